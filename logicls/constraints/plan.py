@@ -1,0 +1,143 @@
+"""Edits as plans: what to change on a scene, before any pixel is touched.
+
+A plan names one instance and what becomes of it; whatever lies on that instance goes with it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import assert_never
+
+import numpy as np
+
+from logicls.records import Box, Instance, Scene
+
+ON_TOP = 0.85
+"""Share of an instance's area that must lie in another for it to count as lying on it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Remove:
+    """Take the instance away."""
+
+    target: int
+
+
+@dataclass(frozen=True, slots=True)
+class Add:
+    """Put one more instance of a component at a box."""
+
+    component: str
+    box: Box
+
+
+@dataclass(frozen=True, slots=True)
+class Move:
+    """Shift the instance by pixels."""
+
+    target: int
+    dx: float
+    dy: float
+
+
+@dataclass(frozen=True, slots=True)
+class Swap:
+    """Let two instances change places, centre to centre."""
+
+    target: int
+    other: int
+
+
+@dataclass(frozen=True, slots=True)
+class Replace:
+    """Put a variant in its place: the same component with another value of an attribute."""
+
+    target: int
+    attribute: str
+    value: str
+
+
+@dataclass(frozen=True, slots=True)
+class Resize:
+    """Give the instance another box. A filling grows and shrinks at its top, anything else is scaled."""
+
+    target: int
+    box: Box
+
+
+Plan = Remove | Add | Move | Swap | Replace | Resize
+Rng = np.random.Generator
+
+
+def instance(scene: Scene, target: int) -> Instance:
+    """The instance with that id. Raises `KeyError`."""
+    for candidate in scene.instances:
+        if candidate.id == target:
+            return candidate
+    raise KeyError(target)
+
+
+def carried(scene: Scene, target: Instance, fillings: frozenset[str]) -> tuple[Instance, ...]:
+    """What lies on `target` and moves with it. Nothing lies on a filling: it only shows behind things.
+
+    A filling counts as lying on what it fills.
+    """
+    if target.component in fillings:
+        return ()
+    return tuple(
+        i
+        for i in scene.instances
+        if i.id != target.id and i.box.area < target.box.area and i.box.covered_by(target.box) >= ON_TOP
+    )
+
+
+def applied(plan: Plan, scene: Scene, fillings: frozenset[str], arriving: Sequence[Instance] = ()) -> Scene:
+    """The scene after the plan. `arriving` are the instances that come with an Add, a Replace or what a Remove leaves."""
+    match plan:
+        case Remove():
+            gone = _with_carried(scene, plan.target, fillings)
+            return _rebuilt(scene, [i for i in scene.instances if i.id not in gone], arriving)
+        case Add():
+            return _rebuilt(scene, scene.instances, arriving)
+        case Move():
+            return _shifted(scene, _with_carried(scene, plan.target, fillings), plan.dx, plan.dy)
+        case Swap():
+            first, second = instance(scene, plan.target), instance(scene, plan.other)
+            dx = second.box.centre[0] - first.box.centre[0]
+            dy = second.box.centre[1] - first.box.centre[1]
+            moved = _with_carried(scene, first.id, fillings), _with_carried(scene, second.id, fillings)
+            return _shifted(_shifted(scene, moved[0], dx, dy), moved[1], -dx, -dy)
+        case Replace():
+            if arriving:
+                gone = _with_carried(scene, plan.target, fillings)
+                return _rebuilt(scene, [i for i in scene.instances if i.id not in gone], arriving)
+            return _changed(scene, plan.target, attribute=(plan.attribute, plan.value))
+        case Resize():
+            return _changed(scene, plan.target, box=plan.box)
+        case _:
+            assert_never(plan)
+
+
+def _with_carried(scene: Scene, target: int, fillings: frozenset[str]) -> frozenset[int]:
+    root = instance(scene, target)
+    return frozenset([target, *(i.id for i in carried(scene, root, fillings))])
+
+
+def _rebuilt(scene: Scene, kept: Sequence[Instance], arriving: Sequence[Instance]) -> Scene:
+    return replace(scene, instances=(*kept, *arriving))
+
+
+def _shifted(scene: Scene, ids: frozenset[int], dx: float, dy: float) -> Scene:
+    moved = (replace(i, box=i.box.moved(dx, dy)) if i.id in ids else i for i in scene.instances)
+    return replace(scene, instances=tuple(moved))
+
+
+def _changed(
+    scene: Scene, target: int, *, box: Box | None = None, attribute: tuple[str, str] | None = None
+) -> Scene:
+    def changed(i: Instance) -> Instance:
+        attributes = {**dict(i.attributes), **dict([attribute] if attribute else [])}
+        return replace(i, box=box or i.box, attributes=tuple(sorted(attributes.items())))
+
+    return replace(scene, instances=tuple(changed(i) if i.id == target else i for i in scene.instances))

@@ -1,0 +1,277 @@
+"""A strict YAML reader that remembers where everything stands.
+
+It reads PyYAML's events, which carry line and column, and resolves scalars by the YAML 1.2 core schema, not by PyYAML's
+1.1: `no`, `on`, `012`, `1:30` and dates are names that a product may have. Keys are always text. What makes a spec mean
+something other than what stands there (duplicate keys, anchors, aliases, tags, several documents) is an error.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TypeAlias
+
+import yaml
+
+from logicls.errors import Problem, SpecError, relative
+
+Value: TypeAlias = "dict[str, Value] | list[Value] | str | int | float | bool | None"
+TreePath: TypeAlias = "tuple[str | int, ...]"
+Place: TypeAlias = tuple[int, int]
+
+MAX_BYTES = 1_000_000
+MAX_DEPTH = 40
+
+_CONSTANTS: Mapping[str, bool | None] = {
+    **dict.fromkeys(("", "~", "null", "Null", "NULL"), None),
+    **dict.fromkeys(("true", "True", "TRUE"), True),
+    **dict.fromkeys(("false", "False", "FALSE"), False),
+}
+_INT = re.compile(r"[-+]?(0|[1-9][0-9]*)")
+_FLOAT = re.compile(r"[-+]?(\.[0-9]+|(0|[1-9][0-9]*)(\.[0-9]*)?)([eE][-+]?[0-9]+)?")
+_LEADING_TAB = re.compile(r"^ *\t[\t ]*(?=[^\s#])", re.MULTILINE)
+_FORBIDDEN = yaml.reader.Reader.NON_PRINTABLE
+
+
+@dataclass(frozen=True, slots=True)
+class Tree:
+    """What a file says, and where."""
+
+    value: Value
+    places: Mapping[TreePath, tuple[Place, Place]] = field(repr=False)
+    """For each path: where its key stands and where its value stands. A list's items have no key: both are the same."""
+
+    def place(self, path: TreePath, key: bool = False) -> Place:
+        """Line and column, from 1, of the value at `path`, or of its key; of the nearest parent that exists if not."""
+        for length in range(len(path), -1, -1):
+            found = self.places.get(path[:length])
+            if found is not None:
+                return found[0 if key and length == len(path) else 1]
+        return 1, 1
+
+
+class _TooDeep(Exception):
+    """Nested deeper than any spec is."""
+
+
+class _Builder:
+    """Builds values from events and notes every problem on the way."""
+
+    def __init__(self, events: Iterator[yaml.Event], file: str) -> None:
+        self.events = events
+        self.file = file
+        self.places: dict[TreePath, tuple[Place, Place]] = {}
+        self.problems: list[Problem] = []
+
+    def complain(self, code: str, message: str, place: Place, advice: str = "") -> None:
+        self.problems.append(Problem(code, message, self.file, *place, advice))
+
+    def document(self) -> Value:
+        """The first document; any further one is a problem."""
+        value: Value = None
+        documents = 0
+        for event in self.events:
+            if isinstance(event, yaml.DocumentStartEvent):
+                documents += 1
+                if documents > 1:
+                    advice = "Keep one document a file: remove the line `---`."
+                    self.complain("LC010", "a second YAML document starts here.", _at(event), advice)
+                    break
+            elif isinstance(event, yaml.NodeEvent):
+                value = self.node(event, (), None)
+        return value
+
+    def node(self, event: yaml.Event, path: TreePath, key: Place | None) -> Value:
+        """The value that starts with `event`."""
+        if len(path) > MAX_DEPTH:
+            raise _TooDeep(_at(event))
+        self.places[path] = (key or _at(event), _at(event))
+        self.refuse_indirection(event)
+        match event:
+            case yaml.ScalarEvent():
+                return self.scalar(event)
+            case yaml.SequenceStartEvent():
+                return self.sequence(path)
+            case yaml.MappingStartEvent():
+                return self.mapping(path)
+            case _:
+                return None
+
+    def refuse_indirection(self, event: yaml.Event) -> None:
+        """Note aliases, anchors and tags."""
+        advice = "Write the value out where it is needed."
+        name = getattr(event, "anchor", None)
+        if isinstance(event, yaml.AliasEvent):
+            self.complain("LC008", f'alias "*{name}" is not allowed.', _at(event), advice)
+        elif name is not None:
+            self.complain("LC008", f'anchor "&{name}" is not allowed.', _at(event), advice)
+        tag = getattr(event, "tag", None)
+        if tag is not None:
+            shown = tag.replace("tag:yaml.org,2002:", "!!")
+            advice = "Remove it; put text in quotes."
+            self.complain("LC009", f'tag "{shown}" is not allowed.', _at(event), advice)
+
+    def sequence(self, path: TreePath) -> list[Value]:
+        items: list[Value] = []
+        for event in self.events:
+            if isinstance(event, yaml.SequenceEndEvent):
+                break
+            items.append(self.node(event, (*path, len(items)), None))
+        return items
+
+    def mapping(self, path: TreePath) -> dict[str, Value]:
+        entries: dict[str, Value] = {}
+        for event in self.events:
+            if isinstance(event, yaml.MappingEndEvent):
+                break
+            key = self.key(event, path)
+            inner = (*path, key)
+            if key in entries:
+                line = self.places[inner][0][0]
+                advice = "Keep one of the two."
+                self.complain("LC007", f'duplicate key "{key}": it stands in line {line} already.', _at(event), advice)
+            entries[key] = self.node(next(self.events), inner, _at(event))
+        return entries
+
+    def key(self, event: yaml.Event, path: TreePath) -> str:
+        """The key as it was written."""
+        if isinstance(event, yaml.ScalarEvent):
+            self.refuse_indirection(event)
+            return self.text(event)
+        if isinstance(event, yaml.AliasEvent):
+            self.refuse_indirection(event)
+        else:
+            self.complain("LC012", "a list or a mapping cannot be a key.", _at(event), "Use a name.")
+            self.node(event, (*path, ""), None)
+        return ""
+
+    def text(self, event: yaml.ScalarEvent) -> str:
+        """The scalar's text; escapes may have put characters there that no file may hold."""
+        text = str(event.value)
+        bad = next((c for c in text if c == "\0" or "\ud800" <= c <= "\udfff"), None)
+        if bad is None:
+            return text
+        self.complain("LC004", f"character U+{ord(bad):04X} is not allowed.", _at(event), "Remove it.")
+        return ""
+
+    def scalar(self, event: yaml.ScalarEvent) -> Value:
+        """Text, or the constant or number that a plain scalar spells."""
+        text = self.text(event)
+        if event.style is not None:
+            return text
+        if text in _CONSTANTS:
+            return _CONSTANTS[text]
+        if not _FLOAT.fullmatch(text):
+            return text
+        number = float(text)
+        if math.isinf(number):
+            shown = text if len(text) <= 30 else text[:27] + "..."
+            self.complain("LC013", f"number {shown} is too large.", _at(event), "Put it in quotes if it is a name.")
+            return 0
+        return int(text) if _INT.fullmatch(text) else number
+
+
+def read_yaml(path: Path, text: str | None = None) -> Tree:
+    """Read a YAML file strictly.
+
+    Args:
+        path: The file; only its name is used where `text` is given.
+        text: What to read instead of the file's content.
+
+    Raises:
+        SpecError: With every problem found, LC001 to LC013.
+    """
+    file = relative(path)
+    source = read_text(path) if text is None else text.removeprefix("\ufeff")
+    _refuse_characters(source, file)
+    builder = _Builder(iter(()), file)
+    value: Value = None
+    try:
+        builder.events = yaml.parse(source, Loader=yaml.SafeLoader)
+        value = builder.document()
+    except yaml.MarkedYAMLError as error:
+        builder.problems.append(_syntax(error, file))
+    except _TooDeep as error:
+        builder.complain("LC011", f"nested more than {MAX_DEPTH} levels deep.", error.args[0])
+    except (yaml.YAMLError, RecursionError, ValueError, StopIteration) as error:
+        builder.complain("LC006", f"cannot be read as YAML: {error}.", (1, 1))
+    if builder.problems:
+        raise SpecError(sorted(builder.problems, key=lambda p: (p.line, p.column)))
+    return Tree(value, builder.places)
+
+
+def read_text(path: Path) -> str:
+    """The file's text, without a byte order mark.
+
+    Raises:
+        SpecError: The file is missing, too large, or not UTF-8 (LC001 to LC003).
+    """
+    file = relative(path)
+    try:
+        with path.open("rb") as stream:
+            data = stream.read(MAX_BYTES + 1)
+    except OSError as error:
+        raise SpecError(Problem("LC001", f"cannot be read: {error.strerror or error}.", file)) from error
+    if len(data) > MAX_BYTES:
+        raise SpecError(Problem("LC002", "is larger than 1 MB.", file, advice="A spec is a few kilobytes: split it."))
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        # The error's own offset does not count a byte order mark.
+        skipped = 3 if data.startswith(b"\xef\xbb\xbf") else 0
+        place = _offset(data[skipped : skipped + error.start].decode("utf-8", "replace"))
+        message = f"byte 0x{data[skipped + error.start]:02x} is not UTF-8."
+        raise SpecError(Problem("LC003", message, file, *place, "Save the file as UTF-8.")) from error
+
+
+def _refuse_characters(text: str, file: str) -> None:
+    """Raise for characters that YAML forbids, and for tabs in the indentation."""
+    if len(text) > MAX_BYTES:
+        raise SpecError(Problem("LC002", "is larger than 1 MB.", file, advice="A spec is a few kilobytes: split it."))
+    problems = [
+        _character(text, found.start(), file)
+        for pattern in (_FORBIDDEN, _LEADING_TAB)
+        for found in list(pattern.finditer(text))[:20]
+    ]
+    if problems:
+        raise SpecError(sorted(problems, key=lambda p: (p.line, p.column)))
+
+
+def _character(text: str, start: int, file: str) -> Problem:
+    """The problem with a forbidden character, or with the first tab of an indentation, at `start`."""
+    if _FORBIDDEN.match(text[start]):
+        name = "NUL character" if text[start] == "\0" else f"character U+{ord(text[start]):04X}"
+        return Problem("LC004", f"{name} is not allowed.", file, *_offset(text[:start]), "Remove it.")
+    return _tab(file, *_offset(text[: text.index("\t", start)]))
+
+
+def _tab(file: str, line: int, column: int) -> Problem:
+    return Problem("LC005", "a tab stands where YAML wants spaces.", file, line, column, "Replace it with spaces.")
+
+
+def _syntax(error: yaml.MarkedYAMLError, file: str) -> Problem:
+    """PyYAML's complaint with its place, in one line."""
+    mark = error.problem_mark or error.context_mark
+    line, column = (mark.line + 1, mark.column + 1) if mark else (1, 1)
+    said = " ".join(part for part in (error.context, error.problem) if part)
+    if "'\\t'" in said:
+        return _tab(file, line, column)
+    advice = ""
+    if "mapping values are not allowed" in said:
+        advice = "Check the indentation, and put text that contains a colon in quotes."
+    elif "cannot start any token" in said:
+        advice = "Put the text in quotes."
+    return Problem("LC006", f"is not YAML: {said}.", file, line, column, advice)
+
+
+def _offset(before: str) -> Place:
+    """Line and column, from 1, of the character after `before`."""
+    return before.count("\n") + 1, len(before) - before.rfind("\n")
+
+
+def _at(event: yaml.Event) -> Place:
+    mark = event.start_mark
+    return (mark.line + 1, mark.column + 1) if mark else (1, 1)

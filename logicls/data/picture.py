@@ -1,0 +1,198 @@
+"""Reads photos: whatever the file's mode, what comes out is upright RGB, 8 bits a channel.
+
+Nothing is decoded before the header's size was checked, and only formats that a camera or an annotation tool writes are
+opened at all.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import struct
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import BinaryIO
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image, UnidentifiedImageError
+
+from logicls.errors import DataError, PhotoError, Problem, relative
+
+SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp"})
+FORMATS = ("JPEG", "PNG", "BMP", "TIFF", "WEBP", "GIF")
+MAX_PIXELS = 100_000_000
+
+_ORIENTATION_TAG = 0x0112
+_TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+_SWAPS_SIDES = (5, 6, 7, 8)
+
+
+def read_photo(path: Path, *, max_pixels: int = MAX_PIXELS) -> npt.NDArray[np.uint8]:
+    """The photo's pixels (height, width, 3), upright by its EXIF orientation.
+
+    16-bit greys lose their lower eight bits; transparent pixels are laid on white. Pillow's own limit of 178,956,970
+    pixels holds in any case.
+
+    Raises:
+        PhotoError: LC301 to LC307.
+    """
+    with _opened(path, max_pixels) as image:
+        image.load()
+        turn = _TURNS.get(_orientation(image))
+        rgb = _to_rgb(image, path)
+        return np.array(rgb.transpose(turn) if turn is not None else rgb, dtype=np.uint8)
+
+
+def photo_size(path: Path, *, max_pixels: int = MAX_PIXELS) -> tuple[int, int]:
+    """Width and height in pixels of the upright photo, from the header alone where that is possible.
+
+    Raises:
+        PhotoError: LC301 to LC306.
+    """
+    with _opened(path, max_pixels) as image:
+        # A PNG's metadata may follow its pixels, and Pillow turns a TIFF's size already in the header.
+        if image.format == "PNG" and _has_late_metadata(path):
+            image.load()
+        swapped = image.format != "TIFF" and _orientation(image) in _SWAPS_SIDES
+        return (image.height, image.width) if swapped else (image.width, image.height)
+
+
+def list_photos(root: Path) -> list[Path]:
+    """Every photo below `root`, by suffix, sorted; hidden files and folders are left out.
+
+    A linked folder is entered once, so that a link to a parent does not go round for ever.
+
+    Raises:
+        DataError: There is no such folder (LC311), or no photo in it (LC312).
+    """
+    if not root.is_dir():
+        raise DataError(Problem("LC311", f'"{root.name}" is not a folder.', relative(root)))
+    entered: set[str] = set()
+    photos: list[Path] = []
+    for folder, inner, files in os.walk(root, followlinks=True):
+        real = os.path.realpath(folder)
+        if real in entered:
+            inner.clear()
+            continue
+        entered.add(real)
+        inner[:] = sorted(name for name in inner if not name.startswith("."))
+        photos += [Path(folder, name) for name in files if _is_photo(name)]
+    if not photos:
+        advice = f"Known suffixes: {' '.join(sorted(SUFFIXES))}."
+        raise DataError(Problem("LC312", f'there is no photo in "{root.name}".', relative(root), advice=advice))
+    return sorted(photos)
+
+
+def sha256(path: Path) -> str:
+    """The hash of the file's bytes, 64 hexadecimal digits.
+
+    Raises:
+        PhotoError: The file cannot be opened (LC301).
+    """
+    try:
+        with path.open("rb") as stream:
+            return hashlib.file_digest(stream, "sha256").hexdigest()
+    except OSError as error:
+        raise _cannot_open(path, error) from error
+
+
+def _is_photo(name: str) -> bool:
+    return not name.startswith(".") and Path(name).suffix.lower() in SUFFIXES
+
+
+@contextmanager
+def _opened(path: Path, max_pixels: int) -> Iterator[Image.Image]:
+    """The image with its header read and found usable; whatever its decoder raises leaves as a PhotoError."""
+    try:
+        with path.open("rb") as stream, warnings.catch_warnings():
+            # Pillow warns of large and of slightly damaged photos; the size is checked here, by the caller's limit.
+            warnings.simplefilter("ignore")
+            yield _checked(stream, path, max_pixels)
+    except PhotoError:
+        raise
+    except OSError as error:
+        if error.errno is not None:
+            raise _cannot_open(path, error) from error
+        raise _damaged(path, error) from error
+    except Image.DecompressionBombError as error:
+        raise _refusal(path, "LC304", "has far too many pixels", "Check that it is a photo.") from error
+    except Exception as error:  # Decoders raise anything from struct.error to KeyError on damaged data.
+        raise _damaged(path, error) from error
+
+
+def _checked(stream: BinaryIO, path: Path, max_pixels: int) -> Image.Image:
+    """Open the stream and look at no more than the header."""
+    if not stream.read(1):
+        raise _refusal(path, "LC302", "is empty: 0 bytes", "Copy it again.")
+    stream.seek(0)
+    try:
+        image = Image.open(stream, formats=FORMATS)
+    except UnidentifiedImageError as error:
+        advice = f"Use one of {', '.join(FORMATS[:-1])}."
+        raise _refusal(path, "LC303", "is not an image that can be read", advice) from error
+    pixels = image.width * image.height
+    if pixels > max_pixels:
+        message = f"has {image.width} x {image.height} pixels, more than the {max_pixels} allowed"
+        raise _refusal(path, "LC304", message, "Make it smaller, or raise the limit.")
+    frames = getattr(image, "n_frames", 1)
+    # A phone's JPEG may carry a preview or a depth map as a second frame (MPO): the first one is the photo.
+    if frames > 1 and image.format != "MPO":
+        raise _refusal(path, "LC305", f"has {frames} frames", "Save the one to inspect as a file of its own.")
+    return image
+
+
+def _orientation(image: Image.Image) -> int:
+    """EXIF orientation, 1 to 8. Not `image.getexif()`: for a PNG that would decode the pixels."""
+    return int(Image.Image.getexif(image).get(_ORIENTATION_TAG, 1))
+
+
+def _has_late_metadata(path: Path) -> bool:
+    """True if a PNG has text or EXIF chunks after its pixels."""
+    with path.open("rb") as stream:
+        stream.seek(8)
+        pixels_seen = False
+        while len(head := stream.read(8)) == 8:
+            length, kind = struct.unpack(">I4s", head)
+            if pixels_seen and kind in (b"eXIf", b"iTXt", b"tEXt", b"zTXt"):
+                return True
+            pixels_seen = pixels_seen or kind == b"IDAT"
+            stream.seek(length + 4, os.SEEK_CUR)
+    return False
+
+
+def _to_rgb(image: Image.Image, path: Path) -> Image.Image:
+    """The loaded image in RGB."""
+    if image.mode.startswith("I;16"):
+        return Image.fromarray((np.asarray(image) >> 8).astype(np.uint8)).convert("RGB")
+    if image.mode in ("I", "F"):
+        message = f'has pixels of 32 bits (mode "{image.mode}")'
+        raise _refusal(path, "LC307", message, "Save it with 8 or 16 bits a channel.")
+    if image.has_transparency_data:
+        clear = image.convert("RGBA")
+        white = Image.new("RGBA", clear.size, "white")
+        return Image.alpha_composite(white, clear).convert("RGB")
+    return image.convert("RGB")
+
+
+def _cannot_open(path: Path, error: OSError) -> PhotoError:
+    return _refusal(path, "LC301", f"cannot be opened: {error.strerror or error}", "")
+
+
+def _damaged(path: Path, error: Exception) -> PhotoError:
+    reason = " ".join(str(error).split()) or type(error).__name__
+    return _refusal(path, "LC306", f"is damaged or cut short: {reason}", "Copy it again.")
+
+
+def _refusal(path: Path, code: str, what: str, advice: str) -> PhotoError:
+    return PhotoError(Problem(code, f'"{path.name}" {what}.', relative(path), advice=advice))

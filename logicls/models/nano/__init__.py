@@ -1,0 +1,17 @@
+"""nano: the embedded vision-language model, an ordinary Hugging Face model that needs no GPU and no download.
+
+Importing this package makes `AutoModelForImageTextToText`, `AutoProcessor`, `AutoTokenizer` and `AutoConfig` know it.
+"""
+
+from transformers import AutoConfig, AutoImageProcessor, AutoModelForImageTextToText, AutoProcessor
+
+from logicls.models.nano.config import NanoConfig
+from logicls.models.nano.model import NanoForImageTextToText
+from logicls.models.nano.processor import NanoImageProcessor, NanoProcessor
+
+AutoConfig.register(NanoConfig.model_type, NanoConfig, exist_ok=True)
+AutoModelForImageTextToText.register(NanoConfig, NanoForImageTextToText, exist_ok=True)
+AutoImageProcessor.register(NanoConfig, slow_image_processor_class=NanoImageProcessor, exist_ok=True)
+AutoProcessor.register(NanoConfig, NanoProcessor, exist_ok=True)
+
+__all__ = ["NanoConfig", "NanoForImageTextToText", "NanoImageProcessor", "NanoProcessor"]

@@ -1,0 +1,62 @@
+"""nano's configuration."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from transformers import PretrainedConfig
+
+STRIDE = 16
+"""Pixels of the model's input per visual token, on each axis."""
+
+
+class NanoConfig(PretrainedConfig):  # type: ignore[misc]
+    """Sizes of nano. `image_size` is (height, width) in pixels, multiples of 16.
+
+    Every visual token covers 16 x 16 pixels; coordinates are written in `bins` steps per axis.
+    """
+
+    model_type = "logicls_nano"
+
+    def __init__(
+        self,
+        vocab_size: int = 1024,
+        image_size: tuple[int, int] = (256, 128),
+        width: int = 128,
+        heads: int = 4,
+        encoder_layers: int = 2,
+        decoder_layers: int = 4,
+        max_text: int = 160,
+        bins: int = 256,
+        first_loc: int = 0,
+        image_token_id: int = 0,
+        loc_spread: float = 1.0,
+        **kwargs: Any,
+    ) -> None:
+        self.vocab_size = vocab_size
+        self.image_size = list(image_size)
+        self.width = width
+        self.heads = heads
+        self.encoder_layers = encoder_layers
+        self.decoder_layers = decoder_layers
+        self.max_text = max_text
+        self.bins = bins
+        self.first_loc = first_loc
+        self.image_token_id = image_token_id
+        self.loc_spread = loc_spread
+        self.num_hidden_layers = decoder_layers
+        self.hidden_size = width
+        self.num_attention_heads = heads
+        super().__init__(**kwargs)
+
+    @property
+    def image_tokens(self) -> int:
+        """Visual tokens a photo."""
+        return int(self.image_size[0] // STRIDE * (self.image_size[1] // STRIDE))
+
+
+def size_for(aspect: float, tokens: int) -> tuple[int, int]:
+    """(height, width) of an input with about `tokens` visual tokens for photos of height / width = `aspect`."""
+    rows = max(2, round((tokens * aspect) ** 0.5))
+    columns = max(2, round(tokens / rows))
+    return rows * STRIDE, columns * STRIDE

@@ -1,0 +1,114 @@
+"""nano's processor: photos to its input size, words to tokens."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import cv2
+import numpy as np
+import torch
+from jaxtyping import UInt8
+from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers, trainers
+from transformers import BatchFeature, PreTrainedTokenizerFast, ProcessorMixin
+from transformers.image_processing_utils import BaseImageProcessor
+
+from logicls.records import Box
+
+IMAGE, ANSWER, END, PAD, NONE = "<image>", "<answer>", "<end>", "<pad>", "<none>"
+GREY = 96
+"""Brightness of the border where a photo does not have the input's proportions."""
+
+
+class NanoImageProcessor(BaseImageProcessor):  # type: ignore[misc]
+    """Scales a photo into (height, width), proportions kept, the rest grey."""
+
+    model_input_names = ("pixel_values",)
+
+    def __init__(self, size: Sequence[int] = (256, 128), **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.size = [int(side) for side in size]
+
+    def placed(self, width: int, height: int) -> tuple[float, float, float]:
+        """(scale, left, top) that take a point of a width x height photo to the input: x * scale + left."""
+        scale = min(self.size[0] / height, self.size[1] / width)
+        return scale, (self.size[1] - width * scale) / 2, (self.size[0] - height * scale) / 2
+
+    def fitted(self, photo: UInt8[np.ndarray, "h w 3"]) -> UInt8[np.ndarray, "height width 3"]:
+        """The photo in the input's size, RGB."""
+        scale, left, top = self.placed(photo.shape[1], photo.shape[0])
+        size = max(round(photo.shape[1] * scale), 1), max(round(photo.shape[0] * scale), 1)
+        smaller = cv2.resize(photo, size, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR)
+        canvas = np.full((self.size[0], self.size[1], 3), GREY, np.uint8)
+        y, x = int(round(top)), int(round(left))
+        canvas[y : y + size[1], x : x + size[0]] = smaller[: self.size[0] - y, : self.size[1] - x]
+        return canvas
+
+    def preprocess(self, images: Any, **_: Any) -> BatchFeature:
+        """`pixel_values` uint8 [batch 3 height width] of RGB arrays or PIL pictures."""
+        pictures = images if isinstance(images, (list, tuple)) else [images]
+        arrays = [self.fitted(np.asarray(picture.convert("RGB") if hasattr(picture, "convert") else picture))
+                  for picture in pictures]
+        return BatchFeature({"pixel_values": torch.from_numpy(np.stack(arrays)).permute(0, 3, 1, 2)})
+
+
+class NanoProcessor(ProcessorMixin):  # type: ignore[misc]
+    """Photos and questions to tensors. A prompt is the photo's placeholders, the question, `<answer>`."""
+
+    attributes = ("image_processor", "tokenizer")
+    image_processor_class = "NanoImageProcessor"
+    tokenizer_class = "PreTrainedTokenizerFast"
+
+    def __init__(self, image_processor: NanoImageProcessor, tokenizer: PreTrainedTokenizerFast, **kwargs: Any) -> None:
+        super().__init__(image_processor, tokenizer, **kwargs)
+
+    @property
+    def image_tokens(self) -> int:
+        """Placeholders a photo."""
+        height, width = self.image_processor.size
+        return int(height // 16 * (width // 16))
+
+    def __call__(self, images: Any = None, text: Any = None, **_: Any) -> BatchFeature:
+        """`input_ids`, `attention_mask` (padded on the left) and `pixel_values` for one question a photo."""
+        questions = [text] if isinstance(text, str) else list(text)
+        prompts = [IMAGE * self.image_tokens + question + ANSWER for question in questions]
+        tokens = self.tokenizer(prompts, padding=True, return_tensors="pt", return_token_type_ids=False)
+        pixels = self.image_processor(images) if images is not None else {}
+        return BatchFeature({**tokens, **pixels})
+
+
+def make_tokenizer(texts: Iterable[str], values: Iterable[str], bins: int, vocabulary: int = 800) -> Any:
+    """A byte-level BPE over `texts` (nothing is unknown to it), with a token for each coordinate and each of `values`."""
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=True)
+    tokenizer.decoder = decoders.ByteLevel()
+    special = [PAD, END, IMAGE, ANSWER, NONE, *(f"<loc{i:03d}>" for i in range(bins))]
+    alphabet = pre_tokenizers.ByteLevel.alphabet()
+    trainer = trainers.BpeTrainer(
+        vocab_size=vocabulary, special_tokens=special, initial_alphabet=alphabet, show_progress=False
+    )
+    tokenizer.train_from_iterator(sorted(set(texts)), trainer)
+    tokenizer.add_tokens([AddedToken(f"<{value}>", normalized=False) for value in sorted(set(values))])
+    return PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer, pad_token=PAD, eos_token=END, padding_side="left", clean_up_tokenization_spaces=False
+    )
+
+
+def to_bins(box: Box, width: int, height: int, image_processor: NanoImageProcessor, bins: int) -> list[int]:
+    """The box's x1, y1, x2, y2 as bin numbers of the input; edges outside the input are clipped to it."""
+    scale, left, top = image_processor.placed(width, height)
+    sides = image_processor.size[1], image_processor.size[0]
+    edges = ((box.x1, left, 0), (box.y1, top, 1), (box.x2, left, 0), (box.y2, top, 1))
+    return [min(max(int((v * scale + shift) / sides[axis] * bins), 0), bins - 1) for v, shift, axis in edges]
+
+
+def from_bins(
+    places: Sequence[float], width: int, height: int, image_processor: NanoImageProcessor, bins: int
+) -> Box:
+    """The box of four (fractional) bin numbers, in pixels of the photo; ordered and clipped to it."""
+    scale, left, top = image_processor.placed(width, height)
+    sides = image_processor.size[1], image_processor.size[0]
+    points = [((place + 0.5) / bins * sides[i % 2] - (left, top)[i % 2]) / scale for i, place in enumerate(places)]
+    x1, x2 = sorted((points[0], points[2]))
+    y1, y2 = sorted((points[1], points[3]))
+    return Box(x1, y1, x2, y2).clipped(width, height)

@@ -1,0 +1,199 @@
+"""The records that stages hand to one another: plain, frozen, no tensors.
+
+Boxes are xyxy in pixels of the original photo, origin at the top left corner, x to the right, y down.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+Status = Literal["holds", "broken", "not_applicable", "unknown"]
+Outcome = Literal["pass", "fail", "review"]
+QueryKind = Literal["locate", "attribute", "verdict"]
+
+
+@dataclass(frozen=True, slots=True)
+class Box:
+    """An axis-aligned rectangle, xyxy, pixels of the original photo."""
+
+    x1: float
+    y1: float
+    x2: float
+    y2: float
+
+    @property
+    def width(self) -> float:
+        """Pixels."""
+        return self.x2 - self.x1
+
+    @property
+    def height(self) -> float:
+        """Pixels."""
+        return self.y2 - self.y1
+
+    @property
+    def area(self) -> float:
+        """Square pixels; 0 for an inverted box."""
+        return max(self.width, 0.0) * max(self.height, 0.0)
+
+    @property
+    def centre(self) -> tuple[float, float]:
+        """(x, y) of the middle."""
+        return (self.x1 + self.x2) / 2, (self.y1 + self.y2) / 2
+
+    def moved(self, dx: float, dy: float) -> Box:
+        """The same rectangle `dx`, `dy` pixels further."""
+        return Box(self.x1 + dx, self.y1 + dy, self.x2 + dx, self.y2 + dy)
+
+    def clipped(self, width: float, height: float) -> Box:
+        """The part inside a photo of that size."""
+        return Box(max(self.x1, 0.0), max(self.y1, 0.0), min(self.x2, width), min(self.y2, height))
+
+    def overlap(self, other: Box) -> float:
+        """Area shared with `other`, square pixels."""
+        width = min(self.x2, other.x2) - max(self.x1, other.x1)
+        height = min(self.y2, other.y2) - max(self.y1, other.y1)
+        return max(width, 0.0) * max(height, 0.0)
+
+    def covered_by(self, other: Box) -> float:
+        """Share of this box's area that lies in `other`, 0 to 1."""
+        return self.overlap(other) / self.area if self.area else 0.0
+
+    def iou(self, other: Box) -> float:
+        """Intersection over union, 0 to 1."""
+        shared = self.overlap(other)
+        union = self.area + other.area - shared
+        return shared / union if union else 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Instance:
+    """One annotated component on a photo."""
+
+    id: int
+    """The annotation's id, unique in its file; negative for one that synthesis made."""
+    component: str
+    box: Box
+    attributes: tuple[tuple[str, str], ...] = ()
+
+    def attribute(self, name: str) -> str | None:
+        """The value of an attribute; None where it was not annotated."""
+        return dict(self.attributes).get(name)
+
+
+@dataclass(frozen=True, slots=True)
+class Scene:
+    """An annotated photo."""
+
+    photo: str
+    """Path below the dataset's `images/`."""
+    width: int
+    height: int
+    instances: tuple[Instance, ...]
+
+    def of(self, component: str) -> tuple[Instance, ...]:
+        """The component's instances in reading order."""
+        found = [i for i in self.instances if i.component == component]
+        return tuple(sorted(found, key=lambda i: reading_order(i.box, self.width, self.height)))
+
+
+def reading_order(box: Box, width: float, height: float) -> float:
+    """Sort key: top to bottom first, left to right among those about level. Continuous, so that near ties stay stable."""
+    x, y = box.centre
+    return y / height + 0.25 * x / width
+
+
+@dataclass(frozen=True, slots=True)
+class Subquery:
+    """One question that can be checked by looking at the photo."""
+
+    id: str
+    """Made from its content (`locate:fruit_icon`, `attribute:juice.colour`, `verdict`): equal questions are asked once."""
+    kind: QueryKind
+    component: str = ""
+    attribute: str = ""
+    options: tuple[str, ...] = ()
+    """The values an answer may have, where the set is closed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What was read for one subquery. No values and no boxes means: there is none."""
+
+    query: str
+    values: tuple[str, ...] = ()
+    """Attribute values in reading order, or the violations named by a verdict."""
+    boxes: tuple[Box, ...] = ()
+    confidence: float = 1.0
+    """Probability that the model gave to its reading, 0 to 1; 1 for annotations."""
+    readable: bool = True
+    """False where the model's text could not be read: rules that need it are unknown."""
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What one constraint came to on one photo."""
+
+    constraint: str
+    status: Status
+    violation: str | None = None
+    """The defect's name where the constraint is broken."""
+    expected: str = ""
+    found: str = ""
+    queries: tuple[str, ...] = ()
+    """Ids of the subqueries it rests on."""
+    confidence: float = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """All that is known of one photo after the look at it."""
+
+    photo: str
+    outcome: Outcome
+    violations: tuple[str, ...] = ()
+    """Derived by the checker from the answers; sorted, without repeats."""
+    stated: tuple[str, ...] | None = None
+    """What the model said when asked for the broken rules alone; None where nothing was readable."""
+    score: float = 1.0
+    """Anomaly score, 0 (good) to 1."""
+    scores: tuple[tuple[str, float], ...] = ()
+    """Score of each violation that the spec knows, 0 to 1."""
+    findings: tuple[Finding, ...] = ()
+    answers: tuple[Answer, ...] = ()
+    reasons: tuple[str, ...] = ()
+    """Why it goes to review; empty for pass and fail."""
+    width: int = 0
+    height: int = 0
+    sha256: str = ""
+    bundle: str = ""
+    spec: str = ""
+    """Hash of the spec that was applied."""
+
+
+@dataclass(frozen=True, slots=True)
+class Edit:
+    """What synthesis did to a good photo."""
+
+    kind: str
+    """remove, add, move, swap, replace, refill, empty or none."""
+    target: int
+    """Id of the instance that was changed; 0 for none."""
+    constraint: str = ""
+    """The constraint it is about; empty for none."""
+    twin: bool = False
+    """True for the edit that goes through the same motions and breaks nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class Example:
+    """One training example: a picture, the questions, and the true answers."""
+
+    image: bytes = field(repr=False)
+    """JPEG."""
+    scene: Scene
+    edits: tuple[Edit, ...]
+    answers: tuple[Answer, ...]
+    violations: tuple[str, ...]
+    seed: int

@@ -1,0 +1,132 @@
+"""What a card says of one photo, in words and ready to draw; the page and the picture show the same."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from PIL import Image, ImageOps
+
+from logicls.records import Answer, Box, Finding, Outcome, Verdict
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """One box on the photo, with the number of its question."""
+
+    number: int
+    box: Box
+    broken: bool
+    """True where a broken rule rests on it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """A rule that is broken, or that could not be checked."""
+
+    name: str
+    """The violation; the constraint's id where there is none."""
+    rule: str
+    """The rule in words."""
+    expected: str
+    found: str
+    numbers: tuple[int, ...]
+    """The questions it rests on."""
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A question and what was read."""
+
+    number: int
+    question: str
+    answer: str
+    confidence: float
+    broken: bool
+    readable: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Card:
+    """Everything that is shown of one photo."""
+
+    photo: str
+    outcome: Outcome
+    score: float
+    violations: tuple[str, ...]
+    broken: tuple[Rule, ...]
+    unknown: tuple[Rule, ...]
+    """Rules that could not be checked."""
+    asked: tuple[Asked, ...]
+    marks: tuple[Mark, ...]
+    reasons: tuple[str, ...]
+    stated: str
+    agrees: bool
+    """Whether the stated violations are the derived ones."""
+
+
+def card(verdict: Verdict, *, spec_lines: Mapping[str, str], questions: Mapping[str, str]) -> Card:
+    """The verdict in words; ids stand for rules and questions that the mappings lack."""
+    numbers = {answer.query: number for number, answer in enumerate(verdict.answers, start=1)}
+    blamed = {q for f in verdict.findings if f.status == "broken" for q in f.queries}
+    rules = {f: _rule(f, spec_lines, numbers) for f in verdict.findings}
+    return Card(
+        photo=verdict.photo,
+        outcome=verdict.outcome,
+        score=verdict.score,
+        violations=verdict.violations,
+        broken=tuple(rules[f] for f in verdict.findings if f.status == "broken"),
+        unknown=tuple(rules[f] for f in verdict.findings if f.status == "unknown"),
+        asked=tuple(
+            Asked(
+                numbers[a.query],
+                questions.get(a.query, a.query),
+                _said(a),
+                a.confidence,
+                a.query in blamed,
+                a.readable,
+            )
+            for a in verdict.answers
+        ),
+        marks=tuple(Mark(numbers[a.query], box, a.query in blamed) for a in verdict.answers for box in a.boxes),
+        reasons=verdict.reasons,
+        stated="nothing readable" if verdict.stated is None else ", ".join(verdict.stated) or "no rule broken",
+        agrees=verdict.stated is not None and set(verdict.stated) == set(verdict.violations),
+    )
+
+
+def open_photo(path: Path, verdict: Verdict, side: int) -> Image.Image | None:
+    """The photo in RGB, its longer side at most `side` pixels, upright as the boxes have it; None if it is broken."""
+    if not verdict.width:
+        return None
+    try:
+        with Image.open(path) as file:
+            file.draft("RGB", (side, side))
+            upright = ImageOps.exif_transpose(file)
+            turned = (upright.width < upright.height) != (verdict.width < verdict.height)
+            image = (file if turned else upright).convert("RGB")
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
+        return None
+    image.thumbnail((side, side), Image.Resampling.LANCZOS)
+    return image
+
+
+def _rule(finding: Finding, spec_lines: Mapping[str, str], numbers: Mapping[str, int]) -> Rule:
+    return Rule(
+        name=finding.violation or finding.constraint,
+        rule=spec_lines.get(finding.constraint, finding.constraint),
+        expected=finding.expected,
+        found=finding.found,
+        numbers=tuple(numbers[q] for q in finding.queries if q in numbers),
+    )
+
+
+def _said(answer: Answer) -> str:
+    if not answer.readable:
+        return "could not be read"
+    if answer.values:
+        return ", ".join(answer.values)
+    if answer.boxes:
+        return f"{len(answer.boxes)} found"
+    return "no rule broken" if answer.query == "verdict" else "none"

@@ -1,0 +1,58 @@
+"""The bank: every instance of the annotated photos, to be cut out and put elsewhere."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from logicls.data.coco import Dataset
+from logicls.data.picture import read_photo
+from logicls.records import Instance, Scene
+
+KEPT = 64
+"""Decoded photos that stay in memory; a bank of thousands must not fill it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Donor:
+    """An instance with the scene that it comes from."""
+
+    instance: Instance
+    scene: Scene
+
+
+@dataclass
+class Bank:
+    """Instances by component, and their photos, read when needed."""
+
+    dataset: Dataset
+    donors: Mapping[str, tuple[Donor, ...]] = field(init=False)
+
+    def __post_init__(self) -> None:
+        found: dict[str, list[Donor]] = {}
+        for scene in self.dataset.scenes:
+            for instance in scene.instances:
+                found.setdefault(instance.component, []).append(Donor(instance, scene))
+        self.donors = {component: tuple(donors) for component, donors in found.items()}
+        self._photos: OrderedDict[str, np.ndarray] = OrderedDict()
+
+    def photo(self, scene: Scene) -> np.ndarray:
+        """The scene's pixels, uint8 [height, width, 3] RGB. Not to be written to. Raises `PhotoError`."""
+        if scene.photo not in self._photos:
+            self._photos[scene.photo] = read_photo(self.dataset.image_path(scene))
+            if len(self._photos) > KEPT:
+                self._photos.popitem(last=False)
+        self._photos.move_to_end(scene.photo)
+        return self._photos[scene.photo]
+
+    def pick(self, component: str, rng: np.random.Generator, **attributes: str) -> Donor | None:
+        """A random instance of the component with those attributes; None where no photo has one."""
+        fits = [
+            donor
+            for donor in self.donors.get(component, ())
+            if all(donor.instance.attribute(name) == value for name, value in attributes.items())
+        ]
+        return fits[int(rng.integers(len(fits)))] if fits else None

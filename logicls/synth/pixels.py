@@ -1,0 +1,193 @@
+"""Pixel work of the edits: fill, paste, recolour, pour. Photos are uint8 [height, width, 3] RGB, boxes xyxy pixels."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+from jaxtyping import Float, UInt8
+
+from logicls.records import Box
+
+Photo = UInt8[np.ndarray, "height width 3"]
+Mask = Float[np.ndarray, "height width"]
+STRIP = 5
+"""Pixels beside a box from which its background is learned."""
+
+
+def whole(box: Box, photo: Photo, pad: int = 0) -> tuple[int, int, int, int]:
+    """Integer x1, y1, x2, y2 of the box, widened by `pad`, inside the photo and at least one pixel large."""
+    height, width = photo.shape[:2]
+    x1, y1 = max(int(round(box.x1)) - pad, 0), max(int(round(box.y1)) - pad, 0)
+    x2, y2 = min(int(round(box.x2)) + pad, width), min(int(round(box.y2)) + pad, height)
+    x1, y1 = min(x1, width - 1), min(y1, height - 1)
+    return x1, y1, max(x2, x1 + 1), max(y2, y1 + 1)
+
+
+def filled(photo: Photo, box: Box, rng: np.random.Generator) -> Photo:
+    """The box's surroundings drawn across it, along the axis on which its two sides agree better, with their grain."""
+    x1, y1, x2, y2 = whole(box, photo, pad=3)
+    above, below = _strip(photo, x1, y1 - STRIP, x2, y1, 0), _strip(photo, x1, y2, x2, y2 + STRIP, 0)
+    left, right = _strip(photo, x1 - STRIP, y1, x1, y2, 1), _strip(photo, x2, y1, x2 + STRIP, y2, 1)
+    vertical, horizontal = _ramp(above, below, y2 - y1, 0), _ramp(left, right, x2 - x1, 1)
+    scores = _disagreement(above, below), _disagreement(left, right)
+    if vertical is None or (horizontal is not None and scores[1] < scores[0]):
+        across = horizontal if horizontal is not None else photo[y1:y2, x1:x2].astype(np.float32)
+    else:
+        across = vertical
+    patch = across + _grain(photo, (x1, y1, x2, y2), rng)
+    return _laid(photo, patch, x1, y1, _feather(patch.shape[:2], 2))
+
+
+def pasted(photo: Photo, patch: Photo, box: Box, feather: int = 2, gain: float = 1.0) -> Photo:
+    """`patch` scaled to the box and laid there with soft edges. `gain` multiplies its brightness."""
+    x1, y1, x2, y2 = (int(round(v)) for v in (box.x1, box.y1, box.x2, box.y2))
+    size = max(x2 - x1, 1), max(y2 - y1, 1)
+    shrink = patch.shape[1] > size[0]
+    scaled = cv2.resize(patch, size, interpolation=cv2.INTER_AREA if shrink else cv2.INTER_LINEAR)
+    return _laid(photo, scaled.astype(np.float32) * gain, x1, y1, _feather((size[1], size[0]), feather))
+
+
+def cut(photo: Photo, box: Box) -> Photo:
+    """A copy of the box's pixels."""
+    x1, y1, x2, y2 = whole(box, photo)
+    return photo[y1:y2, x1:x2].copy()
+
+
+def ring_mean(photo: Photo, box: Box) -> float:
+    """Mean brightness just outside the box, 0 to 255."""
+    x1, y1, x2, y2 = whole(box, photo, pad=STRIP)
+    outer = photo[y1:y2, x1:x2].astype(np.float64)
+    ix1, iy1, ix2, iy2 = whole(box, photo)
+    inner = photo[iy1:iy2, ix1:ix2].astype(np.float64)
+    pixels = outer.size - inner.size
+    return float((outer.sum() - inner.sum()) / pixels) if pixels > 0 else float(outer.mean())
+
+
+def outline(photo: Photo, parent: Box, y1: int, y2: int) -> tuple[np.ndarray, np.ndarray]:
+    """Left and right edge of the thing inside `parent` in each row: where it leaves the background beside the box.
+
+    Where the background cannot be told from the thing, the edges are those of the box.
+    """
+    px1, _, px2, _ = whole(parent, photo)
+    rows = photo[y1:y2].astype(np.float32)
+    left = rows[:, max(px1 - STRIP, 0) : max(px1, 1)].mean(1, keepdims=True)
+    right = rows[:, min(px2, photo.shape[1] - 1) : px2 + STRIP].mean(1, keepdims=True)
+    ramp = np.linspace(0, 1, px2 - px1, dtype=np.float32)[None, :, None]
+    away = np.abs(rows[:, px1:px2] - (left * (1 - ramp) + right * ramp)).max(2)
+    there = away > max(18.0, 0.25 * float(np.quantile(away, 0.98)))
+    lefts = np.where(there.any(1), there.argmax(1), 0)
+    rights = np.where(there.any(1), there.shape[1] - there[:, ::-1].argmax(1), px2 - px1)
+    narrow = rights - lefts < 0.25 * (px2 - px1)
+    lefts[narrow], rights[narrow] = 0, px2 - px1
+    return px1 + _smoothed(lefts), px1 + _smoothed(rights)
+
+
+def poured(photo: Photo, parent: Box, rows: tuple[int, int], model: tuple[int, int]) -> Photo:
+    """Rows `rows` of the parent made to look like its rows `model`: the glass profile, drawn to the outline's width."""
+    (y1, y2), (m1, m2) = rows, model
+    out = photo.copy()
+    lefts, rights = outline(photo, parent, y1, y2)
+    model_lefts, model_rights = outline(photo, parent, m1, m2)
+    grain = np.float32(np.std(photo[m1:m2].astype(np.float32) - cv2.GaussianBlur(photo[m1:m2], (0, 0), 1.5)))
+    for row in range(y1, y2):
+        at = _mirrored(row - y1, m2 - m1)
+        left, right = int(lefts[row - y1]), int(rights[row - y1])
+        source = photo[m1 + at, int(model_lefts[at]) : max(int(model_rights[at]), int(model_lefts[at]) + 2)]
+        profile = cv2.resize(source[None], (max(right - left, 1), 1), interpolation=cv2.INTER_LINEAR)[0]
+        out[row, left : left + len(profile)] = profile
+    soft = cv2.GaussianBlur(out[y1:y2], (0, 0), sigmaX=0.6, sigmaY=2.0)
+    noise = np.random.default_rng(int(out[y1:y2].sum()) % 2**32).normal(0, min(grain, 4.0), soft.shape)
+    inside = np.zeros((y2 - y1, photo.shape[1], 1), bool)
+    for row in range(y2 - y1):
+        inside[row, int(lefts[row]) : int(rights[row])] = True
+    out[y1:y2] = np.where(inside, np.clip(soft + noise, 0, 255).astype(np.uint8), out[y1:y2])
+    return out
+
+
+def recoloured(photo: Photo, region: Mask, model: Float[np.ndarray, "pixels 3"]) -> Photo:
+    """The region with the model's colours: mean and spread of each CIELAB channel (Reinhard et al. 2001, section 3)."""
+    lab = cv2.cvtColor(photo, cv2.COLOR_RGB2LAB).astype(np.float32)
+    target = cv2.cvtColor(model[None].astype(np.uint8), cv2.COLOR_RGB2LAB)[0].astype(np.float32)
+    inside = lab[region > 0.5]
+    mean, spread = inside.mean(0), inside.std(0) + 1.0
+    ratio = np.clip((target.std(0) + 1.0) / spread, 0.6, 1.6)
+    changed = np.clip((lab - mean) * ratio + target.mean(0), 0, 255).astype(np.uint8)
+    rgb = cv2.cvtColor(changed, cv2.COLOR_LAB2RGB).astype(np.float32)
+    soft = cv2.GaussianBlur(region, (0, 0), 1.0)[..., None]
+    return (photo * (1 - soft) + rgb * soft).astype(np.uint8)
+
+
+def _strip(photo: Photo, x1: int, y1: int, x2: int, y2: int, axis: int) -> np.ndarray | None:
+    height, width = photo.shape[:2]
+    strip = photo[max(y1, 0) : min(y2, height), max(x1, 0) : min(x2, width)]
+    return strip.astype(np.float32).mean(axis, keepdims=True) if strip.shape[axis] > 1 else None
+
+
+def _ramp(first: np.ndarray | None, last: np.ndarray | None, length: int, axis: int) -> np.ndarray | None:
+    first = last if first is None else first
+    last = first if last is None else last
+    if first is None or last is None:
+        return None
+    shape = (length, 1, 1) if axis == 0 else (1, length, 1)
+    t = np.linspace(0, 1, length, dtype=np.float32).reshape(shape)
+    return np.asarray(first * (1 - t) + last * t, dtype=np.float32)
+
+
+def _disagreement(first: np.ndarray | None, last: np.ndarray | None) -> float:
+    if first is None or last is None:
+        return 1e3
+    return float(np.abs(first - last).mean())
+
+
+def _grain(photo: Photo, region: tuple[int, int, int, int], rng: np.random.Generator) -> np.ndarray:
+    """What blurring takes away around the region, tiled over it from a random start."""
+    x1, y1, x2, y2 = region
+    height, width = y2 - y1, x2 - x1
+    below = y2 + 8 <= photo.shape[0]
+    strip = photo[y2 : y2 + 8, x1:x2] if below else photo[max(y1 - 8, 0) : y1, x1:x2]
+    if strip.shape[0] < 2:
+        return np.zeros((height, width, 3), np.float32)
+    residue = strip.astype(np.float32) - cv2.GaussianBlur(strip, (0, 0), 2.0)
+    rows = rng.integers(strip.shape[0], size=height)
+    shifts = rng.integers(width, size=height)
+    columns = (np.arange(width)[None] + shifts[:, None]) % width
+    return np.asarray(np.clip(residue[rows[:, None], columns], -12, 12), dtype=np.float32)
+
+
+def _feather(shape: tuple[int, int], width: int) -> Mask:
+    """1 inside, falling to 0 over `width` pixels at every edge."""
+    height, across = shape
+    fade = [np.minimum(np.arange(1, n + 1), np.arange(n, 0, -1)) / (width + 1) for n in (height, across)]
+    return np.minimum(np.minimum(fade[0], 1)[:, None], np.minimum(fade[1], 1)[None]).astype(np.float32)
+
+
+def _laid(photo: Photo, patch: np.ndarray, x1: int, y1: int, alpha: Mask) -> Photo:
+    """`patch` over the photo with its top left corner at (x1, y1); what falls outside the photo is dropped."""
+    height, width = photo.shape[:2]
+    cx1, cy1 = max(x1, 0), max(y1, 0)
+    cx2, cy2 = min(x1 + patch.shape[1], width), min(y1 + patch.shape[0], height)
+    if cx2 <= cx1 or cy2 <= cy1:
+        return photo.copy()
+    part = slice(cy1 - y1, cy2 - y1), slice(cx1 - x1, cx2 - x1)
+    a = alpha[part][..., None]
+    out = photo.copy()
+    under = out[cy1:cy2, cx1:cx2].astype(np.float32)
+    out[cy1:cy2, cx1:cx2] = np.clip(under * (1 - a) + patch[part] * a + 0.5, 0, 255).astype(np.uint8)
+    return out
+
+
+def _smoothed(edge: np.ndarray) -> np.ndarray:
+    """Median over nine rows: an outline does not jump."""
+    if len(edge) < 9:
+        return np.full(len(edge), int(np.median(edge)))
+    padded = np.pad(edge, 4, mode="edge")
+    return np.median(np.lib.stride_tricks.sliding_window_view(padded, 9), axis=1).astype(int)
+
+
+def _mirrored(step: int, length: int) -> int:
+    """Walks up from the end of `length` rows and back again, so that neighbours stay neighbours."""
+    length = max(length, 1)
+    if length == 1:
+        return 0
+    phase = step % (2 * (length - 1))
+    return length - 1 - phase if phase < length else phase - (length - 1)

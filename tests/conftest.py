@@ -1,0 +1,35 @@
+"""What every test stands on: no network, no leftovers, and shapes that are checked."""
+
+import atexit
+import os
+import tempfile
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, settings
+from jaxtyping import install_import_hook
+
+_cache = tempfile.TemporaryDirectory(prefix="logicls-tests-")
+atexit.register(_cache.cleanup)
+os.environ.update(
+    HF_HOME=_cache.name,
+    HF_HUB_OFFLINE="1",
+    MPLBACKEND="Agg",
+    NO_ALBUMENTATIONS_UPDATE="1",
+    TOKENIZERS_PARALLELISM="false",
+)
+
+# Shapes and types in signatures are checked on every call; only where the tensors are, for speed.
+install_import_hook(["logicls.models", "logicls.predict", "logicls.train"], "beartype.beartype")
+
+# The same examples on every run, and no deadline: a shared machine is slow at times and wrong at none.
+settings.register_profile(
+    "logicls", deadline=None, derandomize=True, database=None, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.load_profile("logicls")
+
+
+@pytest.fixture(scope="session")
+def root() -> Path:
+    """The checkout. A test that uses it is marked `checkout`."""
+    return Path(__file__).resolve().parent.parent
