@@ -253,7 +253,7 @@ def _child(value: object, part: str | int) -> object:
     if isinstance(value, dict):
         return value.get(part)
     if isinstance(value, list) and isinstance(part, int) and part < len(value):
-        return value[part]  # type: ignore[no-any-return]
+        return value[part]
     return None
 
 

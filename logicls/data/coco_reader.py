@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePosixPath, PureWindowsPath
@@ -55,6 +56,7 @@ class Reader:
         self.problems: list[Problem] = []
 
     def complain(self, code: str, message: str, advice: str = "") -> None:
+        """Note a problem with the file."""
         self.problems.append(Problem(code, message, self.file, advice=advice))
 
     def tables(self, content: object) -> Tables:
@@ -71,6 +73,7 @@ class Reader:
         }
 
     def is_row(self, table: str, number: int, row: object) -> bool:
+        """True if the row has what its table needs, with the right types."""
         if not isinstance(row, dict):
             self.complain("LC103", f"item {number} of {table} is not an object.")
             return False
@@ -119,7 +122,8 @@ class Reader:
             self.complain("LC106", f'file_name "{photo}" leads out of images/.', "Give a path below images/.")
             return
         path = self.root / "images" / photo
-        if not path.is_file():
+        # Not `path.is_file()`, which raises for names that are too long.
+        if not os.path.isfile(path):
             self.complain("LC107", f'image "{photo}" is missing.', f"Put it into {relative(self.root / 'images')}.")
             return
         try:

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
-import numpy.typing as npt
+from jaxtyping import UInt8
 from PIL import Image, UnidentifiedImageError
 
 from logicls.errors import DataError, PhotoError, Problem, relative
@@ -38,8 +38,8 @@ _TURNS = {
 _SWAPS_SIDES = (5, 6, 7, 8)
 
 
-def read_photo(path: Path, *, max_pixels: int = MAX_PIXELS) -> npt.NDArray[np.uint8]:
-    """The photo's pixels (height, width, 3), upright by its EXIF orientation.
+def read_photo(path: Path, *, max_pixels: int = MAX_PIXELS) -> UInt8[np.ndarray, "height width 3"]:
+    """The photo's pixels, upright by its EXIF orientation.
 
     16-bit greys lose their lower eight bits; transparent pixels are laid on white. Pillow's own limit of 178,956,970
     pixels holds in any case.

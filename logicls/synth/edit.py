@@ -8,7 +8,7 @@ from typing import assert_never
 
 import numpy as np
 
-from logicls.constraints.plan import Add, Move, Plan, Remove, Replace, Resize, Swap, applied, carried, instance
+from logicls.constraints.plan import ON_TOP, Add, Move, Plan, Remove, Replace, Resize, Swap, applied, carried, instance
 from logicls.constraints.spec import Spec
 from logicls.records import Box, Instance, Scene
 from logicls.synth.bank import Bank, Donor
@@ -62,9 +62,9 @@ class Editor:
         scene = applied(plan, canvas.scene, self._fillings)
         if component.fills:
             parent = self._parent(canvas.scene, target)
-            photo = self._emptied(canvas, target, target.box.y1, target.box.y2, parent) if parent else None
+            photo = self._emptied(canvas, target, target.box.y2, parent, rng) if parent else None
             return Canvas(photo, scene) if photo is not None else None
-        return Canvas(filled(canvas.photo, target.box, rng), scene)
+        return Canvas(self._cleared(canvas.photo, canvas.scene, target, rng), scene)
 
     def _left_behind(
         self, plan: Remove, target: Instance, leaves: str, canvas: Canvas, rng: Rng
@@ -88,7 +88,7 @@ class Editor:
     def _move(self, plan: Move, canvas: Canvas, rng: Rng) -> Canvas:
         target = instance(canvas.scene, plan.target)
         patch = cut(canvas.photo, target.box)
-        ground = filled(canvas.photo, target.box, rng)
+        ground = self._cleared(canvas.photo, canvas.scene, target, rng)
         photo = pasted(ground, patch, target.box.moved(plan.dx, plan.dy))
         return Canvas(photo, applied(plan, canvas.scene, self._fillings))
 
@@ -96,7 +96,7 @@ class Editor:
         scene = applied(plan, canvas.scene, self._fillings)
         photo = canvas.photo
         for target in (plan.target, plan.other):
-            photo = filled(photo, instance(canvas.scene, target).box, rng)
+            photo = self._cleared(photo, canvas.scene, instance(canvas.scene, target), rng)
         for target in (plan.target, plan.other):
             photo = pasted(photo, cut(canvas.photo, instance(canvas.scene, target).box), instance(scene, target).box)
         return Canvas(photo, scene)
@@ -111,7 +111,7 @@ class Editor:
             return Canvas(photo, applied(plan, canvas.scene, self._fillings))
         target, donor = self._carrier(canvas.scene, target, donor, rng)
         box = _fitted(donor.instance.box, target.box)
-        photo = self._pasted(filled(canvas.photo, target.box, rng), donor, box)
+        photo = self._pasted(self._cleared(canvas.photo, canvas.scene, target, rng), donor, box)
         arriving = self._brought(donor, box, canvas.scene)
         return Canvas(photo, applied(replace(plan, target=target.id), canvas.scene, self._fillings, arriving))
 
@@ -119,15 +119,15 @@ class Editor:
         target = instance(canvas.scene, plan.target)
         scene = applied(plan, canvas.scene, self._fillings)
         if not self.spec.components[target.component].fills:
-            photo = pasted(filled(canvas.photo, target.box, rng), cut(canvas.photo, target.box), plan.box)
-            return Canvas(photo, scene)
+            ground = self._cleared(canvas.photo, canvas.scene, target, rng)
+            return Canvas(pasted(ground, cut(canvas.photo, target.box), plan.box), scene)
         parent = self._parent(canvas.scene, target)
         if parent is None:
             return None
         if plan.box.y1 > target.box.y1:
-            photo = self._emptied(canvas, target, target.box.y1, plan.box.y1, parent)
+            photo = self._emptied(canvas, target, plan.box.y1, parent, rng)
         else:
-            photo = self._topped_up(canvas, target, plan.box.y1, parent)
+            photo = self._topped_up(canvas, target, plan.box.y1, parent, rng)
         return Canvas(photo, scene) if photo is not None else None
 
     def _carrier(self, scene: Scene, target: Instance, donor: Donor, rng: Rng) -> tuple[Instance, Donor]:
@@ -166,24 +166,29 @@ class Editor:
             Instance(start - k, i.component, there(i.box), i.attributes) for k, i in enumerate(coming)
         )
 
-    def _emptied(self, canvas: Canvas, target: Instance, top: float, bottom: float, parent: Instance) -> Photo | None:
-        """Rows `top` to `bottom` of a filling made to look like its parent just above the level."""
+    def _cleared(self, photo: Photo, scene: Scene, target: Instance, rng: Rng) -> Photo:
+        """The photo with the target's place filled from what it lies on."""
+        grounds = [i.box for i in scene.instances if i.id != target.id and target.box.covered_by(i.box) >= ON_TOP]
+        return filled(photo, target.box, rng, min(grounds, key=lambda b: b.area, default=None))
+
+    def _emptied(self, canvas: Canvas, target: Instance, bottom: float, parent: Instance, rng: Rng) -> Photo | None:
+        """A filling down to row `bottom` made to look like its parent just above the level."""
         level = int(round(target.box.y1))
         reach = max(8, int(0.06 * parent.box.height))
         first = max(int(parent.box.y1), level - reach - 3)
         if level - 3 - first < 4:
             return None
-        rows = int(round(top)) - 2, min(int(round(bottom)), canvas.photo.shape[0])
-        changed = poured(canvas.photo, parent.box, rows, (first, level - 3))
+        rows = level - 2, min(int(round(bottom)), canvas.photo.shape[0])
+        changed = poured(canvas.photo, parent.box, rows, (first, level - 3), rng)
         return self._behind(canvas, changed, (target, parent))
 
-    def _topped_up(self, canvas: Canvas, target: Instance, top: float, parent: Instance) -> Photo | None:
+    def _topped_up(self, canvas: Canvas, target: Instance, top: float, parent: Instance, rng: Rng) -> Photo | None:
         """The filling drawn up to `top`: its uppermost rows go to the new level, those below continue it."""
         level, new = int(round(target.box.y1)), int(round(top))
         if new >= level:
             return canvas.photo.copy()
         depth = min(max(8, int(0.06 * parent.box.height)), int(target.box.height) - 2)
-        changed = poured(canvas.photo, parent.box, (new, level + 4), (level + 4, level + 4 + depth))
+        changed = poured(canvas.photo, parent.box, (new, level + 4), (level + 4, level + 4 + depth), rng)
         return self._behind(canvas, changed, (target, parent))
 
     def _behind(self, canvas: Canvas, changed: Photo, parts: Iterable[Instance]) -> Photo:

@@ -12,6 +12,8 @@ Photo = UInt8[np.ndarray, "height width 3"]
 Mask = Float[np.ndarray, "height width"]
 STRIP = 5
 """Pixels beside a box from which its background is learned."""
+RIM = 3
+"""Pixels at the edge of a thing that look unlike its face: nothing is learned from them."""
 
 
 def whole(box: Box, photo: Photo, pad: int = 0) -> tuple[int, int, int, int]:
@@ -23,11 +25,15 @@ def whole(box: Box, photo: Photo, pad: int = 0) -> tuple[int, int, int, int]:
     return x1, y1, max(x2, x1 + 1), max(y2, y1 + 1)
 
 
-def filled(photo: Photo, box: Box, rng: np.random.Generator) -> Photo:
-    """The box's surroundings drawn across it, along the axis on which its two sides agree better, with their grain."""
+def filled(photo: Photo, box: Box, rng: np.random.Generator, ground: Box | None = None) -> Photo:
+    """The box's surroundings drawn across it, along the axis on which its two sides agree better, with their grain.
+
+    Nothing is learned from outside `ground`, the thing that the box lies on.
+    """
     x1, y1, x2, y2 = whole(box, photo, pad=3)
-    above, below = _strip(photo, x1, y1 - STRIP, x2, y1, 0), _strip(photo, x1, y2, x2, y2 + STRIP, 0)
-    left, right = _strip(photo, x1 - STRIP, y1, x1, y2, 1), _strip(photo, x2, y1, x2 + STRIP, y2, 1)
+    frame = whole(ground, photo, pad=-RIM) if ground else (0, 0, photo.shape[1], photo.shape[0])
+    above, below = _strip(photo, (x1, y1 - STRIP, x2, y1), frame, 0), _strip(photo, (x1, y2, x2, y2 + STRIP), frame, 0)
+    left, right = _strip(photo, (x1 - STRIP, y1, x1, y2), frame, 1), _strip(photo, (x2, y1, x2 + STRIP, y2), frame, 1)
     vertical, horizontal = _ramp(above, below, y2 - y1, 0), _ramp(left, right, x2 - x1, 1)
     scores = _disagreement(above, below), _disagreement(left, right)
     if vertical is None or (horizontal is not None and scores[1] < scores[0]):
@@ -82,45 +88,64 @@ def outline(photo: Photo, parent: Box, y1: int, y2: int) -> tuple[np.ndarray, np
     return px1 + _smoothed(lefts), px1 + _smoothed(rights)
 
 
-def poured(photo: Photo, parent: Box, rows: tuple[int, int], model: tuple[int, int]) -> Photo:
-    """Rows `rows` of the parent made to look like its rows `model`: the glass profile, drawn to the outline's width."""
+def poured(photo: Photo, parent: Box, rows: tuple[int, int], model: tuple[int, int], rng: np.random.Generator) -> Photo:
+    """Rows `rows` of the parent made to look like its rows `model`: their mean profile, drawn to the outline's width."""
     (y1, y2), (m1, m2) = rows, model
     out = photo.copy()
     lefts, rights = outline(photo, parent, y1, y2)
-    model_lefts, model_rights = outline(photo, parent, m1, m2)
-    grain = np.float32(np.std(photo[m1:m2].astype(np.float32) - cv2.GaussianBlur(photo[m1:m2], (0, 0), 1.5)))
+    profile = _profile(photo, parent, m1, m2)
+    sway = cv2.GaussianBlur(rng.normal(0, 1, (y2 - y1, 1)).astype(np.float32), (1, 0), sigmaX=1, sigmaY=12) * 8
+    grain = min(float(np.std(photo[m1:m2].astype(np.float32) - cv2.GaussianBlur(photo[m1:m2], (0, 0), 1.5))), 3.0)
     for row in range(y1, y2):
-        at = _mirrored(row - y1, m2 - m1)
         left, right = int(lefts[row - y1]), int(rights[row - y1])
-        source = photo[m1 + at, int(model_lefts[at]) : max(int(model_rights[at]), int(model_lefts[at]) + 2)]
-        profile = cv2.resize(source[None], (max(right - left, 1), 1), interpolation=cv2.INTER_LINEAR)[0]
-        out[row, left : left + len(profile)] = profile
-    soft = cv2.GaussianBlur(out[y1:y2], (0, 0), sigmaX=0.6, sigmaY=2.0)
-    noise = np.random.default_rng(int(out[y1:y2].sum()) % 2**32).normal(0, min(grain, 4.0), soft.shape)
-    inside = np.zeros((y2 - y1, photo.shape[1], 1), bool)
-    for row in range(y2 - y1):
-        inside[row, int(lefts[row]) : int(rights[row])] = True
-    out[y1:y2] = np.where(inside, np.clip(soft + noise, 0, 255).astype(np.uint8), out[y1:y2])
+        line = cv2.resize(profile, (max(right - left, 1), 1), interpolation=cv2.INTER_AREA)[0]
+        line = line * (1 + 0.06 * sway[row - y1]) + rng.normal(0, grain, line.shape)
+        out[row, left : left + len(line)] = np.clip(line, 0, 255).astype(np.uint8)
+    soft = cv2.GaussianBlur(out[y1:y2], (0, 0), sigmaX=0.5, sigmaY=1.5)
+    out[y1:y2] = soft
     return out
 
 
+def _profile(photo: Photo, parent: Box, y1: int, y2: int) -> np.ndarray:
+    """Mean over the rows of what lies between the outline's edges, float32 [1, 96, 3]."""
+    lefts, rights = outline(photo, parent, y1, y2)
+    left, right = int(np.median(lefts)), max(int(np.median(rights)), int(np.median(lefts)) + 2)
+    return cv2.resize(photo[y1:y2, left:right].astype(np.float32).mean(0)[None], (96, 1), interpolation=cv2.INTER_LINEAR)
+
+
 def recoloured(photo: Photo, region: Mask, model: Float[np.ndarray, "pixels 3"]) -> Photo:
-    """The region with the model's colours: mean and spread of each CIELAB channel (Reinhard et al. 2001, section 3)."""
+    """The region with the model's colours: middle and spread of each CIELAB channel, after Reinhard et al. 2001.
+
+    Medians in the place of means, so that highlights and edges do not pull, and chroma never spreads wider than it was.
+    """
     lab = cv2.cvtColor(photo, cv2.COLOR_RGB2LAB).astype(np.float32)
     target = cv2.cvtColor(model[None].astype(np.uint8), cv2.COLOR_RGB2LAB)[0].astype(np.float32)
     inside = lab[region > 0.5]
-    mean, spread = inside.mean(0), inside.std(0) + 1.0
-    ratio = np.clip((target.std(0) + 1.0) / spread, 0.6, 1.6)
-    changed = np.clip((lab - mean) * ratio + target.mean(0), 0, 255).astype(np.uint8)
+    ratio = (_spread(target) + 1.0) / (_spread(inside) + 1.0)
+    ratio = np.clip(ratio, [0.7, 0.2, 0.2], [1.3, 0.8, 0.8])
+    changed = np.clip((lab - np.median(inside, 0)) * ratio + np.median(target, 0), 0, 255).astype(np.uint8)
     rgb = cv2.cvtColor(changed, cv2.COLOR_LAB2RGB).astype(np.float32)
     soft = cv2.GaussianBlur(region, (0, 0), 1.0)[..., None]
     return (photo * (1 - soft) + rgb * soft).astype(np.uint8)
 
 
-def _strip(photo: Photo, x1: int, y1: int, x2: int, y2: int, axis: int) -> np.ndarray | None:
-    height, width = photo.shape[:2]
-    strip = photo[max(y1, 0) : min(y2, height), max(x1, 0) : min(x2, width)]
-    return strip.astype(np.float32).mean(axis, keepdims=True) if strip.shape[axis] > 1 else None
+def _spread(values: np.ndarray) -> np.ndarray:
+    """Median absolute deviation of each column."""
+    return np.asarray(np.median(np.abs(values - np.median(values, 0)), 0))
+
+
+def _strip(
+    photo: Photo, strip: tuple[int, int, int, int], frame: tuple[int, int, int, int], axis: int
+) -> np.ndarray | None:
+    """Mean of a strip over `axis`; None where it does not lie in the frame."""
+    x1, y1, x2, y2 = strip
+    if axis == 0:
+        y1, y2 = max(y1, frame[1]), min(y2, frame[3])
+    else:
+        x1, x2 = max(x1, frame[0]), min(x2, frame[2])
+    if (y2 - y1 if axis == 0 else x2 - x1) < STRIP - 1 or min(x2 - x1, y2 - y1) < 2:
+        return None
+    return np.asarray(photo[y1:y2, x1:x2].astype(np.float32).mean(axis, keepdims=True))
 
 
 def _ramp(first: np.ndarray | None, last: np.ndarray | None, length: int, axis: int) -> np.ndarray | None:
@@ -177,17 +202,8 @@ def _laid(photo: Photo, patch: np.ndarray, x1: int, y1: int, alpha: Mask) -> Pho
 
 
 def _smoothed(edge: np.ndarray) -> np.ndarray:
-    """Median over nine rows: an outline does not jump."""
-    if len(edge) < 9:
+    """Median over 25 rows: an outline does not jump."""
+    if len(edge) < 25:
         return np.full(len(edge), int(np.median(edge)))
-    padded = np.pad(edge, 4, mode="edge")
-    return np.median(np.lib.stride_tricks.sliding_window_view(padded, 9), axis=1).astype(int)
-
-
-def _mirrored(step: int, length: int) -> int:
-    """Walks up from the end of `length` rows and back again, so that neighbours stay neighbours."""
-    length = max(length, 1)
-    if length == 1:
-        return 0
-    phase = step % (2 * (length - 1))
-    return length - 1 - phase if phase < length else phase - (length - 1)
+    padded = np.pad(edge, 12, mode="edge")
+    return np.median(np.lib.stride_tricks.sliding_window_view(padded, 25), axis=1).astype(int)

@@ -200,7 +200,9 @@ def test_a_union_complains_once_for_each_thing_written() -> None:
 
 @given(st.data())
 @settings(max_examples=150, deadline=None)
-def test_near_misses_raise_nothing_but_spec_errors(tmp_path_factory: pytest.TempPathFactory, data: st.DataObject) -> None:
+def test_near_misses_raise_nothing_but_spec_errors(
+    tmp_path_factory: pytest.TempPathFactory, data: st.DataObject
+) -> None:
     """A good spec with a few characters changed loads, or is refused with a place in the file."""
     text = HEAD + RULE + "    violation: {below: few, above: many}\n"
     for _ in range(data.draw(st.integers(1, 3))):

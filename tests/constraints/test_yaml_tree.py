@@ -50,8 +50,8 @@ def test_place_of_values_keys_and_what_is_absent() -> None:
     """Line and column count from 1; what does not exist stands where its nearest parent does."""
     tree = read_yaml(SPEC, SMALL)
 
-    assert tree.place(("constraints", 0, "quantity", "exactly")) == (5, 32)
-    assert tree.place(("constraints", 0, "quantity", "exactly"), key=True) == (5, 23)
+    assert tree.place(("constraints", 0, "quantity", "exactly")) == (5, 36)
+    assert tree.place(("constraints", 0, "quantity", "exactly"), key=True) == (5, 27)
     assert tree.place(("constraints", 0, "severity")) == (4, 5)
     assert tree.place(("constraints", 0, "severity"), key=True) == (4, 5)
     assert tree.place(()) == (1, 1)
@@ -72,7 +72,10 @@ def test_empty_file_is_nothing() -> None:
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("a: 1\nb: 2\na: 3\n", 'box.yaml:3:1 LC007 duplicate key "a": it stands in line 1 already. Keep one of the two.'),
+        (
+            "a: 1\nb: 2\na: 3\n",
+            'box.yaml:3:1 LC007 duplicate key "a": it stands in line 1 already. Keep one of the two.',
+        ),
         ("a: *x\n", 'box.yaml:1:4 LC008 alias "*x" is not allowed. Write the value out where it is needed.'),
         ("a: &x 1\n", 'box.yaml:1:4 LC008 anchor "&x" is not allowed. Write the value out where it is needed.'),
         ("a: !!str 1\n", 'box.yaml:1:4 LC009 tag "!!str" is not allowed. Remove it; put text in quotes.'),
