@@ -11,7 +11,7 @@ from logicls.models.nano.processor import NanoImageProcessor, NanoProcessor
 
 AutoConfig.register(NanoConfig.model_type, NanoConfig, exist_ok=True)
 AutoModelForImageTextToText.register(NanoConfig, NanoForImageTextToText, exist_ok=True)
-AutoImageProcessor.register(NanoConfig, slow_image_processor_class=NanoImageProcessor, exist_ok=True)
+AutoImageProcessor.register(NanoConfig, image_processor_classes={"pil": NanoImageProcessor}, exist_ok=True)
 AutoProcessor.register(NanoConfig, NanoProcessor, exist_ok=True)
 
 __all__ = ["NanoConfig", "NanoForImageTextToText", "NanoImageProcessor", "NanoProcessor"]

@@ -55,9 +55,6 @@ class NanoImageProcessor(BaseImageProcessor):  # type: ignore[misc]
 class NanoProcessor(ProcessorMixin):  # type: ignore[misc]
     """Photos and questions to tensors. A prompt is the photo's placeholders, the question, `<answer>`."""
 
-    attributes = ("image_processor", "tokenizer")
-    image_processor_class = "NanoImageProcessor"
-    tokenizer_class = "PreTrainedTokenizerFast"
 
     def __init__(self, image_processor: NanoImageProcessor, tokenizer: PreTrainedTokenizerFast, **kwargs: Any) -> None:
         super().__init__(image_processor, tokenizer, **kwargs)
@@ -77,7 +74,7 @@ class NanoProcessor(ProcessorMixin):  # type: ignore[misc]
         return BatchFeature({**tokens, **pixels})
 
 
-def make_tokenizer(texts: Iterable[str], values: Iterable[str], bins: int, vocabulary: int = 800) -> Any:
+def make_tokenizer(texts: Iterable[str], values: Iterable[str], bins: int, vocabulary: int = 2000) -> Any:
     """A byte-level BPE over `texts` (nothing is unknown to it), with a token for each coordinate and each of `values`."""
     tokenizer = Tokenizer(models.BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=True)

@@ -1,0 +1,70 @@
+"""Examples → batches: the questions of a photo side by side, each a branch of its own; loss on the answers only."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+import torch
+from torch.utils.data import IterableDataset
+
+from logicls.models.codec import Codec
+from logicls.models.nano.model import IGNORED
+from logicls.train.preflight import Encoded, Flight, batches
+
+Batch = dict[str, torch.Tensor]
+
+
+def collate(examples: Sequence[Encoded], pixels: np.ndarray, codec: Codec, image_tokens: int) -> Batch:
+    """`input_ids`, `branch_ids`, `labels`, `weights` [batch tokens] and `pixel_values` [batch 3 height width].
+
+    A label stands where its token is predicted: one position before it. An answer's weight is shared among its
+    tokens by a square root, so that long lists of boxes neither drown the one-word answers nor are drowned.
+    """
+    longest = max(sum(map(len, (*e.prompts, *e.answers))) for e in examples) + image_tokens
+    shape = len(examples), longest
+    ids = torch.full(shape, codec.pad)
+    branches = torch.full(shape, -1)
+    labels = torch.full(shape, IGNORED)
+    weights = torch.zeros(shape)
+    ids[:, :image_tokens], branches[:, :image_tokens] = codec.image, 0
+    for row, example in enumerate(examples):
+        at = image_tokens
+        for branch, (prompt, answer) in enumerate(zip(example.prompts, example.answers, strict=True), 1):
+            text = torch.tensor([*prompt, *answer])
+            end, first = at + len(text), at + len(prompt) - 1
+            ids[row, at:end], branches[row, at:end] = text, branch
+            labels[row, first : end - 1] = text[len(prompt) :]
+            weights[row, first : end - 1] = len(answer) ** -0.5
+            at = end
+    values = torch.from_numpy(pixels).permute(0, 3, 1, 2).contiguous()
+    return {"input_ids": ids, "branch_ids": branches, "labels": labels, "weights": weights, "pixel_values": values}
+
+
+class Batches(IterableDataset[Batch]):
+    """The batches of steps `start` to `stop`; each depends on its number and the seed alone."""
+
+    def __init__(self, flight: Flight, codec: Codec, *, start: int, stop: int, batch: int, jitter: float, seed: int):
+        super().__init__()
+        self.flight, self.codec = flight, codec
+        self.start, self.stop, self.batch, self.jitter, self.seed = start, stop, batch, jitter, seed
+
+    def __len__(self) -> int:
+        return self.stop - self.start
+
+    def __iter__(self) -> Iterator[Batch]:
+        worker = torch.utils.data.get_worker_info()
+        first, stride = (worker.id, worker.num_workers) if worker else (0, 1)
+        for step in range(self.start + first, self.stop, stride):
+            chosen = batches(len(self.flight.examples), self.batch, [step], self.seed)[0]
+            pixels = lit(self.flight.pixels[chosen], self.jitter, np.random.default_rng([self.seed, step, 7]))
+            examples = [self.flight.examples[number] for number in chosen]
+            yield collate(examples, pixels, self.codec, self.flight.processor.image_tokens)
+
+
+def lit(pixels: np.ndarray, jitter: float, rng: np.random.Generator) -> np.ndarray:
+    """Photos with a random brightness and contrast each, uint8 [batch height width 3]."""
+    count = len(pixels)
+    gain = rng.uniform(1 - jitter, 1 + jitter, (count, 1, 1, 1)).astype(np.float32)
+    shift = rng.uniform(-80 * jitter, 80 * jitter, (count, 1, 1, 1)).astype(np.float32)
+    return np.clip((pixels.astype(np.float32) - 96) * gain + 96 + shift, 0, 255).astype(np.uint8)

@@ -1,0 +1,172 @@
+"""`logicls train`: preflight, fit, and a bundle that has proved that it answers."""
+
+from __future__ import annotations
+
+import csv
+import json
+import logging
+import time
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import lightning
+import torch
+from lightning.pytorch.loggers import CSVLogger
+from torch.utils.data import DataLoader
+
+from logicls.errors import Problem, RecipeError
+from logicls.jsonl import write_text
+from logicls.models.bundle import Bundle, write_bundle
+from logicls.models.codec import Codec
+from logicls.models.nano import NanoConfig, NanoForImageTextToText
+from logicls.predict.probe import write_probe
+from logicls.train.collate import Batches
+from logicls.train.preflight import Flight, preflight
+from logicls.train.recipe import Recipe
+from logicls.train.tuner import Told, Tuner, Watch
+
+
+def fit(
+    synth: Path,
+    out: Path,
+    recipe: Recipe,
+    *,
+    resume: bool = False,
+    say: Callable[[str], None] = print,
+    prepared: Callable[[int], None] = lambda _: None,
+    told: Told = lambda step, loss: None,
+) -> Bundle:
+    """Train on the dataset in `synth`, write the bundle to `out`.
+
+    `say` gets lines for people, `prepared` how many examples went through preflight, `told` each step and its loss.
+    With `resume` the run goes on from its last checkpoint, to the same weights as if it had never stopped.
+
+    Raises:
+        DataError: The dataset cannot be used.
+        RecipeError: `resume` with a recipe other than the one the run was begun with.
+    """
+    work = out / "work"
+    work.mkdir(parents=True, exist_ok=True)
+    _same_recipe(work, recipe, resume=resume)
+    flight = preflight(synth, work, visual_tokens=recipe.visual_tokens, bins=recipe.bins, done=prepared)
+    for line in flight.report:
+        say(line)
+    codec = Codec(flight.processor, recipe.bins)
+    lightning.seed_everything(recipe.seed, verbose=False)
+    model = make_model(recipe, flight, codec)
+    last = work / "last.ckpt"
+    _train(model, flight, codec, recipe, work, last if resume and last.exists() else None, told)
+    model.eval()
+    bundle = write_bundle(
+        out, model=model, processor=flight.processor, spec_file=synth / "spec.yaml", max_boxes=flight.boxes + 1
+    )
+    write_probe(bundle, synth)
+    plot_loss(work / "log", out / "loss.png")
+    return bundle
+
+
+def make_model(recipe: Recipe, flight: Flight, codec: Codec) -> NanoForImageTextToText:
+    """A nano of the recipe's size for this product's words and photos."""
+    config = NanoConfig(
+        vocab_size=len(flight.processor.tokenizer),
+        image_size=flight.processor.image_processor.size,
+        width=recipe.width,
+        encoder_layers=recipe.encoder_layers,
+        decoder_layers=recipe.decoder_layers,
+        bins=recipe.bins,
+        first_loc=codec.first_loc,
+        image_token_id=codec.image,
+        pad_token_id=codec.pad,
+        eos_token_id=codec.end,
+    )
+    return NanoForImageTextToText(config)
+
+
+def _train(
+    model: NanoForImageTextToText,
+    flight: Flight,
+    codec: Codec,
+    recipe: Recipe,
+    work: Path,
+    checkpoint: Path | None,
+    told: Told,
+) -> None:
+    start = _step_of(checkpoint)
+    batches = Batches(
+        flight, codec, start=start, stop=recipe.steps, batch=recipe.batch, jitter=recipe.jitter, seed=recipe.seed
+    )
+    watch = Watch(work / "last.ckpt", every=recipe.checkpoint_every, told=told)
+    logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
+    trainer = lightning.Trainer(
+        max_steps=recipe.steps,
+        accelerator="auto",
+        devices=1,
+        gradient_clip_val=1.0,
+        callbacks=[watch],
+        logger=CSVLogger(work, name="log", version=""),
+        log_every_n_steps=10,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        enable_checkpointing=False,
+    )
+    tuner = Tuner(model, steps=recipe.steps, lr=recipe.lr, weight_decay=recipe.weight_decay)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message=r".*does not have many workers.*")
+        warnings.filterwarnings("ignore", message=r".*IterableDataset.*")
+        warnings.filterwarnings("ignore", message=r".*Experiment logs directory.*")
+        trainer.fit(tuner, DataLoader(batches, batch_size=None), ckpt_path=checkpoint, weights_only=True)
+
+
+def _step_of(checkpoint: Path | None) -> int:
+    if checkpoint is None:
+        return 0
+    state: dict[str, Any] = torch.load(checkpoint, weights_only=True, map_location="cpu", mmap=True)
+    return int(state["global_step"])
+
+
+def _same_recipe(work: Path, recipe: Recipe, *, resume: bool) -> None:
+    path = work / "recipe.json"
+    if resume and path.exists():
+        begun, now = json.loads(path.read_text()), json.loads(recipe.model_dump_json())
+        differs = [f"{key}: {begun.get(key)} then, {now[key]} now" for key in now if begun.get(key) != now[key]]
+        if differs:
+            raise RecipeError(
+                Problem("LC411", f"the run was begun with another recipe ({'; '.join(differs)}).", str(path),
+                        advice="Resume with the same recipe, or train anew without --resume.")
+            )  # fmt: skip
+    write_text(path, recipe.model_dump_json(indent=1))
+
+
+def plot_loss(log: Path, out: Path) -> None:
+    """The loss over the steps, as a picture."""
+    import matplotlib as mpl
+
+    mpl.use("Agg")
+    from matplotlib import pyplot as plt
+
+    with (log / "metrics.csv").open() as file:
+        rows = [(int(r["step"]), float(r["loss"])) for r in csv.DictReader(file) if r["loss"]]
+    figure, axes = plt.subplots(figsize=(6, 3.2), dpi=110)
+    axes.plot(*zip(*rows, strict=True), linewidth=1) if rows else None
+    axes.set(xlabel="step", ylabel="loss", yscale="log", title="training loss")
+    axes.grid(visible=True, alpha=0.3)
+    figure.tight_layout()
+    figure.savefig(out)
+    plt.close(figure)
+
+
+class Pace:
+    """Remaining seconds of a run, from the steps seen so far."""
+
+    def __init__(self, steps: int) -> None:
+        self.steps, self.first, self.began = steps, -1, 0.0
+
+    def left(self, step: int) -> float:
+        """Seconds until `steps`; 0 before two steps were seen."""
+        now = time.monotonic()
+        if self.first < 0:
+            self.first, self.began = step, now
+        done = step - self.first
+        return (now - self.began) / done * (self.steps - step) if done else 0.0

@@ -1,0 +1,62 @@
+"""The Lightning side of training: optimiser, schedule, progress, checkpoints that a `kill -9` cannot spoil."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import lightning
+import torch
+from lightning.pytorch.callbacks import Callback
+from torch import Tensor
+
+from logicls.models.nano import NanoForImageTextToText
+from logicls.train.collate import Batch
+
+Told = Callable[[int, float], None]
+"""Told of each step: its number and the loss."""
+
+
+class Tuner(lightning.LightningModule):
+    """Trains nano on packed questions."""
+
+    def __init__(self, model: NanoForImageTextToText, *, steps: int, lr: float, weight_decay: float) -> None:
+        super().__init__()
+        self.model = model
+        self.steps, self.lr, self.weight_decay = steps, lr, weight_decay
+
+    def training_step(self, batch: Batch, _: int) -> Tensor:
+        """Mean loss over the answers' tokens."""
+        loss: Tensor = self.model(**batch).loss
+        self.log("loss", loss)
+        self.log("lr", self.trainer.optimizers[0].param_groups[0]["lr"])
+        return loss
+
+    def configure_optimizers(self) -> Any:
+        """AdamW, no decay on vectors; one cycle up and down again."""
+        matrices = [p for p in self.model.parameters() if p.ndim > 1]
+        vectors = [p for p in self.model.parameters() if p.ndim <= 1]
+        groups = [{"params": matrices, "weight_decay": self.weight_decay}, {"params": vectors, "weight_decay": 0.0}]
+        optimiser = torch.optim.AdamW(groups, lr=self.lr, betas=(0.9, 0.98))
+        cycle = torch.optim.lr_scheduler.OneCycleLR(optimiser, self.lr, total_steps=self.steps + 1, pct_start=0.1)
+        return {"optimizer": optimiser, "lr_scheduler": {"scheduler": cycle, "interval": "step"}}
+
+
+class Watch(Callback):
+    """Tells the progress and keeps a resumable checkpoint, replaced atomically."""
+
+    def __init__(self, path: Path, *, every: int, told: Told) -> None:
+        self.path, self.every, self.told = path, every, told
+        self.began = time.monotonic()
+
+    def on_train_batch_end(self, trainer: Any, module: Any, outputs: Any, batch: Any, batch_idx: int) -> None:
+        """After each step."""
+        step = trainer.global_step
+        self.told(step, float(outputs["loss"].detach()))
+        if step % self.every == 0:
+            temporary = self.path.with_suffix(".tmp")
+            trainer.save_checkpoint(temporary)
+            os.replace(temporary, self.path)
