@@ -99,7 +99,7 @@ class Scene:
 
 
 def reading_order(box: Box, width: float, height: float) -> float:
-    """Sort key: top to bottom first, left to right among those about level. Continuous, so that near ties stay stable."""
+    """Sort key: top to bottom first, left to right among those about level. Continuous: near ties stay stable."""
     x, y = box.centre
     return y / height + 0.25 * x / width
 
@@ -109,7 +109,7 @@ class Subquery:
     """One question that can be checked by looking at the photo."""
 
     id: str
-    """Made from its content (`locate:fruit_icon`, `attribute:juice.colour`, `verdict`): equal questions are asked once."""
+    """Made from its content (`locate:fruit_icon`, `attribute:juice.colour`, `verdict`): equal ones are asked once."""
     kind: QueryKind
     component: str = ""
     attribute: str = ""

@@ -11,6 +11,7 @@ from bisect import bisect_left
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+
 from logicls.errors import DataError, Problem, relative
 from logicls.records import Verdict
 

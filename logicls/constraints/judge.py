@@ -31,9 +31,7 @@ def _check(constraint: Constraint, reading: Reading) -> Check:
         return Check("not_applicable", constraint.rule.say(), str(absent))
 
 
-def _finding(
-    spec: Spec, constraint: Constraint, checks: Mapping[str, Check], answers: Mapping[str, Answer]
-) -> Finding:
+def _finding(spec: Spec, constraint: Constraint, checks: Mapping[str, Check], answers: Mapping[str, Answer]) -> Finding:
     check = checks[constraint.id]
     stopper = next((other for other in constraint.unless_broken if checks[other].status == "broken"), None)
     if stopper:

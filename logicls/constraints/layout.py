@@ -14,7 +14,7 @@ from logicls.records import Box, Scene, Subquery
 
 Relation = Literal["above", "below", "left_of", "right_of", "inside", "centred_in"]
 DEAD_ZONE = 0.35
-"""Synthesis moves things to less than 1 - this, or to more than 1 + this, of the tolerance: nobody can say in between."""
+"""Synthesis moves things to under 1 - this, or to over 1 + this, of the tolerance: nobody can say in between."""
 
 
 class Layout(BaseModel):
@@ -27,8 +27,8 @@ class Layout(BaseModel):
     object: str
     """Component or region."""
     tolerance: float | tuple[float, float] | None = None
-    """Fraction of the object's width and height (one number, or [x, y]) by which a centre may be off (centred_in), or an
-    edge may stick out (inside). Not for the other relations, which compare centres."""
+    """Fraction of the object's width and height (one number, or [x, y]) by which a centre may be off (centred_in), or
+    an edge may stick out (inside). Not for the other relations, which compare centres."""
     axis: Literal["both", "x", "y"] = Field("both")
     """For centred_in: the direction that counts."""
 
@@ -124,9 +124,7 @@ class Layout(BaseModel):
         beyond = target.x1 - dx - subject.x1, subject.x2 - target.x2 - dx, target.y1 - dy - subject.y1
         return max(0.0, *beyond, subject.y2 - target.y2 - dy)
 
-    def _moved_off(
-        self, scene: Scene, subject: int, target: Box, rng: Rng, reach: tuple[float, float]
-    ) -> Plan | None:
+    def _moved_off(self, scene: Scene, subject: int, target: Box, rng: Rng, reach: tuple[float, float]) -> Plan | None:
         """A move to `reach` tolerances from the object's centre, on the same ground and in the photo.
 
         How far is drawn with more weight near the limit: a quadratic of a uniform number.

@@ -64,7 +64,7 @@ class Measure(BaseModel):
     def sides(self) -> tuple[Side, ...]:
         """The ways in which it can be broken."""
         low, high = self.limits
-        return (*(("below",) if low > 0 else ()), *(("above",) if high < float("inf") else ()))  # type: ignore[return-value]
+        return (*(("below",) if low > 0 else ()), *(("above",) if high < float("inf") else ()))
 
     def say(self) -> str:
         """The rule in plain English."""

@@ -93,7 +93,7 @@ def carried(scene: Scene, target: Instance, fillings: frozenset[str]) -> tuple[I
 
 
 def applied(plan: Plan, scene: Scene, fillings: frozenset[str], arriving: Sequence[Instance] = ()) -> Scene:
-    """The scene after the plan. `arriving` are the instances that come with an Add, a Replace or what a Remove leaves."""
+    """The scene after the plan. `arriving` come with an Add or a Replace, or are what a Remove leaves."""
     match plan:
         case Remove():
             gone = _with_carried(scene, plan.target, fillings)
@@ -133,9 +133,7 @@ def _shifted(scene: Scene, ids: frozenset[int], dx: float, dy: float) -> Scene:
     return replace(scene, instances=tuple(moved))
 
 
-def _changed(
-    scene: Scene, target: int, *, box: Box | None = None, attribute: tuple[str, str] | None = None
-) -> Scene:
+def _changed(scene: Scene, target: int, *, box: Box | None = None, attribute: tuple[str, str] | None = None) -> Scene:
     def changed(i: Instance) -> Instance:
         attributes = {**dict(i.attributes), **dict([attribute] if attribute else [])}
         return replace(i, box=box or i.box, attributes=tuple(sorted(attributes.items())))

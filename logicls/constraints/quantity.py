@@ -53,7 +53,7 @@ class Quantity(BaseModel):
     def sides(self) -> tuple[Side, ...]:
         """The ways in which it can be broken."""
         low, high = self.limits
-        return (*(("below",) if low > 0 else ()), *(("above",) if high < 99 else ()))  # type: ignore[return-value]
+        return (*(("below",) if low > 0 else ()), *(("above",) if high < 99 else ()))
 
     def say(self) -> str:
         """The rule in plain English."""

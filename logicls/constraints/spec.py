@@ -182,13 +182,13 @@ def _unknown_names(spec: Spec) -> Iterator[tuple[Path, str, str, str]]:
     for index, constraint in enumerate(spec.constraints):
         here: Path = ("constraints", index)
         for keys, name in constraint.rule.names():
-            yield from ((here + (constraint.family, *keys), *p) for p in _unresolved(spec, keys, name))
+            yield from (((*here, constraint.family, *keys), *p) for p in _unresolved(spec, keys, name))
         if isinstance(constraint.rule, Match):
-            yield from ((here + ("match", *path), *p) for path, p in _pair_problems(spec, constraint.rule))
+            yield from (((*here, "match", *path), *p) for path, p in _pair_problems(spec, constraint.rule))
         known = [c.id for c in spec.constraints if c.id != constraint.id]
         for position, other in enumerate(constraint.unless_broken):
             if other not in known:
-                yield (here + ("unless_broken", position), *_unknown("constraint", other, known))
+                yield ((*here, "unless_broken", position), *_unknown("constraint", other, known))
 
 
 def _unresolved(spec: Spec, keys: tuple[str, ...], name: str) -> Iterator[tuple[str, str, str]]:

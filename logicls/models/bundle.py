@@ -1,10 +1,10 @@
 """The bundle: one folder with all that prediction needs and no knob.
 
-    model.safetensors, config.json        weights and sizes
-    tokenizer…, preprocessor_config.json  how photos and words become tensors
-    spec.yaml                             the rules
-    bundle.json                           id, hashes, versions, the most boxes an answer may have
-    probe/                                photos with the answers that the bundle must still give
+model.safetensors, config.json        weights and sizes
+tokenizer…, preprocessor_config.json  how photos and words become tensors
+spec.yaml                             the rules
+bundle.json                           id, hashes, versions, the most boxes an answer may have
+probe/                                photos with the answers that the bundle must still give
 """
 
 from __future__ import annotations

@@ -172,7 +172,7 @@ class OnePass:
         return from_bins(places, *size, self.bundle.processor.image_processor, self.bundle.bins)
 
     def _confidence(self, query: Subquery, tokens: list[int], scores: Tensor) -> float:
-        """Probability of the answer's decisions: for boxes that there is one more or no more, not where its edges lie."""
+        """Probability of the answer's decisions: for boxes, that there is one more or no more; not where they lie."""
         chance = 1.0
         first, bins = self.codec.first_loc, self.bundle.bins
         for step, token in enumerate(tokens):

@@ -28,9 +28,7 @@ def decide(spec: Spec, look: Look, photo: str, size: tuple[int, int]) -> Verdict
     )  # fmt: skip
 
 
-def _reasons(
-    findings: Sequence[Finding], derived: tuple[str, ...], stated: tuple[str, ...] | None
-) -> tuple[str, ...]:
+def _reasons(findings: Sequence[Finding], derived: tuple[str, ...], stated: tuple[str, ...] | None) -> tuple[str, ...]:
     reasons = [f"{f.constraint}: {f.found}" for f in findings if f.status == "unknown"]
     if stated is None:
         reasons.append("the stated verdict could not be read")

@@ -23,7 +23,7 @@ from logicls.records import Box, Scene
 from logicls.synth.edit import Canvas
 
 os.environ["NO_ALBUMENTATIONS_UPDATE"] = "1"  # no network at run time; must stand before the import
-import albumentations  # noqa: E402
+import albumentations
 
 TRIES = 8
 
@@ -79,7 +79,9 @@ class Augmenter:
         self._geometric.set_random_seed(seed)
         boxes = [[i.box.x1, i.box.y1, i.box.x2, i.box.y2] for i in scene.instances]
         out = self._geometric(image=canvas.photo, bboxes=boxes, places=list(range(len(boxes))))
-        placed = {int(place): Box(*(float(v) for v in box)) for place, box in zip(out["places"], out["bboxes"], strict=True)}
+        placed = {
+            int(place): Box(*(float(v) for v in box)) for place, box in zip(out["places"], out["bboxes"], strict=True)
+        }
         if len(placed) != len(boxes) or not all(_inside(box, scene) for box in placed.values()):
             return None
         instances = tuple(replace(i, box=placed[k]) for k, i in enumerate(scene.instances))

@@ -99,7 +99,9 @@ def _claim(order: Order) -> None:
     mark = order.out / "synth.json"
     if mark.exists():
         found = json.loads(mark.read_text())
-        differs = [f"{key} {found.get(key)} there, {wanted[key]} now" for key in wanted if found.get(key) != wanted[key]]
+        differs = [
+            f"{key} {found.get(key)} there, {wanted[key]} now" for key in wanted if found.get(key) != wanted[key]
+        ]
         if differs:
             raise DataError(
                 Problem("LC401", f"the folder was begun with other settings: {'; '.join(differs)}.", str(order.out),

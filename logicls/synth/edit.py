@@ -66,9 +66,7 @@ class Editor:
             return Canvas(photo, scene) if photo is not None else None
         return Canvas(self._cleared(canvas.photo, canvas.scene, target, rng), scene)
 
-    def _left_behind(
-        self, plan: Remove, target: Instance, leaves: str, canvas: Canvas, rng: Rng
-    ) -> Canvas | None:
+    def _left_behind(self, plan: Remove, target: Instance, leaves: str, canvas: Canvas, rng: Rng) -> Canvas | None:
         donor = self.bank.pick(leaves, rng)
         if donor is None:
             return None
@@ -162,9 +160,7 @@ class Editor:
 
         coming = (donor.instance, *carried(donor.scene, donor.instance, self._fillings))
         start = _fresh(scene)
-        return tuple(
-            Instance(start - k, i.component, there(i.box), i.attributes) for k, i in enumerate(coming)
-        )
+        return tuple(Instance(start - k, i.component, there(i.box), i.attributes) for k, i in enumerate(coming))
 
     def _cleared(self, photo: Photo, scene: Scene, target: Instance, rng: Rng) -> Photo:
         """The photo with the target's place filled from what it lies on."""
@@ -173,18 +169,18 @@ class Editor:
 
     def _emptied(self, canvas: Canvas, target: Instance, bottom: float, parent: Instance, rng: Rng) -> Photo | None:
         """A filling down to row `bottom` made to look like its parent just above the level."""
-        level = int(round(target.box.y1))
+        level = round(target.box.y1)
         reach = max(8, int(0.06 * parent.box.height))
         first = max(int(parent.box.y1), level - reach - 3)
         if level - 3 - first < 4:
             return None
-        rows = level - 2, min(int(round(bottom)), canvas.photo.shape[0])
+        rows = level - 2, min(round(bottom), canvas.photo.shape[0])
         changed = poured(canvas.photo, parent.box, rows, (first, level - 3), rng)
         return self._behind(canvas, changed, (target, parent))
 
     def _topped_up(self, canvas: Canvas, target: Instance, top: float, parent: Instance, rng: Rng) -> Photo | None:
         """The filling drawn up to `top`: its uppermost rows go to the new level, those below continue it."""
-        level, new = int(round(target.box.y1)), int(round(top))
+        level, new = round(target.box.y1), round(top)
         if new >= level:
             return canvas.photo.copy()
         depth = min(max(8, int(0.06 * parent.box.height)), int(target.box.height) - 2)

@@ -19,8 +19,8 @@ RIM = 3
 def whole(box: Box, photo: Photo, pad: int = 0) -> tuple[int, int, int, int]:
     """Integer x1, y1, x2, y2 of the box, widened by `pad`, inside the photo and at least one pixel large."""
     height, width = photo.shape[:2]
-    x1, y1 = max(int(round(box.x1)) - pad, 0), max(int(round(box.y1)) - pad, 0)
-    x2, y2 = min(int(round(box.x2)) + pad, width), min(int(round(box.y2)) + pad, height)
+    x1, y1 = max(round(box.x1) - pad, 0), max(round(box.y1) - pad, 0)
+    x2, y2 = min(round(box.x2) + pad, width), min(round(box.y2) + pad, height)
     x1, y1 = min(x1, width - 1), min(y1, height - 1)
     return x1, y1, max(x2, x1 + 1), max(y2, y1 + 1)
 
@@ -46,7 +46,7 @@ def filled(photo: Photo, box: Box, rng: np.random.Generator, ground: Box | None 
 
 def pasted(photo: Photo, patch: Photo, box: Box, feather: int = 2, gain: float = 1.0) -> Photo:
     """`patch` scaled to the box and laid there with soft edges. `gain` multiplies its brightness."""
-    x1, y1, x2, y2 = (int(round(v)) for v in (box.x1, box.y1, box.x2, box.y2))
+    x1, y1, x2, y2 = (round(v) for v in (box.x1, box.y1, box.x2, box.y2))
     size = max(x2 - x1, 1), max(y2 - y1, 1)
     shrink = patch.shape[1] > size[0]
     scaled = cv2.resize(patch, size, interpolation=cv2.INTER_AREA if shrink else cv2.INTER_LINEAR)
@@ -89,7 +89,7 @@ def outline(photo: Photo, parent: Box, y1: int, y2: int) -> tuple[np.ndarray, np
 
 
 def poured(photo: Photo, parent: Box, rows: tuple[int, int], model: tuple[int, int], rng: np.random.Generator) -> Photo:
-    """Rows `rows` of the parent made to look like its rows `model`: their mean profile, drawn to the outline's width."""
+    """Rows `rows` of the parent made to look like its rows `model`: their mean profile, at the outline's width."""
     (y1, y2), (m1, m2) = rows, model
     out = photo.copy()
     lefts, rights = outline(photo, parent, y1, y2)
@@ -110,7 +110,9 @@ def _profile(photo: Photo, parent: Box, y1: int, y2: int) -> np.ndarray:
     """Mean over the rows of what lies between the outline's edges, float32 [1, 96, 3]."""
     lefts, rights = outline(photo, parent, y1, y2)
     left, right = int(np.median(lefts)), max(int(np.median(rights)), int(np.median(lefts)) + 2)
-    return cv2.resize(photo[y1:y2, left:right].astype(np.float32).mean(0)[None], (96, 1), interpolation=cv2.INTER_LINEAR)
+    return cv2.resize(
+        photo[y1:y2, left:right].astype(np.float32).mean(0)[None], (96, 1), interpolation=cv2.INTER_LINEAR
+    )
 
 
 def recoloured(photo: Photo, region: Mask, model: Float[np.ndarray, "pixels 3"]) -> Photo:

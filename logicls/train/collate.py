@@ -42,15 +42,17 @@ def collate(examples: Sequence[Encoded], pixels: np.ndarray, codec: Codec, image
 
 
 class Batches(IterableDataset[Batch]):
-    """The batches of steps `start` to `stop`; each depends on its number and the seed alone."""
+    """The batches of steps `start` to `stop`; each depends on its number and the seed alone.
 
-    def __init__(self, flight: Flight, codec: Codec, *, start: int, stop: int, batch: int, jitter: float, seed: int):
+    No length: after a resume Lightning would take the steps before `start` off it, and begin anew too early.
+    """
+
+    def __init__(
+        self, flight: Flight, codec: Codec, *, start: int, stop: int, batch: int, jitter: float, seed: int
+    ) -> None:
         super().__init__()
         self.flight, self.codec = flight, codec
         self.start, self.stop, self.batch, self.jitter, self.seed = start, stop, batch, jitter, seed
-
-    def __len__(self) -> int:
-        return self.stop - self.start
 
     def __iter__(self) -> Iterator[Batch]:
         worker = torch.utils.data.get_worker_info()

@@ -58,7 +58,7 @@ def fit(
     model = make_model(recipe, flight, codec)
     last = work / "last.ckpt"
     _train(model, flight, codec, recipe, work, last if resume and last.exists() else None, told)
-    model.eval()
+    model.train(mode=False)
     bundle = write_bundle(
         out, model=model, processor=flight.processor, spec_file=synth / "spec.yaml", max_boxes=flight.boxes + 1
     )
@@ -106,7 +106,7 @@ def _train(
         gradient_clip_val=1.0,
         callbacks=[watch],
         logger=CSVLogger(work, name="log", version=""),
-        log_every_n_steps=10,
+        log_every_n_steps=min(10, recipe.steps),
         enable_progress_bar=False,
         enable_model_summary=False,
         enable_checkpointing=False,
@@ -115,6 +115,7 @@ def _train(
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message=r".*does not have many workers.*")
         warnings.filterwarnings("ignore", message=r".*IterableDataset.*")
+        warnings.filterwarnings("ignore", message=r".*isinstance\(treespec, LeafSpec\).*")
         warnings.filterwarnings("ignore", message=r".*Experiment logs directory.*")
         trainer.fit(tuner, DataLoader(batches, batch_size=None), ckpt_path=checkpoint, weights_only=True)
 
@@ -140,7 +141,9 @@ def _same_recipe(work: Path, recipe: Recipe, *, resume: bool) -> None:
 
 
 def plot_loss(log: Path, out: Path) -> None:
-    """The loss over the steps, as a picture."""
+    """The loss over the steps, as a picture; none where nothing was logged, as by a resumed run with no step left."""
+    if not (log / "metrics.csv").exists():
+        return
     import matplotlib as mpl
 
     mpl.use("Agg")

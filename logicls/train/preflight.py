@@ -97,9 +97,7 @@ def preflight(
 def _rows(synth: Path, cache: Path) -> datasets.Dataset:
     shards = sorted(str(path) for path in (synth / "data").glob("*.parquet"))
     if not shards:
-        raise DataError(
-            Problem("LC402", "no examples here.", str(synth), advice="Make them with `logicls synth`.")
-        )
+        raise DataError(Problem("LC402", "no examples here.", str(synth), advice="Make them with `logicls synth`."))
     datasets.disable_progress_bars()
     loaded: datasets.Dataset = datasets.load_dataset(
         "parquet", data_files=shards, split="train", cache_dir=str(cache / "arrow")
@@ -112,9 +110,7 @@ def _tokens(box: Box, size: tuple[int, int], processor: NanoProcessor) -> float:
     return box.area * scale**2 / STRIDE**2
 
 
-def _pixels(
-    rows: datasets.Dataset, processor: NanoProcessor, cache: Path, done: Callable[[int], None]
-) -> np.ndarray:
+def _pixels(rows: datasets.Dataset, processor: NanoProcessor, cache: Path, done: Callable[[int], None]) -> np.ndarray:
     """All photos in the model's size, made once and kept on disk. Raises `DataError` for one that cannot be read."""
     height, width = processor.image_processor.size
     key = hashlib.sha256(json.dumps([rows._fingerprint, height, width]).encode()).hexdigest()[:12]
@@ -143,8 +139,10 @@ def decoded(data: bytes, number: int) -> np.ndarray:
 
 
 def batches(count: int, batch: int, steps: Sequence[int], seed: int) -> list[list[int]]:
-    """Numbers of the examples of each step: every example once before any comes again, in an order of its own each
-    time round. Any step's batch depends on its number and the seed alone, so that a resumed run goes on the same."""
+    """Numbers of the examples of each step: every example once before any comes again, each time in another order.
+
+    Any step's batch depends on its number and the seed alone, so that a resumed run goes on the same.
+    """
     out = []
     for step in steps:
         at = np.arange(step * batch, (step + 1) * batch)

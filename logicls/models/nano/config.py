@@ -10,7 +10,7 @@ STRIDE = 16
 """Pixels of the model's input per visual token, on each axis."""
 
 
-class NanoConfig(PretrainedConfig):  # type: ignore[misc]
+class NanoConfig(PretrainedConfig):
     """Sizes of nano. `image_size` is (height, width) in pixels, multiples of 16.
 
     Every visual token covers 16 x 16 pixels; coordinates are written in `bins` steps per axis.

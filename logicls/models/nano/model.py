@@ -35,6 +35,7 @@ class Attention(nn.Module):
     def forward(
         self, x: Float[Tensor, "batch new width"], mask: Bool[Tensor, "batch 1 new seen"] | None, cache: Cache | None
     ) -> Float[Tensor, "batch new width"]:
+        """Attend to what the mask allows; with a cache, to what came before as well."""
         batch, new, width = x.shape
         q, k, v = self.qkv(x).view(batch, new, 3, self.heads, width // self.heads).permute(2, 0, 3, 1, 4)
         if cache is not None:
@@ -54,6 +55,7 @@ class Block(nn.Module):
         self.mlp = nn.Sequential(nn.Linear(width, 3 * width), nn.GELU(approximate="tanh"), nn.Linear(3 * width, width))
 
     def forward(self, x: Tensor, mask: Tensor | None = None, cache: Cache | None = None) -> Tensor:
+        """Attention, then the perceptron, each added to its input."""
         x = x + self.attention(self.norm1(x), mask, cache)
         x = x + self.mlp(self.norm2(x))
         return x
@@ -68,7 +70,7 @@ def stem(width: int) -> nn.Sequential:
     return nn.Sequential(*layers)
 
 
-class NanoForImageTextToText(PreTrainedModel, GenerationMixin):  # type: ignore[misc]
+class NanoForImageTextToText(PreTrainedModel, GenerationMixin):
     """nano with its language head; the head shares the word embeddings' weights."""
 
     config_class = NanoConfig
@@ -79,7 +81,7 @@ class NanoForImageTextToText(PreTrainedModel, GenerationMixin):  # type: ignore[
     def __init__(self, config: NanoConfig) -> None:
         super().__init__(config)
         rows, columns = (side // STRIDE for side in config.image_size)
-        self.stem = stem(config.width).to(memory_format=torch.channels_last)  # a third faster on CPUs
+        self.stem = stem(config.width).to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # a third faster on CPUs
         self.place = nn.Parameter(torch.empty(rows * columns, config.width))
         self.encoder = nn.ModuleList(Block(config.width, config.heads) for _ in range(config.encoder_layers))
         self.words = nn.Embedding(config.vocab_size, config.width)
@@ -87,7 +89,7 @@ class NanoForImageTextToText(PreTrainedModel, GenerationMixin):  # type: ignore[
         self.decoder = nn.ModuleList(Block(config.width, config.heads, i) for i in range(config.decoder_layers))
         self.norm = nn.LayerNorm(config.width)
         self.bias = nn.Parameter(torch.zeros(config.vocab_size))
-        self.post_init()
+        self.post_init()  # type: ignore[no-untyped-call]
 
     def _init_weights(self, module: nn.Module) -> None:
         if isinstance(module, nn.Linear):
@@ -111,7 +113,7 @@ class NanoForImageTextToText(PreTrainedModel, GenerationMixin):  # type: ignore[
 
     def set_input_embeddings(self, value: nn.Module) -> None:
         """Exchange the word embeddings."""
-        self.words = value
+        self.words = value  # type: ignore[assignment]
 
     def see(self, pixel_values: Tensor) -> Float[Tensor, "batch tokens width"]:
         """Visual tokens of photos given as [batch 3 height width], 0 to 255."""
@@ -178,12 +180,13 @@ class NanoForImageTextToText(PreTrainedModel, GenerationMixin):  # type: ignore[
         spread = -(soft * scores[places, first : first + bins]).sum(-1)
         return losses.masked_scatter(places, spread)
 
-    def prepare_inputs_for_generation(
+    def prepare_inputs_for_generation(  # type: ignore[override]
         self, input_ids: Tensor, past_key_values: Cache | None = None, **kwargs: Any
     ) -> dict[str, Any]:
         """The photo goes in with the first step only; afterwards one token at a time."""
         past = past_key_values.get_seq_length() if past_key_values is not None else 0
-        inputs = {"input_ids": input_ids[:, past:], "past_key_values": past_key_values, "use_cache": True}
+        inputs = {"input_ids": input_ids[:, past:], "past_key_values": past_key_values}
+        inputs["use_cache"] = kwargs.get("use_cache", True)
         inputs["attention_mask"] = kwargs.get("attention_mask")
         if past == 0:
             inputs["pixel_values"] = kwargs.get("pixel_values")

@@ -20,10 +20,10 @@ GREY = 96
 """Brightness of the border where a photo does not have the input's proportions."""
 
 
-class NanoImageProcessor(BaseImageProcessor):  # type: ignore[misc]
+class NanoImageProcessor(BaseImageProcessor):
     """Scales a photo into (height, width), proportions kept, the rest grey."""
 
-    model_input_names = ("pixel_values",)
+    model_input_names = ["pixel_values"]  # noqa: RUF012  the base class declares it on instances
 
     def __init__(self, size: Sequence[int] = (256, 128), **kwargs: Any) -> None:
         super().__init__(**kwargs)
@@ -40,24 +40,25 @@ class NanoImageProcessor(BaseImageProcessor):  # type: ignore[misc]
         size = max(round(photo.shape[1] * scale), 1), max(round(photo.shape[0] * scale), 1)
         smaller = cv2.resize(photo, size, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR)
         canvas = np.full((self.size[0], self.size[1], 3), GREY, np.uint8)
-        y, x = int(round(top)), int(round(left))
+        y, x = round(top), round(left)
         canvas[y : y + size[1], x : x + size[0]] = smaller[: self.size[0] - y, : self.size[1] - x]
         return canvas
 
     def preprocess(self, images: Any, **_: Any) -> BatchFeature:
         """`pixel_values` uint8 [batch 3 height width] of RGB arrays or PIL pictures."""
         pictures = images if isinstance(images, (list, tuple)) else [images]
-        arrays = [self.fitted(np.asarray(picture.convert("RGB") if hasattr(picture, "convert") else picture))
-                  for picture in pictures]
+        arrays = [
+            self.fitted(np.asarray(picture.convert("RGB") if hasattr(picture, "convert") else picture))
+            for picture in pictures
+        ]
         return BatchFeature({"pixel_values": torch.from_numpy(np.stack(arrays)).permute(0, 3, 1, 2)})
 
 
-class NanoProcessor(ProcessorMixin):  # type: ignore[misc]
+class NanoProcessor(ProcessorMixin):
     """Photos and questions to tensors. A prompt is the photo's placeholders, the question, `<answer>`."""
 
-
     def __init__(self, image_processor: NanoImageProcessor, tokenizer: PreTrainedTokenizerFast, **kwargs: Any) -> None:
-        super().__init__(image_processor, tokenizer, **kwargs)
+        super().__init__(image_processor, tokenizer, **kwargs)  # type: ignore[no-untyped-call]
 
     @property
     def image_tokens(self) -> int:
@@ -75,7 +76,7 @@ class NanoProcessor(ProcessorMixin):  # type: ignore[misc]
 
 
 def make_tokenizer(texts: Iterable[str], values: Iterable[str], bins: int, vocabulary: int = 2000) -> Any:
-    """A byte-level BPE over `texts` (nothing is unknown to it), with a token for each coordinate and each of `values`."""
+    """A byte-level BPE over `texts` (nothing is unknown to it), a token for each coordinate and each of `values`."""
     tokenizer = Tokenizer(models.BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=True)
     tokenizer.decoder = decoders.ByteLevel()
@@ -87,7 +88,11 @@ def make_tokenizer(texts: Iterable[str], values: Iterable[str], bins: int, vocab
     tokenizer.train_from_iterator(sorted(set(texts)), trainer)
     tokenizer.add_tokens([AddedToken(f"<{value}>", normalized=False) for value in sorted(set(values))])
     return PreTrainedTokenizerFast(
-        tokenizer_object=tokenizer, pad_token=PAD, eos_token=END, padding_side="left", clean_up_tokenization_spaces=False
+        tokenizer_object=tokenizer,
+        pad_token=PAD,
+        eos_token=END,
+        padding_side="left",
+        clean_up_tokenization_spaces=False,
     )
 
 
@@ -99,9 +104,7 @@ def to_bins(box: Box, width: int, height: int, image_processor: NanoImageProcess
     return [min(max(int((v * scale + shift) / sides[axis] * bins), 0), bins - 1) for v, shift, axis in edges]
 
 
-def from_bins(
-    places: Sequence[float], width: int, height: int, image_processor: NanoImageProcessor, bins: int
-) -> Box:
+def from_bins(places: Sequence[float], width: int, height: int, image_processor: NanoImageProcessor, bins: int) -> Box:
     """The box of four (fractional) bin numbers, in pixels of the photo; ordered and clipped to it."""
     scale, left, top = image_processor.placed(width, height)
     sides = image_processor.size[1], image_processor.size[0]

@@ -1,0 +1,312 @@
+"""The command line. Every command imports what it needs when it runs: `logicls check` must not wait for torch."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.text import Text
+
+from logicls.errors import LogiClsError, Problem
+
+if TYPE_CHECKING:
+    from logicls.constraints.spec import Spec
+    from logicls.score import Scoreboard
+
+app = typer.Typer(
+    help=__doc__ and "Tells, for each photo of a product, which of its rules is broken and what it saw.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+console = Console()
+OUT = Annotated[Path, typer.Option("--out", help="Folder to write to.")]
+DATA = Annotated[Path, typer.Option("--data", help="Dataset: annotations.json and images/.")]
+FAILED = 2
+
+
+def main() -> None:
+    """Run the command line; errors of the user's making are shown without a traceback, with exit code 2."""
+    with _errors_shown():
+        app()
+
+
+@contextmanager
+def _errors_shown() -> Iterator[None]:
+    try:
+        yield
+    except LogiClsError as error:
+        _show(error.problems)
+        sys.exit(FAILED)
+    except KeyboardInterrupt:
+        Console(stderr=True).print("stopped; the same command goes on from here")
+        sys.exit(130)
+
+
+def _show(problems: Iterable[Problem]) -> None:
+    from logicls.constraints.load import caret
+
+    screen = Console(stderr=True)
+    for problem in problems:
+        screen.print(Text(str(problem)), soft_wrap=True)
+        path = Path(problem.file) if problem.file else None
+        if problem.line and path and path.suffix in (".yaml", ".yml") and path.is_file():
+            lines = caret(problem, path.read_text(encoding="utf-8", errors="replace"))
+            screen.print(Text(lines, style="dim"), soft_wrap=True)
+
+
+@app.command()
+def check(
+    spec: Annotated[Path, typer.Argument(help="Spec, a YAML file.")],
+    data: Annotated[
+        Path | None, typer.Option("--data", help="Dataset of good photos to hold the rules against.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="For scripts.")] = False,
+) -> None:
+    """Find what is wrong with the rules, and good photos that break one."""
+    from logicls.constraints.lint import lint_examples, lint_scenes, lint_unused
+    from logicls.constraints.load import load_spec
+
+    loaded = load_spec(spec)
+    found = [*lint_unused(loaded), *lint_examples(loaded)]
+    if data is not None:
+        from logicls.data.coco import dataset_problems, read_dataset
+
+        dataset = read_dataset(data)
+        found += dataset_problems(dataset, {name: c.attributes for name, c in loaded.components.items()})
+        found += lint_scenes(loaded, dataset.scenes)
+    if as_json:
+        print(json.dumps([{"code": p.code, "message": p.message, "advice": p.advice} for p in found]))
+    else:
+        _show(found)
+        rules = f"{len(loaded.constraints)} rules, {len(loaded.examples)} examples"
+        console.print(f"{spec}: {rules}, {len(found)} problem{'' if len(found) == 1 else 's'}")
+    raise typer.Exit(1 if found else 0)
+
+
+@app.command()
+def explain(spec: Annotated[Path, typer.Argument(help="Spec, a YAML file.")]) -> None:
+    """Say each rule, its questions and the defects that are made from it."""
+    from logicls.constraints.decompose import decompose, queries_of
+    from logicls.constraints.load import load_spec
+
+    loaded = load_spec(spec)
+    for constraint in loaded.constraints:
+        console.print(f"[bold]{constraint.id}[/] ({constraint.severity}): {constraint.rule.say()}")
+        console.print("  asks: " + ", ".join(q.id for q in queries_of(loaded, constraint)))
+        sides = [constraint.violation_on(side) for side in constraint.rule.sides()]
+        console.print("  defects: " + ", ".join(dict.fromkeys(sides)))
+        if constraint.unless_broken:
+            console.print("  not asked while broken: " + ", ".join(constraint.unless_broken))
+    console.print(f"{len(decompose(loaded))} questions a photo")
+
+
+@app.command()
+def init(name: Annotated[str, typer.Argument(help="Folder to make, named as the product.")]) -> None:
+    """Make a folder to start a product from."""
+    from logicls.start import start
+
+    for path in start(Path(name)):
+        console.print(str(path))
+
+
+@app.command()
+def synth(
+    spec: Annotated[Path, typer.Argument(help="Spec, a YAML file.")],
+    data: DATA,
+    out: OUT,
+    count: Annotated[int, typer.Option(min=1, help="How many examples.")] = 12000,
+    seed: Annotated[int, typer.Option(help="The same seed makes the same bytes.")] = 0,
+    preview: Annotated[int, typer.Option(min=0, help="Only draw so many examples on one picture.")] = 0,
+    workers: Annotated[int, typer.Option(min=1, help="Processes.")] = 2,
+) -> None:
+    """Make training data out of annotated photos of good products."""
+    from logicls.synth.build import Order, build
+
+    order = Order(spec, data, out, count, seed)
+    _check_quietly(spec, data)
+    if preview:
+        from logicls.synth.preview import contact_sheet
+
+        console.print(str(contact_sheet(order, preview, out / "preview.png")))
+        return
+    _counted_synth(build, order, workers)
+    console.print(f"{out}: {count} examples")
+
+
+def _counted_synth(build: Any, order: Any, workers: int) -> None:
+    from logicls.report.progress import counting
+
+    with counting("synth", order.count, console) as counter:
+        build(order, workers=workers, done=counter.add)
+
+
+def _check_quietly(spec: Path, data: Path) -> None:
+    """Stop where spec and data do not fit each other."""
+    from logicls.constraints.load import load_spec
+    from logicls.data.coco import dataset_problems, read_dataset
+    from logicls.errors import DataError
+
+    loaded = load_spec(spec)
+    found = dataset_problems(read_dataset(data), {name: c.attributes for name, c in loaded.components.items()})
+    if found:
+        raise DataError(found)
+
+
+@app.command()
+def train(
+    synth_dir: Annotated[Path, typer.Argument(help="What `logicls synth` wrote.")],
+    out: OUT,
+    recipe: Annotated[
+        Path | None, typer.Option(help="Recipe, a YAML file; the shipped train/nano.yaml if left out.")
+    ] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on from the last checkpoint.")] = False,
+) -> None:
+    """Train a model, and write one bundle."""
+    from logicls.assets import share
+    from logicls.train.recipe import read_recipe
+
+    _train(synth_dir, out, read_recipe(recipe or share("train/nano.yaml")), resume=resume)
+    console.print(f"{out}: bundle")
+
+
+def _train(synth_dir: Path, out: Path, recipe: Any, *, resume: bool) -> None:
+    from logicls.report.progress import counting
+    from logicls.train.fit import fit
+
+    _quiet_libraries()
+    with counting("train", recipe.steps, console) as counter:
+        fit(
+            synth_dir, out, recipe, resume=resume, say=lambda line: console.print(Text(line)),
+            told=lambda step, loss: counter.to(step, f"loss {loss:.3f}"),
+        )  # fmt: skip
+
+
+@app.command()
+def predict(
+    bundle: Annotated[Path, typer.Argument(help="What `logicls train` wrote.")],
+    images: Annotated[Path, typer.Argument(help="Folder of photos.")],
+    out: OUT,
+    batch: Annotated[int, typer.Option(min=1, help="Photos at a time.")] = 16,
+) -> None:
+    """Verdicts for a folder of photos, as JSON Lines, CSV and a page. Exit code 1 where one does not pass."""
+    spec = _predict(bundle, images, out, batch)
+    page, outcomes = _page(spec, images, out, None)
+    told = ", ".join(f"{count} {name}" for name, count in sorted(outcomes.items()))
+    console.print(f"{told}\n{page}")
+    raise typer.Exit(0 if set(outcomes) <= {"pass"} else 1)
+
+
+def _predict(bundle: Path, images: Path, out: Path, batch: int) -> Spec:
+    from logicls.data.picture import list_photos
+    from logicls.predict.batch import predict_folder
+    from logicls.predict.probe import open_bundle
+    from logicls.report.progress import counting
+
+    _quiet_libraries()
+    opened = open_bundle(bundle)
+    with counting("predict", len(list_photos(images)), console) as counter:
+        predict_folder(opened, images, out, batch=batch, done=counter.add)
+    return opened.spec
+
+
+def _page(spec: Spec, images: Path, out: Path, board: Scoreboard | None) -> tuple[Path, dict[str, int]]:
+    from collections import Counter
+
+    from logicls.constraints.decompose import decompose
+    from logicls.predict.batch import read_verdicts
+    from logicls.report.page import write_report
+    from logicls.synth.write import question
+
+    lines = out / "verdicts.jsonl"
+    page = write_report(
+        read_verdicts(lines),
+        spec_lines={c.id: c.rule.say() for c in spec.constraints},
+        questions={q.id: question(q, spec) for q in decompose(spec)},
+        photos=images,
+        out=out / "report" / "index.html",
+        title=spec.product.name.replace("_", " "),
+        board=board,
+    )
+    return page, dict(Counter(verdict.outcome for verdict in read_verdicts(lines)))
+
+
+@app.command(name="eval")
+def evaluate(
+    verdicts_dir: Annotated[Path, typer.Argument(help="What `logicls predict` wrote.")],
+    truth: Annotated[Path, typer.Option("--truth", help="truth.csv: image,violations.")],
+    out: OUT,
+    as_json: Annotated[bool, typer.Option("--json", help="For scripts.")] = False,
+) -> None:
+    """Hold verdicts against the truth."""
+    from logicls.report.screen import print_scoreboard
+
+    board = _score(verdicts_dir, truth, out)
+    if as_json:
+        print(json.dumps(board.to_json()))
+    else:
+        print_scoreboard(board, console)
+        console.print(str(out / "metrics.json"))
+
+
+def _score(verdicts_dir: Path, truth: Path, out: Path) -> Scoreboard:
+    from logicls.jsonl import write_text
+    from logicls.predict.batch import read_verdicts
+    from logicls.score import read_truth, score
+
+    board = score(read_verdicts(verdicts_dir / "verdicts.jsonl"), read_truth(truth))
+    write_text(out / "metrics.json", json.dumps(board.to_json(), indent=1))
+    return board
+
+
+@app.command()
+def demo(
+    out: Annotated[Path, typer.Option("--out", help="Folder to write to.")] = Path("runs/demo"),
+    count: Annotated[int, typer.Option(min=1, help="Training examples.")] = 6000,
+) -> None:
+    """Run the whole loop on the sample product."""
+    from logicls.assets import share
+    from logicls.constraints.lint import lint_examples, lint_scenes
+    from logicls.constraints.load import load_spec
+    from logicls.data.coco import read_dataset
+    from logicls.report.screen import print_scoreboard
+    from logicls.synth.build import Order, build
+    from logicls.train.recipe import read_recipe
+
+    spec, data = share("constraints/dosing_kit.yaml"), share("data/dosing_kit")
+    loaded, dataset = load_spec(spec), read_dataset(data)
+    broken = [*lint_examples(loaded), *lint_scenes(loaded, dataset.scenes)]
+    console.print(f"check: {len(loaded.constraints)} rules, {len(dataset.scenes)} good photos, {len(broken)} problems")
+    _show(broken)
+    _counted_synth(build, Order(spec, data, out / "synth", count, 0), 2)
+    _train(out / "synth", out / "bundle", read_recipe(share("train/demo.yaml")), resume=True)
+    _predict(out / "bundle", data / "heldout" / "images", out / "verdicts", 16)
+    board = _score(out / "verdicts", data / "heldout" / "truth.csv", out / "verdicts")
+    print_scoreboard(board, console)
+    page, _ = _page(loaded, data / "heldout" / "images", out / "verdicts", board)
+    console.print(f"report: {page.resolve()}", soft_wrap=True)
+
+
+@app.command()
+def doctor() -> None:
+    """Versions, cores, GPU, memory."""
+    from logicls.start import facts
+
+    for name, value in facts():
+        console.print(f"{name}: {value}")
+
+
+def _quiet_libraries() -> None:
+    """Libraries' own bars would stand in the way of ours."""
+    import datasets
+    import transformers
+
+    datasets.disable_progress_bars()
+    transformers.utils.logging.disable_progress_bar()
+    transformers.utils.logging.set_verbosity_error()

@@ -1,0 +1,55 @@
+"""A nano small enough to be made on the spot, and the processor that goes with it."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from logicls.models.codec import Codec
+from logicls.models.nano import NanoConfig, NanoForImageTextToText, NanoImageProcessor, NanoProcessor
+from logicls.models.nano.processor import make_tokenizer
+
+BINS = 16
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _one_thread():
+    """Models this small are slower on more threads."""
+    torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="session")
+def processor() -> NanoProcessor:
+    """Inputs of 96 x 64 pixels, 24 visual tokens."""
+    texts = ["where is every pin?", "which colour has the pin?", "which rules are broken?"]
+    return NanoProcessor(NanoImageProcessor((96, 64)), make_tokenizer(texts, ["red", "blue"], BINS))
+
+
+@pytest.fixture(scope="session")
+def codec(processor: NanoProcessor) -> Codec:
+    """Its codec, 16 bins."""
+    return Codec(processor, BINS)
+
+
+@pytest.fixture(scope="session")
+def model(codec: Codec) -> NanoForImageTextToText:
+    """Random weights, larger than at the start of training so that answers differ."""
+    torch.manual_seed(0)
+    config = NanoConfig(
+        vocab_size=len(codec.processor.tokenizer),
+        image_size=codec.processor.image_processor.size,
+        width=32,
+        encoder_layers=1,
+        decoder_layers=2,
+        max_text=64,
+        bins=BINS,
+        first_loc=codec.first_loc,
+        image_token_id=codec.image,
+        pad_token_id=codec.pad,
+        eos_token_id=codec.end,
+    )
+    model = NanoForImageTextToText(config).eval()
+    with torch.no_grad():
+        model.words.weight.normal_(std=0.3)
+        model.order.weight.normal_(std=0.3)
+    return model

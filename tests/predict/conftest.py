@@ -1,0 +1,99 @@
+"""A bundle with random weights for a small product, made once."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+import torch
+from PIL import Image
+
+from logicls.constraints.decompose import decompose
+from logicls.constraints.load import load_spec
+from logicls.models.bundle import Bundle, write_bundle
+from logicls.models.codec import Codec, values_of
+from logicls.models.nano import NanoConfig, NanoForImageTextToText, NanoImageProcessor, NanoProcessor
+from logicls.models.nano.processor import make_tokenizer
+from logicls.predict.probe import write_probe
+from logicls.synth.write import wordings
+
+SPEC = """logicls: 1
+product: {name: box}
+components:
+  pin: {attributes: {colour: [red, blue]}}
+  lid: {attributes: {shape: [round, square]}}
+constraints:
+  - {id: two-pins, quantity: {of: pin, exactly: 2}, violation: {below: missing_pin, above: extra_pin}}
+  - {id: lid-goes-with-pin, match: {left: lid.shape, right: pin.colour, pairs: {round: red, square: blue}}}
+"""
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _one_thread():
+    """Models this small are slower on more threads."""
+    torch.set_num_threads(1)
+
+
+def noise(seed: int, height: int, width: int) -> np.ndarray:
+    """A photo of coloured patches, RGB."""
+    patches = np.random.default_rng(seed).integers(0, 256, (4, 4, 3), np.uint8)
+    return np.asarray(Image.fromarray(patches).resize((width, height), Image.Resampling.NEAREST))
+
+
+@pytest.fixture(scope="session")
+def photos() -> list[np.ndarray]:
+    """Photos of different sizes and proportions."""
+    return [noise(1, 80, 60), noise(2, 64, 64), noise(3, 30, 90), noise(4, 200, 150)]
+
+
+@pytest.fixture(scope="session")
+def make_bundle(tmp_path_factory):
+    """Makes a bundle for a spec's text: inputs of 64 x 64 pixels, 32 bins, random weights."""
+
+    def make(text: str, max_boxes: int = 3) -> Bundle:
+        folder = tmp_path_factory.mktemp("made")
+        (folder / "spec.yaml").write_text(text)
+        spec = load_spec(folder / "spec.yaml")
+        queries = decompose(spec)
+        texts = [wording for query in queries for wording in wordings(query, spec)]
+        processor = NanoProcessor(NanoImageProcessor((64, 64)), make_tokenizer(texts, values_of(queries), 32))
+        codec = Codec(processor, 32)
+        torch.manual_seed(0)
+        config = NanoConfig(
+            vocab_size=len(processor.tokenizer), image_size=(64, 64), width=64, encoder_layers=1, decoder_layers=2,
+            bins=32, first_loc=codec.first_loc, image_token_id=codec.image, pad_token_id=codec.pad,
+            eos_token_id=codec.end,
+        )  # fmt: skip
+        model = NanoForImageTextToText(config).eval()
+        with torch.no_grad():  # larger than at the start of training, so that photos and questions differ in answers
+            model.words.weight.normal_(std=0.2)
+            model.order.weight.normal_(std=0.2)
+        return write_bundle(
+            folder / "bundle", model=model, processor=processor, spec_file=folder / "spec.yaml", max_boxes=max_boxes
+        )
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def bundle(make_bundle, photos, tmp_path_factory) -> Bundle:
+    """The small product's bundle with its probe; read only."""
+    made = make_bundle(SPEC)
+    write_probe(made, dataset(tmp_path_factory.mktemp("photos"), photos))
+    return made
+
+
+def dataset(folder: Path, photos: list[np.ndarray]) -> Path:
+    """The photos where training data lies."""
+    data = []
+    for photo in photos:
+        file = io.BytesIO()
+        Image.fromarray(photo).save(file, "JPEG", quality=95)
+        data.append({"bytes": file.getvalue(), "path": None})
+    (folder / "data").mkdir()
+    pq.write_table(pa.table({"image": data}), folder / "data" / "train-00000-of-00001.parquet")
+    return folder

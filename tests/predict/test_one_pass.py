@@ -1,0 +1,184 @@
+"""One pass: whatever the weights are, every answer can be read; and the words of a question decide its answer."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from logicls.constraints.decompose import decompose
+from logicls.models.codec import Codec
+from logicls.predict.one_pass import Look, OnePass
+from logicls.records import Answer, Box
+from logicls.synth.write import question
+from logicls.train.collate import collate
+from logicls.train.preflight import Encoded
+
+
+def all_of(look: Look) -> tuple[Answer, ...]:
+    """The answers and the stated verdict."""
+    return (*look.answers, look.stated)
+
+
+def said(answer: Answer) -> tuple[object, ...]:
+    """What does not depend on rounding."""
+    return answer.query, answer.values, len(answer.boxes), answer.readable
+
+
+def numbers(look: Look) -> list[float]:
+    """What does: edges, confidences, chances."""
+    edges = [edge for a in all_of(look) for b in a.boxes for edge in (b.x1, b.y1, b.x2, b.y2)]
+    return [*edges, *(a.confidence for a in all_of(look)), *(chance for _, chance in look.chances)]
+
+
+@pytest.fixture(scope="module")
+def looks(bundle, photos) -> list[Look]:
+    """One look at all photos."""
+    return OnePass(bundle).look(photos)
+
+
+def test_every_question_has_an_answer_of_its_kind(bundle, looks):
+    """In the spec's order, and with nothing that its kind of question cannot have for an answer."""
+    queries = decompose(bundle.spec)
+
+    answers = [all_of(look) for look in looks]
+
+    for given in answers:
+        assert [a.query for a in given] == [q.id for q in queries]
+        for query, answer in zip(queries, given, strict=True):
+            assert set(answer.values) <= set(query.options)
+            assert not (answer.boxes and query.kind != "locate")
+            assert 0 <= answer.confidence <= 1
+
+
+def test_a_box_more_than_there_can_be_is_flagged(bundle, looks):
+    """No answer has more boxes than the bundle allows; one that was not closed by then is unreadable."""
+    answers = [answer for look in looks for answer in all_of(look)]
+
+    assert all(len(answer.boxes) <= bundle.max_boxes for answer in answers)
+    assert {answer.readable for answer in answers if len(answer.boxes) < bundle.max_boxes and not answer.values} <= {True}
+
+
+def test_boxes_lie_in_the_photo(looks, photos):
+    """Edges are in order and inside, whatever the photo's proportions."""
+    found = [(box, photo.shape) for look, photo in zip(looks, photos, strict=True)
+             for answer in look.answers for box in answer.boxes]  # fmt: skip
+
+    assert found
+    assert all(0 <= b.x1 <= b.x2 <= shape[1] and 0 <= b.y1 <= b.y2 <= shape[0] for b, shape in found)
+
+
+def test_a_photo_is_read_alike_alone_and_among_others(bundle, looks, photos):
+    """A batch changes no answer."""
+    alone = [OnePass(bundle).look([photo])[0] for photo in photos]
+
+    assert [[said(a) for a in all_of(look)] for look in alone] == [[said(a) for a in all_of(look)] for look in looks]
+    assert [numbers(look) for look in alone] == [pytest.approx(numbers(look), abs=1e-2) for look in looks]
+
+
+def test_chances_are_those_of_the_specs_violations(bundle, looks):
+    """One probability for each defect, 0 to 1."""
+    assert [tuple(name for name, _ in look.chances) for look in looks] == [bundle.spec.violations] * len(looks)
+    assert all(0 <= chance <= 1 for look in looks for _, chance in look.chances)
+
+
+def rigged(bundle, favoured: list[str]) -> OnePass:
+    """The same bundle with a model that says the first of the favoured tokens that is allowed."""
+    codec = Codec(bundle.processor, bundle.bins)
+    scores = torch.zeros(bundle.model.config.vocab_size)
+    for place, token in enumerate(favoured):
+        scores[codec.token(token)] = 50.0 - 10 * place
+
+    class Sure(torch.nn.Module):
+        """The model with other logits."""
+
+        config = bundle.model.config
+
+        def forward(self, *args, **kwargs):
+            out = bundle.model(*args, **kwargs)
+            out.logits = scores.expand_as(out.logits)
+            return out
+
+    return OnePass(type(bundle)(bundle.path, bundle.id, bundle.spec, Sure(), bundle.processor, 32, bundle.max_boxes))
+
+
+def test_nothing_is_an_answer(bundle, photos):
+    """A model that says `<none>` to everything is read as: there is none."""
+    look = rigged(bundle, ["<none>"]).look(photos[:1])[0]
+
+    assert {said(a)[1:] for a in all_of(look)} == {((), 0, True)}
+
+
+def test_a_model_that_never_stops_is_flagged(bundle, photos):
+    """The most boxes that an answer may have, then it is called unreadable."""
+    look = rigged(bundle, ["<loc010>", "<red>", "<round>", "<missing_pin>"]).look(photos[:1])[0]
+
+    assert {(a.query, len(a.boxes), a.readable) for a in look.answers if a.query.startswith("locate")} == {
+        ("locate:pin", bundle.max_boxes, False)
+    }
+    assert {a.readable for a in all_of(look)} == {False}
+
+
+def test_a_model_that_is_sure_reads_a_box(bundle, photos):
+    """A model that ends as soon as it may has said one box, where its bins are, and is sure of it."""
+    look = rigged(bundle, ["<end>", "<loc016>", "<red>"]).look(photos[1:2])[0]
+
+    found = next(a for a in look.answers if a.query == "locate:pin")
+    edge = pytest.approx(16.5 / 32 * 64, abs=0.01)
+    assert [(b.x1, b.y1, b.x2, b.y2) for b in found.boxes] == [(edge, edge, edge, edge)]
+    assert (found.readable, found.confidence) == (True, pytest.approx(1, abs=1e-3))
+
+
+SQUARES = """logicls: 1
+product: {name: squares}
+components:
+  red_square: {}
+  blue_square: {}
+constraints:
+  - {id: one-red, quantity: {of: red_square, exactly: 1}}
+  - {id: one-blue, quantity: {of: blue_square, exactly: 1}}
+"""
+
+
+def squares(rng: np.random.Generator) -> tuple[np.ndarray, dict[str, Box]]:
+    """A grey photo with a red and a blue square that do not touch, and where they are."""
+    photo = np.full((64, 64, 3), 120, np.uint8)
+    boxes = {}
+    halves = rng.permutation([0, 32])
+    for name, left, colour in zip(("red_square", "blue_square"), halves, ((220, 30, 30), (30, 30, 220)), strict=True):
+        x, y = int(left + rng.integers(1, 15)), int(rng.integers(1, 47))
+        photo[y : y + 16, x : x + 16] = colour
+        boxes[f"locate:{name}"] = Box(x, y, x + 16, y + 16)
+    return photo, boxes
+
+
+@pytest.mark.slow
+def test_the_words_of_a_question_decide(make_bundle):
+    """After a short training the same photo has the red square for one question and the blue one for the other."""
+    bundle = make_bundle(SQUARES)
+    codec, rng = Codec(bundle.processor, bundle.bins), np.random.default_rng(0)
+    scenes = [squares(rng) for _ in range(12)]
+    prompts = tuple(tuple(codec.prompt(question(q, bundle.spec))) for q in decompose(bundle.spec))
+    examples = [
+        Encoded(prompts, tuple(tuple(codec.answer([], boxes, (64, 64))) for boxes in ([red], [blue], [])))
+        for red, blue in (scene[1].values() for scene in scenes)
+    ]
+    pixels = np.stack([bundle.processor.image_processor.fitted(photo) for photo, _ in scenes])
+    batch = collate(examples, pixels, codec, bundle.processor.image_tokens)
+    optimiser = torch.optim.AdamW(bundle.model.parameters(), 2e-3)
+    bundle.model.train()
+    for _ in range(200):
+        optimiser.zero_grad()
+        bundle.model(**batch).loss.backward()
+        torch.nn.utils.clip_grad_norm_(bundle.model.parameters(), 1.0)
+        optimiser.step()
+    bundle.model.eval()
+
+    looks = OnePass(bundle).look([photo for photo, _ in scenes])
+
+    overlaps = [
+        [answer.boxes[0].iou(boxes[answer.query]) if len(answer.boxes) == 1 else 0.0 for answer in look.answers]
+        for look, (_, boxes) in zip(looks, scenes, strict=True)
+    ]
+    assert min(map(min, overlaps)) > 0.5, overlaps
+    assert [(look.stated.values, look.stated.readable) for look in looks] == [((), True)] * len(scenes)
