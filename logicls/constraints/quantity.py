@@ -113,7 +113,10 @@ class Quantity(BaseModel):
         obstacles = [i for i in scene.instances if i not in grounds]
         frame = min((g.box for g in grounds), key=lambda b: b.area, default=Box(0, 0, scene.width, scene.height))
         if self.in_:
-            frame = reading.places(self.in_)[0]
+            places = reading.places(self.in_)
+            if not places:
+                return None
+            frame = places[0]
         for _ in range(40):
             box = _dropped(model.box, frame, rng)
             if box and all(o.box.overlap(box) <= 0.05 * min(o.box.area, box.area) for o in obstacles):

@@ -192,7 +192,7 @@ def _unknown_names(spec: Spec) -> Iterator[tuple[Path, str, str, str]]:
 
 
 def _unresolved(spec: Spec, keys: tuple[str, ...], name: str) -> Iterator[tuple[str, str, str]]:
-    component, _, attribute = name.partition(".")
+    component, _, attribute = name.partition(".") if keys[0] in ("left", "right") else (name, "", "")
     places = {**spec.components, **(spec.regions if keys[0] in ("in", "object", "relative_to") else {})}
     if component not in places:
         yield _unknown("component", component, places)

@@ -16,6 +16,8 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from safetensors import SafetensorError
+
 import logicls.models.nano  # noqa: F401  registers nano with the Auto classes
 from logicls.assets import share
 from logicls.constraints.load import load_spec
@@ -69,7 +71,7 @@ def read_bundle(path: Path) -> Bundle:
         spec = load_spec(path / "spec.yaml")
         model = AutoModelForImageTextToText.from_pretrained(path, local_files_only=True, use_safetensors=True).eval()
         processor = AutoProcessor.from_pretrained(path, local_files_only=True)
-    except (OSError, ValueError, KeyError, LogiClsError) as error:
+    except (OSError, ValueError, KeyError, SafetensorError, LogiClsError) as error:
         raise _error("LC502", f"cannot be loaded: {error}", path) from error
     _agree(facts, path, spec)
     return Bundle(path, str(facts["id"]), spec, model, processor, model.config.bins, int(str(facts["max_boxes"])))
@@ -77,8 +79,8 @@ def read_bundle(path: Path) -> Bundle:
 
 def _facts(path: Path) -> dict[str, object]:
     try:
-        facts: dict[str, object] = json.loads((path / "bundle.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+        facts: dict[str, object] = dict(json.loads((path / "bundle.json").read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError) as error:
         raise _error("LC501", "is not a bundle: it has no readable bundle.json.", path,
                      "Make one with `logicls train`.") from error  # fmt: skip
     missing = [key for key in ("format", "id", "spec", "questions", "max_boxes") if key not in facts]

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from logicls.models.nano.processor import ANSWER, END, IMAGE, NONE, PAD, NanoProcessor, to_bins
+from logicls.models.nano.processor import ANSWER, END, IMAGE, NONE, PAD, to_bins
 from logicls.records import Box, Subquery
 
 
@@ -70,6 +70,3 @@ class Codec:
 def values_of(queries: Sequence[Subquery]) -> list[str]:
     """Every value that an answer may have: each becomes a token."""
     return sorted({value for query in queries for value in query.options})
-
-
-__all__ = ["Codec", "NanoProcessor", "values_of"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import cache
+from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
@@ -37,5 +38,5 @@ def _problem(photo: str, place: tuple[int | str, ...], message: str) -> Problem:
 
 
 @cache
-def _adapter() -> TypeAdapter[Verdict]:
+def _adapter() -> Any:
     return TypeAdapter(Verdict)

@@ -76,6 +76,8 @@ class Augmenter:
     def _moved(self, canvas: Canvas, seed: int) -> Canvas | None:
         """The canvas after a shift and scale; None where a box would be lost or cut."""
         scene = canvas.scene
+        if any(i.box.clipped(scene.width, scene.height) != i.box for i in scene.instances):
+            return None  # albumentations raises for a box that sticks out, by however little
         self._geometric.set_random_seed(seed)
         boxes = [[i.box.x1, i.box.y1, i.box.x2, i.box.y2] for i in scene.instances]
         out = self._geometric(image=canvas.photo, bboxes=boxes, places=list(range(len(boxes))))

@@ -71,7 +71,7 @@ class Editor:
         if donor is None:
             return None
         arriving = Instance(_fresh(canvas.scene), leaves, target.box, donor.instance.attributes)
-        photo = self._pasted(canvas.photo, donor, target.box)
+        photo = self._pasted(canvas.photo, donor, target.box, ground=True)
         return Canvas(photo, applied(plan, canvas.scene, self._fillings, [arriving]))
 
     def _add(self, plan: Add, canvas: Canvas, rng: Rng) -> Canvas | None:
@@ -144,10 +144,16 @@ class Editor:
         parents = scene.of(self.spec.components[filling.component].fills or "")
         return max(parents, key=lambda p: filling.box.covered_by(p.box), default=None)
 
-    def _pasted(self, photo: Photo, donor: Donor, box: Box) -> Photo:
+    def _pasted(self, photo: Photo, donor: Donor, box: Box, *, ground: bool = False) -> Photo:
+        """The donor at the box, as bright as its new surroundings.
+
+        With `ground` what is pasted is mostly ground, so that its colour is matched as well; otherwise only its
+        brightness: a label keeps its colour on another juice.
+        """
         source = self.bank.photo(donor.scene)
-        gain = ring_mean(photo, box) / max(ring_mean(source, donor.instance.box), 1.0)
-        return pasted(photo, cut(source, donor.instance.box), box, gain=float(np.clip(gain, 0.85, 1.2)))
+        here, there = ring_mean(photo, box), np.maximum(ring_mean(source, donor.instance.box), 1.0)
+        gain = np.clip(here / there, 0.6, 1.7) if ground else float(np.clip(here.mean() / there.mean(), 0.85, 1.2))
+        return pasted(photo, cut(source, donor.instance.box), box, gain=gain)
 
     def _brought(self, donor: Donor, box: Box, scene: Scene) -> tuple[Instance, ...]:
         """The donor and what lies on it, as instances of this scene."""

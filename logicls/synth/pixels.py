@@ -44,8 +44,8 @@ def filled(photo: Photo, box: Box, rng: np.random.Generator, ground: Box | None 
     return _laid(photo, patch, x1, y1, _feather(patch.shape[:2], 2))
 
 
-def pasted(photo: Photo, patch: Photo, box: Box, feather: int = 2, gain: float = 1.0) -> Photo:
-    """`patch` scaled to the box and laid there with soft edges. `gain` multiplies its brightness."""
+def pasted(photo: Photo, patch: Photo, box: Box, feather: int = 2, gain: float | np.ndarray = 1.0) -> Photo:
+    """`patch` scaled to the box and laid there with soft edges. `gain` multiplies it, per channel if need be."""
     x1, y1, x2, y2 = (round(v) for v in (box.x1, box.y1, box.x2, box.y2))
     size = max(x2 - x1, 1), max(y2 - y1, 1)
     shrink = patch.shape[1] > size[0]
@@ -59,14 +59,14 @@ def cut(photo: Photo, box: Box) -> Photo:
     return photo[y1:y2, x1:x2].copy()
 
 
-def ring_mean(photo: Photo, box: Box) -> float:
-    """Mean brightness just outside the box, 0 to 255."""
+def ring_mean(photo: Photo, box: Box) -> Float[np.ndarray, " rgb"]:
+    """Mean colour just outside the box, each channel 0 to 255."""
     x1, y1, x2, y2 = whole(box, photo, pad=STRIP)
     outer = photo[y1:y2, x1:x2].astype(np.float64)
     ix1, iy1, ix2, iy2 = whole(box, photo)
     inner = photo[iy1:iy2, ix1:ix2].astype(np.float64)
-    pixels = outer.size - inner.size
-    return float((outer.sum() - inner.sum()) / pixels) if pixels > 0 else float(outer.mean())
+    pixels = (outer.size - inner.size) // 3
+    return np.asarray((outer.sum((0, 1)) - inner.sum((0, 1))) / pixels if pixels > 0 else outer.mean((0, 1)))
 
 
 def outline(photo: Photo, parent: Box, y1: int, y2: int) -> tuple[np.ndarray, np.ndarray]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import json
 import logging
-import time
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -158,18 +157,3 @@ def plot_loss(log: Path, out: Path) -> None:
     figure.tight_layout()
     figure.savefig(out)
     plt.close(figure)
-
-
-class Pace:
-    """Remaining seconds of a run, from the steps seen so far."""
-
-    def __init__(self, steps: int) -> None:
-        self.steps, self.first, self.began = steps, -1, 0.0
-
-    def left(self, step: int) -> float:
-        """Seconds until `steps`; 0 before two steps were seen."""
-        now = time.monotonic()
-        if self.first < 0:
-            self.first, self.began = step, now
-        done = step - self.first
-        return (now - self.began) / done * (self.steps - step) if done else 0.0

@@ -25,9 +25,7 @@ def written(tmp_path_factory, model, processor):
     """A bundle; read only."""
     folder = tmp_path_factory.mktemp("bundle")
     (folder / "box.yaml").write_text(SPEC)
-    return write_bundle(
-        folder / "bundle", model=model, processor=processor, spec_file=folder / "box.yaml", max_boxes=5
-    )
+    return write_bundle(folder / "bundle", model=model, processor=processor, spec_file=folder / "box.yaml", max_boxes=5)
 
 
 @pytest.fixture
@@ -133,4 +131,4 @@ def test_a_spec_that_is_none_is_refused(copy):
 
     assert len(said) == 1
     assert said[0].startswith("HERE LC502 cannot be loaded: ")
-    assert 'spec.yaml:6:' in said[0]
+    assert "spec.yaml:6:" in said[0]

@@ -86,7 +86,7 @@ def test_the_cache_changes_nothing(model, processor, photo):
     for _ in range(6):
         logits = model(input_ids=ids, attention_mask=mask, pixel_values=inputs["pixel_values"]).logits
         ids, mask = torch.cat([ids, logits[:, -1:].argmax(-1)], 1), torch.nn.functional.pad(mask, (0, 1), value=1)
-    wanted = dict(do_sample=False, min_new_tokens=6, max_new_tokens=6, eos_token_id=None)
+    wanted = {"do_sample": False, "min_new_tokens": 6, "max_new_tokens": 6, "eos_token_id": None}
 
     cached = model.generate(**inputs, **wanted, use_cache=True)
     plain = model.generate(**inputs, **wanted, use_cache=False)
@@ -109,7 +109,7 @@ def test_left_padding_changes_nothing(model, processor, photo):
     """A short question beside a long one gets the logits and the tokens that it gets alone."""
     short, long = "pin?", "which rules are broken, and where, and why?"
     alone, both = processor(photo, short), processor([photo, photo], [long, short])
-    wanted = dict(do_sample=False, max_new_tokens=5)
+    wanted = {"do_sample": False, "max_new_tokens": 5}
 
     logits = model(**alone).logits[0], model(**both).logits[1, -alone["input_ids"].shape[1] :]
     tokens = model.generate(**alone, **wanted)[0], model.generate(**both, **wanted)[1]
@@ -122,7 +122,7 @@ def test_left_padding_changes_nothing(model, processor, photo):
 
 @torch.inference_mode()
 def test_a_folder_holds_all_of_it(tmp_path, model, processor, photo):
-    """The Auto classes load what was saved: the same tensors go in, the same logits come out, weights as safetensors."""
+    """The Auto classes load what was saved: the same tensors in, the same logits out, weights as safetensors."""
     model.save_pretrained(tmp_path)
     processor.save_pretrained(tmp_path)
 
@@ -168,7 +168,7 @@ def test_weights_scale_a_positions_loss(model, codec, pixels):
 
 
 def test_a_near_miss_costs_less(model, codec):
-    """A model that is sure of the neighbouring bin pays less than one that is sure of a far one; words are all alike."""
+    """Who is sure of the neighbouring bin pays less than who is sure of a far one; words are all alike."""
     target = torch.tensor([codec.first_loc + 8])
     sure = 10.0 * torch.eye(model.config.vocab_size)
     guesses = [codec.first_loc + 8 + off for off in (0, 1, 2, 5)] + [codec.token("<red>")]

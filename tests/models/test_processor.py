@@ -34,6 +34,15 @@ def test_boxes_survive_the_bins(width, height, size, bins, x1, y1, x2, y2):
     assert 0 <= back.y1 <= back.y2 <= height
 
 
+def test_a_box_in_the_border_is_an_empty_one_at_the_photos_edge():
+    """Bins where there is no photo give no box that is inside out or outside of it."""
+    processor = NanoImageProcessor((64, 64))
+
+    boxes = [from_bins([x, 1.0, x + 1, 9.0], 16, 64, processor, 16) for x in (0.0, 14.0)]
+
+    assert boxes == [Box(0, 6, 0, 38), Box(16, 6, 16, 38)]
+
+
 def test_a_box_that_leaves_the_photo_is_clipped():
     """Edges outside of the input are its first and last bin."""
     places = to_bins(Box(-50, -50, 900, 900), 64, 64, NanoImageProcessor((64, 64)), 16)
@@ -115,7 +124,10 @@ def test_a_value_that_is_no_token_is_refused(codec):
 
 def test_only_a_querys_own_options_are_allowed(codec):
     """Coordinates for places, the closed set for the others."""
-    queries = [Subquery("locate:pin", "locate", "pin"), Subquery("attribute:pin.colour", "attribute", options=("blue",))]
+    queries = [
+        Subquery("locate:pin", "locate", "pin"),
+        Subquery("attribute:pin.colour", "attribute", options=("blue",)),
+    ]
 
     allowed = [codec.allowed(query) for query in queries]
 

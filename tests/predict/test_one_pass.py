@@ -56,7 +56,9 @@ def test_a_box_more_than_there_can_be_is_flagged(bundle, looks):
     answers = [answer for look in looks for answer in all_of(look)]
 
     assert all(len(answer.boxes) <= bundle.max_boxes for answer in answers)
-    assert {answer.readable for answer in answers if len(answer.boxes) < bundle.max_boxes and not answer.values} <= {True}
+    assert {answer.readable for answer in answers if len(answer.boxes) < bundle.max_boxes and not answer.values} <= {
+        True
+    }
 
 
 def test_boxes_lie_in_the_photo(looks, photos):

@@ -33,7 +33,10 @@ def spec(tmp_path):
 def seen(pins: int, lids: int, stated: tuple[str, ...] = (), sure: float = 0.9, **chances: float) -> Look:
     """A look at so many pins and lids. Chances that are not given are 0.1 less than certain on what is stated."""
     boxes = [tuple(Box(10.0 * k, 0, 10.0 * k + 5, 5) for k in range(count)) for count in (pins, lids)]
-    answers = Answer("locate:pin", boxes=boxes[0], confidence=sure), Answer("locate:lid", boxes=boxes[1], confidence=sure)
+    answers = (
+        Answer("locate:pin", boxes=boxes[0], confidence=sure),
+        Answer("locate:lid", boxes=boxes[1], confidence=sure),
+    )
     told = {name: chances.get(name, 0.9 if name in stated else 0.1) for name in NAMES}
     return Look(answers, Answer("verdict", stated, confidence=sure), tuple(told.items()))
 

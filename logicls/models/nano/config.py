@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from transformers import PretrainedConfig
@@ -21,7 +22,7 @@ class NanoConfig(PretrainedConfig):
     def __init__(
         self,
         vocab_size: int = 1024,
-        image_size: tuple[int, int] = (256, 128),
+        image_size: Sequence[int] = (256, 128),
         width: int = 128,
         heads: int = 4,
         encoder_layers: int = 2,

@@ -109,6 +109,7 @@ def from_bins(places: Sequence[float], width: int, height: int, image_processor:
     scale, left, top = image_processor.placed(width, height)
     sides = image_processor.size[1], image_processor.size[0]
     points = [((place + 0.5) / bins * sides[i % 2] - (left, top)[i % 2]) / scale for i, place in enumerate(places)]
-    x1, x2 = sorted((points[0], points[2]))
-    y1, y2 = sorted((points[1], points[3]))
-    return Box(x1, y1, x2, y2).clipped(width, height)
+    # Each edge by itself: a box that lies in the border altogether is an empty one on the photo's edge.
+    x1, x2 = sorted(min(max(x, 0.0), float(width)) for x in (points[0], points[2]))
+    y1, y2 = sorted(min(max(y, 0.0), float(height)) for y in (points[1], points[3]))
+    return Box(x1, y1, x2, y2)

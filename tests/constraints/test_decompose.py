@@ -1,0 +1,95 @@
+"""A spec's questions: the smallest set from which every rule can be checked."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from logicls.assets import share
+from logicls.constraints.decompose import decompose, queries_of
+from logicls.constraints.load import load_spec
+from logicls.constraints.spec import Spec
+from logicls.records import Subquery
+
+
+def spec(*constraints: dict[str, Any]) -> Spec:
+    """A box with pins on a tray; the region `corner` is a part of the tray, `middle` one of the photo."""
+    return Spec.model_validate(
+        {
+            "logicls": 1,
+            "product": {"name": "box"},
+            "components": {"pin": {"attributes": {"colour": ["red", "blue"]}}, "tray": {}},
+            "regions": {"corner": {"box": [0, 0, 0.5, 0.5], "of": "tray"}, "middle": {"box": [0.2, 0.2, 0.8, 0.8]}},
+            "constraints": [{"id": f"c{number}", **body} for number, body in enumerate(constraints)],
+        }
+    )
+
+
+def test_equal_questions_are_asked_once() -> None:
+    """Two rules about the same component rest on one question; the verdict comes last with every defect as option."""
+    two = spec({"quantity": {"of": "pin", "at_least": 1}}, {"quantity": {"of": "pin", "at_most": 3}})
+
+    assert decompose(two) == (
+        Subquery("locate:pin", "locate", "pin"),
+        Subquery("verdict", "verdict", options=("c0", "c1")),
+    )
+
+
+@pytest.mark.parametrize(
+    ("rule", "ids"),
+    [
+        ({"quantity": {"of": "pin", "exactly": 1, "in": "tray"}}, ["locate:pin", "locate:tray"]),
+        ({"quantity": {"of": "pin", "exactly": 1, "in": "corner"}}, ["locate:pin", "locate:tray"]),
+        ({"quantity": {"of": "pin", "exactly": 1, "in": "middle"}}, ["locate:pin"]),
+        ({"layout": {"subject": "pin", "relation": "inside", "object": "tray"}}, ["locate:pin", "locate:tray"]),
+        ({"layout": {"subject": "pin", "relation": "inside", "object": "corner"}}, ["locate:pin", "locate:tray"]),
+        ({"layout": {"subject": "pin", "relation": "inside", "object": "middle"}}, ["locate:pin"]),
+        ({"measure": {"height": "pin", "relative_to": "corner", "at_most": 1}}, ["locate:pin", "locate:tray"]),
+        ({"measure": {"height": "pin", "at_most": 1}}, ["locate:pin"]),
+    ],
+)
+def test_a_place_is_found_by_its_frame(rule: dict[str, Any], ids: list[str]) -> None:
+    """A component is located; of a region, the component that it is a part of; a part of the photo needs no question."""
+    one = spec(rule)
+
+    assert [query.id for query in queries_of(one, one.constraints[0])] == ids
+
+
+def test_an_attribute_has_the_values_of_the_spec() -> None:
+    """The options of an attribute question are closed."""
+    match = {"match": {"left": "pin.colour", "right": "pin.colour", "pairs": {"red": "red"}}}
+
+    assert decompose(spec(match))[0] == Subquery("attribute:pin.colour", "attribute", "pin", "colour", ("red", "blue"))
+
+
+ASKED = {
+    "dosing_kit": [
+        "locate:liquid",
+        "locate:vial",
+        "locate:tablet",
+        "locate:spoon",
+        "locate:label",
+        "locate:mark",
+        "attribute:mark.shape",
+        "attribute:liquid.colour",
+        "verdict",
+    ],
+    "juice_bottle": [
+        "locate:juice",
+        "locate:bottle",
+        "locate:fruit_label",
+        "locate:text_label",
+        "locate:fruit_icon",
+        "attribute:fruit_icon.fruit",
+        "attribute:juice.colour",
+        "verdict",
+    ],
+    "screws_block": ["locate:screw", "verdict"],
+}
+
+
+@pytest.mark.parametrize("path", sorted(share("constraints").glob("*.yaml")), ids=lambda path: path.stem)
+def test_the_questions_of_the_shipped_specs(path) -> None:
+    """A change here asks every trained model something else than it was trained on."""
+    assert [query.id for query in decompose(load_spec(path))] == ASKED[path.stem]

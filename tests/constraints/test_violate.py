@@ -1,0 +1,150 @@
+"""The property that ties a constraint's four faces together: what breaks it on purpose is what the check finds broken."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from logicls.assets import share
+from logicls.constraints.judge import judge
+from logicls.constraints.load import load_spec
+from logicls.constraints.look import by_query, look
+from logicls.constraints.plan import Add, Plan, Remove, applied, instance
+from logicls.constraints.spec import Spec
+from logicls.constraints.violate import Aim, aims, violate
+from logicls.records import Box, Finding, Instance, Scene
+
+Good = Callable[[str], st.SearchStrategy[Scene]]
+SPECS = {path.stem: load_spec(path) for path in sorted(share("constraints").glob("*.yaml"))}
+AIMS = [
+    pytest.param(name, aim, id=f"{name}-{aim.constraint.id}-{aim.side or 'off'}")
+    for name, spec in SPECS.items()
+    for aim in aims(spec)
+]
+SEEDS = st.integers(0, 2**32 - 1)
+
+
+def judged(spec: Spec, scene: Scene) -> tuple[Finding, ...]:
+    """What a perfect reader of the scene comes to."""
+    return judge(spec, by_query(look(spec, scene)), scene.width, scene.height)
+
+
+def broken(spec: Spec, scene: Scene) -> dict[str, str | None]:
+    """Constraint → defect, of those that are broken."""
+    return {f.constraint: f.violation for f in judged(spec, scene) if f.status == "broken"}
+
+
+def after(spec: Spec, plan: Plan, scene: Scene) -> Scene:
+    """The scene after the plan, with what synthesis would bring along."""
+    arriving: list[Instance] = []
+    if isinstance(plan, Add):
+        arriving = [Instance(-1, plan.component, plan.box, scene.of(plan.component)[0].attributes)]
+    elif isinstance(plan, Remove):
+        gone = instance(scene, plan.target)
+        leaves = spec.components[gone.component].leaves
+        arriving = [Instance(-1, leaves, gone.box)] if leaves else []
+    return applied(plan, scene, spec.fillings, arriving)
+
+
+def outside(box: Box, scene: Scene) -> float:
+    """By how many pixels the box leaves the photo."""
+    return max(0.0, -box.x1, -box.y1, box.x2 - scene.width, box.y2 - scene.height)
+
+
+def test_there_is_something_to_break() -> None:
+    """Every shipped spec can be broken in at least one way, and each of its defects has an aim that makes it."""
+    makes = {name: {aim.violation for aim in aims(spec)} for name, spec in SPECS.items()}
+
+    assert len(AIMS) > 20
+    assert makes == {name: set(spec.violations) for name, spec in SPECS.items()}
+
+
+@pytest.mark.parametrize(("name", "aim"), AIMS)
+def test_breaking_one_rule_breaks_that_rule_alone(good: Good, name: str, aim: Aim) -> None:
+    """The edited scene breaks the aim's constraint, on the aim's side, and no other one."""
+    spec, made = SPECS[name], []
+
+    @settings(max_examples=25)
+    @given(good(name), SEEDS)
+    def breaks(scene: Scene, seed: int) -> None:
+        plan = violate(spec, aim, scene, np.random.default_rng(seed))
+        if plan is not None:
+            made.append(plan)
+            assert broken(spec, after(spec, plan, scene)) == {aim.constraint.id: aim.violation}
+
+    breaks()
+
+    assert len(made) > 5
+
+
+@pytest.mark.parametrize(("name", "aim"), AIMS)
+def test_what_speaks_of_other_things_is_not_touched(good: Good, name: str, aim: Aim) -> None:
+    """Rules about components that the edit neither changed nor carried along come to the very same finding."""
+    spec = SPECS[name]
+
+    @settings(max_examples=25)
+    @given(good(name), SEEDS)
+    def spares(scene: Scene, seed: int) -> None:
+        plan = violate(spec, aim, scene, np.random.default_rng(seed))
+        edited = after(spec, plan, scene) if plan else scene
+        changed = {i.component for i in set(scene.instances) ^ set(edited.instances)}
+        for then, now in zip(judged(spec, scene), judged(spec, edited), strict=True):
+            about = {query.partition(":")[2].partition(".")[0] for query in then.queries}
+            if not about & changed and now.constraint not in stopped(spec, edited):
+                assert now == then
+
+    spares()
+
+
+def stopped(spec: Spec, scene: Scene) -> set[str]:
+    """Constraints that say nothing because another one that says it all is broken."""
+    down = broken(spec, scene)
+    return {c.id for c in spec.constraints if any(other in down for other in c.unless_broken)}
+
+
+@pytest.mark.parametrize(("name", "aim"), AIMS)
+def test_a_twin_breaks_nothing(good: Good, name: str, aim: Aim) -> None:
+    """The edit that goes through the same motions leaves every rule of a good scene as it was."""
+    spec, made = SPECS[name], []
+
+    @settings(max_examples=25)
+    @given(good(name), SEEDS)
+    def keeps(scene: Scene, seed: int) -> None:
+        plan = violate(spec, aim, scene, np.random.default_rng(seed), twin=True)
+        if plan is not None:
+            made.append(plan)
+            assert broken(spec, after(spec, plan, scene)) == {}
+
+    keeps()
+
+    assert len(made) > 5
+
+
+@pytest.mark.parametrize("twin", [False, True], ids=["broken", "twin"])
+@pytest.mark.parametrize(("name", "aim"), AIMS)
+def test_boxes_stay_in_the_photo(good: Good, name: str, aim: Aim, twin: bool) -> None:
+    """No edit pushes a box over the photo's edge by a pixel."""
+    spec = SPECS[name]
+
+    @settings(max_examples=25)
+    @given(good(name), SEEDS)
+    def stays(scene: Scene, seed: int) -> None:
+        plan = violate(spec, aim, scene, np.random.default_rng(seed), twin=twin)
+        edited = after(spec, plan, scene) if plan else scene
+        assert [i for i in edited.instances if outside(i.box, scene) >= 1] == []
+
+    stays()
+
+
+def test_nothing_is_planned_where_there_is_nothing_to_change() -> None:
+    """On an empty photo no rule can be broken by an edit, and none is kept by one."""
+    rng = np.random.default_rng(0)
+    scene = Scene("empty.png", 300, 300, ())
+
+    plans = [violate(spec, a, scene, rng, twin=t) for spec in SPECS.values() for a in aims(spec) for t in (False, True)]
+
+    assert set(plans) == {None}

@@ -1,0 +1,157 @@
+"""The command line, as people use it: what it prints, what it writes, how it ends."""
+
+import json
+import shutil
+import sys
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from logicls import cli
+from logicls.assets import share
+
+
+@pytest.fixture
+def run(monkeypatch, capsys):
+    """Calls `logicls` in this process; gives (exit code, what it printed, what it complained about)."""
+
+    def call(*words):
+        monkeypatch.setattr(sys, "argv", ["logicls", *map(str, words)])
+        monkeypatch.setattr(cli, "console", type(cli.console)(width=200))
+        with pytest.raises(SystemExit) as stop:
+            cli.main()
+        printed = capsys.readouterr()
+        return stop.value.code, printed.out, printed.err
+
+    return call
+
+
+@pytest.fixture
+def spec(tmp_path):
+    """A copy of the sample product's spec, to be damaged."""
+    return Path(shutil.copy(share("constraints/dosing_kit.yaml"), tmp_path / "kit.yaml"))
+
+
+def test_check_of_the_sample_product_finds_nothing(run):
+    """The shipped spec and the shipped good photos agree."""
+    code, out, err = run("check", share("constraints/dosing_kit.yaml"), "--data", share("data/dosing_kit"))
+
+    assert (code, err) == (0, "")
+    assert "9 rules, 8 examples, 0 problems" in out
+
+
+def test_every_error_of_a_spec_is_shown_with_its_place(run, spec):
+    """Two mistakes in one file are both named, with line, caret and advice; the exit code is 2."""
+    text = spec.read_text()
+    spec.write_text(text.replace("exactly: 4", "exacly: 4").replace("severity: minor", "severity: tiny", 1))
+
+    code, _, err = run("check", spec)
+
+    assert code == 2
+    assert 'LC021 unknown key "exacly" in quantity of \'four-tablets\'. Did you mean "exactly"?' in err
+    assert '"tiny"' in err
+    assert "^" in err
+
+
+def test_good_photos_that_break_a_rule_are_named(run, spec):
+    """A wrong rule shows as good photos that break it, each with what was found and what was expected."""
+    spec.write_text(spec.read_text().replace("tablet, exactly: 4", "tablet, exactly: 5"))
+
+    code, _, err = run("check", spec, "--data", share("data/dosing_kit"))
+
+    assert code == 1
+    assert "good_000.jpg breaks four-tablets: 4 tablet; expected 5 tablet." in err
+
+
+def test_examples_are_held_against_the_rules(run, spec):
+    """An example that names another violation than it breaks is a problem."""
+    spec.write_text(spec.read_text().replace("breaks: [missing_tablet]", "breaks: [extra_tablet]"))
+
+    code, _, err = run("check", spec)
+
+    assert code == 1
+    assert "LC041 example 2 should break extra_tablet, but breaks missing_tablet." in err
+
+
+def test_synth_refuses_a_spec_that_speaks_of_something_else(run, tmp_path):
+    """A spec whose components no annotation has stops synthesis before it begins."""
+    bottle, kit = share("constraints/juice_bottle.yaml"), share("data/dosing_kit")
+
+    code, _, err = run("synth", bottle, "--data", kit, "--out", tmp_path / "out", "--count", "5")
+
+    assert code == 2
+    assert 'Did you mean "' in err or "Known:" in err
+    assert not (tmp_path / "out").exists()
+
+
+def test_init_makes_a_folder_that_checks(run, tmp_path):
+    """What `init` writes is a spec without problems, and it does not overwrite a folder."""
+    assert run("init", tmp_path / "gear_box")[0] == 0
+    assert run("check", tmp_path / "gear_box" / "gear_box.yaml")[0] == 0
+    code, _, err = run("init", tmp_path / "gear_box")
+
+    assert code == 2
+    assert "LC902 exists already. Choose another name." in err
+
+
+def test_explain_says_rules_questions_and_defects(run):
+    """Each rule is said in words, with what it asks and the defects that can be made from it."""
+    code, out, _ = run("explain", share("constraints/dosing_kit.yaml"))
+
+    assert code == 0
+    assert "4 tablet" in out
+    assert "locate:tablet" in out
+    assert "missing_tablet, extra_tablet" in out
+
+
+def test_predict_refuses_what_is_no_bundle(run, tmp_path):
+    """A folder without a bundle is named, with what to do."""
+    code, _, err = run("predict", tmp_path, share("data/dosing_kit"), "--out", tmp_path / "out")
+
+    assert code == 2
+    assert "LC501 is not a bundle: it has no readable bundle.json. Make one with `logicls train`." in err
+
+
+def test_preview_draws_a_contact_sheet(run, tmp_path):
+    """`--preview` writes one picture and no dataset."""
+    kit = share("constraints/dosing_kit.yaml"), "--data", share("data/dosing_kit")
+
+    code, _, _ = run("synth", *kit, "--out", tmp_path, "--preview", "4")
+
+    assert code == 0
+    assert [path.name for path in tmp_path.iterdir()] == ["preview.png"]
+
+
+@pytest.mark.slow
+def test_the_whole_loop(run, tmp_path):
+    """The stages hand their files to one another; broken photos are rows; predicting again adds none."""
+    kit = share("constraints/dosing_kit.yaml"), "--data", share("data/dosing_kit")
+    recipe = tmp_path / "tiny.yaml"
+    recipe.write_text("steps: 8\nbatch: 4\nvisual_tokens: 20\nwidth: 32\nencoder_layers: 1\ndecoder_layers: 1\n")
+    photos = tmp_path / "photos"
+    shutil.copytree(share("data/dosing_kit/heldout/images"), photos)
+    (photos / "zero.jpg").write_bytes(b"")
+    whole = (photos / "heldout_000.jpg") if (photos / "heldout_000.jpg").exists() else sorted(photos.glob("*.jpg"))[0]
+    (photos / "truncated.jpg").write_bytes(whole.read_bytes()[:700])
+    cv2.imwrite(str(photos / "deep.png"), np.full((320, 256, 3), 30000, np.uint16))
+
+    made = run("synth", *kit, "--out", tmp_path / "synth", "--count", "24", "--workers", "1")
+    trained = run("train", tmp_path / "synth", "--out", tmp_path / "bundle", "--recipe", recipe)
+    first = run("predict", tmp_path / "bundle", photos, "--out", tmp_path / "verdicts")
+    again = run("predict", tmp_path / "bundle", photos, "--out", tmp_path / "verdicts")
+    truth = share("data/dosing_kit/heldout/truth.csv")
+    scored = run("eval", tmp_path / "verdicts", "--truth", truth, "--out", tmp_path / "scores")
+
+    assert [code for code, _, _ in (made, trained, first, again, scored)] == [0, 0, 1, 1, 0]
+    lines = [json.loads(line) for line in (tmp_path / "verdicts" / "verdicts.jsonl").read_text().splitlines()]
+    assert sorted(line["photo"] for line in lines) == sorted(path.name for path in photos.iterdir())
+    rows = {line["photo"]: line for line in lines}
+    assert {rows[name]["outcome"] for name in ("zero.jpg", "truncated.jpg")} == {"review"}
+    assert rows["zero.jpg"]["reasons"] != []
+    assert rows["deep.png"]["width"] == 256
+    assert "<html" in (tmp_path / "verdicts" / "report" / "index.html").read_text()[:300]
+    metrics = json.loads((tmp_path / "scores" / "metrics.json").read_text())
+    assert metrics["n"] == len(truth.read_text().splitlines()) - 1
+    assert 0 <= metrics["exact_match"] <= 1

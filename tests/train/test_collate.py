@@ -1,0 +1,106 @@
+"""Batches: questions side by side, and only the answers learned."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from logicls.models.codec import Codec
+from logicls.models.nano import NanoImageProcessor, NanoProcessor
+from logicls.models.nano.model import IGNORED
+from logicls.models.nano.processor import make_tokenizer
+from logicls.train.collate import Batches, collate, lit
+from logicls.train.preflight import Encoded, batches, preflight
+
+
+@pytest.fixture(scope="module")
+def codec() -> Codec:
+    """Inputs of 32 x 32 pixels: four visual tokens."""
+    return Codec(NanoProcessor(NanoImageProcessor((32, 32)), make_tokenizer(["a b"], ["red"], 16)), 16)
+
+
+def test_a_label_stands_where_its_token_is_predicted(codec):
+    """One position before it; prompts, photo and padding are not learned; short rows are padded on the right."""
+    long, short = Encoded(((50, 51, 52), (60, 61)), ((70, 71), (80,))), Encoded(((50, 51),), ((70,),))
+    photos = np.zeros((2, 32, 32, 3), np.uint8)
+
+    batch = collate([long, short], photos, codec, 4)
+
+    i, p, no, w = codec.image, codec.pad, IGNORED, 2**-0.5
+    assert batch["input_ids"].tolist() == [
+        [i, i, i, i, 50, 51, 52, 70, 71, 60, 61, 80],
+        [i, i, i, i, 50, 51, 70, p, p, p, p, p],
+    ]
+    assert batch["branch_ids"].tolist() == [
+        [0, 0, 0, 0, 1, 1, 1, 1, 1, 2, 2, 2],
+        [0, 0, 0, 0, 1, 1, 1, -1, -1, -1, -1, -1],
+    ]
+    assert batch["labels"].tolist() == [
+        [no, no, no, no, no, no, 70, 71, no, no, 80, no],
+        [no, no, no, no, no, 70, no, no, no, no, no, no],
+    ]
+    assert batch["weights"].tolist() == [
+        pytest.approx([0, 0, 0, 0, 0, 0, w, w, 0, 0, 1, 0]),
+        pytest.approx([0, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0]),
+    ]
+
+
+def test_pixels_go_in_unchanged(codec):
+    """Colours second, still bytes."""
+    photos = np.random.default_rng(0).integers(0, 256, (1, 32, 32, 3), np.uint8)
+
+    pixels = collate([Encoded(((50,),), ((70,),))], photos, codec, 4)["pixel_values"]
+
+    assert pixels.dtype == torch.uint8
+    assert np.array_equal(pixels.permute(0, 2, 3, 1).numpy(), photos)
+
+
+@pytest.mark.parametrize(("count", "batch"), [(20, 4), (7, 3), (3, 8), (1, 2)])
+def test_every_example_once_before_any_twice(count, batch):
+    """Rounds follow one another without a gap, also where a batch spans two of them."""
+    steps = batches(count, batch, range(4 * count), seed=5)
+
+    order = [number for step in steps for number in step]
+    rounds = [order[at : at + count] for at in range(0, len(order), count)]
+    assert [len(step) for step in steps] == [batch] * (4 * count)
+    assert [sorted(r) for r in rounds] == [list(range(count))] * len(rounds)
+
+
+def test_rounds_have_orders_of_their_own():
+    """One round is not the next one again, nor that of another seed."""
+    orders = [batches(20, 20, [step], seed)[0] for step, seed in ((0, 0), (1, 0), (0, 1))]
+
+    assert len({tuple(order) for order in orders}) == 3
+
+
+def test_a_step_is_independent_of_the_start():
+    """A run that goes on at step 5 gets what it would have got."""
+    whole = batches(7, 3, range(12), seed=1)
+
+    later = batches(7, 3, range(5, 12), seed=1)
+
+    assert later == whole[5:]
+
+
+def test_a_batch_is_independent_of_the_start(synth, tmp_path):
+    """To the last pixel, brightness and contrast included; the run ends where it would have ended."""
+    flight = preflight(synth, tmp_path, visual_tokens=16, bins=32)
+    settings = dict(stop=6, batch=4, jitter=0.3, seed=0)
+
+    whole, later = (list(Batches(flight, Codec(flight.processor, 32), start=s, **settings)) for s in (0, 4))
+
+    assert (len(whole), len(later)) == (6, 2)
+    assert all(torch.equal(a[key], b[key]) for a, b in zip(whole[4:], later, strict=True) for key in a)
+
+
+def test_light_changes_within_bounds():
+    """Without jitter nothing changes; with it, each photo as a whole does."""
+    photos = np.full((8, 4, 4, 3), 100, np.uint8)
+
+    still, changed = (lit(photos, jitter, np.random.default_rng(0)) for jitter in (0.0, 0.2))
+
+    assert np.array_equal(still, photos)
+    assert len({photo.min() for photo in changed}) > 4
+    assert all(photo.min() == photo.max() for photo in changed)
+    assert np.abs(changed.astype(int) - 100).max() <= 18

@@ -1,0 +1,134 @@
+"""Training: from a dataset to a bundle, and on from where it was killed."""
+
+from __future__ import annotations
+
+import csv
+import os
+import signal
+import subprocess
+import sys
+
+import pytest
+from PIL import Image
+
+from logicls.errors import RecipeError
+from logicls.predict.probe import open_bundle
+from logicls.train.fit import Pace, fit
+from logicls.train.recipe import Recipe
+
+TINY = Recipe(
+    steps=6, batch=4, visual_tokens=16, width=32, encoder_layers=1, decoder_layers=1, bins=32, checkpoint_every=4
+)
+CHILD = """
+import sys, time
+from pathlib import Path
+import torch
+from logicls.train.fit import fit
+from logicls.train.recipe import Recipe
+
+torch.set_num_threads(1)
+
+def told(step, loss):
+    print("step", step, flush=True)
+    if step == int(sys.argv[4]) + 1:
+        time.sleep(300)
+
+fit(Path(sys.argv[1]), Path(sys.argv[2]), Recipe.model_validate_json(sys.argv[3]), told=told)
+"""
+
+
+def killed(synth, out, recipe: Recipe, after: int) -> None:
+    """Train in a process of its own, and kill it in the step after `after`."""
+    command = [sys.executable, "-W", "ignore", "-c", CHILD, str(synth), str(out), recipe.model_dump_json(), str(after)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as child:
+        for line in child.stdout:
+            if line == f"step {after + 1}\n":
+                os.kill(child.pid, signal.SIGKILL)
+    assert child.returncode == -signal.SIGKILL
+
+
+@pytest.fixture(scope="module")
+def trained(synth, tmp_path_factory):
+    """A run that nobody stopped: its folder, and what it told."""
+    out, lines, steps = tmp_path_factory.mktemp("trained"), [], []
+    fit(synth, out, TINY, say=lines.append, told=lambda step, loss: steps.append((step, loss)))
+    return out, lines, steps
+
+
+@pytest.mark.slow
+def test_a_run_ends_in_a_bundle(trained, synth):
+    """One that opens, and so answers its probe; beside it the loss as numbers and as a picture."""
+    out, lines, steps = trained
+
+    bundle = open_bundle(out)
+
+    with (out / "work" / "log" / "metrics.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert (out / "spec.yaml").read_text() == (synth / "spec.yaml").read_text()
+    assert (bundle.bins, bundle.max_boxes) == (32, 6)
+    assert [int(row["step"]) for row in rows] == [5]
+    assert float(rows[-1]["loss"]) == pytest.approx(steps[-1][1], abs=1e-4)
+    assert Image.open(out / "loss.png").size[0] > 300
+    assert [step for step, _ in steps] == [1, 2, 3, 4, 5, 6]
+    assert lines[0].startswith("20 examples, 16 visual tokens")
+
+
+@pytest.mark.slow
+def test_the_loss_falls(trained):
+    """Even six steps learn something."""
+    losses = [loss for _, loss in trained[2]]
+
+    assert losses[-1] < losses[0]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("every", [2, 4])
+def test_a_killed_run_goes_on_to_the_same_weights(trained, synth, tmp_path, every):
+    """`kill -9` after a checkpoint, resume: each later step's loss and the weights are those of the run left alone."""
+    out, _, steps = trained
+    recipe = TINY.model_copy(update={"checkpoint_every": every})
+    later: list[tuple[int, float]] = []
+    killed(synth, tmp_path, recipe, after=every)
+
+    fit(synth, tmp_path, recipe, resume=True, say=lambda _: None, told=lambda step, loss: later.append((step, loss)))
+
+    assert later == steps[every:]
+    assert (tmp_path / "model.safetensors").read_bytes() == (out / "model.safetensors").read_bytes()
+
+
+@pytest.mark.slow
+def test_a_finished_run_may_be_resumed(synth, tmp_path):
+    """With no step left it writes the same bundle again."""
+    recipe = TINY.model_copy(update={"checkpoint_every": 6})
+    first = fit(synth, tmp_path, recipe, say=lambda _: None)
+    steps: list[int] = []
+
+    again = fit(synth, tmp_path, recipe, resume=True, say=lambda _: None, told=lambda step, _: steps.append(step))
+
+    assert (again.id, steps) == (first.id, [])
+
+
+def test_another_recipe_is_not_resumed(synth, tmp_path):
+    """What differs is said, key by key, and nothing is overwritten."""
+    (tmp_path / "work").mkdir()
+    begun = tmp_path / "work" / "recipe.json"
+    begun.write_text(TINY.model_dump_json())
+
+    with pytest.raises(RecipeError) as caught:
+        fit(synth, tmp_path, TINY.model_copy(update={"lr": 0.5, "batch": 8}), resume=True)
+
+    assert str(caught.value) == (
+        f"{begun} LC411 the run was begun with another recipe (batch: 4 then, 8 now; lr: 0.002 then, 0.5 now). "
+        "Resume with the same recipe, or train anew without --resume."
+    )
+    assert begun.read_text() == TINY.model_dump_json()
+
+
+def test_the_time_left_is_that_of_the_steps_left():
+    """Nothing is known at the first step; with none left it is 0."""
+    pace = Pace(10)
+
+    left = [pace.left(step) for step in (1, 2, 10)]
+
+    assert (left[0], left[2]) == (0.0, 0.0)
+    assert left[1] >= 0

@@ -1,0 +1,125 @@
+"""Preflight: what cannot be trained on is said before the first step."""
+
+from __future__ import annotations
+
+import io
+import shutil
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from PIL import Image
+
+from logicls.errors import DataError
+from logicls.models.codec import Codec
+from logicls.train.preflight import decoded, preflight
+
+
+@pytest.fixture(scope="module")
+def flight(synth, tmp_path_factory):
+    """Inputs of 16 visual tokens, 32 bins."""
+    return preflight(synth, tmp_path_factory.mktemp("cache"), visual_tokens=16, bins=32)
+
+
+@pytest.fixture(scope="module")
+def rows(synth):
+    """The dataset as it is on disk."""
+    return pq.read_table(next((synth / "data").glob("*.parquet"))).to_pylist()
+
+
+def test_prompts_and_answers_are_the_rows(flight, rows):
+    """Every question and every answer is encoded, in order."""
+    codec = Codec(flight.processor, 32)
+
+    prompts = [tuple(tuple(codec.prompt(question)) for question in row["questions"]) for row in rows]
+
+    words = flight.processor.tokenizer.convert_ids_to_tokens
+    said = [[words(a) for a, q in zip(e.answers, row["queries"], strict=True) if not q.startswith("locate")]
+            for e, row in zip(flight.examples, rows, strict=True)]  # fmt: skip
+    assert [example.prompts for example in flight.examples] == prompts
+    assert said == [
+        [[*(f"<{v}>" for v in values or ["none"]), "<end>"]
+         for values, q in zip(row["values"], row["queries"], strict=True) if not q.startswith("locate")]
+        for row in rows
+    ]  # fmt: skip
+
+
+def test_pixels_are_those_of_the_pictures(flight, rows):
+    """Each photo in the model's size, at the number of its example."""
+    fitted = [
+        flight.processor.image_processor.fitted(
+            np.asarray(Image.open(io.BytesIO(row["image"]["bytes"])).convert("RGB"))
+        )
+        for row in rows
+    ]
+
+    assert flight.pixels.shape == (20, 64, 64, 3)
+    assert np.array_equal(flight.pixels, np.stack(fitted))
+
+
+def test_the_report_names_the_smallest_component(flight, rows):
+    """How much fits, how small the smallest thing is and on which example, and what to do about it."""
+    boxes = [(q, b, n) for n, row in enumerate(rows) for q, bs in zip(row["queries"], row["boxes"], strict=True)
+             for b in bs]  # fmt: skip
+    query, box, number = min(boxes, key=lambda found: (found[1][2] - found[1][0]) * (found[1][3] - found[1][1]))
+    name, tokens = query.removeprefix("locate:"), (box[2] - box[0]) * (box[3] - box[1]) * (64 / 320) ** 2 / 256
+
+    longest = max(sum(map(len, (*e.prompts, *e.answers))) for e in flight.examples)
+    assert flight.smallest == (name, pytest.approx(tokens), number)
+    assert flight.boxes == max(len(bs) for row in rows for bs in row["boxes"])
+    assert flight.report == [
+        f"20 examples, 16 visual tokens, at most {longest} words' tokens; input [64, 64] (height, width)",
+        f"smallest component: {name}, {tokens:.1f} visual tokens (example {number})",
+        f"warning: {name} may be too small to be read; crop the photos or raise visual_tokens",
+    ]
+
+
+def test_pixels_are_made_once(synth, tmp_path):
+    """A second preflight finds them, and tells as many examples."""
+    told: list[int] = []
+    preflight(synth, tmp_path, visual_tokens=16, bins=32)
+    made = {path: path.stat().st_mtime_ns for path in tmp_path.glob("pixels-*")}
+
+    preflight(synth, tmp_path, visual_tokens=16, bins=32, done=told.append)
+
+    assert {path: path.stat().st_mtime_ns for path in tmp_path.glob("pixels-*")} == made
+    assert [path.suffix for path in made] == [".npy"]
+    assert sum(told) == 20
+
+
+def test_a_folder_without_examples_is_refused(synth, tmp_path):
+    """With what to do."""
+    shutil.copy(synth / "spec.yaml", tmp_path)
+
+    with pytest.raises(DataError) as caught:
+        preflight(tmp_path, tmp_path / "cache", visual_tokens=16, bins=32)
+
+    assert str(caught.value) == f"{tmp_path} LC402 no examples here. Make them with `logicls synth`."
+
+
+def test_a_picture_that_cannot_be_read_is_named(synth, tmp_path):
+    """By the number of its example, and no half-written pixels are taken for whole ones later."""
+    shutil.copytree(synth, tmp_path / "synth")
+    shard = next((tmp_path / "synth" / "data").glob("*.parquet"))
+    table = pq.read_table(shard)
+    images = table["image"].to_pylist()
+    images[3] = {"bytes": b"no picture", "path": None}
+    column = pa.array(images, type=table.schema.field("image").type)
+    pq.write_table(table.set_column(table.schema.get_field_index("image"), table.schema.field("image"), column), shard)
+
+    with pytest.raises(DataError, match="LC403 example 3 has no readable picture") as caught:
+        preflight(tmp_path / "synth", tmp_path / "cache", visual_tokens=16, bins=32)
+
+    assert len(caught.value.problems) == 1
+    assert not list((tmp_path / "cache").glob("pixels-*.npy"))
+
+
+def test_pictures_become_rgb():
+    """A grey or a transparent picture has three colours like the others."""
+    file = io.BytesIO()
+    Image.new("L", (3, 2), 7).save(file, "PNG")
+
+    pixels = decoded(file.getvalue(), 0)
+
+    assert (pixels.shape, pixels.max(), pixels.min()) == ((2, 3, 3), 7, 7)
