@@ -54,6 +54,8 @@ def _scores(spec: Spec, findings: Sequence[Finding], chances: Mapping[str, float
 def _derived(finding: Finding, name: str) -> float:
     if finding.status == "not_applicable":
         return 0.0
+    if finding.status == "unknown":
+        return 0.5
     if finding.violation == name:
         return finding.confidence
     return 1.0 - finding.confidence

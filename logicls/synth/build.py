@@ -123,6 +123,7 @@ def _maker(order: Order) -> Maker:
 
 def _shard(task: tuple[Order, int, Path]) -> int:
     order, number, path = task
+    datasets.disable_progress_bars()
     maker = _maker(order)
     indices = range(number * SHARD, min((number + 1) * SHARD, order.count))
     rows = [row(maker, maker.make(order.seed, index)) for index in indices]

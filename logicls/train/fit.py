@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import json
 import logging
 import warnings
@@ -12,7 +11,6 @@ from typing import Any
 
 import lightning
 import torch
-from lightning.pytorch.loggers import CSVLogger
 from torch.utils.data import DataLoader
 
 from logicls.errors import Problem, RecipeError
@@ -22,6 +20,7 @@ from logicls.models.codec import Codec
 from logicls.models.nano import NanoConfig, NanoForImageTextToText
 from logicls.predict.probe import write_probe
 from logicls.train.collate import Batches
+from logicls.train.curve import Curve, plot_curve
 from logicls.train.preflight import Flight, preflight
 from logicls.train.recipe import Recipe
 from logicls.train.tuner import Told, Tuner, Watch
@@ -56,13 +55,20 @@ def fit(
     lightning.seed_everything(recipe.seed, verbose=False)
     model = make_model(recipe, flight, codec)
     last = work / "last.ckpt"
-    _train(model, flight, codec, recipe, work, last if resume and last.exists() else None, told)
+    checkpoint = last if resume and last.exists() else None
+    with Curve(out / "training.csv", _step_of(checkpoint)) as curve:
+
+        def both(step: int, loss: float) -> None:
+            curve.add(step, loss)
+            told(step, loss)
+
+        _train(model, flight, codec, recipe, checkpoint, Watch(last, every=recipe.checkpoint_every, told=both))
     model.train(mode=False)
     bundle = write_bundle(
         out, model=model, processor=flight.processor, spec_file=synth / "spec.yaml", max_boxes=flight.boxes + 1
     )
     write_probe(bundle, synth)
-    plot_loss(work / "log", out / "loss.png")
+    plot_curve(out / "training.csv", out / "loss.png")
     return bundle
 
 
@@ -88,15 +94,13 @@ def _train(
     flight: Flight,
     codec: Codec,
     recipe: Recipe,
-    work: Path,
     checkpoint: Path | None,
-    told: Told,
+    watch: Watch,
 ) -> None:
     start = _step_of(checkpoint)
     batches = Batches(
         flight, codec, start=start, stop=recipe.steps, batch=recipe.batch, jitter=recipe.jitter, seed=recipe.seed
     )
-    watch = Watch(work / "last.ckpt", every=recipe.checkpoint_every, told=told)
     logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
     trainer = lightning.Trainer(
         max_steps=recipe.steps,
@@ -104,8 +108,7 @@ def _train(
         devices=1,
         gradient_clip_val=1.0,
         callbacks=[watch],
-        logger=CSVLogger(work, name="log", version=""),
-        log_every_n_steps=min(10, recipe.steps),
+        logger=False,
         enable_progress_bar=False,
         enable_model_summary=False,
         enable_checkpointing=False,
@@ -115,7 +118,6 @@ def _train(
         warnings.filterwarnings("ignore", message=r".*does not have many workers.*")
         warnings.filterwarnings("ignore", message=r".*IterableDataset.*")
         warnings.filterwarnings("ignore", message=r".*isinstance\(treespec, LeafSpec\).*")
-        warnings.filterwarnings("ignore", message=r".*Experiment logs directory.*")
         trainer.fit(tuner, DataLoader(batches, batch_size=None), ckpt_path=checkpoint, weights_only=True)
 
 
@@ -137,23 +139,3 @@ def _same_recipe(work: Path, recipe: Recipe, *, resume: bool) -> None:
                         advice="Resume with the same recipe, or train anew without --resume.")
             )  # fmt: skip
     write_text(path, recipe.model_dump_json(indent=1))
-
-
-def plot_loss(log: Path, out: Path) -> None:
-    """The loss over the steps, as a picture; none where nothing was logged, as by a resumed run with no step left."""
-    if not (log / "metrics.csv").exists():
-        return
-    import matplotlib as mpl
-
-    mpl.use("Agg")
-    from matplotlib import pyplot as plt
-
-    with (log / "metrics.csv").open() as file:
-        rows = [(int(r["step"]), float(r["loss"])) for r in csv.DictReader(file) if r["loss"]]
-    figure, axes = plt.subplots(figsize=(6, 3.2), dpi=110)
-    axes.plot(*zip(*rows, strict=True), linewidth=1) if rows else None
-    axes.set(xlabel="step", ylabel="loss", yscale="log", title="training loss")
-    axes.grid(visible=True, alpha=0.3)
-    figure.tight_layout()
-    figure.savefig(out)
-    plt.close(figure)

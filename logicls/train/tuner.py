@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -31,8 +30,6 @@ class Tuner(lightning.LightningModule):
     def training_step(self, batch: Batch, _: int) -> Tensor:
         """Mean loss over the answers' tokens."""
         loss: Tensor = self.model(**batch).loss
-        self.log("loss", loss)
-        self.log("lr", self.trainer.optimizers[0].param_groups[0]["lr"])
         return loss
 
     def configure_optimizers(self) -> Any:
@@ -50,7 +47,6 @@ class Watch(Callback):
 
     def __init__(self, path: Path, *, every: int, told: Told) -> None:
         self.path, self.every, self.told = path, every, told
-        self.began = time.monotonic()
 
     def on_train_batch_end(self, trainer: Any, module: Any, outputs: Any, batch: Any, batch_idx: int) -> None:
         """After each step."""

@@ -86,7 +86,7 @@ def test_a_step_is_independent_of_the_start():
 def test_a_batch_is_independent_of_the_start(synth, tmp_path):
     """To the last pixel, brightness and contrast included; the run ends where it would have ended."""
     flight = preflight(synth, tmp_path, visual_tokens=16, bins=32)
-    settings = dict(stop=6, batch=4, jitter=0.3, seed=0)
+    settings = {"stop": 6, "batch": 4, "jitter": 0.3, "seed": 0}
 
     whole, later = (list(Batches(flight, Codec(flight.processor, 32), start=s, **settings)) for s in (0, 4))
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import os
 import signal
 import subprocess
@@ -13,6 +12,7 @@ from PIL import Image
 
 from logicls.errors import RecipeError
 from logicls.predict.probe import open_bundle
+from logicls.train.curve import read_curve
 from logicls.train.fit import Pace, fit
 from logicls.train.recipe import Recipe
 
@@ -23,6 +23,7 @@ CHILD = """
 import sys, time
 from pathlib import Path
 import torch
+from logicls.train.curve import read_curve
 from logicls.train.fit import fit
 from logicls.train.recipe import Recipe
 
@@ -62,13 +63,13 @@ def test_a_run_ends_in_a_bundle(trained, synth):
 
     bundle = open_bundle(out)
 
-    with (out / "work" / "log" / "metrics.csv").open() as file:
-        rows = list(csv.DictReader(file))
+    rows = read_curve(out / "training.csv")
     assert (out / "spec.yaml").read_text() == (synth / "spec.yaml").read_text()
     assert (bundle.bins, bundle.max_boxes) == (32, 6)
-    assert [int(row["step"]) for row in rows] == [5]
-    assert float(rows[-1]["loss"]) == pytest.approx(steps[-1][1], abs=1e-4)
-    assert Image.open(out / "loss.png").size[0] > 300
+    assert [step for step, _ in rows] == [1, 2, 3, 4, 5, 6]
+    assert [loss for _, loss in rows] == pytest.approx([loss for _, loss in steps], abs=1e-4)
+    with Image.open(out / "loss.png") as picture:
+        assert picture.size[0] > 300
     assert [step for step, _ in steps] == [1, 2, 3, 4, 5, 6]
     assert lines[0].startswith("20 examples, 16 visual tokens")
 

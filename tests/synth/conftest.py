@@ -1,0 +1,30 @@
+"""The sample product: its rules, its annotated photos, and how much they may vary."""
+
+from __future__ import annotations
+
+import pytest
+
+from logicls.assets import share
+from logicls.constraints.load import load_spec
+from logicls.constraints.spec import Spec
+from logicls.data.coco import read_dataset
+from logicls.synth.augment import Strength, read_strength
+from logicls.synth.bank import Bank
+
+
+@pytest.fixture(scope="session")
+def spec() -> Spec:
+    """The rules of the dosing kit."""
+    return load_spec(share("constraints/dosing_kit.yaml"))
+
+
+@pytest.fixture(scope="session")
+def bank() -> Bank:
+    """The good photos of the dosing kit."""
+    return Bank(read_dataset(share("data/dosing_kit")))
+
+
+@pytest.fixture(scope="session")
+def strength() -> Strength:
+    """The strengths that ship."""
+    return read_strength(share("synth/augment.yaml"))

@@ -1,0 +1,75 @@
+"""The dataset on disk: complete after a break, the same bytes, and never a mixture."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import datasets
+import pytest
+
+from logicls.assets import share
+from logicls.errors import DataError
+from logicls.synth import build as module
+from logicls.synth.build import Order, build
+
+
+@pytest.fixture
+def order(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Order:
+    """Ten examples, four a shard."""
+    monkeypatch.setattr(module, "SHARD", 4)
+    return Order(share("constraints/dosing_kit.yaml"), share("data/dosing_kit"), tmp_path / "set", 10, 5)
+
+
+def content(folder: Path) -> dict[str, bytes]:
+    """Every file's bytes."""
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def test_a_broken_run_goes_on(order: Order) -> None:
+    """What is missing is made again with the same bytes; what is there is not touched."""
+    assert build(order, workers=1) == 10
+    whole = content(order.out)
+    kept = order.out / "data" / "train-00000-of-00003.parquet"
+    made = kept.stat().st_mtime_ns
+    (order.out / "data" / "train-00001-of-00003.parquet").unlink()
+
+    assert build(order, workers=1) == 10
+
+    assert content(order.out) == whole
+    assert kept.stat().st_mtime_ns == made
+    assert sorted(whole) == [
+        "README.md",
+        *(f"data/train-0000{number}-of-00003.parquet" for number in range(3)),
+        "spec.yaml",
+        "synth.json",
+    ]
+
+
+def test_other_settings_are_refused(order: Order) -> None:
+    """A folder holds one set: the message says what differs, and nothing there changes."""
+    build(order, workers=1)
+    whole = content(order.out)
+
+    with pytest.raises(DataError) as caught:
+        build(replace(order, seed=6, count=12), workers=1)
+
+    said = "the folder was begun with other settings: count 10 there, 12 now; seed 5 there, 6 now."
+    assert [(p.code, p.message, p.advice) for p in caught.value.problems] == [
+        ("LC401", said, "Choose another --out, or delete the folder.")
+    ]
+    assert content(order.out) == whole
+
+
+def test_hugging_face_opens_it(order: Order, tmp_path: Path) -> None:
+    """`load_dataset` reads the folder as it stands: pictures, questions and answers, row by row."""
+    build(order, workers=1)
+
+    rows = datasets.load_dataset(str(order.out), cache_dir=str(tmp_path / "cache"))["train"]
+
+    assert rows["seed"][:] == list(range(10))
+    row = rows[0]
+    assert row["image"].size == (row["width"], row["height"])
+    assert len(row["queries"]) == len(row["questions"]) == len(row["values"]) == len(row["boxes"])
+    assert row["queries"][-1] == "verdict"
+    assert row["values"][-1] == row["violations"]
