@@ -18,11 +18,13 @@ from markupsafe import Markup
 from logicls.jsonl import write_text
 from logicls.records import Outcome, Verdict
 from logicls.report import screen
-from logicls.report.view import Mark, card, open_photo
+from logicls.report.view import Mark, Overlay, card, open_photo, overlays
 from logicls.score import Scoreboard
 
 SIDE = 420
 """Longer side of a thumbnail, pixels."""
+TAG = (44.0, 38.0)
+"""Width and height of a box's number where the photo's longer side is 1000."""
 
 
 @dataclass(slots=True)
@@ -51,20 +53,6 @@ class Bar:
     """Of the longest bar."""
     cumulative: float
     """This and all longer bars, of all violations."""
-
-
-@dataclass(frozen=True, slots=True)
-class Overlay:
-    """A box in the coordinates of the SVG over a thumbnail, whose longer side is 1000."""
-
-    number: int
-    broken: bool
-    x: float
-    y: float
-    width: float
-    height: float
-    tag_x: float
-    tag_y: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,16 +90,17 @@ def write_report(
     """
     tally = _count(verdicts, limit)
     shown = islice(chain.from_iterable(tally.kept.values()), limit)
-    cards = [(card(v, spec_lines=spec_lines, questions=questions), _picture(v, photos, v.photo)) for v in shown]
+    cards = [(v, card(v, spec_lines=spec_lines, questions=questions)) for v in shown]
     here = files(__package__)
     environment = SandboxedEnvironment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     html = environment.from_string(here.joinpath("page.html.j2").read_text(encoding="utf-8")).render(
         title=title,
         tally=tally,
         bars=_pareto(tally.violations),
-        cards=cards,
+        cards=[(said, _picture(v, photos, said.marks)) for v, said in cards],
         board=board,
         screen=screen,
+        tag=TAG,
         css=Markup(here.joinpath("page.css").read_text(encoding="utf-8")),
         script=Markup(here.joinpath("page.js").read_text(encoding="utf-8")),
     )
@@ -141,28 +130,13 @@ def _pareto(violations: Counter[str]) -> tuple[Bar, ...]:
     return tuple(bars)
 
 
-def _picture(verdict: Verdict, photos: Path, photo: str) -> Picture | None:
-    image = open_photo(photos / photo, verdict, SIDE)
+def _picture(verdict: Verdict, photos: Path, marks: Sequence[Mark]) -> Picture | None:
+    image = open_photo(photos / verdict.photo, verdict, SIDE)
     if image is None:
         return None
     stream = io.BytesIO()
     image.save(stream, "JPEG", quality=82, optimize=True)
     scale = 1000 / max(verdict.width, verdict.height)
     size = verdict.width * scale, verdict.height * scale
-    marks = card(verdict, spec_lines={}, questions={}).marks
-    return Picture(base64.b64encode(stream.getvalue()).decode(), *size, _overlays(marks, scale, size))
-
-
-def _overlays(marks: Sequence[Mark], scale: float, size: tuple[float, float]) -> tuple[Overlay, ...]:
-    drawn: list[Overlay] = []
-    tags: set[tuple[int, int]] = set()
-    for mark in sorted(marks, key=lambda m: m.broken):
-        box = mark.box
-        x, y = box.x1 * scale, box.y1 * scale
-        tag_x, tag_y = min(max(x, 0), size[0] - 44), min(max(y - 38, 0), size[1] - 40)
-        while (round(tag_x / 40), round(tag_y / 38)) in tags and tag_x < size[0] - 88:
-            tag_x += 46
-        tags.add((round(tag_x / 40), round(tag_y / 38)))
-        width, height = max(box.width * scale, 1.0), max(box.height * scale, 1.0)
-        drawn.append(Overlay(mark.number, mark.broken, x, y, width, height, tag_x, tag_y))
-    return tuple(drawn)
+    drawn = overlays(marks, scale=scale, size=size, tag=TAG)
+    return Picture(base64.b64encode(stream.getvalue()).decode(), *size, drawn)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,6 +19,17 @@ class Mark:
     box: Box
     broken: bool
     """True where a broken rule rests on it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Overlay:
+    """A mark as it is drawn over the scaled photo, in the pixels of that."""
+
+    number: int
+    broken: bool
+    box: Box
+    tag: Box
+    """Where the number stands: on the box's top edge, or near it where another number does already."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +121,39 @@ def open_photo(path: Path, verdict: Verdict, side: int) -> Image.Image | None:
         return None
     image.thumbnail((side, side), Image.Resampling.LANCZOS)
     return image
+
+
+def overlays(
+    marks: Sequence[Mark], *, scale: float, size: tuple[float, float], tag: tuple[float, float]
+) -> tuple[Overlay, ...]:
+    """The marks over a photo that was scaled to `size`, those of broken rules last and so on top.
+
+    Args:
+        marks: In pixels of the original photo.
+        scale: Pixels drawn for one of the original photo.
+        size: Width and height of the scaled photo.
+        tag: Width and height of a number's plate.
+    """
+    placed: list[Box] = []
+    drawn: list[Overlay] = []
+    for mark in sorted(marks, key=lambda m: (not m.broken, m.number)):
+        box = Box(*(side * scale for side in (mark.box.x1, mark.box.y1, mark.box.x2, mark.box.y2)))
+        plate = _plate(box, size, tag, placed)
+        placed.append(plate)
+        drawn.append(Overlay(mark.number, mark.broken, box, plate))
+    return tuple(reversed(drawn))
+
+
+def _plate(box: Box, size: tuple[float, float], tag: tuple[float, float], placed: Sequence[Box]) -> Box:
+    """The first free place above, inside or below the box; the first of all where none is free."""
+    width, height = tag
+    xs = [box.x1, box.x2 - width, box.x1 + width, box.x1 + 2 * width]
+    ys = [box.y1 - height, box.y1, box.y2 - height, box.y2]
+    places = [
+        Box(x, y, x + width, y + height)
+        for y, x in ((min(max(y, 0), size[1] - height), min(max(x, 0), size[0] - width)) for y in ys for x in xs)
+    ]
+    return next((p for p in places if not any(p.overlap(other) for other in placed)), places[0])
 
 
 def _rule(finding: Finding, spec_lines: Mapping[str, str], numbers: Mapping[str, int]) -> Rule:

@@ -50,7 +50,7 @@ def test_equal_questions_are_asked_once() -> None:
     ],
 )
 def test_a_place_is_found_by_its_frame(rule: dict[str, Any], ids: list[str]) -> None:
-    """A component is located; of a region, the component that it is a part of; a part of the photo needs no question."""
+    """A component is located; of a region, what it is a part of; a part of the photo needs no question."""
     one = spec(rule)
 
     assert [query.id for query in queries_of(one, one.constraints[0])] == ids

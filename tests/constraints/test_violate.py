@@ -1,4 +1,4 @@
-"""The property that ties a constraint's four faces together: what breaks it on purpose is what the check finds broken."""
+"""The property that ties a constraint's four faces together: what breaks it on purpose is found broken."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def test_breaking_one_rule_breaks_that_rule_alone(good: Good, name: str, aim: Ai
     """The edited scene breaks the aim's constraint, on the aim's side, and no other one."""
     spec, made = SPECS[name], []
 
-    @settings(max_examples=25)
+    @settings(max_examples=10)
     @given(good(name), SEEDS)
     def breaks(scene: Scene, seed: int) -> None:
         plan = violate(spec, aim, scene, np.random.default_rng(seed))
@@ -78,7 +78,7 @@ def test_breaking_one_rule_breaks_that_rule_alone(good: Good, name: str, aim: Ai
 
     breaks()
 
-    assert len(made) > 5
+    assert len(made) > 2
 
 
 @pytest.mark.parametrize(("name", "aim"), AIMS)
@@ -86,7 +86,7 @@ def test_what_speaks_of_other_things_is_not_touched(good: Good, name: str, aim: 
     """Rules about components that the edit neither changed nor carried along come to the very same finding."""
     spec = SPECS[name]
 
-    @settings(max_examples=25)
+    @settings(max_examples=10)
     @given(good(name), SEEDS)
     def spares(scene: Scene, seed: int) -> None:
         plan = violate(spec, aim, scene, np.random.default_rng(seed))
@@ -111,7 +111,7 @@ def test_a_twin_breaks_nothing(good: Good, name: str, aim: Aim) -> None:
     """The edit that goes through the same motions leaves every rule of a good scene as it was."""
     spec, made = SPECS[name], []
 
-    @settings(max_examples=25)
+    @settings(max_examples=10)
     @given(good(name), SEEDS)
     def keeps(scene: Scene, seed: int) -> None:
         plan = violate(spec, aim, scene, np.random.default_rng(seed), twin=True)
@@ -121,7 +121,7 @@ def test_a_twin_breaks_nothing(good: Good, name: str, aim: Aim) -> None:
 
     keeps()
 
-    assert len(made) > 5
+    assert len(made) > 2
 
 
 @pytest.mark.parametrize("twin", [False, True], ids=["broken", "twin"])
@@ -130,7 +130,7 @@ def test_boxes_stay_in_the_photo(good: Good, name: str, aim: Aim, twin: bool) ->
     """No edit pushes a box over the photo's edge by a pixel."""
     spec = SPECS[name]
 
-    @settings(max_examples=25)
+    @settings(max_examples=10)
     @given(good(name), SEEDS)
     def stays(scene: Scene, seed: int) -> None:
         plan = violate(spec, aim, scene, np.random.default_rng(seed), twin=twin)

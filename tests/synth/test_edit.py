@@ -39,7 +39,7 @@ def board() -> Canvas:
 
 def core(canvas: Canvas, box: Box) -> float:
     """Mean brightness well inside the box."""
-    x1, y1, x2, y2 = (int(round(edge)) for edge in (box.x1, box.y1, box.x2, box.y2))
+    x1, y1, x2, y2 = (round(edge) for edge in (box.x1, box.y1, box.x2, box.y2))
     return float(canvas.photo[y1 + 5 : y2 - 5, x1 + 5 : x2 - 5].mean())
 
 

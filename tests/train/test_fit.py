@@ -13,7 +13,7 @@ from PIL import Image
 from logicls.errors import RecipeError
 from logicls.predict.probe import open_bundle
 from logicls.train.curve import read_curve
-from logicls.train.fit import Pace, fit
+from logicls.train.fit import fit
 from logicls.train.recipe import Recipe
 
 TINY = Recipe(
@@ -23,7 +23,6 @@ CHILD = """
 import sys, time
 from pathlib import Path
 import torch
-from logicls.train.curve import read_curve
 from logicls.train.fit import fit
 from logicls.train.recipe import Recipe
 
@@ -123,13 +122,3 @@ def test_another_recipe_is_not_resumed(synth, tmp_path):
         "Resume with the same recipe, or train anew without --resume."
     )
     assert begun.read_text() == TINY.model_dump_json()
-
-
-def test_the_time_left_is_that_of_the_steps_left():
-    """Nothing is known at the first step; with none left it is 0."""
-    pace = Pace(10)
-
-    left = [pace.left(step) for step in (1, 2, 10)]
-
-    assert (left[0], left[2]) == (0.0, 0.0)
-    assert left[1] >= 0

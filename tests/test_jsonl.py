@@ -1,0 +1,52 @@
+"""Files that survive being interrupted."""
+
+import pytest
+
+from logicls import jsonl
+from logicls.errors import DataError
+
+
+def test_appending_continues_a_file(tmp_path):
+    """What was written stays, what is added follows."""
+    path = tmp_path / "a.jsonl"
+    for number in (1, 2):
+        with jsonl.Appender(path) as file:
+            file.append({"n": number})
+
+    assert list(jsonl.read(path)) == [{"n": 1}, {"n": 2}]
+
+
+def test_a_torn_last_line_is_dropped_and_cut_off(tmp_path):
+    """A run killed while it wrote leaves half a line: reading skips it, appending replaces it."""
+    path = tmp_path / "a.jsonl"
+    path.write_text('{"n":1}\n{"n":')
+
+    before = list(jsonl.read(path))
+    with jsonl.Appender(path) as file:
+        file.append({"n": 2})
+
+    assert before == [{"n": 1}]
+    assert path.read_text() == '{"n":1}\n{"n":2}\n'
+
+
+def test_a_broken_line_in_the_middle_is_pointed_at(tmp_path):
+    """Only the last line may be torn; another is an error with its place."""
+    path = tmp_path / "a.jsonl"
+    path.write_text('{"n":1}\nnonsense\n{"n":2}\n')
+
+    with pytest.raises(DataError) as caught:
+        list(jsonl.read(path))
+
+    assert 'a.jsonl:2:1 LC250 not a JSON object: "nonsense".' in str(caught.value)
+
+
+def test_a_failed_write_leaves_the_old_file(tmp_path):
+    """Whole or not at all."""
+    path = tmp_path / "a.txt"
+    jsonl.write_text(path, "old")
+
+    with pytest.raises(ZeroDivisionError), jsonl.replacing(path) as file:
+        file.write(f"new {1 / 0}")
+
+    assert [p.name for p in tmp_path.iterdir()] == ["a.txt"]
+    assert path.read_text() == "old"
