@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import replace
 
 from logicls.constraints.reading import locate
@@ -22,17 +21,13 @@ def decompose(spec: Spec) -> tuple[Subquery, ...]:
     return tuple(found.values())
 
 
-def queries_of(spec: Spec, constraint: Constraint) -> Iterator[Subquery]:
-    """The questions that one constraint rests on: a region's frame in the region's place, options from the spec."""
+def queries_of(spec: Spec, constraint: Constraint) -> tuple[Subquery, ...]:
+    """The questions that one constraint rests on, each once: a region's frame in the region's place."""
     names = [name for keys, name in constraint.rule.names() if keys[0] in ("in", "object", "relative_to")]
-    frames = [spec.regions[name].of for name in names if name in spec.regions]
-    for query in constraint.rule.ask():
-        if query.component not in spec.regions:
-            yield _with_options(spec, query)
-    located = {query.component for query in constraint.rule.ask()}
-    places = [name for name in names if name in spec.components and name not in located]
-    for component in [*places, *(frame for frame in frames if frame)]:
-        yield locate(component)
+    asked = [_with_options(spec, query) for query in constraint.rule.ask() if query.component not in spec.regions]
+    frames = [spec.regions[name].of if name in spec.regions else name for name in names]
+    asked += [locate(frame) for frame in frames if frame]
+    return tuple(dict.fromkeys(asked))
 
 
 def _with_options(spec: Spec, query: Subquery) -> Subquery:

@@ -157,6 +157,10 @@ def problems(spec: Spec) -> list[tuple[Path, str, str, str]]:
 
 def _component_problems(spec: Spec) -> Iterator[tuple[Path, str, str, str]]:
     for name, component in spec.components.items():
+        for attribute, values in component.attributes.items():
+            if "none" in values:
+                message = f'"none" cannot be a value of {name}.{attribute}: it is the answer where there is nothing'
+                yield ("components", name, "attributes", attribute), message, "Call it otherwise.", "LC033"
         for key in ("fills", "leaves"):
             other = getattr(component, key)
             if other is not None and other not in spec.components:

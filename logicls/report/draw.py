@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
@@ -10,7 +9,6 @@ from types import MappingProxyType
 from PIL import Image, ImageDraw, ImageFont
 
 from logicls.errors import PhotoError, Problem, relative
-from logicls.jsonl import replacing_bytes
 from logicls.records import Verdict
 from logicls.report.view import Asked, Card, Rule, card, open_photo, overlays
 
@@ -35,7 +33,7 @@ def draw_card(
     Args:
         verdict: Of this photo.
         photo: The file itself.
-        out_png: Replaced as a whole.
+        out_png: Folders are made as needed.
         spec_lines: Constraint id → the rule in words; its id stands for one that is missing.
         questions: Query id → the question as it was asked; likewise.
 
@@ -51,10 +49,8 @@ def draw_card(
     bottom = _Column(sheet, image.width + 2 * EDGE, PANEL).card(said)
     height = max(bottom, image.height + EDGE) + EDGE
     sheet.paste(image, (EDGE, max(EDGE, (height - image.height) // 2)))
-    stream = io.BytesIO()
-    sheet.crop((0, 0, sheet.width, height)).save(stream, "PNG", optimize=True)
-    with replacing_bytes(out_png) as file:
-        file.write(stream.getvalue())
+    out_png.parent.mkdir(parents=True, exist_ok=True)
+    sheet.crop((0, 0, sheet.width, height)).save(out_png, "PNG", optimize=True)
     return out_png
 
 
@@ -100,7 +96,11 @@ class _Column:
     def rule(self, rule: Rule, outcome: str) -> None:
         """A broken rule on a tinted plate, whose height the text decides: set once to measure, once to show."""
         against = [f"{word} {said}" for word, said in (("expected", rule.expected), ("found", rule.found)) if said]
-        lines = ((rule.name, 28, TONE[outcome], True), (rule.rule, 23, INK, False), ("     ".join(against), 23, DIM, False))
+        lines = (
+            (rule.name, 28, TONE[outcome], True),
+            (rule.rule, 23, INK, False),
+            ("  ·  ".join(against), 23, DIM, False),
+        )
         top = self.y
         for last in (False, True):
             self.y = top + 16

@@ -65,11 +65,12 @@ def build(order: Order, *, workers: int = 2, done: Callable[[int], None] = lambd
     Raises `DataError`, `SpecError`; refuses to go on in a folder that was begun with another spec, data or seed.
     """
     shards = -(-order.count // SHARD)
+    read_dataset(order.data)  # its errors come before anything is written
     (order.out / "data").mkdir(parents=True, exist_ok=True)
     _claim(order)
     names = [order.out / "data" / f"train-{k:05d}-of-{shards:05d}.parquet" for k in range(shards)]
     tasks = [(order, k, path) for k, path in enumerate(names) if not path.exists()]
-    done((shards - len(tasks)) * SHARD)
+    done(min((shards - len(tasks)) * SHARD, order.count))
     if workers <= 1 or len(tasks) <= 1:
         for task in tasks:
             done(_shard(task))
@@ -89,10 +90,12 @@ def _quiet() -> None:
 def _claim(order: Order) -> None:
     """Write what the folder is made from, or check that it is the same."""
     spec = load_spec(order.spec)
-    annotations = (order.data / "annotations.json").read_bytes() if order.data.exists() else b""
+    annotations = (order.data / "annotations.json").read_bytes()
+    settings = b"".join(path.read_bytes() for path in sorted(share("synth").iterdir()))
     wanted = {
         "spec": spec.hash,
         "annotations": hashlib.sha256(annotations).hexdigest()[:12],
+        "settings": hashlib.sha256(settings).hexdigest()[:12],
         "count": order.count,
         "seed": order.seed,
     }

@@ -30,12 +30,13 @@ def collate(examples: Sequence[Encoded], pixels: np.ndarray, codec: Codec, image
     ids[:, :image_tokens], branches[:, :image_tokens] = codec.image, 0
     for row, example in enumerate(examples):
         at = image_tokens
-        for branch, (prompt, answer) in enumerate(zip(example.prompts, example.answers, strict=True), 1):
+        parts = zip(example.prompts, example.answers, example.weights, strict=True)
+        for branch, (prompt, answer, weight) in enumerate(parts, 1):
             text = torch.tensor([*prompt, *answer])
             end, first = at + len(text), at + len(prompt) - 1
             ids[row, at:end], branches[row, at:end] = text, branch
             labels[row, first : end - 1] = text[len(prompt) :]
-            weights[row, first : end - 1] = len(answer) ** -0.5
+            weights[row, first : end - 1] = weight * len(answer) ** -0.5
             at = end
     values = torch.from_numpy(pixels).permute(0, 3, 1, 2).contiguous()
     return {"input_ids": ids, "branch_ids": branches, "labels": labels, "weights": weights, "pixel_values": values}

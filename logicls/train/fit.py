@@ -48,7 +48,14 @@ def fit(
     work = out / "work"
     work.mkdir(parents=True, exist_ok=True)
     _same_recipe(work, recipe, resume=resume)
-    flight = preflight(synth, work, visual_tokens=recipe.visual_tokens, bins=recipe.bins, done=prepared)
+    flight = preflight(
+        synth,
+        work,
+        visual_tokens=recipe.visual_tokens,
+        bins=recipe.bins,
+        verdict_weight=recipe.verdict_weight,
+        done=prepared,
+    )
     for line in flight.report:
         say(line)
     codec = Codec(flight.processor, recipe.bins)

@@ -14,7 +14,7 @@ import datasets
 import numpy as np
 from PIL import Image
 
-from logicls.constraints.decompose import decompose
+from logicls.constraints.decompose import VERDICT, decompose
 from logicls.constraints.load import load_spec
 from logicls.constraints.spec import Spec
 from logicls.errors import DataError, Problem
@@ -32,6 +32,8 @@ class Encoded:
 
     prompts: tuple[tuple[int, ...], ...]
     answers: tuple[tuple[int, ...], ...]
+    weights: tuple[float, ...]
+    """Of each answer in the loss."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +67,13 @@ class Flight:
 
 
 def preflight(
-    synth: Path, cache: Path, *, visual_tokens: int, bins: int, done: Callable[[int], None] = lambda _: None
+    synth: Path,
+    cache: Path,
+    *,
+    visual_tokens: int,
+    bins: int,
+    verdict_weight: float = 1.0,
+    done: Callable[[int], None] = lambda _: None,
 ) -> Flight:
     """Read the dataset in `synth`, encode all of it; pixels go to `cache`. Raises `DataError`."""
     spec = load_spec(synth / "spec.yaml")
@@ -88,7 +96,9 @@ def preflight(
         for question in row["questions"]:
             prompts.setdefault(question, tuple(codec.prompt(question)))
         answers = (codec.answer(v, b, size) for v, b in zip(row["values"], found, strict=True))
-        examples.append(Encoded(tuple(prompts[q] for q in row["questions"]), tuple(tuple(a) for a in answers)))
+        weights = tuple(verdict_weight if query == VERDICT else 1.0 for query in row["queries"])
+        asked = tuple(prompts[question] for question in row["questions"])
+        examples.append(Encoded(asked, tuple(tuple(a) for a in answers), weights))
     longest = max(sum(map(len, (*e.prompts, *e.answers))) for e in examples)
     pixels = _pixels(rows, processor, cache, done)
     return Flight(spec, processor, tuple(examples), pixels, longest, smallest, boxes)

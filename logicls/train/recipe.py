@@ -30,6 +30,9 @@ class Recipe(BaseModel):
     decoder_layers: int = Field(4, ge=1)
     bins: int = Field(256, ge=16, le=1000)
     """Steps of a coordinate on each axis."""
+    verdict_weight: float = Field(3.0, gt=0)
+    """Weight of the stated verdict's loss against that of another answer: it is one question among many, and the
+    hardest."""
     jitter: float = Field(0.15, ge=0, le=0.5)
     """Random brightness and contrast while training."""
     checkpoint_every: int = Field(200, ge=1)
