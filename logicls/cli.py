@@ -166,24 +166,25 @@ def train(
     recipe: Annotated[
         Path | None, typer.Option(help="Recipe, a YAML file; the shipped train/nano.yaml if left out.")
     ] = None,
+    start: Annotated[Path | None, typer.Option("--from", help="Bundle whose weights to begin with.")] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on from the last checkpoint.")] = False,
 ) -> None:
     """Train a model, and write one bundle."""
     from logicls.assets import share
     from logicls.train.recipe import read_recipe
 
-    _train(synth_dir, out, read_recipe(recipe or share("train/nano.yaml")), resume=resume)
+    _train(synth_dir, out, read_recipe(recipe or share("train/nano.yaml")), resume=resume, start=start)
     console.print(f"{out}: bundle")
 
 
-def _train(synth_dir: Path, out: Path, recipe: Any, *, resume: bool) -> None:
+def _train(synth_dir: Path, out: Path, recipe: Any, *, resume: bool, start: Path | None = None) -> None:
     from logicls.report.progress import counting
     from logicls.train.fit import fit
 
     _quiet_libraries()
     with counting("train", recipe.steps, console) as counter:
         fit(
-            synth_dir, out, recipe, resume=resume, say=lambda line: console.print(Text(line)),
+            synth_dir, out, recipe, resume=resume, start=start, say=lambda line: console.print(Text(line)),
             told=lambda step, loss: counter.to(step, f"loss {loss:.3f}"),
         )  # fmt: skip
 

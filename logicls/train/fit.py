@@ -15,7 +15,7 @@ from torch.utils.data import DataLoader
 
 from logicls.errors import Problem, RecipeError
 from logicls.jsonl import write_text
-from logicls.models.bundle import Bundle, write_bundle
+from logicls.models.bundle import Bundle, read_bundle, write_bundle
 from logicls.models.codec import Codec
 from logicls.models.nano import NanoConfig, NanoForImageTextToText
 from logicls.predict.probe import write_probe
@@ -32,6 +32,7 @@ def fit(
     recipe: Recipe,
     *,
     resume: bool = False,
+    start: Path | None = None,
     say: Callable[[str], None] = print,
     prepared: Callable[[int], None] = lambda _: None,
     told: Told = lambda step, loss: None,
@@ -39,11 +40,14 @@ def fit(
     """Train on the dataset in `synth`, write the bundle to `out`.
 
     `say` gets lines for people, `prepared` how many examples went through preflight, `told` each step and its loss.
-    With `resume` the run goes on from its last checkpoint, to the same weights as if it had never stopped.
+    With `resume` the run goes on from its last checkpoint, to the same weights as if it had never stopped. `start` is
+    a bundle whose weights it begins with, in the place of random ones.
 
     Raises:
         DataError: The dataset cannot be used.
-        RecipeError: `resume` with a recipe other than the one the run was begun with.
+        RecipeError: `resume` with a recipe other than the one the run was begun with, or `start` with a bundle of
+            another size or other words.
+        BundleError: `start` cannot be loaded.
     """
     work = out / "work"
     work.mkdir(parents=True, exist_ok=True)
@@ -61,6 +65,8 @@ def fit(
     codec = Codec(flight.processor, recipe.bins)
     lightning.seed_everything(recipe.seed, verbose=False)
     model = make_model(recipe, flight, codec)
+    if start is not None:
+        _begin_with(model, flight, start)
     last = work / "last.ckpt"
     checkpoint = last if resume and last.exists() else None
     with Curve(out / "training.csv", _step_of(checkpoint)) as curve:
@@ -126,6 +132,17 @@ def _train(
         warnings.filterwarnings("ignore", message=r".*IterableDataset.*")
         warnings.filterwarnings("ignore", message=r".*isinstance\(treespec, LeafSpec\).*")
         trainer.fit(tuner, DataLoader(batches, batch_size=None), ckpt_path=checkpoint, weights_only=True)
+
+
+def _begin_with(model: NanoForImageTextToText, flight: Flight, start: Path) -> None:
+    """Take over the weights of a bundle whose sizes and words are the same."""
+    bundle = read_bundle(start)
+    same_words = bundle.processor.tokenizer.get_vocab() == flight.processor.tokenizer.get_vocab()
+    shapes = {name: value.shape for name, value in model.state_dict().items()}
+    if not same_words or shapes != {name: value.shape for name, value in bundle.model.state_dict().items()}:
+        message = "has another size, or was trained for other words, than this recipe and this dataset make."
+        raise RecipeError(Problem("LC412", message, str(start), advice="Train from scratch, without --from."))
+    model.load_state_dict(bundle.model.state_dict())
 
 
 def _step_of(checkpoint: Path | None) -> int:

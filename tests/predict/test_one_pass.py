@@ -162,7 +162,7 @@ def test_the_words_of_a_question_decide(make_bundle):
     scenes = [squares(rng) for _ in range(12)]
     prompts = tuple(tuple(codec.prompt(question(q, bundle.spec))) for q in decompose(bundle.spec))
     examples = [
-        Encoded(prompts, tuple(tuple(codec.answer([], boxes, (64, 64))) for boxes in ([red], [blue], [])))
+        Encoded(prompts, tuple(tuple(codec.answer([], boxes, (64, 64))) for boxes in ([red], [blue], [])), (1.0,) * 3)
         for red, blue in (scene[1].values() for scene in scenes)
     ]
     pixels = np.stack([bundle.processor.image_processor.fitted(photo) for photo, _ in scenes])

@@ -17,7 +17,7 @@ FAILED = Verdict(
 
 
 def test_a_drawn_card_shows_the_photo_with_its_boxes(tmp_path):
-    """The evidence of a broken rule is outlined in red, other boxes in blue, and drawing twice gives the same pixels."""
+    """The evidence of a broken rule is outlined in red, other boxes in blue; twice gives the same pixels."""
     Image.new("RGB", (100, 80), "black").save(tmp_path / "bad.png")
 
     first = draw_card(FAILED, tmp_path / "bad.png", tmp_path / "a.png")

@@ -22,7 +22,8 @@ def codec() -> Codec:
 
 def test_a_label_stands_where_its_token_is_predicted(codec):
     """One position before it; prompts, photo and padding are not learned; short rows are padded on the right."""
-    long, short = Encoded(((50, 51, 52), (60, 61)), ((70, 71), (80,))), Encoded(((50, 51),), ((70,),))
+    long = Encoded(((50, 51, 52), (60, 61)), ((70, 71), (80,)), (1.0, 3.0))
+    short = Encoded(((50, 51),), ((70,),), (1.0,))
     photos = np.zeros((2, 32, 32, 3), np.uint8)
 
     batch = collate([long, short], photos, codec, 4)
@@ -41,7 +42,7 @@ def test_a_label_stands_where_its_token_is_predicted(codec):
         [no, no, no, no, no, 70, no, no, no, no, no, no],
     ]
     assert batch["weights"].tolist() == [
-        pytest.approx([0, 0, 0, 0, 0, 0, w, w, 0, 0, 1, 0]),
+        pytest.approx([0, 0, 0, 0, 0, 0, w, w, 0, 0, 3, 0]),
         pytest.approx([0, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0]),
     ]
 
@@ -50,7 +51,7 @@ def test_pixels_go_in_unchanged(codec):
     """Colours second, still bytes."""
     photos = np.random.default_rng(0).integers(0, 256, (1, 32, 32, 3), np.uint8)
 
-    pixels = collate([Encoded(((50,),), ((70,),))], photos, codec, 4)["pixel_values"]
+    pixels = collate([Encoded(((50,),), ((70,),), (1.0,))], photos, codec, 4)["pixel_values"]
 
     assert pixels.dtype == torch.uint8
     assert np.array_equal(pixels.permute(0, 2, 3, 1).numpy(), photos)

@@ -122,3 +122,17 @@ def test_another_recipe_is_not_resumed(synth, tmp_path):
         "Resume with the same recipe, or train anew without --resume."
     )
     assert begun.read_text() == TINY.model_dump_json()
+
+
+@pytest.mark.slow
+def test_a_run_may_begin_with_a_bundle(trained, synth, tmp_path):
+    """Its first loss is near that of the bundle, not that of random weights; a bundle of another size is refused."""
+    before = trained[2]
+    steps: list[tuple[int, float]] = []
+
+    fit(synth, tmp_path, TINY, start=trained[0], say=lambda _: None, told=lambda *step: steps.append(step))
+    with pytest.raises(RecipeError) as caught:
+        fit(synth, tmp_path / "b", TINY.model_copy(update={"width": 64}), start=trained[0], say=lambda _: None)
+
+    assert steps[0][1] < before[0][1] - 0.5 * (before[0][1] - before[-1][1])
+    assert "LC412 has another size" in str(caught.value)
