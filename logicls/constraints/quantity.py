@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from typing import Self
 
@@ -10,6 +11,9 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from logicls.constraints.plan import ON_TOP, Add, Move, Plan, Remove, Rng
 from logicls.constraints.reading import Absent, Check, Reading, Side, locate, words
 from logicls.records import Box, Instance, Scene, Subquery
+
+BESIDE = 0.6
+"""Share of additional instances that lie beside a present one; the others may lie anywhere on the same ground."""
 
 
 class Quantity(BaseModel):
@@ -118,7 +122,7 @@ class Quantity(BaseModel):
                 return None
             frame = places[0]
         for _ in range(40):
-            box = _dropped(model.box, frame, rng)
+            box = _beside(model.box, frame, rng) if rng.random() < BESIDE else _dropped(model.box, frame, rng)
             if box and all(o.box.overlap(box) <= 0.05 * min(o.box.area, box.area) for o in obstacles):
                 return box
         return None
@@ -130,6 +134,13 @@ def _dropped(size: Box, frame: Box, rng: Rng) -> Box | None:
         return None
     x, y = frame.x1 + room_x * float(rng.random()), frame.y1 + room_y * float(rng.random())
     return Box(x, y, x + size.width, y + size.height)
+
+
+def _beside(model: Box, frame: Box, rng: Rng) -> Box | None:
+    """A place a little more than a size away from the model, in any direction."""
+    angle, reach = 2 * math.pi * float(rng.random()), 1.0 + 0.8 * float(rng.random())
+    box = model.moved(math.cos(angle) * reach * model.width, math.sin(angle) * reach * model.height)
+    return box if box.covered_by(frame) >= 0.999 else None
 
 
 def _holds(place: Box, box: Box) -> bool:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 from pathlib import Path
-from typing import Self
 
 from logicls.jsonl import write_text
 
@@ -24,7 +23,7 @@ class Curve:
         self._file.write(f"{step},{loss:.5f}\n")
         self._file.flush()
 
-    def __enter__(self) -> Self:
+    def __enter__(self) -> Curve:
         return self
 
     def __exit__(self, *_: object) -> None:
