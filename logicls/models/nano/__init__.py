@@ -3,15 +3,15 @@
 Importing this package makes `AutoModelForImageTextToText`, `AutoProcessor`, `AutoTokenizer` and `AutoConfig` know it.
 """
 
-from transformers import AutoConfig, AutoImageProcessor, AutoModelForImageTextToText, AutoProcessor
+import transformers
 
 from logicls.models.nano.config import NanoConfig
 from logicls.models.nano.model import NanoForImageTextToText
 from logicls.models.nano.processor import NanoImageProcessor, NanoProcessor
 
-AutoConfig.register(NanoConfig.model_type, NanoConfig, exist_ok=True)
-AutoModelForImageTextToText.register(NanoConfig, NanoForImageTextToText, exist_ok=True)
-AutoImageProcessor.register(NanoConfig, image_processor_classes={"pil": NanoImageProcessor}, exist_ok=True)
-AutoProcessor.register(NanoConfig, NanoProcessor, exist_ok=True)
+transformers.AutoConfig.register(NanoConfig.model_type, NanoConfig, exist_ok=True)
+transformers.AutoModelForImageTextToText.register(NanoConfig, NanoForImageTextToText, exist_ok=True)
+transformers.AutoImageProcessor.register(NanoConfig, image_processor_classes={"pil": NanoImageProcessor}, exist_ok=True)
+transformers.AutoProcessor.register(NanoConfig, NanoProcessor, exist_ok=True)
 
 __all__ = ["NanoConfig", "NanoForImageTextToText", "NanoImageProcessor", "NanoProcessor"]
