@@ -25,10 +25,11 @@ def verdict_from_json(record: Mapping[str, object]) -> Verdict:
         DataError: A field is missing or has another type (LC252), one problem a field.
     """
     try:
-        return _adapter().validate_python(dict(record))
+        verdict: Verdict = _adapter().validate_python(dict(record))
     except ValidationError as error:
         photo = str(record.get("photo", "?"))
         raise DataError([_problem(photo, e["loc"], e["msg"]) for e in error.errors()]) from error
+    return verdict
 
 
 def _problem(photo: str, place: tuple[int | str, ...], message: str) -> Problem:

@@ -110,9 +110,10 @@ def _profile(photo: Photo, parent: Box, y1: int, y2: int) -> np.ndarray:
     """Mean over the rows of what lies between the outline's edges, float32 [1, 96, 3]."""
     lefts, rights = outline(photo, parent, y1, y2)
     left, right = int(np.median(lefts)), max(int(np.median(rights)), int(np.median(lefts)) + 2)
-    return cv2.resize(
+    stretched = cv2.resize(
         photo[y1:y2, left:right].astype(np.float32).mean(0)[None], (96, 1), interpolation=cv2.INTER_LINEAR
     )
+    return np.asarray(stretched)
 
 
 def recoloured(photo: Photo, region: Mask, model: Float[np.ndarray, "pixels 3"]) -> Photo:
@@ -128,7 +129,7 @@ def recoloured(photo: Photo, region: Mask, model: Float[np.ndarray, "pixels 3"])
     changed = np.clip((lab - np.median(inside, 0)) * ratio + np.median(target, 0), 0, 255).astype(np.uint8)
     rgb = cv2.cvtColor(changed, cv2.COLOR_LAB2RGB).astype(np.float32)
     soft = cv2.GaussianBlur(region, (0, 0), 1.0)[..., None]
-    return (photo * (1 - soft) + rgb * soft).astype(np.uint8)
+    return np.asarray(photo * (1 - soft) + rgb * soft, dtype=np.uint8)
 
 
 def _spread(values: np.ndarray) -> np.ndarray:
@@ -208,4 +209,4 @@ def _smoothed(edge: np.ndarray) -> np.ndarray:
     if len(edge) < 25:
         return np.full(len(edge), int(np.median(edge)))
     padded = np.pad(edge, 12, mode="edge")
-    return np.median(np.lib.stride_tricks.sliding_window_view(padded, 25), axis=1).astype(int)
+    return np.asarray(np.median(np.lib.stride_tricks.sliding_window_view(padded, 25), axis=1), dtype=int)

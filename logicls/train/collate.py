@@ -70,4 +70,4 @@ def lit(pixels: np.ndarray, jitter: float, rng: np.random.Generator) -> np.ndarr
     count = len(pixels)
     gain = rng.uniform(1 - jitter, 1 + jitter, (count, 1, 1, 1)).astype(np.float32)
     shift = rng.uniform(-80 * jitter, 80 * jitter, (count, 1, 1, 1)).astype(np.float32)
-    return np.clip((pixels.astype(np.float32) - 96) * gain + 96 + shift, 0, 255).astype(np.uint8)
+    return np.asarray(np.clip((pixels.astype(np.float32) - 96) * gain + 96 + shift, 0, 255), dtype=np.uint8)

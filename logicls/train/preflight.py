@@ -117,7 +117,7 @@ def _rows(synth: Path, cache: Path) -> datasets.Dataset:
 
 def _tokens(box: Box, size: tuple[int, int], processor: NanoProcessor) -> float:
     scale, _, _ = processor.image_processor.placed(*size)
-    return box.area * scale**2 / STRIDE**2
+    return float(box.area * scale**2 / STRIDE**2)
 
 
 def _pixels(rows: datasets.Dataset, processor: NanoProcessor, cache: Path, done: Callable[[int], None]) -> np.ndarray:
@@ -127,7 +127,7 @@ def _pixels(rows: datasets.Dataset, processor: NanoProcessor, cache: Path, done:
     path = cache / f"pixels-{key}.npy"
     if path.exists():
         done(len(rows))
-        return np.load(path, mmap_mode="r")
+        return np.asanyarray(np.load(path, mmap_mode="r"))
     cache.mkdir(parents=True, exist_ok=True)
     temporary = path.with_suffix(".tmp")
     out = np.lib.format.open_memmap(temporary, "w+", np.uint8, (len(rows), height, width, 3))
@@ -137,7 +137,7 @@ def _pixels(rows: datasets.Dataset, processor: NanoProcessor, cache: Path, done:
             done(100)
     out.flush()
     os.replace(temporary, path)
-    return np.load(path, mmap_mode="r")
+    return np.asanyarray(np.load(path, mmap_mode="r"))
 
 
 def decoded(data: bytes, number: int) -> np.ndarray:

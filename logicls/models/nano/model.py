@@ -118,7 +118,7 @@ class NanoForImageTextToText(PreTrainedModel, GenerationMixin):
     def see(self, pixel_values: Tensor) -> Float[Tensor, "batch tokens width"]:
         """Visual tokens of photos given as [batch 3 height width], 0 to 255."""
         pixels = (pixel_values.to(self.place.dtype) - 127.5) / 64.0
-        x = self.stem(pixels.contiguous(memory_format=torch.channels_last))
+        x: Tensor = self.stem(pixels.contiguous(memory_format=torch.channels_last))
         x = x.flatten(2).transpose(1, 2) + self.place
         for block in self.encoder:
             x = block(x)
@@ -198,7 +198,8 @@ class NanoForImageTextToText(PreTrainedModel, GenerationMixin):
         if past:
             seen = attention_mask.sum(1, keepdim=True) if attention_mask is not None else branches.new_tensor(past + 1)
             first = seen - words.sum(1, keepdim=True) - self.config.image_tokens
-            return ((words.long().cumsum(1) - 1 + first) * words).clamp(0, self.config.max_text - 1)
+            places: Tensor = (words.long().cumsum(1) - 1 + first) * words
+            return places.clamp(0, self.config.max_text - 1)
         starts = torch.ones_like(branches, dtype=torch.bool)
         starts[:, 1:] = branches[:, 1:] != branches[:, :-1]
         index = torch.arange(branches.shape[1], device=branches.device).expand_as(branches)
