@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -13,14 +10,14 @@ import typer
 from rich.console import Console
 from rich.text import Text
 
-from logicls.errors import LogiClsError, Problem
+from logicls.report.complaints import errors_shown, show
 
 if TYPE_CHECKING:
     from logicls.constraints.spec import Spec
     from logicls.score import Scoreboard
 
 app = typer.Typer(
-    help=__doc__ and "Tells, for each photo of a product, which of its rules is broken and what it saw.",
+    help="Tells, for each photo of a product, which of its rules is broken and what it saw.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -28,37 +25,12 @@ app = typer.Typer(
 console = Console()
 OUT = Annotated[Path, typer.Option("--out", help="Folder to write to.")]
 DATA = Annotated[Path, typer.Option("--data", help="Dataset: annotations.json and images/.")]
-FAILED = 2
 
 
 def main() -> None:
     """Run the command line; errors of the user's making are shown without a traceback, with exit code 2."""
-    with _errors_shown():
+    with errors_shown():
         app()
-
-
-@contextmanager
-def _errors_shown() -> Iterator[None]:
-    try:
-        yield
-    except LogiClsError as error:
-        _show(error.problems)
-        sys.exit(FAILED)
-    except KeyboardInterrupt:
-        Console(stderr=True).print("stopped; the same command goes on from here")
-        sys.exit(130)
-
-
-def _show(problems: Iterable[Problem]) -> None:
-    from logicls.constraints.load import caret
-
-    screen = Console(stderr=True)
-    for problem in problems:
-        screen.print(Text(str(problem)), soft_wrap=True)
-        path = Path(problem.file) if problem.file else None
-        if problem.line and path and path.suffix in (".yaml", ".yml") and path.is_file():
-            lines = caret(problem, path.read_text(encoding="utf-8", errors="replace"))
-            screen.print(Text(lines, style="dim"), soft_wrap=True)
 
 
 @app.command()
@@ -84,7 +56,7 @@ def check(
     if as_json:
         print(json.dumps([{"code": p.code, "message": p.message, "advice": p.advice} for p in found]))
     else:
-        _show(found)
+        show(found)
         rules = f"{len(loaded.constraints)} rules, {len(loaded.examples)} examples"
         console.print(f"{spec}: {rules}, {len(found)} problem{'' if len(found) == 1 else 's'}")
     raise typer.Exit(1 if found else 0)
@@ -284,7 +256,7 @@ def demo(
     loaded, dataset = load_spec(spec), read_dataset(data)
     broken = [*lint_examples(loaded), *lint_scenes(loaded, dataset.scenes)]
     console.print(f"check: {len(loaded.constraints)} rules, {len(dataset.scenes)} good photos, {len(broken)} problems")
-    _show(broken)
+    show(broken)
     _counted_synth(build, Order(spec, data, out / "synth", count, 0), 2)
     _train(out / "synth", out / "bundle", read_recipe(share("train/demo.yaml")), resume=True)
     _predict(out / "bundle", data / "heldout" / "images", out / "verdicts", 16)
