@@ -51,7 +51,7 @@ def check(
         from logicls.data.coco import dataset_problems, read_dataset
 
         dataset = read_dataset(data)
-        found += dataset_problems(dataset, {name: c.attributes for name, c in loaded.components.items()})
+        found += dataset_problems(dataset, loaded.vocabulary)
         found += lint_scenes(loaded, dataset.scenes)
     if as_json:
         print(json.dumps([{"code": p.code, "message": p.message, "advice": p.advice} for p in found]))
@@ -125,8 +125,7 @@ def _check_quietly(spec: Path, data: Path) -> None:
     from logicls.data.coco import dataset_problems, read_dataset
     from logicls.errors import DataError
 
-    loaded = load_spec(spec)
-    found = dataset_problems(read_dataset(data), {name: c.attributes for name, c in loaded.components.items()})
+    found = dataset_problems(read_dataset(data), load_spec(spec).vocabulary)
     if found:
         raise DataError(found)
 

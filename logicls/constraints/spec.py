@@ -134,6 +134,11 @@ class Spec(_Strict):
         return tuple(dict.fromkeys(names))
 
     @property
+    def vocabulary(self) -> dict[str, dict[str, list[str]]]:
+        """Component → attribute → the values it may have."""
+        return {name: component.attributes for name, component in self.components.items()}
+
+    @property
     def areas(self) -> dict[str, Area]:
         """The regions as records."""
         return {name: Area(region.box, region.of) for name, region in self.regions.items()}

@@ -65,7 +65,7 @@ def build(order: Order, *, workers: int = 2, done: Callable[[int], None] = lambd
     Raises `DataError`, `SpecError`; refuses to go on in a folder that was begun with another spec, data or seed.
     """
     shards = -(-order.count // SHARD)
-    read_dataset(order.data)  # its errors come before anything is written
+    licence = read_dataset(order.data).licence or "unknown"  # its errors come before anything is written
     (order.out / "data").mkdir(parents=True, exist_ok=True)
     _claim(order)
     names = [order.out / "data" / f"train-{k:05d}-of-{shards:05d}.parquet" for k in range(shards)]
@@ -78,7 +78,7 @@ def build(order: Order, *, workers: int = 2, done: Callable[[int], None] = lambd
         with multiprocessing.get_context("spawn").Pool(workers, _quiet) as pool:
             for made in pool.imap_unordered(_shard, tasks):
                 done(made)
-    _card(order)
+    _card(order, licence)
     return order.count
 
 
@@ -165,9 +165,8 @@ def preview(order: Order, count: int) -> Iterator[Example]:
     return (maker.make(order.seed, index) for index in range(count))
 
 
-def _card(order: Order) -> None:
+def _card(order: Order, licence: str) -> None:
     spec = load_spec(order.spec)
-    licence = read_dataset(order.data).licence or "unknown"
     text = f"""---
 configs:
 - config_name: default
