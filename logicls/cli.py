@@ -65,7 +65,7 @@ def explain(spec: Annotated[Path, typer.Argument(help="Spec, a YAML file.")]) ->
 
     loaded = load_spec(spec)
     for constraint in loaded.constraints:
-        console.print(f"[bold]{constraint.id}[/] ({constraint.severity}): {constraint.say()}")
+        console.print(f"[bold]{constraint.id}[/] ({constraint.severity}): {constraint.said}")
         console.print("  asks: " + ", ".join(q.id for q in queries_of(loaded, constraint)))
         sides = [constraint.violation_on(side) for side in constraint.sides]
         console.print("  defects: " + ", ".join(dict.fromkeys(sides)))
@@ -194,7 +194,7 @@ def _page(spec: Spec, images: Path, out: Path, board: Scoreboard | None) -> tupl
     lines = out / "verdicts.jsonl"
     page = write_report(
         read_verdicts(lines),
-        spec_lines={c.id: c.say() for c in spec.constraints},
+        spec_lines={c.id: c.said for c in spec.constraints},
         questions={q.id: question(q, spec) for q in decompose(spec)},
         photos=images,
         out=out / "report" / "index.html",

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 
 import numpy as np
 
-from logicls.constraints.judge import checked
+from logicls.constraints.judge import check, checked
 from logicls.constraints.layout import TOLERANT, Layout
 from logicls.constraints.look import read_off
-from logicls.constraints.reading import Absent, Check, Reading, Unreadable
+from logicls.constraints.reading import Absent, Reading, Unreadable
 from logicls.constraints.resolve import Fault, Path, members
-from logicls.constraints.spec import Constraint, Spec
+from logicls.constraints.spec import Spec
 from logicls.constraints.violate import aims, violate
 from logicls.records import Scene
 
@@ -29,8 +28,8 @@ class Audit:
     def __init__(self, spec: Spec) -> None:
         self.spec = spec
         self.photos = 0
-        self.applied: Counter[str] = Counter()
-        self.broken: Counter[str] = Counter()
+        self.applied = [0] * len(spec.constraints)
+        self.broken = [0] * len(spec.constraints)
         self.told: list[Fault] = []
         self.sizes: dict[Path, list[float]] = {}
         self.sample: list[Scene] = []
@@ -38,19 +37,17 @@ class Audit:
 
     def add(self, scene: Scene) -> None:
         """Hold every rule against one photo."""
-        reading = read_off(self.spec, scene)
+        reading = read_off(self.spec, scene, quiet=True)
         self.photos += 1
         if len(self.sample) < TRIED:
             self.sample.append(scene)
-        for index, (constraint, check) in enumerate(
-            zip(self.spec.constraints, checked(self.spec, reading), strict=True)
-        ):
-            if check.status != "not_applicable":
-                self.applied[constraint.id] += 1
-            if check.status == "broken":
-                self.broken[constraint.id] += 1
-                if self.broken[constraint.id] <= SHOWN:
-                    self.told.append(_broken(scene, reading, index, constraint, check))
+        for index, found in enumerate(checked(self.spec, reading)):
+            if found.status != "not_applicable":
+                self.applied[index] += 1
+            if found.status == "broken":
+                self.broken[index] += 1
+                if self.broken[index] <= SHOWN:
+                    self.told.append(_broken(self.spec, scene, index))
         if self.photos <= 200:
             self._measure(reading)
 
@@ -58,12 +55,12 @@ class Audit:
         """What is wrong, by rule: photos that break it, rules that no photo exercises or that no edit can break."""
         yield from sorted(self.told, key=lambda fault: fault.path)
         for index, constraint in enumerate(self.spec.constraints):
-            more = self.broken[constraint.id] - SHOWN
+            more = self.broken[index] - SHOWN
             if more > 0:
                 message = f"and {more} more of {self.photos} photos break '{constraint.id}'"
                 yield Fault(("constraints", index), message, "A rule that so many break is hardly one.", "LC050")
         for index, constraint in enumerate(self.spec.constraints):
-            if self.photos and not self.applied[constraint.id]:
+            if self.photos and not self.applied[index]:
                 message = f"no photo exercises '{constraint.id}': what it speaks of is on none of the {self.photos}"
                 yield Fault(("constraints", index), message, "Annotate it, or remove the rule.", "LC051")
         yield from self._too_fine()
@@ -87,7 +84,7 @@ class Audit:
         """Sides that synthesis could not break on any of some photos."""
         numbers = {c.id: index for index, c in enumerate(self.spec.constraints)}
         for aim in aims(self.spec) if self.sample else ():
-            if not self.applied[aim.constraint.id]:
+            if not self.applied[numbers[aim.constraint.id]]:
                 continue
             rng = np.random.default_rng(0)
             if not any(violate(self.spec, aim, scene, rng) for scene in self.sample):
@@ -104,15 +101,14 @@ def hold(spec: Spec, scenes: Iterable[Scene]) -> list[Fault]:
     return list(audit.faults())
 
 
-def _broken(scene: Scene, reading: Reading, index: int, constraint: Constraint, check: Check) -> Fault:
+def _broken(spec: Spec, scene: Scene, index: int) -> Fault:
     """The photo, the annotations, what was found and what was expected."""
+    constraint, reading = spec.constraints[index], read_off(spec, scene)
     things = dict.fromkeys(n.name.partition(".")[0] for n in constraint.names() if n.role != "place")
     components = {reading.world.component(thing) for thing in things}
     ids = [str(i.id) for i in scene.instances if i.component in components]
     told = f" (annotation{'s' if len(ids) > 1 else ''} {', '.join(islice(ids, 6))}{' ...' if len(ids) > 6 else ''})"
-    message = (
-        f"{scene.photo}{told if ids else ''} breaks '{constraint.id}': found {check.found}; expected {constraint.say()}"
-    )
+    message = f"{scene.photo}{told if ids else ''} breaks '{constraint.id}': found {check(constraint, reading).found}; expected {constraint.said}"
     return Fault(("constraints", index), message, "Mend the annotation, the rule, or take the photo out.", "LC050")
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import cached_property
 from typing import Annotated, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
@@ -38,7 +39,7 @@ class Attribute(BaseModel):
             raise ValueError("write exactly one of: is, is_not, same: true")
         return self
 
-    @property
+    @cached_property
     def listed(self) -> tuple[str, ...]:
         """The values that are written down."""
         given = self.is_ if self.is_ is not None else self.is_not

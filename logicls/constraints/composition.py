@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from functools import cached_property
 from typing import Annotated, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
@@ -50,7 +51,7 @@ class Composition(BaseModel):
             raise ValueError("if and then go together")
         return self
 
-    @property
+    @cached_property
     def things(self) -> tuple[str, ...]:
         """Everything that is counted."""
         sets = [self.required or [], *(self.one_of or []), self.if_ or [], self.then or [], self.exclusive or []]

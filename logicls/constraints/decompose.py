@@ -10,8 +10,7 @@ VERDICT = "verdict"
 
 def decompose(spec: Spec) -> tuple[Subquery, ...]:
     """Every question once, in the order in which the constraints need them; last, the model's own verdict."""
-    found = dict.fromkeys(query for constraint in spec.constraints for query in spec.queries[constraint.id])
-    return (*found, Subquery(VERDICT, "verdict", options=spec.violations))
+    return (*spec.questions, Subquery(VERDICT, "verdict", options=spec.violations))
 
 
 def queries_of(spec: Spec, constraint: Constraint) -> tuple[Subquery, ...]:

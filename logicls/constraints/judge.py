@@ -14,13 +14,15 @@ from logicls.records import Answer, Finding
 def judge(spec: Spec, answers: Mapping[str, Answer], width: int, height: int) -> tuple[Finding, ...]:
     """One finding a constraint, in the spec's order. `width`, `height`: the photo's size in pixels."""
     checks = checked(spec, Reading(answers, width, height, spec.world))
-    return tuple(_finding(spec, c, check, answers) for c, check in zip(spec.constraints, checks, strict=True))
+    return tuple(_finding(spec, c, found, answers) for c, found in zip(spec.constraints, checks, strict=True))
 
 
 def checked(spec: Spec, reading: Reading) -> list[Check]:
     """What each constraint comes to, in the spec's order, those that a broken one says it all for left out."""
-    found = [_check(constraint, reading) for constraint in spec.constraints]
-    broken = {c.id: c for c, check in zip(spec.constraints, found, strict=True) if check.status == "broken"}
+    found = [
+        attempt(c.rule, reading) if c.each is None and c.when is None else check(c, reading) for c in spec.constraints
+    ]
+    broken = {c.id: c for c, one in zip(spec.constraints, found, strict=True) if one.status == "broken"}
     if broken:
         for index, constraint in enumerate(spec.constraints):
             stopper = _stopper(constraint, broken)
@@ -42,7 +44,8 @@ def violations(findings: Iterable[Finding]) -> tuple[str, ...]:
     return tuple(sorted({violation for finding in findings for violation in finding.violations}))
 
 
-def _check(constraint: Constraint, reading: Reading) -> Check:
+def check(constraint: Constraint, reading: Reading) -> Check:
+    """What one constraint comes to by itself."""
     if constraint.each is None:
         return _conditional(constraint, reading)
     try:
@@ -55,39 +58,39 @@ def _check(constraint: Constraint, reading: Reading) -> Check:
 
 
 def _conditional(constraint: Constraint, reading: Reading) -> Check:
-    check = attempt(constraint.rule, reading)
+    found = attempt(constraint.rule, reading)
     if constraint.when is None:
-        return check
+        return found
     condition = attempt(constraint.when.rule, reading)
-    status = logic.given(condition.status, check.status)
-    if status == check.status:
-        return check
+    status = logic.given(condition.status, found.status)
+    if status == found.status:
+        return found
     return Check(status, f"the condition: {condition.found}")
 
 
 def _gathered(place: str, checks: list[Check]) -> Check:
     """One check of the same constraint in several places; amounts on one side add up."""
-    status = logic.every([check.status for check in checks])
+    status = logic.every([one.status for one in checks])
     amounts: dict[str, int] = {}
-    for check in checks:
-        for side in check.sides:
+    for one in checks:
+        for side in one.sides:
             amounts[side.kind] = amounts.get(side.kind, 0) + side.amount
-    telling = [(n, check.found) for n, check in enumerate(checks, 1) if check.status == status]
+    telling = [(n, one.found) for n, one in enumerate(checks, 1) if one.status == status]
     told = "; ".join(f"{words(place)} {number}: {found}" for number, found in telling[:4])
     more = f"; and {len(telling) - 4} more" if len(telling) > 4 else ""
     found = f"in all {len(checks)}" if status == "holds" and len(telling) == len(checks) else told + more
     return Check(status, found, tuple(Side(kind, amount) for kind, amount in amounts.items()))
 
 
-def _finding(spec: Spec, constraint: Constraint, check: Check, answers: Mapping[str, Answer]) -> Finding:
+def _finding(spec: Spec, constraint: Constraint, found: Check, answers: Mapping[str, Answer]) -> Finding:
     queries = tuple(query.id for query in spec.queries[constraint.id])
     used = [answers[query].confidence for query in queries if query in answers]
     return Finding(
         constraint.id,
-        check.status,
-        tuple(dict.fromkeys(constraint.violation_on(side) for side in check.sides)),
-        constraint.say(),
-        check.found,
+        found.status,
+        tuple(dict.fromkeys(constraint.violation_on(side) for side in found.sides)),
+        constraint.said,
+        found.found,
         queries,
         min(used, default=1.0),
     )

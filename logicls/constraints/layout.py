@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from functools import cached_property
 from itertools import pairwise
 from typing import Annotated, Literal, Self
 
@@ -61,12 +62,12 @@ class Layout(BaseModel):
             raise ValueError(f"{self.relation} takes no tolerance")
         return self
 
-    @property
+    @cached_property
     def things(self) -> tuple[str, ...]:
         """The subjects."""
         return (self.subject,) if isinstance(self.subject, str) else tuple(self.subject)
 
-    @property
+    @cached_property
     def slack(self) -> tuple[float, float]:
         """Tolerance in x and in y, fractions."""
         if isinstance(self.tolerance, tuple):
@@ -109,18 +110,16 @@ class Layout(BaseModel):
         subjects, objects = reading.boxes(thing), reading.places(self.object or "")
         if not subjects or not objects:
             raise Absent(f"no {words(self.object or '') if subjects else words(thing)}")
-        told, broken = "", False
+        first = ""
         for index, subject in enumerate(subjects):
             others = [o for i, o in enumerate(objects) if i != index] if self.object == thing else objects
             if not others:
                 raise Absent(f"1 {words(thing)}")
             fits, found = self.fits(subject, others, reading)
-            if not fits or not told:
-                told = found
             if not fits:
-                broken = True
-                break
-        return Check("broken", told, (Side(),)) if broken else Check("holds", told)
+                return Check("broken", found, (Side(),))
+            first = first or found
+        return Check("holds", first)
 
     def plans(self, scene: Scene, reading: Reading, side: Side, rng: Rng) -> Iterator[Plans]:
         """Moves that break it."""
@@ -136,21 +135,22 @@ class Layout(BaseModel):
 
     def slack_px(self, reading: Reading, fallback: Box) -> tuple[float, float]:
         """Tolerance in pixels, across and down; of `fallback` where no other size is named."""
+        if self.tolerance is None:
+            return 0.0, 0.0
         size = reading.partner(self.relative_to, fallback) if self.relative_to else fallback
         return self.slack[0] * size.width, self.slack[1] * size.height
 
     def fits(self, subject: Box, objects: Sequence[Box], reading: Reading) -> tuple[bool, str]:
         """Whether one subject stands as it should to the objects, and what was found."""
+        quiet = reading.quiet
+        if len(objects) == 1:
+            return self._pair(subject, objects[0], self.slack_px(reading, objects[0]), quiet)
+        pairs = [self._pair(subject, o, self.slack_px(reading, o), quiet) for o in objects]
         if self.relation in DIRECTIONS or self.relation == "not_touching":
-            pairs = [self._pair(subject, o, self.slack_px(reading, o)) for o in objects]
             return all(fits for fits, _ in pairs), next((said for fits, said in pairs if not fits), pairs[0][1])
-        pairs = [self._pair(subject, o, self.slack_px(reading, o)) for o in objects]
-        if len(pairs) > 1:
-            nearest = min(range(len(pairs)), key=lambda i: (not pairs[i][0], gap(subject, objects[i])))
-            return pairs[nearest]
-        return pairs[0]
+        return pairs[min(range(len(pairs)), key=lambda i: (not pairs[i][0], gap(subject, objects[i])))]
 
-    def _pair(self, subject: Box, target: Box, slack: tuple[float, float]) -> tuple[bool, str]:
+    def _pair(self, subject: Box, target: Box, slack: tuple[float, float], quiet: bool) -> tuple[bool, str]:
         (sx, sy), (tx, ty) = subject.centre, target.centre
         match self.relation:
             case "above" | "below":
@@ -160,9 +160,7 @@ class Layout(BaseModel):
                 far = sx - tx if self.relation == "left_of" else tx - sx
                 return far < slack[0] or far == slack[0] > 0, "left" if sx < tx else "right"
             case "centred_in":
-                off = (sx - tx) / max(target.width, 1e-6), (sy - ty) / max(target.height, 1e-6)
-                told = f"off by {off[0]:+.1%} of its width, {off[1]:+.1%} of its height"
-                return self.excess((sx - tx, sy - ty), slack) <= 1, told
+                return self.excess((sx - tx, sy - ty), slack) <= 1, "" if quiet else _off(subject, target)
             case "inside":
                 out = _sticks_out(subject, target, slack)
                 return out == 0, f"sticks out by {out:.0f} px" if out else "inside"
@@ -182,8 +180,8 @@ class Layout(BaseModel):
 
     def excess(self, off: tuple[float, float], slack: tuple[float, float]) -> float:
         """How many tolerances it is off; the larger of the axes that count."""
-        shares = [abs(o) / max(s, 1e-6) for o, s in zip(off, slack, strict=True)]
-        return max(shares) if self.axis == "both" else shares["xy".index(self.axis)]
+        x, y = abs(off[0]) / max(slack[0], 1e-6), abs(off[1]) / max(slack[1], 1e-6)
+        return max(x, y) if self.axis == "both" else x if self.axis == "x" else y
 
     def _group_fault(self, reading: Reading) -> str:
         """What is wrong with a group; empty where nothing is."""
@@ -217,6 +215,12 @@ class Layout(BaseModel):
             frame = reading.partner(self.relative_to, boxes[0])
             size = (frame.width, frame.height)[1 - along]
         return off, slack * size
+
+
+def _off(subject: Box, target: Box) -> str:
+    (sx, sy), (tx, ty) = subject.centre, target.centre
+    off = (sx - tx) / max(target.width, 1e-6), (sy - ty) / max(target.height, 1e-6)
+    return f"off by {off[0]:+.1%} of its width, {off[1]:+.1%} of its height"
 
 
 def _sticks_out(subject: Box, target: Box, slack: tuple[float, float]) -> float:

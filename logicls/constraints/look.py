@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
-from logicls.constraints.decompose import VERDICT, decompose
+from logicls.constraints.decompose import VERDICT
 from logicls.constraints.judge import checked
 from logicls.constraints.reading import Reading
 from logicls.constraints.spec import Spec
-from logicls.records import Answer, Scene, Subquery
+from logicls.records import Answer, Instance, Scene, Subquery
 
 
 def look(spec: Spec, scene: Scene) -> tuple[Answer, ...]:
@@ -17,10 +17,11 @@ def look(spec: Spec, scene: Scene) -> tuple[Answer, ...]:
     return (*reading.answers.values(), Answer(VERDICT, broken_names(spec, reading)))
 
 
-def read_off(spec: Spec, scene: Scene) -> Reading:
+def read_off(spec: Spec, scene: Scene, *, quiet: bool = False) -> Reading:
     """The true answers to all subqueries but the verdict, ready to be looked up."""
-    answers = {query.id: _answer(query, scene) for query in decompose(spec) if query.id != VERDICT}
-    return Reading(answers, scene.width, scene.height, spec.world)
+    found = {component: scene.of(component) for component in spec.asked_components}
+    answers = {query.id: _answer(query, found[query.component]) for query in spec.questions}
+    return Reading(answers, scene.width, scene.height, spec.world, quiet=quiet)
 
 
 def broken_names(spec: Spec, reading: Reading) -> tuple[str, ...]:
@@ -38,8 +39,7 @@ def by_query(answers: tuple[Answer, ...]) -> Mapping[str, Answer]:
     return {answer.query: answer for answer in answers}
 
 
-def _answer(query: Subquery, scene: Scene) -> Answer:
-    instances = scene.of(query.component)
+def _answer(query: Subquery, instances: Sequence[Instance]) -> Answer:
     if query.kind == "locate":
         return Answer(query.id, boxes=tuple(i.box for i in instances))
     values = tuple(i.attribute(query.attribute) for i in instances)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import cached_property
 from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -41,12 +42,13 @@ class Match(BaseModel):
         """There is one way to be broken."""
         return ("",)
 
+    @cached_property
+    def _partners(self) -> dict[str, tuple[str, ...]]:
+        return {left: (right,) if isinstance(right, str) else tuple(right) for left, right in self.pairs.items()}
+
     def partners(self, left: str) -> tuple[str, ...]:
         """The right values that go with a left one."""
-        if not self.pairs:
-            return (left,)
-        found = self.pairs.get(left, [])
-        return (found,) if isinstance(found, str) else tuple(found)
+        return self._partners.get(left, ()) if self.pairs else (left,)
 
     def say(self) -> str:
         """The rule in plain English."""
@@ -59,8 +61,10 @@ class Match(BaseModel):
         """Compare two readings, every left one with every right one. Raises `Absent`, `Unreadable`."""
         lefts, rights = _values(reading, self.left), _values(reading, self.right)
         wrong = next(((a, b) for a in lefts for b in rights if b not in self.partners(a)), None)
-        left, right = wrong or (lefts[0], rights[0])
-        told = f"{spoken(self.left)} {words(left)}, {spoken(self.right)} {words(right)}"
+        told = ""
+        if not reading.quiet:
+            left, right = wrong or (lefts[0], rights[0])
+            told = f"{spoken(self.left)} {words(left)}, {spoken(self.right)} {words(right)}"
         return Check("broken", told, (Side(),)) if wrong else Check("holds", told)
 
     def plans(self, scene: Scene, reading: Reading, side: Side, rng: Rng) -> Iterator[Plans]:
@@ -86,7 +90,7 @@ class Match(BaseModel):
 
 
 def _values(reading: Reading, what: str) -> tuple[str, ...]:
-    thing, attribute = what.split(".")
+    thing, _, attribute = what.partition(".")
     values = reading.values(thing, attribute)
     if not values:
         raise Absent(f"no {words(thing)}")

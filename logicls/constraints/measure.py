@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
+from functools import cached_property
 from typing import Literal, Self
 
 from pydantic import BaseModel, ConfigDict, model_validator
@@ -65,24 +66,24 @@ class Measure(BaseModel):
             raise ValueError("between: holds every angle")
         return self
 
-    @property
+    @cached_property
     def kind(self) -> str:
         """What is measured."""
         return next(kind for kind in KINDS if getattr(self, kind) is not None)
 
-    @property
+    @cached_property
     def of(self) -> str:
         """The thing that is measured; the first of two."""
         named = getattr(self, self.kind)
         return named if isinstance(named, str) else named[0]
 
-    @property
+    @cached_property
     def other(self) -> str:
         """The second of two; empty where there is one."""
         named = getattr(self, self.kind)
         return "" if isinstance(named, str) else named[1]
 
-    @property
+    @cached_property
     def limits(self) -> tuple[float, float]:
         """Least and most that are allowed: fractions of the reference, pixels, millimetres or degrees."""
         if self.between:
@@ -123,10 +124,12 @@ class Measure(BaseModel):
     def check(self, reading: Reading) -> Check:
         """Measure every instance, and compare. Raises `Absent`, `Unreadable`."""
         low, high = self.limits
-        values = [self._in_turn(value) for value in self.values(reading)]
+        values = self.values(reading)
+        if self.kind == "angle":
+            values = [self._in_turn(value) for value in values]
         wrong = next((value for value in values if not low <= value <= high), None)
         if wrong is None:
-            return Check("holds", self._told(values[0]))
+            return Check("holds", "" if reading.quiet else self._told(values[0]))
         return Check("broken", self._told(wrong), (Side(self._side(wrong)),))
 
     def plans(self, scene: Scene, reading: Reading, side: Side, rng: Rng) -> Iterator[Plans]:
@@ -196,8 +199,6 @@ class Measure(BaseModel):
 
     def _in_turn(self, value: float) -> float:
         """An angle in the turn that begins half of the free part below the lower limit."""
-        if self.kind != "angle":
-            return value
         low, high = self.limits
         start = (low + high) / 2 - 180
         return (value - start) % 360 + start

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import cached_property
 from itertools import islice
 from typing import Annotated, Self
 
@@ -61,7 +62,7 @@ class Quantity(BaseModel):
             raise ValueError("with: goes with a single thing; give the others a name under variants")
         return self
 
-    @property
+    @cached_property
     def limits(self) -> tuple[int, int]:
         """Fewest and most that are allowed."""
         if self.exactly is not None:
@@ -70,14 +71,14 @@ class Quantity(BaseModel):
             return self.between
         return self.at_least or 0, MOST if self.at_most is None else self.at_most
 
-    @property
+    @cached_property
     def weights(self) -> dict[str, int]:
         """Thing → what one of it counts for."""
         if isinstance(self.of, dict):
             return self.of
         return dict.fromkeys([self.of] if isinstance(self.of, str) else self.of, 1)
 
-    @property
+    @cached_property
     def wanted(self) -> Wanted:
         """What `with` asks for."""
         return tuple((k, frozenset([v] if isinstance(v, str) else v)) for k, v in self.with_.items())
@@ -108,15 +109,17 @@ class Quantity(BaseModel):
             number = f"at most {high}"
         where = f" in the {words(self.in_)}" if self.in_ else ""
         if isinstance(self.of, dict):
-            return f"{self._told()}{where}: {number}"
-        return f"{number} {self._told()}{where}"
+            return f"{self._told}{where}: {number}"
+        return f"{number} {self._told}{where}"
 
     def check(self, reading: Reading) -> Check:
         """Count, and compare. Raises `Absent`, `Unreadable`."""
         places = self._places(reading)
         total = sum(weight * len(self._boxes(reading, thing, places)) for thing, weight in self.weights.items())
         low, high = self.limits
-        found = f"{self._told()}: {total}" if isinstance(self.of, dict) else f"{total} {self._told()}"
+        found = ""
+        if not reading.quiet:
+            found = f"{self._told}: {total}" if isinstance(self.of, dict) else f"{total} {self._told}"
         if total < low:
             return Check("broken", found, (Side("below", low - total),))
         if total > high:
@@ -163,6 +166,7 @@ class Quantity(BaseModel):
         found = instances(scene, reading, thing, self.wanted)
         return [i for i in found if places is None or any(holds(place, i.box) for place in places)]
 
+    @cached_property
     def _told(self) -> str:
         if isinstance(self.of, dict):
             return f"sum over {listed([f'{words(t)} (each {w})' for t, w in self.of.items()])}"

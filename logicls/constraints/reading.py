@@ -101,17 +101,27 @@ class Reading:
     """Answers of one photo, by subquery id; what was looked up is remembered."""
 
     def __init__(
-        self, answers: Mapping[str, Answer], width: int, height: int, world: World, frame: Box | None = None
+        self,
+        answers: Mapping[str, Answer],
+        width: int,
+        height: int,
+        world: World,
+        *,
+        frame: Box | None = None,
+        quiet: bool = False,
     ) -> None:
         self.answers, self.width, self.height, self.world = answers, width, height, world
         self.frame = frame
         """What has its centre elsewhere is left out; None for the whole photo."""
+        self.quiet = quiet
+        """True where nobody reads what was found: checks then leave it empty, which takes a third of the time."""
         self._boxes: dict[tuple[str, Wanted], tuple[Box, ...]] = {}
+        self._values: dict[tuple[str, str], tuple[str, ...]] = {}
         self._places: dict[str, tuple[Box, ...]] = {}
 
     def within(self, frame: Box) -> Reading:
         """The same answers, as far as they speak of what lies in the frame."""
-        return Reading(self.answers, self.width, self.height, self.world, frame)
+        return Reading(self.answers, self.width, self.height, self.world, frame=frame, quiet=self.quiet)
 
     @property
     def photo(self) -> Box:
@@ -129,9 +139,12 @@ class Reading:
 
     def values(self, thing: str, attribute: str) -> tuple[str, ...]:
         """The attribute of each instance in reading order. Raises `Unreadable`."""
-        found = self._answer(f"attribute:{self.world.component(thing)}.{attribute}").values
-        picked = self.picked(thing)
-        return found if picked is None else tuple(found[i] for i in picked)
+        key = thing, attribute
+        if key not in self._values:
+            found = self._answer(f"attribute:{self.world.component(thing)}.{attribute}").values
+            picked = self.picked(thing)
+            self._values[key] = found if picked is None else tuple(found[i] for i in picked)
+        return self._values[key]
 
     def places(self, name: str) -> tuple[Box, ...]:
         """The boxes of a thing, or of a region. Raises `Unreadable`."""

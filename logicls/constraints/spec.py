@@ -182,7 +182,8 @@ class Constraint(Clause):
         if self.each is not None:
             yield Named(("each",), self.each, "place")
 
-    def say(self) -> str:
+    @cached_property
+    def said(self) -> str:
         """The whole rule in plain English."""
         condition = f"where {self.when.rule.say()}: " if self.when else ""
         scope = f"in each {self.each.replace('_', ' ')}, " if self.each else ""
@@ -268,6 +269,16 @@ class Spec(_Strict):
     def queries(self) -> dict[str, tuple[Subquery, ...]]:
         """Constraint → the questions that it rests on."""
         return {c.id: asked(self.world, c.names(), framed=c.each is not None) for c in self.constraints}
+
+    @cached_property
+    def questions(self) -> tuple[Subquery, ...]:
+        """Every question once, in the order in which the constraints need them."""
+        return tuple(dict.fromkeys(query for c in self.constraints for query in self.queries[c.id]))
+
+    @cached_property
+    def asked_components(self) -> tuple[str, ...]:
+        """Components that a question is about."""
+        return tuple(dict.fromkeys(query.component for query in self.questions))
 
     @cached_property
     def fillings(self) -> frozenset[str]:

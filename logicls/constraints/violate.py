@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from itertools import islice
 
 from logicls.constraints.family import Plans
-from logicls.constraints.judge import checked
+from logicls.constraints.judge import check, checked
 from logicls.constraints.look import read_off
 from logicls.constraints.plan import Rng, imagined
 from logicls.constraints.reading import Absent, Reading, Side, Unreadable
@@ -54,29 +54,25 @@ def violate(spec: Spec, aim: Aim, scene: Scene, rng: Rng, *, twin: bool = False)
     Of the plans that come to mind the first is taken that breaks no other constraint; if every one does, the one that
     breaks the fewest: then those others follow from this one on this scene. None where the scene does not allow it.
     """
-    before = breach(spec, scene)
+    before = breach(spec, read_off(spec, scene, quiet=True))
     if aim.constraint.id in before.violations:
         return None
     best: tuple[int, Plans] | None = None
     for plans in islice(_candidates(spec, aim, scene, rng, twin), CANDIDATES):
-        after = outcome(spec, plans, scene)
-        if after is None:
+        reading = outcome(spec, plans, scene)
+        if reading is None or not (twin or _hits(aim, reading)):
             continue
-        added = after.added(before)
-        if twin:
-            if not added:
-                return plans
-        elif added.get(aim.constraint.id) == (aim.violation,):
-            if len(added) == 1:
-                return plans
-            if best is None or len(added) < best[0]:
-                best = len(added), plans
+        added = breach(spec, reading).added(before)
+        if len(added) == (0 if twin else 1):
+            return plans
+        if not twin and aim.constraint.id in added and (best is None or len(added) < best[0]):
+            best = len(added), plans
     return best[1] if best else None
 
 
-def breach(spec: Spec, scene: Scene) -> Breach:
-    """What is broken on the scene."""
-    checks = checked(spec, read_off(spec, scene))
+def breach(spec: Spec, reading: Reading) -> Breach:
+    """What is broken on a scene."""
+    checks = checked(spec, reading)
     return Breach(
         {
             constraint.id: tuple(dict.fromkeys(constraint.violation_on(side) for side in check.sides))
@@ -86,8 +82,8 @@ def breach(spec: Spec, scene: Scene) -> Breach:
     )
 
 
-def outcome(spec: Spec, plans: Plans, scene: Scene) -> Breach | None:
-    """What is broken after the plans; None where they cannot be carried out or lead out of the photo."""
+def outcome(spec: Spec, plans: Plans, scene: Scene) -> Reading | None:
+    """What there is to read after the plans; None where they cannot be carried out or lead out of the photo."""
     try:
         edited = imagined(plans, scene, spec.fillings, spec.world.leaves)
     except KeyError:
@@ -95,7 +91,13 @@ def outcome(spec: Spec, plans: Plans, scene: Scene) -> Breach | None:
     before = set(scene.instances)
     if not all(_stays(i, scene) for i in edited.instances if i not in before):
         return None
-    return breach(spec, edited)
+    return read_off(spec, edited, quiet=True)
+
+
+def _hits(aim: Aim, reading: Reading) -> bool:
+    """Whether the aim's constraint, taken by itself, is broken as it should be and in no other way."""
+    names = {aim.constraint.violation_on(side) for side in check(aim.constraint, reading).sides}
+    return names == {aim.violation}
 
 
 def _stays(instance: Instance, scene: Scene) -> bool:
