@@ -63,12 +63,19 @@ def check(
 
 
 @app.command()
-def explain(spec: Annotated[Path, typer.Argument(help="Spec, a YAML file.")]) -> None:
-    """Say each rule, its questions and the defects that are made from it."""
+def explain(what: Annotated[str, typer.Argument(metavar="SPEC|CODE", help="Spec, or a code such as LC021.")]) -> None:
+    """Say each rule, its questions and its defects in plain English; or what a code means, and what to do."""
+    from logicls.codes import find_code, is_code
+
+    if is_code(what):
+        from logicls.report.lesson import print_lesson
+
+        print_lesson(find_code(what), console)
+        return
     from logicls.constraints.decompose import decompose, queries_of
     from logicls.constraints.load import load_spec
 
-    loaded = load_spec(spec)
+    loaded = load_spec(Path(what))
     for constraint in loaded.constraints:
         console.print(f"[bold]{constraint.id}[/] ({constraint.severity}): {constraint.rule.say()}")
         console.print("  asks: " + ", ".join(q.id for q in queries_of(loaded, constraint)))

@@ -106,6 +106,21 @@ def test_explain_says_rules_questions_and_defects(run):
     assert "missing_tablet, extra_tablet" in out
 
 
+def test_explain_says_what_a_code_means(run):
+    """Title, meaning, an example and its mended form, whatever the capitals."""
+    code, out, _ = run("explain", "lc021")
+
+    assert code == 0
+    assert out.startswith("LC021 unknown key (error)\n")
+    assert "\n        quantity: {of: pin, exacly: 4}\n" in out
+    assert out.index("exacly: 4") < out.index("Mended:") < out.index("exactly: 4")
+
+
+def test_explain_of_an_unknown_code_offers_the_nearest(run):
+    """A code with a digit too few is an error with the one that was meant."""
+    assert run("explain", "LC21") == (2, "", 'LC904 there is no code "LC21". Did you mean "LC021"?\n')
+
+
 def test_predict_refuses_what_is_no_bundle(run, tmp_path):
     """A folder without a bundle is named, with what to do."""
     code, _, err = run("predict", tmp_path, share("data/dosing_kit"), "--out", tmp_path / "out")
