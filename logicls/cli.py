@@ -10,7 +10,9 @@ import typer
 from rich.console import Console
 from rich.text import Text
 
-from logicls.report.complaints import errors_shown, show
+from logicls.errors import relative
+from logicls.report.complaints import counted, errors_shown, show
+from logicls.report.formats import Format, reporting
 
 if TYPE_CHECKING:
     from logicls.constraints.spec import Spec
@@ -39,27 +41,29 @@ def check(
     data: Annotated[
         Path | None, typer.Option("--data", help="Dataset of good photos to hold the rules against.")
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="For scripts.")] = False,
+    form: Annotated[Format, typer.Option("--format", help="text, or one document for another program.")] = Format.text,
+    as_json: Annotated[bool, typer.Option("--json", help="The same as --format json.")] = False,
 ) -> None:
-    """Find what is wrong with the rules, and good photos that break one."""
+    """Find what is wrong with the rules, and good photos that break one. Exit code 1 where something is."""
+    from logicls.codes import exit_code
     from logicls.constraints.lint import lint_examples, lint_scenes, lint_unused
     from logicls.constraints.load import load_spec
 
-    loaded = load_spec(spec)
-    found = [*lint_unused(loaded), *lint_examples(loaded)]
-    if data is not None:
-        from logicls.data.coco import dataset_problems, read_dataset
+    form = Format.json if as_json else form
+    with reporting(form, relative(spec)) as found:
+        loaded = load_spec(spec)
+        found += [*lint_unused(loaded), *lint_examples(loaded)]
+        if data is not None:
+            from logicls.data.coco import dataset_problems, read_dataset
 
-        dataset = read_dataset(data)
-        found += dataset_problems(dataset, loaded.vocabulary)
-        found += lint_scenes(loaded, dataset.scenes)
-    if as_json:
-        print(json.dumps([{"code": p.code, "message": p.message, "advice": p.advice} for p in found]))
-    else:
+            dataset = read_dataset(data)
+            found += dataset_problems(dataset, loaded.vocabulary)
+            found += lint_scenes(loaded, dataset.scenes)
+    if form is Format.text:
         show(found)
         rules = f"{len(loaded.constraints)} rules, {len(loaded.examples)} examples"
-        console.print(f"{spec}: {rules}, {len(found)} problem{'' if len(found) == 1 else 's'}")
-    raise typer.Exit(1 if found else 0)
+        console.print(f"{spec}: {rules}, {counted(found)}")
+    raise typer.Exit(exit_code(found))
 
 
 @app.command()

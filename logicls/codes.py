@@ -58,8 +58,9 @@ def find_code(word: str) -> Code:
 
 
 def level_of(problem: Problem) -> Level:
-    """How bad the problem is."""
-    return catalogue()[problem.code].level
+    """How bad the problem is; an error where its code is not in the catalogue."""
+    entry = catalogue().get(problem.code)
+    return entry.level if entry else "error"
 
 
 def exit_code(problems: Iterable[Problem]) -> int:
