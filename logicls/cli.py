@@ -70,24 +70,28 @@ def check(
 def explain(what: Annotated[str, typer.Argument(metavar="SPEC|CODE", help="Spec, or a code such as LC021.")]) -> None:
     """Say each rule, its questions and its defects in plain English; or what a code means, and what to do."""
     from logicls.codes import find_code, is_code
+    from logicls.constraints.load import load_spec
+    from logicls.report.explain import print_code, print_rules
 
     if is_code(what):
-        from logicls.report.lesson import print_lesson
+        print_code(find_code(what), console)
+    else:
+        print_rules(load_spec(Path(what)), console)
 
-        print_lesson(find_code(what), console)
-        return
-    from logicls.constraints.decompose import decompose, queries_of
-    from logicls.constraints.load import load_spec
 
-    loaded = load_spec(Path(what))
-    for constraint in loaded.constraints:
-        console.print(f"[bold]{constraint.id}[/] ({constraint.severity}): {constraint.rule.say()}")
-        console.print("  asks: " + ", ".join(q.id for q in queries_of(loaded, constraint)))
-        sides = [constraint.violation_on(side) for side in constraint.rule.sides()]
-        console.print("  defects: " + ", ".join(dict.fromkeys(sides)))
-        if constraint.unless_broken:
-            console.print("  not asked while broken: " + ", ".join(constraint.unless_broken))
-    console.print(f"{len(decompose(loaded))} questions a photo")
+@app.command()
+def schema(
+    out: Annotated[Path | None, typer.Option("--out", help="File to write; printed where it is left out.")] = None,
+) -> None:
+    """The JSON Schema (draft-07) of specs, by which an editor completes keys and marks slips."""
+    from logicls.constraints.schema import schema_text
+    from logicls.jsonl import write_text
+
+    if out is None:
+        print(schema_text(), end="")
+    else:
+        write_text(out, schema_text())
+        console.print(str(out))
 
 
 @app.command()

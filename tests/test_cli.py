@@ -96,6 +96,26 @@ def test_init_makes_a_folder_that_checks(run, tmp_path):
     assert "LC902 exists already. Choose another name." in err
 
 
+def test_init_lets_an_editor_complete_the_spec(run, tmp_path):
+    """The spec's first line names the schema that lies beside it; it is the one that `logicls schema` prints."""
+    run("init", tmp_path / "gear_box")
+    folder = tmp_path / "gear_box"
+
+    first = (folder / "gear_box.yaml").read_text().splitlines()[0]
+
+    assert first == "# yaml-language-server: $schema=spec.schema.json"
+    assert run("schema") == (0, (folder / "spec.schema.json").read_text(), "")
+
+
+def test_schema_writes_a_file(run, tmp_path):
+    """`--out` writes what is printed otherwise, and prints where."""
+    code, out, _ = run("schema", "--out", tmp_path / "a.json")
+
+    assert (code, out) == (0, f"{tmp_path / 'a.json'}\n")
+    assert run("schema")[1] == (tmp_path / "a.json").read_text()
+    assert json.loads(run("schema")[1])["title"] == "LogiCls spec"
+
+
 def test_explain_says_rules_questions_and_defects(run):
     """Each rule is said in words, with what it asks and the defects that can be made from it."""
     code, out, _ = run("explain", share("constraints/dosing_kit.yaml"))

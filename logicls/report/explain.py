@@ -1,4 +1,4 @@
-"""`logicls explain CODE` on the screen: what the code means, what brings it about, what to do."""
+"""What `logicls explain` shows: of a spec its rules in plain English, of a code what it means and what to do."""
 
 from __future__ import annotations
 
@@ -8,11 +8,25 @@ from rich.console import Console
 from rich.text import Text
 
 from logicls.codes import Code, Level
+from logicls.constraints.decompose import decompose, queries_of
+from logicls.constraints.spec import Spec
 
 _STYLES: dict[Level, str] = {"error": "bold red", "warning": "bold yellow", "note": "bold cyan"}
 
 
-def print_lesson(code: Code, console: Console) -> None:
+def print_rules(spec: Spec, console: Console) -> None:
+    """Print each rule, its questions and its defects."""
+    for constraint in spec.constraints:
+        console.print(f"[bold]{constraint.id}[/] ({constraint.severity}): {constraint.rule.say()}")
+        console.print("  asks: " + ", ".join(q.id for q in queries_of(spec, constraint)))
+        sides = [constraint.violation_on(side) for side in constraint.rule.sides()]
+        console.print("  defects: " + ", ".join(dict.fromkeys(sides)))
+        if constraint.unless_broken:
+            console.print("  not asked while broken: " + ", ".join(constraint.unless_broken))
+    console.print(f"{len(decompose(spec))} questions a photo")
+
+
+def print_code(code: Code, console: Console) -> None:
     """Print one entry of the catalogue."""
     console.print(Text.assemble((f"{code.code} {code.title}", "bold"), " (", (code.level, _STYLES[code.level]), ")"))
     console.print(Text(f"\n{code.meaning}"))
