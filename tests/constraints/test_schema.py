@@ -188,7 +188,7 @@ def test_slips_are_refused_where_they_are(path, value, place):
 
 
 @given(st.data())
-@settings(max_examples=200)
+@settings(max_examples=80)
 def test_what_the_loader_takes_the_schema_takes(data):
     """Whatever stands at any place of a spec that ships, an editor does not mark what `check` accepts."""
     tree = read_yaml(data.draw(st.sampled_from(SPECS)))
