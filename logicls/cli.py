@@ -10,7 +10,9 @@ import typer
 from rich.console import Console
 from rich.text import Text
 
-from logicls.report.complaints import errors_shown, show
+from logicls.errors import relative
+from logicls.report.complaints import counted, errors_shown, show
+from logicls.report.formats import Format, reporting
 
 if TYPE_CHECKING:
     from logicls.constraints.spec import Spec
@@ -39,39 +41,52 @@ def check(
     data: Annotated[
         Path | None, typer.Option("--data", help="Dataset of good photos to hold the rules against.")
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="For scripts.")] = False,
+    form: Annotated[Format, typer.Option("--format", help="text, or one document for another program.")] = Format.text,
+    as_json: Annotated[bool, typer.Option("--json", help="The same as --format json.")] = False,
 ) -> None:
-    """Find what is wrong with the rules, and good photos that break one."""
+    """Find what is wrong with the rules, and good photos that break one. Exit code 1 where something is."""
+    from logicls.codes import exit_code
     from logicls.constraints.load import open_sheet
     from logicls.data.check import check as held
 
-    sheet = open_sheet(spec)
-    loaded = sheet.spec
-    found = held(sheet, data)
-    if as_json:
-        print(json.dumps([{"code": p.code, "message": p.message, "advice": p.advice} for p in found]))
-    else:
+    form = Format.json if as_json else form
+    with reporting(form, relative(spec)) as found:
+        sheet = open_sheet(spec)
+        found += held(sheet, data)
+    if form is Format.text:
+        loaded = sheet.spec
         show(found)
         rules = f"{len(loaded.constraints)} rules, {len(loaded.examples)} examples"
-        console.print(f"{spec}: {rules}, {len(found)} problem{'' if len(found) == 1 else 's'}")
-    raise typer.Exit(1 if found else 0)
+        console.print(f"{spec}: {rules}, {counted(found)}")
+    raise typer.Exit(exit_code(found))
 
 
 @app.command()
-def explain(spec: Annotated[Path, typer.Argument(help="Spec, a YAML file.")]) -> None:
-    """Say each rule, its questions and the defects that are made from it."""
-    from logicls.constraints.decompose import decompose, queries_of
+def explain(what: Annotated[str, typer.Argument(metavar="SPEC|CODE", help="Spec, or a code such as LC021.")]) -> None:
+    """Say each rule, its questions and its defects in plain English; or what a code means, and what to do."""
+    from logicls.codes import find_code, is_code
     from logicls.constraints.load import load_spec
+    from logicls.report.explain import print_code, print_rules
 
-    loaded = load_spec(spec)
-    for constraint in loaded.constraints:
-        console.print(f"[bold]{constraint.id}[/] ({constraint.severity}): {constraint.said}")
-        console.print("  asks: " + ", ".join(q.id for q in queries_of(loaded, constraint)))
-        sides = [constraint.violation_on(side) for side in constraint.sides]
-        console.print("  defects: " + ", ".join(dict.fromkeys(sides)))
-        if constraint.unless_broken:
-            console.print("  not asked while broken: " + ", ".join(constraint.unless_broken))
-    console.print(f"{len(decompose(loaded))} questions a photo")
+    if is_code(what):
+        print_code(find_code(what), console)
+    else:
+        print_rules(load_spec(Path(what)), console)
+
+
+@app.command()
+def schema(
+    out: Annotated[Path | None, typer.Option("--out", help="File to write; printed where it is left out.")] = None,
+) -> None:
+    """The JSON Schema (draft-07) of specs, by which an editor completes keys and marks slips."""
+    from logicls.constraints.schema import schema_text
+    from logicls.jsonl import write_text
+
+    if out is None:
+        print(schema_text(), end="")
+    else:
+        write_text(out, schema_text())
+        console.print(str(out))
 
 
 @app.command()
@@ -247,7 +262,7 @@ def demo(
 
     spec, data = share("constraints/dosing_kit.yaml"), share("data/dosing_kit")
     sheet = open_sheet(spec)
-    loaded, broken = sheet.spec, held(sheet, data)
+    loaded, broken = sheet.spec, list(held(sheet, data))
     console.print(f"check: {len(loaded.constraints)} rules held against the photos, {len(broken)} problems")
     show(broken)
     _counted_synth(build, Order(spec, data, out / "synth", count, 0), 2)

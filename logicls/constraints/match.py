@@ -81,6 +81,11 @@ class Match(BaseModel):
             for target in some_of(rng, instances(scene, reading, thing), 1):
                 yield from another(target, attribute, wrong[what], rng)
 
+    def how(self, side: Side) -> str:
+        """What those edits do, in plain English."""
+        left, right = (words(what.split(".")[0]) for what in (self.left, self.right))
+        return f"{left} replaced by one that does not go with the {right}, or the other way round"
+
     def keep(self, scene: Scene, reading: Reading, side: Side, rng: Rng) -> Iterator[Plans]:
         """The twin: replaced by another instance of the same variant."""
         what = self.left if rng.random() < REPLACED else self.right

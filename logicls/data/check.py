@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 from logicls.constraints.against_data import hold
@@ -11,15 +12,15 @@ from logicls.data.coco import dataset_problems, read_dataset
 from logicls.errors import Problem
 
 
-def check(sheet: Sheet, data: Path | None = None) -> list[Problem]:
+def check(sheet: Sheet, data: Path | None = None) -> Iterator[Problem]:
     """Problems with the rules, then with the annotations, then good photos that break a rule.
 
     Raises:
-        DataError: The dataset cannot be read.
+        DataError: The dataset cannot be read; what was found before has been yielded.
     """
-    found = [sheet.problem(f.code, f.message, f.path, f.advice) for f in lint(sheet.spec)]
+    yield from (sheet.problem(f.code, f.message, f.path, f.advice) for f in lint(sheet.spec))
     if data is not None:
         dataset = read_dataset(data)
-        found += dataset_problems(dataset, sheet.spec.vocabulary)
-        found += [sheet.problem(f.code, f.message, f.path, f.advice) for f in hold(sheet.spec, dataset.scenes)]
-    return found
+        yield from dataset_problems(dataset, sheet.spec.vocabulary)
+        found = hold(sheet.spec, dataset.scenes)
+        yield from (sheet.problem(f.code, f.message, f.path, f.advice) for f in found)
