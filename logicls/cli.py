@@ -40,18 +40,27 @@ def check(
         Path | None, typer.Option("--data", help="Dataset of good photos to hold the rules against.")
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="For scripts.")] = False,
+    fix: Annotated[
+        bool, typer.Option("--fix", help="Write a healed copy of damaged annotations, and check it.")
+    ] = False,
+    out: Annotated[
+        Path | None, typer.Option("--out", help="The healed copy; DATASET/annotations.fixed.json if left out.")
+    ] = None,
 ) -> None:
     """Find what is wrong with the rules, and good photos that break one."""
     from logicls.constraints.lint import lint_examples, lint_scenes, lint_unused
     from logicls.constraints.load import load_spec
 
+    if (fix and data is None) or (out is not None and not fix):
+        raise typer.BadParameter("--fix needs --data" if fix else "--out needs --fix")
     loaded = load_spec(spec)
     found = [*lint_unused(loaded), *lint_examples(loaded)]
     if data is not None:
-        from logicls.data.coco import dataset_problems, read_dataset
+        from logicls.data.coco import read_dataset
+        from logicls.data.lint import dataset_problems
 
-        dataset = read_dataset(data)
-        found += dataset_problems(dataset, loaded.vocabulary)
+        dataset = read_dataset(data, _healed(data, out, loaded, quiet=as_json) if fix else None)
+        found += dataset_problems(dataset, loaded.components)
         found += lint_scenes(loaded, dataset.scenes)
     if as_json:
         print(json.dumps([{"code": p.code, "message": p.message, "advice": p.advice} for p in found]))
@@ -60,6 +69,18 @@ def check(
         rules = f"{len(loaded.constraints)} rules, {len(loaded.examples)} examples"
         console.print(f"{spec}: {rules}, {len(found)} problem{'' if len(found) == 1 else 's'}")
     raise typer.Exit(1 if found else 0)
+
+
+def _healed(data: Path, out: Path | None, spec: Spec, *, quiet: bool) -> Path | None:
+    """The healed copy of the dataset's annotations; None where nothing was to heal."""
+    from logicls.data.heal import heal_file
+    from logicls.report.complaints import show_healed
+
+    out = out or data / "annotations.fixed.json"
+    healed = heal_file(data, out, spec.vocabulary)
+    if not quiet:
+        show_healed(healed, out, console)
+    return out if healed else None
 
 
 @app.command()
@@ -122,10 +143,11 @@ def _counted_synth(build: Any, order: Any, workers: int) -> None:
 def _check_quietly(spec: Path, data: Path) -> None:
     """Stop where spec and data do not fit each other."""
     from logicls.constraints.load import load_spec
-    from logicls.data.coco import dataset_problems, read_dataset
+    from logicls.data.coco import read_dataset
+    from logicls.data.lint import misfits
     from logicls.errors import DataError
 
-    found = dataset_problems(read_dataset(data), load_spec(spec).vocabulary)
+    found = misfits(read_dataset(data), load_spec(spec).components)
     if found:
         raise DataError(found)
 
