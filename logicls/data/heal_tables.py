@@ -76,7 +76,7 @@ def drop_orphans(tables: Tables, notes: Notes) -> None:
         for row in filter(counts, tables["annotations"]):
             if type(row.get(key)) is not int or row[key] not in known:
                 said = f"{one} {json.dumps(row.get(key))}"
-                notes.append(Healed(name_of("annotation", row), "dropped for lack of its", said))
+                notes.append(Healed(name_of("annotation", row), "dropped, what it is of is not in the file", said))
         tables["annotations"] = [
             row for row in tables["annotations"] if not counts(row) or (type(row.get(key)) is int and row[key] in known)
         ]
