@@ -43,22 +43,43 @@ def check(
     ] = None,
     form: Annotated[Format, typer.Option("--format", help="text, or one document for another program.")] = Format.text,
     as_json: Annotated[bool, typer.Option("--json", help="The same as --format json.")] = False,
+    fix: Annotated[
+        bool, typer.Option("--fix", help="Write a healed copy of damaged annotations, and check it.")
+    ] = False,
+    out: Annotated[
+        Path | None, typer.Option("--out", help="The healed copy; DATASET/annotations.fixed.json if left out.")
+    ] = None,
 ) -> None:
     """Find what is wrong with the rules, and good photos that break one. Exit code 1 where something is."""
     from logicls.codes import exit_code
     from logicls.constraints.load import open_sheet
     from logicls.data.check import check as held
 
+    if (fix and data is None) or (out is not None and not fix):
+        raise typer.BadParameter("--fix needs --data" if fix else "--out needs --fix")
     form = Format.json if as_json else form
     with reporting(form, relative(spec)) as found:
         sheet = open_sheet(spec)
-        found += held(sheet, data)
+        annotations = _healed(data, out, sheet.spec, quiet=form is not Format.text) if fix and data else None
+        found += held(sheet, data, annotations)
     if form is Format.text:
         loaded = sheet.spec
         show(found)
         rules = f"{len(loaded.constraints)} rules, {len(loaded.examples)} examples"
         console.print(f"{spec}: {rules}, {counted(found)}")
     raise typer.Exit(exit_code(found))
+
+
+def _healed(data: Path, out: Path | None, spec: Spec, *, quiet: bool) -> Path | None:
+    """The healed copy of the dataset's annotations; None where nothing was to heal."""
+    from logicls.data.heal import heal_file
+    from logicls.report.complaints import show_healed
+
+    out = out or data / "annotations.fixed.json"
+    healed = heal_file(data, out, spec.vocabulary)
+    if not quiet:
+        show_healed(healed, out, console)
+    return out if healed else None
 
 
 @app.command()
@@ -132,10 +153,11 @@ def _counted_synth(build: Any, order: Any, workers: int) -> None:
 def _check_quietly(spec: Path, data: Path) -> None:
     """Stop where spec and data do not fit each other."""
     from logicls.constraints.load import load_spec
-    from logicls.data.coco import dataset_problems, read_dataset
+    from logicls.data.coco import read_dataset
+    from logicls.data.lint import misfits
     from logicls.errors import DataError
 
-    found = dataset_problems(read_dataset(data), load_spec(spec).vocabulary)
+    found = misfits(read_dataset(data), load_spec(spec).components)
     if found:
         raise DataError(found)
 
