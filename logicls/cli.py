@@ -10,9 +10,8 @@ import typer
 from rich.console import Console
 from rich.text import Text
 
-from logicls.errors import relative
-from logicls.report.complaints import counted, errors_shown, show
-from logicls.report.formats import Format, reporting
+from logicls import cli_rules
+from logicls.report.complaints import errors_shown, show
 
 if TYPE_CHECKING:
     from logicls.constraints.spec import Spec
@@ -24,6 +23,8 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
+for command in (cli_rules.check, cli_rules.explain, cli_rules.infer, cli_rules.schema, cli_rules.init):
+    app.command()(command)
 console = Console()
 OUT = Annotated[Path, typer.Option("--out", help="Folder to write to.")]
 DATA = Annotated[Path, typer.Option("--data", help="Dataset: annotations.json and images/.")]
@@ -33,90 +34,6 @@ def main() -> None:
     """Run the command line; errors of the user's making are shown without a traceback, with exit code 2."""
     with errors_shown():
         app()
-
-
-@app.command()
-def check(
-    spec: Annotated[Path, typer.Argument(help="Spec, a YAML file.")],
-    data: Annotated[
-        Path | None, typer.Option("--data", help="Dataset of good photos to hold the rules against.")
-    ] = None,
-    form: Annotated[Format, typer.Option("--format", help="text, or one document for another program.")] = Format.text,
-    as_json: Annotated[bool, typer.Option("--json", help="The same as --format json.")] = False,
-    fix: Annotated[
-        bool, typer.Option("--fix", help="Write a healed copy of damaged annotations, and check it.")
-    ] = False,
-    out: Annotated[
-        Path | None, typer.Option("--out", help="The healed copy; DATASET/annotations.fixed.json if left out.")
-    ] = None,
-) -> None:
-    """Find what is wrong with the rules, and good photos that break one. Exit code 1 where something is."""
-    from logicls.codes import exit_code
-    from logicls.constraints.load import open_sheet
-    from logicls.data.check import check as held
-
-    if (fix and data is None) or (out is not None and not fix):
-        raise typer.BadParameter("--fix needs --data" if fix else "--out needs --fix")
-    form = Format.json if as_json else form
-    with reporting(form, relative(spec)) as found:
-        sheet = open_sheet(spec)
-        annotations = _healed(data, out, sheet.spec, quiet=form is not Format.text) if fix and data else None
-        found += held(sheet, data, annotations)
-    if form is Format.text:
-        loaded = sheet.spec
-        show(found)
-        rules = f"{len(loaded.constraints)} rules, {len(loaded.examples)} examples"
-        console.print(f"{spec}: {rules}, {counted(found)}")
-    raise typer.Exit(exit_code(found))
-
-
-def _healed(data: Path, out: Path | None, spec: Spec, *, quiet: bool) -> Path | None:
-    """The healed copy of the dataset's annotations; None where nothing was to heal."""
-    from logicls.data.heal import heal_file
-    from logicls.report.complaints import show_healed
-
-    out = out or data / "annotations.fixed.json"
-    healed = heal_file(data, out, spec.vocabulary)
-    if not quiet:
-        show_healed(healed, out, console)
-    return out if healed else None
-
-
-@app.command()
-def explain(what: Annotated[str, typer.Argument(metavar="SPEC|CODE", help="Spec, or a code such as LC021.")]) -> None:
-    """Say each rule, its questions and its defects in plain English; or what a code means, and what to do."""
-    from logicls.codes import find_code, is_code
-    from logicls.constraints.load import load_spec
-    from logicls.report.explain import print_code, print_rules
-
-    if is_code(what):
-        print_code(find_code(what), console)
-    else:
-        print_rules(load_spec(Path(what)), console)
-
-
-@app.command()
-def schema(
-    out: Annotated[Path | None, typer.Option("--out", help="File to write; printed where it is left out.")] = None,
-) -> None:
-    """The JSON Schema (draft-07) of specs, by which an editor completes keys and marks slips."""
-    from logicls.constraints.schema import schema_text
-    from logicls.jsonl import write_text
-
-    if out is None:
-        print(schema_text(), end="")
-    else:
-        write_text(out, schema_text())
-        console.print(str(out))
-
-
-@app.command()
-def init(name: Annotated[str, typer.Argument(help="Folder to make, named as the product.")]) -> None:
-    """Make a folder to start a product from."""
-    from logicls.start import start
-
-    for path in start(Path(name)):
-        console.print(str(path))
 
 
 @app.command()

@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 import pytest
 
-from logicls import cli
+from logicls import cli, cli_rules
 from logicls.assets import share
 
 
@@ -19,7 +19,8 @@ def run(monkeypatch, capsys):
 
     def call(*words):
         monkeypatch.setattr(sys, "argv", ["logicls", *map(str, words)])
-        monkeypatch.setattr(cli, "console", type(cli.console)(width=200))
+        for module in (cli, cli_rules):
+            monkeypatch.setattr(module, "console", type(cli.console)(width=200))
         with pytest.raises(SystemExit) as stop:
             cli.main()
         printed = capsys.readouterr()
