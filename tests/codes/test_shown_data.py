@@ -80,7 +80,8 @@ def fitting(component: str = "pin", **attributes: str) -> Trigger:
     """Holding a pin, a tray and one more instance against the spec."""
     parts = (("pin", {"colour": "red"}), ("tray", {}), (component, attributes))
     instances = tuple(
-        Instance(number, name, Box(1, 2, 11, 22), tuple(facts.items())) for number, (name, facts) in enumerate(parts, 1)
+        Instance(number, name, Box(number * 11 - 10, 2, number * 11, 22), tuple(facts.items()))
+        for number, (name, facts) in enumerate(parts, 1)
     )
     scenes = (Scene("a.png", 40, 30, instances),)
 
