@@ -6,7 +6,6 @@ loses or cuts a box, or that changes what is broken, is thrown away and drawn ag
 
 from __future__ import annotations
 
-import os
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -21,9 +20,7 @@ from logicls.constraints.spec import Spec
 from logicls.constraints.yaml_tree import read_yaml
 from logicls.records import Box, Scene
 from logicls.synth.edit import Canvas
-
-os.environ["NO_ALBUMENTATIONS_UPDATE"] = "1"  # no network at run time; must stand before the import
-import albumentations
+from logicls.synth.light import albumentations
 
 TRIES = 8
 

@@ -10,7 +10,7 @@ from torch.utils.data import IterableDataset
 
 from logicls.models.codec import Codec
 from logicls.models.nano.model import IGNORED
-from logicls.train.preflight import Encoded, Flight, batches
+from logicls.train.preflight import Encoded, Flight, batch_of
 
 Batch = dict[str, torch.Tensor]
 
@@ -59,7 +59,7 @@ class Batches(IterableDataset[Batch]):
         worker = torch.utils.data.get_worker_info()
         first, stride = (worker.id, worker.num_workers) if worker else (0, 1)
         for step in range(self.start + first, self.stop, stride):
-            chosen = batches(len(self.flight.examples), self.batch, [step], self.seed)[0]
+            chosen = batch_of(step, len(self.flight.examples), self.batch, self.seed)
             pixels = lit(self.flight.pixels[chosen], self.jitter, np.random.default_rng([self.seed, step, 7]))
             examples = [self.flight.examples[number] for number in chosen]
             yield collate(examples, pixels, self.codec, self.flight.processor.image_tokens)

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +12,9 @@ import lightning
 import torch
 from torch.utils.data import DataLoader
 
+from logicls.claim import Difference, claim
 from logicls.errors import Problem, RecipeError
-from logicls.jsonl import write_text
+from logicls.jsonl import sweep
 from logicls.models.bundle import Bundle, read_bundle, write_bundle
 from logicls.models.codec import Codec
 from logicls.models.nano import NanoConfig, NanoForImageTextToText
@@ -50,8 +50,8 @@ def fit(
         BundleError: `start` cannot be loaded.
     """
     work = out / "work"
-    work.mkdir(parents=True, exist_ok=True)
-    _same_recipe(work, recipe, resume=resume)
+    _claim(work, recipe, resume=resume)
+    sweep(work)
     flight = preflight(
         synth,
         work,
@@ -152,14 +152,16 @@ def _step_of(checkpoint: Path | None) -> int:
     return int(state["global_step"])
 
 
-def _same_recipe(work: Path, recipe: Recipe, *, resume: bool) -> None:
-    path = work / "recipe.json"
-    if resume and path.exists():
-        begun, now = json.loads(path.read_text()), json.loads(recipe.model_dump_json())
-        differs = [f"{key}: {begun.get(key)} then, {now[key]} now" for key in now if begun.get(key) != now[key]]
-        if differs:
-            raise RecipeError(
-                Problem("LC411", f"the run was begun with another recipe ({'; '.join(differs)}).", str(path),
-                        advice="Resume with the same recipe, or train anew without --resume.")
-            )  # fmt: skip
-    write_text(path, recipe.model_dump_json(indent=1))
+def _claim(work: Path, recipe: Recipe, *, resume: bool) -> None:
+    """Write which recipe the run is begun with; one that goes on must have the same."""
+    mark = work / "recipe.json"
+
+    def refusal(differences: Sequence[Difference]) -> RecipeError:
+        differs = "; ".join(f"{key}: {there} then, {now} now" for key, there, now in differences)
+        message = f"the run was begun with another recipe ({differs})."
+        advice = "Resume with the same recipe, or train anew without --resume."
+        return RecipeError(Problem("LC411", message, str(mark), advice=advice))
+
+    if not resume:
+        mark.unlink(missing_ok=True)
+    claim(mark, recipe.model_dump(mode="json"), refusal)

@@ -5,8 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import json
-import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,6 +17,7 @@ from logicls.constraints.decompose import VERDICT, decompose
 from logicls.constraints.load import load_spec
 from logicls.constraints.spec import Spec
 from logicls.errors import DataError, Problem
+from logicls.jsonl import in_place_of
 from logicls.models.codec import Codec, values_of
 from logicls.models.nano import NanoImageProcessor, NanoProcessor
 from logicls.models.nano.config import STRIDE, size_for
@@ -128,15 +128,13 @@ def _pixels(rows: datasets.Dataset, processor: NanoProcessor, cache: Path, done:
     if path.exists():
         done(len(rows))
         return np.asanyarray(np.load(path, mmap_mode="r"))
-    cache.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_suffix(".tmp")
-    out = np.lib.format.open_memmap(temporary, "w+", np.uint8, (len(rows), height, width, 3))
-    for number, image in enumerate(rows["image"]):
-        out[number] = processor.image_processor.fitted(decoded(image["bytes"], number))
-        if number % 100 == 99:
-            done(100)
-    out.flush()
-    os.replace(temporary, path)
+    head = {"descr": "|u1", "fortran_order": False, "shape": (len(rows), height, width, 3)}
+    # Not a memory map, which a full disk ends with a signal that nobody can catch.
+    with in_place_of(path) as temporary, temporary.open("wb") as file:
+        np.lib.format.write_array_header_1_0(file, head)
+        for number, image in enumerate(rows["image"]):
+            file.write(processor.image_processor.fitted(decoded(image["bytes"], number)).tobytes())
+            done(1)
     return np.asanyarray(np.load(path, mmap_mode="r"))
 
 
@@ -150,14 +148,11 @@ def decoded(data: bytes, number: int) -> np.ndarray:
         raise DataError(Problem("LC403", f"example {number} has no readable picture: {error}.")) from error
 
 
-def batches(count: int, batch: int, steps: Sequence[int], seed: int) -> list[list[int]]:
-    """Numbers of the examples of each step: every example once before any comes again, each time in another order.
+def batch_of(step: int, count: int, batch: int, seed: int) -> list[int]:
+    """Numbers of the examples of a step: every example once before any comes again, each time in another order.
 
-    Any step's batch depends on its number and the seed alone, so that a resumed run goes on the same.
+    It depends on the step's number and the seed alone, so that a resumed run goes on the same.
     """
-    out = []
-    for step in steps:
-        at = np.arange(step * batch, (step + 1) * batch)
-        rounds = {int(r): np.random.default_rng([seed, int(r)]).permutation(count) for r in set(at // count)}
-        out.append([int(rounds[int(i // count)][i % count]) for i in at])
-    return out
+    at = np.arange(step * batch, (step + 1) * batch)
+    rounds = {int(r): np.random.default_rng([seed, int(r)]).permutation(count) for r in set(at // count)}
+    return [int(rounds[int(i // count)][i % count]) for i in at]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import multiprocessing
 import shutil
 from collections.abc import Callable
 from dataclasses import replace
@@ -124,10 +125,21 @@ def verdicts_of_another() -> object:
     return predict_folder(replace(read_bundle(Path("bundle")), id="9a8b7c6d5e4f"), Path("photos"), Path("verdicts"))
 
 
+def killed_worker() -> object:
+    """A run in which somebody ends one of the processes."""
+
+    def done(count: int) -> None:
+        if count:
+            multiprocessing.active_children()[0].kill()
+
+    return build(replace(ORDER, out=Path("larger"), count=400), workers=2, done=done)
+
+
 TRIGGERS: dict[str, Callable[[], object]] = {
     "LC401": lambda: build(replace(ORDER, count=3), workers=1),
     "LC402": lambda: preflight(Path("bundle"), Path("cache"), visual_tokens=16, bins=32),
     "LC403": lambda: decoded(b"no picture", 17),
+    "LC404": killed_worker,
     "LC411": other_recipe,
     "LC412": other_size,
     "LC501": lambda: read_bundle(Path("synth")),
