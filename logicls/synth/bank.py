@@ -12,8 +12,8 @@ from logicls.data.coco import Dataset
 from logicls.data.picture import read_photo
 from logicls.records import Instance, Scene
 
-KEPT = 64
-"""Decoded photos that stay in memory; a bank of thousands must not fill it."""
+KEPT = 256_000_000
+"""Bytes of decoded photos that stay in memory; a bank of thousands must not fill it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,13 +38,16 @@ class Bank:
                 found.setdefault(instance.component, []).append(Donor(instance, scene))
         self.donors = {component: tuple(donors) for component, donors in found.items()}
         self._photos: OrderedDict[str, np.ndarray] = OrderedDict()
+        self._kept = 0
 
     def photo(self, scene: Scene) -> np.ndarray:
         """The scene's pixels, uint8 [height, width, 3] RGB. Not to be written to. Raises `PhotoError`."""
         if scene.photo not in self._photos:
-            self._photos[scene.photo] = read_photo(self.dataset.image_path(scene))
-            if len(self._photos) > KEPT:
-                self._photos.popitem(last=False)
+            photo = read_photo(self.dataset.image_path(scene))
+            self._kept += photo.nbytes
+            while self._photos and self._kept > KEPT:
+                self._kept -= self._photos.popitem(last=False)[1].nbytes
+            self._photos[scene.photo] = photo
         self._photos.move_to_end(scene.photo)
         return self._photos[scene.photo]
 

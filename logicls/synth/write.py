@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Hashable
 from functools import lru_cache
 
 import jinja2
@@ -27,11 +28,12 @@ def _template(name: str) -> jinja2.Template:
     return environment.from_string(share(f"synth/{name}.j2").read_text(encoding="utf-8"))
 
 
-def _wordings(name: str, **context: object) -> list[str]:
-    return [line.strip() for line in _template(name).render(**context).splitlines() if line.strip()]
+@lru_cache(maxsize=4096)
+def _wordings(name: str, **context: Hashable) -> tuple[str, ...]:
+    return tuple(line.strip() for line in _template(name).render(**context).splitlines() if line.strip())
 
 
-def wordings(query: Subquery, spec: Spec) -> list[str]:
+def wordings(query: Subquery, spec: Spec) -> tuple[str, ...]:
     """Every way to ask a subquery; the first is the one that prediction uses."""
     return _wordings(
         "questions",
@@ -65,7 +67,7 @@ def chain(spec: Spec, answers: tuple[Answer, ...], size: tuple[int, int], rng: R
     `size` is (width, height) of the photo. `trail.read` finds the same answers in it.
     """
     findings = judge(spec, by_query(answers), *size)
-    broken = [words(name) for name in answers[-1].values]
+    broken = tuple(words(name) for name in answers[-1].values)
     verdicts = _wordings("verdicts", product=words(spec.product.name), violations=broken)
     lines = [trail.write(answers), *(reasoning(finding, rng) for finding in findings)]
     return "\n".join([*lines, verdicts[int(rng.integers(len(verdicts)))]])
