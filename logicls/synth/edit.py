@@ -157,16 +157,12 @@ class Editor:
 
     def _brought(self, donor: Donor, box: Box, scene: Scene) -> tuple[Instance, ...]:
         """The donor and what lies on it, as instances of this scene."""
-        root = donor.instance.box
-        scale = box.width / root.width, box.height / root.height
-
-        def there(b: Box) -> Box:
-            x1, y1 = box.x1 + (b.x1 - root.x1) * scale[0], box.y1 + (b.y1 - root.y1) * scale[1]
-            return Box(x1, y1, x1 + b.width * scale[0], y1 + b.height * scale[1])
-
         coming = (donor.instance, *carried(donor.scene, donor.instance, self._fillings))
         start = _fresh(scene)
-        return tuple(Instance(start - k, i.component, there(i.box), i.attributes) for k, i in enumerate(coming))
+        return tuple(
+            Instance(start - k, i.component, i.box.mapped(donor.instance.box, box), i.attributes)
+            for k, i in enumerate(coming)
+        )
 
     def _cleared(self, photo: Photo, scene: Scene, target: Instance, rng: Rng) -> Photo:
         """The photo with the target's place filled from what it lies on."""
