@@ -20,7 +20,7 @@ from logicls.records import Scene
 SHOWN = 20
 """Photos that are named for one rule; the others are counted."""
 TRIED = 12
-"""Photos on which it is tried to break each rule."""
+"""Photos on which it is tried to break each rule: some of those that break none."""
 
 
 class Audit:
@@ -29,22 +29,24 @@ class Audit:
     def __init__(self, spec: Spec) -> None:
         self.spec = spec
         self.photos = 0
+        self.whole = 0
+        """Photos that break nothing."""
         self.applied: Counter[str] = Counter()
         self.broken: Counter[str] = Counter()
         self.told: list[Fault] = []
         self.sizes: dict[Path, list[float]] = {}
         self.sample: list[Scene] = []
+        self._rng = np.random.default_rng(0)
         self._fine = list(_tolerances(spec))
 
     def add(self, scene: Scene) -> None:
         """Hold every rule against one photo."""
         reading = read_off(self.spec, scene)
+        checks = checked(self.spec, reading)
         self.photos += 1
-        if len(self.sample) < TRIED:
-            self.sample.append(scene)
-        for index, (constraint, check) in enumerate(
-            zip(self.spec.constraints, checked(self.spec, reading), strict=True)
-        ):
+        if all(check.status != "broken" for check in checks):
+            self._draw(scene)
+        for index, (constraint, check) in enumerate(zip(self.spec.constraints, checks, strict=True)):
             if check.status != "not_applicable":
                 self.applied[constraint.id] += 1
             if check.status == "broken":
@@ -68,6 +70,14 @@ class Audit:
                 yield Fault(("constraints", index), message, "Annotate it, or remove the rule.", "LC051")
         yield from self._too_fine()
         yield from self._unbreakable()
+
+    def _draw(self, scene: Scene) -> None:
+        """Keep a sample in which each of the photos seen so far is as likely to be: the first ones are often alike."""
+        self.whole += 1
+        if len(self.sample) < TRIED:
+            self.sample.append(scene)
+        elif (place := int(self._rng.integers(self.whole))) < TRIED:
+            self.sample[place] = scene
 
     def _measure(self, reading: Reading) -> None:
         for path, rule in self._fine:
