@@ -30,8 +30,9 @@ LOGICAL = {
         wrong_connector_type_3_2 wrong_connector_type_5_2 wrong_connector_type_5_3
     """,
 }
-"""Logical defects of each product, as the ground truth of MVTec LOCO AD names them (`defects_config.json` of the
-dataset; P. Bergmann et al., Beyond Dents and Scratches, IJCV 130, 2022, table 5 lists them). Facts, no copy of it."""
+"""Logical defects of each product, as the ground truth of MVTec LOCO AD names them (P. Bergmann et al., Beyond Dents
+and Scratches: Logical Constraints in Unsupervised Anomaly Detection and Localization, IJCV 130, 2022); compared with
+the class list that Dataset Ninja publishes of it. Names are facts: nothing of the dataset is copied."""
 
 
 def test_the_names_are_those_of_the_dataset() -> None:
