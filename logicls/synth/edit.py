@@ -206,16 +206,12 @@ class Editor:
 
     def _brought(self, donor: Donor, box: Box, scene: Scene) -> tuple[list[Instance], list[Mask]]:
         """The donor and what lies on it, as instances of this scene, with their masks."""
-        root = donor.instance.box
-        scale = box.width / root.width, box.height / root.height
-
-        def there(b: Box) -> Box:
-            x1, y1 = box.x1 + (b.x1 - root.x1) * scale[0], box.y1 + (b.y1 - root.y1) * scale[1]
-            return Box(x1, y1, x1 + b.width * scale[0], y1 + b.height * scale[1])
-
         coming = (donor.instance, *carried(donor.scene, donor.instance, self.spec.fillings))
         start = _fresh(scene)
-        arriving = [Instance(start - k, i.component, there(i.box), i.attributes) for k, i in enumerate(coming)]
+        arriving = [
+            Instance(start - k, i.component, i.box.mapped(donor.instance.box, box), i.attributes)
+            for k, i in enumerate(coming)
+        ]
         return arriving, [self.bank.mask(donor.scene, i) for i in coming]
 
     def _after(

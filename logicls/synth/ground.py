@@ -65,7 +65,7 @@ def cleared(
     if piece is None:
         piece = grain(here, rim, rng)
     patch = piece + _membrane(here - piece, rim)
-    soft = cv2.GaussianBlur(hole.astype(np.float32), (0, 0), 2.0)[..., None]
+    soft = cv2.GaussianBlur(hole.astype(np.float32), (0, 0), 1.6)[..., None]
     out = photo.copy()
     out[y1:y2, x1:x2] = np.clip(here * (1 - soft) + patch * soft + 0.5, 0, 255).astype(np.uint8)
     return out
@@ -84,7 +84,7 @@ def _place(box: Box, mask: Float[np.ndarray, "h w"], photo: Photo, frame: Rect) 
     hole = np.zeros((rect[3] - rect[1], rect[2] - rect[0]), np.uint8)
     hole[y1 - rect[1] : y2 - rect[1], x1 - rect[0] : x2 - rect[0]] = mask > 0.2
     flat = bool(mask.min() > 0.5)
-    reach = max(4, round((EDGE if flat else SHADOW) * min(x2 - x1, y2 - y1)))
+    reach = max(5, round((EDGE if flat else SHADOW) * min(x2 - x1, y2 - y1)))
     grown = cv2.dilate(hole, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * reach + 1, 2 * reach + 1)))
     return rect, grown.astype(bool)
 
