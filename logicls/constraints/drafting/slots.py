@@ -1,0 +1,121 @@
+"""Where: several of a kind, each in a place of its own, as screws in their holes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from jaxtyping import Float, Int
+
+from logicls.constraints.drafting.nesting import Nesting
+from logicls.constraints.drafting.proposal import Found, Names, Place, Proposal, fitted
+from logicls.constraints.drafting.spans import MARGIN, STEPS
+from logicls.constraints.drafting.table import ENOUGH, Column, Table
+from logicls.constraints.drafting.tolerance import told
+from logicls.constraints.drafting.vocabulary import Vocabulary
+
+MOST = 12
+"""More places of a kind than this are not listed one by one."""
+ROUNDS = 3
+"""Times that the places' middles are taken anew; they do not move after the second where they are apart."""
+
+
+@dataclass(frozen=True, slots=True)
+class Slots:
+    """The places of a component of which there is always the same number."""
+
+    column: Column
+    frame: Column
+    slot: Int[np.ndarray, " rows"]
+    """In which place each instance lies, numbered in reading order."""
+    boxes: Float[np.ndarray, "slots 4"]
+    """What all instances of a place cover together, fractions of the frame."""
+
+
+def slot_rules(table: Table, nesting: Nesting, vocabulary: Vocabulary, counts: Found, names: Names) -> Found:
+    """The rules on counts, and a rule for each place.
+
+    Where an attribute names the places, an empty place is a thing missing there, and the rule on the count only speaks
+    if all are filled. Where none does, the count comes first, and an empty place is a thing misplaced.
+    """
+    rules, places = list(counts.proposals), []
+    for index, rule in enumerate(counts.proposals):
+        constant = "exactly" in rule.body and "in" not in rule.body
+        slots = _slots(table, nesting, str(rule.body["of"])) if constant else None
+        if slots:
+            labels = _labels(slots, vocabulary[slots.column.name])
+            named = _places(slots, labels, names)
+            filled = [_filled(slots, place, "" if labels else rule.id, names) for place in named]
+            if labels:
+                rules[index] = replace(rule, unless_broken=tuple(f.id for f in filled))
+            rules += filled
+            places += named
+    return Found(tuple(rules), counts.questions, tuple(places))
+
+
+def _slots(table: Table, nesting: Nesting, name: str) -> Slots | None:
+    """None where there are no such places."""
+    column, parent = table.columns[name], nesting.parent[name]
+    frame = table.columns[parent] if parent else table.frame
+    count = int(column.counts[0])
+    if not 2 <= count <= MOST or len(column.counts) < ENOUGH or (frame.counts != 1).any():
+        return None
+    outer = frame.box[column.photo]
+    corner, size = np.tile(outer[:, :2], 2), np.tile(np.maximum(outer[:, 2:] - outer[:, :2], 1e-6), 2)
+    box = (column.box - corner) / size
+    centre = ((box[:, :2] + box[:, 2:]) / 2).reshape(-1, count, 2)
+    middle = centre[0]
+    for _ in range(ROUNDS):
+        slot = np.square(centre[:, :, None] - middle).sum(axis=-1).argmin(axis=-1)
+        if (np.sort(slot, axis=1) != np.arange(count)).any():
+            return None
+        middle = np.take_along_axis(centre, slot.argsort(axis=1)[..., None], axis=1).mean(axis=0)
+    rank = np.empty(count, dtype=int)
+    rank[np.argsort(middle[:, 1] + 0.25 * middle[:, 0])] = np.arange(count)
+    found = Slots(column, frame, rank[slot].ravel(), _cover(box, rank[slot].ravel()))
+    return found if _separate(found, centre) else None
+
+
+def _cover(box: Float[np.ndarray, "rows 4"], slot: Int[np.ndarray, " rows"]) -> Float[np.ndarray, "slots 4"]:
+    """What the boxes of each place cover together, rounded outwards, in the frame."""
+    groups = [box[slot == index] for index in range(int(slot.max()) + 1)]
+    low = np.array([np.floor(group[:, :2].min(axis=0) * STEPS) for group in groups])
+    high = np.array([np.ceil(group[:, 2:].max(axis=0) * STEPS) for group in groups])
+    return np.clip(np.concatenate([low, high], axis=1) / STEPS, 0.0, 1.0)
+
+
+def _separate(slots: Slots, centre: Float[np.ndarray, "photos slots 2"]) -> bool:
+    """Whether every place holds the centre of one instance on every photo."""
+    at = centre.reshape(-1, 1, 2)
+    held = ((at > slots.boxes[:, :2] + MARGIN) & (at < slots.boxes[:, 2:] - MARGIN)).all(axis=-1)
+    return bool((held == (slots.slot[:, None] == np.arange(len(slots.boxes)))).all())
+
+
+def _labels(slots: Slots, attributes: Mapping[str, Sequence[str]]) -> tuple[str, ...]:
+    """The values of an attribute of which each stands for one place; empty where there is none."""
+    for attribute, values in attributes.items():
+        given = slots.column.attributes[attribute]
+        pairs = {(int(slot), str(value)) for slot, value in zip(slots.slot, given, strict=True)}
+        if len(pairs) == len(slots.boxes) == len(values):
+            return tuple(value for _, value in sorted(pairs))
+    return ()
+
+
+def _places(slots: Slots, labels: Sequence[str], names: Names) -> list[Place]:
+    """The places under the names that they have, or numbered."""
+    found = []
+    for number, box in enumerate(slots.boxes):
+        x1, y1, x2, y2 = (float(edge) for edge in box)
+        name = f"{slots.column.name}_{labels[number] if labels else f'place_{number + 1}'}"
+        found.append(Place(names.new(name), (x1, y1, x2, y2), slots.frame.name))
+    return found
+
+
+def _filled(slots: Slots, place: Place, count: str, names: Names) -> Proposal:
+    """That one lies in the place; `count` is the rule that comes before it."""
+    name, photos = slots.column.name, len(slots.column.counts)
+    body = {"of": name, "at_least": 1, "in": place.name}
+    violation = f"misplaced_{name}" if count else f"missing_{place.name}"
+    unless, id_ = (count,) if count else (), names.new(f"{place.name}-filled")
+    return Proposal(id_, "quantity", body, fitted(violation), f"{photos}/{photos}", told(photos, 4), unless)
