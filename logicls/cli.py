@@ -42,17 +42,12 @@ def check(
     as_json: Annotated[bool, typer.Option("--json", help="For scripts.")] = False,
 ) -> None:
     """Find what is wrong with the rules, and good photos that break one."""
-    from logicls.constraints.lint import lint_examples, lint_scenes, lint_unused
-    from logicls.constraints.load import load_spec
+    from logicls.constraints.load import open_sheet
+    from logicls.data.check import check as held
 
-    loaded = load_spec(spec)
-    found = [*lint_unused(loaded), *lint_examples(loaded)]
-    if data is not None:
-        from logicls.data.coco import dataset_problems, read_dataset
-
-        dataset = read_dataset(data)
-        found += dataset_problems(dataset, loaded.vocabulary)
-        found += lint_scenes(loaded, dataset.scenes)
+    sheet = open_sheet(spec)
+    loaded = sheet.spec
+    found = held(sheet, data)
     if as_json:
         print(json.dumps([{"code": p.code, "message": p.message, "advice": p.advice} for p in found]))
     else:
@@ -70,9 +65,9 @@ def explain(spec: Annotated[Path, typer.Argument(help="Spec, a YAML file.")]) ->
 
     loaded = load_spec(spec)
     for constraint in loaded.constraints:
-        console.print(f"[bold]{constraint.id}[/] ({constraint.severity}): {constraint.rule.say()}")
+        console.print(f"[bold]{constraint.id}[/] ({constraint.severity}): {constraint.said}")
         console.print("  asks: " + ", ".join(q.id for q in queries_of(loaded, constraint)))
-        sides = [constraint.violation_on(side) for side in constraint.rule.sides()]
+        sides = [constraint.violation_on(side) for side in constraint.sides]
         console.print("  defects: " + ", ".join(dict.fromkeys(sides)))
         if constraint.unless_broken:
             console.print("  not asked while broken: " + ", ".join(constraint.unless_broken))
@@ -199,7 +194,7 @@ def _page(spec: Spec, images: Path, out: Path, board: Scoreboard | None) -> tupl
     lines = out / "verdicts.jsonl"
     page = write_report(
         read_verdicts(lines),
-        spec_lines={c.id: c.rule.say() for c in spec.constraints},
+        spec_lines={c.id: c.said for c in spec.constraints},
         questions={q.id: question(q, spec) for q in decompose(spec)},
         photos=images,
         out=out / "report" / "index.html",
@@ -244,17 +239,16 @@ def demo(
 ) -> None:
     """Run the whole loop on the sample product."""
     from logicls.assets import share
-    from logicls.constraints.lint import lint_examples, lint_scenes
-    from logicls.constraints.load import load_spec
-    from logicls.data.coco import read_dataset
+    from logicls.constraints.load import open_sheet
+    from logicls.data.check import check as held
     from logicls.report.screen import print_scoreboard
     from logicls.synth.build import Order, build
     from logicls.train.recipe import read_recipe
 
     spec, data = share("constraints/dosing_kit.yaml"), share("data/dosing_kit")
-    loaded, dataset = load_spec(spec), read_dataset(data)
-    broken = [*lint_examples(loaded), *lint_scenes(loaded, dataset.scenes)]
-    console.print(f"check: {len(loaded.constraints)} rules, {len(dataset.scenes)} good photos, {len(broken)} problems")
+    sheet = open_sheet(spec)
+    loaded, broken = sheet.spec, held(sheet, data)
+    console.print(f"check: {len(loaded.constraints)} rules held against the photos, {len(broken)} problems")
     show(broken)
     _counted_synth(build, Order(spec, data, out / "synth", count, 0), 2)
     _train(out / "synth", out / "bundle", read_recipe(share("train/demo.yaml")), resume=True)

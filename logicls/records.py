@@ -137,8 +137,8 @@ class Finding:
 
     constraint: str
     status: Status
-    violation: str | None = None
-    """The defect's name where the constraint is broken."""
+    violations: tuple[str, ...] = ()
+    """The defects' names where the constraint is broken: mostly one."""
     expected: str = ""
     found: str = ""
     queries: tuple[str, ...] = ()

@@ -2,150 +2,228 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterator
-from typing import Literal, Self, assert_never
+from collections.abc import Iterator, Sequence
+from functools import cached_property
+from itertools import pairwise
+from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from logicls.constraints.plan import ON_TOP, Move, Plan, Rng, Swap
-from logicls.constraints.reading import Absent, Check, Reading, Side, locate, words
-from logicls.records import Box, Scene, Subquery
+from logicls.constraints.family import Named, Plans
+from logicls.constraints.plan import Rng
+from logicls.constraints.reading import Absent, Check, Reading, Side, gap, holds, listed, words
+from logicls.records import Box, Scene
 
-Relation = Literal["above", "below", "left_of", "right_of", "inside", "centred_in"]
-DEAD_ZONE = 0.35
-"""Synthesis moves things to under 1 - this, or to over 1 + this, of the tolerance: nobody can say in between."""
+Relation = Literal[
+    "above", "below", "left_of", "right_of", "inside", "centred_in", "at", "overlaps", "touching", "not_touching",
+    "aligned", "evenly_spaced", "in_order",
+]  # fmt: skip
+DIRECTIONS = ("above", "below", "left_of", "right_of")
+GROUPS = ("aligned", "evenly_spaced", "in_order")
+TOLERANT = ("centred_in", "aligned", "evenly_spaced")
+"""Relations that cannot do without a tolerance."""
+Fraction = Annotated[float, Field(ge=0, le=100)]
 
 
 class Layout(BaseModel):
-    """A component stands in a relation to another component or to a region."""
+    """Things stand in a relation to a place, or to one another."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
 
-    subject: str
+    subject: str | Annotated[list[str], Field(min_length=1)]
+    """Thing that is somewhere; a list for aligned, evenly_spaced and in_order."""
     relation: Relation
-    object: str
-    """Component or region."""
-    tolerance: float | tuple[float, float] | None = None
-    """Fraction of the object's width and height (one number, or [x, y]) by which a centre may be off (centred_in), or
-    an edge may stick out (inside). Not for the other relations, which compare centres."""
-    axis: Literal["both", "x", "y"] = Field("both")
-    """For centred_in: the direction that counts."""
+    """How it lies."""
+    object: str | None = None
+    """Thing or region; none for aligned, evenly_spaced and in_order."""
+    tolerance: Fraction | tuple[Fraction, Fraction] | None = None
+    """Fraction of the size of `relative_to`: one number, or [across, down]."""
+    relative_to: str | None = None
+    """Thing or region whose width and height the tolerance is a fraction of; the object where it is left out."""
+    axis: Literal["both", "x", "y"] = "both"
+    """The direction that counts (centred_in), or along which things follow one another (x: left to right)."""
 
     @model_validator(mode="after")
-    def _tolerance_fits(self) -> Self:
-        if self.relation == "centred_in" and self.tolerance is None:
-            raise ValueError("centred_in needs a tolerance")
-        if self.relation in ("above", "below", "left_of", "right_of") and self.tolerance is not None:
-            raise ValueError(f"{self.relation} compares centres and takes no tolerance")
-        if self.tolerance is not None and min(self.slack) < 0:
-            raise ValueError("tolerance must not be negative")
+    def _complete(self) -> Self:
+        if self.relation in GROUPS:
+            if self.object is not None:
+                raise ValueError(f"{self.relation} has no object: name all the things in subject")
+            if self.axis == "both":
+                raise ValueError(f"{self.relation} needs axis: x (left to right) or y (top to bottom)")
+        elif self.object is None:
+            raise ValueError(f"{self.relation} needs an object")
+        elif not isinstance(self.subject, str):
+            raise ValueError(f"{self.relation} takes a single subject")
+        if self.relation == "in_order" and len(self.things) < 2:
+            raise ValueError("in_order needs a list of at least two things in subject")
+        if self.relation in TOLERANT and self.tolerance is None:
+            raise ValueError(f"{self.relation} needs a tolerance")
+        if self.relation in ("in_order", "overlaps") and self.tolerance is not None:
+            raise ValueError(f"{self.relation} takes no tolerance")
         return self
 
-    @property
+    @cached_property
+    def things(self) -> tuple[str, ...]:
+        """The subjects."""
+        return (self.subject,) if isinstance(self.subject, str) else tuple(self.subject)
+
+    @cached_property
     def slack(self) -> tuple[float, float]:
-        """Tolerance in x and in y, fractions of the object's width and height."""
+        """Tolerance in x and in y, fractions."""
         if isinstance(self.tolerance, tuple):
             return self.tolerance
         return (self.tolerance or 0.0,) * 2
 
-    def names(self) -> Iterator[tuple[tuple[str, ...], str]]:
-        """YAML key path and name of everything it speaks about."""
-        yield ("subject",), self.subject
-        yield ("object",), self.object
+    def names(self) -> Iterator[Named]:
+        """Everything that it speaks about."""
+        for position, thing in enumerate(self.things):
+            yield Named(("subject",) if isinstance(self.subject, str) else ("subject", position), thing, "thing")
+        if self.object is not None:
+            yield Named(("object",), self.object, "place")
+        if self.relative_to is not None:
+            yield Named(("relative_to",), self.relative_to, "place")
 
-    def sides(self) -> tuple[Side, ...]:
-        """The ways in which it can be broken."""
+    def sides(self) -> tuple[str, ...]:
+        """There is one way to be broken."""
         return ("",)
 
     def say(self) -> str:
         """The rule in plain English."""
-        relation = {"centred_in": "centred in", "inside": "inside"}.get(self.relation, words(self.relation))
-        return f"{words(self.subject)} {relation} the {words(self.object)}"
-
-    def ask(self) -> tuple[Subquery, ...]:
-        """The questions it rests on, but for the region's frame."""
-        return (locate(self.subject), locate(self.object))
+        subjects = listed([words(thing) for thing in self.things])
+        if self.relation == "in_order":
+            return f"{subjects} in this order from {'left to right' if self.axis == 'x' else 'top to bottom'}"
+        if self.relation == "aligned":
+            return f"{subjects} aligned in a {'row' if self.axis == 'x' else 'column'}"
+        if self.relation == "evenly_spaced":
+            return f"{subjects} evenly spaced from {'left to right' if self.axis == 'x' else 'top to bottom'}"
+        relation = {"at": "in", "overlaps": "overlapping"}.get(self.relation, words(self.relation))
+        return f"{subjects} {relation} " + (
+            "another" if self.object == self.subject else f"the {words(self.object or '')}"
+        )
 
     def check(self, reading: Reading) -> Check:
-        """Compare two boxes. Raises `Absent`, `Unreadable`."""
-        subject, target = reading.one(self.subject), reading.one(self.object)
-        holds, found = self._compare(subject, target)
-        return Check("holds" if holds else "broken", self.say(), found)
+        """Compare boxes. Raises `Absent`, `Unreadable`."""
+        if self.relation in GROUPS:
+            wrong = self._group_fault(reading)
+            return Check("broken", wrong, (Side(),)) if wrong else Check("holds", "as it should")
+        thing = self.things[0]
+        subjects, objects = reading.boxes(thing), reading.places(self.object or "")
+        if not subjects or not objects:
+            raise Absent(f"no {words(self.object or '') if subjects else words(thing)}")
+        first = ""
+        for index, subject in enumerate(subjects):
+            others = [o for i, o in enumerate(objects) if i != index] if self.object == thing else objects
+            if not others:
+                raise Absent(f"1 {words(thing)}")
+            fits, found = self.fits(subject, others, reading)
+            if not fits:
+                return Check("broken", found, (Side(),))
+            first = first or found
+        return Check("holds", first)
 
-    def plans(self, scene: Scene, reading: Reading, side: Side, rng: Rng) -> Plan | None:
-        """One edit that breaks it; None where it cannot be done on this scene."""
-        subject, target = self._pair(scene, reading)
-        match self.relation:
-            case "above" | "below" | "left_of" | "right_of":
-                others = scene.of(self.object)
-                return Swap(subject, others[0].id) if others else None
-            case "inside" | "centred_in":
-                return self._moved_off(scene, subject, target, rng, (1 + DEAD_ZONE, 4.0))
-            case _:
-                assert_never(self.relation)
+    def plans(self, scene: Scene, reading: Reading, side: Side, rng: Rng) -> Iterator[Plans]:
+        """Moves that break it."""
+        from logicls.constraints.layout_moves import breaking
 
-    def keep(self, scene: Scene, reading: Reading, side: Side, rng: Rng) -> Plan | None:
+        yield from breaking(self, scene, reading, rng)
+
+    def keep(self, scene: Scene, reading: Reading, side: Side, rng: Rng) -> Iterator[Plans]:
         """The twin: the same move, within the tolerance."""
-        subject, target = self._pair(scene, reading)
-        if self.relation in ("inside", "centred_in") and min(self.slack) > 0:
-            return self._moved_off(scene, subject, target, rng, (0.0, 1 - DEAD_ZONE))
-        return Move(subject, 0.0, 0.0)
+        from logicls.constraints.layout_moves import keeping
 
-    def _pair(self, scene: Scene, reading: Reading) -> tuple[int, Box]:
-        subjects = scene.of(self.subject)
-        if len(subjects) != 1:
-            raise Absent(self.subject)
-        return subjects[0].id, reading.one(self.object)
+        yield from keeping(self, scene, reading, rng)
 
-    def _compare(self, subject: Box, target: Box) -> tuple[bool, str]:
+    def slack_px(self, reading: Reading, fallback: Box) -> tuple[float, float]:
+        """Tolerance in pixels, across and down; of `fallback` where no other size is named."""
+        if self.tolerance is None:
+            return 0.0, 0.0
+        size = reading.partner(self.relative_to, fallback) if self.relative_to else fallback
+        return self.slack[0] * size.width, self.slack[1] * size.height
+
+    def fits(self, subject: Box, objects: Sequence[Box], reading: Reading) -> tuple[bool, str]:
+        """Whether one subject stands as it should to the objects, and what was found."""
+        quiet = reading.quiet
+        if len(objects) == 1:
+            return self._pair(subject, objects[0], self.slack_px(reading, objects[0]), quiet)
+        pairs = [self._pair(subject, o, self.slack_px(reading, o), quiet) for o in objects]
+        if self.relation in DIRECTIONS or self.relation == "not_touching":
+            return all(fits for fits, _ in pairs), next((said for fits, said in pairs if not fits), pairs[0][1])
+        return pairs[min(range(len(pairs)), key=lambda i: (not pairs[i][0], gap(subject, objects[i])))]
+
+    def _pair(self, subject: Box, target: Box, slack: tuple[float, float], quiet: bool) -> tuple[bool, str]:
         (sx, sy), (tx, ty) = subject.centre, target.centre
         match self.relation:
             case "above" | "below":
-                return (sy < ty) == (self.relation == "above"), "above" if sy < ty else "below"
+                far = sy - ty if self.relation == "above" else ty - sy
+                return far < slack[1] or far == slack[1] > 0, "above" if sy < ty else "below"
             case "left_of" | "right_of":
-                return (sx < tx) == (self.relation == "left_of"), "left" if sx < tx else "right"
+                far = sx - tx if self.relation == "left_of" else tx - sx
+                return far < slack[0] or far == slack[0] > 0, "left" if sx < tx else "right"
             case "centred_in":
-                off = (sx - tx) / max(target.width, 1e-6), (sy - ty) / max(target.height, 1e-6)
-                return self._excess(off) <= 1, f"off by {off[0]:+.1%} of its width, {off[1]:+.1%} of its height"
+                return self.excess((sx - tx, sy - ty), slack) <= 1, "" if quiet else _off(subject, target)
             case "inside":
-                out = self._sticks_out(subject, target)
+                out = _sticks_out(subject, target, slack)
                 return out == 0, f"sticks out by {out:.0f} px" if out else "inside"
+            case "at":
+                grown = Box(target.x1 - slack[0], target.y1 - slack[1], target.x2 + slack[0], target.y2 + slack[1])
+                return holds(grown, subject), f"at {sx:.0f}, {sy:.0f} px"
             case _:
-                assert_never(self.relation)
+                return self._contact(gap(subject, target), max(slack))
 
-    def _excess(self, off: tuple[float, float]) -> float:
+    def _contact(self, between: float, slack: float) -> tuple[bool, str]:
+        told = f"{between:.0f} px apart" if between > 0 else "touching"
+        if self.relation == "overlaps":
+            return between < 0, told
+        if self.relation == "touching":
+            return between <= slack, told
+        return between > slack or between == slack > 0, told
+
+    def excess(self, off: tuple[float, float], slack: tuple[float, float]) -> float:
         """How many tolerances it is off; the larger of the axes that count."""
-        shares = [abs(o) / max(s, 1e-6) for o, s in zip(off, self.slack, strict=True)]
-        return max(shares) if self.axis == "both" else shares["xy".index(self.axis)]
+        x, y = abs(off[0]) / max(slack[0], 1e-6), abs(off[1]) / max(slack[1], 1e-6)
+        return max(x, y) if self.axis == "both" else x if self.axis == "x" else y
 
-    def _sticks_out(self, subject: Box, target: Box) -> float:
-        dx, dy = self.slack[0] * target.width, self.slack[1] * target.height
-        beyond = target.x1 - dx - subject.x1, subject.x2 - target.x2 - dx, target.y1 - dy - subject.y1
-        return max(0.0, *beyond, subject.y2 - target.y2 - dy)
+    def _group_fault(self, reading: Reading) -> str:
+        """What is wrong with a group; empty where nothing is."""
+        along = "xy".index(self.axis)
+        groups = [(thing, reading.boxes(thing)) for thing in self.things]
+        if self.relation == "in_order":
+            present = [(thing, [b.centre[along] for b in boxes]) for thing, boxes in groups if boxes]
+            if len(present) < 2:
+                raise Absent("fewer than two of them")
+            wrong = next((pair for pair in pairwise(present) if max(pair[0][1]) >= min(pair[1][1])), None)
+            return f"{words(wrong[0][0])} not before {words(wrong[1][0])}" if wrong else ""
+        boxes = [box for _, found in groups for box in found]
+        if len(boxes) < (2 if self.relation == "aligned" else 3):
+            raise Absent(f"{len(boxes)} of them")
+        off, allowed = self.spread(boxes, reading)
+        return f"off by {off:.0f} px, {allowed:.0f} px allowed" if off > allowed else ""
 
-    def _moved_off(self, scene: Scene, subject: int, target: Box, rng: Rng, reach: tuple[float, float]) -> Plan | None:
-        """A move to `reach` tolerances from the object's centre, on the same ground and in the photo.
-
-        How far is drawn with more weight near the limit: a quadratic of a uniform number.
-        """
-        box = next(i.box for i in scene.instances if i.id == subject)
-        ground = _ground(scene, subject, box)
-        unit = max(self.slack[0], 0.02) * target.width, max(self.slack[1], 0.02) * target.height
-        for _ in range(30):
-            distance = reach[0] + (reach[1] - reach[0]) * float(rng.random()) ** 2
-            angle = float(rng.random()) * 2 * math.pi
-            direction = math.cos(angle), math.sin(angle)
-            longest = max(abs(d) for d in direction) if self.axis == "both" else abs(direction["xy".index(self.axis)])
-            scale = distance / max(longest, 1e-3)
-            x, y = (c + d * scale * u for c, d, u in zip(target.centre, direction, unit, strict=True))
-            moved = box.moved(x - box.centre[0], y - box.centre[1])
-            if moved.covered_by(ground) >= 0.999:
-                return Move(subject, x - box.centre[0], y - box.centre[1])
-        return None
+    def spread(self, boxes: Sequence[Box], reading: Reading) -> tuple[float, float]:
+        """(pixels off, pixels allowed) of things that should be aligned or evenly spaced."""
+        along = "xy".index(self.axis)
+        if self.relation == "aligned":
+            across = sorted(box.centre[1 - along] for box in boxes)
+            size = sum((box.width, box.height)[1 - along] for box in boxes) / len(boxes)
+            slack, off = self.slack[1 - along], across[-1] - across[0]
+        else:
+            places = sorted(box.centre[along] for box in boxes)
+            gaps = [b - a for a, b in pairwise(places)]
+            size = sum(gaps) / len(gaps)
+            slack, off, along = self.slack[along], max(abs(g - size) for g in gaps), 1 - along
+        if self.relative_to:
+            frame = reading.partner(self.relative_to, boxes[0])
+            size = (frame.width, frame.height)[1 - along]
+        return off, slack * size
 
 
-def _ground(scene: Scene, subject: int, box: Box) -> Box:
-    """The smallest box that the subject lies on; the photo where there is none."""
-    under = [i.box for i in scene.instances if i.id != subject and box.covered_by(i.box) >= ON_TOP]
-    return min(under, key=lambda b: b.area, default=Box(0, 0, scene.width, scene.height))
+def _off(subject: Box, target: Box) -> str:
+    (sx, sy), (tx, ty) = subject.centre, target.centre
+    off = (sx - tx) / max(target.width, 1e-6), (sy - ty) / max(target.height, 1e-6)
+    return f"off by {off[0]:+.1%} of its width, {off[1]:+.1%} of its height"
+
+
+def _sticks_out(subject: Box, target: Box, slack: tuple[float, float]) -> float:
+    """Pixels by which the subject leaves the target grown by the slack."""
+    beyond = target.x1 - slack[0] - subject.x1, subject.x2 - target.x2 - slack[0], target.y1 - slack[1] - subject.y1
+    return max(0.0, *beyond, subject.y2 - target.y2 - slack[1])

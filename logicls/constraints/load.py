@@ -48,6 +48,19 @@ class _Fault:
     """The value that none of a union's branches took; None outside of unions."""
 
 
+@dataclass(frozen=True, slots=True)
+class Sheet:
+    """A spec with the places of everything in its file."""
+
+    spec: Spec
+    tree: Tree
+    file: str
+
+    def problem(self, code: str, message: str, path: TreePath, advice: str = "") -> Problem:
+        """A problem with what stands at `path`."""
+        return Problem(code, _sentence(message), self.file, *self.tree.place(path), advice)
+
+
 def load_spec(path: Path) -> Spec:
     """Read and check a spec.
 
@@ -55,18 +68,21 @@ def load_spec(path: Path) -> Spec:
         SpecError: With every problem found, by line: LC001 to LC013 where it is not strict YAML, LC020 to LC025 where
             it is not a spec, and the codes of `logicls.constraints.spec.problems`.
     """
+    return open_sheet(path).spec
+
+
+def open_sheet(path: Path) -> Sheet:
+    """The spec together with where everything stands. Raises as `load_spec` does."""
     # The models take longer to import than a broken file takes to be refused.
-    models = importlib.import_module("logicls.constraints.spec")
     tree = read_yaml(path)
-    file = relative(path)
-    spec: Spec = validate(models.Spec, tree, file)
+    resolve = importlib.import_module("logicls.constraints.resolve")
+    sheet = Sheet(validate(resolve.Spec, tree, relative(path)), tree, relative(path))
     problems = [
-        Problem(code, _sentence(message), file, *tree.place(where), advice)
-        for where, message, advice, code in models.problems(spec)
+        sheet.problem(code, message, where, advice) for where, message, advice, code in resolve.faults(sheet.spec)
     ]
     if problems:
         raise SpecError(_by_line(problems))
-    return spec
+    return sheet
 
 
 def validate(model: type[M], tree: Tree, file: str) -> M:

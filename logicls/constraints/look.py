@@ -2,21 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
-from logicls.constraints.decompose import VERDICT, decompose
-from logicls.constraints.judge import judge, violations
+from logicls.constraints.decompose import VERDICT
+from logicls.constraints.judge import checked
+from logicls.constraints.reading import Reading
 from logicls.constraints.spec import Spec
-from logicls.records import Answer, Scene, Subquery
+from logicls.records import Answer, Instance, Scene, Subquery
 
 
 def look(spec: Spec, scene: Scene) -> tuple[Answer, ...]:
     """The true answer to every subquery of the spec, in the order of `decompose`."""
-    queries = [q for q in decompose(spec) if q.id != VERDICT]
-    answers = {query.id: _answer(query, scene) for query in queries}
-    broken = violations(judge(spec, answers, scene.width, scene.height))
-    ordered = tuple(name for name in spec.violations if name in broken)
-    return (*answers.values(), Answer(VERDICT, ordered))
+    reading = read_off(spec, scene)
+    return (*reading.answers.values(), Answer(VERDICT, broken_names(spec, reading)))
+
+
+def read_off(spec: Spec, scene: Scene, *, quiet: bool = False) -> Reading:
+    """The true answers to all subqueries but the verdict, ready to be looked up."""
+    found = {component: scene.of(component) for component in spec.asked_components}
+    answers = {query.id: _answer(query, found[query.component]) for query in spec.questions}
+    return Reading(answers, scene.width, scene.height, spec.world, quiet=quiet)
+
+
+def broken_names(spec: Spec, reading: Reading) -> tuple[str, ...]:
+    """The violations, in the order of the spec's."""
+    found = {
+        constraint.violation_on(side)
+        for constraint, check in zip(spec.constraints, checked(spec, reading), strict=True)
+        for side in check.sides
+    }
+    return tuple(name for name in spec.violations if name in found)
 
 
 def by_query(answers: tuple[Answer, ...]) -> Mapping[str, Answer]:
@@ -24,11 +39,9 @@ def by_query(answers: tuple[Answer, ...]) -> Mapping[str, Answer]:
     return {answer.query: answer for answer in answers}
 
 
-def _answer(query: Subquery, scene: Scene) -> Answer:
-    instances = scene.of(query.component)
-    boxes = tuple(i.box for i in instances)
+def _answer(query: Subquery, instances: Sequence[Instance]) -> Answer:
     if query.kind == "locate":
-        return Answer(query.id, boxes=boxes)
+        return Answer(query.id, boxes=tuple(i.box for i in instances))
     values = tuple(i.attribute(query.attribute) for i in instances)
     known = tuple(value for value in values if value is not None)
     return Answer(query.id, known, readable=len(known) == len(values))

@@ -3,85 +3,95 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import cached_property
+from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from logicls.constraints.plan import Plan, Replace, Rng
-from logicls.constraints.reading import Absent, Check, Reading, Side, words
-from logicls.records import Scene, Subquery
+from logicls.constraints.family import Named, Plans
+from logicls.constraints.plan import Rng
+from logicls.constraints.reading import Absent, Check, Reading, Side, listed, words
+from logicls.constraints.room import instances, some_of
+from logicls.constraints.variant import another, spoken, with_value
+from logicls.records import Scene
+
+What = Annotated[str, Field(pattern=r"^[^.\s]+\.[^.\s]+$")]
+"""`thing.attribute`"""
+REPLACED = 0.7
+"""Share of edits that replace the left one."""
 
 
 class Match(BaseModel):
-    """The attributes of two components belong together: read both, compare."""
+    """The attributes of two things belong together: read both, compare."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
 
-    left: str = Field(pattern=r"^[^.\s]+\.[^.\s]+$")
-    """`component.attribute`"""
-    right: str = Field(pattern=r"^[^.\s]+\.[^.\s]+$")
-    pairs: dict[str, str] = Field(min_length=1)
-    """Left value → the right value that goes with it."""
+    left: What
+    """thing.attribute"""
+    right: What
+    """thing.attribute"""
+    pairs: dict[str, str | Annotated[list[str], Field(min_length=1)]] = Field({}, min_length=1)
+    """Left value → the right value, or values, that go with it; both must be equal where it is left out."""
 
-    def names(self) -> Iterator[tuple[tuple[str, ...], str]]:
-        """YAML key path and name of everything it speaks about."""
-        yield ("left",), self.left
-        yield ("right",), self.right
+    def names(self) -> Iterator[Named]:
+        """Everything that it speaks about."""
+        yield Named(("left",), self.left, "attribute")
+        yield Named(("right",), self.right, "attribute")
 
-    def sides(self) -> tuple[Side, ...]:
-        """The ways in which it can be broken."""
+    def sides(self) -> tuple[str, ...]:
+        """There is one way to be broken."""
         return ("",)
+
+    @cached_property
+    def _partners(self) -> dict[str, tuple[str, ...]]:
+        return {left: (right,) if isinstance(right, str) else tuple(right) for left, right in self.pairs.items()}
+
+    def partners(self, left: str) -> tuple[str, ...]:
+        """The right values that go with a left one."""
+        return self._partners.get(left, ()) if self.pairs else (left,)
 
     def say(self) -> str:
         """The rule in plain English."""
-        pairs = ", ".join(f"{words(a)} with {words(b)}" for a, b in self.pairs.items())
-        return f"{_spoken(self.left)} goes with {_spoken(self.right)}: {pairs}"
-
-    def ask(self) -> tuple[Subquery, ...]:
-        """Two independent readings."""
-        return tuple(_ask(*side.split(".")) for side in (self.left, self.right))
+        if not self.pairs:
+            return f"{spoken(self.left)} is the same as {spoken(self.right)}"
+        pairs = ", ".join(f"{words(a)} with {listed([words(b) for b in self.partners(a)], 'or')}" for a in self.pairs)
+        return f"{spoken(self.left)} goes with {spoken(self.right)}: {pairs}"
 
     def check(self, reading: Reading) -> Check:
-        """Compare two readings. Raises `Absent`, `Unreadable`."""
-        left, right = _only(reading, self.left), _only(reading, self.right)
-        expected = self.pairs.get(left)
-        holds = expected == right
-        told = f"{_spoken(self.left)} {words(left)}, {_spoken(self.right)} {words(right)}"
-        return Check("holds" if holds else "broken", self.say(), told)
+        """Compare two readings, every left one with every right one. Raises `Absent`, `Unreadable`."""
+        lefts, rights = _values(reading, self.left), _values(reading, self.right)
+        wrong = next(((a, b) for a in lefts for b in rights if b not in self.partners(a)), None)
+        told = ""
+        if not reading.quiet:
+            left, right = wrong or (lefts[0], rights[0])
+            told = f"{spoken(self.left)} {words(left)}, {spoken(self.right)} {words(right)}"
+        return Check("broken", told, (Side(),)) if wrong else Check("holds", told)
 
-    def plans(self, scene: Scene, reading: Reading, side: Side, rng: Rng) -> Plan | None:
+    def plans(self, scene: Scene, reading: Reading, side: Side, rng: Rng) -> Iterator[Plans]:
         """Replace one of the two by a variant that does not go with the other."""
-        left, right = _only(reading, self.left), _only(reading, self.right)
-        if rng.random() < 0.7:
-            wrong = [value for value, partner in self.pairs.items() if partner != right]
-            return self._replaced(scene, self.left, wrong, rng)
-        wrong = [value for value in self.pairs.values() if value != self.pairs.get(left)]
-        return self._replaced(scene, self.right, sorted(set(wrong)), rng)
+        lefts, rights = _values(reading, self.left), _values(reading, self.right)
+        known = list(self.pairs) or list(reading.world.values(*self.left.split(".")))
+        wrong = {
+            self.left: [a for a in known if not set(rights) <= set(self.partners(a))],
+            self.right: sorted({b for a in known for b in self.partners(a)} - set(self.partners(lefts[0]))),
+        }
+        for _ in range(8):
+            what = self.left if rng.random() < REPLACED else self.right
+            thing, attribute = what.split(".")
+            for target in some_of(rng, instances(scene, reading, thing), 1):
+                yield from another(target, attribute, wrong[what], rng)
 
-    def keep(self, scene: Scene, reading: Reading, side: Side, rng: Rng) -> Plan | None:
+    def keep(self, scene: Scene, reading: Reading, side: Side, rng: Rng) -> Iterator[Plans]:
         """The twin: replaced by another instance of the same variant."""
-        pick = self.left if rng.random() < 0.7 else self.right
-        return self._replaced(scene, pick, [_only(reading, pick)], rng)
-
-    def _replaced(self, scene: Scene, what: str, values: list[str], rng: Rng) -> Plan | None:
-        component, attribute = what.split(".")
-        present = scene.of(component)
-        if not present or not values:
-            return None
-        return Replace(present[0].id, attribute, values[int(rng.integers(len(values)))])
+        what = self.left if rng.random() < REPLACED else self.right
+        thing, attribute = what.split(".")
+        for target in some_of(rng, instances(scene, reading, thing), 1):
+            yield (with_value(target, attribute, target.attribute(attribute) or ""),)
 
 
-def _ask(component: str, attribute: str) -> Subquery:
-    return Subquery(f"attribute:{component}.{attribute}", "attribute", component, attribute)
-
-
-def _only(reading: Reading, what: str) -> str:
-    component, attribute = what.split(".")
-    values = reading.values(component, attribute)
-    if len(values) != 1:
-        raise Absent(f"{len(values)} {words(component)}")
-    return values[0]
-
-
-def _spoken(what: str) -> str:
-    component, attribute = what.split(".")
-    return f"{words(component)}'s {words(attribute)}"
+def _values(reading: Reading, what: str) -> tuple[str, ...]:
+    thing, _, attribute = what.partition(".")
+    values = reading.values(thing, attribute)
+    if not values:
+        raise Absent(f"no {words(thing)}")
+    return values

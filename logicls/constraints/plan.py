@@ -5,7 +5,7 @@ A plan names one instance and what becomes of it; whatever lies on that instance
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import assert_never
 
@@ -30,6 +30,7 @@ class Add:
 
     component: str
     box: Box
+    attributes: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,11 +52,12 @@ class Swap:
 
 @dataclass(frozen=True, slots=True)
 class Replace:
-    """Put a variant in its place: the same component with another value of an attribute."""
+    """Put something else in its place: another component, or the same one with other attributes."""
 
     target: int
-    attribute: str
-    value: str
+    component: str
+    attributes: tuple[tuple[str, str], ...] = ()
+    """All attributes that what comes in its place has."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,11 +114,27 @@ def applied(plan: Plan, scene: Scene, fillings: frozenset[str], arriving: Sequen
             if arriving:
                 gone = _with_carried(scene, plan.target, fillings)
                 return _rebuilt(scene, [i for i in scene.instances if i.id not in gone], arriving)
-            return _changed(scene, plan.target, attribute=(plan.attribute, plan.value))
+            return _changed(scene, plan.target, component=plan.component, attributes=plan.attributes)
         case Resize():
             return _changed(scene, plan.target, box=plan.box)
         case _:
             assert_never(plan)
+
+
+def imagined(plans: Sequence[Plan], scene: Scene, fillings: frozenset[str], leaves: Mapping[str, str]) -> Scene:
+    """The scene after the plans, where what arrives is just as it was planned. Raises `KeyError` for a lost target."""
+    for plan in plans:
+        fresh = min((i.id for i in scene.instances), default=0)
+        fresh = min(fresh, 0) - 1
+        arriving: list[Instance] = []
+        if isinstance(plan, Add):
+            arriving = [Instance(fresh, plan.component, plan.box, plan.attributes)]
+        elif isinstance(plan, Remove):
+            gone = instance(scene, plan.target)
+            left = leaves.get(gone.component)
+            arriving = [Instance(fresh, left, gone.box)] if left else []
+        scene = applied(plan, scene, fillings, arriving)
+    return scene
 
 
 def _with_carried(scene: Scene, target: int, fillings: frozenset[str]) -> frozenset[int]:
@@ -133,9 +151,6 @@ def _shifted(scene: Scene, ids: frozenset[int], dx: float, dy: float) -> Scene:
     return replace(scene, instances=tuple(moved))
 
 
-def _changed(scene: Scene, target: int, *, box: Box | None = None, attribute: tuple[str, str] | None = None) -> Scene:
-    def changed(i: Instance) -> Instance:
-        attributes = {**dict(i.attributes), **dict([attribute] if attribute else [])}
-        return replace(i, box=box or i.box, attributes=tuple(sorted(attributes.items())))
-
-    return replace(scene, instances=tuple(changed(i) if i.id == target else i for i in scene.instances))
+def _changed(scene: Scene, target: int, **facts: object) -> Scene:
+    changed = (replace(i, **facts) if i.id == target else i for i in scene.instances)  # type: ignore[arg-type]
+    return replace(scene, instances=tuple(changed))

@@ -2,33 +2,54 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
-from typing import Self
+from functools import cached_property
+from itertools import islice
+from typing import Annotated, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from logicls.constraints.plan import ON_TOP, Add, Move, Plan, Remove, Rng
-from logicls.constraints.reading import Absent, Check, Reading, Side, locate, words
-from logicls.records import Box, Instance, Scene, Subquery
+from logicls.constraints.family import Named, Plans
+from logicls.constraints.plan import Move, Rng
+from logicls.constraints.reading import Absent, Check, Reading, Side, Wanted, holds, listed, words
+from logicls.constraints.room import (
+    MAX_STEPS,
+    additions,
+    instances,
+    moves_into,
+    moves_out,
+    one_of,
+    removal,
+    replacement,
+    some_of,
+)  # fmt: skip
+from logicls.records import Box, Instance, Scene
 
-BESIDE = 0.6
-"""Share of additional instances that lie beside a present one; the others may lie anywhere on the same ground."""
+Count = Annotated[int, Field(ge=0, le=100_000)]
+Weight = Annotated[int, Field(ge=1, le=1000)]
+Values = str | list[str]
+MOST = 100_000
 
 
 class Quantity(BaseModel):
-    """So many of a component, on the whole photo or in a place."""
+    """So many of a thing, on the whole photo or in a place."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
 
-    of: str
-    """Component that is counted."""
-    exactly: int | None = Field(None, ge=0, le=99)
-    at_least: int | None = Field(None, ge=0, le=99)
-    at_most: int | None = Field(None, ge=0, le=99)
-    between: tuple[int, int] | None = None
+    of: str | Annotated[list[str], Field(min_length=1)] | Annotated[dict[str, Weight], Field(min_length=1)]
+    """Thing that is counted; a list, counted together; or thing → what one of it counts for."""
+    with_: dict[str, Values] = Field({}, alias="with")
+    """Attribute → the value, or values, of those that are counted."""
+    exactly: Count | None = None
+    """The number that there must be."""
+    at_least: Count | None = None
+    """The fewest that are allowed."""
+    at_most: Count | None = None
+    """The most that are allowed."""
+    between: tuple[Count, Count] | None = None
+    """The fewest and the most that are allowed."""
     in_: str | None = Field(None, alias="in")
-    """Component or region; an instance counts as in it when its centre is."""
+    """Thing or region; an instance is in it when its centre is."""
 
     @model_validator(mode="after")
     def _one_limit(self) -> Self:
@@ -37,112 +58,184 @@ class Quantity(BaseModel):
             raise ValueError("write exactly one of: exactly, at_least, at_most, between")
         if self.between and self.between[0] > self.between[1]:
             raise ValueError(f"between: {self.between[0]} is more than {self.between[1]}")
+        if self.with_ and not isinstance(self.of, str):
+            raise ValueError("with: goes with a single thing; give the others a name under variants")
         return self
 
-    @property
+    @cached_property
     def limits(self) -> tuple[int, int]:
         """Fewest and most that are allowed."""
         if self.exactly is not None:
             return self.exactly, self.exactly
         if self.between is not None:
             return self.between
-        return self.at_least or 0, 99 if self.at_most is None else self.at_most
+        return self.at_least or 0, MOST if self.at_most is None else self.at_most
 
-    def names(self) -> Iterator[tuple[tuple[str, ...], str]]:
-        """YAML key path and name of everything it speaks about."""
-        yield ("of",), self.of
+    @cached_property
+    def weights(self) -> dict[str, int]:
+        """Thing → what one of it counts for."""
+        if isinstance(self.of, dict):
+            return self.of
+        return dict.fromkeys([self.of] if isinstance(self.of, str) else self.of, 1)
+
+    @cached_property
+    def wanted(self) -> Wanted:
+        """What `with` asks for."""
+        return tuple((k, frozenset([v] if isinstance(v, str) else v)) for k, v in self.with_.items())
+
+    def names(self) -> Iterator[Named]:
+        """Everything that it speaks about."""
+        for position, thing in enumerate(self.weights):
+            path = () if isinstance(self.of, str) else (thing if isinstance(self.of, dict) else position,)
+            yield Named(("of", *path), thing, "thing")
+        if isinstance(self.of, str):
+            for name in self.with_:
+                yield Named(("with", name), f"{self.of}.{name}", "attribute")
         if self.in_:
-            yield ("in",), self.in_
+            yield Named(("in",), self.in_, "place")
 
-    def sides(self) -> tuple[Side, ...]:
-        """The ways in which it can be broken."""
+    def sides(self) -> tuple[str, ...]:
+        """The kinds of side on which it can be broken."""
         low, high = self.limits
-        return (*(("below",) if low > 0 else ()), *(("above",) if high < 99 else ()))
+        return (*(("below",) if low > 0 else ()), *(("above",) if high < MOST else ()))
 
     def say(self) -> str:
         """The rule in plain English."""
         low, high = self.limits
         number = str(low) if low == high else f"{low} to {high}"
-        if high == 99:
+        if high == MOST:
             number = f"at least {low}"
         elif low == 0 and high > 0:
             number = f"at most {high}"
         where = f" in the {words(self.in_)}" if self.in_ else ""
-        return f"{number} {words(self.of)}{where}"
-
-    def ask(self) -> tuple[Subquery, ...]:
-        """The questions it rests on, but for the region's frame."""
-        return (locate(self.of),)
+        if isinstance(self.of, dict):
+            return f"{self._told}{where}: {number}"
+        return f"{number} {self._told}{where}"
 
     def check(self, reading: Reading) -> Check:
         """Count, and compare. Raises `Absent`, `Unreadable`."""
-        boxes = reading.boxes(self.of)
-        if self.in_:
-            places = reading.places(self.in_)
-            if not places:
-                raise Absent(f"no {words(self.in_)}")
-            boxes = tuple(b for b in boxes if any(_holds(place, b) for place in places))
+        places = self._places(reading)
+        total = sum(weight * len(self._boxes(reading, thing, places)) for thing, weight in self.weights.items())
         low, high = self.limits
-        side: Side = "below" if len(boxes) < low else "above" if len(boxes) > high else ""
-        return Check("broken" if side else "holds", self.say(), f"{len(boxes)} {words(self.of)}", side)
+        found = ""
+        if not reading.quiet:
+            found = f"{self._told}: {total}" if isinstance(self.of, dict) else f"{total} {self._told}"
+        if total < low:
+            return Check("broken", found, (Side("below", low - total),))
+        if total > high:
+            return Check("broken", found, (Side("above", total - high),))
+        return Check("holds", found)
 
-    def plans(self, scene: Scene, reading: Reading, side: Side, rng: Rng) -> Plan | None:
-        """One edit that breaks it on that side; None where it cannot be done on this scene."""
-        inside = self._counted(scene, reading)
-        if side == "below":
-            if len(inside) != self.limits[0]:
-                return None
-            return Remove(inside[int(rng.integers(len(inside)))].id)
-        if len(inside) != self.limits[1]:
+    def plans(self, scene: Scene, reading: Reading, side: Side, rng: Rng) -> Iterator[Plans]:
+        """Take some away, or put some more there; then by moving or replacing."""
+        places = self._places(reading)
+        inside = {thing: self._inside(scene, reading, thing, places) for thing in self.weights}
+        total = sum(self.weights[thing] * len(found) for thing, found in inside.items())
+        low, high = self.limits
+        for _ in range(6):
+            if side.kind == "below":
+                yield from self._fewer(inside, total - (low - side.amount), rng)
+            else:
+                yield from self._more(scene, reading, high + side.amount - total, places, rng)
+        if side.amount == 1:
+            yield from self._crossing(scene, reading, side, inside, places, rng)
+            yield from self._exchanged(scene, reading, side, inside, rng)
+
+    def keep(self, scene: Scene, reading: Reading, side: Side, rng: Rng) -> Iterator[Plans]:
+        """The twin: an instance taken up and put down where it was."""
+        places = self._places(reading)
+        inside = [i for thing in self.weights for i in self._inside(scene, reading, thing, places)]
+        if inside:
+            yield (Move(one_of(rng, inside).id, 0.0, 0.0),)
+
+    def _places(self, reading: Reading) -> tuple[Box, ...] | None:
+        if self.in_ is None:
             return None
-        box = self._free_place(scene, reading, rng)
-        return Add(self.of, box) if box else None
+        places = reading.places(self.in_)
+        if not places:
+            raise Absent(f"no {words(self.in_)}")
+        return places
 
-    def keep(self, scene: Scene, reading: Reading, side: Side, rng: Rng) -> Plan | None:
-        """The twin: an instance taken up and put down where it was, or a hand's breadth from it."""
-        inside = self._counted(scene, reading)
-        return Move(inside[int(rng.integers(len(inside)))].id, 0.0, 0.0) if inside else None
+    def _boxes(self, reading: Reading, thing: str, places: tuple[Box, ...] | None) -> tuple[Box, ...]:
+        boxes = reading.boxes(thing, self.wanted)
+        if places is None:
+            return boxes
+        return tuple(b for b in boxes if any(holds(place, b) for place in places))
 
-    def _counted(self, scene: Scene, reading: Reading) -> list[Instance]:
-        places = reading.places(self.in_) if self.in_ else None
-        return [i for i in scene.of(self.of) if places is None or any(_holds(place, i.box) for place in places)]
+    def _inside(self, scene: Scene, reading: Reading, thing: str, places: tuple[Box, ...] | None) -> list[Instance]:
+        found = instances(scene, reading, thing, self.wanted)
+        return [i for i in found if places is None or any(holds(place, i.box) for place in places)]
 
-    def _free_place(self, scene: Scene, reading: Reading, rng: Rng) -> Box | None:
-        """A box for one more: the size of a present one, on the same ground, clear of everything that is in front."""
-        present = scene.of(self.of)
-        if not present:
-            return None
-        model = present[int(rng.integers(len(present)))]
-        grounds = [i for i in scene.instances if i.id != model.id and model.box.covered_by(i.box) >= ON_TOP]
-        obstacles = [i for i in scene.instances if i not in grounds]
-        frame = min((g.box for g in grounds), key=lambda b: b.area, default=Box(0, 0, scene.width, scene.height))
-        if self.in_:
-            places = reading.places(self.in_)
-            if not places:
-                return None
-            frame = places[0]
-        for _ in range(40):
-            box = _beside(model.box, frame, rng) if rng.random() < BESIDE else _dropped(model.box, frame, rng)
-            if box and all(o.box.overlap(box) <= 0.05 * min(o.box.area, box.area) for o in obstacles):
-                return box
-        return None
+    @cached_property
+    def _told(self) -> str:
+        if isinstance(self.of, dict):
+            return f"sum over {listed([f'{words(t)} (each {w})' for t, w in self.of.items()])}"
+        if isinstance(self.of, list):
+            return listed([words(thing) for thing in self.of])
+        if not self.with_:
+            return words(self.of)
+        facts = [f"{words(k)} {listed([words(v)] if isinstance(v, str) else list(map(words, v)), 'or')}"
+                 for k, v in self.with_.items()]  # fmt: skip
+        return f"{words(self.of)} with {listed(facts)}"
 
+    def _fewer(self, inside: dict[str, list[Instance]], surplus: int, rng: Rng) -> Iterator[Plans]:
+        """Take away until the weights of what is gone add up to the surplus, or more where they do not fit."""
+        owned = [(i, self.weights[thing]) for thing, found in inside.items() for i in found]
+        gone: list[Instance] = []
+        for index in rng.permutation(len(owned)):
+            if surplus <= 0:
+                break
+            gone.append(owned[index][0])
+            surplus -= owned[index][1]
+        if surplus <= 0 and 0 < len(gone) <= MAX_STEPS:
+            yield removal(gone)
 
-def _dropped(size: Box, frame: Box, rng: Rng) -> Box | None:
-    room_x, room_y = frame.width - size.width, frame.height - size.height
-    if room_x < 0 or room_y < 0:
-        return None
-    x, y = frame.x1 + room_x * float(rng.random()), frame.y1 + room_y * float(rng.random())
-    return Box(x, y, x + size.width, y + size.height)
+    def _more(
+        self, scene: Scene, reading: Reading, lacking: int, places: tuple[Box, ...] | None, rng: Rng
+    ) -> Iterator[Plans]:
+        things = list(self.weights)
+        if lacking <= 0:
+            return
+        thing = things[int(rng.integers(len(things)))]
+        count = -(-lacking // self.weights[thing])
+        if count > MAX_STEPS:
+            return
+        place = places[int(rng.integers(len(places)))] if places else None
+        more = additions(scene, reading, thing, rng, count=count, wanted=self.wanted, place=place)
+        if more:
+            yield more
 
+    def _crossing(
+        self, scene: Scene, reading: Reading, side: Side, inside: dict[str, list[Instance]],
+        places: tuple[Box, ...] | None, rng: Rng,
+    ) -> Iterator[Plans]:  # fmt: skip
+        """Over the edge of the place, where the rule is about one."""
+        if places is None:
+            return
+        ours = {i.id for found in inside.values() for i in found}
+        if side.kind == "below" and ours:
+            subject = one_of(rng, [i for found in inside.values() for i in found])
+            yield from ((move,) for move in islice(moves_out(scene, subject, places, rng), 3))
+        elif side.kind == "above":
+            outside = [i for t in inside for i in instances(scene, reading, t, self.wanted) if i.id not in ours]
+            if outside:
+                place = places[int(rng.integers(len(places)))]
+                yield from ((move,) for move in islice(moves_into(scene, one_of(rng, outside), place, rng), 3))
 
-def _beside(model: Box, frame: Box, rng: Rng) -> Box | None:
-    """A place a little more than a size away from the model, in any direction."""
-    angle, reach = 2 * math.pi * float(rng.random()), 1.0 + 0.8 * float(rng.random())
-    box = model.moved(math.cos(angle) * reach * model.width, math.sin(angle) * reach * model.height)
-    return box if box.covered_by(frame) >= 0.999 else None
-
-
-def _holds(place: Box, box: Box) -> bool:
-    x, y = box.centre
-    return place.x1 <= x <= place.x2 and place.y1 <= y <= place.y2
+    def _exchanged(
+        self, scene: Scene, reading: Reading, side: Side, inside: dict[str, list[Instance]], rng: Rng
+    ) -> Iterator[Plans]:
+        """Another kind of the same component in its place, or the other way round."""
+        world, ours = reading.world, {i.id for found in inside.values() for i in found}
+        for thing in inside:
+            component = world.component(thing)
+            siblings = [name for name, variant in world.variants.items() if variant.of == component and name != thing]
+            if side.kind == "above":
+                others = [i for i in scene.of(component) if i.id not in ours]
+                yield from ((replacement(scene, reading, i, thing, rng),) for i in some_of(rng, others, 2))
+            else:
+                yield from (
+                    (replacement(scene, reading, i, name, rng),)
+                    for name in siblings
+                    for i in some_of(rng, inside[thing], 2)
+                )

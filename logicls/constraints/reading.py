@@ -1,74 +1,199 @@
-"""What the answers say about a photo, looked up by name, so that a constraint need not know about subqueries."""
+"""What the answers say about a photo, looked up by name, so that a rule need not know about subqueries."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal
+from functools import lru_cache
+from typing import NamedTuple
 
-from logicls.records import Answer, Box, Status, Subquery
+from logicls.records import Answer, Box, Status
 
-Side = Literal["", "below", "above"]
-"""On which side of its limits a constraint is broken; empty where it has no sides."""
+Wanted = tuple[tuple[str, frozenset[str]], ...]
+"""Attribute → the values that are wanted."""
+
+
+class Side(NamedTuple):
+    """How a rule is broken."""
+
+    kind: str = ""
+    """`below` or `above` its limits, the name of a wrong set, or empty where there is only one way."""
+    amount: int = 1
+    """By how many, where things are counted."""
 
 
 class Unreadable(Exception):
-    """An answer that the constraint needs could not be read, or was never given."""
+    """An answer that the rule needs could not be read, or was never given."""
 
 
 class Absent(Exception):
-    """Something that the constraint speaks about is not on the photo: the constraint does not apply."""
+    """Something that the rule speaks about is not on the photo: it does not apply."""
 
 
-@dataclass(frozen=True, slots=True)
-class Check:
-    """What one constraint came to."""
+class Check(NamedTuple):
+    """What one rule came to."""
 
     status: Status
-    expected: str
     found: str
-    side: Side = ""
+    sides: tuple[Side, ...] = ()
+    """Where it is broken; empty where it is not."""
 
 
 @dataclass(frozen=True, slots=True)
 class Area:
-    """A named place: fractions of the photo, or of a component's box (`of`)."""
+    """A named place, or the cells of a grid: fractions of the photo, or of a component's box (`of`)."""
 
     box: tuple[float, float, float, float]
     of: str | None = None
+    grid: tuple[int, int] = (1, 1)
+    """Columns and rows."""
+
+    def cells(self, frame: Box) -> tuple[Box, ...]:
+        """Its boxes where `frame` is what the fractions are of; row by row."""
+        x1, y1, x2, y2 = self.box
+        columns, rows = self.grid
+        left, top = frame.x1 + x1 * frame.width, frame.y1 + y1 * frame.height
+        width, height = (x2 - x1) * frame.width / columns, (y2 - y1) * frame.height / rows
+        if self.grid == (1, 1):
+            return (Box(left, top, frame.x1 + x2 * frame.width, frame.y1 + y2 * frame.height),)
+        corners = ((left + c * width, top + r * height) for r in range(rows) for c in range(columns))
+        return tuple(Box(x, y, x + width, y + height) for x, y in corners)
 
 
 @dataclass(frozen=True, slots=True)
-class Reading:
-    """Answers of one photo, by subquery id."""
+class Variant:
+    """A component with certain attributes."""
 
-    answers: Mapping[str, Answer]
-    width: int
-    height: int
+    of: str
+    wanted: Wanted
+
+
+@dataclass(frozen=True, slots=True)
+class World:
+    """What the spec says of names, apart from its rules."""
+
+    variants: Mapping[str, Variant] = field(default_factory=dict)
     areas: Mapping[str, Area] = field(default_factory=dict)
+    fills: Mapping[str, str] = field(default_factory=dict)
+    """Filling → the component that it fills."""
+    leaves: Mapping[str, str] = field(default_factory=dict)
+    """Component → what shows where it is taken away."""
+    vocabulary: Mapping[str, Mapping[str, tuple[str, ...]]] = field(default_factory=dict)
+    """Component → attribute → values."""
+    px_per_mm: float = 0.0
 
-    def boxes(self, component: str) -> tuple[Box, ...]:
-        """Where the component is; empty where there is none. Raises `Unreadable`."""
-        return self._answer(f"locate:{component}").boxes
+    def component(self, thing: str) -> str:
+        """The component that a thing is."""
+        variant = self.variants.get(thing)
+        return variant.of if variant else thing
 
-    def values(self, component: str, attribute: str) -> tuple[str, ...]:
+    def wanted(self, thing: str) -> Wanted:
+        """The attributes that make a component that thing; empty for a component."""
+        variant = self.variants.get(thing)
+        return variant.wanted if variant else ()
+
+    def values(self, thing: str, attribute: str) -> tuple[str, ...]:
+        """The values that an attribute may have."""
+        return self.vocabulary.get(self.component(thing), {}).get(attribute, ())
+
+
+class Reading:
+    """Answers of one photo, by subquery id; what was looked up is remembered."""
+
+    def __init__(
+        self,
+        answers: Mapping[str, Answer],
+        width: int,
+        height: int,
+        world: World,
+        *,
+        frame: Box | None = None,
+        quiet: bool = False,
+    ) -> None:
+        self.answers, self.width, self.height, self.world = answers, width, height, world
+        self.frame = frame
+        """What has its centre elsewhere is left out; None for the whole photo."""
+        self.quiet = quiet
+        """True where nobody reads what was found: checks then leave it empty, which takes a third of the time."""
+        self._boxes: dict[tuple[str, Wanted], tuple[Box, ...]] = {}
+        self._values: dict[tuple[str, str], tuple[str, ...]] = {}
+        self._places: dict[str, tuple[Box, ...]] = {}
+
+    def within(self, frame: Box) -> Reading:
+        """The same answers, as far as they speak of what lies in the frame."""
+        return Reading(self.answers, self.width, self.height, self.world, frame=frame, quiet=self.quiet)
+
+    @property
+    def photo(self) -> Box:
+        """The whole photo."""
+        return Box(0, 0, self.width, self.height)
+
+    def boxes(self, thing: str, wanted: Wanted = ()) -> tuple[Box, ...]:
+        """Where the thing is, in reading order; empty where there is none. Raises `Unreadable`."""
+        key = thing, wanted
+        if key not in self._boxes:
+            found = self._answer(f"locate:{self.world.component(thing)}").boxes
+            picked = self.picked(thing, wanted)
+            self._boxes[key] = found if picked is None else tuple(found[i] for i in picked)
+        return self._boxes[key]
+
+    def values(self, thing: str, attribute: str) -> tuple[str, ...]:
         """The attribute of each instance in reading order. Raises `Unreadable`."""
-        return self._answer(f"attribute:{component}.{attribute}").values
+        key = thing, attribute
+        if key not in self._values:
+            found = self._answer(f"attribute:{self.world.component(thing)}.{attribute}").values
+            picked = self.picked(thing)
+            self._values[key] = found if picked is None else tuple(found[i] for i in picked)
+        return self._values[key]
 
     def places(self, name: str) -> tuple[Box, ...]:
-        """The boxes of a component, or of a region. Raises `Unreadable`."""
-        area = self.areas.get(name)
+        """The boxes of a thing, or of a region. Raises `Unreadable`."""
+        if name not in self._places:
+            self._places[name] = self._looked_up(name)
+        return self._places[name]
+
+    def picked(self, thing: str, wanted: Wanted = ()) -> tuple[int, ...] | None:
+        """Which of the component's instances are meant; None for all of them.
+
+        Raises:
+            Unreadable: An answer is missing, or two answers differ in how many instances there are.
+        """
+        component, wanted = self.world.component(thing), (*self.world.wanted(thing), *wanted)
+        if not wanted and self.frame is None:
+            return None
+        boxes = self.answers.get(f"locate:{component}")
+        if self.frame is not None:
+            boxes = self._answer(f"locate:{component}")
+        lists = [self._answer(f"attribute:{component}.{name}").values for name, _ in wanted]
+        counts = {*(len(values) for values in lists), *([len(boxes.boxes)] if boxes and boxes.readable else [])}
+        if len(counts) > 1:
+            raise Unreadable(f"{component}: {' or '.join(map(str, sorted(counts)))} of them")
+        meant = [
+            i
+            for i in range(max(counts, default=0))
+            if all(values[i] in options for values, (_, options) in zip(lists, wanted, strict=True))
+        ]
+        if self.frame is not None and boxes is not None:
+            meant = [i for i in meant if holds(self.frame, boxes.boxes[i])]
+        return tuple(meant)
+
+    def partner(self, name: str, box: Box) -> Box:
+        """The place of that name that goes with the box: the only one, or else the one nearest to it.
+
+        Raises:
+            Absent: There is none.
+        """
+        found = self.places(name)
+        if not found:
+            raise Absent(f"no {words(name)}")
+        return found[0] if len(found) == 1 else min(found, key=lambda place: (gap(place, box), apart(place, box)))
+
+    def _looked_up(self, name: str) -> tuple[Box, ...]:
+        area = self.world.areas.get(name)
         if area is None:
             return self.boxes(name)
-        frames = self.boxes(area.of) if area.of else (Box(0, 0, self.width, self.height),)
-        return tuple(_part(frame, area.box) for frame in frames)
-
-    def one(self, name: str) -> Box:
-        """The only box of a component or region. Raises `Absent` unless there is exactly one."""
-        found = self.places(name)
-        if len(found) != 1:
-            raise Absent(f"{len(found)} {words(name)}")
-        return found[0]
+        frames = self.boxes(area.of) if area.of else (self.photo,)
+        return tuple(cell for frame in frames for cell in area.cells(frame))
 
     def _answer(self, query: str) -> Answer:
         answer = self.answers.get(query)
@@ -77,21 +202,29 @@ class Reading:
         return answer
 
 
-def _part(frame: Box, part: tuple[float, float, float, float]) -> Box:
-    x1, y1, x2, y2 = part
-    return Box(
-        frame.x1 + x1 * frame.width,
-        frame.y1 + y1 * frame.height,
-        frame.x1 + x2 * frame.width,
-        frame.y1 + y2 * frame.height,
-    )
+def holds(place: Box, box: Box) -> bool:
+    """Whether the box's centre lies in the place; the edge belongs to it."""
+    x, y = (box.x1 + box.x2) / 2, (box.y1 + box.y2) / 2
+    return place.x1 <= x <= place.x2 and place.y1 <= y <= place.y2
 
 
-def locate(component: str) -> Subquery:
-    """The question where every instance of a component is."""
-    return Subquery(f"locate:{component}", "locate", component)
+def gap(one: Box, other: Box) -> float:
+    """Pixels between two boxes along the axis on which they are further apart; 0 or less where they meet."""
+    return max(one.x1 - other.x2, other.x1 - one.x2, one.y1 - other.y2, other.y1 - one.y2)
 
 
+def apart(one: Box, other: Box) -> float:
+    """Pixels from centre to centre."""
+    (x1, y1), (x2, y2) = one.centre, other.centre
+    return float(((x1 - x2) ** 2 + (y1 - y2) ** 2) ** 0.5)
+
+
+@lru_cache(maxsize=4096)
 def words(name: str) -> str:
     """A YAML name as people say it."""
     return name.replace("_", " ")
+
+
+def listed(names: list[str], last: str = "and") -> str:
+    """`a, b and c`."""
+    return f" {last} ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)

@@ -5,34 +5,48 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterator
+from functools import cached_property
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from logicls.constraints.asking import asked
+from logicls.constraints.attribute import Attribute
+from logicls.constraints.combine import AllOf, AnyOf, Not
+from logicls.constraints.composition import Composition
+from logicls.constraints.connection import Connection
+from logicls.constraints.family import Named
 from logicls.constraints.layout import Layout
 from logicls.constraints.match import Match
 from logicls.constraints.measure import Measure
 from logicls.constraints.quantity import Quantity
-from logicls.constraints.reading import Area, Side
-from logicls.errors import did_you_mean
+from logicls.constraints.reading import Area, Side, Variant, World
+from logicls.records import Subquery
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_-]*$", max_length=60)]
-Rule = Quantity | Layout | Match | Measure
-FAMILIES = ("quantity", "layout", "match", "measure")
-Path = tuple[str | int, ...]
+Rule = Quantity | Layout | Composition | Match | Connection | Attribute | Measure | AllOf | AnyOf | Not
+FAMILIES = ("quantity", "layout", "composition", "match", "connection", "attribute", "measure", "all", "any", "not")
+KEYS = tuple(f"{key}_" if key in ("all", "any", "not") else key for key in FAMILIES)
+"""The families' field names."""
 
 
 class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
 
 
 class Product(_Strict):
     """What the spec describes."""
 
     name: Name
+    """What the product is called."""
     version: str = "1"
+    """Version of these rules."""
     drawing: str = ""
+    """Number of the drawing that they come from."""
     owner: str = ""
+    """Who answers for them."""
+    px_per_mm: Annotated[float, Field(gt=0)] | None = None
+    """Pixels of the photo to a millimetre of the product."""
 
 
 class Component(_Strict):
@@ -49,11 +63,26 @@ class Component(_Strict):
     """The component that is seen where this one is taken away, as a screw leaves a hole."""
 
 
+class VariantOf(_Strict):
+    """A component with certain attributes, under a name of its own."""
+
+    of: Name
+    """The component."""
+    with_: Annotated[dict[Name, Name | Annotated[list[Name], Field(min_length=1)]], Field(min_length=1)] = Field(
+        alias="with"
+    )
+    """Attribute → the value, or the values, that make it."""
+
+
 class Region(_Strict):
-    """A named place: `box` in fractions [x1, y1, x2, y2] of the photo, or of the component `of`."""
+    """A named place, or the cells of a grid."""
 
     box: tuple[float, float, float, float]
+    """Left, top, right, bottom: fractions of the photo, or of the component `of`."""
     of: Name | None = None
+    """The component that it is a part of; the photo where it is left out."""
+    grid: tuple[Annotated[int, Field(ge=1, le=100)], Annotated[int, Field(ge=1, le=100)]] = (1, 1)
+    """Columns and rows that the box is divided into: as many places of the same name."""
 
     @model_validator(mode="after")
     def _ordered(self) -> Self:
@@ -62,171 +91,202 @@ class Region(_Strict):
         return self
 
 
+ByAmount = Annotated[dict[Annotated[int, Field(ge=1, le=1000)], Name], Field(min_length=1)]
+
+
 class Sides(_Strict):
-    """Names of the defect on either side of a limit."""
+    """Names of the defect on either side of a limit, or by how much it is missed: the last stands for more, too."""
 
-    below: Name | None = None
-    above: Name | None = None
+    below: Name | ByAmount | None = None
+    """The defect's name where it is less than allowed."""
+    above: Name | ByAmount | None = None
+    """The defect's name where it is more than allowed."""
+
+    def names(self, kind: str) -> dict[int, str]:
+        """Amount → name, on one side."""
+        named = self.below if kind == "below" else self.above
+        return {} if named is None else {1: named} if isinstance(named, str) else dict(sorted(named.items()))
 
 
-class Constraint(_Strict):
-    """A rule: one family's body, and what is said of it."""
+class Clause(_Strict):
+    """A rule: the body of one family, or rules combined."""
 
-    id: Name
     quantity: Quantity | None = None
+    """How many."""
     layout: Layout | None = None
+    """Where."""
+    composition: Composition | None = None
+    """What belongs together."""
     match: Match | None = None
+    """Two attributes agree."""
+    connection: Connection | None = None
+    """A cable joins the same slots."""
+    attribute: Attribute | None = None
+    """An attribute is right."""
     measure: Measure | None = None
-    violation: Name | Sides | None = None
-    """What the QE calls the defect; the constraint's id where it is left out."""
-    severity: Literal["critical", "major", "minor"] = "major"
-    why: str = ""
-    unless_broken: list[Name] = []
-    """Constraints that say it all: while one of them is broken, this one does not apply."""
+    """How much."""
+    all_: Annotated[list[Clause], Field(min_length=1)] | None = Field(None, alias="all")
+    """Rules of which every one holds."""
+    any_: Annotated[list[Clause], Field(min_length=1)] | None = Field(None, alias="any")
+    """Rules of which at least one holds."""
+    not_: Clause | None = Field(None, alias="not")
+    """A rule that does not hold."""
 
     @model_validator(mode="after")
     def _one_family(self) -> Self:
-        if sum(getattr(self, family) is not None for family in FAMILIES) != 1:
+        if sum(getattr(self, key) is not None for key in KEYS) != 1:
             raise ValueError(f"write exactly one of: {', '.join(FAMILIES)}")
         return self
 
-    @property
+    @cached_property
     def family(self) -> str:
-        """quantity, layout, match or measure."""
-        return next(family for family in FAMILIES if getattr(self, family) is not None)
+        """The key of the body."""
+        return next(family for family, key in zip(FAMILIES, KEYS, strict=True) if getattr(self, key) is not None)
 
-    @property
+    @cached_property
     def rule(self) -> Rule:
-        """The family's body."""
+        """The body."""
+        if self.all_ is not None:
+            return AllOf(tuple((clause.family, clause.rule) for clause in self.all_))
+        if self.any_ is not None:
+            return AnyOf(tuple((clause.family, clause.rule) for clause in self.any_))
+        if self.not_ is not None:
+            return Not((self.not_.family, self.not_.rule))
         body: Rule = getattr(self, self.family)
         return body
 
+
+class Constraint(Clause):
+    """A rule, and what is said of it."""
+
+    id: Name
+    """The constraint's name, once in the file."""
+    violation: Name | Sides | None = None
+    """What the QE calls the defect; the constraint's id where it is left out."""
+    severity: Literal["critical", "major", "minor"] = "major"
+    """How bad it is."""
+    why: str = ""
+    """The reason; shown in reports."""
+    when: Clause | None = None
+    """The constraint applies only where this rule holds."""
+    each: Name | None = None
+    """A place: the constraint is checked within every one of them by itself."""
+    unless_broken: list[Name] = []
+    """Constraints that say it all: while one of them is broken, this one does not apply."""
+
+    def names(self) -> Iterator[Named]:
+        """Everything that it speaks about, by key path from the constraint."""
+        yield from (Named((self.family, *n.path), n.name, n.role) for n in self.rule.names())
+        if self.when is not None:
+            yield from (Named(("when", self.when.family, *n.path), n.name, n.role) for n in self.when.rule.names())
+        if self.each is not None:
+            yield Named(("each",), self.each, "place")
+
+    @cached_property
+    def said(self) -> str:
+        """The whole rule in plain English."""
+        condition = f"where {self.when.rule.say()}: " if self.when else ""
+        scope = f"in each {self.each.replace('_', ' ')}, " if self.each else ""
+        return f"{scope}{condition}{self.rule.say()}"
+
     def violation_on(self, side: Side) -> str:
         """The defect's name when it is broken on that side."""
+        if isinstance(self.rule, Composition) and side.kind:
+            return side.kind
         if isinstance(self.violation, Sides):
-            named = self.violation.below if side == "below" else self.violation.above
-            return named or f"{self.id}-{side}"
+            named = self.violation.names(side.kind)
+            fitting = [name for amount, name in named.items() if amount <= side.amount] or list(named.values())[:1]
+            return fitting[-1] if fitting else f"{self.id}-{side.kind}".rstrip("-")
         return self.violation or self.id
+
+    @cached_property
+    def sides(self) -> tuple[Side, ...]:
+        """Every way of being broken that has a name of its own."""
+        if not isinstance(self.violation, Sides):
+            return tuple(Side(kind) for kind in self.rule.sides())
+        return tuple(
+            Side(kind, amount) for kind in self.rule.sides() for amount in self.violation.names(kind) or {1: ""}
+        )
 
 
 class ExampleTest(_Strict):
     """A test of the rules: a scene in short, and the violations it must come to."""
 
     scene: dict[Name, Any]
-    """Component → how many, or its attributes (with `count` for more than one, `box` in fractions of the photo)."""
+    """Component → how many; or its attributes, with `count` for more than one, `box` or `boxes` in fractions of the
+    photo; or a list of such."""
     breaks: list[Name] = []
+    """The violations, all of them."""
 
 
 class Spec(_Strict):
     """One product's rules."""
 
     logicls: Literal[1]
+    """Version of the language."""
     product: Product
+    """What the spec describes."""
     components: Annotated[dict[Name, Component], Field(min_length=1)]
+    """What is annotated on the photos."""
+    variants: dict[Name, VariantOf] = {}
+    """Components with certain attributes, under names of their own."""
     regions: dict[Name, Region] = {}
+    """Named places."""
     constraints: Annotated[list[Constraint], Field(min_length=1)]
+    """What a good product obeys."""
     examples: list[ExampleTest] = []
+    """Tests of the rules themselves."""
 
-    @property
+    @cached_property
     def violations(self) -> tuple[str, ...]:
         """Every defect the spec can name, in the order of its constraints."""
-        names = (c.violation_on(side) for c in self.constraints for side in c.rule.sides())
-        return tuple(dict.fromkeys(names))
+        return tuple(dict.fromkeys(c.violation_on(side) for c in self.constraints for side in c.sides))
 
     @property
     def vocabulary(self) -> dict[str, dict[str, list[str]]]:
         """Component → attribute → the values it may have."""
         return {name: component.attributes for name, component in self.components.items()}
 
-    @property
-    def areas(self) -> dict[str, Area]:
-        """The regions as records."""
-        return {name: Area(region.box, region.of) for name, region in self.regions.items()}
+    @cached_property
+    def world(self) -> World:
+        """What it says of names, as a record."""
+        return World(
+            variants={
+                name: Variant(v.of, tuple((k, frozenset([x] if isinstance(x, str) else x)) for k, x in v.with_.items()))
+                for name, v in self.variants.items()
+            },
+            areas={name: Area(region.box, region.of, region.grid) for name, region in self.regions.items()},
+            fills={name: c.fills for name, c in self.components.items() if c.fills},
+            leaves={name: c.leaves for name, c in self.components.items() if c.leaves},
+            vocabulary={
+                name: {key: tuple(values) for key, values in c.attributes.items()}
+                for name, c in self.components.items()
+            },
+            px_per_mm=self.product.px_per_mm or 0.0,
+        )
 
-    @property
+    @cached_property
+    def queries(self) -> dict[str, tuple[Subquery, ...]]:
+        """Constraint → the questions that it rests on."""
+        return {c.id: asked(self.world, c.names(), framed=c.each is not None) for c in self.constraints}
+
+    @cached_property
+    def questions(self) -> tuple[Subquery, ...]:
+        """Every question once, in the order in which the constraints need them."""
+        return tuple(dict.fromkeys(query for c in self.constraints for query in self.queries[c.id]))
+
+    @cached_property
+    def asked_components(self) -> tuple[str, ...]:
+        """Components that a question is about."""
+        return tuple(dict.fromkeys(query.component for query in self.questions))
+
+    @cached_property
     def fillings(self) -> frozenset[str]:
         """Components that fill another one."""
-        return frozenset(name for name, component in self.components.items() if component.fills)
+        return frozenset(self.world.fills)
 
-    @property
+    @cached_property
     def hash(self) -> str:
         """Twelve hex digits of the SHA-256 of its canonical JSON."""
         canonical = json.dumps(self.model_dump(mode="json", by_alias=True), sort_keys=True)
         return hashlib.sha256(canonical.encode()).hexdigest()[:12]
-
-
-def problems(spec: Spec) -> list[tuple[Path, str, str, str]]:
-    """What the schema cannot see: (path, message, advice, code) of every name that does not resolve, and repeats."""
-    return [*_component_problems(spec), *_repeats(spec), *_unknown_names(spec), *_example_problems(spec)]
-
-
-def _component_problems(spec: Spec) -> Iterator[tuple[Path, str, str, str]]:
-    for name, component in spec.components.items():
-        for attribute, values in component.attributes.items():
-            if "none" in values:
-                message = f'"none" cannot be a value of {name}.{attribute}: it is the answer where there is nothing'
-                yield ("components", name, "attributes", attribute), message, "Call it otherwise.", "LC033"
-        for key in ("fills", "leaves"):
-            other = getattr(component, key)
-            if other is not None and other not in spec.components:
-                yield ("components", name, key), *_unknown("component", other, spec.components)
-    for name, region in spec.regions.items():
-        if region.of is not None and region.of not in spec.components:
-            yield ("regions", name, "of"), *_unknown("component", region.of, spec.components)
-        if name in spec.components:
-            yield ("regions", name), f'region "{name}" has the name of a component', "Rename one of them.", "LC032"
-
-
-def _repeats(spec: Spec) -> Iterator[tuple[Path, str, str, str]]:
-    seen: dict[str, int] = {}
-    for index, constraint in enumerate(spec.constraints):
-        if constraint.id in seen:
-            first = seen[constraint.id] + 1
-            message = f'constraint id "{constraint.id}" is already that of constraint {first}'
-            yield ("constraints", index, "id"), message, "Give every constraint its own id.", "LC031"
-        seen.setdefault(constraint.id, index)
-
-
-def _unknown_names(spec: Spec) -> Iterator[tuple[Path, str, str, str]]:
-    for index, constraint in enumerate(spec.constraints):
-        here: Path = ("constraints", index)
-        for keys, name in constraint.rule.names():
-            yield from (((*here, constraint.family, *keys), *p) for p in _unresolved(spec, keys, name))
-        if isinstance(constraint.rule, Match):
-            yield from (((*here, "match", *path), *p) for path, p in _pair_problems(spec, constraint.rule))
-        known = [c.id for c in spec.constraints if c.id != constraint.id]
-        for position, other in enumerate(constraint.unless_broken):
-            if other not in known:
-                yield ((*here, "unless_broken", position), *_unknown("constraint", other, known))
-
-
-def _unresolved(spec: Spec, keys: tuple[str, ...], name: str) -> Iterator[tuple[str, str, str]]:
-    component, _, attribute = name.partition(".") if keys[0] in ("left", "right") else (name, "", "")
-    places = {**spec.components, **(spec.regions if keys[0] in ("in", "object", "relative_to") else {})}
-    if component not in places:
-        yield _unknown("component", component, places)
-    elif attribute and attribute not in spec.components[component].attributes:
-        yield _unknown(f'attribute of "{component}":', attribute, spec.components[component].attributes)
-
-
-def _pair_problems(spec: Spec, match: Match) -> Iterator[tuple[Path, tuple[str, str, str]]]:
-    for what, values in ((match.left, list(match.pairs)), (match.right, list(match.pairs.values()))):
-        component, attribute = what.split(".")
-        known = spec.components.get(component, Component()).attributes.get(attribute)
-        for key, value in zip(match.pairs, values, strict=True):
-            if known is not None and value not in known:
-                yield ("pairs", key), _unknown(f"value of {what}:", value, known)
-
-
-def _example_problems(spec: Spec) -> Iterator[tuple[Path, str, str, str]]:
-    for index, example in enumerate(spec.examples):
-        for name in example.scene:
-            if name not in spec.components:
-                yield ("examples", index, "scene", name), *_unknown("component", name, spec.components)
-        for position, name in enumerate(example.breaks):
-            if name not in spec.violations:
-                yield ("examples", index, "breaks", position), *_unknown("violation", name, spec.violations)
-
-
-def _unknown(what: str, name: str, known: Any) -> tuple[str, str, str]:
-    return f'unknown {what} "{name}"', did_you_mean(name, known), "LC030"

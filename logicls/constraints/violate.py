@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import islice
 
-from logicls.constraints.look import by_query, look
-from logicls.constraints.plan import Plan, Rng
+from logicls.constraints.family import Plans
+from logicls.constraints.judge import check, checked
+from logicls.constraints.look import read_off
+from logicls.constraints.plan import Rng, imagined
 from logicls.constraints.reading import Absent, Reading, Side, Unreadable
+from logicls.constraints.room import in_photo
 from logicls.constraints.spec import Constraint, Spec
-from logicls.records import Scene
+from logicls.records import Instance, Scene
+
+CANDIDATES = 60
+"""Plans that are looked at before the best of them is taken."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,19 +32,91 @@ class Aim:
         return self.constraint.violation_on(self.side)
 
 
+@dataclass(frozen=True, slots=True)
+class Breach:
+    """What is broken after some edits: constraint id → its violations."""
+
+    violations: dict[str, tuple[str, ...]]
+
+    def added(self, before: Breach) -> dict[str, tuple[str, ...]]:
+        """Constraints that were not broken before, or otherwise."""
+        return {key: names for key, names in self.violations.items() if before.violations.get(key) != names}
+
+
 def aims(spec: Spec) -> tuple[Aim, ...]:
     """Every way in which the spec can be broken."""
-    return tuple(Aim(constraint, side) for constraint in spec.constraints for side in constraint.rule.sides())
+    return tuple(Aim(constraint, side) for constraint in spec.constraints for side in constraint.sides)
 
 
-def violate(spec: Spec, aim: Aim, scene: Scene, rng: Rng, *, twin: bool = False) -> Plan | None:
-    """A plan that breaks the aim's constraint on a scene where it holds; with `twin`, one that does not.
+def violate(spec: Spec, aim: Aim, scene: Scene, rng: Rng, *, twin: bool = False) -> Plans | None:
+    """Edits that break the aim's constraint on a scene where it holds; with `twin`, ones that break nothing.
 
-    None where this scene does not allow it. The caller looks again at what came out: a plan is an intention.
+    Of the plans that come to mind the first is taken that breaks no other constraint; if every one does, the one that
+    breaks the fewest: then those others follow from this one on this scene. None where the scene does not allow it.
     """
-    reading = Reading(by_query(look(spec, scene)), scene.width, scene.height, spec.areas)
-    make = aim.constraint.rule.keep if twin else aim.constraint.rule.plans
-    try:
-        return make(scene, reading, aim.side, rng)
-    except (Absent, Unreadable):
+    before = breach(spec, read_off(spec, scene, quiet=True))
+    if aim.constraint.id in before.violations:
         return None
+    best: tuple[int, Plans] | None = None
+    for plans in islice(_candidates(spec, aim, scene, rng, twin), CANDIDATES):
+        reading = outcome(spec, plans, scene)
+        if reading is None or not (twin or _hits(aim, reading)):
+            continue
+        added = breach(spec, reading).added(before)
+        if len(added) == (0 if twin else 1):
+            return plans
+        if not twin and aim.constraint.id in added and (best is None or len(added) < best[0]):
+            best = len(added), plans
+    return best[1] if best else None
+
+
+def breach(spec: Spec, reading: Reading) -> Breach:
+    """What is broken on a scene."""
+    checks = checked(spec, reading)
+    return Breach(
+        {
+            constraint.id: tuple(dict.fromkeys(constraint.violation_on(side) for side in check.sides))
+            for constraint, check in zip(spec.constraints, checks, strict=True)
+            if check.status == "broken"
+        }
+    )
+
+
+def outcome(spec: Spec, plans: Plans, scene: Scene) -> Reading | None:
+    """What there is to read after the plans; None where they cannot be carried out or lead out of the photo."""
+    try:
+        edited = imagined(plans, scene, spec.fillings, spec.world.leaves)
+    except KeyError:
+        return None
+    before = set(scene.instances)
+    if not all(_stays(i, scene) for i in edited.instances if i not in before):
+        return None
+    return read_off(spec, edited, quiet=True)
+
+
+def _hits(aim: Aim, reading: Reading) -> bool:
+    """Whether the aim's constraint, taken by itself, is broken as it should be and in no other way."""
+    names = {aim.constraint.violation_on(side) for side in check(aim.constraint, reading).sides}
+    return names == {aim.violation}
+
+
+def _stays(instance: Instance, scene: Scene) -> bool:
+    return in_photo(instance.box, scene) and min(instance.box.width, instance.box.height) >= 1
+
+
+def _candidates(spec: Spec, aim: Aim, scene: Scene, rng: Rng, twin: bool) -> Iterator[Plans]:
+    reading = read_off(spec, scene)
+    make = aim.constraint.rule.keep if twin else aim.constraint.rule.plans
+    for frame in _frames(aim.constraint, reading, rng):
+        try:
+            yield from make(scene, frame, aim.side, rng)
+        except (Absent, Unreadable):
+            continue
+
+
+def _frames(constraint: Constraint, reading: Reading, rng: Rng) -> list[Reading]:
+    """The whole photo, or each place that the constraint is checked in, in random order."""
+    if constraint.each is None:
+        return [reading]
+    places = reading.places(constraint.each)
+    return [reading.within(places[int(i)]) for i in rng.permutation(len(places))]

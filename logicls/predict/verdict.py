@@ -45,7 +45,7 @@ def _scores(spec: Spec, findings: Sequence[Finding], chances: Mapping[str, float
     """
     scores = {}
     for name in spec.violations:
-        ours = [c.id for c in spec.constraints if name in (c.violation_on("below"), c.violation_on("above"))]
+        ours = {c.id for c in spec.constraints for side in c.sides if c.violation_on(side) == name}
         derived = [_derived(f, name) for f in findings if f.constraint in ours]
         scores[name] = (chances.get(name, 0.0) + max(derived, default=0.0)) / 2
     return scores
@@ -56,6 +56,6 @@ def _derived(finding: Finding, name: str) -> float:
         return 0.0
     if finding.status == "unknown":
         return 0.5
-    if finding.violation == name:
+    if name in finding.violations:
         return finding.confidence
     return 1.0 - finding.confidence

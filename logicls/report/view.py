@@ -158,7 +158,7 @@ def _plate(box: Box, size: tuple[float, float], tag: tuple[float, float], placed
 
 def _rule(finding: Finding, spec_lines: Mapping[str, str], numbers: Mapping[str, int]) -> Rule:
     return Rule(
-        name=finding.violation or finding.constraint,
+        name=", ".join(finding.violations) or finding.constraint,
         rule=spec_lines.get(finding.constraint, finding.constraint),
         expected=finding.expected,
         found=finding.found,

@@ -75,7 +75,7 @@ class Editor:
         return Canvas(photo, applied(plan, canvas.scene, self._fillings, [arriving]))
 
     def _add(self, plan: Add, canvas: Canvas, rng: Rng) -> Canvas | None:
-        donor = self.bank.pick(plan.component, rng)
+        donor = self.bank.pick(plan.component, rng, **dict(plan.attributes))
         if donor is None:
             return None
         box = _fitted(donor.instance.box, plan.box).clipped(canvas.scene.width, canvas.scene.height)
@@ -101,10 +101,10 @@ class Editor:
 
     def _replace(self, plan: Replace, canvas: Canvas, rng: Rng) -> Canvas | None:
         target = instance(canvas.scene, plan.target)
-        donor = self.bank.pick(target.component, rng, **{plan.attribute: plan.value})
+        donor = self.bank.pick(plan.component, rng, **dict(plan.attributes))
         if donor is None:
             return None
-        if self.spec.components[target.component].fills:
+        if self.spec.components[target.component].fills and target.component == plan.component:
             photo = self._dyed(canvas, target, donor)
             return Canvas(photo, applied(plan, canvas.scene, self._fillings))
         target, donor = self._carrier(canvas.scene, target, donor, rng)

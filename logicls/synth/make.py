@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
+from logicls.constraints.family import Plans
 from logicls.constraints.look import look
 from logicls.constraints.plan import Add, Move, Plan, Remove, Replace, Resize, Swap
 from logicls.constraints.spec import Spec
@@ -74,15 +75,20 @@ class Maker:
         names = list(self.aims)
         ways = self.aims[names[int(rng.integers(len(names)))]]
         aim = ways[int(rng.integers(len(ways)))]
-        plan = violate(self.spec, aim, step.canvas.scene, rng, twin=twin)
-        canvas = self.editor.edit(plan, step.canvas, rng) if plan else None
-        if plan is None or canvas is None:
+        plans = violate(self.spec, aim, step.canvas.scene, rng, twin=twin)
+        canvas = self._carried_out(plans or (), step.canvas, rng)
+        if not plans or canvas is None:
             return None
         before = set(look(self.spec, step.canvas.scene)[-1].values)
         after = set(look(self.spec, canvas.scene)[-1].values)
         wanted = after == before if twin else aim.violation in after - before
-        edit = Edit(KINDS[type(plan)], getattr(plan, "target", 0), aim.constraint.id, twin)
-        return _Step(canvas, (*step.edits, edit)) if wanted else None
+        edits = [Edit(KINDS[type(plan)], getattr(plan, "target", 0), aim.constraint.id, twin) for plan in plans]
+        return _Step(canvas, (*step.edits, *edits)) if wanted else None
+
+    def _carried_out(self, plans: Plans, canvas: Canvas | None, rng: Rng) -> Canvas | None:
+        for plan in plans:
+            canvas = self.editor.edit(plan, canvas, rng) if canvas else None
+        return canvas
 
 
 def _jpeg(canvas: Canvas, quality: int) -> bytes:

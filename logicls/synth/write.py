@@ -54,7 +54,7 @@ def reasoning(finding: Finding, rng: Rng) -> str:
         status=finding.status,
         rule=finding.expected,
         found=finding.found,
-        violation=words(finding.violation or ""),
+        violation=words(" and ".join(finding.violations)),
     )
     return lines[int(rng.integers(len(lines)))]
 

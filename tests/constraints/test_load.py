@@ -57,7 +57,7 @@ def test_a_good_spec_loads(tmp_path: Path) -> None:
         (
             RULE + "extra: 1\n",
             'box.yaml:9:1 LC021 unknown key "extra" at the top level. '
-            "Known: components, constraints, examples, logicls, product, regions.",
+            "Known: components, constraints, examples, logicls, product, regions, variants.",
         ),
         ("  - id: a\n    quantity: {exactly: 4}\n", "box.yaml:8:15 LC022 missing key \"of\" in quantity of 'a'."),
         ("  - quantity: {of: pin, exactly: 4}\n", 'box.yaml:7:5 LC022 missing key "id" in constraint 1.'),
@@ -108,7 +108,11 @@ def test_a_good_spec_loads(tmp_path: Path) -> None:
             "  - id: a\n    quantity: {of: pin}\n",
             "box.yaml:8:15 LC025 quantity of 'a': write exactly one of: exactly, at_least, at_most, between.",
         ),
-        ("  - {id: a}\n", "box.yaml:7:5 LC025 constraint 'a': write exactly one of: quantity, layout, match, measure."),
+        (
+            "  - {id: a}\n",
+            "box.yaml:7:5 LC025 constraint 'a': write exactly one of: quantity, layout, composition, match, "
+            "connection, attribute, measure, all, any, not.",
+        ),
         (
             "  - id: a\n    quantity: {of: pim, exactly: 4}\n",
             'box.yaml:8:20 LC030 unknown component "pim". Did you mean "pin"?',

@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from logicls.constraints.spec import Spec, problems
+from logicls.constraints.resolve import faults
+from logicls.constraints.spec import Spec
 
 PINS = {"id": "pins", "quantity": {"of": "pin", "exactly": 4}}
 
@@ -25,9 +26,9 @@ def spec(*constraints: dict[str, Any], **more: Any) -> Spec:
     )
 
 
-def test_a_good_spec_has_no_problems() -> None:
+def test_a_good_spec_has_no_faults() -> None:
     """Names that resolve are not complained about."""
-    assert problems(spec(PINS, {"id": "there", "quantity": {"of": "pin", "at_least": 1, "in": "corner"}})) == []
+    assert faults(spec(PINS, {"id": "there", "quantity": {"of": "pin", "at_least": 1, "in": "corner"}})) == []
 
 
 @pytest.mark.parametrize(
@@ -44,25 +45,25 @@ def test_a_good_spec_has_no_problems() -> None:
         (
             {"quantity": {"of": "pin", "exactly": 1, "in": "korner"}},
             ("quantity", "in"),
-            'component "korner"',
+            'place "korner"',
             'Did you mean "corner"?',
         ),
         (
             {"quantity": {"of": "pin", "exactly": 1, "in": "corner.left"}},
             ("quantity", "in"),
-            'component "corner.left"',
+            'place "corner.left"',
             'Did you mean "corner"?',
         ),
         (
             {"layout": {"subject": "pin", "relation": "above", "object": "trey"}},
             ("layout", "object"),
-            'component "trey"',
+            'place "trey"',
             'Did you mean "tray"?',
         ),
         (
             {"measure": {"width": "pin", "relative_to": "tary", "at_least": 0.1}},
             ("measure", "relative_to"),
-            'component "tary"',
+            'place "tary"',
             'Did you mean "tray"?',
         ),
         (
@@ -81,14 +82,14 @@ def test_a_good_spec_has_no_problems() -> None:
 )
 def test_a_name_that_does_not_resolve(rule: dict[str, Any], path: tuple[str, ...], message: str, advice: str) -> None:
     """It is quoted, with its place and the name that was probably meant."""
-    found = problems(spec({"id": "rule", **rule}))
+    found = faults(spec({"id": "rule", **rule}))
 
     assert found == [(("constraints", 0, *path), f"unknown {message}", advice, "LC030")]
 
 
 def test_unknown_names_outside_the_rules() -> None:
     """Regions, components, stoppers and examples are looked at as well."""
-    found = problems(
+    found = faults(
         spec(
             {**PINS, "unless_broken": ["pins", "order"]},
             {"id": "ordr", "quantity": {"of": "tray", "exactly": 1}},
@@ -112,7 +113,7 @@ def test_unknown_names_outside_the_rules() -> None:
 
 def test_an_id_twice() -> None:
     """The second one is the problem, and it says where the first is."""
-    assert problems(spec(PINS, {"id": "other", "quantity": {"of": "tray", "exactly": 1}}, PINS)) == [
+    assert faults(spec(PINS, {"id": "other", "quantity": {"of": "tray", "exactly": 1}}, PINS)) == [
         (
             ("constraints", 2, "id"),
             'constraint id "pins" is already that of constraint 1',

@@ -11,7 +11,7 @@ from logicls.records import Answer, Box, Finding, Verdict
 
 FULL = Verdict(
     "line 2/Ä,1.jpg", "fail", ("gone", "wrong cap"), ("gone",), 0.1 + 0.2, (("gone", 0.9), ("wrong cap", 0.625)),
-    (Finding("one-lid", "broken", "gone", "1 lid", "0 lid", ("locate:lid",), 1 / 3),),
+    (Finding("one-lid", "broken", ("gone",), "1 lid", "0 lid", ("locate:lid",), 1 / 3),),
     (Answer("locate:lid", ("red",), (Box(1.5, 2.0, 3.25, 4.0),), 0.7, False),),
     (), 80, 60, "ab" * 32, "kit", "c0ffee",
 )  # fmt: skip

@@ -10,7 +10,7 @@ from logicls.report.view import Mark, overlays
 
 FAILED = Verdict(
     "bad.png", "fail", ("gone",), ("gone",), 0.9, (),
-    (Finding("one-lid", "broken", "gone", "1 lid", "2 lids", ("locate:lid",)),),
+    (Finding("one-lid", "broken", ("gone",), "1 lid", "2 lids", ("locate:lid",)),),
     (Answer("locate:lid", (), (Box(10, 20, 60, 50),)), Answer("locate:box", (), (Box(5, 5, 90, 70),))),
     (), 100, 80,
 )  # fmt: skip

@@ -10,7 +10,7 @@ from logicls.report.page import write_report
 
 FAILED = Verdict(
     "bad.jpg", "fail", ("gone",), ("gone",), 0.9, (("gone", 0.9),),
-    (Finding("one-lid", "broken", "gone", "1 lid", "0 lid", ("locate:lid",), 0.93),),
+    (Finding("one-lid", "broken", ("gone",), "1 lid", "0 lid", ("locate:lid",), 0.93),),
     (Answer("locate:lid"), Answer("locate:box", boxes=(Box(10, 10, 60, 50),)), Answer("verdict", ("gone",))),
     (), 80, 60,
 )  # fmt: skip

@@ -99,7 +99,7 @@ def test_a_lower_level_shows_the_empty_vial(editor: Editor, kit: Canvas) -> None
 
 def test_dye_stays_in_the_liquid(editor: Editor, kit: Canvas) -> None:
     """Another colour changes the liquid alone: not the label before it, and nothing beside the vial."""
-    out = editor.edit(Replace(liquid(kit).id, "colour", "red"), kit, np.random.default_rng(0))
+    out = editor.edit(Replace(liquid(kit).id, "liquid", (("colour", "red"),)), kit, np.random.default_rng(0))
 
     assert out is not None
     assert liquid(out).attribute("colour") == "red"
@@ -119,7 +119,7 @@ PLANS: list[Callable[[Canvas], Plan]] = [
     lambda kit: Add("tablet", Box(165, 250, 193, 278)),
     lambda kit: Move(kit.scene.of("spoon")[0].id, -5, 9),
     lambda kit: Swap(kit.scene.of("tablet")[0].id, kit.scene.of("mark")[0].id),
-    lambda kit: Replace(kit.scene.of("mark")[0].id, "shape", "drop"),
+    lambda kit: Replace(kit.scene.of("mark")[0].id, "mark", (("shape", "drop"),)),
     lambda kit: Resize(kit.scene.of("spoon")[0].id, Box(205, 100, 230, 220)),
 ]
 
@@ -141,5 +141,5 @@ def test_no_donor_no_edit(editor: Editor, kit: Canvas) -> None:
     """A value that no photo has cannot be put there."""
     rng = np.random.default_rng(0)
 
-    assert editor.edit(Replace(liquid(kit).id, "colour", "green"), kit, rng) is None
+    assert editor.edit(Replace(liquid(kit).id, "liquid", (("colour", "green"),)), kit, rng) is None
     assert editor.edit(Add("cork", Box(0, 0, 9, 9)), kit, rng) is None

@@ -27,7 +27,7 @@ def test_five_wordings_of_every_question(spec: Spec) -> None:
 @pytest.mark.parametrize("status", ["holds", "broken", "not_applicable"])
 def test_five_wordings_of_every_finding(status) -> None:
     """Each says what was found, and none of them is drawn never."""
-    finding = Finding("rule", status, "bad_thing" if status == "broken" else None, "4 tablet", "3 tablet")
+    finding = Finding("rule", status, ("bad_thing",) if status == "broken" else (), "4 tablet", "3 tablet")
     rng = np.random.default_rng(0)
 
     said = {reasoning(finding, rng) for _ in range(100)}

@@ -1,0 +1,132 @@
+"""Rules held against annotated photos of good products: which photo breaks one, and which rule none exercises."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
+
+import numpy as np
+
+from logicls.constraints.judge import check, checked
+from logicls.constraints.layout import TOLERANT, Layout
+from logicls.constraints.look import read_off
+from logicls.constraints.reading import Absent, Reading, Unreadable
+from logicls.constraints.resolve import Fault, Path, members
+from logicls.constraints.spec import Spec
+from logicls.constraints.violate import aims, violate
+from logicls.records import Scene
+
+SHOWN = 20
+"""Photos that are named for one rule; the others are counted."""
+TRIED = 12
+"""Photos on which it is tried to break each rule."""
+
+
+class Audit:
+    """Takes good photos one by one and keeps what is to be said of them; memory does not grow with their number."""
+
+    def __init__(self, spec: Spec) -> None:
+        self.spec = spec
+        self.photos = 0
+        self.applied = [0] * len(spec.constraints)
+        self.broken = [0] * len(spec.constraints)
+        self.told: list[Fault] = []
+        self.sizes: dict[Path, list[float]] = {}
+        self.sample: list[Scene] = []
+        self._fine = list(_tolerances(spec))
+
+    def add(self, scene: Scene) -> None:
+        """Hold every rule against one photo."""
+        reading = read_off(self.spec, scene, quiet=True)
+        self.photos += 1
+        if len(self.sample) < TRIED:
+            self.sample.append(scene)
+        for index, found in enumerate(checked(self.spec, reading)):
+            if found.status != "not_applicable":
+                self.applied[index] += 1
+            if found.status == "broken":
+                self.broken[index] += 1
+                if self.broken[index] <= SHOWN:
+                    self.told.append(_broken(self.spec, scene, index))
+        if self.photos <= 200:
+            self._measure(reading)
+
+    def faults(self) -> Iterator[Fault]:
+        """What is wrong, by rule: photos that break it, rules that no photo exercises or that no edit can break."""
+        yield from sorted(self.told, key=lambda fault: fault.path)
+        for index, constraint in enumerate(self.spec.constraints):
+            more = self.broken[index] - SHOWN
+            if more > 0:
+                message = f"and {more} more of {self.photos} photos break '{constraint.id}'"
+                yield Fault(("constraints", index), message, "A rule that so many break is hardly one.", "LC050")
+        for index, constraint in enumerate(self.spec.constraints):
+            if self.photos and not self.applied[index]:
+                message = f"no photo exercises '{constraint.id}': what it speaks of is on none of the {self.photos}"
+                yield Fault(("constraints", index), message, "Annotate it, or remove the rule.", "LC051")
+        yield from self._too_fine()
+        yield from self._unbreakable()
+
+    def _measure(self, reading: Reading) -> None:
+        for path, rule in self._fine:
+            try:
+                self.sizes.setdefault(path, []).append(_allowed(rule, reading))
+            except (Absent, Unreadable, ValueError):
+                continue
+
+    def _too_fine(self) -> Iterator[Fault]:
+        for path, rule in self._fine:
+            allowed = float(np.median(self.sizes.get(path) or [1.0]))
+            if 0 < allowed < 1:
+                message = f"a tolerance of {rule.tolerance} is {allowed:.2f} px on these photos, less than a pixel"
+                yield Fault((*path, "tolerance"), message, "No annotation is that exact: widen it.", "LC046")
+
+    def _unbreakable(self) -> Iterator[Fault]:
+        """Sides that synthesis could not break on any of some photos."""
+        numbers = {c.id: index for index, c in enumerate(self.spec.constraints)}
+        for aim in aims(self.spec) if self.sample else ():
+            if not self.applied[numbers[aim.constraint.id]]:
+                continue
+            rng = np.random.default_rng(0)
+            if not any(violate(self.spec, aim, scene, rng) for scene in self.sample):
+                message = f"no edit of these photos makes {aim.violation} ('{aim.constraint.id}')"
+                advice = "Synthesis will not show it: see whether the rule can be broken, or add photos of it."
+                yield Fault(("constraints", numbers[aim.constraint.id]), message, advice, "LC044")
+
+
+def hold(spec: Spec, scenes: Iterable[Scene]) -> list[Fault]:
+    """All that good photos say against the rules."""
+    audit = Audit(spec)
+    for scene in scenes:
+        audit.add(scene)
+    return list(audit.faults())
+
+
+def _broken(spec: Spec, scene: Scene, index: int) -> Fault:
+    """The photo, the annotations, what was found and what was expected."""
+    constraint, reading = spec.constraints[index], read_off(spec, scene)
+    things = dict.fromkeys(n.name.partition(".")[0] for n in constraint.names() if n.role != "place")
+    components = {reading.world.component(thing) for thing in things}
+    ids = [str(i.id) for i in scene.instances if i.component in components]
+    told = f" (annotation{'s' if len(ids) > 1 else ''} {', '.join(islice(ids, 6))}{' ...' if len(ids) > 6 else ''})"
+    message = f"{scene.photo}{told if ids else ''} breaks '{constraint.id}': found {check(constraint, reading).found}; expected {constraint.said}"
+    return Fault(("constraints", index), message, "Mend the annotation, the rule, or take the photo out.", "LC050")
+
+
+def _tolerances(spec: Spec) -> Iterator[tuple[Path, Layout]]:
+    for index, constraint in enumerate(spec.constraints):
+        for path, rule in members(constraint.rule, ("constraints", index, constraint.family)):
+            if isinstance(rule, Layout) and rule.relation in TOLERANT:
+                yield path, rule
+
+
+def _allowed(rule: Layout, reading: Reading) -> float:
+    """Pixels that the rule tolerates on this photo. Raises `ValueError` where there is nothing to compare."""
+    boxes = [box for thing in rule.things for box in reading.boxes(thing)]
+    if rule.relation == "centred_in":
+        places: Sequence[object] = reading.places(rule.object or "")
+        if not boxes or not places:
+            raise ValueError
+        return min(s for s in rule.slack_px(reading, reading.partner(rule.object or "", boxes[0])) if s > 0)
+    if len(boxes) < (2 if rule.relation == "aligned" else 3):
+        raise ValueError
+    return rule.spread(boxes, reading)[1]

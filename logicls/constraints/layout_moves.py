@@ -1,0 +1,155 @@
+"""Moves that break a layout rule, and moves that leave it whole."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from itertools import pairwise
+from typing import TYPE_CHECKING, TypeVar
+
+from logicls.constraints.family import Plans
+from logicls.constraints.plan import Move, Rng, Swap
+from logicls.constraints.reading import Absent, Reading, words
+from logicls.constraints.room import ground, instances, one_of, spots
+from logicls.records import Box, Instance, Scene
+
+if TYPE_CHECKING:
+    from logicls.constraints.layout import Layout
+
+T = TypeVar("T")
+DEAD_ZONE = 0.35
+"""Synthesis moves things to under 1 - this, or to over 1 + this, of the tolerance: nobody can say in between."""
+FARTHEST = 4.0
+"""Tolerances by which a thing is moved off at the most."""
+TRIES = 30
+
+
+def breaking(rule: Layout, scene: Scene, reading: Reading, rng: Rng) -> Iterator[Plans]:
+    """Plans that may break the rule."""
+    subject = _subject(rule, scene, reading, rng)
+    match rule.relation:
+        case "above" | "below" | "left_of" | "right_of":
+            yield from _swaps(scene, reading, [subject], rule.object or "", rng)
+            yield from ((move,) for move in spots(scene, subject, _whole(scene), rng))
+        case "in_order":
+            for one, other in _shuffled(list(pairwise(rule.things)), rng):
+                yield from _swaps(scene, reading, instances(scene, reading, one), other, rng)
+        case "centred_in" | "inside":
+            target = reading.partner(rule.object or "", subject.box)
+            for _ in range(TRIES):
+                yield from _off(rule, scene, reading, subject, target, (1 + DEAD_ZONE, FARTHEST), rng)
+        case "aligned" | "evenly_spaced":
+            for _ in range(TRIES):
+                yield from _out_of_line(rule, scene, reading, rng, (1 + DEAD_ZONE, FARTHEST))
+        case "not_touching":
+            yield from _against(scene, reading, subject, rule.object or "", rng)
+        case _:
+            for frame in (ground(scene, subject), _whole(scene)):
+                yield from ((move,) for move in spots(scene, subject, frame, rng))
+
+
+def keeping(rule: Layout, scene: Scene, reading: Reading, rng: Rng) -> Iterator[Plans]:
+    """Plans that go through the same motions and break nothing."""
+    subject = _subject(rule, scene, reading, rng)
+    if min(rule.slack) > 0:
+        for _ in range(TRIES // 3):
+            if rule.relation in ("inside", "centred_in"):
+                target = reading.partner(rule.object or "", subject.box)
+                yield from _off(rule, scene, reading, subject, target, (0.0, 1 - DEAD_ZONE), rng)
+            elif rule.relation in ("aligned", "evenly_spaced"):
+                yield from _out_of_line(rule, scene, reading, rng, (0.0, (1 - DEAD_ZONE) / 2))
+    yield (Move(subject.id, 0.0, 0.0),)
+
+
+def _subject(rule: Layout, scene: Scene, reading: Reading, rng: Rng) -> Instance:
+    found = [i for thing in rule.things for i in instances(scene, reading, thing)]
+    if not found or (rule.object and not reading.places(rule.object)):
+        raise Absent(words(rule.things[0]))
+    return one_of(rng, found)
+
+
+def _swaps(scene: Scene, reading: Reading, ones: list[Instance], other: str, rng: Rng) -> Iterator[Plans]:
+    """Two things change places."""
+    if other in reading.world.areas:
+        return
+    pairs = [(one.id, two.id) for one in ones for two in instances(scene, reading, other) if one.id != two.id]
+    yield from ((Swap(one, two),) for one, two in _shuffled(pairs, rng)[:4])
+
+
+def _off(
+    rule: Layout, scene: Scene, reading: Reading, subject: Instance, target: Box, reach: tuple[float, float], rng: Rng
+) -> Iterator[Plans]:
+    if rule.relation == "inside":
+        return _over_edge(rule, reading, subject, target, reach, rng)
+    return _off_centre(rule, scene, reading, subject, target, reach, rng)
+
+
+def _off_centre(
+    rule: Layout, scene: Scene, reading: Reading, subject: Instance, target: Box, reach: tuple[float, float], rng: Rng
+) -> Iterator[Plans]:
+    """A move to `reach` tolerances from the target's centre, on the same ground.
+
+    How far is drawn with more weight near the limit: a quadratic of a uniform number.
+    """
+    unit = _units(rule, reading, target)
+    distance = reach[0] + (reach[1] - reach[0]) * float(rng.random()) ** 2
+    angle = float(rng.random()) * 2 * math.pi
+    direction = math.cos(angle), math.sin(angle)
+    longest = max(abs(d) for d in direction) if rule.axis == "both" else abs(direction["xy".index(rule.axis)])
+    scale = distance / max(longest, 1e-3)
+    x, y = (c + d * scale * u for c, d, u in zip(target.centre, direction, unit, strict=True))
+    move = Move(subject.id, x - subject.box.centre[0], y - subject.box.centre[1])
+    if subject.box.moved(move.dx, move.dy).covered_by(ground(scene, subject)) >= 0.999:
+        yield (move,)
+
+
+def _over_edge(
+    rule: Layout, reading: Reading, subject: Instance, target: Box, reach: tuple[float, float], rng: Rng
+) -> Iterator[Plans]:
+    """A move to where the subject sticks out of the target by `reach` tolerances on one side."""
+    unit, box = _units(rule, reading, target), subject.box
+    room = max(target.width - box.width, 0.0) / 2, max(target.height - box.height, 0.0) / 2
+    distance = reach[0] + (reach[1] - reach[0]) * float(rng.random()) ** 2
+    offset = [(2 * float(rng.random()) - 1) * r for r in room]
+    axis, sign = int(rng.integers(2)), 1 if rng.random() < 0.5 else -1
+    offset[axis] = sign * (room[axis] + distance * unit[axis])
+    x, y = (c + o for c, o in zip(target.centre, offset, strict=True))
+    yield (Move(subject.id, x - box.centre[0], y - box.centre[1]),)
+
+
+def _units(rule: Layout, reading: Reading, target: Box) -> tuple[float, float]:
+    """The tolerance in pixels; a fiftieth of the target where there is next to none."""
+    slack = rule.slack_px(reading, target)
+    return max(slack[0], 0.02 * target.width), max(slack[1], 0.02 * target.height)
+
+
+def _out_of_line(rule: Layout, scene: Scene, reading: Reading, rng: Rng, reach: tuple[float, float]) -> Iterator[Plans]:
+    """One of a group shifted across the row, or along it."""
+    group = [i for thing in rule.things for i in instances(scene, reading, thing)]
+    if len(group) < (2 if rule.relation == "aligned" else 3):
+        return
+    _, allowed = rule.spread([i.box for i in group], reading)
+    size = max(allowed, 0.01 * min(scene.width, scene.height))
+    distance = (reach[0] + (reach[1] - reach[0]) * float(rng.random()) ** 2) * size * (1 if rng.random() < 0.5 else -1)
+    across = (rule.axis == "x") == (rule.relation == "aligned")
+    yield (Move(one_of(rng, group).id, 0.0 if across else distance, distance if across else 0.0),)
+
+
+def _against(scene: Scene, reading: Reading, subject: Instance, other: str, rng: Rng) -> Iterator[Plans]:
+    """The subject pushed against another one, so that they overlap a little."""
+    for target in _shuffled([b for b in reading.places(other) if b != subject.box], rng):
+        for _ in range(8):
+            angle, deep = float(rng.random()) * 2 * math.pi, 0.5 + 0.45 * float(rng.random())
+            reach = (subject.box.width + target.width) / 2, (subject.box.height + target.height) / 2
+            x, y = math.cos(angle), math.sin(angle)
+            stretch = deep / max(abs(x), abs(y))
+            centre = target.centre[0] + x * stretch * reach[0], target.centre[1] + y * stretch * reach[1]
+            yield (Move(subject.id, centre[0] - subject.box.centre[0], centre[1] - subject.box.centre[1]),)
+
+
+def _shuffled(items: list[T], rng: Rng) -> list[T]:
+    return [items[int(i)] for i in rng.permutation(len(items))]
+
+
+def _whole(scene: Scene) -> Box:
+    return Box(0, 0, scene.width, scene.height)
