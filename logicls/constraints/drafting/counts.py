@@ -3,21 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 import numpy as np
 from jaxtyping import Bool, Int
 
+from logicls.constraints.drafting.nesting import Nesting
 from logicls.constraints.drafting.proposal import Found, Names, Proposal, Question, fitted, named
-from logicls.constraints.drafting.table import ENOUGH, Column, Table, beside, mostly
+from logicls.constraints.drafting.table import ENOUGH, Column, Pairs, Table, beside, mostly
 from logicls.constraints.drafting.tolerance import told
 
 
-def count_rules(table: Table, names: Names) -> Found:
+def count_rules(table: Table, nesting: Nesting, names: Names) -> Found:
     """One rule a component, at least: no component goes unmentioned."""
-    return sum((_counted(table, column, names) for column in table.columns.values()), Found())
+    return sum((_counted(table, nesting, column, names) for column in table.columns.values()), Found())
 
 
-def _counted(table: Table, column: Column, names: Names) -> Found:
+def _counted(table: Table, nesting: Nesting, column: Column, names: Names) -> Found:
+    each = _each(table, nesting, column, names)
+    if each:
+        return Found((each,))
     low, high = int(column.counts.min()), int(column.counts.max())
     total = len(table.photos)
     id_ = names.new(f"{column.name}-count")
@@ -25,7 +30,7 @@ def _counted(table: Table, column: Column, names: Names) -> Found:
         return Found((_exactly(id_, column.name, low, f"{total}/{total}"),))
     body, limits = _range(column.name, low, high)
     note = f"{low} to {high} a photo; {told(total, limits)}"
-    whole = Proposal(id_, "quantity", body, _violations(column.name, body), f"{total}/{total}", note)
+    whole = Proposal(id_, "quantity", body, _violations(column.name, body), f"{total}/{total}", note=note)
     questions = _almost(table, column, names)
     within = () if questions else _within(table, column, names)
     return Found((whole, *within), questions)
@@ -80,9 +85,29 @@ def _within(table: Table, column: Column, names: Names) -> Iterator[Proposal]:
             yield _exactly(id_, column.name, int(counts[0]), support, outer.name)
 
 
+def _each(table: Table, nesting: Nesting, column: Column, names: Names) -> Proposal | None:
+    """A count that is constant in each of several containers, where all lie in one."""
+    outer = table.columns.get(nesting.parent[column.name])
+    if outer is None or outer.alone or not nesting.inside[column.name].fits.all():
+        return None
+    pairs = beside(column, outer)
+    counts = np.bincount(pairs.outer[_held(column, outer, pairs)], minlength=len(outer.photo))
+    if np.ptp(counts) or not (column.counts == np.bincount(outer.photo, counts, len(table.photos))).all():
+        return None
+    id_, photos = names.new(f"{column.name}-count-in-each-{outer.name}"), len(np.unique(outer.photo))
+    rule = _exactly(id_, column.name, int(counts[0]), f"{photos}/{photos}")
+    return replace(rule, each=outer.name)
+
+
 def _centres_in(inner: Column, outer: Column) -> Int[np.ndarray, " photos"]:
     """How many of the one have their centre in one of the other, by photo."""
     pairs = beside(inner, outer)
+    held = pairs.inner[_held(inner, outer, pairs)]
+    return np.bincount(inner.photo[np.unique(held)], minlength=len(inner.counts))
+
+
+def _held(inner: Column, outer: Column, pairs: Pairs) -> Bool[np.ndarray, " pairs"]:
+    """Whether the one's centre lies in the other."""
     centre, place = inner.centre[pairs.inner], outer.box[pairs.outer]
-    held = ((centre >= place[:, :2]) & (centre <= place[:, 2:])).all(axis=1)
-    return np.bincount(inner.photo[np.unique(pairs.inner[held])], minlength=len(inner.counts))
+    held: np.ndarray = ((centre >= place[:, :2]) & (centre <= place[:, 2:])).all(axis=1)
+    return held

@@ -1,14 +1,20 @@
-"""Examples for a draft: a typical photo, and what it breaks when something is wrong with it."""
+"""Examples for a draft: a typical photo that passes, and for every defect what it looks like."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 
-from logicls.constraints.drafting.proposal import Proposal
+from logicls.constraints.against_data import TRIED
+from logicls.constraints.drafting.draft import Draft
 from logicls.constraints.drafting.table import Table
 from logicls.constraints.drafting.vocabulary import Described
+from logicls.constraints.lint import broken_by, needs_boxes
+from logicls.constraints.plan import imagined
+from logicls.constraints.spec import ExampleTest, Spec
+from logicls.constraints.violate import Aim, aims, violate
 from logicls.records import Instance, Scene
 
 DIGITS = 3
@@ -16,8 +22,25 @@ MOST = 40
 """On a photo with more instances than this an example is no longer read by anybody."""
 TRIES = 10
 """Typical photos that are tried."""
-Short = dict[str, dict[str, object]]
-"""A scene as an example has it: component → boxes and attributes."""
+Example = Mapping[str, object]
+
+
+def with_examples(draft: Draft, usual: Sequence[Scene], scenes: Sequence[Scene]) -> Draft:
+    """The draft with a scene that passes, and one for each defect; without any where one of them cannot be made.
+
+    Args:
+        draft: Without examples.
+        usual: Typical photos, best first.
+        scenes: All photos.
+    """
+    spec = draft.spec()
+    for scene in usual:
+        good = _tested(spec, scene, draft.components, placed=True) if len(scene.instances) <= MOST else None
+        if good and "breaks" not in good:
+            examples = [good, *_defects(draft, spec, (scene, *usual, *scenes[:TRIED]))]
+            complete = {name for example in examples for name in _names(example)} == set(spec.violations)
+            return replace(draft, typical=scene.photo, examples=tuple(examples)) if complete else draft
+    return draft
 
 
 def typical(table: Table) -> list[int]:
@@ -32,43 +55,60 @@ def typical(table: Table) -> list[int]:
     return [int(photo) for photo in np.argsort(far, kind="stable")[:TRIES]]
 
 
-def shortened(scene: Scene, components: Sequence[Described]) -> Short:
-    """The scene as an example: boxes in fractions of the photo, the attributes that the draft knows."""
-    short: Short = {}
+def _defects(draft: Draft, spec: Spec, scenes: Sequence[Scene]) -> Iterator[Example]:
+    """An example for each defect, alone where that is possible."""
+    alone: set[str] = set()
+    for aim in aims(spec):
+        example = None if aim.violation in alone else _broken(draft, spec, aim, scenes)
+        if example:
+            alone |= set(_names(example)) if len(list(_names(example))) == 1 else set()
+            yield example
+
+
+def _broken(draft: Draft, spec: Spec, aim: Aim, scenes: Sequence[Scene]) -> Example | None:
+    """An example that comes to the defect: in short where its rule needs no boxes, and with few other defects."""
+    for scene in scenes:
+        plans = violate(spec, aim, scene, np.random.default_rng(0))
+        if plans:
+            edited = imagined(plans, scene, spec.fillings, spec.world.leaves)
+            for placed in (True,) if needs_boxes(spec, aim.constraint) else (False, True):
+                example = _tested(spec, edited, draft.components, placed=placed)
+                if example and aim.violation in _names(example):
+                    return example
+    return None
+
+
+def _tested(spec: Spec, scene: Scene, components: Sequence[Described], *, placed: bool) -> Example | None:
+    """The scene as an example, with what it breaks; None where a box is too small to be written."""
+    facts: dict[str, object] = {}
     for component in components:
         instances = scene.of(component.name)
+        boxes = [_box(scene, instance) for instance in instances]
+        if placed and not all(x1 < x2 and y1 < y2 for x1, y1, x2, y2 in boxes):
+            return None
         if instances:
-            short[component.name] = _facts(scene, instances, component)
-    return short
+            facts[component.name] = _facts(instances, component, boxes if placed else [])
+    names = sorted(broken_by(spec, ExampleTest(scene=facts)))
+    return {"scene": facts, "breaks": names} if names else {"scene": facts}
 
 
-def one_missing(short: Short, proposals: Sequence[Proposal]) -> Iterator[tuple[Short, str]]:
-    """The scene without a thing of which there is one, and the defect that this should be; what holds others last."""
-    for proposal in reversed(proposals):
-        name = str(proposal.body.get("of"))
-        if isinstance(proposal.violation, Mapping) and "box" in short.get(name, {}):
-            yield {other: facts for other, facts in short.items() if other != name}, proposal.violation["below"]
+def _names(example: Example) -> Iterator[str]:
+    names = example.get("breaks", ())
+    assert isinstance(names, Sequence)
+    yield from names
 
 
-def one_mismatched(short: Short, proposals: Sequence[Proposal]) -> Iterator[tuple[Short, str]]:
-    """The scene with a value that does not go with another, and the defect that this should be."""
-    for proposal in proposals:
-        pairs = proposal.body.get("pairs")
-        name, _, attribute = str(proposal.body.get("left")).partition(".")
-        now = short.get(name, {}).get(attribute)
-        if isinstance(pairs, Mapping) and isinstance(proposal.violation, str) and isinstance(now, str):
-            other = next(value for value in pairs if pairs[value] != pairs[now])
-            yield {**short, name: {**short[name], attribute: other}}, proposal.violation
+def _box(scene: Scene, instance: Instance) -> list[float]:
+    box, width, height = instance.box, scene.width, scene.height
+    return [round(edge, DIGITS) for edge in (box.x1 / width, box.y1 / height, box.x2 / width, box.y2 / height)]
 
 
-def _facts(scene: Scene, instances: Sequence[Instance], component: Described) -> dict[str, object]:
-    boxes = [
-        [round(i.box.x1 / scene.width, DIGITS), round(i.box.y1 / scene.height, DIGITS),
-         round(i.box.x2 / scene.width, DIGITS), round(i.box.y2 / scene.height, DIGITS)]
-        for i in instances
-    ]  # fmt: skip
-    facts: dict[str, object] = {"box": boxes[0]} if len(boxes) == 1 else {"count": len(boxes), "boxes": boxes}
+def _facts(instances: Sequence[Instance], component: Described, boxes: Sequence[list[float]]) -> object:
+    """Boxes and attributes, or how many there are where there is nothing else to say."""
+    facts: dict[str, object] = {"count": len(instances)} if len(instances) > 1 else {}
     for attribute in component.attributes:
-        values = [i.attribute(attribute) for i in instances]
+        values = [instance.attribute(attribute) for instance in instances]
         facts[attribute] = values[0] if len(set(values)) == 1 else values
-    return facts
+    if boxes:
+        facts |= {"box": boxes[0]} if len(boxes) == 1 else {"boxes": boxes}
+    return facts if set(facts) - {"count"} else len(instances)

@@ -19,6 +19,8 @@ MIDDLE = 0.05
 """It is if the middle between its extremes is no further off than this."""
 PLACED = 0.25
 """A thing whose centre moves by no more than this share of its container's size has a place."""
+WIDEST = 100.0
+"""The largest tolerance that a rule may have."""
 SMALLEST = 0.01
 """A place is at least so large, share of what it is a part of."""
 
@@ -33,6 +35,8 @@ class Offset:
     """Fractions of the frame, from its top left corner."""
     size: Float[np.ndarray, "rows 2"]
     """The subject's size, fractions of the frame."""
+    pixels: Float[np.ndarray, "rows 2"]
+    """The frame's size, pixels."""
     photo: Int[np.ndarray, " rows"]
     spans: tuple[Span, Span]
 
@@ -79,17 +83,17 @@ def _offset(table: Table, nesting: Nesting, name: str) -> Offset | None:
     size = np.maximum(frame.size[row], 1e-6)
     at = (subject.centre[near] - frame.box[row, :2]) / size
     across, down = (span(at[:, axis], photo, len(table.photos)) for axis in (0, 1))
-    return Offset(subject, frame, at, subject.size[near] / size, photo, (across, down))
+    return Offset(subject, frame, at, subject.size[near] / size, size, photo, (across, down))
 
 
 def _centred(seen: Offset, names: Names) -> Found:
     name, frame = seen.subject.name, seen.frame.name
-    across, down = (up(float(far)) for far in np.abs(seen.at - 0.5).max(axis=0))
+    across, down = _tolerances(seen, (0.0, 0.0, 1.0, 1.0))
     tolerance = across if across == down else [across, down]
     body = {"subject": name, "relation": "centred_in", "object": frame, "tolerance": tolerance}
     support = f"{seen.photos}/{seen.photos}"
     id_ = names.new(f"{name}-centred-in-{frame}")
-    return Found((Proposal(id_, "layout", body, fitted(f"misplaced_{name}"), support, told(seen.photos)),))
+    return Found((Proposal(id_, "layout", body, fitted(f"misplaced_{name}"), support, note=told(seen.photos)),))
 
 
 def _placed(table: Table, seen: Offset, about: tuple[str, ...], names: Names) -> Found:
@@ -97,16 +101,22 @@ def _placed(table: Table, seen: Offset, about: tuple[str, ...], names: Names) ->
     name = seen.subject.name
     box = _place(seen)
     place = Place(names.new(f"{name}_place"), box, seen.frame.name)
-    middle = np.array([box[0] + box[2], box[1] + box[3]]) / 2
-    far = np.abs(seen.at - middle).max(axis=0) / np.array([box[2] - box[0], box[3] - box[1]])
+    tolerances = _tolerances(seen, box)
     body: dict[str, object] = {"subject": name, "relation": "centred_in", "object": place.name}
     if len(seen.held) == 2:
-        body["tolerance"] = [up(float(far[0])), up(float(far[1]))]
+        body["tolerance"] = tolerances
     else:
-        body |= {"tolerance": up(float(far[seen.held[0]])), "axis": "xy"[seen.held[0]]}
+        body |= {"tolerance": tolerances[seen.held[0]], "axis": "xy"[seen.held[0]]}
     note = f"{told(seen.photos, 2 * len(seen.held))}; {_extremes(table, seen)}"
-    support = f"{seen.photos}/{seen.photos}"
-    rule = Proposal(names.new(f"{name}-in-place"), "layout", body, fitted(f"misplaced_{name}"), support, note, about)
+    rule = Proposal(
+        id=names.new(f"{name}-in-place"),
+        family="layout",
+        body=body,
+        violation=fitted(f"misplaced_{name}"),
+        support=f"{seen.photos}/{seen.photos}",
+        note=note,
+        unless_broken=about,
+    )
     return Found((rule,), places=(place,))
 
 
@@ -120,6 +130,13 @@ def _place(seen: Offset) -> tuple[float, float, float, float]:
         edges[axis], edges[axis + 2] = low, max(min(middle + half, 1.0), low + SMALLEST)
     x1, y1, x2, y2 = (round(edge, DIGITS) for edge in edges)
     return x1, y1, x2, y2
+
+
+def _tolerances(seen: Offset, box: tuple[float, float, float, float]) -> list[float]:
+    """How far centres were from that of the box, at most; across and down, shares of its size, and a pixel at least."""
+    middle, size = np.array([box[0] + box[2], box[1] + box[3]]) / 2, np.array([box[2] - box[0], box[3] - box[1]])
+    far, pixel = np.abs(seen.at - middle).max(axis=0), 1 / seen.pixels.min(axis=0)
+    return [min(up(float(tolerance)), WIDEST) for tolerance in np.maximum(far, pixel) / size]
 
 
 def _extremes(table: Table, seen: Offset) -> str:

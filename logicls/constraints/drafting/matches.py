@@ -131,7 +131,7 @@ def _told(table: Table, joint: Joint, names: Names) -> Found:
     note = "each tells the other" if joint.one_to_one else "the left value tells the right one, not the other way"
     id_ = names.new(f"{left.column.name}-{left.name}-matches-{right.column.name}-{right.name}")
     body = {"left": left.said, "right": right.said, "pairs": goes}
-    rule = Proposal(id_, "match", body, fitted(f"wrong_{left.column.name}_{left.name}"), support, note)
+    rule = Proposal(id_, "match", body, fitted(f"wrong_{left.column.name}_{left.name}"), support, note=note)
     if not len(joint.wrong):
         return Found((rule,))
     exceptions = named([table.photos[index] for index in joint.wrong])

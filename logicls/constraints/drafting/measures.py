@@ -83,4 +83,4 @@ def _rule(size: Size, limits: tuple[float, float], support: str, note: str, name
     body = {size.axis: size.of.name, "relative_to": size.frame.name, "between": [low, high]}
     below, above = (fitted(f"{size.of.name}_{ending}") for ending in DEFECTS["level" if size.level else size.axis])
     violation: str | dict[str, str] = {"below": below, "above": above} if low > 0 else {"above": above}
-    return Proposal(names.new(size.said), "measure", body, violation, support, note)
+    return Proposal(names.new(size.said), "measure", body, violation, support, note=note)

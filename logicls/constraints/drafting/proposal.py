@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_-]*")
@@ -24,9 +24,31 @@ class Proposal:
     violation: str | Mapping[str, str]
     support: str
     """On how many photos it holds: `335/335`."""
+    each: str = ""
+    """The place in which it is checked by itself; empty for the whole photo."""
     note: str = ""
     """What the limits promise, or how the rule is meant."""
     unless_broken: tuple[str, ...] = ()
+
+    @property
+    def content(self) -> dict[str, object]:
+        """The constraint as it is written."""
+        more: dict[str, object] = {"each": self.each} if self.each else {}
+        more |= {"unless_broken": list(self.unless_broken)} if self.unless_broken else {}
+        return {"id": self.id, self.family: self.body, "violation": self.violation, **more}
+
+    @property
+    def constant(self) -> str:
+        """The component of which it says that there is always the same number; empty where it says no such thing."""
+        of = self.body.get("of")
+        plain = isinstance(of, str) and "exactly" in self.body and not {"in", "with"} & set(self.body) and not self.each
+        return str(of) if plain else ""
+
+    @property
+    def things(self) -> set[str]:
+        """The components and places that it speaks about."""
+        words = {word.partition(".")[0] for item in self.body.values() for word in _words(item)}
+        return words | {self.each} if self.each else words
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +69,11 @@ class Place:
     box: tuple[float, float, float, float]
     """Fractions of the photo, or of the component `of`: left, top, right, bottom."""
     of: str = ""
+
+    @property
+    def body(self) -> dict[str, object]:
+        """The region as it is written."""
+        return {**({"of": self.of} if self.of else {}), "box": self.box}
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +104,18 @@ class Names:
             name = fitted(wanted, f"_{number}")
         self.taken.add(name)
         return name
+
+
+def _words(value: object) -> Iterator[str]:
+    """Every text in the value, keys too."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, Mapping):
+        for key, item in value.items():
+            yield from (*_words(key), *_words(item))
+    elif isinstance(value, list | tuple):
+        for item in value:
+            yield from _words(item)
 
 
 def fitted(wanted: str, ending: str = "") -> str:

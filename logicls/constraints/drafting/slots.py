@@ -36,19 +36,19 @@ class Slots:
 def slot_rules(table: Table, nesting: Nesting, vocabulary: Vocabulary, counts: Found, names: Names) -> Found:
     """The rules on counts, and a rule for each place.
 
-    Where an attribute names the places, an empty place is a thing missing there, and the rule on the count only speaks
-    if all are filled. Where none does, the count comes first, and an empty place is a thing misplaced.
+    Where an attribute names the places, an empty place is a thing missing there, and what is left to say of the count
+    is that there are no more. Where none does, the count comes first, and an empty place is a thing misplaced.
     """
     rules, places = list(counts.proposals), []
     for index, rule in enumerate(counts.proposals):
-        constant = "exactly" in rule.body and "in" not in rule.body
-        slots = _slots(table, nesting, str(rule.body["of"])) if constant else None
+        slots = _slots(table, nesting, rule.constant) if rule.constant else None
         if slots:
             labels = _labels(slots, vocabulary[slots.column.name])
             named = _places(slots, labels, names)
             filled = [_filled(slots, place, "" if labels else rule.id, names) for place in named]
             if labels:
-                rules[index] = replace(rule, unless_broken=tuple(f.id for f in filled))
+                most, above = {"of": rule.constant, "at_most": len(named)}, f"additional_{rule.constant}"
+                rules[index] = replace(rule, body=most, violation=fitted(above))
             rules += filled
             places += named
     return Found(tuple(rules), counts.questions, tuple(places))
@@ -117,5 +117,12 @@ def _filled(slots: Slots, place: Place, count: str, names: Names) -> Proposal:
     name, photos = slots.column.name, len(slots.column.counts)
     body = {"of": name, "at_least": 1, "in": place.name}
     violation = f"misplaced_{name}" if count else f"missing_{place.name}"
-    unless, id_ = (count,) if count else (), names.new(f"{place.name}-filled")
-    return Proposal(id_, "quantity", body, fitted(violation), f"{photos}/{photos}", told(photos, 4), unless)
+    return Proposal(
+        id=names.new(f"{place.name}-filled"),
+        family="quantity",
+        body=body,
+        violation=fitted(violation),
+        support=f"{photos}/{photos}",
+        note=told(photos, 4),
+        unless_broken=(count,) if count else (),
+    )

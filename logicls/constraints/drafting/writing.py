@@ -11,8 +11,10 @@ from logicls.constraints.drafting.vocabulary import Described
 
 SECTIONS = {
     "quantity": "What must be there.",
+    "composition": "What must be there together.",
     "layout": "Where it must be.",
     "match": "What belongs together.",
+    "attribute": "What it must be like.",
     "measure": "How much.",
 }
 ASKED = (
@@ -62,8 +64,7 @@ def place_lines(places: Sequence[Place]) -> Iterator[str]:
     if places:
         yield from ("", "regions:")
     for place in places:
-        body = {"of": place.of, "box": place.box} if place.of else {"box": place.box}
-        yield f"  {_text(place.name)}: {flow(body)}"
+        yield f"  {_text(place.name)}: {flow(place.body)}"
 
 
 def constraint_lines(proposals: Sequence[Proposal]) -> Iterator[str]:
@@ -81,11 +82,9 @@ def rule_lines(proposal: Proposal) -> Iterator[str]:
     """One constraint, with its support beside it and what is to be known above it."""
     if proposal.note:
         yield from comments(proposal.note, "  ")
-    yield f"  - id: {_text(proposal.id)}"
-    yield f"    {proposal.family}: {flow(proposal.body)}  # {proposal.support}"
-    yield f"    violation: {flow(proposal.violation)}"
-    if proposal.unless_broken:
-        yield f"    unless_broken: {flow(proposal.unless_broken)}"
+    for key, value in proposal.content.items():
+        support = f"  # {proposal.support}" if key == proposal.family else ""
+        yield f"  {'- ' if key == 'id' else '  '}{key}: {flow(value)}{support}"
 
 
 def question_lines(questions: Sequence[Question]) -> Iterator[str]:
@@ -99,17 +98,26 @@ def question_lines(questions: Sequence[Question]) -> Iterator[str]:
 
 
 def example_lines(examples: Sequence[Mapping[str, object]], source: str) -> Iterator[str]:
-    """`examples:`, a component a line; nothing where there are none."""
+    """`examples:`; nothing where there are none."""
     if examples:
         yield from ("", f"examples:  # after {printable(source)}")
     for example in examples:
         scene = example["scene"]
         assert isinstance(scene, Mapping)
-        yield "  - scene:" if scene else "  - scene: {}"
-        for name, facts in scene.items():
-            yield f"      {_text(name)}: {flow(facts)}"
+        yield from _packed([f"{_text(name)}: {flow(facts)}" for name, facts in scene.items()])
         if "breaks" in example:
             yield f"    breaks: {flow(example['breaks'])}"
+
+
+def _packed(items: Sequence[str]) -> Iterator[str]:
+    """A scene, with as many components on a line as it holds."""
+    line = "  - scene: {"
+    for item in items:
+        if len(line) + len(item) + 1 > WIDTH and line.strip() != "- scene: {":
+            yield line
+            line = " " * 12
+        line += item + (", " if item is not items[-1] else "")
+    yield line + "}"
 
 
 def _text(name: str) -> str:
