@@ -253,7 +253,7 @@ def test_things_in_places_of_their_own():
     """Always as many, each in its place: an empty place is a misplaced thing, if the number is right."""
 
     def draw(rng, n):
-        spots = np.array([(200, 200), (800, 210), (200, 800), (800, 790)]) + rng.uniform(-10, 10, (4, 2))
+        spots = np.array([(200, 200), (800, 210), (210, 500), (500, 790)]) + rng.uniform(-10, 10, (4, 2))
         return [("peg", at(*spots[place]), {}) for place in rng.permutation(4)]
 
     draft = infer(photos(30, draw))
@@ -262,6 +262,25 @@ def test_things_in_places_of_their_own():
     assert [(p.id, p.violation, p.unless_broken) for p in draft.found.proposals[1:]] == [
         (f"peg_place_{number}-filled", "misplaced_peg", ("peg-count",)) for number in (1, 2, 3, 4)
     ]
+
+
+def test_places_in_columns_and_rows():
+    """A single region with as many cells, and a single rule."""
+
+    def draw(rng, n):
+        columns, rows = np.meshgrid(np.arange(5), np.arange(3))
+        spots = np.stack([150 + 170 * columns.ravel(), 300 + 200 * rows.ravel()], axis=1)
+        spots = spots + rng.uniform(-30, 30, (15, 2))
+        return [("peg", at(*spots[place]), {}) for place in rng.permutation(15)]
+
+    draft = infer(photos(30, draw))
+    rule = draft.found.proposals[1]
+
+    assert [(p.name, p.grid) for p in draft.found.places] == [("peg_places", (5, 3))]
+    assert [round(edge, 1) for edge in draft.found.places[0].box] == [0.1, 0.2, 0.9, 0.8]
+    assert (rule.each, rule.body, rule.violation) == ("peg_places", {"of": "peg", "at_least": 1}, "misplaced_peg")
+    assert "  peg_places: {box: [0.0" in draft.text()
+    assert ", grid: [5, 3]}\n" in draft.text()
 
 
 def test_places_that_an_attribute_names():

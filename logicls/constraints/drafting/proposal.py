@@ -69,11 +69,14 @@ class Place:
     box: tuple[float, float, float, float]
     """Fractions of the photo, or of the component `of`: left, top, right, bottom."""
     of: str = ""
+    grid: tuple[int, int] | None = None
+    """Columns and rows of the places that it is divided into."""
 
     @property
     def body(self) -> dict[str, object]:
         """The region as it is written."""
-        return {**({"of": self.of} if self.of else {}), "box": self.box}
+        divided = {"grid": self.grid} if self.grid else {}
+        return {**({"of": self.of} if self.of else {}), "box": self.box, **divided}
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,15 +8,20 @@ from dataclasses import dataclass, replace
 import numpy as np
 from jaxtyping import Float, Int
 
-from logicls.constraints.drafting.nesting import Nesting
+from logicls.constraints.drafting.grids import gridded
+from logicls.constraints.drafting.nesting import MOST_PAIRS, Nesting
 from logicls.constraints.drafting.proposal import Found, Names, Place, Proposal, fitted
 from logicls.constraints.drafting.spans import MARGIN, STEPS
 from logicls.constraints.drafting.table import ENOUGH, Column, Table
 from logicls.constraints.drafting.tolerance import told
 from logicls.constraints.drafting.vocabulary import Vocabulary
 
-MOST = 12
-"""More places of a kind than this are not listed one by one."""
+MOST = 100
+"""More places of a kind than this are not looked for."""
+LISTED = 12
+"""More than this are not listed one by one."""
+FEW = 3
+"""So few are listed though they may form a grid."""
 ROUNDS = 3
 """Times that the places' middles are taken anew; they do not move after the second where they are apart."""
 
@@ -29,6 +34,8 @@ class Slots:
     frame: Column
     slot: Int[np.ndarray, " rows"]
     """In which place each instance lies, numbered in reading order."""
+    centre: Float[np.ndarray, "rows 2"]
+    """Where it is, fractions of the frame."""
     boxes: Float[np.ndarray, "slots 4"]
     """What all instances of a place cover together, fractions of the frame."""
 
@@ -44,6 +51,12 @@ def slot_rules(table: Table, nesting: Nesting, vocabulary: Vocabulary, counts: F
         slots = _slots(table, nesting, rule.constant) if rule.constant else None
         if slots:
             labels = _labels(slots, vocabulary[slots.column.name])
+            grid = None if labels or len(slots.boxes) <= FEW else _grid(slots, names)
+            if grid:
+                rules.append(_in_each(slots, grid, rule.id, names))
+                places.append(grid)
+            if grid or len(slots.boxes) > LISTED:
+                continue
             named = _places(slots, labels, names)
             filled = [_filled(slots, place, "" if labels else rule.id, names) for place in named]
             if labels:
@@ -59,7 +72,8 @@ def _slots(table: Table, nesting: Nesting, name: str) -> Slots | None:
     column, parent = table.columns[name], nesting.parent[name]
     frame = table.columns[parent] if parent else table.frame
     count = int(column.counts[0])
-    if not 2 <= count <= MOST or len(column.counts) < ENOUGH or (frame.counts != 1).any():
+    beyond = len(column.counts) < ENOUGH or len(column.photo) * count > MOST_PAIRS
+    if not 2 <= count <= MOST or beyond or (frame.counts != 1).any():
         return None
     outer = frame.box[column.photo]
     corner, size = np.tile(outer[:, :2], 2), np.tile(np.maximum(outer[:, 2:] - outer[:, :2], 1e-6), 2)
@@ -73,8 +87,8 @@ def _slots(table: Table, nesting: Nesting, name: str) -> Slots | None:
         middle = np.take_along_axis(centre, slot.argsort(axis=1)[..., None], axis=1).mean(axis=0)
     rank = np.empty(count, dtype=int)
     rank[np.argsort(middle[:, 1] + 0.25 * middle[:, 0])] = np.arange(count)
-    found = Slots(column, frame, rank[slot].ravel(), _cover(box, rank[slot].ravel()))
-    return found if _separate(found, centre) else None
+    found = Slots(column, frame, rank[slot].ravel(), centre.reshape(-1, 2), _cover(box, rank[slot].ravel()))
+    return found if _separate(found) else None
 
 
 def _cover(box: Float[np.ndarray, "rows 4"], slot: Int[np.ndarray, " rows"]) -> Float[np.ndarray, "slots 4"]:
@@ -85,9 +99,9 @@ def _cover(box: Float[np.ndarray, "rows 4"], slot: Int[np.ndarray, " rows"]) -> 
     return np.clip(np.concatenate([low, high], axis=1) / STEPS, 0.0, 1.0)
 
 
-def _separate(slots: Slots, centre: Float[np.ndarray, "photos slots 2"]) -> bool:
+def _separate(slots: Slots) -> bool:
     """Whether every place holds the centre of one instance on every photo."""
-    at = centre.reshape(-1, 1, 2)
+    at = slots.centre[:, None]
     held = ((at > slots.boxes[:, :2] + MARGIN) & (at < slots.boxes[:, 2:] - MARGIN)).all(axis=-1)
     return bool((held == (slots.slot[:, None] == np.arange(len(slots.boxes)))).all())
 
@@ -100,6 +114,30 @@ def _labels(slots: Slots, attributes: Mapping[str, Sequence[str]]) -> tuple[str,
         if len(pairs) == len(slots.boxes) == len(values):
             return tuple(value for _, value in sorted(pairs))
     return ()
+
+
+def _grid(slots: Slots, names: Names) -> Place | None:
+    """The region whose cells are the places; None where they do not lie in columns and rows."""
+    low, high = slots.boxes[:, :2].min(axis=0), slots.boxes[:, 2:].max(axis=0)
+    divided = gridded(slots.centre, slots.slot, (float(low[0]), float(low[1]), float(high[0]), float(high[1])))
+    if divided is None:
+        return None
+    box, grid = divided
+    return Place(names.new(f"{slots.column.name}_places"), box, slots.frame.name, grid)
+
+
+def _in_each(slots: Slots, grid: Place, count: str, names: Names) -> Proposal:
+    """That one lies in each cell, where the number is right at all."""
+    name, photos = slots.column.name, len(slots.column.counts)
+    return Proposal(
+        id=names.new(f"{grid.name}-filled"),
+        family="quantity",
+        body={"of": name, "at_least": 1},
+        violation=fitted(f"misplaced_{name}"),
+        support=f"{photos}/{photos}",
+        each=grid.name,
+        unless_broken=(count,),
+    )
 
 
 def _places(slots: Slots, labels: Sequence[str], names: Names) -> list[Place]:

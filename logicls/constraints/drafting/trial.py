@@ -28,7 +28,7 @@ def settled(draft: Draft, scenes: Sequence[Scene]) -> Draft:
         stuck = _stuck(draft.spec(), scenes)
         if not stuck:
             break
-        draft = replace(draft, found=_without(draft.found, stuck))
+        draft = replace(draft, found=_without(draft.found, stuck, {component.name for component in draft.components}))
     return draft
 
 
@@ -42,7 +42,7 @@ def _stuck(spec: Spec, scenes: Sequence[Scene]) -> dict[str, set[str]]:
     return found
 
 
-def _without(found: Found, stuck: Mapping[str, set[str]]) -> Found:
+def _without(found: Found, stuck: Mapping[str, set[str]], components: set[str]) -> Found:
     kept: list[Proposal] = []
     questions = list(found.questions)
     for rule in found.proposals:
@@ -51,7 +51,7 @@ def _without(found: Found, stuck: Mapping[str, set[str]]) -> Found:
         halved = _halved(rule, sides) if sides else rule
         if halved:
             kept.append(halved)
-        elif rule.family == "quantity" and not any(rule.things <= other.things for other in others):
+        elif not rule.things & components <= {thing for other in others for thing in other.things}:
             kept.append(rule)
         else:
             said = f"{rule.id} holds on {rule.support} photos, but no edit of them breaks it."
