@@ -28,7 +28,7 @@ def value_rules(table: Table, vocabulary: Vocabulary, counts: Found, names: Name
             tally = _tally(column, attribute, values)
             if 2 <= len(values) <= MOST and whole and not np.ptp(tally, axis=0).any():
                 numbers = dict(zip(values, tally[0].tolist(), strict=True))
-                found += Found(tuple(_numbers(table, column, attribute, numbers, whole, names)))
+                found += Found(tuple(_numbers(column, attribute, numbers, whole, names)))
             elif len(values) >= 2:
                 found += _alike(table, column, attribute, tally, names)
     return found
@@ -50,11 +50,11 @@ def _tally(column: Column, attribute: str, values: tuple[str, ...]) -> Int[np.nd
 
 
 def _numbers(
-    table: Table, column: Column, attribute: str, numbers: Mapping[str, int], whole: str, names: Names
+    column: Column, attribute: str, numbers: Mapping[str, int], whole: str, names: Names
 ) -> list[Proposal]:
     """So many of each value; asked where their number is right at all."""
     violation = fitted(f"wrong_{column.name}_{attribute}")
-    support = f"{len(table.photos)}/{len(table.photos)}"
+    support = f"{len(column.counts)}/{len(column.counts)}"
     return [
         Proposal(
             id=names.new(f"{value}-{column.name}-count"),
