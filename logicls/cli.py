@@ -10,6 +10,7 @@ import typer
 from rich.console import Console
 from rich.text import Text
 
+from logicls import cli_rules
 from logicls.report.complaints import errors_shown, show
 
 if TYPE_CHECKING:
@@ -22,6 +23,8 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
+for command in (cli_rules.check, cli_rules.explain, cli_rules.infer, cli_rules.schema, cli_rules.init):
+    app.command()(command)
 console = Console()
 OUT = Annotated[Path, typer.Option("--out", help="Folder to write to.")]
 DATA = Annotated[Path, typer.Option("--data", help="Dataset: annotations.json and images/.")]
@@ -31,56 +34,6 @@ def main() -> None:
     """Run the command line; errors of the user's making are shown without a traceback, with exit code 2."""
     with errors_shown():
         app()
-
-
-@app.command()
-def check(
-    spec: Annotated[Path, typer.Argument(help="Spec, a YAML file.")],
-    data: Annotated[
-        Path | None, typer.Option("--data", help="Dataset of good photos to hold the rules against.")
-    ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="For scripts.")] = False,
-) -> None:
-    """Find what is wrong with the rules, and good photos that break one."""
-    from logicls.constraints.load import open_sheet
-    from logicls.data.check import check as held
-
-    sheet = open_sheet(spec)
-    loaded = sheet.spec
-    found = held(sheet, data)
-    if as_json:
-        print(json.dumps([{"code": p.code, "message": p.message, "advice": p.advice} for p in found]))
-    else:
-        show(found)
-        rules = f"{len(loaded.constraints)} rules, {len(loaded.examples)} examples"
-        console.print(f"{spec}: {rules}, {len(found)} problem{'' if len(found) == 1 else 's'}")
-    raise typer.Exit(1 if found else 0)
-
-
-@app.command()
-def explain(spec: Annotated[Path, typer.Argument(help="Spec, a YAML file.")]) -> None:
-    """Say each rule, its questions and the defects that are made from it."""
-    from logicls.constraints.decompose import decompose, queries_of
-    from logicls.constraints.load import load_spec
-
-    loaded = load_spec(spec)
-    for constraint in loaded.constraints:
-        console.print(f"[bold]{constraint.id}[/] ({constraint.severity}): {constraint.said}")
-        console.print("  asks: " + ", ".join(q.id for q in queries_of(loaded, constraint)))
-        sides = [constraint.violation_on(side) for side in constraint.sides]
-        console.print("  defects: " + ", ".join(dict.fromkeys(sides)))
-        if constraint.unless_broken:
-            console.print("  not asked while broken: " + ", ".join(constraint.unless_broken))
-    console.print(f"{len(decompose(loaded))} questions a photo")
-
-
-@app.command()
-def init(name: Annotated[str, typer.Argument(help="Folder to make, named as the product.")]) -> None:
-    """Make a folder to start a product from."""
-    from logicls.start import start
-
-    for path in start(Path(name)):
-        console.print(str(path))
 
 
 @app.command()
@@ -117,10 +70,11 @@ def _counted_synth(build: Any, order: Any, workers: int) -> None:
 def _check_quietly(spec: Path, data: Path) -> None:
     """Stop where spec and data do not fit each other."""
     from logicls.constraints.load import load_spec
-    from logicls.data.coco import dataset_problems, read_dataset
+    from logicls.data.coco import read_dataset
+    from logicls.data.lint import misfits
     from logicls.errors import DataError
 
-    found = dataset_problems(read_dataset(data), load_spec(spec).vocabulary)
+    found = misfits(read_dataset(data), load_spec(spec).components)
     if found:
         raise DataError(found)
 
@@ -247,7 +201,7 @@ def demo(
 
     spec, data = share("constraints/dosing_kit.yaml"), share("data/dosing_kit")
     sheet = open_sheet(spec)
-    loaded, broken = sheet.spec, held(sheet, data)
+    loaded, broken = sheet.spec, list(held(sheet, data))
     console.print(f"check: {len(loaded.constraints)} rules held against the photos, {len(broken)} problems")
     show(broken)
     _counted_synth(build, Order(spec, data, out / "synth", count, 0), 2)

@@ -112,7 +112,9 @@ def read_truth(path: Path) -> dict[str, tuple[str, ...]]:
             reader = csv.reader(stream)
             head = [cell.strip() for cell in next(reader, [])]
             rows = [(reader.line_num, row) for row in reader if any(cell.strip() for cell in row)]
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
+    except UnicodeDecodeError as error:
+        raise DataError(Problem("LC240", "is not UTF-8.", file, advice="Save it as CSV in UTF-8.")) from error
+    except (OSError, csv.Error) as error:
         reason = (error.strerror if isinstance(error, OSError) else "") or str(error)
         raise DataError(Problem("LC240", f"cannot be read: {reason}.", file)) from error
     missing = [name for name in ("image", "violations") if name not in head]

@@ -8,10 +8,14 @@ import shutil
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
+from logicls.constraints.schema import schema_text
 from logicls.errors import DataError, Problem
 from logicls.jsonl import write_text
 
-TEMPLATE = """\
+SCHEMA = "spec.schema.json"
+TEMPLATE = (
+    f"# yaml-language-server: $schema={SCHEMA}"
+    + """
 logicls: 1
 product: {{name: {name}, version: "1", owner: ""}}
 
@@ -27,19 +31,25 @@ examples:                  # tests of the rules themselves, run by `logicls chec
   - {{scene: {{label: 1}}}}
   - {{scene: {{label: 2}}, breaks: [additional_label]}}
 """
+)
 
 
 def start(folder: Path) -> list[Path]:
-    """Make `folder` with a spec and empty places for photos. Raises `DataError` where it exists."""
+    """Make `folder` with a spec, its schema for editors and empty places for photos.
+
+    Raises:
+        DataError: The folder exists (LC902).
+    """
     if folder.exists():
         raise DataError(Problem("LC902", "exists already.", str(folder), advice="Choose another name."))
     name = "".join(c if c.isalnum() or c == "_" else "_" for c in folder.name.lower())
     spec = folder / f"{name}.yaml"
     write_text(spec, TEMPLATE.format(name=name))
+    write_text(folder / SCHEMA, schema_text())
     places = [folder / "data" / "images", folder / "photos"]
     for place in places:
         place.mkdir(parents=True)
-    return [spec, *places]
+    return [spec, folder / SCHEMA, *places]
 
 
 def facts() -> list[tuple[str, str]]:

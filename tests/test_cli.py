@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 import pytest
 
-from logicls import cli
+from logicls import cli, cli_rules
 from logicls.assets import share
 
 
@@ -19,7 +19,8 @@ def run(monkeypatch, capsys):
 
     def call(*words):
         monkeypatch.setattr(sys, "argv", ["logicls", *map(str, words)])
-        monkeypatch.setattr(cli, "console", type(cli.console)(width=200))
+        for module in (cli, cli_rules):
+            monkeypatch.setattr(module, "console", type(cli.console)(width=200))
         with pytest.raises(SystemExit) as stop:
             cli.main()
         printed = capsys.readouterr()
@@ -62,7 +63,8 @@ def test_good_photos_that_break_a_rule_are_named(run, spec):
     code, _, err = run("check", spec, "--data", share("data/dosing_kit"))
 
     assert code == 1
-    assert "good_000.jpg breaks four-tablets: 4 tablet; expected 5 tablet." in err
+    told = "good_000.jpg (annotations 5, 6, 7, 8) breaks 'four-tablets': found 4 tablet; expected 5 tablet."
+    assert told in err
 
 
 def test_examples_are_held_against_the_rules(run, spec):
@@ -96,14 +98,49 @@ def test_init_makes_a_folder_that_checks(run, tmp_path):
     assert "LC902 exists already. Choose another name." in err
 
 
+def test_init_lets_an_editor_complete_the_spec(run, tmp_path):
+    """The spec's first line names the schema that lies beside it; it is the one that `logicls schema` prints."""
+    run("init", tmp_path / "gear_box")
+    folder = tmp_path / "gear_box"
+
+    first = (folder / "gear_box.yaml").read_text().splitlines()[0]
+
+    assert first == "# yaml-language-server: $schema=spec.schema.json"
+    assert run("schema") == (0, (folder / "spec.schema.json").read_text(), "")
+
+
+def test_schema_writes_a_file(run, tmp_path):
+    """`--out` writes what is printed otherwise, and prints where."""
+    code, out, _ = run("schema", "--out", tmp_path / "a.json")
+
+    assert (code, out) == (0, f"{tmp_path / 'a.json'}\n")
+    assert run("schema")[1] == (tmp_path / "a.json").read_text()
+    assert json.loads(run("schema")[1])["title"] == "LogiCls spec"
+
+
 def test_explain_says_rules_questions_and_defects(run):
     """Each rule is said in words, with what it asks and the defects that can be made from it."""
     code, out, _ = run("explain", share("constraints/dosing_kit.yaml"))
 
     assert code == 0
     assert "4 tablet" in out
-    assert "locate:tablet" in out
-    assert "missing_tablet, extra_tablet" in out
+    assert "where is every tablet?" in out
+    assert "missing_tablet: 1 tablet taken away" in out
+
+
+def test_explain_says_what_a_code_means(run):
+    """Title, meaning, an example and its mended form, whatever the capitals."""
+    code, out, _ = run("explain", "lc021")
+
+    assert code == 0
+    assert out.startswith("LC021 unknown key (error)\n")
+    assert "\n        quantity: {of: pin, exacly: 4}\n" in out
+    assert out.index("exacly: 4") < out.index("Mended:") < out.index("exactly: 4")
+
+
+def test_explain_of_an_unknown_code_offers_the_nearest(run):
+    """A code with a digit too few is an error with the one that was meant."""
+    assert run("explain", "LC21") == (2, "", 'LC904 there is no code "LC21". Did you mean "LC021"?\n')
 
 
 def test_predict_refuses_what_is_no_bundle(run, tmp_path):

@@ -77,6 +77,11 @@ class Attribute(BaseModel):
         for target in some_of(rng, instances(scene, reading, thing), 4):
             yield from another(target, attribute, wrong, rng)
 
+    def how(self, side: Side) -> str:
+        """What those edits do, in plain English."""
+        thing, attribute = self.of.split(".")
+        return f"one {words(thing)} replaced by one with {'another' if self.same else 'a wrong'} {words(attribute)}"
+
     def keep(self, scene: Scene, reading: Reading, side: Side, rng: Rng) -> Iterator[Plans]:
         """The twin: replaced by another instance of the same kind."""
         thing, attribute = self.of.split(".")

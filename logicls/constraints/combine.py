@@ -42,6 +42,10 @@ class AllOf:
         for index in rng.permutation(len(self.members)):
             yield from broken_plans(self.members[index][1], scene, reading, rng)
 
+    def how(self, side: Side) -> str:
+        """What those edits do, in plain English."""
+        return "one of the rules broken: " + "; ".join(_hows(rule) for _, rule in self.members)
+
     def keep(self, scene: Scene, reading: Reading, side: Side, rng: Rng) -> Iterator[Plans]:
         """The twin of one of the rules."""
         yield from _kept(self.members, scene, reading, rng)
@@ -76,6 +80,10 @@ class AnyOf:
             steps = [next(broken_plans(rule, scene, reading, rng), None) for rule in holding]
             if steps and all(step is not None for step in steps):
                 yield tuple(plan for step in steps for plan in step or ())
+
+    def how(self, side: Side) -> str:
+        """What those edits do, in plain English."""
+        return "all of the rules broken: " + "; ".join(_hows(rule) for _, rule in self.members)
 
     def keep(self, scene: Scene, reading: Reading, side: Side, rng: Rng) -> Iterator[Plans]:
         """The twin of one of the rules."""
@@ -114,9 +122,17 @@ class Not:
         for _ in range(60):
             yield from stirred(self.member[1], scene, reading, rng)
 
+    def how(self, side: Side) -> str:
+        """What those edits do, in plain English."""
+        return f"made to hold: {self.member[1].say()}"
+
     def keep(self, scene: Scene, reading: Reading, side: Side, rng: Rng) -> Iterator[Plans]:
         """The twin of the rule."""
         yield from _kept((self.member,), scene, reading, rng)
+
+
+def _hows(rule: Family) -> str:
+    return " or ".join(rule.how(Side(kind)) for kind in rule.sides())
 
 
 def attempt(rule: Family, reading: Reading) -> Check:

@@ -105,6 +105,12 @@ class Composition(BaseModel):
             if target is not None:
                 yield from self._towards(scene, reading, present, target, rng)
 
+    def how(self, side: Side) -> str:
+        """What those edits do, in plain English."""
+        if side.kind:
+            return f"replaced, taken away and added until there is {_told(self.wrong[side.kind])}"
+        return f"one of {listed([words(thing) for thing in self.things])} replaced, taken away or added"
+
     def keep(self, scene: Scene, reading: Reading, side: Side, rng: Rng) -> Iterator[Plans]:
         """The twin: one of the things taken up and put down where it was."""
         present = [i for found in self._present(scene, reading).values() for i in found]

@@ -66,6 +66,10 @@ class Connection(BaseModel):
                     far = float(step) * pitch
                     yield (Move(end.id, far if self.axis == "x" else 0.0, far if self.axis == "y" else 0.0),)
 
+    def how(self, side: Side) -> str:
+        """What those edits do, in plain English."""
+        return f"one {words(self.ends)} put into another slot of its {words(self.sockets)}"
+
     def keep(self, scene: Scene, reading: Reading, side: Side, rng: Rng) -> Iterator[Plans]:
         """The twin: an end taken out and put back."""
         ends = instances(scene, reading, self.ends)

@@ -43,5 +43,8 @@ class Family(Protocol):
     def plans(self, scene: Scene, reading: Reading, side: Side, rng: Rng) -> Iterator[Plans]:
         """Edits that may break it on that side, the plainest first. The caller looks at what comes out."""
 
+    def how(self, side: Side) -> str:
+        """What those edits do, in plain English."""
+
     def keep(self, scene: Scene, reading: Reading, side: Side, rng: Rng) -> Iterator[Plans]:
         """Twins: edits that go through the same motions and may leave it as it is."""

@@ -17,6 +17,8 @@ from logicls.constraints.resolve import Fault, Path, members
 from logicls.constraints.spec import Constraint, ExampleTest, Sides, Spec
 from logicls.records import Box, Instance, Scene
 
+FINEST = 0.0005
+"""A tolerance below it is less than a pixel even on a thing that is 2000 pixels wide."""
 SIDE = 1000
 """Pixels of the imaginary photo on which an example's scene lies."""
 
@@ -152,9 +154,15 @@ def _too_fine(spec: Spec) -> Iterator[Fault]:
     """Tolerances of nothing, where boxes would have to meet exactly."""
     for index, constraint in enumerate(spec.constraints):
         for path, rule in members(constraint.rule, ("constraints", index, constraint.family)):
-            if isinstance(rule, Layout) and rule.relation in TOLERANT and max(rule.slack) == 0:
-                message = f"'{constraint.id}' has a tolerance of 0: no annotation is that exact"
-                yield Fault((*path, "tolerance"), message, "Allow at least a pixel.", "LC046")
+            if isinstance(rule, Layout) and _finer_than_a_pixel(rule):
+                message = f"'{constraint.id}' has a tolerance of {max(rule.slack):g}, less than any pixel"
+                advice = "It is a fraction of the object's size, not a number of pixels: widen it."
+                yield Fault((*path, "tolerance"), message, advice, "LC046")
+
+
+def _finer_than_a_pixel(rule: Layout) -> bool:
+    most = max(rule.slack)
+    return most < FINEST and (most > 0 or rule.relation in TOLERANT)
 
 
 def _untested(spec: Spec) -> Iterator[Fault]:

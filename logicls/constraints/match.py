@@ -60,7 +60,7 @@ class Match(BaseModel):
     def check(self, reading: Reading) -> Check:
         """Compare two readings, every left one with every right one. Raises `Absent`, `Unreadable`."""
         lefts, rights = _values(reading, self.left), _values(reading, self.right)
-        wrong = next(((a, b) for a in lefts for b in rights if b not in self.partners(a)), None)
+        wrong = next(((a, b) for a in dict.fromkeys(lefts) for b in rights if b not in self.partners(a)), None)
         told = ""
         if not reading.quiet:
             left, right = wrong or (lefts[0], rights[0])
@@ -80,6 +80,11 @@ class Match(BaseModel):
             thing, attribute = what.split(".")
             for target in some_of(rng, instances(scene, reading, thing), 1):
                 yield from another(target, attribute, wrong[what], rng)
+
+    def how(self, side: Side) -> str:
+        """What those edits do, in plain English."""
+        left, right = (words(what.split(".")[0]) for what in (self.left, self.right))
+        return f"{left} replaced by one that does not go with the {right}, or the other way round"
 
     def keep(self, scene: Scene, reading: Reading, side: Side, rng: Rng) -> Iterator[Plans]:
         """The twin: replaced by another instance of the same variant."""

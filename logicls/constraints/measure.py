@@ -138,6 +138,14 @@ class Measure(BaseModel):
 
         yield from breaking(self, scene, reading, side, rng)
 
+    def how(self, side: Side) -> str:
+        """What those edits do, in plain English."""
+        if self.other:
+            way = "towards" if side.kind == "below" else "away from"
+            return f"{words(self.of)} {'turned about' if self.kind == 'angle' else f'moved {way}'} {words(self.other)}"
+        way = "shrunk" if side.kind == "below" else "grown"
+        return f"{words(self.of)} {way}, mostly by little more than is allowed"
+
     def keep(self, scene: Scene, reading: Reading, side: Side, rng: Rng) -> Iterator[Plans]:
         """The twin: another size within the limits."""
         from logicls.constraints.measure_moves import keeping
@@ -156,6 +164,9 @@ class Measure(BaseModel):
             raise Absent(f"no {words(self.of)}")
         if self.kind == "fill":
             return self._fills(boxes, reading)
+        if self.relative_to is None:
+            unit = self.unit_px(reading, boxes[0])
+            return [self.size_of(box) / unit for box in boxes]
         return [self.size_of(box) / self.unit_px(reading, box) for box in boxes]
 
     def _between(self, one: Box, reading: Reading) -> float:

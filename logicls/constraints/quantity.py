@@ -141,6 +141,13 @@ class Quantity(BaseModel):
             yield from self._crossing(scene, reading, side, inside, places, rng)
             yield from self._exchanged(scene, reading, side, inside, rng)
 
+    def how(self, side: Side) -> str:
+        """What those edits do, in plain English."""
+        way = "taken away" if side.kind == "below" else "added"
+        if isinstance(self.of, dict):
+            return f"some {listed([words(thing) for thing in self.of], 'or')} {way}"
+        return f"{side.amount} {self._told}{f' in the {words(self.in_)}' if self.in_ else ''} {way}"
+
     def keep(self, scene: Scene, reading: Reading, side: Side, rng: Rng) -> Iterator[Plans]:
         """The twin: an instance taken up and put down where it was."""
         places = self._places(reading)

@@ -166,7 +166,7 @@ def _numbers(spec: Spec, path: Path, what: str) -> Iterator[Fault]:
     wrong = [value for value in _attributes(spec, thing).get(attribute, []) if not value.isdecimal() or not int(value)]
     if wrong:
         message = f'{what} tells how many slots there are, but may be "{wrong[0]}"'
-        yield Fault(path, message, 'Its values must be numbers in quotes: ["2", "3"].', "LC034")
+        yield Fault(path, message, 'Its values must be numbers in quotes: ["2", "3"].', "LC036")
 
 
 def _measured(spec: Spec, path: Path, rule: Measure) -> Iterator[Fault]:

@@ -13,7 +13,7 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, NamedTuple
 
 import numpy as np
 from jaxtyping import UInt8
@@ -54,8 +54,18 @@ def read_photo(path: Path, *, max_pixels: int = MAX_PIXELS) -> UInt8[np.ndarray,
         return np.array(rgb.transpose(turn) if turn is not None else rgb, dtype=np.uint8)
 
 
-def photo_size(path: Path, *, max_pixels: int = MAX_PIXELS) -> tuple[int, int]:
-    """Width and height in pixels of the upright photo, from the header alone where that is possible.
+class Header(NamedTuple):
+    """What a photo's header tells."""
+
+    width: int
+    """Pixels of the upright photo."""
+    height: int
+    orientation: int
+    """EXIF orientation, 1 to 8, by which the stored pixels are turned to stand upright."""
+
+
+def photo_header(path: Path, *, max_pixels: int = MAX_PIXELS) -> Header:
+    """Size and orientation, from the header alone where that is possible.
 
     Raises:
         PhotoError: LC301 to LC306.
@@ -64,8 +74,20 @@ def photo_size(path: Path, *, max_pixels: int = MAX_PIXELS) -> tuple[int, int]:
         # A PNG's metadata may follow its pixels, and Pillow turns a TIFF's size already in the header.
         if image.format == "PNG" and _has_late_metadata(path):
             image.load()
-        swapped = image.format != "TIFF" and _orientation(image) in _SWAPS_SIDES
-        return (image.height, image.width) if swapped else (image.width, image.height)
+        orientation = _orientation(image)
+        swapped = image.format != "TIFF" and orientation in _SWAPS_SIDES
+        width, height = image.size
+        return Header(height, width, orientation) if swapped else Header(width, height, orientation)
+
+
+def photo_size(path: Path) -> tuple[int, int]:
+    """Width and height in pixels of the upright photo.
+
+    Raises:
+        PhotoError: LC301 to LC306.
+    """
+    header = photo_header(path)
+    return header.width, header.height
 
 
 def list_photos(root: Path) -> list[Path]:

@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Iterator
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.text import Text
 
+from logicls.codes import level_of
 from logicls.constraints.load import caret
 from logicls.errors import LogiClsError, Problem
+
+if TYPE_CHECKING:
+    from logicls.data.healed import Healed
 
 FAILED = 2
 """Exit code of a command that could not do its work."""
@@ -30,12 +37,39 @@ def errors_shown() -> Iterator[None]:
         sys.exit(130)
 
 
+MAX_HEALED = 20
+"""Lines of one kind of healing that are shown; the rest are counted."""
+
+
 def show(problems: Iterable[Problem]) -> None:
-    """Print problems to standard error, those in a YAML file with the line they point at."""
+    """Print problems to standard error, those in a YAML file with the line they point at; a note is called one."""
     screen = Console(stderr=True)
     for problem in problems:
-        screen.print(Text(str(problem)), soft_wrap=True)
+        note = level_of(problem) == "note"
+        told = replace(problem, message=f"note: {problem.message}") if note else problem
+        screen.print(Text(str(told)), soft_wrap=True)
         path = Path(problem.file) if problem.file else None
         if problem.line and path and path.suffix in (".yaml", ".yml") and path.is_file():
             lines = caret(problem, path.read_text(encoding="utf-8", errors="replace"))
             screen.print(Text(lines, style="dim"), soft_wrap=True)
+
+
+def counted(problems: Sequence[Problem]) -> str:
+    """How many there are: `1 problem, 2 notes`; notes are named only where there are some."""
+    notes = sum(level_of(problem) == "note" for problem in problems)
+    numbers = [(len(problems) - notes, "problem"), *([(notes, "note")] if notes else [])]
+    return ", ".join(f"{number} {word}{'' if number == 1 else 's'}" for number, word in numbers)
+
+
+def show_healed(healed: Sequence[Healed], out: Path, screen: Console) -> None:
+    """Print what was healed, a line each, and where the healed copy is."""
+    kinds: dict[str, list[Healed]] = defaultdict(list)
+    for one in healed:
+        kinds[one.kind].append(one)
+    for kind, found in kinds.items():
+        lines = [str(one) for one in found[:MAX_HEALED]]
+        if len(found) > MAX_HEALED:
+            lines.append(f"and {len(found) - MAX_HEALED} more: {kind}")
+        screen.print(Text("\n".join(lines)), soft_wrap=True)
+    said = f"{out}: {len(healed)} healed; what is named below is for a person to mend" if healed else "nothing to heal"
+    screen.print(Text(said), soft_wrap=True)

@@ -52,7 +52,11 @@ def quantity(**body: Any) -> Quantity:
         (quantity(between=(1, 3)), "1 to 3 pin", ("below", "above")),
         (quantity(exactly=1, **{"in": "my_tray"}), "1 pin in the my tray", ("below", "above")),
         (Layout(subject="a_b", relation="left_of", object="c_d"), "a b left of the c d", ("",)),
-        (Layout(subject="a", relation="centred_in", object="b", tolerance=0.1), "a centred in the b", ("",)),
+        (
+            Layout(subject="a", relation="centred_in", object="b", tolerance=0.1),
+            "a centred in the b, within 10 %",
+            ("",),
+        ),
         (FRUIT, "icon's fruit goes with juice's colour: cherry with red, pear with white", ("",)),
         (
             Measure(height="a_b", relative_to="c", between=(0.6, 0.725)),

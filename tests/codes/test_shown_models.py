@@ -1,0 +1,146 @@
+"""What people see when training data, a training run or a bundle cannot be used."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from PIL import Image
+
+from logicls.assets import share
+from logicls.constraints.decompose import decompose
+from logicls.constraints.load import load_spec
+from logicls.models.bundle import Bundle, read_bundle, write_bundle
+from logicls.models.codec import Codec, values_of
+from logicls.models.nano import NanoConfig, NanoForImageTextToText, NanoImageProcessor, NanoProcessor
+from logicls.models.nano.processor import make_tokenizer
+from logicls.predict.batch import predict_folder
+from logicls.predict.probe import open_bundle, write_probe
+from logicls.synth.build import Order, build
+from logicls.synth.write import wordings
+from logicls.train.fit import fit
+from logicls.train.preflight import decoded, preflight
+from logicls.train.recipe import Recipe
+
+ORDER = Order(share("constraints/dosing_kit.yaml"), share("data/dosing_kit"), Path("synth"), 2, 0)
+TINY = Recipe(steps=1, batch=1, visual_tokens=16, width=32, encoder_layers=1, decoder_layers=1, bins=32)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _one_thread():
+    """Models this small are slower on more threads."""
+    torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory) -> Path:
+    """A folder with `synth`, two training examples, and `bundle`, a model of random weights with its probe."""
+    folder = tmp_path_factory.mktemp("made")
+    build(replace(ORDER, out=folder / "synth"), workers=1)
+    write_probe(_bundle(folder / "bundle"), folder / "synth")
+    return folder
+
+
+def _bundle(path: Path) -> Bundle:
+    spec = load_spec(ORDER.spec)
+    queries = decompose(spec)
+    texts = [wording for query in queries for wording in wordings(query, spec)]
+    processor = NanoProcessor(NanoImageProcessor((64, 64)), make_tokenizer(texts, values_of(queries), 32))
+    codec = Codec(processor, 32)
+    torch.manual_seed(0)
+    config = NanoConfig(
+        vocab_size=len(processor.tokenizer), image_size=(64, 64), width=32, encoder_layers=1, decoder_layers=1, bins=32,
+        first_loc=codec.first_loc, image_token_id=codec.image, pad_token_id=codec.pad, eos_token_id=codec.end,
+    )  # fmt: skip
+    model = NanoForImageTextToText(config).eval()
+    return write_bundle(path, model=model, processor=processor, spec_file=ORDER.spec, max_boxes=5)
+
+
+@pytest.fixture
+def bench(desk, made) -> Path:
+    """The folder that one works in, with its own `synth` and `bundle`."""
+    shutil.copytree(made, desk, dirs_exist_ok=True)
+    return desk
+
+
+def edited(name: str, old: str, new: str) -> None:
+    """Change a text file."""
+    text = Path(name).read_text()
+    assert old in text
+    Path(name).write_text(text.replace(old, new))
+
+
+def other_recipe() -> object:
+    """A run that goes on with more steps than it was begun with."""
+    Path("new/work").mkdir(parents=True)
+    Path("new/work/recipe.json").write_text(TINY.model_dump_json())
+    return fit(Path("synth"), Path("new"), TINY.model_copy(update={"steps": 2}), resume=True)
+
+
+def other_size() -> object:
+    """A run that begins with a smaller model's weights."""
+    recipe = TINY.model_copy(update={"width": 64})
+    return fit(Path("synth"), Path("new"), recipe, start=Path("bundle"), say=lambda _: None)
+
+
+def misspelt_spec() -> object:
+    """A bundle whose spec cannot be loaded."""
+    edited("bundle/spec.yaml", "exactly: 4", "exacly: 4")
+    return read_bundle(Path("bundle"))
+
+
+def changed_spec() -> object:
+    """A bundle whose spec was edited."""
+    edited("bundle/spec.yaml", "exactly: 4", "exactly: 5")
+    return read_bundle(Path("bundle"))
+
+
+def empty_probe() -> object:
+    """A bundle that expects no answers."""
+    Path("bundle/probe/expected.json").write_text("{}")
+    return open_bundle(Path("bundle"))
+
+
+def other_answer() -> object:
+    """A bundle that expects an answer to a question that is not asked."""
+    path = Path("bundle/probe/expected.json")
+    expected = json.loads(path.read_text())
+    expected["0.jpg"]["locate:gone"] = [[], [], 1.0]
+    path.write_text(json.dumps(expected))
+    return open_bundle(Path("bundle"))
+
+
+def verdicts_of_another() -> object:
+    """A folder of verdicts that another bundle began."""
+    Path("photos").mkdir()
+    Image.new("L", (40, 30)).save("photos/kit_001.png")
+    Path("verdicts").mkdir()
+    Path("verdicts/run.json").write_text('{"bundle": "0c1d2e3f4a5b"}')
+    return predict_folder(replace(read_bundle(Path("bundle")), id="9a8b7c6d5e4f"), Path("photos"), Path("verdicts"))
+
+
+TRIGGERS: dict[str, Callable[[], object]] = {
+    "LC401": lambda: build(replace(ORDER, count=3), workers=1),
+    "LC402": lambda: preflight(Path("bundle"), Path("cache"), visual_tokens=16, bins=32),
+    "LC403": lambda: decoded(b"no picture", 17),
+    "LC411": other_recipe,
+    "LC412": other_size,
+    "LC501": lambda: read_bundle(Path("synth")),
+    "LC502": misspelt_spec,
+    "LC503": changed_spec,
+    "LC504": empty_probe,
+    "LC505": other_answer,
+    "LC601": verdicts_of_another,
+}
+
+
+@pytest.mark.parametrize("code", TRIGGERS)
+@pytest.mark.usefixtures("bench")
+def test_what_is_shown(look_right, code):
+    """The text that people see, word for word."""
+    look_right(code, TRIGGERS[code])
