@@ -104,7 +104,7 @@ def test_the_sample_products_draft_passes_check(kit, tmp_path):
     path = tmp_path / "draft.yaml"
     path.write_text(kit.text(), encoding="utf-8")
 
-    assert check(open_sheet(path), share("data/dosing_kit")) == []
+    assert list(check(open_sheet(path), share("data/dosing_kit"))) == []
 
 
 def test_the_file_is_the_draft(kit, tmp_path):
@@ -297,6 +297,18 @@ def test_places_that_an_attribute_names():
         ("peg_left-filled", "missing_peg_left", ()),
         ("peg_right-filled", "missing_peg_right", ()),
     ]
+
+
+def test_what_no_edit_breaks_is_a_question():
+    """There is no room for a third: a rule that says so would have nothing to be trained on."""
+    scenes = photos(
+        30, lambda rng, n: [("peg", (5, 5, 480, 995), {"slot": "left"}), ("peg", (520, 5, 995, 995), {"slot": "right"})]
+    )
+
+    draft = infer(scenes)
+
+    assert [p.id for p in draft.found.proposals] == ["peg_left-filled", "peg_right-filled"]
+    assert asked(draft) == ["peg-count holds on 30/30 photos, but no edit of them breaks it."]
 
 
 def bottle(rng: np.random.Generator, number: int) -> list[Thing]:

@@ -15,7 +15,8 @@ from logicls.constraints.drafting.vocabulary import legal
 from logicls.constraints.infer import infer
 from logicls.constraints.lint import lint
 from logicls.constraints.load import load_spec
-from logicls.data.coco import Dataset, dataset_problems
+from logicls.data.coco import Dataset
+from logicls.data.lint import misfits
 from logicls.records import Box, Instance, Scene
 
 NAMES = ("a", "a_2", "a-count", "true", "7", "1e5", "_x", "x" * 60, "x" * 59, "fruit label", "größe", "on", "place_1")
@@ -118,7 +119,7 @@ def test_a_draft_passes_on_its_own_photos(tmp_path_factory: pytest.TempPathFacto
     faults = [*lint(spec), *hold(spec, scenes)]
     assert [fault.message for fault in faults if fault.code != "LC044"] == []
     known = tuple(name for name in annotated if legal(name))
-    unfit = dataset_problems(Dataset(Path(), tuple(scenes), "", known), spec.vocabulary)
+    unfit = misfits(Dataset(Path(), tuple(scenes), "", known), spec.components)
     assert [str(problem) for problem in unfit if problem.code != "LC120"] == []
     spoken = [{n.name for n in constraint.names()} for constraint in spec.constraints]
     for fault in (fault for fault in faults if fault.code == "LC044"):

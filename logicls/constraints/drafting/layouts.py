@@ -106,7 +106,9 @@ def _placed(table: Table, seen: Offset, about: tuple[str, ...], names: Names) ->
     if len(seen.held) == 2:
         body["tolerance"] = tolerances
     else:
-        body |= {"tolerance": tolerances[seen.held[0]], "axis": "xy"[seen.held[0]]}
+        [axis] = seen.held
+        pixel = up(1 / float(seen.pixels[:, 1 - axis].min()))
+        body |= {"tolerance": min(max(tolerances[axis], pixel), WIDEST), "axis": "xy"[axis]}
     note = f"{told(seen.photos, 2 * len(seen.held))}; {_extremes(table, seen)}"
     rule = Proposal(
         id=names.new(f"{name}-in-place"),

@@ -18,8 +18,8 @@ SECTIONS = {
     "measure": "How much.",
 }
 ASKED = (
-    "Questions. Each of these holds on all photos but a few. Is it a rule, and those are annotated wrong, or no good "
-    "products? Then mend them, and take the rule over. Or is it none?"
+    "Questions: what holds on all photos but a few, and what no edit of them breaks. Is it a rule, and those few are "
+    "annotated wrong, or no good products? Then mend them, or take them out, and take the rule over."
 )
 CONSTANTS = ("true", "false", "null")
 """Words that YAML does not read as text."""
