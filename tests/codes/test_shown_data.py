@@ -16,6 +16,7 @@ from logicls import jsonl
 from logicls.assets import find, share_root
 from logicls.codes import find_code
 from logicls.constraints.against_data import hold
+from logicls.constraints.infer import infer
 from logicls.constraints.load import load_spec, open_sheet
 from logicls.constraints.spec import Component
 from logicls.data.coco import read_dataset
@@ -220,6 +221,7 @@ TRIGGERS: dict[str, Trigger] = {
     "LC125": two_pins((4, 2, 10, 20)),
     "LC126": photo_without_annotation,
     "LC130": healing('{"images": [{"id": 1', "data/annotations.fixed.json"),
+    "LC131": lambda: infer([]),
     "LC132": healing('{"images": [], "categories": [], "annotations": [],}', "data/annotations.json"),
     "LC240": truth("image,violations\nkit_001.jpg,zu_groß\n".encode("cp1252")),
     "LC241": truth("photo,violations\nkit_001.jpg,\n"),

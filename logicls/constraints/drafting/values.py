@@ -49,9 +49,7 @@ def _tally(column: Column, attribute: str, values: tuple[str, ...]) -> Int[np.nd
     return tally
 
 
-def _numbers(
-    column: Column, attribute: str, numbers: Mapping[str, int], whole: str, names: Names
-) -> list[Proposal]:
+def _numbers(column: Column, attribute: str, numbers: Mapping[str, int], whole: str, names: Names) -> list[Proposal]:
     """So many of each value; asked where their number is right at all."""
     violation = fitted(f"wrong_{column.name}_{attribute}")
     support = f"{len(column.counts)}/{len(column.counts)}"
