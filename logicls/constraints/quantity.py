@@ -113,10 +113,14 @@ class Quantity(BaseModel):
             return f"{self._told}{where}: {number}"
         return f"{number} {self._told}{where}"
 
+    def total(self, reading: Reading) -> int:
+        """What they count for altogether. Raises `Absent`, `Unreadable`."""
+        places = self._places(reading)
+        return sum(weight * len(self._boxes(reading, thing, places)) for thing, weight in self.weights.items())
+
     def check(self, reading: Reading) -> Check:
         """Count, and compare. Raises `Absent`, `Unreadable`."""
-        places = self._places(reading)
-        total = sum(weight * len(self._boxes(reading, thing, places)) for thing, weight in self.weights.items())
+        total = self.total(reading)
         low, high = self.limits
         found = ""
         if not reading.quiet:

@@ -27,7 +27,7 @@ def test_the_first_photos_do_not_stand_for_all() -> None:
     """After a row of photos that are too full for one direction come some that are not: nothing is complained about."""
     full, sparse = [tray(20)] * TRIED, [tray(3)] * TRIED
 
-    assert [fault.code for fault in hold(SPEC, full)] == ["LC044"]
+    assert [fault.code for fault in hold(SPEC, full)] == ["LC048"]
     assert hold(SPEC, [*full, *sparse]) == []
 
 
