@@ -27,6 +27,8 @@ EDGE = 0.12
 """The same for what fills its box: most often a label, flat on what it lies on, whose box may be drawn too small."""
 SPREAD = (0.03, 0.08, 0.25)
 """Reaches of the membrane, shares of the place's smaller side."""
+COARSE = 56
+"""Pixels across the small copy on which the membrane is found."""
 Rect = tuple[int, int, int, int]
 Region = Bool[np.ndarray, "height width"]
 
@@ -141,18 +143,24 @@ def _piece(
 
 
 def _membrane(off: Float[np.ndarray, "h w 3"], rim: Region) -> Float[np.ndarray, "h w 3"]:
-    """What is off at the rim, spread over the inside: near things count more, and no grain is carried along."""
-    known = rim.astype(np.float32)
-    total: np.ndarray = np.zeros_like(off)
-    weight: np.ndarray = np.zeros(rim.shape, np.float32)
-    size = max(min(rim.shape), 16)
+    """What is off at the rim, spread over the inside: near things count more, and no grain is carried along.
+
+    It is smooth, so that it is found on a small copy.
+    """
+    shrink = min(1.0, COARSE / min(rim.shape))
+    known = cv2.resize(rim.astype(np.float32), None, fx=shrink, fy=shrink, interpolation=cv2.INTER_AREA)
+    amount = cv2.resize(off * rim[..., None], None, fx=shrink, fy=shrink, interpolation=cv2.INTER_AREA)
+    total: np.ndarray = np.zeros_like(amount)
+    weight: np.ndarray = np.zeros_like(known)
     for share in SPREAD:
-        near = cv2.GaussianBlur(known, (0, 0), share * size)
-        spread = cv2.GaussianBlur(off * known[..., None], (0, 0), share * size)
+        reach = share * min(known.shape)
+        near = cv2.GaussianBlur(known, (0, 0), reach)
         part = np.minimum(near, 0.5) / share**1.5
-        total = total + spread / np.maximum(near, 1e-4)[..., None] * part[..., None]
+        total = total + cv2.GaussianBlur(amount, (0, 0), reach) / np.maximum(near, 1e-4)[..., None] * part[..., None]
         weight = weight + part
-    return np.asarray(total / np.maximum(weight, 1e-9)[..., None], dtype=np.float32)
+    coarse = total / np.maximum(weight, 1e-9)[..., None]
+    size = rim.shape[1], rim.shape[0]
+    return np.asarray(cv2.resize(coarse, size, interpolation=cv2.INTER_LINEAR), dtype=np.float32)
 
 
 def grain(here: Float[np.ndarray, "h w 3"], rim: Region, rng: np.random.Generator) -> Float[np.ndarray, "h w 3"]:
