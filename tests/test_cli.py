@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 import pytest
 
-from logicls import cli, cli_rules
+from logicls import assets, cli, cli_rules
 from logicls.assets import share
 
 
@@ -192,3 +192,16 @@ def test_the_whole_loop(run, tmp_path):
     metrics = json.loads((tmp_path / "scores" / "metrics.json").read_text())
     assert metrics["n"] == len(truth.read_text().splitlines()) - 1
     assert 0 <= metrics["exact_match"] <= 1
+
+
+def test_check_looks_at_the_wordings_too(run, spec, monkeypatch, tmp_path):
+    """With `--templates` those that ship are fine; a slip in one ends the check with exit code 1."""
+    assert run("check", spec, "--templates", "--data", share("data/dosing_kit"))[0] == 0
+    folder = Path(shutil.copytree(share("synth"), tmp_path / "synth"))
+    (folder / "verdicts.j2").write_text("{% if violations %}no\n")
+    monkeypatch.setattr(assets, "share", lambda name: folder if name == "synth" else share(name))
+
+    code, _, err = run("check", spec, "--templates")
+
+    assert code == 1
+    assert "verdicts.j2:2:1 LC421 is no Jinja template:" in err.replace(str(tmp_path), "")
