@@ -204,4 +204,4 @@ def test_check_looks_at_the_wordings_too(run, spec, monkeypatch, tmp_path):
     code, _, err = run("check", spec, "--templates")
 
     assert code == 1
-    assert "verdicts.j2:2:1 LC421 is no Jinja template:" in err.replace(str(tmp_path), "")
+    assert "verdicts.j2:1:1 LC421 is no Jinja template:" in err.replace(str(tmp_path), "")

@@ -19,9 +19,7 @@ def judge(spec: Spec, answers: Mapping[str, Answer], width: int, height: int) ->
 
 def checked(spec: Spec, reading: Reading) -> list[Check]:
     """What each constraint comes to, in the spec's order, those that a broken one says it all for left out."""
-    found = [
-        attempt(c.rule, reading) if c.each is None and c.when is None else check(c, reading) for c in spec.constraints
-    ]
+    found = [check(c, reading) if c.is_conditional else attempt(c.rule, reading) for c in spec.constraints]
     broken = {c.id: c for c, one in zip(spec.constraints, found, strict=True) if one.status == "broken"}
     if broken:
         for index, constraint in enumerate(spec.constraints):

@@ -60,7 +60,7 @@ class Match(BaseModel):
     def check(self, reading: Reading) -> Check:
         """Compare two readings, every left one with every right one. Raises `Absent`, `Unreadable`."""
         lefts, rights = _values(reading, self.left), _values(reading, self.right)
-        wrong = next(((a, b) for a in lefts for b in rights if b not in self.partners(a)), None)
+        wrong = next(((a, b) for a in dict.fromkeys(lefts) for b in rights if b not in self.partners(a)), None)
         told = ""
         if not reading.quiet:
             left, right = wrong or (lefts[0], rights[0])

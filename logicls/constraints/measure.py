@@ -164,6 +164,9 @@ class Measure(BaseModel):
             raise Absent(f"no {words(self.of)}")
         if self.kind == "fill":
             return self._fills(boxes, reading)
+        if self.relative_to is None:
+            unit = self.unit_px(reading, boxes[0])
+            return [self.size_of(box) / unit for box in boxes]
         return [self.size_of(box) / self.unit_px(reading, box) for box in boxes]
 
     def _between(self, one: Box, reading: Reading) -> float:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import NamedTuple
 
 from logicls.records import Answer, Box, Status
@@ -123,7 +123,7 @@ class Reading:
         """The same answers, as far as they speak of what lies in the frame."""
         return Reading(self.answers, self.width, self.height, self.world, frame=frame, quiet=self.quiet)
 
-    @property
+    @cached_property
     def photo(self) -> Box:
         """The whole photo."""
         return Box(0, 0, self.width, self.height)

@@ -183,6 +183,11 @@ class Constraint(Clause):
             yield Named(("each",), self.each, "place")
 
     @cached_property
+    def is_conditional(self) -> bool:
+        """Whether it is checked under a condition, or within places."""
+        return self.each is not None or self.when is not None
+
+    @cached_property
     def said(self) -> str:
         """The whole rule in plain English."""
         condition = f"where {self.when.rule.say()}: " if self.when else ""

@@ -17,6 +17,8 @@ from logicls.records import Instance, Scene
 
 CANDIDATES = 60
 """Plans that are looked at before the best of them is taken."""
+PATIENCE = 12
+"""Plans in a row that break the constraint, but none fewer of the others than the best so far, before that is taken."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +32,13 @@ class Aim:
     def violation(self) -> str:
         """The defect that it makes."""
         return self.constraint.violation_on(self.side)
+
+
+def can_break(spec: Spec, aim: Aim, scene: Scene, rng: Rng) -> bool:
+    """Whether some edit of the scene breaks the aim's constraint as it should, whatever else it breaks."""
+    candidates = islice(_candidates(spec, aim, scene, rng, twin=False), CANDIDATES)
+    readings = (outcome(spec, plans, scene) for plans in candidates)
+    return any(reading is not None and _hits(aim, reading) for reading in readings)
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +67,7 @@ def violate(spec: Spec, aim: Aim, scene: Scene, rng: Rng, *, twin: bool = False)
     if aim.constraint.id in before.violations:
         return None
     best: tuple[int, Plans] | None = None
+    idle = 0
     for plans in islice(_candidates(spec, aim, scene, rng, twin), CANDIDATES):
         reading = outcome(spec, plans, scene)
         if reading is None or not (twin or _hits(aim, reading)):
@@ -65,8 +75,12 @@ def violate(spec: Spec, aim: Aim, scene: Scene, rng: Rng, *, twin: bool = False)
         added = breach(spec, reading).added(before)
         if len(added) == (0 if twin else 1):
             return plans
-        if not twin and aim.constraint.id in added and (best is None or len(added) < best[0]):
-            best = len(added), plans
+        if not twin and aim.constraint.id in added:
+            idle += 1
+            if best is None or len(added) < best[0]:
+                best, idle = (len(added), plans), 0
+        if idle == PATIENCE:
+            break
     return best[1] if best else None
 
 

@@ -58,7 +58,7 @@ def heal_file(root: Path, out: Path, components: Vocabulary) -> tuple[Healed, ..
 
     Raises:
         DataError: The file cannot be read (LC101) or is broken beyond healing (LC130), or `out` is the file itself or
-            holds something else (LC131).
+            holds something else (LC132).
     """
     path = root / "annotations.json"
     text = read_text(path)
@@ -104,10 +104,10 @@ def _write(path: Path, out: Path, text: str) -> None:
     if out.exists():
         if out.samefile(path):
             advice = "Name another file with --out."
-            raise DataError(Problem("LC131", "the original is never written over.", relative(out), advice=advice))
+            raise DataError(Problem("LC132", "the original is never written over.", relative(out), advice=advice))
         if read_text(out) != text:
             advice = "Move it away, or name another file with --out."
-            raise DataError(Problem("LC131", "is there already and says something else.", relative(out), advice=advice))
+            raise DataError(Problem("LC132", "is there already and says something else.", relative(out), advice=advice))
     write_text(out, text)
 
 

@@ -42,16 +42,31 @@ MAX_HEALED = 20
 
 
 def show(problems: Iterable[Problem]) -> None:
-    """Print problems to standard error, those in a YAML file with the line they point at; a note is called one."""
+    """Print problems to standard error, those in a YAML file with the line they point at; a note is called one.
+
+    A line that several problems in a row point at stands under the last of them.
+    """
     screen = Console(stderr=True)
-    for problem in problems:
+    listed = list(problems)
+    for index, problem in enumerate(listed):
         note = level_of(problem) == "note"
         told = replace(problem, message=f"note: {problem.message}") if note else problem
         screen.print(Text(str(told)), soft_wrap=True)
-        path = Path(problem.file) if problem.file else None
-        if problem.line and path and path.suffix in (".yaml", ".yml") and path.is_file():
-            lines = caret(problem, path.read_text(encoding="utf-8", errors="replace"))
-            screen.print(Text(lines, style="dim"), soft_wrap=True)
+        if index + 1 == len(listed) or _place(listed[index + 1]) != _place(problem):
+            screen.print(Text(_quoted(problem), style="dim"), soft_wrap=True, end="")
+
+
+def _place(problem: Problem) -> tuple[str, int, int]:
+    return problem.file, problem.line, problem.column
+
+
+def _quoted(problem: Problem) -> str:
+    """The line of a YAML file that a problem points at, with a caret; empty for other files."""
+    path = Path(problem.file)
+    if not problem.line or path.suffix not in (".yaml", ".yml") or not path.is_file():
+        return ""
+    lines = caret(problem, path.read_text(encoding="utf-8", errors="replace"))
+    return f"{lines}\n" if lines else ""
 
 
 def counted(problems: Sequence[Problem]) -> str:

@@ -17,7 +17,10 @@ from logicls.assets import find, share_root
 from logicls.codes import find_code
 from logicls.constraints.against_data import hold
 from logicls.constraints.load import load_spec, open_sheet
-from logicls.data.coco import dataset_problems, read_dataset
+from logicls.constraints.spec import Component
+from logicls.data.coco import read_dataset
+from logicls.data.heal import heal_file
+from logicls.data.lint import dataset_problems
 from logicls.data.picture import list_photos, read_photo
 from logicls.predict.record import verdict_from_json
 from logicls.records import Box, Instance, Scene, Verdict
@@ -31,7 +34,7 @@ components: {pin: {}}
 constraints:
   - {id: pins, quantity: {of: pin, exactly: 4}}
 """
-COMPONENTS = {"pin": {"colour": ["red", "blue"]}, "tray": {}}
+COMPONENTS = {"pin": Component(attributes={"colour": ["red", "blue"]}), "tray": Component()}
 Trigger = Callable[[], object]
 NOTHING: Mapping[str, Any] = MappingProxyType({})
 
@@ -77,7 +80,8 @@ def fitting(component: str = "pin", **attributes: str) -> Trigger:
     """Holding a pin, a tray and one more instance against the spec."""
     parts = (("pin", {"colour": "red"}), ("tray", {}), (component, attributes))
     instances = tuple(
-        Instance(number, name, Box(1, 2, 11, 22), tuple(facts.items())) for number, (name, facts) in enumerate(parts, 1)
+        Instance(number, name, Box(number * 11 - 10, 2, number * 11, 22), tuple(facts.items()))
+        for number, (name, facts) in enumerate(parts, 1)
     )
     scenes = (Scene("a.png", 40, 30, instances),)
 
@@ -87,6 +91,40 @@ def fitting(component: str = "pin", **attributes: str) -> Trigger:
         return dataset_problems(type(dataset)(dataset.root, scenes, ""), COMPONENTS)
 
     return check
+
+
+def two_pins(second: Sequence[float]) -> Trigger:
+    """A pin at 1, 2 of 10 x 20 pixels, and another one, held against the spec."""
+
+    def check() -> object:
+        box = (1, 2, 10, 20)
+        rows = [{"id": n, "image_id": 1, "category_id": 5, "bbox": b} for n, b in enumerate((box, second), 7)]
+        tray = {"id": 3, "image_id": 1, "category_id": 6, "bbox": [0, 0, 40, 30]}
+        categories = [{"id": 5, "name": "pin"}, {"id": 6, "name": "tray"}]
+        image = {"id": 1, "file_name": "a.png", "width": 40, "height": 30}
+        content = {"images": [image], "categories": categories, "annotations": [*rows, tray]}
+        annotations(json.dumps(content))()
+        return dataset_problems(read_dataset(Path("data")), {"pin": Component(), "tray": Component()})
+
+    return check
+
+
+def photo_without_annotation() -> object:
+    """Two photos, of which one was forgotten."""
+    pin = Instance(1, "pin", Box(1, 2, 11, 22))
+    scenes = (Scene("a.png", 40, 30, (pin,)), Scene("b.png", 40, 30, ()))
+    annotations(json.dumps({"images": [], "categories": [], "annotations": []}))()
+    return dataset_problems(type(read_dataset(Path("data")))(Path("data"), scenes, ""), {"pin": Component()})
+
+
+def healing(content: str, out: str) -> Trigger:
+    """Healing a dataset whose annotations are that text."""
+
+    def heal() -> object:
+        written("data/annotations.json", content)
+        return heal_file(Path("data"), Path(out), {"pin": {}})
+
+    return heal
 
 
 def truth(content: str | bytes) -> Trigger:
@@ -178,6 +216,11 @@ TRIGGERS: dict[str, Trigger] = {
     "LC121": without_tray,
     "LC122": fitting(colour="rad"),
     "LC123": fitting(color="red"),
+    "LC124": two_pins((1, 2, 10, 20)),
+    "LC125": two_pins((4, 2, 10, 20)),
+    "LC126": photo_without_annotation,
+    "LC130": healing('{"images": [{"id": 1', "data/annotations.fixed.json"),
+    "LC132": healing('{"images": [], "categories": [], "annotations": [],}', "data/annotations.json"),
     "LC240": truth("image,violations\nkit_001.jpg,zu_groß\n".encode("cp1252")),
     "LC241": truth("photo,violations\nkit_001.jpg,\n"),
     "LC242": truth("image,violations\nkit_001.jpg,missing_pin,extra_tray\n"),

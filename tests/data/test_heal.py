@@ -303,9 +303,9 @@ def test_nothing_is_written_over(folder: Path) -> None:
     (folder / "annotations.json").write_text("\ufeff" + json.dumps(content()), encoding="utf-8")
     (folder / "out.json").write_text("{}")
 
-    with pytest.raises(DataError, match=r"LC131 the original is never written over\. Name another file with --out\."):
+    with pytest.raises(DataError, match=r"LC132 the original is never written over\. Name another file with --out\."):
         heal_file(folder, folder / "images" / ".." / "annotations.json", COMPONENTS)
-    with pytest.raises(DataError, match=r"LC131 is there already and says something else\. Move it away, or name"):
+    with pytest.raises(DataError, match=r"LC132 is there already and says something else\. Move it away, or name"):
         heal_file(folder, folder / "out.json", COMPONENTS)
     assert (folder / "out.json").read_text() == "{}"
 
