@@ -205,3 +205,18 @@ def test_check_looks_at_the_wordings_too(run, spec, monkeypatch, tmp_path):
 
     assert code == 1
     assert "verdicts.j2:1:1 LC421 is no Jinja template:" in err.replace(str(tmp_path), "")
+
+
+def test_synth_writes_for_another_trainer(run, spec, tmp_path):
+    """`--format` makes the set and converts it; a set that is there is only converted, boxes as `--boxes` says."""
+    order = ("synth", spec, "--data", share("data/dosing_kit"), "--out", tmp_path / "set", "--count", "3")
+    code, out, _ = run(*order, "--format", "llamafactory")
+    assert code == 0
+    assert f"{tmp_path / 'set' / 'llamafactory'}: 3 examples" in out
+    made = (tmp_path / "set" / "data" / "train-00000-of-00001.parquet").stat().st_mtime_ns
+
+    code, _, _ = run(*order, "--format", "swift", "--boxes", "paligemma")
+
+    assert code == 0
+    assert "<loc0" in (tmp_path / "set" / "swift" / "train.jsonl").read_text()
+    assert (tmp_path / "set" / "data" / "train-00000-of-00001.parquet").stat().st_mtime_ns == made
