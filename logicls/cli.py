@@ -56,7 +56,9 @@ def synth(
     ] = None,
 ) -> None:
     """Make training data out of annotated photos of good products."""
+    from logicls.report.made import print_made
     from logicls.synth.build import Order, build
+    from logicls.synth.tally import count as count_made
 
     order = Order(spec, data, out, count, seed)
     _check_quietly(spec, data)
@@ -66,6 +68,7 @@ def synth(
         console.print(str(contact_sheet(order, preview, out / "preview.png")))
         return
     _counted_synth(build, order, workers)
+    print_made(count_made(out), console)
     if trainer is not Trainer.hf:
         out = _exported(order, trainer, boxes)
     console.print(f"{out}: {count} examples", soft_wrap=True)

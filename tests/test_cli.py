@@ -220,3 +220,15 @@ def test_synth_writes_for_another_trainer(run, spec, tmp_path):
     assert code == 0
     assert "<loc0" in (tmp_path / "set" / "swift" / "train.jsonl").read_text()
     assert (tmp_path / "set" / "data" / "train-00000-of-00001.parquet").stat().st_mtime_ns == made
+
+
+def test_synth_tells_what_it_made(run, spec, tmp_path):
+    """A table of the counts at the end, the same as on the card."""
+    out = tmp_path / "set"
+
+    code, told, _ = run("synth", spec, "--data", share("data/dosing_kit"), "--out", out, "--count", "3")
+
+    assert code == 0
+    assert "missing_tablet" in told
+    assert (out / "distribution.png").exists()
+    assert "| missing_tablet |" in (out / "README.md").read_text()
