@@ -18,8 +18,8 @@ from logicls.records import Scene
 
 SHOWN = 20
 """Photos that are named for one rule; the others are counted."""
-TRIED = 6
-"""Photos on which it is tried to break each rule."""
+TRIED = 8
+"""Photos on which it is tried to break each rule: some of those that break none."""
 
 
 class Audit:
@@ -32,8 +32,9 @@ class Audit:
         self.broken = [0] * len(spec.constraints)
         self.told: list[Fault] = []
         self.sizes: dict[Path, list[float]] = {}
-        self.sample: list[tuple[Scene, frozenset[int]]] = []
-        """Some photos, each with the numbers of the rules that it breaks."""
+        self.sample: list[Scene] = []
+        self._whole = 0
+        self._rng = np.random.default_rng(0)
         self._fine = list(_tolerances(spec))
 
     def add(self, scene: Scene) -> None:
@@ -41,8 +42,8 @@ class Audit:
         reading = read_off(self.spec, scene, quiet=True)
         self.photos += 1
         checks = checked(self.spec, reading)
-        if len(self.sample) < TRIED:
-            self.sample.append((scene, frozenset(i for i, found in enumerate(checks) if found.status != "holds")))
+        if all(found.status != "broken" for found in checks):
+            self._draw(scene)
         for index, found in enumerate(checks):
             if found.status != "not_applicable":
                 self.applied[index] += 1
@@ -68,6 +69,14 @@ class Audit:
         yield from self._too_fine()
         yield from self._unbreakable()
 
+    def _draw(self, scene: Scene) -> None:
+        """Keep the photo in the sample with the chance that every one before it had (Vitter 1985, algorithm R)."""
+        self._whole += 1
+        if len(self.sample) < TRIED:
+            self.sample.append(scene)
+        elif (place := int(self._rng.integers(self._whole))) < TRIED:
+            self.sample[place] = scene
+
     def _measure(self, reading: Reading) -> None:
         for path, rule in self._fine:
             try:
@@ -85,12 +94,11 @@ class Audit:
     def _unbreakable(self) -> Iterator[Fault]:
         """Sides that synthesis could not break on any of some photos."""
         for index, constraint in enumerate(self.spec.constraints):
-            scenes = [scene for scene, broken in self.sample if index not in broken]
             sides: dict[str, list[Side]] = {}
-            for side in constraint.sides if scenes else ():
+            for side in constraint.sides if self.sample and self.applied[index] else ():
                 sides.setdefault(constraint.violation_on(side), []).append(side)
             for violation, ways in sides.items():
-                tries = ((Aim(constraint, side), scene) for scene in scenes for side in ways)
+                tries = ((Aim(constraint, side), scene) for scene in self.sample for side in ways)
                 if not any(can_break(self.spec, aim, scene, np.random.default_rng(0)) for aim, scene in tries):
                     message = f"no edit of these photos makes {violation} ('{constraint.id}')"
                     advice = "Synthesis will not show it: see whether the rule can be broken, or add photos of it."

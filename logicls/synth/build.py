@@ -18,7 +18,8 @@ from logicls.assets import share
 from logicls.constraints.decompose import decompose
 from logicls.constraints.load import load_spec
 from logicls.constraints.yaml_tree import read_text
-from logicls.data.coco import read_dataset
+from logicls.data.coco import Dataset, read_dataset
+from logicls.data.outlines import read_outlines
 from logicls.errors import DataError, Problem
 from logicls.jsonl import write_text
 from logicls.records import Example
@@ -121,8 +122,12 @@ _makers: dict[Order, Maker] = {}
 def _maker(order: Order) -> Maker:
     if order not in _makers:
         strength = read_strength(share("synth/augment.yaml"))
-        _makers[order] = Maker(load_spec(order.spec), Bank(read_dataset(order.data)), strength)
+        _makers[order] = Maker(load_spec(order.spec), _bank(read_dataset(order.data)), strength)
     return _makers[order]
+
+
+def _bank(dataset: Dataset) -> Bank:
+    return Bank(dataset, read_outlines(dataset))
 
 
 def _shard(task: tuple[Order, int, Path]) -> int:

@@ -21,6 +21,7 @@ from logicls.constraints.spec import Component
 from logicls.data.coco import read_dataset
 from logicls.data.heal import heal_file
 from logicls.data.lint import dataset_problems
+from logicls.data.outlines import read_outlines
 from logicls.data.picture import list_photos, read_photo
 from logicls.predict.record import verdict_from_json
 from logicls.records import Box, Instance, Scene, Verdict
@@ -107,6 +108,16 @@ def two_pins(second: Sequence[float]) -> Trigger:
         return dataset_problems(read_dataset(Path("data")), {"pin": Component(), "tray": Component()})
 
     return check
+
+
+def outlined(segmentation: object) -> Trigger:
+    """Reading the outline of a pin."""
+
+    def read() -> object:
+        coco(pin={"segmentation": segmentation})()
+        return read_outlines(read_dataset(Path("data")))
+
+    return read
 
 
 def photo_without_annotation() -> object:
@@ -212,6 +223,7 @@ TRIGGERS: dict[str, Trigger] = {
     "LC109": coco(pin={"bbox": [12, 20, 0, 18]}),
     "LC110": coco(pin={"bbox": [30, 20, 38, 28]}),
     "LC111": coco(pin={"attributes": ["red"]}),
+    "LC112": outlined([[10, 5, 20, 5]]),
     "LC120": fitting("trey"),
     "LC121": without_tray,
     "LC122": fitting(colour="rad"),
