@@ -41,6 +41,16 @@ def write_text(path: Path, text: str) -> None:
         file.write(text)
 
 
+def write_bytes(path: Path, data: bytes) -> None:
+    """Write `path` as a whole, in a folder that is there; not forced onto the disk, for there may be thousands."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        temporary.write_bytes(data)
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
 def read(path: Path) -> Iterator[dict[str, object]]:
     """The records of a jsonl file in order, one in memory at a time; a torn last line is left out.
 

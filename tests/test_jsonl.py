@@ -50,3 +50,12 @@ def test_a_failed_write_leaves_the_old_file(tmp_path):
 
     assert [p.name for p in tmp_path.iterdir()] == ["a.txt"]
     assert path.read_text() == "old"
+
+
+def test_bytes_are_whole_or_not_there(tmp_path):
+    """A file of bytes takes the place of the old one, and nothing is left beside it."""
+    path = tmp_path / "a.jpg"
+    jsonl.write_bytes(path, b"old")
+    jsonl.write_bytes(path, b"new")
+
+    assert {p.name: p.read_bytes() for p in tmp_path.iterdir()} == {"a.jpg": b"new"}

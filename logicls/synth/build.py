@@ -25,6 +25,7 @@ from logicls.jsonl import write_text
 from logicls.records import Example
 from logicls.synth.augment import read_strength
 from logicls.synth.bank import Bank
+from logicls.synth.card import write_card
 from logicls.synth.make import Maker
 from logicls.synth.write import chain, wordings
 
@@ -79,7 +80,7 @@ def build(order: Order, *, workers: int = 2, done: Callable[[int], None] = lambd
         with multiprocessing.get_context("spawn").Pool(workers, _quiet) as pool:
             for made in pool.imap_unordered(_shard, tasks):
                 done(made)
-    _card(order, licence)
+    write_card(order.out, licence)
     return order.count
 
 
@@ -168,19 +169,3 @@ def preview(order: Order, count: int) -> Iterator[Example]:
     """The first examples of a set, made on the spot."""
     maker = _maker(order)
     return (maker.make(order.seed, index) for index in range(count))
-
-
-def _card(order: Order, licence: str) -> None:
-    spec = load_spec(order.spec)
-    text = f"""---
-configs:
-- config_name: default
-  data_files: data/*.parquet
----
-# {spec.product.name}: synthetic inspection examples
-
-{order.count} examples made by LogiCls from annotated photos of good products; spec {spec.hash}, seed {order.seed}.
-Licence of the source photos: {licence}. Each row has the picture, the questions, the true answers (boxes xyxy in
-pixels), the broken rules, the edits that were made, and the whole trail as text.
-"""
-    write_text(order.out / "README.md", text)

@@ -14,7 +14,7 @@ from logicls.constraints.spec import Spec
 from logicls.records import Box, Instance, Scene
 from logicls.synth.bank import Bank, Donor
 from logicls.synth.fillings import Filling, filling_of
-from logicls.synth.ground import cleared
+from logicls.synth.ground import blended, cleared
 from logicls.synth.masks import Mask, resized
 from logicls.synth.pixels import Photo, cut, pasted, recoloured, ring_mean, whole
 
@@ -83,10 +83,10 @@ class Editor:
             return None
         arriving = [Instance(_fresh(canvas.scene), leaves, target.box, donor.instance.attributes)]
         source = self.bank.photo(donor.scene)
-        # The whole box, ground and all: its colour is matched to the surroundings here.
+        # The whole box, ground and all.
         here, there = ring_mean(canvas.photo, target.box), ring_mean(source, donor.instance.box)
         gain = np.clip(here / np.maximum(there, 1.0), 0.6, 1.7)
-        photo = pasted(canvas.photo, cut(source, donor.instance.box), target.box, gain=gain)
+        photo = blended(canvas.photo, cut(source, donor.instance.box), target.box, gain)
         return self._after(plan, canvas, photo, arriving, [self.bank.mask(donor.scene, donor.instance)])
 
     def _add(self, plan: Add, canvas: Canvas, rng: Rng) -> Canvas | None:
@@ -99,8 +99,13 @@ class Editor:
         arriving, masks = self._brought(donor, box, canvas.scene)
         return self._after(plan, canvas, self._laid(canvas.photo, donor, box), arriving, masks)
 
-    def _move(self, plan: Move, canvas: Canvas, rng: Rng) -> Canvas:
+    def _move(self, plan: Move, canvas: Canvas, rng: Rng) -> Canvas | None:
         target = instance(canvas.scene, plan.target)
+        fills = self.spec.components[target.component].fills
+        if fills:
+            filling = filling_of(canvas.photo, canvas.scene, target, fills)
+            stays = plan.dx == plan.dy == 0
+            return self._after(plan, canvas, filling.repoured(rng)) if filling and stays else None
         ground = self._cleared(canvas, target, rng)
         there = target.box.moved(plan.dx, plan.dy)
         photo = pasted(ground, cut(canvas.photo, target.box), there, mask=self._whole_mask(canvas, target))

@@ -42,6 +42,17 @@ class Filling:
         model = level + 4, level + 4 + depth
         return self._behind(poured(self.photo, self.parent.box, (new, level + 4), model, rng))
 
+    def repoured(self, rng: Rng) -> Photo:
+        """The same level; a part of random height below it is drawn anew, as topping up draws it."""
+        level, height = round(self.target.box.y1), int(self.target.box.height)
+        depth = min(max(8, int(0.06 * self.parent.box.height)), height - 6)
+        if depth < 2:
+            return self.photo.copy()
+        below = level + 4 + int((0.1 + 0.6 * float(rng.random())) * height)
+        return self._behind(
+            poured(self.photo, self.parent.box, (level + 4, below), (level + 4, level + 4 + depth), rng)
+        )
+
     def dyed(self, model: Filling) -> Photo:
         """In the colours of another filling."""
         return recoloured(self.photo, self.visible(), model.photo[model.visible() > 0.5])

@@ -73,6 +73,25 @@ def cleared(
     return out
 
 
+def blended(photo: Photo, patch: Photo, box: Box, gain: Float[np.ndarray, " rgb"]) -> Photo:
+    """`patch`, a thing on ground of its own, scaled to the box and laid there so that the two grounds meet.
+
+    `gain` multiplies it first, so that its contrast fits, too.
+    """
+    x1, y1, x2, y2 = whole(box, photo)
+    here = photo[y1:y2, x1:x2].astype(np.float32)
+    scaled = cv2.resize(patch, (x2 - x1, y2 - y1), interpolation=cv2.INTER_AREA).astype(np.float32) * gain
+    rim = np.ones(here.shape[:2], bool)
+    edge = max(2, round(EDGE / 2 * min(here.shape[:2])))
+    rim[edge:-edge, edge:-edge] = False
+    laid = scaled + _membrane((here - scaled).astype(np.float32), rim)
+    inside = cv2.distanceTransform(np.pad(np.ones(rim.shape, np.uint8), 1), cv2.DIST_L1, 3)[1:-1, 1:-1]
+    soft = np.clip(inside / (edge + 1), 0, 1)[..., None]
+    out = photo.copy()
+    out[y1:y2, x1:x2] = np.clip(here * (1 - soft) + laid * soft + 0.5, 0, 255).astype(np.uint8)
+    return out
+
+
 def _place(box: Box, mask: Float[np.ndarray, "h w"], photo: Photo, frame: Rect) -> tuple[Rect, Region]:
     """The box with a margin, inside the frame, and which of its pixels must go: the thing and the shadow beside it."""
     x1, y1, x2, y2 = whole(box, photo)

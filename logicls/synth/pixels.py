@@ -12,6 +12,10 @@ Photo = UInt8[np.ndarray, "height width 3"]
 Mask = Float[np.ndarray, "height width"]
 STRIP = 5
 """Pixels beside a box from which its background is learned."""
+FAINT = (18.0, 30.0)
+"""Grey levels by which a thing must differ from what is beside it, at the least and where a label outshines it."""
+NARROW = 0.75
+"""An outline narrower than this share of that of its model is not believed."""
 RIM = 3
 """Pixels at the edge of a thing that look unlike its face: nothing is learned from them."""
 
@@ -70,7 +74,7 @@ def outline(photo: Photo, parent: Box, y1: int, y2: int) -> tuple[np.ndarray, np
     right = rows[:, min(px2, photo.shape[1] - 1) : px2 + STRIP].mean(1, keepdims=True)
     ramp = np.linspace(0, 1, px2 - px1, dtype=np.float32)[None, :, None]
     away = np.abs(rows[:, px1:px2] - (left * (1 - ramp) + right * ramp)).max(2)
-    there = away > max(18.0, 0.25 * float(np.quantile(away, 0.98)))
+    there = away > np.clip(0.25 * float(np.quantile(away, 0.98)), *FAINT)
     lefts = np.where(there.any(1), there.argmax(1), 0)
     rights = np.where(there.any(1), there.shape[1] - there[:, ::-1].argmax(1), px2 - px1)
     narrow = rights - lefts < 0.25 * (px2 - px1)
@@ -83,7 +87,10 @@ def poured(photo: Photo, parent: Box, rows: tuple[int, int], model: tuple[int, i
     (y1, y2), (m1, m2) = rows, model
     out = photo.copy()
     lefts, rights = outline(photo, parent, y1, y2)
-    profile = _profile(photo, parent, m1, m2)
+    m_left, m_right, profile = _profile(photo, parent, m1, m2)
+    # Empty glass before a dark ground has hardly an outline: what lies above a filling is about as wide as the filling.
+    faint = rights - lefts < NARROW * (m_right - m_left)
+    lefts[faint], rights[faint] = m_left, m_right
     sway = cv2.GaussianBlur(rng.normal(0, 1, (y2 - y1, 1)).astype(np.float32), (1, 0), sigmaX=1, sigmaY=12) * 8
     grain = min(float(np.std(photo[m1:m2].astype(np.float32) - cv2.GaussianBlur(photo[m1:m2], (0, 0), 1.5))), 3.0)
     for row in range(y1, y2):
@@ -96,14 +103,14 @@ def poured(photo: Photo, parent: Box, rows: tuple[int, int], model: tuple[int, i
     return out
 
 
-def _profile(photo: Photo, parent: Box, y1: int, y2: int) -> np.ndarray:
-    """Mean over the rows of what lies between the outline's edges, float32 [1, 96, 3]."""
+def _profile(photo: Photo, parent: Box, y1: int, y2: int) -> tuple[int, int, np.ndarray]:
+    """Left and right edge of the outline, and the mean over the rows of what lies between, float32 [1, 96, 3]."""
     lefts, rights = outline(photo, parent, y1, y2)
     left, right = int(np.median(lefts)), max(int(np.median(rights)), int(np.median(lefts)) + 2)
     stretched = cv2.resize(
         photo[y1:y2, left:right].astype(np.float32).mean(0)[None], (96, 1), interpolation=cv2.INTER_LINEAR
     )
-    return np.asarray(stretched)
+    return left, right, np.asarray(stretched)
 
 
 def recoloured(photo: Photo, region: Mask, model: Float[np.ndarray, "pixels 3"]) -> Photo:
