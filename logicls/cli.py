@@ -11,11 +11,14 @@ from rich.console import Console
 from rich.text import Text
 
 from logicls import cli_rules
+from logicls.models.coordinates import Family
 from logicls.report.complaints import errors_shown, show
+from logicls.synth.export import Trainer, export
 
 if TYPE_CHECKING:
     from logicls.constraints.spec import Spec
     from logicls.score import Scoreboard
+    from logicls.synth.build import Order
 
 app = typer.Typer(
     help="Tells, for each photo of a product, which of its rules is broken and what it saw.",
@@ -45,9 +48,17 @@ def synth(
     seed: Annotated[int, typer.Option(help="The same seed makes the same bytes.")] = 0,
     preview: Annotated[int, typer.Option(min=0, help="Only draw so many examples on one picture.")] = 0,
     workers: Annotated[int, typer.Option(min=1, help="Processes.")] = 2,
+    trainer: Annotated[
+        Trainer, typer.Option("--format", help="For which trainer; a set that is there is only converted.")
+    ] = Trainer.hf,
+    boxes: Annotated[
+        Family | None, typer.Option("--boxes", help="How the model writes boxes; pixels of the photo if left out.")
+    ] = None,
 ) -> None:
     """Make training data out of annotated photos of good products."""
+    from logicls.report.made import print_made
     from logicls.synth.build import Order, build
+    from logicls.synth.tally import count as count_made
 
     order = Order(spec, data, out, count, seed)
     _check_quietly(spec, data)
@@ -57,10 +68,20 @@ def synth(
         console.print(str(contact_sheet(order, preview, out / "preview.png")))
         return
     _counted_synth(build, order, workers)
-    console.print(f"{out}: {count} examples")
+    print_made(count_made(out), console)
+    if trainer is not Trainer.hf:
+        out = _exported(order, trainer, boxes)
+    console.print(f"{out}: {count} examples", soft_wrap=True)
 
 
-def _counted_synth(build: Any, order: Any, workers: int) -> None:
+def _exported(order: Order, trainer: Trainer, boxes: Family | None) -> Path:
+    from logicls.report.progress import counting
+
+    with counting(trainer, order.count, console) as counter:
+        return export(order.out, trainer, boxes, done=counter.add)
+
+
+def _counted_synth(build: Any, order: Order, workers: int) -> None:
     from logicls.report.progress import counting
 
     with counting("synth", order.count, console) as counter:

@@ -14,6 +14,7 @@ from logicls.report.formats import Format, reporting
 
 if TYPE_CHECKING:
     from logicls.constraints.spec import Spec
+    from logicls.errors import Problem
 
 console = Console()
 
@@ -31,6 +32,9 @@ def check(
     out: Annotated[
         Path | None, typer.Option("--out", help="The healed copy; DATASET/annotations.fixed.json if left out.")
     ] = None,
+    templates: Annotated[
+        bool, typer.Option("--templates", help="Check the wordings in synth/ as well, and what they say of this spec.")
+    ] = False,
 ) -> None:
     """Find what is wrong with the rules, and good photos that break one. Exit code 1 where something is."""
     from logicls.codes import exit_code
@@ -44,12 +48,22 @@ def check(
         sheet = open_sheet(spec)
         annotations = _healed(data, out, sheet.spec, quiet=form is not Format.text) if fix and data else None
         found += held(sheet, data, annotations)
+        found += _template_problems(sheet.spec, data, annotations) if templates else []
     if form is Format.text:
         loaded = sheet.spec
         show(found)
         rules = f"{len(loaded.constraints)} rules, {len(loaded.examples)} examples"
         console.print(f"{spec}: {rules}, {counted(found)}")
     raise typer.Exit(exit_code(found))
+
+
+def _template_problems(spec: Spec, data: Path | None, annotations: Path | None) -> list[Problem]:
+    """What is wrong with the templates that ship, alone and with the words of this spec and of its photos."""
+    from logicls.assets import share
+    from logicls.data.coco import read_dataset
+    from logicls.synth.templates import lint_templates
+
+    return lint_templates(share("synth"), spec, read_dataset(data, annotations).scenes if data else ())
 
 
 def _healed(data: Path, out: Path | None, spec: Spec, *, quiet: bool) -> Path | None:

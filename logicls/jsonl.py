@@ -21,10 +21,11 @@ TEMPORARY = ".tmp"
 
 
 @contextmanager
-def in_place_of(path: Path) -> Iterator[Path]:
+def in_place_of(path: Path, *, forced: bool = True) -> Iterator[Path]:
     """A file to write that takes the place of `path` when the block ends, and leaves it alone if it raises.
 
-    Folders are made as needed. The file is on the disk before it takes the place.
+    Folders are made as needed. Where it is `forced`, it is on the disk before it takes the place: not even a power
+    failure leaves half a file.
 
     Raises:
         DataError: It cannot be written, because the disk is full for example (LC253).
@@ -33,8 +34,9 @@ def in_place_of(path: Path) -> Iterator[Path]:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         yield temporary
-        with temporary.open("rb+") as file:
-            os.fsync(file.fileno())
+        if forced:
+            with temporary.open("rb+") as file:
+                os.fsync(file.fileno())
         temporary.replace(path)
     except OSError as error:
         raise _cannot_write(path, error) from error
@@ -60,6 +62,12 @@ def write_text(path: Path, text: str) -> None:
     """Write `path` as a whole: a reader sees the old text or the new one, never a part."""
     with replacing(path) as file:
         file.write(text)
+
+
+def write_bytes(path: Path, data: bytes) -> None:
+    """Write `path` as a whole; not forced onto the disk, for there may be thousands."""
+    with in_place_of(path, forced=False) as temporary:
+        temporary.write_bytes(data)
 
 
 def read(path: Path) -> Iterator[dict[str, object]]:

@@ -46,6 +46,12 @@ class Box:
         """The same rectangle `dx`, `dy` pixels further."""
         return Box(self.x1 + dx, self.y1 + dy, self.x2 + dx, self.y2 + dy)
 
+    def mapped(self, here: Box, there: Box) -> Box:
+        """Where it comes to lie when `here` is stretched onto `there`."""
+        scale = there.width / here.width, there.height / here.height
+        x1, y1 = there.x1 + (self.x1 - here.x1) * scale[0], there.y1 + (self.y1 - here.y1) * scale[1]
+        return Box(x1, y1, x1 + self.width * scale[0], y1 + self.height * scale[1])
+
     def clipped(self, width: float, height: float) -> Box:
         """The part inside a photo of that size."""
         return Box(max(self.x1, 0.0), max(self.y1, 0.0), min(self.x2, width), min(self.y2, height))

@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 import pytest
 
-from logicls import cli, cli_rules
+from logicls import assets, cli, cli_rules
 from logicls.assets import share
 
 
@@ -40,7 +40,7 @@ def test_check_of_the_sample_product_finds_nothing(run):
     code, out, err = run("check", share("constraints/dosing_kit.yaml"), "--data", share("data/dosing_kit"))
 
     assert (code, err) == (0, "")
-    assert "9 rules, 8 examples, 0 problems" in out
+    assert "9 rules, 11 examples, 0 problems" in out
 
 
 def test_every_error_of_a_spec_is_shown_with_its_place(run, spec):
@@ -192,3 +192,43 @@ def test_the_whole_loop(run, tmp_path):
     metrics = json.loads((tmp_path / "scores" / "metrics.json").read_text())
     assert metrics["n"] == len(truth.read_text().splitlines()) - 1
     assert 0 <= metrics["exact_match"] <= 1
+
+
+def test_check_looks_at_the_wordings_too(run, spec, monkeypatch, tmp_path):
+    """With `--templates` those that ship are fine; a slip in one ends the check with exit code 1."""
+    assert run("check", spec, "--templates", "--data", share("data/dosing_kit"))[0] == 0
+    folder = Path(shutil.copytree(share("synth"), tmp_path / "synth"))
+    (folder / "verdicts.j2").write_text("{% if violations %}no\n")
+    monkeypatch.setattr(assets, "share", lambda name: folder if name == "synth" else share(name))
+
+    code, _, err = run("check", spec, "--templates")
+
+    assert code == 1
+    assert "verdicts.j2:1:1 LC421 is no Jinja template:" in err.replace(str(tmp_path), "")
+
+
+def test_synth_writes_for_another_trainer(run, spec, tmp_path):
+    """`--format` makes the set and converts it; a set that is there is only converted, boxes as `--boxes` says."""
+    order = ("synth", spec, "--data", share("data/dosing_kit"), "--out", tmp_path / "set", "--count", "3")
+    code, out, _ = run(*order, "--format", "llamafactory")
+    assert code == 0
+    assert f"{tmp_path / 'set' / 'llamafactory'}: 3 examples" in out
+    made = (tmp_path / "set" / "data" / "train-00000-of-00001.parquet").stat().st_mtime_ns
+
+    code, _, _ = run(*order, "--format", "swift", "--boxes", "paligemma")
+
+    assert code == 0
+    assert "<loc0" in (tmp_path / "set" / "swift" / "train.jsonl").read_text()
+    assert (tmp_path / "set" / "data" / "train-00000-of-00001.parquet").stat().st_mtime_ns == made
+
+
+def test_synth_tells_what_it_made(run, spec, tmp_path):
+    """A table of the counts at the end, the same as on the card."""
+    out = tmp_path / "set"
+
+    code, told, _ = run("synth", spec, "--data", share("data/dosing_kit"), "--out", out, "--count", "3")
+
+    assert code == 0
+    assert "missing_tablet" in told
+    assert (out / "distribution.png").exists()
+    assert "| missing_tablet |" in (out / "README.md").read_text()

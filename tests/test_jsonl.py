@@ -100,3 +100,12 @@ def test_left_overs_are_swept_away(tmp_path):
     jsonl.sweep(tmp_path)
 
     assert sorted(p.name for p in tmp_path.iterdir()) == [".hidden", "a.txt", "b.tmp"]
+
+
+def test_bytes_are_whole_or_not_there(tmp_path):
+    """A file of bytes takes the place of the old one, and nothing is left beside it."""
+    path = tmp_path / "a.jpg"
+    jsonl.write_bytes(path, b"old")
+    jsonl.write_bytes(path, b"new")
+
+    assert {p.name: p.read_bytes() for p in tmp_path.iterdir()} == {"a.jpg": b"new"}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 
@@ -10,16 +11,34 @@ import numpy as np
 from logicls.constraints.judge import check, checked
 from logicls.constraints.layout import TOLERANT, Layout
 from logicls.constraints.look import read_off
+from logicls.constraints.quantity import Quantity
 from logicls.constraints.reading import Absent, Reading, Side, Unreadable
 from logicls.constraints.resolve import Fault, Path, members
-from logicls.constraints.spec import Spec
+from logicls.constraints.spec import Constraint, Spec
 from logicls.constraints.violate import Aim, can_break
 from logicls.records import Scene
 
 SHOWN = 20
 """Photos that are named for one rule; the others are counted."""
-TRIED = 6
-"""Photos on which it is tried to break each rule."""
+TRIED = 8
+"""Photos on which it is tried to break each rule: some of those that break none."""
+
+
+class Sample:
+    """Some of the photos that it is given, each as likely; the same each time (Vitter 1985, algorithm R)."""
+
+    def __init__(self) -> None:
+        self.scenes: list[Scene] = []
+        self._seen = 0
+        self._rng = np.random.default_rng(0)
+
+    def add(self, scene: Scene) -> None:
+        """Take the photo, or leave it."""
+        self._seen += 1
+        if len(self.scenes) < TRIED:
+            self.scenes.append(scene)
+        elif (place := int(self._rng.integers(self._seen))) < TRIED:
+            self.scenes[place] = scene
 
 
 class Audit:
@@ -32,8 +51,14 @@ class Audit:
         self.broken = [0] * len(spec.constraints)
         self.told: list[Fault] = []
         self.sizes: dict[Path, list[float]] = {}
-        self.sample: list[tuple[Scene, frozenset[int]]] = []
-        """Some photos, each with the numbers of the rules that it breaks."""
+        self.sample = Sample()
+        self.extremes: dict[int, dict[str, Scene]] = {}
+        self._reached: dict[int, tuple[float, float]] = {}
+        self._counts = [
+            (index, c.rule)
+            for index, c in enumerate(spec.constraints)
+            if isinstance(c.rule, Quantity) and c.each is None and c.rule.limits[0] != c.rule.limits[1]
+        ]
         self._fine = list(_tolerances(spec))
 
     def add(self, scene: Scene) -> None:
@@ -41,8 +66,9 @@ class Audit:
         reading = read_off(self.spec, scene, quiet=True)
         self.photos += 1
         checks = checked(self.spec, reading)
-        if len(self.sample) < TRIED:
-            self.sample.append((scene, frozenset(i for i, found in enumerate(checks) if found.status != "holds")))
+        if all(found.status != "broken" for found in checks):
+            self.sample.add(scene)
+            self._stretch(scene, reading)
         for index, found in enumerate(checks):
             if found.status != "not_applicable":
                 self.applied[index] += 1
@@ -82,19 +108,47 @@ class Audit:
                 message = f"a tolerance of {rule.tolerance} is {allowed:.2f} px on these photos, less than a pixel"
                 yield Fault((*path, "tolerance"), message, "No annotation is that exact: widen it.", "LC046")
 
-    def _unbreakable(self) -> Iterator[Fault]:
-        """Sides that synthesis could not break on any of some photos."""
+    def unmade(self) -> Iterator[tuple[Constraint, list[str], bool]]:
+        """Constraints with those of their defects that no edit makes on some of the photos, and whether that is all."""
         for index, constraint in enumerate(self.spec.constraints):
-            scenes = [scene for scene, broken in self.sample if index not in broken]
             sides: dict[str, list[Side]] = {}
-            for side in constraint.sides if scenes else ():
+            scenes = [*self.sample.scenes, *self.extremes.get(index, {}).values()]
+            for side in constraint.sides if self.sample.scenes and self.applied[index] else ():
                 sides.setdefault(constraint.violation_on(side), []).append(side)
-            for violation, ways in sides.items():
-                tries = ((Aim(constraint, side), scene) for scene in scenes for side in ways)
-                if not any(can_break(self.spec, aim, scene, np.random.default_rng(0)) for aim, scene in tries):
-                    message = f"no edit of these photos makes {violation} ('{constraint.id}')"
-                    advice = "Synthesis will not show it: see whether the rule can be broken, or add photos of it."
-                    yield Fault(("constraints", index), message, advice, "LC044")
+            missing = [violation for violation, ways in sides.items() if not self._makes(constraint, ways, scenes)]
+            if missing:
+                yield constraint, missing, len(missing) == len(sides)
+
+    def _unbreakable(self) -> Iterator[Fault]:
+        numbers = {constraint.id: index for index, constraint in enumerate(self.spec.constraints)}
+        advice = "Synthesis will not show it: see whether the rule can be broken, or add photos of it."
+        for constraint, missing, all_of_them in self.unmade():
+            here: Path = ("constraints", numbers[constraint.id])
+            if all_of_them:
+                yield Fault(here, f"no edit of these photos breaks '{constraint.id}'", advice, "LC044")
+            else:
+                message = f"no edit of these photos makes {', '.join(missing)} ('{constraint.id}')"
+                yield Fault(here, message, advice, "LC048")
+
+    def _makes(self, constraint: Constraint, sides: Sequence[Side], scenes: Sequence[Scene]) -> bool:
+        """Whether an edit of one of the photos breaks the constraint on one of the sides."""
+        tries = ((Aim(constraint, side), scene) for scene in scenes for side in sides)
+        return any(can_break(self.spec, aim, scene, np.random.default_rng(0)) for aim, scene in tries)
+
+    def _stretch(self, scene: Scene, reading: Reading) -> None:
+        """Keep the photos on which a count comes nearest to its limits: from there an edit or two go over them."""
+        for index, rule in self._counts:
+            try:
+                total = rule.total(reading)
+            except (Absent, Unreadable):
+                continue
+            least, most = self._reached.get(index, (math.inf, -math.inf))
+            kept = self.extremes.setdefault(index, {})
+            if total < least:
+                kept["below"] = scene
+            if total > most:
+                kept["above"] = scene
+            self._reached[index] = min(least, total), max(most, total)
 
 
 def hold(spec: Spec, scenes: Iterable[Scene]) -> list[Fault]:

@@ -145,21 +145,29 @@ class Composition(BaseModel):
             group = self.wrong[side.kind]
             wanted = group if isinstance(group, dict) else {thing: max(counts[thing], 1) for thing in group}
             return {**target, **wanted}
-        things = list(target)
-        thing = things[int(rng.integers(len(things)))]
+        for _ in range(3):
+            target = self._changed(target, rng)
+            named = any(_fits(group, target) for group in self.wrong.values())
+            if not named and not self._allows(target):
+                return target
+        return None
+
+    def _changed(self, counts: Counts, rng: Rng) -> dict[str, int]:
+        """One of the things more or fewer, or none of it; where a set has to be there, with that one."""
+        target = dict(counts)
+        thing = list(target)[int(rng.integers(len(target)))]
         target[thing] = 0 if rng.random() < 0.3 else max(target[thing] + (1 if rng.random() < 0.5 else -1), 0)
         if self.if_ is not None and not _fits(self.if_, target):
             forced = self.if_ if isinstance(self.if_, dict) else dict.fromkeys(self.if_, 1)
             target |= {name: max(number, target[name]) for name, number in forced.items()}
             target |= {name: 0 for name in self.then or [] if name not in forced and rng.random() < 0.5}
-        broken = not self._allows(target) and not any(_fits(group, target) for group in self.wrong.values())
-        return target if broken else None
+        return target
 
     def _towards(
         self, scene: Scene, reading: Reading, present: Mapping[str, list[Instance]], target: Counts, rng: Rng
     ) -> Iterator[Plans]:
         """Edits that lead to the target counts."""
-        surplus = [i for t, found in present.items() for i in some_of(rng, found, len(found) - target[t])]
+        surplus = [i for t, found in present.items() for i in some_of(rng, found, max(len(found) - target[t], 0))]
         lacking = [t for t, found in present.items() for _ in range(target[t] - len(found))]
         if not 0 < max(len(surplus), len(lacking)) <= MAX_STEPS:
             return

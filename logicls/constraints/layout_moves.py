@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, TypeVar
 from logicls.constraints.family import Plans
 from logicls.constraints.plan import Move, Rng, Swap
 from logicls.constraints.reading import Absent, Reading, words
-from logicls.constraints.room import ground, instances, one_of, spots
+from logicls.constraints.room import MAX_STEPS, ground, instances, one_of, spots
 from logicls.records import Box, Instance, Scene
 
 if TYPE_CHECKING:
@@ -29,6 +29,7 @@ def breaking(rule: Layout, scene: Scene, reading: Reading, rng: Rng) -> Iterator
     subject = _subject(rule, scene, reading, rng)
     match rule.relation:
         case "above" | "below" | "left_of" | "right_of":
+            yield from _sides_changed(rule, scene, reading)
             yield from _swaps(scene, reading, [subject], rule.object or "", rng)
             yield from ((move,) for move in spots(scene, subject, _whole(scene), rng))
         case "in_order":
@@ -74,6 +75,25 @@ def _swaps(scene: Scene, reading: Reading, ones: list[Instance], other: str, rng
         return
     pairs = [(one.id, two.id) for one in ones for two in instances(scene, reading, other) if one.id != two.id]
     yield from ((Swap(one, two),) for one, two in _shuffled(pairs, rng)[:4])
+
+
+def _sides_changed(rule: Layout, scene: Scene, reading: Reading) -> Iterator[Plans]:
+    """All the subjects change places with all the objects: the largest goes first, and takes along what lies on it."""
+    other = rule.object or ""
+    if other in reading.world.areas:
+        return
+    ones, others = instances(scene, reading, rule.things[0]), instances(scene, reading, other)
+    if not 2 < len(ones) + len(others) <= MAX_STEPS or not ones or not others:
+        return
+    (x1, y1), (x2, y2) = _around(ones).centre, _around(others).centre
+    ways = {i.id: (x2 - x1, y2 - y1) for i in ones} | {i.id: (x1 - x2, y1 - y2) for i in others}
+    yield tuple(Move(i.id, *ways[i.id]) for i in sorted([*ones, *others], key=lambda i: -i.box.area))
+
+
+def _around(found: list[Instance]) -> Box:
+    """The smallest box that holds them all."""
+    boxes = [i.box for i in found]
+    return Box(min(b.x1 for b in boxes), min(b.y1 for b in boxes), max(b.x2 for b in boxes), max(b.y2 for b in boxes))
 
 
 def _off(

@@ -62,7 +62,7 @@ class Replace:
 
 @dataclass(frozen=True, slots=True)
 class Resize:
-    """Give the instance another box. A filling grows and shrinks at its top, anything else is scaled."""
+    """Give the instance another box: a filling grows and shrinks at its top, others with what lies on them."""
 
     target: int
     box: Box
@@ -116,7 +116,7 @@ def applied(plan: Plan, scene: Scene, fillings: frozenset[str], arriving: Sequen
                 return _rebuilt(scene, [i for i in scene.instances if i.id not in gone], arriving)
             return _changed(scene, plan.target, component=plan.component, attributes=plan.attributes)
         case Resize():
-            return _changed(scene, plan.target, box=plan.box)
+            return _scaled(scene, instance(scene, plan.target), plan.box, fillings)
         case _:
             assert_never(plan)
 
@@ -149,6 +149,11 @@ def _rebuilt(scene: Scene, kept: Sequence[Instance], arriving: Sequence[Instance
 def _shifted(scene: Scene, ids: frozenset[int], dx: float, dy: float) -> Scene:
     moved = (replace(i, box=i.box.moved(dx, dy)) if i.id in ids else i for i in scene.instances)
     return replace(scene, instances=tuple(moved))
+
+
+def _scaled(scene: Scene, target: Instance, to: Box, fillings: frozenset[str]) -> Scene:
+    along = {i.id: i.box.mapped(target.box, to) for i in carried(scene, target, fillings)} | {target.id: to}
+    return replace(scene, instances=tuple(replace(i, box=along.get(i.id, i.box)) for i in scene.instances))
 
 
 def _changed(scene: Scene, target: int, **facts: object) -> Scene:

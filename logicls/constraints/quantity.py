@@ -10,7 +10,7 @@ from typing import Annotated, Self
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from logicls.constraints.family import Named, Plans
-from logicls.constraints.plan import Move, Rng
+from logicls.constraints.plan import Move, Plan, Rng
 from logicls.constraints.reading import Absent, Check, Reading, Side, Wanted, holds, listed, words
 from logicls.constraints.room import (
     MAX_STEPS,
@@ -21,7 +21,6 @@ from logicls.constraints.room import (
     one_of,
     removal,
     replacement,
-    some_of,
 )  # fmt: skip
 from logicls.records import Box, Instance, Scene
 
@@ -29,6 +28,8 @@ Count = Annotated[int, Field(ge=0, le=100_000)]
 Weight = Annotated[int, Field(ge=1, le=1000)]
 Values = str | list[str]
 MOST = 100_000
+EXCHANGED = 0.4
+"""Share of edits that put another kind in the place of what is counted, where there are several."""
 
 
 class Quantity(BaseModel):
@@ -112,10 +113,14 @@ class Quantity(BaseModel):
             return f"{self._told}{where}: {number}"
         return f"{number} {self._told}{where}"
 
+    def total(self, reading: Reading) -> int:
+        """What they count for altogether. Raises `Absent`, `Unreadable`."""
+        places = self._places(reading)
+        return sum(weight * len(self._boxes(reading, thing, places)) for thing, weight in self.weights.items())
+
     def check(self, reading: Reading) -> Check:
         """Count, and compare. Raises `Absent`, `Unreadable`."""
-        places = self._places(reading)
-        total = sum(weight * len(self._boxes(reading, thing, places)) for thing, weight in self.weights.items())
+        total = self.total(reading)
         low, high = self.limits
         found = ""
         if not reading.quiet:
@@ -127,19 +132,25 @@ class Quantity(BaseModel):
         return Check("holds", found)
 
     def plans(self, scene: Scene, reading: Reading, side: Side, rng: Rng) -> Iterator[Plans]:
-        """Take some away, or put some more there; then by moving or replacing."""
+        """Take some away, or put some more there; or let another kind take their place; then move one."""
         places = self._places(reading)
         inside = {thing: self._inside(scene, reading, thing, places) for thing in self.weights}
         total = sum(self.weights[thing] * len(found) for thing, found in inside.items())
         low, high = self.limits
+        kinds = self._kinds(reading)
+        lacking = total - (low - side.amount) if side.kind == "below" else high + side.amount - total
         for _ in range(6):
+            first = bool(kinds) and rng.random() < EXCHANGED
+            if first:
+                yield from self._exchanged(scene, reading, side, lacking, rng)
             if side.kind == "below":
-                yield from self._fewer(inside, total - (low - side.amount), rng)
+                yield from self._fewer(inside, lacking, rng)
             else:
-                yield from self._more(scene, reading, high + side.amount - total, places, rng)
+                yield from self._more(scene, reading, lacking, places, rng)
+            if kinds and not first:
+                yield from self._exchanged(scene, reading, side, lacking, rng)
         if side.amount == 1:
             yield from self._crossing(scene, reading, side, inside, places, rng)
-            yield from self._exchanged(scene, reading, side, inside, rng)
 
     def how(self, side: Side) -> str:
         """What those edits do, in plain English."""
@@ -149,11 +160,12 @@ class Quantity(BaseModel):
         return f"{side.amount} {self._told}{f' in the {words(self.in_)}' if self.in_ else ''} {way}"
 
     def keep(self, scene: Scene, reading: Reading, side: Side, rng: Rng) -> Iterator[Plans]:
-        """The twin: an instance taken up and put down where it was."""
+        """The twin: an instance taken up and put down where it was; one of another kind where there must be none."""
         places = self._places(reading)
         inside = [i for thing in self.weights for i in self._inside(scene, reading, thing, places)]
-        if inside:
-            yield (Move(one_of(rng, inside).id, 0.0, 0.0),)
+        present = inside or [i for thing in self.weights for i in scene.of(reading.world.component(thing))]
+        if present:
+            yield (Move(one_of(rng, present).id, 0.0, 0.0),)
 
     def _places(self, reading: Reading) -> tuple[Box, ...] | None:
         if self.in_ is None:
@@ -229,20 +241,27 @@ class Quantity(BaseModel):
                 place = places[int(rng.integers(len(places)))]
                 yield from ((move,) for move in islice(moves_into(scene, one_of(rng, outside), place, rng), 3))
 
-    def _exchanged(
-        self, scene: Scene, reading: Reading, side: Side, inside: dict[str, list[Instance]], rng: Rng
-    ) -> Iterator[Plans]:
-        """Another kind of the same component in its place, or the other way round."""
-        world, ours = reading.world, {i.id for found in inside.values() for i in found}
-        for thing in inside:
-            component = world.component(thing)
-            siblings = [name for name, variant in world.variants.items() if variant.of == component and name != thing]
-            if side.kind == "above":
-                others = [i for i in scene.of(component) if i.id not in ours]
-                yield from ((replacement(scene, reading, i, thing, rng),) for i in some_of(rng, others, 2))
-            else:
-                yield from (
-                    (replacement(scene, reading, i, name, rng),)
-                    for name in siblings
-                    for i in some_of(rng, inside[thing], 2)
-                )
+    def _kinds(self, reading: Reading) -> dict[str, int]:
+        """Things that one may put in another's place → what they count for; none where there is only one kind."""
+        world, counted = reading.world, self.weights
+        ours = {world.component(thing) for thing in counted} - set(counted)
+        kinds = {name: 0 for name, variant in world.variants.items() if variant.of in ours} | counted
+        return kinds if len(set(kinds.values())) > 1 else {}
+
+    def _exchanged(self, scene: Scene, reading: Reading, side: Side, lacking: int, rng: Rng) -> Iterator[Plans]:
+        """Another kind in their place: a screw of another length, a die that shows another number."""
+        kinds, places = self._kinds(reading), self._places(reading)
+        gain = 1 if side.kind == "above" else -1
+        steps: list[Plan] = []
+        found = [(i, worth) for thing, worth in kinds.items() for i in self._inside(scene, reading, thing, places)]
+        for index in rng.permutation(len(found)):
+            target, worth = found[index]
+            gains = {name: (other - worth) * gain for name, other in kinds.items()}
+            most = min(lacking, max(gains.values()))
+            better = [name for name in kinds if gains[name] >= most]
+            if most > 0:
+                name = better[int(rng.integers(len(better)))]
+                steps.append(replacement(scene, reading, target, name, rng))
+                lacking -= gains[name]
+        if lacking <= 0 and 0 < len(steps) <= MAX_STEPS:
+            yield tuple(steps)

@@ -73,15 +73,16 @@ def violate(spec: Spec, aim: Aim, scene: Scene, rng: Rng, *, twin: bool = False)
         if reading is None or not (twin or _hits(aim, reading)):
             continue
         added = breach(spec, reading).added(before)
+        if not twin and aim.constraint.id not in added:
+            continue
         if len(added) == (0 if twin else 1):
             return plans
-        if not twin and aim.constraint.id in added:
-            idle += 1
-            if best is None or len(added) < best[0]:
-                best, idle = (len(added), plans), 0
-        if idle == PATIENCE:
+        if best is None or len(added) < best[0]:
+            best, idle = (len(added), plans), 0
+        idle += 1
+        if idle > PATIENCE:
             break
-    return best[1] if best else None
+    return best[1] if best and not twin else None
 
 
 def breach(spec: Spec, reading: Reading) -> Breach:

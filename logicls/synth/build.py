@@ -19,10 +19,12 @@ from logicls.constraints.load import load_spec
 from logicls.constraints.spec import Spec
 from logicls.constraints.yaml_tree import read_text
 from logicls.data.coco import read_dataset
+from logicls.data.outlines import read_outlines
 from logicls.errors import DataError, Problem
 from logicls.jsonl import in_place_of, sweep, write_text
 from logicls.records import Example
 from logicls.synth.augment import read_strength
+from logicls.synth.card import write_card
 from logicls.synth.row import Row, make_row
 from logicls.synth.workers import Source, produce
 
@@ -81,14 +83,15 @@ def build(order: Order, *, workers: int = 2, done: Callable[[int], None] = lambd
     with closing(produce(source, make_row, numbers, workers if workers > 1 else 0)) as rows:
         for path, shard in missing.items():
             _write_shard(path, islice(rows, len(shard)), done)
-    _write_card(order, source)
+    write_card(order.out, source.dataset.licence or "unknown")
     return order.count
 
 
 def source_of(order: Order) -> Source:
     """What the order's examples are made from. Raises `SpecError`, `DataError`."""
     spec, strength = load_spec(order.spec), read_strength(share("synth/augment.yaml"))
-    return Source(spec, read_dataset(order.data), strength, order.seed)
+    dataset = read_dataset(order.data)
+    return Source(spec, dataset, read_outlines(dataset), strength, order.seed)
 
 
 def preview(order: Order, count: int) -> Iterator[Example]:
@@ -140,19 +143,3 @@ def _write_shard(path: Path, rows: Iterator[Row], done: Callable[[int], None]) -
         while group := list(islice(rows, GROUP)):
             writer.write_table(pa.Table.from_pylist(group, schema=schema))
             done(len(group))
-
-
-def _write_card(order: Order, source: Source) -> None:
-    spec, licence = source.spec, source.dataset.licence or "unknown"
-    text = f"""---
-configs:
-- config_name: default
-  data_files: data/*.parquet
----
-# {spec.product.name}: synthetic inspection examples
-
-{order.count} examples made by LogiCls from annotated photos of good products; spec {spec.hash}, seed {order.seed}.
-Licence of the source photos: {licence}. Each row has the picture, the questions, the true answers (boxes xyxy in
-pixels), the broken rules, the edits that were made, and the whole trail as text.
-"""
-    write_text(order.out / "README.md", text)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from types import MappingProxyType
 from typing import assert_never
 
 import numpy as np
@@ -12,9 +13,15 @@ from logicls.constraints.plan import ON_TOP, Add, Move, Plan, Remove, Replace, R
 from logicls.constraints.spec import Spec
 from logicls.records import Box, Instance, Scene
 from logicls.synth.bank import Bank, Donor
-from logicls.synth.pixels import Photo, cut, filled, outline, pasted, poured, recoloured, ring_mean, whole
+from logicls.synth.fillings import Filling, filling_of
+from logicls.synth.ground import blended, cleared
+from logicls.synth.masks import Mask, resized
+from logicls.synth.pixels import Photo, cut, pasted, recoloured, ring_mean, whole
 
 Rng = np.random.Generator
+Masks = Mapping[int, Mask]
+COLOURS = ("colour", "color")
+"""Attributes that a thing can be dyed to."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +30,8 @@ class Canvas:
 
     photo: Photo
     scene: Scene
+    masks: Masks = field(default_factory=lambda: MappingProxyType({}))
+    """Instance id → which pixels of its box are the thing, for those that are not as they were annotated."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,83 +59,121 @@ class Editor:
             case _:
                 assert_never(plan)
 
-    @property
-    def _fillings(self) -> frozenset[str]:
-        return self.spec.fillings
+    def mask(self, canvas: Canvas, target: Instance) -> Mask:
+        """Which pixels of the instance's box are the thing, 0 to 1."""
+        known = canvas.masks.get(target.id)
+        if known is None:
+            known = self.bank.mask(canvas.scene, target)
+        return resized(known, target.box, canvas.photo)
 
     def _remove(self, plan: Remove, canvas: Canvas, rng: Rng) -> Canvas | None:
         target = instance(canvas.scene, plan.target)
         component = self.spec.components[target.component]
         if component.leaves:
             return self._left_behind(plan, target, component.leaves, canvas, rng)
-        scene = applied(plan, canvas.scene, self._fillings)
         if component.fills:
-            parent = self._parent(canvas.scene, target)
-            photo = self._emptied(canvas, target, target.box.y2, parent, rng) if parent else None
-            return Canvas(photo, scene) if photo is not None else None
-        return Canvas(self._cleared(canvas.photo, canvas.scene, target, rng), scene)
+            filling = filling_of(canvas.photo, canvas.scene, target, component.fills)
+            photo = filling.emptied(target.box.y2, rng) if filling else None
+            return self._after(plan, canvas, photo) if photo is not None else None
+        return self._after(plan, canvas, self._cleared(canvas, target, rng))
 
     def _left_behind(self, plan: Remove, target: Instance, leaves: str, canvas: Canvas, rng: Rng) -> Canvas | None:
         donor = self.bank.pick(leaves, rng)
         if donor is None:
             return None
-        arriving = Instance(_fresh(canvas.scene), leaves, target.box, donor.instance.attributes)
-        photo = self._pasted(canvas.photo, donor, target.box, ground=True)
-        return Canvas(photo, applied(plan, canvas.scene, self._fillings, [arriving]))
+        arriving = [Instance(_fresh(canvas.scene), leaves, target.box, donor.instance.attributes)]
+        source = self.bank.photo(donor.scene)
+        # The whole box, ground and all.
+        here, there = ring_mean(canvas.photo, target.box), ring_mean(source, donor.instance.box)
+        gain = np.clip(here / np.maximum(there, 1.0), 0.6, 1.7)
+        photo = blended(canvas.photo, cut(source, donor.instance.box), target.box, gain)
+        return self._after(plan, canvas, photo, arriving, [self.bank.mask(donor.scene, donor.instance)])
 
     def _add(self, plan: Add, canvas: Canvas, rng: Rng) -> Canvas | None:
         donor = self.bank.pick(plan.component, rng, **dict(plan.attributes))
         if donor is None:
             return None
-        box = _fitted(donor.instance.box, plan.box).clipped(canvas.scene.width, canvas.scene.height)
-        arriving = self._brought(donor, box, canvas.scene)
-        photo = self._pasted(canvas.photo, donor, box)
-        return Canvas(photo, applied(plan, canvas.scene, self._fillings, arriving))
+        box = _fitted(donor.instance.box, plan.box)
+        if box.clipped(canvas.scene.width, canvas.scene.height) != box:
+            return None
+        arriving, masks = self._brought(donor, box, canvas.scene)
+        return self._after(plan, canvas, self._laid(canvas.photo, donor, box), arriving, masks)
 
-    def _move(self, plan: Move, canvas: Canvas, rng: Rng) -> Canvas:
+    def _move(self, plan: Move, canvas: Canvas, rng: Rng) -> Canvas | None:
         target = instance(canvas.scene, plan.target)
-        patch = cut(canvas.photo, target.box)
-        ground = self._cleared(canvas.photo, canvas.scene, target, rng)
-        photo = pasted(ground, patch, target.box.moved(plan.dx, plan.dy))
-        return Canvas(photo, applied(plan, canvas.scene, self._fillings))
+        fills = self.spec.components[target.component].fills
+        if fills:
+            filling = filling_of(canvas.photo, canvas.scene, target, fills)
+            stays = plan.dx == plan.dy == 0
+            return self._after(plan, canvas, filling.repoured(rng)) if filling and stays else None
+        ground = self._cleared(canvas, target, rng)
+        there = target.box.moved(plan.dx, plan.dy)
+        photo = pasted(ground, cut(canvas.photo, target.box), there, mask=self._whole_mask(canvas, target))
+        return self._after(plan, canvas, photo)
 
     def _swap(self, plan: Swap, canvas: Canvas, rng: Rng) -> Canvas:
-        scene = applied(plan, canvas.scene, self._fillings)
+        after = self._after(plan, canvas, canvas.photo)
         photo = canvas.photo
-        for target in (plan.target, plan.other):
-            photo = self._cleared(photo, canvas.scene, instance(canvas.scene, target), rng)
-        for target in (plan.target, plan.other):
-            photo = pasted(photo, cut(canvas.photo, instance(canvas.scene, target).box), instance(scene, target).box)
-        return Canvas(photo, scene)
+        targets = [instance(canvas.scene, number) for number in (plan.target, plan.other)]
+        for target in targets:
+            photo = self._cleared(replace(canvas, photo=photo), target, rng)
+        for target in targets:
+            there = instance(after.scene, target.id).box
+            photo = pasted(photo, cut(canvas.photo, target.box), there, mask=self._whole_mask(canvas, target))
+        return replace(after, photo=photo)
 
     def _replace(self, plan: Replace, canvas: Canvas, rng: Rng) -> Canvas | None:
         target = instance(canvas.scene, plan.target)
         donor = self.bank.pick(plan.component, rng, **dict(plan.attributes))
-        if donor is None:
-            return None
-        if self.spec.components[target.component].fills and target.component == plan.component:
-            photo = self._dyed(canvas, target, donor)
-            return Canvas(photo, applied(plan, canvas.scene, self._fillings))
+        dyed = self._dyed(plan, canvas, target, donor, rng)
+        if dyed is not None or donor is None:
+            return dyed
         target, donor = self._carrier(canvas.scene, target, donor, rng)
         box = _fitted(donor.instance.box, target.box)
-        photo = self._pasted(self._cleared(canvas.photo, canvas.scene, target, rng), donor, box)
-        arriving = self._brought(donor, box, canvas.scene)
-        return Canvas(photo, applied(replace(plan, target=target.id), canvas.scene, self._fillings, arriving))
+        photo = self._laid(self._cleared(canvas, target, rng), donor, box)
+        arriving, masks = self._brought(donor, box, canvas.scene)
+        return self._after(replace(plan, target=target.id), canvas, photo, arriving, masks)
+
+    def _dyed(self, plan: Replace, canvas: Canvas, target: Instance, donor: Donor | None, rng: Rng) -> Canvas | None:
+        """The same thing in another colour, where a colour is all that changes; None where another one must come.
+
+        Fillings are always dyed. Other things are where no photo has one of all the wanted attributes.
+        """
+        if plan.component != target.component:
+            return None
+        fills = self.spec.components[target.component].fills
+        model = donor
+        if not fills:
+            changed = set(plan.attributes) - set(target.attributes)
+            if donor is not None or len(changed) != 1 or next(iter(changed))[0] not in COLOURS:
+                return None
+            model = self.bank.pick(target.component, rng, **dict(changed))
+        if model is None:
+            return None
+        source = self.bank.photo(model.scene)
+        if fills:
+            here = filling_of(canvas.photo, canvas.scene, target, fills)
+            there = filling_of(source, model.scene, model.instance, fills)
+            return self._after(plan, canvas, here.dyed(there)) if here and there else None
+        region = np.zeros(canvas.photo.shape[:2], np.float32)
+        x1, y1, x2, y2 = whole(target.box, canvas.photo)
+        region[y1:y2, x1:x2] = self.mask(canvas, target)
+        colours = cut(source, model.instance.box)[self.bank.mask(model.scene, model.instance) > 0.5]
+        return self._after(plan, canvas, recoloured(canvas.photo, region, colours))
 
     def _resize(self, plan: Resize, canvas: Canvas, rng: Rng) -> Canvas | None:
         target = instance(canvas.scene, plan.target)
-        scene = applied(plan, canvas.scene, self._fillings)
-        if not self.spec.components[target.component].fills:
-            ground = self._cleared(canvas.photo, canvas.scene, target, rng)
-            return Canvas(pasted(ground, cut(canvas.photo, target.box), plan.box), scene)
-        parent = self._parent(canvas.scene, target)
-        if parent is None:
+        fills = self.spec.components[target.component].fills
+        if not fills:
+            patch, mask = cut(canvas.photo, target.box), self._whole_mask(canvas, target)
+            photo = pasted(self._cleared(canvas, target, rng), patch, plan.box, mask=mask)
+            return self._after(plan, canvas, photo)
+        filling: Filling | None = filling_of(canvas.photo, canvas.scene, target, fills)
+        if filling is None:
             return None
-        if plan.box.y1 > target.box.y1:
-            photo = self._emptied(canvas, target, plan.box.y1, parent, rng)
-        else:
-            photo = self._topped_up(canvas, target, plan.box.y1, parent, rng)
-        return Canvas(photo, scene) if photo is not None else None
+        lower = plan.box.y1 > target.box.y1
+        changed = filling.emptied(plan.box.y1, rng) if lower else filling.topped_up(plan.box.y1, rng)
+        return self._after(plan, canvas, changed) if changed is not None else None
 
     def _carrier(self, scene: Scene, target: Instance, donor: Donor, rng: Rng) -> tuple[Instance, Donor]:
         """The instance itself, or half of the time the thing it lies on, if that lies on something in both photos."""
@@ -136,93 +183,71 @@ class Editor:
         return target, donor
 
     def _under(self, scene: Scene, top: Instance) -> Instance | None:
-        below = [i for i in scene.instances if top in carried(scene, i, self._fillings)]
+        below = [i for i in scene.instances if top in carried(scene, i, self.spec.fillings)]
         return min(below, key=lambda i: i.box.area, default=None)
 
-    def _parent(self, scene: Scene, filling: Instance) -> Instance | None:
-        """The instance that the filling fills."""
-        parents = scene.of(self.spec.components[filling.component].fills or "")
-        return max(parents, key=lambda p: filling.box.covered_by(p.box), default=None)
-
-    def _pasted(self, photo: Photo, donor: Donor, box: Box, *, ground: bool = False) -> Photo:
-        """The donor at the box, as bright as its new surroundings.
-
-        With `ground` what is pasted is mostly ground, so that its colour is matched as well; otherwise only its
-        brightness: a label keeps its colour on another juice.
-        """
+    def _laid(self, photo: Photo, donor: Donor, box: Box) -> Photo:
+        """The donor at the box, as bright as its new surroundings: a label keeps its colour on another juice."""
         source = self.bank.photo(donor.scene)
         here, there = ring_mean(photo, box), np.maximum(ring_mean(source, donor.instance.box), 1.0)
-        gain = np.clip(here / there, 0.6, 1.7) if ground else float(np.clip(here.mean() / there.mean(), 0.85, 1.2))
-        return pasted(photo, cut(source, donor.instance.box), box, gain=gain)
+        gain = float(np.clip(here.mean() / there.mean(), 0.85, 1.2))
+        mask = self._whole_mask(Canvas(source, donor.scene), donor.instance)
+        return pasted(photo, cut(source, donor.instance.box), box, gain=gain, mask=mask)
 
-    def _brought(self, donor: Donor, box: Box, scene: Scene) -> tuple[Instance, ...]:
-        """The donor and what lies on it, as instances of this scene."""
-        root = donor.instance.box
-        scale = box.width / root.width, box.height / root.height
-
-        def there(b: Box) -> Box:
-            x1, y1 = box.x1 + (b.x1 - root.x1) * scale[0], box.y1 + (b.y1 - root.y1) * scale[1]
-            return Box(x1, y1, x1 + b.width * scale[0], y1 + b.height * scale[1])
-
-        coming = (donor.instance, *carried(donor.scene, donor.instance, self._fillings))
-        start = _fresh(scene)
-        return tuple(Instance(start - k, i.component, there(i.box), i.attributes) for k, i in enumerate(coming))
-
-    def _cleared(self, photo: Photo, scene: Scene, target: Instance, rng: Rng) -> Photo:
-        """The photo with the target's place filled from what it lies on."""
-        grounds = [i.box for i in scene.instances if i.id != target.id and target.box.covered_by(i.box) >= ON_TOP]
-        return filled(photo, target.box, rng, min(grounds, key=lambda b: b.area, default=None))
-
-    def _emptied(self, canvas: Canvas, target: Instance, bottom: float, parent: Instance, rng: Rng) -> Photo | None:
-        """A filling down to row `bottom` made to look like its parent just above the level."""
-        level = round(target.box.y1)
-        reach = max(8, int(0.06 * parent.box.height))
-        first = max(int(parent.box.y1), level - reach - 3)
-        if level - 3 - first < 4:
-            return None
-        rows = level - 2, min(round(bottom), canvas.photo.shape[0])
-        changed = poured(canvas.photo, parent.box, rows, (first, level - 3), rng)
-        return self._behind(canvas, changed, (target, parent))
-
-    def _topped_up(self, canvas: Canvas, target: Instance, top: float, parent: Instance, rng: Rng) -> Photo | None:
-        """The filling drawn up to `top`: its uppermost rows go to the new level, those below continue it."""
-        level, new = round(target.box.y1), round(top)
-        if new >= level:
-            return canvas.photo.copy()
-        depth = min(max(8, int(0.06 * parent.box.height)), int(target.box.height) - 2)
-        changed = poured(canvas.photo, parent.box, (new, level + 4), (level + 4, level + 4 + depth), rng)
-        return self._behind(canvas, changed, (target, parent))
-
-    def _behind(self, canvas: Canvas, changed: Photo, parts: Iterable[Instance]) -> Photo:
-        """`changed`, but for everything that stands in front of the parts."""
-        ids = {i.id for i in parts}
-        out = changed.copy()
-        largest = max(i.box.area for i in parts)
-        for front in canvas.scene.instances:
-            if front.id not in ids and front.box.area < largest:
-                x1, y1, x2, y2 = whole(front.box, out)
-                out[y1:y2, x1:x2] = canvas.photo[y1:y2, x1:x2]
-        return out
-
-    def _dyed(self, canvas: Canvas, target: Instance, donor: Donor) -> Photo:
-        source = self.bank.photo(donor.scene)
-        there = self._visible(source, donor.scene, donor.instance)
-        changed = recoloured(canvas.photo, self._visible(canvas.photo, canvas.scene, target), source[there > 0.5])
-        return changed
-
-    def _visible(self, photo: Photo, scene: Scene, filling: Instance) -> np.ndarray:
-        """1 where the filling shows, else 0: inside its parent's outline, not behind anything."""
-        x1, y1, x2, y2 = whole(filling.box, photo)
-        mask = np.zeros(photo.shape[:2], np.float32)
-        parent = self._parent(scene, filling)
-        lefts, rights = outline(photo, parent.box if parent else filling.box, y1, y2)
-        for row in range(y1, y2):
-            mask[row, max(x1, int(lefts[row - y1])) : min(x2, int(rights[row - y1]))] = 1
-        for front in scene.instances:
-            if front.id != filling.id and front.box.area < filling.box.area:
-                fx1, fy1, fx2, fy2 = whole(front.box, photo)
-                mask[fy1:fy2, fx1:fx2] = 0
+    def _whole_mask(self, canvas: Canvas, target: Instance) -> Mask:
+        """The instance's mask together with those of what lies on it."""
+        tops = carried(canvas.scene, target, self.spec.fillings)
+        mask = self.mask(canvas, target).copy()
+        if tops and target.id not in self.bank.outlines:
+            # What carries others is too motley for an estimate.
+            return np.ones_like(mask)
+        x1, y1, _, _ = whole(target.box, canvas.photo)
+        for top in tops:
+            tx1, ty1, tx2, ty2 = whole(top.box, canvas.photo)
+            part = mask[max(ty1 - y1, 0) : ty2 - y1, max(tx1 - x1, 0) : tx2 - x1]
+            over = self.mask(canvas, top)[max(y1 - ty1, 0) :, max(x1 - tx1, 0) :][: part.shape[0], : part.shape[1]]
+            np.maximum(part, over, out=part)
         return mask
+
+    def _brought(self, donor: Donor, box: Box, scene: Scene) -> tuple[list[Instance], list[Mask]]:
+        """The donor and what lies on it, as instances of this scene, with their masks."""
+        coming = (donor.instance, *carried(donor.scene, donor.instance, self.spec.fillings))
+        start = _fresh(scene)
+        arriving = [
+            Instance(start - k, i.component, i.box.mapped(donor.instance.box, box), i.attributes)
+            for k, i in enumerate(coming)
+        ]
+        return arriving, [self.bank.mask(donor.scene, i) for i in coming]
+
+    def _after(
+        self, plan: Plan, canvas: Canvas, photo: Photo, arriving: Sequence[Instance] = (), masks: Sequence[Mask] = ()
+    ) -> Canvas:
+        """The canvas with the plan carried out on its annotations; what was moved keeps its mask."""
+        scene = applied(plan, canvas.scene, self.spec.fillings, arriving)
+        before = {i.id: i for i in canvas.scene.instances}
+        moved = [i for i in scene.instances if i.id in before and before[i.id].box != i.box]
+        kept = {i.id: self.mask(canvas, before[i.id]) for i in moved if i.component not in self.spec.fillings}
+        brought = {i.id: mask for i, mask in zip(arriving, masks, strict=True)}
+        return Canvas(photo, scene, {**canvas.masks, **kept, **brought})
+
+    def _cleared(self, canvas: Canvas, target: Instance, rng: Rng) -> Photo:
+        """The photo with the target's place filled from what it lies on."""
+        scene = canvas.scene
+        under = [i for i in scene.instances if i.id != target.id and target.box.covered_by(i.box) >= ON_TOP]
+        ground = min((i.box for i in under), key=lambda b: b.area, default=None)
+        gone = {target.id, *(i.id for i in (*under, *carried(scene, target, self.spec.fillings)))}
+        others = [i for i in scene.instances if i.id not in gone]
+        near = [i for i in others if i.box.overlap(_grown(target.box)) > 0]
+        fronts = [(i.box, self.mask(canvas, i)) for i in near]
+        mask = self._whole_mask(canvas, target)
+        boxes = [i.box for i in others]
+        return cleared(canvas.photo, target.box, mask, rng, ground=ground, others=boxes, fronts=fronts)
+
+
+def _grown(box: Box) -> Box:
+    """The box with a quarter of its size more on every side."""
+    dx, dy = box.width / 4, box.height / 4
+    return Box(box.x1 - dx, box.y1 - dy, box.x2 + dx, box.y2 + dy)
 
 
 def _fitted(size: Box, place: Box) -> Box:

@@ -12,6 +12,10 @@ Photo = UInt8[np.ndarray, "height width 3"]
 Mask = Float[np.ndarray, "height width"]
 STRIP = 5
 """Pixels beside a box from which its background is learned."""
+FAINT = (18.0, 30.0)
+"""Grey levels by which a thing must differ from what is beside it, at the least and where a label outshines it."""
+NARROW = 0.75
+"""An outline narrower than this share of that of its model is not believed."""
 RIM = 3
 """Pixels at the edge of a thing that look unlike its face: nothing is learned from them."""
 
@@ -25,32 +29,22 @@ def whole(box: Box, photo: Photo, pad: int = 0) -> tuple[int, int, int, int]:
     return x1, y1, max(x2, x1 + 1), max(y2, y1 + 1)
 
 
-def filled(photo: Photo, box: Box, rng: np.random.Generator, ground: Box | None = None) -> Photo:
-    """The box's surroundings drawn across it, along the axis on which its two sides agree better, with their grain.
+def pasted(
+    photo: Photo, patch: Photo, box: Box, *, gain: float | np.ndarray = 1.0, mask: np.ndarray | None = None
+) -> Photo:
+    """`patch` scaled to the box and laid there with soft edges.
 
-    Nothing is learned from outside `ground`, the thing that the box lies on.
+    `gain` multiplies it, per channel if need be. `mask`, 0 to 1 of the patch's size, tells which of its pixels count.
     """
-    x1, y1, x2, y2 = whole(box, photo, pad=3)
-    frame = whole(ground, photo, pad=-RIM) if ground else (0, 0, photo.shape[1], photo.shape[0])
-    above, below = _strip(photo, (x1, y1 - STRIP, x2, y1), frame, 0), _strip(photo, (x1, y2, x2, y2 + STRIP), frame, 0)
-    left, right = _strip(photo, (x1 - STRIP, y1, x1, y2), frame, 1), _strip(photo, (x2, y1, x2 + STRIP, y2), frame, 1)
-    vertical, horizontal = _ramp(above, below, y2 - y1, 0), _ramp(left, right, x2 - x1, 1)
-    scores = _disagreement(above, below), _disagreement(left, right)
-    if vertical is None or (horizontal is not None and scores[1] < scores[0]):
-        across = horizontal if horizontal is not None else photo[y1:y2, x1:x2].astype(np.float32)
-    else:
-        across = vertical
-    patch = across + _grain(photo, (x1, y1, x2, y2), rng)
-    return _laid(photo, patch, x1, y1, _feather(patch.shape[:2], 2))
-
-
-def pasted(photo: Photo, patch: Photo, box: Box, feather: int = 2, gain: float | np.ndarray = 1.0) -> Photo:
-    """`patch` scaled to the box and laid there with soft edges. `gain` multiplies it, per channel if need be."""
     x1, y1, x2, y2 = (round(v) for v in (box.x1, box.y1, box.x2, box.y2))
     size = max(x2 - x1, 1), max(y2 - y1, 1)
     shrink = patch.shape[1] > size[0]
     scaled = cv2.resize(patch, size, interpolation=cv2.INTER_AREA if shrink else cv2.INTER_LINEAR)
-    return _laid(photo, scaled.astype(np.float32) * gain, x1, y1, _feather((size[1], size[0]), feather))
+    alpha = _feather((size[1], size[0]), 2)
+    if mask is not None and mask.min() < 0.5:
+        # Where the outline is known it is soft itself, and the box's edge is no seam.
+        alpha = cv2.GaussianBlur(cv2.resize(mask, size, interpolation=cv2.INTER_LINEAR), (0, 0), 0.8)
+    return _laid(photo, scaled.astype(np.float32) * gain, x1, y1, alpha)
 
 
 def cut(photo: Photo, box: Box) -> Photo:
@@ -80,7 +74,7 @@ def outline(photo: Photo, parent: Box, y1: int, y2: int) -> tuple[np.ndarray, np
     right = rows[:, min(px2, photo.shape[1] - 1) : px2 + STRIP].mean(1, keepdims=True)
     ramp = np.linspace(0, 1, px2 - px1, dtype=np.float32)[None, :, None]
     away = np.abs(rows[:, px1:px2] - (left * (1 - ramp) + right * ramp)).max(2)
-    there = away > max(18.0, 0.25 * float(np.quantile(away, 0.98)))
+    there = away > np.clip(0.25 * float(np.quantile(away, 0.98)), *FAINT)
     lefts = np.where(there.any(1), there.argmax(1), 0)
     rights = np.where(there.any(1), there.shape[1] - there[:, ::-1].argmax(1), px2 - px1)
     narrow = rights - lefts < 0.25 * (px2 - px1)
@@ -93,7 +87,10 @@ def poured(photo: Photo, parent: Box, rows: tuple[int, int], model: tuple[int, i
     (y1, y2), (m1, m2) = rows, model
     out = photo.copy()
     lefts, rights = outline(photo, parent, y1, y2)
-    profile = _profile(photo, parent, m1, m2)
+    m_left, m_right, profile = _profile(photo, parent, m1, m2)
+    # Empty glass before a dark ground has hardly an outline: what lies above a filling is about as wide as the filling.
+    faint = rights - lefts < NARROW * (m_right - m_left)
+    lefts[faint], rights[faint] = m_left, m_right
     sway = cv2.GaussianBlur(rng.normal(0, 1, (y2 - y1, 1)).astype(np.float32), (1, 0), sigmaX=1, sigmaY=12) * 8
     grain = min(float(np.std(photo[m1:m2].astype(np.float32) - cv2.GaussianBlur(photo[m1:m2], (0, 0), 1.5))), 3.0)
     for row in range(y1, y2):
@@ -106,14 +103,14 @@ def poured(photo: Photo, parent: Box, rows: tuple[int, int], model: tuple[int, i
     return out
 
 
-def _profile(photo: Photo, parent: Box, y1: int, y2: int) -> np.ndarray:
-    """Mean over the rows of what lies between the outline's edges, float32 [1, 96, 3]."""
+def _profile(photo: Photo, parent: Box, y1: int, y2: int) -> tuple[int, int, np.ndarray]:
+    """Left and right edge of the outline, and the mean over the rows of what lies between, float32 [1, 96, 3]."""
     lefts, rights = outline(photo, parent, y1, y2)
     left, right = int(np.median(lefts)), max(int(np.median(rights)), int(np.median(lefts)) + 2)
     stretched = cv2.resize(
         photo[y1:y2, left:right].astype(np.float32).mean(0)[None], (96, 1), interpolation=cv2.INTER_LINEAR
     )
-    return np.asarray(stretched)
+    return left, right, np.asarray(stretched)
 
 
 def recoloured(photo: Photo, region: Mask, model: Float[np.ndarray, "pixels 3"]) -> Photo:
@@ -135,51 +132,6 @@ def recoloured(photo: Photo, region: Mask, model: Float[np.ndarray, "pixels 3"])
 def _spread(values: np.ndarray) -> np.ndarray:
     """Median absolute deviation of each column."""
     return np.asarray(np.median(np.abs(values - np.median(values, 0)), 0))
-
-
-def _strip(
-    photo: Photo, strip: tuple[int, int, int, int], frame: tuple[int, int, int, int], axis: int
-) -> np.ndarray | None:
-    """Mean of a strip over `axis`; None where it does not lie in the frame."""
-    x1, y1, x2, y2 = strip
-    if axis == 0:
-        y1, y2 = max(y1, frame[1]), min(y2, frame[3])
-    else:
-        x1, x2 = max(x1, frame[0]), min(x2, frame[2])
-    if (y2 - y1 if axis == 0 else x2 - x1) < STRIP - 1 or min(x2 - x1, y2 - y1) < 2:
-        return None
-    return np.asarray(photo[y1:y2, x1:x2].astype(np.float32).mean(axis, keepdims=True))
-
-
-def _ramp(first: np.ndarray | None, last: np.ndarray | None, length: int, axis: int) -> np.ndarray | None:
-    first = last if first is None else first
-    last = first if last is None else last
-    if first is None or last is None:
-        return None
-    shape = (length, 1, 1) if axis == 0 else (1, length, 1)
-    t = np.linspace(0, 1, length, dtype=np.float32).reshape(shape)
-    return np.asarray(first * (1 - t) + last * t, dtype=np.float32)
-
-
-def _disagreement(first: np.ndarray | None, last: np.ndarray | None) -> float:
-    if first is None or last is None:
-        return 1e3
-    return float(np.abs(first - last).mean())
-
-
-def _grain(photo: Photo, region: tuple[int, int, int, int], rng: np.random.Generator) -> np.ndarray:
-    """What blurring takes away around the region, tiled over it from a random start."""
-    x1, y1, x2, y2 = region
-    height, width = y2 - y1, x2 - x1
-    below = y2 + 8 <= photo.shape[0]
-    strip = photo[y2 : y2 + 8, x1:x2] if below else photo[max(y1 - 8, 0) : y1, x1:x2]
-    if strip.shape[0] < 2:
-        return np.zeros((height, width, 3), np.float32)
-    residue = strip.astype(np.float32) - cv2.GaussianBlur(strip, (0, 0), 2.0)
-    rows = rng.integers(strip.shape[0], size=height)
-    shifts = rng.integers(width, size=height)
-    columns = (np.arange(width)[None] + shifts[:, None]) % width
-    return np.asarray(np.clip(residue[rows[:, None], columns], -12, 12), dtype=np.float32)
 
 
 def _feather(shape: tuple[int, int], width: int) -> Mask:

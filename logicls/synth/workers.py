@@ -7,7 +7,7 @@ import os
 import signal
 import threading
 from collections import deque
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
@@ -19,6 +19,7 @@ import cv2
 
 from logicls.constraints.spec import Spec
 from logicls.data.coco import Dataset
+from logicls.data.outlines import Outline
 from logicls.errors import DataError, PhotoError, Problem
 from logicls.synth.augment import Strength
 from logicls.synth.bank import Bank
@@ -40,12 +41,13 @@ class Source:
 
     spec: Spec
     dataset: Dataset
+    outlines: Mapping[int, Outline]
     strength: Strength
     seed: int
 
     def maker(self) -> Maker:
         """Makes the examples of this source."""
-        return Maker(self.spec, Bank(self.dataset), self.strength)
+        return Maker(self.spec, Bank(self.dataset, self.outlines), self.strength)
 
 
 def produce(source: Source, job: Job[Made], numbers: Sequence[int], workers: int) -> Generator[Made, None, None]:

@@ -16,11 +16,13 @@ from logicls import jsonl
 from logicls.assets import find, share_root
 from logicls.codes import find_code
 from logicls.constraints.against_data import hold
+from logicls.constraints.infer import infer
 from logicls.constraints.load import load_spec, open_sheet
 from logicls.constraints.spec import Component
 from logicls.data.coco import read_dataset
 from logicls.data.heal import heal_file
 from logicls.data.lint import dataset_problems
+from logicls.data.outlines import read_outlines
 from logicls.data.picture import list_photos, read_photo
 from logicls.predict.record import verdict_from_json
 from logicls.records import Box, Instance, Scene, Verdict
@@ -109,6 +111,16 @@ def two_pins(second: Sequence[float]) -> Trigger:
     return check
 
 
+def outlined(segmentation: object) -> Trigger:
+    """Reading the outline of a pin."""
+
+    def read() -> object:
+        coco(pin={"segmentation": segmentation})()
+        return read_outlines(read_dataset(Path("data")))
+
+    return read
+
+
 def photo_without_annotation() -> object:
     """Two photos, of which one was forgotten."""
     pin = Instance(1, "pin", Box(1, 2, 11, 22))
@@ -164,6 +176,14 @@ def held(text: str, *scenes: Scene) -> object:
     return [sheet.problem(f.code, f.message, f.path, f.advice) for f in hold(sheet.spec, scenes)]
 
 
+def no_room() -> object:
+    """A rule about a thing that fills the photo."""
+    pin = Instance(1, "pin", Box(2, 2, 78, 58))
+    violation = "violation: {below: missing_pin, above: additional_pin}"
+    text = SPEC.replace("exactly: 4}", "exactly: 1}, " + violation)
+    return held(text, Scene("good_001.jpg", 80, 60, (pin,)))
+
+
 def without_the_lid() -> object:
     """A rule about lids where no photo has one."""
     lid = "  - {id: lids, quantity: {of: pin, exactly: 4}, when: {quantity: {of: lid, at_least: 1}}}\n"
@@ -199,6 +219,7 @@ TRIGGERS: dict[str, Trigger] = {
     "LC001": lambda: load_spec(Path("box.yaml")),
     "LC002": spec("#" * 1_000_001),
     "LC003": spec(SPEC.replace("name: box", "name: box, owner: Müller").encode("cp1252")),
+    "LC048": no_room,
     "LC050": broken_photo,
     "LC051": without_the_lid,
     "LC101": lambda: read_dataset(Path("data")),
@@ -212,6 +233,7 @@ TRIGGERS: dict[str, Trigger] = {
     "LC109": coco(pin={"bbox": [12, 20, 0, 18]}),
     "LC110": coco(pin={"bbox": [30, 20, 38, 28]}),
     "LC111": coco(pin={"attributes": ["red"]}),
+    "LC112": outlined([[10, 5, 20, 5]]),
     "LC120": fitting("trey"),
     "LC121": without_tray,
     "LC122": fitting(colour="rad"),
@@ -220,6 +242,7 @@ TRIGGERS: dict[str, Trigger] = {
     "LC125": two_pins((4, 2, 10, 20)),
     "LC126": photo_without_annotation,
     "LC130": healing('{"images": [{"id": 1', "data/annotations.fixed.json"),
+    "LC131": lambda: infer([]),
     "LC132": healing('{"images": [], "categories": [], "annotations": [],}', "data/annotations.json"),
     "LC240": truth("image,violations\nkit_001.jpg,zu_groß\n".encode("cp1252")),
     "LC241": truth("photo,violations\nkit_001.jpg,\n"),

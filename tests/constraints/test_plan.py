@@ -51,6 +51,8 @@ def moved(thing: Instance, dx: float, dy: float) -> Instance:
 
 
 BANANA = Instance(4, "icon", ICON.box, (("fruit", "banana"),))
+SMALLER = Instance(3, "label", Box(20, 60, 50, 100))
+SMALLER_ICON = Instance(4, "icon", Box(30, 70, 40, 90), ICON.attributes)
 FULLER = Instance(2, "juice", Box(5, 20, 95, 200), JUICE.attributes)
 
 
@@ -66,6 +68,7 @@ FULLER = Instance(2, "juice", Box(5, 20, 95, 200), JUICE.attributes)
         (Replace(4, "icon", (("fruit", "banana"),)), [], (BOTTLE, JUICE, LABEL, BANANA, PIN)),
         (Replace(3, "label"), [NEW], (BOTTLE, JUICE, PIN, NEW)),
         (Resize(2, FULLER.box), [], (BOTTLE, FULLER, LABEL, ICON, PIN)),
+        (Resize(3, Box(20, 60, 50, 100)), [], (BOTTLE, JUICE, SMALLER, SMALLER_ICON, PIN)),
     ],
     ids=lambda value: type(value).__name__ if isinstance(value, Plan) else "",
 )

@@ -41,6 +41,7 @@ def test_a_broken_run_goes_on(order: Order) -> None:
     assert sorted(whole) == [
         "README.md",
         *(f"data/train-0000{number}-of-00003.parquet" for number in range(3)),
+        "distribution.png",
         "spec.yaml",
         "synth.json",
     ]

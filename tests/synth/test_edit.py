@@ -34,7 +34,7 @@ def board() -> Canvas:
     photo[20:40, 20:40] = 240
     photo[60:80, 100:120] = 10
     tablets = Instance(1, "tablet", Box(20, 20, 40, 40)), Instance(2, "tablet", Box(100, 60, 120, 80))
-    return Canvas(photo, Scene("a.png", 160, 100, tablets))
+    return Canvas(photo, Scene("a.png", 160, 100, tablets), {i.id: np.ones((20, 20), np.float32) for i in tablets})
 
 
 def core(canvas: Canvas, box: Box) -> float:

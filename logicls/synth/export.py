@@ -1,0 +1,185 @@
+"""Training data for other trainers: photos as files beside a conversation each, as the trainer's documentation has it.
+
+The user's turn is the photo and the questions, the assistant's is the whole chain: answers, reasoning, verdict. Boxes
+are in the convention of a model family (`logicls.models.coordinates`).
+
+Sources: TRL 1.16, "Dataset formats" (vision); LLaMA-Factory 0.9.5, data/README.md (sharegpt, multimodal); ms-swift 4.6,
+"Custom dataset" (grounding).
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from functools import partial
+from pathlib import Path
+from typing import Any, assert_never
+
+from logicls.constraints.load import load_spec
+from logicls.constraints.reading import words
+from logicls.jsonl import replacing, write_bytes, write_text
+from logicls.models.coordinates import FAMILIES, PIXELS, Family, Size, into, rewritten
+from logicls.records import Box
+from logicls.synth.export_notes import note
+from logicls.synth.shards import rows
+
+COLUMNS = ("image", "width", "height", "queries", "questions", "trail")
+IMAGE = "<image>"
+BOX = "<bbox>"
+REF = "<ref-object>"
+Record = Mapping[str, Any]
+
+
+class Trainer(StrEnum):
+    """Whose format: LogiCls' own, which is a Hugging Face dataset, or that of another trainer."""
+
+    hf = "hf"
+    trl = "trl"
+    llamafactory = "llamafactory"
+    swift = "swift"
+
+
+@dataclass(frozen=True, slots=True)
+class Talk:
+    """One example as a conversation, with boxes as the trail has them."""
+
+    image: str
+    """Path of the photo, relative to the file that the conversation is in."""
+    size: Size
+    components: tuple[str, ...]
+    """What each question is about, as words; empty for a question about no component's place."""
+    questions: tuple[str, ...]
+    chain: str
+
+
+def export(
+    folder: Path, trainer: Trainer, boxes: Family | None = None, *, done: Callable[[int], None] = lambda _: None
+) -> Path:
+    """Write the examples of a synth folder for a trainer; returns the folder below it where they are.
+
+    Photos that are there already are left alone, so that a killed run goes on; the conversations are written last, as a
+    whole. `boxes` left out is the trainer's own way where it has one (ms-swift), pixels of the photo elsewhere. `done`
+    is told of each example.
+
+    Raises:
+        DataError: There is no training data in the folder (LC402).
+    """
+    out = folder / trainer
+    product = load_spec(folder / "spec.yaml").product.name
+    match trainer:
+        case Trainer.hf:
+            return folder
+        case Trainer.trl:
+            # The name by which the `imagefolder` loader of datasets finds it.
+            _lines(out / "metadata.jsonl", (_trl(talk, boxes) for talk in _talks(folder, out, done)))
+        case Trainer.llamafactory:
+            out = out / "data"
+            _list(out / f"{product}.json", (_llamafactory(talk, boxes) for talk in _talks(folder, out, done)))
+            write_text(
+                out / "dataset_info.json", json.dumps({product: _INFO | {"file_name": f"{product}.json"}}, indent=1)
+            )
+            out = out.parent
+        case Trainer.swift:
+            _lines(out / "train.jsonl", (_swift(talk, boxes) for talk in _talks(folder, out, done)))
+        case _:
+            assert_never(trainer)
+    write_text(out / "README.md", note(trainer, product, boxes))
+    return out
+
+
+def _talks(folder: Path, out: Path, done: Callable[[int], None]) -> Iterator[Talk]:
+    """Every example as a conversation, its photo written below `out`."""
+    (out / "images").mkdir(parents=True, exist_ok=True)
+    for number, row in enumerate(rows(folder, COLUMNS)):
+        name = f"images/{number:08d}.jpg"
+        data = row["image"]["bytes"]
+        path = out / name
+        if not path.exists() or path.stat().st_size != len(data):
+            write_bytes(path, data)
+        kinds = [query.partition(":") for query in row["queries"]]
+        components = tuple(words(about) if kind == "locate" else "" for kind, _, about in kinds)
+        questions = tuple(_harmless(question) for question in row["questions"])
+        yield Talk(name, (row["width"], row["height"]), components, questions, _harmless(row["trail"]))
+        done(1)
+
+
+def _harmless(text: str) -> str:
+    """The text without what a trainer would take for one of its marks, as `<image>` in the reason of a rule."""
+    return re.sub(r"<(?=[|/a-z])", "< ", text)
+
+
+def _chain(talk: Talk, boxes: Family | None) -> str:
+    return into(talk.chain, FAMILIES[boxes or Family.pixels], talk.size)
+
+
+def _turns(asked: object, told: object) -> list[Record]:
+    return [{"role": "user", "content": asked}, {"role": "assistant", "content": told}]
+
+
+def _trl(talk: Talk, boxes: Family | None) -> Record:
+    """`images` are loaded from the names; each stands for one part of the content that is an image."""
+    asked = [{"type": "image"}, _text("\n".join(talk.questions))]
+    return {"images_file_names": [talk.image], "messages": _turns(asked, [_text(_chain(talk, boxes))])}
+
+
+def _text(text: str) -> Record:
+    return {"type": "text", "text": text}
+
+
+_INFO = {
+    "formatting": "sharegpt",
+    "columns": {"messages": "messages", "images": "images"},
+    "tags": {"role_tag": "role", "content_tag": "content", "user_tag": "user", "assistant_tag": "assistant"},
+}
+
+
+def _llamafactory(talk: Talk, boxes: Family | None) -> Record:
+    """As many `<image>` in the messages as there are images."""
+    asked = "\n".join([IMAGE, *talk.questions])
+    return {"messages": _turns(asked, _chain(talk, boxes)), "images": [talk.image]}
+
+
+def _swift(talk: Talk, boxes: Family | None) -> Record:
+    """The same; where no family is asked for, boxes are left to ms-swift, which knows the model and its resizing."""
+    if boxes is not None:
+        return _llamafactory(talk, boxes)
+    refs: list[str] = []
+    questions = [_referred(*pair, refs) for pair in zip(talk.questions, talk.components, strict=True)]
+    found: list[Box] = []
+    told = rewritten(talk.chain, partial(PIXELS.read, size=talk.size), partial(_placeholders, found))
+    places = [[round(edge, 1) for edge in (box.x1, box.y1, box.x2, box.y2)] for box in found]
+    return {
+        "messages": _turns("\n".join([IMAGE, *questions]), told),
+        "images": [talk.image],
+        "objects": {"ref": refs, "bbox": places},
+    }
+
+
+def _referred(question: str, component: str, refs: list[str]) -> str:
+    """The question with its component as a reference, which is added to `refs`."""
+    asked, count = re.subn(rf"\b{re.escape(component)}\b", REF, question, count=1) if component else (question, 0)
+    refs += [component] * count
+    return asked
+
+
+def _placeholders(found: list[Box], boxes: Sequence[Box]) -> str:
+    """As many marks as there are boxes, which are added to `found`."""
+    found += boxes
+    return " ".join([BOX] * len(boxes))
+
+
+def _lines(path: Path, records: Iterator[Record]) -> None:
+    with replacing(path) as file:
+        file.writelines(f"{json.dumps(record, ensure_ascii=False)}\n" for record in records)
+
+
+def _list(path: Path, records: Iterator[Record]) -> None:
+    with replacing(path) as file:
+        before = "["
+        for record in records:
+            file.write(f"{before}\n{json.dumps(record, ensure_ascii=False)}")
+            before = ","
+        file.write("\n]\n")

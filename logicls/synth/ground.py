@@ -1,0 +1,192 @@
+"""What lies under a thing: the photo without it.
+
+A piece of the same ground is laid over the place, chosen for how well its rim fits there, and the difference that
+remains at the rim is spread smoothly over the inside: a membrane after Pérez et al. 2003, "Poisson Image Editing", here
+by normalised blurring (Knutsson and Westin 1993). Where the ground is too small for a second piece of that size, the
+membrane alone carries the colours of the rim inside, and gets the ground's grain.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import cv2
+import numpy as np
+from jaxtyping import Bool, Float
+
+from logicls.records import Box
+from logicls.synth.pixels import RIM, Photo, whole
+
+TRIES = 160
+"""Random pieces that are compared."""
+SPAN = 0.6
+"""A thing that spans more than this share of its ground's width or height leaves no room for another piece."""
+SHADOW = 0.3
+"""Share of a thing's size by which its shadow reaches beyond it: that goes, too."""
+EDGE = 0.12
+"""The same for what fills its box: most often a label, flat on what it lies on, whose box may be drawn too small."""
+SPREAD = (0.03, 0.08, 0.25)
+"""Reaches of the membrane, shares of the place's smaller side."""
+COARSE = 56
+"""Pixels across the small copy on which the membrane is found."""
+Rect = tuple[int, int, int, int]
+Region = Bool[np.ndarray, "height width"]
+
+
+def cleared(
+    photo: Photo,
+    box: Box,
+    mask: Float[np.ndarray, "h w"],
+    rng: np.random.Generator,
+    *,
+    ground: Box | None = None,
+    others: Sequence[Box] = (),
+    fronts: Sequence[tuple[Box, Float[np.ndarray, ...]]] = (),
+) -> Photo:
+    """The photo without what `mask` shows in `box`.
+
+    Args:
+        photo: What it lies on; not changed.
+        box: Where it is.
+        mask: 0 to 1 over the box's whole pixels: which of them are the thing.
+        rng: Draws the piece of ground.
+        ground: The thing that it lies on; the photo if left out. Nothing is learned from elsewhere.
+        others: Boxes of other things: nothing is learned from them either.
+        fronts: Things beside it, box and mask: their pixels stay.
+    """
+    frame = whole(ground, photo, pad=-RIM) if ground else (0, 0, photo.shape[1], photo.shape[0])
+    rect, hole = _place(box, mask, photo, frame)
+    _spare(hole, rect, fronts, photo)
+    rim = _rim(rect, hole, others, photo, frame)
+    if not rim.any():
+        return photo.copy()
+    x1, y1, x2, y2 = rect
+    here = photo[y1:y2, x1:x2].astype(np.float32)
+    roomy = box.width <= SPAN * (frame[2] - frame[0]) and box.height <= SPAN * (frame[3] - frame[1])
+    piece = _piece(photo, rect, rim, frame, [box, *others], rng) if roomy else None
+    if piece is None:
+        piece = grain(here, rim, rng)
+    patch = piece + _membrane(here - piece, rim)
+    soft = cv2.GaussianBlur(hole.astype(np.float32), (0, 0), 1.6)[..., None]
+    out = photo.copy()
+    out[y1:y2, x1:x2] = np.clip(here * (1 - soft) + patch * soft + 0.5, 0, 255).astype(np.uint8)
+    return out
+
+
+def blended(photo: Photo, patch: Photo, box: Box, gain: Float[np.ndarray, " rgb"]) -> Photo:
+    """`patch`, a thing on ground of its own, scaled to the box and laid there so that the two grounds meet.
+
+    `gain` multiplies it first, so that its contrast fits, too.
+    """
+    x1, y1, x2, y2 = whole(box, photo)
+    here = photo[y1:y2, x1:x2].astype(np.float32)
+    scaled = cv2.resize(patch, (x2 - x1, y2 - y1), interpolation=cv2.INTER_AREA).astype(np.float32) * gain
+    rim = np.ones(here.shape[:2], bool)
+    edge = max(2, round(EDGE / 2 * min(here.shape[:2])))
+    rim[edge:-edge, edge:-edge] = False
+    laid = scaled + _membrane((here - scaled).astype(np.float32), rim)
+    inside = cv2.distanceTransform(np.pad(np.ones(rim.shape, np.uint8), 1), cv2.DIST_L1, 3)[1:-1, 1:-1]
+    soft = np.clip(inside / (edge + 1), 0, 1)[..., None]
+    out = photo.copy()
+    out[y1:y2, x1:x2] = np.clip(here * (1 - soft) + laid * soft + 0.5, 0, 255).astype(np.uint8)
+    return out
+
+
+def _place(box: Box, mask: Float[np.ndarray, "h w"], photo: Photo, frame: Rect) -> tuple[Rect, Region]:
+    """The box with a margin, inside the frame, and which of its pixels must go: the thing and the shadow beside it."""
+    x1, y1, x2, y2 = whole(box, photo)
+    margin = max(10, round(0.6 * max(x2 - x1, y2 - y1)))
+    rect = (
+        max(x1 - margin, min(frame[0], x1)),
+        max(y1 - margin, min(frame[1], y1)),
+        min(x2 + margin, max(frame[2], x2)),
+        min(y2 + margin, max(frame[3], y2)),
+    )
+    hole = np.zeros((rect[3] - rect[1], rect[2] - rect[0]), np.uint8)
+    hole[y1 - rect[1] : y2 - rect[1], x1 - rect[0] : x2 - rect[0]] = mask > 0.2
+    flat = bool(mask.min() > 0.5)
+    reach = max(5, round((EDGE if flat else SHADOW) * min(x2 - x1, y2 - y1)))
+    grown = cv2.dilate(hole, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * reach + 1, 2 * reach + 1)))
+    return rect, grown.astype(bool)
+
+
+def _spare(hole: Region, rect: Rect, fronts: Sequence[tuple[Box, Float[np.ndarray, ...]]], photo: Photo) -> None:
+    """Take out of the hole what belongs to things beside it."""
+    for box, mask in fronts:
+        x1, y1, x2, y2 = whole(box, photo)
+        across = slice(max(x1 - rect[0], 0), max(x2 - rect[0], 0)), slice(max(y1 - rect[1], 0), max(y2 - rect[1], 0))
+        part = hole[across[1], across[0]]
+        theirs = mask[max(rect[1] - y1, 0) :, max(rect[0] - x1, 0) :][: part.shape[0], : part.shape[1]]
+        np.logical_and(part, theirs < 0.5, out=part)
+
+
+def _rim(rect: Rect, hole: Region, others: Sequence[Box], photo: Photo, frame: Rect) -> Region:
+    """Which pixels of the rectangle are the ground as it is."""
+    rim = ~hole
+    x1, y1, x2, y2 = frame
+    rim[: max(y1 - rect[1], 0)] = rim[:, : max(x1 - rect[0], 0)] = False
+    rim[max(y2 - rect[1], 0) :] = rim[:, max(x2 - rect[0], 0) :] = False
+    for other in others:
+        ox1, oy1, ox2, oy2 = whole(other, photo, pad=3)
+        rim[max(oy1 - rect[1], 0) : max(oy2 - rect[1], 0), max(ox1 - rect[0], 0) : max(ox2 - rect[0], 0)] = False
+    return rim
+
+
+def _piece(
+    photo: Photo, rect: Rect, rim: Region, frame: Rect, taken: Sequence[Box], rng: np.random.Generator
+) -> Float[np.ndarray, "h w 3"] | None:
+    """The random piece of ground whose rim fits best, apart from its mean colour; None where there is none."""
+    height, width = rim.shape
+    if rim.mean() < 0.1 or frame[2] - frame[0] <= width or frame[3] - frame[1] <= height:
+        return None
+    x1, y1, x2, y2 = rect
+    step = max(1, min(height, width) // 24)
+    thin = rim[::step, ::step]
+    here = photo[y1:y2:step, x1:x2:step].astype(np.float32)[thin]
+    blocked = [whole(other, photo, pad=2) for other in taken]
+    best: tuple[float, int, int] | None = None
+    xs = rng.integers(frame[0], frame[2] - width + 1, TRIES)
+    ys = rng.integers(frame[1], frame[3] - height + 1, TRIES)
+    for x, y in zip(xs.tolist(), ys.tolist(), strict=True):
+        if any(x < b[2] and b[0] < x + width and y < b[3] and b[1] < y + height for b in blocked):
+            continue
+        there = photo[y : y + height : step, x : x + width : step].astype(np.float32)[thin]
+        off = here - there
+        score = float(np.abs(off - off.mean(0)).mean()) + 0.3 * float(np.abs(off.mean(0)).mean())
+        if best is None or score < best[0]:
+            best = score, x, y
+    if best is None:
+        return None
+    _, x, y = best
+    return photo[y : y + height, x : x + width].astype(np.float32)
+
+
+def _membrane(off: Float[np.ndarray, "h w 3"], rim: Region) -> Float[np.ndarray, "h w 3"]:
+    """What is off at the rim, spread over the inside: near things count more, and no grain is carried along.
+
+    It is smooth, so that it is found on a small copy.
+    """
+    shrink = min(1.0, COARSE / min(rim.shape))
+    known = cv2.resize(rim.astype(np.float32), None, fx=shrink, fy=shrink, interpolation=cv2.INTER_AREA)
+    amount = cv2.resize(off * rim[..., None], None, fx=shrink, fy=shrink, interpolation=cv2.INTER_AREA)
+    total: np.ndarray = np.zeros_like(amount)
+    weight: np.ndarray = np.zeros_like(known)
+    for share in SPREAD:
+        reach = share * min(known.shape)
+        near = cv2.GaussianBlur(known, (0, 0), reach)
+        part = np.minimum(near, 0.5) / share**1.5
+        total = total + cv2.GaussianBlur(amount, (0, 0), reach) / np.maximum(near, 1e-4)[..., None] * part[..., None]
+        weight = weight + part
+    coarse = total / np.maximum(weight, 1e-9)[..., None]
+    size = rim.shape[1], rim.shape[0]
+    return np.asarray(cv2.resize(coarse, size, interpolation=cv2.INTER_LINEAR), dtype=np.float32)
+
+
+def grain(here: Float[np.ndarray, "h w 3"], rim: Region, rng: np.random.Generator) -> Float[np.ndarray, "h w 3"]:
+    """What blurring takes away at the rim, its pixels drawn at random."""
+    residue = np.clip(here - cv2.GaussianBlur(here, (0, 0), 1.5), -12, 12)
+    inner = cv2.erode(rim.astype(np.uint8), np.ones((5, 5), np.uint8)).astype(bool)
+    known = residue[inner if inner.any() else rim]
+    known = known[np.abs(known).max(1) <= np.quantile(np.abs(known).max(1), 0.8)]
+    drawn = known[rng.integers(len(known), size=rim.size)].reshape(here.shape)
+    return np.asarray(cv2.GaussianBlur(drawn, (0, 0), 0.6) * 1.5, dtype=np.float32)
