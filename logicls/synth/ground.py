@@ -71,7 +71,7 @@ def cleared(
     part = _around(hole)
     if piece is None:
         membrane = _membrane(here, rim)[part]
-        patch = membrane + grain(here, rim, membrane.shape[:2], rng)
+        patch = membrane + grain(photo[y1:y2, x1:x2], rim, membrane.shape[:2], rng)
     else:
         patch = (piece + _membrane(here - piece, rim))[part]
     soft = cv2.GaussianBlur(hole[part].astype(np.float32), (0, 0), 1.6)[..., None]
@@ -180,12 +180,16 @@ def _membrane(off: Float[np.ndarray, "h w 3"], rim: Region) -> Float[np.ndarray,
     It is smooth, so that it is found on a small copy.
     """
     shrink = min(1.0, COARSE / min(rim.shape))
-    shown = np.dstack([off * rim[..., None], rim.astype(np.float32)])
-    shown = cv2.resize(shown, None, fx=shrink, fy=shrink, interpolation=cv2.INTER_AREA)
+    step = max(int(0.5 / shrink), 1)
+    thin = rim[::step, ::step]
+    shown = np.dstack([off[::step, ::step] * thin[..., None], thin.astype(np.float32)])
+    shown = cv2.resize(shown, None, fx=shrink * step, fy=shrink * step, interpolation=cv2.INTER_AREA)
     total: np.ndarray = np.zeros_like(shown[..., :3])
     weight: np.ndarray = np.zeros_like(shown[..., 3])
     for share in SPREAD:
-        blurred = cv2.GaussianBlur(shown, (0, 0), share * min(shown.shape[:2]))
+        reach = share * min(shown.shape[:2])
+        taps = 2 * int(2.5 * reach) + 3
+        blurred = cv2.GaussianBlur(shown, (taps, taps), reach)
         near = blurred[..., 3]
         part = np.minimum(near, 0.5) / share**1.5
         total = total + blurred[..., :3] * (part / np.maximum(near, 1e-4))[..., None]
@@ -196,16 +200,16 @@ def _membrane(off: Float[np.ndarray, "h w 3"], rim: Region) -> Float[np.ndarray,
 
 
 def grain(
-    here: Float[np.ndarray, "h w 3"], rim: Region, size: tuple[int, int], rng: np.random.Generator
+    here: Photo, rim: Region, size: tuple[int, int], rng: np.random.Generator
 ) -> Float[np.ndarray, "height width 3"]:
     """What blurring takes away at the rim, its pixels drawn at random for a place of that height and width."""
-    residue = np.clip(here - cv2.GaussianBlur(here, (0, 0), 1.5), -12, 12)
+    residue = cv2.subtract(here, cv2.GaussianBlur(here, (0, 0), 1.5), dtype=cv2.CV_16S)
     inner = cv2.erode(rim.astype(np.uint8), np.ones((5, 5), np.uint8)).astype(bool)
     places = np.flatnonzero(inner if inner.any() else rim)
     if len(places) > GRAINS:
         places = places[rng.integers(len(places), size=GRAINS)]
-    known = residue.reshape(-1, 3).take(places, axis=0)
+    known = np.clip(residue.reshape(-1, 3).take(places, axis=0), -12, 12).astype(np.float32)
     strength = largest(np.abs(known))
     known = known[strength <= np.quantile(strength, 0.8)]
-    drawn = known.take(rng.integers(len(known), size=size), axis=0)
+    drawn = known.take(rng.integers(len(known), size=size, dtype=np.uint16), axis=0)
     return np.asarray(cv2.GaussianBlur(drawn, (0, 0), 0.6) * 1.5, dtype=np.float32)

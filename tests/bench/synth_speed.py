@@ -45,7 +45,7 @@ def bare(maker: make.Maker, number: int) -> None:
 
 
 def side_by_side(maker: make.Maker, count: int) -> None:
-    """CPU time of both in turns, after a block that fills the memory of photos and masks."""
+    """CPU time of both in turns, once the photos and outlines that they need are in memory."""
     ways: dict[str, Callable[[int], object]] = {
         "bare": lambda number: bare(maker, number),
         "make": lambda number: maker.make(0, number),
@@ -53,7 +53,7 @@ def side_by_side(maker: make.Maker, count: int) -> None:
     }
     spent = dict.fromkeys(ways, 0.0)
     for number in range(count):
-        maker.make(1, number)
+        maker.make(0, number)
     for start in range(0, count, BLOCK):
         for name, way in ways.items():
             began = time.process_time()
