@@ -183,7 +183,7 @@ class Edit:
     """What synthesis did to a good photo."""
 
     kind: str
-    """remove, add, move, swap, replace, refill, empty or none."""
+    """remove, add, move, swap, replace, resize, rotate, reroute or none."""
     target: int
     """Id of the instance that was changed; 0 for none."""
     constraint: str = ""

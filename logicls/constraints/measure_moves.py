@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from logicls.constraints.family import Plans
-from logicls.constraints.plan import Move, Resize, Rng
+from logicls.constraints.plan import Move, Resize, Rng, Rotate
 from logicls.constraints.reading import Absent, Reading, Side, words
 from logicls.constraints.room import instances, one_of
 from logicls.records import Box, Instance, Scene
@@ -19,6 +19,8 @@ DEAD_ZONE = 0.008
 """Fraction of the reference's size on both sides of a limit that synthesis leaves out: nobody can read it there."""
 ANGLE_ZONE = 2.0
 """The same for angles, degrees."""
+TURNED = 0.25
+"""Share of edits of a height or a width that try to turn the thing first."""
 TRIES = 20
 
 
@@ -70,6 +72,8 @@ def _changed(rule: Measure, reading: Reading, target: Instance, place: str, valu
     if place:
         yield (_moved(rule, reading, target, place, value, rng),)
         return
+    if rule.kind in ("height", "width") and target.component not in reading.world.fills and rng.random() < TURNED:
+        yield (Rotate(target.id, float(rng.uniform(15, 90)) * (1 if rng.random() < 0.5 else -1)),)
     new = _resized(rule, reading, target, value)
     if new is not None and min(new.width, new.height) >= 2:
         yield (Resize(target.id, new),)

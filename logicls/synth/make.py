@@ -9,7 +9,7 @@ import numpy as np
 
 from logicls.constraints.family import Plans
 from logicls.constraints.look import look
-from logicls.constraints.plan import Add, Move, Plan, Remove, Replace, Resize, Swap
+from logicls.constraints.plan import Add, Move, Plan, Remove, Replace, Reroute, Resize, Rotate, Swap
 from logicls.constraints.spec import Spec
 from logicls.constraints.violate import Aim, aims, violate
 from logicls.records import Edit, Example
@@ -23,6 +23,7 @@ SHARES = {"untouched": 0.2, "twin": 0.25, "broken": 0.45, "broken twice": 0.1}
 """What becomes of a photo; half of the broken ones carry a twin edit besides."""
 KINDS: dict[type[Plan], str] = {
     Remove: "remove", Add: "add", Move: "move", Swap: "swap", Replace: "replace", Resize: "resize",
+    Rotate: "rotate", Reroute: "reroute",
 }  # fmt: skip
 
 
