@@ -199,7 +199,7 @@ def _examples(spec: Spec) -> Iterator[Fault]:
 
 def _short(spec: Spec, path: Path, name: str, body: object) -> Iterator[Fault]:
     """A component of a scene in short: a number, its facts, or a list of them."""
-    if isinstance(body, list):
+    if isinstance(body, list) and not any(isinstance(item, list) for item in body):
         for position, item in enumerate(body):
             yield from _short(spec, (*path, position), name, item)
     elif isinstance(body, Mapping):
@@ -218,6 +218,8 @@ def _fact(spec: Spec, path: Path, name: str, key: str, value: object) -> Iterato
         boxes = value if key == "boxes" and isinstance(value, list) else [value]
         if not all(_is_box(box) for box in boxes):
             yield Fault(path, f"{key} is not [left, top, right, bottom]", "Write fractions of the photo.", "LC025")
+    elif value == []:
+        yield Fault(path, f"{key} is an empty list", "Write a value, or a value for each.", "LC025")
     else:
         values = value if isinstance(value, list) else [value]
         yield from _attribute(spec, path, name, key, [str(item) for item in values])
@@ -231,7 +233,7 @@ def _is_box(box: object) -> bool:
     if not isinstance(box, list) or len(box) != 4:
         return False
     numbers = all(isinstance(side, int | float) and not isinstance(side, bool) for side in box)
-    return numbers and box[0] < box[2] and box[1] < box[3]
+    return numbers and 0 <= box[0] < box[2] <= 1 and 0 <= box[1] < box[3] <= 1
 
 
 def _unknown(path: Path, what: str, name: str, known: Iterable[str]) -> Fault:

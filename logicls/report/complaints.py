@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.text import Text
 
 from logicls.constraints.load import caret
+from logicls.constraints.yaml_tree import MAX_BYTES
 from logicls.errors import LogiClsError, Problem
 
 FAILED = 2
@@ -35,7 +36,16 @@ def show(problems: Iterable[Problem]) -> None:
     screen = Console(stderr=True)
     for problem in problems:
         screen.print(Text(str(problem)), soft_wrap=True)
-        path = Path(problem.file) if problem.file else None
-        if problem.line and path and path.suffix in (".yaml", ".yml") and path.is_file():
-            lines = caret(problem, path.read_text(encoding="utf-8", errors="replace"))
-            screen.print(Text(lines, style="dim"), soft_wrap=True)
+        text = _source(Path(problem.file)) if problem.file and problem.line else None
+        if text is not None:
+            screen.print(Text(caret(problem, text), style="dim"), soft_wrap=True)
+
+
+def _source(path: Path) -> str | None:
+    """The text of a YAML file; None for any other, and for one that could not be read in the first place."""
+    try:
+        if path.suffix not in (".yaml", ".yml") or path.stat().st_size > MAX_BYTES:
+            return None
+        return path.read_text(encoding="utf-8-sig", errors="replace")
+    except OSError:
+        return None
