@@ -142,8 +142,9 @@ class Quantity(BaseModel):
         """The twin: an instance taken up and put down where it was."""
         places = self._places(reading)
         inside = [i for thing in self.weights for i in self._inside(scene, reading, thing, places)]
-        if inside:
-            yield (Move(one_of(rng, inside).id, 0.0, 0.0),)
+        anywhere = [i for thing in self.weights for i in scene.of(reading.world.component(thing))]
+        if anywhere:
+            yield (Move(one_of(rng, inside or anywhere).id, 0.0, 0.0),)
 
     def _places(self, reading: Reading) -> tuple[Box, ...] | None:
         if self.in_ is None:
