@@ -30,7 +30,7 @@ class Fault(NamedTuple):
 
 def faults(spec: Spec) -> list[Fault]:
     """Every name that does not resolve, and repeats."""
-    return [*_declared(spec), *_repeats(spec), *_constraints(spec), *_examples(spec)]
+    return [*_declared(spec), *_repeats(spec), *_constraints(spec), *_silenced(spec), *_examples(spec)]
 
 
 def members(rule: Family, path: Path) -> Iterator[tuple[Path, Family]]:
@@ -117,6 +117,18 @@ def _constraints(spec: Spec) -> Iterator[Fault]:
         for position, other in enumerate(constraint.unless_broken):
             if other not in others:
                 yield _unknown((*here, "unless_broken", position), "constraint", other, others)
+
+
+def _silenced(spec: Spec) -> Iterator[Fault]:
+    """Constraints that stop one another in a circle: all of them broken, none would say so."""
+    stoppers = {c.id: c.unless_broken for c in spec.constraints}
+    for index, constraint in enumerate(spec.constraints):
+        reached = list(constraint.unless_broken)
+        for other in reached:
+            reached += [name for name in stoppers.get(other, []) if name not in reached]
+        if constraint.id in reached and constraint.id not in constraint.unless_broken:
+            message = f"'{constraint.id}' is stopped by what it stops itself: both broken, neither would say so"
+            yield Fault(("constraints", index, "unless_broken"), message, "Remove one of the two.", "LC036")
 
 
 def _unresolved(spec: Spec, path: Path, named: Named) -> Iterator[Fault]:
