@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from itertools import pairwise
+from itertools import pairwise, zip_longest
 from typing import TYPE_CHECKING, TypeVar
 
 from logicls.constraints.family import Plans
@@ -31,10 +31,12 @@ def breaking(rule: Layout, scene: Scene, reading: Reading, rng: Rng) -> Iterator
         case "above" | "below" | "left_of" | "right_of":
             yield from _sides_changed(rule, scene, reading)
             yield from _swaps(scene, reading, [subject], rule.object or "", rng)
-            yield from ((move,) for move in spots(scene, subject, _whole(scene), rng))
+            yield from _past(rule, scene, reading, subject, rng)
+            yield from ((move,) for move in spots(scene, subject, _room(scene, reading), rng))
         case "in_order":
             for one, other in _shuffled(list(pairwise(rule.things)), rng):
                 yield from _swaps(scene, reading, instances(scene, reading, one), other, rng)
+            yield from ((move,) for move in spots(scene, subject, _room(scene, reading), rng))
         case "centred_in" | "inside":
             target = reading.partner(rule.object or "", subject.box)
             for _ in range(TRIES):
@@ -45,8 +47,9 @@ def breaking(rule: Layout, scene: Scene, reading: Reading, rng: Rng) -> Iterator
         case "not_touching":
             yield from _against(scene, reading, subject, rule.object or "", rng)
         case _:
-            for frame in (ground(scene, subject), _whole(scene)):
-                yield from ((move,) for move in spots(scene, subject, frame, rng))
+            near = spots(scene, subject, ground(scene, subject), rng)
+            far = spots(scene, subject, _room(scene, reading), rng)
+            yield from ((move,) for pair in zip_longest(near, far) for move in pair if move is not None)
 
 
 def keeping(rule: Layout, scene: Scene, reading: Reading, rng: Rng) -> Iterator[Plans]:
@@ -94,6 +97,24 @@ def _around(found: list[Instance]) -> Box:
     """The smallest box that holds them all."""
     boxes = [i.box for i in found]
     return Box(min(b.x1 for b in boxes), min(b.y1 for b in boxes), max(b.x2 for b in boxes), max(b.y2 for b in boxes))
+
+
+def _past(rule: Layout, scene: Scene, reading: Reading, subject: Instance, rng: Rng) -> Iterator[Plans]:
+    """The subject on the wrong side of an object, beyond the tolerance, as far across as it was."""
+    room, (x, y) = _room(scene, reading), subject.box.centre
+    for target in _shuffled([b for b in reading.places(rule.object or "") if b != subject.box], rng):
+        slack = rule.slack_px(reading, target)
+        for _ in range(4):
+            if rule.relation in ("above", "below"):
+                low, high = target.centre[1] + slack[1], room.y2 - subject.box.height / 2
+                if rule.relation == "below":
+                    low, high = target.centre[1] - slack[1], room.y1 + subject.box.height / 2
+                yield (Move(subject.id, 0.0, low + (high - low) * (0.05 + 0.95 * float(rng.random())) - y),)
+            else:
+                low, high = target.centre[0] + slack[0], room.x2 - subject.box.width / 2
+                if rule.relation == "right_of":
+                    low, high = target.centre[0] - slack[0], room.x1 + subject.box.width / 2
+                yield (Move(subject.id, low + (high - low) * (0.05 + 0.95 * float(rng.random())) - x, 0.0),)
 
 
 def _off(
@@ -145,7 +166,7 @@ def _units(rule: Layout, reading: Reading, target: Box) -> tuple[float, float]:
 
 def _out_of_line(rule: Layout, scene: Scene, reading: Reading, rng: Rng, reach: tuple[float, float]) -> Iterator[Plans]:
     """One of a group shifted across the row, or along it."""
-    group = [i for thing in rule.things for i in instances(scene, reading, thing)]
+    group = list({i.id: i for thing in rule.things for i in instances(scene, reading, thing)}.values())
     if len(group) < (2 if rule.relation == "aligned" else 3):
         return
     _, allowed = rule.spread([i.box for i in group], reading)
@@ -171,5 +192,6 @@ def _shuffled(items: list[T], rng: Rng) -> list[T]:
     return [items[int(i)] for i in rng.permutation(len(items))]
 
 
-def _whole(scene: Scene) -> Box:
-    return Box(0, 0, scene.width, scene.height)
+def _room(scene: Scene, reading: Reading) -> Box:
+    """The place that the rule is checked in, as far as it is on the photo; the photo where it is checked as a whole."""
+    return reading.frame.clipped(scene.width, scene.height) if reading.frame else reading.photo

@@ -155,10 +155,12 @@ class Measure(BaseModel):
     def values(self, reading: Reading) -> list[float]:
         """Measures of all instances, in reading order. Raises `Absent`."""
         if self.other:
-            ones = reading.places(self.of)
-            if not ones:
-                raise Absent(f"no {words(self.of)}")
-            return [self._between(one, reading) for one in ones]
+            ones, others = reading.places(self.of), reading.places(self.other)
+            rests = [(one, [box for box in others if box is not one]) for one in ones]
+            values = [self._between(one, rest, reading) for one, rest in rests if rest]
+            if not values:
+                raise Absent(f"no {words(self.other if ones else self.of)}")
+            return values
         boxes = reading.boxes(self.of)
         if not boxes:
             raise Absent(f"no {words(self.of)}")
@@ -169,10 +171,7 @@ class Measure(BaseModel):
             return [self.size_of(box) / unit for box in boxes]
         return [self.size_of(box) / self.unit_px(reading, box) for box in boxes]
 
-    def _between(self, one: Box, reading: Reading) -> float:
-        others = [box for box in reading.places(self.other) if box is not one]
-        if not others:
-            raise Absent(f"no {words(self.other)}")
+    def _between(self, one: Box, others: Sequence[Box], reading: Reading) -> float:
         other = min(others, key=lambda box: apart(one, box))
         if self.kind == "distance":
             return apart(one, other) / self.unit_px(reading, one)

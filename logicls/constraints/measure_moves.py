@@ -61,6 +61,7 @@ def _beyond(rule: Measure, reading: Reading, target: Instance, side: Side, rng: 
         free = max(360.0 - (high - low) - 2 * zone, 0.0) / 2
         return low - zone - far * free if side.kind == "below" else high + zone + far * free
     if side.kind == "below":
+        zone = min(zone, low / 3)
         return low - zone - far * (low - zone) * 0.6
     if rule.kind in ("height", "width") and not rule.unit:
         return high + zone + far * max(0.99 - high - zone, 0.3 * high if high >= 0.9 else 0.02)
@@ -80,15 +81,20 @@ def _changed(rule: Measure, reading: Reading, target: Instance, place: str, valu
 
 
 def _moved(rule: Measure, reading: Reading, target: Instance, place: str, value: float, rng: Rng) -> Move:
-    """The target on the same line at another distance, or at the same distance in another direction."""
+    """The target on the same line at another distance, or at the same distance in another direction.
+
+    Where that may leave the photo, half of the time in any direction, or nearer.
+    """
     box, start = target.box, reading.partner(place, target.box).centre
     x, y = box.centre[0] - start[0], box.centre[1] - start[1]
     if rule.kind == "angle":
         # Seen from the second of the two, the first lies the other way.
         reach = math.hypot(x, y) * (-1 if place == rule.other else 1)
+        reach *= 1.0 if rng.random() < 0.5 else 0.3 + 0.7 * float(rng.random())
         dx, dy = math.cos(math.radians(value)) * reach, -math.sin(math.radians(value)) * reach
     else:
-        angle = math.atan2(y, x) if math.hypot(x, y) > 1 else float(rng.random()) * 2 * math.pi
+        same = math.hypot(x, y) > 1 and rng.random() < 0.5
+        angle = math.atan2(y, x) if same else float(rng.random()) * 2 * math.pi
         reach = value * rule.unit_px(reading, box)
         dx, dy = math.cos(angle) * reach, math.sin(angle) * reach
     return Move(target.id, start[0] + dx - box.centre[0], start[1] + dy - box.centre[1])
@@ -104,7 +110,7 @@ def _resized(rule: Measure, reading: Reading, target: Instance, value: float) ->
     present = rule.size_of(box)
     if rule.kind == "fill":
         present = rule.values(reading)[0] * rule.unit_px(reading, box)
-    if present <= 0:
+    if min(present, size) <= 0:
         return None
     factor = size / present
     if target.component in reading.world.fills:

@@ -163,9 +163,9 @@ class Quantity(BaseModel):
         """The twin: an instance taken up and put down where it was; one of another kind where there must be none."""
         places = self._places(reading)
         inside = [i for thing in self.weights for i in self._inside(scene, reading, thing, places)]
-        present = inside or [i for thing in self.weights for i in scene.of(reading.world.component(thing))]
-        if present:
-            yield (Move(one_of(rng, present).id, 0.0, 0.0),)
+        anywhere = [i for thing in self.weights for i in scene.of(reading.world.component(thing))]
+        if anywhere:
+            yield (Move(one_of(rng, inside or anywhere).id, 0.0, 0.0),)
 
     def _places(self, reading: Reading) -> tuple[Box, ...] | None:
         if self.in_ is None:
