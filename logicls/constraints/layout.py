@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from logicls.constraints.family import Named, Plans
 from logicls.constraints.plan import Rng
-from logicls.constraints.reading import Absent, Check, Reading, Side, gap, holds, listed, words
+from logicls.constraints.reading import HOLDS, Absent, Check, Reading, Side, gap, holds, listed, words
 from logicls.records import Box, Scene
 
 Relation = Literal[
@@ -127,7 +127,7 @@ class Layout(BaseModel):
         if not subjects or not objects:
             raise Absent(f"no {words(self.object or '') if subjects else words(thing)}")
         if reading.quiet and self.tolerance is None and self.object != thing and self._all_beyond(subjects, objects):
-            return Check("holds", "")
+            return HOLDS
         told: str | None = None
         for index, subject in zip(_numbers(reading, thing), subjects, strict=True):
             others = self._others(reading, index)

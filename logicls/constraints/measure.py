@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, model_validator
 
 from logicls.constraints.family import Named, Plans
 from logicls.constraints.plan import Rng
-from logicls.constraints.reading import Absent, Check, Reading, Side, apart, words
+from logicls.constraints.reading import HOLDS, Absent, Check, Reading, Side, apart, words
 from logicls.records import Box, Scene
 
 KINDS = ("height", "width", "length", "area", "fill", "distance", "angle")
@@ -129,7 +129,7 @@ class Measure(BaseModel):
             values = [self._in_turn(value) for value in values]
         wrong = next((value for value in values if not low <= value <= high), None)
         if wrong is None:
-            return Check("holds", "" if reading.quiet else self._told(values[0]))
+            return HOLDS if reading.quiet else Check("holds", self._told(values[0]))
         return Check("broken", self._told(wrong), (Side(self._side(wrong)),))
 
     def plans(self, scene: Scene, reading: Reading, side: Side, rng: Rng) -> Iterator[Plans]:

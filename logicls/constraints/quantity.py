@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from logicls.constraints.family import Named, Plans
 from logicls.constraints.plan import Move, Plan, Rng
-from logicls.constraints.reading import Absent, Check, Reading, Side, Wanted, holds, listed, words
+from logicls.constraints.reading import HOLDS, Absent, Check, Reading, Side, Wanted, holds, listed, words
 from logicls.constraints.room import (
     MAX_STEPS,
     additions,
@@ -123,6 +123,8 @@ class Quantity(BaseModel):
         total = self.total(reading)
         low, high = self.limits
         found = ""
+        if reading.quiet and low <= total <= high:
+            return HOLDS
         if not reading.quiet:
             found = f"{self._told}: {total}" if isinstance(self.of, dict) else f"{total} {self._told}"
         if total < low:
