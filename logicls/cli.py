@@ -58,6 +58,19 @@ def synth(
         return
     _counted_synth(build, order, workers)
     console.print(f"{out}: {count} examples")
+    for line in _fallen_short(order):
+        console.print(Text(line))
+
+
+def _fallen_short(order: Any) -> list[str]:
+    """What was wanted and could not be made, and what the rules did not allow."""
+    from logicls.assets import share
+    from logicls.constraints.load import load_spec
+    from logicls.synth.augment import Augmenter, read_strength
+    from logicls.synth.tally import read_tally
+
+    strength = read_strength(share("synth/augment.yaml"))
+    return [*read_tally(order.out).lines(), *Augmenter(load_spec(order.spec), strength).left_out()]
 
 
 def _counted_synth(build: Any, order: Any, workers: int) -> None:
