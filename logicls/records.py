@@ -195,7 +195,7 @@ class Effort:
     wanted: tuple[str, ...] = ()
     """Violations that it was to have; where one could not be made, another stands in for it."""
     tries: tuple[int, ...] = ()
-    """Photos on which each of them was tried."""
+    """Photos on which each of them was tried; 0 for a photo that has it as it was taken."""
     rejected: int = 0
     """Random changes of the photo that were thrown away because a label would have become wrong."""
 

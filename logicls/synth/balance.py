@@ -57,6 +57,7 @@ class Balance(BaseModel):
     shares: Shares
     pairs: Share
     twin_besides: Share
+    real: Share
     kinds: Share
     floor: Share
     farther: Share

@@ -41,11 +41,26 @@ class Drafter:
         self.spec, self.bank = spec, bank
         self._editor = Editor(spec, bank)
         self._ways = ways(spec, balance)
-        self._scenes = sorted(bank.dataset.scenes, key=_variant)
+        self._real: dict[str, list[Scene]] = {}
+        good = [scene for scene in bank.dataset.scenes if not self._sorted_out(scene)]
+        self._scenes = sorted(good or bank.dataset.scenes, key=_variant)
         self._edges = np.cumsum(scene_weights(spec, self._scenes, rare=balance.rare, near=balance.near))
 
+    def _sorted_out(self, scene: Scene) -> bool:
+        """Whether the photo is one of a real defect, which is then kept for that."""
+        broken = broken_names(self.spec, read_off(self.spec, scene, quiet=True))
+        for name in broken:
+            self._real.setdefault(name, []).append(scene)
+        return bool(broken)
+
+    def real(self, violation: str, rng: Rng) -> Draft | None:
+        """A photo with that violation as it was taken; None where nobody annotated one."""
+        found = self._real.get(violation)
+        scene = found[int(rng.integers(len(found)))] if found else None
+        return Draft(Canvas(self.bank.photo(scene), scene)) if scene else None
+
     def photo(self, place: float) -> Draft:
-        """The photo at that place, 0 to 1, of all in a row: alike ones stand together, rare ones take more room."""
+        """The good photo at that place, 0 to 1, of all in a row: alike ones side by side, rare ones with more room."""
         index = int(np.searchsorted(self._edges, place * self._edges[-1], side="right"))
         scene = self._scenes[min(index, len(self._scenes) - 1)]
         return Draft(Canvas(self.bank.photo(scene), scene))

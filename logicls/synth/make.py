@@ -66,8 +66,10 @@ class Maker:
         if card.fate == "twin":
             draft = self._twin(draft, card.wanted[0], rng)
         elif card.fate != "untouched":
-            both = self._broken(card, rng, besides=rng.random() < self.balance.twin_besides)
-            draft, tries = both.bad or both.good, both.tries
+            real = card.fate == "broken" and rng.random() < self.balance.real
+            defect = self.drafter.real(card.wanted[0], rng) if real else None
+            both = None if defect else self._broken(card, rng, besides=rng.random() < self.balance.twin_besides)
+            draft, tries = (both.bad or both.good, both.tries) if both else (defect or draft, (0,))
         return self._examples([draft], [card], tries, rng, first=index)[0]
 
     def _pair(self, cards: tuple[Card, Card], number: int, rng: Rng) -> tuple[Example, ...]:

@@ -129,7 +129,7 @@ def _text(sheet: _Sheet, example: Example) -> list[Line]:
     """Number and fate, the edits, the broken rules."""
     pair = f", pair {example.pair}" if example.pair >= 0 else ""
     lines: list[Line] = [(f"{example.seed}: {example.effort.fate.replace('_', ' ')}{pair}", INK)]
-    lines += [(_told(sheet, edit, example.scene), DIM) for edit in example.edits]
+    lines += [(_told(sheet, edit, example.scene), DIM) for edit in example.edits] or [("as it was taken", DIM)]
     findings = judge(sheet.spec, by_query(example.answers), example.scene.width, example.scene.height)
     broken = [f for f in findings if f.status == "broken"]
     lines += [(f"{', '.join(f.violations)} (breaks {f.constraint}: {f.found})", RED) for f in broken]

@@ -34,7 +34,7 @@ class Tally:
     rejected: int = 0
     """Random changes of photos that were thrown away."""
     wanted: Counter[str] = field(default_factory=Counter)
-    """Violation → examples that were to have it alone."""
+    """Violation → examples that were to have it alone, by an edit."""
     made: Counter[str] = field(default_factory=Counter)
     """Violation → those of them that have it."""
     tries: Counter[str] = field(default_factory=Counter)
@@ -56,8 +56,8 @@ class Tally:
             self.clashes += not set(one.wanted) <= set(one.violations)
             return
         for name, tries in zip(one.wanted, one.tries, strict=True):
-            self.wanted[name] += 1
-            self.made[name] += name in one.violations
+            self.wanted[name] += tries > 0
+            self.made[name] += tries > 0 and name in one.violations
             self.tries[name] += tries
 
     def lines(self) -> Iterator[str]:

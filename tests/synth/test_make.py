@@ -151,6 +151,22 @@ def test_what_cannot_be_made_is_told(spec: Spec, bank: Bank, strength: Strength,
     assert next(counts.lines()) == f"wrong_mark could be made on 0% of the photos tried: 0 of {wanted} wanted"
 
 
+def test_photos_of_real_defects_join_in(spec: Spec, bank: Bank, strength: Strength, balance: Balance) -> None:
+    """They are shown as what they are, stand in for edits now and then, and are never taken for good ones."""
+    whole, other = bank.dataset.scenes[:2]
+    bare = replace(whole, photo=other.photo, instances=tuple(i for i in whole.instances if i.component != "spoon"))
+    maker = Maker(spec, Bank(replace(bank.dataset, scenes=(whole, bare))), strength, balance)
+
+    made = [maker.make(1, index) for index in range(200)]
+
+    real = [e for e in made if e.scene.photo == bare.photo]
+    assert {(e.violations, e.edits, e.effort.fate, e.effort.tries) for e in real} == {
+        (("missing_spoon",), (), "broken", (0,))
+    }
+    assert 1 <= len(real) < sum("missing_spoon" in e.violations for e in made)
+    assert sum(not e.violations for e in made) == 90
+
+
 def test_photos_that_allow_nothing_stay_as_they_are(
     spec: Spec, bank: Bank, strength: Strength, balance: Balance
 ) -> None:
