@@ -20,7 +20,7 @@ from logicls.synth.weigh import scene_weights
 
 Rng = np.random.Generator
 DONORS = 3
-"""Times an edit is carried out, as long as it breaks more than it should."""
+"""Times an edit that brings something along is carried out, as long as it breaks more than it should."""
 KINDS: dict[type[Plan], str] = {
     Remove: "remove", Add: "add", Move: "move", Swap: "swap", Replace: "replace", Resize: "resize",
 }  # fmt: skip
@@ -93,7 +93,9 @@ class Drafter:
         before = read_off(self.spec, canvas.scene, quiet=True)
         was, close = set(broken_names(self.spec, before)), near(self.spec, before) - {aim.constraint.id}
         best: tuple[int, Canvas] | None = None
-        for _ in range(DONORS):
+        fillings = self.spec.fillings
+        brings = any(isinstance(plan, Add | Replace) and plan.component not in fillings for plan in plans)
+        for _ in range(DONORS if brings else 1):
             edited = self._carried_out(plans, canvas, rng)
             if edited is None:
                 continue
