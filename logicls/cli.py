@@ -72,6 +72,19 @@ def synth(
     if trainer is not Trainer.hf:
         out = _exported(order, trainer, boxes)
     console.print(f"{out}: {count} examples", soft_wrap=True)
+    for line in _fallen_short(order):
+        console.print(Text(line))
+
+
+def _fallen_short(order: Any) -> list[str]:
+    """What was wanted and could not be made, and what the rules did not allow."""
+    from logicls.assets import share
+    from logicls.constraints.load import load_spec
+    from logicls.synth.augment import Augmenter, read_strength
+    from logicls.synth.shortfall import read_shortfall
+
+    strength = read_strength(share("synth/augment.yaml"))
+    return [*read_shortfall(order.out).lines(), *Augmenter(load_spec(order.spec), strength).left_out()]
 
 
 def _exported(order: Order, trainer: Trainer, boxes: Family | None) -> Path:

@@ -193,6 +193,20 @@ class Edit:
 
 
 @dataclass(frozen=True, slots=True)
+class Effort:
+    """What an example was to be, and what it took."""
+
+    fate: str = "untouched"
+    """untouched, twin, broken or broken_twice."""
+    wanted: tuple[str, ...] = ()
+    """Violations that it was to have; where one could not be made, another stands in for it."""
+    tries: tuple[int, ...] = ()
+    """Photos on which each of them was tried; 0 for a photo that has it as it was taken."""
+    rejected: int = 0
+    """Random changes of the photo that were thrown away because a label would have become wrong."""
+
+
+@dataclass(frozen=True, slots=True)
 class Example:
     """One training example: a picture, the questions, and the true answers."""
 
@@ -203,3 +217,6 @@ class Example:
     answers: tuple[Answer, ...]
     violations: tuple[str, ...]
     seed: int
+    pair: int = -1
+    """The same number for a good example and a broken one of the same photo, varied alike; -1 for one by itself."""
+    effort: Effort = Effort()

@@ -126,7 +126,7 @@ class Measure(BaseModel):
         low, high = self.limits
         values = self.values(reading)
         if self.kind == "angle":
-            values = [self._in_turn(value) for value in values]
+            values = [self.in_turn(value) for value in values]
         wrong = next((value for value in values if not low <= value <= high), None)
         if wrong is None:
             return HOLDS if reading.quiet else Check("holds", self._told(values[0]))
@@ -207,7 +207,7 @@ class Measure(BaseModel):
             case _:
                 return math.hypot(box.width, box.height)
 
-    def _in_turn(self, value: float) -> float:
+    def in_turn(self, value: float) -> float:
         """An angle in the turn that begins half of the free part below the lower limit."""
         low, high = self.limits
         start = (low + high) / 2 - 180

@@ -24,6 +24,7 @@ from logicls.errors import DataError, Problem
 from logicls.jsonl import write_text
 from logicls.records import Example
 from logicls.synth.augment import read_strength
+from logicls.synth.balance import read_balance
 from logicls.synth.bank import Bank
 from logicls.synth.card import write_card
 from logicls.synth.make import Maker
@@ -44,6 +45,11 @@ FEATURES = datasets.Features(
         "violations": datasets.Sequence(datasets.Value("string")),
         "edits": datasets.Value("string"),
         "trail": datasets.Value("string"),
+        "pair": datasets.Value("int64"),
+        "fate": datasets.Value("string"),
+        "wanted": datasets.Sequence(datasets.Value("string")),
+        "tries": datasets.Sequence(datasets.Value("int32")),
+        "rejected": datasets.Value("int32"),
         "seed": datasets.Value("int64"),
         "spec": datasets.Value("string"),
     }
@@ -121,8 +127,8 @@ _makers: dict[Order, Maker] = {}
 
 def _maker(order: Order) -> Maker:
     if order not in _makers:
-        strength = read_strength(share("synth/augment.yaml"))
-        _makers[order] = Maker(load_spec(order.spec), _bank(read_dataset(order.data)), strength)
+        settings = read_strength(share("synth/augment.yaml")), read_balance(share("synth/balance.yaml"))
+        _makers[order] = Maker(load_spec(order.spec), _bank(read_dataset(order.data)), *settings)
     return _makers[order]
 
 
@@ -135,16 +141,16 @@ def _shard(task: tuple[Order, int, Path]) -> int:
     datasets.disable_progress_bars()
     maker = _maker(order)
     indices = range(number * SHARD, min((number + 1) * SHARD, order.count))
-    rows = [row(maker, maker.make(order.seed, index)) for index in indices]
+    rows = [row(maker, maker.make(order.seed, index), order.seed) for index in indices]
     temporary = path.with_suffix(f".{os.getpid()}.tmp")
     datasets.Dataset.from_list(rows, features=FEATURES).to_parquet(str(temporary))
     os.replace(temporary, path)
     return len(rows)
 
 
-def row(maker: Maker, example: Example) -> dict[str, object]:
-    """An example as a row of the dataset, with a wording drawn for each question."""
-    rng = np.random.default_rng([example.seed, 1])
+def row(maker: Maker, example: Example, seed: int) -> dict[str, object]:
+    """An example of the set `seed` as a row of the dataset, with a wording drawn for each question."""
+    rng = np.random.default_rng([seed, 3, example.seed])
     queries = {query.id: query for query in decompose(maker.spec)}
     ways = [wordings(queries[answer.query], maker.spec) for answer in example.answers]
     scene = example.scene
@@ -160,6 +166,11 @@ def row(maker: Maker, example: Example) -> dict[str, object]:
         "violations": list(example.violations),
         "edits": json.dumps([[e.kind, e.target, e.constraint, e.twin] for e in example.edits]),
         "trail": chain(maker.spec, example.answers, (scene.width, scene.height), rng),
+        "pair": example.pair,
+        "fate": example.effort.fate,
+        "wanted": list(example.effort.wanted),
+        "tries": list(example.effort.tries),
+        "rejected": example.effort.rejected,
         "seed": example.seed,
         "spec": maker.spec.hash,
     }

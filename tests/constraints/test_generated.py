@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 from logicls.constraints.family import Plans
 from logicls.constraints.judge import judge
 from logicls.constraints.layout import Layout
-from logicls.constraints.look import by_query, look
+from logicls.constraints.look import by_query, look, read_off
+from logicls.constraints.margin import near
 from logicls.constraints.measure import Measure
 from logicls.constraints.plan import imagined
 from logicls.constraints.reading import Absent, Reading, Unreadable
@@ -157,6 +158,9 @@ def costs(spec: Spec, aim: Aim, plans: Plans, scene: Scene) -> int | None:
         return None
     fresh = changed(scene, edited)
     if not all(within(i.box, scene) and min(i.box.width, i.box.height) >= 1 for i in fresh):
+        return None
+    close = near(spec, read_off(spec, scene)) - {aim.constraint.id}
+    if not near(spec, read_off(spec, edited)) <= close:
         return None
     down = broken(spec, edited)
     return len(down) - 1 if down.get(aim.constraint.id) == (aim.violation,) else None
