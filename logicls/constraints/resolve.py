@@ -128,7 +128,7 @@ def _silenced(spec: Spec) -> Iterator[Fault]:
             reached += [name for name in stoppers.get(other, []) if name not in reached]
         if constraint.id in reached and constraint.id not in constraint.unless_broken:
             message = f"'{constraint.id}' is stopped by what it stops itself: both broken, neither would say so"
-            yield Fault(("constraints", index, "unless_broken"), message, "Remove one of the two.", "LC036")
+            yield Fault(("constraints", index, "unless_broken"), message, "Remove one of the two.", "LC037")
 
 
 def _unresolved(spec: Spec, path: Path, named: Named) -> Iterator[Fault]:

@@ -166,18 +166,28 @@ def costs(spec: Spec, aim: Aim, plans: Plans, scene: Scene) -> int | None:
     return len(down) - 1 if down.get(aim.constraint.id) == (aim.violation,) else None
 
 
+def best_of(spec: Spec, aim: Aim, scene: Scene, seed: int) -> Plans | None:
+    """The first plan that breaks the aim's rule alone; if none does, the first that breaks the fewest others."""
+    best: tuple[int, Plans] | None = None
+    for plans in drawn(spec, aim, scene, seed):
+        cost = costs(spec, aim, plans, scene)
+        if cost == 0:
+            return plans
+        if cost is not None and (best is None or cost < best[0]):
+            best = cost, plans
+    return best[1] if best else None
+
+
 @given(SEEDS)
-@settings(max_examples=40)
+@settings(max_examples=60)
 def test_no_plan_that_came_to_mind_breaks_less(seed: int) -> None:
-    """The first plan that breaks this rule alone is taken, or else the first that breaks the fewest others."""
+    """Of all that come to mind the plan is taken that breaks no other rule, or the fewest."""
     spec, scene = product(random.Random(seed))
-    aim = random.Random(seed).choice(aims(spec))
+    ways = aims(spec)
 
-    found = [(plans, costs(spec, aim, plans, scene)) for plans in drawn(spec, aim, scene, seed)]
-    fitting = [(cost, number) for number, (_, cost) in enumerate(found) if cost is not None]
-    best = found[min(fitting)[1]][0] if fitting else None
+    taken = [violate(spec, aim, scene, np.random.default_rng(seed)) for aim in ways]
 
-    assert violate(spec, aim, scene, np.random.default_rng(seed)) == best
+    assert taken == [best_of(spec, aim, scene, seed) for aim in ways]
 
 
 def labels(constraint: Constraint, aim: Aim) -> list[str]:

@@ -114,7 +114,7 @@ def test_unknown_names_outside_the_rules() -> None:
 def test_rules_that_silence_each_other() -> None:
     """Two that stop each other, also by way of others, would both be silent; one after the other they may stand."""
     a, b, c = ({**PINS, "id": name} for name in "abc")
-    advice = "Remove one of the two.", "LC036"
+    advice = "Remove one of the two.", "LC037"
 
     found = [
         faults(
