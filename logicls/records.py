@@ -183,13 +183,27 @@ class Edit:
     """What synthesis did to a good photo."""
 
     kind: str
-    """remove, add, move, swap, replace, refill, empty or none."""
+    """remove, add, move, swap, replace, resize, rotate, reroute or none."""
     target: int
     """Id of the instance that was changed; 0 for none."""
     constraint: str = ""
     """The constraint it is about; empty for none."""
     twin: bool = False
     """True for the edit that goes through the same motions and breaks nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class Effort:
+    """What an example was to be, and what it took."""
+
+    fate: str = "untouched"
+    """untouched, twin, broken or broken_twice."""
+    wanted: tuple[str, ...] = ()
+    """Violations that it was to have; where one could not be made, another stands in for it."""
+    tries: tuple[int, ...] = ()
+    """Photos on which each of them was tried; 0 for a photo that has it as it was taken."""
+    rejected: int = 0
+    """Random changes of the photo that were thrown away because a label would have become wrong."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,3 +217,6 @@ class Example:
     answers: tuple[Answer, ...]
     violations: tuple[str, ...]
     seed: int
+    pair: int = -1
+    """The same number for a good example and a broken one of the same photo, varied alike; -1 for one by itself."""
+    effort: Effort = Effort()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import islice
 
 from logicls.constraints import logic
 from logicls.constraints.family import Family, Named, Plans
@@ -76,10 +77,10 @@ class AnyOf:
     def plans(self, scene: Scene, reading: Reading, side: Side, rng: Rng) -> Iterator[Plans]:
         """Every rule that holds broken, one after the other."""
         holding = [rule for _, rule in self.members if attempt(rule, reading).status == "holds"]
-        for _ in range(12):
-            steps = [next(broken_plans(rule, scene, reading, rng), None) for rule in holding]
-            if steps and all(step is not None for step in steps):
-                yield tuple(plan for step in steps for plan in step or ())
+        known = [list(islice(broken_plans(rule, scene, reading, rng), 12)) for rule in holding]
+        for _ in range(40 if known and all(known) else 0):
+            steps = [plans[int(rng.integers(len(plans)))] for plans in known]
+            yield tuple(plan for step in steps for plan in step)
 
     def how(self, side: Side) -> str:
         """What those edits do, in plain English."""

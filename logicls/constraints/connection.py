@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from logicls.constraints.family import Named, Plans
 from logicls.constraints.match import What
-from logicls.constraints.plan import Move, Rng
+from logicls.constraints.plan import Move, Reroute, Rng
 from logicls.constraints.reading import Absent, Check, Reading, Side, apart, gap, listed, words
 from logicls.constraints.room import instances, one_of, some_of
 from logicls.records import Box, Scene
@@ -64,7 +64,7 @@ class Connection(BaseModel):
             for step in rng.permutation(counts[index]) + 1 - own:
                 if step:
                     far = float(step) * pitch
-                    yield (Move(end.id, far if self.axis == "x" else 0.0, far if self.axis == "y" else 0.0),)
+                    yield (Reroute(end.id, far if self.axis == "x" else 0.0, far if self.axis == "y" else 0.0),)
 
     def how(self, side: Side) -> str:
         """What those edits do, in plain English."""

@@ -11,11 +11,13 @@ from logicls.constraints.layout import Layout
 from logicls.constraints.match import Match
 from logicls.constraints.measure import Measure
 from logicls.constraints.quantity import MOST, Quantity
+from logicls.constraints.reading import listed
 from logicls.constraints.resolve import Fault
 from logicls.constraints.spec import Constraint, Spec
 
 Interval = tuple[float, float]
 Placed = tuple[int, Constraint]
+NEITHER = "No product can obey both: mend one of them."
 
 
 def clashes(spec: Spec) -> Iterator[Fault]:
@@ -131,8 +133,10 @@ def _circles(group: list[Placed]) -> Iterator[Fault]:
             for first, second in _orders(placed[1], axis):
                 circle = _way(after, second, first)
                 if circle is not None:
-                    told = " and ".join(f"'{p[1].id}'" for p in circle)
-                    yield _contradiction(placed, circle[0][1], f"with {told} it goes in a circle")
+                    others = [p for p in circle if p is not placed]
+                    with_them = f"with {listed([repr(p[1].id) for p in others])} " if others else ""
+                    told = f"{with_them}it goes in a circle"
+                    yield _contradiction(placed, others[0][1] if others else placed[1], told)
                 after.setdefault(first, []).append((second, placed))
 
 
@@ -165,8 +169,11 @@ def _way(after: dict[str, list[tuple[str, Placed]]], start: str, goal: str) -> l
 
 
 def _contradiction(placed: Placed, other: Constraint, told: str) -> Fault:
-    message = f"'{placed[1].id}' contradicts '{other.id}': {told}"
-    return Fault(("constraints", placed[0]), message, "No product can obey both: mend one of them.", "LC042")
+    if other is placed[1]:
+        message, advice = f"'{other.id}' contradicts itself: {told}", "No product can obey it: mend it."
+    else:
+        message, advice = f"'{placed[1].id}' contradicts '{other.id}': {told}", NEITHER
+    return Fault(("constraints", placed[0]), message, advice, "LC042")
 
 
 def _shadowed(placed: Placed, by: Constraint) -> Fault:

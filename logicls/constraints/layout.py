@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from logicls.constraints.family import Named, Plans
 from logicls.constraints.plan import Rng
-from logicls.constraints.reading import Absent, Check, Reading, Side, gap, holds, listed, words
+from logicls.constraints.reading import HOLDS, Absent, Check, Reading, Side, gap, holds, listed, words
 from logicls.records import Box, Scene
 
 Relation = Literal[
@@ -127,17 +127,19 @@ class Layout(BaseModel):
         if not subjects or not objects:
             raise Absent(f"no {words(self.object or '') if subjects else words(thing)}")
         if reading.quiet and self.tolerance is None and self.object != thing and self._all_beyond(subjects, objects):
-            return Check("holds", "")
-        first = ""
-        for index, subject in enumerate(subjects):
-            others = [o for i, o in enumerate(objects) if i != index] if self.object == thing else objects
+            return HOLDS
+        told: str | None = None
+        for index, subject in zip(_numbers(reading, thing), subjects, strict=True):
+            others = self._others(reading, index)
             if not others:
-                raise Absent(f"1 {words(thing)}")
+                continue
             fits, found = self.fits(subject, others, reading)
             if not fits:
                 return Check("broken", found, (Side(),))
-            first = first or found
-        return Check("holds", first)
+            told = told or found
+        if told is None:
+            raise Absent(f"1 {words(thing)}")
+        return Check("holds", told)
 
     def _all_beyond(self, subjects: Sequence[Box], objects: Sequence[Box]) -> bool:
         """Whether every subject's centre is beyond every object's; a short cut for the four directions."""
@@ -199,6 +201,14 @@ class Layout(BaseModel):
             return all(fits for fits, _ in pairs), next((said for fits, said in pairs if not fits), pairs[0][1])
         return pairs[min(range(len(pairs)), key=lambda i: (not pairs[i][0], gap(subject, objects[i])))]
 
+    def _others(self, reading: Reading, index: int) -> Sequence[Box]:
+        """The objects, without the subject itself: that one is `index` among all of its component."""
+        name = self.object or ""
+        objects = reading.places(name)
+        if name in reading.world.areas or reading.world.component(name) != reading.world.component(self.things[0]):
+            return objects
+        return [box for number, box in zip(_numbers(reading, name), objects, strict=True) if number != index]
+
     def _pair(self, subject: Box, target: Box, slack: tuple[float, float], quiet: bool) -> tuple[bool, str]:
         (sx, sy), (tx, ty) = subject.centre, target.centre
         match self.relation:
@@ -242,11 +252,21 @@ class Layout(BaseModel):
                 raise Absent("fewer than two of them")
             wrong = next((pair for pair in pairwise(present) if max(pair[0][1]) >= min(pair[1][1])), None)
             return f"{words(wrong[0][0])} not before {words(wrong[1][0])}" if wrong else ""
-        boxes = [box for _, found in groups for box in found]
+        boxes = self.group(reading)
         if len(boxes) < (2 if self.relation == "aligned" else 3):
             raise Absent(f"{len(boxes)} of them")
         off, allowed = self.spread(boxes, reading)
         return f"off by {off:.0f} px, {allowed:.0f} px allowed" if off > allowed else ""
+
+    def group(self, reading: Reading) -> list[Box]:
+        """The boxes of all subjects; of one that goes by two names, once. Raises `Unreadable`."""
+        return list(
+            {
+                (reading.world.component(thing), number): box
+                for thing in self.things
+                for number, box in zip(_numbers(reading, thing), reading.boxes(thing), strict=True)
+            }.values()
+        )
 
     def spread(self, boxes: Sequence[Box], reading: Reading) -> tuple[float, float]:
         """(pixels off, pixels allowed) of things that should be aligned or evenly spaced."""
@@ -270,6 +290,12 @@ def _off(subject: Box, target: Box) -> str:
     (sx, sy), (tx, ty) = subject.centre, target.centre
     off = (sx - tx) / max(target.width, 1e-6), (sy - ty) / max(target.height, 1e-6)
     return f"off by {off[0]:+.1%} of its width, {off[1]:+.1%} of its height"
+
+
+def _numbers(reading: Reading, thing: str) -> Sequence[int]:
+    """Which of its component's instances the thing's boxes are."""
+    picked = reading.picked(thing)
+    return range(len(reading.boxes(thing))) if picked is None else picked
 
 
 def _sticks_out(subject: Box, target: Box, slack: tuple[float, float]) -> float:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from itertools import pairwise
+from itertools import pairwise, zip_longest
 from typing import TYPE_CHECKING, TypeVar
 
+from logicls.constraints.dead_zone import TOLERANCE_ZONE, distance, group_unit, place_units
 from logicls.constraints.family import Plans
 from logicls.constraints.plan import Move, Rng, Swap
 from logicls.constraints.reading import Absent, Reading, words
@@ -17,8 +18,6 @@ if TYPE_CHECKING:
     from logicls.constraints.layout import Layout
 
 T = TypeVar("T")
-DEAD_ZONE = 0.35
-"""Synthesis moves things to under 1 - this, or to over 1 + this, of the tolerance: nobody can say in between."""
 FARTHEST = 4.0
 """Tolerances by which a thing is moved off at the most."""
 TRIES = 30
@@ -31,22 +30,25 @@ def breaking(rule: Layout, scene: Scene, reading: Reading, rng: Rng) -> Iterator
         case "above" | "below" | "left_of" | "right_of":
             yield from _sides_changed(rule, scene, reading)
             yield from _swaps(scene, reading, [subject], rule.object or "", rng)
-            yield from ((move,) for move in spots(scene, subject, _whole(scene), rng))
+            yield from _past(rule, scene, reading, subject, rng)
+            yield from ((move,) for move in spots(scene, subject, _room(scene, reading), rng))
         case "in_order":
             for one, other in _shuffled(list(pairwise(rule.things)), rng):
                 yield from _swaps(scene, reading, instances(scene, reading, one), other, rng)
+            yield from ((move,) for move in spots(scene, subject, _room(scene, reading), rng))
         case "centred_in" | "inside":
             target = reading.partner(rule.object or "", subject.box)
             for _ in range(TRIES):
-                yield from _off(rule, scene, reading, subject, target, (1 + DEAD_ZONE, FARTHEST), rng)
+                yield from _off(rule, scene, reading, subject, target, _too_far(rng), rng)
         case "aligned" | "evenly_spaced":
             for _ in range(TRIES):
-                yield from _out_of_line(rule, scene, reading, rng, (1 + DEAD_ZONE, FARTHEST))
+                yield from _out_of_line(rule, scene, reading, rng, _too_far(rng))
         case "not_touching":
             yield from _against(scene, reading, subject, rule.object or "", rng)
         case _:
-            for frame in (ground(scene, subject), _whole(scene)):
-                yield from ((move,) for move in spots(scene, subject, frame, rng))
+            near = spots(scene, subject, ground(scene, subject), rng)
+            far = spots(scene, subject, _room(scene, reading), rng)
+            yield from ((move,) for pair in zip_longest(near, far) for move in pair if move is not None)
 
 
 def keeping(rule: Layout, scene: Scene, reading: Reading, rng: Rng) -> Iterator[Plans]:
@@ -56,10 +58,20 @@ def keeping(rule: Layout, scene: Scene, reading: Reading, rng: Rng) -> Iterator[
         for _ in range(TRIES // 3):
             if rule.relation in ("inside", "centred_in"):
                 target = reading.partner(rule.object or "", subject.box)
-                yield from _off(rule, scene, reading, subject, target, (0.0, 1 - DEAD_ZONE), rng)
+                yield from _off(rule, scene, reading, subject, target, _near_enough(rng), rng)
             elif rule.relation in ("aligned", "evenly_spaced"):
-                yield from _out_of_line(rule, scene, reading, rng, (0.0, (1 - DEAD_ZONE) / 2))
+                yield from _out_of_line(rule, scene, reading, rng, _near_enough(rng))
     yield (Move(subject.id, 0.0, 0.0),)
+
+
+def _too_far(rng: Rng) -> float:
+    """Tolerances off that break a rule."""
+    return 1 + distance(TOLERANCE_ZONE, FARTHEST - 1, rng)
+
+
+def _near_enough(rng: Rng) -> float:
+    """Tolerances off that do not."""
+    return 1 - distance(TOLERANCE_ZONE, 1.0, rng)
 
 
 def _subject(rule: Layout, scene: Scene, reading: Reading, rng: Rng) -> Instance:
@@ -96,63 +108,88 @@ def _around(found: list[Instance]) -> Box:
     return Box(min(b.x1 for b in boxes), min(b.y1 for b in boxes), max(b.x2 for b in boxes), max(b.y2 for b in boxes))
 
 
+def _past(rule: Layout, scene: Scene, reading: Reading, subject: Instance, rng: Rng) -> Iterator[Plans]:
+    """The subject on the wrong side of an object, beyond the tolerance, as far across as it was."""
+    room, (x, y) = _room(scene, reading), subject.box.centre
+    for target in _shuffled([b for b in reading.places(rule.object or "") if b != subject.box], rng):
+        slack = rule.slack_px(reading, target)
+        for _ in range(4):
+            if rule.relation in ("above", "below"):
+                low, high = target.centre[1] + slack[1], room.y2 - subject.box.height / 2
+                if rule.relation == "below":
+                    low, high = target.centre[1] - slack[1], room.y1 + subject.box.height / 2
+                yield (Move(subject.id, 0.0, low + (high - low) * (0.05 + 0.95 * float(rng.random())) - y),)
+            else:
+                low, high = target.centre[0] + slack[0], room.x2 - subject.box.width / 2
+                if rule.relation == "right_of":
+                    low, high = target.centre[0] - slack[0], room.x1 + subject.box.width / 2
+                yield (Move(subject.id, low + (high - low) * (0.05 + 0.95 * float(rng.random())) - x, 0.0),)
+
+
 def _off(
-    rule: Layout, scene: Scene, reading: Reading, subject: Instance, target: Box, reach: tuple[float, float], rng: Rng
+    rule: Layout, scene: Scene, reading: Reading, subject: Instance, target: Box, off: float, rng: Rng
 ) -> Iterator[Plans]:
     if rule.relation == "inside":
-        return _over_edge(rule, reading, subject, target, reach, rng)
-    return _off_centre(rule, scene, reading, subject, target, reach, rng)
+        return _over_edge(rule, reading, subject, target, off, rng)
+    return _off_centre(rule, scene, reading, subject, target, off, rng)
 
 
 def _off_centre(
-    rule: Layout, scene: Scene, reading: Reading, subject: Instance, target: Box, reach: tuple[float, float], rng: Rng
+    rule: Layout, scene: Scene, reading: Reading, subject: Instance, target: Box, off: float, rng: Rng
 ) -> Iterator[Plans]:
-    """A move to `reach` tolerances from the target's centre, on the same ground.
-
-    How far is drawn with more weight near the limit: a quadratic of a uniform number.
-    """
-    unit = _units(rule, reading, target)
-    distance = reach[0] + (reach[1] - reach[0]) * float(rng.random()) ** 2
+    """A move to `off` tolerances from the target's centre, on the same ground."""
+    unit = place_units(rule, reading, target)
     angle = float(rng.random()) * 2 * math.pi
     direction = math.cos(angle), math.sin(angle)
     longest = max(abs(d) for d in direction) if rule.axis == "both" else abs(direction["xy".index(rule.axis)])
-    scale = distance / max(longest, 1e-3)
+    scale = off / max(longest, 1e-3)
     x, y = (c + d * scale * u for c, d, u in zip(target.centre, direction, unit, strict=True))
     move = Move(subject.id, x - subject.box.centre[0], y - subject.box.centre[1])
     if subject.box.moved(move.dx, move.dy).covered_by(ground(scene, subject)) >= 0.999:
         yield (move,)
 
 
-def _over_edge(
-    rule: Layout, reading: Reading, subject: Instance, target: Box, reach: tuple[float, float], rng: Rng
-) -> Iterator[Plans]:
-    """A move to where the subject sticks out of the target by `reach` tolerances on one side."""
-    unit, box = _units(rule, reading, target), subject.box
+def _over_edge(rule: Layout, reading: Reading, subject: Instance, target: Box, off: float, rng: Rng) -> Iterator[Plans]:
+    """A move to where the subject sticks out of the target by `off` tolerances on one side."""
+    unit, box = place_units(rule, reading, target), subject.box
     room = max(target.width - box.width, 0.0) / 2, max(target.height - box.height, 0.0) / 2
-    distance = reach[0] + (reach[1] - reach[0]) * float(rng.random()) ** 2
     offset = [(2 * float(rng.random()) - 1) * r for r in room]
     axis, sign = int(rng.integers(2)), 1 if rng.random() < 0.5 else -1
-    offset[axis] = sign * (room[axis] + distance * unit[axis])
+    offset[axis] = sign * (room[axis] + off * unit[axis])
     x, y = (c + o for c, o in zip(target.centre, offset, strict=True))
     yield (Move(subject.id, x - box.centre[0], y - box.centre[1]),)
 
 
-def _units(rule: Layout, reading: Reading, target: Box) -> tuple[float, float]:
-    """The tolerance in pixels; a fiftieth of the target where there is next to none."""
-    slack = rule.slack_px(reading, target)
-    return max(slack[0], 0.02 * target.width), max(slack[1], 0.02 * target.height)
-
-
-def _out_of_line(rule: Layout, scene: Scene, reading: Reading, rng: Rng, reach: tuple[float, float]) -> Iterator[Plans]:
-    """One of a group shifted across the row, or along it."""
-    group = [i for thing in rule.things for i in instances(scene, reading, thing)]
+def _out_of_line(rule: Layout, scene: Scene, reading: Reading, rng: Rng, off: float) -> Iterator[Plans]:
+    """One of a group shifted across the row, or along it, so that the group is `off` tolerances off."""
+    group = list({i.id: i for thing in rule.things for i in instances(scene, reading, thing)}.values())
     if len(group) < (2 if rule.relation == "aligned" else 3):
         return
-    _, allowed = rule.spread([i.box for i in group], reading)
-    size = max(allowed, 0.01 * min(scene.width, scene.height))
-    distance = (reach[0] + (reach[1] - reach[0]) * float(rng.random()) ** 2) * size * (1 if rng.random() < 0.5 else -1)
     across = (rule.axis == "x") == (rule.relation == "aligned")
-    yield (Move(one_of(rng, group).id, 0.0 if across else distance, distance if across else 0.0),)
+    sign = 1 if rng.random() < 0.5 else -1
+    direction = (0, sign) if across else (sign, 0)
+    index = int(rng.integers(len(group)))
+    shift = _shift_to(rule, reading, [i.box for i in group], index, direction, off)
+    yield (Move(group[index].id, direction[0] * shift, direction[1] * shift),)
+
+
+def _shift_to(
+    rule: Layout, reading: Reading, boxes: list[Box], index: int, direction: tuple[int, int], off: float
+) -> float:
+    """Pixels to move one box by, so that its group is `off` tolerances off; found by halving."""
+
+    def so_far(shift: float) -> float:
+        moved = boxes[index].moved(direction[0] * shift, direction[1] * shift)
+        found, allowed = rule.spread([*boxes[:index], moved, *boxes[index + 1 :]], reading)
+        return found / group_unit(allowed, reading)
+
+    low, high = 0.0, 1.0
+    while so_far(high) < off and high < reading.width + reading.height:
+        low, high = high, 2 * high
+    for _ in range(12):
+        middle = (low + high) / 2
+        low, high = (middle, high) if so_far(middle) < off else (low, middle)
+    return high
 
 
 def _against(scene: Scene, reading: Reading, subject: Instance, other: str, rng: Rng) -> Iterator[Plans]:
@@ -171,5 +208,6 @@ def _shuffled(items: list[T], rng: Rng) -> list[T]:
     return [items[int(i)] for i in rng.permutation(len(items))]
 
 
-def _whole(scene: Scene) -> Box:
-    return Box(0, 0, scene.width, scene.height)
+def _room(scene: Scene, reading: Reading) -> Box:
+    """The place that the rule is checked in, as far as it is on the photo; the photo where it is checked as a whole."""
+    return reading.frame.clipped(scene.width, scene.height) if reading.frame else reading.photo

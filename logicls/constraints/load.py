@@ -5,10 +5,10 @@ from __future__ import annotations
 import importlib
 import json
 import types
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, TypeVar, Union, get_args, get_origin
+from typing import TYPE_CHECKING, Annotated, TypeAlias, TypeVar, Union, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from logicls.constraints.spec import Spec
 
 M = TypeVar("M", bound=BaseModel)
+_Way: TypeAlias = "tuple[TreePath, TreePath | None]"
+"""Path to a value, and the path at which a step was first skipped; None where every step was taken."""
 
 _EXPECTED = {
     "string": "text",
@@ -116,29 +118,39 @@ def caret(problem: Problem, text: str) -> str:
 
 def _locate(value: object, error: ErrorDetails) -> _Fault:
     """Find pydantic's place in what was written; its own has the names of union branches in between."""
-    loc = error["loc"][:-1] if error["type"] == "missing" or error["loc"][-1:] == ("[key]",) else error["loc"]
-    found = list(_walks(value, loc))
-    fitting = (f for f in found if error["loc"][-1:] != ("[key]",) and f[1] == error["input"])
-    path, _, union = next(fitting, found[0])
+    key = error["loc"][-1:] == ("[key]",)
+    loc = error["loc"][:-1] if error["type"] == "missing" or key else error["loc"]
+    found = None if key else _walk(value, loc, lambda there: there == error["input"], set())
+    path, union = found or _walk(value, loc, lambda there: True, set()) or ((), None)
     if error["type"] == "missing":
         path = (*path, error["loc"][-1])
     return _Fault(error, path, union)
 
 
-def _walks(value: object, loc: TreePath) -> Iterator[tuple[TreePath, object, TreePath | None]]:
-    """Every way to take `loc` through `value`: (path, value there, path at which the first element was skipped)."""
+def _walk(value: object, loc: TreePath, goal: Callable[[object], bool], vain: set[tuple[int, int]]) -> _Way | None:
+    """The way along `loc` that leads to `goal` and skips as late as it can; None where none does.
+
+    `vain` holds where nothing came of it: in rules of rules the same keys repeat, and the ways double at each of them.
+    """
     if not loc:
-        yield (), value, None
-        return
-    head, rest = loc[0], loc[1:]
-    inner = [value[head]] if isinstance(value, dict) and head in value else []
-    if isinstance(value, list) and isinstance(head, int) and head < len(value):
-        inner = [value[head]]
-    for item in inner:
-        for path, there, skipped in _walks(item, rest):
-            yield (head, *path), there, None if skipped is None else (head, *skipped)
-    for path, there, _ in _walks(value, rest):
-        yield path, there, ()
+        return ((), None) if goal(value) else None
+    if (id(value), len(loc)) in vain:
+        return None
+    for inner in _below(value, loc[0]):
+        way = _walk(inner, loc[1:], goal, vain)
+        if way is not None:
+            return (loc[0], *way[0]), None if way[1] is None else (loc[0], *way[1])
+    way = _walk(value, loc[1:], goal, vain)
+    if way is None:
+        vain.add((id(value), len(loc)))
+    return None if way is None else (way[0], ())
+
+
+def _below(value: object, part: str | int) -> list[object]:
+    """What stands below `part`: one thing, or none."""
+    if isinstance(value, dict):
+        return [value[part]] if part in value else []
+    return [value[part]] if isinstance(value, list) and isinstance(part, int) and part < len(value) else []
 
 
 def _collapse(faults: Sequence[_Fault]) -> list[tuple[_Fault, str]]:
@@ -260,17 +272,8 @@ def _noun(path: TreePath, value: object) -> str:
 def _constraint_id(value: object, index: int) -> str:
     """The id that the constraint was given; empty if it has none."""
     for part in ("constraints", index, "id"):
-        value = _child(value, part)
+        value = next(iter(_below(value, part)), None)
     return value if isinstance(value, str) else ""
-
-
-def _child(value: object, part: str | int) -> object:
-    """What stands below `part`; None where nothing does."""
-    if isinstance(value, dict):
-        return value.get(part)
-    if isinstance(value, list) and isinstance(part, int) and part < len(value):
-        return value[part]
-    return None
 
 
 def _quote(value: object) -> str:

@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from logicls.constraints.family import Named, Plans
 from logicls.constraints.plan import Rng
-from logicls.constraints.reading import Absent, Check, Reading, Side, listed, words
+from logicls.constraints.reading import HOLDS, Absent, Check, Reading, Side, listed, words
 from logicls.constraints.room import instances, some_of
 from logicls.constraints.variant import another, spoken, with_value
 from logicls.records import Scene
@@ -61,10 +61,10 @@ class Match(BaseModel):
         """Compare two readings, every left one with every right one. Raises `Absent`, `Unreadable`."""
         lefts, rights = _values(reading, self.left), _values(reading, self.right)
         wrong = next(((a, b) for a in dict.fromkeys(lefts) for b in rights if b not in self.partners(a)), None)
-        told = ""
-        if not reading.quiet:
-            left, right = wrong or (lefts[0], rights[0])
-            told = f"{spoken(self.left)} {words(left)}, {spoken(self.right)} {words(right)}"
+        if wrong is None and reading.quiet:
+            return HOLDS
+        left, right = wrong or (lefts[0], rights[0])
+        told = f"{spoken(self.left)} {words(left)}, {spoken(self.right)} {words(right)}"
         return Check("broken", told, (Side(),)) if wrong else Check("holds", told)
 
     def plans(self, scene: Scene, reading: Reading, side: Side, rng: Rng) -> Iterator[Plans]:

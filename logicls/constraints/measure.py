@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, model_validator
 
 from logicls.constraints.family import Named, Plans
 from logicls.constraints.plan import Rng
-from logicls.constraints.reading import Absent, Check, Reading, Side, apart, words
+from logicls.constraints.reading import HOLDS, Absent, Check, Reading, Side, apart, words
 from logicls.records import Box, Scene
 
 KINDS = ("height", "width", "length", "area", "fill", "distance", "angle")
@@ -126,10 +126,10 @@ class Measure(BaseModel):
         low, high = self.limits
         values = self.values(reading)
         if self.kind == "angle":
-            values = [self._in_turn(value) for value in values]
+            values = [self.in_turn(value) for value in values]
         wrong = next((value for value in values if not low <= value <= high), None)
         if wrong is None:
-            return Check("holds", "" if reading.quiet else self._told(values[0]))
+            return HOLDS if reading.quiet else Check("holds", self._told(values[0]))
         return Check("broken", self._told(wrong), (Side(self._side(wrong)),))
 
     def plans(self, scene: Scene, reading: Reading, side: Side, rng: Rng) -> Iterator[Plans]:
@@ -155,10 +155,12 @@ class Measure(BaseModel):
     def values(self, reading: Reading) -> list[float]:
         """Measures of all instances, in reading order. Raises `Absent`."""
         if self.other:
-            ones = reading.places(self.of)
-            if not ones:
-                raise Absent(f"no {words(self.of)}")
-            return [self._between(one, reading) for one in ones]
+            ones, others = reading.places(self.of), reading.places(self.other)
+            rests = [(one, [box for box in others if box is not one]) for one in ones]
+            values = [self._between(one, rest, reading) for one, rest in rests if rest]
+            if not values:
+                raise Absent(f"no {words(self.other if ones else self.of)}")
+            return values
         boxes = reading.boxes(self.of)
         if not boxes:
             raise Absent(f"no {words(self.of)}")
@@ -169,10 +171,7 @@ class Measure(BaseModel):
             return [self.size_of(box) / unit for box in boxes]
         return [self.size_of(box) / self.unit_px(reading, box) for box in boxes]
 
-    def _between(self, one: Box, reading: Reading) -> float:
-        others = [box for box in reading.places(self.other) if box is not one]
-        if not others:
-            raise Absent(f"no {words(self.other)}")
+    def _between(self, one: Box, others: Sequence[Box], reading: Reading) -> float:
         other = min(others, key=lambda box: apart(one, box))
         if self.kind == "distance":
             return apart(one, other) / self.unit_px(reading, one)
@@ -208,7 +207,7 @@ class Measure(BaseModel):
             case _:
                 return math.hypot(box.width, box.height)
 
-    def _in_turn(self, value: float) -> float:
+    def in_turn(self, value: float) -> float:
         """An angle in the turn that begins half of the free part below the lower limit."""
         low, high = self.limits
         start = (low + high) / 2 - 180

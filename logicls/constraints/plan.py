@@ -5,6 +5,7 @@ A plan names one instance and what becomes of it; whatever lies on that instance
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import assert_never
@@ -68,7 +69,33 @@ class Resize:
     box: Box
 
 
-Plan = Remove | Add | Move | Swap | Replace | Resize
+@dataclass(frozen=True, slots=True)
+class Rotate:
+    """Turn the instance about its centre; what lies on it stays where it is."""
+
+    target: int
+    degrees: float
+    """Anticlockwise."""
+
+    def turned(self, box: Box) -> Box:
+        """The box about the turned box: larger than the thing needs, unless it fills its box."""
+        angle = math.radians(self.degrees)
+        c, s = abs(math.cos(angle)), abs(math.sin(angle))
+        width, height = box.width * c + box.height * s, box.width * s + box.height * c
+        x, y = box.centre
+        return Box(x - width / 2, y - height / 2, x + width / 2, y + height / 2)
+
+
+@dataclass(frozen=True, slots=True)
+class Reroute:
+    """Put the end of a cable elsewhere; the cable bends along."""
+
+    target: int
+    dx: float
+    dy: float
+
+
+Plan = Remove | Add | Move | Swap | Replace | Resize | Rotate | Reroute
 Rng = np.random.Generator
 
 
@@ -102,6 +129,10 @@ def applied(plan: Plan, scene: Scene, fillings: frozenset[str], arriving: Sequen
             return _rebuilt(scene, [i for i in scene.instances if i.id not in gone], arriving)
         case Add():
             return _rebuilt(scene, scene.instances, arriving)
+        case Rotate():
+            return _changed(scene, plan.target, box=plan.turned(instance(scene, plan.target).box))
+        case Reroute():
+            return _shifted(scene, frozenset([plan.target]), plan.dx, plan.dy)
         case Move():
             return _shifted(scene, _with_carried(scene, plan.target, fillings), plan.dx, plan.dy)
         case Swap():

@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from logicls.constraints.family import Named, Plans
 from logicls.constraints.plan import Move, Plan, Rng
-from logicls.constraints.reading import Absent, Check, Reading, Side, Wanted, holds, listed, words
+from logicls.constraints.reading import HOLDS, Absent, Check, Reading, Side, Wanted, holds, listed, words
 from logicls.constraints.room import (
     MAX_STEPS,
     additions,
@@ -123,6 +123,8 @@ class Quantity(BaseModel):
         total = self.total(reading)
         low, high = self.limits
         found = ""
+        if reading.quiet and low <= total <= high:
+            return HOLDS
         if not reading.quiet:
             found = f"{self._told}: {total}" if isinstance(self.of, dict) else f"{total} {self._told}"
         if total < low:
@@ -163,9 +165,9 @@ class Quantity(BaseModel):
         """The twin: an instance taken up and put down where it was; one of another kind where there must be none."""
         places = self._places(reading)
         inside = [i for thing in self.weights for i in self._inside(scene, reading, thing, places)]
-        present = inside or [i for thing in self.weights for i in scene.of(reading.world.component(thing))]
-        if present:
-            yield (Move(one_of(rng, present).id, 0.0, 0.0),)
+        anywhere = [i for thing in self.weights for i in scene.of(reading.world.component(thing))]
+        if anywhere:
+            yield (Move(one_of(rng, inside or anywhere).id, 0.0, 0.0),)
 
     def _places(self, reading: Reading) -> tuple[Box, ...] | None:
         if self.in_ is None:

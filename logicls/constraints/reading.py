@@ -39,6 +39,10 @@ class Check(NamedTuple):
     """Where it is broken; empty where it is not."""
 
 
+HOLDS = Check("holds", "")
+"""A rule that holds, where nobody reads what was found."""
+
+
 @dataclass(frozen=True, slots=True)
 class Area:
     """A named place, or the cells of a grid: fractions of the photo, or of a component's box (`of`)."""

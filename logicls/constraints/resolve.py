@@ -30,7 +30,7 @@ class Fault(NamedTuple):
 
 def faults(spec: Spec) -> list[Fault]:
     """Every name that does not resolve, and repeats."""
-    return [*_declared(spec), *_repeats(spec), *_constraints(spec), *_examples(spec)]
+    return [*_declared(spec), *_repeats(spec), *_constraints(spec), *_silenced(spec), *_examples(spec)]
 
 
 def members(rule: Family, path: Path) -> Iterator[tuple[Path, Family]]:
@@ -119,6 +119,18 @@ def _constraints(spec: Spec) -> Iterator[Fault]:
                 yield _unknown((*here, "unless_broken", position), "constraint", other, others)
 
 
+def _silenced(spec: Spec) -> Iterator[Fault]:
+    """Constraints that stop one another in a circle: all of them broken, none would say so."""
+    stoppers = {c.id: c.unless_broken for c in spec.constraints}
+    for index, constraint in enumerate(spec.constraints):
+        reached = list(constraint.unless_broken)
+        for other in reached:
+            reached += [name for name in stoppers.get(other, []) if name not in reached]
+        if constraint.id in reached and constraint.id not in constraint.unless_broken:
+            message = f"'{constraint.id}' is stopped by what it stops itself: both broken, neither would say so"
+            yield Fault(("constraints", index, "unless_broken"), message, "Remove one of the two.", "LC037")
+
+
 def _unresolved(spec: Spec, path: Path, named: Named) -> Iterator[Fault]:
     thing, _, attribute = named.name.partition(".") if named.role == "attribute" else (named.name, "", "")
     things = {**spec.components, **spec.variants}
@@ -199,7 +211,7 @@ def _examples(spec: Spec) -> Iterator[Fault]:
 
 def _short(spec: Spec, path: Path, name: str, body: object) -> Iterator[Fault]:
     """A component of a scene in short: a number, its facts, or a list of them."""
-    if isinstance(body, list):
+    if isinstance(body, list) and not any(isinstance(item, list) for item in body):
         for position, item in enumerate(body):
             yield from _short(spec, (*path, position), name, item)
     elif isinstance(body, Mapping):
@@ -218,6 +230,8 @@ def _fact(spec: Spec, path: Path, name: str, key: str, value: object) -> Iterato
         boxes = value if key == "boxes" and isinstance(value, list) else [value]
         if not all(_is_box(box) for box in boxes):
             yield Fault(path, f"{key} is not [left, top, right, bottom]", "Write fractions of the photo.", "LC025")
+    elif value == []:
+        yield Fault(path, f"{key} is an empty list", "Write a value, or a value for each.", "LC025")
     else:
         values = value if isinstance(value, list) else [value]
         yield from _attribute(spec, path, name, key, [str(item) for item in values])
@@ -231,7 +245,7 @@ def _is_box(box: object) -> bool:
     if not isinstance(box, list) or len(box) != 4:
         return False
     numbers = all(isinstance(side, int | float) and not isinstance(side, bool) for side in box)
-    return numbers and box[0] < box[2] and box[1] < box[3]
+    return numbers and 0 <= box[0] < box[2] <= 1 and 0 <= box[1] < box[3] <= 1
 
 
 def _unknown(path: Path, what: str, name: str, known: Iterable[str]) -> Fault:

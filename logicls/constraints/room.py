@@ -101,11 +101,14 @@ def spots(scene: Scene, subject: Instance, frame: Box, rng: Rng) -> Iterator[Mov
         yield Move(subject.id, x - subject.box.x1, y - subject.box.y1)
 
 
-def is_clear(scene: Scene, box: Box, of: Sequence[Instance], taken: Sequence[Box] = ()) -> bool:
-    """Whether the box meets no instance but those of `of` and what they lie on."""
-    grounds = {i.id for i in scene.instances for model in of if model.box.covered_by(i.box) >= ON_TOP}
-    obstacles = [i.box for i in scene.instances if i.id not in grounds and i.id not in {model.id for model in of}]
-    return all(o.overlap(box) <= 0.05 * min(o.area, box.area) for o in (*obstacles, *taken))
+def is_clear(scene: Scene, box: Box, subject: Instance, place: Box | None = None) -> bool:
+    """Whether the box meets no instance but the subject and what it lies on, or what the place lies on."""
+    grounds = [subject.box] if place is None else [subject.box, place]
+    return all(
+        i.box.overlap(box) <= 0.05 * min(i.box.area, box.area)
+        for i in scene.instances
+        if i.id != subject.id and not any(ground.covered_by(i.box) >= ON_TOP for ground in grounds)
+    )
 
 
 def _model(scene: Scene, reading: Reading, thing: str, rng: Rng) -> Instance:
@@ -122,7 +125,8 @@ def _free_place(scene: Scene, model: Instance, rng: Rng, place: Box | None, take
     """A box for one more: the size of the model, on the same ground, clear of everything that is in front."""
     grounds = [i for i in scene.instances if i.id != model.id and model.box.covered_by(i.box) >= ON_TOP]
     frame = place or min((g.box for g in grounds), key=lambda b: b.area, default=Box(0, 0, scene.width, scene.height))
-    obstacles = [i.box for i in scene.instances if i not in grounds]
+    below = [i for i in scene.instances if place and place.covered_by(i.box) >= ON_TOP]
+    obstacles = [i.box for i in scene.instances if i not in grounds and i not in below]
     for _ in range(TRIES):
         box = _beside(model.box, frame, rng) if model.id and rng.random() < BESIDE else _dropped(model.box, frame, rng)
         clear = (*obstacles, *taken)
@@ -151,7 +155,7 @@ def moves_into(scene: Scene, subject: Instance, place: Box, rng: Rng) -> Iterato
     """Moves that bring the subject's centre into the place, clear of what is there."""
     for _ in range(TRIES):
         box = _dropped(subject.box, place, rng)
-        if holds(place, box) and in_photo(box, scene) and is_clear(scene, box, [subject]):
+        if holds(place, box) and in_photo(box, scene) and is_clear(scene, box, subject, place):
             yield Move(subject.id, box.x1 - subject.box.x1, box.y1 - subject.box.y1)
 
 
@@ -159,5 +163,5 @@ def moves_out(scene: Scene, subject: Instance, places: Sequence[Box], rng: Rng) 
     """Moves that bring the subject's centre out of all the places, clear of what is there."""
     for move in spots(scene, subject, Box(0, 0, scene.width, scene.height), rng):
         box = subject.box.moved(move.dx, move.dy)
-        if not any(holds(place, box) for place in places) and is_clear(scene, box, [subject]):
+        if not any(holds(place, box) for place in places) and is_clear(scene, box, subject):
             yield move

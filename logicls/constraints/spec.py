@@ -104,7 +104,7 @@ class Sides(_Strict):
 
     def names(self, kind: str) -> dict[int, str]:
         """Amount → name, on one side."""
-        named = self.below if kind == "below" else self.above
+        named = {"below": self.below, "above": self.above}.get(kind)
         return {} if named is None else {1: named} if isinstance(named, str) else dict(sorted(named.items()))
 
 

@@ -9,6 +9,7 @@ from itertools import islice
 from logicls.constraints.family import Plans
 from logicls.constraints.judge import check, checked
 from logicls.constraints.look import read_off
+from logicls.constraints.margin import near
 from logicls.constraints.plan import Rng, imagined
 from logicls.constraints.reading import Absent, Reading, Side, Unreadable
 from logicls.constraints.room import in_photo
@@ -61,9 +62,11 @@ def violate(spec: Spec, aim: Aim, scene: Scene, rng: Rng, *, twin: bool = False)
     """Edits that break the aim's constraint on a scene where it holds; with `twin`, ones that break nothing.
 
     Of the plans that come to mind the first is taken that breaks no other constraint; if every one does, the one that
-    breaks the fewest: then those others follow from this one on this scene. None where the scene does not allow it.
+    breaks the fewest: then those others follow from this one on this scene. None where the scene does not allow it, or
+    only by what brings a rule into the dead zone of its limit.
     """
-    before = breach(spec, read_off(spec, scene, quiet=True))
+    given = read_off(spec, scene, quiet=True)
+    before, close = breach(spec, given), near(spec, given) - {aim.constraint.id}
     if aim.constraint.id in before.violations:
         return None
     best: tuple[int, Plans] | None = None
@@ -71,6 +74,8 @@ def violate(spec: Spec, aim: Aim, scene: Scene, rng: Rng, *, twin: bool = False)
     for plans in islice(_candidates(spec, aim, scene, rng, twin), CANDIDATES):
         reading = outcome(spec, plans, scene)
         if reading is None or not (twin or _hits(aim, reading)):
+            continue
+        if not near(spec, reading) <= close:
             continue
         added = breach(spec, reading).added(before)
         if not twin and aim.constraint.id not in added:

@@ -33,7 +33,9 @@ _CONSTANTS: Mapping[str, bool | None] = {
 _INT = re.compile(r"[-+]?(0|[1-9][0-9]*)")
 _FLOAT = re.compile(r"[-+]?(\.[0-9]+|(0|[1-9][0-9]*)(\.[0-9]*)?)([eE][-+]?[0-9]+)?")
 _LEADING_TAB = re.compile(r"^ *\t[\t ]*(?=[^\s#])", re.MULTILINE)
-_FORBIDDEN = yaml.reader.Reader.NON_PRINTABLE
+_LINE_BREAK = re.compile(r"\r\n?|\n")
+# Besides what YAML forbids: PyYAML takes three for ends of lines, as few editors do, and counts no column for the last.
+_FORBIDDEN = re.compile(yaml.reader.Reader.NON_PRINTABLE.pattern + "|[\x85\u2028\u2029\ufeff]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,7 +198,7 @@ def read_yaml(path: Path, text: str | None = None) -> Tree:
         builder.problems.append(_syntax(error, file))
     except _TooDeep as error:
         builder.complain("LC011", f"nested more than {MAX_DEPTH} levels deep.", error.args[0])
-    except (yaml.YAMLError, RecursionError, ValueError, StopIteration) as error:
+    except (yaml.YAMLError, RecursionError, ValueError, OverflowError, StopIteration) as error:
         builder.complain("LC006", f"cannot be read as YAML: {error}.", (1, 1))
     if builder.problems:
         raise SpecError(sorted(builder.problems, key=lambda p: (p.line, p.column)))
@@ -214,9 +216,9 @@ def read_text(path: Path) -> str:
         with path.open("rb") as stream:
             data = stream.read(MAX_BYTES + 1)
     except OSError as error:
-        raise SpecError(Problem("LC001", f"cannot be read: {error.strerror or error}.", file)) from error
+        raise SpecError(Problem("LC001", f"cannot be read: {error.strerror or error}.", file, 1, 1)) from error
     if len(data) > MAX_BYTES:
-        raise SpecError(Problem("LC002", "is larger than 1 MB.", file, advice="A spec is a few kilobytes: split it."))
+        raise SpecError(_too_large(file))
     try:
         return data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -227,10 +229,14 @@ def read_text(path: Path) -> str:
         raise SpecError(Problem("LC003", message, file, *place, "Save the file as UTF-8.")) from error
 
 
+def _too_large(file: str) -> Problem:
+    return Problem("LC002", "is larger than 1 MB.", file, 1, 1, "A spec is a few kilobytes: split it.")
+
+
 def _refuse_characters(text: str, file: str) -> None:
     """Raise for characters that YAML forbids, and for tabs in the indentation."""
     if len(text) > MAX_BYTES:
-        raise SpecError(Problem("LC002", "is larger than 1 MB.", file, advice="A spec is a few kilobytes: split it."))
+        raise SpecError(_too_large(file))
     problems = [
         _character(text, found.start(), file)
         for pattern in (_FORBIDDEN, _LEADING_TAB)
@@ -269,7 +275,8 @@ def _syntax(error: yaml.MarkedYAMLError, file: str) -> Problem:
 
 def _offset(before: str) -> Place:
     """Line and column, from 1, of the character after `before`."""
-    return before.count("\n") + 1, len(before) - before.rfind("\n")
+    breaks = [found.end() for found in _LINE_BREAK.finditer(before)]
+    return len(breaks) + 1, len(before) - (breaks[-1] if breaks else 0) + 1
 
 
 def _at(event: yaml.Event) -> Place:

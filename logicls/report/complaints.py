@@ -15,6 +15,7 @@ from rich.text import Text
 
 from logicls.codes import level_of
 from logicls.constraints.load import caret
+from logicls.constraints.yaml_tree import MAX_BYTES
 from logicls.errors import LogiClsError, Problem
 
 if TYPE_CHECKING:
@@ -62,11 +63,19 @@ def _place(problem: Problem) -> tuple[str, int, int]:
 
 def _quoted(problem: Problem) -> str:
     """The line of a YAML file that a problem points at, with a caret; empty for other files."""
-    path = Path(problem.file)
-    if not problem.line or path.suffix not in (".yaml", ".yml") or not path.is_file():
-        return ""
-    lines = caret(problem, path.read_text(encoding="utf-8", errors="replace"))
+    text = _source(Path(problem.file)) if problem.line else None
+    lines = caret(problem, text) if text is not None else ""
     return f"{lines}\n" if lines else ""
+
+
+def _source(path: Path) -> str | None:
+    """The text of a YAML file; None for any other, and for one that could not be read in the first place."""
+    try:
+        if path.suffix not in (".yaml", ".yml") or path.stat().st_size > MAX_BYTES:
+            return None
+        return path.read_text(encoding="utf-8-sig", errors="replace")
+    except OSError:
+        return None
 
 
 def counted(problems: Sequence[Problem]) -> str:

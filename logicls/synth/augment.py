@@ -1,28 +1,40 @@
 """Spec-aware augmentation: the photo varies, the labels stay true.
 
-albumentations drops a box that leaves the picture without a word, which would flip a count: here a transform that
-loses or cuts a box, or that changes what is broken, is thrown away and drawn again.
+Pixels and boxes go through the same map, the rules are looked at again on what comes out, and what would cut or lose a
+box, change what is broken, or bring a rule into the dead zone of its limit is thrown away and drawn anew, more gently.
 """
 
 from __future__ import annotations
 
-from dataclasses import replace
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Literal, Self
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from logicls.constraints.decompose import decompose
 from logicls.constraints.load import validate
-from logicls.constraints.look import look
+from logicls.constraints.look import broken_names, read_off
+from logicls.constraints.margin import near
+from logicls.constraints.room import in_photo
 from logicls.constraints.spec import Spec
 from logicls.constraints.yaml_tree import read_yaml
 from logicls.records import Box, Scene
+from logicls.synth.allowed import allowed
 from logicls.synth.edit import Canvas
-from logicls.synth.light import albumentations
+from logicls.synth.light import is_washed, lighting, lit
+from logicls.synth.warp import Matrix, carried_over, drawn_map, looseness, mirrored, warped
 
+Rng = np.random.Generator
+Share = Annotated[float, Field(ge=0, le=1)]
 TRIES = 8
+DIMMED = 3
+"""Tries of ever weaker light before the photo keeps its own."""
+GENTLER = 0.75
+"""Each further try is so much weaker."""
+LOOSE = 0.04
+"""Share of its side by which a box may be looser than what is in it."""
 
 
 class Strength(BaseModel):
@@ -30,16 +42,28 @@ class Strength(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    shift: float
-    scale: float
-    brightness: float
-    contrast: float
-    cast: int
-    hue: int
-    blur: float
-    noise: float
-    geometric: float
-    quality: tuple[int, int]
+    geometric: Share
+    shift: Annotated[float, Field(ge=0, le=0.5)]
+    scale: Annotated[float, Field(ge=0, le=0.5)]
+    turn: Annotated[float, Field(ge=0, le=10)]
+    perspective: Annotated[float, Field(ge=0, le=0.1)]
+    mirror: list[Literal["x", "y"]]
+    brightness: Share
+    contrast: Share
+    cast: Annotated[float, Field(ge=0, le=64)]
+    hue: Annotated[int, Field(ge=0, le=90)]
+    uneven: Share
+    gradient: Annotated[float, Field(ge=0, le=0.2)]
+    vignette: Annotated[float, Field(ge=0, le=0.2)]
+    blur: Share
+    noise: Share
+    quality: tuple[Annotated[int, Field(ge=1, le=100)], Annotated[int, Field(ge=1, le=100)]]
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Self:
+        if self.quality[0] > self.quality[1]:
+            raise ValueError(f"quality: {self.quality[0]} is more than {self.quality[1]}")
+        return self
 
 
 def read_strength(path: Path) -> Strength:
@@ -47,69 +71,107 @@ def read_strength(path: Path) -> Strength:
     return validate(Strength, read_yaml(path), str(path))
 
 
+@dataclass(frozen=True, slots=True)
+class Varied:
+    """Photos that went through the same changes."""
+
+    canvases: tuple[Canvas, ...]
+    rejected: int
+    """Draws that were thrown away because a label would have become wrong."""
+
+
 class Augmenter:
     """Random but truthful changes of annotated photos of one spec."""
 
     def __init__(self, spec: Spec, strength: Strength) -> None:
         self.spec = spec
-        coloured = any(query.kind == "attribute" for query in decompose(spec))
-        boxes = albumentations.BboxParams(
-            format="pascal_voc", label_fields=["places"], clip=False, filter_invalid_bboxes=False
-        )
-        self._geometric = albumentations.Compose([_affine(strength)], bbox_params=boxes)
-        self._photometric = albumentations.Compose(_photometric(strength, coloured=coloured))
+        self.allowed = allowed(spec)
+        kept: dict[str, object] = {"hue": 0} if self.allowed.hue else {}
+        kept |= {"turn": 0.0, "perspective": 0.0} if self.allowed.turn else {}
+        mirror = [axis for axis in dict.fromkeys(strength.mirror) if not self.allowed.mirror[axis]]
+        self.asked, self.strength = strength, strength.model_copy(update=kept | {"mirror": mirror})
 
-    def __call__(self, canvas: Canvas, rng: np.random.Generator) -> Canvas:
-        """A varied canvas on which exactly the same rules are broken."""
-        before = look(self.spec, canvas.scene)[-1].values
-        for _ in range(TRIES):
-            moved = self._moved(canvas, int(rng.integers(2**31)))
-            if moved is not None and look(self.spec, moved.scene)[-1].values == before:
-                canvas = moved
-                break
-        self._photometric.set_random_seed(int(rng.integers(2**31)))
-        return Canvas(self._photometric(image=canvas.photo)["image"], canvas.scene)
+    def left_out(self) -> Iterator[str]:
+        """What the settings ask for and the spec does not allow, and why."""
+        if self.asked.hue and self.allowed.hue:
+            yield f"no change of hue: {self.allowed.hue}"
+        if (self.asked.turn or self.asked.perspective) and self.allowed.turn:
+            yield f"no turn and no perspective: {self.allowed.turn}"
+        for axis in dict.fromkeys(self.asked.mirror):
+            if self.allowed.mirror[axis]:
+                yield f"no mirroring along {axis}: {self.allowed.mirror[axis]}"
 
-    def _moved(self, canvas: Canvas, seed: int) -> Canvas | None:
-        """The canvas after a shift and scale; None where a box would be lost or cut."""
-        scene = canvas.scene
-        if any(i.box.clipped(scene.width, scene.height) != i.box for i in scene.instances):
-            return None  # albumentations raises for a box that sticks out, by however little
-        self._geometric.set_random_seed(seed)
-        boxes = [[i.box.x1, i.box.y1, i.box.x2, i.box.y2] for i in scene.instances]
-        out = self._geometric(image=canvas.photo, bboxes=boxes, places=list(range(len(boxes))))
-        placed = {
-            int(place): Box(*(float(v) for v in box)) for place, box in zip(out["places"], out["bboxes"], strict=True)
-        }
-        if len(placed) != len(boxes) or not all(_inside(box, scene) for box in placed.values()):
+    def vary(self, canvases: Sequence[Canvas], rng: Rng) -> Varied:
+        """Varied canvases, all of one size and in the same way, on which exactly the same rules are broken."""
+        moved, rejected = self._moved(canvases, rng)
+        shown, dimmed = self._lit(moved, rng)
+        return Varied(shown, rejected + dimmed)
+
+    def _moved(self, canvases: Sequence[Canvas], rng: Rng) -> tuple[Sequence[Canvas], int]:
+        """Moved all alike, or left where they are; and how many draws were rejected."""
+        if rng.random() >= self.strength.geometric:
+            return canvases, 0
+        before = [self._state(canvas.scene) for canvas in canvases]
+        for number in range(TRIES):
+            matrix = self._drawn(canvases[0].scene, rng, GENTLER**number)
+            scenes = [self._carried(c.scene, matrix, state) for c, state in zip(canvases, before, strict=True)]
+            if all(scenes):
+                moved = (Canvas(warped(c.photo, matrix), s) for c, s in zip(canvases, scenes, strict=True) if s)
+                return tuple(moved), number
+        return canvases, TRIES
+
+    def _drawn(self, scene: Scene, rng: Rng, gentle: float) -> Matrix:
+        size, s = (scene.width, scene.height), self.strength
+        matrix = drawn_map(
+            size, rng, shift=s.shift * gentle, scale=s.scale * gentle, turn=s.turn * gentle,
+            perspective=s.perspective * gentle,
+        )  # fmt: skip
+        for axis in s.mirror:
+            matrix = mirrored(matrix, size, axis) if rng.random() < 0.5 else matrix
+        return matrix
+
+    def _carried(self, scene: Scene, matrix: Matrix, before: tuple[object, frozenset[str]]) -> Scene | None:
+        """The scene mapped; None where a label would not be true of it."""
+        loose, tight = carried_over(scene, matrix)
+        if not all(in_photo(i.box, scene) for i in loose.instances) or _is_cut_anew(scene, loose):
             return None
-        instances = tuple(replace(i, box=placed[k]) for k, i in enumerate(scene.instances))
-        return Canvas(out["image"], replace(scene, instances=instances))
+        if looseness(loose, tight) > LOOSE:
+            return None
+        for candidate in (loose, tight) if tight != loose else (loose,):
+            broken, close = self._state(candidate)
+            if broken != before[0] or not close <= before[1]:
+                return None
+        return loose
+
+    def _state(self, scene: Scene) -> tuple[tuple[str, ...], frozenset[str]]:
+        """What is broken, and what is in the dead zone."""
+        reading = read_off(self.spec, scene, quiet=True)
+        return broken_names(self.spec, reading), near(self.spec, reading)
+
+    def _lit(self, canvases: Sequence[Canvas], rng: Rng) -> tuple[tuple[Canvas, ...], int]:
+        """The photos in light in which every thing can still be seen; and how many draws were too strong."""
+        s, seed = self.strength, int(rng.integers(2**31))
+        for number in range(DIMMED + 1):
+            gentle = 0.5**number if number < DIMMED else 0.0
+            light = lighting(
+                brightness=s.brightness * gentle, contrast=s.contrast * gentle, cast=s.cast * gentle, hue=s.hue,
+                uneven=s.uneven, gradient=s.gradient * gentle, vignette=s.vignette * gentle, blur=s.blur, noise=s.noise,
+            )  # fmt: skip
+            shown = tuple(Canvas(lit(c.photo, light, seed), c.scene) for c in canvases)
+            pairs = zip(canvases, shown, strict=True)
+            if not any(is_washed(c.photo, out.photo, (i.box for i in c.scene.instances)) for c, out in pairs):
+                break
+        return shown, number
 
 
-def _inside(box: Box, scene: Scene) -> bool:
-    return box.x1 >= -0.5 and box.y1 >= -0.5 and box.x2 <= scene.width + 0.5 and box.y2 <= scene.height + 0.5
-
-
-def _affine(strength: Strength) -> Any:
-    """Direction, order and proportions survive it: no flip, no turn, the same scale on both axes."""
-    return albumentations.Affine(
-        scale=(1 - strength.scale, 1 + strength.scale),
-        translate_percent=(-strength.shift, strength.shift),
-        keep_ratio=True,
-        border_mode=1,
-        p=strength.geometric,
+def _is_cut_anew(before: Scene, after: Scene) -> bool:
+    """Whether a box at the photo's edge, whose thing goes on outside, has left the edge: nobody knows what comes in."""
+    return any(
+        was and not now
+        for one, other in zip(before.instances, after.instances, strict=True)
+        for was, now in zip(_at_edge(one.box, before), _at_edge(other.box, after), strict=True)
     )
 
 
-def _photometric(strength: Strength, *, coloured: bool) -> list[Any]:
-    cast = strength.cast
-    changes = [
-        albumentations.RandomBrightnessContrast(strength.brightness, strength.contrast, p=0.8),
-        albumentations.RGBShift((-cast, cast), (-cast, cast), (-cast, cast), p=0.5),
-        albumentations.GaussianBlur((3, 3), p=strength.blur),
-        albumentations.GaussNoise(std_range=(0.01, 0.03), p=strength.noise),
-    ]
-    if not coloured:
-        changes.append(albumentations.HueSaturationValue(strength.hue, 12, 0, p=0.5))
-    return changes
+def _at_edge(box: Box, scene: Scene) -> tuple[bool, bool, bool, bool]:
+    return box.x1 <= 1, box.y1 <= 1, box.x2 >= scene.width - 1, box.y2 >= scene.height - 1

@@ -6,6 +6,7 @@ from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+import cv2
 import numpy as np
 
 from logicls.data.coco import Dataset
@@ -49,9 +50,14 @@ class Bank:
         self._masks: OrderedDict[tuple[str, int], np.ndarray] = OrderedDict()
 
     def photo(self, scene: Scene) -> np.ndarray:
-        """The scene's pixels, uint8 [height, width, 3] RGB. Not to be written to. Raises `PhotoError`."""
+        """The scene's pixels, uint8 [height, width, 3] RGB. Not to be written to. Raises `PhotoError`.
+
+        A photo that is larger than its scene says is brought to the scene's size.
+        """
         if scene.photo not in self._photos:
             photo = read_photo(self.dataset.image_path(scene))
+            if photo.shape[:2] != (scene.height, scene.width):
+                photo = cv2.resize(photo, (scene.width, scene.height), interpolation=cv2.INTER_AREA)
             self._kept += photo.nbytes
             while self._photos and self._kept > KEPT:
                 self._kept -= self._photos.popitem(last=False)[1].nbytes

@@ -24,6 +24,7 @@ from logicls.errors import DataError, Problem
 from logicls.jsonl import in_place_of, sweep, write_text
 from logicls.records import Example
 from logicls.synth.augment import read_strength
+from logicls.synth.balance import read_balance
 from logicls.synth.card import write_card
 from logicls.synth.row import Row, make_row
 from logicls.synth.workers import Source, produce
@@ -45,6 +46,11 @@ FEATURES = datasets.Features(
         "violations": datasets.Sequence(datasets.Value("string")),
         "edits": datasets.Value("string"),
         "trail": datasets.Value("string"),
+        "pair": datasets.Value("int64"),
+        "fate": datasets.Value("string"),
+        "wanted": datasets.Sequence(datasets.Value("string")),
+        "tries": datasets.Sequence(datasets.Value("int32")),
+        "rejected": datasets.Value("int32"),
         "seed": datasets.Value("int64"),
         "spec": datasets.Value("string"),
     }
@@ -89,9 +95,9 @@ def build(order: Order, *, workers: int = 2, done: Callable[[int], None] = lambd
 
 def source_of(order: Order) -> Source:
     """What the order's examples are made from. Raises `SpecError`, `DataError`."""
-    spec, strength = load_spec(order.spec), read_strength(share("synth/augment.yaml"))
-    dataset = read_dataset(order.data)
-    return Source(spec, dataset, read_outlines(dataset), strength, order.seed)
+    spec, dataset = load_spec(order.spec), read_dataset(order.data)
+    settings = read_strength(share("synth/augment.yaml")), read_balance(share("synth/balance.yaml"))
+    return Source(spec, dataset, read_outlines(dataset), *settings, order.seed)
 
 
 def preview(order: Order, count: int) -> Iterator[Example]:

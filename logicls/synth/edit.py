@@ -9,11 +9,26 @@ from typing import assert_never
 
 import numpy as np
 
-from logicls.constraints.plan import ON_TOP, Add, Move, Plan, Remove, Replace, Resize, Swap, applied, carried, instance
+from logicls.constraints.plan import (
+    ON_TOP,
+    Add,
+    Move,
+    Plan,
+    Remove,
+    Replace,
+    Reroute,
+    Resize,
+    Rotate,
+    Swap,
+    applied,
+    carried,
+    instance,
+)
 from logicls.constraints.spec import Spec
 from logicls.records import Box, Instance, Scene
 from logicls.synth.bank import Bank, Donor
-from logicls.synth.fillings import Filling, filling_of
+from logicls.synth.bend import bent, cable_of, turned
+from logicls.synth.fillings import filling_of
 from logicls.synth.ground import blended, cleared
 from logicls.synth.masks import Mask, resized
 from logicls.synth.pixels import Photo, cut, pasted, recoloured, ring_mean, whole
@@ -56,6 +71,10 @@ class Editor:
                 return self._replace(plan, canvas, rng)
             case Resize():
                 return self._resize(plan, canvas, rng)
+            case Rotate():
+                return self._rotate(plan, canvas, rng)
+            case Reroute():
+                return self._reroute(plan, canvas, rng)
             case _:
                 assert_never(plan)
 
@@ -168,12 +187,34 @@ class Editor:
             patch, mask = cut(canvas.photo, target.box), self._whole_mask(canvas, target)
             photo = pasted(self._cleared(canvas, target, rng), patch, plan.box, mask=mask)
             return self._after(plan, canvas, photo)
-        filling: Filling | None = filling_of(canvas.photo, canvas.scene, target, fills)
+        filling = filling_of(canvas.photo, canvas.scene, target, fills)
         if filling is None:
             return None
         lower = plan.box.y1 > target.box.y1
         changed = filling.emptied(plan.box.y1, rng) if lower else filling.topped_up(plan.box.y1, rng)
         return self._after(plan, canvas, changed) if changed is not None else None
+
+    def _rotate(self, plan: Rotate, canvas: Canvas, rng: Rng) -> Canvas | None:
+        target = instance(canvas.scene, plan.target)
+        patch, mask, box = turned(cut(canvas.photo, target.box), self.mask(canvas, target), target.box, plan.degrees)
+        if box.clipped(canvas.scene.width, canvas.scene.height) != box:
+            return None
+        photo = pasted(self._cleared(canvas, target, rng), patch, box, mask=mask)
+        after = self._after(Resize(plan.target, box), canvas, photo)
+        return replace(after, masks={**after.masks, target.id: mask})
+
+    def _reroute(self, plan: Reroute, canvas: Canvas, rng: Rng) -> Canvas | None:
+        """The end is moved; what it is the end of, the largest thing that overlaps it, bends along."""
+        end = instance(canvas.scene, plan.target)
+        cable = cable_of(canvas.scene, end)
+        if cable is None:
+            return self._move(Move(plan.target, plan.dx, plan.dy), canvas, rng)
+        # It lies over what it joins: nothing beside it is spared, and what is under it is learned from there.
+        bare = cleared(canvas.photo, cable.box, self.mask(canvas, cable), rng)
+        photo, mask, box = bent(canvas.photo, bare, (cable.box, self.mask(canvas, cable)), end.box, (plan.dx, plan.dy))
+        after = self._after(plan, canvas, photo)
+        instances = tuple(replace(i, box=box) if i.id == cable.id else i for i in after.scene.instances)
+        return Canvas(photo, replace(after.scene, instances=instances), {**after.masks, cable.id: mask})
 
     def _carrier(self, scene: Scene, target: Instance, donor: Donor, rng: Rng) -> tuple[Instance, Donor]:
         """The instance itself, or half of the time the thing it lies on, if that lies on something in both photos."""
@@ -237,10 +278,8 @@ class Editor:
         ground = min((i.box for i in under), key=lambda b: b.area, default=None)
         gone = {target.id, *(i.id for i in (*under, *carried(scene, target, self.spec.fillings)))}
         others = [i for i in scene.instances if i.id not in gone]
-        near = [i for i in others if i.box.overlap(_grown(target.box)) > 0]
-        fronts = [(i.box, self.mask(canvas, i)) for i in near]
-        mask = self._whole_mask(canvas, target)
-        boxes = [i.box for i in others]
+        fronts = [(i.box, self.mask(canvas, i)) for i in others if i.box.overlap(_grown(target.box)) > 0]
+        mask, boxes = self._whole_mask(canvas, target), [i.box for i in others]
         return cleared(canvas.photo, target.box, mask, rng, ground=ground, others=boxes, fronts=fronts)
 
 

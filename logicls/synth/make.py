@@ -1,94 +1,162 @@
-"""One training example from a seed: pick a photo, edit it, vary it, look again."""
+"""One training example from a seed: what it is to be, a photo, edits, variation, and another look."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import cv2
 import numpy as np
 
-from logicls.constraints.family import Plans
 from logicls.constraints.look import look
-from logicls.constraints.plan import Add, Move, Plan, Remove, Replace, Resize, Swap
 from logicls.constraints.spec import Spec
-from logicls.constraints.violate import Aim, aims, violate
-from logicls.records import Edit, Example
+from logicls.records import Effort, Example
 from logicls.synth.augment import Augmenter, Strength
+from logicls.synth.balance import Balance, wanted
 from logicls.synth.bank import Bank
-from logicls.synth.edit import Canvas, Editor
+from logicls.synth.deck import SLOTS, Card, Slot, deal
+from logicls.synth.draft import Draft, Drafter
+from logicls.synth.edit import Canvas
 
 Rng = np.random.Generator
-TRIES = 25
-SHARES = {"untouched": 0.2, "twin": 0.25, "broken": 0.45, "broken twice": 0.1}
-"""What becomes of a photo; half of the broken ones carry a twin edit besides."""
-KINDS: dict[type[Plan], str] = {
-    Remove: "remove", Add: "add", Move: "move", Swap: "swap", Replace: "replace", Resize: "resize",
-}  # fmt: skip
+STAND_INS = 3
+"""Other violations that are tried in the place of one that cannot be made."""
 
 
 @dataclass(frozen=True, slots=True)
-class _Step:
-    canvas: Canvas
-    edits: tuple[Edit, ...]
+class _Broken:
+    """A photo, and the same photo broken; the second is None where nothing at all could be broken."""
+
+    good: Draft
+    bad: Draft | None
+    tries: tuple[int, ...]
 
 
 class Maker:
     """Makes the examples of one spec from one bank."""
 
-    def __init__(self, spec: Spec, bank: Bank, strength: Strength) -> None:
-        self.spec, self.bank = spec, bank
-        self.editor, self.augment = Editor(spec, bank), Augmenter(spec, strength)
+    def __init__(self, spec: Spec, bank: Bank, strength: Strength, balance: Balance) -> None:
+        self.spec, self.bank, self.balance = spec, bank, balance
+        self.drafter, self.augment = Drafter(spec, bank, balance), Augmenter(spec, strength)
         self.quality = strength.quality
-        self.aims: dict[str, list[Aim]] = {}
-        for aim in aims(spec):
-            self.aims.setdefault(aim.violation, []).append(aim)
+        self.wanted = wanted(spec, balance)
+        self._deck: tuple[tuple[int, int], tuple[Slot, ...]] = ((0, -1), ())
+        self._last: tuple[tuple[int, int], tuple[Example, ...]] = ((0, -1), ())
 
     def make(self, seed: int, index: int) -> Example:
         """Example number `index` of the set `seed`: the same two numbers give the same bytes."""
-        rng = np.random.default_rng([seed, index])
-        step = self._edited(rng)
-        canvas = self.augment(step.canvas, rng)
-        answers = tuple(answer for answer in look(self.spec, canvas.scene) if answer.readable)
+        number, half = divmod(index, 2)
+        slot = self._slot(seed, number)
+        if not slot.is_pair:
+            return self._single(slot.cards[half], index, np.random.default_rng([seed, 1, index]))
+        if self._last[0] != (seed, number):
+            rng = np.random.default_rng([seed, 2, number])
+            self._last = (seed, number), self._pair(slot.cards, number, rng)
+        return self._last[1][half]
+
+    def _slot(self, seed: int, number: int) -> Slot:
+        deck, place = divmod(number, SLOTS)
+        if self._deck[0] != (seed, deck):
+            self._deck = (seed, deck), deal(self.balance, self.wanted, seed, deck)
+        return self._deck[1][place]
+
+    def _single(self, card: Card, index: int, rng: Rng) -> Example:
+        draft = self.drafter.photo(card.place)
+        tries: tuple[int, ...] = ()
+        if card.fate == "twin":
+            draft = self._twin(draft, card.wanted[0], rng)
+        elif card.fate != "untouched":
+            real = card.fate == "broken" and rng.random() < self.balance.real
+            defect = self.drafter.real(card.wanted[0], rng) if real else None
+            both = None if defect else self._broken(card, rng, besides=rng.random() < self.balance.twin_besides)
+            draft, tries = (both.bad or both.good, both.tries) if both else (defect or draft, (0,))
+        return self._examples([draft], [card], tries, rng, first=index)[0]
+
+    def _pair(self, cards: tuple[Card, Card], number: int, rng: Rng) -> tuple[Example, ...]:
+        both = self._broken(cards[1], rng, twin=cards[0].fate == "twin")
+        drafts = [both.good, both.bad or both.good]
+        return self._examples(drafts, cards, both.tries, rng, first=2 * number, pair=number if both.bad else -1)
+
+    def _twin(self, draft: Draft, violation: str, rng: Rng) -> Draft:
+        """A photo with a twin edit; untouched if none of many allows it."""
+        for _ in range(self.balance.tries):
+            edited = self.drafter.twin(draft, violation, rng)
+            if edited is not None:
+                return edited
+            draft = self.drafter.photo(rng.random())
+        return draft
+
+    def _broken(self, card: Card, rng: Rng, *, besides: bool = False, twin: bool = False) -> _Broken:
+        """A photo on which what is wanted can be made; another violation stands in for one that none of many allows.
+
+        Args:
+            card: What is wanted, and where to begin to look for a photo.
+            rng: Chance.
+            besides: Whether a twin edit is made first.
+            twin: Whether the good one goes through the motions of the first violation.
+        """
+        names, tries = card.wanted, [0] * len(card.wanted)
+        good = self.drafter.photo(card.place)
+        for stand_in in range(STAND_INS + 1):
+            for _ in range(self.balance.tries):
+                start = self._besides(good, rng) if besides else good
+                bad, done = self._all(start, names, rng)
+                if not stand_in:
+                    tries = [count + (position <= done) for position, count in enumerate(tries)]
+                same = self.drafter.twin(good, names[0], rng) if twin and bad else good
+                if bad is not None and same is not None:
+                    return _Broken(same, bad, tuple(tries))
+                good = self.drafter.photo(rng.random())
+            stuck = min(done, len(names) - 1)
+            names = (*names[:stuck], self._other(names, rng), *names[stuck + 1 :])
+        return _Broken(good, None, tuple(tries))
+
+    def _all(self, draft: Draft | None, names: tuple[str, ...], rng: Rng) -> tuple[Draft | None, int]:
+        """The draft with all of the violations; None if one cannot be made, and how many could before that."""
+        for number, name in enumerate(names):
+            draft = self.drafter.broken(draft, name, rng) if draft else None
+            if draft is None:
+                return None, number
+        return draft, len(names)
+
+    def _besides(self, draft: Draft, rng: Rng) -> Draft:
+        return self.drafter.twin(draft, self._other((), rng), rng) or draft
+
+    def _other(self, names: tuple[str, ...], rng: Rng) -> str:
+        """A random violation that is not among the names, if there is one."""
+        others = [name for name in self.wanted if name not in names] or list(self.wanted)
+        return others[int(rng.integers(len(others)))]
+
+    def _examples(
+        self,
+        drafts: list[Draft],
+        cards: Sequence[Card],
+        tries: tuple[int, ...],
+        rng: Rng,
+        *,
+        first: int,
+        pair: int = -1,
+    ) -> tuple[Example, ...]:
+        """The drafts, varied alike and looked at again."""
+        varied = self.augment.vary([draft.canvas for draft in drafts], rng)
         quality = int(rng.integers(self.quality[0], self.quality[1] + 1))
-        return Example(_jpeg(canvas, quality), canvas.scene, step.edits, answers, answers[-1].values, index)
+        return tuple(
+            self._example(
+                draft, canvas, quality, first + k, pair, _effort(card, tries, varied.rejected if k == 0 else 0)
+            )
+            for k, (draft, canvas, card) in enumerate(zip(drafts, varied.canvases, cards, strict=True))
+        )
 
-    def _edited(self, rng: Rng) -> _Step:
-        fate = str(rng.choice(list(SHARES), p=list(SHARES.values())))
-        for _ in range(TRIES):
-            scene = self.bank.dataset.scenes[int(rng.integers(len(self.bank.dataset.scenes)))]
-            step: _Step | None = _Step(Canvas(self.bank.photo(scene), scene), ())
-            if fate == "untouched":
-                break
-            if fate == "twin" or rng.random() < 0.5:
-                step = self._step(step, rng, twin=True)
-            for _ in range({"broken": 1, "broken twice": 2}.get(fate, 0)):
-                step = self._step(step, rng, twin=False)
-            if step is not None:
-                break
-        assert step is not None or fate != "untouched"
-        return step or _Step(Canvas(self.bank.photo(scene), scene), ())
+    def _example(self, draft: Draft, canvas: Canvas, quality: int, index: int, pair: int, effort: Effort) -> Example:
+        answers = tuple(answer for answer in look(self.spec, canvas.scene) if answer.readable)
+        image = _jpeg(canvas, quality)
+        return Example(image, canvas.scene, draft.edits, answers, answers[-1].values, index, pair, effort)
 
-    def _step(self, step: _Step | None, rng: Rng, *, twin: bool) -> _Step | None:
-        """One more edit; None where it cannot be done or does not do what it is for."""
-        if step is None:
-            return None
-        names = list(self.aims)
-        ways = self.aims[names[int(rng.integers(len(names)))]]
-        aim = ways[int(rng.integers(len(ways)))]
-        plans = violate(self.spec, aim, step.canvas.scene, rng, twin=twin)
-        canvas = self._carried_out(plans or (), step.canvas, rng)
-        if not plans or canvas is None:
-            return None
-        before = set(look(self.spec, step.canvas.scene)[-1].values)
-        after = set(look(self.spec, canvas.scene)[-1].values)
-        wanted = after == before if twin else aim.violation in after - before
-        edits = [Edit(KINDS[type(plan)], getattr(plan, "target", 0), aim.constraint.id, twin) for plan in plans]
-        return _Step(canvas, (*step.edits, *edits)) if wanted else None
 
-    def _carried_out(self, plans: Plans, canvas: Canvas | None, rng: Rng) -> Canvas | None:
-        for plan in plans:
-            canvas = self.editor.edit(plan, canvas, rng) if canvas else None
-        return canvas
+def _effort(card: Card, tries: tuple[int, ...], rejected: int) -> Effort:
+    if card.fate in ("untouched", "twin"):
+        return Effort(card.fate, rejected=rejected)
+    return Effort(card.fate, card.wanted, tries, rejected)
 
 
 def _jpeg(canvas: Canvas, quality: int) -> bytes:

@@ -3,44 +3,154 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
-from PIL import Image, ImageDraw
+from PIL import Image, ImageDraw, ImageFont
 
-from logicls.records import Example
+from logicls.assets import share
+from logicls.constraints.judge import judge
+from logicls.constraints.load import load_spec
+from logicls.constraints.look import by_query
+from logicls.constraints.spec import Spec
+from logicls.data.coco import read_dataset
+from logicls.records import Edit, Example, Scene
+from logicls.synth.augment import Augmenter, read_strength
 from logicls.synth.build import Order, preview
+from logicls.synth.shortfall import shortfall_of
 
-SIDE = 260
-COLUMNS = 6
-COLOURS = ("#ff595e", "#ffca3a", "#8ac926", "#1982c4", "#a06cd5", "#ff924c")
+COLUMNS, SIDE, GAP, LINE = 4, 310, 12, 17
+"""Tiles in a row, an even number so that pairs stand side by side; then pixels: room for a photo, space, a line."""
+COLOURS = ("#e6194b", "#ffe119", "#3cb44b", "#4363d8", "#f58231", "#42d4f4", "#f032e6", "#bfef45", "#fabed4", "#ffffff")
+INK, DIM, RED, GREEN, BAND, DARK = "#171b21", "#5c6673", "#c62f2f", "#14804a", "#eef3fb", "#2b2f36"
+Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
+Line = tuple[str, str]
+"""Text and its colour."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Sheet:
+    """What all tiles need to know."""
+
+    spec: Spec
+    sources: dict[str, Scene]
+    """Photo → its scene as it was annotated."""
+    colours: dict[str, str]
+    """Component → the colour of its boxes."""
+    font: Font
 
 
 def contact_sheet(order: Order, count: int, out: Path) -> Path:
-    """Draw the first `count` examples with their boxes and broken rules; returns `out`, a PNG."""
-    tiles = [_tile(example) for example in preview(order, count)]
-    rows = -(-len(tiles) // COLUMNS)
-    sheet = Image.new("RGB", (COLUMNS * SIDE, rows * (SIDE + 30)), "white")
-    for number, tile in enumerate(tiles):
-        sheet.paste(tile, (number % COLUMNS * SIDE, number // COLUMNS * (SIDE + 30)))
+    """Draw the first `count` examples with boxes, edits and broken rules; returns `out`, a PNG."""
+    spec = load_spec(order.spec)
+    colours = {name: COLOURS[number % len(COLOURS)] for number, name in enumerate(spec.components)}
+    sources = {scene.photo: scene for scene in read_dataset(order.data).scenes}
+    sheet = _Sheet(spec, sources, colours, ImageFont.load_default(13))
+    examples = list(preview(order, count))
+    rows = [examples[start : start + COLUMNS] for start in range(0, count, COLUMNS)]
+    parts = [_head(sheet, order, examples), *(_row(sheet, row) for row in rows)]
+    page = Image.new("RGB", (COLUMNS * (SIDE + GAP) + GAP, sum(part.height for part in parts)), "white")
+    top = 0
+    for part in parts:
+        page.paste(part, (0, top))
+        top += part.height
     out.parent.mkdir(parents=True, exist_ok=True)
-    sheet.save(out)
+    page.save(out)
     return out
 
 
-def _tile(example: Example) -> Image.Image:
-    photo = Image.open(io.BytesIO(example.image)).convert("RGB")
-    scale = min(SIDE / photo.width, SIDE / photo.height)
-    photo = photo.resize((round(photo.width * scale), round(photo.height * scale)))
+def _head(sheet: _Sheet, order: Order, examples: Sequence[Example]) -> Image.Image:
+    """What it is of, what the colours mean, what fell short."""
+    width = COLUMNS * (SIDE + GAP) + GAP
+    good = sum(not example.violations for example in examples)
+    made = f"{len(examples)} of {order.count} examples, seed {order.seed}: {good} good, {len(examples) - good} broken."
+    left_out = Augmenter(sheet.spec, read_strength(share("synth/augment.yaml"))).left_out()
+    lines = [made, *shortfall_of(examples).lines(), *left_out]
+    lines.append(
+        "Thick boxes were edited. A twin goes through the motions and breaks nothing. Pairs have a blue ground."
+    )
+    lines = [part for line in lines for part in _wrapped(line, sheet.font, width - 2 * GAP)]
+    image = Image.new("RGB", (width, 2 * GAP + 26 + (len(lines) + 1) * LINE), "white")
+    draw = ImageDraw.Draw(image)
+    draw.text((GAP, GAP), sheet.spec.product.name.replace("_", " "), INK, ImageFont.load_default(20))
+    for number, line in enumerate(lines):
+        draw.text((GAP, GAP + 26 + number * LINE), line, DIM, sheet.font)
+    _legend(sheet, draw, GAP + 26 + len(lines) * LINE)
+    return image
+
+
+def _legend(sheet: _Sheet, draw: ImageDraw.ImageDraw, top: int) -> None:
+    x = float(GAP)
+    for name, colour in sheet.colours.items():
+        draw.rectangle([x, top + 3, x + 12, top + 13], fill=colour, outline=DARK)
+        draw.text((x + 18, top), name, INK, sheet.font)
+        x += 34 + draw.textlength(name, sheet.font)
+
+
+def _row(sheet: _Sheet, examples: Sequence[Example]) -> Image.Image:
+    """Tiles side by side, as high as the highest of them."""
+    texts = [_text(sheet, example) for example in examples]
+    heights = [round(min(SIDE / e.scene.width, SIDE * 1.25 / e.scene.height) * e.scene.height) for e in examples]
+    high = max(heights)
+    image = Image.new("RGB", (COLUMNS * (SIDE + GAP) + GAP, high + max(map(len, texts)) * LINE + 2 * GAP), "white")
+    draw = ImageDraw.Draw(image)
+    for number, (example, lines) in enumerate(zip(examples, texts, strict=True)):
+        left = GAP + number * (SIDE + GAP)
+        if example.pair >= 0:
+            draw.rectangle([left - GAP // 2, 0, left + SIDE + GAP // 2, image.height - GAP // 2], fill=BAND)
+        photo = _photo(sheet, example)
+        image.paste(photo, (left + (SIDE - photo.width) // 2, GAP // 2 + high - photo.height))
+        for place, (line, colour) in enumerate(lines):
+            draw.text((left, high + GAP + place * LINE), line, colour, sheet.font)
+    return image
+
+
+def _photo(sheet: _Sheet, example: Example) -> Image.Image:
+    """The picture with its boxes, thick where something was edited."""
+    picture = Image.open(io.BytesIO(example.image)).convert("RGB")
+    scale = min(SIDE / picture.width, SIDE * 1.25 / picture.height)
+    photo = picture.resize((round(picture.width * scale), round(picture.height * scale)), Image.Resampling.LANCZOS)
     draw = ImageDraw.Draw(photo)
-    names = sorted({instance.component for instance in example.scene.instances})
+    targets = {edit.target for edit in example.edits}
     for instance in example.scene.instances:
-        colour = COLOURS[names.index(instance.component) % len(COLOURS)]
-        box = instance.box
-        draw.rectangle([box.x1 * scale, box.y1 * scale, box.x2 * scale, box.y2 * scale], outline=colour, width=1)
-    tile = Image.new("RGB", (SIDE, SIDE + 30), "white")
-    tile.paste(photo, ((SIDE - photo.width) // 2, 0))
-    made = " + ".join(f"{edit.kind}{' (twin)' if edit.twin else ''}" for edit in example.edits) or "untouched"
-    write = ImageDraw.Draw(tile)
-    write.text((3, SIDE + 2), made[:44], fill="grey")
-    write.text((3, SIDE + 15), (", ".join(example.violations) or "good")[:44], fill="black")
-    return tile
+        thick = 3 if instance.id < 0 or instance.id in targets else 1
+        box = [v * scale for v in (instance.box.x1, instance.box.y1, instance.box.x2, instance.box.y2)]
+        draw.rectangle(_grown(box, thick), outline=DARK, width=thick + 2)
+        draw.rectangle(_grown(box, thick - 1), outline=sheet.colours.get(instance.component, "#ffffff"), width=thick)
+    return photo
+
+
+def _grown(box: list[float], by: float) -> list[float]:
+    return [box[0] - by, box[1] - by, box[2] + by, box[3] + by]
+
+
+def _text(sheet: _Sheet, example: Example) -> list[Line]:
+    """Number and fate, the edits, the broken rules."""
+    pair = f", pair {example.pair}" if example.pair >= 0 else ""
+    lines: list[Line] = [(f"{example.seed}: {example.effort.fate.replace('_', ' ')}{pair}", INK)]
+    lines += [(_told(sheet, edit, example.scene), DIM) for edit in example.edits] or [("as it was taken", DIM)]
+    findings = judge(sheet.spec, by_query(example.answers), example.scene.width, example.scene.height)
+    broken = [f for f in findings if f.status == "broken"]
+    lines += [(f"{', '.join(f.violations)} (breaks {f.constraint}: {f.found})", RED) for f in broken]
+    lines += [] if broken else [("good", GREEN)]
+    return [(part, colour) for line, colour in lines for part in _wrapped(line, sheet.font, SIDE)]
+
+
+def _told(sheet: _Sheet, edit: Edit, scene: Scene) -> str:
+    """An edit in words: what was done to what, for which rule."""
+    known = (*scene.instances, *sheet.sources[scene.photo].instances)
+    component = next((i.component for i in known if i.id == edit.target and edit.target), "")
+    return f"{edit.kind} {component}".rstrip() + f" for {edit.constraint}{', twin' if edit.twin else ''}"
+
+
+def _wrapped(text: str, font: Font, width: int) -> list[str]:
+    """The text in lines that are no wider than so many pixels, if its words are not."""
+    lines = [""]
+    for word in text.split():
+        longer = f"{lines[-1]} {word}".lstrip()
+        if font.getlength(longer) <= width or not lines[-1]:
+            lines[-1] = longer
+        else:
+            lines.append(f"  {word}")
+    return lines

@@ -22,6 +22,7 @@ from logicls.data.coco import Dataset
 from logicls.data.outlines import Outline
 from logicls.errors import DataError, PhotoError, Problem
 from logicls.synth.augment import Strength
+from logicls.synth.balance import Balance
 from logicls.synth.bank import Bank
 from logicls.synth.make import Maker
 
@@ -43,11 +44,12 @@ class Source:
     dataset: Dataset
     outlines: Mapping[int, Outline]
     strength: Strength
+    balance: Balance
     seed: int
 
     def maker(self) -> Maker:
         """Makes the examples of this source."""
-        return Maker(self.spec, Bank(self.dataset, self.outlines), self.strength)
+        return Maker(self.spec, Bank(self.dataset, self.outlines), self.strength, self.balance)
 
 
 def produce(source: Source, job: Job[Made], numbers: Sequence[int], workers: int) -> Generator[Made, None, None]:

@@ -23,25 +23,30 @@ import numpy as np
 
 from logicls.assets import share
 from logicls.data.picture import read_photo
-from logicls.synth import augment, edit, make, row
+from logicls.synth import augment, draft, edit, make, row
 from logicls.synth.bank import Bank
 from logicls.synth.build import Order, build, source_of
+from logicls.synth.light import lighting, lit
+from logicls.synth.warp import drawn_map, warped
 
 BLOCK = 20
 
 
 def bare(maker: make.Maker, number: int) -> None:
     """A photo, varied and encoded: what every synthesis has to pay."""
-    scene = maker.bank.dataset.scenes[number % len(maker.bank.dataset.scenes)]
+    rng = np.random.default_rng(number)
+    scene, s = maker.bank.dataset.scenes[number % len(maker.bank.dataset.scenes)], maker.augment.strength
     photo = read_photo(maker.bank.dataset.image_path(scene))
-    boxes = [[b.x1, b.y1, b.x2, b.y2] for b in (i.box.clipped(scene.width, scene.height) for i in scene.instances)]
-    geometric, photometric = maker.augment._geometric, maker.augment._photometric
-    geometric.set_random_seed(number)
-    varied = geometric(image=photo, bboxes=boxes, places=list(range(len(boxes))))["image"]
-    photometric.set_random_seed(number)
-    varied = photometric(image=varied)["image"]
-    quality = int(np.random.default_rng(number).integers(maker.quality[0], maker.quality[1] + 1))
-    cv2.imencode(".jpg", varied[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, quality])
+    if rng.random() < s.geometric:
+        size = scene.width, scene.height
+        map_ = drawn_map(size, rng, shift=s.shift, scale=s.scale, turn=s.turn, perspective=s.perspective)
+        photo = warped(photo, map_)
+    light = lighting(
+        brightness=s.brightness, contrast=s.contrast, cast=s.cast, hue=s.hue, uneven=s.uneven, gradient=s.gradient,
+        vignette=s.vignette, blur=s.blur, noise=s.noise,
+    )  # fmt: skip
+    quality = int(rng.integers(maker.quality[0], maker.quality[1] + 1))
+    cv2.imencode(".jpg", lit(photo, light, number)[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, quality])
 
 
 def side_by_side(maker: make.Maker, count: int) -> None:
@@ -86,12 +91,16 @@ def parts(maker: make.Maker, count: int) -> None:
         setattr(owner, name, outer)
 
     timed(make, "look", "answers and verdict")
-    timed(augment, "look", "answers and verdict")
-    timed(make, "violate", "finding an edit")
+    for owner in (draft, augment):
+        for name in ("read_off", "broken_names", "near"):
+            timed(owner, name, "answers and verdict")
+    timed(draft, "violate", "finding an edit")
     timed(edit.Editor, "edit", "pixels of edits")
     timed(Bank, "photo", "decode")
     timed(Bank, "mask", "outlines")
-    timed(augment.Augmenter, "__call__", "augment")
+    timed(augment, "warped", "augment")
+    timed(augment, "lit", "augment")
+    timed(augment, "is_washed", "is everything still seen")
     timed(make, "_jpeg", "encode")
     timed(row, "chain", "text")
     timed(row, "row", "text")

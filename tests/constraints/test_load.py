@@ -129,6 +129,18 @@ def test_complaints(tmp_path: Path, rule: str, said: str) -> None:
     assert complaints(tmp_path, HEAD + rule) == [said]
 
 
+@pytest.mark.parametrize("key", ["all", "any", "not"])
+def test_rules_of_rules_are_read_at_once(tmp_path: Path, key: str) -> None:
+    """The place of a slip is found below many rules of the same key; those that are too deep are refused."""
+    one, last = ("{not: ", "}") if key == "not" else (f"{{{key}: [", "]}")
+    rules = [f"  - {{id: a, {one[1:]}{one * n}{{quantity: {{of: pin}}}}{last * n}{last}\n" for n in (16, 100)]
+    column = rules[0].index("{of: pin}") + 1
+
+    said = [complaints(tmp_path, HEAD + rule)[0].split()[:2] for rule in rules]
+
+    assert said == [[f"box.yaml:7:{column}", "LC025"], [said[1][0], "LC011"]]
+
+
 def test_unknown_key_as_a_bad_key_points_at_the_key(tmp_path: Path) -> None:
     """A component whose name is none is marked at its name, not at its value."""
     said = complaints(tmp_path, HEAD.replace("tray:", '"a tray":') + RULE)

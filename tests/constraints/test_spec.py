@@ -111,6 +111,27 @@ def test_unknown_names_outside_the_rules() -> None:
     ]
 
 
+def test_rules_that_silence_each_other() -> None:
+    """Two that stop each other, also by way of others, would both be silent; one after the other they may stand."""
+    a, b, c = ({**PINS, "id": name} for name in "abc")
+    advice = "Remove one of the two.", "LC037"
+
+    found = [
+        faults(
+            spec({**a, "unless_broken": list(one)}, {**b, "unless_broken": list(two)}, {**c, "unless_broken": ["b"]})
+        )
+        for one, two in (("c", ""), ("b", "a"), ("c", "a"))
+    ]
+
+    circles = [[], ["a", "b"], ["a", "b", "c"]]
+    assert [[f.message.split("'")[1] for f in fault] for fault in found] == circles
+    assert found[1][0] == (
+        ("constraints", 0, "unless_broken"),
+        "'a' is stopped by what it stops itself: both broken, neither would say so",
+        *advice,
+    )
+
+
 def test_an_id_twice() -> None:
     """The second one is the problem, and it says where the first is."""
     assert faults(spec(PINS, {"id": "other", "quantity": {"of": "tray", "exactly": 1}}, PINS)) == [

@@ -90,6 +90,13 @@ def test_empty_file_is_nothing() -> None:
         ("a: \x07\n", "box.yaml:1:4 LC004 character U+0007 is not allowed. Remove it."),
         ('a: "\\0"\n', "box.yaml:1:4 LC004 character U+0000 is not allowed. Remove it."),
         ('a: "\\ud800"\n', "box.yaml:1:4 LC004 character U+D800 is not allowed. Remove it."),
+        ("a: \x85b\n", "box.yaml:1:4 LC004 character U+0085 is not allowed. Remove it."),
+        ("a: 1\rb: \u2028c\n", "box.yaml:2:4 LC004 character U+2028 is not allowed. Remove it."),
+        ("a: 1\r\nb: \ufeffc\n", "box.yaml:2:4 LC004 character U+FEFF is not allowed. Remove it."),
+        (
+            'a: "\\UFFFFFFFF"\n',
+            "box.yaml:1:1 LC006 cannot be read as YAML: Python int too large to convert to C int.",
+        ),
         ("a:\n\tb: 1\n", "box.yaml:2:1 LC005 a tab stands where YAML wants spaces. Replace it with spaces."),
         ("a:\t1\n", "box.yaml:1:3 LC005 a tab stands where YAML wants spaces. Replace it with spaces."),
         (
@@ -137,10 +144,10 @@ def test_files_that_cannot_be_read(tmp_path: Path) -> None:
         messages.append(str(caught.value).removeprefix(f"{tmp_path}"))
 
     assert messages == [
-        "/absent.yaml LC001 cannot be read: No such file or directory.",
-        "/large.yaml LC002 is larger than 1 MB. A spec is a few kilobytes: split it.",
+        "/absent.yaml:1:1 LC001 cannot be read: No such file or directory.",
+        "/large.yaml:1:1 LC002 is larger than 1 MB. A spec is a few kilobytes: split it.",
         "/latin.yaml:2:6 LC003 byte 0xfc is not UTF-8. Save the file as UTF-8.",
-        " LC001 cannot be read: Is a directory.",
+        ":1:1 LC001 cannot be read: Is a directory.",
     ]
 
 

@@ -9,6 +9,7 @@ from logicls.constraints.load import load_spec
 from logicls.constraints.spec import Spec
 from logicls.data.coco import read_dataset
 from logicls.synth.augment import Strength, read_strength
+from logicls.synth.balance import Balance, read_balance
 from logicls.synth.bank import Bank
 
 
@@ -28,3 +29,9 @@ def bank() -> Bank:
 def strength() -> Strength:
     """The strengths that ship."""
     return read_strength(share("synth/augment.yaml"))
+
+
+@pytest.fixture(scope="session")
+def balance() -> Balance:
+    """The targets that ship."""
+    return read_balance(share("synth/balance.yaml"))

@@ -11,7 +11,9 @@ import pytest
 from logicls.assets import share
 from logicls.errors import DataError
 from logicls.synth import build as module
-from logicls.synth.build import Order, build
+from logicls.synth.build import Order, build, preview, source_of
+from logicls.synth.row import row
+from logicls.synth.shortfall import read_shortfall, shortfall_of
 
 
 @pytest.fixture
@@ -74,3 +76,18 @@ def test_hugging_face_opens_it(order: Order, tmp_path: Path) -> None:
     assert len(row["queries"]) == len(row["questions"]) == len(row["values"]) == len(row["boxes"])
     assert row["queries"][-1] == "verdict"
     assert row["values"][-1] == row["violations"]
+    assert {(number, pair) for number, pair in enumerate(rows["pair"]) if pair >= 0} == {
+        (number, number // 2) for number, pair in enumerate(rows["pair"]) if pair >= 0
+    }
+    assert read_shortfall(order.out) == shortfall_of(preview(order, 10))
+
+
+def test_wordings_differ_between_seeds(order: Order) -> None:
+    """The same example number of another set is asked otherwise; of the same set in the same way."""
+    maker = source_of(order).maker()
+    example = maker.make(order.seed, 0)
+
+    asked = {seed: row(maker, example, seed)["questions"] for seed in range(6)}
+
+    assert len({tuple(questions) for questions in asked.values()}) == 6
+    assert row(maker, example, 3)["questions"] == asked[3]

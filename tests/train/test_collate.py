@@ -11,7 +11,8 @@ from logicls.models.nano import NanoImageProcessor, NanoProcessor
 from logicls.models.nano.model import IGNORED
 from logicls.models.nano.processor import make_tokenizer
 from logicls.train.collate import Batches, collate, lit
-from logicls.train.preflight import Encoded, batch_of, preflight
+from logicls.train.encode import Encoded
+from logicls.train.preflight import batch_of, preflight
 
 
 @pytest.fixture(scope="module")

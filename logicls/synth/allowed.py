@@ -1,0 +1,88 @@
+"""What a spec lets photos go through: from the rules alone, which changes would make a label wrong."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Literal
+
+from logicls.constraints.connection import Connection
+from logicls.constraints.family import Family
+from logicls.constraints.layout import Layout
+from logicls.constraints.measure import Measure
+from logicls.constraints.resolve import members
+from logicls.constraints.spec import Spec
+
+Axis = Literal["x", "y"]
+EDGES = ("inside", "overlaps", "touching", "not_touching")
+"""Relations that read the edges of boxes, not their centres alone."""
+ACROSS = {"left_of": "x", "right_of": "x", "above": "y", "below": "y"}
+WRITING = ("text", "print", "letter", "word", "digit", "number", "code", "logo", "date", "left", "right", "clockwise")
+"""A name with one of these in it speaks of what looks different in a mirror."""
+
+
+@dataclass(frozen=True, slots=True)
+class Allowed:
+    """Why each kind of change is not allowed; empty where it is."""
+
+    hue: str
+    turn: str
+    """Of a rotation, and of perspective."""
+    mirror: dict[Axis, str]
+
+
+def allowed(spec: Spec) -> Allowed:
+    """What the spec forbids, with the first reason for each."""
+    asked = [f"{q.component}.{q.attribute}" for q in spec.questions if q.kind == "attribute"]
+    return Allowed(
+        hue=f"{asked[0]} is asked for" if asked else "",
+        turn=next(_reading_edges(spec), ""),
+        mirror={"x": next(_one_sided(spec, "x"), ""), "y": next(_one_sided(spec, "y"), "")},
+    )
+
+
+def _rules(spec: Spec) -> Iterator[tuple[str, Family]]:
+    """Every rule, those inside others and conditions too, with its constraint's id."""
+    for constraint in spec.constraints:
+        for clause in (constraint, constraint.when):
+            if clause is not None:
+                yield from ((constraint.id, rule) for _, rule in members(clause.rule, ()))
+
+
+def _reading_edges(spec: Spec) -> Iterator[str]:
+    """A turned box is looser than the thing in it: rules that would see that."""
+    for name, rule in _rules(spec):
+        if isinstance(rule, Measure):
+            yield f"{name} measures {rule.kind}"
+        elif isinstance(rule, Connection):
+            yield f"{name} counts slots"
+        elif isinstance(rule, Layout) and rule.relation in EDGES:
+            yield f"{name} says {rule.relation.replace('_', ' ')}"
+
+
+def _one_sided(spec: Spec, axis: Axis) -> Iterator[str]:
+    """What tells one side from the other."""
+    for name, rule in _rules(spec):
+        if isinstance(rule, Layout) and (
+            ACROSS.get(rule.relation) == axis or (rule.relation == "in_order" and rule.axis == axis)
+        ):
+            yield f"{name} says {rule.relation.replace('_', ' ')}"
+        elif isinstance(rule, Connection) and rule.axis == axis:
+            yield f"{name} counts slots"
+        elif isinstance(rule, Measure) and rule.kind == "angle":
+            yield f"{name} measures an angle"
+    start = 0 if axis == "x" else 1
+    for name, region in spec.regions.items():
+        if abs(region.box[start] + region.box[start + 2] - 1) > 1e-6:
+            yield f"region {name} lies to one side"
+    if axis == "y":
+        yield from (f"{name} fills {component.fills}" for name, component in spec.components.items() if component.fills)
+    yield from (f"{name} looks different in a mirror" for name in _names(spec) if any(w in name for w in WRITING))
+
+
+def _names(spec: Spec) -> Iterator[str]:
+    for component, facts in spec.vocabulary.items():
+        yield component
+        for attribute, values in facts.items():
+            yield f"{component}.{attribute}"
+            yield from values

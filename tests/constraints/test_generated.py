@@ -1,0 +1,223 @@
+"""A rule's four faces, on products that nobody thought of: what is broken on purpose is found broken."""
+
+from __future__ import annotations
+
+import random
+from collections import Counter
+from itertools import islice
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from logicls.constraints.family import Plans
+from logicls.constraints.judge import judge
+from logicls.constraints.layout import Layout
+from logicls.constraints.look import by_query, look, read_off
+from logicls.constraints.margin import near
+from logicls.constraints.measure import Measure
+from logicls.constraints.plan import imagined
+from logicls.constraints.reading import Absent, Reading, Unreadable
+from logicls.constraints.resolve import faults
+from logicls.constraints.spec import FAMILIES, Constraint, Spec
+from logicls.constraints.violate import CANDIDATES, Aim, aims, violate
+from logicls.records import Box, Finding, Instance, Scene
+
+from .generate import product
+from .rules import KINDS, RELATIONS
+
+SEEDS = st.integers(0, 2**32 - 1)
+
+
+def judged(spec: Spec, scene: Scene) -> tuple[Finding, ...]:
+    """What a perfect reader of the scene comes to."""
+    return judge(spec, by_query(look(spec, scene)), scene.width, scene.height)
+
+
+def broken(spec: Spec, scene: Scene) -> dict[str, tuple[str, ...]]:
+    """Constraint → defects, of those that are broken."""
+    return {f.constraint: f.violations for f in judged(spec, scene) if f.status == "broken"}
+
+
+def after(spec: Spec, plans: Plans, scene: Scene) -> Scene:
+    """The scene after the plans."""
+    return imagined(plans, scene, spec.fillings, spec.world.leaves)
+
+
+def changed(scene: Scene, edited: Scene) -> list[Instance]:
+    """What is there now and was not there before."""
+    return [i for i in edited.instances if i not in scene.instances]
+
+
+def touched(scene: Scene, edited: Scene) -> set[str]:
+    """Components of what was changed or carried along."""
+    return {i.component for i in set(scene.instances) ^ set(edited.instances)}
+
+
+def about(spec: Spec, constraint: str) -> set[str]:
+    """Components that a constraint asks about."""
+    return {query.component for query in spec.queries[constraint]}
+
+
+def within(box: Box, scene: Scene) -> bool:
+    """Whether the box leaves the photo by no more than half a pixel."""
+    return box.x1 >= -0.5 and box.y1 >= -0.5 and box.x2 <= scene.width + 0.5 and box.y2 <= scene.height + 0.5
+
+
+@given(SEEDS)
+def test_rules_read_off_a_photo_hold_on_it(seed: int) -> None:
+    """Counts, gaps, sizes and angles that were worked out by hand are those that the rules find."""
+    spec, scene = product(random.Random(seed))
+
+    statuses = {f.status for f in judged(spec, scene)}
+
+    assert faults(spec) == []
+    assert statuses <= {"holds", "not_applicable"}
+    assert look(spec, scene)[-1].values == ()
+
+
+def check_breaking(seed: int) -> tuple[Counter[str], Counter[str]]:
+    """Break every rule of a product on purpose, and look at what comes of it; the kinds tried, and those broken."""
+    spec, scene = product(random.Random(seed))
+    before = by_query(look(spec, scene))
+    holding = {f.constraint for f in judged(spec, scene) if f.status == "holds"}
+    tried, done = Counter[str](), Counter[str]()
+    for aim in aims(spec):
+        tried.update(labels(aim.constraint, aim) if aim.constraint.id in holding else ())
+        plans = violate(spec, aim, scene, np.random.default_rng(seed))
+        if plans is None:
+            continue
+        done.update(labels(aim.constraint, aim) if aim.constraint.id in holding else ())
+        edited = after(spec, plans, scene)
+        down, here = broken(spec, edited), touched(scene, edited)
+        answers = by_query(look(spec, edited))
+
+        assert down.pop(aim.constraint.id) == (aim.violation,)
+        assert [c for c in down if not about(spec, c) & here] == []
+        assert [i for i in changed(scene, edited) if not within(i.box, scene)] == []
+        spared = {q.id for queries in spec.queries.values() for q in queries if q.component not in here}
+        assert {q: answers[q] for q in spared} == {q: before[q] for q in spared}
+    return tried, done
+
+
+def check_all(seeds: range, least: int) -> None:
+    """Break all rules of many products; each kind of rule so often, and most of them."""
+    tried, done = Counter[str](), Counter[str]()
+    for seed in seeds:
+        for total, more in zip((tried, done), check_breaking(seed), strict=True):
+            total.update(more)
+
+    assert {label: done[label] for label in ALL if done[label] < least} == {}
+    assert {label: done[label] / tried[label] for label in FAMILIES if done[label] < 0.7 * tried[label]} == {}
+    assert sum(done[label] for label in FAMILIES) > 0.8 * sum(tried[label] for label in FAMILIES)
+
+
+@given(SEEDS)
+@settings(max_examples=50)
+def test_what_is_broken_on_purpose_is_found_broken(seed: int) -> None:
+    """It has the aim's violation; others follow only through what was changed; all else reads as before."""
+    check_breaking(seed)
+
+
+@given(SEEDS)
+@settings(max_examples=60)
+def test_a_twin_breaks_nothing(seed: int) -> None:
+    """Every rule of the product holds after the edit that goes through the same motions."""
+    spec, scene = product(random.Random(seed))
+    twins = [violate(spec, aim, scene, np.random.default_rng(seed), twin=True) for aim in aims(spec)]
+
+    edited = [after(spec, plans, scene) for plans in twins if plans is not None]
+
+    assert [broken(spec, there) for there in edited] == [{}] * len(edited)
+    assert [i for there in edited for i in changed(scene, there) if not within(i.box, scene)] == []
+
+
+def drawn(spec: Spec, aim: Aim, scene: Scene, seed: int) -> list[Plans]:
+    """The plans that come to mind for an aim, in the order in which they come."""
+    rng = np.random.default_rng(seed)
+    reading = Reading(by_query(look(spec, scene)), scene.width, scene.height, spec.world)
+    frames = [reading]
+    if aim.constraint.each is not None:
+        places = reading.places(aim.constraint.each)
+        frames = [reading.within(places[int(i)]) for i in rng.permutation(len(places))]
+    found: list[Plans] = []
+    for frame in frames:
+        try:
+            found += islice(aim.constraint.rule.plans(scene, frame, aim.side, rng), CANDIDATES - len(found))
+        except (Absent, Unreadable):
+            continue
+    return found
+
+
+def costs(spec: Spec, aim: Aim, plans: Plans, scene: Scene) -> int | None:
+    """How many other constraints the plans break; None where they do not do what they are for."""
+    try:
+        edited = after(spec, plans, scene)
+    except KeyError:
+        return None
+    fresh = changed(scene, edited)
+    if not all(within(i.box, scene) and min(i.box.width, i.box.height) >= 1 for i in fresh):
+        return None
+    close = near(spec, read_off(spec, scene)) - {aim.constraint.id}
+    if not near(spec, read_off(spec, edited)) <= close:
+        return None
+    down = broken(spec, edited)
+    return len(down) - 1 if down.get(aim.constraint.id) == (aim.violation,) else None
+
+
+def best_of(spec: Spec, aim: Aim, scene: Scene, seed: int) -> Plans | None:
+    """The first plan that breaks the aim's rule alone; if none does, the first that breaks the fewest others."""
+    best: tuple[int, Plans] | None = None
+    for plans in drawn(spec, aim, scene, seed):
+        cost = costs(spec, aim, plans, scene)
+        if cost == 0:
+            return plans
+        if cost is not None and (best is None or cost < best[0]):
+            best = cost, plans
+    return best[1] if best else None
+
+
+@given(SEEDS)
+@settings(max_examples=60)
+def test_no_plan_that_came_to_mind_breaks_less(seed: int) -> None:
+    """Of all that come to mind the plan is taken that breaks no other rule, or the fewest."""
+    spec, scene = product(random.Random(seed))
+    ways = aims(spec)
+
+    taken = [violate(spec, aim, scene, np.random.default_rng(seed)) for aim in ways]
+
+    assert taken == [best_of(spec, aim, scene, seed) for aim in ways]
+
+
+def labels(constraint: Constraint, aim: Aim) -> list[str]:
+    """What kind of rule it is."""
+    rule = constraint.rule
+    found = [constraint.family, *(key for key in ("when", "each", "unless_broken") if getattr(constraint, key))]
+    if isinstance(rule, Layout):
+        found.append(rule.relation)
+    if isinstance(rule, Measure):
+        found.append(f"{rule.kind} {aim.side.kind}")
+    if constraint.family == "quantity":
+        found.append(f"quantity {aim.side.kind} by {aim.side.amount}")
+    if constraint.family == "composition":
+        found.append("wrong set" if aim.side.kind else "other set")
+    return found
+
+
+ALL = (
+    *FAMILIES, *RELATIONS, "when", "each", "unless_broken", "wrong set", "other set",
+    *(f"{kind} {side}" for kind in KINDS for side in ("below", "above")),
+    *(f"quantity {side} by {amount}" for side in ("below", "above") for amount in (1, 2)),
+)  # fmt: skip
+
+
+def test_every_kind_of_rule_is_broken() -> None:
+    """Each family, relation, measure and combinator is broken on some product, and so are four of five ways in all."""
+    check_all(range(200), least=2)
+
+
+@pytest.mark.slow
+def test_thousands_of_products() -> None:
+    """The same, more often."""
+    check_all(range(200, 4000), least=40)
