@@ -5,7 +5,8 @@ from __future__ import annotations
 import logging
 import sys
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -74,7 +75,8 @@ def fit(
             curve.add(step, loss)
             told(step, loss)
 
-        _train(model, flight, fresh, recipe, checkpoint, Watch(last, every=recipe.checkpoint_every, told=both))
+        with _a_core_for(fresh):
+            _train(model, flight, fresh, recipe, checkpoint, Watch(last, every=recipe.checkpoint_every, told=both))
     model.train(mode=False)
     bundle = write_bundle(
         out, model=model, processor=flight.processor, spec_file=synth / "spec.yaml", max_boxes=flight.boxes + 1
@@ -172,6 +174,20 @@ def _train(
         warnings.filterwarnings("ignore", message=r".*IterableDataset.*")
         warnings.filterwarnings("ignore", message=r".*isinstance\(treespec, LeafSpec\).*")
         trainer.fit(tuner, DataLoader(batches, batch_size=None), ckpt_path=checkpoint, weights_only=True)
+
+
+@contextmanager
+def _a_core_for(fresh: Fresh | None) -> Iterator[None]:
+    """One thread less for the model while fresh examples are made: its threads wait for one another.
+
+    However many processes make them, or else another number of them would round sums otherwise.
+    """
+    threads = torch.get_num_threads()
+    torch.set_num_threads(max(threads - 1, 1) if fresh else threads)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
 
 
 def _begin_with(model: NanoForImageTextToText, flight: Flight, start: Path) -> None:
