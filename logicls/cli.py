@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from logicls.constraints.spec import Spec
     from logicls.score import Scoreboard
     from logicls.synth.build import Order
+    from logicls.train.recipe import Recipe
 
 app = typer.Typer(
     help="Tells, for each photo of a product, which of its rules is broken and what it saw.",
@@ -122,24 +123,39 @@ def train(
     ] = None,
     start: Annotated[Path | None, typer.Option("--from", help="Bundle whose weights to begin with.")] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on from the last checkpoint.")] = False,
+    fresh: Annotated[
+        float | None, typer.Option(min=0, max=1, help="Share of each batch that is made while training; the recipe's.")
+    ] = None,
+    workers: Annotated[int, typer.Option(min=1, help="Processes that make fresh examples.")] = 1,
 ) -> None:
     """Train a model, and write one bundle."""
     from logicls.assets import share
     from logicls.train.recipe import read_recipe
 
-    _train(synth_dir, out, read_recipe(recipe or share("train/nano.yaml")), resume=resume, start=start)
+    plan = read_recipe(recipe or share("train/nano.yaml"))
+    plan = plan if fresh is None else plan.model_copy(update={"fresh": fresh})
+    _train(synth_dir, out, plan, resume=resume, start=start, workers=workers)
     console.print(f"{out}: bundle")
 
 
-def _train(synth_dir: Path, out: Path, recipe: Any, *, resume: bool, start: Path | None = None) -> None:
-    from logicls.report.progress import counting
-    from logicls.train.fit import fit
+def _train(
+    synth_dir: Path, out: Path, recipe: Recipe, *, resume: bool, start: Path | None = None, workers: int = 1
+) -> None:
+    from logicls.report.progress import Counter, stages
+    from logicls.train.fit import fit, looked_at
 
     _quiet_libraries()
-    with counting("train", recipe.steps, console) as counter:
+    with stages(console) as begin:
+        preparing, training = begin("preflight", looked_at(synth_dir, recipe)), list[Counter]()
+
+        def told(step: int, loss: float) -> None:
+            if not training:
+                training.append(begin("train", recipe.steps))
+            training[0].to(step, f"loss {loss:.3f}")
+
         fit(
-            synth_dir, out, recipe, resume=resume, start=start, say=lambda line: console.print(Text(line)),
-            told=lambda step, loss: counter.to(step, f"loss {loss:.3f}"),
+            synth_dir, out, recipe, resume=resume, start=start, workers=workers,
+            say=lambda line: console.print(Text(line)), prepared=preparing.add, told=told,
         )  # fmt: skip
 
 

@@ -51,6 +51,10 @@ class LogiClsError(Exception):
         self.problems: tuple[Problem, ...] = (problems,) if isinstance(problems, Problem) else tuple(problems)
         super().__init__("\n".join(str(p) for p in self.problems))
 
+    def __reduce__(self) -> tuple[type[LogiClsError], tuple[tuple[Problem, ...]]]:
+        """Out of a worker process it comes whole, not as its text."""
+        return type(self), (self.problems,)
+
 
 class SpecError(LogiClsError):
     """The spec cannot be used."""

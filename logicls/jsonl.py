@@ -9,30 +9,53 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Self
 
 from logicls.errors import DataError, Problem, relative
 
+TEMPORARY = ".tmp"
+"""How the names of half-written files end; they begin with a dot."""
+
+
+@contextmanager
+def in_place_of(path: Path, *, forced: bool = True) -> Iterator[Path]:
+    """A file to write that takes the place of `path` when the block ends, and leaves it alone if it raises.
+
+    Folders are made as needed. Where it is `forced`, it is on the disk before it takes the place: not even a power
+    failure leaves half a file.
+
+    Raises:
+        DataError: It cannot be written, because the disk is full for example (LC253).
+    """
+    temporary = path.with_name(f".{path.name}.{os.getpid()}{TEMPORARY}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        yield temporary
+        if forced:
+            with temporary.open("rb+") as file:
+                os.fsync(file.fileno())
+        temporary.replace(path)
+    except OSError as error:
+        raise _cannot_write(path, error) from error
+    finally:
+        with suppress(OSError):
+            temporary.unlink()
+
+
+def sweep(folder: Path) -> None:
+    """Delete what runs that were killed left half-written in the folder; nobody may be writing to it."""
+    for left in folder.glob(f".*{TEMPORARY}"):
+        left.unlink(missing_ok=True)
+
 
 @contextmanager
 def replacing(path: Path) -> Iterator[IO[str]]:
-    """A text file to write to that takes the place of `path` when the block ends, and leaves it alone if it raises.
-
-    Folders are made as needed. UTF-8; line ends are written as they are given.
-    """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        with temporary.open("w", encoding="utf-8", newline="") as file:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    """The same as an open text file: UTF-8, line ends as they are given."""
+    with in_place_of(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
+        yield file
 
 
 def write_text(path: Path, text: str) -> None:
@@ -42,13 +65,9 @@ def write_text(path: Path, text: str) -> None:
 
 
 def write_bytes(path: Path, data: bytes) -> None:
-    """Write `path` as a whole, in a folder that is there; not forced onto the disk, for there may be thousands."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
+    """Write `path` as a whole; not forced onto the disk, for there may be thousands."""
+    with in_place_of(path, forced=False) as temporary:
         temporary.write_bytes(data)
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def read(path: Path) -> Iterator[dict[str, object]]:
@@ -76,19 +95,28 @@ def read(path: Path) -> Iterator[dict[str, object]]:
 class Appender:
     """Adds records to a jsonl file, each on the disk's queue before `append` returns.
 
-    Opening continues what is there: a torn last line is cut off first. Use it in a `with` block.
+    Opening continues what is there: a torn last line is cut off first. Use it in a `with` block. Raises `DataError`
+    where the file cannot be written (LC253); the records before stay.
     """
 
     def __init__(self, path: Path) -> None:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        self._file = path.open("ab+")
-        _mend(self._file)
+        self._path = path
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            self._file = path.open("ab+", buffering=0)
+            _mend(self._file)
+        except OSError as error:
+            raise _cannot_write(path, error) from error
 
     def append(self, record: Mapping[str, object]) -> None:
         """Write one record as one line; ValueError for NaN and infinity, which JSON does not have."""
         line = json.dumps(record, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
-        self._file.write(line.encode() + b"\n")
-        self._file.flush()
+        rest = line.encode() + b"\n"
+        try:
+            while rest:
+                rest = rest[self._file.write(rest) :]
+        except OSError as error:
+            raise _cannot_write(self._path, error) from error
 
     def close(self) -> None:
         """Let go of the file; harmless the second time."""
@@ -110,6 +138,11 @@ def _whole(path: Path, number: int, line: bytes) -> dict[str, object]:
         advice = "Delete the line, or make the file anew."
         raise DataError(Problem("LC250", f'not a JSON object: "{start}".', relative(path), number, 1, advice))
     return record
+
+
+def _cannot_write(path: Path, error: OSError) -> DataError:
+    advice = "Make room, or choose another place; then run the same command again: what is finished stays."
+    return DataError(Problem("LC253", f"cannot be written: {error.strerror or error}.", relative(path), advice=advice))
 
 
 def _parsed(line: bytes) -> dict[str, object] | None:

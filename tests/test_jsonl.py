@@ -1,5 +1,8 @@
 """Files that survive being interrupted."""
 
+import errno
+import os
+
 import pytest
 
 from logicls import jsonl
@@ -50,6 +53,53 @@ def test_a_failed_write_leaves_the_old_file(tmp_path):
 
     assert [p.name for p in tmp_path.iterdir()] == ["a.txt"]
     assert path.read_text() == "old"
+
+
+def test_a_file_is_not_there_before_it_is_whole(tmp_path):
+    """Folders are made; meanwhile there is a hidden file, which takes the place of the old one in the end."""
+    path = tmp_path / "deep" / "a.bin"
+
+    with jsonl.in_place_of(path) as temporary:
+        temporary.write_bytes(b"new")
+        before = path.exists(), temporary.name[0], temporary.parent == path.parent
+
+    assert before == (False, ".", True)
+    assert [(p.name, p.read_bytes()) for p in path.parent.iterdir()] == [("a.bin", b"new")]
+
+
+def test_what_cannot_be_written_is_said(tmp_path):
+    """The file, why, and what to do; in a folder that cannot be made, and where the disk takes no more."""
+    resource = pytest.importorskip("resource")
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    (tmp_path / "file").write_text("")
+    with pytest.raises(DataError) as folder:
+        jsonl.write_text(tmp_path / "file" / "a.txt", "new")
+
+    with jsonl.Appender(tmp_path / "a.jsonl") as file:
+        file.append({"n": 1})
+        resource.setrlimit(resource.RLIMIT_FSIZE, (20, limits[1]))
+        try:
+            with pytest.raises(DataError) as disk:
+                file.append({"text": "more than there is room for"})
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+
+    advice = "Make room, or choose another place; then run the same command again: what is finished stays."
+    assert [str(error.value) for error in (folder, disk)] == [
+        f"{tmp_path / 'file' / 'a.txt'} LC253 cannot be written: {os.strerror(errno.EEXIST)}. {advice}",
+        f"{tmp_path / 'a.jsonl'} LC253 cannot be written: {os.strerror(errno.EFBIG)}. {advice}",
+    ]
+    assert list(jsonl.read(tmp_path / "a.jsonl")) == [{"n": 1}]
+
+
+def test_left_overs_are_swept_away(tmp_path):
+    """Only those of files that were never finished."""
+    for name in (".a.txt.77.tmp", "a.txt", "b.tmp", ".hidden"):
+        (tmp_path / name).write_text("")
+
+    jsonl.sweep(tmp_path)
+
+    assert sorted(p.name for p in tmp_path.iterdir()) == [".hidden", "a.txt", "b.tmp"]
 
 
 def test_bytes_are_whole_or_not_there(tmp_path):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 
 from logicls.constraints.decompose import VERDICT
 from logicls.constraints.judge import checked
@@ -11,9 +12,10 @@ from logicls.constraints.spec import Spec
 from logicls.records import Answer, Instance, Scene, Subquery
 
 
+@lru_cache(maxsize=256)  # synthesis looks at a scene again and again while it edits it
 def look(spec: Spec, scene: Scene) -> tuple[Answer, ...]:
     """The true answer to every subquery of the spec, in the order of `decompose`."""
-    reading = read_off(spec, scene)
+    reading = read_off(spec, scene, quiet=True)
     return (*reading.answers.values(), Answer(VERDICT, broken_names(spec, reading)))
 
 

@@ -295,3 +295,6 @@ class Spec(_Strict):
         """Twelve hex digits of the SHA-256 of its canonical JSON."""
         canonical = json.dumps(self.model_dump(mode="json", by_alias=True), sort_keys=True)
         return hashlib.sha256(canonical.encode()).hexdigest()[:12]
+
+    def __hash__(self) -> int:
+        return hash(self.hash)

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from itertools import islice
@@ -12,6 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from logicls import jsonl
+from logicls.claim import Difference, claim
 from logicls.data.picture import list_photos, read_photo, sha256
 from logicls.errors import DataError, PhotoError, Problem
 from logicls.models.bundle import Bundle
@@ -69,16 +69,17 @@ def read_verdicts(path: Path) -> Iterator[Verdict]:
 
 def _claim(out: Path, bundle: Bundle) -> None:
     """Write which bundle the verdicts are of, or check that it is the same one."""
-    path = out / "run.json"
-    wanted = {"bundle": bundle.id, "spec": bundle.spec.hash, "product": bundle.spec.product.name}
-    if path.exists():
-        found = json.loads(path.read_text(encoding="utf-8"))
-        if found != wanted:
-            message = f"holds verdicts of bundle {found.get('bundle')}, not of {bundle.id}."
-            advice = "Choose another --out, or delete the folder."
-            raise DataError(Problem("LC601", message, str(out), advice=advice))
-    out.mkdir(parents=True, exist_ok=True)
-    jsonl.write_text(path, json.dumps(wanted, indent=1))
+
+    def refusal(differences: Sequence[Difference]) -> DataError:
+        there = next((d.there for d in differences if d.key == "bundle"), bundle.id)
+        message = f"holds verdicts of bundle {there}, not of {bundle.id}."
+        return DataError(Problem("LC601", message, str(out), advice="Choose another --out, or delete the folder."))
+
+    claim(
+        out / "run.json",
+        {"bundle": bundle.id, "spec": bundle.spec.hash, "product": bundle.spec.product.name},
+        refusal,
+    )
 
 
 def _batches(names: Iterable[str], photos: Path, batch: int) -> Iterator[list[Loaded]]:

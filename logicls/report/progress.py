@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
@@ -59,3 +59,15 @@ def counting(name: str, total: int, console: Console) -> Iterator[Counter]:
         console.print(f"{name}: {total} to do")
         yield Counter(name, total, console, None)
     console.print(f"{name}: {total} done in {time.monotonic() - began:.0f} s")
+
+
+@contextmanager
+def stages(console: Console) -> Iterator[Callable[[str, int], Counter]]:
+    """Counters for stages that follow one another: beginning one, by its name and total, ends the one before."""
+    with ExitStack() as shown:
+
+        def begin(name: str, total: int) -> Counter:
+            shown.close()
+            return shown.enter_context(counting(name, total, console))
+
+        yield begin

@@ -6,6 +6,7 @@ from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+import cv2
 import numpy as np
 
 from logicls.data.coco import Dataset
@@ -15,8 +16,8 @@ from logicls.records import Instance, Scene
 from logicls.synth.masks import Mask, estimated
 from logicls.synth.pixels import whole
 
-KEPT = 64
-"""Decoded photos that stay in memory; a bank of thousands must not fill it."""
+KEPT = 256_000_000
+"""Bytes of decoded photos that stay in memory; a bank of thousands must not fill it."""
 KEPT_MASKS = 2000
 """Masks that stay in memory, of some kilobytes each."""
 
@@ -45,14 +46,22 @@ class Bank:
                 found.setdefault(instance.component, []).append(Donor(instance, scene))
         self.donors = {component: tuple(donors) for component, donors in found.items()}
         self._photos: OrderedDict[str, np.ndarray] = OrderedDict()
+        self._kept = 0
         self._masks: OrderedDict[tuple[str, int], np.ndarray] = OrderedDict()
 
     def photo(self, scene: Scene) -> np.ndarray:
-        """The scene's pixels, uint8 [height, width, 3] RGB. Not to be written to. Raises `PhotoError`."""
+        """The scene's pixels, uint8 [height, width, 3] RGB. Not to be written to. Raises `PhotoError`.
+
+        A photo that is larger than its scene says is brought to the scene's size.
+        """
         if scene.photo not in self._photos:
-            self._photos[scene.photo] = read_photo(self.dataset.image_path(scene))
-            if len(self._photos) > KEPT:
-                self._photos.popitem(last=False)
+            photo = read_photo(self.dataset.image_path(scene))
+            if photo.shape[:2] != (scene.height, scene.width):
+                photo = cv2.resize(photo, (scene.width, scene.height), interpolation=cv2.INTER_AREA)
+            self._kept += photo.nbytes
+            while self._photos and self._kept > KEPT:
+                self._kept -= self._photos.popitem(last=False)[1].nbytes
+            self._photos[scene.photo] = photo
         self._photos.move_to_end(scene.photo)
         return self._photos[scene.photo]
 

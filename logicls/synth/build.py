@@ -3,35 +3,36 @@
 from __future__ import annotations
 
 import hashlib
-import json
-import multiprocessing
-import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 
-import cv2
 import datasets
-import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 
 from logicls.assets import share
-from logicls.constraints.decompose import decompose
+from logicls.claim import Difference, claim
 from logicls.constraints.load import load_spec
+from logicls.constraints.spec import Spec
 from logicls.constraints.yaml_tree import read_text
-from logicls.data.coco import Dataset, read_dataset
+from logicls.data.coco import read_dataset
 from logicls.data.outlines import read_outlines
 from logicls.errors import DataError, Problem
-from logicls.jsonl import write_text
+from logicls.jsonl import in_place_of, sweep, write_text
 from logicls.records import Example
 from logicls.synth.augment import read_strength
 from logicls.synth.balance import read_balance
-from logicls.synth.bank import Bank
 from logicls.synth.card import write_card
-from logicls.synth.make import Maker
-from logicls.synth.write import chain, wordings
+from logicls.synth.row import Row, make_row
+from logicls.synth.workers import Source, produce
 
 SHARD = 200
 """Examples a shard: what is lost at most when a run is killed."""
+GROUP = 50
+"""Examples that are in memory before they are written."""
 FEATURES = datasets.Features(
     {
         "image": datasets.Image(),
@@ -68,115 +69,83 @@ class Order:
 
 
 def build(order: Order, *, workers: int = 2, done: Callable[[int], None] = lambda _: None) -> int:
-    """Make what is missing of the dataset; returns how many examples it has. `done` is told of each finished shard.
+    """Make what is missing of the dataset; returns how many examples it has. `done` is told how many more there are.
 
-    Raises `DataError`, `SpecError`; refuses to go on in a folder that was begun with another spec, data or seed.
+    What is made depends on the order alone, not on the number of `workers`. One run at a time in a folder.
+
+    Raises:
+        SpecError: The spec cannot be used.
+        DataError: The photos cannot be used (LC101 to LC111), the folder was begun with another spec, data or seed
+            (LC401), a process died (LC404), a photo cannot be read any more (LC301 to LC307), or the disk is full
+            (LC253). Shards that are finished stay, and the same order goes on from there.
     """
-    shards = -(-order.count // SHARD)
-    licence = read_dataset(order.data).licence or "unknown"  # its errors come before anything is written
-    (order.out / "data").mkdir(parents=True, exist_ok=True)
-    _claim(order)
-    names = [order.out / "data" / f"train-{k:05d}-of-{shards:05d}.parquet" for k in range(shards)]
-    tasks = [(order, k, path) for k, path in enumerate(names) if not path.exists()]
-    done(min((shards - len(tasks)) * SHARD, order.count))
-    if workers <= 1 or len(tasks) <= 1:
-        for task in tasks:
-            done(_shard(task))
-    else:
-        with multiprocessing.get_context("spawn").Pool(workers, _quiet) as pool:
-            for made in pool.imap_unordered(_shard, tasks):
-                done(made)
-    write_card(order.out, licence)
+    source = source_of(order)
+    _claim(order, source.spec)
+    for folder in (order.out, order.out / "data"):
+        sweep(folder)
+    missing = {path: numbers for path, numbers in _shards(order).items() if not path.exists()}
+    numbers = [number for shard in missing.values() for number in shard]
+    done(order.count - len(numbers))
+    with closing(produce(source, make_row, numbers, workers if workers > 1 else 0)) as rows:
+        for path, shard in missing.items():
+            _write_shard(path, islice(rows, len(shard)), done)
+    write_card(order.out, source.dataset.licence or "unknown")
     return order.count
 
 
-def _quiet() -> None:
-    """Workers share the cores among themselves: no threads inside."""
-    cv2.setNumThreads(1)
-
-
-def _claim(order: Order) -> None:
-    """Write what the folder is made from, or check that it is the same."""
-    spec = load_spec(order.spec)
-    annotations = (order.data / "annotations.json").read_bytes()
-    settings = b"".join(path.read_bytes() for path in sorted(share("synth").iterdir()))
-    wanted = {
-        "spec": spec.hash,
-        "annotations": hashlib.sha256(annotations).hexdigest()[:12],
-        "settings": hashlib.sha256(settings).hexdigest()[:12],
-        "count": order.count,
-        "seed": order.seed,
-    }
-    mark = order.out / "synth.json"
-    if mark.exists():
-        found = json.loads(mark.read_text())
-        differs = [
-            f"{key} {found.get(key)} there, {wanted[key]} now" for key in wanted if found.get(key) != wanted[key]
-        ]
-        if differs:
-            raise DataError(
-                Problem("LC401", f"the folder was begun with other settings: {'; '.join(differs)}.", str(order.out),
-                        advice="Choose another --out, or delete the folder.")
-            )  # fmt: skip
-    write_text(order.out / "spec.yaml", read_text(order.spec))
-    write_text(mark, json.dumps(wanted, indent=1))
-
-
-_makers: dict[Order, Maker] = {}
-
-
-def _maker(order: Order) -> Maker:
-    if order not in _makers:
-        settings = read_strength(share("synth/augment.yaml")), read_balance(share("synth/balance.yaml"))
-        _makers[order] = Maker(load_spec(order.spec), _bank(read_dataset(order.data)), *settings)
-    return _makers[order]
-
-
-def _bank(dataset: Dataset) -> Bank:
-    return Bank(dataset, read_outlines(dataset))
-
-
-def _shard(task: tuple[Order, int, Path]) -> int:
-    order, number, path = task
-    datasets.disable_progress_bars()
-    maker = _maker(order)
-    indices = range(number * SHARD, min((number + 1) * SHARD, order.count))
-    rows = [row(maker, maker.make(order.seed, index), order.seed) for index in indices]
-    temporary = path.with_suffix(f".{os.getpid()}.tmp")
-    datasets.Dataset.from_list(rows, features=FEATURES).to_parquet(str(temporary))
-    os.replace(temporary, path)
-    return len(rows)
-
-
-def row(maker: Maker, example: Example, seed: int) -> dict[str, object]:
-    """An example of the set `seed` as a row of the dataset, with a wording drawn for each question."""
-    rng = np.random.default_rng([seed, 3, example.seed])
-    queries = {query.id: query for query in decompose(maker.spec)}
-    ways = [wordings(queries[answer.query], maker.spec) for answer in example.answers]
-    scene = example.scene
-    return {
-        "image": {"bytes": example.image, "path": None},
-        "photo": scene.photo,
-        "width": scene.width,
-        "height": scene.height,
-        "queries": [answer.query for answer in example.answers],
-        "questions": [way[int(rng.integers(len(way)))] for way in ways],
-        "values": [list(answer.values) for answer in example.answers],
-        "boxes": [[[b.x1, b.y1, b.x2, b.y2] for b in answer.boxes] for answer in example.answers],
-        "violations": list(example.violations),
-        "edits": json.dumps([[e.kind, e.target, e.constraint, e.twin] for e in example.edits]),
-        "trail": chain(maker.spec, example.answers, (scene.width, scene.height), rng),
-        "pair": example.pair,
-        "fate": example.effort.fate,
-        "wanted": list(example.effort.wanted),
-        "tries": list(example.effort.tries),
-        "rejected": example.effort.rejected,
-        "seed": example.seed,
-        "spec": maker.spec.hash,
-    }
+def source_of(order: Order) -> Source:
+    """What the order's examples are made from. Raises `SpecError`, `DataError`."""
+    spec, dataset = load_spec(order.spec), read_dataset(order.data)
+    settings = read_strength(share("synth/augment.yaml")), read_balance(share("synth/balance.yaml"))
+    return Source(spec, dataset, read_outlines(dataset), *settings, order.seed)
 
 
 def preview(order: Order, count: int) -> Iterator[Example]:
     """The first examples of a set, made on the spot."""
-    maker = _maker(order)
-    return (maker.make(order.seed, index) for index in range(count))
+    maker = source_of(order).maker()
+    return (maker.make(order.seed, number) for number in range(count))
+
+
+def settings_of(spec: Spec, data: Path) -> dict[str, object]:
+    """Short hashes of all that examples depend on, beside their number and the seed."""
+    settings = b"".join(path.read_bytes() for path in sorted(share("synth").iterdir()))
+    return {
+        "spec": spec.hash,
+        "annotations": _short_hash((data / "annotations.json").read_bytes()),
+        "settings": _short_hash(settings),
+    }
+
+
+def _claim(order: Order, spec: Spec) -> None:
+    wanted = {**settings_of(spec, order.data), "count": order.count, "seed": order.seed}
+
+    def refusal(differences: Sequence[Difference]) -> DataError:
+        differs = "; ".join(f"{key} {there} there, {now} now" for key, there, now in differences)
+        message = f"the folder was begun with other settings: {differs}."
+        advice = "Choose another --out, or delete the folder."
+        return DataError(Problem("LC401", message, str(order.out), advice=advice))
+
+    claim(order.out / "synth.json", wanted, refusal, data=str(order.data.resolve()))
+    write_text(order.out / "spec.yaml", read_text(order.spec))
+
+
+def _short_hash(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()[:12]
+
+
+def _shards(order: Order) -> dict[Path, range]:
+    """The files of the dataset, and the numbers of the examples in each."""
+    starts = range(0, order.count, SHARD)
+    return {
+        order.out / "data" / f"train-{k:05d}-of-{len(starts):05d}.parquet": range(at, min(at + SHARD, order.count))
+        for k, at in enumerate(starts)
+    }
+
+
+def _write_shard(path: Path, rows: Iterator[Row], done: Callable[[int], None]) -> None:
+    """One file of the dataset, whole or not at all."""
+    schema = FEATURES.arrow_schema
+    with in_place_of(path) as temporary, temporary.open("wb") as file, pq.ParquetWriter(file, schema) as writer:
+        while group := list(islice(rows, GROUP)):
+            writer.write_table(pa.Table.from_pylist(group, schema=schema))
+            done(len(group))

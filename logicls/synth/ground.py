@@ -15,7 +15,7 @@ import numpy as np
 from jaxtyping import Bool, Float
 
 from logicls.records import Box
-from logicls.synth.pixels import RIM, Photo, whole
+from logicls.synth.pixels import RIM, Photo, largest, whole
 
 TRIES = 160
 """Random pieces that are compared."""
@@ -27,8 +27,12 @@ EDGE = 0.12
 """The same for what fills its box: most often a label, flat on what it lies on, whose box may be drawn too small."""
 SPREAD = (0.03, 0.08, 0.25)
 """Reaches of the membrane, shares of the place's smaller side."""
-COARSE = 56
+COARSE = 40
 """Pixels across the small copy on which the membrane is found."""
+SOFT = 8
+"""Pixels beyond what is cleared to which its soft edge reaches."""
+GRAINS = 4096
+"""Pixels out of which a ground's grain is drawn, at the most."""
 Rect = tuple[int, int, int, int]
 Region = Bool[np.ndarray, "height width"]
 
@@ -64,13 +68,23 @@ def cleared(
     here = photo[y1:y2, x1:x2].astype(np.float32)
     roomy = box.width <= SPAN * (frame[2] - frame[0]) and box.height <= SPAN * (frame[3] - frame[1])
     piece = _piece(photo, rect, rim, frame, [box, *others], rng) if roomy else None
+    part = _around(hole)
     if piece is None:
-        piece = grain(here, rim, rng)
-    patch = piece + _membrane(here - piece, rim)
-    soft = cv2.GaussianBlur(hole.astype(np.float32), (0, 0), 1.6)[..., None]
+        membrane = _membrane(here, rim)[part]
+        patch = membrane + grain(photo[y1:y2, x1:x2], rim, membrane.shape[:2], rng)
+    else:
+        patch = (piece + _membrane(here - piece, rim))[part]
+    soft = cv2.GaussianBlur(hole[part].astype(np.float32), (0, 0), 1.6)[..., None]
+    changed = here[part] + (patch - here[part]) * soft
     out = photo.copy()
-    out[y1:y2, x1:x2] = np.clip(here * (1 - soft) + patch * soft + 0.5, 0, 255).astype(np.uint8)
+    out[y1:y2, x1:x2][part] = np.clip(changed + 0.5, 0, 255).astype(np.uint8)
     return out
+
+
+def _around(hole: Region) -> tuple[slice, slice]:
+    """Rows and columns of the hole and its soft edge."""
+    left, top, width, height = cv2.boundingRect(hole.astype(np.uint8))
+    return slice(max(top - SOFT, 0), top + height + SOFT), slice(max(left - SOFT, 0), left + width + SOFT)
 
 
 def blended(photo: Photo, patch: Photo, box: Box, gain: Float[np.ndarray, " rgb"]) -> Photo:
@@ -80,15 +94,15 @@ def blended(photo: Photo, patch: Photo, box: Box, gain: Float[np.ndarray, " rgb"
     """
     x1, y1, x2, y2 = whole(box, photo)
     here = photo[y1:y2, x1:x2].astype(np.float32)
-    scaled = cv2.resize(patch, (x2 - x1, y2 - y1), interpolation=cv2.INTER_AREA).astype(np.float32) * gain
+    scaled = cv2.resize(patch, (x2 - x1, y2 - y1), interpolation=cv2.INTER_AREA).astype(np.float32) * np.float32(gain)
     rim = np.ones(here.shape[:2], bool)
     edge = max(2, round(EDGE / 2 * min(here.shape[:2])))
     rim[edge:-edge, edge:-edge] = False
-    laid = scaled + _membrane((here - scaled).astype(np.float32), rim)
+    laid = scaled + _membrane(here - scaled, rim)
     inside = cv2.distanceTransform(np.pad(np.ones(rim.shape, np.uint8), 1), cv2.DIST_L1, 3)[1:-1, 1:-1]
-    soft = np.clip(inside / (edge + 1), 0, 1)[..., None]
+    soft = np.minimum(inside / np.float32(edge + 1), 1)[..., None]
     out = photo.copy()
-    out[y1:y2, x1:x2] = np.clip(here * (1 - soft) + laid * soft + 0.5, 0, 255).astype(np.uint8)
+    out[y1:y2, x1:x2] = np.clip(here + (laid - here) * soft + 0.5, 0, 255).astype(np.uint8)
     return out
 
 
@@ -106,8 +120,7 @@ def _place(box: Box, mask: Float[np.ndarray, "h w"], photo: Photo, frame: Rect) 
     hole[y1 - rect[1] : y2 - rect[1], x1 - rect[0] : x2 - rect[0]] = mask > 0.2
     flat = bool(mask.min() > 0.5)
     reach = max(5, round((EDGE if flat else SHADOW) * min(x2 - x1, y2 - y1)))
-    grown = cv2.dilate(hole, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * reach + 1, 2 * reach + 1)))
-    return rect, grown.astype(bool)
+    return rect, cv2.distanceTransform(1 - hole, cv2.DIST_L2, 5) <= reach
 
 
 def _spare(hole: Region, rect: Rect, fronts: Sequence[tuple[Box, Float[np.ndarray, ...]]], photo: Photo) -> None:
@@ -167,26 +180,36 @@ def _membrane(off: Float[np.ndarray, "h w 3"], rim: Region) -> Float[np.ndarray,
     It is smooth, so that it is found on a small copy.
     """
     shrink = min(1.0, COARSE / min(rim.shape))
-    known = cv2.resize(rim.astype(np.float32), None, fx=shrink, fy=shrink, interpolation=cv2.INTER_AREA)
-    amount = cv2.resize(off * rim[..., None], None, fx=shrink, fy=shrink, interpolation=cv2.INTER_AREA)
-    total: np.ndarray = np.zeros_like(amount)
-    weight: np.ndarray = np.zeros_like(known)
+    step = max(int(0.5 / shrink), 1)
+    thin = rim[::step, ::step]
+    shown = np.dstack([off[::step, ::step] * thin[..., None], thin.astype(np.float32)])
+    shown = cv2.resize(shown, None, fx=shrink * step, fy=shrink * step, interpolation=cv2.INTER_AREA)
+    total: np.ndarray = np.zeros_like(shown[..., :3])
+    weight: np.ndarray = np.zeros_like(shown[..., 3])
     for share in SPREAD:
-        reach = share * min(known.shape)
-        near = cv2.GaussianBlur(known, (0, 0), reach)
+        reach = share * min(shown.shape[:2])
+        taps = 2 * int(2.5 * reach) + 3
+        blurred = cv2.GaussianBlur(shown, (taps, taps), reach)
+        near = blurred[..., 3]
         part = np.minimum(near, 0.5) / share**1.5
-        total = total + cv2.GaussianBlur(amount, (0, 0), reach) / np.maximum(near, 1e-4)[..., None] * part[..., None]
+        total = total + blurred[..., :3] * (part / np.maximum(near, 1e-4))[..., None]
         weight = weight + part
     coarse = total / np.maximum(weight, 1e-9)[..., None]
     size = rim.shape[1], rim.shape[0]
     return np.asarray(cv2.resize(coarse, size, interpolation=cv2.INTER_LINEAR), dtype=np.float32)
 
 
-def grain(here: Float[np.ndarray, "h w 3"], rim: Region, rng: np.random.Generator) -> Float[np.ndarray, "h w 3"]:
-    """What blurring takes away at the rim, its pixels drawn at random."""
-    residue = np.clip(here - cv2.GaussianBlur(here, (0, 0), 1.5), -12, 12)
+def grain(
+    here: Photo, rim: Region, size: tuple[int, int], rng: np.random.Generator
+) -> Float[np.ndarray, "height width 3"]:
+    """What blurring takes away at the rim, its pixels drawn at random for a place of that height and width."""
+    residue = cv2.subtract(here, cv2.GaussianBlur(here, (0, 0), 1.5), dtype=cv2.CV_16S)
     inner = cv2.erode(rim.astype(np.uint8), np.ones((5, 5), np.uint8)).astype(bool)
-    known = residue[inner if inner.any() else rim]
-    known = known[np.abs(known).max(1) <= np.quantile(np.abs(known).max(1), 0.8)]
-    drawn = known[rng.integers(len(known), size=rim.size)].reshape(here.shape)
+    places = np.flatnonzero(inner if inner.any() else rim)
+    if len(places) > GRAINS:
+        places = places[rng.integers(len(places), size=GRAINS)]
+    known = np.clip(residue.reshape(-1, 3).take(places, axis=0), -12, 12).astype(np.float32)
+    strength = largest(np.abs(known))
+    known = known[strength <= np.quantile(strength, 0.8)]
+    drawn = known.take(rng.integers(len(known), size=size, dtype=np.uint16), axis=0)
     return np.asarray(cv2.GaussianBlur(drawn, (0, 0), 0.6) * 1.5, dtype=np.float32)

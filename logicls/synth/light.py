@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable
 from functools import lru_cache
 from typing import Any
@@ -12,9 +11,7 @@ import numpy as np
 
 from logicls.records import Box
 from logicls.synth.pixels import Photo
-
-os.environ["NO_ALBUMENTATIONS_UPDATE"] = "1"  # no network at run time; must stand before the import
-import albumentations
+from logicls.synth.torchless import albumentations
 
 BURNT, WASHED = (6, 249), 0.1
 """Grey levels beyond which nothing is to be seen, and the share of a box that may newly come to lie there."""

@@ -16,6 +16,10 @@ FAINT = (18.0, 30.0)
 """Grey levels by which a thing must differ from what is beside it, at the least and where a label outshines it."""
 NARROW = 0.75
 """An outline narrower than this share of that of its model is not believed."""
+ENOUGH = 5000
+"""Pixels that are looked at to learn the colours of a thing, about."""
+SOFT = 4
+"""Pixels beyond a region to which its soft edge reaches."""
 RIM = 3
 """Pixels at the edge of a thing that look unlike its face: nothing is learned from them."""
 
@@ -56,11 +60,16 @@ def cut(photo: Photo, box: Box) -> Photo:
 def ring_mean(photo: Photo, box: Box) -> Float[np.ndarray, " rgb"]:
     """Mean colour just outside the box, each channel 0 to 255."""
     x1, y1, x2, y2 = whole(box, photo, pad=STRIP)
-    outer = photo[y1:y2, x1:x2].astype(np.float64)
     ix1, iy1, ix2, iy2 = whole(box, photo)
-    inner = photo[iy1:iy2, ix1:ix2].astype(np.float64)
-    pixels = (outer.size - inner.size) // 3
-    return np.asarray((outer.sum((0, 1)) - inner.sum((0, 1))) / pixels if pixels > 0 else outer.mean((0, 1)))
+    outer, inner = (np.array(cv2.sumElems(part)[:3]) for part in (photo[y1:y2, x1:x2], photo[iy1:iy2, ix1:ix2]))
+    area = (y2 - y1) * (x2 - x1)
+    pixels = area - (iy2 - iy1) * (ix2 - ix1)
+    return np.asarray((outer - inner) / pixels if pixels > 0 else outer / area)
+
+
+def largest(values: Float[np.ndarray, "*shape rgb"]) -> Float[np.ndarray, "*shape"]:
+    """The largest of the three colours; ten times as fast as `max(-1)`."""
+    return np.asarray(np.maximum(np.maximum(values[..., 0], values[..., 1]), values[..., 2]))
 
 
 def outline(photo: Photo, parent: Box, y1: int, y2: int) -> tuple[np.ndarray, np.ndarray]:
@@ -73,8 +82,8 @@ def outline(photo: Photo, parent: Box, y1: int, y2: int) -> tuple[np.ndarray, np
     left = rows[:, max(px1 - STRIP, 0) : max(px1, 1)].mean(1, keepdims=True)
     right = rows[:, min(px2, photo.shape[1] - 1) : px2 + STRIP].mean(1, keepdims=True)
     ramp = np.linspace(0, 1, px2 - px1, dtype=np.float32)[None, :, None]
-    away = np.abs(rows[:, px1:px2] - (left * (1 - ramp) + right * ramp)).max(2)
-    there = away > np.clip(0.25 * float(np.quantile(away, 0.98)), *FAINT)
+    away = largest(np.abs(rows[:, px1:px2] - (left * (1 - ramp) + right * ramp)))
+    there = away > np.clip(0.25 * float(np.quantile(away[::2, ::2], 0.98)), *FAINT)
     lefts = np.where(there.any(1), there.argmax(1), 0)
     rights = np.where(there.any(1), there.shape[1] - there[:, ::-1].argmax(1), px2 - px1)
     narrow = rights - lefts < 0.25 * (px2 - px1)
@@ -93,11 +102,14 @@ def poured(photo: Photo, parent: Box, rows: tuple[int, int], model: tuple[int, i
     lefts[faint], rights[faint] = m_left, m_right
     sway = cv2.GaussianBlur(rng.normal(0, 1, (y2 - y1, 1)).astype(np.float32), (1, 0), sigmaX=1, sigmaY=12) * 8
     grain = min(float(np.std(photo[m1:m2].astype(np.float32) - cv2.GaussianBlur(photo[m1:m2], (0, 0), 1.5))), 3.0)
-    for row in range(y1, y2):
-        left, right = int(lefts[row - y1]), int(rights[row - y1])
-        line = cv2.resize(profile, (max(right - left, 1), 1), interpolation=cv2.INTER_AREA)[0]
-        line = line * (1 + 0.06 * sway[row - y1]) + rng.normal(0, grain, line.shape)
-        out[row, left : left + len(line)] = np.clip(line, 0, 255).astype(np.uint8)
+    widths = np.maximum(rights - lefts, 1)
+    noise = grain * rng.standard_normal((y2 - y1, int(widths.max()), 3), np.float32)
+    lines = {
+        int(width): cv2.resize(profile, (int(width), 1), interpolation=cv2.INTER_AREA)[0] for width in np.unique(widths)
+    }
+    for row, (left, width) in enumerate(zip(lefts.tolist(), widths.tolist(), strict=True)):
+        line = lines[width] * (1 + 0.06 * sway[row]) + noise[row, :width]
+        out[y1 + row, left : left + width] = np.clip(line, 0, 255)
     soft = cv2.GaussianBlur(out[y1:y2], (0, 0), sigmaX=0.5, sigmaY=1.5)
     out[y1:y2] = soft
     return out
@@ -118,15 +130,22 @@ def recoloured(photo: Photo, region: Mask, model: Float[np.ndarray, "pixels 3"])
 
     Medians in the place of means, so that highlights and edges do not pull, and chroma never spreads wider than it was.
     """
-    lab = cv2.cvtColor(photo, cv2.COLOR_RGB2LAB).astype(np.float32)
+    x, y, width, height = cv2.boundingRect((region > 0).astype(np.uint8))
+    y1, x1 = max(y - SOFT, 0), max(x - SOFT, 0)
+    around = slice(y1, y + height + SOFT), slice(x1, x + width + SOFT)
+    part, region = photo[around], region[around]
+    lab = cv2.cvtColor(part, cv2.COLOR_RGB2LAB).astype(np.float32)
     target = cv2.cvtColor(model[None].astype(np.uint8), cv2.COLOR_RGB2LAB)[0].astype(np.float32)
     inside = lab[region > 0.5]
+    inside, target = inside[:: len(inside) // ENOUGH + 1], target[:: len(target) // ENOUGH + 1]
     ratio = (_spread(target) + 1.0) / (_spread(inside) + 1.0)
     ratio = np.clip(ratio, [0.7, 0.2, 0.2], [1.3, 0.8, 0.8])
     changed = np.clip((lab - np.median(inside, 0)) * ratio + np.median(target, 0), 0, 255).astype(np.uint8)
     rgb = cv2.cvtColor(changed, cv2.COLOR_LAB2RGB).astype(np.float32)
     soft = cv2.GaussianBlur(region, (0, 0), 1.0)[..., None]
-    return np.asarray(photo * (1 - soft) + rgb * soft, dtype=np.uint8)
+    out = photo.copy()
+    out[around] = part * (1 - soft) + rgb * soft
+    return out
 
 
 def _spread(values: np.ndarray) -> np.ndarray:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from functools import lru_cache
 
 import jinja2
@@ -18,7 +18,7 @@ from logicls.constraints.spec import Spec
 from logicls.records import Answer, Finding, Subquery
 
 Rng = np.random.Generator
-Facts = Mapping[str, object]
+Facts = Mapping[str, Hashable]
 """What a template may name, and what it stands for."""
 
 
@@ -39,8 +39,9 @@ def lines_of(text: str) -> list[str]:
     return [line.strip() for line in text.splitlines() if line.strip()]
 
 
-def _wordings(name: str, **facts: object) -> list[str]:
-    return lines_of(_template(name).render(**facts))
+@lru_cache(maxsize=4096)  # most sentences come again and again
+def _wordings(name: str, **facts: Hashable) -> tuple[str, ...]:
+    return tuple(lines_of(_template(name).render(**facts)))
 
 
 def question_facts(query: Subquery, product: str) -> Facts:
@@ -66,10 +67,10 @@ def reasoning_facts(finding: Finding, why: str = "") -> Facts:
 
 def verdict_facts(violations: Sequence[str], product: str) -> Facts:
     """What `verdicts.j2` may say."""
-    return {"product": words(product), "violations": [words(name) for name in violations]}
+    return {"product": words(product), "violations": tuple(words(name) for name in violations)}
 
 
-def wordings(query: Subquery, spec: Spec) -> list[str]:
+def wordings(query: Subquery, spec: Spec) -> tuple[str, ...]:
     """Every way to ask a subquery; the first is the one that prediction uses."""
     return _wordings("questions", **question_facts(query, spec.product.name))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import closing
 
 import numpy as np
 import torch
@@ -10,7 +11,9 @@ from torch.utils.data import IterableDataset
 
 from logicls.models.codec import Codec
 from logicls.models.nano.model import IGNORED
-from logicls.train.preflight import Encoded, Flight, batches
+from logicls.train.encode import Encoded
+from logicls.train.fresh import Fresh
+from logicls.train.preflight import Flight, batch_of
 
 Batch = dict[str, torch.Tensor]
 
@@ -49,20 +52,39 @@ class Batches(IterableDataset[Batch]):
     """
 
     def __init__(
-        self, flight: Flight, codec: Codec, *, start: int, stop: int, batch: int, jitter: float, seed: int
+        self,
+        flight: Flight,
+        codec: Codec,
+        *,
+        start: int,
+        stop: int,
+        batch: int,
+        jitter: float,
+        seed: int,
+        fresh: Fresh | None = None,
     ) -> None:
         super().__init__()
-        self.flight, self.codec = flight, codec
+        self.flight, self.codec, self.fresh = flight, codec, fresh
         self.start, self.stop, self.batch, self.jitter, self.seed = start, stop, batch, jitter, seed
 
     def __iter__(self) -> Iterator[Batch]:
-        worker = torch.utils.data.get_worker_info()
-        first, stride = (worker.id, worker.num_workers) if worker else (0, 1)
-        for step in range(self.start + first, self.stop, stride):
-            chosen = batches(len(self.flight.examples), self.batch, [step], self.seed)[0]
-            pixels = lit(self.flight.pixels[chosen], self.jitter, np.random.default_rng([self.seed, step, 7]))
-            examples = [self.flight.examples[number] for number in chosen]
-            yield collate(examples, pixels, self.codec, self.flight.processor.image_tokens)
+        if self.fresh is None:
+            yield from (self._collated(step, *self._read(step, self.batch)) for step in range(self.start, self.stop))
+            return
+        kept = self.batch - self.fresh.each
+        with closing(self.fresh.parts(self.start, self.stop)) as parts:
+            for step, (examples, pixels) in zip(range(self.start, self.stop), parts, strict=True):
+                known, seen = self._read(step, kept)
+                yield self._collated(step, [*known, *examples], np.concatenate([seen, pixels]))
+
+    def _read(self, step: int, count: int) -> tuple[list[Encoded], np.ndarray]:
+        """The step's examples out of the set, and their pixels."""
+        chosen = batch_of(step, len(self.flight.examples), count, self.seed)
+        return [self.flight.examples[number] for number in chosen], self.flight.pixels[chosen]
+
+    def _collated(self, step: int, examples: Sequence[Encoded], pixels: np.ndarray) -> Batch:
+        shown = lit(pixels, self.jitter, np.random.default_rng([self.seed, step, 7]))
+        return collate(examples, shown, self.codec, self.flight.processor.image_tokens)
 
 
 def lit(pixels: np.ndarray, jitter: float, rng: np.random.Generator) -> np.ndarray:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import logging
+import sys
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,17 +13,22 @@ import lightning
 import torch
 from torch.utils.data import DataLoader
 
+from logicls.claim import Difference, claim
 from logicls.errors import Problem, RecipeError
-from logicls.jsonl import write_text
+from logicls.jsonl import sweep
 from logicls.models.bundle import Bundle, read_bundle, write_bundle
 from logicls.models.codec import Codec
 from logicls.models.nano import NanoConfig, NanoForImageTextToText
 from logicls.predict.probe import write_probe
 from logicls.train.collate import Batches
 from logicls.train.curve import Curve, plot_curve
-from logicls.train.preflight import Flight, preflight
+from logicls.train.fresh import Fresh, fresh_of
+from logicls.train.preflight import Flight, count_examples, preflight
 from logicls.train.recipe import Recipe
 from logicls.train.tuner import Told, Tuner, Watch
+
+SAMPLE = 500
+"""Examples of the set that are looked at before a run that makes all of its own."""
 
 
 def fit(
@@ -33,38 +38,32 @@ def fit(
     *,
     resume: bool = False,
     start: Path | None = None,
+    workers: int = 1,
     say: Callable[[str], None] = print,
     prepared: Callable[[int], None] = lambda _: None,
     told: Told = lambda step, loss: None,
 ) -> Bundle:
     """Train on the dataset in `synth`, write the bundle to `out`.
 
-    `say` gets lines for people, `prepared` how many examples went through preflight, `told` each step and its loss.
+    `say` gets lines for people, `prepared` how many more examples went through preflight, `told` each step and its
+    loss. So many `workers` are the processes that make fresh examples; they change nothing but the speed.
     With `resume` the run goes on from its last checkpoint, to the same weights as if it had never stopped. `start` is
     a bundle whose weights it begins with, in the place of random ones.
 
     Raises:
-        DataError: The dataset cannot be used.
+        DataError: The dataset cannot be used, or fresh examples cannot be made.
         RecipeError: `resume` with a recipe other than the one the run was begun with, or `start` with a bundle of
             another size or other words.
         BundleError: `start` cannot be loaded.
     """
     work = out / "work"
-    work.mkdir(parents=True, exist_ok=True)
-    _same_recipe(work, recipe, resume=resume)
-    flight = preflight(
-        synth,
-        work,
-        visual_tokens=recipe.visual_tokens,
-        bins=recipe.bins,
-        verdict_weight=recipe.verdict_weight,
-        done=prepared,
-    )
-    for line in flight.report:
+    _claim(work, recipe, resume=resume)
+    sweep(work)
+    flight, fresh = _prepared(synth, work, recipe, workers, prepared)
+    for line in [*flight.report, *([fresh.report] if fresh else [])]:
         say(line)
-    codec = Codec(flight.processor, recipe.bins)
     lightning.seed_everything(recipe.seed, verbose=False)
-    model = make_model(recipe, flight, codec)
+    model = make_model(recipe, flight)
     if start is not None:
         _begin_with(model, flight, start)
     last = work / "last.ckpt"
@@ -75,7 +74,7 @@ def fit(
             curve.add(step, loss)
             told(step, loss)
 
-        _train(model, flight, codec, recipe, checkpoint, Watch(last, every=recipe.checkpoint_every, told=both))
+        _train(model, flight, fresh, recipe, checkpoint, Watch(last, every=recipe.checkpoint_every, told=both))
     model.train(mode=False)
     bundle = write_bundle(
         out, model=model, processor=flight.processor, spec_file=synth / "spec.yaml", max_boxes=flight.boxes + 1
@@ -85,8 +84,33 @@ def fit(
     return bundle
 
 
-def make_model(recipe: Recipe, flight: Flight, codec: Codec) -> NanoForImageTextToText:
+def _prepared(
+    synth: Path, work: Path, recipe: Recipe, workers: int, done: Callable[[int], None]
+) -> tuple[Flight, Fresh | None]:
+    flight = preflight(
+        synth,
+        work,
+        visual_tokens=recipe.visual_tokens,
+        bins=recipe.bins,
+        verdict_weight=recipe.verdict_weight,
+        most=_sampled(recipe),
+        done=done,
+    )
+    fresh = fresh_of(
+        synth,
+        flight,
+        share=recipe.fresh,
+        batch=recipe.batch,
+        bins=recipe.bins,
+        verdict_weight=recipe.verdict_weight,
+        workers=workers,
+    )
+    return flight, fresh
+
+
+def make_model(recipe: Recipe, flight: Flight) -> NanoForImageTextToText:
     """A nano of the recipe's size for this product's words and photos."""
+    codec = Codec(flight.processor, recipe.bins)
     config = NanoConfig(
         vocab_size=len(flight.processor.tokenizer),
         image_size=flight.processor.image_processor.size,
@@ -102,17 +126,33 @@ def make_model(recipe: Recipe, flight: Flight, codec: Codec) -> NanoForImageText
     return NanoForImageTextToText(config)
 
 
+def looked_at(synth: Path, recipe: Recipe) -> int:
+    """How many examples preflight looks at. Raises `DataError` where there are none."""
+    return min(count_examples(synth), _sampled(recipe) or sys.maxsize)
+
+
+def _sampled(recipe: Recipe) -> int | None:
+    """A sample of the set is enough where none of it is trained on; all of it (None) otherwise."""
+    return SAMPLE if round(recipe.fresh * recipe.batch) == recipe.batch else None
+
+
 def _train(
     model: NanoForImageTextToText,
     flight: Flight,
-    codec: Codec,
+    fresh: Fresh | None,
     recipe: Recipe,
     checkpoint: Path | None,
     watch: Watch,
 ) -> None:
-    start = _step_of(checkpoint)
     batches = Batches(
-        flight, codec, start=start, stop=recipe.steps, batch=recipe.batch, jitter=recipe.jitter, seed=recipe.seed
+        flight,
+        Codec(flight.processor, recipe.bins),
+        start=_step_of(checkpoint),
+        stop=recipe.steps,
+        batch=recipe.batch,
+        jitter=recipe.jitter,
+        seed=recipe.seed,
+        fresh=fresh,
     )
     logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
     trainer = lightning.Trainer(
@@ -152,14 +192,16 @@ def _step_of(checkpoint: Path | None) -> int:
     return int(state["global_step"])
 
 
-def _same_recipe(work: Path, recipe: Recipe, *, resume: bool) -> None:
-    path = work / "recipe.json"
-    if resume and path.exists():
-        begun, now = json.loads(path.read_text()), json.loads(recipe.model_dump_json())
-        differs = [f"{key}: {begun.get(key)} then, {now[key]} now" for key in now if begun.get(key) != now[key]]
-        if differs:
-            raise RecipeError(
-                Problem("LC411", f"the run was begun with another recipe ({'; '.join(differs)}).", str(path),
-                        advice="Resume with the same recipe, or train anew without --resume.")
-            )  # fmt: skip
-    write_text(path, recipe.model_dump_json(indent=1))
+def _claim(work: Path, recipe: Recipe, *, resume: bool) -> None:
+    """Write which recipe the run is begun with; one that goes on must have the same."""
+    mark = work / "recipe.json"
+
+    def refusal(differences: Sequence[Difference]) -> RecipeError:
+        differs = "; ".join(f"{key}: {there} then, {now} now" for key, there, now in differences)
+        message = f"the run was begun with another recipe ({differs})."
+        advice = "Resume with the same recipe, or train anew without --resume."
+        return RecipeError(Problem("LC411", message, str(mark), advice=advice))
+
+    if not resume:
+        mark.unlink(missing_ok=True)
+    claim(mark, recipe.model_dump(mode="json"), refusal)

@@ -5,35 +5,31 @@ from __future__ import annotations
 import hashlib
 import io
 import json
-import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import datasets
 import numpy as np
+import pyarrow.parquet as pq
 from PIL import Image, UnidentifiedImageError
 
-from logicls.constraints.decompose import VERDICT, decompose
+from logicls.constraints.decompose import decompose
 from logicls.constraints.load import load_spec
 from logicls.constraints.spec import Spec
 from logicls.errors import DataError, Problem
+from logicls.jsonl import in_place_of
 from logicls.models.codec import Codec, values_of
 from logicls.models.nano import NanoImageProcessor, NanoProcessor
 from logicls.models.nano.config import STRIDE, size_for
 from logicls.models.nano.processor import make_tokenizer
 from logicls.records import Box
 from logicls.synth.write import wordings
+from logicls.train.encode import Encoded, Encoder
 
-
-@dataclass(frozen=True, slots=True)
-class Encoded:
-    """One example in tokens: prompt and answer of each question."""
-
-    prompts: tuple[tuple[int, ...], ...]
-    answers: tuple[tuple[int, ...], ...]
-    weights: tuple[float, ...]
-    """Of each answer in the loss."""
+COLUMNS = ["width", "height", "queries", "questions", "values", "boxes"]
+"""What is encoded."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,51 +69,63 @@ def preflight(
     visual_tokens: int,
     bins: int,
     verdict_weight: float = 1.0,
+    most: int | None = None,
     done: Callable[[int], None] = lambda _: None,
 ) -> Flight:
-    """Read the dataset in `synth`, encode all of it; pixels go to `cache`. Raises `DataError`."""
+    """Read the dataset in `synth`, encode it; pixels go to `cache`.
+
+    With `most` it looks at the first so many examples alone. `done` is told how many more it has seen. Raises
+    `DataError`.
+    """
     spec = load_spec(synth / "spec.yaml")
-    rows = _rows(synth, cache)
+    rows = _rows(synth, cache, most)
     aspect = float(np.median([h / w for h, w in zip(rows["height"], rows["width"], strict=True)]))
     texts = [text for query in decompose(spec) for text in wordings(query, spec)]
     tokenizer = make_tokenizer(texts, values_of(decompose(spec)), bins)
     processor = NanoProcessor(NanoImageProcessor(size_for(aspect, visual_tokens)), tokenizer)
-    codec, examples = Codec(processor, bins), []
-    prompts: dict[str, tuple[int, ...]] = {}
+    encoder, examples = Encoder(Codec(processor, bins), verdict_weight), []
     smallest, boxes = ("nothing", float("inf"), -1), 0
-    for number, row in enumerate(rows.remove_columns(["image", "trail"])):
-        size = row["width"], row["height"]
-        found = [[Box(*b) for b in answer] for answer in row["boxes"]]
-        for query, answer in zip(row["queries"], found, strict=True):
-            tokens = min((_tokens(box, size, processor) for box in answer), default=float("inf"))
-            if tokens < smallest[1]:
-                smallest = query.removeprefix("locate:"), tokens, number
-            boxes = max(boxes, len(answer))
-        for question in row["questions"]:
-            prompts.setdefault(question, tuple(codec.prompt(question)))
-        answers = (codec.answer(v, b, size) for v, b in zip(row["values"], found, strict=True))
-        weights = tuple(verdict_weight if query == VERDICT else 1.0 for query in row["queries"])
-        asked = tuple(prompts[question] for question in row["questions"])
-        examples.append(Encoded(asked, tuple(tuple(a) for a in answers), weights))
+    for number, row in enumerate(rows.select_columns(COLUMNS)):
+        examples.append(encoder.encode(row))
+        tokens, query = _smallest(row, processor)
+        if tokens < smallest[1]:
+            smallest = query.removeprefix("locate:"), tokens, number
+        boxes = max(boxes, *map(len, row["boxes"]))
     longest = max(sum(map(len, (*e.prompts, *e.answers))) for e in examples)
     pixels = _pixels(rows, processor, cache, done)
     return Flight(spec, processor, tuple(examples), pixels, longest, smallest, boxes)
 
 
-def _rows(synth: Path, cache: Path) -> datasets.Dataset:
+def _smallest(row: Mapping[str, Any], processor: NanoProcessor) -> tuple[float, str]:
+    """Visual tokens that the smallest box of an example covers, and the query that it answers."""
+    scale, _, _ = processor.image_processor.placed(row["width"], row["height"])
+    areas = [
+        (Box(*box).area * scale**2 / STRIDE**2, query)
+        for query, boxes in zip(row["queries"], row["boxes"], strict=True)
+        for box in boxes
+    ]
+    return min(areas, default=(float("inf"), ""))
+
+
+def count_examples(synth: Path) -> int:
+    """How many examples the dataset in `synth` has. Raises `DataError` where it has none."""
+    return sum(pq.read_metadata(shard).num_rows for shard in _shards(synth))
+
+
+def _shards(synth: Path) -> list[str]:
     shards = sorted(str(path) for path in (synth / "data").glob("*.parquet"))
     if not shards:
         raise DataError(Problem("LC402", "no examples here.", str(synth), advice="Make them with `logicls synth`."))
+    return shards
+
+
+def _rows(synth: Path, cache: Path, most: int | None) -> datasets.Dataset:
     datasets.disable_progress_bars()
     loaded: datasets.Dataset = datasets.load_dataset(
-        "parquet", data_files=shards, split="train", cache_dir=str(cache / "arrow")
+        "parquet", data_files=_shards(synth), split="train", cache_dir=str(cache / "arrow")
     )
-    return loaded.cast_column("image", datasets.Image(decode=False))
-
-
-def _tokens(box: Box, size: tuple[int, int], processor: NanoProcessor) -> float:
-    scale, _, _ = processor.image_processor.placed(*size)
-    return float(box.area * scale**2 / STRIDE**2)
+    some = loaded if most is None else loaded.select(range(min(most, len(loaded))))
+    return some.cast_column("image", datasets.Image(decode=False))
 
 
 def _pixels(rows: datasets.Dataset, processor: NanoProcessor, cache: Path, done: Callable[[int], None]) -> np.ndarray:
@@ -128,15 +136,13 @@ def _pixels(rows: datasets.Dataset, processor: NanoProcessor, cache: Path, done:
     if path.exists():
         done(len(rows))
         return np.asanyarray(np.load(path, mmap_mode="r"))
-    cache.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_suffix(".tmp")
-    out = np.lib.format.open_memmap(temporary, "w+", np.uint8, (len(rows), height, width, 3))
-    for number, image in enumerate(rows["image"]):
-        out[number] = processor.image_processor.fitted(decoded(image["bytes"], number))
-        if number % 100 == 99:
-            done(100)
-    out.flush()
-    os.replace(temporary, path)
+    head = {"descr": "|u1", "fortran_order": False, "shape": (len(rows), height, width, 3)}
+    # Not a memory map, which a full disk ends with a signal that nobody can catch.
+    with in_place_of(path) as temporary, temporary.open("wb") as file:
+        np.lib.format.write_array_header_1_0(file, head)
+        for number, image in enumerate(rows["image"]):
+            file.write(processor.image_processor.fitted(decoded(image["bytes"], number)).tobytes())
+            done(1)
     return np.asanyarray(np.load(path, mmap_mode="r"))
 
 
@@ -150,14 +156,11 @@ def decoded(data: bytes, number: int) -> np.ndarray:
         raise DataError(Problem("LC403", f"example {number} has no readable picture: {error}.")) from error
 
 
-def batches(count: int, batch: int, steps: Sequence[int], seed: int) -> list[list[int]]:
-    """Numbers of the examples of each step: every example once before any comes again, each time in another order.
+def batch_of(step: int, count: int, batch: int, seed: int) -> list[int]:
+    """Numbers of the examples of a step: every example once before any comes again, each time in another order.
 
-    Any step's batch depends on its number and the seed alone, so that a resumed run goes on the same.
+    It depends on the step's number and the seed alone, so that a resumed run goes on the same.
     """
-    out = []
-    for step in steps:
-        at = np.arange(step * batch, (step + 1) * batch)
-        rounds = {int(r): np.random.default_rng([seed, int(r)]).permutation(count) for r in set(at // count)}
-        out.append([int(rounds[int(i // count)][i % count]) for i in at])
-    return out
+    at = np.arange(step * batch, (step + 1) * batch)
+    rounds = {int(r): np.random.default_rng([seed, int(r)]).permutation(count) for r in set(at // count)}
+    return [int(rounds[int(i // count)][i % count]) for i in at]

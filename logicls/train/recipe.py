@@ -35,6 +35,9 @@ class Recipe(BaseModel):
     hardest."""
     jitter: float = Field(0.15, ge=0, le=0.5)
     """Random brightness and contrast while training."""
+    fresh: float = Field(0.0, ge=0, le=1)
+    """Share of each batch that is made while training, out of the photos that the set was made of: the model sees each
+    of these examples once."""
     checkpoint_every: int = Field(200, ge=1)
     seed: int = 0
 

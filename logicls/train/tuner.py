@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ import torch
 from lightning.pytorch.callbacks import Callback
 from torch import Tensor
 
+from logicls.jsonl import in_place_of
 from logicls.models.nano import NanoForImageTextToText
 from logicls.train.collate import Batch
 
@@ -53,6 +53,5 @@ class Watch(Callback):
         step = trainer.global_step
         self.told(step, float(outputs["loss"].detach()))
         if step % self.every == 0:
-            temporary = self.path.with_suffix(".tmp")
-            trainer.save_checkpoint(temporary)
-            os.replace(temporary, self.path)
+            with in_place_of(self.path) as temporary:
+                trainer.save_checkpoint(temporary)

@@ -257,6 +257,7 @@ TRIGGERS: dict[str, Trigger] = {
     "LC250": lambda: list(jsonl.read(written("verdicts.jsonl", '{"photo": "kit_001.jpg", "outc\n{}\n'))),
     "LC251": lambda: list(jsonl.read(Path("verdicts.jsonl"))),
     "LC252": lambda: verdict_from_json({"photo": "kit_001.jpg", "outcome": "maybe"}),
+    "LC253": lambda: jsonl.write_text(written("out", "") / "truth.csv", "image,violations\n"),
     "LC301": lambda: read_photo(Path("kit_001.jpg")),
     "LC302": photo(b""),
     "LC303": photo(b"<html>"),

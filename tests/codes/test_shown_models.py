@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import multiprocessing
 import shutil
 from collections.abc import Callable
 from dataclasses import replace
@@ -21,7 +22,8 @@ from logicls.models.nano import NanoConfig, NanoForImageTextToText, NanoImagePro
 from logicls.models.nano.processor import make_tokenizer
 from logicls.predict.batch import predict_folder
 from logicls.predict.probe import open_bundle, write_probe
-from logicls.synth.build import Order, build
+from logicls.synth.build import Order, build, source_of
+from logicls.synth.fresh import showing
 from logicls.synth.write import wordings
 from logicls.train.fit import fit
 from logicls.train.preflight import decoded, preflight
@@ -124,10 +126,29 @@ def verdicts_of_another() -> object:
     return predict_folder(replace(read_bundle(Path("bundle")), id="9a8b7c6d5e4f"), Path("photos"), Path("verdicts"))
 
 
+def killed_worker() -> object:
+    """A run in which somebody ends one of the processes."""
+
+    def done(count: int) -> None:
+        if count:
+            multiprocessing.active_children()[0].kill()
+
+    return build(replace(ORDER, out=Path("larger"), count=400), workers=2, done=done)
+
+
+def moved_photos() -> object:
+    """A run with fresh examples of photos that are not there any more."""
+    edited("synth/synth.json", str(ORDER.data.resolve()), "/old/place")
+    return fit(Path("synth"), Path("new"), TINY.model_copy(update={"fresh": 1.0}))
+
+
 TRIGGERS: dict[str, Callable[[], object]] = {
     "LC401": lambda: build(replace(ORDER, count=3), workers=1),
     "LC402": lambda: preflight(Path("bundle"), Path("cache"), visual_tokens=16, bins=32),
     "LC403": lambda: decoded(b"no picture", 17),
+    "LC404": killed_worker,
+    "LC405": lambda: showing((64, 64), 0)(source_of(ORDER).maker(), 0, 17),
+    "LC406": moved_photos,
     "LC411": other_recipe,
     "LC412": other_size,
     "LC501": lambda: read_bundle(Path("synth")),

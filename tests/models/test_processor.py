@@ -8,7 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from logicls.models.codec import Codec, values_of
-from logicls.models.nano.processor import ANSWER, GREY, NanoImageProcessor, from_bins, to_bins
+from logicls.models.fitting import GREY
+from logicls.models.nano.processor import ANSWER, NanoImageProcessor, from_bins, to_bins
 from logicls.records import Box, Subquery
 
 SIDES = st.integers(1, 5000)

@@ -11,7 +11,8 @@ import pytest
 from logicls.assets import share
 from logicls.errors import DataError
 from logicls.synth import build as module
-from logicls.synth.build import Order, build, preview
+from logicls.synth.build import Order, build, preview, source_of
+from logicls.synth.row import row
 from logicls.synth.shortfall import read_shortfall, shortfall_of
 
 
@@ -83,10 +84,10 @@ def test_hugging_face_opens_it(order: Order, tmp_path: Path) -> None:
 
 def test_wordings_differ_between_seeds(order: Order) -> None:
     """The same example number of another set is asked otherwise; of the same set in the same way."""
-    maker = module._maker(order)
+    maker = source_of(order).maker()
     example = maker.make(order.seed, 0)
 
-    asked = {seed: module.row(maker, example, seed)["questions"] for seed in range(6)}
+    asked = {seed: row(maker, example, seed)["questions"] for seed in range(6)}
 
     assert len({tuple(questions) for questions in asked.values()}) == 6
-    assert module.row(maker, example, 3)["questions"] == asked[3]
+    assert row(maker, example, 3)["questions"] == asked[3]

@@ -36,8 +36,8 @@ def test_five_wordings_of_every_finding(status) -> None:
     assert [line for line in said if "3 tablet" not in line] == []
 
 
-@pytest.mark.parametrize("broken", [[], ["missing label", "wrong mark"]])
-def test_five_wordings_of_the_verdict(broken: list[str]) -> None:
+@pytest.mark.parametrize("broken", [(), ("missing label", "wrong mark")])
+def test_five_wordings_of_the_verdict(broken: tuple[str, ...]) -> None:
     """Those for a bad product name every defect."""
     lines = _wordings("verdicts", product="kit", violations=broken)
 

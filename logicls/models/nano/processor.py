@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-import cv2
 import numpy as np
 import torch
 from jaxtyping import UInt8
@@ -13,11 +12,10 @@ from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers, 
 from transformers import BatchFeature, PreTrainedTokenizerFast, ProcessorMixin
 from transformers.image_processing_utils import BaseImageProcessor
 
+from logicls.models.fitting import fitted, placed
 from logicls.records import Box
 
 IMAGE, ANSWER, END, PAD, NONE = "<image>", "<answer>", "<end>", "<pad>", "<none>"
-GREY = 96
-"""Brightness of the border where a photo does not have the input's proportions."""
 
 
 class NanoImageProcessor(BaseImageProcessor):
@@ -31,18 +29,11 @@ class NanoImageProcessor(BaseImageProcessor):
 
     def placed(self, width: int, height: int) -> tuple[float, float, float]:
         """(scale, left, top) that take a point of a width x height photo to the input: x * scale + left."""
-        scale = min(self.size[0] / height, self.size[1] / width)
-        return scale, (self.size[1] - width * scale) / 2, (self.size[0] - height * scale) / 2
+        return placed(self.size, width, height)
 
     def fitted(self, photo: UInt8[np.ndarray, "h w 3"]) -> UInt8[np.ndarray, "height width 3"]:
         """The photo in the input's size, RGB."""
-        scale, left, top = self.placed(photo.shape[1], photo.shape[0])
-        size = max(round(photo.shape[1] * scale), 1), max(round(photo.shape[0] * scale), 1)
-        smaller = cv2.resize(photo, size, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR)
-        canvas = np.full((self.size[0], self.size[1], 3), GREY, np.uint8)
-        y, x = round(top), round(left)
-        canvas[y : y + size[1], x : x + size[0]] = smaller[: self.size[0] - y, : self.size[1] - x]
-        return canvas
+        return fitted(self.size, photo)
 
     def preprocess(self, images: Any, **_: Any) -> BatchFeature:
         """`pixel_values` uint8 [batch 3 height width] of RGB arrays or PIL pictures."""

@@ -1,0 +1,145 @@
+"""What an example costs beside decoding, augmenting and encoding a photo, and whether memory grows with their number.
+
+python tests/bench/synth_speed.py [SPEC DATASET] [COUNT]
+
+In turns, a block of each at a time, so that whatever else runs slows both alike, and on one core: the bare cost
+(decode a photo, the same augmentations, encode it) and examples as synthesis makes them, rule edits and text included.
+Then where the rest of the time goes, and two whole runs of `logicls synth`, one ten times as long as the other, each in
+a process of its own with two workers.
+"""
+
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from collections import defaultdict
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+
+from logicls.assets import share
+from logicls.data.picture import read_photo
+from logicls.synth import augment, draft, edit, make, row
+from logicls.synth.bank import Bank
+from logicls.synth.build import Order, build, source_of
+from logicls.synth.light import lighting, lit
+from logicls.synth.warp import drawn_map, warped
+
+BLOCK = 20
+
+
+def bare(maker: make.Maker, number: int) -> None:
+    """A photo, varied and encoded: what every synthesis has to pay."""
+    rng = np.random.default_rng(number)
+    scene, s = maker.bank.dataset.scenes[number % len(maker.bank.dataset.scenes)], maker.augment.strength
+    photo = read_photo(maker.bank.dataset.image_path(scene))
+    if rng.random() < s.geometric:
+        size = scene.width, scene.height
+        map_ = drawn_map(size, rng, shift=s.shift, scale=s.scale, turn=s.turn, perspective=s.perspective)
+        photo = warped(photo, map_)
+    light = lighting(
+        brightness=s.brightness, contrast=s.contrast, cast=s.cast, hue=s.hue, uneven=s.uneven, gradient=s.gradient,
+        vignette=s.vignette, blur=s.blur, noise=s.noise,
+    )  # fmt: skip
+    quality = int(rng.integers(maker.quality[0], maker.quality[1] + 1))
+    cv2.imencode(".jpg", lit(photo, light, number)[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, quality])
+
+
+def side_by_side(maker: make.Maker, count: int) -> None:
+    """CPU time of both in turns, once the photos and outlines that they need are in memory."""
+    ways: dict[str, Callable[[int], object]] = {
+        "bare": lambda number: bare(maker, number),
+        "make": lambda number: maker.make(0, number),
+        "make and write": lambda number: row.make_row(maker, 0, number),
+    }
+    spent = dict.fromkeys(ways, 0.0)
+    for number in range(count):
+        maker.make(0, number)
+    for start in range(0, count, BLOCK):
+        for name, way in ways.items():
+            began = time.process_time()
+            for number in range(start, start + BLOCK):
+                way(number)
+            spent[name] += time.process_time() - began
+    for name, seconds in spent.items():
+        rate, share = count / seconds, spent["bare"] / seconds
+        print(f"{name:15s} {1000 / rate:6.2f} ms   {rate:6.1f} a second   {share:4.0%} of the bare speed")
+
+
+def parts(maker: make.Maker, count: int) -> None:
+    """Where the time goes: of each part without the parts within it."""
+    spent: dict[str, float] = defaultdict(float)
+    within: list[float] = []
+
+    def timed(owner: Any, name: str, label: str) -> None:
+        inner = getattr(owner, name)
+
+        def outer(*args: Any, **kwargs: Any) -> Any:
+            began = time.process_time()
+            within.append(0.0)
+            result = inner(*args, **kwargs)
+            took = time.process_time() - began
+            spent[label] += took - within.pop()
+            if within:
+                within[-1] += took
+            return result
+
+        setattr(owner, name, outer)
+
+    timed(make, "look", "answers and verdict")
+    for owner in (draft, augment):
+        for name in ("read_off", "broken_names", "near"):
+            timed(owner, name, "answers and verdict")
+    timed(draft, "violate", "finding an edit")
+    timed(edit.Editor, "edit", "pixels of edits")
+    timed(Bank, "photo", "decode")
+    timed(Bank, "mask", "outlines")
+    timed(augment, "warped", "augment")
+    timed(augment, "lit", "augment")
+    timed(augment, "is_washed", "is everything still seen")
+    timed(make, "_jpeg", "encode")
+    timed(row, "chain", "text")
+    timed(row, "row", "text")
+    timed(make.Maker, "make", "the rest")
+    for number in range(count):
+        row.make_row(maker, 0, number)
+    whole = sum(spent.values())
+    for label, seconds in sorted(spent.items(), key=lambda item: -item[1]):
+        print(f"  {label:20s} {1000 * seconds / count:6.2f} ms   {seconds / whole:4.0%}")
+
+
+def whole_run(spec: Path, data: Path, count: int) -> None:
+    """`logicls synth`, run in a process of its own."""
+    with tempfile.TemporaryDirectory() as out:
+        began = time.perf_counter()
+        build(Order(spec, data, Path(out) / "set", count, 0), workers=2)
+        seconds = time.perf_counter() - began
+    peaks = [resource.getrusage(who).ru_maxrss // 1024 for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    rate = f"{count / seconds:.1f} a second"
+    print(f"{count} examples with 2 workers: {rate}; peak {peaks[0]} MiB, of the larger worker {peaks[1]} MiB")
+
+
+def main() -> None:
+    """Measure one product."""
+    given = sys.argv[1:]
+    if len(given) > 3 and given[3] == "only":
+        whole_run(Path(given[0]), Path(given[1]), int(given[2]))
+        return
+    named = len(given) >= 2
+    spec, data = map(Path, given[:2]) if named else (share("constraints/dosing_kit.yaml"), share("data/dosing_kit"))
+    count = int(given[-1]) if len(given) % 2 else 400
+    cv2.setNumThreads(1)
+    maker = source_of(Order(spec, data, Path(), count, 0)).maker()
+    side_by_side(maker, count)
+    parts(maker, count)
+    for times in (1, 10):
+        command = [sys.executable, __file__, str(spec), str(data), str(times * count), "only"]
+        subprocess.run(command, check=True)
+
+
+if __name__ == "__main__":
+    main()
