@@ -29,6 +29,7 @@ constraints:               # what a good product obeys
 
 examples:                  # tests of the rules themselves, run by `logicls check`
   - {{scene: {{label: 1}}}}
+  - {{scene: {{label: 0}}, breaks: [missing_label]}}
   - {{scene: {{label: 2}}, breaks: [additional_label]}}
 """
 )

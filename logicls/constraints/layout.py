@@ -143,17 +143,11 @@ class Layout(BaseModel):
 
     def _all_beyond(self, subjects: Sequence[Box], objects: Sequence[Box]) -> bool:
         """Whether every subject's centre is beyond every object's; a short cut for the four directions."""
-        match self.relation:
-            case "above":
-                return max(b.y1 + b.y2 for b in subjects) < min(b.y1 + b.y2 for b in objects)
-            case "below":
-                return min(b.y1 + b.y2 for b in subjects) > max(b.y1 + b.y2 for b in objects)
-            case "left_of":
-                return max(b.x1 + b.x2 for b in subjects) < min(b.x1 + b.x2 for b in objects)
-            case "right_of":
-                return min(b.x1 + b.x2 for b in subjects) > max(b.x1 + b.x2 for b in objects)
-            case _:
-                return False
+        if self.relation not in DIRECTIONS:
+            return False
+        along = self.relation in ("above", "below")
+        ones, others = ([b.centre[along] for b in boxes] for boxes in (subjects, objects))
+        return max(ones) < min(others) if self.relation in ("above", "left_of") else min(ones) > max(others)
 
     def plans(self, scene: Scene, reading: Reading, side: Side, rng: Rng) -> Iterator[Plans]:
         """Moves that break it."""

@@ -16,10 +16,6 @@ FAINT = (18.0, 30.0)
 """Grey levels by which a thing must differ from what is beside it, at the least and where a label outshines it."""
 NARROW = 0.75
 """An outline narrower than this share of that of its model is not believed."""
-ENOUGH = 5000
-"""Pixels that are looked at to learn the colours of a thing, about."""
-SOFT = 4
-"""Pixels beyond a region to which its soft edge reaches."""
 RIM = 3
 """Pixels at the edge of a thing that look unlike its face: nothing is learned from them."""
 
@@ -126,26 +122,46 @@ def _profile(photo: Photo, parent: Box, y1: int, y2: int) -> tuple[int, int, np.
 
 
 def recoloured(photo: Photo, region: Mask, model: Float[np.ndarray, "pixels 3"]) -> Photo:
-    """The region with the model's colours: middle and spread of each CIELAB channel, after Reinhard et al. 2001.
+    """The region with the model's colours, in CIELAB.
 
-    Medians in the place of means, so that highlights and edges do not pull, and chroma never spreads wider than it was.
+    Lightness gets the model's middle and spread (Reinhard et al. 2001; medians in the place of means, so that
+    highlights and edges do not pull). The two colour channels are those that the model has at that lightness: carried
+    over by their own middle and spread, a saturated red would leave what a screen can show on its way to blue.
     """
-    x, y, width, height = cv2.boundingRect((region > 0).astype(np.uint8))
-    y1, x1 = max(y - SOFT, 0), max(x - SOFT, 0)
-    around = slice(y1, y + height + SOFT), slice(x1, x + width + SOFT)
-    part, region = photo[around], region[around]
+    x1, y1, x2, y2 = _extent(region)
+    if x2 <= x1:
+        return photo.copy()
+    part, mask = photo[y1:y2, x1:x2], region[y1:y2, x1:x2]
     lab = cv2.cvtColor(part, cv2.COLOR_RGB2LAB).astype(np.float32)
     target = cv2.cvtColor(model[None].astype(np.uint8), cv2.COLOR_RGB2LAB)[0].astype(np.float32)
-    inside = lab[region > 0.5]
-    inside, target = inside[:: len(inside) // ENOUGH + 1], target[:: len(target) // ENOUGH + 1]
-    ratio = (_spread(target) + 1.0) / (_spread(inside) + 1.0)
-    ratio = np.clip(ratio, [0.7, 0.2, 0.2], [1.3, 0.8, 0.8])
-    changed = np.clip((lab - np.median(inside, 0)) * ratio + np.median(target, 0), 0, 255).astype(np.uint8)
-    rgb = cv2.cvtColor(changed, cv2.COLOR_LAB2RGB).astype(np.float32)
-    soft = cv2.GaussianBlur(region, (0, 0), 1.0)[..., None]
+    inside = lab[mask > 0.5][:, :1]
+    ratio = np.clip((_spread(target[:, :1]) + 1.0) / (_spread(inside) + 1.0), 0.7, 1.3)
+    light = np.clip((lab[..., 0] - np.median(inside)) * ratio + np.median(target[:, 0]), 0, 255)
+    levels, colours = _colours_at(target)
+    tint = [np.interp(light, levels, colours[:, channel]) for channel in (0, 1)]
+    rgb = cv2.cvtColor(np.stack([light, *tint], 2).astype(np.uint8), cv2.COLOR_LAB2RGB).astype(np.float32)
+    soft = cv2.GaussianBlur(mask, (0, 0), 1.0)[..., None]
     out = photo.copy()
-    out[around] = part * (1 - soft) + rgb * soft
+    out[y1:y2, x1:x2] = (part * (1 - soft) + rgb * soft).astype(np.uint8)
     return out
+
+
+def _extent(region: Mask) -> tuple[int, int, int, int]:
+    """The region's box in whole pixels, three more on every side, inside the photo."""
+    rows, columns = np.flatnonzero((region > 0).any(1)), np.flatnonzero((region > 0).any(0))
+    if not len(rows):
+        return 0, 0, 0, 0
+    height, width = region.shape
+    x2, y2 = min(int(columns[-1]) + 4, width), min(int(rows[-1]) + 4, height)
+    return max(int(columns[0]) - 3, 0), max(int(rows[0]) - 3, 0), x2, y2
+
+
+def _colours_at(target: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Lightness levels, ascending, and the model's mean colour (a, b) about each."""
+    ordered = target[np.argsort(target[:, 0], kind="stable")]
+    groups = np.array_split(ordered, min(24, len(ordered)))
+    means = np.stack([group.mean(0) for group in groups])
+    return means[:, 0], means[:, 1:]
 
 
 def _spread(values: np.ndarray) -> np.ndarray:

@@ -21,7 +21,7 @@ from logicls.constraints.plan import imagined
 from logicls.constraints.reading import Absent, Reading, Unreadable
 from logicls.constraints.resolve import faults
 from logicls.constraints.spec import FAMILIES, Constraint, Spec
-from logicls.constraints.violate import CANDIDATES, Aim, aims, violate
+from logicls.constraints.violate import CANDIDATES, PATIENCE, Aim, aims, violate
 from logicls.records import Box, Finding, Instance, Scene
 
 from .generate import product
@@ -167,14 +167,19 @@ def costs(spec: Spec, aim: Aim, plans: Plans, scene: Scene) -> int | None:
 
 
 def best_of(spec: Spec, aim: Aim, scene: Scene, seed: int) -> Plans | None:
-    """The first plan that breaks the aim's rule alone; if none does, the first that breaks the fewest others."""
-    best: tuple[int, Plans] | None = None
-    for plans in drawn(spec, aim, scene, seed):
-        cost = costs(spec, aim, plans, scene)
-        if cost == 0:
-            return plans
-        if cost is not None and (best is None or cost < best[0]):
-            best = cost, plans
+    """The first plan that breaks the aim's rule alone; if none does, the first that breaks the fewest others.
+
+    Nobody looks further when twelve more do not break fewer.
+    """
+    fitting = [(cost, plans) for plans in drawn(spec, aim, scene, seed)
+               if (cost := costs(spec, aim, plans, scene)) is not None]  # fmt: skip
+    best, since = None, 0
+    for cost, plans in fitting:
+        if best is None or cost < best[0]:
+            best, since = (cost, plans), 0
+        since += 1
+        if best[0] == 0 or since > PATIENCE:
+            break
     return best[1] if best else None
 
 
