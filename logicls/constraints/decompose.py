@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from logicls.constraints.spec import Constraint, Spec
+from logicls.constraints.spec import Spec
 from logicls.records import Subquery
 
 VERDICT = "verdict"
@@ -11,8 +11,3 @@ VERDICT = "verdict"
 def decompose(spec: Spec) -> tuple[Subquery, ...]:
     """Every question once, in the order in which the constraints need them; last, the model's own verdict."""
     return (*spec.questions, Subquery(VERDICT, "verdict", options=spec.violations))
-
-
-def queries_of(spec: Spec, constraint: Constraint) -> tuple[Subquery, ...]:
-    """The questions that one constraint rests on, each once."""
-    return spec.queries[constraint.id]

@@ -55,6 +55,11 @@ def check(constraint: Constraint, reading: Reading) -> Check:
     return _gathered(constraint.each, [_conditional(constraint, reading.within(frame)) for frame in frames])
 
 
+def named(constraint: Constraint, found: Check) -> tuple[str, ...]:
+    """The defects that a check of the constraint came to, each once."""
+    return tuple(dict.fromkeys(constraint.violation_on(side) for side in found.sides))
+
+
 def _conditional(constraint: Constraint, reading: Reading) -> Check:
     found = attempt(constraint.rule, reading)
     if constraint.when is None:
@@ -86,7 +91,7 @@ def _finding(spec: Spec, constraint: Constraint, found: Check, answers: Mapping[
     return Finding(
         constraint.id,
         found.status,
-        tuple(dict.fromkeys(constraint.violation_on(side) for side in found.sides)),
+        named(constraint, found),
         constraint.said,
         found.found,
         queries,

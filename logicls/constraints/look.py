@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from functools import lru_cache
 
 from logicls.constraints.decompose import VERDICT
-from logicls.constraints.judge import checked
+from logicls.constraints.judge import checked, named
 from logicls.constraints.reading import Reading
 from logicls.constraints.spec import Spec
 from logicls.records import Answer, Instance, Scene, Subquery
@@ -29,9 +29,9 @@ def read_off(spec: Spec, scene: Scene, *, quiet: bool = False) -> Reading:
 def broken_names(spec: Spec, reading: Reading) -> tuple[str, ...]:
     """The violations, in the order of the spec's."""
     found = {
-        constraint.violation_on(side)
+        name
         for constraint, check in zip(spec.constraints, checked(spec, reading), strict=True)
-        for side in check.sides
+        for name in named(constraint, check)
     }
     return tuple(name for name in spec.violations if name in found)
 

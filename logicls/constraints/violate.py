@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from itertools import islice
 
 from logicls.constraints.family import Plans
-from logicls.constraints.judge import check, checked
+from logicls.constraints.judge import check, checked, named
 from logicls.constraints.look import read_off
 from logicls.constraints.margin import near
 from logicls.constraints.plan import Rng, imagined
@@ -95,9 +95,9 @@ def breach(spec: Spec, reading: Reading) -> Breach:
     checks = checked(spec, reading)
     return Breach(
         {
-            constraint.id: tuple(dict.fromkeys(constraint.violation_on(side) for side in check.sides))
-            for constraint, check in zip(spec.constraints, checks, strict=True)
-            if check.status == "broken"
+            constraint.id: named(constraint, found)
+            for constraint, found in zip(spec.constraints, checks, strict=True)
+            if found.status == "broken"
         }
     )
 
@@ -116,8 +116,7 @@ def outcome(spec: Spec, plans: Plans, scene: Scene) -> Reading | None:
 
 def _hits(aim: Aim, reading: Reading) -> bool:
     """Whether the aim's constraint, taken by itself, is broken as it should be and in no other way."""
-    names = {aim.constraint.violation_on(side) for side in check(aim.constraint, reading).sides}
-    return names == {aim.violation}
+    return named(aim.constraint, check(aim.constraint, reading)) == (aim.violation,)
 
 
 def _stays(instance: Instance, scene: Scene) -> bool:

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from logicls.assets import share
-from logicls.constraints.decompose import VERDICT, decompose, queries_of
+from logicls.constraints.decompose import VERDICT, decompose
 from logicls.constraints.judge import judge
 from logicls.constraints.load import load_spec
 from logicls.constraints.look import by_query, look
@@ -61,7 +61,7 @@ def test_a_place_is_found_by_its_frame(rule: dict[str, Any], ids: list[str]) -> 
     """A component is located; of a region, what it is a part of; a part of the photo needs no question."""
     one = spec(rule)
 
-    assert [query.id for query in queries_of(one, one.constraints[0])] == ids
+    assert [query.id for query in one.queries["c0"]] == ids
 
 
 def test_an_attribute_has_the_values_of_the_spec() -> None:

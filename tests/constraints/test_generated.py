@@ -9,40 +9,21 @@ from itertools import islice
 import numpy as np
 import pytest
 from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from logicls.constraints.family import Plans
-from logicls.constraints.judge import judge
 from logicls.constraints.layout import Layout
 from logicls.constraints.look import by_query, look, read_off
 from logicls.constraints.margin import near
 from logicls.constraints.measure import Measure
-from logicls.constraints.plan import imagined
 from logicls.constraints.reading import Absent, Reading, Unreadable
 from logicls.constraints.resolve import faults
 from logicls.constraints.spec import FAMILIES, Constraint, Spec
 from logicls.constraints.violate import CANDIDATES, PATIENCE, Aim, aims, violate
-from logicls.records import Box, Finding, Instance, Scene
+from logicls.records import Box, Instance, Scene
 
+from .breaking import SEEDS, after, broken, judged
 from .generate import product
 from .rules import KINDS, RELATIONS
-
-SEEDS = st.integers(0, 2**32 - 1)
-
-
-def judged(spec: Spec, scene: Scene) -> tuple[Finding, ...]:
-    """What a perfect reader of the scene comes to."""
-    return judge(spec, by_query(look(spec, scene)), scene.width, scene.height)
-
-
-def broken(spec: Spec, scene: Scene) -> dict[str, tuple[str, ...]]:
-    """Constraint → defects, of those that are broken."""
-    return {f.constraint: f.violations for f in judged(spec, scene) if f.status == "broken"}
-
-
-def after(spec: Spec, plans: Plans, scene: Scene) -> Scene:
-    """The scene after the plans."""
-    return imagined(plans, scene, spec.fillings, spec.world.leaves)
 
 
 def changed(scene: Scene, edited: Scene) -> list[Instance]:

@@ -10,14 +10,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from logicls.assets import share
-from logicls.constraints.family import Plans
-from logicls.constraints.judge import judge
 from logicls.constraints.load import load_spec
-from logicls.constraints.look import by_query, look
-from logicls.constraints.plan import imagined
 from logicls.constraints.spec import Spec
 from logicls.constraints.violate import Aim, aims, violate
-from logicls.records import Box, Finding, Scene
+from logicls.records import Box, Scene
+
+from .breaking import SEEDS, after, broken, judged
 
 Good = Callable[[str], st.SearchStrategy[Scene]]
 SPECS = {path.stem: load_spec(path) for path in sorted(share("constraints").glob("*.yaml"))}
@@ -26,22 +24,6 @@ AIMS = [
     for name, spec in SPECS.items()
     for aim in aims(spec)
 ]
-SEEDS = st.integers(0, 2**32 - 1)
-
-
-def judged(spec: Spec, scene: Scene) -> tuple[Finding, ...]:
-    """What a perfect reader of the scene comes to."""
-    return judge(spec, by_query(look(spec, scene)), scene.width, scene.height)
-
-
-def broken(spec: Spec, scene: Scene) -> dict[str, tuple[str, ...]]:
-    """Constraint → defects, of those that are broken."""
-    return {f.constraint: f.violations for f in judged(spec, scene) if f.status == "broken"}
-
-
-def after(spec: Spec, plans: Plans, scene: Scene) -> Scene:
-    """The scene after the plans, with what synthesis would bring along."""
-    return imagined(plans, scene, spec.fillings, spec.world.leaves)
 
 
 def outside(box: Box, scene: Scene) -> float:

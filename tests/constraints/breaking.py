@@ -1,0 +1,29 @@
+"""What tests of breaking on purpose share: the scene after an edit, and what a perfect reader comes to."""
+
+from __future__ import annotations
+
+from hypothesis import strategies as st
+
+from logicls.constraints.family import Plans
+from logicls.constraints.judge import judge
+from logicls.constraints.look import by_query, look
+from logicls.constraints.plan import imagined
+from logicls.constraints.spec import Spec
+from logicls.records import Finding, Scene
+
+SEEDS = st.integers(0, 2**32 - 1)
+
+
+def judged(spec: Spec, scene: Scene) -> tuple[Finding, ...]:
+    """What a perfect reader of the scene comes to."""
+    return judge(spec, by_query(look(spec, scene)), scene.width, scene.height)
+
+
+def broken(spec: Spec, scene: Scene) -> dict[str, tuple[str, ...]]:
+    """Constraint → defects, of those that are broken."""
+    return {f.constraint: f.violations for f in judged(spec, scene) if f.status == "broken"}
+
+
+def after(spec: Spec, plans: Plans, scene: Scene) -> Scene:
+    """The scene after the plans, with what synthesis would bring along."""
+    return imagined(plans, scene, spec.fillings, spec.world.leaves)
