@@ -6,8 +6,8 @@ from collections.abc import Callable, Sequence
 
 from logicls.worlds.catalogue import KINDS, clash
 from logicls.worlds.colours import COLOURS, Rng, alike
-from logicls.worlds.say import Meant, Phrase, drawn, meant, number_word
-from logicls.worlds.stage import Draft, Rule, Stage
+from logicls.worlds.say import FAMILY_KEYS, Meant, Phrase, drawn, meant, number_word
+from logicls.worlds.stage import Draft, Rule, Stage, Thing
 
 LOCATE = (
     "where is every {one}?", "locate each {one}", "find every {one} on the photo", "show where each {one} is",
@@ -29,7 +29,7 @@ VERDICT = (
     "this must hold: {rules} name the defects", "check the product. {rules} list the defects", "{rules} which is broken?",
 )  # fmt: skip
 RULES = (
-    "at least one", "no", "exactly", "every is", "the is left of the", "the is above the",
+    "at least one", "no", "exactly", "every is", "the number of every is", "all have the same colour", "that is not like the others", "the is left of the", "the is above the",
 )  # fmt: skip
 """The words of rules that are made from any photo's things."""
 MOST = 8
@@ -45,7 +45,8 @@ def questions(stage: Stage) -> list[Draft]:
         (0.10, lambda: _absent(stage, known)),
         (0.26, lambda: _attribute(stage, known)),
         (0.07, lambda: _count(stage, known)),
-        (0.17, lambda: _verdict(stage, known)),
+        (0.15, lambda: _verdict(stage, known)),
+        (0.02, lambda: _odd(stage, known)),
     ]
     weights = [weight for weight, _ in makers]
     wanted = int(rng.integers(5, 10))
@@ -58,6 +59,18 @@ def questions(stage: Stage) -> list[Draft]:
         if draft is not None:
             found.setdefault(draft.text, draft)
     return [list(found.values())[number] for number in rng.permutation(len(found)).tolist()]
+
+
+def _odd(stage: Stage, known: Sequence[Meant]) -> Draft | None:
+    """The only one of several that has another colour."""
+    one = _pick(stage.rng, [one for one in known if not one.said and not one.wide and len(one.things) > 3])
+    if one is None:
+        return None
+    colours = [stage.things[number].colour for number in one.things]
+    rare = [number for number, colour in zip(one.things, colours, strict=True) if colours.count(colour) == 1]
+    if len(set(colours)) != 2 or len(rare) != 1:
+        return None
+    return Draft("locate", drawn(stage.rng, LOCATE_ONE).format(one=f"{one.phrase.one} that is not like the others"), tuple(rare))
 
 
 def _pick(rng: Rng, known: Sequence[Meant]) -> Meant | None:
@@ -96,10 +109,12 @@ def _missing(stage: Stage) -> Phrase:
 def _attribute(stage: Stage, known: Sequence[Meant]) -> Draft | None:
     rng = stage.rng
     one = _pick(rng, known)
-    if one is None or len(one.things) > MOST:
+    if one is None or not 1 <= len(one.things) <= MOST:
         return None
     things = [stage.things[number] for number in one.things]
-    keys = dict.fromkeys(key for thing in things for key, _ in thing.attributes if key not in ("shape", "fruit"))
+    keys = dict.fromkeys(
+        key for thing in things for key, _ in thing.attributes if one.wide or key not in FAMILY_KEYS
+    )
     told = {key: tuple(thing.attribute(key) for thing in things) for key in keys}
     told["colour"] = tuple(thing.colour for thing in things)
     if {thing.size for thing in stage.things if thing.names == things[0].names} == {"small", "large"}:
@@ -150,16 +165,34 @@ def _rule(stage: Stage, known: Sequence[Meant]) -> Rule | None:
     if draw < 0.62 and count <= 20:
         return _counted(rng, one, count)
     things = [stage.things[number] for number in one.things]
-    if draw < 0.82 and all(thing.colour for thing in things) and "colour" not in one.said:
+    keys = [key for key in dict(things[0].attributes) if key not in FAMILY_KEYS and key not in one.said] if things else []
+    if keys and draw < 0.85:
+        return _valued(rng, one, things, drawn(rng, keys))
+    if draw < 0.82 and len(things) > 1 and all(thing.colour for thing in things) and "colour" not in one.said:
         colour = drawn(rng, [thing.colour for thing in things])
         return Rule(f"every {one.phrase.one} is {colour}", "mismatch" if {t.colour for t in things} != {colour} else "")
+    if draw < 0.88 and len(things) > 2 and all(thing.colour for thing in things) and "colour" not in one.said:
+        return Rule(f"all {one.phrase.many} have the same colour", "odd" if len({t.colour for t in things}) > 1 else "")
     return _ordered(stage, known)
 
 
+def _valued(rng: Rng, one: Meant, things: Sequence[Thing], key: str) -> Rule | None:
+    """Every one of them has that value, or does not."""
+    values = [thing.attribute(key) for thing in things]
+    wanted = "filled" if "filled" in values else "on" if key == "state" else drawn(rng, values)
+    if not all(values) or (key == "state" and set(values) == {"empty"}):
+        return None
+    broken = {"state": "off" if wanted == "on" else "empty", "orientation": "turned", "direction": "turned"}.get(key, "wrong")
+    text = f"the {key} of every {one.phrase.one} is {wanted}"
+    return Rule(text, "" if set(values) == {wanted} else broken)
+
+
 def _counted(rng: Rng, one: Meant, count: int) -> Rule:
-    wanted = count if rng.random() < 0.45 else max(count + int(rng.choice((-2, -1, 1, 2))), 0)
+    if rng.random() < 0.08:
+        return Rule(f"no {one.phrase.many}", "extra" if count else "")
+    wanted = count if rng.random() < 0.45 else max(count + int(rng.choice((-2, -1, 1, 2))), 1)
     name = one.phrase.one if wanted == 1 else one.phrase.many
-    word = number_word(wanted) if wanted else "no"
+    word = number_word(wanted)
     form = drawn(rng, ("{word} {name}", "exactly {word} {name}"))
     return Rule(form.format(word=word, name=name), "missing" if count < wanted else "extra" if count > wanted else "")
 
@@ -179,4 +212,3 @@ def _ordered(stage: Stage, known: Sequence[Meant]) -> Rule | None:
         words = ("left of", "above")[axis]
         return Rule(f"the {first.phrase.one} is {words} the {second.phrase.one}", "swapped" if b2 < a1 else "")
     return None
-

@@ -66,7 +66,10 @@ def expose(picture: Canvas, rng: Rng) -> Pixels:
     if rng.random() < 0.6:
         lit = np.asarray(cv2.GaussianBlur(lit, (0, 0), float(rng.uniform(0.3, 0.85))), dtype=np.float32)
     if rng.random() < 0.8:
-        top, left = int(rng.integers(700 - high)) if high < 700 else 0, int(rng.integers(700 - wide)) if wide < 700 else 0
+        top, left = (
+            int(rng.integers(700 - high)) if high < 700 else 0,
+            int(rng.integers(700 - wide)) if wide < 700 else 0,
+        )
         lit = lit + _grain()[top : top + high, left : left + wide] * np.float32(rng.uniform(0.5, 6))
     pixels = np.asarray(np.clip(lit + 0.5, 0, 255), dtype=np.uint8)
     if rng.random() < 0.6:

@@ -129,7 +129,9 @@ def _factor(shade: Shade, points: Points, window: Window) -> Canvas:
     low, high = points.min(axis=0), points.max(axis=0)
     middle = (low + high) / 2
     half = float(max(abs(np.dot((points - middle), (shade.x, shade.y))).max(), 1.0))
-    right = (np.arange(window.left, window.right, dtype=np.float32) - np.float32(middle[0])) * np.float32(shade.x / half)
+    right = (np.arange(window.left, window.right, dtype=np.float32) - np.float32(middle[0])) * np.float32(
+        shade.x / half
+    )
     down = (np.arange(window.top, window.bottom, dtype=np.float32) - np.float32(middle[1])) * np.float32(shade.y / half)
     along = down[:, None] + right[None, :]
     if shade.bulge:

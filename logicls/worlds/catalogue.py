@@ -15,11 +15,11 @@ PICTURES: tuple[Kind, ...] = (*printed.FRUIT, *printed.MARKS, *plain.SHAPES)
 """What is printed on labels."""
 _LOOKALIKES = (
     {"disc", "coin", "tablet", "button", "cap", "wooden disc", "capacitor", "lamp", "candy", "ball", "egg", "dot", "hole",
-     "pea", "screw", "rivet", "biscuit"},
-    {"ball", "pea", "dot", "candy", "rivet", "orange", "apple", "grape", "cherry", "lemon", "egg"},
+     "pea", "berry", "badge", "screw", "rivet", "biscuit"},
+    {"ball", "pea", "berry", "dot", "candy", "rivet", "orange", "apple", "bunch of grapes", "cherry pair", "lemon", "egg"},
     {"ring", "washer", "bearing", "nut", "gear", "hole", "button"},
     {"hexagon", "nut", "bolt", "screw", "rivet", "disc", "coin", "washer"},
-    {"square", "rectangle", "eraser", "wooden block", "box", "diamond", "letter tile", "number tile", "die", "sticker",
+    {"square", "rectangle", "eraser", "wooden block", "block", "box", "diamond", "letter tile", "number tile", "die", "sticker",
      "line of text", "bar code", "label", "socket"},
     {"bar", "nail", "pencil", "long screw", "spring", "fuse", "capsule", "clothes peg", "battery", "resistor", "plug"},
     {"star", "sun", "flower", "gear", "biscuit", "strawberry"},
@@ -43,6 +43,11 @@ def clash(one: Kind, other: Kind) -> bool:
     words = [{name.split()[-1] for name in kind.names} | {kind.names[0]} for kind in (one, other)]
     both = {one.names[0], other.names[0]}
     return one is not other and (bool(words[0] & words[1]) or any(both <= group for group in _LOOKALIKES))
+
+
+def named(*names: str) -> tuple[Kind, ...]:
+    """The kinds whose first names these are."""
+    return tuple(kind for kind in KINDS if kind.names[0] in names)
 
 
 def together(rng: Rng, count: int, kinds: tuple[Kind, ...], size: float) -> list[Kind]:

@@ -44,7 +44,9 @@ def crowd(stage: Stage, area: Area, ground: Rgb, kinds: tuple[Kind, ...] = KINDS
     if rng.random() < 0.7:
         rng.shuffle(order)
     members = [groups[number] for number in order]
-    return [_put(stage, group, *place) for group, place in zip(members, _places(rng, area, members), strict=False) if place]
+    return [
+        _put(stage, group, *place) for group, place in zip(members, _places(rng, area, members), strict=False) if place
+    ]
 
 
 def _count(rng: Rng) -> int:
@@ -60,7 +62,11 @@ def _size(rng: Rng, area: Area, count: int) -> float:
     roomy = np.sqrt(area.width * area.height / count) * 0.72
     highest = min(roomy, 0.9 * short)
     lowest = min(max(0.016 * short, 2.6), highest)
-    return float(np.exp(rng.uniform(np.log(max(lowest, 0.25 * highest)), np.log(highest)))) if rng.random() < 0.85 else float(rng.uniform(lowest, highest))
+    return (
+        float(np.exp(rng.uniform(np.log(max(lowest, 0.25 * highest)), np.log(highest))))
+        if rng.random() < 0.85
+        else float(rng.uniform(lowest, highest))
+    )
 
 
 def _groups(stage: Stage, kinds: tuple[Kind, ...], size: float, count: int, ground: Rgb) -> list[Group]:

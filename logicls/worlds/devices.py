@@ -129,8 +129,9 @@ def _tablet(canvas: Canvas, pose: Pose, look: Look, outline: Points) -> None:
 
 def _capsule(canvas: Canvas, pose: Pose, look: Look, outline: Points) -> None:
     fill(canvas, outline, look.rgb, shade=rolled(pose, 0.45))
-    half = outline[len(outline) // 4 : 3 * len(outline) // 4 + 1]
-    fill(canvas, half if look.form[2] < 0.5 else outline[:1].repeat(3, 0), look.second, shade=rolled(pose, 0.45))
+    whole = block(0.38, 1.0, 0.19)
+    fill(canvas, pose.put(whole[whole[:, 1] > 0]), paler(look.rgb, 0.35), shade=rolled(pose, 0.45))
+    stroke(canvas, pose.put(np.array([(-0.19, 0), (0.19, 0)])), darker(look.rgb, 0.6), 0.5, 0.7)
     fill(canvas, pose.put(block(0.06, 0.7, 0.03, -0.08, 0)), (1, 1, 1), 0.5, 0.4)
 
 
@@ -223,12 +224,30 @@ KINDS = (
     Kind(("chip", "microchip", "integrated circuit"), fixed(block(1, 0.6)), _chip, (), 16),
     Kind(("resistor",), fixed(block(0.24, 1.0)), _resistor, (), 20, long=True),
     Kind(("capacitor",), ROUND, _capacitor, ("blue", "green", "black", "brown", "purple"), 14),
-    Kind(("lamp", "light", "indicator lamp"), ROUND, _lamp, ("red", "green", "yellow", "blue"), 10, "any", "state", ("on", "off")),  # fmt: skip
-    Kind(("switch", "toggle switch"), fixed(block(0.55, 1.0, 0.06)), _switch, ("red", "green", "blue", "orange"), 18, "none", "position", ("up", "down")),  # fmt: skip
+    Kind(
+        ("lamp", "light", "indicator lamp"),
+        ROUND,
+        _lamp,
+        ("red", "green", "yellow", "blue"),
+        10,
+        "any",
+        "state",
+        ("on", "off"),
+    ),  # fmt: skip
+    Kind(
+        ("switch", "toggle switch"),
+        fixed(block(0.55, 1.0, 0.06)),
+        _switch,
+        ("red", "green", "blue", "orange"),
+        18,
+        "none",
+        "position",
+        ("up", "down"),
+    ),  # fmt: skip
     Kind(("button", "shirt button"), ROUND, _button, smallest=12),
     Kind(("socket", "connector", "terminal strip"), fixed(block(1, 0.45, 0.04)), _socket, smallest=16),
     Kind(("plug",), _plug, _plugged, smallest=16, long=True),
-    Kind(("battery", "cell"), _battery_edge, _battery, smallest=18, long=True),
+    Kind(("battery",), _battery_edge, _battery, smallest=18, long=True),
     Kind(("fuse",), fixed(block(0.26, 1.0, 0.02)), _fuse, ("silver", "gold"), 18, long=True),
     Kind(("tablet", "pill"), ROUND, _tablet, ("white", "yellow", "pink", "red", "blue", "green", "orange"), 9),
     Kind(("capsule",), fixed(block(0.38, 1.0, 0.19)), _capsule, smallest=12, long=True),
@@ -241,5 +260,6 @@ KINDS = (
     Kind(("clothes peg", "peg"), fixed(block(0.24, 1.0, 0.04)), _peg, smallest=16, long=True),
     Kind(("bulb", "light bulb"), _bulb_edge, _bulb, (), 16, long=True),
     Kind(("eraser", "rubber"), fixed(block(1, 0.5, 0.1)), glossy, ("pink", "white", "blue", "green"), 12),
-    Kind(("pea", "berry"), ROUND, ball, ("green", "red", "blue"), 5),
+    Kind(("pea",), ROUND, ball, ("green",), 5),
+    Kind(("berry",), ROUND, ball, ("red", "blue", "purple"), 5),
 )

@@ -55,6 +55,13 @@ class Kind:
     long: bool = False
     """Much longer than wide, the long side upright when not turned."""
     material: str = ""
+    word: str = ""
+    """What answers call it where that is not the first name."""
+
+    @property
+    def value(self) -> str:
+        """Its name as an answer."""
+        return self.word or self.names[0].replace(" ", "_")
 
 
 def lit(look: Look, amount: float = 0.16) -> Shade:

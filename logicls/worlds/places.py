@@ -58,7 +58,10 @@ def grid(rng: Rng, area: Area, rows: int, columns: int, jitter: float) -> Centre
     wide, high = area.width / columns, area.height / rows
     off = rng.uniform(-jitter, jitter, (rows * columns, 2))
     return [
-        (area.x + (c + 0.5) * wide + off[r * columns + c, 0] * wide, area.y + (r + 0.5) * high + off[r * columns + c, 1] * high)
+        (
+            area.x + (c + 0.5) * wide + off[r * columns + c, 0] * wide,
+            area.y + (r + 0.5) * high + off[r * columns + c, 1] * high,
+        )
         for r in range(rows)
         for c in range(columns)
     ]

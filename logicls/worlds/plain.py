@@ -3,9 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
-from logicls.worlds.canvas import Canvas, Points, fill
-from logicls.worlds.kind import Kind, Look, Paint, ball, darker, flat, glint, glossy, holed, lit, paler, wooden
+import numpy as np
+
+from logicls.worlds.canvas import Canvas, Points, fill, stroke
+from logicls.worlds.kind import (
+    Kind,
+    Look,
+    Paint,
+    ball,
+    darker,
+    flat,
+    glint,
+    glossy,
+    holed,
+    lit,
+    metallic,
+    paler,
+    wooden,
+)
 from logicls.worlds.shapes import (
     Pose,
     about,
@@ -20,6 +37,9 @@ from logicls.worlds.shapes import (
     polygon,
 )
 
+PATTERNS = ("plain", "striped", "dotted")
+MATERIALS = ("metal", "wood", "plastic", "glass")
+_PLASTIC = ((0.8, 0.1, 0.12), (0.12, 0.3, 0.8), (0.1, 0.6, 0.25))
 DIRECTIONS = ("up", "right", "down", "left")
 
 
@@ -68,6 +88,32 @@ def _biscuit(canvas: Canvas, pose: Pose, look: Look, outline: Points) -> None:
         fill(canvas, pose.put(ellipse(0.11, 0.1, x, y)), (0.28, 0.15, 0.08), 0.9)
 
 
+def _patterned(canvas: Canvas, pose: Pose, look: Look, outline: Points) -> None:
+    fill(canvas, outline, darker(look.rgb, 0.7))
+    fill(canvas, about(outline, 0.9), look.rgb, shade=lit(look, 0.15))
+    other = paler(look.rgb, 0.75) if sum(look.rgb) < 1.6 else darker(look.rgb, 0.3)
+    if look.value == "striped":
+        for x, high in ((-0.3, 0.62), (-0.1, 0.82), (0.1, 0.82), (0.3, 0.62)):
+            fill(canvas, pose.put(block(0.09, high, 0, x, 0)), other)
+    elif look.value == "dotted":
+        for x, y in ((0, 0), (0.26, 0.1), (-0.26, -0.1), (0.08, -0.27), (-0.08, 0.27), (0.2, -0.2), (-0.22, 0.2)):
+            fill(canvas, pose.put(ellipse(0.12, 0.12, x, y)), other)
+
+
+def _made_of(canvas: Canvas, pose: Pose, look: Look, outline: Points) -> None:
+    if look.value == "wood":
+        wooden(canvas, pose, replace(look, rgb=(0.72, 0.5, 0.3)), outline)
+    elif look.value == "metal":
+        metallic(canvas, pose, replace(look, rgb=(0.74, 0.76, 0.8)), outline)
+    elif look.value == "glass":
+        fill(canvas, outline, (0.75, 0.9, 0.9), 0.35)
+        stroke(canvas, about(outline, 0.95), (0.85, 0.97, 0.95), 1.0, 0.9, closed=True)
+        stroke(canvas, outline, (0.2, 0.4, 0.38), 0.6, 0.8, closed=True)
+        fill(canvas, pose.put(np.array([(-0.3, -0.2), (-0.18, -0.2), (0.0, 0.2), (-0.12, 0.2)])), (1, 1, 1), 0.6)
+    else:
+        glossy(canvas, pose, replace(look, rgb=_PLASTIC[int(look.form[2] * 2.99)]), outline)
+
+
 def _egg(look: Look) -> Points:
     points = ellipse(0.8, 1.0).copy()
     points[:, 0] *= 1 + 0.25 * points[:, 1]
@@ -105,10 +151,20 @@ THINGS = (
     Kind(("bar", "stick", "rod"), _bar, glossy, smallest=10, long=True),
     Kind(("wooden block", "wood block"), _plate, wooden, ("beige",), 12, material="wood"),
     Kind(("wooden disc",), fixed(ellipse(1, 1)), wooden, ("beige",), 12, material="wood"),
-    Kind(("box", "carton", "parcel"), lambda look: block(1.0, 0.5 + 0.35 * look.form[0]), _cube, smallest=12, turn="slight"),
+    Kind(
+        ("box", "carton", "parcel"),
+        lambda look: block(1.0, 0.5 + 0.35 * look.form[0]),
+        _cube,
+        smallest=12,
+        turn="slight",
+    ),
     Kind(("arrow",), fixed(arrow()), flat, smallest=9, turn="slight", attribute="direction", values=DIRECTIONS),
-    Kind(("flower", "blossom"), fixed(cloud(6, 0.18)), _shiny, ("red", "yellow", "purple", "pink", "white", "blue"), 10),
+    Kind(
+        ("flower", "blossom"), fixed(cloud(6, 0.18)), _shiny, ("red", "yellow", "purple", "pink", "white", "blue"), 10
+    ),
     Kind(("candy", "sweet"), fixed(ellipse(1, 0.9)), _candy, smallest=10),
     Kind(("biscuit", "cookie"), fixed(cloud(18, 0.03)), _biscuit, (), 14),
+    Kind(("badge", "round badge"), fixed(ellipse(1, 1)), _patterned, smallest=16, attribute="pattern", values=PATTERNS),
+    Kind(("block", "brick"), _plate, _made_of, (), 20, attribute="material", values=MATERIALS),
     Kind(("egg",), _egg, ball, ("white", "brown", "beige"), 10),
 )

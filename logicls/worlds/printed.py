@@ -150,7 +150,9 @@ def text_lines(canvas: Canvas, pose: Pose, outline: Points, rgb: Rgb, rows: int,
 
 def _text(canvas: Canvas, pose: Pose, look: Look, outline: Points) -> None:
     high = float(np.ptp(outline[:, 1]))
-    text_lines(canvas, pose, about(outline, 1.0), look.rgb, max(int(1 + look.form[0] * 3 * min(high / 12, 1)), 1), look.form[1])
+    text_lines(
+        canvas, pose, about(outline, 1.0), look.rgb, max(int(1 + look.form[0] * 3 * min(high / 12, 1)), 1), look.form[1]
+    )
 
 
 def _barcode(canvas: Canvas, pose: Pose, look: Look, outline: Points) -> None:
@@ -185,17 +187,17 @@ def _warning(canvas: Canvas, pose: Pose, look: Look, outline: Points) -> None:
 FRUITS = ("cherry", "banana", "orange", "apple", "lemon", "grape", "pear", "strawberry")
 
 
-def _pictured(name: str, outline: object, paint: object, smallest: float = 12) -> Kind:
-    return Kind((name,), outline, paint, (), smallest, "slight", family="fruit")  # type: ignore[arg-type]
+def _pictured(name: str, outline: object, paint: object, smallest: float = 12, *, word: str = "") -> Kind:
+    return Kind((name,), outline, paint, (), smallest, "slight", family="fruit", word=word)  # type: ignore[arg-type]
 
 
 FRUIT = (
-    _pictured("cherry", _cherries, _cherry),
+    _pictured("cherry pair", _cherries, _cherry, word="cherry"),
     _pictured("banana", fixed(banana()), _banana),
     _pictured("orange", fixed(ellipse(1, 0.96)), _tinted((0.98, 0.55, 0.05))),
     _pictured("apple", fixed(cloud(2, 0.06)), _tinted((0.45, 0.72, 0.15))),
     _pictured("lemon", fixed(leaf(0.78)[:, ::-1]), _tinted((0.97, 0.87, 0.15), foot=False)),
-    _pictured("grape", _grape_edge, _grapes, 14),
+    _pictured("bunch of grapes", _grape_edge, _grapes, 14, word="grape"),
     _pictured("pear", _pear_edge, _tinted((0.72, 0.75, 0.2))),
     _pictured("strawberry", _strawberry_edge, _strawberry),
 )
@@ -205,10 +207,42 @@ MARKS = (
     Kind(("sun",), fixed(polygon(12, 0.68)), _sun, ("yellow", "orange", "red"), 14, family="shape"),
 )
 PRINT = (
-    Kind(("letter tile", "letter"), fixed(block(1, 1, 0.12)), _tile, ("white", "beige", "yellow", "blue", "red", "green", "black"), 15, "none", "letter", tuple("ABCDEHKLTX")),  # fmt: skip
-    Kind(("number tile", "number plate"), fixed(block(1, 1, 0.12)), _tile, ("white", "beige", "yellow", "blue", "red", "green", "black"), 15, "none", "number", _DIGITS),  # fmt: skip
+    Kind(
+        ("letter tile", "letter"),
+        fixed(block(1, 1, 0.12)),
+        _tile,
+        ("white", "beige", "yellow", "blue", "red", "green", "black"),
+        15,
+        "none",
+        "letter",
+        tuple("ABCDEHKLTX"),
+    ),  # fmt: skip
+    Kind(
+        ("number tile", "number plate"),
+        fixed(block(1, 1, 0.12)),
+        _tile,
+        ("white", "beige", "yellow", "blue", "red", "green", "black"),
+        15,
+        "none",
+        "number",
+        _DIGITS,
+    ),  # fmt: skip
     Kind(("bar code", "barcode"), fixed(block(1, 0.5)), _barcode, (), 16, "none"),
-    Kind(("line of text", "text", "print"), lambda look: block(1, 0.12 + 0.2 * look.form[0]), _text, ("black", "blue", "red", "green", "white"), 20, "none"),  # fmt: skip
-    Kind(("sticker", "text label"), lambda look: block(1, 0.45 + 0.4 * look.form[0], 0.05), _sticker, ("white", "yellow", "beige", "blue", "red", "green", "orange"), 18, "none"),  # fmt: skip
+    Kind(
+        ("line of text", "text", "print"),
+        lambda look: block(1, 0.12 + 0.2 * look.form[0]),
+        _text,
+        ("black", "blue", "red", "green", "white"),
+        20,
+        "none",
+    ),  # fmt: skip
+    Kind(
+        ("sticker", "text label"),
+        lambda look: block(1, 0.45 + 0.4 * look.form[0], 0.05),
+        _sticker,
+        ("white", "yellow", "beige", "blue", "red", "green", "orange"),
+        18,
+        "none",
+    ),  # fmt: skip
     Kind(("warning sign", "warning triangle"), fixed(polygon(3)), _warning, (), 16, "none"),
 )

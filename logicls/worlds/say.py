@@ -13,16 +13,17 @@ from logicls.worlds.stage import Stage, Thing
 _TAILS = {
     "number": "that shows {}",
     "state": "that is {}",
+    "level": "with a {} level",
     "direction": "that points {}",
     "position": "in the {} position",
     "letter": "with the letter {}",
 }
 """How an attribute's value is said after the name; others stand before it."""
-NUMBER_WORDS = (
-    "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen seventeen eighteen "
-    "nineteen twenty twenty-one twenty-two twenty-three twenty-four twenty-five twenty-six twenty-seven twenty-eight "
-    "twenty-nine thirty"
-).split()  # fmt: skip
+FAMILY_KEYS = ("shape", "fruit", "kind")
+"""Attributes that tell the members of a family apart."""
+_UNITS = ("one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
+_TEENS = ("eleven", "twelve", "thirteen", "fourteen", "fifteen", "sixteen", "seventeen", "eighteen", "nineteen")
+NUMBER_WORDS = ("zero", *_UNITS, "ten", *_TEENS, "twenty", *(f"twenty-{unit}" for unit in _UNITS), "thirty")
 
 
 class Phrase(NamedTuple):
@@ -51,12 +52,15 @@ class Meant(NamedTuple):
     things: tuple[int, ...]
     said: frozenset[str]
     """What the phrase tells of them (`colour`, `size`, an attribute): not to be asked for."""
+    wide: bool = False
+    """The name is that of a family: its members' `shape` or `fruit` may be asked for."""
 
 
 def plural(name: str) -> str:
     """More than one of it."""
-    if name.endswith(" of text"):
-        return "lines" + name.removeprefix("line")
+    head, of, rest = name.partition(" of ")
+    if of:
+        return plural(head) + of + rest
     irregular = {"die": "dice", "knife": "knives", "leaf": "leaves", "half disc": "half discs", "print": "prints"}
     if name in irregular:
         return irregular[name]
@@ -70,7 +74,24 @@ def meant(stage: Stage) -> list[Meant]:
     found: list[Meant] = []
     for names in dict.fromkeys(thing.names for thing in stage.things):
         found += _of(stage, names)
+    for family in dict.fromkeys(thing.family for thing in stage.things if thing.family):
+        found += _of_family(stage, family)
     return found
+
+
+def _of_family(stage: Stage, family: str) -> Iterator[Meant]:
+    members = [number for number, thing in enumerate(stage.things) if thing.family == family]
+    fruit = all(stage.things[number].attribute("fruit") for number in members)
+    # "Part" is said where there is nothing else that might be one.
+    if family == "shape" and len(members) < len(stage.things):
+        return
+    nouns = {"label": ("label",), "shape": ("part", "shape"), "fruit": ("fruit",), "icon": ("icon", "mark", "picture", "symbol", "logo")}[family]  # fmt: skip
+    name = str(stage.rng.choice(("fruit icon", "fruit picture") if family == "icon" and fruit else nouns))
+    yield Meant(Phrase(name), tuple(members), frozenset(), wide=True)
+    for colour in _all([stage.things[number] for number in members], "colour"):
+        yield _where(stage, members, Phrase(name, colour), ("colour",), colour=colour)._replace(wide=True)
+    for one in _by_place(stage, members, name):
+        yield one._replace(wide=True)
 
 
 def _of(stage: Stage, names: tuple[str, ...]) -> Iterator[Meant]:
@@ -86,12 +107,15 @@ def _of(stage: Stage, names: tuple[str, ...]) -> Iterator[Meant]:
             continue
         for size in sizes:
             if any(t.colour == colour and t.size == size for t in things):
-                yield _where(stage, members, Phrase(name, f"{size} {colour}"), ("colour", "size"), colour=colour, size=size)
+                yield _where(
+                    stage, members, Phrase(name, f"{size} {colour}"), ("colour", "size"), colour=colour, size=size
+                )
     if _mixed(things):
         for size in sizes:
             yield _where(stage, members, Phrase(name, size), ("size",), size=size)
     yield from _by_value(stage, members, name)
     yield from _by_place(stage, members, name)
+    yield from _beside(stage, members, name)
 
 
 def _all(things: Sequence[Thing], of: str) -> list[str]:
@@ -113,7 +137,7 @@ def _by_value(stage: Stage, members: Sequence[int], name: str) -> Iterator[Meant
     asked = dict.fromkeys(key for number in members for key, _ in stage.things[number].attributes)
     for key in asked:
         values = [stage.things[number].attribute(key) for number in members]
-        if not all(values) or key in ("shape", "fruit"):
+        if not all(values) or key in FAMILY_KEYS:
             continue
         for value in dict.fromkeys(values):
             kept = tuple(number for number, has in zip(members, values, strict=True) if has == value)
@@ -139,6 +163,23 @@ def _by_place(stage: Stage, members: Sequence[int], name: str) -> Iterator[Meant
         for word, first, gap in ((words[0], order[0], places[1] - places[0]), (words[1], order[-1], places[-1] - places[-2])):  # fmt: skip
             if gap > room:
                 yield Meant(Phrase(name, word), (members[int(first)],), frozenset(("place",)))
+
+
+def _beside(stage: Stage, members: Sequence[int], name: str) -> Iterator[Meant]:
+    """Those on one side of a thing that there is once, where all are plainly on one or the other."""
+    lone = [n for n, thing in enumerate(stage.things) if sum(t.names == thing.names for t in stage.things) == 1]
+    anchors = [n for n in lone if n not in members]
+    if not anchors or not 1 < len(members) <= 8:
+        return
+    anchor = stage.things[anchors[int(stage.rng.integers(len(anchors)))]]
+    for axis, words in enumerate((("left of", "right of"), ("above", "below"))):
+        low, high = float(anchor.outline[:, axis].min()), float(anchor.outline[:, axis].max())
+        before = tuple(n for n in members if stage.things[n].outline[:, axis].max() < low)
+        after = tuple(n for n in members if stage.things[n].outline[:, axis].min() > high)
+        if len(before) + len(after) == len(members):
+            for word, kept in zip(words, (before, after), strict=True):
+                tail = f"{word} the {anchor.names[0]}"
+                yield Meant(Phrase(name, tail=tail), kept, frozenset(("beside",)))
 
 
 def number_word(count: int) -> str:

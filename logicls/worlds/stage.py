@@ -7,9 +7,10 @@ from typing import Literal
 
 import numpy as np
 
-from logicls.worlds.canvas import Canvas, Points
+from logicls.worlds.canvas import SCALE, Canvas, Points
 from logicls.worlds.colours import COLOURS, Rgb, Rng, shade_of, varied
 from logicls.worlds.kind import Kind, Look, shadow
+from logicls.worlds.seams import halo
 from logicls.worlds.shapes import Pose
 from logicls.worlds.textures import cut, ground
 
@@ -66,6 +67,9 @@ class Stage:
     light: tuple[float, float] = field(init=False)
     wood: Canvas = field(init=False, repr=False)
     shadows: float = field(init=False)
+    """Brightness of a shadow; 1 for none."""
+    seamed: bool = field(init=False)
+    """Some things stand on a patch, as an edit leaves it."""
     things: list[Thing] = field(default_factory=list)
     drafts: list[Draft] = field(default_factory=list)
     rules: list[Rule] = field(default_factory=list)
@@ -77,6 +81,7 @@ class Stage:
         self.light = float(np.cos(angle)), float(np.sin(angle))
         self.wood = 1 + np.float32(1.5) * cut("wood", *self.canvas.shape[1:], self.rng)
         self.shadows = float(self.rng.uniform(0.4, 1)) if self.rng.random() < 0.8 else 1.0
+        self.seamed = bool(self.rng.random() < 0.12)
 
     @property
     def short(self) -> int:
@@ -89,16 +94,39 @@ class Stage:
         second = shade_of(str(self.rng.choice(COLOURS)), self.rng)
         return Look(rgb, second, self.light, form, value, self.wood)
 
-    def add(self, kind: Kind, pose: Pose, look: Look, *, colour: str = "", size: str = "", extra: tuple[tuple[str, str], ...] = ()) -> int:  # fmt: skip
+    def look_of(self, colour: str) -> Look:
+        """A look in that colour for what is no kind: labels, glass."""
+        rgb = shade_of(colour, self.rng)
+        first, second, third = self.rng.random(3).tolist()
+        dark = sum(rgb) > 1.5
+        return Look(rgb, (0.15, 0.15, 0.16) if dark else (0.92, 0.92, 0.9), self.light, (first, second, third))
+
+    def ground_at(self, x: float, y: float) -> Rgb:
+        """The canvas' colour at a place of the photo."""
+        row = min(max(int(y * SCALE), 0), self.canvas.shape[1] - 1)
+        column = min(max(int(x * SCALE), 0), self.canvas.shape[2] - 1)
+        red, green, blue = self.canvas[:, row, column].tolist()
+        return red, green, blue
+
+    def mention(self, *kinds: Kind) -> None:
+        """These are there, or something like them: no question may take them for absent."""
+        self.kinds.extend(kind for kind in kinds if kind not in self.kinds)
+
+    def add(self, kind: Kind, pose: Pose, look: Look, *, colour: str = "", size: str = "", family: str = "", extra: tuple[tuple[str, str], ...] = ()) -> int:  # fmt: skip
         """Draw one component and keep it; returns its number."""
         outline = pose.put(kind.outline(look))
-        if self.shadows < 1 and kind.material != "hole":
+        if self.seamed and self.rng.random() < 0.5:
+            halo(self.canvas, self.rng, outline)
+        if self.shadows < 1 and kind.names[0] != "hole":
             shadow(self.canvas, outline, look, min(0.06 * pose.size + 0.5, 4), self.shadows)
         kind.paint(self.canvas, pose, look, outline)
         own = ((kind.attribute, look.value),) if kind.attribute else ()
-        shape = (("shape", kind.names[0]),) if kind.family == "shape" else ()
-        fruit = (("fruit", kind.names[0]),) if kind.family == "fruit" else ()
-        self.things.append(Thing(kind.names, outline, colour, size, (*own, *shape, *fruit, *extra), kind.family))
+        if kind.family == "shape":
+            own = (*own, ("shape", kind.value))
+        elif kind.family == "fruit":
+            own = (*own, ("fruit" if family == "icon" else "kind", kind.value))
+        names = kind.names[:1] if family == "icon" else kind.names
+        self.things.append(Thing(names, outline, colour, size, (*own, *extra), family or kind.family))
         return len(self.things) - 1
 
     def vary(self, look: Look) -> Look:

@@ -29,9 +29,13 @@ def texture(name: str) -> Canvas:
     places = np.arange(SIDE, dtype=np.float32)
     if name == "wood":
         bend = _noise(8, 4, 1) * 4 + places[:, None] * 0.12
-        return np.asarray(0.07 * np.sin(bend) + 0.07 * _noise(SIDE // 3, 7, 2) + 0.05 * _noise(SIDE, 40, 3), dtype=np.float32)
+        return np.asarray(
+            0.07 * np.sin(bend) + 0.07 * _noise(SIDE // 3, 7, 2) + 0.05 * _noise(SIDE, 40, 3), dtype=np.float32
+        )
     if name == "brushed":
-        return np.asarray(0.06 * _noise(SIDE // 2, 8, 4) + 0.04 * _noise(SIDE, 30, 5) + 0.05 * _noise(5, 5, 6), dtype=np.float32)
+        return np.asarray(
+            0.06 * _noise(SIDE // 2, 8, 4) + 0.04 * _noise(SIDE, 30, 5) + 0.05 * _noise(5, 5, 6), dtype=np.float32
+        )
     if name == "cloth":
         wave = np.sin(places * 0.75)
         weave = 0.09 * wave[:, None] * wave[None, :] + 0.04 * _noise(SIDE // 5, SIDE // 5, 7)
@@ -43,7 +47,9 @@ def texture(name: str) -> Canvas:
         ribs = 0.08 * np.sign(np.sin(places * 0.2))[None, :]
         return np.asarray(ribs + 0.04 * _noise(SIDE // 2, SIDE // 2, 11) + 0.06 * _noise(7, 3, 12), dtype=np.float32)
     if name == "speckled":
-        return np.asarray(0.07 * _noise(SIDE // 2, SIDE // 2, 13) + 0.06 * _noise(SIDE // 9, SIDE // 9, 14), dtype=np.float32)
+        return np.asarray(
+            0.07 * _noise(SIDE // 2, SIDE // 2, 13) + 0.06 * _noise(SIDE // 9, SIDE // 9, 14), dtype=np.float32
+        )
     if name == "cloudy":
         cloud = 0.10 * _noise(6, 6, 15) + 0.06 * _noise(20, 20, 16) + 0.04 * _noise(70, 70, 17)
         return np.asarray(cloud + 0.02 * _noise(250, 250, 18), dtype=np.float32)

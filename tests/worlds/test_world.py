@@ -13,7 +13,7 @@ from logicls.worlds.words import values, wordings
 from logicls.worlds.world import World, make_world
 
 SIZES = ((256, 128), (128, 256), (192, 192), (128, 128))
-COUNT = 240
+COUNT = 160
 
 
 @pytest.fixture(scope="module")
