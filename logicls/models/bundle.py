@@ -40,7 +40,6 @@ class Bundle:
     spec: Spec
     model: Any
     processor: Any
-    bins: int
     max_boxes: int
 
 
@@ -74,7 +73,7 @@ def read_bundle(path: Path) -> Bundle:
     except (OSError, ValueError, KeyError, SafetensorError, LogiClsError) as error:
         raise _error("LC502", f"cannot be loaded: {error}", path) from error
     _agree(facts, path, spec)
-    return Bundle(path, str(facts["id"]), spec, model, processor, model.config.bins, int(str(facts["max_boxes"])))
+    return Bundle(path, str(facts["id"]), spec, model, processor, int(str(facts["max_boxes"])))
 
 
 def _facts(path: Path) -> dict[str, object]:

@@ -93,7 +93,6 @@ def _prepared(
         synth,
         work,
         visual_tokens=recipe.visual_tokens,
-        bins=recipe.bins,
         verdict_weight=recipe.verdict_weight,
         most=_sampled(recipe),
         done=done,
@@ -103,7 +102,6 @@ def _prepared(
         flight,
         share=recipe.fresh,
         batch=recipe.batch,
-        bins=recipe.bins,
         verdict_weight=recipe.verdict_weight,
         workers=workers,
     )
@@ -112,15 +110,14 @@ def _prepared(
 
 def make_model(recipe: Recipe, flight: Flight) -> NanoForImageTextToText:
     """A nano of the recipe's size for this product's words and photos."""
-    codec = Codec(flight.processor, recipe.bins)
+    codec = Codec(flight.processor)
     config = NanoConfig(
         vocab_size=len(flight.processor.tokenizer),
         image_size=flight.processor.image_processor.size,
         width=recipe.width,
         encoder_layers=recipe.encoder_layers,
         decoder_layers=recipe.decoder_layers,
-        bins=recipe.bins,
-        first_loc=codec.first_loc,
+        answer_token_id=codec.answering,
         image_token_id=codec.image,
         pad_token_id=codec.pad,
         eos_token_id=codec.end,
@@ -148,7 +145,7 @@ def _train(
 ) -> None:
     batches = Batches(
         flight,
-        Codec(flight.processor, recipe.bins),
+        Codec(flight.processor),
         start=_step_of(checkpoint),
         stop=recipe.steps,
         batch=recipe.batch,

@@ -57,7 +57,7 @@ class Fresh:
 
 
 def fresh_of(
-    synth: Path, flight: Flight, *, share: float, batch: int, bins: int, verdict_weight: float, workers: int
+    synth: Path, flight: Flight, *, share: float, batch: int, verdict_weight: float, workers: int
 ) -> Fresh | None:
     """Fresh examples for a run on the set in `synth`, `share` of each batch; None where that is none.
 
@@ -71,7 +71,7 @@ def fresh_of(
     source = reduced(_source(synth, made), flight.processor.image_processor.size)
     height, width = flight.processor.image_processor.size
     job = showing((height, width), flight.boxes + 1)
-    encoder = Encoder(Codec(flight.processor, bins), verdict_weight)
+    encoder = Encoder(Codec(flight.processor), verdict_weight)
     count = int(str(made["count"]))
     return Fresh(source, job, encoder, count + count % 2, each, workers)
 

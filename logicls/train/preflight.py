@@ -67,7 +67,6 @@ def preflight(
     cache: Path,
     *,
     visual_tokens: int,
-    bins: int,
     verdict_weight: float = 1.0,
     most: int | None = None,
     done: Callable[[int], None] = lambda _: None,
@@ -81,9 +80,9 @@ def preflight(
     rows = _rows(synth, cache, most)
     aspect = float(np.median([h / w for h, w in zip(rows["height"], rows["width"], strict=True)]))
     texts = [text for query in decompose(spec) for text in wordings(query, spec)]
-    tokenizer = make_tokenizer(texts, values_of(decompose(spec)), bins)
+    tokenizer = make_tokenizer(texts, values_of(decompose(spec)))
     processor = NanoProcessor(NanoImageProcessor(size_for(aspect, visual_tokens)), tokenizer)
-    encoder, examples = Encoder(Codec(processor, bins), verdict_weight), []
+    encoder, examples = Encoder(Codec(processor), verdict_weight), []
     smallest, boxes = ("nothing", float("inf"), -1), 0
     for number, row in enumerate(rows.select_columns(COLUMNS)):
         examples.append(encoder.encode(row))

@@ -28,8 +28,6 @@ class Recipe(BaseModel):
     width: int = Field(128, multiple_of=32)
     encoder_layers: int = Field(2, ge=0)
     decoder_layers: int = Field(4, ge=1)
-    bins: int = Field(256, ge=16, le=1000)
-    """Steps of a coordinate on each axis."""
     verdict_weight: float = Field(3.0, gt=0)
     """Weight of the stated verdict's loss against that of another answer: it is one question among many, and the
     hardest."""

@@ -27,7 +27,8 @@ class Asked:
     values: tuple[str, ...] = ()
     """The answer's words; in reading order where each belongs to a component; empty for `locate`."""
     boxes: tuple[Box, ...] = ()
-    """Pixels of the photo, in reading order; empty where there is none."""
+    """Pixels of the photo, in reading order; empty where there is none. For `attribute` those of the bearers, one a
+    value, or none where the question is about something else than things."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,5 +70,5 @@ def _answered(draft: Draft, boxes: list[Box], size: tuple[int, int]) -> Asked:
     height, width = size
     order = sorted(range(len(draft.things)), key=lambda k: reading_order(boxes[draft.things[k]], width, height))
     values = tuple(draft.values[k] for k in order) if draft.paired else draft.values
-    places = tuple(boxes[draft.things[k]] for k in order) if draft.kind == "locate" else ()
+    places = tuple(boxes[draft.things[k]] for k in order) if draft.kind == "locate" or draft.paired else ()
     return Asked(draft.kind, draft.text, values, places)
