@@ -30,7 +30,7 @@ from logicls.train.preflight import decoded, preflight
 from logicls.train.recipe import Recipe
 
 ORDER = Order(share("constraints/dosing_kit.yaml"), share("data/dosing_kit"), Path("synth"), 2, 0)
-TINY = Recipe(steps=1, batch=1, visual_tokens=16, width=32, encoder_layers=1, decoder_layers=1, bins=32)
+TINY = Recipe(steps=1, batch=1, visual_tokens=16, width=32, encoder_layers=1, decoder_layers=1)
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -52,12 +52,13 @@ def _bundle(path: Path) -> Bundle:
     spec = load_spec(ORDER.spec)
     queries = decompose(spec)
     texts = [wording for query in queries for wording in wordings(query, spec)]
-    processor = NanoProcessor(NanoImageProcessor((64, 64)), make_tokenizer(texts, values_of(queries), 32))
-    codec = Codec(processor, 32)
+    processor = NanoProcessor(NanoImageProcessor((64, 64)), make_tokenizer(texts, values_of(queries)))
+    codec = Codec(processor)
     torch.manual_seed(0)
     config = NanoConfig(
-        vocab_size=len(processor.tokenizer), image_size=(64, 64), width=32, encoder_layers=1, decoder_layers=1, bins=32,
-        first_loc=codec.first_loc, image_token_id=codec.image, pad_token_id=codec.pad, eos_token_id=codec.end,
+        vocab_size=len(processor.tokenizer), image_size=(64, 64), width=32, encoder_layers=1, decoder_layers=1,
+        image_token_id=codec.image, answer_token_id=codec.answering, pad_token_id=codec.pad,
+        eos_token_id=codec.end,
     )  # fmt: skip
     model = NanoForImageTextToText(config).eval()
     return write_bundle(path, model=model, processor=processor, spec_file=ORDER.spec, max_boxes=5)
@@ -144,7 +145,7 @@ def moved_photos() -> object:
 
 TRIGGERS: dict[str, Callable[[], object]] = {
     "LC401": lambda: build(replace(ORDER, count=3), workers=1),
-    "LC402": lambda: preflight(Path("bundle"), Path("cache"), visual_tokens=16, bins=32),
+    "LC402": lambda: preflight(Path("bundle"), Path("cache"), visual_tokens=16),
     "LC403": lambda: decoded(b"no picture", 17),
     "LC404": killed_worker,
     "LC405": lambda: showing((64, 64), 0)(source_of(ORDER).maker(), 0, 17),

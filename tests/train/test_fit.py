@@ -18,7 +18,7 @@ from logicls.train.fit import fit
 from logicls.train.recipe import Recipe
 
 TINY = Recipe(
-    steps=6, batch=4, visual_tokens=16, width=32, encoder_layers=1, decoder_layers=1, bins=32, checkpoint_every=4
+    steps=6, batch=4, visual_tokens=16, width=32, encoder_layers=1, decoder_layers=1, checkpoint_every=4
 )
 CHILD = """
 import sys, time
@@ -66,7 +66,7 @@ def test_a_run_ends_in_a_bundle(trained, synth):
     rows = read_curve(out / "training.csv")
     answers = pq.read_table(synth / "data", columns=["boxes"])["boxes"].to_pylist()
     assert (out / "spec.yaml").read_text() == (synth / "spec.yaml").read_text()
-    assert (bundle.bins, bundle.max_boxes) == (32, 1 + max(len(boxes) for found in answers for boxes in found))
+    assert bundle.max_boxes == (1 + max(len(boxes) for found in answers for boxes in found))
     assert [step for step, _ in rows] == [1, 2, 3, 4, 5, 6]
     assert [loss for _, loss in rows] == pytest.approx([loss for _, loss in steps], abs=1e-4)
     with Image.open(out / "loss.png") as picture:

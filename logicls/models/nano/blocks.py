@@ -26,8 +26,8 @@ class Stem(nn.Module):
         self.far = nn.Conv2d(near, width, 3, 2, 1)
 
     def forward(
-        self, pixels: Float[Tensor, "batch 3 height width"]
-    ) -> tuple[Float[Tensor, "batch near rows columns"], Float[Tensor, "batch width half_rows half_columns"]]:
+        self, pixels: Float[Tensor, "batch 3 height across"]
+    ) -> tuple[Float[Tensor, "batch near rows columns"], Float[Tensor, "batch channels half_rows half_columns"]]:
         """Both maps."""
         near = self.near(pixels)
         return near, self.far(near)

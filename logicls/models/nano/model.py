@@ -9,7 +9,6 @@ pointed out on a map of the photo (see `point`), and the number of them said in 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Any
 
 import torch
@@ -24,7 +23,6 @@ from logicls.models.nano.config import STRIDE, NanoConfig
 from logicls.models.nano.losses import IGNORED, Learned, learned
 from logicls.models.nano.point import CELL, Pointer, Things
 
-waves = lru_cache(maxsize=8)(grid_waves)
 
 
 @dataclass
@@ -86,7 +84,7 @@ class NanoForImageTextToText(PreTrainedModel, GenerationMixin):
         """Visual tokens of photos given as [batch 3 height width], 0 to 255, and the stem's finer map."""
         pixels = (pixel_values.to(self.place.weight.dtype) - 127.5) / 64.0
         near, far = self.stem(pixels.contiguous(memory_format=torch.channels_last))
-        x = far.flatten(2).transpose(1, 2) + self.place(waves(*far.shape[2:], far.shape[1]).to(far))
+        x = far.flatten(2).transpose(1, 2) + self.place(grid_waves(*far.shape[2:], far.shape[1]).to(far))
         for block in self.encoder:
             x = block(x)
         return x, near
