@@ -33,13 +33,36 @@ COLOURS = tuple(_RANGES)
 PAINTS = ("red", "orange", "yellow", "green", "turquoise", "blue", "purple", "pink", "brown", "black", "grey", "white")
 METALS = ("silver", "gold", "copper")
 _ALIKE = (
-    ("yellow", "gold"), ("grey", "silver"), ("copper", "orange"), ("copper", "brown"), ("gold", "copper"),
-    ("white", "silver"), ("gold", "orange"), ("brown", "black"), ("beige", "white"), ("beige", "gold"),
-    ("beige", "yellow"), ("beige", "silver"), ("red", "orange"), ("orange", "yellow"), ("purple", "pink"),
-    ("turquoise", "green"), ("turquoise", "blue"), ("blue", "purple"), ("grey", "black"), ("brown", "red"),
-    ("copper", "gold"), ("brown", "gold"), ("beige", "pink"), ("red", "pink"), ("beige", "brown"), ("red", "copper"),
-    ("purple", "black"), ("orange", "brown"), ("grey", "white"),
-)  # fmt: skip
+    ("yellow", "gold"),
+    ("grey", "silver"),
+    ("copper", "orange"),
+    ("copper", "brown"),
+    ("gold", "copper"),
+    ("white", "silver"),
+    ("gold", "orange"),
+    ("brown", "black"),
+    ("beige", "white"),
+    ("beige", "gold"),
+    ("beige", "yellow"),
+    ("beige", "silver"),
+    ("red", "orange"),
+    ("orange", "yellow"),
+    ("purple", "pink"),
+    ("turquoise", "green"),
+    ("turquoise", "blue"),
+    ("blue", "purple"),
+    ("grey", "black"),
+    ("brown", "red"),
+    ("copper", "gold"),
+    ("brown", "gold"),
+    ("beige", "pink"),
+    ("red", "pink"),
+    ("beige", "brown"),
+    ("red", "copper"),
+    ("purple", "black"),
+    ("orange", "brown"),
+    ("grey", "white"),
+)
 """Pairs that one photo does not hold together, since light and shade may make them one."""
 
 

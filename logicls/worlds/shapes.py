@@ -57,7 +57,7 @@ def block(wide: float, high: float, round_by: float = 0.0, x: float = 0.0, y: fl
     turn = np.linspace(0, np.pi / 2, 6)
     arc = np.stack([np.cos(turn), np.sin(turn)], axis=1) * round_by + (wide / 2 - round_by, high / 2 - round_by)
     right = np.concatenate([arc[::-1] * (1, -1), arc])
-    return np.concatenate([right, right[::-1] * (-1, 1)]) + (x, y)
+    return np.asarray(np.concatenate([right, right[::-1] * (-1, 1)]) + np.array((x, y)), dtype=np.float64)
 
 
 @cache
@@ -83,8 +83,13 @@ def cross(arm: float) -> Points:
     a, b = arm / 2, 0.5
     quarter = [(a, -b), (a, -a), (b, -a)]
     return np.array(
-        [*quarter, *[(x, -y) for x, y in quarter[::-1]], *[(-x, -y) for x, y in quarter], *[(-x, y) for x, y in quarter[::-1]]]
-    )  # fmt: skip
+        [
+            *quarter,
+            *[(x, -y) for x, y in quarter[::-1]],
+            *[(-x, -y) for x, y in quarter],
+            *[(-x, y) for x, y in quarter[::-1]],
+        ]
+    )
 
 
 @cache
