@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import NamedTuple
 
+import numpy as np
+
 from logicls.worlds.canvas import Points
 from logicls.worlds.catalogue import PICTURES, named
 from logicls.worlds.colours import Rgb, Rng, palette
@@ -64,7 +66,9 @@ def _print(
     if draw < 0.45 or short < 15:
         stage.things[number] = replace(plain, names=("text label", "printed label"))
         rows = int(1 + rng.integers(1 + int(short / 8)))
-        text_lines(stage.canvas, about(outline, 0.72), ink_on(look.rgb), rows, float(rng.random()))
+        wide_high = np.ptp(outline, axis=0)
+        flat = min(1.0, rows * 0.25 * float(wide_high[0] / wide_high[1]))
+        text_lines(stage.canvas, about(outline, 0.72, tall=flat), ink_on(look.rgb), rows, float(rng.random()))
         return []
     words = _pictures(stage, pose, *size, single=single)
     if words:

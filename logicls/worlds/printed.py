@@ -59,7 +59,9 @@ def _banana(canvas: Canvas, pose: Pose, look: Look, outline: Points) -> None:
     ends = outline[[0, 23]].mean(axis=0), outline[[23, 24]].mean(axis=0)
     for end in (outline[[0, -1]].mean(axis=0), ends[1]):
         fill(canvas, Pose(float(end[0]), float(end[1]), 0.05 * pose.size).put(ellipse(1, 1)), _STEM, inside=outline)
-    stroke(canvas, outline[4:20], (0.6, 0.45, 0.08), max(0.02 * pose.size, 0.5), 0.7)
+    stroke(
+        canvas, 0.8 * outline[4:20] + 0.2 * outline[:23:-1][4:20], (0.6, 0.45, 0.08), max(0.02 * pose.size, 0.5), 0.7
+    )
 
 
 def _grapes(canvas: Canvas, pose: Pose, look: Look, outline: Points) -> None:
@@ -141,13 +143,13 @@ def _tile(canvas: Canvas, pose: Pose, look: Look, outline: Points) -> None:
 def text_lines(canvas: Canvas, outline: Points, rgb: Rgb, rows: int, form: float) -> None:
     """Rows of strokes that look like small print inside the outline's box."""
     (x1, y1), (x2, y2) = outline.min(axis=0).tolist(), outline.max(axis=0).tolist()
-    pitch = (y2 - y1) / rows
+    pitch = (y2 - y1) / (rows - 0.4)
     rng = np.random.default_rng(int(form * 1e6))
     for row in range(rows):
-        y, x = y1 + (row + 0.5) * pitch, x1 + 0.22 * pitch
+        y, x = y1 + (row + 0.3) * pitch, x1 + 0.3 * pitch
         while x < x2 - 0.5 * pitch:
-            wide = min(float(rng.uniform(0.6, 2.4)) * pitch, x2 - 0.22 * pitch - x)
-            stroke(canvas, np.array([(x, y), (x + wide, y)]), rgb, 0.45 * pitch, 0.85)
+            wide = min(float(rng.uniform(0.6, 2.4)) * pitch, x2 - 0.3 * pitch - x)
+            stroke(canvas, np.array([(x, y), (x + wide, y)]), rgb, 0.6 * pitch, 0.9)
             x += wide + 0.5 * pitch
 
 

@@ -82,7 +82,7 @@ def _valued(rng: Rng, one: Meant, things: Sequence[Thing], key: str) -> Rule | N
     broken = {"state": "off" if wanted == "on" else "empty", "orientation": "turned", "direction": "turned"}.get(
         key, "wrong"
     )
-    text = f"the {key} of every {one.phrase.one} is {wanted}"
+    text = f"the {key} of {'the' if len(things) == 1 else 'every'} {one.phrase.one} is {wanted}"
     return Rule(text, "" if set(values) == {wanted} else broken)
 
 

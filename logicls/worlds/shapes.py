@@ -36,10 +36,10 @@ def fitted(points: Points) -> Points:
     return np.asarray((points - (low + high) / 2) / (high - low).max(), dtype=np.float64)
 
 
-def about(points: Points, factor: float, x: float = 0.0, y: float = 0.0) -> Points:
-    """The outline scaled about its box's middle and moved by (x, y)."""
+def about(points: Points, factor: float, x: float = 0.0, y: float = 0.0, *, tall: float = 1.0) -> Points:
+    """The outline scaled about its box's middle (its height by `tall` once more) and moved by (x, y)."""
     middle = (points.min(axis=0) + points.max(axis=0)) / 2
-    return np.asarray(middle + (points - middle) * factor + (x, y), dtype=np.float64)
+    return np.asarray(middle + (points - middle) * (factor, factor * tall) + (x, y), dtype=np.float64)
 
 
 @cache

@@ -149,9 +149,11 @@ class _Vessel:
     def _front(self) -> None:
         """Streaks of light on the glass."""
         body = float(self.right[:, 0].max())
+        glass = self.pose.put(_closed(self.right))
         for x, wide, bright in ((-0.72, 0.12, 0.4), (0.8, 0.06, 0.25)):
             streak = self.pose.put(block(wide * body, 0.62, 0.01, x * body, 0.12))
-            fill(self.stage.canvas, streak, (1, 1, 1), bright * float(self.stage.rng.uniform(0.4, 1.2)), 0.5)
+            strength = bright * float(self.stage.rng.uniform(0.4, 1.2))
+            fill(self.stage.canvas, streak, (1, 1, 1), strength, 0.5, inside=glass)
         neck = float(self.right[0, 0])
         fill(self.stage.canvas, self.pose.put(block(2 * neck, 0.015, 0, 0, -0.49)), (0.9, 0.93, 0.95), 0.5)
 

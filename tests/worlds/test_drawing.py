@@ -102,7 +102,7 @@ def test_no_photo_holds_kinds_that_may_be_taken_for_one_another():
 def test_a_liquid_ends_at_its_level():
     """The box of what is in a bottle begins where its colour does."""
     checked = 0
-    for seed in range(60):
+    for seed in range(160):
         stage = plain_stage(seed, 256, 128)
         stage.ground = (0.1, 0.75, 0.2)
         vessels(stage)
@@ -116,7 +116,7 @@ def test_a_liquid_ends_at_its_level():
         strip = photograph(stage.canvas, None)[:, column - 3 : column + 4].mean(axis=1)
         coloured = strip[:, 1] - strip[:, 0] - strip[:, 2] < -60
         level = float(outline[:, 1].min())
-        near = int(level) - 14
+        near = int(level) - 7
         top = near + int(np.flatnonzero(coloured[max(near, 0) :])[0]) - min(near, 0)
         assert abs(top - level) < 2.5, seed
 
