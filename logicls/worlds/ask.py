@@ -63,8 +63,8 @@ def questions(stage: Stage) -> list[Draft]:
     rng = stage.rng
     known = meant(stage)
     makers: list[tuple[float, Callable[[], Draft | None]]] = [
-        (0.36, lambda: _locate(rng, known)),
-        (0.08, lambda: _absent(stage, known)),
+        (0.39, lambda: _locate(rng, known)),
+        (0.05, lambda: _absent(stage, known)),
         (0.32, lambda: _attribute(stage, known)),
         (0.07, lambda: _count(stage, known)),
         (0.15, lambda: verdict(stage, known)),

@@ -68,14 +68,13 @@ def fill(
     mask = _mask(points, window, soft * SCALE)
     if inside is not None:
         mask = np.minimum(mask, _mask([inside * SCALE - 0.5], window, 0))
-    weight = mask * np.float32(opacity / 255)
     part = canvas[:, window.top : window.bottom, window.left : window.right]
     paint = np.asarray(colour, dtype=np.float32)[:, None, None]
     if shade is not None:
         paint = paint * _factor(shade, points[0], window)
     if grain is not None:
         paint = paint * grain[window.top : window.bottom, window.left : window.right]
-    part += (paint - part) * weight
+    part += (paint - part) * (mask * np.float32(opacity / 255))
 
 
 def scale_inside(canvas: Canvas, outline: Points, factor: float, soft: float = 0.0) -> None:

@@ -11,6 +11,7 @@ from logicls.worlds.catalogue import KINDS, free_beside, together
 from logicls.worlds.colours import Rgb, Rng, palette
 from logicls.worlds.kind import Kind, Look
 from logicls.worlds.places import Area, circle, grid, scattered
+from logicls.worlds.plain import SHAPES
 from logicls.worlds.shapes import Pose
 from logicls.worlds.stage import Stage
 
@@ -37,6 +38,7 @@ def crowd(stage: Stage, area: Area, ground: Rgb, kinds: tuple[Kind, ...] = KINDS
     count = min(_count(rng), most)
     if not count:
         return []
+    kinds = SHAPES if rng.random() < 0.15 else kinds
     size = _size(rng, area, count)
     groups = _groups(stage, kinds, size, count, ground)
     if not groups:

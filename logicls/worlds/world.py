@@ -42,7 +42,10 @@ class World:
 
 
 def make_world(rng: np.random.Generator, size: tuple[int, int]) -> World:
-    """A photo of that size, (height, width) in pixels, and 5 to 9 questions; equal generators make equal worlds."""
+    """A photo and 5 to 9 questions; equal generators make equal worlds.
+
+    `size`: (height, width) in pixels, 96 to 550 each.
+    """
     while True:
         stage = Stage(rng, *size)
         compose(stage)
