@@ -40,7 +40,7 @@ def photograph(canvas: Canvas, warp: Matrix | None) -> Canvas:
     if warp is None:
         return np.asarray(cv2.resize(picture, size, interpolation=cv2.INTER_AREA), dtype=np.float32)
     even = cv2.blur(picture, (SCALE, SCALE), anchor=(0, 0))
-    # From where a pixel's middle is on the photo to where it is among the canvas pixels, which the blur moved by half a one.
+    # From a pixel's middle on the photo to its place among the canvas pixels, which the blur moved by half a one.
     out = np.array([(SCALE, 0, -1.0), (0, SCALE, -1.0), (0, 0, 1)], dtype=np.float64)
     back = np.linalg.inv(np.concatenate([warp, [(0, 0, 1)]]))
     middle = np.array([(1, 0, 0.5), (0, 1, 0.5), (0, 0, 1)], dtype=np.float64)

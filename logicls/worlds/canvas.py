@@ -54,24 +54,27 @@ def fill(
     *,
     shade: Shade | None = None,
     grain: Canvas | None = None,
+    inside: Points | None = None,
 ) -> None:
-    """Paint inside the outline (outer one first, then holes). `soft`: blur of the edge, pixels; `grain`: (h, w) factors.
+    """Paint inside the outline (outer one first, then holes).
 
-    The texture is taken from the place of the canvas that is painted; it must be as large as the canvas.
+    `soft`: blur of the edge, pixels; `grain`: (h, w) factors, as large as the canvas; `inside`: where paint may go.
     """
     loops = [outline] if isinstance(outline, np.ndarray) else list(outline)
     points = [loop * SCALE - 0.5 for loop in loops]
     window = _window(points[0], 2.5 * soft * SCALE, canvas)
     if window is None:
         return
-    weight = _mask(points, window, soft * SCALE) * np.float32(opacity / 255)
+    mask = _mask(points, window, soft * SCALE)
+    if inside is not None:
+        mask = np.minimum(mask, _mask([inside * SCALE - 0.5], window, 0))
     part = canvas[:, window.top : window.bottom, window.left : window.right]
     paint = np.asarray(colour, dtype=np.float32)[:, None, None]
     if shade is not None:
         paint = paint * _factor(shade, points[0], window)
     if grain is not None:
         paint = paint * grain[window.top : window.bottom, window.left : window.right]
-    part += (paint - part) * weight
+    part += (paint - part) * (mask * np.float32(opacity / 255))
 
 
 def scale_inside(canvas: Canvas, outline: Points, factor: float, soft: float = 0.0) -> None:
@@ -84,7 +87,9 @@ def scale_inside(canvas: Canvas, outline: Points, factor: float, soft: float = 0
     canvas[:, window.top : window.bottom, window.left : window.right] *= 1 - weight
 
 
-def stroke(canvas: Canvas, points: Points, colour: Colour, width: float, opacity: float = 1.0, *, closed: bool = False) -> None:  # fmt: skip
+def stroke(
+    canvas: Canvas, points: Points, colour: Colour, width: float, opacity: float = 1.0, *, closed: bool = False
+) -> None:
     """Paint a line of that width, pixels, along the points."""
     thick = max(round(width * SCALE), 1)
     places = points * SCALE - 0.5

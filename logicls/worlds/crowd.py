@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from logicls.worlds.catalogue import KINDS, clash, together
+from logicls.worlds.catalogue import KINDS, free_beside, together
 from logicls.worlds.colours import Rgb, Rng, palette
 from logicls.worlds.kind import Kind, Look
 from logicls.worlds.places import Area, circle, grid, scattered
+from logicls.worlds.plain import SHAPES
 from logicls.worlds.shapes import Pose
 from logicls.worlds.stage import Stage
 
@@ -36,6 +38,7 @@ def crowd(stage: Stage, area: Area, ground: Rgb, kinds: tuple[Kind, ...] = KINDS
     count = min(_count(rng), most)
     if not count:
         return []
+    kinds = SHAPES if rng.random() < 0.15 else kinds
     size = _size(rng, area, count)
     groups = _groups(stage, kinds, size, count, ground)
     if not groups:
@@ -51,8 +54,8 @@ def crowd(stage: Stage, area: Area, ground: Rgb, kinds: tuple[Kind, ...] = KINDS
 
 def _count(rng: Rng) -> int:
     draw = rng.random()
-    if draw < 0.45:
-        return int(rng.integers(0, 6))
+    if draw < 0.42:
+        return int(rng.choice(6, p=(0.07, 0.2, 0.2, 0.2, 0.18, 0.15)))
     return int(rng.integers(5, 13)) if draw < 0.8 else int(rng.integers(12, 31))
 
 
@@ -61,6 +64,8 @@ def _size(rng: Rng, area: Area, count: int) -> float:
     short = min(area.width, area.height)
     roomy = np.sqrt(area.width * area.height / count) * 0.72
     highest = min(roomy, 0.9 * short)
+    if rng.random() < 0.14:
+        return float(np.exp(rng.uniform(np.log(max(0.016 * short, 2.0)), np.log(max(0.07 * short, 7)))))
     lowest = min(max(0.016 * short, 2.6), highest)
     return (
         float(np.exp(rng.uniform(np.log(max(lowest, 0.25 * highest)), np.log(highest))))
@@ -71,13 +76,17 @@ def _size(rng: Rng, area: Area, count: int) -> float:
 
 def _groups(stage: Stage, kinds: tuple[Kind, ...], size: float, count: int, ground: Rgb) -> list[Group]:
     rng = stage.rng
-    free = tuple(kind for kind in kinds if not any(clash(kind, other) or kind is other for other in stage.kinds))
-    chosen = together(rng, int(rng.integers(1, min(4, count) + 1)), free, size)
+    chosen = together(rng, int(rng.integers(1, min(4, count) + 1)), free_beside(stage.kinds, kinds), size)
     stage.kinds.extend(chosen)
     shared = palette(rng, int(rng.integers(1, 4)), ground)
     groups: list[Group] = []
     for kind in chosen:
-        colours = [c for c in shared if c in kind.colours] or palette(rng, int(rng.integers(1, 3)), ground, kind.colours or ("",)) if kind.colours else [""]  # fmt: skip
+        colours = (
+            [c for c in shared if c in kind.colours]
+            or palette(rng, int(rng.integers(1, 3)), ground, kind.colours or ("",))
+            if kind.colours
+            else [""]
+        )
         if kind.colours and not colours:
             continue
         form = tuple(rng.random(3).tolist())
@@ -90,16 +99,18 @@ def _groups(stage: Stage, kinds: tuple[Kind, ...], size: float, count: int, grou
     return groups
 
 
-def _places(rng: Rng, area: Area, members: list[Group]) -> list[tuple[float, float] | None]:
+def _places(rng: Rng, area: Area, members: list[Group]) -> Sequence[tuple[float, float] | None]:
     widest = max(group.pixels for group in members)
     how = str(rng.choice(("scatter", "scatter", "heap", "grid", "row", "circle")))
     count, around = len(members), min(area.width, area.height)
     if how == "grid" and count > 2:
-        columns = max(int(round(np.sqrt(count * area.width / area.height))), 1)
+        columns = max(round(np.sqrt(count * area.width / area.height)), 1)
         rows = -(-count // columns)
         if widest * 1.05 < min(area.width / columns, area.height / rows):
             places = grid(rng, area, rows, columns, 0.06 * rng.random())
-            return [places[int(k)] for k in (rng.permutation(len(places)) if rng.random() < 0.4 else range(len(places)))][:count]  # fmt: skip
+            return [
+                places[int(k)] for k in (rng.permutation(len(places)) if rng.random() < 0.4 else range(len(places)))
+            ][:count]
     if how == "row" and count < 9:
         across = widest * count * 1.1 < area.width
         if across or widest * count * 1.1 < area.height:

@@ -65,8 +65,8 @@ def _lamp(canvas: Canvas, pose: Pose, look: Look, outline: Points) -> None:
         fill(canvas, inside, look.rgb)
         fill(canvas, about(outline, 0.42), paler(look.rgb, 0.85), 1.0, 0.08 * pose.size)
     else:
-        fill(canvas, inside, darker(look.rgb, 0.32))
-        glint(canvas, pose, look, 0.15, 0.1, 0.4)
+        fill(canvas, inside, darker(look.rgb, 0.5))
+        glint(canvas, pose, look, outline, 0.15, size=0.1, strength=0.4)
 
 
 def _switch(canvas: Canvas, pose: Pose, look: Look, outline: Points) -> None:
@@ -136,7 +136,20 @@ def _capsule(canvas: Canvas, pose: Pose, look: Look, outline: Points) -> None:
 
 
 def _syringe_edge(look: Look) -> Points:
-    half = [(0, -0.5), (0.012, -0.5), (0.02, -0.3), (0.09, -0.27), (0.09, 0.22), (0.16, 0.22), (0.16, 0.26), (0.04, 0.26), (0.04, 0.46), (0.12, 0.46), (0.12, 0.5), (0, 0.5)]  # fmt: skip
+    half = [
+        (0, -0.5),
+        (0.012, -0.5),
+        (0.02, -0.3),
+        (0.09, -0.27),
+        (0.09, 0.22),
+        (0.16, 0.22),
+        (0.16, 0.26),
+        (0.04, 0.26),
+        (0.04, 0.46),
+        (0.12, 0.46),
+        (0.12, 0.5),
+        (0, 0.5),
+    ]
     return np.array([*half, *[(-x, y) for x, y in half[-2:0:-1]]])
 
 
@@ -159,7 +172,9 @@ def _cap(canvas: Canvas, pose: Pose, look: Look, outline: Points) -> None:
 
 def _spoon_edge(look: Look) -> Points:
     bowl = ellipse(0.26, 0.36, 0, -0.32)
-    handle = np.array([(0.025, -0.14), (0.025, 0.2), (0.05, 0.48), (0, 0.5), (-0.05, 0.48), (-0.025, 0.2), (-0.025, -0.14)])  # fmt: skip
+    handle = np.array(
+        [(0.025, -0.14), (0.025, 0.2), (0.05, 0.48), (0, 0.5), (-0.05, 0.48), (-0.025, 0.2), (-0.025, -0.14)]
+    )
     return np.concatenate([np.roll(bowl, -11, axis=0)[:38], handle])
 
 
@@ -173,17 +188,32 @@ def _fork(look: Look) -> Points:
     half = [(0.13, -0.5), (0.16, -0.5), (0.16, -0.2), (0.03, -0.06), (0.03, 0.2), (0.05, 0.5)]
     tines = [(0.07, -0.26), (0.07, -0.5), (0.04, -0.5), (0.04, -0.26)]
     left = [(-x, y) for x, y in half[::-1]]
-    return np.array([*half, *left, (-0.13, -0.26), *[(-x + 0.0, y) for x, y in tines[::-1]][::-1], *tines[::-1], (0.13, -0.26)])  # fmt: skip
+    return np.array(
+        [*half, *left, (-0.13, -0.26), *[(-x + 0.0, y) for x, y in tines[::-1]][::-1], *tines[::-1], (0.13, -0.26)]
+    )
 
 
 def _pushpin(canvas: Canvas, pose: Pose, look: Look, outline: Points) -> None:
     fill(canvas, outline, _STEEL)
-    for part, tone in ((block(0.3, 0.4, 0.05, 0, -0.1), 0.85), (block(0.52, 0.14, 0.06, 0, 0.1), 1.0), (block(0.46, 0.16, 0.06, 0, -0.42), 1.05)):  # fmt: skip
+    for part, tone in (
+        (block(0.3, 0.4, 0.05, 0, -0.1), 0.85),
+        (block(0.52, 0.14, 0.06, 0, 0.1), 1.0),
+        (block(0.46, 0.16, 0.06, 0, -0.42), 1.05),
+    ):
         fill(canvas, pose.put(part), darker(look.rgb, tone), shade=rolled(pose, 0.5))
 
 
 def _pushpin_edge(look: Look) -> Points:
-    half = [(0.23, -0.5), (0.23, -0.34), (0.15, -0.32), (0.15, 0.03), (0.26, 0.05), (0.26, 0.17), (0.03, 0.18), (0, 0.5)]  # fmt: skip
+    half = [
+        (0.23, -0.5),
+        (0.23, -0.34),
+        (0.15, -0.32),
+        (0.15, 0.03),
+        (0.26, 0.05),
+        (0.26, 0.17),
+        (0.03, 0.18),
+        (0, 0.5),
+    ]
     return np.array([*half, *[(-x, y) for x, y in half[-2::-1]]])
 
 
@@ -201,7 +231,7 @@ def _pencil(canvas: Canvas, pose: Pose, look: Look, outline: Points) -> None:
 def _peg(canvas: Canvas, pose: Pose, look: Look, outline: Points) -> None:
     fill(canvas, outline, look.rgb, shade=rolled(pose, 0.3))
     slot(canvas, pose, 0.05, 0.96, darker(look.rgb, 0.45), y=0.0)
-    fill(canvas, pose.put(block(0.3, 0.07, 0.02, 0, -0.05)), _STEEL)
+    fill(canvas, pose.put(block(0.24, 0.07, 0.02, 0, -0.05)), _STEEL)
 
 
 def _bulb_edge(look: Look) -> Points:
@@ -215,7 +245,7 @@ def _bulb(canvas: Canvas, pose: Pose, look: Look, outline: Points) -> None:
     fill(canvas, pose.put(block(0.28, 0.34, 0.04, 0, 0.3)), _STEEL, shade=rolled(pose, 0.6))
     for y in (0.2, 0.28, 0.36):
         slot(canvas, pose, 0.28, 0.025, (0.35, 0.35, 0.36), y=y)
-    glint(canvas, pose._replace(y=pose.y), look, 0.25, 0.12)
+    glint(canvas, pose, look, outline, 0.25, size=0.12)
 
 
 ROUND = fixed(ellipse(1, 1))
@@ -233,7 +263,7 @@ KINDS = (
         "any",
         "state",
         ("on", "off"),
-    ),  # fmt: skip
+    ),
     Kind(
         ("switch", "toggle switch"),
         fixed(block(0.55, 1.0, 0.06)),
@@ -243,7 +273,7 @@ KINDS = (
         "none",
         "position",
         ("up", "down"),
-    ),  # fmt: skip
+    ),
     Kind(("button", "shirt button"), ROUND, _button, smallest=12),
     Kind(("socket", "connector", "terminal strip"), fixed(block(1, 0.45, 0.04)), _socket, smallest=16),
     Kind(("plug",), _plug, _plugged, smallest=16, long=True),

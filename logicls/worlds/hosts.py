@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import numpy as np
 
-from logicls.worlds.canvas import Points, fill, scale_inside, stroke
-from logicls.worlds.catalogue import KINDS, clash, named, together
-from logicls.worlds.colours import Rgb, palette, shade_of
+from logicls.worlds.canvas import Points, Shade, fill, scale_inside, stroke
+from logicls.worlds.catalogue import free_beside, named, together
+from logicls.worlds.colours import Rgb, palette
 from logicls.worlds.crowd import crowd
 from logicls.worlds.kind import Kind, Look, darker, lit, paler, shadow
 from logicls.worlds.places import Area
-from logicls.worlds.say import drawn, number_word
-from logicls.worlds.shapes import Pose, about, block, ellipse, ribbon
-from logicls.worlds.stage import Draft, Rule, Stage, Thing
+from logicls.worlds.say import drawn
+from logicls.worlds.shapes import Pose, about, block
+from logicls.worlds.stage import Rule, Stage, Thing
 
 _TONES: tuple[Rgb, ...] = (
     (0.75, 0.76, 0.78),
@@ -28,7 +28,10 @@ def _sheet_of(stage: Stage, smallest: float) -> tuple[Area, Rgb, Points, Look]:
     """A rectangle drawn on the ground: its area, colour, outline and look."""
     rng = stage.rng
     wide, high = (side * float(rng.uniform(smallest, 0.95)) for side in (stage.width, stage.height))
-    x, y = float(rng.uniform(0.02, 1)) * (stage.width - wide) * 0.97, float(rng.uniform(0.02, 1)) * (stage.height - high) * 0.97  # fmt: skip
+    x, y = (
+        float(rng.uniform(0.02, 1)) * (stage.width - wide) * 0.97,
+        float(rng.uniform(0.02, 1)) * (stage.height - high) * 0.97,
+    )
     tones = [tone for tone in _TONES if np.linalg.norm(np.subtract(tone, stage.ground)) > 0.25]
     rgb = tones[int(rng.integers(len(tones)))]
     outline = Pose(x + wide / 2, y + high / 2, 1).put(block(wide, high, float(rng.uniform(0, 0.12)) * min(wide, high)))
@@ -52,7 +55,7 @@ def plate(stage: Stage) -> None:
 def tray(stage: Stage) -> None:
     """A tray with compartments, and things in them."""
     rng = stage.rng
-    area, rgb, outline, look = _sheet_of(stage, 0.75)
+    area, rgb, outline, _ = _sheet_of(stage, 0.75)
     case, cell = drawn(rng, ("tray", "case", "box insert")), drawn(rng, ("compartment", "cell", "pocket"))
     stage.things.append(Thing((case,), outline))
     stage.mention(*named("box", "rectangle", "square", "hole", "half disc"))
@@ -61,30 +64,38 @@ def tray(stage: Stage) -> None:
     wall = max(0.05 * min(wide, high), 1.2)
     round_by = float(rng.uniform(0, 0.25)) * min(wide, high)
     floor = darker(rgb, 0.62 if sum(rgb) > 1 else 1.6)
-    free = tuple(kind for kind in KINDS if not any(kind is other or clash(kind, other) for other in stage.kinds))
-    kinds = together(rng, int(rng.integers(1, 3)), free, 0.6 * min(wide, high))
+    kinds = together(rng, int(rng.integers(1, 3)), free_beside(stage.kinds), 0.6 * min(wide, high))
     stage.kinds.extend(kinds)
-    fillings = [_filling(stage, kind, floor) for kind in kinds]
-    fillings = [filling for filling in fillings if filling is not None]
-    counts: list[int] = []
-    for row in range(rows):
-        for column in range(columns):
-            place = Area(area.x + column * wide, area.y + row * high, wide, high).inset(wall)
-            edge = Pose(*place.middle, 1).put(
-                block(place.width, place.height, min(round_by, place.width / 2, place.height / 2))
-            )
-            fill(stage.canvas, edge, floor, shade=lit(look, -0.15))
-            scale_inside(stage.canvas, about(edge, 0.96), 0.93, 1.2)
-            number = len(stage.things)
-            stage.things.append(Thing((cell,), edge))
-            counts.append(_put_in(stage, place, fillings))
-            state = "empty" if not counts[-1] else "filled"
-            stage.things[number] = Thing((cell,), edge, attributes=(("state", state),))
+    fillings = [filling for kind in kinds if (filling := _filling(stage, kind, floor)) is not None]
+    cells = [
+        Area(area.x + column * wide, area.y + row * high, wide, high).inset(wall)
+        for row in range(rows)
+        for column in range(columns)
+    ]
+    counts = [_compartment(stage, place, round_by, (cell, floor), fillings) for place in cells]
     if fillings:
         noun = kinds[0].names[0] if len(fillings) == 1 else "part"
         broken = "missing" if 0 in counts else "extra" if max(counts) > 1 else ""
         if not (0 in counts and max(counts) > 1):
             stage.rules.append(Rule(f"one {noun} in each {cell}", broken))
+
+
+_Fillings = list[tuple[Kind, str, Look]]
+
+
+def _compartment(stage: Stage, place: Area, round_by: float, made: tuple[str, Rgb], fillings: _Fillings) -> int:
+    """One compartment, its name and floor as `made` says, and what lies in it; returns how many."""
+    name, floor = made
+    edge = Pose(*place.middle, 1).put(
+        block(place.width, place.height, min(round_by, place.width / 2, place.height / 2))
+    )
+    fill(stage.canvas, edge, floor, shade=Shade(*stage.light, -0.15))
+    scale_inside(stage.canvas, about(edge, 0.96), 0.93, 1.2)
+    number = len(stage.things)
+    stage.things.append(Thing((name,), edge))
+    count = _put_in(stage, place, fillings)
+    stage.things[number] = Thing((name,), edge, attributes=(("state", "filled" if count else "empty"),))
+    return count
 
 
 def _layout(stage: Stage, area: Area) -> tuple[int, int]:
@@ -104,7 +115,7 @@ def _filling(stage: Stage, kind: Kind, floor: Rgb) -> tuple[Kind, str, Look] | N
     return kind, colours[0], stage.look(kind, colours[0], (a, b, c))
 
 
-def _put_in(stage: Stage, place: Area, fillings: list[tuple[Kind, str, Look]]) -> int:
+def _put_in(stage: Stage, place: Area, fillings: _Fillings) -> int:
     """Nothing, one or two things in a compartment; returns how many."""
     rng = stage.rng
     count = int(rng.choice((0, 1, 2), p=(0.12, 0.8, 0.08))) if fillings else 0
@@ -129,74 +140,3 @@ def _put_in(stage: Stage, place: Area, fillings: list[tuple[Kind, str, Look]]) -
         )
         stage.add(kind, spot, own, colour=colour)
     return count
-
-
-def cables(stage: Stage) -> None:
-    """Two blocks of slots, and cables of different colours between them."""
-    rng, upright = stage.rng, stage.height > 1.3 * stage.width
-    slots = int(rng.integers(2, 6))
-    stage.mention(*named("socket", "hole", "bar", "ring", "washer", "block", "rectangle", "box", "plug"))
-    long, across = (stage.height, stage.width) if upright else (stage.width, stage.height)
-    block_size, deep = across * float(rng.uniform(0.6, 0.9)), long * float(rng.uniform(0.08, 0.14))
-    gap, side = long * float(rng.uniform(0.02, 0.1)), float(rng.uniform(-0.04, 0.04)) * across
-    ends: list[list[tuple[float, float]]] = []
-    block_name, rgb = drawn(rng, ("terminal block", "connector block")), shade_of(drawn(rng, ("white", "black", "grey", "green")), rng)  # fmt: skip
-    for end in (0, 1):
-        middle = gap + deep / 2 if end == 0 else long - gap - deep / 2
-        ends.append(_block(stage, (middle, across / 2 + side), (deep, block_size), slots, upright, block_name, rgb))
-    names = palette(rng, int(rng.integers(1, slots + 1)), stage.ground)
-    first, second = rng.permutation(slots).tolist(), rng.permutation(slots).tolist()
-    if rng.random() < 0.5:
-        second = list(first)
-    noun, place = drawn(rng, ("cable", "wire", "lead")), ("lower", "upper") if upright else ("right", "left")
-    for number, colour in enumerate(names):
-        start, stop = ends[0][first[number]], ends[1][second[number]]
-        _cable(stage, start, stop, colour, noun, upright)
-        for side_word, slot in ((place[1], first[number]), (place[0], second[number])):
-            text = f"which slot of the {side_word} {block_name} does the {colour} {noun} end in?"
-            stage.drafts.append(Draft("attribute", text, (), (number_word(slot + 1),)))
-        wrong = rng.random() < 0.5
-        wanted = int(rng.integers(slots)) if wrong else second[number]
-        text = f"the {colour} {noun} ends in slot {number_word(wanted + 1)} of the {place[0]} {block_name}"
-        stage.rules.append(Rule(text, "" if wanted == second[number] else "swapped"))
-
-
-def _block(stage: Stage, middle: tuple[float, float], size: tuple[float, float], slots: int, upright: bool, name: str, rgb: Rgb) -> list[tuple[float, float]]:  # fmt: skip
-    """A block with round slots in a row; returns the slots' middles."""
-    (along, across), (deep, wide) = middle, size
-    x, y = (across, along) if upright else (along, across)
-    w, h = (wide, deep) if upright else (deep, wide)
-    outline = Pose(x, y, 1).put(block(w, h, 0.08 * deep))
-    look = Look(rgb, rgb, stage.light)
-    shadow(stage.canvas, outline, look, 2, 0.6)
-    fill(stage.canvas, outline, rgb, shade=lit(look, 0.15))
-    stroke(stage.canvas, outline, darker(rgb, 0.5), 0.6, 0.7, closed=True)
-    stage.things.append(Thing((name,), outline))
-    spots = []
-    for number in range(slots):
-        at = across + (number - (slots - 1) / 2) * wide / slots
-        spot = (at, along) if upright else (along, at)
-        hole = Pose(*spot, min(0.62 * wide / slots, 0.7 * deep)).put(ellipse(1, 1))
-        fill(stage.canvas, hole, (0.45, 0.45, 0.46))
-        fill(stage.canvas, about(hole, 0.72), (0.06, 0.06, 0.07))
-        stage.things.append(Thing(("slot", "terminal"), hole))
-        spots.append(spot)
-    return spots
-
-
-def _cable(stage: Stage, start: tuple[float, float], stop: tuple[float, float], colour: str, noun: str, upright: bool) -> None:  # fmt: skip
-    rng = stage.rng
-    t = np.linspace(0, 1, 36)[:, None]
-    a, b = np.array(start), np.array(stop)
-    reach = 0.45 * (b - a) * ((0, 1) if upright else (1, 0))
-    sag = float(rng.normal(0, 0.05)) * float(np.hypot(*(b - a))) * np.array((1, 0) if upright else (0, 1))
-    p1, p2 = a + reach + sag, b - reach + sag
-    middle = (1 - t) ** 3 * a + 3 * (1 - t) ** 2 * t * p1 + 3 * (1 - t) * t**2 * p2 + t**3 * b
-    width = max(float(rng.uniform(0.018, 0.03)) * stage.short, 2.0)
-    outline = ribbon(middle, width)
-    rgb = shade_of(colour, rng)
-    shifted = middle - np.array(stage.light) * 1.2
-    stroke(stage.canvas, shifted, (0.05, 0.05, 0.05), width, 0.3)
-    stroke(stage.canvas, middle, darker(rgb, 0.75), width)
-    stroke(stage.canvas, middle + np.array(stage.light) * 0.15 * width, paler(rgb, 0.12), 0.5 * width)
-    stage.things.append(Thing((noun,), outline, colour))

@@ -102,14 +102,16 @@ def glossy(canvas: Canvas, pose: Pose, look: Look, outline: Points) -> None:
     if pose.size > 8:
         shift = 0.02 * pose.size
         fill(canvas, about(outline, 0.84, look.light[0] * shift, look.light[1] * shift), look.rgb, 1.0, 0.5)
-        glint(canvas, pose, look, 0.22)
+        glint(canvas, pose, look, outline, 0.22)
 
 
-def glint(canvas: Canvas, pose: Pose, look: Look, off: float, size: float = 0.16, strength: float = 0.7) -> None:
+def glint(
+    canvas: Canvas, pose: Pose, look: Look, outline: Points, off: float, *, size: float = 0.16, strength: float = 0.7
+) -> None:
     """A highlight, that far from the middle towards the light (share of the size)."""
     x, y = pose.x + look.light[0] * off * pose.size, pose.y + look.light[1] * off * pose.size
     spot = Pose(x, y, size * pose.size).put(ellipse(1, 0.7))
-    fill(canvas, spot, (1, 1, 1), strength, 0.03 * pose.size + 0.2)
+    fill(canvas, spot, (1, 1, 1), strength, 0.03 * pose.size + 0.2, inside=outline)
 
 
 def metallic(canvas: Canvas, pose: Pose, look: Look, outline: Points) -> None:
@@ -130,8 +132,8 @@ def ball(canvas: Canvas, pose: Pose, look: Look, outline: Points) -> None:
     fill(canvas, outline, darker(look.rgb, 0.55), shade=lit(look, 0.25))
     if pose.size > 5:
         x, y = (0.09 * pose.size * side for side in look.light)
-        fill(canvas, about(outline, 0.72, x, y), look.rgb, 0.95, 0.1 * pose.size)
-        glint(canvas, pose, look, 0.24, 0.2, 0.8)
+        fill(canvas, about(outline, 0.72, x, y), look.rgb, 0.95, 0.1 * pose.size, inside=outline)
+        glint(canvas, pose, look, outline, 0.24, size=0.2, strength=0.8)
 
 
 def holed(hole: float) -> Paint:
@@ -148,7 +150,9 @@ def holed(hole: float) -> Paint:
     return paint
 
 
-def slot(canvas: Canvas, pose: Pose, wide: float, high: float, rgb: Rgb, *, x: float = 0, y: float = 0, opacity: float = 0.9) -> None:  # fmt: skip
+def slot(
+    canvas: Canvas, pose: Pose, wide: float, high: float, rgb: Rgb, *, x: float = 0, y: float = 0, opacity: float = 0.9
+) -> None:
     """A small rectangle in the unit frame."""
     fill(canvas, pose.put(block(wide, high, 0, x, y)), rgb, opacity)
 

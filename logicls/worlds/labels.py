@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from typing import NamedTuple
+
+import numpy as np
+
+from logicls.worlds.canvas import Points
 from logicls.worlds.catalogue import PICTURES, named
-from logicls.worlds.colours import palette
+from logicls.worlds.colours import Rgb, Rng, palette
 from logicls.worlds.devices import ink_on
-from logicls.worlds.kind import Kind, shadow
+from logicls.worlds.kind import Kind, Look, shadow
 from logicls.worlds.printed import FRUIT, label, text_lines
 from logicls.worlds.say import drawn
 from logicls.worlds.shapes import Pose, about, block
@@ -15,39 +21,58 @@ PAPERS = ("white", "beige", "yellow", "orange", "green", "blue", "red", "pink", 
 ICONS = ("icon", "mark", "picture", "symbol", "logo")
 
 
+class _Cell(NamedTuple):
+    """Where a picture goes: units of the label's pose."""
+
+    x: float
+    y: float
+    size: float
+    """Of the picture."""
+    width: float
+    height: float
+    paper: Rgb
+
+
 def put_label(stage: Stage, pose: Pose, wide: float, high: float, *, single: bool) -> list[str]:
     """A label of that size (units of the pose) with print on it; returns the pictures' words.
 
     `single`: it is on the only vessel of the photo, so that rules may name it.
     """
     rng = stage.rng
-    stage.mention(*named("sticker", "rectangle", "square", "box", "bar code", "line of text", "warning sign", "wooden block", "block"))
+    stage.mention(
+        *named(
+            "sticker", "rectangle", "square", "box", "bar code", "line of text", "warning sign", "wooden block", "block"
+        )
+    )
     outline = pose.put(block(wide, high, 0.05 * high if rng.random() < 0.3 else 0.0))
-    colour = drawn(rng, [paper for paper in PAPERS[:6]] if rng.random() < 0.7 else PAPERS)
+    colour = drawn(rng, list(PAPERS[:6]) if rng.random() < 0.7 else PAPERS)
     look = stage.look_of(colour)
     shadow(stage.canvas, outline, look, 0.8, 0.7)
     label(stage.canvas, pose, look, outline)
-    short = min(wide, high) * pose.size
-    draw = rng.random()
+    return _print(stage, pose, (wide, high), (outline, colour, look), single=single)
+
+
+def _print(
+    stage: Stage, pose: Pose, size: tuple[float, float], paper: tuple[Points, str, Look], *, single: bool
+) -> list[str]:
+    """Nothing, text or pictures on the paper; keeps the label and returns the pictures' words."""
+    rng, (outline, colour, look) = stage.rng, paper
+    short, draw = min(size) * pose.size, rng.random()
+    plain = Thing(("label", "paper label"), outline, colour, family="label")
+    stage.things.append(plain)
+    number = len(stage.things) - 1
     if short < 9 or draw < 0.12:
-        stage.things.append(Thing(("label", "paper label"), outline, colour, family="label"))
         return []
     if draw < 0.45 or short < 15:
-        stage.things.append(Thing(("text label", "printed label"), outline, colour, family="label"))
-        text_lines(
-            stage.canvas,
-            pose,
-            about(outline, 0.72),
-            ink_on(look.rgb),
-            int(1 + rng.integers(1 + int(short / 8))),
-            float(rng.random()),
-        )
+        stage.things[number] = replace(plain, names=("text label", "printed label"))
+        rows = int(1 + rng.integers(1 + int(short / 8)))
+        wide_high = np.ptp(outline, axis=0)
+        flat = min(1.0, rows * 0.25 * float(wide_high[0] / wide_high[1]))
+        text_lines(stage.canvas, about(outline, 0.72, tall=flat), ink_on(look.rgb), rows, float(rng.random()))
         return []
-    number = len(stage.things)
-    stage.things.append(Thing(("label", "paper label"), outline, colour, family="label"))
-    words = _pictures(stage, pose, wide, high, single=single)
+    words = _pictures(stage, pose, *size, single=single)
     if words:
-        stage.things[number] = Thing(("picture label", "icon label"), outline, colour, family="label")
+        stage.things[number] = replace(plain, names=("picture label", "icon label"))
     return words
 
 
@@ -68,41 +93,40 @@ def _pictures(stage: Stage, pose: Pose, wide: float, high: float, *, single: boo
             continue
         along = (number - (count - 1) / 2) * (cell_w if wide > high else cell_h)
         x, y = (along, 0.0) if wide > high else (0.0, along)
-        words += _picture(stage, pose, kind, (x, y, size), (cell_w, cell_h), background, lone=single and count == 1)
+        words += _picture(stage, pose, kind, _Cell(x, y, size, cell_w, cell_h, background), lone=single and count == 1)
     return words
 
 
-def _picture(stage: Stage, pose: Pose, kind: Kind, place: tuple[float, float, float], cell: tuple[float, float], ground: tuple[float, float, float], *, lone: bool) -> list[str]:  # fmt: skip
+def _picture(stage: Stage, pose: Pose, kind: Kind, cell: _Cell, *, lone: bool) -> list[str]:
     """One picture, in the middle of its cell or off it."""
-    rng, (x, y, size) = stage.rng, place
-    dx = dy = 0.0
-    where = "centred"
-    if rng.random() < 0.45:
-        room = (cell[0] - size) / 2 * 0.96, (cell[1] - size) / 2 * 0.96
-        axis, side = int(room[1] > room[0]), int(rng.choice((-1, 1)))
-        off = room[axis] * side * float(rng.uniform(0.7, 1))
-        dx, dy = (off, 0.0) if axis == 0 else (0.0, off)
-        clear = abs(off) > 0.13 * cell[axis]
-        where = ((("left", "right"), ("above", "below"))[axis][int(side > 0)]) if clear else ""
-    colours = palette(rng, 1, ground, kind.colours) if kind.colours else [""]
+    rng = stage.rng
+    dx, dy, where = (0.0, 0.0, "centred") if rng.random() < 0.55 else _aside(rng, cell)
+    colours = palette(rng, 1, cell.paper, kind.colours) if kind.colours else [""]
     if not colours:
         return []
-    px, py = pose.at(x + dx, y + dy)
+    px, py = pose.at(cell.x + dx, cell.y + dy)
     turn = pose.degrees + (float(rng.uniform(-8, 8)) if rng.random() < 0.3 else 0.0)
     value = str(rng.choice(kind.values)) if kind.values else ""
     look = stage.look(kind, colours[0], (0.5, float(rng.random()), 0.5), value)
     shadows, stage.shadows = stage.shadows, 1.0
-    stage.add(kind, Pose(px, py, size * pose.size, turn), look, colour=colours[0], family="icon")
+    stage.add(kind, Pose(px, py, cell.size * pose.size, turn), look, colour=colours[0], family="icon")
     stage.shadows = shadows
     stage.mention(kind)
     name = kind.word or kind.names[0]
     if lone and where:
-        label_name = "label"
-        stage.drafts.append(Draft("attribute", f"where on the {label_name} is the {name}?", (), (where,)))
-        stage.rules.append(
-            Rule(f"the {name} is centred on its {label_name}", "" if where == "centred" else "misplaced")
-        )
+        stage.drafts.append(Draft("attribute", f"where on the label is the {name}?", (), (where,)))
+        stage.rules.append(Rule(f"the {name} is centred on its label", "" if where == "centred" else "misplaced"))
     return [name]
+
+
+def _aside(rng: Rng, cell: _Cell) -> tuple[float, float, str]:
+    """How far a picture is off its cell's middle, and where that is; no word where it is hard to tell."""
+    room = (cell.width - cell.size) / 2 * 0.96, (cell.height - cell.size) / 2 * 0.96
+    axis, side = int(room[1] > room[0]), int(rng.choice((-1, 1)))
+    off = room[axis] * side * float(rng.uniform(0.7, 1))
+    word = (("left", "right"), ("above", "below"))[axis][int(side > 0)]
+    clear = abs(off) > 0.13 * (cell.width, cell.height)[axis]
+    return (off, 0.0, word if clear else "") if axis == 0 else (0.0, off, word if clear else "")
 
 
 def sheet(stage: Stage) -> None:

@@ -97,7 +97,21 @@ def _hook(look: Look) -> Points:
 
 def _key(look: Look) -> Points:
     head = ellipse(0.42, 0.42, 0, -0.29)
-    shaft = np.array([(0.05, -0.09), (0.05, 0.22), (0.19, 0.22), (0.19, 0.3), (0.05, 0.3), (0.05, 0.36), (0.16, 0.36), (0.16, 0.44), (0.05, 0.5), (-0.05, 0.5), (-0.05, -0.09)])  # fmt: skip
+    shaft = np.array(
+        [
+            (0.05, -0.09),
+            (0.05, 0.22),
+            (0.19, 0.22),
+            (0.19, 0.3),
+            (0.05, 0.3),
+            (0.05, 0.36),
+            (0.16, 0.36),
+            (0.16, 0.44),
+            (0.05, 0.5),
+            (-0.05, 0.5),
+            (-0.05, -0.09),
+        ]
+    )
     return np.concatenate([np.roll(head, -11, axis=0)[:38], shaft])
 
 
@@ -107,7 +121,9 @@ def _key_head(canvas: Canvas, pose: Pose, look: Look, outline: Points) -> None:
 
 def _bracket(look: Look) -> Points:
     arm = 0.24 + 0.1 * look.form[0]
-    return np.array([(-0.5, -0.5), (-0.5 + arm, -0.5), (-0.5 + arm, 0.5 - arm), (0.5, 0.5 - arm), (0.5, 0.5), (-0.5, 0.5)])  # fmt: skip
+    return np.array(
+        [(-0.5, -0.5), (-0.5 + arm, -0.5), (-0.5 + arm, 0.5 - arm), (0.5, 0.5 - arm), (0.5, 0.5), (-0.5, 0.5)]
+    )
 
 
 def _angle(canvas: Canvas, pose: Pose, look: Look, outline: Points) -> None:
@@ -124,7 +140,7 @@ def _coin(canvas: Canvas, pose: Pose, look: Look, outline: Points) -> None:
 
 def _hinge_plate(canvas: Canvas, pose: Pose, look: Look, outline: Points) -> None:
     metallic(canvas, pose, look, outline)
-    fill(canvas, pose.put(block(0.12, 1.0)), look.rgb, shade=rolled(pose, 0.6))
+    fill(canvas, pose.put(block(0.12, 0.85)), look.rgb, shade=rolled(pose, 0.6))
     for x in (-0.3, 0.3):
         for y in (-0.3, 0.3):
             fill(canvas, pose.put(ellipse(0.1, 0.1, x, y)), _DARK, 0.85)

@@ -30,7 +30,9 @@ class Area(NamedTuple):
 Centres = list[tuple[float, float]]
 
 
-def scattered(rng: Rng, area: Area, radii: list[float], gap: float, *, heaped: bool = False) -> list[tuple[float, float] | None]:  # fmt: skip
+def scattered(
+    rng: Rng, area: Area, radii: list[float], gap: float, *, heaped: bool = False
+) -> list[tuple[float, float] | None]:
     """A place for each circle, `gap` times their radii apart (below 1 they may overlap); None where none was found.
 
     `heaped`: they keep to the middle.

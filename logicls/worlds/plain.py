@@ -122,7 +122,7 @@ def _egg(look: Look) -> Points:
 
 def _shiny(canvas: Canvas, pose: Pose, look: Look, outline: Points) -> None:
     fill(canvas, outline, darker(look.rgb, 0.8), shade=lit(look, 0.3))
-    glint(canvas, pose, look, 0.18, 0.25, 0.5)
+    glint(canvas, pose, look, outline, 0.18, size=0.25, strength=0.5)
 
 
 def _shape(names: tuple[str, ...], points: Points, paint: Paint = glossy, smallest: float = 8) -> Kind:
@@ -146,7 +146,7 @@ SHAPES = (
 """Those whose `shape` may be asked for."""
 
 THINGS = (
-    Kind(("dot", "spot", "point"), fixed(ellipse(1, 1)), flat, smallest=2.5),
+    Kind(("dot", "spot", "point"), fixed(ellipse(1, 1)), flat, smallest=2.0),
     Kind(("ball", "marble", "bead"), fixed(ellipse(1, 1)), ball, smallest=5),
     Kind(("bar", "stick", "rod"), _bar, glossy, smallest=10, long=True),
     Kind(("wooden block", "wood block"), _plate, wooden, ("beige",), 12, material="wood"),

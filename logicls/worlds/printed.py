@@ -25,7 +25,7 @@ def _stalk(canvas: Canvas, pose: Pose, points: tuple[tuple[float, float], ...]) 
 
 
 def _cherries(look: Look) -> Points:
-    return fitted(np.concatenate([ellipse(0.46, 0.46, -0.25, 0.25), ellipse(0.46, 0.46, 0.25, 0.3), np.array([(0.12, -0.5)])]))  # fmt: skip
+    return np.concatenate([ellipse(0.46, 0.44, -0.25, 0.24), ellipse(0.46, 0.44, 0.25, 0.28), np.array([(0.1, -0.5)])])
 
 
 def _cherry(canvas: Canvas, pose: Pose, look: Look, outline: Points) -> None:
@@ -34,13 +34,13 @@ def _cherry(canvas: Canvas, pose: Pose, look: Look, outline: Points) -> None:
         berry = pose.put(ellipse(0.46, 0.44, x, y))
         fill(canvas, berry, (0.75, 0.05, 0.12), shade=lit(look, 0.4))
         fill(canvas, pose.put(ellipse(0.1, 0.1, x - 0.08, y - 0.08)), (1, 0.8, 0.8), 0.7)
-    fill(canvas, pose.put(leaf(0.5) * 0.3 + (0.24, -0.38)), _GREEN)
+    fill(canvas, pose.put(leaf(0.5) * 0.3 + (0.24, -0.34)), _GREEN)
 
 
 def _fruit(canvas: Canvas, pose: Pose, look: Look, outline: Points) -> None:
     fill(canvas, outline, darker(look.rgb, 0.7), shade=lit(look, 0.3))
     fill(canvas, about(outline, 0.82), look.rgb, 1.0, 0.04 * pose.size)
-    glint(canvas, pose, look, 0.2, 0.16, 0.6)
+    glint(canvas, pose, look, outline, 0.2, strength=0.6)
 
 
 def _tinted(rgb: Rgb, foot: bool = True) -> object:
@@ -58,8 +58,10 @@ def _banana(canvas: Canvas, pose: Pose, look: Look, outline: Points) -> None:
     fill(canvas, outline, (0.95, 0.8, 0.15), shade=lit(look, 0.2))
     ends = outline[[0, 23]].mean(axis=0), outline[[23, 24]].mean(axis=0)
     for end in (outline[[0, -1]].mean(axis=0), ends[1]):
-        fill(canvas, Pose(float(end[0]), float(end[1]), 0.09 * pose.size).put(ellipse(1, 1)), _STEM)
-    stroke(canvas, outline[4:20], (0.6, 0.45, 0.08), max(0.02 * pose.size, 0.5), 0.7)
+        fill(canvas, Pose(float(end[0]), float(end[1]), 0.05 * pose.size).put(ellipse(1, 1)), _STEM, inside=outline)
+    stroke(
+        canvas, 0.8 * outline[4:20] + 0.2 * outline[:23:-1][4:20], (0.6, 0.45, 0.08), max(0.02 * pose.size, 0.5), 0.7
+    )
 
 
 def _grapes(canvas: Canvas, pose: Pose, look: Look, outline: Points) -> None:
@@ -71,7 +73,10 @@ def _grapes(canvas: Canvas, pose: Pose, look: Look, outline: Points) -> None:
 
 
 def _grape_edge(look: Look) -> Points:
-    rows = [ellipse(0.23, 0.23, x, -0.26 + row * 0.16) for row, x in ((0, -0.2), (0, 0.2), (1, 0.315), (1, -0.315), (4, 0.0))]  # fmt: skip
+    rows = [
+        ellipse(0.23, 0.23, x, -0.26 + row * 0.16)
+        for row, x in ((0, -0.2), (0, 0.2), (1, 0.315), (1, -0.315), (4, 0.0))
+    ]
     points = np.concatenate([*rows, np.array([(0.04, -0.5)])])
     return np.asarray(points, dtype=np.float64)
 
@@ -135,23 +140,23 @@ def _tile(canvas: Canvas, pose: Pose, look: Look, outline: Points) -> None:
     glyph(canvas, pose, _GLYPHS.get(look.value, look.value), ink_on(look.rgb), 0.55)
 
 
-def text_lines(canvas: Canvas, pose: Pose, outline: Points, rgb: Rgb, rows: int, form: float) -> None:
+def text_lines(canvas: Canvas, outline: Points, rgb: Rgb, rows: int, form: float) -> None:
     """Rows of strokes that look like small print inside the outline's box."""
     (x1, y1), (x2, y2) = outline.min(axis=0).tolist(), outline.max(axis=0).tolist()
-    pitch = (y2 - y1) / rows
+    pitch = (y2 - y1) / (rows - 0.4)
     rng = np.random.default_rng(int(form * 1e6))
     for row in range(rows):
-        y, x = y1 + (row + 0.5) * pitch, x1
+        y, x = y1 + (row + 0.3) * pitch, x1 + 0.3 * pitch
         while x < x2 - 0.5 * pitch:
-            wide = min(float(rng.uniform(0.6, 2.4)) * pitch, x2 - x)
-            stroke(canvas, np.array([(x, y), (x + wide, y)]), rgb, 0.45 * pitch, 0.85)
+            wide = min(float(rng.uniform(0.6, 2.4)) * pitch, x2 - 0.3 * pitch - x)
+            stroke(canvas, np.array([(x, y), (x + wide, y)]), rgb, 0.6 * pitch, 0.9)
             x += wide + 0.5 * pitch
 
 
 def _text(canvas: Canvas, pose: Pose, look: Look, outline: Points) -> None:
     high = float(np.ptp(outline[:, 1]))
     text_lines(
-        canvas, pose, about(outline, 1.0), look.rgb, max(int(1 + look.form[0] * 3 * min(high / 12, 1)), 1), look.form[1]
+        canvas, about(outline, 1.0), look.rgb, max(int(1 + look.form[0] * 3 * min(high / 12, 1)), 1), look.form[1]
     )
 
 
@@ -174,7 +179,7 @@ def label(canvas: Canvas, pose: Pose, look: Look, outline: Points) -> None:
 
 def _sticker(canvas: Canvas, pose: Pose, look: Look, outline: Points) -> None:
     label(canvas, pose, look, outline)
-    text_lines(canvas, pose, about(outline, 0.66), ink_on(look.rgb), 1 + int(look.form[0] * 3), look.form[1])
+    text_lines(canvas, about(outline, 0.66), ink_on(look.rgb), 1 + int(look.form[0] * 3), look.form[1])
 
 
 def _warning(canvas: Canvas, pose: Pose, look: Look, outline: Points) -> None:
@@ -216,7 +221,7 @@ PRINT = (
         "none",
         "letter",
         tuple("ABCDEHKLTX"),
-    ),  # fmt: skip
+    ),
     Kind(
         ("number tile", "number plate"),
         fixed(block(1, 1, 0.12)),
@@ -226,7 +231,7 @@ PRINT = (
         "none",
         "number",
         _DIGITS,
-    ),  # fmt: skip
+    ),
     Kind(("bar code", "barcode"), fixed(block(1, 0.5)), _barcode, (), 16, "none"),
     Kind(
         ("line of text", "text", "print"),
@@ -235,7 +240,7 @@ PRINT = (
         ("black", "blue", "red", "green", "white"),
         20,
         "none",
-    ),  # fmt: skip
+    ),
     Kind(
         ("sticker", "text label"),
         lambda look: block(1, 0.45 + 0.4 * look.form[0], 0.05),
@@ -243,6 +248,6 @@ PRINT = (
         ("white", "yellow", "beige", "blue", "red", "green", "orange"),
         18,
         "none",
-    ),  # fmt: skip
+    ),
     Kind(("warning sign", "warning triangle"), fixed(polygon(3)), _warning, (), 16, "none"),
 )

@@ -41,7 +41,11 @@ class Phrase(NamedTuple):
     @property
     def many(self) -> str:
         """For several."""
-        tail = self.tail.replace("that shows", "that show").replace("that is", "that are").replace("that points", "that point")  # fmt: skip
+        tail = (
+            self.tail.replace("that shows", "that show")
+            .replace("that is", "that are")
+            .replace("that points", "that point")
+        )
         return " ".join(part for part in (self.front, plural(self.name), tail) if part)
 
 
@@ -85,7 +89,12 @@ def _of_family(stage: Stage, family: str) -> Iterator[Meant]:
     # "Part" is said where there is nothing else that might be one.
     if family == "shape" and len(members) < len(stage.things):
         return
-    nouns = {"label": ("label",), "shape": ("part", "shape"), "fruit": ("fruit",), "icon": ("icon", "mark", "picture", "symbol", "logo")}[family]  # fmt: skip
+    nouns = {
+        "label": ("label",),
+        "shape": ("part", "shape"),
+        "fruit": ("fruit",),
+        "icon": ("icon", "mark", "picture", "symbol", "logo"),
+    }[family]
     name = str(stage.rng.choice(("fruit icon", "fruit picture") if family == "icon" and fruit else nouns))
     yield Meant(Phrase(name), tuple(members), frozenset(), wide=True)
     for colour in _all([stage.things[number] for number in members], "colour"):
@@ -128,7 +137,9 @@ def _mixed(things: Sequence[Thing]) -> bool:
     return {"small", "large"} == {thing.size for thing in things}
 
 
-def _where(stage: Stage, members: Sequence[int], phrase: Phrase, said: tuple[str, ...], *, colour: str = "", size: str = "") -> Meant:  # fmt: skip
+def _where(
+    stage: Stage, members: Sequence[int], phrase: Phrase, said: tuple[str, ...], *, colour: str = "", size: str = ""
+) -> Meant:
     kept = [n for n in members if colour in ("", stage.things[n].colour) and size in ("", stage.things[n].size)]
     return Meant(phrase, tuple(kept), frozenset(said))
 
@@ -146,6 +157,8 @@ def _by_value(stage: Stage, members: Sequence[int], name: str) -> Iterator[Meant
 
 def said(name: str, attribute: str, value: str) -> Phrase:
     """The name with an attribute's value."""
+    if value == "empty":
+        return Phrase(name, value)
     return Phrase(name, "", _TAILS[attribute].format(value)) if attribute in _TAILS else Phrase(name, value)
 
 
@@ -160,7 +173,10 @@ def _by_place(stage: Stage, members: Sequence[int], name: str) -> Iterator[Meant
         order = np.argsort(middles[:, axis])
         places = middles[order, axis]
         room = 0.1 * (stage.width, stage.height)[axis]
-        for word, first, gap in ((words[0], order[0], places[1] - places[0]), (words[1], order[-1], places[-1] - places[-2])):  # fmt: skip
+        for word, first, gap in (
+            (words[0], order[0], places[1] - places[0]),
+            (words[1], order[-1], places[-1] - places[-2]),
+        ):
             if gap > room:
                 yield Meant(Phrase(name, word), (members[int(first)],), frozenset(("place",)))
 

@@ -7,9 +7,21 @@ from logicls.worlds.vessels import CAPS, LIQUIDS, NAMES
 LEVELS = ("empty", "low", "middle", "high")
 FRUITS = ("cherry", "banana", "orange", "apple", "lemon", "grape", "pear", "strawberry")
 SHAPES = (
-    "disc", "ring", "square", "rectangle", "triangle", "star", "cross", "heart", "hexagon", "diamond", "crescent", "leaf",
-    "drop", "sun",
-)  # fmt: skip
+    "disc",
+    "ring",
+    "square",
+    "rectangle",
+    "triangle",
+    "star",
+    "cross",
+    "heart",
+    "hexagon",
+    "diamond",
+    "crescent",
+    "leaf",
+    "drop",
+    "sun",
+)
 ATTRIBUTES: dict[str, tuple[str, ...]] = {
     "level": LEVELS,
     "size": ("small", "large"),
@@ -38,16 +50,50 @@ DEFECTS = (
 )
 """What a verdict may name."""
 THING_NAMES = (
-    *NAMES, *LIQUIDS, *CAPS, "label", "paper label", "icon", "mark", "picture", "symbol", "logo", "fruit icon", "fruit picture", "fruit label",
-    "text label", "printed label", "picture label", "icon label", "compartment", "cell", "pocket", "tray", "case",
-    "box insert", "plate", "panel", "board", "mounting plate", "cable", "wire", "lead",
-    "terminal", "slot", "terminal block", "connector block", "part", "shape", "object", "fruit",
-)  # fmt: skip
+    *NAMES,
+    *LIQUIDS,
+    *CAPS,
+    "label",
+    "paper label",
+    "icon",
+    "mark",
+    "picture",
+    "symbol",
+    "logo",
+    "fruit icon",
+    "fruit picture",
+    "fruit label",
+    "text label",
+    "printed label",
+    "picture label",
+    "icon label",
+    "compartment",
+    "cell",
+    "pocket",
+    "tray",
+    "case",
+    "box insert",
+    "plate",
+    "panel",
+    "board",
+    "mounting plate",
+    "cable",
+    "wire",
+    "lead",
+    "terminal",
+    "slot",
+    "terminal block",
+    "connector block",
+    "part",
+    "shape",
+    "object",
+    "fruit",
+)
 PLACES = (
     "left right upper lower leftmost rightmost topmost lowest top bottom middle row column corner centre in on of",
 )
 SAID = (
-    "the bottle is filled to a quarter at most about half more than two thirds",
+    "the bottle is filled to a third at most about half more than two thirds",
     "belongs to",
     "behind the icon which colour has",
     "where on the label is the",
@@ -56,5 +102,6 @@ SAID = (
     "that is empty filled",
     "which slot of the left block does the red cable end in",
     "the red cable ends in slot two of the right block",
-    "small large red green that shows show that is are that points point in the up down position with the letter horizontal",
+    "small large red green that shows show that is are that points point in the up down position",
+    "with the letter horizontal",
 )

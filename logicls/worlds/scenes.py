@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from logicls.worlds.cables import cables
 from logicls.worlds.crowd import crowd
-from logicls.worlds.hosts import cables, plate, tray
+from logicls.worlds.hosts import plate, tray
 from logicls.worlds.labels import sheet
 from logicls.worlds.places import Area
 from logicls.worlds.seams import cast_light, patches

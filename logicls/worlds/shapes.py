@@ -36,10 +36,10 @@ def fitted(points: Points) -> Points:
     return np.asarray((points - (low + high) / 2) / (high - low).max(), dtype=np.float64)
 
 
-def about(points: Points, factor: float, x: float = 0.0, y: float = 0.0) -> Points:
-    """The outline scaled about its box's middle and moved by (x, y)."""
+def about(points: Points, factor: float, x: float = 0.0, y: float = 0.0, *, tall: float = 1.0) -> Points:
+    """The outline scaled about its box's middle (its height by `tall` once more) and moved by (x, y)."""
     middle = (points.min(axis=0) + points.max(axis=0)) / 2
-    return np.asarray(middle + (points - middle) * factor + (x, y), dtype=np.float64)
+    return np.asarray(middle + (points - middle) * (factor, factor * tall) + (x, y), dtype=np.float64)
 
 
 @cache
@@ -57,7 +57,7 @@ def block(wide: float, high: float, round_by: float = 0.0, x: float = 0.0, y: fl
     turn = np.linspace(0, np.pi / 2, 6)
     arc = np.stack([np.cos(turn), np.sin(turn)], axis=1) * round_by + (wide / 2 - round_by, high / 2 - round_by)
     right = np.concatenate([arc[::-1] * (1, -1), arc])
-    return np.concatenate([right, right[::-1] * (-1, 1)]) + (x, y)
+    return np.asarray(np.concatenate([right, right[::-1] * (-1, 1)]) + np.array((x, y)), dtype=np.float64)
 
 
 @cache
@@ -83,8 +83,13 @@ def cross(arm: float) -> Points:
     a, b = arm / 2, 0.5
     quarter = [(a, -b), (a, -a), (b, -a)]
     return np.array(
-        [*quarter, *[(x, -y) for x, y in quarter[::-1]], *[(-x, -y) for x, y in quarter], *[(-x, y) for x, y in quarter[::-1]]]
-    )  # fmt: skip
+        [
+            *quarter,
+            *[(x, -y) for x, y in quarter[::-1]],
+            *[(-x, -y) for x, y in quarter],
+            *[(-x, y) for x, y in quarter[::-1]],
+        ]
+    )
 
 
 @cache

@@ -79,7 +79,8 @@ class Stage:
         self.canvas, self.ground = ground(self.rng, self.height, self.width)
         angle = self.rng.uniform(0, 2 * np.pi)
         self.light = float(np.cos(angle)), float(np.sin(angle))
-        self.wood = 1 + np.float32(1.5) * cut("wood", *self.canvas.shape[1:], self.rng)
+        high, wide = self.canvas.shape[1:]
+        self.wood = np.asarray(1 + np.float32(1.5) * cut("wood", high, wide, self.rng), dtype=np.float32)
         self.shadows = float(self.rng.uniform(0.4, 1)) if self.rng.random() < 0.8 else 1.0
         self.seamed = bool(self.rng.random() < 0.12)
 
@@ -112,7 +113,17 @@ class Stage:
         """These are there, or something like them: no question may take them for absent."""
         self.kinds.extend(kind for kind in kinds if kind not in self.kinds)
 
-    def add(self, kind: Kind, pose: Pose, look: Look, *, colour: str = "", size: str = "", family: str = "", extra: tuple[tuple[str, str], ...] = ()) -> int:  # fmt: skip
+    def add(
+        self,
+        kind: Kind,
+        pose: Pose,
+        look: Look,
+        *,
+        colour: str = "",
+        size: str = "",
+        family: str = "",
+        extra: tuple[tuple[str, str], ...] = (),
+    ) -> int:
         """Draw one component and keep it; returns its number."""
         outline = pose.put(kind.outline(look))
         if self.seamed and self.rng.random() < 0.5:

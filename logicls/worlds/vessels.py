@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from logicls.worlds.canvas import Points, Shade, fill, stroke
@@ -61,7 +63,9 @@ def _profile(name: str, form: Points) -> Points:
         foot = np.stack([wide * np.cos(turn), 0.5 - wide + wide * np.sin(turn)], axis=1)
         return np.concatenate([[(wide, -0.5)], foot])
     if name == "flask":
-        return np.array([(0.08 + 0.04 * a, -0.5), (0.08 + 0.04 * a, -0.2 - 0.1 * b), (0.3 + 0.08 * c, 0.44), (0.28 + 0.08 * c, 0.5)])  # fmt: skip
+        return np.array(
+            [(0.08 + 0.04 * a, -0.5), (0.08 + 0.04 * a, -0.2 - 0.1 * b), (0.3 + 0.08 * c, 0.44), (0.28 + 0.08 * c, 0.5)]
+        )
     body = {"bottle": 0.14 + 0.09 * a, "vial": 0.18 + 0.1 * a, "jar": 0.3 + 0.12 * a}[name]
     neck = body * {"bottle": 0.35 + 0.25 * b, "vial": 0.6 + 0.15 * b, "jar": 0.82 + 0.1 * b}[name]
     low = {"bottle": -0.3 + 0.12 * c, "vial": -0.34, "jar": -0.36}[name]
@@ -81,7 +85,6 @@ class _Vessel:
         self.stage, self.pose, self.name, self.lone = stage, pose, name, lone
         self.right = _profile(name, form)
         self.wall = 0.02
-        self.level = ""
         self.top = 1.0
         """Where the liquid begins, in units of the height."""
         self.glass()
@@ -100,22 +103,29 @@ class _Vessel:
 
     def fill(self, liquid: str, colour: str) -> str:
         """Pour in; returns the liquid's colour, empty where it stays empty."""
-        stage, rng = self.stage, self.stage.rng
+        rng = self.stage.rng
         share = 0.0 if rng.random() < 0.12 else float(rng.uniform(*_SHARES[int(rng.integers(len(_SHARES)))]))
         if share:
             self._liquid(share, liquid, colour)
         self._front()
-        self.level = "empty" if not share else "low" if share < 0.32 else "middle" if 0.4 < share < 0.6 else "high" if share > 0.7 else ""  # fmt: skip
-        thing = stage.things[self.number]
-        if self.level:
-            stage.things[self.number] = Thing(thing.names, thing.outline, attributes=(("level", self.level),))
-            wanted = drawn(rng, ("low", "middle", "high"))
-            order = ("low", "middle", "high")
-            off = "" if wanted == self.level else "empty" if not share else "low" if order.index(self.level) < order.index(wanted) else "high"  # fmt: skip
-            where = {"low": "a quarter at most", "middle": "about half", "high": "more than two thirds"}[wanted]
-            if self.lone:
-                stage.rules.append(Rule(f"the {self.name} is filled to {where}", off))
+        self._name_level(share)
         return colour if share else ""
+
+    def _name_level(self, share: float) -> None:
+        """Keep how full it is, where there is a plain word for it."""
+        stage, order = self.stage, ("empty", "low", "middle", "high")
+        level = "low" if share < 0.32 else "middle" if 0.4 < share < 0.6 else "high" if share > 0.7 else ""
+        level = level if share else "empty"
+        if not level:
+            return
+        thing = stage.things[self.number]
+        stage.things[self.number] = replace(thing, attributes=(("level", level),))
+        wanted = drawn(stage.rng, order[1:])
+        off = "low" if order.index(level) < order.index(wanted) else "high"
+        off = "" if level == wanted else "empty" if level == "empty" else off
+        where = {"low": "a third at most", "middle": "about half", "high": "more than two thirds"}[wanted]
+        if self.lone:
+            stage.rules.append(Rule(f"the {self.name} is filled to {where}", off))
 
     def _liquid(self, share: float, liquid: str, colour: str) -> None:
         stage = self.stage
@@ -139,9 +149,11 @@ class _Vessel:
     def _front(self) -> None:
         """Streaks of light on the glass."""
         body = float(self.right[:, 0].max())
+        glass = self.pose.put(_closed(self.right))
         for x, wide, bright in ((-0.72, 0.12, 0.4), (0.8, 0.06, 0.25)):
             streak = self.pose.put(block(wide * body, 0.62, 0.01, x * body, 0.12))
-            fill(self.stage.canvas, streak, (1, 1, 1), bright * float(self.stage.rng.uniform(0.4, 1.2)), 0.5)
+            strength = bright * float(self.stage.rng.uniform(0.4, 1.2))
+            fill(self.stage.canvas, streak, (1, 1, 1), strength, 0.5, inside=glass)
         neck = float(self.right[0, 0])
         fill(self.stage.canvas, self.pose.put(block(2 * neck, 0.015, 0, 0, -0.49)), (0.9, 0.93, 0.95), 0.5)
 

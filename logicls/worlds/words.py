@@ -1,11 +1,12 @@
-"""Every word that questions and answers about made photos hold, and more words of the trade: what a tokenizer learns from."""
+"""What a tokenizer learns from: every word of questions and answers about made photos, and more words of the trade."""
 
 from __future__ import annotations
 
 from logicls.worlds import say, vocabulary
-from logicls.worlds.ask import COUNT, EACH, LOCATE, LOCATE_ONE, RULES, SINGLE, VERDICT
+from logicls.worlds.ask import COUNT, EACH, LOCATE, LOCATE_ONE, SINGLE
 from logicls.worlds.catalogue import KINDS
 from logicls.worlds.colours import COLOURS
+from logicls.worlds.rules import RULES, VERDICT
 from logicls.worlds.say import NUMBER_WORDS, Phrase
 from logicls.worlds.scene_words import ATTRIBUTES, DEFECTS, PLACES, SAID, THING_NAMES
 

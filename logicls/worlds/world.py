@@ -16,6 +16,8 @@ from logicls.worlds.stage import Draft, Stage, Thing
 
 _CUT = 0.6
 """Share of a component's box that the photo's edge may not cut to less than."""
+_TINY = 8.0
+"""Longer side of what must be whole, pixels: a part of it would be a speck."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +43,10 @@ class World:
 
 
 def make_world(rng: np.random.Generator, size: tuple[int, int]) -> World:
-    """A photo of that size, (height, width) in pixels, and 5 to 9 questions; equal generators make equal worlds."""
+    """A photo and 5 to 9 questions; equal generators make equal worlds.
+
+    `size`: (height, width) in pixels, 96 to 550 each.
+    """
     while True:
         stage = Stage(rng, *size)
         compose(stage)
@@ -63,7 +68,8 @@ def _box(thing: Thing, warp: Matrix | None, size: tuple[int, int]) -> Box | None
     (x1, y1), (x2, y2) = points.min(axis=0).tolist(), points.max(axis=0).tolist()
     whole = Box(x1, y1, x2, y2)
     rest = whole.clipped(size[1], size[0])
-    return rest if rest.area > _CUT * whole.area else None
+    tiny = max(whole.width, whole.height) < _TINY
+    return rest if rest.area > (0.97 if tiny else _CUT) * whole.area else None
 
 
 def _answered(draft: Draft, boxes: list[Box], size: tuple[int, int]) -> Asked:

@@ -32,7 +32,7 @@ def test_a_world_is_a_photo_of_the_size_with_five_to_nine_questions(worlds):
 
 
 def test_boxes_lie_on_the_photo_in_reading_order(worlds):
-    """Every box has an area, lies within the photo, and the boxes of an answer are ordered as the project orders them."""
+    """Every box has an area and lies within the photo; an answer's boxes are in reading order."""
     for world, (height, width) in worlds:
         for asked in world.asked:
             for box in asked.boxes:
