@@ -160,7 +160,9 @@ def _effort(card: Card, tries: tuple[int, ...], rejected: int) -> Effort:
 
 
 def _jpeg(canvas: Canvas, quality: int) -> bytes:
-    done, data = cv2.imencode(".jpg", canvas.photo[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, quality])
+    done, data = cv2.imencode(
+        ".jpg", cv2.cvtColor(canvas.photo, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, quality]
+    )
     if not done:  # pragma: no cover - the encoder takes every uint8 picture
         raise ValueError(f"cannot encode {canvas.scene.photo}")
     return bytes(data)

@@ -46,7 +46,9 @@ def bare(maker: make.Maker, number: int) -> None:
         vignette=s.vignette, blur=s.blur, noise=s.noise,
     )  # fmt: skip
     quality = int(rng.integers(maker.quality[0], maker.quality[1] + 1))
-    cv2.imencode(".jpg", lit(photo, light, number)[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, quality])
+    cv2.imencode(
+        ".jpg", cv2.cvtColor(lit(photo, light, number), cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, quality]
+    )
 
 
 def side_by_side(maker: make.Maker, count: int) -> None:
