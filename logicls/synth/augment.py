@@ -7,7 +7,7 @@ box, change what is broken, or bring a rule into the dead zone of its limit is t
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
@@ -22,7 +22,7 @@ from logicls.constraints.spec import Spec
 from logicls.constraints.yaml_tree import read_yaml
 from logicls.records import Box, Scene
 from logicls.synth.allowed import allowed
-from logicls.synth.edit import Canvas
+from logicls.synth.canvas import Canvas
 from logicls.synth.light import is_washed, lighting, lit, thinned
 from logicls.synth.pixels import Photo
 from logicls.synth.torchless import albumentations
@@ -155,7 +155,7 @@ class Augmenter:
     def _lit(self, canvases: Sequence[Canvas], rng: Rng) -> tuple[tuple[Canvas, ...], int]:
         """The photos in light in which every thing can still be seen; and how many draws were too strong."""
         seed = int(rng.integers(2**31))
-        small = [replace(c, photo=thinned(c.photo, THIN)) for c in canvases]
+        small = [Canvas(thinned(c.photo, THIN), c.scene) for c in canvases]
         for number in range(DIMMED + 1):
             light = self._light(0.5**number if number < DIMMED else 0.0)
             if number < DIMMED and _are_washed(small, [lit(c.photo, light, seed) for c in small], shrunk=THIN):

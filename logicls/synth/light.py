@@ -1,7 +1,7 @@
 """Light, lens and sensor: changes of a photo's pixels that move nothing, drawn and put in a row by albumentations.
 
-Its own brightness, fall-off and noise work on whole photos of floats or random numbers, and took half of what an example
-costs; those here do the same in one pass over bytes.
+Its own brightness, fall-off and noise work on whole photos of floats or random numbers, and took half of what an
+example costs; those here do the same in one pass over bytes.
 """
 
 from __future__ import annotations
@@ -110,7 +110,7 @@ def lit(photo: Photo, light: albumentations.Compose, seed: int) -> Photo:
     return np.asarray(light(image=photo)["image"])
 
 
-def noise(shape: tuple[int, ...], place: float) -> Int8[np.ndarray, "..."]:
+def noise(shape: tuple[int, ...], place: float) -> Int8[np.ndarray, "*shape"]:
     """Normal numbers of standard deviation `UNIT`, cut off at four of them; which ones, `place` (0 to 1) tells.
 
     They are slices of numbers drawn once: drawing anew took longer than all else that is done to a photo.

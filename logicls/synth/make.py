@@ -14,9 +14,9 @@ from logicls.records import Effort, Example
 from logicls.synth.augment import Augmenter, Strength
 from logicls.synth.balance import Balance, wanted
 from logicls.synth.bank import Bank
+from logicls.synth.canvas import Canvas
 from logicls.synth.deck import SLOTS, Card, Slot, deal
 from logicls.synth.draft import Draft, Drafter
-from logicls.synth.edit import Canvas
 
 Rng = np.random.Generator
 STAND_INS = 3

@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 from jaxtyping import Float, UInt8
 
-from logicls.records import Box
+from logicls.records import Box, Scene
 
 Photo = UInt8[np.ndarray, "height width 3"]
 Mask = Float[np.ndarray, "height width"]
@@ -20,9 +20,9 @@ RIM = 3
 """Pixels at the edge of a thing that look unlike its face: nothing is learned from them."""
 
 
-def whole(box: Box, photo: Photo, pad: int = 0) -> tuple[int, int, int, int]:
+def whole(box: Box, photo: Photo | Scene, pad: int = 0) -> tuple[int, int, int, int]:
     """Integer x1, y1, x2, y2 of the box, widened by `pad`, inside the photo and at least one pixel large."""
-    height, width = photo.shape[:2]
+    height, width = (photo.height, photo.width) if isinstance(photo, Scene) else photo.shape[:2]
     x1, y1 = max(round(box.x1) - pad, 0), max(round(box.y1) - pad, 0)
     x2, y2 = min(round(box.x2) + pad, width), min(round(box.y2) + pad, height)
     x1, y1 = min(x1, width - 1), min(y1, height - 1)

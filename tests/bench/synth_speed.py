@@ -23,7 +23,7 @@ import numpy as np
 
 from logicls.assets import share
 from logicls.data.picture import read_photo
-from logicls.synth import augment, draft, edit, make, row
+from logicls.synth import augment, canvas, draft, edit, make, row
 from logicls.synth.bank import Bank
 from logicls.synth.build import Order, build, source_of
 from logicls.synth.light import lighting, lit
@@ -97,7 +97,8 @@ def parts(maker: make.Maker, count: int) -> None:
         for name in ("read_off", "broken_names", "near"):
             timed(owner, name, "answers and verdict")
     timed(draft, "violate", "finding an edit")
-    timed(edit.Editor, "edit", "pixels of edits")
+    timed(canvas.Canvas.photo, "func", "pixels of edits")
+    timed(edit.Editor, "edit", "finding an edit")
     timed(Bank, "photo", "decode")
     timed(Bank, "mask", "outlines")
     timed(augment, "warped", "augment")
