@@ -11,7 +11,7 @@ from jaxtyping import Float
 
 from logicls.records import Box, Instance, Scene
 from logicls.synth.masks import Mask
-from logicls.synth.pixels import Photo, whole
+from logicls.synth.pixels import Photo, feathered, whole
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,5 +96,4 @@ class Bend:
     def laid(self, photo: Photo, bare: Photo) -> Photo:
         """The bent cable of `photo` on `bare`, the same photo without it."""
         moved = cv2.remap(photo, *self._source, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-        alpha = cv2.GaussianBlur(self._shown, (0, 0), 0.8)[..., None]
-        return np.clip(bare * (1 - alpha) + moved * alpha + 0.5, 0, 255).astype(np.uint8)
+        return feathered(bare, np.asarray(moved), np.asarray(cv2.GaussianBlur(self._shown, (0, 0), 0.8)))

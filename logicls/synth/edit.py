@@ -86,7 +86,7 @@ class Editor:
             return None
         arriving = [Instance(_fresh(canvas.scene), leaves, target.box, donor.instance.attributes)]
         masks = [partial(self.bank.mask, donor.scene, donor.instance)]
-        painted = lambda: self.painter.left_behind(canvas.photo, donor, target.box)  # noqa: E731
+        painted = partial(self.painter.left_behind, canvas, donor, target.box)
         return self._after(plan, canvas, painted, arriving, masks)
 
     def _add(self, plan: Add, canvas: Canvas, rng: Rng) -> Canvas | None:

@@ -7,15 +7,17 @@ example costs; those here do the same in one pass over bytes.
 from __future__ import annotations
 
 import math
+import random
 from collections.abc import Iterable
-from functools import cache, lru_cache
+from functools import lru_cache
 from typing import Any
 
 import cv2
 import numpy as np
-from jaxtyping import Float, Int8
+from jaxtyping import Float
 
 from logicls.records import Box
+from logicls.synth.noise import UNIT, noise
 from logicls.synth.pixels import Photo
 from logicls.synth.torchless import albumentations
 
@@ -25,8 +27,6 @@ COARSE = 32
 """Points along each side of the small map from which a fall-off of light is scaled up."""
 STD = (0.01, 0.03)
 """Shares of white between which the noise of a sensor lies, standard deviation."""
-DRAWS, UNIT = 1 << 22, 32
-"""How much noise is drawn once and used from any place on, and its standard deviation."""
 
 
 class Exposure(albumentations.ImageOnlyTransform):  # type: ignore[misc]
@@ -106,26 +106,8 @@ def lighting(
 
 def lit(photo: Photo, light: albumentations.Compose, seed: int) -> Photo:
     """The photo in the light that `seed` draws: the same for every photo of that size."""
-    light.set_random_seed(seed)
+    light.set_random_state(np.random.default_rng(seed), random.Random(seed))
     return np.asarray(light(image=photo)["image"])
-
-
-def noise(shape: tuple[int, ...], place: float) -> Int8[np.ndarray, "*shape"]:
-    """Normal numbers of standard deviation `UNIT`, cut off at four of them; which ones, `place` (0 to 1) tells.
-
-    They are slices of numbers drawn once: drawing anew took longer than all else that is done to a photo.
-    """
-    size, drawn = math.prod(shape), _drawn()
-    start = int(place * DRAWS)
-    if start + size <= DRAWS:
-        return drawn[start : start + size].reshape(shape)
-    return np.take(drawn, np.arange(start, start + size), mode="wrap").reshape(shape)
-
-
-@cache
-def _drawn() -> Int8[np.ndarray, " draws"]:
-    normal = np.random.default_rng(0).standard_normal(DRAWS, np.float32)
-    return np.clip(np.round(normal * UNIT), -4 * UNIT + 1, 4 * UNIT - 1).astype(np.int8)
 
 
 def _scaled_up(light: Float[np.ndarray, "coarse coarse"], photo: Photo) -> Float[np.ndarray, "height width 3"]:

@@ -79,12 +79,12 @@ class Painter:
         mask = self.whole_mask(Canvas(source, donor.scene), donor.instance)
         return pasted(photo, cut(source, donor.instance.box), box, gain=gain, mask=mask)
 
-    def left_behind(self, photo: Photo, donor: Donor, box: Box) -> Photo:
+    def left_behind(self, canvas: Canvas, donor: Donor, box: Box) -> Photo:
         """The donor's whole box, ground and all, at the box."""
         source = self.bank.photo(donor.scene)
-        here, there = ring_mean(photo, box), ring_mean(source, donor.instance.box)
+        here, there = ring_mean(canvas.photo, box), ring_mean(source, donor.instance.box)
         gain = np.clip(here / np.maximum(there, 1.0), 0.6, 1.7)
-        return blended(photo, cut(source, donor.instance.box), box, gain)
+        return blended(canvas.photo, cut(source, donor.instance.box), box, gain)
 
     def dyed(self, canvas: Canvas, target: Instance, model: Donor) -> Photo:
         """The target in the colours of another one."""
