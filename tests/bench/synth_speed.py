@@ -104,7 +104,7 @@ def parts(maker: make.Maker, count: int) -> None:
     timed(augment, "warped", "augment")
     timed(augment, "lit", "augment")
     timed(augment, "is_washed", "is everything still seen")
-    timed(make, "_jpeg", "encode")
+    timed(make.Picture, "encoded", "encode")
     timed(row, "chain", "text")
     timed(row, "row", "text")
     timed(make.Maker, "make", "the rest")
