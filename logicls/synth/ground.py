@@ -34,6 +34,9 @@ SOFT = 8
 """Pixels beyond what is cleared to which its soft edge reaches."""
 GRAINS = 4096
 """Pixels out of which a ground's grain is drawn, at the most."""
+FITS, UNLIKE, LEAST = 4, 4.0, 12.0
+"""Times that a slope is fitted to a rim's colours, and how far off it a pixel is left out: so many times the median of
+all, and so many grey levels at the least."""
 Rect = tuple[int, int, int, int]
 Region = Bool[np.ndarray, "height width"]
 
@@ -186,7 +189,9 @@ def _membrane(here: Photo, base: Photo | None, rim: Region, part: tuple[slice, s
     step = max(int(0.5 / shrink), 1)
     thin = rim[::step, ::step]
     off = here[::step, ::step].astype(np.float32)
-    if base is not None:
+    if base is None:
+        thin = _alike(off, thin)
+    else:
         off -= base[::step, ::step]
     shown = np.dstack([off * thin[..., None], thin.astype(np.float32)])
     shown = cv2.resize(shown, None, fx=shrink * step, fy=shrink * step, interpolation=cv2.INTER_AREA)
@@ -202,6 +207,28 @@ def _membrane(here: Photo, base: Photo | None, rim: Region, part: tuple[slice, s
         weight = weight + counts
     coarse = total / np.maximum(weight, 1e-9)[..., None]
     return _scaled_up(coarse, rim.shape, part)
+
+
+def _alike(here: Float[np.ndarray, "h w 3"], rim: Region) -> Region:
+    """The rim without what is unlike most of it, such as the dark glass at a bottle's side: that would leak inside.
+
+    Alike is what lies close to a slope of colour, fitted again and again to what is closest to it. All of the rim is
+    kept where that is less than half.
+    """
+    rows, columns = np.nonzero(rim)
+    places = np.column_stack([np.ones(len(rows)), rows / rim.shape[0], columns / rim.shape[1]]).astype(np.float32)
+    colours = here[rows, columns]
+    off = largest(np.abs(colours - np.median(colours, 0)))
+    for _ in range(FITS):
+        close = off <= np.median(off)
+        slope = np.linalg.lstsq(places[close], colours[close], rcond=None)[0]
+        off = largest(np.abs(colours - places @ slope))
+    kept = off <= max(UNLIKE * float(np.median(off)), LEAST)
+    if kept.mean() < 0.5:
+        return rim
+    out = np.zeros_like(rim)
+    out[rows[kept], columns[kept]] = True
+    return out
 
 
 def _scaled_up(
