@@ -34,9 +34,9 @@ SOFT = 8
 """Pixels beyond what is cleared to which its soft edge reaches."""
 GRAINS = 4096
 """Pixels out of which a ground's grain is drawn, at the most."""
-FITS, UNLIKE, LEAST = 4, 4.0, 12.0
-"""Times that a slope is fitted to a rim's colours, and how far off it a pixel is left out: so many times the median of
-all, and so many grey levels at the least."""
+FITS, FITTED, UNLIKE, LEAST = 4, 500, 4.0, 12.0
+"""Times that a slope is fitted to a rim's colours, about how many pixels it is fitted to, and how far off it a pixel is
+left out: so many times the median of all, and so many grey levels at the least."""
 Rect = tuple[int, int, int, int]
 Region = Bool[np.ndarray, "height width"]
 
@@ -218,17 +218,25 @@ def _alike(here: Float[np.ndarray, "h w 3"], rim: Region) -> Region:
     rows, columns = np.nonzero(rim)
     places = np.column_stack([np.ones(len(rows)), rows / rim.shape[0], columns / rim.shape[1]]).astype(np.float32)
     colours = here[rows, columns]
-    off = largest(np.abs(colours - np.median(colours, 0)))
+    few = slice(None, None, max(len(rows) // FITTED, 1))
+    some, theirs = places[few], colours[few]
+    off = largest(np.abs(theirs - np.median(theirs, 0)))
     for _ in range(FITS):
         close = off <= np.median(off)
-        slope = np.linalg.lstsq(places[close], colours[close], rcond=None)[0]
-        off = largest(np.abs(colours - places @ slope))
-    kept = off <= max(UNLIKE * float(np.median(off)), LEAST)
+        slope = _fitted(some[close], theirs[close])
+        off = largest(np.abs(theirs - some @ slope))
+    kept = largest(np.abs(colours - places @ slope)) <= max(UNLIKE * float(np.median(off)), LEAST)
     if kept.mean() < 0.5:
         return rim
     out = np.zeros_like(rim)
     out[rows[kept], columns[kept]] = True
     return out
+
+
+def _fitted(places: Float[np.ndarray, "n 3"], colours: Float[np.ndarray, "n rgb"]) -> Float[np.ndarray, "3 rgb"]:
+    """Least squares by the normal equations: ten times as fast as a decomposition, and three columns can bear it."""
+    squares = places.T @ places + 1e-4 * len(places) * np.eye(3, dtype=np.float32)
+    return np.asarray(np.linalg.solve(squares, places.T @ colours))
 
 
 def _scaled_up(
