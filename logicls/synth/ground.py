@@ -34,7 +34,7 @@ SOFT = 8
 """Pixels beyond what is cleared to which its soft edge reaches."""
 GRAINS = 4096
 """Pixels out of which a ground's grain is drawn, at the most."""
-FITS, FITTED, UNLIKE, LEAST = 4, 500, 4.0, 12.0
+FITS, FITTED, UNLIKE, LEAST = 3, 400, 4.0, 12.0
 """Times that a slope is fitted to a rim's colours, about how many pixels it is fitted to, and how far off it a pixel is
 left out: so many times the median of all, and so many grey levels at the least."""
 Rect = tuple[int, int, int, int]
@@ -157,25 +157,21 @@ def _piece(
     height, width = rim.shape
     if rim.mean() < 0.1 or frame[2] - frame[0] <= width or frame[3] - frame[1] <= height:
         return None
-    x1, y1, x2, y2 = rect
-    step = max(1, min(height, width) // 24)
-    thin = rim[::step, ::step]
-    here = photo[y1:y2:step, x1:x2:step].astype(np.float32)[thin]
-    blocked = [whole(other, photo, pad=2) for other in taken]
-    best: tuple[float, int, int] | None = None
     xs = rng.integers(frame[0], frame[2] - width + 1, TRIES)
     ys = rng.integers(frame[1], frame[3] - height + 1, TRIES)
-    for x, y in zip(xs.tolist(), ys.tolist(), strict=True):
-        if any(x < b[2] and b[0] < x + width and y < b[3] and b[1] < y + height for b in blocked):
-            continue
-        there = photo[y : y + height : step, x : x + width : step].astype(np.float32)[thin]
-        off = here - there
-        score = float(np.abs(off - off.mean(0)).mean()) + 0.3 * float(np.abs(off.mean(0)).mean())
-        if best is None or score < best[0]:
-            best = score, x, y
-    if best is None:
+    blocked = np.array([whole(other, photo, pad=2) for other in taken])
+    across = (xs[:, None] < blocked[:, 2]) & (blocked[:, 0] < xs[:, None] + width)
+    down = (ys[:, None] < blocked[:, 3]) & (blocked[:, 1] < ys[:, None] + height)
+    free = ~(across & down).any(1)
+    if not free.any():
         return None
-    _, x, y = best
+    step = max(1, min(height, width) // 24)
+    rows, columns = (step * at for at in np.nonzero(rim[::step, ::step]))
+    xs, ys = xs[free], ys[free]
+    off = photo[ys[:, None] + rows, xs[:, None] + columns].astype(np.float32) - photo[rect[1] + rows, rect[0] + columns]
+    mean = off.mean(1, keepdims=True)
+    best = int((np.abs(off - mean).mean((1, 2)) + 0.3 * np.abs(mean).mean((1, 2))).argmin())
+    x, y = int(xs[best]), int(ys[best])
     return photo[y : y + height, x : x + width]
 
 
@@ -220,12 +216,12 @@ def _alike(here: Float[np.ndarray, "h w 3"], rim: Region) -> Region:
     colours = here[rows, columns]
     few = slice(None, None, max(len(rows) // FITTED, 1))
     some, theirs = places[few], colours[few]
-    off = largest(np.abs(theirs - np.median(theirs, 0)))
+    off = largest(np.abs(theirs - np.sort(theirs, axis=0)[len(theirs) // 2]))
     for _ in range(FITS):
-        close = off <= np.median(off)
+        close = off <= np.sort(off)[len(off) // 2]
         slope = _fitted(some[close], theirs[close])
         off = largest(np.abs(theirs - some @ slope))
-    kept = largest(np.abs(colours - places @ slope)) <= max(UNLIKE * float(np.median(off)), LEAST)
+    kept = largest(np.abs(colours - places @ slope)) <= max(UNLIKE * float(np.sort(off)[len(off) // 2]), LEAST)
     if kept.mean() < 0.5:
         return rim
     out = np.zeros_like(rim)
