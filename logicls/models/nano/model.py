@@ -8,6 +8,7 @@ to a question is the same whether it is asked alone or among others.
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -21,6 +22,16 @@ from logicls.models.nano.config import STRIDE, NanoConfig
 
 IGNORED = -100
 """Label of a position that is not learned."""
+
+
+@dataclass
+class NanoOutput(CausalLMOutputWithPast):
+    """What a forward pass gives beside logits, key-value cache and loss."""
+
+    question_loss: Tensor | None = None
+    """Mean loss of each question's answer, [batch questions]; nan where an example has fewer questions."""
+    question_right: Tensor | None = None
+    """Whether every value of the answer is the likeliest, and the number of boxes is right; [batch questions]."""
 
 
 class Attention(nn.Module):
@@ -135,7 +146,7 @@ class NanoForImageTextToText(PreTrainedModel, GenerationMixin):
         weights: Float[Tensor, "batch new"] | None = None,
         use_cache: bool | None = None,
         **_: Any,
-    ) -> CausalLMOutputWithPast:
+    ) -> NanoOutput:
         """Logits of every given position.
 
         `branch_ids`: 0 for the photo's positions, 1, 2, … for the words of each question, -1 for padding; left out,
@@ -154,12 +165,14 @@ class NanoForImageTextToText(PreTrainedModel, GenerationMixin):
         for block in self.decoder:
             x = block(x, mask, past_key_values)
         if labels is None:
-            return CausalLMOutputWithPast(logits=self.head(x), past_key_values=past_key_values)
+            return NanoOutput(logits=self.head(x), past_key_values=past_key_values)
         learned = labels != IGNORED
         logits = self.head(x[learned])
         losses = self.losses(logits, labels[learned])
         share = weights[learned] if weights is not None else torch.ones_like(losses)
-        return CausalLMOutputWithPast(loss=(losses * share).sum() / share.sum().clamp(min=1e-6), logits=logits)
+        loss = (losses * share).sum() / share.sum().clamp(min=1e-6)
+        each, right = self._by_question(losses.detach(), logits.detach().argmax(-1), labels, branches)
+        return NanoOutput(loss=loss, logits=logits, question_loss=each, question_right=right)
 
     def head(self, x: Float[Tensor, "*positions width"]) -> Float[Tensor, "*positions vocab"]:
         """Logits over the vocabulary."""
@@ -179,6 +192,26 @@ class NanoForImageTextToText(PreTrainedModel, GenerationMixin):
         soft = torch.softmax(-(distance.float() ** 2) / (2 * self.config.loc_spread**2), -1)
         spread = -(soft * scores[places, first : first + bins]).sum(-1)
         return losses.masked_scatter(places, spread)
+
+    def _by_question(
+        self,
+        losses: Float[Tensor, " learned"],
+        likeliest: Int[Tensor, " learned"],
+        labels: Int[Tensor, "batch new"],
+        branches: Int[Tensor, "batch new"],
+    ) -> tuple[Float[Tensor, "batch questions"], Bool[Tensor, "batch questions"]]:
+        """Mean loss of each answer, and whether it is right; of a coordinate, that it is one is enough."""
+        row, position = (labels != IGNORED).nonzero(as_tuple=True)
+        target, questions = labels[row, position], int(branches.max())
+        at, size = row * questions + branches[row, position] - 1, len(labels) * questions
+        first, end = self.config.first_loc, self.config.first_loc + self.config.bins
+        both_places = (target >= first) & (target < end) & (likeliest >= first) & (likeliest < end)
+        wrong = ((likeliest != target) & ~both_places).to(losses.dtype)
+        sums, misses, count = (
+            losses.new_zeros(size).index_add(0, at, each).view(-1, questions)
+            for each in (losses, wrong, torch.ones_like(losses))
+        )
+        return sums / count, (count > 0) & (misses == 0)
 
     def prepare_inputs_for_generation(  # type: ignore[override]
         self, input_ids: Tensor, past_key_values: Cache | None = None, **kwargs: Any
