@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import logging
 import sys
-import warnings
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
+from itertools import islice
 from pathlib import Path
-from typing import Any
 
 import lightning
 import torch
-from torch.utils.data import DataLoader
+from lightning.pytorch.callbacks import Callback
 
 from logicls.claim import Difference, claim
 from logicls.errors import Problem, RecipeError
@@ -21,11 +19,16 @@ from logicls.models.bundle import Bundle, read_bundle, write_bundle
 from logicls.models.codec import Codec
 from logicls.models.nano import NanoConfig, NanoForImageTextToText
 from logicls.predict.probe import write_probe
-from logicls.train.collate import Batches
+from logicls.synth.shards import rows
 from logicls.train.curve import Curve, plot_curve
+from logicls.train.difficulty import COLUMNS, Difficulty, cells_of
+from logicls.train.draws import ByWeight, Draws, Evenly
+from logicls.train.feed import Feed
 from logicls.train.fresh import Fresh, fresh_of
+from logicls.train.loop import run_loop, step_of
 from logicls.train.preflight import Flight, count_examples, preflight
 from logicls.train.recipe import Recipe
+from logicls.train.resample import HEAD, Resample, plot_difficulty
 from logicls.train.tuner import Told, Tuner, Watch
 
 SAMPLE = 500
@@ -69,20 +72,27 @@ def fit(
         _begin_with(model, flight, start)
     last = work / "last.ckpt"
     checkpoint = last if resume and last.exists() else None
-    with Curve(out / "training.csv", _step_of(checkpoint)) as curve:
+    draws = _drawing(synth, flight, fresh, recipe)
+    with ExitStack() as stack:
+        curve = stack.enter_context(Curve(out / "training.csv", step_of(checkpoint)))
 
         def both(step: int, loss: float) -> None:
             curve.add(step, loss)
             told(step, loss)
 
-        with _a_core_for(fresh):
-            _train(model, flight, fresh, recipe, checkpoint, Watch(last, every=recipe.checkpoint_every, told=both))
+        callbacks: list[Callback] = [Watch(last, every=recipe.checkpoint_every, told=both)]
+        if isinstance(draws, ByWeight):
+            log = stack.enter_context(Curve(work / "difficulty.csv", step_of(checkpoint), HEAD))
+            callbacks.insert(0, Resample(draws, log))
+        _train(model, flight, fresh, draws, recipe, checkpoint=checkpoint, callbacks=callbacks)
     model.train(mode=False)
     bundle = write_bundle(
         out, model=model, processor=flight.processor, spec_file=synth / "spec.yaml", max_boxes=flight.boxes + 1
     )
     write_probe(bundle, synth)
     plot_curve(out / "training.csv", out / "loss.png")
+    if isinstance(draws, ByWeight):
+        plot_difficulty(work / "difficulty.csv", out / "difficulty.png")
     return bundle
 
 
@@ -142,38 +152,38 @@ def _train(
     model: NanoForImageTextToText,
     flight: Flight,
     fresh: Fresh | None,
+    draws: Draws | None,
     recipe: Recipe,
+    *,
     checkpoint: Path | None,
-    watch: Watch,
+    callbacks: Sequence[Callback],
 ) -> None:
-    batches = Batches(
+    batches = Feed(
+        draws,
         flight,
         Codec(flight.processor, recipe.bins),
-        start=_step_of(checkpoint),
+        start=step_of(checkpoint),
         stop=recipe.steps,
         batch=recipe.batch,
         jitter=recipe.jitter,
         seed=recipe.seed,
         fresh=fresh,
     )
-    logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
-    trainer = lightning.Trainer(
-        max_steps=recipe.steps,
-        accelerator="auto",
-        devices=1,
-        gradient_clip_val=1.0,
-        callbacks=[watch],
-        logger=False,
-        enable_progress_bar=False,
-        enable_model_summary=False,
-        enable_checkpointing=False,
-    )
     tuner = Tuner(model, steps=recipe.steps, lr=recipe.lr, weight_decay=recipe.weight_decay)
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message=r".*does not have many workers.*")
-        warnings.filterwarnings("ignore", message=r".*IterableDataset.*")
-        warnings.filterwarnings("ignore", message=r".*isinstance\(treespec, LeafSpec\).*")
-        trainer.fit(tuner, DataLoader(batches, batch_size=None), ckpt_path=checkpoint, weights_only=True)
+    with _a_core_for(fresh):
+        run_loop(tuner, batches, callbacks, steps=recipe.steps, checkpoint=checkpoint)
+
+
+def _drawing(synth: Path, flight: Flight, fresh: Fresh | None, recipe: Recipe) -> Draws | None:
+    """Which examples out of the set each step takes; None where it takes none."""
+    count = recipe.batch - (fresh.each if fresh else 0)
+    learned = range(len(flight.examples))
+    if not count:
+        return None
+    if not recipe.difficulty:
+        return Evenly(learned, batch=count, seed=recipe.seed)
+    cells = cells_of(islice(rows(synth, COLUMNS), len(flight.examples)))
+    return ByWeight(Difficulty(cells, learned), learned, batch=count, seed=recipe.seed)
 
 
 @contextmanager
@@ -199,13 +209,6 @@ def _begin_with(model: NanoForImageTextToText, flight: Flight, start: Path) -> N
         message = "has another size, or was trained for other words, than this recipe and this dataset make."
         raise RecipeError(Problem("LC412", message, str(start), advice="Train from scratch, without --from."))
     model.load_state_dict(bundle.model.state_dict())
-
-
-def _step_of(checkpoint: Path | None) -> int:
-    if checkpoint is None:
-        return 0
-    state: dict[str, Any] = torch.load(checkpoint, weights_only=True, map_location="cpu", mmap=True)
-    return int(state["global_step"])
 
 
 def _claim(work: Path, recipe: Recipe, *, resume: bool) -> None:

@@ -38,6 +38,8 @@ class Recipe(BaseModel):
     fresh: float = Field(0.0, ge=0, le=1)
     """Share of each batch that is made while training, out of the photos that the set was made of: the model sees each
     of these examples once."""
+    difficulty: bool = True
+    """Draw examples the more often the harder they are at the moment and the rarer their kind (see `difficulty`)."""
     checkpoint_every: int = Field(200, ge=1)
     seed: int = 0
 

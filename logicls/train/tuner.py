@@ -27,10 +27,10 @@ class Tuner(lightning.LightningModule):
         self.model = model
         self.steps, self.lr, self.weight_decay = steps, lr, weight_decay
 
-    def training_step(self, batch: Batch, _: int) -> Tensor:
-        """Mean loss over the answers' tokens."""
-        loss: Tensor = self.model(**batch).loss
-        return loss
+    def training_step(self, batch: Batch, _: int) -> dict[str, Tensor]:
+        """`loss`, the mean over the answers, and `question_loss` and `question_right` of each, [batch questions]."""
+        out = self.model(**batch)
+        return {"loss": out.loss, "question_loss": out.question_loss, "question_right": out.question_right}
 
     def configure_optimizers(self) -> Any:
         """AdamW, no decay on vectors; one cycle up and down again."""
@@ -43,7 +43,10 @@ class Tuner(lightning.LightningModule):
 
 
 class Watch(Callback):
-    """Tells the progress and keeps a resumable checkpoint, replaced atomically."""
+    """Tells the progress and keeps a resumable checkpoint, replaced atomically.
+
+    It comes after all callbacks that have a state, so that what it keeps is as of the end of the step.
+    """
 
     def __init__(self, path: Path, *, every: int, told: Told) -> None:
         self.path, self.every, self.told = path, every, told
