@@ -46,8 +46,8 @@ def read_curve(path: Path, column: str = "loss") -> list[tuple[int, float]]:
     return [(int(row["step"]), float(row[column])) for row in read_rows(path)]
 
 
-def plot_curve(path: Path, out: Path) -> None:
-    """Draw the loss over the steps, with its running mean, as a PNG."""
+def plot_curve(path: Path, out: Path, heldout: Path | None = None) -> None:
+    """Draw the loss over the steps, with its running mean, as a PNG; with that of photos kept aside if it is there."""
     import numpy as np
 
     steps, losses = np.array(read_curve(path)).reshape(-1, 2).T
@@ -55,7 +55,11 @@ def plot_curve(path: Path, out: Path) -> None:
     mean = np.convolve(losses, np.ones(span) / span, mode="valid")
     figure, (axes,) = _canvas(1)
     axes.plot(steps, losses, linewidth=0.6, alpha=0.4, marker="." if len(losses) < 30 else "")
-    axes.plot(steps[span - 1 :], mean, linewidth=1.5)
+    axes.plot(steps[span - 1 :], mean, linewidth=1.5, label="learned")
+    aside = read_curve(heldout) if heldout else []
+    if aside:
+        axes.plot(*zip(*aside, strict=True), linewidth=1, marker=".", label="kept aside")
+        axes.legend(fontsize=8)
     axes.set(xlabel="step", ylabel="loss", yscale="log", title="training loss")
     _saved(figure, [axes], out)
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
+import time
+from collections.abc import Iterator
+from contextlib import closing
+from typing import Any, cast
 
 import numpy as np
 
@@ -18,6 +21,18 @@ class Feed(Batches):
         """`draws`: None where every example is fresh. The rest is what `Batches` is given."""
         super().__init__(*given, **settings)
         self.draws = draws
+        self.waited = 0.0
+        """Seconds in which the model waited for its batches."""
+
+    def __iter__(self) -> Iterator[Any]:
+        with closing(cast(Any, super().__iter__())) as batches:
+            while True:
+                began = time.perf_counter()
+                batch = next(batches, None)
+                self.waited += time.perf_counter() - began
+                if batch is None:
+                    return
+                yield batch
 
     def _read(self, step: int, count: int) -> tuple[list[Encoded], np.ndarray]:
         """The step's examples out of the set, and their pixels."""

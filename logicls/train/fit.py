@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 
 import lightning
-import torch
-from lightning.pytorch.callbacks import Callback
 
 from logicls.claim import Difference, claim
 from logicls.errors import Problem, RecipeError
@@ -20,16 +19,14 @@ from logicls.models.codec import Codec
 from logicls.models.nano import NanoConfig, NanoForImageTextToText
 from logicls.predict.probe import write_probe
 from logicls.synth.shards import rows
-from logicls.train.curve import Curve, plot_curve
-from logicls.train.difficulty import COLUMNS, Difficulty, cells_of
-from logicls.train.draws import ByWeight, Draws, Evenly
-from logicls.train.feed import Feed
+from logicls.train import pace
 from logicls.train.fresh import Fresh, fresh_of
-from logicls.train.loop import run_loop, step_of
+from logicls.train.heldout import Split, split_photos
+from logicls.train.loop import step_of
 from logicls.train.preflight import Flight, count_examples, preflight
 from logicls.train.recipe import Recipe
-from logicls.train.resample import HEAD, Resample, plot_difficulty
-from logicls.train.tuner import Told, Tuner, Watch
+from logicls.train.run import Run, draw_pictures, learn, measure
+from logicls.train.tuner import Told
 
 SAMPLE = 500
 """Examples of the set that are looked at before a run that makes all of its own."""
@@ -45,26 +42,27 @@ def fit(
     workers: int = 1,
     say: Callable[[str], None] = print,
     prepared: Callable[[int], None] = lambda _: None,
+    planned: Callable[[int], None] = lambda steps: None,
     told: Told = lambda step, loss: None,
 ) -> Bundle:
     """Train on the dataset in `synth`, write the bundle to `out`.
 
-    `say` gets lines for people, `prepared` how many more examples went through preflight, `told` each step and its
-    loss. So many `workers` are the processes that make fresh examples; they change nothing but the speed.
-    With `resume` the run goes on from its last checkpoint, to the same weights as if it had never stopped. `start` is
-    a bundle whose weights it begins with, in the place of random ones.
+    `say` gets lines for people, `prepared` how many more examples went through preflight, `planned` the number of
+    steps before the first one, `told` each step and its loss. So many `workers` are the processes that make fresh
+    examples; they change nothing but the speed. With `resume` the run goes on from its last checkpoint, to the same
+    weights as if it had never stopped. `start` is a bundle whose weights it begins with, in the place of random ones.
 
     Raises:
         DataError: The dataset cannot be used, or fresh examples cannot be made.
-        RecipeError: `resume` with a recipe other than the one the run was begun with, or `start` with a bundle of
-            another size or other words.
+        RecipeError: `resume` with a recipe other than the one the run was begun with, `start` with a bundle of
+            another size or other words, or too few minutes.
         BundleError: `start` cannot be loaded.
     """
-    work = out / "work"
+    began, work = time.perf_counter(), out / "work"
     _claim(work, recipe, resume=resume)
     sweep(work)
-    flight, fresh = _prepared(synth, work, recipe, workers, prepared)
-    for line in [*flight.report, *([fresh.report] if fresh else [])]:
+    flight, fresh, split = _prepared(synth, work, recipe, workers, prepared)
+    for line in [*flight.report, *([fresh.report] if fresh else []), *_aside(split)]:
         say(line)
     lightning.seed_everything(recipe.seed, verbose=False)
     model = make_model(recipe, flight)
@@ -72,33 +70,21 @@ def fit(
         _begin_with(model, flight, start)
     last = work / "last.ckpt"
     checkpoint = last if resume and last.exists() else None
-    draws = _drawing(synth, flight, fresh, recipe)
-    with ExitStack() as stack:
-        curve = stack.enter_context(Curve(out / "training.csv", step_of(checkpoint)))
-
-        def both(step: int, loss: float) -> None:
-            curve.add(step, loss)
-            told(step, loss)
-
-        callbacks: list[Callback] = [Watch(last, every=recipe.checkpoint_every, told=both)]
-        if isinstance(draws, ByWeight):
-            log = stack.enter_context(Curve(work / "difficulty.csv", step_of(checkpoint), HEAD))
-            callbacks.insert(0, Resample(draws, log))
-        _train(model, flight, fresh, draws, recipe, checkpoint=checkpoint, callbacks=callbacks)
+    run = _planned(Run(synth, out, recipe, flight, fresh, split, recipe.steps, checkpoint), model, began, say)
+    planned(run.steps)
+    learn(model, run, say=say, told=told)
     model.train(mode=False)
     bundle = write_bundle(
         out, model=model, processor=flight.processor, spec_file=synth / "spec.yaml", max_boxes=flight.boxes + 1
     )
     write_probe(bundle, synth)
-    plot_curve(out / "training.csv", out / "loss.png")
-    if isinstance(draws, ByWeight):
-        plot_difficulty(work / "difficulty.csv", out / "difficulty.png")
+    draw_pictures(run)
     return bundle
 
 
 def _prepared(
     synth: Path, work: Path, recipe: Recipe, workers: int, done: Callable[[int], None]
-) -> tuple[Flight, Fresh | None]:
+) -> tuple[Flight, Fresh | None, Split]:
     flight = preflight(
         synth,
         work,
@@ -108,6 +94,8 @@ def _prepared(
         most=_sampled(recipe),
         done=done,
     )
+    photos = [row["photo"] for row in islice(rows(synth, ("photo",)), len(flight.examples))]
+    split = split_photos(photos, recipe.heldout, recipe.seed)
     fresh = fresh_of(
         synth,
         flight,
@@ -116,8 +104,31 @@ def _prepared(
         bins=recipe.bins,
         verdict_weight=recipe.verdict_weight,
         workers=workers,
+        without=split.photos,
     )
-    return flight, fresh
+    return flight, fresh, split
+
+
+def _aside(split: Split) -> list[str]:
+    """A plain line on what is kept aside."""
+    if not split.photos:
+        return []
+    names = sorted(split.photos)
+    told = ", ".join(names[:3]) + (", …" if len(names) > 3 else "")
+    return [f"kept aside: {len(split.heldout)} examples of {len(names)} photo(s), {told}"]
+
+
+def _planned(run: Run, model: NanoForImageTextToText, began: float, say: Callable[[str], None]) -> Run:
+    """The run with as many steps as it was begun with, or as it has time for; says how long it takes."""
+    mark, minutes = run.work / "plan.json", run.recipe.minutes
+    steps = pace.planned(mark) or (None if minutes else run.recipe.steps)
+    done = step_of(run.checkpoint)
+    if steps is None or steps > done:
+        found = measure(model, run)
+        steps = steps or pace.fitting(found, float(minutes or 0), time.perf_counter() - began)
+        say(found.said(steps - done))
+    pace.write_plan(mark, steps)
+    return replace(run, steps=steps)
 
 
 def make_model(recipe: Recipe, flight: Flight) -> NanoForImageTextToText:
@@ -148,58 +159,6 @@ def _sampled(recipe: Recipe) -> int | None:
     return SAMPLE if round(recipe.fresh * recipe.batch) == recipe.batch else None
 
 
-def _train(
-    model: NanoForImageTextToText,
-    flight: Flight,
-    fresh: Fresh | None,
-    draws: Draws | None,
-    recipe: Recipe,
-    *,
-    checkpoint: Path | None,
-    callbacks: Sequence[Callback],
-) -> None:
-    batches = Feed(
-        draws,
-        flight,
-        Codec(flight.processor, recipe.bins),
-        start=step_of(checkpoint),
-        stop=recipe.steps,
-        batch=recipe.batch,
-        jitter=recipe.jitter,
-        seed=recipe.seed,
-        fresh=fresh,
-    )
-    tuner = Tuner(model, steps=recipe.steps, lr=recipe.lr, weight_decay=recipe.weight_decay)
-    with _a_core_for(fresh):
-        run_loop(tuner, batches, callbacks, steps=recipe.steps, checkpoint=checkpoint)
-
-
-def _drawing(synth: Path, flight: Flight, fresh: Fresh | None, recipe: Recipe) -> Draws | None:
-    """Which examples out of the set each step takes; None where it takes none."""
-    count = recipe.batch - (fresh.each if fresh else 0)
-    learned = range(len(flight.examples))
-    if not count:
-        return None
-    if not recipe.difficulty:
-        return Evenly(learned, batch=count, seed=recipe.seed)
-    cells = cells_of(islice(rows(synth, COLUMNS), len(flight.examples)))
-    return ByWeight(Difficulty(cells, learned), learned, batch=count, seed=recipe.seed)
-
-
-@contextmanager
-def _a_core_for(fresh: Fresh | None) -> Iterator[None]:
-    """One thread less for the model while fresh examples are made: its threads wait for one another.
-
-    However many processes make them, or else another number of them would round sums otherwise.
-    """
-    threads = torch.get_num_threads()
-    torch.set_num_threads(max(threads - 1, 1) if fresh else threads)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(threads)
-
-
 def _begin_with(model: NanoForImageTextToText, flight: Flight, start: Path) -> None:
     """Take over the weights of a bundle whose sizes and words are the same."""
     bundle = read_bundle(start)
@@ -222,5 +181,6 @@ def _claim(work: Path, recipe: Recipe, *, resume: bool) -> None:
         return RecipeError(Problem("LC411", message, str(mark), advice=advice))
 
     if not resume:
-        mark.unlink(missing_ok=True)
+        for left in (mark, work / "plan.json", work / "last.ckpt", *work.glob("best-*.safetensors")):
+            left.unlink(missing_ok=True)
     claim(mark, recipe.model_dump(mode="json"), refusal)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Mapping
+from collections.abc import Collection, Generator, Mapping
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 
@@ -57,9 +57,19 @@ class Fresh:
 
 
 def fresh_of(
-    synth: Path, flight: Flight, *, share: float, batch: int, bins: int, verdict_weight: float, workers: int
+    synth: Path,
+    flight: Flight,
+    *,
+    share: float,
+    batch: int,
+    bins: int,
+    verdict_weight: float,
+    workers: int,
+    without: Collection[str] = (),
 ) -> Fresh | None:
     """Fresh examples for a run on the set in `synth`, `share` of each batch; None where that is none.
+
+    They are made of all photos but those `without`.
 
     Raises:
         DataError: The photos that the set was made of are not there any more, or are annotated otherwise (LC406).
@@ -68,12 +78,17 @@ def fresh_of(
     if not each:
         return None
     made = claimed(synth / "synth.json")
-    source = reduced(_source(synth, made), flight.processor.image_processor.size)
+    source = reduced(_leaving_out(without, _source(synth, made)), flight.processor.image_processor.size)
     height, width = flight.processor.image_processor.size
     job = showing((height, width), flight.boxes + 1)
     encoder = Encoder(Codec(flight.processor, bins), verdict_weight)
     count = int(str(made["count"]))
     return Fresh(source, job, encoder, count + count % 2, each, workers)
+
+
+def _leaving_out(photos: Collection[str], source: Source) -> Source:
+    scenes = tuple(scene for scene in source.dataset.scenes if scene.photo not in photos)
+    return replace(source, dataset=replace(source.dataset, scenes=scenes))
 
 
 def _source(synth: Path, made: Mapping[str, object]) -> Source:

@@ -17,7 +17,7 @@ from logicls.train.tuner import Tuner
 
 
 def run_loop(tuner: Tuner, batches: Any, callbacks: Sequence[Callback], *, steps: int, checkpoint: Path | None) -> None:
-    """Train on the `batches`, an iterable dataset, up to step number `steps`, on from the checkpoint if there is one."""
+    """Train on the `batches`, an iterable dataset, up to step `steps`, on from the checkpoint if there is one."""
     logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
     trainer = lightning.Trainer(
         max_steps=steps,

@@ -48,8 +48,9 @@ class Watch(Callback):
     It comes after all callbacks that have a state, so that what it keeps is as of the end of the step.
     """
 
-    def __init__(self, path: Path, *, every: int, told: Told) -> None:
-        self.path, self.every, self.told = path, every, told
+    def __init__(self, path: Path, *, every: int, told: Told, saved: Callable[[], None] = lambda: None) -> None:
+        """`saved` is called when a checkpoint is on the disk."""
+        self.path, self.every, self.told, self.saved = path, every, told, saved
 
     def on_train_batch_end(self, trainer: Any, module: Any, outputs: Any, batch: Any, batch_idx: int) -> None:
         """After each step."""
@@ -58,3 +59,4 @@ class Watch(Callback):
         if step % self.every == 0:
             with in_place_of(self.path) as temporary:
                 trainer.save_checkpoint(temporary)
+            self.saved()

@@ -26,6 +26,7 @@ from logicls.synth.build import Order, build, source_of
 from logicls.synth.fresh import showing
 from logicls.synth.write import wordings
 from logicls.train.fit import fit
+from logicls.train.pace import Pace, fitting
 from logicls.train.preflight import decoded, preflight
 from logicls.train.recipe import Recipe
 
@@ -151,6 +152,7 @@ TRIGGERS: dict[str, Callable[[], object]] = {
     "LC406": moved_photos,
     "LC411": other_recipe,
     "LC412": other_size,
+    "LC413": lambda: fitting(Pace(step=0.5, look=3.0, every=100), minutes=0.1, gone=4.0),
     "LC501": lambda: read_bundle(Path("synth")),
     "LC502": misspelt_spec,
     "LC503": changed_spec,
