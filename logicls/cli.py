@@ -129,14 +129,20 @@ def train(
     minutes: Annotated[
         float | None, typer.Option(min=0, help="Train for so long, in as many steps as fit; the recipe's.")
     ] = None,
+    processes: Annotated[
+        int | None, typer.Option(min=1, help="Processes that train together, on shares of each batch; the recipe's.")
+    ] = None,
     workers: Annotated[int, typer.Option(min=1, help="Processes that make fresh examples.")] = 1,
 ) -> None:
     """Train a model, and write one bundle."""
     from logicls.assets import share
+    from logicls.train.ranks import launched
     from logicls.train.recipe import read_recipe
 
+    rank = launched()
+    console.quiet = rank is not None and not rank.is_first
     plan = read_recipe(recipe or share("train/nano.yaml"))
-    given = {"fresh": fresh, "minutes": minutes}
+    given = {"fresh": fresh, "minutes": minutes, "processes": processes}
     plan = plan.model_copy(update={key: value for key, value in given.items() if value is not None})
     _train(synth_dir, out, plan, resume=resume, start=start, workers=workers)
     console.print(f"{out}: bundle")

@@ -13,8 +13,9 @@ from safetensors.torch import load_file, save_file
 
 from logicls.jsonl import in_place_of
 from logicls.train.collate import Batch
-from logicls.train.curve import Curve
+from logicls.train.curve import Curve, Unwritten
 from logicls.train.heldout import Evaluation, answered, evaluation
+from logicls.train.ranks import Rank
 
 HEAD = "step,loss,exact,answers"
 NEVER = -1
@@ -35,12 +36,16 @@ class Best(Callback):
         every: int,
         steps: int,
         patience: int,
-        table: Curve,
+        table: Curve | Unwritten,
+        rank: Rank,
         say: Callable[[str], None],
     ) -> None:
-        """`patience`: evaluations without a better one after which the run ends; 0 for no end before the last step."""
+        """`batches`: the share of this process of what is kept aside.
+
+        `patience`: evaluations without a better one after which the run ends; 0 for no end before the last step.
+        """
         self.folder, self.batches, self.table, self.say = folder, batches, table, say
-        self.every, self.steps, self.patience = every, steps, patience
+        self.every, self.steps, self.patience, self.rank = every, steps, patience, rank
         self.step, self.score, self.waited = NEVER, float("inf"), 0
         self.spent = 0.0
         """Seconds."""
@@ -60,7 +65,7 @@ class Best(Callback):
         if step % self.every and step != self.steps:
             return
         began = time.perf_counter()
-        found = evaluation(*answered(module.model, self.batches))
+        found = evaluation(self.rank.all_of(answered(module.model, self.batches)))
         self.spent += time.perf_counter() - began
         self.table.add(step, found.loss, found.exact, found.answers)
         better = found.score < self.score
@@ -68,17 +73,21 @@ class Best(Callback):
         self._tell(step, found, better)
         if better:
             self.step, self.score = step, found.score
-            with in_place_of(self.path) as temporary:
-                save_file({name: value.contiguous() for name, value in module.model.state_dict().items()}, temporary)
+            if self.rank.is_first:
+                self._write(module.model)
         self._perhaps_stop(trainer)
+
+    def _write(self, model: torch.nn.Module) -> None:
+        with in_place_of(self.path) as temporary:
+            save_file({name: value.contiguous() for name, value in model.state_dict().items()}, temporary)
 
     def _perhaps_stop(self, trainer: Any) -> None:
         if self.patience and self.waited >= self.patience:
             trainer.should_stop = True
 
     def _tell(self, step: int, found: Evaluation, better: bool) -> None:
-        beside = "the best so far" if better else f"step {self.step} was better"
-        self.say(f"step {step}, photos kept aside: {found}; {beside}")
+        beside = "best so far" if better else f"{self.step} was better"
+        self.say(f"step {step}, kept aside: {found}; {beside}")
         if self.patience and self.waited >= self.patience:
             self.say(f"stopped: no better for {self.waited} evaluations")
 

@@ -33,6 +33,13 @@ class Curve:
         self._file.close()
 
 
+class Unwritten:
+    """Takes rows and writes none: another process does."""
+
+    def add(self, step: int, *values: float | str) -> None:
+        """Nothing."""
+
+
 def read_rows(path: Path) -> list[dict[str, str]]:
     """Each complete row by the names of its columns; none where there is no file."""
     if not path.exists():

@@ -12,15 +12,19 @@ import numpy as np
 from logicls.train.collate import Batches
 from logicls.train.draws import Draws
 from logicls.train.encode import Encoded
+from logicls.train.ranks import Rank
 
 
 class Feed(Batches):
-    """Batches whose examples out of the set are drawn; their numbers are asked for when the batch is taken."""
+    """Batches whose examples out of the set are drawn, or this process's share of them.
 
-    def __init__(self, draws: Draws | None, *given: Any, **settings: Any) -> None:
+    The numbers of a batch's examples are asked for when it is taken.
+    """
+
+    def __init__(self, draws: Draws | None, rank: Rank, *given: Any, **settings: Any) -> None:
         """`draws`: None where every example is fresh. The rest is what `Batches` is given."""
         super().__init__(*given, **settings)
-        self.draws = draws
+        self.draws, self.rank = draws, rank
         self.waited = 0.0
         """Seconds in which the model waited for its batches."""
 
@@ -36,5 +40,5 @@ class Feed(Batches):
 
     def _read(self, step: int, count: int) -> tuple[list[Encoded], np.ndarray]:
         """The step's examples out of the set, and their pixels."""
-        chosen = self.draws(step) if self.draws else []
+        chosen = list(self.rank.mine(self.draws(step))) if self.draws else []
         return [self.flight.examples[number] for number in chosen], self.flight.pixels[chosen]

@@ -6,6 +6,7 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 from itertools import islice
 from pathlib import Path
 
@@ -20,12 +21,13 @@ from logicls.models.nano import NanoConfig, NanoForImageTextToText
 from logicls.predict.probe import write_probe
 from logicls.synth.shards import rows
 from logicls.train import pace
-from logicls.train.fresh import Fresh, fresh_of
+from logicls.train.fresh import fresh_of
 from logicls.train.heldout import Split, split_photos
 from logicls.train.loop import step_of
 from logicls.train.preflight import Flight, count_examples, preflight
+from logicls.train.ranks import Rank, launched, together
 from logicls.train.recipe import Recipe
-from logicls.train.run import Run, draw_pictures, learn, measure
+from logicls.train.run import SILENT, Listener, Run, draw_pictures, learn, measure
 from logicls.train.tuner import Told
 
 SAMPLE = 500
@@ -55,49 +57,83 @@ def fit(
     Raises:
         DataError: The dataset cannot be used, or fresh examples cannot be made.
         RecipeError: `resume` with a recipe other than the one the run was begun with, `start` with a bundle of
-            another size or other words, or too few minutes.
+            another size or other words, too few minutes, or batches that the processes cannot share.
         BundleError: `start` cannot be loaded.
     """
-    began, work = time.perf_counter(), out / "work"
-    _claim(work, recipe, resume=resume)
-    sweep(work)
-    flight, fresh, split = _prepared(synth, work, recipe, workers, prepared)
-    for line in [*flight.report, *([fresh.report] if fresh else []), *_aside(split)]:
-        say(line)
+    _refuse_odd_shares(recipe, launched() or Rank(of=recipe.processes))
+    work = partial(_fit, synth, out, recipe, resume=resume, start=start, workers=workers)
+    with together(recipe.processes, work) as rank:
+        bundle = work(rank=rank, listener=Listener(say, prepared, planned, told))
+        rank.wait()
+        return bundle or read_bundle(out)
+
+
+def _fit(
+    synth: Path,
+    out: Path,
+    recipe: Recipe,
+    *,
+    resume: bool,
+    start: Path | None,
+    workers: int,
+    rank: Rank,
+    listener: Listener = SILENT,
+) -> Bundle | None:
+    """What each process does; the first one has a bundle in the end."""
+    began, last = time.perf_counter(), out / "work" / "last.ckpt"
+    heard = listener if rank.is_first else SILENT
+    run = _ready(Run(synth, out, recipe, rank), workers, heard, resume=resume)
     lightning.seed_everything(recipe.seed, verbose=False)
-    model = make_model(recipe, flight)
+    model = make_model(recipe, run.flight)
     if start is not None:
-        _begin_with(model, flight, start)
-    last = work / "last.ckpt"
-    checkpoint = last if resume and last.exists() else None
-    run = _planned(Run(synth, out, recipe, flight, fresh, split, recipe.steps, checkpoint), model, began, say)
-    planned(run.steps)
-    learn(model, run, say=say, told=told)
+        _begin_with(model, run.flight, start)
+    run = replace(run, checkpoint=last if resume and last.exists() else None)
+    run = _planned(run, model, began, heard)
+    learn(model, run, heard)
+    return _written(model, run) if rank.is_first else None
+
+
+def _ready(run: Run, workers: int, heard: Listener, *, resume: bool) -> Run:
+    """The folder claimed and the examples prepared: by the first process, so that the others find them."""
+    if run.rank.is_first:
+        _claim(run.work, run.recipe, resume=resume)
+        sweep(run.work)
+        run = _prepared(run, workers, heard.prepared)
+    run.rank.wait()
+    if not run.rank.is_first:
+        run = _prepared(run, workers, heard.prepared)
+    fresh = [run.fresh.report] if run.fresh else []
+    for line in [*run.flight.report, *fresh, *_aside(run.split)]:
+        heard.say(line)
+    return run
+
+
+def _written(model: NanoForImageTextToText, run: Run) -> Bundle:
     model.train(mode=False)
+    flight, spec = run.flight, run.synth / "spec.yaml"
     bundle = write_bundle(
-        out, model=model, processor=flight.processor, spec_file=synth / "spec.yaml", max_boxes=flight.boxes + 1
-    )
-    write_probe(bundle, synth)
+        run.out, model=model, processor=flight.processor, spec_file=spec, max_boxes=flight.boxes + 1
+    )  # fmt: skip
+    write_probe(bundle, run.synth)
     draw_pictures(run)
     return bundle
 
 
-def _prepared(
-    synth: Path, work: Path, recipe: Recipe, workers: int, done: Callable[[int], None]
-) -> tuple[Flight, Fresh | None, Split]:
+def _prepared(run: Run, workers: int, done: Callable[[int], None]) -> Run:
+    recipe = run.recipe
     flight = preflight(
-        synth,
-        work,
+        run.synth,
+        run.work,
         visual_tokens=recipe.visual_tokens,
         bins=recipe.bins,
         verdict_weight=recipe.verdict_weight,
         most=_sampled(recipe),
         done=done,
     )
-    photos = [row["photo"] for row in islice(rows(synth, ("photo",)), len(flight.examples))]
+    photos = [row["photo"] for row in islice(rows(run.synth, ("photo",)), len(flight.examples))]
     split = split_photos(photos, recipe.heldout, recipe.seed)
     fresh = fresh_of(
-        synth,
+        run.synth,
         flight,
         share=recipe.fresh,
         batch=recipe.batch,
@@ -106,7 +142,17 @@ def _prepared(
         workers=workers,
         without=split.photos,
     )
-    return flight, fresh, split
+    return replace(run, flight=flight, split=split, fresh=replace(fresh, rank=run.rank) if fresh else None)
+
+
+def _refuse_odd_shares(recipe: Recipe, rank: Rank) -> None:
+    """Each process must have the same share of a batch, of its fresh part and of the rest."""
+    fresh = round(recipe.fresh * recipe.batch)
+    if recipe.batch % rank.of or fresh % rank.of:
+        parts = f"{recipe.batch}" + (f", {fresh} of them fresh," if fresh else "")
+        message = f"a batch of {parts} cannot be shared evenly by {rank.of} processes."
+        advice = f"Make `batch` a multiple of {rank.of}, or use another number of processes."
+        raise RecipeError(Problem("LC414", message, advice=advice))
 
 
 def _aside(split: Split) -> list[str]:
@@ -118,16 +164,19 @@ def _aside(split: Split) -> list[str]:
     return [f"kept aside: {len(split.heldout)} examples of {len(names)} photo(s), {told}"]
 
 
-def _planned(run: Run, model: NanoForImageTextToText, began: float, say: Callable[[str], None]) -> Run:
+def _planned(run: Run, model: NanoForImageTextToText, began: float, heard: Listener) -> Run:
     """The run with as many steps as it was begun with, or as it has time for; says how long it takes."""
     mark, minutes = run.work / "plan.json", run.recipe.minutes
     steps = pace.planned(mark) or (None if minutes else run.recipe.steps)
     done = step_of(run.checkpoint)
     if steps is None or steps > done:
         found = measure(model, run)
-        steps = steps or pace.fitting(found, float(minutes or 0), time.perf_counter() - began)
-        say(found.said(steps - done))
-    pace.write_plan(mark, steps)
+        gone = run.rank.agreed(time.perf_counter() - began)
+        steps = steps or pace.fitting(found, float(minutes or 0), gone)
+        heard.say(found.said(steps - done))
+    if run.rank.is_first:
+        pace.write_plan(mark, steps)
+    heard.planned(steps)
     return replace(run, steps=steps)
 
 

@@ -19,6 +19,7 @@ from logicls.synth.reduced import reduced
 from logicls.synth.workers import Job, Source, produce
 from logicls.train.encode import Encoded, Encoder
 from logicls.train.preflight import Flight
+from logicls.train.ranks import ALONE, Rank
 
 Part = tuple[list[Encoded], np.ndarray]
 """Examples, and their pixels, uint8 [examples height width 3]."""
@@ -36,16 +37,18 @@ class Fresh:
     each: int
     """So many a batch."""
     workers: int
+    rank: Rank = ALONE
 
     def parts(self, start: int, stop: int) -> Generator[Part, None, None]:
-        """The fresh part of each batch from step `start` to `stop`; it depends on the step alone.
+        """This process's share of the fresh part of each batch from step `start` to `stop`; it depends on the step.
 
         Close it to end the processes. Raises `DataError` as `produce` does.
         """
-        numbers = range(self.first + start * self.each, self.first + stop * self.each)
+        numbers = self.rank.mine(range(self.first + start * self.each, self.first + stop * self.each))
+        count = self.each // self.rank.of
         with closing(produce(self.source, self.job, numbers, self.workers)) as made:
             for _ in range(start, stop):
-                some = list(islice(made, self.each))
+                some = list(islice(made, count))
                 yield [self.encoder.encode(one.row) for one in some], np.stack([one.pixels for one in some])
 
     @property

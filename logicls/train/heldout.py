@@ -31,6 +31,9 @@ class Split:
     """Those that are kept aside."""
 
 
+NOTHING = Split((), (), frozenset())
+
+
 @dataclass(frozen=True, slots=True)
 class Evaluation:
     """How well the examples were read that are kept aside."""
@@ -52,7 +55,7 @@ class Evaluation:
         return self.loss + 1 - self.exact
 
     def __str__(self) -> str:
-        return f"loss {self.loss:.3f}, {self.exact:.1%} all right, {self.answers:.1%} of the answers"
+        return f"loss {self.loss:.3f}, {self.exact:.1%} exact, {self.answers:.1%} of answers right"
 
 
 def split_photos(photos: Sequence[str], share: float, seed: int) -> Split:
@@ -83,25 +86,27 @@ def shown(flight: Flight, codec: Codec, numbers: Sequence[int], batch: int) -> I
         yield collate(examples, flight.pixels[some], codec, flight.processor.image_tokens)
 
 
-def answered(model: Any, batches: Sequence[Batch]) -> tuple[torch.Tensor, torch.Tensor]:
-    """Loss and rightness of each question, [examples questions] both; a loss of nan where there is no question."""
-    was_training, losses, right = model.training, [], []
+Answers = tuple[torch.Tensor, torch.Tensor]
+"""Loss and rightness of each question, [examples questions] both; a loss of nan where there is no question."""
+
+
+def answered(model: Any, batches: Sequence[Batch]) -> list[Answers]:
+    """The answers to each batch."""
+    was_training, found = model.training, []
     device = next(model.parameters()).device
     model.train(mode=False)
     with torch.no_grad():
         for batch in batches:
             out = model(**{key: value.to(device) for key, value in batch.items()})
-            losses.append(out.question_loss.float().cpu())
-            right.append(out.question_right.cpu())
+            found.append((out.question_loss.float().cpu(), out.question_right.cpu()))
     model.train(mode=was_training)
-    most = max((part.shape[1] for part in losses), default=1)
-    wide = [torch.nn.functional.pad(part, (0, most - part.shape[1]), value=torch.nan) for part in losses]
-    known = [torch.nn.functional.pad(part, (0, most - part.shape[1]), value=False) for part in right]
-    return torch.cat(wide), torch.cat(known)
+    return found
 
 
-def evaluation(loss: torch.Tensor, right: torch.Tensor) -> Evaluation:
-    """Of some examples, [examples questions] both."""
-    asked = loss.isfinite()
-    exact = (right | ~asked).all(1).double().mean()
-    return Evaluation(len(loss), float(loss[asked].double().mean()), float(exact), float(right[asked].double().mean()))
+def evaluation(parts: Sequence[Sequence[Answers]]) -> Evaluation:
+    """Of the answers that each process has found."""
+    found = [batch for part in parts for batch in part]
+    losses = torch.cat([loss[loss.isfinite()] for loss, _ in found]).double()
+    right = torch.cat([right[loss.isfinite()] for loss, right in found]).double()
+    exact = torch.cat([(right | ~loss.isfinite()).all(1) for loss, right in found]).double()
+    return Evaluation(len(exact), float(losses.mean()), float(exact.mean()), float(right.mean()))

@@ -49,6 +49,8 @@ class Recipe(BaseModel):
     """Steps from one look at what was kept aside to the next."""
     patience: int = Field(10, ge=0)
     """The run ends after so many such looks without a better one; 0: never before its last step."""
+    processes: int = Field(1, ge=1)
+    """That train together, each on its share of every batch and of the cores."""
     checkpoint_every: int = Field(200, ge=1)
     seed: int = 0
 

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from lightning.pytorch.callbacks import Callback
+from torch import Tensor
 
-from logicls.train.curve import Curve, plot_kinds
+from logicls.train.curve import Curve, Unwritten, plot_kinds
 from logicls.train.draws import BLOCK, ByWeight
+from logicls.train.ranks import Rank
 
 HEAD = "step,kind,weight,drawn,inexact,loss"
 
@@ -22,8 +25,8 @@ class Resample(Callback):
     before; `inexact`, the running share of those with a wrong answer among all; `loss`, running.
     """
 
-    def __init__(self, draws: ByWeight, table: Curve) -> None:
-        self.draws, self.table = draws, table
+    def __init__(self, draws: ByWeight, table: Curve | Unwritten, rank: Rank) -> None:
+        self.draws, self.table, self.rank = draws, table, rank
         self.drawn: Counter[int] = Counter()
         """Example → how often it was drawn since the last row."""
 
@@ -32,8 +35,9 @@ class Resample(Callback):
         step = trainer.global_step - 1
         numbers = self.draws(step)
         self.drawn.update(numbers)
-        loss, right = (outputs[name][: len(numbers)].cpu().numpy() for name in ("question_loss", "question_right"))
-        self.draws.add(step, loss, right)
+        mine = len(self.rank.mine(numbers))
+        loss, right = (outputs[name][:mine].detach().float().cpu() for name in ("question_loss", "question_right"))
+        self.draws.add(step, *woven(self.rank.all_of((loss, right))))
         if trainer.global_step % BLOCK == 0 or trainer.global_step == trainer.max_steps:
             self._tell(trainer.global_step)
 
@@ -56,6 +60,17 @@ class Resample(Callback):
         """From the checkpoint."""
         self.draws.restore(state_dict["draws"])
         self.drawn = Counter(state_dict["drawn"])
+
+
+def woven(parts: Sequence[tuple[Tensor, Tensor]]) -> tuple[np.ndarray, np.ndarray]:
+    """Loss and rightness of the questions of a batch [batch questions] of which each process has every so-manieth."""
+    count = sum(len(loss) for loss, _ in parts)
+    losses = np.full((count, max(loss.shape[1] for loss, _ in parts)), np.nan)
+    right = np.zeros(losses.shape, bool)
+    for number, (loss, mine) in enumerate(parts):
+        losses[number :: len(parts), : loss.shape[1]] = loss.numpy()
+        right[number :: len(parts), : loss.shape[1]] = mine.numpy() > 0
+    return losses, right
 
 
 def plot_difficulty(path: Path, out: Path) -> None:

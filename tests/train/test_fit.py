@@ -104,7 +104,7 @@ def alone(synth, tmp_path_factory):
     [
         ("step 2, loss",),  # before there is a checkpoint
         ("step 9, loss", "step 14, loss"),  # in a step; the second time in the middle of what is drawn together
-        ("step 12, photos kept aside",),  # between an evaluation and its weights on the disk
+        ("step 12, kept aside",),  # between an evaluation and its weights on the disk
     ],
     ids=" and ".join,
 )

@@ -56,7 +56,7 @@ def test_an_example_is_exact_when_all_of_it_is():
     loss = torch.tensor([[0.5, 1.0], [0.5, torch.nan], [1.0, 2.0]])
     right = torch.tensor([[True, True], [True, False], [False, True]])
 
-    found = evaluation(loss, right)
+    found = evaluation([[(loss[:1], right[:1])], [(loss[1:], right[1:])]])
 
     assert (found.examples, found.loss) == (3, pytest.approx(1.0))
     assert (found.exact, found.answers) == (pytest.approx(2 / 3), pytest.approx(4 / 5))
@@ -109,7 +109,7 @@ def test_what_is_kept_aside_is_said(trained, synth):
     told = [line for line in trained[1] if line.startswith("kept aside")]
 
     assert told[0].startswith(f"kept aside: {len(split.heldout)} examples of {len(split.photos)} photo(s), ")
-    assert sum(line.startswith("step ") and "photos kept aside: loss" in line for line in trained[1]) == 6
+    assert sum(line.startswith("step ") and "kept aside: loss" in line for line in trained[1]) == 6
 
 
 @pytest.mark.slow
