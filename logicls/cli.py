@@ -126,14 +126,24 @@ def train(
     fresh: Annotated[
         float | None, typer.Option(min=0, max=1, help="Share of each batch that is made while training; the recipe's.")
     ] = None,
+    minutes: Annotated[
+        float | None, typer.Option(min=0, help="Train for so long, in as many steps as fit; the recipe's.")
+    ] = None,
+    processes: Annotated[
+        int | None, typer.Option(min=1, help="Processes that train together, on shares of each batch; the recipe's.")
+    ] = None,
     workers: Annotated[int, typer.Option(min=1, help="Processes that make fresh examples.")] = 1,
 ) -> None:
     """Train a model, and write one bundle."""
     from logicls.assets import share
+    from logicls.train.ranks import launched
     from logicls.train.recipe import read_recipe
 
+    rank = launched()
+    console.quiet = rank is not None and not rank.is_first
     plan = read_recipe(recipe or share("train/nano.yaml"))
-    plan = plan if fresh is None else plan.model_copy(update={"fresh": fresh})
+    given = {"fresh": fresh, "minutes": minutes, "processes": processes}
+    plan = plan.model_copy(update={key: value for key, value in given.items() if value is not None})
     _train(synth_dir, out, plan, resume=resume, start=start, workers=workers)
     console.print(f"{out}: bundle")
 
@@ -148,14 +158,15 @@ def _train(
     with stages(console) as begin:
         preparing, training = begin("preflight", looked_at(synth_dir, recipe)), list[Counter]()
 
+        def planned(steps: int) -> None:
+            training.append(begin("train", steps))
+
         def told(step: int, loss: float) -> None:
-            if not training:
-                training.append(begin("train", recipe.steps))
             training[0].to(step, f"loss {loss:.3f}")
 
         fit(
             synth_dir, out, recipe, resume=resume, start=start, workers=workers,
-            say=lambda line: console.print(Text(line)), prepared=preparing.add, told=told,
+            say=lambda line: console.print(Text(line)), prepared=preparing.add, planned=planned, told=told,
         )  # fmt: skip
 
 

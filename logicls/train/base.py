@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import lightning
 import numpy as np
-import torch
 from pydantic import BaseModel, ConfigDict, Field
-from torch.utils.data import DataLoader, IterableDataset
+from torch.utils.data import IterableDataset
 
 from logicls.constraints.load import validate
 from logicls.constraints.yaml_tree import read_yaml
@@ -24,6 +22,8 @@ from logicls.records import Subquery
 from logicls.synth.write import asked_in
 from logicls.train.collate import Batch, collate, lit
 from logicls.train.encode import Encoded, Thing
+from logicls.train.loop import run_loop, step_of
+from logicls.train.ranks import Rank
 from logicls.train.tuner import Told, Tuner, Watch
 from logicls.worlds.store import Shard, read_shards, store
 from logicls.worlds.words import values, wordings
@@ -82,18 +82,11 @@ def make_base(
     model = base_model(recipe, processor)
     batches = Made(read_shards(out / "made")[: recipe.shards], processor, recipe)
     last = out / "last.ckpt"
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", module=r"lightning\..*")
-        warnings.filterwarnings("ignore", message=r".*isinstance\(treespec, LeafSpec\).*")
-        trainer = lightning.Trainer(
-            max_steps=recipe.steps, devices=1, gradient_clip_val=1.0, logger=False, enable_progress_bar=False,
-            enable_model_summary=False, enable_checkpointing=False,
-            callbacks=[Watch(last, every=recipe.checkpoint_every, told=told)],
-        )  # fmt: skip
-        tuner = Tuner(model, steps=recipe.steps, lr=recipe.lr, weight_decay=recipe.weight_decay)
-        checkpoint = last if resume and last.exists() else None
-        batches.start = 0 if checkpoint is None else _step_of(checkpoint)
-        trainer.fit(tuner, DataLoader(batches, batch_size=None), ckpt_path=checkpoint, weights_only=True)
+    checkpoint = last if resume and last.exists() else None
+    batches.start = step_of(checkpoint)
+    watch = Watch(last, every=recipe.checkpoint_every, rank=Rank(), told=told, saved=lambda: None)
+    tuner = Tuner(model, steps=recipe.steps, lr=recipe.lr, weight_decay=recipe.weight_decay)
+    run_loop(tuner, batches, [watch], steps=recipe.steps, checkpoint=checkpoint, rank=Rank())
     model.half().save_pretrained(out)
     processor.save_pretrained(out)
 
@@ -167,7 +160,3 @@ class Made(IterableDataset[Batch]):
             return ()
         return tuple((tuple(b), self.codec.value(v)) for b, v in zip(one["boxes"], one["values"], strict=True))
 
-
-def _step_of(checkpoint: Path) -> int:
-    state: dict[str, Any] = torch.load(checkpoint, weights_only=True, map_location="cpu", mmap=True)
-    return int(state["global_step"])

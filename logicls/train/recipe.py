@@ -19,6 +19,8 @@ class Recipe(BaseModel):
 
     model: Literal["nano"] = "nano"
     steps: int = Field(3000, ge=1)
+    minutes: float | None = Field(None, gt=0)
+    """In the place of `steps`: as many as fit into these minutes on this machine, preflight included."""
     batch: int = Field(32, ge=1)
     lr: float = Field(2e-3, gt=0)
     """Peak of the one-cycle schedule (Smith and Topin 2018)."""
@@ -36,6 +38,17 @@ class Recipe(BaseModel):
     fresh: float = Field(0.0, ge=0, le=1)
     """Share of each batch that is made while training, out of the photos that the set was made of: the model sees each
     of these examples once."""
+    difficulty: bool = True
+    """Draw examples the more often the harder they are at the moment and the rarer their kind (see `difficulty`)."""
+    heldout: float = Field(0.1, ge=0, le=0.5)
+    """Share of the source photos that is kept aside: what was made of them is not learned but read now and then, and
+    the weights that read it best are the bundle's. 0: the last weights are."""
+    evaluate_every: int = Field(100, ge=1)
+    """Steps from one look at what was kept aside to the next."""
+    patience: int = Field(10, ge=0)
+    """The run ends after so many such looks without a better one; 0: never before its last step."""
+    processes: int = Field(1, ge=1)
+    """That train together, each on its share of every batch and of the cores."""
     checkpoint_every: int = Field(200, ge=1)
     seed: int = 0
 

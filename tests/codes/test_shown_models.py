@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import multiprocessing
+import os
 import shutil
+import signal
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -26,7 +28,9 @@ from logicls.synth.build import Order, build, source_of
 from logicls.synth.fresh import showing
 from logicls.synth.write import wordings
 from logicls.train.fit import fit
+from logicls.train.pace import Pace, fitting
 from logicls.train.preflight import decoded, preflight
+from logicls.train.ranks import Rank, together
 from logicls.train.recipe import Recipe
 
 ORDER = Order(share("constraints/dosing_kit.yaml"), share("data/dosing_kit"), Path("synth"), 2, 0)
@@ -143,6 +147,17 @@ def moved_photos() -> object:
     return fit(Path("synth"), Path("new"), TINY.model_copy(update={"fresh": 1.0}))
 
 
+def end(rank: Rank) -> None:
+    """What a process does that is killed."""
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def killed_process() -> object:
+    """A run of which somebody ends one of the processes."""
+    with together(2, end) as rank:
+        return rank.all_of("here")
+
+
 TRIGGERS: dict[str, Callable[[], object]] = {
     "LC401": lambda: build(replace(ORDER, count=3), workers=1),
     "LC402": lambda: preflight(Path("bundle"), Path("cache"), visual_tokens=16),
@@ -152,6 +167,9 @@ TRIGGERS: dict[str, Callable[[], object]] = {
     "LC406": moved_photos,
     "LC411": other_recipe,
     "LC412": other_size,
+    "LC413": lambda: fitting(Pace(step=0.5, look=3.0, every=100), minutes=0.1, gone=4.0),
+    "LC414": lambda: fit(Path("synth"), Path("new"), TINY.model_copy(update={"processes": 3, "batch": 32})),
+    "LC415": killed_process,
     "LC501": lambda: read_bundle(Path("synth")),
     "LC502": misspelt_spec,
     "LC503": changed_spec,
