@@ -87,4 +87,6 @@ def read_off(
     seen = model.pointer.values(chart[None], asked.expand(1, len(bearers), -1), edges)
     chances = model.head(seen)[0][:, codec.allowed(query)].float().softmax(-1)
     best = chances.max(-1)
-    return Answer(query.id, tuple(query.options[k] for k in best.indices.tolist()), confidence=float(best.values.prod()))
+    return Answer(
+        query.id, tuple(query.options[k] for k in best.indices.tolist()), confidence=float(best.values.prod())
+    )

@@ -93,7 +93,10 @@ def make_base(
 
 def base_processor(recipe: BaseRecipe) -> NanoProcessor:
     """Words of made photos' questions, and of the questions that products are asked."""
-    parts = [Subquery("locate:part", "locate", "part"), Subquery("attribute:part.colour", "attribute", "part", "colour")]
+    parts = [
+        Subquery("locate:part", "locate", "part"),
+        Subquery("attribute:part.colour", "attribute", "part", "colour"),
+    ]
     asked = [text for query in [*parts, Subquery("verdict", "verdict")] for text in asked_in(query, "product")]
     tokenizer = make_tokenizer([*wordings(), *asked], values(), recipe.vocabulary)
     return NanoProcessor(NanoImageProcessor(recipe.sizes[0]), tokenizer)
@@ -159,4 +162,3 @@ class Made(IterableDataset[Batch]):
         if one["kind"] != "attribute" or not one["boxes"]:
             return ()
         return tuple((tuple(b), self.codec.value(v)) for b, v in zip(one["boxes"], one["values"], strict=True))
-

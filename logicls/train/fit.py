@@ -12,12 +12,14 @@ from pathlib import Path
 
 import lightning
 
+from logicls.assets import share
 from logicls.claim import Difference, claim
 from logicls.errors import Problem, RecipeError
 from logicls.jsonl import sweep
 from logicls.models.bundle import Bundle, read_bundle, write_bundle
 from logicls.models.codec import Codec
 from logicls.models.nano import NanoConfig, NanoForImageTextToText
+from logicls.models.nano.grow import grown_model
 from logicls.predict.probe import write_probe
 from logicls.synth.shards import rows
 from logicls.train import pace
@@ -125,6 +127,7 @@ def _prepared(run: Run, workers: int, done: Callable[[int], None]) -> Run:
         run.synth,
         run.work,
         visual_tokens=recipe.visual_tokens,
+        base=base_of(recipe),
         verdict_weight=recipe.verdict_weight,
         most=_sampled(recipe),
         done=done,
@@ -179,20 +182,27 @@ def _planned(run: Run, model: NanoForImageTextToText, began: float, heard: Liste
 
 
 def make_model(recipe: Recipe, flight: Flight) -> NanoForImageTextToText:
-    """A nano of the recipe's size for this product's words and photos."""
+    """A nano for this product's words and photos: the base's, grown, or one of the recipe's size that knows nothing."""
+    base = base_of(recipe)
+    if base is not None:
+        return grown_model(base, flight.processor)
     codec = Codec(flight.processor)
+    sizes = {"width": recipe.width, "encoder_layers": recipe.encoder_layers, "decoder_layers": recipe.decoder_layers}
     config = NanoConfig(
         vocab_size=len(flight.processor.tokenizer),
         image_size=flight.processor.image_processor.size,
-        width=recipe.width,
-        encoder_layers=recipe.encoder_layers,
-        decoder_layers=recipe.decoder_layers,
-        answer_token_id=codec.answering,
         image_token_id=codec.image,
+        answer_token_id=codec.answering,
         pad_token_id=codec.pad,
         eos_token_id=codec.end,
+        **{name: size for name, size in sizes.items() if size is not None},
     )
     return NanoForImageTextToText(config)
+
+
+def base_of(recipe: Recipe) -> Path | None:
+    """Where the weights are that a run begins with; None where it begins with nothing."""
+    return share("train/base") if recipe.base else None
 
 
 def looked_at(synth: Path, recipe: Recipe) -> int:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from logicls.constraints.load import validate
 from logicls.constraints.yaml_tree import read_yaml
@@ -27,9 +27,12 @@ class Recipe(BaseModel):
     weight_decay: float = Field(0.05, ge=0)
     visual_tokens: int = Field(128, ge=16, le=1024)
     """Size of the model's input: each token sees 16 x 16 of its pixels."""
-    width: int = Field(128, multiple_of=32)
-    encoder_layers: int = Field(2, ge=0)
-    decoder_layers: int = Field(4, ge=1)
+    base: bool = True
+    """Begin with the base weights that are shipped, whose sizes are the model's."""
+    width: int | None = Field(None, multiple_of=32)
+    """Of the network, where it begins with nothing; 128 if left out. So are the layers."""
+    encoder_layers: int | None = Field(None, ge=0)
+    decoder_layers: int | None = Field(None, ge=1)
     verdict_weight: float = Field(3.0, gt=0)
     """Weight of the stated verdict's loss against that of another answer: it is one question among many, and the
     hardest."""
@@ -51,6 +54,13 @@ class Recipe(BaseModel):
     """That train together, each on its share of every batch and of the cores."""
     checkpoint_every: int = Field(200, ge=1)
     seed: int = 0
+
+    @model_validator(mode="after")
+    def _sizes(self) -> Self:
+        given = [name for name in ("width", "encoder_layers", "decoder_layers") if getattr(self, name) is not None]
+        if self.base and given:
+            raise ValueError(f"{' and '.join(given)} cannot be chosen with base weights: leave out, or say base: false")
+        return self
 
 
 def read_recipe(path: Path) -> Recipe:

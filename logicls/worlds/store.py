@@ -32,13 +32,19 @@ class Shard:
 def store(
     folder: Path, shards: int, *, sizes: Sequence[tuple[int, int]], seed: int, workers: int, done: Callable[[int], None]
 ) -> None:
-    """Make shards of 256 photos, in turns of the sizes (height, width) in pixels. `done` is told of each shard's photos.
+    """Make shards of 256 photos, in turns of the sizes (height, width) in pixels. `done` is told
+    of each shard's photos.
 
-    The same seed makes the same photos, whatever the number of workers.
+    The same seed makes the same photos, whatever the number of workers; with none they are made in this process.
     """
     folder.mkdir(parents=True, exist_ok=True)
     missing = [n for n in range(shards) if not _questions(folder, n).exists()]
     done(EACH * (shards - len(missing)))
+    if not workers:
+        for number in missing:
+            _make(folder, number, sizes[number % len(sizes)], seed)
+            done(EACH)
+        return
     # A fresh process each, not a fork: threads of whoever calls would be forked with their locks.
     with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
         running = [pool.submit(_make, folder, n, sizes[n % len(sizes)], seed) for n in missing]

@@ -34,7 +34,7 @@ from logicls.train.ranks import Rank, together
 from logicls.train.recipe import Recipe
 
 ORDER = Order(share("constraints/dosing_kit.yaml"), share("data/dosing_kit"), Path("synth"), 2, 0)
-TINY = Recipe(steps=1, batch=1, visual_tokens=16, width=32, encoder_layers=1, decoder_layers=1)
+TINY = Recipe(steps=1, batch=1, visual_tokens=16, base=False, width=32, encoder_layers=1, decoder_layers=1)
 
 
 @pytest.fixture(scope="module", autouse=True)

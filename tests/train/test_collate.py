@@ -49,7 +49,9 @@ def test_a_label_stands_where_its_token_is_predicted(codec):
 def test_things_go_with_their_questions(codec):
     """Boxes, numbers of questions and words to be read, padded to the most on one photo."""
     box, other = (1.0, 2.0, 3.0, 4.0), (5.0, 6.0, 7.0, 8.0)
-    many = Encoded(((50,), (51,)), ((70,), (80,)), (1.0, 1.0), (((box, IGNORED), (other, IGNORED)), ((box, 80),)), (True, False))
+    many = Encoded(
+        ((50,), (51,)), ((70,), (80,)), (1.0, 1.0), (((box, IGNORED), (other, IGNORED)), ((box, 80),)), (True, False)
+    )
     none = Encoded(((50,),), ((70,),), (1.0,), ((),), (True,))
 
     batch = collate([many, none], np.zeros((2, 32, 32, 3), np.uint8), codec, 4)

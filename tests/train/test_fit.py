@@ -18,7 +18,7 @@ from logicls.train.fit import fit
 from logicls.train.recipe import Recipe
 
 TINY = Recipe(
-    steps=6, batch=4, visual_tokens=16, width=32, encoder_layers=1, decoder_layers=1, checkpoint_every=4
+    steps=6, batch=4, visual_tokens=16, base=False, width=32, encoder_layers=1, decoder_layers=1, checkpoint_every=4
 )
 LONGER = TINY.model_copy(
     update={"steps": 26, "checkpoint_every": 4, "evaluate_every": 3, "heldout": 0.3, "patience": 0}

@@ -21,7 +21,7 @@ from logicls.train.recipe import Recipe
 
 SETTINGS = {"share": 0.5, "batch": 8, "verdict_weight": 3.0}
 TINY = Recipe(
-    steps=6, batch=4, visual_tokens=16, width=32, encoder_layers=1, decoder_layers=1, checkpoint_every=4,
+    steps=6, batch=4, visual_tokens=16, base=False, width=32, encoder_layers=1, decoder_layers=1, checkpoint_every=4,
     fresh=0.5,
 )  # fmt: skip
 

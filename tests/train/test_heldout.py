@@ -16,7 +16,7 @@ from logicls.train.preflight import preflight
 from logicls.train.recipe import Recipe
 
 TINY = Recipe(
-    steps=12, batch=4, visual_tokens=16, width=32, encoder_layers=1, decoder_layers=1, checkpoint_every=4,
+    steps=12, batch=4, visual_tokens=16, base=False, width=32, encoder_layers=1, decoder_layers=1, checkpoint_every=4,
     heldout=0.3, evaluate_every=2,
 )  # fmt: skip
 

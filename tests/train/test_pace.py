@@ -13,7 +13,7 @@ from logicls.train.pace import LEAST, Pace, fitting
 from logicls.train.recipe import Recipe
 
 TINY = Recipe(
-    steps=6, batch=4, visual_tokens=16, width=32, encoder_layers=1, decoder_layers=1, checkpoint_every=4,
+    steps=6, batch=4, visual_tokens=16, base=False, width=32, encoder_layers=1, decoder_layers=1, checkpoint_every=4,
 )  # fmt: skip
 
 

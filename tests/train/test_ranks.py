@@ -19,7 +19,7 @@ from logicls.train.recipe import Recipe
 from logicls.train.resample import woven
 
 TINY = Recipe(
-    steps=16, batch=8, visual_tokens=16, width=32, encoder_layers=1, decoder_layers=1, checkpoint_every=6,
+    steps=16, batch=8, visual_tokens=16, base=False, width=32, encoder_layers=1, decoder_layers=1, checkpoint_every=6,
     heldout=0.3, evaluate_every=5, jitter=0.0,
 )  # fmt: skip
 CHILD = """

@@ -10,7 +10,7 @@ from logicls.train.fit import fit
 from logicls.train.recipe import Recipe
 
 TINY = Recipe(
-    steps=20, batch=4, visual_tokens=16, width=32, encoder_layers=1, decoder_layers=1, checkpoint_every=50
+    steps=20, batch=4, visual_tokens=16, base=False, width=32, encoder_layers=1, decoder_layers=1, checkpoint_every=50
 )
 
 

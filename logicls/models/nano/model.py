@@ -20,9 +20,8 @@ from transformers.modeling_outputs import CausalLMOutputWithPast
 
 from logicls.models.nano.blocks import Block, Stem, grid_waves
 from logicls.models.nano.config import STRIDE, NanoConfig
-from logicls.models.nano.losses import IGNORED, Learned, learned
+from logicls.models.nano.losses import Learned, learned
 from logicls.models.nano.point import CELL, Pointer, Things
-
 
 
 @dataclass
@@ -131,8 +130,10 @@ class NanoForImageTextToText(PreTrainedModel, GenerationMixin):
         chart = self._chart(near, x) if near is not None else None
         if labels is None:
             return NanoOutput(logits=self.head(x), past_key_values=past_key_values, words=x, chart=chart)
-        assert chart is not None and boxes is not None and box_question is not None and box_value is not None
-        assert located is not None and weights is not None
+        if chart is None or boxes is None or box_question is None or box_value is None:
+            raise ValueError("labels need pixel_values, boxes, box_question and box_value beside them")
+        if located is None or weights is None:
+            raise ValueError("labels need located and weights beside them")
         answering = input_ids == self.config.answer_token_id
         things = Things(boxes / CELL, box_question, box_value)
         told = Learned(x, answering, branches, labels, weights, things, located)

@@ -1,4 +1,4 @@
-"""How nano points at things: a map of the photo in which a question's answer lights up, a box and a value at each light.
+"""How nano points at things: a map in which the answer lights up, a box and a value at each light.
 
 A question's last word becomes a pattern that every cell of a map (one cell for 8 x 8 pixels) is compared with: where
 the two agree lies the centre of a thing that was asked for (Zhou et al. 2019, "Objects as Points", with the pattern in
@@ -74,7 +74,9 @@ class Pointer(nn.Module):
             self.pattern.bias[-1] = RARE
 
     def chart(
-        self, near: Float[Tensor, "batch channels rows columns"], far: Float[Tensor, "batch width half_rows half_columns"]
+        self,
+        near: Float[Tensor, "batch channels rows columns"],
+        far: Float[Tensor, "batch width half_rows half_columns"],
     ) -> Float[Tensor, "batch depth rows columns"]:
         """The map: fine detail from the stem, meaning from the visual tokens."""
         meaning = self.far(far.movedim(1, -1)).movedim(-1, 1)
@@ -144,13 +146,13 @@ class Pointer(nn.Module):
 def light_losses(
     lights: Float[Tensor, "batch questions rows columns"], things: Things, located: Bool[Tensor, "batch questions"]
 ) -> Float[Tensor, "batch questions"]:
-    """Focal loss of the lights (Law and Deng 2018, equation 1, with alpha 2 and beta 4), by question; 0 where none asks.
+    """Focal loss of the lights (Law and Deng 2018, equation 1, alpha 2 and beta 4), by question; 0 where none asks.
 
     A centre's cell is to be lit; cells around it are punished less, by a Gaussian that grows with the thing.
     """
     lights = lights.float()
     target = torch.zeros_like(lights)
-    batch, _, rows, columns = lights.shape
+    rows, columns = lights.shape[2:]
     y, x = torch.arange(rows, device=lights.device), torch.arange(columns, device=lights.device)
     photo, slot = things.sought.nonzero(as_tuple=True)
     box, question = things.boxes[photo, slot], things.question[photo, slot]
@@ -190,9 +192,7 @@ def box_losses(
     return (rough + fine).mean(-1) * things.sought
 
 
-def glowing(
-    lights: Float[Tensor, "*photos rows columns"], least: float
-) -> Bool[Tensor, "*photos rows columns"]:
+def glowing(lights: Float[Tensor, "*photos rows columns"], least: float) -> Bool[Tensor, "*photos rows columns"]:
     """Cells that are brighter than their neighbours, and a centre with a chance above `least`."""
     flat = lights.flatten(0, -3)[:, None]
     best = F.max_pool2d(flat, 3, 1, 1)

@@ -79,7 +79,12 @@ def make_tokenizer(texts: Iterable[str], values: Iterable[str], vocabulary: int 
         vocab_size=vocabulary, special_tokens=special, initial_alphabet=alphabet, show_progress=False
     )
     tokenizer.train_from_iterator(sorted(set(texts)), trainer)
-    tokenizer.add_tokens([AddedToken(f"<{value}>", normalized=False) for value in sorted(set(values) - {str(number) for number in range(MOST + 1)})])
+    tokenizer.add_tokens(
+        [
+            AddedToken(f"<{value}>", normalized=False)
+            for value in sorted(set(values) - {str(number) for number in range(MOST + 1)})
+        ]
+    )
     return PreTrainedTokenizerFast(
         tokenizer_object=tokenizer,
         pad_token=PAD,
