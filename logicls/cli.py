@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -26,9 +27,11 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-for command in (cli_rules.check, cli_rules.explain, cli_rules.infer, cli_rules.schema, cli_rules.init):
-    app.command()(command)
-for command in (cli_train.train, cli_train.base):
+COMMANDS: tuple[Callable[..., None], ...] = (
+    cli_rules.check, cli_rules.explain, cli_rules.infer, cli_rules.schema, cli_rules.init, cli_train.train,
+    cli_train.base,
+)  # fmt: skip
+for command in COMMANDS:
     app.command()(command)
 console = Console()
 OUT = Annotated[Path, typer.Option("--out", help="Folder to write to.")]

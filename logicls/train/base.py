@@ -8,6 +8,7 @@ from typing import Any
 
 import lightning
 import numpy as np
+import torch
 from pydantic import BaseModel, ConfigDict, Field
 from torch.utils.data import IterableDataset
 
@@ -87,7 +88,7 @@ def make_base(
     watch = Watch(last, every=recipe.checkpoint_every, rank=Rank(), told=told, saved=lambda: None)
     tuner = Tuner(model, steps=recipe.steps, lr=recipe.lr, weight_decay=recipe.weight_decay)
     run_loop(tuner, batches, [watch], steps=recipe.steps, checkpoint=checkpoint, rank=Rank())
-    model.half().save_pretrained(out)
+    model.to(torch.float16).save_pretrained(out)
     processor.save_pretrained(out)
 
 

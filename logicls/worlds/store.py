@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
 from multiprocessing import get_context
@@ -32,10 +32,10 @@ class Shard:
 def store(
     folder: Path, shards: int, *, sizes: Sequence[tuple[int, int]], seed: int, workers: int, done: Callable[[int], None]
 ) -> None:
-    """Make shards of 256 photos, in turns of the sizes (height, width) in pixels. `done` is told
-    of each shard's photos.
+    """Make shards of 256 photos, in turns of the sizes (height, width) in pixels.
 
-    The same seed makes the same photos, whatever the number of workers; with none they are made in this process.
+    `done` is told of each shard's photos. The same seed makes the same photos, whatever the number of workers; with
+    none they are made in this process.
     """
     folder.mkdir(parents=True, exist_ok=True)
     missing = [n for n in range(shards) if not _questions(folder, n).exists()]
@@ -58,10 +58,12 @@ def read_shards(folder: Path) -> list[Shard]:
     found = sorted(folder.glob("made-*.jsonl"))
     if not found:
         raise DataError(Problem("LC407", "no made photos here.", str(folder), advice="Make them with `logicls base`."))
-    return [
-        Shard(np.load(path.with_suffix(".npy"), mmap_mode="r"), tuple(tuple(r["asked"]) for r in jsonl.read(path)))
-        for path in found
-    ]
+    return [Shard(np.load(path.with_suffix(".npy"), mmap_mode="r"), _asked(path)) for path in found]
+
+
+def _asked(path: Path) -> tuple[tuple[dict[str, Any], ...], ...]:
+    lines: list[Mapping[str, Any]] = list(jsonl.read(path))
+    return tuple(tuple(line["asked"]) for line in lines)
 
 
 def _questions(folder: Path, number: int) -> Path:

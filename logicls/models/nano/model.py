@@ -83,7 +83,7 @@ class NanoForImageTextToText(PreTrainedModel, GenerationMixin):
         """Visual tokens of photos given as [batch 3 height width], 0 to 255, and the stem's finer map."""
         pixels = (pixel_values.to(self.place.weight.dtype) - 127.5) / 64.0
         near, far = self.stem(pixels.contiguous(memory_format=torch.channels_last))
-        x = far.flatten(2).transpose(1, 2) + self.place(grid_waves(*far.shape[2:], far.shape[1]).to(far))
+        x = far.flatten(2).transpose(1, 2) + self.place(grid_waves(far.shape[2], far.shape[3], far.shape[1]).to(far))
         for block in self.encoder:
             x = block(x)
         return x, near

@@ -90,7 +90,8 @@ class Pointer(nn.Module):
         """Logit of each cell that a thing asked for has its centre there."""
         pattern = self.pattern(questions)
         seen = torch.einsum("bdrc,bqd->bqrc", chart, pattern[..., :-1]) / math.sqrt(self.depth)
-        return seen + pattern[..., -1, None, None]
+        lights: Tensor = seen + pattern[..., -1, None, None]
+        return lights
 
     def boxes(
         self,
@@ -140,7 +141,8 @@ class Pointer(nn.Module):
         near = (along - box[..., None]) / (0.25 * torch.cat([span, span], -1) + 0.6)[..., None]
         beside = (across - middle[..., [1, 0, 1, 0], None]) / (0.35 * span[..., [1, 0, 1, 0], None] + 0.6)
         share = (match - (near.square() + beside.square()) / 2).softmax(-1)
-        return (share * (along + shift.transpose(1, 2)[:, None])).sum(-1)
+        sides: Tensor = (share * (along + shift.transpose(1, 2)[:, None])).sum(-1)
+        return sides
 
 
 def light_losses(
