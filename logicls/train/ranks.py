@@ -143,7 +143,10 @@ def together(processes: int, work: Work) -> Iterator[Rank]:
         with _ended():
             yield Rank(0, processes, processes)
     except RuntimeError as error:
-        raise _died(others) or error from error
+        died = _died(others)
+        if died is None:
+            raise
+        raise died from error
     finally:
         torch.set_num_threads(threads)
         for other in others:

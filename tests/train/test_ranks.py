@@ -44,7 +44,7 @@ def test_shares_make_a_whole():
     ranks = [Rank(number, 2, 2) for number in range(2)]
     loss = [[2.0 * number, 2.0 * number + 1] for number in range(6)]
 
-    parts = [(torch.tensor(rank.mine(loss)), torch.tensor(rank.mine([[True]] * 6))) for rank in ranks]
+    parts = [(torch.tensor(rank.mine(loss)), torch.tensor(rank.mine([[True, False]] * 6))) for rank in ranks]
     losses, right = woven(parts)
 
     assert losses.tolist() == loss
