@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import sys
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -14,16 +14,18 @@ import lightning
 import torch
 from torch.utils.data import DataLoader
 
-from logicls.claim import Difference, claim
 from logicls.errors import Problem, RecipeError
 from logicls.jsonl import sweep
 from logicls.models.bundle import Bundle, read_bundle, write_bundle
 from logicls.models.codec import Codec
 from logicls.models.nano import NanoConfig, NanoForImageTextToText
 from logicls.predict.probe import write_probe
+from logicls.train.begun import claim_run
 from logicls.train.collate import Batches
 from logicls.train.curve import Curve, plot_curve
 from logicls.train.fresh import Fresh, fresh_of
+from logicls.train.hub import Hooks, fit_hub
+from logicls.train.hub_recipe import NANO, refuse_misplaced
 from logicls.train.preflight import Flight, count_examples, preflight
 from logicls.train.recipe import Recipe
 from logicls.train.tuner import Told, Tuner, Watch
@@ -40,6 +42,7 @@ def fit(
     resume: bool = False,
     start: Path | None = None,
     workers: int = 1,
+    download: bool = False,
     say: Callable[[str], None] = print,
     prepared: Callable[[int], None] = lambda _: None,
     told: Told = lambda step, loss: None,
@@ -49,7 +52,8 @@ def fit(
     `say` gets lines for people, `prepared` how many more examples went through preflight, `told` each step and its
     loss. So many `workers` are the processes that make fresh examples; they change nothing but the speed.
     With `resume` the run goes on from its last checkpoint, to the same weights as if it had never stopped. `start` is
-    a bundle whose weights it begins with, in the place of random ones.
+    a bundle whose weights it begins with, in the place of random ones. A model of the hub that is not on this machine is
+    fetched with `download` alone.
 
     Raises:
         DataError: The dataset cannot be used, or fresh examples cannot be made.
@@ -57,8 +61,12 @@ def fit(
             another size or other words.
         BundleError: `start` cannot be loaded.
     """
+    refuse_misplaced(recipe)
+    if recipe.model != NANO:
+        hooks = Hooks(say, prepared, told)
+        return fit_hub(synth, out, recipe, resume=resume, start=start, download=download, hooks=hooks)
     work = out / "work"
-    _claim(work, recipe, resume=resume)
+    claim_run(work, recipe, resume=resume)
     sweep(work)
     flight, fresh = _prepared(synth, work, recipe, workers, prepared)
     for line in [*flight.report, *([fresh.report] if fresh else [])]:
@@ -206,18 +214,3 @@ def _step_of(checkpoint: Path | None) -> int:
         return 0
     state: dict[str, Any] = torch.load(checkpoint, weights_only=True, map_location="cpu", mmap=True)
     return int(state["global_step"])
-
-
-def _claim(work: Path, recipe: Recipe, *, resume: bool) -> None:
-    """Write which recipe the run is begun with; one that goes on must have the same."""
-    mark = work / "recipe.json"
-
-    def refusal(differences: Sequence[Difference]) -> RecipeError:
-        differs = "; ".join(f"{key}: {there} then, {now} now" for key, there, now in differences)
-        message = f"the run was begun with another recipe ({differs})."
-        advice = "Resume with the same recipe, or train anew without --resume."
-        return RecipeError(Problem("LC411", message, str(mark), advice=advice))
-
-    if not resume:
-        mark.unlink(missing_ok=True)
-    claim(mark, recipe.model_dump(mode="json"), refusal)

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from logicls.constraints.load import validate
 from logicls.constraints.yaml_tree import read_yaml
 from logicls.errors import RecipeError, SpecError
+from logicls.train.hub_recipe import NANO, HubSettings
 
 
 class Recipe(BaseModel):
@@ -17,7 +17,9 @@ class Recipe(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    model: Literal["nano"] = "nano"
+    model: str = NANO
+    """`nano`, or a model of the hub by its name or its folder."""
+    hub: HubSettings = HubSettings()
     steps: int = Field(3000, ge=1)
     batch: int = Field(32, ge=1)
     lr: float = Field(2e-3, gt=0)
