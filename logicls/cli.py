@@ -119,8 +119,12 @@ def train(
     synth_dir: Annotated[Path, typer.Argument(help="What `logicls synth` wrote.")],
     out: OUT,
     recipe: Annotated[
-        Path | None, typer.Option(help="Recipe, a YAML file; the shipped train/nano.yaml if left out.")
+        Path | None, typer.Option(help="Recipe, a YAML file; the shipped train/nano.yaml or train/hub.yaml if left out.")
     ] = None,
+    model: Annotated[
+        str | None, typer.Option(help="nano, or a model of the Hugging Face hub by its name or folder; the recipe's.")
+    ] = None,
+    download: Annotated[bool, typer.Option("--download", help="Fetch the model where it is not on this machine.")] = False,
     start: Annotated[Path | None, typer.Option("--from", help="Bundle whose weights to begin with.")] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on from the last checkpoint.")] = False,
     fresh: Annotated[
@@ -132,15 +136,17 @@ def train(
     from logicls.assets import share
     from logicls.train.recipe import read_recipe
 
-    plan = read_recipe(recipe or share("train/nano.yaml"))
-    plan = plan if fresh is None else plan.model_copy(update={"fresh": fresh})
-    _train(synth_dir, out, plan, resume=resume, start=start, workers=workers)
+    plan = read_recipe(recipe or share(f"train/{'nano' if model in (None, 'nano') else 'hub'}.yaml"))
+    said = {name: value for name, value in (("fresh", fresh), ("model", model)) if value is not None}
+    plan = plan.model_copy(update=said)
+    _train(synth_dir, out, plan, resume=resume, start=start, workers=workers, download=download)
     console.print(f"{out}: bundle")
 
 
 def _train(
-    synth_dir: Path, out: Path, recipe: Recipe, *, resume: bool, start: Path | None = None, workers: int = 1
-) -> None:
+    synth_dir: Path, out: Path, recipe: Recipe, *, resume: bool, start: Path | None = None, workers: int = 1,
+    download: bool = False,
+) -> None:  # fmt: skip
     from logicls.report.progress import Counter, stages
     from logicls.train.fit import fit, looked_at
 
@@ -154,7 +160,7 @@ def _train(
             training[0].to(step, f"loss {loss:.3f}")
 
         fit(
-            synth_dir, out, recipe, resume=resume, start=start, workers=workers,
+            synth_dir, out, recipe, resume=resume, start=start, workers=workers, download=download,
             say=lambda line: console.print(Text(line)), prepared=preparing.add, told=told,
         )  # fmt: skip
 

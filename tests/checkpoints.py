@@ -32,11 +32,12 @@ from transformers import (
     SmolVLMConfig,
     SmolVLMImageProcessorPil,
 )
+from transformers.utils.logging import disable_progress_bar
 
 QWEN_TOKENS = ("<|endoftext|>", "<|im_start|>", "<|im_end|>", "<|vision_start|>", "<|vision_end|>", "<|image_pad|>",
                "<|video_pad|>")  # fmt: skip
 IDEFICS_TOKENS = ("<|endoftext|>", "<|im_start|>", "<fake_token_around_image>", "<image>", "<end_of_utterance>",
-                  "<global-img>", *(f"<row_{row}_col_{column}>" for row in range(1, 7) for column in range(1, 7)))  # fmt: skip
+                  "<global-img>", *(f"<row_{k // 6 + 1}_col_{k % 6 + 1}>" for k in range(36)))  # fmt: skip
 QWEN_TEMPLATE = (
     "{% for message in messages %}{% if loop.first and message['role'] != 'system' %}"
     "<|im_start|>system\nYou are a helpful assistant.<|im_end|>\n{% endif %}<|im_start|>{{ message['role'] }}\n"
@@ -91,7 +92,7 @@ def qwen2_5_vl(folder: Path) -> None:
     """Qwen2.5-VL: positions of three axes, photos of any size."""
     tokens = tokenizer(QWEN_TOKENS, "<|im_end|>")
     ids = _qwen_ids(tokens)
-    text = {**TEXT, "vocab_size": len(tokens) + 5, "rope_parameters": {"rope_type": "default", "mrope_section": [2, 3, 3]}}
+    text = {**TEXT, **_ends(tokens), "rope_parameters": {"rope_type": "default", "mrope_section": [2, 3, 3]}}
     vision = {"depth": 2, "hidden_size": 32, "intermediate_size": 64, "num_heads": 2, "out_hidden_size": 64,
               "patch_size": 14, "spatial_merge_size": 2, "window_size": 56, "fullatt_block_indexes": [1]}  # fmt: skip
     config = Qwen2_5_VLConfig(text_config=text, vision_config=vision, **ids)
@@ -103,8 +104,8 @@ def qwen3_vl(folder: Path) -> None:
     """Qwen3-VL: the same with patches of 16 and features of several depths."""
     tokens = tokenizer(QWEN_TOKENS, "<|im_end|>")
     ids = _qwen_ids(tokens)
-    text = {**TEXT, "vocab_size": len(tokens) + 5, "head_dim": 16,
-            "rope_parameters": {"rope_type": "default", "mrope_section": [3, 3, 2], "mrope_interleaved": True}}  # fmt: skip
+    rope = {"rope_type": "default", "mrope_section": [3, 3, 2], "mrope_interleaved": True}
+    text = {**TEXT, **_ends(tokens), "head_dim": 16, "rope_parameters": rope}
     vision = {"depth": 2, "hidden_size": 32, "intermediate_size": 64, "num_heads": 2, "out_hidden_size": 64,
               "patch_size": 16, "spatial_merge_size": 2, "num_position_embeddings": 64,
               "deepstack_visual_indexes": [0]}  # fmt: skip
@@ -113,6 +114,11 @@ def qwen3_vl(folder: Path) -> None:
         size={"shortest_edge": 64 * 64, "longest_edge": 32 * 32 * 16}, patch_size=16, merge_size=2
     )
     _write(folder, config, tokens, QWEN_TEMPLATE, images, "Qwen3VLProcessor")
+
+
+def _ends(tokens: PreTrainedTokenizerFast) -> dict[str, int]:
+    """More tokens than the tokenizer has, as published models do."""
+    return {"vocab_size": len(tokens) + 5, "bos_token_id": tokens.pad_token_id, "eos_token_id": tokens.eos_token_id}
 
 
 def _qwen_ids(tokens: PreTrainedTokenizerFast) -> dict[str, int]:
@@ -188,8 +194,8 @@ FAMILIES: dict[str, Callable[[Path], None]] = {
 
 
 def _write(
-    folder: Path, config: Any, tokens: PreTrainedTokenizerFast, template: str, images: Any, processor: str, **settings: Any
-) -> None:
+    folder: Path, config: Any, tokens: Any, template: str, images: Any, processor: str, **settings: Any
+) -> None:  # fmt: skip
     """A folder as `huggingface_hub` would have downloaded it."""
     torch.manual_seed(0)
     model = AutoModelForImageTextToText.from_config(config).eval()
@@ -198,6 +204,7 @@ def _write(
             if weight.ndim > 1:
                 weight.normal_(std=0.15 if "embed" in name else weight.shape[-1] ** -0.5)
     model.generation_config.eos_token_id = tokens.eos_token_id
+    disable_progress_bar()
     model.save_pretrained(folder)
     tokens.save_pretrained(folder)
     images.save_pretrained(folder)

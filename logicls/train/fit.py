@@ -52,8 +52,8 @@ def fit(
     `say` gets lines for people, `prepared` how many more examples went through preflight, `told` each step and its
     loss. So many `workers` are the processes that make fresh examples; they change nothing but the speed.
     With `resume` the run goes on from its last checkpoint, to the same weights as if it had never stopped. `start` is
-    a bundle whose weights it begins with, in the place of random ones. A model of the hub that is not on this machine is
-    fetched with `download` alone.
+    a bundle whose weights it begins with, in the place of random ones. A model of the hub that is not on this
+    machine is fetched with `download` alone.
 
     Raises:
         DataError: The dataset cannot be used, or fresh examples cannot be made.

@@ -101,7 +101,9 @@ def _prepared(adapter: Any, recipe: Recipe) -> Any:
             weight.requires_grad_("lora_" in name)
     base = adapter.get_base_model()
     if recipe.hub.gradient_checkpointing:
-        base.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
+        # transformers renamed it between two releases of version 5
+        enable = getattr(base, "activation_checkpointing_enable", None) or base.gradient_checkpointing_enable
+        enable({"use_reentrant": False})
     return base.train()
 
 

@@ -80,7 +80,7 @@ def joined(inputs: Mapping[str, Tensor], turns: Sequence[Turn], tokenizer: Any) 
     Adds `labels` [batch tokens]: the answers' tokens where they stand, all else left out of the loss.
     """
     ids, mask = inputs["input_ids"], inputs["attention_mask"]
-    rows = [ids[k][mask[k].bool()].tolist() + [*turn.asked, *turn.told] for k, turn in enumerate(turns)]
+    rows = [[*ids[k][mask[k].bool()].tolist(), *turn.asked, *turn.told] for k, turn in enumerate(turns)]
     width = max(map(len, rows))
     out: Batch = {name: value for name, value in inputs.items() if value.shape != ids.shape}
     pad = tokenizer.pad_token_id or 0

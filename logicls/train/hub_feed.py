@@ -51,7 +51,7 @@ class HubFeed(IterableDataset[Batch]):
                     future.cancel()
 
     def part(self, step: int, part: int) -> Batch:
-        """One part of a step's batch: every photo comes once before any comes again, each time with another question."""
+        """One part of a step's batch: every photo comes once before any comes again, with a question drawn."""
         each = self.batch // self.parts
         numbers = batch_of(step, len(self.examples.rows), self.batch, self.seed)[part * each : (part + 1) * each]
         rng = np.random.default_rng([self.seed, step, part, 13])

@@ -95,7 +95,9 @@ class _Tally:
                     self.smallest = query.removeprefix("locate:"), tokens, number
 
 
-def preflight_hub(examples: Examples, model: Any, name: str, *, done: Callable[[int], None] = lambda _: None) -> HubFlight:
+def preflight_hub(
+    examples: Examples, model: Any, name: str, *, done: Callable[[int], None] = lambda _: None
+) -> HubFlight:
     """Look at every example. `done` is told how many more it has seen.
 
     Raises:
@@ -103,7 +105,7 @@ def preflight_hub(examples: Examples, model: Any, name: str, *, done: Callable[[
             model as it should (LC432), or has no readable picture (LC403).
     """
     config = model.config
-    limit = min(config.get_text_config(decoder=True).max_position_embeddings, examples.processor.tokenizer.model_max_length)
+    limits = config.get_text_config(decoder=True).max_position_embeddings, examples.processor.tokenizer.model_max_length
     overview = overview_tokens(habits_of(config.model_type), examples.processor)
     tally, seen = _Tally([], []), set[tuple[object, ...]]()
     for number, row in enumerate(examples.rows):
@@ -116,11 +118,11 @@ def preflight_hub(examples: Examples, model: Any, name: str, *, done: Callable[[
             seen.add(shape)
             _looked_at(model, inputs, number, name)
         done(1)
-    _refuse_long(tally.lengths, limit, name)
+    _refuse_long(tally.lengths, min(limits), name)
     longest = int(np.argmax(tally.lengths))
     return HubFlight(
-        len(tally.lengths), tuple(sorted(tally.lengths)), (min(tally.visual), max(tally.visual)), tally.told, limit,
-        tally.smallest, tally.boxes, longest,
+        len(tally.lengths), tuple(sorted(tally.lengths)), (min(tally.visual), max(tally.visual)), tally.told,
+        min(limits), tally.smallest, tally.boxes, longest,
     )  # fmt: skip
 
 
@@ -155,7 +157,7 @@ def _refuse_long(lengths: Sequence[int], limit: int, name: str) -> None:
     long = [number for number, length in enumerate(lengths) if length > limit]
     if long:
         told = ", ".join(map(str, long[:NAMED])) + (f" and {len(long) - NAMED} more" if len(long) > NAMED else "")
-        message = f"example {told}: up to {max(lengths)} tokens, and the model reads {limit}. Nothing is cut off silently."
+        message = f"example {told}: up to {max(lengths)} tokens, and the model reads {limit}; nothing is cut off."
         advice = "Let the processor make smaller pictures (hub.processor in the recipe)."
         raise DataError(Problem("LC433", message, name, advice=advice))
 

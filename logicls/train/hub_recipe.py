@@ -26,7 +26,7 @@ class HubSettings(BaseModel):
 
     rank: int = Field(16, ge=1)
     """Of the adapter (LoRA, Hu et al. 2021): how many directions each linear map may change in."""
-    alpha: float = Field(32, gt=0)
+    alpha: int = Field(32, ge=1)
     """The change is multiplied by alpha / rank."""
     dropout: float = Field(0.05, ge=0, lt=1)
     where: Literal["language", "everywhere"] = "language"

@@ -19,7 +19,7 @@ class Recipe(BaseModel):
 
     model: str = NANO
     """`nano`, or a model of the hub by its name or its folder."""
-    hub: HubSettings = HubSettings()
+    hub: HubSettings = HubSettings.model_validate({})
     steps: int = Field(3000, ge=1)
     batch: int = Field(32, ge=1)
     lr: float = Field(2e-3, gt=0)

@@ -51,7 +51,8 @@ class Codec:
 
     def grammar(self, query: Subquery, most: int) -> str:
         """Every answer with at most `most` boxes or values, as a grammar of llguidance (Lark's notation)."""
-        head = f"start: {json.dumps(self.head(query), ensure_ascii=False)} (NONE | some)\nNONE: {json.dumps(trail.NONE)}\n"
+        head = json.dumps(self.head(query), ensure_ascii=False)
+        head = f"start: {head} (NONE | some)\nNONE: {json.dumps(trail.NONE)}\n"
         match query.kind:
             case "locate":
                 return head + self._boxes(most)

@@ -46,7 +46,7 @@ def habits_of(model_type: str) -> Habits:
 
 
 def coordinates_of(family: Family, processor: Any) -> Coordinates:
-    """How boxes are written for this processor: where edges are pixels of the picture that it makes, with its limits."""
+    """How boxes are written for this processor: edges as pixels of the picture that it makes have its limits."""
     coordinates = FAMILIES[family]
     if coordinates.resizing is None:
         return coordinates

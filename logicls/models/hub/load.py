@@ -87,7 +87,7 @@ def load_processor(folder: Path, settings: Mapping[str, Any] | None = None) -> A
         facts, kind = _processor_class(folder)
         images = AutoImageProcessor.from_pretrained(folder, local_files_only=True, backend="pil", **(settings or {}))
         tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
-        wanted = set(inspect.signature(kind.__init__).parameters) - {"image_processor", "tokenizer"}
+        wanted = set(inspect.signature(kind).parameters) - {"image_processor", "tokenizer", "video_processor"}
         processor = kind(
             image_processor=images, tokenizer=tokenizer, **{k: v for k, v in facts.items() if k in wanted}
         )  # fmt: skip
@@ -104,13 +104,15 @@ def load_processor(folder: Path, settings: Mapping[str, Any] | None = None) -> A
 def _processor_class(folder: Path) -> tuple[dict[str, Any], type]:
     """The settings of a folder's processor, and its class without videos."""
     from transformers import AutoConfig
-    from transformers.models.auto.processing_auto import PROCESSOR_MAPPING_NAMES, processor_class_from_name
+    from transformers.models.auto import processing_auto
     from transformers.processing_utils import ProcessorMixin
 
     facts, _ = ProcessorMixin.get_processor_dict(folder, local_files_only=True)
     name = facts.get("processor_class") or _said_by_images(folder)
-    name = name or PROCESSOR_MAPPING_NAMES[AutoConfig.from_pretrained(folder, local_files_only=True).model_type]
-    found: Any = processor_class_from_name(STAND_INS.get(name, name))
+    if not name:
+        family = AutoConfig.from_pretrained(folder, local_files_only=True).model_type
+        name = str(getattr(processing_auto, "PROCESSOR_MAPPING_NAMES")[family])  # noqa: B009  mypy: not exported
+    found: Any = processing_auto.processor_class_from_name(STAND_INS.get(name, name))
     if found is None:
         raise ValueError(f"transformers knows no processor {name}")
 
@@ -142,6 +144,7 @@ def load_model(folder: Path, *, precision: Precision, four_bit: bool = False) ->
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     dtype = getattr(torch, precision)
     placed = {"quantization_config": _four_bits(dtype), "device_map": {"": device}} if four_bit else {}
+    model: Any
     try:
         model = AutoModelForImageTextToText.from_pretrained(
             folder, local_files_only=True, use_safetensors=True, trust_remote_code=False, dtype=dtype, **placed
@@ -159,9 +162,9 @@ def precision_here(wanted: Literal["auto", "float32", "bfloat16"]) -> Precision:
 
 
 def _four_bits(dtype: torch.dtype) -> Any:
-    lacks = [name for name in ("bitsandbytes", "accelerate") if importlib.util.find_spec(name) is None]
-    why = f"{' and '.join(lacks)} not installed" if lacks else "" if torch.cuda.is_available() else "there is no GPU"
-    if why:
+    installed = importlib.util.find_spec("bitsandbytes") is not None
+    if not (installed and torch.cuda.is_available()):
+        why = "there is no GPU" if installed else "bitsandbytes is not installed"
         advice = "Install logicls[four-bit] on a machine with a GPU, or leave out `four_bit`."
         raise BundleError(Problem("LC512", f"the model cannot be loaded in four bits: {why}.", advice=advice))
     from transformers import BitsAndBytesConfig

@@ -25,7 +25,7 @@ SHOWN = 3
 """Names that an error lists."""
 
 
-def adapted(model: Any, *, rank: int, alpha: float, dropout: float, where: Literal["language", "everywhere"]) -> Any:
+def adapted(model: Any, *, rank: int, alpha: int, dropout: float, where: Literal["language", "everywhere"]) -> Any:
     """The model with a fresh adapter, which changes nothing yet; all other weights are frozen."""
     from peft import LoraConfig
 
@@ -64,7 +64,7 @@ def load_adapter(model: Any, folder: Path) -> Any:
     from peft import PeftConfig
 
     try:
-        config = PeftConfig.from_pretrained(folder)
+        config = PeftConfig.from_pretrained(str(folder))
         given = load_file(folder / FILE)
         adapter = _attached(model, config)
     except (OSError, ValueError, TypeError, KeyError, SafetensorError) as error:

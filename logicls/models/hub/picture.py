@@ -34,7 +34,7 @@ class Shown:
 
 
 def shown_of(size: Size, processor: Any) -> Shown:
-    """How a photo of that (width, height) is shown: as it is, or with a border where the processor cuts out a square."""
+    """How a photo of that (width, height) is shown: as it is, or within a square where the processor cuts one out."""
     if not getattr(processor.image_processor, "do_center_crop", False):
         return Shown(size, 0, 0, size)
     width, height = size

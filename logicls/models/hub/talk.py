@@ -1,8 +1,8 @@
 """One question about one photo as the chat template of a model writes it.
 
-The template is asked, not known: it writes a turn with marks for the question and the answer, and what stands around the
-marks is what stands around every question and every answer. The photo comes first, so that all questions about it begin
-alike.
+The template is asked, not known: it writes a turn with marks for the question and the answer, and what stands around
+the marks is what stands around every question and every answer. The photo comes first, so that all questions about it
+begin alike.
 """
 
 from __future__ import annotations
