@@ -22,7 +22,7 @@ from logicls.models.hub.picture import Shown, picture_of, shown_of
 from logicls.models.hub.read import inputs_of
 from logicls.models.hub.talk import talk_of
 from logicls.predict.one_pass import Look
-from logicls.predict.side_by_side import Said, SideBySide
+from logicls.predict.side_by_side import Said, Seen, SideBySide
 from logicls.records import Answer, Subquery
 from logicls.synth.write import question
 
@@ -67,7 +67,7 @@ class HubPass:
             for query in decompose(spec)
         )
 
-    def read(self, photo: np.ndarray) -> tuple[Prefix, Shown]:
+    def read(self, photo: np.ndarray) -> tuple[Seen, Shown]:
         """The photo, read by the model up to where its questions begin."""
         shown = shown_of((photo.shape[1], photo.shape[0]), self.bundle.processor)
         inputs = inputs_of(self.bundle.processor, self.codec.talk, [picture_of(photo, shown)])
@@ -108,7 +108,7 @@ class HubPass:
         value = self._value(query, said)
         return not value or self.codec.coordinates.read(value, (1000, 1000)) is not None
 
-    def _chances(self, prefix: Prefix, asked: _Asked, said: Sequence[Said]) -> tuple[tuple[str, float], ...]:
+    def _chances(self, prefix: Seen, asked: _Asked, said: Sequence[Said]) -> tuple[tuple[str, float], ...]:
         """For each violation the probability that it is the first to be named, or at its place in what was said."""
         names = asked.query.options
         answers = [self.codec.tokens(self.codec.head(asked.query) + name) for name in names]

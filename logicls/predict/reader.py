@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 
@@ -12,6 +12,7 @@ from logicls.predict.hub_pass import HubPass
 from logicls.predict.one_pass import Look, OnePass
 
 
+@runtime_checkable
 class Reader(Protocol):
     """Answers the questions of a bundle's spec."""
 

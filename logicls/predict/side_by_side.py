@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -17,7 +17,14 @@ from jaxtyping import Bool, Float, Int
 from llguidance import LLMatcher, LLTokenizer
 from torch import Tensor
 
-from logicls.models.hub.branches import Prefix
+
+@runtime_checkable
+class Seen(Protocol):
+    """A photo and the text before the questions, as a model has read them (`logicls.models.hub.branches.Prefix`)."""
+
+    def branches(self, count: int) -> Any:
+        """So many texts that go on from here."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +80,7 @@ class SideBySide:
         return made
 
     def decode(
-        self, prefix: Prefix, prompts: Sequence[Sequence[int]], matchers: Sequence[LLMatcher]
+        self, prefix: Seen, prompts: Sequence[Sequence[int]], matchers: Sequence[LLMatcher]
     ) -> list[list[Said]]:
         """The answer to each prompt; the token that ends it is there where anything else might have followed."""
         texts = [_Text(matcher.deep_copy(), list(prompt)) for prompt, matcher in zip(prompts, matchers, strict=True)]
@@ -99,7 +106,7 @@ class SideBySide:
         return [Said(*one) for one in zip(best.tolist(), chance.tolist(), alike.tolist(), strict=True)]
 
     def chances(
-        self, prefix: Prefix, prompt: Sequence[int], matcher: LLMatcher, answers: Sequence[Sequence[int]]
+        self, prefix: Seen, prompt: Sequence[int], matcher: LLMatcher, answers: Sequence[Sequence[int]]
     ) -> list[float]:
         """Probability within the grammar that the answer to a prompt begins with each of these."""
         longest = max(map(len, answers))
