@@ -119,12 +119,15 @@ def train(
     synth_dir: Annotated[Path, typer.Argument(help="What `logicls synth` wrote.")],
     out: OUT,
     recipe: Annotated[
-        Path | None, typer.Option(help="Recipe, a YAML file; the shipped train/nano.yaml or train/hub.yaml if left out.")
+        Path | None,
+        typer.Option(help="Recipe, a YAML file; the shipped train/nano.yaml or train/hub.yaml if left out."),
     ] = None,
     model: Annotated[
         str | None, typer.Option(help="nano, or a model of the Hugging Face hub by its name or folder; the recipe's.")
     ] = None,
-    download: Annotated[bool, typer.Option("--download", help="Fetch the model where it is not on this machine.")] = False,
+    download: Annotated[
+        bool, typer.Option("--download", help="Fetch the model where it is not on this machine.")
+    ] = False,
     start: Annotated[Path | None, typer.Option("--from", help="Bundle whose weights to begin with.")] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on from the last checkpoint.")] = False,
     fresh: Annotated[

@@ -79,9 +79,7 @@ class SideBySide:
             raise ValueError(made.get_error())
         return made
 
-    def decode(
-        self, prefix: Seen, prompts: Sequence[Sequence[int]], matchers: Sequence[LLMatcher]
-    ) -> list[list[Said]]:
+    def decode(self, prefix: Seen, prompts: Sequence[Sequence[int]], matchers: Sequence[LLMatcher]) -> list[list[Said]]:
         """The answer to each prompt; the token that ends it is there where anything else might have followed."""
         texts = [_Text(matcher.deep_copy(), list(prompt)) for prompt, matcher in zip(prompts, matchers, strict=True)]
         for text in texts:

@@ -21,6 +21,7 @@ from logicls.train.collate import lit
 from logicls.train.preflight import count_examples, decoded
 
 Batch = dict[str, Tensor]
+Rng = np.random.Generator
 IGNORED = -100
 Row = Mapping[str, Any]
 
@@ -58,16 +59,18 @@ class Examples:
             asked = self.codec.tokens(self.codec.talk.asked(question))
             yield Turn(tuple(asked), (*told, self.codec.talk.end))
 
-    def batch(self, numbers: Sequence[int], rng: np.random.Generator, *, jitter: float, verdict_weight: float) -> Batch:
-        """One question of each of these rows, drawn; photos are made lighter or darker by chance.
+    def batch(self, drawn: Sequence[tuple[int, Rng]], *, jitter: float, verdict_weight: float) -> Batch:
+        """One question of each row, drawn by its own chance, which makes the photo lighter or darker too.
 
         The stated verdict is drawn `verdict_weight` times as often as any other question.
         """
-        turns = [self._drawn(self.rows[number], rng, verdict_weight) for number in numbers]
-        pictures = [lit(self.picture(number)[None], jitter, rng)[0] for number in numbers]
+        turns = [self.drawn(number, rng, verdict_weight) for number, rng in drawn]
+        pictures = [lit(self.picture(number)[None], jitter, rng)[0] for number, rng in drawn]
         return joined(inputs_of(self.processor, self.codec.talk, pictures), turns, self.processor.tokenizer)
 
-    def _drawn(self, row: Row, rng: np.random.Generator, verdict_weight: float) -> Turn:
+    def drawn(self, number: int, rng: Rng, verdict_weight: float) -> Turn:
+        """One question of a row."""
+        row = self.rows[number]
         weights = np.array([verdict_weight if query == VERDICT else 1.0 for query in row["queries"]])
         chosen = int(rng.choice(len(weights), p=weights / weights.sum()))
         one = {name: [row[name][chosen]] for name in ("queries", "questions", "values", "boxes")}

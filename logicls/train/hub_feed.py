@@ -53,6 +53,7 @@ class HubFeed(IterableDataset[Batch]):
     def part(self, step: int, part: int) -> Batch:
         """One part of a step's batch: every photo comes once before any comes again, with a question drawn."""
         each = self.batch // self.parts
-        numbers = batch_of(step, len(self.examples.rows), self.batch, self.seed)[part * each : (part + 1) * each]
-        rng = np.random.default_rng([self.seed, step, part, 13])
-        return self.examples.batch(numbers, rng, jitter=self.jitter, verdict_weight=self.verdict_weight)
+        numbers = batch_of(step, len(self.examples.rows), self.batch, self.seed)
+        drawn = [(number, np.random.default_rng([self.seed, step, k, 13])) for k, number in enumerate(numbers)]
+        some = drawn[part * each : (part + 1) * each]
+        return self.examples.batch(some, jitter=self.jitter, verdict_weight=self.verdict_weight)

@@ -19,7 +19,6 @@ from torch.utils.data import DataLoader
 from logicls.jsonl import in_place_of
 from logicls.models.hub.branches import fitting
 from logicls.train.hub_examples import IGNORED, Batch
-from logicls.train.hub_feed import HubFeed
 
 Told = Callable[[int, float], None]
 
@@ -91,8 +90,8 @@ class HubWatch(Callback):
                 trainer.save_checkpoint(temporary)
 
 
-def run_hub(tuner: HubTuner, feed: HubFeed, watch: HubWatch, checkpoint: Path | None) -> None:
-    """The loop, up to the tuner's last step."""
+def run_hub(tuner: HubTuner, feed: Any, watch: HubWatch, checkpoint: Path | None) -> None:
+    """The loop over a `HubFeed`, up to the tuner's last step."""
     logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
     trainer = lightning.Trainer(
         max_steps=tuner.steps,

@@ -86,7 +86,8 @@ def test_verdicts_come_back(each, decoder, names):
     ("query", "value"),
     [
         (LOCATE, "red"), (LOCATE, "[1, 2, 3]"), (LOCATE, ""), (COLOUR, "green"), (COLOUR, "red red"),
-        (COLOUR, "red, red, red, red"), (VERDICT, "missing_pin, extra"), (VERDICT, "extra, extra"), (VERDICT, "none, extra"),
+        (COLOUR, "red, red, red, red"), (VERDICT, "missing_pin, extra"), (VERDICT, "extra, extra"),
+        (VERDICT, "none, extra"),
     ],
 )  # fmt: skip
 def test_what_is_no_answer_is_not_let_through(opened, query, value):

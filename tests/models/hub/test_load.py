@@ -76,7 +76,9 @@ def test_boxes_of_qwen_are_pixels_of_the_picture_that_is_made(opened, shape):
 
 def test_the_overview_is_known_where_there_is_one(opened):
     """Its tokens show the photo a second time."""
-    tokens = {f: overview_tokens(habits_of(f), opened(f).processor) for f in ("idefics3", "llava_onevision", "qwen3_vl")}
+    tokens = {
+        f: overview_tokens(habits_of(f), opened(f).processor) for f in ("idefics3", "llava_onevision", "qwen3_vl")
+    }
 
     assert tokens == {"idefics3": 4, "llava_onevision": 16, "qwen3_vl": 0}
     assert habits_of("of tomorrow") == habits_of("qwen3_vl")

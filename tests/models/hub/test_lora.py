@@ -82,7 +82,7 @@ def test_the_language_model_alone_or_everything(each):
 
 
 def test_a_weight_that_is_missing_is_named(checkpoint, copy):
-    """peft would leave it at its beginning without a word."""
+    """Peft would leave it at its beginning without a word."""
     weights = load_file(copy / FILE)
     (lost, *_) = sorted(weights)
     del weights[lost]

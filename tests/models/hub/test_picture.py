@@ -19,7 +19,10 @@ def test_a_box_goes_there_and_back(width, height, shares):
     """Whatever the border: to the picture and back to the photo."""
     side = max(width, height)
     shown = Shown((side, side), (side - width) // 2, (side - height) // 2, (width, height))
-    (x1, x2), (y1, y2) = sorted((shares[0] * width, shares[1] * width)), sorted((shares[2] * height, shares[3] * height))
+    (x1, x2), (y1, y2) = (
+        sorted((shares[0] * width, shares[1] * width)),
+        sorted((shares[2] * height, shares[3] * height)),
+    )
 
     (there,) = shown.there((Box(x1, y1, x2, y2),))
     (back,) = shown.back(Answer("locate:pin", boxes=(there,))).boxes
