@@ -20,8 +20,15 @@ def train(
     synth_dir: Annotated[Path, typer.Argument(help="What `logicls synth` wrote.")],
     out: OUT,
     recipe: Annotated[
-        Path | None, typer.Option(help="Recipe, a YAML file; the shipped train/nano.yaml if left out.")
+        Path | None,
+        typer.Option(help="Recipe, a YAML file; the shipped train/nano.yaml or train/hub.yaml if left out."),
     ] = None,
+    model: Annotated[
+        str | None, typer.Option(help="nano, or a model of the Hugging Face hub by its name or folder; the recipe's.")
+    ] = None,
+    download: Annotated[
+        bool, typer.Option("--download", help="Fetch the model where it is not on this machine.")
+    ] = False,
     start: Annotated[Path | None, typer.Option("--from", help="Bundle whose weights to begin with.")] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on from the last checkpoint.")] = False,
     fresh: Annotated[
@@ -42,15 +49,22 @@ def train(
 
     rank = launched()
     console.quiet = rank is not None and not rank.is_first
-    plan = read_recipe(recipe or share("train/nano.yaml"))
-    given = {"fresh": fresh, "minutes": minutes, "processes": processes}
+    plan = read_recipe(recipe or share(f"train/{'nano' if model in (None, 'nano') else 'hub'}.yaml"))
+    given = {"model": model, "fresh": fresh, "minutes": minutes, "processes": processes}
     plan = plan.model_copy(update={key: value for key, value in given.items() if value is not None})
-    trained(synth_dir, out, plan, resume=resume, start=start, workers=workers)
+    trained(synth_dir, out, plan, resume=resume, start=start, workers=workers, download=download)
     console.print(f"{out}: bundle")
 
 
 def trained(
-    synth_dir: Path, out: Path, recipe: Recipe, *, resume: bool, start: Path | None = None, workers: int = 1
+    synth_dir: Path,
+    out: Path,
+    recipe: Recipe,
+    *,
+    resume: bool,
+    start: Path | None = None,
+    workers: int = 1,
+    download: bool = False,
 ) -> None:
     """Train by that recipe, progress on the screen."""
     from logicls.report.progress import Counter, stages
@@ -67,7 +81,7 @@ def trained(
             training[0].to(step, f"loss {loss:.3f}")
 
         fit(
-            synth_dir, out, recipe, resume=resume, start=start, workers=workers,
+            synth_dir, out, recipe, resume=resume, start=start, workers=workers, download=download,
             say=lambda line: console.print(Text(line)), prepared=preparing.add, planned=planned, told=told,
         )  # fmt: skip
 

@@ -2,7 +2,10 @@
 
 import atexit
 import os
+import runpy
 import tempfile
+from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -33,3 +36,17 @@ settings.load_profile("logicls")
 def root() -> Path:
     """The checkout. A test that uses it is marked `checkout`."""
     return Path(__file__).resolve().parent.parent
+
+
+@pytest.fixture(scope="session")
+def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+    """Gives the folder of a tiny model of a family, made once; read only."""
+    makers = runpy.run_path(str(Path(__file__).with_name("checkpoints.py")))["FAMILIES"]
+
+    @cache
+    def made(family: str) -> Path:
+        folder = tmp_path_factory.mktemp(family)
+        makers[family](folder)
+        return folder
+
+    return made

@@ -1,9 +1,9 @@
 """The bundle: one folder with all that prediction needs and no knob.
 
-model.safetensors, config.json        weights and sizes
+model.safetensors, config.json        weights and sizes; of a hub model the adapter alone, where it was not merged
 tokenizer…, preprocessor_config.json  how photos and words become tensors
 spec.yaml                             the rules
-bundle.json                           id, hashes, versions, the most boxes an answer may have
+bundle.json                           id, hashes, versions, the most boxes an answer may have, the base of a hub model
 probe/                                photos with the answers that the bundle must still give
 """
 
@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -25,9 +26,10 @@ from logicls.constraints.spec import Spec
 from logicls.constraints.yaml_tree import read_text
 from logicls.errors import BundleError, LogiClsError, Problem
 from logicls.jsonl import write_text
+from logicls.models.hub.bundled import Hub, hub_to_json, load_hub, save_hub, weights_hash
 
 FORMAT = 1
-LIBRARIES = ("torch", "transformers")
+LIBRARIES = ("torch", "transformers", "peft")
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +43,10 @@ class Bundle:
     model: Any
     processor: Any
     max_boxes: int
+    hub: Hub | None = None
+    """Which hub model was fine-tuned; None for nano."""
+    versions: tuple[tuple[str, str], ...] = ()
+    """Of the libraries that it was made with."""
 
 
 def write_bundle(path: Path, *, model: Any, processor: Any, spec_file: Path, max_boxes: int) -> Bundle:
@@ -48,32 +54,71 @@ def write_bundle(path: Path, *, model: Any, processor: Any, spec_file: Path, max
     path.mkdir(parents=True, exist_ok=True)
     model.save_pretrained(path)
     processor.save_pretrained(path)
+    _complete(path, {"id": _weights_hash(path)}, spec_file, max_boxes)
+    return read_bundle(path)
+
+
+def write_hub_bundle(
+    path: Path, *, adapter: Any, processor: Any, hub: Hub, spec_file: Path, max_boxes: int
+) -> None:  # fmt: skip
+    """The same for a hub model, given as an adapter of peft. It is not read back: two of them may not fit in memory."""
+    path.mkdir(parents=True, exist_ok=True)
+    save_hub(path, adapter, processor, hub)
+    facts = hub_to_json(hub)
+    _complete(path, {"id": weights_hash(path, facts), "hub": facts}, spec_file, max_boxes)
+
+
+def _complete(path: Path, facts: Mapping[str, object], spec_file: Path, max_boxes: int) -> None:
     write_text(path / "spec.yaml", read_text(spec_file))
-    facts = {
+    written = {
         "format": FORMAT,
-        "id": _weights_hash(path),
+        **facts,
         "spec": load_spec(path / "spec.yaml").hash,
         "questions": _questions_hash(),
         "max_boxes": max_boxes,
         "versions": {name: version(name) for name in LIBRARIES},
     }
-    write_text(path / "bundle.json", json.dumps(facts, indent=1))
-    return read_bundle(path)
+    write_text(path / "bundle.json", json.dumps(written, indent=1))
 
 
 def read_bundle(path: Path) -> Bundle:
     """Load a bundle without replaying its probe. Raises `BundleError`."""
     facts = _facts(path)
+    try:
+        spec = load_spec(path / "spec.yaml")
+    except LogiClsError as error:
+        raise _unloadable(error, path) from error
+    hub = None
+    if "hub" in facts:
+        _agree(facts, path, spec)  # first, because a model of the hub is large
+        hub, model, processor = load_hub(path, facts["hub"])
+    else:
+        model, processor = _nano(path)
+        _agree(facts, path, spec)
+    versions = facts.get("versions")
+    made_with = tuple(sorted(versions.items())) if isinstance(versions, dict) else ()
+    return Bundle(path, str(facts["id"]), spec, model, processor, int(str(facts["max_boxes"])), hub, made_with)
+
+
+def other_versions(bundle: Bundle) -> str:
+    """Which libraries have another version than when the bundle was made; empty where all are the same."""
+    now = {name: version(name) for name in LIBRARIES}
+    changed = [(name, then) for name, then in bundle.versions if now.get(name) != then]
+    return ", ".join(f"{name} {now.get(name, 'none')} instead of {then}" for name, then in changed)
+
+
+def _nano(path: Path) -> tuple[Any, Any]:
     from transformers import AutoModelForImageTextToText, AutoProcessor
 
     try:
-        spec = load_spec(path / "spec.yaml")
         model = AutoModelForImageTextToText.from_pretrained(path, local_files_only=True, use_safetensors=True).eval()
-        processor = AutoProcessor.from_pretrained(path, local_files_only=True)
-    except (OSError, ValueError, KeyError, SafetensorError, LogiClsError) as error:
-        raise _error("LC502", f"cannot be loaded: {error}", path) from error
-    _agree(facts, path, spec)
-    return Bundle(path, str(facts["id"]), spec, model, processor, int(str(facts["max_boxes"])))
+        return model, AutoProcessor.from_pretrained(path, local_files_only=True)
+    except (OSError, ValueError, KeyError, SafetensorError) as error:
+        raise _unloadable(error, path) from error
+
+
+def _unloadable(error: Exception, path: Path) -> BundleError:
+    return _error("LC502", f"cannot be loaded: {error}", path)
 
 
 def _facts(path: Path) -> dict[str, object]:
@@ -89,8 +134,11 @@ def _facts(path: Path) -> dict[str, object]:
 
 
 def _agree(facts: dict[str, object], path: Path, spec: Spec) -> None:
-    found = {"id": _weights_hash(path), "spec": spec.hash, "questions": _questions_hash()}
-    what = {"id": "model.safetensors", "spec": "spec.yaml", "questions": "the shipped questions"}
+    hub = facts.get("hub")
+    weights = weights_hash(path, hub) if isinstance(hub, dict) else _weights_hash(path)
+    found = {"id": weights, "spec": spec.hash, "questions": _questions_hash()}
+    learned = "what was learned" if hub else "model.safetensors"
+    what = {"id": learned, "spec": "spec.yaml", "questions": "the shipped questions"}
     problems = [
         Problem("LC503", f"{what[key]} is not what the bundle was made with.", str(path), advice="Train it again.")
         for key in found

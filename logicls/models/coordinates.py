@@ -36,6 +36,7 @@ class Family(StrEnum):
     internvl = "internvl"
     paligemma = "paligemma"
     florence2 = "florence2"
+    llava = "llava"
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,6 +145,8 @@ FAMILIES: Mapping[str, Coordinates] = MappingProxyType(
             Coordinates("paligemma", _LOCS, bins=1024, most=1023, digits=4, between=" ; "),
             Coordinates("florence2", "<loc_{x1}><loc_{y1}><loc_{x2}><loc_{y2}>", bins=1000, most=999, floor=True,
                         between=""),
+            # Shares of the photo's sides.
+            Coordinates("llava", _LIST, bins=1, most=1, decimals=3),
         )
     }
 )  # fmt: skip

@@ -15,7 +15,7 @@ from logicls.claim import Difference, claim
 from logicls.data.picture import list_photos, read_photo, sha256
 from logicls.errors import DataError, PhotoError, Problem
 from logicls.models.bundle import Bundle
-from logicls.predict.one_pass import OnePass
+from logicls.predict.reader import Reader, reader_of
 from logicls.predict.record import verdict_from_json, verdict_to_json
 from logicls.predict.table import write_table
 from logicls.predict.verdict import decide
@@ -52,7 +52,7 @@ def predict_folder(
     finished = {verdict.photo for verdict in read_verdicts(lines)} if lines.exists() else set()
     missing = [name for name in names if name not in finished]
     done(len(names) - len(missing))
-    reader = OnePass(bundle)
+    reader = reader_of(bundle)
     with jsonl.Appender(lines) as file:
         for loaded in _batches(missing, photos, batch):
             for verdict in _verdicts(reader, loaded):
@@ -102,7 +102,7 @@ def _load(photos: Path, name: str) -> Loaded:
         return Loaded(name, None, "", f"cannot be read: {error.strerror or error}")
 
 
-def _verdicts(reader: OnePass, loaded: list[Loaded]) -> Iterator[Verdict]:
+def _verdicts(reader: Reader, loaded: list[Loaded]) -> Iterator[Verdict]:
     """A verdict a photo, in order; those that could not be read go to review."""
     pixels = [photo.pixels for photo in loaded if photo.pixels is not None]
     looks = iter(reader.look(pixels)) if pixels else iter(())

@@ -11,8 +11,8 @@ from PIL import Image
 
 from logicls.errors import BundleError, Problem
 from logicls.jsonl import write_text
-from logicls.models.bundle import Bundle, read_bundle
-from logicls.predict.one_pass import OnePass
+from logicls.models.bundle import Bundle, other_versions, read_bundle
+from logicls.predict.reader import reader_of
 from logicls.records import Answer
 
 COUNT = 4
@@ -47,8 +47,10 @@ def open_bundle(path: Path) -> Bundle:
     except (OSError, ValueError) as error:
         problem = Problem("LC504", f"its probe cannot be replayed: {error}.", str(path), advice="Train it again.")
         raise BundleError(problem) from error
+    changed = other_versions(bundle)
+    advice = "Do not use it; train it again" + (f", or go back: {changed} is here." if changed else ".")
     problems = [
-        Problem("LC505", f"probe {name}, {query}: {difference}.", str(path), advice="Do not use it; train it again.")
+        Problem("LC505", f"probe {name}, {query}: {difference}.", str(path), advice=advice)
         for name in expected
         for query, difference in _differences(expected[name], found[name])
     ]
@@ -61,7 +63,7 @@ def _replayed(bundle: Bundle, names: list[str]) -> list[dict[str, list[object]]]
     photos = [_photo(bundle.path / "probe" / name) for name in names]
     if not photos:
         return []
-    return [{a.query: _plain(a) for a in (*look.answers, look.stated)} for look in OnePass(bundle).look(photos)]
+    return [{a.query: _plain(a) for a in (*look.answers, look.stated)} for look in reader_of(bundle).look(photos)]
 
 
 def _photo(path: Path) -> np.ndarray:

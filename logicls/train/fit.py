@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from itertools import islice
@@ -13,7 +13,6 @@ from pathlib import Path
 import lightning
 
 from logicls.assets import share
-from logicls.claim import Difference, claim
 from logicls.errors import Problem, RecipeError
 from logicls.jsonl import sweep
 from logicls.models.bundle import Bundle, read_bundle, write_bundle
@@ -23,8 +22,11 @@ from logicls.models.nano.grow import grown_model
 from logicls.predict.probe import write_probe
 from logicls.synth.shards import rows
 from logicls.train import pace
+from logicls.train.begun import claim_run
 from logicls.train.fresh import fresh_of
 from logicls.train.heldout import Split, split_photos
+from logicls.train.hub import Hooks, fit_hub
+from logicls.train.hub_recipe import NANO, refuse_misplaced
 from logicls.train.loop import step_of
 from logicls.train.preflight import Flight, count_examples, preflight
 from logicls.train.ranks import Rank, launched, together
@@ -44,6 +46,7 @@ def fit(
     resume: bool = False,
     start: Path | None = None,
     workers: int = 1,
+    download: bool = False,
     say: Callable[[str], None] = print,
     prepared: Callable[[int], None] = lambda _: None,
     planned: Callable[[int], None] = lambda steps: None,
@@ -54,7 +57,8 @@ def fit(
     `say` gets lines for people, `prepared` how many more examples went through preflight, `planned` the number of
     steps before the first one, `told` each step and its loss. So many `workers` are the processes that make fresh
     examples; they change nothing but the speed. With `resume` the run goes on from its last checkpoint, to the same
-    weights as if it had never stopped. `start` is a bundle whose weights it begins with, in the place of random ones.
+    weights as if it had never stopped. `start` is a bundle whose weights it begins with. A model of the hub that is
+    not on this machine is fetched with `download` alone.
 
     Raises:
         DataError: The dataset cannot be used, or fresh examples cannot be made.
@@ -62,6 +66,10 @@ def fit(
             another size or other words, too few minutes, or batches that the processes cannot share.
         BundleError: `start` cannot be loaded.
     """
+    refuse_misplaced(recipe)
+    if recipe.model != NANO:
+        hooks = Hooks(say, prepared, planned, told)
+        return fit_hub(synth, out, recipe, resume=resume, start=start, download=download, hooks=hooks)
     _refuse_odd_shares(recipe, launched() or Rank(of=recipe.processes))
     work = partial(_fit, synth, out, recipe, resume=resume, start=start, workers=workers)
     with together(recipe.processes, work) as rank:
@@ -98,7 +106,7 @@ def _fit(
 def _ready(run: Run, workers: int, heard: Listener, *, resume: bool) -> Run:
     """The folder claimed and the examples prepared: by the first process, so that the others find them."""
     if run.rank.is_first:
-        _claim(run.work, run.recipe, resume=resume)
+        claim_run(run.work, run.recipe, resume=resume)
         sweep(run.work)
         run = _prepared(run, workers, heard.prepared)
     run.rank.wait()
@@ -224,19 +232,3 @@ def _begin_with(model: NanoForImageTextToText, flight: Flight, start: Path) -> N
         message = "has another size, or was trained for other words, than this recipe and this dataset make."
         raise RecipeError(Problem("LC412", message, str(start), advice="Train from scratch, without --from."))
     model.load_state_dict(bundle.model.state_dict())
-
-
-def _claim(work: Path, recipe: Recipe, *, resume: bool) -> None:
-    """Write which recipe the run is begun with; one that goes on must have the same."""
-    mark = work / "recipe.json"
-
-    def refusal(differences: Sequence[Difference]) -> RecipeError:
-        differs = "; ".join(f"{key}: {there} then, {now} now" for key, there, now in differences)
-        message = f"the run was begun with another recipe ({differs})."
-        advice = "Resume with the same recipe, or train anew without --resume."
-        return RecipeError(Problem("LC411", message, str(mark), advice=advice))
-
-    if not resume:
-        for left in (mark, work / "plan.json", work / "last.ckpt", *work.glob("best-*.safetensors")):
-            left.unlink(missing_ok=True)
-    claim(mark, recipe.model_dump(mode="json"), refusal)

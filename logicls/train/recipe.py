@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal, Self
+from typing import Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from logicls.constraints.load import validate
 from logicls.constraints.yaml_tree import read_yaml
 from logicls.errors import RecipeError, SpecError
+from logicls.train.hub_recipe import NANO, HubSettings
 
 
 class Recipe(BaseModel):
@@ -17,7 +18,9 @@ class Recipe(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    model: Literal["nano"] = "nano"
+    model: str = NANO
+    """`nano`, or a model of the hub by its name or its folder."""
+    hub: HubSettings = HubSettings.model_validate({})
     steps: int = Field(3000, ge=1)
     minutes: float | None = Field(None, gt=0)
     """In the place of `steps`: as many as fit into these minutes on this machine, preflight included."""

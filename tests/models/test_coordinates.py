@@ -14,7 +14,8 @@ SIDES = st.integers(30, 4000)
 SIZES = st.tuples(SIDES, SIDES)
 SHARE = st.floats(0, 1)
 BOXES = st.lists(st.tuples(SHARE, SHARE, SHARE, SHARE), min_size=1, max_size=4)
-UNITS = {"qwen2_vl": 1000, "qwen3_vl": 1000, "internvl": 1000, "florence2": 1000, "paligemma": 1024}
+UNITS = {"qwen2_vl": 1000, "qwen3_vl": 1000, "internvl": 1000, "florence2": 1000, "paligemma": 1024,
+         "llava": 1000}  # fmt: skip
 """Units into which a side of the photo is divided."""
 
 
@@ -74,6 +75,7 @@ BOX = (Box(20, 30, 40, 60),)
         ("internvl", "<box>[[100, 100, 200, 200]]</box>"),
         ("paligemma", "<loc0102><loc0102><loc0205><loc0205>"),
         ("florence2", "<loc_100><loc_100><loc_200><loc_200>"),
+        ("llava", "[0.100, 0.100, 0.200, 0.200]"),
     ],
 )
 def test_the_form_of_each_family(name, said):

@@ -1,0 +1,86 @@
+"""The photo is read once; questions about it go on from there side by side, each without seeing the others.
+
+What was computed of the photo, the key-value cache of its tokens, is repeated for the questions. In every step each of
+them takes one or more tokens: the shorter ones are filled up in front, where nothing looks at them.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+from transformers import DynamicCache
+
+Inputs = Mapping[str, Tensor]
+"""What a processor made of one photo and the text before the questions."""
+
+
+class Prefix:
+    """A photo and the text before the questions, read by a model."""
+
+    def __init__(self, model: Any, inputs: Inputs) -> None:
+        self.model = model
+        self.cache = DynamicCache(config=model.config.get_text_config(decoder=True))
+        given = fitting(model, inputs)
+        model(**given, past_key_values=self.cache, use_cache=True, logits_to_keep=1)
+        self.length = given["input_ids"].shape[1]
+        shift = getattr(model.model, "rope_deltas", None)
+        # By how much positions run behind the number of tokens, in models where a photo's tokens share positions.
+        self.shift = None if shift is None else shift.clone()
+
+    def branches(self, count: int) -> Branches:
+        """So many texts that go on from here."""
+        cache = copy.deepcopy(self.cache)
+        cache.batch_repeat_interleave(count)
+        return Branches(self, cache, torch.ones(count, self.length, dtype=torch.long, device=self.model.device))
+
+
+class Branches:
+    """Texts that go on from the same photo."""
+
+    def __init__(self, prefix: Prefix, cache: DynamicCache, mask: Int[Tensor, "rows seen"]) -> None:
+        self.prefix, self.cache, self.mask = prefix, cache, mask
+
+    def step(self, chunks: Sequence[Sequence[int]], keep: int = 1) -> Float[Tensor, "rows keep vocab"]:
+        """Each text goes on by its chunk; logits after the last `keep` tokens of each."""
+        model, width = self.prefix.model, max(map(len, chunks))
+        # What stands in the filled-up places is never looked at: any token will do.
+        ids = torch.tensor([[0] * (width - len(chunk)) + list(chunk) for chunk in chunks], device=model.device)
+        real = torch.tensor([[0] * (width - len(chunk)) + [1] * len(chunk) for chunk in chunks], device=model.device)
+        self.mask = torch.cat([self.mask, real], 1)
+        places = (self.mask.cumsum(1) - 1)[:, -width:]
+        if self.prefix.shift is not None:
+            places = (places + self.prefix.shift)[None].expand(3, -1, -1)
+        out = model(
+            input_ids=ids, attention_mask=self.mask, position_ids=places, past_key_values=self.cache, use_cache=True,
+            logits_to_keep=keep,
+        )  # fmt: skip
+        logits: Tensor = out.logits[:, -keep:].float()
+        return logits
+
+    def only(self, rows: Sequence[int]) -> None:
+        """Go on with these alone."""
+        chosen = torch.tensor(rows, device=self.mask.device)
+        self.cache.batch_select_indices(chosen)
+        self.mask = self.mask[chosen]
+
+
+def fitting(model: Any, inputs: Inputs) -> dict[str, Tensor]:
+    """The inputs on the model's device, pixels in its precision."""
+    placed = {name: value.to(model.device) for name, value in inputs.items()}
+    return {name: value.to(model.dtype) if value.is_floating_point() else value for name, value in placed.items()}
+
+
+def whole(inputs: Inputs, tokens: Sequence[int]) -> dict[str, Tensor]:
+    """The inputs with a text after them, as one sequence that is read from its beginning."""
+    length, more = inputs["input_ids"].shape[1], torch.tensor([list(tokens)])
+    ends = {"input_ids": more, "attention_mask": torch.ones_like(more)}
+    return {
+        name: torch.cat([value, ends.get(name, torch.zeros_like(more)).to(value.dtype)], 1)
+        if value.shape == (1, length) else value
+        for name, value in inputs.items()
+    }  # fmt: skip

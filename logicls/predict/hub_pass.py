@@ -1,0 +1,133 @@
+"""One pass for hub models: the photo is read once, all its questions are answered side by side as text.
+
+What comes out is what nano's pass gives (`logicls.predict.one_pass`), so that everything after it is the same.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+import numpy as np
+import torch
+from llguidance import LLMatcher
+
+from logicls.constraints.decompose import VERDICT, decompose
+from logicls.models.bundle import Bundle
+from logicls.models.hub.branches import Prefix
+from logicls.models.hub.codec import Codec
+from logicls.models.hub.families import coordinates_of
+from logicls.models.hub.picture import Shown, picture_of, shown_of
+from logicls.models.hub.read import inputs_of
+from logicls.models.hub.talk import talk_of
+from logicls.predict.one_pass import Look
+from logicls.predict.side_by_side import Said, Seen, SideBySide
+from logicls.records import Answer, Subquery
+from logicls.synth.write import question
+
+
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """One question, ready to be asked of any photo."""
+
+    query: Subquery
+    prompt: tuple[int, ...]
+    matcher: LLMatcher
+
+
+class HubPass:
+    """Answers the questions of a bundle's spec."""
+
+    def __init__(self, bundle: Bundle) -> None:
+        if bundle.hub is None:
+            raise TypeError("the bundle holds no hub model")
+        self.bundle, processor = bundle, bundle.processor
+        self.codec = Codec(
+            coordinates_of(bundle.hub.boxes, processor), talk_of(processor, bundle.hub.base), processor.tokenizer
+        )
+        vocabulary = bundle.model.config.get_text_config(decoder=True).vocab_size
+        self.decoder = SideBySide(processor.tokenizer, vocabulary=vocabulary, end=self.codec.talk.end)
+
+    @torch.inference_mode()
+    def look(self, photos: Sequence[np.ndarray]) -> list[Look]:
+        """Read photos, uint8 RGB [height width 3] of any sizes, one after the other."""
+        return [self._look(photo) for photo in photos]
+
+    @cached_property
+    def asked(self) -> tuple[_Asked, ...]:
+        """Every question of the spec; one more box or value than was ever seen shows an answer that would not end."""
+        spec, codec, most = self.bundle.spec, self.codec, self.bundle.max_boxes + 1
+        return tuple(
+            _Asked(
+                query,
+                tuple(codec.tokens(codec.talk.asked(question(query, spec)))),
+                self.decoder.matcher(codec.grammar(query, most)),
+            )
+            for query in decompose(spec)
+        )
+
+    def read(self, photo: np.ndarray) -> tuple[Seen, Shown]:
+        """The photo, read by the model up to where its questions begin."""
+        shown = shown_of((photo.shape[1], photo.shape[0]), self.bundle.processor)
+        inputs = inputs_of(self.bundle.processor, self.codec.talk, [picture_of(photo, shown)])
+        return Prefix(self.bundle.model, inputs), shown
+
+    def _look(self, photo: np.ndarray) -> Look:
+        prefix, shown = self.read(photo)
+        prompts = [asked.prompt for asked in self.asked]
+        said = self.decoder.decode(prefix, prompts, [asked.matcher for asked in self.asked])
+        answers = {
+            asked.query.id: self._answer(asked.query, tokens, shown)
+            for asked, tokens in zip(self.asked, said, strict=True)
+        }
+        verdict = next(k for k, asked in enumerate(self.asked) if asked.query.id == VERDICT)
+        chances = self._chances(prefix, self.asked[verdict], said[verdict])
+        stated = answers.pop(VERDICT)
+        return Look(tuple(answers.values()), stated, chances)
+
+    def _answer(self, query: Subquery, said: Sequence[Said], shown: Shown) -> Answer:
+        found = self.codec.read(self._text(said), shown.size)
+        if found is None:  # no grammar lets this through; a tokenizer that does not decode what it encoded would
+            return Answer(query.id, readable=False, confidence=0.0)
+        most = self.bundle.max_boxes
+        too_many = query.kind != "verdict" and max(len(found.boxes), len(found.values)) > most
+        kept = replace(found, boxes=found.boxes[:most], values=found.values if not too_many else found.values[:most])
+        confidence = self._confidence(query, said)
+        return replace(shown.back(kept), confidence=confidence, readable=not too_many)
+
+    def _confidence(self, query: Subquery, said: Sequence[Said]) -> float:
+        """Probability of the answer's decisions: for boxes, that there is one more or no more; not where they lie."""
+        if query.kind != "locate":
+            return float(np.prod([one.chance for one in said])) if said else 0.0
+        decisions = [one.alike for k, one in enumerate(said) if self._open(query, said[:k])]
+        return min(float(np.prod(decisions)), 1.0)
+
+    def _open(self, query: Subquery, said: Sequence[Said]) -> bool:
+        """True where an answer begins, or may end: the next character decides how many boxes there are."""
+        value = self._value(query, said)
+        return not value or self.codec.coordinates.read(value, (1000, 1000)) is not None
+
+    def _chances(self, prefix: Seen, asked: _Asked, said: Sequence[Said]) -> tuple[tuple[str, float], ...]:
+        """For each violation the probability that it is the first to be named, or at its place in what was said."""
+        names = asked.query.options
+        answers = [self.codec.tokens(self.codec.head(asked.query) + name) for name in names]
+        first = self.decoder.chances(prefix, asked.prompt, asked.matcher, answers)
+        named = self._named(asked.query, said)
+        return tuple((name, max(chance, named.get(name, 0.0))) for name, chance in zip(names, first, strict=True))
+
+    def _named(self, query: Subquery, said: Sequence[Said]) -> dict[str, float]:
+        """Each violation that was said, with the probability of its tokens after those before it."""
+        chances: list[float] = []
+        for k, one in enumerate(said):
+            place = self._value(query, said[: k + 1]).count(",")
+            chances += [1.0] * (place + 1 - len(chances))
+            chances[place] *= one.chance
+        return dict(zip(self._value(query, said).split(", "), chances, strict=False))
+
+    def _value(self, query: Subquery, said: Sequence[Said]) -> str:
+        """What an answer says, as far as it goes, without what all answers to the question begin with."""
+        return self._text(said).strip().removeprefix(self.codec.head(query).strip()).strip()
+
+    def _text(self, said: Sequence[Said]) -> str:
+        return self.codec.text([one.token for one in said if one.token != self.codec.talk.end])

@@ -1,0 +1,140 @@
+"""Many questions about one photo, decoded side by side within their grammars.
+
+Every question takes the likeliest token of those that its grammar allows. Where the grammar leaves no choice the tokens
+are put down without asking the model, and read by it together with the next one that it is asked for. Questions that
+are answered leave the batch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol, runtime_checkable
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float, Int
+from llguidance import LLMatcher, LLTokenizer
+from torch import Tensor
+
+
+@runtime_checkable
+class Seen(Protocol):
+    """A photo and the text before the questions, as a model has read them (`logicls.models.hub.branches.Prefix`)."""
+
+    def branches(self, count: int) -> Any:
+        """So many texts that go on from here."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """One token of an answer."""
+
+    token: int
+    chance: float
+    """Probability among the allowed tokens; 1 where there was no choice."""
+    alike: float
+    """Of all allowed tokens whose first character, spaces left out, is the same."""
+
+
+@dataclass(slots=True)
+class _Text:
+    """One answer as it grows."""
+
+    matcher: Any
+    pending: list[int]
+    """Tokens that the model has not read yet."""
+    said: list[Said] = field(default_factory=list)
+
+    def force(self) -> None:
+        """Put down what the grammar leaves no choice about."""
+        forced = self.matcher.compute_ff_tokens()
+        if forced and self.matcher.consume_tokens(forced):
+            self.said += [Said(token, 1.0, 1.0) for token in forced]
+            self.pending += forced
+
+    def take(self, said: Said) -> None:
+        """Put down what the model chose, and what follows from it."""
+        self.matcher.consume_token(said.token)
+        self.said.append(said)
+        self.pending = [said.token]
+        self.force()
+
+
+class SideBySide:
+    """Decodes within grammars, for one model and tokenizer."""
+
+    def __init__(self, tokenizer: Any, *, vocabulary: int, end: int) -> None:
+        from llguidance.hf import from_tokenizer
+
+        self.vocabulary, self.end = vocabulary, end
+        self.tokens: LLTokenizer = from_tokenizer(tokenizer, n_vocab=vocabulary, eos_token=end)
+        self.first = first_characters(tokenizer, vocabulary, end)
+
+    def matcher(self, grammar: str) -> LLMatcher:
+        """A grammar at its beginning; to be copied for each use. Raises `ValueError` for one that is none."""
+        made = LLMatcher(self.tokens, LLMatcher.grammar_from_lark(grammar), log_level=0)
+        if made.is_error():
+            raise ValueError(made.get_error())
+        return made
+
+    def decode(self, prefix: Seen, prompts: Sequence[Sequence[int]], matchers: Sequence[LLMatcher]) -> list[list[Said]]:
+        """The answer to each prompt; the token that ends it is there where anything else might have followed."""
+        texts = [_Text(matcher.deep_copy(), list(prompt)) for prompt, matcher in zip(prompts, matchers, strict=True)]
+        for text in texts:
+            text.force()
+        branches, open_ = prefix.branches(len(texts)), list(texts)
+        while open_:
+            logits = branches.step([text.pending for text in open_])[:, -1]
+            chosen = self._chosen(self.allowed(logits, [text.matcher for text in open_]))
+            for text, said in zip(open_, chosen, strict=True):
+                text.take(said)
+            going = [row for row, text in enumerate(open_) if not text.matcher.is_stopped()]
+            open_ = [open_[row] for row in going]
+            if open_:
+                branches.only(going)
+        return [text.said for text in texts]
+
+    def _chosen(self, chances: Float[Tensor, "rows vocab"]) -> list[Said]:
+        """The likeliest token of each row."""
+        chance, best = chances.max(-1)
+        first = self.first.to(chances.device)
+        alike = (chances * (first[None] == first[best][:, None])).sum(-1)
+        return [Said(*one) for one in zip(best.tolist(), chance.tolist(), alike.tolist(), strict=True)]
+
+    def chances(
+        self, prefix: Seen, prompt: Sequence[int], matcher: LLMatcher, answers: Sequence[Sequence[int]]
+    ) -> list[float]:
+        """Probability within the grammar that the answer to a prompt begins with each of these."""
+        longest = max(map(len, answers))
+        rows = [[*prompt, *answer] for answer in answers]
+        logits = prefix.branches(len(rows)).step(rows, keep=longest + 1)
+        return [self._chance(logits[row, -len(answer) - 1 :], matcher.deep_copy(), answer)
+                for row, answer in enumerate(answers)]  # fmt: skip
+
+    def _chance(self, logits: Float[Tensor, "places vocab"], matcher: LLMatcher, answer: Sequence[int]) -> float:
+        chance = 1.0
+        for place, token in enumerate(answer):
+            chance *= float(self.allowed(logits[place][None], [matcher])[0, token])
+            matcher.consume_token(token)
+        return chance
+
+    def allowed(self, logits: Float[Tensor, "rows vocab"], matchers: Sequence[Any]) -> Float[Tensor, "rows vocab"]:
+        """Probabilities, shared out among the tokens that each grammar allows."""
+        masks = torch.from_numpy(np.stack([self._mask(matcher) for matcher in matchers])).to(logits.device)
+        return logits.masked_fill(~masks, -torch.inf).softmax(-1)
+
+    def _mask(self, matcher: Any) -> Bool[np.ndarray, " vocab"]:
+        bits = np.unpackbits(np.frombuffer(matcher.compute_bitmask(), np.uint8), bitorder="little")
+        return bits[: self.vocabulary].astype(bool)
+
+
+def first_characters(tokenizer: Any, vocabulary: int, end: int) -> Int[Tensor, " vocab"]:
+    """For each token the number of the first character of its text, spaces left out; -1 for the end, -2 for none."""
+    known = min(len(tokenizer), vocabulary)
+    texts = (text.lstrip() for text in tokenizer.batch_decode([[number] for number in range(known)]))
+    first = torch.full((vocabulary,), -2)
+    first[:known] = torch.tensor([ord(text[0]) if text else -2 for text in texts])
+    first[end] = -1
+    return first

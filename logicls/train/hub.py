@@ -1,0 +1,157 @@
+"""Fine-tuning a model of the hub: an adapter learns the answers, and a bundle proves that it applies."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import lightning
+
+from logicls.errors import Problem, RecipeError
+from logicls.jsonl import sweep
+from logicls.models.bundle import Bundle, read_bundle, write_hub_bundle
+from logicls.models.hub.bundled import Hub, adapter_of, facts_of
+from logicls.models.hub.codec import Codec
+from logicls.models.hub.families import coordinates_of, habits_of
+from logicls.models.hub.load import find_base, load_model, load_processor, precision_here
+from logicls.models.hub.lora import adapted, fill_adapter
+from logicls.models.hub.talk import talk_of
+from logicls.predict.probe import write_probe
+from logicls.train.begun import claim_run
+from logicls.train.curve import Curve, plot_curve
+from logicls.train.hub_examples import Examples, open_rows
+from logicls.train.hub_feed import HubFeed
+from logicls.train.hub_memory import gigabytes, memory_here, memory_of
+from logicls.train.hub_preflight import HubFlight, preflight_hub, rehearse, seconds_of
+from logicls.train.hub_tuner import HubTuner, HubWatch, Told, run_hub, step_of
+from logicls.train.recipe import Recipe
+
+
+@dataclass(frozen=True, slots=True)
+class Hooks:
+    """Who is told what while it goes on."""
+
+    say: Callable[[str], None]
+    """Lines for people."""
+    prepared: Callable[[int], None]
+    """How many more examples went through preflight."""
+    planned: Callable[[int], None]
+    """How many steps there will be."""
+    told: Told
+    """Each step and its loss."""
+
+
+def fit_hub(
+    synth: Path, out: Path, recipe: Recipe, *, resume: bool, start: Path | None, download: bool, hooks: Hooks
+) -> Bundle:
+    """Train an adapter for the recipe's model on the dataset in `synth`, write the bundle to `out`.
+
+    Raises:
+        BundleError: The model is not on this machine, or cannot be used.
+        DataError: The dataset cannot be used with this model.
+        RecipeError: `resume` with another recipe, or `start` with a bundle that does not fit.
+    """
+    work = out / "work"
+    claim_run(work, recipe, resume=resume)
+    sweep(work)
+    model, examples, hub = _opened(synth, work, recipe, download=download)
+    flight = preflight_hub(examples, model, recipe.model, done=hooks.prepared)
+    rehearse(examples, model, recipe.model)
+    lightning.seed_everything(recipe.seed, verbose=False)
+    given = recipe.hub
+    adapter = adapted(model, rank=given.rank, alpha=given.alpha, dropout=given.dropout, where=given.where)
+    if start is not None:
+        _begin_with(adapter, hub, start)
+    base = _prepared(adapter, recipe)
+    for line in [*flight.report, *_costs(examples, base, flight, recipe)]:
+        hooks.say(line)
+    last = work / "last.ckpt"
+    hooks.planned(recipe.steps)
+    _learn(base, examples, recipe, last if resume and last.exists() else None, out, hooks.told)
+    write_hub_bundle(
+        out, adapter=adapter.eval(), processor=examples.processor, hub=hub, spec_file=synth / "spec.yaml",
+        max_boxes=flight.boxes + 1,
+    )  # fmt: skip
+    del model, adapter, base, examples  # the bundle loads the model anew: there may be no room for two
+    bundle = read_bundle(out)
+    write_probe(bundle, synth)
+    plot_curve(out / "training.csv", out / "loss.png")
+    return bundle
+
+
+def _opened(synth: Path, work: Path, recipe: Recipe, *, download: bool) -> tuple[Any, Examples, Hub]:
+    """Model, examples, and what the bundle has to know of the model."""
+    given, rows = recipe.hub, open_rows(synth, work)
+    base = find_base(recipe.model, download=download)
+    processor = load_processor(base.path, given.processor)
+    precision = precision_here(given.precision)
+    model = load_model(base.path, precision=precision, four_bit=given.four_bit)
+    boxes = habits_of(model.config.model_type).boxes
+    codec = Codec(coordinates_of(boxes, processor), talk_of(processor, recipe.model), processor.tokenizer)
+    hub = facts_of(base, merged=given.merge, precision=precision, four_bit=given.four_bit, boxes=boxes)
+    return model, Examples(rows, processor, codec), hub
+
+
+def _prepared(adapter: Any, recipe: Recipe) -> Any:
+    """The model with its adapter inside, ready to learn."""
+    if recipe.hub.four_bit:
+        from peft import prepare_model_for_kbit_training
+
+        prepare_model_for_kbit_training(adapter, use_gradient_checkpointing=False)
+        for name, weight in adapter.named_parameters():
+            weight.requires_grad_("lora_" in name)
+    base = adapter.get_base_model()
+    if recipe.hub.gradient_checkpointing:
+        # transformers renamed it between two releases of version 5
+        enable = getattr(base, "activation_checkpointing_enable", None) or base.gradient_checkpointing_enable
+        enable({"use_reentrant": False})
+    return base.train()
+
+
+def _costs(examples: Examples, model: Any, flight: HubFlight, recipe: Recipe) -> list[str]:
+    """Memory and time, before they are spent."""
+    rows = recipe.batch // recipe.hub.accumulate
+    memory = memory_of(
+        model, rows=rows, tokens=flight.lengths[-1], told=flight.told,
+        gradient_checkpointing=recipe.hub.gradient_checkpointing,
+    )  # fmt: skip
+    trained = sum(weight.numel() for weight in model.parameters() if weight.requires_grad)
+    here = memory_here()
+    lines = [
+        f"{trained:,} weights are trained, of {sum(weight.numel() for weight in model.parameters()):,}",
+        f"memory: about {gigabytes(memory.total)} (weights {gigabytes(memory.weights)}, optimiser "
+        f"{gigabytes(memory.trained)}, between the layers {gigabytes(memory.between)}, answers "
+        f"{gigabytes(memory.logits)}); this machine has {gigabytes(here)}",
+    ]
+    if memory.total > here:
+        lines.append("warning: this may not fit; raise hub.accumulate, set hub.gradient_checkpointing, or hub.four_bit")
+    seconds = seconds_of(examples, model, flight, rows) * recipe.hub.accumulate
+    return [*lines, f"time: about {seconds * recipe.steps / 60:.0f} min, {seconds:.1f} s a step at most"]
+
+
+def _learn(model: Any, examples: Examples, recipe: Recipe, checkpoint: Path | None, out: Path, told: Told) -> None:
+    start = step_of(checkpoint)
+    feed = HubFeed(
+        examples, start=start, stop=recipe.steps, batch=recipe.batch, parts=recipe.hub.accumulate,
+        jitter=recipe.jitter, verdict_weight=recipe.verdict_weight, seed=recipe.seed,
+    )  # fmt: skip
+    tuner = HubTuner(model, steps=recipe.steps, lr=recipe.lr, weight_decay=recipe.weight_decay, seed=recipe.seed)
+    with Curve(out / "training.csv", start, "step,loss") as curve:
+
+        def both(step: int, loss: float) -> None:
+            curve.add(step, loss)
+            told(step, loss)
+
+        watch = HubWatch(out / "work" / "last.ckpt", every=recipe.checkpoint_every, told=both)
+        run_hub(tuner, feed, watch, checkpoint)
+
+
+def _begin_with(adapter: Any, hub: Hub, start: Path) -> None:
+    """Take over the adapter of a bundle of the same base model."""
+    there, weights = adapter_of(start)
+    if there is None or there.merged or there.sha256 != hub.sha256:
+        message = "holds no adapter of this model."
+        raise RecipeError(Problem("LC412", message, str(start), advice="Train from scratch, without --from."))
+    fill_adapter(adapter, weights, start)

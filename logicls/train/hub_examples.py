@@ -1,0 +1,111 @@
+"""Examples for a hub model: a photo and one question about it, answered in one line."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import datasets
+import numpy as np
+import torch
+from torch import Tensor
+
+from logicls.constraints.decompose import VERDICT
+from logicls.models.hub.codec import Codec
+from logicls.models.hub.picture import picture_of, shown_of
+from logicls.models.hub.read import inputs_of
+from logicls.records import Answer, Box
+from logicls.train.collate import lit
+from logicls.train.preflight import count_examples, decoded
+
+Batch = dict[str, Tensor]
+Rng = np.random.Generator
+IGNORED = -100
+Row = Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """A question and its answer in tokens."""
+
+    asked: tuple[int, ...]
+    told: tuple[int, ...]
+    """With the token that ends it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Examples:
+    """The rows of a dataset, as a model's processor and codec see them."""
+
+    rows: datasets.Dataset
+    processor: Any
+    codec: Codec
+
+    def picture(self, number: int) -> np.ndarray:
+        """The picture that is shown of a row's photo, uint8 RGB [height width 3]. Raises `DataError`."""
+        photo = decoded(self.rows[number]["image"]["bytes"], number)
+        return picture_of(photo, shown_of((photo.shape[1], photo.shape[0]), self.processor))
+
+    def turns(self, row: Row) -> Iterator[Turn]:
+        """Every question of a row with its answer."""
+        shown = shown_of((row["width"], row["height"]), self.processor)
+        for query, question, values, boxes in zip(
+            row["queries"], row["questions"], row["values"], row["boxes"], strict=True
+        ):
+            answer = Answer(query, tuple(values), shown.there(tuple(Box(*box) for box in boxes)))
+            told = self.codec.tokens(self.codec.write(answer, shown.size))
+            asked = self.codec.tokens(self.codec.talk.asked(question))
+            yield Turn(tuple(asked), (*told, self.codec.talk.end))
+
+    def batch(self, drawn: Sequence[tuple[int, Rng]], *, jitter: float, verdict_weight: float) -> Batch:
+        """One question of each row, drawn by its own chance, which makes the photo lighter or darker too.
+
+        The stated verdict is drawn `verdict_weight` times as often as any other question.
+        """
+        turns = [self.drawn(number, rng, verdict_weight) for number, rng in drawn]
+        pictures = [lit(self.picture(number)[None], jitter, rng)[0] for number, rng in drawn]
+        return joined(inputs_of(self.processor, self.codec.talk, pictures), turns, self.processor.tokenizer)
+
+    def drawn(self, number: int, rng: Rng, verdict_weight: float) -> Turn:
+        """One question of a row."""
+        row = self.rows[number]
+        weights = np.array([verdict_weight if query == VERDICT else 1.0 for query in row["queries"]])
+        chosen = int(rng.choice(len(weights), p=weights / weights.sum()))
+        one = {name: [row[name][chosen]] for name in ("queries", "questions", "values", "boxes")}
+        return next(self.turns({**row, **one}))
+
+
+def joined(inputs: Mapping[str, Tensor], turns: Sequence[Turn], tokenizer: Any) -> Batch:
+    """Photos with their turns as rows that end together, filled up in front.
+
+    Adds `labels` [batch tokens]: the answers' tokens where they stand, all else left out of the loss.
+    """
+    ids, mask = inputs["input_ids"], inputs["attention_mask"]
+    rows = [[*ids[k][mask[k].bool()].tolist(), *turn.asked, *turn.told] for k, turn in enumerate(turns)]
+    width = max(map(len, rows))
+    out: Batch = {name: value for name, value in inputs.items() if value.shape != ids.shape}
+    pad = tokenizer.pad_token_id or 0
+    out["input_ids"] = torch.tensor([[pad] * (width - len(row)) + row for row in rows])
+    out["attention_mask"] = torch.tensor([[0] * (width - len(row)) + [1] * len(row) for row in rows])
+    out["labels"] = torch.full_like(out["input_ids"], IGNORED)
+    for k, turn in enumerate(turns):
+        out["labels"][k, width - len(turn.told) :] = torch.tensor(turn.told)
+    # What else there is a number a token, as which of them are the photo's: of the text it is 0.
+    for name, value in inputs.items():
+        if value.shape == ids.shape and name not in out:
+            out[name] = torch.zeros_like(out["input_ids"])
+            for k, turn in enumerate(turns):
+                real, end = value[k][mask[k].bool()], width - len(turn.asked) - len(turn.told)
+                out[name][k, end - len(real) : end] = real
+    return out
+
+
+def open_rows(synth: Path, cache: Path) -> datasets.Dataset:
+    """The rows of a dataset, pictures as bytes. Raises `DataError` where there are none."""
+    datasets.disable_progress_bars()
+    count_examples(synth)
+    files = sorted(str(path) for path in (synth / "data").glob("*.parquet"))
+    loaded = datasets.load_dataset("parquet", data_files=files, split="train", cache_dir=str(cache / "arrow"))
+    return loaded.cast_column("image", datasets.Image(decode=False))

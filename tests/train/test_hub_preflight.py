@@ -1,0 +1,209 @@
+"""Preflight of hub models: what cannot be trained on is said before the first step."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+
+from logicls.errors import DataError
+from logicls.models.hub.branches import Branches
+from logicls.models.hub.codec import Codec
+from logicls.models.hub.families import coordinates_of, habits_of
+from logicls.models.hub.load import load_model, load_processor
+from logicls.models.hub.lora import adapted
+from logicls.models.hub.talk import talk_of
+from logicls.train.hub_examples import Examples, open_rows
+from logicls.train.hub_memory import gigabytes, memory_here, memory_of
+from logicls.train.hub_preflight import preflight_hub, rehearse, seconds_of
+
+
+@pytest.fixture(scope="module")
+def made(checkpoint, synth, tmp_path_factory):
+    """Model and examples of a family."""
+    rows = open_rows(synth, tmp_path_factory.mktemp("cache"))
+
+    def opened(family: str):
+        processor, model = load_processor(checkpoint(family)), load_model(checkpoint(family), precision="float32")
+        coordinates = coordinates_of(habits_of(family).boxes, processor)
+        return model, Examples(rows, processor, Codec(coordinates, talk_of(processor, family), processor.tokenizer))
+
+    return opened
+
+
+def refusal(action, *args) -> str:
+    """What is said."""
+    with pytest.raises(DataError) as caught:
+        action(*args)
+    return str(caught.value)
+
+
+@pytest.mark.parametrize("family", ["idefics3", "llava", "llava_onevision", "qwen2_5_vl", "qwen3_vl", "smolvlm"])
+def test_what_is_found_is_what_is_trained_on(made, family):
+    """The longest example is that of the batches, and every photo has as many visual tokens as the processor says."""
+    model, examples = made(family)
+    seen: list[int] = []
+
+    flight = preflight_hub(examples, model, family, done=seen.append)
+
+    longest = 0
+    for number, row in enumerate(examples.rows):
+        inputs = examples.processor(text=[examples.codec.talk.before], images=[[examples.picture(number)]])
+        turns = list(examples.turns(row))
+        length = len(inputs["input_ids"][0]) + max(len(turn.asked) + len(turn.told) for turn in turns)
+        longest = max(longest, length)
+        visual = sum(token == model.config.image_token_id for token in inputs["input_ids"][0])
+        assert flight.visual[0] <= visual <= flight.visual[1]
+    assert (flight.count, len(flight.lengths), sum(seen)) == (20, 20, 20)
+    assert flight.lengths[-1] == longest
+    assert flight.boxes == max(
+        max(map(len, (*row["boxes"], *row["values"]))) for row in examples.rows
+    )  # fmt: skip
+
+
+def test_the_report_says_tokens_and_the_smallest_component(made):
+    """At most, 95 %, visual ones; what is smallest, on which example, and what to do."""
+    model, examples = made("qwen3_vl")
+
+    flight = preflight_hub(examples, model, "tiny")
+
+    share = flight.visual[1] / (examples.rows[0]["width"] * examples.rows[0]["height"])
+    areas = [(box[2] - box[0]) * (box[3] - box[1]) for row in examples.rows for boxes in row["boxes"] for box in boxes]
+    name, tokens, number = flight.smallest
+    assert tokens == pytest.approx(min(areas) * share)
+    assert flight.report == [
+        f"20 examples of at most {flight.lengths[-1]} tokens, 95 % of at most {flight.lengths[18]}; "
+        f"{flight.visual[1]} of them visual; the model reads 4096",
+        f"smallest component: {name}, {tokens:.1f} visual tokens (example {number})",
+        f"warning: {name} may be too small to be read; crop the photos, or let the processor make larger pictures "
+        "(hub.processor in the recipe)",
+    ]
+
+
+def test_an_overview_is_not_counted_twice(made):
+    """Tiles show the photo once; the small picture of the whole adds no detail."""
+    model, examples = made("idefics3")
+
+    flight = preflight_hub(examples, model, "tiny")
+
+    row = examples.rows[flight.smallest[2]]
+    area = min((box[2] - box[0]) * (box[3] - box[1]) for boxes in row["boxes"] for box in boxes)
+    assert flight.visual == (20, 20)
+    assert flight.smallest[1] == pytest.approx(area * 16 / (row["width"] * row["height"]))
+
+
+def test_an_example_that_is_too_long_is_refused(made):
+    """All of them are counted, the first ones named; nothing is cut off."""
+    model, examples = made("llava")
+    model.config.text_config.max_position_embeddings = 150
+
+    said = refusal(preflight_hub, examples, model, "tiny")
+
+    assert said.startswith("tiny LC433 example 0, 1, 2, 3, 4 and 15 more: up to ")
+    assert said.endswith(
+        " tokens, and the model reads 150; nothing is cut off. "
+        "Let the processor make smaller pictures (hub.processor in the recipe)."
+    )
+
+
+@pytest.mark.parametrize(
+    ("family", "spoil"),
+    [
+        ("idefics3", lambda processor: setattr(processor, "image_seq_len", 5)),
+        ("llava", lambda processor: setattr(processor, "num_additional_image_tokens", 3)),
+        ("llava_onevision", lambda processor: setattr(processor, "num_image_tokens", 25)),
+        ("qwen2_5_vl", lambda processor: setattr(processor.image_processor, "merge_size", 1)),
+    ],
+)
+def test_placeholders_are_held_against_what_the_model_sees(made, family, spoil):
+    """A processor that does not go with its model is found on the first example."""
+    model, examples = made(family)
+    spoil(examples.processor)
+
+    said = refusal(preflight_hub, examples, model, "tiny")
+
+    assert said.startswith("tiny LC432 example 0: ")
+    assert said.endswith(" Check the model's processor files.")
+
+
+def test_a_photo_that_the_processor_does_not_take_is_named(made, monkeypatch):
+    """By the number of its example."""
+    model, examples = made("qwen3_vl")
+    strip = np.zeros((2, 900, 3), np.uint8)
+    monkeypatch.setattr(Examples, "picture", lambda self, number: strip)
+
+    said = refusal(preflight_hub, examples, model, "tiny")
+
+    assert said.startswith("tiny LC432 example 0: its processor does not take the photo: absolute aspect ratio must be")
+
+
+@pytest.mark.parametrize("family", ["idefics3", "llava", "llava_onevision", "qwen2_5_vl", "qwen3_vl", "smolvlm"])
+def test_every_family_passes_the_rehearsal(made, family):
+    """Side by side is as alone."""
+    model, examples = made(family)
+
+    rehearse(examples, model, family)
+
+
+def test_a_model_that_loses_its_place_does_not_pass(made, monkeypatch):
+    """Positions that are counted wrongly make other answers; a model that fails is refused too."""
+    model, examples = made("qwen2_5_vl")
+    plain = Branches.step
+
+    def shifted(self, chunks, keep=1):
+        self.prefix.shift = self.prefix.shift + 7
+        return plain(self, chunks, keep)
+
+    monkeypatch.setattr(Branches, "step", shifted)
+    said = refusal(rehearse, examples, model, "tiny")
+    monkeypatch.setattr(Branches, "step", lambda *_: (_ for _ in ()).throw(ValueError("no such thing\nmore")))
+    failed = refusal(rehearse, examples, model, "tiny")
+
+    assert said.startswith("tiny LC434 questions cannot be answered side by side with this model: its answers are ")
+    assert "with this model: it fails: no such thing. Choose a model of another family." in failed
+
+
+def test_time_is_taken_and_nothing_changes(made):
+    """Neither weights nor gradients nor chance."""
+    model, examples = made("llava")
+    model = adapted(model, rank=2, alpha=4, dropout=0.5, where="language").get_base_model().train()
+    flight = preflight_hub(examples, model, "tiny")
+    before, state = {n: w.clone() for n, w in model.named_parameters()}, torch.get_rng_state()
+
+    seconds = seconds_of(examples, model, flight, 2)
+
+    assert seconds > 0
+    assert torch.equal(torch.get_rng_state(), state)
+    assert all(torch.equal(weight, before[name]) and weight.grad is None for name, weight in model.named_parameters())
+
+
+def test_memory_is_that_of_the_weights_and_what_is_kept(made):
+    """Of a model whose sizes are known; computing layers again keeps less, and more rows keep more."""
+    model, _ = made("llava")
+    adapter = adapted(model, rank=2, alpha=4, dropout=0.0, where="language")
+    base = adapter.get_base_model()
+    given = {"tokens": 100, "told": 10}
+
+    plain = memory_of(base, rows=2, **given, gradient_checkpointing=False)
+    again = memory_of(base, rows=2, **given, gradient_checkpointing=True)
+    wider = memory_of(base, rows=4, **given, gradient_checkpointing=False)
+
+    trained = sum(w.numel() for w in base.parameters() if w.requires_grad)
+    assert plain.weights == sum(w.numel() for w in base.parameters()) * 4
+    assert plain.trained == trained * 12
+    assert plain.between == 2 * 2 * 100 * 64 * 68
+    assert again.between == 2 * 100 * 64 * (68 + 2 * 4)
+    assert plain.logits == 2 * 10 * 338 * 12
+    assert wider.between == 2 * plain.between
+    assert plain.total == plain.weights + plain.trained + plain.between + plain.logits
+    assert memory_here() > 1e8
+    assert [gigabytes(count) for count in (12_340_000_000, 5_600_000)] == ["12.3 GB", "5.6 MB"]
+
+
+def test_families_have_the_token_of_an_image_under_two_names():
+    """Older configurations call it an index."""
+    from logicls.train.hub_preflight import image_token
+
+    assert [image_token(SimpleNamespace(**{name: 7})) for name in ("image_token_id", "image_token_index")] == [7, 7]

@@ -1,0 +1,71 @@
+"""A recipe says nothing that its model cannot follow."""
+
+from __future__ import annotations
+
+import pytest
+
+from logicls.assets import share
+from logicls.errors import RecipeError
+from logicls.train.fit import fit
+from logicls.train.hub_recipe import NANO_ALONE, HubSettings, refuse_misplaced
+from logicls.train.recipe import Recipe, read_recipe
+
+
+def refusals(recipe: Recipe) -> list[str]:
+    """What is said."""
+    with pytest.raises(RecipeError) as caught:
+        refuse_misplaced(recipe)
+    return [str(problem) for problem in caught.value.problems]
+
+
+def test_what_is_misplaced_is_named_all_at_once():
+    """Nano's sizes for a hub model, hub settings for nano."""
+    both = [refusals(Recipe(model="some/model", width=64, fresh=0.5)), refusals(Recipe(hub=HubSettings(rank=2)))]
+
+    assert both == [
+        ["LC430 fresh says nothing about the model some/model. Leave it out.",
+         "LC430 width says nothing about the model some/model. Leave it out."],
+        ["LC430 hub says nothing about the model nano. Leave it out."],
+    ]  # fmt: skip
+
+
+def test_settings_that_exclude_each_other_are_refused():
+    """A batch in unequal parts, a merge in four bits."""
+    settings = HubSettings(accumulate=3, merge=True, four_bit=True)
+
+    assert refusals(Recipe(model="some/model", batch=8, hub=settings)) == [
+        "LC430 a batch of 8 cannot be taken in 3 equal parts (hub.accumulate). "
+        "Choose a batch that can be divided by it.",
+        "LC430 a model in four bits cannot be merged with its adapter without loss (hub.merge, hub.four_bit). "
+        "Leave out one of the two.",
+    ]
+
+
+def test_the_refusal_comes_before_anything_is_touched(tmp_path):
+    """No folder is begun."""
+    with pytest.raises(RecipeError, match="LC430 width"):
+        fit(tmp_path / "synth", tmp_path / "out", Recipe(model="some/model", width=64))
+
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_shipped_recipes_go_with_their_models():
+    """The one for hub models with any of them, the others with nano."""
+    for path in share("train").glob("*.yaml"):
+        recipe = read_recipe(path)
+        refuse_misplaced(recipe.model_copy(update={"model": "some/model"}) if path.stem == "hub" else recipe)
+
+    assert {"width", "bins"} < NANO_ALONE
+
+
+def test_nested_keys_are_checked(tmp_path):
+    """A slip in them has its line."""
+    (tmp_path / "mine.yaml").write_text("model: some/model\nhub:\n  rnak: 4\n  where: nowhere\n")
+
+    with pytest.raises(RecipeError) as caught:
+        read_recipe(tmp_path / "mine.yaml")
+
+    assert [str(problem).removeprefix(f"{tmp_path}/") for problem in caught.value.problems] == [
+        'mine.yaml:3:3 LC021 unknown key "rnak" in hub. Did you mean "rank"?',
+        'mine.yaml:4:10 LC024 hub.where: "nowhere" is not one of the allowed values. Known: language, everywhere.',
+    ]
