@@ -88,5 +88,5 @@ def read_off(
     chances = model.head(seen)[0][:, codec.allowed(query)].float().softmax(-1)
     best = chances.max(-1)
     return Answer(
-        query.id, tuple(query.options[k] for k in best.indices.tolist()), confidence=float(best.values.prod())
+        query.id, tuple(query.options[k] for k in best.indices.tolist()), confidence=float(best.values.detach().prod())
     )

@@ -88,7 +88,8 @@ def make_base(
     watch = Watch(last, every=recipe.checkpoint_every, rank=Rank(), told=told, saved=lambda: None)
     tuner = Tuner(model, steps=recipe.steps, lr=recipe.lr, weight_decay=recipe.weight_decay)
     run_loop(tuner, batches, [watch], steps=recipe.steps, checkpoint=checkpoint, rank=Rank())
-    model.to(torch.float16).save_pretrained(out)
+    torch.nn.Module.to(model, torch.float16)
+    model.save_pretrained(out)
     processor.save_pretrained(out)
 
 

@@ -30,7 +30,9 @@ def grown_model(base: Path, processor: NanoProcessor) -> NanoForImageTextToText:
 
     A word that the base lacks begins as the mean of the words that its text is made of.
     """
-    small = NanoForImageTextToText.from_pretrained(base, local_files_only=True, use_safetensors=True).to(torch.float32)
+    small = NanoForImageTextToText.from_pretrained(
+        base, local_files_only=True, use_safetensors=True, dtype=torch.float32
+    )
     settings = small.config.to_dict() | {
         "vocab_size": len(processor.tokenizer),
         "image_size": processor.image_processor.size,
