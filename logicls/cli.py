@@ -198,7 +198,7 @@ def _score(verdicts_dir: Path, truth: Path, out: Path) -> Scoreboard:
 @app.command()
 def demo(
     out: Annotated[Path, typer.Option("--out", help="Folder to write to.")] = Path("runs/demo"),
-    count: Annotated[int, typer.Option(min=1, help="Training examples.")] = 6000,
+    count: Annotated[int, typer.Option(min=1, help="Training examples.")] = 4000,
 ) -> None:
     """Run the whole loop on the sample product."""
     from logicls.assets import share

@@ -27,7 +27,7 @@ def test_what_is_written_is_read(tmp_path):
     assert recipe == Recipe(steps=50, lr=0.001)
 
 
-@pytest.mark.parametrize("path", sorted(share("train").glob("*.yaml")), ids=lambda path: path.name)
+@pytest.mark.parametrize("path", sorted({*share("train").glob("*.yaml")} - {share("train/base.yaml")}), ids=lambda path: path.name)
 def test_shipped_recipes_are_good(path):
     """Each can be read, and says only what there is to say."""
     recipe = read_recipe(path)
@@ -44,10 +44,10 @@ def test_shipped_recipes_are_good(path):
         ("steps: 0\n", ["mine.yaml:1:8 LC024 steps: 0 should be greater than or equal to 1."]),
         ("width: 100\n", ["mine.yaml:1:8 LC024 width: 100 should be a multiple of 32."]),
         (
-            "lr: fast\nbin: 3\n",
+            "lr: fast\nbatc: 3\n",
             [
                 'mine.yaml:1:5 LC023 lr: expected a number, got "fast".',
-                'mine.yaml:2:1 LC021 unknown key "bin" at the top level. Did you mean "bins"?',
+                'mine.yaml:2:1 LC021 unknown key "batc" at the top level. Did you mean "batch"?',
             ],
         ),
     ],
