@@ -67,5 +67,5 @@ def test_nested_keys_are_checked(tmp_path):
 
     assert [str(problem).removeprefix(f"{tmp_path}/") for problem in caught.value.problems] == [
         'mine.yaml:3:3 LC021 unknown key "rnak" in hub. Did you mean "rank"?',
-        'mine.yaml:4:10 LC024 hub.where: "nowhere" is not one of the allowed values. Known: language, everywhere.',
+        'mine.yaml:4:10 LC024 where of hub: "nowhere" is not one of the allowed values. Known: everywhere, language.',
     ]
