@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -10,7 +11,7 @@ import typer
 from rich.console import Console
 from rich.text import Text
 
-from logicls import cli_rules
+from logicls import cli_rules, cli_train
 from logicls.models.coordinates import Family
 from logicls.report.complaints import errors_shown, show
 from logicls.synth.export import Trainer, export
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
     from logicls.constraints.spec import Spec
     from logicls.score import Scoreboard
     from logicls.synth.build import Order
-    from logicls.train.recipe import Recipe
 
 app = typer.Typer(
     help="Tells, for each photo of a product, which of its rules is broken and what it saw.",
@@ -27,7 +27,11 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-for command in (cli_rules.check, cli_rules.explain, cli_rules.infer, cli_rules.schema, cli_rules.init):
+COMMANDS: tuple[Callable[..., None], ...] = (
+    cli_rules.check, cli_rules.explain, cli_rules.infer, cli_rules.schema, cli_rules.init, cli_train.train,
+    cli_train.base,
+)  # fmt: skip
+for command in COMMANDS:
     app.command()(command)
 console = Console()
 OUT = Annotated[Path, typer.Option("--out", help="Folder to write to.")]
@@ -115,60 +119,6 @@ def _check_quietly(spec: Path, data: Path) -> None:
 
 
 @app.command()
-def train(
-    synth_dir: Annotated[Path, typer.Argument(help="What `logicls synth` wrote.")],
-    out: OUT,
-    recipe: Annotated[
-        Path | None,
-        typer.Option(help="Recipe, a YAML file; the shipped train/nano.yaml or train/hub.yaml if left out."),
-    ] = None,
-    model: Annotated[
-        str | None, typer.Option(help="nano, or a model of the Hugging Face hub by its name or folder; the recipe's.")
-    ] = None,
-    download: Annotated[
-        bool, typer.Option("--download", help="Fetch the model where it is not on this machine.")
-    ] = False,
-    start: Annotated[Path | None, typer.Option("--from", help="Bundle whose weights to begin with.")] = None,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on from the last checkpoint.")] = False,
-    fresh: Annotated[
-        float | None, typer.Option(min=0, max=1, help="Share of each batch that is made while training; the recipe's.")
-    ] = None,
-    workers: Annotated[int, typer.Option(min=1, help="Processes that make fresh examples.")] = 1,
-) -> None:
-    """Train a model, and write one bundle."""
-    from logicls.assets import share
-    from logicls.train.recipe import read_recipe
-
-    plan = read_recipe(recipe or share(f"train/{'nano' if model in (None, 'nano') else 'hub'}.yaml"))
-    said = {name: value for name, value in (("fresh", fresh), ("model", model)) if value is not None}
-    plan = plan.model_copy(update=said)
-    _train(synth_dir, out, plan, resume=resume, start=start, workers=workers, download=download)
-    console.print(f"{out}: bundle")
-
-
-def _train(
-    synth_dir: Path, out: Path, recipe: Recipe, *, resume: bool, start: Path | None = None, workers: int = 1,
-    download: bool = False,
-) -> None:  # fmt: skip
-    from logicls.report.progress import Counter, stages
-    from logicls.train.fit import fit, looked_at
-
-    _quiet_libraries()
-    with stages(console) as begin:
-        preparing, training = begin("preflight", looked_at(synth_dir, recipe)), list[Counter]()
-
-        def told(step: int, loss: float) -> None:
-            if not training:
-                training.append(begin("train", recipe.steps))
-            training[0].to(step, f"loss {loss:.3f}")
-
-        fit(
-            synth_dir, out, recipe, resume=resume, start=start, workers=workers, download=download,
-            say=lambda line: console.print(Text(line)), prepared=preparing.add, told=told,
-        )  # fmt: skip
-
-
-@app.command()
 def predict(
     bundle: Annotated[Path, typer.Argument(help="What `logicls train` wrote.")],
     images: Annotated[Path, typer.Argument(help="Folder of photos.")],
@@ -189,7 +139,7 @@ def _predict(bundle: Path, images: Path, out: Path, batch: int) -> Spec:
     from logicls.predict.probe import open_bundle
     from logicls.report.progress import counting
 
-    _quiet_libraries()
+    cli_train.quiet_libraries()
     opened = open_bundle(bundle)
     with counting("predict", len(list_photos(images)), console) as counter:
         predict_folder(opened, images, out, batch=batch, done=counter.add)
@@ -264,7 +214,7 @@ def demo(
     console.print(f"check: {len(loaded.constraints)} rules held against the photos, {len(broken)} problems")
     show(broken)
     _counted_synth(build, Order(spec, data, out / "synth", count, 0), 2)
-    _train(out / "synth", out / "bundle", read_recipe(share("train/demo.yaml")), resume=True)
+    cli_train.trained(out / "synth", out / "bundle", read_recipe(share("train/demo.yaml")), resume=True)
     _predict(out / "bundle", data / "heldout" / "images", out / "verdicts", 16)
     board = _score(out / "verdicts", data / "heldout" / "truth.csv", out / "verdicts")
     print_scoreboard(board, console)
@@ -279,13 +229,3 @@ def doctor() -> None:
 
     for name, value in facts():
         console.print(f"{name}: {value}")
-
-
-def _quiet_libraries() -> None:
-    """Libraries' own bars would stand in the way of ours."""
-    import datasets
-    import transformers
-
-    datasets.disable_progress_bars()
-    transformers.utils.logging.disable_progress_bar()
-    transformers.utils.logging.set_verbosity_error()

@@ -35,7 +35,8 @@ class Box:
     @property
     def area(self) -> float:
         """Square pixels; 0 for an inverted box."""
-        return max(self.width, 0.0) * max(self.height, 0.0)
+        width, height = self.x2 - self.x1, self.y2 - self.y1
+        return width * height if width > 0 and height > 0 else 0.0
 
     @property
     def centre(self) -> tuple[float, float]:
@@ -59,12 +60,15 @@ class Box:
     def overlap(self, other: Box) -> float:
         """Area shared with `other`, square pixels."""
         width = min(self.x2, other.x2) - max(self.x1, other.x1)
+        if width <= 0:
+            return 0.0
         height = min(self.y2, other.y2) - max(self.y1, other.y1)
-        return max(width, 0.0) * max(height, 0.0)
+        return width * height if height > 0 else 0.0
 
     def covered_by(self, other: Box) -> float:
         """Share of this box's area that lies in `other`, 0 to 1."""
-        return self.overlap(other) / self.area if self.area else 0.0
+        shared = self.overlap(other)
+        return shared / self.area if shared else 0.0
 
     def iou(self, other: Box) -> float:
         """Intersection over union, 0 to 1."""

@@ -11,3 +11,12 @@ VERDICT = "verdict"
 def decompose(spec: Spec) -> tuple[Subquery, ...]:
     """Every question once, in the order in which the constraints need them; last, the model's own verdict."""
     return (*spec.questions, Subquery(VERDICT, "verdict", options=spec.violations))
+
+
+def located_by(query: str) -> str:
+    """The id of the question where the bearers of an attribute are, from that of the question what it is.
+
+    The verdict has none: what comes out is the id of no question.
+    """
+    component = query.partition(":")[2].partition(".")[0]
+    return f"locate:{component}"

@@ -18,7 +18,16 @@ def judge(spec: Spec, answers: Mapping[str, Answer], width: int, height: int) ->
 
 
 def checked(spec: Spec, reading: Reading) -> list[Check]:
-    """What each constraint comes to, in the spec's order, those that a broken one says it all for left out."""
+    """What each constraint comes to, in the spec's order, those that a broken one says it all for left out.
+
+    Not to be written to: the reading remembers it.
+    """
+    if spec.hash not in reading.checks:
+        reading.checks[spec.hash] = _checked(spec, reading)
+    return reading.checks[spec.hash]
+
+
+def _checked(spec: Spec, reading: Reading) -> list[Check]:
     found = [check(c, reading) if c.is_conditional else attempt(c.rule, reading) for c in spec.constraints]
     broken = {c.id: c for c, one in zip(spec.constraints, found, strict=True) if one.status == "broken"}
     if broken:

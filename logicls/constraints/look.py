@@ -19,6 +19,7 @@ def look(spec: Spec, scene: Scene) -> tuple[Answer, ...]:
     return (*reading.answers.values(), Answer(VERDICT, broken_names(spec, reading)))
 
 
+@lru_cache(maxsize=64)  # the same, and a reading remembers what was looked up in it
 def read_off(spec: Spec, scene: Scene, *, quiet: bool = False) -> Reading:
     """The true answers to all subqueries but the verdict, ready to be looked up."""
     found = {component: scene.of(component) for component in spec.asked_components}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from functools import lru_cache
 from itertools import pairwise
 
 from logicls.constraints.composition import Composition
@@ -29,6 +30,7 @@ EVERY = (*DIRECTIONS, "not_touching")
 """Relations that must hold to every object; the others to one."""
 
 
+@lru_cache(maxsize=64)  # synthesis asks again and again about a reading
 def near(spec: Spec, reading: Reading) -> frozenset[str]:
     """Ids of the rules that apply and of which something lies in the dead zone."""
     applying = zip(spec.constraints, checked(spec, reading), strict=True)

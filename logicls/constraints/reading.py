@@ -119,6 +119,8 @@ class Reading:
         """What has its centre elsewhere is left out; None for the whole photo."""
         self.quiet = quiet
         """True where nobody reads what was found: checks then leave it empty, which takes a third of the time."""
+        self.checks: dict[str, list[Check]] = {}
+        """Spec's hash → what each of its constraints came to, once somebody asked."""
         self._boxes: dict[tuple[str, Wanted], tuple[Box, ...]] = {}
         self._values: dict[tuple[str, str], tuple[str, ...]] = {}
         self._places: dict[str, tuple[Box, ...]] = {}

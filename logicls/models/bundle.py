@@ -42,8 +42,6 @@ class Bundle:
     spec: Spec
     model: Any
     processor: Any
-    bins: int
-    """Steps of a coordinate on each axis; 0 for a hub model."""
     max_boxes: int
     hub: Hub | None = None
     """Which hub model was fine-tuned; None for nano."""
@@ -90,17 +88,16 @@ def read_bundle(path: Path) -> Bundle:
         spec = load_spec(path / "spec.yaml")
     except LogiClsError as error:
         raise _unloadable(error, path) from error
-    hub, bins = None, 0
+    hub = None
     if "hub" in facts:
         _agree(facts, path, spec)  # first, because a model of the hub is large
         hub, model, processor = load_hub(path, facts["hub"])
     else:
         model, processor = _nano(path)
         _agree(facts, path, spec)
-        bins = model.config.bins
     versions = facts.get("versions")
     made_with = tuple(sorted(versions.items())) if isinstance(versions, dict) else ()
-    return Bundle(path, str(facts["id"]), spec, model, processor, bins, int(str(facts["max_boxes"])), hub, made_with)
+    return Bundle(path, str(facts["id"]), spec, model, processor, int(str(facts["max_boxes"])), hub, made_with)
 
 
 def other_versions(bundle: Bundle) -> str:

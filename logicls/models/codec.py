@@ -1,4 +1,4 @@
-"""Answers ↔ tokens of nano. Coordinates are bin numbers of the model's input; every value is one token."""
+"""Answers ↔ what nano says and points at. Every value is one token; boxes are in pixels of the model's input."""
 
 from __future__ import annotations
 
@@ -6,21 +6,18 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from logicls.models.nano.processor import ANSWER, END, IMAGE, NONE, PAD, to_bins
+from logicls.models.nano.processor import ANSWER, END, IMAGE, MOST, NONE, PAD, from_input, to_input
 from logicls.records import Box, Subquery
+
+Edges = tuple[float, ...]
+"""x1, y1, x2, y2 in pixels of the model's input."""
 
 
 @dataclass(frozen=True, slots=True)
 class Codec:
-    """Token numbers of one processor."""
+    """Token numbers and frame of one processor."""
 
     processor: Any
-    bins: int
-
-    @property
-    def first_loc(self) -> int:
-        """Token of bin 0; the others follow."""
-        return self.token("<loc000>")
 
     @property
     def end(self) -> int:
@@ -38,6 +35,11 @@ class Codec:
         return self.token(IMAGE)
 
     @property
+    def answering(self) -> int:
+        """Token after which an answer begins."""
+        return self.token(ANSWER)
+
+    @property
     def pad(self) -> int:
         """Padding."""
         return self.token(PAD)
@@ -51,20 +53,34 @@ class Codec:
 
     def prompt(self, question: str) -> list[int]:
         """Tokens of a question and the mark after which the answer begins."""
-        return [*self.processor.tokenizer(question, add_special_tokens=False)["input_ids"], self.token(ANSWER)]
+        return [*self.processor.tokenizer(question, add_special_tokens=False)["input_ids"], self.answering]
 
-    def answer(self, values: Sequence[str], boxes: Sequence[Box], size: tuple[int, int]) -> list[int]:
-        """Tokens of an answer, closed. `size`: (width, height) of the photo that the boxes' pixels belong to."""
-        image_processor = self.processor.image_processor
-        places = [self.first_loc + b for box in boxes for b in to_bins(box, *size, image_processor, self.bins)]
-        words = [self.token(f"<{value}>") for value in values]
-        return [*(places or words or [self.none]), self.end]
+    def answer(self, values: Sequence[str], count: int, *, located: bool) -> list[int]:
+        """Tokens of an answer, closed: its values, or how many things were asked for."""
+        words = [self.number(count)] if located else [self.value(value) for value in values]
+        return [*(words or [self.none]), self.end]
+
+    def value(self, value: str) -> int:
+        """The token of a value."""
+        return self.token(f"<{value}>")
+
+    def number(self, count: int) -> int:
+        """The token that says how many things there are."""
+        return self.token(f"<{min(count, MOST)}>")
+
+    def edges(self, box: Box, size: tuple[int, int]) -> Edges:
+        """Where a box of a photo of that size (width, height) lies in the input."""
+        return to_input(box, *size, self.processor.image_processor)
+
+    def box(self, edges: Sequence[float], size: tuple[int, int]) -> Box:
+        """The box, in pixels of the photo of that size (width, height)."""
+        return from_input(edges, *size, self.processor.image_processor)
 
     def allowed(self, query: Subquery) -> list[int]:
         """Tokens that an answer to this question may hold, besides its end and `<none>`."""
         if query.kind == "locate":
-            return list(range(self.first_loc, self.first_loc + self.bins))
-        return [self.token(f"<{value}>") for value in query.options]
+            return [self.number(count) for count in range(MOST + 1)]
+        return [self.value(value) for value in query.options]
 
 
 def values_of(queries: Sequence[Subquery]) -> list[str]:

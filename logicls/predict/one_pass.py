@@ -1,8 +1,9 @@
 """One pass: every question of a photo answered side by side from one reading of the photo.
 
-The photo is read once into the key-value cache; each question is a branch that sees the photo and its own words. All
-branches of all photos of a batch take a step together, so that the number of steps is that of the longest answer.
-Only tokens that make sense where they stand are allowed: an answer that cannot be read cannot occur.
+The photo is read once into the key-value cache; each question is a branch that sees the photo and its own words. What
+is asked for with "where" is pointed out on the map of the photo as soon as the question is read; values are said word
+by word, all branches of all photos of a batch taking a step together, so that the number of steps is that of the
+longest answer. Only words that make sense where they stand are allowed: an answer that cannot be read cannot occur.
 """
 
 from __future__ import annotations
@@ -17,15 +18,12 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 from transformers import DynamicCache
 
-from logicls.constraints.decompose import VERDICT, decompose
+from logicls.constraints.decompose import VERDICT, decompose, located_by
 from logicls.models.bundle import Bundle
 from logicls.models.codec import Codec
-from logicls.models.nano.processor import from_bins
-from logicls.records import Answer, Box, Subquery
+from logicls.predict.pointing import Light, located, point_out, read_off, things
+from logicls.records import Answer, Subquery
 from logicls.synth.write import question
-
-NEAR = 4
-"""Bins on either side of the likeliest one that the read-out of a coordinate averages over."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,54 +38,85 @@ class Look:
     """Probability that the model gives to each violation when asked for its verdict."""
 
 
+@dataclass(frozen=True, slots=True)
+class Read:
+    """A batch of photos, read with all questions."""
+
+    chart: Float[Tensor, "photos depth rows columns"]
+    asked: Float[Tensor, "photos queries width"]
+    """Each question, having seen the photo."""
+    words: Int[Tensor, "photos queries steps"]
+    chances: Float[Tensor, "steps photos queries vocab"]
+
+
 class OnePass:
     """Answers the questions of a bundle's spec."""
 
     def __init__(self, bundle: Bundle) -> None:
         self.bundle = bundle
-        self.codec = Codec(bundle.processor, bundle.bins)
+        self.codec = Codec(bundle.processor)
         self.queries = decompose(bundle.spec)
 
     @torch.inference_mode()
     def look(self, photos: Sequence[np.ndarray]) -> list[Look]:
         """Read photos, uint8 RGB [height width 3] of any sizes, in one batch."""
         pixels = self.bundle.processor.image_processor(list(photos))["pixel_values"]
-        tokens, read, scores = self._decode(pixels)
-        count = len(self.queries)
         sizes = [(photo.shape[1], photo.shape[0]) for photo in photos]
-        return [
-            self._gather(tokens[k * count : (k + 1) * count], read[:, k * count : (k + 1) * count],
-                         scores[:, k * count : (k + 1) * count], size)
-            for k, size in enumerate(sizes)
-        ]  # fmt: skip
+        read = self._read(pixels)
+        lights = point_out(self.bundle.model, self.codec, read.chart, read.asked[:, self._where], sizes)
+        return [self._gather(read, n, some, size) for n, (some, size) in enumerate(zip(lights, sizes, strict=True))]
 
-    def _decode(self, pixels: Tensor) -> tuple[list[list[int]], Tensor, Tensor]:
-        """Greedy decoding of all branches. Per step and branch: tokens, coordinate read-outs, allowed probabilities."""
+    def _read(self, pixels: Tensor) -> Read:
+        """Read the photos, then the questions, then say what is to be said."""
         model, cache = self.bundle.model, DynamicCache()
-        tokens = self.bundle.processor.image_tokens
-        model(torch.full((len(pixels), tokens), self.codec.image), pixels, past_key_values=cache)
-        cache.batch_repeat_interleave(len(self.queries))
+        tokens, count = self.bundle.processor.image_tokens, len(self.queries)
+        seen = model(torch.full((len(pixels), tokens), self.codec.image), pixels, past_key_values=cache)
+        cache.batch_repeat_interleave(count)
         prompts, mask = self._prompts
         ids, mask = prompts.repeat(len(pixels), 1), mask.repeat(len(pixels), 1)
-        seen = torch.cat([mask.new_ones(len(ids), tokens), mask], 1)
+        before = torch.cat([mask.new_ones(len(ids), tokens), mask], 1)
         branches = torch.where(mask.bool(), 1, -1)
-        step, open_, state = 0, torch.ones(len(ids), dtype=torch.bool), torch.zeros(len(ids), dtype=torch.long)
+        read = model(ids, branch_ids=branches, attention_mask=before, past_key_values=cache)
+        words, chances = self._say(read.logits[:, -1], before, cache)
+        asked = read.words[:, -1].unflatten(0, (len(pixels), count))
+        return Read(seen.chart, asked, words.unflatten(0, (len(pixels), count)), chances.unflatten(1, (-1, count)))
+
+    def _say(
+        self, logits: Tensor, before: Tensor, cache: DynamicCache
+    ) -> tuple[Int[Tensor, "branches steps"], Float[Tensor, "steps branches vocab"]]:
+        """Greedy decoding of all branches from the logits of the first word on: words, and chances of all words.
+
+        A branch whose question is answered by pointing is done after one word.
+        """
+        photos = len(logits) // len(self.queries)
+        one_word = torch.tensor([q.id in self._pointed for q in self.queries]).repeat(photos)
+        open_, state = torch.ones(len(logits), dtype=torch.bool), torch.zeros(len(logits), dtype=torch.long)
         out: list[Tensor] = []
-        read: list[Tensor] = []
         scores: list[Tensor] = []
-        while bool(open_.any()) and step < self._most:
-            logits = model(ids, branch_ids=branches, attention_mask=seen, past_key_values=cache).logits[:, -1]
-            chances = self._allowed(logits, step, state, len(pixels)).softmax(-1)
+        while True:
+            chances = self._allowed(logits, len(out), state, photos).softmax(-1)
             best = torch.where(open_, chances.argmax(-1), self.codec.end)
             out.append(best)
-            read.append(self._fine(chances, best))
             scores.append(chances)
             state = torch.where(best == self.codec.none, 1, state)
-            open_ = open_ & (best != self.codec.end)
-            ids, branches = best[:, None], torch.ones_like(best)[:, None]
-            seen = torch.cat([seen, seen.new_ones(len(seen), 1)], 1)
-            step += 1
-        return torch.stack(out, 1).tolist(), torch.stack(read), torch.stack(scores)
+            open_ = open_ & (best != self.codec.end) & ~one_word
+            if not bool(open_.any()) or len(out) == self._most:
+                return torch.stack(out, 1), torch.stack(scores)
+            before = torch.cat([before, before.new_ones(len(before), 1)], 1)
+            ones = torch.ones_like(best)[:, None]
+            step = self.bundle.model(best[:, None], branch_ids=ones, attention_mask=before, past_key_values=cache)
+            logits = step.logits[:, -1]
+
+    @cached_property
+    def _where(self) -> list[int]:
+        """Numbers of the questions where things are."""
+        return [number for number, query in enumerate(self.queries) if query.kind == "locate"]
+
+    @cached_property
+    def _pointed(self) -> frozenset[str]:
+        """Questions that are answered by pointing: where things are, and what those things are like."""
+        places = {self.queries[number].id for number in self._where}
+        return frozenset(places | {query.id for query in self.queries if located_by(query.id) in places})
 
     @cached_property
     def _prompts(self) -> tuple[Int[Tensor, "queries words"], Int[Tensor, "queries words"]]:
@@ -104,7 +133,7 @@ class OnePass:
     @cached_property
     def _most(self) -> int:
         """Steps that the longest answer may take."""
-        return max(4 * self.bundle.max_boxes, max(len(q.options) for q in self.queries)) + 1
+        return max(self.bundle.max_boxes, *(len(q.options) for q in self.queries)) + 1
 
     @cached_property
     def _choices(self) -> Bool[Tensor, "queries vocab"]:
@@ -117,67 +146,47 @@ class OnePass:
     def _allowed(self, logits: Tensor, step: int, state: Tensor, photos: int) -> Tensor:
         """Logits with everything that makes no sense at this step at minus infinity.
 
-        `state` is 1 for branches that have said `<none>`, after which only the end may come. A box has four edges: the
-        end may come only between boxes.
+        `state` is 1 for branches that have said `<none>`, after which only the end may come. A number is one word.
         """
         allowed = self._choices.repeat(photos, 1)
-        located = torch.tensor([query.kind == "locate" for query in self.queries]).repeat(photos)
-        allowed[:, self.codec.none] = step == 0
-        allowed[:, self.codec.end] = torch.where(located, step > 0 and step % 4 == 0, step > 0)
+        located = torch.tensor([query.kind == "locate" for query in self.queries])
+        allowed[:, self.codec.none] = (step == 0) & ~located.repeat(photos)
+        allowed[:, self.codec.end] = step > 0
         finished = state == 1
         allowed[finished] = False
         allowed[finished, self.codec.end] = True
         return logits.float().masked_fill(~allowed, -torch.inf)
 
-    def _fine(self, chances: Tensor, best: Tensor) -> Float[Tensor, " branches"]:
-        """The bin that each branch read, as the mean over the bins near the likeliest."""
-        first, bins = self.codec.first_loc, self.bundle.bins
-        places = chances[:, first : first + bins]
-        at = (best - first).clamp(0, bins - 1)
-        index = torch.arange(bins)
-        near = places * ((index[None] - at[:, None]).abs() <= NEAR)
-        return (near * index).sum(1) / near.sum(1).clamp(min=1e-9)
-
-    def _gather(self, tokens: list[list[int]], read: Tensor, scores: Tensor, size: tuple[int, int]) -> Look:
-        """The tokens of one photo's branches as answers."""
-        answers = [
-            self._answer(query, tokens[row], read[:, row], scores[:, row], size)
-            for row, query in enumerate(self.queries)
-        ]
-        verdict = next(row for row, query in enumerate(self.queries) if query.id == VERDICT)
+    def _gather(self, read: Read, n: int, lights: Sequence[Sequence[Light]], size: tuple[int, int]) -> Look:
+        """What was said and pointed out on photo `n`, as answers."""
+        found = dict(zip([self.queries[number].id for number in self._where], lights, strict=True))
+        answers = []
+        for number, query in enumerate(self.queries):
+            if query.kind == "locate":
+                answers.append(located(query, found[query.id], size))
+            elif query.id in self._pointed:
+                bearers = things(found[located_by(query.id)], size)
+                answers.append(
+                    read_off(self.bundle.model, self.codec, query, bearers, read.chart[n], read.asked[n, number])
+                )
+            else:
+                answers.append(self._worded(query, read.words[n, number].tolist(), read.chances[:, n, number]))
+        verdict = next(number for number, query in enumerate(self.queries) if query.id == VERDICT)
         names = self.queries[verdict].options
-        numbers = [self.codec.token(f"<{name}>") for name in names]
-        chances = scores[:, verdict][:, numbers].amax(0).tolist()
+        each = read.chances[:, n, verdict, [self.codec.value(name) for name in names]].amax(0).tolist()
         stated = next(answer for answer in answers if answer.query == VERDICT)
         rest = tuple(answer for answer in answers if answer.query != VERDICT)
-        return Look(rest, stated, tuple(zip(names, chances, strict=True)))
+        return Look(rest, stated, tuple(zip(names, each, strict=True)))
 
-    def _answer(
-        self, query: Subquery, tokens: list[int], read: Tensor, scores: Tensor, size: tuple[int, int]
-    ) -> Answer:
+    def _worded(self, query: Subquery, tokens: list[int], chances: Float[Tensor, "steps vocab"]) -> Answer:
         length = tokens.index(self.codec.end) if self.codec.end in tokens else len(tokens)
-        said = tokens[:length]
-        closed = length < len(tokens)
-        confidence = self._confidence(query, tokens[: length + closed], scores)
+        said, closed = tokens[:length], length < len(tokens)
+        chance = 1.0
+        for step, token in enumerate(tokens[: length + closed]):
+            chance *= float(chances[step, token])
+        confidence = min(chance, 1.0)
         if said == [self.codec.none]:
             return Answer(query.id, confidence=confidence)
-        if query.kind == "locate":
-            boxes = tuple(self._box(read[4 * k : 4 * k + 4].tolist(), size) for k in range(len(said) // 4))
-            return Answer(query.id, boxes=boxes, confidence=confidence, readable=closed)
         values = tuple(dict.fromkeys(said)) if query.kind == "verdict" else tuple(said)
-        names = {self.codec.token(f"<{option}>"): option for option in query.options}
+        names = {self.codec.value(option): option for option in query.options}
         return Answer(query.id, tuple(names[v] for v in values), confidence=confidence, readable=closed)
-
-    def _box(self, places: list[float], size: tuple[int, int]) -> Box:
-        return from_bins(places, *size, self.bundle.processor.image_processor, self.bundle.bins)
-
-    def _confidence(self, query: Subquery, tokens: list[int], scores: Tensor) -> float:
-        """Probability of the answer's decisions: for boxes, that there is one more or no more; not where they lie."""
-        chance = 1.0
-        first, bins = self.codec.first_loc, self.bundle.bins
-        for step, token in enumerate(tokens):
-            if query.kind == "locate" and first <= token < first + bins:
-                chance *= float(scores[step, first : first + bins].sum()) if step % 4 == 0 else 1.0
-            else:
-                chance *= float(scores[step, token])
-        return min(chance, 1.0)

@@ -22,8 +22,10 @@ from logicls.constraints.spec import Spec
 from logicls.constraints.yaml_tree import read_yaml
 from logicls.records import Box, Scene
 from logicls.synth.allowed import allowed
-from logicls.synth.edit import Canvas
-from logicls.synth.light import is_washed, lighting, lit
+from logicls.synth.canvas import Canvas
+from logicls.synth.light import is_washed, lighting, lit, thinned
+from logicls.synth.pixels import Photo
+from logicls.synth.torchless import albumentations
 from logicls.synth.warp import Matrix, carried_over, drawn_map, looseness, mirrored, warped
 
 Rng = np.random.Generator
@@ -31,6 +33,8 @@ Share = Annotated[float, Field(ge=0, le=1)]
 TRIES = 8
 DIMMED = 3
 """Tries of ever weaker light before the photo keeps its own."""
+THIN = 4
+"""A light is tried on every so many-th pixel before it is cast on all."""
 GENTLER = 0.75
 """Each further try is so much weaker."""
 LOOSE = 0.04
@@ -150,18 +154,31 @@ class Augmenter:
 
     def _lit(self, canvases: Sequence[Canvas], rng: Rng) -> tuple[tuple[Canvas, ...], int]:
         """The photos in light in which every thing can still be seen; and how many draws were too strong."""
-        s, seed = self.strength, int(rng.integers(2**31))
+        seed = int(rng.integers(2**31))
+        small = [Canvas(thinned(c.photo, THIN), c.scene) for c in canvases]
         for number in range(DIMMED + 1):
-            gentle = 0.5**number if number < DIMMED else 0.0
-            light = lighting(
-                brightness=s.brightness * gentle, contrast=s.contrast * gentle, cast=s.cast * gentle, hue=s.hue,
-                uneven=s.uneven, gradient=s.gradient * gentle, vignette=s.vignette * gentle, blur=s.blur, noise=s.noise,
-            )  # fmt: skip
-            shown = tuple(Canvas(lit(c.photo, light, seed), c.scene) for c in canvases)
-            pairs = zip(canvases, shown, strict=True)
-            if not any(is_washed(c.photo, out.photo, (i.box for i in c.scene.instances)) for c, out in pairs):
+            light = self._light(0.5**number if number < DIMMED else 0.0)
+            if number < DIMMED and _are_washed(small, [lit(c.photo, light, seed) for c in small], shrunk=THIN):
+                continue
+            shown = [lit(c.photo, light, seed) for c in canvases]
+            if number == DIMMED or not _are_washed(canvases, shown):
                 break
-        return shown, number
+        return tuple(Canvas(photo, c.scene) for photo, c in zip(shown, canvases, strict=True)), number
+
+    def _light(self, gentle: float) -> albumentations.Compose:
+        s = self.strength
+        return lighting(
+            brightness=s.brightness * gentle, contrast=s.contrast * gentle, cast=s.cast * gentle, hue=s.hue,
+            uneven=s.uneven, gradient=s.gradient * gentle, vignette=s.vignette * gentle, blur=s.blur, noise=s.noise,
+        )  # fmt: skip
+
+
+def _are_washed(before: Sequence[Canvas], shown: Sequence[Photo], *, shrunk: int = 1) -> bool:
+    """Whether a thing on one of them has drowned in its new light."""
+    return any(
+        is_washed(c.photo, photo, (i.box for i in c.scene.instances), shrunk=shrunk)
+        for c, photo in zip(before, shown, strict=True)
+    )
 
 
 def _is_cut_anew(before: Scene, after: Scene) -> bool:

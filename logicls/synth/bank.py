@@ -46,6 +46,7 @@ class Bank:
                 found.setdefault(instance.component, []).append(Donor(instance, scene))
         self.donors = {component: tuple(donors) for component, donors in found.items()}
         self._photos: OrderedDict[str, np.ndarray] = OrderedDict()
+        self._fits: dict[tuple[str, tuple[tuple[str, str], ...]], tuple[Donor, ...]] = {}
         self._kept = 0
         self._masks: OrderedDict[tuple[str, int], np.ndarray] = OrderedDict()
 
@@ -77,11 +78,14 @@ class Bank:
 
     def pick(self, component: str, rng: np.random.Generator, **attributes: str) -> Donor | None:
         """A random instance of the component with those attributes; None where no photo has one."""
-        fits = [
-            donor
-            for donor in self.donors.get(component, ())
-            if all(donor.instance.attribute(name) == value for name, value in attributes.items())
-        ]
+        key = component, tuple(sorted(attributes.items()))
+        if key not in self._fits:
+            self._fits[key] = tuple(
+                donor
+                for donor in self.donors.get(component, ())
+                if all(donor.instance.attribute(name) == value for name, value in attributes.items())
+            )
+        fits = self._fits[key]
         return fits[int(rng.integers(len(fits)))] if fits else None
 
     def _made(self, scene: Scene, instance: Instance) -> Mask:

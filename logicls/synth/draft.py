@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
@@ -15,7 +16,8 @@ from logicls.constraints.violate import Aim, violate
 from logicls.records import Edit, Scene
 from logicls.synth.balance import Balance, ways
 from logicls.synth.bank import Bank
-from logicls.synth.edit import Canvas, Editor
+from logicls.synth.canvas import Canvas
+from logicls.synth.edit import Editor
 from logicls.synth.weigh import scene_weights
 
 Rng = np.random.Generator
@@ -58,13 +60,13 @@ class Drafter:
         """A photo with that violation as it was taken; None where nobody annotated one."""
         found = self._real.get(violation)
         scene = found[int(rng.integers(len(found)))] if found else None
-        return Draft(Canvas(self.bank.photo(scene), scene)) if scene else None
+        return Draft(Canvas(partial(self.bank.photo, scene), scene)) if scene else None
 
     def photo(self, place: float) -> Draft:
         """The good photo at that place, 0 to 1, of all in a row: alike ones side by side, rare ones with more room."""
         index = int(np.searchsorted(self._edges, place * self._edges[-1], side="right"))
         scene = self._scenes[min(index, len(self._scenes) - 1)]
-        return Draft(Canvas(self.bank.photo(scene), scene))
+        return Draft(Canvas(partial(self.bank.photo, scene), scene))
 
     def broken(self, draft: Draft, violation: str, rng: Rng) -> Draft | None:
         """The draft with one more violation; None where its photo does not allow it."""

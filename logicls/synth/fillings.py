@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from logicls.records import Instance, Scene
+from logicls.records import Instance
+from logicls.synth.canvas import Canvas
 from logicls.synth.masks import Mask
 from logicls.synth.pixels import Photo, outline, poured, recoloured, whole
 
@@ -18,20 +19,32 @@ Rng = np.random.Generator
 class Filling:
     """A filling, what it fills, and the photo of both."""
 
-    photo: Photo
-    scene: Scene
+    canvas: Canvas
     target: Instance
     parent: Instance
 
-    def emptied(self, bottom: float, rng: Rng) -> Photo | None:
-        """Down to row `bottom` it looks like its parent just above the level; None where nothing of that shows."""
+    @property
+    def photo(self) -> Photo:
+        """The pixels."""
+        return self.canvas.photo
+
+    @property
+    def can_be_emptied(self) -> bool:
+        """Whether something of its parent shows above the level."""
+        first, last = self._above
+        return last - first >= 4
+
+    @property
+    def _above(self) -> tuple[int, int]:
+        """Rows of the parent just above the level."""
         level = round(self.target.box.y1)
         reach = max(8, int(0.06 * self.parent.box.height))
-        first = max(int(self.parent.box.y1), level - reach - 3)
-        if level - 3 - first < 4:
-            return None
-        rows = level - 2, min(round(bottom), self.photo.shape[0])
-        return self._behind(poured(self.photo, self.parent.box, rows, (first, level - 3), rng))
+        return max(int(self.parent.box.y1), level - reach - 3), level - 3
+
+    def emptied(self, bottom: float, rng: Rng) -> Photo:
+        """Down to row `bottom` it looks like its parent just above the level."""
+        rows = round(self.target.box.y1) - 2, min(round(bottom), self.canvas.scene.height)
+        return self._behind(poured(self.photo, self.parent.box, rows, self._above, rng))
 
     def topped_up(self, top: float, rng: Rng) -> Photo:
         """Drawn up to row `top`: its uppermost rows go to the new level, those below continue it."""
@@ -79,11 +92,11 @@ class Filling:
 
     def _in_front(self, parts: Iterable[Instance]) -> list[Instance]:
         ids, largest = {i.id for i in parts}, max(i.box.area for i in parts)
-        return [i for i in self.scene.instances if i.id not in ids and i.box.area < largest]
+        return [i for i in self.canvas.scene.instances if i.id not in ids and i.box.area < largest]
 
 
-def filling_of(photo: Photo, scene: Scene, target: Instance, fills: str) -> Filling | None:
+def filling_of(canvas: Canvas, target: Instance, fills: str) -> Filling | None:
     """The filling together with the instance of `fills` that it is in; None where there is none."""
-    parents = scene.of(fills)
+    parents = canvas.scene.of(fills)
     parent = max(parents, key=lambda p: target.box.covered_by(p.box), default=None)
-    return Filling(photo, scene, target, parent) if parent else None
+    return Filling(canvas, target, parent) if parent else None

@@ -7,13 +7,11 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-import cv2
 import numpy as np
 from jaxtyping import UInt8
 
 from logicls.errors import DataError, Problem
 from logicls.models.fitting import fitted
-from logicls.records import Example
 from logicls.synth.make import Maker
 from logicls.synth.row import asked
 from logicls.synth.workers import Job
@@ -45,14 +43,11 @@ def _shown(maker: Maker, seed: int, number: int, *, size: tuple[int, int], most:
         DataError: Not one of them has (LC405).
     """
     for attempt in range(TRIES):
-        example = maker.make(seed, number + attempt * APART)
+        picture = maker.picture(seed, number + attempt * APART)
+        example = picture.example
         if max(len(answer.boxes) for answer in example.answers) <= most:
-            return _seen(maker, example, seed, size)
+            rng = np.random.default_rng([seed, 3, example.seed])
+            return Shown(fitted(size, picture.photo), asked(maker, example, rng))
     message = f"example {number}, made while training, has more than {most} boxes in an answer, and so have "
     message += f"{TRIES - 1} others."
     raise DataError(Problem("LC405", message, advice="Make a larger set with `logicls synth`, and train on that one."))
-
-
-def _seen(maker: Maker, example: Example, seed: int, size: tuple[int, int]) -> Shown:
-    photo = np.asarray(cv2.imdecode(np.frombuffer(example.image, np.uint8), cv2.IMREAD_COLOR_RGB))
-    return Shown(fitted(size, photo), asked(maker, example, np.random.default_rng([seed, 3, example.seed])))

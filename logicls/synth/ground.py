@@ -15,7 +15,8 @@ import numpy as np
 from jaxtyping import Bool, Float
 
 from logicls.records import Box
-from logicls.synth.pixels import RIM, Photo, largest, whole
+from logicls.synth.noise import BELOW, scattered
+from logicls.synth.pixels import RIM, Photo, brightened, edged, feathered, largest, whole
 
 TRIES = 160
 """Random pieces that are compared."""
@@ -33,6 +34,9 @@ SOFT = 8
 """Pixels beyond what is cleared to which its soft edge reaches."""
 GRAINS = 4096
 """Pixels out of which a ground's grain is drawn, at the most."""
+FITS, FITTED, UNLIKE, LEAST = 3, 400, 4.0, 12.0
+"""Times that a slope is fitted to a rim's colours, about how many pixels it is fitted to, and how far off it a pixel is
+left out: so many times the median of all, and so many grey levels at the least."""
 Rect = tuple[int, int, int, int]
 Region = Bool[np.ndarray, "height width"]
 
@@ -65,19 +69,16 @@ def cleared(
     if not rim.any():
         return photo.copy()
     x1, y1, x2, y2 = rect
-    here = photo[y1:y2, x1:x2].astype(np.float32)
+    here = photo[y1:y2, x1:x2]
     roomy = box.width <= SPAN * (frame[2] - frame[0]) and box.height <= SPAN * (frame[3] - frame[1])
     piece = _piece(photo, rect, rim, frame, [box, *others], rng) if roomy else None
     part = _around(hole)
-    if piece is None:
-        membrane = _membrane(here, rim)[part]
-        patch = membrane + grain(photo[y1:y2, x1:x2], rim, membrane.shape[:2], rng)
-    else:
-        patch = (piece + _membrane(here - piece, rim))[part]
-    soft = cv2.GaussianBlur(hole[part].astype(np.float32), (0, 0), 1.6)[..., None]
-    changed = here[part] + (patch - here[part]) * soft
+    membrane = _membrane(here, piece, rim, part)
+    added = grain(here, rim, membrane.shape[:2], rng) if piece is None else piece[part]
+    patch = cv2.add(membrane, added, dtype=cv2.CV_8U)
     out = photo.copy()
-    out[y1:y2, x1:x2][part] = np.clip(changed + 0.5, 0, 255).astype(np.uint8)
+    share = cv2.GaussianBlur(hole[part].astype(np.float32), (0, 0), 1.6)
+    out[y1:y2, x1:x2][part] = feathered(here[part], patch, share)
     return out
 
 
@@ -93,16 +94,14 @@ def blended(photo: Photo, patch: Photo, box: Box, gain: Float[np.ndarray, " rgb"
     `gain` multiplies it first, so that its contrast fits, too.
     """
     x1, y1, x2, y2 = whole(box, photo)
-    here = photo[y1:y2, x1:x2].astype(np.float32)
-    scaled = cv2.resize(patch, (x2 - x1, y2 - y1), interpolation=cv2.INTER_AREA).astype(np.float32) * np.float32(gain)
+    here = photo[y1:y2, x1:x2]
+    scaled = brightened(cv2.resize(patch, (x2 - x1, y2 - y1), interpolation=cv2.INTER_AREA), gain)
     rim = np.ones(here.shape[:2], bool)
     edge = max(2, round(EDGE / 2 * min(here.shape[:2])))
     rim[edge:-edge, edge:-edge] = False
-    laid = scaled + _membrane(here - scaled, rim)
-    inside = cv2.distanceTransform(np.pad(np.ones(rim.shape, np.uint8), 1), cv2.DIST_L1, 3)[1:-1, 1:-1]
-    soft = np.minimum(inside / np.float32(edge + 1), 1)[..., None]
+    laid = cv2.add(scaled, _membrane(here, scaled, rim, (slice(None), slice(None))), dtype=cv2.CV_8U)
     out = photo.copy()
-    out[y1:y2, x1:x2] = np.clip(here + (laid - here) * soft + 0.5, 0, 255).astype(np.uint8)
+    out[y1:y2, x1:x2] = feathered(here, laid, edged((y2 - y1, x2 - x1), edge))
     return out
 
 
@@ -116,11 +115,17 @@ def _place(box: Box, mask: Float[np.ndarray, "h w"], photo: Photo, frame: Rect) 
         min(x2 + margin, max(frame[2], x2)),
         min(y2 + margin, max(frame[3], y2)),
     )
-    hole = np.zeros((rect[3] - rect[1], rect[2] - rect[0]), np.uint8)
-    hole[y1 - rect[1] : y2 - rect[1], x1 - rect[0] : x2 - rect[0]] = mask > 0.2
     flat = bool(mask.min() > 0.5)
     reach = max(5, round((EDGE if flat else SHADOW) * min(x2 - x1, y2 - y1)))
-    return rect, cv2.distanceTransform(1 - hole, cv2.DIST_L2, 5) <= reach
+    # Only so far beyond the box is there anything to be found.
+    wx1, wy1 = max(x1 - reach, rect[0]), max(y1 - reach, rect[1])
+    wx2, wy2 = min(x2 + reach, rect[2]), min(y2 + reach, rect[3])
+    outside = np.ones((wy2 - wy1, wx2 - wx1), np.uint8)
+    outside[y1 - wy1 : y2 - wy1, x1 - wx1 : x2 - wx1] = mask <= 0.2
+    hole = np.zeros((rect[3] - rect[1], rect[2] - rect[0]), bool)
+    near = cv2.distanceTransform(outside, cv2.DIST_L2, 3) <= reach
+    hole[wy1 - rect[1] : wy2 - rect[1], wx1 - rect[0] : wx2 - rect[0]] = near
+    return rect, hole
 
 
 def _spare(hole: Region, rect: Rect, fronts: Sequence[tuple[Box, Float[np.ndarray, ...]]], photo: Photo) -> None:
@@ -147,42 +152,44 @@ def _rim(rect: Rect, hole: Region, others: Sequence[Box], photo: Photo, frame: R
 
 def _piece(
     photo: Photo, rect: Rect, rim: Region, frame: Rect, taken: Sequence[Box], rng: np.random.Generator
-) -> Float[np.ndarray, "h w 3"] | None:
+) -> Photo | None:
     """The random piece of ground whose rim fits best, apart from its mean colour; None where there is none."""
     height, width = rim.shape
     if rim.mean() < 0.1 or frame[2] - frame[0] <= width or frame[3] - frame[1] <= height:
         return None
-    x1, y1, x2, y2 = rect
-    step = max(1, min(height, width) // 24)
-    thin = rim[::step, ::step]
-    here = photo[y1:y2:step, x1:x2:step].astype(np.float32)[thin]
-    blocked = [whole(other, photo, pad=2) for other in taken]
-    best: tuple[float, int, int] | None = None
     xs = rng.integers(frame[0], frame[2] - width + 1, TRIES)
     ys = rng.integers(frame[1], frame[3] - height + 1, TRIES)
-    for x, y in zip(xs.tolist(), ys.tolist(), strict=True):
-        if any(x < b[2] and b[0] < x + width and y < b[3] and b[1] < y + height for b in blocked):
-            continue
-        there = photo[y : y + height : step, x : x + width : step].astype(np.float32)[thin]
-        off = here - there
-        score = float(np.abs(off - off.mean(0)).mean()) + 0.3 * float(np.abs(off.mean(0)).mean())
-        if best is None or score < best[0]:
-            best = score, x, y
-    if best is None:
+    blocked = np.array([whole(other, photo, pad=2) for other in taken])
+    across = (xs[:, None] < blocked[:, 2]) & (blocked[:, 0] < xs[:, None] + width)
+    down = (ys[:, None] < blocked[:, 3]) & (blocked[:, 1] < ys[:, None] + height)
+    free = ~(across & down).any(1)
+    if not free.any():
         return None
-    _, x, y = best
-    return photo[y : y + height, x : x + width].astype(np.float32)
+    step = max(1, min(height, width) // 24)
+    rows, columns = (step * at for at in np.nonzero(rim[::step, ::step]))
+    xs, ys = xs[free], ys[free]
+    off = photo[ys[:, None] + rows, xs[:, None] + columns].astype(np.float32) - photo[rect[1] + rows, rect[0] + columns]
+    mean = off.mean(1, keepdims=True)
+    best = int((np.abs(off - mean).mean((1, 2)) + 0.3 * np.abs(mean).mean((1, 2))).argmin())
+    x, y = int(xs[best]), int(ys[best])
+    return photo[y : y + height, x : x + width]
 
 
-def _membrane(off: Float[np.ndarray, "h w 3"], rim: Region) -> Float[np.ndarray, "h w 3"]:
-    """What is off at the rim, spread over the inside: near things count more, and no grain is carried along.
+def _membrane(here: Photo, base: Photo | None, rim: Region, part: tuple[slice, slice]) -> Float[np.ndarray, "h w 3"]:
+    """By how much `here` differs from `base` (from black, where there is none) at the rim, spread over the inside.
 
-    It is smooth, so that it is found on a small copy.
+    Near things count more, and no grain is carried along. It is smooth, so that it is found on a small copy, and scaled
+    up only for those rows and columns that are asked for.
     """
     shrink = min(1.0, COARSE / min(rim.shape))
     step = max(int(0.5 / shrink), 1)
     thin = rim[::step, ::step]
-    shown = np.dstack([off[::step, ::step] * thin[..., None], thin.astype(np.float32)])
+    off = here[::step, ::step].astype(np.float32)
+    if base is None:
+        thin = _alike(off, thin)
+    else:
+        off -= base[::step, ::step]
+    shown = np.dstack([off * thin[..., None], thin.astype(np.float32)])
     shown = cv2.resize(shown, None, fx=shrink * step, fy=shrink * step, interpolation=cv2.INTER_AREA)
     total: np.ndarray = np.zeros_like(shown[..., :3])
     weight: np.ndarray = np.zeros_like(shown[..., 3])
@@ -191,12 +198,53 @@ def _membrane(off: Float[np.ndarray, "h w 3"], rim: Region) -> Float[np.ndarray,
         taps = 2 * int(2.5 * reach) + 3
         blurred = cv2.GaussianBlur(shown, (taps, taps), reach)
         near = blurred[..., 3]
-        part = np.minimum(near, 0.5) / share**1.5
-        total = total + blurred[..., :3] * (part / np.maximum(near, 1e-4))[..., None]
-        weight = weight + part
+        counts = np.minimum(near, 0.5) / share**1.5
+        total = total + blurred[..., :3] * (counts / np.maximum(near, 1e-4))[..., None]
+        weight = weight + counts
     coarse = total / np.maximum(weight, 1e-9)[..., None]
-    size = rim.shape[1], rim.shape[0]
-    return np.asarray(cv2.resize(coarse, size, interpolation=cv2.INTER_LINEAR), dtype=np.float32)
+    return _scaled_up(coarse, rim.shape, part)
+
+
+def _alike(here: Float[np.ndarray, "h w 3"], rim: Region) -> Region:
+    """The rim without what is unlike most of it, such as the dark glass at a bottle's side: that would leak inside.
+
+    Alike is what lies close to a slope of colour, fitted again and again to what is closest to it. All of the rim is
+    kept where that is less than half.
+    """
+    rows, columns = np.nonzero(rim)
+    places = np.column_stack([np.ones(len(rows)), rows / rim.shape[0], columns / rim.shape[1]]).astype(np.float32)
+    colours = here[rows, columns]
+    few = slice(None, None, max(len(rows) // FITTED, 1))
+    some, theirs = places[few], colours[few]
+    off = largest(np.abs(theirs - np.sort(theirs, axis=0)[len(theirs) // 2]))
+    for _ in range(FITS):
+        close = off <= np.sort(off)[len(off) // 2]
+        slope = _fitted(some[close], theirs[close])
+        off = largest(np.abs(theirs - some @ slope))
+    kept = largest(np.abs(colours - places @ slope)) <= max(UNLIKE * float(np.sort(off)[len(off) // 2]), LEAST)
+    if kept.mean() < 0.5:
+        return rim
+    out = np.zeros_like(rim)
+    out[rows[kept], columns[kept]] = True
+    return out
+
+
+def _fitted(places: Float[np.ndarray, "n 3"], colours: Float[np.ndarray, "n rgb"]) -> Float[np.ndarray, "3 rgb"]:
+    """Least squares by the normal equations: ten times as fast as a decomposition, and three columns can bear it."""
+    squares = places.T @ places + 1e-4 * len(places) * np.eye(3, dtype=np.float32)
+    return np.asarray(np.linalg.solve(squares, places.T @ colours))
+
+
+def _scaled_up(
+    coarse: Float[np.ndarray, "coarse_h coarse_w 3"], shape: tuple[int, ...], part: tuple[slice, slice]
+) -> Float[np.ndarray, "h w 3"]:
+    """Those rows and columns of `coarse` at the size (height, width) of `shape`."""
+    (top, bottom, _), (left, right, _) = (across.indices(side) for across, side in zip(part, shape, strict=True))
+    down, across = coarse.shape[0] / shape[0], coarse.shape[1] / shape[1]
+    there = np.array([[across, 0, (left + 0.5) * across - 0.5], [0, down, (top + 0.5) * down - 0.5]])
+    flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+    size = right - left, bottom - top
+    return np.asarray(cv2.warpAffine(coarse, there, size, flags=flags, borderMode=cv2.BORDER_REPLICATE))
 
 
 def grain(
@@ -208,8 +256,8 @@ def grain(
     places = np.flatnonzero(inner if inner.any() else rim)
     if len(places) > GRAINS:
         places = places[rng.integers(len(places), size=GRAINS)]
-    known = np.clip(residue.reshape(-1, 3).take(places, axis=0), -12, 12).astype(np.float32)
+    known = np.clip(residue.reshape(-1, 3).take(places, axis=0), -12, 12)
     strength = largest(np.abs(known))
-    known = known[strength <= np.quantile(strength, 0.8)]
-    drawn = known.take(rng.integers(len(known), size=size, dtype=np.uint16), axis=0)
-    return np.asarray(cv2.GaussianBlur(drawn, (0, 0), 0.6) * 1.5, dtype=np.float32)
+    known = np.resize(1.5 * known[strength <= np.quantile(strength, 0.8)].astype(np.float32), (BELOW, 3))
+    drawn = known.take(scattered(size, rng.random()), axis=0)
+    return np.asarray(cv2.GaussianBlur(drawn, (0, 0), 0.6))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
@@ -14,9 +14,10 @@ from logicls.records import Effort, Example
 from logicls.synth.augment import Augmenter, Strength
 from logicls.synth.balance import Balance, wanted
 from logicls.synth.bank import Bank
+from logicls.synth.canvas import Canvas
 from logicls.synth.deck import SLOTS, Card, Slot, deal
 from logicls.synth.draft import Draft, Drafter
-from logicls.synth.edit import Canvas
+from logicls.synth.pixels import Photo
 
 Rng = np.random.Generator
 STAND_INS = 3
@@ -32,6 +33,25 @@ class _Broken:
     tries: tuple[int, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """An example whose photo is not yet encoded."""
+
+    photo: Photo
+    quality: int
+    """Of the JPEG that it is to become, 1 to 100."""
+    example: Example
+    """All of it but its image, which is empty."""
+
+    def encoded(self) -> Example:
+        """The example with its image."""
+        bgr = cv2.cvtColor(self.photo, cv2.COLOR_RGB2BGR)
+        done, data = cv2.imencode(".jpg", bgr, [cv2.IMWRITE_JPEG_QUALITY, self.quality])
+        if not done:  # pragma: no cover - the encoder takes every uint8 picture
+            raise ValueError(f"cannot encode {self.example.scene.photo}")
+        return replace(self.example, image=bytes(data))
+
+
 class Maker:
     """Makes the examples of one spec from one bank."""
 
@@ -41,10 +61,14 @@ class Maker:
         self.quality = strength.quality
         self.wanted = wanted(spec, balance)
         self._deck: tuple[tuple[int, int], tuple[Slot, ...]] = ((0, -1), ())
-        self._last: tuple[tuple[int, int], tuple[Example, ...]] = ((0, -1), ())
+        self._last: tuple[tuple[int, int], tuple[Picture, ...]] = ((0, -1), ())
 
     def make(self, seed: int, index: int) -> Example:
         """Example number `index` of the set `seed`: the same two numbers give the same bytes."""
+        return self.picture(seed, index).encoded()
+
+    def picture(self, seed: int, index: int) -> Picture:
+        """The same before it is encoded."""
         number, half = divmod(index, 2)
         slot = self._slot(seed, number)
         if not slot.is_pair:
@@ -60,7 +84,7 @@ class Maker:
             self._deck = (seed, deck), deal(self.balance, self.wanted, seed, deck)
         return self._deck[1][place]
 
-    def _single(self, card: Card, index: int, rng: Rng) -> Example:
+    def _single(self, card: Card, index: int, rng: Rng) -> Picture:
         draft = self.drafter.photo(card.place)
         tries: tuple[int, ...] = ()
         if card.fate == "twin":
@@ -72,7 +96,7 @@ class Maker:
             draft, tries = (both.bad or both.good, both.tries) if both else (defect or draft, (0,))
         return self._examples([draft], [card], tries, rng, first=index)[0]
 
-    def _pair(self, cards: tuple[Card, Card], number: int, rng: Rng) -> tuple[Example, ...]:
+    def _pair(self, cards: tuple[Card, Card], number: int, rng: Rng) -> tuple[Picture, ...]:
         both = self._broken(cards[1], rng, twin=cards[0].fate == "twin")
         drafts = [both.good, both.bad or both.good]
         return self._examples(drafts, cards, both.tries, rng, first=2 * number, pair=number if both.bad else -1)
@@ -136,31 +160,24 @@ class Maker:
         *,
         first: int,
         pair: int = -1,
-    ) -> tuple[Example, ...]:
+    ) -> tuple[Picture, ...]:
         """The drafts, varied alike and looked at again."""
         varied = self.augment.vary([draft.canvas for draft in drafts], rng)
         quality = int(rng.integers(self.quality[0], self.quality[1] + 1))
         return tuple(
-            self._example(
+            self._picture(
                 draft, canvas, quality, first + k, pair, _effort(card, tries, varied.rejected if k == 0 else 0)
             )
             for k, (draft, canvas, card) in enumerate(zip(drafts, varied.canvases, cards, strict=True))
         )
 
-    def _example(self, draft: Draft, canvas: Canvas, quality: int, index: int, pair: int, effort: Effort) -> Example:
+    def _picture(self, draft: Draft, canvas: Canvas, quality: int, index: int, pair: int, effort: Effort) -> Picture:
         answers = tuple(answer for answer in look(self.spec, canvas.scene) if answer.readable)
-        image = _jpeg(canvas, quality)
-        return Example(image, canvas.scene, draft.edits, answers, answers[-1].values, index, pair, effort)
+        example = Example(b"", canvas.scene, draft.edits, answers, answers[-1].values, index, pair, effort)
+        return Picture(canvas.photo, quality, example)
 
 
 def _effort(card: Card, tries: tuple[int, ...], rejected: int) -> Effort:
     if card.fate in ("untouched", "twin"):
         return Effort(card.fate, rejected=rejected)
     return Effort(card.fate, card.wanted, tries, rejected)
-
-
-def _jpeg(canvas: Canvas, quality: int) -> bytes:
-    done, data = cv2.imencode(".jpg", canvas.photo[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, quality])
-    if not done:  # pragma: no cover - the encoder takes every uint8 picture
-        raise ValueError(f"cannot encode {canvas.scene.photo}")
-    return bytes(data)

@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 from jaxtyping import Float
 
-from logicls.records import Box
+from logicls.records import Box, Scene
 from logicls.synth.pixels import Photo, whole
 
 Mask = Float[np.ndarray, "h w"]
@@ -54,9 +54,9 @@ def _filled_outline(found: np.ndarray) -> np.ndarray:
     return out
 
 
-def resized(mask: Mask, box: Box, photo: Photo) -> Mask:
-    """The mask at the size that the box has on the photo."""
-    x1, y1, x2, y2 = whole(box, photo)
+def resized(mask: Mask, box: Box, scene: Scene) -> Mask:
+    """The mask at the size that the box has on the scene's photo."""
+    x1, y1, x2, y2 = whole(box, scene)
     if mask.shape == (y2 - y1, x2 - x1):
         return mask
     return np.asarray(cv2.resize(mask, (x2 - x1, y2 - y1), interpolation=cv2.INTER_LINEAR))

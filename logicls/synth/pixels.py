@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import cv2
 import numpy as np
-from jaxtyping import Float, UInt8
+from jaxtyping import Float, Real, UInt8
 
-from logicls.records import Box
+from logicls.records import Box, Scene
+from logicls.synth.noise import UNIT, noise
 
 Photo = UInt8[np.ndarray, "height width 3"]
 Mask = Float[np.ndarray, "height width"]
@@ -20,31 +21,29 @@ RIM = 3
 """Pixels at the edge of a thing that look unlike its face: nothing is learned from them."""
 
 
-def whole(box: Box, photo: Photo, pad: int = 0) -> tuple[int, int, int, int]:
+def whole(box: Box, photo: Photo | Scene, pad: int = 0) -> tuple[int, int, int, int]:
     """Integer x1, y1, x2, y2 of the box, widened by `pad`, inside the photo and at least one pixel large."""
-    height, width = photo.shape[:2]
+    height, width = (photo.height, photo.width) if isinstance(photo, Scene) else photo.shape[:2]
     x1, y1 = max(round(box.x1) - pad, 0), max(round(box.y1) - pad, 0)
     x2, y2 = min(round(box.x2) + pad, width), min(round(box.y2) + pad, height)
     x1, y1 = min(x1, width - 1), min(y1, height - 1)
     return x1, y1, max(x2, x1 + 1), max(y2, y1 + 1)
 
 
-def pasted(
-    photo: Photo, patch: Photo, box: Box, *, gain: float | np.ndarray = 1.0, mask: np.ndarray | None = None
-) -> Photo:
+def pasted(photo: Photo, patch: Photo, box: Box, *, gain: float = 1.0, mask: np.ndarray | None = None) -> Photo:
     """`patch` scaled to the box and laid there with soft edges.
 
-    `gain` multiplies it, per channel if need be. `mask`, 0 to 1 of the patch's size, tells which of its pixels count.
+    `gain` multiplies it. `mask`, 0 to 1 of the patch's size, tells which of its pixels count.
     """
     x1, y1, x2, y2 = (round(v) for v in (box.x1, box.y1, box.x2, box.y2))
     size = max(x2 - x1, 1), max(y2 - y1, 1)
     shrink = patch.shape[1] > size[0]
     scaled = cv2.resize(patch, size, interpolation=cv2.INTER_AREA if shrink else cv2.INTER_LINEAR)
-    alpha = _feather((size[1], size[0]), 2)
+    alpha = edged((size[1], size[0]), 2)
     if mask is not None and mask.min() < 0.5:
         # Where the outline is known it is soft itself, and the box's edge is no seam.
         alpha = cv2.GaussianBlur(cv2.resize(mask, size, interpolation=cv2.INTER_LINEAR), (0, 0), 0.8)
-    return _laid(photo, scaled.astype(np.float32) * gain, x1, y1, alpha)
+    return _laid(photo, brightened(scaled, gain), x1, y1, alpha)
 
 
 def cut(photo: Photo, box: Box) -> Photo:
@@ -63,7 +62,7 @@ def ring_mean(photo: Photo, box: Box) -> Float[np.ndarray, " rgb"]:
     return np.asarray((outer - inner) / pixels if pixels > 0 else outer / area)
 
 
-def largest(values: Float[np.ndarray, "*shape rgb"]) -> Float[np.ndarray, "*shape"]:
+def largest(values: Real[np.ndarray, "*shape rgb"]) -> Real[np.ndarray, "*shape"]:
     """The largest of the three colours; ten times as fast as `max(-1)`."""
     return np.asarray(np.maximum(np.maximum(values[..., 0], values[..., 1]), values[..., 2]))
 
@@ -74,12 +73,13 @@ def outline(photo: Photo, parent: Box, y1: int, y2: int) -> tuple[np.ndarray, np
     Where the background cannot be told from the thing, the edges are those of the box.
     """
     px1, _, px2, _ = whole(parent, photo)
-    rows = photo[y1:y2].astype(np.float32)
-    left = rows[:, max(px1 - STRIP, 0) : max(px1, 1)].mean(1, keepdims=True)
-    right = rows[:, min(px2, photo.shape[1] - 1) : px2 + STRIP].mean(1, keepdims=True)
+    rows = photo[y1:y2]
+    left = rows[:, max(px1 - STRIP, 0) : max(px1, 1)].mean(1, keepdims=True, dtype=np.float32)
+    right = rows[:, min(px2, photo.shape[1] - 1) : px2 + STRIP].mean(1, keepdims=True, dtype=np.float32)
     ramp = np.linspace(0, 1, px2 - px1, dtype=np.float32)[None, :, None]
-    away = largest(np.abs(rows[:, px1:px2] - (left * (1 - ramp) + right * ramp)))
-    there = away > np.clip(0.25 * float(np.quantile(away[::2, ::2], 0.98)), *FAINT)
+    away = largest(cv2.absdiff(np.ascontiguousarray(rows[:, px1:px2]), (left + (right - left) * ramp).astype(np.uint8)))
+    common = np.searchsorted(np.bincount(away.ravel(), minlength=256).cumsum(), 0.98 * away.size)
+    there = away > np.clip(0.25 * float(common), *FAINT)
     lefts = np.where(there.any(1), there.argmax(1), 0)
     rights = np.where(there.any(1), there.shape[1] - there[:, ::-1].argmax(1), px2 - px1)
     narrow = rights - lefts < 0.25 * (px2 - px1)
@@ -90,25 +90,32 @@ def outline(photo: Photo, parent: Box, y1: int, y2: int) -> tuple[np.ndarray, np
 def poured(photo: Photo, parent: Box, rows: tuple[int, int], model: tuple[int, int], rng: np.random.Generator) -> Photo:
     """Rows `rows` of the parent made to look like its rows `model`: their mean profile, at the outline's width."""
     (y1, y2), (m1, m2) = rows, model
-    out = photo.copy()
     lefts, rights = outline(photo, parent, y1, y2)
     m_left, m_right, profile = _profile(photo, parent, m1, m2)
     # Empty glass before a dark ground has hardly an outline: what lies above a filling is about as wide as the filling.
     faint = rights - lefts < NARROW * (m_right - m_left)
     lefts[faint], rights[faint] = m_left, m_right
+    x1, x2 = int(lefts.min()), int(rights.max())
+    columns = np.arange(x1, x2, dtype=np.float32)[None]
+    across = (columns + 0.5 - lefts[:, None]) * (profile.shape[1] / np.maximum(rights - lefts, 1)[:, None]) - 0.5
+    line = cv2.remap(profile, across.astype(np.float32), np.zeros_like(across, np.float32), cv2.INTER_LINEAR,
+                     borderMode=cv2.BORDER_REPLICATE)  # fmt: skip
     sway = cv2.GaussianBlur(rng.normal(0, 1, (y2 - y1, 1)).astype(np.float32), (1, 0), sigmaX=1, sigmaY=12) * 8
-    grain = min(float(np.std(photo[m1:m2].astype(np.float32) - cv2.GaussianBlur(photo[m1:m2], (0, 0), 1.5))), 3.0)
-    widths = np.maximum(rights - lefts, 1)
-    noise = grain * rng.standard_normal((y2 - y1, int(widths.max()), 3), np.float32)
-    lines = {
-        int(width): cv2.resize(profile, (int(width), 1), interpolation=cv2.INTER_AREA)[0] for width in np.unique(widths)
-    }
-    for row, (left, width) in enumerate(zip(lefts.tolist(), widths.tolist(), strict=True)):
-        line = lines[width] * (1 + 0.06 * sway[row]) + noise[row, :width]
-        out[y1 + row, left : left + width] = np.clip(line, 0, 255)
-    soft = cv2.GaussianBlur(out[y1:y2], (0, 0), sigmaX=0.5, sigmaY=1.5)
-    out[y1:y2] = soft
+    line = line * (1 + 0.06 * sway)[..., None]
+    drawn = noise(line.shape, rng.random())
+    line = cv2.addWeighted(line, 1, drawn, _grain(photo[m1:m2, m_left:m_right]) / UNIT, 0.5, dtype=cv2.CV_32F)
+    inside = (columns >= lefts[:, None]) & (columns < rights[:, None])
+    out = photo.copy()
+    part = out[y1:y2, x1:x2]
+    np.copyto(part, np.clip(line, 0, 255).astype(np.uint8), where=inside[..., None])
+    part[:] = cv2.GaussianBlur(part, (0, 0), sigmaX=0.5, sigmaY=1.5)
     return out
+
+
+def _grain(part: Photo) -> float:
+    """Standard deviation of what blurring takes away, three grey levels at most."""
+    off = cv2.subtract(part, cv2.GaussianBlur(part, (0, 0), 1.5), dtype=cv2.CV_16S)
+    return min(float(np.std(off)), 3.0)
 
 
 def _profile(photo: Photo, parent: Box, y1: int, y2: int) -> tuple[int, int, np.ndarray]:
@@ -139,10 +146,9 @@ def recoloured(photo: Photo, region: Mask, model: Float[np.ndarray, "pixels 3"])
     light = np.clip((lab[..., 0] - np.median(inside)) * ratio + np.median(target[:, 0]), 0, 255)
     levels, colours = _colours_at(target)
     tint = [np.interp(light, levels, colours[:, channel]) for channel in (0, 1)]
-    rgb = cv2.cvtColor(np.stack([light, *tint], 2).astype(np.uint8), cv2.COLOR_LAB2RGB).astype(np.float32)
-    soft = cv2.GaussianBlur(mask, (0, 0), 1.0)[..., None]
+    rgb = cv2.cvtColor(np.stack([light, *tint], 2).astype(np.uint8), cv2.COLOR_LAB2RGB)
     out = photo.copy()
-    out[y1:y2, x1:x2] = (part * (1 - soft) + rgb * soft).astype(np.uint8)
+    out[y1:y2, x1:x2] = feathered(part, rgb, cv2.GaussianBlur(mask, (0, 0), 1.0))
     return out
 
 
@@ -169,25 +175,32 @@ def _spread(values: np.ndarray) -> np.ndarray:
     return np.asarray(np.median(np.abs(values - np.median(values, 0)), 0))
 
 
-def _feather(shape: tuple[int, int], width: int) -> Mask:
-    """1 inside, falling to 0 over `width` pixels at every edge."""
+def feathered(under: Photo, over: Photo, share: Mask) -> Photo:
+    """`over` laid on `under`, both of one size: each pixel has so large a share of it, 0 to 1."""
+    return np.asarray(cv2.blendLinear(np.ascontiguousarray(over), np.ascontiguousarray(under), share, 1 - share))
+
+
+def brightened(photo: Photo, gain: float | Float[np.ndarray, " rgb"]) -> Photo:
+    """The photo times `gain`, of each channel if need be."""
+    return np.asarray(cv2.transform(photo, np.eye(3) * gain))
+
+
+def edged(shape: tuple[int, int], width: int) -> Mask:
+    """1 inside, falling to 0 over `width` pixels at every edge of that height and width."""
     height, across = shape
     fade = [np.minimum(np.arange(1, n + 1), np.arange(n, 0, -1)) / (width + 1) for n in (height, across)]
     return np.minimum(np.minimum(fade[0], 1)[:, None], np.minimum(fade[1], 1)[None]).astype(np.float32)
 
 
-def _laid(photo: Photo, patch: np.ndarray, x1: int, y1: int, alpha: Mask) -> Photo:
+def _laid(photo: Photo, patch: Photo, x1: int, y1: int, alpha: Mask) -> Photo:
     """`patch` over the photo with its top left corner at (x1, y1); what falls outside the photo is dropped."""
     height, width = photo.shape[:2]
     cx1, cy1 = max(x1, 0), max(y1, 0)
     cx2, cy2 = min(x1 + patch.shape[1], width), min(y1 + patch.shape[0], height)
-    if cx2 <= cx1 or cy2 <= cy1:
-        return photo.copy()
-    part = slice(cy1 - y1, cy2 - y1), slice(cx1 - x1, cx2 - x1)
-    a = alpha[part][..., None]
     out = photo.copy()
-    under = out[cy1:cy2, cx1:cx2].astype(np.float32)
-    out[cy1:cy2, cx1:cx2] = np.clip(under * (1 - a) + patch[part] * a + 0.5, 0, 255).astype(np.uint8)
+    if cx2 > cx1 and cy2 > cy1:
+        part = slice(cy1 - y1, cy2 - y1), slice(cx1 - x1, cx2 - x1)
+        out[cy1:cy2, cx1:cx2] = feathered(photo[cy1:cy2, cx1:cx2], patch[part], np.ascontiguousarray(alpha[part]))
     return out
 
 

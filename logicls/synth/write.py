@@ -72,7 +72,12 @@ def verdict_facts(violations: Sequence[str], product: str) -> Facts:
 
 def wordings(query: Subquery, spec: Spec) -> tuple[str, ...]:
     """Every way to ask a subquery; the first is the one that prediction uses."""
-    return _wordings("questions", **question_facts(query, spec.product.name))
+    return asked_in(query, spec.product.name)
+
+
+def asked_in(query: Subquery, product: str) -> tuple[str, ...]:
+    """Every way to ask a subquery about a product of that name."""
+    return _wordings("questions", **question_facts(query, product))
 
 
 def question(query: Subquery, spec: Spec) -> str:

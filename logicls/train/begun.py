@@ -21,5 +21,6 @@ def claim_run(work: Path, recipe: Recipe, *, resume: bool) -> None:
         return RecipeError(Problem("LC411", message, str(mark), advice=advice))
 
     if not resume:
-        mark.unlink(missing_ok=True)
+        for left in (mark, work / "plan.json", work / "last.ckpt", *work.glob("best-*.safetensors")):
+            left.unlink(missing_ok=True)
     claim(mark, recipe.model_dump(mode="json"), refusal)

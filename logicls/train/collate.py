@@ -10,7 +10,7 @@ import torch
 from torch.utils.data import IterableDataset
 
 from logicls.models.codec import Codec
-from logicls.models.nano.model import IGNORED
+from logicls.models.nano.losses import IGNORED
 from logicls.train.encode import Encoded
 from logicls.train.fresh import Fresh
 from logicls.train.preflight import Flight, batch_of
@@ -19,30 +19,48 @@ Batch = dict[str, torch.Tensor]
 
 
 def collate(examples: Sequence[Encoded], pixels: np.ndarray, codec: Codec, image_tokens: int) -> Batch:
-    """`input_ids`, `branch_ids`, `labels`, `weights` [batch tokens] and `pixel_values` [batch 3 height width].
-
-    A label stands where its token is predicted: one position before it. An answer's weight is shared among its
-    tokens by a square root, so that long lists of boxes neither drown the one-word answers nor are drowned.
-    """
+    """What nano's `forward` is given to learn from. A label stands where its token is predicted: one before it."""
     longest = max(sum(map(len, (*e.prompts, *e.answers))) for e in examples) + image_tokens
+    questions = max(len(e.prompts) for e in examples)
     shape = len(examples), longest
     ids = torch.full(shape, codec.pad)
     branches = torch.full(shape, -1)
     labels = torch.full(shape, IGNORED)
-    weights = torch.zeros(shape)
+    weights = torch.zeros(len(examples), questions)
+    located = torch.zeros(len(examples), questions, dtype=torch.bool)
     ids[:, :image_tokens], branches[:, :image_tokens] = codec.image, 0
     for row, example in enumerate(examples):
         at = image_tokens
-        parts = zip(example.prompts, example.answers, example.weights, strict=True)
-        for branch, (prompt, answer, weight) in enumerate(parts, 1):
+        for branch, (prompt, answer) in enumerate(zip(example.prompts, example.answers, strict=True), 1):
             text = torch.tensor([*prompt, *answer])
             end, first = at + len(text), at + len(prompt) - 1
             ids[row, at:end], branches[row, at:end] = text, branch
             labels[row, first : end - 1] = text[len(prompt) :]
-            weights[row, first : end - 1] = weight * len(answer) ** -0.5
             at = end
+        weights[row, : len(example.weights)] = torch.tensor(example.weights)
+        located[row, : len(example.located)] = torch.tensor(example.located)
     values = torch.from_numpy(pixels).permute(0, 3, 1, 2).contiguous()
-    return {"input_ids": ids, "branch_ids": branches, "labels": labels, "weights": weights, "pixel_values": values}
+    return {
+        "input_ids": ids, "branch_ids": branches, "labels": labels, "weights": weights, "located": located,
+        "pixel_values": values, **_things(examples),
+    }  # fmt: skip
+
+
+def _things(examples: Sequence[Encoded]) -> Batch:
+    """`boxes` [batch most 4], `box_question` and `box_value` [batch most]."""
+    found = [
+        [(question, *thing) for question, things in enumerate(example.things) for thing in things]
+        for example in examples
+    ]
+    most = max(1, *map(len, found))
+    boxes = torch.zeros(len(examples), most, 4)
+    question, value = torch.full((len(examples), most), -1), torch.full((len(examples), most), IGNORED)
+    for row, some in enumerate(found):
+        if some:
+            numbers, edges, values = zip(*some, strict=True)
+            boxes[row, : len(some)] = torch.tensor(edges)
+            question[row, : len(some)], value[row, : len(some)] = torch.tensor(numbers), torch.tensor(values)
+    return {"boxes": boxes, "box_question": question, "box_value": value}
 
 
 class Batches(IterableDataset[Batch]):

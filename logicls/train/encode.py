@@ -2,23 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from logicls.constraints.decompose import VERDICT
-from logicls.models.codec import Codec
+from logicls.constraints.decompose import VERDICT, located_by
+from logicls.models.codec import Codec, Edges
+from logicls.models.nano.losses import IGNORED
 from logicls.records import Box
+
+LOCATED = "locate:"
+"""How the ids of questions begin that are answered with boxes."""
+
+
+Thing = tuple[Edges, int]
+"""A thing's box, and the token that is to be read of it; `IGNORED` where the question is where it is."""
 
 
 @dataclass(frozen=True, slots=True)
 class Encoded:
-    """One example in tokens: prompt and answer of each question."""
+    """One example: prompt and answer of each question in tokens, and the things that it is about."""
 
     prompts: tuple[tuple[int, ...], ...]
     answers: tuple[tuple[int, ...], ...]
     weights: tuple[float, ...]
     """Of each answer in the loss."""
+    things: tuple[tuple[Thing, ...], ...]
+    located: tuple[bool, ...]
+    """Whether the question is where things are."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,15 +44,28 @@ class Encoder:
     def encode(self, row: Mapping[str, Any]) -> Encoded:
         """A row, of which its picture is not needed."""
         size = row["width"], row["height"]
-        answers = (
-            self.codec.answer(values, [Box(*box) for box in boxes], size)
-            for values, boxes in zip(row["values"], row["boxes"], strict=True)
-        )
+        boxes = {
+            query: tuple(self.codec.edges(Box(*box), size) for box in some)
+            for query, some in zip(row["queries"], row["boxes"], strict=True)
+        }
+        located = tuple(query.startswith(LOCATED) for query in row["queries"])
+        each = list(zip(row["queries"], row["values"], located, strict=True))
         return Encoded(
             tuple(self._prompt(question) for question in row["questions"]),
-            tuple(tuple(answer) for answer in answers),
+            tuple(tuple(self.codec.answer(values, len(boxes[query]), located=here)) for query, values, here in each),
             tuple(self.verdict_weight if query == VERDICT else 1.0 for query in row["queries"]),
+            tuple(self._things(query, values, boxes) for query, values, _ in each),
+            located,
         )
+
+    def _things(self, query: str, values: Sequence[str], boxes: Mapping[str, tuple[Edges, ...]]) -> tuple[Thing, ...]:
+        """What a question is about: for an attribute, its bearers, where it is asked where they are."""
+        if query.startswith(LOCATED):
+            return tuple((box, IGNORED) for box in boxes[query])
+        bearers = boxes.get(located_by(query), ())
+        if len(bearers) != len(values):
+            return ()
+        return tuple((box, self.codec.value(value)) for box, value in zip(bearers, values, strict=True))
 
     def _prompt(self, question: str) -> tuple[int, ...]:
         if question not in self._prompts:

@@ -2,33 +2,37 @@
 
 from __future__ import annotations
 
-import logging
 import sys
-import warnings
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
+from itertools import islice
 from pathlib import Path
-from typing import Any
 
 import lightning
-import torch
-from torch.utils.data import DataLoader
 
+from logicls.assets import share
 from logicls.errors import Problem, RecipeError
 from logicls.jsonl import sweep
 from logicls.models.bundle import Bundle, read_bundle, write_bundle
 from logicls.models.codec import Codec
 from logicls.models.nano import NanoConfig, NanoForImageTextToText
+from logicls.models.nano.grow import grown_model
 from logicls.predict.probe import write_probe
+from logicls.synth.shards import rows
+from logicls.train import pace
 from logicls.train.begun import claim_run
-from logicls.train.collate import Batches
-from logicls.train.curve import Curve, plot_curve
-from logicls.train.fresh import Fresh, fresh_of
+from logicls.train.fresh import fresh_of
+from logicls.train.heldout import Split, split_photos
 from logicls.train.hub import Hooks, fit_hub
 from logicls.train.hub_recipe import NANO, refuse_misplaced
+from logicls.train.loop import step_of
 from logicls.train.preflight import Flight, count_examples, preflight
+from logicls.train.ranks import Rank, launched, together
 from logicls.train.recipe import Recipe
-from logicls.train.tuner import Told, Tuner, Watch
+from logicls.train.run import SILENT, Listener, Run, draw_pictures, learn, measure
+from logicls.train.tuner import Told
 
 SAMPLE = 500
 """Examples of the set that are looked at before a run that makes all of its own."""
@@ -45,95 +49,168 @@ def fit(
     download: bool = False,
     say: Callable[[str], None] = print,
     prepared: Callable[[int], None] = lambda _: None,
+    planned: Callable[[int], None] = lambda steps: None,
     told: Told = lambda step, loss: None,
 ) -> Bundle:
     """Train on the dataset in `synth`, write the bundle to `out`.
 
-    `say` gets lines for people, `prepared` how many more examples went through preflight, `told` each step and its
-    loss. So many `workers` are the processes that make fresh examples; they change nothing but the speed.
-    With `resume` the run goes on from its last checkpoint, to the same weights as if it had never stopped. `start` is
-    a bundle whose weights it begins with, in the place of random ones. A model of the hub that is not on this
-    machine is fetched with `download` alone.
+    `say` gets lines for people, `prepared` how many more examples went through preflight, `planned` the number of
+    steps before the first one, `told` each step and its loss. So many `workers` are the processes that make fresh
+    examples; they change nothing but the speed. With `resume` the run goes on from its last checkpoint, to the same
+    weights as if it had never stopped. `start` is a bundle whose weights it begins with. A model of the hub that is
+    not on this machine is fetched with `download` alone.
 
     Raises:
         DataError: The dataset cannot be used, or fresh examples cannot be made.
-        RecipeError: `resume` with a recipe other than the one the run was begun with, or `start` with a bundle of
-            another size or other words.
+        RecipeError: `resume` with a recipe other than the one the run was begun with, `start` with a bundle of
+            another size or other words, too few minutes, or batches that the processes cannot share.
         BundleError: `start` cannot be loaded.
     """
     refuse_misplaced(recipe)
     if recipe.model != NANO:
-        hooks = Hooks(say, prepared, told)
+        hooks = Hooks(say, prepared, planned, told)
         return fit_hub(synth, out, recipe, resume=resume, start=start, download=download, hooks=hooks)
-    work = out / "work"
-    claim_run(work, recipe, resume=resume)
-    sweep(work)
-    flight, fresh = _prepared(synth, work, recipe, workers, prepared)
-    for line in [*flight.report, *([fresh.report] if fresh else [])]:
-        say(line)
+    _refuse_odd_shares(recipe, launched() or Rank(of=recipe.processes))
+    work = partial(_fit, synth, out, recipe, resume=resume, start=start, workers=workers)
+    with together(recipe.processes, work) as rank:
+        bundle = work(rank=rank, listener=Listener(say, prepared, planned, told))
+        rank.wait()
+        return bundle or read_bundle(out)
+
+
+def _fit(
+    synth: Path,
+    out: Path,
+    recipe: Recipe,
+    *,
+    resume: bool,
+    start: Path | None,
+    workers: int,
+    rank: Rank,
+    listener: Listener = SILENT,
+) -> Bundle | None:
+    """What each process does; the first one has a bundle in the end."""
+    began, last = time.perf_counter(), out / "work" / "last.ckpt"
+    heard = listener if rank.is_first else SILENT
+    run = _ready(Run(synth, out, recipe, rank), workers, heard, resume=resume)
     lightning.seed_everything(recipe.seed, verbose=False)
-    model = make_model(recipe, flight)
+    model = make_model(recipe, run.flight)
     if start is not None:
-        _begin_with(model, flight, start)
-    last = work / "last.ckpt"
-    checkpoint = last if resume and last.exists() else None
-    with Curve(out / "training.csv", _step_of(checkpoint)) as curve:
+        _begin_with(model, run.flight, start)
+    run = replace(run, checkpoint=last if resume and last.exists() else None)
+    run = _planned(run, model, began, heard)
+    learn(model, run, heard)
+    return _written(model, run) if rank.is_first else None
 
-        def both(step: int, loss: float) -> None:
-            curve.add(step, loss)
-            told(step, loss)
 
-        with _a_core_for(fresh):
-            _train(model, flight, fresh, recipe, checkpoint, Watch(last, every=recipe.checkpoint_every, told=both))
+def _ready(run: Run, workers: int, heard: Listener, *, resume: bool) -> Run:
+    """The folder claimed and the examples prepared: by the first process, so that the others find them."""
+    if run.rank.is_first:
+        claim_run(run.work, run.recipe, resume=resume)
+        sweep(run.work)
+        run = _prepared(run, workers, heard.prepared)
+    run.rank.wait()
+    if not run.rank.is_first:
+        run = _prepared(run, workers, heard.prepared)
+    fresh = [run.fresh.report] if run.fresh else []
+    for line in [*run.flight.report, *fresh, *_aside(run.split)]:
+        heard.say(line)
+    return run
+
+
+def _written(model: NanoForImageTextToText, run: Run) -> Bundle:
     model.train(mode=False)
+    flight, spec = run.flight, run.synth / "spec.yaml"
     bundle = write_bundle(
-        out, model=model, processor=flight.processor, spec_file=synth / "spec.yaml", max_boxes=flight.boxes + 1
-    )
-    write_probe(bundle, synth)
-    plot_curve(out / "training.csv", out / "loss.png")
+        run.out, model=model, processor=flight.processor, spec_file=spec, max_boxes=flight.boxes + 1
+    )  # fmt: skip
+    write_probe(bundle, run.synth)
+    draw_pictures(run)
     return bundle
 
 
-def _prepared(
-    synth: Path, work: Path, recipe: Recipe, workers: int, done: Callable[[int], None]
-) -> tuple[Flight, Fresh | None]:
+def _prepared(run: Run, workers: int, done: Callable[[int], None]) -> Run:
+    recipe = run.recipe
     flight = preflight(
-        synth,
-        work,
+        run.synth,
+        run.work,
         visual_tokens=recipe.visual_tokens,
-        bins=recipe.bins,
+        base=base_of(recipe),
         verdict_weight=recipe.verdict_weight,
         most=_sampled(recipe),
         done=done,
     )
+    photos = [row["photo"] for row in islice(rows(run.synth, ("photo",)), len(flight.examples))]
+    split = split_photos(photos, recipe.heldout, recipe.seed)
     fresh = fresh_of(
-        synth,
+        run.synth,
         flight,
         share=recipe.fresh,
         batch=recipe.batch,
-        bins=recipe.bins,
         verdict_weight=recipe.verdict_weight,
         workers=workers,
+        without=split.photos,
     )
-    return flight, fresh
+    return replace(run, flight=flight, split=split, fresh=replace(fresh, rank=run.rank) if fresh else None)
+
+
+def _refuse_odd_shares(recipe: Recipe, rank: Rank) -> None:
+    """Each process must have the same share of a batch, of its fresh part and of the rest."""
+    fresh = round(recipe.fresh * recipe.batch)
+    if recipe.batch % rank.of or fresh % rank.of:
+        parts = f"{recipe.batch}" + (f", {fresh} of them fresh," if fresh else "")
+        message = f"a batch of {parts} cannot be shared evenly by {rank.of} processes."
+        advice = f"Make `batch` a multiple of {rank.of}, or use another number of processes."
+        raise RecipeError(Problem("LC414", message, advice=advice))
+
+
+def _aside(split: Split) -> list[str]:
+    """A plain line on what is kept aside."""
+    if not split.photos:
+        return []
+    names = sorted(split.photos)
+    told = ", ".join(names[:3]) + (", …" if len(names) > 3 else "")
+    return [f"kept aside: {len(split.heldout)} examples of {len(names)} photo(s), {told}"]
+
+
+def _planned(run: Run, model: NanoForImageTextToText, began: float, heard: Listener) -> Run:
+    """The run with as many steps as it was begun with, or as it has time for; says how long it takes."""
+    mark, minutes = run.work / "plan.json", run.recipe.minutes
+    steps = pace.planned(mark) or (None if minutes else run.recipe.steps)
+    done = step_of(run.checkpoint)
+    if steps is None or steps > done:
+        found = measure(model, run)
+        gone = run.rank.agreed(time.perf_counter() - began)
+        steps = steps or pace.fitting(found, float(minutes or 0), gone)
+        heard.say(found.said(steps - done))
+    if run.rank.is_first:
+        pace.write_plan(mark, steps)
+    heard.planned(steps)
+    return replace(run, steps=steps)
 
 
 def make_model(recipe: Recipe, flight: Flight) -> NanoForImageTextToText:
-    """A nano of the recipe's size for this product's words and photos."""
-    codec = Codec(flight.processor, recipe.bins)
+    """A nano for this product's words and photos: the base's, grown, or one of the recipe's size that knows nothing."""
+    base = base_of(recipe)
+    if base is not None:
+        return grown_model(base, flight.processor)
+    codec = Codec(flight.processor)
+    sizes = {"width": recipe.width, "encoder_layers": recipe.encoder_layers, "decoder_layers": recipe.decoder_layers}
     config = NanoConfig(
         vocab_size=len(flight.processor.tokenizer),
         image_size=flight.processor.image_processor.size,
-        width=recipe.width,
-        encoder_layers=recipe.encoder_layers,
-        decoder_layers=recipe.decoder_layers,
-        bins=recipe.bins,
-        first_loc=codec.first_loc,
         image_token_id=codec.image,
+        answer_token_id=codec.answering,
         pad_token_id=codec.pad,
         eos_token_id=codec.end,
+        **{name: size for name, size in sizes.items() if size is not None},
     )
     return NanoForImageTextToText(config)
+
+
+def base_of(recipe: Recipe) -> Path | None:
+    """Where the weights are that a run begins with; None where it begins with nothing."""
+    return share("train/base") if recipe.base else None
 
 
 def looked_at(synth: Path, recipe: Recipe) -> int:
@@ -146,58 +223,6 @@ def _sampled(recipe: Recipe) -> int | None:
     return SAMPLE if round(recipe.fresh * recipe.batch) == recipe.batch else None
 
 
-def _train(
-    model: NanoForImageTextToText,
-    flight: Flight,
-    fresh: Fresh | None,
-    recipe: Recipe,
-    checkpoint: Path | None,
-    watch: Watch,
-) -> None:
-    batches = Batches(
-        flight,
-        Codec(flight.processor, recipe.bins),
-        start=_step_of(checkpoint),
-        stop=recipe.steps,
-        batch=recipe.batch,
-        jitter=recipe.jitter,
-        seed=recipe.seed,
-        fresh=fresh,
-    )
-    logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
-    trainer = lightning.Trainer(
-        max_steps=recipe.steps,
-        accelerator="auto",
-        devices=1,
-        gradient_clip_val=1.0,
-        callbacks=[watch],
-        logger=False,
-        enable_progress_bar=False,
-        enable_model_summary=False,
-        enable_checkpointing=False,
-    )
-    tuner = Tuner(model, steps=recipe.steps, lr=recipe.lr, weight_decay=recipe.weight_decay)
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message=r".*does not have many workers.*")
-        warnings.filterwarnings("ignore", message=r".*IterableDataset.*")
-        warnings.filterwarnings("ignore", message=r".*isinstance\(treespec, LeafSpec\).*")
-        trainer.fit(tuner, DataLoader(batches, batch_size=None), ckpt_path=checkpoint, weights_only=True)
-
-
-@contextmanager
-def _a_core_for(fresh: Fresh | None) -> Iterator[None]:
-    """One thread less for the model while fresh examples are made: its threads wait for one another.
-
-    However many processes make them, or else another number of them would round sums otherwise.
-    """
-    threads = torch.get_num_threads()
-    torch.set_num_threads(max(threads - 1, 1) if fresh else threads)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(threads)
-
-
 def _begin_with(model: NanoForImageTextToText, flight: Flight, start: Path) -> None:
     """Take over the weights of a bundle whose sizes and words are the same."""
     bundle = read_bundle(start)
@@ -207,10 +232,3 @@ def _begin_with(model: NanoForImageTextToText, flight: Flight, start: Path) -> N
         message = "has another size, or was trained for other words, than this recipe and this dataset make."
         raise RecipeError(Problem("LC412", message, str(start), advice="Train from scratch, without --from."))
     model.load_state_dict(bundle.model.state_dict())
-
-
-def _step_of(checkpoint: Path | None) -> int:
-    if checkpoint is None:
-        return 0
-    state: dict[str, Any] = torch.load(checkpoint, weights_only=True, map_location="cpu", mmap=True)
-    return int(state["global_step"])

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Mapping
+from collections.abc import Collection, Generator, Mapping
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 
@@ -19,6 +19,7 @@ from logicls.synth.reduced import reduced
 from logicls.synth.workers import Job, Source, produce
 from logicls.train.encode import Encoded, Encoder
 from logicls.train.preflight import Flight
+from logicls.train.ranks import ALONE, Rank
 
 Part = tuple[list[Encoded], np.ndarray]
 """Examples, and their pixels, uint8 [examples height width 3]."""
@@ -36,16 +37,18 @@ class Fresh:
     each: int
     """So many a batch."""
     workers: int
+    rank: Rank = ALONE
 
     def parts(self, start: int, stop: int) -> Generator[Part, None, None]:
-        """The fresh part of each batch from step `start` to `stop`; it depends on the step alone.
+        """This process's share of the fresh part of each batch from step `start` to `stop`; it depends on the step.
 
         Close it to end the processes. Raises `DataError` as `produce` does.
         """
-        numbers = range(self.first + start * self.each, self.first + stop * self.each)
+        numbers = self.rank.mine(range(self.first + start * self.each, self.first + stop * self.each))
+        count = self.each // self.rank.of
         with closing(produce(self.source, self.job, numbers, self.workers)) as made:
             for _ in range(start, stop):
-                some = list(islice(made, self.each))
+                some = list(islice(made, count))
                 yield [self.encoder.encode(one.row) for one in some], np.stack([one.pixels for one in some])
 
     @property
@@ -57,9 +60,18 @@ class Fresh:
 
 
 def fresh_of(
-    synth: Path, flight: Flight, *, share: float, batch: int, bins: int, verdict_weight: float, workers: int
+    synth: Path,
+    flight: Flight,
+    *,
+    share: float,
+    batch: int,
+    verdict_weight: float,
+    workers: int,
+    without: Collection[str] = (),
 ) -> Fresh | None:
     """Fresh examples for a run on the set in `synth`, `share` of each batch; None where that is none.
+
+    They are made of all photos but those `without`.
 
     Raises:
         DataError: The photos that the set was made of are not there any more, or are annotated otherwise (LC406).
@@ -68,12 +80,17 @@ def fresh_of(
     if not each:
         return None
     made = claimed(synth / "synth.json")
-    source = reduced(_source(synth, made), flight.processor.image_processor.size)
+    source = reduced(_leaving_out(without, _source(synth, made)), flight.processor.image_processor.size)
     height, width = flight.processor.image_processor.size
     job = showing((height, width), flight.boxes + 1)
-    encoder = Encoder(Codec(flight.processor, bins), verdict_weight)
+    encoder = Encoder(Codec(flight.processor), verdict_weight)
     count = int(str(made["count"]))
     return Fresh(source, job, encoder, count + count % 2, each, workers)
+
+
+def _leaving_out(photos: Collection[str], source: Source) -> Source:
+    scenes = tuple(scene for scene in source.dataset.scenes if scene.photo not in photos)
+    return replace(source, dataset=replace(source.dataset, scenes=scenes))
 
 
 def _source(synth: Path, made: Mapping[str, object]) -> Source:

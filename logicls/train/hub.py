@@ -37,6 +37,8 @@ class Hooks:
     """Lines for people."""
     prepared: Callable[[int], None]
     """How many more examples went through preflight."""
+    planned: Callable[[int], None]
+    """How many steps there will be."""
     told: Told
     """Each step and its loss."""
 
@@ -66,6 +68,7 @@ def fit_hub(
     for line in [*flight.report, *_costs(examples, base, flight, recipe)]:
         hooks.say(line)
     last = work / "last.ckpt"
+    hooks.planned(recipe.steps)
     _learn(base, examples, recipe, last if resume and last.exists() else None, out, hooks.told)
     write_hub_bundle(
         out, adapter=adapter.eval(), processor=examples.processor, hub=hub, spec_file=synth / "spec.yaml",
@@ -135,7 +138,7 @@ def _learn(model: Any, examples: Examples, recipe: Recipe, checkpoint: Path | No
         jitter=recipe.jitter, verdict_weight=recipe.verdict_weight, seed=recipe.seed,
     )  # fmt: skip
     tuner = HubTuner(model, steps=recipe.steps, lr=recipe.lr, weight_decay=recipe.weight_decay, seed=recipe.seed)
-    with Curve(out / "training.csv", start) as curve:
+    with Curve(out / "training.csv", start, "step,loss") as curve:
 
         def both(step: int, loss: float) -> None:
             curve.add(step, loss)

@@ -13,8 +13,8 @@ if TYPE_CHECKING:
 
 NANO = "nano"
 NANO_ALONE = frozenset(
-    {"visual_tokens", "width", "encoder_layers", "decoder_layers", "bins", "fresh", "difficulty", "heldout",
-     "evaluate_every", "patience"}
+    {"visual_tokens", "base", "width", "encoder_layers", "decoder_layers", "fresh", "difficulty", "heldout",
+     "evaluate_every", "patience", "minutes", "processes"}
 )  # fmt: skip
 """What a recipe says of nano, and of no model of the hub."""
 

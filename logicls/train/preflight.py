@@ -23,6 +23,7 @@ from logicls.jsonl import in_place_of
 from logicls.models.codec import Codec, values_of
 from logicls.models.nano import NanoImageProcessor, NanoProcessor
 from logicls.models.nano.config import STRIDE, size_for
+from logicls.models.nano.grow import grown_processor
 from logicls.models.nano.processor import make_tokenizer
 from logicls.records import Box
 from logicls.synth.write import wordings
@@ -67,23 +68,21 @@ def preflight(
     cache: Path,
     *,
     visual_tokens: int,
-    bins: int,
+    base: Path | None = None,
     verdict_weight: float = 1.0,
     most: int | None = None,
     done: Callable[[int], None] = lambda _: None,
 ) -> Flight:
     """Read the dataset in `synth`, encode it; pixels go to `cache`.
 
-    With `most` it looks at the first so many examples alone. `done` is told how many more it has seen. Raises
-    `DataError`.
+    `base` is the folder of the weights that training begins with: its words are kept. With `most` it looks at the
+    first so many examples alone. `done` is told how many more it has seen. Raises `DataError`.
     """
     spec = load_spec(synth / "spec.yaml")
     rows = _rows(synth, cache, most)
     aspect = float(np.median([h / w for h, w in zip(rows["height"], rows["width"], strict=True)]))
-    texts = [text for query in decompose(spec) for text in wordings(query, spec)]
-    tokenizer = make_tokenizer(texts, values_of(decompose(spec)), bins)
-    processor = NanoProcessor(NanoImageProcessor(size_for(aspect, visual_tokens)), tokenizer)
-    encoder, examples = Encoder(Codec(processor, bins), verdict_weight), []
+    processor = processor_for(spec, size_for(aspect, visual_tokens), base)
+    encoder, examples = Encoder(Codec(processor), verdict_weight), []
     smallest, boxes = ("nothing", float("inf"), -1), 0
     for number, row in enumerate(rows.select_columns(COLUMNS)):
         examples.append(encoder.encode(row))
@@ -94,6 +93,15 @@ def preflight(
     longest = max(sum(map(len, (*e.prompts, *e.answers))) for e in examples)
     pixels = _pixels(rows, processor, cache, done)
     return Flight(spec, processor, tuple(examples), pixels, longest, smallest, boxes)
+
+
+def processor_for(spec: Spec, size: tuple[int, int], base: Path | None) -> NanoProcessor:
+    """The processor of a product's model, for inputs of that size (height, width): the base's, grown, or a new one."""
+    queries = decompose(spec)
+    if base is not None:
+        return grown_processor(base, values_of(queries), size)
+    texts = [text for query in queries for text in wordings(query, spec)]
+    return NanoProcessor(NanoImageProcessor(size), make_tokenizer(texts, values_of(queries)))
 
 
 def _smallest(row: Mapping[str, Any], processor: NanoProcessor) -> tuple[float, str]:

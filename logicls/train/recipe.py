@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from logicls.constraints.load import validate
 from logicls.constraints.yaml_tree import read_yaml
@@ -21,17 +22,20 @@ class Recipe(BaseModel):
     """`nano`, or a model of the hub by its name or its folder."""
     hub: HubSettings = HubSettings.model_validate({})
     steps: int = Field(3000, ge=1)
+    minutes: float | None = Field(None, gt=0)
+    """In the place of `steps`: as many as fit into these minutes on this machine, preflight included."""
     batch: int = Field(32, ge=1)
     lr: float = Field(2e-3, gt=0)
     """Peak of the one-cycle schedule (Smith and Topin 2018)."""
     weight_decay: float = Field(0.05, ge=0)
     visual_tokens: int = Field(128, ge=16, le=1024)
     """Size of the model's input: each token sees 16 x 16 of its pixels."""
-    width: int = Field(128, multiple_of=32)
-    encoder_layers: int = Field(2, ge=0)
-    decoder_layers: int = Field(4, ge=1)
-    bins: int = Field(256, ge=16, le=1000)
-    """Steps of a coordinate on each axis."""
+    base: bool = True
+    """Begin with the base weights that are shipped, whose sizes are the model's."""
+    width: int | None = Field(None, multiple_of=32)
+    """Of the network, where it begins with nothing; 128 if left out. So are the layers."""
+    encoder_layers: int | None = Field(None, ge=0)
+    decoder_layers: int | None = Field(None, ge=1)
     verdict_weight: float = Field(3.0, gt=0)
     """Weight of the stated verdict's loss against that of another answer: it is one question among many, and the
     hardest."""
@@ -40,8 +44,26 @@ class Recipe(BaseModel):
     fresh: float = Field(0.0, ge=0, le=1)
     """Share of each batch that is made while training, out of the photos that the set was made of: the model sees each
     of these examples once."""
+    difficulty: bool = True
+    """Draw examples the more often the harder they are at the moment and the rarer their kind (see `difficulty`)."""
+    heldout: float = Field(0.1, ge=0, le=0.5)
+    """Share of the source photos that is kept aside: what was made of them is not learned but read now and then, and
+    the weights that read it best are the bundle's. 0: the last weights are."""
+    evaluate_every: int = Field(100, ge=1)
+    """Steps from one look at what was kept aside to the next."""
+    patience: int = Field(10, ge=0)
+    """The run ends after so many such looks without a better one; 0: never before its last step."""
+    processes: int = Field(1, ge=1)
+    """That train together, each on its share of every batch and of the cores."""
     checkpoint_every: int = Field(200, ge=1)
     seed: int = 0
+
+    @model_validator(mode="after")
+    def _sizes(self) -> Self:
+        given = [name for name in ("width", "encoder_layers", "decoder_layers") if getattr(self, name) is not None]
+        if self.base and given:
+            raise ValueError(f"{' and '.join(given)} cannot be chosen with base weights: leave out, or say base: false")
+        return self
 
 
 def read_recipe(path: Path) -> Recipe:

@@ -14,6 +14,7 @@ from torch import Tensor
 from logicls.jsonl import in_place_of
 from logicls.models.nano import NanoForImageTextToText
 from logicls.train.collate import Batch
+from logicls.train.ranks import Rank
 
 Told = Callable[[int, float], None]
 """Told of each step: its number and the loss."""
@@ -27,10 +28,10 @@ class Tuner(lightning.LightningModule):
         self.model = model
         self.steps, self.lr, self.weight_decay = steps, lr, weight_decay
 
-    def training_step(self, batch: Batch, _: int) -> Tensor:
-        """Mean loss over the answers' tokens."""
-        loss: Tensor = self.model(**batch).loss
-        return loss
+    def training_step(self, batch: Batch, _: int) -> dict[str, Tensor]:
+        """`loss`, the mean over the answers, and `question_loss` and `question_right` of each, [batch questions]."""
+        out = self.model(**batch)
+        return {"loss": out.loss, "question_loss": out.question_loss, "question_right": out.question_right}
 
     def configure_optimizers(self) -> Any:
         """AdamW, no decay on vectors; one cycle up and down again."""
@@ -43,15 +44,24 @@ class Tuner(lightning.LightningModule):
 
 
 class Watch(Callback):
-    """Tells the progress and keeps a resumable checkpoint, replaced atomically."""
+    """Tells the progress and keeps a resumable checkpoint, replaced atomically.
 
-    def __init__(self, path: Path, *, every: int, told: Told) -> None:
-        self.path, self.every, self.told = path, every, told
+    It comes after all callbacks that have a state, so that what it keeps is as of the end of the step.
+    """
+
+    def __init__(self, path: Path, *, every: int, rank: Rank, told: Told, saved: Callable[[], None]) -> None:
+        """`saved` is called when a checkpoint is on the disk. Both are, in the first process alone."""
+        self.path, self.every, self.rank, self.told, self.saved = path, every, rank, told, saved
 
     def on_train_batch_end(self, trainer: Any, module: Any, outputs: Any, batch: Any, batch_idx: int) -> None:
         """After each step."""
         step = trainer.global_step
-        self.told(step, float(outputs["loss"].detach()))
-        if step % self.every == 0:
+        losses = self.rank.all_of(float(outputs["loss"].detach()))
+        if self.rank.is_first:
+            self.told(step, sum(losses) / len(losses))
+        if step % self.every == 0 and self.rank.is_first:
             with in_place_of(self.path) as temporary:
                 trainer.save_checkpoint(temporary)
+            self.saved()
+        elif step % self.every == 0:
+            trainer.save_checkpoint(self.path)  # it writes nothing, but must be there

@@ -2,8 +2,9 @@
 
 python tests/bench/synth_speed.py [SPEC DATASET] [COUNT]
 
-In turns, a block of each at a time, so that whatever else runs slows both alike, and on one core: the bare cost
-(decode a photo, the same augmentations, encode it) and examples as synthesis makes them, rule edits and text included.
+In turns, a block of each at a time, so that whatever else runs slows all alike, and on one core: the bare cost (decode
+a photo, the same augmentations, encode it), once with albumentations' own transforms for the light and once with those
+of synthesis, which do the same in less time; and examples as synthesis makes them, rule edits and text included.
 Then where the rest of the time goes, and two whole runs of `logicls synth`, one ten times as long as the other, each in
 a process of its own with two workers.
 """
@@ -15,6 +16,7 @@ import tempfile
 import time
 from collections import defaultdict
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -23,16 +25,18 @@ import numpy as np
 
 from logicls.assets import share
 from logicls.data.picture import read_photo
-from logicls.synth import augment, draft, edit, make, row
+from logicls.synth import augment, canvas, draft, edit, make, row
+from logicls.synth.augment import Strength
 from logicls.synth.bank import Bank
 from logicls.synth.build import Order, build, source_of
 from logicls.synth.light import lighting, lit
+from logicls.synth.torchless import albumentations
 from logicls.synth.warp import drawn_map, warped
 
 BLOCK = 20
 
 
-def bare(maker: make.Maker, number: int) -> None:
+def bare(maker: make.Maker, number: int, light: Callable[[Strength], albumentations.Compose]) -> None:
     """A photo, varied and encoded: what every synthesis has to pay."""
     rng = np.random.default_rng(number)
     scene, s = maker.bank.dataset.scenes[number % len(maker.bank.dataset.scenes)], maker.augment.strength
@@ -41,18 +45,47 @@ def bare(maker: make.Maker, number: int) -> None:
         size = scene.width, scene.height
         map_ = drawn_map(size, rng, shift=s.shift, scale=s.scale, turn=s.turn, perspective=s.perspective)
         photo = warped(photo, map_)
-    light = lighting(
+    quality = int(rng.integers(maker.quality[0], maker.quality[1] + 1))
+    bgr = cv2.cvtColor(lit(photo, light(s), number), cv2.COLOR_RGB2BGR)
+    cv2.imencode(".jpg", bgr, [cv2.IMWRITE_JPEG_QUALITY, quality])
+
+
+def ours(s: Strength) -> albumentations.Compose:
+    """The light of synthesis."""
+    return lighting(
         brightness=s.brightness, contrast=s.contrast, cast=s.cast, hue=s.hue, uneven=s.uneven, gradient=s.gradient,
         vignette=s.vignette, blur=s.blur, noise=s.noise,
     )  # fmt: skip
-    quality = int(rng.integers(maker.quality[0], maker.quality[1] + 1))
-    cv2.imencode(".jpg", lit(photo, light, number)[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, quality])
+
+
+@cache
+def _theirs(s: str) -> albumentations.Compose:
+    """The same in albumentations' own transforms, of settings as JSON."""
+    given = Strength.model_validate_json(s)
+    cast, hue, share = (-given.cast, given.cast), (-given.hue, given.hue), given.uneven / 2
+    return albumentations.Compose(
+        [
+            albumentations.RandomBrightnessContrast(given.brightness, given.contrast, p=1),
+            albumentations.RGBShift(cast, cast, cast, p=0.5),
+            albumentations.HueSaturationValue(hue, (0, 0), (0, 0), p=1 if given.hue else 0),
+            albumentations.Illumination("linear", (0.01, given.gradient), "both", p=share),
+            albumentations.Illumination("corner", (0.01, given.vignette), "darken", p=share),
+            albumentations.GaussianBlur((3, 3), p=given.blur),
+            albumentations.GaussNoise(std_range=(0.01, 0.03), p=given.noise),
+        ]
+    )
+
+
+def theirs(s: Strength) -> albumentations.Compose:
+    """The light as albumentations has it."""
+    return _theirs(s.model_dump_json())
 
 
 def side_by_side(maker: make.Maker, count: int) -> None:
     """CPU time of both in turns, once the photos and outlines that they need are in memory."""
     ways: dict[str, Callable[[int], object]] = {
-        "bare": lambda number: bare(maker, number),
+        "bare, theirs": lambda number: bare(maker, number, theirs),
+        "bare, ours": lambda number: bare(maker, number, ours),
         "make": lambda number: maker.make(0, number),
         "make and write": lambda number: row.make_row(maker, 0, number),
     }
@@ -66,8 +99,9 @@ def side_by_side(maker: make.Maker, count: int) -> None:
                 way(number)
             spent[name] += time.process_time() - began
     for name, seconds in spent.items():
-        rate, share = count / seconds, spent["bare"] / seconds
-        print(f"{name:15s} {1000 / rate:6.2f} ms   {rate:6.1f} a second   {share:4.0%} of the bare speed")
+        rate, shares = count / seconds, [spent[f"bare, {whose}"] / seconds for whose in ("theirs", "ours")]
+        share = "{:4.0%} of the bare speed with their light, {:4.0%} with ours".format(*shares)
+        print(f"{name:15s} {1000 / rate:6.2f} ms   {rate:6.1f} a second   {share}")
 
 
 def parts(maker: make.Maker, count: int) -> None:
@@ -95,13 +129,14 @@ def parts(maker: make.Maker, count: int) -> None:
         for name in ("read_off", "broken_names", "near"):
             timed(owner, name, "answers and verdict")
     timed(draft, "violate", "finding an edit")
-    timed(edit.Editor, "edit", "pixels of edits")
+    timed(canvas.Canvas.photo, "func", "pixels of edits")
+    timed(edit.Editor, "edit", "finding an edit")
     timed(Bank, "photo", "decode")
     timed(Bank, "mask", "outlines")
     timed(augment, "warped", "augment")
     timed(augment, "lit", "augment")
     timed(augment, "is_washed", "is everything still seen")
-    timed(make, "_jpeg", "encode")
+    timed(make.Picture, "encoded", "encode")
     timed(row, "chain", "text")
     timed(row, "row", "text")
     timed(make.Maker, "make", "the rest")

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import multiprocessing
+import os
 import shutil
+import signal
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -26,11 +28,13 @@ from logicls.synth.build import Order, build, source_of
 from logicls.synth.fresh import showing
 from logicls.synth.write import wordings
 from logicls.train.fit import fit
+from logicls.train.pace import Pace, fitting
 from logicls.train.preflight import decoded, preflight
+from logicls.train.ranks import Rank, together
 from logicls.train.recipe import Recipe
 
 ORDER = Order(share("constraints/dosing_kit.yaml"), share("data/dosing_kit"), Path("synth"), 2, 0)
-TINY = Recipe(steps=1, batch=1, visual_tokens=16, width=32, encoder_layers=1, decoder_layers=1, bins=32)
+TINY = Recipe(steps=1, batch=1, visual_tokens=16, base=False, width=32, encoder_layers=1, decoder_layers=1)
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -52,12 +56,13 @@ def _bundle(path: Path) -> Bundle:
     spec = load_spec(ORDER.spec)
     queries = decompose(spec)
     texts = [wording for query in queries for wording in wordings(query, spec)]
-    processor = NanoProcessor(NanoImageProcessor((64, 64)), make_tokenizer(texts, values_of(queries), 32))
-    codec = Codec(processor, 32)
+    processor = NanoProcessor(NanoImageProcessor((64, 64)), make_tokenizer(texts, values_of(queries)))
+    codec = Codec(processor)
     torch.manual_seed(0)
     config = NanoConfig(
-        vocab_size=len(processor.tokenizer), image_size=(64, 64), width=32, encoder_layers=1, decoder_layers=1, bins=32,
-        first_loc=codec.first_loc, image_token_id=codec.image, pad_token_id=codec.pad, eos_token_id=codec.end,
+        vocab_size=len(processor.tokenizer), image_size=(64, 64), width=32, encoder_layers=1, decoder_layers=1,
+        image_token_id=codec.image, answer_token_id=codec.answering, pad_token_id=codec.pad,
+        eos_token_id=codec.end,
     )  # fmt: skip
     model = NanoForImageTextToText(config).eval()
     return write_bundle(path, model=model, processor=processor, spec_file=ORDER.spec, max_boxes=5)
@@ -142,15 +147,29 @@ def moved_photos() -> object:
     return fit(Path("synth"), Path("new"), TINY.model_copy(update={"fresh": 1.0}))
 
 
+def end(rank: Rank) -> None:
+    """What a process does that is killed."""
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def killed_process() -> object:
+    """A run of which somebody ends one of the processes."""
+    with together(2, end) as rank:
+        return rank.all_of("here")
+
+
 TRIGGERS: dict[str, Callable[[], object]] = {
     "LC401": lambda: build(replace(ORDER, count=3), workers=1),
-    "LC402": lambda: preflight(Path("bundle"), Path("cache"), visual_tokens=16, bins=32),
+    "LC402": lambda: preflight(Path("bundle"), Path("cache"), visual_tokens=16),
     "LC403": lambda: decoded(b"no picture", 17),
     "LC404": killed_worker,
     "LC405": lambda: showing((64, 64), 0)(source_of(ORDER).maker(), 0, 17),
     "LC406": moved_photos,
     "LC411": other_recipe,
     "LC412": other_size,
+    "LC413": lambda: fitting(Pace(step=0.5, look=3.0, every=100), minutes=0.1, gone=4.0),
+    "LC414": lambda: fit(Path("synth"), Path("new"), TINY.model_copy(update={"processes": 3, "batch": 32})),
+    "LC415": killed_process,
     "LC501": lambda: read_bundle(Path("synth")),
     "LC502": misspelt_spec,
     "LC503": changed_spec,

@@ -9,8 +9,6 @@ from logicls.models.codec import Codec
 from logicls.models.nano import NanoConfig, NanoForImageTextToText, NanoImageProcessor, NanoProcessor
 from logicls.models.nano.processor import make_tokenizer
 
-BINS = 16
-
 
 @pytest.fixture(scope="session", autouse=True)
 def _one_thread():
@@ -22,13 +20,13 @@ def _one_thread():
 def processor() -> NanoProcessor:
     """Inputs of 96 x 64 pixels, 24 visual tokens."""
     texts = ["where is every pin?", "which colour has the pin?", "which rules are broken?"]
-    return NanoProcessor(NanoImageProcessor((96, 64)), make_tokenizer(texts, ["red", "blue"], BINS))
+    return NanoProcessor(NanoImageProcessor((96, 64)), make_tokenizer(texts, ["red", "blue"]))
 
 
 @pytest.fixture(scope="session")
 def codec(processor: NanoProcessor) -> Codec:
-    """Its codec, 16 bins."""
-    return Codec(processor, BINS)
+    """Its codec."""
+    return Codec(processor)
 
 
 @pytest.fixture(scope="session")
@@ -42,9 +40,9 @@ def model(codec: Codec) -> NanoForImageTextToText:
         encoder_layers=1,
         decoder_layers=2,
         max_text=64,
-        bins=BINS,
-        first_loc=codec.first_loc,
+        near=16,
         image_token_id=codec.image,
+        answer_token_id=codec.answering,
         pad_token_id=codec.pad,
         eos_token_id=codec.end,
     )

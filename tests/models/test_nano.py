@@ -7,8 +7,8 @@ import pytest
 import torch
 from transformers import AutoModelForImageTextToText, AutoProcessor
 
-from logicls.models.nano.model import IGNORED
-from logicls.records import Box
+from logicls.models.nano.losses import IGNORED
+from logicls.models.nano.point import glowing
 
 QUESTIONS = ("where is every pin?", "which colour has the pin?")
 
@@ -31,16 +31,6 @@ def packed(codec, branches: list[list[int]]) -> dict[str, torch.Tensor]:
     ids = [codec.image] * count + [token for branch in branches for token in branch]
     numbers = [0] * count + [n for n, branch in enumerate(branches, 1) for _ in branch]
     return {"input_ids": torch.tensor([ids]), "branch_ids": torch.tensor([numbers])}
-
-
-def labelled(codec, answer: list[int], at: int, label: int | None = None) -> tuple[dict[str, torch.Tensor], int]:
-    """One question with its answer, only the answer's token `at` learned (as `label`); and the place of its label."""
-    prompt = codec.prompt(QUESTIONS[0])
-    inputs = packed(codec, [[*prompt, *answer]])
-    labels = torch.full_like(inputs["input_ids"], IGNORED)
-    place = codec.processor.image_tokens + len(prompt) - 1 + at
-    labels[0, place] = answer[at] if label is None else label
-    return {**inputs, "labels": labels}, place
 
 
 @torch.inference_mode()
@@ -137,52 +127,108 @@ def test_a_folder_holds_all_of_it(tmp_path, model, processor, photo):
     assert weights == ["model.safetensors"]
 
 
+BOX = (10.0, 20.0, 30.0, 52.0)
+"""Of a thing, in pixels of the input."""
+
+
+def learned(codec, answers: list[list[int]], things: list[tuple[tuple[float, ...], int, int]], **changes: object):
+    """A batch of one photo whose questions have these answers; things as (box, question, value)."""
+    texts = [[*codec.prompt(q), *a] for q, a in zip(QUESTIONS, answers, strict=True)]
+    inputs = packed(codec, texts)
+    labels, at = torch.full_like(inputs["input_ids"], IGNORED), codec.processor.image_tokens
+    for text, answer in zip(texts, answers, strict=True):
+        at += len(text)
+        labels[0, at - len(answer) - 1 : at - 1] = torch.tensor(answer)
+    boxes, questions, values = zip(*things, strict=True)
+    return {
+        **inputs, "labels": labels, "weights": torch.ones(1, 2), "located": torch.tensor([[True, False]]),
+        "boxes": torch.tensor([boxes]), "box_question": torch.tensor([questions]), "box_value": torch.tensor([values]),
+        **changes,
+    }  # fmt: skip
+
+
+def test_the_loss_is_the_mean_of_the_questions_by_weight(model, codec, pixels):
+    """A question of weight 0 counts for nothing; its own loss is still told."""
+    answers = [codec.answer([], 1, located=True), codec.answer(["red"], 1, located=False)]
+    things = [(BOX, 0, IGNORED), (BOX, 1, codec.value("red"))]
+
+    out = [
+        model(**learned(codec, answers, things, weights=torch.tensor([w])), pixel_values=pixels)
+        for w in ((1.0, 1.0), (0.0, 2.0), (1.0, 3.0))
+    ]
+
+    first, second = out[0].question_loss[0].tolist()
+    assert [float(o.loss.detach()) for o in out] == [
+        pytest.approx((first + second) / 2, rel=1e-4), pytest.approx(second, rel=1e-4),
+        pytest.approx((first + 3 * second) / 4, rel=1e-4),
+    ]  # fmt: skip
+    assert out[1].question_loss[0].tolist() == pytest.approx([first, second], rel=1e-4)
+
+
+def test_a_question_that_is_missing_has_no_loss(model, codec, pixels):
+    """Examples may have fewer questions than others of the batch: theirs is nan and not right, and weighs nothing."""
+    answers = [codec.answer([], 1, located=True), codec.answer(["red"], 1, located=False)]
+    batch = learned(codec, answers, [(BOX, 0, IGNORED)])
+    more = batch | {"weights": torch.ones(1, 3), "located": torch.tensor([[True, False, False]])}
+
+    out = [model(**some, pixel_values=pixels) for some in (batch, more)]
+
+    assert out[1].question_loss[0, 2].isnan()
+    assert not out[1].question_right[0, 2]
+    assert float(out[1].loss.detach()) == pytest.approx(float(out[0].loss.detach()), rel=1e-5)
+
+
+@pytest.mark.parametrize(("change", "question"), [("place", 0), ("number", 0), ("value", 1), ("word", 1)])
+def test_each_kind_of_answer_is_learned(model, codec, pixels, change, question):
+    """Another place, number, value or word in the truth changes the loss of that question, and of no other."""
+    red, blue = codec.value("red"), codec.value("blue")
+    box, number, value, word = BOX, 1, red, "red"
+    before = learned(codec, [codec.answer([], number, located=True), codec.answer([word], 1, located=False)],
+                     [(box, 0, IGNORED), (box, 1, value)])  # fmt: skip
+    if change == "place":
+        box = (40.0, 60.0, 60.0, 90.0)
+    number = 2 if change == "number" else number
+    value, word = (blue if change == "value" else value), ("blue" if change == "word" else word)
+    after = learned(codec, [codec.answer([], number, located=True), codec.answer([word], 1, located=False)],
+                    [(box, 0, IGNORED), (BOX, 1, value)])  # fmt: skip
+
+    losses = [model(**batch, pixel_values=pixels).question_loss[0] for batch in (before, after)]
+
+    moved = (losses[0] - losses[1]).abs() > 1e-4
+    assert moved.tolist() == [question == 0, question == 1]
+
+
+@pytest.mark.slow
+def test_what_is_learned_is_right(model, codec, pixels):
+    """After some steps on one photo the answers are right, the thing is lit, and its box is read to a pixel."""
+    model = type(model)(model.config).train()
+    answers = [codec.answer([], 1, located=True), codec.answer(["red"], 1, located=False)]
+    batch = learned(codec, answers, [(BOX, 0, IGNORED), (BOX, 1, codec.value("red"))])
+    optimiser = torch.optim.AdamW(model.parameters(), 2e-3)
+    before = model(**batch, pixel_values=pixels)
+    for _ in range(160):
+        optimiser.zero_grad()
+        model(**batch, pixel_values=pixels).loss.backward()
+        optimiser.step()
+
+    out = model(**batch, pixel_values=pixels)
+    ids = packed(codec, [codec.prompt(QUESTIONS[0])])
+    read = model(**ids, pixel_values=pixels)
+    asked = read.words[:, -1:]
+    lit = glowing(model.pointer.lights(read.chart, asked), 0.5)[0, 0].nonzero()
+    _, boxes = model.pointer.boxes(read.chart, asked, lit[:, :1].T, lit[:, 1:].T)
+
+    assert not before.question_right.all()
+    assert out.question_right.all()
+    assert lit.tolist() == [[4, 2]]
+    assert (boxes[0, 0] * 8).tolist() == pytest.approx(BOX, abs=1)
+
+
 @torch.inference_mode()
-def test_only_labelled_positions_are_learned(model, codec, pixels):
-    """The loss is that of the labelled positions: another answer label changes it, what is not labelled does not."""
-    answer = [codec.token("<red>"), codec.end]
-    inputs, place = labelled(codec, answer, 0)
-    other, _ = labelled(codec, answer, 0, codec.token("<blue>"))
-    everything = model(**packed(codec, [[*codec.prompt(QUESTIONS[0]), *answer]]), pixel_values=pixels).logits
+def test_photos_of_any_size_are_read(model, codec, processor):
+    """The same weights take other inputs than those of the configuration."""
+    ids = torch.tensor([[codec.image] * 8 + codec.prompt(QUESTIONS[0])])
 
-    losses = [float(model(**i, pixel_values=pixels).loss) for i in (inputs, other)]
+    out = model(ids, pixel_values=torch.zeros(1, 3, 32, 64, dtype=torch.uint8))
 
-    scores = everything[0, place].log_softmax(-1)
-    assert losses == pytest.approx([-float(scores[codec.token(f"<{v}>")]) for v in ("red", "blue")], abs=1e-4)
-    assert losses[0] != pytest.approx(losses[1], abs=1e-3)
-
-
-@torch.inference_mode()
-def test_weights_scale_a_positions_loss(model, codec, pixels):
-    """The loss is the weighted mean, so that a position of weight 0 counts for nothing."""
-    inputs, place = labelled(codec, [codec.token("<red>"), codec.end], 0)
-    alone = float(model(**inputs, pixel_values=pixels).loss)
-    inputs["labels"][0, place + 1] = codec.end
-    weights = torch.zeros(inputs["labels"].shape)
-    weights[0, place] = 0.5
-
-    weighted = float(model(**inputs, weights=weights, pixel_values=pixels).loss)
-
-    assert weighted == pytest.approx(alone, abs=1e-4)
-    assert float(model(**inputs, pixel_values=pixels).loss) != pytest.approx(alone, abs=1e-3)
-
-
-def test_a_near_miss_costs_less(model, codec):
-    """Who is sure of the neighbouring bin pays less than who is sure of a far one; words are all alike."""
-    target = torch.tensor([codec.first_loc + 8])
-    sure = 10.0 * torch.eye(model.config.vocab_size)
-    guesses = [codec.first_loc + 8 + off for off in (0, 1, 2, 5)] + [codec.token("<red>")]
-
-    losses = [float(model.losses(sure[[guess]], target)) for guess in guesses]
-    words = [float(model.losses(sure[[guess]], torch.tensor([codec.end]))) for guess in guesses]
-
-    assert losses == sorted(losses)
-    assert losses[0] + 1 < losses[1] + 1 < losses[2] < losses[3]
-    assert words == pytest.approx([words[0]] * len(guesses))
-
-
-def test_a_box_in_pixels_is_four_tokens(codec):
-    """A coordinate's token is its bin's: left to right is the first to the last."""
-    tokens = codec.answer([], [Box(0, 0, 64, 96)], (64, 96))
-
-    assert tokens == [codec.first_loc, codec.first_loc, codec.first_loc + 15, codec.first_loc + 15, codec.end]
+    assert tuple(out.chart.shape[2:]) == (4, 8)

@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from logicls.models.codec import Codec, values_of
+from logicls.models.codec import values_of
 from logicls.models.fitting import GREY
-from logicls.models.nano.processor import ANSWER, NanoImageProcessor, from_bins, to_bins
+from logicls.models.nano.processor import ANSWER, MOST, NanoImageProcessor, from_input, make_tokenizer, to_input
 from logicls.records import Box, Subquery
 
 SIDES = st.integers(1, 5000)
@@ -17,38 +17,33 @@ FRACTION = st.floats(0, 1)
 INPUTS = st.tuples(st.integers(2, 20), st.integers(2, 20)).map(lambda s: (16 * s[0], 16 * s[1]))
 
 
-@given(SIDES, SIDES, INPUTS, st.integers(16, 1000), FRACTION, FRACTION, FRACTION, FRACTION)
-def test_boxes_survive_the_bins(width, height, size, bins, x1, y1, x2, y2):
-    """There and back moves no edge of any box on any photo by more than a bin."""
+@given(SIDES, SIDES, INPUTS, FRACTION, FRACTION, FRACTION, FRACTION)
+def test_boxes_survive_the_way_to_the_input(width, height, size, x1, y1, x2, y2):
+    """There and back moves no edge of any box on any photo; on the way it lies in the input."""
     processor = NanoImageProcessor(size)
     (x1, x2), (y1, y2) = sorted((x1 * width, x2 * width)), sorted((y1 * height, y2 * height))
 
-    places = to_bins(Box(x1, y1, x2, y2), width, height, processor, bins)
-    back = from_bins([float(place) for place in places], width, height, processor, bins)
+    edges = to_input(Box(x1, y1, x2, y2), width, height, processor)
+    back = from_input(edges, width, height, processor)
 
-    scale = processor.placed(width, height)[0]
-    across, down = (side / bins / scale * 1.001 for side in (size[1], size[0]))
-    assert all(0 <= place < bins for place in places)
-    assert [back.x1, back.x2] == pytest.approx([x1, x2], abs=across)
-    assert [back.y1, back.y2] == pytest.approx([y1, y2], abs=down)
-    assert 0 <= back.x1 <= back.x2 <= width
-    assert 0 <= back.y1 <= back.y2 <= height
+    assert all(0 <= edge <= side for edge, side in zip(edges, (size[1], size[0]) * 2, strict=True))
+    assert [back.x1, back.y1, back.x2, back.y2] == pytest.approx([x1, y1, x2, y2], abs=1e-6 * max(width, height))
 
 
 def test_a_box_in_the_border_is_an_empty_one_at_the_photos_edge():
-    """Bins where there is no photo give no box that is inside out or outside of it."""
+    """Edges where there is no photo give no box that is inside out or outside of it."""
     processor = NanoImageProcessor((64, 64))
 
-    boxes = [from_bins([x, 1.0, x + 1, 9.0], 16, 64, processor, 16) for x in (0.0, 14.0)]
+    boxes = [from_input([x, 4.0, x + 4, 40.0], 16, 64, processor) for x in (0.0, 56.0)]
 
-    assert boxes == [Box(0, 6, 0, 38), Box(16, 6, 16, 38)]
+    assert boxes == [Box(0, 4, 0, 40), Box(16, 4, 16, 40)]
 
 
 def test_a_box_that_leaves_the_photo_is_clipped():
-    """Edges outside of the input are its first and last bin."""
-    places = to_bins(Box(-50, -50, 900, 900), 64, 64, NanoImageProcessor((64, 64)), 16)
+    """Edges outside of the input are its edges."""
+    edges = to_input(Box(-50, -50, 900, 900), 64, 64, NanoImageProcessor((64, 64)))
 
-    assert places == [0, 0, 15, 15]
+    assert edges == (0, 0, 64, 64)
 
 
 @settings(max_examples=40)
@@ -97,22 +92,19 @@ def test_a_question_cannot_be_taken_for_an_answer(codec, text):
 
 
 @pytest.mark.parametrize(
-    ("values", "boxes", "said"),
+    ("values", "count", "located", "said"),
     [
-        ([], [], ["<none>", "<end>"]),
-        (["red"], [], ["<red>", "<end>"]),
-        (["red", "blue", "red"], [], ["<red>", "<blue>", "<red>", "<end>"]),
-        ([], [Box(0, 0, 32, 48)], ["<loc000>", "<loc000>", "<loc008>", "<loc008>", "<end>"]),
-        (
-            [],
-            [Box(0, 0, 4, 6), Box(60, 90, 64, 96)],
-            ["<loc000>", "<loc000>", "<loc001>", "<loc001>", "<loc015>", "<loc015>", "<loc015>", "<loc015>", "<end>"],
-        ),
+        ([], 0, False, ["<none>", "<end>"]),
+        (["red"], 0, False, ["<red>", "<end>"]),
+        (["red", "blue", "red"], 3, False, ["<red>", "<blue>", "<red>", "<end>"]),
+        ([], 0, True, ["<0>", "<end>"]),
+        ([], 7, True, ["<7>", "<end>"]),
+        ([], MOST + 1, True, [f"<{MOST}>", "<end>"]),
     ],
 )
-def test_answers_are_a_token_a_value_and_four_a_box(codec, values, boxes, said):
-    """Nothing is `<none>`; every answer is closed."""
-    tokens = codec.answer(values, boxes, (64, 96))
+def test_answers_are_a_token_a_value_or_a_number(codec, values, count, located, said):
+    """No value is `<none>`; where things are is answered with their number; every answer is closed."""
+    tokens = codec.answer(values, count, located=located)
 
     assert codec.processor.tokenizer.convert_ids_to_tokens(tokens) == said
 
@@ -120,11 +112,11 @@ def test_answers_are_a_token_a_value_and_four_a_box(codec, values, boxes, said):
 def test_a_value_that_is_no_token_is_refused(codec):
     """A value that the spec does not know raises instead of becoming something else."""
     with pytest.raises(KeyError, match="green"):
-        codec.answer(["green"], [], (64, 96))
+        codec.answer(["green"], 0, located=False)
 
 
 def test_only_a_querys_own_options_are_allowed(codec):
-    """Coordinates for places, the closed set for the others."""
+    """Numbers for places, the closed set for the others."""
     queries = [
         Subquery("locate:pin", "locate", "pin"),
         Subquery("attribute:pin.colour", "attribute", options=("blue",)),
@@ -132,14 +124,13 @@ def test_only_a_querys_own_options_are_allowed(codec):
 
     allowed = [codec.allowed(query) for query in queries]
 
-    assert allowed == [[codec.first_loc + bin for bin in range(16)], [codec.token("<blue>")]]
+    assert allowed == [[codec.token(f"<{n}>") for n in range(MOST + 1)], [codec.token("<blue>")]]
     assert values_of(queries) == ["blue"]
 
 
-def test_every_bin_has_a_token_of_its_own(processor):
-    """Bins follow one another in the vocabulary, so that a bin is a distance from the first."""
-    codec = Codec(processor, 16)
+def test_a_number_that_is_a_value_is_one_word(processor):
+    """A value such as 5 is the word that also says how many there are."""
+    tokenizer = make_tokenizer(["a"], ["5", "red"])
 
-    tokens = [codec.token(f"<loc{bin:03d}>") for bin in range(16)]
-
-    assert tokens == list(range(codec.first_loc, codec.first_loc + 16))
+    assert len(tokenizer) == len(make_tokenizer(["a"], ["red"]))
+    assert tokenizer.convert_tokens_to_ids("<5>") == processor.tokenizer.convert_tokens_to_ids("<5>")

@@ -52,7 +52,7 @@ def photos() -> list[np.ndarray]:
 
 @pytest.fixture(scope="session")
 def make_bundle(tmp_path_factory):
-    """Makes a bundle for a spec's text: inputs of 64 x 64 pixels, 32 bins, random weights."""
+    """Makes a bundle for a spec's text: inputs of 64 x 64 pixels, random weights."""
 
     def make(text: str, max_boxes: int = 3) -> Bundle:
         folder = tmp_path_factory.mktemp("made")
@@ -60,18 +60,20 @@ def make_bundle(tmp_path_factory):
         spec = load_spec(folder / "spec.yaml")
         queries = decompose(spec)
         texts = [wording for query in queries for wording in wordings(query, spec)]
-        processor = NanoProcessor(NanoImageProcessor((64, 64)), make_tokenizer(texts, values_of(queries), 32))
-        codec = Codec(processor, 32)
+        processor = NanoProcessor(NanoImageProcessor((64, 64)), make_tokenizer(texts, values_of(queries)))
+        codec = Codec(processor)
         torch.manual_seed(0)
         config = NanoConfig(
             vocab_size=len(processor.tokenizer), image_size=(64, 64), width=64, encoder_layers=1, decoder_layers=2,
-            bins=32, first_loc=codec.first_loc, image_token_id=codec.image, pad_token_id=codec.pad,
+            near=32, image_token_id=codec.image, answer_token_id=codec.answering, pad_token_id=codec.pad,
             eos_token_id=codec.end,
         )  # fmt: skip
         model = NanoForImageTextToText(config).eval()
         with torch.no_grad():  # larger than at the start of training, so that photos and questions differ in answers
             model.words.weight.normal_(std=0.2)
             model.order.weight.normal_(std=0.2)
+            model.pointer.pattern.weight.normal_(std=0.5)
+            model.pointer.pattern.bias.zero_()
         return write_bundle(
             folder / "bundle", model=model, processor=processor, spec_file=folder / "spec.yaml", max_boxes=max_boxes
         )

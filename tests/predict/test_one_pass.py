@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 
 from logicls.constraints.decompose import decompose
 from logicls.models.codec import Codec
+from logicls.models.nano.losses import IGNORED
 from logicls.predict.one_pass import Look, OnePass
-from logicls.records import Answer, Box
+from logicls.predict.pointing import Light, located, read_off
+from logicls.records import Answer, Box, Subquery
 from logicls.synth.write import question
 from logicls.train.collate import collate
-from logicls.train.preflight import Encoded
+from logicls.train.encode import Encoded
 
 
 def all_of(look: Look) -> tuple[Answer, ...]:
@@ -51,16 +55,6 @@ def test_every_question_has_an_answer_of_its_kind(bundle, looks):
             assert 0 <= answer.confidence <= 1
 
 
-def test_a_box_more_than_there_can_be_is_flagged(bundle, looks):
-    """No answer has more boxes than the bundle allows; one that was not closed by then is unreadable."""
-    answers = [answer for look in looks for answer in all_of(look)]
-
-    assert all(len(answer.boxes) <= bundle.max_boxes for answer in answers)
-    assert {answer.readable for answer in answers if len(answer.boxes) < bundle.max_boxes and not answer.values} <= {
-        True
-    }
-
-
 def test_boxes_lie_in_the_photo(looks, photos):
     """Edges are in order and inside, whatever the photo's proportions."""
     found = [(box, photo.shape) for look, photo in zip(looks, photos, strict=True)
@@ -86,7 +80,7 @@ def test_chances_are_those_of_the_specs_violations(bundle, looks):
 
 def rigged(bundle, favoured: list[str]) -> OnePass:
     """The same bundle with a model that says the first of the favoured tokens that is allowed."""
-    codec = Codec(bundle.processor, bundle.bins)
+    codec = Codec(bundle.processor)
     scores = torch.zeros(bundle.model.config.vocab_size)
     for place, token in enumerate(favoured):
         scores[codec.token(token)] = 50.0 - 10 * place
@@ -94,41 +88,59 @@ def rigged(bundle, favoured: list[str]) -> OnePass:
     class Sure(torch.nn.Module):
         """The model with other logits."""
 
-        config = bundle.model.config
+        config, pointer, head = bundle.model.config, bundle.model.pointer, bundle.model.head
 
         def forward(self, *args, **kwargs):
             out = bundle.model(*args, **kwargs)
             out.logits = scores.expand_as(out.logits)
             return out
 
-    return OnePass(type(bundle)(bundle.path, bundle.id, bundle.spec, Sure(), bundle.processor, 32, bundle.max_boxes))
+    return OnePass(replace(bundle, model=Sure()))
 
 
 def test_nothing_is_an_answer(bundle, photos):
-    """A model that says `<none>` to everything is read as: there is none."""
+    """A model that says `<none>` is read as: there is none."""
     look = rigged(bundle, ["<none>"]).look(photos[:1])[0]
 
-    assert {said(a)[1:] for a in all_of(look)} == {((), 0, True)}
+    assert said(look.stated)[1:] == ((), 0, True)
 
 
 def test_a_model_that_never_stops_is_flagged(bundle, photos):
-    """The most boxes that an answer may have, then it is called unreadable."""
-    look = rigged(bundle, ["<loc010>", "<red>", "<round>", "<missing_pin>"]).look(photos[:1])[0]
+    """As many words as there can be, then the answer is called unreadable."""
+    look = rigged(bundle, ["<missing_pin>"]).look(photos[:1])[0]
 
-    assert {(a.query, len(a.boxes), a.readable) for a in look.answers if a.query.startswith("locate")} == {
-        ("locate:pin", bundle.max_boxes, False)
-    }
-    assert {a.readable for a in all_of(look)} == {False}
+    assert (look.stated.values, look.stated.readable) == (("missing_pin",), False)
 
 
-def test_a_model_that_is_sure_reads_a_box(bundle, photos):
-    """A model that ends as soon as it may has said one box, where its bins are, and is sure of it."""
-    look = rigged(bundle, ["<end>", "<loc016>", "<red>"]).look(photos[1:2])[0]
+def lit(chances: list[float], boxes: list[Box]) -> list[Light]:
+    """Lights with these chances."""
+    return [Light(chance, (0.0, 0.0, 1.0, 1.0), box) for chance, box in zip(chances, boxes, strict=True)]
 
-    found = next(a for a in look.answers if a.query == "locate:pin")
-    edge = pytest.approx(16.5 / 32 * 64, abs=0.01)
-    assert [(b.x1, b.y1, b.x2, b.y2) for b in found.boxes] == [(edge, edge, edge, edge)]
-    assert (found.readable, found.confidence) == (True, pytest.approx(1, abs=1e-3))
+
+def test_bright_lights_are_the_answer():
+    """Those that are likelier than not, in reading order; the chance is that of these and no others."""
+    query = Subquery("locate:pin", "locate", "pin")
+    boxes = [Box(50, 50, 60, 60), Box(10, 10, 20, 20), Box(80, 10, 90, 20)]
+
+    answer = located(query, lit([0.9, 0.8, 0.25], boxes), (100, 100))
+
+    assert answer.boxes == (boxes[1], boxes[0])
+    assert answer.confidence == pytest.approx(0.9 * 0.8 * 0.75)
+
+
+def test_an_attribute_is_read_of_each_bearer(bundle, photos):
+    """As many values as things, each out of the question's own; no thing, no value."""
+    one_pass = OnePass(bundle)
+    query = next(q for q in one_pass.queries if q.kind == "attribute")
+    chart, asked = torch.randn(64 // 2, 8, 8), torch.randn(64)
+    bearers = lit([0.9, 0.9], [Box(0, 0, 8, 8), Box(20, 20, 40, 40)])
+
+    some, none = (read_off(bundle.model, one_pass.codec, query, found, chart, asked) for found in (bearers, []))
+
+    assert len(some.values) == 2
+    assert set(some.values) <= set(query.options)
+    assert 0 < some.confidence <= 1
+    assert none == Answer(query.id)
 
 
 SQUARES = """logicls: 1
@@ -158,12 +170,18 @@ def squares(rng: np.random.Generator) -> tuple[np.ndarray, dict[str, Box]]:
 def test_the_words_of_a_question_decide(make_bundle):
     """After a short training the same photo has the red square for one question and the blue one for the other."""
     bundle = make_bundle(SQUARES)
-    codec, rng = Codec(bundle.processor, bundle.bins), np.random.default_rng(0)
+    codec, rng = Codec(bundle.processor), np.random.default_rng(0)
     scenes = [squares(rng) for _ in range(12)]
     prompts = tuple(tuple(codec.prompt(question(q, bundle.spec))) for q in decompose(bundle.spec))
     examples = [
-        Encoded(prompts, tuple(tuple(codec.answer([], boxes, (64, 64))) for boxes in ([red], [blue], [])), (1.0,) * 3)
-        for red, blue in (scene[1].values() for scene in scenes)
+        Encoded(
+            prompts,
+            tuple(tuple(codec.answer([], count, located=count == 1)) for count in (1, 1, 0)),
+            (1.0,) * 3,
+            (((codec.edges(red, (64, 64)), IGNORED),), ((codec.edges(blue, (64, 64)), IGNORED),), ()),
+            (True, True, False),
+        )
+        for red, blue in ((boxes["locate:red_square"], boxes["locate:blue_square"]) for _, boxes in scenes)
     ]
     pixels = np.stack([bundle.processor.image_processor.fitted(photo) for photo, _ in scenes])
     batch = collate(examples, pixels, codec, bundle.processor.image_tokens)

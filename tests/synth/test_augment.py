@@ -17,7 +17,7 @@ from logicls.errors import SpecError
 from logicls.records import Box, Instance, Scene
 from logicls.synth.augment import Augmenter, Strength, read_strength
 from logicls.synth.bank import Bank
-from logicls.synth.edit import Canvas
+from logicls.synth.canvas import Canvas
 
 SEEDS = st.integers(0, 2**32 - 1)
 STILL = {"brightness": 0.0, "contrast": 0.0, "cast": 0, "hue": 0, "uneven": 0.0, "blur": 0.0, "noise": 0.0}

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 import pytest
 
@@ -9,8 +11,9 @@ from logicls.constraints.plan import Reroute, Rotate
 from logicls.constraints.spec import Spec
 from logicls.records import Box, Instance, Scene
 from logicls.synth.bank import Bank
-from logicls.synth.bend import turned
-from logicls.synth.edit import Canvas, Editor
+from logicls.synth.bend import Turn
+from logicls.synth.canvas import Canvas
+from logicls.synth.edit import Editor
 
 SPEC = Spec.model_validate(
     {
@@ -36,7 +39,7 @@ def joint() -> Canvas:
         ("cable_end", Box(40, 46, 48, 54)), ("cable_end", Box(252, 46, 260, 54)), ("bar", Box(100, 120, 160, 130)),
     ]  # fmt: skip
     instances = tuple(Instance(n, name, box) for n, (name, box) in enumerate(boxes, 1))
-    masks = {i.id: np.ones((round(i.box.height), round(i.box.width)), np.float32) for i in instances}
+    masks = {i.id: partial(np.ones, (round(i.box.height), round(i.box.width)), np.float32) for i in instances}
     return Canvas(photo, Scene("a.png", 300, 160, instances), masks)
 
 
@@ -92,6 +95,6 @@ def test_the_box_fits_the_thing_and_not_its_old_box() -> None:
     y, x = np.mgrid[:41, :41]
     disc = ((x - 20) ** 2 + (y - 20) ** 2 <= 400).astype(np.float32)
 
-    _, _, box = turned(np.zeros((41, 41, 3), np.uint8), disc, Box(10, 10, 51, 51), 30)
+    box = Turn.of(disc, Box(10, 10, 51, 51), 30).box
 
     assert (box.x1, box.y1, box.x2, box.y2) == pytest.approx((10, 10, 51, 51), abs=1.5)

@@ -11,7 +11,8 @@ from logicls.constraints.plan import Add, Move, Plan, Remove, Replace, Resize, S
 from logicls.constraints.spec import Spec
 from logicls.records import Box, Instance, Scene
 from logicls.synth.bank import Bank
-from logicls.synth.edit import Canvas, Editor
+from logicls.synth.canvas import Canvas
+from logicls.synth.edit import Editor
 
 
 @pytest.fixture
@@ -34,7 +35,9 @@ def board() -> Canvas:
     photo[20:40, 20:40] = 240
     photo[60:80, 100:120] = 10
     tablets = Instance(1, "tablet", Box(20, 20, 40, 40)), Instance(2, "tablet", Box(100, 60, 120, 80))
-    return Canvas(photo, Scene("a.png", 160, 100, tablets), {i.id: np.ones((20, 20), np.float32) for i in tablets})
+    return Canvas(
+        photo, Scene("a.png", 160, 100, tablets), {i.id: lambda: np.ones((20, 20), np.float32) for i in tablets}
+    )
 
 
 def core(canvas: Canvas, box: Box) -> float:
@@ -135,6 +138,23 @@ def test_the_given_canvas_stays_as_it_is(editor: Editor, kit: Canvas, plan: Call
     assert np.array_equal(kit.photo, before)
     assert out.photo.shape == before.shape
     assert not np.array_equal(out.photo, before)
+
+
+def test_an_edit_that_nobody_looks_at_makes_no_pixels(editor: Editor, kit: Canvas) -> None:
+    """The annotations are changed without a look at the photo, and what chance does next does not depend on a look."""
+
+    def looked_at() -> np.ndarray:
+        raise AssertionError("the photo was read")
+
+    blind, rngs = Canvas(looked_at, kit.scene), [np.random.default_rng(0) for _ in range(2)]
+
+    for plan in (plan(kit) for plan in PLANS):
+        unseen, seen = editor.edit(plan, blind, rngs[0]), editor.edit(plan, kit, rngs[1])
+        assert unseen is not None
+        assert seen is not None
+        assert unseen.scene == seen.scene
+        assert seen.photo.shape == kit.photo.shape
+        assert rngs[0].bit_generator.state == rngs[1].bit_generator.state
 
 
 def test_no_donor_no_edit(editor: Editor, kit: Canvas) -> None:

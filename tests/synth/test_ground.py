@@ -53,6 +53,20 @@ def test_nothing_is_learned_from_beyond_the_ground() -> None:
     assert np.abs(out[62:98, 68:132].astype(int) - 200).max() <= 14
 
 
+def test_a_dark_edge_beside_it_does_not_leak_in() -> None:
+    """A label that reaches almost to the dark glass at its bottle's side leaves juice, as bright as that above it."""
+    ground = np.zeros((160, 200, 3), np.uint8)
+    ground[10:150, 60:140] = 200
+    ground[10:150, 60:70] = 40
+    box = Box(72, 60, 135, 100)
+
+    out = cleared(with_red(ground, box), box, np.ones((40, 63), np.float32), np.random.default_rng(0),
+                  ground=Box(60, 10, 140, 150))  # fmt: skip
+
+    assert np.abs(out[62:98, 76:132].astype(int) - 200).max() <= 14
+    assert np.array_equal(out[20:50, 60:140], ground[20:50, 60:140])
+
+
 def test_only_what_the_mask_shows_goes() -> None:
     """Far from the thing's own pixels the box keeps what it has."""
     photo, mask = with_red(STRIPES, Box(80, 60, 90, 70)), np.zeros((30, 30), np.float32)

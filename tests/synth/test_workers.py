@@ -52,7 +52,8 @@ def child(order: Order, tmp_path: Path) -> Iterator[Callable[[], subprocess.Pope
     """Begins the order in a process group of its own, with two workers."""
     script = tmp_path / "child.py"
     script.write_text(CHILD)
-    command = [sys.executable, "-W", "ignore", str(script), *map(str, (order.spec, order.data, order.out, order.count))]
+    told = ["-W", "ignore", "-W", "default:resource_tracker"]
+    command = [sys.executable, *told, str(script), *map(str, (order.spec, order.data, order.out, order.count))]
     begun: list[subprocess.Popen[str]] = []
 
     def begin() -> subprocess.Popen[str]:
@@ -105,6 +106,16 @@ def test_the_number_of_workers_changes_nothing(order: Order, workers: int) -> No
 
     assert content(order.out) == made(order)
     assert multiprocessing.active_children() == []
+
+
+@pytest.mark.slow
+def test_a_run_ends_without_a_word(child: Callable[[], subprocess.Popen[str]]) -> None:
+    """Nothing is left behind that Python would warn of at its end: no locks of processes, no files."""
+    process = child()
+
+    said = process.communicate(timeout=120)[1]
+
+    assert (process.returncode, said) == (0, "")
 
 
 @pytest.mark.slow

@@ -8,7 +8,7 @@ import torch
 
 from logicls.models.codec import Codec
 from logicls.models.nano import NanoImageProcessor, NanoProcessor
-from logicls.models.nano.model import IGNORED
+from logicls.models.nano.losses import IGNORED
 from logicls.models.nano.processor import make_tokenizer
 from logicls.train.collate import Batches, collate, lit
 from logicls.train.encode import Encoded
@@ -18,18 +18,18 @@ from logicls.train.preflight import batch_of, preflight
 @pytest.fixture(scope="module")
 def codec() -> Codec:
     """Inputs of 32 x 32 pixels: four visual tokens."""
-    return Codec(NanoProcessor(NanoImageProcessor((32, 32)), make_tokenizer(["a b"], ["red"], 16)), 16)
+    return Codec(NanoProcessor(NanoImageProcessor((32, 32)), make_tokenizer(["a b"], ["red"])))
 
 
 def test_a_label_stands_where_its_token_is_predicted(codec):
     """One position before it; prompts, photo and padding are not learned; short rows are padded on the right."""
-    long = Encoded(((50, 51, 52), (60, 61)), ((70, 71), (80,)), (1.0, 3.0))
-    short = Encoded(((50, 51),), ((70,),), (1.0,))
+    long = Encoded(((50, 51, 52), (60, 61)), ((70, 71), (80,)), (1.0, 3.0), ((), ()), (True, False))
+    short = Encoded(((50, 51),), ((70,),), (1.0,), ((),), (True,))
     photos = np.zeros((2, 32, 32, 3), np.uint8)
 
     batch = collate([long, short], photos, codec, 4)
 
-    i, p, no, w = codec.image, codec.pad, IGNORED, 2**-0.5
+    i, p, no = codec.image, codec.pad, IGNORED
     assert batch["input_ids"].tolist() == [
         [i, i, i, i, 50, 51, 52, 70, 71, 60, 61, 80],
         [i, i, i, i, 50, 51, 70, p, p, p, p, p],
@@ -42,17 +42,30 @@ def test_a_label_stands_where_its_token_is_predicted(codec):
         [no, no, no, no, no, no, 70, 71, no, no, 80, no],
         [no, no, no, no, no, 70, no, no, no, no, no, no],
     ]
-    assert batch["weights"].tolist() == [
-        pytest.approx([0, 0, 0, 0, 0, 0, w, w, 0, 0, 3, 0]),
-        pytest.approx([0, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0]),
-    ]
+    assert batch["weights"].tolist() == [[1, 3], [1, 0]]
+    assert batch["located"].tolist() == [[True, False], [True, False]]
+
+
+def test_things_go_with_their_questions(codec):
+    """Boxes, numbers of questions and words to be read, padded to the most on one photo."""
+    box, other = (1.0, 2.0, 3.0, 4.0), (5.0, 6.0, 7.0, 8.0)
+    many = Encoded(
+        ((50,), (51,)), ((70,), (80,)), (1.0, 1.0), (((box, IGNORED), (other, IGNORED)), ((box, 80),)), (True, False)
+    )
+    none = Encoded(((50,),), ((70,),), (1.0,), ((),), (True,))
+
+    batch = collate([many, none], np.zeros((2, 32, 32, 3), np.uint8), codec, 4)
+
+    assert batch["boxes"][0].tolist() == [list(box), list(other), list(box)]
+    assert batch["box_question"].tolist() == [[0, 0, 1], [-1, -1, -1]]
+    assert batch["box_value"].tolist() == [[IGNORED, IGNORED, 80], [IGNORED] * 3]
 
 
 def test_pixels_go_in_unchanged(codec):
     """Colours second, still bytes."""
     photos = np.random.default_rng(0).integers(0, 256, (1, 32, 32, 3), np.uint8)
 
-    pixels = collate([Encoded(((50,),), ((70,),), (1.0,))], photos, codec, 4)["pixel_values"]
+    pixels = collate([Encoded(((50,),), ((70,),), (1.0,), ((),), (True,))], photos, codec, 4)["pixel_values"]
 
     assert pixels.dtype == torch.uint8
     assert np.array_equal(pixels.permute(0, 2, 3, 1).numpy(), photos)
@@ -78,10 +91,10 @@ def test_rounds_have_orders_of_their_own():
 
 def test_a_batch_is_independent_of_the_start(synth, tmp_path):
     """To the last pixel, brightness and contrast included; the run ends where it would have ended."""
-    flight = preflight(synth, tmp_path, visual_tokens=16, bins=32)
+    flight = preflight(synth, tmp_path, visual_tokens=16)
     settings = {"stop": 6, "batch": 4, "jitter": 0.3, "seed": 0}
 
-    whole, later = (list(Batches(flight, Codec(flight.processor, 32), start=s, **settings)) for s in (0, 4))
+    whole, later = (list(Batches(flight, Codec(flight.processor), start=s, **settings)) for s in (0, 4))
 
     assert (len(whole), len(later)) == (6, 2)
     assert all(torch.equal(a[key], b[key]) for a, b in zip(whole[4:], later, strict=True) for key in a)

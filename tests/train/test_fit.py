@@ -18,7 +18,10 @@ from logicls.train.fit import fit
 from logicls.train.recipe import Recipe
 
 TINY = Recipe(
-    steps=6, batch=4, visual_tokens=16, width=32, encoder_layers=1, decoder_layers=1, bins=32, checkpoint_every=4
+    steps=6, batch=4, visual_tokens=16, base=False, width=32, encoder_layers=1, decoder_layers=1, checkpoint_every=4
+)
+LONGER = TINY.model_copy(
+    update={"steps": 26, "checkpoint_every": 4, "evaluate_every": 3, "heldout": 0.3, "patience": 0}
 )
 CHILD = """
 import sys, time
@@ -28,22 +31,26 @@ from logicls.train.fit import fit
 from logicls.train.recipe import Recipe
 
 torch.set_num_threads(1)
+synth, out, recipe, mark = sys.argv[1:]
 
 def told(step, loss):
-    print("step", step, flush=True)
-    if step == int(sys.argv[4]) + 1:
+    say(f"step {step}, loss")
+
+def say(line):
+    print(line, flush=True)
+    if line.startswith(mark):
         time.sleep(300)
 
-fit(Path(sys.argv[1]), Path(sys.argv[2]), Recipe.model_validate_json(sys.argv[3]), told=told)
+fit(Path(synth), Path(out), Recipe.model_validate_json(recipe), resume=Path(out, "work").exists(), say=say, told=told)
 """
 
 
-def killed(synth, out, recipe: Recipe, after: int) -> None:
-    """Train in a process of its own, and kill it in the step after `after`."""
-    command = [sys.executable, "-W", "ignore", "-c", CHILD, str(synth), str(out), recipe.model_dump_json(), str(after)]
+def killed(synth, out, recipe: Recipe, mark: str) -> None:
+    """Train, or go on, in a process of its own, and kill it when it says a line that begins with `mark`."""
+    command = [sys.executable, "-W", "ignore", "-c", CHILD, str(synth), str(out), recipe.model_dump_json(), mark]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as child:
         for line in child.stdout:
-            if line == f"step {after + 1}\n":
+            if line.startswith(mark):
                 os.kill(child.pid, signal.SIGKILL)
     assert child.returncode == -signal.SIGKILL
 
@@ -66,7 +73,7 @@ def test_a_run_ends_in_a_bundle(trained, synth):
     rows = read_curve(out / "training.csv")
     answers = pq.read_table(synth / "data", columns=["boxes"])["boxes"].to_pylist()
     assert (out / "spec.yaml").read_text() == (synth / "spec.yaml").read_text()
-    assert (bundle.bins, bundle.max_boxes) == (32, 1 + max(len(boxes) for found in answers for boxes in found))
+    assert bundle.max_boxes == (1 + max(len(boxes) for found in answers for boxes in found))
     assert [step for step, _ in rows] == [1, 2, 3, 4, 5, 6]
     assert [loss for _, loss in rows] == pytest.approx([loss for _, loss in steps], abs=1e-4)
     with Image.open(out / "loss.png") as picture:
@@ -83,19 +90,53 @@ def test_the_loss_falls(trained):
     assert losses[-1] < losses[0]
 
 
+@pytest.fixture(scope="module")
+def alone(synth, tmp_path_factory):
+    """A longer run that nobody stopped: its folder and the loss of each step."""
+    out, steps = tmp_path_factory.mktemp("alone"), []
+    fit(synth, out, LONGER, say=lambda _: None, told=lambda *step: steps.append(step))
+    return out, steps
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("every", [2, 4])
-def test_a_killed_run_goes_on_to_the_same_weights(trained, synth, tmp_path, every):
-    """`kill -9` after a checkpoint, resume: each later step's loss and the weights are those of the run left alone."""
-    out, _, steps = trained
-    recipe = TINY.model_copy(update={"checkpoint_every": every})
+@pytest.mark.parametrize(
+    "marks",
+    [
+        ("step 2, loss",),  # before there is a checkpoint
+        ("step 9, loss", "step 14, loss"),  # in a step; the second time in the middle of what is drawn together
+        ("step 12, kept aside",),  # between an evaluation and its weights on the disk
+    ],
+    ids=" and ".join,
+)
+def test_a_killed_run_goes_on_to_the_same_weights(alone, synth, tmp_path, marks):
+    """`kill -9`, resume: losses, draws, evaluations and weights are those of the run left alone, to the last bit."""
+    out, steps = alone
     later: list[tuple[int, float]] = []
-    killed(synth, tmp_path, recipe, after=every)
+    for mark in marks:
+        killed(synth, tmp_path, LONGER, mark)
 
-    fit(synth, tmp_path, recipe, resume=True, say=lambda _: None, told=lambda step, loss: later.append((step, loss)))
+    fit(synth, tmp_path, LONGER, resume=True, say=lambda _: None, told=lambda *step: later.append(step))
 
-    assert later == steps[every:]
-    assert (tmp_path / "model.safetensors").read_bytes() == (out / "model.safetensors").read_bytes()
+    assert later == steps[steps.index(later[0]) :]
+    for name in ("model.safetensors", "training.csv", "work/heldout.csv", "work/difficulty.csv"):
+        assert (tmp_path / name).read_bytes() == (out / name).read_bytes()
+    assert [path.name for path in (tmp_path / "work").glob("best-*")] == [
+        path.name for path in (out / "work").glob("best-*")
+    ]
+
+
+@pytest.mark.slow
+def test_a_run_begun_anew_forgets_the_one_before(synth, tmp_path):
+    """Killed before its first checkpoint, it goes on from its own beginning, not from the end of another run."""
+    recipe = TINY.model_copy(update={"checkpoint_every": 5})
+    fit(synth, tmp_path, recipe, say=lambda _: None)
+    steps: list[int] = []
+
+    with pytest.raises(ZeroDivisionError):
+        fit(synth, tmp_path, recipe, say=lambda _: None, told=lambda step, _: 1 / (3 - step))
+    fit(synth, tmp_path, recipe, resume=True, say=lambda _: None, told=lambda step, _: steps.append(step))
+
+    assert steps == [1, 2, 3, 4, 5, 6]
 
 
 @pytest.mark.slow

@@ -19,22 +19,22 @@ from logicls.train.fresh import fresh_of
 from logicls.train.preflight import preflight
 from logicls.train.recipe import Recipe
 
-SETTINGS = {"share": 0.5, "batch": 8, "bins": 32, "verdict_weight": 3.0}
+SETTINGS = {"share": 0.5, "batch": 8, "verdict_weight": 3.0}
 TINY = Recipe(
-    steps=6, batch=4, visual_tokens=16, width=32, encoder_layers=1, decoder_layers=1, bins=32, checkpoint_every=4,
+    steps=6, batch=4, visual_tokens=16, base=False, width=32, encoder_layers=1, decoder_layers=1, checkpoint_every=4,
     fresh=0.5,
 )  # fmt: skip
 
 
 @pytest.fixture(scope="module")
 def flight(synth, tmp_path_factory):
-    """Inputs of 16 visual tokens, 32 bins."""
-    return preflight(synth, tmp_path_factory.mktemp("cache"), visual_tokens=16, bins=32, verdict_weight=3.0)
+    """Inputs of 16 visual tokens."""
+    return preflight(synth, tmp_path_factory.mktemp("cache"), visual_tokens=16, verdict_weight=3.0)
 
 
 def batches(flight, fresh, start, stop):
     """The batches from one step to another."""
-    codec = Codec(flight.processor, 32)
+    codec = Codec(flight.processor)
     return list(Batches(flight, codec, start=start, stop=stop, batch=8, jitter=0.1, seed=0, fresh=fresh))
 
 
@@ -47,7 +47,7 @@ def test_fresh_examples_follow_those_of_the_set(synth, flight):
     """They are the ones that a larger set would have had next, of smaller photos; none comes twice."""
     fresh = fresh_of(synth, flight, **SETTINGS, workers=0)
     maker = fresh.source.maker()
-    encoder = Encoder(Codec(flight.processor, 32), 3.0)
+    encoder = Encoder(Codec(flight.processor), 3.0)
 
     parts = list(fresh.parts(0, 3))
 

@@ -18,8 +18,8 @@ from logicls.train.preflight import decoded, preflight
 
 @pytest.fixture(scope="module")
 def flight(synth, tmp_path_factory):
-    """Inputs of 16 visual tokens, 32 bins."""
-    return preflight(synth, tmp_path_factory.mktemp("cache"), visual_tokens=16, bins=32)
+    """Inputs of 16 visual tokens."""
+    return preflight(synth, tmp_path_factory.mktemp("cache"), visual_tokens=16)
 
 
 @pytest.fixture(scope="module")
@@ -30,7 +30,7 @@ def rows(synth):
 
 def test_prompts_and_answers_are_the_rows(flight, rows):
     """Every question and every answer is encoded, in order."""
-    codec = Codec(flight.processor, 32)
+    codec = Codec(flight.processor)
 
     prompts = [tuple(tuple(codec.prompt(question)) for question in row["questions"]) for row in rows]
 
@@ -78,10 +78,10 @@ def test_the_report_names_the_smallest_component(flight, rows):
 def test_pixels_are_made_once(synth, tmp_path):
     """A second preflight finds them, and tells as many examples."""
     told: list[int] = []
-    preflight(synth, tmp_path, visual_tokens=16, bins=32)
+    preflight(synth, tmp_path, visual_tokens=16)
     made = {path: path.stat().st_mtime_ns for path in tmp_path.glob("pixels-*")}
 
-    preflight(synth, tmp_path, visual_tokens=16, bins=32, done=told.append)
+    preflight(synth, tmp_path, visual_tokens=16, done=told.append)
 
     assert {path: path.stat().st_mtime_ns for path in tmp_path.glob("pixels-*")} == made
     assert [path.suffix for path in made] == [".npy"]
@@ -93,7 +93,7 @@ def test_a_folder_without_examples_is_refused(synth, tmp_path):
     shutil.copy(synth / "spec.yaml", tmp_path)
 
     with pytest.raises(DataError) as caught:
-        preflight(tmp_path, tmp_path / "cache", visual_tokens=16, bins=32)
+        preflight(tmp_path, tmp_path / "cache", visual_tokens=16)
 
     assert str(caught.value) == f"{tmp_path} LC402 no examples here. Make them with `logicls synth`."
 
@@ -109,7 +109,7 @@ def test_a_picture_that_cannot_be_read_is_named(synth, tmp_path):
     pq.write_table(table.set_column(table.schema.get_field_index("image"), table.schema.field("image"), column), shard)
 
     with pytest.raises(DataError, match="LC403 example 3 has no readable picture") as caught:
-        preflight(tmp_path / "synth", tmp_path / "cache", visual_tokens=16, bins=32)
+        preflight(tmp_path / "synth", tmp_path / "cache", visual_tokens=16)
 
     assert len(caught.value.problems) == 1
     assert not list((tmp_path / "cache").glob("pixels-*.npy"))

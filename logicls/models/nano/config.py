@@ -12,9 +12,9 @@ STRIDE = 16
 
 
 class NanoConfig(PretrainedConfig):
-    """Sizes of nano. `image_size` is (height, width) in pixels, multiples of 16.
+    """Sizes of nano. `image_size` is (height, width) in pixels, multiples of 16, that photos are brought to.
 
-    Every visual token covers 16 x 16 pixels; coordinates are written in `bins` steps per axis.
+    No weight depends on it: the same weights read photos of any size. Every visual token covers 16 x 16 pixels.
     """
 
     model_type = "logicls_nano"
@@ -24,36 +24,39 @@ class NanoConfig(PretrainedConfig):
         vocab_size: int = 1024,
         image_size: Sequence[int] = (256, 128),
         width: int = 128,
+        near: int = 96,
         heads: int = 4,
-        encoder_layers: int = 2,
-        decoder_layers: int = 4,
+        encoder_layers: int = 4,
+        decoder_layers: int = 3,
         max_text: int = 160,
-        bins: int = 256,
-        first_loc: int = 0,
         image_token_id: int = 0,
-        loc_spread: float = 1.0,
+        answer_token_id: int = 1,
         **kwargs: Any,
     ) -> None:
         self.vocab_size = vocab_size
         self.image_size = list(image_size)
         self.width = width
+        self.near = near
         self.heads = heads
         self.encoder_layers = encoder_layers
         self.decoder_layers = decoder_layers
         self.max_text = max_text
-        self.bins = bins
-        self.first_loc = first_loc
         self.image_token_id = image_token_id
-        self.loc_spread = loc_spread
+        self.answer_token_id = answer_token_id
         self.num_hidden_layers = decoder_layers
         self.hidden_size = width
         self.num_attention_heads = heads
         super().__init__(**kwargs)
 
     @property
+    def grid(self) -> tuple[int, int]:
+        """Rows and columns of visual tokens."""
+        return self.image_size[0] // STRIDE, self.image_size[1] // STRIDE
+
+    @property
     def image_tokens(self) -> int:
         """Visual tokens a photo."""
-        return int(self.image_size[0] // STRIDE * (self.image_size[1] // STRIDE))
+        return self.grid[0] * self.grid[1]
 
 
 def size_for(aspect: float, tokens: int) -> tuple[int, int]:

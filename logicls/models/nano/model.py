@@ -1,13 +1,14 @@
-"""nano's network: a strided-convolution stem, transformer blocks over the photo, then blocks over photo and words.
+"""nano's network: convolutions over the photo, transformer blocks over photo and words, and two ways to answer.
 
 The photo's tokens see one another; a word sees the photo and the words before it in its own branch. Branches (one a
 question) never see each other, so that one forward pass trains on all questions of a photo, and so that the answer
-to a question is the same whether it is asked alone or among others.
+to a question is the same whether it is asked alone or among others. Values are answered in words; where things are is
+pointed out on a map of the photo (see `point`), and the number of them said in words as well.
 """
 
 from __future__ import annotations
 
-import math
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -17,61 +18,28 @@ from torch import Tensor, nn
 from transformers import Cache, DynamicCache, GenerationMixin, PreTrainedModel
 from transformers.modeling_outputs import CausalLMOutputWithPast
 
+from logicls.models.nano.blocks import Block, Stem, grid_waves
 from logicls.models.nano.config import STRIDE, NanoConfig
-
-IGNORED = -100
-"""Label of a position that is not learned."""
-
-
-class Attention(nn.Module):
-    """Multi-head attention with an optional key-value cache."""
-
-    def __init__(self, width: int, heads: int, layer: int) -> None:
-        super().__init__()
-        self.heads, self.layer = heads, layer
-        self.qkv = nn.Linear(width, 3 * width)
-        self.out = nn.Linear(width, width)
-
-    def forward(
-        self, x: Float[Tensor, "batch new width"], mask: Bool[Tensor, "batch 1 new seen"] | None, cache: Cache | None
-    ) -> Float[Tensor, "batch new width"]:
-        """Attend to what the mask allows; with a cache, to what came before as well."""
-        batch, new, width = x.shape
-        q, k, v = self.qkv(x).view(batch, new, 3, self.heads, width // self.heads).permute(2, 0, 3, 1, 4)
-        if cache is not None:
-            k, v = cache.update(k, v, self.layer)
-        mixed = F.scaled_dot_product_attention(q, k, v, attn_mask=mask)
-        out: Tensor = self.out(mixed.transpose(1, 2).reshape(batch, new, width))
-        return out
+from logicls.models.nano.losses import Learned, learned
+from logicls.models.nano.point import CELL, Pointer, Things
 
 
-class Block(nn.Module):
-    """A pre-norm transformer block."""
+@dataclass
+class NanoOutput(CausalLMOutputWithPast):
+    """What a forward pass gives beside logits, key-value cache and loss."""
 
-    def __init__(self, width: int, heads: int, layer: int = 0) -> None:
-        super().__init__()
-        self.norm1, self.norm2 = nn.LayerNorm(width), nn.LayerNorm(width)
-        self.attention = Attention(width, heads, layer)
-        self.mlp = nn.Sequential(nn.Linear(width, 3 * width), nn.GELU(approximate="tanh"), nn.Linear(3 * width, width))
-
-    def forward(self, x: Tensor, mask: Tensor | None = None, cache: Cache | None = None) -> Tensor:
-        """Attention, then the perceptron, each added to its input."""
-        x = x + self.attention(self.norm1(x), mask, cache)
-        x = x + self.mlp(self.norm2(x))
-        return x
-
-
-def stem(width: int) -> nn.Sequential:
-    """3x3 convolutions, four of them with stride 2: pixels [batch 3 h w] → [batch width h/16 w/16]."""
-    channels = [(3, 24, 2), (24, 48, 2), (48, 96, 2), (96, width, 2)]
-    layers: list[nn.Module] = []
-    for before, after, stride in channels:
-        layers += [nn.Conv2d(before, after, 3, stride, 1, bias=False), nn.BatchNorm2d(after), nn.ReLU(inplace=True)]
-    return nn.Sequential(*layers)
+    words: Tensor | None = None
+    """Hidden states of the given positions, normed, [batch new width]."""
+    chart: Tensor | None = None
+    """The map of the photo, [batch depth rows columns], where the photo was given."""
+    question_loss: Tensor | None = None
+    """Mean loss of each question's answer, [batch questions]; nan where an example has fewer questions."""
+    question_right: Tensor | None = None
+    """Whether every word of the answer is the likeliest, and the number of lights is the number of things."""
 
 
 class NanoForImageTextToText(PreTrainedModel, GenerationMixin):
-    """nano with its language head; the head shares the word embeddings' weights."""
+    """nano with its language head, which shares the word embeddings' weights, and its pointer."""
 
     config_class = NanoConfig
     base_model_prefix = "nano"
@@ -80,32 +48,28 @@ class NanoForImageTextToText(PreTrainedModel, GenerationMixin):
 
     def __init__(self, config: NanoConfig) -> None:
         super().__init__(config)
-        rows, columns = (side // STRIDE for side in config.image_size)
-        self.stem = stem(config.width).to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # a third faster on CPUs
-        self.place = nn.Parameter(torch.empty(rows * columns, config.width))
+        self.stem = Stem(config.near, config.width).to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # a third faster on CPUs
+        self.place = nn.Linear(config.width, config.width, bias=False)
         self.encoder = nn.ModuleList(Block(config.width, config.heads) for _ in range(config.encoder_layers))
         self.words = nn.Embedding(config.vocab_size, config.width)
         self.order = nn.Embedding(config.max_text, config.width)
         self.decoder = nn.ModuleList(Block(config.width, config.heads, i) for i in range(config.decoder_layers))
         self.norm = nn.LayerNorm(config.width)
         self.bias = nn.Parameter(torch.zeros(config.vocab_size))
+        self.pointer = Pointer(config.near, config.width, config.near).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.post_init()  # type: ignore[no-untyped-call]
 
     def _init_weights(self, module: nn.Module) -> None:
         if isinstance(module, nn.Linear):
             nn.init.trunc_normal_(module.weight, std=0.02)
-            nn.init.zeros_(module.bias)
+            if module.bias is not None:
+                nn.init.zeros_(module.bias)
         elif isinstance(module, nn.Embedding):
             nn.init.normal_(module.weight, std=0.02)
         elif isinstance(module, nn.Conv2d):
             nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
         if module is self:
-            rows, columns = (side // STRIDE for side in self.config.image_size)
-            with torch.no_grad():
-                self.place.copy_(grid_waves(rows, columns, self.config.width))
-                waves = line_waves(self.config.bins, self.config.width)
-                first = self.config.first_loc
-                self.words.weight[first : first + self.config.bins] = 0.04 * waves
+            self.pointer.start()
 
     def get_input_embeddings(self) -> nn.Module:
         """The word embeddings."""
@@ -115,14 +79,14 @@ class NanoForImageTextToText(PreTrainedModel, GenerationMixin):
         """Exchange the word embeddings."""
         self.words = value  # type: ignore[assignment]
 
-    def see(self, pixel_values: Tensor) -> Float[Tensor, "batch tokens width"]:
-        """Visual tokens of photos given as [batch 3 height width], 0 to 255."""
-        pixels = (pixel_values.to(self.place.dtype) - 127.5) / 64.0
-        x: Tensor = self.stem(pixels.contiguous(memory_format=torch.channels_last))
-        x = x.flatten(2).transpose(1, 2) + self.place
+    def see(self, pixel_values: Tensor) -> tuple[Float[Tensor, "batch tokens width"], Tensor]:
+        """Visual tokens of photos given as [batch 3 height width], 0 to 255, and the stem's finer map."""
+        pixels = (pixel_values.to(self.place.weight.dtype) - 127.5) / 64.0
+        near, far = self.stem(pixels.contiguous(memory_format=torch.channels_last))
+        x = far.flatten(2).transpose(1, 2) + self.place(grid_waves(far.shape[2], far.shape[3], far.shape[1]).to(far))
         for block in self.encoder:
             x = block(x)
-        return x
+        return x, near
 
     def forward(
         self,
@@ -132,15 +96,22 @@ class NanoForImageTextToText(PreTrainedModel, GenerationMixin):
         branch_ids: Int[Tensor, "batch new"] | None = None,
         past_key_values: Cache | None = None,
         labels: Int[Tensor, "batch new"] | None = None,
-        weights: Float[Tensor, "batch new"] | None = None,
+        weights: Float[Tensor, "batch questions"] | None = None,
+        boxes: Float[Tensor, "batch most 4"] | None = None,
+        box_question: Int[Tensor, "batch most"] | None = None,
+        box_value: Int[Tensor, "batch most"] | None = None,
+        located: Bool[Tensor, "batch questions"] | None = None,
         use_cache: bool | None = None,
         **_: Any,
-    ) -> CausalLMOutputWithPast:
-        """Logits of every given position.
+    ) -> NanoOutput:
+        """Logits of every given position, or the loss.
 
         `branch_ids`: 0 for the photo's positions, 1, 2, … for the words of each question, -1 for padding; left out,
-        all words are one branch. `labels` are those of the next token, already shifted, `IGNORED` where nothing is
-        learned; `weights` scale each position's loss. With labels, only the learned positions' logits come back.
+        all words are one branch. With `labels` (of the next token, already shifted, `IGNORED` where nothing is
+        learned) the other arguments are needed as well: `weights` of each question in the loss; `boxes`, x1 y1 x2 y2
+        in pixels of the input, `box_question` the number of the question that each belongs to, from 0, -1 for padding,
+        and `box_value` the word to be read of it, `IGNORED` where the question is where it is; and which questions
+        are `located`, so that they have boxes for an answer.
         """
         if use_cache and past_key_values is None:
             past_key_values = DynamicCache()
@@ -148,37 +119,37 @@ class NanoForImageTextToText(PreTrainedModel, GenerationMixin):
         visual = input_ids == self.config.image_token_id
         branches = branch_ids if branch_ids is not None else (~visual).long()
         x = self.words(input_ids) + self.order(self._positions(branches, attention_mask, past))
+        near = None
         if pixel_values is not None:
-            x = x.masked_scatter(visual[..., None], self.see(pixel_values).to(x.dtype))
+            tokens, near = self.see(pixel_values)
+            x = x.masked_scatter(visual[..., None], tokens.to(x.dtype))
         mask = self._mask(branches, attention_mask, past)
         for block in self.decoder:
             x = block(x, mask, past_key_values)
+        x = self.norm(x)
+        chart = self._chart(near, x) if near is not None else None
         if labels is None:
-            return CausalLMOutputWithPast(logits=self.head(x), past_key_values=past_key_values)
-        learned = labels != IGNORED
-        logits = self.head(x[learned])
-        losses = self.losses(logits, labels[learned])
-        share = weights[learned] if weights is not None else torch.ones_like(losses)
-        return CausalLMOutputWithPast(loss=(losses * share).sum() / share.sum().clamp(min=1e-6), logits=logits)
+            return NanoOutput(logits=self.head(x), past_key_values=past_key_values, words=x, chart=chart)
+        if chart is None or boxes is None or box_question is None or box_value is None:
+            raise ValueError("labels need pixel_values, boxes, box_question and box_value beside them")
+        if located is None or weights is None:
+            raise ValueError("labels need located and weights beside them")
+        answering = input_ids == self.config.answer_token_id
+        things = Things(boxes / CELL, box_question, box_value)
+        told = Learned(x, answering, branches, labels, weights, things, located)
+        losses = learned(told, chart, self.head, self.pointer)
+        return NanoOutput(loss=losses.total, question_loss=losses.each, question_right=losses.right, chart=chart)
 
     def head(self, x: Float[Tensor, "*positions width"]) -> Float[Tensor, "*positions vocab"]:
-        """Logits over the vocabulary."""
-        return F.linear(self.norm(x), self.words.weight, self.bias)
+        """Logits over the vocabulary, of normed hidden states."""
+        return F.linear(x, self.words.weight, self.bias)
 
-    def losses(self, logits: Float[Tensor, "learned vocab"], target: Int[Tensor, " learned"]) -> Tensor:
-        """Cross-entropy of each learned position.
-
-        A coordinate's target is spread over its neighbours (a Gaussian of `loc_spread` bins): a near miss is a small
-        error, and the mean of the distribution reads finer than a bin.
-        """
-        scores = F.log_softmax(logits.float(), -1)
-        bins, first = self.config.bins, self.config.first_loc
-        losses = -scores.gather(1, target[:, None])[:, 0]
-        places = (target >= first) & (target < first + bins)
-        distance = torch.arange(bins, device=target.device)[None] - (target[places] - first)[:, None]
-        soft = torch.softmax(-(distance.float() ** 2) / (2 * self.config.loc_spread**2), -1)
-        spread = -(soft * scores[places, first : first + bins]).sum(-1)
-        return losses.masked_scatter(places, spread)
+    def _chart(self, near: Tensor, x: Tensor) -> Tensor:
+        """The map; the photo's positions are the first ones."""
+        rows, columns = near.shape[2] * CELL // STRIDE, near.shape[3] * CELL // STRIDE
+        far = x[:, : rows * columns].transpose(1, 2).unflatten(2, (rows, columns))
+        out: Tensor = self.pointer.chart(near, far)
+        return out
 
     def prepare_inputs_for_generation(  # type: ignore[override]
         self, input_ids: Tensor, past_key_values: Cache | None = None, **kwargs: Any
@@ -219,18 +190,3 @@ class NanoForImageTextToText(PreTrainedModel, GenerationMixin):
             mask = mask & attention_mask[:, None, : mask.shape[-1]].bool()
             mask = mask | (~mask.any(-1, keepdim=True))
         return mask[:, None]
-
-
-def line_waves(count: int, width: int) -> Float[Tensor, "count width"]:
-    """Sines and cosines of `count` places on a line (Vaswani et al. 2017, section 3.5): near places look alike."""
-    place = torch.arange(count).float()[:, None] / count
-    rates = torch.exp(torch.linspace(math.log(1.0), math.log(count / 2), width // 2))[None]
-    angles = 2 * math.pi * place * rates
-    return torch.cat([angles.sin(), angles.cos()], -1)
-
-
-def grid_waves(rows: int, columns: int, width: int) -> Float[Tensor, "places width"]:
-    """The same for a grid: half of the width tells the row, half the column."""
-    down = line_waves(rows, width // 2)[:, None].expand(-1, columns, -1)
-    across = line_waves(columns, width // 2)[None].expand(rows, -1, -1)
-    return 0.5 * torch.cat([down, across], -1).reshape(rows * columns, width)

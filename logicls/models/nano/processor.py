@@ -16,6 +16,8 @@ from logicls.models.fitting import fitted, placed
 from logicls.records import Box
 
 IMAGE, ANSWER, END, PAD, NONE = "<image>", "<answer>", "<end>", "<pad>", "<none>"
+MOST = 60
+"""The largest number that nano can say; more things than that are said to be so many."""
 
 
 class NanoImageProcessor(BaseImageProcessor):
@@ -66,18 +68,23 @@ class NanoProcessor(ProcessorMixin):
         return BatchFeature({**tokens, **pixels})
 
 
-def make_tokenizer(texts: Iterable[str], values: Iterable[str], bins: int, vocabulary: int = 2000) -> Any:
-    """A byte-level BPE over `texts` (nothing is unknown to it), a token for each coordinate and each of `values`."""
+def make_tokenizer(texts: Iterable[str], values: Iterable[str], vocabulary: int = 2000) -> Any:
+    """A byte-level BPE over `texts` (nothing is unknown to it), a token for each number and each of `values`."""
     tokenizer = Tokenizer(models.BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=True)
     tokenizer.decoder = decoders.ByteLevel()
-    special = [PAD, END, IMAGE, ANSWER, NONE, *(f"<loc{i:03d}>" for i in range(bins))]
+    special = [PAD, END, IMAGE, ANSWER, NONE, *(f"<{number}>" for number in range(MOST + 1))]
     alphabet = pre_tokenizers.ByteLevel.alphabet()
     trainer = trainers.BpeTrainer(
         vocab_size=vocabulary, special_tokens=special, initial_alphabet=alphabet, show_progress=False
     )
     tokenizer.train_from_iterator(sorted(set(texts)), trainer)
-    tokenizer.add_tokens([AddedToken(f"<{value}>", normalized=False) for value in sorted(set(values))])
+    tokenizer.add_tokens(
+        [
+            AddedToken(f"<{value}>", normalized=False)
+            for value in sorted(set(values) - {str(number) for number in range(MOST + 1)})
+        ]
+    )
     return PreTrainedTokenizerFast(
         tokenizer_object=tokenizer,
         pad_token=PAD,
@@ -87,19 +94,18 @@ def make_tokenizer(texts: Iterable[str], values: Iterable[str], bins: int, vocab
     )
 
 
-def to_bins(box: Box, width: int, height: int, image_processor: NanoImageProcessor, bins: int) -> list[int]:
-    """The box's x1, y1, x2, y2 as bin numbers of the input; edges outside the input are clipped to it."""
+def to_input(box: Box, width: int, height: int, image_processor: NanoImageProcessor) -> tuple[float, ...]:
+    """A box of a width x height photo as x1, y1, x2, y2 in pixels of the model's input, clipped to it."""
     scale, left, top = image_processor.placed(width, height)
-    sides = image_processor.size[1], image_processor.size[0]
-    edges = ((box.x1, left, 0), (box.y1, top, 1), (box.x2, left, 0), (box.y2, top, 1))
-    return [min(max(int((v * scale + shift) / sides[axis] * bins), 0), bins - 1) for v, shift, axis in edges]
+    down, across = image_processor.size
+    edges = ((box.x1, left, across), (box.y1, top, down), (box.x2, left, across), (box.y2, top, down))
+    return tuple(min(max(v * scale + shift, 0.0), float(side)) for v, shift, side in edges)
 
 
-def from_bins(places: Sequence[float], width: int, height: int, image_processor: NanoImageProcessor, bins: int) -> Box:
-    """The box of four (fractional) bin numbers, in pixels of the photo; ordered and clipped to it."""
+def from_input(edges: Sequence[float], width: int, height: int, image_processor: NanoImageProcessor) -> Box:
+    """The box of four edges in pixels of the input, in pixels of the photo; ordered and clipped to it."""
     scale, left, top = image_processor.placed(width, height)
-    sides = image_processor.size[1], image_processor.size[0]
-    points = [((place + 0.5) / bins * sides[i % 2] - (left, top)[i % 2]) / scale for i, place in enumerate(places)]
+    points = [(edge - (left, top)[i % 2]) / scale for i, edge in enumerate(edges)]
     # Each edge by itself: a box that lies in the border altogether is an empty one on the photo's edge.
     x1, x2 = sorted(min(max(x, 0.0), float(width)) for x in (points[0], points[2]))
     y1, y2 = sorted(min(max(y, 0.0), float(height)) for y in (points[1], points[3]))

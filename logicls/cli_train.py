@@ -1,0 +1,124 @@
+"""The commands that train: train, base."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import Console
+from rich.text import Text
+
+if TYPE_CHECKING:
+    from logicls.train.recipe import Recipe
+
+console = Console()
+OUT = Annotated[Path, typer.Option("--out", help="Folder to write to.")]
+
+
+def train(
+    synth_dir: Annotated[Path, typer.Argument(help="What `logicls synth` wrote.")],
+    out: OUT,
+    recipe: Annotated[
+        Path | None,
+        typer.Option(help="Recipe, a YAML file; the shipped train/nano.yaml or train/hub.yaml if left out."),
+    ] = None,
+    model: Annotated[
+        str | None, typer.Option(help="nano, or a model of the Hugging Face hub by its name or folder; the recipe's.")
+    ] = None,
+    download: Annotated[
+        bool, typer.Option("--download", help="Fetch the model where it is not on this machine.")
+    ] = False,
+    start: Annotated[Path | None, typer.Option("--from", help="Bundle whose weights to begin with.")] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on from the last checkpoint.")] = False,
+    fresh: Annotated[
+        float | None, typer.Option(min=0, max=1, help="Share of each batch that is made while training; the recipe's.")
+    ] = None,
+    minutes: Annotated[
+        float | None, typer.Option(min=0, help="Train for so long, in as many steps as fit; the recipe's.")
+    ] = None,
+    processes: Annotated[
+        int | None, typer.Option(min=1, help="Processes that train together, on shares of each batch; the recipe's.")
+    ] = None,
+    workers: Annotated[int, typer.Option(min=1, help="Processes that make fresh examples.")] = 1,
+) -> None:
+    """Train a model, and write one bundle."""
+    from logicls.assets import share
+    from logicls.train.ranks import launched
+    from logicls.train.recipe import read_recipe
+
+    rank = launched()
+    console.quiet = rank is not None and not rank.is_first
+    plan = read_recipe(recipe or share(f"train/{'nano' if model in (None, 'nano') else 'hub'}.yaml"))
+    given = {"model": model, "fresh": fresh, "minutes": minutes, "processes": processes}
+    plan = plan.model_copy(update={key: value for key, value in given.items() if value is not None})
+    trained(synth_dir, out, plan, resume=resume, start=start, workers=workers, download=download)
+    console.print(f"{out}: bundle")
+
+
+def trained(
+    synth_dir: Path,
+    out: Path,
+    recipe: Recipe,
+    *,
+    resume: bool,
+    start: Path | None = None,
+    workers: int = 1,
+    download: bool = False,
+) -> None:
+    """Train by that recipe, progress on the screen."""
+    from logicls.report.progress import Counter, stages
+    from logicls.train.fit import fit, looked_at
+
+    quiet_libraries()
+    with stages(console) as begin:
+        preparing, training = begin("preflight", looked_at(synth_dir, recipe)), list[Counter]()
+
+        def planned(steps: int) -> None:
+            training.append(begin("train", steps))
+
+        def told(step: int, loss: float) -> None:
+            training[0].to(step, f"loss {loss:.3f}")
+
+        fit(
+            synth_dir, out, recipe, resume=resume, start=start, workers=workers, download=download,
+            say=lambda line: console.print(Text(line)), prepared=preparing.add, planned=planned, told=told,
+        )  # fmt: skip
+
+
+def base(
+    out: OUT,
+    recipe: Annotated[
+        Path | None, typer.Option(help="Recipe, a YAML file; the shipped train/base.yaml if left out.")
+    ] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on from the last checkpoint.")] = False,
+    workers: Annotated[int, typer.Option(min=1, help="Processes that make photos.")] = 2,
+) -> None:
+    """Make the base weights that products' models begin with, out of made photos of many things."""
+    from logicls.assets import share
+    from logicls.report.progress import Counter, stages
+    from logicls.train.base import make_base, read_base_recipe
+    from logicls.worlds.store import EACH
+
+    plan = read_base_recipe(recipe or share("train/base.yaml"))
+    quiet_libraries()
+    with stages(console) as begin:
+        making, training = begin("photos", plan.shards * EACH), list[Counter]()
+
+        def told(step: int, loss: float) -> None:
+            if not training:
+                training.append(begin("train", plan.steps))
+            training[0].to(step, f"loss {loss:.3f}")
+
+        make_base(out, plan, workers=workers, resume=resume, made=making.add, told=told)
+    console.print(f"{out}: base weights")
+
+
+def quiet_libraries() -> None:
+    """Libraries' own bars would stand in the way of ours."""
+    import datasets
+    import transformers
+
+    datasets.disable_progress_bars()
+    transformers.utils.logging.disable_progress_bar()
+    transformers.utils.logging.set_verbosity_error()

@@ -1,0 +1,89 @@
+"""What nano is built of: the convolutions that read pixels, transformer blocks, and waves that tell places apart."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Bool, Float
+from torch import Tensor, nn
+from transformers import Cache
+
+GROUPS = 8
+"""Groups of channels that are normed together (Wu and He 2018): nothing depends on the other photos of a batch."""
+
+
+class Stem(nn.Module):
+    """3x3 convolutions: pixels to a map with a cell for 8 x 8 of them, and to one for 16 x 16."""
+
+    def __init__(self, near: int, width: int) -> None:
+        super().__init__()
+        layers: list[nn.Module] = []
+        for before, after, stride in ((3, 32, 2), (32, 64, 2), (64, near, 2), (near, near, 1)):
+            layers += [nn.Conv2d(before, after, 3, stride, 1, bias=False), nn.GroupNorm(GROUPS, after), nn.ReLU(True)]
+        self.near = nn.Sequential(*layers)
+        self.far = nn.Conv2d(near, width, 3, 2, 1)
+
+    def forward(
+        self, pixels: Float[Tensor, "batch 3 height across"]
+    ) -> tuple[Float[Tensor, "batch near rows columns"], Float[Tensor, "batch channels half_rows half_columns"]]:
+        """Both maps."""
+        near = self.near(pixels)
+        return near, self.far(near)
+
+
+class Attention(nn.Module):
+    """Multi-head attention with an optional key-value cache."""
+
+    def __init__(self, width: int, heads: int, layer: int) -> None:
+        super().__init__()
+        self.heads, self.layer = heads, layer
+        self.qkv = nn.Linear(width, 3 * width)
+        self.out = nn.Linear(width, width)
+
+    def forward(
+        self, x: Float[Tensor, "batch new width"], mask: Bool[Tensor, "batch 1 new seen"] | None, cache: Cache | None
+    ) -> Float[Tensor, "batch new width"]:
+        """Attend to what the mask allows; with a cache, to what came before as well."""
+        batch, new, width = x.shape
+        q, k, v = self.qkv(x).view(batch, new, 3, self.heads, width // self.heads).permute(2, 0, 3, 1, 4)
+        if cache is not None:
+            k, v = cache.update(k, v, self.layer)
+        mixed = F.scaled_dot_product_attention(q, k, v, attn_mask=mask)
+        out: Tensor = self.out(mixed.transpose(1, 2).reshape(batch, new, width))
+        return out
+
+
+class Block(nn.Module):
+    """A pre-norm transformer block."""
+
+    def __init__(self, width: int, heads: int, layer: int = 0) -> None:
+        super().__init__()
+        self.norm1, self.norm2 = nn.LayerNorm(width), nn.LayerNorm(width)
+        self.attention = Attention(width, heads, layer)
+        self.mlp = nn.Sequential(nn.Linear(width, 3 * width), nn.GELU(approximate="tanh"), nn.Linear(3 * width, width))
+
+    def forward(self, x: Tensor, mask: Tensor | None = None, cache: Cache | None = None) -> Tensor:
+        """Attention, then the perceptron, each added to its input."""
+        x = x + self.attention(self.norm1(x), mask, cache)
+        x = x + self.mlp(self.norm2(x))
+        return x
+
+
+def line_waves(places: Float[Tensor, " places"], width: int, finest: float) -> Float[Tensor, "places width"]:
+    """Sines and cosines of places on a line from 0 to 1 (Vaswani et al. 2017, section 3.5): near places look alike.
+
+    `finest`: waves on the line of the highest frequency.
+    """
+    rates = torch.exp(torch.linspace(0.0, math.log(finest), width // 2))[None]
+    angles = 2 * math.pi * places[:, None] * rates
+    return torch.cat([angles.sin(), angles.cos()], -1)
+
+
+def grid_waves(rows: int, columns: int, width: int) -> Float[Tensor, "places width"]:
+    """The same for a grid: half of the width tells the row, half the column; the longer side goes from 0 to 1."""
+    longest = max(rows, columns)
+    down = line_waves((torch.arange(rows) + 0.5) / longest, width // 2, 12.0)[:, None].expand(-1, columns, -1)
+    across = line_waves((torch.arange(columns) + 0.5) / longest, width // 2, 12.0)[None].expand(rows, -1, -1)
+    return torch.cat([down, across], -1).reshape(rows * columns, width)
