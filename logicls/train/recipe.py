@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -59,7 +58,7 @@ class Recipe(BaseModel):
     seed: int = 0
 
     @model_validator(mode="after")
-    def _sizes(self) -> Self:
+    def _sizes(self) -> Recipe:
         given = [name for name in ("width", "encoder_layers", "decoder_layers") if getattr(self, name) is not None]
         if self.base and given:
             raise ValueError(f"{' and '.join(given)} cannot be chosen with base weights: leave out, or say base: false")
