@@ -194,6 +194,29 @@ def test_the_whole_loop(run, tmp_path):
     assert 0 <= metrics["exact_match"] <= 1
 
 
+@pytest.mark.slow
+def test_a_model_of_the_hub_is_trained_and_used_by_the_same_commands(run, checkpoint, tmp_path):
+    """`--model` names its folder; one that is not here is refused, and so is what a hub model cannot follow."""
+    kit = share("constraints/dosing_kit.yaml"), "--data", share("data/dosing_kit")
+    recipe = tmp_path / "tiny.yaml"
+    recipe.write_text("steps: 1\nbatch: 2\nhub: {rank: 2}\n")
+    photos = tmp_path / "photos"
+    photos.mkdir()
+    shutil.copy(sorted(share("data/dosing_kit/heldout/images").glob("*.jpg"))[0], photos)
+    synth, model = tmp_path / "synth", checkpoint("qwen3_vl")
+    run("synth", *kit, "--out", synth, "--count", "2", "--workers", "1")
+
+    trained = run("train", synth, "--out", tmp_path / "bundle", "--model", model, "--recipe", recipe)
+    predicted = run("predict", tmp_path / "bundle", photos, "--out", tmp_path / "verdicts")
+    absent = run("train", synth, "--out", tmp_path / "b", "--model", "nobody/nothing")
+    fresh = run("train", synth, "--out", tmp_path / "c", "--model", model, "--fresh", "0.5")
+
+    assert [code for code, _, _ in (trained, predicted, absent, fresh)] == [0, 1, 2, 2]
+    assert "of them visual; the model reads 4096" in " ".join(trained[1].split())
+    assert "LC510 this model is not on this machine." in absent[2]
+    assert "LC430 fresh says nothing about the model" in fresh[2]
+
+
 def test_check_looks_at_the_wordings_too(run, spec, monkeypatch, tmp_path):
     """With `--templates` those that ship are fine; a slip in one ends the check with exit code 1."""
     assert run("check", spec, "--templates", "--data", share("data/dosing_kit"))[0] == 0

@@ -47,8 +47,9 @@ class HubSettings(BaseModel):
 
 
 def refuse_misplaced(recipe: Recipe) -> None:
-    """Raises `RecipeError` (LC430) for what a recipe says and its kind of model cannot follow."""
-    said = recipe.model_fields_set
+    """Raises `RecipeError` (LC430) for what a recipe says, other than the default, and its model cannot follow."""
+    fields = type(recipe).model_fields
+    said = {name for name, field in fields.items() if getattr(recipe, name) != field.get_default()}
     misplaced = sorted({"hub"} & said if recipe.model == NANO else NANO_ALONE & said)
     problems = [
         Problem("LC430", f"{name} says nothing about the model {recipe.model}.", advice="Leave it out.")

@@ -93,10 +93,14 @@ def short_model() -> object:
 
 
 def forgetful_model() -> object:
-    """A model that does not take up where it was."""
+    """A model whose cache is of another kind."""
     model, examples = opened()
+
+    def refuse(*_: object) -> object:
+        raise NotImplementedError("this cache cannot be repeated")
+
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Branches, "step", lambda self, chunks: torch.zeros(len(chunks), 1, 338))
+        patch.setattr(Branches, "step", refuse)
         return rehearse(examples, model, "model")
 
 

@@ -88,6 +88,7 @@ def test_a_run_ends_in_a_bundle_that_predicts(checkpoint, synth, tmp_path, famil
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("family", ["llava", "qwen3_vl"])
 def test_a_merged_bundle_does_without_its_base_and_answers_alike(checkpoint, synth, tmp_path, family):
     """The same run, written whole: same answers on the probe's photos."""
     given = recipe(checkpoint(family), where="everywhere")

@@ -20,11 +20,11 @@ def refusals(recipe: Recipe) -> list[str]:
 
 def test_what_is_misplaced_is_named_all_at_once():
     """Nano's sizes for a hub model, hub settings for nano."""
-    both = [refusals(Recipe(model="some/model", width=64, fresh=0.5)), refusals(Recipe(hub=HubSettings(rank=2)))]
+    hub, nano = Recipe(model="some/model", visual_tokens=64, fresh=0.5), Recipe(hub=HubSettings(rank=2))
 
-    assert both == [
+    assert [refusals(hub), refusals(nano)] == [
         ["LC430 fresh says nothing about the model some/model. Leave it out.",
-         "LC430 width says nothing about the model some/model. Leave it out."],
+         "LC430 visual_tokens says nothing about the model some/model. Leave it out."],
         ["LC430 hub says nothing about the model nano. Leave it out."],
     ]  # fmt: skip
 
@@ -43,8 +43,8 @@ def test_settings_that_exclude_each_other_are_refused():
 
 def test_the_refusal_comes_before_anything_is_touched(tmp_path):
     """No folder is begun."""
-    with pytest.raises(RecipeError, match="LC430 width"):
-        fit(tmp_path / "synth", tmp_path / "out", Recipe(model="some/model", width=64))
+    with pytest.raises(RecipeError, match="LC430 visual_tokens"):
+        fit(tmp_path / "synth", tmp_path / "out", Recipe(model="some/model", visual_tokens=64))
 
     assert list(tmp_path.iterdir()) == []
 
@@ -55,7 +55,7 @@ def test_shipped_recipes_go_with_their_models():
         recipe = read_recipe(path)
         refuse_misplaced(recipe.model_copy(update={"model": "some/model"}) if path.stem == "hub" else recipe)
 
-    assert {"width", "bins"} < NANO_ALONE
+    assert {"width", "base"} < NANO_ALONE
 
 
 def test_nested_keys_are_checked(tmp_path):
@@ -67,5 +67,5 @@ def test_nested_keys_are_checked(tmp_path):
 
     assert [str(problem).removeprefix(f"{tmp_path}/") for problem in caught.value.problems] == [
         'mine.yaml:3:3 LC021 unknown key "rnak" in hub. Did you mean "rank"?',
-        'mine.yaml:4:10 LC024 hub.where: "nowhere" is not one of the allowed values. Known: language, everywhere.',
+        'mine.yaml:4:10 LC024 where of hub: "nowhere" is not one of the allowed values. Known: everywhere, language.',
     ]

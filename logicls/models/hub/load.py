@@ -176,7 +176,6 @@ def _four_bits(dtype: torch.dtype) -> Any:
 
 def _unloadable(what: str, folder: Path, error: Exception) -> BundleError:
     text = next((line for line in str(error).splitlines() if line.strip()), type(error).__name__)
-    return BundleError(
-        Problem("LC511", f"{what} cannot be loaded: {text.strip()}", str(folder), advice="Any model that transformers "
-                "loads as image-text-to-text from safetensors will do.")
-    )  # fmt: skip
+    message = f"{what} cannot be loaded: {text.strip().rstrip('.')}."
+    advice = "Any model that transformers loads as image-text-to-text from safetensors will do."
+    return BundleError(Problem("LC511", message, str(folder), advice=advice))
