@@ -32,6 +32,7 @@ from logicls.train.pace import Pace, fitting
 from logicls.train.preflight import decoded, preflight
 from logicls.train.ranks import Rank, together
 from logicls.train.recipe import Recipe
+from logicls.worlds.store import read_shards
 
 ORDER = Order(share("constraints/dosing_kit.yaml"), share("data/dosing_kit"), Path("synth"), 2, 0)
 TINY = Recipe(steps=1, batch=1, visual_tokens=16, base=False, width=32, encoder_layers=1, decoder_layers=1)
@@ -165,6 +166,7 @@ TRIGGERS: dict[str, Callable[[], object]] = {
     "LC404": killed_worker,
     "LC405": lambda: showing((64, 64), 0)(source_of(ORDER).maker(), 0, 17),
     "LC406": moved_photos,
+    "LC407": lambda: read_shards(Path("nowhere")),
     "LC411": other_recipe,
     "LC412": other_size,
     "LC413": lambda: fitting(Pace(step=0.5, look=3.0, every=100), minutes=0.1, gone=4.0),

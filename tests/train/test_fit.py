@@ -47,7 +47,17 @@ fit(Path(synth), Path(out), Recipe.model_validate_json(recipe), resume=Path(out,
 
 def killed(synth, out, recipe: Recipe, mark: str) -> None:
     """Train, or go on, in a process of its own, and kill it when it says a line that begins with `mark`."""
-    command = [sys.executable, "-W", "ignore", "-c", CHILD, str(synth), str(out), recipe.model_dump_json(exclude_unset=True), mark]
+    command = [
+        sys.executable,
+        "-W",
+        "ignore",
+        "-c",
+        CHILD,
+        str(synth),
+        str(out),
+        recipe.model_dump_json(exclude_unset=True),
+        mark,
+    ]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as child:
         for line in child.stdout:
             if line.startswith(mark):

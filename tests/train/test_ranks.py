@@ -81,7 +81,15 @@ def test_both_may_be_killed(runs, synth, tmp_path):
     script = tmp_path / "child.py"
     script.write_text(CHILD)
     recipe = TINY.model_copy(update={"processes": 2})
-    command = [sys.executable, "-W", "ignore", str(script), str(synth), str(tmp_path / "out"), recipe.model_dump_json(exclude_unset=True)]
+    command = [
+        sys.executable,
+        "-W",
+        "ignore",
+        str(script),
+        str(synth),
+        str(tmp_path / "out"),
+        recipe.model_dump_json(exclude_unset=True),
+    ]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as child:
         for line in child.stdout:  # ends when the last process that has this pipe has ended
             if line == "step 9\n":

@@ -27,7 +27,9 @@ def test_what_is_written_is_read(tmp_path):
     assert recipe == Recipe(steps=50, lr=0.001)
 
 
-@pytest.mark.parametrize("path", sorted({*share("train").glob("*.yaml")} - {share("train/base.yaml")}), ids=lambda path: path.name)
+@pytest.mark.parametrize(
+    "path", sorted({*share("train").glob("*.yaml")} - {share("train/base.yaml")}), ids=lambda path: path.name
+)
 def test_shipped_recipes_are_good(path):
     """Each can be read, and says only what there is to say."""
     recipe = read_recipe(path)
