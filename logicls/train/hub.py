@@ -25,7 +25,8 @@ from logicls.train.hub_examples import Examples, open_rows
 from logicls.train.hub_feed import HubFeed
 from logicls.train.hub_memory import gigabytes, memory_here, memory_of
 from logicls.train.hub_preflight import HubFlight, preflight_hub, rehearse, seconds_of
-from logicls.train.hub_tuner import HubTuner, HubWatch, Told, run_hub, step_of
+from logicls.train.hub_tuner import HubTuner, HubWatch, Told, run_hub
+from logicls.train.loop import step_of
 from logicls.train.recipe import Recipe
 
 

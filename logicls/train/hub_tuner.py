@@ -110,11 +110,3 @@ def run_hub(tuner: HubTuner, feed: Any, watch: HubWatch, checkpoint: Path | None
         warnings.filterwarnings("ignore", message=r".*IterableDataset.*")
         warnings.filterwarnings("ignore", message=r".*isinstance\(treespec, LeafSpec\).*")
         trainer.fit(tuner, DataLoader(feed, batch_size=None), ckpt_path=checkpoint, weights_only=True)
-
-
-def step_of(checkpoint: Path | None) -> int:
-    """Steps that were done when a checkpoint was made; 0 where there is none."""
-    if checkpoint is None:
-        return 0
-    state: dict[str, Any] = torch.load(checkpoint, weights_only=True, map_location="cpu", mmap=True)
-    return int(state["global_step"])
