@@ -200,7 +200,7 @@ def test_each_kind_of_answer_is_learned(model, codec, pixels, change, question):
 
 @pytest.mark.slow
 def test_what_is_learned_is_right(model, codec, pixels):
-    """After some steps on one photo the answers are right, the thing is lit, and its box is read to a quarter of a cell."""
+    """After some steps on one photo the answers are right, the thing is lit, its box is read to a quarter of a cell."""
     model = type(model)(model.config).train()
     answers = [codec.answer([], 1, located=True), codec.answer(["red"], 1, located=False)]
     batch = learned(codec, answers, [(BOX, 0, IGNORED), (BOX, 1, codec.value("red"))])
