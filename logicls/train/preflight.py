@@ -29,6 +29,8 @@ from logicls.records import Box
 from logicls.synth.write import wordings
 from logicls.train.encode import Encoded, Encoder
 
+ENOUGH = 1.0
+"""Visual tokens below which a thing is hard to tell from its neighbours: two by two cells of the map that is pointed on."""
 COLUMNS = ["width", "height", "queries", "questions", "values", "boxes"]
 """What is encoded."""
 
@@ -58,8 +60,12 @@ class Flight:
             f"at most {self.longest} words' tokens; input {self.processor.image_processor.size} (height, width)",
             f"smallest component: {name}, {tokens:.1f} visual tokens (example {number})",
         ]
-        if tokens < 0.5:
-            lines.append(f"warning: {name} may be too small to be read; crop the photos or raise visual_tokens")
+        if tokens < ENOUGH:
+            wanted = round(self.processor.image_tokens * ENOUGH / tokens)
+            lines.append(
+                f"warning: {name} is small: neighbours may be read as one, and its sides roughly; "
+                f"crop the photos, or raise visual_tokens (to {wanted})"
+            )
         return lines
 
 

@@ -71,7 +71,8 @@ def test_the_report_names_the_smallest_component(flight, rows):
     assert flight.report == [
         f"20 examples, 16 visual tokens, at most {longest} words' tokens; input [64, 64] (height, width)",
         f"smallest component: {name}, {tokens:.1f} visual tokens (example {number})",
-        f"warning: {name} may be too small to be read; crop the photos or raise visual_tokens",
+        f"warning: {name} is small: neighbours may be read as one, and its sides roughly; "
+        f"crop the photos, or raise visual_tokens (to {round(16 / tokens)})",
     ]
 
 
