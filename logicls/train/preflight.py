@@ -30,7 +30,7 @@ from logicls.synth.write import wordings
 from logicls.train.encode import Encoded, Encoder
 
 ENOUGH = 1.0
-"""Visual tokens below which a thing is hard to tell from its neighbours: two by two cells of the map that is pointed on."""
+"""Visual tokens below which a thing is hard to tell from its neighbours: two by two cells of the map."""
 COLUMNS = ["width", "height", "queries", "questions", "values", "boxes"]
 """What is encoded."""
 
