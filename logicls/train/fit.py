@@ -25,13 +25,14 @@ from logicls.train import pace
 from logicls.train.begun import claim_run
 from logicls.train.fresh import fresh_of
 from logicls.train.heldout import Split, split_photos
-from logicls.train.hub import Hooks, fit_hub
+from logicls.train.hub import fit_hub
 from logicls.train.hub_recipe import NANO, refuse_misplaced
+from logicls.train.listener import SILENT, Listener
 from logicls.train.loop import step_of
 from logicls.train.preflight import Flight, count_examples, preflight
 from logicls.train.ranks import Rank, launched, together
 from logicls.train.recipe import Recipe
-from logicls.train.run import SILENT, Listener, Run, draw_pictures, learn, measure
+from logicls.train.run import Run, draw_pictures, learn, measure
 from logicls.train.tuner import Told
 
 SAMPLE = 500
@@ -67,13 +68,13 @@ def fit(
         BundleError: `start` cannot be loaded.
     """
     refuse_misplaced(recipe)
+    heard = Listener(say, prepared, planned, told)
     if recipe.model != NANO:
-        hooks = Hooks(say, prepared, planned, told)
-        return fit_hub(synth, out, recipe, resume=resume, start=start, download=download, hooks=hooks)
+        return fit_hub(synth, out, recipe, resume=resume, start=start, download=download, heard=heard)
     _refuse_odd_shares(recipe, launched() or Rank(of=recipe.processes))
     work = partial(_fit, synth, out, recipe, resume=resume, start=start, workers=workers)
     with together(recipe.processes, work) as rank:
-        bundle = work(rank=rank, listener=Listener(say, prepared, planned, told))
+        bundle = work(rank=rank, listener=heard)
         rank.wait()
         return bundle or read_bundle(out)
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -26,26 +24,13 @@ from logicls.train.hub_feed import HubFeed
 from logicls.train.hub_memory import gigabytes, memory_here, memory_of
 from logicls.train.hub_preflight import HubFlight, preflight_hub, rehearse, seconds_of
 from logicls.train.hub_tuner import HubTuner, HubWatch, Told, run_hub
+from logicls.train.listener import Listener
 from logicls.train.loop import step_of
 from logicls.train.recipe import Recipe
 
 
-@dataclass(frozen=True, slots=True)
-class Hooks:
-    """Who is told what while it goes on."""
-
-    say: Callable[[str], None]
-    """Lines for people."""
-    prepared: Callable[[int], None]
-    """How many more examples went through preflight."""
-    planned: Callable[[int], None]
-    """How many steps there will be."""
-    told: Told
-    """Each step and its loss."""
-
-
 def fit_hub(
-    synth: Path, out: Path, recipe: Recipe, *, resume: bool, start: Path | None, download: bool, hooks: Hooks
+    synth: Path, out: Path, recipe: Recipe, *, resume: bool, start: Path | None, download: bool, heard: Listener
 ) -> Bundle:
     """Train an adapter for the recipe's model on the dataset in `synth`, write the bundle to `out`.
 
@@ -58,7 +43,7 @@ def fit_hub(
     claim_run(work, recipe, resume=resume)
     sweep(work)
     model, examples, hub = _opened(synth, work, recipe, download=download)
-    flight = preflight_hub(examples, model, recipe.model, done=hooks.prepared)
+    flight = preflight_hub(examples, model, recipe.model, done=heard.prepared)
     rehearse(examples, model, recipe.model)
     lightning.seed_everything(recipe.seed, verbose=False)
     given = recipe.hub
@@ -67,10 +52,10 @@ def fit_hub(
         _begin_with(adapter, hub, start)
     base = _prepared(adapter, recipe)
     for line in [*flight.report, *_costs(examples, base, flight, recipe)]:
-        hooks.say(line)
+        heard.say(line)
     last = work / "last.ckpt"
-    hooks.planned(recipe.steps)
-    _learn(base, examples, recipe, last if resume and last.exists() else None, out, hooks.told)
+    heard.planned(recipe.steps)
+    _learn(base, examples, recipe, last if resume and last.exists() else None, out, heard.told)
     write_hub_bundle(
         out, adapter=adapter.eval(), processor=examples.processor, hub=hub, spec_file=synth / "spec.yaml",
         max_boxes=flight.boxes + 1,

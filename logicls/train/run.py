@@ -23,31 +23,16 @@ from logicls.train.draws import ByWeight, Draws, Evenly
 from logicls.train.feed import Feed
 from logicls.train.fresh import Fresh
 from logicls.train.heldout import NOTHING, Split, looked_at, shown
+from logicls.train.listener import Listener
 from logicls.train.loop import run_loop, step_of
 from logicls.train.pace import REHEARSED, Pace, look_time, rehearse
 from logicls.train.ranks import Rank
 from logicls.train.recipe import Recipe
 from logicls.train.resample import Resample, plot_difficulty
-from logicls.train.tuner import Told, Tuner, Watch
+from logicls.train.tuner import Tuner, Watch
 
 APART = 1_000_003
 """From the seed of one process's light to that of the next."""
-
-
-@dataclass(frozen=True, slots=True)
-class Listener:
-    """Who hears of a run."""
-
-    say: Callable[[str], None]
-    """Gets lines for people."""
-    prepared: Callable[[int], None]
-    """Is told how many more examples went through preflight."""
-    planned: Callable[[int], None]
-    """Is told the number of steps, before the first one."""
-    told: Told
-
-
-SILENT = Listener(lambda _: None, lambda _: None, lambda _: None, lambda step, loss: None)
 
 
 @dataclass(frozen=True, slots=True)

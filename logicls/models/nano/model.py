@@ -115,30 +115,41 @@ class NanoForImageTextToText(PreTrainedModel, GenerationMixin):
         """
         if use_cache and past_key_values is None:
             past_key_values = DynamicCache()
-        past = past_key_values.get_seq_length() if past_key_values is not None else 0
-        visual = input_ids == self.config.image_token_id
-        branches = branch_ids if branch_ids is not None else (~visual).long()
-        x = self.words(input_ids) + self.order(self._positions(branches, attention_mask, past))
-        near = None
-        if pixel_values is not None:
-            tokens, near = self.see(pixel_values)
-            x = x.masked_scatter(visual[..., None], tokens.to(x.dtype))
-        mask = self._mask(branches, attention_mask, past)
-        for block in self.decoder:
-            x = block(x, mask, past_key_values)
-        x = self.norm(x)
-        chart = self._chart(near, x) if near is not None else None
+        branches = branch_ids if branch_ids is not None else (input_ids != self.config.image_token_id).long()
+        x, chart = self._read(input_ids, pixel_values, attention_mask, branches, past_key_values)
         if labels is None:
             return NanoOutput(logits=self.head(x), past_key_values=past_key_values, words=x, chart=chart)
         if chart is None or boxes is None or box_question is None or box_value is None:
             raise ValueError("labels need pixel_values, boxes, box_question and box_value beside them")
         if located is None or weights is None:
             raise ValueError("labels need located and weights beside them")
-        answering = input_ids == self.config.answer_token_id
         things = Things(boxes / CELL, box_question, box_value)
+        answering = input_ids == self.config.answer_token_id
         told = Learned(x, answering, branches, labels, weights, things, located)
         losses = learned(told, chart, self.head, self.pointer)
         return NanoOutput(loss=losses.total, question_loss=losses.each, question_right=losses.right, chart=chart)
+
+    def _read(
+        self,
+        input_ids: Tensor,
+        pixel_values: Tensor | None,
+        attention_mask: Tensor | None,
+        branches: Tensor,
+        cache: Cache | None,
+    ) -> tuple[Float[Tensor, "batch new width"], Tensor | None]:
+        """Hidden states of the given positions, normed; the map, where the photo is among them."""
+        past = cache.get_seq_length() if cache is not None else 0
+        x = self.words(input_ids) + self.order(self._positions(branches, attention_mask, past))
+        near = None
+        if pixel_values is not None:
+            tokens, near = self.see(pixel_values)
+            visual = input_ids == self.config.image_token_id
+            x = x.masked_scatter(visual[..., None], tokens.to(x.dtype))
+        mask = self._mask(branches, attention_mask, past)
+        for block in self.decoder:
+            x = block(x, mask, cache)
+        x = self.norm(x)
+        return x, self._chart(near, x) if near is not None else None
 
     def head(self, x: Float[Tensor, "*positions width"]) -> Float[Tensor, "*positions vocab"]:
         """Logits over the vocabulary, of normed hidden states."""
