@@ -3,7 +3,8 @@
 model.safetensors, config.json        weights and sizes; of a hub model the adapter alone, where it was not merged
 tokenizer…, preprocessor_config.json  how photos and words become tensors
 spec.yaml                             the rules
-bundle.json                           id, hashes, versions, the most boxes an answer may have, the base of a hub model
+bundle.json                           id, hashes, versions, the most boxes an answer may have, the base of a hub model,
+                                      how far its stated verdict can be trusted
 probe/                                photos with the answers that the bundle must still give
 """
 
@@ -47,14 +48,19 @@ class Bundle:
     """Which hub model was fine-tuned; None for nano."""
     versions: tuple[tuple[str, str], ...] = ()
     """Of the libraries that it was made with."""
+    stated_right: float | None = None
+    """Share of the examples kept aside whose stated verdict was right; None where it was not measured."""
 
 
-def write_bundle(path: Path, *, model: Any, processor: Any, spec_file: Path, max_boxes: int) -> Bundle:
+def write_bundle(
+    path: Path, *, model: Any, processor: Any, spec_file: Path, max_boxes: int, stated_right: float | None = None
+) -> Bundle:
     """Write everything but the probe."""
     path.mkdir(parents=True, exist_ok=True)
     model.save_pretrained(path)
     processor.save_pretrained(path)
-    _complete(path, {"id": _weights_hash(path)}, spec_file, max_boxes)
+    measured = {} if stated_right is None else {"stated_right": round(stated_right, 4)}
+    _complete(path, {"id": _weights_hash(path), **measured}, spec_file, max_boxes)
     return read_bundle(path)
 
 
@@ -97,7 +103,11 @@ def read_bundle(path: Path) -> Bundle:
         _agree(facts, path, spec)
     versions = facts.get("versions")
     made_with = tuple(sorted(versions.items())) if isinstance(versions, dict) else ()
-    return Bundle(path, str(facts["id"]), spec, model, processor, int(str(facts["max_boxes"])), hub, made_with)
+    stated = facts.get("stated_right")
+    return Bundle(
+        path, str(facts["id"]), spec, model, processor, int(str(facts["max_boxes"])), hub, made_with,
+        None if stated is None else float(str(stated)),
+    )  # fmt: skip
 
 
 def other_versions(bundle: Bundle) -> str:

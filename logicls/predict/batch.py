@@ -112,5 +112,5 @@ def _verdicts(reader: Reader, loaded: list[Loaded]) -> Iterator[Verdict]:
             verdict = Verdict(photo.name, "review", reasons=(photo.trouble,), spec=bundle.spec.hash)
         else:
             size = photo.pixels.shape[1], photo.pixels.shape[0]
-            verdict = decide(bundle.spec, next(looks), photo.name, size)
+            verdict = decide(bundle.spec, next(looks), photo.name, size, stated_right=bundle.stated_right)
         yield replace(verdict, sha256=photo.sha256, bundle=bundle.id)

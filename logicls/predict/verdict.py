@@ -10,16 +10,24 @@ from logicls.constraints.spec import Spec
 from logicls.predict.one_pass import Look
 from logicls.records import Finding, Outcome, Verdict
 
+TRUSTED = 0.8
+"""Share of right ones among examples kept aside from which on a stated verdict is worth a second opinion."""
+UNSURE = 0.5
+"""Confidence below which a rule's answers are likelier wrong than right."""
 
-def decide(spec: Spec, look: Look, photo: str, size: tuple[int, int]) -> Verdict:
+
+def decide(spec: Spec, look: Look, photo: str, size: tuple[int, int], *, stated_right: float | None = None) -> Verdict:
     """The verdict on one photo. `size`: (width, height) in pixels.
 
-    Review where the derived and the stated violations differ or where a rule could not be checked.
+    Review where a rule could not be checked, where its answers are likelier wrong than right, and where the derived
+    and the stated violations differ. The last counts only where stated verdicts are known to be right mostly, or
+    nothing is known of them: by chance alone a bad second reader would send good readings to a person.
     """
     findings = judge(spec, by_query(look.answers), *size)
     derived = violations(findings)
     stated = tuple(sorted(look.stated.values)) if look.stated.readable else None
-    reasons = _reasons(findings, derived, stated)
+    heard = stated_right is None or stated_right >= TRUSTED
+    reasons = (*_doubts(findings), *(_differences(derived, stated) if heard else ()))
     outcome: Outcome = "review" if reasons else "fail" if derived else "pass"
     scores = _scores(spec, findings, dict(look.chances))
     return Verdict(
@@ -28,14 +36,20 @@ def decide(spec: Spec, look: Look, photo: str, size: tuple[int, int]) -> Verdict
     )  # fmt: skip
 
 
-def _reasons(findings: Sequence[Finding], derived: tuple[str, ...], stated: tuple[str, ...] | None) -> tuple[str, ...]:
-    reasons = [f"{f.constraint}: {f.found}" for f in findings if f.status == "unknown"]
+def _doubts(findings: Sequence[Finding]) -> list[str]:
+    """Rules that could not be checked, or hardly."""
+    unknown = [f"{f.constraint}: {f.found}" for f in findings if f.status == "unknown"]
+    unsure = [f for f in findings if f.status in ("holds", "broken") and f.confidence < UNSURE]
+    return [*unknown, *(f"{f.constraint}: {f.found}, but sure to {f.confidence:.0%} only" for f in unsure)]
+
+
+def _differences(derived: tuple[str, ...], stated: tuple[str, ...] | None) -> list[str]:
     if stated is None:
-        reasons.append("the stated verdict could not be read")
-    elif set(stated) != set(derived):
-        told = [", ".join(names) or "nothing" for names in (derived, stated)]
-        reasons.append(f"the answers say {told[0]} is broken, the stated verdict says {told[1]}")
-    return tuple(reasons)
+        return ["the stated verdict could not be read"]
+    if set(stated) == set(derived):
+        return []
+    told = [", ".join(names) or "nothing" for names in (derived, stated)]
+    return [f"the answers say {told[0]} is broken, the stated verdict says {told[1]}"]
 
 
 def _scores(spec: Spec, findings: Sequence[Finding], chances: Mapping[str, float]) -> dict[str, float]:

@@ -24,7 +24,7 @@ from logicls.synth.shards import rows
 from logicls.train import pace
 from logicls.train.begun import claim_run
 from logicls.train.fresh import fresh_of
-from logicls.train.heldout import Split, split_photos
+from logicls.train.heldout import Split, answered, shown, split_photos, stated_right
 from logicls.train.hub import fit_hub
 from logicls.train.hub_recipe import NANO, refuse_misplaced
 from logicls.train.listener import SILENT, Listener
@@ -121,9 +121,11 @@ def _ready(run: Run, workers: int, heard: Listener, *, resume: bool) -> Run:
 
 def _written(model: NanoForImageTextToText, run: Run) -> Bundle:
     model.train(mode=False)
-    flight, spec = run.flight, run.synth / "spec.yaml"
+    flight = run.flight
+    found = answered(model, list(shown(flight, run.codec, run.aside, run.recipe.batch)))
     bundle = write_bundle(
-        run.out, model=model, processor=flight.processor, spec_file=spec, max_boxes=flight.boxes + 1
+        run.out, model=model, processor=flight.processor, spec_file=run.synth / "spec.yaml",
+        max_boxes=flight.boxes + 1, stated_right=stated_right(found),
     )  # fmt: skip
     write_probe(bundle, run.synth)
     draw_pictures(run)

@@ -128,3 +128,20 @@ def test_worse_photos_score_higher(spec):
     scores = [decide(spec, look, "a.jpg", (100, 80)).score for look in looks]
 
     assert scores == sorted(set(scores))
+
+
+@pytest.mark.parametrize(("right", "outcome"), [(None, "review"), (0.8, "review"), (0.79, "pass")])
+def test_a_stated_verdict_is_heard_where_it_is_mostly_right(spec, right, outcome):
+    """A second reader that is known to be wrong often sends nothing to a person; an unknown one does."""
+    verdict = decide(spec, seen(2, 1, ("missing_pin",)), "a.jpg", (100, 80), stated_right=right)
+
+    assert verdict.outcome == outcome
+
+
+@pytest.mark.parametrize(("sure", "outcome"), [(0.51, "fail"), (0.49, "review")])
+def test_answers_that_are_likelier_wrong_go_to_review(spec, sure, outcome):
+    """Whatever the stated verdict says; the reason names the rule."""
+    verdict = decide(spec, seen(1, 1, ("missing_pin",), sure=sure), "a.jpg", (100, 80), stated_right=0.1)
+
+    assert verdict.outcome == outcome
+    assert outcome == "fail" or verdict.reasons[0] == "two-pins: 1 pin, but sure to 49% only"
