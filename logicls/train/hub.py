@@ -23,10 +23,12 @@ from logicls.train.hub_examples import Examples, open_rows
 from logicls.train.hub_feed import HubFeed
 from logicls.train.hub_memory import gigabytes, memory_here, memory_of
 from logicls.train.hub_preflight import HubFlight, preflight_hub, rehearse, seconds_of
-from logicls.train.hub_tuner import HubTuner, HubWatch, Told, run_hub
+from logicls.train.hub_tuner import HubTuner, HubWatch
 from logicls.train.listener import Listener
-from logicls.train.loop import step_of
+from logicls.train.loop import run_loop, step_of
+from logicls.train.ranks import Rank
 from logicls.train.recipe import Recipe
+from logicls.train.tuner import Told
 
 
 def fit_hub(
@@ -131,7 +133,9 @@ def _learn(model: Any, examples: Examples, recipe: Recipe, checkpoint: Path | No
             told(step, loss)
 
         watch = HubWatch(out / "work" / "last.ckpt", every=recipe.checkpoint_every, told=both)
-        run_hub(tuner, feed, watch, checkpoint)
+        run_loop(
+            tuner, feed, [watch], steps=recipe.steps, checkpoint=checkpoint, rank=Rank(), parts=recipe.hub.accumulate
+        )
 
 
 def _begin_with(adapter: Any, hub: Hub, start: Path) -> None:

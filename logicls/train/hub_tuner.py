@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import logging
-import warnings
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -14,13 +11,11 @@ from jaxtyping import Float
 from lightning.pytorch.callbacks import Callback
 from torch import Tensor
 from torch.nn import functional
-from torch.utils.data import DataLoader
 
 from logicls.jsonl import in_place_of
 from logicls.models.hub.branches import fitting
 from logicls.train.hub_examples import IGNORED, Batch
-
-Told = Callable[[int, float], None]
+from logicls.train.tuner import Told
 
 
 def losses(model: Any, batch: Batch) -> Float[Tensor, " batch"]:
@@ -88,25 +83,3 @@ class HubWatch(Callback):
         if step % self.every == 0:
             with in_place_of(self.path) as temporary:
                 trainer.save_checkpoint(temporary)
-
-
-def run_hub(tuner: HubTuner, feed: Any, watch: HubWatch, checkpoint: Path | None) -> None:
-    """The loop over a `HubFeed`, up to the tuner's last step."""
-    logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
-    trainer = lightning.Trainer(
-        max_steps=tuner.steps,
-        accumulate_grad_batches=feed.parts,
-        accelerator="auto",
-        devices=1,
-        gradient_clip_val=1.0,
-        callbacks=[watch],
-        logger=False,
-        enable_progress_bar=False,
-        enable_model_summary=False,
-        enable_checkpointing=False,
-    )
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message=r".*does not have many workers.*")
-        warnings.filterwarnings("ignore", message=r".*IterableDataset.*")
-        warnings.filterwarnings("ignore", message=r".*isinstance\(treespec, LeafSpec\).*")
-        trainer.fit(tuner, DataLoader(feed, batch_size=None), ckpt_path=checkpoint, weights_only=True)

@@ -15,16 +15,26 @@ from lightning.pytorch.strategies import DDPStrategy
 from torch.utils.data import DataLoader
 
 from logicls.train.ranks import Known, Rank
-from logicls.train.tuner import Tuner
 
 
 def run_loop(
-    tuner: Tuner, batches: Any, callbacks: Sequence[Callback], *, steps: int, checkpoint: Path | None, rank: Rank
+    tuner: lightning.LightningModule,
+    batches: Any,
+    callbacks: Sequence[Callback],
+    *,
+    steps: int,
+    checkpoint: Path | None,
+    rank: Rank,
+    parts: int = 1,
 ) -> None:
-    """Train on the `batches`, an iterable dataset, up to step `steps`, on from the checkpoint if there is one."""
+    """Train on the `batches`, an iterable dataset, up to step `steps`, on from the checkpoint if there is one.
+
+    A step is taken after so many `parts` of a batch.
+    """
     logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
     trainer = lightning.Trainer(
         max_steps=steps,
+        accumulate_grad_batches=parts,
         accelerator="auto",
         devices=rank.near,
         num_nodes=rank.of // rank.near,

@@ -52,7 +52,10 @@ def test_the_same_generator_makes_the_same_world():
 
 
 def test_every_answer_is_a_known_word(worlds):
-    """Attributes and verdicts are answered with words of the closed set, places with boxes alone."""
+    """Attributes and verdicts are answered with words of the closed set, places with boxes alone.
+
+    The boxes of an attribute are its bearers', one a value.
+    """
     known = set(values())
     kinds = Counter(asked.kind for world, _ in worlds for asked in world.asked)
 
@@ -61,7 +64,8 @@ def test_every_answer_is_a_known_word(worlds):
         for asked in world.asked:
             assert set(asked.values) <= known, asked
             assert bool(asked.values) == (asked.kind != "locate"), asked
-            assert asked.kind == "locate" or not asked.boxes
+            assert asked.kind == "locate" or len(asked.boxes) in (0, len(asked.values))
+            assert asked.kind != "verdict" or not asked.boxes
 
 
 def test_every_word_of_a_question_is_in_the_wordings(worlds):
