@@ -76,6 +76,8 @@ def write_hub_bundle(
 
 def _complete(path: Path, facts: Mapping[str, object], spec_file: Path, max_boxes: int) -> None:
     write_text(path / "spec.yaml", read_text(spec_file))
+    for weights in path.glob("*.safetensors"):  # safetensors writes them for their owner alone
+        weights.chmod((path / "spec.yaml").stat().st_mode)
     written = {
         "format": FORMAT,
         **facts,
