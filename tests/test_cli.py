@@ -166,7 +166,7 @@ def test_the_whole_loop(run, tmp_path):
     """The stages hand their files to one another; broken photos are rows; predicting again adds none."""
     kit = share("constraints/dosing_kit.yaml"), "--data", share("data/dosing_kit")
     recipe = tmp_path / "tiny.yaml"
-    recipe.write_text("steps: 8\nbatch: 4\nvisual_tokens: 20\nwidth: 32\nencoder_layers: 1\ndecoder_layers: 1\n")
+    recipe.write_text("steps: 8\nbatch: 4\nvisual_tokens: 20\n")
     photos = tmp_path / "photos"
     shutil.copytree(share("data/dosing_kit/heldout/images"), photos)
     (photos / "zero.jpg").write_bytes(b"")
