@@ -45,8 +45,9 @@ class Read:
     chart: Float[Tensor, "photos depth rows columns"]
     asked: Float[Tensor, "photos queries width"]
     """Each question, having seen the photo."""
-    words: Int[Tensor, "photos queries steps"]
-    chances: Float[Tensor, "steps photos queries vocab"]
+    words: Int[Tensor, "photos spoken steps"]
+    """Of the questions that are answered in words."""
+    chances: Float[Tensor, "steps photos spoken vocab"]
 
 
 class OnePass:
@@ -77,19 +78,19 @@ class OnePass:
         before = torch.cat([mask.new_ones(len(ids), tokens), mask], 1)
         branches = torch.where(mask.bool(), 1, -1)
         read = model(ids, branch_ids=branches, attention_mask=before, past_key_values=cache)
-        words, chances = self._say(read.logits[:, -1], before, cache)
+        # Only what is not pointed at has to be said.
+        rows = (torch.arange(len(pixels))[:, None] * count + torch.tensor(self._spoken)).flatten()
+        cache.batch_select_indices(rows)
+        words, chances = self._say(read.logits[rows, -1], before[rows], cache)
         asked = read.words[:, -1].unflatten(0, (len(pixels), count))
-        return Read(seen.chart, asked, words.unflatten(0, (len(pixels), count)), chances.unflatten(1, (-1, count)))
+        spoken = len(self._spoken)
+        return Read(seen.chart, asked, words.unflatten(0, (-1, spoken)), chances.unflatten(1, (-1, spoken)))
 
     def _say(
         self, logits: Tensor, before: Tensor, cache: DynamicCache
     ) -> tuple[Int[Tensor, "branches steps"], Float[Tensor, "steps branches vocab"]]:
-        """Greedy decoding of all branches from the logits of the first word on: words, and chances of all words.
-
-        A branch whose question is answered by pointing is done after one word.
-        """
-        photos = len(logits) // len(self.queries)
-        one_word = torch.tensor([q.id in self._pointed for q in self.queries]).repeat(photos)
+        """Greedy decoding of branches from the logits of the first word on: words, and chances of all words."""
+        photos = len(logits) // len(self._spoken)
         open_, state = torch.ones(len(logits), dtype=torch.bool), torch.zeros(len(logits), dtype=torch.long)
         out: list[Tensor] = []
         scores: list[Tensor] = []
@@ -99,7 +100,7 @@ class OnePass:
             out.append(best)
             scores.append(chances)
             state = torch.where(best == self.codec.none, 1, state)
-            open_ = open_ & (best != self.codec.end) & ~one_word
+            open_ = open_ & (best != self.codec.end)
             if not bool(open_.any()) or len(out) == self._most:
                 return torch.stack(out, 1), torch.stack(scores)
             before = torch.cat([before, before.new_ones(len(before), 1)], 1)
@@ -119,6 +120,11 @@ class OnePass:
         return frozenset(places | {query.id for query in self.queries if located_by(query.id) in places})
 
     @cached_property
+    def _spoken(self) -> list[int]:
+        """Numbers of the questions that are answered in words."""
+        return [number for number, query in enumerate(self.queries) if query.id not in self._pointed]
+
+    @cached_property
     def _prompts(self) -> tuple[Int[Tensor, "queries words"], Int[Tensor, "queries words"]]:
         """Prompts padded on the left, and which of their positions hold words."""
         texts = [self.codec.prompt(question(query, self.bundle.spec)) for query in self.queries]
@@ -136,21 +142,20 @@ class OnePass:
         return max(self.bundle.max_boxes, *(len(q.options) for q in self.queries)) + 1
 
     @cached_property
-    def _choices(self) -> Bool[Tensor, "queries vocab"]:
-        """Value tokens that each question's answer may hold."""
-        table = torch.zeros(len(self.queries), self.bundle.model.config.vocab_size, dtype=torch.bool)
-        for row, query in enumerate(self.queries):
-            table[row, self.codec.allowed(query)] = True
+    def _choices(self) -> Bool[Tensor, "spoken vocab"]:
+        """Value tokens that each answer in words may hold."""
+        table = torch.zeros(len(self._spoken), self.bundle.model.config.vocab_size, dtype=torch.bool)
+        for row, number in enumerate(self._spoken):
+            table[row, self.codec.allowed(self.queries[number])] = True
         return table
 
     def _allowed(self, logits: Tensor, step: int, state: Tensor, photos: int) -> Tensor:
         """Logits with everything that makes no sense at this step at minus infinity.
 
-        `state` is 1 for branches that have said `<none>`, after which only the end may come. A number is one word.
+        `state` is 1 for branches that have said `<none>`, after which only the end may come.
         """
         allowed = self._choices.repeat(photos, 1)
-        located = torch.tensor([query.kind == "locate" for query in self.queries])
-        allowed[:, self.codec.none] = (step == 0) & ~located.repeat(photos)
+        allowed[:, self.codec.none] = step == 0
         allowed[:, self.codec.end] = step > 0
         finished = state == 1
         allowed[finished] = False
@@ -170,10 +175,11 @@ class OnePass:
                     read_off(self.bundle.model, self.codec, query, bearers, read.chart[n], read.asked[n, number])
                 )
             else:
-                answers.append(self._worded(query, read.words[n, number].tolist(), read.chances[:, n, number]))
-        verdict = next(number for number, query in enumerate(self.queries) if query.id == VERDICT)
-        names = self.queries[verdict].options
-        each = read.chances[:, n, verdict, [self.codec.value(name) for name in names]].amax(0).tolist()
+                row = self._spoken.index(number)
+                answers.append(self._worded(query, read.words[n, row].tolist(), read.chances[:, n, row]))
+        names = self.bundle.spec.violations
+        # The verdict is asked last.
+        each = read.chances[:, n, -1, [self.codec.value(name) for name in names]].amax(0).tolist()
         stated = next(answer for answer in answers if answer.query == VERDICT)
         rest = tuple(answer for answer in answers if answer.query != VERDICT)
         return Look(rest, stated, tuple(zip(names, each, strict=True)))

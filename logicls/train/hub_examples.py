@@ -16,13 +16,13 @@ from logicls.constraints.decompose import VERDICT
 from logicls.models.hub.codec import Codec
 from logicls.models.hub.picture import picture_of, shown_of
 from logicls.models.hub.read import inputs_of
+from logicls.models.nano.losses import IGNORED
 from logicls.records import Answer, Box
 from logicls.train.collate import lit
 from logicls.train.preflight import count_examples, decoded
 
 Batch = dict[str, Tensor]
 Rng = np.random.Generator
-IGNORED = -100
 Row = Mapping[str, Any]
 
 

@@ -14,7 +14,8 @@ from torch.nn import functional
 
 from logicls.jsonl import in_place_of
 from logicls.models.hub.branches import fitting
-from logicls.train.hub_examples import IGNORED, Batch
+from logicls.models.nano.losses import IGNORED
+from logicls.train.hub_examples import Batch
 from logicls.train.tuner import Told
 
 

@@ -196,6 +196,11 @@ def _pictured(name: str, outline: object, paint: object, smallest: float = 12, *
     return Kind((name,), outline, paint, (), smallest, "slight", family="fruit", word=word)  # type: ignore[arg-type]
 
 
+def _tiled(names: tuple[str, ...], attribute: str, values: tuple[str, ...]) -> Kind:
+    colours = ("white", "beige", "yellow", "blue", "red", "green", "black")
+    return Kind(names, fixed(block(1, 1, 0.12)), _tile, colours, 15, "none", attribute, values)
+
+
 FRUIT = (
     _pictured("cherry pair", _cherries, _cherry, word="cherry"),
     _pictured("banana", fixed(banana()), _banana),
@@ -212,26 +217,8 @@ MARKS = (
     Kind(("sun",), fixed(polygon(12, 0.68)), _sun, ("yellow", "orange", "red"), 14, family="shape"),
 )
 PRINT = (
-    Kind(
-        ("letter tile", "letter"),
-        fixed(block(1, 1, 0.12)),
-        _tile,
-        ("white", "beige", "yellow", "blue", "red", "green", "black"),
-        15,
-        "none",
-        "letter",
-        tuple("ABCDEHKLTX"),
-    ),
-    Kind(
-        ("number tile", "number plate"),
-        fixed(block(1, 1, 0.12)),
-        _tile,
-        ("white", "beige", "yellow", "blue", "red", "green", "black"),
-        15,
-        "none",
-        "number",
-        _DIGITS,
-    ),
+    _tiled(("letter tile", "letter"), "letter", tuple("ABCDEHKLTX")),
+    _tiled(("number tile", "number plate"), "number", _DIGITS),
     Kind(("bar code", "barcode"), fixed(block(1, 0.5)), _barcode, (), 16, "none"),
     Kind(
         ("line of text", "text", "print"),

@@ -20,11 +20,12 @@ from logicls.models.hub.codec import Codec
 from logicls.models.hub.families import coordinates_of, habits_of
 from logicls.models.hub.load import find_base, load_model, load_processor
 from logicls.models.hub.talk import talk_of
+from logicls.models.nano.losses import IGNORED
 from logicls.predict.batch import predict_folder, read_verdicts
 from logicls.predict.probe import open_bundle
 from logicls.predict.reader import reader_of
 from logicls.train.fit import fit
-from logicls.train.hub_examples import IGNORED, Examples, open_rows
+from logicls.train.hub_examples import Examples, open_rows
 from logicls.train.hub_feed import HubFeed
 from logicls.train.hub_recipe import HubSettings
 from logicls.train.hub_tuner import losses
