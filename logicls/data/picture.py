@@ -13,6 +13,7 @@ import struct
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from io import BufferedReader
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
@@ -127,7 +128,7 @@ def sha256(path: Path) -> str:
 
 
 @contextmanager
-def _opened(path: Path, max_pixels: int) -> Iterator[tuple[Image.Image, BinaryIO]]:
+def _opened(path: Path, max_pixels: int) -> Iterator[tuple[Image.Image, BufferedReader]]:
     """The image with its header read and found usable; whatever its decoder raises leaves as a PhotoError."""
     try:
         kind = path.stat().st_mode

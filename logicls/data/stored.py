@@ -29,7 +29,9 @@ def stored_as(image: Image.Image) -> tuple[Stored, ...]:
 
     Whether it is turned is not looked at: that may stand behind the pixels.
     """
-    deep = image.mode.startswith("I;16") or (image.format in ("PNG", "TIFF") and ";16" in str(image.tile))
+    deep = image.mode.startswith("I;16") or (
+        image.format in ("PNG", "TIFF") and ";16" in str(getattr(image, "tile", ""))
+    )
     found = {
         "turned": False,
         "16-bit": deep,

@@ -29,15 +29,16 @@ class _Waiting:
     """Size in bytes, time of change in nanoseconds."""
     since: float
     """When it was first seen like that."""
-    wait: float = SETTLED
+    wait: float
 
 
 class Arrivals:
     """Which photos of a folder are new and complete."""
 
-    def __init__(self, photos: Path, known: set[str]) -> None:
+    def __init__(self, photos: Path, known: set[str], settled: float = SETTLED, patience: float = PATIENCE) -> None:
         """`known` are photos that are no news, by their `printable` names; those that are finished join them."""
         self._photos, self._known = photos, known
+        self._settled, self._patience = settled, patience
         self._waiting: dict[str, _Waiting] = {}
 
     @property
@@ -57,7 +58,7 @@ class Arrivals:
             if stamp is None:
                 continue
             seen = before.get(name)
-            self._waiting[name] = seen if seen and seen.stamp == stamp else _Waiting(stamp, now)
+            self._waiting[name] = seen if seen and seen.stamp == stamp else _Waiting(stamp, now, self._settled)
             if now - self._waiting[name].since >= self._waiting[name].wait:
                 due.append(name)
             if len(self._waiting) == MOST:
@@ -72,7 +73,7 @@ class Arrivals:
     def is_broken(self, name: str) -> bool:
         """Of one that could not be read, whether that is final; if not, it is handed out again after `PATIENCE`."""
         seen = self._waiting[name]
-        final, seen.wait = seen.wait == PATIENCE, PATIENCE
+        final, seen.wait = seen.wait == self._patience, self._patience
         return final
 
 

@@ -14,7 +14,7 @@ from logicls.claim import Difference, claim
 from logicls.errors import DataError, Problem, relative
 from logicls.models.bundle import Bundle
 from logicls.predict.inspector import Inspector
-from logicls.predict.listing import Spool, list_photos, no_photos, printable
+from logicls.predict.listing import list_photos, no_photos, printable, spooled
 from logicls.predict.record import verdict_from_json, verdict_to_json
 from logicls.predict.table import write_table
 from logicls.records import Verdict
@@ -70,7 +70,7 @@ def predict_folder(
             if printable(name) not in seen:
                 yield name
 
-    with adding(bundle, photos, out) as file, Spool(missing(names_in(out))) as left:
+    with adding(bundle, photos, out) as file, spooled(missing(names_in(out))) as left:
         planned(total)
         done(total - left.count)
         with Inspector(bundle, photos, workers) as inspector:

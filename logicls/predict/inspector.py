@@ -7,7 +7,6 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
-from typing import Self
 
 from logicls.data.stored import said
 from logicls.models.bundle import Bundle
@@ -38,12 +37,11 @@ class Inspector:
         whole = [photo for photo in photos if photo.pixels is not None]
         looks = iter(self._looks(whole))
         each = (time.perf_counter() - began) / max(len(whole), 1)
-        return [
-            self._verdict(photo, photo.trouble, 0.0)
-            if photo.pixels is None
-            else self._verdict(photo, next(looks), each)
-            for photo in photos
-        ]
+        verdicts = []
+        for photo in photos:
+            look, taken = (photo.trouble, 0.0) if photo.pixels is None else (next(looks), each)
+            verdicts.append(self._verdict(photo, look, photo.seconds + taken))
+        return verdicts
 
     def _looks(self, photos: list[Loaded]) -> list[Look | str]:
         """What was read on each, or why nothing was: one photo that the model does not take is not all of them."""
@@ -61,7 +59,7 @@ class Inspector:
         try:
             return look_at(self._reader, [photo])[0]
         except (ValueError, RuntimeError, MemoryError) as error:
-            return f"the model cannot look at it: {error or type(error).__name__}"
+            return f"the model cannot look at it: {str(error) or type(error).__name__}"
 
     def _verdict(self, photo: Loaded, look: Look | str, seconds: float) -> Verdict:
         bundle, name = self._bundle, printable(photo.name)
@@ -72,10 +70,9 @@ class Inspector:
         strange = [f"{said(k)}, as no photo was that it learned from" for k in photo.stored if k not in self._known]
         if strange and not isinstance(look, str):
             verdict = replace(verdict, outcome="review", reasons=(*strange, *verdict.reasons))
-        taken = round(photo.seconds + seconds, 6)
-        return replace(verdict, sha256=photo.sha256, bundle=bundle.id, seconds=taken)
+        return replace(verdict, sha256=photo.sha256, bundle=bundle.id, seconds=round(seconds, 6))
 
-    def __enter__(self) -> Self:
+    def __enter__(self) -> Inspector:
         return self
 
     def __exit__(

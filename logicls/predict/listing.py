@@ -5,10 +5,10 @@ from __future__ import annotations
 import os
 import tempfile
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from fnmatch import fnmatchcase
 from pathlib import Path
-from types import TracebackType
-from typing import Self
+from typing import IO
 
 from logicls.errors import DataError, Problem, relative
 
@@ -55,16 +55,13 @@ def no_photos(root: Path, only: Sequence[str] = ()) -> DataError:
 
 
 class Spool:
-    """Names on disk, to be counted before they are gone through: a million of them take no memory.
+    """Names on disk, to be counted before they are gone through: a million of them take no memory."""
 
-    Use it in a `with` block; the file has no name and is gone with it.
-    """
-
-    def __init__(self, names: Iterable[str]) -> None:
-        self._file = tempfile.TemporaryFile("w+", encoding="utf-8", errors="surrogateescape", newline="")
+    def __init__(self, file: IO[str], names: Iterable[str]) -> None:
+        self._file = file
         self.count = 0
         for name in names:
-            self._file.write(f"{name}\0")
+            file.write(f"{name}\0")
             self.count += 1
 
     def __iter__(self) -> Iterator[str]:
@@ -75,13 +72,12 @@ class Spool:
             *names, rest = (rest + block).split("\0")
             yield from names
 
-    def __enter__(self) -> Self:
-        return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._file.close()
+@contextmanager
+def spooled(names: Iterable[str]) -> Iterator[Spool]:
+    """The names in a file that has none itself, and is gone with the block."""
+    with tempfile.TemporaryFile("w+", encoding="utf-8", errors="surrogateescape", newline="") as file:
+        yield Spool(file, names)
 
 
 class _Walk:
@@ -158,5 +154,5 @@ def _may_lead_to(folder: Sequence[str], glob: Sequence[str]) -> bool:
 
 
 def printable(name: str) -> str:
-    """The name as records have it: bytes of it that are no UTF-8 as \\xff; every other name is left as it is."""
+    """The name as records have it: bytes of it that are no UTF-8 are escaped, every other name is left as it is."""
     return name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")

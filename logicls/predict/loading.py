@@ -18,7 +18,6 @@ from functools import partial
 from itertools import islice
 from pathlib import Path
 from types import TracebackType
-from typing import Self
 
 import cv2
 import numpy as np
@@ -35,7 +34,7 @@ THREADS = 2
 CHUNK = 4
 """Photos that are sent for at a time."""
 AHEAD = 4
-"""Chunks that are asked for, a process or thread, before they are taken: memory stays flat however slow the model is."""
+"""Chunks a process or thread that are asked for before they are taken: memory stays flat however slow the model is."""
 LAST = 3
 """Photos in a row that end the process which decodes them, after which photos are not what is wrong."""
 Size = tuple[int, int]
@@ -73,15 +72,15 @@ def load(photos: Path, size: Size | None, name: str) -> Loaded:
         with suppress(PhotoError, OSError):
             loaded = replace(loaded, sha256=sha256(path) if path.is_file() else "")
     except (OSError, ValueError, MemoryError, cv2.error) as error:
-        loaded = Loaded(name, None, trouble=f"cannot be read: {error or type(error).__name__}")
+        loaded = Loaded(name, None, trouble=f"cannot be read: {str(error) or type(error).__name__}")
     return replace(loaded, seconds=time.perf_counter() - began)
 
 
 class Loader:
     """Loads photos ahead of whoever takes them. Use it in a `with` block, which no process outlives.
 
-    A photo that ends the process which decodes it (a decoder's crash, memory) is a trouble of that photo; the others are
-    loaded by another process.
+    A photo that ends the process which decodes it (a decoder's crash, memory) is a trouble of that photo; another
+    process loads the rest.
     """
 
     def __init__(self, load: Load, workers: int, chunk: int = CHUNK) -> None:
@@ -148,7 +147,7 @@ class Loader:
         self._pool.shutdown(cancel_futures=True)
         self._pool = self._begun()
 
-    def __enter__(self) -> Self:
+    def __enter__(self) -> Loader:
         return self
 
     def __exit__(

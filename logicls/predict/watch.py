@@ -1,7 +1,7 @@
 """A folder that a camera writes into: each photo gets its verdict soon after it is complete.
 
-The folder is listed again and again. Notices of the system (inotify and its like) would not do: they say nothing of what
-another machine writes to a shared disk, where lines put their photos, and nothing of when a file is complete.
+The folder is listed again and again. Notices of the system (inotify and its like) would not do: they say nothing of
+what another machine writes to a shared disk, where lines put their photos, and nothing of when a file is complete.
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ from pathlib import Path
 
 from logicls.errors import DataError
 from logicls.models.bundle import Bundle
-from logicls.predict.arrivals import Arrivals
+from logicls.predict.arrivals import PATIENCE, SETTLED, Arrivals
 from logicls.predict.batch import WORKERS, Verdicts, adding, batched, names_in, tabulate
 from logicls.predict.inspector import Inspector
-from logicls.predict.listing import list_photos, printable
+from logicls.predict.listing import list_photos
 from logicls.predict.loading import Loaded
 from logicls.records import Verdict
 
@@ -44,6 +44,10 @@ class Watch:
     """Globs relative to the folder; a photo must match one of them."""
     batch: int = 16
     workers: int = WORKERS
+    settled: float = SETTLED
+    """Seconds that a photo must not change before it is looked at."""
+    patience: float = PATIENCE
+    """The same for one that cannot be read, before it is called broken."""
 
 
 def watch_folder(
@@ -66,7 +70,8 @@ def watch_folder(
     """
     list_photos(photos)
     with adding(bundle, photos, out) as file, Inspector(bundle, photos, watch.workers) as inspector:
-        watcher = _Watcher(inspector, file, Arrivals(photos, names_in(out)), watch, told)
+        arrivals = Arrivals(photos, names_in(out), watch.settled, watch.patience)
+        watcher = _Watcher(inspector, file, arrivals, watch, told)
 
         def refresh() -> None:
             tabulate(bundle, out)
