@@ -43,22 +43,26 @@ def predict(
 
     However it was ended, the same command goes on.
     """
-    from logicls.predict.watch import Watch
-
     globs = tuple(only or ())
     if watch:
+        from logicls.predict.watch import Watch
+
         spec = _watched(bundle, images, out, Watch(seconds, idle, globs, batch, workers))
-    elif seconds is not None or idle is not None:
-        option = "--for" if seconds is not None else "--idle"
-        raise LogiClsError(
-            Problem("LC608", f"{option} says how long to watch.", advice="Add --watch, or leave it out.")
-        )
     else:
+        _refuse_limits(seconds, idle)
         spec = predicted(bundle, images, out, batch=batch, workers=workers, only=globs)
     page, outcomes = write_page(spec, images, out)
     told = ", ".join(f"{count} {name}" for name, count in sorted(outcomes.items())) or "no photos"
     console.print(f"{told}\n{page}")
     raise typer.Exit(0 if set(outcomes) <= {"pass"} else 1)
+
+
+def _refuse_limits(seconds: float | None, idle: float | None) -> None:
+    """An option that would do nothing is an error (LC608)."""
+    if seconds is not None or idle is not None:
+        option = "--for" if seconds is not None else "--idle"
+        problem = Problem("LC608", f"{option} says how long to watch.", advice="Add --watch, or leave it out.")
+        raise LogiClsError(problem)
 
 
 def predicted(

@@ -87,7 +87,7 @@ def test_a_limit_of_time_ends_it(bundle, tmp_path):
     assert watch_folder(bundle, tmp_path / "photos", tmp_path / "out", Watch(seconds=0.7, workers=0)) == 0
     assert 0.7 <= time.monotonic() - began < 5
     with pytest.raises(DataError, match="LC311"):
-        watch_folder(bundle, tmp_path / "absent", tmp_path / "out", Watch(seconds=1))
+        watch_folder(bundle, tmp_path / "absent", tmp_path / "out", Watch(seconds=1.0))
 
 
 def test_a_folder_out_of_reach_is_waited_for(bundle, photos, tmp_path, monkeypatch):
