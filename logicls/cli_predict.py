@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from logicls.score import Scoreboard
 
 console = Console()
+WORKERS = 2
+"""Processes that decode photos while the model works."""
 OUT = Annotated[Path, typer.Option("--out", help="Folder to write to.")]
 
 
@@ -30,7 +32,9 @@ def predict(
     images: Annotated[Path, typer.Argument(help="Folder of photos.")],
     out: OUT,
     batch: Annotated[int, typer.Option(min=1, help="Photos at a time.")] = 16,
-    workers: Annotated[int, typer.Option(min=0, help="Processes that decode photos; 0: threads of this one.")] = 2,
+    workers: Annotated[
+        int, typer.Option(min=0, help="Processes that decode photos; 0: threads of this one.")
+    ] = WORKERS,
     only: Annotated[
         list[str] | None,
         typer.Option("--only", help="Glob that a photo must match, relative to IMAGES: 'line3/**/*.png'; repeatable."),
@@ -66,7 +70,7 @@ def _refuse_limits(seconds: float | None, idle: float | None) -> None:
 
 
 def predicted(
-    bundle: Path, images: Path, out: Path, *, batch: int = 16, workers: int = 2, only: tuple[str, ...] = ()
+    bundle: Path, images: Path, out: Path, *, batch: int = 16, workers: int = 0, only: tuple[str, ...] = ()
 ) -> Spec:
     """Predict a folder, progress on the screen."""
     from logicls.predict.batch import predict_folder

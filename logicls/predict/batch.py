@@ -19,8 +19,6 @@ from logicls.predict.record import verdict_from_json, verdict_to_json
 from logicls.predict.table import write_table
 from logicls.records import Verdict
 
-WORKERS = 2
-"""Processes that decode photos while the model works."""
 FORCED = 2.0
 """Seconds after which verdicts are on the disk itself at the latest: all that a power failure can take."""
 Item = TypeVar("Item")
@@ -32,7 +30,7 @@ def predict_folder(
     out: Path,
     *,
     batch: int = 16,
-    workers: int = WORKERS,
+    workers: int = 0,
     only: Sequence[str] = (),
     planned: Callable[[int], None] = lambda total: None,
     done: Callable[[int], None] = lambda count: None,
@@ -47,7 +45,8 @@ def predict_folder(
         photos: Folder; hidden files are left out.
         out: Folder, made as needed.
         batch: Photos that are looked at together.
-        workers: Processes that decode photos; with 0, threads of this process do.
+        workers: Processes that decode photos; with 0, threads of this process do, which a decoder's crash ends. A
+            script that asks for processes must be one that they can import (`if __name__ == "__main__"`).
         only: Globs relative to `photos`; a photo must match one of them.
         planned: Told the number of photos before the first is looked at.
         done: Told how many more are finished; at first, how many an earlier run had finished.

@@ -16,7 +16,7 @@ from pathlib import Path
 from logicls.errors import DataError
 from logicls.models.bundle import Bundle
 from logicls.predict.arrivals import PATIENCE, SETTLED, Arrivals
-from logicls.predict.batch import WORKERS, Verdicts, adding, batched, names_in, tabulate
+from logicls.predict.batch import Verdicts, adding, batched, names_in, tabulate
 from logicls.predict.inspector import Inspector
 from logicls.predict.listing import list_photos
 from logicls.predict.loading import Loaded
@@ -43,7 +43,7 @@ class Watch:
     only: tuple[str, ...] = ()
     """Globs relative to the folder; a photo must match one of them."""
     batch: int = 16
-    workers: int = WORKERS
+    workers: int = 0
     settled: float = SETTLED
     """Seconds that a photo must not change before it is looked at."""
     patience: float = PATIENCE
