@@ -49,8 +49,8 @@ def measure(bundle: Path, photos: Path, workers: int, batch: int) -> None:
         count = predict_folder(opened, photos, Path(out), workers=workers, batch=batch, done=done)
         wall, mine = time.perf_counter() - wall, used() - mine
     print(
-        f"workers {workers}, batch {batch}: {count / wall:.1f} photos/s, {1000 * mine / count:.1f} ms of processors a photo"
-        f" ({1000 * decoding:.1f} of them to decode), {resident.get('soon', 0):.0f} MiB after {SOON},"
+        f"workers {workers}, batch {batch}: {count / wall:.1f} photos/s, {1000 * mine / count:.1f} ms of processors"
+        f" a photo ({1000 * decoding:.1f} of them to decode), {resident.get('soon', 0):.0f} MiB after {SOON},"
         f" {memory(here):.0f} MiB at the end",
         flush=True,
     )
