@@ -28,7 +28,7 @@ app = typer.Typer(
 )
 COMMANDS: tuple[Callable[..., None], ...] = (
     cli_rules.check, cli_rules.explain, cli_rules.infer, cli_rules.schema, cli_rules.init, cli_train.train,
-    cli_train.base,
+    cli_train.base, cli_measure.study,
 )  # fmt: skip
 for command in COMMANDS:
     app.command()(command)

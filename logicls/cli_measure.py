@@ -16,9 +16,13 @@ from logicls.errors import DataError, Problem
 if TYPE_CHECKING:
     from logicls.constraints.spec import Component
     from logicls.data.coco import Dataset
+    from logicls.records import Outcome
     from logicls.score import Scoreboard
     from logicls.score.faithful import Faithfulness, Sample
     from logicls.score.on_loco import LocoScore
+    from logicls.study.decisions import Decision
+    from logicls.study.figures import Study
+    from logicls.study.repeat import Repeats
 
 console = Console()
 OUT = Annotated[Path, typer.Option("--out", help="Folder to write to.")]
@@ -151,3 +155,69 @@ def _print(board: Scoreboard, loco: LocoScore | None, tried: Faithfulness | None
         print_loco(loco, console)
     if tried:
         print_faithful(tried, console)
+
+
+def study(
+    bundle: Annotated[Path, typer.Argument(help="What `logicls train` wrote.")],
+    images: Annotated[Path, typer.Argument(help="Folder of photos.")],
+    truth: Annotated[Path, typer.Option("--truth", help="truth.csv: image,violations.")],
+    out: OUT,
+    inspectors: Annotated[
+        Path | None, typer.Option(help="Decisions of people, a CSV file: photo,inspector,trial,decision.")
+    ] = None,
+    trials: Annotated[int, typer.Option(min=1, help="Times that the bundle decides on each photo.")] = 3,
+    strength: Annotated[
+        float, typer.Option(min=0, max=1, help="How much the photo varies; 1: as much as in training.")
+    ] = 0.5,
+    seed: Annotated[int, typer.Option(help="The same seed varies photos alike.")] = 0,
+    as_json: JSON = False,
+) -> None:
+    """Attribute agreement: the bundle decides on photos several times, beside people, against the truth."""
+    from logicls.report.study import print_study
+    from logicls.score import read_truth
+    from logicls.study.decisions import read_decisions, write_decisions
+    from logicls.study.figures import study as figures
+    from logicls.study.repeat import Repeats, check_photos
+
+    true = read_truth(truth)
+    people = read_decisions(inspectors, true) if inspectors else ()
+    check_photos(tuple(true), images)
+    quiet = Console(stderr=True) if as_json else console
+    decisions = (*_repeated(bundle, images, tuple(true), strength, Repeats(trials, seed), quiet), *people)
+    standard: dict[str, Outcome] = {photo: "fail" if names else "pass" for photo, names in true.items()}
+    found = figures(decisions, standard)
+    write_decisions(decisions, standard, out / "study.csv")
+    board = _write_study(out, found, {"seed": seed, "strength": strength})
+    if as_json:
+        print(json.dumps(board))
+        return
+    print_study(found, console)
+    console.print(str(out / "study.json"), soft_wrap=True)
+
+
+def _repeated(
+    bundle: Path, images: Path, photos: tuple[str, ...], strength: float, repeats: Repeats, shown: Console
+) -> tuple[Decision, ...]:
+    """The bundle's decisions."""
+    from logicls.assets import share
+    from logicls.predict.probe import open_bundle
+    from logicls.predict.reader import reader_of
+    from logicls.report.progress import counting
+    from logicls.study.perturb import retake
+    from logicls.study.repeat import decide_again
+    from logicls.synth.augment import read_strength
+
+    cli_train.quiet_libraries()
+    opened = open_bundle(bundle)
+    again = retake(opened.spec, read_strength(share("synth/augment.yaml")), strength)
+    with counting("study", len(photos) * repeats.trials, shown) as counter:
+        return tuple(decide_again(reader_of(opened), photos, images, again, repeats, done=counter.add))
+
+
+def _write_study(out: Path, found: Study, settings: Mapping[str, object]) -> dict[str, object]:
+    from logicls.jsonl import write_text
+    from logicls.study.to_json import study_to_json
+
+    board = {**study_to_json(found), **settings}
+    write_text(out / "study.json", json.dumps(board, indent=1))
+    return board

@@ -88,7 +88,7 @@ def faithfulness(
     necessary, sufficient = try_cases(
         reader, cases, lambda name: read_photo(images / name), seed=sample.seed, batch=sample.batch, done=done
     )
-    done(left_out)
+    done(sample.size - len(cases))
     flips = None
     if data is not None:
         drafter = Drafter(

@@ -9,6 +9,16 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Protocol
+
+
+class Share(Protocol):
+    """A share that has an interval."""
+
+    @property
+    def ci95(self) -> tuple[float, float] | None:
+        """Two-sided 95 % interval; None where there was nothing to count."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,8 +45,10 @@ def rate_of(hits: Iterable[bool]) -> Rate:
     return Rate(sum(listed), len(listed))
 
 
-def clopper_pearson(count: int, of: int, confidence: float = 0.95) -> tuple[float, float]:
+def clopper_pearson(count: float, of: int, confidence: float = 0.95) -> tuple[float, float]:
     """Two-sided exact interval of a share: both tails hold (1 - confidence) / 2.
+
+    A count between two whole numbers has an interval between theirs.
 
     >>> [round(limit, 4) for limit in clopper_pearson(0, 10)]
     [0.0, 0.3085]
