@@ -13,7 +13,7 @@ from logicls.score.faithful import Faithfulness
 from logicls.score.on_loco import Areas, LocoScore
 from logicls.score.rate import Rate
 from logicls.score.spro import LIMITS
-from logicls.score.trial import Tested
+from logicls.score.trial import Trials
 
 
 def print_loco(score: LocoScore, console: Console) -> None:
@@ -39,7 +39,7 @@ def print_loco(score: LocoScore, console: Console) -> None:
 def print_faithful(found: Faithfulness, console: Console) -> None:
     """Print the three tests, each with its kinds, and some of what failed."""
     table = Table("faithfulness", "of", "share", "95 % interval", "count", title_justify="left")
-    tests: list[tuple[str, Tested]] = [
+    tests: list[tuple[str, Trials]] = [
         ("blanked: the answer changes", found.necessity),
         ("kept alone: the answer stays", found.sufficiency),
     ]

@@ -12,7 +12,7 @@ from logicls.constraints.look import by_query, look
 from logicls.constraints.spec import Spec
 from logicls.predict.reader import Reader
 from logicls.records import Answer, Scene
-from logicls.score.trial import Tested, Trial
+from logicls.score.trial import Trial, Trials
 from logicls.synth.draft import Draft, Drafter
 
 TRIES = 8
@@ -55,7 +55,7 @@ def try_flips(
     seed: int,
     batch: int = 16,
     done: Callable[[int], None] = lambda _: None,
-) -> Tested:
+) -> Trials:
     """Look at good photos before and after edits that `drafter` makes of them, `batch` at a time."""
     trials: list[Trial] = []
     drawn = draw_flips(drafter, count, seed)
@@ -66,7 +66,7 @@ def try_flips(
         left_out += size - len(flips)
         trials += _tried(reader, flips)
         done(size)
-    return Tested(tuple(trials), left_out)
+    return Trials(tuple(trials), left_out)
 
 
 def _tried(reader: Reader, flips: Sequence[Flip]) -> Iterator[Trial]:

@@ -18,7 +18,7 @@ from logicls.predict.reader import Reader
 from logicls.records import Verdict
 from logicls.score.counterfactual import try_flips
 from logicls.score.necessity import Case, draw_case, try_cases
-from logicls.score.trial import Tested
+from logicls.score.trial import Trials
 from logicls.synth.balance import read_balance
 from logicls.synth.bank import Bank
 from logicls.synth.draft import Drafter
@@ -32,11 +32,11 @@ MOST = 20
 class Faithfulness:
     """Whether cited boxes are what answers rest on."""
 
-    necessity: Tested
+    necessity: Trials
     """What was cited is blanked: the answer must change."""
-    sufficiency: Tested
+    sufficiency: Trials
     """Only what was cited is kept: the answer must stay."""
-    counterfactual: Tested | None
+    counterfactual: Trials | None
     """One edit of a good photo must flip exactly what it breaks; None where no annotated photos were given."""
 
     def to_json(self) -> dict[str, object]:
@@ -95,7 +95,7 @@ def faithfulness(
             reader.bundle.spec, Bank(data, read_outlines(data)), read_balance(share("synth/balance.yaml"))
         )
         flips = try_flips(reader, drafter, sample.size, seed=sample.seed, batch=sample.batch, done=done)
-    return Faithfulness(Tested(necessary, left_out), Tested(sufficient, left_out), flips)
+    return Faithfulness(Trials(necessary, left_out), Trials(sufficient, left_out), flips)
 
 
 def _drawn(verdicts: Iterable[Verdict], bundle: str, sample: Sample) -> list[Verdict]:
@@ -118,11 +118,11 @@ def _check_photos(verdicts: Sequence[Verdict], images: Path) -> None:
         try:
             same = sha256(images / verdict.photo) == verdict.sha256
         except PhotoError as error:
-            problems.append(Problem("LC657", f'"{verdict.photo}": {error.problems[0].message}', relative(images)))
+            problems.append(Problem("LC657", error.problems[0].message, relative(images / verdict.photo)))
             continue
         if not same:
             told = f'"{verdict.photo}" is another photo than the one that was predicted.'
-            problems.append(Problem("LC657", told, relative(images)))
+            problems.append(Problem("LC657", told, relative(images / verdict.photo)))
     if problems:
         more = len(problems) - MOST
         rest = [Problem("LC657", f"and {more} more like these.", relative(images))] if more > 0 else []

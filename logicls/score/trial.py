@@ -19,7 +19,7 @@ class Trial:
 
 
 @dataclass(frozen=True, slots=True)
-class Tested:
+class Trials:
     """One test of faithfulness."""
 
     trials: tuple[Trial, ...]

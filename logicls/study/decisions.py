@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import csv
+import re
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
 from typing import get_args
 
@@ -73,7 +75,7 @@ def _wrong(row: Row, photos: Collection[str]) -> Iterator[tuple[str, str, str]]:
         yield "LC662", f'the inspector "{LOGICLS}" is the bundle itself.', "Give the person another name."
     if row["photo"] and row["photo"] not in photos:
         yield "LC666", f'the truth does not name the photo "{row["photo"]}".', _near(row["photo"], photos)
-    if not (row["trial"].isascii() and row["trial"].isdigit() and int(row["trial"]) >= 1):
+    if not re.fullmatch(r"[1-9][0-9]{0,5}", row["trial"]):
         yield "LC663", f'the trial is "{row["trial"]}".', "Count the trials: 1, 2, 3."
     if row["decision"] not in OUTCOMES:
         yield "LC664", f'the decision is "{row["decision"]}".', f"Write one of {', '.join(OUTCOMES)}."
@@ -90,18 +92,21 @@ def _outcome(word: str) -> Outcome:
 
 def _gaps(decisions: Sequence[Decision], photos: Collection[str], file: str) -> Iterator[Problem]:
     """What an inspector has not decided."""
-    there: dict[tuple[str, int], set[str]] = defaultdict(set)
-    trials: dict[str, int] = defaultdict(int)
+    there: dict[str, dict[int, set[str]]] = defaultdict(lambda: defaultdict(set))
     for one in decisions:
-        there[one.inspector, one.trial].add(one.photo)
-        trials[one.inspector] = max(trials[one.inspector], one.trial)
-    for inspector, count in sorted(trials.items()):
-        for trial in range(1, min(count, len(decisions)) + 1):
-            missing = sorted(set(photos) - there[inspector, trial])
+        there[one.inspector][one.trial].add(one.photo)
+    advice = "Everybody decides on each photo in each trial."
+    for inspector, trials in sorted(there.items()):
+        skipped = next(number for number in count(1) if number not in trials)
+        if skipped < max(trials):
+            yield Problem(
+                "LC667", f"{inspector} has a trial {max(trials)} and no trial {skipped}.", file, advice=advice
+            )
+        for trial in sorted(trials):
+            missing = sorted(set(photos) - trials[trial])
             if missing:
                 named = ", ".join(missing[:MOST]) + (f" and {len(missing) - MOST} more" if len(missing) > MOST else "")
-                message = f"{inspector} has not decided in trial {trial} on {named}."
-                yield Problem("LC667", message, file, advice="Everybody decides on each photo in each trial.")
+                yield Problem("LC667", f"{inspector} has not decided in trial {trial} on {named}.", file, advice=advice)
 
 
 def by_photo(decisions: Iterable[Decision]) -> Mapping[str, Mapping[str, tuple[Outcome, ...]]]:

@@ -70,7 +70,7 @@ def test_all_that_is_wrong_is_said_at_once(loco):
         ("[", "invalid JSON"),
         ("[]", "names no defect."),
         ('[{"defect_name": "a", "pixel_value": 0, "saturation_threshold": 1, "relative_saturation": true}]', "pixel_v"),
-        ('[{"defect_name": "a", "pixel_value": 9, "saturation_threshold": 2, "relative_saturation": true}]', "at most 1"),
+        ('[{"defect_name": "a", "pixel_value": 9, "saturation_threshold": 2, "relative_saturation": true}]', "most 1"),
         ('[{"defect_name": "a", "pixel_value": 9, "saturation_threshold": 2}]', "entry 1, relative_saturation"),
         (
             json.dumps([{"defect_name": n, "pixel_value": 9, "saturation_threshold": 2, "relative_saturation": False}

@@ -20,7 +20,8 @@ def test_logical_and_structural_anomalies_are_apart(loco, verdicts):
     """Logical ones score above both good photos; the dent above one of two, and it passed."""
     logical, structural = scored(loco, verdicts).splits
 
-    assert (logical.name, logical.n, logical.auroc, logical.failed.count, logical.escape.count) == ("logical", 2, 1, 2, 0)
+    assert (logical.name, logical.n, logical.auroc) == ("logical", 2, 1)
+    assert (logical.failed.count, logical.escape.count) == (2, 0)
     assert (structural.name, structural.n, structural.auroc) == ("structural", 1, 0.5)
     assert (structural.failed.count, structural.escape.count) == (0, 1)
     assert scored(loco, verdicts).mean_auroc == 0.75
