@@ -1,8 +1,9 @@
 """Photos on which a region is not to be seen, or nothing but it.
 
-A region is blanked with the ground around it, as synthesis takes things away: a flat patch of one colour would itself
-be something to see. What is kept stands sharp in its photo out of focus: so much that no thing can be told any more,
-while light and colours stay those of the photo.
+A region is blanked with the ground around it, as synthesis takes things away: an eighth of its size beyond the box goes
+with it. A flat patch of the colours beside the box was tried, and was itself something to see: a dark red block in a
+bottle is read as red juice. What is kept stands sharp in its photo out of focus: so much that no thing can be told any
+more, while light and colours stay those of the photo.
 """
 
 from __future__ import annotations
