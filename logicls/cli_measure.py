@@ -183,7 +183,7 @@ def study(
     people = read_decisions(inspectors, true) if inspectors else ()
     check_photos(tuple(true), images)
     quiet = Console(stderr=True) if as_json else console
-    decisions = (*_repeated(bundle, images, tuple(true), strength, Repeats(trials, seed), quiet), *people)
+    decisions = (*_repeated(bundle, images, tuple(true), strength, Repeats(trials, seed), shown=quiet), *people)
     standard: dict[str, Outcome] = {photo: "fail" if names else "pass" for photo, names in true.items()}
     found = figures(decisions, standard)
     write_decisions(decisions, standard, out / "study.csv")
@@ -196,7 +196,7 @@ def study(
 
 
 def _repeated(
-    bundle: Path, images: Path, photos: tuple[str, ...], strength: float, repeats: Repeats, shown: Console
+    bundle: Path, images: Path, photos: tuple[str, ...], strength: float, repeats: Repeats, *, shown: Console
 ) -> tuple[Decision, ...]:
     """The bundle's decisions."""
     from logicls.assets import share
