@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -11,7 +10,7 @@ import typer
 from rich.console import Console
 from rich.text import Text
 
-from logicls import cli_rules, cli_train
+from logicls import cli_measure, cli_rules, cli_train
 from logicls.models.coordinates import Family
 from logicls.report.complaints import errors_shown, show
 from logicls.synth.export import Trainer, export
@@ -29,10 +28,11 @@ app = typer.Typer(
 )
 COMMANDS: tuple[Callable[..., None], ...] = (
     cli_rules.check, cli_rules.explain, cli_rules.infer, cli_rules.schema, cli_rules.init, cli_train.train,
-    cli_train.base,
+    cli_train.base, cli_measure.study,
 )  # fmt: skip
 for command in COMMANDS:
     app.command()(command)
+app.command(name="eval")(cli_measure.evaluate)
 console = Console()
 OUT = Annotated[Path, typer.Option("--out", help="Folder to write to.")]
 DATA = Annotated[Path, typer.Option("--data", help="Dataset: annotations.json and images/.")]
@@ -167,34 +167,6 @@ def _page(spec: Spec, images: Path, out: Path, board: Scoreboard | None) -> tupl
     return page, dict(Counter(verdict.outcome for verdict in read_verdicts(lines)))
 
 
-@app.command(name="eval")
-def evaluate(
-    verdicts_dir: Annotated[Path, typer.Argument(help="What `logicls predict` wrote.")],
-    truth: Annotated[Path, typer.Option("--truth", help="truth.csv: image,violations.")],
-    out: OUT,
-    as_json: Annotated[bool, typer.Option("--json", help="For scripts.")] = False,
-) -> None:
-    """Hold verdicts against the truth."""
-    from logicls.report.screen import print_scoreboard
-
-    board = _score(verdicts_dir, truth, out)
-    if as_json:
-        print(json.dumps(board.to_json()))
-    else:
-        print_scoreboard(board, console)
-        console.print(str(out / "metrics.json"))
-
-
-def _score(verdicts_dir: Path, truth: Path, out: Path) -> Scoreboard:
-    from logicls.jsonl import write_text
-    from logicls.predict.batch import read_verdicts
-    from logicls.score import read_truth, score
-
-    board = score(read_verdicts(verdicts_dir / "verdicts.jsonl"), read_truth(truth))
-    write_text(out / "metrics.json", json.dumps(board.to_json(), indent=1))
-    return board
-
-
 @app.command()
 def demo(
     out: Annotated[Path, typer.Option("--out", help="Folder to write to.")] = Path("runs/demo"),
@@ -216,7 +188,7 @@ def demo(
     _counted_synth(build, Order(spec, data, out / "synth", count, 0), 2)
     cli_train.trained(out / "synth", out / "bundle", read_recipe(share("train/demo.yaml")), resume=True)
     _predict(out / "bundle", data / "heldout" / "images", out / "verdicts", 16)
-    board = _score(out / "verdicts", data / "heldout" / "truth.csv", out / "verdicts")
+    board = cli_measure.scored(out / "verdicts", data / "heldout" / "truth.csv", out / "verdicts")
     print_scoreboard(board, console)
     page, _ = _page(loaded, data / "heldout" / "images", out / "verdicts", board)
     console.print(f"report: {page.resolve()}", soft_wrap=True)
