@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -11,13 +10,12 @@ import typer
 from rich.console import Console
 from rich.text import Text
 
-from logicls import cli_predict, cli_rules, cli_train
+from logicls import cli_measure, cli_predict, cli_rules, cli_train
 from logicls.models.coordinates import Family
 from logicls.report.complaints import errors_shown, show
 from logicls.synth.export import Trainer, export
 
 if TYPE_CHECKING:
-    from logicls.score import Scoreboard
     from logicls.synth.build import Order
 
 app = typer.Typer(
@@ -28,10 +26,11 @@ app = typer.Typer(
 )
 COMMANDS: tuple[Callable[..., None], ...] = (
     cli_rules.check, cli_rules.explain, cli_rules.infer, cli_rules.schema, cli_rules.init, cli_train.train,
-    cli_train.base, cli_predict.predict,
+    cli_train.base, cli_predict.predict, cli_measure.study,
 )  # fmt: skip
 for command in COMMANDS:
     app.command()(command)
+app.command(name="eval")(cli_measure.evaluate)
 console = Console()
 OUT = Annotated[Path, typer.Option("--out", help="Folder to write to.")]
 DATA = Annotated[Path, typer.Option("--data", help="Dataset: annotations.json and images/.")]
@@ -117,34 +116,6 @@ def _check_quietly(spec: Path, data: Path) -> None:
         raise DataError(found)
 
 
-@app.command(name="eval")
-def evaluate(
-    verdicts_dir: Annotated[Path, typer.Argument(help="What `logicls predict` wrote.")],
-    truth: Annotated[Path, typer.Option("--truth", help="truth.csv: image,violations.")],
-    out: OUT,
-    as_json: Annotated[bool, typer.Option("--json", help="For scripts.")] = False,
-) -> None:
-    """Hold verdicts against the truth."""
-    from logicls.report.screen import print_scoreboard
-
-    board = _score(verdicts_dir, truth, out)
-    if as_json:
-        print(json.dumps(board.to_json()))
-    else:
-        print_scoreboard(board, console)
-        console.print(str(out / "metrics.json"))
-
-
-def _score(verdicts_dir: Path, truth: Path, out: Path) -> Scoreboard:
-    from logicls.jsonl import write_text
-    from logicls.predict.batch import read_verdicts
-    from logicls.score import read_truth, score
-
-    board = score(read_verdicts(verdicts_dir / "verdicts.jsonl"), read_truth(truth))
-    write_text(out / "metrics.json", json.dumps(board.to_json(), indent=1))
-    return board
-
-
 @app.command()
 def demo(
     out: Annotated[Path, typer.Option("--out", help="Folder to write to.")] = Path("runs/demo"),
@@ -166,7 +137,7 @@ def demo(
     _counted_synth(build, Order(spec, data, out / "synth", count, 0), 2)
     cli_train.trained(out / "synth", out / "bundle", read_recipe(share("train/demo.yaml")), resume=True)
     cli_predict.predicted(out / "bundle", data / "heldout" / "images", out / "verdicts")
-    board = _score(out / "verdicts", data / "heldout" / "truth.csv", out / "verdicts")
+    board = cli_measure.scored(out / "verdicts", data / "heldout" / "truth.csv", out / "verdicts")
     print_scoreboard(board, console)
     page, _ = cli_predict.write_page(loaded, data / "heldout" / "images", out / "verdicts", board)
     console.print(f"report: {page.resolve()}", soft_wrap=True)

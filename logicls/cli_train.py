@@ -91,6 +91,7 @@ def base(
     recipe: Annotated[
         Path | None, typer.Option(help="Recipe, a YAML file; the shipped train/base.yaml if left out.")
     ] = None,
+    start: Annotated[Path | None, typer.Option("--from", help="Base weights to begin with.")] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on from the last checkpoint.")] = False,
     workers: Annotated[int, typer.Option(min=1, help="Processes that make photos.")] = 2,
 ) -> None:
@@ -110,7 +111,7 @@ def base(
                 training.append(begin("train", plan.steps))
             training[0].to(step, f"loss {loss:.3f}")
 
-        make_base(out, plan, workers=workers, resume=resume, made=making.add, told=told)
+        make_base(out, plan, start=start, workers=workers, resume=resume, made=making.add, told=told)
     console.print(f"{out}: base weights")
 
 

@@ -7,6 +7,7 @@ from rich.table import Table
 from rich.text import Text
 
 from logicls.score import Rate, Scoreboard
+from logicls.score.rate import Share
 
 
 def print_scoreboard(board: Scoreboard, console: Console) -> None:
@@ -66,7 +67,7 @@ def figure(value: float | None) -> str:
     return "–" if value is None else f"{value:.3f}"
 
 
-def interval(rate: Rate) -> str:
+def interval(rate: Share) -> str:
     """The rate's 95 % interval as `1.2 – 30.8 %`; a dash where it is undefined."""
     if rate.ci95 is None:
         return "–"

@@ -17,6 +17,7 @@ from logicls.constraints.yaml_tree import read_yaml
 from logicls.errors import RecipeError, SpecError
 from logicls.models.codec import Codec
 from logicls.models.nano import NanoConfig, NanoForImageTextToText, NanoImageProcessor, NanoProcessor
+from logicls.models.nano.grow import grown_model, grown_processor
 from logicls.models.nano.losses import IGNORED
 from logicls.models.nano.processor import make_tokenizer
 from logicls.records import Subquery
@@ -67,6 +68,7 @@ def make_base(
     out: Path,
     recipe: BaseRecipe,
     *,
+    start: Path | None = None,
     workers: int = 2,
     resume: bool = False,
     made: Callable[[int], None] = lambda _: None,
@@ -74,13 +76,14 @@ def make_base(
 ) -> None:
     """Make photos in `out`/made, train on them, and write weights and processor to `out`.
 
+    `start`: base weights to begin with, whose sizes and words then hold, not the recipe's.
     `made` is told how many more photos there are, `told` each step and its loss. Photos that are there already are
     used as they are; `resume` goes on with training from the last checkpoint. Raises `DataError`.
     """
     store(out / "made", recipe.shards, sizes=recipe.sizes, seed=recipe.seed, workers=workers, done=made)
     lightning.seed_everything(recipe.seed, verbose=False)
-    processor = base_processor(recipe)
-    model = base_model(recipe, processor)
+    processor = grown_processor(start, values(), recipe.sizes[0]) if start else base_processor(recipe)
+    model = grown_model(start, processor) if start else base_model(recipe, processor)
     batches = Made(read_shards(out / "made")[: recipe.shards], processor, recipe)
     last = out / "last.ckpt"
     checkpoint = last if resume and last.exists() else None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,12 +25,15 @@ from logicls.models.nano import NanoImageProcessor, NanoProcessor
 from logicls.models.nano.config import STRIDE, size_for
 from logicls.models.nano.grow import grown_processor
 from logicls.models.nano.processor import make_tokenizer
-from logicls.records import Box
 from logicls.synth.write import wordings
 from logicls.train.encode import Encoded, Encoder
 
 ENOUGH = 1.0
-"""Visual tokens below which a thing is hard to tell from its neighbours: two by two cells of the map."""
+"""Visual tokens on a thing's shorter side below which it is hard to tell from its neighbours: two cells of the map."""
+LEAST, MOST = 128, 640
+"""Visual tokens of a photo, where a recipe leaves them to preflight."""
+FEW = 0.05
+"""Share of a component's boxes that may be smaller than what the visual tokens are chosen for."""
 COLUMNS = ["width", "height", "queries", "questions", "values", "boxes"]
 """What is encoded."""
 
@@ -47,7 +50,7 @@ class Flight:
     longest: int
     """Text tokens of the longest example, all questions together."""
     smallest: tuple[str, float, int]
-    """Component whose box covers the fewest visual tokens, how many, and the number of the example."""
+    """Component whose box is the narrowest, visual tokens on its shorter side, and the number of the example."""
     boxes: int
     """Most boxes in one answer."""
 
@@ -58,10 +61,10 @@ class Flight:
         lines = [
             f"{len(self.examples)} examples, {self.processor.image_tokens} visual tokens, "
             f"at most {self.longest} words' tokens; input {self.processor.image_processor.size} (height, width)",
-            f"smallest component: {name}, {tokens:.1f} visual tokens (example {number})",
+            f"smallest component: {name}, {tokens:.1f} visual tokens across (example {number})",
         ]
         if tokens < ENOUGH:
-            wanted = round(self.processor.image_tokens * ENOUGH / tokens)
+            wanted = round(self.processor.image_tokens * (ENOUGH / tokens) ** 2)
             lines.append(
                 f"warning: {name} is small: neighbours may be read as one, and its sides roughly; "
                 f"crop the photos, or raise visual_tokens (to {wanted})"
@@ -73,7 +76,7 @@ def preflight(
     synth: Path,
     cache: Path,
     *,
-    visual_tokens: int,
+    visual_tokens: int | None = None,
     base: Path | None = None,
     verdict_weight: float = 1.0,
     most: int | None = None,
@@ -81,20 +84,22 @@ def preflight(
 ) -> Flight:
     """Read the dataset in `synth`, encode it; pixels go to `cache`.
 
-    `base` is the folder of the weights that training begins with: its words are kept. With `most` it looks at the
-    first so many examples alone. `done` is told how many more it has seen. Raises `DataError`.
+    `visual_tokens` left out are chosen so that 95 % of the boxes of each component have a token on their shorter side,
+    within 128 and 640. `base` is the folder of the weights that training begins with: its words are kept. With `most`
+    it looks at the first so many examples alone. `done` is told how many more it has seen. Raises `DataError`.
     """
     spec = load_spec(synth / "spec.yaml")
     rows = _rows(synth, cache, most)
     aspect = float(np.median([h / w for h, w in zip(rows["height"], rows["width"], strict=True)]))
-    processor = processor_for(spec, size_for(aspect, visual_tokens), base)
+    tokens = visual_tokens or _enough(rows)
+    processor = processor_for(spec, size_for(aspect, tokens), base)
     encoder, examples = Encoder(Codec(processor), verdict_weight), []
     smallest, boxes = ("nothing", float("inf"), -1), 0
     for number, row in enumerate(rows.select_columns(COLUMNS)):
         examples.append(encoder.encode(row))
-        tokens, query = _smallest(row, processor)
-        if tokens < smallest[1]:
-            smallest = query.removeprefix("locate:"), tokens, number
+        across, query = _smallest(row, processor)
+        if across < smallest[1]:
+            smallest = query.removeprefix("locate:"), across, number
         boxes = max(boxes, *map(len, row["boxes"]))
     longest = max(sum(map(len, (*e.prompts, *e.answers))) for e in examples)
     pixels = _pixels(rows, processor, cache, done)
@@ -110,15 +115,31 @@ def processor_for(spec: Spec, size: tuple[int, int], base: Path | None) -> NanoP
     return NanoProcessor(NanoImageProcessor(size), make_tokenizer(texts, values_of(queries)))
 
 
+def _enough(rows: datasets.Dataset) -> int:
+    """Visual tokens with which few boxes of any component are narrower than one token."""
+    sides: dict[str, list[float]] = {}
+    for row in rows.select_columns(["width", "height", "queries", "boxes"]):
+        scale = (row["width"] * row["height"]) ** -0.5
+        for query, boxes in zip(row["queries"], row["boxes"], strict=True):
+            sides.setdefault(query, []).extend(_narrow(box) * scale for box in boxes)
+    narrowest = min((float(np.quantile(found, FEW)) for found in sides.values() if found), default=1.0)
+    return int(np.clip(round((ENOUGH / max(narrowest, 1e-3)) ** 2), LEAST, MOST))
+
+
 def _smallest(row: Mapping[str, Any], processor: NanoProcessor) -> tuple[float, str]:
-    """Visual tokens that the smallest box of an example covers, and the query that it answers."""
+    """Visual tokens on the shorter side of the narrowest box of an example, and the query that it answers."""
     scale, _, _ = processor.image_processor.placed(row["width"], row["height"])
-    areas = [
-        (Box(*box).area * scale**2 / STRIDE**2, query)
+    found = [
+        (_narrow(box) * scale / STRIDE, query)
         for query, boxes in zip(row["queries"], row["boxes"], strict=True)
         for box in boxes
     ]
-    return min(areas, default=(float("inf"), ""))
+    return min(found, default=(float("inf"), ""))
+
+
+def _narrow(box: Sequence[float]) -> float:
+    """Shorter side of x1, y1, x2, y2."""
+    return min(box[2] - box[0], box[3] - box[1])
 
 
 def count_examples(synth: Path) -> int:

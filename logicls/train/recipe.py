@@ -27,8 +27,9 @@ class Recipe(BaseModel):
     lr: float = Field(2e-3, gt=0)
     """Peak of the one-cycle schedule (Smith and Topin 2018)."""
     weight_decay: float = Field(0.05, ge=0)
-    visual_tokens: int = Field(128, ge=16, le=1024)
-    """Size of the model's input: each token sees 16 x 16 of its pixels."""
+    visual_tokens: int | None = Field(None, ge=16, le=1024)
+    """Size of the model's input: each token sees 16 x 16 of its pixels. Left out: as many as the smallest component
+    needs (see `preflight`)."""
     base: bool = True
     """Begin with the base weights that are shipped, whose sizes are the model's."""
     width: int | None = Field(None, multiple_of=32)

@@ -82,6 +82,21 @@ def test_a_products_training_can_begin_with_it(made):
     assert all(torch.equal(a, b) for a, b in zip(model.state_dict().values(), again.state_dict().values(), strict=True))
 
 
+def test_base_weights_can_begin_with_others(made, tmp_path):
+    """One step of next to no size leaves them where they were; without them it begins somewhere else."""
+    first, more = made.parent, SMALL.model_copy(update={"seed": 1, "steps": 1, "lr": 1e-9})
+    make_base(first, SMALL, workers=0)
+    begun = grown_model(first, grown_processor(first, [], (96, 96))).state_dict()
+    left = {}
+    for name, start in (("on", first), ("anew", None)):
+        out = tmp_path / name
+        make_base(out, more, start=start, workers=0)
+        left[name] = grown_model(out, grown_processor(out, [], (96, 96))).state_dict()["words.weight"]
+
+    assert torch.allclose(begun["words.weight"], left["on"], atol=1e-4)
+    assert not torch.allclose(begun["words.weight"], left["anew"], atol=1e-2)
+
+
 def test_the_shipped_base_is_small_and_made_by_the_shipped_recipe():
     """At most 16 MB; its sizes are the recipe's."""
     recipe, folder = read_base_recipe(share("train/base.yaml")), share("train/base")

@@ -62,18 +62,47 @@ def test_the_report_names_the_smallest_component(flight, rows):
     """How much fits, how small the smallest thing is and on which example, and what to do about it."""
     boxes = [(q, b, n) for n, row in enumerate(rows) for q, bs in zip(row["queries"], row["boxes"], strict=True)
              for b in bs]  # fmt: skip
-    query, box, number = min(boxes, key=lambda found: (found[1][2] - found[1][0]) * (found[1][3] - found[1][1]))
-    name, tokens = query.removeprefix("locate:"), (box[2] - box[0]) * (box[3] - box[1]) * (64 / 320) ** 2 / 256
+    query, box, number = min(boxes, key=lambda found: across(found[1]))
+    name, tokens = query.removeprefix("locate:"), across(box) * 64 / 320 / 16
 
     longest = max(sum(map(len, (*e.prompts, *e.answers))) for e in flight.examples)
     assert flight.smallest == (name, pytest.approx(tokens), number)
     assert flight.boxes == max(len(bs) for row in rows for bs in row["boxes"])
     assert flight.report == [
         f"20 examples, 16 visual tokens, at most {longest} words' tokens; input [64, 64] (height, width)",
-        f"smallest component: {name}, {tokens:.1f} visual tokens (example {number})",
+        f"smallest component: {name}, {tokens:.1f} visual tokens across (example {number})",
         f"warning: {name} is small: neighbours may be read as one, and its sides roughly; "
-        f"crop the photos, or raise visual_tokens (to {round(16 / tokens)})",
+        f"crop the photos, or raise visual_tokens (to {round(16 / tokens**2)})",
     ]
+
+
+def across(box):
+    """Shorter side of a box."""
+    return min(box[2] - box[0], box[3] - box[1])
+
+
+def test_visual_tokens_left_out_are_enough_for_the_smallest_component(synth, tmp_path, rows):
+    """95 % of the boxes of each component are a token or more across, and the time for more is not spent."""
+    flight = preflight(synth, tmp_path)
+
+    rows_of, columns = (side // 16 for side in flight.processor.image_processor.size)
+    found: dict[str, list[float]] = {}
+    for row in rows:
+        scale, _, _ = flight.processor.image_processor.placed(row["width"], row["height"])
+        for query, boxes in zip(row["queries"], row["boxes"], strict=True):
+            found.setdefault(query, []).extend(across(box) * scale / 16 for box in boxes)
+    few = min(np.quantile(sides, 0.05) for sides in found.values() if sides)
+    assert 128 < rows_of * columns < 640
+    assert few == pytest.approx(1.0, rel=0.06)
+
+
+def test_visual_tokens_stay_within_bounds(synth, tmp_path, monkeypatch):
+    """A tiny thing does not cost hours, and large ones are not read from a stamp."""
+    monkeypatch.setattr("logicls.train.preflight.ENOUGH", 9.0)
+    assert 600 < preflight(synth, tmp_path).processor.image_tokens < 680
+
+    monkeypatch.setattr("logicls.train.preflight.ENOUGH", 0.1)
+    assert 120 < preflight(synth, tmp_path).processor.image_tokens < 136
 
 
 def test_pixels_are_made_once(synth, tmp_path):

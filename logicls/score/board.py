@@ -1,40 +1,17 @@
 """Verdicts held against the truth: how often right, what escaped, and how sure one can be of it.
 
-An *escape* is a bad photo that passed, an *overkill* a good photo that failed. Rates come with the exact interval of
-Clopper and Pearson (Biometrika 26, 1934), which holds its 95 % however small the count.
+An *escape* is a bad photo that passed, an *overkill* a good photo that failed.
 """
 
 from __future__ import annotations
 
-import csv
-from bisect import bisect_left
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
-from logicls.errors import DataError, Problem, relative
+from logicls.errors import DataError, Problem
 from logicls.records import Verdict
-
-Truth = Mapping[str, tuple[str, ...]]
-"""Photo → the violations it has; empty for a good one."""
-
-
-@dataclass(frozen=True, slots=True)
-class Rate:
-    """`count` out of `of`."""
-
-    count: int
-    of: int
-
-    @property
-    def value(self) -> float | None:
-        """The share, 0 to 1; None where there was nothing to count."""
-        return self.count / self.of if self.of else None
-
-    @property
-    def ci95(self) -> tuple[float, float] | None:
-        """Two-sided exact 95 % interval of the share; None where there was nothing to count."""
-        return clopper_pearson(self.count, self.of) if self.of else None
+from logicls.score.rate import Rate, escape_claim
+from logicls.score.truth import Truth
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,59 +77,6 @@ class Scoreboard:
         return board
 
 
-def read_truth(path: Path) -> dict[str, tuple[str, ...]]:
-    """Read truth.csv: columns `image` and `violations`, several with ';' between, none for a good photo.
-
-    Raises:
-        DataError: All that is wrong with it (LC240 to LC246), with the line.
-    """
-    file = relative(path)
-    try:
-        with path.open(encoding="utf-8-sig", newline="") as stream:
-            reader = csv.reader(stream)
-            head = [cell.strip() for cell in next(reader, [])]
-            rows = [(reader.line_num, row) for row in reader if any(cell.strip() for cell in row)]
-    except UnicodeDecodeError as error:
-        raise DataError(Problem("LC240", "is not UTF-8.", file, advice="Save it as CSV in UTF-8.")) from error
-    except (OSError, csv.Error) as error:
-        reason = (error.strerror if isinstance(error, OSError) else "") or str(error)
-        raise DataError(Problem("LC240", f"cannot be read: {reason}.", file)) from error
-    missing = [name for name in ("image", "violations") if name not in head]
-    if missing:
-        advice = 'The first line should be "image,violations".'
-        raise DataError([Problem("LC241", f'no column "{name}".', file, 1, 1, advice) for name in missing])
-    if not rows:
-        raise DataError(Problem("LC246", "names no photo.", file, 1, 1, "Write one line a photo."))
-    return _truth_of_rows(file, head, rows)
-
-
-def _truth_of_rows(file: str, head: list[str], rows: list[tuple[int, list[str]]]) -> dict[str, tuple[str, ...]]:
-    truth: dict[str, tuple[str, ...]] = {}
-    lines: dict[str, int] = {}
-    problems: list[Problem] = []
-    for line, row in rows:
-        if len(row) != len(head):
-            advice = "Put ';' between several violations."
-            message = f"{len(row)} fields where the first line has {len(head)}."
-            problems.append(Problem("LC242", message, file, line, 1, advice))
-            continue
-        image = row[head.index("image")].strip()
-        names = {name.strip() for name in row[head.index("violations")].split(";")} - {""}
-        if not image:
-            problems.append(Problem("LC243", "no image in this row.", file, line, 1))
-        elif image in lines:
-            message = f'image "{image}" is already on line {lines[image]}.'
-            problems.append(Problem("LC244", message, file, line, 1, "Keep one row a photo."))
-        for name in sorted(names & {"good", "ok", "none", "pass"}):
-            advice = "Leave the field empty for a good photo."
-            problems.append(Problem("LC245", f'"{name}" is not a violation.', file, line, 1, advice))
-        lines.setdefault(image, line)
-        truth[image] = tuple(sorted(names))
-    if problems:
-        raise DataError(problems)
-    return truth
-
-
 def score(verdicts: Iterable[Verdict], truth: Truth) -> Scoreboard:
     """Hold the verdicts against the truth. Loads torch.
 
@@ -182,7 +106,7 @@ def score(verdicts: Iterable[Verdict], truth: Truth) -> Scoreboard:
         agreement=Rate(sum(v.stated is not None and set(v.stated) == set(v.violations) for v, _ in pairs), len(pairs)),
         macro_f1=macro,
         micro_f1=micro,
-        auroc=_auroc([v.score for v, _ in pairs], [bool(names) for _, names in pairs]),
+        auroc=auroc([v.score for v, _ in pairs], [bool(names) for _, names in pairs]),
         violations=table,
         unlabelled=tuple(sorted(found.keys() - truth.keys())),
         unknown=tuple(sorted(true - scored)) if scored else (),
@@ -219,7 +143,7 @@ def _tell_apart(
         true = [name in has for _, has in pairs]
         scores = [dict(v.scores).get(name, float(s)) for (v, _), s in zip(pairs, said, strict=True)]
         precision, recall, f1 = _precision_recall_f1(said, true)
-        table.append(ViolationScore(name, precision, recall, f1, _auroc(scores, true), sum(true)))
+        table.append(ViolationScore(name, precision, recall, f1, auroc(scores, true), sum(true)))
         said_all += said
         true_all += true
     f1s = [v.f1 for v in table if v.f1 is not None]
@@ -238,45 +162,14 @@ def _precision_recall_f1(said: list[bool], true: list[bool]) -> tuple[float | No
     return precision, recall, float(binary_f1_score(preds, target))
 
 
-def _auroc(scores: list[float], true: list[bool]) -> float | None:
+def auroc(scores: Sequence[float], true: Sequence[bool]) -> float | None:
+    """Share of the pairs of a true and an untrue one in which the true one has the higher score, ties halved.
+
+    None where one of the two is missing. Loads torch.
+    """
     if all(true) or not any(true):
         return None
     import torch
     from torchmetrics.functional.classification import binary_auroc
 
-    return float(binary_auroc(torch.tensor(scores, dtype=torch.float64), torch.tensor(true).int()))
-
-
-def clopper_pearson(count: int, of: int, confidence: float = 0.95) -> tuple[float, float]:
-    """Two-sided exact interval of a share: both tails hold (1 - confidence) / 2.
-
-    >>> [round(limit, 4) for limit in clopper_pearson(0, 10)]
-    [0.0, 0.3085]
-    """
-    from scipy.stats import beta
-
-    tail = (1 - confidence) / 2
-    low = float(beta.ppf(tail, count, of - count + 1)) if count else 0.0
-    high = float(beta.ppf(1 - tail, count + 1, of - count)) if count < of else 1.0
-    return low, high
-
-
-def escape_claim(escape: Rate, goal: float = 0.01) -> str:
-    """The upper bound that the escapes allow (one-sided, 95 %), and the bad photos needed to claim `goal`.
-
-    >>> escape_claim(Rate(0, 40))
-    '0 of 40 bad photos escaped: with 95 % confidence at most 7.2 % do. A claim of 1 % needs 299 bad photos.'
-    """
-    from scipy.stats import beta, binom
-
-    count, of = escape.count, escape.of
-    if not of:
-        return "The truth has no bad photo: nothing can be said about escapes."
-    bound = float(beta.ppf(0.95, count + 1, of - count)) if count < of else 1.0
-    said = f"{count} of {of} bad photos escaped: with 95 % confidence at most {100 * bound:.1f} % do."
-    if bound <= goal:
-        return said
-    enough = range(int(4 * (count + 10) / goal))
-    needed = bisect_left(enough, True, key=lambda n: bool(binom.cdf(count, n, goal) <= 0.05))
-    still = f" with no more than {count} escaped" if count else ""
-    return f"{said} A claim of {100 * goal:g} % needs {needed} bad photos{still}."
+    return float(binary_auroc(torch.tensor(list(scores), dtype=torch.float64), torch.tensor(list(true)).int()))
