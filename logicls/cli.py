@@ -10,14 +10,12 @@ import typer
 from rich.console import Console
 from rich.text import Text
 
-from logicls import cli_measure, cli_rules, cli_train
+from logicls import cli_measure, cli_predict, cli_rules, cli_train
 from logicls.models.coordinates import Family
 from logicls.report.complaints import errors_shown, show
 from logicls.synth.export import Trainer, export
 
 if TYPE_CHECKING:
-    from logicls.constraints.spec import Spec
-    from logicls.score import Scoreboard
     from logicls.synth.build import Order
 
 app = typer.Typer(
@@ -28,7 +26,7 @@ app = typer.Typer(
 )
 COMMANDS: tuple[Callable[..., None], ...] = (
     cli_rules.check, cli_rules.explain, cli_rules.infer, cli_rules.schema, cli_rules.init, cli_train.train,
-    cli_train.base, cli_measure.study,
+    cli_train.base, cli_predict.predict, cli_measure.study,
 )  # fmt: skip
 for command in COMMANDS:
     app.command()(command)
@@ -119,55 +117,6 @@ def _check_quietly(spec: Path, data: Path) -> None:
 
 
 @app.command()
-def predict(
-    bundle: Annotated[Path, typer.Argument(help="What `logicls train` wrote.")],
-    images: Annotated[Path, typer.Argument(help="Folder of photos.")],
-    out: OUT,
-    batch: Annotated[int, typer.Option(min=1, help="Photos at a time.")] = 16,
-) -> None:
-    """Verdicts for a folder of photos, as JSON Lines, CSV and a page. Exit code 1 where one does not pass."""
-    spec = _predict(bundle, images, out, batch)
-    page, outcomes = _page(spec, images, out, None)
-    told = ", ".join(f"{count} {name}" for name, count in sorted(outcomes.items()))
-    console.print(f"{told}\n{page}")
-    raise typer.Exit(0 if set(outcomes) <= {"pass"} else 1)
-
-
-def _predict(bundle: Path, images: Path, out: Path, batch: int) -> Spec:
-    from logicls.data.picture import list_photos
-    from logicls.predict.batch import predict_folder
-    from logicls.predict.probe import open_bundle
-    from logicls.report.progress import counting
-
-    cli_train.quiet_libraries()
-    opened = open_bundle(bundle)
-    with counting("predict", len(list_photos(images)), console) as counter:
-        predict_folder(opened, images, out, batch=batch, done=counter.add)
-    return opened.spec
-
-
-def _page(spec: Spec, images: Path, out: Path, board: Scoreboard | None) -> tuple[Path, dict[str, int]]:
-    from collections import Counter
-
-    from logicls.constraints.decompose import decompose
-    from logicls.predict.batch import read_verdicts
-    from logicls.report.page import write_report
-    from logicls.synth.write import question
-
-    lines = out / "verdicts.jsonl"
-    page = write_report(
-        read_verdicts(lines),
-        spec_lines={c.id: c.said for c in spec.constraints},
-        questions={q.id: question(q, spec) for q in decompose(spec)},
-        photos=images,
-        out=out / "report" / "index.html",
-        title=spec.product.name.replace("_", " "),
-        board=board,
-    )
-    return page, dict(Counter(verdict.outcome for verdict in read_verdicts(lines)))
-
-
-@app.command()
 def demo(
     out: Annotated[Path, typer.Option("--out", help="Folder to write to.")] = Path("runs/demo"),
     count: Annotated[int, typer.Option(min=1, help="Training examples.")] = 4000,
@@ -187,10 +136,10 @@ def demo(
     show(broken)
     _counted_synth(build, Order(spec, data, out / "synth", count, 0), 2)
     cli_train.trained(out / "synth", out / "bundle", read_recipe(share("train/demo.yaml")), resume=True)
-    _predict(out / "bundle", data / "heldout" / "images", out / "verdicts", 16)
+    cli_predict.predicted(out / "bundle", data / "heldout" / "images", out / "verdicts")
     board = cli_measure.scored(out / "verdicts", data / "heldout" / "truth.csv", out / "verdicts")
     print_scoreboard(board, console)
-    page, _ = _page(loaded, data / "heldout" / "images", out / "verdicts", board)
+    page, _ = cli_predict.write_page(loaded, data / "heldout" / "images", out / "verdicts", board)
     console.print(f"report: {page.resolve()}", soft_wrap=True)
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -76,17 +77,28 @@ def read(path: Path) -> Iterator[dict[str, object]]:
     Raises:
         DataError: A line before the last is not a JSON object (LC250), or the file cannot be opened (LC251).
     """
+    return (_whole(path, number, line) for number, line in _lines(path))
+
+
+def read_names(path: Path, key: str) -> Iterator[str]:
+    """The text that each record has under `key`; where that stands first, nothing else of a line is parsed.
+
+    Raises:
+        DataError: As `read` does, as far as lines are parsed.
+    """
+    head = re.compile(rb'\{"%s":("(?:[^"\\]|\\.)*+")' % key.encode())
+    for number, line in _lines(path):
+        found = head.match(line)
+        yield json.loads(found[1]) if found else str(_whole(path, number, line).get(key))
+
+
+def _lines(path: Path) -> Iterator[tuple[int, bytes]]:
+    """The lines with their numbers; a last one that was cut short is left out."""
     try:
         with path.open("rb") as file:
-            number, line = 0, b""
-            for number, following in enumerate(file):
-                if number:
-                    yield _whole(path, number, line)
-                line = following
-            if line.endswith(b"\n"):
-                yield _whole(path, number + 1, line)
-            elif (last := _parsed(line)) is not None:
-                yield last
+            for number, line in enumerate(file, start=1):
+                if line.endswith(b"\n") or _parsed(line) is not None:
+                    yield number, line
     except OSError as error:
         problem = Problem("LC251", f"cannot be read: {error.strerror}.", relative(path))
         raise DataError(problem) from error
@@ -96,7 +108,7 @@ class Appender:
     """Adds records to a jsonl file, each on the disk's queue before `append` returns.
 
     Opening continues what is there: a torn last line is cut off first. Use it in a `with` block. Raises `DataError`
-    where the file cannot be written (LC253); the records before stay.
+    where the file cannot be written (LC253), or is being written (LC606); the records before stay.
     """
 
     def __init__(self, path: Path) -> None:
@@ -104,6 +116,7 @@ class Appender:
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             self._file = path.open("ab+", buffering=0)
+            _hold(self._file, path)
             _mend(self._file)
         except OSError as error:
             raise _cannot_write(path, error) from error
@@ -118,6 +131,13 @@ class Appender:
         except OSError as error:
             raise _cannot_write(self._path, error) from error
 
+    def force(self) -> None:
+        """Have the records on the disk itself: not even a power failure takes them."""
+        try:
+            os.fsync(self._file.fileno())
+        except OSError as error:
+            raise _cannot_write(self._path, error) from error
+
     def close(self) -> None:
         """Let go of the file; harmless the second time."""
         self._file.close()
@@ -129,6 +149,23 @@ class Appender:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+
+def _hold(file: IO[bytes], path: Path) -> None:
+    """Have the file to oneself; the system lets go of it however the process ends, `kill -9` included.
+
+    Where there is nothing to lock with (Windows, some network disks) two at a time are not noticed.
+    """
+    try:
+        import fcntl
+
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        file.close()
+        advice = "Wait for it to end, or choose another --out."
+        raise DataError(Problem("LC606", "another run writes to it.", relative(path), advice=advice)) from error
+    except (ImportError, OSError):
+        return
 
 
 def _whole(path: Path, number: int, line: bytes) -> dict[str, object]:

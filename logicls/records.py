@@ -180,6 +180,8 @@ class Verdict:
     bundle: str = ""
     spec: str = ""
     """Hash of the spec that was applied."""
+    seconds: float = 0.0
+    """Time that the look at it took; 0 where it was not measured."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -109,3 +109,39 @@ def test_bytes_are_whole_or_not_there(tmp_path):
     jsonl.write_bytes(path, b"new")
 
     assert {p.name: p.read_bytes() for p in tmp_path.iterdir()} == {"a.jpg": b"new"}
+
+
+def test_names_are_read_without_the_rest(tmp_path):
+    """Only the first text of a line is parsed where it is the one asked for; a torn last line has no name yet."""
+    path = tmp_path / "a.jsonl"
+    path.write_text(
+        '{"photo":"a \\"b\\"\\n.png","rest":not parsed}\n'
+        '{"outcome":"pass","photo":"second.png"}\n'
+        '{"photo":"größe.png","outcome":"pass"}\n'
+        '{"photo":"torn.png","outc'
+    )
+
+    assert list(jsonl.read_names(path, "photo")) == ['a "b"\n.png', "second.png", "größe.png"]
+
+
+def test_a_whole_last_line_has_a_name_without_its_line_end(tmp_path):
+    """Only the line end was lost: appending adds it."""
+    path = tmp_path / "a.jsonl"
+    path.write_text('{"photo":"a.png"}')
+
+    assert list(jsonl.read_names(path, "photo")) == ["a.png"]
+
+
+def test_one_run_at_a_time_adds_to_a_file(tmp_path):
+    """A second one is refused and changes nothing; when the first has let go, it may."""
+    path = tmp_path / "a.jsonl"
+    with jsonl.Appender(path) as file:
+        file.append({"n": 1})
+        file.force()
+        with pytest.raises(DataError, match="LC606 another run writes to it"):
+            jsonl.Appender(path)
+        file.append({"n": 2})
+    with jsonl.Appender(path) as file:
+        file.append({"n": 3})
+
+    assert list(jsonl.read(path)) == [{"n": 1}, {"n": 2}, {"n": 3}]

@@ -1,17 +1,19 @@
 """Reads photos: whatever the file's mode, what comes out is upright RGB, 8 bits a channel.
 
 Nothing is decoded before the header's size was checked, and only formats that a camera or an annotation tool writes are
-opened at all.
+opened at all. Nothing but a file is opened: a pipe that is called photo.jpg would be waited for.
 """
 
 from __future__ import annotations
 
 import hashlib
 import os
+import stat
 import struct
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from io import BufferedReader
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
@@ -19,9 +21,9 @@ import numpy as np
 from jaxtyping import UInt8
 from PIL import Image, UnidentifiedImageError
 
-from logicls.errors import DataError, PhotoError, Problem, relative
+from logicls.data.stored import Stored, stored_as
+from logicls.errors import PhotoError, Problem, relative
 
-SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp"})
 FORMATS = ("JPEG", "PNG", "BMP", "TIFF", "WEBP", "GIF")
 MAX_PIXELS = 100_000_000
 
@@ -47,11 +49,30 @@ def read_photo(path: Path, *, max_pixels: int = MAX_PIXELS) -> UInt8[np.ndarray,
     Raises:
         PhotoError: LC301 to LC307.
     """
-    with _opened(path, max_pixels) as image:
+    return load_photo(path, max_pixels=max_pixels).pixels
+
+
+class Photo(NamedTuple):
+    """A photo in memory, and what its file tells."""
+
+    pixels: UInt8[np.ndarray, "height width 3"]
+    stored: tuple[Stored, ...]
+    """What is unusual about how it is stored."""
+    sha256: str
+    """Of the very bytes that were decoded, also where the file is replaced meanwhile."""
+
+
+def load_photo(path: Path, *, max_pixels: int = MAX_PIXELS) -> Photo:
+    """The same as `read_photo`, with what is known of the file. Raises `PhotoError`, LC301 to LC307."""
+    with _opened(path, max_pixels) as (image, stream):
+        # Before the pixels are read: Pillow forgets how they were stored, and turns a TIFF by itself.
+        stored, turned = stored_as(image), image.format == "TIFF" and _orientation(image) in _TURNS
         image.load()
-        turn = _TURNS.get(_orientation(image))
-        rgb = _to_rgb(image, path)
-        return np.array(rgb.transpose(turn) if turn is not None else rgb, dtype=np.uint8)
+        turn, rgb = _TURNS.get(_orientation(image)), _to_rgb(image, path)
+        pixels = np.array(rgb.transpose(turn) if turn is not None else rgb, dtype=np.uint8)
+        stream.seek(0)
+        digest = hashlib.file_digest(stream, "sha256").hexdigest()
+        return Photo(pixels, _with_turn(stored, turned=turned or turn is not None), digest)
 
 
 class Header(NamedTuple):
@@ -62,6 +83,8 @@ class Header(NamedTuple):
     height: int
     orientation: int
     """EXIF orientation, 1 to 8, by which the stored pixels are turned to stand upright."""
+    stored: tuple[Stored, ...] = ()
+    """What is unusual about how it is stored."""
 
 
 def photo_header(path: Path, *, max_pixels: int = MAX_PIXELS) -> Header:
@@ -70,14 +93,15 @@ def photo_header(path: Path, *, max_pixels: int = MAX_PIXELS) -> Header:
     Raises:
         PhotoError: LC301 to LC306.
     """
-    with _opened(path, max_pixels) as image:
+    with _opened(path, max_pixels) as (image, _):
+        stored = stored_as(image)
         # A PNG's metadata may follow its pixels, and Pillow turns a TIFF's size already in the header.
         if image.format == "PNG" and _has_late_metadata(path):
             image.load()
         orientation = _orientation(image)
         swapped = image.format != "TIFF" and orientation in _SWAPS_SIDES
-        width, height = image.size
-        return Header(height, width, orientation) if swapped else Header(width, height, orientation)
+        width, height = reversed(image.size) if swapped else image.size
+        return Header(width, height, orientation, _with_turn(stored, turned=orientation in _TURNS))
 
 
 def photo_size(path: Path) -> tuple[int, int]:
@@ -88,32 +112,6 @@ def photo_size(path: Path) -> tuple[int, int]:
     """
     header = photo_header(path)
     return header.width, header.height
-
-
-def list_photos(root: Path) -> list[Path]:
-    """Every photo below `root`, by suffix, sorted; hidden files and folders are left out.
-
-    A linked folder is entered once, so that a link to a parent does not go round for ever.
-
-    Raises:
-        DataError: There is no such folder (LC311), or no photo in it (LC312).
-    """
-    if not root.is_dir():
-        raise DataError(Problem("LC311", f'"{root.name}" is not a folder.', relative(root)))
-    entered: set[str] = set()
-    photos: list[Path] = []
-    for folder, inner, files in os.walk(root, followlinks=True):
-        real = os.path.realpath(folder)
-        if real in entered:
-            inner.clear()
-            continue
-        entered.add(real)
-        inner[:] = sorted(name for name in inner if not name.startswith("."))
-        photos += [Path(folder, name) for name in files if _is_photo(name)]
-    if not photos:
-        advice = f"Known suffixes: {' '.join(sorted(SUFFIXES))}."
-        raise DataError(Problem("LC312", f'there is no photo in "{root.name}".', relative(root), advice=advice))
-    return sorted(photos)
 
 
 def sha256(path: Path) -> str:
@@ -129,18 +127,17 @@ def sha256(path: Path) -> str:
         raise _cannot_open(path, error) from error
 
 
-def _is_photo(name: str) -> bool:
-    return not name.startswith(".") and Path(name).suffix.lower() in SUFFIXES
-
-
 @contextmanager
-def _opened(path: Path, max_pixels: int) -> Iterator[Image.Image]:
+def _opened(path: Path, max_pixels: int) -> Iterator[tuple[Image.Image, BufferedReader]]:
     """The image with its header read and found usable; whatever its decoder raises leaves as a PhotoError."""
     try:
+        kind = path.stat().st_mode
+        if not stat.S_ISREG(kind) and not stat.S_ISDIR(kind):
+            raise _refusal(path, "LC301", "cannot be opened: it is no file", "")
         with path.open("rb") as stream, warnings.catch_warnings():
             # Pillow warns of large and of slightly damaged photos; the size is checked here, by the caller's limit.
             warnings.simplefilter("ignore")
-            yield _checked(stream, path, max_pixels)
+            yield _checked(stream, path, max_pixels), stream
     except PhotoError:
         raise
     except OSError as error:
@@ -172,6 +169,10 @@ def _checked(stream: BinaryIO, path: Path, max_pixels: int) -> Image.Image:
     if frames > 1 and image.format != "MPO":
         raise _refusal(path, "LC305", f"has {frames} frames", "Save the one to inspect as a file of its own.")
     return image
+
+
+def _with_turn(stored: tuple[Stored, ...], *, turned: bool) -> tuple[Stored, ...]:
+    return ("turned", *stored) if turned else stored
 
 
 def _orientation(image: Image.Image) -> int:

@@ -2,64 +2,109 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
-from itertools import islice
+from contextlib import contextmanager
+from itertools import chain, islice
 from pathlib import Path
-
-import numpy as np
+from typing import TypeVar
 
 from logicls import jsonl
 from logicls.claim import Difference, claim
-from logicls.data.picture import list_photos, read_photo, sha256
-from logicls.errors import DataError, PhotoError, Problem
+from logicls.errors import DataError, Problem, relative
 from logicls.models.bundle import Bundle
-from logicls.predict.reader import Reader, reader_of
+from logicls.predict.inspector import Inspector
+from logicls.predict.listing import list_photos, no_photos, printable, spooled
 from logicls.predict.record import verdict_from_json, verdict_to_json
 from logicls.predict.table import write_table
-from logicls.predict.verdict import decide
 from logicls.records import Verdict
 
-READERS = 2
-"""Threads that decode photos while the model works."""
-
-
-@dataclass(frozen=True, slots=True)
-class Loaded:
-    """A photo in memory, or why it is not."""
-
-    name: str
-    pixels: np.ndarray | None
-    sha256: str
-    trouble: str = ""
+FORCED = 2.0
+"""Seconds after which verdicts are on the disk itself at the latest: all that a power failure can take."""
+Item = TypeVar("Item")
 
 
 def predict_folder(
-    bundle: Bundle, photos: Path, out: Path, *, batch: int = 16, done: Callable[[int], None] = lambda _: None
+    bundle: Bundle,
+    photos: Path,
+    out: Path,
+    *,
+    batch: int = 16,
+    workers: int = 0,
+    only: Sequence[str] = (),
+    planned: Callable[[int], None] = lambda total: None,
+    done: Callable[[int], None] = lambda count: None,
 ) -> int:
     """Write a verdict for every photo below `photos` to `out`; returns how many there are.
 
-    `verdicts.jsonl` grows as the run goes on; the same command continues it. `verdicts.csv` is written at the end.
-    `done` is told how many photos were finished.
+    `verdicts.jsonl` grows as the run goes on, in the order of the names; the same command continues it, however it was
+    ended. `verdicts.csv` is written at the end. Nothing is written to `photos`, and `out` may lie below it.
+
+    Args:
+        bundle: What looks at them.
+        photos: Folder; hidden files are left out.
+        out: Folder, made as needed.
+        batch: Photos that are looked at together.
+        workers: Processes that decode photos; with 0, threads of this process do, which a decoder's crash ends. A
+            script that asks for processes must be one that they can import (`if __name__ == "__main__"`).
+        only: Globs relative to `photos`; a photo must match one of them.
+        planned: Told the number of photos before the first is looked at.
+        done: Told how many more are finished; at first, how many an earlier run had finished.
 
     Raises:
-        DataError: No photos, or `out` holds verdicts of another bundle.
+        DataError: No photos (LC311, LC312, LC603, LC604), `out` holds verdicts of another bundle or folder (LC601,
+            LC602), is the folder of photos (LC605), is written by another run (LC606) or cannot be (LC253), or the
+            processes die (LC607).
     """
-    names = [str(path.relative_to(photos).as_posix()) for path in list_photos(photos)]
-    _claim(out, bundle)
-    lines = out / "verdicts.jsonl"
-    finished = {verdict.photo for verdict in read_verdicts(lines)} if lines.exists() else set()
-    missing = [name for name in names if name not in finished]
-    done(len(names) - len(missing))
-    reader = reader_of(bundle)
-    with jsonl.Appender(lines) as file:
-        for loaded in _batches(missing, photos, batch):
-            for verdict in _verdicts(reader, loaded):
-                file.append(verdict_to_json(verdict))
-            done(len(loaded))
-    write_table(read_verdicts(lines), out / "verdicts.csv", violations=bundle.spec.violations)
-    return len(names)
+    names = list_photos(photos, only=only, without=out)
+    first = next(names, None)
+    if first is None:
+        raise no_photos(photos, only)
+    total = 0
+
+    def missing(seen: set[str]) -> Iterator[str]:
+        nonlocal total
+        for name in chain([first], names):
+            total += 1
+            if printable(name) not in seen:
+                yield name
+
+    with adding(bundle, photos, out) as file, spooled(missing(names_in(out))) as left:
+        planned(total)
+        done(total - left.count)
+        with Inspector(bundle, photos, workers) as inspector:
+            for loaded in batched(inspector.load(left), batch):
+                file.add(inspector.judge(loaded))
+                done(len(loaded))
+    tabulate(bundle, out)
+    return total
+
+
+class Verdicts:
+    """The file of verdicts that a run adds to."""
+
+    def __init__(self, file: jsonl.Appender) -> None:
+        self._file, self._forced = file, time.monotonic()
+
+    def add(self, verdicts: Iterable[Verdict]) -> None:
+        """Append them. Raises `DataError` (LC253)."""
+        for verdict in verdicts:
+            self._file.append(verdict_to_json(verdict))
+        if time.monotonic() - self._forced > FORCED:
+            self._file.force()
+            self._forced = time.monotonic()
+
+
+@contextmanager
+def adding(bundle: Bundle, photos: Path, out: Path) -> Iterator[Verdicts]:
+    """The verdicts in `out`, to be gone on with by this run alone. Raises `DataError`."""
+    if out.resolve() == photos.resolve():
+        problem = Problem("LC605", "is the folder of the photos.", relative(out), advice="Choose another --out.")
+        raise DataError(problem)
+    _claim(out, bundle, photos)
+    with jsonl.Appender(out / "verdicts.jsonl") as file:
+        yield Verdicts(file)
+        file.force()
 
 
 def read_verdicts(path: Path) -> Iterator[Verdict]:
@@ -67,50 +112,34 @@ def read_verdicts(path: Path) -> Iterator[Verdict]:
     return (verdict_from_json(record) for record in jsonl.read(path))
 
 
-def _claim(out: Path, bundle: Bundle) -> None:
-    """Write which bundle the verdicts are of, or check that it is the same one."""
+def names_in(out: Path) -> set[str]:
+    """The photos that the folder holds verdicts of."""
+    return set(jsonl.read_names(out / "verdicts.jsonl", "photo"))
+
+
+def tabulate(bundle: Bundle, out: Path) -> None:
+    """Write `verdicts.csv` of the verdicts there are."""
+    write_table(read_verdicts(out / "verdicts.jsonl"), out / "verdicts.csv", violations=bundle.spec.violations)
+
+
+def batched(items: Iterable[Item], size: int) -> Iterator[list[Item]]:
+    """The items in lists of that length, the last one shorter."""
+    rest = iter(items)
+    while some := list(islice(rest, size)):
+        yield some
+
+
+def _claim(out: Path, bundle: Bundle, photos: Path) -> None:
+    """Write what the verdicts are of, or check that it is the same bundle and folder."""
 
     def refusal(differences: Sequence[Difference]) -> DataError:
-        there = next((d.there for d in differences if d.key == "bundle"), bundle.id)
-        message = f"holds verdicts of bundle {there}, not of {bundle.id}."
-        return DataError(Problem("LC601", message, str(out), advice="Choose another --out, or delete the folder."))
+        there = {difference.key: difference.there for difference in differences}
+        advice = "Choose another --out, or delete the folder."
+        if set(there) <= {"photos"}:
+            message = f"holds verdicts of the photos in {there['photos']}, not of those in {photos.resolve()}."
+            return DataError(Problem("LC602", message, relative(out), advice=advice))
+        message = f"holds verdicts of bundle {there.get('bundle', bundle.id)}, not of {bundle.id}."
+        return DataError(Problem("LC601", message, str(out), advice=advice))
 
-    claim(
-        out / "run.json",
-        {"bundle": bundle.id, "spec": bundle.spec.hash, "product": bundle.spec.product.name},
-        refusal,
-    )
-
-
-def _batches(names: Iterable[str], photos: Path, batch: int) -> Iterator[list[Loaded]]:
-    """Batches of photos, the next one being decoded while the last one is looked at."""
-    rest = iter(names)
-    with ThreadPoolExecutor(READERS) as pool:
-        ahead = [pool.submit(_load, photos, name) for name in islice(rest, batch)]
-        while ahead:
-            current, ahead = ahead, [pool.submit(_load, photos, name) for name in islice(rest, batch)]
-            yield [future.result() for future in current]
-
-
-def _load(photos: Path, name: str) -> Loaded:
-    path = photos / name
-    try:
-        return Loaded(name, read_photo(path), sha256(path))
-    except PhotoError as error:
-        return Loaded(name, None, "", "; ".join(problem.message for problem in error.problems))
-    except OSError as error:
-        return Loaded(name, None, "", f"cannot be read: {error.strerror or error}")
-
-
-def _verdicts(reader: Reader, loaded: list[Loaded]) -> Iterator[Verdict]:
-    """A verdict a photo, in order; those that could not be read go to review."""
-    pixels = [photo.pixels for photo in loaded if photo.pixels is not None]
-    looks = iter(reader.look(pixels)) if pixels else iter(())
-    bundle = reader.bundle
-    for photo in loaded:
-        if photo.pixels is None:
-            verdict = Verdict(photo.name, "review", reasons=(photo.trouble,), spec=bundle.spec.hash)
-        else:
-            size = photo.pixels.shape[1], photo.pixels.shape[0]
-            verdict = decide(bundle.spec, next(looks), photo.name, size, stated_right=bundle.stated_right)
-        yield replace(verdict, sha256=photo.sha256, bundle=bundle.id)
+    wanted = {"bundle": bundle.id, "spec": bundle.spec.hash, "product": bundle.spec.product.name}
+    claim(out / "run.json", {**wanted, "photos": str(photos.resolve())}, refusal)

@@ -61,8 +61,12 @@ class OnePass:
     @torch.inference_mode()
     def look(self, photos: Sequence[np.ndarray]) -> list[Look]:
         """Read photos, uint8 RGB [height width 3] of any sizes, in one batch."""
+        return self.look_fitted(photos, [(photo.shape[1], photo.shape[0]) for photo in photos])
+
+    @torch.inference_mode()
+    def look_fitted(self, photos: Sequence[np.ndarray], sizes: Sequence[tuple[int, int]]) -> list[Look]:
+        """The same for photos that were of those (width, height) before they were brought to the input's size."""
         pixels = self.bundle.processor.image_processor(list(photos))["pixel_values"]
-        sizes = [(photo.shape[1], photo.shape[0]) for photo in photos]
         read = self._read(pixels)
         lights = point_out(self.bundle.model, self.codec, read.chart, read.asked[:, self._where], sizes)
         return [self._gather(read, n, some, size) for n, (some, size) in enumerate(zip(lights, sizes, strict=True))]

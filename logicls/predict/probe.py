@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from logicls.claim import claimed
 from logicls.errors import BundleError, Problem
 from logicls.jsonl import write_text
 from logicls.models.bundle import Bundle, other_versions, read_bundle
@@ -23,7 +24,10 @@ CHANCE = 0.02
 
 
 def write_probe(bundle: Bundle, synth: Path) -> None:
-    """Take the first photos of the dataset, and write down what the bundle answers to them."""
+    """Take the first photos of the dataset, and write down what the bundle answers to them.
+
+    Beside them it is written how the photos are stored that it learned from.
+    """
     import pyarrow.parquet as pq
 
     folder = bundle.path / "probe"
@@ -35,6 +39,15 @@ def write_probe(bundle: Bundle, synth: Path) -> None:
         (folder / name).write_bytes(row["image"]["bytes"])
     expected = dict(zip(names, _replayed(bundle, names), strict=True))
     write_text(folder / "expected.json", json.dumps(expected, indent=1))
+    write_text(folder / "stored.json", json.dumps(claimed(synth / "synth.json").get("stored", [])))
+
+
+def known_kinds(bundle: Bundle) -> frozenset[str]:
+    """What is unusual about how the photos are stored that it learned from; nothing for a bundle that does not say."""
+    try:
+        return frozenset(json.loads((bundle.path / "probe" / "stored.json").read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError):
+        return frozenset()
 
 
 def open_bundle(path: Path) -> Bundle:

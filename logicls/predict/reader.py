@@ -9,6 +9,7 @@ import numpy as np
 
 from logicls.models.bundle import Bundle
 from logicls.predict.hub_pass import HubPass
+from logicls.predict.loading import Loaded, Size
 from logicls.predict.one_pass import Look, OnePass
 
 
@@ -21,6 +22,22 @@ class Reader(Protocol):
     def look(self, photos: Sequence[np.ndarray]) -> list[Look]:
         """Read photos, uint8 RGB [height width 3] of any sizes."""
         ...
+
+
+def input_size(reader: Reader) -> Size | None:
+    """(height, width) that photos may be brought to before they are looked at; None where it takes them as they are."""
+    if not isinstance(reader, OnePass):
+        return None
+    height, width = reader.bundle.processor.image_processor.size
+    return int(height), int(width)
+
+
+def look_at(reader: Reader, photos: Sequence[Loaded]) -> list[Look]:
+    """Read loaded photos, which are in the size that `input_size` says."""
+    pixels = [photo.pixels for photo in photos if photo.pixels is not None]
+    if isinstance(reader, OnePass):
+        return reader.look_fitted(pixels, [photo.size for photo in photos if photo.pixels is not None])
+    return reader.look(pixels)
 
 
 def reader_of(bundle: Bundle) -> Reader:

@@ -21,8 +21,9 @@ import numpy as np
 from jaxtyping import Bool
 from PIL import Image
 
-from logicls.data.picture import list_photos, photo_size
+from logicls.data.picture import photo_size
 from logicls.errors import DataError, LogiClsError, PhotoError, Problem, relative
+from logicls.predict.listing import list_photos, no_photos
 from logicls.score.loco_config import CONFIG, DefectKind, read_config
 
 GOOD, LOGICAL, STRUCTURAL = "good", "logical_anomalies", "structural_anomalies"
@@ -109,7 +110,10 @@ class _Reader:
 
     def split(self, split: str) -> Iterator[LocoPhoto]:
         try:
-            files = list_photos(self.root / "test" / split)
+            folder = self.root / "test" / split
+            files = [folder / name for name in list_photos(folder)]
+            if not files:
+                raise no_photos(folder)
         except LogiClsError as error:
             self.problems.extend(error.problems)
             return

@@ -18,8 +18,9 @@ from logicls.claim import Difference, claim
 from logicls.constraints.load import load_spec
 from logicls.constraints.spec import Spec
 from logicls.constraints.yaml_tree import read_text
-from logicls.data.coco import read_dataset
+from logicls.data.coco import Dataset, read_dataset
 from logicls.data.outlines import read_outlines
+from logicls.data.picture import photo_header
 from logicls.errors import DataError, Problem
 from logicls.jsonl import in_place_of, sweep, write_text
 from logicls.records import Example
@@ -80,7 +81,7 @@ def build(order: Order, *, workers: int = 2, done: Callable[[int], None] = lambd
             (LC253). Shards that are finished stay, and the same order goes on from there.
     """
     source = source_of(order)
-    _claim(order, source.spec)
+    _claim(order, source)
     for folder in (order.out, order.out / "data"):
         sweep(folder)
     missing = {path: numbers for path, numbers in _shards(order).items() if not path.exists()}
@@ -116,8 +117,8 @@ def settings_of(spec: Spec, data: Path) -> dict[str, object]:
     }
 
 
-def _claim(order: Order, spec: Spec) -> None:
-    wanted = {**settings_of(spec, order.data), "count": order.count, "seed": order.seed}
+def _claim(order: Order, source: Source) -> None:
+    wanted = {**settings_of(source.spec, order.data), "count": order.count, "seed": order.seed}
 
     def refusal(differences: Sequence[Difference]) -> DataError:
         differs = "; ".join(f"{key} {there} there, {now} now" for key, there, now in differences)
@@ -125,8 +126,13 @@ def _claim(order: Order, spec: Spec) -> None:
         advice = "Choose another --out, or delete the folder."
         return DataError(Problem("LC401", message, str(order.out), advice=advice))
 
-    claim(order.out / "synth.json", wanted, refusal, data=str(order.data.resolve()))
+    claim(order.out / "synth.json", wanted, refusal, data=str(order.data.resolve()), stored=_stored(source.dataset))
     write_text(order.out / "spec.yaml", read_text(order.spec))
+
+
+def _stored(dataset: Dataset) -> list[str]:
+    """What is unusual about how some of the photos are stored: such a photo is nothing new to who learns from them."""
+    return sorted({kind for scene in dataset.scenes for kind in photo_header(dataset.image_path(scene)).stored})
 
 
 def _short_hash(content: bytes) -> str:

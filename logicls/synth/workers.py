@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 import multiprocessing
-import os
-import signal
-import threading
 from collections import deque
-from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from itertools import islice
 from typing import Any, TypeVar
 
 import cv2
 
+from logicls.children import deaf, end_with_parent
 from logicls.constraints.spec import Spec
 from logicls.data.coco import Dataset
 from logicls.data.outlines import Outline
@@ -68,7 +65,7 @@ def produce(source: Source, job: Job[Made], numbers: Sequence[int], workers: int
     chunks = iter([numbers[at : at + CHUNK] for at in range(0, len(numbers), CHUNK)])
     pool = ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), _begin, (source, job))
     try:
-        with _deaf():
+        with deaf():
             waiting = deque(pool.submit(_work, chunk) for chunk in islice(chunks, workers * AHEAD))
         while waiting:
             yield from waiting.popleft().result()
@@ -80,19 +77,6 @@ def produce(source: Source, job: Job[Made], numbers: Sequence[int], workers: int
         pool.shutdown(cancel_futures=True)
 
 
-@contextmanager
-def _deaf() -> Iterator[None]:
-    """Processes that begin meanwhile do not hear Ctrl-C: it is for this one, which ends them."""
-    if not hasattr(signal, "pthread_sigmask"):
-        yield
-        return
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
-
-
 _at_work: tuple[Job[Any], Maker, int]
 """In a process that makes examples: what it does, with what, for which seed."""
 
@@ -100,16 +84,8 @@ _at_work: tuple[Job[Any], Maker, int]
 def _begin(source: Source, job: Job[Any]) -> None:
     global _at_work
     cv2.setNumThreads(1)  # processes share the cores among themselves
-    threading.Thread(target=_end_with_parent, daemon=True).start()
+    end_with_parent()
     _at_work = job, source.maker(), source.seed
-
-
-def _end_with_parent() -> None:
-    """A parent that was killed cannot end its children, and they would wait for work for ever."""
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-        parent.join()
-        os._exit(1)
 
 
 def _work(numbers: Sequence[int]) -> list[Any]:

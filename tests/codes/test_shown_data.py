@@ -23,7 +23,8 @@ from logicls.data.coco import read_dataset
 from logicls.data.heal import heal_file
 from logicls.data.lint import dataset_problems
 from logicls.data.outlines import read_outlines
-from logicls.data.picture import list_photos, read_photo
+from logicls.data.picture import read_photo
+from logicls.predict.listing import list_photos, no_photos
 from logicls.predict.record import verdict_from_json
 from logicls.records import Box, Instance, Scene, Verdict
 from logicls.report.draw import draw_card
@@ -206,7 +207,21 @@ def cut_short() -> object:
 def empty_folder() -> object:
     """A folder without a photo."""
     Path("photos").mkdir()
-    return list_photos(Path("photos"))
+    return no_photos(Path("photos")).problems
+
+
+def vanished() -> object:
+    """A folder that is gone by the time it is listed."""
+    Path("photos").mkdir()
+    names = list_photos(Path("photos"))
+    Path("photos").rmdir()
+    return list(names)
+
+
+def written_twice() -> object:
+    """Verdicts that two runs add to at a time."""
+    with jsonl.Appender(Path("verdicts.jsonl")):
+        return jsonl.Appender(Path("verdicts.jsonl"))
 
 
 def started_twice() -> object:
@@ -267,6 +282,9 @@ TRIGGERS: dict[str, Trigger] = {
     "LC307": saved("scan.tif", Image.new("F", (4, 3))),
     "LC311": lambda: list_photos(Path("photos")),
     "LC312": empty_folder,
+    "LC603": lambda: no_photos(Path("photos"), ["line3/*.png"]).problems,
+    "LC604": vanished,
+    "LC606": written_twice,
     "LC901": lambda: find("../secrets.txt", Path("share")),
     "LC902": started_twice,
     "LC903": lambda: share_root(Path("logicls")),

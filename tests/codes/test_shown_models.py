@@ -16,13 +16,16 @@ import torch
 from PIL import Image
 
 from logicls.assets import share
+from logicls.cli_predict import predict
 from logicls.constraints.decompose import decompose
 from logicls.constraints.load import load_spec
+from logicls.errors import DataError
 from logicls.models.bundle import Bundle, read_bundle, write_bundle
 from logicls.models.codec import Codec, values_of
 from logicls.models.nano import NanoConfig, NanoForImageTextToText, NanoImageProcessor, NanoProcessor
 from logicls.models.nano.processor import make_tokenizer
 from logicls.predict.batch import predict_folder
+from logicls.predict.loading import Loader
 from logicls.predict.probe import open_bundle, write_probe
 from logicls.synth.build import Order, build, source_of
 from logicls.synth.fresh import showing
@@ -142,6 +145,39 @@ def killed_worker() -> object:
     return build(replace(ORDER, out=Path("larger"), count=400), workers=2, done=done)
 
 
+def verdicts_of_monday() -> object:
+    """A folder of verdicts of photos that lay elsewhere."""
+    Path("tuesday").mkdir()
+    Image.new("L", (40, 30)).save("tuesday/kit_001.png")
+    Path("verdicts").mkdir()
+    bundle = read_bundle(Path("bundle"))
+    begun = {"bundle": bundle.id, "spec": bundle.spec.hash, "product": bundle.spec.product.name, "photos": "/monday"}
+    Path("verdicts/run.json").write_text(json.dumps(begun))
+    try:
+        return predict_folder(bundle, Path("tuesday"), Path("verdicts"))
+    except DataError as error:
+        here = str(Path.cwd())
+        return [replace(p, message=p.message.replace(here, "/plant")) for p in error.problems]
+
+
+def verdicts_among_photos() -> object:
+    """Verdicts into the folder of the photos."""
+    Path("photos").mkdir()
+    Image.new("L", (40, 30)).save("photos/kit_001.png")
+    return predict_folder(read_bundle(Path("bundle")), Path("photos"), Path("photos"))
+
+
+def dying_processes() -> object:
+    """Processes that end as soon as they are asked for something."""
+    with Loader(exec, 1) as loader:
+        return list(loader.stream(['__import__("os")._exit(1)']))
+
+
+def limit_without_watching() -> object:
+    """A time to end for a run that ends by itself."""
+    return predict(Path("bundle"), Path("photos"), Path("verdicts"), idle=60)
+
+
 def moved_photos() -> object:
     """A run with fresh examples of photos that are not there any more."""
     edited("synth/synth.json", str(ORDER.data.resolve()), "/old/place")
@@ -178,6 +214,10 @@ TRIGGERS: dict[str, Callable[[], object]] = {
     "LC504": empty_probe,
     "LC505": other_answer,
     "LC601": verdicts_of_another,
+    "LC602": verdicts_of_monday,
+    "LC605": verdicts_among_photos,
+    "LC607": dying_processes,
+    "LC608": limit_without_watching,
 }
 
 

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import struct
 import zlib
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 from PIL import Image
 
-from logicls.data.picture import list_photos, photo_size, read_photo, sha256
-from logicls.errors import DataError, PhotoError
+from logicls.data.picture import load_photo, photo_header, photo_size, read_photo, sha256
+from logicls.errors import PhotoError
 
 
 def noise(path: Path) -> bytes:
@@ -24,6 +26,13 @@ def noise(path: Path) -> bytes:
 def chunk(kind: bytes, data: bytes) -> bytes:
     """A PNG chunk."""
     return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+
+def turned(orientation: int) -> Image.Exif:
+    """EXIF of a photo that was taken like that."""
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    return exif
 
 
 def png_header(width: int, height: int) -> bytes:
@@ -177,33 +186,6 @@ def test_bombs_are_refused_by_their_header(tmp_path: Path) -> None:
     ]
 
 
-def test_list_photos_is_recursive_sorted_and_ends(tmp_path: Path) -> None:
-    """Known suffixes in any case, no hidden files, and a link to a parent is not followed round and round."""
-    for name in ("b.JPG", "a.png", "sub/c.tiff", "sub/notes.txt", ".hidden.png", ".git/d.png"):
-        path = tmp_path / name
-        path.parent.mkdir(exist_ok=True)
-        path.touch()
-    (tmp_path / "sub" / "loop").symlink_to(tmp_path)
-
-    found = [path.relative_to(tmp_path).as_posix() for path in list_photos(tmp_path)]
-
-    assert found == ["a.png", "b.JPG", "sub/c.tiff"]
-
-
-def test_list_photos_of_nothing(tmp_path: Path) -> None:
-    """An empty folder and one that is not there are errors: a run over nothing would look like success."""
-    empty = tmp_path / "empty"
-    empty.mkdir()
-
-    for path, said in (
-        (empty, 'LC312 there is no photo in "empty". Known suffixes: .bmp .jpeg .jpg .png .tif .tiff .webp.'),
-        (tmp_path / "absent", 'LC311 "absent" is not a folder.'),
-    ):
-        with pytest.raises(DataError) as caught:
-            list_photos(path)
-        assert str(caught.value) == f"{path} {said}"
-
-
 def test_sha256_of_the_bytes(tmp_path: Path) -> None:
     """The hash is that of the file as it lies there."""
     (tmp_path / "a.jpg").write_bytes(b"abc")
@@ -211,3 +193,61 @@ def test_sha256_of_the_bytes(tmp_path: Path) -> None:
     assert sha256(tmp_path / "a.jpg") == hashlib.sha256(b"abc").hexdigest()
     with pytest.raises(PhotoError, match="LC301"):
         sha256(tmp_path / "b.jpg")
+
+
+def test_a_pipe_is_not_waited_for(tmp_path: Path) -> None:
+    """What is no file is refused before it is opened: nobody may ever write to it."""
+    os.mkfifo(tmp_path / "pipe.jpg")
+
+    assert refusal(tmp_path / "pipe.jpg") == 'pipe.jpg LC301 "pipe.jpg" cannot be opened: it is no file.'
+
+
+def test_the_hash_is_of_what_was_decoded(tmp_path: Path) -> None:
+    """Pixels and hash come out of one opened file."""
+    data = noise(tmp_path / "a.png")
+
+    photo = load_photo(tmp_path / "a.png")
+
+    assert photo.sha256 == hashlib.sha256(data).hexdigest()
+    assert photo.stored == ()
+    assert np.array_equal(photo.pixels, read_photo(tmp_path / "a.png"))
+
+
+@pytest.mark.parametrize(
+    ("name", "image", "options", "stored"),
+    [
+        ("plain.jpg", Image.new("RGB", (6, 4)), {}, ()),
+        ("grey.tif", Image.new("L", (6, 4)), {}, ()),
+        ("turned.jpg", Image.new("RGB", (6, 4)), {"exif": turned(6)}, ("turned",)),
+        ("turned.tif", Image.new("RGB", (6, 4)), {"exif": turned(3)}, ("turned",)),
+        ("turned.png", Image.new("RGB", (6, 4)), {"exif": turned(8)}, ("turned",)),
+        ("upright.jpg", Image.new("RGB", (6, 4)), {"exif": turned(1)}, ()),
+        ("deep.png", Image.fromarray(np.zeros((4, 6), np.uint16)), {}, ("16-bit",)),
+        ("deep.tif", Image.fromarray(np.zeros((4, 6), np.uint16)), {}, ("16-bit",)),
+        ("bits.png", Image.new("1", (6, 4)), {}, ("1-bit",)),
+        ("print.jpg", Image.new("CMYK", (6, 4)), {}, ("CMYK",)),
+        ("web.png", Image.new("P", (6, 4)), {}, ("palette",)),
+        ("web.gif", Image.new("P", (6, 4)), {}, ("palette",)),
+        ("holes.png", Image.new("P", (6, 4)), {"transparency": 0}, ("palette", "alpha")),
+        ("clear.png", Image.new("RGBA", (6, 4)), {}, ("alpha",)),
+        ("clear.webp", Image.new("RGBA", (6, 4), (0, 0, 0, 9)), {}, ("alpha",)),
+        ("lab.tif", Image.new("LAB", (6, 4)), {}, ("colours",)),
+    ],
+)  # fmt: skip
+def test_what_is_unusual_about_how_a_photo_is_stored(tmp_path, name, image, options, stored) -> None:
+    """The header tells it, and so does the whole photo."""
+    image.save(tmp_path / name, **options)
+
+    assert load_photo(tmp_path / name).stored == stored
+    assert photo_header(tmp_path / name).stored == stored
+
+
+@pytest.mark.parametrize("suffix", ["png", "tif"])
+def test_colours_of_16_bits_are_not_taken_for_8(tmp_path: Path, suffix: str) -> None:
+    """Pillow hands them out as RGB of 8 bits, and says nothing."""
+    cv2.imwrite(str(tmp_path / f"deep.{suffix}"), np.full((4, 6, 3), 40_000, np.uint16))
+
+    photo = load_photo(tmp_path / f"deep.{suffix}")
+
+    assert photo.stored == ("16-bit",)
+    assert tuple(photo.pixels[0, 0]) == (156, 156, 156)

@@ -89,6 +89,17 @@ def bundle(make_bundle, photos, tmp_path_factory) -> Bundle:
     return made
 
 
+@pytest.fixture(scope="session")
+def shard():
+    """Writes photos where training data lies."""
+
+    def write(folder: Path, photos: list[np.ndarray]) -> Path:
+        folder.mkdir()
+        return dataset(folder, photos)
+
+    return write
+
+
 def dataset(folder: Path, photos: list[np.ndarray]) -> Path:
     """The photos where training data lies."""
     data = []

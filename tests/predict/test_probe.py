@@ -10,7 +10,8 @@ import pytest
 from safetensors.torch import load_file, save_file
 
 from logicls.errors import BundleError
-from logicls.predict.probe import open_bundle
+from logicls.models.bundle import read_bundle
+from logicls.predict.probe import known_kinds, open_bundle, write_probe
 
 
 @pytest.fixture
@@ -130,3 +131,18 @@ def test_an_empty_probe_is_refused(copy):
     said = refusals(copy)
 
     assert said == ["HERE LC504 its probe is empty. Train it again."]
+
+
+def test_how_the_photos_were_stored_is_taken_over(copy, photos, shard, tmp_path):
+    """What `logicls synth` wrote of them is known to the bundle; one that says nothing learned from plain ones."""
+    synth = shard(tmp_path / "synth", photos)
+    (synth / "synth.json").write_text('{"stored": ["16-bit", "alpha"]}')
+    bundle = read_bundle(copy)
+
+    before = known_kinds(bundle)
+    write_probe(bundle, synth)
+    after = known_kinds(bundle)
+    (copy / "probe" / "stored.json").unlink()
+
+    assert (before, after, known_kinds(bundle)) == (frozenset(), frozenset({"16-bit", "alpha"}), frozenset())
+    open_bundle(copy)

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
 import datasets
 import pytest
+from PIL import Image
 
 from logicls.assets import share
+from logicls.claim import claimed
 from logicls.errors import DataError
 from logicls.synth import build as module
 from logicls.synth.build import Order, build, preview, source_of
@@ -91,3 +94,16 @@ def test_wordings_differ_between_seeds(order: Order) -> None:
 
     assert len({tuple(questions) for questions in asked.values()}) == 6
     assert row(maker, example, 3)["questions"] == asked[3]
+
+
+def test_how_photos_are_stored_is_written_down(order: Order, tmp_path: Path) -> None:
+    """What is unusual about some of them is there for the bundle that learns from the set."""
+    data = shutil.copytree(order.data, tmp_path / "data")
+    printed = sorted((data / "images").glob("*.jpg"))[0]
+    Image.open(printed).convert("CMYK").save(printed)
+
+    for folder in (order.data, data):
+        build(replace(order, data=folder, out=tmp_path / folder.name, count=1), workers=1)
+
+    made = [claimed(tmp_path / folder.name / "synth.json")["stored"] for folder in (order.data, data)]
+    assert made == [[], ["CMYK"]]

@@ -1,0 +1,147 @@
+"""The command that predicts, for a folder that is there and for one that a camera writes into."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import Console
+from rich.text import Text
+
+from logicls import cli_train
+from logicls.errors import LogiClsError, Problem
+
+if TYPE_CHECKING:
+    from logicls.constraints.spec import Spec
+    from logicls.predict.watch import Watch
+    from logicls.records import Verdict
+    from logicls.score import Scoreboard
+
+console = Console()
+WORKERS = 2
+"""Processes that decode photos while the model works."""
+OUT = Annotated[Path, typer.Option("--out", help="Folder to write to.")]
+
+
+def predict(
+    bundle: Annotated[Path, typer.Argument(help="What `logicls train` wrote.")],
+    images: Annotated[Path, typer.Argument(help="Folder of photos.")],
+    out: OUT,
+    batch: Annotated[int, typer.Option(min=1, help="Photos at a time.")] = 16,
+    workers: Annotated[
+        int, typer.Option(min=0, help="Processes that decode photos; 0: threads of this one.")
+    ] = WORKERS,
+    only: Annotated[
+        list[str] | None,
+        typer.Option("--only", help="Glob that a photo must match, relative to IMAGES: 'line3/**/*.png'; repeatable."),
+    ] = None,
+    watch: Annotated[bool, typer.Option("--watch", help="Go on with photos that come, until Ctrl-C.")] = False,
+    seconds: Annotated[float | None, typer.Option("--for", min=0, help="Watch for so many seconds.")] = None,
+    idle: Annotated[float | None, typer.Option(min=0, help="Watch until nothing came for so many seconds.")] = None,
+) -> None:
+    """Verdicts for a folder of photos, as JSON Lines, CSV and a page. Exit code 1 where one does not pass.
+
+    However it was ended, the same command goes on.
+    """
+    globs = tuple(only or ())
+    if watch:
+        from logicls.predict.watch import Watch
+
+        spec = _watched(bundle, images, out, Watch(seconds, idle, globs, batch, workers))
+    else:
+        _refuse_limits(seconds, idle)
+        spec = predicted(bundle, images, out, batch=batch, workers=workers, only=globs)
+    page, outcomes = write_page(spec, images, out)
+    told = ", ".join(f"{count} {name}" for name, count in sorted(outcomes.items())) or "no photos"
+    console.print(f"{told}\n{page}")
+    raise typer.Exit(0 if set(outcomes) <= {"pass"} else 1)
+
+
+def _refuse_limits(seconds: float | None, idle: float | None) -> None:
+    """An option that would do nothing is an error (LC608)."""
+    if seconds is not None or idle is not None:
+        option = "--for" if seconds is not None else "--idle"
+        problem = Problem("LC608", f"{option} says how long to watch.", advice="Add --watch, or leave it out.")
+        raise LogiClsError(problem)
+
+
+def predicted(
+    bundle: Path, images: Path, out: Path, *, batch: int = 16, workers: int = 0, only: tuple[str, ...] = ()
+) -> Spec:
+    """Predict a folder, progress on the screen."""
+    from logicls.predict.batch import predict_folder
+    from logicls.predict.probe import open_bundle
+    from logicls.report.progress import Counter, stages
+
+    cli_train.quiet_libraries()
+    opened, counters = open_bundle(bundle), list[Counter]()
+    with _going_on(out), stages(console) as begin:
+        predict_folder(
+            opened, images, out, batch=batch, workers=workers, only=only,
+            planned=lambda total: counters.append(begin("predict", total)),
+            done=lambda count: counters[0].add(count),
+        )  # fmt: skip
+    return opened.spec
+
+
+def _watched(bundle: Path, images: Path, out: Path, watch: Watch) -> Spec:
+    """Predict what comes, a line for each photo that does not pass."""
+    from logicls.predict.probe import open_bundle
+    from logicls.predict.watch import watch_folder
+
+    cli_train.quiet_libraries()
+    opened = open_bundle(bundle)
+    console.print(Text(f"watching {images}; Ctrl-C ends it"), soft_wrap=True)
+
+    def told(verdict: Verdict) -> None:
+        if verdict.outcome != "pass":
+            why = "; ".join(verdict.violations or verdict.reasons)
+            console.print(Text(f"{verdict.outcome} {verdict.photo!r}: {why}"), soft_wrap=True)
+
+    def shown() -> None:
+        write_page(opened.spec, images, out)
+
+    count = watch_folder(opened, images, out, watch, told=told, shown=shown)
+    console.print(f"watch: {count} done")
+    return opened.spec
+
+
+@contextmanager
+def _going_on(out: Path) -> Iterator[None]:
+    """Say how to go on where Ctrl-C ends a run."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        said = f"stopped; what is finished is in {out}, and the same command goes on from there"
+        Console(stderr=True).print(Text(said), soft_wrap=True)
+        raise typer.Exit(130) from None
+
+
+def write_page(spec: Spec, images: Path, out: Path, board: Scoreboard | None = None) -> tuple[Path, dict[str, int]]:
+    """Write the report of the verdicts in a folder; where it is, and how many photos came to which outcome."""
+    from logicls.constraints.decompose import decompose
+    from logicls.predict.batch import read_verdicts
+    from logicls.report.page import write_report
+    from logicls.synth.write import question
+
+    outcomes = Counter[str]()
+
+    def counted() -> Iterator[Verdict]:
+        for verdict in read_verdicts(out / "verdicts.jsonl"):
+            outcomes[verdict.outcome] += 1
+            yield verdict
+
+    page = write_report(
+        counted(),
+        spec_lines={c.id: c.said for c in spec.constraints},
+        questions={q.id: question(q, spec) for q in decompose(spec)},
+        photos=images,
+        out=out / "report" / "index.html",
+        title=spec.product.name.replace("_", " "),
+        board=board,
+    )
+    return page, dict(outcomes)

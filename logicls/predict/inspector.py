@@ -1,0 +1,81 @@
+"""Photos → verdicts: loaded by others, looked at in batches; a photo that cannot be looked at is a verdict too."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+from types import TracebackType
+
+from logicls.data.stored import said
+from logicls.models.bundle import Bundle
+from logicls.predict.listing import printable
+from logicls.predict.loading import Loaded, loader
+from logicls.predict.one_pass import Look
+from logicls.predict.probe import known_kinds
+from logicls.predict.reader import input_size, look_at, reader_of
+from logicls.predict.verdict import decide
+from logicls.records import Verdict
+
+
+class Inspector:
+    """Inspects the photos of one folder with one bundle. Use it in a `with` block, which no process outlives."""
+
+    def __init__(self, bundle: Bundle, photos: Path, workers: int) -> None:
+        """So many `workers` are processes that decode; without any, threads of this process do it."""
+        self._bundle, self._reader, self._known = bundle, reader_of(bundle), known_kinds(bundle)
+        self._loader = loader(photos, input_size(self._reader), workers)
+
+    def load(self, names: Iterable[str]) -> Iterator[Loaded]:
+        """The photos of these names, in their order, decoded ahead. Raises `DataError` (LC607)."""
+        return self._loader.stream(names)
+
+    def judge(self, photos: Sequence[Loaded]) -> list[Verdict]:
+        """A verdict a photo, in order, all looked at in one batch; those that could not be read go to review."""
+        began = time.perf_counter()
+        whole = [photo for photo in photos if photo.pixels is not None]
+        looks = iter(self._looks(whole))
+        each = (time.perf_counter() - began) / max(len(whole), 1)
+        verdicts = []
+        for photo in photos:
+            look, taken = (photo.trouble, 0.0) if photo.pixels is None else (next(looks), each)
+            verdicts.append(self._verdict(photo, look, photo.seconds + taken))
+        return verdicts
+
+    def _looks(self, photos: list[Loaded]) -> list[Look | str]:
+        """What was read on each, or why nothing was: one photo that the model does not take is not all of them."""
+        if not photos:
+            return []
+        try:
+            return [*look_at(self._reader, photos)]
+        except (ValueError, RuntimeError, MemoryError):
+            each = [self._look_alone(photo) for photo in photos]
+            if len(photos) > 1 and all(isinstance(look, str) for look in each):
+                raise
+            return each
+
+    def _look_alone(self, photo: Loaded) -> Look | str:
+        try:
+            return look_at(self._reader, [photo])[0]
+        except (ValueError, RuntimeError, MemoryError) as error:
+            return f"the model cannot look at it: {str(error) or type(error).__name__}"
+
+    def _verdict(self, photo: Loaded, look: Look | str, seconds: float) -> Verdict:
+        bundle, name = self._bundle, printable(photo.name)
+        if isinstance(look, str):
+            verdict = Verdict(name, "review", reasons=(look,), spec=bundle.spec.hash)
+        else:
+            verdict = decide(bundle.spec, look, name, photo.size, stated_right=bundle.stated_right)
+        strange = [f"{said(k)}, as no photo was that it learned from" for k in photo.stored if k not in self._known]
+        if strange and not isinstance(look, str):
+            verdict = replace(verdict, outcome="review", reasons=(*strange, *verdict.reasons))
+        return replace(verdict, sha256=photo.sha256, bundle=bundle.id, seconds=round(seconds, 6))
+
+    def __enter__(self) -> Inspector:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._loader.__exit__(kind, error, trace)
