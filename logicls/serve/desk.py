@@ -30,7 +30,7 @@ class Desk:
         self._inspector: Inspector | None = None
         self._gatherer = Gatherer[Loaded, Verdict](self._look, limits.batch, limits.wait)
         self._decoders = ThreadPoolExecutor(THREADS, "decode")
-        self._room = asyncio.Semaphore(limits.batch + THREADS)  # so many decoded photos are in memory
+        self._room = asyncio.Semaphore(2 * limits.batch)  # decoded ones: a batch at the model, a batch to follow
         self._running: asyncio.Task[None] | None = None
 
     @property
