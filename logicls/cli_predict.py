@@ -12,7 +12,7 @@ import typer
 from rich.console import Console
 from rich.text import Text
 
-from logicls import cli_train
+from logicls import cli_serve, cli_train
 from logicls.errors import LogiClsError, Problem
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ OUT = Annotated[Path, typer.Option("--out", help="Folder to write to.")]
 
 
 def predict(
-    bundle: Annotated[Path, typer.Argument(help="What `logicls train` wrote.")],
+    bundle: Annotated[Path, typer.Argument(help="What `logicls train` wrote; with --endpoint, a spec will do.")],
     images: Annotated[Path, typer.Argument(help="Folder of photos.")],
     out: OUT,
     batch: Annotated[int, typer.Option(min=1, help="Photos at a time.")] = 16,
@@ -42,19 +42,25 @@ def predict(
     watch: Annotated[bool, typer.Option("--watch", help="Go on with photos that come, until Ctrl-C.")] = False,
     seconds: Annotated[float | None, typer.Option("--for", min=0, help="Watch for so many seconds.")] = None,
     idle: Annotated[float | None, typer.Option(min=0, help="Watch until nothing came for so many seconds.")] = None,
+    endpoint: cli_serve.ENDPOINT = "",
+    model: cli_serve.MODEL = "",
+    ask: cli_serve.ASK = None,
+    boxes: cli_serve.BOXES = None,
+    ray: cli_serve.RAY = "",
 ) -> None:
     """Verdicts for a folder of photos, as JSON Lines, CSV and a page. Exit code 1 where one does not pass.
 
     However it was ended, the same command goes on.
     """
-    globs = tuple(only or ())
+    globs, elsewhere = tuple(only or ()), cli_serve.Elsewhere(endpoint, model, ask, boxes, ray)
+    elsewhere.check(watch=watch)
     if watch:
         from logicls.predict.watch import Watch
 
         spec = _watched(bundle, images, out, Watch(seconds, idle, globs, batch, workers))
     else:
         _refuse_limits(seconds, idle)
-        spec = predicted(bundle, images, out, batch=batch, workers=workers, only=globs)
+        spec = predicted(bundle, images, out, batch=batch, workers=workers, only=globs, elsewhere=elsewhere)
     page, outcomes = write_page(spec, images, out)
     told = ", ".join(f"{count} {name}" for name, count in sorted(outcomes.items())) or "no photos"
     console.print(f"{told}\n{page}")
@@ -70,18 +76,24 @@ def _refuse_limits(seconds: float | None, idle: float | None) -> None:
 
 
 def predicted(
-    bundle: Path, images: Path, out: Path, *, batch: int = 16, workers: int = 0, only: tuple[str, ...] = ()
+    bundle: Path,
+    images: Path,
+    out: Path,
+    *,
+    batch: int = 16,
+    workers: int = 0,
+    only: tuple[str, ...] = (),
+    elsewhere: cli_serve.Elsewhere | None = None,
 ) -> Spec:
     """Predict a folder, progress on the screen."""
     from logicls.predict.batch import predict_folder
-    from logicls.predict.probe import open_bundle
     from logicls.report.progress import Counter, stages
 
     cli_train.quiet_libraries()
-    opened, counters = open_bundle(bundle), list[Counter]()
-    with _going_on(out), stages(console) as begin:
+    where, counters = elsewhere or cli_serve.Elsewhere(), list[Counter]()
+    with _going_on(out), where.opened(bundle, images, batch, workers) as (opened, inspect), stages(console) as begin:
         predict_folder(
-            opened, images, out, batch=batch, workers=workers, only=only,
+            opened, images, out, batch=batch, workers=workers, only=only, inspect=inspect,
             planned=lambda total: counters.append(begin("predict", total)),
             done=lambda count: counters[0].add(count),
         )  # fmt: skip

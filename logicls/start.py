@@ -6,10 +6,11 @@ import os
 import platform
 import shutil
 from importlib.metadata import PackageNotFoundError, version
+from importlib.util import find_spec
 from pathlib import Path
 
 from logicls.constraints.schema import schema_text
-from logicls.errors import DataError, Problem
+from logicls.errors import DataError, LogiClsError, Problem
 from logicls.jsonl import write_text
 
 SCHEMA = "spec.schema.json"
@@ -66,3 +67,15 @@ def facts() -> list[tuple[str, str]]:
     gpu = torch.cuda.get_device_name() if torch.cuda.is_available() else "none: the default model needs none"
     free = shutil.disk_usage(Path.cwd()).free / 2**30
     return [*found, ("GPU", gpu), ("disk free", f"{free:.0f} GiB"), ("torch threads", str(torch.get_num_threads()))]
+
+
+def needed(*modules: str, extra: str) -> None:
+    """Make sure that what an extra of the package brings is here.
+
+    Raises:
+        LogiClsError: It is not (LC670).
+    """
+    missing = [name for name in modules if find_spec(name) is None]
+    if missing:
+        advice = f'Install the extra: pip install "logicls[{extra}]".'
+        raise LogiClsError(Problem("LC670", f"not installed: {', '.join(missing)}.", advice=advice))

@@ -13,7 +13,7 @@ import struct
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from io import BufferedReader
+from io import BufferedReader, BytesIO
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
@@ -62,9 +62,12 @@ class Photo(NamedTuple):
     """Of the very bytes that were decoded, also where the file is replaced meanwhile."""
 
 
-def load_photo(path: Path, *, max_pixels: int = MAX_PIXELS) -> Photo:
-    """The same as `read_photo`, with what is known of the file. Raises `PhotoError`, LC301 to LC307."""
-    with _opened(path, max_pixels) as (image, stream):
+def load_photo(path: Path, *, max_pixels: int = MAX_PIXELS, data: bytes | None = None) -> Photo:
+    """The same as `read_photo`, with what is known of the file. Raises `PhotoError`, LC301 to LC307.
+
+    `data` are the file's bytes where they are in memory; then `path` is no more than its name.
+    """
+    with _opened(path, max_pixels, data) as (image, stream):
         # Before the pixels are read: Pillow forgets how they were stored, and turns a TIFF by itself.
         stored, turned = stored_as(image), image.format == "TIFF" and _orientation(image) in _TURNS
         image.load()
@@ -128,13 +131,12 @@ def sha256(path: Path) -> str:
 
 
 @contextmanager
-def _opened(path: Path, max_pixels: int) -> Iterator[tuple[Image.Image, BufferedReader]]:
+def _opened(
+    path: Path, max_pixels: int, data: bytes | None = None
+) -> Iterator[tuple[Image.Image, BufferedReader | BytesIO]]:
     """The image with its header read and found usable; whatever its decoder raises leaves as a PhotoError."""
     try:
-        kind = path.stat().st_mode
-        if not stat.S_ISREG(kind) and not stat.S_ISDIR(kind):
-            raise _refusal(path, "LC301", "cannot be opened: it is no file", "")
-        with path.open("rb") as stream, warnings.catch_warnings():
+        with _bytes_of(path) if data is None else BytesIO(data) as stream, warnings.catch_warnings():
             # Pillow warns of large and of slightly damaged photos; the size is checked here, by the caller's limit.
             warnings.simplefilter("ignore")
             yield _checked(stream, path, max_pixels), stream
@@ -148,6 +150,13 @@ def _opened(path: Path, max_pixels: int) -> Iterator[tuple[Image.Image, Buffered
         raise _refusal(path, "LC304", "has far too many pixels", "Check that it is a photo.") from error
     except Exception as error:  # Decoders raise anything from struct.error to KeyError on damaged data.
         raise _damaged(path, error) from error
+
+
+def _bytes_of(path: Path) -> BufferedReader:
+    kind = path.stat().st_mode
+    if not stat.S_ISREG(kind) and not stat.S_ISDIR(kind):
+        raise _refusal(path, "LC301", "cannot be opened: it is no file", "")
+    return path.open("rb")
 
 
 def _checked(stream: BinaryIO, path: Path, max_pixels: int) -> Image.Image:

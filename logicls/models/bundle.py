@@ -27,7 +27,8 @@ from logicls.constraints.spec import Spec
 from logicls.constraints.yaml_tree import read_text
 from logicls.errors import BundleError, LogiClsError, Problem
 from logicls.jsonl import write_text
-from logicls.models.hub.bundled import Hub, hub_to_json, load_hub, save_hub, weights_hash
+from logicls.models.hub.bundled import Hub, hub_from_json, hub_to_json, load_hub, save_hub, weights_hash
+from logicls.models.hub.load import load_processor
 
 FORMAT = 1
 LIBRARIES = ("torch", "transformers", "peft")
@@ -105,10 +106,27 @@ def read_bundle(path: Path) -> Bundle:
         _agree(facts, path, spec)
     versions = facts.get("versions")
     made_with = tuple(sorted(versions.items())) if isinstance(versions, dict) else ()
-    stated = facts.get("stated_right")
     return Bundle(
-        path, str(facts["id"]), spec, model, processor, int(str(facts["max_boxes"])), hub, made_with,
-        None if stated is None else float(str(stated)),
+        path, str(facts["id"]), spec, model, processor, int(str(facts["max_boxes"])), hub, made_with, _stated(facts)
+    )  # fmt: skip
+
+
+def read_outline(path: Path) -> Bundle:
+    """A bundle without its model, which runs elsewhere: the rules, and the processor of a hub model.
+
+    Raises:
+        BundleError: It is none, or spec or questions are not those that it was made with.
+    """
+    facts = _facts(path)
+    try:
+        spec = load_spec(path / "spec.yaml")
+    except LogiClsError as error:
+        raise _unloadable(error, path) from error
+    _agree(facts, path, spec, weights=str(facts["id"]))
+    hub = hub_from_json(path, facts["hub"]) if "hub" in facts else None
+    processor = load_processor(path) if hub is not None else None
+    return Bundle(
+        path, str(facts["id"]), spec, None, processor, int(str(facts["max_boxes"])), hub, stated_right=_stated(facts)
     )  # fmt: skip
 
 
@@ -145,9 +163,15 @@ def _facts(path: Path) -> dict[str, object]:
     return facts
 
 
-def _agree(facts: dict[str, object], path: Path, spec: Spec) -> None:
+def _stated(facts: Mapping[str, object]) -> float | None:
+    stated = facts.get("stated_right")
+    return None if stated is None else float(str(stated))
+
+
+def _agree(facts: dict[str, object], path: Path, spec: Spec, weights: str = "") -> None:
+    """`weights` is their hash, where it need not be worked out."""
     hub = facts.get("hub")
-    weights = weights_hash(path, hub) if isinstance(hub, dict) else _weights_hash(path)
+    weights = weights or (weights_hash(path, hub) if isinstance(hub, dict) else _weights_hash(path))
     found = {"id": weights, "spec": spec.hash, "questions": _questions_hash()}
     learned = "what was learned" if hub else "model.safetensors"
     what = {"id": learned, "spec": "spec.yaml", "questions": "the shipped questions"}

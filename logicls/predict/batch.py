@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from contextlib import closing, contextmanager
 from itertools import chain, islice
 from pathlib import Path
 from typing import TypeVar
@@ -15,6 +15,7 @@ from logicls.errors import DataError, Problem, relative
 from logicls.models.bundle import Bundle
 from logicls.predict.inspector import Inspector
 from logicls.predict.listing import list_photos, no_photos, printable, spooled
+from logicls.predict.reader import Reader, reader_of
 from logicls.predict.record import verdict_from_json, verdict_to_json
 from logicls.predict.table import write_table
 from logicls.records import Verdict
@@ -22,6 +23,8 @@ from logicls.records import Verdict
 FORCED = 2.0
 """Seconds after which verdicts are on the disk itself at the latest: all that a power failure can take."""
 Item = TypeVar("Item")
+Inspect = Callable[[Iterable[str]], Generator[list[Verdict], None, None]]
+"""Gives the verdicts of the photos of these names, in their order, so many at a time as it likes."""
 
 
 def predict_folder(
@@ -32,6 +35,7 @@ def predict_folder(
     batch: int = 16,
     workers: int = 0,
     only: Sequence[str] = (),
+    inspect: Inspect | None = None,
     planned: Callable[[int], None] = lambda total: None,
     done: Callable[[int], None] = lambda count: None,
 ) -> int:
@@ -48,6 +52,7 @@ def predict_folder(
         workers: Processes that decode photos; with 0, threads of this process do, which a decoder's crash ends. A
             script that asks for processes must be one that they can import (`if __name__ == "__main__"`).
         only: Globs relative to `photos`; a photo must match one of them.
+        inspect: Makes verdicts of names in their order, where that is not done here, by the bundle's own model.
         planned: Told the number of photos before the first is looked at.
         done: Told how many more are finished; at first, how many an earlier run had finished.
 
@@ -72,12 +77,23 @@ def predict_folder(
     with adding(bundle, photos, out) as file, spooled(missing(names_in(out))) as left:
         planned(total)
         done(total - left.count)
-        with Inspector(bundle, photos, workers) as inspector:
-            for loaded in batched(inspector.load(left), batch):
-                file.add(inspector.judge(loaded))
-                done(len(loaded))
+        with closing((inspect or by_reader(reader_of(bundle), photos, batch, workers))(left)) as inspected:
+            for verdicts in inspected:
+                file.add(verdicts)
+                done(len(verdicts))
     tabulate(bundle, out)
     return total
+
+
+def by_reader(reader: Reader, photos: Path, batch: int, workers: int) -> Inspect:
+    """Inspects photos here, with a reader."""
+
+    def inspect(names: Iterable[str]) -> Generator[list[Verdict], None, None]:
+        with Inspector(reader, photos, workers) as inspector:
+            for loaded in batched(inspector.load(names), batch):
+                yield inspector.judge(loaded)
+
+    return inspect
 
 
 class Verdicts:

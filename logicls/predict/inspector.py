@@ -9,22 +9,21 @@ from pathlib import Path
 from types import TracebackType
 
 from logicls.data.stored import said
-from logicls.models.bundle import Bundle
 from logicls.predict.listing import printable
 from logicls.predict.loading import Loaded, loader
 from logicls.predict.one_pass import Look
 from logicls.predict.probe import known_kinds
-from logicls.predict.reader import input_size, look_at, reader_of
+from logicls.predict.reader import Reader, input_size, look_at
 from logicls.predict.verdict import decide
 from logicls.records import Verdict
 
 
 class Inspector:
-    """Inspects the photos of one folder with one bundle. Use it in a `with` block, which no process outlives."""
+    """Inspects the photos of one folder with one reader. Use it in a `with` block, which no process outlives."""
 
-    def __init__(self, bundle: Bundle, photos: Path, workers: int) -> None:
+    def __init__(self, reader: Reader, photos: Path, workers: int) -> None:
         """So many `workers` are processes that decode; without any, threads of this process do it."""
-        self._bundle, self._reader, self._known = bundle, reader_of(bundle), known_kinds(bundle)
+        self._bundle, self._reader, self._known = reader.bundle, reader, known_kinds(reader.bundle)
         self._loader = loader(photos, input_size(self._reader), workers)
 
     def load(self, names: Iterable[str]) -> Iterator[Loaded]:

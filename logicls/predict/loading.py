@@ -6,6 +6,7 @@ same function as everywhere (`logicls.models.fitting`), so that its pixels are t
 
 from __future__ import annotations
 
+import hashlib
 import multiprocessing
 import time
 from collections import deque
@@ -24,7 +25,7 @@ import numpy as np
 from jaxtyping import UInt8
 
 from logicls.children import deaf, end_with_parent
-from logicls.data.picture import load_photo, sha256
+from logicls.data.picture import MAX_PIXELS, load_photo, sha256
 from logicls.data.stored import Stored
 from logicls.errors import DataError, PhotoError, Problem
 from logicls.models.fitting import fitted
@@ -59,21 +60,30 @@ class Loaded:
     """Time that it took."""
 
 
-def load(photos: Path, size: Size | None, name: str) -> Loaded:
-    """The photo `name` below the folder, in that size (height, width), or in its own; never an error."""
+def load(photos: Path, size: Size | None, name: str, data: bytes | None = None, max_pixels: int = MAX_PIXELS) -> Loaded:
+    """The photo `name` below the folder, in that size (height, width), or in its own; never an error.
+
+    `data` are the bytes of its file where they are in memory.
+    """
     began, path = time.perf_counter(), photos / name
     try:
-        photo = load_photo(path)
+        photo = load_photo(path, max_pixels=max_pixels, data=data)
         pixels = fitted(size, photo.pixels) if size is not None else photo.pixels
         shape = photo.pixels.shape[1], photo.pixels.shape[0]
         loaded = Loaded(name, pixels, shape, photo.stored, photo.sha256)
     except PhotoError as error:
         loaded = Loaded(name, None, trouble="; ".join(problem.message for problem in error.problems))
         with suppress(PhotoError, OSError):
-            loaded = replace(loaded, sha256=sha256(path) if path.is_file() else "")
+            loaded = replace(loaded, sha256=_sha256(path, data))
     except (OSError, ValueError, MemoryError, cv2.error) as error:
         loaded = Loaded(name, None, trouble=f"cannot be read: {str(error) or type(error).__name__}")
     return replace(loaded, seconds=time.perf_counter() - began)
+
+
+def _sha256(path: Path, data: bytes | None) -> str:
+    if data is not None:
+        return hashlib.sha256(data).hexdigest()
+    return sha256(path) if path.is_file() else ""
 
 
 class Loader:

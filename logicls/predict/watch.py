@@ -20,6 +20,7 @@ from logicls.predict.batch import Verdicts, adding, batched, names_in, tabulate
 from logicls.predict.inspector import Inspector
 from logicls.predict.listing import list_photos
 from logicls.predict.loading import Loaded
+from logicls.predict.reader import reader_of
 from logicls.records import Verdict
 
 ROUND = 0.5
@@ -69,7 +70,7 @@ def watch_folder(
             that lasts for `LOST` seconds.
     """
     list_photos(photos)
-    with adding(bundle, photos, out) as file, Inspector(bundle, photos, watch.workers) as inspector:
+    with adding(bundle, photos, out) as file, Inspector(reader_of(bundle), photos, watch.workers) as inspector:
         arrivals = Arrivals(photos, names_in(out), watch.settled, watch.patience)
         watcher = _Watcher(inspector, file, arrivals, watch, told)
 

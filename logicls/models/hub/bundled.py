@@ -61,10 +61,7 @@ def load_hub(folder: Path, written: object) -> tuple[Hub, Any, Any]:
     Raises:
         BundleError: The base model is not here (LC510) or is not the one (LC514), or something does not load.
     """
-    try:
-        hub = TypeAdapter(Hub).validate_python(written)
-    except ValidationError as error:
-        raise BundleError(Problem("LC501", "has a bundle.json of another kind (hub).", str(folder))) from error
+    hub = hub_from_json(folder, written)
     processor = load_processor(folder)
     if hub.merged:
         return hub, load_model(folder, precision=hub.precision, four_bit=hub.four_bit), processor
@@ -84,6 +81,14 @@ def adapter_of(folder: Path) -> tuple[Hub | None, dict[str, Tensor]]:
         return hub, {} if hub.merged else load_file(folder / FILE)
     except (OSError, ValueError, KeyError, TypeError, SafetensorError):
         return None, {}
+
+
+def hub_from_json(folder: Path, written: object) -> Hub:
+    """What `hub_to_json` gave. Raises `BundleError` (LC501)."""
+    try:
+        return TypeAdapter(Hub).validate_python(written)
+    except ValidationError as error:
+        raise BundleError(Problem("LC501", "has a bundle.json of another kind (hub).", str(folder))) from error
 
 
 def hub_to_json(hub: Hub) -> Mapping[str, object]:
