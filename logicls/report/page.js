@@ -57,6 +57,11 @@ function card(n) {
   return box;
 }
 
+function open(box, n) {
+  fill(box, n);
+  box.open = true;
+}
+
 function fill(box, n) {
   if (box.children.length > 1) return;
   const said = JSON.parse(document.getElementById(`card${n}`).textContent);
@@ -183,7 +188,7 @@ function turn(to) {
   page = Math.min(Math.max(to, 0), pages - 1);
   const here = fitting.slice(page * most, (page + 1) * most);
   list.replaceChildren(...here.map(card));
-  for (const [n, box] of [...list.children].entries()) box.open = openAll || (n === 0 && page === 0);
+  for (const [n, box] of [...list.children].entries()) if (openAll || (n === 0 && page === 0)) open(box, here[n]);
   const many = fitting.length.toLocaleString("en");
   const range = here.length < fitting.length ? `, ${page * most + 1} to ${page * most + here.length} shown` : "";
   find("#shown").textContent = fitting.length ? `${many} ${fitting.length === 1 ? "photo fits" : "photos fit"}${range}` : "No photo fits.";
@@ -219,16 +224,13 @@ find("#after").addEventListener("click", () => turnAndShow(page + 1));
 find("#open-all").addEventListener("click", (event) => {
   openAll = !openAll;
   event.currentTarget.setAttribute("aria-pressed", openAll);
-  for (const box of list.children) box.open = openAll;
+  for (const [n, box] of [...list.children].entries()) openAll ? open(box, fitting[page * most + n]) : (box.open = false);
 });
 // On paper every card of the page is open: a closed one cannot be opened there.
 let before = [];
 addEventListener("beforeprint", () => {
   before = [...list.children].map((box) => box.open);
-  for (const [n, box] of [...list.children].entries()) {
-    fill(box, fitting[page * most + n]);
-    box.open = true;
-  }
+  for (const [n, box] of [...list.children].entries()) open(box, fitting[page * most + n]);
 });
 addEventListener("afterprint", () => before.forEach((open, n) => { list.children[n].open = open; }));
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterable
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -37,25 +38,37 @@ def write_sheet(verdicts: Iterable[Verdict], path: Path, words: Words, *, most: 
     """
     book = workbook()
     sheet = book.create_sheet("verdicts")
-    violations = tuple(words.severities)
-    titles = [*head(violations)]
+    titles = head(tuple(words.severities))
     titles.insert(titles.index("violations") + 1, "severity")
     _begin(sheet, titles)
+    with in_place_of(path) as temporary:
+        with ExitStack() as unsaved:
+            unsaved.callback(sheet.close)
+            origin, outcomes = _fill(sheet, verdicts, words, titles, most)
+            if outcomes.total() > most:
+                message = f"there are more than {most:,} verdicts, and a worksheet has no row for them."
+                raise DataError(Problem("LC646", message, relative(path), advice="Use verdicts.csv."))
+            unsaved.pop_all()
+        sheet.auto_filter.ref = f"A1:{_letter(len(titles))}{outcomes.total() + 1}"
+        _tell(book.create_sheet("run"), words, origin, outcomes)
+        book.save(temporary)
+
+
+def _fill(
+    sheet: Any, verdicts: Iterable[Verdict], words: Words, titles: list[str], most: int
+) -> tuple[Origin, Counter[str]]:
+    """One row a verdict, up to `most`; what they were made with, and how many there are, one more where too many."""
     outcomes: Counter[str] = Counter()
-    origin = Origin()
+    origin, violations = Origin(), tuple(words.severities)
     for verdict in verdicts:
         outcomes[verdict.outcome] += 1
         origin.add(verdict)
         if outcomes.total() > most:
-            message = f"there are more than {most:,} verdicts, and a worksheet has no row for them."
-            raise DataError(Problem("LC646", message, relative(path), advice="Use verdicts.csv."))
+            break
         cells = row(verdict, violations)
         cells.insert(titles.index("severity"), words.worst(verdict.violations) or "")
         sheet.append([_cell(sheet, value, title) for value, title in zip(cells, titles, strict=True)])
-    sheet.auto_filter.ref = f"A1:{_letter(len(titles))}{outcomes.total() + 1}"
-    _tell(book.create_sheet("run"), words, origin, outcomes)
-    with in_place_of(path) as temporary:
-        book.save(temporary)
+    return origin, outcomes
 
 
 def workbook() -> Any:
@@ -80,7 +93,7 @@ def _begin(sheet: Any, titles: list[str]) -> None:
 def _tell(sheet: Any, words: Words, origin: Origin, outcomes: Counter[str]) -> None:
     """The sheet of facts: name, value."""
     sheet.column_dimensions["A"].width, sheet.column_dimensions["B"].width = 22, 70
-    facts = [
+    facts: list[tuple[str, str | float]] = [
         ("product", words.title), ("spec version", ", ".join(sorted(origin.versions))),
         ("spec", ", ".join(sorted(origin.specs))), ("bundle", ", ".join(sorted(origin.bundles))),
         ("thresholds", ", ".join(sorted(origin.thresholds))), ("photos", float(outcomes.total())),

@@ -126,7 +126,7 @@ class Tally:
         )
 
     def shown(self, limit: int) -> dict[Outcome, list[Verdict]]:
-        """At most `limit` photos for cards: a twentieth is kept for passes and a quarter for reviews, if there are any."""
+        """At most `limit` photos for cards; where there are enough, a twentieth are passes and a quarter reviews."""
         there = {outcome: len(sample.kept) for outcome, sample in self.kept.items()}
         passes, reviews = min(there["pass"], limit // 20), min(there["review"], limit // 4)
         fails = min(there["fail"], limit - passes - reviews)

@@ -1,4 +1,4 @@
-"""Verdicts beside the truth: which sets of violations are taken for which, and whether probabilities keep their word."""
+"""Verdicts beside the truth: which sets of violations are taken for which, and do probabilities keep their word?"""
 
 from __future__ import annotations
 
@@ -130,8 +130,7 @@ def read_reliability(metrics: Path) -> tuple[Bin, ...]:
             if r["count"]
         ]
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        advice = "Make it anew with `logicls eval`."
-        problem = Problem("LC645", f"holds no reliability bins that can be read: {error!r}.", relative(metrics),
-                          advice=advice)  # fmt: skip
+        message = "has something under `reliability` that are no bins with low, high, count, said and true."
+        problem = Problem("LC645", message, relative(metrics), advice="Make it anew with `logicls eval`.")
         raise DataError(problem) from error
     return tuple(bins)
