@@ -26,7 +26,9 @@ PHOTOS = Annotated[Path | None, typer.Option("--photos", help="Folder of the pho
 
 def report(
     verdicts_dir: VERDICTS,
-    truth: Annotated[Path | None, typer.Option("--truth", help="truth.csv, to hold the verdicts against.")] = None,
+    truth: Annotated[
+        Path | None, typer.Option("--truth", help="truth.csv, or a product's folder of MVTec LOCO AD.")
+    ] = None,
     bundle: BUNDLE = None,
     photos: PHOTOS = None,
     xlsx: XLSX = False,
@@ -111,14 +113,24 @@ def ready(*, xlsx: bool) -> None:
 
 
 def held_against(out: Path, truth: Path) -> Held:
-    """The verdicts in `out` beside the truth; reliability is that of metrics.json there, if it has any."""
+    """The verdicts in `out` beside truth.csv, or a product's folder of MVTec LOCO AD.
+
+    Reliability is that of metrics.json in `out`, if it has any.
+    """
     from logicls.predict.batch import read_verdicts
     from logicls.report.truth import Held, read_reliability
     from logicls.score import read_truth, score
+    from logicls.score.loco import read_loco
+    from logicls.score.on_loco import place, rules_truth
 
-    true = read_truth(truth)
-    board = score(read_verdicts(out / "verdicts.jsonl"), true)
-    return Held(true, board, read_reliability(out / "metrics.json"))
+    lines, reliability = out / "verdicts.jsonl", read_reliability(out / "metrics.json")
+    if not truth.is_dir():
+        true = read_truth(truth)
+        return Held(true, score(read_verdicts(lines), true), reliability)
+    product = read_loco(truth)
+    placed, _ = place(read_verdicts(lines), product)
+    true = rules_truth(product, placed)
+    return Held(true, score([v for v in placed.values() if v.photo in true], true), reliability)
 
 
 def conclude(tally: Tally, out: Path) -> None:
