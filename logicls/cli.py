@@ -10,7 +10,7 @@ import typer
 from rich.console import Console
 from rich.text import Text
 
-from logicls import cli_measure, cli_predict, cli_rules, cli_serve, cli_train
+from logicls import cli_measure, cli_predict, cli_report, cli_rules, cli_serve, cli_train
 from logicls.models.coordinates import Family
 from logicls.report.complaints import errors_shown, show
 from logicls.synth.export import Trainer, export
@@ -26,7 +26,7 @@ app = typer.Typer(
 )
 COMMANDS: tuple[Callable[..., None], ...] = (
     cli_rules.check, cli_rules.explain, cli_rules.infer, cli_rules.schema, cli_rules.init, cli_train.train,
-    cli_train.base, cli_predict.predict, cli_measure.study, cli_serve.serve,
+    cli_train.base, cli_predict.predict, cli_measure.study, cli_serve.serve, cli_report.report, cli_report.replay,
 )  # fmt: skip
 for command in COMMANDS:
     app.command()(command)
@@ -139,8 +139,9 @@ def demo(
     cli_predict.predicted(out / "bundle", data / "heldout" / "images", out / "verdicts")
     board = cli_measure.scored(out / "verdicts", data / "heldout" / "truth.csv", out / "verdicts")
     print_scoreboard(board, console)
-    page, _ = cli_predict.write_page(loaded, data / "heldout" / "images", out / "verdicts", board)
-    console.print(f"report: {page.resolve()}", soft_wrap=True)
+    truth = data / "heldout" / "truth.csv"
+    cli_report.write_files(loaded, data / "heldout" / "images", out / "verdicts", truth=truth)
+    console.print(f"report: {cli_report.page_of(out / 'verdicts').resolve()}", soft_wrap=True)
 
 
 @app.command()

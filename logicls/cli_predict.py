@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,14 +11,13 @@ import typer
 from rich.console import Console
 from rich.text import Text
 
-from logicls import cli_serve, cli_train
+from logicls import cli_report, cli_serve, cli_train
 from logicls.errors import LogiClsError, Problem
 
 if TYPE_CHECKING:
     from logicls.constraints.spec import Spec
     from logicls.predict.watch import Watch
     from logicls.records import Verdict
-    from logicls.score import Scoreboard
 
 console = Console()
 WORKERS = 2
@@ -47,11 +45,14 @@ def predict(
     ask: cli_serve.ASK = None,
     boxes: cli_serve.BOXES = None,
     ray: cli_serve.RAY = "",
+    xlsx: cli_report.XLSX = False,
+    junit: cli_report.JUNIT = None,
 ) -> None:
     """Verdicts for a folder of photos, as JSON Lines, CSV and a page. Exit code 1 where one does not pass.
 
     However it was ended, the same command goes on.
     """
+    cli_report.ready(xlsx=xlsx)
     globs, elsewhere = tuple(only or ()), cli_serve.Elsewhere(endpoint, model, ask, boxes, ray)
     elsewhere.check(watch=watch)
     if watch:
@@ -61,10 +62,7 @@ def predict(
     else:
         _refuse_limits(seconds, idle)
         spec = predicted(bundle, images, out, batch=batch, workers=workers, only=globs, elsewhere=elsewhere)
-    page, outcomes = write_page(spec, images, out)
-    told = ", ".join(f"{count} {name}" for name, count in sorted(outcomes.items())) or "no photos"
-    console.print(f"{told}\n{page}")
-    raise typer.Exit(0 if set(outcomes) <= {"pass"} else 1)
+    cli_report.conclude(cli_report.write_files(spec, images, out, xlsx=xlsx, junit=junit), out)
 
 
 def _refuse_limits(seconds: float | None, idle: float | None) -> None:
@@ -115,7 +113,7 @@ def _watched(bundle: Path, images: Path, out: Path, watch: Watch) -> Spec:
             console.print(Text(f"{verdict.outcome} {verdict.photo!r}: {why}"), soft_wrap=True)
 
     def shown() -> None:
-        write_page(opened.spec, images, out)
+        cli_report.write_files(opened.spec, images, out)
 
     count = watch_folder(opened, images, out, watch, told=told, shown=shown)
     console.print(f"watch: {count} done")
@@ -131,29 +129,3 @@ def _going_on(out: Path) -> Iterator[None]:
         said = f"stopped; what is finished is in {out}, and the same command goes on from there"
         Console(stderr=True).print(Text(said), soft_wrap=True)
         raise typer.Exit(130) from None
-
-
-def write_page(spec: Spec, images: Path, out: Path, board: Scoreboard | None = None) -> tuple[Path, dict[str, int]]:
-    """Write the report of the verdicts in a folder; where it is, and how many photos came to which outcome."""
-    from logicls.constraints.decompose import decompose
-    from logicls.predict.batch import read_verdicts
-    from logicls.report.page import write_report
-    from logicls.synth.write import question
-
-    outcomes = Counter[str]()
-
-    def counted() -> Iterator[Verdict]:
-        for verdict in read_verdicts(out / "verdicts.jsonl"):
-            outcomes[verdict.outcome] += 1
-            yield verdict
-
-    page = write_report(
-        counted(),
-        spec_lines={c.id: c.said for c in spec.constraints},
-        questions={q.id: question(q, spec) for q in decompose(spec)},
-        photos=images,
-        out=out / "report" / "index.html",
-        title=spec.product.name.replace("_", " "),
-        board=board,
-    )
-    return page, dict(outcomes)

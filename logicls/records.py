@@ -180,6 +180,10 @@ class Verdict:
     bundle: str = ""
     spec: str = ""
     """Hash of the spec that was applied."""
+    version: str = ""
+    """The spec's version, as its author counts."""
+    thresholds: str = ""
+    """Id of the thresholds that decided; empty where there were none."""
     seconds: float = 0.0
     """Time that the look at it took; 0 where it was not measured."""
 

@@ -158,4 +158,5 @@ def _claim(out: Path, bundle: Bundle, photos: Path) -> None:
         return DataError(Problem("LC601", message, str(out), advice=advice))
 
     wanted = {"bundle": bundle.id, "spec": bundle.spec.hash, "product": bundle.spec.product.name}
-    claim(out / "run.json", {**wanted, "photos": str(photos.resolve())}, refusal)
+    lies = str(bundle.path.resolve())
+    claim(out / "run.json", {**wanted, "photos": str(photos.resolve())}, refusal, folder=lies)

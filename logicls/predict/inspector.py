@@ -69,7 +69,8 @@ class Inspector:
         strange = [f"{said(k)}, as no photo was that it learned from" for k in photo.stored if k not in self._known]
         if strange and not isinstance(look, str):
             verdict = replace(verdict, outcome="review", reasons=(*strange, *verdict.reasons))
-        return replace(verdict, sha256=photo.sha256, bundle=bundle.id, seconds=round(seconds, 6))
+        version = bundle.spec.product.version
+        return replace(verdict, sha256=photo.sha256, bundle=bundle.id, version=version, seconds=round(seconds, 6))
 
     def __enter__(self) -> Inspector:
         return self

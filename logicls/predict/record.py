@@ -9,13 +9,14 @@ from typing import Any
 from pydantic import TypeAdapter, ValidationError
 
 from logicls.errors import DataError, Problem
+from logicls.predict.result import result_id
 from logicls.records import Verdict
 
 
 def verdict_to_json(verdict: Verdict) -> dict[str, object]:
-    """Plain lists, mappings, numbers and strings, under the names of the record's fields."""
+    """Plain lists, mappings, numbers and strings, under the names of the record's fields; `result` is its id."""
     plain: dict[str, object] = _adapter().dump_python(verdict, mode="json")
-    return plain
+    return {"result": result_id(verdict), **plain}
 
 
 def verdict_from_json(record: Mapping[str, object]) -> Verdict:

@@ -146,7 +146,7 @@ def as_junit(problems: Sequence[Problem], subject: str) -> str:
     suites = ET.Element("testsuites", counts)
     suite = ET.SubElement(suites, "testsuite", {"name": "logicls check", **counts})
     if not problems:
-        ET.SubElement(suite, "testcase", {"classname": _xml(subject), "name": "no problems", "file": _xml(subject)})
+        ET.SubElement(suite, "testcase", {"classname": in_xml(subject), "name": "no problems", "file": in_xml(subject)})
     for problem in problems:
         _junit_case(suite, problem)
     ET.indent(suites, " ")
@@ -155,15 +155,15 @@ def as_junit(problems: Sequence[Problem], subject: str) -> str:
 
 
 def _junit_case(suite: ET.Element, problem: Problem) -> None:
-    file, message = _xml(problem.file), _xml(problem.message)
+    file, message = in_xml(problem.file), in_xml(problem.message)
     facts = {"classname": file, "name": f"{problem.code} {message}", "file": file}
     case = ET.SubElement(suite, "testcase", facts | ({"line": str(problem.line)} if problem.line else {}))
     if level_of(problem) == "note":
-        ET.SubElement(case, "system-out").text = _xml(str(problem))
+        ET.SubElement(case, "system-out").text = in_xml(str(problem))
     else:
-        ET.SubElement(case, "failure", {"type": problem.code, "message": message}).text = _xml(str(problem))
+        ET.SubElement(case, "failure", {"type": problem.code, "message": message}).text = in_xml(str(problem))
 
 
-def _xml(text: str) -> str:
+def in_xml(text: str) -> str:
     """The text without the characters that XML 1.0 cannot hold."""
     return _NOT_IN_XML.sub("\N{REPLACEMENT CHARACTER}", text)

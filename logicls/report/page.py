@@ -1,142 +1,107 @@
-"""The report: one HTML page that carries everything in itself and asks nothing of the network."""
+"""The report: one HTML page that carries everything in itself and asks nothing of the network.
+
+What filters and charts need stands in the page; each card and each thumbnail is a text of its own in it, and becomes
+part of what is shown only when it is turned to. So a page of thousands of photos opens at once.
+"""
 
 from __future__ import annotations
 
-import base64
-import io
-from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable
+from datetime import datetime
 from importlib.resources import files
-from itertools import chain, islice
+from itertools import chain
 from pathlib import Path
 
 from jinja2 import StrictUndefined
 from jinja2.sandbox import SandboxedEnvironment
 from markupsafe import Markup
 
-from logicls.jsonl import write_text
-from logicls.records import Outcome, Verdict
-from logicls.report import screen
-from logicls.report.view import Mark, Overlay, card, open_photo, overlays
-from logicls.score import Scoreboard
+from logicls import __version__, jsonl
+from logicls.records import Verdict
+from logicls.report import plot, screen
+from logicls.report.control import ENOUGH
+from logicls.report.pack import TAG, as_script, index, packed
+from logicls.report.tally import SHOWN_FIRST, Tally, count
+from logicls.report.truth import Against, Held, calibration_error, confusion
+from logicls.report.words import SEVERITIES, Words
 
-SIDE = 420
-"""Longer side of a thumbnail, pixels."""
-TAG = (44.0, 38.0)
-"""Width and height of a box's number where the photo's longer side is 1000."""
-
-
-@dataclass(slots=True)
-class Tally:
-    """What the page says of all photos, counted while they pass by; only those it shows are kept."""
-
-    outcomes: Counter[str] = field(default_factory=Counter)
-    violations: Counter[str] = field(default_factory=Counter)
-    bundles: set[str] = field(default_factory=set)
-    specs: set[str] = field(default_factory=set)
-    kept: dict[Outcome, list[Verdict]] = field(default_factory=lambda: {"fail": [], "review": [], "pass": []})
-
-    @property
-    def n(self) -> int:
-        """Photos counted."""
-        return self.outcomes.total()
-
-
-@dataclass(frozen=True, slots=True)
-class Bar:
-    """One bar of the Pareto chart; shares in percent."""
-
-    name: str
-    count: int
-    length: float
-    """Of the longest bar."""
-    cumulative: float
-    """This and all longer bars, of all violations."""
-
-
-@dataclass(frozen=True, slots=True)
-class Picture:
-    """A thumbnail: JPEG in base64, and the SVG's size."""
-
-    data: str
-    width: float
-    height: float
-    marks: tuple[Overlay, ...]
+CARDS = "<!-- cards -->"
+"""Where the template leaves room for them."""
+LIMIT = 5000
 
 
 def write_report(
     verdicts: Iterable[Verdict],
+    words: Words,
     *,
-    spec_lines: Mapping[str, str],
-    questions: Mapping[str, str],
     photos: Path,
     out: Path,
-    title: str,
-    board: Scoreboard | None = None,
-    limit: int = 500,
-) -> Path:
-    """Write the page to `out` and return `out`. The verdicts are read once.
+    now: datetime,
+    held: Held | None = None,
+    limit: int = LIMIT,
+) -> Tally:
+    """Write the page to `out`; returns what was counted. The verdicts are read once, and few are kept.
 
     Args:
         verdicts: Those of photos that could not be opened have width 0 and get a card without a picture.
-        spec_lines: Constraint id → the rule in words.
-        questions: Query id → the question as it was asked.
+        words: What rules, questions and violations are called.
         photos: Folder that the verdicts' photos lie below.
         out: The HTML file.
-        title: Heading of the page.
-        board: Shown where there is a truth.
-        limit: Most cards, those that fail first, then those to review; all photos count in the figures.
+        now: When it is made, as the page says it.
+        held: Shown where there is a truth.
+        limit: Most cards: those that fail first, then those to review, then of those that pass some by chance, but
+            a twentieth is kept for passes and a quarter for reviews. All photos count in the figures.
+
+    Raises:
+        DataError: The file cannot be written (LC253).
     """
-    tally = _count(verdicts, limit)
-    shown = islice(chain.from_iterable(tally.kept.values()), limit)
-    cards = [(v, card(v, spec_lines=spec_lines, questions=questions)) for v in shown]
-    here = files(__package__)
-    environment = SandboxedEnvironment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    html = environment.from_string(here.joinpath("page.html.j2").read_text(encoding="utf-8")).render(
-        title=title,
-        tally=tally,
-        bars=_pareto(tally.violations),
-        cards=[(said, _picture(v, photos, said.marks)) for v, said in cards],
-        board=board,
-        screen=screen,
-        tag=TAG,
-        css=Markup(here.joinpath("page.css").read_text(encoding="utf-8")),
-        script=Markup(here.joinpath("page.js").read_text(encoding="utf-8")),
-    )
-    write_text(out, html)
-    return out
-
-
-def _count(verdicts: Iterable[Verdict], limit: int) -> Tally:
-    tally = Tally()
-    for verdict in verdicts:
-        tally.outcomes[verdict.outcome] += 1
-        tally.violations.update(verdict.violations)
-        tally.bundles |= {verdict.bundle} - {""}
-        tally.specs |= {verdict.spec} - {""}
-        if len(tally.kept[verdict.outcome]) < limit:
-            tally.kept[verdict.outcome].append(verdict)
+    truth = held.truth if held else {}
+    tally = count(verdicts, words, photos=photos, limit=limit, against=Against(truth) if held else None)
+    shown = tally.shown(limit)
+    listed = list(chain.from_iterable(shown.values()))
+    top, bottom = _frame(tally, held, index(listed, truth), {name: len(some) for name, some in shown.items()}, now)
+    with jsonl.replacing(out) as file:
+        file.write(top)
+        for number, one in enumerate(packed(listed, photos, truth)):
+            file.write(f'<script type="application/json" id="card{number}">{one.card}</script>\n')
+            file.write(
+                f'<script type="text/plain" id="picture{number}">{one.picture}</script>\n' if one.picture else ""
+            )
+        file.write(bottom)
     return tally
 
 
-def _pareto(violations: Counter[str]) -> tuple[Bar, ...]:
-    ranked = sorted(violations.items(), key=lambda item: (-item[1], item[0]))
-    bars: list[Bar] = []
-    running = 0
-    for name, count in ranked:
-        running += count
-        bars.append(Bar(name, count, 100 * count / ranked[0][1], 100 * running / violations.total()))
-    return tuple(bars)
-
-
-def _picture(verdict: Verdict, photos: Path, marks: Sequence[Mark]) -> Picture | None:
-    image = open_photo(photos / verdict.photo, verdict, SIDE)
-    if image is None:
-        return None
-    stream = io.BytesIO()
-    image.save(stream, "JPEG", quality=82, optimize=True)
-    scale = 1000 / max(verdict.width, verdict.height)
-    size = verdict.width * scale, verdict.height * scale
-    drawn = overlays(marks, scale=scale, size=size, tag=TAG)
-    return Picture(base64.b64encode(stream.getvalue()).decode(), *size, drawn)
+def _frame(
+    tally: Tally, held: Held | None, columns: dict[str, object], shown: dict[str, int], now: datetime
+) -> tuple[str, str]:
+    """The page before and after the cards."""
+    here = files(__package__)
+    environment = SandboxedEnvironment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    words = tally.words
+    names = {"rules": dict(words.rules), "whys": dict(words.whys), "questions": dict(words.questions)}
+    data = {**columns, **names, "severities": dict(words.severities), "tag": TAG}
+    charts = tally.course.charts()
+    bins = (held.reliability or tally.against.bins()) if held and tally.against else ()
+    html = environment.from_string(here.joinpath("page.html.j2").read_text(encoding="utf-8")).render(
+        tally=tally,
+        shown=shown,
+        order=SHOWN_FIRST,
+        severities=SEVERITIES,
+        bars=tally.pareto(),
+        charts=[(chart, plot.plot_control(chart)) for chart in charts],
+        enough=ENOUGH,
+        board=held.board if held else None,
+        matrix=confusion(tally.against.sets) if tally.against and tally.against.sets else None,
+        bins=bins,
+        calibrated=bool(held and held.reliability),
+        error=calibration_error(bins),
+        reliability=plot.plot_reliability(bins) if bins else None,
+        screen=screen,
+        version=__version__,
+        now=now,
+        data=Markup(as_script(data)),
+        css=Markup(here.joinpath("page.css").read_text(encoding="utf-8")),
+        script=Markup(here.joinpath("page.js").read_text(encoding="utf-8")),
+    )
+    top, bottom = html.split(CARDS)
+    return top, bottom

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from PIL import Image, ImageOps
 
-from logicls.records import Answer, Box, Finding, Outcome, Verdict
+from logicls.records import Answer, Box, Finding, Outcome, Status, Verdict
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,8 +34,10 @@ class Overlay:
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """A rule that is broken, or that could not be checked."""
+    """What a rule came to on one photo."""
 
+    constraint: str
+    status: Status
     name: str
     """The violation; the constraint's id where there is none."""
     rule: str
@@ -44,6 +46,7 @@ class Rule:
     found: str
     numbers: tuple[int, ...]
     """The questions it rests on."""
+    confidence: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +59,7 @@ class Asked:
     confidence: float
     broken: bool
     readable: bool
+    query: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +73,8 @@ class Card:
     broken: tuple[Rule, ...]
     unknown: tuple[Rule, ...]
     """Rules that could not be checked."""
+    rest: tuple[Rule, ...]
+    """Rules that hold or do not apply."""
     asked: tuple[Asked, ...]
     marks: tuple[Mark, ...]
     reasons: tuple[str, ...]
@@ -89,6 +95,7 @@ def card(verdict: Verdict, *, spec_lines: Mapping[str, str], questions: Mapping[
         violations=verdict.violations,
         broken=tuple(rules[f] for f in verdict.findings if f.status == "broken"),
         unknown=tuple(rules[f] for f in verdict.findings if f.status == "unknown"),
+        rest=tuple(rules[f] for f in verdict.findings if f.status in ("holds", "not_applicable")),
         asked=tuple(
             Asked(
                 numbers[a.query],
@@ -97,6 +104,7 @@ def card(verdict: Verdict, *, spec_lines: Mapping[str, str], questions: Mapping[
                 a.confidence,
                 a.query in blamed,
                 a.readable,
+                a.query,
             )
             for a in verdict.answers
         ),
@@ -158,11 +166,14 @@ def _plate(box: Box, size: tuple[float, float], tag: tuple[float, float], placed
 
 def _rule(finding: Finding, spec_lines: Mapping[str, str], numbers: Mapping[str, int]) -> Rule:
     return Rule(
+        constraint=finding.constraint,
+        status=finding.status,
         name=", ".join(finding.violations) or finding.constraint,
         rule=spec_lines.get(finding.constraint, finding.constraint),
         expected=finding.expected,
         found=finding.found,
         numbers=tuple(numbers[q] for q in finding.queries if q in numbers),
+        confidence=finding.confidence,
     )
 
 

@@ -1,11 +1,14 @@
 """A verdict on disk: one line of JSON, one row of the table."""
 
+import csv
 import json
+from dataclasses import replace
 
 import pytest
 
 from logicls.errors import DataError
 from logicls.predict.record import verdict_from_json, verdict_to_json
+from logicls.predict.result import result_id
 from logicls.predict.table import write_table
 from logicls.records import Answer, Box, Finding, Verdict
 
@@ -13,7 +16,7 @@ FULL = Verdict(
     "line 2/Ä,1.jpg", "fail", ("gone", "wrong cap"), ("gone",), 0.1 + 0.2, (("gone", 0.9), ("wrong cap", 0.625)),
     (Finding("one-lid", "broken", ("gone",), "1 lid", "0 lid", ("locate:lid",), 1 / 3),),
     (Answer("locate:lid", ("red",), (Box(1.5, 2.0, 3.25, 4.0),), 0.7, False),),
-    (), 80, 60, "ab" * 32, "kit", "c0ffee",
+    (), 80, 60, "ab" * 32, "kit", "c0ffee", "7", "t1", 0.025,
 )  # fmt: skip
 TORN = Verdict("torn.jpg", "review", reasons=("truncated", "no answer"))
 SILENT = Verdict("good.jpg", "pass", stated=(), score=0.0)
@@ -42,9 +45,37 @@ def test_the_table_has_a_row_a_photo_and_a_column_a_violation(tmp_path):
     """Several values stand in one field with ';' between; what was not read is told from what is good."""
     write_table([FULL, TORN, SILENT], tmp_path / "v.csv", violations=("gone", "wrong cap"))
 
+    names = [result_id(verdict) for verdict in (FULL, TORN, SILENT)]
     assert (tmp_path / "v.csv").read_text(encoding="utf-8").splitlines() == [
-        "photo,outcome,violations,stated,score,reasons,score:gone,score:wrong cap,sha256,bundle,spec",
-        f'"line 2/Ä,1.jpg",fail,gone;wrong cap,gone,0.3000,,0.9000,0.6250,{"ab" * 32},kit,c0ffee',
-        "torn.jpg,review,,unreadable,1.0000,truncated;no answer,,,,,",
-        "good.jpg,pass,,,0.0000,,,,,,",
+        "photo,outcome,violations,stated,score,reasons,score:gone,score:wrong cap,"
+        "seconds,result,sha256,bundle,thresholds,version,spec",
+        '"line 2/Ä,1.jpg",fail,gone;wrong cap,gone,0.3000,,0.9000,0.6250,'
+        f"0.0250,{names[0]},{'ab' * 32},kit,t1,7,c0ffee",
+        f"torn.jpg,review,,unreadable,1.0000,truncated;no answer,,,,{names[1]},,,,,",
+        f"good.jpg,pass,,,0.0000,,,,,{names[2]},,,,,",
     ]
+
+
+@pytest.mark.parametrize("name", ["=1+1.jpg", "+1.jpg", "-1.jpg", "@SUM(A1).jpg", "\t=1.jpg"])
+def test_no_cell_is_a_formula(tmp_path, name):
+    """What a spreadsheet would run gets a mark in front; JSON Lines have the name as it is."""
+    verdict = replace(TORN, photo=name, violations=(name,), reasons=(name,))
+
+    write_table([verdict], tmp_path / "v.csv", violations=())
+
+    with (tmp_path / "v.csv").open(encoding="utf-8", newline="") as file:
+        (row,) = csv.DictReader(file)
+    assert [row[key] for key in ("photo", "violations", "reasons")] == [f"'{name}"] * 3
+    assert verdict_to_json(verdict)["photo"] == name
+
+
+def test_a_result_is_named_after_photo_bundle_and_thresholds():
+    """The same ones have the same name wherever the photo lies; any other has another. It is in the line, too."""
+    name = result_id(FULL)
+
+    assert result_id(replace(FULL, photo="elsewhere.jpg", score=0.0, seconds=9.0)) == name
+    others = (replace(FULL, sha256="cd" * 32), replace(FULL, bundle="new"), replace(FULL, thresholds="t2"))
+    assert len({name, *map(result_id, others)}) == 4
+    assert result_id(TORN) != result_id(replace(TORN, photo="torn too.jpg"))
+    assert verdict_to_json(FULL)["result"] == name
+    assert len(name) == 12

@@ -1,69 +1,151 @@
 """The page: complete, self-contained, and safe with any name."""
 
+import base64
+import io
+import json
 import re
+from dataclasses import replace
 
-import numpy as np
 from PIL import Image
 
-from logicls.records import Answer, Box, Finding, Verdict
 from logicls.report.page import write_report
+from logicls.report.truth import Bin, Held
+from logicls.score import score
 
-FAILED = Verdict(
-    "bad.jpg", "fail", ("gone",), ("gone",), 0.9, (("gone", 0.9),),
-    (Finding("one-lid", "broken", ("gone",), "1 lid", "0 lid", ("locate:lid",), 0.93),),
-    (Answer("locate:lid"), Answer("locate:box", boxes=(Box(10, 10, 60, 50),)), Answer("verdict", ("gone",))),
-    (), 80, 60,
-)  # fmt: skip
-BROKEN = Verdict("torn.jpg", "review", reasons=("the file is truncated",))
+from .cases import FAILED, NOW, PASSED, TORN, UNSURE, WORDS
 
 
-def page(tmp_path, *verdicts, rule="1 lid"):
+def page(photos, *verdicts, words=WORDS, **more):
     """The HTML of a report on those verdicts."""
-    Image.fromarray(np.full((60, 80, 3), 128, np.uint8)).save(tmp_path / "bad.jpg")
-    out = write_report(
-        verdicts,
-        spec_lines={"one-lid": rule},
-        questions={
-            "locate:lid": "where is every lid?",
-            "locate:box": "where is the box?",
-            "verdict": "what is broken?",
-        },
-        photos=tmp_path,
-        out=tmp_path / "report" / "index.html",
-        title="lid box",
-    )
+    out = photos.parent / "report" / "index.html"
+    write_report(iter(verdicts), words, photos=photos, out=out, now=NOW, **more)
     return out.read_text(encoding="utf-8")
 
 
-def test_a_card_shows_question_answer_rule_and_box(tmp_path):
-    """What was asked, what was seen, which rule it breaks, and where it looked."""
-    html = page(tmp_path, FAILED)
-
-    for text in ("bad.jpg", "where is every lid?", "1 lid", "0 lid", "gone"):
-        assert text in html
-    assert "<svg" in html
-    assert "data:image/jpeg;base64," in html
+def held_scripts(html, kind):
+    """The contents of the elements `kind0`, `kind1` and so on."""
+    return re.findall(rf'id="{kind}\d*">(.*?)</script>', html)
 
 
-def test_the_page_needs_nothing_else(tmp_path):
-    """No link to another file or host."""
-    html = page(tmp_path, FAILED, BROKEN)
+def test_a_card_has_question_answer_rule_and_box(photos):
+    """What was asked, what was seen, which rule it breaks, where it looked; words of rules stand once for all."""
+    html = page(photos, FAILED)
+
+    (card,) = map(json.loads, held_scripts(html, "card"))
+    (data,) = map(json.loads, held_scripts(html, "data"))
+    assert card["rules"] == [
+        ["one-lid", 0, "gone", "1 lid", "0 lids", [1], 0.93],
+        ["pin-in-box", 2, "", "", "1 of 1", [2], 0.8],
+    ]
+    assert card["asked"][:2] == [
+        [1, "locate:lid", "none", 1.0, 1, 1],
+        [2, "locate:pin", "1 found", 0.8, 0, 1],
+    ]
+    assert card["marks"] == [[2, 0, 125.0, 125.0, 625.0, 500.0, 125.0, 87.0]]
+    assert (card["size"], card["sha256"], card["seconds"]) == ([1000.0, 750.0], "ab" * 32, 0.02)
+    assert data["rules"]["one-lid"] == "exactly 1 lid"
+    assert data["questions"]["locate:lid"] == "where is every lid?"
+    assert data["photo"] == ["bad.jpg"]
+
+
+def test_pictures_are_bounded(photos):
+    """A thumbnail keeps the photo's proportions and has at most 640 pixels on its longer side."""
+    Image.new("RGB", (1600, 1200), "red").save(photos / "bad.jpg")
+
+    html = page(photos, replace(FAILED, width=1600, height=1200))
+
+    (picture,) = held_scripts(html, "picture")
+    with Image.open(io.BytesIO(base64.b64decode(picture))) as image:
+        assert (image.format, image.size) == ("WEBP", (640, 480))
+
+
+def test_the_page_needs_nothing_else(photos):
+    """No link to another file or host, and a policy that forbids any."""
+    html = page(photos, FAILED, TORN)
 
     assert re.findall(r'(?:src|href)="(?!data:|#)[^"]+"', html) == []
+    assert "default-src 'none'" in html
+    assert re.findall(r"https?://[^\"\s]*", html) == ["http://www.w3.org/2000/svg"]
 
 
-def test_a_broken_photo_has_a_card_with_its_reason(tmp_path):
+def test_a_broken_photo_has_a_card_with_its_reason(photos):
     """It is counted, and shown without a picture."""
-    html = page(tmp_path, BROKEN)
+    html = page(photos, TORN)
 
-    assert "torn.jpg" in html
-    assert "the file is truncated" in html
-    assert "data:image/jpeg" not in html
+    (card,) = map(json.loads, held_scripts(html, "card"))
+    assert card["reasons"] == ["the file is truncated"]
+    assert held_scripts(html, "picture") == []
 
 
-def test_markup_in_a_name_is_text(tmp_path):
-    """What people wrote in a rule cannot become part of the page."""
-    html = page(tmp_path, FAILED, rule="<script>alert(1)</script>")
+def test_markup_in_a_name_is_text(photos):
+    """What people wrote in a rule, a title or a file's name cannot become part of the page."""
+    evil = "</script><script>alert(1)</script>"
+    words = replace(WORDS, title=evil, rules={"one-lid": evil})
 
-    assert "<script>alert(1)</script>" not in html
-    assert "&lt;script&gt;alert(1)" in html
+    html = page(photos, replace(TORN, photo=evil, violations=(evil,), reasons=(evil,)), words=words)
+
+    assert "<script>alert" not in html
+    assert html.count("</script>") == html.count("<script")
+    assert json.loads(held_scripts(html, "data")[0])["photo"] == [evil]
+
+
+def test_counts_have_exact_intervals(photos):
+    """Each outcome with its share and the interval of Clopper and Pearson; what made the verdicts stands above."""
+    html = page(photos, FAILED, PASSED, UNSURE, TORN)
+
+    text = re.sub(r"\s+", " ", re.sub(r"<[^>]+>", " ", html))
+    assert "fail 1 25.0 % 95 %: 0.6 – 80.6 %" in text
+    assert "review 2 50.0 % 95 %: 6.8 – 93.2 %" in text
+    assert "spec version 7 spec c0ffee bundle kit thresholds t1 a photo took 15 ms made 2026-03-01 12:30" in text
+
+
+def test_violations_are_ranked_and_graded(photos):
+    """The most frequent first, each with its severity; photos are counted by their worst."""
+    both = replace(FAILED, violations=("gone", "stray"))
+
+    html = page(photos, replace(both, violations=("stray",)), both)
+
+    assert re.findall(r'aria-label="(\w+, \w+: \d+; with those above \d+ %)', html) == [
+        "stray, minor: 2; with those above 67 %",
+        "gone, critical: 1; with those above 100 %",
+    ]
+    assert re.findall(r"<b>(\d+)</b> (\w+)</span>", html) == [("1", "critical"), ("1", "minor")]
+
+
+def test_what_is_left_out_is_said(photos):
+    """Beyond the limit those that fail come first; the line says how many of each have a card and where the rest is."""
+    many = [replace(PASSED, photo=f"{n}.jpg", width=0) for n in range(50)]
+
+    html = page(photos, *many, FAILED, limit=20)
+
+    (line,) = re.findall(r'id="left-out">(.*?)</p>', html)
+    assert "20 of 51 photos have a card here: 1 of 1 fail, 0 of 0 review, 19 of 50 pass" in line
+    assert "verdicts.csv" in line
+    assert len(held_scripts(html, "card")) == 20
+    assert 'id="left-out"' not in page(photos, FAILED)
+
+
+def test_with_the_truth_there_are_confusion_and_reliability(photos):
+    """Sets of violations taken for others, and how far the anomaly score is a probability; not without a truth."""
+    truth = {"bad.jpg": ("stray",), "good.jpg": ()}
+    held = Held(truth, score([FAILED, PASSED], truth))
+
+    html = page(photos, FAILED, PASSED, held=held)
+
+    assert 'title="1 of 1: true stray, found gone"' in html
+    assert "expected calibration error 0.100" in html
+    assert json.loads(held_scripts(html, "data")[0])["wrong"] == [1, 0]
+    without = page(photos, FAILED, PASSED)
+    assert 'id="confusion"' not in without
+    assert 'id="reliability"' not in without
+
+
+def test_calibrated_probabilities_are_drawn_where_there_are_some(photos):
+    """Bins that the scoring measured take the place of the anomaly score."""
+    held = Held({"bad.jpg": ("gone",)}, score([FAILED], {"bad.jpg": ("gone",)}), (Bin(0.9, 1.0, 10, 0.95, 0.8),))
+
+    html = page(photos, FAILED, held=held)
+
+    assert "<b>Probabilities</b>" in html
+    assert "expected calibration error 0.150" in html
+    assert 'title="said 95.0 %, true 80.0 % (44.4 – 97.5 %), 10 times"' in html

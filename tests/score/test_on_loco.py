@@ -4,7 +4,10 @@ from dataclasses import replace
 
 import pytest
 
+from logicls.cli_report import held_against
 from logicls.errors import DataError
+from logicls.jsonl import Appender
+from logicls.predict.record import verdict_to_json
 from logicls.records import Box
 from logicls.score.loco import read_loco
 from logicls.score.on_loco import place, rules_truth, score_loco
@@ -102,3 +105,17 @@ def test_the_json_has_every_figure(loco, verdicts):
     assert board["logical"]["defects"]["missing_pin"]["recall"] == 0.5
     assert board["structural"]["defects"]["dent"]["recall"] is None
     assert board["left_out"] == 3
+
+
+def test_a_report_holds_verdicts_against_the_folder(loco, verdicts, tmp_path):
+    """Photos that break rules have the names of their defects as their truth; dents are not about rules."""
+    with Appender(tmp_path / "out" / "verdicts.jsonl") as file:
+        for verdict in verdicts:
+            file.append(verdict_to_json(verdict))
+
+    held = held_against(tmp_path / "out", loco)
+
+    assert held.truth["logical_anomalies/000.png"] == ("missing_pin",)
+    assert held.truth["good/000.png"] == ()
+    assert "structural_anomalies/000.png" not in held.truth
+    assert held.board.n == len(held.truth) == 4

@@ -1,0 +1,145 @@
+"""The commands about what was predicted: report and replay; and the files that predict leaves for people to read."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import Console
+from rich.text import Text
+
+if TYPE_CHECKING:
+    from logicls.constraints.spec import Spec
+    from logicls.report.tally import Tally
+    from logicls.report.truth import Held
+
+console = Console()
+LIMIT = 5000
+VERDICTS = Annotated[Path, typer.Argument(help="What `logicls predict` wrote.")]
+XLSX = Annotated[bool, typer.Option("--xlsx", help="Also verdicts.xlsx; needs `pip install logicls[xlsx]`.")]
+JUNIT = Annotated[Path | None, typer.Option("--junit", help="Also JUnit XML for a build server, a test case a photo.")]
+BUNDLE = Annotated[Path | None, typer.Option("--bundle", help="The bundle; where it lay if left out.")]
+PHOTOS = Annotated[Path | None, typer.Option("--photos", help="Folder of the photos; where they lay if left out.")]
+
+
+def report(
+    verdicts_dir: VERDICTS,
+    truth: Annotated[
+        Path | None, typer.Option("--truth", help="truth.csv, or a product's folder of MVTec LOCO AD.")
+    ] = None,
+    bundle: BUNDLE = None,
+    photos: PHOTOS = None,
+    xlsx: XLSX = False,
+    junit: JUNIT = None,
+    cards: Annotated[int, typer.Option(min=1, help="Most photos with a card on the page.")] = LIMIT,
+) -> None:
+    """Make the page again from verdicts, without predicting. Exit code 1 where a photo does not pass."""
+    from logicls.constraints.load import load_spec
+    from logicls.predict.replay import origin_of
+
+    origin = origin_of(verdicts_dir, bundle=bundle, photos=photos)
+    spec = load_spec(origin.bundle / "spec.yaml")
+    tally = write_files(spec, origin.photos, verdicts_dir, truth=truth, xlsx=xlsx, junit=junit, cards=cards)
+    conclude(tally, verdicts_dir)
+
+
+def replay(
+    result_id: Annotated[str, typer.Argument(help="As on the card and in verdicts.csv; its first digits do.")],
+    verdicts: Annotated[Path, typer.Option("--verdicts", help="What `logicls predict` wrote.")],
+    bundle: BUNDLE = None,
+    photos: PHOTOS = None,
+) -> None:
+    """Predict a photo again and compare. Exit code 1 where something is not as it was."""
+    from logicls import cli_train
+    from logicls.predict import replay as again
+    from logicls.predict.probe import open_bundle
+
+    before = again.find_result(result_id, verdicts)
+    origin = again.origin_of(verdicts, bundle=bundle, photos=photos)
+    cli_train.quiet_libraries()
+    now = again.replay(before, open_bundle(origin.bundle), origin.photos)
+    differing = again.differences(before, now)
+    for line in differing:
+        console.print(Text(f"{before.photo}: {line}"), soft_wrap=True)
+    if not differing:
+        within = f"probabilities within {again.CHANCE:g}, boxes within {again.PIXELS:g} pixel"
+        said = f"{before.photo}: the same again, {before.outcome}: {len(before.answers)} answers, {within}"
+        console.print(Text(said), soft_wrap=True)
+    raise typer.Exit(1 if differing else 0)
+
+
+def write_files(
+    spec: Spec,
+    photos: Path,
+    out: Path,
+    *,
+    truth: Path | None = None,
+    xlsx: bool = False,
+    junit: Path | None = None,
+    cards: int = LIMIT,
+) -> Tally:
+    """Write the page, and the tables that were asked for, from the verdicts in `out`; returns what was counted.
+
+    Raises:
+        DataError: openpyxl is missing (LC644), the truth cannot be used, or a file cannot be written (LC253).
+    """
+    from logicls.predict.batch import read_verdicts
+    from logicls.report.junit import write_junit
+    from logicls.report.page import write_report
+    from logicls.report.sheet import write_sheet
+    from logicls.report.words import words_of
+
+    ready(xlsx=xlsx)
+    lines, words = out / "verdicts.jsonl", words_of(spec)
+    held = held_against(out, truth) if truth else None
+    tally = write_report(
+        read_verdicts(lines), words, photos=photos, out=page_of(out), now=datetime.now(), held=held, limit=cards
+    )
+    if xlsx:
+        write_sheet(read_verdicts(lines), out / "verdicts.xlsx", words)
+    if junit:
+        write_junit(lambda: read_verdicts(lines), junit, words)
+    return tally
+
+
+def ready(*, xlsx: bool) -> None:
+    """Say what is missing before hours of work, not after. Raises `DataError` (LC644)."""
+    if xlsx:
+        from logicls.report.sheet import workbook
+
+        workbook()
+
+
+def held_against(out: Path, truth: Path) -> Held:
+    """The verdicts in `out` beside truth.csv, or a product's folder of MVTec LOCO AD.
+
+    Reliability is that of metrics.json in `out`, if it has any.
+    """
+    from logicls.predict.batch import read_verdicts
+    from logicls.report.truth import Held, read_reliability
+    from logicls.score import read_truth, score
+    from logicls.score.loco import read_loco
+    from logicls.score.on_loco import place, rules_truth
+
+    lines, reliability = out / "verdicts.jsonl", read_reliability(out / "metrics.json")
+    if not truth.is_dir():
+        true = read_truth(truth)
+        return Held(true, score(read_verdicts(lines), true), reliability)
+    product = read_loco(truth)
+    placed, _ = place(read_verdicts(lines), product)
+    true = rules_truth(product, placed)
+    return Held(true, score([v for v in placed.values() if v.photo in true], true), reliability)
+
+
+def conclude(tally: Tally, out: Path) -> None:
+    """Say how many of each outcome there are and where the page is; ends with exit code 0 where all pass, 1 else."""
+    told = ", ".join(f"{count} {name}" for name, count in sorted(tally.outcomes.items())) or "no photos"
+    console.print(f"{told}\n{page_of(out)}", soft_wrap=True)
+    raise typer.Exit(0 if set(tally.outcomes) <= {"pass"} else 1)
+
+
+def page_of(out: Path) -> Path:
+    """Where the page of a folder of verdicts is."""
+    return out / "report" / "index.html"
