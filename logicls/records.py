@@ -139,6 +139,9 @@ class Answer:
     """Probability that the model gave to its reading, 0 to 1; 1 for annotations."""
     readable: bool = True
     """False where the model's text could not be read: rules that need it are unknown."""
+    chances: tuple[float, ...] = ()
+    """Where things are: probability of each place that may hold one, the surest first, those left out as well.
+    What things are like: of each value. Empty for annotations."""
 
 
 @dataclass(frozen=True, slots=True)
