@@ -157,6 +157,8 @@ class Finding:
     queries: tuple[str, ...] = ()
     """Ids of the subqueries it rests on."""
     confidence: float = 1.0
+    chance: float | None = None
+    """Probability that it is broken, 0 to 1; None where it could not be checked."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,6 +179,8 @@ class Verdict:
     answers: tuple[Answer, ...] = ()
     reasons: tuple[str, ...] = ()
     """Why it goes to review; empty for pass and fail."""
+    doubts: tuple[str, ...] = ()
+    """Those of the reasons that no threshold changes: what could not be read, a photo unlike those learned from."""
     width: int = 0
     height: int = 0
     sha256: str = ""
@@ -185,6 +189,8 @@ class Verdict:
     """Hash of the spec that was applied."""
     seconds: float = 0.0
     """Time that the look at it took; 0 where it was not measured."""
+    thresholds: str = ""
+    """Id of the thresholds that decided; empty where there were none."""
 
 
 @dataclass(frozen=True, slots=True)

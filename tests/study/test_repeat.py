@@ -51,7 +51,7 @@ class Dimmer:
 def reader(tmp_path):
     """Of a product with one pin."""
     (tmp_path / "box.yaml").write_text(SPEC)
-    return Bright(SimpleNamespace(spec=load_spec(tmp_path / "box.yaml"), stated_right=None))
+    return Bright(SimpleNamespace(spec=load_spec(tmp_path / "box.yaml"), path=tmp_path))
 
 
 @pytest.fixture
