@@ -10,7 +10,7 @@ from jaxtyping import UInt8
 
 from logicls.constraints.spec import Spec
 from logicls.models.bundle import Bundle
-from logicls.predict.novelty import Usual
+from logicls.predict.novelty import Usual, read_usual
 from logicls.predict.one_pass import Look
 from logicls.predict.scales import Scales, read_scales
 from logicls.predict.thresholds import FILE, Thresholds, read_thresholds
@@ -44,7 +44,7 @@ def grounds_of(bundle: Bundle) -> Grounds:
         return Grounds(bundle.spec, Scales(), Thresholds())
     file, known = bundle.path / FILE, [constraint.id for constraint in bundle.spec.constraints]
     thresholds = read_thresholds(file, known=known) if file.exists() else Thresholds()
-    return Grounds(bundle.spec, read_scales(bundle.path), thresholds, Usual.read(bundle.path))
+    return Grounds(bundle.spec, read_scales(bundle.path), thresholds, read_usual(bundle.path))
 
 
 def verdict_on(

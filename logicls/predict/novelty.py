@@ -11,16 +11,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Self
 
 import cv2
 import numpy as np
 from jaxtyping import Float, UInt8
 from safetensors import SafetensorError
-from safetensors.numpy import load_file, save_file
+from safetensors.numpy import load_file, save
 
 from logicls.errors import BundleError, Problem
-from logicls.jsonl import in_place_of
+from logicls.jsonl import write_bytes
 from logicls.models.fitting import fitted
 
 FILE = "usual.safetensors"
@@ -77,22 +76,21 @@ class Usual:
         """Into a bundle."""
         values = {"mean": self.mean, "axes": self.axes, "spans": self.spans, "least": self.least}
         held = {name: np.ascontiguousarray(value, np.float32) for name, value in values.items()}
-        with in_place_of(folder / FILE) as temporary:
-            save_file({**held, "scalars": np.asarray([self.rest, self.limit], np.float32)}, temporary)
+        write_bytes(folder / FILE, save({**held, "scalars": np.asarray([self.rest, self.limit], np.float32)}))
 
-    @classmethod
-    def read(cls, folder: Path) -> Self | None:
-        """That of a bundle; None where it has none. Raises `BundleError` (LC622)."""
-        file = folder / FILE
-        if not file.exists():
-            return None
-        try:
-            held = {name: value.astype(np.float64) for name, value in load_file(file).items()}
-            rest, limit = held.pop("scalars").tolist()
-            return cls(rest=rest, limit=limit, **held)
-        except (OSError, SafetensorError, KeyError, TypeError, ValueError) as error:
-            problem = Problem("LC622", f"cannot be read: {error}.", str(file), advice="Train again.")
-            raise BundleError(problem) from error
+
+def read_usual(folder: Path) -> Usual | None:
+    """That of a bundle; None where it has none. Raises `BundleError` (LC622)."""
+    file = folder / FILE
+    if not file.exists():
+        return None
+    try:
+        held = {name: value.astype(np.float64) for name, value in load_file(file).items()}
+        rest, limit = held.pop("scalars").tolist()
+        return Usual(rest=rest, limit=limit, **held)
+    except (OSError, SafetensorError, KeyError, TypeError, ValueError) as error:
+        problem = Problem("LC622", f"cannot be read: {error}.", str(file), advice="Train again.")
+        raise BundleError(problem) from error
 
 
 def sketch(small: UInt8[np.ndarray, "side side 3"]) -> Float[np.ndarray, " cells"]:
@@ -102,7 +100,7 @@ def sketch(small: UInt8[np.ndarray, "side side 3"]) -> Float[np.ndarray, " cells
 
 
 def detail(small: UInt8[np.ndarray, "side side 3"]) -> Float[np.ndarray, "3"]:
-    """How much the finest detail of three octaves has against the second and the third, and in all; logarithms.
+    """How much the finest of three octaves has against the second and the third, and the third by itself; logarithms.
 
     The octaves are those of a Laplacian pyramid (Burt and Adelson, IEEE Transactions on Communications 31, 1983).
     """
@@ -113,7 +111,7 @@ def detail(small: UInt8[np.ndarray, "side side 3"]) -> Float[np.ndarray, "3"]:
         back = cv2.pyrUp(half, dstsize=(light.shape[1], light.shape[0]))
         octaves.append(float(np.log(0.05 + np.abs(light - back).mean())))
         light = half
-    return np.asarray([octaves[0] - octaves[1], octaves[0] - octaves[2], octaves[0]])
+    return np.asarray([octaves[0] - octaves[1], octaves[0] - octaves[2], octaves[2]])
 
 
 def usual(photos: Sequence[UInt8[np.ndarray, "h w 3"]], aside: Sequence[UInt8[np.ndarray, "h w 3"]]) -> Usual | None:

@@ -112,7 +112,7 @@ def read_scales(folder: Path) -> Scales:
     if not file.exists():
         return Scales()
     try:
-        plain: Mapping[str, object] = json.loads(file.read_text(encoding="utf-8"))
+        plain: Mapping[str, object] = dict(json.loads(file.read_text(encoding="utf-8")))
         spreads = TypeAdapter(dict[str, Spread]).validate_python(plain.get("spreads", {}))
         made: Scales = TypeAdapter(Scales).validate_python({**plain, "spreads": tuple(spreads.items())})
     except (OSError, ValueError, TypeError, ValidationError) as error:
