@@ -63,7 +63,9 @@ def threshold(
     outcomes = settle_folder(verdicts_dir, found, violations=spec.violations)
     for name in known:
         limit = found.of(name)
-        console.print(Text(f"{name}: {limit.low:.3g} to {limit.high:.3g}; {limit.promise or 'nothing promised'}"))
+        console.print(
+            Text(f"{name}: {limit.low:.3g} to {limit.high:.3g}; {limit.promise or 'nothing promised'}"), soft_wrap=True
+        )
     told = ", ".join(f"{count} {name}" for name, count in sorted(outcomes.items()))
     console.print(f"thresholds {found.id}: {told}", soft_wrap=True)
 

@@ -1,9 +1,9 @@
 """Is this a photo like those that were learned from? Another product, a turned, black or blurred photo is not.
 
-What a photo looks like is a sketch: its colours on a coarse grid. Sketches of photos that were not learned from span a
-small space, and a new one's distance is that of probabilistic principal components (Tipping and Bishop, J. R. Stat. Soc. B
-61, 1999), which is Hotelling's T² within the space and the squared error outside of it, in one number. Blur and darkness
-have measures of their own: how much fine detail there is, in all and against coarse detail.
+What a photo looks like is a sketch: its colours on a coarse grid. Sketches of a product's photos span a small space, and a
+new one's distance is that of probabilistic principal components (Tipping and Bishop, J. R. Stat. Soc. B 61, 1999), which
+is Hotelling's T² within the space and the squared error outside of it, in one number. Blur and darkness have measures of
+their own: how much fine detail there is against coarse detail, and how much coarse detail.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ class Usual:
     rest: float
     limit: float
     """Distance beyond which a photo is unlike."""
-    least: Float[np.ndarray, "3"]
+    least: Float[np.ndarray, 3]
     """Detail below which a photo is blurred, or empty: of `detail`."""
 
     def unlike(self, photo: UInt8[np.ndarray, "h w 3"]) -> tuple[str, ...]:
@@ -62,7 +62,9 @@ class Usual:
             why.append("blurred: less fine detail than on the photos learned from")
         far = self.distance(sketch(small)[None])[0] / self.limit
         if far > 1:
-            why.append(f"unlike the photos learned from ({far:.1f} times as far from them as they are from one another)")
+            why.append(
+                f"unlike the photos learned from ({far:.1f} times as far from them as they are from one another)"
+            )
         return tuple(why)
 
     def distance(self, sketches: Float[np.ndarray, "photos cells"]) -> Float[np.ndarray, " photos"]:
@@ -99,7 +101,7 @@ def sketch(small: UInt8[np.ndarray, "side side 3"]) -> Float[np.ndarray, " cells
     return cv2.resize(colours, (CELLS, CELLS), interpolation=cv2.INTER_AREA).reshape(-1).astype(np.float64)
 
 
-def detail(small: UInt8[np.ndarray, "side side 3"]) -> Float[np.ndarray, "3"]:
+def detail(small: UInt8[np.ndarray, "side side 3"]) -> Float[np.ndarray, 3]:
     """How much the finest of three octaves has against the second and the third, and the third by itself; logarithms.
 
     The octaves are those of a Laplacian pyramid (Burt and Adelson, IEEE Transactions on Communications 31, 1983).
@@ -110,7 +112,7 @@ def detail(small: UInt8[np.ndarray, "side side 3"]) -> Float[np.ndarray, "3"]:
         half = cv2.pyrDown(light)
         back = cv2.pyrUp(half, dstsize=(light.shape[1], light.shape[0]))
         octaves.append(float(np.log(0.05 + np.abs(light - back).mean())))
-        light = half
+        light = half.astype(np.float32)
     return np.asarray([octaves[0] - octaves[1], octaves[0] - octaves[2], octaves[2]])
 
 

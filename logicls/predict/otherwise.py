@@ -1,4 +1,4 @@
-"""What else a photo may show: the places that may hold a thing, what each may be like, and the likeliest of all that."""
+"""What else a photo may show: the places that may hold a thing, what each may be like, and the likeliest of these."""
 
 from __future__ import annotations
 
@@ -48,7 +48,11 @@ def candidates(spec: Spec, look: Look, size: tuple[int, int], scales: Scales) ->
     for component in spec.asked_components:
         query = f"locate:{component}"
         told = lights.get(query) or _told(answers.get(query))
-        values = {q.attribute: answers[q.id] for q in spec.questions if q.component == component and q.attribute and q.id in answers}
+        values = {
+            q.attribute: answers[q.id]
+            for q in spec.questions
+            if q.component == component and q.attribute and q.id in answers
+        }
         options = {q.attribute: q.options for q in spec.questions if q.component == component}
         counted = [place for place in told if place[0] >= LIT]
         counted.sort(key=lambda place: reading_order(place[1], *size))
@@ -73,7 +77,7 @@ def _told(answer: Answer | None) -> list[tuple[float, Box]]:
 
 
 def _odds(answer: Answer, number: int, options: Sequence[str], scales: Scales) -> Odds:
-    """What a thing may be like: what the best value lacks of 1 is shared by the others; anything where nobody looked."""
+    """What a thing may be like: the other values share what the best one lacks of 1; anything where nobody looked."""
     if number >= len(answer.values):
         return tuple((option, 1 / len(options)) for option in options)
     value, others = answer.values[number], max(len(options) - 1, 1)
@@ -91,10 +95,12 @@ def best_of(sure: float, options: int, temperature: float) -> float:
     """
     rest = max(1 - sure, 1e-9) / (options - 1)
     best, other = sure ** (1 / temperature), rest ** (1 / temperature)
-    return best / (best + (options - 1) * other)
+    return float(best / (best + (options - 1) * other))
 
 
-def readings(found: Mapping[str, Sequence[Candidate]], queries: Sequence[str]) -> Iterator[tuple[float, dict[str, Answer]]]:
+def readings(
+    found: Mapping[str, Sequence[Candidate]], queries: Sequence[str]
+) -> Iterator[tuple[float, dict[str, Answer]]]:
     """The likeliest ways in which those questions may be answered, each with its probability, the likeliest first.
 
     The places' and the values' chances are independent of one another. Ends when `ENOUGH` is told, or after `MOST`.

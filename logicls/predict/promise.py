@@ -1,8 +1,8 @@
 """Thresholds for a target of escapes and overkill, and how many photos it takes to promise them.
 
-The promise is that of Clopper and Pearson (Biometrika 26, 1934): with the stated confidence the true rate is at most the
-target, however few photos there are. Thresholds are tried from the safest one on until the first that cannot be promised
-(fixed-sequence testing: Angelopoulos et al., Learn then Test, 2021), so that choosing costs no confidence.
+The promise is that of Clopper and Pearson (Biometrika 26, 1934): with the stated confidence the true rate is at most
+the target, however few photos there are. Thresholds are tried from the safest one on until the first that cannot be
+promised (fixed-sequence testing: Angelopoulos et al., Learn then Test, 2021), so that choosing costs no confidence.
 """
 
 from __future__ import annotations
@@ -81,20 +81,20 @@ def choose(
 
 def _lower(own: Sequence[Case], pool: Sequence[Case], target: Target, confidence: float) -> tuple[float, str]:
     groups = [[case.chance for case in some if case.broken] for some in (own, pool)]
-    at, told = _safe(groups, target.low, target.escape, confidence, "escapes", "broken")
+    at, told = _safe(groups, target.low, target.escape, confidence, what="escapes", kind="broken")
     return at, told
 
 
 def _upper(own: Sequence[Case], pool: Sequence[Case], target: Target, confidence: float) -> tuple[float, str]:
     groups = [[1 - case.chance for case in some if not case.broken] for some in (own, pool)]
-    at, told = _safe(groups, 1 - target.high, target.overkill, confidence, "overkill", "good")
+    at, told = _safe(groups, 1 - target.high, target.overkill, confidence, what="overkill", kind="good")
     return 1 - at, told
 
 
 def _safe(
-    groups: Sequence[Sequence[float]], most: float, rate: float, confidence: float, what: str, kind: str
+    groups: Sequence[Sequence[float]], most: float, rate: float, confidence: float, *, what: str, kind: str
 ) -> tuple[float, str]:  # fmt: skip
-    """The largest threshold up to `most` below which no more than `rate` of a group lie, surely; and what is promised."""
+    """The largest threshold up to `most` below which no more than `rate` of a group lie; and what is promised."""
     needed = photos_needed(rate, confidence)
     for found, whose in zip(groups, ("", ", all rules of this severity together"), strict=True):
         if len(found) >= needed:

@@ -42,7 +42,13 @@ def bins(cases: Iterable[tuple[float, bool]]) -> tuple[Bin, ...]:
     for chance, true in cases:
         found[min(int(chance * BINS), BINS - 1)].append((chance, true))
     return tuple(
-        Bin(k / BINS, (k + 1) / BINS, len(some), sum(p for p, _ in some) / len(some), sum(t for _, t in some) / len(some))
+        Bin(
+            k / BINS,
+            (k + 1) / BINS,
+            len(some),
+            sum(p for p, _ in some) / len(some),
+            sum(t for _, t in some) / len(some),
+        )
         for k, some in enumerate(found)
         if some
     )

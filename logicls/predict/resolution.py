@@ -30,7 +30,9 @@ class Pixels:
         left = self.scale / scale
         if left >= FEWER:
             return ()
-        told = f"{self.component} is about {self.across * left:.1f} pixels across, {self.across:.1f} when it was learned"
+        told = (
+            f"{self.component} is about {self.across * left:.1f} pixels across, {self.across:.1f} when it was learned"
+        )
         return (f"too few pixels: {width} x {height}, on which {told}",)
 
 

@@ -116,6 +116,8 @@ def read_scales(folder: Path) -> Scales:
         spreads = TypeAdapter(dict[str, Spread]).validate_python(plain.get("spreads", {}))
         made: Scales = TypeAdapter(Scales).validate_python({**plain, "spreads": tuple(spreads.items())})
     except (OSError, ValueError, TypeError, ValidationError) as error:
-        message = f"cannot be read: {str(error).splitlines()[0]}"
+        first = error.errors()[0] if isinstance(error, ValidationError) else None
+        told = f"{'.'.join(map(str, first['loc']))}: {first['msg'].lower()}" if first else str(error)
+        message = f"cannot be read: {told}."
         raise BundleError(Problem("LC620", message, str(file), advice="Train again.")) from error
     return made

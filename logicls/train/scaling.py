@@ -1,4 +1,4 @@
-"""After training: what turns the model's chances into probabilities is fitted on examples that it never learned from."""
+"""After training: what makes probabilities of the model's chances is fitted on examples that it never learned from."""
 
 from __future__ import annotations
 
@@ -86,10 +86,11 @@ def _lights(one: Known) -> Iterator[Pair]:
         left = list(true[query].boxes)
         for light in lights:
             mine = max(left, key=light.box.iou, default=None)
-            there = mine is not None and light.box.iou(mine) >= 0.5
-            if there:
-                left.remove(mine)
-            yield light.chance, there
+            if mine is None or light.box.iou(mine) < 0.5:
+                yield light.chance, False
+                continue
+            left.remove(mine)
+            yield light.chance, True
 
 
 def _values(spec: Spec, one: Known) -> Iterator[tuple[float, int, bool]]:

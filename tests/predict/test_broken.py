@@ -19,7 +19,10 @@ components:
 regions: {left: {box: [0, 0, 0.5, 1]}}
 constraints:
 """
-TWO = "  - {id: two-pins, quantity: {of: pin, exactly: 2}, violation: {below: missing_pin, above: {1: one_more, 2: many}}}\n"
+TWO = """  - id: two-pins
+    quantity: {of: pin, exactly: 2}
+    violation: {below: missing_pin, above: {1: one_more, 2: many}}
+"""
 LID = Box(40, 40, 60, 60)
 
 

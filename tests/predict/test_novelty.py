@@ -50,7 +50,7 @@ def box(photo: np.ndarray) -> np.ndarray:
 WRONG = {
     "another product": (box, "unlike"),
     "black": (lambda photo: photo * 0, "next to nothing"),
-    "white": (lambda photo: photo * 0 + 255, "next to nothing"),
+    "white": (lambda photo: photo * 0 + 255, "unlike"),
     "blurred": (lambda photo: cv2.GaussianBlur(photo, (0, 0), 0.02 * max(photo.shape)), "blurred"),
     "turned by 90°": (lambda photo: np.ascontiguousarray(np.rot90(photo)), "unlike"),
     "turned by 180°": (lambda photo: np.ascontiguousarray(np.rot90(photo, 2)), "unlike"),
