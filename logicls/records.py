@@ -179,8 +179,6 @@ class Verdict:
     answers: tuple[Answer, ...] = ()
     reasons: tuple[str, ...] = ()
     """Why it goes to review; empty for pass and fail."""
-    doubts: tuple[str, ...] = ()
-    """Those of the reasons that no threshold changes: what could not be read, a photo unlike those learned from."""
     width: int = 0
     height: int = 0
     sha256: str = ""
@@ -191,6 +189,8 @@ class Verdict:
     """Time that the look at it took; 0 where it was not measured."""
     thresholds: str = ""
     """Id of the thresholds that decided; empty where there were none."""
+    doubts: tuple[str, ...] = ()
+    """Those of the reasons that no threshold changes: what could not be read, a photo unlike those learned from."""
 
 
 @dataclass(frozen=True, slots=True)

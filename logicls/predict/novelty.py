@@ -1,8 +1,8 @@
 """Is this a photo like those that were learned from? Another product, a turned, black or blurred photo is not.
 
-What a photo looks like is a sketch: its colours on a coarse grid. Sketches of a product's photos span a small space, and a
-new one's distance is that of probabilistic principal components (Tipping and Bishop, J. R. Stat. Soc. B 61, 1999), which
-is Hotelling's T² within the space and the squared error outside of it, in one number. Blur and darkness have measures of
+What a photo looks like is a sketch: its colours on a coarse grid. Sketches of a product's photos span a small space. A
+new one's distance is that of probabilistic principal components (Tipping and Bishop, J. R. Stat. Soc. B 61, 1999):
+Hotelling's T² within the space and the squared error outside of it, in one number. Blur and darkness have measures of
 their own: how much fine detail there is against coarse detail, and how much coarse detail.
 """
 

@@ -40,8 +40,8 @@ def decide(
     scores = {name: max((one.get(name, 0.0) for one in chances.values()), default=0.0) for name in spec.violations}
     verdict = Verdict(
         photo, "review", violations(findings), None if stated is None else tuple(sorted(stated)), _score(findings),
-        tuple(scores.items()), findings, (*look.answers, look.stated), (), (*doubts, *unread, *unstated), *size,
-        spec=spec.hash,
+        tuple(scores.items()), findings, (*look.answers, look.stated), (), *size,
+        spec=spec.hash, doubts=(*doubts, *unread, *unstated),
     )  # fmt: skip
     return settle(verdict, thresholds)
 
