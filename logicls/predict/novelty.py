@@ -48,12 +48,14 @@ class Usual:
     rest: float
     limit: float
     """Distance beyond which a photo is unlike."""
-    least: Float[np.ndarray, 3]
+    least: Float[np.ndarray, " 3"]
     """Detail below which a photo is blurred, or empty: of `detail`."""
+    size: tuple[int, int]
+    """Height and width of the model's input: what it does not see is not looked at."""
 
     def unlike(self, photo: UInt8[np.ndarray, "h w 3"]) -> tuple[str, ...]:
-        """Why a photo is not like those that were learned from; empty where it is."""
-        small = fitted((SIDE, SIDE), photo)
+        """Why a photo, or one in the input's size, is not like those that were learned from; empty where it is."""
+        small = seen(photo, self.size)
         near, mid, empty = (found < least for found, least in zip(detail(small), self.least, strict=True))
         why = []
         if empty:
@@ -78,7 +80,9 @@ class Usual:
         """Into a bundle."""
         values = {"mean": self.mean, "axes": self.axes, "spans": self.spans, "least": self.least}
         held = {name: np.ascontiguousarray(value, np.float32) for name, value in values.items()}
-        write_bytes(folder / FILE, save({**held, "scalars": np.asarray([self.rest, self.limit], np.float32)}))
+        write_bytes(
+            folder / FILE, save({**held, "scalars": np.asarray([self.rest, self.limit, *self.size], np.float32)})
+        )
 
 
 def read_usual(folder: Path) -> Usual | None:
@@ -88,11 +92,17 @@ def read_usual(folder: Path) -> Usual | None:
         return None
     try:
         held = {name: value.astype(np.float64) for name, value in load_file(file).items()}
-        rest, limit = held.pop("scalars").tolist()
-        return Usual(rest=rest, limit=limit, **held)
+        rest, limit, height, width = held.pop("scalars").tolist()
+        return Usual(rest=rest, limit=limit, size=(int(height), int(width)), **held)
     except (OSError, SafetensorError, KeyError, TypeError, ValueError) as error:
         problem = Problem("LC622", f"cannot be read: {error}.", str(file), advice="Train again.")
         raise BundleError(problem) from error
+
+
+def seen(photo: UInt8[np.ndarray, "h w 3"], size: tuple[int, int]) -> UInt8[np.ndarray, "side side 3"]:
+    """The photo as the model sees it, as a square."""
+    inside = photo if photo.shape[:2] == size else fitted(size, photo)
+    return np.asarray(cv2.resize(inside, (SIDE, SIDE), interpolation=cv2.INTER_AREA), np.uint8)
 
 
 def sketch(small: UInt8[np.ndarray, "side side 3"]) -> Float[np.ndarray, " cells"]:
@@ -101,7 +111,7 @@ def sketch(small: UInt8[np.ndarray, "side side 3"]) -> Float[np.ndarray, " cells
     return cv2.resize(colours, (CELLS, CELLS), interpolation=cv2.INTER_AREA).reshape(-1).astype(np.float64)
 
 
-def detail(small: UInt8[np.ndarray, "side side 3"]) -> Float[np.ndarray, 3]:
+def detail(small: UInt8[np.ndarray, "side side 3"]) -> Float[np.ndarray, " 3"]:
     """How much the finest of three octaves has against the second and the third, and the third by itself; logarithms.
 
     The octaves are those of a Laplacian pyramid (Burt and Adelson, IEEE Transactions on Communications 31, 1983).
@@ -116,12 +126,19 @@ def detail(small: UInt8[np.ndarray, "side side 3"]) -> Float[np.ndarray, 3]:
     return np.asarray([octaves[0] - octaves[1], octaves[0] - octaves[2], octaves[2]])
 
 
-def usual(photos: Sequence[UInt8[np.ndarray, "h w 3"]], aside: Sequence[UInt8[np.ndarray, "h w 3"]]) -> Usual | None:
-    """The space is that of `photos`; limits are set on those kept `aside`. None where either are too few."""
+def usual(
+    photos: Sequence[UInt8[np.ndarray, "h w 3"]],
+    aside: Sequence[UInt8[np.ndarray, "h w 3"]],
+    size: tuple[int, int],
+) -> Usual | None:
+    """The space is that of `photos`; limits are set on those kept `aside`. None where either are too few.
+
+    `size`: (height, width) of the model's input.
+    """
     if len(photos) < LEAST or len(aside) < LEAST:
         return None
-    small = [fitted((SIDE, SIDE), photo) for photo in photos]
-    held = [fitted((SIDE, SIDE), photo) for photo in aside]
+    small = [seen(photo, size) for photo in photos]
+    held = [seen(photo, size) for photo in aside]
     sketches = np.stack([sketch(one) for one in small])
     mean = sketches.mean(0)
     _, sizes, axes = np.linalg.svd(sketches - mean, full_matrices=False)
@@ -131,7 +148,7 @@ def usual(photos: Sequence[UInt8[np.ndarray, "h w 3"]], aside: Sequence[UInt8[np
     rest = max(float(spans[count:].sum()) / (len(mean) - count), 1e-3)
     details = np.stack([detail(one) for one in [*small, *held]])
     middle, low = np.median(details, 0), np.quantile(details, 1 - QUANTILE, 0)
-    found = Usual(mean, axes[:count], np.maximum(spans[:count], rest), rest, 1.0, middle - LOWER * (middle - low))
+    found = Usual(mean, axes[:count], np.maximum(spans[:count], rest), rest, 1.0, middle - LOWER * (middle - low), size)
     far = found.distance(np.stack([sketch(one) for one in held]))
     limit = WIDER * float(np.quantile(far, QUANTILE))
-    return Usual(found.mean, found.axes, found.spans, found.rest, limit, found.least)
+    return Usual(found.mean, found.axes, found.spans, found.rest, limit, found.least, size)

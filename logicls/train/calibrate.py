@@ -59,7 +59,8 @@ def calibrate(bundle: Bundle, synth: Path, split: Split, seed: int, say: Callabl
     write_thresholds(
         bundle.path / FILE, choose(bundle.spec, cases, TARGETS, confidence=CONFIDENCE, origin=origin)
     )  # fmt: skip
-    looks_like = usual([row["pixels"] for row in map(found.__getitem__, learned)], [row["pixels"] for row in held])
+    pictures = [[found[number]["pixels"] for number in some] for some in (learned, aside)]
+    looks_like = usual(*pictures, _input(bundle))
     if looks_like:
         looks_like.write(bundle.path)
     say(f"calibrated on {scales.examples} examples kept aside, thresholds chosen on {len(rest)} others")

@@ -9,6 +9,7 @@ import pytest
 from logicls.assets import share
 from logicls.data.picture import list_photos, read_photo
 from logicls.errors import BundleError
+from logicls.models.fitting import fitted
 from logicls.predict.novelty import Usual, detail, read_usual, usual
 from logicls.records import Box
 from logicls.score import read_truth
@@ -33,6 +34,7 @@ def looks_like(kit) -> Usual:
     made = usual(
         [lit(photo, gain) for n, photo in enumerate(kit) if n % 3 for gain in (0.85, 1.0, 1.15)],
         [lit(photo, gain) for photo in kit[::3] for gain in (0.85, 1.0, 1.15)],
+        (224, 192),
     )
     assert made is not None
     return made
@@ -102,8 +104,8 @@ def test_a_damaged_file_is_said_to_be(tmp_path):
 
 def test_too_few_photos_are_nothing_to_compare_with(kit):
     """Nobody is told that a photo is unlike three others."""
-    assert usual(kit[:3], kit) is None
-    assert usual(kit, kit[:3]) is None
+    assert usual(kit[:3], kit, (64, 64)) is None
+    assert usual(kit, kit[:3], (64, 64)) is None
 
 
 def test_blur_takes_away_the_finest_detail():
@@ -114,3 +116,9 @@ def test_blur_takes_away_the_finest_detail():
 
     assert (blurred[:2] < sharp[:2] - 1).all()
     assert black[2] < min(blurred[2], sharp[2]) - 1
+
+
+def test_a_photo_in_the_inputs_size_is_the_same_photo(looks_like, kit):
+    """Whoever has it in that size already need not fetch the whole one."""
+    for photo in (kit[0], box(kit[0]), kit[0] * 0):
+        assert looks_like.unlike(fitted((224, 192), photo)) == looks_like.unlike(photo)
