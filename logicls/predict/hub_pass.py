@@ -103,23 +103,27 @@ class HubPass:
             return float(np.prod([one.chance for one in said])) if said else 0.0
         return min(float(np.prod(self._decisions(query, said))), 1.0)
 
-    def _decisions(self, query: Subquery, said: Sequence[Said]) -> list[float]:
-        """Probability of each decision whether there is one more box; 1 wherever there was no choice."""
-        return [one.alike for k, one in enumerate(said) if self._open(query, said[:k])]
-
     def _each(self, query: Subquery, said: Sequence[Said], count: int) -> tuple[float, ...]:
         """Probability of each of `count` boxes, each after those before it, and of one more; or of each value."""
         if query.kind != "locate":
             return tuple(self._places(query, said)[:count])
-        decisions = [min(chance, 1.0) for chance in self._decisions(query, said)]
-        if said[-1].token != self.codec.talk.end:  # the grammar ends it here
-            decisions.append(1.0)
-        return (*decisions[-count - 1 : -1], 1.0 - decisions[-1])
+        decisions = self._decisions(query, said)
+        more, last = decisions[:count], decisions[count:]
+        return (*more, 1.0 - last[0] if last else 0.0)
 
-    def _open(self, query: Subquery, said: Sequence[Said]) -> bool:
-        """True where an answer begins, or may end: the next character decides how many boxes there are."""
-        value = self._value(query, said)
-        return not value or self.codec.coordinates.read(value, (1000, 1000)) is not None
+    def _decisions(self, query: Subquery, said: Sequence[Said]) -> list[float]:
+        """Of each number of boxes, from 0, the probability that there was one more, or at last that there was not.
+
+        The next character decides, where an answer begins or may end.
+        """
+        chances: list[float] = []
+        for k, one in enumerate(said):
+            value = self._value(query, said[:k])
+            boxes = self.codec.coordinates.read(value, (1000, 1000)) if value else ()
+            if boxes is not None:
+                chances += [1.0] * (len(boxes) + 1 - len(chances))
+                chances[len(boxes)] = min(chances[len(boxes)] * one.alike, 1.0)
+        return chances
 
     def _chances(self, prefix: Seen, asked: _Asked, said: Sequence[Said]) -> tuple[tuple[str, float], ...]:
         """For each violation the probability that it is the first to be named, or at its place in what was said."""

@@ -60,7 +60,7 @@ class Usual:
         why = []
         if empty:
             why.append("next to nothing is to be seen on it: darker or emptier than the photos learned from")
-        elif near or mid:
+        if near or mid:
             why.append("blurred: less fine detail than on the photos learned from")
         far = self.distance(sketch(small)[None])[0] / self.limit
         if far > 1:

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from logicls.assets import share
-from logicls.data.picture import list_photos, read_photo
+from logicls.data.picture import read_photo
 from logicls.errors import BundleError
 from logicls.models.fitting import fitted
 from logicls.predict.novelty import Usual, detail, read_usual, usual
@@ -23,7 +23,7 @@ def lit(photo: np.ndarray, gain: float) -> np.ndarray:
 @pytest.fixture(scope="module")
 def kit() -> list[np.ndarray]:
     """The sample product's good photos."""
-    photos = [read_photo(path) for path in list_photos(share("data/dosing_kit/images"))]
+    photos = [read_photo(path) for path in sorted(share("data/dosing_kit/images").glob("*.jpg"))]
     assert len(photos) >= 60
     return photos
 
