@@ -85,11 +85,14 @@ def predicted(
 ) -> Spec:
     """Predict a folder, progress on the screen."""
     from logicls.predict.batch import predict_folder
+    from logicls.predict.grounds import grounds_of
     from logicls.report.progress import Counter, stages
 
     cli_train.quiet_libraries()
     where, counters = elsewhere or cli_serve.Elsewhere(), list[Counter]()
     with _going_on(out), where.opened(bundle, images, batch, workers) as (opened, inspect), stages(console) as begin:
+        for line in grounds_of(opened).warnings:
+            console.print(line, soft_wrap=True)
         predict_folder(
             opened, images, out, batch=batch, workers=workers, only=only, inspect=inspect,
             planned=lambda total: counters.append(begin("predict", total)),
@@ -100,11 +103,14 @@ def predicted(
 
 def _watched(bundle: Path, images: Path, out: Path, watch: Watch) -> Spec:
     """Predict what comes, a line for each photo that does not pass."""
+    from logicls.predict.grounds import grounds_of
     from logicls.predict.probe import open_bundle
     from logicls.predict.watch import watch_folder
 
     cli_train.quiet_libraries()
     opened = open_bundle(bundle)
+    for line in grounds_of(opened).warnings:
+        console.print(line, soft_wrap=True)
     console.print(Text(f"watching {images}; Ctrl-C ends it"), soft_wrap=True)
 
     def told(verdict: Verdict) -> None:

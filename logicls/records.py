@@ -139,6 +139,9 @@ class Answer:
     """Probability that the model gave to its reading, 0 to 1; 1 for annotations."""
     readable: bool = True
     """False where the model's text could not be read: rules that need it are unknown."""
+    chances: tuple[float, ...] = ()
+    """Where things are: probability of each place that may hold one, the surest first, those left out as well.
+    What things are like: of each value. Empty for annotations."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,6 +157,8 @@ class Finding:
     queries: tuple[str, ...] = ()
     """Ids of the subqueries it rests on."""
     confidence: float = 1.0
+    chance: float | None = None
+    """Probability that it is broken, 0 to 1; None where it could not be checked."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,6 +191,8 @@ class Verdict:
     """Id of the thresholds that decided; empty where there were none."""
     seconds: float = 0.0
     """Time that the look at it took; 0 where it was not measured."""
+    doubts: tuple[str, ...] = ()
+    """Those of the reasons that no threshold changes: what could not be read, a photo unlike those learned from."""
 
 
 @dataclass(frozen=True, slots=True)

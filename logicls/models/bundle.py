@@ -3,8 +3,9 @@
 model.safetensors, config.json        weights and sizes; of a hub model the adapter alone, where it was not merged
 tokenizer…, preprocessor_config.json  how photos and words become tensors
 spec.yaml                             the rules
-bundle.json                           id, hashes, versions, the most boxes an answer may have, the base of a hub model,
-                                      how far its stated verdict can be trusted
+bundle.json                           id, hashes, versions, the most boxes an answer may have, the base of a hub model
+calibration.json, usual.safetensors   how sure it may be, and what its photos look like (`logicls.predict.grounds`)
+thresholds.json                       when a person looks; may be changed
 probe/                                photos with the answers that the bundle must still give
 """
 
@@ -49,19 +50,16 @@ class Bundle:
     """Which hub model was fine-tuned; None for nano."""
     versions: tuple[tuple[str, str], ...] = ()
     """Of the libraries that it was made with."""
-    stated_right: float | None = None
-    """Share of the examples kept aside whose stated verdict was right; None where it was not measured."""
+    foreign: bool = False
+    """True where another model answers than its own: nothing holds that was fitted to its own."""
 
 
-def write_bundle(
-    path: Path, *, model: Any, processor: Any, spec_file: Path, max_boxes: int, stated_right: float | None = None
-) -> Bundle:
+def write_bundle(path: Path, *, model: Any, processor: Any, spec_file: Path, max_boxes: int) -> Bundle:
     """Write everything but the probe."""
     path.mkdir(parents=True, exist_ok=True)
     model.save_pretrained(path)
     processor.save_pretrained(path)
-    measured = {} if stated_right is None else {"stated_right": round(stated_right, 4)}
-    _complete(path, {"id": _weights_hash(path), **measured}, spec_file, max_boxes)
+    _complete(path, {"id": _weights_hash(path)}, spec_file, max_boxes)
     return read_bundle(path)
 
 
@@ -106,9 +104,7 @@ def read_bundle(path: Path) -> Bundle:
         _agree(facts, path, spec)
     versions = facts.get("versions")
     made_with = tuple(sorted(versions.items())) if isinstance(versions, dict) else ()
-    return Bundle(
-        path, str(facts["id"]), spec, model, processor, int(str(facts["max_boxes"])), hub, made_with, _stated(facts)
-    )  # fmt: skip
+    return Bundle(path, str(facts["id"]), spec, model, processor, int(str(facts["max_boxes"])), hub, made_with)
 
 
 def read_outline(path: Path) -> Bundle:
@@ -125,9 +121,7 @@ def read_outline(path: Path) -> Bundle:
     _agree(facts, path, spec, weights=str(facts["id"]))
     hub = hub_from_json(path, facts["hub"]) if "hub" in facts else None
     processor = load_processor(path) if hub is not None else None
-    return Bundle(
-        path, str(facts["id"]), spec, None, processor, int(str(facts["max_boxes"])), hub, stated_right=_stated(facts)
-    )  # fmt: skip
+    return Bundle(path, str(facts["id"]), spec, None, processor, int(str(facts["max_boxes"])), hub)
 
 
 def other_versions(bundle: Bundle) -> str:
@@ -161,11 +155,6 @@ def _facts(path: Path) -> dict[str, object]:
     if missing or facts["format"] != FORMAT:
         raise _error("LC501", f"has a bundle.json of another kind (lacks {missing}).", path, "Train it again.")
     return facts
-
-
-def _stated(facts: Mapping[str, object]) -> float | None:
-    stated = facts.get("stated_right")
-    return None if stated is None else float(str(stated))
 
 
 def _agree(facts: dict[str, object], path: Path, spec: Spec, weights: str = "") -> None:

@@ -48,7 +48,7 @@ def endpoint_reader(
     with Chat(endpoint, say) as chat:
         asks = Asks(bundle.spec, manner, _coordinates(bundle, chat.model, wish.boxes, own=own), bundle.max_boxes)
         if not own:  # how often the bundle's own model is right says nothing of another one
-            bundle = replace(bundle, processor=None, stated_right=None)
+            bundle = replace(bundle, processor=None, foreign=True)
         yield EndpointReader(replace(bundle, id=identity(bundle, asks, chat.model)), spoken(asks), chat)
 
 

@@ -84,7 +84,7 @@ class HubPass:
         verdict = next(k for k, asked in enumerate(self.asked) if asked.query.id == VERDICT)
         chances = self._chances(prefix, self.asked[verdict], said[verdict])
         stated = answers.pop(VERDICT)
-        return Look(tuple(answers.values()), stated, chances)
+        return Look(tuple(answers.values()), stated, chances, prefix.feature.numpy())
 
     def _answer(self, query: Subquery, said: Sequence[Said], shown: Shown) -> Answer:
         found = self.codec.read(self._text(said), shown.size)
@@ -93,20 +93,37 @@ class HubPass:
         most = self.bundle.max_boxes
         too_many = query.kind != "verdict" and max(len(found.boxes), len(found.values)) > most
         kept = replace(found, boxes=found.boxes[:most], values=found.values if not too_many else found.values[:most])
+        chances = self._each(query, said, max(len(found.boxes), len(found.values)))
         confidence = self._confidence(query, said)
-        return replace(shown.back(kept), confidence=confidence, readable=not too_many)
+        return replace(shown.back(kept), confidence=confidence, readable=not too_many, chances=chances)
 
     def _confidence(self, query: Subquery, said: Sequence[Said]) -> float:
         """Probability of the answer's decisions: for boxes, that there is one more or no more; not where they lie."""
         if query.kind != "locate":
             return float(np.prod([one.chance for one in said])) if said else 0.0
-        decisions = [one.alike for k, one in enumerate(said) if self._open(query, said[:k])]
-        return min(float(np.prod(decisions)), 1.0)
+        return min(float(np.prod(self._decisions(query, said))), 1.0)
 
-    def _open(self, query: Subquery, said: Sequence[Said]) -> bool:
-        """True where an answer begins, or may end: the next character decides how many boxes there are."""
-        value = self._value(query, said)
-        return not value or self.codec.coordinates.read(value, (1000, 1000)) is not None
+    def _each(self, query: Subquery, said: Sequence[Said], count: int) -> tuple[float, ...]:
+        """Probability of each of `count` boxes, each after those before it, and of one more; or of each value."""
+        if query.kind != "locate":
+            return tuple(self._places(query, said)[:count])
+        decisions = self._decisions(query, said)
+        more, last = decisions[:count], decisions[count:]
+        return (*more, 1.0 - last[0] if last else 0.0)
+
+    def _decisions(self, query: Subquery, said: Sequence[Said]) -> list[float]:
+        """Of each number of boxes, from 0, the probability that there was one more, or at last that there was not.
+
+        The next character decides, where an answer begins or may end.
+        """
+        chances: list[float] = []
+        for k, one in enumerate(said):
+            value = self._value(query, said[:k])
+            boxes = self.codec.coordinates.read(value, (1000, 1000)) if value else ()
+            if boxes is not None:
+                chances += [1.0] * (len(boxes) + 1 - len(chances))
+                chances[len(boxes)] = min(chances[len(boxes)] * one.alike, 1.0)
+        return chances
 
     def _chances(self, prefix: Seen, asked: _Asked, said: Sequence[Said]) -> tuple[tuple[str, float], ...]:
         """For each violation the probability that it is the first to be named, or at its place in what was said."""
@@ -118,12 +135,16 @@ class HubPass:
 
     def _named(self, query: Subquery, said: Sequence[Said]) -> dict[str, float]:
         """Each violation that was said, with the probability of its tokens after those before it."""
+        return dict(zip(self._value(query, said).split(", "), self._places(query, said), strict=False))
+
+    def _places(self, query: Subquery, said: Sequence[Said]) -> list[float]:
+        """The same for whatever values there are, in their order."""
         chances: list[float] = []
         for k, one in enumerate(said):
             place = self._value(query, said[: k + 1]).count(",")
             chances += [1.0] * (place + 1 - len(chances))
             chances[place] *= one.chance
-        return dict(zip(self._value(query, said).split(", "), chances, strict=False))
+        return chances
 
     def _value(self, query: Subquery, said: Sequence[Said]) -> str:
         """What an answer says, as far as it goes, without what all answers to the question begin with."""

@@ -9,12 +9,12 @@ from pathlib import Path
 from types import TracebackType
 
 from logicls.data.stored import said
+from logicls.predict.grounds import grounds_of, verdict_on
 from logicls.predict.listing import printable
 from logicls.predict.loading import Loaded, loader
 from logicls.predict.one_pass import Look
 from logicls.predict.probe import known_kinds
 from logicls.predict.reader import Reader, input_size, look_at
-from logicls.predict.verdict import decide
 from logicls.records import Verdict
 
 
@@ -24,6 +24,7 @@ class Inspector:
     def __init__(self, reader: Reader, photos: Path, workers: int) -> None:
         """So many `workers` are processes that decode; without any, threads of this process do it."""
         self._bundle, self._reader, self._known = reader.bundle, reader, known_kinds(reader.bundle)
+        self._grounds = grounds_of(reader.bundle)
         self._loader = loader(photos, input_size(self._reader), workers)
 
     def load(self, names: Iterable[str]) -> Iterator[Loaded]:
@@ -62,13 +63,12 @@ class Inspector:
 
     def _verdict(self, photo: Loaded, look: Look | str, seconds: float) -> Verdict:
         bundle, name = self._bundle, printable(photo.name)
-        if isinstance(look, str):
-            verdict = Verdict(name, "review", reasons=(look,), spec=bundle.spec.hash)
+        if isinstance(look, str) or photo.pixels is None:
+            why = (str(look),)
+            verdict = Verdict(name, "review", reasons=why, doubts=why, spec=bundle.spec.hash)
         else:
-            verdict = decide(bundle.spec, look, name, photo.size, stated_right=bundle.stated_right)
-        strange = [f"{said(k)}, as no photo was that it learned from" for k in photo.stored if k not in self._known]
-        if strange and not isinstance(look, str):
-            verdict = replace(verdict, outcome="review", reasons=(*strange, *verdict.reasons))
+            strange = [f"{said(k)}, as no photo was that it learned from" for k in photo.stored if k not in self._known]
+            verdict = verdict_on(self._grounds, look, name, photo.pixels, size=photo.size, doubts=strange)
         version = bundle.spec.product.version
         return replace(verdict, sha256=photo.sha256, bundle=bundle.id, version=version, seconds=round(seconds, 6))
 

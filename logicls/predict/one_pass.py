@@ -9,7 +9,7 @@ longest answer. Only words that make sense where they stand are allowed: an answ
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 
 import numpy as np
@@ -36,6 +36,10 @@ class Look:
     """The verdict that the model states, asked alone."""
     chances: tuple[tuple[str, float], ...]
     """Probability that the model gives to each violation when asked for its verdict."""
+    feature: np.ndarray | None = field(default=None, compare=False, repr=False)
+    """Mean of what the model saw at each of the photo's tokens, float32 [width]: alike for photos that look alike."""
+    lights: tuple[tuple[str, tuple[Light, ...]], ...] = field(default=(), compare=False, repr=False)
+    """Of each question where things are every place that may hold one, the surest first; empty where none were told."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +52,8 @@ class Read:
     words: Int[Tensor, "photos spoken steps"]
     """Of the questions that are answered in words."""
     chances: Float[Tensor, "steps photos spoken vocab"]
+    features: Float[Tensor, "photos width"]
+    """Of the photos, whatever was asked."""
 
 
 class OnePass:
@@ -88,7 +94,9 @@ class OnePass:
         words, chances = self._say(read.logits[rows, -1], before[rows], cache)
         asked = read.words[:, -1].unflatten(0, (len(pixels), count))
         spoken = len(self._spoken)
-        return Read(seen.chart, asked, words.unflatten(0, (-1, spoken)), chances.unflatten(1, (-1, spoken)))
+        return Read(
+            seen.chart, asked, words.unflatten(0, (-1, spoken)), chances.unflatten(1, (-1, spoken)), seen.feature
+        )
 
     def _say(
         self, logits: Tensor, before: Tensor, cache: DynamicCache
@@ -186,17 +194,18 @@ class OnePass:
         each = read.chances[:, n, -1, [self.codec.value(name) for name in names]].amax(0).tolist()
         stated = next(answer for answer in answers if answer.query == VERDICT)
         rest = tuple(answer for answer in answers if answer.query != VERDICT)
-        return Look(rest, stated, tuple(zip(names, each, strict=True)))
+        lit = tuple((query, tuple(some)) for query, some in found.items())
+        return Look(rest, stated, tuple(zip(names, each, strict=True)), read.features[n].float().numpy(), lit)
 
     def _worded(self, query: Subquery, tokens: list[int], chances: Float[Tensor, "steps vocab"]) -> Answer:
         length = tokens.index(self.codec.end) if self.codec.end in tokens else len(tokens)
         said, closed = tokens[:length], length < len(tokens)
-        chance = 1.0
-        for step, token in enumerate(tokens[: length + closed]):
-            chance *= float(chances[step, token])
-        confidence = min(chance, 1.0)
+        each = [float(chances[step, token]) for step, token in enumerate(tokens[: length + closed])]
+        confidence = min(float(np.prod(each)), 1.0)
         if said == [self.codec.none]:
             return Answer(query.id, confidence=confidence)
         values = tuple(dict.fromkeys(said)) if query.kind == "verdict" else tuple(said)
         names = {self.codec.value(option): option for option in query.options}
-        return Answer(query.id, tuple(names[v] for v in values), confidence=confidence, readable=closed)
+        sure = tuple(each[said.index(value)] for value in values) if query.kind == "verdict" else tuple(each[:length])
+        named = tuple(names[value] for value in values)
+        return Answer(query.id, named, confidence=confidence, readable=closed, chances=sure)

@@ -17,6 +17,8 @@ from logicls.records import Answer, Box, Subquery, reading_order
 
 FAINT = 0.05
 """Chance from which on a light tells something about how sure it is that there is one thing more."""
+LEAST = 0.02
+"""Chance from which on a light is told of at all."""
 SAME = 0.7
 """Boxes of one question that overlap by so much (intersection over union) are the same thing seen twice."""
 
@@ -43,7 +45,7 @@ def point_out(
     pointer = model.pointer
     lights = pointer.lights(chart, asked)
     found: list[list[list[Light]]] = [[[] for _ in range(asked.shape[1])] for _ in sizes]
-    photo, query, row, column = glowing(lights, FAINT).nonzero(as_tuple=True)
+    photo, query, row, column = glowing(lights, LEAST).nonzero(as_tuple=True)
     chances = lights[photo, query, row, column].sigmoid()
     for n, size in enumerate(sizes):
         here = (photo == n).nonzero()[:, 0]
@@ -68,8 +70,10 @@ def located(query: Subquery, lights: Sequence[Light], size: tuple[int, int]) -> 
     """The boxes of the things, and how sure it is that it is these and no others."""
     chance = 1.0
     for light in lights:
-        chance *= light.chance if light.chance >= LIT else 1 - light.chance
-    return Answer(query.id, boxes=tuple(one.box for one in things(lights, size)), confidence=chance)
+        if light.chance > FAINT:
+            chance *= light.chance if light.chance >= LIT else 1 - light.chance
+    boxes, chances = tuple(one.box for one in things(lights, size)), tuple(one.chance for one in lights)
+    return Answer(query.id, boxes=boxes, confidence=chance, chances=chances)
 
 
 def read_off(
@@ -87,6 +91,6 @@ def read_off(
     seen = model.pointer.values(chart[None], asked.expand(1, len(bearers), -1), edges)
     chances = model.head(seen)[0][:, codec.allowed(query)].float().softmax(-1)
     best = chances.max(-1)
-    return Answer(
-        query.id, tuple(query.options[k] for k in best.indices.tolist()), confidence=float(best.values.detach().prod())
-    )
+    values = tuple(query.options[k] for k in best.indices.tolist())
+    confidence = float(best.values.detach().prod())
+    return Answer(query.id, values, confidence=confidence, chances=tuple(best.values.tolist()))

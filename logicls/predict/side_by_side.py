@@ -22,6 +22,9 @@ from torch import Tensor
 class Seen(Protocol):
     """A photo and the text before the questions, as a model has read them (`logicls.models.hub.branches.Prefix`)."""
 
+    feature: Float[Tensor, " width"]
+    """Alike for photos that look alike."""
+
     def branches(self, count: int) -> Any:
         """So many texts that go on from here."""
         ...

@@ -1,75 +1,64 @@
-"""Look → verdict: the checker derives what is broken, and holds it against what the model states."""
+"""Look → verdict: the checker derives what is broken, and how likely; thresholds say whether a person has to look."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 from logicls.constraints.judge import judge, violations
 from logicls.constraints.look import by_query
 from logicls.constraints.spec import Spec
+from logicls.predict.broken import Broken, broken
 from logicls.predict.one_pass import Look
-from logicls.records import Finding, Outcome, Verdict
-
-TRUSTED = 0.8
-"""Share of right ones among examples kept aside from which on a stated verdict is worth a second opinion."""
-UNSURE = 0.5
-"""Confidence below which a rule's answers are likelier wrong than right."""
+from logicls.predict.scales import Scales
+from logicls.predict.thresholds import Thresholds, settle
+from logicls.records import Finding, Verdict
 
 
-def decide(spec: Spec, look: Look, photo: str, size: tuple[int, int], *, stated_right: float | None = None) -> Verdict:
-    """The verdict on one photo. `size`: (width, height) in pixels.
+def decide(
+    spec: Spec,
+    look: Look,
+    photo: str,
+    size: tuple[int, int],
+    *,
+    scales: Scales = Scales(),  # noqa: B008  frozen
+    thresholds: Thresholds = Thresholds(),  # noqa: B008  frozen
+    doubts: Sequence[str] = (),
+) -> Verdict:
+    """The verdict on one photo. `size`: (width, height) in pixels; `doubts`: what else speaks for a person's look.
 
-    Review where a rule could not be checked, where its answers are likelier wrong than right, and where the derived
-    and the stated violations differ. The last counts only where stated verdicts are known to be right mostly, or
-    nothing is known of them: by chance alone a bad second reader would send good readings to a person.
+    Each rule's probability is pooled from two readings: what the answers make of it, and what the stated verdict says.
     """
-    findings = judge(spec, by_query(look.answers), *size)
-    derived = violations(findings)
-    stated = tuple(sorted(look.stated.values)) if look.stated.readable else None
-    heard = stated_right is None or stated_right >= TRUSTED
-    reasons = (*_doubts(findings), *(_differences(derived, stated) if heard else ()))
-    outcome: Outcome = "review" if reasons else "fail" if derived else "pass"
-    scores = _scores(spec, findings, dict(look.chances))
-    return Verdict(
-        photo, outcome, derived, stated, max(scores.values(), default=0.0), tuple(scores.items()), findings,
-        (*look.answers, look.stated), reasons, *size, spec=spec.hash,
+    stated = look.stated.values if look.stated.readable else None
+    told = dict(look.chances) if stated is not None else {}
+    likely = broken(spec, look, size, scales)
+    chances = {rule: _pooled(came, told, scales) for rule, came in likely.items()}
+    came = judge(spec, by_query(look.answers), *size)
+    findings = tuple(replace(f, chance=_any(chances[f.constraint]) if f.status != "unknown" else None) for f in came)
+    unread = [f"{f.constraint}: {f.found}" for f in findings if f.status == "unknown"]
+    unstated = ["the stated verdict could not be read"] if stated is None else []
+    scores = {name: max((one.get(name, 0.0) for one in chances.values()), default=0.0) for name in spec.violations}
+    verdict = Verdict(
+        photo, "review", violations(findings), None if stated is None else tuple(sorted(stated)), _score(findings),
+        tuple(scores.items()), findings, (*look.answers, look.stated), (), *size,
+        spec=spec.hash, doubts=(*doubts, *unread, *unstated),
     )  # fmt: skip
+    return settle(verdict, thresholds)
 
 
-def _doubts(findings: Sequence[Finding]) -> list[str]:
-    """Rules that could not be checked, or hardly."""
-    unknown = [f"{f.constraint}: {f.found}" for f in findings if f.status == "unknown"]
-    unsure = [f for f in findings if f.status in ("holds", "broken") and f.confidence < UNSURE]
-    return [*unknown, *(f"{f.constraint}: {f.found}, but sure to {f.confidence:.0%} only" for f in unsure)]
+def _pooled(came: Broken, told: Mapping[str, float], scales: Scales) -> dict[str, float]:
+    """Violation → probability; a rule that may not be readable counts half of that."""
+    return {name: scales.pooled(min(p + came.unknown / 2, 1.0), told.get(name)) for name, p in came.names.items()}
 
 
-def _differences(derived: tuple[str, ...], stated: tuple[str, ...] | None) -> list[str]:
-    if stated is None:
-        return ["the stated verdict could not be read"]
-    if set(stated) == set(derived):
-        return []
-    told = [", ".join(names) or "nothing" for names in (derived, stated)]
-    return [f"the answers say {told[0]} is broken, the stated verdict says {told[1]}"]
+def _any(chances: Mapping[str, float]) -> float:
+    """That a rule is broken in one way or another; it is broken in one way at a time."""
+    return min(sum(chances.values()), 1.0)
 
 
-def _scores(spec: Spec, findings: Sequence[Finding], chances: Mapping[str, float]) -> dict[str, float]:
-    """For each violation the mean of two readings: the stated probability, and how sure the broken rule's answers are.
-
-    A rule that holds on unsure answers counts for what they lack of 1.
-    """
-    scores = {}
-    for name in spec.violations:
-        ours = {c.id for c in spec.constraints for side in c.sides if c.violation_on(side) == name}
-        derived = [_derived(f, name) for f in findings if f.constraint in ours]
-        scores[name] = (chances.get(name, 0.0) + max(derived, default=0.0)) / 2
-    return scores
-
-
-def _derived(finding: Finding, name: str) -> float:
-    if finding.status == "not_applicable":
-        return 0.0
-    if finding.status == "unknown":
-        return 0.5
-    if name in finding.violations:
-        return finding.confidence
-    return 1.0 - finding.confidence
+def _score(findings: Sequence[Finding]) -> float:
+    """Probability that any rule is broken, as if rules broke independently; what is not known counts half."""
+    good = 1.0
+    for finding in findings:
+        good *= 1 - (0.5 if finding.chance is None else finding.chance)
+    return 1 - good

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from logicls.errors import DataError, Problem
+from logicls.predict.reliability import Bin, calibration_error, reliability
 from logicls.records import Verdict
 from logicls.score.rate import Rate, escape_claim
 from logicls.score.truth import Truth
@@ -49,6 +50,8 @@ class Scoreboard:
     auroc: float | None
     """Good against bad photos by anomaly score; None where one of the two is missing."""
     violations: tuple[ViolationScore, ...]
+    reliability: tuple[Bin, ...] = ()
+    """How often what was called likely was there, in bins of the probability, all violations together."""
     unlabelled: tuple[str, ...] = ()
     """Photos with a verdict that the truth does not name; they count nowhere."""
     unknown: tuple[str, ...] = ()
@@ -69,6 +72,7 @@ class Scoreboard:
             board[f"{key}_ci95"] = list(rate.ci95) if rate.ci95 else None
         board |= {"macro_f1": self.macro_f1, "micro_f1": self.micro_f1, "auroc": self.auroc}
         board |= {"agreement": self.agreement.value, "claim": self.claim}
+        board |= {"ece": calibration_error(self.reliability), "reliability": [b.to_json() for b in self.reliability]}
         board["violations"] = {
             v.name: {"precision": v.precision, "recall": v.recall, "f1": v.f1, "auroc": v.auroc, "n": v.n}
             for v in self.violations
@@ -108,6 +112,7 @@ def score(verdicts: Iterable[Verdict], truth: Truth) -> Scoreboard:
         micro_f1=micro,
         auroc=auroc([v.score for v, _ in pairs], [bool(names) for _, names in pairs]),
         violations=table,
+        reliability=reliability(found.values(), truth),
         unlabelled=tuple(sorted(found.keys() - truth.keys())),
         unknown=tuple(sorted(true - scored)) if scored else (),
     )

@@ -42,4 +42,4 @@ def _painted(verdict: Verdict) -> Iterator[tuple[Box, float]]:
     for finding in verdict.findings:
         if finding.status == "broken":
             for box in evidence(verdict, finding):
-                yield box, finding.confidence
+                yield box, finding.confidence if finding.chance is None else finding.chance

@@ -11,8 +11,8 @@ import numpy as np
 
 from logicls.data.picture import read_photo
 from logicls.errors import DataError, PhotoError, Problem, relative
+from logicls.predict.grounds import grounds_of, verdict_on
 from logicls.predict.reader import Reader
-from logicls.predict.verdict import decide
 from logicls.records import Outcome
 from logicls.study.decisions import LOGICLS, Decision
 from logicls.study.perturb import Retake
@@ -66,12 +66,9 @@ def decide_again(
 
 def outcomes_of(reader: Reader, photos: Sequence[np.ndarray]) -> list[Outcome]:
     """What the bundle decides on photos, uint8 RGB [height width 3]."""
-    bundle = reader.bundle
+    grounds = grounds_of(reader.bundle)
     looks = reader.look(photos) if photos else []
-    return [
-        decide(bundle.spec, look, "", (photo.shape[1], photo.shape[0]), stated_right=bundle.stated_right).outcome
-        for look, photo in zip(looks, photos, strict=True)
-    ]
+    return [verdict_on(grounds, look, "", photo).outcome for look, photo in zip(looks, photos, strict=True)]
 
 
 def _read(path: Path) -> np.ndarray | None:

@@ -23,8 +23,9 @@ from logicls.predict.probe import write_probe
 from logicls.synth.shards import rows
 from logicls.train import pace
 from logicls.train.begun import claim_run
+from logicls.train.calibrate import calibrate
 from logicls.train.fresh import fresh_of
-from logicls.train.heldout import Split, answered, shown, split_photos, stated_right
+from logicls.train.heldout import Split, split_photos
 from logicls.train.hub import fit_hub
 from logicls.train.hub_recipe import NANO, refuse_misplaced
 from logicls.train.listener import SILENT, Listener
@@ -101,7 +102,7 @@ def _fit(
     run = replace(run, checkpoint=last if resume and last.exists() else None)
     run = _planned(run, model, began, heard)
     learn(model, run, heard)
-    return _written(model, run) if rank.is_first else None
+    return _written(model, run, heard) if rank.is_first else None
 
 
 def _ready(run: Run, workers: int, heard: Listener, *, resume: bool) -> Run:
@@ -119,15 +120,15 @@ def _ready(run: Run, workers: int, heard: Listener, *, resume: bool) -> Run:
     return run
 
 
-def _written(model: NanoForImageTextToText, run: Run) -> Bundle:
+def _written(model: NanoForImageTextToText, run: Run, heard: Listener) -> Bundle:
     model.train(mode=False)
     flight = run.flight
-    found = answered(model, list(shown(flight, run.codec, run.aside, run.recipe.batch)))
     bundle = write_bundle(
         run.out, model=model, processor=flight.processor, spec_file=run.synth / "spec.yaml",
-        max_boxes=flight.boxes + 1, stated_right=stated_right(found),
+        max_boxes=flight.boxes + 1,
     )  # fmt: skip
     write_probe(bundle, run.synth)
+    calibrate(bundle, run.synth, run.split, run.recipe.seed, heard.say)
     draw_pictures(run)
     return bundle
 

@@ -103,14 +103,6 @@ def answered(model: Any, batches: Sequence[Batch]) -> list[Answers]:
     return found
 
 
-def stated_right(found: Sequence[Answers]) -> float | None:
-    """Share of the examples whose last question, the stated verdict, is right; None where there are none."""
-    right = [
-        bool(row[kept.nonzero()[-1]]) for loss, rows in found for row, kept in zip(rows, loss.isfinite(), strict=True)
-    ]
-    return sum(right) / len(right) if right else None
-
-
 def evaluation(parts: Sequence[Sequence[Answers]]) -> Evaluation:
     """Of the answers that each process has found."""
     found = [batch for part in parts for batch in part]

@@ -137,13 +137,3 @@ def test_a_spec_that_is_none_is_refused(copy):
 def test_who_may_read_the_rules_may_read_the_weights(written):
     """All files of a bundle have the same rights."""
     assert len({file.stat().st_mode for file in written.path.iterdir() if file.is_file()}) == 1
-
-
-def test_how_often_stated_verdicts_were_right_is_kept(tmp_path, written, model, processor):
-    """Where it was measured; None where it was not."""
-    again = write_bundle(
-        tmp_path / "again", model=model, processor=processor, spec_file=written.path / "spec.yaml", max_boxes=5,
-        stated_right=0.625,
-    )  # fmt: skip
-
-    assert (again.stated_right, written.stated_right) == (0.625, None)

@@ -161,6 +161,7 @@ class Script:
 
     def __init__(self, texts: list[list[int]], vocabulary: int) -> None:
         self.texts, self.vocabulary, self.rows = texts, vocabulary, []
+        self.feature = torch.zeros(4)
 
     def branches(self, count: int) -> Script:
         """So many texts that go on from here."""
@@ -232,6 +233,10 @@ def test_what_a_sure_model_says_is_read(make_hub, photos):
     assert (answers["attribute:lid.shape"].values, answers["attribute:lid.shape"].readable) == ((), True)
     assert look.stated.values == ("extra_pin", "missing_pin")
     assert all(a.readable and a.confidence == pytest.approx(1, abs=1e-3) for a in answers.values())
+    assert {query: answer.chances for query, answer in answers.items()} == {
+        "locate:pin": pytest.approx((1, 1, 0), abs=1e-3), "attribute:pin.colour": pytest.approx((1, 1), abs=1e-3),
+        "attribute:lid.shape": (), "verdict": pytest.approx((1, 1), abs=1e-3),
+    }  # fmt: skip
     assert dict(look.chances) == pytest.approx({"missing_pin": 1, "extra_pin": 1, "lid-goes-with-pin": 0}, abs=1e-3)
 
 
@@ -257,8 +262,11 @@ def test_doubt_about_the_number_of_boxes_counts_and_about_their_place_does_not(m
 
         answer = next(a for a in reader.look(photos[:1])[0].answers if a.query == "locate:pin")
 
-        found[name] = answer.confidence
-    assert found == {"place": pytest.approx(1, abs=1e-3), "number": pytest.approx(0.5, abs=1e-3)}
+        found[name] = (answer.confidence, *answer.chances)
+    assert found == {
+        "place": pytest.approx((1, 1, 1, 0), abs=1e-3),
+        "number": pytest.approx((0.5, 1, 0.5, 0), abs=1e-3),
+    }
 
 
 @pytest.fixture

@@ -8,6 +8,8 @@ import pytest
 
 from logicls.constraints.load import load_spec
 from logicls.predict.one_pass import Look
+from logicls.predict.scales import SURE, Scales
+from logicls.predict.thresholds import Limit, Thresholds
 from logicls.predict.verdict import decide
 from logicls.records import Answer, Box
 
@@ -21,6 +23,7 @@ constraints:
   - {id: one-lid, quantity: {of: lid, exactly: 1}, violation: missing_lid}
 """
 NAMES = ("missing_pin", "extra_pin", "missing_lid")
+BAND = Thresholds((("two-pins", Limit(0.1, 0.9)),))
 
 
 @pytest.fixture
@@ -60,18 +63,42 @@ def test_a_bad_photo_fails(spec):
 
 
 @pytest.mark.parametrize(
-    ("look", "reason"),
-    [
-        (seen(2, 1, ("missing_pin",)), "the answers say nothing is broken, the stated verdict says missing_pin"),
-        (seen(3, 1), "the answers say extra_pin is broken, the stated verdict says nothing"),
-        (seen(3, 1, ("missing_pin",)), "the answers say extra_pin is broken, the stated verdict says missing_pin"),
-    ],
+    "look",
+    [seen(2, 1, sure=0.8, missing_pin=0.99), seen(3, 1, extra_pin=0.0001), seen(1, 1, missing_pin=0.0001)],
 )
-def test_two_readings_that_differ_go_to_review(spec, look, reason):
-    """Whichever of them names more, a person looks, and is told what each said."""
-    verdict = decide(spec, look, "a.jpg", (100, 80))
+def test_two_readings_that_differ_go_to_review(spec, look):
+    """A stated verdict that is sure of the contrary weighs as much as the answers; the reason names the rule."""
+    verdict = decide(spec, look, "a.jpg", (100, 80), thresholds=BAND)
 
-    assert (verdict.outcome, verdict.reasons) == ("review", (reason,))
+    assert verdict.outcome == "review"
+    assert [reason.partition(":")[0] for reason in verdict.reasons] == ["two-pins"]
+
+
+@pytest.mark.parametrize(("weight", "outcome"), [(0.0, "pass"), (0.5, "review"), (2.0, "review")])
+def test_a_stated_verdict_is_heard_by_its_weight(spec, weight, outcome):
+    """A second reader that was found to know nothing sends nobody to look."""
+    scales = Scales(derived=1.0, stated=weight)
+
+    verdict = decide(spec, seen(2, 1, sure=0.99, missing_pin=0.999), "a.jpg", (100, 80), scales=scales, thresholds=BAND)
+
+    assert verdict.outcome == outcome
+
+
+@pytest.mark.parametrize(("low", "high", "outcome"), [(0.5, 0.5, "pass"), (0.01, 0.99, "review")])
+def test_thresholds_decide_who_looks(spec, low, high, outcome):
+    """The same look; the verdict says by which thresholds."""
+    thresholds = Thresholds((("two-pins", Limit(low, high)),))
+
+    verdict = decide(spec, seen(2, 1), "a.jpg", (100, 80), thresholds=thresholds)
+
+    assert (verdict.outcome, verdict.thresholds) == (outcome, thresholds.id)
+
+
+def test_a_doubt_about_the_photo_goes_to_review(spec):
+    """However sure the rules are."""
+    verdict = decide(spec, seen(2, 1), "a.jpg", (100, 80), doubts=("blurred",))
+
+    assert (verdict.outcome, verdict.reasons, verdict.doubts) == ("review", ("blurred",), ("blurred",))
 
 
 def test_an_answer_that_cannot_be_read_goes_to_review(spec):
@@ -81,7 +108,7 @@ def test_an_answer_that_cannot_be_read_goes_to_review(spec):
 
     verdict = decide(spec, unread, "a.jpg", (100, 80))
 
-    assert (verdict.outcome, verdict.violations) == ("review", ())
+    assert (verdict.outcome, verdict.violations, verdict.findings[0].chance) == ("review", (), None)
     assert verdict.reasons == ("two-pins: no readable answer to locate:pin",)
 
 
@@ -95,14 +122,20 @@ def test_a_stated_verdict_that_cannot_be_read_goes_to_review(spec):
     assert verdict.reasons == ("the stated verdict could not be read",)
 
 
-def test_the_photos_score_is_its_worst_violations(spec):
-    """Each defect is scored by the mean of what is stated and what is derived; the photo by the largest."""
+def test_scores_are_probabilities(spec):
+    """One pin of 0.8 where two are wanted, stated with 0.9: odds of a surely missing pin, times 9, to the half.
+
+    The photo is good if no rule is broken.
+    """
     verdict = decide(spec, seen(1, 1, ("missing_pin",), sure=0.8), "a.jpg", (100, 80))
 
-    scores = dict(verdict.scores)
+    scores, chances = dict(verdict.scores), [f.chance for f in verdict.findings]
+    pooled = ((1 - SURE) / SURE * 9) ** 0.5
     assert tuple(scores) == NAMES
-    assert scores == pytest.approx({"missing_pin": 0.85, "extra_pin": 0.15, "missing_lid": 0.15})
-    assert verdict.score == max(scores.values())
+    assert scores["missing_pin"] == pytest.approx(pooled / (1 + pooled))
+    assert scores["missing_lid"] == pytest.approx(1 / (1 + (4 * 9) ** 0.5))
+    assert chances == pytest.approx([scores["missing_pin"] + scores["extra_pin"], scores["missing_lid"]], abs=1e-3)
+    assert verdict.score == pytest.approx(1 - (1 - chances[0]) * (1 - chances[1]))
 
 
 @pytest.mark.parametrize("sure", [0.0, 0.3, 0.7, 1.0])
@@ -120,28 +153,11 @@ def test_worse_photos_score_higher(spec):
     looks = [
         seen(2, 1, sure=0.99, missing_pin=0.01, extra_pin=0.01, missing_lid=0.01),
         seen(2, 1, sure=0.8),
-        seen(1, 1, sure=0.8),
+        seen(1, 1, sure=0.8, missing_pin=0.001),
         seen(1, 1, ("missing_pin",), sure=0.8),
         seen(1, 1, ("missing_pin",), sure=0.99, missing_pin=0.99),
     ]
 
-    scores = [decide(spec, look, "a.jpg", (100, 80)).score for look in looks]
+    scores = [dict(decide(spec, look, "a.jpg", (100, 80)).scores)["missing_pin"] for look in looks]
 
     assert scores == sorted(set(scores))
-
-
-@pytest.mark.parametrize(("right", "outcome"), [(None, "review"), (0.8, "review"), (0.79, "pass")])
-def test_a_stated_verdict_is_heard_where_it_is_mostly_right(spec, right, outcome):
-    """A second reader that is known to be wrong often sends nothing to a person; an unknown one does."""
-    verdict = decide(spec, seen(2, 1, ("missing_pin",)), "a.jpg", (100, 80), stated_right=right)
-
-    assert verdict.outcome == outcome
-
-
-@pytest.mark.parametrize(("sure", "outcome"), [(0.51, "fail"), (0.49, "review")])
-def test_answers_that_are_likelier_wrong_go_to_review(spec, sure, outcome):
-    """Whatever the stated verdict says; the reason names the rule."""
-    verdict = decide(spec, seen(1, 1, ("missing_pin",), sure=sure), "a.jpg", (100, 80), stated_right=0.1)
-
-    assert verdict.outcome == outcome
-    assert outcome == "fail" or verdict.reasons[0] == "two-pins: 1 pin, but sure to 49% only"

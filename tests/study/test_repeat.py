@@ -1,7 +1,6 @@
 """A bundle as an inspector: several trials a photo, each taken anew."""
 
 from dataclasses import dataclass
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -9,6 +8,7 @@ from PIL import Image
 
 from logicls.constraints.load import load_spec
 from logicls.errors import DataError
+from logicls.models.bundle import Bundle
 from logicls.predict.one_pass import Look
 from logicls.records import Answer, Box
 from logicls.study.decisions import by_photo
@@ -51,7 +51,7 @@ class Dimmer:
 def reader(tmp_path):
     """Of a product with one pin."""
     (tmp_path / "box.yaml").write_text(SPEC)
-    return Bright(SimpleNamespace(spec=load_spec(tmp_path / "box.yaml"), stated_right=None))
+    return Bright(Bundle(tmp_path, "none", load_spec(tmp_path / "box.yaml"), None, None, 1))
 
 
 @pytest.fixture

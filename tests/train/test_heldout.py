@@ -11,7 +11,7 @@ from logicls.synth.shards import rows
 from logicls.train.curve import read_curve
 from logicls.train.fit import fit
 from logicls.train.fresh import fresh_of
-from logicls.train.heldout import evaluation, looked_at, split_photos, stated_right
+from logicls.train.heldout import evaluation, looked_at, split_photos
 from logicls.train.preflight import preflight
 from logicls.train.recipe import Recipe
 
@@ -139,13 +139,3 @@ def test_photos_kept_aside_change_nothing_else(synth, tmp_path):
 
     assert losses[0] == losses[1]
     assert np.isfinite(losses[0]).all()
-
-
-def test_stated_verdicts_are_the_last_answers():
-    """Their share of right ones; examples may have fewer questions than others."""
-    nan = float("nan")
-    loss = torch.tensor([[1.0, 1.0, 1.0], [1.0, 1.0, nan]])
-    right = torch.tensor([[False, False, True], [True, False, False]])
-
-    assert stated_right([(loss, right), (loss[:1], ~right[:1])]) == pytest.approx(1 / 3)
-    assert stated_right([]) is None

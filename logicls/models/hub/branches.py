@@ -28,9 +28,21 @@ class Prefix:
         given = fitting(model, inputs)
         model(**given, past_key_values=self.cache, use_cache=True, logits_to_keep=1)
         self.length = given["input_ids"].shape[1]
+        self.feature = self._feature(given["input_ids"][0])
         shift = getattr(model.model, "rope_deltas", None)
         # By how much positions run behind the number of tokens, in models where a photo's tokens share positions.
         self.shift = None if shift is None else shift.clone()
+
+    def _feature(self, ids: Int[Tensor, " seen"]) -> Float[Tensor, " width"]:
+        """Mean over the photo's tokens of what the last layer holds ready for the words after them.
+
+        Over all tokens in a model that does not say which are the photo's, or does not hold all of them.
+        """
+        held: Tensor = self.cache.layers[-1].values[0]  # [heads held head_width]
+        image = getattr(self.model.config, "image_token_id", None)
+        if image is not None and held.shape[1] == len(ids):
+            held = held[:, ids == image]
+        return held.float().mean(1).flatten().cpu()
 
     def branches(self, count: int) -> Branches:
         """So many texts that go on from here."""

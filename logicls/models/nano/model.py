@@ -32,6 +32,8 @@ class NanoOutput(CausalLMOutputWithPast):
     """Hidden states of the given positions, normed, [batch new width]."""
     chart: Tensor | None = None
     """The map of the photo, [batch depth rows columns], where the photo was given."""
+    feature: Tensor | None = None
+    """Mean of the encoder's output over the photo's tokens, [batch width], where the photo was given."""
     question_loss: Tensor | None = None
     """Mean loss of each question's answer, [batch questions]; nan where an example has fewer questions."""
     question_right: Tensor | None = None
@@ -116,9 +118,11 @@ class NanoForImageTextToText(PreTrainedModel, GenerationMixin):
         if use_cache and past_key_values is None:
             past_key_values = DynamicCache()
         branches = branch_ids if branch_ids is not None else (input_ids != self.config.image_token_id).long()
-        x, chart = self._read(input_ids, pixel_values, attention_mask, branches, past_key_values)
+        x, chart, feature = self._read(input_ids, pixel_values, attention_mask, branches, past_key_values)
         if labels is None:
-            return NanoOutput(logits=self.head(x), past_key_values=past_key_values, words=x, chart=chart)
+            return NanoOutput(
+                logits=self.head(x), past_key_values=past_key_values, words=x, chart=chart, feature=feature
+            )  # fmt: skip
         if chart is None or boxes is None or box_question is None or box_value is None:
             raise ValueError("labels need pixel_values, boxes, box_question and box_value beside them")
         if located is None or weights is None:
@@ -136,20 +140,21 @@ class NanoForImageTextToText(PreTrainedModel, GenerationMixin):
         attention_mask: Tensor | None,
         branches: Tensor,
         cache: Cache | None,
-    ) -> tuple[Float[Tensor, "batch new width"], Tensor | None]:
-        """Hidden states of the given positions, normed; the map, where the photo is among them."""
+    ) -> tuple[Float[Tensor, "batch new width"], Tensor | None, Tensor | None]:
+        """Hidden states of the given positions, normed; where the photo is among them its map, and its feature."""
         past = cache.get_seq_length() if cache is not None else 0
         x = self.words(input_ids) + self.order(self._positions(branches, attention_mask, past))
-        near = None
+        near = feature = None
         if pixel_values is not None:
             tokens, near = self.see(pixel_values)
+            feature = tokens.mean(1)
             visual = input_ids == self.config.image_token_id
             x = x.masked_scatter(visual[..., None], tokens.to(x.dtype))
         mask = self._mask(branches, attention_mask, past)
         for block in self.decoder:
             x = block(x, mask, cache)
         x = self.norm(x)
-        return x, self._chart(near, x) if near is not None else None
+        return x, self._chart(near, x) if near is not None else None, feature
 
     def head(self, x: Float[Tensor, "*positions width"]) -> Float[Tensor, "*positions vocab"]:
         """Logits over the vocabulary, of normed hidden states."""

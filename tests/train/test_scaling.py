@@ -1,0 +1,91 @@
+"""What is fitted is found again where it is known: drawn lights, errors and verdicts of a made-up reader."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from logicls.constraints.load import load_spec
+from logicls.predict.one_pass import Look
+from logicls.predict.pointing import Light
+from logicls.predict.scales import chance, log_odds
+from logicls.records import Answer, Box
+from logicls.train.scaling import Known, fit_scales, spread_of
+
+SPEC = """logicls: 1
+product: {name: box}
+components:
+  pin: {}
+constraints:
+  - {id: one-pin, quantity: {of: pin, exactly: 1}, violation: {below: missing, above: extra}}
+  - {id: narrow, measure: {width: pin, between: [0.1, 0.2]}, violation: {below: thin, above: thick}}
+"""
+
+
+@pytest.fixture
+def spec(tmp_path):
+    """One pin, so wide."""
+    (tmp_path / "box.yaml").write_text(SPEC)
+    return load_spec(tmp_path / "box.yaml")
+
+
+def drawn(rng: np.random.Generator, heard: float) -> Known:
+    """A photo with or without a pin, read by one whose log-odds are half of what they ought to be.
+
+    The width is read with an error of 0.004, half a dead zone. The stated verdict knows with log-odds of `heard`.
+    """
+    odds = rng.normal(0.0, 3.0)
+    there = rng.random() < chance(odds)
+    width = 15.0 + rng.uniform(-4.0, 4.0)
+    box, read = Box(40.0, 40.0, 40.0 + width, 60.0), Box(40.0, 40.0, 40.0 + width + rng.normal(0, 0.4), 60.0)
+    told = chance(odds / 2)
+    light = Light(told, (0.0,) * 4, read)
+    answers = (Answer("locate:pin", boxes=(read,) if told >= 0.5 else (), confidence=0.9),)
+    stated = chance((heard if not there else -heard) + rng.normal())
+    look = Look(
+        answers, Answer("verdict"), (("missing", stated), ("extra", 0.01), ("thin", 0.01), ("thick", 0.01)), None,
+        (("locate:pin", (light,)),),
+    )  # fmt: skip
+    violations = frozenset(("missing",) if not there else ("thin",) if width < 10 else ("thick",) if width > 20 else ())
+    return Known((Answer("locate:pin", boxes=(box,) if there else ()),), violations, (100, 100), look)
+
+
+def test_what_is_known_is_found(spec):
+    """A temperature of one half, and a spread of half a dead zone."""
+    rng = np.random.default_rng(0)
+
+    found = fit_scales(spec, [drawn(rng, 2.0) for _ in range(600)])
+
+    assert found.located == pytest.approx(0.5, rel=0.2)
+    assert found.spread("narrow").sd == pytest.approx(0.5, rel=0.2)
+    assert found.spread("narrow").stray < 0.02
+    assert found.examples == 600
+
+
+@pytest.mark.parametrize(("heard", "least", "most"), [(0.0, 0.0, 0.25), (3.0, 0.4, 3.0)])
+def test_a_stated_verdict_weighs_what_it_is_worth(spec, heard, least, most):
+    """One that guesses next to nothing, one that knows a good deal."""
+    rng = np.random.default_rng(0)
+
+    found = fit_scales(spec, [drawn(rng, heard) for _ in range(400)])
+
+    assert least <= found.stated <= most
+
+
+def test_strays_do_not_widen_a_spread():
+    """Two of 200 readings are something else: the spread is that of the rest, by hand 1.4826 x 0.5."""
+    spread = spread_of([0.5, -0.5] * 99 + [30.0, -40.0])
+
+    assert spread.sd == pytest.approx(0.7413)
+    assert spread.stray == pytest.approx(2.5 / 201)
+
+
+def test_nothing_is_fitted_where_nothing_is_broken(spec):
+    """Weights stay as they are, and it counts as not calibrated."""
+    whole = Answer("locate:pin", boxes=(Box(40, 40, 55, 60),))
+    look = Look((whole,), Answer("verdict"), ())
+
+    found = fit_scales(spec, [Known((whole,), frozenset(), (100, 100), look)] * 5)
+
+    assert (found.derived, found.stated, found.offset, found.examples) == (0.5, 0.5, 0.0, 0)
+    assert log_odds(0.5) == 0.0
