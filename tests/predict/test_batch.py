@@ -20,6 +20,7 @@ from logicls.predict.batch import predict_folder, read_verdicts
 from logicls.predict.inspector import Inspector
 from logicls.predict.loading import Loaded
 from logicls.predict.one_pass import OnePass
+from logicls.predict.reader import reader_of
 from logicls.predict.verdict import decide
 
 EXIF = Image.Exif()
@@ -216,7 +217,7 @@ def test_a_photo_that_the_model_does_not_take_is_not_all_of_them(bundle, photos,
     monkeypatch.setattr(inspector, "look_at", picky)
     good, strip = (Loaded(name, np.zeros((64, 64, 3), np.uint8), (64, 64)) for name in ("a.png", "strip.png"))
 
-    with Inspector(bundle, Path(), 0) as one:
+    with Inspector(reader_of(bundle), Path(), 0) as one:
         found = one.judge([good, strip])
         with pytest.raises(ValueError, match="aspect ratio"):
             one.judge([strip, strip])
