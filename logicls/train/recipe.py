@@ -10,6 +10,7 @@ from logicls.constraints.load import validate
 from logicls.constraints.yaml_tree import read_yaml
 from logicls.errors import RecipeError, SpecError
 from logicls.train.hub_recipe import NANO, HubSettings
+from logicls.train.lora_recipe import LoraSettings
 
 
 class Recipe(BaseModel):
@@ -36,6 +37,8 @@ class Recipe(BaseModel):
     """Of the network, where it begins with nothing; 128 if left out. So are the layers."""
     encoder_layers: int | None = Field(None, ge=0)
     decoder_layers: int | None = Field(None, ge=1)
+    lora: LoraSettings | None = None
+    """Learn low-rank changes of the base's linear maps in the place of all its weights; `{}` for the default ones."""
     verdict_weight: float = Field(3.0, gt=0)
     """Weight of the stated verdict's loss against that of another answer: it is one question among many, and the
     hardest."""
@@ -63,6 +66,8 @@ class Recipe(BaseModel):
         given = [name for name in ("width", "encoder_layers", "decoder_layers") if getattr(self, name) is not None]
         if self.base and given:
             raise ValueError(f"{' and '.join(given)} cannot be chosen with base weights: leave out, or say base: false")
+        if self.lora and not self.base:
+            raise ValueError("lora changes base weights: leave it out, or do not say base: false")
         return self
 
 
