@@ -37,7 +37,8 @@ def merged(adapter: Any) -> NanoForImageTextToText:
         BundleError: Something of the adapter is left over, or a weight is missing (LC513).
     """
     model: NanoForImageTextToText = adapter.merge_and_unload()
-    found, wanted = set(model.state_dict()), set(NanoForImageTextToText(model.config).state_dict())
+    config: Any = model.config
+    found, wanted = set(model.state_dict()), set(NanoForImageTextToText(config).state_dict())
     if found != wanted:
         odd = ", ".join(sorted(found ^ wanted)[:3])
         raise BundleError(Problem("LC513", f"weights of the adapter are missing or belong nowhere: {odd}.",

@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from logicls.constraints.load import validate
 from logicls.constraints.yaml_tree import read_yaml
 from logicls.errors import RecipeError, SpecError
+from logicls.train.grpo_recipe import RewardSettings
 from logicls.train.hub_recipe import NANO, HubSettings
 from logicls.train.lora_recipe import LoraSettings
 
@@ -59,6 +60,8 @@ class Recipe(BaseModel):
     processes: int = Field(1, ge=1)
     """That train together, each on its share of every batch and of the cores."""
     checkpoint_every: int = Field(200, ge=1)
+    grpo: RewardSettings = RewardSettings.model_validate({})
+    """Of the stage with rewards (`--stage grpo`), which also follows `seed`, `heldout`, `verdict_weight` and `hub`."""
     seed: int = 0
 
     @model_validator(mode="after")
