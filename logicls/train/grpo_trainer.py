@@ -81,6 +81,12 @@ class Rewarded(GRPOTrainer):
         ids, given = self.policy.prompts(self.asked)
         return ids, None, given
 
+    def _generate_single_turn(self, *given: Any, **named: Any) -> tuple[list[list[int]], None]:
+        """By chance to learn from; the likeliest words where it is only looked how good they are."""
+        self.generation_config.do_sample = self.model.training
+        said: tuple[list[list[int]], None] = super()._generate_single_turn(*given, **named)  # type: ignore[no-untyped-call]
+        return said
+
     def _compute_loss(self, model: Any, inputs: dict[str, Any]) -> Tensor:
         """TRL's, told which tasks these are, for it has shuffled them; and the loss of what no reward is about."""
         self.asked = [self.tasks[number] for number in inputs["tasks"].tolist()]
@@ -148,7 +154,7 @@ def settings_of(
         save_strategy="no",
         report_to="none",
         disable_tqdm=True,
-        **{_recomputing(): again},
+        **_recomputing(again),
         bf16=False,
         use_cpu=not torch.cuda.is_available(),
     )
@@ -166,10 +172,10 @@ def run(trainer: Rewarded) -> None:
     vars(trainer.accelerator.unwrap_model(trainer.model)).pop("forward", None)  # TRL puts its own before the model's
 
 
-def _recomputing() -> str:
-    """What transformers calls it: it was renamed between two releases of version 5."""
+def _recomputing(again: bool) -> dict[str, Any]:
+    """By the name that transformers has for it: it was renamed between two releases of version 5."""
     names = {field.name for field in fields(GRPOConfig)}
-    return "activation_checkpointing" if "activation_checkpointing" in names else "gradient_checkpointing"
+    return {"activation_checkpointing" if "activation_checkpointing" in names else "gradient_checkpointing": again}
 
 
 def _dataset(tasks: Sequence[Task], first: int) -> datasets.Dataset:

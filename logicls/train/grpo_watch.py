@@ -67,7 +67,7 @@ class Watch(TrainerCallback):
         self.told(state.global_step, reward)
 
     def on_evaluate(self, args: Any, state: Any, control: Any, metrics: Any = None, **_: Any) -> None:
-        """A look at what is kept aside."""
+        """A look at what is kept aside: rewards of the likeliest answers, and all answers held against the truth."""
         reward, each = mean_reward(metrics, "eval_")
         found = self.policy.look(self.numbers)
         self.aside.add(state.global_step, reward, *each, found.exact, found.answers, found.loss)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import pytest
 import torch
 from PIL import Image
@@ -10,7 +12,7 @@ from safetensors.torch import load_file
 from logicls.errors import RecipeError
 from logicls.models.bundle import read_bundle
 from logicls.predict.probe import open_bundle
-from logicls.train import grpo
+from logicls.train import grpo, grpo_trainer
 from logicls.train.curve import read_rows
 from logicls.train.fit import fit
 from logicls.train.grpo import reward
@@ -98,8 +100,13 @@ def test_the_weights_that_it_began_with_are_kept_where_none_are_better(synth, be
 
 @pytest.mark.slow
 @pytest.mark.parametrize("merged", [False, True])
-def test_a_hub_model_takes_two_steps(checkpoint, synth, tmp_path, merged):
-    """Boxes are words there: their overlap is rewarded, too. The adapter, or the merged weights, have changed."""
+def test_a_hub_model_takes_two_steps(checkpoint, synth, tmp_path, monkeypatch, merged):
+    """The adapter, or the merged weights, change.
+
+    What a random model says is never right; so here each answer is worth more than the one before.
+    """
+    calls = itertools.count(1)
+    monkeypatch.setattr(grpo_trainer, "REWARDS", {"form": lambda *_: 1 - 1 / next(calls)})
     hub = HubSettings(rank=2, merge=merged, accumulate=2)
     plan = Recipe(model=str(checkpoint("qwen3_vl")), steps=1, batch=4, hub=hub)
     fit(synth, tmp_path / "begun", plan, say=lambda _: None)
@@ -117,6 +124,7 @@ def test_a_hub_model_takes_two_steps(checkpoint, synth, tmp_path, merged):
     assert [step for step, _ in steps] == [1, 2]
     assert (opened.hub, set(after)) == (read_bundle(tmp_path / "begun").hub, set(before))
     assert not any(".ref." in weight for weight in after)
+    assert any(not torch.equal(after[weight], value) for weight, value in before.items())
 
 
 @pytest.mark.slow

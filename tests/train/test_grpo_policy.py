@@ -101,7 +101,7 @@ def test_rows_of_unequal_length_change_no_hub_model(hub, rows, family):
 
 @pytest.mark.parametrize("family", ["nano", *FAMILIES])
 def test_generate_goes_on_from_the_prompts(nano, hub, rows, family):
-    """What `generate` is given makes it say the likeliest tokens by the logits of the loss, the photos' parts included."""
+    """What `generate` says without chance are the likeliest tokens by the logits of the loss."""
     policy = nano if family == "nano" else hub(family)
     task = tasks(policy, rows)[0]
     prompts, given = policy.prompts([task])
