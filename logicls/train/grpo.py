@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -55,12 +55,16 @@ def reward(
     The weights that read best what is kept aside become the bundle's, those it began with among them.
 
     Raises:
-        RecipeError: TRL is not installed (LC435), or there is no bundle for these rules to begin with (LC436).
+        RecipeError: TRL is not installed (LC435), there is no bundle for these rules to begin with (LC436), or the
+            answers of a step cannot be taken in so many parts (LC430).
         BundleError: `start` cannot be loaded.
         DataError: The dataset cannot be used.
     """
     _refuse_without_trl()
+    _refuse_odd_parts(recipe)
     bundle = _begun_with(start, synth)
+    if bundle.hub is not None and not bundle.hub.merged:
+        bundle = replace(bundle, model=None)  # it is loaded anew with its adapter: there may be no room for two
     claim_run(out / "work", recipe, resume=False)
     lightning.seed_everything(recipe.seed, verbose=False)
     rows = open_rows(synth, out / "work")
@@ -70,7 +74,18 @@ def reward(
               f"kept aside: {len(drawn.numbers)} examples")  # fmt: skip
     heard.planned(recipe.grpo.steps)
     _learn(policy, bundle, drawn, out, recipe, heard)
-    return _written(policy, bundle, synth, out, drawn)
+    _write(policy, bundle, synth, out, drawn)
+    del policy
+    made = read_bundle(out)
+    write_probe(made, synth)
+    return made
+
+
+def _refuse_odd_parts(recipe: Recipe) -> None:
+    count, parts = recipe.grpo.questions * recipe.grpo.answers, recipe.hub.accumulate
+    if count % parts:
+        message = f"{count} answers a step (grpo) cannot be taken in {parts} equal parts (hub.accumulate)."
+        raise RecipeError(Problem("LC430", message, advice="Choose other numbers of questions or answers."))
 
 
 def _refuse_without_trl() -> None:
@@ -157,21 +172,14 @@ def _learn(policy: Policy, bundle: Bundle, drawn: Drawn, out: Path, recipe: Reci
     plot_rewards(learned, aside, out / "reward.png")
 
 
-def _written(policy: Policy, bundle: Bundle, synth: Path, out: Path, drawn: Drawn) -> Bundle:
-    spec_file, boxes = synth / "spec.yaml", bundle.max_boxes
-    model, processor = policy.model.eval(), bundle.processor
+def _write(policy: Policy, bundle: Bundle, synth: Path, out: Path, drawn: Drawn) -> None:
+    """Everything but the probe."""
+    model, rest = policy.model.eval(), {"spec_file": synth / "spec.yaml", "max_boxes": bundle.max_boxes}
     if isinstance(policy, NanoPolicy):
         stated = stated_right(policy.answers(drawn.numbers))
-        made = write_bundle(
-            out, model=model, processor=processor, spec_file=spec_file, max_boxes=boxes, stated_right=stated
-        )
-    else:
-        assert bundle.hub is not None
-        if "ref" in model.peft_config:  # TRL's copy of what the stage began with
-            model.delete_adapter("ref")
-        write_hub_bundle(
-            out, adapter=model, processor=processor, hub=bundle.hub, spec_file=spec_file, max_boxes=boxes
-        )  # fmt: skip
-        made = read_bundle(out)
-    write_probe(made, synth)
-    return made
+        write_bundle(out, model=model, processor=bundle.processor, stated_right=stated, **rest)
+        return
+    assert bundle.hub is not None
+    if "ref" in model.peft_config:  # TRL's copy of what the stage began with
+        model.delete_adapter("ref")
+    write_hub_bundle(out, adapter=model, processor=bundle.processor, hub=bundle.hub, **rest)

@@ -83,7 +83,7 @@ class Rewarded(GRPOTrainer):
 
     def _generate_single_turn(self, *given: Any, **named: Any) -> tuple[list[list[int]], None]:
         """By chance to learn from; the likeliest words where it is only looked how good they are."""
-        self.generation_config.do_sample = self.model.training
+        self.generation_config.do_sample = self.policy.model.training
         said: tuple[list[list[int]], None] = super()._generate_single_turn(*given, **named)  # type: ignore[no-untyped-call]
         return said
 
@@ -91,7 +91,7 @@ class Rewarded(GRPOTrainer):
         """TRL's, told which tasks these are, for it has shuffled them; and the loss of what no reward is about."""
         self.asked = [self.tasks[number] for number in inputs["tasks"].tolist()]
         loss: Tensor = super()._compute_loss(model, inputs)  # type: ignore[no-untyped-call]
-        if not self.hold or not self.model.training:
+        if not self.hold or not self.policy.model.training:
             return loss
         held = self.policy.held(self.accelerator.unwrap_model(model), self.asked)
         return loss if held is None else loss + self.hold * held / self.current_gradient_accumulation_steps

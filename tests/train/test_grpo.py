@@ -144,6 +144,11 @@ def test_what_is_missing_is_said_before_anything_is_touched(synth, tmp_path, mon
     with pytest.raises(RecipeError, match=r"LC435 the stage grpo needs trl.*pip install 'logicls\[grpo\]'"):
         reward(synth, tmp_path / "out", TINY, start=None)
 
+    monkeypatch.undo()
+    odd = TINY.model_copy(update={"hub": HubSettings(accumulate=3)})
+    with pytest.raises(RecipeError, match=r"LC430 16 answers a step \(grpo\) cannot be taken in 3 equal parts"):
+        reward(synth, tmp_path / "out", odd, start=tmp_path / "begun")
+
     assert list(tmp_path.iterdir()) == []
 
 
