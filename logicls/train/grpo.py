@@ -174,7 +174,8 @@ def _learn(policy: Policy, bundle: Bundle, drawn: Drawn, out: Path, recipe: Reci
 
 def _write(policy: Policy, bundle: Bundle, synth: Path, out: Path, drawn: Drawn) -> None:
     """Everything but the probe."""
-    model, rest = policy.model.eval(), {"spec_file": synth / "spec.yaml", "max_boxes": bundle.max_boxes}
+    model = policy.model.eval()
+    rest: dict[str, Any] = {"spec_file": synth / "spec.yaml", "max_boxes": bundle.max_boxes}
     if isinstance(policy, NanoPolicy):
         stated = stated_right(policy.answers(drawn.numbers))
         write_bundle(out, model=model, processor=bundle.processor, stated_right=stated, **rest)
