@@ -9,6 +9,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional
+from transformers import GenerationConfig
 
 from logicls.models.hub.branches import fitting
 from logicls.models.hub.picture import shown_of
@@ -55,6 +56,10 @@ class HubPolicy:
                 rows = zip(value.cpu(), mask, asked, strict=True)
                 given[name] = [[*row[real].tolist(), *([0] * len(text))] for row, real, text in rows]
         return prompts, given
+
+    def say(self, tasks: Sequence[Task], given: GenerationConfig) -> list[list[int]] | None:
+        """As all models do."""
+        return None
 
     def logits(self, model: Any, tasks: Sequence[Task], said: Sequence[Tokens]) -> list[Float[Tensor, "tokens vocab"]]:
         """All answers end together."""

@@ -17,6 +17,7 @@ import numpy as np
 import torch
 from jaxtyping import Float, UInt8
 from torch import Tensor
+from transformers import DynamicCache, GenerationConfig
 
 from logicls.constraints.decompose import decompose, located_by
 from logicls.models.bundle import Bundle
@@ -60,6 +61,30 @@ class NanoPolicy:
         photo = [self.image] * self.processor.image_tokens
         prompts = [[*photo, *self.codec.prompt(task.question)] for task in tasks]
         return prompts, {"pixel_values": self._photos([task.number for task in tasks])}
+
+    def say(self, tasks: Sequence[Task], given: GenerationConfig) -> list[list[int]] | None:
+        """By `generate`, but each photo is read once for all answers about it."""
+        numbers, photo, cache = (
+            list(dict.fromkeys(task.number for task in tasks)),
+            self.processor.image_tokens,
+            DynamicCache(),
+        )
+        device = self.model.device
+        seen = torch.full((len(numbers), photo), self.image, device=device)
+        texts = [self.codec.prompt(task.question) for task in tasks]
+        longest = max(map(len, texts))
+        fill = [[self.codec.pad] * (longest - len(text)) for text in texts]
+        ids = torch.tensor([[*[self.image] * photo, *pads, *text] for pads, text in zip(fill, texts, strict=True)])
+        mask = torch.tensor(
+            [[1] * photo + [0] * len(pads) + [1] * len(text) for pads, text in zip(fill, texts, strict=True)]
+        )
+        with torch.no_grad():
+            self.model(seen, self._photos(numbers).to(device), past_key_values=cache)
+            cache.batch_select_indices(torch.tensor([numbers.index(task.number) for task in tasks], device=device))
+            said = self.model.generate(
+                input_ids=ids.to(device), attention_mask=mask.to(device), past_key_values=cache, generation_config=given
+            )[:, ids.shape[1] :].tolist()
+        return [some[: some.index(self.end) + 1] if self.end in some else some for some in said]
 
     def logits(self, model: Any, tasks: Sequence[Task], said: Sequence[Tokens]) -> list[Float[Tensor, "tokens vocab"]]:
         """Each photo is read once, with the answers to all questions about it as branches."""

@@ -7,6 +7,7 @@ from typing import Any, Protocol, runtime_checkable
 
 from jaxtyping import Float
 from torch import Tensor
+from transformers import GenerationConfig
 
 from logicls.records import Answer
 from logicls.train.heldout import Evaluation
@@ -35,6 +36,10 @@ class Policy(Protocol):
 
     def prompts(self, tasks: Sequence[Task]) -> tuple[list[list[int]], Mapping[str, Any]]:
         """Tokens of each prompt, and what else `generate` is given for all of them: pixels above all."""
+        ...
+
+    def say(self, tasks: Sequence[Task], given: GenerationConfig) -> list[list[int]] | None:
+        """An answer to each task, up to its end; None where `generate` may as well be given the prompts."""
         ...
 
     def logits(self, model: Any, tasks: Sequence[Task], said: Sequence[Tokens]) -> list[Float[Tensor, "tokens vocab"]]:

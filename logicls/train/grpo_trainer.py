@@ -84,8 +84,11 @@ class Rewarded(GRPOTrainer):
     def _generate_single_turn(self, *given: Any, **named: Any) -> tuple[list[list[int]], None]:
         """By chance to learn from; the likeliest words where it is only looked how good they are."""
         self.generation_config.do_sample = self.policy.model.training
-        said: tuple[list[list[int]], None] = super()._generate_single_turn(*given, **named)  # type: ignore[no-untyped-call]
-        return said
+        said = self.policy.say(self.asked, self.generation_config)
+        if said is not None:
+            return said, None
+        others: tuple[list[list[int]], None] = super()._generate_single_turn(*given, **named)  # type: ignore[no-untyped-call]
+        return others
 
     def _compute_loss(self, model: Any, inputs: dict[str, Any]) -> Tensor:
         """TRL's, told which tasks these are, for it has shuffled them; and the loss of what no reward is about."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
+from transformers import GenerationConfig
 
 from logicls.models.bundle import read_bundle
 from logicls.models.hub.codec import Codec
@@ -116,6 +117,23 @@ def test_generate_goes_on_from_the_prompts(nano, hub, rows, family):
     with torch.no_grad():
         logits = policy.logits(policy.model, [task], [said])[0]
     assert logits.argmax(-1).tolist() == said
+
+
+def test_nano_says_what_generate_says_from_whole_prompts(nano, rows):
+    """A photo that is read once for several answers, beside questions of other lengths, changes no word of them."""
+    asked = [one for k in range(3) for one in tasks_of(rows[k], k)[-4:]]
+    given = GenerationConfig(max_new_tokens=5, do_sample=False, eos_token_id=nano.end, pad_token_id=nano.codec.pad)
+
+    said = nano.say(asked, given)
+
+    for task, some in zip(asked, said, strict=True):
+        prompts, pixels = nano.prompts([task])
+        ids = torch.tensor(prompts)
+        alone = nano.model.generate(
+            input_ids=ids, attention_mask=torch.ones_like(ids), **pixels, generation_config=given
+        )  # fmt: skip
+        assert some == alone[0, ids.shape[1] :].tolist()
+    assert len({len(prompt) for prompt in nano.prompts(asked)[0]}) > 1
 
 
 def test_nano_is_asked_what_it_says_in_words(nano, rows):
