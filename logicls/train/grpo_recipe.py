@@ -15,11 +15,12 @@ class RewardSettings(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     steps: int = Field(100, ge=1)
-    questions: int = Field(8, ge=1)
+    questions: int = Field(12, ge=1)
     """That are asked in a step, each about a photo of its own."""
     answers: int = Field(8, ge=2)
     """To each question, drawn by chance; each is held against their mean reward."""
-    lr: float = Field(1e-4, gt=0)
+    lr: float = Field(5e-5, gt=0)
+    """Peak; a tenth of the steps leads up to it, the rest down to nothing."""
     beta: float = Field(0.02, ge=0)
     """Weight of the divergence from the model that the stage begins with (KL, equation 4); 0: it may go anywhere."""
     hold: float = Field(1.0, ge=0)

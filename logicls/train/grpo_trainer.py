@@ -146,7 +146,9 @@ def settings_of(
         loss_type="grpo",
         disable_dropout=True,
         learning_rate=given.lr,
-        lr_scheduler_type="constant",
+        # A bundle's weights are where small steps have led: back to small ones at the end.
+        lr_scheduler_type="cosine",
+        warmup_steps=given.steps // 10,
         max_grad_norm=1.0,
         seed=seed,
         shuffle_dataset=False,  # they are in a random order already

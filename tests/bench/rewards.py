@@ -1,6 +1,6 @@
 """Do rewards pay? A bundle goes on by rewards, and, in equal time, by more of the first stage.
 
-python tests/bench/rewards.py SYNTH FOLDER --from BUNDLE [--photos HELDOUT] [--steps 100] [--lr 1e-4] [--sft-lr 5e-4]
+python tests/bench/rewards.py SYNTH FOLDER --from BUNDLE [--photos HELDOUT] [--steps 100] [--lr 5e-5] [--sft-lr 5e-4]
     [--batch 16] [--tokens 168] [--seed 0]
 
 SYNTH is what BUNDLE was trained on; HELDOUT has `images/` and `truth.csv`, the sample product's if left out. Time is
@@ -79,7 +79,7 @@ def main() -> None:
     parser.add_argument("--photos", type=Path, default=share("data/dosing_kit/heldout"))
     for name, default in (("--steps", 100), ("--batch", 16), ("--tokens", 168), ("--seed", 0)):
         parser.add_argument(name, type=int, default=default)
-    parser.add_argument("--lr", type=float, default=1e-4)
+    parser.add_argument("--lr", type=float, default=5e-5)
     parser.add_argument("--sft-lr", type=float, default=5e-4)
     given = parser.parse_args()
     quiet_libraries()
