@@ -1,4 +1,4 @@
-"""TRL's GRPOTrainer, asking and scoring the way our models answer (.github/decisions/0012).
+"""TRL's GRPOTrainer, asking and scoring the way our models answer (.github/decisions/0014).
 
 TRL gives the groups, their advantages, the clipped loss, the divergence from the reference, optimiser and loop. Ours
 are the two places where it would need a chat template and a language head of the usual build: prompts are made, and
