@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -10,10 +11,21 @@ from rich.console import Console
 from rich.text import Text
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from logicls.train.recipe import Recipe
 
 console = Console()
 OUT = Annotated[Path, typer.Option("--out", help="Folder to write to.")]
+
+
+class Stage(StrEnum):
+    """Of training."""
+
+    sft = "sft"
+    """From the true answers."""
+    grpo = "grpo"
+    """From rewards for answers that are drawn by chance."""
 
 
 def train(
@@ -30,6 +42,9 @@ def train(
         bool, typer.Option("--download", help="Fetch the model where it is not on this machine.")
     ] = False,
     start: Annotated[Path | None, typer.Option("--from", help="Bundle whose weights to begin with.")] = None,
+    stage: Annotated[
+        Stage, typer.Option(help="sft learns true answers; grpo goes on with a bundle (--from), by rewards.")
+    ] = Stage.sft,
     resume: Annotated[bool, typer.Option("--resume", help="Go on from the last checkpoint.")] = False,
     fresh: Annotated[
         float | None, typer.Option(min=0, max=1, help="Share of each batch that is made while training; the recipe's.")
@@ -52,8 +67,31 @@ def train(
     plan = read_recipe(recipe or share(f"train/{'nano' if model in (None, 'nano') else 'hub'}.yaml"))
     given = {"model": model, "fresh": fresh, "minutes": minutes, "processes": processes}
     plan = plan.model_copy(update={key: value for key, value in given.items() if value is not None})
-    trained(synth_dir, out, plan, resume=resume, start=start, workers=workers, download=download)
+    if stage is Stage.grpo:
+        rewarded(synth_dir, out, plan, start=start, unused={**given, "resume": resume, "download": download})
+    else:
+        trained(synth_dir, out, plan, resume=resume, start=start, workers=workers, download=download)
     console.print(f"{out}: bundle")
+
+
+def rewarded(synth_dir: Path, out: Path, recipe: Recipe, *, start: Path | None, unused: Mapping[str, object]) -> None:
+    """Go on with a bundle by rewards, progress on the screen; `unused` options must not have been given."""
+    from logicls.report.progress import Counter, stages
+    from logicls.train.grpo import reward
+    from logicls.train.grpo_recipe import refuse_other_options
+    from logicls.train.listener import Listener
+
+    refuse_other_options(unused)
+    quiet_libraries()
+    with stages(console) as begin:
+        training = list[Counter]()
+        heard = Listener(
+            say=lambda line: console.print(Text(line)),
+            prepared=lambda _: None,
+            planned=lambda steps: training.append(begin("reward", steps)),
+            told=lambda step, mean: training[0].to(step, f"reward {mean:.3f}"),
+        )
+        reward(synth_dir, out, recipe, start=start, heard=heard)
 
 
 def trained(

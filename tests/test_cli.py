@@ -230,6 +230,32 @@ def test_check_looks_at_the_wordings_too(run, spec, monkeypatch, tmp_path):
     assert "verdicts.j2:1:1 LC421 is no Jinja template:" in err.replace(str(tmp_path), "")
 
 
+@pytest.mark.slow
+def test_a_bundle_goes_on_by_rewards(run, tmp_path):
+    """`--stage grpo` begins with a bundle, shows the reward, writes its curve; what it cannot follow is refused."""
+    kit = share("constraints/dosing_kit.yaml"), "--data", share("data/dosing_kit")
+    recipe = tmp_path / "tiny.yaml"
+    recipe.write_text(
+        "steps: 2\nbatch: 2\nvisual_tokens: 16\nbase: false\nwidth: 32\nencoder_layers: 1\ndecoder_layers: 1\n"
+        "grpo: {steps: 2, questions: 2, answers: 2, looked_at: 2}\n"
+    )
+    synth, begun = tmp_path / "synth", tmp_path / "begun"
+    run("synth", *kit, "--out", synth, "--count", "12", "--workers", "1")
+    run("train", synth, "--out", begun, "--recipe", recipe)
+    stage = "train", synth, "--recipe", recipe, "--stage", "grpo", "--out"
+
+    rewarded = run(*stage, tmp_path / "better", "--from", begun)
+    resumed = run(*stage, tmp_path / "better", "--from", begun, "--resume")
+    alone = run(*stage, tmp_path / "other")
+
+    assert [code for code, _, _ in (rewarded, resumed, alone)] == [0, 2, 2]
+    assert "step 0, kept aside: reward" in " ".join(rewarded[1].split())
+    assert (tmp_path / "better" / "reward.csv").read_text().count("\n") == 3
+    assert (tmp_path / "better" / "reward.png").stat().st_size > 1000
+    assert "LC437 --resume says nothing about the stage grpo." in resumed[2]
+    assert "LC436 the stage grpo begins with a finished bundle." in alone[2]
+
+
 def test_synth_writes_for_another_trainer(run, spec, tmp_path):
     """`--format` makes the set and converts it; a set that is there is only converted, boxes as `--boxes` says."""
     order = ("synth", spec, "--data", share("data/dosing_kit"), "--out", tmp_path / "set", "--count", "3")

@@ -71,6 +71,23 @@ def plot_curve(path: Path, out: Path, heldout: Path | None = None) -> None:
     _saved(figure, [axes], out)
 
 
+def plot_rewards(path: Path, aside: Path, out: Path) -> None:
+    """Draw the reward over the steps, and of what is kept aside the reward and the share of exact examples."""
+    figure, (rewards, exact) = _canvas(2)
+    rewards.plot(*_points(read_curve(path, "reward")), linewidth=1, alpha=0.6, label="learned, drawn by chance")
+    rewards.plot(*_points(read_curve(aside, "reward")), marker=".", label="kept aside")
+    rewards.legend(fontsize=8)
+    rewards.set(xlabel="step", title="mean reward")
+    exact.plot(*_points(read_curve(aside, "exact")), marker=".")
+    exact.set(xlabel="step", title="kept aside: examples without an error")
+    _saved(figure, [rewards, exact], out)
+
+
+def _points(rows: list[tuple[int, float]]) -> tuple[list[int], list[float]]:
+    """Steps and values."""
+    return [step for step, _ in rows], [value for _, value in rows]
+
+
 def plot_kinds(path: Path, out: Path, columns: Iterable[tuple[str, str]]) -> None:
     """Draw columns of a table that has a row a step and kind, each (name, title) a picture with a line a kind."""
     rows, shown = read_rows(path), list(columns)

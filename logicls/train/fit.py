@@ -30,6 +30,7 @@ from logicls.train.hub import fit_hub
 from logicls.train.hub_recipe import NANO, refuse_misplaced
 from logicls.train.listener import SILENT, Listener
 from logicls.train.loop import step_of
+from logicls.train.lora import adapted, merged
 from logicls.train.preflight import Flight, count_examples, preflight
 from logicls.train.ranks import Rank, launched, together
 from logicls.train.recipe import Recipe
@@ -99,10 +100,11 @@ def _fit(
     model = make_model(recipe, run.flight)
     if start is not None:
         _begin_with(model, run.flight, start)
+    adapter = adapted(model, recipe.lora) if recipe.lora else None
     run = replace(run, checkpoint=last if resume and last.exists() else None)
     run = _planned(run, model, began, heard)
     learn(model, run, heard)
-    return _written(model, run, heard) if rank.is_first else None
+    return _written(merged(adapter) if adapter else model, run, heard) if rank.is_first else None
 
 
 def _ready(run: Run, workers: int, heard: Listener, *, resume: bool) -> Run:

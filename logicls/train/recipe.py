@@ -9,7 +9,9 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from logicls.constraints.load import validate
 from logicls.constraints.yaml_tree import read_yaml
 from logicls.errors import RecipeError, SpecError
+from logicls.train.grpo_recipe import RewardSettings
 from logicls.train.hub_recipe import NANO, HubSettings
+from logicls.train.lora_recipe import LoraSettings
 
 
 class Recipe(BaseModel):
@@ -36,6 +38,8 @@ class Recipe(BaseModel):
     """Of the network, where it begins with nothing; 128 if left out. So are the layers."""
     encoder_layers: int | None = Field(None, ge=0)
     decoder_layers: int | None = Field(None, ge=1)
+    lora: LoraSettings | None = None
+    """Learn low-rank changes of the base's linear maps in the place of all its weights; `{}` for the default ones."""
     verdict_weight: float = Field(3.0, gt=0)
     """Weight of the stated verdict's loss against that of another answer: it is one question among many, and the
     hardest."""
@@ -56,6 +60,8 @@ class Recipe(BaseModel):
     processes: int = Field(1, ge=1)
     """That train together, each on its share of every batch and of the cores."""
     checkpoint_every: int = Field(200, ge=1)
+    grpo: RewardSettings = RewardSettings.model_validate({})
+    """Of the stage with rewards (`--stage grpo`), which also follows `seed`, `heldout`, `verdict_weight` and `hub`."""
     seed: int = 0
 
     @model_validator(mode="after")
@@ -63,6 +69,8 @@ class Recipe(BaseModel):
         given = [name for name in ("width", "encoder_layers", "decoder_layers") if getattr(self, name) is not None]
         if self.base and given:
             raise ValueError(f"{' and '.join(given)} cannot be chosen with base weights: leave out, or say base: false")
+        if self.lora and not self.base:
+            raise ValueError("lora changes base weights: leave it out, or do not say base: false")
         return self
 
 

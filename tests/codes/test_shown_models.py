@@ -30,7 +30,10 @@ from logicls.predict.probe import open_bundle, write_probe
 from logicls.synth.build import Order, build, source_of
 from logicls.synth.fresh import showing
 from logicls.synth.write import wordings
+from logicls.train import grpo
 from logicls.train.fit import fit
+from logicls.train.grpo import reward
+from logicls.train.grpo_recipe import refuse_other_options
 from logicls.train.pace import Pace, fitting
 from logicls.train.preflight import decoded, preflight
 from logicls.train.ranks import Rank, together
@@ -195,6 +198,13 @@ def killed_process() -> object:
         return rank.all_of("here")
 
 
+def without_trl() -> object:
+    """Rewards where their library is not installed."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(grpo, "find_spec", lambda name: None if name == "trl" else name)
+        return reward(Path("synth"), Path("new"), TINY, start=Path("bundle"))
+
+
 TRIGGERS: dict[str, Callable[[], object]] = {
     "LC401": lambda: build(replace(ORDER, count=3), workers=1),
     "LC402": lambda: preflight(Path("bundle"), Path("cache"), visual_tokens=16),
@@ -208,6 +218,9 @@ TRIGGERS: dict[str, Callable[[], object]] = {
     "LC413": lambda: fitting(Pace(step=0.5, look=3.0, every=100), minutes=0.1, gone=4.0),
     "LC414": lambda: fit(Path("synth"), Path("new"), TINY.model_copy(update={"processes": 3, "batch": 32})),
     "LC415": killed_process,
+    "LC435": without_trl,
+    "LC436": lambda: reward(Path("synth"), Path("new"), TINY, start=None),
+    "LC437": lambda: refuse_other_options({"resume": True}),
     "LC501": lambda: read_bundle(Path("synth")),
     "LC502": misspelt_spec,
     "LC503": changed_spec,

@@ -30,7 +30,17 @@ def adapted(model: Any, *, rank: int, alpha: int, dropout: float, where: Literal
     from peft import LoraConfig
 
     targets = targets_of(model, where)
-    return _attached(model, LoraConfig(r=rank, lora_alpha=alpha, lora_dropout=dropout, target_modules=targets))
+    return attached(model, LoraConfig(r=rank, lora_alpha=alpha, lora_dropout=dropout, target_modules=targets))
+
+
+def attached(model: Any, config: Any) -> Any:
+    """The model with an adapter of that configuration of peft."""
+    from peft import get_peft_model
+
+    config.base_model_name_or_path = None  # the bundle knows it better, by its hash
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message=r".*is_gradient_checkpointing.*")  # peft asks by the old name
+        return get_peft_model(model, config)
 
 
 def targets_of(model: Any, where: Literal["language", "everywhere"]) -> list[str]:
@@ -66,7 +76,7 @@ def load_adapter(model: Any, folder: Path) -> Any:
     try:
         config = PeftConfig.from_pretrained(str(folder))
         given = load_file(folder / FILE)
-        adapter = _attached(model, config)
+        adapter = attached(model, config)
     except (OSError, ValueError, TypeError, KeyError, SafetensorError) as error:
         raise BundleError(Problem("LC502", f"cannot be loaded: {error}", str(folder))) from error
     fill_adapter(adapter, given, folder)
@@ -106,15 +116,6 @@ def weights_of(adapter: Any) -> dict[str, Tensor]:
 
     found: dict[str, Tensor] = get_peft_model_state_dict(adapter, save_embedding_layers=False)
     return found
-
-
-def _attached(model: Any, config: Any) -> Any:
-    from peft import get_peft_model
-
-    config.base_model_name_or_path = None  # the bundle knows it better, by its hash
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message=r".*is_gradient_checkpointing.*")  # peft asks by the old name
-        return get_peft_model(model, config)
 
 
 def _fault(what: str, names: list[str]) -> str:

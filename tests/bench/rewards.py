@@ -1,0 +1,98 @@
+"""Do rewards pay? A bundle goes on by rewards, and, in equal time, by more of the first stage.
+
+python tests/bench/rewards.py SYNTH FOLDER --from BUNDLE [--photos HELDOUT] [--steps 100] [--lr 5e-5] [--sft-lr 5e-4]
+    [--batch 16] [--tokens 168] [--seed 0]
+
+SYNTH is what BUNDLE was trained on; HELDOUT has `images/` and `truth.csv`, the sample product's if left out. Time is
+that of the processor, so that other work on the machine does not count. `--batch` and `--tokens` are those of the first
+stage. Both keep the weights that read best what is kept aside. Prints for the bundle as it was and for both what came
+of it: of the examples kept aside those without an error and those whose stated verdict is right (no chance in it), of
+the photos of HELDOUT those whose violations are right, by the rules from the answers and as stated, and on how many
+both are the same.
+"""
+
+import argparse
+import statistics
+import time
+from pathlib import Path
+
+from logicls.assets import share
+from logicls.cli_train import quiet_libraries
+from logicls.models.bundle import read_bundle
+from logicls.predict.batch import predict_folder, read_verdicts
+from logicls.score import read_truth
+from logicls.train.fit import fit
+from logicls.train.grpo import reward
+from logicls.train.grpo_nano import NanoPolicy
+from logicls.train.grpo_recipe import RewardSettings
+from logicls.train.heldout import evaluation, split_photos, stated_right
+from logicls.train.hub_examples import open_rows
+from logicls.train.listener import Listener
+from logicls.train.recipe import Recipe
+
+ASIDE = 384
+"""Examples kept aside that are measured on."""
+WARM, TIMED = 4, 12
+
+
+def measured(path: Path, synth: Path, photos: Path, recipe: Recipe) -> str:
+    """What came of a bundle."""
+    bundle = read_bundle(path)
+    policy = NanoPolicy(bundle, open_rows(synth, path / "work"))
+    numbers = split_photos(policy.rows["photo"], recipe.heldout, recipe.seed).heldout[:ASIDE]
+    found = policy.answers(numbers)
+    truth = {name: set(some) for name, some in read_truth(photos / "truth.csv").items()}
+    predict_folder(bundle, photos / "images", path / "verdicts", batch=16)
+    verdicts = {verdict.photo: verdict for verdict in read_verdicts(path / "verdicts" / "verdicts.jsonl")}
+    read = [(set(verdicts[name].violations), set(verdicts[name].stated or ()), true) for name, true in truth.items()]
+    derived, stated = (statistics.mean(one[way] == one[2] for one in read) for way in (0, 1))
+    agreed = statistics.mean(one[0] == one[1] for one in read)
+    return (f"kept aside ({len(numbers)}): exact {evaluation([found]).exact:.1%}, stated {stated_right(found):.1%}; "
+            f"photos ({len(read)}): derived {derived:.1%}, stated {stated:.1%}, agreed {agreed:.1%}")  # fmt: skip
+
+
+def by_rewards(synth: Path, out: Path, recipe: Recipe, start: Path) -> float:
+    """Seconds of the processor."""
+    began = time.process_time()
+    quiet = Listener(print, lambda _: None, lambda _: None, lambda *_: None)
+    reward(synth, out, recipe, start=start, heard=quiet)
+    return time.process_time() - began
+
+
+def by_answers(synth: Path, out: Path, recipe: Recipe, start: Path, seconds: float) -> int:
+    """Steps of the first stage that these seconds held."""
+    times: list[float] = []
+    short = recipe.model_copy(update={"steps": TIMED, "heldout": 0.0})
+    fit(synth, out, short, start=start, say=lambda _: None, told=lambda *_: times.append(time.process_time()))
+    steps = int(seconds / ((times[-1] - times[WARM - 1]) / (TIMED - WARM)))
+    plan = recipe.model_copy(update={"steps": steps, "evaluate_every": max(steps // 5, 1), "patience": 0})
+    fit(synth, out, plan, start=start, say=lambda line: print(line) if line.startswith("step") else None)
+    return steps
+
+
+def main() -> None:
+    """Run it all."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("synth", type=Path)
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--from", dest="start", type=Path, required=True)
+    parser.add_argument("--photos", type=Path, default=share("data/dosing_kit/heldout"))
+    for name, default in (("--steps", 100), ("--batch", 16), ("--tokens", 168), ("--seed", 0)):
+        parser.add_argument(name, type=int, default=default)
+    parser.add_argument("--lr", type=float, default=5e-5)
+    parser.add_argument("--sft-lr", type=float, default=5e-4)
+    given = parser.parse_args()
+    quiet_libraries()
+    settings = RewardSettings(steps=given.steps, lr=given.lr)
+    recipe = Recipe(batch=given.batch, visual_tokens=given.tokens, seed=given.seed, lr=given.sft_lr, grpo=settings)
+    print(f"begins with: {measured(given.start, given.synth, given.photos, recipe)}", flush=True)
+    seconds = by_rewards(given.synth, given.folder / "grpo", recipe, given.start)
+    told = measured(given.folder / "grpo", given.synth, given.photos, recipe)
+    print(f"by rewards, {given.steps} steps in {seconds:.0f} s: {told}", flush=True)
+    steps = by_answers(given.synth, given.folder / "sft", recipe, given.start, seconds)
+    told = measured(given.folder / "sft", given.synth, given.photos, recipe)
+    print(f"by answers, {steps} steps in as long: {told}", flush=True)
+
+
+if __name__ == "__main__":
+    main()
