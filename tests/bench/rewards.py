@@ -14,6 +14,7 @@ both are the same.
 import argparse
 import statistics
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 from logicls.assets import share
@@ -25,7 +26,7 @@ from logicls.train.fit import fit
 from logicls.train.grpo import reward
 from logicls.train.grpo_nano import NanoPolicy
 from logicls.train.grpo_recipe import RewardSettings
-from logicls.train.heldout import evaluation, split_photos, stated_right
+from logicls.train.heldout import Answers, evaluation, split_photos
 from logicls.train.hub_examples import open_rows
 from logicls.train.listener import Listener
 from logicls.train.recipe import Recipe
@@ -33,6 +34,13 @@ from logicls.train.recipe import Recipe
 ASIDE = 384
 """Examples kept aside that are measured on."""
 WARM, TIMED = 4, 12
+
+
+def stated_right(found: Sequence[Answers]) -> float:
+    """Share of the examples whose last question, the stated verdict, is right."""
+    return statistics.mean(
+        bool(row[kept.nonzero()[-1]]) for loss, rows in found for row, kept in zip(rows, loss.isfinite(), strict=True)
+    )
 
 
 def measured(path: Path, synth: Path, photos: Path, recipe: Recipe) -> str:
