@@ -105,11 +105,14 @@ def test_nothing_is_an_answer(bundle, photos):
     assert said(look.stated)[1:] == ((), 0, True)
 
 
-def test_a_model_that_never_stops_is_flagged(bundle, photos):
-    """As many words as there can be, then the answer is called unreadable."""
-    look = rigged(bundle, ["<missing_pin>"]).look(photos[:1])[0]
+def test_a_model_that_never_stops_is_doubted(bundle, photos):
+    """No more values than there can be, no violation twice; and hardly any confidence, as it would have gone on."""
+    look = rigged(bundle, ["<missing_pin>", "<extra_pin>", "<round>"]).look(photos[:1])[0]
 
-    assert (look.stated.values, look.stated.readable) == (("missing_pin",), False)
+    shape = next(answer for answer in look.answers if answer.query == "attribute:lid.shape")
+    assert (shape.values, shape.readable) == (("round",) * bundle.max_boxes, True)
+    assert (set(look.stated.values), look.stated.readable) == ({"missing_pin", "extra_pin"}, True)
+    assert max(shape.confidence, look.stated.confidence) < 1e-6
 
 
 def lit(chances: list[float], boxes: list[Box]) -> list[Light]:

@@ -14,6 +14,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 from transformers import DynamicCache
+from transformers.cache_utils import CacheLayerMixin
 
 Inputs = Mapping[str, Tensor]
 """What a processor made of one photo and the text before the questions."""
@@ -38,7 +39,8 @@ class Prefix:
 
         Over all tokens in a model that does not say which are the photo's, or does not hold all of them.
         """
-        held: Tensor = self.cache.layers[-1].values[0]  # [heads held head_width]
+        layers: list[Any] = [layer for layer in self.cache.layers if isinstance(layer, CacheLayerMixin)]
+        held: Tensor = layers[-1].values[0]  # [heads held head_width]
         image = getattr(self.model.config, "image_token_id", None)
         if image is not None and held.shape[1] == len(ids):
             held = held[:, ids == image]
