@@ -151,7 +151,7 @@ class OnePass:
         values = torch.zeros(len(spoken), self.bundle.model.config.vocab_size, dtype=torch.bool)
         for row, query in enumerate(spoken):
             values[row, self.codec.allowed(query)] = True
-        once = torch.tensor([query.kind == "verdict" for query in spoken])
+        once = torch.tensor([query.kind == "verdict" for query in spoken], dtype=torch.bool)
         return Grammar(values, once, self.bundle.max_boxes, self.codec.none, self.codec.end)
 
     def _gather(self, read: Read, n: int, lights: Sequence[Sequence[Light]], size: tuple[int, int]) -> Look:
