@@ -5,7 +5,7 @@ python tests/bench/predict_ways.py BUNDLE PHOTOS [ROUNDS]
 BUNDLE is a trained nano bundle; beside it stands a tiny random model of a hub architecture (Qwen3-VL) with the same
 rules. The ways, all with the same weights, the same allowed words and the same preparation of photos:
 
-    one pass        nano: 16 photos a batch; hub: photo by photo, all questions side by side
+    one pass        nano: 16 photos a batch; hub: 8 photos a batch; all questions side by side
     (a) one by one  a call for each question, the photo read anew in each
     (b) five votes  the same with five wordings of each question, and a vote (LogicQA, arXiv 2503.20252)
     (c) one text    the library's own greedy `generate` of all answers as one text, one photo at a time
@@ -93,7 +93,7 @@ def main() -> None:
     floor(OnePass(bundle), files, photos, took)
     with tempfile.TemporaryDirectory() as folder:
         made = hub_bundle(Path(folder), bundle.path / "spec.yaml")
-        compare("tiny Qwen3-VL, the same rules", hub_ways(made), photos[:FEW], rounds)
+        compare("tiny Qwen3-VL, the same rules", hub_ways(made), photos[:8], rounds)
 
 
 if __name__ == "__main__":

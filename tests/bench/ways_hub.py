@@ -24,6 +24,9 @@ from logicls.models.hub.read import inputs_of
 from logicls.predict.hub_pass import HubPass
 from logicls.synth.write import wordings
 
+AT_ONCE = 8
+"""Photos a batch; all are of one size."""
+
 
 class Within(LogitsProcessor):
     """The grammar of one question, for the library's own decoding."""
@@ -93,11 +96,13 @@ def hub_ways(bundle: Bundle) -> dict[str, Way]:
     @torch.inference_mode()
     def one_pass(photos: Sequence[np.ndarray], by: HubPass = reader) -> list[list[object]]:
         out = []
-        for photo in photos:
-            prefix, _ = by.read(photo)
-            said = by.decoder.decode(prefix, [a.prompt for a in by.asked], [a.matcher for a in by.asked])
-            known[id(photo)] = [[one.token for one in each if one.token != end] for each in said[: len(reader.asked)]]
-            out.append([by._text(each) for each in said])
+        for k in range(0, len(photos), AT_ONCE):
+            some = photos[k : k + AT_ONCE]
+            prefix, _ = by.read(some)
+            for photo, said in zip(some, by.say(prefix), strict=True):
+                own = said[: len(reader.asked)]
+                known[id(photo)] = [[one.token for one in each if one.token != end] for each in own]
+                out.append([by._text(each) for each in own])
         return out
 
     @torch.inference_mode()

@@ -83,12 +83,16 @@ def nano_ways(bundle: Bundle, double: bool = False) -> dict[str, Way]:
 
     known: dict[int, list[Answer]] = {}
 
-    def one_pass(photos: Sequence[np.ndarray], by: OnePass = reader) -> list[list[object]]:
-        looks = [look for k in range(0, len(photos), 16) for look in by.look(photos[k : k + 16])]
+    def one_pass(photos: Sequence[np.ndarray]) -> list[list[object]]:
+        looks = [look for k in range(0, len(photos), 16) for look in reader.look(photos[k : k + 16])]
         known.update({id(p): [*look.answers, look.stated] for p, look in zip(photos, looks, strict=True)})
         return [list(map(main_content, known[id(photo)])) for photo in photos]
 
+    def doubled(photos: Sequence[np.ndarray]) -> list[list[object]]:
+        looks = [look for k in range(0, len(photos), 16) for look in twice.look(photos[k : k + 16])]
+        return [[*map(main_content, look.answers[: len(queries) - 1]), main_content(look.stated)] for look in looks]
+
     return {
         "one pass": one_pass, "(a) one by one": one_by_one, "(b) five votes": lambda p: one_by_one(p, VOTES),
-        "(c) one text": one_text, "twice the questions": lambda p: one_pass(p, twice),
+        "(c) one text": one_text, "twice the questions": doubled,
     }  # fmt: skip
