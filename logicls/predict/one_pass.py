@@ -9,7 +9,7 @@ an answer that cannot be read cannot occur.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 
@@ -87,7 +87,8 @@ class OnePass:
         pixels = self.bundle.processor.image_processor(list(photos))["pixel_values"]
         read = self._read(pixels)
         lights = point_out(self.bundle.model, self.codec, read.chart, read.asked[:, self._where], sizes)
-        return [self._gather(read, n, some, size) for n, (some, size) in enumerate(zip(lights, sizes, strict=True))]
+        pointed = self._points(read, lights, sizes)
+        return [self._gather(read, n, pointed) for n in range(len(sizes))]
 
     def _read(self, pixels: Tensor) -> Read:
         """Read the photos, then the questions, then say what is to be said."""
@@ -154,18 +155,28 @@ class OnePass:
         once = torch.tensor([query.kind == "verdict" for query in spoken], dtype=torch.bool)
         return Grammar(values, once, self.bundle.max_boxes, self.codec.none, self.codec.end)
 
-    def _gather(self, read: Read, n: int, lights: Sequence[Sequence[Light]], size: tuple[int, int]) -> Look:
-        """What was said and pointed out on photo `n`, as answers."""
-        found = dict(zip([self.queries[number].id for number in self._where], lights, strict=True))
-        answers, words, sure = [], read.said.words, read.said.sure
+    def _points(
+        self, read: Read, lights: Sequence[Sequence[Sequence[Light]]], sizes: Sequence[tuple[int, int]]
+    ) -> dict[str, list[Answer]]:
+        """The answer for each photo to each question that is answered by pointing."""
+        model, out = self.bundle.model, {}
+        found = {self.queries[number].id: [one[k] for one in lights] for k, number in enumerate(self._where)}
         for number, query in enumerate(self.queries):
             if query.kind == "locate":
-                answers.append(located(query, found[query.id], size))
+                pairs = zip(found[query.id], sizes, strict=True)
+                out[query.id] = [located(query, some, size) for some, size in pairs]
             elif query.id in self._pointed:
-                bearers = things(found[located_by(query.id)], size)
-                answers.append(
-                    read_off(self.bundle.model, self.codec, query, bearers, read.chart[n], read.asked[n, number])
-                )
+                pairs = zip(found[located_by(query.id)], sizes, strict=True)
+                bearers = [things(some, size) for some, size in pairs]
+                out[query.id] = read_off(model, self.codec, query, bearers, read.chart, read.asked[:, number])
+        return out
+
+    def _gather(self, read: Read, n: int, pointed: Mapping[str, Sequence[Answer]]) -> Look:
+        """What was said and pointed out on photo `n`, as answers."""
+        answers, words, sure = [], read.said.words, read.said.sure
+        for number, query in enumerate(self.queries):
+            if query.id in pointed:
+                answers.append(pointed[query.id][n])
             else:
                 row = self._spoken.index(number)
                 answers.append(self._worded(query, words[n, row].tolist(), sure[n, row].tolist()))

@@ -47,7 +47,7 @@ class NanoAlone:
             return located(query, found.setdefault(query.id, lights), size)
         if not reader._spoken:
             bearers = things(found[located_by(query.id)], size)
-            return read_off(reader.bundle.model, reader.codec, query, bearers, read.chart[0], read.asked[0, 0])
+            return read_off(reader.bundle.model, reader.codec, query, [bearers], read.chart, read.asked[:, 0])[0]
         return reader._worded(query, read.said.words[0, 0].tolist(), read.said.sure[0, 0].tolist())
 
 

@@ -136,10 +136,10 @@ def test_an_attribute_is_read_of_each_bearer(bundle, photos):
     """As many values as things, each out of the question's own; no thing, no value."""
     one_pass = OnePass(bundle)
     query = next(q for q in one_pass.queries if q.kind == "attribute")
-    chart, asked = torch.randn(64 // 2, 8, 8), torch.randn(64)
+    chart, asked = torch.randn(2, 64 // 2, 8, 8), torch.randn(2, 64)
     bearers = lit([0.9, 0.9], [Box(0, 0, 8, 8), Box(20, 20, 40, 40)])
 
-    some, none = (read_off(bundle.model, one_pass.codec, query, found, chart, asked) for found in (bearers, []))
+    some, none = read_off(bundle.model, one_pass.codec, query, [bearers, []], chart, asked)
 
     assert len(some.values) == 2
     assert set(some.values) <= set(query.options)

@@ -52,10 +52,8 @@ def test_nothing_ends_an_answer_without_a_step():
 
 def test_an_answer_is_not_empty():
     """The end cannot come first, and `<none>` only first."""
-    saying = said((END, END), (NONE, END))
-
-    assert END not in saying.words[0, :, 0].tolist()
-    assert saying.words[0, 0, 1] != NONE
+    assert END not in said((END, END)).words.flatten().tolist()
+    assert NONE not in said((RED, BENT), (NONE, NONE)).words.flatten().tolist()
 
 
 def test_no_violation_is_said_twice():
