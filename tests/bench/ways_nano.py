@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from itertools import chain
 
 import numpy as np
 import torch
 from ways_told import VOTES, Way, generate
 
+from logicls import trail
 from logicls.constraints.decompose import located_by
 from logicls.models.bundle import Bundle
 from logicls.predict.one_pass import OnePass
@@ -68,18 +68,18 @@ def nano_ways(bundle: Bundle, double: bool = False) -> dict[str, Way]:
         return out
 
     @torch.inference_mode()
-    def one_text(photos: Sequence[np.ndarray]) -> list[list[object]]:
-        out = []
+    def one_text(photos: Sequence[np.ndarray], short: bool = False) -> list[list[object]]:
+        tokenizer, prompt = bundle.processor.tokenizer, reader._asked.words
+        photo_ids = torch.full((1, bundle.processor.image_tokens), reader.codec.image)
         for photo in photos:
             answers = known[id(photo)]
-            words = [[reader.codec.none] * (1 + 4 * len(a.boxes) + len(a.values)) for a in answers]
-            inputs = bundle.processor([photo], "")
-            inputs["input_ids"] = torch.cat([torch.full((1, bundle.processor.image_tokens), reader.codec.image),
-                                             reader._asked.words], 1)  # fmt: skip
+            words = tokenizer(trail.write(answers), add_special_tokens=False)["input_ids"]
+            if short:
+                words = [reader.codec.none] * sum(1 + 4 * len(a.boxes) + len(a.values) for a in answers)
+            inputs = {**bundle.processor.image_processor([photo]), "input_ids": torch.cat([photo_ids, prompt], 1)}
             inputs["attention_mask"] = torch.ones_like(inputs["input_ids"])
-            generate(bundle.model, inputs, [*chain(*words), reader.codec.end], reader.codec.end)
-            out.append(list(map(main_content, answers)))
-        return out
+            generate(bundle.model, inputs, [*words, reader.codec.end], reader.codec.end)
+        return [list(map(main_content, known[id(photo)])) for photo in photos]
 
     known: dict[int, list[Answer]] = {}
 
@@ -94,5 +94,5 @@ def nano_ways(bundle: Bundle, double: bool = False) -> dict[str, Way]:
 
     return {
         "one pass": one_pass, "(a) one by one": one_by_one, "(b) five votes": lambda p: one_by_one(p, VOTES),
-        "(c) one text": one_text, "twice the questions": doubled,
+        "(c) one text": one_text, "(c) in short": lambda p: one_text(p, short=True), "twice the questions": doubled,
     }  # fmt: skip
