@@ -109,31 +109,24 @@ class NanoForImageTextToText(PreTrainedModel, GenerationMixin):
     ) -> NanoOutput:
         """Logits of every given position, of so many at the end, or of those in `logits_to_keep`; or the loss.
 
-        `branch_ids`: 0 for the photo's positions, 1, 2, … for the words of each question, -1 for padding, of all that
-        is seen, what the cache holds as well; one row will do where it is the same for the whole batch. Left out, all
-        words are one branch, and padding is where `attention_mask` is 0.
-        With `labels` (of the next token, already shifted, `IGNORED` where nothing is learned) the other arguments are
-        needed as well: `weights` of each question in the loss; `boxes`, x1 y1 x2 y2 in pixels of the input,
-        `box_question` the number of the question that each belongs to, from 0, -1 for padding, and `box_value` the word
-        to be read of it, `IGNORED` where the question is where it is; and which questions are `located`, so that they
-        have boxes for an answer.
+        `branch_ids`, of all that is seen, the cache as well: 0 for the photo's positions, 1, 2, … for the words of each
+        question, -1 for padding; one row will do for a batch asked alike. Left out, words are one branch, padding is
+        where `attention_mask` is 0. `labels` (of the next token, already shifted, `IGNORED` where nothing is learned)
+        need `weights` of each question in the loss; `boxes`, x1 y1 x2 y2 in pixels of the input; `box_question`, whose
+        each is, from 0, -1 for padding; `box_value`, the word to be read of it, `IGNORED` for where it is; `located`.
         """
-        if use_cache and past_key_values is None:
-            past_key_values = DynamicCache()
+        past_key_values = DynamicCache() if use_cache and past_key_values is None else past_key_values
         branches = self._one_branch(input_ids, attention_mask, past_key_values) if branch_ids is None else branch_ids
         x, chart, feature = self._read(input_ids, pixel_values, branches, past_key_values)
         if labels is None:
-            kept = slice(-logits_to_keep, None) if isinstance(logits_to_keep, int) else logits_to_keep
-            return NanoOutput(
-                logits=self.head(x[:, kept]), past_key_values=past_key_values, words=x, chart=chart, feature=feature
-            )  # fmt: skip
+            kept = x[:, slice(-logits_to_keep, None) if isinstance(logits_to_keep, int) else logits_to_keep]
+            return NanoOutput(None, self.head(kept), past_key_values, words=x, chart=chart, feature=feature)
         if chart is None or boxes is None or box_question is None or box_value is None:
             raise ValueError("labels need pixel_values, boxes, box_question and box_value beside them")
         if located is None or weights is None:
             raise ValueError("labels need located and weights beside them")
         things = Things(boxes / CELL, box_question, box_value)
-        answering = input_ids == self.config.answer_token_id
-        told = Learned(x, answering, branches, labels, weights, things, located)
+        told = Learned(x, input_ids == self.config.answer_token_id, branches, labels, weights, things, located)
         losses = learned(told, chart, self.head, self.pointer)
         return NanoOutput(loss=losses.total, question_loss=losses.each, question_right=losses.right, chart=chart)
 
