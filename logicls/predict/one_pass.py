@@ -88,7 +88,7 @@ class OnePass:
         read = self._read(pixels)
         lights = point_out(self.bundle.model, self.codec, read.chart, read.asked[:, self._where], sizes)
         pointed = self._points(read, lights, sizes)
-        return [self._gather(read, n, pointed) for n in range(len(sizes))]
+        return [self._gather(read, n, pointed, some) for n, some in enumerate(lights)]
 
     def _read(self, pixels: Tensor) -> Read:
         """Read the photos, then the questions, then say what is to be said."""
@@ -171,7 +171,9 @@ class OnePass:
                 out[query.id] = read_off(model, self.codec, query, bearers, read.chart, read.asked[:, number])
         return out
 
-    def _gather(self, read: Read, n: int, pointed: Mapping[str, Sequence[Answer]]) -> Look:
+    def _gather(
+        self, read: Read, n: int, pointed: Mapping[str, Sequence[Answer]], lights: Sequence[Sequence[Light]]
+    ) -> Look:
         """What was said and pointed out on photo `n`, as answers."""
         answers, words, sure = [], read.said.words, read.said.sure
         for number, query in enumerate(self.queries):
@@ -185,7 +187,8 @@ class OnePass:
         each = read.said.likely[n, -1, [self.codec.value(name) for name in names]].tolist()
         stated = next(answer for answer in answers if answer.query == VERDICT)
         rest = tuple(answer for answer in answers if answer.query != VERDICT)
-        lit = tuple((query, tuple(some)) for query, some in found.items())
+        places = zip(self._where, lights, strict=True)
+        lit = tuple((self.queries[number].id, tuple(some)) for number, some in places)
         return Look(rest, stated, tuple(zip(names, each, strict=True)), read.features[n].float().numpy(), lit)
 
     def _worded(self, query: Subquery, tokens: list[int], sure: list[float]) -> Answer:
