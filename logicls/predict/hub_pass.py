@@ -1,4 +1,4 @@
-"""One pass for hub models: the photo is read once, all its questions are answered side by side as text.
+"""One pass for hub models: a photo is read once, all its questions are answered side by side as text.
 
 What comes out is what nano's pass gives (`logicls.predict.one_pass`), so that everything after it is the same.
 """
@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from itertools import groupby
 
 import numpy as np
 import torch
@@ -25,6 +26,9 @@ from logicls.predict.one_pass import Look
 from logicls.predict.side_by_side import Said, Seen, SideBySide
 from logicls.records import Answer, Subquery
 from logicls.synth.write import question
+
+ROWS = 64
+"""Questions that are answered at once, of as many photos as that makes: each of them holds a photo in memory."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,8 +55,12 @@ class HubPass:
 
     @torch.inference_mode()
     def look(self, photos: Sequence[np.ndarray]) -> list[Look]:
-        """Read photos, uint8 RGB [height width 3] of any sizes, one after the other."""
-        return [self._look(photo) for photo in photos]
+        """Read photos, uint8 RGB [height width 3] of any sizes; those of one size that follow one another at once."""
+        at_once = max(ROWS // len(self.asked), 1)
+        alike = [list(some) for _, some in groupby(photos, key=lambda photo: photo.shape)]
+        return [
+            look for some in alike for k in range(0, len(some), at_once) for look in self._look(some[k : k + at_once])
+        ]
 
     @cached_property
     def asked(self) -> tuple[_Asked, ...]:
@@ -67,24 +75,35 @@ class HubPass:
             for query in decompose(spec)
         )
 
-    def read(self, photo: np.ndarray) -> tuple[Seen, Shown]:
-        """The photo, read by the model up to where its questions begin."""
-        shown = shown_of((photo.shape[1], photo.shape[0]), self.bundle.processor)
-        inputs = inputs_of(self.bundle.processor, self.codec.talk, [picture_of(photo, shown)])
-        return Prefix(self.bundle.model, inputs), shown
+    def read(self, photos: Sequence[np.ndarray]) -> tuple[Seen, Shown]:
+        """Photos of one size, read by the model up to where their questions begin."""
+        shown = shown_of((photos[0].shape[1], photos[0].shape[0]), self.bundle.processor)
+        pictures = [picture_of(photo, shown) for photo in photos]
+        return Prefix(self.bundle.model, inputs_of(self.bundle.processor, self.codec.talk, pictures)), shown
 
-    def _look(self, photo: np.ndarray) -> Look:
-        prefix, shown = self.read(photo)
-        prompts = [asked.prompt for asked in self.asked]
-        said = self.decoder.decode(prefix, prompts, [asked.matcher for asked in self.asked])
+    def say(self, prefix: Seen) -> list[list[list[Said]]]:
+        """The answer to each question about each photo."""
+        asked = self.asked * len(prefix.feature)
+        said = self.decoder.decode(prefix, [one.prompt for one in asked], [one.matcher for one in asked])
+        return [said[k : k + len(self.asked)] for k in range(0, len(said), len(self.asked))]
+
+    def _look(self, photos: Sequence[np.ndarray]) -> list[Look]:
+        prefix, shown = self.read(photos)
+        said = self.say(prefix)
+        verdict = next(k for k, asked in enumerate(self.asked) if asked.query.id == VERDICT)
+        chances = self._chances(prefix, self.asked[verdict], [each[verdict] for each in said])
+        features = prefix.feature.numpy()
+        return [self._gather(*one, shown) for one in zip(said, chances, features, strict=True)]
+
+    def _gather(
+        self, said: Sequence[Sequence[Said]], chances: tuple[tuple[str, float], ...], feature: np.ndarray, shown: Shown
+    ) -> Look:
         answers = {
             asked.query.id: self._answer(asked.query, tokens, shown)
             for asked, tokens in zip(self.asked, said, strict=True)
         }
-        verdict = next(k for k, asked in enumerate(self.asked) if asked.query.id == VERDICT)
-        chances = self._chances(prefix, self.asked[verdict], said[verdict])
         stated = answers.pop(VERDICT)
-        return Look(tuple(answers.values()), stated, chances, prefix.feature.numpy())
+        return Look(tuple(answers.values()), stated, chances, feature)
 
     def _answer(self, query: Subquery, said: Sequence[Said], shown: Shown) -> Answer:
         found = self.codec.read(self._text(said), shown.size)
@@ -125,13 +144,15 @@ class HubPass:
                 chances[len(boxes)] = min(chances[len(boxes)] * one.alike, 1.0)
         return chances
 
-    def _chances(self, prefix: Seen, asked: _Asked, said: Sequence[Said]) -> tuple[tuple[str, float], ...]:
-        """For each violation the probability that it is the first to be named, or at its place in what was said."""
+    def _chances(
+        self, prefix: Seen, asked: _Asked, said: Sequence[Sequence[Said]]
+    ) -> list[tuple[tuple[str, float], ...]]:
+        """For each photo and violation the probability that it is the first to be named, or at its place."""
         names = asked.query.options
-        answers = [self.codec.tokens(self.codec.head(asked.query) + name) for name in names]
-        first = self.decoder.chances(prefix, asked.prompt, asked.matcher, answers)
-        named = self._named(asked.query, said)
-        return tuple((name, max(chance, named.get(name, 0.0))) for name, chance in zip(names, first, strict=True))
+        answers = [self.codec.tokens(self.codec.head(asked.query) + name) for name in names] * len(said)
+        first = iter(self.decoder.chances(prefix, asked.prompt, asked.matcher, answers))
+        named = [self._named(asked.query, each) for each in said]
+        return [tuple((name, max(next(first), each.get(name, 0.0))) for name in names) for each in named]
 
     def _named(self, query: Subquery, said: Sequence[Said]) -> dict[str, float]:
         """Each violation that was said, with the probability of its tokens after those before it."""

@@ -1,20 +1,21 @@
 """One pass: every question of a photo answered side by side from one reading of the photo.
 
-The photo is read once into the key-value cache; each question is a branch that sees the photo and its own words. What
-is asked for with "where" is pointed out on the map of the photo as soon as the question is read; values are said word
-by word, all branches of all photos of a batch taking a step together, so that the number of steps is that of the
-longest answer. Only words that make sense where they stand are allowed: an answer that cannot be read cannot occur.
+The photo is read once into the key-value cache; the questions are read after it in one go, each a branch that sees the
+photo and its own words. What is asked for with "where" is pointed out on the map of the photo as soon as the question
+is read; values are said word by word, all branches of all photos of a batch taking a step together, so that the number
+of steps is that of the longest answer. Only words that make sense where they stand are said (`logicls.predict.saying`):
+an answer that cannot be read cannot occur.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Float, Int
 from torch import Tensor
 from transformers import DynamicCache
 
@@ -22,6 +23,7 @@ from logicls.constraints.decompose import VERDICT, decompose, located_by
 from logicls.models.bundle import Bundle
 from logicls.models.codec import Codec
 from logicls.predict.pointing import Light, located, point_out, read_off, things
+from logicls.predict.saying import Grammar, Saying
 from logicls.records import Answer, Subquery
 from logicls.synth.write import question
 
@@ -49,11 +51,21 @@ class Read:
     chart: Float[Tensor, "photos depth rows columns"]
     asked: Float[Tensor, "photos queries width"]
     """Each question, having seen the photo."""
-    words: Int[Tensor, "photos spoken steps"]
+    said: Saying
     """Of the questions that are answered in words."""
-    chances: Float[Tensor, "steps photos spoken vocab"]
     features: Float[Tensor, "photos width"]
     """Of the photos, whatever was asked."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """All questions one after the other, ready to be asked of any photo."""
+
+    words: Int[Tensor, "1 words"]
+    branches: Int[Tensor, "1 words"]
+    """Number of the question that each word belongs to, from 1."""
+    last: Int[Tensor, " questions"]
+    """Place of the word after which the answer begins."""
 
 
 class OnePass:
@@ -75,50 +87,38 @@ class OnePass:
         pixels = self.bundle.processor.image_processor(list(photos))["pixel_values"]
         read = self._read(pixels)
         lights = point_out(self.bundle.model, self.codec, read.chart, read.asked[:, self._where], sizes)
-        return [self._gather(read, n, some, size) for n, (some, size) in enumerate(zip(lights, sizes, strict=True))]
+        pointed = self._points(read, lights, sizes)
+        return [self._gather(read, n, pointed, some) for n, some in enumerate(lights)]
 
     def _read(self, pixels: Tensor) -> Read:
         """Read the photos, then the questions, then say what is to be said."""
-        model, cache = self.bundle.model, DynamicCache()
-        tokens, count = self.bundle.processor.image_tokens, len(self.queries)
-        seen = model(torch.full((len(pixels), tokens), self.codec.image), pixels, past_key_values=cache)
-        cache.batch_repeat_interleave(count)
-        prompts, mask = self._prompts
-        ids, mask = prompts.repeat(len(pixels), 1), mask.repeat(len(pixels), 1)
-        before = torch.cat([mask.new_ones(len(ids), tokens), mask], 1)
-        branches = torch.where(mask.bool(), 1, -1)
-        read = model(ids, branch_ids=branches, attention_mask=before, past_key_values=cache)
-        # Only what is not pointed at has to be said.
-        rows = (torch.arange(len(pixels))[:, None] * count + torch.tensor(self._spoken)).flatten()
-        cache.batch_select_indices(rows)
-        words, chances = self._say(read.logits[rows, -1], before[rows], cache)
-        asked = read.words[:, -1].unflatten(0, (len(pixels), count))
-        spoken = len(self._spoken)
-        return Read(
-            seen.chart, asked, words.unflatten(0, (-1, spoken)), chances.unflatten(1, (-1, spoken)), seen.feature
+        model, cache, asked = self.bundle.model, DynamicCache(), self._asked
+        photo = torch.full((len(pixels), self.bundle.processor.image_tokens), self.codec.image)
+        seen = model(
+            photo, pixels, branch_ids=torch.zeros_like(photo[:1]), past_key_values=cache, logits_to_keep=asked.last[:0]
         )
+        ids = asked.words.expand(len(pixels), -1)
+        branches = torch.cat([torch.zeros_like(photo[:1]), asked.branches], 1)
+        read = model(ids, branch_ids=branches, past_key_values=cache, logits_to_keep=asked.last[self._spoken])
+        said = self._say(read.logits, branches, cache)
+        return Read(seen.chart, read.words[:, asked.last], said, seen.feature)
 
     def _say(
-        self, logits: Tensor, before: Tensor, cache: DynamicCache
-    ) -> tuple[Int[Tensor, "branches steps"], Float[Tensor, "steps branches vocab"]]:
-        """Greedy decoding of branches from the logits of the first word on: words, and chances of all words."""
-        photos = len(logits) // len(self._spoken)
-        open_, state = torch.ones(len(logits), dtype=torch.bool), torch.zeros(len(logits), dtype=torch.long)
-        out: list[Tensor] = []
-        scores: list[Tensor] = []
+        self, logits: Float[Tensor, "photos spoken vocab"], branches: Int[Tensor, "1 seen"], cache: DynamicCache
+    ) -> Saying:
+        """Greedy decoding from the logits of the first word on; photos of which all is said leave the batch."""
+        said, rows = Saying(self._grammar, len(logits)), torch.arange(len(logits))
+        numbers = torch.tensor(self._spoken)[None] + 1
         while True:
-            chances = self._allowed(logits, len(out), state, photos).softmax(-1)
-            best = torch.where(open_, chances.argmax(-1), self.codec.end)
-            out.append(best)
-            scores.append(chances)
-            state = torch.where(best == self.codec.none, 1, state)
-            open_ = open_ & (best != self.codec.end)
-            if not bool(open_.any()) or len(out) == self._most:
-                return torch.stack(out, 1), torch.stack(scores)
-            before = torch.cat([before, before.new_ones(len(before), 1)], 1)
-            ones = torch.ones_like(best)[:, None]
-            step = self.bundle.model(best[:, None], branch_ids=ones, attention_mask=before, past_key_values=cache)
-            logits = step.logits[:, -1]
+            said.take(logits, rows)
+            going = said.open[rows].any(1).nonzero()[:, 0]
+            if not len(going):
+                return said
+            if len(going) < len(rows):
+                rows = rows[going]
+                cache.batch_select_indices(going)
+            branches = torch.cat([branches, numbers], 1)
+            logits = self.bundle.model(said.words[rows, :, -1], branch_ids=branches, past_key_values=cache).logits
 
     @cached_property
     def _where(self) -> list[int]:
@@ -137,75 +137,63 @@ class OnePass:
         return [number for number, query in enumerate(self.queries) if query.id not in self._pointed]
 
     @cached_property
-    def _prompts(self) -> tuple[Int[Tensor, "queries words"], Int[Tensor, "queries words"]]:
-        """Prompts padded on the left, and which of their positions hold words."""
+    def _asked(self) -> _Asked:
+        """The questions, as prediction puts them."""
         texts = [self.codec.prompt(question(query, self.bundle.spec)) for query in self.queries]
-        longest = max(map(len, texts))
-        ids = torch.full((len(texts), longest), self.codec.pad)
-        mask = torch.zeros(len(texts), longest, dtype=torch.long)
-        for row, text in enumerate(texts):
-            ids[row, longest - len(text) :] = torch.tensor(text)
-            mask[row, longest - len(text) :] = 1
-        return ids, mask
+        words = [word for text in texts for word in text]
+        branches = [number for number, text in enumerate(texts, 1) for _ in text]
+        last = torch.tensor([len(text) for text in texts]).cumsum(0) - 1
+        return _Asked(torch.tensor([words]), torch.tensor([branches]), last)
 
     @cached_property
-    def _most(self) -> int:
-        """Steps that the longest answer may take."""
-        return max(self.bundle.max_boxes, *(len(q.options) for q in self.queries)) + 1
+    def _grammar(self) -> Grammar:
+        """What may be said to the questions that are answered in words."""
+        spoken = [self.queries[number] for number in self._spoken]
+        values = torch.zeros(len(spoken), self.bundle.model.config.vocab_size, dtype=torch.bool)
+        for row, query in enumerate(spoken):
+            values[row, self.codec.allowed(query)] = True
+        once = torch.tensor([query.kind == "verdict" for query in spoken], dtype=torch.bool)
+        return Grammar(values, once, self.bundle.max_boxes, self.codec.none, self.codec.end)
 
-    @cached_property
-    def _choices(self) -> Bool[Tensor, "spoken vocab"]:
-        """Value tokens that each answer in words may hold."""
-        table = torch.zeros(len(self._spoken), self.bundle.model.config.vocab_size, dtype=torch.bool)
-        for row, number in enumerate(self._spoken):
-            table[row, self.codec.allowed(self.queries[number])] = True
-        return table
-
-    def _allowed(self, logits: Tensor, step: int, state: Tensor, photos: int) -> Tensor:
-        """Logits with everything that makes no sense at this step at minus infinity.
-
-        `state` is 1 for branches that have said `<none>`, after which only the end may come.
-        """
-        allowed = self._choices.repeat(photos, 1)
-        allowed[:, self.codec.none] = step == 0
-        allowed[:, self.codec.end] = step > 0
-        finished = state == 1
-        allowed[finished] = False
-        allowed[finished, self.codec.end] = True
-        return logits.float().masked_fill(~allowed, -torch.inf)
-
-    def _gather(self, read: Read, n: int, lights: Sequence[Sequence[Light]], size: tuple[int, int]) -> Look:
-        """What was said and pointed out on photo `n`, as answers."""
-        found = dict(zip([self.queries[number].id for number in self._where], lights, strict=True))
-        answers = []
+    def _points(
+        self, read: Read, lights: Sequence[Sequence[Sequence[Light]]], sizes: Sequence[tuple[int, int]]
+    ) -> dict[str, list[Answer]]:
+        """The answer for each photo to each question that is answered by pointing."""
+        model, out = self.bundle.model, {}
+        found = {self.queries[number].id: [one[k] for one in lights] for k, number in enumerate(self._where)}
         for number, query in enumerate(self.queries):
             if query.kind == "locate":
-                answers.append(located(query, found[query.id], size))
+                pairs = zip(found[query.id], sizes, strict=True)
+                out[query.id] = [located(query, some, size) for some, size in pairs]
             elif query.id in self._pointed:
-                bearers = things(found[located_by(query.id)], size)
-                answers.append(
-                    read_off(self.bundle.model, self.codec, query, bearers, read.chart[n], read.asked[n, number])
-                )
+                pairs = zip(found[located_by(query.id)], sizes, strict=True)
+                bearers = [things(some, size) for some, size in pairs]
+                out[query.id] = read_off(model, self.codec, query, bearers, read.chart, read.asked[:, number])
+        return out
+
+    def _gather(
+        self, read: Read, n: int, pointed: Mapping[str, Sequence[Answer]], lights: Sequence[Sequence[Light]]
+    ) -> Look:
+        """What was said and pointed out on photo `n`, as answers."""
+        answers, words, sure = [], read.said.words, read.said.sure
+        for number, query in enumerate(self.queries):
+            if query.id in pointed:
+                answers.append(pointed[query.id][n])
             else:
                 row = self._spoken.index(number)
-                answers.append(self._worded(query, read.words[n, row].tolist(), read.chances[:, n, row]))
+                answers.append(self._worded(query, words[n, row].tolist(), sure[n, row].tolist()))
         names = self.bundle.spec.violations
         # The verdict is asked last.
-        each = read.chances[:, n, -1, [self.codec.value(name) for name in names]].amax(0).tolist()
+        each = read.said.likely[n, -1, [self.codec.value(name) for name in names]].tolist()
         stated = next(answer for answer in answers if answer.query == VERDICT)
         rest = tuple(answer for answer in answers if answer.query != VERDICT)
-        lit = tuple((query, tuple(some)) for query, some in found.items())
+        places = zip(self._where, lights, strict=True)
+        lit = tuple((self.queries[number].id, tuple(some)) for number, some in places)
         return Look(rest, stated, tuple(zip(names, each, strict=True)), read.features[n].float().numpy(), lit)
 
-    def _worded(self, query: Subquery, tokens: list[int], chances: Float[Tensor, "steps vocab"]) -> Answer:
-        length = tokens.index(self.codec.end) if self.codec.end in tokens else len(tokens)
-        said, closed = tokens[:length], length < len(tokens)
-        each = [float(chances[step, token]) for step, token in enumerate(tokens[: length + closed])]
-        confidence = min(float(np.prod(each)), 1.0)
-        if said == [self.codec.none]:
-            return Answer(query.id, confidence=confidence)
-        values = tuple(dict.fromkeys(said)) if query.kind == "verdict" else tuple(said)
+    def _worded(self, query: Subquery, tokens: list[int], sure: list[float]) -> Answer:
+        """The answer in words that were said, each with its probability."""
         names = {self.codec.value(option): option for option in query.options}
-        sure = tuple(each[said.index(value)] for value in values) if query.kind == "verdict" else tuple(each[:length])
-        named = tuple(names[value] for value in values)
-        return Answer(query.id, named, confidence=confidence, readable=closed, chances=sure)
+        said = [(names[token], chance) for token, chance in zip(tokens, sure, strict=True) if token in names]
+        values, chances = zip(*said, strict=True) if said else ((), ())
+        return Answer(query.id, tuple(values), confidence=min(float(np.prod(sure)), 1.0), chances=tuple(chances))

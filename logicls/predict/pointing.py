@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import torch
-from jaxtyping import Float
+import torch.nn.functional as F
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from logicls.models.codec import Codec, Edges
@@ -19,6 +21,8 @@ FAINT = 0.05
 """Chance from which on a light tells something about how sure it is that there is one thing more."""
 LEAST = 0.02
 """Chance from which on a light is told of at all."""
+AT_ONCE = 32
+"""Lights a photo whose boxes are looked for at once, so that noise, full of lights, takes no more memory."""
 SAME = 0.7
 """Boxes of one question that overlap by so much (intersection over union) are the same thing seen twice."""
 
@@ -42,23 +46,38 @@ def point_out(
     sizes: Sequence[tuple[int, int]],
 ) -> list[list[list[Light]]]:
     """The lights of each photo and question, the surest first. `sizes`: (width, height) of the photos in pixels."""
-    pointer = model.pointer
-    lights = pointer.lights(chart, asked)
+    lights = model.pointer.lights(chart, asked)
     found: list[list[list[Light]]] = [[[] for _ in range(asked.shape[1])] for _ in sizes]
     photo, query, row, column = glowing(lights, LEAST).nonzero(as_tuple=True)
     chances = lights[photo, query, row, column].sigmoid()
-    for n, size in enumerate(sizes):
-        here = (photo == n).nonzero()[:, 0]
-        here = here[chances[here].argsort(descending=True)]
-        if not len(here):
-            continue
-        _, boxes = pointer.boxes(chart[n : n + 1], asked[n, query[here]][None], row[here][None], column[here][None])
-        for k, edges in zip(here.tolist(), boxes[0].tolist(), strict=True):
-            light = Light(float(chances[k]), tuple(edges), codec.box([edge * CELL for edge in edges], size))
-            others = found[n][int(query[k])]
-            if all(light.box.iou(other.box) < SAME for other in others):
-                others.append(light)
+    order = chances.argsort(descending=True)
+    places = torch.stack([photo, query, row, column], 1)[order]
+    edged = _edges(model.pointer, chart, asked, places)
+    for (n, number, _, _), chance, edges in zip(places.tolist(), chances[order].tolist(), edged.tolist(), strict=True):
+        light = Light(chance, tuple(edges), codec.box([edge * CELL for edge in edges], sizes[n]))
+        others = found[n][number]
+        if all(light.box.iou(other.box) < SAME for other in others):
+            others.append(light)
     return found
+
+
+def _edges(
+    pointer: Any,
+    chart: Float[Tensor, "photos depth rows columns"],
+    asked: Float[Tensor, "photos queries width"],
+    places: Int[Tensor, "lights 4"],
+) -> Float[Tensor, "lights 4"]:
+    """The box of each light, in cells. `places`: its photo, question, row and column."""
+    photo = places[:, 0]
+    counts = F.one_hot(photo, len(chart)).cumsum(0)
+    slot = counts.gather(1, photo[:, None])[:, 0] - 1
+    padded = torch.zeros(len(chart), int(counts.amax()) if len(places) else 0, 3, dtype=torch.long)
+    padded[photo, slot] = places[:, 1:]
+    each, found = torch.arange(len(chart))[:, None], [torch.zeros(len(chart), 0, 4)]
+    for some in padded.split(AT_ONCE, 1) if len(places) else ():
+        query, row, column = some.unbind(-1)
+        found.append(pointer.boxes(chart, asked[each, query], row, column)[1])
+    return torch.cat(found, 1)[photo, slot]
 
 
 def things(lights: Sequence[Light], size: tuple[int, int]) -> list[Light]:
@@ -80,17 +99,25 @@ def read_off(
     model: Any,
     codec: Codec,
     query: Subquery,
-    bearers: Sequence[Light],
-    chart: Float[Tensor, "depth rows columns"],
-    asked: Float[Tensor, " width"],
-) -> Answer:
-    """The attribute of each of the things that bear it."""
-    if not bearers:
-        return Answer(query.id)
-    edges = torch.tensor([one.edges for one in bearers])[None]
-    seen = model.pointer.values(chart[None], asked.expand(1, len(bearers), -1), edges)
-    chances = model.head(seen)[0][:, codec.allowed(query)].float().softmax(-1)
-    best = chances.max(-1)
-    values = tuple(query.options[k] for k in best.indices.tolist())
-    confidence = float(best.values.detach().prod())
-    return Answer(query.id, values, confidence=confidence, chances=tuple(best.values.tolist()))
+    bearers: Sequence[Sequence[Light]],
+    chart: Float[Tensor, "photos depth rows columns"],
+    asked: Float[Tensor, "photos width"],
+) -> list[Answer]:
+    """For each photo the attribute of each of the things that bear it."""
+    most = max(map(len, bearers))
+    if not most:
+        return [Answer(query.id) for _ in bearers]
+    nowhere = [(0.0,) * 4]
+    edges = torch.tensor([[one.edges for one in some] + nowhere * (most - len(some)) for some in bearers])
+    seen = model.pointer.values(chart, asked[:, None].expand(-1, most, -1), edges)
+    chances = model.head(seen)[..., codec.allowed(query)].float().softmax(-1)
+    best, values = chances.max(-1)
+    return [
+        _read(query, sure[: len(some)], numbers[: len(some)])
+        for some, sure, numbers in zip(bearers, best.tolist(), values.tolist(), strict=True)
+    ]
+
+
+def _read(query: Subquery, sure: list[float], numbers: list[int]) -> Answer:
+    values = tuple(query.options[number] for number in numbers)
+    return Answer(query.id, values, confidence=math.prod(sure), chances=tuple(sure))

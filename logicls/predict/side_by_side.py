@@ -20,13 +20,13 @@ from torch import Tensor
 
 @runtime_checkable
 class Seen(Protocol):
-    """A photo and the text before the questions, as a model has read them (`logicls.models.hub.branches.Prefix`)."""
+    """Photos and the text before the questions, as a model has read them (`logicls.models.hub.branches.Prefix`)."""
 
-    feature: Float[Tensor, " width"]
+    feature: Float[Tensor, "photos width"]
     """Alike for photos that look alike."""
 
     def branches(self, count: int) -> Any:
-        """So many texts that go on from here."""
+        """So many texts that go on from here: as many from each photo, those of the first photo first."""
         ...
 
 
@@ -109,7 +109,10 @@ class SideBySide:
     def chances(
         self, prefix: Seen, prompt: Sequence[int], matcher: LLMatcher, answers: Sequence[Sequence[int]]
     ) -> list[float]:
-        """Probability within the grammar that the answer to a prompt begins with each of these."""
+        """Probability within the grammar that the answer to a prompt begins with each of these.
+
+        The answers are shared out among the photos as texts are.
+        """
         longest = max(map(len, answers))
         rows = [[*prompt, *answer] for answer in answers]
         logits = prefix.branches(len(rows)).step(rows, keep=longest + 1)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from transformers import AutoModelForImageTextToText, AutoProcessor
+from transformers import AutoModelForImageTextToText, AutoProcessor, DynamicCache
 
 from logicls.models.nano.losses import IGNORED
 from logicls.models.nano.point import glowing
@@ -125,6 +125,38 @@ def test_a_folder_holds_all_of_it(tmp_path, model, processor, photo):
     assert torch.equal(model2(**inputs2).logits, model(**inputs).logits)
     weights = [f.name for f in tmp_path.iterdir() if f.suffix in (".safetensors", ".bin", ".pt", ".pth", ".pkl")]
     assert weights == ["model.safetensors"]
+
+
+@torch.inference_mode()
+def test_only_the_logits_that_are_wanted_are_made(model, processor, photo):
+    """So many at the end, or those of given places; hidden states stay those of all."""
+    inputs = processor(photo, QUESTIONS[0])
+
+    every, last, some = (model(**inputs, logits_to_keep=keep) for keep in (0, 2, torch.tensor([3, 7])))
+
+    assert torch.allclose(last.logits, every.logits[:, -2:], atol=1e-5)
+    assert torch.allclose(some.logits, every.logits[:, [3, 7]], atol=1e-5)
+    assert some.words.shape == every.words.shape
+
+
+@torch.inference_mode()
+def test_a_row_of_questions_goes_on_from_the_cache(model, processor, pixels):
+    """Photo, questions and next words in three passes give what one pass over all of it gives."""
+    one, other = (processor(text=text)["input_ids"][0] for text in QUESTIONS)
+    tokens = int((one == model.config.image_token_id).sum())
+    texts, cache = (one[tokens:], other[tokens:]), DynamicCache()
+    rows = [one[:tokens], torch.cat(texts), torch.tensor([5, 6])]
+    numbers = [torch.zeros(tokens), *(torch.full((len(text),), k + 1.0) for k, text in enumerate(texts))]
+    branches = torch.cat([*numbers, torch.tensor([1.0, 2.0])]).long()[None]
+
+    whole = model(torch.cat(rows)[None], pixels, branch_ids=branches).logits
+    parts, seen = [], 0
+    for row in rows:
+        seen += len(row)
+        given = pixels if not parts else None
+        parts.append(model(row[None], given, branch_ids=branches[:, :seen], past_key_values=cache).logits)
+
+    assert torch.allclose(torch.cat(parts, 1), whole, atol=1e-4)
 
 
 BOX = (10.0, 20.0, 30.0, 52.0)

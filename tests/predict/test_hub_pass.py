@@ -6,6 +6,7 @@ import io
 import shutil
 from functools import cache
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -111,12 +112,26 @@ def test_side_by_side_answers_are_those_of_one_at_a_time(make_hub, photos, famil
 
     for photo in photos[:2]:
         with torch.inference_mode():
-            prefix, _ = reader.read(photo)
-            prompts, matchers = zip(*((asked.prompt, asked.matcher) for asked in reader.asked), strict=True)
-            said = reader.decoder.decode(prefix, prompts, matchers)
-            texts = [reader._text(tokens) for tokens in said]
+            prefix, _ = reader.read([photo])
+            texts = [reader._text(tokens) for tokens in reader.say(prefix)[0]]
 
             assert texts == [alone(reader, photo, asked) for asked in reader.asked]
+
+
+def test_photos_of_one_size_are_answered_at_once_as_alone(make_hub, photos, family):
+    """The same texts and features for each of them, whatever stands between; another size waits for its turn."""
+    reader = reader_of(make_hub(family))
+    given = [photos[0], 255 - photos[0], photos[1], photos[0]]
+
+    looks, alone = reader.look(given), [reader.look([photo])[0] for photo in given]
+
+    for one, other in zip(looks, alone, strict=True):
+        for a, b in zip((*one.answers, one.stated), (*other.answers, other.stated), strict=True):
+            assert (a.query, a.values, a.boxes, a.readable) == (b.query, b.values, b.boxes, b.readable)
+            assert (a.confidence, *a.chances) == pytest.approx((b.confidence, *b.chances), abs=1e-3)
+        assert dict(one.chances) == pytest.approx(dict(other.chances), abs=1e-3)
+        assert np.abs(one.feature - other.feature).max() < 1e-4
+    assert np.abs(looks[0].feature - looks[1].feature).max() > 1e-3
 
 
 @pytest.mark.slow
@@ -161,7 +176,7 @@ class Script:
 
     def __init__(self, texts: list[list[int]], vocabulary: int) -> None:
         self.texts, self.vocabulary, self.rows = texts, vocabulary, []
-        self.feature = torch.zeros(4)
+        self.feature = torch.zeros(1, 4)
 
     def branches(self, count: int) -> Script:
         """So many texts that go on from here."""
@@ -193,14 +208,16 @@ class Scripted(HubPass):
         super().__init__(bundle)
         self.said = said
 
-    def read(self, photo):
+    def read(self, photos):
         """No photo is needed."""
         codec = self.codec
         texts = [
             [*asked.prompt, *codec.tokens(codec.head(asked.query) + self.said[asked.query.id]), codec.talk.end]
             for asked in self.asked
         ]
-        return Script(texts, self.decoder.vocabulary), shown_of((photo.shape[1], photo.shape[0]), self.bundle.processor)
+        return Script(texts, self.decoder.vocabulary), shown_of(
+            (photos[0].shape[1], photos[0].shape[0]), self.bundle.processor
+        )
 
 
 class Wavering(Scripted):
@@ -210,9 +227,9 @@ class Wavering(Scripted):
         super().__init__(bundle, said)
         self.other = Scripted(bundle, other)
 
-    def read(self, photo):
+    def read(self, photos):
         """As likely the one as the other."""
-        (one, shown), (other, _) = super().read(photo), self.other.read(photo)
+        (one, shown), (other, _) = super().read(photos), self.other.read(photos)
         return Script([*one.texts, *other.texts], one.vocabulary), shown
 
 

@@ -153,7 +153,7 @@ def test_a_model_that_loses_its_place_does_not_pass(made, monkeypatch):
     plain = Branches.step
 
     def shifted(self, chunks, keep=1):
-        self.prefix.shift = self.prefix.shift + 7
+        self.shift = self.shift + 7
         return plain(self, chunks, keep)
 
     monkeypatch.setattr(Branches, "step", shifted)

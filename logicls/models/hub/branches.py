@@ -1,6 +1,6 @@
-"""The photo is read once; questions about it go on from there side by side, each without seeing the others.
+"""A photo is read once; questions about it go on from there side by side, each without seeing the others.
 
-What was computed of the photo, the key-value cache of its tokens, is repeated for the questions. In every step each of
+What was computed of a photo, the key-value cache of its tokens, is repeated for the questions. In every step each of
 them takes one or more tokens: the shorter ones are filled up in front, where nothing looks at them.
 """
 
@@ -14,13 +14,14 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 from transformers import DynamicCache
+from transformers.cache_utils import CacheLayerMixin
 
 Inputs = Mapping[str, Tensor]
-"""What a processor made of one photo and the text before the questions."""
+"""What a processor made of one photo or several and the text before the questions; rows of equal length."""
 
 
 class Prefix:
-    """A photo and the text before the questions, read by a model."""
+    """Photos and the text before the questions, read by a model."""
 
     def __init__(self, model: Any, inputs: Inputs) -> None:
         self.model = model
@@ -28,34 +29,43 @@ class Prefix:
         given = fitting(model, inputs)
         model(**given, past_key_values=self.cache, use_cache=True, logits_to_keep=1)
         self.length = given["input_ids"].shape[1]
-        self.feature = self._feature(given["input_ids"][0])
+        self.feature = self._feature(given["input_ids"])
         shift = getattr(model.model, "rope_deltas", None)
         # By how much positions run behind the number of tokens, in models where a photo's tokens share positions.
         self.shift = None if shift is None else shift.clone()
 
-    def _feature(self, ids: Int[Tensor, " seen"]) -> Float[Tensor, " width"]:
+    def _feature(self, ids: Int[Tensor, "photos seen"]) -> Float[Tensor, "photos width"]:
         """Mean over the photo's tokens of what the last layer holds ready for the words after them.
 
         Over all tokens in a model that does not say which are the photo's, or does not hold all of them.
         """
-        held: Tensor = self.cache.layers[-1].values[0]  # [heads held head_width]
+        layers: list[Any] = [layer for layer in self.cache.layers if isinstance(layer, CacheLayerMixin)]
+        held: Tensor = layers[-1].values  # [photos heads held head_width]
         image = getattr(self.model.config, "image_token_id", None)
-        if image is not None and held.shape[1] == len(ids):
-            held = held[:, ids == image]
-        return held.float().mean(1).flatten().cpu()
+        if image is not None and held.shape[2] == ids.shape[1]:
+            held = held[:, :, ids[0] == image]
+        return held.float().mean(2).flatten(1).cpu()
 
     def branches(self, count: int) -> Branches:
-        """So many texts that go on from here."""
-        cache = copy.deepcopy(self.cache)
-        cache.batch_repeat_interleave(count)
-        return Branches(self, cache, torch.ones(count, self.length, dtype=torch.long, device=self.model.device))
+        """So many texts that go on from here: as many from each photo, those of the first photo first."""
+        cache, each = copy.deepcopy(self.cache), count // len(self.feature)
+        cache.batch_repeat_interleave(each)
+        shift = None if self.shift is None else self.shift.repeat_interleave(count // len(self.shift), 0)
+        mask = torch.ones(count, self.length, dtype=torch.long, device=self.model.device)
+        return Branches(self, cache, mask, shift)
 
 
 class Branches:
-    """Texts that go on from the same photo."""
+    """Texts that go on from the same photos."""
 
-    def __init__(self, prefix: Prefix, cache: DynamicCache, mask: Int[Tensor, "rows seen"]) -> None:
-        self.prefix, self.cache, self.mask = prefix, cache, mask
+    def __init__(
+        self,
+        prefix: Prefix,
+        cache: DynamicCache,
+        mask: Int[Tensor, "rows seen"],
+        shift: Int[Tensor, "rows 1"] | None,
+    ) -> None:
+        self.prefix, self.cache, self.mask, self.shift = prefix, cache, mask, shift
 
     def step(self, chunks: Sequence[Sequence[int]], keep: int = 1) -> Float[Tensor, "rows keep vocab"]:
         """Each text goes on by its chunk; logits after the last `keep` tokens of each."""
@@ -65,8 +75,8 @@ class Branches:
         real = torch.tensor([[0] * (width - len(chunk)) + [1] * len(chunk) for chunk in chunks], device=model.device)
         self.mask = torch.cat([self.mask, real], 1)
         places = (self.mask.cumsum(1) - 1)[:, -width:]
-        if self.prefix.shift is not None:
-            places = (places + self.prefix.shift)[None].expand(3, -1, -1)
+        if self.shift is not None:
+            places = (places + self.shift)[None].expand(3, -1, -1)
         out = model(
             input_ids=ids, attention_mask=self.mask, position_ids=places, past_key_values=self.cache, use_cache=True,
             logits_to_keep=keep,
@@ -79,6 +89,7 @@ class Branches:
         chosen = torch.tensor(rows, device=self.mask.device)
         self.cache.batch_select_indices(chosen)
         self.mask = self.mask[chosen]
+        self.shift = None if self.shift is None else self.shift[chosen]
 
 
 def fitting(model: Any, inputs: Inputs) -> dict[str, Tensor]:

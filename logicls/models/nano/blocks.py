@@ -43,7 +43,7 @@ class Attention(nn.Module):
         self.out = nn.Linear(width, width)
 
     def forward(
-        self, x: Float[Tensor, "batch new width"], mask: Bool[Tensor, "batch 1 new seen"] | None, cache: Cache | None
+        self, x: Float[Tensor, "batch new width"], mask: Bool[Tensor, "#batch 1 new seen"] | None, cache: Cache | None
     ) -> Float[Tensor, "batch new width"]:
         """Attend to what the mask allows; with a cache, to what came before as well."""
         batch, new, width = x.shape

@@ -95,7 +95,7 @@ class NanoForImageTextToText(PreTrainedModel, GenerationMixin):
         input_ids: Int[Tensor, "batch new"],
         pixel_values: Tensor | None = None,
         attention_mask: Int[Tensor, "batch seen"] | None = None,
-        branch_ids: Int[Tensor, "batch new"] | None = None,
+        branch_ids: Int[Tensor, "#batch seen"] | None = None,
         past_key_values: Cache | None = None,
         labels: Int[Tensor, "batch new"] | None = None,
         weights: Float[Tensor, "batch questions"] | None = None,
@@ -104,53 +104,49 @@ class NanoForImageTextToText(PreTrainedModel, GenerationMixin):
         box_value: Int[Tensor, "batch most"] | None = None,
         located: Bool[Tensor, "batch questions"] | None = None,
         use_cache: bool | None = None,
+        logits_to_keep: int | Int[Tensor, " kept"] = 0,
         **_: Any,
     ) -> NanoOutput:
-        """Logits of every given position, or the loss.
+        """Logits of every given position, of so many at the end, or of those in `logits_to_keep`; or the loss.
 
-        `branch_ids`: 0 for the photo's positions, 1, 2, … for the words of each question, -1 for padding; left out,
-        all words are one branch. With `labels` (of the next token, already shifted, `IGNORED` where nothing is
-        learned) the other arguments are needed as well: `weights` of each question in the loss; `boxes`, x1 y1 x2 y2
-        in pixels of the input, `box_question` the number of the question that each belongs to, from 0, -1 for padding,
-        and `box_value` the word to be read of it, `IGNORED` where the question is where it is; and which questions
-        are `located`, so that they have boxes for an answer.
+        `branch_ids`, of all that is seen, the cache as well: 0 for the photo's positions, 1, 2, … for the words of each
+        question, -1 for padding; one row will do for a batch asked alike. Left out, words are one branch, padding is
+        where `attention_mask` is 0. `labels` (of the next token, already shifted, `IGNORED` where nothing is learned)
+        need `weights` of each question in the loss; `boxes`, x1 y1 x2 y2 in pixels of the input; `box_question`, whose
+        each is, from 0, -1 for padding; `box_value`, the word to be read of it, `IGNORED` for where it is; `located`.
         """
-        if use_cache and past_key_values is None:
-            past_key_values = DynamicCache()
-        branches = branch_ids if branch_ids is not None else (input_ids != self.config.image_token_id).long()
-        x, chart, feature = self._read(input_ids, pixel_values, attention_mask, branches, past_key_values)
+        past_key_values = DynamicCache() if use_cache and past_key_values is None else past_key_values
+        branches = self._one_branch(input_ids, attention_mask, past_key_values) if branch_ids is None else branch_ids
+        x, chart, feature = self._read(input_ids, pixel_values, branches, past_key_values)
         if labels is None:
-            return NanoOutput(
-                logits=self.head(x), past_key_values=past_key_values, words=x, chart=chart, feature=feature
-            )  # fmt: skip
+            kept = x[:, slice(-logits_to_keep, None) if isinstance(logits_to_keep, int) else logits_to_keep]
+            return NanoOutput(None, self.head(kept), past_key_values, words=x, chart=chart, feature=feature)
         if chart is None or boxes is None or box_question is None or box_value is None:
             raise ValueError("labels need pixel_values, boxes, box_question and box_value beside them")
         if located is None or weights is None:
             raise ValueError("labels need located and weights beside them")
         things = Things(boxes / CELL, box_question, box_value)
-        answering = input_ids == self.config.answer_token_id
-        told = Learned(x, answering, branches, labels, weights, things, located)
+        told = Learned(x, input_ids == self.config.answer_token_id, branches, labels, weights, things, located)
         losses = learned(told, chart, self.head, self.pointer)
         return NanoOutput(loss=losses.total, question_loss=losses.each, question_right=losses.right, chart=chart)
 
     def _read(
-        self,
-        input_ids: Tensor,
-        pixel_values: Tensor | None,
-        attention_mask: Tensor | None,
-        branches: Tensor,
-        cache: Cache | None,
+        self, input_ids: Tensor, pixel_values: Tensor | None, branches: Tensor, cache: Cache | None
     ) -> tuple[Float[Tensor, "batch new width"], Tensor | None, Tensor | None]:
         """Hidden states of the given positions, normed; where the photo is among them its map, and its feature."""
-        past = cache.get_seq_length() if cache is not None else 0
-        x = self.words(input_ids) + self.order(self._positions(branches, attention_mask, past))
+        new = input_ids.shape[1]
+        before = _before(branches, new)
+        places = (before.sum(-1) - 1) * (branches[:, -new:] > 0)
+        x = self.words(input_ids) + self.order(places.clamp(0, self.config.max_text - 1))
+        mask: Tensor | None = ((branches == 0)[:, None] | before)[:, None]
         near = feature = None
         if pixel_values is not None:
             tokens, near = self.see(pixel_values)
             feature = tokens.mean(1)
             visual = input_ids == self.config.image_token_id
             x = x.masked_scatter(visual[..., None], tokens.to(x.dtype))
-        mask = self._mask(branches, attention_mask, past)
+            if new == tokens.shape[1]:
+                mask = None  # there is the photo alone, which sees all of itself
         for block in self.decoder:
             x = block(x, mask, cache)
         x = self.norm(x)
@@ -172,37 +168,26 @@ class NanoForImageTextToText(PreTrainedModel, GenerationMixin):
     ) -> dict[str, Any]:
         """The photo goes in with the first step only; afterwards one token at a time."""
         past = past_key_values.get_seq_length() if past_key_values is not None else 0
-        inputs = {"input_ids": input_ids[:, past:], "past_key_values": past_key_values}
+        inputs: dict[str, Any] = {"input_ids": input_ids[:, past:], "past_key_values": past_key_values}
         inputs["use_cache"] = kwargs.get("use_cache", True)
-        inputs["attention_mask"] = kwargs.get("attention_mask")
+        inputs["attention_mask"], inputs["logits_to_keep"] = kwargs.get("attention_mask"), 1
         if past == 0:
             inputs["pixel_values"] = kwargs.get("pixel_values")
         return inputs
 
-    def _positions(self, branches: Tensor, attention_mask: Tensor | None, past: int) -> Tensor:
-        """Position of each word in its branch, counted from 0; the photo's positions and padding are 0."""
-        words = branches > 0
-        if past:
-            seen = attention_mask.sum(1, keepdim=True) if attention_mask is not None else branches.new_tensor(past + 1)
-            first = seen - words.sum(1, keepdim=True) - self.config.image_tokens
-            places: Tensor = (words.long().cumsum(1) - 1 + first) * words
-            return places.clamp(0, self.config.max_text - 1)
-        starts = torch.ones_like(branches, dtype=torch.bool)
-        starts[:, 1:] = branches[:, 1:] != branches[:, :-1]
-        index = torch.arange(branches.shape[1], device=branches.device).expand_as(branches)
-        begin = torch.where(starts, index, 0).cummax(1).values
-        return ((index - begin) * words).clamp(max=self.config.max_text - 1)
+    def _one_branch(
+        self, input_ids: Int[Tensor, "batch new"], attention_mask: Int[Tensor, "batch seen"] | None, cache: Cache | None
+    ) -> Int[Tensor, "batch seen"]:
+        """Branches where there is one a row: padding, then the photo, then words."""
+        past = cache.get_seq_length() if cache is not None else 0
+        if attention_mask is None:
+            attention_mask = input_ids.new_ones(len(input_ids), past + input_ids.shape[1])
+        words = attention_mask[:, :past].cumsum(1) > self.config.image_tokens
+        branches = torch.cat([words, input_ids != self.config.image_token_id], 1).long()
+        return branches.masked_fill(attention_mask == 0, -1)
 
-    def _mask(self, branches: Tensor, attention_mask: Tensor | None, past: int) -> Tensor | None:
-        """Who may see whom, [batch 1 new seen]."""
-        new = branches.shape[1]
-        index = torch.arange(new, device=branches.device)
-        same = branches[:, :, None] == branches[:, None, :]
-        photo = (branches == 0)[:, None, :].expand(-1, new, -1)
-        now = photo | (same & (index[None, :, None] >= index[None, None, :]))
-        before = now.new_ones(now.shape[0], new, past)
-        mask = torch.cat([before, now], -1)
-        if attention_mask is not None:
-            mask = mask & attention_mask[:, None, : mask.shape[-1]].bool()
-            mask = mask | (~mask.any(-1, keepdim=True))
-        return mask[:, None]
+
+def _before(branches: Int[Tensor, "batch seen"], new: int) -> Bool[Tensor, "batch new seen"]:
+    """For each of the last `new` positions those of its own branch up to itself."""
+    index = torch.arange(branches.shape[1], device=branches.device)
+    return (branches[:, -new:, None] == branches[:, None]) & (index[-new:, None] >= index)

@@ -1,0 +1,118 @@
+"""The ways to ask a hub model that `predict_ways.py` compares."""
+
+from __future__ import annotations
+
+import runpy
+from collections import Counter
+from collections.abc import Sequence
+from itertools import chain
+from pathlib import Path
+
+import numpy as np
+import torch
+from transformers import LogitsProcessor, LogitsProcessorList
+from ways_told import VOTES, Way, generate
+
+from logicls.models.bundle import Bundle, read_bundle, write_hub_bundle
+from logicls.models.hub.branches import whole
+from logicls.models.hub.bundled import facts_of
+from logicls.models.hub.families import habits_of
+from logicls.models.hub.load import find_base, load_model, load_processor
+from logicls.models.hub.lora import adapted
+from logicls.models.hub.picture import picture_of, shown_of
+from logicls.models.hub.read import inputs_of
+from logicls.predict.hub_pass import HubPass
+from logicls.synth.write import wordings
+
+AT_ONCE = 8
+"""Photos a batch; all are of one size."""
+
+
+class Within(LogitsProcessor):
+    """The grammar of one question, for the library's own decoding."""
+
+    def __init__(self, reader: HubPass, matcher: object, begin: int) -> None:
+        self.reader, self.matcher, self.seen = reader, matcher.deep_copy(), begin
+
+    def __call__(self, ids: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
+        """All that is not allowed at minus infinity; where there is no choice, all but that."""
+        for token in ids[0, self.seen :].tolist():
+            self.matcher.consume_token(token)
+        self.seen = ids.shape[1]
+        forced = [self.reader.decoder.end] if self.matcher.is_stopped() else self.matcher.compute_ff_tokens()
+        if forced:
+            only = torch.full_like(scores, -torch.inf)
+            only[0, forced[0]] = 0.0
+            return only
+        return scores.masked_fill(~torch.from_numpy(self.reader.decoder._mask(self.matcher)), -torch.inf)
+
+
+def hub_bundle(folder: Path, spec: Path) -> Bundle:
+    """A tiny random model of the Qwen3-VL architecture with these rules."""
+    makers = runpy.run_path(str(Path(__file__).parents[1] / "checkpoints.py"))["FAMILIES"]
+    makers["qwen3_vl"](folder / "base")
+    base = find_base(str(folder / "base"))
+    adapter = adapted(load_model(base.path, precision="float32"), rank=2, alpha=4, dropout=0.0, where="everywhere")
+    hub = facts_of(base, merged=True, precision="float32", four_bit=False, boxes=habits_of("qwen3_vl").boxes)
+    write_hub_bundle(folder / "bundle", adapter=adapter, processor=load_processor(base.path), hub=hub, spec_file=spec,
+                     max_boxes=2)  # fmt: skip
+    return read_bundle(folder / "bundle")
+
+
+def hub_ways(bundle: Bundle) -> dict[str, Way]:
+    """The ways of a hub model."""
+    reader, twice = HubPass(bundle), HubPass(bundle)
+    codec, end = reader.codec, reader.codec.talk.end
+    twice.__dict__["asked"] = reader.asked * 2
+    prompts = [
+        [codec.tokens(codec.talk.asked(texts[k % len(texts)])) for k in range(VOTES)]
+        for texts in (wordings(asked.query, bundle.spec) for asked in reader.asked)
+    ]
+    known: dict[int, list[list[int]]] = {}
+
+    def given(photo: np.ndarray, prompt: Sequence[int]) -> dict[str, torch.Tensor]:
+        shown = shown_of((photo.shape[1], photo.shape[0]), bundle.processor)
+        return whole(inputs_of(bundle.processor, codec.talk, [picture_of(photo, shown)]), prompt)
+
+    @torch.inference_mode()
+    def one_by_one(photos: Sequence[np.ndarray], votes: int = 1) -> list[list[object]]:
+        out = []
+        for photo in photos:
+            answers: list[object] = []
+            for asked, texts in zip(reader.asked, prompts, strict=True):
+                said = []
+                for prompt in texts[:votes]:
+                    inputs = given(photo, prompt)
+                    begin = inputs["input_ids"].shape[1]
+                    tokens = bundle.model.generate(
+                        **inputs, do_sample=False, max_new_tokens=400, eos_token_id=end, pad_token_id=end,
+                        logits_processor=LogitsProcessorList([Within(reader, asked.matcher, begin)]),
+                    )[0, begin:]  # fmt: skip
+                    said.append(codec.text([token for token in tokens.tolist() if token != end]))
+                answers.append(Counter(said).most_common(1)[0][0])
+            out.append(answers)
+        return out
+
+    @torch.inference_mode()
+    def one_pass(photos: Sequence[np.ndarray], by: HubPass = reader) -> list[list[object]]:
+        out = []
+        for k in range(0, len(photos), AT_ONCE):
+            some = photos[k : k + AT_ONCE]
+            prefix, _ = by.read(some)
+            for photo, said in zip(some, by.say(prefix), strict=True):
+                own = said[: len(reader.asked)]
+                known[id(photo)] = [[one.token for one in each if one.token != end] for each in own]
+                out.append([by._text(each) for each in own])
+        return out
+
+    @torch.inference_mode()
+    def one_text(photos: Sequence[np.ndarray]) -> list[list[object]]:
+        for photo in photos:
+            prompt = [token for texts in prompts for token in texts[0]]
+            generate(bundle.model, given(photo, prompt), [*chain(*known[id(photo)]), end], end)
+        return [[codec.text(tokens) for tokens in known[id(photo)]] for photo in photos]
+
+    return {
+        "one pass": one_pass, "(a) one by one": one_by_one, "(b) five votes": lambda p: one_by_one(p, VOTES),
+        "(c) one text": one_text, "twice the questions": lambda p: one_pass(p, twice),
+    }  # fmt: skip

@@ -1,0 +1,98 @@
+"""The ways to ask a nano bundle that `predict_ways.py` compares."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from ways_told import VOTES, Way, generate
+
+from logicls import trail
+from logicls.constraints.decompose import located_by
+from logicls.models.bundle import Bundle
+from logicls.predict.one_pass import OnePass
+from logicls.predict.pointing import Light, located, point_out, read_off, things
+from logicls.records import Answer, Subquery
+from logicls.synth.write import wordings
+
+
+def main_content(answer: Answer) -> object:
+    """What two ways must agree on."""
+    return answer.values, tuple(tuple(round(v) for v in (b.x1, b.y1, b.x2, b.y2)) for b in answer.boxes)
+
+
+class NanoAlone:
+    """One question of a nano bundle, asked in one wording by itself."""
+
+    def __init__(self, bundle: Bundle, query: Subquery, pointed: bool, wording: int) -> None:
+        self.reader, self.query = OnePass(bundle), query
+        texts = wordings(query, bundle.spec)
+        words = self.reader.codec.prompt(texts[wording % len(texts)])
+        asked = self.reader._asked.__class__(
+            torch.tensor([words]), torch.ones(1, len(words), dtype=torch.long), torch.tensor([len(words) - 1])
+        )
+        own = {"_asked": asked, "_spoken": [] if pointed else [0], "_where": [0] if query.kind == "locate" else []}
+        self.reader.queries = (query,)
+        self.reader.__dict__.update(own)
+
+    @torch.inference_mode()
+    def ask(self, photo: np.ndarray, found: dict[str, list[Light]]) -> Answer:
+        """One call. Where things are is kept in `found` for the questions what they are like."""
+        reader, query, size = self.reader, self.query, (photo.shape[1], photo.shape[0])
+        read = reader._read(reader.bundle.processor.image_processor([photo])["pixel_values"])
+        if query.kind == "locate":
+            lights = point_out(reader.bundle.model, reader.codec, read.chart, read.asked, [size])[0][0]
+            return located(query, found.setdefault(query.id, lights), size)
+        if not reader._spoken:
+            bearers = things(found[located_by(query.id)], size)
+            return read_off(reader.bundle.model, reader.codec, query, [bearers], read.chart, read.asked[:, 0])[0]
+        return reader._worded(query, read.said.words[0, 0].tolist(), read.said.sure[0, 0].tolist())
+
+
+def nano_ways(bundle: Bundle, double: bool = False) -> dict[str, Way]:
+    """The ways of a nano bundle."""
+    reader = OnePass(bundle)
+    pointed, queries = reader._pointed, reader.queries
+    calls = [[NanoAlone(bundle, q, q.id in pointed, k) for q in queries] for k in range(VOTES)]
+    twice = OnePass(bundle)
+    twice.queries = queries * 2
+
+    def one_by_one(photos: Sequence[np.ndarray], votes: int = 1) -> list[list[object]]:
+        out = []
+        for photo in photos:
+            polls = [{} for _ in range(votes)]
+            given = [[call.ask(photo, found) for call in calls[k]] for k, found in enumerate(polls)]
+            out.append([Counter(map(main_content, each)).most_common(1)[0][0] for each in zip(*given, strict=True)])
+        return out
+
+    @torch.inference_mode()
+    def one_text(photos: Sequence[np.ndarray], short: bool = False) -> list[list[object]]:
+        tokenizer, prompt = bundle.processor.tokenizer, reader._asked.words
+        photo_ids = torch.full((1, bundle.processor.image_tokens), reader.codec.image)
+        for photo in photos:
+            answers = known[id(photo)]
+            words = tokenizer(trail.write(answers), add_special_tokens=False)["input_ids"]
+            if short:
+                words = [reader.codec.none] * sum(1 + 4 * len(a.boxes) + len(a.values) for a in answers)
+            inputs = {**bundle.processor.image_processor([photo]), "input_ids": torch.cat([photo_ids, prompt], 1)}
+            inputs["attention_mask"] = torch.ones_like(inputs["input_ids"])
+            generate(bundle.model, inputs, [*words, reader.codec.end], reader.codec.end)
+        return [list(map(main_content, known[id(photo)])) for photo in photos]
+
+    known: dict[int, list[Answer]] = {}
+
+    def one_pass(photos: Sequence[np.ndarray]) -> list[list[object]]:
+        looks = [look for k in range(0, len(photos), 16) for look in reader.look(photos[k : k + 16])]
+        known.update({id(p): [*look.answers, look.stated] for p, look in zip(photos, looks, strict=True)})
+        return [list(map(main_content, known[id(photo)])) for photo in photos]
+
+    def doubled(photos: Sequence[np.ndarray]) -> list[list[object]]:
+        looks = [look for k in range(0, len(photos), 16) for look in twice.look(photos[k : k + 16])]
+        return [[*map(main_content, look.answers[: len(queries) - 1]), main_content(look.stated)] for look in looks]
+
+    return {
+        "one pass": one_pass, "(a) one by one": one_by_one, "(b) five votes": lambda p: one_by_one(p, VOTES),
+        "(c) one text": one_text, "(c) in short": lambda p: one_text(p, short=True), "twice the questions": doubled,
+    }  # fmt: skip
