@@ -148,7 +148,7 @@ def test_a_file_is_not_a_code():
         ("LC21", 'Did you mean "LC021"?'),
         ("lc-021", 'Did you mean "LC021"?'),
         ("LC0021", 'Did you mean "LC021"?'),
-        ("LC77777", "Codes are LC and three digits."),
+        ("LC98989", "Codes are LC and three digits."),
     ],
 )
 def test_an_unknown_code_is_answered_with_the_nearest(word, advice):
