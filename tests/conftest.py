@@ -3,6 +3,7 @@
 import atexit
 import os
 import runpy
+import signal
 import tempfile
 from collections.abc import Callable
 from functools import cache
@@ -21,6 +22,9 @@ os.environ.update(
     NO_ALBUMENTATIONS_UPDATE="1",
     TOKENIZERS_PARALLELISM="false",
 )
+
+# Ctrl-C is tried, too; a shell that began the tests in the background has it ignored, which children inherit.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # Shapes and types in signatures are checked on every call; only where the tensors are, for speed.
 install_import_hook(["logicls.models", "logicls.predict", "logicls.train"], "beartype.beartype")

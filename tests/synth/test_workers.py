@@ -24,7 +24,6 @@ from logicls.synth.build import Order, build
 
 CHILD = """
 import signal
-signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell may have begun the tests without it
 import sys
 from pathlib import Path
 from logicls.report.complaints import errors_shown
