@@ -17,14 +17,14 @@ class Bin:
     low: float
     high: float
     count: int
-    chance: float
-    """Mean probability that was told, 0 to 1."""
-    share: float
+    said: float
+    """Mean of the probabilities, 0 to 1."""
+    true: float
     """Share that came true."""
 
     def to_json(self) -> dict[str, float]:
         """Plain numbers."""
-        return {"low": self.low, "high": self.high, "count": self.count, "chance": self.chance, "share": self.share}
+        return {"low": self.low, "high": self.high, "count": self.count, "said": self.said, "true": self.true}
 
 
 def reliability(verdicts: Iterable[Verdict], truth: Mapping[str, Sequence[str]]) -> tuple[Bin, ...]:
@@ -60,4 +60,4 @@ def calibration_error(found: Sequence[Bin]) -> float | None:
     Naeini et al., AAAI 2015; Guo et al., ICML 2017, equation 3.
     """
     total = sum(one.count for one in found)
-    return sum(one.count * abs(one.chance - one.share) for one in found) / total if total else None
+    return sum(one.count * abs(one.said - one.true) for one in found) / total if total else None

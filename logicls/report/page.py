@@ -17,12 +17,13 @@ from jinja2.sandbox import SandboxedEnvironment
 from markupsafe import Markup
 
 from logicls import __version__, jsonl
+from logicls.predict.reliability import calibration_error
 from logicls.records import Verdict
 from logicls.report import plot, screen
 from logicls.report.control import ENOUGH
 from logicls.report.pack import TAG, as_script, index, packed
 from logicls.report.tally import SHOWN_FIRST, Tally, count
-from logicls.report.truth import Against, Held, calibration_error, confusion
+from logicls.report.truth import Against, Held, confusion, rate_of
 from logicls.report.words import SEVERITIES, Words
 
 CARDS = "<!-- cards -->"
@@ -93,6 +94,7 @@ def _frame(
         board=held.board if held else None,
         matrix=confusion(tally.against.sets) if tally.against and tally.against.sets else None,
         bins=bins,
+        rate_of=rate_of,
         calibrated=bool(held and held.reliability),
         error=calibration_error(bins),
         reliability=plot.plot_reliability(bins) if bins else None,

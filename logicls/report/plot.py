@@ -8,9 +8,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from logicls.predict.reliability import Bin
 from logicls.report.control import Chart
 from logicls.report.screen import interval, percent
-from logicls.report.truth import Bin
+from logicls.report.truth import rate_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,8 +67,8 @@ def plot_reliability(bins: Sequence[Bin]) -> Plot:
     total = sum(b.count for b in bins)
     points = []
     for b in bins:
-        low, high = b.rate.ci95 or (0.0, 1.0)
-        told = f"said {percent(b.said)}, true {percent(b.true)} ({interval(b.rate)}), {b.count} times"
+        low, high = rate_of(b).ci95 or (0.0, 1.0)
+        told = f"said {percent(b.said)}, true {percent(b.true)} ({interval(rate_of(b))}), {b.count} times"
         points.append(
             Point(100 * b.said, _up(b.true, 1), told, size=b.count / total, low=_up(low, 1), high=_up(high, 1))
         )

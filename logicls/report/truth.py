@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from logicls.errors import DataError, Problem, relative
+from logicls.predict.reliability import BINS, Bin
 from logicls.records import Verdict
 from logicls.score import Rate, Scoreboard, Truth
 
 MOST_SETS = 12
 """Rows of a confusion matrix; the rarest sets beyond that share one."""
-BINS = 10
 OTHERS = "other sets"
 Names = tuple[str, ...]
 
@@ -31,24 +30,6 @@ class Confusion:
     def right(self) -> int:
         """Photos on the diagonal; those whose sets are lumped together are not known to be right."""
         return sum(row[n] for n, row in enumerate(self.counts) if self.labels[n] != OTHERS)
-
-
-@dataclass(frozen=True, slots=True)
-class Bin:
-    """Probabilities that were said, and how often what they said was true."""
-
-    low: float
-    high: float
-    count: int
-    said: float
-    """Mean of the probabilities."""
-    true: float
-    """Share that was true."""
-
-    @property
-    def rate(self) -> Rate:
-        """The share with its interval."""
-        return Rate(round(self.true * self.count), self.count)
 
 
 @dataclass(slots=True)
@@ -105,13 +86,9 @@ def confusion(sets: Counter[tuple[Names, Names]]) -> Confusion:
     return Confusion(tuple(labels), tuple(map(tuple, counts)))
 
 
-def calibration_error(bins: Sequence[Bin]) -> float | None:
-    """Expected calibration error: how far said and true lie apart, weighted by count; None where nothing was said.
-
-    Naeini et al., Obtaining Well Calibrated Probabilities Using Bayesian Binning, AAAI 2015, §2.
-    """
-    total = sum(b.count for b in bins)
-    return sum(b.count * abs(b.said - b.true) for b in bins) / total if total else None
+def rate_of(some: Bin) -> Rate:
+    """The share that came true, with its interval."""
+    return Rate(round(some.true * some.count), some.count)
 
 
 def read_reliability(metrics: Path) -> tuple[Bin, ...]:

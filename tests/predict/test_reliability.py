@@ -14,7 +14,7 @@ def test_bins_tell_what_was_called_and_what_came():
 
     first, last = found
     assert first == Bin(0.0, 0.1, 1, 0.05, 0.0)
-    assert last.to_json() == pytest.approx({"low": 0.9, "high": 1.0, "count": 3, "chance": 2.86 / 3, "share": 2 / 3})
+    assert last.to_json() == pytest.approx({"low": 0.9, "high": 1.0, "count": 3, "said": 2.86 / 3, "true": 2 / 3})
 
 
 def test_the_error_is_the_mean_gap():

@@ -8,8 +8,9 @@ from dataclasses import replace
 
 from PIL import Image
 
+from logicls.predict.reliability import Bin
 from logicls.report.page import write_report
-from logicls.report.truth import Bin, Held
+from logicls.report.truth import Held
 from logicls.score import score
 
 from .cases import FAILED, NOW, PASSED, TORN, UNSURE, WORDS

@@ -7,7 +7,9 @@ from dataclasses import replace
 import pytest
 
 from logicls.errors import DataError
-from logicls.report.truth import Against, Bin, calibration_error, confusion, read_reliability
+from logicls.predict.reliability import Bin
+from logicls.report.truth import Against, confusion, read_reliability
+from logicls.score import score
 
 from .cases import FAILED, PASSED
 
@@ -45,12 +47,6 @@ def test_scores_are_binned_beside_what_is_true():
     assert against.sets[("gone",), ("gone",)] == 1
 
 
-def test_calibration_error_is_weighted_by_count():
-    """The mean distance of what is said from what is true; undefined where nothing was said."""
-    assert calibration_error([Bin(0, 0.5, 3, 0.2, 0.0), Bin(0.5, 1, 1, 0.8, 1.0)]) == pytest.approx(0.2)
-    assert calibration_error([]) is None
-
-
 def test_reliability_is_read_from_the_metrics(tmp_path):
     """Empty bins are passed over; no file and no bins are none; anything else is an error."""
     rows = [{"low": 0, "high": 0.5, "count": 4, "said": 0.25, "true": 0.5}, {"low": 0.5, "high": 1, "count": 0}]
@@ -60,7 +56,17 @@ def test_reliability_is_read_from_the_metrics(tmp_path):
     file.write_text(json.dumps({"n": 4}))
     assert read_reliability(file) == ()
     file.write_text(json.dumps({"reliability": rows}))
-    assert read_reliability(file) == (Bin(0, 0.5, 4, 0.25, 0.5),)
+    assert read_reliability(file) == (Bin(0.0, 0.5, 4, 0.25, 0.5),)
     file.write_text(json.dumps({"reliability": [{"count": 1}]}))
     with pytest.raises(DataError, match="LC645"):
         read_reliability(file)
+
+
+def test_reliability_that_eval_writes_can_be_read(tmp_path):
+    """What `logicls eval` puts into metrics.json is what a report draws."""
+    board = score([FAILED, PASSED], {"bad.jpg": ("gone",), "good.jpg": ()})
+
+    (tmp_path / "metrics.json").write_text(json.dumps(board.to_json()))
+
+    assert board.reliability
+    assert read_reliability(tmp_path / "metrics.json") == board.reliability
