@@ -11,7 +11,7 @@ import typer
 from rich.console import Console
 from rich.text import Text
 
-from logicls import cli_report, cli_serve, cli_train
+from logicls import cli_extras, cli_report, cli_serve, cli_train
 from logicls.errors import LogiClsError, Problem
 
 if TYPE_CHECKING:
@@ -45,6 +45,9 @@ def predict(
     ask: cli_serve.ASK = None,
     boxes: cli_serve.BOXES = None,
     ray: cli_serve.RAY = "",
+    expert: cli_extras.EXPERT = "",
+    reasoner: cli_extras.REASONER = "",
+    knowledge: cli_extras.KNOWLEDGE = None,
     xlsx: cli_report.XLSX = False,
     junit: cli_report.JUNIT = None,
 ) -> None:
@@ -54,14 +57,17 @@ def predict(
     """
     cli_report.ready(xlsx=xlsx)
     globs, elsewhere = tuple(only or ()), cli_serve.Elsewhere(endpoint, model, ask, boxes, ray)
-    elsewhere.check(watch=watch)
+    wanted = cli_extras.Wanted(expert, reasoner, knowledge)
+    elsewhere.check(watch=watch, plugged=bool(wanted))
     if watch:
         from logicls.predict.watch import Watch
 
-        spec = _watched(bundle, images, out, Watch(seconds, idle, globs, batch, workers))
+        spec = _watched(bundle, images, out, Watch(seconds, idle, globs, batch, workers), wanted)
     else:
         _refuse_limits(seconds, idle)
-        spec = predicted(bundle, images, out, batch=batch, workers=workers, only=globs, elsewhere=elsewhere)
+        spec = predicted(
+            bundle, images, out, batch=batch, workers=workers, only=globs, elsewhere=elsewhere, wanted=wanted
+        )
     cli_report.conclude(cli_report.write_files(spec, images, out, xlsx=xlsx, junit=junit), out)
 
 
@@ -82,10 +88,12 @@ def predicted(
     workers: int = 0,
     only: tuple[str, ...] = (),
     elsewhere: cli_serve.Elsewhere | None = None,
+    wanted: cli_extras.Wanted = cli_extras.Wanted(),  # noqa: B008  frozen
 ) -> Spec:
     """Predict a folder, progress on the screen."""
-    from logicls.predict.batch import predict_folder
+    from logicls.predict.batch import by_reader, predict_folder
     from logicls.predict.grounds import grounds_of
+    from logicls.predict.reader import reader_of
     from logicls.report.progress import Counter, stages
 
     cli_train.quiet_libraries()
@@ -93,6 +101,8 @@ def predicted(
     with _going_on(out), where.opened(bundle, images, batch, workers) as (opened, inspect), stages(console) as begin:
         for line in grounds_of(opened).warnings:
             console.print(line, soft_wrap=True)
+        if wanted:
+            inspect = by_reader(reader_of(opened), images, batch, workers, wanted.made(opened))
         predict_folder(
             opened, images, out, batch=batch, workers=workers, only=only, inspect=inspect,
             planned=lambda total: counters.append(begin("predict", total)),
@@ -101,7 +111,7 @@ def predicted(
     return opened.spec
 
 
-def _watched(bundle: Path, images: Path, out: Path, watch: Watch) -> Spec:
+def _watched(bundle: Path, images: Path, out: Path, watch: Watch, wanted: cli_extras.Wanted) -> Spec:
     """Predict what comes, a line for each photo that does not pass."""
     from logicls.predict.grounds import grounds_of
     from logicls.predict.probe import open_bundle
@@ -121,7 +131,8 @@ def _watched(bundle: Path, images: Path, out: Path, watch: Watch) -> Spec:
     def shown() -> None:
         cli_report.write_files(opened.spec, images, out)
 
-    count = watch_folder(opened, images, out, watch, told=told, shown=shown)
+    plugins = wanted.made(opened)
+    count = watch_folder(opened, images, out, watch, plugins=plugins, told=told, shown=shown)
     console.print(f"watch: {count} done")
     return opened.spec
 

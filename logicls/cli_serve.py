@@ -46,12 +46,15 @@ class Elsewhere:
     boxes: Family | None = None
     ray: str = ""
 
-    def check(self, *, watch: bool) -> None:
+    def check(self, *, watch: bool, plugged: bool = False) -> None:
         """Options that make no sense together are an error (LC680), and none of them is passed over."""
         chosen = [name for name in ("endpoint", "ray") if getattr(self, name)]
         if len(chosen) > 1 or (chosen and watch):
             pair = f"--{chosen[0]} and {'--watch' if watch else '--ray'}"
             raise _misfit(f"{pair} exclude each other.", "Leave one out.")
+        if chosen and plugged:
+            advice = f"Leave out --{chosen[0]}, or --expert, --reasoner and --knowledge."
+            raise _misfit(f"--{chosen[0]} has no room for plug-ins.", advice)
         for name in ("model", "ask", "boxes"):
             if getattr(self, name) and not self.endpoint:
                 raise _misfit(f"--{name} is about a server.", "Add --endpoint, or leave it out.")

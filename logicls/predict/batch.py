@@ -13,6 +13,7 @@ from logicls import jsonl
 from logicls.claim import Difference, claim
 from logicls.errors import DataError, Problem, relative
 from logicls.models.bundle import Bundle
+from logicls.plugins import PlugIns
 from logicls.predict.inspector import Inspector
 from logicls.predict.listing import list_photos, no_photos, printable, spooled
 from logicls.predict.reader import Reader, reader_of
@@ -85,11 +86,11 @@ def predict_folder(
     return total
 
 
-def by_reader(reader: Reader, photos: Path, batch: int, workers: int) -> Inspect:
-    """Inspects photos here, with a reader."""
+def by_reader(reader: Reader, photos: Path, batch: int, workers: int, plugins: PlugIns = PlugIns()) -> Inspect:  # noqa: B008  frozen
+    """Inspects photos here, with a reader and what is plugged in."""
 
     def inspect(names: Iterable[str]) -> Generator[list[Verdict], None, None]:
-        with Inspector(reader, photos, workers) as inspector:
+        with Inspector(reader, photos, workers, plugins) as inspector:
             for loaded in batched(inspector.load(names), batch):
                 yield inspector.judge(loaded)
 

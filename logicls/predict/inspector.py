@@ -9,10 +9,12 @@ from pathlib import Path
 from types import TracebackType
 
 from logicls.data.stored import said
+from logicls.plugins import PlugIns
 from logicls.predict.grounds import grounds_of, verdict_on
 from logicls.predict.listing import printable
 from logicls.predict.loading import Loaded, loader
 from logicls.predict.one_pass import Look
+from logicls.predict.plugged import amended
 from logicls.predict.probe import known_kinds
 from logicls.predict.reader import Reader, input_size, look_at
 from logicls.records import Verdict
@@ -21,11 +23,15 @@ from logicls.records import Verdict
 class Inspector:
     """Inspects the photos of one folder with one reader. Use it in a `with` block, which no process outlives."""
 
-    def __init__(self, reader: Reader, photos: Path, workers: int) -> None:
-        """So many `workers` are processes that decode; without any, threads of this process do it."""
+    def __init__(self, reader: Reader, photos: Path, workers: int, plugins: PlugIns = PlugIns()) -> None:  # noqa: B008  frozen
+        """So many `workers` are processes that decode; without any, threads of this process do it.
+
+        Plug-ins are shown photos as they are, which are then brought to the input's size in this process.
+        """
         self._bundle, self._reader, self._known = reader.bundle, reader, known_kinds(reader.bundle)
         self._grounds = grounds_of(reader.bundle)
-        self._loader = loader(photos, input_size(self._reader), workers)
+        self._plugins = plugins
+        self._loader = loader(photos, None if plugins else input_size(self._reader), workers)
 
     def load(self, names: Iterable[str]) -> Iterator[Loaded]:
         """The photos of these names, in their order, decoded ahead. Raises `DataError` (LC607)."""
@@ -41,7 +47,13 @@ class Inspector:
         for photo in photos:
             look, taken = (photo.trouble, 0.0) if photo.pixels is None else (next(looks), each)
             verdicts.append(self._verdict(photo, look, photo.seconds + taken))
-        return verdicts
+        return self._amended(photos, verdicts) if self._plugins else verdicts
+
+    def _amended(self, photos: Sequence[Loaded], verdicts: Sequence[Verdict]) -> list[Verdict]:
+        """The same, with what plug-ins made of those that could be read."""
+        shown = {n: photo.pixels for n, photo in enumerate(photos) if photo.pixels is not None}
+        came = dict(zip(shown, amended(self._plugins, list(shown.values()), [verdicts[n] for n in shown]), strict=True))
+        return [came.get(n, verdict) for n, verdict in enumerate(verdicts)]
 
     def _looks(self, photos: list[Loaded]) -> list[Look | str]:
         """What was read on each, or why nothing was: one photo that the model does not take is not all of them."""

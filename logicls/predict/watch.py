@@ -15,6 +15,7 @@ from pathlib import Path
 
 from logicls.errors import DataError
 from logicls.models.bundle import Bundle
+from logicls.plugins import PlugIns
 from logicls.predict.arrivals import PATIENCE, SETTLED, Arrivals
 from logicls.predict.batch import Verdicts, adding, batched, names_in, tabulate
 from logicls.predict.inspector import Inspector
@@ -57,6 +58,7 @@ def watch_folder(
     out: Path,
     watch: Watch,
     *,
+    plugins: PlugIns = PlugIns(),  # noqa: B008  frozen
     told: Callable[[Verdict], None] = lambda verdict: None,
     shown: Callable[[], None] = lambda: None,
 ) -> int:
@@ -70,7 +72,8 @@ def watch_folder(
             that lasts for `LOST` seconds.
     """
     list_photos(photos)
-    with adding(bundle, photos, out) as file, Inspector(reader_of(bundle), photos, watch.workers) as inspector:
+    reader = reader_of(bundle)
+    with adding(bundle, photos, out) as file, Inspector(reader, photos, watch.workers, plugins) as inspector:
         arrivals = Arrivals(photos, names_in(out), watch.settled, watch.patience)
         watcher = _Watcher(inspector, file, arrivals, watch, told)
 

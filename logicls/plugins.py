@@ -1,0 +1,82 @@
+"""What may be plugged into the predictor: a retriever, an expert, a reasoner. One method each; the core knows no more.
+
+They are found by name in `logicls.extras` and given to whoever inspects photos; where there is none, nothing is paid.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from jaxtyping import UInt8
+
+from logicls.records import Box, Verdict
+
+Photo = UInt8[np.ndarray, "height width 3"]
+"""RGB, as it is on the disk, whatever the size of the model's input."""
+
+
+@dataclass(frozen=True, slots=True)
+class Recall:
+    """What is known of a photo's product before any rule is applied to it."""
+
+    product: str
+    """The product that it shows; empty where it is none of those known."""
+    variant: str = ""
+    documents: tuple[str, ...] = ()
+    """Names of the documents that were drawn for it, the most telling first."""
+    likeness: float = 0.0
+    """Cosine to the nearest document, -1 to 1."""
+
+
+@dataclass(frozen=True, slots=True)
+class Flaw:
+    """How unlike those of good photos the patches of a photo are."""
+
+    chance: float
+    """Probability that it has a defect that no rule names, 0 to 1."""
+    score: float
+    """What the chance was made of, in the expert's own unit."""
+    box: Box | None = None
+    """Around the place that is most unlike; None where nothing is unlike."""
+    found: str = ""
+    """In words, as a finding says it."""
+    doubtful: bool = False
+    """True where a person has to say."""
+
+
+class Retriever(Protocol):
+    """Knows products by documents."""
+
+    def recall(self, photos: list[Photo]) -> list[Recall]:
+        """What is known of each photo."""
+        ...
+
+
+class Expert(Protocol):
+    """Knows what good photos look like, patch by patch."""
+
+    def examine(self, photos: list[Photo]) -> list[Flaw]:
+        """The flaw of each photo, or how far it is from having one."""
+        ...
+
+
+class Reasoner(Protocol):
+    """Looks once more where a verdict is not sure."""
+
+    def rethink(self, photo: Photo, verdict: Verdict) -> Verdict | None:
+        """The verdict after a second look; None where the first one was sure enough to need none."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class PlugIns:
+    """Those that are plugged in."""
+
+    retriever: Retriever | None = None
+    expert: Expert | None = None
+    reasoner: Reasoner | None = None
+
+    def __bool__(self) -> bool:
+        return any(one is not None for one in (self.retriever, self.expert, self.reasoner))
