@@ -108,11 +108,12 @@ def _counted_synth(build: Any, order: Order, workers: int) -> None:
 def _check_quietly(spec: Path, data: Path) -> None:
     """Stop where spec and data do not fit each other."""
     from logicls.constraints.load import load_spec
-    from logicls.data.coco import read_dataset
     from logicls.data.lint import misfits
+    from logicls.data.named import read_for
     from logicls.errors import DataError
 
-    found = misfits(read_dataset(data), load_spec(spec).components)
+    rules = load_spec(spec)
+    found = misfits(read_for(rules, data), rules.components)
     if found:
         raise DataError(found)
 

@@ -30,7 +30,7 @@ class Wanted:
 
     def made(self, bundle: Bundle) -> PlugIns:
         """The plug-ins, made for the bundle. Raises `DataError`."""
-        from logicls.extras import found
+        from logicls.extras.by_name import found
         from logicls.plugins import PlugIns
 
         return PlugIns(

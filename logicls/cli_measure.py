@@ -14,7 +14,7 @@ from logicls import cli_train
 from logicls.errors import DataError, Problem
 
 if TYPE_CHECKING:
-    from logicls.constraints.spec import Component
+    from logicls.constraints.spec import Spec
     from logicls.data.coco import Dataset
     from logicls.records import Outcome
     from logicls.score import Scoreboard
@@ -117,20 +117,20 @@ def _tried(
 
     cli_train.quiet_libraries()
     opened = open_bundle(bundle)
-    dataset = _dataset(data, opened.spec.components) if data else None
+    dataset = _dataset(data, opened.spec) if data else None
     shown = Console(stderr=True) if quiet else console
     with counting("faithful", sample.size * (2 if dataset else 1), shown) as counter:
         verdicts = read_verdicts(verdicts_dir / "verdicts.jsonl")
         return faithfulness(reader_of(opened), verdicts, images, sample, data=dataset, done=counter.add)
 
 
-def _dataset(data: Path, components: Mapping[str, Component]) -> Dataset:
+def _dataset(data: Path, spec: Spec) -> Dataset:
     """Annotated photos that fit the spec. Raises `DataError`."""
-    from logicls.data.coco import read_dataset
     from logicls.data.lint import misfits
+    from logicls.data.named import read_for
 
-    dataset = read_dataset(data)
-    found = misfits(dataset, components)
+    dataset = read_for(spec, data)
+    found = misfits(dataset, spec.components)
     if found:
         raise DataError(found)
     return dataset

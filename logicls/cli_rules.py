@@ -60,19 +60,20 @@ def check(
 def _template_problems(spec: Spec, data: Path | None, annotations: Path | None) -> list[Problem]:
     """What is wrong with the templates that ship, alone and with the words of this spec and of its photos."""
     from logicls.assets import share
-    from logicls.data.coco import read_dataset
+    from logicls.data.named import read_for
     from logicls.synth.templates import lint_templates
 
-    return lint_templates(share("synth"), spec, read_dataset(data, annotations).scenes if data else ())
+    return lint_templates(share("synth"), spec, read_for(spec, data, annotations).scenes if data else ())
 
 
 def _healed(data: Path, out: Path | None, spec: Spec, *, quiet: bool) -> Path | None:
     """The healed copy of the dataset's annotations; None where nothing was to heal."""
     from logicls.data.heal import heal_file
+    from logicls.data.named import known_names
     from logicls.report.complaints import show_healed
 
     out = out or data / "annotations.fixed.json"
-    healed = heal_file(data, out, spec.vocabulary)
+    healed = heal_file(data, out, known_names(spec))
     if not quiet:
         show_healed(healed, out, console)
     return out if healed else None

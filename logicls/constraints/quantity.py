@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 from itertools import islice
 from typing import Annotated, Self
@@ -10,7 +10,7 @@ from typing import Annotated, Self
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from logicls.constraints.family import Named, Plans
-from logicls.constraints.plan import Move, Plan, Rng
+from logicls.constraints.plan import Move, Rng
 from logicls.constraints.reading import HOLDS, Absent, Check, Reading, Side, Wanted, holds, listed, words
 from logicls.constraints.room import (
     MAX_STEPS,
@@ -254,16 +254,29 @@ class Quantity(BaseModel):
         """Another kind in their place: a screw of another length, a die that shows another number."""
         kinds, places = self._kinds(reading), self._places(reading)
         gain = 1 if side.kind == "above" else -1
-        steps: list[Plan] = []
-        found = [(i, worth) for thing, worth in kinds.items() for i in self._inside(scene, reading, thing, places)]
-        for index in rng.permutation(len(found)):
-            target, worth = found[index]
-            gains = {name: (other - worth) * gain for name, other in kinds.items()}
-            most = min(lacking, max(gains.values()))
-            better = [name for name in kinds if gains[name] >= most]
-            if most > 0:
-                name = better[int(rng.integers(len(better)))]
-                steps.append(replacement(scene, reading, target, name, rng))
-                lacking -= gains[name]
-        if lacking <= 0 and 0 < len(steps) <= MAX_STEPS:
-            yield tuple(steps)
+        held = [
+            (i, worth * gain) for thing, worth in kinds.items() for i in self._inside(scene, reading, thing, places)
+        ]
+        found = [held[index] for index in rng.permutation(len(held))]
+        worths = {name: worth * gain for name, worth in kinds.items()}
+        # Whichever comes; and where that takes too many, those that have the most to gain.
+        for order in (found, sorted(found, key=lambda each: each[1])):
+            chosen = _chosen(order, worths, lacking, rng)
+            if 0 < len(chosen) <= MAX_STEPS:
+                yield tuple(replacement(scene, reading, target, name, rng) for target, name in chosen)
+                return
+
+
+def _chosen(
+    held: Sequence[tuple[Instance, int]], worths: Mapping[str, int], lacking: int, rng: Rng
+) -> list[tuple[Instance, str]]:
+    """Instances in that order, and what takes the place of each, until enough is gained; nothing where it never is."""
+    chosen = []
+    for target, worth in held:
+        most = min(lacking, max(worths.values()) - worth)
+        if most > 0:
+            better = [name for name, other in worths.items() if other - worth >= most]
+            name = better[int(rng.integers(len(better)))]
+            chosen.append((target, name))
+            lacking -= worths[name] - worth
+    return chosen if lacking <= 0 else []

@@ -8,8 +8,8 @@ from pathlib import Path
 from logicls.constraints.against_data import hold
 from logicls.constraints.lint import lint
 from logicls.constraints.load import Sheet
-from logicls.data.coco import read_dataset
 from logicls.data.lint import dataset_problems
+from logicls.data.named import read_for
 from logicls.errors import Problem
 
 
@@ -23,7 +23,7 @@ def check(sheet: Sheet, data: Path | None = None, annotations: Path | None = Non
     """
     yield from (sheet.problem(f.code, f.message, f.path, f.advice) for f in lint(sheet.spec))
     if data is not None:
-        dataset = read_dataset(data, annotations)
+        dataset = read_for(sheet.spec, data, annotations)
         yield from dataset_problems(dataset, sheet.spec.components)
         found = hold(sheet.spec, dataset.scenes)
         yield from (sheet.problem(f.code, f.message, f.path, f.advice) for f in found)

@@ -18,7 +18,8 @@ from logicls.claim import Difference, claim
 from logicls.constraints.load import load_spec
 from logicls.constraints.spec import Spec
 from logicls.constraints.yaml_tree import read_text
-from logicls.data.coco import Dataset, read_dataset
+from logicls.data.coco import Dataset
+from logicls.data.named import read_for
 from logicls.data.outlines import read_outlines
 from logicls.data.picture import photo_header
 from logicls.errors import DataError, Problem
@@ -96,7 +97,8 @@ def build(order: Order, *, workers: int = 2, done: Callable[[int], None] = lambd
 
 def source_of(order: Order) -> Source:
     """What the order's examples are made from. Raises `SpecError`, `DataError`."""
-    spec, dataset = load_spec(order.spec), read_dataset(order.data)
+    spec = load_spec(order.spec)
+    dataset = read_for(spec, order.data)
     settings = read_strength(share("synth/augment.yaml")), read_balance(share("synth/balance.yaml"))
     return Source(spec, dataset, read_outlines(dataset), *settings, order.seed)
 

@@ -14,7 +14,7 @@ from logicls.constraints.judge import judge
 from logicls.constraints.load import load_spec
 from logicls.constraints.look import by_query
 from logicls.constraints.spec import Spec
-from logicls.data.coco import read_dataset
+from logicls.data.named import read_for
 from logicls.records import Edit, Example, Scene
 from logicls.synth.augment import Augmenter, read_strength
 from logicls.synth.build import Order, preview
@@ -45,7 +45,7 @@ def contact_sheet(order: Order, count: int, out: Path) -> Path:
     """Draw the first `count` examples with boxes, edits and broken rules; returns `out`, a PNG."""
     spec = load_spec(order.spec)
     colours = {name: COLOURS[number % len(COLOURS)] for number, name in enumerate(spec.components)}
-    sources = {scene.photo: scene for scene in read_dataset(order.data).scenes}
+    sources = {scene.photo: scene for scene in read_for(spec, order.data).scenes}
     sheet = _Sheet(spec, sources, colours, ImageFont.load_default(13))
     examples = list(preview(order, count))
     rows = [examples[start : start + COLUMNS] for start in range(0, count, COLUMNS)]

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
-from logicls.extras import found
+from logicls.extras.by_name import found
 
 TRIGGERS: dict[str, Callable[[], object]] = {
     "LC700": lambda: found("expert", "patch"),

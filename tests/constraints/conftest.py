@@ -109,7 +109,8 @@ def dice(variant: int, level: float) -> list[Part]:
     few, many = ("six", "five", "four", "five"), ("three", "two", "four", "two", "three") * 3
     shown = many[: 10 + round(2 * level)] if variant else few[: 4 - round(level)]
     corners = [(0.08 + 0.22 * (n % 4), 0.08 + 0.22 * (n // 4)) for n in range(16)]
-    return [(face, (x, y, x + 0.08, y + 0.08), {}) for face, (x, y) in zip(shown, corners[variant:], strict=False)]
+    placed = zip(shown, corners[variant:], strict=False)
+    return [("die", (x, y, x + 0.08, y + 0.08), {"face": face}) for face, (x, y) in placed]
 
 
 PRODUCTS: Mapping[str, Callable[[int, float], list[Part]]] = {

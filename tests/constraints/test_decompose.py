@@ -82,7 +82,7 @@ ASKED = {
         "locate:almonds",
         "verdict",
     ],
-    "dice": ["locate:one", "locate:two", "locate:three", "locate:four", "locate:five", "locate:six", "verdict"],
+    "dice": ["locate:die", "attribute:die.face", "verdict"],
     "dosing_kit": [
         "locate:liquid",
         "locate:vial",

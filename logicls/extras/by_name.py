@@ -1,0 +1,23 @@
+"""Which plug-ins there are: names → the functions that make them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from importlib import import_module
+from types import MappingProxyType
+from typing import Any, Literal
+
+from logicls.errors import DataError, Problem, did_you_mean
+
+Kind = Literal["retriever", "expert", "reasoner"]
+NAMES: Mapping[str, Mapping[str, str]] = MappingProxyType({"retriever": {}, "expert": {}, "reasoner": {}})
+"""Kind → name → `module:function` that makes one of a bundle (`models.bundle.Bundle`) and its settings."""
+
+
+def found(kind: Kind, name: str) -> Any:
+    """The function that makes the plug-in of that name. Raises `DataError` (LC700)."""
+    known = NAMES[kind]
+    if name not in known:
+        raise DataError(Problem("LC700", f'there is no {kind} "{name}".', advice=did_you_mean(name, known)))
+    module, _, function = known[name].partition(":")
+    return getattr(import_module(module), function)
