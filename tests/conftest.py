@@ -8,6 +8,7 @@ import tempfile
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -34,6 +35,13 @@ settings.register_profile(
     "logicls", deadline=None, derandomize=True, database=None, suppress_health_check=[HealthCheck.too_slow]
 )
 settings.load_profile("logicls")
+
+
+@pytest.fixture(scope="session")
+def tiny_nano() -> Callable[..., tuple[Any, Any]]:
+    """Gives a tiny model for a spec, and its processor."""
+    maker: Callable[..., tuple[Any, Any]] = runpy.run_path(str(Path(__file__).with_name("tiny.py")))["nano"]
+    return maker
 
 
 @pytest.fixture(scope="session")

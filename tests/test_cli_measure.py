@@ -13,19 +13,14 @@ from PIL import Image
 
 from logicls import cli, cli_measure
 from logicls.assets import share
-from logicls.constraints.decompose import decompose
 from logicls.constraints.load import load_spec
 from logicls.jsonl import Appender
 from logicls.models.bundle import write_bundle
-from logicls.models.codec import Codec, values_of
-from logicls.models.nano import NanoConfig, NanoForImageTextToText, NanoImageProcessor, NanoProcessor
-from logicls.models.nano.processor import make_tokenizer
 from logicls.predict.batch import predict_folder, read_verdicts
 from logicls.predict.probe import write_probe
 from logicls.predict.record import verdict_to_json
 from logicls.records import Verdict
 from logicls.synth.build import Order, build
-from logicls.synth.write import wordings
 
 KIT = share("constraints/dosing_kit.yaml")
 WIDTH = 100
@@ -47,22 +42,12 @@ def run(monkeypatch, capsys):
 
 
 @pytest.fixture(scope="module")
-def bench(tmp_path_factory) -> Path:
+def bench(tmp_path_factory, tiny_nano) -> Path:
     """A folder with `bundle`, a model of random weights, `photos`, three of them, `truth.csv` and `verdicts`."""
     torch.set_num_threads(1)
     folder = tmp_path_factory.mktemp("bench")
     spec = load_spec(KIT)
-    queries = decompose(spec)
-    texts = [wording for query in queries for wording in wordings(query, spec)]
-    processor = NanoProcessor(NanoImageProcessor((64, 64)), make_tokenizer(texts, values_of(queries)))
-    codec = Codec(processor)
-    torch.manual_seed(0)
-    config = NanoConfig(
-        vocab_size=len(processor.tokenizer), image_size=(64, 64), width=32, encoder_layers=1, decoder_layers=1,
-        image_token_id=codec.image, answer_token_id=codec.answering, pad_token_id=codec.pad,
-        eos_token_id=codec.end,
-    )  # fmt: skip
-    model = NanoForImageTextToText(config).eval()
+    model, processor = tiny_nano(spec)
     with torch.no_grad():  # so that it points at something
         model.pointer.pattern.weight.normal_(std=0.5)
         model.pointer.pattern.bias.zero_()

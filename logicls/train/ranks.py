@@ -9,7 +9,6 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
-import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -21,6 +20,7 @@ from lightning.fabric.plugins.environments.cluster_environment import ClusterEnv
 from torch import distributed
 from torch.distributed import TCPStore  # type: ignore[attr-defined]  # documented, but not named in its module
 
+from logicls.children import end_with_parent
 from logicls.errors import DataError, LogiClsError, Problem
 
 HERE = "127.0.0.1"
@@ -171,21 +171,13 @@ def _started(rank: Rank, port: int, threads: int, work: Work) -> Any:
 def _follow(rank: Rank, port: int, threads: int, work: Work) -> None:
     """In a process that was started: do the work."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the first process, which ends this one
-    threading.Thread(target=_end_with_parent, daemon=True).start()
+    end_with_parent()
     torch.set_num_threads(threads)
     store = TCPStore(HERE, port, rank.of, is_master=False, timeout=timedelta(minutes=5))
     distributed.init_process_group("gloo", store=store, rank=rank.number, world_size=rank.of)
     with _ended():
         work(rank=rank)
         rank.wait()
-
-
-def _end_with_parent() -> None:
-    """A first process that was killed cannot end the others."""
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-        parent.join()
-        os._exit(1)
 
 
 def _died(others: Sequence[Any]) -> LogiClsError | None:

@@ -17,19 +17,14 @@ from PIL import Image
 
 from logicls.assets import share
 from logicls.cli_predict import predict
-from logicls.constraints.decompose import decompose
 from logicls.constraints.load import load_spec
 from logicls.errors import DataError
-from logicls.models.bundle import Bundle, read_bundle, write_bundle
-from logicls.models.codec import Codec, values_of
-from logicls.models.nano import NanoConfig, NanoForImageTextToText, NanoImageProcessor, NanoProcessor
-from logicls.models.nano.processor import make_tokenizer
+from logicls.models.bundle import read_bundle, write_bundle
 from logicls.predict.batch import predict_folder
 from logicls.predict.loading import Loader
 from logicls.predict.probe import open_bundle, write_probe
 from logicls.synth.build import Order, build, source_of
 from logicls.synth.fresh import showing
-from logicls.synth.write import wordings
 from logicls.train import grpo
 from logicls.train.fit import fit
 from logicls.train.grpo import reward
@@ -51,28 +46,14 @@ def _one_thread():
 
 
 @pytest.fixture(scope="module")
-def made(tmp_path_factory) -> Path:
+def made(tmp_path_factory, tiny_nano) -> Path:
     """A folder with `synth`, two training examples, and `bundle`, a model of random weights with its probe."""
     folder = tmp_path_factory.mktemp("made")
     build(replace(ORDER, out=folder / "synth"), workers=1)
-    write_probe(_bundle(folder / "bundle"), folder / "synth")
+    model, processor = tiny_nano(load_spec(ORDER.spec))
+    bundle = write_bundle(folder / "bundle", model=model, processor=processor, spec_file=ORDER.spec, max_boxes=5)
+    write_probe(bundle, folder / "synth")
     return folder
-
-
-def _bundle(path: Path) -> Bundle:
-    spec = load_spec(ORDER.spec)
-    queries = decompose(spec)
-    texts = [wording for query in queries for wording in wordings(query, spec)]
-    processor = NanoProcessor(NanoImageProcessor((64, 64)), make_tokenizer(texts, values_of(queries)))
-    codec = Codec(processor)
-    torch.manual_seed(0)
-    config = NanoConfig(
-        vocab_size=len(processor.tokenizer), image_size=(64, 64), width=32, encoder_layers=1, decoder_layers=1,
-        image_token_id=codec.image, answer_token_id=codec.answering, pad_token_id=codec.pad,
-        eos_token_id=codec.end,
-    )  # fmt: skip
-    model = NanoForImageTextToText(config).eval()
-    return write_bundle(path, model=model, processor=processor, spec_file=ORDER.spec, max_boxes=5)
 
 
 @pytest.fixture

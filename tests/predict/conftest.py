@@ -12,14 +12,9 @@ import pytest
 import torch
 from PIL import Image
 
-from logicls.constraints.decompose import decompose
 from logicls.constraints.load import load_spec
 from logicls.models.bundle import Bundle, write_bundle
-from logicls.models.codec import Codec, values_of
-from logicls.models.nano import NanoConfig, NanoForImageTextToText, NanoImageProcessor, NanoProcessor
-from logicls.models.nano.processor import make_tokenizer
 from logicls.predict.probe import write_probe
-from logicls.synth.write import wordings
 
 SPEC = """logicls: 1
 product: {name: box}
@@ -51,24 +46,14 @@ def photos() -> list[np.ndarray]:
 
 
 @pytest.fixture(scope="session")
-def make_bundle(tmp_path_factory):
+def make_bundle(tmp_path_factory, tiny_nano):
     """Makes a bundle for a spec's text: inputs of 64 x 64 pixels, random weights."""
 
     def make(text: str, max_boxes: int = 3) -> Bundle:
         folder = tmp_path_factory.mktemp("made")
         (folder / "spec.yaml").write_text(text)
         spec = load_spec(folder / "spec.yaml")
-        queries = decompose(spec)
-        texts = [wording for query in queries for wording in wordings(query, spec)]
-        processor = NanoProcessor(NanoImageProcessor((64, 64)), make_tokenizer(texts, values_of(queries)))
-        codec = Codec(processor)
-        torch.manual_seed(0)
-        config = NanoConfig(
-            vocab_size=len(processor.tokenizer), image_size=(64, 64), width=64, encoder_layers=1, decoder_layers=2,
-            near=32, image_token_id=codec.image, answer_token_id=codec.answering, pad_token_id=codec.pad,
-            eos_token_id=codec.end,
-        )  # fmt: skip
-        model = NanoForImageTextToText(config).eval()
+        model, processor = tiny_nano(spec, width=64, decoder_layers=2, near=32)
         with torch.no_grad():  # larger than at the start of training, so that photos and questions differ in answers
             model.words.weight.normal_(std=0.2)
             model.order.weight.normal_(std=0.2)
