@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -9,6 +14,49 @@ import torch
 
 from logicls.assets import share
 from logicls.synth.build import Order, build
+from logicls.train.recipe import Recipe
+
+CHILD = """
+import sys, time
+from pathlib import Path
+import torch
+from logicls.train.fit import fit
+from logicls.train.recipe import Recipe
+
+torch.set_num_threads(1)
+synth, out, recipe, mark = sys.argv[1:]
+
+def told(step, loss):
+    say(f"step {step}, loss")
+
+def say(line):
+    print(line, flush=True)
+    if line.startswith(mark):
+        time.sleep(300)
+
+fit(Path(synth), Path(out), Recipe.model_validate_json(recipe), resume=Path(out, "work").exists(), say=say, told=told)
+"""
+
+
+def _killed(synth: Path, out: Path, recipe: Recipe, mark: str) -> None:
+    """Train, or go on, in a process of its own, and kill it when it says a line that begins with `mark`."""
+    command = [
+        sys.executable,
+        "-W",
+        "ignore",
+        "-c",
+        CHILD,
+        str(synth),
+        str(out),
+        recipe.model_dump_json(exclude_unset=True),
+        mark,
+    ]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as child:
+        assert child.stdout is not None
+        for line in child.stdout:
+            if line.startswith(mark):
+                os.kill(child.pid, signal.SIGKILL)
+    assert child.returncode == -signal.SIGKILL
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -23,3 +71,9 @@ def synth(tmp_path_factory) -> Path:
     out = tmp_path_factory.mktemp("synth")
     build(Order(share("constraints/dosing_kit.yaml"), share("data/dosing_kit"), out, 20, 0), workers=1)
     return out
+
+
+@pytest.fixture(scope="session")
+def killed() -> Callable[[Path, Path, Recipe, str], None]:
+    """Trains, or goes on, in a process of its own, and kills it when it says a line that begins with a mark."""
+    return _killed

@@ -2,11 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import signal
-import subprocess
-import sys
-
 import pyarrow.parquet as pq
 import pytest
 from PIL import Image
@@ -23,46 +18,6 @@ TINY = Recipe(
 LONGER = TINY.model_copy(
     update={"steps": 26, "checkpoint_every": 4, "evaluate_every": 3, "heldout": 0.3, "patience": 0}
 )
-CHILD = """
-import sys, time
-from pathlib import Path
-import torch
-from logicls.train.fit import fit
-from logicls.train.recipe import Recipe
-
-torch.set_num_threads(1)
-synth, out, recipe, mark = sys.argv[1:]
-
-def told(step, loss):
-    say(f"step {step}, loss")
-
-def say(line):
-    print(line, flush=True)
-    if line.startswith(mark):
-        time.sleep(300)
-
-fit(Path(synth), Path(out), Recipe.model_validate_json(recipe), resume=Path(out, "work").exists(), say=say, told=told)
-"""
-
-
-def killed(synth, out, recipe: Recipe, mark: str) -> None:
-    """Train, or go on, in a process of its own, and kill it when it says a line that begins with `mark`."""
-    command = [
-        sys.executable,
-        "-W",
-        "ignore",
-        "-c",
-        CHILD,
-        str(synth),
-        str(out),
-        recipe.model_dump_json(exclude_unset=True),
-        mark,
-    ]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as child:
-        for line in child.stdout:
-            if line.startswith(mark):
-                os.kill(child.pid, signal.SIGKILL)
-    assert child.returncode == -signal.SIGKILL
 
 
 @pytest.fixture(scope="module")
@@ -118,7 +73,7 @@ def alone(synth, tmp_path_factory):
     ],
     ids=" and ".join,
 )
-def test_a_killed_run_goes_on_to_the_same_weights(alone, synth, tmp_path, marks):
+def test_a_killed_run_goes_on_to_the_same_weights(alone, synth, killed, tmp_path, marks):
     """`kill -9`, resume: losses, draws, evaluations and weights are those of the run left alone, to the last bit."""
     out, steps = alone
     later: list[tuple[int, float]] = []

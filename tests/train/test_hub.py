@@ -227,6 +227,19 @@ def test_a_stopped_run_goes_on_to_the_same_weights(checkpoint, synth, tmp_path):
 
 
 @pytest.mark.slow
+def test_a_killed_run_goes_on_to_the_same_weights(checkpoint, synth, killed, tmp_path):
+    """`kill -9` in a step, then resume: the same adapter to the last bit."""
+    given = recipe(checkpoint("smolvlm"), steps=4, dropout=0.2)
+    fit(synth, tmp_path / "whole", given, **QUIET)
+
+    killed(synth, tmp_path / "parts", given, "step 3, loss")
+    fit(synth, tmp_path / "parts", given, resume=True, **QUIET)
+
+    one, other = (tmp_path / name / "adapter_model.safetensors" for name in ("whole", "parts"))
+    assert one.read_bytes() == other.read_bytes()
+
+
+@pytest.mark.slow
 def test_a_run_may_begin_with_a_bundle_of_the_same_model(checkpoint, synth, tmp_path):
     """Its first loss is that of the bundle's last steps; a bundle of another model is refused."""
     before, after = [], []
