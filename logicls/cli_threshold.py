@@ -10,6 +10,7 @@ import typer
 from rich.console import Console
 from rich.text import Text
 
+from logicls import cli_report
 from logicls.errors import DataError, Problem, did_you_mean
 
 if TYPE_CHECKING:
@@ -41,7 +42,7 @@ def threshold(
         Path | None, typer.Option("--file", help="Thresholds to read and write; those of the bundle if left out.")
     ] = None,
 ) -> None:
-    """Choose when a person looks, and settle verdicts anew without predicting again."""
+    """Choose when a person looks, settle verdicts anew without predicting again, and draw their page again."""
     from logicls.constraints.load import load_spec
     from logicls.predict.settle import settle_folder
     from logicls.predict.thresholds import FILE, Thresholds, read_thresholds, write_thresholds
@@ -68,6 +69,16 @@ def threshold(
         )
     told = ", ".join(f"{count} {name}" for name, count in sorted(outcomes.items()))
     console.print(f"thresholds {found.id}: {told}", soft_wrap=True)
+    if cli_report.page_of(verdicts_dir).exists():
+        _draw_again(spec, bundle, verdicts_dir, truth)
+
+
+def _draw_again(spec: Spec, bundle: Path, folder: Path, truth: Path | None) -> None:
+    """The page shows what the verdicts are now."""
+    from logicls.predict.replay import origin_of
+
+    cli_report.write_files(spec, origin_of(folder, bundle=bundle).photos, folder, truth=truth)
+    console.print(str(cli_report.page_of(folder)), soft_wrap=True)
 
 
 def _chosen(

@@ -94,3 +94,20 @@ def test_one_rule_is_set_by_hand(folders):
     assert between.count("review") == 51
     assert outcomes(verdicts) == first
     assert not (bundle / "thresholds.json").exists()
+
+
+def test_the_page_is_drawn_again_where_there_is_one(folders, capsys):
+    """It counts what the verdicts are now; where there was no page none is made."""
+    bundle, verdicts, _ = folders
+    threshold(bundle, verdicts, set_=[f"{RULE}=0.35:0.5"])
+    page = verdicts / "report" / "index.html"
+    assert not page.exists()
+    page.parent.mkdir()
+    page.write_text("of before")
+    (verdicts / "run.json").write_text(json.dumps({"photos": str(verdicts.parent), "folder": str(bundle)}))
+
+    threshold(bundle, verdicts, set_=[f"{RULE}=0.2:0.9"])
+
+    assert str(page) in capsys.readouterr().out
+    assert "of before" not in page.read_text()
+    assert "399" in page.read_text()
