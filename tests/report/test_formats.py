@@ -33,7 +33,12 @@ FOUND = [
 PLACES = st.sampled_from(["", "box.yaml", "a b/ü.yaml", "/tmp/x.yaml"])
 PROBLEMS = st.lists(
     st.builds(
-        Problem, st.sampled_from(sorted(catalogue())), st.text(min_size=1), PLACES, st.integers(0, 9), st.integers(0, 9)
+        Problem,
+        st.sampled_from(sorted(catalogue())),
+        st.text(min_size=1).filter(str.strip),
+        PLACES,
+        st.integers(0, 9),
+        st.integers(0, 9),
     ),
     max_size=4,
 )
