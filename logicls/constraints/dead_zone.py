@@ -38,9 +38,9 @@ def distance(zone: float, far: float, rng: Rng) -> float:
 
 
 def place_units(rule: Layout, reading: Reading, target: Box) -> tuple[float, float]:
-    """Pixels across and down that count as one tolerance of a rule about being in a place."""
+    """Pixels across and down that count as one tolerance of a rule about being in a place; it has one at least."""
     slack = rule.slack_px(reading, target)
-    return max(slack[0], FINE * target.width), max(slack[1], FINE * target.height)
+    return max(slack[0], FINE * max(target.width, 1.0)), max(slack[1], FINE * max(target.height, 1.0))
 
 
 def group_unit(allowed: float, reading: Reading) -> float:

@@ -26,9 +26,14 @@ from logicls.train.scaling import Known, fit_scales, known
 
 MOST = 600
 """Examples kept aside that are looked at: about 15 seconds."""
+MOST_OF_HUB = 120
+"""The same for a model of the hub, which takes a hundred times as long for each."""
+SKETCH = (256, 256)
+"""(height, width) in which it is looked at what photos look like, where the model's input has no size of its own."""
 SKETCHED = 400
 """Examples that were learned from, of which only what they look like counts."""
 BATCH = 16
+BATCH_OF_HUB = 4
 CONFIDENCE = 0.95
 COLUMNS = ("image", "photo", "width", "height", "queries", "values", "boxes", "violations")
 
@@ -39,7 +44,8 @@ def calibrate(bundle: Bundle, synth: Path, split: Split, seed: int, say: Callabl
     Source photos are dealt out in turn: on the examples of one half scales are fitted, on those of the other half
     thresholds chosen, so that what these promise is of examples that nothing was fitted to.
     """
-    aside, learned = chosen(split.heldout, MOST, seed), chosen(split.learned, SKETCHED, seed)
+    most = MOST if bundle.hub is None else MOST_OF_HUB
+    aside, learned = chosen(split.heldout, most, seed), chosen(split.learned, SKETCHED, seed)
     if len(aside) < 2:
         say("not calibrated: no examples were kept aside")
         return
@@ -49,7 +55,8 @@ def calibrate(bundle: Bundle, synth: Path, split: Split, seed: int, say: Callabl
     first = frozenset(photos[::2])
     seen = list(zip(held, _looks(bundle, held), strict=True))
     scales = fit_scales(bundle.spec, [one for row, one in seen if row["photo"] in first])
-    scales = replace(scales, pixels=pixels(_input(bundle), _sightings(held)))
+    if bundle.hub is None:  # others cut photos up, or see them at any size
+        scales = replace(scales, pixels=pixels(_input(bundle), _sightings(held)))
     write_scales(bundle.path, scales)
     rest = [(row, one) for row, one in seen if row["photo"] not in first] or seen
     truth = {str(row["number"]): tuple(row["violations"]) for row, _ in rest}
@@ -82,13 +89,16 @@ def _rows(synth: Path, wanted: set[int]) -> Iterator[dict[str, Any]]:
 
 def _looks(bundle: Bundle, held: Sequence[Mapping[str, Any]]) -> Iterator[Known]:
     reader = reader_of(bundle)
-    for at in range(0, len(held), BATCH):
-        some = held[at : at + BATCH]
+    batch = BATCH if bundle.hub is None else BATCH_OF_HUB
+    for at in range(0, len(held), batch):
+        some = held[at : at + batch]
         for row, look in zip(some, reader.look([row["pixels"] for row in some]), strict=True):
             yield known(row, look)
 
 
 def _input(bundle: Bundle) -> tuple[int, int]:
+    if bundle.hub is not None:
+        return SKETCH
     height, width = bundle.processor.image_processor.size
     return int(height), int(width)
 

@@ -25,7 +25,7 @@ from logicls.train import pace
 from logicls.train.begun import claim_run
 from logicls.train.calibrate import calibrate
 from logicls.train.fresh import fresh_of
-from logicls.train.heldout import Split, split_photos
+from logicls.train.heldout import split_photos, told_aside
 from logicls.train.hub import fit_hub
 from logicls.train.hub_recipe import NANO, refuse_misplaced
 from logicls.train.listener import SILENT, Listener
@@ -117,7 +117,7 @@ def _ready(run: Run, workers: int, heard: Listener, *, resume: bool) -> Run:
     if not run.rank.is_first:
         run = _prepared(run, workers, heard.prepared)
     fresh = [run.fresh.report] if run.fresh else []
-    for line in [*run.flight.report, *fresh, *_aside(run.split)]:
+    for line in [*run.flight.report, *fresh, *told_aside(run.split)]:
         heard.say(line)
     return run
 
@@ -168,15 +168,6 @@ def _refuse_odd_shares(recipe: Recipe, rank: Rank) -> None:
         message = f"a batch of {parts} cannot be shared evenly by {rank.of} processes."
         advice = f"Make `batch` a multiple of {rank.of}, or use another number of processes."
         raise RecipeError(Problem("LC414", message, advice=advice))
-
-
-def _aside(split: Split) -> list[str]:
-    """A plain line on what is kept aside."""
-    if not split.photos:
-        return []
-    names = sorted(split.photos)
-    told = ", ".join(names[:3]) + (", …" if len(names) > 3 else "")
-    return [f"kept aside: {len(split.heldout)} examples of {len(names)} photo(s), {told}"]
 
 
 def _planned(run: Run, model: NanoForImageTextToText, began: float, heard: Listener) -> Run:

@@ -71,6 +71,15 @@ def split_photos(photos: Sequence[str], share: float, seed: int) -> Split:
     return Split(learned, tuple(number for number, photo in enumerate(photos) if photo in aside), aside)
 
 
+def told_aside(split: Split) -> list[str]:
+    """A plain line on what is kept aside."""
+    if not split.photos:
+        return []
+    names = sorted(split.photos)
+    told = ", ".join(names[:3]) + (", …" if len(names) > 3 else "")
+    return [f"kept aside: {len(split.heldout)} examples of {len(names)} photo(s), {told}"]
+
+
 def looked_at(split: Split, *, every: int, batch: int, seed: int) -> tuple[int, ...]:
     """Those of the examples kept aside that an evaluation looks at, the same ones each time: few enough to be cheap."""
     most = max(int(SHARE * every * batch), 1)

@@ -18,7 +18,9 @@ from logicls.models.hub.lora import adapted, fill_adapter
 from logicls.models.hub.talk import talk_of
 from logicls.predict.probe import write_probe
 from logicls.train.begun import claim_run
+from logicls.train.calibrate import calibrate
 from logicls.train.curve import Curve, plot_curve
+from logicls.train.heldout import Split, split_photos, told_aside
 from logicls.train.hub_examples import Examples, open_rows
 from logicls.train.hub_feed import HubFeed
 from logicls.train.hub_memory import gigabytes, memory_here, memory_of
@@ -55,9 +57,12 @@ def fit_hub(
     base = _prepared(adapter, recipe)
     for line in [*flight.report, *_costs(examples, base, flight, recipe)]:
         heard.say(line)
+    split = split_photos(examples.rows["photo"], recipe.heldout, recipe.seed)
+    for line in told_aside(split):
+        heard.say(line)
     last = work / "last.ckpt"
     heard.planned(recipe.steps)
-    _learn(base, examples, recipe, last if resume and last.exists() else None, out, heard.told)
+    _learn(base, examples, split, recipe, last if resume and last.exists() else None, out, heard.told)
     write_hub_bundle(
         out, adapter=adapter.eval(), processor=examples.processor, hub=hub, spec_file=synth / "spec.yaml",
         max_boxes=flight.boxes + 1,
@@ -65,6 +70,7 @@ def fit_hub(
     del model, adapter, base, examples  # the bundle loads the model anew: there may be no room for two
     bundle = read_bundle(out)
     write_probe(bundle, synth)
+    calibrate(bundle, synth, split, recipe.seed, heard.say)
     plot_curve(out / "training.csv", out / "loss.png")
     return bundle
 
@@ -119,11 +125,13 @@ def _costs(examples: Examples, model: Any, flight: HubFlight, recipe: Recipe) ->
     return [*lines, f"time: about {seconds * recipe.steps / 60:.0f} min, {seconds:.1f} s a step at most"]
 
 
-def _learn(model: Any, examples: Examples, recipe: Recipe, checkpoint: Path | None, out: Path, told: Told) -> None:
+def _learn(
+    model: Any, examples: Examples, split: Split, recipe: Recipe, checkpoint: Path | None, out: Path, told: Told
+) -> None:
     start = step_of(checkpoint)
     feed = HubFeed(
         examples, start=start, stop=recipe.steps, batch=recipe.batch, parts=recipe.hub.accumulate,
-        jitter=recipe.jitter, verdict_weight=recipe.verdict_weight, seed=recipe.seed,
+        jitter=recipe.jitter, verdict_weight=recipe.verdict_weight, seed=recipe.seed, learned=split.learned,
     )  # fmt: skip
     tuner = HubTuner(model, steps=recipe.steps, lr=recipe.lr, weight_decay=recipe.weight_decay, seed=recipe.seed)
     with Curve(out / "training.csv", start, "step,loss") as curve:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import islice
 
@@ -31,8 +31,11 @@ class HubFeed(IterableDataset[Batch]):
         jitter: float,
         verdict_weight: float,
         seed: int,
+        learned: Sequence[int] | None = None,
     ) -> None:
+        """`learned` are the numbers of the examples that are drawn from; all of them if left out."""
         super().__init__()
+        self.learned = range(len(examples.rows)) if learned is None else learned
         self.examples, self.start, self.stop, self.batch, self.parts = examples, start, stop, batch, parts
         self.jitter, self.verdict_weight, self.seed = jitter, verdict_weight, seed
 
@@ -53,7 +56,7 @@ class HubFeed(IterableDataset[Batch]):
     def part(self, step: int, part: int) -> Batch:
         """One part of a step's batch: every photo comes once before any comes again, with a question drawn."""
         each = self.batch // self.parts
-        numbers = batch_of(step, len(self.examples.rows), self.batch, self.seed)
+        numbers = [self.learned[n] for n in batch_of(step, len(self.learned), self.batch, self.seed)]
         drawn = [(number, np.random.default_rng([self.seed, step, k, 13])) for k, number in enumerate(numbers)]
         some = drawn[part * each : (part + 1) * each]
         return self.examples.batch(some, jitter=self.jitter, verdict_weight=self.verdict_weight)

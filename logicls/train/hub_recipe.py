@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 NANO = "nano"
 NANO_ALONE = frozenset(
-    {"visual_tokens", "base", "width", "encoder_layers", "decoder_layers", "fresh", "difficulty", "heldout",
+    {"visual_tokens", "base", "width", "encoder_layers", "decoder_layers", "fresh", "difficulty",
      "evaluate_every", "patience", "minutes", "processes", "lora"}
 )  # fmt: skip
 """What a recipe says of nano, and of no model of the hub."""

@@ -143,3 +143,17 @@ def test_distances_keep_out_of_the_zone(zone: float, far: float, seed: int) -> N
     assert min(drawn) >= zone
     assert max(drawn) <= max(far, zone) + 1e-9
     assert sum(d <= 2 * zone + 1e-9 for d in drawn) / len(drawn) >= NEAR - 0.15
+
+
+def test_a_place_without_a_size_is_no_division_by_zero(tmp_path):
+    """A model that learned nothing may see a place as a line: what is in it is simply far off."""
+    path = tmp_path / "box.yaml"
+    path.write_text(
+        "logicls: 1\nproduct: {name: box}\ncomponents: {pin: {}, lid: {}}\n"
+        "constraints: [{id: pin-in-lid, layout: {subject: pin, target: lid, relation: inside}}]\n"
+    )
+    spec = load_spec(path)
+    boxes = {"locate:pin": (Box(10, 10, 20, 20),), "locate:lid": (Box(40, 5, 40, 60),)}
+    reading = Reading(200, 200, {key: Answer(key, boxes=found) for key, found in boxes.items()}, world=spec.world)
+
+    assert all(margin < 0 for margin in margins(spec, reading).values() if margin is not None)

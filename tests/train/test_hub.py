@@ -22,6 +22,7 @@ from logicls.models.hub.load import find_base, load_model, load_processor
 from logicls.models.hub.talk import talk_of
 from logicls.models.nano.losses import IGNORED
 from logicls.predict.batch import predict_folder, read_verdicts
+from logicls.predict.grounds import grounds_of
 from logicls.predict.probe import open_bundle
 from logicls.predict.reader import reader_of
 from logicls.train.fit import fit
@@ -61,11 +62,11 @@ def examples_of(checkpoint, synth, tmp_path_factory):
 
 @pytest.mark.slow
 def test_a_run_ends_in_a_bundle_that_predicts(checkpoint, synth, tmp_path, family):
-    """Preflight, two steps, adapter saved and loaded, probe replayed, a folder of photos read."""
+    """Preflight, two steps, adapter saved and loaded, probe replayed, calibrated, a folder of photos read."""
     told, lines, seen = [], [], []
     made = fit(
-        synth, tmp_path / "bundle", recipe(checkpoint(family)), say=lines.append, prepared=seen.append,
-        told=lambda *step: told.append(step),
+        synth, tmp_path / "bundle", recipe(checkpoint(family)).model_copy(update={"heldout": 0.3}), say=lines.append,
+        prepared=seen.append, told=lambda *step: told.append(step),
     )  # fmt: skip
     (tmp_path / "photos").mkdir()
     for number in range(2):
@@ -86,6 +87,10 @@ def test_a_run_ends_in_a_bundle_that_predicts(checkpoint, synth, tmp_path, famil
     assert facts["versions"] == {name: version(name) for name in ("torch", "transformers", "peft")}
     assert facts["hub"]["base"] == str(checkpoint(family))
     assert not (tmp_path / "bundle" / "model.safetensors").exists()
+    assert any(line.startswith("kept aside: ") for line in lines)
+    assert grounds_of(opened).scales.examples > 0
+    assert lines[-1].startswith(f"calibrated on {grounds_of(opened).scales.examples} examples kept aside")
+    assert verdicts[0].thresholds == grounds_of(opened).thresholds.id
 
 
 @pytest.mark.slow
