@@ -150,10 +150,13 @@ def test_a_place_without_a_size_is_no_division_by_zero(tmp_path):
     path = tmp_path / "box.yaml"
     path.write_text(
         "logicls: 1\nproduct: {name: box}\ncomponents: {pin: {}, lid: {}}\n"
-        "constraints: [{id: pin-in-lid, layout: {subject: pin, target: lid, relation: inside}}]\n"
+        "constraints: [{id: pin-in-lid, layout: {subject: pin, object: lid, relation: inside}}]\n"
     )
     spec = load_spec(path)
-    boxes = {"locate:pin": (Box(10, 10, 20, 20),), "locate:lid": (Box(40, 5, 40, 60),)}
-    reading = Reading(200, 200, {key: Answer(key, boxes=found) for key, found in boxes.items()}, world=spec.world)
+    line = Instance(2, "lid", Box(40, 40, 40, 40))
+    scene = Scene("a.png", 200, 200, (Instance(1, "pin", Box(10, 10, 20, 20)), line))
 
-    assert all(margin < 0 for margin in margins(spec, reading).values() if margin is not None)
+    found = list(margins(spec.constraints[0], read_off(spec, scene)))
+
+    assert found
+    assert all(margin < 0 for margin in found)
