@@ -73,6 +73,8 @@ class Thinking:
     tokens: int = TOKENS
     patches: int = PATCHES
     finer: float = FINER
+    closer: float = CLOSER
+    """Of `LookCloser`."""
     pace: Pace = Pace()  # noqa: RUF009  frozen
     seed: int = 0
 

@@ -17,6 +17,9 @@ from logicls.records import SecondLook, Verdict
 OPEN = 0.95
 """Entropy of a slot, in bits, from which on a photo is looked at again whatever its verdict: a chance of 37 to 63 %."""
 
+SEEDED = frozenset({"latent", "latent-sampled", "latent-still", "random"})
+"""Reasoners in which something is drawn by chance."""
+
 
 @dataclass(frozen=True, slots=True)
 class Second:
@@ -30,8 +33,7 @@ class Second:
 
     def rethink(self, photo: Photo, verdict: Verdict) -> Verdict | None:
         """The verdict after a second look; None where there is no need of one, or a person has to see it anyway."""
-        staying = lasting(verdict)
-        if staying or (verdict.outcome != "review" and openness(verdict.answers) < self.open):
+        if lasting(verdict) or (verdict.outcome != "review" and openness(verdict.answers) < self.open):
             return None
         began = time.perf_counter()
         again = self.way.look(photo)
@@ -74,10 +76,10 @@ def random(bundle: Bundle, thinking: Thinking = Thinking()) -> Second:  # noqa: 
     return _thinking("random", bundle, replace(thinking, slope="none", injected=False))
 
 
-def closer(bundle: Bundle) -> Second:
-    """The whole photo with a larger input, and no think tokens: the control of it all."""
+def closer(bundle: Bundle, thinking: Thinking = Thinking()) -> Second:  # noqa: B008  frozen
+    """The whole photo with an input `thinking.closer` times as large, no think tokens: the control of it all."""
     _refuse_foreign("closer", bundle)
-    return Second("closer", grounds_of(bundle), LookCloser(bundle))
+    return Second("closer", grounds_of(bundle), LookCloser(bundle, thinking.closer))
 
 
 def _thinking(name: str, bundle: Bundle, thinking: Thinking) -> Second:
