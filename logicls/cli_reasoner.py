@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.table import Table
 
 from logicls import cli_train
-from logicls.errors import DataError, Problem
+from logicls.errors import DataError, Problem, relative
 
 if TYPE_CHECKING:
     from logicls.extras.reasoner.trial import Trial
@@ -35,6 +35,7 @@ def second_look(
     """Measure second looks: which photos get one, what it changes at equal mistakes, what it costs."""
     from logicls.extras.by_name import NAMES, found
     from logicls.extras.reasoner.trial import tried, write_trial
+    from logicls.predict.listing import list_photos, printable
     from logicls.predict.probe import open_bundle
     from logicls.score.truth import read_truth
 
@@ -43,10 +44,12 @@ def second_look(
     for name in names:
         found("reasoner", name)
     known = read_truth(truth)
+    if not any(printable(name) in known for name in list_photos(images)):
+        message = f"none of its {len(known)} photos is in {images}."
+        raise DataError(
+            Problem("LC741", message, relative(truth), advice="Paths are relative to the folder of photos.")
+        )
     trial = tried(open_bundle(bundle), images, known, names, seeds=seeds, open_from=open_from, say=console.print)
-    if not trial.first:
-        message = f"none of the {len(known)} photos in it is in {images}."
-        raise DataError(Problem("LC741", message, str(truth), advice="Paths are relative to the folder of photos."))
     _print(trial)
     console.print(str(write_trial(trial, out)), soft_wrap=True)
 

@@ -16,7 +16,9 @@ from torch import Tensor
 from logicls.extras.reasoner.slope import Reward, Slope
 
 Tokens = Float[Tensor, "1 tokens width"]
-Offered = list[tuple[tuple[int, ...], Tokens]]
+Shown = Float[Tensor, "1 shown width"]
+"""What was shown to think tokens, behind them; at first nothing."""
+Offered = list[tuple[tuple[int, ...], Float[Tensor, "1 finer width"]]]
 """For each think token the places that it looks at most, and the tokens of these places, seen finer."""
 Offer = Callable[[Tokens], Offered]
 LEAST = 1e-4
@@ -85,7 +87,7 @@ class _Injections:
         self.tried: set[tuple[int, ...]] = set()
         self.kept = 0
 
-    def taken(self, own: Tokens, shown: Tokens, came: float) -> tuple[Tokens, float]:
+    def taken(self, own: Tokens, shown: Shown, came: float) -> tuple[Float[Tensor, "1 now width"], float]:
         """What is shown after the offers to these think tokens, and the reward then. `came` is that before."""
         for places, finer in self._offer(own) if self._offer else ():
             if places in self.tried:
@@ -99,7 +101,7 @@ class _Injections:
         return shown, came
 
 
-def _beside(reward: Reward, shown: Tokens) -> Reward:
+def _beside(reward: Reward, shown: Shown) -> Reward:
     """The reward of think tokens that stand before what was shown to them."""
 
     def of(tokens: Float[Tensor, "batch tokens width"]) -> Float[Tensor, " batch"]:

@@ -56,4 +56,4 @@ def openness(answers: Iterable[Answer]) -> float:
 
 
 def _bits(chance: float) -> float:
-    return -sum(p * math.log2(p) for p in (chance, 1 - chance) if 0 < p < 1)
+    return -math.fsum(p * math.log2(p) for p in (chance, 1 - chance) if 0 < p < 1)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol
 
 import torch
 from jaxtyping import Float
@@ -15,12 +14,8 @@ Reward = Callable[[Tokens], Float[Tensor, " batch"]]
 """Of think tokens, each row by itself."""
 
 
-class Slope(Protocol):
-    """A way to have ∇J."""
-
-    def __call__(self, reward: Reward, tokens: Tokens) -> tuple[Tokens, float]:
-        """∇J at `tokens`, a batch of one, and the reward there."""
-        ...
+Slope = Callable[[Reward, Tokens], tuple[Tokens, float]]
+"""A way to have ∇J at tokens that are a batch of one, and the reward there."""
 
 
 def exact(reward: Reward, tokens: Tokens) -> tuple[Tokens, float]:

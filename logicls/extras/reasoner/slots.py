@@ -22,7 +22,7 @@ from logicls.models.nano.point import glowing
 from logicls.predict.one_pass import OnePass, Read, Seen
 from logicls.predict.pointing import LEAST, Light
 
-Keys = tuple[tuple[Float[Tensor, "1 heads tokens depth"], Float[Tensor, "1 heads tokens depth"]], ...]
+Keys = tuple[tuple[Float[Tensor, "1 heads patches depth"], Float[Tensor, "1 heads patches depth"]], ...]
 """Keys and values of the photo's tokens, by layer of the decoder."""
 
 
