@@ -12,11 +12,11 @@ from logicls.errors import DataError, Problem, did_you_mean
 Kind = Literal["retriever", "expert", "reasoner"]
 REASONERS: Mapping[str, str] = MappingProxyType(
     {
+        "closer": "closer",
         "latent": "latent",
         "latent-sampled": "latent_sampled",
         "latent-still": "latent_still",
         "random": "random",
-        "closer": "closer",
     }
 )
 NAMES: Mapping[str, Mapping[str, str]] = MappingProxyType(

@@ -13,7 +13,8 @@ DIGITS = 12
 def result_id(verdict: Verdict) -> str:
     """Twelve hexadecimal digits made of the photo's hash, the bundle's id and that of the thresholds.
 
-    Where a second look made the verdict, the name of the reasoner counts, too. Photos with the same bytes share it. The name stands for the hash of one that could not be read.
+    Where a second look made the verdict, the name of the reasoner counts, too.
+    Photos with the same bytes share it. The name stands for the hash of one that could not be read.
     """
     photo = verdict.sha256 or f"unread {verdict.photo}"
     look = verdict.second_look

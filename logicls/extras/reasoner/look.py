@@ -28,8 +28,8 @@ FINER = 2.0
 SPREAD = 0.1
 """σ of sampled rewards, as a share of the think tokens' root mean square."""
 CLOSER = 1.15
-"""How many times as many pixels on a side the whole photo has that is looked at again. At 1.5 nano, which learned things
-at one size, no longer knew them."""
+"""How many times as many pixels on a side the whole photo has that is looked at again. At 1.5 nano, which has learned
+things at one size, no longer knew them."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -28,14 +29,16 @@ Keys = tuple[tuple[Float[Tensor, "1 heads patches depth"], Float[Tensor, "1 head
 
 def keys_of(seen: Seen) -> Keys:
     """Those that the photo left, whatever is read after it."""
-    return tuple((layer.keys, layer.values) for layer in seen.cache.layers)
+    layers: list[Any] = list(seen.cache.layers)
+    return tuple((layer.keys, layer.values) for layer in layers)
 
 
 def thought_into(model: torch.nn.Module, keys: Keys, tokens: Float[Tensor, "batch tokens width"]) -> DynamicCache:
     """A cache that holds the photo's tokens and, after them, think tokens, of each row of the batch."""
     cache = DynamicCache()
     for layer, (key, value) in enumerate(keys):
-        cache.update(*(one.expand(len(tokens), -1, -1, -1) for one in (key, value)), layer)
+        rows = len(tokens), -1, -1, -1
+        cache.update(key.expand(rows), value.expand(rows), layer)
     x = tokens
     if tokens.shape[1]:
         for block in model.decoder:  # type: ignore[union-attr]
