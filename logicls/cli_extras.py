@@ -13,7 +13,9 @@ if TYPE_CHECKING:
     from logicls.plugins import PlugIns
 
 EXPERT = Annotated[str, typer.Option("--expert", help="Look for defects that no rule names as well: its name.")]
-REASONER = Annotated[str, typer.Option("--reasoner", help="Look again at photos that are not sure: its name.")]
+REASONER = Annotated[
+    str, typer.Option("--reasoner", help="Look again at photos that go to review: its name; closer is the best so far.")
+]
 KNOWLEDGE = Annotated[Path | None, typer.Option("--knowledge", help="Folder of what is known of products.")]
 
 

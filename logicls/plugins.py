@@ -13,7 +13,7 @@ from jaxtyping import UInt8
 
 from logicls.records import Box, Verdict
 
-Photo = UInt8[np.ndarray, "height width 3"]
+Photo = UInt8[np.ndarray, "_height _width 3"]
 """RGB, as it is on the disk, whatever the size of the model's input."""
 
 

@@ -162,6 +162,24 @@ class Finding:
 
 
 @dataclass(frozen=True, slots=True)
+class SecondLook:
+    """That a reasoner looked again, and what it took."""
+
+    reasoner: str
+    """Its name."""
+    before: Outcome
+    """What the first look came to."""
+    seconds: float
+    """Time that it took, beside the first one."""
+    rewards: tuple[float, ...] = ()
+    """How sure all answers were, 0 to 1: without think tokens, with those it began with, after each step."""
+    kept: int = 0
+    """Finer views of a place that were kept."""
+    taken: bool = True
+    """False where it made nothing surer, so that the verdict is that of the first look."""
+
+
+@dataclass(frozen=True, slots=True)
 class Verdict:
     """All that is known of one photo after the look at it."""
 
@@ -193,6 +211,8 @@ class Verdict:
     """Time that the look at it took; 0 where it was not measured."""
     doubts: tuple[str, ...] = ()
     """Those of the reasons that no threshold changes: what could not be read, a photo unlike those learned from."""
+    second_look: SecondLook | None = None
+    """None where the first one was enough, or nobody was there to look again."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,22 @@ from typing import Any, Literal
 from logicls.errors import DataError, Problem, did_you_mean
 
 Kind = Literal["retriever", "expert", "reasoner"]
-NAMES: Mapping[str, Mapping[str, str]] = MappingProxyType({"retriever": {}, "expert": {}, "reasoner": {}})
+REASONERS: Mapping[str, str] = MappingProxyType(
+    {
+        "closer": "closer",
+        "latent": "latent",
+        "latent-sampled": "latent_sampled",
+        "latent-still": "latent_still",
+        "random": "random",
+    }
+)
+NAMES: Mapping[str, Mapping[str, str]] = MappingProxyType(
+    {
+        "retriever": {},
+        "expert": {},
+        "reasoner": {name: f"logicls.extras.reasoner.second:{made}" for name, made in REASONERS.items()},
+    }
+)
 """Kind → name → `module:function` that makes one of a bundle (`models.bundle.Bundle`) and its settings."""
 
 

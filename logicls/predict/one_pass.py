@@ -58,7 +58,17 @@ class Read:
 
 
 @dataclass(frozen=True, slots=True)
-class _Asked:
+class Seen:
+    """A batch of photos, read before any question."""
+
+    chart: Float[Tensor, "photos depth rows columns"]
+    feature: Float[Tensor, "photos width"]
+    cache: DynamicCache
+    """Of the decoder; what is read next is added to it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
     """All questions one after the other, ready to be asked of any photo."""
 
     words: Int[Tensor, "1 words"]
@@ -84,31 +94,43 @@ class OnePass:
     @torch.inference_mode()
     def look_fitted(self, photos: Sequence[np.ndarray], sizes: Sequence[tuple[int, int]]) -> list[Look]:
         """The same for photos that were of those (width, height) before they were brought to the input's size."""
-        pixels = self.bundle.processor.image_processor(list(photos))["pixel_values"]
-        read = self._read(pixels)
-        lights = point_out(self.bundle.model, self.codec, read.chart, read.asked[:, self._where], sizes)
+        return self.told(self.ask(self.see(photos)), sizes)
+
+    def see(self, photos: Sequence[np.ndarray]) -> Seen:
+        """Read photos of any sizes, and nothing but the photos."""
+        pixels, cache = self.bundle.processor.image_processor(list(photos))["pixel_values"], DynamicCache()
+        photo = torch.full((len(pixels), self.bundle.processor.image_tokens), self.codec.image)
+        nothing = torch.zeros(0, dtype=torch.long)
+        branches = torch.zeros_like(photo[:1])
+        seen = self.bundle.model(photo, pixels, branch_ids=branches, past_key_values=cache, logits_to_keep=nothing)
+        return Seen(seen.chart, seen.feature, cache)
+
+    def ask(self, seen: Seen) -> Read:
+        """Read the questions after the photos, and whatever else the cache holds of them; say what is to be said."""
+        asked = self.asked
+        ids = asked.words.expand(len(seen.chart), -1)
+        branches = torch.cat([torch.zeros(1, seen.cache.get_seq_length(), dtype=torch.long), asked.branches], 1)
+        last = asked.last[self.spoken]
+        read = self.bundle.model(ids, branch_ids=branches, past_key_values=seen.cache, logits_to_keep=last)
+        said = self._say(read.logits, branches, seen.cache)
+        return Read(seen.chart, read.words[:, asked.last], said, seen.feature)
+
+    def told(self, read: Read, sizes: Sequence[tuple[int, int]]) -> list[Look]:
+        """What was read, as answers. `sizes`: (width, height) of the photos in pixels."""
+        lights = self.lights(read, sizes)
         pointed = self._points(read, lights, sizes)
         return [self._gather(read, n, pointed, some) for n, some in enumerate(lights)]
 
-    def _read(self, pixels: Tensor) -> Read:
-        """Read the photos, then the questions, then say what is to be said."""
-        model, cache, asked = self.bundle.model, DynamicCache(), self._asked
-        photo = torch.full((len(pixels), self.bundle.processor.image_tokens), self.codec.image)
-        seen = model(
-            photo, pixels, branch_ids=torch.zeros_like(photo[:1]), past_key_values=cache, logits_to_keep=asked.last[:0]
-        )
-        ids = asked.words.expand(len(pixels), -1)
-        branches = torch.cat([torch.zeros_like(photo[:1]), asked.branches], 1)
-        read = model(ids, branch_ids=branches, past_key_values=cache, logits_to_keep=asked.last[self._spoken])
-        said = self._say(read.logits, branches, cache)
-        return Read(seen.chart, read.words[:, asked.last], said, seen.feature)
+    def lights(self, read: Read, sizes: Sequence[tuple[int, int]]) -> list[list[list[Light]]]:
+        """What was pointed out on each photo for each question where things are, the surest first."""
+        return point_out(self.bundle.model, self.codec, read.chart, read.asked[:, self.where], sizes)
 
     def _say(
         self, logits: Float[Tensor, "photos spoken vocab"], branches: Int[Tensor, "1 seen"], cache: DynamicCache
     ) -> Saying:
         """Greedy decoding from the logits of the first word on; photos of which all is said leave the batch."""
-        said, rows = Saying(self._grammar, len(logits)), torch.arange(len(logits))
-        numbers = torch.tensor(self._spoken)[None] + 1
+        said, rows = Saying(self.grammar, len(logits)), torch.arange(len(logits))
+        numbers = torch.tensor(self.spoken)[None] + 1
         while True:
             said.take(logits, rows)
             going = said.open[rows].any(1).nonzero()[:, 0]
@@ -121,34 +143,34 @@ class OnePass:
             logits = self.bundle.model(said.words[rows, :, -1], branch_ids=branches, past_key_values=cache).logits
 
     @cached_property
-    def _where(self) -> list[int]:
+    def where(self) -> list[int]:
         """Numbers of the questions where things are."""
         return [number for number, query in enumerate(self.queries) if query.kind == "locate"]
 
     @cached_property
-    def _pointed(self) -> frozenset[str]:
+    def pointed(self) -> frozenset[str]:
         """Questions that are answered by pointing: where things are, and what those things are like."""
-        places = {self.queries[number].id for number in self._where}
+        places = {self.queries[number].id for number in self.where}
         return frozenset(places | {query.id for query in self.queries if located_by(query.id) in places})
 
     @cached_property
-    def _spoken(self) -> list[int]:
+    def spoken(self) -> list[int]:
         """Numbers of the questions that are answered in words."""
-        return [number for number, query in enumerate(self.queries) if query.id not in self._pointed]
+        return [number for number, query in enumerate(self.queries) if query.id not in self.pointed]
 
     @cached_property
-    def _asked(self) -> _Asked:
+    def asked(self) -> Asked:
         """The questions, as prediction puts them."""
         texts = [self.codec.prompt(question(query, self.bundle.spec)) for query in self.queries]
         words = [word for text in texts for word in text]
         branches = [number for number, text in enumerate(texts, 1) for _ in text]
         last = torch.tensor([len(text) for text in texts]).cumsum(0) - 1
-        return _Asked(torch.tensor([words]), torch.tensor([branches]), last)
+        return Asked(torch.tensor([words]), torch.tensor([branches]), last)
 
     @cached_property
-    def _grammar(self) -> Grammar:
+    def grammar(self) -> Grammar:
         """What may be said to the questions that are answered in words."""
-        spoken = [self.queries[number] for number in self._spoken]
+        spoken = [self.queries[number] for number in self.spoken]
         values = torch.zeros(len(spoken), self.bundle.model.config.vocab_size, dtype=torch.bool)
         for row, query in enumerate(spoken):
             values[row, self.codec.allowed(query)] = True
@@ -160,12 +182,12 @@ class OnePass:
     ) -> dict[str, list[Answer]]:
         """The answer for each photo to each question that is answered by pointing."""
         model, out = self.bundle.model, {}
-        found = {self.queries[number].id: [one[k] for one in lights] for k, number in enumerate(self._where)}
+        found = {self.queries[number].id: [one[k] for one in lights] for k, number in enumerate(self.where)}
         for number, query in enumerate(self.queries):
             if query.kind == "locate":
                 pairs = zip(found[query.id], sizes, strict=True)
                 out[query.id] = [located(query, some, size) for some, size in pairs]
-            elif query.id in self._pointed:
+            elif query.id in self.pointed:
                 pairs = zip(found[located_by(query.id)], sizes, strict=True)
                 bearers = [things(some, size) for some, size in pairs]
                 out[query.id] = read_off(model, self.codec, query, bearers, read.chart, read.asked[:, number])
@@ -180,14 +202,14 @@ class OnePass:
             if query.id in pointed:
                 answers.append(pointed[query.id][n])
             else:
-                row = self._spoken.index(number)
+                row = self.spoken.index(number)
                 answers.append(self._worded(query, words[n, row].tolist(), sure[n, row].tolist()))
         names = self.bundle.spec.violations
         # The verdict is asked last.
         each = read.said.likely[n, -1, [self.codec.value(name) for name in names]].tolist()
         stated = next(answer for answer in answers if answer.query == VERDICT)
         rest = tuple(answer for answer in answers if answer.query != VERDICT)
-        places = zip(self._where, lights, strict=True)
+        places = zip(self.where, lights, strict=True)
         lit = tuple((self.queries[number].id, tuple(some)) for number, some in places)
         return Look(rest, stated, tuple(zip(names, each, strict=True)), read.features[n].float().numpy(), lit)
 

@@ -1,4 +1,4 @@
-"""The name of a result: the same photo, bundle and thresholds have the same one, wherever and whenever."""
+"""The name of a result: the same photo, bundle, thresholds and second look have the same one, wherever and whenever."""
 
 from __future__ import annotations
 
@@ -13,8 +13,11 @@ DIGITS = 12
 def result_id(verdict: Verdict) -> str:
     """Twelve hexadecimal digits made of the photo's hash, the bundle's id and that of the thresholds.
 
+    Where a second look made the verdict, the name of the reasoner counts, too.
     Photos with the same bytes share it. The name stands for the hash of one that could not be read.
     """
     photo = verdict.sha256 or f"unread {verdict.photo}"
-    made_of = "\n".join((photo, verdict.bundle, verdict.thresholds))
+    look = verdict.second_look
+    again = (look.reasoner,) if look is not None and look.taken else ()
+    made_of = "\n".join((photo, verdict.bundle, verdict.thresholds, *again))
     return hashlib.sha256(made_of.encode("utf-8", "surrogatepass")).hexdigest()[:DIGITS]

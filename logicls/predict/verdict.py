@@ -14,6 +14,14 @@ from logicls.predict.scales import Scales
 from logicls.predict.thresholds import Thresholds, settle
 from logicls.records import Finding, Verdict
 
+UNSTATED = "the stated verdict could not be read"
+"""A doubt."""
+
+
+def unread(findings: Sequence[Finding]) -> tuple[str, ...]:
+    """The doubts that rules leave which could not be checked."""
+    return tuple(f"{f.constraint}: {f.found}" for f in findings if f.status == "unknown")
+
 
 def decide(
     spec: Spec,
@@ -35,13 +43,12 @@ def decide(
     chances = {rule: _pooled(came, told, scales) for rule, came in likely.items()}
     came = judge(spec, by_query(look.answers), *size)
     findings = tuple(replace(f, chance=_any(chances[f.constraint]) if f.status != "unknown" else None) for f in came)
-    unread = [f"{f.constraint}: {f.found}" for f in findings if f.status == "unknown"]
-    unstated = ["the stated verdict could not be read"] if stated is None else []
+    unstated = [UNSTATED] if stated is None else []
     scores = {name: max((one.get(name, 0.0) for one in chances.values()), default=0.0) for name in spec.violations}
     verdict = Verdict(
         photo, "review", violations(findings), None if stated is None else tuple(sorted(stated)), _score(findings),
         tuple(scores.items()), findings, (*look.answers, look.stated), (), *size,
-        spec=spec.hash, doubts=(*doubts, *unread, *unstated),
+        spec=spec.hash, doubts=(*doubts, *unread(findings), *unstated),
     )  # fmt: skip
     return settle(verdict, thresholds)
 

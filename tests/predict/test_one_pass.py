@@ -208,7 +208,7 @@ def test_logits_are_made_where_they_are_wanted(bundle, photos):
 
     OnePass(replace(bundle, model=Watched())).look(photos[:2])
 
-    assert shapes[:2] == [(2, 0), (2, len(reader._spoken))]
+    assert shapes[:2] == [(2, 0), (2, len(reader.spoken))]
 
 
 SQUARES = """logicls: 1

@@ -10,7 +10,7 @@ from logicls.errors import DataError
 from logicls.predict.record import verdict_from_json, verdict_to_json
 from logicls.predict.result import result_id
 from logicls.predict.table import write_table
-from logicls.records import Answer, Box, Finding, Verdict
+from logicls.records import Answer, Box, Finding, SecondLook, Verdict
 
 FULL = Verdict(
     "line 2/Ä,1.jpg", "fail", ("gone", "wrong cap"), ("gone",), 0.1 + 0.2, (("gone", 0.9), ("wrong cap", 0.625)),
@@ -79,3 +79,15 @@ def test_a_result_is_named_after_photo_bundle_and_thresholds():
     assert result_id(TORN) != result_id(replace(TORN, photo="torn too.jpg"))
     assert verdict_to_json(FULL)["result"] == name
     assert len(name) == 12
+
+
+def test_a_second_look_makes_another_result():
+    """A verdict that a second look made has a name of its own; one that stayed as it was keeps its name."""
+    first = Verdict("a.png", "review", sha256="ab", bundle="b")
+    look = SecondLook("latent", "review", 0.5, (0.5, 0.75), 1)
+
+    again = replace(first, outcome="pass", second_look=look)
+    assert result_id(again) != result_id(first)
+    assert result_id(replace(again, second_look=replace(look, reasoner="closer"))) != result_id(again)
+    assert result_id(replace(first, second_look=replace(look, taken=False))) == result_id(first)
+    assert verdict_from_json(verdict_to_json(again)) == again

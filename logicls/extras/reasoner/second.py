@@ -1,0 +1,96 @@
+"""The reasoner: which photos get a second look, and the verdict after it."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, replace
+
+from logicls.errors import DataError, Problem
+from logicls.extras.reasoner.entropy import openness
+from logicls.extras.reasoner.look import LookCloser, Think, Thinking, Way
+from logicls.models.bundle import Bundle
+from logicls.plugins import Photo
+from logicls.predict.grounds import Grounds, grounds_of, verdict_on
+from logicls.predict.verdict import UNSTATED, unread
+from logicls.records import SecondLook, Verdict
+
+OPEN = 1.01
+"""Entropy of a slot, in bits, from which on a photo is looked at again whatever its verdict. Above 1 none is: where
+verdicts are sure a second look only unsettled them (at 0.95, 1 review of 132 became 5), at fifty times the time."""
+SEEDED = frozenset({"latent", "latent-sampled", "latent-still", "random"})
+"""Reasoners in which something is drawn by chance."""
+
+
+@dataclass(frozen=True, slots=True)
+class Second:
+    """Looks again, in one way, at photos of one bundle."""
+
+    name: str
+    grounds: Grounds
+    way: Way
+    open: float = OPEN
+    """As `OPEN`."""
+
+    def rethink(self, photo: Photo, verdict: Verdict) -> Verdict | None:
+        """The verdict after a second look; None where there is no need of one, or a person has to see it anyway."""
+        if lasting(verdict) or (verdict.outcome != "review" and openness(verdict.answers) < self.open):
+            return None
+        began = time.perf_counter()
+        again = self.way.look(photo)
+        first = verdict
+        if again.look is not None:
+            size = (verdict.width, verdict.height)
+            came = verdict_on(self.grounds, again.look, verdict.photo, photo, size=size)
+            first = replace(came, sha256=verdict.sha256, bundle=verdict.bundle, version=verdict.version)
+        taken = round(time.perf_counter() - began, 6)
+        record = SecondLook(
+            self.name, verdict.outcome, taken, tuple(round(r, 6) for r in again.rewards), again.kept,
+            again.look is not None,
+        )  # fmt: skip
+        return replace(first, seconds=round(verdict.seconds + taken, 6), second_look=record)
+
+
+def lasting(verdict: Verdict) -> tuple[str, ...]:
+    """The doubts that no second look takes away: of the photo itself, not of what was read on it."""
+    passing = {*unread(verdict.findings), UNSTATED}
+    return tuple(doubt for doubt in verdict.doubts if doubt not in passing)
+
+
+def latent(bundle: Bundle, thinking: Thinking = Thinking()) -> Second:  # noqa: B008  frozen
+    """Think tokens that climb by the exact gradient, and are shown finer what they look at. Raises `DataError`."""
+    return _thinking("latent", bundle, thinking)
+
+
+def latent_sampled(bundle: Bundle, thinking: Thinking = Thinking()) -> Second:  # noqa: B008  frozen
+    """The same by the estimate of the gradient from sampled rewards."""
+    return _thinking("latent-sampled", bundle, replace(thinking, slope="sampled"))
+
+
+def latent_still(bundle: Bundle, thinking: Thinking = Thinking()) -> Second:  # noqa: B008  frozen
+    """Think tokens that climb and are shown nothing: the control of the injection."""
+    return _thinking("latent-still", bundle, replace(thinking, injected=False))
+
+
+def random(bundle: Bundle, thinking: Thinking = Thinking()) -> Second:  # noqa: B008  frozen
+    """Think tokens that stay as they were drawn: the control of the climb."""
+    return _thinking("random", bundle, replace(thinking, slope="none", injected=False))
+
+
+def closer(bundle: Bundle, thinking: Thinking = Thinking()) -> Second:  # noqa: B008  frozen
+    """The whole photo with an input `thinking.closer` times as large, no think tokens: the control of it all."""
+    _refuse_foreign("closer", bundle)
+    return Second("closer", grounds_of(bundle), LookCloser(bundle, thinking.closer))
+
+
+def _thinking(name: str, bundle: Bundle, thinking: Thinking) -> Second:
+    _refuse_foreign(name, bundle)
+    return Second(name, grounds_of(bundle), Think(bundle, thinking))
+
+
+def _refuse_foreign(name: str, bundle: Bundle) -> None:
+    """LC740 for any model but the embedded one."""
+    if bundle.hub is not None or bundle.foreign:
+        whose = bundle.hub.base if bundle.hub is not None else "a model that runs elsewhere"
+        message = f'the reasoner "{name}" looks into the embedded model, and here {whose} answers.'
+        advice = "Leave out --reasoner, or train the bundle without --model."
+        raise DataError(Problem("LC740", message, advice=advice))
