@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -87,6 +87,7 @@ def predicted(
     batch: int = 16,
     workers: int = 0,
     only: tuple[str, ...] = (),
+    among: Container[str] | None = None,
     elsewhere: cli_serve.Elsewhere | None = None,
     wanted: cli_extras.Wanted = cli_extras.Wanted(),  # noqa: B008  frozen
 ) -> Spec:
@@ -104,7 +105,7 @@ def predicted(
         if wanted:
             inspect = by_reader(reader_of(opened), images, batch, workers, wanted.made(opened))
         predict_folder(
-            opened, images, out, batch=batch, workers=workers, only=only, inspect=inspect,
+            opened, images, out, batch=batch, workers=workers, only=only, among=among, inspect=inspect,
             planned=lambda total: counters.append(begin("predict", total)),
             done=lambda count: counters[0].add(count),
         )  # fmt: skip

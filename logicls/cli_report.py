@@ -135,9 +135,14 @@ def held_against(out: Path, truth: Path) -> Held:
 
 def conclude(tally: Tally, out: Path) -> None:
     """Say how many of each outcome there are and where the page is; ends with exit code 0 where all pass, 1 else."""
-    told = ", ".join(f"{count} {name}" for name, count in sorted(tally.outcomes.items())) or "no photos"
-    console.print(f"{told}\n{page_of(out)}", soft_wrap=True)
-    raise typer.Exit(0 if set(tally.outcomes) <= {"pass"} else 1)
+    raise typer.Exit(0 if told(tally, out) else 1)
+
+
+def told(tally: Tally, out: Path) -> bool:
+    """Say the same; whether all pass."""
+    counts = ", ".join(f"{count} {name}" for name, count in sorted(tally.outcomes.items())) or "no photos"
+    console.print(f"{counts}\n{page_of(out)}", soft_wrap=True)
+    return set(tally.outcomes) <= {"pass"}
 
 
 def page_of(out: Path) -> Path:

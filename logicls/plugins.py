@@ -6,6 +6,7 @@ They are found by name in `logicls.extras` and given to whoever inspects photos;
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Protocol
 
 import numpy as np
@@ -28,6 +29,14 @@ class Recall:
     """Names of the documents that were drawn for it, the most telling first."""
     likeness: float = 0.0
     """Cosine to the nearest document, -1 to 1."""
+    nearest: str = ""
+    """The product whose document that is, whether the photo shows it or not."""
+    doubt: str = ""
+    """Why a person has to look; empty where the photo shows what it should."""
+    notes: tuple[str, ...] = ()
+    """What the documents say, in their order; text for a prompt."""
+    reference: Path | None = None
+    """A photo of a good one, of the variant that is the most alike."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -193,6 +193,8 @@ class Verdict:
     """Time that the look at it took; 0 where it was not measured."""
     doubts: tuple[str, ...] = ()
     """Those of the reasons that no threshold changes: what could not be read, a photo unlike those learned from."""
+    documents: tuple[str, ...] = ()
+    """Pages of knowledge that were drawn for the photo, the most telling first; empty where none were asked for."""
 
 
 @dataclass(frozen=True, slots=True)
