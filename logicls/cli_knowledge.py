@@ -77,7 +77,7 @@ def route(
     for name in sorted(set(there) & set(bundles)):
         where = out / name
         spec = cli_predict.predicted(bundles[name], images, where, batch=batch, among=frozenset(there[name]))
-        passed &= cli_report.told(cli_report.write_files(spec, images, where), where)
+        passed &= cli_report.told(cli_report.write_files(spec, images, where, knowledge=knowledge_dir), where)
     raise typer.Exit(0 if passed and REVIEW not in there else 1)
 
 

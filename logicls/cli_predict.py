@@ -68,7 +68,8 @@ def predict(
         spec = predicted(
             bundle, images, out, batch=batch, workers=workers, only=globs, elsewhere=elsewhere, wanted=wanted
         )
-    cli_report.conclude(cli_report.write_files(spec, images, out, xlsx=xlsx, junit=junit), out)
+    tally = cli_report.write_files(spec, images, out, xlsx=xlsx, junit=junit, knowledge=knowledge)
+    cli_report.conclude(tally, out)
 
 
 def _refuse_limits(seconds: float | None, idle: float | None) -> None:
@@ -103,7 +104,8 @@ def predicted(
         for line in grounds_of(opened).warnings:
             console.print(line, soft_wrap=True)
         if wanted:
-            inspect = by_reader(reader_of(opened), images, batch, workers, wanted.made(opened))
+            plugins = wanted.made(opened)
+            inspect = by_reader(reader_of(opened, plugins.retriever), images, batch, workers, plugins)
         predict_folder(
             opened, images, out, batch=batch, workers=workers, only=only, among=among, inspect=inspect,
             planned=lambda total: counters.append(begin("predict", total)),
@@ -130,7 +132,7 @@ def _watched(bundle: Path, images: Path, out: Path, watch: Watch, wanted: cli_ex
             console.print(Text(f"{verdict.outcome} {verdict.photo!r}: {why}"), soft_wrap=True)
 
     def shown() -> None:
-        cli_report.write_files(opened.spec, images, out)
+        cli_report.write_files(opened.spec, images, out, knowledge=wanted.knowledge)
 
     plugins = wanted.made(opened)
     count = watch_folder(opened, images, out, watch, plugins=plugins, told=told, shown=shown)

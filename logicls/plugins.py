@@ -40,6 +40,18 @@ class Recall:
 
 
 @dataclass(frozen=True, slots=True)
+class Cause:
+    """What is known of a violation beyond its rule."""
+
+    page: str
+    """The page of knowledge that says it."""
+    variant: str
+    """Which variant it is about; empty for any."""
+    causes: str
+    consequences: str
+
+
+@dataclass(frozen=True, slots=True)
 class Flaw:
     """How unlike those of good photos the patches of a photo are."""
 

@@ -31,7 +31,7 @@ class Settings(BaseModel):
     logicls: Literal[1]
     """Version of the format."""
     encoder: str = "base"
-    """What photos are compared by: `base`, the base weights that ship; a nano bundle's folder; a dual encoder's name."""
+    """What photos are compared by: `base` (the base weights that ship), a nano bundle, or a dual encoder."""
     draw: Literal["q2k", "nearest"] = "q2k"
     """How documents are chosen: Q2K's draw, or simply the most alike."""
     budget: int = Field(4, ge=1, le=64)
