@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import UInt8
@@ -28,9 +28,9 @@ class Recall:
     documents: tuple[str, ...] = ()
     """Names of the documents that were drawn for it, the most telling first."""
     likeness: float = 0.0
-    """Cosine to the nearest document, -1 to 1."""
+    """Cosine to the nearest photo that is known, -1 to 1."""
     nearest: str = ""
-    """The product whose document that is, whether the photo shows it or not."""
+    """The product of that one, whether the photo shows it or not."""
     doubt: str = ""
     """Why a person has to look; empty where the photo shows what it should."""
     notes: tuple[str, ...] = ()
@@ -67,6 +67,7 @@ class Flaw:
     """True where a person has to say."""
 
 
+@runtime_checkable
 class Retriever(Protocol):
     """Knows products by documents."""
 

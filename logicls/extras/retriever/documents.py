@@ -27,26 +27,30 @@ class Documents:
 
     def recall(self, photos: list[Photo]) -> list[Recall]:
         """What is known of each photo."""
-        return [self._recall(each) for each in self.sights.similarities(photos)] if photos else []
+        return [self._recall(key) for key in self.sights.keys(photos)] if photos else []
 
-    def _recall(self, similarities: Float[np.ndarray, " documents"]) -> Recall:
-        pages, best = self.sights.pages, int(similarities.argmax())
-        product, likeness = pages[best].product, float(similarities[best])
-        if likeness < self.sights.limits[product]:
-            least = self.sights.limits[product]
-            doubt = f"unlike every product known: {likeness:.2f} to {product}, whose own photos reach {least:.2f}"
-            return Recall("", likeness=likeness, nearest=product, doubt=doubt)
-        own = [k for k, page in enumerate(pages) if page.product == product]
-        settings = self.knowledge.settings
-        drawn = (q2k.draw if settings.draw == "q2k" else q2k.nearest)(similarities[own], settings.budget)
-        found = [pages[own[k]] for k in drawn]
-        good = [k for k in own if pages[k].is_reference]
-        shown = pages[max(good or own, key=lambda k: similarities[k])]
+    def _recall(self, key: Float[np.ndarray, " width"]) -> Recall:
+        likeness = {name: float((kin.features @ key).max()) for name, kin in self.sights.kin.items()}
+        product = max(likeness, key=lambda name: likeness[name])
+        most, least = likeness[product], self.sights.kin[product].limit
+        if most < least:
+            doubt = f"unlike every product known: {most:.2f} to {product}, whose own photos have {least:.2f} or more"
+            return Recall("", likeness=most, nearest=product, doubt=doubt)
         wrong = f"shows another product: {product}" if self.expected and product != self.expected else ""
-        return Recall(
-            product, shown.variant, tuple(page.name for page in found), likeness, product, wrong,
-            tuple(page.text for page in found), shown.photo,
-        )  # fmt: skip
+        own = [k for k, page in enumerate(self.sights.pages) if page.product == product]
+        similarities = self.sights.locks[own] @ key
+        drawn = [self.sights.pages[own[k]] for k in self._draw(similarities)]
+        # The variant is that of the reference which is the most alike; a product may have pages of defects alone.
+        shown = max(own, key=lambda k: (self.sights.pages[k].is_reference, self.sights.locks[k] @ key))
+        page = self.sights.pages[shown]
+        names, notes = tuple(page.name for page in drawn), tuple(page.text for page in drawn)
+        return Recall(product, page.variant, names, most, product, wrong, notes, page.photo)
+
+    def _draw(self, similarities: Float[np.ndarray, " documents"]) -> list[int]:
+        settings = self.knowledge.settings
+        if settings.draw == "nearest":
+            return q2k.nearest(similarities, settings.budget)
+        return q2k.draw(similarities, settings.budget)
 
 
 def documents(bundle: Bundle, folder: Path) -> Documents:

@@ -33,8 +33,10 @@ BATCH = 16
 class Encoder(Protocol):
     """Makes features of photos."""
 
-    id: str
-    """Its name and twelve hex digits of its weights' hash: features of different encoders cannot be compared."""
+    @property
+    def id(self) -> str:
+        """Its name and twelve hex digits of its weights' hash: features of different encoders cannot be compared."""
+        ...
 
     def embed(self, photos: Photos) -> Float[np.ndarray, "photos width"]:
         """A feature of each photo, RGB of any size."""

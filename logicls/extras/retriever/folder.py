@@ -34,7 +34,7 @@ class Settings(BaseModel):
     """What photos are compared by: `base` (the base weights that ship), a nano bundle, or a dual encoder."""
     draw: Literal["q2k", "nearest"] = "q2k"
     """How documents are chosen: Q2K's draw, or simply the most alike."""
-    budget: int = Field(4, ge=1, le=64)
+    budget: int = Field(default=4, ge=1, le=64)
     """Documents that are drawn for a photo."""
     bundles: dict[str, str] = {}
     """Product → its bundle, a path relative to the folder."""

@@ -67,14 +67,15 @@ def shared_out(
     """How many documents each cluster gives: in proportion to its weight, no more than it has, the budget in all."""
     given = np.zeros(len(weights), np.int64)
     while (left := min(budget, int(sizes.sum())) - int(given.sum())) > 0:
-        open_ = given < sizes
-        share = np.where(open_, weights, 0.0)
-        wanted = left * share / share.sum() if share.sum() > 0 else left * open_ / open_.sum()
-        whole = np.minimum(np.floor(wanted).astype(np.int64), sizes - given)
-        if whole.sum() == 0:  # what remains goes one by one to the largest remainders
-            order = np.argsort(-wanted, kind="stable")[:left]
-            whole[order] = np.minimum(1, (sizes - given)[order])
-        given += whole
+        room = sizes - given
+        share = np.where(room > 0, weights, 0.0)
+        share = share if share.sum() > 0 else (room > 0).astype(np.float64)
+        wanted = left * share / share.sum()
+        whole = np.floor(wanted + 1e-9).astype(np.int64)
+        remainders = np.where(room > whole, wanted - whole, -1.0)
+        first = np.argsort(-remainders, kind="stable")[: left - int(whole.sum())]
+        whole[first] += 1
+        given += np.minimum(whole, room)  # what a small cluster cannot take is shared out once more
     return given
 
 

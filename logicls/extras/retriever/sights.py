@@ -1,4 +1,4 @@
-"""The documents of a folder as an encoder sees them, and how far from them a photo of their product may be."""
+"""Documents and photos of products as an encoder sees them, and how far from them another photo may be."""
 
 from __future__ import annotations
 
@@ -18,9 +18,19 @@ from logicls.extras.retriever.usual import read_usual
 
 FOLDS = 4
 QUANTILE = 0.99
-"""Of a product's own photos: so many are as near to its documents as the limit says, before it is widened."""
+"""Of a product's own photos: so many are as near to one of the others as the limit says, before it is widened."""
 WIDER = 1.3
 """The limit is so many times as far: days differ more than the photos of one set."""
+
+
+@dataclass(frozen=True, slots=True)
+class Kin:
+    """What the photos of one product look like."""
+
+    features: Float[np.ndarray, "photos width"]
+    """Of those that were looked at when it was built, unit vectors."""
+    limit: float
+    """The least cosine to one of them that another photo of the product has."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,12 +43,12 @@ class Sights:
     """The documents."""
     locks: Float[np.ndarray, "documents width"]
     """The lock feature of each, a unit vector."""
-    limits: Mapping[str, float]
-    """Product → the least cosine to one of its documents that its photos have."""
+    kin: Mapping[str, Kin]
+    """Of each product."""
 
-    def similarities(self, photos: Photos) -> Float[np.ndarray, "photos documents"]:
-        """Cosine of each photo's key feature to each document's lock feature."""
-        return self.space.place(self.encoder.embed(photos)) @ self.locks.T
+    def keys(self, photos: Photos) -> Float[np.ndarray, "photos width"]:
+        """The key feature of each photo, a unit vector."""
+        return self.space.place(self.encoder.embed(photos))
 
 
 def sights_of(knowledge: Knowledge) -> Sights:
@@ -52,31 +62,25 @@ def sights_of(knowledge: Knowledge) -> Sights:
     """
     bare = [name for name in knowledge.products if not any(page.product == name for page in knowledge.documents)]
     if bare:
-        advice = "Give a page of it a photo, or run `logicls knowledge build` for it."
-        where = relative(knowledge.path)
-        raise DataError(
-            [Problem("LC707", f'no page shows what "{name}" looks like.', where, advice=advice) for name in bare]
-        )
+        advice, where = "Give a page of it a photo.", relative(knowledge.path)
+        raise DataError([Problem("LC707", f'no page shows what "{n}" looks like.', where, advice=advice) for n in bare])
     encoder = encoder_of(knowledge.settings.encoder, knowledge.path)
     seen = encoder.embed([read_photo(page.photo) for page in knowledge.documents if page.photo is not None])
     width = seen.shape[1]
     usual = {name: read_usual(knowledge.path / name, encoder, width) for name in knowledge.products}
     centre = read_usual(knowledge.path, encoder, width).mean(0)
-    space = space_of(centre, list(usual.values()))
-    owner = np.asarray([page.product for page in knowledge.documents])
-    nearest = _nearest(centre, usual, {name: seen[owner == name] for name in usual})
-    limits = {name: 1 - WIDER * float(np.quantile(far, QUANTILE)) for name, far in nearest.items()}
-    return Sights(encoder, space, knowledge.documents, space.place(seen), limits)
+    space, limits = space_of(centre, list(usual.values())), limits_of(centre, usual)
+    kin = {name: Kin(space.place(features), limits[name]) for name, features in usual.items()}
+    return Sights(encoder, space, knowledge.documents, space.place(seen), kin)
 
 
-def _nearest(
-    centre: Float[np.ndarray, " width"], usual: Mapping[str, Features], documents: Mapping[str, Features]
-) -> dict[str, Float[np.ndarray, " photos"]]:
-    """How far each photo of a product is from its documents, one less their cosine, in a space made without it."""
+def limits_of(centre: Float[np.ndarray, " width"], usual: Mapping[str, Features]) -> dict[str, float]:
+    """The limit of each product: of a fold of its photos, held against the others in a space made without it."""
     far: dict[str, list[Float[np.ndarray, " some"]]] = {name: [] for name in usual}
     for fold in range(FOLDS):
-        space = space_of(centre, [np.delete(f, np.s_[fold::FOLDS], 0) for f in usual.values()])
+        rest = {name: np.delete(features, np.s_[fold::FOLDS], 0) for name, features in usual.items()}
+        space = space_of(centre, list(rest.values()))
         for name, features in usual.items():
-            held = space.place(features[fold::FOLDS]) @ space.place(documents[name]).T
-            far[name].append(1 - held.max(1, initial=-1.0))
-    return {name: np.concatenate(some) for name, some in far.items()}
+            cosines = space.place(features[fold::FOLDS]) @ space.place(rest[name]).T
+            far[name].append(1 - cosines.max(1, initial=-1.0))
+    return {name: 1 - WIDER * float(np.quantile(np.concatenate(some), QUANTILE)) for name, some in far.items()}
