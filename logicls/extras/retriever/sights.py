@@ -17,9 +17,9 @@ from logicls.extras.retriever.space import Features, Space, space_of
 from logicls.extras.retriever.usual import read_usual
 
 FOLDS = 4
-QUANTILE = 0.99
+QUANTILE = 0.95
 """Of a product's own photos: so many are as near to one of the others as the limit says, before it is widened."""
-WIDER = 1.3
+WIDER = 1.5
 """The limit is so many times as far: days differ more than the photos of one set."""
 
 

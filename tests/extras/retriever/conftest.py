@@ -23,7 +23,7 @@ CARD = """logicls: 1
 product: {name: card}
 components: {tablet: {}, label: {}}
 constraints:
-  - {id: six, quantity: {of: tablet, exactly: 6}, violation: {below: missing_tablet, above: extra_tablet}, why: six days}
+  - {id: six, quantity: {of: tablet, exactly: 6}, violation: {below: missing_tablet, above: extra_tablet}, why: for six}
   - {id: label, quantity: {of: label, exactly: 1}, violation: no_label}
 """
 

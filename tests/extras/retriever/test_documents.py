@@ -41,9 +41,9 @@ def test_a_draft_has_a_page_a_rule_a_variant_and_a_violation(knowledge):
         "blue-star", "red-drop", "yellow-leaf",
     }  # fmt: skip
     assert len([page for page in pages.values() if page.product == "dosing_kit" and page.defect and page.photo]) == 11
-    assert pages["card/rules/six"].consequences == "six days"
+    assert pages["card/rules/six"].consequences == "for six"
     assert pages["card/rules/six"].photo is None
-    assert pages["card/defects/missing_tablet"].consequences == "six days"
+    assert pages["card/defects/missing_tablet"].consequences == "for six"
     assert pages["card/references/good"].is_reference
     assert knowledge.settings.bundles == {"dosing_kit": "../kit_bundle"}
 
