@@ -15,6 +15,7 @@ from logicls.extras.retriever.documents import Documents
 from logicls.extras.retriever.draft import draft
 from logicls.extras.retriever.embed import encoder_of
 from logicls.extras.retriever.folder import Settings, read_knowledge
+from logicls.extras.retriever.q2k import draw, nearest
 from logicls.extras.retriever.route import bundles_of, route, write_routes
 from logicls.extras.retriever.sights import sights_of
 from logicls.synth.build import Order
@@ -96,17 +97,18 @@ def route_of(retriever, cards):
     return list(route(retriever, cards / "images"))
 
 
-def test_top_k_is_what_the_settings_ask_for(retriever, kits):
-    """With `draw: nearest`, the documents are the most alike of the product."""
-    settings = retriever.knowledge.settings.model_copy(update={"draw": "nearest", "budget": 2})
-    plain = replace(retriever, knowledge=replace(retriever.knowledge, settings=settings))
+@pytest.mark.parametrize("how", ["nearest", "q2k"])
+def test_documents_are_drawn_as_the_settings_say(retriever, kits, how):
+    """Simply the most alike of the product, or those that Q2K draws."""
+    settings = retriever.knowledge.settings.model_copy(update={"draw": how, "budget": 2})
+    asked = replace(retriever, knowledge=replace(retriever.knowledge, settings=settings))
 
-    [recall] = plain.recall(kits[:1])
+    [recall] = asked.recall(kits[:1])
 
     key = retriever.sights.keys(kits[:1])[0]
     own = [k for k, page in enumerate(retriever.sights.pages) if page.product == "dosing_kit"]
-    best = sorted(own, key=lambda k: -(retriever.sights.locks[k] @ key))[:2]
-    assert recall.documents == tuple(retriever.sights.pages[k].name for k in best)
+    chosen = {"nearest": nearest, "q2k": draw}[how](retriever.sights.locks[own] @ key, 2)
+    assert recall.documents == tuple(retriever.sights.pages[own[k]].name for k in chosen)
 
 
 def test_a_folder_of_mixed_photos_is_split(knowledge, retriever, kits, others, tmp_path):
@@ -189,4 +191,4 @@ def test_what_a_product_lacks_is_told(copied, gone, code):
 
 def test_settings_can_be_left_out():
     """All but the version."""
-    assert Settings(logicls=1).draw == "q2k"
+    assert Settings(logicls=1).draw == "nearest"
