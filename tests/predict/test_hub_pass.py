@@ -211,7 +211,7 @@ class Scripted(HubPass):
         super().__init__(bundle)
         self.said = said
 
-    def read(self, photos, known=Known()):
+    def read(self, photos, known=None):
         """No photo is needed."""
         codec = self.codec
         texts = [
@@ -230,7 +230,7 @@ class Wavering(Scripted):
         super().__init__(bundle, said)
         self.other = Scripted(bundle, other)
 
-    def read(self, photos, known=Known()):
+    def read(self, photos, known=None):
         """As likely the one as the other."""
         (one, shown), (other, _) = super().read(photos), self.other.read(photos)
         return Script([*one.texts, *other.texts], one.vocabulary), shown

@@ -150,3 +150,13 @@ def test_calibrated_probabilities_are_drawn_where_there_are_some(photos):
     assert "<b>Probabilities</b>" in html
     assert "expected calibration error 0.150" in html
     assert 'title="said 95.0 %, true 80.0 % (44.4 – 97.5 %), 10 times"' in html
+
+
+def test_causes_and_consequences_travel_with_the_page(tmp_path):
+    """What pages of knowledge say of a violation stands in the page, for the card to show beside it."""
+    words = Words("box", causes={"missing_pin": (Cause("box/pin", "", "The feeder is empty.", "The lid opens."),)})
+
+    write_report([], words, photos=tmp_path, out=tmp_path / "index.html", now=datetime(2026, 1, 2))
+
+    text = (tmp_path / "index.html").read_text()
+    assert '"causes":{"missing_pin":[["box/pin","","The feeder is empty.","The lid opens."]]}' in text
