@@ -8,6 +8,7 @@ from dataclasses import replace
 
 from PIL import Image
 
+from logicls.plugins import Cause
 from logicls.predict.reliability import Bin
 from logicls.report.page import write_report
 from logicls.report.truth import Held
@@ -154,9 +155,10 @@ def test_calibrated_probabilities_are_drawn_where_there_are_some(photos):
 
 def test_causes_and_consequences_travel_with_the_page(tmp_path):
     """What pages of knowledge say of a violation stands in the page, for the card to show beside it."""
-    words = Words("box", causes={"missing_pin": (Cause("box/pin", "", "The feeder is empty.", "The lid opens."),)})
+    cause = Cause("box/pin", "", "The feeder is empty.", "The lid opens.")
+    words = replace(WORDS, causes={"missing_pin": (cause,)})
 
-    write_report([], words, photos=tmp_path, out=tmp_path / "index.html", now=datetime(2026, 1, 2))
+    write_report([], words, photos=tmp_path, out=tmp_path / "index.html", now=NOW)
 
     text = (tmp_path / "index.html").read_text()
     assert '"causes":{"missing_pin":[["box/pin","","The feeder is empty.","The lid opens."]]}' in text
