@@ -10,7 +10,17 @@ import typer
 from rich.console import Console
 from rich.text import Text
 
-from logicls import cli_measure, cli_predict, cli_reasoner, cli_report, cli_rules, cli_serve, cli_threshold, cli_train
+from logicls import (
+    cli_knowledge,
+    cli_measure,
+    cli_predict,
+    cli_reasoner,
+    cli_report,
+    cli_rules,
+    cli_serve,
+    cli_threshold,
+    cli_train,
+)
 from logicls.models.coordinates import Family
 from logicls.report.complaints import errors_shown, show
 from logicls.synth.export import Trainer, export
@@ -27,11 +37,12 @@ app = typer.Typer(
 COMMANDS: tuple[Callable[..., None], ...] = (
     cli_rules.check, cli_rules.explain, cli_rules.infer, cli_rules.schema, cli_rules.init, cli_train.train,
     cli_train.base, cli_predict.predict, cli_measure.study, cli_serve.serve, cli_report.report, cli_report.replay,
-    cli_threshold.threshold, cli_reasoner.second_look,
+    cli_threshold.threshold, cli_reasoner.second_look, cli_knowledge.route,
 )  # fmt: skip
 for command in COMMANDS:
     app.command()(command)
 app.command(name="eval")(cli_measure.evaluate)
+app.add_typer(cli_knowledge.knowledge, name="knowledge")
 console = Console()
 OUT = Annotated[Path, typer.Option("--out", help="Folder to write to.")]
 DATA = Annotated[Path, typer.Option("--data", help="Dataset: annotations.json and images/.")]

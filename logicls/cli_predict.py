@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -68,7 +68,8 @@ def predict(
         spec = predicted(
             bundle, images, out, batch=batch, workers=workers, only=globs, elsewhere=elsewhere, wanted=wanted
         )
-    cli_report.conclude(cli_report.write_files(spec, images, out, xlsx=xlsx, junit=junit), out)
+    tally = cli_report.write_files(spec, images, out, xlsx=xlsx, junit=junit, knowledge=knowledge)
+    cli_report.conclude(tally, out)
 
 
 def _refuse_limits(seconds: float | None, idle: float | None) -> None:
@@ -87,6 +88,7 @@ def predicted(
     batch: int = 16,
     workers: int = 0,
     only: tuple[str, ...] = (),
+    among: Container[str] | None = None,
     elsewhere: cli_serve.Elsewhere | None = None,
     wanted: cli_extras.Wanted = cli_extras.Wanted(),  # noqa: B008  frozen
 ) -> Spec:
@@ -102,9 +104,10 @@ def predicted(
         for line in grounds_of(opened).warnings:
             console.print(line, soft_wrap=True)
         if wanted:
-            inspect = by_reader(reader_of(opened), images, batch, workers, wanted.made(opened))
+            plugins = wanted.made(opened)
+            inspect = by_reader(reader_of(opened, plugins.retriever), images, batch, workers, plugins)
         predict_folder(
-            opened, images, out, batch=batch, workers=workers, only=only, inspect=inspect,
+            opened, images, out, batch=batch, workers=workers, only=only, among=among, inspect=inspect,
             planned=lambda total: counters.append(begin("predict", total)),
             done=lambda count: counters[0].add(count),
         )  # fmt: skip
@@ -129,7 +132,7 @@ def _watched(bundle: Path, images: Path, out: Path, watch: Watch, wanted: cli_ex
             console.print(Text(f"{verdict.outcome} {verdict.photo!r}: {why}"), soft_wrap=True)
 
     def shown() -> None:
-        cli_report.write_files(opened.spec, images, out)
+        cli_report.write_files(opened.spec, images, out, knowledge=wanted.knowledge)
 
     plugins = wanted.made(opened)
     count = watch_folder(opened, images, out, watch, plugins=plugins, told=told, shown=shown)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -34,6 +35,9 @@ def report(
     xlsx: XLSX = False,
     junit: JUNIT = None,
     cards: Annotated[int, typer.Option(min=1, help="Most photos with a card on the page.")] = LIMIT,
+    knowledge: Annotated[
+        Path | None, typer.Option("--knowledge", help="Folder of what is known of products: causes, consequences.")
+    ] = None,
 ) -> None:
     """Make the page again from verdicts, without predicting. Exit code 1 where a photo does not pass."""
     from logicls.constraints.load import load_spec
@@ -41,7 +45,9 @@ def report(
 
     origin = origin_of(verdicts_dir, bundle=bundle, photos=photos)
     spec = load_spec(origin.bundle / "spec.yaml")
-    tally = write_files(spec, origin.photos, verdicts_dir, truth=truth, xlsx=xlsx, junit=junit, cards=cards)
+    tally = write_files(
+        spec, origin.photos, verdicts_dir, truth=truth, xlsx=xlsx, junit=junit, cards=cards, knowledge=knowledge
+    )
     conclude(tally, verdicts_dir)
 
 
@@ -79,10 +85,14 @@ def write_files(
     xlsx: bool = False,
     junit: Path | None = None,
     cards: int = LIMIT,
+    knowledge: Path | None = None,
 ) -> Tally:
     """Write the page, and the tables that were asked for, from the verdicts in `out`; returns what was counted.
 
+    What `knowledge`, a folder, says of causes and consequences stands beside violations.
+
     Raises:
+        SpecError, DataError: The knowledge cannot be read (LC701 to LC703).
         DataError: openpyxl is missing (LC644), the truth cannot be used, or a file cannot be written (LC253).
     """
     from logicls.predict.batch import read_verdicts
@@ -93,6 +103,10 @@ def write_files(
 
     ready(xlsx=xlsx)
     lines, words = out / "verdicts.jsonl", words_of(spec)
+    if knowledge is not None:
+        from logicls.extras.retriever.causes import causes_of
+
+        words = replace(words, causes=causes_of(knowledge, spec.product.name))
     held = held_against(out, truth) if truth else None
     tally = write_report(
         read_verdicts(lines), words, photos=photos, out=page_of(out), now=datetime.now(), held=held, limit=cards
@@ -135,9 +149,14 @@ def held_against(out: Path, truth: Path) -> Held:
 
 def conclude(tally: Tally, out: Path) -> None:
     """Say how many of each outcome there are and where the page is; ends with exit code 0 where all pass, 1 else."""
-    told = ", ".join(f"{count} {name}" for name, count in sorted(tally.outcomes.items())) or "no photos"
-    console.print(f"{told}\n{page_of(out)}", soft_wrap=True)
-    raise typer.Exit(0 if set(tally.outcomes) <= {"pass"} else 1)
+    raise typer.Exit(0 if told(tally, out) else 1)
+
+
+def told(tally: Tally, out: Path) -> bool:
+    """Say the same; whether all pass."""
+    counts = ", ".join(f"{count} {name}" for name, count in sorted(tally.outcomes.items())) or "no photos"
+    console.print(f"{counts}\n{page_of(out)}", soft_wrap=True)
+    return set(tally.outcomes) <= {"pass"}
 
 
 def page_of(out: Path) -> Path:

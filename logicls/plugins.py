@@ -6,7 +6,8 @@ They are found by name in `logicls.extras` and given to whoever inspects photos;
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol
+from pathlib import Path
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import UInt8
@@ -27,7 +28,27 @@ class Recall:
     documents: tuple[str, ...] = ()
     """Names of the documents that were drawn for it, the most telling first."""
     likeness: float = 0.0
-    """Cosine to the nearest document, -1 to 1."""
+    """Cosine to the nearest photo that is known, -1 to 1."""
+    nearest: str = ""
+    """The product of that one, whether the photo shows it or not."""
+    doubt: str = ""
+    """Why a person has to look; empty where the photo shows what it should."""
+    notes: tuple[str, ...] = ()
+    """What the documents say, in their order; text for a prompt."""
+    reference: Path | None = None
+    """A photo of a good one, of the variant that is the most alike."""
+
+
+@dataclass(frozen=True, slots=True)
+class Cause:
+    """What is known of a violation beyond its rule."""
+
+    page: str
+    """The page of knowledge that says it."""
+    variant: str
+    """Which variant it is about; empty for any."""
+    causes: str
+    consequences: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +67,7 @@ class Flaw:
     """True where a person has to say."""
 
 
+@runtime_checkable
 class Retriever(Protocol):
     """Knows products by documents."""
 

@@ -213,6 +213,8 @@ class Verdict:
     """Those of the reasons that no threshold changes: what could not be read, a photo unlike those learned from."""
     second_look: SecondLook | None = None
     """None where the first one was enough, or nobody was there to look again."""
+    documents: tuple[str, ...] = ()
+    """Pages of knowledge that were drawn for the photo, the most telling first; empty where none were asked for."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,8 +21,11 @@ REASONERS: Mapping[str, str] = MappingProxyType(
 )
 NAMES: Mapping[str, Mapping[str, str]] = MappingProxyType(
     {
-        "retriever": {},
-        "expert": {},
+        "retriever": {"documents": "logicls.extras.retriever.documents:documents"},
+        "expert": {
+            "patches": "logicls.extras.expert.patches:make",
+            "prototypes": "logicls.extras.expert.prototypes:make",
+        },
         "reasoner": {name: f"logicls.extras.reasoner.second:{made}" for name, made in REASONERS.items()},
     }
 )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from collections.abc import Callable, Container, Generator, Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from itertools import chain, islice
 from pathlib import Path
@@ -36,6 +36,7 @@ def predict_folder(
     batch: int = 16,
     workers: int = 0,
     only: Sequence[str] = (),
+    among: Container[str] | None = None,
     inspect: Inspect | None = None,
     planned: Callable[[int], None] = lambda total: None,
     done: Callable[[int], None] = lambda count: None,
@@ -53,6 +54,7 @@ def predict_folder(
         workers: Processes that decode photos; with 0, threads of this process do, which a decoder's crash ends. A
             script that asks for processes must be one that they can import (`if __name__ == "__main__"`).
         only: Globs relative to `photos`; a photo must match one of them.
+        among: Names of which a photo must be one; all if None.
         inspect: Makes verdicts of names in their order, where that is not done here, by the bundle's own model.
         planned: Told the number of photos before the first is looked at.
         done: Told how many more are finished; at first, how many an earlier run had finished.
@@ -62,7 +64,7 @@ def predict_folder(
             LC602), is the folder of photos (LC605), is written by another run (LC606) or cannot be (LC253), or the
             processes die (LC607).
     """
-    names = list_photos(photos, only=only, without=out)
+    names = (name for name in list_photos(photos, only=only, without=out) if among is None or name in among)
     first = next(names, None)
     if first is None:
         raise no_photos(photos, only)

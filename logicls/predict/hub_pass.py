@@ -20,9 +20,10 @@ from logicls.models.hub.branches import Prefix
 from logicls.models.hub.codec import Codec
 from logicls.models.hub.families import coordinates_of
 from logicls.models.hub.picture import Shown, picture_of, shown_of
-from logicls.models.hub.read import inputs_of
 from logicls.models.hub.talk import talk_of
+from logicls.plugins import Retriever
 from logicls.predict.one_pass import Look
+from logicls.predict.prompted import Known, Prompter, known_of
 from logicls.predict.side_by_side import Said, Seen, SideBySide
 from logicls.records import Answer, Subquery
 from logicls.synth.write import question
@@ -43,7 +44,8 @@ class _Asked:
 class HubPass:
     """Answers the questions of a bundle's spec."""
 
-    def __init__(self, bundle: Bundle) -> None:
+    def __init__(self, bundle: Bundle, retriever: Retriever | None = None) -> None:
+        """What the `retriever` knows of a photo stands in its prompt."""
         if bundle.hub is None:
             raise TypeError("the bundle holds no hub model")
         self.bundle, processor = bundle, bundle.processor
@@ -52,15 +54,21 @@ class HubPass:
         )
         vocabulary = bundle.model.config.get_text_config(decoder=True).vocab_size
         self.decoder = SideBySide(processor.tokenizer, vocabulary=vocabulary, end=self.codec.talk.end)
+        text = bundle.model.config.get_text_config(decoder=True)
+        self._prompter = Prompter(processor, bundle.hub.base, text.max_position_embeddings)
+        self._retriever = retriever
 
     @torch.inference_mode()
     def look(self, photos: Sequence[np.ndarray]) -> list[Look]:
         """Read photos, uint8 RGB [height width 3] of any sizes; those of one size that follow one another at once."""
         at_once = max(ROWS // len(self.asked), 1)
-        alike = [list(some) for _, some in groupby(photos, key=lambda photo: photo.shape)]
-        return [
-            look for some in alike for k in range(0, len(some), at_once) for look in self._look(some[k : k + at_once])
-        ]
+        known = known_of(self._retriever, photos) if self._retriever else [Known()] * len(photos)
+        looks: list[Look] = []
+        for (_, what), pairs in groupby(zip(photos, known, strict=True), key=lambda pair: (pair[0].shape, pair[1])):
+            some = [photo for photo, _ in pairs]
+            for k in range(0, len(some), at_once):
+                looks += self._look(some[k : k + at_once], what)
+        return looks
 
     @cached_property
     def asked(self) -> tuple[_Asked, ...]:
@@ -75,11 +83,11 @@ class HubPass:
             for query in decompose(spec)
         )
 
-    def read(self, photos: Sequence[np.ndarray]) -> tuple[Seen, Shown]:
-        """Photos of one size, read by the model up to where their questions begin."""
+    def read(self, photos: Sequence[np.ndarray], known: Known = Known()) -> tuple[Seen, Shown]:  # noqa: B008  frozen
+        """Photos of one size, of which the same is known, read by the model up to where their questions begin."""
         shown = shown_of((photos[0].shape[1], photos[0].shape[0]), self.bundle.processor)
         pictures = [picture_of(photo, shown) for photo in photos]
-        return Prefix(self.bundle.model, inputs_of(self.bundle.processor, self.codec.talk, pictures)), shown
+        return Prefix(self.bundle.model, self._prompter.inputs(pictures, known)), shown
 
     def say(self, prefix: Seen) -> list[list[list[Said]]]:
         """The answer to each question about each photo."""
@@ -87,8 +95,8 @@ class HubPass:
         said = self.decoder.decode(prefix, [one.prompt for one in asked], [one.matcher for one in asked])
         return [said[k : k + len(self.asked)] for k in range(0, len(said), len(self.asked))]
 
-    def _look(self, photos: Sequence[np.ndarray]) -> list[Look]:
-        prefix, shown = self.read(photos)
+    def _look(self, photos: Sequence[np.ndarray], known: Known) -> list[Look]:
+        prefix, shown = self.read(photos, known)
         said = self.say(prefix)
         verdict = next(k for k, asked in enumerate(self.asked) if asked.query.id == VERDICT)
         chances = self._chances(prefix, self.asked[verdict], [each[verdict] for each in said])

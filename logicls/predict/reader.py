@@ -8,6 +8,7 @@ from typing import Protocol, runtime_checkable
 import numpy as np
 
 from logicls.models.bundle import Bundle
+from logicls.plugins import Retriever
 from logicls.predict.hub_pass import HubPass
 from logicls.predict.loading import Loaded, Size
 from logicls.predict.one_pass import Look, OnePass
@@ -40,6 +41,6 @@ def look_at(reader: Reader, photos: Sequence[Loaded]) -> list[Look]:
     return reader.look(pixels)
 
 
-def reader_of(bundle: Bundle) -> Reader:
-    """The reader for a bundle's kind of model."""
-    return OnePass(bundle) if bundle.hub is None else HubPass(bundle)
+def reader_of(bundle: Bundle, retriever: Retriever | None = None) -> Reader:
+    """The reader for a bundle's kind of model; a hub model's prompt says what a `retriever` knows of each photo."""
+    return OnePass(bundle) if bundle.hub is None else HubPass(bundle, retriever)

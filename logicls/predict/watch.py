@@ -72,7 +72,7 @@ def watch_folder(
             that lasts for `LOST` seconds.
     """
     list_photos(photos)
-    reader = reader_of(bundle)
+    reader = reader_of(bundle, plugins.retriever)
     with adding(bundle, photos, out) as file, Inspector(reader, photos, watch.workers, plugins) as inspector:
         arrivals = Arrivals(photos, names_in(out), watch.settled, watch.patience)
         watcher = _Watcher(inspector, file, arrivals, watch, told)

@@ -91,6 +91,7 @@ def _card(verdict: Verdict, truth: Truth) -> dict[str, object]:
         ],
         "marks": _marks(said.marks, scale, (verdict.width * scale, verdict.height * scale)),
     }
+    record |= {"documents": verdict.documents} if verdict.documents else {}
     return record | ({"truth": sorted(truth[verdict.photo])} if verdict.photo in truth else {})
 
 

@@ -100,7 +100,18 @@ function picture(n, said) {
   return frame;
 }
 
-function rule([id, status, name, expected, found, numbers, confidence]) {
+/** What pages of knowledge say of a violation: of any variant, and of the photo's where pages were drawn for it. */
+function causes(name, why, documents) {
+  const some = (data.causes[name] ?? []).filter(([page, variant]) => !variant || !documents || documents.includes(page));
+  return some.flatMap(([, variant, before, after]) => {
+    const of = variant ? ` (${variant})` : "";
+    return [["Causes", before], ["Consequences", after]]
+      .filter(([, said]) => said && said !== why)
+      .map(([head, said]) => make("p", "known", make("b", "", `${head}${of}: `), said));
+  });
+}
+
+function rule([id, status, name, expected, found, numbers, confidence], documents) {
   const broken = status === 0, words = data.rules[id] ?? id;
   const head = make("p", "", make("b", "", name), " ", ...numbers.flatMap((number) => [dot(number, broken), " "]));
   head.append(make("span", "dim", broken ? `sure to ${percent(confidence)}` : ""));
@@ -111,6 +122,7 @@ function rule([id, status, name, expected, found, numbers, confidence]) {
       ...(expected ? [make("span", "", make("span", "dim", "expected "), make("b", "", expected))] : []),
       ...(found ? [make("span", "", make("span", "dim", "found "), make("b", "", found))] : [])));
   if (data.whys[id]) box.append(make("p", "dim", `Why the rule: ${data.whys[id]}`));
+  if (broken) box.append(...name.split(", ").flatMap((one) => causes(one, data.whys[id], documents)));
   return box;
 }
 
@@ -123,9 +135,9 @@ function words(n, said) {
   if (said.reasons.length)
     part.append(make("div", "why", make("p", "", "For a person to decide:"),
       make("ul", "", ...said.reasons.map((reason) => make("li", "", reason)))));
-  for (const one of said.rules.filter((one) => one[1] === 0)) part.append(rule(one));
+  for (const one of said.rules.filter((one) => one[1] === 0)) part.append(rule(one, said.documents));
   const unknown = said.rules.filter((one) => one[1] === 1);
-  if (unknown.length) part.append(make("p", "dim", "Could not be checked:"), ...unknown.map(rule));
+  if (unknown.length) part.append(make("p", "dim", "Could not be checked:"), ...unknown.map((one) => rule(one)));
   if (said.asked.length) part.append(answers(said), held(said));
   const origin = [`result ${data.result[n]}`];
   if (said.seconds) origin.push(`${Math.round(1000 * said.seconds)} ms`);

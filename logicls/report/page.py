@@ -80,7 +80,8 @@ def _frame(
     environment = SandboxedEnvironment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     words = tally.words
     names = {"rules": dict(words.rules), "whys": dict(words.whys), "questions": dict(words.questions)}
-    data = {**columns, **names, "severities": dict(words.severities), "tag": TAG}
+    known = {name: [[c.page, c.variant, c.causes, c.consequences] for c in some] for name, some in words.causes.items()}
+    data = {**columns, **names, "causes": known, "severities": dict(words.severities), "tag": TAG}
     charts = tally.course.charts()
     bins = (held.reliability or tally.against.bins()) if held and tally.against else ()
     html = environment.from_string(here.joinpath("page.html.j2").read_text(encoding="utf-8")).render(

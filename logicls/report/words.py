@@ -6,6 +6,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
+from logicls.plugins import Cause
+
 if TYPE_CHECKING:
     from logicls.constraints.spec import Spec
 
@@ -27,6 +29,8 @@ class Words:
     """Query id → the question as it was asked."""
     severities: Mapping[str, Severity] = field(default_factory=dict)
     """Violation → the worst severity of the rules that it names; in the spec's order."""
+    causes: Mapping[str, tuple[Cause, ...]] = field(default_factory=dict)
+    """Violation → what pages of knowledge say of it; empty where there are none."""
 
     def worst(self, violations: Iterable[str]) -> Severity | None:
         """The worst severity among violations; None where there is none. One that is not known counts as major."""

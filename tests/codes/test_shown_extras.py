@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
+import numpy as np
 import pytest
 from PIL import Image
 
@@ -37,10 +41,67 @@ def truth_of(name: str) -> Path:
     return Path("truth.csv")
 
 
+from logicls.extras.retriever.documents import documents
+from logicls.extras.retriever.embed import encoder_of
+from logicls.extras.retriever.folder import read_knowledge
+from logicls.extras.retriever.page import page_text
+from logicls.extras.retriever.route import bundles_of
+from logicls.extras.retriever.sights import sights_of
+from logicls.extras.retriever.usual import read_usual, write_usual
+
+
+@dataclass(frozen=True)
+class Fixed:
+    """An encoder of two numbers."""
+
+    id: str = "new 0123456789ab"
+
+    def embed(self, photos: Sequence[np.ndarray]) -> np.ndarray:
+        """Nothing is seen."""
+        return np.zeros((len(photos), 2))
+
+
+def knows(page: str) -> Path:
+    """A folder of knowledge with one page."""
+    Path("known").mkdir()
+    Path("known/page.md").write_text(page)
+    return Path("known")
+
+
+def spoiled() -> object:
+    """Features of another encoder."""
+    write_usual(Path("known"), np.zeros((3, 4)), Fixed("old ba9876543210"))
+    return read_usual(Path("known"), Fixed(), 2)
+
+
+def chat() -> object:
+    """A folder with a model of no kind that there is."""
+    Path("chat").mkdir()
+    Path("chat/config.json").write_text('{"model_type": "chat"}')
+    return encoder_of("chat", Path())
+
+
+def for_lids() -> object:
+    """A bundle for another product; nothing else of it is looked at."""
+    product = SimpleNamespace(name="lid")
+    bundle: Any = SimpleNamespace(spec=SimpleNamespace(product=product))
+    return documents(bundle, knows(NOTE))
+
+
+NOTE = page_text({"product": "box"}, "A box.")
 TRIGGERS: dict[str, Callable[[], object]] = {
     "LC700": lambda: found("expert", "patch"),
     "LC740": lambda: found("reasoner", "latent")(hub_bundle()),
     "LC741": lambda: second_look(Path("bundle"), photos_of("b.png"), truth_of("a.png"), Path("looks")),
+    "LC701": lambda: read_knowledge(Path("empty")),
+    "LC702": lambda: read_knowledge(knows("# A box\n")),
+    "LC703": lambda: read_knowledge(knows(page_text({"product": "box", "photo": "old.jpg"}, "A box."))),
+    "LC704": spoiled,
+    "LC705": chat,
+    "LC706": lambda: read_usual(Path("box"), Fixed(), 2),
+    "LC707": lambda: sights_of(read_knowledge(knows(NOTE))),
+    "LC708": for_lids,
+    "LC709": lambda: bundles_of(read_knowledge(knows(NOTE))),
 }
 
 

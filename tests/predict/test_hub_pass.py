@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import shutil
 from functools import cache
+from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
@@ -23,9 +24,11 @@ from logicls.models.hub.load import find_base, load_model, load_processor
 from logicls.models.hub.lora import adapted, weights_of
 from logicls.models.hub.picture import picture_of, shown_of
 from logicls.models.hub.read import inputs_of
+from logicls.plugins import Recall
 from logicls.predict.hub_pass import HubPass
 from logicls.predict.one_pass import OnePass
 from logicls.predict.probe import open_bundle, write_probe
+from logicls.predict.prompted import MOST, ROOM, Known, Prompter, known_of
 from logicls.predict.reader import reader_of
 
 SPEC = """logicls: 1
@@ -208,7 +211,7 @@ class Scripted(HubPass):
         super().__init__(bundle)
         self.said = said
 
-    def read(self, photos):
+    def read(self, photos, known=None):
         """No photo is needed."""
         codec = self.codec
         texts = [
@@ -227,7 +230,7 @@ class Wavering(Scripted):
         super().__init__(bundle, said)
         self.other = Scripted(bundle, other)
 
-    def read(self, photos):
+    def read(self, photos, known=None):
         """As likely the one as the other."""
         (one, shown), (other, _) = super().read(photos), self.other.read(photos)
         return Script([*one.texts, *other.texts], one.vocabulary), shown
@@ -339,3 +342,58 @@ def test_other_versions_are_named_where_answers_differ(copy):
     assert len(said) == 2
     assert all(" LC505 probe 0.jpg, " in line for line in said)
     assert all("train it again, or go back: peft " in line and " instead of 0.1-" in line for line in said)
+
+
+class Knowing:
+    """Knows the same of every photo."""
+
+    def __init__(self, notes: tuple[str, ...], reference: Path | None, doubt: str = "") -> None:
+        self.known = Recall("box", notes=notes, reference=reference, doubt=doubt)
+
+    def recall(self, photos: list[np.ndarray]) -> list[Recall]:
+        """What is known of each photo."""
+        return [self.known] * len(photos)
+
+
+@pytest.mark.parametrize("family", ["qwen2_5_vl", "smolvlm", "llava"])
+def test_knowledge_stands_in_the_prompt(make_hub, photos, tmp_path, family):
+    """A reference photo and notes come before the photo, and the same questions are answered having seen them."""
+    Image.fromarray(photos[1]).save(tmp_path / "good.png")
+    bundle = make_hub(family)
+    reader = HubPass(bundle, Knowing(("box: a red pin", "box: a round lid"), tmp_path / "good.png"))
+    known = known_of(reader._retriever, photos[:1])[0]
+
+    inputs, bare = reader._prompter.inputs(photos[:1], known), reader._prompter.inputs(photos[:1], Known())
+    looks = reader.look(photos[:2])
+
+    text = bundle.processor.tokenizer.decode(inputs["input_ids"][0])
+    assert "a red pin" in text
+    assert "a round lid" in text
+    image = bundle.model.config.image_token_id
+    assert (inputs["input_ids"] == image).sum() > (bare["input_ids"] == image).sum()
+    plain = HubPass(bundle).look(photos[:2])
+    assert [[a.query for a in look.answers] for look in looks] == [[a.query for a in look.answers] for look in plain]
+    assert [look.chances for look in looks] != [look.chances for look in plain]
+
+
+def test_knowledge_is_cut_to_the_models_window(make_hub, photos, tmp_path):
+    """The least telling notes go first, then the photo; what is left fits, with room for an answer."""
+    Image.fromarray(photos[1]).save(tmp_path / "good.png")
+    bundle = make_hub("qwen2_5_vl")
+    known = Known(tuple(f"note {number} " + "word " * 120 for number in range(6)), tmp_path / "good.png")
+    plenty = Prompter(bundle.processor, bundle.hub.base, 4096)
+    bare = plenty.inputs(photos[:1], Known())["input_ids"].shape[1]
+
+    kept, _ = plenty.fitting(photos[0], known)
+    length = plenty.inputs(photos[:1], known)["input_ids"].shape[1]
+    narrow, _ = Prompter(bundle.processor, bundle.hub.base, bare + ROOM).fitting(photos[0], known)
+
+    assert 0 < len(kept.notes) < 6
+    assert kept.notes == known.notes[: len(kept.notes)]
+    assert length - bare <= MOST
+    assert narrow == Known()
+
+
+def test_nothing_is_told_of_a_photo_in_doubt(photos):
+    """Notes of another product would mislead."""
+    assert known_of(Knowing(("x",), None, "shows another product: lid"), photos[:1]) == [Known()]

@@ -8,6 +8,7 @@ from dataclasses import replace
 
 from PIL import Image
 
+from logicls.plugins import Cause
 from logicls.predict.reliability import Bin
 from logicls.report.page import write_report
 from logicls.report.truth import Held
@@ -150,3 +151,14 @@ def test_calibrated_probabilities_are_drawn_where_there_are_some(photos):
     assert "<b>Probabilities</b>" in html
     assert "expected calibration error 0.150" in html
     assert 'title="said 95.0 %, true 80.0 % (44.4 – 97.5 %), 10 times"' in html
+
+
+def test_causes_and_consequences_travel_with_the_page(tmp_path):
+    """What pages of knowledge say of a violation stands in the page, for the card to show beside it."""
+    cause = Cause("box/pin", "", "The feeder is empty.", "The lid opens.")
+    words = replace(WORDS, causes={"missing_pin": (cause,)})
+
+    write_report([], words, photos=tmp_path, out=tmp_path / "index.html", now=NOW)
+
+    text = (tmp_path / "index.html").read_text()
+    assert '"causes":{"missing_pin":[["box/pin","","The feeder is empty.","The lid opens."]]}' in text

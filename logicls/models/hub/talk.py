@@ -42,16 +42,30 @@ class Talk:
         return f"{self.lead}{line}"
 
 
-def talk_of(processor: Any, name: str) -> Talk:
+@dataclass(frozen=True, slots=True)
+class Told:
+    """What a model is told before it is shown the photo that it is asked about."""
+
+    notes: str = ""
+    reference: bool = False
+    """Whether another picture comes first."""
+
+    def parts(self) -> list[dict[str, str]]:
+        """As parts of a turn. Notes come before the photo: questions about it then still begin alike."""
+        shown = [{"type": "image"}] if self.reference else []
+        return [*shown, *([{"type": "text", "text": self.notes}] if self.notes else [])]
+
+
+def talk_of(processor: Any, name: str, told_before: Told = Told()) -> Talk:
     """Ask the chat template of the model `name`.
 
     Raises:
         DataError: There is none, or none for a photo and a question (LC431).
     """
-    tokenizer = processor.tokenizer
-    asked = _rendered(processor, name, answered=False)
+    tokenizer, parts = processor.tokenizer, told_before.parts()
+    asked = _rendered(processor, name, parts, answered=False)
     before, found, after = asked.partition(QUESTION)
-    told = _rendered(processor, name, answered=True)
+    told = _rendered(processor, name, parts, answered=True)
     upto, answered, rest = told.partition(ANSWER)
     if not (found and answered):
         raise _error(name, "its chat template leaves out the question or the answer.")
@@ -65,12 +79,12 @@ def talk_of(processor: Any, name: str) -> Talk:
     return Talk(before, after, lead, int(end), bool(begin) and before.startswith(begin))
 
 
-def _rendered(processor: Any, name: str, *, answered: bool) -> str:
+def _rendered(processor: Any, name: str, parts: list[dict[str, str]], *, answered: bool) -> str:
     template = getattr(processor, "chat_template", None) or processor.tokenizer.chat_template
     template = template.get("default") if isinstance(template, dict) else template
     if not template:
         raise _error(name, "it has no chat template: it was not made to answer questions.")
-    turns = [_turn("user", {"type": "image"}, {"type": "text", "text": QUESTION})]
+    turns = [_turn("user", *parts, {"type": "image"}, {"type": "text", "text": QUESTION})]
     turns += [_turn("assistant", {"type": "text", "text": ANSWER})] if answered else []
     try:
         text: str = processor.tokenizer.apply_chat_template(
