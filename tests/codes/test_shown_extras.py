@@ -16,6 +16,13 @@ from logicls.assets import share
 from logicls.cli_reasoner import second_look
 from logicls.constraints.load import load_spec
 from logicls.extras.by_name import found
+from logicls.extras.retriever.documents import documents
+from logicls.extras.retriever.embed import encoder_of
+from logicls.extras.retriever.folder import read_knowledge
+from logicls.extras.retriever.page import page_text
+from logicls.extras.retriever.route import bundles_of
+from logicls.extras.retriever.sights import sights_of
+from logicls.extras.retriever.usual import read_usual, write_usual
 from logicls.models.bundle import Bundle
 from logicls.models.coordinates import Family
 from logicls.models.hub.bundled import Hub
@@ -39,15 +46,6 @@ def truth_of(name: str) -> Path:
     """The truth about one photo, which is good."""
     Path("truth.csv").write_text(f"image,violations\n{name},\n")
     return Path("truth.csv")
-
-
-from logicls.extras.retriever.documents import documents
-from logicls.extras.retriever.embed import encoder_of
-from logicls.extras.retriever.folder import read_knowledge
-from logicls.extras.retriever.page import page_text
-from logicls.extras.retriever.route import bundles_of
-from logicls.extras.retriever.sights import sights_of
-from logicls.extras.retriever.usual import read_usual, write_usual
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from logicls.constraints.family import Family
 from logicls.constraints.layout import DIRECTIONS, Layout
 from logicls.constraints.load import load_spec
 from logicls.constraints.look import read_off
-from logicls.constraints.margin import margin_of, near
+from logicls.constraints.margin import margin_of, margins, near
 from logicls.constraints.measure import Measure
 from logicls.constraints.plan import imagined
 from logicls.constraints.reading import Absent, Reading
