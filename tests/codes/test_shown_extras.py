@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from types import SimpleNamespace
-from typing import Any
 
 import numpy as np
 import pytest
@@ -81,8 +79,7 @@ def chat() -> object:
 
 def for_lids() -> object:
     """A bundle for another product; nothing else of it is looked at."""
-    product = SimpleNamespace(name="lid")
-    bundle: Any = SimpleNamespace(spec=SimpleNamespace(product=product))
+    bundle = hub_bundle()
     return documents(bundle, knows(NOTE))
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -30,6 +30,7 @@ SIDE, PARTS = 192, 2
 BATCH = 16
 
 
+@runtime_checkable
 class Encoder(Protocol):
     """Makes features of photos."""
 
