@@ -10,7 +10,7 @@ import typer
 from rich.console import Console
 from rich.text import Text
 
-from logicls import cli_measure, cli_predict, cli_report, cli_rules, cli_serve, cli_threshold, cli_train
+from logicls import cli_expert, cli_measure, cli_predict, cli_report, cli_rules, cli_serve, cli_threshold, cli_train
 from logicls.models.coordinates import Family
 from logicls.report.complaints import errors_shown, show
 from logicls.synth.export import Trainer, export
@@ -31,6 +31,7 @@ COMMANDS: tuple[Callable[..., None], ...] = (
 )  # fmt: skip
 for command in COMMANDS:
     app.command()(command)
+app.add_typer(cli_expert.app, name="expert")
 app.command(name="eval")(cli_measure.evaluate)
 console = Console()
 OUT = Annotated[Path, typer.Option("--out", help="Folder to write to.")]

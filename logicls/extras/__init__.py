@@ -10,7 +10,13 @@ from typing import Any, Literal
 from logicls.errors import DataError, Problem, did_you_mean
 
 Kind = Literal["retriever", "expert", "reasoner"]
-NAMES: Mapping[str, Mapping[str, str]] = MappingProxyType({"retriever": {}, "expert": {}, "reasoner": {}})
+NAMES: Mapping[str, Mapping[str, str]] = MappingProxyType(
+    {
+        "retriever": {},
+        "expert": {"patches": "logicls.extras.expert.patches:make"},
+        "reasoner": {},
+    }
+)
 """Kind → name → `module:function` that makes one of a bundle (`models.bundle.Bundle`) and its settings."""
 
 

@@ -1,0 +1,56 @@
+"""The commands about experts: expert fit."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import Console
+
+from logicls import cli_train
+
+if TYPE_CHECKING:
+    from logicls.models.bundle import Bundle
+    from logicls.train.expert_recipe import ExpertSettings
+
+console = Console()
+app = typer.Typer(help="Experts see defects that no rule names.", no_args_is_help=True)
+
+
+@app.callback()
+def expert() -> None:
+    """Experts see defects that no rule names."""
+
+
+@app.command()
+def fit(
+    bundle: Annotated[Path, typer.Argument(help="What `logicls train` wrote.")],
+    data: Annotated[Path, typer.Option("--data", help="Dataset of good photos: annotations.json and images/.")],
+    kind: Annotated[str, typer.Option(help="patches, or prototypes.")] = "patches",
+    cells: Annotated[int, typer.Option(help="Patches of a photo: more see smaller flaws, more slowly.")] = 5120,
+    share: Annotated[float, typer.Option(help="Of the patches that is remembered.")] = 0.25,
+    reach: Annotated[
+        int, typer.Option(help="Compare with what good photos have within so many cells; -1: anywhere.")
+    ] = 2,
+    seed: Annotated[int, typer.Option(help="Draws what is remembered.")] = 0,
+) -> None:
+    """Fit an expert to photos of good products; from then on the bundle looks for structural defects as well."""
+    from logicls.predict.probe import open_bundle
+    from logicls.train.expert_recipe import ExpertSettings
+
+    given = {"kind": kind, "cells": cells, "share": share, "reach": reach, "seed": seed}
+    settings = ExpertSettings.model_validate(given)
+    cli_train.quiet_libraries()
+    fitted(open_bundle(bundle), data, settings)
+
+
+def fitted(bundle: Bundle, data: Path, settings: ExpertSettings) -> None:
+    """Fit, progress on the screen."""
+    from logicls.data.coco import read_dataset
+    from logicls.extras.expert.fit import fit_expert
+    from logicls.report.progress import counting
+
+    with counting("photos", len(read_dataset(data).scenes), console) as counter:
+        bar = fit_expert(bundle, data, settings, read=counter.add)
+    console.print(f"{bundle.path}: expert {settings.kind}, {bar.promise}", soft_wrap=True)
