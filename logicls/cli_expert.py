@@ -9,6 +9,7 @@ import typer
 from rich.console import Console
 
 from logicls import cli_train
+from logicls.errors import DataError, Problem
 
 if TYPE_CHECKING:
     from logicls.models.bundle import Bundle
@@ -32,17 +33,32 @@ def fit(
     share: Annotated[float, typer.Option(help="Of the patches that is remembered.")] = 0.25,
     reach: Annotated[
         int, typer.Option(help="Compare with what good photos have within so many cells; -1: anywhere.")
-    ] = 2,
-    seed: Annotated[int, typer.Option(help="Draws what is remembered.")] = 0,
+    ] = 3,
+    steps: Annotated[int, typer.Option(help="In which prototypes are learned.")] = 200,
+    seed: Annotated[int, typer.Option(help="Draws what is remembered, and made flaws.")] = 0,
 ) -> None:
     """Fit an expert to photos of good products; from then on the bundle looks for structural defects as well."""
     from logicls.predict.probe import open_bundle
-    from logicls.train.expert_recipe import ExpertSettings
 
-    given = {"kind": kind, "cells": cells, "share": share, "reach": reach, "seed": seed}
-    settings = ExpertSettings.model_validate(given)
+    settings = settings_of(kind=kind, cells=cells, share=share, reach=reach, steps=steps, seed=seed)
     cli_train.quiet_libraries()
     fitted(open_bundle(bundle), data, settings)
+
+
+def settings_of(**given: object) -> ExpertSettings:
+    """Those of options. Raises `DataError` (LC724)."""
+    from pydantic import ValidationError
+
+    from logicls.train.expert_recipe import ExpertSettings
+
+    try:
+        return ExpertSettings.model_validate(given)
+    except ValidationError as error:
+        problems = [
+            Problem("LC724", f"--{one['loc'][0]} {one['input']}: {one['msg'][:1].lower()}{one['msg'][1:]}.")
+            for one in error.errors()
+        ]
+        raise DataError(problems) from error
 
 
 def fitted(bundle: Bundle, data: Path, settings: ExpertSettings) -> None:

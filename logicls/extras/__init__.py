@@ -13,7 +13,10 @@ Kind = Literal["retriever", "expert", "reasoner"]
 NAMES: Mapping[str, Mapping[str, str]] = MappingProxyType(
     {
         "retriever": {},
-        "expert": {"patches": "logicls.extras.expert.patches:make"},
+        "expert": {
+            "patches": "logicls.extras.expert.patches:make",
+            "prototypes": "logicls.extras.expert.prototypes:make",
+        },
         "reasoner": {},
     }
 )

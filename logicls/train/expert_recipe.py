@@ -20,9 +20,11 @@ class ExpertSettings(BaseModel):
     """Patches of a photo: the more, the smaller the flaws that are seen, and the slower."""
     share: float = Field(0.25, gt=0, le=1)
     """Of the patches of good photos that are remembered."""
-    reach: int = Field(2, ge=-1)
+    reach: int = Field(3, ge=-1)
     """A patch is compared with those remembered from so many cells around it; -1: with all, for products that lie
     anywhere."""
     around: int = Field(1, ge=1, le=9)
     """Each feature is the mean over so many cells on each axis; 3 in PatchCore. Odd."""
+    steps: int = Field(200, ge=1)
+    """In which prototypes are learned."""
     seed: int = 0

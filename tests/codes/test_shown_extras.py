@@ -2,14 +2,46 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
+from logicls.cli_expert import settings_of
 from logicls.extras import found
+from logicls.extras.expert.fit import fit_expert
+from logicls.extras.expert.kept import read_kept
+from logicls.extras.standing import standing
+from logicls.train.expert_recipe import ExpertSettings
+
+
+def _few() -> object:
+    Path("good", "images").mkdir(parents=True)
+    coco = {"images": [], "annotations": [], "categories": [{"id": 1, "name": "pin"}]}
+    Path("good", "annotations.json").write_text(json.dumps(coco))
+    return fit_expert(SimpleNamespace(path=Path("bundle")), Path("good"), ExpertSettings())  # type: ignore[arg-type]
+
+
+def _damaged() -> object:
+    Path("bundle").mkdir()
+    Path("bundle", "expert-patches.safetensors").write_bytes(b"no tensors")
+    return read_kept(Path("bundle"), "patches", "0123456789ab")
+
+
+def _standing() -> object:
+    Path("plugins.json").write_text('{"expert": 7}')
+    return standing(Path())
+
 
 TRIGGERS: dict[str, Callable[[], object]] = {
     "LC700": lambda: found("expert", "patch"),
+    "LC720": _few,
+    "LC721": lambda: read_kept(Path("bundle"), "patches", "0123456789ab"),
+    "LC722": _damaged,
+    "LC723": _standing,
+    "LC724": lambda: settings_of(kind="patch", share=2),
 }
 
 

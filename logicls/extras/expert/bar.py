@@ -30,6 +30,8 @@ class Bar:
     """That it was set on, none of them known to the expert that scored it."""
     rank: int
     """It is just above the `rank`-th largest of their scores."""
+    aside: bool = False
+    """True where they were all kept aside of one fit, so that the rate itself is the bound."""
 
     @property
     def rate(self) -> float:
@@ -40,9 +42,11 @@ class Bar:
     def promise(self) -> str:
         """In words."""
         needed = math.ceil(1 / WANTED) - 1
-        told = f"about {self.rate:.1%} of good photos called flawed, at most {min(2 * self.rate, 1.0):.1%}"
-        more = f"; {WANTED:.0%} takes {needed} good photos" if self.rate > WANTED else ""
-        return f"{told} ({self.photos} good photos, each scored without it{more})"
+        most = self.rate if self.aside else min(2 * self.rate, 1.0)
+        told = f"on average {self.rate:.1%} of good photos called flawed, at most {most:.1%}"
+        how = "kept aside" if self.aside else "each scored without it"
+        more = f"; {WANTED:.0%} takes {needed} of them" if self.rate > WANTED else ""
+        return f"{told} ({self.photos} good photos, {how}{more})"
 
     def chance(self, score: float) -> float:
         """Probability of a flaw: 0.5 at the bar, `USUAL_CHANCE` at the median of good photos, a logistic curve."""

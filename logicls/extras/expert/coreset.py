@@ -28,6 +28,7 @@ def k_centre(patches: Float[Tensor, "patches width"], count: int, generator: tor
     taken[0] = torch.randint(len(patches), (1,), generator=generator)[0]
     far = torch.linalg.vector_norm(patches - patches[taken[0]], dim=1)
     for place in range(1, count):
+        far[taken[place - 1]] = -1.0  # never twice, also where all others are the same
         taken[place] = far.argmax()
         far = torch.minimum(far, torch.linalg.vector_norm(patches - patches[taken[place]], dim=1))
     return taken

@@ -2,21 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import assert_never
 
+from logicls.claim import claimed
 from logicls.data.coco import read_dataset
 from logicls.data.picture import read_photo
 from logicls.errors import DataError, Problem, relative
+from logicls.extras.expert import patches, prototypes
 from logicls.extras.expert.bar import Bar
-from logicls.extras.expert.patches import fit_patches, write_patches
 from logicls.extras.expert.tower import input_size, tower_of
 from logicls.extras.standing import stand
 from logicls.models.bundle import Bundle
+from logicls.plugins import Photo
 from logicls.train.expert_recipe import ExpertSettings
 
 LEAST = 10
 """Good photos below which nothing can be told."""
+
+
+def photos_of(synth: Path) -> tuple[Path, int]:
+    """The dataset of good photos that a set was made of, and how many there are. Raises `DataError` (LC406)."""
+    data = Path(str(claimed(synth / "synth.json").get("data", "")))
+    if not (data / "annotations.json").is_file():
+        message = "the annotated photos that it was made of are not there."
+        advice = "Fit the expert with `logicls expert fit`, and name them."
+        raise DataError(Problem("LC406", message, relative(synth), advice=advice))
+    return data, len(read_dataset(data).scenes)
 
 
 def fit_expert(
@@ -40,8 +53,21 @@ def fit_expert(
     for scene in dataset.scenes:
         photos.append(read_photo(dataset.image_path(scene)))
         read(1)
-    tower = tower_of(bundle, input_size(photos, settings.cells))
-    known, bar = fit_patches(photos, tower, settings)
-    write_patches(bundle, tower, known, bar)
+    bar = _fitted(bundle, photos, settings)
     stand(bundle.path, "expert", settings.kind)
+    return bar
+
+
+def _fitted(bundle: Bundle, photos: Sequence[Photo], settings: ExpertSettings) -> Bar:
+    """Of that kind, written."""
+    tower = tower_of(bundle, input_size(photos, settings.cells))
+    match settings.kind:
+        case "patches":
+            known, bar = patches.fit_patches(photos, tower, settings)
+            patches.write_patches(bundle, tower, known, bar)
+        case "prototypes":
+            learned, bar = prototypes.fit_prototypes(photos, tower, settings)
+            prototypes.write_prototypes(bundle, tower, learned, bar)
+        case _:
+            assert_never(settings.kind)
     return bar

@@ -1,9 +1,9 @@
 """The memory of good patches, and how far a photo's patches are from it.
 
 PatchCore (Roth et al., CVPR 2022): the distance to the nearest remembered patch (eq. 6), re-weighted by how alone that
-one is (eq. 7). Beyond the paper, measured to be worth it on photos of products that lie where they always lie: a patch
-is compared with those remembered from about the same place (`reach`), and its distance is counted in standard deviations
-of what good photos have at that place.
+one is (eq. 7). Beyond the paper, measured to be worth it on photos of products that lie where they always lie: a
+patch is compared with those remembered from about the same place (`reach`), and its distance is counted in standard
+deviations of what good photos have at that place.
 """
 
 from __future__ import annotations
@@ -22,7 +22,9 @@ TILE = 8
 """Cells of the map, on each axis, that are searched and thinned out together."""
 NEIGHBOURS = 5
 """`b` of eq. 7."""
-LEAST_SPREAD = 0.02
+AROUND = 7
+"""Cells, on each axis, whose distances say what is usual at the middle one."""
+LEAST_SPREAD = 0.08
 """No place counts as steadier than that."""
 Features = Float[Tensor, "photos rows columns width"]
 
@@ -43,7 +45,7 @@ class Memory:
     spread: Float[Tensor, "all_rows all_columns"]
 
     def distances(self, features: Features, *, own: Int[Tensor, " photos"] | None = None) -> Float[Tensor, "p r c"]:
-        """To the nearest patch (eq. 6). `own`: which photo of the fit each is, whose patches it is not compared with."""
+        """To the nearest patch (eq. 6). `own`: each photo's place in the fit; it is not compared with itself."""
         far = features.new_full(features.shape[:3], torch.inf)
         for rows, columns in tiles(*features.shape[1:3]):
             far[:, rows, columns] = self._tile(features, rows, columns, own)
@@ -57,11 +59,13 @@ class Memory:
         apart = torch.cdist(asked.flatten(0, 2), self.patches[near]).view(photos, height, width, -1)
         if own is not None:
             apart.masked_fill_((self.owners[near] == own[:, None])[:, None, None], torch.inf)
-        if self.reach >= 0:
-            down = torch.arange(rows.start, rows.stop)[:, None, None] - self.rows[near]
-            across = torch.arange(columns.start, columns.stop)[:, None] - self.columns[near]
-            apart.masked_fill_((down.abs() > self.reach) | (across.abs() > self.reach), torch.inf)
-        return apart.amin(-1)
+        if self.reach < 0:
+            return apart.amin(-1)
+        down = torch.arange(rows.start, rows.stop)[:, None, None] - self.rows[near]
+        across = torch.arange(columns.start, columns.stop)[:, None] - self.columns[near]
+        beyond = (down.abs() > self.reach) | (across.abs() > self.reach)
+        far = apart.masked_fill(beyond, torch.inf).amin(-1)
+        return torch.where(far.isinf(), apart.amin(-1), far)  # where so few are remembered that none is in reach
 
     def _within(self, rows: slice, columns: slice) -> Bool[Tensor, " remembered"]:
         """Those that patches of the tile are compared with."""
@@ -107,9 +111,11 @@ def remember(features: Features, share: float, reach: int, generator: torch.Gene
     flat = features.new_zeros(rows, columns)
     memory = Memory(features[owners, down, across], down, across, owners, reach, flat, flat + 1)
     far = memory.distances(features, own=torch.arange(photos))
+    known = far[far.isfinite()]
+    far = far.nan_to_num(posinf=float(known.max()) if len(known) else 0.0)  # where only the photo itself is remembered
     return replace(memory, mean=_smooth(far.mean(0)), spread=_smooth(far.std(0)).clamp_min(LEAST_SPREAD))
 
 
 def _smooth(chart: Float[Tensor, "rows columns"]) -> Float[Tensor, "rows columns"]:
     """Each place with those around it: few photos say little about one."""
-    return F.avg_pool2d(chart[None, None], 3, 1, 1, count_include_pad=False)[0, 0]
+    return F.avg_pool2d(chart[None, None], AROUND, 1, AROUND // 2, count_include_pad=False)[0, 0]

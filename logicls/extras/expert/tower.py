@@ -24,6 +24,8 @@ from logicls.records import Box
 
 AT_A_TIME = 8
 """Photos."""
+BLOCK = 3
+"""Modules of the stem's last layer: convolution, norm, rectifier."""
 KEPT = 0.995
 """Share of the features' variance that whitening keeps."""
 FLOOR = 1e-8
@@ -33,7 +35,7 @@ FLOOR = 1e-8
 class Tower:
     """The stem, and the size that photos are brought to for it."""
 
-    stem: nn.Module
+    stem: nn.Sequential
     size: tuple[int, int]
     """(height, width), pixels."""
 
@@ -43,9 +45,21 @@ class Tower:
         return torch.cat([self._maps(photos[k : k + AT_A_TIME]) for k in range(0, len(photos), AT_A_TIME)])
 
     def _maps(self, photos: Sequence[UInt8[np.ndarray, "h w 3"]]) -> Tensor:
+        return self._layers(photos)[-1]
+
+    @torch.inference_mode()
+    def layers(self, photos: Sequence[UInt8[np.ndarray, "h w 3"]]) -> list[Float[Tensor, "p channels rows columns"]]:
+        """The stem's last two maps, each with a feature for 8 x 8 pixels: what is there, and what is around it."""
+        return self._layers(photos)
+
+    def both(self, photos: Sequence[UInt8[np.ndarray, "h w 3"]]) -> Float[Tensor, "photos channels rows columns"]:
+        """The two as one."""
+        return torch.cat(self.layers(photos), 1)
+
+    def _layers(self, photos: Sequence[UInt8[np.ndarray, "h w 3"]]) -> list[Tensor]:
         pixels = torch.from_numpy(np.stack([fitted(self.size, photo) for photo in photos])).permute(0, 3, 1, 2)
-        near: Tensor = self.stem((pixels.float() - 127.5) / 64.0)
-        return near
+        first = self.stem[:-BLOCK]((pixels.float() - 127.5) / 64.0)
+        return [first, self.stem[-BLOCK:](first)]
 
     def on_photo(self, box: Box, width: int, height: int) -> Box:
         """A box in cells of the map, in pixels of the photo of that size, clipped to it."""
