@@ -37,7 +37,8 @@ class Wanted:
         usual = standing(bundle)
         asked = {"expert": self.expert, "reasoner": self.reasoner}
         chosen = {kind: name or usual.get(kind, "") for kind, name in asked.items()}
-        return replace(self, **{kind: "" if name == NONE else name for kind, name in chosen.items()})
+        wanted = {kind: "" if name == NONE else name for kind, name in chosen.items()}
+        return replace(self, expert=wanted["expert"], reasoner=wanted["reasoner"])
 
     def made(self, bundle: Bundle) -> PlugIns:
         """The plug-ins, made for the bundle. Raises `DataError`."""

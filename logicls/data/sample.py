@@ -162,8 +162,7 @@ def render(
     kit: Kit, rng: np.random.Generator, photo: str = "", mar: Callable[..., Points] | None = None
 ) -> tuple[NDArray[np.uint8], Scene]:
     """The photo, (h, w, 3) uint8 RGB, and what the camera sees; `mar` damages it and tells where (`sample_flaws`)."""
-    drawn = _parts(kit)
-    canvas = parts.draw_board(kit.board, rng)
+    drawn, canvas = _parts(kit), parts.draw_board(kit.board, rng)
     light = (float(rng.uniform(3, 6)), float(rng.uniform(3, 6)))
     standing = [o for part in drawn if part.component in ("vial", "tablet", "spoon") for o in part.outlines]
     parts.cast_shadows(canvas, standing, light)

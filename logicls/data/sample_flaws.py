@@ -45,11 +45,11 @@ def scratch(canvas: Canvas, drawn: Drawn, rng: np.random.Generator) -> Points:
 def stain(canvas: Canvas, drawn: Drawn, rng: np.random.Generator) -> Points:
     """A see-through blot of brown, grey or green on the board, the label or a tablet, with a darker rim."""
     x, y = _on(drawn, rng, ("board", "label", "tablet", "vial"))
-    outline = _blob(rng, x, y, rng.uniform(6, 11), 0.22)
+    outline = _blob(rng, (x, y), rng.uniform(6, 11), 0.22)
     colour = np.asarray([(0.26, 0.15, 0.07), (0.16, 0.17, 0.18), (0.20, 0.27, 0.12)][int(rng.integers(3))], np.float32)
     inner = (outline - (x, y)) * 0.82 + (x, y)
     strength = rng.uniform(0.5, 0.75)
-    parts.fill(canvas, outline, colour, strength, 0.7)  # type: ignore[arg-type]
+    parts.fill(canvas, outline, colour, strength, 0.7)
     rows, columns = parts.around(inner, 2.0)
     parts.fill(canvas, inner, canvas[rows, columns] * np.float32(1.18), 0.6, 0.8)
     return outline
@@ -61,11 +61,11 @@ def chip(canvas: Canvas, drawn: Drawn, rng: np.random.Generator) -> Points:
     edge = part[int(rng.integers(len(part)))]
     inward = part.mean(axis=0) - edge
     middle = edge + inward / max(float(np.hypot(*inward)), 1.0) * rng.uniform(1.0, 2.5)
-    outline = _blob(rng, *middle, rng.uniform(4.5, 6.5), 0.35)
+    outline = _blob(rng, (middle[0], middle[1]), rng.uniform(4.5, 6.5), 0.35)
     parts.fill(canvas, outline, (0.25, 0.22, 0.19), 0.9, 0.3)
     for piece in range(3):
         at = middle + rng.uniform(-2.5, 2.5, 2)
-        parts.fill(canvas, _blob(rng, *at, rng.uniform(0.9, 1.8), 0.4), (0.62 - 0.1 * piece,) * 3, 0.8)
+        parts.fill(canvas, _blob(rng, (at[0], at[1]), rng.uniform(0.9, 1.8), 0.4), (0.62 - 0.1 * piece,) * 3, 0.8)
     return outline
 
 
@@ -94,7 +94,7 @@ def foreign_body(canvas: Canvas, drawn: Drawn, rng: np.random.Generator) -> Poin
         _stroke(canvas, line, (0.07, 0.05, 0.04), 1.2, 0.92)
         return line
     if kind == 1:
-        outline = _blob(rng, x, y, rng.uniform(4.5, 6.5), 0.3)
+        outline = _blob(rng, (x, y), rng.uniform(4.5, 6.5), 0.3)
         colour = [(0.05, 0.55, 0.30), (0.85, 0.35, 0.05), (0.55, 0.10, 0.55)][int(rng.integers(3))]
         _shaded(canvas, outline, colour)
         return outline
@@ -110,7 +110,7 @@ def foreign_body(canvas: Canvas, drawn: Drawn, rng: np.random.Generator) -> Poin
     return parts.ellipse(x, y, 8, 8)
 
 
-FLAWS: Mapping[str, Callable[[Canvas, Drawn, np.random.Generator], Points]] = {
+FLAWS: Mapping[str, Callable[..., Points]] = {
     "scratch": scratch,
     "stain": stain,
     "chip": chip,
@@ -151,18 +151,19 @@ def _free(drawn: Drawn, rng: np.random.Generator) -> tuple[float, float]:
     return float(x), float(y)
 
 
-def _blob(rng: np.random.Generator, x: float, y: float, radius: float, rough: float) -> Points:
+def _blob(rng: np.random.Generator, centre: tuple[float, float], radius: float, rough: float) -> Points:
     """A round outline with bumps as large as `rough` of its radius."""
     turn = np.linspace(0, 2 * np.pi, 48, endpoint=False)
     reach = np.ones_like(turn)
     for waves in (2, 3, 5):
         reach += rough / 2 * rng.uniform(-1, 1) * np.sin(waves * turn + rng.uniform(0, 2 * np.pi))
+    x, y = centre
     return np.stack([x + radius * reach * np.cos(turn), y + radius * reach * np.sin(turn)], axis=1)
 
 
 def _shaded(canvas: Canvas, outline: Points, colour: parts.Colour) -> None:
     """A small solid thing: a shadow, its colour, a light on its upper left."""
-    parts.fill(canvas, outline + (1.2, 1.5), (0.03, 0.03, 0.03), 0.5, 0.8)
+    parts.fill(canvas, outline + np.array((1.2, 1.5)), (0.03, 0.03, 0.03), 0.5, 0.8)
     parts.fill(canvas, outline, colour, 1.0, 0.2)
     middle = outline.mean(axis=0)
     light = tuple(min(1.0, tone + 0.25) for tone in colour)

@@ -16,6 +16,7 @@ NAMES: Mapping[str, Mapping[str, str]] = MappingProxyType(
         "expert": {
             "patches": "logicls.extras.expert.patches:make",
             "prototypes": "logicls.extras.expert.prototypes:make",
+            "texts": "logicls.extras.expert.texts:make",
         },
         "reasoner": {},
     }

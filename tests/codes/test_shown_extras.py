@@ -13,6 +13,7 @@ from logicls.cli_expert import settings_of
 from logicls.extras import found
 from logicls.extras.expert.fit import fit_expert
 from logicls.extras.expert.kept import read_kept
+from logicls.extras.expert.texts import encoder_of, refuse_dimension
 from logicls.extras.standing import standing
 from logicls.train.expert_recipe import ExpertSettings
 
@@ -35,6 +36,11 @@ def _standing() -> object:
     return standing(Path())
 
 
+def _other_dimension() -> object:
+    Path("bundle").mkdir()
+    return refuse_dimension("openai/clip", 768, 512, Path("bundle"))
+
+
 TRIGGERS: dict[str, Callable[[], object]] = {
     "LC700": lambda: found("expert", "patch"),
     "LC720": _few,
@@ -42,6 +48,8 @@ TRIGGERS: dict[str, Callable[[], object]] = {
     "LC722": _damaged,
     "LC723": _standing,
     "LC724": lambda: settings_of(kind="patch", share=2),
+    "LC725": lambda: encoder_of("no/such-clip"),
+    "LC726": _other_dimension,
 }
 
 

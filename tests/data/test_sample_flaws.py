@@ -35,8 +35,10 @@ def test_files_say_what_is_there(tmp_path: Path) -> None:
     for name in ("one", "two"):
         write_flawed(tmp_path / name, per_flaw=2, good=3, seed=5)
 
-    truth = list(csv.DictReader((tmp_path / "one" / "truth.csv").open()))
-    flaws = list(csv.DictReader((tmp_path / "one" / "flaws.csv").open()))
+    truth, flaws = (
+        list(csv.DictReader((tmp_path / "one" / name).read_text(encoding="utf-8").splitlines()))
+        for name in ("truth.csv", "flaws.csv")
+    )
     named = [set(row["violations"].split(";")) - {""} for row in truth]
     assert [STRUCTURAL in names for names in named] == [False] * 3 + [True] * 10
     assert set().union(*named) - {STRUCTURAL} <= set(VIOLATIONS)

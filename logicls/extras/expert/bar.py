@@ -14,6 +14,8 @@ from dataclasses import dataclass
 
 WANTED = 0.01
 """Share of good photos that may be called flawed, where there are photos enough to say so."""
+TAIL = 0.1
+"""Share of the scores that are taken for their upper tail."""
 USUAL_CHANCE = 0.02
 """Probability of a flaw that the median good photo is given."""
 
@@ -29,7 +31,7 @@ class Bar:
     photos: int
     """That it was set on, none of them known to the expert that scored it."""
     rank: int
-    """It is just above the `rank`-th largest of their scores."""
+    """It is above the `rank`-th largest of their scores, no more than just above where there are enough."""
     aside: bool = False
     """True where they were all kept aside of one fit, so that the rate itself is the bound."""
 
@@ -54,11 +56,25 @@ class Bar:
         return 1 / (1 + math.exp(-max(min(steep * (score - self.at), 60.0), -60.0)))
 
 
-def bar_of(scores: Sequence[float]) -> Bar:
-    """The bar for scores of good photos. Raises `ValueError` without any."""
+def beyond(ordered: Sequence[float]) -> float:
+    """The score that `WANTED` of good photos exceed, by the scores' upper tail; `ordered` from the highest down.
+
+    Few photos do not reach that far: their excesses over the `TAIL` quantile are taken for exponential (peaks over
+    threshold, Pickands 1975, with shape 0). It can only raise the bar, so that what is promised without it holds.
+    """
+    count = int(TAIL * len(ordered))
+    if count < 2:
+        return ordered[0]
+    floor = ordered[count]
+    return floor + sum(score - floor for score in ordered[:count]) / count * math.log(TAIL / WANTED)
+
+
+def bar_of(scores: Sequence[float], *, aside: bool = False) -> Bar:
+    """The bar for scores of good photos, all kept `aside` of the fit or not. Raises `ValueError` without any."""
     if not scores:
         raise ValueError("no scores")
     ordered = sorted(scores, reverse=True)
     rank = max(1, math.floor(WANTED * (len(ordered) + 1)))
-    highest, usual = ordered[rank - 1], ordered[len(ordered) // 2]
-    return Bar(math.nextafter(highest, math.inf), usual, len(ordered), rank)
+    usual = ordered[len(ordered) // 2]
+    highest = max(ordered[rank - 1], beyond(ordered))
+    return Bar(math.nextafter(highest, math.inf), usual, len(ordered), rank, aside)

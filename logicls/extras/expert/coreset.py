@@ -1,7 +1,8 @@
 """A few patches that stand for many: the greedy solution of the k-centre problem.
 
-PatchCore (Roth et al., CVPR 2022), section 3.2, eq. 5 and algorithm 1: the next one is always the patch that is farthest
-from all that were taken, after a random linear projection (Johnson and Lindenstrauss 1984), which keeps distances.
+PatchCore (Roth et al., CVPR 2022), section 3.2, eq. 5 and algorithm 1: the next one is always the patch that is
+farthest from all that were taken, after a random linear projection (Johnson and Lindenstrauss 1984), which keeps
+distances.
 """
 
 from __future__ import annotations
@@ -16,7 +17,8 @@ PROJECTED = 32
 
 def projection(width: int, to: int, generator: torch.Generator) -> Float[Tensor, "width to"]:
     """Random directions; lengths are kept on average."""
-    return torch.randn(width, to, generator=generator) / to**0.5
+    drawn: Tensor = torch.randn(width, to, generator=generator) / to**0.5
+    return drawn
 
 
 def k_centre(patches: Float[Tensor, "patches width"], count: int, generator: torch.Generator) -> Int[Tensor, " taken"]:

@@ -1,8 +1,8 @@
 """Flaws made on good photos, by type: what negative prototypes and prompts are learned from.
 
-After the idea of CutPaste (Li et al., CVPR 2021) and DRAEM (Zavrtanik et al., ICCV 2021): no made flaw looks like a real
-one, but a model that tells many of them from good patches tells real ones too. Made on the photo's pixels, at random
-places; nothing is known of the product.
+After the idea of CutPaste (Li et al., CVPR 2021) and DRAEM (Zavrtanik et al., ICCV 2021): no made flaw looks like a
+real one, but a model that tells many of them from good patches tells real ones too. Made on the photo's pixels, at
+random places; nothing is known of the product.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ def bent(photo: Pixels, rng: np.random.Generator) -> Pixels:
     aside, below = (np.float32(push * way) * fall for way in (np.cos(turn), np.sin(turn)))
     moved = cv2.remap(photo, right - aside, down - below, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT)
     slope = 1 + rng.uniform(0.3, 0.9) * fall * (u * np.cos(turn) + v * np.sin(turn))
-    return np.clip(moved * slope[..., None], 0, 255).astype(np.uint8)
+    return np.asarray(np.clip(moved * slope[..., None], 0, 255), np.uint8)
 
 
 def missing(photo: Pixels, rng: np.random.Generator) -> Pixels:
@@ -101,7 +101,7 @@ def _place(photo: Pixels, rng: np.random.Generator) -> np.ndarray:
 
 def _blend(photo: Pixels, over: np.ndarray, strength: float, mask: np.ndarray | None = None) -> Pixels:
     share = strength if mask is None else strength * mask[..., None]
-    return np.clip(photo + (over.astype(np.float32) - photo) * share, 0, 255).astype(np.uint8)
+    return np.asarray(np.clip(photo + (over.astype(np.float32) - photo) * share, 0, 255), np.uint8)
 
 
 def _filled(

@@ -10,8 +10,9 @@ from logicls.claim import claimed
 from logicls.data.coco import read_dataset
 from logicls.data.picture import read_photo
 from logicls.errors import DataError, Problem, relative
-from logicls.extras.expert import patches, prototypes
+from logicls.extras.expert import patches, prototypes, texts
 from logicls.extras.expert.bar import Bar
+from logicls.extras.expert.places import Judgement, Zones, zones_of
 from logicls.extras.expert.tower import input_size, tower_of
 from logicls.extras.standing import stand
 from logicls.models.bundle import Bundle
@@ -53,21 +54,23 @@ def fit_expert(
     for scene in dataset.scenes:
         photos.append(read_photo(dataset.image_path(scene)))
         read(1)
-    bar = _fitted(bundle, photos, settings)
+    bar = _fitted(bundle, photos, zones_of(dataset.scenes), settings)
     stand(bundle.path, "expert", settings.kind)
     return bar
 
 
-def _fitted(bundle: Bundle, photos: Sequence[Photo], settings: ExpertSettings) -> Bar:
+def _fitted(bundle: Bundle, photos: Sequence[Photo], zones: Zones, settings: ExpertSettings) -> Bar:
     """Of that kind, written."""
+    if settings.kind == "texts":
+        return texts.fit_texts(bundle, photos, zones, settings.encoder)
     tower = tower_of(bundle, input_size(photos, settings.cells))
     match settings.kind:
         case "patches":
             known, bar = patches.fit_patches(photos, tower, settings)
-            patches.write_patches(bundle, tower, known, bar)
+            patches.write_patches(bundle, known, Judgement(bar, tower.frame, zones))
         case "prototypes":
             learned, bar = prototypes.fit_prototypes(photos, tower, settings)
-            prototypes.write_prototypes(bundle, tower, learned, bar)
+            prototypes.write_prototypes(bundle, learned, Judgement(bar, tower.frame, zones))
         case _:
             assert_never(settings.kind)
     return bar

@@ -1,7 +1,7 @@
 """Sparse codes by ISTA: which few prompts make up a feature.
 
-Hierarchical sparse prompting (ADSeeker, arXiv 2508.03088): a feature E_q is made of columns of a dictionary E_l, with as
-few of them as will do: the code P minimises 1/2 |E_q - P E_l|^2 + lambda |P|_1. The iterative shrinkage-thresholding
+Hierarchical sparse prompting (ADSeeker, arXiv 2508.03088): a feature E_q is made of rows of a dictionary E_l, with
+as few of them as will do: the code P minimises 1/2 |E_q - P E_l|^2 + lambda |P|_1. The iterative shrinkage-thresholding
 algorithm (Daubechies, Defrise and De Mol 2004; Beck and Teboulle 2009, section 2.3) goes N steps: down the gradient of
 the first term, then a soft threshold for the second.
 """

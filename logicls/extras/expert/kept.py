@@ -58,7 +58,7 @@ def read_kept(folder: Path, kind: str, bundle: str) -> Kept:
         advice = f"Fit it: logicls expert fit {relative(folder)} --data DATASET --kind {kind}."
         raise BundleError(Problem("LC721", f'has no expert "{kind}".', relative(folder), advice=advice))
     try:
-        with safe_open(file, framework="pt") as opened:  # type: ignore[no-untyped-call]
+        with safe_open(file, framework="pt") as opened:
             facts = dict(json.loads((opened.metadata() or {})["facts"]))
             kept = Kept({name: opened.get_tensor(name) for name in opened.keys()}, facts)  # noqa: SIM118  no mapping
     except (OSError, SafetensorError, KeyError, ValueError, TypeError) as error:

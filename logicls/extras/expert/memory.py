@@ -59,13 +59,15 @@ class Memory:
         apart = torch.cdist(asked.flatten(0, 2), self.patches[near]).view(photos, height, width, -1)
         if own is not None:
             apart.masked_fill_((self.owners[near] == own[:, None])[:, None, None], torch.inf)
+        nearest: Tensor = apart.amin(-1)
         if self.reach < 0:
-            return apart.amin(-1)
+            return nearest
         down = torch.arange(rows.start, rows.stop)[:, None, None] - self.rows[near]
         across = torch.arange(columns.start, columns.stop)[:, None] - self.columns[near]
         beyond = (down.abs() > self.reach) | (across.abs() > self.reach)
         far = apart.masked_fill(beyond, torch.inf).amin(-1)
-        return torch.where(far.isinf(), apart.amin(-1), far)  # where so few are remembered that none is in reach
+        found: Tensor = torch.where(far.isinf(), nearest, far)  # where so few are remembered that none is in reach
+        return found
 
     def _within(self, rows: slice, columns: slice) -> Bool[Tensor, " remembered"]:
         """Those that patches of the tile are compared with."""
@@ -76,7 +78,8 @@ class Memory:
 
     def standardised(self, far: Float[Tensor, "photos rows columns"]) -> Float[Tensor, "photos rows columns"]:
         """Distances in standard deviations from what is usual at their place."""
-        return (far - self.mean) / self.spread
+        counted: Tensor = (far - self.mean) / self.spread
+        return counted
 
     def alone(self, patch: Float[Tensor, " width"]) -> float:
         """The weight of eq. 7: near 1 where the nearest patch has no like, small among many alike."""

@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import cv2
-import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor
@@ -14,15 +12,15 @@ from torch import Tensor
 from logicls.extras.expert.bar import Bar, bar_of
 from logicls.extras.expert.kept import Kept, halved, read_kept, unreadable, write_kept
 from logicls.extras.expert.memory import Features, Memory, remember
-from logicls.extras.expert.tower import Tower, Whitening, averaged, tower_of, whitening
+from logicls.extras.expert.places import Judgement, judgement_of, judgement_to_json
+from logicls.extras.expert.tower import AT_A_TIME, Tower, Whitening, averaged, tower_of, whitening
 from logicls.models.bundle import Bundle
 from logicls.plugins import Flaw, Photo
-from logicls.records import Box
 from logicls.train.expert_recipe import ExpertSettings
 
 FOLDS = 5
-EDGE = 0.5
-"""Cells around the worst one belong to the flaw that are at least so bad, as a share of it."""
+LEARNED, ASIDE = 80, 99
+"""Photos that are learned from where there are so many more to set the bar on."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,8 +29,17 @@ class Seen:
 
     chart: Float[Tensor, "rows columns"]
     """Standard deviations from what is usual, at each place."""
-    score: float
-    """The worst of them, re-weighted."""
+    features: Float[Tensor, "rows columns width"]
+    memory: Memory
+
+    def score_at(self, place: int) -> float:
+        """What is in a cell, re-weighted (eq. 7)."""
+        return float(self.chart.flatten()[place]) * self.memory.alone(self.features.flatten(0, 1)[place])
+
+    @property
+    def score(self) -> float:
+        """That of the worst one."""
+        return self.score_at(int(self.chart.argmax()))
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,43 +54,23 @@ class Known:
         """What is made of photos, given as maps of the tower."""
         features = self.whiten(averaged(maps, self.around))
         charts = self.memory.standardised(self.memory.distances(features))
-        return [self._seen(chart, one) for chart, one in zip(charts, features, strict=True)]
-
-    def _seen(self, chart: Float[Tensor, "rows columns"], features: Float[Tensor, "rows columns width"]) -> Seen:
-        worst = int(chart.argmax())
-        alone = self.memory.alone(features.flatten(0, 1)[worst])
-        return Seen(chart, float(chart.flatten()[worst]) * alone)
+        return [Seen(chart, one, self.memory) for chart, one in zip(charts, features, strict=True)]
 
 
 class PatchExpert:
     """Examines photos."""
 
-    def __init__(self, tower: Tower, known: Known, bar: Bar) -> None:
-        self.tower, self.known, self.bar = tower, known, bar
+    def __init__(self, tower: Tower, known: Known, judgement: Judgement) -> None:
+        self.tower, self.known, self.judgement = tower, known, judgement
 
     def examine(self, photos: Sequence[Photo]) -> list[Flaw]:
         """The flaw of each photo, or how far it is from having one."""
         if not photos:
             return []
         seen = self.known.see(self.tower.maps(photos))
-        return [self._flaw(one, photo) for one, photo in zip(seen, photos, strict=True)]
-
-    def _flaw(self, seen: Seen, photo: Photo) -> Flaw:
-        chance = self.bar.chance(seen.score)
-        told = f"{seen.score:.1f} where good photos have up to {self.bar.at:.1f}"
-        if chance < 0.5:
-            return Flaw(chance, seen.score, found=told)
-        box = self.tower.on_photo(worst_place(seen.chart.numpy()), photo.shape[1], photo.shape[0])
-        return Flaw(chance, seen.score, box, told)
-
-
-def worst_place(chart: Float[np.ndarray, "rows columns"]) -> Box:
-    """The worst cell and those joined to it that are nearly as bad, in cells."""
-    row, column = (int(v) for v in np.unravel_index(int(chart.argmax()), chart.shape))
-    bad = (chart >= EDGE * chart[row, column]).astype(np.uint8)
-    _, parts = cv2.connectedComponents(bad, connectivity=8)
-    rows, columns = np.nonzero(parts == parts[row, column])
-    return Box(float(columns.min()), float(rows.min()), float(columns.max()) + 1, float(rows.max()) + 1)
+        return [
+            self.judgement.flaw(one.chart.numpy(), one.score_at, photo) for one, photo in zip(seen, photos, strict=True)
+        ]
 
 
 def learn(maps: Float[Tensor, "photos channels rows columns"], settings: ExpertSettings) -> Known:
@@ -96,26 +83,33 @@ def learn(maps: Float[Tensor, "photos channels rows columns"], settings: ExpertS
 
 
 def fit_patches(photos: Sequence[Photo], tower: Tower, settings: ExpertSettings) -> tuple[Known, Bar]:
-    """Knows all of the photos; the bar is set on scores that each got by what was learned without it."""
-    maps, scores = tower.maps(photos), list[float]()
+    """What photos teach, and a bar that is set on scores of photos that were not learned from.
+
+    Many photos are split: some are learned, on all others the bar is set. Few are all learned from, and each is scored
+    by what was learned without it and some others.
+    """
+    order = torch.randperm(len(photos), generator=torch.Generator().manual_seed(settings.seed)).tolist()
+    if len(photos) >= LEARNED + ASIDE:
+        known = learn(tower.maps([photos[n] for n in order[:LEARNED]]), settings)
+        aside = [photos[n] for n in order[LEARNED:]]
+        parts = [aside[k : k + AT_A_TIME] for k in range(0, len(aside), AT_A_TIME)]
+        scores = [one.score for part in parts for one in known.see(tower.maps(part))]
+        return known, bar_of(scores, aside=True)
+    maps, scores = tower.maps([photos[n] for n in order]), []
     fold = torch.arange(len(maps)) % min(FOLDS, len(maps))
     for number in range(int(fold.max()) + 1):
         scores += [seen.score for seen in learn(maps[fold != number], settings).see(maps[fold == number])]
     return learn(maps, settings), bar_of(scores)
 
 
-def write_patches(bundle: Bundle, tower: Tower, known: Known, bar: Bar) -> None:
+def write_patches(bundle: Bundle, known: Known, judgement: Judgement) -> None:
     """Into the bundle."""
     memory, whiten = known.memory, known.whiten
     tensors = {
         "patches": halved(memory.patches), "rows": memory.rows.short(), "columns": memory.columns.short(),
         "mean": memory.mean, "spread": memory.spread, "centre": whiten.mean, "axes": whiten.axes,
     }  # fmt: skip
-    facts = {
-        "bundle": bundle.id, "height": tower.size[0], "width": tower.size[1], "reach": memory.reach,
-        "around": known.around, "at": bar.at, "usual": bar.usual, "photos": bar.photos, "rank": bar.rank,
-        "promise": bar.promise,
-    }  # fmt: skip
+    facts = {"bundle": bundle.id, "reach": memory.reach, "around": known.around, **judgement_to_json(judgement)}
     write_kept(bundle.path, "patches", Kept(tensors, facts))
 
 
@@ -124,14 +118,13 @@ def make(bundle: Bundle) -> PatchExpert:
     kept = read_kept(bundle.path, "patches", bundle.id)
     try:
         held = kept.tensors
-        bar = Bar(kept.number("at"), kept.number("usual"), kept.whole("photos"), kept.whole("rank"))
         rows, columns = held["rows"].long(), held["columns"].long()
         memory = Memory(
             held["patches"].float(), rows, columns, torch.full_like(rows, -1), kept.whole("reach"),
             held["mean"], held["spread"],
         )  # fmt: skip
         known = Known(Whitening(held["centre"], held["axes"]), memory, kept.whole("around"))
-        size = (kept.whole("height"), kept.whole("width"))
-    except (KeyError, ValueError, RuntimeError) as error:
+        judgement = judgement_of(kept)
+    except (KeyError, ValueError, TypeError, RuntimeError) as error:
         raise unreadable(bundle.path, "patches", error) from error
-    return PatchExpert(tower_of(bundle, size), known, bar)
+    return PatchExpert(tower_of(bundle, judgement.frame.size), known, judgement)

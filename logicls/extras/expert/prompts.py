@@ -1,9 +1,9 @@
 """Hierarchical sparse prompting: what kinds of defect a feature is made of, layer by layer.
 
-After ADSeeker (arXiv 2508.03088): prompts are of *types* of defect (scratch, hole, stain, bent, missing piece, …), which
-products share, and not of things. Features of examples of many defects are clustered, and a cluster's middle is where a
-type's prompt begins. Each layer of the encoder has prompts of its own; a feature of that layer is coded by N steps of
-ISTA in them, and the prompts go down the gradient of what ISTA minimises.
+After ADSeeker (arXiv 2508.03088): prompts are of *types* of defect (scratch, hole, stain, bent, missing piece, …),
+which products share, and not of things. Features of examples of many defects are clustered, and a cluster's middle is
+where a type's prompt begins. Each layer of the encoder has prompts of its own; a feature of that layer is coded by N
+steps of ISTA in them, and the prompts go down the gradient of what ISTA minimises.
 """
 
 from __future__ import annotations
@@ -108,7 +108,7 @@ def learn_hierarchy(
     *,
     each: int = 3,
     seed: int = 0,
-    sparsity: Sparsity = Sparsity(),  # noqa: B008  frozen
+    sparsity: Sparsity = Sparsity(),
 ) -> Hierarchy:
     """Prompts of every layer from examples of defects, one tensor of features a layer."""
     levels = tuple(learn_level(layer, types, each, seed, sparsity)[0] for layer in layers)

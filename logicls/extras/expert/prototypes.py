@@ -8,7 +8,7 @@ layer on its stem's maps and prototypes E_t+ and E_t- are learned instead, on go
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import cv2
 import numpy as np
@@ -21,7 +21,7 @@ from logicls.extras.expert.bar import Bar, bar_of
 from logicls.extras.expert.damage import TYPES, damaged
 from logicls.extras.expert.kept import Kept, halved, read_kept, unreadable, write_kept
 from logicls.extras.expert.locate import ratio
-from logicls.extras.expert.patches import worst_place
+from logicls.extras.expert.places import Judgement, judgement_of, judgement_to_json
 from logicls.extras.expert.prompts import Hierarchy, Level, Sparsity, learn_hierarchy
 from logicls.extras.expert.tower import Tower, tower_of
 from logicls.models.bundle import Bundle
@@ -33,7 +33,7 @@ from logicls.train.expert_recipe import ExpertSettings
 WIDTH, RIGHTS, EACH = 64, 16, 4
 """Of an embedding; prototypes of what is right, and of each type of what is wrong."""
 BATCH = 6
-RATE = 2e-3
+RATE = 1e-2
 ASIDE = 4
 """Every so manieth good photo is kept aside for the bar."""
 COVERED = 0.15
@@ -49,15 +49,16 @@ class Judge(nn.Module):
 
     def __init__(self, channels: int) -> None:
         super().__init__()
-        self.embeds = nn.Sequential(
-            nn.Conv2d(channels, WIDTH, 3, 1, 1), nn.GroupNorm(8, WIDTH), nn.ReLU(True), nn.Conv2d(WIDTH, WIDTH, 3, 1, 1)
-        )
+        layers: list[nn.Module] = []
+        for before in (channels, WIDTH, WIDTH):
+            layers += [nn.Conv2d(before, WIDTH, 3, 1, 1, bias=False), nn.GroupNorm(WIDTH, WIDTH), nn.ReLU(True)]
+        self.embeds = nn.Sequential(*layers)
         self.right = nn.Parameter(torch.rand(RIGHTS, WIDTH))
         self.wrong = nn.Parameter(torch.rand(EACH * len(TYPES), WIDTH))
 
     def forward(self, maps: Float[Tensor, "photos channels rows columns"]) -> Float[Tensor, "photos rows columns"]:
         """Loc before it is brought to the photo's size: 0 (like what is right) to 1."""
-        embedded = self.embeds(maps).relu().permute(0, 2, 3, 1)
+        embedded = self.embeds(maps).permute(0, 2, 3, 1)
         return ratio(embedded, self.right.relu(), self.wrong.relu())
 
 
@@ -144,8 +145,8 @@ class Learned:
 class PrototypeExpert:
     """Examines photos."""
 
-    def __init__(self, tower: Tower, learned: Learned, bar: Bar) -> None:
-        self.tower, self.learned, self.bar = tower, learned, bar
+    def __init__(self, tower: Tower, learned: Learned, judgement: Judgement) -> None:
+        self.tower, self.learned, self.judgement = tower, learned, judgement
 
     def examine(self, photos: Sequence[Photo]) -> list[Flaw]:
         """The flaw of each photo, or how far it is from having one."""
@@ -155,17 +156,18 @@ class PrototypeExpert:
         return [self._flaw(chart, photo) for chart, photo in zip(charts, photos, strict=True)]
 
     def _flaw(self, chart: Float[Tensor, "rows columns"], photo: Photo) -> Flaw:
-        score = score_of(chart)
-        chance, told = self.bar.chance(score), f"{score:.1f} where good photos have up to {self.bar.at:.1f}"
-        if chance < 0.5:
-            return Flaw(chance, score, found=told)
-        box = self.tower.on_photo(worst_place(chart.numpy()), photo.shape[1], photo.shape[0])
-        return Flaw(chance, score, box, f"{told}, most like: {self._type(chart, photo)}")
+        scores = torch.logit(chart.clamp(1e-4, 1 - 1e-4)).flatten()
+
+        def told(place: int) -> str:
+            return f"most like: {self.type_at(photo, place)}"
+
+        return self.judgement.flaw(chart.numpy(), lambda place: float(scores[place]), photo, told)
 
     @torch.inference_mode()
-    def _type(self, chart: Float[Tensor, "rows columns"], photo: Photo) -> str:
-        """The type whose prompts make up most of the worst patch."""
-        strengths = self.learned.prompts.strengths(at_worst(self.tower.layers([photo]), chart[None]))[0]
+    def type_at(self, photo: Photo, place: int) -> str:
+        """The type whose prompts make up most of the patch in a cell, by its number."""
+        layers = [layer.flatten(2)[:, :, place] for layer in self.tower.layers([photo])]
+        strengths = self.learned.prompts.strengths(layers)[0]
         return self.learned.prompts.names[int(strengths.argmax())] if float(strengths.max()) > 0 else "no type known"
 
 
@@ -197,11 +199,10 @@ def fit_prototypes(
     kept = [photo for place, photo in enumerate(photos) if place % ASIDE != ASIDE - 1]
     judge = learn_judge(kept, tower, settings.steps, settings.seed, told)
     learned = Learned(judge, learn_prompts(kept, tower, settings.seed))
-    bar = bar_of([score_of(chart) for chart in learned.charts(tower, aside)])
-    return learned, replace(bar, aside=True)
+    return learned, bar_of([score_of(chart) for chart in learned.charts(tower, aside)], aside=True)
 
 
-def write_prototypes(bundle: Bundle, tower: Tower, learned: Learned, bar: Bar) -> None:
+def write_prototypes(bundle: Bundle, learned: Learned, judgement: Judgement) -> None:
     """Into the bundle."""
     levels = learned.prompts.levels
     tensors = {f"judge.{name}": halved(value) for name, value in learned.judge.state_dict().items()}
@@ -209,9 +210,8 @@ def write_prototypes(bundle: Bundle, tower: Tower, learned: Learned, bar: Bar) -
     tensors |= {f"types.{number}": level.types for number, level in enumerate(levels)}
     sparsity = learned.prompts.sparsity
     facts = {
-        "bundle": bundle.id, "height": tower.size[0], "width": tower.size[1], "names": list(learned.prompts.names),
-        "weight": sparsity.weight, "steps": sparsity.steps, "levels": len(levels), "at": bar.at, "usual": bar.usual,
-        "photos": bar.photos, "rank": bar.rank, "promise": bar.promise,
+        "bundle": bundle.id, "names": list(learned.prompts.names), "levels": len(levels), "weight": sparsity.weight,
+        "steps": sparsity.steps, **judgement_to_json(judgement),
     }  # fmt: skip
     write_kept(bundle.path, "prototypes", Kept(tensors, facts))
 
@@ -220,7 +220,6 @@ def make(bundle: Bundle) -> PrototypeExpert:
     """That of a bundle. Raises `BundleError` (LC721, LC722)."""
     kept = read_kept(bundle.path, "prototypes", bundle.id)
     try:
-        bar = Bar(kept.number("at"), kept.number("usual"), kept.whole("photos"), kept.whole("rank"), True)
         weights = {name[6:]: value.float() for name, value in kept.tensors.items() if name.startswith("judge.")}
         judge = Judge(weights["embeds.0.weight"].shape[1]).eval()
         judge.load_state_dict(weights)
@@ -230,7 +229,7 @@ def make(bundle: Bundle) -> PrototypeExpert:
         )  # fmt: skip
         sparsity = Sparsity(kept.number("weight"), kept.whole("steps"))
         prompts = Hierarchy(levels, tuple(map(str, names)) if isinstance(names, list) else (), sparsity)
-        tower = tower_of(bundle, (kept.whole("height"), kept.whole("width")))
-    except (KeyError, ValueError, RuntimeError) as error:
+        judgement = judgement_of(kept)
+    except (KeyError, ValueError, TypeError, RuntimeError) as error:
         raise unreadable(bundle.path, "prototypes", error) from error
-    return PrototypeExpert(tower, Learned(judge, prompts), bar)
+    return PrototypeExpert(tower_of(bundle, judgement.frame.size), Learned(judge, prompts), judgement)

@@ -15,12 +15,12 @@ import torch.nn.functional as F
 from jaxtyping import Float, UInt8
 from torch import Tensor, nn
 
+from logicls.extras.expert.places import Frame
 from logicls.models.bundle import Bundle
-from logicls.models.fitting import fitted, placed
+from logicls.models.fitting import fitted
 from logicls.models.nano import NanoForImageTextToText
 from logicls.models.nano.config import STRIDE
 from logicls.models.nano.point import CELL
-from logicls.records import Box
 
 AT_A_TIME = 8
 """Photos."""
@@ -61,12 +61,10 @@ class Tower:
         first = self.stem[:-BLOCK]((pixels.float() - 127.5) / 64.0)
         return [first, self.stem[-BLOCK:](first)]
 
-    def on_photo(self, box: Box, width: int, height: int) -> Box:
-        """A box in cells of the map, in pixels of the photo of that size, clipped to it."""
-        scale, left, top = placed(self.size, width, height)
-        x1, x2 = ((edge * CELL - left) / scale for edge in (box.x1, box.x2))
-        y1, y2 = ((edge * CELL - top) / scale for edge in (box.y1, box.y2))
-        return Box(x1, y1, x2, y2).clipped(width, height)
+    @property
+    def frame(self) -> Frame:
+        """How its maps lie on photos."""
+        return Frame(self.size, CELL)
 
 
 def tower_of(bundle: Bundle, size: tuple[int, int]) -> Tower:

@@ -37,7 +37,7 @@ def test_covers_within_twice_the_best_radius():
 
 
 def test_projection_keeps_lengths():
-    """Johnson and Lindenstrauss: distances of wide features survive within a tenth on average, none by more than half."""
+    """Johnson and Lindenstrauss: distances of wide features stay within a tenth on average, and none is halved."""
     made = torch.Generator().manual_seed(0)
     patches = torch.randn(40, 200, generator=made)
 

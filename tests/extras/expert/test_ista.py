@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from itertools import pairwise
 
 import pytest
 import torch
@@ -46,7 +47,7 @@ def test_loss_falls_with_every_step(seed):
     losses = ista(asked, atoms, 0.3, 40).losses
 
     assert len(losses) == 41
-    assert all(after <= before + 1e-12 for before, after in zip(losses, losses[1:], strict=False))
+    assert all(after <= before + 1e-12 for before, after in pairwise(losses))
     assert losses[-1] < 0.8 * losses[0]
 
 
@@ -70,7 +71,7 @@ def test_sparsity_is_what_the_weight_predicts(weight):
 
 
 def test_nothing_is_coded_where_the_weight_is_above_every_correlation():
-    """lambda at or above max |E_q E_l^T| leaves all codes at zero (the dual bound of the lasso)."""
+    """A weight at or above max |E_q E_l^T| leaves all codes at zero (the dual bound of the lasso)."""
     made = torch.Generator().manual_seed(1)
     asked, atoms = (torch.randn(4, 8, generator=made, dtype=torch.float64) for _ in range(2))
     bound = float((asked @ atoms.T).abs().max())

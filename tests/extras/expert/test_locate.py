@@ -1,4 +1,4 @@
-"""Loc and Vis of the AD Expert."""
+"""Loc of the AD Expert."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import math
 import pytest
 import torch
 
-from logicls.extras.expert.locate import LEAST, Vis, ratio, upsampled
+from logicls.extras.expert.locate import LEAST, ratio, upsampled
 
 
 def test_ratio_by_hand():
@@ -40,17 +40,3 @@ def test_upsampled_is_bilinear():
     found = upsampled(torch.tensor([[[0.0, 1.0]]]), (1, 4))
 
     assert found.tolist() == [[[0.0, 0.25, 0.75, 1.0]]]
-
-
-def test_vis_begins_closed_and_opens():
-    """Prior tokens are zero at first, so that a model that does not know them is not disturbed; its gate is learned."""
-    torch.manual_seed(0)
-    vis, photo, loc = Vis(32), torch.randn(2, 3, 64, 48), torch.rand(2, 64, 48)
-
-    closed = vis(photo, loc)
-    closed.sum().backward()
-
-    assert closed.shape == (2, 4, 32)
-    assert not closed.detach().any()
-    assert vis.gate.grad is not None
-    assert float(vis.gate.grad) != 0

@@ -50,7 +50,7 @@ def test_reweighting_by_hand():
 
 
 def test_reweighting_counts_only_the_nearest_ones_of_the_nearest():
-    """b = 5: the far sixth patch does not change the weight."""
+    """With b = 5 the far sixth patch does not change the weight."""
     near = torch.tensor([[1.0], [1.1], [1.2], [1.3], [1.4]])
 
     without = reweight(torch.tensor([0.0]), near)
