@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.text import Text
 
 from logicls import (
+    cli_expert,
     cli_knowledge,
     cli_measure,
     cli_predict,
@@ -41,6 +42,7 @@ COMMANDS: tuple[Callable[..., None], ...] = (
 )  # fmt: skip
 for command in COMMANDS:
     app.command()(command)
+app.add_typer(cli_expert.app, name="expert")
 app.command(name="eval")(cli_measure.evaluate)
 app.add_typer(cli_knowledge.knowledge, name="knowledge")
 console = Console()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -12,7 +12,9 @@ if TYPE_CHECKING:
     from logicls.models.bundle import Bundle
     from logicls.plugins import PlugIns
 
-EXPERT = Annotated[str, typer.Option("--expert", help="Look for defects that no rule names as well: its name.")]
+EXPERT = Annotated[
+    str, typer.Option("--expert", help="Look for defects that no rule names as well: its name; none: do not.")
+]
 REASONER = Annotated[
     str, typer.Option("--reasoner", help="Look again at photos that go to review: its name; closer is the best so far.")
 ]
@@ -29,6 +31,16 @@ class Wanted:
 
     def __bool__(self) -> bool:
         return bool(self.expert or self.reasoner or self.knowledge)
+
+    def here(self, bundle: Path) -> Wanted:
+        """With what the bundle has plugged in where nothing else is asked for, and without what is not wanted."""
+        from logicls.extras.standing import NONE, standing
+
+        usual = standing(bundle)
+        asked = {"expert": self.expert, "reasoner": self.reasoner}
+        chosen = {kind: name or usual.get(kind, "") for kind, name in asked.items()}
+        wanted = {kind: "" if name == NONE else name for kind, name in chosen.items()}
+        return replace(self, expert=wanted["expert"], reasoner=wanted["reasoner"])
 
     def made(self, bundle: Bundle) -> PlugIns:
         """The plug-ins, made for the bundle. Raises `DataError`."""

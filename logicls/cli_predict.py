@@ -59,6 +59,7 @@ def predict(
     globs, elsewhere = tuple(only or ()), cli_serve.Elsewhere(endpoint, model, ask, boxes, ray)
     wanted = cli_extras.Wanted(expert, reasoner, knowledge)
     elsewhere.check(watch=watch, plugged=bool(wanted))
+    wanted = wanted if endpoint or ray else wanted.here(bundle)
     if watch:
         from logicls.predict.watch import Watch
 

@@ -13,6 +13,7 @@ from rich.text import Text
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from logicls.train.expert_recipe import ExpertSettings
     from logicls.train.recipe import Recipe
 
 console = Console()
@@ -71,7 +72,21 @@ def train(
         rewarded(synth_dir, out, plan, start=start, unused={**given, "resume": resume, "download": download})
     else:
         trained(synth_dir, out, plan, resume=resume, start=start, workers=workers, download=download)
+    if plan.expert is not None and (rank is None or rank.is_first):
+        with_expert(synth_dir, out, plan.expert)
     console.print(f"{out}: bundle")
+
+
+def with_expert(synth_dir: Path, out: Path, settings: ExpertSettings) -> None:
+    """Fit an expert to the photos that the set was made of, progress on the screen. Raises `DataError` (LC406)."""
+    from logicls.extras.expert.fit import fit_expert, photos_of
+    from logicls.models.bundle import read_bundle
+    from logicls.report.progress import counting
+
+    data, count = photos_of(synth_dir)
+    with counting("expert", count, console) as counter:
+        bar = fit_expert(read_bundle(out), data, settings, read=counter.add)
+    console.print(Text(f"expert {settings.kind}: {bar.promise}"))
 
 
 def rewarded(synth_dir: Path, out: Path, recipe: Recipe, *, start: Path | None, unused: Mapping[str, object]) -> None:

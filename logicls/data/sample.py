@@ -11,7 +11,7 @@ from __future__ import annotations
 import argparse
 import csv
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -158,14 +158,17 @@ class _Part:
     attributes: tuple[tuple[str, str], ...] = ()
 
 
-def render(kit: Kit, rng: np.random.Generator, photo: str = "") -> tuple[NDArray[np.uint8], Scene]:
-    """The photo, (h, w, 3) uint8 RGB, and its annotations as seen by the camera; `photo` names the scene."""
-    drawn = _parts(kit)
-    canvas = parts.draw_board(kit.board, rng)
+def render(
+    kit: Kit, rng: np.random.Generator, photo: str = "", mar: Callable[..., Points] | None = None
+) -> tuple[NDArray[np.uint8], Scene]:
+    """The photo, (h, w, 3) uint8 RGB, and what the camera sees; `mar` damages it and tells where (`sample_flaws`)."""
+    drawn, canvas = _parts(kit), parts.draw_board(kit.board, rng)
     light = (float(rng.uniform(3, 6)), float(rng.uniform(3, 6)))
     standing = [o for part in drawn if part.component in ("vial", "tablet", "spoon") for o in part.outlines]
     parts.cast_shadows(canvas, standing, light)
     _draw(canvas, kit, drawn, rng)
+    if mar is not None:
+        drawn.append(_Part("flaw", (mar(canvas, [(part.component, part.outlines[0]) for part in drawn]),)))
     warp = camera.aim(rng)
     picture = camera.expose(camera.photograph(canvas, warp), rng)
     instances = tuple(

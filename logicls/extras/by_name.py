@@ -25,6 +25,7 @@ NAMES: Mapping[str, Mapping[str, str]] = MappingProxyType(
         "expert": {
             "patches": "logicls.extras.expert.patches:make",
             "prototypes": "logicls.extras.expert.prototypes:make",
+            "texts": "logicls.extras.expert.texts:make",
         },
         "reasoner": {name: f"logicls.extras.reasoner.second:{made}" for name, made in REASONERS.items()},
     }

@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from logicls.constraints.load import validate
 from logicls.constraints.yaml_tree import read_yaml
 from logicls.errors import RecipeError, SpecError
+from logicls.train.expert_recipe import ExpertSettings
 from logicls.train.grpo_recipe import RewardSettings
 from logicls.train.hub_recipe import NANO, HubSettings
 from logicls.train.lora_recipe import LoraSettings
@@ -62,6 +63,8 @@ class Recipe(BaseModel):
     checkpoint_every: int = Field(200, ge=1)
     grpo: RewardSettings = RewardSettings.model_validate({})
     """Of the stage with rewards (`--stage grpo`), which also follows `seed`, `heldout`, `verdict_weight` and `hub`."""
+    expert: ExpertSettings | None = None
+    """Fit an expert to the good photos once the model is trained (`logicls expert fit`); `{}` for the default one."""
     seed: int = 0
 
     @model_validator(mode="after")

@@ -1,0 +1,1 @@
+"""Experts: what good photos look like, patch by patch, and so what no rule names."""

@@ -1,0 +1,80 @@
+"""The bar that a score must reach to be called a flaw, and what so few photos can promise of it.
+
+Split conformal prediction (Vovk et al. 2005; Lei et al. 2018): of n scores of good photos that the expert did not learn
+from, the k-th largest is exceeded by a further good photo with a probability of at most k / (n + 1), whatever scores
+are like. Where every photo is scored by an expert that was fitted without it (cross-conformal, Vovk 2015) twice that
+can be proved, and about that much is seen.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+WANTED = 0.01
+"""Share of good photos that may be called flawed, where there are photos enough to say so."""
+TAIL = 0.1
+"""Share of the scores that are taken for their upper tail."""
+USUAL_CHANCE = 0.02
+"""Probability of a flaw that the median good photo is given."""
+
+
+@dataclass(frozen=True, slots=True)
+class Bar:
+    """Where a flaw begins."""
+
+    at: float
+    """The score from which on a photo counts as flawed."""
+    usual: float
+    """The median of good photos."""
+    photos: int
+    """That it was set on, none of them known to the expert that scored it."""
+    rank: int
+    """It is above the `rank`-th largest of their scores, no more than just above where there are enough."""
+    aside: bool = False
+    """True where they were all kept aside of one fit, so that the rate itself is the bound."""
+
+    @property
+    def rate(self) -> float:
+        """Share of good photos like these that is called flawed, on average over sets of photos; half of the bound."""
+        return self.rank / (self.photos + 1)
+
+    @property
+    def promise(self) -> str:
+        """In words."""
+        needed = math.ceil(1 / WANTED) - 1
+        most = self.rate if self.aside else min(2 * self.rate, 1.0)
+        told = f"on average {self.rate:.1%} of good photos called flawed, at most {most:.1%}"
+        how = "kept aside" if self.aside else "each scored without it"
+        more = f"; {WANTED:.0%} takes {needed} of them" if self.rate > WANTED else ""
+        return f"{told} ({self.photos} good photos, {how}{more})"
+
+    def chance(self, score: float) -> float:
+        """Probability of a flaw: 0.5 at the bar, `USUAL_CHANCE` at the median of good photos, a logistic curve."""
+        steep = math.log(1 / USUAL_CHANCE - 1) / max(self.at - self.usual, 1e-6)
+        return 1 / (1 + math.exp(-max(min(steep * (score - self.at), 60.0), -60.0)))
+
+
+def beyond(ordered: Sequence[float]) -> float:
+    """The score that `WANTED` of good photos exceed, by the scores' upper tail; `ordered` from the highest down.
+
+    Few photos do not reach that far: their excesses over the `TAIL` quantile are taken for exponential (peaks over
+    threshold, Pickands 1975, with shape 0). It can only raise the bar, so that what is promised without it holds.
+    """
+    count = int(TAIL * len(ordered))
+    if count < 2:
+        return ordered[0]
+    floor = ordered[count]
+    return floor + sum(score - floor for score in ordered[:count]) / count * math.log(TAIL / WANTED)
+
+
+def bar_of(scores: Sequence[float], *, aside: bool = False) -> Bar:
+    """The bar for scores of good photos, all kept `aside` of the fit or not. Raises `ValueError` without any."""
+    if not scores:
+        raise ValueError("no scores")
+    ordered = sorted(scores, reverse=True)
+    rank = max(1, math.floor(WANTED * (len(ordered) + 1)))
+    usual = ordered[len(ordered) // 2]
+    highest = max(ordered[rank - 1], beyond(ordered))
+    return Bar(math.nextafter(highest, math.inf), usual, len(ordered), rank, aside)

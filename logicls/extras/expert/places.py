@@ -1,0 +1,149 @@
+"""From a map of how bad each place is to the flaw of a photo: the worst places, each with a box and what lies there."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from jaxtyping import Bool, Float
+
+from logicls.extras.expert.bar import Bar
+from logicls.extras.expert.kept import Kept
+from logicls.models.fitting import placed
+from logicls.plugins import Flaw, Photo, Place
+from logicls.records import Box, Scene
+
+EDGE = 0.5
+"""Cells around the worst one belong to the flaw that are at least so bad, as a share of it."""
+MOST = 8
+"""Places of a photo that are told."""
+
+
+@dataclass(frozen=True, slots=True)
+class Zones:
+    """Where each component lies on good photos, as shares of width and height."""
+
+    boxes: Mapping[str, Box]
+
+    def at(self, box: Box, width: int, height: int) -> tuple[str, ...]:
+        """The components in whose zone the middle of a box on a photo of that size lies."""
+        x, y = box.centre
+        return tuple(
+            name
+            for name, zone in self.boxes.items()
+            if zone.x1 * width <= x <= zone.x2 * width and zone.y1 * height <= y <= zone.y2 * height
+        )
+
+    def to_json(self) -> dict[str, list[float]]:
+        """As a fact of an expert's file."""
+        return {name: [zone.x1, zone.y1, zone.x2, zone.y2] for name, zone in self.boxes.items()}
+
+
+def zones_from_json(plain: object) -> Zones:
+    """Those of an expert's file. Raises `ValueError`, `TypeError`."""
+    if not isinstance(plain, dict):
+        raise ValueError("no zones")
+    return Zones({str(name): Box(*(float(edge) for edge in edges)) for name, edges in plain.items()})
+
+
+def zones_of(scenes: Sequence[Scene]) -> Zones:
+    """Around all instances of each component on annotated photos."""
+    found: dict[str, Box] = {}
+    for scene in scenes:
+        for instance in scene.instances:
+            part = instance.box.mapped(Box(0, 0, scene.width, scene.height), Box(0, 0, 1, 1))
+            old = found.get(instance.component, part)
+            low, high = (min(old.x1, part.x1), min(old.y1, part.y1)), (max(old.x2, part.x2), max(old.y2, part.y2))
+            found[instance.component] = Box(*low, *high)
+    return Zones(found)
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """How a map lies on photos."""
+
+    size: tuple[int, int]
+    """(height, width) of the encoder's input, pixels, which photos are fitted into."""
+    cell: int
+    """Pixels of the input for each place of the map, on each axis."""
+
+    def on_photo(self, box: Box, width: int, height: int) -> Box:
+        """A box in cells of the map, in pixels of the photo of that size, clipped to it."""
+        scale, left, top = placed(self.size, width, height)
+        x1, x2 = ((edge * self.cell - left) / scale for edge in (box.x1, box.x2))
+        y1, y2 = ((edge * self.cell - top) / scale for edge in (box.y1, box.y2))
+        return Box(x1, y1, x2, y2).clipped(width, height)
+
+
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """How places become a flaw."""
+
+    bar: Bar
+    frame: Frame
+    zones: Zones
+
+    def flaw(
+        self,
+        chart: Float[np.ndarray, "rows columns"],
+        score_at: Callable[[int], float],
+        photo: Photo,
+        told: Callable[[int], str] = lambda place: "",
+    ) -> Flaw:
+        """The flaw of a photo: its worst places down to the first that is not one.
+
+        `score_at` gives the score of a cell, by its number, and `told` more words for one that is a flaw.
+        """
+        height, width = photo.shape[:2]
+        left, places = chart.copy(), list[Place]()
+        while len(places) < MOST:
+            worst = int(left.argmax())
+            score, inside = score_at(worst), region(left, worst)
+            chance = self.bar.chance(score)
+            box = self.frame.on_photo(around(inside), width, height)
+            found = f"{score:.1f} where good photos have up to {self.bar.at:.1f}"
+            more = told(worst) if chance >= 0.5 else ""
+            places.append(
+                Place(chance, score, box, f"{found}, {more}" if more else found, self.zones.at(box, width, height))
+            )
+            left[inside] = -np.inf
+            if chance < 0.5 or not np.isfinite(left).any():
+                break
+        first = places[0]
+        return Flaw(
+            first.chance, first.score, first.box if first.chance >= 0.5 else None, first.found, places=tuple(places)
+        )
+
+
+def judgement_to_json(judgement: Judgement) -> dict[str, object]:
+    """As facts of an expert's file."""
+    bar, (height, width) = judgement.bar, judgement.frame.size
+    numbers = {"at": bar.at, "usual": bar.usual, "photos": bar.photos, "rank": bar.rank, "aside": bar.aside}
+    shown = {"promise": bar.promise, "zones": judgement.zones.to_json()}
+    return {"height": height, "width": width, "cell": judgement.frame.cell, **numbers, **shown}
+
+
+def judgement_of(kept: Kept) -> Judgement:
+    """That of an expert's file. Raises `KeyError`, `ValueError`, `TypeError`."""
+    aside = kept.facts["aside"] is True
+    bar = Bar(kept.number("at"), kept.number("usual"), kept.whole("photos"), kept.whole("rank"), aside)
+    frame = Frame((kept.whole("height"), kept.whole("width")), kept.whole("cell"))
+    return Judgement(bar, frame, zones_from_json(kept.facts["zones"]))
+
+
+def region(chart: Float[np.ndarray, "rows columns"], worst: int) -> Bool[np.ndarray, "rows columns"]:
+    """A cell, by its number, and those joined to it that stand out from the map's median nearly as much."""
+    row, column = divmod(worst, chart.shape[1])
+    usual = float(np.median(chart[np.isfinite(chart)]))
+    bad = (chart > usual + EDGE * (float(chart[row, column]) - usual)).astype(np.uint8)
+    bad[row, column] = 1
+    _, parts = cv2.connectedComponents(bad, connectivity=8)
+    return np.asarray(parts == parts[row, column])
+
+
+def around(inside: Bool[np.ndarray, "rows columns"]) -> Box:
+    """The box around cells, in cells."""
+    rows, columns = np.nonzero(inside)
+    return Box(float(columns.min()), float(rows.min()), float(columns.max()) + 1, float(rows.max()) + 1)

@@ -1,0 +1,39 @@
+"""Settings of the expert that is fitted to good photos; a part of a recipe, and of `logicls expert fit`."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+Kind = Literal["patches", "prototypes", "texts"]
+
+
+class ExpertSettings(BaseModel):
+    """Every key may be left out; `{}` asks for an expert with those that were measured to be good."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    kind: Kind = "patches"
+    """patches: a memory of good patches. prototypes: what good and flawed patches are like, learned from made flaws.
+    texts: patches against words for what is right and wrong, by a CLIP-type encoder; nothing is learned."""
+    encoder: str = ""
+    """The encoder of texts: a model of the hub that is on this machine, by its name, or a folder."""
+    cells: int = Field(5120, ge=64, le=20480)
+    """Patches of a photo: the more, the smaller the flaws that are seen, and the slower."""
+    share: float = Field(0.25, gt=0, le=1)
+    """Of the patches of good photos that are remembered."""
+    reach: int = Field(3, ge=-1)
+    """A patch is compared with those remembered from so many cells around it; -1: with all, for products that lie
+    anywhere."""
+    around: int = Field(1, ge=1, le=9)
+    """Each feature is the mean over so many cells on each axis; 3 in PatchCore. Odd."""
+    steps: int = Field(400, ge=1)
+    """In which prototypes are learned."""
+    seed: int = 0
+
+    @model_validator(mode="after")
+    def _fitting(self) -> ExpertSettings:
+        if bool(self.encoder) != (self.kind == "texts"):
+            raise ValueError("kind texts needs an encoder, and no other kind has one")
+        return self

@@ -1,0 +1,58 @@
+"""What people see when an expert cannot be fitted or used."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from logicls.cli_expert import settings_of
+from logicls.extras.expert.fit import fit_expert
+from logicls.extras.expert.kept import read_kept
+from logicls.extras.expert.texts import encoder_of, refuse_dimension
+from logicls.extras.standing import standing
+from logicls.train.expert_recipe import ExpertSettings
+
+
+def _few() -> object:
+    Path("good", "images").mkdir(parents=True)
+    coco = {"images": [], "annotations": [], "categories": [{"id": 1, "name": "pin"}]}
+    Path("good", "annotations.json").write_text(json.dumps(coco))
+    return fit_expert(SimpleNamespace(path=Path("bundle")), Path("good"), ExpertSettings())  # type: ignore[arg-type]
+
+
+def _damaged() -> object:
+    Path("bundle").mkdir()
+    Path("bundle", "expert-patches.safetensors").write_bytes(b"no tensors")
+    return read_kept(Path("bundle"), "patches", "0123456789ab")
+
+
+def _standing() -> object:
+    Path("plugins.json").write_text('{"expert": 7}')
+    return standing(Path())
+
+
+def _other_dimension() -> object:
+    Path("bundle").mkdir()
+    return refuse_dimension("openai/clip", 768, 512, Path("bundle"))
+
+
+TRIGGERS: dict[str, Callable[[], object]] = {
+    "LC720": _few,
+    "LC721": lambda: read_kept(Path("bundle"), "patches", "0123456789ab"),
+    "LC722": _damaged,
+    "LC723": _standing,
+    "LC724": lambda: settings_of(kind="patch", share=2),
+    "LC725": lambda: encoder_of("no/such-clip"),
+    "LC726": _other_dimension,
+}
+
+
+@pytest.mark.parametrize("code", TRIGGERS)
+@pytest.mark.usefixtures("desk")
+def test_what_is_shown(look_right, code):
+    """The text that people see, word for word."""
+    look_right(code, TRIGGERS[code])
