@@ -16,9 +16,9 @@ def amended(plugins: PlugIns, photos: Sequence[Photo], verdicts: Sequence[Verdic
     if plugins.reasoner is not None:
         second = [plugins.reasoner.rethink(photo, verdict) for photo, verdict in zip(photos, came, strict=True)]
         came = [new or old for new, old in zip(second, came, strict=True)]
-    if plugins.retriever is not None:
-        came = [recalled(*both) for both in zip(came, plugins.retriever.recall(list(photos)), strict=True)]
     if plugins.expert is not None:
         flaws = plugins.expert.examine(list(photos))
         came = [with_flaw(verdict, flaw) for verdict, flaw in zip(came, flaws, strict=True)]
+    if plugins.retriever is not None:
+        came = [recalled(*both) for both in zip(came, plugins.retriever.recall(list(photos)), strict=True)]
     return came

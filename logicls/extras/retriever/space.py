@@ -35,7 +35,7 @@ class Space:
         return np.asarray(off / np.maximum(np.linalg.norm(off, axis=1, keepdims=True), 1e-12))
 
 
-def space_of(centre: Float[np.ndarray, " width"], products: Sequence[Features]) -> Space:
+def space_of(centre: Float[np.ndarray, " width"], products: Sequence[Float[np.ndarray, "_ width"]]) -> Space:
     """The space of products, each given by features of its photos; all count alike however many photos they have."""
     width, some = len(centre), [features for features in products if len(features) > 1]
     if not some:
