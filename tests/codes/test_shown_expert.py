@@ -5,15 +5,17 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 
+from logicls.assets import share
 from logicls.cli_expert import settings_of
+from logicls.constraints.load import load_spec
 from logicls.extras.expert.fit import fit_expert
 from logicls.extras.expert.kept import read_kept
 from logicls.extras.expert.texts import encoder_of, refuse_dimension
 from logicls.extras.standing import standing
+from logicls.models.bundle import Bundle
 from logicls.train.expert_recipe import ExpertSettings
 
 
@@ -21,7 +23,8 @@ def _few() -> object:
     Path("good", "images").mkdir(parents=True)
     coco = {"images": [], "annotations": [], "categories": [{"id": 1, "name": "pin"}]}
     Path("good", "annotations.json").write_text(json.dumps(coco))
-    return fit_expert(SimpleNamespace(path=Path("bundle")), Path("good"), ExpertSettings())  # type: ignore[arg-type]
+    spec = load_spec(share("constraints/dosing_kit.yaml"))
+    return fit_expert(Bundle(Path("bundle"), "0", spec, None, None, 1), Path("good"), ExpertSettings())
 
 
 def _damaged() -> object:

@@ -74,7 +74,8 @@ class Memory:
         if self.reach < 0:
             return torch.ones_like(self.rows, dtype=torch.bool)
         high = (self.rows >= rows.start - self.reach) & (self.rows < rows.stop + self.reach)
-        return high & (self.columns >= columns.start - self.reach) & (self.columns < columns.stop + self.reach)
+        out: Tensor = high & (self.columns >= columns.start - self.reach) & (self.columns < columns.stop + self.reach)
+        return out
 
     def standardised(self, far: Float[Tensor, "photos rows columns"]) -> Float[Tensor, "photos rows columns"]:
         """Distances in standard deviations from what is usual at their place."""

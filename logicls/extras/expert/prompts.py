@@ -55,7 +55,7 @@ class Hierarchy:
     """Of the types."""
     sparsity: Sparsity
 
-    def strengths(self, layers: Sequence[Float[Tensor, "queries width"]]) -> Float[Tensor, "queries types"]:
+    def strengths(self, layers: Sequence[Float[Tensor, "queries _"]]) -> Float[Tensor, "queries types"]:
         """How much of each type is in features, one tensor a layer: squared codes, all layers together, shares of 1.
 
         A query that no prompt explains has nothing of any.
@@ -102,7 +102,7 @@ def learn_level(
 
 
 def learn_hierarchy(
-    layers: Sequence[Float[Tensor, "examples width"]],
+    layers: Sequence[Float[Tensor, "examples _"]],
     types: Int[Tensor, " examples"],
     names: Sequence[str],
     *,

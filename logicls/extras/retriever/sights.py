@@ -13,7 +13,7 @@ from logicls.errors import DataError, Problem, relative
 from logicls.extras.retriever.embed import Encoder, Photos, encoder_of
 from logicls.extras.retriever.folder import Knowledge
 from logicls.extras.retriever.page import Page
-from logicls.extras.retriever.space import Features, Space, space_of
+from logicls.extras.retriever.space import Space, space_of
 from logicls.extras.retriever.usual import read_usual
 
 FOLDS = 4
@@ -74,7 +74,9 @@ def sights_of(knowledge: Knowledge) -> Sights:
     return Sights(encoder, space, knowledge.documents, space.place(seen), kin)
 
 
-def limits_of(centre: Float[np.ndarray, " width"], usual: Mapping[str, Features]) -> dict[str, float]:
+def limits_of(
+    centre: Float[np.ndarray, " width"], usual: Mapping[str, Float[np.ndarray, "_ width"]]
+) -> dict[str, float]:
     """The limit of each product: of a fold of its photos, held against the others in a space made without it."""
     far: dict[str, list[Float[np.ndarray, " some"]]] = {name: [] for name in usual}
     for fold in range(FOLDS):
