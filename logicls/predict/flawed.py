@@ -19,6 +19,9 @@ MARGIN = 0.03
 COVERED = 0.5
 """Share of a place's box that must lie in one of them."""
 
+SURE = 0.9
+"""Chance that a place must have to be named beside a broken rule: that rule fails the photo already, and two defects on
+one photo are rarer than a rule whose breach looks odd."""
 EXPLAINED = 0.49
 """Share of its chance that is left to a place which a broken rule explains: too little to name it, and more than what a
 good photo has, for a flaw may lie there as well."""
@@ -61,7 +64,7 @@ def _unexplained(verdict: Verdict, flaw: Flaw) -> Place:
     margin = MARGIN * max(verdict.width, verdict.height)
     boxes = [_wider(box, margin) for a in verdict.answers if _component(a.query) in about for box in a.boxes]
     for place in places:
-        if place.chance < 0.5:
+        if place.chance < (SURE if asked else 0.5):
             break
         if about.isdisjoint(place.components) and all(place.box.covered_by(box) < COVERED for box in boxes):
             return place

@@ -21,7 +21,7 @@ NO_SPOON = Verdict(
 )  # fmt: skip
 BOX, OTHER = Box(10, 10, 30, 30), Box(100, 50, 120, 70)
 CRACK = Place(0.95, 9.0, BOX, "9.0 where good photos have up to 4.0", ("spoon",))
-DUST = Place(0.7, 5.0, OTHER, "5.0 where good photos have up to 4.0", ("vial",))
+DUST = Place(0.92, 5.0, OTHER, "5.0 where good photos have up to 4.0", ("vial",))
 REST = Place(0.1, 2.0, OTHER, "2.0 where good photos have up to 4.0")
 
 
@@ -71,12 +71,20 @@ def test_what_is_strange_elsewhere_stays_a_flaw():
     assert verdict.answers[-1].boxes == (OTHER,)
 
 
+def test_beside_a_broken_rule_only_what_is_sure_is_named():
+    """The same place that is named by itself is not beside a broken rule: the photo fails already."""
+    unsure = Place(0.8, 6.0, OTHER, "6.0")
+
+    assert with_flaw(GOOD, flaw(unsure, REST)).violations == (VIOLATION,)
+    assert with_flaw(NO_SPOON, flaw(unsure, REST)).violations == ("missing_spoon",)
+
+
 def test_the_box_of_a_broken_rule_explains_what_lies_in_it():
     """A tablet too many is boxed: that place is no flaw, with a margin for its shadow; another place is."""
     extra = Finding("four", "broken", ("extra_tablet",), queries=("locate:tablet",))
     tablets = Answer("locate:tablet", (), (Box(14, 14, 34, 34),))
     verdict = Verdict("c.png", "fail", ("extra_tablet",), findings=(extra,), answers=(tablets,), width=200, height=100)
-    there, elsewhere = Place(0.9, 8.0, BOX), Place(0.8, 7.0, OTHER)
+    there, elsewhere = Place(0.95, 8.0, BOX), Place(0.93, 7.0, OTHER)
 
     assert with_flaw(verdict, flaw(there, REST)).violations == ("extra_tablet",)
     assert with_flaw(verdict, flaw(elsewhere, REST)).violations == ("extra_tablet", VIOLATION)
