@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 from rich.console import Console
 from rich.text import Text
 
 from logicls import cli_predict, cli_report, cli_train
-
-if TYPE_CHECKING:
-    pass
 
 console = Console()
 knowledge = typer.Typer(help="What is known of products: pages that people edit.", no_args_is_help=True)

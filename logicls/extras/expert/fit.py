@@ -8,6 +8,7 @@ from typing import assert_never
 
 from logicls.claim import claimed
 from logicls.data.coco import read_dataset
+from logicls.data.named import read_for
 from logicls.data.picture import read_photo
 from logicls.errors import DataError, Problem, relative
 from logicls.extras.expert import patches, prototypes, texts
@@ -46,7 +47,7 @@ def fit_expert(
         DataError: The dataset cannot be used, or has too few photos (LC720).
         PhotoError: A photo cannot be read.
     """
-    dataset = read_dataset(data)
+    dataset = read_for(bundle.spec, data)
     if len(dataset.scenes) < LEAST:
         message = f"has {len(dataset.scenes)} good photos; an expert needs {LEAST}, and should have 50."
         raise DataError(Problem("LC720", message, relative(data), advice="Take more photos of good products."))

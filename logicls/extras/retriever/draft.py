@@ -19,7 +19,8 @@ from logicls.constraints.spec import Spec
 from logicls.extras.retriever.embed import Encoder, encoder_of
 from logicls.extras.retriever.folder import FILE, Settings, read_settings
 from logicls.extras.retriever.page import page_text
-from logicls.extras.retriever.usual import Features, write_usual
+from logicls.extras.retriever.space import Features
+from logicls.extras.retriever.usual import write_usual
 from logicls.extras.retriever.variants import references
 from logicls.jsonl import write_bytes, write_text
 from logicls.plugins import Photo

@@ -9,16 +9,15 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Float
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
 from logicls.errors import DataError, Problem, relative
 from logicls.extras.retriever.embed import Encoder
+from logicls.extras.retriever.space import Features
 from logicls.jsonl import write_bytes
 
 FILE = "usual.safetensors"
-Features = Float[np.ndarray, "photos width"]
 
 
 def write_usual(folder: Path, features: Features, encoder: Encoder) -> None:

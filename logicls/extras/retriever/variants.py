@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from logicls.extras.retriever.usual import Features
+from logicls.extras.retriever.space import Features
 from logicls.records import Scene
 
 MOST = 12
