@@ -21,7 +21,7 @@ from logicls.predict.thresholds import FILE, write_thresholds
 from logicls.predict.verdict import decide
 from logicls.records import Box
 from logicls.synth.shards import rows
-from logicls.train.heldout import Split
+from logicls.train.heldout import Split, chosen
 from logicls.train.scaling import Known, fit_scales, known
 
 MOST = 600
@@ -51,8 +51,7 @@ def calibrate(bundle: Bundle, synth: Path, split: Split, seed: int, say: Callabl
         return
     found = {row["number"]: row for row in _rows(synth, {*aside, *learned})}
     held = [found[number] for number in aside]
-    photos = sorted({row["photo"] for row in held})
-    first = frozenset(photos[::2])
+    first = split.first_half
     seen = list(zip(held, _looks(bundle, held), strict=True))
     scales = fit_scales(bundle.spec, [one for row, one in seen if row["photo"] in first])
     if bundle.hub is None:  # others cut photos up, or see them at any size
@@ -71,12 +70,6 @@ def calibrate(bundle: Bundle, synth: Path, split: Split, seed: int, say: Callabl
     if looks_like:
         looks_like.write(bundle.path)
     say(f"calibrated on {scales.examples} examples kept aside, thresholds chosen on {len(rest)} others")
-
-
-def chosen(numbers: Sequence[int], most: int, seed: int) -> list[int]:
-    """So many of the numbers, in order, by chance."""
-    order = np.random.default_rng([seed, 23]).permutation(len(numbers))[:most]
-    return [numbers[place] for place in sorted(order.tolist())]
 
 
 def _rows(synth: Path, wanted: set[int]) -> Iterator[dict[str, Any]]:

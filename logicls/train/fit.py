@@ -25,10 +25,11 @@ from logicls.train import pace
 from logicls.train.begun import claim_run
 from logicls.train.calibrate import calibrate
 from logicls.train.fresh import fresh_of
-from logicls.train.heldout import split_photos, told_aside
+from logicls.train.heldout import shown, split_photos, told_aside
 from logicls.train.hub import fit_hub
 from logicls.train.hub_recipe import NANO, refuse_misplaced
 from logicls.train.listener import SILENT, Listener
+from logicls.train.lit import MOST, raise_lights
 from logicls.train.loop import step_of
 from logicls.train.lora import adapted, merged
 from logicls.train.preflight import Flight, count_examples, preflight
@@ -124,7 +125,10 @@ def _ready(run: Run, workers: int, heard: Listener, *, resume: bool) -> Run:
 
 def _written(model: NanoForImageTextToText, run: Run, heard: Listener) -> Bundle:
     model.train(mode=False)
-    flight = run.flight
+    flight, few = run.flight, run.to_settle(MOST)
+    if few:
+        limit = raise_lights(model, shown(flight, run.codec, few, run.recipe.batch))
+        heard.say(f"a thing counts from a chance of {limit:.2f} on, which is called a half from now on")
     bundle = write_bundle(
         run.out, model=model, processor=flight.processor, spec_file=run.synth / "spec.yaml",
         max_boxes=flight.boxes + 1,

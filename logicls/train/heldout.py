@@ -30,6 +30,11 @@ class Split:
     photos: frozenset[str]
     """Those that are kept aside."""
 
+    @property
+    def first_half(self) -> frozenset[str]:
+        """Those on which is fitted what has to be; what is promised is measured on the others."""
+        return frozenset(sorted(self.photos)[::2])
+
 
 NOTHING = Split((), (), frozenset())
 
@@ -85,6 +90,12 @@ def looked_at(split: Split, *, every: int, batch: int, seed: int) -> tuple[int, 
     most = max(int(SHARE * every * batch), 1)
     order = np.random.default_rng([seed, 19]).permutation(len(split.heldout))[:most]
     return tuple(split.heldout[place] for place in sorted(order.tolist()))
+
+
+def chosen(numbers: Sequence[int], most: int, seed: int) -> list[int]:
+    """So many of the numbers, in order, by chance."""
+    order = np.random.default_rng([seed, 23]).permutation(len(numbers))[:most]
+    return [numbers[place] for place in sorted(order.tolist())]
 
 
 def shown(flight: Flight, codec: Codec, numbers: Sequence[int], batch: int) -> Iterator[Batch]:

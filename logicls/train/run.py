@@ -22,7 +22,7 @@ from logicls.train.difficulty import COLUMNS, Difficulty, cells_of
 from logicls.train.draws import ByWeight, Draws, Evenly
 from logicls.train.feed import Feed
 from logicls.train.fresh import Fresh
-from logicls.train.heldout import NOTHING, Split, looked_at, shown
+from logicls.train.heldout import NOTHING, Split, chosen, looked_at, shown
 from logicls.train.listener import Listener
 from logicls.train.loop import run_loop, step_of
 from logicls.train.pace import REHEARSED, Pace, look_time, rehearse
@@ -67,6 +67,12 @@ class Run:
         given = self.recipe
         some = looked_at(self.split, every=given.evaluate_every, batch=given.batch, seed=given.seed)
         return tuple(self.rank.mine(some))
+
+    def to_settle(self, most: int) -> tuple[int, ...]:
+        """Numbers of so many examples kept aside, of those photos that scales are fitted on."""
+        photos = [row["photo"] for row in islice(rows(self.synth, ("photo",)), len(self.flight.examples))]
+        some = [number for number in self.split.heldout if photos[number] in self.split.first_half]
+        return tuple(chosen(some, most, self.recipe.seed))
 
     def draws(self) -> Draws | None:
         """Which examples out of the set each step takes; None where it takes none."""

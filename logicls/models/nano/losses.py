@@ -46,23 +46,35 @@ def learned(
     told: Learned, chart: Float[Tensor, "batch depth rows columns"], head: Callable[[Tensor], Tensor], pointer: Pointer
 ) -> Losses:
     """The losses of all questions, and their mean by weight."""
-    batch, questions = told.located.shape
+    questions = told.located.shape[1]
     said, right = _said(told, head)
-    asking = told.words.new_zeros(batch, questions, told.words.shape[-1])
-    row, position = told.answering.nonzero(as_tuple=True)
-    asking[row, told.branches[row, position] - 1] = told.words[row, position]
-    lights = pointer.lights(chart, asking)
+    asked = last_words(told.words, told.answering, told.branches, questions)
+    lights = pointer.lights(chart, asked)
     shown = light_losses(lights, told.things, told.located)
-    drawn = _drawn(told.things, chart, asking, pointer)
-    read, read_right = _read(told.things, chart, asking, pointer, head)
+    drawn = _drawn(told.things, chart, asked, pointer)
+    read, read_right = _read(told.things, chart, asked, pointer, head)
     each = said + shown + drawn + read
     present = torch.zeros_like(told.located)
+    row, position = told.answering.nonzero(as_tuple=True)
     present[row, told.branches[row, position] - 1] = True
     share = told.weights * present
     total = (each * share).sum() / share.sum().clamp(min=1e-6)
     pointed = glowing(lights.detach(), LIT).sum((-1, -2))
-    right = right & read_right & ((pointed == _count(told.things, told.things.sought, questions)) | ~told.located)
+    right = right & read_right & ((pointed == count(told.things, told.things.sought, questions)) | ~told.located)
     return Losses(total, each.detach().masked_fill(~present, torch.nan), right & present)
+
+
+def last_words(
+    words: Float[Tensor, "batch new width"],
+    answering: Bool[Tensor, "batch new"],
+    branches: Int[Tensor, "batch new"],
+    questions: int,
+) -> Float[Tensor, "batch questions width"]:
+    """The last word of each question, after which its answer begins; zeros where an example has fewer questions."""
+    found = words.new_zeros(len(words), questions, words.shape[-1])
+    row, position = answering.nonzero(as_tuple=True)
+    found[row, branches[row, position] - 1] = words[row, position]
+    return found
 
 
 def _said(told: Learned, head: Callable[[Tensor], Tensor]) -> tuple[Tensor, Tensor]:
@@ -111,10 +123,10 @@ def _mean(values: Float[Tensor, "batch most"], things: Things, of: Tensor, quest
     batch = len(values)
     at = (torch.arange(batch, device=values.device)[:, None] * questions + things.question.clamp(min=0)).flatten()
     sums = values.new_zeros(batch * questions).index_add(0, at, (values * of).flatten())
-    return sums.view(batch, questions) / _count(things, of, questions).clamp(min=1)
+    return sums.view(batch, questions) / count(things, of, questions).clamp(min=1)
 
 
-def _count(things: Things, of: Bool[Tensor, "batch most"], questions: int) -> Int[Tensor, "batch questions"]:
+def count(things: Things, of: Bool[Tensor, "batch most"], questions: int) -> Int[Tensor, "batch questions"]:
     """How many of those things answer each question."""
     numbers = torch.arange(questions, device=things.question.device)
     return ((things.question[:, :, None] == numbers) & of[:, :, None]).sum(1)

@@ -1,0 +1,77 @@
+"""Where a light begins to count: where the number of things is right most often."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from logicls.models.codec import Codec
+from logicls.models.nano.losses import LIT
+from logicls.models.nano.point import RARE
+from logicls.train.fit import fit, make_model
+from logicls.train.heldout import shown
+from logicls.train.lit import best_limit, raise_lights
+from logicls.train.preflight import preflight
+from logicls.train.recipe import Recipe
+
+TINY = Recipe(
+    steps=6, batch=4, visual_tokens=16, base=False, width=32, encoder_layers=1, decoder_layers=1, heldout=0.3,
+    evaluate_every=3,
+)  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("spans", "limit"),
+    [
+        ([(-2.0, 1.0), (-1.5, -0.5), (1.1, 4.0)], -1.0),  # the middle of where two of three are right
+        ([(-math.inf, math.inf)], -0.67),  # anything goes: the middle of what is looked at
+        ([(-1.5, -1.3), (0.3, 0.5)], 0.4),  # twice as good: the one nearest to a half
+        ([], 0.0),  # no question asks for places
+        ([(3.0, 4.0)], 0.0),  # nothing looked at is right
+    ],
+)
+def test_the_limit_that_is_right_most_often(spans, limit):
+    """In logits; the middle, so that photos a little otherwise are right as well."""
+    assert best_limit(spans) == pytest.approx(limit, abs=0.05)
+
+
+def test_lights_are_raised_until_a_half_counts_right(synth, tmp_path, monkeypatch):
+    """A faint light for each thing is above a half afterwards, and a fainter one beside them is not."""
+    flight = preflight(synth, tmp_path, visual_tokens=16)
+    model, codec = make_model(TINY, flight), Codec(flight.processor)
+    batch = next(shown(flight, codec, range(6), 6))
+
+    def lights(chart, asked):
+        made = torch.full((*asked.shape[:2], 8, 8), -9.0)
+        for photo, question in batch["located"].nonzero().tolist():
+            here = (batch["box_question"][photo] == question) & (batch["box_value"][photo] < 0)
+            places = [(row, column) for row in range(0, 8, 2) for column in range(0, 8, 2)]
+            for n, (row, column) in enumerate(places[: int(here.sum()) + 1]):
+                made[photo, question, row, column] = -0.5 if n < int(here.sum()) else -1.5
+        return made + model.pointer.pattern.bias[-1] - RARE
+
+    monkeypatch.setattr(model.pointer, "lights", lights)
+
+    limit = raise_lights(model, [batch])
+
+    assert 1 / (1 + math.exp(1.5)) < limit < 1 / (1 + math.exp(0.5))
+    raised = lights(None, torch.zeros(len(batch["located"]), batch["located"].shape[1], 1)).sigmoid()
+    things = ((batch["box_question"] >= 0) & (batch["box_value"] < 0)).sum()
+    assert (raised >= LIT).sum() == things > 0
+
+
+def test_training_settles_it(synth, tmp_path):
+    """It is said, and the bundle's weights are the best ones but for the one number that raises all lights."""
+    said = []
+
+    bundle = fit(synth, tmp_path / "bundle", TINY, say=said.append)
+
+    assert any(line.startswith("a thing counts from a chance of") for line in said)
+    best = load_file(next((tmp_path / "bundle" / "work").glob("best-*.safetensors")))
+    now = bundle.model.state_dict()
+    assert [name for name, weight in best.items() if not torch.equal(weight, now[name])] == ["pointer.pattern.bias"]
+    changed = (best["pointer.pattern.bias"] != now["pointer.pattern.bias"]).nonzero().flatten().tolist()
+    assert changed == [len(now["pointer.pattern.bias"]) - 1]
