@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from logicls.plugins import Flaw, Place
+from logicls.predict.sure.thresholds import outcome_of
 from logicls.records import Answer, Box, Finding, Status, Verdict
 
 VIOLATION = "structural_defect"
@@ -44,7 +45,7 @@ def with_flaw(verdict: Verdict, flaw: Flaw) -> Verdict:
     violations = tuple(sorted({*verdict.violations, *names}))
     return replace(
         verdict,
-        outcome="review" if reasons else "fail" if violations else "pass",
+        outcome=outcome_of(reasons, violations),
         violations=violations,
         score=1 - (1 - verdict.score) * (1 - place.chance),
         scores=(*verdict.scores, (VIOLATION, place.chance)),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from logicls.plugins import Recall
+from logicls.predict.sure.thresholds import outcome_of
 from logicls.records import Verdict
 
 
@@ -14,4 +15,4 @@ def recalled(verdict: Verdict, recall: Recall) -> Verdict:
     if not recall.doubt:
         return known
     reasons, doubts = (*verdict.reasons, recall.doubt), (*verdict.doubts, recall.doubt)
-    return replace(known, outcome="review", reasons=reasons, doubts=doubts)
+    return replace(known, outcome=outcome_of(reasons, verdict.violations), reasons=reasons, doubts=doubts)

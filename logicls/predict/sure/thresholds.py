@@ -8,18 +8,15 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from pydantic import TypeAdapter, ValidationError
 
 from logicls.errors import DataError, Problem, relative
 from logicls.jsonl import write_text
 from logicls.records import Finding, Outcome, Verdict
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
 
 FILE = "thresholds.json"
 
@@ -61,6 +58,11 @@ class Thresholds:
         return hashlib.sha256(json.dumps(numbers).encode()).hexdigest()[:12]
 
 
+def outcome_of(reasons: Sequence[str], violations: Sequence[str]) -> Outcome:
+    """What a photo comes to: a person looks where there is a reason to; otherwise it fails by its violations."""
+    return "review" if reasons else "fail" if violations else "pass"
+
+
 def settle(verdict: Verdict, thresholds: Thresholds) -> Verdict:
     """The verdict with the outcome that those thresholds make of it; nothing is read again.
 
@@ -69,7 +71,7 @@ def settle(verdict: Verdict, thresholds: Thresholds) -> Verdict:
     """
     unsettled = [said for f in verdict.findings if (said := _unsettled(f, thresholds.of(f.constraint)))]
     reasons = (*verdict.doubts, *unsettled)
-    outcome: Outcome = "review" if reasons else "fail" if verdict.violations else "pass"
+    outcome = outcome_of(reasons, verdict.violations)
     return replace(verdict, outcome=outcome, reasons=reasons, thresholds=thresholds.id)
 
 
