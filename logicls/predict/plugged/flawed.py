@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from logicls.constraints.decompose import component_of
 from logicls.plugins import Flaw, Place
 from logicls.predict.sure.thresholds import outcome_of
 from logicls.records import Answer, Box, Finding, Status, Verdict
@@ -61,9 +62,9 @@ def _unexplained(verdict: Verdict, flaw: Flaw) -> Place:
     whole = Box(0, 0, verdict.width, verdict.height)
     places = flaw.places or (Place(flaw.chance, flaw.score, flaw.box or whole, flaw.found),)
     asked = {query for finding in verdict.findings if finding.status == "broken" for query in finding.queries}
-    about = {_component(query) for query in asked}
+    about = {component_of(query) for query in asked}
     margin = MARGIN * max(verdict.width, verdict.height)
-    boxes = [_wider(box, margin) for a in verdict.answers if _component(a.query) in about for box in a.boxes]
+    boxes = [_wider(box, margin) for a in verdict.answers if component_of(a.query) in about for box in a.boxes]
     for place in places:
         if place.chance < (SURE if asked else 0.5):
             break
@@ -73,11 +74,6 @@ def _unexplained(verdict: Verdict, flaw: Flaw) -> Place:
     if worst.chance < 0.5:
         return worst
     return replace(worst, chance=EXPLAINED * worst.chance, found=f"{worst.found}, where a rule is broken")
-
-
-def _component(query: str) -> str:
-    """What a question is about: `locate:tablet` and `attribute:tablet.colour` are about the tablet."""
-    return query.partition(":")[2].partition(".")[0]
 
 
 def _wider(box: Box, by: float) -> Box:
