@@ -89,7 +89,7 @@ def _check_options(faithful: bool, given: dict[str, object]) -> None:
 
 
 def _scored(verdicts_dir: Path, truth: Path) -> tuple[Scoreboard, LocoScore | None]:
-    from logicls.predict.batch import read_verdicts
+    from logicls.predict.folder.batch import read_verdicts
     from logicls.score import read_truth, score
 
     verdicts = read_verdicts(verdicts_dir / "verdicts.jsonl")
@@ -109,9 +109,9 @@ def _tried(
     verdicts_dir: Path, bundle: Path, images: Path, data: Path | None, sample: Sample, *, quiet: bool
 ) -> Faithfulness:
     """Look at a sample again. Where it is `quiet`, progress goes to standard error."""
-    from logicls.predict.batch import read_verdicts
+    from logicls.predict.folder.batch import read_verdicts
     from logicls.predict.probe import open_bundle
-    from logicls.predict.reader import reader_of
+    from logicls.predict.read.reader import reader_of
     from logicls.report.progress import counting
     from logicls.score.faithful import faithfulness
 
@@ -201,7 +201,7 @@ def _repeated(
     """The bundle's decisions."""
     from logicls.assets import share
     from logicls.predict.probe import open_bundle
-    from logicls.predict.reader import reader_of
+    from logicls.predict.read.reader import reader_of
     from logicls.report.progress import counting
     from logicls.study.perturb import retake
     from logicls.study.repeat import decide_again

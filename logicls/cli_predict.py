@@ -16,7 +16,7 @@ from logicls.errors import LogiClsError, Problem
 
 if TYPE_CHECKING:
     from logicls.constraints.spec import Spec
-    from logicls.predict.watch import Watch
+    from logicls.predict.folder.watch import Watch
     from logicls.records import Verdict
 
 console = Console()
@@ -61,7 +61,7 @@ def predict(
     elsewhere.check(watch=watch, plugged=bool(wanted))
     wanted = wanted if endpoint or ray else wanted.here(bundle)
     if watch:
-        from logicls.predict.watch import Watch
+        from logicls.predict.folder.watch import Watch
 
         spec = _watched(bundle, images, out, Watch(seconds, idle, globs, batch, workers), wanted)
     else:
@@ -94,9 +94,9 @@ def predicted(
     wanted: cli_extras.Wanted = cli_extras.Wanted(),  # noqa: B008  frozen
 ) -> Spec:
     """Predict a folder, progress on the screen."""
-    from logicls.predict.batch import by_reader, predict_folder
+    from logicls.predict.folder.batch import by_reader, predict_folder
     from logicls.predict.grounds import grounds_of
-    from logicls.predict.reader import reader_of
+    from logicls.predict.read.reader import reader_of
     from logicls.report.progress import Counter, stages
 
     cli_train.quiet_libraries()
@@ -117,9 +117,9 @@ def predicted(
 
 def _watched(bundle: Path, images: Path, out: Path, watch: Watch, wanted: cli_extras.Wanted) -> Spec:
     """Predict what comes, a line for each photo that does not pass."""
+    from logicls.predict.folder.watch import watch_folder
     from logicls.predict.grounds import grounds_of
     from logicls.predict.probe import open_bundle
-    from logicls.predict.watch import watch_folder
 
     cli_train.quiet_libraries()
     opened = open_bundle(bundle)

@@ -35,7 +35,7 @@ def second_look(
     """Measure second looks: which photos get one, what it changes at equal mistakes, what it costs."""
     from logicls.extras.by_name import NAMES, found
     from logicls.extras.reasoner.trial import tried, write_trial
-    from logicls.predict.listing import list_photos, printable
+    from logicls.predict.photos.listing import list_photos, printable
     from logicls.predict.probe import open_bundle
     from logicls.score.truth import read_truth
 

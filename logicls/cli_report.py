@@ -41,7 +41,7 @@ def report(
 ) -> None:
     """Make the page again from verdicts, without predicting. Exit code 1 where a photo does not pass."""
     from logicls.constraints.load import load_spec
-    from logicls.predict.replay import origin_of
+    from logicls.predict.folder.replay import origin_of
 
     origin = origin_of(verdicts_dir, bundle=bundle, photos=photos)
     spec = load_spec(origin.bundle / "spec.yaml")
@@ -59,7 +59,7 @@ def replay(
 ) -> None:
     """Predict a photo again and compare. Exit code 1 where something is not as it was."""
     from logicls import cli_train
-    from logicls.predict import replay as again
+    from logicls.predict.folder import replay as again
     from logicls.predict.probe import open_bundle
 
     before = again.find_result(result_id, verdicts)
@@ -95,7 +95,7 @@ def write_files(
         SpecError, DataError: The knowledge cannot be read (LC701 to LC703).
         DataError: openpyxl is missing (LC644), the truth cannot be used, or a file cannot be written (LC253).
     """
-    from logicls.predict.batch import read_verdicts
+    from logicls.predict.folder.batch import read_verdicts
     from logicls.report.junit import write_junit
     from logicls.report.page import write_report
     from logicls.report.sheet import write_sheet
@@ -131,7 +131,7 @@ def held_against(out: Path, truth: Path) -> Held:
 
     Reliability is that of metrics.json in `out`, if it has any.
     """
-    from logicls.predict.batch import read_verdicts
+    from logicls.predict.folder.batch import read_verdicts
     from logicls.report.truth import Held, read_reliability
     from logicls.score import read_truth, score
     from logicls.score.loco import read_loco

@@ -15,11 +15,11 @@ from rich.text import Text
 
 from logicls.errors import LogiClsError, Problem
 from logicls.models.coordinates import Family
-from logicls.predict.manner import Manner, Wish
+from logicls.predict.endpoint.manner import Manner, Wish
 
 if TYPE_CHECKING:
     from logicls.models.bundle import Bundle
-    from logicls.predict.batch import Inspect
+    from logicls.predict.folder.batch import Inspect
 
 console = Console()
 KEY = "LOGICLS_API_KEY"
@@ -78,9 +78,9 @@ class Elsewhere:
         from logicls.start import needed
 
         needed("httpx2", extra="endpoint")
-        from logicls.predict.batch import by_reader
-        from logicls.predict.endpoint_chat import Endpoint
-        from logicls.predict.endpoint_subject import endpoint_reader
+        from logicls.predict.endpoint.chat import Endpoint
+        from logicls.predict.endpoint.subject import endpoint_reader
+        from logicls.predict.folder.batch import by_reader
 
         endpoint, wish = Endpoint(self.endpoint, self.model, os.environ.get(KEY, "")), Wish(self.ask, self.boxes)
         with endpoint_reader(bundle, endpoint, wish, _say) as reader:
@@ -92,7 +92,7 @@ class Elsewhere:
 
         needed("ray", extra="ray")
         from logicls.models.bundle import read_outline
-        from logicls.predict.cluster import by_cluster, cluster
+        from logicls.predict.folder.cluster import by_cluster, cluster
 
         outline = read_outline(bundle)
         with cluster(self.ray) as found:

@@ -15,7 +15,7 @@ from logicls.errors import DataError, Problem, did_you_mean
 
 if TYPE_CHECKING:
     from logicls.constraints.spec import Spec
-    from logicls.predict.thresholds import Thresholds
+    from logicls.predict.sure.thresholds import Thresholds
 
 console = Console()
 
@@ -44,8 +44,8 @@ def threshold(
 ) -> None:
     """Choose when a person looks, settle verdicts anew without predicting again, and draw their page again."""
     from logicls.constraints.load import load_spec
-    from logicls.predict.settle import settle_folder
-    from logicls.predict.thresholds import FILE, Thresholds, read_thresholds, write_thresholds
+    from logicls.predict.folder.settle import settle_folder
+    from logicls.predict.sure.thresholds import FILE, Thresholds, read_thresholds, write_thresholds
 
     if truth is None and (escape is not None or overkill is not None):
         advice = "Give --truth, or set thresholds by --set."
@@ -75,7 +75,7 @@ def threshold(
 
 def _draw_again(spec: Spec, bundle: Path, folder: Path, truth: Path | None) -> None:
     """The page shows what the verdicts are now."""
-    from logicls.predict.replay import origin_of
+    from logicls.predict.folder.replay import origin_of
 
     cli_report.write_files(spec, origin_of(folder, bundle=bundle).photos, folder, truth=truth)
     console.print(str(cli_report.page_of(folder)), soft_wrap=True)
@@ -85,9 +85,9 @@ def _chosen(
     spec: Spec, folder: Path, truth: Path, escape: float | None, overkill: float | None, *, confidence: float
 ) -> Thresholds:
     """By the photos of the truth."""
-    from logicls.predict.batch import read_verdicts
-    from logicls.predict.promise import TARGETS, cases_of, choose
-    from logicls.predict.settle import LINES
+    from logicls.predict.folder.batch import read_verdicts
+    from logicls.predict.folder.settle import LINES
+    from logicls.predict.sure.promise import TARGETS, cases_of, choose
     from logicls.score import read_truth
 
     given = {key: value for key, value in (("escape", escape), ("overkill", overkill)) if value is not None}
@@ -102,8 +102,8 @@ def _chosen(
 
 
 def _same_spec(folder: Path, spec: Spec) -> None:
-    from logicls.predict.batch import read_verdicts
-    from logicls.predict.settle import LINES
+    from logicls.predict.folder.batch import read_verdicts
+    from logicls.predict.folder.settle import LINES
 
     first = next(read_verdicts(folder / LINES), None)
     if first is not None and first.spec != spec.hash:

@@ -16,7 +16,7 @@ from logicls.assets import share
 from logicls.constraints.load import load_spec
 from logicls.jsonl import Appender
 from logicls.models.bundle import write_bundle
-from logicls.predict.batch import predict_folder, read_verdicts
+from logicls.predict.folder.batch import predict_folder, read_verdicts
 from logicls.predict.probe import write_probe
 from logicls.predict.record import verdict_to_json
 from logicls.records import Verdict

@@ -12,7 +12,7 @@ from logicls.assets import share
 from logicls.cli_threshold import threshold
 from logicls.constraints.load import load_spec
 from logicls.jsonl import Appender
-from logicls.predict.batch import read_verdicts
+from logicls.predict.folder.batch import read_verdicts
 from logicls.predict.record import verdict_to_json
 from logicls.records import Finding, Verdict
 

@@ -13,10 +13,17 @@ def decompose(spec: Spec) -> tuple[Subquery, ...]:
     return (*spec.questions, Subquery(VERDICT, "verdict", options=spec.violations))
 
 
+def component_of(query: str) -> str:
+    """What a question is about, by its id: `locate:tablet` and `attribute:tablet.colour` are about the tablet.
+
+    Empty for the verdict.
+    """
+    return query.partition(":")[2].partition(".")[0]
+
+
 def located_by(query: str) -> str:
     """The id of the question where the bearers of an attribute are, from that of the question what it is.
 
     The verdict has none: what comes out is the id of no question.
     """
-    component = query.partition(":")[2].partition(".")[0]
-    return f"locate:{component}"
+    return f"locate:{component_of(query)}"

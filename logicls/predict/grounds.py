@@ -10,10 +10,10 @@ from jaxtyping import UInt8
 
 from logicls.constraints.spec import Spec
 from logicls.models.bundle import Bundle
-from logicls.predict.novelty import Usual, read_usual
-from logicls.predict.one_pass import Look
-from logicls.predict.scales import Scales, read_scales
-from logicls.predict.thresholds import FILE, Thresholds, read_thresholds
+from logicls.predict.read.one_pass import Look
+from logicls.predict.sure.novelty import Usual, read_usual
+from logicls.predict.sure.scales import Scales, read_scales
+from logicls.predict.sure.thresholds import FILE, Thresholds, read_thresholds
 from logicls.predict.verdict import decide
 from logicls.records import Verdict
 

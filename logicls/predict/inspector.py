@@ -11,12 +11,12 @@ from types import TracebackType
 from logicls.data.stored import said
 from logicls.plugins import PlugIns
 from logicls.predict.grounds import grounds_of, verdict_on
-from logicls.predict.listing import printable
-from logicls.predict.loading import Loaded, loader
-from logicls.predict.one_pass import Look
-from logicls.predict.plugged import amended
+from logicls.predict.photos.listing import printable
+from logicls.predict.photos.loading import Loaded, loader
+from logicls.predict.plugged.amended import amended
 from logicls.predict.probe import known_kinds
-from logicls.predict.reader import Reader, input_size, look_at
+from logicls.predict.read.one_pass import Look
+from logicls.predict.read.reader import Reader, input_size, look_at
 from logicls.records import Verdict
 
 

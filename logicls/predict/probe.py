@@ -13,7 +13,7 @@ from logicls.claim import claimed
 from logicls.errors import BundleError, Problem
 from logicls.jsonl import write_text
 from logicls.models.bundle import Bundle, other_versions, read_bundle
-from logicls.predict.reader import reader_of
+from logicls.predict.read.reader import reader_of
 from logicls.records import Answer
 
 COUNT = 4

@@ -8,10 +8,10 @@ from dataclasses import replace
 from logicls.constraints.judge import judge, violations
 from logicls.constraints.look import by_query
 from logicls.constraints.spec import Spec
-from logicls.predict.broken import Broken, broken
-from logicls.predict.one_pass import Look
-from logicls.predict.scales import Scales
-from logicls.predict.thresholds import Thresholds, settle
+from logicls.predict.read.one_pass import Look
+from logicls.predict.sure.broken import Broken, broken
+from logicls.predict.sure.scales import Scales
+from logicls.predict.sure.thresholds import Thresholds, settle
 from logicls.records import Finding, Verdict
 
 UNSTATED = "the stated verdict could not be read"

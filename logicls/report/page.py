@@ -17,7 +17,7 @@ from jinja2.sandbox import SandboxedEnvironment
 from markupsafe import Markup
 
 from logicls import __version__, jsonl
-from logicls.predict.reliability import calibration_error
+from logicls.predict.sure.reliability import calibration_error
 from logicls.records import Verdict
 from logicls.report import plot, screen
 from logicls.report.control import ENOUGH

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from logicls.predict.reliability import Bin
+from logicls.predict.sure.reliability import Bin
 from logicls.report.control import Chart
 from logicls.report.screen import interval, percent
 from logicls.report.truth import rate_of

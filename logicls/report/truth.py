@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from logicls.errors import DataError, Problem, relative
-from logicls.predict.reliability import BINS, Bin
+from logicls.predict.sure.reliability import BINS, Bin
 from logicls.records import Verdict
 from logicls.score import Rate, Scoreboard, Truth
 

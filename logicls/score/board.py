@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from logicls.errors import DataError, Problem
-from logicls.predict.reliability import Bin, calibration_error, reliability
+from logicls.predict.sure.reliability import Bin, calibration_error, reliability
 from logicls.records import Verdict
 from logicls.score.rate import Rate, escape_claim
 from logicls.score.truth import Truth

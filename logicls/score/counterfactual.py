@@ -10,7 +10,7 @@ import numpy as np
 from logicls.constraints.judge import judge
 from logicls.constraints.look import by_query, look
 from logicls.constraints.spec import Spec
-from logicls.predict.reader import Reader
+from logicls.predict.read.reader import Reader
 from logicls.records import Answer, Scene
 from logicls.score.trial import Trial, Trials
 from logicls.synth.draft import Draft, Drafter

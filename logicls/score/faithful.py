@@ -14,7 +14,7 @@ from logicls.data.coco import Dataset
 from logicls.data.outlines import read_outlines
 from logicls.data.picture import read_photo, sha256
 from logicls.errors import DataError, PhotoError, Problem, relative
-from logicls.predict.reader import Reader
+from logicls.predict.read.reader import Reader
 from logicls.records import Verdict
 from logicls.score.counterfactual import try_flips
 from logicls.score.necessity import Case, draw_case, try_cases

@@ -23,7 +23,7 @@ from PIL import Image
 
 from logicls.data.picture import photo_size
 from logicls.errors import DataError, LogiClsError, PhotoError, Problem, relative
-from logicls.predict.listing import list_photos, no_photos
+from logicls.predict.photos.listing import list_photos, no_photos
 from logicls.score.loco_config import CONFIG, DefectKind, read_config
 
 GOOD, LOGICAL, STRUCTURAL = "good", "logical_anomalies", "structural_anomalies"

@@ -19,7 +19,7 @@ import numpy as np
 
 from logicls.constraints.decompose import located_by
 from logicls.constraints.spec import Spec
-from logicls.predict.reader import Reader
+from logicls.predict.read.reader import Reader
 from logicls.records import Answer, Box, Subquery, Verdict
 from logicls.score.blank import blanked, kept
 from logicls.score.evidence import cited

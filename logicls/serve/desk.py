@@ -11,9 +11,9 @@ from pathlib import Path
 
 from logicls.models.bundle import Bundle
 from logicls.predict.inspector import Inspector
-from logicls.predict.loading import THREADS, Loaded, load
+from logicls.predict.photos.loading import THREADS, Loaded, load
 from logicls.predict.probe import open_bundle
-from logicls.predict.reader import Reader, input_size, reader_of
+from logicls.predict.read.reader import Reader, input_size, reader_of
 from logicls.records import Verdict
 from logicls.serve.gather import Gatherer
 from logicls.serve.limits import Limits

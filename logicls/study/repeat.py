@@ -12,7 +12,7 @@ import numpy as np
 from logicls.data.picture import read_photo
 from logicls.errors import DataError, PhotoError, Problem, relative
 from logicls.predict.grounds import grounds_of, verdict_on
-from logicls.predict.reader import Reader
+from logicls.predict.read.reader import Reader
 from logicls.records import Outcome
 from logicls.study.decisions import LOGICLS, Decision
 from logicls.study.perturb import Retake

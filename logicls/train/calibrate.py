@@ -12,12 +12,12 @@ import numpy as np
 from PIL import Image
 
 from logicls.models.bundle import Bundle
-from logicls.predict.novelty import usual
-from logicls.predict.promise import TARGETS, cases_of, choose
-from logicls.predict.reader import reader_of
-from logicls.predict.resolution import Sighting, pixels
-from logicls.predict.scales import write_scales
-from logicls.predict.thresholds import FILE, write_thresholds
+from logicls.predict.read.reader import reader_of
+from logicls.predict.sure.novelty import usual
+from logicls.predict.sure.promise import TARGETS, cases_of, choose
+from logicls.predict.sure.resolution import Sighting, pixels
+from logicls.predict.sure.scales import write_scales
+from logicls.predict.sure.thresholds import FILE, write_thresholds
 from logicls.predict.verdict import decide
 from logicls.records import Box
 from logicls.synth.shards import rows

@@ -12,10 +12,10 @@ from logicls.constraints.look import by_query
 from logicls.constraints.margin import margins
 from logicls.constraints.reading import Reading
 from logicls.constraints.spec import Spec
-from logicls.predict.broken import broken
-from logicls.predict.one_pass import Look
-from logicls.predict.otherwise import best_of
-from logicls.predict.scales import Scales, Spread, log_odds, tempered
+from logicls.predict.read.one_pass import Look
+from logicls.predict.sure.broken import broken
+from logicls.predict.sure.otherwise import best_of
+from logicls.predict.sure.scales import Scales, Spread, log_odds, tempered
 from logicls.records import Answer, Box
 
 FEW = 20

@@ -23,7 +23,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from logicls.assets import share
-from logicls.predict.batch import predict_folder, read_verdicts
+from logicls.predict.folder.batch import predict_folder, read_verdicts
 from logicls.predict.probe import open_bundle
 from logicls.synth.build import Order, build
 from logicls.train.fit import fit

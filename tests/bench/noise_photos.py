@@ -54,7 +54,7 @@ def main() -> int:
 
     from logicls.constraints.decompose import decompose
     from logicls.models.bundle import read_bundle
-    from logicls.predict.reader import reader_of
+    from logicls.predict.read.reader import reader_of
 
     reader, count = reader_of(read_bundle(Path(sys.argv[1]))), int(sys.argv[2]) if len(sys.argv) > 2 else 10_000
     torch.set_num_threads(min(torch.get_num_threads(), 2))

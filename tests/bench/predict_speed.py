@@ -24,10 +24,10 @@ SOON = 500
 
 def measure(bundle: Path, photos: Path, workers: int, batch: int) -> None:
     """Predict one folder and print what it took."""
-    from logicls.predict.batch import predict_folder
-    from logicls.predict.loading import load
+    from logicls.predict.folder.batch import predict_folder
+    from logicls.predict.photos.loading import load
     from logicls.predict.probe import open_bundle
-    from logicls.predict.reader import input_size, reader_of
+    from logicls.predict.read.reader import input_size, reader_of
 
     opened = open_bundle(bundle)
     names, size = sorted(os.listdir(photos))[:100], input_size(reader_of(opened))

@@ -20,7 +20,7 @@ from pathlib import Path
 from logicls.assets import share
 from logicls.cli_train import quiet_libraries
 from logicls.models.bundle import read_bundle
-from logicls.predict.batch import predict_folder, read_verdicts
+from logicls.predict.folder.batch import predict_folder, read_verdicts
 from logicls.score import read_truth
 from logicls.train.fit import fit
 from logicls.train.grpo import reward

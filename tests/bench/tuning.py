@@ -17,7 +17,7 @@ from pathlib import Path
 
 from logicls.assets import share
 from logicls.cli_train import quiet_libraries
-from logicls.predict.batch import predict_folder, read_verdicts
+from logicls.predict.folder.batch import predict_folder, read_verdicts
 from logicls.predict.probe import open_bundle
 from logicls.score import read_truth
 from logicls.train.curve import read_rows

@@ -21,7 +21,7 @@ from logicls.models.hub.load import find_base, load_model, load_processor
 from logicls.models.hub.lora import adapted
 from logicls.models.hub.picture import picture_of, shown_of
 from logicls.models.hub.read import inputs_of
-from logicls.predict.hub_pass import HubPass
+from logicls.predict.read.hub_pass import HubPass
 from logicls.synth.write import wordings
 
 AT_ONCE = 8

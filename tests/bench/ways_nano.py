@@ -12,8 +12,8 @@ from ways_told import VOTES, Way, generate
 from logicls import trail
 from logicls.constraints.decompose import located_by
 from logicls.models.bundle import Bundle
-from logicls.predict.one_pass import OnePass
-from logicls.predict.pointing import Light, located, point_out, read_off, things
+from logicls.predict.read.one_pass import OnePass
+from logicls.predict.read.pointing import Light, located, point_out, read_off, things
 from logicls.records import Answer, Subquery
 from logicls.synth.write import wordings
 

@@ -24,7 +24,7 @@ from logicls.data.heal import heal_file
 from logicls.data.lint import dataset_problems
 from logicls.data.outlines import read_outlines
 from logicls.data.picture import read_photo
-from logicls.predict.listing import list_photos, no_photos
+from logicls.predict.photos.listing import list_photos, no_photos
 from logicls.predict.record import verdict_from_json
 from logicls.records import Box, Instance, Scene, Verdict
 from logicls.report.draw import draw_card

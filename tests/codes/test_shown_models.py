@@ -20,8 +20,8 @@ from logicls.cli_predict import predict
 from logicls.constraints.load import load_spec
 from logicls.errors import DataError
 from logicls.models.bundle import read_bundle, write_bundle
-from logicls.predict.batch import predict_folder
-from logicls.predict.loading import Loader
+from logicls.predict.folder.batch import predict_folder
+from logicls.predict.photos.loading import Loader
 from logicls.predict.probe import open_bundle, write_probe
 from logicls.synth.build import Order, build, source_of
 from logicls.synth.fresh import showing

@@ -12,8 +12,8 @@ from logicls.assets import share
 from logicls.constraints.load import load_spec
 from logicls.jsonl import Appender
 from logicls.models.bundle import Bundle
+from logicls.predict.folder.replay import find_result, origin_of, replay
 from logicls.predict.record import verdict_to_json
-from logicls.predict.replay import find_result, origin_of, replay
 from logicls.records import Verdict
 from logicls.report.sheet import workbook, write_sheet
 from logicls.report.truth import read_reliability

@@ -12,11 +12,11 @@ import pytest
 from logicls.cli_serve import Elsewhere
 from logicls.constraints.load import load_spec
 from logicls.models.coordinates import FAMILIES
-from logicls.predict.cluster import Cluster, _inspected, cluster
-from logicls.predict.endpoint_asks import Asks
-from logicls.predict.endpoint_chat import Chat, Endpoint, base_of
-from logicls.predict.endpoint_subject import spoken, untrained
-from logicls.predict.manner import Manner
+from logicls.predict.endpoint.asks import Asks
+from logicls.predict.endpoint.chat import Chat, Endpoint, base_of
+from logicls.predict.endpoint.manner import Manner
+from logicls.predict.endpoint.subject import spoken, untrained
+from logicls.predict.folder.cluster import Cluster, _inspected, cluster
 from logicls.serve.limits import Limits
 from logicls.serve.run import Address, serve
 from logicls.start import needed

@@ -10,10 +10,10 @@ from logicls.assets import share
 from logicls.cli_threshold import threshold
 from logicls.constraints.load import load_spec
 from logicls.jsonl import Appender, write_text
-from logicls.predict.novelty import read_usual
 from logicls.predict.record import verdict_to_json
-from logicls.predict.scales import read_scales
-from logicls.predict.thresholds import read_thresholds
+from logicls.predict.sure.novelty import read_usual
+from logicls.predict.sure.scales import read_scales
+from logicls.predict.sure.thresholds import read_thresholds
 from logicls.records import Finding, Verdict
 
 

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from logicls.assets import share
-from logicls.constraints.decompose import VERDICT, decompose
+from logicls.constraints.decompose import VERDICT, component_of, decompose, located_by
 from logicls.constraints.judge import judge
 from logicls.constraints.load import load_spec
 from logicls.constraints.look import by_query, look
@@ -126,6 +126,16 @@ QUESTIONS = [(path, query) for path in SPECS for query in ASKED[path.stem] if qu
 def test_the_questions_of_the_shipped_specs(path) -> None:
     """A change here asks every trained model something else than it was trained on."""
     assert [query.id for query in decompose(load_spec(path))] == ASKED[path.stem]
+
+
+def test_a_question_s_id_says_what_it_is_about():
+    """Every question but the verdict is about its component, and the component is located by one question."""
+    shipped = [query for path in sorted(share("constraints").glob("*.yaml")) for query in decompose(load_spec(path))]
+
+    assert shipped != []
+    assert [component_of(query.id) for query in shipped] == [query.component for query in shipped]
+    places = [query.id for query in shipped if query.kind == "locate"]
+    assert [located_by(query) for query in places] == places
 
 
 @pytest.mark.parametrize(("path", "query"), QUESTIONS, ids=lambda value: getattr(value, "stem", value))

@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 
 from logicls import cli
-from logicls.predict.batch import predict_folder
+from logicls.predict.folder.batch import predict_folder
 
 
 @pytest.fixture(scope="module")

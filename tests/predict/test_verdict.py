@@ -7,9 +7,9 @@ from dataclasses import replace
 import pytest
 
 from logicls.constraints.load import load_spec
-from logicls.predict.one_pass import Look
-from logicls.predict.scales import SURE, Scales
-from logicls.predict.thresholds import Limit, Thresholds
+from logicls.predict.read.one_pass import Look
+from logicls.predict.sure.scales import SURE, Scales
+from logicls.predict.sure.thresholds import Limit, Thresholds
 from logicls.predict.verdict import decide
 from logicls.records import Answer, Box
 

@@ -9,7 +9,7 @@ from dataclasses import replace
 from PIL import Image
 
 from logicls.plugins import Cause
-from logicls.predict.reliability import Bin
+from logicls.predict.sure.reliability import Bin
 from logicls.report.page import write_report
 from logicls.report.truth import Held
 from logicls.score import score

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from logicls.errors import DataError
-from logicls.predict.reliability import Bin
+from logicls.predict.sure.reliability import Bin
 from logicls.report.truth import Against, confusion, read_reliability
 from logicls.score import score
 

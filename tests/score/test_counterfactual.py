@@ -9,7 +9,7 @@ from logicls.constraints.load import load_spec
 from logicls.constraints.look import look
 from logicls.data.coco import read_dataset
 from logicls.data.outlines import read_outlines
-from logicls.predict.one_pass import Look
+from logicls.predict.read.one_pass import Look
 from logicls.records import Answer
 from logicls.score.counterfactual import draw_flips, try_flips
 from logicls.synth.balance import read_balance

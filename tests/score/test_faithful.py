@@ -8,7 +8,7 @@ from PIL import Image
 from logicls.constraints.load import load_spec
 from logicls.data.picture import sha256
 from logicls.errors import DataError
-from logicls.predict.one_pass import Look
+from logicls.predict.read.one_pass import Look
 from logicls.records import Answer, Box, Verdict
 from logicls.score.faithful import Sample, faithfulness
 

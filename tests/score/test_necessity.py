@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from logicls.constraints.load import load_spec
-from logicls.predict.one_pass import Look
+from logicls.predict.read.one_pass import Look
 from logicls.records import Answer, Box, Verdict
 from logicls.score.necessity import Case, draw_case, is_gone, is_kept, try_cases
 

@@ -9,7 +9,7 @@ import httpx2
 import pytest
 from PIL import Image
 
-from logicls.predict.batch import predict_folder
+from logicls.predict.folder.batch import predict_folder
 from logicls.serve.app import Start, app_of
 from logicls.serve.desk import Desk
 from logicls.serve.limits import Limits

@@ -13,7 +13,7 @@ import pytest
 
 from logicls.cli_serve import Elsewhere
 from logicls.errors import BundleError, LogiClsError
-from logicls.predict.manner import Manner
+from logicls.predict.endpoint.manner import Manner
 from logicls.serve.limits import Limits
 from logicls.serve.run import Address, dangers, serve
 

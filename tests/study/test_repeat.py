@@ -9,7 +9,7 @@ from PIL import Image
 from logicls.constraints.load import load_spec
 from logicls.errors import DataError
 from logicls.models.bundle import Bundle
-from logicls.predict.one_pass import Look
+from logicls.predict.read.one_pass import Look
 from logicls.records import Answer, Box
 from logicls.study.decisions import by_photo
 from logicls.study.repeat import Repeats, check_photos, decide_again

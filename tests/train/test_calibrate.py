@@ -11,8 +11,8 @@ from logicls.assets import share
 from logicls.constraints.load import load_spec
 from logicls.errors import BundleError, DataError
 from logicls.models.bundle import Bundle, write_bundle
-from logicls.predict import novelty, scales, thresholds
 from logicls.predict.grounds import grounds_of
+from logicls.predict.sure import novelty, scales, thresholds
 from logicls.synth.build import Order, build
 from logicls.synth.shards import rows
 from logicls.train.calibrate import calibrate

@@ -21,10 +21,10 @@ from logicls.models.hub.families import coordinates_of, habits_of
 from logicls.models.hub.load import find_base, load_model, load_processor
 from logicls.models.hub.talk import talk_of
 from logicls.models.nano.losses import IGNORED
-from logicls.predict.batch import predict_folder, read_verdicts
+from logicls.predict.folder.batch import predict_folder, read_verdicts
 from logicls.predict.grounds import grounds_of
 from logicls.predict.probe import open_bundle
-from logicls.predict.reader import reader_of
+from logicls.predict.read.reader import reader_of
 from logicls.train.fit import fit
 from logicls.train.hub_examples import Examples, open_rows
 from logicls.train.hub_feed import HubFeed

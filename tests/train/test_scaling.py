@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from logicls.constraints.load import load_spec
-from logicls.predict.one_pass import Look
-from logicls.predict.pointing import Light
-from logicls.predict.scales import chance, log_odds
+from logicls.predict.read.one_pass import Look
+from logicls.predict.read.pointing import Light
+from logicls.predict.sure.scales import chance, log_odds
 from logicls.records import Answer, Box
 from logicls.train.scaling import Known, fit_scales, spread_of
 

@@ -17,7 +17,7 @@ from logicls.extras.reasoner.slope import Sampled, Slope, exact
 from logicls.extras.reasoner.slots import Keys, Slots, keys_of, thought_into
 from logicls.models.bundle import Bundle
 from logicls.models.nano.processor import NanoImageProcessor, NanoProcessor
-from logicls.predict.one_pass import Look, OnePass, Seen
+from logicls.predict.read.one_pass import Look, OnePass, Seen
 
 TOKENS = 4
 """K, think tokens."""

@@ -20,8 +20,8 @@ from logicls.constraints.decompose import located_by
 from logicls.extras.reasoner.entropy import binary, truncated
 from logicls.models.nano.losses import LIT
 from logicls.models.nano.point import glowing
-from logicls.predict.one_pass import OnePass, Read, Seen
-from logicls.predict.pointing import LEAST, Light
+from logicls.predict.read.one_pass import OnePass, Read, Seen
+from logicls.predict.read.pointing import LEAST, Light
 
 Keys = tuple[tuple[Float[Tensor, "1 heads patches depth"], Float[Tensor, "1 heads patches depth"]], ...]
 """Keys and values of the photo's tokens, by layer of the decoder."""

@@ -15,8 +15,8 @@ from logicls.extras.reasoner.worth import curve, decided, to_rows, worth
 from logicls.models.bundle import Bundle
 from logicls.plugins import Photo, PlugIns
 from logicls.predict.inspector import Inspector
-from logicls.predict.listing import list_photos, printable
-from logicls.predict.reader import reader_of
+from logicls.predict.photos.listing import list_photos, printable
+from logicls.predict.read.reader import reader_of
 from logicls.records import Verdict
 from logicls.score.truth import Truth
 

@@ -24,7 +24,7 @@ from logicls.extras.retriever.usual import write_usual
 from logicls.extras.retriever.variants import references
 from logicls.jsonl import write_bytes, write_text
 from logicls.plugins import Photo
-from logicls.predict.batch import batched
+from logicls.predict.folder.batch import batched
 from logicls.synth.build import Order, source_of
 from logicls.synth.make import Maker
 from logicls.worlds.world import make_world

@@ -13,9 +13,9 @@ from logicls.extras.retriever.documents import Documents
 from logicls.extras.retriever.folder import FILE as SETTINGS
 from logicls.extras.retriever.folder import Knowledge
 from logicls.jsonl import replacing
-from logicls.predict.batch import batched
-from logicls.predict.listing import list_photos, no_photos, printable
-from logicls.predict.loading import Loaded, loader
+from logicls.predict.folder.batch import batched
+from logicls.predict.photos.listing import list_photos, no_photos, printable
+from logicls.predict.photos.loading import Loaded, loader
 
 REVIEW = "review"
 """Where photos of no known product go."""

@@ -16,9 +16,9 @@ from logicls.extras.expert.kept import file_of
 from logicls.extras.expert.patches import make
 from logicls.extras.standing import standing
 from logicls.models.bundle import read_bundle
-from logicls.predict.flawed import QUERY, RULE, VIOLATION
 from logicls.predict.inspector import Inspector
-from logicls.predict.reader import reader_of
+from logicls.predict.plugged.flawed import QUERY, RULE, VIOLATION
+from logicls.predict.read.reader import reader_of
 from logicls.records import Box
 from logicls.score import score
 from logicls.train.expert_recipe import ExpertSettings

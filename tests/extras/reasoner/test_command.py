@@ -12,8 +12,8 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from logicls.cli import app
-from logicls.predict.batch import read_verdicts
-from logicls.predict.thresholds import FILE, Limit, Thresholds, write_thresholds
+from logicls.predict.folder.batch import read_verdicts
+from logicls.predict.sure.thresholds import FILE, Limit, Thresholds, write_thresholds
 
 
 @pytest.fixture

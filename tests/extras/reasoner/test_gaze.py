@@ -8,7 +8,7 @@ import torch
 
 from logicls.extras.reasoner.gaze import Closer, attention, larger, most_attended
 from logicls.extras.reasoner.slots import keys_of, thought_into
-from logicls.predict.one_pass import OnePass
+from logicls.predict.read.one_pass import OnePass
 
 
 @torch.no_grad()

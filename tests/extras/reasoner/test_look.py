@@ -7,7 +7,7 @@ import torch
 
 from logicls.extras.reasoner.climb import Pace
 from logicls.extras.reasoner.look import LookCloser, Think, Thinking, begun, enlarged
-from logicls.predict.one_pass import OnePass
+from logicls.predict.read.one_pass import OnePass
 
 PACE = Pace(steps=4)
 

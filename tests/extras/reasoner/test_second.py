@@ -14,7 +14,7 @@ from logicls.extras.reasoner.second import Second, lasting
 from logicls.models.coordinates import Family
 from logicls.models.hub.bundled import Hub
 from logicls.predict.grounds import grounds_of, verdict_on
-from logicls.predict.one_pass import OnePass
+from logicls.predict.read.one_pass import OnePass
 from logicls.predict.verdict import UNSTATED
 from logicls.records import Answer, Finding, Verdict
 

@@ -8,7 +8,7 @@ import torch
 from logicls.extras.reasoner.entropy import binary, truncated
 from logicls.extras.reasoner.slope import exact
 from logicls.extras.reasoner.slots import Slots, keys_of, thought_into
-from logicls.predict.one_pass import OnePass, Read, Seen
+from logicls.predict.read.one_pass import OnePass, Read, Seen
 
 NOTHING = torch.zeros(1, 0, 64)
 

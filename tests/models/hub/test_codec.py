@@ -7,7 +7,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from logicls.models.hub.codec import Codec
-from logicls.predict.side_by_side import SideBySide
+from logicls.predict.read.side_by_side import SideBySide
 from logicls.records import Answer, Box, Subquery
 
 LOCATE = Subquery("locate:pin", "locate", "pin")

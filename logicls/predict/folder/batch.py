@@ -1,0 +1,165 @@
+"""A folder of photos, batch by batch: constant memory, resumable, a broken photo is a row and not the end."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Container, Generator, Iterable, Iterator, Sequence
+from contextlib import closing, contextmanager
+from itertools import chain, islice
+from pathlib import Path
+from typing import TypeVar
+
+from logicls import jsonl
+from logicls.claim import Difference, claim
+from logicls.errors import DataError, Problem, relative
+from logicls.models.bundle import Bundle
+from logicls.plugins import PlugIns
+from logicls.predict.inspector import Inspector
+from logicls.predict.photos.listing import list_photos, no_photos, printable, spooled
+from logicls.predict.read.reader import Reader, reader_of
+from logicls.predict.record import verdict_from_json, verdict_to_json
+from logicls.predict.table import write_table
+from logicls.records import Verdict
+
+FORCED = 2.0
+"""Seconds after which verdicts are on the disk itself at the latest: all that a power failure can take."""
+Item = TypeVar("Item")
+Inspect = Callable[[Iterable[str]], Generator[list[Verdict], None, None]]
+"""Gives the verdicts of the photos of these names, in their order, so many at a time as it likes."""
+
+
+def predict_folder(
+    bundle: Bundle,
+    photos: Path,
+    out: Path,
+    *,
+    batch: int = 16,
+    workers: int = 0,
+    only: Sequence[str] = (),
+    among: Container[str] | None = None,
+    inspect: Inspect | None = None,
+    planned: Callable[[int], None] = lambda total: None,
+    done: Callable[[int], None] = lambda count: None,
+) -> int:
+    """Write a verdict for every photo below `photos` to `out`; returns how many there are.
+
+    `verdicts.jsonl` grows as the run goes on, in the order of the names; the same command continues it, however it was
+    ended. `verdicts.csv` is written at the end. Nothing is written to `photos`, and `out` may lie below it.
+
+    Args:
+        bundle: What looks at them.
+        photos: Folder; hidden files are left out.
+        out: Folder, made as needed.
+        batch: Photos that are looked at together.
+        workers: Processes that decode photos; with 0, threads of this process do, which a decoder's crash ends. A
+            script that asks for processes must be one that they can import (`if __name__ == "__main__"`).
+        only: Globs relative to `photos`; a photo must match one of them.
+        among: Names of which a photo must be one; all if None.
+        inspect: Makes verdicts of names in their order, where that is not done here, by the bundle's own model.
+        planned: Told the number of photos before the first is looked at.
+        done: Told how many more are finished; at first, how many an earlier run had finished.
+
+    Raises:
+        DataError: No photos (LC311, LC312, LC603, LC604), `out` holds verdicts of another bundle or folder (LC601,
+            LC602), is the folder of photos (LC605), is written by another run (LC606) or cannot be (LC253), or the
+            processes die (LC607).
+    """
+    names = (name for name in list_photos(photos, only=only, without=out) if among is None or name in among)
+    first = next(names, None)
+    if first is None:
+        raise no_photos(photos, only)
+    total = 0
+
+    def missing(seen: set[str]) -> Iterator[str]:
+        nonlocal total
+        for name in chain([first], names):
+            total += 1
+            if printable(name) not in seen:
+                yield name
+
+    with adding(bundle, photos, out) as file, spooled(missing(names_in(out))) as left:
+        planned(total)
+        done(total - left.count)
+        with closing((inspect or by_reader(reader_of(bundle), photos, batch, workers))(left)) as inspected:
+            for verdicts in inspected:
+                file.add(verdicts)
+                done(len(verdicts))
+    tabulate(bundle, out)
+    return total
+
+
+def by_reader(reader: Reader, photos: Path, batch: int, workers: int, plugins: PlugIns = PlugIns()) -> Inspect:  # noqa: B008  frozen
+    """Inspects photos here, with a reader and what is plugged in."""
+
+    def inspect(names: Iterable[str]) -> Generator[list[Verdict], None, None]:
+        with Inspector(reader, photos, workers, plugins) as inspector:
+            for loaded in batched(inspector.load(names), batch):
+                yield inspector.judge(loaded)
+
+    return inspect
+
+
+class Verdicts:
+    """The file of verdicts that a run adds to."""
+
+    def __init__(self, file: jsonl.Appender) -> None:
+        self._file, self._forced = file, time.monotonic()
+
+    def add(self, verdicts: Iterable[Verdict]) -> None:
+        """Append them. Raises `DataError` (LC253)."""
+        for verdict in verdicts:
+            self._file.append(verdict_to_json(verdict))
+        if time.monotonic() - self._forced > FORCED:
+            self._file.force()
+            self._forced = time.monotonic()
+
+
+@contextmanager
+def adding(bundle: Bundle, photos: Path, out: Path) -> Iterator[Verdicts]:
+    """The verdicts in `out`, to be gone on with by this run alone. Raises `DataError`."""
+    if out.resolve() == photos.resolve():
+        problem = Problem("LC605", "is the folder of the photos.", relative(out), advice="Choose another --out.")
+        raise DataError(problem)
+    _claim(out, bundle, photos)
+    with jsonl.Appender(out / "verdicts.jsonl") as file:
+        yield Verdicts(file)
+        file.force()
+
+
+def read_verdicts(path: Path) -> Iterator[Verdict]:
+    """The verdicts of a jsonl file, one at a time. Raises `DataError`."""
+    return (verdict_from_json(record) for record in jsonl.read(path))
+
+
+def names_in(out: Path) -> set[str]:
+    """The photos that the folder holds verdicts of."""
+    return set(jsonl.read_names(out / "verdicts.jsonl", "photo"))
+
+
+def tabulate(bundle: Bundle, out: Path) -> None:
+    """Write `verdicts.csv` of the verdicts there are."""
+    write_table(read_verdicts(out / "verdicts.jsonl"), out / "verdicts.csv", violations=bundle.spec.violations)
+
+
+def batched(items: Iterable[Item], size: int) -> Iterator[list[Item]]:
+    """The items in lists of that length, the last one shorter."""
+    rest = iter(items)
+    while some := list(islice(rest, size)):
+        yield some
+
+
+def _claim(out: Path, bundle: Bundle, photos: Path) -> None:
+    """Write what the verdicts are of, or check that it is the same bundle and folder."""
+
+    def refusal(differences: Sequence[Difference]) -> DataError:
+        there = {difference.key: difference.there for difference in differences}
+        advice = "Choose another --out, or delete the folder."
+        if set(there) <= {"photos"}:
+            message = f"holds verdicts of the photos in {there['photos']}, not of those in {photos.resolve()}."
+            return DataError(Problem("LC602", message, relative(out), advice=advice))
+        message = f"holds verdicts of bundle {there.get('bundle', bundle.id)}, not of {bundle.id}."
+        return DataError(Problem("LC601", message, str(out), advice=advice))
+
+    wanted = {"bundle": bundle.id, "spec": bundle.spec.hash, "product": bundle.spec.product.name}
+    lies = str(bundle.path.resolve())
+    claim(out / "run.json", {**wanted, "photos": str(photos.resolve())}, refusal, folder=lies)

@@ -1,0 +1,152 @@
+"""A result made again: the same photo through the same bundle, and what is not as it was."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from logicls.claim import claimed
+from logicls.data.picture import sha256
+from logicls.errors import DataError, Problem, did_you_mean, relative
+from logicls.models.bundle import Bundle
+from logicls.predict.folder.batch import predict_folder, read_verdicts
+from logicls.predict.result import result_id
+from logicls.records import Answer, Verdict
+
+CHANCE = 0.005
+"""How far a probability may be off: a batch of another size sums up in another order."""
+PIXELS = 1.0
+"""How far a box's edge may be off, pixels of the photo."""
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Where a folder of verdicts came from."""
+
+    bundle: Path
+    photos: Path
+
+
+def origin_of(verdicts: Path, *, bundle: Path | None = None, photos: Path | None = None) -> Origin:
+    """Where bundle and photos lie: as given, or as `run.json` says.
+
+    Raises:
+        DataError: Neither is known (LC643).
+    """
+    told = claimed(verdicts / "run.json")
+    found = {"--bundle": bundle or told.get("folder"), "--photos": photos or told.get("photos")}
+    unknown = [option for option, place in found.items() if not place]
+    if unknown:
+        message = "does not say where the bundle and the photos lie."
+        advice = f"Name them with {' and '.join(unknown)}."
+        raise DataError(Problem("LC643", message, relative(verdicts / "run.json"), advice=advice))
+    return Origin(Path(str(found["--bundle"])), Path(str(found["--photos"])))
+
+
+def find_result(name: str, verdicts: Path) -> Verdict:
+    """The first verdict with that result id; its first digits are enough where no other begins with them.
+
+    Raises:
+        DataError: There is none, or there are several (LC640).
+    """
+    found: dict[str, Verdict] = {}
+    known: list[str] = []
+    for verdict in read_verdicts(verdicts / "verdicts.jsonl"):
+        known.append(result_id(verdict))
+        if name and known[-1].startswith(name.lower()):
+            found.setdefault(known[-1], verdict)
+    if len(found) == 1:
+        return next(iter(found.values()))
+    message = f'there is no result "{name}".' if not found else f'"{name}" begins {len(found)} results.'
+    near = did_you_mean(name, found or known) if found or len(known) < 10_000 else ""
+    advice = near if near.startswith("Did") or found else "verdicts.csv lists them in the column `result`."
+    raise DataError(Problem("LC640", message, relative(verdicts / "verdicts.jsonl"), advice=advice))
+
+
+def replay(before: Verdict, bundle: Bundle, photos: Path) -> Verdict:
+    """Predict the photo of a verdict again.
+
+    Raises:
+        DataError: The photo is not what it was (LC641), or the bundle is not the one (LC642).
+        PhotoError: The photo is not there any more.
+    """
+    path = photos / before.photo
+    if bundle.id != before.bundle:
+        message = f"the verdict is of bundle {before.bundle}, and this is {bundle.id}."
+        advice = "Name the folder of that bundle with --bundle."
+        raise DataError(Problem("LC642", message, relative(bundle.path), advice=advice))
+    now = sha256(path)
+    if before.sha256 and now != before.sha256:
+        message = f"has changed since: its SHA-256 was {before.sha256[:16]}…, and is {now[:16]}…."
+        advice = "Put back the photo that the verdict is of."
+        raise DataError(Problem("LC641", message, relative(path), advice=advice))
+    with tempfile.TemporaryDirectory(prefix="logicls-") as folder:
+        alone = Path(folder, "photos", path.name)
+        alone.parent.mkdir()
+        shutil.copyfile(path, alone)
+        predict_folder(bundle, alone.parent, Path(folder, "out"), batch=1, workers=0)
+        (again,) = read_verdicts(Path(folder, "out", "verdicts.jsonl"))
+    return replace(again, photo=before.photo)
+
+
+def differences(before: Verdict, now: Verdict) -> tuple[str, ...]:
+    """What is not the same, within `CHANCE` and `PIXELS`; times are not compared."""
+    return tuple(_differing(before, now))
+
+
+def _differing(before: Verdict, now: Verdict) -> Iterator[str]:
+    for name in ("outcome", "violations", "stated", "thresholds", "spec"):
+        was, is_ = getattr(before, name), getattr(now, name)
+        if was != is_:
+            yield f"{name}: was {_said(was)}, is {_said(is_)}"
+    if not _near([before.score], [now.score], CHANCE):
+        yield f"score: was {before.score:.4f}, is {now.score:.4f}"
+    then, here = dict(before.scores), dict(now.scores)
+    for name in sorted({*then, *here}):
+        if name not in then or name not in here or not _near([then[name]], [here[name]], CHANCE):
+            yield f"score of {name}: was {_number(then.get(name))}, is {_number(here.get(name))}"
+    answers = {answer.query: answer for answer in now.answers}
+    for answer in before.answers:
+        yield from _answer(answer, answers.pop(answer.query, None))
+    yield from (f"{query}: was not asked" for query in answers)
+
+
+def _answer(was: Answer, now: Answer | None) -> Iterator[str]:
+    if now is None:
+        yield f"{was.query}: is not asked"
+        return
+    if (was.values, was.readable) != (now.values, now.readable):
+        yield f"{was.query}: was {_read(was)}, is {_read(now)}"
+    if not _near(_edges(was), _edges(now), PIXELS):
+        yield f"{was.query}: the boxes were {_boxes(was)}, are {_boxes(now)}"
+    if not _near([was.confidence], [now.confidence], CHANCE):
+        yield f"{was.query}: was sure to {was.confidence:.4f}, is to {now.confidence:.4f}"
+
+
+def _near(some: list[float], others: list[float], by: float) -> bool:
+    return len(some) == len(others) and all(abs(a - b) <= by for a, b in zip(some, others, strict=True))
+
+
+def _edges(answer: Answer) -> list[float]:
+    return [edge for box in answer.boxes for edge in (box.x1, box.y1, box.x2, box.y2)]
+
+
+def _boxes(answer: Answer) -> str:
+    return " ".join(f"[{b.x1:.0f} {b.y1:.0f} {b.x2:.0f} {b.y2:.0f}]" for b in answer.boxes) or "none"
+
+
+def _read(answer: Answer) -> str:
+    return _said(answer.values) if answer.readable else "unreadable"
+
+
+def _said(value: str | Iterable[str] | None) -> str:
+    if value is None:
+        return "unreadable"
+    return (value if isinstance(value, str) else ", ".join(value)) or "none"
+
+
+def _number(value: float | None) -> str:
+    return "not there" if value is None else f"{value:.4f}"

@@ -1,0 +1,158 @@
+"""A folder that a camera writes into: each photo gets its verdict soon after it is complete.
+
+The folder is listed again and again. Notices of the system (inotify and its like) would not do: they say nothing of
+what another machine writes to a shared disk, where lines put their photos, and nothing of when a file is complete.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from logicls.errors import DataError
+from logicls.models.bundle import Bundle
+from logicls.plugins import PlugIns
+from logicls.predict.folder.batch import Verdicts, adding, batched, names_in, tabulate
+from logicls.predict.inspector import Inspector
+from logicls.predict.photos.arrivals import PATIENCE, SETTLED, Arrivals
+from logicls.predict.photos.listing import list_photos
+from logicls.predict.photos.loading import Loaded
+from logicls.predict.read.reader import reader_of
+from logicls.records import Verdict
+
+ROUND = 0.5
+"""Seconds between two looks at the folder, at least."""
+SHARE = 10
+"""A look that takes long is followed by a pause so many times as long."""
+FRESH = 30.0
+"""Seconds after which what is shown is made anew, at least; where that takes long, `SHARE` times as long."""
+LOST = 60.0
+"""Seconds for which a folder may be out of reach, as one on the network is at times."""
+
+
+@dataclass(frozen=True, slots=True)
+class Watch:
+    """How long to watch, and what of."""
+
+    seconds: float | None = None
+    """Ends after so many; None for never."""
+    idle: float | None = None
+    """Ends when nothing has come for so many; None for never."""
+    only: tuple[str, ...] = ()
+    """Globs relative to the folder; a photo must match one of them."""
+    batch: int = 16
+    workers: int = 0
+    settled: float = SETTLED
+    """Seconds that a photo must not change before it is looked at."""
+    patience: float = PATIENCE
+    """The same for one that cannot be read, before it is called broken."""
+
+
+def watch_folder(
+    bundle: Bundle,
+    photos: Path,
+    out: Path,
+    watch: Watch,
+    *,
+    plugins: PlugIns = PlugIns(),  # noqa: B008  frozen
+    told: Callable[[Verdict], None] = lambda verdict: None,
+    shown: Callable[[], None] = lambda: None,
+) -> int:
+    """Write a verdict for every photo that is in `photos` or comes into it; returns how many it wrote.
+
+    Ends as `watch` says, or by KeyboardInterrupt, which is the way to end it and no error. `told` gets each verdict,
+    `shown` is called where a report is to be made anew: now and then, and at the end, each time after `verdicts.csv`.
+
+    Raises:
+        DataError: As `predict_folder` does, but a folder without photos is no error; one that cannot be listed is, if
+            that lasts for `LOST` seconds.
+    """
+    list_photos(photos)
+    reader = reader_of(bundle, plugins.retriever)
+    with adding(bundle, photos, out) as file, Inspector(reader, photos, watch.workers, plugins) as inspector:
+        arrivals = Arrivals(photos, names_in(out), watch.settled, watch.patience)
+        watcher = _Watcher(inspector, file, arrivals, watch, told)
+
+        def refresh() -> None:
+            tabulate(bundle, out)
+            shown()
+
+        with suppress(KeyboardInterrupt):
+            watcher.keep_on(lambda: list_photos(photos, only=watch.only, without=out), refresh)
+        refresh()
+        return watcher.count
+
+
+class _Watcher:
+    """Looks at a folder in rounds, and keeps the time."""
+
+    def __init__(
+        self,
+        inspector: Inspector,
+        file: Verdicts,
+        arrivals: Arrivals,
+        watch: Watch,
+        told: Callable[[Verdict], None],
+    ) -> None:
+        self._inspector, self._file, self._arrivals = inspector, file, arrivals
+        self._watch, self._told = watch, told
+        self._began = self._news = self._listed = time.monotonic()
+        self.count = 0
+
+    def keep_on(self, listed: Callable[[], Iterator[str]], refresh: Callable[[], None]) -> None:
+        """Rounds until time is up; `refresh` is called after those that brought something, not too often."""
+        refreshed, pause, shown = self._began, FRESH, 0
+        while not self._is_over():
+            began = time.monotonic()
+            due = self._complete(listed)
+            took = time.monotonic() - began
+            self._look(due)
+            if self.count > shown and time.monotonic() - refreshed > pause:
+                began = time.monotonic()
+                refresh()
+                refreshed, shown = time.monotonic(), self.count
+                pause = max(FRESH, SHARE * (refreshed - began))
+            time.sleep(max(min(max(ROUND, SHARE * took), self._left()), 0.0))
+
+    def _complete(self, listed: Callable[[], Iterator[str]]) -> list[str]:
+        """The photos that are new and complete."""
+        now = time.monotonic()
+        try:
+            due = self._arrivals.complete(listed(), now)
+        except DataError:
+            if now - self._listed > LOST:
+                raise
+            return []
+        self._listed = now
+        if self._arrivals.waiting:
+            self._news = now
+        return due
+
+    def _look(self, names: Sequence[str]) -> None:
+        photos = (photo for photo in self._inspector.load(names) if self._counts(photo))
+        for loaded in batched(photos, self._watch.batch):
+            verdicts = self._inspector.judge(loaded)
+            self._file.add(verdicts)
+            for photo, verdict in zip(loaded, verdicts, strict=True):
+                self._arrivals.finished(photo.name)
+                self._told(verdict)
+            self.count += len(loaded)
+            if self._is_over():
+                break
+
+    def _counts(self, photo: Loaded) -> bool:
+        """False for one that may not be written to its end yet."""
+        return photo.pixels is not None or self._arrivals.is_broken(photo.name)
+
+    def _is_over(self) -> bool:
+        return self._left() <= 0
+
+    def _left(self) -> float:
+        """Seconds until it is time to end."""
+        now, watch = time.monotonic(), self._watch
+        ends = ((self._began, watch.seconds), (self._news, watch.idle))
+        return min((start + length - now for start, length in ends if length is not None), default=math.inf)

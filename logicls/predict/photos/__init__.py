@@ -1,0 +1,1 @@
+"""Photos on their way in: listed, waited for until they are complete, decoded."""

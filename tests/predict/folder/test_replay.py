@@ -1,0 +1,120 @@
+"""A result made again: the same, and all that may be different."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from PIL import Image
+
+from logicls.errors import DataError, PhotoError
+from logicls.jsonl import Appender
+from logicls.predict.folder.batch import predict_folder, read_verdicts
+from logicls.predict.folder.replay import differences, find_result, origin_of, replay
+from logicls.predict.record import verdict_to_json
+from logicls.predict.result import result_id
+from logicls.records import Box
+
+
+@pytest.fixture(scope="module")
+def predicted(bundle, photos, tmp_path_factory):
+    """A folder with photos, one of them in a folder of its own, and their verdicts, looked at together."""
+    folder = tmp_path_factory.mktemp("predicted")
+    for number, photo in enumerate(photos):
+        path = folder / "photos" / ("line 2" if number else "") / f"{number}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(photo).save(path)
+    (folder / "photos" / "torn.png").write_bytes(b"torn")
+    predict_folder(bundle, folder / "photos", folder / "verdicts", batch=8)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def verdicts(predicted):
+    """Photo → its verdict."""
+    return {v.photo: v for v in read_verdicts(predicted / "verdicts" / "verdicts.jsonl")}
+
+
+@pytest.mark.parametrize("photo", ["0.png", "line 2/2.png", "torn.png"])
+def test_the_same_photo_has_the_same_result(bundle, predicted, verdicts, photo):
+    """Alone as among others; a photo that cannot be read still cannot."""
+    again = replay(verdicts[photo], bundle, predicted / "photos")
+
+    assert differences(verdicts[photo], again) == ()
+    assert result_id(again) == result_id(verdicts[photo])
+
+
+def test_every_difference_is_said(verdicts):
+    """Outcome, scores, answers, boxes and how sure they are; what is within the tolerance is not."""
+    before = verdicts["0.png"]
+    answer = replace(before.answers[0], values=("red",), boxes=(Box(1.0, 2.0, 3.0, 4.0),), confidence=0.5)
+    asked = replace(before.answers[1], query="locate:moon")
+    near = replace(before, score=before.score + 0.004, seconds=9.0)
+    now = replace(before, outcome="pass", score=0.25, stated=None, answers=(answer, asked))
+
+    said = differences(replace(before, score=0.75, stated=()), now)
+
+    assert differences(before, near) == ()
+    assert [line for line in said if line.startswith(("outcome", "stated", "score:"))] == [
+        f"outcome: was {before.outcome}, is pass", "stated: was none, is unreadable", "score: was 0.7500, is 0.2500",
+    ]  # fmt: skip
+    name = before.answers[0].query
+    assert any(line.startswith(f"{name}: was ") and line.endswith(", is red") for line in said)
+    assert any(line.startswith(f"{name}: the boxes were ") and line.endswith("are [1 2 3 4]") for line in said)
+    assert any(line.startswith(f"{name}: was sure to ") and line.endswith("is to 0.5000") for line in said)
+    assert f"{before.answers[1].query}: is not asked" in said
+    assert "locate:moon: was not asked" in said
+
+
+def test_a_photo_that_changed_is_no_replay(bundle, predicted, verdicts, tmp_path):
+    """Its bytes are compared first; one that is gone is an error, too."""
+    with pytest.raises(PhotoError, match="LC301"):
+        replay(verdicts["0.png"], bundle, tmp_path)
+    Image.new("RGB", (9, 9)).save(tmp_path / "0.png")
+
+    with pytest.raises(DataError, match=r"LC641 has changed since: its SHA-256 was \w{16}…, and is \w{16}…\."):
+        replay(verdicts["0.png"], bundle, tmp_path)
+
+
+def test_another_bundle_is_no_replay(bundle, predicted, verdicts):
+    """It is named."""
+    with pytest.raises(DataError, match=f"LC642 the verdict is of bundle other, and this is {bundle.id}"):
+        replay(replace(verdicts["0.png"], bundle="other"), bundle, predicted / "photos")
+
+
+def test_a_result_is_found_by_its_first_digits(predicted, verdicts):
+    """Where they are those of one; else the nearest is offered."""
+    name = result_id(verdicts["line 2/1.png"])
+
+    assert find_result(name, predicted / "verdicts").photo == "line 2/1.png"
+    assert find_result(name[:8].upper(), predicted / "verdicts").photo == "line 2/1.png"
+    with pytest.raises(DataError, match=f'LC640 there is no result "{name[:-1]}z". Did you mean "{name}"'):
+        find_result(name[:-1] + "z", predicted / "verdicts")
+    with pytest.raises(DataError, match='LC640 there is no result ""'):
+        find_result("", predicted / "verdicts")
+
+
+def test_digits_of_several_results_are_refused(verdicts, tmp_path):
+    """Photos with the same bytes share a result; the first of them stands for it."""
+    base = verdicts["0.png"]
+    several = [replace(base, photo=f"{n}.png", sha256=f"{n:064x}") for n in range(40)]
+    with Appender(tmp_path / "verdicts.jsonl") as file:
+        for verdict in (*several, replace(several[0], photo="twin.png")):
+            file.append(verdict_to_json(verdict))
+    names = [result_id(verdict) for verdict in several]
+    shared = next(name[0] for name in names if sum(other[0] == name[0] for other in names) > 1)
+    many = sum(name[0] == shared for name in names)
+
+    assert find_result(names[0], tmp_path).photo == "0.png"
+    with pytest.raises(DataError, match=f'LC640 "{shared}" begins {many} results'):
+        find_result(shared, tmp_path)
+
+
+def test_a_folder_of_verdicts_says_where_it_came_from(bundle, predicted, tmp_path):
+    """Bundle and photos, unless others are named; nothing known is an error that asks for what is missing."""
+    there = origin_of(predicted / "verdicts")
+
+    assert (there.bundle, there.photos) == (bundle.path.resolve(), (predicted / "photos").resolve())
+    assert origin_of(predicted / "verdicts", photos=tmp_path).photos == tmp_path
+    with pytest.raises(DataError, match=r"LC643 .* Name them with --photos"):
+        origin_of(tmp_path, bundle=bundle.path)
