@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
@@ -19,6 +20,10 @@ EDGES = ("inside", "overlaps", "touching", "not_touching")
 ACROSS = {"left_of": "x", "right_of": "x", "above": "y", "below": "y"}
 WRITING = ("text", "print", "letter", "word", "digit", "number", "code", "logo", "date", "left", "right", "clockwise")
 """A name with one of these in it speaks of what looks different in a mirror."""
+
+WAYS = ("up", "down", "upright", "upside", "top", "bottom", "tilted", "turned", "rotated", "vertical", "horizontal",
+        "standing", "lying", "orientation", "direction", "angle")  # fmt: skip
+"""A word of a name that speaks of which way round something lies."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +44,12 @@ def allowed(spec: Spec) -> Allowed:
         turn=next(_reading_edges(spec), ""),
         mirror={"x": next(_one_sided(spec, "x"), ""), "y": next(_one_sided(spec, "y"), "")},
     )
+
+
+def lies_any_way(spec: Spec) -> bool:
+    """Whether nothing in the spec tells which way round a thing lies, nor the thing from its mirror image."""
+    told = any(word in WAYS for name in _names(spec) for word in re.split(r"[^a-z]+", name.lower()))
+    return not told and not any(allowed(spec).mirror.values())
 
 
 def _rules(spec: Spec) -> Iterator[tuple[str, Family]]:

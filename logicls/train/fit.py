@@ -20,6 +20,7 @@ from logicls.models.codec import Codec
 from logicls.models.nano import NanoConfig, NanoForImageTextToText
 from logicls.models.nano.grow import grown_model
 from logicls.predict.probe import write_probe
+from logicls.synth.allowed import lies_any_way
 from logicls.synth.shards import rows
 from logicls.train import pace
 from logicls.train.begun import claim_run
@@ -145,6 +146,7 @@ def _prepared(run: Run, workers: int, done: Callable[[int], None]) -> Run:
         run.synth,
         run.work,
         visual_tokens=recipe.visual_tokens,
+        detail=recipe.detail,
         base=base_of(recipe),
         verdict_weight=recipe.verdict_weight,
         most=_sampled(recipe),
@@ -192,14 +194,16 @@ def _planned(run: Run, model: NanoForImageTextToText, began: float, heard: Liste
 
 def make_model(recipe: Recipe, flight: Flight) -> NanoForImageTextToText:
     """A nano for this product's words and photos: the base's, grown, or one of the recipe's size that knows nothing."""
-    base = base_of(recipe)
+    base, any_way = base_of(recipe), lies_any_way(flight.spec)
     if base is not None:
-        return grown_model(base, flight.processor)
+        return grown_model(base, flight.processor, any_way=any_way)
     codec = Codec(flight.processor)
     sizes = {"width": recipe.width, "encoder_layers": recipe.encoder_layers, "decoder_layers": recipe.decoder_layers}
     config = NanoConfig(
         vocab_size=len(flight.processor.tokenizer),
         image_size=flight.processor.image_processor.size,
+        detail=flight.processor.image_processor.detail,
+        any_way=any_way,
         image_token_id=codec.image,
         answer_token_id=codec.answering,
         pad_token_id=codec.pad,

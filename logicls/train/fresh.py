@@ -80,9 +80,9 @@ def fresh_of(
     if not each:
         return None
     made = claimed(synth / "synth.json")
-    source = reduced(_leaving_out(without, _source(synth, made)), flight.processor.image_processor.size)
-    height, width = flight.processor.image_processor.size
-    job = showing((height, width), flight.boxes + 1)
+    shape = flight.processor.image_processor.shape
+    source = reduced(_leaving_out(without, _source(synth, made)), shape)
+    job = showing(shape, flight.boxes + 1)
     encoder = Encoder(Codec(flight.processor), verdict_weight)
     count = int(str(made["count"]))
     return Fresh(source, job, encoder, count + count % 2, each, workers)

@@ -77,6 +77,7 @@ def preflight(
     cache: Path,
     *,
     visual_tokens: int | None = None,
+    detail: int = 1,
     base: Path | None = None,
     verdict_weight: float = 1.0,
     most: int | None = None,
@@ -92,7 +93,7 @@ def preflight(
     rows = _rows(synth, cache, most)
     aspect = float(np.median([h / w for h, w in zip(rows["height"], rows["width"], strict=True)]))
     tokens = visual_tokens or _enough(rows)
-    processor = processor_for(spec, size_for(aspect, tokens), base)
+    processor = processor_for(spec, size_for(aspect, tokens), base, detail)
     encoder, examples = Encoder(Codec(processor), verdict_weight), []
     smallest, boxes = ("nothing", float("inf"), -1), 0
     for number, row in enumerate(rows.select_columns(COLUMNS)):
@@ -106,13 +107,13 @@ def preflight(
     return Flight(spec, processor, tuple(examples), pixels, longest, smallest, boxes)
 
 
-def processor_for(spec: Spec, size: tuple[int, int], base: Path | None) -> NanoProcessor:
+def processor_for(spec: Spec, size: tuple[int, int], base: Path | None, detail: int = 1) -> NanoProcessor:
     """The processor of a product's model, for inputs of that size (height, width): the base's, grown, or a new one."""
     queries = decompose(spec)
     if base is not None:
-        return grown_processor(base, values_of(queries), size)
+        return grown_processor(base, values_of(queries), size, detail)
     texts = [text for query in queries for text in wordings(query, spec)]
-    return NanoProcessor(NanoImageProcessor(size), make_tokenizer(texts, values_of(queries)))
+    return NanoProcessor(NanoImageProcessor(size, detail), make_tokenizer(texts, values_of(queries)))
 
 
 def _enough(rows: datasets.Dataset) -> int:
@@ -165,7 +166,7 @@ def _rows(synth: Path, cache: Path, most: int | None) -> datasets.Dataset:
 
 def _pixels(rows: datasets.Dataset, processor: NanoProcessor, cache: Path, done: Callable[[int], None]) -> np.ndarray:
     """All photos in the model's size, made once and kept on disk. Raises `DataError` for one that cannot be read."""
-    height, width = processor.image_processor.size
+    height, width = processor.image_processor.shape
     key = hashlib.sha256(json.dumps([rows._fingerprint, height, width]).encode()).hexdigest()[:12]
     path = cache / f"pixels-{key}.npy"
     if path.exists():

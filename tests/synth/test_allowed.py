@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from logicls.constraints.spec import Spec
-from logicls.synth.allowed import Allowed, allowed
+from logicls.synth.allowed import Allowed, allowed, lies_any_way
 
 COUNT = {"quantity": {"of": "pin", "exactly": 2}}
 
@@ -67,3 +67,25 @@ def test_an_attribute_that_is_asked_keeps_its_hue() -> None:
 def test_names_and_places_decide_about_mirrors(keys: dict[str, object], x: str, y: str) -> None:
     """Regions to one side, writing and liquids are not the same in a mirror."""
     assert of(COUNT, **keys).mirror == {"x": x, "y": y}
+
+
+@pytest.mark.parametrize(
+    ("rule", "attribute", "anyhow"),
+    [
+        (COUNT, "face", True),
+        (COUNT, "supplier", True),  # speaks of no way up, though it has the letters
+        (COUNT, "up_side", False),
+        (COUNT, "orientation", False),
+        (COUNT, "digit", False),  # six or nine
+        (layout("left_of"), "face", False),
+        (layout("above"), "face", False),
+    ],
+)
+def test_what_may_lie_any_way_round(rule: dict[str, object], attribute: str, anyhow: bool) -> None:
+    """Where no rule tells sides apart, and no name speaks of them."""
+    body = {
+        "logicls": 1,
+        "product": {"name": "box"},
+        "components": {"pin": {"attributes": {attribute: ["one", "two"]}}, "cup": {}},
+    }
+    assert lies_any_way(Spec.model_validate({**body, "constraints": [{"id": "rule", **rule}]})) == anyhow

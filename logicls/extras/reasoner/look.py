@@ -100,7 +100,7 @@ class Think:
         if self._how.slope != "none" and came.rewards[-1] <= bare:
             return Again(None, rewards, came.kept)
         cache = thought_into(one.bundle.model, keys, came.tokens)
-        again = one.ask(Seen(seen.chart, seen.feature, cache))
+        again = one.ask(Seen(seen.chart, seen.feature, cache, seen.photo))
         return Again(one.told(again, [size])[0], rewards, came.kept)
 
     def _thought(
@@ -143,4 +143,5 @@ def enlarged(bundle: Bundle, finer: float) -> Bundle:
     """The same bundle with so many times as many pixels of input on a side; boxes are found in the photo as before."""
     height, width = bundle.processor.image_processor.size
     size: Size = larger((height, width), finer)
-    return replace(bundle, processor=NanoProcessor(NanoImageProcessor(size), bundle.processor.tokenizer))
+    images = NanoImageProcessor(size, bundle.processor.image_processor.detail)
+    return replace(bundle, processor=NanoProcessor(images, bundle.processor.tokenizer))

@@ -62,6 +62,7 @@ class Slots:
 
     def __init__(self, one_pass: OnePass, keys: Keys, read: Read, lights: Sequence[Sequence[Light]]) -> None:
         self._pass, self._keys, self._chart = one_pass, keys, read.chart
+        self._photo = read.photo
         self._words = _words(one_pass, read)
         brightness = one_pass.bundle.model.pointer.lights(read.chart, read.asked[:, one_pass.where])
         self._places = glowing(brightness, LEAST)[0].nonzero(as_tuple=True)
@@ -90,7 +91,8 @@ class Slots:
         model, chart, found = self._pass.bundle.model, self._chart.expand(len(questions), -1, -1, -1), []
         for number, edges in self._things:
             asked = questions[:, number, None].expand(-1, len(edges), -1)
-            seen = model.pointer.values(chart, asked, edges.expand(len(questions), -1, -1))
+            photo = self._photo.expand(len(questions), -1, -1, -1) if self._photo is not None else None
+            seen = model.pointer.values(chart, asked, edges.expand(len(questions), -1, -1), photo)
             chances = model.head(seen)[..., self._pass.codec.allowed(self._pass.queries[number])].float().softmax(-1)
             found.append(truncated(chances, torch.ones_like(chances[0], dtype=torch.bool)))
         return torch.cat(found, 1) if found else questions.new_zeros(len(questions), 0)

@@ -15,6 +15,8 @@ class NanoConfig(PretrainedConfig):
     """Sizes of nano. `image_size` is (height, width) in pixels, multiples of 16, that photos are brought to.
 
     No weight depends on it: the same weights read photos of any size. Every visual token covers 16 x 16 pixels.
+    Photos come with `detail` times as many pixels on each axis, from which things are looked at closely where these are
+    more than one (`glimpse`); `any_way`: those things are the same however they lie.
     """
 
     model_type = "logicls_nano"
@@ -31,6 +33,8 @@ class NanoConfig(PretrainedConfig):
         max_text: int = 160,
         image_token_id: int = 0,
         answer_token_id: int = 1,
+        detail: int = 1,
+        any_way: bool = False,
         **kwargs: Any,
     ) -> None:
         self.vocab_size = vocab_size
@@ -43,6 +47,8 @@ class NanoConfig(PretrainedConfig):
         self.max_text = max_text
         self.image_token_id = image_token_id
         self.answer_token_id = answer_token_id
+        self.detail = detail
+        self.any_way = any_way
         self.num_hidden_layers = decoder_layers
         self.hidden_size = width
         self.num_attention_heads = heads

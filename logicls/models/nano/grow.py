@@ -16,19 +16,20 @@ from logicls.models.nano.model import NanoForImageTextToText
 from logicls.models.nano.processor import NanoImageProcessor, NanoProcessor
 
 
-def grown_processor(base: Path, values: Sequence[str], size: tuple[int, int]) -> NanoProcessor:
+def grown_processor(base: Path, values: Sequence[str], size: tuple[int, int], detail: int = 1) -> NanoProcessor:
     """The base's processor for inputs of that size (height, width), to which values that it lacks are added."""
     tokenizer = AutoProcessor.from_pretrained(base, local_files_only=True).tokenizer
     known = tokenizer.get_vocab()
     missing = sorted({f"<{value}>" for value in values} - set(known))
     tokenizer.add_tokens([AddedToken(token, normalized=False) for token in missing])
-    return NanoProcessor(NanoImageProcessor(size), tokenizer)
+    return NanoProcessor(NanoImageProcessor(size, detail), tokenizer)
 
 
-def grown_model(base: Path, processor: NanoProcessor) -> NanoForImageTextToText:
+def grown_model(base: Path, processor: NanoProcessor, *, any_way: bool = False) -> NanoForImageTextToText:
     """The base's weights for that processor, in single precision.
 
-    A word that the base lacks begins as the mean of the words that its text is made of.
+    A word that the base lacks begins as the mean of the words that its text is made of; what looks at things closely,
+    where the processor gives it the pixels for that, as it is made. `any_way`: things are the same however they lie.
     """
     small = NanoForImageTextToText.from_pretrained(
         base, local_files_only=True, use_safetensors=True, dtype=torch.float32
@@ -36,9 +37,11 @@ def grown_model(base: Path, processor: NanoProcessor) -> NanoForImageTextToText:
     settings = small.config.to_dict() | {
         "vocab_size": len(processor.tokenizer),
         "image_size": processor.image_processor.size,
+        "detail": processor.image_processor.detail,
+        "any_way": any_way,
     }
     model = NanoForImageTextToText(NanoConfig(**settings))
-    weights: dict[str, Any] = deepcopy(small.state_dict())
+    weights: dict[str, Any] = model.state_dict() | deepcopy(small.state_dict())
     before = small.config.vocab_size
     added = range(before, len(processor.tokenizer))
     words, bias = weights["words.weight"], weights["bias"]

@@ -30,6 +30,8 @@ class Learned:
     weights: Float[Tensor, "batch questions"]
     things: Things
     located: Bool[Tensor, "batch questions"]
+    photo: Float[Tensor, "batch 3 height across"] | None = None
+    """In all its pixels, where things are looked at closely."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +54,7 @@ def learned(
     lights = pointer.lights(chart, asked)
     shown = light_losses(lights, told.things, told.located)
     drawn = _drawn(told.things, chart, asked, pointer)
-    read, read_right = _read(told.things, chart, asked, pointer, head)
+    read, read_right = _read(told, chart, asked, pointer, head)
     each = said + shown + drawn + read
     present = torch.zeros_like(told.located)
     row, position = told.answering.nonzero(as_tuple=True)
@@ -99,13 +101,13 @@ def _drawn(things: Things, chart: Tensor, asking: Tensor, pointer: Pointer) -> F
 
 
 def _read(
-    things: Things, chart: Tensor, asking: Tensor, pointer: Pointer, head: Callable[[Tensor], Tensor]
+    told: Learned, chart: Tensor, asking: Tensor, pointer: Pointer, head: Callable[[Tensor], Tensor]
 ) -> tuple[Float[Tensor, "batch questions"], Bool[Tensor, "batch questions"]]:
     """Mean cross-entropy of the words read off each question's things, and whether each word is the likeliest."""
-    questions, known = asking.shape[1], things.value >= 0
+    things, questions, known = told.things, asking.shape[1], told.things.value >= 0
     if not bool(known.any()):
         return asking.new_zeros(asking.shape[:2]), torch.ones(asking.shape[:2], dtype=torch.bool, device=asking.device)
-    logits = head(pointer.values(chart, _of(asking, things), things.boxes)).float()
+    logits = head(pointer.values(chart, _of(asking, things), things.boxes, told.photo)).float()
     target = things.value.clamp(min=0)
     losses = F.cross_entropy(logits.transpose(1, 2), target, reduction="none") * known
     wrong = ((logits.argmax(-1) != target) & known).to(losses.dtype)

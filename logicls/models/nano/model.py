@@ -20,6 +20,7 @@ from transformers.modeling_outputs import CausalLMOutputWithPast
 
 from logicls.models.nano.blocks import Block, Stem, grid_waves
 from logicls.models.nano.config import STRIDE, NanoConfig
+from logicls.models.nano.glimpse import normed
 from logicls.models.nano.losses import Learned, learned
 from logicls.models.nano.point import CELL, Pointer, Things
 
@@ -32,6 +33,8 @@ class NanoOutput(CausalLMOutputWithPast):
     """Hidden states of the given positions, normed, [batch new width]."""
     chart: Tensor | None = None
     """The map of the photo, [batch depth rows columns], where the photo was given."""
+    photo: Tensor | None = None
+    """The photo in all its pixels, normed, where things are looked at closely and it was given."""
     feature: Tensor | None = None
     """Mean of the encoder's output over the photo's tokens, [batch width], where the photo was given."""
     question_loss: Tensor | None = None
@@ -58,7 +61,8 @@ class NanoForImageTextToText(PreTrainedModel, GenerationMixin):
         self.decoder = nn.ModuleList(Block(config.width, config.heads, i) for i in range(config.decoder_layers))
         self.norm = nn.LayerNorm(config.width)
         self.bias = nn.Parameter(torch.zeros(config.vocab_size))
-        self.pointer = Pointer(config.near, config.width, config.near).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        closely = {"closely": config.detail > 1, "any_way": config.any_way}
+        self.pointer = Pointer(config.near, config.width, config.near, **closely).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.post_init()  # type: ignore[no-untyped-call]
 
     def _init_weights(self, module: nn.Module) -> None:
@@ -83,7 +87,7 @@ class NanoForImageTextToText(PreTrainedModel, GenerationMixin):
 
     def see(self, pixel_values: Tensor) -> tuple[Float[Tensor, "batch tokens width"], Tensor]:
         """Visual tokens of photos given as [batch 3 height width], 0 to 255, and the stem's finer map."""
-        pixels = (pixel_values.to(self.place.weight.dtype) - 127.5) / 64.0
+        pixels = normed(pixel_values.to(self.place.weight.dtype))
         near, far = self.stem(pixels.contiguous(memory_format=torch.channels_last))
         x = far.flatten(2).transpose(1, 2) + self.place(grid_waves(far.shape[2], far.shape[3], far.shape[1]).to(far))
         for block in self.encoder:
@@ -117,18 +121,28 @@ class NanoForImageTextToText(PreTrainedModel, GenerationMixin):
         """
         past_key_values = DynamicCache() if use_cache and past_key_values is None else past_key_values
         branches = self._one_branch(input_ids, attention_mask, past_key_values) if branch_ids is None else branch_ids
-        x, chart, feature = self._read(input_ids, pixel_values, branches, past_key_values)
+        photo, coarse = self._at_both_sizes(pixel_values)
+        x, chart, feature = self._read(input_ids, coarse, branches, past_key_values)
         if labels is None:
             kept = x[:, slice(-logits_to_keep, None) if isinstance(logits_to_keep, int) else logits_to_keep]
-            return NanoOutput(None, self.head(kept), past_key_values, words=x, chart=chart, feature=feature)
+            return NanoOutput(
+                None, self.head(kept), past_key_values, words=x, chart=chart, photo=photo, feature=feature
+            )
         if chart is None or boxes is None or box_question is None or box_value is None:
             raise ValueError("labels need pixel_values, boxes, box_question and box_value beside them")
         if located is None or weights is None:
             raise ValueError("labels need located and weights beside them")
         things = Things(boxes / CELL, box_question, box_value)
-        told = Learned(x, input_ids == self.config.answer_token_id, branches, labels, weights, things, located)
+        told = Learned(x, input_ids == self.config.answer_token_id, branches, labels, weights, things, located, photo)
         losses = learned(told, chart, self.head, self.pointer)
         return NanoOutput(loss=losses.total, question_loss=losses.each, question_right=losses.right, chart=chart)
+
+    def _at_both_sizes(self, pixel_values: Tensor | None) -> tuple[Tensor | None, Tensor | None]:
+        """The photo in all its pixels, normed, where things are looked at closely; and in the pixels of the input."""
+        if pixel_values is None or self.config.detail == 1:
+            return None, pixel_values
+        pixels = pixel_values.to(self.place.weight.dtype)
+        return normed(pixels), F.avg_pool2d(pixels, self.config.detail)
 
     def _read(
         self, input_ids: Tensor, pixel_values: Tensor | None, branches: Tensor, cache: Cache | None

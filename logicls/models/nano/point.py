@@ -17,6 +17,8 @@ import torch.nn.functional as F
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
+from logicls.models.nano.glimpse import Glimpse
+
 CELL = 8
 """Pixels of the model's input that a cell of the map covers, on each axis."""
 STAR = tuple((x, y) for y in (0.2, 0.5, 0.8) for x in (0.2, 0.5, 0.8))
@@ -53,7 +55,8 @@ class Things:
 class Pointer(nn.Module):
     """The map and what is read off it."""
 
-    def __init__(self, near: int, width: int, depth: int) -> None:
+    def __init__(self, near: int, width: int, depth: int, *, closely: bool = False, any_way: bool = False) -> None:
+        """`closely`: what things are like is read from the photo's own pixels as well; `any_way`, however they lie."""
         super().__init__()
         self.depth = depth
         self.near, self.far = nn.Conv2d(near, depth, 1), nn.Linear(width, depth)
@@ -66,12 +69,15 @@ class Pointer(nn.Module):
         self.edges = nn.Linear(depth, 4 * EDGE)
         self.keys = nn.Linear(depth, EDGE + 4)
         self.seen = nn.Sequential(nn.Linear((len(STAR) + 1) * depth, width), nn.GELU(), nn.Linear(width, width))
+        self.glimpse = Glimpse(depth, width, any_way=any_way) if closely else None
 
     def start(self) -> None:
         """Weights to begin with, where those of all linear layers are not right: no light anywhere."""
         nn.init.zeros_(self.pattern.bias)
         with torch.no_grad():
             self.pattern.bias[-1] = RARE
+        if self.glimpse is not None:
+            self.glimpse.start()
 
     def chart(
         self,
@@ -117,13 +123,20 @@ class Pointer(nn.Module):
         chart: Float[Tensor, "batch depth rows columns"],
         questions: Float[Tensor, "batch most width"],
         boxes: Float[Tensor, "batch most 4"],
+        photo: Float[Tensor, "batch 3 height across"] | None = None,
     ) -> Float[Tensor, "batch most width"]:
-        """What the things in these boxes are like, in the space of the words. `questions` ask for it."""
+        """What the things in these boxes are like, in the space of the words. `questions` ask for it.
+
+        `photo`: in all its pixels, normed, where things are looked at closely.
+        """
         size = chart.new_tensor([chart.shape[3], chart.shape[2]])
         span = boxes[..., 2:] - boxes[..., :2]
         points = (boxes[..., None, :2] + span[..., None, :] * chart.new_tensor(STAR)) / size * 2 - 1
         seen = F.grid_sample(chart, points, mode="bilinear", padding_mode="border", align_corners=False)
-        out: Tensor = self.seen(torch.cat([self.asked(questions), seen.permute(0, 2, 3, 1).flatten(2)], -1))
+        asked = self.asked(questions)
+        out: Tensor = self.seen(torch.cat([asked, seen.permute(0, 2, 3, 1).flatten(2)], -1))
+        if self.glimpse is not None and photo is not None:
+            out = out + self.glimpse(photo, boxes / torch.cat([size, size]), asked)
         return out
 
     def _found(self, chart: Tensor, here: Tensor, box: Tensor) -> Tensor:

@@ -21,21 +21,30 @@ MOST = 60
 
 
 class NanoImageProcessor(BaseImageProcessor):
-    """Scales a photo into (height, width), proportions kept, the rest grey."""
+    """Scales a photo into (height, width), proportions kept, the rest grey.
+
+    It is given in `detail` times as many pixels on each axis, of which the model makes the input's.
+    """
 
     model_input_names = ["pixel_values"]  # noqa: RUF012  the base class declares it on instances
 
-    def __init__(self, size: Sequence[int] = (256, 128), **kwargs: Any) -> None:
+    def __init__(self, size: Sequence[int] = (256, 128), detail: int = 1, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.size = [int(side) for side in size]
+        self.detail = int(detail)
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(height, width) in pixels of what it makes of a photo."""
+        return self.size[0] * self.detail, self.size[1] * self.detail
 
     def placed(self, width: int, height: int) -> tuple[float, float, float]:
         """(scale, left, top) that take a point of a width x height photo to the input: x * scale + left."""
         return placed(self.size, width, height)
 
-    def fitted(self, photo: UInt8[np.ndarray, "h w 3"]) -> UInt8[np.ndarray, "height width 3"]:
-        """The photo in the input's size, RGB."""
-        return fitted(self.size, photo)
+    def fitted(self, photo: UInt8[np.ndarray, "h w 3"]) -> UInt8[np.ndarray, "_height _width 3"]:
+        """The photo as the model is given it, RGB."""
+        return fitted(self.shape, photo)
 
     def preprocess(self, images: Any, **_: Any) -> BatchFeature:
         """`pixel_values` uint8 [batch 3 height width] of RGB arrays or PIL pictures."""

@@ -55,6 +55,8 @@ class Read:
     """Of the questions that are answered in words."""
     features: Float[Tensor, "photos width"]
     """Of the photos, whatever was asked."""
+    photo: Float[Tensor, "photos 3 height across"] | None = None
+    """In all their pixels, where things are looked at closely."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +67,8 @@ class Seen:
     feature: Float[Tensor, "photos width"]
     cache: DynamicCache
     """Of the decoder; what is read next is added to it."""
+    photo: Float[Tensor, "photos 3 height across"] | None = None
+    """In all their pixels, where things are looked at closely."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +107,7 @@ class OnePass:
         nothing = torch.zeros(0, dtype=torch.long)
         branches = torch.zeros_like(photo[:1])
         seen = self.bundle.model(photo, pixels, branch_ids=branches, past_key_values=cache, logits_to_keep=nothing)
-        return Seen(seen.chart, seen.feature, cache)
+        return Seen(seen.chart, seen.feature, cache, seen.photo)
 
     def ask(self, seen: Seen) -> Read:
         """Read the questions after the photos, and whatever else the cache holds of them; say what is to be said."""
@@ -113,7 +117,7 @@ class OnePass:
         last = asked.last[self.spoken]
         read = self.bundle.model(ids, branch_ids=branches, past_key_values=seen.cache, logits_to_keep=last)
         said = self._say(read.logits, branches, seen.cache)
-        return Read(seen.chart, read.words[:, asked.last], said, seen.feature)
+        return Read(seen.chart, read.words[:, asked.last], said, seen.feature, seen.photo)
 
     def told(self, read: Read, sizes: Sequence[tuple[int, int]]) -> list[Look]:
         """What was read, as answers. `sizes`: (width, height) of the photos in pixels."""
@@ -190,7 +194,9 @@ class OnePass:
             elif query.id in self.pointed:
                 pairs = zip(found[located_by(query.id)], sizes, strict=True)
                 bearers = [things(some, size) for some, size in pairs]
-                out[query.id] = read_off(model, self.codec, query, bearers, read.chart, read.asked[:, number])
+                out[query.id] = read_off(
+                    model, self.codec, query, bearers, read.chart, read.asked[:, number], read.photo
+                )
         return out
 
     def _gather(

@@ -102,14 +102,15 @@ def read_off(
     bearers: Sequence[Sequence[Light]],
     chart: Float[Tensor, "photos depth rows columns"],
     asked: Float[Tensor, "photos width"],
+    photo: Float[Tensor, "photos 3 height across"] | None = None,
 ) -> list[Answer]:
-    """For each photo the attribute of each of the things that bear it."""
+    """For each photo the attribute of each of the things that bear it. `photo`: where they are looked at closely."""
     most = max(map(len, bearers))
     if not most:
         return [Answer(query.id) for _ in bearers]
     nowhere = [(0.0,) * 4]
     edges = torch.tensor([[one.edges for one in some] + nowhere * (most - len(some)) for some in bearers])
-    seen = model.pointer.values(chart, asked[:, None].expand(-1, most, -1), edges)
+    seen = model.pointer.values(chart, asked[:, None].expand(-1, most, -1), edges, photo)
     chances = model.head(seen)[..., codec.allowed(query)].float().softmax(-1)
     best, values = chances.max(-1)
     return [

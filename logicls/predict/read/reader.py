@@ -29,7 +29,7 @@ def input_size(reader: Reader) -> Size | None:
     """(height, width) that photos may be brought to before they are looked at; None where it takes them as they are."""
     if not isinstance(reader, OnePass):
         return None
-    height, width = reader.bundle.processor.image_processor.size
+    height, width = reader.bundle.processor.image_processor.shape
     return int(height), int(width)
 
 

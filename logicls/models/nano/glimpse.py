@@ -1,0 +1,93 @@
+"""Things looked at closely: each in a square of its own, cut from the photo in more pixels than the input has.
+
+The map has a cell for 8 x 8 pixels of the input, so that the pips of a die 15 pixels wide are lost in it. Where a
+recipe asks for it the photo comes finer, and what a thing is like is told from its square as well as from the map (Ba
+et al. 2015, "Multiple Object Recognition with Visual Attention", with places that are pointed out, not learned).
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from logicls.models.nano.blocks import GROUPS
+
+SIDE = 32
+"""Pixels of a square on a side."""
+MARGIN = 1.25
+"""A square's side, in those of the thing's longer one."""
+SHIFT, SCALE, TILT = 0.06, 0.08, 0.09
+"""Standard deviations, while learning, of where a square lies (of its side), how large it is (of its logarithm), and
+how it is turned (radians) where things do not lie any way round."""
+QUARTERS = 4
+"""Ways round in which a thing that may lie any way is looked at to tell what it is like."""
+
+
+class Glimpse(nn.Module):
+    """What is added, in the space of the words, to what the map says of each thing."""
+
+    def __init__(self, depth: int, width: int, *, any_way: bool) -> None:
+        """`any_way`: a thing is the same however it is turned, and in a mirror."""
+        super().__init__()
+        self.any_way = any_way
+        layers: list[nn.Module] = []
+        for before, after in ((3, 24), (24, 48), (48, 64)):
+            layers += [nn.Conv2d(before, after, 3, 1, 1, bias=False), nn.GroupNorm(GROUPS, after), nn.ReLU(True)]
+            layers += [nn.MaxPool2d(2)]
+        self.look = nn.Sequential(*layers, nn.Flatten(), nn.Linear(64 * (SIDE // 8) ** 2, width), nn.ReLU(True))
+        self.tell = nn.Sequential(nn.Linear(width + depth, width), nn.GELU(), nn.Linear(width, width))
+
+    def start(self) -> None:
+        """Weights to begin with, where those of all layers are not right: what the map says is not changed."""
+        for weight in self.tell[-1].parameters():
+            nn.init.zeros_(weight)
+
+    def forward(
+        self,
+        photo: Float[Tensor, "batch 3 height across"],
+        boxes: Float[Tensor, "batch most 4"],
+        asked: Float[Tensor, "batch most depth"],
+    ) -> Float[Tensor, "batch most width"]:
+        """Of things in these boxes: x1, y1, x2, y2 as shares of the photo's width and height.
+
+        `photo` is as `normed` leaves it, `asked` what is asked of each thing.
+        """
+        turns = range(QUARTERS) if self.any_way and not self.training else (0,)
+        told = [self._told(photo, boxes, asked, quarter * math.pi / 2) for quarter in turns]
+        return torch.stack(told).mean(0)
+
+    def _told(self, photo: Tensor, boxes: Tensor, asked: Tensor, turn: float) -> Float[Tensor, "batch most width"]:
+        batch, most = boxes.shape[:2]
+        squares = self._squares(photo, boxes, turn)
+        seen = self.look(squares.transpose(1, 2).flatten(0, 1)).view(batch, most, -1)
+        out: Tensor = self.tell(torch.cat([seen, asked], -1))
+        return out
+
+    def _squares(self, photo: Tensor, boxes: Tensor, turn: float) -> Float[Tensor, "batch 3 most side side"]:
+        """The square of each box; while learning a little beside it, and turned."""
+        size = boxes.new_tensor([photo.shape[3], photo.shape[2]])
+        corners = boxes.unflatten(-1, (2, 2)) * size
+        middle, span = corners.mean(-2), (corners[..., 1, :] - corners[..., 0, :]).amax(-1).clamp(min=1.0) * MARGIN
+        angle, mirror = torch.full_like(span, turn), torch.ones_like(span)
+        if self.training:
+            middle = middle + torch.randn_like(middle) * SHIFT * span[..., None]
+            span = span * (torch.randn_like(span) * SCALE).exp()
+            angle = torch.rand_like(span) * 2 * math.pi if self.any_way else torch.randn_like(span) * TILT
+            mirror = torch.rand_like(span).sub(0.5).sign() if self.any_way else mirror
+        step = (torch.arange(SIDE, device=boxes.device) + 0.5) / SIDE - 0.5
+        down, across = torch.meshgrid(step, step, indexing="ij")
+        cos, sin = (angle.cos() * span)[..., None, None], (angle.sin() * span)[..., None, None]
+        x = (cos * across - sin * down) * mirror[..., None, None]
+        places = torch.stack([x, sin * across + cos * down], -1) + middle[..., None, None, :]
+        grid = (places / size * 2 - 1).flatten(1, 2)
+        seen: Tensor = F.grid_sample(photo, grid, padding_mode="border", align_corners=False)
+        return seen.view(*seen.shape[:2], boxes.shape[1], SIDE, SIDE)
+
+
+def normed(pixels: Float[Tensor, "batch 3 height across"]) -> Float[Tensor, "batch 3 height across"]:
+    """Pixels from 0 to 255 as networks like them."""
+    return (pixels - 127.5) / 64.0

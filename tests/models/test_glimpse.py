@@ -1,0 +1,127 @@
+"""Looking closely: each thing in a square of its own, cut from the photo in all its pixels."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+import torch
+
+from logicls.models.nano import NanoForImageTextToText, NanoImageProcessor
+from logicls.models.nano.glimpse import MARGIN, SIDE, Glimpse
+from logicls.models.nano.grow import grown_model, grown_processor
+from logicls.models.nano.point import Pointer
+
+
+@pytest.fixture
+def glimpse():
+    """One whose answer depends on what it sees."""
+    torch.manual_seed(0)
+    return Glimpse(8, 16, any_way=False).eval()
+
+
+@pytest.fixture
+def photo():
+    """90 x 120 noise, as the network likes it."""
+    return torch.randn(1, 3, 90, 120, generator=torch.Generator().manual_seed(1))
+
+
+def box(x1, y1, x2, y2):
+    """In pixels of that photo, as shares of it."""
+    return torch.tensor([[[x1 / 120, y1 / 90, x2 / 120, y2 / 90]]])
+
+
+def test_a_square_shows_the_thing_and_a_margin(glimpse, photo):
+    """Pixel by pixel where it has as many pixels as the photo; beyond the photo its edge goes on."""
+    side = SIDE / MARGIN
+    squares = glimpse._squares(photo, box(60 - side / 2, 40 - side / 2, 60 + side / 2, 40 + side / 2), 0.0)
+    beyond = glimpse._squares(photo, box(-side / 2, 20, side / 2, 20 + side), 0.0)
+
+    assert torch.allclose(squares[0, :, 0], photo[0, :, 24:56, 44:76], atol=1e-4)
+    assert torch.allclose(beyond[0, :, 0, :, : SIDE // 2], beyond[0, :, 0, :, :1].expand(-1, -1, SIDE // 2), atol=1e-4)
+
+
+def test_a_long_thing_keeps_its_proportions(glimpse, photo):
+    """The square's side is that of the longer one."""
+    long, square = box(40, 42, 80, 48), box(40, 25, 80, 65)
+
+    assert torch.allclose(glimpse._squares(photo, long, 0.0), glimpse._squares(photo, square, 0.0), atol=1e-4)
+
+
+def test_turned_by_a_quarter(glimpse, photo):
+    """One looks with the head turned clockwise, and sees the thing turned against the clock."""
+    place = box(45, 25, 75, 55)
+
+    upright, turned = (glimpse._squares(photo, place, turn)[0, :, 0] for turn in (0.0, math.pi / 2))
+
+    assert torch.allclose(torch.rot90(upright, 1, (1, 2)), turned, atol=1e-4)
+
+
+def test_what_may_lie_any_way_is_told_alike_however_it_lies(photo):
+    """By quarters, when it is looked at to tell; another is told otherwise when its photo is turned."""
+    asked, place = torch.randn(1, 1, 8), box(45, 30, 75, 60)
+    over = torch.rot90(photo, 2, (2, 3))
+    there = box(45, 30, 75, 60)
+    for any_way in (True, False):
+        torch.manual_seed(0)
+        one = Glimpse(8, 16, any_way=any_way).eval()
+        with torch.no_grad():
+            same = torch.allclose(one(photo, place, asked), one(over, there, asked), atol=1e-4)
+        assert same == any_way
+
+
+def test_while_learning_no_look_is_like_the_other(glimpse, photo):
+    """A little beside and a little turned: what is learned does not hang on a pixel."""
+    glimpse.train()
+    first, second = (glimpse._squares(photo, box(45, 30, 75, 60), 0.0) for _ in range(2))
+
+    assert not torch.allclose(first, second, atol=0.1)
+    glimpse.eval()
+    assert torch.equal(*(glimpse._squares(photo, box(45, 30, 75, 60), 0.0) for _ in range(2)))
+
+
+def test_at_the_beginning_it_changes_nothing_and_learns():
+    """What the map says stands until something better is known; the gradient reaches the last layer first."""
+    torch.manual_seed(0)
+    pointer = Pointer(16, 16, 16, closely=True)
+    pointer.start()
+    chart, asked, boxes = torch.randn(2, 16, 8, 8), torch.randn(2, 3, 16), torch.rand(2, 3, 4).sort(-1).values * 8
+    photo = torch.randn(2, 3, 128, 128)
+
+    plain, close = pointer.values(chart, asked, boxes), pointer.values(chart, asked, boxes, photo)
+    close.sum().backward()
+
+    assert torch.allclose(plain, close, atol=1e-6)
+    assert pointer.glimpse.tell[-1].weight.grad.abs().sum() > 0
+
+
+def test_photos_come_finer():
+    """In `detail` times the pixels; what the model makes of them for its map is the photo in the input's size."""
+    photo = np.random.default_rng(0).integers(0, 255, (480, 320, 3), dtype=np.uint8)
+    coarse, fine = NanoImageProcessor((96, 64)), NanoImageProcessor((96, 64), detail=3)
+
+    found = torch.from_numpy(fine(photo)["pixel_values"].numpy()).float()
+
+    assert fine.shape == (288, 192)
+    assert found.shape == (1, 3, 288, 192)
+    pooled = torch.nn.functional.avg_pool2d(found, 3)
+    assert (pooled - torch.from_numpy(coarse(photo)["pixel_values"].numpy()).float()).abs().max() < 2
+    assert fine.placed(320, 480) == coarse.placed(320, 480)
+
+
+def test_base_weights_grow_eyes_where_the_processor_has_the_pixels(model, processor, tmp_path):
+    """All weights of the base are taken over; what looks closely is new, saved and loaded with the rest."""
+    model.save_pretrained(tmp_path / "base")
+    processor.save_pretrained(tmp_path / "base")
+
+    grown = grown_model(tmp_path / "base", grown_processor(tmp_path / "base", [], (64, 32), 2), any_way=True)
+    grown.save_pretrained(tmp_path / "grown")
+    again = NanoForImageTextToText.from_pretrained(tmp_path / "grown")
+
+    assert {n for n in grown.state_dict() if n not in model.state_dict()} == {
+        n for n in grown.state_dict() if n.startswith("pointer.glimpse.")
+    }
+    assert (again.config.detail, again.config.any_way) == (2, True)
+    assert all(torch.equal(weight, again.state_dict()[name]) for name, weight in grown.state_dict().items())
+    assert model.pointer.glimpse is None

@@ -1,0 +1,26 @@
+"""Photos that come finer, for things that are told apart by small marks."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from logicls.predict.probe import open_bundle
+from logicls.predict.read.reader import input_size, reader_of
+from logicls.train.fit import fit
+from logicls.train.recipe import Recipe
+
+CLOSELY = Recipe(
+    steps=6, batch=4, visual_tokens=16, base=False, width=32, encoder_layers=1, decoder_layers=1, heldout=0.3,
+    evaluate_every=3, detail=2,
+)  # fmt: skip
+
+
+def test_a_recipe_asks_for_closer_looks(synth, tmp_path):
+    """With `detail`, photos come finer from training to prediction, and the bundle gives the answers of its probe."""
+    bundle = fit(synth, tmp_path / "bundle", CLOSELY, say=lambda line: None)
+
+    photo = np.random.default_rng(0).integers(0, 255, (300, 260, 3), dtype=np.uint8)
+    assert open_bundle(bundle.path).model.config.detail == 2
+    assert input_size(reader_of(bundle)) == tuple(2 * side for side in bundle.model.config.image_size)
+    assert {answer.query for answer in reader_of(bundle).look([photo])[0].answers}
+    assert any(name.startswith("pointer.glimpse.") for name in bundle.model.state_dict())
