@@ -1,4 +1,4 @@
-"""From scratch, all of the base's weights, or an adapter: which learns a product best in equal time?
+"""From scratch in four sizes, all of the base's weights, or an adapter: which learns a product best in equal time?
 
 python tests/bench/tuning.py SYNTH FOLDER [--photos HELDOUT] [--minutes 4] [--seeds 1] [--batch 16] [--tokens 168]
 
@@ -28,6 +28,9 @@ from logicls.train.recipe import Recipe
 WARM, TIMED = 4, 12
 WAYS = {
     "scratch": {"base": False, "lr": 2e-3},
+    "scratch, narrow": {"base": False, "lr": 2.5e-3, "width": 64},
+    "scratch, wide": {"base": False, "lr": 1.5e-3, "width": 192},
+    "scratch, shallow": {"base": False, "lr": 2e-3, "encoder_layers": 2, "decoder_layers": 2},
     "full": {"lr": 1.5e-3},
     "lora": {"lr": 2e-3, "lora": LoraSettings()},
     "lora, stem frozen": {"lr": 2e-3, "lora": LoraSettings(stem=False)},
