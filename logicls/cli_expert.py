@@ -71,10 +71,9 @@ def _lowered(message: str) -> str:
 
 def fitted(bundle: Bundle, data: Path, settings: ExpertSettings) -> None:
     """Fit, progress on the screen."""
-    from logicls.data.coco import read_dataset
     from logicls.extras.expert.fit import fit_expert
-    from logicls.report.progress import counting
+    from logicls.report.progress import stages
 
-    with counting("photos", len(read_dataset(data).scenes), console) as counter:
-        bar = fit_expert(bundle, data, settings, read=counter.add)
+    with stages(console) as begin:
+        bar = fit_expert(bundle, data, settings, begin=lambda total: begin("photos", total).add)
     console.print(f"{bundle.path}: expert {settings.kind}, {bar.promise}", soft_wrap=True)

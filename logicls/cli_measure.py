@@ -183,7 +183,8 @@ def study(
     people = read_decisions(inspectors, true) if inspectors else ()
     check_photos(tuple(true), images)
     quiet = Console(stderr=True) if as_json else console
-    decisions = (*_repeated(bundle, images, tuple(true), strength, Repeats(trials, seed), shown=quiet), *people)
+    repeats = Repeats(trials, seed)
+    decisions = (*_repeated(bundle, images, tuple(true), strength, repeats, out=out, shown=quiet), *people)
     standard: dict[str, Outcome] = {photo: "fail" if names else "pass" for photo, names in true.items()}
     found = figures(decisions, standard)
     write_decisions(decisions, standard, out / "study.csv")
@@ -196,13 +197,15 @@ def study(
 
 
 def _repeated(
-    bundle: Path, images: Path, photos: tuple[str, ...], strength: float, repeats: Repeats, *, shown: Console
+    bundle: Path, images: Path, photos: tuple[str, ...], strength: float, repeats: Repeats, *, out: Path, shown: Console
 ) -> tuple[Decision, ...]:
-    """The bundle's decisions."""
+    """The bundle's decisions; those that an earlier run has left in `out` are gone on from."""
     from logicls.assets import share
+    from logicls.predict.grounds import grounds_of
     from logicls.predict.probe import open_bundle
     from logicls.predict.read.reader import reader_of
     from logicls.report.progress import counting
+    from logicls.study.kept import kept
     from logicls.study.perturb import retake
     from logicls.study.repeat import decide_again
     from logicls.synth.augment import read_strength
@@ -210,8 +213,13 @@ def _repeated(
     cli_train.quiet_libraries()
     opened = open_bundle(bundle)
     again = retake(opened.spec, read_strength(share("synth/augment.yaml")), strength)
-    with counting("study", len(photos) * repeats.trials, shown) as counter:
-        return tuple(decide_again(reader_of(opened), photos, images, again, repeats, done=counter.add))
+    made_of = {
+        "bundle": opened.id, "thresholds": grounds_of(opened).thresholds.id, "photos": str(images.resolve()),
+        "strength": strength, "seed": repeats.seed,
+    }  # fmt: skip
+    total = len(photos) * repeats.trials
+    with kept(out / "decisions.jsonl", made_of) as known, counting("study", total, shown) as counter:
+        return tuple(decide_again(reader_of(opened), photos, images, again, repeats, kept=known, done=counter.add))
 
 
 def _write_study(out: Path, found: Study, settings: Mapping[str, object]) -> dict[str, object]:

@@ -97,10 +97,10 @@ def predicted(
     from logicls.predict.folder.batch import by_reader, predict_folder
     from logicls.predict.grounds import grounds_of
     from logicls.predict.read.reader import reader_of
-    from logicls.report.progress import Counter, stages
+    from logicls.report.progress import stages
 
     cli_train.quiet_libraries()
-    where, counters = elsewhere or cli_serve.Elsewhere(), list[Counter]()
+    where = elsewhere or cli_serve.Elsewhere()
     with _going_on(out), where.opened(bundle, images, batch, workers) as (opened, inspect), stages(console) as begin:
         for line in grounds_of(opened).warnings:
             console.print(line, soft_wrap=True)
@@ -109,8 +109,7 @@ def predicted(
             inspect = by_reader(reader_of(opened, plugins.retriever), images, batch, workers, plugins)
         predict_folder(
             opened, images, out, batch=batch, workers=workers, only=only, among=among, inspect=inspect,
-            planned=lambda total: counters.append(begin("predict", total)),
-            done=lambda count: counters[0].add(count),
+            begin=lambda total: begin("predict", total).add,
         )  # fmt: skip
     return opened.spec
 

@@ -81,11 +81,11 @@ def with_expert(synth_dir: Path, out: Path, settings: ExpertSettings) -> None:
     """Fit an expert to the photos that the set was made of, progress on the screen. Raises `DataError` (LC406)."""
     from logicls.extras.expert.fit import fit_expert, photos_of
     from logicls.models.bundle import read_bundle
-    from logicls.report.progress import counting
+    from logicls.report.progress import stages
 
-    data, count = photos_of(synth_dir)
-    with counting("expert", count, console) as counter:
-        bar = fit_expert(read_bundle(out), data, settings, read=counter.add)
+    data = photos_of(synth_dir)
+    with stages(console) as begin:
+        bar = fit_expert(read_bundle(out), data, settings, begin=lambda total: begin("expert", total).add)
     console.print(Text(f"expert {settings.kind}: {bar.promise}"))
 
 

@@ -45,6 +45,12 @@ def tiny_nano() -> Callable[..., tuple[Any, Any]]:
 
 
 @pytest.fixture(scope="session")
+def box_spec() -> Path:
+    """The rules of a small product: two pins, and a lid of the shape that goes with their colour; read only."""
+    return Path(__file__).with_name("box.yaml")
+
+
+@pytest.fixture(scope="session")
 def root() -> Path:
     """The checkout. A test that uses it is marked `checkout`."""
     return Path(__file__).resolve().parent.parent

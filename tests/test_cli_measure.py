@@ -167,6 +167,21 @@ def test_study_beside_people(run, bench, tmp_path):
     assert narrow(out)
 
 
+def test_a_study_goes_on_after_it_was_ended(run, bench, tmp_path):
+    """The same command takes what is decided, and comes to the same; a line that a kill tore is decided again."""
+    words = "study", bench / "bundle", bench / "photos", "--truth", bench / "truth.csv", "--out", tmp_path
+    run(*words, "--trials", "2")
+    kept, table = tmp_path / "decisions.jsonl", (tmp_path / "study.csv").read_text()
+    whole = kept.read_bytes()
+    kept.write_bytes(whole[:-5])
+
+    code, _, err = run(*words, "--trials", "2")
+
+    assert (code, err) == (0, "")
+    assert (kept.read_bytes(), (tmp_path / "study.csv").read_text()) == (whole, table)
+    assert whole.count(b"\n") == 6
+
+
 def test_study_alone_prints_json(run, bench, tmp_path):
     """Without people there is nothing between; one trial has nothing within."""
     words = "study", bench / "bundle", bench / "photos", "--truth", bench / "truth.csv", "--out", tmp_path

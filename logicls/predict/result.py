@@ -1,4 +1,4 @@
-"""The name of a result: the same photo, bundle, thresholds and second look have the same one, wherever and whenever."""
+"""The name of a result: the same photo in a folder, bundle, thresholds and second look have the same one, whenever."""
 
 from __future__ import annotations
 
@@ -11,13 +11,12 @@ DIGITS = 12
 
 
 def result_id(verdict: Verdict) -> str:
-    """Twelve hexadecimal digits made of the photo's hash, the bundle's id and that of the thresholds.
+    """Twelve hexadecimal digits made of the photo's path in its folder, its hash, and the ids of bundle and thresholds.
 
     Where a second look made the verdict, the name of the reasoner counts, too.
-    Photos with the same bytes share it. The name stands for the hash of one that could not be read.
+    Photos with the same bytes have a result each; one that could not be opened has no hash.
     """
-    photo = verdict.sha256 or f"unread {verdict.photo}"
     look = verdict.second_look
     again = (look.reasoner,) if look is not None and look.taken else ()
-    made_of = "\n".join((photo, verdict.bundle, verdict.thresholds, *again))
+    made_of = "\0".join((verdict.photo, verdict.sha256, verdict.bundle, verdict.thresholds, *again))
     return hashlib.sha256(made_of.encode("utf-8", "surrogatepass")).hexdigest()[:DIGITS]

@@ -15,6 +15,7 @@ from logicls.predict.grounds import grounds_of, verdict_on
 from logicls.predict.read.reader import Reader
 from logicls.records import Outcome
 from logicls.study.decisions import LOGICLS, Decision
+from logicls.study.kept import Kept
 from logicls.study.perturb import Retake
 
 MOST = 20
@@ -47,20 +48,27 @@ def decide_again(
     retake: Retake,
     repeats: Repeats,
     *,
+    kept: Kept | None = None,
     done: Callable[[int], None] = lambda _: None,
 ) -> Iterator[Decision]:
     """A decision for each photo and trial; a photo that cannot be read goes to review. `done` is told how many more.
 
-    What chance does to a photo depends on the seed, the trial and the photo's name alone.
+    What chance does to a photo depends on the seed, the trial and the photo's name alone. A batch that was decided on
+    as a whole, by what is `kept`, is not looked at again.
     """
     for start in range(0, len(photos), repeats.batch):
-        some = photos[start : start + repeats.batch]
-        pixels = {name: photo for name in some for photo in [_read(images / name)] if photo is not None}
+        some, pixels = photos[start : start + repeats.batch], None
         for trial in range(1, repeats.trials + 1):
-            rngs = (np.random.default_rng([repeats.seed, trial, zlib.crc32(name.encode())]) for name in pixels)
-            shown = [retake.again(photo, rng) for photo, rng in zip(pixels.values(), rngs, strict=True)]
-            outcomes = dict(zip(pixels, outcomes_of(reader, shown), strict=True))
-            yield from (Decision(name, LOGICLS, trial, outcomes.get(name, "review")) for name in some)
+            outcomes = kept.on(some, trial) if kept else None
+            if outcomes is None:
+                pixels = _pixels(images, some) if pixels is None else pixels
+                rngs = (np.random.default_rng([repeats.seed, trial, zlib.crc32(name.encode())]) for name in pixels)
+                shown = [retake.again(photo, rng) for photo, rng in zip(pixels.values(), rngs, strict=True)]
+                came = dict(zip(pixels, outcomes_of(reader, shown), strict=True))
+                outcomes = {name: came.get(name, "review") for name in some}
+                if kept:
+                    kept.add(outcomes, trial)
+            yield from (Decision(name, LOGICLS, trial, outcomes[name]) for name in some)
             done(len(some))
 
 
@@ -69,6 +77,11 @@ def outcomes_of(reader: Reader, photos: Sequence[np.ndarray]) -> list[Outcome]:
     grounds = grounds_of(reader.bundle)
     looks = reader.look(photos) if photos else []
     return [verdict_on(grounds, look, "", photo).outcome for look, photo in zip(looks, photos, strict=True)]
+
+
+def _pixels(images: Path, photos: Sequence[str]) -> dict[str, np.ndarray]:
+    """Those that can be read."""
+    return {name: photo for name in photos for photo in [_read(images / name)] if photo is not None}
 
 
 def _read(path: Path) -> np.ndarray | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 
 import numpy as np
@@ -13,7 +13,7 @@ from logicls.models.codec import Codec
 from logicls.models.nano.losses import IGNORED
 from logicls.train.encode import Encoded
 from logicls.train.fresh import Fresh
-from logicls.train.preflight import Flight, batch_of
+from logicls.train.preflight import Flight
 
 Batch = dict[str, torch.Tensor]
 
@@ -64,7 +64,7 @@ def _things(examples: Sequence[Encoded]) -> Batch:
 
 
 class Batches(IterableDataset[Batch]):
-    """The batches of steps `start` to `stop`; each depends on its number and the seed alone.
+    """The batches of steps `start` to `stop`; each depends on its number, what is chosen for it, and the seed alone.
 
     No length: after a resume Lightning would take the steps before `start` off it, and begin anew too early.
     """
@@ -73,31 +73,31 @@ class Batches(IterableDataset[Batch]):
         self,
         flight: Flight,
         codec: Codec,
+        choose: Callable[[int], Sequence[int]],
         *,
         start: int,
         stop: int,
-        batch: int,
         jitter: float,
         seed: int,
         fresh: Fresh | None = None,
     ) -> None:
+        """`choose` gives the numbers of a step's examples out of the set; it is asked when the batch is taken."""
         super().__init__()
-        self.flight, self.codec, self.fresh = flight, codec, fresh
-        self.start, self.stop, self.batch, self.jitter, self.seed = start, stop, batch, jitter, seed
+        self.flight, self.codec, self.choose, self.fresh = flight, codec, choose, fresh
+        self.start, self.stop, self.jitter, self.seed = start, stop, jitter, seed
 
     def __iter__(self) -> Iterator[Batch]:
         if self.fresh is None:
-            yield from (self._collated(step, *self._read(step, self.batch)) for step in range(self.start, self.stop))
+            yield from (self._collated(step, *self._read(step)) for step in range(self.start, self.stop))
             return
-        kept = self.batch - self.fresh.each
         with closing(self.fresh.parts(self.start, self.stop)) as parts:
             for step, (examples, pixels) in zip(range(self.start, self.stop), parts, strict=True):
-                known, seen = self._read(step, kept)
+                known, seen = self._read(step)
                 yield self._collated(step, [*known, *examples], np.concatenate([seen, pixels]))
 
-    def _read(self, step: int, count: int) -> tuple[list[Encoded], np.ndarray]:
+    def _read(self, step: int) -> tuple[list[Encoded], np.ndarray]:
         """The step's examples out of the set, and their pixels."""
-        chosen = batch_of(step, len(self.flight.examples), count, self.seed)
+        chosen = list(self.choose(step))
         return [self.flight.examples[number] for number in chosen], self.flight.pixels[chosen]
 
     def _collated(self, step: int, examples: Sequence[Encoded], pixels: np.ndarray) -> Batch:

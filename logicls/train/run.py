@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from itertools import islice
@@ -17,6 +17,7 @@ from logicls.models.codec import Codec
 from logicls.synth.shards import rows
 from logicls.train import best, resample
 from logicls.train.best import Best
+from logicls.train.collate import Batches
 from logicls.train.curve import Curve, Unwritten, plot_curve
 from logicls.train.difficulty import COLUMNS, Difficulty, cells_of
 from logicls.train.draws import ByWeight, Draws, Evenly
@@ -87,10 +88,16 @@ class Run:
 
     def feed(self, draws: Draws | None, start: int, stop: int) -> Any:
         """The batches of steps `start` to `stop`, a `Feed` (a name that checks while testing cannot follow)."""
-        given, steps = self.recipe, {"start": start, "stop": stop}
+
+        def choose(step: int) -> Sequence[int]:
+            return self.rank.mine(draws(step)) if draws else ()
+
         # Of the seed only the light depends here: each process has its own.
-        settings = {"batch": given.batch, "jitter": given.jitter, "seed": given.seed + APART * self.rank.number}
-        return Feed(draws, self.rank, self.flight, self.codec, **steps, **settings, fresh=self.fresh)
+        seed, jitter = self.recipe.seed + APART * self.rank.number, self.recipe.jitter
+        batches = Batches(
+            self.flight, self.codec, choose, start=start, stop=stop, jitter=jitter, seed=seed, fresh=self.fresh
+        )
+        return Feed(batches)
 
     def tuner(self, model: Any) -> Tuner:
         """Optimiser and schedule."""

@@ -16,16 +16,6 @@ from logicls.constraints.load import load_spec
 from logicls.models.bundle import Bundle, write_bundle
 from logicls.predict.probe import write_probe
 
-SPEC = """logicls: 1
-product: {name: box}
-components:
-  pin: {attributes: {colour: [red, blue]}}
-  lid: {attributes: {shape: [round, square]}}
-constraints:
-  - {id: two-pins, quantity: {of: pin, exactly: 2}, violation: {below: missing_pin, above: extra_pin}}
-  - {id: lid-goes-with-pin, match: {left: lid.shape, right: pin.colour, pairs: {round: red, square: blue}}}
-"""
-
 
 @pytest.fixture(scope="session", autouse=True)
 def _one_thread():
@@ -67,9 +57,9 @@ def make_bundle(tmp_path_factory, tiny_nano):
 
 
 @pytest.fixture(scope="session")
-def bundle(make_bundle, photos, tmp_path_factory) -> Bundle:
+def bundle(make_bundle, box_spec, photos, tmp_path_factory) -> Bundle:
     """The small product's bundle with its probe; read only."""
-    made = make_bundle(SPEC)
+    made = make_bundle(box_spec.read_text())
     write_probe(made, dataset(tmp_path_factory.mktemp("photos"), photos))
     return made
 

@@ -1,6 +1,7 @@
 """A bundle as an inspector: several trials a photo, each taken anew."""
 
 from dataclasses import dataclass
+from itertools import islice
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ from logicls.models.bundle import Bundle
 from logicls.predict.read.one_pass import Look
 from logicls.records import Answer, Box
 from logicls.study.decisions import by_photo
+from logicls.study.kept import kept
 from logicls.study.repeat import Repeats, check_photos, decide_again
 
 SPEC = """logicls: 1
@@ -90,6 +92,29 @@ def test_chance_depends_on_seed_trial_and_name_alone(reader, images):
     assert decided(reader, images, 3) == said
     assert decided(reader, images, 3, names=("b.png",))["b.png"] == said["b.png"]
     assert decided(reader, images, 3, seed=1)["b.png"] != said["b.png"]
+
+
+def test_a_study_that_was_ended_goes_on(reader, images, tmp_path):
+    """It decides the same; what is kept is not looked at again, and more trials come after those there are."""
+    whole = decided(reader, images, 2)
+    seen = []
+
+    def counted(photos):
+        seen.extend(photos)
+        return Bright(reader.bundle).look(photos)
+
+    def some(trials, stop):
+        with kept(tmp_path / "decisions.jsonl", {}) as known:
+            again = decide_again(reader, NAMES, images, Dimmer(), Repeats(trials, 0, 2), kept=known)
+            return by_photo(list(islice(again, stop)))["logicls"]
+
+    some(6, 9)
+    reader.look = counted
+
+    assert some(10, None) == whole
+    assert len(seen) == 20  # five trials of a and b, ten of c; d cannot be read
+    assert some(10, None) == whole
+    assert len(seen) == 20
 
 
 def test_photos_that_are_not_there_are_named_before_anything_is_decided(images):

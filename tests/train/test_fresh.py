@@ -16,7 +16,7 @@ from logicls.train.collate import Batches
 from logicls.train.encode import Encoder
 from logicls.train.fit import fit
 from logicls.train.fresh import fresh_of
-from logicls.train.preflight import preflight
+from logicls.train.preflight import batch_of, preflight
 from logicls.train.recipe import Recipe
 
 SETTINGS = {"share": 0.5, "batch": 8, "verdict_weight": 3.0}
@@ -34,8 +34,12 @@ def flight(synth, tmp_path_factory):
 
 def batches(flight, fresh, start, stop):
     """The batches from one step to another."""
+
+    def choose(step):
+        return batch_of(step, len(flight.examples), 8 - (fresh.each if fresh else 0), seed=0)
+
     codec = Codec(flight.processor)
-    return list(Batches(flight, codec, start=start, stop=stop, batch=8, jitter=0.1, seed=0, fresh=fresh))
+    return list(Batches(flight, codec, choose, start=start, stop=stop, jitter=0.1, seed=0, fresh=fresh))
 
 
 def same(one, other):

@@ -10,15 +10,6 @@ from logicls.constraints.load import load_spec
 from logicls.records import Answer, Box
 from logicls.train.rewards import REWARDS, Task, boxes, form, implied, slots, tasks_of
 
-SPEC = """logicls: 1
-product: {name: box}
-components:
-  pin: {attributes: {colour: [red, blue]}}
-  lid: {attributes: {shape: [round, square]}}
-constraints:
-  - {id: two-pins, quantity: {of: pin, exactly: 2}, violation: {below: missing_pin, above: extra_pin}}
-  - {id: lid-goes-with-pin, match: {left: lid.shape, right: pin.colour, pairs: {round: red, square: blue}}}
-"""
 PINS = (Box(0, 0, 10, 10), Box(20, 0, 30, 10))
 TRUTH = (
     Answer("locate:pin", boxes=PINS),
@@ -29,11 +20,9 @@ TRUTH = (
 
 
 @pytest.fixture(scope="module")
-def spec(tmp_path_factory):
+def spec(box_spec):
     """Two pins, and a lid of the shape that goes with their colour."""
-    file = tmp_path_factory.mktemp("spec") / "spec.yaml"
-    file.write_text(SPEC)
-    return load_spec(file)
+    return load_spec(box_spec)
 
 
 def task(query: str, truth: tuple[Answer, ...] = TRUTH, violations: tuple[str, ...] = ()) -> Task:

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import assert_never
 
 from logicls.claim import claimed
-from logicls.data.coco import read_dataset
 from logicls.data.named import read_for
 from logicls.data.picture import read_photo
 from logicls.errors import DataError, Problem, relative
@@ -24,14 +23,14 @@ LEAST = 10
 """Good photos below which nothing can be told."""
 
 
-def photos_of(synth: Path) -> tuple[Path, int]:
-    """The dataset of good photos that a set was made of, and how many there are. Raises `DataError` (LC406)."""
+def photos_of(synth: Path) -> Path:
+    """The dataset of good photos that a set was made of. Raises `DataError` (LC406)."""
     data = Path(str(claimed(synth / "synth.json").get("data", "")))
     if not (data / "annotations.json").is_file():
         message = "the annotated photos that it was made of are not there."
         advice = "Fit the expert with `logicls expert fit`, and name them."
         raise DataError(Problem("LC406", message, relative(synth), advice=advice))
-    return data, len(read_dataset(data).scenes)
+    return data
 
 
 def fit_expert(
@@ -39,9 +38,11 @@ def fit_expert(
     data: Path,
     settings: ExpertSettings,
     *,
-    read: Callable[[int], None] = lambda count: None,
+    begin: Callable[[int], Callable[[int], object]] = lambda total: lambda count: None,
 ) -> Bar:
-    """Fit, write, and have it plugged in from now on. `read` is told how many more photos were read.
+    """Fit, write, and have it plugged in from now on.
+
+    `begin` is told the number of photos before the first is read; what it gives is told how many more were read.
 
     Raises:
         DataError: The dataset cannot be used, or has too few photos (LC720).
@@ -51,7 +52,7 @@ def fit_expert(
     if len(dataset.scenes) < LEAST:
         message = f"has {len(dataset.scenes)} good photos; an expert needs {LEAST}, and should have 50."
         raise DataError(Problem("LC720", message, relative(data), advice="Take more photos of good products."))
-    photos = []
+    read, photos = begin(len(dataset.scenes)), []
     for scene in dataset.scenes:
         photos.append(read_photo(dataset.image_path(scene)))
         read(1)

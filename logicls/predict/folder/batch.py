@@ -26,6 +26,9 @@ FORCED = 2.0
 Item = TypeVar("Item")
 Inspect = Callable[[Iterable[str]], Generator[list[Verdict], None, None]]
 """Gives the verdicts of the photos of these names, in their order, so many at a time as it likes."""
+Begin = Callable[[int], Callable[[int], object]]
+"""Told the number of photos before the first is looked at. What it gives is told how many more are finished; at first,
+how many an earlier run had finished."""
 
 
 def predict_folder(
@@ -38,54 +41,33 @@ def predict_folder(
     only: Sequence[str] = (),
     among: Container[str] | None = None,
     inspect: Inspect | None = None,
-    planned: Callable[[int], None] = lambda total: None,
-    done: Callable[[int], None] = lambda count: None,
+    begin: Begin = lambda total: lambda count: None,
 ) -> int:
-    """Write a verdict for every photo below `photos` to `out`; returns how many there are.
+    """Write a verdict for every photo below the folder `photos` to the folder `out`; returns how many there are.
 
     `verdicts.jsonl` grows as the run goes on, in the order of the names; the same command continues it, however it was
     ended. `verdicts.csv` is written at the end. Nothing is written to `photos`, and `out` may lie below it.
 
-    Args:
-        bundle: What looks at them.
-        photos: Folder; hidden files are left out.
-        out: Folder, made as needed.
-        batch: Photos that are looked at together.
-        workers: Processes that decode photos; with 0, threads of this process do, which a decoder's crash ends. A
-            script that asks for processes must be one that they can import (`if __name__ == "__main__"`).
-        only: Globs relative to `photos`; a photo must match one of them.
-        among: Names of which a photo must be one; all if None.
-        inspect: Makes verdicts of names in their order, where that is not done here, by the bundle's own model.
-        planned: Told the number of photos before the first is looked at.
-        done: Told how many more are finished; at first, how many an earlier run had finished.
+    `batch` photos are looked at together, by the bundle's own model unless `inspect` makes the verdicts. So many
+    `workers` are processes that decode photos; a script that asks for them must be one that they can import (`if
+    __name__ == "__main__"`). Without any, threads of this process do it, which a decoder's crash ends. A photo must
+    match one of the globs `only`, which are relative to `photos`, and be one `among` those names.
 
     Raises:
         DataError: No photos (LC311, LC312, LC603, LC604), `out` holds verdicts of another bundle or folder (LC601,
             LC602), is the folder of photos (LC605), is written by another run (LC606) or cannot be (LC253), or the
             processes die (LC607).
     """
-    names = (name for name in list_photos(photos, only=only, without=out) if among is None or name in among)
-    first = next(names, None)
-    if first is None:
-        raise no_photos(photos, only)
-    total = 0
-
-    def missing(seen: set[str]) -> Iterator[str]:
-        nonlocal total
-        for name in chain([first], names):
-            total += 1
-            if printable(name) not in seen:
-                yield name
-
-    with adding(bundle, photos, out) as file, spooled(missing(names_in(out))) as left:
-        planned(total)
-        done(total - left.count)
+    names = _Counted(_listed(photos, out, only, among))
+    with adding(bundle, photos, out) as file, spooled(_undone(names, out)) as left:
+        finished = begin(names.count)
+        finished(names.count - left.count)
         with closing((inspect or by_reader(reader_of(bundle), photos, batch, workers))(left)) as inspected:
             for verdicts in inspected:
                 file.add(verdicts)
-                done(len(verdicts))
+                finished(len(verdicts))
     tabulate(bundle, out)
-    return total
+    return names.count
 
 
 def by_reader(reader: Reader, photos: Path, batch: int, workers: int, plugins: PlugIns = PlugIns()) -> Inspect:  # noqa: B008  frozen
@@ -146,6 +128,33 @@ def batched(items: Iterable[Item], size: int) -> Iterator[list[Item]]:
     rest = iter(items)
     while some := list(islice(rest, size)):
         yield some
+
+
+class _Counted:
+    """Names, counted as they pass."""
+
+    def __init__(self, names: Iterable[str]) -> None:
+        self._names, self.count = names, 0
+
+    def __iter__(self) -> Iterator[str]:
+        for name in self._names:
+            self.count += 1
+            yield name
+
+
+def _listed(photos: Path, out: Path, only: Sequence[str], among: Container[str] | None) -> Iterator[str]:
+    """The names of the photos that are wanted, of which there is one at least."""
+    names = (name for name in list_photos(photos, only=only, without=out) if among is None or name in among)
+    first = next(names, None)
+    if first is None:
+        raise no_photos(photos, only)
+    return chain([first], names)
+
+
+def _undone(names: Iterable[str], out: Path) -> Iterator[str]:
+    """Those that the folder holds no verdict of."""
+    seen = names_in(out)
+    yield from (name for name in names if printable(name) not in seen)
 
 
 def _claim(out: Path, bundle: Bundle, photos: Path) -> None:

@@ -47,7 +47,7 @@ def origin_of(verdicts: Path, *, bundle: Path | None = None, photos: Path | None
 
 
 def find_result(name: str, verdicts: Path) -> Verdict:
-    """The first verdict with that result id; its first digits are enough where no other begins with them.
+    """The verdict with that result id; its first digits are enough where no other begins with them.
 
     Raises:
         DataError: There is none, or there are several (LC640).

@@ -52,7 +52,7 @@ def dataset(tmp_path_factory, good) -> Path:
 
 
 @pytest.fixture
-def bundle(make_bundle):
+def bundle(make_bundle, box_spec):
     """A bundle of its own for each test: experts are written into it."""
     torch.manual_seed(0)
-    return make_bundle(_PREDICT["SPEC"])
+    return make_bundle(box_spec.read_text())

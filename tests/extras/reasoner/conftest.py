@@ -15,16 +15,6 @@ from logicls.constraints.load import load_spec
 from logicls.models.bundle import Bundle, write_bundle
 from logicls.predict.probe import write_probe
 
-SPEC = """logicls: 1
-product: {name: box}
-components:
-  pin: {attributes: {colour: [red, blue]}}
-  lid: {attributes: {shape: [round, square]}}
-constraints:
-  - {id: two-pins, quantity: {of: pin, exactly: 2}, violation: {below: missing_pin, above: extra_pin}}
-  - {id: lid-goes-with-pin, match: {left: lid.shape, right: pin.colour, pairs: {round: red, square: blue}}}
-"""
-
 
 @pytest.fixture(scope="session", autouse=True)
 def _one_thread():
@@ -44,18 +34,16 @@ def photos() -> list[np.ndarray]:
 
 
 @pytest.fixture(scope="session")
-def bundle(tmp_path_factory, tiny_nano, photos) -> Bundle:
+def bundle(box_spec, tmp_path_factory, tiny_nano, photos) -> Bundle:
     """Inputs of 64 x 64 pixels; lights nearly everywhere."""
     folder = tmp_path_factory.mktemp("made")
-    (folder / "spec.yaml").write_text(SPEC)
-    model, processor = tiny_nano(load_spec(folder / "spec.yaml"), width=64, decoder_layers=2, near=32)
+    model, processor = tiny_nano(load_spec(box_spec), width=64, decoder_layers=2, near=32)
     with torch.no_grad():  # larger than at the start of training, so that photos and questions differ in answers
         model.words.weight.normal_(std=0.2)
         model.order.weight.normal_(std=0.2)
         model.pointer.pattern.weight.normal_(std=0.5)
         model.pointer.pattern.bias.zero_()
-    spec = folder / "spec.yaml"
-    made = write_bundle(folder / "bundle", model=model, processor=processor, spec_file=spec, max_boxes=3)
+    made = write_bundle(folder / "bundle", model=model, processor=processor, spec_file=box_spec, max_boxes=3)
     file = io.BytesIO()
     Image.fromarray(photos[0]).save(file, "JPEG")
     (folder / "data").mkdir()

@@ -28,15 +28,6 @@ from logicls.trail import write
 _server = runpy.run_path(str(Path(__file__).with_name("openai_server.py")))
 Strict, listening = _server["Strict"], _server["listening"]
 
-SPEC = """logicls: 1
-product: {name: small_box}
-components:
-  pin: {attributes: {colour: [red, blue]}}
-  lid: {attributes: {shape: [round, square]}}
-constraints:
-  - {id: two-pins, quantity: {of: pin, exactly: 2}, violation: {below: missing_pin, above: extra_pin}}
-  - {id: lid-goes-with-pin, match: {left: lid.shape, right: pin.colour, pairs: {round: red, square: blue}}}
-"""
 GOOD = {
     "locate:pin": [[100, 100, 300, 200], [500, 100, 700, 200]], "attribute:pin.colour": ["red", "red"],
     "locate:lid": [[0, 500, 1000, 1000]], "attribute:lid.shape": ["round"], "verdict": [],
@@ -45,10 +36,10 @@ BAD = {**GOOD, "locate:pin": [[100, 100, 300, 200]], "attribute:pin.colour": ["r
 
 
 @pytest.fixture
-def spec(tmp_path) -> Path:
+def spec(box_spec, tmp_path) -> Path:
     """The rules of a product that nothing was trained for."""
     file = tmp_path / "box.yaml"
-    file.write_text(SPEC)
+    file.write_text(box_spec.read_text().replace("{name: box}", "{name: small_box}"))
     return file
 
 

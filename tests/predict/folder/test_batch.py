@@ -151,9 +151,11 @@ def test_a_torn_run_is_gone_on_with(bundle, folder, tmp_path):
     lines.write_bytes(b"".join(lines.read_bytes().splitlines(keepends=True)[:5])[:-40])
     told = []
 
-    again = predicted(
-        bundle, folder, tmp_path / "out", batch=2, planned=lambda n: told.append(("of", n)), done=told.append
-    )
+    def begin(total):
+        told.append(("of", total))
+        return told.append
+
+    again = predicted(bundle, folder, tmp_path / "out", batch=2, begin=begin)
 
     assert {name: (v.outcome, v.violations) for name, v in again.items()} == {
         name: (v.outcome, v.violations) for name, v in whole.items()
@@ -240,7 +242,7 @@ def test_memory_is_flat_however_many_photos(bundle, photos, tmp_path):
         if seen[-1] in (500, 3000):
             resident[seen[-1]] = [each.memory_info().rss for each in (process, *process.children())]
 
-    predict_folder(bundle, tmp_path / "photos", tmp_path / "out", batch=20, workers=1, done=done)
+    predict_folder(bundle, tmp_path / "photos", tmp_path / "out", batch=20, workers=1, begin=lambda total: done)
 
     assert seen[-1] == 3000
     assert [len(sizes) for sizes in resident.values()] == [3, 3]  # spawn keeps a process that tracks resources

@@ -95,17 +95,20 @@ def test_a_result_is_found_by_its_first_digits(predicted, verdicts):
 
 
 def test_digits_of_several_results_are_refused(verdicts, tmp_path):
-    """Photos with the same bytes share a result; the first of them stands for it."""
+    """One is found by all of its digits; photos with the same bytes have a result each."""
     base = verdicts["0.png"]
     several = [replace(base, photo=f"{n}.png", sha256=f"{n:064x}") for n in range(40)]
+    twin = replace(several[0], photo="twin.png")
+    several.append(twin)
     with Appender(tmp_path / "verdicts.jsonl") as file:
-        for verdict in (*several, replace(several[0], photo="twin.png")):
+        for verdict in several:
             file.append(verdict_to_json(verdict))
     names = [result_id(verdict) for verdict in several]
     shared = next(name[0] for name in names if sum(other[0] == name[0] for other in names) > 1)
     many = sum(name[0] == shared for name in names)
 
     assert find_result(names[0], tmp_path).photo == "0.png"
+    assert find_result(result_id(twin), tmp_path).photo == "twin.png"
     with pytest.raises(DataError, match=f'LC640 "{shared}" begins {many} results'):
         find_result(shared, tmp_path)
 

@@ -31,26 +31,16 @@ from logicls.predict.read.one_pass import OnePass
 from logicls.predict.read.prompted import MOST, ROOM, Known, Prompter, known_of
 from logicls.predict.read.reader import reader_of
 
-SPEC = """logicls: 1
-product: {name: box}
-components:
-  pin: {attributes: {colour: [red, blue]}}
-  lid: {attributes: {shape: [round, square]}}
-constraints:
-  - {id: two-pins, quantity: {of: pin, exactly: 2}, violation: {below: missing_pin, above: extra_pin}}
-  - {id: lid-goes-with-pin, match: {left: lid.shape, right: pin.colour, pairs: {round: red, square: blue}}}
-"""
 FAMILIES = ["idefics3", "llava", "llava_onevision", "qwen2_5_vl", "qwen3_vl", "smolvlm"]
 
 
 @pytest.fixture(scope="module")
-def make_hub(checkpoint, tmp_path_factory):
+def make_hub(checkpoint, box_spec, tmp_path_factory):
     """Makes a bundle of a family, with an adapter that changes the base model, merged or not; read only."""
 
     @cache
     def make(family: str, merged: bool = False):
         folder, base = tmp_path_factory.mktemp("hub"), find_base(str(checkpoint(family)))
-        (folder / "spec.yaml").write_text(SPEC)
         torch.manual_seed(1)
         adapter = adapted(load_model(base.path, precision="float32"), rank=2, alpha=4, dropout=0.1, where="everywhere")
         with torch.no_grad():
@@ -59,7 +49,7 @@ def make_hub(checkpoint, tmp_path_factory):
         hub = facts_of(base, merged=merged, precision="float32", four_bit=False, boxes=habits_of(family).boxes)
         write_hub_bundle(
             folder / "bundle", adapter=adapter, processor=load_processor(base.path), hub=hub,
-            spec_file=folder / "spec.yaml", max_boxes=2,
+            spec_file=box_spec, max_boxes=2,
         )  # fmt: skip
         return read_bundle(folder / "bundle")
 
