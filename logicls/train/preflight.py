@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +16,7 @@ import numpy as np
 import pyarrow.parquet as pq
 from PIL import Image, UnidentifiedImageError
 
-from logicls.constraints.decompose import decompose
+from logicls.constraints.decompose import decompose, located_by
 from logicls.constraints.load import load_spec
 from logicls.constraints.spec import Spec
 from logicls.errors import DataError, Problem
@@ -26,7 +27,8 @@ from logicls.models.nano.config import STRIDE, size_for
 from logicls.models.nano.grow import grown_processor
 from logicls.models.nano.processor import make_tokenizer
 from logicls.synth.write import wordings
-from logicls.train.encode import Encoded, Encoder
+from logicls.train.encode import LOCATED, Encoded, Encoder
+from logicls.train.recipe import FINEST
 
 ENOUGH = 1.0
 """Visual tokens on a thing's shorter side below which it is hard to tell from its neighbours: two cells of the map."""
@@ -34,6 +36,8 @@ LEAST, MOST = 128, 640
 """Visual tokens of a photo, where a recipe leaves them to preflight."""
 FEW = 0.05
 """Share of a component's boxes that may be smaller than what the visual tokens are chosen for."""
+LEGIBLE = 24.0
+"""Pixels across from which on a small mark on a thing, such as the pips of a die, can be read."""
 COLUMNS = ["width", "height", "queries", "questions", "values", "boxes"]
 """What is encoded."""
 
@@ -53,6 +57,8 @@ class Flight:
     """Component whose box is the narrowest, visual tokens on its shorter side, and the number of the example."""
     boxes: int
     """Most boxes in one answer."""
+    bearer: tuple[str, float]
+    """The attribute that is told from the fewest pixels, and their median number across, as the model is given them."""
 
     @property
     def report(self) -> list[str]:
@@ -68,6 +74,11 @@ class Flight:
             lines.append(
                 f"warning: {name} is small: neighbours may be read as one, and its sides roughly; "
                 f"crop the photos, or raise visual_tokens (to {wanted})"
+            )
+        if self.bearer[1] < LEGIBLE:
+            lines.append(
+                f"{self.bearer[0]} is told from {self.bearer[1]:.0f} pixels across; if its values are small marks, "
+                f"raise detail in the recipe (to {min(math.ceil(LEGIBLE / self.bearer[1]), FINEST)})"
             )
         return lines
 
@@ -103,8 +114,8 @@ def preflight(
             smallest = query.removeprefix("locate:"), across, number
         boxes = max(boxes, *map(len, row["boxes"]))
     longest = max(sum(map(len, (*e.prompts, *e.answers))) for e in examples)
-    pixels = _pixels(rows, processor, cache, done)
-    return Flight(spec, processor, tuple(examples), pixels, longest, smallest, boxes)
+    pixels, bearer = _pixels(rows, processor, cache, done), _bearer(rows, processor)
+    return Flight(spec, processor, tuple(examples), pixels, longest, smallest, boxes, bearer)
 
 
 def processor_for(spec: Spec, size: tuple[int, int], base: Path | None, detail: int = 1) -> NanoProcessor:
@@ -136,6 +147,19 @@ def _smallest(row: Mapping[str, Any], processor: NanoProcessor) -> tuple[float, 
         for box in boxes
     ]
     return min(found, default=(float("inf"), ""))
+
+
+def _bearer(rows: datasets.Dataset, processor: NanoProcessor) -> tuple[str, float]:
+    """The attribute whose bearers are the narrowest, and how many pixels they have across as the model gets them."""
+    sides: dict[str, list[float]] = {}
+    for row in rows.select_columns(["width", "height", "queries", "boxes"]):
+        scale, _, _ = processor.image_processor.placed(row["width"], row["height"])
+        found = dict(zip(row["queries"], row["boxes"], strict=True))
+        for query in (query for query in row["queries"] if not query.startswith(LOCATED)):
+            sides.setdefault(query, []).extend(_narrow(box) * scale for box in found.get(located_by(query), ()))
+    medians = {query: float(np.median(some)) for query, some in sides.items() if some}
+    query = min(medians, key=medians.__getitem__, default=":")
+    return query.partition(":")[2], medians.get(query, math.inf) * processor.image_processor.detail
 
 
 def _narrow(box: Sequence[float]) -> float:

@@ -14,6 +14,9 @@ from logicls.train.grpo_recipe import RewardSettings
 from logicls.train.hub_recipe import NANO, HubSettings
 from logicls.train.lora_recipe import LoraSettings
 
+FINEST = 4
+"""Times the input's pixels on each axis, at most, for looking closely."""
+
 
 class Recipe(BaseModel):
     """Settings of a training run; every key may be left out."""
@@ -33,7 +36,7 @@ class Recipe(BaseModel):
     visual_tokens: int | None = Field(None, ge=16, le=1024)
     """Size of the model's input: each token sees 16 x 16 of its pixels. Left out: as many as the smallest component
     needs (see `preflight`)."""
-    detail: int = Field(1, ge=1, le=4)
+    detail: int = Field(1, ge=1, le=FINEST)
     """So many times the input's pixels on each axis are there to tell what things are like; 1: none are looked at
     closely. For values that are small marks: pips of dice, digits."""
     base: bool = True

@@ -73,7 +73,20 @@ def test_the_report_names_the_smallest_component(flight, rows):
         f"smallest component: {name}, {tokens:.1f} visual tokens across (example {number})",
         f"warning: {name} is small: neighbours may be read as one, and its sides roughly; "
         f"crop the photos, or raise visual_tokens (to {round(16 / tokens**2)})",
+        "mark.shape is told from 4 pixels across; if its values are small marks, raise detail in the recipe (to 4)",
     ]
+
+
+def test_the_report_says_from_how_many_pixels_values_are_told(synth, tmp_path, rows):
+    """The median of the attribute with the narrowest bearers, and nothing where they can be read."""
+    flight = preflight(synth, tmp_path, visual_tokens=64, detail=3)
+
+    sides = [across(box) for row in rows for q, bs in zip(row["queries"], row["boxes"], strict=True)
+             if q == "locate:mark" for box in bs]  # fmt: skip
+    scale = flight.processor.image_processor.placed(rows[0]["width"], rows[0]["height"])[0]
+    assert flight.bearer == ("mark.shape", pytest.approx(float(np.median(sides)) * scale * 3, rel=0.1))
+    assert flight.bearer[1] > 24
+    assert not any("mark.shape" in line for line in flight.report)
 
 
 def across(box):
