@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.text import Text
 
 from logicls import cli_predict, cli_report, cli_train
+from logicls.extras.wanted import Asked
 
 console = Console()
 knowledge = typer.Typer(help="What is known of products: pages that people edit.", no_args_is_help=True)
@@ -73,7 +74,10 @@ def route(
     passed = True
     for name in sorted(set(there) & set(bundles)):
         where = out / name
-        spec = cli_predict.predicted(bundles[name], images, where, batch=batch, among=frozenset(there[name]))
+        plugged = Asked().here(bundles[name])
+        spec = cli_predict.predicted(
+            bundles[name], images, where, batch=batch, among=frozenset(there[name]), wanted=plugged
+        )  # fmt: skip
         passed &= cli_report.told(cli_report.write_files(spec, images, where, knowledge=knowledge_dir), where)
     raise typer.Exit(0 if passed and REVIEW not in there else 1)
 

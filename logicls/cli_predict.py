@@ -13,9 +13,12 @@ from rich.text import Text
 
 from logicls import cli_extras, cli_report, cli_serve, cli_train
 from logicls.errors import LogiClsError, Problem
+from logicls.extras.wanted import Asked, Wanted
 
 if TYPE_CHECKING:
     from logicls.constraints.spec import Spec
+    from logicls.models.bundle import Bundle
+    from logicls.plugins import Plugged
     from logicls.predict.folder.watch import Watch
     from logicls.records import Verdict
 
@@ -47,7 +50,10 @@ def predict(
     ray: cli_serve.RAY = "",
     expert: cli_extras.EXPERT = "",
     reasoner: cli_extras.REASONER = "",
-    knowledge: cli_extras.KNOWLEDGE = None,
+    tokens: cli_extras.TOKENS = None,
+    steps: cli_extras.STEPS = None,
+    open_from: cli_extras.OPEN = None,
+    knowledge: cli_extras.KNOWLEDGE = "",
     xlsx: cli_report.XLSX = False,
     junit: cli_report.JUNIT = None,
 ) -> None:
@@ -57,9 +63,9 @@ def predict(
     """
     cli_report.ready(xlsx=xlsx)
     globs, elsewhere = tuple(only or ()), cli_serve.Elsewhere(endpoint, model, ask, boxes, ray)
-    wanted = cli_extras.Wanted(expert, reasoner, knowledge)
-    elsewhere.check(watch=watch, plugged=bool(wanted))
-    wanted = wanted if endpoint or ray else wanted.here(bundle)
+    asked = Asked(expert, reasoner, knowledge, tokens, steps, open_from)
+    elsewhere.check(watch=watch, plugged=bool(asked))
+    wanted = elsewhere.without(asked.here(bundle))
     if watch:
         from logicls.predict.folder.watch import Watch
 
@@ -69,7 +75,7 @@ def predict(
         spec = predicted(
             bundle, images, out, batch=batch, workers=workers, only=globs, elsewhere=elsewhere, wanted=wanted
         )
-    tally = cli_report.write_files(spec, images, out, xlsx=xlsx, junit=junit, knowledge=knowledge)
+    tally = cli_report.write_files(spec, images, out, xlsx=xlsx, junit=junit, knowledge=wanted.knowledge)
     cli_report.conclude(tally, out)
 
 
@@ -91,39 +97,51 @@ def predicted(
     only: tuple[str, ...] = (),
     among: Container[str] | None = None,
     elsewhere: cli_serve.Elsewhere | None = None,
-    wanted: cli_extras.Wanted = cli_extras.Wanted(),  # noqa: B008  frozen
+    wanted: Wanted = Wanted(),  # noqa: B008  frozen
 ) -> Spec:
     """Predict a folder, progress on the screen."""
+    from logicls.plugins import PlugIns
     from logicls.predict.folder.batch import by_reader, predict_folder
-    from logicls.predict.grounds import grounds_of
     from logicls.predict.read.reader import reader_of
     from logicls.report.progress import stages
 
     cli_train.quiet_libraries()
     where = elsewhere or cli_serve.Elsewhere()
-    with _going_on(out), where.opened(bundle, images, batch, workers) as (opened, inspect), stages(console) as begin:
-        for line in grounds_of(opened).warnings:
-            console.print(line, soft_wrap=True)
-        if wanted:
-            plugins = wanted.made(opened)
+    with (
+        _going_on(out),
+        where.opened(bundle, images, batch, workers, wanted) as (opened, inspect),
+        stages(console) as begin,
+    ):
+        plugins = wanted.made(opened) if inspect is None else PlugIns(plugged=wanted.plugged(opened.path))
+        _told(opened, plugins.plugged)
+        if plugins:
             inspect = by_reader(reader_of(opened, plugins.retriever), images, batch, workers, plugins)
         predict_folder(
             opened, images, out, batch=batch, workers=workers, only=only, among=among, inspect=inspect,
-            begin=lambda total: begin("predict", total).add,
+            plugged=plugins.plugged, begin=lambda total: begin("predict", total).add,
         )  # fmt: skip
     return opened.spec
 
 
-def _watched(bundle: Path, images: Path, out: Path, watch: Watch, wanted: cli_extras.Wanted) -> Spec:
+def _told(bundle: Bundle, plugged: Plugged) -> None:
+    """Say what the bundle lacks, and what is plugged in."""
+    from logicls.predict.grounds import grounds_of
+
+    for line in grounds_of(bundle).warnings:
+        console.print(line, soft_wrap=True)
+    for plug in plugged.plugs:
+        console.print(Text(f"plugged in: {plug.said}"), soft_wrap=True)
+
+
+def _watched(bundle: Path, images: Path, out: Path, watch: Watch, wanted: Wanted) -> Spec:
     """Predict what comes, a line for each photo that does not pass."""
     from logicls.predict.folder.watch import watch_folder
-    from logicls.predict.grounds import grounds_of
     from logicls.predict.probe import open_bundle
 
     cli_train.quiet_libraries()
     opened = open_bundle(bundle)
-    for line in grounds_of(opened).warnings:
-        console.print(line, soft_wrap=True)
+    plugins = wanted.made(opened)
+    _told(opened, plugins.plugged)
     console.print(Text(f"watching {images}; Ctrl-C ends it"), soft_wrap=True)
 
     def told(verdict: Verdict) -> None:
@@ -134,7 +152,6 @@ def _watched(bundle: Path, images: Path, out: Path, watch: Watch, wanted: cli_ex
     def shown() -> None:
         cli_report.write_files(opened.spec, images, out, knowledge=wanted.knowledge)
 
-    plugins = wanted.made(opened)
     count = watch_folder(opened, images, out, watch, plugins=plugins, told=told, shown=shown)
     console.print(f"watch: {count} done")
     return opened.spec

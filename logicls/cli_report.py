@@ -56,22 +56,29 @@ def replay(
     verdicts: Annotated[Path, typer.Option("--verdicts", help="What `logicls predict` wrote.")],
     bundle: BUNDLE = None,
     photos: PHOTOS = None,
+    knowledge: Annotated[
+        Path | None, typer.Option("--knowledge", help="Folder that was plugged in; where it lay if left out.")
+    ] = None,
 ) -> None:
-    """Predict a photo again and compare. Exit code 1 where something is not as it was."""
+    """Predict a photo again, with the same plug-ins, and compare. Exit code 1 where something is not as it was."""
     from logicls import cli_train
+    from logicls.extras import wanted
     from logicls.predict.folder import replay as again
     from logicls.predict.probe import open_bundle
 
     before = again.find_result(result_id, verdicts)
     origin = again.origin_of(verdicts, bundle=bundle, photos=photos)
     cli_train.quiet_libraries()
-    now = again.replay(before, open_bundle(origin.bundle), origin.photos)
+    opened = open_bundle(origin.bundle)
+    plugins = wanted.again(before.plugged, knowledge or origin.knowledge).made(opened)
+    now = again.replay(before, opened, origin.photos, plugins)
     differing = again.differences(before, now)
     for line in differing:
         console.print(Text(f"{before.photo}: {line}"), soft_wrap=True)
     if not differing:
         within = f"probabilities within {again.CHANCE:g}, boxes within {again.PIXELS:g} pixel"
-        said = f"{before.photo}: the same again, {before.outcome}: {len(before.answers)} answers, {within}"
+        plugged = "".join(f", {plug.said}" for plug in before.plugged)
+        said = f"{before.photo}: the same again, {before.outcome}: {len(before.answers)} answers, {within}{plugged}"
         console.print(Text(said), soft_wrap=True)
     raise typer.Exit(1 if differing else 0)
 
@@ -89,7 +96,8 @@ def write_files(
 ) -> Tally:
     """Write the page, and the tables that were asked for, from the verdicts in `out`; returns what was counted.
 
-    What `knowledge`, a folder, says of causes and consequences stands beside violations.
+    What `knowledge`, a folder, says of causes and consequences stands beside violations; if left out, the folder that
+    was plugged in, as long as it is there.
 
     Raises:
         SpecError, DataError: The knowledge cannot be read (LC701 to LC703).
@@ -103,6 +111,7 @@ def write_files(
 
     ready(xlsx=xlsx)
     lines, words = out / "verdicts.jsonl", words_of(spec)
+    knowledge = knowledge or _plugged_in(out)
     if knowledge is not None:
         from logicls.extras.retriever.causes import causes_of
 
@@ -116,6 +125,14 @@ def write_files(
     if junit:
         write_junit(lambda: read_verdicts(lines), junit, words)
     return tally
+
+
+def _plugged_in(out: Path) -> Path | None:
+    """The folder of knowledge that the verdicts were made with; None without one, or where it is gone."""
+    from logicls.claim import claimed
+
+    noted = claimed(out / "run.json").get("knowledge")
+    return Path(str(noted)) if noted and Path(str(noted)).is_dir() else None
 
 
 def ready(*, xlsx: bool) -> None:

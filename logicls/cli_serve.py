@@ -13,8 +13,11 @@ import typer
 from rich.console import Console
 from rich.text import Text
 
+from logicls import cli_extras
 from logicls.errors import LogiClsError, Problem
+from logicls.extras.wanted import Asked, Wanted
 from logicls.models.coordinates import Family
+from logicls.plugins import Plugged
 from logicls.predict.endpoint.manner import Manner, Wish
 
 if TYPE_CHECKING:
@@ -52,21 +55,30 @@ class Elsewhere:
         if len(chosen) > 1 or (chosen and watch):
             pair = f"--{chosen[0]} and {'--watch' if watch else '--ray'}"
             raise _misfit(f"{pair} exclude each other.", "Leave one out.")
-        if chosen and plugged:
-            advice = f"Leave out --{chosen[0]}, or --expert, --reasoner and --knowledge."
-            raise _misfit(f"--{chosen[0]} has no room for plug-ins.", advice)
+        if self.endpoint and plugged:
+            advice = "Leave out --endpoint, or --expert, --reasoner and --knowledge."
+            raise _misfit("--endpoint has no room for plug-ins.", advice)
         for name in ("model", "ask", "boxes"):
             if getattr(self, name) and not self.endpoint:
                 raise _misfit(f"--{name} is about a server.", "Add --endpoint, or leave it out.")
 
+    def without(self, wanted: Wanted) -> Wanted:
+        """What is plugged in where the work is done; says so where the bundle's own plug-ins are left out."""
+        if not self.endpoint or not wanted:
+            return wanted
+        _say("--endpoint has no room for what the bundle has plugged in: it is left out")
+        return Wanted()
+
     @contextmanager
-    def opened(self, bundle: Path, images: Path, batch: int, workers: int) -> Iterator[tuple[Bundle, Inspect | None]]:
+    def opened(
+        self, bundle: Path, images: Path, batch: int, workers: int, wanted: Wanted
+    ) -> Iterator[tuple[Bundle, Inspect | None]]:
         """The bundle, and what inspects photos; None where its own model does, here."""
         if self.endpoint:
             with self._server(bundle, images, batch, workers) as found:
                 yield found
         elif self.ray:
-            with self._cluster(bundle, images, batch) as found:
+            with self._cluster(bundle, images, batch, wanted) as found:
                 yield found
         else:
             from logicls.predict.probe import open_bundle
@@ -87,7 +99,7 @@ class Elsewhere:
             yield reader.bundle, by_reader(reader, images, batch, workers)
 
     @contextmanager
-    def _cluster(self, bundle: Path, images: Path, batch: int) -> Iterator[tuple[Bundle, Inspect]]:
+    def _cluster(self, bundle: Path, images: Path, batch: int, wanted: Wanted) -> Iterator[tuple[Bundle, Inspect]]:
         from logicls.start import needed
 
         needed("ray", extra="ray")
@@ -95,8 +107,9 @@ class Elsewhere:
         from logicls.predict.folder.cluster import by_cluster, cluster
 
         outline = read_outline(bundle)
+        made, plugged = (wanted.made, wanted.plugged(bundle)) if wanted else (None, Plugged())
         with cluster(self.ray) as found:
-            yield outline, by_cluster(found, outline, images, batch)
+            yield outline, by_cluster(found, outline, images, batch, made=made, plugged=plugged)
 
 
 def _misfit(message: str, advice: str) -> LogiClsError:
@@ -120,6 +133,12 @@ def serve(
     rate: Annotated[float, typer.Option(min=0.001, help="Photos a second from one address.")] = 100.0,
     max_megabytes: Annotated[float, typer.Option(min=0.001, help="Size of a request.")] = 20.0,
     max_megapixels: Annotated[float, typer.Option(min=0.001, help="Size of a photo.")] = 100.0,
+    expert: cli_extras.EXPERT = "",
+    reasoner: cli_extras.REASONER = "",
+    tokens: cli_extras.TOKENS = None,
+    steps: cli_extras.STEPS = None,
+    open_from: cli_extras.OPEN = None,
+    knowledge: cli_extras.KNOWLEDGE = "",
 ) -> None:
     """Serve verdicts over HTTP: POST /predict, GET /healthz, GET /metrics."""
     from logicls.cli_train import quiet_libraries
@@ -130,8 +149,9 @@ def serve(
     from logicls.serve.run import Address
     from logicls.serve.run import serve as run
 
+    wanted = Asked(expert, reasoner, knowledge, tokens, steps, open_from).here(bundle)
     quiet_libraries()
     limits = Limits(
         batch, wait / 1000, queue, rate, size=int(max_megabytes * 1e6), pixels=int(max_megapixels * 1e6)
     )  # fmt: skip
-    run(bundle, Address(host, port), limits, token, say=_say)
+    run(bundle, Address(host, port), limits, token, make=wanted.made, say=_say)

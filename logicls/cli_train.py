@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from logicls.train.expert_recipe import ExpertSettings
+    from logicls.train.knowledge_recipe import KnowledgeSettings
     from logicls.train.recipe import Recipe
 
 console = Console()
@@ -68,13 +69,48 @@ def train(
     plan = read_recipe(recipe or share(f"train/{'nano' if model in (None, 'nano') else 'hub'}.yaml"))
     given = {"model": model, "fresh": fresh, "minutes": minutes, "processes": processes}
     plan = plan.model_copy(update={key: value for key, value in given.items() if value is not None})
+    if rank is None or rank.is_first:
+        carriable(synth_dir, plan)
     if stage is Stage.grpo:
         rewarded(synth_dir, out, plan, start=start, unused={**given, "resume": resume, "download": download})
     else:
         trained(synth_dir, out, plan, resume=resume, start=start, workers=workers, download=download)
-    if plan.expert is not None and (rank is None or rank.is_first):
-        with_expert(synth_dir, out, plan.expert)
+    if rank is None or rank.is_first:
+        with_plugins(synth_dir, out, plan)
     console.print(f"{out}: bundle")
+
+
+def carriable(synth_dir: Path, plan: Recipe) -> None:
+    """Say what cannot be plugged in before hours of work. Raises `SpecError`, `DataError`."""
+    from logicls.extras.carried import check_knowledge, check_reasoner
+
+    if plan.reasoner is not None:
+        check_reasoner(plan.reasoner, plan.model)
+    if plan.knowledge is not None:
+        check_knowledge(plan.knowledge, synth_dir)
+
+
+def with_plugins(synth_dir: Path, out: Path, plan: Recipe) -> None:
+    """Have the bundle carry what the recipe plugs in, progress on the screen. Raises `DataError`."""
+    if plan.expert is not None:
+        with_expert(synth_dir, out, plan.expert)
+    if plan.reasoner is not None:
+        from logicls.extras.standing import stand
+
+        stand(out, reasoner=plan.reasoner.model_dump(exclude_none=True))
+        console.print(Text(f"reasoner {plan.reasoner.name}"))
+    if plan.knowledge is not None:
+        with_knowledge(synth_dir, out, plan.knowledge)
+
+
+def with_knowledge(synth_dir: Path, out: Path, settings: KnowledgeSettings) -> None:
+    """Draft what is known of the product into the bundle, or copy it, progress on the screen. Raises `DataError`."""
+    from logicls.extras.carried import FOLDER, carry_knowledge
+    from logicls.report.progress import counting
+
+    with counting("knowledge", 0 if settings.folder else settings.count, console) as counter:
+        pages = carry_knowledge(synth_dir, out, settings, done=counter.add)
+    console.print(Text(f"knowledge: {pages} pages in {out / FOLDER}"), soft_wrap=True)
 
 
 def with_expert(synth_dir: Path, out: Path, settings: ExpertSettings) -> None:

@@ -12,10 +12,12 @@ from typing import Protocol, runtime_checkable
 import numpy as np
 from jaxtyping import UInt8
 
-from logicls.records import Box, Verdict
+from logicls.records import Box, Plug, Verdict
 
 Photo = UInt8[np.ndarray, "_height _width 3"]
 """RGB, as it is on the disk, whatever the size of the model's input."""
+VIOLATION = "structural_defect"
+"""What truth.csv calls a flaw that an expert finds and no rule names."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,12 +111,22 @@ class Reasoner(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
+class Plugged:
+    """What verdicts say of the plug-ins that they are made with."""
+
+    plugs: tuple[Plug, ...] = ()
+    knowledge: Path | None = None
+    """Folder that the retriever reads; a run notes where it lay, verdicts do not."""
+
+
+@dataclass(frozen=True, slots=True)
 class PlugIns:
     """Those that are plugged in."""
 
     retriever: Retriever | None = None
     expert: Expert | None = None
     reasoner: Reasoner | None = None
+    plugged: Plugged = Plugged()
 
     def __bool__(self) -> bool:
         return any(one is not None for one in (self.retriever, self.expert, self.reasoner))

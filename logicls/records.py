@@ -162,6 +162,25 @@ class Finding:
 
 
 @dataclass(frozen=True, slots=True)
+class Plug:
+    """One thing that was plugged into the predictor."""
+
+    kind: str
+    """expert, reasoner or retriever."""
+    name: str
+    knows: str = ""
+    """Twelve hex digits of the hash of what it knows; empty for one that knows nothing of its own."""
+    settings: tuple[tuple[str, float], ...] = ()
+    """What it was made with, where that can be chosen when predicting."""
+
+    @property
+    def said(self) -> str:
+        """In one line."""
+        chosen = [f"{name}={value:g}" for name, value in self.settings]
+        return " ".join(filter(None, (self.kind, self.name, self.knows, *chosen)))
+
+
+@dataclass(frozen=True, slots=True)
 class SecondLook:
     """That a reasoner looked again, and what it took."""
 
@@ -177,6 +196,10 @@ class SecondLook:
     """Finer views of a place that were kept."""
     taken: bool = True
     """False where it made nothing surer, so that the verdict is that of the first look."""
+    after: Outcome | None = None
+    """What it came to, by thresholds and before any other plug-in; None in records of before it was written down."""
+    entropies: tuple[float, ...] = ()
+    """Mean binary entropy of the answers, bits, after the first look and after the second: how open they were."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -215,6 +238,8 @@ class Verdict:
     """None where the first one was enough, or nobody was there to look again."""
     documents: tuple[str, ...] = ()
     """Pages of knowledge that were drawn for the photo, the most telling first; empty where none were asked for."""
+    plugged: tuple[Plug, ...] = ()
+    """What was plugged in when it was made; empty where nothing was."""
 
 
 @dataclass(frozen=True, slots=True)

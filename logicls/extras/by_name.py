@@ -35,8 +35,12 @@ NAMES: Mapping[str, Mapping[str, str]] = MappingProxyType(
 
 def found(kind: Kind, name: str) -> Any:
     """The function that makes the plug-in of that name. Raises `DataError` (LC700)."""
-    known = NAMES[kind]
-    if name not in known:
-        raise DataError(Problem("LC700", f'there is no {kind} "{name}".', advice=did_you_mean(name, known)))
-    module, _, function = known[name].partition(":")
+    module, _, function = known(kind, name).partition(":")
     return getattr(import_module(module), function)
+
+
+def known(kind: Kind, name: str) -> str:
+    """Where the plug-in of that name is made, as `NAMES` says it. Raises `DataError` (LC700)."""
+    if name not in NAMES[kind]:
+        raise DataError(Problem("LC700", f'there is no {kind} "{name}".', advice=did_you_mean(name, NAMES[kind])))
+    return NAMES[kind][name]

@@ -5,36 +5,56 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, ValidationError, field_validator
 
 from logicls.errors import BundleError, Problem, relative
-from logicls.extras.by_name import NAMES
 from logicls.jsonl import write_text
+from logicls.train.reasoner_recipe import ReasonerSettings
 
 FILE = "plugins.json"
 NONE = "none"
 """Asks for nothing where something stands."""
 
 
-def standing(folder: Path) -> Mapping[str, str]:
-    """Kind → name. Nothing for a bundle without the file. Raises `BundleError` (LC723)."""
+class Standing(BaseModel):
+    """plugins.json; every key may be left out."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    expert: str = ""
+    """Its name; what it knows is a file of the bundle."""
+    reasoner: ReasonerSettings | None = None
+    """Its name alone, or with its settings."""
+    knowledge: str = ""
+    """Folder of what is known of products, a path relative to the bundle."""
+
+    @field_validator("reasoner", mode="before")
+    @classmethod
+    def _by_name(cls, given: Any) -> Any:
+        return {"name": given} if isinstance(given, str) else given
+
+
+def standing(folder: Path) -> Standing:
+    """Nothing for a bundle without the file. Raises `BundleError` (LC723)."""
     file = folder / FILE
     if not file.exists():
-        return {}
+        return Standing()
     try:
-        told = json.loads(file.read_text(encoding="utf-8"))
+        return Standing.model_validate(json.loads(file.read_text(encoding="utf-8")))
+    except ValidationError as error:
+        places = [(".".join(map(str, one["loc"])), one["msg"][:1].lower() + one["msg"][1:]) for one in error.errors()]
+        told = "; ".join(f"{key}: {message}" if key else message for key, message in places)
+        raise _wrong(file, f"names no plug-in with {told}") from error
     except (OSError, ValueError) as error:
         raise _wrong(file, f"cannot be read: {error}") from error
-    if not isinstance(told, dict):
-        raise _wrong(file, "does not hold an object")
-    wrong = [f'"{kind}": {name!r}' for kind, name in told.items() if kind not in NAMES or not isinstance(name, str)]
-    if wrong:
-        raise _wrong(file, f"names no plug-in with {', '.join(wrong)}")
-    return told
 
 
-def stand(folder: Path, kind: str, name: str) -> None:
-    """From now on that plug-in is on where the bundle predicts. Raises `BundleError`."""
-    write_text(folder / FILE, json.dumps({**standing(folder), kind: name}, indent=1, sort_keys=True))
+def stand(folder: Path, **plugged: str | Mapping[str, object]) -> None:
+    """From now on these are on where the bundle predicts, beside those that are. Raises `BundleError`."""
+    there = standing(folder).model_dump(exclude_defaults=True)
+    write_text(folder / FILE, json.dumps({**there, **plugged}, indent=1, sort_keys=True))
 
 
 def _wrong(file: Path, what: str) -> BundleError:

@@ -50,10 +50,11 @@ class Inspector:
         return self._amended(photos, verdicts) if self._plugins else verdicts
 
     def _amended(self, photos: Sequence[Loaded], verdicts: Sequence[Verdict]) -> list[Verdict]:
-        """The same, with what plug-ins made of those that could be read."""
+        """The same, with what plug-ins made of those that could be read; all say what was plugged in."""
         shown = {n: photo.pixels for n, photo in enumerate(photos) if photo.pixels is not None}
         came = dict(zip(shown, amended(self._plugins, list(shown.values()), [verdicts[n] for n in shown]), strict=True))
-        return [came.get(n, verdict) for n, verdict in enumerate(verdicts)]
+        plugs = self._plugins.plugged.plugs
+        return [replace(came.get(n, verdict), plugged=plugs) for n, verdict in enumerate(verdicts)]
 
     def _looks(self, photos: list[Loaded]) -> list[Look | str]:
         """What was read on each, or why nothing was: one photo that the model does not take is not all of them."""

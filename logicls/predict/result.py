@@ -1,4 +1,4 @@
-"""The name of a result: the same photo in a folder, bundle, thresholds and second look have the same one, whenever."""
+"""The name of a result: the same photo in a folder, bundle, thresholds and plug-ins have the same one, whenever."""
 
 from __future__ import annotations
 
@@ -13,10 +13,9 @@ DIGITS = 12
 def result_id(verdict: Verdict) -> str:
     """Twelve hexadecimal digits made of the photo's path in its folder, its hash, and the ids of bundle and thresholds.
 
-    Where a second look made the verdict, the name of the reasoner counts, too.
+    What was plugged in counts, too: by name, by what it knew, and by its settings.
     Photos with the same bytes have a result each; one that could not be opened has no hash.
     """
-    look = verdict.second_look
-    again = (look.reasoner,) if look is not None and look.taken else ()
-    made_of = "\0".join((verdict.photo, verdict.sha256, verdict.bundle, verdict.thresholds, *again))
+    plugged = (plug.said for plug in verdict.plugged)
+    made_of = "\0".join((verdict.photo, verdict.sha256, verdict.bundle, verdict.thresholds, *plugged))
     return hashlib.sha256(made_of.encode("utf-8", "surrogatepass")).hexdigest()[:DIGITS]

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 
 from logicls import jsonl
+from logicls.plugins import VIOLATION
 from logicls.predict.result import result_id
 from logicls.records import Verdict
 
@@ -24,25 +27,52 @@ def write_table(verdicts: Iterable[Verdict], path: Path, *, violations: Sequence
     Args:
         verdicts: Read once.
         path: The CSV file; it is replaced as a whole.
-        violations: Every violation that the spec knows: each has a column `score:<violation>`.
+        violations: Every violation that the spec knows: each has a column `score:<violation>`; so has what an expert
+            finds, where there is one.
     """
+    columns, all_ = columns_of(verdicts, violations)
     with jsonl.replacing(path) as file:
         writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(head(violations))
-        for verdict in verdicts:
-            cells = row(verdict, violations)
+        writer.writerow(columns.head)
+        for verdict in all_:
+            cells = columns.row(verdict)
             writer.writerow([f"{cell:.4f}" if isinstance(cell, float) else harmless(cell) for cell in cells])
 
 
-def head(violations: Sequence[str]) -> list[str]:
-    """The names of the columns."""
-    scores = [f"score:{name}" for name in violations]
-    told = ["photo", "outcome", "violations", "stated", "score", "reasons"]
-    return [*told, *scores, "seconds", "result", "sha256", "bundle", "thresholds", "version", "spec"]
+@dataclass(frozen=True, slots=True)
+class Columns:
+    """Of a table of verdicts."""
+
+    violations: tuple[str, ...]
+    """Each has one."""
+    plugged: bool
+    """Whether the last one says what was plugged in."""
+
+    @property
+    def head(self) -> list[str]:
+        """Their names."""
+        scores = [f"score:{name}" for name in self.violations]
+        told = ["photo", "outcome", "violations", "stated", "score", "reasons"]
+        origin = ["result", "sha256", "bundle", "thresholds", "version", "spec"]
+        return [*told, *scores, "seconds", *origin, *(["plugins"] if self.plugged else [])]
+
+    def row(self, verdict: Verdict) -> list[str | float]:
+        """What stands in them: shares 0 to 1 and seconds as numbers, lists with ';' between."""
+        cells = _row(verdict, self.violations)
+        return [*cells, ";".join(plug.said for plug in verdict.plugged)] if self.plugged else cells
 
 
-def row(verdict: Verdict, violations: Sequence[str]) -> list[str | float]:
-    """What stands in them: shares 0 to 1 and seconds as numbers, lists with ';' between."""
+def columns_of(verdicts: Iterable[Verdict], violations: Sequence[str]) -> tuple[Columns, Iterator[Verdict]]:
+    """The columns, and all verdicts. Those of a folder were made with the same plug-ins: the first one tells them."""
+    rest = iter(verdicts)
+    first = next(rest, None)
+    if first is None:
+        return Columns(tuple(violations), False), rest
+    flaws = (VIOLATION,) if any(plug.kind == "expert" for plug in first.plugged) else ()
+    return Columns((*violations, *flaws), bool(first.plugged)), chain([first], rest)
+
+
+def _row(verdict: Verdict, violations: Sequence[str]) -> list[str | float]:
     scores = dict(verdict.scores)
     stated = UNREADABLE if verdict.stated is None else ";".join(verdict.stated)
     told = [verdict.photo, verdict.outcome, ";".join(verdict.violations), stated]

@@ -11,7 +11,7 @@ from typing import Any
 
 from logicls.errors import DataError, Problem, relative
 from logicls.jsonl import in_place_of
-from logicls.predict.table import head, row
+from logicls.predict.table import Columns, columns_of
 from logicls.records import Verdict
 from logicls.report.tally import Origin
 from logicls.report.words import SEVERITIES, Words
@@ -38,13 +38,14 @@ def write_sheet(verdicts: Iterable[Verdict], path: Path, words: Words, *, most: 
     """
     book = workbook()
     sheet = book.create_sheet("verdicts")
-    titles = head(tuple(words.severities))
+    columns, all_ = columns_of(verdicts, tuple(words.severities))
+    titles = columns.head
     titles.insert(titles.index("violations") + 1, "severity")
     _begin(sheet, titles)
     with in_place_of(path) as temporary:
         with ExitStack() as unsaved:
             unsaved.callback(sheet.close)
-            origin, outcomes = _fill(sheet, verdicts, words, titles, most)
+            origin, outcomes = _fill(sheet, all_, words, columns, most)
             if outcomes.total() > most:
                 message = f"there are more than {most:,} verdicts, and a worksheet has no row for them."
                 raise DataError(Problem("LC646", message, relative(path), advice="Use verdicts.csv."))
@@ -55,18 +56,20 @@ def write_sheet(verdicts: Iterable[Verdict], path: Path, words: Words, *, most: 
 
 
 def _fill(
-    sheet: Any, verdicts: Iterable[Verdict], words: Words, titles: list[str], most: int
+    sheet: Any, verdicts: Iterable[Verdict], words: Words, columns: Columns, most: int
 ) -> tuple[Origin, Counter[str]]:
     """One row a verdict, up to `most`; what they were made with, and how many there are, one more where too many."""
     outcomes: Counter[str] = Counter()
-    origin, violations = Origin(), tuple(words.severities)
+    origin, titles = Origin(), columns.head
+    place = titles.index("violations") + 1
+    titles.insert(place, "severity")
     for verdict in verdicts:
         outcomes[verdict.outcome] += 1
         origin.add(verdict)
         if outcomes.total() > most:
             break
-        cells = row(verdict, violations)
-        cells.insert(titles.index("severity"), words.worst(verdict.violations) or "")
+        cells = columns.row(verdict)
+        cells.insert(place, words.worst(verdict.violations) or "")
         sheet.append([_cell(sheet, value, title) for value, title in zip(cells, titles, strict=True)])
     return origin, outcomes
 
@@ -96,7 +99,8 @@ def _tell(sheet: Any, words: Words, origin: Origin, outcomes: Counter[str]) -> N
     facts: list[tuple[str, str | float]] = [
         ("product", words.title), ("spec version", ", ".join(sorted(origin.versions))),
         ("spec", ", ".join(sorted(origin.specs))), ("bundle", ", ".join(sorted(origin.bundles))),
-        ("thresholds", ", ".join(sorted(origin.thresholds))), ("photos", float(outcomes.total())),
+        ("thresholds", ", ".join(sorted(origin.thresholds))),
+        *([("plug-ins", ", ".join(sorted(origin.plugs)))] if origin.plugs else []), ("photos", float(outcomes.total())),
         *((outcome, float(outcomes[outcome])) for outcome in ("pass", "fail", "review")),
     ]  # fmt: skip
     facts += [(f"{severity} violations", ", ".join(n for n, s in words.severities.items() if s == severity))

@@ -39,6 +39,7 @@ class Origin:
     specs: set[str] = field(default_factory=set)
     versions: set[str] = field(default_factory=set)
     thresholds: set[str] = field(default_factory=set)
+    plugs: set[str] = field(default_factory=set)
 
     def add(self, verdict: Verdict) -> None:
         """Take up what one verdict names."""
@@ -46,6 +47,7 @@ class Origin:
         self.specs |= {verdict.spec} - {""}
         self.versions |= {verdict.version} - {""}
         self.thresholds |= {verdict.thresholds} - {""}
+        self.plugs.update(plug.said for plug in verdict.plugged)
 
 
 class Sample:

@@ -68,7 +68,8 @@ def app_of(desk: Desk, start: Start, token: str) -> FastAPI:
         bundle = desk.bundle
         if bundle is None:
             return JSONResponse({"ready": False}, 503)
-        return JSONResponse({"ready": True, "bundle": bundle.id, "spec": bundle.spec.hash})
+        plugged = {"plugins": [plug.said for plug in desk.plugged]} if desk.plugged else {}
+        return JSONResponse({"ready": True, "bundle": bundle.id, "spec": bundle.spec.hash, **plugged})
 
     async def metrics() -> Response:
         """Counters in the format of Prometheus."""

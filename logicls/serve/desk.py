@@ -4,30 +4,41 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
 from logicls.models.bundle import Bundle
+from logicls.plugins import PlugIns
 from logicls.predict.inspector import Inspector
-from logicls.predict.photos.loading import THREADS, Loaded, load
+from logicls.predict.photos.loading import THREADS, Loaded, Size, load
 from logicls.predict.probe import open_bundle
 from logicls.predict.read.reader import Reader, input_size, reader_of
-from logicls.records import Verdict
+from logicls.records import Plug, Verdict
 from logicls.serve.gather import Gatherer
 from logicls.serve.limits import Limits
 from logicls.serve.metrics import Metrics
+
+Make = Callable[[Bundle], PlugIns]
+"""Makes what is plugged into the predictor."""
+
+
+def bare(bundle: Bundle) -> PlugIns:
+    """Nothing."""
+    return PlugIns()
 
 
 class Desk:
     """Has a bundle from when its probe gave the answers that it gave when it was made."""
 
-    def __init__(self, path: Path, limits: Limits, metrics: Metrics) -> None:
+    def __init__(self, path: Path, limits: Limits, metrics: Metrics, make: Make = bare) -> None:
         self.path, self.limits, self.metrics = path, limits, metrics
+        self._make, self._plugins = make, PlugIns()
         self._taken = 0
         self._reader: Reader | None = None
         self._inspector: Inspector | None = None
+        self._size: Size | None = None
         self._gatherer = Gatherer[Loaded, Verdict](self._look, limits.batch, limits.wait)
         self._decoders = ThreadPoolExecutor(THREADS, "decode")
         self._room = asyncio.Semaphore(2 * limits.batch)  # decoded ones: a batch at the model, a batch to follow
@@ -37,6 +48,11 @@ class Desk:
     def bundle(self) -> Bundle | None:
         """What answers; None as long as nothing does."""
         return None if self._reader is None else self._reader.bundle
+
+    @property
+    def plugged(self) -> tuple[Plug, ...]:
+        """What is plugged in, once the bundle is opened."""
+        return self._plugins.plugged.plugs
 
     @property
     def full(self) -> bool:
@@ -55,9 +71,17 @@ class Desk:
             self.metrics.taken.set(self._taken)
 
     async def open(self) -> None:
-        """Load the bundle and replay its probe, then begin to answer. Raises `BundleError`."""
-        self._reader = reader_of(await asyncio.to_thread(open_bundle, self.path))
-        self._inspector = Inspector(self._reader, Path(), 0)
+        """Load the bundle and replay its probe, make what is plugged in, then begin to answer.
+
+        Raises:
+            LogiClsError: The bundle or a plug-in cannot be used.
+        """
+        opened = await asyncio.to_thread(open_bundle, self.path)
+        self._plugins = await asyncio.to_thread(self._make, opened)
+        reader = reader_of(opened, self._plugins.retriever)
+        self._size = None if self._plugins else input_size(reader)  # plug-ins are shown photos as they are
+        self._inspector = Inspector(reader, Path(), 0, self._plugins)
+        self._reader = reader
         self._running = asyncio.create_task(self._gatherer.run())
         self.metrics.ready.set(1)
 
@@ -76,8 +100,7 @@ class Desk:
             return await self._gatherer.ask(loaded)
 
     def _load(self, name: str, data: bytes) -> Loaded:
-        size = input_size(self._reader) if self._reader is not None else None
-        return load(Path(), size, name, data, self.limits.pixels)
+        return load(Path(), self._size, name, data, self.limits.pixels)
 
     def _look(self, loaded: Sequence[Loaded]) -> Sequence[Verdict]:
         if self._inspector is None:

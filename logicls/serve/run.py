@@ -14,7 +14,7 @@ import uvicorn
 
 from logicls.errors import LogiClsError, Problem
 from logicls.serve.app import Start, app_of
-from logicls.serve.desk import Desk
+from logicls.serve.desk import Desk, Make, bare
 from logicls.serve.limits import Limits
 from logicls.serve.metrics import Metrics
 
@@ -49,17 +49,21 @@ def dangers(address: Address, token: str) -> tuple[str, ...]:
     )
 
 
-def serve(bundle: Path, address: Address, limits: Limits, token: str = "", *, say: Callable[[str], None]) -> None:
-    """Serve until SIGINT or SIGTERM; what was taken is answered first. `say` is told what a person should know.
+def serve(
+    bundle: Path, address: Address, limits: Limits, token: str = "", *, say: Callable[[str], None], make: Make = bare
+) -> None:
+    """Serve until SIGINT or SIGTERM; what was taken is answered first.
+
+    `say` is told what a person should know; `make` makes what is plugged into the predictor.
 
     Raises:
         LogiClsError: The address cannot be had (LC671), or the bundle cannot be used.
     """
     listening = _listening(address)
-    start = Start()
+    start, desk = Start(), Desk(bundle, limits, Metrics(), make)
     server = uvicorn.Server(
         uvicorn.Config(
-            app_of(Desk(bundle, limits, Metrics()), start, token), log_level="warning", access_log=False,
+            app_of(desk, start, token), log_level="warning", access_log=False,
             proxy_headers=False,  # whoever sends such a header could pose as any address
             server_header=False, timeout_graceful_shutdown=LAST,
         )
@@ -70,7 +74,13 @@ def serve(bundle: Path, address: Address, limits: Limits, token: str = "", *, sa
 
     host = f"[{address.host}]" if ":" in address.host else address.host
     url = f"http://{host}:{listening.getsockname()[1]}"
-    start.stop, start.opened = stop, lambda: say(f"{url}: ready")
+
+    def opened() -> None:
+        for one in desk.plugged:
+            say(f"plugged in: {one.said}")
+        say(f"{url}: ready")
+
+    start.stop, start.opened = stop, opened
     for danger in dangers(address, token):
         say(danger)
     _run(server, listening)

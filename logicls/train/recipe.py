@@ -12,7 +12,9 @@ from logicls.errors import RecipeError, SpecError
 from logicls.train.expert_recipe import ExpertSettings
 from logicls.train.grpo_recipe import RewardSettings
 from logicls.train.hub_recipe import NANO, HubSettings
+from logicls.train.knowledge_recipe import KnowledgeSettings
 from logicls.train.lora_recipe import LoraSettings
+from logicls.train.reasoner_recipe import ReasonerSettings
 
 FINEST = 4
 """Times the input's pixels on each axis, at most, for looking closely."""
@@ -71,6 +73,10 @@ class Recipe(BaseModel):
     """Of the stage with rewards (`--stage grpo`), which also follows `seed`, `heldout`, `verdict_weight` and `hub`."""
     expert: ExpertSettings | None = None
     """Fit an expert to the good photos once the model is trained (`logicls expert fit`); `{}` for the default one."""
+    reasoner: ReasonerSettings | None = None
+    """Have the bundle look again where it is not sure; `{}` for the default one. For nano alone."""
+    knowledge: KnowledgeSettings | None = None
+    """Have the bundle carry what is known of its product: `{}` drafts it (`logicls knowledge build`)."""
     seed: int = 0
 
     @model_validator(mode="after")

@@ -10,7 +10,7 @@ from logicls.errors import DataError
 from logicls.predict.record import verdict_from_json, verdict_to_json
 from logicls.predict.result import result_id
 from logicls.predict.table import write_table
-from logicls.records import Answer, Box, Finding, SecondLook, Verdict
+from logicls.records import Answer, Box, Finding, Plug, SecondLook, Verdict
 
 FULL = Verdict(
     "line 2/Ä,1.jpg", "fail", ("gone", "wrong cap"), ("gone",), 0.1 + 0.2, (("gone", 0.9), ("wrong cap", 0.625)),
@@ -87,13 +87,36 @@ def test_a_result_is_named_after_photo_bundle_and_thresholds():
     assert len(name) == 12
 
 
-def test_a_second_look_makes_another_result():
-    """A verdict that a second look made has a name of its own; one that stayed as it was keeps its name."""
+def test_other_plug_ins_make_another_result():
+    """By kind, name, what they know, and settings: whether they changed anything on the photo or not."""
     first = Verdict("a.png", "review", sha256="ab", bundle="b")
-    look = SecondLook("latent", "review", 0.5, (0.5, 0.75), 1)
+    plugs = Plug("expert", "patches", "0a1b"), Plug("reasoner", "latent", settings=(("tokens", 4.0), ("steps", 20.0)))
+    look = SecondLook("latent", "review", 0.5, (0.5, 0.75), 1, True, "pass", (0.5, 0.25))
 
-    again = replace(first, outcome="pass", second_look=look)
-    assert result_id(again) != result_id(first)
-    assert result_id(replace(again, second_look=replace(look, reasoner="closer"))) != result_id(again)
-    assert result_id(replace(first, second_look=replace(look, taken=False))) == result_id(first)
+    again = replace(first, outcome="pass", second_look=look, plugged=plugs)
+    others = replace(plugs[0], knows="0a1c"), replace(plugs[0], name="texts"), replace(plugs[1], settings=())
+    names = [result_id(replace(first, plugged=some)) for some in ((), plugs, plugs[:1], *((one,) for one in others))]
+    assert len({*names}) == 6
+    assert result_id(again) == names[1]
     assert verdict_from_json(verdict_to_json(again)) == again
+
+
+def test_a_table_of_an_expert_has_its_score(tmp_path):
+    """The first verdict tells, even of a photo that could not be read; a column says what was plugged in."""
+    plugs = Plug("expert", "patches", "0a1b"), Plug("reasoner", "closer", settings=(("larger", 1.15),))
+    flawed = replace(FULL, scores=(*FULL.scores, ("structural_defect", 0.75)))
+
+    write_table([replace(v, plugged=plugs) for v in (TORN, flawed)], tmp_path / "v.csv", violations=("gone",))
+
+    rows = list(csv.DictReader((tmp_path / "v.csv").read_text().splitlines()))
+    assert [row["score:structural_defect"] for row in rows] == ["", "0.7500"]
+    assert [row["plugins"] for row in rows] == ["expert patches 0a1b;reasoner closer larger=1.15"] * 2
+
+
+def test_a_table_of_nothing_has_its_head(tmp_path):
+    """And no column of plug-ins."""
+    write_table([], tmp_path / "v.csv", violations=("gone",))
+
+    assert (tmp_path / "v.csv").read_text() == (
+        "photo,outcome,violations,stated,score,reasons,score:gone,seconds,result,sha256,bundle,thresholds,version,spec\n"
+    )

@@ -57,7 +57,7 @@ def fit_expert(
         photos.append(read_photo(dataset.image_path(scene)))
         read(1)
     bar = _fitted(bundle, photos, zones_of(dataset.scenes), settings)
-    stand(bundle.path, "expert", settings.kind)
+    stand(bundle.path, expert=settings.kind)
     return bar
 
 

@@ -12,6 +12,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
+from logicls.data.picture import sha256
 from logicls.errors import BundleError, Problem, relative
 from logicls.jsonl import write_bytes
 
@@ -53,10 +54,7 @@ def read_kept(folder: Path, kind: str, bundle: str) -> Kept:
     Raises:
         BundleError: There is none (LC721), it cannot be read, or it was fitted to another bundle (LC722).
     """
-    file = file_of(folder, kind)
-    if not file.exists():
-        advice = f"Fit it: logicls expert fit {relative(folder)} --data DATASET --kind {kind}."
-        raise BundleError(Problem("LC721", f'has no expert "{kind}".', relative(folder), advice=advice))
+    file = _there(folder, kind)
     try:
         with safe_open(file, framework="pt") as opened:
             facts = dict(json.loads((opened.metadata() or {})["facts"]))
@@ -66,6 +64,19 @@ def read_kept(folder: Path, kind: str, bundle: str) -> Kept:
     if facts.get("bundle") != bundle:
         raise _unreadable(file, f"was fitted to bundle {facts.get('bundle')}, and this is {bundle}")
     return kept
+
+
+def kept_hash(folder: Path, kind: str) -> str:
+    """Twelve hex digits of the SHA-256 of all that the expert of a bundle knows. Raises `BundleError` (LC721)."""
+    return sha256(_there(folder, kind))[:12]
+
+
+def _there(folder: Path, kind: str) -> Path:
+    file = file_of(folder, kind)
+    if not file.exists():
+        advice = f"Fit it: logicls expert fit {relative(folder)} --data DATASET --kind {kind}."
+        raise BundleError(Problem("LC721", f'has no expert "{kind}".', relative(folder), advice=advice))
+    return file
 
 
 def unreadable(folder: Path, kind: str, error: Exception) -> BundleError:

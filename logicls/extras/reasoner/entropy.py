@@ -55,5 +55,11 @@ def openness(answers: Iterable[Answer]) -> float:
     return max((_bits(chance) for answer in answers for chance in (*answer.chances, answer.confidence)), default=0.0)
 
 
+def uncertainty(answers: Iterable[Answer]) -> float:
+    """Mean binary entropy, in bits, of how sure the answers are, 0 to 1: 0 where all are sure, or there is none."""
+    some = [_bits(answer.confidence) for answer in answers]
+    return math.fsum(some) / len(some) if some else 0.0
+
+
 def _bits(chance: float) -> float:
     return -math.fsum(p * math.log2(p) for p in (chance, 1 - chance) if 0 < p < 1)

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass, replace
+from typing import NoReturn
 
 from logicls.errors import DataError, Problem
-from logicls.extras.reasoner.entropy import openness
+from logicls.extras.by_name import found
+from logicls.extras.reasoner.entropy import openness, uncertainty
 from logicls.extras.reasoner.look import LookCloser, Think, Thinking, Way
 from logicls.models.bundle import Bundle
 from logicls.plugins import Photo
 from logicls.predict.grounds import Grounds, grounds_of, verdict_on
 from logicls.predict.verdict import UNSTATED, unread
 from logicls.records import SecondLook, Verdict
+from logicls.train.reasoner_recipe import STEPLESS, ReasonerSettings
 
 OPEN = 1.01
 """Entropy of a slot, in bits, from which on a photo is looked at again whatever its verdict. Above 1 none is: where
@@ -43,11 +46,35 @@ class Second:
             came = verdict_on(self.grounds, again.look, verdict.photo, photo, size=size)
             first = replace(came, sha256=verdict.sha256, bundle=verdict.bundle, version=verdict.version)
         taken = round(time.perf_counter() - began, 6)
+        entropies = tuple(round(uncertainty(one.answers), 6) for one in (verdict, first))
         record = SecondLook(
             self.name, verdict.outcome, taken, tuple(round(r, 6) for r in again.rewards), again.kept,
-            again.look is not None,
+            again.look is not None, first.outcome, entropies,
         )  # fmt: skip
         return replace(first, seconds=round(verdict.seconds + taken, 6), second_look=record)
+
+
+def second_of(bundle: Bundle, settings: ReasonerSettings) -> Second:
+    """The reasoner of these settings. Raises `DataError` (LC700, LC740)."""
+    made: Second = found("reasoner", settings.name)(bundle, _thinking_of(settings))
+    return made if settings.open is None else replace(made, open=settings.open)
+
+
+def in_effect(settings: ReasonerSettings) -> tuple[tuple[str, float], ...]:
+    """The settings with what holds where they say nothing, as a verdict's record has them."""
+    thinking = _thinking_of(settings)
+    if settings.name == "closer":
+        told = [("larger", thinking.closer)]
+    else:
+        steps = [] if settings.name in STEPLESS else [("steps", float(thinking.pace.steps))]
+        told = [("tokens", float(thinking.tokens)), *steps]
+    return (*told, *([("open", settings.open)] if settings.open is not None else []))
+
+
+def _thinking_of(settings: ReasonerSettings) -> Thinking:
+    usual = Thinking()
+    pace = usual.pace if settings.steps is None else replace(usual.pace, steps=settings.steps)
+    return replace(usual, tokens=settings.tokens or usual.tokens, pace=pace)
 
 
 def lasting(verdict: Verdict) -> tuple[str, ...]:
@@ -90,7 +117,11 @@ def _thinking(name: str, bundle: Bundle, thinking: Thinking) -> Second:
 def _refuse_foreign(name: str, bundle: Bundle) -> None:
     """LC740 for any model but the embedded one."""
     if bundle.hub is not None or bundle.foreign:
-        whose = bundle.hub.base if bundle.hub is not None else "a model that runs elsewhere"
-        message = f'the reasoner "{name}" looks into the embedded model, and here {whose} answers.'
-        advice = "Leave out --reasoner, or train the bundle without --model."
-        raise DataError(Problem("LC740", message, advice=advice))
+        refuse_foreign(name, bundle.hub.base if bundle.hub is not None else "a model that runs elsewhere")
+
+
+def refuse_foreign(name: str, whose: str) -> NoReturn:
+    """Raises `DataError` (LC740): another model than the embedded one answers."""
+    message = f'the reasoner "{name}" looks into the embedded model, and here {whose} answers.'
+    advice = "Leave out --reasoner, or train the bundle without --model."
+    raise DataError(Problem("LC740", message, advice=advice))

@@ -97,9 +97,12 @@ def encoder_of(name: str, root: Path) -> Encoder:
     if name == BASE:
         return _nano(BASE, share("train/base"))
     there = root / name
+    if not there.is_dir():
+        return _dual(name, find_base(name).path)
+    own = there.resolve().name  # where it lies does not count: a folder of knowledge may be copied
     if (there / "bundle.json").is_file():
-        return _nano(name, there)
-    return _dual(name, find_base(str(there) if there.is_dir() else name).path)
+        return _nano(own, there)
+    return _dual(own, find_base(str(there)).path)
 
 
 def _nano(name: str, folder: Path) -> NanoTower:

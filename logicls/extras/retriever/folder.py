@@ -9,6 +9,7 @@ Needs no torch.
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -17,10 +18,12 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from logicls.constraints.load import validate
 from logicls.constraints.yaml_tree import read_yaml
+from logicls.data.picture import sha256
 from logicls.errors import DataError, LogiClsError, Problem, relative
 from logicls.extras.retriever.page import Page, read_page
 
 FILE = "knowledge.yaml"
+USUAL = "usual.safetensors"
 
 
 class Settings(BaseModel):
@@ -59,6 +62,12 @@ class Knowledge:
         """Pages with a photo."""
         return tuple(page for page in self.pages if page.photo is not None)
 
+    @property
+    def features(self) -> tuple[Path, ...]:
+        """The files that say what photos look like, those that are there."""
+        files = (self.path / USUAL, *(self.path / product / USUAL for product in self.products))
+        return tuple(file for file in files if file.is_file())
+
     def bundle_of(self, product: str) -> Path | None:
         """Where a product's bundle is; None where nobody said."""
         where = self.settings.bundles.get(product, "")
@@ -87,6 +96,21 @@ def read_knowledge(path: Path) -> Knowledge:
     if problems:
         raise DataError(problems)
     return Knowledge(path, settings, tuple(pages))
+
+
+def knowledge_hash(knowledge: Knowledge) -> str:
+    """Twelve hex digits of the SHA-256 of all that is recalled from: pages, their photos, features, settings.
+
+    Where bundles lie does not count. Raises `PhotoError` where a file cannot be read.
+    """
+    settings = knowledge.settings.model_dump_json(exclude={"bundles"})
+    shown = [page.photo for page in knowledge.documents if page.photo is not None]
+    parts = [
+        settings,
+        *(sha256(file) for file in (*knowledge.features, *shown)),
+        *(f"{page.name} {page.text}" for page in knowledge.pages),
+    ]
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:12]
 
 
 def read_settings(path: Path) -> Settings:

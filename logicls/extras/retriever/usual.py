@@ -14,16 +14,15 @@ from safetensors.numpy import save
 
 from logicls.errors import DataError, Problem, relative
 from logicls.extras.retriever.embed import Encoder
+from logicls.extras.retriever.folder import USUAL
 from logicls.extras.retriever.space import Features
 from logicls.jsonl import write_bytes
-
-FILE = "usual.safetensors"
 
 
 def write_usual(folder: Path, features: Features, encoder: Encoder) -> None:
     """Into a product's folder, or into the folder of all."""
     held = {"features": np.ascontiguousarray(features, np.float32)}
-    write_bytes(folder / FILE, save(held, metadata={"encoder": encoder.id}))
+    write_bytes(folder / USUAL, save(held, metadata={"encoder": encoder.id}))
 
 
 def read_usual(folder: Path, encoder: Encoder, width: int) -> Features:
@@ -32,7 +31,7 @@ def read_usual(folder: Path, encoder: Encoder, width: int) -> Features:
     Raises:
         DataError: There are none, or they cannot be read (LC706), or another encoder made them (LC704).
     """
-    file = folder / FILE
+    file = folder / USUAL
     advice = "Run `logicls knowledge build` for the product again."
     try:
         with safe_open(file, "numpy") as held:

@@ -13,7 +13,7 @@ from logicls import jsonl
 from logicls.claim import Difference, claim
 from logicls.errors import DataError, Problem, relative
 from logicls.models.bundle import Bundle
-from logicls.plugins import PlugIns
+from logicls.plugins import Plugged, PlugIns
 from logicls.predict.inspector import Inspector
 from logicls.predict.photos.listing import list_photos, no_photos, printable, spooled
 from logicls.predict.read.reader import Reader, reader_of
@@ -41,6 +41,7 @@ def predict_folder(
     only: Sequence[str] = (),
     among: Container[str] | None = None,
     inspect: Inspect | None = None,
+    plugged: Plugged = Plugged(),  # noqa: B008  frozen
     begin: Begin = lambda total: lambda count: None,
 ) -> int:
     """Write a verdict for every photo below the folder `photos` to the folder `out`; returns how many there are.
@@ -48,18 +49,18 @@ def predict_folder(
     `verdicts.jsonl` grows as the run goes on, in the order of the names; the same command continues it, however it was
     ended. `verdicts.csv` is written at the end. Nothing is written to `photos`, and `out` may lie below it.
 
-    `batch` photos are looked at together, by the bundle's own model unless `inspect` makes the verdicts. So many
-    `workers` are processes that decode photos; a script that asks for them must be one that they can import (`if
-    __name__ == "__main__"`). Without any, threads of this process do it, which a decoder's crash ends. A photo must
-    match one of the globs `only`, which are relative to `photos`, and be one `among` those names.
+    `batch` photos are looked at together, by the bundle's own model unless `inspect` makes the verdicts, with what it has
+    `plugged` in. So many `workers` are processes that decode photos; a script that asks for them must be one that they
+    can import (`if __name__ == "__main__"`). Without any, threads of this process do it, which a decoder's crash ends. A
+    photo must match one of the globs `only`, which are relative to `photos`, and be one `among` those names.
 
     Raises:
         DataError: No photos (LC311, LC312, LC603, LC604), `out` holds verdicts of another bundle or folder (LC601,
-            LC602), is the folder of photos (LC605), is written by another run (LC606) or cannot be (LC253), or the
-            processes die (LC607).
+            LC602) or those with other plug-ins (LC710), is the folder of photos (LC605), is written by another run
+            (LC606) or cannot be (LC253), or the processes die (LC607).
     """
     names = _Counted(_listed(photos, out, only, among))
-    with adding(bundle, photos, out) as file, spooled(_undone(names, out)) as left:
+    with adding(bundle, photos, out, plugged) as file, spooled(_undone(names, out)) as left:
         finished = begin(names.count)
         finished(names.count - left.count)
         with closing((inspect or by_reader(reader_of(bundle), photos, batch, workers))(left)) as inspected:
@@ -97,12 +98,14 @@ class Verdicts:
 
 
 @contextmanager
-def adding(bundle: Bundle, photos: Path, out: Path) -> Iterator[Verdicts]:
+def adding(
+    bundle: Bundle, photos: Path, out: Path, plugged: Plugged = Plugged()  # noqa: B008  frozen
+) -> Iterator[Verdicts]:  # fmt: skip
     """The verdicts in `out`, to be gone on with by this run alone. Raises `DataError`."""
     if out.resolve() == photos.resolve():
         problem = Problem("LC605", "is the folder of the photos.", relative(out), advice="Choose another --out.")
         raise DataError(problem)
-    _claim(out, bundle, photos)
+    _claim(out, bundle, photos, plugged)
     with jsonl.Appender(out / "verdicts.jsonl") as file:
         yield Verdicts(file)
         file.force()
@@ -157,8 +160,8 @@ def _undone(names: Iterable[str], out: Path) -> Iterator[str]:
     yield from (name for name in names if printable(name) not in seen)
 
 
-def _claim(out: Path, bundle: Bundle, photos: Path) -> None:
-    """Write what the verdicts are of, or check that it is the same bundle and folder."""
+def _claim(out: Path, bundle: Bundle, photos: Path, plugged: Plugged) -> None:
+    """Write what the verdicts are of, or check that it is the same bundle and folder, and the same plug-ins."""
 
     def refusal(differences: Sequence[Difference]) -> DataError:
         there = {difference.key: difference.there for difference in differences}
@@ -166,9 +169,23 @@ def _claim(out: Path, bundle: Bundle, photos: Path) -> None:
         if set(there) <= {"photos"}:
             message = f"holds verdicts of the photos in {there['photos']}, not of those in {photos.resolve()}."
             return DataError(Problem("LC602", message, relative(out), advice=advice))
+        if set(there) <= {"photos", "plugins"}:
+            was, now = _apart(there["plugins"], plugs), _apart(plugs, there["plugins"])
+            message = f"holds verdicts made with {was}, where now there is {now}."
+            advice = "Plug in what it was begun with, or choose another --out."
+            return DataError(Problem("LC710", message, relative(out), advice=advice))
         message = f"holds verdicts of bundle {there.get('bundle', bundle.id)}, not of {bundle.id}."
         return DataError(Problem("LC601", message, str(out), advice=advice))
 
+    plugs = [plug.said for plug in plugged.plugs] or None  # none as in folders of before they were written down
     wanted = {"bundle": bundle.id, "spec": bundle.spec.hash, "product": bundle.spec.product.name}
-    lies = str(bundle.path.resolve())
-    claim(out / "run.json", {**wanted, "photos": str(photos.resolve())}, refusal, folder=lies)
+    notes = {"folder": str(bundle.path.resolve())}
+    if plugged.knowledge is not None:
+        notes["knowledge"] = str(plugged.knowledge.resolve())
+    claim(out / "run.json", {**wanted, "photos": str(photos.resolve()), "plugins": plugs}, refusal, **notes)
+
+
+def _apart(plugs: object, others: object) -> str:
+    """Those plug-ins that are not among the others, as a list of `run.json` has them."""
+    some, rest = (one if isinstance(one, list) else [] for one in (plugs, others))
+    return ", ".join(str(plug) for plug in some if plug not in rest) or "no other plug-in"

@@ -14,7 +14,7 @@ import logging
 import os
 import re
 import socket
-from collections.abc import Generator, Iterable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,7 +22,11 @@ from typing import Any
 
 from logicls.errors import DataError, LogiClsError, Problem
 from logicls.models.bundle import Bundle
+from logicls.plugins import Plugged, PlugIns
 from logicls.predict.folder.batch import Inspect, batched
+from logicls.predict.inspector import Inspector
+from logicls.predict.probe import open_bundle
+from logicls.predict.read.reader import reader_of
 from logicls.predict.record import verdict_from_json, verdict_to_json
 from logicls.records import Verdict
 
@@ -83,22 +87,41 @@ def _knock(address: str) -> None:
         raise _error("LC678", f"there is no Ray cluster: {reason}.", address) from error
 
 
-def by_cluster(cluster: Cluster, bundle: Bundle, photos: Path, batch: int) -> Inspect:
+@dataclass(frozen=True, slots=True)
+class Work:
+    """What every machine is told: it opens the bundle and makes the plug-ins itself."""
+
+    bundle: str
+    photos: str
+    wanted: str
+    """The bundle's id."""
+    made: Callable[[Bundle], PlugIns] | None = None
+    """Makes the plug-ins; it travels to the machines. None for none."""
+    plugged: Plugged = Plugged()  # noqa: RUF009  frozen
+    """What they must be."""
+
+
+def by_cluster(
+    cluster: Cluster, bundle: Bundle, photos: Path, batch: int, *, made: Callable[[Bundle], PlugIns] | None = None,
+    plugged: Plugged = Plugged(),  # noqa: B008  frozen
+) -> Inspect:  # fmt: skip
     """Inspects photos by the machines of a cluster: one that has GPUs is given one each, others a core each.
 
-    GPUs are for models of the hub: nano is as fast without.
+    GPUs are for models of the hub: nano is as fast without. `made` makes the plug-ins on each of them, and `plugged`
+    says which these are.
     """
+    work = Work(str(bundle.path.resolve()), str(photos.resolve()), bundle.id, made, plugged)
 
     def inspect(names: Iterable[str]) -> Generator[list[Verdict], None, None]:
         shares = [{"names": json.dumps(some)} for some in batched(names, batch)]  # JSON has names that are no UTF-8
         if shares:
-            yield from _inspected(cluster, bundle, photos.resolve(), shares)
+            yield from _inspected(cluster, bundle, work, shares)
 
     return inspect
 
 
 def _inspected(
-    cluster: Cluster, bundle: Bundle, photos: Path, shares: list[dict[str, str]]
+    cluster: Cluster, bundle: Bundle, work: Work, shares: list[dict[str, str]]
 ) -> Generator[list[Verdict], None, None]:
     data = cluster.ray.data
     context = data.DataContext.get_current()
@@ -107,7 +130,7 @@ def _inspected(
     gpus = cluster.gpus if bundle.hub is not None else 0
     actors = min(gpus or cluster.cpus, len(shares))
     done = data.from_items(shares, override_num_blocks=min(len(shares), BLOCKS)).map(
-        Share, fn_constructor_args=(str(bundle.path.resolve()), str(photos), bundle.id),
+        Share, fn_constructor_args=(work,),
         compute=data.ActorPoolStrategy(size=actors),
         num_cpus=0 if gpus else 1, num_gpus=1 if gpus else None,
     )  # fmt: skip
@@ -120,19 +143,10 @@ def _inspected(
 class Share:
     """What one process of the cluster does: it opens the bundle once, and inspects what it is given."""
 
-    def __init__(self, bundle: str, photos: str, wanted: str) -> None:
-        from logicls.predict.inspector import Inspector
-        from logicls.predict.probe import open_bundle
-        from logicls.predict.read.reader import reader_of
-
+    def __init__(self, work: Work) -> None:
         self._trouble, self._inspector = "", None
         try:
-            opened = open_bundle(Path(bundle))
-            if opened.id != wanted:
-                raise DataError(Problem("LC679", f"its bundle is {opened.id}, not {wanted}", bundle))
-            if not Path(photos).is_dir():
-                raise DataError(Problem("LC679", "there is no such folder", photos))
-            self._inspector = Inspector(reader_of(opened), Path(photos), 0)
+            self._inspector = _inspector_for(work)
         except LogiClsError as error:
             told = "; ".join(f"{problem.file}: {problem.message}" for problem in error.problems)
             self._trouble = f"{socket.gethostname()} cannot do its share: {told}"
@@ -143,6 +157,20 @@ class Share:
             return {"verdicts": "[]", "trouble": self._trouble}
         verdicts = self._inspector.judge([*self._inspector.load(json.loads(share["names"]))])
         return {"verdicts": json.dumps([verdict_to_json(verdict) for verdict in verdicts]), "trouble": ""}
+
+
+def _inspector_for(work: Work) -> Inspector:
+    """Here. Raises `LogiClsError` where this machine does not have what the others have."""
+    opened = open_bundle(Path(work.bundle))
+    if opened.id != work.wanted:
+        raise DataError(Problem("LC679", f"its bundle is {opened.id}, not {work.wanted}", work.bundle))
+    if not Path(work.photos).is_dir():
+        raise DataError(Problem("LC679", "there is no such folder", work.photos))
+    plugins = work.made(opened) if work.made else PlugIns()
+    for here, wanted in zip(plugins.plugged.plugs, work.plugged.plugs, strict=True):
+        if here != wanted:
+            raise DataError(Problem("LC679", f"it has {here.said}, not {wanted.said}", work.bundle))
+    return Inspector(reader_of(opened, plugins.retriever), Path(work.photos), 0, plugins)
 
 
 _ADVICE = {

@@ -12,7 +12,9 @@ from logicls.claim import claimed
 from logicls.data.picture import sha256
 from logicls.errors import DataError, Problem, did_you_mean, relative
 from logicls.models.bundle import Bundle
-from logicls.predict.folder.batch import predict_folder, read_verdicts
+from logicls.plugins import PlugIns
+from logicls.predict.folder.batch import by_reader, predict_folder, read_verdicts
+from logicls.predict.read.reader import reader_of
 from logicls.predict.result import result_id
 from logicls.records import Answer, Verdict
 
@@ -28,6 +30,8 @@ class Origin:
 
     bundle: Path
     photos: Path
+    knowledge: Path | None = None
+    """Folder of what is known of products, where that was plugged in."""
 
 
 def origin_of(verdicts: Path, *, bundle: Path | None = None, photos: Path | None = None) -> Origin:
@@ -43,7 +47,10 @@ def origin_of(verdicts: Path, *, bundle: Path | None = None, photos: Path | None
         message = "does not say where the bundle and the photos lie."
         advice = f"Name them with {' and '.join(unknown)}."
         raise DataError(Problem("LC643", message, relative(verdicts / "run.json"), advice=advice))
-    return Origin(Path(str(found["--bundle"])), Path(str(found["--photos"])))
+    knowledge = told.get("knowledge")
+    return Origin(
+        Path(str(found["--bundle"])), Path(str(found["--photos"])), Path(str(knowledge)) if knowledge else None
+    )  # fmt: skip
 
 
 def find_result(name: str, verdicts: Path) -> Verdict:
@@ -66,11 +73,12 @@ def find_result(name: str, verdicts: Path) -> Verdict:
     raise DataError(Problem("LC640", message, relative(verdicts / "verdicts.jsonl"), advice=advice))
 
 
-def replay(before: Verdict, bundle: Bundle, photos: Path) -> Verdict:
-    """Predict the photo of a verdict again.
+def replay(before: Verdict, bundle: Bundle, photos: Path, plugins: PlugIns = PlugIns()) -> Verdict:  # noqa: B008  frozen
+    """Predict the photo of a verdict again, with the same plug-ins.
 
     Raises:
-        DataError: The photo is not what it was (LC641), or the bundle is not the one (LC642).
+        DataError: The photo is not what it was (LC641), the bundle is not the one (LC642), or a plug-in is not
+            (LC712).
         PhotoError: The photo is not there any more.
     """
     path = photos / before.photo
@@ -83,13 +91,29 @@ def replay(before: Verdict, bundle: Bundle, photos: Path) -> Verdict:
         message = f"has changed since: its SHA-256 was {before.sha256[:16]}…, and is {now[:16]}…."
         advice = "Put back the photo that the verdict is of."
         raise DataError(Problem("LC641", message, relative(path), advice=advice))
+    _same_plugs(before, plugins)
+    reader = reader_of(bundle, plugins.retriever)
     with tempfile.TemporaryDirectory(prefix="logicls-") as folder:
         alone = Path(folder, "photos", path.name)
         alone.parent.mkdir()
         shutil.copyfile(path, alone)
-        predict_folder(bundle, alone.parent, Path(folder, "out"), batch=1, workers=0)
+        inspect = by_reader(reader, alone.parent, 1, 0, plugins)
+        predict_folder(bundle, alone.parent, Path(folder, "out"), inspect=inspect, plugged=plugins.plugged)
         (again,) = read_verdicts(Path(folder, "out", "verdicts.jsonl"))
     return replace(again, photo=before.photo)
+
+
+def _same_plugs(before: Verdict, plugins: PlugIns) -> None:
+    """What is plugged in knows and does what it did, or that is said of each that does not. Raises `DataError`."""
+    then = {plug.kind: plug.said for plug in before.plugged}
+    now = {plug.kind: plug.said for plug in plugins.plugged.plugs}
+    problems = [
+        Problem("LC712", f"the verdict was made with {then.get(kind, f'no {kind}')}, and now it is "
+                f"{now.get(kind, f'no {kind}')}.", advice="Put back what it was made with, or predict again.")
+        for kind in sorted({*then, *now}) if then.get(kind) != now.get(kind)
+    ]  # fmt: skip
+    if problems:
+        raise DataError(problems)
 
 
 def differences(before: Verdict, now: Verdict) -> tuple[str, ...]:
@@ -98,7 +122,7 @@ def differences(before: Verdict, now: Verdict) -> tuple[str, ...]:
 
 
 def _differing(before: Verdict, now: Verdict) -> Iterator[str]:
-    for name in ("outcome", "violations", "stated", "thresholds", "spec"):
+    for name in ("outcome", "violations", "stated", "thresholds", "spec", "documents"):
         was, is_ = getattr(before, name), getattr(now, name)
         if was != is_:
             yield f"{name}: was {_said(was)}, is {_said(is_)}"

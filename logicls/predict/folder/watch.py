@@ -73,7 +73,8 @@ def watch_folder(
     """
     list_photos(photos)
     reader = reader_of(bundle, plugins.retriever)
-    with adding(bundle, photos, out) as file, Inspector(reader, photos, watch.workers, plugins) as inspector:
+    inspected = Inspector(reader, photos, watch.workers, plugins)
+    with adding(bundle, photos, out, plugins.plugged) as file, inspected as inspector:
         arrivals = Arrivals(photos, names_in(out), watch.settled, watch.patience)
         watcher = _Watcher(inspector, file, arrivals, watch, told)
 

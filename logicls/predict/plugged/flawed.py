@@ -5,12 +5,10 @@ from __future__ import annotations
 from dataclasses import replace
 
 from logicls.constraints.decompose import component_of
-from logicls.plugins import Flaw, Place
+from logicls.plugins import VIOLATION, Flaw, Place
 from logicls.predict.sure.thresholds import outcome_of
 from logicls.records import Answer, Box, Finding, Status, Verdict
 
-VIOLATION = "structural_defect"
-"""What truth.csv calls it."""
 RULE = "looks like good photos"
 QUERY = "unlike good photos"
 """Names of rules and questions have no spaces, so that no spec's are these; they are words that reports can show."""

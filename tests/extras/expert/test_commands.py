@@ -10,8 +10,9 @@ from typer.testing import CliRunner
 from logicls.cli import app
 from logicls.cli_train import with_expert
 from logicls.errors import BundleError, DataError
-from logicls.extras.standing import stand, standing
+from logicls.extras.standing import Standing, stand, standing
 from logicls.train.expert_recipe import ExpertSettings
+from logicls.train.reasoner_recipe import ReasonerSettings
 from logicls.train.recipe import read_recipe
 
 SETTINGS = ExpertSettings(cells=144, share=0.5, reach=1)
@@ -25,7 +26,7 @@ def test_a_recipe_may_ask_for_one(bundle, dataset, tmp_path, capsys):
     assert read_recipe(tmp_path / "recipe.yaml").expert == SETTINGS
     with_expert(tmp_path, bundle.path, SETTINGS)
 
-    assert standing(bundle.path) == {"expert": "patches"}
+    assert standing(bundle.path) == Standing(expert="patches")
     assert "expert patches: on average" in capsys.readouterr().out.replace("\n", " ")
 
 
@@ -38,10 +39,10 @@ def test_photos_that_are_gone(bundle, tmp_path):
 
 def test_one_plug_in_leaves_the_others_standing(tmp_path):
     """What stands is written beside what is there."""
-    stand(tmp_path, "reasoner", "latent")
-    stand(tmp_path, "expert", "patches")
+    stand(tmp_path, reasoner="latent")
+    stand(tmp_path, expert="patches")
 
-    assert standing(tmp_path) == {"expert": "patches", "reasoner": "latent"}
+    assert standing(tmp_path) == Standing(expert="patches", reasoner=ReasonerSettings(name="latent"))
 
 
 @pytest.mark.parametrize("text", ["[]", "{", '{"expert": 7}', '{"exprt": "patches"}'])
