@@ -199,7 +199,8 @@ class SecondLook:
     after: Outcome | None = None
     """What it came to, by thresholds and before any other plug-in; None in records of before it was written down."""
     entropies: tuple[float, ...] = ()
-    """Mean binary entropy of the answers, bits, after the first look and after the second: how open they were."""
+    """How open the choices were, 0 to 1, after the first look and after the second: the mean entropy of the slots,
+    which is 1 less the reward; where there are no rewards the mean binary entropy of the answers, in bits."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from logicls.predict.result import result_id
 from logicls.records import Box, Verdict
-from logicls.report.view import Mark, Rule, card, open_photo, overlays
+from logicls.report.view import Mark, Rule, card, looked, open_photo, overlays
 from logicls.score import Truth
 
 SIDES = ((200, 640, 640), (1000, 420, 420))
@@ -57,7 +57,9 @@ def index(verdicts: Sequence[Verdict], truth: Truth) -> dict[str, object]:
     """What filters, search and order need of every card: columns, a place a card."""
     names = sorted({name for verdict in verdicts for name in verdict.violations})
     places = {name: place for place, name in enumerate(names)}
+    again = [int(v.second_look is not None) for v in verdicts]
     return {
+        **({"looked": again} if any(again) else {}),
         "violations": names,
         "photo": [v.photo for v in verdicts],
         "result": [result_id(v) for v in verdicts],
@@ -92,6 +94,8 @@ def _card(verdict: Verdict, truth: Truth) -> dict[str, object]:
         "marks": _marks(said.marks, scale, (verdict.width * scale, verdict.height * scale)),
     }
     record |= {"documents": verdict.documents} if verdict.documents else {}
+    again = looked(verdict)
+    record |= {"again": [again.by, again.change, again.told]} if again else {}
     return record | ({"truth": sorted(truth[verdict.photo])} if verdict.photo in truth else {})
 
 

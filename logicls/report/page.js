@@ -3,7 +3,7 @@ const data = JSON.parse(document.querySelector("#data").textContent);
 const total = data.photo.length, most = 20;
 const find = (id) => document.querySelector(id);
 const list = find("#list"), search = find("#search"), violation = find("#violation"), sorted = find("#sorted");
-const chosen = { outcome: "", wrong: "" };
+const chosen = { outcome: "", wrong: "", looked: "" };
 const folded = data.photo.map((name, n) => `${name}\n${data.result[n]}`.toLowerCase());
 let fitting = [], page = 0, openAll = false;
 
@@ -49,6 +49,7 @@ function card(n) {
     names.append(make("span", data.severities[name] ?? "major", grade, name));
   }
   if (data.wrong[n]) names.append(make("span", "differs", "not as the truth"));
+  if (data.looked?.[n]) names.append(make("span", "dim", "second look"));
   const title = make("span", "title", make("span", "badge", sign(), outcome), make("strong", "", data.photo[n]), names);
   head.append(title, make("span", "score dim", `score ${data.score[n].toFixed(3)}`));
   box.append(head);
@@ -132,6 +133,10 @@ function words(n, said) {
     const told = said.truth.join(", ") || "no rule broken";
     part.append(make("p", data.wrong[n] ? "truth differs" : "truth", make("span", "", "The truth: "), told));
   }
+  if (said.again) {
+    const [by, change, told] = said.again;
+    part.append(make("p", "again", make("b", "", `Second look: ${change}.`), ` ${told} `, make("span", "dim", `Reasoner: ${by}.`)));
+  }
   if (said.reasons.length)
     part.append(make("div", "why", make("p", "", "For a person to decide:"),
       make("ul", "", ...said.reasons.map((reason) => make("li", "", reason)))));
@@ -185,6 +190,7 @@ function choose() {
   fitting = [];
   for (let n = 0; n < total; n++)
     if ((!chosen.outcome || data.outcome[n] === chosen.outcome) && (!chosen.wrong || data.wrong[n]) &&
+        (!chosen.looked || data.looked[n]) &&
         (!violation.value || data.broken[n].includes(place)) && folded[n].includes(words)) fitting.push(n);
   if (sorted.value === "score") fitting.sort((a, b) => data.score[b] - data.score[a]);
   if (sorted.value === "photo") fitting.sort((a, b) => (folded[a] < folded[b] ? -1 : 1));

@@ -82,11 +82,12 @@ def _frame(
     names = {"rules": dict(words.rules), "whys": dict(words.whys), "questions": dict(words.questions)}
     known = {name: [[c.page, c.variant, c.causes, c.consequences] for c in some] for name, some in words.causes.items()}
     data = {**columns, **names, "causes": known, "severities": dict(words.severities), "tag": TAG}
-    charts = tally.course.charts()
+    charts, again = tally.course.charts(), columns.get("looked")
     bins = (held.reliability or tally.against.bins()) if held and tally.against else ()
     html = environment.from_string(here.joinpath("page.html.j2").read_text(encoding="utf-8")).render(
         tally=tally,
         shown=shown,
+        relooked=sum(again) if isinstance(again, list) else 0,
         order=SHOWN_FIRST,
         severities=SEVERITIES,
         bars=tally.pareto(),

@@ -50,6 +50,38 @@ class Origin:
         self.plugs.update(plug.said for plug in verdict.plugged)
 
 
+@dataclass(slots=True)
+class Looks:
+    """Second looks, counted."""
+
+    count: int = 0
+    reviews: int = 0
+    """Of photos whose first look left them in review."""
+    settled: int = 0
+    """Those of them that the second one did not."""
+    entropies: tuple[float, float] = (0.0, 0.0)
+    """Summed over looks that tell them: mean entropy, 0 to 1, before and after."""
+    telling: int = 0
+
+    def add(self, verdict: Verdict) -> None:
+        """Count that of one photo, if it had one."""
+        look = verdict.second_look
+        if look is None:
+            return
+        self.count += 1
+        self.reviews += look.before == "review"
+        self.settled += look.before == "review" and (look.after or verdict.outcome) != "review"
+        if len(look.entropies) == 2:
+            self.entropies = self.entropies[0] + look.entropies[0], self.entropies[1] + look.entropies[1]
+            self.telling += 1
+
+    @property
+    def mean(self) -> tuple[float, float] | None:
+        """Mean entropy before and after, 0 to 1; None where no look tells it."""
+        before, after = self.entropies
+        return (before / self.telling, after / self.telling) if self.telling else None
+
+
 class Sample:
     """The first of a stream, or so many drawn at random where each is as likely as any other; in their order.
 
@@ -89,6 +121,7 @@ class Tally:
     worst: Counter[str] = field(default_factory=Counter)
     """Photos by the worst severity of their violations."""
     origin: Origin = field(default_factory=Origin)
+    looks: Looks = field(default_factory=Looks)
     seconds: float = 0.0
 
     @property
@@ -106,6 +139,7 @@ class Tally:
         self.violations.update(verdict.violations)
         self.worst.update(filter(None, [self.words.worst(verdict.violations)]))
         self.origin.add(verdict)
+        self.looks.add(verdict)
         self.seconds += verdict.seconds
         self.course.add(verdict)
         self.kept[verdict.outcome].add(verdict)

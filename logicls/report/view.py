@@ -8,7 +8,7 @@ from pathlib import Path
 
 from PIL import Image, ImageOps
 
-from logicls.records import Answer, Box, Finding, Outcome, Status, Verdict
+from logicls.records import Answer, Box, Finding, Outcome, SecondLook, Status, Verdict
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,6 +113,42 @@ def card(verdict: Verdict, *, spec_lines: Mapping[str, str], questions: Mapping[
         stated="nothing readable" if verdict.stated is None else ", ".join(verdict.stated) or "no rule broken",
         agrees=verdict.stated is not None and set(verdict.stated) == set(verdict.violations),
     )
+
+
+@dataclass(frozen=True, slots=True)
+class Looked:
+    """A second look in words."""
+
+    by: str
+    """The reasoner's name."""
+    change: str
+    """From what to what."""
+    told: str
+    """Whether answers became surer, and how long it took."""
+
+
+def looked(verdict: Verdict) -> Looked | None:
+    """What a second look came to; None where there was none."""
+    look = verdict.second_look
+    if look is None:
+        return None
+    after = look.after or verdict.outcome
+    change = f"{look.before} → {after}" if after != look.before else f"{after}, as before"
+    took = f"It took {look.seconds:.2g} s."
+    return Looked(look.reasoner, change, f"{_surer(look)} {took}".strip())
+
+
+def _surer(look: SecondLook) -> str:
+    """Whether choices became less open; empty where the record does not tell."""
+    if not look.taken:
+        return "No answer became surer, so the first look stands."
+    if len(look.entropies) != 2:
+        return ""
+    was, is_ = (f"{entropy:.3f}" for entropy in look.entropies)
+    if was == is_:
+        return "The answers are as sure as before."
+    way = "fell" if look.entropies[1] < look.entropies[0] else "rose"
+    return f"The mean entropy of the answers {way} from {was} to {is_} (0: sure, 1: open)."
 
 
 def open_photo(path: Path, verdict: Verdict, side: int) -> Image.Image | None:

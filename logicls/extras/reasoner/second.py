@@ -46,10 +46,13 @@ class Second:
             came = verdict_on(self.grounds, again.look, verdict.photo, photo, size=size)
             first = replace(came, sha256=verdict.sha256, bundle=verdict.bundle, version=verdict.version)
         taken = round(time.perf_counter() - began, 6)
-        entropies = tuple(round(uncertainty(one.answers), 6) for one in (verdict, first))
+        if again.rewards:  # what was climbed, reward = 1 - mean entropy
+            open_ = [1 - again.rewards[0], 1 - again.rewards[-1 if again.look is not None else 0]]
+        else:
+            open_ = [uncertainty(verdict.answers), uncertainty(first.answers)]
         record = SecondLook(
             self.name, verdict.outcome, taken, tuple(round(r, 6) for r in again.rewards), again.kept,
-            again.look is not None, first.outcome, entropies,
+            again.look is not None, first.outcome, tuple(round(entropy, 6) for entropy in open_),
         )  # fmt: skip
         return replace(first, seconds=round(verdict.seconds + taken, 6), second_look=record)
 
