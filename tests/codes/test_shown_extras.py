@@ -14,6 +14,7 @@ from logicls.assets import share
 from logicls.cli_reasoner import second_look
 from logicls.constraints.load import load_spec
 from logicls.extras.by_name import found
+from logicls.extras.carried import carry_knowledge
 from logicls.extras.retriever.documents import documents
 from logicls.extras.retriever.embed import encoder_of
 from logicls.extras.retriever.folder import read_knowledge
@@ -21,9 +22,14 @@ from logicls.extras.retriever.page import page_text
 from logicls.extras.retriever.route import bundles_of
 from logicls.extras.retriever.sights import sights_of
 from logicls.extras.retriever.usual import read_usual, write_usual
+from logicls.extras.wanted import Asked, again
 from logicls.models.bundle import Bundle
 from logicls.models.coordinates import Family
 from logicls.models.hub.bundled import Hub
+from logicls.plugins import Plugged
+from logicls.predict.folder.batch import adding
+from logicls.records import Plug
+from logicls.train.knowledge_recipe import KnowledgeSettings
 
 
 def hub_bundle() -> Bundle:
@@ -83,11 +89,34 @@ def for_lids() -> object:
     return documents(bundle, knows(NOTE))
 
 
+def other_plug_ins() -> object:
+    """A folder of verdicts that were made with an expert."""
+    bundle, plugs = hub_bundle(), (Plug("expert", "patches", "0a1b2c3d4e5f"),)
+    folder = photos_of("a.png").resolve()
+    with adding(bundle, folder, Path("verdicts"), Plugged(plugs)):
+        pass
+    with adding(bundle, folder, Path("verdicts")):
+        return None
+
+
+def outside() -> object:
+    """Knowledge whose photo lies elsewhere."""
+    Path("synth").mkdir()
+    Path("synth/spec.yaml").write_text(share("constraints/dosing_kit.yaml").read_text())
+    photos_of("a.png")
+    knows(page_text({"product": "dosing_kit", "photo": "../photos/a.png"}, "A kit."))
+    return carry_knowledge(Path("synth"), Path("bundle"), KnowledgeSettings(folder="known"))
+
+
 NOTE = page_text({"product": "box"}, "A box.")
 TRIGGERS: dict[str, Callable[[], object]] = {
     "LC700": lambda: found("expert", "patch"),
     "LC740": lambda: found("reasoner", "latent")(hub_bundle()),
     "LC741": lambda: second_look(Path("bundle"), photos_of("b.png"), truth_of("a.png"), Path("looks")),
+    "LC710": other_plug_ins,
+    "LC711": lambda: Asked(reasoner="closer", tokens=8).here(Path("bundle")),
+    "LC712": lambda: again([Plug("retriever", "documents", "0a1b2c3d4e5f")], None),
+    "LC713": outside,
     "LC701": lambda: read_knowledge(Path("empty")),
     "LC702": lambda: read_knowledge(knows("# A box\n")),
     "LC703": lambda: read_knowledge(knows(page_text({"product": "box", "photo": "old.jpg"}, "A box."))),

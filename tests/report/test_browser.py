@@ -7,6 +7,7 @@ from dataclasses import replace
 import pytest
 from PIL import Image
 
+from logicls.records import SecondLook
 from logicls.report.page import write_report
 from logicls.report.truth import Held
 from logicls.score import score
@@ -42,7 +43,8 @@ def made(tmp_path_factory):
         replace(FAILED, photo=f"stray{n}.jpg", sha256=f"{n + 80:064x}", violations=("stray",), findings=(stray,))
         for n in range(5)
     ]
-    verdicts += [UNSURE, TORN]
+    look = SecondLook("latent", "review", 0.5, (0.5, 0.75), 1, True, "review", (0.5, 0.25))
+    verdicts += [replace(UNSURE, second_look=look), TORN]
     for verdict in verdicts[:-1]:
         Image.new("RGB", (80, 60), "grey").save(folder / verdict.photo)
     truth = {v.photo: v.violations for v in verdicts} | {"bad03.jpg": ("stray",)}
@@ -88,6 +90,19 @@ def test_verdicts_are_filtered(page):
     assert review.get_attribute("aria-pressed") == "true"
     review.click()
     assert page.locator("#shown").inner_text() == "47 photos fit, 1 to 20 shown"
+
+
+def test_second_looks_are_filtered(page):
+    """One photo was looked at again; its card says what came of it."""
+    page.click("[data-filter=looked]")
+
+    assert page.inner_text("#shown") == "1 photo fits"
+    assert page.inner_text(".again") == (
+        "Second look: review, as before. The mean entropy of the answers fell from 0.500 to 0.250 (0: sure, 1: open). "
+        "It took 0.5 s. Reasoner: latent."
+    )
+    page.click("[data-filter=looked]")
+    assert page.inner_text("#shown").startswith("47 photos fit")
 
 
 def test_violations_are_filtered(page):

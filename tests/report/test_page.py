@@ -10,6 +10,7 @@ from PIL import Image
 
 from logicls.plugins import Cause
 from logicls.predict.sure.reliability import Bin
+from logicls.records import Plug, SecondLook
 from logicls.report.page import write_report
 from logicls.report.truth import Held
 from logicls.score import score
@@ -162,3 +163,33 @@ def test_causes_and_consequences_travel_with_the_page(tmp_path):
 
     text = (tmp_path / "index.html").read_text()
     assert '"causes":{"missing_pin":[["box/pin","","The feeder is empty.","The lid opens."]]}' in text
+
+
+def test_a_second_look_is_told_in_words(photos):
+    """From what to what, how much surer, who looked; the head counts them, and a filter shows them alone."""
+    look = SecondLook("latent", "review", 0.5, (0.5, 0.75), 1, True, "fail", (0.5, 0.25))
+    again = replace(FAILED, second_look=look, plugged=(Plug("reasoner", "latent", settings=(("tokens", 4.0),)),))
+    idle = replace(UNSURE, second_look=replace(look, taken=False, after="review"), plugged=again.plugged)
+
+    html = page(photos, again, idle, PASSED)
+
+    cards = [json.loads(card) for card in held_scripts(html, "card")]
+    assert [card.get("again") for card in cards] == [
+        ["latent", "review → fail",
+         "The mean entropy of the answers fell from 0.500 to 0.250 (0: sure, 1: open). It took 0.5 s."],
+        ["latent", "review, as before", "No answer became surer, so the first look stands. It took 0.5 s."],
+        None,
+    ]  # fmt: skip
+    (data,) = map(json.loads, held_scripts(html, "data"))
+    assert data["looked"] == [1, 1, 0]
+    assert "<dd>2 of 3 photos; 1 of 2 reviews settled; mean entropy 0.500 → 0.250</dd>" in html
+    assert "<dt>plugged in</dt><dd>reasoner latent tokens=4</dd>" in html
+    assert 'second look <span class="dim">2</span>' in html
+
+
+def test_a_page_without_second_looks_does_not_speak_of_them(photos):
+    """Neither the head, nor a filter, nor a card."""
+    html = page(photos, FAILED, PASSED)
+
+    assert [name for name in ('data-filter="looked"', "second looks</dt>", "plugged in</dt>", '"looked"', '"again":')
+            if name in html] == []  # fmt: skip

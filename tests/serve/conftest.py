@@ -69,3 +69,9 @@ def address(bundle) -> Iterator[str]:
     """A server without limits that matter."""
     with running(Desk(bundle.path, Limits(rate=1e6), Metrics())) as url:
         yield url
+
+
+@pytest.fixture(scope="session")
+def served():
+    """Runs a server for a desk, in a `with` block."""
+    return running

@@ -6,10 +6,13 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 from typer.testing import CliRunner
 
 from logicls.cli import app
+from logicls.constraints.load import load_spec
 from logicls.data import sample_camera as camera
+from logicls.data.picture import read_photo
 from logicls.errors import BundleError, DataError
 from logicls.extras.retriever.documents import Documents
 from logicls.extras.retriever.draft import draft
@@ -18,6 +21,7 @@ from logicls.extras.retriever.folder import Settings, read_knowledge
 from logicls.extras.retriever.q2k import draw, nearest
 from logicls.extras.retriever.route import bundles_of, route, write_routes
 from logicls.extras.retriever.sights import sights_of
+from logicls.models.bundle import write_bundle
 from logicls.synth.build import Order
 from logicls.worlds.world import make_world
 
@@ -154,6 +158,32 @@ def test_any_dual_encoder_compares_photos(clip, cards, tmp_path):
 
     assert found.locks.shape[1] == 24
     assert np.linalg.norm(found.locks, axis=1) == pytest.approx(np.ones(len(found.locks)))
+
+
+@pytest.mark.slow
+def test_a_bundle_compares_photos(cards, tiny_nano, tmp_path):
+    """`knowledge build --encoder BUNDLE`: by its vision tower; the folder finds it, also after both were moved."""
+    spec = cards / "card.yaml"
+    torch.manual_seed(0)
+    model, processor = tiny_nano(load_spec(spec), width=64, decoder_layers=1, near=32)
+    write_bundle(tmp_path / "a" / "tiny", model=model, processor=processor, spec_file=spec, max_boxes=3)
+    told = ["build", str(spec), "--data", str(cards), "--out", str(tmp_path / "a" / "known"), "--count", "8"]
+
+    came = CliRunner().invoke(app, ["knowledge", *told, "--encoder", str(tmp_path / "a" / "tiny")])
+
+    assert (came.exit_code, came.exception) == (0, None)
+    assert read_knowledge(tmp_path / "a" / "known").settings.encoder == "../tiny"
+    (tmp_path / "a").rename(tmp_path / "b")
+    found = sights_of(read_knowledge(tmp_path / "b" / "known"))
+    assert found.encoder.id.startswith("tiny ")
+    assert found.locks.shape == (4, 4 * 64)
+    photos = [read_photo(path) for path in sorted((cards / "images").iterdir())]
+    assert [recall.product for recall in Documents(read_knowledge(tmp_path / "b" / "known"), found).recall(photos)] == [
+        "card"
+    ] * 12
+    (tmp_path / "b" / "tiny" / "model.safetensors").write_bytes(b"other weights")
+    with pytest.raises(BundleError, match="LC705"):
+        sights_of(read_knowledge(tmp_path / "b" / "known"))
 
 
 def test_features_of_another_encoder_are_told(copied, clip):

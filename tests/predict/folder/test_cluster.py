@@ -7,13 +7,16 @@ from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 from PIL import Image
 
 from logicls.errors import DataError
 from logicls.models.bundle import read_outline
+from logicls.plugins import Plugged, PlugIns, Recall
 from logicls.predict.folder.batch import predict_folder
 from logicls.predict.folder.cluster import Cluster, by_cluster, cluster
+from logicls.records import Plug
 
 
 class Here:
@@ -121,6 +124,49 @@ def test_a_machine_with_another_bundle_ends_the_run(bundle, folder, tmp_path):
 
     with pytest.raises(DataError, match=r"cannot do its share: .*is not what the bundle was made with"):
         predict_folder(outline, folder, tmp_path / "out", inspect=inspect)
+
+
+class Doubting:
+    """A retriever that knows nothing, and says so."""
+
+    def recall(self, photos: list[np.ndarray]) -> list[Recall]:
+        """A doubt each."""
+        return [Recall("", doubt="never seen") for _ in photos]
+
+
+PLUGGED = Plugged((Plug("retriever", "doubting", "0a1b"),))
+
+
+def doubting(bundle) -> PlugIns:
+    """Made on each machine."""
+    return PlugIns(retriever=Doubting(), plugged=PLUGGED)
+
+
+def test_every_machine_has_the_plug_ins(bundle, folder, tmp_path):
+    """Made there, and written down with each verdict; the folder is not gone on with without them."""
+    outline = read_outline(bundle.path)
+    inspect = by_cluster(Cluster(Here(), 2, 0), outline, folder, 2, made=doubting, plugged=PLUGGED)
+
+    predict_folder(outline, folder, tmp_path, inspect=inspect, plugged=PLUGGED)
+
+    records = verdicts(tmp_path)
+    assert {record["outcome"] for record in records} == {"review"}
+    assert all(record["plugged"] == [{"kind": "retriever", "name": "doubting", "knows": "0a1b", "settings": []}]
+               for record in records)  # fmt: skip
+    assert sum("never seen" in record["reasons"] for record in records) == 10
+    with pytest.raises(
+        DataError, match="LC710 holds verdicts made with retriever doubting 0a1b, where now there is no"
+    ):
+        predict_folder(outline, folder, tmp_path)
+
+
+def test_a_machine_with_another_plug_in_ends_the_run(bundle, folder, tmp_path):
+    """It is named."""
+    outline, other = read_outline(bundle.path), Plugged((Plug("retriever", "doubting", "ffff"),))
+    inspect = by_cluster(Cluster(Here(), 2, 0), outline, folder, 2, made=doubting, plugged=other)
+
+    with pytest.raises(DataError, match="it has retriever doubting 0a1b, not retriever doubting ffff"):
+        predict_folder(outline, folder, tmp_path, inspect=inspect, plugged=other)
 
 
 @pytest.mark.slow

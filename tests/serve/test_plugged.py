@@ -1,0 +1,96 @@
+"""A server with plug-ins: over HTTP the same record as in a folder."""
+
+from __future__ import annotations
+
+import json
+import runpy
+from pathlib import Path
+
+import httpx2
+import pytest
+
+from logicls.errors import BundleError
+from logicls.extras.standing import stand
+from logicls.extras.wanted import Asked, Wanted
+from logicls.predict.folder.batch import by_reader, predict_folder
+from logicls.predict.probe import open_bundle
+from logicls.predict.read.reader import reader_of
+from logicls.serve.desk import Desk
+from logicls.serve.limits import Limits
+from logicls.serve.metrics import Metrics
+from logicls.serve.run import Address, serve
+
+_EXTRAS = runpy.run_path(str(Path(__file__).parents[1] / "extras" / "conftest.py"))
+outfit, own, good, dataset = (_EXTRAS[name] for name in ("outfit", "own", "good", "dataset"))
+ASKED = Asked("patches", "closer", open=0.0)
+
+
+def without_times(record: dict[str, object]) -> object:
+    """The record, to four digits, without how long things took."""
+    again = record["second_look"]
+    told = {**record, "seconds": 0, "second_look": again and {**again, "seconds": 0}}
+    return json.loads(json.dumps(told), parse_float=lambda text: round(float(text), 4))
+
+
+def answers(url: str, photos: Path) -> dict[str, object]:
+    """What the server says of each photo of a folder."""
+    found = {}
+    for path in sorted(photos.iterdir()):
+        answer = httpx2.post(
+            f"{url}/predict", params={"photo": path.name}, content=path.read_bytes(), timeout=60, trust_env=False
+        )
+        assert answer.status_code == 200
+        found[path.name] = without_times(answer.json())
+    return found
+
+
+@pytest.mark.slow
+def test_the_record_is_that_of_a_folder(outfit, served, tmp_path):
+    """With all three: what each of them says, what was plugged in, and the same result id."""
+    wanted = Wanted("patches", ASKED.here(outfit.bundle).reasoner, outfit.knowledge)
+    bundle = open_bundle(outfit.bundle)
+    plugins = wanted.made(bundle)
+    inspect = by_reader(reader_of(bundle, plugins.retriever), outfit.photos, 1, 0, plugins)
+    predict_folder(bundle, outfit.photos, tmp_path, inspect=inspect, plugged=plugins.plugged)
+    lines = map(json.loads, (tmp_path / "verdicts.jsonl").read_text().splitlines())
+    told = {record["photo"]: without_times(record) for record in lines}
+
+    with served(Desk(outfit.bundle, Limits(batch=1), Metrics(), wanted.made)) as url:
+        came = answers(url, outfit.photos)
+        health = httpx2.get(f"{url}/healthz", trust_env=False).json()
+
+    assert came == told
+    assert len(came) == 4
+    assert came["a.png"]["second_look"]["reasoner"] == "closer"
+    assert "structural_defect" in dict(came["a.png"]["scores"])
+    assert any(record["documents"] for record in came.values())
+    assert health["plugins"] == [plug.said for plug in plugins.plugged.plugs]
+
+
+@pytest.mark.slow
+def test_without_plug_ins_nothing_is_paid(outfit, served):
+    """Photos are decoded in the size of the model's input, and the record says that nothing was plugged in."""
+    desk = Desk(outfit.bundle, Limits(), Metrics(), Asked().here(outfit.bundle).made)
+
+    with served(desk) as url:
+        came = answers(url, outfit.photos)
+        health = httpx2.get(f"{url}/healthz", trust_env=False).json()
+        size = desk._size
+
+    assert size == (64, 64)
+    assert all((record["plugged"], record["second_look"]) == ([], None) for record in came.values())
+    assert "plugins" not in health
+
+
+@pytest.mark.slow
+def test_a_plug_in_that_is_not_there_ends_the_server(own):
+    """With the error, and not with a server that judges without it."""
+    stand(own.bundle, expert="prototypes")
+    told: list[str] = []
+
+    with pytest.raises(BundleError, match="LC721"):
+        serve(
+            own.bundle, Address("127.0.0.1", 0), Limits(), say=told.append, make=Asked().here(own.bundle).made
+        )  # fmt: skip
+
+    assert told == []
