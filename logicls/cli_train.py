@@ -108,8 +108,11 @@ def with_knowledge(synth_dir: Path, out: Path, settings: KnowledgeSettings) -> N
     from logicls.extras.carried import FOLDER, carry_knowledge
     from logicls.report.progress import counting
 
-    with counting("knowledge", 0 if settings.folder else settings.count, console) as counter:
-        pages = carry_knowledge(synth_dir, out, settings, done=counter.add)
+    if settings.folder:
+        pages = carry_knowledge(synth_dir, out, settings)
+    else:
+        with counting("knowledge", settings.count, console) as counter:
+            pages = carry_knowledge(synth_dir, out, settings, done=counter.add)
     console.print(Text(f"knowledge: {pages} pages in {out / FOLDER}"), soft_wrap=True)
 
 

@@ -53,7 +53,7 @@ def standing(folder: Path) -> Standing:
 
 def stand(folder: Path, **plugged: str | Mapping[str, object]) -> None:
     """From now on these are on where the bundle predicts, beside those that are. Raises `BundleError`."""
-    there = standing(folder).model_dump(exclude_defaults=True)
+    there = {kind: told for kind, told in standing(folder).model_dump(exclude_none=True).items() if told}
     write_text(folder / FILE, json.dumps({**there, **plugged}, indent=1, sort_keys=True))
 
 

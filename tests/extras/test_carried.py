@@ -90,7 +90,7 @@ def test_what_cannot_be_plugged_in_is_told_before_training(own, synth, tmp_path)
 
 
 def test_a_copy_works_where_the_folder_is_gone(own, synth):
-    """Pages, photos and features travel, what was in the bundle before does not stay, products' bundles do not count."""
+    """Pages, photos, features travel; what was in the bundle before does not stay, products' bundles do not count."""
     (own.bundle / "knowledge").mkdir()
     (own.bundle / "knowledge" / "old.md").write_text("---\nproduct: box\n---\nOld.\n")
     (own.knowledge / "knowledge.yaml").write_text("logicls: 1\nbudget: 1\nbundles: {box: ../box}\n")

@@ -9,12 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from logicls.cli_extras import Wanted
 from logicls.errors import BundleError, DataError
 from logicls.extras.expert.fit import fit_expert
 from logicls.extras.expert.kept import file_of
 from logicls.extras.expert.patches import make
 from logicls.extras.standing import standing
+from logicls.extras.wanted import Asked, Wanted
 from logicls.models.bundle import read_bundle
 from logicls.predict.inspector import Inspector
 from logicls.predict.plugged.flawed import QUERY, RULE, VIOLATION
@@ -79,7 +79,7 @@ def test_in_a_verdict(bundle, dataset, tmp_path):
         with Inspector(reader_of(bundle), tmp_path / "photos", 0, wanted.made(bundle)) as inspector:
             return inspector.judge(list(inspector.load(["a.png", "b.png"])))
 
-    plain, (good, bad) = judged(Wanted()), judged(Wanted().here(bundle.path))
+    plain, (good, bad) = judged(Wanted()), judged(Asked().here(bundle.path))
 
     assert [v.findings[-1].constraint for v in (good, bad)] == [RULE, RULE]
     assert [v.answers[-1].query for v in (good, bad)] == [QUERY, QUERY]
@@ -90,13 +90,13 @@ def test_in_a_verdict(bundle, dataset, tmp_path):
 
 def test_what_stands_in_the_bundle_can_be_turned_off(bundle, dataset):
     """A fitted expert is on where nothing is said; `none` turns it off, another name is taken instead."""
-    assert Wanted().here(bundle.path) == Wanted()
+    assert Asked().here(bundle.path) == Wanted()
     fit_expert(bundle, dataset, SMALL)
 
     assert standing(bundle.path) == {"expert": "patches"}
-    assert Wanted().here(bundle.path) == Wanted(expert="patches")
-    assert not Wanted(expert="none").here(bundle.path)
-    assert Wanted(expert="prototypes").here(bundle.path) == Wanted(expert="prototypes")
+    assert Asked().here(bundle.path) == Wanted(expert="patches")
+    assert not Asked(expert="none").here(bundle.path)
+    assert Asked(expert="prototypes").here(bundle.path) == Wanted(expert="prototypes")
 
 
 def test_the_bundle_stays_what_it_was(bundle, dataset):
