@@ -109,7 +109,7 @@ def predicted(
     where = elsewhere or cli_serve.Elsewhere()
     with (
         _going_on(out),
-        where.opened(bundle, images, batch, workers, wanted) as (opened, inspect),
+        where.opened(bundle, images, batch, workers, wanted=wanted) as (opened, inspect),
         stages(console) as begin,
     ):
         plugins = wanted.made(opened) if inspect is None else PlugIns(plugged=wanted.plugged(opened.path))

@@ -71,7 +71,13 @@ class Elsewhere:
 
     @contextmanager
     def opened(
-        self, bundle: Path, images: Path, batch: int, workers: int, wanted: Wanted
+        self,
+        bundle: Path,
+        images: Path,
+        batch: int,
+        workers: int,
+        *,
+        wanted: Wanted = Wanted(),  # noqa: B008  frozen
     ) -> Iterator[tuple[Bundle, Inspect | None]]:
         """The bundle, and what inspects photos; None where its own model does, here."""
         if self.endpoint:

@@ -93,7 +93,7 @@ def test_what_stands_in_the_bundle_can_be_turned_off(bundle, dataset):
     assert Asked().here(bundle.path) == Wanted()
     fit_expert(bundle, dataset, SMALL)
 
-    assert standing(bundle.path) == {"expert": "patches"}
+    assert standing(bundle.path).expert == "patches"
     assert Asked().here(bundle.path) == Wanted(expert="patches")
     assert not Asked(expert="none").here(bundle.path)
     assert Asked(expert="prototypes").here(bundle.path) == Wanted(expert="prototypes")
