@@ -16,11 +16,12 @@ class ExpertSettings(BaseModel):
 
     kind: Kind = "patches"
     """patches: a memory of good patches. prototypes: what good and flawed patches are like, learned from made flaws.
-    texts: patches against words for what is right and wrong, by a CLIP-type encoder; nothing is learned. priors: the map
-    of prototypes, or of texts where there is an encoder, and a small network's view of the photo as tokens that the
-    bundle's own model sees."""
+    texts: patches against words for what is right and wrong, by a CLIP-type encoder; nothing is learned. priors: the
+    map of prototypes, or of texts where there is an encoder, and a small network's view of the photo as tokens that
+    the bundle's own model sees."""
     encoder: str = ""
-    """The encoder of texts, and of priors that are built on it: a model of the hub that is on this machine, by its name, or a folder."""
+    """The encoder of texts, and of priors that are built on them: a model of the hub that is on this machine, by its
+    name, or a folder."""
     cells: int = Field(5120, ge=64, le=20480)
     """Patches of a photo: the more, the smaller the flaws that are seen, and the slower."""
     share: float = Field(0.25, gt=0, le=1)
