@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Sequence
 
 import torch
@@ -10,10 +9,10 @@ from jaxtyping import Float
 from torch import Tensor
 
 from logicls.models.bundle import Bundle
-from logicls.models.hub.branches import Prefix
 from logicls.models.hub.codec import Codec
 from logicls.plugins import Photo
 from logicls.predict.read.hub_pass import HubPass
+from logicls.predict.read.side_by_side import Seen
 
 QUESTION = "Is anything on this product damaged? Answer yes or no."
 ANSWERS = ("yes", "no")
@@ -35,7 +34,7 @@ class AskingHub:
         return asked.float().cpu()
 
     @torch.no_grad()
-    def see(self, photos: Sequence[Photo]) -> list[Prefix]:
+    def see(self, photos: Sequence[Photo]) -> list[Seen]:
         """Each photo and the text before its questions, read."""
         return [self._pass.read([photo])[0] for photo in photos]
 
@@ -45,25 +44,25 @@ class AskingHub:
         return self.question().mean(0)
 
     def odds(
-        self, seen: Sequence[Prefix], tokens: Float[Tensor, "photos tokens width"], asked: Float[Tensor, "words width"]
+        self, seen: Sequence[Seen], tokens: Float[Tensor, "photos tokens width"], asked: Float[Tensor, "words width"]
     ) -> Float[Tensor, " photos"]:
         """Yes against no."""
         return torch.cat(
             [self._odds(one, torch.cat([some, asked])[None]) for one, some in zip(seen, tokens, strict=True)]
         )
 
-    def _odds(self, prefix: Prefix, behind: Float[Tensor, "1 new width"]) -> Float[Tensor, 1]:
+    def _odds(self, seen: Seen, behind: Float[Tensor, "1 new width"]) -> Float[Tensor, 1]:
         """What stands `behind` a photo is read as the words of a question are (`models.hub.branches`)."""
-        model, new = self.model, behind.shape[1]
-        places = torch.arange(prefix.length, prefix.length + new, device=model.device)[None]
-        if prefix.shift is not None:
-            places = (places + prefix.shift)[None].expand(3, -1, -1)
+        model, one, new = self.model, seen.branches(1), behind.shape[1]
+        mask = torch.cat([one.mask, one.mask.new_ones(1, new)], 1)
+        places = (mask.cumsum(1) - 1)[:, -new:]
+        if one.shift is not None:
+            places = (places + one.shift)[None].expand(3, -1, -1)
         out = model(
-            inputs_embeds=behind.to(model.device, model.dtype),
-            attention_mask=torch.ones(1, prefix.length + new, dtype=torch.long, device=model.device),
-            position_ids=places, past_key_values=copy.deepcopy(prefix.cache), use_cache=True, logits_to_keep=1,
+            inputs_embeds=behind.to(model.device, model.dtype), attention_mask=mask, position_ids=places,
+            past_key_values=one.cache, use_cache=True, logits_to_keep=1,
         )  # fmt: skip
-        said = out.logits[:, -1].float().cpu()
+        said: Tensor = out.logits[:, -1].float().cpu()
         return said[:, self._wrong] - said[:, self._right]
 
 
