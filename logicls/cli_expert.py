@@ -28,14 +28,14 @@ def expert() -> None:
 def fit(
     bundle: Annotated[Path, typer.Argument(help="What `logicls train` wrote.")],
     data: Annotated[Path, typer.Option("--data", help="Dataset of good photos: annotations.json and images/.")],
-    kind: Annotated[str, typer.Option(help="patches, prototypes or texts.")] = "patches",
-    encoder: Annotated[str, typer.Option(help="For texts: a CLIP-type model by its name or folder.")] = "",
+    kind: Annotated[str, typer.Option(help="patches, prototypes, texts or priors.")] = "patches",
+    encoder: Annotated[str, typer.Option(help="For texts and priors: a CLIP-type model by its name or folder.")] = "",
     cells: Annotated[int, typer.Option(help="Patches of a photo: more see smaller flaws, more slowly.")] = 5120,
     share: Annotated[float, typer.Option(help="Of the patches that is remembered.")] = 0.25,
     reach: Annotated[
         int, typer.Option(help="Compare with what good photos have within so many cells; -1: anywhere.")
     ] = 3,
-    steps: Annotated[int, typer.Option(help="In which prototypes are learned.")] = 400,
+    steps: Annotated[int, typer.Option(help="In which prototypes and prior tokens are learned.")] = 400,
     seed: Annotated[int, typer.Option(help="Draws what is remembered, and made flaws.")] = 0,
 ) -> None:
     """Fit an expert to photos of good products; from then on the bundle looks for structural defects as well."""

@@ -26,6 +26,7 @@ NAMES: Mapping[str, Mapping[str, str]] = MappingProxyType(
             "patches": "logicls.extras.expert.patches:make",
             "prototypes": "logicls.extras.expert.prototypes:make",
             "texts": "logicls.extras.expert.texts:make",
+            "priors": "logicls.extras.expert.priors:make",
         },
         "reasoner": {name: f"logicls.extras.reasoner.second:{made}" for name, made in REASONERS.items()},
     }

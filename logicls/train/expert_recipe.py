@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-Kind = Literal["patches", "prototypes", "texts"]
+Kind = Literal["patches", "prototypes", "texts", "priors"]
 
 
 class ExpertSettings(BaseModel):
@@ -16,9 +16,12 @@ class ExpertSettings(BaseModel):
 
     kind: Kind = "patches"
     """patches: a memory of good patches. prototypes: what good and flawed patches are like, learned from made flaws.
-    texts: patches against words for what is right and wrong, by a CLIP-type encoder; nothing is learned."""
+    texts: patches against words for what is right and wrong, by a CLIP-type encoder; nothing is learned. priors: the
+    map of prototypes, or of texts where there is an encoder, and a small network's view of the photo as tokens that
+    the bundle's own model sees."""
     encoder: str = ""
-    """The encoder of texts: a model of the hub that is on this machine, by its name, or a folder."""
+    """The encoder of texts, and of priors that are built on them: a model of the hub that is on this machine, by its
+    name, or a folder."""
     cells: int = Field(5120, ge=64, le=20480)
     """Patches of a photo: the more, the smaller the flaws that are seen, and the slower."""
     share: float = Field(0.25, gt=0, le=1)
@@ -29,11 +32,11 @@ class ExpertSettings(BaseModel):
     around: int = Field(1, ge=1, le=9)
     """Each feature is the mean over so many cells on each axis; 3 in PatchCore. Odd."""
     steps: int = Field(400, ge=1)
-    """In which prototypes are learned."""
+    """In which prototypes are learned, and prior tokens, at most."""
     seed: int = 0
 
     @model_validator(mode="after")
     def _fitting(self) -> ExpertSettings:
-        if bool(self.encoder) != (self.kind == "texts"):
-            raise ValueError("kind texts needs an encoder, and no other kind has one")
+        if self.kind != "priors" and bool(self.encoder) != (self.kind == "texts"):
+            raise ValueError("kind texts needs an encoder, priors may have one, and no other kind has one")
         return self

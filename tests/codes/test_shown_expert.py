@@ -11,6 +11,7 @@ import pytest
 from logicls.assets import share
 from logicls.cli_expert import settings_of
 from logicls.constraints.load import load_spec
+from logicls.extras.expert.asking import asking_of
 from logicls.extras.expert.fit import fit_expert
 from logicls.extras.expert.kept import read_kept
 from logicls.extras.expert.texts import encoder_of, refuse_dimension
@@ -40,7 +41,12 @@ def _standing() -> object:
 
 def _other_dimension() -> object:
     Path("bundle").mkdir()
-    return refuse_dimension("openai/clip", 768, 512, Path("bundle"))
+    return refuse_dimension("openai/clip", 768, 512, Path("bundle", "expert-texts.safetensors"))
+
+
+def _elsewhere() -> object:
+    spec = load_spec(share("constraints/dosing_kit.yaml"))
+    return asking_of(Bundle(Path("bundle"), "0", spec, None, None, 1, foreign=True))
 
 
 TRIGGERS: dict[str, Callable[[], object]] = {
@@ -51,6 +57,7 @@ TRIGGERS: dict[str, Callable[[], object]] = {
     "LC724": lambda: settings_of(kind="patch", share=2),
     "LC725": lambda: encoder_of("no/such-clip"),
     "LC726": _other_dimension,
+    "LC727": _elsewhere,
 }
 
 

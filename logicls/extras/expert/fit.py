@@ -10,7 +10,7 @@ from logicls.claim import claimed
 from logicls.data.named import read_for
 from logicls.data.picture import read_photo
 from logicls.errors import DataError, Problem, relative
-from logicls.extras.expert import patches, prototypes, texts
+from logicls.extras.expert import patches, priors, prototypes, texts
 from logicls.extras.expert.bar import Bar
 from logicls.extras.expert.places import Judgement, Zones, zones_of
 from logicls.extras.expert.tower import input_size, tower_of
@@ -65,6 +65,8 @@ def _fitted(bundle: Bundle, photos: Sequence[Photo], zones: Zones, settings: Exp
     """Of that kind, written."""
     if settings.kind == "texts":
         return texts.fit_texts(bundle, photos, zones, settings.encoder)
+    if settings.kind == "priors":
+        return priors.fit_priors(bundle, photos, zones, settings)
     tower = tower_of(bundle, input_size(photos, settings.cells))
     match settings.kind:
         case "patches":

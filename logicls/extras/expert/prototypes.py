@@ -135,11 +135,16 @@ class Learned:
     judge: Judge
     prompts: Hierarchy
 
-    @torch.inference_mode()
     def charts(self, tower: Tower, photos: Sequence[Photo]) -> Float[Tensor, "photos rows columns"]:
         """Loc of photos, averaged over a few cells."""
-        loc = torch.cat([self.judge(tower.both([photo])) for photo in photos])
-        return F.avg_pool2d(loc[:, None], SMOOTH, 1, SMOOTH // 2, count_include_pad=False)[:, 0]
+        return charts_of(self.judge, tower, photos)
+
+
+@torch.inference_mode()
+def charts_of(judge: Judge, tower: Tower, photos: Sequence[Photo]) -> Float[Tensor, "photos rows columns"]:
+    """Loc of photos, averaged over a few cells."""
+    loc = torch.cat([judge(tower.both([photo])) for photo in photos])
+    return F.avg_pool2d(loc[:, None], SMOOTH, 1, SMOOTH // 2, count_include_pad=False)[:, 0]
 
 
 class PrototypeExpert:

@@ -143,13 +143,13 @@ def make(bundle: Bundle) -> TextExpert:
     except (KeyError, ValueError, TypeError) as error:
         raise unreadable(bundle.path, "texts", error) from error
     encoder = encoder_of(name)
-    refuse_dimension(name, encoder.width, right.shape[1], bundle.path)
+    refuse_dimension(name, encoder.width, right.shape[1], file_of(bundle.path, "texts"))
     return TextExpert(encoder, judgement, right, wrong)
 
 
-def refuse_dimension(name: str, width: int, known: int, folder: Path) -> None:
+def refuse_dimension(name: str, width: int, known: int, file: Path) -> None:
     """An encoder that embeds in `width` dimensions where words have those `known` is an error (LC726)."""
     if width != known:
         message = f'"{name}" embeds in {width} dimensions, and the words of this expert have {known}.'
         advice = "Fit it again with `logicls expert fit`."
-        raise BundleError(Problem("LC726", message, relative(file_of(folder, "texts")), advice=advice))
+        raise BundleError(Problem("LC726", message, relative(file), advice=advice))

@@ -23,8 +23,8 @@ from logicls.models.nano.point import glowing
 from logicls.predict.read.one_pass import OnePass, Read, Seen
 from logicls.predict.read.pointing import LEAST, Light
 
-Keys = tuple[tuple[Float[Tensor, "1 heads patches depth"], Float[Tensor, "1 heads patches depth"]], ...]
-"""Keys and values of the photo's tokens, by layer of the decoder."""
+Keys = tuple[tuple[Float[Tensor, "photos heads patches depth"], Float[Tensor, "photos heads patches depth"]], ...]
+"""Keys and values of the photo's tokens, or of those of several photos, by layer of the decoder."""
 
 
 def keys_of(seen: Seen) -> Keys:

@@ -1,0 +1,186 @@
+"""The expert with prior tokens."""
+
+from __future__ import annotations
+
+import runpy
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from safetensors import safe_open
+from safetensors.torch import save_file
+from typer.testing import CliRunner
+
+from logicls.cli import app
+from logicls.errors import BundleError
+from logicls.extras.expert.asking import asking_of, still
+from logicls.extras.expert.bar import bar_of
+from logicls.extras.expert.fit import fit_expert
+from logicls.extras.expert.kept import file_of
+from logicls.extras.expert.loc import Learned
+from logicls.extras.expert.places import Judgement, zones_of
+from logicls.extras.expert.priors import PriorExpert, begun, learn_tokens, loss, make, pixels, write_priors
+from logicls.extras.expert.prototypes import Judge
+from logicls.extras.expert.tower import tower_of
+from logicls.extras.standing import standing
+from logicls.models.bundle import read_bundle
+from logicls.predict.probe import write_probe
+from logicls.records import Box
+from logicls.train.expert_recipe import ExpertSettings
+
+_HERE = runpy.run_path(str(Path(__file__).with_name("conftest.py")))
+good_photo, flawed_photo = _HERE["good_photo"], _HERE["flawed_photo"]
+training_data = runpy.run_path(str(Path(__file__).parents[2] / "predict" / "conftest.py"))["dataset"]
+
+
+@pytest.fixture
+def lively(bundle):
+    """The same bundle; what one position says is heard by others, as in a model that was trained."""
+    with torch.no_grad():
+        for weight in bundle.model.decoder.parameters():
+            if weight.ndim > 1:
+                weight.normal_(std=0.15, generator=torch.Generator().manual_seed(0))
+    return bundle
+
+
+@pytest.fixture
+def view(bundle, good):
+    """Before anything is learned."""
+    torch.manual_seed(0)
+    tower = tower_of(bundle, (96, 96))
+    judge = Judge(tower.both(good[:1]).shape[1]).eval()
+    return begun(asking_of(bundle), Learned(tower, judge), (48, 48), good, 0)
+
+
+def test_loss_by_hand():
+    """A flaw at odds 0 costs ln 2, a clean photo at odds ln 3 costs ln 4."""
+    found = loss(torch.tensor([0.0, np.log(3)]), (2, -1))
+
+    assert float(found) == pytest.approx((np.log(2) + np.log(4)) / 2)
+
+
+def test_what_learns(bundle, good, view):
+    """A step moves Vis, both ways to tokens, their places and the question; no weight of the model, nor the judge."""
+    before = {name: value.clone() for name, value in view.tokens.state_dict().items()}
+    model = {name: value.clone() for name, value in bundle.model.state_dict().items()}
+    judge = {name: value.clone() for name, value in view.loc.judge.state_dict().items()}
+    heard = []
+
+    with still(bundle.model):
+        learn_tokens(good, good, view, ExpertSettings(kind="priors", steps=2), lambda *told: heard.append(told[0]))
+
+    same = {name for name, value in view.tokens.state_dict().items() if torch.equal(value, before[name])}
+    assert same == {"usual"}
+    assert all(torch.equal(value, model[name]) for name, value in bundle.model.state_dict().items())
+    assert all(torch.equal(value, judge[name]) for name, value in view.loc.judge.state_dict().items())
+    assert all(weight.grad is None for weight in bundle.model.parameters())
+    assert heard == [2]
+
+
+def test_left_out_tokens_leave_the_answer(bundle, good, view):
+    """With no part of them given the model answers the question as it does without an expert."""
+    asking = asking_of(bundle)
+    with torch.no_grad():
+        bare = asking.odds(asking.see(good[:3]), torch.zeros(3, 0, asking.width), view.tokens.question)
+
+    assert torch.equal(view.told(good[:3], "none")[1], bare)
+    assert not torch.allclose(view.told(good[:3])[1], bare, atol=1e-4)
+
+
+def test_written_and_read(bundle, dataset, good, view):
+    """What is read says of photos exactly what was written."""
+    judgement = Judgement(bar_of([0.0, 1.0, 2.0], aside=True), view.loc.frame, zones_of(()))
+    write_priors(bundle, view, judgement, "")
+    photos = [*good[:2], flawed_photo(7)]
+
+    assert make(bundle).examine(photos) == PriorExpert(view, judgement).examine(photos)
+    assert make(bundle).examine([]) == []
+
+
+def test_the_model_is_made_to_tell(lively, good):
+    """Through the model as it is tokens and question learn to have flawed photos called wrong; tokens have a part."""
+    tower = tower_of(lively, (96, 96))
+    loc = Learned(tower, Judge(tower.both(good[:1]).shape[1]).eval())
+    photos = [*good[:16], *(flawed_photo(seed) for seed in range(16))]
+    types, charts = torch.tensor([-1] * 16 + [0] * 16), loc.charts(photos).clone()
+    with still(lively.model):
+        view = begun(asking_of(lively), loc, (48, 48), good, 0)
+        before = view.told(photos)[1]
+        optimizer = torch.optim.AdamW(view.tokens.parameters(), 1e-2)
+        for number in range(40):
+            some = torch.arange(number % 4, 32, 4).tolist()
+            optimizer.zero_grad()
+            loss(view.odds([photos[k] for k in some], charts[some]), types[some].tolist()).backward()
+            optimizer.step()
+
+    after, bare = (view.told(photos, parts)[1] for parts in ("both", "none"))
+
+    assert float(before[16:].min()) < float(before[:16].max())
+    assert float(after[16:].min()) > float(after[:16].max())
+    assert float(loss(after, types.tolist())) < 0.5 * float(loss(bare, types.tolist()))
+
+
+def test_from_the_command_line(bundle, dataset, good, tmp_path):
+    """It is fitted, stands, examines photos with a box for each place, and the model's file is what it was."""
+    write_probe(bundle, training_data(tmp_path, good[:2]))
+    before = (bundle.path / "model.safetensors").read_bytes()
+    asked = ["expert", "fit", str(bundle.path), "--data", str(dataset), "--kind", "priors"]
+
+    shown = CliRunner().invoke(app, [*asked, "--cells", "144", "--steps", "4"])
+    assert shown.exit_code == 0, shown.output
+    flaws = make(read_bundle(bundle.path)).examine([good_photo(100), flawed_photo(200)])
+
+    assert "expert priors, on average 12.5% of good photos" in " ".join(shown.output.split())
+    assert standing(bundle.path) == {"expert": "priors"}
+    assert all(np.isfinite(flaw.score) and flaw.places[0].box.area > 0 for flaw in flaws)
+    assert (bundle.path / "model.safetensors").read_bytes() == before
+
+
+def test_worst_place_has_the_answers_score(bundle, good, view):
+    """The answer is about the worst place of Loc; another has less, by as much as its logit is less."""
+    chart = torch.full((12, 12), 0.2)
+    chart[3, 4], chart[9, 9] = 0.8, 0.5
+    judgement = Judgement(bar_of([0.0, 1.0, 1.5], aside=True), view.loc.frame, zones_of(()))
+
+    flaw = PriorExpert(view, judgement)._flaw(chart, 2.0, good[0])
+
+    scores = [place.score for place in flaw.places]
+    assert scores == pytest.approx([2.0, 2.0 - np.log(4)], rel=1e-5)
+    assert flaw.box == Box(32, 24, 40, 32)
+
+
+def test_built_on_texts(bundle, dataset, tmp_path):
+    """With an encoder Loc is that of its words; the file holds them in the judge's place."""
+    clip = runpy.run_path(str(Path(__file__).with_name("test_texts.py")))["clip"]
+    settings = ExpertSettings(kind="priors", cells=144, steps=2, encoder=str(clip(tmp_path / "clip")))
+
+    bar = fit_expert(bundle, dataset, settings)
+    expert = make(bundle)
+
+    assert (bar.photos, bar.aside) == (7, True)
+    assert expert.view.loc.frame.size == (32, 32)
+    assert np.isfinite([flaw.score for flaw in expert.examine([good_photo(0), flawed_photo(1)])]).all()
+    clip(tmp_path / "clip", 24)
+    with pytest.raises(BundleError, match="embeds in 24 dimensions") as caught:
+        make(bundle)
+    assert [problem.code for problem in caught.value.problems] == ["LC726"]
+
+
+def test_tensors_of_another_kind(bundle, view):
+    """A file that holds no tokens is told, with what to do: LC722."""
+    write_priors(bundle, view, Judgement(bar_of([0.0, 1.0, 2.0], aside=True), view.loc.frame, zones_of(())), "")
+    file = file_of(bundle.path, "priors")
+
+    with safe_open(file, framework="pt") as opened:
+        told = opened.metadata()
+    save_file({"tokens.question": torch.zeros(2, 8)}, file, metadata=told)
+
+    with pytest.raises(BundleError) as caught:
+        make(bundle)
+    assert [problem.code for problem in caught.value.problems] == ["LC722"]
+
+
+def test_photos_in_one_size():
+    """Whatever their sizes."""
+    assert pixels([good_photo(0), good_photo(1)[:64]], (48, 32)).shape == (2, 3, 48, 32)
