@@ -54,8 +54,7 @@ def carry_knowledge(
     if settings.folder:
         _copied(_of_product(Path(settings.folder), synth), there)
     else:
-        data, _ = photos_of(synth)
-        draft(Order(synth / "spec.yaml", data, there, settings.count, settings.seed), done=done)
+        draft(Order(synth / "spec.yaml", photos_of(synth), there, settings.count, settings.seed), done=done)
     stand(bundle, knowledge=FOLDER)
     return len(read_knowledge(there).pages)
 

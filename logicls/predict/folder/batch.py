@@ -49,10 +49,10 @@ def predict_folder(
     `verdicts.jsonl` grows as the run goes on, in the order of the names; the same command continues it, however it was
     ended. `verdicts.csv` is written at the end. Nothing is written to `photos`, and `out` may lie below it.
 
-    `batch` photos are looked at together, by the bundle's own model unless `inspect` makes the verdicts, with what it has
-    `plugged` in. So many `workers` are processes that decode photos; a script that asks for them must be one that they
-    can import (`if __name__ == "__main__"`). Without any, threads of this process do it, which a decoder's crash ends. A
-    photo must match one of the globs `only`, which are relative to `photos`, and be one `among` those names.
+    `batch` photos are looked at together, by the bundle's own model unless `inspect` makes the verdicts, with what it
+    has `plugged` in. So many `workers` are processes that decode photos; a script that asks for them must be one that
+    they can import (`if __name__ == "__main__"`). Without any, threads of this process do it, which a decoder's crash
+    ends. A photo must match one of the globs `only`, which are relative to `photos`, and be one `among` those names.
 
     Raises:
         DataError: No photos (LC311, LC312, LC603, LC604), `out` holds verdicts of another bundle or folder (LC601,
