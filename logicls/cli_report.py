@@ -96,8 +96,7 @@ def write_files(
 ) -> Tally:
     """Write the page, and the tables that were asked for, from the verdicts in `out`; returns what was counted.
 
-    What `knowledge`, a folder, says of causes and consequences stands beside violations; if left out, the folder that
-    was plugged in, as long as it is there.
+    Causes and consequences beside violations are those of the folder `knowledge`, or of the one that was plugged in.
 
     Raises:
         SpecError, DataError: The knowledge cannot be read (LC701 to LC703).
@@ -111,11 +110,11 @@ def write_files(
 
     ready(xlsx=xlsx)
     lines, words = out / "verdicts.jsonl", words_of(spec)
-    knowledge = knowledge or _plugged_in(out)
-    if knowledge is not None:
+    known = knowledge or _plugged_in(out)
+    if known is not None:
         from logicls.extras.retriever.causes import causes_of
 
-        words = replace(words, causes=causes_of(knowledge, spec.product.name))
+        words = replace(words, causes=causes_of(known, spec.product.name))
     held = held_against(out, truth) if truth else None
     tally = write_report(
         read_verdicts(lines), words, photos=photos, out=page_of(out), now=datetime.now(), held=held, limit=cards

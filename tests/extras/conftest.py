@@ -27,7 +27,7 @@ _EXPERT = runpy.run_path(str(Path(__file__).parent / "expert" / "conftest.py"))
 make_bundle, _one_thread, good, dataset, good_photo, flawed_photo = (
     _EXPERT[name] for name in ("make_bundle", "_one_thread", "good", "dataset", "good_photo", "flawed_photo")
 )
-SPEC, shards = _EXPERT["_PREDICT"]["SPEC"], _EXPERT["_PREDICT"]["dataset"]
+shards = _EXPERT["_PREDICT"]["dataset"]
 
 
 @dataclass(frozen=True)
@@ -42,10 +42,10 @@ class Outfit:
 
 
 @pytest.fixture(scope="session")
-def outfit(make_bundle, dataset, good, tmp_path_factory) -> Outfit:
+def outfit(make_bundle, box_spec, dataset, good, tmp_path_factory) -> Outfit:
     """Made once; read only."""
     torch.manual_seed(0)
-    bundle, root = make_bundle(SPEC), tmp_path_factory.mktemp("outfit")
+    bundle, root = make_bundle(box_spec.read_text()), tmp_path_factory.mktemp("outfit")
     write_probe(bundle, shards(root, good[:2]))
     write_thresholds(bundle.path / FILE, Thresholds(tuple((c.id, Limit(0.01, 0.99)) for c in bundle.spec.constraints)))
     fit_expert(read_bundle(bundle.path), dataset, ExpertSettings(cells=144, share=0.5, reach=1))
