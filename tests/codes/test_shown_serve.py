@@ -16,7 +16,7 @@ from logicls.predict.endpoint.asks import Asks
 from logicls.predict.endpoint.chat import Chat, Endpoint, base_of
 from logicls.predict.endpoint.manner import Manner
 from logicls.predict.endpoint.subject import spoken, untrained
-from logicls.predict.folder.cluster import Cluster, _inspected, cluster
+from logicls.predict.folder.cluster import Cluster, Work, _inspected, cluster
 from logicls.serve.limits import Limits
 from logicls.serve.run import Address, serve
 from logicls.start import needed
@@ -73,7 +73,7 @@ def share() -> object:
     """Verdicts of a cluster that has no photos."""
     Path("box.yaml").write_text(SPEC)
     bundle = untrained(Path("box.yaml"))
-    return list(_inspected(Cluster(OtherMachine(), 2, 0), bundle, Path("photos"), [{"names": "[]"}]))
+    return list(_inspected(Cluster(OtherMachine(), 2, 0), bundle, Work("box.yaml", "photos", ""), [{"names": "[]"}]))
 
 
 def reach() -> None:

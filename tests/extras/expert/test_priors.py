@@ -23,7 +23,7 @@ from logicls.extras.expert.places import Judgement, zones_of
 from logicls.extras.expert.priors import PriorExpert, begun, learn_tokens, loss, make, pixels, write_priors
 from logicls.extras.expert.prototypes import Judge
 from logicls.extras.expert.tower import tower_of
-from logicls.extras.standing import standing
+from logicls.extras.standing import Standing, standing
 from logicls.models.bundle import read_bundle
 from logicls.predict.probe import write_probe
 from logicls.records import Box
@@ -132,7 +132,7 @@ def test_from_the_command_line(bundle, dataset, good, tmp_path):
     flaws = make(read_bundle(bundle.path)).examine([good_photo(100), flawed_photo(200)])
 
     assert "expert priors, on average 12.5% of good photos" in " ".join(shown.output.split())
-    assert standing(bundle.path) == {"expert": "priors"}
+    assert standing(bundle.path) == Standing(expert="priors")
     assert all(np.isfinite(flaw.score) and flaw.places[0].box.area > 0 for flaw in flaws)
     assert (bundle.path / "model.safetensors").read_bytes() == before
 
