@@ -21,24 +21,24 @@ from logicls.extras.expert.bar import Bar, bar_of
 from logicls.extras.expert.kept import Kept, file_of, read_kept, unreadable, write_kept
 from logicls.extras.expert.loc import Learned, Loc, loc_from, worded
 from logicls.extras.expert.places import Judgement, Zones, judgement_of, judgement_to_json
-from logicls.extras.expert.prior_tokens import Parts, PriorTokens, logits_of
-from logicls.extras.expert.prototypes import ASIDE, learn_judge, make_some
-from logicls.extras.expert.tower import input_size, tower_of
+from logicls.extras.expert.prior_tokens import Parts, PriorTokens, logits_of, where_loss
+from logicls.extras.expert.prototypes import ASIDE, Made, learn_judge, make_some
+from logicls.extras.expert.tower import Tower, input_size, tower_of
 from logicls.models.bundle import Bundle
 from logicls.models.fitting import fitted
 from logicls.plugins import Flaw, Photo
 from logicls.train.expert_recipe import ExpertSettings
 
 BATCH = 8
-RATE = 3e-3
+RATE, RATE_OF_VIS = 1e-2, 3e-3
 CLEAN = 0.5
 """Share of photos without a made flaw."""
 CHECKED = 25
 """Steps after which it is looked whether photos kept aside are told apart better than before."""
-PATIENCE = 5
+PATIENCE = 6
 """Such looks in a row without a gain after which it ends."""
-HELD = 48
-"""Photos, with and without a made flaw, on which that is seen."""
+POOL, HELD = 400, 64
+"""Photos, with and without a made flaw, that are learned from, and on which it is seen how well."""
 COARSER = 2
 """Vis has so many times fewer pixels, on each axis, than flaws are made on and prototypes look at."""
 AT_A_TIME = 8
@@ -55,23 +55,33 @@ class View:
     """(height, width) of Vis's input, pixels."""
 
     def odds(
-        self, photos: Sequence[Photo], charts: Float[Tensor, "photos rows columns"], parts: Parts = "both"
+        self,
+        photos: Sequence[Photo],
+        charts: Float[Tensor, "photos rows columns"],
+        seen: Float[Tensor, "photos channels fewer_rows fewer_columns"],
+        parts: Parts = "both",
     ) -> Float[Tensor, " photos"]:
-        """Logit of the probability that anything is wrong; `charts` are Loc of the photos."""
-        given = self.tokens(charts, pixels(photos, self.size), parts)
+        """Logit of the probability that anything is wrong; `charts` are Loc of the photos, `seen` what Vis sees."""
+        given = self.tokens(charts, seen, parts)
         return self.asking.odds(self.asking.see(photos), given, self.tokens.question)
+
+    def look(self, photos: Sequence[Photo]) -> Float[Tensor, "photos channels rows columns"]:
+        """What Vis makes of photos."""
+        seen: Tensor = self.tokens.vis(pixels(photos, self.size))
+        return seen
+
+    @torch.no_grad()
+    def charts(self, photos: Sequence[Photo]) -> Float[Tensor, "photos rows columns"]:
+        """Loc of photos, some at a time."""
+        return torch.cat([self.loc.charts(photos[k : k + AT_A_TIME]) for k in range(0, len(photos), AT_A_TIME)])
 
     @torch.no_grad()
     def told(
-        self, photos: Sequence[Photo], parts: Parts = "both"
-    ) -> tuple[Float[Tensor, "photos rows columns"], Float[Tensor, " photos"]]:
-        """Loc and the answer, some photos at a time."""
-        charts, odds = [], []
-        for k in range(0, len(photos), AT_A_TIME):
-            some = photos[k : k + AT_A_TIME]
-            charts.append(self.loc.charts(some).clone())
-            odds.append(self.odds(some, charts[-1], parts))
-        return torch.cat(charts), torch.cat(odds)
+        self, photos: Sequence[Photo], charts: Float[Tensor, "photos rows columns"], parts: Parts = "both"
+    ) -> Float[Tensor, " photos"]:
+        """The answers, some photos at a time."""
+        parted = [slice(k, k + AT_A_TIME) for k in range(0, len(photos), AT_A_TIME)]
+        return torch.cat([self.odds(photos[k], charts[k], self.look(photos[k]), parts) for k in parted])
 
 
 class PriorExpert:
@@ -84,8 +94,9 @@ class PriorExpert:
         """The flaw of each photo, or how far it is from having one."""
         if not photos:
             return []
-        charts, odds = self.view.told(photos)
-        return [self._flaw(*one) for one in zip(charts, odds.tolist(), photos, strict=True)]
+        charts = self.view.charts(photos)
+        odds = self.view.told(photos, charts).tolist()
+        return [self._flaw(*one) for one in zip(charts, odds, photos, strict=True)]
 
     def _flaw(self, chart: Float[Tensor, "rows columns"], said: float, photo: Photo) -> Flaw:
         """What was said is about the worst place; any other has so much less as Loc says less of it."""
@@ -100,35 +111,58 @@ def pixels(photos: Sequence[Photo], size: tuple[int, int]) -> Float[Tensor, "pho
     return torch.from_numpy(same).permute(0, 3, 1, 2).float()
 
 
+@dataclass(frozen=True, slots=True)
+class Pool:
+    """Photos with and without a made flaw, and Loc of each."""
+
+    made: Made
+    charts: Float[Tensor, "photos rows columns"]
+
+
+def pool_of(photos: Sequence[Photo], count: int, view: View, rng: np.random.Generator) -> Pool:
+    """So many of them."""
+    small = [fitted((view.size[0] * COARSER, view.size[1] * COARSER), photo) for photo in photos]
+    made = make_some(small, count, rng, clean=CLEAN)
+    return Pool(made, view.charts(made.photos).clone())
+
+
 def learn_tokens(
-    photos: Sequence[Photo],
-    held: Sequence[Photo],
+    pool: Pool,
+    held: Pool,
     view: View,
     settings: ExpertSettings,
-    told: Callable[[int, float], None] = lambda step, loss: None,
+    told: Callable[[int, float], None] = lambda number, loss: None,
 ) -> None:
-    """Learns on made flaws, and keeps what told those of `held` photos apart best. `told` hears how well, each time."""
-    rng, size = np.random.default_rng(settings.seed), (view.size[0] * COARSER, view.size[1] * COARSER)
-    small = [fitted(size, photo) for photo in photos]
-    check = make_some([fitted(size, photo) for photo in held], HELD, np.random.default_rng(settings.seed), clean=CLEAN)
-    optimizer = torch.optim.AdamW(view.tokens.parameters(), RATE, weight_decay=0.01)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, RATE, total_steps=settings.steps)
-    best, idle, state = float("inf"), 0, view.tokens.state_dict()
+    """Learns on a pool, and keeps what told photos of the other apart best. `told` hears how well, each time."""
+    rng, tokens = np.random.default_rng(settings.seed), view.tokens
+    slower = [*tokens.vis.parameters(), *tokens.where.parameters()]
+    others = [weight for name, weight in tokens.named_parameters() if not name.startswith(("vis.", "where."))]
+    optimizer = torch.optim.AdamW([{"params": slower}, {"params": others}], RATE, weight_decay=0.01)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, [RATE_OF_VIS, RATE], total_steps=settings.steps)
+    best, idle, state = float("inf"), 0, tokens.state_dict()
     for number in range(1, settings.steps + 1):
-        made = make_some(small, BATCH, rng, clean=CLEAN)
         optimizer.zero_grad()
-        loss(view.odds(made.photos, view.loc.charts(made.photos).clone()), made.types).backward()
+        _lost(view, pool, rng.integers(len(pool.charts), size=BATCH).tolist()).backward()
         optimizer.step()
         schedule.step()
-        if number % CHECKED == 0 or number == settings.steps:
-            now = float(loss(view.told(check.photos)[1], check.types))
-            told(number, now)
-            idle = 0 if now < best else idle + 1
-            if now < best:
-                best, state = now, {name: value.clone() for name, value in view.tokens.state_dict().items()}
+        if number % CHECKED and number < settings.steps:
+            continue
+        now = float(loss(view.told(held.made.photos, held.charts), held.made.types))
+        told(number, now)
+        idle = 0 if now < best else idle + 1
+        if now < best:
+            best, state = now, {name: value.clone() for name, value in tokens.state_dict().items()}
         if idle == PATIENCE:
             break
-    view.tokens.load_state_dict(state)
+    tokens.load_state_dict(state)
+
+
+def _lost(view: View, pool: Pool, some: Sequence[int]) -> Float[Tensor, ""]:
+    """The loss of some photos: of the answer, and of where Vis sees flaws, without which it learns hardly anything."""
+    photos, types = [pool.made.photos[k] for k in some], [pool.made.types[k] for k in some]
+    seen = view.look(photos)
+    where = where_loss(view.tokens.where(seen)[:, 0], pool.made.cover[some])
+    return loss(view.odds(photos, pool.charts[some], seen), types) + where
 
 
 def loss(odds: Float[Tensor, " photos"], types: Sequence[int]) -> Float[Tensor, ""]:
@@ -145,9 +179,11 @@ def fit_priors(bundle: Bundle, photos: Sequence[Photo], zones: Zones, settings: 
     height, width = input_size(photos, settings.cells)
     loc = _loc(bundle, kept, (height, width), settings)
     with still(bundle.model):
-        view = begun(asking, loc, (height // COARSER, width // COARSER), kept, settings.seed)
-        learn_tokens(kept, held, view, settings)
-    bar = bar_of(view.told(aside)[1].tolist(), aside=True)
+        view = begun(asking, loc, tower_of(bundle, (height // COARSER, width // COARSER)), kept, settings.seed)
+        rng = np.random.default_rng(settings.seed)
+        pool = pool_of(kept, min(POOL, BATCH * settings.steps), view, rng)
+        learn_tokens(pool, pool_of(held, HELD, view, rng), view, settings)
+    bar = bar_of(view.told(aside, view.charts(aside)).tolist(), aside=True)
     write_priors(bundle, view, Judgement(bar, loc.frame, zones), settings.encoder)
     return bar
 
@@ -160,14 +196,14 @@ def _loc(bundle: Bundle, photos: Sequence[Photo], size: tuple[int, int], setting
     return Learned(tower, learn_judge(photos, tower, settings.steps, settings.seed))
 
 
-def begun(asking: Asking, loc: Loc, size: tuple[int, int], photos: Sequence[Photo], seed: int) -> View:
-    """Before anything is learned."""
+def begun(asking: Asking, loc: Loc, vis: Tower, photos: Sequence[Photo], seed: int) -> View:
+    """Before anything is learned: `vis` is the stem that Vis begins as, and the size of its input."""
     question = asking.question()
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        tokens = PriorTokens(asking.width, len(question))
+        tokens = PriorTokens(asking.width, len(question), vis.stem)
         tokens.start(asking.usual(photos[:AT_A_TIME]), question, loc.charts(photos[:AT_A_TIME]))
-    return View(asking, loc, tokens, size)
+    return View(asking, loc, tokens, vis.size)
 
 
 def write_priors(bundle: Bundle, view: View, judgement: Judgement, encoder: str) -> None:
@@ -185,9 +221,9 @@ def make(bundle: Bundle) -> PriorExpert:
     asking, kept = asking_of(bundle), read_kept(bundle.path, "priors", bundle.id)
     try:
         weights = {name[7:]: value for name, value in kept.tensors.items() if name.startswith("tokens.")}
-        tokens = PriorTokens(asking.width, len(weights["question"])).eval()
-        tokens.load_state_dict(weights)
         judgement, size = judgement_of(kept), (kept.whole("look_height"), kept.whole("look_width"))
+        tokens = PriorTokens(asking.width, len(weights["question"]), tower_of(bundle, size).stem).eval()
+        tokens.load_state_dict(weights)
         loc = loc_from(bundle, kept, judgement.frame.size, file_of(bundle.path, "priors"))
     except (KeyError, ValueError, TypeError, RuntimeError) as error:
         raise unreadable(bundle.path, "priors", error) from error

@@ -20,8 +20,18 @@ from logicls.extras.expert.fit import fit_expert
 from logicls.extras.expert.kept import file_of
 from logicls.extras.expert.loc import Learned
 from logicls.extras.expert.places import Judgement, zones_of
-from logicls.extras.expert.priors import PriorExpert, begun, learn_tokens, loss, make, pixels, write_priors
-from logicls.extras.expert.prototypes import Judge
+from logicls.extras.expert.priors import (
+    Pool,
+    PriorExpert,
+    begun,
+    learn_tokens,
+    loss,
+    make,
+    pixels,
+    pool_of,
+    write_priors,
+)
+from logicls.extras.expert.prototypes import Judge, Made
 from logicls.extras.expert.tower import tower_of
 from logicls.extras.standing import Standing, standing
 from logicls.models.bundle import read_bundle
@@ -50,7 +60,7 @@ def view(bundle, good):
     torch.manual_seed(0)
     tower = tower_of(bundle, (96, 96))
     judge = Judge(tower.both(good[:1]).shape[1]).eval()
-    return begun(asking_of(bundle), Learned(tower, judge), (48, 48), good, 0)
+    return begun(asking_of(bundle), Learned(tower, judge), tower_of(bundle, (48, 48)), good, 0)
 
 
 def test_loss_by_hand():
@@ -65,27 +75,37 @@ def test_what_learns(bundle, good, view):
     before = {name: value.clone() for name, value in view.tokens.state_dict().items()}
     model = {name: value.clone() for name, value in bundle.model.state_dict().items()}
     judge = {name: value.clone() for name, value in view.loc.judge.state_dict().items()}
-    heard = []
+    pool, heard = pool_of(good, 12, view, np.random.default_rng(0)), []
 
     with still(bundle.model):
-        learn_tokens(good, good, view, ExpertSettings(kind="priors", steps=2), lambda *told: heard.append(told[0]))
+        settings = ExpertSettings(kind="priors", steps=3)
+        learn_tokens(pool, pool, view, settings, lambda number, _: heard.append(number))
 
     same = {name for name, value in view.tokens.state_dict().items() if torch.equal(value, before[name])}
     assert same == {"usual"}
     assert all(torch.equal(value, model[name]) for name, value in bundle.model.state_dict().items())
     assert all(torch.equal(value, judge[name]) for name, value in view.loc.judge.state_dict().items())
     assert all(weight.grad is None for weight in bundle.model.parameters())
-    assert heard == [2]
+    assert heard == [3]
+
+
+def test_a_pool_has_loc_of_each_photo(good, view):
+    """Half of the photos have a flaw; all have the size in which flaws are made, and Loc of just that photo."""
+    pool = pool_of(good, 20, view, np.random.default_rng(0))
+
+    assert {photo.shape for photo in pool.made.photos} == {(96, 96, 3)}
+    assert 0 < sum(kind >= 0 for kind in pool.made.types) < 20
+    assert torch.equal(pool.charts[13], view.charts([pool.made.photos[13]])[0])
 
 
 def test_left_out_tokens_leave_the_answer(bundle, good, view):
     """With no part of them given the model answers the question as it does without an expert."""
-    asking = asking_of(bundle)
+    asking, charts = asking_of(bundle), view.charts(good[:3])
     with torch.no_grad():
         bare = asking.odds(asking.see(good[:3]), torch.zeros(3, 0, asking.width), view.tokens.question)
 
-    assert torch.equal(view.told(good[:3], "none")[1], bare)
-    assert not torch.allclose(view.told(good[:3])[1], bare, atol=1e-4)
+    assert torch.equal(view.told(good[:3], charts, "none"), bare)
+    assert not torch.allclose(view.told(good[:3], charts), bare, atol=1e-4)
 
 
 def test_written_and_read(bundle, dataset, good, view):
@@ -103,22 +123,19 @@ def test_the_model_is_made_to_tell(lively, good):
     tower = tower_of(lively, (96, 96))
     loc = Learned(tower, Judge(tower.both(good[:1]).shape[1]).eval())
     photos = [*good[:16], *(flawed_photo(seed) for seed in range(16))]
-    types, charts = torch.tensor([-1] * 16 + [0] * 16), loc.charts(photos).clone()
-    with still(lively.model):
-        view = begun(asking_of(lively), loc, (48, 48), good, 0)
-        before = view.told(photos)[1]
-        optimizer = torch.optim.AdamW(view.tokens.parameters(), 1e-2)
-        for number in range(40):
-            some = torch.arange(number % 4, 32, 4).tolist()
-            optimizer.zero_grad()
-            loss(view.odds([photos[k] for k in some], charts[some]), types[some].tolist()).backward()
-            optimizer.step()
+    view = begun(asking_of(lively), loc, tower_of(lively, (48, 48)), good, 0)
+    cover = torch.zeros(32, 12, 12)
+    cover[16:, 8, 8] = 1.0
+    pool = Pool(Made(photos, cover, (-1,) * 16 + (0,) * 16), view.charts(photos).clone())
 
-    after, bare = (view.told(photos, parts)[1] for parts in ("both", "none"))
+    before = view.told(photos, pool.charts)
+    with still(lively.model):
+        learn_tokens(pool, pool, view, ExpertSettings(kind="priors", steps=50))
+    after, bare = (view.told(photos, pool.charts, parts) for parts in ("both", "none"))
 
     assert float(before[16:].min()) < float(before[:16].max())
     assert float(after[16:].min()) > float(after[:16].max())
-    assert float(loss(after, types.tolist())) < 0.5 * float(loss(bare, types.tolist()))
+    assert float(loss(after, pool.made.types)) < 0.5 * float(loss(bare, pool.made.types))
 
 
 def test_from_the_command_line(bundle, dataset, good, tmp_path):
