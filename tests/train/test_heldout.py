@@ -86,7 +86,7 @@ def trained(synth, tmp_path_factory):
 
 @pytest.mark.slow
 def test_the_best_weights_are_the_bundle(trained):
-    """They are those of the step with the lowest score in the table, which is said; no others are left."""
+    """They are those of the step with the lowest score, which is said, but for how bright lights are; no others are left."""
     out, lines = trained
     loss, exact = (read_curve(out / "work" / "heldout.csv", name) for name in ("loss", "exact"))
 
@@ -97,7 +97,8 @@ def test_the_best_weights_are_the_bundle(trained):
     assert f"the bundle has the weights of step {best}" in lines
     kept, bundle = load_file(out / "work" / f"best-{best}.safetensors"), load_file(out / "model.safetensors")
     assert kept.keys() == bundle.keys()
-    assert all(torch.equal(kept[name], bundle[name]) for name in kept)
+    assert all(torch.equal(kept[name], bundle[name]) for name in kept.keys() - {"pointer.pattern.bias"})
+    assert torch.equal(kept["pointer.pattern.bias"][:-1], bundle["pointer.pattern.bias"][:-1])
     assert [path.name for path in (out / "work").glob("best-*")] == [f"best-{best}.safetensors"]
 
 
