@@ -32,7 +32,8 @@ QUANTILE = 0.99
 WIDER = 1.25
 """The limit is so much further out than the quantile: days differ more than the photos of one set."""
 LOWER = 2.0
-"""The same for detail, in distances from the median to the quantile."""
+"""The same for detail, in distances from the median to the quantile; of how much is to be seen, to the lowest: a photo
+is the emptier the more is missing, and that is no reason to doubt it."""
 LEAST = 30
 """Photos below which there is nothing to compare with."""
 
@@ -148,6 +149,7 @@ def usual(
     rest = max(float(spans[count:].sum()) / (len(mean) - count), 1e-3)
     details = np.stack([detail(one) for one in [*small, *held]])
     middle, low = np.median(details, 0), np.quantile(details, 1 - QUANTILE, 0)
+    low[2] = details[:, 2].min()
     found = Usual(mean, axes[:count], np.maximum(spans[:count], rest), rest, 1.0, middle - LOWER * (middle - low), size)
     far = found.distance(np.stack([sketch(one) for one in held]))
     limit = WIDER * float(np.quantile(far, QUANTILE))

@@ -83,6 +83,25 @@ def test_photos_of_the_product_are_not(looks_like):
     assert not any(told), told
 
 
+def test_a_photo_on_which_much_is_missing_is_no_empty_one():
+    """Where two in a thousand that were learned from show only one thing, one that shows it darker is as usual."""
+    rng = np.random.default_rng(0)
+
+    def made(things: int) -> np.ndarray:
+        photo = np.full((128, 128, 3), 120, np.uint8)
+        for x, y in [(20, 20), (70, 20), (20, 70), (70, 70)][:things]:
+            photo[y : y + 40, x : x + 40] = 200
+        return np.clip(photo + rng.normal(0, 4, photo.shape), 0, 255).astype(np.uint8)
+
+    photos = [made(4) for _ in range(998)] + [made(1), made(1)]
+
+    learned = usual(photos[::2], photos[1::2], (128, 128))
+
+    assert learned is not None
+    assert not any("next to nothing" in why for why in learned.unlike(lit(made(1), 0.8)))
+    assert any("next to nothing" in why for why in learned.unlike(made(0)))
+
+
 def test_it_comes_back_as_it_was_written(looks_like, kit, tmp_path):
     """To what 32 bits hold; a folder without the file has none."""
     looks_like.write(tmp_path)
