@@ -22,6 +22,9 @@ COVERED = 0.5
 SURE = 0.9
 """Chance that a place must have to be named beside a broken rule: that rule fails the photo already, and two defects on
 one photo are rarer than a rule whose breach looks odd."""
+AS_STRANGE = 0.7
+"""Share of the worst place's score that it must have beside a broken rule as well: a photo is looked at as a whole, and
+what is missing from it makes all other places look a little odd."""
 EXPLAINED = 0.49
 """Share of its chance that is left to a place which a broken rule explains: too little to name it, and more than what a
 good photo has, for a flaw may lie there as well."""
@@ -64,7 +67,7 @@ def _unexplained(verdict: Verdict, flaw: Flaw) -> Place:
     margin = MARGIN * max(verdict.width, verdict.height)
     boxes = [_wider(box, margin) for a in verdict.answers if component_of(a.query) in about for box in a.boxes]
     for place in places:
-        if place.chance < (SURE if asked else 0.5):
+        if place.chance < (SURE if asked else 0.5) or place.score < AS_STRANGE * places[0].score:
             break
         if about.isdisjoint(place.components) and all(place.box.covered_by(box) < COVERED for box in boxes):
             return place

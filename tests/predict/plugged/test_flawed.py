@@ -21,7 +21,7 @@ NO_SPOON = Verdict(
 )  # fmt: skip
 BOX, OTHER = Box(10, 10, 30, 30), Box(100, 50, 120, 70)
 CRACK = Place(0.95, 9.0, BOX, "9.0 where good photos have up to 4.0", ("spoon",))
-DUST = Place(0.92, 5.0, OTHER, "5.0 where good photos have up to 4.0", ("vial",))
+DUST = Place(0.92, 7.0, OTHER, "7.0 where good photos have up to 4.0", ("vial",))
 REST = Place(0.1, 2.0, OTHER, "2.0 where good photos have up to 4.0")
 
 
@@ -77,6 +77,14 @@ def test_beside_a_broken_rule_only_what_is_sure_is_named():
 
     assert with_flaw(GOOD, flaw(unsure, REST)).violations == (VIOLATION,)
     assert with_flaw(NO_SPOON, flaw(unsure, REST)).violations == ("missing_spoon",)
+
+
+def test_a_place_is_a_little_odd_because_another_is_very_odd():
+    """Beside what the rule explains a place must be nearly as strange; by itself the same one is named."""
+    faint = Place(0.99, 6.0, OTHER, "6.0")
+
+    assert with_flaw(NO_SPOON, flaw(CRACK, faint, REST)).violations == ("missing_spoon",)
+    assert with_flaw(NO_SPOON, flaw(faint, REST)).violations == ("missing_spoon", VIOLATION)
 
 
 def test_the_box_of_a_broken_rule_explains_what_lies_in_it():
