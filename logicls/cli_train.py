@@ -191,16 +191,17 @@ def base(
     from logicls.assets import share
     from logicls.report.progress import Counter, stages
     from logicls.train.base import make_base, read_base_recipe
-    from logicls.worlds.store import EACH
+    from logicls.worlds.store import EACH, MARKS_EACH
 
     plan = read_base_recipe(recipe or share("train/base.yaml"))
     quiet_libraries()
     with stages(console) as begin:
-        making, training = begin("photos", plan.shards * EACH), list[Counter]()
+        marks = plan.mark_shards * MARKS_EACH if plan.marks else 0
+        making, training = begin("photos", plan.shards * EACH + marks), list[Counter]()
 
         def told(step: int, loss: float) -> None:
             if not training:
-                training.append(begin("train", plan.steps))
+                training.append(begin("train", plan.steps + plan.marks))
             training[0].to(step, f"loss {loss:.3f}")
 
         make_base(out, plan, start=start, workers=workers, resume=resume, made=making.add, told=told)

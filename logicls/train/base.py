@@ -9,7 +9,7 @@ from typing import Any
 import lightning
 import numpy as np
 import torch
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 from torch.utils.data import IterableDataset
 
 from logicls.constraints.load import validate
@@ -25,9 +25,10 @@ from logicls.synth.write import asked_in
 from logicls.train.collate import Batch, collate, lit
 from logicls.train.encode import Encoded, Thing
 from logicls.train.loop import run_loop, step_of
+from logicls.train.marks import learn_marks
 from logicls.train.ranks import Rank
 from logicls.train.tuner import Told, Tuner, Watch
-from logicls.worlds.store import Shard, read_shards, store
+from logicls.worlds.store import Shard, read_marks, read_shards, store, store_marks
 from logicls.worlds.words import values, wordings
 
 
@@ -36,13 +37,14 @@ class BaseRecipe(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    shards: int = Field(140, ge=1)
+    shards: int = Field(140, ge=0)
     """Of 256 made photos each."""
     sizes: tuple[tuple[int, int], ...] = ((256, 128), (208, 160), (176, 176), (160, 208))
     """(height, width) of the photos in pixels, multiples of 16; shards take them in turns."""
     questions: int = Field(6, ge=1)
     """Questions of a photo a step: it has more, and they come in turns."""
-    steps: int = Field(5000, ge=1)
+    steps: int = Field(5000, ge=0)
+    """0: nothing but marks."""
     batch: int = Field(32, ge=1)
     lr: float = Field(1.5e-3, gt=0)
     weight_decay: float = Field(0.05, ge=0)
@@ -52,8 +54,20 @@ class BaseRecipe(BaseModel):
     encoder_layers: int = Field(4, ge=0)
     decoder_layers: int = Field(3, ge=1)
     vocabulary: int = Field(3000, ge=400)
+    marks: int = Field(0, ge=0)
+    """Steps in which what looks at things closely learns to tell made marks apart; 0: it is not there."""
+    mark_shards: int = Field(16, ge=1)
+    """Of 4,096 made marks each."""
     checkpoint_every: int = Field(200, ge=1)
     seed: int = 0
+
+    @model_validator(mode="after")
+    def _something(self) -> BaseRecipe:
+        if not self.steps and not self.marks:
+            raise ValueError("steps and marks are both 0: there is nothing to learn")
+        if self.steps and not self.shards:
+            raise ValueError("steps need shards of made photos")
+        return self
 
 
 def read_base_recipe(path: Path) -> BaseRecipe:
@@ -74,13 +88,25 @@ def make_base(
     made: Callable[[int], None] = lambda _: None,
     told: Told = lambda step, loss: None,
 ) -> None:
-    """Make photos in `out`/made, train on them, and write weights and processor to `out`.
+    """Make photos in `out`/made, train on them, and write weights and processor to `out`; the same with marks.
 
     `start`: base weights to begin with, whose sizes and words then hold, not the recipe's.
     `made` is told how many more photos there are, `told` each step and its loss. Photos that are there already are
     used as they are; `resume` goes on with training from the last checkpoint. Raises `DataError`.
     """
     store(out / "made", recipe.shards, sizes=recipe.sizes, seed=recipe.seed, workers=workers, done=made)
+    shards = recipe.mark_shards if recipe.marks else 0
+    store_marks(out / "made", shards, seed=recipe.seed, workers=workers, done=made)
+    if recipe.steps:
+        _learn(out, recipe, start, told, resume=resume)
+    if recipe.marks:
+        learn_marks(
+            out, read_marks(out / "made")[:shards], steps=recipe.marks, width=recipe.width, seed=recipe.seed,
+            every=recipe.checkpoint_every, resume=resume, told=lambda step, loss: told(recipe.steps + step, loss),
+        )  # fmt: skip
+
+
+def _learn(out: Path, recipe: BaseRecipe, start: Path | None, told: Told, *, resume: bool) -> None:
     lightning.seed_everything(recipe.seed, verbose=False)
     processor = grown_processor(start, values(), recipe.sizes[0]) if start else base_processor(recipe)
     model = grown_model(start, processor) if start else base_model(recipe, processor)
@@ -89,7 +115,7 @@ def make_base(
     checkpoint = last if resume and last.exists() else None
     batches.start = step_of(checkpoint)
     watch = Watch(last, every=recipe.checkpoint_every, rank=Rank(), told=told, saved=lambda: None)
-    tuner = Tuner(model, steps=recipe.steps, lr=recipe.lr, weight_decay=recipe.weight_decay)
+    tuner = Tuner(model, steps=recipe.steps, lr=recipe.lr, weight_decay=recipe.weight_decay, seed=recipe.seed)
     run_loop(tuner, batches, [watch], steps=recipe.steps, checkpoint=checkpoint, rank=Rank())
     torch.nn.Module.to(model, torch.float16)
     model.save_pretrained(out)

@@ -101,7 +101,8 @@ class Run:
 
     def tuner(self, model: Any) -> Tuner:
         """Optimiser and schedule."""
-        return Tuner(model, steps=self.steps, lr=self.recipe.lr, weight_decay=self.recipe.weight_decay)
+        plan = self.recipe
+        return Tuner(model, steps=self.steps, lr=plan.lr, weight_decay=plan.weight_decay, seed=plan.seed)
 
 
 def measure(model: Any, run: Run) -> Pace:

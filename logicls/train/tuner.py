@@ -23,24 +23,35 @@ Told = Callable[[int, float], None]
 class Tuner(lightning.LightningModule):
     """Trains nano on packed questions."""
 
-    def __init__(self, model: NanoForImageTextToText, *, steps: int, lr: float, weight_decay: float) -> None:
+    def __init__(self, model: NanoForImageTextToText, *, steps: int, lr: float, weight_decay: float, seed: int) -> None:
         super().__init__()
         self.model = model
-        self.steps, self.lr, self.weight_decay = steps, lr, weight_decay
+        self.steps, self.lr, self.weight_decay, self.seed = steps, lr, weight_decay, seed
 
     def training_step(self, batch: Batch, _: int) -> dict[str, Tensor]:
         """`loss`, the mean over the answers, and `question_loss` and `question_right` of each, [batch questions]."""
+        seed_step(self.seed, self.global_step)
         out = self.model(**batch)
         return {"loss": out.loss, "question_loss": out.question_loss, "question_right": out.question_right}
 
     def configure_optimizers(self) -> Any:
-        """AdamW, no decay on vectors; one cycle up and down again."""
-        matrices = [p for p in self.model.parameters() if p.ndim > 1]
-        vectors = [p for p in self.model.parameters() if p.ndim <= 1]
-        groups = [{"params": matrices, "weight_decay": self.weight_decay}, {"params": vectors, "weight_decay": 0.0}]
-        optimiser = torch.optim.AdamW(groups, lr=self.lr, betas=(0.9, 0.98))
-        cycle = torch.optim.lr_scheduler.OneCycleLR(optimiser, self.lr, total_steps=self.steps + 1, pct_start=0.1)
-        return {"optimizer": optimiser, "lr_scheduler": {"scheduler": cycle, "interval": "step"}}
+        """See `one_cycle`."""
+        return one_cycle(self.model, steps=self.steps, lr=self.lr, weight_decay=self.weight_decay)
+
+
+def seed_step(seed: int, step: int) -> None:
+    """Chance in a step depends on its number alone, so that a resumed run draws the same."""
+    torch.manual_seed(seed * 1_000_003 + step)
+
+
+def one_cycle(model: torch.nn.Module, *, steps: int, lr: float, weight_decay: float) -> dict[str, Any]:
+    """For Lightning: AdamW, no decay on vectors; one cycle up and down again."""
+    matrices = [p for p in model.parameters() if p.ndim > 1]
+    vectors = [p for p in model.parameters() if p.ndim <= 1]
+    groups = [{"params": matrices, "weight_decay": weight_decay}, {"params": vectors, "weight_decay": 0.0}]
+    optimiser = torch.optim.AdamW(groups, lr=lr, betas=(0.9, 0.98))
+    cycle = torch.optim.lr_scheduler.OneCycleLR(optimiser, lr, total_steps=steps + 1, pct_start=0.1)
+    return {"optimizer": optimiser, "lr_scheduler": {"scheduler": cycle, "interval": "step"}}
 
 
 class Watch(Callback):

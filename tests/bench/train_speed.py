@@ -47,7 +47,7 @@ class Beside:
     def begin(self, tuner: Tuner) -> None:
         """Before the first step."""
         self.model = copy.deepcopy(tuner.model)
-        bare = Tuner(self.model, steps=tuner.steps, lr=tuner.lr, weight_decay=tuner.weight_decay)
+        bare = Tuner(self.model, steps=tuner.steps, lr=tuner.lr, weight_decay=tuner.weight_decay, seed=tuner.seed)
         made = bare.configure_optimizers()
         self.optimiser, self.cycle = made["optimizer"], made["lr_scheduler"]["scheduler"]
         self.ended = clocks()

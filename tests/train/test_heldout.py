@@ -86,7 +86,7 @@ def trained(synth, tmp_path_factory):
 
 @pytest.mark.slow
 def test_the_best_weights_are_the_bundle(trained):
-    """They are those of the step with the lowest score, which is said, but for how bright lights are; no others are left."""
+    """They are those of the step with the lowest score, which is said, but for how bright lights are; others go."""
     out, lines = trained
     loss, exact = (read_curve(out / "work" / "heldout.csv", name) for name in ("loss", "exact"))
 

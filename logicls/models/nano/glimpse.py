@@ -25,6 +25,8 @@ SHIFT, SCALE, TILT = 0.06, 0.08, 0.09
 how it is turned (radians) where things do not lie any way round."""
 QUARTERS = 4
 """Ways round in which a thing that may lie any way is looked at to tell what it is like."""
+LOOK = "look.safetensors"
+"""File of the base weights with what was learned of made marks (`logicls.train.marks`)."""
 
 
 class Glimpse(nn.Module):
@@ -34,15 +36,12 @@ class Glimpse(nn.Module):
         """`any_way`: a thing is the same however it is turned, and in a mirror."""
         super().__init__()
         self.any_way = any_way
-        layers: list[nn.Module] = []
-        for before, after in ((3, 24), (24, 48), (48, 64)):
-            layers += [nn.Conv2d(before, after, 3, 1, 1, bias=False), nn.GroupNorm(GROUPS, after), nn.ReLU(True)]
-            layers += [nn.MaxPool2d(2)]
-        self.look = nn.Sequential(*layers, nn.Flatten(), nn.Linear(64 * (SIDE // 8) ** 2, width), nn.ReLU(True))
+        self.look = Look(width)
         self.tell = nn.Sequential(nn.Linear(width + depth, width), nn.GELU(), nn.Linear(width, width))
 
     def start(self) -> None:
         """Weights to begin with, where those of all layers are not right: what the map says is not changed."""
+        nn.init.kaiming_uniform_(next(self.tell[0].parameters()), a=math.sqrt(5))
         for weight in self.tell[-1].parameters():
             nn.init.zeros_(weight)
 
@@ -62,30 +61,52 @@ class Glimpse(nn.Module):
 
     def _told(self, photo: Tensor, boxes: Tensor, asked: Tensor, turn: float) -> Float[Tensor, "batch most width"]:
         batch, most = boxes.shape[:2]
-        squares = self._squares(photo, boxes, turn)
-        seen = self.look(squares.transpose(1, 2).flatten(0, 1)).view(batch, most, -1)
+        cut = squares(photo, boxes, turn, shaken=self.training, any_way=self.any_way)
+        seen = self.look(cut.transpose(1, 2).flatten(0, 1)).view(batch, most, -1)
         out: Tensor = self.tell(torch.cat([seen, asked], -1))
         return out
 
-    def _squares(self, photo: Tensor, boxes: Tensor, turn: float) -> Float[Tensor, "batch 3 most side side"]:
-        """The square of each box; while learning a little beside it, and turned."""
-        size = boxes.new_tensor([photo.shape[3], photo.shape[2]])
-        corners = boxes.unflatten(-1, (2, 2)) * size
-        middle, span = corners.mean(-2), (corners[..., 1, :] - corners[..., 0, :]).amax(-1).clamp(min=1.0) * MARGIN
-        angle, mirror = torch.full_like(span, turn), torch.ones_like(span)
-        if self.training:
-            middle = middle + torch.randn_like(middle) * SHIFT * span[..., None]
-            span = span * (torch.randn_like(span) * SCALE).exp()
-            angle = torch.rand_like(span) * 2 * math.pi if self.any_way else torch.randn_like(span) * TILT
-            mirror = torch.rand_like(span).sub(0.5).sign() if self.any_way else mirror
-        step = (torch.arange(SIDE, device=boxes.device) + 0.5) / SIDE - 0.5
-        down, across = torch.meshgrid(step, step, indexing="ij")
-        cos, sin = (angle.cos() * span)[..., None, None], (angle.sin() * span)[..., None, None]
-        x = (cos * across - sin * down) * mirror[..., None, None]
-        places = torch.stack([x, sin * across + cos * down], -1) + middle[..., None, None, :]
-        grid = (places / size * 2 - 1).flatten(1, 2)
-        seen: Tensor = F.grid_sample(photo, grid, padding_mode="border", align_corners=False)
-        return seen.view(*seen.shape[:2], boxes.shape[1], SIDE, SIDE)
+
+class Look(nn.Sequential):
+    """From a square's pixels to what is on it: [squares 3 SIDE SIDE] to [squares width]."""
+
+    def __init__(self, width: int) -> None:
+        layers: list[nn.Module] = []
+        for before, after in ((3, 24), (24, 48), (48, 64)):
+            layers += [nn.Conv2d(before, after, 3, 1, 1, bias=False), nn.GroupNorm(GROUPS, after), nn.ReLU(True)]
+            layers += [nn.MaxPool2d(2)]
+        super().__init__(*layers, nn.Flatten(), nn.Linear(64 * (SIDE // 8) ** 2, width), nn.ReLU(True))
+
+
+def squares(
+    photo: Float[Tensor, "batch 3 height across"],
+    boxes: Float[Tensor, "batch most 4"],
+    turn: float = 0.0,
+    *,
+    shaken: bool,
+    any_way: bool,
+) -> Float[Tensor, "batch 3 most side side"]:
+    """The square of each box (shares of the photo's width and height), turned by so many radians.
+
+    `shaken`, for learning: a little beside it, and turned by chance, with a mirror where things lie `any_way`.
+    """
+    size = boxes.new_tensor([photo.shape[3], photo.shape[2]])
+    corners = boxes.unflatten(-1, (2, 2)) * size
+    middle, span = corners.mean(-2), (corners[..., 1, :] - corners[..., 0, :]).amax(-1).clamp(min=1.0) * MARGIN
+    angle, mirror = torch.full_like(span, turn), torch.ones_like(span)
+    if shaken:
+        middle = middle + torch.randn_like(middle) * SHIFT * span[..., None]
+        span = span * (torch.randn_like(span) * SCALE).exp()
+        angle = torch.rand_like(span) * 2 * math.pi if any_way else torch.randn_like(span) * TILT
+        mirror = torch.rand_like(span).sub(0.5).sign() if any_way else mirror
+    step = (torch.arange(SIDE, device=boxes.device) + 0.5) / SIDE - 0.5
+    down, across = torch.meshgrid(step, step, indexing="ij")
+    cos, sin = (angle.cos() * span)[..., None, None], (angle.sin() * span)[..., None, None]
+    x = (cos * across - sin * down) * mirror[..., None, None]
+    places = torch.stack([x, sin * across + cos * down], -1) + middle[..., None, None, :]
+    grid = (places / size * 2 - 1).flatten(1, 2)
+    seen: Tensor = F.grid_sample(photo, grid, padding_mode="border", align_corners=False)
+    return seen.view(*seen.shape[:2], boxes.shape[1], SIDE, SIDE)
 
 
 def normed(pixels: Float[Tensor, "batch 3 height across"]) -> Float[Tensor, "batch 3 height across"]:

@@ -8,10 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors.torch import load_file
 from tokenizers import AddedToken
 from transformers import AutoProcessor
 
 from logicls.models.nano.config import NanoConfig
+from logicls.models.nano.glimpse import LOOK
 from logicls.models.nano.model import NanoForImageTextToText
 from logicls.models.nano.processor import NanoImageProcessor, NanoProcessor
 
@@ -29,7 +31,8 @@ def grown_model(base: Path, processor: NanoProcessor, *, any_way: bool = False) 
     """The base's weights for that processor, in single precision.
 
     A word that the base lacks begins as the mean of the words that its text is made of; what looks at things closely,
-    where the processor gives it the pixels for that, as it is made. `any_way`: things are the same however they lie.
+    where the processor gives it the pixels for that, with what it learned of made marks. `any_way`: things are the same
+    however they lie.
     """
     small = NanoForImageTextToText.from_pretrained(
         base, local_files_only=True, use_safetensors=True, dtype=torch.float32
@@ -49,6 +52,8 @@ def grown_model(base: Path, processor: NanoProcessor, *, any_way: bool = False) 
     weights["words.weight"] = torch.cat([words, *(words[some].mean(0, keepdim=True) for some in parts)])
     weights["bias"] = torch.cat([bias, bias.new_full((len(parts),), float(bias.mean()))])
     model.load_state_dict(weights)
+    if model.pointer.glimpse is not None and (base / LOOK).exists():
+        model.pointer.glimpse.look.load_state_dict(load_file(base / LOOK))
     return model
 
 

@@ -1,0 +1,114 @@
+"""Before there is a product: what looks at things closely learns on made photos what small marks are made of.
+
+Its weights are a file of the base (`LOOK`), with which a product's model begins where its recipe asks for `detail`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import lightning
+import numpy as np
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float
+from safetensors.torch import save_file
+from torch import Tensor, nn
+from torch.utils.data import IterableDataset
+
+from logicls.jsonl import in_place_of
+from logicls.models.nano.glimpse import LOOK, Look, normed, squares
+from logicls.train.loop import run_loop, step_of
+from logicls.train.ranks import Rank
+from logicls.train.tuner import Told, Watch, one_cycle, seed_step
+from logicls.worlds.marks import marks
+from logicls.worlds.store import MarkShard
+
+BATCH = 128
+LR, WEIGHT_DECAY = 2e-3, 0.05
+GAIN, SHIFT = 0.2, 0.25
+"""Contrast (a factor's distance from 1) and brightness, as the network is given it, differ by at most so much."""
+Batch = dict[str, Tensor]
+
+
+def learn_marks(
+    out: Path, shards: Sequence[MarkShard], *, steps: int, width: int, seed: int, every: int, resume: bool, told: Told
+) -> None:
+    """Write `out`/look.safetensors, in half precision, after so many steps of 128 marks.
+
+    `width`: of the network that it is made for; `every`: steps from checkpoint to checkpoint, from the last of which
+    `resume` goes on; `told` hears of each step and its loss.
+    """
+    lightning.seed_everything(seed, verbose=False)
+    reader = MarkReader(width, steps, seed)
+    last = out / "last_of_marks.ckpt"
+    checkpoint = last if resume and last.exists() else None
+    batches = Marks(shards, seed, steps, step_of(checkpoint))
+    watch = Watch(last, every=every, rank=Rank(), told=told, saved=lambda: None)
+    run_loop(reader, batches, [watch], steps=steps, checkpoint=checkpoint, rank=Rank())
+    held = {name: weight.half().contiguous() for name, weight in reader.look.state_dict().items()}
+    with in_place_of(out / LOOK) as temporary:
+        save_file(held, temporary)
+
+
+class MarkReader(lightning.LightningModule):
+    """Tells marks apart; only the part that looks is kept."""
+
+    def __init__(self, width: int, steps: int, seed: int) -> None:
+        super().__init__()
+        self.steps, self.seed = steps, seed
+        self.look = Look(width)
+        self.head = nn.Linear(width, len(marks()))
+
+    def forward(
+        self,
+        pixels: Float[Tensor, "batch 3 height across"],
+        boxes: Float[Tensor, "batch 4"],
+        *,
+        any_way: bool,
+    ) -> Float[Tensor, "batch marks"]:
+        """Logits of the marks in these boxes (shares of the photo's side), of photos as `normed` leaves them."""
+        cut = squares(pixels, boxes[:, None], shaken=self.training, any_way=any_way)[:, :, 0]
+        logits: Tensor = self.head(self.look(cut))
+        return logits
+
+    def training_step(self, batch: Batch, _: int) -> dict[str, Tensor]:
+        """`loss`: mean cross-entropy."""
+        seed_step(self.seed, self.global_step)
+        logits = self(batch["pixels"], batch["boxes"], any_way=bool(batch["any_way"]))
+        return {"loss": F.cross_entropy(logits, batch["marks"])}
+
+    def configure_optimizers(self) -> Any:
+        """See `one_cycle`."""
+        return one_cycle(self, steps=self.steps, lr=LR, weight_decay=WEIGHT_DECAY)
+
+
+class Marks(IterableDataset[Batch]):
+    """Batches of marks, upright ones and those that lie any way in turns; each depends on its number and the seed."""
+
+    def __init__(self, shards: Sequence[MarkShard], seed: int, steps: int, start: int = 0) -> None:
+        super().__init__()
+        self.shards, self.seed, self.steps, self.start = shards, seed, steps, start
+
+    def __iter__(self) -> Iterator[Batch]:
+        for step in range(self.start, self.steps):
+            yield self.batch(step)
+
+    def batch(self, step: int) -> Batch:
+        """The batch of a step: `pixels` as `normed` leaves them, `boxes`, `marks`, and whether they lie `any_way`."""
+        rng = np.random.default_rng([self.seed, step])
+        chosen = rng.integers(len(self.shards), size=BATCH)
+        rows = [
+            (self.shards[n], int(rng.integers(len(self.shards[n].marks) // 2)) * 2 + step % 2) for n in chosen.tolist()
+        ]
+        seen = torch.from_numpy(np.stack([shard.pixels[row] for shard, row in rows])).permute(0, 3, 1, 2).float()
+        light = torch.from_numpy(rng.uniform((-GAIN, -SHIFT), (GAIN, SHIFT), (BATCH, 2)).astype(np.float32))
+        gain, shift = (1 + light[:, 0])[:, None, None, None], light[:, 1][:, None, None, None]
+        return {
+            "pixels": normed(seen) * gain + shift,
+            "boxes": torch.from_numpy(np.stack([shard.boxes[row] for shard, row in rows])),
+            "marks": torch.from_numpy(np.array([shard.marks[row] for shard, row in rows])),
+            "any_way": torch.tensor(step % 2 == 1),
+        }
