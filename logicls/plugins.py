@@ -54,20 +54,6 @@ class Cause:
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
-    """One place of a photo that is unlike good photos, or the worst of those that are not."""
-
-    chance: float
-    """Probability that there is a defect, 0 to 1."""
-    score: float
-    box: Box
-    found: str = ""
-    """In words, as a finding says it."""
-    components: tuple[str, ...] = ()
-    """Those that lie there on good photos."""
-
-
-@dataclass(frozen=True, slots=True)
 class Flaw:
     """How unlike those of good photos the patches of a photo are."""
 
@@ -81,8 +67,8 @@ class Flaw:
     """In words, as a finding says it."""
     doubtful: bool = False
     """True where a person has to say."""
-    places: tuple[Place, ...] = ()
-    """The worst ones, down to the first that is no defect: a broken rule may explain some. None: the flaw as it is."""
+    components: tuple[str, ...] = ()
+    """Those that lie at that place on good photos: a broken rule about them may explain it."""
 
 
 @runtime_checkable

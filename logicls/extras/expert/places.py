@@ -1,4 +1,4 @@
-"""From a map of how bad each place is to the flaw of a photo: the worst places, each with a box and what lies there."""
+"""From a map of how bad each place is to the flaw of a photo: its worst place, with a box and what lies there."""
 
 from __future__ import annotations
 
@@ -12,13 +12,11 @@ from jaxtyping import Bool, Float
 from logicls.extras.expert.bar import Bar
 from logicls.extras.expert.kept import Kept
 from logicls.models.fitting import placed
-from logicls.plugins import Flaw, Photo, Place
+from logicls.plugins import Flaw, Photo
 from logicls.records import Box, Scene
 
 EDGE = 0.5
 """Cells around the worst one belong to the flaw that are at least so bad, as a share of it."""
-MOST = 8
-"""Places of a photo that are told."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +77,7 @@ class Frame:
 
 @dataclass(frozen=True, slots=True)
 class Judgement:
-    """How places become a flaw."""
+    """How a place becomes a flaw."""
 
     bar: Bar
     frame: Frame
@@ -92,29 +90,20 @@ class Judgement:
         photo: Photo,
         told: Callable[[int], str] = lambda place: "",
     ) -> Flaw:
-        """The flaw of a photo: its worst places down to the first that is not one.
+        """The flaw of a photo: its worst place.
 
         `score_at` gives the score of a cell, by its number, and `told` more words for one that is a flaw.
         """
         height, width = photo.shape[:2]
-        left, places = chart.copy(), list[Place]()
-        while len(places) < MOST:
-            worst = int(left.argmax())
-            score, inside = score_at(worst), region(left, worst)
-            chance = self.bar.chance(score)
-            box = self.frame.on_photo(around(inside), width, height)
-            found = f"{score:.1f} where good photos have up to {self.bar.at:.1f}"
-            more = told(worst) if chance >= 0.5 else ""
-            places.append(
-                Place(chance, score, box, f"{found}, {more}" if more else found, self.zones.at(box, width, height))
-            )
-            left[inside] = -np.inf
-            if chance < 0.5 or not np.isfinite(left).any():
-                break
-        first = places[0]
-        return Flaw(
-            first.chance, first.score, first.box if first.chance >= 0.5 else None, first.found, places=tuple(places)
-        )
+        worst = int(chart.argmax())
+        score = score_at(worst)
+        chance, found = self.bar.chance(score), f"{score:.1f} where good photos have up to {self.bar.at:.1f}"
+        if chance < 0.5:
+            return Flaw(chance, score, found=found)
+        box = self.frame.on_photo(around(region(chart, worst)), width, height)
+        more = told(worst)
+        words = f"{found}, {more}" if more else found
+        return Flaw(chance, score, box, words, components=self.zones.at(box, width, height))
 
 
 def judgement_to_json(judgement: Judgement) -> dict[str, object]:
@@ -136,7 +125,7 @@ def judgement_of(kept: Kept) -> Judgement:
 def region(chart: Float[np.ndarray, "rows columns"], worst: int) -> Bool[np.ndarray, "rows columns"]:
     """A cell, by its number, and those joined to it that stand out from the map's median nearly as much."""
     row, column = divmod(worst, chart.shape[1])
-    usual = float(np.median(chart[np.isfinite(chart)]))
+    usual = float(np.median(chart))
     bad = (chart > usual + EDGE * (float(chart[row, column]) - usual)).astype(np.uint8)
     bad[row, column] = 1
     _, parts = cv2.connectedComponents(bad, connectivity=8)

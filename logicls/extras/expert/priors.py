@@ -21,7 +21,7 @@ from logicls.extras.expert.bar import Bar, bar_of
 from logicls.extras.expert.kept import Kept, file_of, read_kept, unreadable, write_kept
 from logicls.extras.expert.loc import Learned, Loc, loc_from, worded
 from logicls.extras.expert.places import Judgement, Zones, judgement_of, judgement_to_json
-from logicls.extras.expert.prior_tokens import Parts, PriorTokens, logits_of, where_loss
+from logicls.extras.expert.prior_tokens import Parts, PriorTokens, where_loss
 from logicls.extras.expert.prototypes import ASIDE, Made, learn_judge, make_some
 from logicls.extras.expert.tower import Tower, input_size, tower_of
 from logicls.models.bundle import Bundle
@@ -99,10 +99,8 @@ class PriorExpert:
         return [self._flaw(*one) for one in zip(charts, odds, photos, strict=True)]
 
     def _flaw(self, chart: Float[Tensor, "rows columns"], said: float, photo: Photo) -> Flaw:
-        """What was said is about the worst place; any other has so much less as Loc says less of it."""
-        less = logits_of(chart[None]).flatten()
-        less = less - less.max()
-        return self.judgement.flaw(chart.numpy(), lambda place: said + float(less[place]), photo)
+        """What was said is about the worst place."""
+        return self.judgement.flaw(chart.numpy(), lambda _: said, photo)
 
 
 def pixels(photos: Sequence[Photo], size: tuple[int, int]) -> Float[Tensor, "photos 3 height across"]:

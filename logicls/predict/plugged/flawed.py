@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from logicls.constraints.decompose import component_of
-from logicls.plugins import VIOLATION, Flaw, Place
+from logicls.plugins import VIOLATION, Flaw
 from logicls.predict.sure.thresholds import outcome_of
 from logicls.records import Answer, Box, Finding, Status, Verdict
 
@@ -22,9 +22,6 @@ COVERED = 0.5
 SURE = 0.9
 """Chance that a place must have to be named beside a broken rule: that rule fails the photo already, and two defects on
 one photo are rarer than a rule whose breach looks odd."""
-AS_STRANGE = 0.7
-"""Share of the worst place's score that it must have beside a broken rule as well: a photo is looked at as a whole, and
-what is missing from it makes all other places look a little odd."""
 EXPLAINED = 0.49
 """Share of its chance that is left to a place which a broken rule explains: too little to name it, and more than what a
 good photo has, for a flaw may lie there as well."""
@@ -35,22 +32,23 @@ def with_flaw(verdict: Verdict, flaw: Flaw) -> Verdict:
 
     What a broken rule explains is no flaw of its own: a spoon that is missing looks like no good photo, either.
     """
-    place = _unexplained(verdict, flaw)
-    is_flawed = place.chance >= 0.5
-    sure = max(place.chance, 1 - place.chance)
-    names, boxes = ((VIOLATION,), (place.box,)) if is_flawed else ((), ())
+    flaw = _less_what_rules_explain(verdict, flaw)
+    is_flawed = flaw.chance >= 0.5
+    sure = max(flaw.chance, 1 - flaw.chance)
+    names = (VIOLATION,) if is_flawed else ()
+    boxes = (flaw.box,) if is_flawed and flaw.box else ()
     status: Status = "broken" if is_flawed else "holds"
     expected = "like good photos everywhere"
-    finding = Finding(RULE, status, names, expected, place.found, (QUERY,), sure, place.chance)
-    doubts = (*verdict.doubts, f"{RULE}: {place.found}") if flaw.doubtful else verdict.doubts
+    finding = Finding(RULE, status, names, expected, flaw.found, (QUERY,), sure, flaw.chance)
+    doubts = (*verdict.doubts, f"{RULE}: {flaw.found}") if flaw.doubtful else verdict.doubts
     reasons = (*verdict.reasons, *doubts[len(verdict.doubts) :])
     violations = tuple(sorted({*verdict.violations, *names}))
     return replace(
         verdict,
         outcome=outcome_of(reasons, violations),
         violations=violations,
-        score=1 - (1 - verdict.score) * (1 - place.chance),
-        scores=(*verdict.scores, (VIOLATION, place.chance)),
+        score=1 - (1 - verdict.score) * (1 - flaw.chance),
+        scores=(*verdict.scores, (VIOLATION, flaw.chance)),
         findings=(*verdict.findings, finding),
         answers=(*verdict.answers, Answer(QUERY, names, boxes, sure)),
         reasons=reasons,
@@ -58,23 +56,22 @@ def with_flaw(verdict: Verdict, flaw: Flaw) -> Verdict:
     )
 
 
-def _unexplained(verdict: Verdict, flaw: Flaw) -> Place:
-    """The worst place that no broken rule explains; with less of a chance, the worst one where all are."""
-    whole = Box(0, 0, verdict.width, verdict.height)
-    places = flaw.places or (Place(flaw.chance, flaw.score, flaw.box or whole, flaw.found),)
+def _less_what_rules_explain(verdict: Verdict, flaw: Flaw) -> Flaw:
+    """The flaw; with a share of its chance where a broken rule explains it, or where it is not sure beside one.
+
+    The worst place alone counts: the photo is looked at as a whole, and what is missing from it makes all other places
+    look odd as well, three quarters as odd as that place itself.
+    """
     asked = {query for finding in verdict.findings if finding.status == "broken" for query in finding.queries}
+    if not asked or flaw.box is None or flaw.chance < 0.5:
+        return flaw
     about = {component_of(query) for query in asked}
     margin = MARGIN * max(verdict.width, verdict.height)
     boxes = [_wider(box, margin) for a in verdict.answers if component_of(a.query) in about for box in a.boxes]
-    for place in places:
-        if place.chance < (SURE if asked else 0.5) or place.score < AS_STRANGE * places[0].score:
-            break
-        if about.isdisjoint(place.components) and all(place.box.covered_by(box) < COVERED for box in boxes):
-            return place
-    worst = places[0]
-    if worst.chance < 0.5:
-        return worst
-    return replace(worst, chance=EXPLAINED * worst.chance, found=f"{worst.found}, where a rule is broken")
+    covered = any(flaw.box.covered_by(box) >= COVERED for box in boxes)
+    if flaw.chance >= SURE and about.isdisjoint(flaw.components) and not covered:
+        return flaw
+    return replace(flaw, chance=EXPLAINED * flaw.chance, box=None, found=f"{flaw.found}, where a rule is broken")
 
 
 def _wider(box: Box, by: float) -> Box:

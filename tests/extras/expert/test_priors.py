@@ -139,7 +139,7 @@ def test_the_model_is_made_to_tell(lively, good):
 
 
 def test_from_the_command_line(bundle, dataset, good, tmp_path):
-    """It is fitted, stands, examines photos with a box for each place, and the model's file is what it was."""
+    """It is fitted, stands, examines photos, and the model's file is what it was."""
     write_probe(bundle, training_data(tmp_path, good[:2]))
     before = (bundle.path / "model.safetensors").read_bytes()
     asked = ["expert", "fit", str(bundle.path), "--data", str(dataset), "--kind", "priors"]
@@ -150,20 +150,21 @@ def test_from_the_command_line(bundle, dataset, good, tmp_path):
 
     assert "expert priors, on average 12.5% of good photos" in " ".join(shown.output.split())
     assert standing(bundle.path) == Standing(expert="priors")
-    assert all(np.isfinite(flaw.score) and flaw.places[0].box.area > 0 for flaw in flaws)
+    assert all(np.isfinite(flaw.score) for flaw in flaws)
     assert (bundle.path / "model.safetensors").read_bytes() == before
 
 
-def test_worst_place_has_the_answers_score(bundle, good, view):
-    """The answer is about the worst place of Loc; another has less, by as much as its logit is less."""
-    chart = torch.full((12, 12), 0.2)
-    chart[3, 4], chart[9, 9] = 0.8, 0.5
+def test_worst_place_has_the_answers_score(good, view, monkeypatch):
+    """What the model says is about the worst place of Loc, whose box is told."""
+    chart = torch.full((1, 12, 12), 0.2)
+    chart[0, 3, 4], chart[0, 9, 9] = 0.8, 0.5
     judgement = Judgement(bar_of([0.0, 1.0, 1.5], aside=True), view.loc.frame, zones_of(()))
+    monkeypatch.setattr(type(view), "charts", lambda self, photos: chart)
+    monkeypatch.setattr(type(view), "told", lambda self, photos, charts: torch.tensor([9.0]))
 
-    flaw = PriorExpert(view, judgement)._flaw(chart, 2.0, good[0])
+    (flaw,) = PriorExpert(view, judgement).examine(good[:1])
 
-    scores = [place.score for place in flaw.places]
-    assert scores == pytest.approx([2.0, 2.0 - np.log(4)], rel=1e-5)
+    assert flaw.score == 9.0
     assert flaw.box == Box(32, 24, 40, 32)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from logicls.plugins import Flaw, Place, PlugIns
+from logicls.plugins import Flaw, PlugIns
 from logicls.predict.plugged.amended import amended
 from logicls.predict.plugged.flawed import QUERY, RULE, VIOLATION, with_flaw
 from logicls.predict.record import verdict_from_json, verdict_to_json
@@ -20,19 +20,14 @@ NO_SPOON = Verdict(
     answers=(Answer("locate:spoon"),), width=200, height=100,
 )  # fmt: skip
 BOX, OTHER = Box(10, 10, 30, 30), Box(100, 50, 120, 70)
-CRACK = Place(0.95, 9.0, BOX, "9.0 where good photos have up to 4.0", ("spoon",))
-DUST = Place(0.92, 7.0, OTHER, "7.0 where good photos have up to 4.0", ("vial",))
-REST = Place(0.1, 2.0, OTHER, "2.0 where good photos have up to 4.0")
-
-
-def flaw(*places: Place) -> Flaw:
-    """With these places."""
-    return Flaw(places[0].chance, places[0].score, places[0].box, places[0].found, places=places)
+CRACK = Flaw(0.95, 9.0, BOX, "9.0 where good photos have up to 4.0", components=("spoon",))
+DUST = Flaw(0.92, 7.0, OTHER, "7.0 where good photos have up to 4.0", components=("vial",))
+REST = Flaw(0.1, 2.0, found="2.0 where good photos have up to 4.0")
 
 
 def test_a_flaw_on_a_good_photo():
     """It fails, by a finding with an expectation, an answer with the box, a score of its own and one of both."""
-    verdict = with_flaw(GOOD, flaw(CRACK, REST))
+    verdict = with_flaw(GOOD, CRACK)
 
     assert (verdict.outcome, verdict.violations) == ("fail", (VIOLATION,))
     assert verdict.score == pytest.approx(1 - 0.8 * 0.05)
@@ -46,7 +41,7 @@ def test_a_flaw_on_a_good_photo():
 
 def test_no_flaw():
     """The photo passes as before, and the finding holds, without a box."""
-    verdict = with_flaw(GOOD, flaw(REST))
+    verdict = with_flaw(GOOD, REST)
 
     assert (verdict.outcome, verdict.violations, verdict.reasons) == ("pass", (), ())
     assert (verdict.findings[0].status, verdict.findings[0].chance) == ("holds", 0.1)
@@ -55,7 +50,7 @@ def test_no_flaw():
 
 def test_where_a_missing_thing_lies_on_good_photos_is_no_flaw():
     """A spoon that is missing explains what is strange where spoons lie: not named, half of its chance is left."""
-    verdict = with_flaw(NO_SPOON, flaw(CRACK, REST))
+    verdict = with_flaw(NO_SPOON, CRACK)
 
     assert verdict.violations == ("missing_spoon",)
     assert verdict.answers[-1].boxes == ()
@@ -64,8 +59,8 @@ def test_where_a_missing_thing_lies_on_good_photos_is_no_flaw():
 
 
 def test_what_is_strange_elsewhere_stays_a_flaw():
-    """Both are named, and the box is that of the place that the rule does not explain."""
-    verdict = with_flaw(NO_SPOON, flaw(CRACK, DUST, REST))
+    """Both are named, with the box of the place that the rule does not explain."""
+    verdict = with_flaw(NO_SPOON, DUST)
 
     assert verdict.violations == ("missing_spoon", VIOLATION)
     assert verdict.answers[-1].boxes == (OTHER,)
@@ -73,18 +68,10 @@ def test_what_is_strange_elsewhere_stays_a_flaw():
 
 def test_beside_a_broken_rule_only_what_is_sure_is_named():
     """The same place that is named by itself is not beside a broken rule: the photo fails already."""
-    unsure = Place(0.8, 6.0, OTHER, "6.0")
+    unsure = Flaw(0.8, 6.0, OTHER, "6.0")
 
-    assert with_flaw(GOOD, flaw(unsure, REST)).violations == (VIOLATION,)
-    assert with_flaw(NO_SPOON, flaw(unsure, REST)).violations == ("missing_spoon",)
-
-
-def test_a_place_is_a_little_odd_because_another_is_very_odd():
-    """Beside what the rule explains a place must be nearly as strange; by itself the same one is named."""
-    faint = Place(0.99, 6.0, OTHER, "6.0")
-
-    assert with_flaw(NO_SPOON, flaw(CRACK, faint, REST)).violations == ("missing_spoon",)
-    assert with_flaw(NO_SPOON, flaw(faint, REST)).violations == ("missing_spoon", VIOLATION)
+    assert with_flaw(GOOD, unsure).violations == (VIOLATION,)
+    assert with_flaw(NO_SPOON, unsure).violations == ("missing_spoon",)
 
 
 def test_the_box_of_a_broken_rule_explains_what_lies_in_it():
@@ -92,17 +79,10 @@ def test_the_box_of_a_broken_rule_explains_what_lies_in_it():
     extra = Finding("four", "broken", ("extra_tablet",), queries=("locate:tablet",))
     tablets = Answer("locate:tablet", (), (Box(14, 14, 34, 34),))
     verdict = Verdict("c.png", "fail", ("extra_tablet",), findings=(extra,), answers=(tablets,), width=200, height=100)
-    there, elsewhere = Place(0.95, 8.0, BOX), Place(0.93, 7.0, OTHER)
+    there, elsewhere = Flaw(0.95, 8.0, BOX), Flaw(0.93, 7.0, OTHER)
 
-    assert with_flaw(verdict, flaw(there, REST)).violations == ("extra_tablet",)
-    assert with_flaw(verdict, flaw(elsewhere, REST)).violations == ("extra_tablet", VIOLATION)
-
-
-def test_an_expert_without_places():
-    """A flaw alone does: its own box counts."""
-    verdict = with_flaw(GOOD, Flaw(0.8, 3.0, BOX, "odd"))
-
-    assert verdict.answers[-1].boxes == (BOX,)
+    assert with_flaw(verdict, there).violations == ("extra_tablet",)
+    assert with_flaw(verdict, elsewhere).violations == ("extra_tablet", VIOLATION)
 
 
 def test_doubt_goes_to_review():
@@ -116,8 +96,8 @@ def test_doubt_goes_to_review():
 
 def test_new_thresholds_leave_it():
     """Settling anew keeps a flaw a failure: its chance is on the same side of one half."""
-    assert settle(with_flaw(GOOD, flaw(CRACK)), Thresholds()).outcome == "fail"
-    assert settle(with_flaw(GOOD, flaw(REST)), Thresholds()).outcome == "pass"
+    assert settle(with_flaw(GOOD, CRACK), Thresholds()).outcome == "fail"
+    assert settle(with_flaw(GOOD, REST), Thresholds()).outcome == "pass"
 
 
 def test_the_predictor_asks_the_expert():
@@ -125,7 +105,7 @@ def test_the_predictor_asks_the_expert():
 
     class Two:
         def examine(self, photos):
-            return [flaw(CRACK), flaw(REST)]
+            return [CRACK, REST]
 
     came = amended(PlugIns(expert=Two()), [PHOTO, PHOTO], [GOOD, GOOD])
 
