@@ -16,7 +16,8 @@ Draws = Callable[[int], list[int]]
 BLOCK = 10
 """Steps that are drawn at a time, by the same weights."""
 AHEAD = 2
-"""Steps before a block when it is drawn: the loader takes a batch while the one before is being learned."""
+"""Steps before a block when it is drawn: the loader takes a batch while the one before is being learned. More where
+batches are made further ahead, but fewer than a block's."""
 
 
 class Evenly:
@@ -40,11 +41,14 @@ class ByWeight:
     Source: stride scheduling (Waldspurger and Weihl 1995), with credits, as weights change between two draws.
 
     It depends on step, seed and what `add` was told, all of which `state` holds. `add` must be told each step in turn;
-    a step can be asked for once the one `AHEAD` of it has been.
+    a step can be asked for once the one so many steps `ahead` of it has been.
     """
 
-    def __init__(self, difficulty: Difficulty, learned: Sequence[int], *, batch: int, seed: int) -> None:
+    def __init__(
+        self, difficulty: Difficulty, learned: Sequence[int], *, batch: int, seed: int, ahead: int = AHEAD
+    ) -> None:
         self.difficulty, self.learned, self.batch, self.seed = difficulty, np.array(learned), batch, seed
+        self.ahead = ahead
         self.credit = np.zeros(len(learned))
         self.chance = np.random.default_rng([seed, 11]).random(len(learned))
         self.planned: dict[int, list[int]] = {}
@@ -58,8 +62,8 @@ class ByWeight:
     def add(self, step: int, loss: np.ndarray, right: np.ndarray) -> None:
         """What came of a step, of its examples in order, [batch questions] both."""
         self.difficulty.add(self.planned.pop(step), loss, right)
-        if (step + AHEAD) % BLOCK == 0:
-            self._plan(step + AHEAD)
+        if (step + self.ahead) % BLOCK == 0:
+            self._plan(step + self.ahead)
 
     def _plan(self, first: int) -> None:
         """Draw the steps of a block."""

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 import lightning
+from lightning.pytorch.callbacks import Callback
 
 from logicls.errors import Problem, RecipeError
 from logicls.jsonl import sweep
@@ -20,16 +22,20 @@ from logicls.predict.probe import write_probe
 from logicls.train.begun import claim_run
 from logicls.train.calibrate import calibrate
 from logicls.train.curve import Curve, plot_curve
+from logicls.train.difficulty import COLUMNS, Difficulty, cells_of
+from logicls.train.draws import AHEAD, ByWeight, Draws, Evenly
 from logicls.train.heldout import Split, split_photos, told_aside
 from logicls.train.hub_examples import Examples, open_rows
+from logicls.train.hub_feed import AHEAD as READ_AHEAD
 from logicls.train.hub_feed import HubFeed
 from logicls.train.hub_memory import gigabytes, memory_here, memory_of
 from logicls.train.hub_preflight import HubFlight, preflight_hub, rehearse, seconds_of
-from logicls.train.hub_tuner import HubTuner, HubWatch
+from logicls.train.hub_tuner import HubResample, HubTuner, HubWatch
 from logicls.train.listener import Listener
 from logicls.train.loop import run_loop, step_of
 from logicls.train.ranks import Rank
 from logicls.train.recipe import Recipe
+from logicls.train.resample import HEAD, plot_difficulty
 from logicls.train.tuner import Told
 
 
@@ -72,6 +78,8 @@ def fit_hub(
     write_probe(bundle, synth)
     calibrate(bundle, synth, split, recipe.seed, heard.say)
     plot_curve(out / "training.csv", out / "loss.png")
+    if recipe.difficulty:
+        plot_difficulty(work / "difficulty.csv", out / "difficulty.png")
     return bundle
 
 
@@ -129,21 +137,34 @@ def _learn(
     model: Any, examples: Examples, split: Split, recipe: Recipe, checkpoint: Path | None, out: Path, told: Told
 ) -> None:
     start = step_of(checkpoint)
+    draws = _draws(examples, split, recipe)
     feed = HubFeed(
-        examples, start=start, stop=recipe.steps, batch=recipe.batch, parts=recipe.hub.accumulate,
-        jitter=recipe.jitter, verdict_weight=recipe.verdict_weight, seed=recipe.seed, learned=split.learned,
+        examples, draws=draws, start=start, stop=recipe.steps, parts=recipe.hub.accumulate,
+        jitter=recipe.jitter, verdict_weight=recipe.verdict_weight, seed=recipe.seed,
     )  # fmt: skip
     tuner = HubTuner(model, steps=recipe.steps, lr=recipe.lr, weight_decay=recipe.weight_decay, seed=recipe.seed)
-    with Curve(out / "training.csv", start, "step,loss") as curve:
+    with ExitStack() as stack:
+        curve = stack.enter_context(Curve(out / "training.csv", start, "step,loss"))
 
         def both(step: int, loss: float) -> None:
             curve.add(step, loss)
             told(step, loss)
 
-        watch = HubWatch(out / "work" / "last.ckpt", every=recipe.checkpoint_every, told=both)
+        callbacks: list[Callback] = [HubWatch(out / "work" / "last.ckpt", every=recipe.checkpoint_every, told=both)]
+        if isinstance(draws, ByWeight):
+            table = stack.enter_context(Curve(out / "work" / "difficulty.csv", start, HEAD))
+            callbacks.insert(0, HubResample(draws, table))
         run_loop(
-            tuner, feed, [watch], steps=recipe.steps, checkpoint=checkpoint, rank=Rank(), parts=recipe.hub.accumulate
+            tuner, feed, callbacks, steps=recipe.steps, checkpoint=checkpoint, rank=Rank(), parts=recipe.hub.accumulate
         )
+
+
+def _draws(examples: Examples, split: Split, recipe: Recipe) -> Draws:
+    """Which examples each step takes."""
+    if not recipe.difficulty:
+        return Evenly(split.learned, batch=recipe.batch, seed=recipe.seed)
+    difficulty = Difficulty(cells_of(examples.rows.select_columns(list(COLUMNS))), split.learned)
+    return ByWeight(difficulty, split.learned, batch=recipe.batch, seed=recipe.seed, ahead=AHEAD + READ_AHEAD)
 
 
 def _begin_with(adapter: Any, hub: Hub, start: Path) -> None:

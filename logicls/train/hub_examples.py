@@ -62,19 +62,21 @@ class Examples:
     def batch(self, drawn: Sequence[tuple[int, Rng]], *, jitter: float, verdict_weight: float) -> Batch:
         """One question of each row, drawn by its own chance, which makes the photo lighter or darker too.
 
-        The stated verdict is drawn `verdict_weight` times as often as any other question.
+        The stated verdict is drawn `verdict_weight` times as often as any other question. `question` has the number of
+        each that was asked, among those of its row.
         """
-        turns = [self.drawn(number, rng, verdict_weight) for number, rng in drawn]
+        asked, turns = zip(*(self.drawn(number, rng, verdict_weight) for number, rng in drawn), strict=True)
         pictures = [lit(self.picture(number)[None], jitter, rng)[0] for number, rng in drawn]
-        return joined(inputs_of(self.processor, self.codec.talk, pictures), turns, self.processor.tokenizer)
+        batch = joined(inputs_of(self.processor, self.codec.talk, pictures), turns, self.processor.tokenizer)
+        return {**batch, "question": torch.tensor(asked)}
 
-    def drawn(self, number: int, rng: Rng, verdict_weight: float) -> Turn:
-        """One question of a row."""
+    def drawn(self, number: int, rng: Rng, verdict_weight: float) -> tuple[int, Turn]:
+        """One question of a row, and its number."""
         row = self.rows[number]
         weights = np.array([verdict_weight if query == VERDICT else 1.0 for query in row["queries"]])
         chosen = int(rng.choice(len(weights), p=weights / weights.sum()))
         one = {name: [row[name][chosen]] for name in ("queries", "questions", "values", "boxes")}
-        return next(self.turns({**row, **one}))
+        return chosen, next(self.turns({**row, **one}))
 
 
 def joined(inputs: Mapping[str, Tensor], turns: Sequence[Turn], tokenizer: Any) -> Batch:

@@ -17,7 +17,7 @@ from logicls.models.hub.families import habits_of, overview_tokens
 from logicls.models.hub.read import inputs_of
 from logicls.records import Box
 from logicls.train.hub_examples import Examples, Row, Turn, joined
-from logicls.train.hub_tuner import losses
+from logicls.train.hub_tuner import answered
 
 SMALL = 1.0
 """Visual tokens below which a component may not be seen apart from what is around it."""
@@ -198,7 +198,7 @@ def seconds_of(examples: Examples, model: Any, flight: HubFlight, rows: int) -> 
     with torch.random.fork_rng():
         for _ in range(2):  # the first time things are set up
             began = time.perf_counter()
-            losses(model, batch).mean().backward()
+            answered(model, batch)[0].mean().backward()
             if torch.cuda.is_available():
                 torch.cuda.synchronize()
             took = time.perf_counter() - began

@@ -6,8 +6,9 @@ from pathlib import Path
 from typing import Any
 
 import lightning
+import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from lightning.pytorch.callbacks import Callback
 from torch import Tensor
 from torch.nn import functional
@@ -15,16 +16,20 @@ from torch.nn import functional
 from logicls.jsonl import in_place_of
 from logicls.models.hub.branches import fitting
 from logicls.models.nano.losses import IGNORED
+from logicls.train.curve import Curve
+from logicls.train.draws import ByWeight
 from logicls.train.hub_examples import Batch
+from logicls.train.ranks import Rank
+from logicls.train.resample import Resample
 from logicls.train.tuner import Told
 
 
-def losses(model: Any, batch: Batch) -> Float[Tensor, " batch"]:
-    """Mean cross-entropy over the tokens of each answer.
+def answered(model: Any, batch: Batch) -> tuple[Float[Tensor, " batch"], Bool[Tensor, " batch"]]:
+    """Mean cross-entropy over the tokens of each answer, and whether each of them is the likeliest.
 
     Each example counts the same, whichever others are in its batch and however that is divided.
     """
-    given = fitting(model, batch)
+    given = fitting(model, {name: value for name, value in batch.items() if name != "question"})
     labels = given.pop("labels")
     keep = int((labels != IGNORED).sum(1).max()) + 1
     # All answers end together: logits are worked out of their places alone, each one before its token.
@@ -32,7 +37,8 @@ def losses(model: Any, batch: Batch) -> Float[Tensor, " batch"]:
     wanted = labels[:, -keep + 1 :]
     each = functional.cross_entropy(logits.flatten(0, 1), wanted.flatten(), ignore_index=IGNORED, reduction="none")
     known = (wanted != IGNORED).float()
-    return (each.view_as(known) * known).sum(1) / known.sum(1)
+    right = ((logits.argmax(-1) == wanted) | (wanted == IGNORED)).all(1)
+    return (each.view_as(known) * known).sum(1) / known.sum(1), right
 
 
 class HubTuner(lightning.LightningModule):
@@ -45,11 +51,13 @@ class HubTuner(lightning.LightningModule):
         self.model = model
         self.steps, self.lr, self.weight_decay, self.seed = steps, lr, weight_decay, seed
 
-    def training_step(self, batch: Batch, number: int) -> Tensor:
-        """Mean loss of the batch's examples."""
+    def training_step(self, batch: Batch, number: int) -> dict[str, Tensor]:
+        """`loss`, the mean of the examples'; of each its loss, whether it is right, and the number of its question."""
         # Chance depends on the step alone, so that a resumed run drops out the same.
         torch.manual_seed(self.seed * 1_000_003 + self.global_step * 101 + number % 101)
-        return losses(self.model, batch).mean()
+        loss, right = answered(self.model, batch)
+        each = {"question_loss": loss.detach(), "question_right": right, "question": batch["question"]}
+        return {"loss": loss.mean(), **each}
 
     def configure_optimizers(self) -> Any:
         """AdamW on what is trained; one cycle up and down again."""
@@ -63,6 +71,27 @@ class HubTuner(lightning.LightningModule):
         trained = {name for name, weight in self.named_parameters() if weight.requires_grad}
         state = checkpoint["state_dict"]
         checkpoint["state_dict"] = {name: state[name] for name in trained}
+
+
+class HubResample(Resample):
+    """Resampling where each example was asked one question, and a batch comes in parts."""
+
+    def __init__(self, draws: ByWeight, table: Curve) -> None:
+        super().__init__(draws, table, Rank())
+        self.parts: list[Any] = []
+
+    def on_train_batch_end(self, trainer: Any, module: Any, outputs: Any, batch: Any, batch_idx: int) -> None:
+        """After each part of a batch; a step is over when its last part is."""
+        self.parts.append([outputs[name].cpu() for name in ("question", "question_loss", "question_right")])
+        if len(self.parts) < trainer.accumulate_grad_batches:
+            return
+        asked, losses, rights = (torch.cat(some).numpy() for some in zip(*self.parts, strict=True))
+        self.parts.clear()
+        questions = int(self.draws.difficulty.cells.question.max()) + 1
+        loss = np.full((len(asked), questions), np.nan)
+        right = np.zeros(loss.shape, bool)
+        loss[np.arange(len(asked)), asked], right[np.arange(len(asked)), asked] = losses, rights
+        self.learned(trainer, loss, right)
 
 
 class HubWatch(Callback):

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from jaxtyping import Bool, Float
 from lightning.pytorch.callbacks import Callback
 from torch import Tensor
 
@@ -32,12 +33,17 @@ class Resample(Callback):
 
     def on_train_batch_end(self, trainer: Any, module: Any, outputs: Any, batch: Any, batch_idx: int) -> None:
         """After each step."""
-        step = trainer.global_step - 1
-        numbers = self.draws(step)
-        self.drawn.update(numbers)
-        mine = len(self.rank.mine(numbers))
+        mine = len(self.rank.mine(self.draws(trainer.global_step - 1)))
         loss, right = (outputs[name][:mine].detach().float().cpu() for name in ("question_loss", "question_right"))
-        self.draws.add(step, *woven(self.rank.all_of((loss, right))))
+        self.learned(trainer, *woven(self.rank.all_of((loss, right))))
+
+    def learned(
+        self, trainer: Any, loss: Float[np.ndarray, "batch questions"], right: Bool[np.ndarray, "batch questions"]
+    ) -> None:
+        """What came of the step that ended; nan where a question was not asked."""
+        step = trainer.global_step - 1
+        self.drawn.update(self.draws(step))
+        self.draws.add(step, loss, right)
         if trainer.global_step % BLOCK == 0 or trainer.global_step == trainer.max_steps:
             self._tell(trainer.global_step)
 

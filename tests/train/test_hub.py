@@ -25,11 +25,13 @@ from logicls.predict.folder.batch import predict_folder, read_verdicts
 from logicls.predict.grounds import grounds_of
 from logicls.predict.probe import open_bundle
 from logicls.predict.read.reader import reader_of
+from logicls.train.curve import read_rows
+from logicls.train.draws import Evenly
 from logicls.train.fit import fit
 from logicls.train.hub_examples import Examples, open_rows
 from logicls.train.hub_feed import HubFeed
 from logicls.train.hub_recipe import HubSettings
-from logicls.train.hub_tuner import losses
+from logicls.train.hub_tuner import answered
 from logicls.train.recipe import Recipe
 
 FAMILIES = ["idefics3", "llava", "llava_onevision", "qwen2_5_vl", "qwen3_vl", "smolvlm"]
@@ -163,7 +165,7 @@ def test_an_example_has_the_same_loss_alone_and_among_others(checkpoint, example
     def loss(rows: list[int]) -> list[float]:
         drawn = [(row, np.random.default_rng(row)) for row in rows]
         with torch.inference_mode():
-            return losses(model, examples.batch(drawn, jitter=0.0, verdict_weight=1.0)).tolist()
+            return answered(model, examples.batch(drawn, jitter=0.0, verdict_weight=1.0))[0].tolist()
 
     together, alone = loss([0, 1, 2]), [loss([row])[0] for row in range(3)]
 
@@ -193,11 +195,12 @@ def test_the_answers_tokens_alone_are_learned(examples_of, family):
 def test_an_epoch_takes_every_photo_once_and_draws_a_question(examples_of):
     """Five steps of four are the twenty rows; the questions differ from one round to the next."""
     examples = examples_of("llava")
-    feed = HubFeed(examples, start=0, stop=10, batch=4, parts=2, jitter=0.1, verdict_weight=3.0, seed=0)
+    even = Evenly(range(20), batch=4, seed=0)
+    feed = HubFeed(examples, draws=even, start=0, stop=10, parts=2, jitter=0.1, verdict_weight=3.0, seed=0)
 
     parts = list(feed)
 
-    again = HubFeed(examples, start=6, stop=10, batch=4, parts=2, jitter=0.1, verdict_weight=3.0, seed=0)
+    again = HubFeed(examples, draws=even, start=6, stop=10, parts=2, jitter=0.1, verdict_weight=3.0, seed=0)
     lines = [[examples.codec.text(row[row != IGNORED].tolist()) for row in part["labels"]] for part in parts]
     assert [len(part["input_ids"]) for part in parts] == [2] * 20
     assert lines[:10] != lines[10:]
@@ -229,6 +232,53 @@ def test_a_stopped_run_goes_on_to_the_same_weights(checkpoint, synth, tmp_path):
     assert one.read_bytes() == other.read_bytes()
     assert state
     assert all("lora_" in name for name in state)
+
+
+@pytest.mark.slow
+def test_what_is_hard_is_drawn_more_often_and_a_stopped_run_draws_the_same(checkpoint, synth, tmp_path):
+    """Over two blocks of draws: the table, a picture, and bit by bit the weights of a run left alone."""
+    given = recipe(checkpoint("llava"), steps=13, accumulate=2)
+    fit(synth, tmp_path / "whole", given, **QUIET)
+    even = fit(synth, tmp_path / "even", given.model_copy(update={"difficulty": False}), **QUIET)
+
+    def stop(step: int, _: float) -> None:
+        if step == 8:
+            raise Killed
+
+    with pytest.raises(Killed):
+        fit(synth, tmp_path / "parts", given, **QUIET, told=stop)
+    fit(synth, tmp_path / "parts", given, resume=True, **QUIET)
+
+    rows = read_rows(tmp_path / "whole" / "work" / "difficulty.csv")
+    assert sorted({int(row["step"]) for row in rows}) == [10, 13]
+    assert all(1 <= float(row["weight"]) <= 8 for row in rows)
+    assert (tmp_path / "whole" / "difficulty.png").stat().st_size > 5000
+    for name in ("adapter_model.safetensors", "work/difficulty.csv", "training.csv"):
+        assert (tmp_path / "whole" / name).read_bytes() == (tmp_path / "parts" / name).read_bytes()
+    assert not (even.path / "difficulty.png").exists()
+    assert load_file(even.path / "adapter_model.safetensors").keys()
+    assert (even.path / "training.csv").read_text() != (tmp_path / "whole" / "training.csv").read_text()
+
+
+def test_an_answer_is_right_where_each_of_its_tokens_is_the_likeliest(checkpoint, examples_of):
+    """What the model itself would say is right; with its last token changed it is not."""
+    examples, model = examples_of("llava"), load_model(checkpoint("llava"), precision="float32")
+    batch = examples.batch(
+        [(0, np.random.default_rng(0)), (1, np.random.default_rng(1))], jitter=0.0, verdict_weight=1.0
+    )
+    told = batch["labels"] != IGNORED
+    first = int(told.any(0).nonzero()[0])
+    with torch.inference_mode():
+        for place in range(first, told.shape[1]):
+            given = {name: value for name, value in batch.items() if name not in ("labels", "question")}
+            likeliest = model(**given).logits[:, place - 1].argmax(-1)
+            here = told[:, place]
+            batch["input_ids"][here, place] = batch["labels"][here, place] = likeliest[here]
+        said = answered(model, batch)[1].tolist()
+        batch["labels"][0, -1] = (batch["labels"][0, -1] + 1) % 50
+        changed = answered(model, batch)[1].tolist()
+
+    assert (said, changed) == ([True, True], [False, True])
 
 
 @pytest.mark.slow
