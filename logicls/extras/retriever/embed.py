@@ -116,7 +116,8 @@ def _nano(name: str, folder: Path) -> NanoTower:
         raise _useless(name, str(error)) from error
     if not hasattr(model, "see"):
         raise _useless(name, "it holds a hub model, not nano.")
-    return NanoTower(f"{name} {hash_of(folder)[:12]}", model)
+    # Of the files beside it, an expert's or what was learned of marks, nothing comes into what it sees.
+    return NanoTower(f"{name} {hash_of(folder, 'model.safetensors')[:12]}", model)
 
 
 def _dual(name: str, folder: Path) -> DualEncoder:

@@ -63,10 +63,10 @@ def find_base(name: str, *, revision: str = "", download: bool = False) -> Base:
     return Base(name, path.name, path)
 
 
-def hash_of(folder: Path) -> str:
-    """SHA-256 of the configuration and the weights, 64 hex digits."""
+def hash_of(folder: Path, weights: str = WEIGHTS) -> str:
+    """SHA-256 of the configuration and of the weights in files of those names, 64 hex digits."""
     total = hashlib.sha256()
-    for file in [folder / "config.json", *sorted(folder.glob(WEIGHTS))]:
+    for file in [folder / "config.json", *sorted(folder.glob(weights))]:
         with file.open("rb") as data:
             total.update(f"{file.name} {hashlib.file_digest(data, 'sha256').hexdigest()}\n".encode())
     return total.hexdigest()

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 from typer.testing import CliRunner
 
 from logicls.cli import app
@@ -203,6 +205,21 @@ def test_what_is_no_encoder_is_told(checkpoint, tmp_path):
     (tmp_path / "odd" / "config.json").write_text('{"model_type": "nothing"}')
     with pytest.raises(BundleError, match="LC705 cannot compare photos"):
         encoder_of("odd", tmp_path)
+
+
+def test_a_bundle_stays_the_same_encoder_when_an_expert_is_fitted(outfit, tmp_path):
+    """What lies beside the model's weights is no part of what it sees; other weights are another encoder."""
+    bundle = tmp_path / "product"
+    shutil.copytree(outfit.bundle, bundle)
+    before = encoder_of("product", tmp_path).id
+    (bundle / "expert-patches.safetensors").unlink()
+
+    without = encoder_of("product", tmp_path).id
+    weights = load_file(bundle / "model.safetensors")
+    save_file({name: weight + 1 for name, weight in weights.items()}, bundle / "model.safetensors")
+
+    assert without == before
+    assert encoder_of("product", tmp_path).id != before
 
 
 @pytest.mark.parametrize(("gone", "code"), [("card/usual.safetensors", "LC706"), ("card/*/*.jpg", "LC707")])
