@@ -14,11 +14,11 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor, nn
 from torch.utils.data import IterableDataset
 
-from logicls.jsonl import in_place_of
+from logicls.jsonl import write_bytes
 from logicls.models.nano.glimpse import LOOK, Look, normed, squares
 from logicls.train.loop import run_loop, step_of
 from logicls.train.ranks import Rank
@@ -49,8 +49,7 @@ def learn_marks(
     watch = Watch(last, every=every, rank=Rank(), told=told, saved=lambda: None)
     run_loop(reader, batches, [watch], steps=steps, checkpoint=checkpoint, rank=Rank())
     held = {name: weight.half().contiguous() for name, weight in reader.look.state_dict().items()}
-    with in_place_of(out / LOOK) as temporary:
-        save_file(held, temporary)
+    write_bytes(out / LOOK, save(held))
 
 
 class MarkReader(lightning.LightningModule):
