@@ -59,6 +59,8 @@ class Flight:
     """Most boxes in one answer."""
     bearer: tuple[str, float]
     """The attribute that is told from the fewest pixels, and their median number across, as the model is given them."""
+    finer: int
+    """How many times the input's pixels it takes to tell it well, as far as photos have them."""
 
     @property
     def report(self) -> list[str]:
@@ -75,10 +77,16 @@ class Flight:
                 f"warning: {name} is small: neighbours may be read as one, and its sides roughly; "
                 f"crop the photos, or raise visual_tokens (to {wanted})"
             )
-        if self.bearer[1] < LEGIBLE:
+        detail = self.processor.image_processor.detail
+        if detail > 1:
+            lines.append(
+                f"{self.bearer[0]} is told from {self.bearer[1]:.0f} pixels across: photos come in {detail} times the "
+                "input's pixels on each axis (detail)"
+            )
+        elif self.finer > 1:
             lines.append(
                 f"{self.bearer[0]} is told from {self.bearer[1]:.0f} pixels across; if its values are small marks, "
-                f"raise detail in the recipe (to {min(math.ceil(LEGIBLE / self.bearer[1]), FINEST)})"
+                f"raise detail in the recipe (to {self.finer})"
             )
         return lines
 
@@ -88,7 +96,7 @@ def preflight(
     cache: Path,
     *,
     visual_tokens: int | None = None,
-    detail: int = 1,
+    detail: int | None = None,
     base: Path | None = None,
     verdict_weight: float = 1.0,
     most: int | None = None,
@@ -97,14 +105,19 @@ def preflight(
     """Read the dataset in `synth`, encode it; pixels go to `cache`.
 
     `visual_tokens` left out are chosen so that 95 % of the boxes of each component have a token on their shorter side,
-    within 128 and 640. `base` is the folder of the weights that training begins with: its words are kept. With `most`
-    it looks at the first so many examples alone. `done` is told how many more it has seen. Raises `DataError`.
+    within 128 and 640; then `detail`, if it is left out, too, so that values of attributes are told from 24 pixels
+    across, as far as photos have them. `base` is the folder of the weights that training begins with: its words are
+    kept. With `most` it looks at the first so many examples alone. `done` is told how many more it has seen. Raises
+    `DataError`.
     """
     spec = load_spec(synth / "spec.yaml")
     rows = _rows(synth, cache, most)
     aspect = float(np.median([h / w for h, w in zip(rows["height"], rows["width"], strict=True)]))
     tokens = visual_tokens or _enough(rows)
-    processor = processor_for(spec, size_for(aspect, tokens), base, detail)
+    coarse = NanoImageProcessor(size_for(aspect, tokens))
+    bearer, finer = _bearer(rows, coarse), _finer(rows, coarse)
+    detail = detail or (finer if visual_tokens is None else 1)
+    processor = processor_for(spec, coarse.size, base, detail)
     encoder, examples = Encoder(Codec(processor), verdict_weight), []
     smallest, boxes = ("nothing", float("inf"), -1), 0
     for number, row in enumerate(rows.select_columns(COLUMNS)):
@@ -114,11 +127,11 @@ def preflight(
             smallest = query.removeprefix("locate:"), across, number
         boxes = max(boxes, *map(len, row["boxes"]))
     longest = max(sum(map(len, (*e.prompts, *e.answers))) for e in examples)
-    pixels, bearer = _pixels(rows, processor, cache, done), _bearer(rows, processor)
-    return Flight(spec, processor, tuple(examples), pixels, longest, smallest, boxes, bearer)
+    pixels, told_from = _pixels(rows, processor, cache, done), (bearer[0], bearer[1] * detail)
+    return Flight(spec, processor, tuple(examples), pixels, longest, smallest, boxes, told_from, finer)
 
 
-def processor_for(spec: Spec, size: tuple[int, int], base: Path | None, detail: int = 1) -> NanoProcessor:
+def processor_for(spec: Spec, size: Sequence[int], base: Path | None, detail: int) -> NanoProcessor:
     """The processor of a product's model, for inputs of that size (height, width): the base's, grown, or a new one."""
     queries = decompose(spec)
     if base is not None:
@@ -149,17 +162,24 @@ def _smallest(row: Mapping[str, Any], processor: NanoProcessor) -> tuple[float, 
     return min(found, default=(float("inf"), ""))
 
 
-def _bearer(rows: datasets.Dataset, processor: NanoProcessor) -> tuple[str, float]:
-    """The attribute whose bearers are the narrowest, and how many pixels they have across as the model gets them."""
+def _finer(rows: datasets.Dataset, coarse: NanoImageProcessor) -> int:
+    """How many times the input's pixels it takes to tell values from, as far as most photos have them."""
+    scales = [coarse.placed(width, height)[0] for width, height in zip(rows["width"], rows["height"], strict=True)]
+    wanted = math.ceil(LEGIBLE / max(_bearer(rows, coarse)[1], 1.0))
+    return max(min(wanted, FINEST, round(1 / float(np.median(scales)))), 1)
+
+
+def _bearer(rows: datasets.Dataset, coarse: NanoImageProcessor) -> tuple[str, float]:
+    """The attribute whose bearers are the narrowest, and how many pixels of the input they have across."""
     sides: dict[str, list[float]] = {}
     for row in rows.select_columns(["width", "height", "queries", "boxes"]):
-        scale, _, _ = processor.image_processor.placed(row["width"], row["height"])
+        scale, _, _ = coarse.placed(row["width"], row["height"])
         found = dict(zip(row["queries"], row["boxes"], strict=True))
         for query in (query for query in row["queries"] if not query.startswith(LOCATED)):
             sides.setdefault(query, []).extend(_narrow(box) * scale for box in found.get(located_by(query), ()))
     medians = {query: float(np.median(some)) for query, some in sides.items() if some}
     query = min(medians, key=medians.__getitem__, default=":")
-    return query.partition(":")[2], medians.get(query, math.inf) * processor.image_processor.detail
+    return query.partition(":")[2], medians.get(query, math.inf)
 
 
 def _narrow(box: Sequence[float]) -> float:

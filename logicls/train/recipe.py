@@ -38,9 +38,9 @@ class Recipe(BaseModel):
     visual_tokens: int | None = Field(None, ge=16, le=1024)
     """Size of the model's input: each token sees 16 x 16 of its pixels. Left out: as many as the smallest component
     needs (see `preflight`)."""
-    detail: int = Field(1, ge=1, le=FINEST)
+    detail: int | None = Field(None, ge=1, le=FINEST)
     """So many times the input's pixels on each axis are there to tell what things are like; 1: none are looked at
-    closely. For values that are small marks: pips of dice, digits."""
+    closely. Left out beside `visual_tokens`: as many as the smallest things with an attribute need; else 1."""
     base: bool = True
     """Begin with the base weights that are shipped, whose sizes are the model's."""
     width: int | None = Field(None, multiple_of=32)

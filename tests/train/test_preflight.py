@@ -13,6 +13,7 @@ from PIL import Image
 
 from logicls.errors import DataError
 from logicls.models.codec import Codec
+from logicls.train import preflight as preflight_
 from logicls.train.preflight import decoded, preflight
 
 
@@ -78,7 +79,7 @@ def test_the_report_names_the_smallest_component(flight, rows):
 
 
 def test_the_report_says_from_how_many_pixels_values_are_told(synth, tmp_path, rows):
-    """The median of the attribute with the narrowest bearers, and nothing where they can be read."""
+    """The median of the attribute with the narrowest bearers, in the finer photos."""
     flight = preflight(synth, tmp_path, visual_tokens=64, detail=3)
 
     sides = [across(box) for row in rows for q, bs in zip(row["queries"], row["boxes"], strict=True)
@@ -86,7 +87,25 @@ def test_the_report_says_from_how_many_pixels_values_are_told(synth, tmp_path, r
     scale = flight.processor.image_processor.placed(rows[0]["width"], rows[0]["height"])[0]
     assert flight.bearer == ("mark.shape", pytest.approx(float(np.median(sides)) * scale * 3, rel=0.1))
     assert flight.bearer[1] > 24
-    assert not any("mark.shape" in line for line in flight.report)
+    assert flight.report[-1] == (
+        f"mark.shape is told from {flight.bearer[1]:.0f} pixels across: "
+        "photos come in 3 times the input's pixels on each axis (detail)"
+    )
+
+
+def test_detail_is_chosen_with_the_visual_tokens(synth, tmp_path, monkeypatch):
+    """As many times the pixels as small bearers need and photos have; what a recipe says stands."""
+    whole = preflight(synth, tmp_path / "a")
+    monkeypatch.setattr(preflight_, "LEAST", 64)
+    monkeypatch.setattr(preflight_, "MOST", 64)
+    small = preflight(synth, tmp_path / "b")
+    told = preflight(synth, tmp_path / "c", detail=1)
+    few = preflight(synth, tmp_path / "d", visual_tokens=64)
+
+    assert [one.processor.image_processor.detail for one in (whole, small, told, few)] == [1, 2, 1, 1]
+    assert [one.finer for one in (whole, small, told, few)] == [1, 2, 2, 2]
+    assert small.bearer[1] == pytest.approx(2 * told.bearer[1])
+    assert small.pixels.shape[1:3] == tuple(2 * side for side in told.pixels.shape[1:3])
 
 
 def across(box):

@@ -18,7 +18,7 @@ from logicls.models.nano.model import NanoForImageTextToText
 from logicls.models.nano.processor import NanoImageProcessor, NanoProcessor
 
 
-def grown_processor(base: Path, values: Sequence[str], size: tuple[int, int], detail: int = 1) -> NanoProcessor:
+def grown_processor(base: Path, values: Sequence[str], size: Sequence[int], detail: int = 1) -> NanoProcessor:
     """The base's processor for inputs of that size (height, width), to which values that it lacks are added."""
     tokenizer = AutoProcessor.from_pretrained(base, local_files_only=True).tokenizer
     known = tokenizer.get_vocab()
