@@ -94,14 +94,11 @@ def synth(
 
 
 def _fallen_short(order: Any) -> list[str]:
-    """What was wanted and could not be made, and what the rules did not allow."""
-    from logicls.assets import share
-    from logicls.constraints.load import load_spec
-    from logicls.synth.augment import Augmenter, read_strength
+    """What was wanted and could not be made, and what photos may not go through."""
+    from logicls.synth.build import left_out
     from logicls.synth.shortfall import read_shortfall
 
-    strength = read_strength(share("synth/augment.yaml"))
-    return [*read_shortfall(order.out).lines(), *Augmenter(load_spec(order.spec), strength).left_out()]
+    return [*read_shortfall(order.out).lines(), *left_out(order)]
 
 
 def _exported(order: Order, trainer: Trainer, boxes: Family | None) -> Path:

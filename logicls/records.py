@@ -11,6 +11,9 @@ from typing import Literal
 Status = Literal["holds", "broken", "not_applicable", "unknown"]
 Outcome = Literal["pass", "fail", "review"]
 QueryKind = Literal["locate", "attribute", "verdict"]
+Severity = Literal["critical", "major", "minor"]
+SEVERITIES: tuple[Severity, ...] = ("critical", "major", "minor")
+"""Worst first."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,7 +21,7 @@ from logicls.constraints.match import Match
 from logicls.constraints.measure import Measure
 from logicls.constraints.quantity import Quantity
 from logicls.constraints.reading import Area, Side, Variant, World
-from logicls.records import Subquery
+from logicls.records import Severity, Subquery
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_-]*$", max_length=60)]
 Rule = Quantity | Layout | Composition | Match | Connection | Attribute | Measure | AllOf | AnyOf | Not
@@ -163,7 +163,7 @@ class Constraint(Clause):
     """The constraint's name, once in the file."""
     violation: Name | Sides | None = None
     """What the QE calls the defect; the constraint's id where it is left out."""
-    severity: Literal["critical", "major", "minor"] = "major"
+    severity: Severity = "major"
     """How bad it is."""
     why: str = ""
     """The reason; shown in reports."""

@@ -18,13 +18,13 @@ from markupsafe import Markup
 
 from logicls import __version__, jsonl
 from logicls.predict.sure.reliability import calibration_error
-from logicls.records import Verdict
+from logicls.records import SEVERITIES, Verdict
 from logicls.report import plot, screen
 from logicls.report.control import ENOUGH
 from logicls.report.pack import TAG, as_script, index, packed
 from logicls.report.tally import SHOWN_FIRST, Tally, count
 from logicls.report.truth import Against, Held, confusion, rate_of
-from logicls.report.words import SEVERITIES, Words
+from logicls.report.words import Words
 
 CARDS = "<!-- cards -->"
 """Where the template leaves room for them."""

@@ -12,9 +12,9 @@ from typing import Any
 from logicls.errors import DataError, Problem, relative
 from logicls.jsonl import in_place_of
 from logicls.predict.table import Columns, columns_of
-from logicls.records import Verdict
+from logicls.records import SEVERITIES, Verdict
 from logicls.report.tally import Origin
-from logicls.report.words import SEVERITIES, Words
+from logicls.report.words import Words
 
 FILLS = {
     "pass": "C6E7D3", "fail": "F6C9C7", "review": "FBE3B4", "critical": "E58B8B", "major": "F4B97F", "minor": "F1E79A",

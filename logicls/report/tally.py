@@ -9,10 +9,10 @@ from dataclasses import dataclass, field
 from itertools import accumulate
 from pathlib import Path
 
-from logicls.records import Outcome, Verdict
+from logicls.records import Outcome, Severity, Verdict
 from logicls.report.control import Course
 from logicls.report.truth import Against
-from logicls.report.words import Severity, Words
+from logicls.report.words import Words
 from logicls.score import Rate
 
 SHOWN_FIRST: tuple[Outcome, ...] = ("fail", "review", "pass")

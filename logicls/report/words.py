@@ -4,16 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from logicls.plugins import Cause
+from logicls.records import SEVERITIES, Severity
 
 if TYPE_CHECKING:
     from logicls.constraints.spec import Spec
-
-Severity = Literal["critical", "major", "minor"]
-SEVERITIES: tuple[Severity, ...] = ("critical", "major", "minor")
-"""Worst first."""
 
 
 @dataclass(frozen=True, slots=True)

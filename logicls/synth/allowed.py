@@ -1,11 +1,14 @@
-"""What a spec lets photos go through: from the rules alone, which changes would make a label wrong."""
+"""What photos may go through: the rules tell which changes would make a label wrong, good photos where things lie."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import Literal
+
+import numpy as np
 
 from logicls.constraints.connection import Connection
 from logicls.constraints.family import Family
@@ -13,8 +16,10 @@ from logicls.constraints.layout import Layout
 from logicls.constraints.measure import Measure
 from logicls.constraints.resolve import members
 from logicls.constraints.spec import Spec
+from logicls.records import Scene
 
 Axis = Literal["x", "y"]
+AXES: tuple[Axis, Axis] = ("x", "y")
 EDGES = ("inside", "overlaps", "touching", "not_touching")
 """Relations that read the edges of boxes, not their centres alone."""
 ACROSS = {"left_of": "x", "right_of": "x", "above": "y", "below": "y"}
@@ -24,6 +29,12 @@ WRITING = ("text", "print", "letter", "word", "digit", "number", "code", "logo",
 WAYS = ("up", "down", "upright", "upside", "top", "bottom", "tilted", "turned", "rotated", "vertical", "horizontal",
         "standing", "lying", "orientation", "direction", "angle")  # fmt: skip
 """A word of a name that speaks of which way round something lies."""
+BANDS = 16
+"""Of a photo's width or height, in which centres of things are counted."""
+ANYWHERE = 0.5
+"""Share of the bands in which things must be found that lie anywhere."""
+ALIKE = 0.7
+"""Share of the things that a mirror leaves in a band with as many others, where photos may be mirrored."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,13 +47,13 @@ class Allowed:
     mirror: dict[Axis, str]
 
 
-def allowed(spec: Spec) -> Allowed:
-    """What the spec forbids, with the first reason for each."""
+def allowed(spec: Spec, scenes: Sequence[Scene] | None = None) -> Allowed:
+    """What the spec forbids, with the first reason for each; and `scenes`, good photos' annotations, where given."""
     asked = [f"{q.component}.{q.attribute}" for q in spec.questions if q.kind == "attribute"]
     return Allowed(
         hue=f"{asked[0]} is asked for" if asked else "",
         turn=next(_reading_edges(spec), ""),
-        mirror={"x": next(_one_sided(spec, "x"), ""), "y": next(_one_sided(spec, "y"), "")},
+        mirror={axis: next(chain(_one_sided(spec, axis), _in_place(scenes or (), axis)), "") for axis in AXES},
     )
 
 
@@ -89,6 +100,20 @@ def _one_sided(spec: Spec, axis: Axis) -> Iterator[str]:
     if axis == "y":
         yield from (f"{name} fills {component.fills}" for name, component in spec.components.items() if component.fills)
     yield from (f"{name} looks different in a mirror" for name in _names(spec) if any(w in name for w in WRITING))
+
+
+def _in_place(scenes: Sequence[Scene], axis: Axis) -> Iterator[str]:
+    """What keeps to its place along an axis, or to one side: its mirror image would be no photo of the product."""
+    places: dict[str, list[float]] = {}
+    for scene in scenes:
+        for instance in scene.instances:
+            x, y = instance.box.centre
+            places.setdefault(instance.component, []).append(x / scene.width if axis == "x" else y / scene.height)
+    for name, found in places.items():
+        bands = np.histogram(found, BANDS, (0.0, 1.0))[0]
+        alike = np.minimum(bands, bands[::-1]).sum() / bands.sum()
+        if np.count_nonzero(bands) < ANYWHERE * BANDS or alike < ALIKE:
+            yield f"{name} does not lie anywhere"
 
 
 def _names(spec: Spec) -> Iterator[str]:

@@ -87,9 +87,10 @@ class Varied:
 class Augmenter:
     """Random but truthful changes of annotated photos of one spec."""
 
-    def __init__(self, spec: Spec, strength: Strength) -> None:
+    def __init__(self, spec: Spec, strength: Strength, scenes: Sequence[Scene] | None = None) -> None:
+        """`scenes`: annotations of good photos, which tell where things lie."""
         self.spec = spec
-        self.allowed = allowed(spec)
+        self.allowed = allowed(spec, scenes)
         kept: dict[str, object] = {"hue": 0} if self.allowed.hue else {}
         kept |= {"turn": 0.0, "perspective": 0.0} if self.allowed.turn else {}
         mirror = [axis for axis in dict.fromkeys(strength.mirror) if not self.allowed.mirror[axis]]

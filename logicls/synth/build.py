@@ -25,7 +25,7 @@ from logicls.data.picture import photo_header
 from logicls.errors import DataError, Problem
 from logicls.jsonl import in_place_of, sweep, write_text
 from logicls.records import Example
-from logicls.synth.augment import read_strength
+from logicls.synth.augment import Augmenter, read_strength
 from logicls.synth.balance import read_balance
 from logicls.synth.card import write_card
 from logicls.synth.row import Row, make_row
@@ -107,6 +107,12 @@ def preview(order: Order, count: int) -> Iterator[Example]:
     """The first examples of a set, made on the spot."""
     maker = source_of(order).maker()
     return (maker.make(order.seed, number) for number in range(count))
+
+
+def left_out(order: Order) -> list[str]:
+    """What the settings ask for and the photos may not go through, and why."""
+    source = source_of(order)
+    return list(Augmenter(source.spec, source.strength, source.dataset.scenes).left_out())
 
 
 def settings_of(spec: Spec, data: Path) -> dict[str, object]:

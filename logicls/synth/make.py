@@ -57,7 +57,8 @@ class Maker:
 
     def __init__(self, spec: Spec, bank: Bank, strength: Strength, balance: Balance) -> None:
         self.spec, self.bank, self.balance = spec, bank, balance
-        self.drafter, self.augment = Drafter(spec, bank, balance), Augmenter(spec, strength)
+        self.drafter = Drafter(spec, bank, balance)
+        self.augment = Augmenter(spec, strength, bank.dataset.scenes)
         self.quality = strength.quality
         self.wanted = wanted(spec, balance)
         self._deck: tuple[tuple[int, int], tuple[Slot, ...]] = ((0, -1), ())

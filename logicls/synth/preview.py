@@ -9,15 +9,13 @@ from pathlib import Path
 
 from PIL import Image, ImageDraw, ImageFont
 
-from logicls.assets import share
 from logicls.constraints.judge import judge
 from logicls.constraints.load import load_spec
 from logicls.constraints.look import by_query
 from logicls.constraints.spec import Spec
 from logicls.data.named import read_for
 from logicls.records import Edit, Example, Scene
-from logicls.synth.augment import Augmenter, read_strength
-from logicls.synth.build import Order, preview
+from logicls.synth.build import Order, left_out, preview
 from logicls.synth.shortfall import shortfall_of
 
 COLUMNS, SIDE, GAP, LINE = 4, 310, 12, 17
@@ -65,8 +63,7 @@ def _head(sheet: _Sheet, order: Order, examples: Sequence[Example]) -> Image.Ima
     width = COLUMNS * (SIDE + GAP) + GAP
     good = sum(not example.violations for example in examples)
     made = f"{len(examples)} of {order.count} examples, seed {order.seed}: {good} good, {len(examples) - good} broken."
-    left_out = Augmenter(sheet.spec, read_strength(share("synth/augment.yaml"))).left_out()
-    lines = [made, *shortfall_of(examples).lines(), *left_out]
+    lines = [made, *shortfall_of(examples).lines(), *left_out(order)]
     lines.append(
         "Thick boxes were edited. A twin goes through the motions and breaks nothing. Pairs have a blue ground."
     )

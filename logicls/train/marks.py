@@ -85,7 +85,10 @@ class MarkReader(lightning.LightningModule):
 
 
 class Marks(IterableDataset[Batch]):
-    """Batches of marks, upright ones and those that lie any way in turns; each depends on its number and the seed."""
+    """Batches of marks, upright ones and those that lie any way in turns; each depends on its number and the seed.
+
+    Red, green and blue change places by chance: a mark is the same in any colours.
+    """
 
     def __init__(self, shards: Sequence[MarkShard], seed: int, steps: int, start: int = 0) -> None:
         super().__init__()
@@ -102,7 +105,9 @@ class Marks(IterableDataset[Batch]):
         rows = [
             (self.shards[n], int(rng.integers(len(self.shards[n].marks) // 2)) * 2 + step % 2) for n in chosen.tolist()
         ]
-        seen = torch.from_numpy(np.stack([shard.pixels[row] for shard, row in rows])).permute(0, 3, 1, 2).float()
+        colours = rng.permuted(np.tile(np.arange(3), (BATCH, 1)), axis=1)
+        photos = [shard.pixels[row][..., order] for (shard, row), order in zip(rows, colours, strict=True)]
+        seen = torch.from_numpy(np.stack(photos)).permute(0, 3, 1, 2).float()
         light = torch.from_numpy(rng.uniform((-GAIN, -SHIFT), (GAIN, SHIFT), (BATCH, 2)).astype(np.float32))
         gain, shift = (1 + light[:, 0])[:, None, None, None], light[:, 1][:, None, None, None]
         return {

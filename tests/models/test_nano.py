@@ -230,6 +230,24 @@ def test_each_kind_of_answer_is_learned(model, codec, pixels, change, question):
     assert moved.tolist() == [question == 0, question == 1]
 
 
+def test_things_that_touch_at_a_corner_are_two():
+    """Of two cells side by side the brighter one glows; two at a corner both do, unless one between is brighter."""
+    lights = torch.full((1, 1, 6, 6), -5.0)
+    for row, column, chance in (
+        (0, 0, 3.0),
+        (0, 1, 2.0),
+        (3, 1, 3.0),
+        (4, 2, 2.0),
+        (2, 4, 3.0),
+        (2, 5, 2.5),
+        (3, 5, 2.0),
+    ):
+        lights[0, 0, row, column] = chance
+
+    assert glowing(lights, 0.5)[0, 0].nonzero().tolist() == [[0, 0], [2, 4], [3, 1], [4, 2]]
+    assert glowing(lights, 0.9)[0, 0].nonzero().tolist() == [[0, 0], [2, 4], [3, 1]]
+
+
 @pytest.mark.slow
 def test_what_is_learned_is_right(model, codec, pixels):
     """After some steps on one photo the answers are right, the thing is lit, its box is read to a quarter of a cell."""

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 
 from logicls.constraints.spec import Spec
+from logicls.records import Box, Instance, Scene
 from logicls.synth.allowed import Allowed, allowed, lies_any_way
 
 COUNT = {"quantity": {"of": "pin", "exactly": 2}}
@@ -89,3 +91,33 @@ def test_what_may_lie_any_way_round(rule: dict[str, object], attribute: str, any
         "components": {"pin": {"attributes": {attribute: ["one", "two"]}}, "cup": {}},
     }
     assert lies_any_way(Spec.model_validate({**body, "constraints": [{"id": "rule", **rule}]})) == anyhow
+
+
+def strewn(x: tuple[float, float], photos: int = 30) -> list[Scene]:
+    """Photos with six pins each, evenly between those shares of the width, anywhere from top to bottom."""
+    rng = np.random.default_rng(0)
+    low, high = (x[0], 0.1), (x[1], 0.9)
+    places = rng.uniform(low, high, (photos, 6, 2)) * (200, 100)
+    return [
+        Scene(
+            f"{n}.png",
+            200,
+            100,
+            tuple(Instance(k, "pin", Box(a - 4, b - 4, a + 4, b + 4)) for k, (a, b) in enumerate(some)),
+        )
+        for n, some in enumerate(places.tolist())
+    ]
+
+
+@pytest.mark.parametrize(
+    ("x", "said"),
+    [((0.05, 0.95), ""), ((0.45, 0.55), "pin does not lie anywhere"), ((0.05, 0.65), "pin does not lie anywhere")],
+    ids=["anywhere", "in the middle", "to one side"],
+)
+def test_photos_decide_about_mirrors(x: tuple[float, float], said: str) -> None:
+    """Things that keep to a place, or to a side, are not to be seen elsewhere."""
+    body = {"logicls": 1, "product": {"name": "box"}, "components": {"pin": {}}}
+    spec = Spec.model_validate({**body, "constraints": [{"id": "rule", **COUNT}]})
+
+    assert allowed(spec, strewn(x)).mirror == {"x": said, "y": ""}
+    assert allowed(spec).mirror == {"x": "", "y": ""}

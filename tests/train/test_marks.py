@@ -39,6 +39,19 @@ def test_a_batch_is_upright_or_any_way_and_depends_on_its_step(made):
     assert not any(marks()[number].upright for number in turned["marks"].tolist())
 
 
+def test_colours_change_places(made):
+    """What is red may be green or blue the next time; the brightness of the three together stays."""
+    reds, marked = {}, Marks(read_marks(made), seed=0, steps=1)
+    marked.shards = [marked.shards[0]]
+    for step in range(0, 40, 2):
+        batch = marked.batch(step)
+        for pixels, mark in zip(batch["pixels"], batch["marks"].tolist(), strict=True):
+            spread = pixels.mean((1, 2))
+            reds.setdefault(mark, set()).add(int(spread.argmax()))
+
+    assert {len(seen) for seen in reds.values()} == {3}
+
+
 def test_it_learns_what_it_is_shown(made):
     """Over and over the same few: it knows most of them."""
     torch.manual_seed(0)

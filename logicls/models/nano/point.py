@@ -208,7 +208,10 @@ def box_losses(
 
 
 def glowing(lights: Float[Tensor, "*photos rows columns"], least: float) -> Bool[Tensor, "*photos rows columns"]:
-    """Cells that are brighter than their neighbours, and a centre with a chance above `least`."""
+    """Cells no darker than the four beside them, and a centre with a chance above `least`.
+
+    Cells that touch at a corner may both glow: so lie the centres of small things side by side.
+    """
     flat = lights.flatten(0, -3)[:, None]
-    best = F.max_pool2d(flat, 3, 1, 1)
-    return ((flat == best) & (flat.sigmoid() > least)).view_as(lights)
+    along, down = F.max_pool2d(flat, (1, 3), 1, (0, 1)), F.max_pool2d(flat, (3, 1), 1, (1, 0))
+    return ((flat == torch.maximum(along, down)) & (flat.sigmoid() > least)).view_as(lights)

@@ -75,7 +75,7 @@ def choose(
         pool = [case for case in cases if case.constraint in alike]
         low, told = _lower(own, pool, target, confidence)
         high, also = _upper(own, pool, target, confidence)
-        limits.append((constraint.id, Limit(low, max(high, low), f"{told}; {also}")))
+        limits.append((constraint.id, Limit(low, max(high, low), f"{told}; {also}", constraint.severity)))
     return Thresholds(tuple(limits), origin)
 
 

@@ -16,7 +16,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from logicls.errors import DataError, Problem, relative
 from logicls.jsonl import write_text
-from logicls.records import Finding, Outcome, Verdict
+from logicls.records import SEVERITIES, Finding, Outcome, Severity, Verdict
 
 FILE = "thresholds.json"
 
@@ -31,6 +31,8 @@ class Limit:
     """Probability from which on it counts as broken."""
     promise: str = ""
     """What may be said of escapes and overkill, or what is missing to say it."""
+    severity: Severity = "major"
+    """The rule's own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +50,7 @@ class Thresholds:
 
     def changed(self, constraint: str, low: float, high: float) -> Thresholds:
         """With two others for one constraint, which promise nothing."""
-        limit = Limit(low, high, "set by hand")
+        limit = Limit(low, high, "set by hand", self.of(constraint).severity)
         return replace(self, limits=(*((n, one) for n, one in self.limits if n != constraint), (constraint, limit)))
 
     @property
@@ -67,12 +69,28 @@ def settle(verdict: Verdict, thresholds: Thresholds) -> Verdict:
     """The verdict with the outcome that those thresholds make of it; nothing is read again.
 
     A photo goes to review where it has a doubt, where a rule's probability lies between its thresholds, and where it
-    lies on the other side of them than what the rule comes to by logic: no verdict contradicts its evidence.
+    lies on the other side of them than what the rule comes to by logic: no verdict contradicts its evidence. Where a
+    rule is surely broken, though, the part is rejected anyway, and one that is no graver, and rather kept than broken,
+    needs nobody's look.
     """
-    unsettled = [said for f in verdict.findings if (said := _unsettled(f, thresholds.of(f.constraint)))]
+    ruled = [(finding, thresholds.of(finding.constraint)) for finding in verdict.findings]
+    sure = [SEVERITIES.index(limit.severity) for finding, limit in ruled if _surely_broken(finding, limit)]
+    gravest = min(sure, default=len(SEVERITIES))
+    asked = [(finding, limit) for finding, limit in ruled if not _idle(finding, limit, gravest)]
+    unsettled = [said for finding, limit in asked if (said := _unsettled(finding, limit))]
     reasons = (*verdict.doubts, *unsettled)
     outcome = outcome_of(reasons, verdict.violations)
     return replace(verdict, outcome=outcome, reasons=reasons, thresholds=thresholds.id)
+
+
+def _surely_broken(finding: Finding, limit: Limit) -> bool:
+    return finding.status == "broken" and finding.chance is not None and finding.chance >= limit.high
+
+
+def _idle(finding: Finding, limit: Limit, gravest: int) -> bool:
+    """Whether it is idle to ask of this rule, beside a surely broken one of that place among the severities."""
+    rather_kept = finding.status == "holds" and finding.chance is not None and finding.chance < min(0.5, limit.high)
+    return rather_kept and gravest <= SEVERITIES.index(limit.severity)
 
 
 def _unsettled(finding: Finding, limit: Limit) -> str:

@@ -32,6 +32,17 @@ def verdict(a: float | None, b: float | None, broken: str = "", doubts: tuple[st
         (verdict(0.01, 0.1, "a"), "review", ("a: broken by its answers, but broken with a chance of 1 %",)),
         (verdict(0.01, 0.1, doubts=("blurred",)), "review", ("blurred",)),
         (verdict(None, 0.1), "pass", ()),
+        (verdict(0.95, 0.4, "a"), "fail", ()),
+        (verdict(0.95, 0.5, "a"), "review", ("b: broken with a chance of 50 %, between 20 % and 60 %",)),
+        (verdict(0.95, 0.4, "a", doubts=("blurred",)), "review", ("blurred",)),
+        (
+            verdict(0.85, 0.4, "a"),
+            "review",
+            (
+                "a: broken with a chance of 85 %, between 10 % and 90 %",
+                "b: broken with a chance of 40 %, between 20 % and 60 %",
+            ),
+        ),
     ],
 )
 def test_a_verdict_is_settled(one, outcome, reasons):
@@ -40,6 +51,14 @@ def test_a_verdict_is_settled(one, outcome, reasons):
 
     assert (settled.outcome, settled.reasons, settled.thresholds) == (outcome, reasons, LIMITS.id)
     assert settled.violations == one.violations
+
+
+@pytest.mark.parametrize(("severity", "outcome"), [("minor", "review"), ("major", "fail"), ("critical", "fail")])
+def test_a_graver_rule_is_asked_of_beside_a_broken_one(severity, outcome):
+    """A part that is rejected for a small thing may be mended and come back: a doubt of a larger one stays."""
+    limits = Thresholds((("a", Limit(0.1, 0.9, severity=severity)), ("b", Limit(0.2, 0.6))))
+
+    assert settle(verdict(0.95, 0.4, "a"), limits).outcome == outcome
 
 
 def test_settling_again_starts_from_the_doubts():
