@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import islice
+from itertools import chain, islice
+
+import numpy as np
 
 from logicls.constraints.family import Plans
 from logicls.constraints.judge import check, checked, named
@@ -12,12 +14,16 @@ from logicls.constraints.look import read_off
 from logicls.constraints.margin import near
 from logicls.constraints.plan import Rng, imagined
 from logicls.constraints.reading import Absent, Reading, Side, Unreadable
-from logicls.constraints.room import in_photo
+from logicls.constraints.room import MAX_STEPS, in_photo
 from logicls.constraints.spec import Constraint, Spec
 from logicls.records import Instance, Scene
 
 CANDIDATES = 60
 """Plans that are looked at before the best of them is taken."""
+SPREAD = 0.4
+"""Share of the searches that begin with several places at once, where a constraint is checked in several."""
+FEWEST = 0.6
+"""Share of those with two places; the same share of the others with three, and so on."""
 PATIENCE = 12
 """Plans in a row that break the constraint, but none fewer of the others than the best so far, before that is taken."""
 
@@ -126,11 +132,32 @@ def _stays(instance: Instance, scene: Scene) -> bool:
 def _candidates(spec: Spec, aim: Aim, scene: Scene, rng: Rng, twin: bool) -> Iterator[Plans]:
     reading = read_off(spec, scene)
     make = aim.constraint.rule.keep if twin else aim.constraint.rule.plans
-    for frame in _frames(aim.constraint, reading, rng):
+    frames = _frames(aim.constraint, reading, rng)
+    if not twin and len(frames) > 1 and rng.random() < SPREAD:
+        yield from _spread(aim, scene, frames, rng)
+    for frame in frames:
         try:
             yield from make(scene, frame, aim.side, rng)
         except (Absent, Unreadable):
             continue
+
+
+def _spread(aim: Aim, scene: Scene, frames: Sequence[Reading], rng: Rng) -> Iterator[Plans]:
+    """Break it in several places at once, if it bears the same name then: two things too many may lie in two places."""
+    count = min(1 + int(rng.geometric(FEWEST)), len(frames), MAX_STEPS)
+    shares = np.ones(count, dtype=int) + rng.multinomial(max(aim.side.amount - count, 0), [1 / count] * count)
+    if aim.constraint.violation_on(Side(aim.side.kind, int(shares.sum()))) != aim.violation:
+        return
+    parts: list[Plans] = []
+    for frame, share in zip(frames, shares.tolist(), strict=False):
+        try:
+            plans = next(iter(aim.constraint.rule.plans(scene, frame, Side(aim.side.kind, share), rng)), None)
+        except (Absent, Unreadable):
+            return
+        if plans is None:
+            return
+        parts.append(plans)
+    yield tuple(chain.from_iterable(parts))
 
 
 def _frames(constraint: Constraint, reading: Reading, rng: Rng) -> list[Reading]:

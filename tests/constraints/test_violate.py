@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 
 import numpy as np
@@ -131,3 +132,25 @@ def test_nothing_is_planned_where_there_is_nothing_to_change() -> None:
 
     screws, pairs = ["1_very_short_screw", "2_very_short_screws"], ["3_2", "5_2", "5_3"]
     assert planned == [(name, False) for name in [*screws, *(f"wrong_connector_type_{pair}" for pair in pairs)]]
+
+
+def test_what_is_wrong_lies_in_one_place_or_in_several(good: Good) -> None:
+    """Two pushpins more are in one compartment or in two, one more is in one; one is missing, or several are."""
+    spec = SPECS["pushpins"]
+    found: dict[str, set[tuple[int, ...]]] = {}
+
+    @settings(max_examples=40)
+    @given(good("pushpins"), SEEDS)
+    def spreads(scene: Scene, seed: int) -> None:
+        for aim in aims(spec):
+            plan = violate(spec, aim, scene, np.random.default_rng(seed))
+            if plan is not None and aim.constraint.each:
+                told = {f.constraint: f.found for f in judged(spec, after(spec, plan, scene))}[aim.constraint.id]
+                counts = re.findall(r"compartment \d+: (\d+) pushpin", told)
+                found.setdefault(aim.violation, set()).add(tuple(sorted(map(int, counts))))
+
+    spreads()
+
+    assert {(3,), (2, 2)} <= found["2_additional_pushpins"]
+    assert found["1_additional_pushpin"] == {(2,)}
+    assert {(0,), (0, 0)} <= found["missing_pushpin"]
