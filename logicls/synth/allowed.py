@@ -47,13 +47,13 @@ class Allowed:
     mirror: dict[Axis, str]
 
 
-def allowed(spec: Spec, scenes: Sequence[Scene] | None = None) -> Allowed:
-    """What the spec forbids, with the first reason for each; and `scenes`, good photos' annotations, where given."""
+def allowed(spec: Spec, scenes: Sequence[Scene] = ()) -> Allowed:
+    """What the spec forbids, with the first reason for each; and `scenes`, annotations of good photos."""
     asked = [f"{q.component}.{q.attribute}" for q in spec.questions if q.kind == "attribute"]
     return Allowed(
         hue=f"{asked[0]} is asked for" if asked else "",
         turn=next(_reading_edges(spec), ""),
-        mirror={axis: next(chain(_one_sided(spec, axis), _in_place(scenes or (), axis)), "") for axis in AXES},
+        mirror={axis: next(chain(_one_sided(spec, axis), _in_place(scenes, axis)), "") for axis in AXES},
     )
 
 

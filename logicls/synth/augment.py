@@ -87,7 +87,7 @@ class Varied:
 class Augmenter:
     """Random but truthful changes of annotated photos of one spec."""
 
-    def __init__(self, spec: Spec, strength: Strength, scenes: Sequence[Scene] | None = None) -> None:
+    def __init__(self, spec: Spec, strength: Strength, scenes: Sequence[Scene] = ()) -> None:
         """`scenes`: annotations of good photos, which tell where things lie."""
         self.spec = spec
         self.allowed = allowed(spec, scenes)
