@@ -43,8 +43,8 @@ class Aim:
 
 def can_break(spec: Spec, aim: Aim, scene: Scene, rng: Rng) -> bool:
     """Whether some edit of the scene breaks the aim's constraint as it should, whatever else it breaks."""
-    candidates = islice(_candidates(spec, aim, scene, rng, twin=False), CANDIDATES)
-    readings = (outcome(spec, plans, scene) for plans in candidates)
+    plans_tried = islice(candidates(spec, aim, scene, rng, twin=False), CANDIDATES)
+    readings = (outcome(spec, plans, scene) for plans in plans_tried)
     return any(reading is not None and _hits(aim, reading) for reading in readings)
 
 
@@ -77,7 +77,7 @@ def violate(spec: Spec, aim: Aim, scene: Scene, rng: Rng, *, twin: bool = False)
         return None
     best: tuple[int, Plans] | None = None
     idle = 0
-    for plans in islice(_candidates(spec, aim, scene, rng, twin), CANDIDATES):
+    for plans in islice(candidates(spec, aim, scene, rng, twin=twin), CANDIDATES):
         reading = outcome(spec, plans, scene)
         if reading is None or not (twin or _hits(aim, reading)):
             continue
@@ -129,7 +129,8 @@ def _stays(instance: Instance, scene: Scene) -> bool:
     return in_photo(instance.box, scene) and min(instance.box.width, instance.box.height) >= 1
 
 
-def _candidates(spec: Spec, aim: Aim, scene: Scene, rng: Rng, twin: bool) -> Iterator[Plans]:
+def candidates(spec: Spec, aim: Aim, scene: Scene, rng: Rng, *, twin: bool) -> Iterator[Plans]:
+    """The plans that come to mind, in the order in which they come, whatever comes of them."""
     reading = read_off(spec, scene)
     make = aim.constraint.rule.keep if twin else aim.constraint.rule.plans
     frames = _frames(aim.constraint, reading, rng)

@@ -15,10 +15,9 @@ from logicls.constraints.layout import Layout
 from logicls.constraints.look import by_query, look, read_off
 from logicls.constraints.margin import near
 from logicls.constraints.measure import Measure
-from logicls.constraints.reading import Absent, Reading, Unreadable
 from logicls.constraints.resolve import faults
 from logicls.constraints.spec import FAMILIES, Constraint, Spec
-from logicls.constraints.violate import CANDIDATES, PATIENCE, Aim, aims, violate
+from logicls.constraints.violate import CANDIDATES, PATIENCE, Aim, aims, candidates, violate
 from logicls.records import Box, Instance, Scene
 
 from .breaking import SEEDS, after, broken, judged
@@ -114,23 +113,6 @@ def test_a_twin_breaks_nothing(seed: int) -> None:
     assert [i for there in edited for i in changed(scene, there) if not within(i.box, scene)] == []
 
 
-def drawn(spec: Spec, aim: Aim, scene: Scene, seed: int) -> list[Plans]:
-    """The plans that come to mind for an aim, in the order in which they come."""
-    rng = np.random.default_rng(seed)
-    reading = Reading(by_query(look(spec, scene)), scene.width, scene.height, spec.world)
-    frames = [reading]
-    if aim.constraint.each is not None:
-        places = reading.places(aim.constraint.each)
-        frames = [reading.within(places[int(i)]) for i in rng.permutation(len(places))]
-    found: list[Plans] = []
-    for frame in frames:
-        try:
-            found += islice(aim.constraint.rule.plans(scene, frame, aim.side, rng), CANDIDATES - len(found))
-        except (Absent, Unreadable):
-            continue
-    return found
-
-
 def costs(spec: Spec, aim: Aim, plans: Plans, scene: Scene) -> int | None:
     """How many other constraints the plans break; None where they do not do what they are for."""
     try:
@@ -152,8 +134,8 @@ def best_of(spec: Spec, aim: Aim, scene: Scene, seed: int) -> Plans | None:
 
     Nobody looks further when twelve more do not break fewer.
     """
-    fitting = [(cost, plans) for plans in drawn(spec, aim, scene, seed)
-               if (cost := costs(spec, aim, plans, scene)) is not None]  # fmt: skip
+    drawn = islice(candidates(spec, aim, scene, np.random.default_rng(seed), twin=False), CANDIDATES)
+    fitting = [(cost, plans) for plans in drawn if (cost := costs(spec, aim, plans, scene)) is not None]
     best, since = None, 0
     for cost, plans in fitting:
         if best is None or cost < best[0]:
