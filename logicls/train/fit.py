@@ -25,6 +25,7 @@ from logicls.synth.shards import rows
 from logicls.train import pace
 from logicls.train.begun import claim_run
 from logicls.train.calibrate import calibrate
+from logicls.train.closely import learn_closely
 from logicls.train.fresh import fresh_of
 from logicls.train.heldout import shown, split_photos, told_aside
 from logicls.train.hub import fit_hub
@@ -100,10 +101,12 @@ def _fit(
     run = _ready(Run(synth, out, recipe, rank), workers, heard, resume=resume)
     lightning.seed_everything(recipe.seed, verbose=False)
     model = make_model(recipe, run.flight)
+    run = replace(run, checkpoint=last if resume and last.exists() else None)
     if start is not None:
         _begin_with(model, run.flight, start)
+    elif run.checkpoint is None:
+        learn_closely(model, run, heard)
     adapter = adapted(model, recipe.lora) if recipe.lora else None
-    run = replace(run, checkpoint=last if resume and last.exists() else None)
     run = _planned(run, model, began, heard)
     learn(model, run, heard)
     return _written(merged(adapter) if adapter else model, run, heard) if rank.is_first else None

@@ -27,7 +27,7 @@ from logicls.train.collate import Batch, collate
 from logicls.train.encode import Encoder
 from logicls.train.grpo_policy import Tokens
 from logicls.train.heldout import Answers, Evaluation, answered, evaluation
-from logicls.train.preflight import decoded
+from logicls.train.pictures import decoded
 from logicls.train.rewards import Task
 
 AT_ONCE = 16

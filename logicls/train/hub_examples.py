@@ -19,7 +19,8 @@ from logicls.models.hub.read import inputs_of
 from logicls.models.nano.losses import IGNORED
 from logicls.records import Answer, Box
 from logicls.train.collate import lit
-from logicls.train.preflight import count_examples, decoded
+from logicls.train.pictures import decoded
+from logicls.train.preflight import count_examples
 
 Batch = dict[str, Tensor]
 Rng = np.random.Generator

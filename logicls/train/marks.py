@@ -42,7 +42,7 @@ def learn_marks(
     `resume` goes on; `told` hears of each step and its loss.
     """
     lightning.seed_everything(seed, verbose=False)
-    reader = MarkReader(width, steps, seed)
+    reader = MarkReader(width, steps, seed, kinds=len(marks()))
     last = out / "last_of_marks.ckpt"
     checkpoint = last if resume and last.exists() else None
     batches = Marks(shards, seed, steps, step_of(checkpoint))
@@ -55,29 +55,24 @@ def learn_marks(
 class MarkReader(lightning.LightningModule):
     """Tells marks apart; only the part that looks is kept."""
 
-    def __init__(self, width: int, steps: int, seed: int) -> None:
+    def __init__(self, width: int, steps: int, seed: int, *, kinds: int) -> None:
+        """`kinds`: how many there are to be told apart."""
         super().__init__()
         self.steps, self.seed = steps, seed
         self.look = Look(width)
-        self.head = nn.Linear(width, len(marks()))
+        self.head = nn.Linear(width, kinds)
 
-    def forward(
-        self,
-        pixels: Float[Tensor, "batch 3 height across"],
-        boxes: Float[Tensor, "batch 4"],
-        *,
-        any_way: bool,
-    ) -> Float[Tensor, "batch marks"]:
-        """Logits of the marks in these boxes (shares of the photo's side), of photos as `normed` leaves them."""
-        cut = squares(pixels, boxes[:, None], shaken=self.training, any_way=any_way)[:, :, 0]
+    def forward(self, batch: Batch) -> Float[Tensor, "batch kinds"]:
+        """Logits of what is in the boxes of a batch, of those `among` which it is to be told, where it says so."""
+        any_way = bool(batch["any_way"])
+        cut = squares(batch["pixels"], batch["boxes"][:, None], shaken=self.training, any_way=any_way)[:, :, 0]
         logits: Tensor = self.head(self.look(cut))
-        return logits
+        return logits.masked_fill(~batch["among"], -torch.inf) if "among" in batch else logits
 
     def training_step(self, batch: Batch, _: int) -> dict[str, Tensor]:
         """`loss`: mean cross-entropy."""
         seed_step(self.seed, self.global_step)
-        logits = self(batch["pixels"], batch["boxes"], any_way=bool(batch["any_way"]))
-        return {"loss": F.cross_entropy(logits, batch["marks"])}
+        return {"loss": F.cross_entropy(self(batch), batch["marks"])}
 
     def configure_optimizers(self) -> Any:
         """See `one_cycle`."""

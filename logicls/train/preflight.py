@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-import io
 import json
-import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,9 +12,8 @@ from typing import Any
 import datasets
 import numpy as np
 import pyarrow.parquet as pq
-from PIL import Image, UnidentifiedImageError
 
-from logicls.constraints.decompose import decompose, located_by
+from logicls.constraints.decompose import decompose
 from logicls.constraints.load import load_spec
 from logicls.constraints.spec import Spec
 from logicls.errors import DataError, Problem
@@ -27,17 +24,18 @@ from logicls.models.nano.config import STRIDE, size_for
 from logicls.models.nano.grow import grown_processor
 from logicls.models.nano.processor import make_tokenizer
 from logicls.synth.write import wordings
-from logicls.train.encode import LOCATED, Encoded, Encoder
-from logicls.train.recipe import FINEST
+from logicls.train.encode import Encoded, Encoder
+from logicls.train.legible import Legibility, legibility, narrow
+from logicls.train.pictures import decoded
 
 ENOUGH = 1.0
 """Visual tokens on a thing's shorter side below which it is hard to tell from its neighbours: two cells of the map."""
+APART = 1.25
+"""Visual tokens between the centres of neighbours below which they are likely to be read as one: 2.5 cells."""
 LEAST, MOST = 128, 640
 """Visual tokens of a photo, where a recipe leaves them to preflight."""
 FEW = 0.05
-"""Share of a component's boxes that may be smaller than what the visual tokens are chosen for."""
-LEGIBLE = 24.0
-"""Pixels across from which on a small mark on a thing, such as the pips of a die, can be read."""
+"""Share of a component's boxes that may be smaller, or closer, than what the visual tokens are chosen for."""
 COLUMNS = ["width", "height", "queries", "questions", "values", "boxes"]
 """What is encoded."""
 
@@ -57,10 +55,8 @@ class Flight:
     """Component whose box is the narrowest, visual tokens on its shorter side, and the number of the example."""
     boxes: int
     """Most boxes in one answer."""
-    bearer: tuple[str, float]
-    """The attribute that is told from the fewest pixels, and their median number across, as the model is given them."""
-    finer: int
-    """How many times the input's pixels it takes to tell it well, as far as photos have them."""
+    legible: Legibility
+    """How well the values of attributes can be told from the input's own pixels."""
 
     @property
     def report(self) -> list[str]:
@@ -77,18 +73,7 @@ class Flight:
                 f"warning: {name} is small: neighbours may be read as one, and its sides roughly; "
                 f"crop the photos, or raise visual_tokens (to {wanted})"
             )
-        detail = self.processor.image_processor.detail
-        if detail > 1:
-            lines.append(
-                f"{self.bearer[0]} is told from {self.bearer[1]:.0f} pixels across: photos come in {detail} times the "
-                "input's pixels on each axis (detail)"
-            )
-        elif self.finer > 1:
-            lines.append(
-                f"{self.bearer[0]} is told from {self.bearer[1]:.0f} pixels across; if its values are small marks, "
-                f"raise detail in the recipe (to {self.finer})"
-            )
-        return lines
+        return lines + self.legible.report(self.processor.image_processor.detail)
 
 
 def preflight(
@@ -105,18 +90,18 @@ def preflight(
     """Read the dataset in `synth`, encode it; pixels go to `cache`.
 
     `visual_tokens` left out are chosen so that 95 % of the boxes of each component have a token on their shorter side,
-    within 128 and 640; then `detail`, if it is left out, too, so that values of attributes are told from 24 pixels
-    across, as far as photos have them. `base` is the folder of the weights that training begins with: its words are
-    kept. With `most` it looks at the first so many examples alone. `done` is told how many more it has seen. Raises
-    `DataError`.
+    and 1.25 from their centre to that of the nearest one like them, within 128 and 640; then `detail`, if it is left
+    out, too, so that values that a plain classifier cannot tell are told from 32 pixels across, as far as photos have
+    them (`legible`). `base` is the folder of the weights that training begins with: its words are kept. With `most` it
+    looks at the first so many examples alone. `done` is told how many more it has seen. Raises `DataError`.
     """
     spec = load_spec(synth / "spec.yaml")
     rows = _rows(synth, cache, most)
     aspect = float(np.median([h / w for h, w in zip(rows["height"], rows["width"], strict=True)]))
     tokens = visual_tokens or _enough(rows)
     coarse = NanoImageProcessor(size_for(aspect, tokens))
-    bearer, finer = _bearer(rows, coarse), _finer(rows, coarse)
-    detail = detail or (finer if visual_tokens is None else 1)
+    legible = legibility(rows, coarse)
+    detail = detail or (legible.finer if visual_tokens is None else 1)
     processor = processor_for(spec, coarse.size, base, detail)
     encoder, examples = Encoder(Codec(processor), verdict_weight), []
     smallest, boxes = ("nothing", float("inf"), -1), 0
@@ -127,8 +112,8 @@ def preflight(
             smallest = query.removeprefix("locate:"), across, number
         boxes = max(boxes, *map(len, row["boxes"]))
     longest = max(sum(map(len, (*e.prompts, *e.answers))) for e in examples)
-    pixels, told_from = _pixels(rows, processor, cache, done), (bearer[0], bearer[1] * detail)
-    return Flight(spec, processor, tuple(examples), pixels, longest, smallest, boxes, told_from, finer)
+    pixels = _pixels(rows, processor, cache, done)
+    return Flight(spec, processor, tuple(examples), pixels, longest, smallest, boxes, legible)
 
 
 def processor_for(spec: Spec, size: Sequence[int], base: Path | None, detail: int) -> NanoProcessor:
@@ -141,50 +126,35 @@ def processor_for(spec: Spec, size: Sequence[int], base: Path | None, detail: in
 
 
 def _enough(rows: datasets.Dataset) -> int:
-    """Visual tokens with which few boxes of any component are narrower than one token."""
-    sides: dict[str, list[float]] = {}
+    """Visual tokens with which few boxes of any component are narrower than `ENOUGH`, or closer than `APART`."""
+    spans: dict[tuple[str, float], list[float]] = {}
     for row in rows.select_columns(["width", "height", "queries", "boxes"]):
         scale = (row["width"] * row["height"]) ** -0.5
         for query, boxes in zip(row["queries"], row["boxes"], strict=True):
-            sides.setdefault(query, []).extend(_narrow(box) * scale for box in boxes)
-    narrowest = min((float(np.quantile(found, FEW)) for found in sides.values() if found), default=1.0)
-    return int(np.clip(round((ENOUGH / max(narrowest, 1e-3)) ** 2), LEAST, MOST))
+            spans.setdefault((query, ENOUGH), []).extend(narrow(box) * scale for box in boxes)
+            spans.setdefault((query, APART), []).extend(gap * scale for gap in _gaps(boxes))
+    few = {key: float(np.quantile(found, FEW, method="lower")) for key, found in spans.items() if found}
+    least = (span / wanted for (_, wanted), span in few.items())
+    return int(np.clip(round(max(min(least, default=1.0), 1e-3) ** -2), LEAST, MOST))
+
+
+def _gaps(boxes: Sequence[Sequence[float]]) -> list[float]:
+    """From the centre of each box to the nearest other one, in the boxes' unit; infinite where there is none."""
+    middles = np.array([((x1 + x2) / 2, (y1 + y2) / 2) for x1, y1, x2, y2 in boxes]).reshape(-1, 2)
+    far = np.linalg.norm(middles[:, None] - middles, axis=-1)
+    np.fill_diagonal(far, np.inf)
+    return [float(gap) for gap in far.min(1, initial=np.inf)]
 
 
 def _smallest(row: Mapping[str, Any], processor: NanoProcessor) -> tuple[float, str]:
     """Visual tokens on the shorter side of the narrowest box of an example, and the query that it answers."""
     scale, _, _ = processor.image_processor.placed(row["width"], row["height"])
     found = [
-        (_narrow(box) * scale / STRIDE, query)
+        (narrow(box) * scale / STRIDE, query)
         for query, boxes in zip(row["queries"], row["boxes"], strict=True)
         for box in boxes
     ]
     return min(found, default=(float("inf"), ""))
-
-
-def _finer(rows: datasets.Dataset, coarse: NanoImageProcessor) -> int:
-    """How many times the input's pixels it takes to tell values from, as far as most photos have them."""
-    scales = [coarse.placed(width, height)[0] for width, height in zip(rows["width"], rows["height"], strict=True)]
-    wanted = math.ceil(LEGIBLE / max(_bearer(rows, coarse)[1], 1.0))
-    return max(min(wanted, FINEST, round(1 / float(np.median(scales)))), 1)
-
-
-def _bearer(rows: datasets.Dataset, coarse: NanoImageProcessor) -> tuple[str, float]:
-    """The attribute whose bearers are the narrowest, and how many pixels of the input they have across."""
-    sides: dict[str, list[float]] = {}
-    for row in rows.select_columns(["width", "height", "queries", "boxes"]):
-        scale, _, _ = coarse.placed(row["width"], row["height"])
-        found = dict(zip(row["queries"], row["boxes"], strict=True))
-        for query in (query for query in row["queries"] if not query.startswith(LOCATED)):
-            sides.setdefault(query, []).extend(_narrow(box) * scale for box in found.get(located_by(query), ()))
-    medians = {query: float(np.median(some)) for query, some in sides.items() if some}
-    query = min(medians, key=medians.__getitem__, default=":")
-    return query.partition(":")[2], medians.get(query, math.inf)
-
-
-def _narrow(box: Sequence[float]) -> float:
-    """Shorter side of x1, y1, x2, y2."""
-    return min(box[2] - box[0], box[3] - box[1])
 
 
 def count_examples(synth: Path) -> int:
@@ -224,16 +194,6 @@ def _pixels(rows: datasets.Dataset, processor: NanoProcessor, cache: Path, done:
             file.write(processor.image_processor.fitted(decoded(image["bytes"], number)).tobytes())
             done(1)
     return np.asanyarray(np.load(path, mmap_mode="r"))
-
-
-def decoded(data: bytes, number: int) -> np.ndarray:
-    """RGB pixels of an example's picture. Raises `DataError`."""
-    try:
-        return np.asarray(Image.open(io.BytesIO(data)).convert("RGB"))
-    except UnidentifiedImageError as error:  # its own text is the address of the bytes in memory
-        raise DataError(Problem("LC403", f"example {number} has no readable picture: it is no image.")) from error
-    except OSError as error:
-        raise DataError(Problem("LC403", f"example {number} has no readable picture: {error}.")) from error
 
 
 def batch_of(step: int, count: int, batch: int, seed: int) -> list[int]:

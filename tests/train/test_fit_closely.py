@@ -5,9 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file
 
+from logicls.models.nano.glimpse import LOOK
 from logicls.predict.probe import open_bundle
 from logicls.predict.read.reader import input_size, reader_of
+from logicls.train import closely
 from logicls.train.fit import fit
 from logicls.train.recipe import Recipe
 
@@ -17,10 +20,18 @@ CLOSELY = Recipe(
 )  # fmt: skip
 
 
+@pytest.fixture(autouse=True)
+def few_steps(monkeypatch):
+    """In which what looks closely learns by itself."""
+    monkeypatch.setattr(closely, "STEPS", 3)
+
+
 def test_a_recipe_asks_for_closer_looks(synth, tmp_path):
     """With `detail`, photos come finer from training to prediction, and the bundle gives the answers of its probe."""
-    bundle = fit(synth, tmp_path / "bundle", CLOSELY, say=lambda line: None)
+    said: list[str] = []
+    bundle = fit(synth, tmp_path / "bundle", CLOSELY, say=said.append)
 
+    assert [line for line in said if "looked at by themselves first, 3 steps" in line]
     photo = np.random.default_rng(0).integers(0, 255, (300, 260, 3), dtype=np.uint8)
     assert open_bundle(bundle.path).model.config.detail == 2
     assert input_size(reader_of(bundle)) == tuple(2 * side for side in bundle.model.config.image_size)
@@ -38,3 +49,28 @@ def test_a_resumed_run_is_shaken_alike(synth, tmp_path):
 
     found = ended.model.state_dict()
     assert all(torch.equal(weight, found[name]) for name, weight in alone.model.state_dict().items())
+
+
+def test_a_run_that_was_ended_goes_on_with_what_was_learned_by_itself(synth, tmp_path):
+    """Ended before its first checkpoint: what looks closely is read from the run's folder, and not learned anew."""
+    ended, said = tmp_path / "ended", []
+    with pytest.raises(ZeroDivisionError):
+        fit(synth, ended, CLOSELY, say=lambda _: None, told=lambda step, _: 1 / (1 - step))
+    held = load_file(ended / "work" / LOOK)
+    bundle = fit(synth, ended, CLOSELY, resume=True, say=said.append)
+    alone = fit(synth, tmp_path / "alone", CLOSELY, say=lambda _: None)
+
+    found = bundle.model.state_dict()
+    assert not [line for line in said if "by themselves" in line]
+    assert all(torch.equal(weight, found[name]) for name, weight in alone.model.state_dict().items())
+    assert not all(torch.equal(weight, found[f"pointer.glimpse.look.{name}"]) for name, weight in held.items())
+
+
+def test_what_goes_on_from_a_bundle_does_not_begin_anew(synth, tmp_path):
+    """Its own look is taken over."""
+    first = fit(synth, tmp_path / "first", CLOSELY, say=lambda _: None)
+    said: list[str] = []
+    fit(synth, tmp_path / "second", CLOSELY, start=first.path, say=said.append)
+
+    assert not [line for line in said if "by themselves" in line]
+    assert not (tmp_path / "second" / "work" / LOOK).exists()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import math
 import shutil
 
 import numpy as np
@@ -13,8 +14,10 @@ from PIL import Image
 
 from logicls.errors import DataError
 from logicls.models.codec import Codec
+from logicls.train import legible
 from logicls.train import preflight as preflight_
-from logicls.train.preflight import decoded, preflight
+from logicls.train.pictures import decoded
+from logicls.train.preflight import preflight
 
 
 @pytest.fixture(scope="module")
@@ -74,38 +77,33 @@ def test_the_report_names_the_smallest_component(flight, rows):
         f"smallest component: {name}, {tokens:.1f} visual tokens across (example {number})",
         f"warning: {name} is small: neighbours may be read as one, and its sides roughly; "
         f"crop the photos, or raise visual_tokens (to {round(16 / tokens**2)})",
-        "mark.shape is told from 4 pixels across; if its values are small marks, raise detail in the recipe (to 4)",
+        "mark.shape is told from 4 pixels across, too few for a plain classifier: raise detail in the recipe (to 4)",
     ]
 
 
-def test_the_report_says_from_how_many_pixels_values_are_told(synth, tmp_path, rows):
-    """The median of the attribute with the narrowest bearers, in the finer photos."""
-    flight = preflight(synth, tmp_path, visual_tokens=64, detail=3)
-
-    sides = [across(box) for row in rows for q, bs in zip(row["queries"], row["boxes"], strict=True)
-             if q == "locate:mark" for box in bs]  # fmt: skip
-    scale = flight.processor.image_processor.placed(rows[0]["width"], rows[0]["height"])[0]
-    assert flight.bearer == ("mark.shape", pytest.approx(float(np.median(sides)) * scale * 3, rel=0.1))
-    assert flight.bearer[1] > 24
-    assert flight.report[-1] == (
-        f"mark.shape is told from {flight.bearer[1]:.0f} pixels across: "
-        "photos come in 3 times the input's pixels on each axis (detail)"
-    )
-
-
 def test_detail_is_chosen_with_the_visual_tokens(synth, tmp_path, monkeypatch):
-    """As many times the pixels as small bearers need and photos have; what a recipe says stands."""
-    whole = preflight(synth, tmp_path / "a")
+    """As many times the pixels as small bearers need and photos have, if a plain classifier cannot tell them."""
     monkeypatch.setattr(preflight_, "LEAST", 64)
     monkeypatch.setattr(preflight_, "MOST", 64)
-    small = preflight(synth, tmp_path / "b")
+    monkeypatch.setattr(legible, "PLAIN", 0.0)
+    easy = preflight(synth, tmp_path / "a")
+    monkeypatch.setattr(legible, "PLAIN", 2.0)
+    hard = preflight(synth, tmp_path / "b")
     told = preflight(synth, tmp_path / "c", detail=1)
     few = preflight(synth, tmp_path / "d", visual_tokens=64)
 
-    assert [one.processor.image_processor.detail for one in (whole, small, told, few)] == [1, 2, 1, 1]
-    assert [one.finer for one in (whole, small, told, few)] == [1, 2, 2, 2]
-    assert small.bearer[1] == pytest.approx(2 * told.bearer[1])
-    assert small.pixels.shape[1:3] == tuple(2 * side for side in told.pixels.shape[1:3])
+    assert [one.processor.image_processor.detail for one in (easy, hard, told, few)] == [1, 2, 1, 1]
+    assert [one.legible.finer for one in (easy, hard, told, few)] == [1, 2, 2, 2]
+    assert hard.pixels.shape[1:3] == tuple(2 * side for side in told.pixels.shape[1:3])
+    assert "mark.shape" not in "".join(easy.report)
+    assert hard.report[-1] == (
+        f"mark.shape is told from {2 * hard.legible.across:.0f} pixels across: "
+        "photos come in 2 times the input's pixels on each axis (detail)"
+    )
+    assert told.report[-1] == (
+        f"mark.shape is told from {told.legible.across:.0f} pixels across, too few for a plain classifier: "
+        "raise detail in the recipe (to 2)"
+    )
 
 
 def across(box):
@@ -128,8 +126,27 @@ def test_visual_tokens_left_out_are_enough_for_the_smallest_component(synth, tmp
     assert few == pytest.approx(1.0, rel=0.06)
 
 
+def test_visual_tokens_left_out_are_enough_to_tell_neighbours_apart(synth, tmp_path, rows, monkeypatch):
+    """95 % of the things have so many tokens to the nearest like them; what is there once has no neighbour."""
+    monkeypatch.setattr(preflight_, "APART", 3.0)
+    flight = preflight(synth, tmp_path)
+
+    rows_of, columns = (side // 16 for side in flight.processor.image_processor.size)
+    gaps: dict[str, list[float]] = {}
+    for row in rows:
+        scale, _, _ = flight.processor.image_processor.placed(row["width"], row["height"])
+        for query, boxes in zip(row["queries"], row["boxes"], strict=True):
+            middles = [((x1 + x2) / 2, (y1 + y2) / 2) for x1, y1, x2, y2 in boxes]
+            for one in middles:
+                others = [math.dist(one, other) * scale / 16 for other in middles if other is not one]
+                gaps.setdefault(query, []).append(min(others, default=math.inf))
+    assert 128 < rows_of * columns < 640
+    assert min(sorted(found)[len(found) // 20] for found in gaps.values() if found) == pytest.approx(3.0, rel=0.08)
+
+
 def test_visual_tokens_stay_within_bounds(synth, tmp_path, monkeypatch):
     """A tiny thing does not cost hours, and large ones are not read from a stamp."""
+    monkeypatch.setattr("logicls.train.preflight.APART", 0.1)
     monkeypatch.setattr("logicls.train.preflight.ENOUGH", 9.0)
     assert 600 < preflight(synth, tmp_path).processor.image_tokens < 680
 

@@ -23,8 +23,9 @@ MARGIN = 1.25
 SHIFT, SCALE, TILT = 0.06, 0.08, 0.09
 """Standard deviations, while learning, of where a square lies (of its side), how large it is (of its logarithm), and
 how it is turned (radians) where things do not lie any way round."""
-QUARTERS = 4
-"""Ways round in which a thing that may lie any way is looked at to tell what it is like."""
+WAYS = tuple((quarter * math.pi / 2, mirror) for quarter in range(4) for mirror in (1.0, -1.0))
+"""Turns (radians) and mirrors in which a thing that may lie any way is looked at to tell what it is like."""
+UPRIGHT = (0.0, 1.0)
 LOOK = "look.safetensors"
 """File of the base weights with what was learned of made marks (`logicls.train.marks`)."""
 
@@ -55,13 +56,14 @@ class Glimpse(nn.Module):
 
         `photo` is as `normed` leaves it, `asked` what is asked of each thing.
         """
-        turns = range(QUARTERS) if self.any_way and not self.training else (0,)
-        told = [self._told(photo, boxes, asked, quarter * math.pi / 2) for quarter in turns]
-        return torch.stack(told).mean(0)
+        ways = WAYS if self.any_way and not self.training else (UPRIGHT,)
+        return torch.stack([self._told(photo, boxes, asked, *way) for way in ways]).mean(0)
 
-    def _told(self, photo: Tensor, boxes: Tensor, asked: Tensor, turn: float) -> Float[Tensor, "batch most width"]:
+    def _told(
+        self, photo: Tensor, boxes: Tensor, asked: Tensor, turn: float, mirror: float
+    ) -> Float[Tensor, "batch most width"]:
         batch, most = boxes.shape[:2]
-        cut = squares(photo, boxes, turn, shaken=self.training, any_way=self.any_way)
+        cut = squares(photo, boxes, turn, mirror, shaken=self.training, any_way=self.any_way)
         seen = self.look(cut.transpose(1, 2).flatten(0, 1)).view(batch, most, -1)
         out: Tensor = self.tell(torch.cat([seen, asked], -1))
         return out
@@ -76,33 +78,35 @@ class Look(nn.Sequential):
             layers += [nn.Conv2d(before, after, 3, 1, 1, bias=False), nn.GroupNorm(GROUPS, after), nn.ReLU(True)]
             layers += [nn.MaxPool2d(2)]
         super().__init__(*layers, nn.Flatten(), nn.Linear(64 * (SIDE // 8) ** 2, width), nn.ReLU(True))
+        self.width = width
 
 
 def squares(
     photo: Float[Tensor, "batch 3 height across"],
     boxes: Float[Tensor, "batch most 4"],
     turn: float = 0.0,
+    mirror: float = 1.0,
     *,
     shaken: bool,
     any_way: bool,
 ) -> Float[Tensor, "batch 3 most side side"]:
-    """The square of each box (shares of the photo's width and height), turned by so many radians.
+    """The square of each box (shares of the photo's width and height), turned by so many radians; -1 mirrors it.
 
     `shaken`, for learning: a little beside it, and turned by chance, with a mirror where things lie `any_way`.
     """
     size = boxes.new_tensor([photo.shape[3], photo.shape[2]])
     corners = boxes.unflatten(-1, (2, 2)) * size
     middle, span = corners.mean(-2), (corners[..., 1, :] - corners[..., 0, :]).amax(-1).clamp(min=1.0) * MARGIN
-    angle, mirror = torch.full_like(span, turn), torch.ones_like(span)
+    angle, side = torch.full_like(span, turn), torch.full_like(span, mirror)
     if shaken:
         middle = middle + torch.randn_like(middle) * SHIFT * span[..., None]
         span = span * (torch.randn_like(span) * SCALE).exp()
         angle = torch.rand_like(span) * 2 * math.pi if any_way else torch.randn_like(span) * TILT
-        mirror = torch.rand_like(span).sub(0.5).sign() if any_way else mirror
+        side = torch.rand_like(span).sub(0.5).sign() if any_way else side
     step = (torch.arange(SIDE, device=boxes.device) + 0.5) / SIDE - 0.5
     down, across = torch.meshgrid(step, step, indexing="ij")
     cos, sin = (angle.cos() * span)[..., None, None], (angle.sin() * span)[..., None, None]
-    x = (cos * across - sin * down) * mirror[..., None, None]
+    x = (cos * across - sin * down) * side[..., None, None]
     places = torch.stack([x, sin * across + cos * down], -1) + middle[..., None, None, :]
     grid = (places / size * 2 - 1).flatten(1, 2)
     seen: Tensor = F.grid_sample(photo, grid, padding_mode="border", align_corners=False)
