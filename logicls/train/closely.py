@@ -39,6 +39,8 @@ MOST = 12_000
 CUT = 64
 """Pixels of what is cut out around a thing on a side, which is `AROUND` times the thing's longer side."""
 AROUND = 2.0
+SOFT, SOFTEST = 0.5, 0.55
+"""Share of the things that are out of focus while learning, and what is left of their pixels on a side, at least."""
 MOST_AT_ONCE = 256
 """Things that are looked at together when nothing is learned."""
 Word = tuple[str, int]
@@ -147,7 +149,17 @@ class Shown(IterableDataset[Batch]):
         rng = np.random.default_rng([self.seed, step, 23])
         among = self.known.among[step % len(self.known.among)]
         chosen = [int(rng.choice(self.things[value])) for value in rng.choice(np.flatnonzero(among), BATCH)]
-        return _batch(self.known, chosen, lit(self.known.pixels[chosen], self.jitter, rng), among)
+        shown = np.stack([_softened(pixels, rng) for pixels in lit(self.known.pixels[chosen], self.jitter, rng)])
+        return _batch(self.known, chosen, shown, among)
+
+
+def _softened(pixels: UInt8[np.ndarray, "side side 3"], rng: np.random.Generator) -> UInt8[np.ndarray, "side side 3"]:
+    """Fewer pixels, and as many again; or, by chance, the same."""
+    left = round(CUT * float(rng.uniform(SOFTEST, 1)))
+    if rng.random() >= SOFT:
+        return pixels
+    fewer = cv2.resize(pixels, (left, left), interpolation=cv2.INTER_AREA)
+    return np.asarray(cv2.resize(fewer, (CUT, CUT), interpolation=cv2.INTER_LINEAR), np.uint8)
 
 
 def _batch(known: Cuttings, chosen: Sequence[int], pixels: np.ndarray, among: Bool[np.ndarray, " words"]) -> Batch:

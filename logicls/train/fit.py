@@ -131,7 +131,7 @@ def _written(model: NanoForImageTextToText, run: Run, heard: Listener) -> Bundle
     model.train(mode=False)
     flight, few = run.flight, run.to_settle(MOST)
     if few:
-        limit = raise_lights(model, shown(flight, run.codec, few, run.recipe.batch))
+        limit = raise_lights(model, run.codec, shown(flight, run.codec, few, run.recipe.batch))
         heard.say(f"a thing counts from a chance of {limit:.2f} on, which is called a half from now on")
     bundle = write_bundle(
         run.out, model=model, processor=flight.processor, spec_file=run.synth / "spec.yaml",

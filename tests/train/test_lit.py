@@ -27,8 +27,9 @@ TINY = Recipe(
     ("spans", "limit"),
     [
         ([(-2.0, 1.0), (-1.5, -0.5), (1.1, 4.0)], -1.0),  # the middle of where two of three are right
-        ([(-math.inf, math.inf)], -0.67),  # anything goes: the middle of what is looked at
-        ([(-1.5, -1.3), (0.3, 0.5)], 0.4),  # twice as good: the one nearest to a half
+        ([(-math.inf, math.inf)], 0.0),  # anything goes: a half
+        ([(-1.5, -1.0), (0.1, 0.6)], 0.35),  # twice as good: the one nearest to a half
+        ([(-2.0, 0.1)] * 60 + [(-0.1, 0.1)] + [(-5.0, -3.0)] * 39, -0.95),  # not at the cliff, where one more is right
         ([], 0.0),  # no question asks for places
         ([(3.0, 4.0)], 0.0),  # nothing looked at is right
     ],
@@ -53,9 +54,14 @@ def test_lights_are_raised_until_a_half_counts_right(synth, tmp_path, monkeypatc
                 made[photo, question, row, column] = -0.5 if n < int(here.sum()) else -1.5
         return made + model.pointer.pattern.bias[-1] - RARE
 
-    monkeypatch.setattr(model.pointer, "lights", lights)
+    def boxes(chart, asked, rows, columns):
+        middle = torch.stack([columns, rows, columns, rows], -1) + 0.5
+        return middle, middle + torch.tensor([-0.5, -0.5, 0.5, 0.5])
 
-    limit = raise_lights(model, [batch])
+    monkeypatch.setattr(model.pointer, "lights", lights)
+    monkeypatch.setattr(model.pointer, "boxes", boxes)
+
+    limit = raise_lights(model, codec, [batch])
 
     assert 1 / (1 + math.exp(1.5)) < limit < 1 / (1 + math.exp(0.5))
     raised = lights(None, torch.zeros(len(batch["located"]), batch["located"].shape[1], 1)).sigmoid()
@@ -76,3 +82,28 @@ def test_training_settles_it(synth, tmp_path):
     *others, raised = (now["pointer.pattern.bias"] - best["pointer.pattern.bias"]).tolist()
     assert not any(others)
     assert 1 / (1 + math.exp(raised)) == pytest.approx(limit, abs=0.006)
+
+
+def test_two_lights_on_one_thing_count_once(synth, tmp_path, monkeypatch):
+    """As in prediction: the fainter of two boxes that lie on one another is none, however bright."""
+    flight = preflight(synth, tmp_path, visual_tokens=16)
+    model, codec = make_model(TINY, flight), Codec(flight.processor)
+    batch = next(shown(flight, codec, range(6), 6))
+
+    def lights(chart, asked):
+        made = torch.full((*asked.shape[:2], 8, 8), -9.0)
+        for photo, question in batch["located"].nonzero().tolist():
+            here = (batch["box_question"][photo] == question) & (batch["box_value"][photo] < 0)
+            for n in range(int(here.sum())):
+                made[photo, question, n // 4 * 2, n % 4 * 2] = -0.5  # and its double, one cell on, a row below
+                made[photo, question, n // 4 * 2 + 1, n % 4 * 2 + 1] = -0.6
+        return made + model.pointer.pattern.bias[-1] - RARE
+
+    def boxes(chart, asked, rows, columns):
+        middle = torch.stack([columns, rows, columns, rows], -1).div(2, rounding_mode="floor") * 2 + 0.5
+        return middle, middle + torch.tensor([-0.5, -0.5, 0.5, 0.5])
+
+    monkeypatch.setattr(model.pointer, "lights", lights)
+    monkeypatch.setattr(model.pointer, "boxes", boxes)
+
+    assert raise_lights(model, codec, [batch]) < 1 / (1 + math.exp(0.6))

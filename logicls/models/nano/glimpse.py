@@ -20,7 +20,7 @@ SIDE = 32
 """Pixels of a square on a side."""
 MARGIN = 1.25
 """A square's side, in those of the thing's longer one."""
-SHIFT, SCALE, TILT = 0.06, 0.08, 0.09
+SHIFT, SCALE, TILT = 0.08, 0.14, 0.09
 """Standard deviations, while learning, of where a square lies (of its side), how large it is (of its logarithm), and
 how it is turned (radians) where things do not lie any way round."""
 WAYS = tuple((quarter * math.pi / 2, mirror) for quarter in range(4) for mirror in (1.0, -1.0))

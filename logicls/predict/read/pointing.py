@@ -23,7 +23,7 @@ LEAST = 0.02
 """Chance from which on a light is told of at all."""
 AT_ONCE = 32
 """Lights a photo whose boxes are looked for at once, so that noise, full of lights, takes no more memory."""
-SAME = 0.7
+SAME = 0.5
 """Boxes of one question that overlap by so much (intersection over union) are the same thing seen twice."""
 
 
