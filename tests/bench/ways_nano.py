@@ -12,8 +12,8 @@ from ways_told import VOTES, Way, generate
 from logicls import trail
 from logicls.constraints.decompose import located_by
 from logicls.models.bundle import Bundle
-from logicls.predict.read.one_pass import OnePass
-from logicls.predict.read.pointing import Light, located, point_out, read_off, things
+from logicls.predict.read.one_pass import Asked, OnePass
+from logicls.predict.read.pointing import Light, located, read_off, things
 from logicls.records import Answer, Subquery
 from logicls.synth.write import wordings
 
@@ -30,10 +30,10 @@ class NanoAlone:
         self.reader, self.query = OnePass(bundle), query
         texts = wordings(query, bundle.spec)
         words = self.reader.codec.prompt(texts[wording % len(texts)])
-        asked = self.reader._asked.__class__(
+        asked = Asked(
             torch.tensor([words]), torch.ones(1, len(words), dtype=torch.long), torch.tensor([len(words) - 1])
         )
-        own = {"_asked": asked, "_spoken": [] if pointed else [0], "_where": [0] if query.kind == "locate" else []}
+        own = {"asked": asked, "spoken": [] if pointed else [0], "where": [0] if query.kind == "locate" else []}
         self.reader.queries = (query,)
         self.reader.__dict__.update(own)
 
@@ -41,20 +41,21 @@ class NanoAlone:
     def ask(self, photo: np.ndarray, found: dict[str, list[Light]]) -> Answer:
         """One call. Where things are is kept in `found` for the questions what they are like."""
         reader, query, size = self.reader, self.query, (photo.shape[1], photo.shape[0])
-        read = reader._read(reader.bundle.processor.image_processor([photo])["pixel_values"])
+        read = reader.ask(reader.see([photo]))
         if query.kind == "locate":
-            lights = point_out(reader.bundle.model, reader.codec, read.chart, read.asked, [size])[0][0]
-            return located(query, found.setdefault(query.id, lights), size)
-        if not reader._spoken:
-            bearers = things(found[located_by(query.id)], size)
-            return read_off(reader.bundle.model, reader.codec, query, [bearers], read.chart, read.asked[:, 0])[0]
+            return located(query, found.setdefault(query.id, reader.lights(read, [size])[0][0]), size)
+        if not reader.spoken:
+            bearers = [things(found[located_by(query.id)], size)]
+            return read_off(
+                reader.bundle.model, reader.codec, query, bearers, read.chart, read.asked[:, 0], read.photo
+            )[0]
         return reader._worded(query, read.said.words[0, 0].tolist(), read.said.sure[0, 0].tolist())
 
 
 def nano_ways(bundle: Bundle, double: bool = False) -> dict[str, Way]:
     """The ways of a nano bundle."""
     reader = OnePass(bundle)
-    pointed, queries = reader._pointed, reader.queries
+    pointed, queries = reader.pointed, reader.queries
     calls = [[NanoAlone(bundle, q, q.id in pointed, k) for q in queries] for k in range(VOTES)]
     twice = OnePass(bundle)
     twice.queries = queries * 2
@@ -69,7 +70,7 @@ def nano_ways(bundle: Bundle, double: bool = False) -> dict[str, Way]:
 
     @torch.inference_mode()
     def one_text(photos: Sequence[np.ndarray], short: bool = False) -> list[list[object]]:
-        tokenizer, prompt = bundle.processor.tokenizer, reader._asked.words
+        tokenizer, prompt = bundle.processor.tokenizer, reader.asked.words
         photo_ids = torch.full((1, bundle.processor.image_tokens), reader.codec.image)
         for photo in photos:
             answers = known[id(photo)]

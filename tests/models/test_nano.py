@@ -7,6 +7,8 @@ import pytest
 import torch
 from transformers import AutoModelForImageTextToText, AutoProcessor, DynamicCache
 
+from logicls.models.nano.blocks import shrunk
+from logicls.models.nano.glimpse import normed, normed_
 from logicls.models.nano.losses import IGNORED
 from logicls.models.nano.point import glowing
 
@@ -282,3 +284,58 @@ def test_photos_of_any_size_are_read(model, codec, processor):
     out = model(ids, pixel_values=torch.zeros(1, 3, 32, 64, dtype=torch.uint8))
 
     assert tuple(out.chart.shape[2:]) == (4, 8)
+
+
+@pytest.mark.parametrize("times", [2, 3])
+def test_bytes_are_shrunk_to_the_same_means(times):
+    """Bit for bit, however photos lie in memory."""
+    photos = torch.randint(0, 256, (2, 36, 24, 3), dtype=torch.uint8).permute(0, 3, 1, 2)
+    wanted = torch.nn.functional.avg_pool2d(photos.float(), times)
+
+    for given in (photos, photos.contiguous(), photos.float()):
+        assert torch.equal(shrunk(given, times), wanted)
+
+
+def test_pixels_are_normed_where_they_lie():
+    """As `normed` does it, in the memory that was given."""
+    photos = torch.randint(0, 256, (2, 3, 8, 8)).float()
+    wanted = normed(photos)
+
+    assert torch.equal(normed_(photos), wanted)
+    assert torch.equal(photos, wanted)
+
+
+def test_a_photo_is_read_alike_while_learning_and_afterwards(model, pixels):
+    """A few at a time, the same tokens and map; pixels are not changed."""
+    five = torch.cat([pixels, 255 - pixels, pixels // 2, pixels // 3, pixels // 4])
+    given = five.clone()
+
+    learning = model.see(five)
+    with torch.inference_mode():
+        afterwards = model.see(five)
+
+    assert torch.equal(five, given)
+    assert all(torch.allclose(a, b, atol=1e-4) for a, b in zip(learning, afterwards, strict=True))
+    assert not torch.allclose(afterwards[0][0], afterwards[0][1], atol=1e-2)
+
+
+@torch.inference_mode()
+def test_words_that_are_kept_are_those_of_all(model, codec, pixels):
+    """What matters afterwards is as if all had been read to the end, and so is what the cache holds."""
+    texts, count = [codec.prompt(question) for question in QUESTIONS], codec.processor.image_tokens
+    asked = packed(codec, texts)
+    ids, branches = asked["input_ids"], asked["branch_ids"]
+    kept, caches, reads = torch.tensor([2, len(texts[0]) - 1]), [], []
+    for which in ({}, {"words_to_keep": kept}):
+        cache = DynamicCache()
+        model(ids[:, :count], pixels, branch_ids=branches[:, :count], past_key_values=cache)
+        reads.append(model(ids[:, count:], branch_ids=branches, past_key_values=cache, **which))
+        caches.append(cache)
+
+    whole, few = reads
+    assert few.words.shape[1] == 2
+    assert torch.allclose(few.words, whole.words[:, kept], atol=1e-5)
+    assert torch.allclose(few.logits, whole.logits[:, kept], atol=1e-5)
+    for one, other in zip(*(cache.layers for cache in caches), strict=True):
+        assert torch.allclose(one.keys, other.keys, atol=1e-5)
+        assert torch.allclose(one.values, other.values, atol=1e-5)

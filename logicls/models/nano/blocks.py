@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import math
+from functools import reduce
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 from transformers import Cache
 
 GROUPS = 8
 """Groups of channels that are normed together (Wu and He 2018): nothing depends on the other photos of a batch."""
+
+FEW = 2
+"""Photos of which maps are made at once where nothing is learned."""
 
 
 class Stem(nn.Module):
@@ -32,6 +36,13 @@ class Stem(nn.Module):
         near = self.near(pixels)
         return near, self.far(near)
 
+    def by_few(
+        self, pixels: Float[Tensor, "batch 3 height across"]
+    ) -> tuple[Float[Tensor, "batch near rows columns"], Float[Tensor, "batch channels half_rows half_columns"]]:
+        """The same maps, of a few photos at a time: those of many are larger than a core's cache."""
+        near, far = zip(*map(self, pixels.split(FEW)), strict=True)
+        return (near[0], far[0]) if len(near) == 1 else (torch.cat(near), torch.cat(far))
+
 
 class Attention(nn.Module):
     """Multi-head attention with an optional key-value cache."""
@@ -43,15 +54,25 @@ class Attention(nn.Module):
         self.out = nn.Linear(width, width)
 
     def forward(
-        self, x: Float[Tensor, "batch new width"], mask: Bool[Tensor, "#batch 1 new seen"] | None, cache: Cache | None
-    ) -> Float[Tensor, "batch new width"]:
-        """Attend to what the mask allows; with a cache, to what came before as well."""
-        batch, new, width = x.shape
-        q, k, v = self.qkv(x).view(batch, new, 3, self.heads, width // self.heads).permute(2, 0, 3, 1, 4)
+        self,
+        x: Float[Tensor, "batch new width"],
+        mask: Bool[Tensor, "#batch 1 asking seen"] | None,
+        cache: Cache | None,
+        kept: Int[Tensor, " asking"] | None = None,
+    ) -> Float[Tensor, "batch asking width"]:
+        """Attend to what the mask allows; with a cache, to what came before as well. All positions ask, or the kept."""
+        batch, width = len(x), x.shape[2]
+        if kept is None:
+            q, k, v = self.qkv(x).view(batch, -1, 3, self.heads, width // self.heads).permute(2, 0, 3, 1, 4)
+        else:
+            weight, bias = self.qkv.weight, self.qkv.bias
+            q = F.linear(x[:, kept], weight[:width], bias[:width]).unflatten(2, (self.heads, -1)).transpose(1, 2)
+            held = F.linear(x, weight[width:], bias[width:])
+            k, v = held.view(batch, -1, 2, self.heads, width // self.heads).permute(2, 0, 3, 1, 4)
         if cache is not None:
             k, v = cache.update(k, v, self.layer)
         mixed = F.scaled_dot_product_attention(q, k, v, attn_mask=mask)
-        out: Tensor = self.out(mixed.transpose(1, 2).reshape(batch, new, width))
+        out: Tensor = self.out(mixed.transpose(1, 2).flatten(2))
         return out
 
 
@@ -64,9 +85,12 @@ class Block(nn.Module):
         self.attention = Attention(width, heads, layer)
         self.mlp = nn.Sequential(nn.Linear(width, 3 * width), nn.GELU(approximate="tanh"), nn.Linear(3 * width, width))
 
-    def forward(self, x: Tensor, mask: Tensor | None = None, cache: Cache | None = None) -> Tensor:
-        """Attention, then the perceptron, each added to its input."""
-        x = x + self.attention(self.norm1(x), mask, cache)
+    def forward(
+        self, x: Tensor, mask: Tensor | None = None, cache: Cache | None = None, kept: Tensor | None = None
+    ) -> Tensor:
+        """Attention, then the perceptron, each added to its input; of all positions, or of the kept ones alone."""
+        mixed = self.attention(self.norm1(x), mask, cache, kept)
+        x = (x if kept is None else x[:, kept]) + mixed
         x = x + self.mlp(self.norm2(x))
         return x
 
@@ -87,3 +111,19 @@ def grid_waves(rows: int, columns: int, width: int) -> Float[Tensor, "places wid
     down = line_waves((torch.arange(rows) + 0.5) / longest, width // 2, 12.0)[:, None].expand(-1, columns, -1)
     across = line_waves((torch.arange(columns) + 0.5) / longest, width // 2, 12.0)[None].expand(rows, -1, -1)
     return torch.cat([down, across], -1).reshape(rows * columns, width)
+
+
+def shrunk(pixels: Tensor, times: int) -> Float[Tensor, "batch 3 rows columns"]:
+    """Photos [batch 3 height across], 0 to 255, in so many times fewer pixels on each axis, each the mean of a square.
+
+    Bytes are added as whole numbers, pixel beside pixel in memory: the very same means, in a third of the time.
+    """
+    if pixels.dtype != torch.uint8:
+        return F.avg_pool2d(pixels, times)
+    lines = pixels.movedim(1, -1)
+    rows = lines[:, ::times].to(torch.int16)
+    for k in range(1, times):
+        rows += lines[:, k::times]
+    beside = rows.unflatten(2, (-1, times)).unbind(3)
+    total: Tensor = reduce(torch.add, beside)
+    return total.to(torch.get_default_dtype()).div_(times**2).movedim(-1, 1)

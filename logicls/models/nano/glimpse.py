@@ -115,4 +115,9 @@ def squares(
 
 def normed(pixels: Float[Tensor, "batch 3 height across"]) -> Float[Tensor, "batch 3 height across"]:
     """Pixels from 0 to 255 as networks like them."""
-    return (pixels - 127.5) / 64.0
+    return normed_(pixels.clone())
+
+
+def normed_(pixels: Float[Tensor, "batch 3 height across"]) -> Float[Tensor, "batch 3 height across"]:
+    """The same in the pixels' own memory: to ask for more for so many takes longer than the sums."""
+    return pixels.sub_(127.5).div_(64.0)

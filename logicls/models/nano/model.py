@@ -18,9 +18,9 @@ from torch import Tensor, nn
 from transformers import Cache, DynamicCache, GenerationMixin, PreTrainedModel
 from transformers.modeling_outputs import CausalLMOutputWithPast
 
-from logicls.models.nano.blocks import Block, Stem, grid_waves
+from logicls.models.nano.blocks import Block, Stem, grid_waves, shrunk
 from logicls.models.nano.config import STRIDE, NanoConfig
-from logicls.models.nano.glimpse import normed
+from logicls.models.nano.glimpse import normed, normed_
 from logicls.models.nano.losses import Learned, learned
 from logicls.models.nano.point import CELL, Pointer, Things
 
@@ -87,8 +87,8 @@ class NanoForImageTextToText(PreTrainedModel, GenerationMixin):
 
     def see(self, pixel_values: Tensor) -> tuple[Float[Tensor, "batch tokens width"], Tensor]:
         """Visual tokens of photos given as [batch 3 height width], 0 to 255, and the stem's finer map."""
-        pixels = normed(pixel_values.to(self.place.weight.dtype))
-        near, far = self.stem(pixels.contiguous(memory_format=torch.channels_last))
+        pixels = normed(pixel_values.to(self.place.weight.dtype)).contiguous(memory_format=torch.channels_last)
+        near, far = self.stem(pixels) if torch.is_grad_enabled() else self.stem.by_few(pixels)
         x = far.flatten(2).transpose(1, 2) + self.place(grid_waves(far.shape[2], far.shape[3], far.shape[1]).to(far))
         for block in self.encoder:
             x = block(x)
@@ -108,11 +108,13 @@ class NanoForImageTextToText(PreTrainedModel, GenerationMixin):
         box_value: Int[Tensor, "batch most"] | None = None,
         located: Bool[Tensor, "batch questions"] | None = None,
         use_cache: bool | None = None,
+        words_to_keep: Int[Tensor, " read"] | None = None,
         logits_to_keep: int | Int[Tensor, " kept"] = 0,
         **_: Any,
     ) -> NanoOutput:
         """Logits of every given position, of so many at the end, or of those in `logits_to_keep`; or the loss.
 
+        `words_to_keep`: which words are read to the end, if not all; logits are of those, the cache holds the others.
         `branch_ids`, of all that is seen, the cache as well: 0 for the photo's positions, 1, 2, … for the words of each
         question, -1 for padding; one row will do for a batch asked alike. Left out, words are one branch, padding is
         where `attention_mask` is 0. `labels` (of the next token, already shifted, `IGNORED` where nothing is learned)
@@ -122,7 +124,7 @@ class NanoForImageTextToText(PreTrainedModel, GenerationMixin):
         past_key_values = DynamicCache() if use_cache and past_key_values is None else past_key_values
         branches = self._one_branch(input_ids, attention_mask, past_key_values) if branch_ids is None else branch_ids
         photo, coarse = self._at_both_sizes(pixel_values)
-        x, chart, feature = self._read(input_ids, coarse, branches, past_key_values)
+        x, chart, feature = self._read(input_ids, coarse, branches, past_key_values, words_to_keep)
         if labels is None:
             kept = x[:, slice(-logits_to_keep, None) if isinstance(logits_to_keep, int) else logits_to_keep]
             return NanoOutput(
@@ -141,11 +143,16 @@ class NanoForImageTextToText(PreTrainedModel, GenerationMixin):
         """The photo in all its pixels, normed, where things are looked at closely; and in the pixels of the input."""
         if pixel_values is None or self.config.detail == 1:
             return None, pixel_values
-        pixels = pixel_values.to(self.place.weight.dtype)
-        return normed(pixels), F.avg_pool2d(pixels, self.config.detail)
+        fine = pixel_values.to(self.place.weight.dtype, copy=True)
+        return normed_(fine), shrunk(pixel_values, self.config.detail)
 
     def _read(
-        self, input_ids: Tensor, pixel_values: Tensor | None, branches: Tensor, cache: Cache | None
+        self,
+        input_ids: Tensor,
+        pixel_values: Tensor | None,
+        branches: Tensor,
+        cache: Cache | None,
+        kept: Tensor | None,
     ) -> tuple[Float[Tensor, "batch new width"], Tensor | None, Tensor | None]:
         """Hidden states of the given positions, normed; where the photo is among them its map, and its feature."""
         new = input_ids.shape[1]
@@ -161,8 +168,10 @@ class NanoForImageTextToText(PreTrainedModel, GenerationMixin):
             x = x.masked_scatter(visual[..., None], tokens.to(x.dtype))
             if new == tokens.shape[1]:
                 mask = None  # there is the photo alone, which sees all of itself
-        for block in self.decoder:
+        *blocks, last = self.decoder
+        for block in blocks:
             x = block(x, mask, cache)
+        x = last(x, mask if mask is None or kept is None else mask[:, :, kept], cache, kept)
         x = self.norm(x)
         return x, self._chart(near, x) if near is not None else None, feature
 

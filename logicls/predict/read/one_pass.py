@@ -17,12 +17,13 @@ import numpy as np
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
-from transformers import DynamicCache
+from transformers import Cache
 
 from logicls.constraints.decompose import VERDICT, decompose, located_by
 from logicls.models.bundle import Bundle
 from logicls.models.codec import Codec
 from logicls.predict.read.pointing import Light, located, point_out, read_off, things
+from logicls.predict.read.room import Room
 from logicls.predict.read.saying import Grammar, Saying
 from logicls.records import Answer, Subquery
 from logicls.synth.write import question
@@ -65,7 +66,7 @@ class Seen:
 
     chart: Float[Tensor, "photos depth rows columns"]
     feature: Float[Tensor, "photos width"]
-    cache: DynamicCache
+    cache: Cache
     """Of the decoder; what is read next is added to it."""
     photo: Float[Tensor, "photos 3 height across"] | None = None
     """In all their pixels, where things are looked at closely."""
@@ -102,8 +103,10 @@ class OnePass:
 
     def see(self, photos: Sequence[np.ndarray]) -> Seen:
         """Read photos of any sizes, and nothing but the photos."""
-        pixels, cache = self.bundle.processor.image_processor(list(photos))["pixel_values"], DynamicCache()
+        pixels = self.bundle.processor.image_processor(list(photos))["pixel_values"]
         photo = torch.full((len(pixels), self.bundle.processor.image_tokens), self.codec.image)
+        words = self.asked.words.shape[1] + self.grammar.most + 1
+        cache = Room(self.bundle.model.config.decoder_layers, photo.shape[1] + words)
         nothing = torch.zeros(0, dtype=torch.long)
         branches = torch.zeros_like(photo[:1])
         seen = self.bundle.model(photo, pixels, branch_ids=branches, past_key_values=cache, logits_to_keep=nothing)
@@ -114,10 +117,12 @@ class OnePass:
         asked = self.asked
         ids = asked.words.expand(len(seen.chart), -1)
         branches = torch.cat([torch.zeros(1, seen.cache.get_seq_length(), dtype=torch.long), asked.branches], 1)
-        last = asked.last[self.spoken]
-        read = self.bundle.model(ids, branch_ids=branches, past_key_values=seen.cache, logits_to_keep=last)
+        spoken = torch.tensor(self.spoken, dtype=torch.long)
+        read = self.bundle.model(
+            ids, branch_ids=branches, past_key_values=seen.cache, words_to_keep=asked.last, logits_to_keep=spoken
+        )
         said = self._say(read.logits, branches, seen.cache)
-        return Read(seen.chart, read.words[:, asked.last], said, seen.feature, seen.photo)
+        return Read(seen.chart, read.words, said, seen.feature, seen.photo)
 
     def told(self, read: Read, sizes: Sequence[tuple[int, int]]) -> list[Look]:
         """What was read, as answers. `sizes`: (width, height) of the photos in pixels."""
@@ -130,7 +135,7 @@ class OnePass:
         return point_out(self.bundle.model, self.codec, read.chart, read.asked[:, self.where], sizes)
 
     def _say(
-        self, logits: Float[Tensor, "photos spoken vocab"], branches: Int[Tensor, "1 seen"], cache: DynamicCache
+        self, logits: Float[Tensor, "photos spoken vocab"], branches: Int[Tensor, "1 seen"], cache: Cache
     ) -> Saying:
         """Greedy decoding from the logits of the first word on; photos of which all is said leave the batch."""
         said, rows = Saying(self.grammar, len(logits)), torch.arange(len(logits))
