@@ -31,7 +31,7 @@ def fit(
     kind: Annotated[str, typer.Option(help="patches, prototypes, texts or priors.")] = "patches",
     encoder: Annotated[str, typer.Option(help="For texts and priors: a CLIP-type model by its name or folder.")] = "",
     cells: Annotated[int, typer.Option(help="Patches of a photo: more see smaller flaws, more slowly.")] = 5120,
-    share: Annotated[float, typer.Option(help="Of the patches that is remembered.")] = 0.25,
+    share: Annotated[float, typer.Option(help="Of the patches that is remembered.")] = 0.5,
     reach: Annotated[
         int, typer.Option(help="Compare with what good photos have within so many cells; -1: anywhere.")
     ] = 3,

@@ -24,8 +24,8 @@ class ExpertSettings(BaseModel):
     name, or a folder."""
     cells: int = Field(5120, ge=64, le=20480)
     """Patches of a photo: the more, the smaller the flaws that are seen, and the slower."""
-    share: float = Field(0.25, gt=0, le=1)
-    """Of the patches of good photos that are remembered."""
+    share: float = Field(0.5, gt=0, le=1)
+    """Of the patches of good photos that are remembered: the more, the better a flaw is told, the larger the file."""
     reach: int = Field(3, ge=-1)
     """A patch is compared with those remembered from so many cells around it; -1: with all, for products that lie
     anywhere."""

@@ -18,13 +18,15 @@ from torch import Tensor
 
 from logicls.extras.expert.coreset import k_centre
 
-TILE = 8
+TILE = 4
 """Cells of the map, on each axis, that are searched and thinned out together."""
 NEIGHBOURS = 5
 """`b` of eq. 7."""
-AROUND = 7
+AROUND = 3
 """Cells, on each axis, whose distances say what is usual at the middle one."""
-LEAST_SPREAD = 0.08
+TOGETHER = 3
+"""Cells, on each axis, over which a score is averaged."""
+LEAST_SPREAD = 0.02
 """No place counts as steadier than that."""
 Features = Float[Tensor, "photos rows columns width"]
 
@@ -59,15 +61,15 @@ class Memory:
         apart = torch.cdist(asked.flatten(0, 2), self.patches[near]).view(photos, height, width, -1)
         if own is not None:
             apart.masked_fill_((self.owners[near] == own[:, None])[:, None, None], torch.inf)
-        nearest: Tensor = apart.amin(-1)
         if self.reach < 0:
-            return nearest
+            return apart.amin(-1)
         down = torch.arange(rows.start, rows.stop)[:, None, None] - self.rows[near]
         across = torch.arange(columns.start, columns.stop)[:, None] - self.columns[near]
         beyond = (down.abs() > self.reach) | (across.abs() > self.reach)
         far = apart.masked_fill(beyond, torch.inf).amin(-1)
-        found: Tensor = torch.where(far.isinf(), nearest, far)  # where so few are remembered that none is in reach
-        return found
+        if far.isinf().any():  # where so few are remembered that none is in reach
+            far = torch.where(far.isinf(), apart.amin(-1), far)
+        return far
 
     def _within(self, rows: slice, columns: slice) -> Bool[Tensor, " remembered"]:
         """Those that patches of the tile are compared with."""
@@ -78,9 +80,13 @@ class Memory:
         return out
 
     def standardised(self, far: Float[Tensor, "photos rows columns"]) -> Float[Tensor, "photos rows columns"]:
-        """Distances in standard deviations from what is usual at their place."""
-        counted: Tensor = (far - self.mean) / self.spread
-        return counted
+        """Distances in standard deviations from what is usual at their place and on this photo, a few cells together.
+
+        The photo's own median is what its light, blur and noise do everywhere, no flaw; flaws are wider than a cell.
+        """
+        counted = (far - self.mean) / self.spread
+        usual = counted.flatten(1).median(1).values[:, None, None]
+        return F.avg_pool2d((counted - usual)[:, None], TOGETHER, 1, TOGETHER // 2, count_include_pad=False)[:, 0]
 
     def alone(self, patch: Float[Tensor, " width"]) -> float:
         """The weight of eq. 7: near 1 where the nearest patch has no like, small among many alike."""
@@ -117,7 +123,15 @@ def remember(features: Features, share: float, reach: int, generator: torch.Gene
     far = memory.distances(features, own=torch.arange(photos))
     known = far[far.isfinite()]
     far = far.nan_to_num(posinf=float(known.max()) if len(known) else 0.0)  # where only the photo itself is remembered
-    return replace(memory, mean=_smooth(far.mean(0)), spread=_smooth(far.std(0)).clamp_min(LEAST_SPREAD))
+    return replace(memory, mean=_smooth(far.mean(0)), spread=steadied(_smooth(far.std(0))))
+
+
+def steadied(spread: Float[Tensor, "rows columns"]) -> Float[Tensor, "rows columns"]:
+    """Standard deviations, the median of all added to each: that a few photos agree at a place proves little.
+
+    It is the constant s0 of significance analysis (Tusher et al., PNAS 2001).
+    """
+    return (spread + spread.median()).clamp_min(LEAST_SPREAD)
 
 
 def _smooth(chart: Float[Tensor, "rows columns"]) -> Float[Tensor, "rows columns"]:

@@ -1,4 +1,7 @@
-"""The expert that remembers what good patches look like: PatchCore on nano's own stem. Needs no text, no download."""
+"""The expert that remembers what good patches look like: PatchCore on nano's own stem and on fixed filters.
+
+Needs no text, no download.
+"""
 
 from __future__ import annotations
 
@@ -125,6 +128,9 @@ def make(bundle: Bundle) -> PatchExpert:
         )  # fmt: skip
         known = Known(Whitening(held["centre"], held["axes"]), memory, kept.whole("around"))
         judgement = judgement_of(kept)
+        tower = tower_of(bundle, judgement.frame.size)
+        if len(known.whiten.axes) != tower.channels:
+            raise ValueError(f"features of {len(known.whiten.axes)} channels, and there are {tower.channels} now")
     except (KeyError, ValueError, TypeError, RuntimeError) as error:
         raise unreadable(bundle.path, "patches", error) from error
-    return PatchExpert(tower_of(bundle, judgement.frame.size), known, judgement)
+    return PatchExpert(tower, known, judgement)

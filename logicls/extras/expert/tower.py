@@ -1,7 +1,8 @@
-"""Patch features: maps of nano's stem, whitened, so that what good photos never vary in counts as much as what they do.
+"""Patch features: maps of nano's stem and of fixed filters, whitened: what good photos never vary in counts as well.
 
 Of all of nano's maps the stem's finer one tells flaws best: later ones know what a thing is and not how it looks. The
-weights are the bundle's own; those of the shipped base serve where a hub model answers.
+weights are the bundle's own; those of the shipped base serve where a hub model answers. Filters (`edges`) see what the
+stem was taught to overlook.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import torch.nn.functional as F
 from jaxtyping import Float, UInt8
 from torch import Tensor, nn
 
+from logicls.extras.expert import edges
 from logicls.extras.expert.places import Frame
 from logicls.models.bundle import Bundle
 from logicls.models.fitting import fitted
@@ -41,11 +43,13 @@ class Tower:
 
     @torch.inference_mode()
     def maps(self, photos: Sequence[UInt8[np.ndarray, "h w 3"]]) -> Float[Tensor, "photos channels rows columns"]:
-        """A feature for each 8 x 8 pixels of the input."""
+        """A feature for each 8 x 8 pixels of the input: the stem's, then the filters' on half the input's size."""
         return torch.cat([self._maps(photos[k : k + AT_A_TIME]) for k in range(0, len(photos), AT_A_TIME)])
 
     def _maps(self, photos: Sequence[UInt8[np.ndarray, "h w 3"]]) -> Tensor:
-        return self._layers(photos)[-1]
+        small = tuple(side * edges.CELL // CELL for side in self.size)
+        filtered = np.stack([edges.edges(fitted(small, photo)) for photo in photos])
+        return torch.cat([self._layers(photos)[-1], torch.from_numpy(filtered)], 1)
 
     @torch.inference_mode()
     def layers(self, photos: Sequence[UInt8[np.ndarray, "h w 3"]]) -> list[Float[Tensor, "p channels rows columns"]]:
@@ -60,6 +64,11 @@ class Tower:
         pixels = torch.from_numpy(np.stack([fitted(self.size, photo) for photo in photos])).permute(0, 3, 1, 2)
         first = self.stem[:-BLOCK]((pixels.float() - 127.5) / 64.0)
         return [first, self.stem[-BLOCK:](first)]
+
+    @property
+    def channels(self) -> int:
+        """Of `maps`."""
+        return len(next(self.stem[-BLOCK].parameters())) + edges.CHANNELS
 
     @property
     def frame(self) -> Frame:
@@ -109,10 +118,17 @@ class Whitening:
 
 
 def whitening(maps: Float[Tensor, "photos channels rows columns"]) -> Whitening:
-    """That of good photos' maps."""
+    """That of good photos' maps: of the stem's channels and of the filters' apart, so that each counts as much."""
+    parts = maps[:, : -edges.CHANNELS], maps[:, -edges.CHANNELS :]
+    mean, axes = zip(*map(_whitened, parts), strict=True)
+    return Whitening(torch.cat(mean), torch.block_diag(*axes))
+
+
+def _whitened(maps: Float[Tensor, "photos channels rows columns"]) -> tuple[Tensor, Tensor]:
+    """Mean and axes of some channels."""
     flat = maps.permute(0, 2, 3, 1).flatten(0, 2).double()
     mean = flat.mean(0)
     spans, axes = torch.linalg.eigh((flat - mean).T @ (flat - mean) / max(len(flat) - 1, 1))
     spans, axes = spans.flip(0).clamp_min(FLOOR), axes.flip(1)
     kept = min(int((spans.cumsum(0) / spans.sum() < KEPT).sum()) + 1, len(spans))
-    return Whitening(mean.float(), (axes[:, :kept] / spans[:kept].sqrt() / kept**0.5).float())
+    return mean.float(), (axes[:, :kept] / spans[:kept].sqrt() / kept**0.5).float()

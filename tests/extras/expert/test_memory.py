@@ -7,7 +7,7 @@ import math
 import pytest
 import torch
 
-from logicls.extras.expert.memory import LEAST_SPREAD, Memory, remember, reweight, tiles
+from logicls.extras.expert.memory import LEAST_SPREAD, Memory, remember, reweight, steadied, tiles
 
 
 def memory(patches: list[float], columns: list[int], reach: int, width: int = 4) -> Memory:
@@ -76,18 +76,28 @@ def test_tiles_cover_every_cell_once():
 
 
 def test_a_strange_patch_stands_out_where_it_is():
-    """Good photos' own distances are usual (near 0 standard deviations), and a strange patch is many away."""
+    """Good photos' own distances are usual (near 0 standard deviations), and strange patches are many away."""
     made = torch.Generator().manual_seed(0)
-    good = torch.randn(12, 8, 8, 6, generator=made)
+    good = torch.randn(12, 12, 12, 6, generator=made)
     kept = remember(good, 0.5, 1, torch.Generator().manual_seed(0))
-    photo = torch.randn(1, 8, 8, 6, generator=made)
-    photo[0, 3, 5] = 30.0
+    photo = torch.randn(1, 12, 12, 6, generator=made)
+    photo[0, 2:5, 4:7] = 30.0
 
     chart = kept.standardised(kept.distances(photo))[0]
 
-    assert len(kept.patches) == 12 * 64 // 2
-    assert int(chart.argmax()) == 3 * 8 + 5
-    assert chart[3, 5] > 20 > 5 > chart.flatten().topk(2).values[1]
+    assert len(kept.patches) == 12 * 144 // 2
+    assert int(chart.argmax()) == 3 * 12 + 5
+    assert chart[3, 5] > 20
+    assert chart[7:].max() < 3
+
+
+def test_a_score_is_told_by_hand():
+    """What the photo has everywhere is taken off, the median 1; then each cell is averaged with those beside it."""
+    kept = memory([0.0], [0], -1, 5)
+
+    found = kept.standardised(torch.tensor([[[1.0, 1.0, 10.0, 1.0, 1.0]]]))
+
+    assert found.tolist() == [[[0.0, 3.0, 3.0, 3.0, 0.0]]]
 
 
 def test_a_steady_place_is_not_infinitely_steady():
@@ -95,6 +105,11 @@ def test_a_steady_place_is_not_infinitely_steady():
     kept = remember(torch.ones(4, 8, 8, 2), 0.5, 1, torch.Generator().manual_seed(0))
 
     assert bool((kept.spread == LEAST_SPREAD).all())
+
+
+def test_few_photos_that_agree_prove_little():
+    """To each standard deviation the median of all is added: a place where photos agree does not count alone."""
+    assert steadied(torch.tensor([[0.0, 1.0, 5.0]])).tolist() == [[1.0, 2.0, 6.0]]
 
 
 def test_where_none_is_in_reach_the_nearest_of_those_around_counts():

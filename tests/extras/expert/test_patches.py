@@ -11,7 +11,7 @@ import pytest
 
 from logicls.errors import BundleError, DataError
 from logicls.extras.expert.fit import fit_expert
-from logicls.extras.expert.kept import file_of
+from logicls.extras.expert.kept import file_of, read_kept, write_kept
 from logicls.extras.expert.patches import make
 from logicls.extras.standing import standing
 from logicls.extras.wanted import Asked, Wanted
@@ -130,3 +130,15 @@ def test_an_expert_of_another_bundle_is_refused(bundle, dataset):
 
     with pytest.raises(BundleError, match="not what such an expert knows"):
         other(bundle)
+
+
+def test_an_expert_of_before_filters_is_refused(bundle, dataset):
+    """What was remembered of other features is told, with what to do: LC722."""
+    fit_expert(bundle, dataset, SMALL)
+    kept = read_kept(bundle.path, "patches", bundle.id)
+    fewer = {**kept.tensors, "centre": kept.tensors["centre"][:-1], "axes": kept.tensors["axes"][:-1]}
+    write_kept(bundle.path, "patches", replace(kept, tensors=fewer))
+
+    with pytest.raises(BundleError, match="and there are") as caught:
+        make(bundle)
+    assert [problem.code for problem in caught.value.problems] == ["LC722"]
