@@ -39,34 +39,59 @@ def test_the_limit_that_is_right_most_often(spans, limit):
     assert best_limit(spans) == pytest.approx(limit, abs=0.05)
 
 
-def test_lights_are_raised_until_a_half_counts_right(synth, tmp_path, monkeypatch):
-    """A faint light for each thing is above a half afterwards, and a fainter one beside them is not."""
+@pytest.fixture
+def shining(synth, tmp_path, monkeypatch):
+    """Six examples; a model whose lights are what a test says of each question's things; and codec and batch."""
     flight = preflight(synth, tmp_path, visual_tokens=16)
     model, codec = make_model(TINY, flight), Codec(flight.processor)
     batch = next(shown(flight, codec, range(6), 6))
 
-    def lights(chart, asked):
-        made = torch.full((*asked.shape[:2], 8, 8), -9.0)
-        for photo, question in batch["located"].nonzero().tolist():
-            here = (batch["box_question"][photo] == question) & (batch["box_value"][photo] < 0)
-            places = [(row, column) for row in range(0, 8, 2) for column in range(0, 8, 2)]
-            for n, (row, column) in enumerate(places[: int(here.sum()) + 1]):
-                made[photo, question, row, column] = -0.5 if n < int(here.sum()) else -1.5
-        return made + model.pointer.pattern.bias[-1] - RARE
+    def shine(light, cells):
+        """`light(n, count)`: logits by (row, column) for the n-th of `count` things; boxes are so many `cells` wide."""
 
-    def boxes(chart, asked, rows, columns):
-        middle = torch.stack([columns, rows, columns, rows], -1) + 0.5
-        return middle, middle + torch.tensor([-0.5, -0.5, 0.5, 0.5])
+        def lights(chart, asked):
+            made = torch.full((*asked.shape[:2], 8, 8), -9.0)
+            for photo, question in batch["located"].nonzero().tolist():
+                here = (batch["box_question"][photo] == question) & (batch["box_value"][photo] < 0)
+                for n in range(int(here.sum()) + 1):
+                    for (row, column), logit in light(n, int(here.sum())).items():
+                        made[photo, question, row, column] = logit
+            return made + model.pointer.pattern.bias[-1] - RARE
 
-    monkeypatch.setattr(model.pointer, "lights", lights)
-    monkeypatch.setattr(model.pointer, "boxes", boxes)
+        def boxes(chart, asked, rows, columns):
+            middle = torch.stack([columns, rows, columns, rows], -1).div(cells, rounding_mode="floor") * cells + 0.5
+            return middle, middle + torch.tensor([-0.5, -0.5, 0.5, 0.5])
+
+        monkeypatch.setattr(model.pointer, "lights", lights)
+        monkeypatch.setattr(model.pointer, "boxes", boxes)
+        return model
+
+    return shine, codec, batch
+
+
+def test_lights_are_raised_until_a_half_counts_right(shining):
+    """A faint light for each thing is above a half afterwards, and a fainter one beside them is not."""
+    shine, codec, batch = shining
+    model = shine(lambda n, count: {(n // 4 * 2, n % 4 * 2): -0.5 if n < count else -1.5}, 1)
 
     limit = raise_lights(model, codec, [batch])
 
     assert 1 / (1 + math.exp(1.5)) < limit < 1 / (1 + math.exp(0.5))
-    raised = lights(None, torch.zeros(len(batch["located"]), batch["located"].shape[1], 1)).sigmoid()
+    raised = model.pointer.lights(None, torch.zeros(len(batch["located"]), batch["located"].shape[1], 1)).sigmoid()
     things = ((batch["box_question"] >= 0) & (batch["box_value"] < 0)).sum()
     assert (raised >= LIT).sum() == things > 0
+
+
+def test_two_lights_on_one_thing_count_once(shining):
+    """As in prediction: the fainter of two boxes that lie on one another is none, however bright."""
+    shine, codec, batch = shining
+
+    def doubled(n, count):
+        row, column = n // 4 * 2, n % 4 * 2
+        return {(row, column): -0.5, (row + 1, column + 1): -0.6} if n < count else {}
+
+    assert raise_lights(shine(doubled, 2), codec, [batch]) < 1 / (1 + math.exp(0.6))
+    assert raise_lights(shine(doubled, 1), codec, [batch]) > 1 / (1 + math.exp(0.6))
 
 
 def test_training_settles_it(synth, tmp_path):
@@ -82,28 +107,3 @@ def test_training_settles_it(synth, tmp_path):
     *others, raised = (now["pointer.pattern.bias"] - best["pointer.pattern.bias"]).tolist()
     assert not any(others)
     assert 1 / (1 + math.exp(raised)) == pytest.approx(limit, abs=0.006)
-
-
-def test_two_lights_on_one_thing_count_once(synth, tmp_path, monkeypatch):
-    """As in prediction: the fainter of two boxes that lie on one another is none, however bright."""
-    flight = preflight(synth, tmp_path, visual_tokens=16)
-    model, codec = make_model(TINY, flight), Codec(flight.processor)
-    batch = next(shown(flight, codec, range(6), 6))
-
-    def lights(chart, asked):
-        made = torch.full((*asked.shape[:2], 8, 8), -9.0)
-        for photo, question in batch["located"].nonzero().tolist():
-            here = (batch["box_question"][photo] == question) & (batch["box_value"][photo] < 0)
-            for n in range(int(here.sum())):
-                made[photo, question, n // 4 * 2, n % 4 * 2] = -0.5  # and its double, one cell on, a row below
-                made[photo, question, n // 4 * 2 + 1, n % 4 * 2 + 1] = -0.6
-        return made + model.pointer.pattern.bias[-1] - RARE
-
-    def boxes(chart, asked, rows, columns):
-        middle = torch.stack([columns, rows, columns, rows], -1).div(2, rounding_mode="floor") * 2 + 0.5
-        return middle, middle + torch.tensor([-0.5, -0.5, 0.5, 0.5])
-
-    monkeypatch.setattr(model.pointer, "lights", lights)
-    monkeypatch.setattr(model.pointer, "boxes", boxes)
-
-    assert raise_lights(model, codec, [batch]) < 1 / (1 + math.exp(0.6))
