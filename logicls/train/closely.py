@@ -138,6 +138,7 @@ class Shown(IterableDataset[Batch]):
     def __init__(self, known: Cuttings, *, seed: int, jitter: float) -> None:
         super().__init__()
         self.known, self.seed, self.jitter = known, seed, jitter
+        self.among = known.among
         self.things = [np.flatnonzero(known.values == number) for number in range(len(known.words))]
 
     def __iter__(self) -> Iterator[Batch]:
@@ -147,7 +148,7 @@ class Shown(IterableDataset[Batch]):
     def batch(self, step: int) -> Batch:
         """As `Marks.batch`, and `among`: the values of the attribute that it is about."""
         rng = np.random.default_rng([self.seed, step, 23])
-        among = self.known.among[step % len(self.known.among)]
+        among = self.among[step % len(self.among)]
         chosen = [int(rng.choice(self.things[value])) for value in rng.choice(np.flatnonzero(among), BATCH)]
         shown = np.stack([_softened(pixels, rng) for pixels in lit(self.known.pixels[chosen], self.jitter, rng)])
         return _batch(self.known, chosen, shown, among)

@@ -11,6 +11,7 @@ import math
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any
 
 import cv2
@@ -74,7 +75,7 @@ def told_plainly(rows: Any, coarse: NanoImageProcessor, query: str) -> float:
     From `PATCH` x `PATCH` pixels of each bearer, as it is in the input (Ledoit and Wolf 2004 for the covariance). 1
     where there is but one value; 0 where there are too few photos to try.
     """
-    things = list(_things(rows, coarse, query))[:MOST]
+    things = list(islice(_things(rows, coarse, query), MOST))
     values = np.array([value for _, value, _ in things])
     photos = np.array([photo for *_, photo in things])
     if len(set(values)) < 2:
