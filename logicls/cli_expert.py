@@ -35,13 +35,15 @@ def fit(
     reach: Annotated[
         int, typer.Option(help="Compare with what good photos have within so many cells; -1: anywhere.")
     ] = 3,
+    overkill: Annotated[float, typer.Option(help="Share of good photos that may be called flawed.")] = 0.01,
     steps: Annotated[int, typer.Option(help="In which prototypes and prior tokens are learned.")] = 400,
     seed: Annotated[int, typer.Option(help="Draws what is remembered, and made flaws.")] = 0,
 ) -> None:
     """Fit an expert to photos of good products; from then on the bundle looks for structural defects as well."""
     from logicls.predict.probe import open_bundle
 
-    settings = settings_of(kind=kind, encoder=encoder, cells=cells, share=share, reach=reach, steps=steps, seed=seed)
+    settings = settings_of(kind=kind, encoder=encoder, cells=cells, share=share, reach=reach, overkill=overkill,
+                           steps=steps, seed=seed)  # fmt: skip
     cli_train.quiet_libraries()
     fitted(open_bundle(bundle), data, settings)
 

@@ -142,6 +142,7 @@ def rewarded(synth_dir: Path, out: Path, recipe: Recipe, *, start: Path | None, 
         heard = Listener(
             say=lambda line: console.print(Text(line)),
             prepared=lambda _: None,
+            looked=lambda done, steps: None,
             planned=lambda steps: training.append(begin("reward", steps)),
             told=lambda step, mean: training[0].to(step, f"reward {mean:.3f}"),
         )
@@ -164,7 +165,16 @@ def trained(
 
     quiet_libraries()
     with stages(console) as begin:
-        preparing, training = begin("preflight", looked_at(synth_dir, recipe)), list[Counter]()
+        preparing, looking, training = (
+            begin("preflight", looked_at(synth_dir, recipe)),
+            list[Counter](),
+            list[Counter](),
+        )
+
+        def looked(done: int, steps: int) -> None:
+            if not looking:
+                looking.append(begin("close looks", steps))
+            looking[0].to(done)
 
         def planned(steps: int) -> None:
             training.append(begin("train", steps))
@@ -174,7 +184,8 @@ def trained(
 
         fit(
             synth_dir, out, recipe, resume=resume, start=start, workers=workers, download=download,
-            say=lambda line: console.print(Text(line)), prepared=preparing.add, planned=planned, told=told,
+            say=lambda line: console.print(Text(line)), prepared=preparing.add, looked=looked,
+            planned=planned, told=told,
         )  # fmt: skip
 
 

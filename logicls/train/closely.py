@@ -10,11 +10,13 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int, UInt8
+from lightning.pytorch.callbacks import Callback
 from safetensors.torch import load_file, save
 from torch.utils.data import IterableDataset
 
@@ -81,7 +83,7 @@ def learn_closely(model: NanoForImageTextToText, run: Run, heard: Listener) -> N
         known = cuttings(run.flight, run.synth, learned, run.recipe.seed)
         if len(known.words) > 1:
             heard.say(f"{len(known.values)} things are cut out and looked at by themselves first, {STEPS} steps")
-            reader = _learned(glimpse.look, known, run)
+            reader = _learned(glimpse.look, known, run, heard)
             write_bytes(path, save(reader.look.state_dict()))
             others = cuttings(run.flight, run.synth, aside, run.recipe.seed, known.words)
             if len(others.values):
@@ -173,13 +175,24 @@ def _batch(known: Cuttings, chosen: Sequence[int], pixels: np.ndarray, among: Bo
     }
 
 
-def _learned(look: Look, known: Cuttings, run: Run) -> MarkReader:
+class Heard(Callback):
+    """Tells how far it is."""
+
+    def __init__(self, heard: Listener) -> None:
+        self.heard = heard
+
+    def on_train_batch_end(self, trainer: Any, module: Any, outputs: Any, batch: Any, batch_idx: int) -> None:
+        """After each step."""
+        self.heard.looked(trainer.global_step, STEPS)
+
+
+def _learned(look: Look, known: Cuttings, run: Run, heard: Listener) -> MarkReader:
     """What tells the values of those cuttings apart, on from that `look`; ready to be asked."""
     seed = run.recipe.seed
     reader = MarkReader(look.width, STEPS, seed, kinds=len(known.words))
     reader.look.load_state_dict(look.state_dict())
     batches = Shown(known, seed=seed, jitter=run.recipe.jitter)
-    run_loop(reader, batches, [], steps=STEPS, checkpoint=None, rank=ALONE)
+    run_loop(reader, batches, [Heard(heard)], steps=STEPS, checkpoint=None, rank=ALONE)
     reader.train(mode=False)
     return reader
 

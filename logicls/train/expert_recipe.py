@@ -31,6 +31,9 @@ class ExpertSettings(BaseModel):
     anywhere."""
     around: int = Field(1, ge=1, le=9)
     """Each feature is the mean over so many cells on each axis; 3 in PatchCore. Odd."""
+    overkill: float = Field(0.01, gt=0, lt=0.5)
+    """Share of good photos that may be called flawed. Few photos cannot promise so little, and miss flaws for trying:
+    of 60 the strangest sets the bar, and with 0.035 the second strangest."""
     steps: int = Field(400, ge=1)
     """In which prototypes are learned, and prior tokens, at most."""
     seed: int = 0

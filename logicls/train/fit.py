@@ -55,13 +55,15 @@ def fit(
     download: bool = False,
     say: Callable[[str], None] = print,
     prepared: Callable[[int], None] = lambda _: None,
+    looked: Callable[[int, int], None] = lambda done, steps: None,
     planned: Callable[[int], None] = lambda steps: None,
     told: Told = lambda step, loss: None,
 ) -> Bundle:
     """Train on the dataset in `synth`, write the bundle to `out`.
 
-    `say` gets lines for people, `prepared` how many more examples went through preflight, `planned` the number of
-    steps before the first one, `told` each step and its loss. So many `workers` are the processes that make fresh
+    `say` gets lines for people, `prepared` how many more examples went through preflight, `looked` how many steps of
+    how many close looks have learned by themselves, `planned` the number of steps of the whole before the first one,
+    `told` each of these and its loss. So many `workers` are the processes that make fresh
     examples; they change nothing but the speed. With `resume` the run goes on from its last checkpoint, to the same
     weights as if it had never stopped. `start` is a bundle whose weights it begins with. A model of the hub that is
     not on this machine is fetched with `download` alone.
@@ -73,7 +75,7 @@ def fit(
         BundleError: `start` cannot be loaded.
     """
     refuse_misplaced(recipe)
-    heard = Listener(say, prepared, planned, told)
+    heard = Listener(say, prepared, looked, planned, told)
     if recipe.model != NANO:
         return fit_hub(synth, out, recipe, resume=resume, start=start, download=download, heard=heard)
     _refuse_odd_shares(recipe, launched() or Rank(of=recipe.processes))

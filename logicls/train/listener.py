@@ -16,9 +16,17 @@ class Listener:
     """Gets lines for people."""
     prepared: Callable[[int], None]
     """Is told how many more examples went through preflight."""
+    looked: Callable[[int, int], None]
+    """Is told, of the steps that close looks learn by themselves, how many are done, and how many there are."""
     planned: Callable[[int], None]
-    """Is told the number of steps, before the first one."""
+    """Is told the number of steps of the whole, before the first one."""
     told: Told
 
 
-SILENT = Listener(lambda _: None, lambda _: None, lambda _: None, lambda step, loss: None)
+SILENT = Listener(
+    say=lambda _: None,
+    prepared=lambda _: None,
+    looked=lambda done, steps: None,
+    planned=lambda _: None,
+    told=lambda step, loss: None,
+)

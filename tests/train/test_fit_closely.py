@@ -29,9 +29,11 @@ def few_steps(monkeypatch):
 def test_a_recipe_asks_for_closer_looks(synth, tmp_path):
     """With `detail`, photos come finer from training to prediction, and the bundle gives the answers of its probe."""
     said: list[str] = []
-    bundle = fit(synth, tmp_path / "bundle", CLOSELY, say=said.append)
+    looked: list[tuple[int, int]] = []
+    bundle = fit(synth, tmp_path / "bundle", CLOSELY, say=said.append, looked=lambda *steps: looked.append(steps))
 
     assert [line for line in said if "looked at by themselves first, 3 steps" in line]
+    assert looked == [(1, 3), (2, 3), (3, 3)]
     photo = np.random.default_rng(0).integers(0, 255, (300, 260, 3), dtype=np.uint8)
     assert open_bundle(bundle.path).model.config.detail == 2
     assert input_size(reader_of(bundle)) == tuple(2 * side for side in bundle.model.config.image_size)

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 WANTED = 0.01
-"""Share of good photos that may be called flawed, where there are photos enough to say so."""
+"""Share of good photos that may be called flawed, where nothing else is said and there are photos enough to say so."""
 TAIL = 0.1
 """Share of the scores that are taken for their upper tail."""
 USUAL_CHANCE = 0.02
@@ -34,6 +34,8 @@ class Bar:
     """It is above the `rank`-th largest of their scores, no more than just above where there are enough."""
     aside: bool = False
     """True where they were all kept aside of one fit, so that the rate itself is the bound."""
+    wanted: float = WANTED
+    """Share of good photos that it was to call flawed."""
 
     @property
     def rate(self) -> float:
@@ -43,11 +45,10 @@ class Bar:
     @property
     def promise(self) -> str:
         """In words."""
-        needed = math.ceil(1 / WANTED) - 1
         most = self.rate if self.aside else min(2 * self.rate, 1.0)
         told = f"on average {self.rate:.1%} of good photos called flawed, at most {most:.1%}"
         how = "kept aside" if self.aside else "each scored without it"
-        more = f"; {WANTED:.0%} takes {needed} of them" if self.rate > WANTED else ""
+        more = f"; {100 * self.wanted:.3g}% takes {needed(self.wanted)} of them" if self.rate > self.wanted else ""
         return f"{told} ({self.photos} good photos, {how}{more})"
 
     def chance(self, score: float) -> float:
@@ -56,25 +57,34 @@ class Bar:
         return 1 / (1 + math.exp(-max(min(steep * (score - self.at), 60.0), -60.0)))
 
 
-def beyond(ordered: Sequence[float]) -> float:
-    """The score that `WANTED` of good photos exceed, by the scores' upper tail; `ordered` from the highest down.
+def needed(wanted: float) -> int:
+    """Good photos that it takes to promise that no more than that share is called flawed."""
+    return math.ceil(1 / wanted) - 1
+
+
+def beyond(ordered: Sequence[float], wanted: float = WANTED) -> float:
+    """The score that such a share of good photos exceeds, by the scores' upper tail; `ordered` from the highest down.
 
     Few photos do not reach that far: their excesses over the `TAIL` quantile are taken for exponential (peaks over
-    threshold, Pickands 1975, with shape 0). It can only raise the bar, so that what is promised without it holds.
+    threshold, Pickands 1975, with shape 0), where the share lies in that tail. It can only raise the bar, so that what
+    is promised without it holds.
     """
     count = int(TAIL * len(ordered))
-    if count < 2:
-        return ordered[0]
+    if count < 2 or wanted >= TAIL:
+        return ordered[int(wanted * len(ordered))]
     floor = ordered[count]
-    return floor + sum(score - floor for score in ordered[:count]) / count * math.log(TAIL / WANTED)
+    return floor + sum(score - floor for score in ordered[:count]) / count * math.log(TAIL / wanted)
 
 
-def bar_of(scores: Sequence[float], *, aside: bool = False) -> Bar:
-    """The bar for scores of good photos, all kept `aside` of the fit or not. Raises `ValueError` without any."""
+def bar_of(scores: Sequence[float], wanted: float = WANTED, *, aside: bool = False) -> Bar:
+    """The bar that `wanted` of good photos reach, for scores of some, all kept `aside` of the fit or not.
+
+    Raises `ValueError` without any.
+    """
     if not scores:
         raise ValueError("no scores")
     ordered = sorted(scores, reverse=True)
-    rank = max(1, math.floor(WANTED * (len(ordered) + 1)))
+    rank = max(1, math.floor(wanted * (len(ordered) + 1)))
     usual = ordered[len(ordered) // 2]
-    highest = max(ordered[rank - 1], beyond(ordered))
-    return Bar(math.nextafter(highest, math.inf), usual, len(ordered), rank, aside)
+    highest = max(ordered[rank - 1], beyond(ordered, wanted))
+    return Bar(math.nextafter(highest, math.inf), usual, len(ordered), rank, aside, wanted)

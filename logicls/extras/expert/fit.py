@@ -64,7 +64,7 @@ def fit_expert(
 def _fitted(bundle: Bundle, photos: Sequence[Photo], zones: Zones, settings: ExpertSettings) -> Bar:
     """Of that kind, written."""
     if settings.kind == "texts":
-        return texts.fit_texts(bundle, photos, zones, settings.encoder)
+        return texts.fit_texts(bundle, photos, zones, settings)
     if settings.kind == "priors":
         return priors.fit_priors(bundle, photos, zones, settings)
     tower = tower_of(bundle, input_size(photos, settings.cells))

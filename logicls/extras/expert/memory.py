@@ -8,7 +8,7 @@ deviations of what good photos have at that place.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import torch
@@ -46,38 +46,48 @@ class Memory:
     """Usual distance of a good photo's patch at each place, and its standard deviation."""
     spread: Float[Tensor, "all_rows all_columns"]
 
-    def distances(self, features: Features, *, own: Int[Tensor, " photos"] | None = None) -> Float[Tensor, "p r c"]:
-        """To the nearest patch (eq. 6). `own`: each photo's place in the fit; it is not compared with itself."""
-        far = features.new_full(features.shape[:3], torch.inf)
-        for rows, columns in tiles(*features.shape[1:3]):
-            far[:, rows, columns] = self._tile(features, rows, columns, own)
-        return far
+    def distances(self, features: Features) -> Float[Tensor, "p r c"]:
+        """To the nearest patch (eq. 6)."""
+        return self.nearest(features)[0]
 
-    def _tile(self, features: Features, rows: slice, columns: slice, own: Tensor | None) -> Tensor:
+    def nearest(self, features: Features, *passed_over: Int[Tensor, "p r c"]) -> tuple[Tensor, Tensor]:
+        """The distance to the nearest patch (eq. 6), and the photo of the fit that is from, of each patch of photos.
+
+        `passed_over`: photos of the fit whose patches do not count, for each patch one; distances are infinite where
+        no other is remembered.
+        """
+        far, owner = features.new_full(features.shape[:3], torch.inf), self.owners.new_zeros(features.shape[:3])
+        for rows, columns in tiles(*features.shape[1:3]):
+            some = [one[:, rows, columns] for one in passed_over]
+            far[:, rows, columns], owner[:, rows, columns] = self._tile(features, rows, columns, some)
+        return far, owner
+
+    def _tile(
+        self, features: Features, rows: slice, columns: slice, passed_over: Sequence[Tensor]
+    ) -> tuple[Tensor, ...]:
         """The same for the cells of a tile."""
         near = self._within(rows, columns)
-        asked = features[:, rows, columns]
+        asked, owners = features[:, rows, columns], self.owners[near]
         photos, height, width = asked.shape[:3]
         apart = torch.cdist(asked.flatten(0, 2), self.patches[near]).view(photos, height, width, -1)
-        if own is not None:
-            apart.masked_fill_((self.owners[near] == own[:, None])[:, None, None], torch.inf)
-        if self.reach < 0:
-            return apart.amin(-1)
-        down = torch.arange(rows.start, rows.stop)[:, None, None] - self.rows[near]
-        across = torch.arange(columns.start, columns.stop)[:, None] - self.columns[near]
-        beyond = (down.abs() > self.reach) | (across.abs() > self.reach)
-        far = apart.masked_fill(beyond, torch.inf).amin(-1)
-        if far.isinf().any():  # where so few are remembered that none is in reach
-            far = torch.where(far.isinf(), apart.amin(-1), far)
-        return far
+        for one in passed_over:
+            apart.masked_fill_(owners == one[..., None], torch.inf)
+        far, which = apart.min(-1)
+        if self.reach >= 0:
+            down = torch.arange(rows.start, rows.stop)[:, None, None] - self.rows[near]
+            across = torch.arange(columns.start, columns.stop)[:, None] - self.columns[near]
+            beyond = (down.abs() > self.reach) | (across.abs() > self.reach)
+            reached, there = apart.masked_fill(beyond, torch.inf).min(-1)
+            some = reached.isfinite()  # a place may have so few remembered that none is in reach
+            far, which = torch.where(some, reached, far), torch.where(some, there, which)
+        return far, owners[which]
 
     def _within(self, rows: slice, columns: slice) -> Bool[Tensor, " remembered"]:
-        """Those that patches of the tile are compared with."""
-        if self.reach < 0:
-            return torch.ones_like(self.rows, dtype=torch.bool)
+        """Those that patches of the tile are compared with: all, where none is in reach of any of them."""
         high = (self.rows >= rows.start - self.reach) & (self.rows < rows.stop + self.reach)
-        out: Tensor = high & (self.columns >= columns.start - self.reach) & (self.columns < columns.stop + self.reach)
-        return out
+        wide = (self.columns >= columns.start - self.reach) & (self.columns < columns.stop + self.reach)
+        near = high & wide
+        return near if self.reach >= 0 and near.any() else torch.ones_like(near)
 
     def standardised(self, far: Float[Tensor, "photos rows columns"]) -> Float[Tensor, "photos rows columns"]:
         """Distances in standard deviations from what is usual at their place and on this photo, a few cells together.
@@ -108,6 +118,41 @@ def tiles(rows: int, columns: int) -> Iterator[tuple[slice, slice]]:
             yield slice(top, min(top + TILE, rows)), slice(left, min(left + TILE, columns))
 
 
+@dataclass(frozen=True, slots=True)
+class Apart:
+    """How far the patches of each photo of a fit are from those remembered of the others."""
+
+    nearest: Float[Tensor, "photos rows columns"]
+    owner: Int[Tensor, "photos rows columns"]
+    """The photo that the nearest is from."""
+    next: Float[Tensor, "photos rows columns"]
+    """The nearest that is from neither of the two."""
+
+    def without(self, photo: int) -> Float[Tensor, "others rows columns"]:
+        """The distances of the other photos, had this one not been there."""
+        others = torch.arange(len(self.nearest)) != photo
+        return torch.where(self.owner == photo, self.next, self.nearest)[others]
+
+
+def apart(memory: Memory, features: Features) -> Apart:
+    """Of the photos of a fit, in its order."""
+    own = torch.arange(len(features))[:, None, None].expand(features.shape[:3])
+    nearest, owner = memory.nearest(features, own)
+    return Apart(finite(nearest), owner, finite(memory.nearest(features, own, owner)[0]))
+
+
+def without(memory: Memory, far: Apart, photo: int) -> Memory:
+    """What would be remembered, and be usual, had a photo of the fit not been there.
+
+    But for which patches of the others are remembered: some stood for its own as well, and fewer are left. So it is
+    farther from them, if anything.
+    """
+    kept = memory.owners != photo
+    kept |= not kept.any()  # where one photo alone is remembered
+    left = memory.patches[kept], memory.rows[kept], memory.columns[kept], memory.owners[kept]
+    return Memory(*left, memory.reach, *usual(far.without(photo)))
+
+
 def remember(features: Features, share: float, reach: int, generator: torch.Generator) -> Memory:
     """The memory of good photos: `share` of the patches of each tile; of all together where `reach` is negative."""
     photos, rows, columns = features.shape[:3]
@@ -120,10 +165,19 @@ def remember(features: Features, share: float, reach: int, generator: torch.Gene
     owners, down, across = torch.cat(kept).T
     flat = features.new_zeros(rows, columns)
     memory = Memory(features[owners, down, across], down, across, owners, reach, flat, flat + 1)
-    far = memory.distances(features, own=torch.arange(photos))
+    mean, spread = usual(finite(memory.nearest(features, places[..., 0])[0]))
+    return replace(memory, mean=mean, spread=spread)
+
+
+def finite(far: Float[Tensor, "photos rows columns"]) -> Float[Tensor, "photos rows columns"]:
+    """Distances, the largest of them also where no photo but those passed over is remembered."""
     known = far[far.isfinite()]
-    far = far.nan_to_num(posinf=float(known.max()) if len(known) else 0.0)  # where only the photo itself is remembered
-    return replace(memory, mean=_smooth(far.mean(0)), spread=steadied(_smooth(far.std(0))))
+    return far.nan_to_num(posinf=float(known.max()) if len(known) else 0.0)
+
+
+def usual(far: Float[Tensor, "photos rows columns"]) -> tuple[Float[Tensor, "rows columns"], ...]:
+    """The mean and the spread, at each place, of the distances of good photos, none compared with itself."""
+    return _smooth(far.mean(0)), steadied(_smooth(far.std(0)))
 
 
 def steadied(spread: Float[Tensor, "rows columns"]) -> Float[Tensor, "rows columns"]:

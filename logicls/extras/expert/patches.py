@@ -12,18 +12,17 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from logicls.extras.expert.bar import Bar, bar_of
+from logicls.extras.expert.bar import Bar, bar_of, needed
 from logicls.extras.expert.kept import Kept, halved, read_kept, unreadable, write_kept
-from logicls.extras.expert.memory import Features, Memory, remember
+from logicls.extras.expert.memory import Features, Memory, apart, remember, without
 from logicls.extras.expert.places import Judgement, judgement_of, judgement_to_json
 from logicls.extras.expert.tower import AT_A_TIME, Tower, Whitening, averaged, tower_of, whitening
 from logicls.models.bundle import Bundle
 from logicls.plugins import Flaw, Photo
 from logicls.train.expert_recipe import ExpertSettings
 
-FOLDS = 5
-LEARNED, ASIDE = 80, 99
-"""Photos that are learned from where there are so many more to set the bar on."""
+LEARNED = 80
+"""Photos that are learned from where there are as many more as the bar needs for its promise."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,9 +52,13 @@ class Known:
     memory: Memory
     around: int
 
+    def features(self, maps: Float[Tensor, "photos channels rows columns"]) -> Features:
+        """What is compared."""
+        return self.whiten(averaged(maps, self.around))
+
     def see(self, maps: Float[Tensor, "photos channels rows columns"]) -> list[Seen]:
         """What is made of photos, given as maps of the tower."""
-        features = self.whiten(averaged(maps, self.around))
+        features = self.features(maps)
         charts = self.memory.standardised(self.memory.distances(features))
         return [Seen(chart, one, self.memory) for chart, one in zip(charts, features, strict=True)]
 
@@ -89,20 +92,29 @@ def fit_patches(photos: Sequence[Photo], tower: Tower, settings: ExpertSettings)
     """What photos teach, and a bar that is set on scores of photos that were not learned from.
 
     Many photos are split: some are learned, on all others the bar is set. Few are all learned from, and each is scored
-    by what was learned without it and some others.
+    as if it had not been.
     """
     order = torch.randperm(len(photos), generator=torch.Generator().manual_seed(settings.seed)).tolist()
-    if len(photos) >= LEARNED + ASIDE:
+    if len(photos) >= LEARNED + needed(settings.overkill):
         known = learn(tower.maps([photos[n] for n in order[:LEARNED]]), settings)
         aside = [photos[n] for n in order[LEARNED:]]
         parts = [aside[k : k + AT_A_TIME] for k in range(0, len(aside), AT_A_TIME)]
         scores = [one.score for part in parts for one in known.see(tower.maps(part))]
-        return known, bar_of(scores, aside=True)
-    maps, scores = tower.maps([photos[n] for n in order]), []
-    fold = torch.arange(len(maps)) % min(FOLDS, len(maps))
-    for number in range(int(fold.max()) + 1):
-        scores += [seen.score for seen in learn(maps[fold != number], settings).see(maps[fold == number])]
-    return learn(maps, settings), bar_of(scores)
+        return known, bar_of(scores, settings.overkill, aside=True)
+    maps = tower.maps([photos[n] for n in order])
+    known = learn(maps, settings)
+    return known, bar_of(left_out(known, maps), settings.overkill)
+
+
+def left_out(known: Known, maps: Float[Tensor, "photos channels rows columns"]) -> list[float]:
+    """The score of each photo that was learned from, by what is known without it (but for the whitening)."""
+    features = known.features(maps)
+    far, scores = apart(known.memory, features), []
+    for photo in range(len(maps)):
+        memory = without(known.memory, far, photo)
+        chart = memory.standardised(far.nearest[photo : photo + 1])[0]
+        scores.append(Seen(chart, features[photo], memory).score)
+    return scores
 
 
 def write_patches(bundle: Bundle, known: Known, judgement: Judgement) -> None:

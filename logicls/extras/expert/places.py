@@ -109,7 +109,8 @@ class Judgement:
 def judgement_to_json(judgement: Judgement) -> dict[str, object]:
     """As facts of an expert's file."""
     bar, (height, width) = judgement.bar, judgement.frame.size
-    numbers = {"at": bar.at, "usual": bar.usual, "photos": bar.photos, "rank": bar.rank, "aside": bar.aside}
+    numbers = {"at": bar.at, "usual": bar.usual, "photos": bar.photos, "rank": bar.rank, "aside": bar.aside,
+               "wanted": bar.wanted}  # fmt: skip
     shown = {"promise": bar.promise, "zones": judgement.zones.to_json()}
     return {"height": height, "width": width, "cell": judgement.frame.cell, **numbers, **shown}
 
@@ -117,7 +118,8 @@ def judgement_to_json(judgement: Judgement) -> dict[str, object]:
 def judgement_of(kept: Kept) -> Judgement:
     """That of an expert's file. Raises `KeyError`, `ValueError`, `TypeError`."""
     aside = kept.facts["aside"] is True
-    bar = Bar(kept.number("at"), kept.number("usual"), kept.whole("photos"), kept.whole("rank"), aside)
+    at, usual, wanted = kept.number("at"), kept.number("usual"), kept.number("wanted")
+    bar = Bar(at, usual, kept.whole("photos"), kept.whole("rank"), aside, wanted)
     frame = Frame((kept.whole("height"), kept.whole("width")), kept.whole("cell"))
     return Judgement(bar, frame, zones_from_json(kept.facts["zones"]))
 

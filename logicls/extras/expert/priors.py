@@ -181,7 +181,7 @@ def fit_priors(bundle: Bundle, photos: Sequence[Photo], zones: Zones, settings: 
         rng = np.random.default_rng(settings.seed)
         pool = pool_of(kept, min(POOL, BATCH * settings.steps), view, rng)
         learn_tokens(pool, pool_of(held, HELD, view, rng), view, settings)
-    bar = bar_of(view.told(aside, view.charts(aside)).tolist(), aside=True)
+    bar = bar_of(view.told(aside, view.charts(aside)).tolist(), settings.overkill, aside=True)
     write_priors(bundle, view, Judgement(bar, loc.frame, zones), settings.encoder)
     return bar
 

@@ -204,7 +204,7 @@ def fit_prototypes(
     kept = [photo for place, photo in enumerate(photos) if place % ASIDE != ASIDE - 1]
     judge = learn_judge(kept, tower, settings.steps, settings.seed, told)
     learned = Learned(judge, learn_prompts(kept, tower, settings.seed))
-    return learned, bar_of([score_of(chart) for chart in learned.charts(tower, aside)], aside=True)
+    return learned, bar_of([score_of(chart) for chart in learned.charts(tower, aside)], settings.overkill, aside=True)
 
 
 def write_prototypes(bundle: Bundle, learned: Learned, judgement: Judgement) -> None:

@@ -25,6 +25,7 @@ from logicls.extras.expert.places import Frame, Judgement, Zones, judgement_of, 
 from logicls.models.bundle import Bundle
 from logicls.models.fitting import fitted
 from logicls.plugins import Flaw, Photo
+from logicls.train.expert_recipe import ExpertSettings
 
 RIGHT = ("a photo of a flawless surface", "a photo of a part without damage", "a clean and intact part")
 WRONG = tuple(f"a photo of a {kind} on a part" for kind in TYPES)
@@ -123,13 +124,17 @@ def loc_of(
     return upsampled(ratio(patches, right, wrong)[None], size)[0]
 
 
-def fit_texts(bundle: Bundle, photos: Sequence[Photo], zones: Zones, name: str) -> Bar:
+def fit_texts(bundle: Bundle, photos: Sequence[Photo], zones: Zones, settings: ExpertSettings) -> Bar:
     """Embed the words, set the bar on good photos, of which nothing was learned, and write both. Raises `DataError`."""
-    encoder = encoder_of(name)
+    encoder = encoder_of(settings.encoder)
     right, wrong = encoder.words(RIGHT), encoder.words(WRONG)
     scores = [float(loc_of(encoder.patches(photo), right, wrong, encoder.frame.size).max()) for photo in photos]
-    bar = bar_of(scores, aside=True)
-    facts = {"bundle": bundle.id, "encoder": name, **judgement_to_json(Judgement(bar, encoder.frame, zones))}
+    bar = bar_of(scores, settings.overkill, aside=True)
+    facts = {
+        "bundle": bundle.id,
+        "encoder": settings.encoder,
+        **judgement_to_json(Judgement(bar, encoder.frame, zones)),
+    }
     write_kept(bundle.path, "texts", Kept({"right": right, "wrong": wrong}, facts))
     return bar
 

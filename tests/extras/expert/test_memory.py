@@ -7,7 +7,7 @@ import math
 import pytest
 import torch
 
-from logicls.extras.expert.memory import LEAST_SPREAD, Memory, remember, reweight, steadied, tiles
+from logicls.extras.expert.memory import LEAST_SPREAD, Memory, apart, remember, reweight, steadied, tiles, without
 
 
 def memory(patches: list[float], columns: list[int], reach: int, width: int = 4) -> Memory:
@@ -35,11 +35,41 @@ def test_reach_keeps_to_the_place():
     assert all_.tolist() == [[[0.0, 0.0, 0.0, 0.0]]]
 
 
-def test_a_photo_of_the_fit_is_not_compared_with_itself():
-    """With `own` the patches of that photo do not count."""
-    found = memory([0.0, 1.0], [0, 1], -1, 1).distances(torch.tensor([0.0]).view(1, 1, 1, 1), own=torch.tensor([0]))
+def test_photos_of_the_fit_can_be_passed_over():
+    """Their patches do not count: one photo for each patch, or two of them."""
+    kept, asked = memory([0.0, 1.0, 3.0], [0, 1, 2], -1, 1), torch.tensor([0.0]).view(1, 1, 1, 1)
+    first, second = torch.zeros(1, 1, 1, dtype=torch.long), torch.ones(1, 1, 1, dtype=torch.long)
 
-    assert found.tolist() == [[[1.0]]]
+    assert [one.item() for one in kept.nearest(asked)] == [0.0, 0]
+    assert [one.item() for one in kept.nearest(asked, first)] == [1.0, 1]
+    assert [one.item() for one in kept.nearest(asked, first, second)] == [3.0, 2]
+
+
+@pytest.mark.parametrize("reach", [1, -1])
+def test_without_a_photo_is_as_if_it_had_not_been_there(reach):
+    """Where all patches are remembered: the same distances are usual, and the photo is as far from what is left."""
+    good = torch.randn(6, 5, 7, 3, generator=torch.Generator().manual_seed(0))
+    kept = remember(good, 1.0, reach, torch.Generator().manual_seed(0))
+    far = apart(kept, good)
+
+    for photo in range(len(good)):
+        others = torch.arange(len(good)) != photo
+        left = without(kept, far, photo)
+        fresh = remember(good[others], 1.0, reach, torch.Generator().manual_seed(1))
+        assert torch.allclose(left.mean, fresh.mean, atol=1e-5)
+        assert torch.allclose(left.spread, fresh.spread, atol=1e-5)
+        assert torch.allclose(left.distances(good), fresh.distances(good), atol=1e-5)
+        assert left.alone(good[photo, 0, 0]) == pytest.approx(fresh.alone(good[photo, 0, 0]), abs=1e-4)
+
+
+def test_little_may_be_remembered():
+    """Where all that is remembered around a place was of one photo, the others' patches elsewhere are what is left."""
+    good = torch.randn(4, 9, 9, 3, generator=torch.Generator().manual_seed(0))
+    kept = remember(good, 0.001, 1, torch.Generator().manual_seed(0))
+    far = apart(kept, good)
+
+    assert len(kept.patches) == 9
+    assert all(without(kept, far, photo).distances(good).isfinite().all() for photo in range(4))
 
 
 def test_reweighting_by_hand():

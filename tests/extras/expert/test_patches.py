@@ -44,6 +44,16 @@ def test_a_flaw_is_found_where_it_is(bundle, dataset):
     assert bad.box.overlap(Box(60, 66, 72, 76)) > 60
 
 
+def test_who_allows_for_more_has_more_called_flawed(bundle, dataset):
+    """With a larger `overkill` the bar of the same photos is lower, and is kept with what was allowed."""
+    one = fit_expert(bundle, dataset, SMALL)
+    two = fit_expert(bundle, dataset, SMALL.model_copy(update={"overkill": 0.1}))
+
+    assert (one.rank, two.rank) == (1, 3)
+    assert two.at < one.at
+    assert make(bundle).judgement.bar == two
+
+
 def test_all_photos_are_looked_at_alike(bundle, dataset):
     """What is found on a photo does not depend on those beside it, and none is fine."""
     fit_expert(bundle, dataset, SMALL)
