@@ -183,14 +183,16 @@ def _refuse_odd_shares(recipe: Recipe, rank: Rank) -> None:
 
 def _planned(run: Run, model: NanoForImageTextToText, began: float, heard: Listener) -> Run:
     """The run with as many steps as it was begun with, or as it has time for; says how long it takes."""
-    mark, minutes = run.work / "plan.json", run.recipe.minutes
-    steps = pace.planned(mark) or (None if minutes else run.recipe.steps)
-    done = step_of(run.checkpoint)
+    mark, done = run.work / "plan.json", step_of(run.checkpoint)
+    steps = pace.planned(mark)
     if steps is None or steps > done:
         found = measure(model, run)
         gone = run.rank.agreed(time.perf_counter() - began)
-        steps = steps or pace.fitting(found, float(minutes or 0), gone)
+        steps = steps or pace.steps_for(run.recipe, found, gone)
         heard.say(found.said(steps - done))
+        if steps < run.recipe.steps and not run.recipe.minutes:
+            limit = f"{run.recipe.most_minutes:g} minutes, which --minutes overrules"
+            heard.say(f"the {run.recipe.steps} steps of the recipe would take longer than its {limit}")
     if run.rank.is_first:
         pace.write_plan(mark, steps)
     heard.planned(steps)

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 NANO = "nano"
 NANO_ALONE = frozenset(
     {"visual_tokens", "detail", "base", "width", "encoder_layers", "decoder_layers", "fresh", "evaluate_every",
-     "patience", "minutes", "processes", "lora"}
+     "patience", "minutes", "most_minutes", "processes", "lora"}
 )  # fmt: skip
 """What a recipe says of nano, and of no model of the hub."""
 

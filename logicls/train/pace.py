@@ -19,6 +19,7 @@ from logicls.errors import Problem, RecipeError
 from logicls.jsonl import write_text
 from logicls.train.collate import Batch
 from logicls.train.heldout import answered
+from logicls.train.recipe import Recipe
 
 WARM = 2
 """Steps before the first one that counts: memory is laid out in them."""
@@ -84,6 +85,15 @@ def look_time(model: torch.nn.Module, batches: Sequence[Batch]) -> float:
     began = time.perf_counter()
     answered(model, batches)
     return time.perf_counter() - began
+
+
+def steps_for(recipe: Recipe, pace: Pace, gone: float) -> int:
+    """How many steps a new run has, `gone` seconds after it was begun. Raises `RecipeError` (LC413)."""
+    if recipe.minutes:
+        return fitting(pace, recipe.minutes, gone)
+    if recipe.most_minutes and gone + pace.seconds(recipe.steps) > recipe.most_minutes * 60 * (1 - SPARE):
+        return min(fitting(pace, recipe.most_minutes, gone), recipe.steps)
+    return recipe.steps
 
 
 def fitting(pace: Pace, minutes: float, gone: float) -> int:

@@ -31,6 +31,8 @@ class Recipe(BaseModel):
     steps: int = Field(3000, ge=1)
     minutes: float | None = Field(None, gt=0)
     """In the place of `steps`: as many as fit into these minutes on this machine, preflight included."""
+    most_minutes: float | None = Field(None, gt=0)
+    """Where `steps` would take longer than this, as many as fit into it; says nothing beside `minutes`."""
     batch: int = Field(32, ge=1)
     lr: float = Field(2e-3, gt=0)
     """Peak of the one-cycle schedule (Smith and Topin 2018)."""

@@ -9,7 +9,7 @@ import torch
 
 from logicls.errors import RecipeError
 from logicls.train.fit import fit
-from logicls.train.pace import LEAST, Pace, fitting
+from logicls.train.pace import LEAST, Pace, fitting, steps_for
 from logicls.train.recipe import Recipe
 
 TINY = Recipe(
@@ -37,6 +37,32 @@ def test_too_few_minutes_are_refused():
     told = str(caught.value)
     assert told.startswith("LC413 0.1 minutes are too few: 3 steps fit into what is left of them. Give it 0.2 minutes")
     assert fitting(pace, 0.2, gone=4.0) >= LEAST
+
+
+@pytest.mark.parametrize(
+    ("said", "steps"),
+    [
+        ({}, 2600),
+        ({"most_minutes": 30}, 2600),
+        ({"most_minutes": 20}, fitting(Pace(0.5, 4.0, 100), 20.0, 60.0)),
+        ({"most_minutes": 20, "steps": 300}, 300),
+        ({"minutes": 40, "most_minutes": 20}, fitting(Pace(0.5, 4.0, 100), 40.0, 60.0)),
+    ],
+)
+def test_no_longer_than_is_wanted(said, steps):
+    """Steps that take too long become as many as fit; `minutes` is what somebody asked for, and overrules that."""
+    assert steps_for(Recipe(**{"steps": 2600, **said}), Pace(0.5, 4.0, 100), 60.0) == steps
+
+
+def test_fewer_steps_than_the_recipes_are_said(synth, tmp_path):
+    """And the run has just so many."""
+    recipe, said, planned = TINY.model_copy(update={"steps": 10**6, "most_minutes": 0.2}), [], []
+
+    with pytest.raises(ZeroDivisionError):
+        fit(synth, tmp_path, recipe, say=said.append, planned=planned.append, told=lambda step, _: 1 / (1 - step))
+
+    assert LEAST <= planned[0] < 10**5
+    assert "the 1000000 steps of the recipe would take longer than its 0.2 minutes, which --minutes overrules" in said
 
 
 @pytest.mark.parametrize(("steps", "said"), [(100, "about 54 s: 100 steps of 0.5 s"), (2600, "about 23 minutes: 2600")])

@@ -2,8 +2,8 @@
 
 Split conformal prediction (Vovk et al. 2005; Lei et al. 2018): of n scores of good photos that the expert did not learn
 from, the k-th largest is exceeded by a further good photo with a probability of at most k / (n + 1), whatever scores
-are like. Where every photo is scored by an expert that was fitted without it (cross-conformal, Vovk 2015) twice that
-can be proved, and about that much is seen.
+are like. Where every photo is scored as if it had not been learned from (cross-conformal, Vovk 2015; jackknife+, Barber
+et al. 2021) twice that can be proved, and about that much is seen.
 """
 
 from __future__ import annotations
