@@ -165,11 +165,8 @@ def trained(
 
     quiet_libraries()
     with stages(console) as begin:
-        preparing, looking, training = (
-            begin("preflight", looked_at(synth_dir, recipe)),
-            list[Counter](),
-            list[Counter](),
-        )
+        preparing = begin("preflight", looked_at(synth_dir, recipe))
+        looking, training = list[Counter](), list[Counter]()
 
         def looked(done: int, steps: int) -> None:
             if not looking:

@@ -63,10 +63,10 @@ def fit(
 
     `say` gets lines for people, `prepared` how many more examples went through preflight, `looked` how many steps of
     how many close looks have learned by themselves, `planned` the number of steps of the whole before the first one,
-    `told` each of these and its loss. So many `workers` are the processes that make fresh
-    examples; they change nothing but the speed. With `resume` the run goes on from its last checkpoint, to the same
-    weights as if it had never stopped. `start` is a bundle whose weights it begins with. A model of the hub that is
-    not on this machine is fetched with `download` alone.
+    `told` each of these and its loss. So many `workers` are the processes that make fresh examples; they change nothing
+    but the speed. With `resume` the run goes on from its last checkpoint, to the same weights as if it had never
+    stopped. `start` is a bundle whose weights it begins with. A model of the hub that is not on this machine is fetched
+    with `download` alone.
 
     Raises:
         DataError: The dataset cannot be used, or fresh examples cannot be made.
@@ -190,8 +190,9 @@ def _planned(run: Run, model: NanoForImageTextToText, began: float, heard: Liste
         gone = run.rank.agreed(time.perf_counter() - began)
         steps = steps or pace.steps_for(run.recipe, found, gone)
         heard.say(found.said(steps - done))
-        if steps < run.recipe.steps and not run.recipe.minutes:
-            limit = f"{run.recipe.most_minutes:g} minutes, which --minutes overrules"
+        most = None if run.recipe.minutes else run.recipe.most_minutes
+        if most and steps < run.recipe.steps:
+            limit = f"{most:g} minutes, which --minutes overrules"
             heard.say(f"the {run.recipe.steps} steps of the recipe would take longer than its {limit}")
     if run.rank.is_first:
         pace.write_plan(mark, steps)
