@@ -26,8 +26,6 @@ how it is turned (radians) where things do not lie any way round."""
 WAYS = tuple((quarter * math.pi / 2, mirror) for quarter in range(4) for mirror in (1.0, -1.0))
 """Turns (radians) and mirrors in which a thing that may lie any way is looked at to tell what it is like."""
 UPRIGHT = (0.0, 1.0)
-EVEN = 0.1
-"""Standard deviation, in units of `normed`, that counts as none: what is even stays so."""
 LOOK = "look.safetensors"
 """File of the base weights with what was learned of made marks (`logicls.train.marks`)."""
 
@@ -71,25 +69,12 @@ class Glimpse(nn.Module):
         return out
 
 
-class Contrasts(nn.Module):
-    """Beside each square the same square in its own contrast, as three more channels.
-
-    So a faint mark on a dark thing looks like one in full light: contrast normalisation (Jarrett et al., ICCV
-    2009), over the whole square in the place of each pixel's neighbours.
-    """
-
-    def forward(self, seen: Float[Tensor, "squares 3 side side"]) -> Float[Tensor, "squares 6 side side"]:
-        """Each channel less its mean, over its standard deviation."""
-        spread, mean = torch.std_mean(seen, (2, 3), keepdim=True, correction=0)
-        return torch.cat([seen, (seen - mean) / (spread + EVEN)], 1)
-
-
 class Look(nn.Sequential):
     """From a square's pixels to what is on it: [squares 3 SIDE SIDE] to [squares width]."""
 
     def __init__(self, width: int) -> None:
-        layers: list[nn.Module] = [Contrasts()]
-        for before, after in ((6, 24), (24, 48), (48, 64)):
+        layers: list[nn.Module] = []
+        for before, after in ((3, 24), (24, 48), (48, 64)):
             layers += [nn.Conv2d(before, after, 3, 1, 1, bias=False), nn.GroupNorm(GROUPS, after), nn.ReLU(True)]
             layers += [nn.MaxPool2d(2)]
         super().__init__(*layers, nn.Flatten(), nn.Linear(64 * (SIDE // 8) ** 2, width), nn.ReLU(True))
