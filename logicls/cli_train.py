@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -133,16 +134,15 @@ def rewarded(synth_dir: Path, out: Path, recipe: Recipe, *, start: Path | None, 
     from logicls.report.progress import Counter, stages
     from logicls.train.grpo import reward
     from logicls.train.grpo_recipe import refuse_other_options
-    from logicls.train.listener import Listener
+    from logicls.train.listener import SILENT
 
     refuse_other_options(unused)
     quiet_libraries()
     with stages(console) as begin:
         training = list[Counter]()
-        heard = Listener(
+        heard = replace(
+            SILENT,
             say=lambda line: console.print(Text(line)),
-            prepared=lambda _: None,
-            looked=lambda done, steps: None,
             planned=lambda steps: training.append(begin("reward", steps)),
             told=lambda step, mean: training[0].to(step, f"reward {mean:.3f}"),
         )

@@ -15,6 +15,7 @@ import argparse
 import statistics
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from logicls.assets import share
@@ -28,7 +29,7 @@ from logicls.train.grpo_nano import NanoPolicy
 from logicls.train.grpo_recipe import RewardSettings
 from logicls.train.heldout import Answers, evaluation, split_photos
 from logicls.train.hub_examples import open_rows
-from logicls.train.listener import Listener
+from logicls.train.listener import SILENT
 from logicls.train.recipe import Recipe
 
 ASIDE = 384
@@ -62,8 +63,7 @@ def measured(path: Path, synth: Path, photos: Path, recipe: Recipe) -> str:
 def by_rewards(synth: Path, out: Path, recipe: Recipe, start: Path) -> float:
     """Seconds of the processor."""
     began = time.process_time()
-    quiet = Listener(print, lambda _: None, lambda _: None, lambda *_: None)
-    reward(synth, out, recipe, start=start, heard=quiet)
+    reward(synth, out, recipe, start=start, heard=replace(SILENT, say=print))
     return time.process_time() - began
 
 

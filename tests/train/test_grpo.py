@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from dataclasses import replace
 
 import pytest
 import torch
@@ -18,7 +19,7 @@ from logicls.train.fit import fit
 from logicls.train.grpo import reward
 from logicls.train.grpo_recipe import RewardSettings, refuse_other_options
 from logicls.train.hub_recipe import HubSettings
-from logicls.train.listener import Listener
+from logicls.train.listener import SILENT, Listener
 from logicls.train.recipe import Recipe
 
 SHORT = RewardSettings(steps=4, questions=4, answers=4, lr=1e-3, evaluate_every=2, looked_at=4)
@@ -30,7 +31,7 @@ TINY = Recipe(
 
 def heard(lines: list[str], steps: list[tuple[int, float]]) -> Listener:
     """Keeps what it is told."""
-    return Listener(lines.append, lambda _: None, lambda _: None, lambda *step: steps.append(step))
+    return replace(SILENT, say=lines.append, told=lambda *step: steps.append(step))
 
 
 @pytest.fixture(scope="module")
