@@ -72,14 +72,17 @@ class Memory:
         apart = torch.cdist(asked.flatten(0, 2), self.patches[near]).view(photos, height, width, -1)
         for one in passed_over:
             apart.masked_fill_(owners == one[..., None], torch.inf)
-        far, which = apart.min(-1)
-        if self.reach >= 0:
-            down = torch.arange(rows.start, rows.stop)[:, None, None] - self.rows[near]
-            across = torch.arange(columns.start, columns.stop)[:, None] - self.columns[near]
-            beyond = (down.abs() > self.reach) | (across.abs() > self.reach)
-            reached, there = apart.masked_fill(beyond, torch.inf).min(-1)
-            some = reached.isfinite()  # a place may have so few remembered that none is in reach
-            far, which = torch.where(some, reached, far), torch.where(some, there, which)
+        if self.reach < 0:
+            far, which = apart.min(-1)
+            return far, owners[which]
+        down = torch.arange(rows.start, rows.stop)[:, None, None] - self.rows[near]
+        across = torch.arange(columns.start, columns.stop)[:, None] - self.columns[near]
+        beyond = (down.abs() > self.reach) | (across.abs() > self.reach)
+        far, which = apart.masked_fill(beyond, torch.inf).min(-1)
+        none = far.isinf()
+        if none.any():  # where so few are remembered that none is in reach
+            any_far, any_which = apart.min(-1)
+            far, which = torch.where(none, any_far, far), torch.where(none, any_which, which)
         return far, owners[which]
 
     def _within(self, rows: slice, columns: slice) -> Bool[Tensor, " remembered"]:
