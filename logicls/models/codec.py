@@ -6,6 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+from jaxtyping import Float
+
 from logicls.models.nano.processor import ANSWER, END, IMAGE, MOST, NONE, PAD, from_input, to_input
 from logicls.records import Box, Subquery
 
@@ -72,8 +75,8 @@ class Codec:
         """Where a box of a photo of that size (width, height) lies in the input."""
         return to_input(box, *size, self.processor.image_processor)
 
-    def box(self, edges: Sequence[float], size: tuple[int, int]) -> Box:
-        """The box, in pixels of the photo of that size (width, height)."""
+    def boxes(self, edges: Float[np.ndarray, "boxes 4"], size: tuple[int, int]) -> Float[np.ndarray, "boxes 4"]:
+        """Boxes x1, y1, x2, y2 of the input, in pixels of the photo of that size (width, height)."""
         return from_input(edges, *size, self.processor.image_processor)
 
     def allowed(self, query: Subquery) -> list[int]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 
+import cv2
 import numpy as np
 import torch
 from torch.utils.data import IterableDataset
@@ -39,7 +40,7 @@ def collate(examples: Sequence[Encoded], pixels: np.ndarray, codec: Codec, image
             at = end
         weights[row, : len(example.weights)] = torch.tensor(example.weights)
         located[row, : len(example.located)] = torch.tensor(example.located)
-    values = torch.from_numpy(pixels).permute(0, 3, 1, 2).contiguous()
+    values = torch.from_numpy(pixels).permute(0, 3, 1, 2)  # the network wants channels last as well
     return {
         "input_ids": ids, "branch_ids": branches, "labels": labels, "weights": weights, "located": located,
         "pixel_values": values, **_things(examples),
@@ -108,6 +109,10 @@ class Batches(IterableDataset[Batch]):
 def lit(pixels: np.ndarray, jitter: float, rng: np.random.Generator) -> np.ndarray:
     """Photos with a random brightness and contrast each, uint8 [batch height width 3]."""
     count = len(pixels)
-    gain = rng.uniform(1 - jitter, 1 + jitter, (count, 1, 1, 1)).astype(np.float32)
-    shift = rng.uniform(-80 * jitter, 80 * jitter, (count, 1, 1, 1)).astype(np.float32)
-    return np.asarray(np.clip((pixels.astype(np.float32) - 96) * gain + 96 + shift, 0, 255), dtype=np.uint8)
+    gain = rng.uniform(1 - jitter, 1 + jitter, (count, 1)).astype(np.float32)
+    shift = rng.uniform(-80 * jitter, 80 * jitter, (count, 1)).astype(np.float32)
+    becomes = np.clip((np.arange(256, dtype=np.float32) - 96) * gain + 96 + shift, 0, 255).astype(np.uint8)
+    shown = np.empty_like(pixels)
+    for photo, table, out in zip(pixels, becomes, shown, strict=True):
+        cv2.LUT(photo, table, out)
+    return shown

@@ -128,7 +128,7 @@ class NanoPolicy:
 
     def _photos(self, numbers: Sequence[int]) -> UInt8[Tensor, "photos 3 height width"]:
         pixels = np.stack([self.pixels(number) for number in numbers])
-        return torch.from_numpy(pixels).permute(0, 3, 1, 2).contiguous()
+        return torch.from_numpy(pixels).permute(0, 3, 1, 2)
 
     def read(self, task: Task, said: Tokens) -> Answer | None:
         """Values up to the end, or none alone."""

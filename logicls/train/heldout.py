@@ -13,9 +13,9 @@ from logicls.models.codec import Codec
 from logicls.train.collate import Batch, collate
 from logicls.train.preflight import Flight
 
-SHARE = 0.1
+SHARE = 0.07
 """Of the examples that are learned between two evaluations, so many are looked at in one. A look costs about a third of
-a step for the same example (there is no way back through the network): evaluation takes about 3 % of the time."""
+a step for the same example (there is no way back through the network): evaluation takes about 2 % of the time."""
 
 
 @dataclass(frozen=True, slots=True)

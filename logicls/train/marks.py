@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from torch.utils.data import IterableDataset
 
 from logicls.jsonl import write_bytes
-from logicls.models.nano.glimpse import LOOK, Look, normed, squares
+from logicls.models.nano.glimpse import LOOK, Look, glinting, normed, squares
 from logicls.train.loop import run_loop, step_of
 from logicls.train.ranks import Rank
 from logicls.train.tuner import Told, Watch, one_cycle, seed_step
@@ -55,18 +55,19 @@ def learn_marks(
 class MarkReader(lightning.LightningModule):
     """Tells marks apart; only the part that looks is kept."""
 
-    def __init__(self, width: int, steps: int, seed: int, *, kinds: int) -> None:
-        """`kinds`: how many there are to be told apart."""
+    def __init__(self, width: int, steps: int, seed: int, *, kinds: int, shiny: bool = False) -> None:
+        """`kinds`: how many there are to be told apart; `shiny`: while learning, glints fall on them."""
         super().__init__()
-        self.steps, self.seed = steps, seed
+        self.steps, self.seed, self.shiny = steps, seed, shiny
         self.look = Look(width)
         self.head = nn.Linear(width, kinds)
 
     def forward(self, batch: Batch) -> Float[Tensor, "batch kinds"]:
         """Logits of what is in the boxes of a batch, of those `among` which it is to be told, where it says so."""
         any_way = bool(batch["any_way"])
-        cut = squares(batch["pixels"], batch["boxes"][:, None], shaken=self.training, any_way=any_way)[:, :, 0]
-        logits: Tensor = self.head(self.look(cut))
+        cut = squares(batch["pixels"], batch["boxes"][:, None], shaken=self.training, any_way=any_way)
+        cut = glinting(cut) if self.shiny and self.training else cut
+        logits: Tensor = self.head(self.look(cut[:, :, 0]))
         return logits.masked_fill(~batch["among"], -torch.inf) if "among" in batch else logits
 
     def training_step(self, batch: Batch, _: int) -> dict[str, Tensor]:

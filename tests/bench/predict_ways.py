@@ -13,6 +13,7 @@ rules. The ways, all with the same weights, the same allowed words and the same 
 (a) and (b) are decoded by the library within our grammar for hub models, and by our own pass for nano. For (c) the text
 is given, word by word, so that the answers are equal, and only its time is measured. It is the trail as it is written;
 "in short" stands for a vocabulary that nano has not: a word for each question and value, and four for a box.
+nano is given photos in its input's size, as `logicls predict` gives them: its processes that decode them see to that.
 Rounds are interleaved, so that other work on the machine weighs on all ways alike. OMP_NUM_THREADS sets the threads.
 """
 
@@ -95,8 +96,9 @@ def main() -> None:
     bundle, rounds = read_bundle(Path(sys.argv[1])), int(sys.argv[3]) if len(sys.argv) > 3 else 5
     files = sorted(p for p in Path(sys.argv[2]).iterdir() if p.suffix in (".jpg", ".png"))[:16]
     photos = [np.asarray(Image.open(file).convert("RGB")) for file in files]
-    took = compare(f"nano, {bundle.spec.product.name}", nano_ways(bundle), photos, rounds)
-    floor(OnePass(bundle), files, photos, took)
+    fitted = [bundle.processor.image_processor.fitted(photo) for photo in photos]
+    took = compare(f"nano, {bundle.spec.product.name}", nano_ways(bundle), fitted, rounds)
+    floor(OnePass(bundle), files, fitted, took)
     with tempfile.TemporaryDirectory() as folder:
         made = hub_bundle(Path(folder), bundle.path / "spec.yaml")
         compare("tiny Qwen3-VL, the same rules", hub_ways(made), photos[:8], rounds)

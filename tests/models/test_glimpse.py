@@ -10,7 +10,7 @@ import torch
 from safetensors.torch import save_file
 
 from logicls.models.nano import NanoForImageTextToText, NanoImageProcessor
-from logicls.models.nano.glimpse import LOOK, MARGIN, SIDE, Glimpse, Look, squares
+from logicls.models.nano.glimpse import GLINTS, LOOK, MARGIN, SHINE, SHINES, SIDE, Glimpse, Look, glinting, squares
 from logicls.models.nano.grow import grown_model, grown_processor
 from logicls.models.nano.point import Pointer
 
@@ -149,3 +149,25 @@ def test_it_begins_with_what_was_learned_of_marks(model, processor, tmp_path):
     (tmp_path / LOOK).unlink()
     other = grown_model(tmp_path, fine).pointer.glimpse.look.state_dict()
     assert not torch.equal(other["0.weight"], look["0.weight"])
+
+
+def test_glints_fall_on_some_squares():
+    """On as many as is said; a glint makes pixels lighter, up to white, and leaves the rest of a square as it was."""
+    torch.manual_seed(0)
+    dark = torch.full((20, 3, 30, SIDE, SIDE), -1.5)
+
+    added = glinting(dark) - dark
+
+    share = (added.amax((1, 3, 4)) > 0.05).float().mean()
+    assert float(share) == pytest.approx(1 - (1 - SHINES) ** GLINTS, abs=0.06)
+    assert float(added.min()) >= 0
+    assert SHINE + 1.5 >= float(added.max()) > 3
+    assert 0.02 < float((added > 0.05).float().mean()) < 0.2
+    assert torch.equal(added[:, 0], added[:, 2])
+
+
+def test_no_glints_where_it_is_asked_what_is_there(glimpse, photo):
+    """The same answer each time."""
+    place, asked = box(30, 20, 60, 50), torch.zeros(1, 1, 8)
+
+    assert torch.equal(glimpse(photo, place, asked), glimpse(photo, place, asked))

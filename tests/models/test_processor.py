@@ -24,19 +24,19 @@ def test_boxes_survive_the_way_to_the_input(width, height, size, x1, y1, x2, y2)
     (x1, x2), (y1, y2) = sorted((x1 * width, x2 * width)), sorted((y1 * height, y2 * height))
 
     edges = to_input(Box(x1, y1, x2, y2), width, height, processor)
-    back = from_input(edges, width, height, processor)
+    back = from_input(np.array([edges]), width, height, processor)[0]
 
     assert all(0 <= edge <= side for edge, side in zip(edges, (size[1], size[0]) * 2, strict=True))
-    assert [back.x1, back.y1, back.x2, back.y2] == pytest.approx([x1, y1, x2, y2], abs=1e-6 * max(width, height))
+    assert back.tolist() == pytest.approx([x1, y1, x2, y2], abs=1e-6 * max(width, height))
 
 
 def test_a_box_in_the_border_is_an_empty_one_at_the_photos_edge():
     """Edges where there is no photo give no box that is inside out or outside of it."""
     processor = NanoImageProcessor((64, 64))
 
-    boxes = [from_input([x, 4.0, x + 4, 40.0], 16, 64, processor) for x in (0.0, 56.0)]
+    boxes = from_input(np.array([[x, 4.0, x + 4, 40.0] for x in (0.0, 56.0)]), 16, 64, processor)
 
-    assert boxes == [Box(0, 4, 0, 40), Box(16, 4, 16, 40)]
+    assert boxes.tolist() == [[0, 4, 0, 40], [16, 4, 16, 40]]
 
 
 def test_a_box_that_leaves_the_photo_is_clipped():

@@ -113,3 +113,14 @@ def test_light_changes_within_bounds():
     assert len({photo.min() for photo in changed}) > 4
     assert all(photo.min() == photo.max() for photo in changed)
     assert np.abs(changed.astype(int) - 100).max() <= 18
+
+
+def test_light_keeps_the_order_of_values():
+    """What was brighter than something is not darker than it afterwards, nor is anything beyond what a byte holds."""
+    photo = np.arange(256, dtype=np.uint8).repeat(3).reshape(1, 16, 16, 3)
+
+    seen = lit(photo, 0.5, np.random.default_rng(3))[0].reshape(256, 3)
+
+    assert (np.diff(seen.astype(int), axis=0) >= 0).all()
+    assert (seen[:, :1] == seen).all()
+    assert np.array_equal(photo.reshape(256, 3)[:, 0], np.arange(256))

@@ -40,12 +40,12 @@ def test_a_single_photo_is_learned_from():
 
 
 def test_an_evaluation_is_cheap():
-    """It looks at a tenth of what is learned between two of them, at the same examples each time."""
+    """It looks at 7 % of what is learned between two of them, at the same examples each time."""
     split = split_photos([f"{number}.jpg" for number in range(1000)], 0.5, seed=0)
 
     some = looked_at(split, every=100, batch=8, seed=0)
 
-    assert len(set(some)) == 80
+    assert len(set(some)) == 56
     assert set(some) <= set(split.heldout)
     assert some == looked_at(split, every=100, batch=8, seed=0)
     assert set(looked_at(split, every=1000, batch=8, seed=0)) == set(split.heldout)

@@ -23,6 +23,10 @@ MARGIN = 1.25
 SHIFT, SCALE, TILT = 0.08, 0.14, 0.09
 """Standard deviations, while learning, of where a square lies (of its side), how large it is (of its logarithm), and
 how it is turned (radians) where things do not lie any way round."""
+GLINTS, SHINES = 2, 0.35
+"""Glints that a square may get while learning, and how often it gets each."""
+SHINE = (255 - 127.5) / 64.0
+"""White, as `normed` leaves it."""
 WAYS = tuple((quarter * math.pi / 2, mirror) for quarter in range(4) for mirror in (1.0, -1.0))
 """Turns (radians) and mirrors in which a thing that may lie any way is looked at to tell what it is like."""
 UPRIGHT = (0.0, 1.0)
@@ -64,6 +68,7 @@ class Glimpse(nn.Module):
     ) -> Float[Tensor, "batch most width"]:
         batch, most = boxes.shape[:2]
         cut = squares(photo, boxes, turn, mirror, shaken=self.training, any_way=self.any_way)
+        cut = glinting(cut) if self.training else cut
         seen = self.look(cut.transpose(1, 2).flatten(0, 1)).view(batch, most, -1)
         out: Tensor = self.tell(torch.cat([seen, asked], -1))
         return out
@@ -111,6 +116,28 @@ def squares(
     grid = (places / size * 2 - 1).flatten(1, 2)
     seen: Tensor = F.grid_sample(photo, grid, padding_mode="border", align_corners=False)
     return seen.view(*seen.shape[:2], boxes.shape[1], SIDE, SIDE)
+
+
+def glinting(seen: Float[Tensor, "batch 3 most side side"]) -> Float[Tensor, "batch 3 most side side"]:
+    """Normed squares with glints on some of them: spots and streaks of light, straight or bent, as on shiny things.
+
+    So that a glint is not read as a part of what is on a thing: a streak across the pips of a die as one pip more.
+    """
+    shape = seen.shape[0], seen.shape[2], 1, 1
+
+    def between(low: float, high: float) -> Tensor:
+        return torch.rand(shape, device=seen.device) * (high - low) + low
+
+    step = (torch.arange(seen.shape[-1], device=seen.device) + 0.5) / seen.shape[-1] - 0.5
+    down, across = torch.meshgrid(step, step, indexing="ij")
+    for _ in range(GLINTS):
+        x, y, angle = across - between(-0.35, 0.35), down - between(-0.35, 0.35), between(0.0, math.pi)
+        along, aside = x * angle.cos() + y * angle.sin(), y * angle.cos() - x * angle.sin()
+        aside = aside + between(-2.0, 2.0) * along.square()
+        light = (-(along / between(0.04, 0.5)).pow(4) - (aside / between(0.016, 0.16)).square()).exp()
+        light = light * between(0.4, 1.2).clamp(max=1.0) * (between(0.0, 1.0) < SHINES)
+        seen = seen + (SHINE - seen) * light[:, None].to(seen.dtype)
+    return seen
 
 
 def normed(pixels: Float[Tensor, "batch 3 height across"]) -> Float[Tensor, "batch 3 height across"]:

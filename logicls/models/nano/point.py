@@ -140,21 +140,25 @@ class Pointer(nn.Module):
         return out
 
     def _found(self, chart: Tensor, here: Tensor, box: Tensor) -> Tensor:
-        """The sides where they are seen: each is looked for around where the first reading has it."""
+        """The sides where they are seen: each is looked for around where the first reading has it.
+
+        How far a cell is from there is told by its row and its column apart: sums of the two are the map's.
+        """
         rows, columns = chart.shape[2:]
         held = self.keys(chart.flatten(2).transpose(1, 2))
         keys, shift = held[..., :EDGE], held[..., EDGE:]
-        wanted = self.edges(here).unflatten(-1, (4, EDGE))
-        match = torch.einsum("bmse,bce->bmsc", wanted, keys) / math.sqrt(EDGE)
-        x = (torch.arange(columns, device=chart.device) + 0.5).repeat(rows)
-        y = (torch.arange(rows, device=chart.device) + 0.5).repeat_interleave(columns)
-        along, across = torch.stack([x, y, x, y]), torch.stack([y, x, y, x])
+        wanted = self.edges(here).unflatten(-1, (4, EDGE)) / math.sqrt(EDGE)
+        match = torch.einsum("bmse,bce->bmsc", wanted, keys).unflatten(-1, (rows, columns))
+        x, y = torch.arange(columns, device=chart.device) + 0.5, torch.arange(rows, device=chart.device) + 0.5
         span = (box[..., 2:] - box[..., :2]).clamp(min=0.1)
         middle = (box[..., 2:] + box[..., :2]) / 2
-        near = (along - box[..., None]) / (0.25 * torch.cat([span, span], -1) + 0.6)[..., None]
-        beside = (across - middle[..., [1, 0, 1, 0], None]) / (0.35 * span[..., [1, 0, 1, 0], None] + 0.6)
-        share = (match - (near.square() + beside.square()) / 2).softmax(-1)
-        sides: Tensor = (share * (along + shift.transpose(1, 2)[:, None])).sum(-1)
+        upright = torch.tensor([True, False, True, False], device=chart.device)  # left and right; top and bottom
+        sharp, broad = box.new_tensor([0.25, 0.35, 0.25, 0.35]), box.new_tensor([0.35, 0.25, 0.35, 0.25])
+        across = (x - torch.where(upright, box, middle[..., :1])[..., None]) / (sharp * span[..., :1] + 0.6)[..., None]
+        down = (y - torch.where(upright, middle[..., 1:], box)[..., None]) / (broad * span[..., 1:] + 0.6)[..., None]
+        near = match - (down.square() / 2)[..., None] - (across.square() / 2)[..., None, :]
+        places = torch.stack([x.repeat(rows), y.repeat_interleave(columns)] * 2)
+        sides: Tensor = torch.einsum("bmsc,bsc->bms", near.flatten(-2).softmax(-1), places + shift.transpose(1, 2))
         return sides
 
 

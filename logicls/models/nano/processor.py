@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import UInt8
+from jaxtyping import Float, UInt8
 from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import BatchFeature, PreTrainedTokenizerFast, ProcessorMixin
 from transformers.image_processing_utils import BaseImageProcessor
@@ -111,11 +111,11 @@ def to_input(box: Box, width: int, height: int, image_processor: NanoImageProces
     return tuple(min(max(v * scale + shift, 0.0), float(side)) for v, shift, side in edges)
 
 
-def from_input(edges: Sequence[float], width: int, height: int, image_processor: NanoImageProcessor) -> Box:
-    """The box of four edges in pixels of the input, in pixels of the photo; ordered and clipped to it."""
+def from_input(
+    edges: Float[np.ndarray, "boxes 4"], width: int, height: int, image_processor: NanoImageProcessor
+) -> Float[np.ndarray, "boxes 4"]:
+    """Boxes x1, y1, x2, y2 in pixels of the input, in pixels of the photo; ordered and clipped to it."""
     scale, left, top = image_processor.placed(width, height)
-    points = [(edge - (left, top)[i % 2]) / scale for i, edge in enumerate(edges)]
+    points = (edges.reshape(-1, 2, 2) - (left, top)) / scale
     # Each edge by itself: a box that lies in the border altogether is an empty one on the photo's edge.
-    x1, x2 = sorted(min(max(x, 0.0), float(width)) for x in (points[0], points[2]))
-    y1, y2 = sorted(min(max(y, 0.0), float(height)) for y in (points[1], points[3]))
-    return Box(x1, y1, x2, y2)
+    return np.asarray(np.sort(np.clip(points, 0.0, (width, height)), axis=1).reshape(-1, 4))

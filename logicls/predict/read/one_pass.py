@@ -168,6 +168,16 @@ class OnePass:
         return [number for number, query in enumerate(self.queries) if query.id not in self.pointed]
 
     @cached_property
+    def options(self) -> dict[str, dict[int, str]]:
+        """Of each question its answers by their tokens."""
+        return {query.id: {self.codec.value(one): one for one in query.options} for query in self.queries}
+
+    @cached_property
+    def violations(self) -> list[int]:
+        """Their tokens."""
+        return [self.codec.value(name) for name in self.bundle.spec.violations]
+
+    @cached_property
     def asked(self) -> Asked:
         """The questions, as prediction puts them."""
         texts = [self.codec.prompt(question(query, self.bundle.spec)) for query in self.queries]
@@ -216,8 +226,7 @@ class OnePass:
                 row = self.spoken.index(number)
                 answers.append(self._worded(query, words[n, row].tolist(), sure[n, row].tolist()))
         names = self.bundle.spec.violations
-        # The verdict is asked last.
-        each = read.said.likely[n, -1, [self.codec.value(name) for name in names]].tolist()
+        each = read.said.likely[n, -1, self.violations].tolist()  # the verdict is asked last
         stated = next(answer for answer in answers if answer.query == VERDICT)
         rest = tuple(answer for answer in answers if answer.query != VERDICT)
         places = zip(self.where, lights, strict=True)
@@ -226,7 +235,7 @@ class OnePass:
 
     def _worded(self, query: Subquery, tokens: list[int], sure: list[float]) -> Answer:
         """The answer in words that were said, each with its probability."""
-        names = {self.codec.value(option): option for option in query.options}
+        names = self.options[query.id]
         said = [(names[token], chance) for token, chance in zip(tokens, sure, strict=True) if token in names]
         values, chances = zip(*said, strict=True) if said else ((), ())
         return Answer(query.id, tuple(values), confidence=min(float(np.prod(sure)), 1.0), chances=tuple(chances))

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
-import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor
 
@@ -21,8 +21,8 @@ FAINT = 0.05
 """Chance from which on a light tells something about how sure it is that there is one thing more."""
 LEAST = 0.02
 """Chance from which on a light is told of at all."""
-AT_ONCE = 32
-"""Lights a photo whose boxes are looked for at once, so that noise, full of lights, takes no more memory."""
+AT_ONCE = 128
+"""Lights whose boxes are looked for at once, so that noise, full of lights, takes no more memory."""
 SAME = 0.5
 """Boxes of one question that overlap by so much (intersection over union) are the same thing seen twice."""
 
@@ -48,36 +48,50 @@ def point_out(
     """The lights of each photo and question, the surest first. `sizes`: (width, height) of the photos in pixels."""
     lights = model.pointer.lights(chart, asked)
     found: list[list[list[Light]]] = [[[] for _ in range(asked.shape[1])] for _ in sizes]
-    photo, query, row, column = glowing(lights, LEAST).nonzero(as_tuple=True)
-    chances = lights[photo, query, row, column].sigmoid()
-    order = chances.argsort(descending=True)
-    places = torch.stack([photo, query, row, column], 1)[order]
-    edged = _edges(model.pointer, chart, asked, places)
-    for (n, number, _, _), chance, edges in zip(places.tolist(), chances[order].tolist(), edged.tolist(), strict=True):
-        light = Light(chance, tuple(edges), codec.box([edge * CELL for edge in edges], sizes[n]))
-        others = found[n][number]
-        if all(light.box.iou(other.box) < SAME for other in others):
-            others.append(light)
+    for n, (size, lit) in enumerate(zip(sizes, glowing(lights, LEAST), strict=True)):
+        query, row, column = lit.nonzero(as_tuple=True)
+        chances = lights[n, query, row, column].sigmoid()
+        order = chances.argsort(descending=True)
+        query, row, column, chances = (some[order] for some in (query, row, column, chances))
+        edges = _edges(model.pointer, chart[n : n + 1], asked[n : n + 1, query], row[None], column[None])
+        boxes = codec.boxes(edges.double().numpy() * CELL, size)
+        numbers, told = query.numpy(), list(zip(chances.tolist(), edges.tolist(), boxes.tolist(), strict=True))
+        for number in set(numbers.tolist()):
+            (which,) = np.nonzero(numbers == number)
+            for place in apart(boxes[which]):
+                chance, sides, box = told[which[place]]
+                found[n][number].append(Light(chance, tuple(sides), Box(*box)))
     return found
 
 
 def _edges(
     pointer: Any,
-    chart: Float[Tensor, "photos depth rows columns"],
-    asked: Float[Tensor, "photos queries width"],
-    places: Int[Tensor, "lights 4"],
+    chart: Float[Tensor, "1 depth rows columns"],
+    asked: Float[Tensor, "1 lights width"],
+    rows: Int[Tensor, "1 lights"],
+    columns: Int[Tensor, "1 lights"],
 ) -> Float[Tensor, "lights 4"]:
-    """The box of each light, in cells. `places`: its photo, question, row and column."""
-    photo = places[:, 0]
-    counts = F.one_hot(photo, len(chart)).cumsum(0)
-    slot = counts.gather(1, photo[:, None])[:, 0] - 1
-    padded = torch.zeros(len(chart), int(counts.amax()) if len(places) else 0, 3, dtype=torch.long)
-    padded[photo, slot] = places[:, 1:]
-    each, found = torch.arange(len(chart))[:, None], [torch.zeros(len(chart), 0, 4)]
-    for some in padded.split(AT_ONCE, 1) if len(places) else ():
-        query, row, column = some.unbind(-1)
-        found.append(pointer.boxes(chart, asked[each, query], row, column)[1])
-    return torch.cat(found, 1)[photo, slot]
+    """The box of each light of a photo, in cells. `asked`: the question of each."""
+    parts = zip(asked.split(AT_ONCE, 1), rows.split(AT_ONCE, 1), columns.split(AT_ONCE, 1), strict=True)
+    return torch.cat([pointer.boxes(chart, *part)[1][0] for part in parts])
+
+
+def apart(boxes: Float[np.ndarray, "boxes 4"]) -> list[int]:
+    """Numbers of the boxes, given the surest first, that do not lie where a surer one does (non-maximum suppression).
+
+    >>> apart(np.array([[0.0, 0, 10, 10], [1, 0, 10, 10], [6, 0, 16, 10]]))
+    [0, 2]
+    """
+    low, high = boxes[:, None, :2], boxes[:, None, 2:]
+    shared = np.clip(np.minimum(high, boxes[:, 2:]) - np.maximum(low, boxes[:, :2]), 0, None).prod(-1)
+    areas = (boxes[:, 2:] - boxes[:, :2]).prod(-1)
+    union = areas[:, None] + areas - shared
+    same = ((shared >= SAME * union) & (union > 0)).tolist()
+    kept: list[int] = []
+    for number, covers in enumerate(same):
+        if not any(covers[one] for one in kept):
+            kept.append(number)
+    return kept
 
 
 def things(lights: Sequence[Light], size: tuple[int, int]) -> list[Light]:
