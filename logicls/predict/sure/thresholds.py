@@ -71,7 +71,7 @@ def settle(verdict: Verdict, thresholds: Thresholds) -> Verdict:
     A photo goes to review where it has a doubt, where a rule's probability lies between its thresholds, and where it
     lies on the other side of them than what the rule comes to by logic: no verdict contradicts its evidence. Where a
     rule is surely broken, though, the part is rejected anyway, and one that is no graver, and rather kept than broken,
-    needs nobody's look.
+    or not asked of where that one is broken, needs nobody's look.
     """
     ruled = [(finding, thresholds.of(finding.constraint)) for finding in verdict.findings]
     sure = [SEVERITIES.index(limit.severity) for finding, limit in ruled if _surely_broken(finding, limit)]
@@ -89,7 +89,8 @@ def _surely_broken(finding: Finding, limit: Limit) -> bool:
 
 def _idle(finding: Finding, limit: Limit, gravest: int) -> bool:
     """Whether it is idle to ask of this rule, beside a surely broken one of that place among the severities."""
-    rather_kept = finding.status == "holds" and finding.chance is not None and finding.chance < min(0.5, limit.high)
+    kept = finding.status in ("holds", "not_applicable")
+    rather_kept = kept and finding.chance is not None and finding.chance < min(0.5, limit.high)
     return rather_kept and gravest <= SEVERITIES.index(limit.severity)
 
 

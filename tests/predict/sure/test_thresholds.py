@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from logicls.errors import DataError
@@ -59,6 +61,15 @@ def test_a_graver_rule_is_asked_of_beside_a_broken_one(severity, outcome):
     limits = Thresholds((("a", Limit(0.1, 0.9, severity=severity)), ("b", Limit(0.2, 0.6))))
 
     assert settle(verdict(0.95, 0.4, "a"), limits).outcome == outcome
+
+
+@pytest.mark.parametrize(("status", "outcome"), [("holds", "fail"), ("not_applicable", "fail"), ("broken", "review")])
+def test_a_rule_that_does_not_apply_is_not_asked_of(status, outcome):
+    """A bottle that is surely empty is not sent to a person for how high its juice would stand."""
+    given = verdict(0.95, 0.4, "a")
+    level = replace(given.findings[1], status=status, violations=("b",) if status == "broken" else ())
+
+    assert settle(replace(given, findings=(given.findings[0], level)), LIMITS).outcome == outcome
 
 
 def test_settling_again_starts_from_the_doubts():
