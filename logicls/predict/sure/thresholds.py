@@ -70,8 +70,8 @@ def settle(verdict: Verdict, thresholds: Thresholds) -> Verdict:
 
     A photo goes to review where it has a doubt, where a rule's probability lies between its thresholds, and where it
     lies on the other side of them than what the rule comes to by logic: no verdict contradicts its evidence. Where a
-    rule is surely broken, though, the part is rejected anyway, and one that is no graver, and rather kept than broken,
-    or not asked of where that one is broken, needs nobody's look.
+    rule is surely broken, though, the part is rejected anyway, and one that is no graver, and rather kept than broken
+    or not asked of at all, needs nobody's look.
     """
     ruled = [(finding, thresholds.of(finding.constraint)) for finding in verdict.findings]
     sure = [SEVERITIES.index(limit.severity) for finding, limit in ruled if _surely_broken(finding, limit)]
