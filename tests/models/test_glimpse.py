@@ -10,7 +10,7 @@ import torch
 from safetensors.torch import save_file
 
 from logicls.models.nano import NanoForImageTextToText, NanoImageProcessor
-from logicls.models.nano.glimpse import GLINTS, LOOK, MARGIN, SHINE, SHINES, SIDE, Glimpse, Look, glinting, squares
+from logicls.models.nano.glimpse import GLINTS, LOOK, MARGIN, SHINES, SIDE, WHITE, Glimpse, Look, glinting, squares
 from logicls.models.nano.grow import grown_model, grown_processor
 from logicls.models.nano.point import Pointer
 
@@ -161,7 +161,7 @@ def test_glints_fall_on_some_squares():
     share = (added.amax((1, 3, 4)) > 0.05).float().mean()
     assert float(share) == pytest.approx(1 - (1 - SHINES) ** GLINTS, abs=0.06)
     assert float(added.min()) >= 0
-    assert SHINE + 1.5 >= float(added.max()) > 3
+    assert WHITE + 1.5 >= float(added.max()) > 3
     assert 0.02 < float((added > 0.05).float().mean()) < 0.2
     assert torch.equal(added[:, 0], added[:, 2])
 

@@ -25,8 +25,10 @@ SHIFT, SCALE, TILT = 0.08, 0.14, 0.09
 how it is turned (radians) where things do not lie any way round."""
 GLINTS, SHINES = 2, 0.35
 """Glints that a square may get while learning, and how often it gets each."""
-SHINE = (255 - 127.5) / 64.0
-"""White, as `normed` leaves it."""
+MIDDLE, SPREAD = 127.5, 64.0
+"""What `normed` takes off pixels, and by what it divides the rest."""
+WHITE = (255 - MIDDLE) / SPREAD
+"""As `normed` leaves it."""
 WAYS = tuple((quarter * math.pi / 2, mirror) for quarter in range(4) for mirror in (1.0, -1.0))
 """Turns (radians) and mirrors in which a thing that may lie any way is looked at to tell what it is like."""
 UPRIGHT = (0.0, 1.0)
@@ -108,14 +110,19 @@ def squares(
         span = span * (torch.randn_like(span) * SCALE).exp()
         angle = torch.rand_like(span) * 2 * math.pi if any_way else torch.randn_like(span) * TILT
         side = torch.rand_like(span).sub(0.5).sign() if any_way else side
-    step = (torch.arange(SIDE, device=boxes.device) + 0.5) / SIDE - 0.5
-    down, across = torch.meshgrid(step, step, indexing="ij")
+    down, across = _places(boxes.device)
     cos, sin = (angle.cos() * span)[..., None, None], (angle.sin() * span)[..., None, None]
     x = (cos * across - sin * down) * side[..., None, None]
     places = torch.stack([x, sin * across + cos * down], -1) + middle[..., None, None, :]
     grid = (places / size * 2 - 1).flatten(1, 2)
     seen: Tensor = F.grid_sample(photo, grid, padding_mode="border", align_corners=False)
     return seen.view(*seen.shape[:2], boxes.shape[1], SIDE, SIDE)
+
+
+def _places(device: torch.device) -> tuple[Float[Tensor, "side side"], ...]:
+    """How far down and across a square's pixels lie from its middle, as shares of its side."""
+    step = (torch.arange(SIDE, device=device) + 0.5) / SIDE - 0.5
+    return torch.meshgrid(step, step, indexing="ij")
 
 
 def glinting(seen: Float[Tensor, "batch 3 most side side"]) -> Float[Tensor, "batch 3 most side side"]:
@@ -128,15 +135,14 @@ def glinting(seen: Float[Tensor, "batch 3 most side side"]) -> Float[Tensor, "ba
     def between(low: float, high: float) -> Tensor:
         return torch.rand(shape, device=seen.device) * (high - low) + low
 
-    step = (torch.arange(seen.shape[-1], device=seen.device) + 0.5) / seen.shape[-1] - 0.5
-    down, across = torch.meshgrid(step, step, indexing="ij")
+    down, across = _places(seen.device)
     for _ in range(GLINTS):
         x, y, angle = across - between(-0.35, 0.35), down - between(-0.35, 0.35), between(0.0, math.pi)
         along, aside = x * angle.cos() + y * angle.sin(), y * angle.cos() - x * angle.sin()
         aside = aside + between(-2.0, 2.0) * along.square()
         light = (-(along / between(0.04, 0.5)).pow(4) - (aside / between(0.016, 0.16)).square()).exp()
         light = light * between(0.4, 1.2).clamp(max=1.0) * (between(0.0, 1.0) < SHINES)
-        seen = seen + (SHINE - seen) * light[:, None].to(seen.dtype)
+        seen = seen + (WHITE - seen) * light[:, None].to(seen.dtype)
     return seen
 
 
@@ -147,4 +153,4 @@ def normed(pixels: Float[Tensor, "batch 3 height across"]) -> Float[Tensor, "bat
 
 def normed_(pixels: Float[Tensor, "batch 3 height across"]) -> Float[Tensor, "batch 3 height across"]:
     """The same in the pixels' own memory: to ask for more for so many takes longer than the sums."""
-    return pixels.sub_(127.5).div_(64.0)
+    return pixels.sub_(MIDDLE).div_(SPREAD)

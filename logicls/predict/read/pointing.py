@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from logicls.models.codec import Codec, Edges
@@ -47,20 +47,32 @@ def point_out(
 ) -> list[list[list[Light]]]:
     """The lights of each photo and question, the surest first. `sizes`: (width, height) of the photos in pixels."""
     lights = model.pointer.lights(chart, asked)
-    found: list[list[list[Light]]] = [[[] for _ in range(asked.shape[1])] for _ in sizes]
-    for n, (size, lit) in enumerate(zip(sizes, glowing(lights, LEAST), strict=True)):
-        query, row, column = lit.nonzero(as_tuple=True)
-        chances = lights[n, query, row, column].sigmoid()
-        order = chances.argsort(descending=True)
-        query, row, column, chances = (some[order] for some in (query, row, column, chances))
-        edges = _edges(model.pointer, chart[n : n + 1], asked[n : n + 1, query], row[None], column[None])
-        boxes = codec.boxes(edges.double().numpy() * CELL, size)
-        numbers, told = query.numpy(), list(zip(chances.tolist(), edges.tolist(), boxes.tolist(), strict=True))
-        for number in set(numbers.tolist()):
-            (which,) = np.nonzero(numbers == number)
-            for place in apart(boxes[which]):
-                chance, sides, box = told[which[place]]
-                found[n][number].append(Light(chance, tuple(sides), Box(*box)))
+    photos = zip(chart[:, None], asked[:, None], lights, glowing(lights, LEAST), sizes, strict=True)
+    return [_on_photo(model.pointer, codec, *photo) for photo in photos]
+
+
+def _on_photo(
+    pointer: Any,
+    codec: Codec,
+    chart: Float[Tensor, "1 depth rows columns"],
+    asked: Float[Tensor, "1 queries width"],
+    lights: Float[Tensor, "queries rows columns"],
+    lit: Bool[Tensor, "queries rows columns"],
+    size: tuple[int, int],
+) -> list[list[Light]]:
+    """The lights of one photo for each question. `lit`: the cells that have one."""
+    query, row, column = lit.nonzero(as_tuple=True)
+    chances = lights[query, row, column].sigmoid()
+    order = chances.argsort(descending=True)
+    query, row, column, chances = (some[order] for some in (query, row, column, chances))
+    edges = _edges(pointer, chart, asked[:, query], row[None], column[None])
+    boxes, numbers = codec.boxes(edges.double().numpy() * CELL, size), query.numpy()
+    told = list(zip(chances.tolist(), edges.tolist(), boxes.tolist(), strict=True))
+    found: list[list[Light]] = [[] for _ in lights]
+    for number in set(numbers.tolist()):
+        which = np.flatnonzero(numbers == number)
+        some = [told[place] for place in which[unsuppressed(boxes[which])]]
+        found[number] = [Light(chance, tuple(sides), Box(*box)) for chance, sides, box in some]
     return found
 
 
@@ -76,10 +88,10 @@ def _edges(
     return torch.cat([pointer.boxes(chart, *part)[1][0] for part in parts])
 
 
-def apart(boxes: Float[np.ndarray, "boxes 4"]) -> list[int]:
+def unsuppressed(boxes: Float[np.ndarray, "boxes 4"]) -> list[int]:
     """Numbers of the boxes, given the surest first, that do not lie where a surer one does (non-maximum suppression).
 
-    >>> apart(np.array([[0.0, 0, 10, 10], [1, 0, 10, 10], [6, 0, 16, 10]]))
+    >>> unsuppressed(np.array([[0.0, 0, 10, 10], [1, 0, 10, 10], [6, 0, 16, 10]]))
     [0, 2]
     """
     low, high = boxes[:, None, :2], boxes[:, None, 2:]
