@@ -9,10 +9,13 @@ import numpy as np
 
 from logicls.records import Instance
 from logicls.synth.canvas import Canvas
+from logicls.synth.glass import see_through
 from logicls.synth.masks import Mask
 from logicls.synth.pixels import Photo, outline, poured, recoloured, whole
 
 Rng = np.random.Generator
+GLASSY = 0.6
+"""Share of what is emptied that looks more like glass than what lies above the filling does."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,9 +45,13 @@ class Filling:
         return max(int(self.parent.box.y1), level - reach - 3), level - 3
 
     def emptied(self, bottom: float, rng: Rng) -> Photo:
-        """Down to row `bottom` it looks like its parent just above the level."""
-        rows = round(self.target.box.y1) - 2, min(round(bottom), self.canvas.scene.height)
-        return self._behind(poured(self.photo, self.parent.box, rows, self._above, rng))
+        """Down to row `bottom` it looks like its parent just above the level, half of the time more like glass."""
+        first, last = self._above
+        rows = last + 1 - int(rng.integers((last - first) // 2)), min(round(bottom), self.canvas.scene.height)
+        empty = poured(self.photo, self.parent.box, rows, self._above, rng)
+        if rng.random() < GLASSY:
+            empty = see_through(empty, self.parent.box, rows, outline(self.photo, self.parent.box, *rows), rng)
+        return self._behind(empty)
 
     def topped_up(self, top: float, rng: Rng) -> Photo:
         """Drawn up to row `top`: its uppermost rows go to the new level, those below continue it."""

@@ -67,17 +67,24 @@ def largest(values: Real[np.ndarray, "*shape rgb"]) -> Real[np.ndarray, "*shape"
     return np.asarray(np.maximum(np.maximum(values[..., 0], values[..., 1]), values[..., 2]))
 
 
+def behind(photo: Photo, parent: Box, y1: int, y2: int) -> Float[np.ndarray, "rows columns rgb"]:
+    """Rows y1 to y2 of `parent` as the background would go on from its left to its right."""
+    px1, _, px2, _ = whole(parent, photo)
+    rows = photo[y1:y2]
+    left = rows[:, max(px1 - STRIP, 0) : max(px1, 1)].mean(1, keepdims=True, dtype=np.float32)
+    right = rows[:, min(px2, photo.shape[1] - 1) : px2 + STRIP].mean(1, keepdims=True, dtype=np.float32)
+    ramp = np.linspace(0, 1, px2 - px1, dtype=np.float32)[None, :, None]
+    return np.asarray(left + (right - left) * ramp)
+
+
 def outline(photo: Photo, parent: Box, y1: int, y2: int) -> tuple[np.ndarray, np.ndarray]:
     """Left and right edge of the thing inside `parent` in each row: where it leaves the background beside the box.
 
     Where the background cannot be told from the thing, the edges are those of the box.
     """
     px1, _, px2, _ = whole(parent, photo)
-    rows = photo[y1:y2]
-    left = rows[:, max(px1 - STRIP, 0) : max(px1, 1)].mean(1, keepdims=True, dtype=np.float32)
-    right = rows[:, min(px2, photo.shape[1] - 1) : px2 + STRIP].mean(1, keepdims=True, dtype=np.float32)
-    ramp = np.linspace(0, 1, px2 - px1, dtype=np.float32)[None, :, None]
-    away = largest(cv2.absdiff(np.ascontiguousarray(rows[:, px1:px2]), (left + (right - left) * ramp).astype(np.uint8)))
+    rows = photo[y1:y2, px1:px2]
+    away = largest(cv2.absdiff(np.ascontiguousarray(rows), behind(photo, parent, y1, y2).astype(np.uint8)))
     common = np.searchsorted(np.bincount(away.ravel(), minlength=256).cumsum(), 0.98 * away.size)
     there = away > np.clip(0.25 * float(common), *FAINT)
     lefts = np.where(there.any(1), there.argmax(1), 0)

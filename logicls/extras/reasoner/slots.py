@@ -21,10 +21,12 @@ from logicls.extras.reasoner.entropy import binary, truncated
 from logicls.models.nano.losses import LIT
 from logicls.models.nano.point import glowing
 from logicls.predict.read.one_pass import OnePass, Read, Seen
-from logicls.predict.read.pointing import LEAST, Light
+from logicls.predict.read.pointing import Light
 
 Keys = tuple[tuple[Float[Tensor, "photos heads patches depth"], Float[Tensor, "photos heads patches depth"]], ...]
 """Keys and values of the photo's tokens, or of those of several photos, by layer of the decoder."""
+MAY_HOLD = 0.02
+"""Chance from which on a place may hold something."""
 
 
 def keys_of(seen: Seen) -> Keys:
@@ -65,7 +67,7 @@ class Slots:
         self._photo = read.photo
         self._words = _words(one_pass, read)
         brightness = one_pass.bundle.model.pointer.lights(read.chart, read.asked[:, one_pass.where])
-        self._places = glowing(brightness, LEAST)[0].nonzero(as_tuple=True)
+        self._places = glowing(brightness, MAY_HOLD)[0].nonzero(as_tuple=True)
         self._things = _things(one_pass, lights)
 
     def entropies(self, tokens: Float[Tensor, "batch tokens width"]) -> Float[Tensor, "batch slots"]:

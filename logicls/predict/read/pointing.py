@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from logicls.models.codec import Codec, Edges
@@ -19,10 +19,8 @@ from logicls.records import Answer, Box, Subquery, reading_order
 
 FAINT = 0.05
 """Chance from which on a light tells something about how sure it is that there is one thing more."""
-LEAST = 0.02
-"""Chance from which on a light is told of at all."""
-AT_ONCE = 128
-"""Lights whose boxes are looked for at once, so that noise, full of lights, takes no more memory."""
+AT_ONCE = 8
+"""Lights of each photo whose boxes are looked for at once, so that noise, full of lights, takes no more memory."""
 SAME = 0.5
 """Boxes of one question that overlap by so much (intersection over union) are the same thing seen twice."""
 
@@ -47,28 +45,28 @@ def point_out(
 ) -> list[list[list[Light]]]:
     """The lights of each photo and question, the surest first. `sizes`: (width, height) of the photos in pixels."""
     lights = model.pointer.lights(chart, asked)
-    photos = zip(chart[:, None], asked[:, None], lights, glowing(lights, LEAST), sizes, strict=True)
-    return [_on_photo(model.pointer, codec, *photo) for photo in photos]
+    lit = glowing(lights, FAINT).nonzero()
+    chances = lights[tuple(lit.T)].sigmoid()
+    order = torch.from_numpy(np.lexsort((-chances.numpy(), lit[:, 0].numpy())))
+    lit, chances = lit[order], chances[order]
+    edges = _edges(model.pointer, chart, asked, lit)
+    counts = lit[:, 0].bincount(minlength=len(chart)).tolist()
+    photos = zip(lit[:, 1].split(counts), chances.split(counts), edges.split(counts), sizes, strict=True)
+    return [_on_photo(codec, asked.shape[1], *photo) for photo in photos]
 
 
 def _on_photo(
-    pointer: Any,
     codec: Codec,
-    chart: Float[Tensor, "1 depth rows columns"],
-    asked: Float[Tensor, "1 queries width"],
-    lights: Float[Tensor, "queries rows columns"],
-    lit: Bool[Tensor, "queries rows columns"],
+    queries: int,
+    asked: Int[Tensor, " lights"],
+    chances: Float[Tensor, " lights"],
+    edges: Float[Tensor, "lights 4"],
     size: tuple[int, int],
 ) -> list[list[Light]]:
-    """The lights of one photo for each question. `lit`: the cells that have one."""
-    query, row, column = lit.nonzero(as_tuple=True)
-    chances = lights[query, row, column].sigmoid()
-    order = chances.argsort(descending=True)
-    query, row, column, chances = (some[order] for some in (query, row, column, chances))
-    edges = _edges(pointer, chart, asked[:, query], row[None], column[None])
-    boxes, numbers = codec.boxes(edges.double().numpy() * CELL, size), query.numpy()
+    """The lights of one photo for each of so many questions. `asked`: the number of each light's question."""
+    boxes, numbers = codec.boxes(edges.double().numpy() * CELL, size), asked.numpy()
     told = list(zip(chances.tolist(), edges.tolist(), boxes.tolist(), strict=True))
-    found: list[list[Light]] = [[] for _ in lights]
+    found: list[list[Light]] = [[] for _ in range(queries)]
     for number in set(numbers.tolist()):
         which = np.flatnonzero(numbers == number)
         some = [told[place] for place in which[unsuppressed(boxes[which])]]
@@ -78,14 +76,25 @@ def _on_photo(
 
 def _edges(
     pointer: Any,
-    chart: Float[Tensor, "1 depth rows columns"],
-    asked: Float[Tensor, "1 lights width"],
-    rows: Int[Tensor, "1 lights"],
-    columns: Int[Tensor, "1 lights"],
+    chart: Float[Tensor, "photos depth rows columns"],
+    asked: Float[Tensor, "photos queries width"],
+    lit: Int[Tensor, "lights 4"],
 ) -> Float[Tensor, "lights 4"]:
-    """The box of each light of a photo, in cells. `asked`: the question of each."""
-    parts = zip(asked.split(AT_ONCE, 1), rows.split(AT_ONCE, 1), columns.split(AT_ONCE, 1), strict=True)
-    return torch.cat([pointer.boxes(chart, *part)[1][0] for part in parts])
+    """The box of each light, in cells. `lit`: photo, question, row and column of each, those of a photo together.
+
+    Some of each photo at a time: one that is full of lights is looked at again and again, the others are not.
+    """
+    edges = chart.new_zeros(len(lit), 4)
+    counts = lit[:, 0].bincount(minlength=len(chart))
+    starts = counts.cumsum(0) - counts
+    for done in range(0, int(counts.max()), AT_ONCE):
+        which = (counts > done).nonzero()[:, 0]
+        left = counts[which, None] - done
+        places = starts[which, None] + done + torch.arange(min(AT_ONCE, int(left.max()))).minimum(left - 1)
+        _, query, row, column = lit[places].unbind(-1)
+        seen = chart if len(which) == len(chart) else chart[which]
+        edges[places] = pointer.boxes(seen, asked[which[:, None], query], row, column)[1]
+    return edges
 
 
 def unsuppressed(boxes: Float[np.ndarray, "boxes 4"]) -> list[int]:
@@ -115,8 +124,7 @@ def located(query: Subquery, lights: Sequence[Light], size: tuple[int, int]) -> 
     """The boxes of the things, and how sure it is that it is these and no others."""
     chance = 1.0
     for light in lights:
-        if light.chance > FAINT:
-            chance *= light.chance if light.chance >= LIT else 1 - light.chance
+        chance *= light.chance if light.chance >= LIT else 1 - light.chance
     boxes, chances = tuple(one.box for one in things(lights, size)), tuple(one.chance for one in lights)
     return Answer(query.id, boxes=boxes, confidence=chance, chances=chances)
 
