@@ -189,7 +189,7 @@ class Heard(Callback):
 def _learned(look: Look, known: Cuttings, run: Run, heard: Listener) -> MarkReader:
     """What tells the values of those cuttings apart, on from that `look`; ready to be asked."""
     seed = run.recipe.seed
-    reader = MarkReader(look.width, STEPS, seed, kinds=len(known.words), shiny=True)
+    reader = MarkReader(look.width, STEPS, seed, kinds=len(known.words))
     reader.look.load_state_dict(look.state_dict())
     batches = Shown(known, seed=seed, jitter=run.recipe.jitter)
     run_loop(reader, batches, [Heard(heard)], steps=STEPS, checkpoint=None, rank=ALONE)

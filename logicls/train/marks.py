@@ -55,10 +55,10 @@ def learn_marks(
 class MarkReader(lightning.LightningModule):
     """Tells marks apart; only the part that looks is kept."""
 
-    def __init__(self, width: int, steps: int, seed: int, *, kinds: int, shiny: bool = False) -> None:
-        """`kinds`: how many there are to be told apart; `shiny`: while learning, glints fall on them."""
+    def __init__(self, width: int, steps: int, seed: int, *, kinds: int) -> None:
+        """`kinds`: how many there are to be told apart."""
         super().__init__()
-        self.steps, self.seed, self.shiny = steps, seed, shiny
+        self.steps, self.seed = steps, seed
         self.look = Look(width)
         self.head = nn.Linear(width, kinds)
 
@@ -66,7 +66,7 @@ class MarkReader(lightning.LightningModule):
         """Logits of what is in the boxes of a batch, of those `among` which it is to be told, where it says so."""
         any_way = bool(batch["any_way"])
         cut = squares(batch["pixels"], batch["boxes"][:, None], shaken=self.training, any_way=any_way)
-        cut = glinting(cut) if self.shiny and self.training else cut
+        cut = glinting(cut) if self.training else cut
         logits: Tensor = self.head(self.look(cut[:, :, 0]))
         return logits.masked_fill(~batch["among"], -torch.inf) if "among" in batch else logits
 

@@ -82,10 +82,24 @@ class Look(nn.Sequential):
     def __init__(self, width: int) -> None:
         layers: list[nn.Module] = []
         for before, after in ((3, 24), (24, 48), (48, 64)):
-            layers += [nn.Conv2d(before, after, 3, 1, 1, bias=False), nn.GroupNorm(GROUPS, after), nn.ReLU(True)]
-            layers += [nn.MaxPool2d(2)]
+            layers += [*_convolved(before, after), Residual(*_convolved(after, after)), nn.MaxPool2d(2)]
         super().__init__(*layers, nn.Flatten(), nn.Linear(64 * (SIDE // 8) ** 2, width), nn.ReLU(True))
         self.width = width
+
+
+class Residual(nn.Sequential):
+    """Layers to whose result what they were given is added (He et al. 2016, "Deep Residual Learning", equation 1)."""
+
+    def forward(self, seen: Float[Tensor, "squares channels side side"]) -> Float[Tensor, "squares channels side side"]:
+        """The sum of both."""
+        changed = seen
+        for layer in self:
+            changed = layer(changed)
+        return seen + changed
+
+
+def _convolved(before: int, after: int) -> tuple[nn.Module, ...]:
+    return nn.Conv2d(before, after, 3, 1, 1, bias=False), nn.GroupNorm(GROUPS, after), nn.ReLU(True)
 
 
 def squares(
