@@ -71,8 +71,15 @@ def _temperature(loss: Callable[[float], float]) -> float:
 
 
 def _loss(pairs: Sequence[Pair]) -> float:
+    """Cross-entropy with targets that stop short of 0 and 1, the further the fewer there are (Platt 1999, section 2.2).
+
+    Where what is true and what is not lie wholly apart, the likeliest temperature would be 0: nothing in doubt, ever.
+    """
     p = np.clip([chance for chance, _ in pairs], 1e-12, 1 - 1e-12)
-    return float(-np.mean(np.log(np.where([right for _, right in pairs], p, 1 - p))))
+    right = np.array([right for _, right in pairs])
+    hits = int(right.sum())
+    wanted = np.where(right, (hits + 1) / (hits + 2), 1 / (len(right) - hits + 2))
+    return float(-np.mean(wanted * np.log(p) + (1 - wanted) * np.log(1 - p)))
 
 
 def _likened_loss(said: Sequence[tuple[float, int, bool]], temperature: float) -> float:

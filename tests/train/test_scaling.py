@@ -62,6 +62,22 @@ def test_what_is_known_is_found(spec):
     assert found.examples == 600
 
 
+def apart(rng: np.random.Generator) -> Known:
+    """A photo whose one light has a chance above 0.7 where there is a pin, and below 0.3 where there is none."""
+    there, box = rng.random() < 0.5, Box(40.0, 40.0, 55.0, 60.0)
+    told = 0.7 + 0.3 * rng.random() if there else 0.3 * rng.random()
+    answers = (Answer("locate:pin", boxes=(box,) if there else ()),)
+    light = ("locate:pin", (Light(told, (0.0,) * 4, box),))
+    return Known(answers, frozenset(), (100, 100), Look(answers, Answer("verdict"), (), None, (light,)))
+
+
+def test_no_error_in_a_few_is_no_certainty(spec):
+    """Where true and false lights lie wholly apart a lower temperature is always likelier: few bear no low one."""
+    few, many = (fit_scales(spec, [apart(np.random.default_rng(k)) for k in range(n)]).located for n in (20, 2000))
+
+    assert 0.1 < many < few < 1
+
+
 @pytest.mark.parametrize(("heard", "least", "most"), [(0.0, 0.0, 0.25), (3.0, 0.4, 3.0)])
 def test_a_stated_verdict_weighs_what_it_is_worth(spec, heard, least, most):
     """One that guesses next to nothing, one that knows a good deal."""
