@@ -45,7 +45,7 @@ class Filling:
         return max(int(self.parent.box.y1), level - reach - 3), level - 3
 
     def emptied(self, bottom: float, rng: Rng) -> Photo:
-        """Down to row `bottom` it looks like its parent just above the level, half of the time more like glass."""
+        """Down to row `bottom` it looks like its parent just above the level, or more like glass (`GLASSY`)."""
         first, last = self._above
         rows = last + 1 - int(rng.integers((last - first) // 2)), min(round(bottom), self.canvas.scene.height)
         empty = poured(self.photo, self.parent.box, rows, self._above, rng)

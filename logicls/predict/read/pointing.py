@@ -47,7 +47,8 @@ def point_out(
     lights = model.pointer.lights(chart, asked)
     lit = glowing(lights, FAINT).nonzero()
     chances = lights[tuple(lit.T)].sigmoid()
-    order = torch.from_numpy(np.lexsort((-chances.numpy(), lit[:, 0].numpy())))
+    order = chances.argsort(descending=True, stable=True)
+    order = order[lit[order, 0].argsort(stable=True)]
     lit, chances = lit[order], chances[order]
     edges = _edges(model.pointer, chart, asked, lit)
     counts = lit[:, 0].bincount(minlength=len(chart)).tolist()
