@@ -1,6 +1,7 @@
 """The command line, as people use it: what it prints, what it writes, how it ends."""
 
 import json
+import runpy
 import shutil
 import sys
 from pathlib import Path
@@ -41,6 +42,17 @@ def test_check_of_the_sample_product_finds_nothing(run):
 
     assert (code, err) == (0, "")
     assert "9 rules, 11 examples, 0 problems" in out
+
+
+def test_python_runs_the_package_as_the_command_does(monkeypatch, capsys):
+    """`python -m logicls` where the command is not on the path."""
+    monkeypatch.setattr(sys, "argv", ["logicls", "doctor"])
+
+    with pytest.raises(SystemExit) as stop:
+        runpy.run_module("logicls", run_name="__main__")
+
+    assert stop.value.code == 0
+    assert "logicls" in capsys.readouterr().out
 
 
 def test_every_error_of_a_spec_is_shown_with_its_place(run, spec):

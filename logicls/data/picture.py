@@ -26,6 +26,9 @@ from logicls.errors import PhotoError, Problem, relative
 
 FORMATS = ("JPEG", "PNG", "BMP", "TIFF", "WEBP", "GIF")
 MAX_PIXELS = 100_000_000
+# Pillow warns of large and of slightly damaged photos; sizes are checked here, by the caller's limit. Said once and for
+# all, since threads that decode share the list of filters: each with its own for a while would put back the others'.
+warnings.filterwarnings("ignore", module=r"PIL\.")
 
 _ORIENTATION_TAG = 0x0112
 _TURNS = {
@@ -136,9 +139,7 @@ def _opened(
 ) -> Iterator[tuple[Image.Image, BufferedReader | BytesIO]]:
     """The image with its header read and found usable; whatever its decoder raises leaves as a PhotoError."""
     try:
-        with _bytes_of(path) if data is None else BytesIO(data) as stream, warnings.catch_warnings():
-            # Pillow warns of large and of slightly damaged photos; the size is checked here, by the caller's limit.
-            warnings.simplefilter("ignore")
+        with _bytes_of(path) if data is None else BytesIO(data) as stream:
             yield _checked(stream, path, max_pixels), stream
     except PhotoError:
         raise

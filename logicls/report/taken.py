@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -19,8 +18,7 @@ def taken(photo: Path) -> float | None:
     EXIF 2.3 knows no time zone, so the clock is taken for UTC: good for order and for what a person reads off it.
     """
     try:
-        with warnings.catch_warnings(), Image.open(photo, formats=FORMATS) as image:
-            warnings.simplefilter("ignore")
+        with Image.open(photo, formats=FORMATS) as image:
             facts = Image.Image.getexif(image).get_ifd(_EXIF)
         moment = datetime.strptime(str(facts[_TAKEN]).strip("\0 "), "%Y:%m:%d %H:%M:%S").replace(tzinfo=UTC)
         fraction = str(facts.get(_FRACTION, "")).strip("\0 ")

@@ -17,7 +17,7 @@ import numpy as np
 
 from logicls import jsonl
 from logicls.errors import DataError, Problem
-from logicls.worlds.marks import look_closely
+from logicls.worlds.marked import look_closely
 from logicls.worlds.world import World, make_world
 
 EACH = 256

@@ -6,10 +6,11 @@ import cv2
 import numpy as np
 import pytest
 
-from logicls.worlds import marks as made
+from logicls.worlds import marked as made
 from logicls.worlds import store as stored
 from logicls.worlds.canvas import SCALE
-from logicls.worlds.marks import SIDE, look_closely, marks
+from logicls.worlds.marked import SIDE, look_closely
+from logicls.worlds.marks import marks
 from logicls.worlds.shapes import Pose
 from logicls.worlds.store import read_marks, store_marks
 
