@@ -26,6 +26,8 @@ BEYOND = 4.0
 """Standard deviations from which on a reading is a stray."""
 PULL = 1.0
 """How strongly weights are pulled to where they begin, in examples: it matters where there are few."""
+EXPECTED = 0.35
+"""Standard deviation of a temperature's logarithm before anything is known: within a factor of 1.4 of 1, mostly."""
 Pair = tuple[float, bool]
 """A chance, and whether what it is of was so."""
 
@@ -54,36 +56,35 @@ def fit_scales(spec: Spec, examples: Sequence[Known]) -> Scales:
     lit = [pair for one in examples for pair in _lights(one)]
     said = [each for one in examples for each in _values(spec, one)]
     scales = Scales(
-        located=_temperature(lambda t: _loss([(tempered(p, t), right) for p, right in lit])) if lit else 1.0,
-        likened=_temperature(lambda t: _likened_loss(said, t)) if said else 1.0,
+        located=_temperature(lambda t: [(tempered(p, t), right) for p, right in lit]),
+        likened=_temperature(lambda t: [(best_of(p, options, t), right) for p, options, right in said]),
         spreads=fit_spreads(spec, examples),
         examples=len(examples),
     )
     return _weighed(spec, examples, scales)
 
 
-def _temperature(loss: Callable[[float], float]) -> float:
-    """Where the negative log-likelihood is least; its logarithm is looked for between -3 and 3."""
+def _temperature(at: Callable[[float], Sequence[Pair]]) -> float:
+    """That at which the chances `at` it are likeliest; its logarithm is looked for between -3 and 3.
+
+    So many chances can show no more than that one in so many is wrong: targets stop short of 0 and 1 by as much (Platt
+    1999, section 2.2), and chances count as if they did, so that those that are surer do not blunt the others. Where
+    what is true and what is not lie wholly apart, the likeliest temperature would be 0, nothing in doubt, ever: it is
+    pulled to 1 (`EXPECTED`).
+    """
     from scipy.optimize import minimize_scalar
 
-    found = minimize_scalar(lambda log: loss(float(np.exp(log))), bounds=(-3.0, 3.0), method="bounded")
-    return float(np.exp(found.x))
+    right = np.array([right for _, right in at(1.0)])
+    if not len(right):
+        return 1.0
+    least, most = 1 / (len(right) - right.sum() + 2), (right.sum() + 1) / (right.sum() + 2)
+    wanted = np.where(right, most, least)
 
+    def loss(log: float) -> float:
+        p = np.clip([chance for chance, _ in at(float(np.exp(log)))], least, most)
+        return float(-np.sum(wanted * np.log(p) + (1 - wanted) * np.log(1 - p)) + 0.5 * (log / EXPECTED) ** 2)
 
-def _loss(pairs: Sequence[Pair]) -> float:
-    """Cross-entropy with targets that stop short of 0 and 1, the further the fewer there are (Platt 1999, section 2.2).
-
-    Where what is true and what is not lie wholly apart, the likeliest temperature would be 0: nothing in doubt, ever.
-    """
-    p = np.clip([chance for chance, _ in pairs], 1e-12, 1 - 1e-12)
-    right = np.array([right for _, right in pairs])
-    hits = int(right.sum())
-    wanted = np.where(right, (hits + 1) / (hits + 2), 1 / (len(right) - hits + 2))
-    return float(-np.mean(wanted * np.log(p) + (1 - wanted) * np.log(1 - p)))
-
-
-def _likened_loss(said: Sequence[tuple[float, int, bool]], temperature: float) -> float:
-    return _loss([(best_of(sure, options, temperature), right) for sure, options, right in said])
+    return float(np.exp(minimize_scalar(loss, bounds=(-3.0, 3.0), method="bounded").x))
 
 
 def _lights(one: Known) -> Iterator[Pair]:

@@ -78,6 +78,25 @@ def test_no_error_in_a_few_is_no_certainty(spec):
     assert 0.1 < many < few < 1
 
 
+def told(rng: np.random.Generator, chances: tuple[float, float]) -> Known:
+    """A photo with a pin that is there, and is told of with one of two chances."""
+    box = Box(40.0, 40.0, 55.0, 60.0)
+    answers = (Answer("locate:pin", boxes=(box,)),)
+    light = ("locate:pin", (Light(float(rng.choice(chances)), (0.0,) * 4, box),))
+    return Known(answers, frozenset(), (100, 100), Look(answers, Answer("verdict"), (), None, (light,)))
+
+
+def test_what_is_all_but_certain_does_not_blunt_the_rest(spec):
+    """Of 300 lights, all true, half are told of with 0.93: they are as sure beside others of 0.9999999 as of 0.97."""
+    alike, apart_ = (
+        fit_scales(spec, [told(np.random.default_rng(k), (0.93, sure)) for k in range(300)]).located
+        for sure in (0.97, 0.9999999)
+    )
+
+    assert apart_ < 0.9
+    assert apart_ == pytest.approx(alike, rel=0.1)
+
+
 @pytest.mark.parametrize(("heard", "least", "most"), [(0.0, 0.0, 0.25), (3.0, 0.4, 3.0)])
 def test_a_stated_verdict_weighs_what_it_is_worth(spec, heard, least, most):
     """One that guesses next to nothing, one that knows a good deal."""
