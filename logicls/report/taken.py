@@ -7,7 +7,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from logicls.data.picture import FORMATS
+from logicls.data.picture import FORMATS  # which also keeps Pillow's warnings quiet
 
 _EXIF, _TAKEN, _FRACTION = 0x8769, 0x9003, 0x9291
 
