@@ -1,6 +1,6 @@
 """`python -m logicls`: what the command `logicls` does, with the interpreter that was named."""
 
-from logicls.cli import main
+from logicls.cli.app import main
 
 if __name__ == "__main__":
     main()

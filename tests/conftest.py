@@ -28,7 +28,7 @@ os.environ.update(
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # Shapes and types in signatures are checked on every call; only where the tensors are, for speed.
-install_import_hook(["logicls.models", "logicls.predict", "logicls.train", "logicls.extras"], "beartype.beartype")
+install_import_hook(["logicls.models", "logicls.predict", "logicls.train", "logicls.plugins"], "beartype.beartype")
 
 # The same examples on every run, and no deadline: a shared machine is slow at times and wrong at none.
 settings.register_profile(

@@ -6,8 +6,8 @@ import sys
 
 import pytest
 
-from logicls import cli
-from logicls.assets import share
+from logicls.cli import app as cli
+from logicls.io.resources import share
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from logicls import assets
+from logicls.io import resources as assets
 
 HEAVY = ("torch", "transformers", "lightning", "peft", "datasets")
 
@@ -18,7 +18,7 @@ def loaded(code: str) -> set[str]:
     return set(done.stdout.splitlines()[-1].split()[1:])
 
 
-@pytest.mark.parametrize("module", ["logicls", "logicls.records", "logicls.constraints.load", "logicls.cli"])
+@pytest.mark.parametrize("module", ["logicls", "logicls.records", "logicls.constraints.spec.loader", "logicls.cli.app"])
 def test_import_leaves_heavy_libraries_alone(module):
     """Importing what a rule check needs loads none of the heavy libraries."""
     assert loaded(f"import {module}") == set()
@@ -29,7 +29,7 @@ def test_check_leaves_heavy_libraries_alone():
     spec = str(assets.share("constraints/dosing_kit.yaml"))
     code = f"""
 import sys
-from logicls.cli import main
+from logicls.cli.app import main
 sys.argv = ["logicls", "check", {spec!r}]
 try:
     main()

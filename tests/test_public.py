@@ -8,7 +8,7 @@ import types
 import pytest
 
 import logicls
-from logicls import assets
+from logicls.io import resources as assets
 
 MODULES = ["logicls", *sorted(m.name for m in pkgutil.walk_packages(logicls.__path__, "logicls."))]
 PACKAGES = ["logicls", *sorted(m.name for m in pkgutil.walk_packages(logicls.__path__, "logicls.") if m.ispkg)]
@@ -26,7 +26,7 @@ def bound(module: types.ModuleType) -> set[str]:
 
 def test_there_is_something_to_walk():
     """The lists that the tests below walk hold the command line and the rules."""
-    assert {"logicls.cli", "logicls.records", "logicls.constraints.load"} <= set(MODULES)
+    assert {"logicls.cli.app", "logicls.records", "logicls.constraints.spec.loader"} <= set(MODULES)
     assert {"logicls", "logicls.constraints", "logicls.models"} <= set(PACKAGES)
 
 
@@ -60,10 +60,10 @@ def test_version_is_the_installed_one():
 
 
 def test_command_is_installed():
-    """`logicls` on the command line is `logicls.cli.main`."""
+    """`logicls` on the command line is `logicls.cli.app.main`."""
     (command,) = importlib.metadata.entry_points(group="console_scripts", name="logicls")
 
-    assert command.value == "logicls.cli:main"
+    assert command.value == "logicls.cli.app:main"
     assert callable(command.load())
 
 

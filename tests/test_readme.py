@@ -49,7 +49,7 @@ def missing(text: str, folder: Path) -> list[str]:
 def options(command: str) -> frozenset[str]:
     """The options that `logicls COMMAND --help` shows."""
     done = subprocess.run(
-        [sys.executable, "-c", "from logicls.cli import main; main()", command, "--help"],
+        [sys.executable, "-c", "from logicls.cli.app import main; main()", command, "--help"],
         capture_output=True,
         text=True,
         check=False,

@@ -6,12 +6,12 @@ from typing import Any
 
 import torch
 
-from logicls.constraints.decompose import decompose
-from logicls.constraints.spec import Spec
-from logicls.models.codec import Codec, values_of
+from logicls.constraints.checker.decomposition import decompose
+from logicls.constraints.spec.models import Spec
 from logicls.models.nano import NanoConfig, NanoForImageTextToText, NanoImageProcessor, NanoProcessor
+from logicls.models.nano.answer_codec import Codec, values_of
 from logicls.models.nano.processor import make_tokenizer
-from logicls.synth.write import wordings
+from logicls.prompts.templates import wordings
 
 
 def nano(spec: Spec, **sizes: Any) -> tuple[NanoForImageTextToText, NanoProcessor]:

@@ -4,7 +4,7 @@ model.safetensors, config.json        weights and sizes; of a hub model the adap
 tokenizer…, preprocessor_config.json  how photos and words become tensors
 spec.yaml                             the rules
 bundle.json                           id, hashes, versions, the most boxes an answer may have, the base of a hub model
-calibration.json, usual.safetensors   how sure it may be, and what its photos look like (`logicls.predict.grounds`)
+calibration.json, usual.safetensors   how sure it may be, and what its photos look like (`logicls.predict.decision`)
 thresholds.json                       when a person looks; may be changed
 probe/                                photos with the answers that the bundle must still give
 """
@@ -22,14 +22,14 @@ from typing import Any
 from safetensors import SafetensorError
 
 import logicls.models.nano  # noqa: F401  registers nano with the Auto classes
-from logicls.assets import share
-from logicls.constraints.load import load_spec
-from logicls.constraints.spec import Spec
-from logicls.constraints.yaml_tree import read_text
+from logicls.constraints.spec.loader import load_spec
+from logicls.constraints.spec.models import Spec
+from logicls.constraints.spec.yaml_reader import read_text
 from logicls.errors import BundleError, LogiClsError, Problem
-from logicls.jsonl import write_text
-from logicls.models.hub.bundled import Hub, hub_from_json, hub_to_json, load_hub, save_hub, weights_hash
-from logicls.models.hub.load import load_processor
+from logicls.io.jsonl import write_text
+from logicls.io.resources import share
+from logicls.models.hub.bundle_io import Hub, hub_from_json, hub_to_json, load_hub, save_hub, weights_hash
+from logicls.models.hub.loading import load_processor
 
 FORMAT = 1
 LIBRARIES = ("torch", "transformers", "peft")

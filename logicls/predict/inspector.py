@@ -8,15 +8,15 @@ from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 
-from logicls.data.stored import said
-from logicls.plugins import PlugIns
-from logicls.predict.grounds import grounds_of, verdict_on
-from logicls.predict.photos.listing import printable
-from logicls.predict.photos.loading import Loaded, loader
-from logicls.predict.plugged.amended import amended
-from logicls.predict.probe import known_kinds
-from logicls.predict.read.one_pass import Look
-from logicls.predict.read.reader import Reader, input_size, look_at
+from logicls.data.image_io import said
+from logicls.predict.amendments import amended
+from logicls.predict.decision import grounds_of, verdict_on
+from logicls.predict.input.listing import printable
+from logicls.predict.input.loader import Loaded, loader
+from logicls.predict.plugin_protocols import PlugIns
+from logicls.predict.readers.nano import Look
+from logicls.predict.readers.protocol import Reader, input_size, look_at
+from logicls.predict.self_test import known_kinds
 from logicls.records import Verdict
 
 

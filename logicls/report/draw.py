@@ -10,7 +10,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from logicls.errors import PhotoError, Problem, relative
 from logicls.records import Verdict
-from logicls.report.view import Asked, Card, Rule, card, open_photo, overlays
+from logicls.report.card_view import Asked, Card, Rule, card, open_photo, overlays
 
 NONE: Mapping[str, str] = MappingProxyType({})
 INK, DIM, LINE, RED, BLUE = "#171b21", "#5c6673", "#dfe3e8", "#e0322f", "#2f6fdb"

@@ -11,11 +11,11 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from xml.sax.saxutils import quoteattr
 
-from logicls import jsonl
-from logicls.predict.result import result_id
+from logicls.diagnostics.formats import in_xml
+from logicls.io import jsonl
+from logicls.predict.serialization import result_id
 from logicls.records import Answer, Finding, Verdict
-from logicls.report.formats import in_xml
-from logicls.report.words import Words
+from logicls.report.card_view import Words
 
 
 def write_junit(read: Callable[[], Iterable[Verdict]], path: Path, words: Words) -> None:

@@ -16,15 +16,16 @@ from jinja2 import StrictUndefined
 from jinja2.sandbox import SandboxedEnvironment
 from markupsafe import Markup
 
-from logicls import __version__, jsonl
-from logicls.predict.sure.reliability import calibration_error
+from logicls import __version__
+from logicls.io import jsonl
+from logicls.predict.uncertainty.calibration import calibration_error
 from logicls.records import SEVERITIES, Verdict
-from logicls.report import plot, screen
-from logicls.report.control import ENOUGH
-from logicls.report.pack import TAG, as_script, index, packed
-from logicls.report.tally import SHOWN_FIRST, Tally, count
-from logicls.report.truth import Against, Held, confusion, rate_of
-from logicls.report.words import Words
+from logicls.report import charts as plot
+from logicls.report import console as screen
+from logicls.report.card_data import TAG, as_script, index, packed
+from logicls.report.card_view import Words
+from logicls.report.p_chart import ENOUGH
+from logicls.report.summary import SHOWN_FIRST, Against, Held, Tally, confusion, count, rate_of
 
 CARDS = "<!-- cards -->"
 """Where the template leaves room for them."""

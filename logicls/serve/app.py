@@ -13,11 +13,9 @@ from fastapi import Depends, FastAPI, HTTPException, Request, Response
 from fastapi.responses import JSONResponse
 from prometheus_client import CONTENT_TYPE_LATEST
 
-from logicls.predict.record import verdict_to_json
-from logicls.serve.desk import Desk
-from logicls.serve.limits import Rate
-from logicls.serve.metrics import Counting
-from logicls.serve.taking import photo_of
+from logicls.predict.serialization import verdict_to_json
+from logicls.serve.service import Counting, Desk
+from logicls.serve.uploads import Rate, photo_of
 
 BYTES = {"type": "string", "format": "binary"}
 BODIES = {

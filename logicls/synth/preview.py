@@ -9,14 +9,13 @@ from pathlib import Path
 
 from PIL import Image, ImageDraw, ImageFont
 
-from logicls.constraints.judge import judge
-from logicls.constraints.load import load_spec
-from logicls.constraints.look import by_query
-from logicls.constraints.spec import Spec
-from logicls.data.named import read_for
+from logicls.constraints.checker.evaluation import by_query, judge
+from logicls.constraints.spec.loader import load_spec
+from logicls.constraints.spec.models import Spec
+from logicls.data.coco import read_for
 from logicls.records import Edit, Example, Scene
-from logicls.synth.build import Order, left_out, preview
-from logicls.synth.shortfall import shortfall_of
+from logicls.synth.dataset_card import shortfall_of
+from logicls.synth.pipeline import Order, left_out, preview
 
 COLUMNS, SIDE, GAP, LINE = 4, 310, 12, 17
 """Tiles in a row, an even number so that pairs stand side by side; then pixels: room for a photo, space, a line."""

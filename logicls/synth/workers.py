@@ -13,15 +13,15 @@ from typing import Any, TypeVar
 
 import cv2
 
-from logicls.children import deaf, end_with_parent
-from logicls.constraints.spec import Spec
+from logicls.constraints.spec.models import Spec
 from logicls.data.coco import Dataset
-from logicls.data.outlines import Outline
+from logicls.data.segmentation import Outline
 from logicls.errors import DataError, PhotoError, Problem
-from logicls.synth.augment import Strength
-from logicls.synth.balance import Balance
-from logicls.synth.bank import Bank
-from logicls.synth.make import Maker
+from logicls.io.processes import deaf, end_with_parent
+from logicls.synth.augmentation import Strength
+from logicls.synth.example_generator import Maker
+from logicls.synth.instance_bank import Bank
+from logicls.synth.sampling_plan import Balance
 
 CHUNK = 4
 """Examples that a process is sent to make at a time."""

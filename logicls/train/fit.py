@@ -12,33 +12,30 @@ from pathlib import Path
 
 import lightning
 
-from logicls.assets import share
 from logicls.errors import Problem, RecipeError
-from logicls.jsonl import sweep
+from logicls.io.jsonl import sweep
+from logicls.io.resources import share
 from logicls.models.bundle import Bundle, read_bundle, write_bundle
-from logicls.models.codec import Codec
 from logicls.models.nano import NanoConfig, NanoForImageTextToText
-from logicls.models.nano.grow import grown_model
-from logicls.predict.probe import write_probe
-from logicls.synth.allowed import lies_any_way
-from logicls.synth.shards import rows
-from logicls.train import pace
-from logicls.train.begun import claim_run
-from logicls.train.calibrate import calibrate
-from logicls.train.closely import learn_closely
-from logicls.train.fresh import fresh_of
-from logicls.train.heldout import shown, split_photos, told_aside
-from logicls.train.hub import fit_hub
-from logicls.train.hub_recipe import NANO, refuse_misplaced
-from logicls.train.listener import SILENT, Listener
-from logicls.train.lit import MOST, raise_lights
-from logicls.train.loop import step_of
+from logicls.models.nano.answer_codec import Codec
+from logicls.models.nano.processor import grown_model
+from logicls.predict.self_test import write_probe
+from logicls.synth.dataset import rows
+from logicls.synth.invariances import lies_any_way
+from logicls.train import time_budget as pace
+from logicls.train.calibration import MAX_DETECTION_EXAMPLES as MOST
+from logicls.train.calibration import calibrate, raise_lights
+from logicls.train.crop_pretraining import learn_closely
+from logicls.train.distributed import Rank, launched, together
+from logicls.train.hub_fit import fit_hub
+from logicls.train.lightning_module import Told, step_of
 from logicls.train.lora import adapted, merged
+from logicls.train.metrics_log import SILENT, Listener
+from logicls.train.online_examples import fresh_of
 from logicls.train.preflight import Flight, count_examples, preflight
-from logicls.train.ranks import Rank, launched, together
-from logicls.train.recipe import Recipe
-from logicls.train.run import Run, draw_pictures, learn, measure
-from logicls.train.tuner import Told
+from logicls.train.recipe import NANO, Recipe, refuse_misplaced
+from logicls.train.run import Run, claim_run, draw_pictures, learn, measure
+from logicls.train.validation import shown, split_photos, told_aside
 
 SAMPLE = 500
 """Examples of the set that are looked at before a run that makes all of its own."""

@@ -1,7 +1,11 @@
-"""Before the first step of a hub model: every example through its processor, and one through the model both ways."""
+"""Before the first step of a hub model: every example through its processor, and one through the model both ways.
+
+How much memory a run needs, said before it starts.
+"""
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -12,12 +16,63 @@ import torch
 from torch import Tensor
 
 from logicls.errors import DataError, Problem
-from logicls.models.hub.branches import Prefix, fitting, whole
-from logicls.models.hub.families import habits_of, overview_tokens
-from logicls.models.hub.read import inputs_of
+from logicls.models.hub.chat_template import inputs_of
+from logicls.models.hub.loading import habits_of, overview_tokens
+from logicls.models.hub.shared_prefix import Prefix, fitting, whole
 from logicls.records import Box
-from logicls.train.hub_examples import Examples, Row, Turn, joined
-from logicls.train.hub_tuner import answered
+from logicls.train.hub_dataset import Examples, Row, Turn, joined
+from logicls.train.hub_module import answered
+
+BETWEEN = 34
+"""Bytes a token, layer and unit of width that are kept for the way back, at two bytes a number.
+
+Source: Korthikanti et al. 2022 (arXiv 2205.05198), section 4.1, without the attention matrix, which is not kept.
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Memory:
+    """Bytes at the same time, at most."""
+
+    weights: int
+    """Of the model, as it is loaded."""
+    trained: int
+    """The adapter's gradients and the optimiser's two means, 32 bits each."""
+    between: int
+    """What lies between the layers until the way back."""
+    logits: int
+    """Of the answers' tokens, with their gradients."""
+
+    @property
+    def total(self) -> int:
+        """Bytes."""
+        return self.weights + self.trained + self.between + self.logits
+
+
+def memory_of(model: Any, *, rows: int, tokens: int, told: int, gradient_checkpointing: bool) -> Memory:
+    """The memory for a part of a batch: so many `rows` of `tokens`, of which `told` are an answer's."""
+    config = model.config.get_text_config(decoder=True)
+    size = torch.finfo(model.dtype).bits // 8
+    layer = rows * tokens * config.hidden_size * BETWEEN * size // 2
+    kept = rows * tokens * config.hidden_size * size
+    layers = config.num_hidden_layers
+    between = layer + kept * layers if gradient_checkpointing else layer * layers
+    trained = sum(weight.numel() for weight in model.parameters() if weight.requires_grad)
+    weights = sum(weight.numel() * weight.element_size() for weight in model.parameters())
+    return Memory(weights, trained * 12, between, rows * told * config.vocab_size * 12)
+
+
+def memory_here() -> int:
+    """Bytes that the GPU has, or the machine where there is none."""
+    if torch.cuda.is_available():
+        return int(torch.cuda.mem_get_info()[1])
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+
+
+def gigabytes(count: int) -> str:
+    """As people say it."""
+    return f"{count / 1e9:.1f} GB" if count >= 1e8 else f"{count / 1e6:.1f} MB"
+
 
 SMALL = 1.0
 """Visual tokens below which a component may not be seen apart from what is around it."""

@@ -13,9 +13,9 @@ from typing import Any
 from torch import nn
 
 from logicls.errors import BundleError, Problem
-from logicls.models.hub.lora import attached
+from logicls.models.hub.adapters import attached
 from logicls.models.nano import NanoForImageTextToText
-from logicls.train.lora_recipe import LoraSettings
+from logicls.train.recipe import LoraSettings
 
 
 def adapted(model: NanoForImageTextToText, given: LoraSettings) -> Any:

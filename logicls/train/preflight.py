@@ -13,20 +13,18 @@ import datasets
 import numpy as np
 import pyarrow.parquet as pq
 
-from logicls.constraints.decompose import decompose
-from logicls.constraints.load import load_spec
-from logicls.constraints.spec import Spec
+from logicls.constraints.checker.decomposition import decompose
+from logicls.constraints.spec.loader import load_spec
+from logicls.constraints.spec.models import Spec
 from logicls.errors import DataError, Problem
-from logicls.jsonl import in_place_of
-from logicls.models.codec import Codec, values_of
+from logicls.io.jsonl import in_place_of
 from logicls.models.nano import NanoImageProcessor, NanoProcessor
+from logicls.models.nano.answer_codec import Codec, values_of
 from logicls.models.nano.config import STRIDE, size_for
-from logicls.models.nano.grow import grown_processor
-from logicls.models.nano.processor import make_tokenizer
-from logicls.synth.write import wordings
-from logicls.train.encode import Encoded, Encoder
-from logicls.train.legible import Legibility, legibility, narrow
-from logicls.train.pictures import decoded
+from logicls.models.nano.processor import grown_processor, make_tokenizer
+from logicls.prompts.templates import wordings
+from logicls.train.encoding import Encoded, Encoder, decoded
+from logicls.train.resolution_check import Legibility, legibility, narrow
 
 ENOUGH = 1.0
 """Visual tokens on a thing's shorter side below which it is hard to tell from its neighbours: two cells of the map."""

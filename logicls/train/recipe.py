@@ -1,20 +1,134 @@
-"""The recipe: how a model is trained, read once and passed flat."""
+"""The recipe: how a model is trained, read once and passed flat.
+
+The part of a recipe that is about a model of the hub, and what nano and hub models have to do without.
+
+The part of a recipe that is about learning with an adapter, for nano.
+
+The part of a recipe that is about the stage with rewards, and what that stage has to do without.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from logicls.constraints.load import validate
-from logicls.constraints.yaml_tree import read_yaml
-from logicls.errors import RecipeError, SpecError
-from logicls.train.expert_recipe import ExpertSettings
-from logicls.train.grpo_recipe import RewardSettings
-from logicls.train.hub_recipe import NANO, HubSettings
-from logicls.train.knowledge_recipe import KnowledgeSettings
-from logicls.train.lora_recipe import LoraSettings
-from logicls.train.reasoner_recipe import ReasonerSettings
+from logicls.constraints.spec.loader import validate
+from logicls.constraints.spec.yaml_reader import read_yaml
+from logicls.errors import Problem, RecipeError, SpecError
+
+RecipeT = TypeVar("RecipeT", bound="Recipe")
+NANO = "nano"
+NANO_ALONE = frozenset(
+    {"visual_tokens", "detail", "base", "width", "encoder_layers", "decoder_layers", "fresh", "evaluate_every",
+     "patience", "minutes", "most_minutes", "processes", "lora"}
+)  # fmt: skip
+"""What a recipe says of nano, and of no model of the hub."""
+
+
+class HubSettings(BaseModel):
+    """How a model of the hub is fine-tuned."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    rank: int = Field(16, ge=1)
+    """Of the adapter (LoRA, Hu et al. 2021): how many directions each linear map may change in."""
+    alpha: int = Field(32, ge=1)
+    """The change is multiplied by alpha / rank."""
+    dropout: float = Field(0.05, ge=0, lt=1)
+    where: Literal["language", "everywhere"] = "language"
+    """The language model alone, or the part that sees as well: for photos unlike any on the web; takes more memory."""
+    precision: Literal["auto", "float32", "bfloat16"] = "auto"
+    """Of the frozen weights; `auto` is bfloat16 on a GPU that computes in it, float32 elsewhere."""
+    four_bit: bool = False
+    """Hold the frozen weights in four bits (QLoRA, Dettmers et al. 2023). Needs a GPU and `logicls[four-bit]`."""
+    accumulate: int = Field(1, ge=1)
+    """Each batch is taken in so many parts: less memory, the same step."""
+    gradient_checkpointing: bool = False
+    """Compute what lies between the layers again on the way back, in the place of keeping it: less memory, a third
+    slower."""
+    merge: bool = False
+    """Write the whole changed model, so that the bundle does without the base model."""
+    processor: dict[str, Any] = Field(default_factory=dict)
+    """Settings of the model's image processor that take the place of its own, as its size limits."""
+
+
+def refuse_misplaced(recipe: Recipe) -> None:
+    """Raises `RecipeError` (LC430) for what a recipe says, other than the default, and its model cannot follow."""
+    fields = type(recipe).model_fields
+    said = {name for name, field in fields.items() if getattr(recipe, name) != field.get_default()}
+    misplaced = sorted({"hub"} & said if recipe.model == NANO else NANO_ALONE & said)
+    problems = [
+        Problem("LC430", f"{name} says nothing about the model {recipe.model}.", advice="Leave it out.")
+        for name in misplaced
+    ]
+    settings = recipe.hub
+    if recipe.model != NANO and recipe.batch % settings.accumulate:
+        message = f"a batch of {recipe.batch} cannot be taken in {settings.accumulate} equal parts (hub.accumulate)."
+        problems.append(Problem("LC430", message, advice="Choose a batch that can be divided by it."))
+    if settings.merge and settings.four_bit:
+        message = "a model in four bits cannot be merged with its adapter without loss (hub.merge, hub.four_bit)."
+        problems.append(Problem("LC430", message, advice="Leave out one of the two."))
+    if problems:
+        raise RecipeError(problems)
+
+
+class LoraSettings(BaseModel):
+    """Of the adapter (LoRA, Hu et al. 2021, arXiv 2106.09685)."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    rank: int = Field(16, ge=1)
+    """In how many directions each linear map may change."""
+    alpha: int = Field(32, ge=1)
+    """The change is multiplied by alpha / rank."""
+    stem: bool = True
+    """Train the convolutions that look at the pixels, too: a product's photos look unlike made ones."""
+
+
+class RewardSettings(BaseModel):
+    """Of the stage `grpo` (Group Relative Policy Optimization: Shao et al. 2024, arXiv 2402.03300, section 4.1)."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    steps: int = Field(100, ge=1)
+    questions: int = Field(12, ge=1)
+    """That are asked in a step, each about a photo of its own."""
+    answers: int = Field(8, ge=2)
+    """To each question, drawn by chance; each is held against their mean reward."""
+    lr: float = Field(5e-5, gt=0)
+    """Peak; a tenth of the steps leads up to it, the rest down to nothing."""
+    beta: float = Field(0.02, ge=0)
+    """Weight of the divergence from the model that the stage begins with (KL, equation 4); 0: it may go anywhere."""
+    hold: float = Field(1.0, ge=0)
+    """Weight of the loss of what nano points at, about the same photos: rewards say nothing of it, and it would be
+    forgotten (as the pre-training loss in Ouyang et al. 2022, arXiv 2203.02155, equation 2)."""
+    temperature: float = Field(1.0, gt=0)
+    """The higher, the more the answers differ."""
+    evaluate_every: int = Field(20, ge=1)
+    """Steps from one look at what is kept aside to the next."""
+    looked_at: int = Field(128, ge=1)
+    """Examples kept aside that are looked at each time."""
+
+
+def refuse_other_options(given: Mapping[str, object]) -> None:
+    """Raises `RecipeError` (LC437) for options, by name, that were given (not None, not false)."""
+    problems = [
+        Problem("LC437", f"--{name} says nothing about the stage grpo.", advice=_advice(name))
+        for name, value in given.items()
+        if value
+    ]
+    if problems:
+        raise RecipeError(problems)
+
+
+def _advice(name: str) -> str:
+    if name == "resume":
+        return "It keeps no checkpoints: begin it anew from the bundle of --from."
+    return "Leave it out; what the stage is told stands under `grpo` in the recipe."
+
 
 FINEST = 4
 """Times the input's pixels on each axis, at most, for looking closely."""
@@ -73,12 +187,6 @@ class Recipe(BaseModel):
     checkpoint_every: int = Field(200, ge=1)
     grpo: RewardSettings = RewardSettings.model_validate({})
     """Of the stage with rewards (`--stage grpo`), which also follows `seed`, `heldout`, `verdict_weight` and `hub`."""
-    expert: ExpertSettings | None = None
-    """Fit an expert to the good photos once the model is trained (`logicls expert fit`); `{}` for the default one."""
-    reasoner: ReasonerSettings | None = None
-    """Have the bundle look again where it is not sure; `{}` for the default one. For nano alone."""
-    knowledge: KnowledgeSettings | None = None
-    """Have the bundle carry what is known of its product: `{}` drafts it (`logicls knowledge build`)."""
     seed: int = 0
 
     @model_validator(mode="after")
@@ -92,8 +200,13 @@ class Recipe(BaseModel):
 
 
 def read_recipe(path: Path) -> Recipe:
-    """Read a recipe file. Raises `RecipeError` with every problem in it."""
+    """Read the settings of training from a file. Raises `RecipeError` with every problem in it."""
+    return read_recipe_as(Recipe, path)
+
+
+def read_recipe_as(schema: type[RecipeT], path: Path) -> RecipeT:
+    """Read a recipe file into a subclass of `Recipe` with settings of its own. Raises `RecipeError`."""
     try:
-        return validate(Recipe, read_yaml(path), str(path))
+        return validate(schema, read_yaml(path), str(path))
     except SpecError as error:
         raise RecipeError(error.problems) from error

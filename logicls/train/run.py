@@ -1,4 +1,7 @@
-"""A training run: its examples drawn, its callbacks put together, the loop run, the best weights taken."""
+"""A training run: its examples drawn, its callbacks put together, the loop run, the best weights taken.
+
+A training run is gone on with by the recipe that it was begun with.
+"""
 
 from __future__ import annotations
 
@@ -13,24 +16,39 @@ from typing import Any
 import torch
 from lightning.pytorch.callbacks import Callback
 
-from logicls.models.codec import Codec
-from logicls.synth.shards import rows
-from logicls.train import best, resample
-from logicls.train.best import Best
-from logicls.train.collate import Batches
-from logicls.train.curve import Curve, Unwritten, plot_curve
-from logicls.train.difficulty import COLUMNS, Difficulty, cells_of
-from logicls.train.draws import ByWeight, Draws, Evenly
-from logicls.train.feed import Feed
-from logicls.train.fresh import Fresh
-from logicls.train.heldout import NOTHING, Split, chosen, looked_at, shown
-from logicls.train.listener import Listener
-from logicls.train.loop import run_loop, step_of
-from logicls.train.pace import REHEARSED, Pace, look_time, rehearse
-from logicls.train.ranks import Rank
+from logicls.errors import Problem, RecipeError
+from logicls.io.run_manifest import Difference, claim
+from logicls.models.nano.answer_codec import Codec
+from logicls.synth.dataset import rows
+from logicls.train import early_stopping as best
+from logicls.train import sampler as resample
+from logicls.train.batching import Batches, Feed
+from logicls.train.distributed import Rank
+from logicls.train.early_stopping import Best
+from logicls.train.lightning_module import Tuner, Watch, run_loop, step_of
+from logicls.train.metrics_log import Curve, Listener, Unwritten, plot_curve
+from logicls.train.online_examples import Fresh
 from logicls.train.recipe import Recipe
-from logicls.train.resample import Resample, plot_difficulty
-from logicls.train.tuner import Tuner, Watch
+from logicls.train.sampler import COLUMNS, ByWeight, Difficulty, Draws, Evenly, Resample, cells_of, plot_difficulty
+from logicls.train.time_budget import REHEARSED, Pace, look_time, rehearse
+from logicls.train.validation import NOTHING, Split, chosen, looked_at, shown
+
+
+def claim_run(work: Path, recipe: Recipe, *, resume: bool) -> None:
+    """Write which recipe the run is begun with; one that goes on must have the same. Raises `RecipeError` (LC411)."""
+    mark = work / "recipe.json"
+
+    def refusal(differences: Sequence[Difference]) -> RecipeError:
+        differs = "; ".join(f"{key}: {there} then, {now} now" for key, there, now in differences)
+        message = f"the run was begun with another recipe ({differs})."
+        advice = "Resume with the same recipe, or train anew without --resume."
+        return RecipeError(Problem("LC411", message, str(mark), advice=advice))
+
+    if not resume:
+        for left in (mark, work / "plan.json", work / "last.ckpt", *work.glob("best-*.safetensors")):
+            left.unlink(missing_ok=True)
+    claim(mark, recipe.model_dump(mode="json"), refusal)
+
 
 APART = 1_000_003
 """From the seed of one process's light to that of the next."""

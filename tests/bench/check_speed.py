@@ -79,10 +79,10 @@ def peak() -> float:
 
 def measure(root: Path) -> None:
     """Check one dataset and print a row; run in a process of its own."""
-    from logicls.constraints.against_data import hold
-    from logicls.constraints.load import load_spec
+    from logicls.constraints.lint.data_audit import hold
+    from logicls.constraints.spec.loader import load_spec
     from logicls.data.coco import read_dataset
-    from logicls.data.lint import dataset_problems
+    from logicls.data.dataset_lint import dataset_problems
 
     spec, start = load_spec(root / "spec.yaml"), peak()
     times = [time.perf_counter()]

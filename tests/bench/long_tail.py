@@ -23,10 +23,10 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from logicls.assets import share
-from logicls.predict.folder.batch import predict_folder, read_verdicts
-from logicls.predict.probe import open_bundle
-from logicls.synth.build import Order, build
+from logicls.io.resources import share
+from logicls.predict.folder.runner import predict_folder, read_verdicts
+from logicls.predict.self_test import open_bundle
+from logicls.synth.pipeline import Order, build
 from logicls.train.fit import fit
 from logicls.train.recipe import Recipe, read_recipe
 

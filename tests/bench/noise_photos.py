@@ -15,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
-from logicls import trail
+from logicls import answer_format as trail
 from logicls.records import Answer, Subquery
 
 
@@ -52,9 +52,9 @@ def main() -> int:
     """Read them all."""
     import torch
 
-    from logicls.constraints.decompose import decompose
+    from logicls.constraints.checker.decomposition import decompose
     from logicls.models.bundle import read_bundle
-    from logicls.predict.read.reader import reader_of
+    from logicls.predict.readers.protocol import reader_of
 
     reader, count = reader_of(read_bundle(Path(sys.argv[1]))), int(sys.argv[2]) if len(sys.argv) > 2 else 10_000
     torch.set_num_threads(min(torch.get_num_threads(), 2))

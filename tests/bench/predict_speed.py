@@ -24,10 +24,10 @@ SOON = 500
 
 def measure(bundle: Path, photos: Path, workers: int, batch: int) -> None:
     """Predict one folder and print what it took."""
-    from logicls.predict.folder.batch import predict_folder
-    from logicls.predict.photos.loading import load
-    from logicls.predict.probe import open_bundle
-    from logicls.predict.read.reader import input_size, reader_of
+    from logicls.predict.folder.runner import predict_folder
+    from logicls.predict.input.loader import load
+    from logicls.predict.readers.protocol import input_size, reader_of
+    from logicls.predict.self_test import open_bundle
 
     opened = open_bundle(bundle)
     names, size = sorted(os.listdir(photos))[:100], input_size(reader_of(opened))

@@ -36,7 +36,7 @@ from ways_nano import nano_ways
 from ways_told import Way
 
 from logicls.models.bundle import read_bundle
-from logicls.predict.read.one_pass import OnePass
+from logicls.predict.readers.nano import OnePass
 
 FEW = 3
 """Photos a round of the slow ways."""

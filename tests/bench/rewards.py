@@ -18,19 +18,18 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from logicls.assets import share
-from logicls.cli_train import quiet_libraries
+from logicls.cli.train import quiet_libraries
+from logicls.evaluation import read_truth
+from logicls.io.resources import share
 from logicls.models.bundle import read_bundle
-from logicls.predict.folder.batch import predict_folder, read_verdicts
-from logicls.score import read_truth
+from logicls.predict.folder.runner import predict_folder, read_verdicts
 from logicls.train.fit import fit
-from logicls.train.grpo import reward
-from logicls.train.grpo_nano import NanoPolicy
-from logicls.train.grpo_recipe import RewardSettings
-from logicls.train.heldout import Answers, evaluation, split_photos
-from logicls.train.hub_examples import open_rows
-from logicls.train.listener import SILENT
-from logicls.train.recipe import Recipe
+from logicls.train.grpo.nano_policy import NanoPolicy
+from logicls.train.grpo.stage import reward
+from logicls.train.hub_dataset import open_rows
+from logicls.train.metrics_log import SILENT
+from logicls.train.recipe import Recipe, RewardSettings
+from logicls.train.validation import Answers, evaluation, split_photos
 
 ASIDE = 384
 """Examples kept aside that are measured on."""

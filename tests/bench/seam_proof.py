@@ -24,7 +24,7 @@ from torchmetrics.functional.classification import binary_auroc
 
 from logicls.models.nano.config import STRIDE, size_for
 from logicls.models.nano.processor import NanoImageProcessor
-from logicls.synth.shards import rows
+from logicls.synth.dataset import rows
 
 EPOCHS = 8
 BATCH = 64

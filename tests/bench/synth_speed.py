@@ -23,15 +23,32 @@ from typing import Any
 import cv2
 import numpy as np
 
-from logicls.assets import share
-from logicls.data.picture import read_photo
-from logicls.synth import augment, canvas, draft, edit, make, row
-from logicls.synth.augment import Strength
-from logicls.synth.bank import Bank
-from logicls.synth.build import Order, build, source_of
-from logicls.synth.light import lighting, lit
+from logicls.data.image_io import read_photo
+from logicls.io.resources import share
+from logicls.synth import (
+    augmentation as augment,
+)
+from logicls.synth import (
+    compositor as canvas,
+)
+from logicls.synth import (
+    dataset as row,
+)
+from logicls.synth import (
+    editor as edit,
+)
+from logicls.synth import (
+    example_generator as make,
+)
+from logicls.synth import (
+    violation_sampler as draft,
+)
+from logicls.synth.augmentation import Strength
+from logicls.synth.geometric import drawn_map, warped
+from logicls.synth.instance_bank import Bank
+from logicls.synth.photometric import lighting, lit
+from logicls.synth.pipeline import Order, build, source_of
 from logicls.synth.torchless import albumentations
-from logicls.synth.warp import drawn_map, warped
 
 BLOCK = 20
 

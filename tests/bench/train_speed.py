@@ -19,11 +19,11 @@ from typing import Any
 import numpy as np
 import torch
 
-from logicls.assets import share
-from logicls.train import loop
+from logicls.io.resources import share
+from logicls.train import lightning_module as loop
 from logicls.train.fit import fit
+from logicls.train.lightning_module import Tuner
 from logicls.train.recipe import read_recipe
-from logicls.train.tuner import Tuner
 
 WARM = 5
 """Steps that do not count."""

@@ -15,15 +15,14 @@ import statistics
 import time
 from pathlib import Path
 
-from logicls.assets import share
-from logicls.cli_train import quiet_libraries
-from logicls.predict.folder.batch import predict_folder, read_verdicts
-from logicls.predict.probe import open_bundle
-from logicls.score import read_truth
-from logicls.train.curve import read_rows
+from logicls.cli.train import quiet_libraries
+from logicls.evaluation import read_truth
+from logicls.io.resources import share
+from logicls.predict.folder.runner import predict_folder, read_verdicts
+from logicls.predict.self_test import open_bundle
 from logicls.train.fit import fit
-from logicls.train.lora_recipe import LoraSettings
-from logicls.train.recipe import Recipe
+from logicls.train.metrics_log import read_rows
+from logicls.train.recipe import LoraSettings, Recipe
 
 WARM, TIMED = 4, 12
 WAYS = {

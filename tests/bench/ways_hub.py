@@ -14,15 +14,13 @@ from transformers import LogitsProcessor, LogitsProcessorList
 from ways_told import VOTES, Way, generate
 
 from logicls.models.bundle import Bundle, read_bundle, write_hub_bundle
-from logicls.models.hub.branches import whole
-from logicls.models.hub.bundled import facts_of
-from logicls.models.hub.families import habits_of
-from logicls.models.hub.load import find_base, load_model, load_processor
-from logicls.models.hub.lora import adapted
-from logicls.models.hub.picture import picture_of, shown_of
-from logicls.models.hub.read import inputs_of
-from logicls.predict.read.hub_pass import HubPass
-from logicls.synth.write import wordings
+from logicls.models.hub.adapters import adapted
+from logicls.models.hub.bundle_io import facts_of
+from logicls.models.hub.chat_template import inputs_of, picture_of, shown_of
+from logicls.models.hub.loading import find_base, habits_of, load_model, load_processor
+from logicls.models.hub.shared_prefix import whole
+from logicls.predict.readers.hub import HubPass
+from logicls.prompts.templates import wordings
 
 AT_ONCE = 8
 """Photos a batch; all are of one size."""

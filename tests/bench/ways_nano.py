@@ -9,13 +9,13 @@ import numpy as np
 import torch
 from ways_told import VOTES, Way, generate
 
-from logicls import trail
-from logicls.constraints.decompose import located_by
+from logicls import answer_format as trail
+from logicls.constraints.checker.decomposition import located_by
 from logicls.models.bundle import Bundle
-from logicls.predict.read.one_pass import Asked, OnePass
-from logicls.predict.read.pointing import Light, located, read_off, things
+from logicls.predict.readers.detections import Light, located, read_off, things
+from logicls.predict.readers.nano import Asked, OnePass
+from logicls.prompts.templates import wordings
 from logicls.records import Answer, Subquery
-from logicls.synth.write import wordings
 
 
 def main_content(answer: Answer) -> object:

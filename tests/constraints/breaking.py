@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from hypothesis import strategies as st
 
-from logicls.constraints.family import Plans
-from logicls.constraints.judge import judge
-from logicls.constraints.look import by_query, look
-from logicls.constraints.plan import imagined
-from logicls.constraints.spec import Spec
+from logicls.constraints.checker.evaluation import by_query, judge, look
+from logicls.constraints.families.edits import imagined
+from logicls.constraints.families.protocol import Plans
+from logicls.constraints.spec.models import Spec
 from logicls.records import Finding, Scene
 
 SEEDS = st.integers(0, 2**32 - 1)

@@ -6,7 +6,7 @@ import random
 from collections.abc import Callable
 from typing import Any
 
-from logicls.constraints.spec import Spec
+from logicls.constraints.spec.models import Spec
 from logicls.records import Scene
 
 from .rules import WHOLE, Body, Frames, counted, layout, measure, quantity

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from logicls.constraints.reading import Area, Reading, Variant, World
+from logicls.constraints.families.context import Area, Reading, Variant, World
 from logicls.records import Answer, Box
 
 TRAY = Box(100, 100, 300, 200)

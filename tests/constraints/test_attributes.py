@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from logicls.constraints.attribute import Attribute
-from logicls.constraints.connection import Connection
-from logicls.constraints.match import Match
-from logicls.constraints.reading import Absent, Check, Side, Unreadable
+from logicls.constraints.families.attribute import Attribute
+from logicls.constraints.families.connection import Connection
+from logicls.constraints.families.context import Absent, Check, Side, Unreadable
+from logicls.constraints.families.match import Match
 from logicls.records import Answer, Box
 
 from .readings import located, pins, reading, told

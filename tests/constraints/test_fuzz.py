@@ -14,15 +14,14 @@ import numpy as np
 import pytest
 import yaml
 
-from logicls.assets import share
-from logicls.constraints.decompose import decompose
-from logicls.constraints.judge import judge
-from logicls.constraints.lint import lint, scene_of
-from logicls.constraints.load import Sheet, open_sheet
-from logicls.constraints.look import by_query, look
-from logicls.constraints.spec import Spec
-from logicls.constraints.violate import aims, violate
+from logicls.constraints.checker.counterexamples import aims, violate
+from logicls.constraints.checker.decomposition import decompose
+from logicls.constraints.checker.evaluation import by_query, judge, look
+from logicls.constraints.lint.spec_lint import lint, scene_of
+from logicls.constraints.spec.loader import Sheet, open_sheet
+from logicls.constraints.spec.models import Spec
 from logicls.errors import Problem, SpecError
+from logicls.io.resources import share
 from logicls.records import Scene
 
 SECONDS = 2.0

@@ -10,14 +10,14 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 
-from logicls.constraints.family import Plans
-from logicls.constraints.layout import Layout
-from logicls.constraints.look import by_query, look, read_off
-from logicls.constraints.margin import near
-from logicls.constraints.measure import Measure
-from logicls.constraints.resolve import faults
-from logicls.constraints.spec import FAMILIES, Constraint, Spec
-from logicls.constraints.violate import CANDIDATES, PATIENCE, Aim, aims, candidates, violate
+from logicls.constraints.checker.counterexamples import CANDIDATES, PATIENCE, Aim, aims, candidates, violate
+from logicls.constraints.checker.evaluation import by_query, look, read_off
+from logicls.constraints.checker.margins import near
+from logicls.constraints.families.layout import Layout
+from logicls.constraints.families.measure import Measure
+from logicls.constraints.families.protocol import Plans
+from logicls.constraints.spec.models import FAMILIES, Constraint, Spec
+from logicls.constraints.spec.references import faults
 from logicls.records import Box, Instance, Scene
 
 from .breaking import SEEDS, after, broken, judged

@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from logicls.constraints.against_data import SHOWN, hold
-from logicls.constraints.lint import lint
-from logicls.constraints.resolve import Fault, faults
-from logicls.constraints.spec import Spec
+from logicls.constraints.lint.data_audit import SHOWN, hold
+from logicls.constraints.lint.spec_lint import lint
+from logicls.constraints.spec.models import Spec
+from logicls.constraints.spec.references import Fault, faults
 from logicls.records import Box, Instance, Scene
 
 from .readings import at

@@ -10,13 +10,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from logicls.constraints.against_data import hold
-from logicls.constraints.drafting.vocabulary import legal
-from logicls.constraints.infer import infer
-from logicls.constraints.lint import lint
-from logicls.constraints.load import load_spec
+from logicls.constraints.lint.data_audit import hold
+from logicls.constraints.lint.spec_lint import lint
+from logicls.constraints.mining.infer import infer
+from logicls.constraints.mining.observations import legal
+from logicls.constraints.spec.loader import load_spec
 from logicls.data.coco import Dataset
-from logicls.data.lint import misfits
+from logicls.data.dataset_lint import misfits
 from logicls.records import Box, Instance, Scene
 
 NAMES = ("a", "a_2", "a-count", "true", "7", "1e5", "_x", "x" * 60, "x" * 59, "fruit label", "größe", "on", "place_1")

@@ -6,8 +6,8 @@ from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
-from logicls.constraints.drafting.proposal import Proposal
-from logicls.constraints.infer import Draft, infer
+from logicls.constraints.mining.infer import Draft, infer
+from logicls.constraints.mining.proposals import Proposal
 from logicls.records import Box, Instance, Scene
 
 Thing = tuple[str, Mapping[str, str]]

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from logicls.constraints.drafting.tolerance import coverage, percent, photos_needed, told
+from logicls.constraints.mining.intervals import coverage, percent, photos_needed, told
 
 WANTED = st.floats(0.5, 0.995)
 

@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from logicls.constraints.family import Plans
-from logicls.constraints.plan import Add, Move, Plan, Remove, Replace
-from logicls.constraints.spec import Spec
-from logicls.constraints.violate import aims, breach, outcome, violate
+from logicls.constraints.checker.counterexamples import aims, breach, outcome, violate
+from logicls.constraints.families.edits import Add, Move, Plan, Remove, Replace
+from logicls.constraints.families.protocol import Plans
+from logicls.constraints.spec.models import Spec
 from logicls.records import Box, Instance, Scene
 
 SIZES = ["long", "short", "tiny"]

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from logicls.assets import share
-from logicls.constraints.load import load_spec
+from logicls.constraints.spec.loader import load_spec
+from logicls.io.resources import share
 
 LOGICAL = {
     "breakfast_box": """

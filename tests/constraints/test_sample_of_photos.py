@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from logicls.constraints.against_data import TRIED, hold
-from logicls.constraints.spec import Spec
+from logicls.constraints.lint.data_audit import TRIED, hold
+from logicls.constraints.spec.models import Spec
 from logicls.records import Box, Instance, Scene
 
 SPEC = Spec.model_validate(

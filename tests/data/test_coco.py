@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from logicls.data.coco import Dataset, read_dataset
-from logicls.data.coco_reader import leaves
+from logicls.data.coco_parser import leaves
 from logicls.errors import DataError
 from logicls.records import Box, Instance, Scene
 

@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from logicls.constraints.load import load_spec
-from logicls.data.lint import misfits
-from logicls.data.named import known_names, read_for
+from logicls.constraints.spec.loader import load_spec
+from logicls.data.coco import known_names, read_for
+from logicls.data.dataset_lint import misfits
 
 SPEC = """logicls: 1
 product: {name: throw}

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 
-from logicls.models.codec import Codec
 from logicls.models.nano import NanoConfig, NanoForImageTextToText, NanoImageProcessor, NanoProcessor
+from logicls.models.nano.answer_codec import Codec
 from logicls.models.nano.processor import make_tokenizer
 
 

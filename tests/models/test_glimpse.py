@@ -10,9 +10,9 @@ import torch
 from safetensors.torch import save_file
 
 from logicls.models.nano import NanoForImageTextToText, NanoImageProcessor
-from logicls.models.nano.glimpse import GLINTS, LOOK, MARGIN, SHINES, SIDE, WHITE, Glimpse, Look, glinting, squares
-from logicls.models.nano.grow import grown_model, grown_processor
-from logicls.models.nano.point import Pointer
+from logicls.models.nano.crop_encoder import GLINTS, LOOK, MARGIN, SHINES, SIDE, WHITE, Glimpse, Look, glinting, squares
+from logicls.models.nano.detection_head import Pointer
+from logicls.models.nano.processor import grown_model, grown_processor
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from logicls.models.nano.grow import grown_model, grown_processor
+from logicls.models.nano.processor import grown_model, grown_processor
 
 
 @pytest.fixture(scope="module")

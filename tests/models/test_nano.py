@@ -8,9 +8,9 @@ import torch
 from transformers import AutoModelForImageTextToText, AutoProcessor, DynamicCache
 
 from logicls.models.nano.blocks import shrunk
-from logicls.models.nano.glimpse import normed, normed_
+from logicls.models.nano.crop_encoder import normed, normed_
+from logicls.models.nano.detection_head import glowing
 from logicls.models.nano.losses import IGNORED
-from logicls.models.nano.point import glowing
 
 QUESTIONS = ("where is every pin?", "which colour has the pin?")
 

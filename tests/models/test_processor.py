@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from logicls.models.codec import values_of
-from logicls.models.fitting import GREY
+from logicls.data.image_io import GREY
+from logicls.models.nano.answer_codec import values_of
 from logicls.models.nano.processor import ANSWER, MOST, NanoImageProcessor, from_input, make_tokenizer, to_input
 from logicls.records import Box, Subquery
 

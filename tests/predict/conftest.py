@@ -12,9 +12,9 @@ import pytest
 import torch
 from PIL import Image
 
-from logicls.constraints.load import load_spec
+from logicls.constraints.spec.loader import load_spec
 from logicls.models.bundle import Bundle, write_bundle
-from logicls.predict.probe import write_probe
+from logicls.predict.self_test import write_probe
 
 
 @pytest.fixture(scope="session", autouse=True)

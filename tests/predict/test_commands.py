@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from logicls import cli
-from logicls.predict.folder.batch import predict_folder
+from logicls.cli import app as cli
+from logicls.predict.folder.runner import predict_folder
 
 
 @pytest.fixture(scope="module")

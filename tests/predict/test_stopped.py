@@ -15,7 +15,7 @@ import psutil
 import pytest
 from PIL import Image
 
-MAIN = "from logicls.cli import main; main()"
+MAIN = "from logicls.cli.app import main; main()"
 
 
 def command(*words: object) -> list[str]:

@@ -4,7 +4,7 @@ from dataclasses import replace
 from datetime import datetime
 
 from logicls.records import Answer, Box, Finding, Verdict
-from logicls.report.words import Words
+from logicls.report.card_view import Words
 
 WORDS = Words(
     title="lid box",

@@ -7,10 +7,10 @@ from dataclasses import replace
 import pytest
 from PIL import Image
 
+from logicls.evaluation import score
 from logicls.records import SecondLook
 from logicls.report.page import write_report
-from logicls.report.truth import Held
-from logicls.score import score
+from logicls.report.summary import Held
 
 from .cases import FAILED, NOW, PASSED, TORN, UNSURE, WORDS
 

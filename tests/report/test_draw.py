@@ -5,8 +5,8 @@ from PIL import Image
 
 from logicls.errors import PhotoError
 from logicls.records import Answer, Box, Finding, Verdict
+from logicls.report.card_view import Mark, overlays
 from logicls.report.draw import draw_card
-from logicls.report.view import Mark, overlays
 
 FAILED = Verdict(
     "bad.png", "fail", ("gone",), ("gone",), 0.9, (),

@@ -3,7 +3,7 @@
 import xml.etree.ElementTree as ET
 from dataclasses import replace
 
-from logicls.predict.result import result_id
+from logicls.predict.serialization import result_id
 from logicls.report.junit import write_junit
 
 from .cases import FAILED, PASSED, TORN, UNSURE, WORDS

@@ -8,12 +8,12 @@ from dataclasses import replace
 
 from PIL import Image
 
-from logicls.plugins import Cause
-from logicls.predict.sure.reliability import Bin
+from logicls.evaluation import score
+from logicls.predict.plugin_protocols import Cause
+from logicls.predict.uncertainty.calibration import Bin
 from logicls.records import Plug, SecondLook
 from logicls.report.page import write_report
-from logicls.report.truth import Held
-from logicls.score import score
+from logicls.report.summary import Held
 
 from .cases import FAILED, NOW, PASSED, TORN, UNSURE, WORDS
 

@@ -7,9 +7,9 @@ from dataclasses import replace
 import pytest
 
 from logicls.errors import DataError
-from logicls.predict.sure.reliability import Bin
-from logicls.report.truth import Against, confusion, read_reliability
-from logicls.score import score
+from logicls.evaluation import score
+from logicls.predict.uncertainty.calibration import Bin
+from logicls.report.summary import Against, confusion, read_reliability
 
 from .cases import FAILED, PASSED
 

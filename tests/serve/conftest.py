@@ -17,9 +17,8 @@ import uvicorn
 from PIL import Image
 
 from logicls.serve.app import Start, app_of
-from logicls.serve.desk import Desk
-from logicls.serve.limits import Limits
-from logicls.serve.metrics import Metrics
+from logicls.serve.service import Desk, Metrics
+from logicls.serve.uploads import Limits
 
 _predict = runpy.run_path(str(Path(__file__).parents[1] / "predict" / "conftest.py"))
 _one_thread, photos, make_bundle, bundle = (

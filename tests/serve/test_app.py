@@ -9,11 +9,10 @@ import httpx2
 import pytest
 from PIL import Image
 
-from logicls.predict.folder.batch import predict_folder
+from logicls.predict.folder.runner import predict_folder
 from logicls.serve.app import Start, app_of
-from logicls.serve.desk import Desk
-from logicls.serve.limits import Limits
-from logicls.serve.metrics import Metrics
+from logicls.serve.service import Desk, Metrics
+from logicls.serve.uploads import Limits
 
 CLIENTS, EACH = 64, 3
 

@@ -10,17 +10,15 @@ import httpx2
 import pytest
 
 from logicls.errors import BundleError
-from logicls.extras.standing import stand
-from logicls.extras.wanted import Asked, Wanted
-from logicls.predict.folder.batch import by_reader, predict_folder
-from logicls.predict.probe import open_bundle
-from logicls.predict.read.reader import reader_of
-from logicls.serve.desk import Desk
-from logicls.serve.limits import Limits
-from logicls.serve.metrics import Metrics
-from logicls.serve.run import Address, serve
+from logicls.plugins.selection import Asked, Wanted, stand
+from logicls.predict.folder.runner import by_reader, predict_folder
+from logicls.predict.readers.protocol import reader_of
+from logicls.predict.self_test import open_bundle
+from logicls.serve.server import Address, serve
+from logicls.serve.service import Desk, Metrics
+from logicls.serve.uploads import Limits
 
-_EXTRAS = runpy.run_path(str(Path(__file__).parents[1] / "extras" / "conftest.py"))
+_EXTRAS = runpy.run_path(str(Path(__file__).parents[1] / "plugins" / "conftest.py"))
 outfit, own, good, dataset = (_EXTRAS[name] for name in ("outfit", "own", "good", "dataset"))
 ASKED = Asked("patches", "closer", open=0.0)
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import pytest
 
-from logicls.assets import share
-from logicls.constraints.load import load_spec
-from logicls.constraints.spec import Spec
+from logicls.constraints.spec.loader import load_spec
+from logicls.constraints.spec.models import Spec
 from logicls.data.coco import read_dataset
-from logicls.synth.augment import Strength, read_strength
-from logicls.synth.balance import Balance, read_balance
-from logicls.synth.bank import Bank
+from logicls.io.resources import share
+from logicls.synth.augmentation import Strength, read_strength
+from logicls.synth.instance_bank import Bank
+from logicls.synth.sampling_plan import Balance, read_balance
 
 
 @pytest.fixture(scope="session")

@@ -12,16 +12,16 @@ import datasets
 import pytest
 from PIL import Image
 
-from logicls import trail
-from logicls.assets import share
-from logicls.constraints.reading import words
+from logicls import answer_format as trail
+from logicls.constraints.families.context import words
 from logicls.errors import DataError
-from logicls.models.coordinates import FAMILIES, Family, back
+from logicls.io.resources import share
+from logicls.models.box_formats import FAMILIES, Family, back
 from logicls.records import Answer, Box
 from logicls.synth import export as module
-from logicls.synth.build import Order, build
+from logicls.synth.dataset import rows
 from logicls.synth.export import Trainer, export
-from logicls.synth.shards import rows
+from logicls.synth.pipeline import Order, build
 
 COUNT = 12
 Chat = tuple[str, str, tuple[str, ...]]

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from logicls.records import Box
-from logicls.synth.pixels import cut, pasted, recoloured, ring_mean, whole
+from logicls.synth.image_ops import cut, pasted, recoloured, ring_mean, whole
 
 PLAIN = np.full((80, 100, 3), 120, np.uint8)
 BOX = Box(40, 30, 60, 50)

@@ -6,10 +6,10 @@ from pathlib import Path
 
 from PIL import Image
 
-from logicls.assets import share
-from logicls.synth.build import Order
+from logicls.io.resources import share
+from logicls.synth.dataset_card import Made, counted
+from logicls.synth.pipeline import Order
 from logicls.synth.preview import BAND, _wrapped, contact_sheet
-from logicls.synth.shortfall import Made, counted
 
 ORDER = Order(share("constraints/dosing_kit.yaml"), share("data/dosing_kit"), Path("unused"), 100, 0)
 

@@ -17,10 +17,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from logicls.assets import share
 from logicls.errors import DataError
-from logicls.synth import build as module
-from logicls.synth.build import Order, build
+from logicls.io.resources import share
+from logicls.synth import pipeline as module
+from logicls.synth.pipeline import Order, build
 
 CHILD = """
 import signal

@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from logicls.assets import share
-from logicls.synth.build import Order, build
+from logicls.io.resources import share
+from logicls.synth.pipeline import Order, build
 from logicls.train.recipe import Recipe
 
 CHILD = """

@@ -7,8 +7,7 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from logicls.train.difficulty import Difficulty, cells_of
-from logicls.train.draws import ByWeight, Evenly
+from logicls.train.sampler import ByWeight, Difficulty, Evenly, cells_of
 
 ROWS = [
     {"queries": ["attribute:a.b", "verdict"], "values": [["x" if number % 4 else "y"], []], "boxes": [[], []]}

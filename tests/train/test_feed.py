@@ -6,7 +6,7 @@ import time
 
 import torch
 
-from logicls.train.feed import Feed
+from logicls.train.batching import Feed
 
 PAUSE = 0.05
 

@@ -7,9 +7,9 @@ import pytest
 from PIL import Image
 
 from logicls.errors import RecipeError
-from logicls.predict.probe import open_bundle
-from logicls.train.curve import read_curve
+from logicls.predict.self_test import open_bundle
 from logicls.train.fit import fit
+from logicls.train.metrics_log import read_curve
 from logicls.train.recipe import Recipe
 
 TINY = Recipe(

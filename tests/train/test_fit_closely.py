@@ -7,10 +7,10 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from logicls.models.nano.glimpse import LOOK
-from logicls.predict.probe import open_bundle
-from logicls.predict.read.reader import input_size, reader_of
-from logicls.train import closely
+from logicls.models.nano.crop_encoder import LOOK
+from logicls.predict.readers.protocol import input_size, reader_of
+from logicls.predict.self_test import open_bundle
+from logicls.train import crop_pretraining as closely
 from logicls.train.fit import fit
 from logicls.train.recipe import Recipe
 

@@ -9,15 +9,13 @@ import pytest
 import torch
 
 from logicls.errors import DataError
-from logicls.models.hub.branches import Branches
-from logicls.models.hub.codec import Codec
-from logicls.models.hub.families import coordinates_of, habits_of
-from logicls.models.hub.load import load_model, load_processor
-from logicls.models.hub.lora import adapted
-from logicls.models.hub.talk import talk_of
-from logicls.train.hub_examples import Examples, open_rows
-from logicls.train.hub_memory import gigabytes, memory_here, memory_of
-from logicls.train.hub_preflight import preflight_hub, rehearse, seconds_of
+from logicls.models.hub.adapters import adapted
+from logicls.models.hub.answer_codec import Codec
+from logicls.models.hub.chat_template import talk_of
+from logicls.models.hub.loading import coordinates_of, habits_of, load_model, load_processor
+from logicls.models.hub.shared_prefix import Branches
+from logicls.train.hub_dataset import Examples, open_rows
+from logicls.train.hub_preflight import gigabytes, memory_here, memory_of, preflight_hub, rehearse, seconds_of
 
 
 @pytest.fixture(scope="module")

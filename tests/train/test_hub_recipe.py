@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from logicls.assets import share
 from logicls.errors import RecipeError
+from logicls.io.resources import share
 from logicls.train.fit import fit
-from logicls.train.hub_recipe import NANO_ALONE, HubSettings, refuse_misplaced
-from logicls.train.recipe import Recipe, read_recipe
+from logicls.train.recipe import NANO_ALONE, HubSettings, Recipe, read_recipe, refuse_misplaced
 
 
 def refusals(recipe: Recipe) -> list[str]:

@@ -8,14 +8,14 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from logicls.models.codec import Codec
+from logicls.models.nano.answer_codec import Codec
+from logicls.models.nano.detection_head import RARE
 from logicls.models.nano.losses import LIT
-from logicls.models.nano.point import RARE
+from logicls.train.calibration import best_limit, raise_lights
 from logicls.train.fit import fit, make_model
-from logicls.train.heldout import shown
-from logicls.train.lit import best_limit, raise_lights
 from logicls.train.preflight import preflight
 from logicls.train.recipe import Recipe
+from logicls.train.validation import shown
 
 TINY = Recipe(
     steps=6, batch=4, visual_tokens=16, base=False, width=32, encoder_layers=1, decoder_layers=1, heldout=0.3,

@@ -8,14 +8,13 @@ from pydantic import ValidationError
 from safetensors.torch import load_file
 from torch import nn
 
-from logicls.assets import share
 from logicls.errors import BundleError, RecipeError
+from logicls.io.resources import share
 from logicls.models.nano import NanoForImageTextToText
-from logicls.predict.probe import open_bundle
+from logicls.predict.self_test import open_bundle
 from logicls.train.fit import fit
 from logicls.train.lora import adapted, merged
-from logicls.train.lora_recipe import LoraSettings
-from logicls.train.recipe import Recipe
+from logicls.train.recipe import LoraSettings, Recipe
 
 GIVEN = LoraSettings(rank=4, alpha=8)
 SHORT = Recipe(steps=4, batch=4, visual_tokens=16, checkpoint_every=2, evaluate_every=2, heldout=0.3, lora=GIVEN)

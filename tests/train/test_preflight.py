@@ -13,10 +13,10 @@ import pytest
 from PIL import Image
 
 from logicls.errors import DataError
-from logicls.models.codec import Codec
-from logicls.train import legible
+from logicls.models.nano.answer_codec import Codec
 from logicls.train import preflight as preflight_
-from logicls.train.pictures import decoded
+from logicls.train import resolution_check as legible
+from logicls.train.encoding import decoded
 from logicls.train.preflight import preflight
 
 

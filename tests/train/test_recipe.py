@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from logicls.assets import share
 from logicls.errors import RecipeError
+from logicls.io.resources import share
 from logicls.train.recipe import Recipe, read_recipe
 
 

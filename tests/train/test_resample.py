@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 from PIL import Image
 
-from logicls.train.curve import read_rows
 from logicls.train.fit import fit
+from logicls.train.metrics_log import read_rows
 from logicls.train.recipe import Recipe
 
 TINY = Recipe(

@@ -5,12 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from logicls.constraints.load import load_spec
-from logicls.predict.read.one_pass import Look
-from logicls.predict.read.pointing import Light
-from logicls.predict.sure.scales import chance, log_odds
+from logicls.constraints.spec.loader import load_spec
+from logicls.predict.readers.detections import Light
+from logicls.predict.readers.nano import Look
+from logicls.predict.uncertainty.calibration import chance, log_odds
 from logicls.records import Answer, Box
-from logicls.train.scaling import Known, fit_scales, spread_of
+from logicls.train.calibration import Known, fit_scales, spread_of
 
 SPEC = """logicls: 1
 product: {name: box}

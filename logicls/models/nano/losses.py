@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from logicls.models.nano.point import Pointer, Things, box_losses, glowing, light_losses
+from logicls.models.nano.detection_head import Pointer, Things, box_losses, glowing, light_losses
 
 IGNORED = -100
 """Label of a position that is not learned."""

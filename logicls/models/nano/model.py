@@ -20,9 +20,9 @@ from transformers.modeling_outputs import CausalLMOutputWithPast
 
 from logicls.models.nano.blocks import Block, Stem, grid_waves, shrunk
 from logicls.models.nano.config import STRIDE, NanoConfig
-from logicls.models.nano.glimpse import normed, normed_
+from logicls.models.nano.crop_encoder import normed, normed_
+from logicls.models.nano.detection_head import CELL, Pointer, Things
 from logicls.models.nano.losses import Learned, learned
-from logicls.models.nano.point import CELL, Pointer, Things
 
 
 @dataclass

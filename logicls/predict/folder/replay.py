@@ -8,14 +8,14 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from logicls.claim import claimed
-from logicls.data.picture import sha256
+from logicls.data.image_io import sha256
 from logicls.errors import DataError, Problem, did_you_mean, relative
+from logicls.io.run_manifest import claimed
 from logicls.models.bundle import Bundle
-from logicls.plugins import PlugIns
-from logicls.predict.folder.batch import by_reader, predict_folder, read_verdicts
-from logicls.predict.read.reader import reader_of
-from logicls.predict.result import result_id
+from logicls.predict.folder.runner import by_reader, predict_folder, read_verdicts
+from logicls.predict.plugin_protocols import PlugIns
+from logicls.predict.readers.protocol import reader_of
+from logicls.predict.serialization import result_id
 from logicls.records import Answer, Verdict
 
 CHANCE = 0.005

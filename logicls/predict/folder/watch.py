@@ -15,13 +15,12 @@ from pathlib import Path
 
 from logicls.errors import DataError
 from logicls.models.bundle import Bundle
-from logicls.plugins import PlugIns
-from logicls.predict.folder.batch import Verdicts, adding, batched, names_in, tabulate
+from logicls.predict.folder.runner import Verdicts, adding, batched, names_in, tabulate
+from logicls.predict.input.listing import PATIENCE, SETTLED, Arrivals, list_photos
+from logicls.predict.input.loader import Loaded
 from logicls.predict.inspector import Inspector
-from logicls.predict.photos.arrivals import PATIENCE, SETTLED, Arrivals
-from logicls.predict.photos.listing import list_photos
-from logicls.predict.photos.loading import Loaded
-from logicls.predict.read.reader import reader_of
+from logicls.predict.plugin_protocols import PlugIns
+from logicls.predict.readers.protocol import reader_of
 from logicls.records import Verdict
 
 ROUND = 0.5

@@ -8,10 +8,9 @@ from typing import Any
 
 import pytest
 
-from logicls.models.hub.codec import Codec
-from logicls.models.hub.families import coordinates_of, habits_of
-from logicls.models.hub.load import find_base, load_model, load_processor
-from logicls.models.hub.talk import talk_of
+from logicls.models.hub.answer_codec import Codec
+from logicls.models.hub.chat_template import talk_of
+from logicls.models.hub.loading import coordinates_of, find_base, habits_of, load_model, load_processor
 
 
 @dataclass(frozen=True)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from logicls.errors import DataError
-from logicls.models.hub.load import load_processor
-from logicls.models.hub.talk import talk_of
+from logicls.models.hub.chat_template import talk_of
+from logicls.models.hub.loading import load_processor
 
 AROUND = {
     "idefics3": ("<|im_start|>User:<image>", "<end_of_utterance>\nAssistant:", " ", "<end_of_utterance>"),

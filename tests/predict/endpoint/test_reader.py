@@ -12,18 +12,17 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from logicls.constraints.decompose import decompose
-from logicls.constraints.load import load_spec
+from logicls.answer_format import write
+from logicls.constraints.checker.decomposition import decompose
+from logicls.constraints.spec.loader import load_spec
 from logicls.errors import LogiClsError
-from logicls.models.coordinates import FAMILIES, Family, into
-from logicls.predict.endpoint.asks import Asks
-from logicls.predict.endpoint.chat import Chat, Endpoint, base_of
-from logicls.predict.endpoint.manner import Manner, Wish
-from logicls.predict.endpoint.subject import MOST, endpoint_reader, family_of
-from logicls.predict.folder.batch import by_reader, predict_folder, read_verdicts
+from logicls.models.box_formats import FAMILIES, Family, into
+from logicls.predict.endpoint.client import Chat, Endpoint, base_of
+from logicls.predict.endpoint.prompts import Asks, Manner, Wish
+from logicls.predict.endpoint.reader import MOST, endpoint_reader, family_of
+from logicls.predict.folder.runner import by_reader, predict_folder, read_verdicts
+from logicls.prompts.templates import chain, question
 from logicls.records import Answer, Box
-from logicls.synth.write import chain, question
-from logicls.trail import write
 
 _server = runpy.run_path(str(Path(__file__).with_name("openai_server.py")))
 Strict, listening = _server["Strict"], _server["listening"]

@@ -17,18 +17,17 @@ from llguidance import LLMatcher
 from llguidance.hf import from_tokenizer
 from PIL import Image
 
-from logicls.constraints.decompose import decompose
-from logicls.constraints.load import load_spec
+from logicls.constraints.checker.decomposition import decompose
+from logicls.constraints.spec.loader import load_spec
 from logicls.errors import LogiClsError
-from logicls.models.coordinates import FAMILIES, Family
-from logicls.models.hub.load import load_model, load_processor
-from logicls.predict.endpoint.chat import Endpoint
-from logicls.predict.endpoint.manner import Manner, Wish
-from logicls.predict.endpoint.shape import regex_of, schema_of
-from logicls.predict.endpoint.subject import endpoint_reader
-from logicls.predict.folder.batch import by_reader, predict_folder, read_verdicts
+from logicls.models.box_formats import FAMILIES, Family
+from logicls.models.hub.loading import load_model, load_processor
+from logicls.predict.endpoint.client import Endpoint
+from logicls.predict.endpoint.prompts import Manner, Wish, regex_of, schema_of
+from logicls.predict.endpoint.reader import endpoint_reader
+from logicls.predict.folder.runner import by_reader, predict_folder, read_verdicts
+from logicls.prompts.templates import question
 from logicls.records import Box
-from logicls.synth.write import question
 
 SPEC = """logicls: 1
 product: {name: box}

@@ -8,11 +8,10 @@ import pytest
 from PIL import Image
 
 from logicls.errors import DataError, PhotoError
-from logicls.jsonl import Appender
-from logicls.predict.folder.batch import predict_folder, read_verdicts
+from logicls.io.jsonl import Appender
 from logicls.predict.folder.replay import differences, find_result, origin_of, replay
-from logicls.predict.record import verdict_to_json
-from logicls.predict.result import result_id
+from logicls.predict.folder.runner import predict_folder, read_verdicts
+from logicls.predict.serialization import result_id, verdict_to_json
 from logicls.records import Box
 
 

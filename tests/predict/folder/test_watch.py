@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 from logicls.errors import DataError
-from logicls.predict.folder.batch import predict_folder, read_verdicts
+from logicls.predict.folder.runner import predict_folder, read_verdicts
 from logicls.predict.folder.watch import Watch, watch_folder
 
 PATIENT = Watch(idle=1.5, workers=0, settled=0.4, patience=2.5)

@@ -1,0 +1,209 @@
+"""The commands about what is known of products: draft it, and tell by it which product a photo shows.
+
+The commands about experts: expert fit.
+
+The command that measures reasoners on photos whose truth is known: is a second look worth it here?
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from logicls.cli import predict as cli_predict
+from logicls.cli import report as cli_report
+from logicls.cli import train as cli_train
+from logicls.errors import DataError, Problem, relative
+from logicls.plugins.selection import Asked
+
+if TYPE_CHECKING:
+    from logicls.models.bundle import Bundle
+    from logicls.plugins.reasoning.evaluation import Trial
+    from logicls.plugins.settings import ExpertSettings
+
+console = Console()
+app = typer.Typer(help="Experts see defects that no rule names.", no_args_is_help=True)
+
+
+@app.callback()
+def expert() -> None:
+    """Experts see defects that no rule names."""
+
+
+@app.command()
+def fit(
+    bundle: Annotated[Path, typer.Argument(help="What `logicls train` wrote.")],
+    data: Annotated[Path, typer.Option("--data", help="Dataset of good photos: annotations.json and images/.")],
+    kind: Annotated[str, typer.Option(help="patches, prototypes, texts or priors.")] = "patches",
+    encoder: Annotated[str, typer.Option(help="For texts and priors: a CLIP-type model by its name or folder.")] = "",
+    cells: Annotated[int, typer.Option(help="Patches of a photo: more see smaller flaws, more slowly.")] = 5120,
+    share: Annotated[float, typer.Option(help="Of the patches that is remembered.")] = 0.5,
+    reach: Annotated[
+        int, typer.Option(help="Compare with what good photos have within so many cells; -1: anywhere.")
+    ] = 3,
+    overkill: Annotated[float, typer.Option(help="Share of good photos that may be called flawed.")] = 0.01,
+    steps: Annotated[int, typer.Option(help="In which prototypes and prior tokens are learned.")] = 400,
+    seed: Annotated[int, typer.Option(help="Draws what is remembered, and made flaws.")] = 0,
+) -> None:
+    """Fit an expert to photos of good products; from then on the bundle looks for structural defects as well."""
+    from logicls.predict.self_test import open_bundle
+
+    settings = settings_of(kind=kind, encoder=encoder, cells=cells, share=share, reach=reach, overkill=overkill,
+                           steps=steps, seed=seed)  # fmt: skip
+    cli_train.quiet_libraries()
+    fitted(open_bundle(bundle), data, settings)
+
+
+def settings_of(**given: object) -> ExpertSettings:
+    """Those of options. Raises `DataError` (LC724)."""
+    from pydantic import ValidationError
+
+    from logicls.plugins.settings import ExpertSettings
+
+    try:
+        return ExpertSettings.model_validate(given)
+    except ValidationError as error:
+        problems = [
+            Problem(
+                "LC724", " ".join((*(f"--{name} {one['input']}:" for name in one["loc"]), f"{_lowered(one['msg'])}."))
+            )
+            for one in error.errors()
+        ]
+        raise DataError(problems) from error
+
+
+def _lowered(message: str) -> str:
+    message = message.removeprefix("Value error, ")
+    return message[:1].lower() + message[1:]
+
+
+def fitted(bundle: Bundle, data: Path, settings: ExpertSettings) -> None:
+    """Fit, progress on the screen."""
+    from logicls.plugins.anomaly.fit import fit_expert
+    from logicls.report.progress import stages
+
+    with stages(console) as begin:
+        bar = fit_expert(bundle, data, settings, begin=lambda total: begin("photos", total).add)
+    console.print(f"{bundle.path}: expert {settings.kind}, {bar.promise}", soft_wrap=True)
+
+
+knowledge = typer.Typer(help="What is known of products: pages that people edit.", no_args_is_help=True)
+OUT = Annotated[Path, typer.Option("--out", help="Folder to write to.")]
+
+
+@knowledge.command()
+def build(
+    spec: Annotated[Path, typer.Argument(help="Spec, a YAML file.")],
+    data: Annotated[Path, typer.Option("--data", help="Dataset of good photos: annotations.json and images/.")],
+    out: Annotated[Path, typer.Option("--out", help="Folder of knowledge, of this product and others.")],
+    bundle: Annotated[Path | None, typer.Option("--bundle", help="The product's bundle, for `logicls route`.")] = None,
+    encoder: Annotated[
+        str, typer.Option(help="What photos are compared by: base, a nano bundle, or a dual encoder's name or folder.")
+    ] = "",
+    count: Annotated[int, typer.Option(min=8, help="Made examples to look at beside the good photos.")] = 64,
+    seed: Annotated[int, typer.Option(help="The same seed makes the same pages.")] = 0,
+) -> None:
+    """Draft what is known of a product: its rules, a reference of each variant, a page of each defect."""
+    from logicls.plugins.retrieval.drafting import draft
+    from logicls.report.progress import counting
+    from logicls.synth.pipeline import Order
+
+    cli_train.quiet_libraries()
+    order, where = Order(spec, data, out, count, seed), _relative(bundle, out) if bundle else ""
+    with counting("photos", count, console) as counter:
+        drafted = draft(
+            order,
+            encoder=_relative(Path(encoder), out) if Path(encoder).is_dir() and encoder else encoder,
+            bundle=where,
+            done=counter.add,
+        )
+    for name in drafted.without:
+        console.print(Text(f"{name}: no photo allowed to make it; its page has none"), soft_wrap=True)
+    said = f"{out}: {len(drafted.written)} pages written, {len(drafted.kept)} were there and are as they were"
+    console.print(Text(said), soft_wrap=True)
+
+
+def route(
+    knowledge_dir: Annotated[Path, typer.Argument(metavar="KNOWLEDGE", help="Folder of what is known of products.")],
+    images: Annotated[Path, typer.Argument(help="Folder of photos of several products.")],
+    out: OUT,
+    predict: Annotated[
+        bool, typer.Option("--predict", help="Also verdicts, by each product's bundle, in a folder each.")
+    ] = False,
+    batch: Annotated[int, typer.Option(min=1, help="Photos at a time.")] = 16,
+) -> None:
+    """Tell which product each photo shows. Exit code 1 where a person has to say, or a photo does not pass."""
+    from logicls.plugins.retrieval.knowledge import read_knowledge
+    from logicls.plugins.retrieval.product_matcher import Documents, sights_of
+    from logicls.plugins.retrieval.routing import REVIEW, bundles_of, route, write_routes
+
+    cli_train.quiet_libraries()
+    known = read_knowledge(knowledge_dir)
+    bundles = bundles_of(known) if predict else {}
+    there = write_routes(route(Documents(known, sights_of(known)), images, batch=batch, without=out), out)
+    for name, photos in there.items():
+        console.print(Text(f"{name}: {len(photos)} photos"), soft_wrap=True)
+    passed = True
+    for name in sorted(set(there) & set(bundles)):
+        where = out / name
+        plugged = Asked().here(bundles[name])
+        spec = cli_predict.predicted(
+            bundles[name], images, where, batch=batch, among=frozenset(there[name]), wanted=plugged
+        )  # fmt: skip
+        passed &= cli_report.told(cli_report.write_files(spec, images, where, knowledge=knowledge_dir), where)
+    raise typer.Exit(0 if passed and REVIEW not in there else 1)
+
+
+def _relative(path: Path, folder: Path) -> str:
+    return Path(os.path.relpath(path.resolve(), folder.resolve())).as_posix()
+
+
+COLUMNS = ("reasoner", "seed", "looked", "review", "equal", "escapes", "overkill", "exact", "seconds")
+
+
+def second_look(
+    bundle: Annotated[Path, typer.Argument(help="What `logicls train` wrote.")],
+    images: Annotated[Path, typer.Argument(help="Folder of photos.")],
+    truth: Annotated[Path, typer.Option("--truth", help="truth.csv of these photos.")],
+    out: Annotated[Path, typer.Option("--out", help="Folder to write to.")],
+    reasoner: Annotated[
+        list[str] | None, typer.Option("--reasoner", help="Name of one; repeatable, all of them if left out.")
+    ] = None,
+    seeds: Annotated[int, typer.Option(min=1, help="Seeds of what is drawn by chance.")] = 3,
+    open_from: Annotated[
+        float, typer.Option("--open", min=0, help="Look again from this entropy of a slot on, in bits; 1.01: never.")
+    ] = 1.01,
+) -> None:
+    """Measure second looks: which photos get one, what it changes at equal mistakes, what it costs."""
+    from logicls.evaluation.ground_truth import read_truth
+    from logicls.plugins.reasoning.evaluation import tried, write_trial
+    from logicls.plugins.registry import NAMES, found
+    from logicls.predict.input.listing import list_photos, printable
+    from logicls.predict.self_test import open_bundle
+
+    cli_train.quiet_libraries()
+    names = reasoner or list(NAMES["reasoner"])
+    for name in names:
+        found("reasoner", name)
+    known = read_truth(truth)
+    if not any(printable(name) in known for name in list_photos(images)):
+        message = f"none of its {len(known)} photos is in {images}."
+        raise DataError(
+            Problem("LC741", message, relative(truth), advice="Paths are relative to the folder of photos.")
+        )
+    trial = tried(open_bundle(bundle), images, known, names, seeds=seeds, open_from=open_from, say=console.print)
+    _print(trial)
+    console.print(str(write_trial(trial, out)), soft_wrap=True)
+
+
+def _print(trial: Trial) -> None:
+    table = Table(*COLUMNS, box=None)
+    for row in trial.rows():
+        table.add_row(*(f"{v:.3f}" if isinstance(v := row[name], float) else str(v) for name in COLUMNS))
+    console.print(table)

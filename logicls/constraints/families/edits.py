@@ -1,0 +1,214 @@
+"""Edits as plans: what to change on a scene, before any pixel is touched.
+
+A plan names one instance and what becomes of it; whatever lies on that instance goes with it.
+
+Attributes as rules speak of them, and edits that change one.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import assert_never
+
+import numpy as np
+
+from logicls.constraints.families.context import words
+from logicls.records import Box, Instance, Scene
+
+ON_TOP = 0.85
+"""Share of an instance's area that must lie in another for it to count as lying on it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Remove:
+    """Take the instance away."""
+
+    target: int
+
+
+@dataclass(frozen=True, slots=True)
+class Add:
+    """Put one more instance of a component at a box."""
+
+    component: str
+    box: Box
+    attributes: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Move:
+    """Shift the instance by pixels."""
+
+    target: int
+    dx: float
+    dy: float
+
+
+@dataclass(frozen=True, slots=True)
+class Swap:
+    """Let two instances change places, centre to centre."""
+
+    target: int
+    other: int
+
+
+@dataclass(frozen=True, slots=True)
+class Replace:
+    """Put something else in its place: another component, or the same one with other attributes."""
+
+    target: int
+    component: str
+    attributes: tuple[tuple[str, str], ...] = ()
+    """All attributes that what comes in its place has."""
+
+
+@dataclass(frozen=True, slots=True)
+class Resize:
+    """Give the instance another box: a filling grows and shrinks at its top, others with what lies on them."""
+
+    target: int
+    box: Box
+
+
+@dataclass(frozen=True, slots=True)
+class Rotate:
+    """Turn the instance about its centre; what lies on it stays where it is."""
+
+    target: int
+    degrees: float
+    """Anticlockwise."""
+
+    def turned(self, box: Box) -> Box:
+        """The box about the turned box: larger than the thing needs, unless it fills its box."""
+        angle = math.radians(self.degrees)
+        c, s = abs(math.cos(angle)), abs(math.sin(angle))
+        width, height = box.width * c + box.height * s, box.width * s + box.height * c
+        x, y = box.centre
+        return Box(x - width / 2, y - height / 2, x + width / 2, y + height / 2)
+
+
+@dataclass(frozen=True, slots=True)
+class Reroute:
+    """Put the end of a cable elsewhere; the cable bends along."""
+
+    target: int
+    dx: float
+    dy: float
+
+
+Plan = Remove | Add | Move | Swap | Replace | Resize | Rotate | Reroute
+Rng = np.random.Generator
+
+
+def instance(scene: Scene, target: int) -> Instance:
+    """The instance with that id. Raises `KeyError`."""
+    for candidate in scene.instances:
+        if candidate.id == target:
+            return candidate
+    raise KeyError(target)
+
+
+def carried(scene: Scene, target: Instance, fillings: frozenset[str]) -> tuple[Instance, ...]:
+    """What lies on `target` and moves with it. Nothing lies on a filling: it only shows behind things.
+
+    A filling counts as lying on what it fills.
+    """
+    if target.component in fillings:
+        return ()
+    return tuple(
+        i
+        for i in scene.instances
+        if i.id != target.id and i.box.area < target.box.area and i.box.covered_by(target.box) >= ON_TOP
+    )
+
+
+def applied(plan: Plan, scene: Scene, fillings: frozenset[str], arriving: Sequence[Instance] = ()) -> Scene:
+    """The scene after the plan. `arriving` come with an Add or a Replace, or are what a Remove leaves."""
+    match plan:
+        case Remove():
+            gone = _with_carried(scene, plan.target, fillings)
+            return _rebuilt(scene, [i for i in scene.instances if i.id not in gone], arriving)
+        case Add():
+            return _rebuilt(scene, scene.instances, arriving)
+        case Rotate():
+            return _changed(scene, plan.target, box=plan.turned(instance(scene, plan.target).box))
+        case Reroute():
+            return _shifted(scene, frozenset([plan.target]), plan.dx, plan.dy)
+        case Move():
+            return _shifted(scene, _with_carried(scene, plan.target, fillings), plan.dx, plan.dy)
+        case Swap():
+            first, second = instance(scene, plan.target), instance(scene, plan.other)
+            dx = second.box.centre[0] - first.box.centre[0]
+            dy = second.box.centre[1] - first.box.centre[1]
+            moved = _with_carried(scene, first.id, fillings), _with_carried(scene, second.id, fillings)
+            return _shifted(_shifted(scene, moved[0], dx, dy), moved[1], -dx, -dy)
+        case Replace():
+            if arriving:
+                gone = _with_carried(scene, plan.target, fillings)
+                return _rebuilt(scene, [i for i in scene.instances if i.id not in gone], arriving)
+            return _changed(scene, plan.target, component=plan.component, attributes=plan.attributes)
+        case Resize():
+            return _scaled(scene, instance(scene, plan.target), plan.box, fillings)
+        case _:
+            assert_never(plan)
+
+
+def imagined(plans: Sequence[Plan], scene: Scene, fillings: frozenset[str], leaves: Mapping[str, str]) -> Scene:
+    """The scene after the plans, where what arrives is just as it was planned. Raises `KeyError` for a lost target."""
+    for plan in plans:
+        fresh = min((i.id for i in scene.instances), default=0)
+        fresh = min(fresh, 0) - 1
+        arriving: list[Instance] = []
+        if isinstance(plan, Add):
+            arriving = [Instance(fresh, plan.component, plan.box, plan.attributes)]
+        elif isinstance(plan, Remove):
+            gone = instance(scene, plan.target)
+            left = leaves.get(gone.component)
+            arriving = [Instance(fresh, left, gone.box)] if left else []
+        scene = applied(plan, scene, fillings, arriving)
+    return scene
+
+
+def _with_carried(scene: Scene, target: int, fillings: frozenset[str]) -> frozenset[int]:
+    root = instance(scene, target)
+    return frozenset([target, *(i.id for i in carried(scene, root, fillings))])
+
+
+def _rebuilt(scene: Scene, kept: Sequence[Instance], arriving: Sequence[Instance]) -> Scene:
+    return replace(scene, instances=(*kept, *arriving))
+
+
+def _shifted(scene: Scene, ids: frozenset[int], dx: float, dy: float) -> Scene:
+    moved = (replace(i, box=i.box.moved(dx, dy)) if i.id in ids else i for i in scene.instances)
+    return replace(scene, instances=tuple(moved))
+
+
+def _scaled(scene: Scene, target: Instance, to: Box, fillings: frozenset[str]) -> Scene:
+    along = {i.id: i.box.mapped(target.box, to) for i in carried(scene, target, fillings)} | {target.id: to}
+    return replace(scene, instances=tuple(replace(i, box=along.get(i.id, i.box)) for i in scene.instances))
+
+
+def _changed(scene: Scene, target: int, **facts: object) -> Scene:
+    changed = (replace(i, **facts) if i.id == target else i for i in scene.instances)  # type: ignore[arg-type]
+    return replace(scene, instances=tuple(changed))
+
+
+def spoken(what: str) -> str:
+    """`thing.attribute` as people say it."""
+    thing, attribute = what.split(".")
+    return f"{words(thing)}'s {words(attribute)}"
+
+
+def with_value(target: Instance, attribute: str, value: str) -> Replace:
+    """The same thing with that value in the target's place."""
+    facts = {**dict(target.attributes), attribute: value}
+    return Replace(target.id, target.component, tuple(sorted(facts.items())))
+
+
+def another(target: Instance, attribute: str, values: Sequence[str], rng: Rng) -> Iterator[tuple[Replace]]:
+    """The target with one of the values that it does not have."""
+    other = [value for value in values if value != target.attribute(attribute)]
+    if other:
+        yield (with_value(target, attribute, other[int(rng.integers(len(other)))]),)

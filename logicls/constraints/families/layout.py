@@ -1,0 +1,496 @@
+"""Where: the layout family.
+
+Moves that break a layout rule, and moves that leave it whole.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from functools import cached_property
+from itertools import pairwise, zip_longest
+from typing import Annotated, Literal, Self, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from logicls.constraints.families.context import HOLDS, Absent, Check, Reading, Side, gap, holds, listed, words
+from logicls.constraints.families.dead_zone import TOLERANCE_ZONE, distance, group_unit, place_units
+from logicls.constraints.families.edits import Move, Rng, Swap
+from logicls.constraints.families.placement import MAX_STEPS, ground, instances, one_of, spots
+from logicls.constraints.families.protocol import Named, Plans
+from logicls.records import Box, Instance, Scene
+
+Relation = Literal[
+    "above", "below", "left_of", "right_of", "inside", "centred_in", "at", "overlaps", "touching", "not_touching",
+    "aligned", "evenly_spaced", "in_order",
+]  # fmt: skip
+DIRECTIONS = ("above", "below", "left_of", "right_of")
+GROUPS = ("aligned", "evenly_spaced", "in_order")
+TOLERANT = ("centred_in", "aligned", "evenly_spaced")
+"""Relations that cannot do without a tolerance."""
+Fraction = Annotated[float, Field(ge=0, le=100)]
+
+
+class Layout(BaseModel):
+    """Things stand in a relation to a place, or to one another."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+
+    subject: str | Annotated[list[str], Field(min_length=1)]
+    """Thing that is somewhere; a list for aligned, evenly_spaced and in_order."""
+    relation: Relation
+    """How it lies."""
+    object: str | None = None
+    """Thing or region; none for aligned, evenly_spaced and in_order."""
+    tolerance: Fraction | tuple[Fraction, Fraction] | None = None
+    """Fraction of the size of `relative_to`: one number, or [across, down]."""
+    relative_to: str | None = None
+    """Thing or region whose width and height the tolerance is a fraction of; the object where it is left out."""
+    axis: Literal["both", "x", "y"] = "both"
+    """The direction that counts (centred_in), or along which things follow one another (x: left to right)."""
+
+    @model_validator(mode="after")
+    def _complete(self) -> Self:
+        if self.relation in GROUPS:
+            if self.object is not None:
+                raise ValueError(f"{self.relation} has no object: name all the things in subject")
+            if self.axis == "both":
+                raise ValueError(f"{self.relation} needs axis: x (left to right) or y (top to bottom)")
+        elif self.object is None:
+            raise ValueError(f"{self.relation} needs an object")
+        elif not isinstance(self.subject, str):
+            raise ValueError(f"{self.relation} takes a single subject")
+        if self.relation == "in_order" and len(self.things) < 2:
+            raise ValueError("in_order needs a list of at least two things in subject")
+        if self.relation in TOLERANT and self.tolerance is None:
+            raise ValueError(f"{self.relation} needs a tolerance")
+        if self.relation in ("in_order", "overlaps") and self.tolerance is not None:
+            raise ValueError(f"{self.relation} takes no tolerance")
+        return self
+
+    @cached_property
+    def things(self) -> tuple[str, ...]:
+        """The subjects."""
+        return (self.subject,) if isinstance(self.subject, str) else tuple(self.subject)
+
+    @cached_property
+    def slack(self) -> tuple[float, float]:
+        """Tolerance in x and in y, fractions."""
+        if isinstance(self.tolerance, tuple):
+            return self.tolerance
+        return (self.tolerance or 0.0,) * 2
+
+    def names(self) -> Iterator[Named]:
+        """Everything that it speaks about."""
+        for position, thing in enumerate(self.things):
+            yield Named(("subject",) if isinstance(self.subject, str) else ("subject", position), thing, "thing")
+        if self.object is not None:
+            yield Named(("object",), self.object, "place")
+        if self.relative_to is not None:
+            yield Named(("relative_to",), self.relative_to, "place")
+
+    def sides(self) -> tuple[str, ...]:
+        """There is one way to be broken."""
+        return ("",)
+
+    def say(self) -> str:
+        """The rule in plain English."""
+        return self._said + self._within()
+
+    @cached_property
+    def _said(self) -> str:
+        subjects = listed([words(thing) for thing in self.things])
+        if self.relation == "in_order":
+            return f"{subjects} in this order from {'left to right' if self.axis == 'x' else 'top to bottom'}"
+        if self.relation == "aligned":
+            return f"{subjects} aligned in a {'row' if self.axis == 'x' else 'column'}"
+        if self.relation == "evenly_spaced":
+            return f"{subjects} evenly spaced from {'left to right' if self.axis == 'x' else 'top to bottom'}"
+        relation = {"at": "in", "overlaps": "overlapping"}.get(self.relation, words(self.relation))
+        return f"{subjects} {relation} " + (
+            "another" if self.object == self.subject else f"the {words(self.object or '')}"
+        )
+
+    def _within(self) -> str:
+        """The tolerance in plain English."""
+        if not max(self.slack):
+            return ""
+        x, y = (f"{share:.3g}" for share in (100 * self.slack[0], 100 * self.slack[1]))
+        across, down = f"{x} % across", f"{y} % down"
+        told = {"x": across, "y": down}.get(self.axis, f"{x} %" if x == y else f"{across} and {down}")
+        if self.relation in GROUPS:
+            told = f"{x if (self.axis == 'x') == (self.relation == 'evenly_spaced') else y} %"
+        of = f" of the {words(self.relative_to)}" if self.relative_to else ""
+        return f", within {told}{of}" if self.relation != "not_touching" else f", {told}{of} apart"
+
+    def check(self, reading: Reading) -> Check:
+        """Compare boxes. Raises `Absent`, `Unreadable`."""
+        if self.relation in GROUPS:
+            wrong = self._group_fault(reading)
+            return Check("broken", wrong, (Side(),)) if wrong else Check("holds", "as it should")
+        thing = self.things[0]
+        subjects, objects = reading.boxes(thing), reading.places(self.object or "")
+        if not subjects or not objects:
+            raise Absent(f"no {words(self.object or '') if subjects else words(thing)}")
+        if reading.quiet and self.tolerance is None and self.object != thing and self._all_beyond(subjects, objects):
+            return HOLDS
+        told: str | None = None
+        for index, subject in zip(_numbers(reading, thing), subjects, strict=True):
+            others = self._others(reading, index)
+            if not others:
+                continue
+            fits, found = self.fits(subject, others, reading)
+            if not fits:
+                return Check("broken", found, (Side(),))
+            told = told or found
+        if told is None:
+            raise Absent(f"1 {words(thing)}")
+        return Check("holds", told)
+
+    def _all_beyond(self, subjects: Sequence[Box], objects: Sequence[Box]) -> bool:
+        """Whether every subject's centre is beyond every object's; a short cut for the four directions."""
+        if self.relation not in DIRECTIONS:
+            return False
+        along = self.relation in ("above", "below")
+        ones, others = ([b.centre[along] for b in boxes] for boxes in (subjects, objects))
+        return max(ones) < min(others) if self.relation in ("above", "left_of") else min(ones) > max(others)
+
+    def plans(self, scene: Scene, reading: Reading, side: Side, rng: Rng) -> Iterator[Plans]:
+        """Moves that break it."""
+        yield from breaking(self, scene, reading, rng)
+
+    def how(self, side: Side) -> str:
+        """What those edits do, in plain English."""
+        subject, other = listed([words(thing) for thing in self.things], "or"), words(self.object or "")
+        match self.relation:
+            case "above" | "below" | "left_of" | "right_of":
+                return f"{subject} and {other} swapped, or {subject} moved to the other side"
+            case "in_order":
+                return f"two neighbours of {subject} swapped"
+            case "aligned" | "evenly_spaced":
+                return f"one {subject} shifted by more than the tolerance"
+            case "not_touching":
+                return f"{subject} pushed against {'another' if self.object == self.subject else other}"
+            case "centred_in" | "inside" | "at":
+                return f"{subject} moved out of place in the {other}, mostly by little more than is allowed"
+            case _:
+                return f"{subject} moved away from the {other}"
+
+    def keep(self, scene: Scene, reading: Reading, side: Side, rng: Rng) -> Iterator[Plans]:
+        """The twin: the same move, within the tolerance."""
+        yield from keeping(self, scene, reading, rng)
+
+    def slack_px(self, reading: Reading, fallback: Box) -> tuple[float, float]:
+        """Tolerance in pixels, across and down; of `fallback` where no other size is named."""
+        if self.tolerance is None:
+            return 0.0, 0.0
+        size = reading.partner(self.relative_to, fallback) if self.relative_to else fallback
+        return self.slack[0] * size.width, self.slack[1] * size.height
+
+    def fits(self, subject: Box, objects: Sequence[Box], reading: Reading) -> tuple[bool, str]:
+        """Whether one subject stands as it should to the objects, and what was found."""
+        quiet = reading.quiet
+        if len(objects) == 1:
+            return self._pair(subject, objects[0], self.slack_px(reading, objects[0]), quiet)
+        pairs = [self._pair(subject, o, self.slack_px(reading, o), quiet) for o in objects]
+        if self.relation in DIRECTIONS or self.relation == "not_touching":
+            return all(fits for fits, _ in pairs), next((said for fits, said in pairs if not fits), pairs[0][1])
+        return pairs[min(range(len(pairs)), key=lambda i: (not pairs[i][0], gap(subject, objects[i])))]
+
+    def _others(self, reading: Reading, index: int) -> Sequence[Box]:
+        """The objects, without the subject itself: that one is `index` among all of its component."""
+        name = self.object or ""
+        objects = reading.places(name)
+        if name in reading.world.areas or reading.world.component(name) != reading.world.component(self.things[0]):
+            return objects
+        return [box for number, box in zip(_numbers(reading, name), objects, strict=True) if number != index]
+
+    def _pair(self, subject: Box, target: Box, slack: tuple[float, float], quiet: bool) -> tuple[bool, str]:
+        (sx, sy), (tx, ty) = subject.centre, target.centre
+        match self.relation:
+            case "above" | "below":
+                far = sy - ty if self.relation == "above" else ty - sy
+                return far < slack[1] or far == slack[1] > 0, "above" if sy < ty else "below"
+            case "left_of" | "right_of":
+                far = sx - tx if self.relation == "left_of" else tx - sx
+                return far < slack[0] or far == slack[0] > 0, "left" if sx < tx else "right"
+            case "centred_in":
+                return self.excess((sx - tx, sy - ty), slack) <= 1, "" if quiet else _off(subject, target)
+            case "inside":
+                out = _sticks_out(subject, target, slack)
+                return out == 0, f"sticks out by {out:.0f} px" if out else "inside"
+            case "at":
+                grown = Box(target.x1 - slack[0], target.y1 - slack[1], target.x2 + slack[0], target.y2 + slack[1])
+                return holds(grown, subject), f"at {sx:.0f}, {sy:.0f} px"
+            case _:
+                return self._contact(gap(subject, target), max(slack))
+
+    def _contact(self, between: float, slack: float) -> tuple[bool, str]:
+        told = f"{between:.0f} px apart" if between > 0 else "touching"
+        if self.relation == "overlaps":
+            return between < 0, told
+        if self.relation == "touching":
+            return between <= slack, told
+        return between > slack or between == slack > 0, told
+
+    def excess(self, off: tuple[float, float], slack: tuple[float, float]) -> float:
+        """How many tolerances it is off; the larger of the axes that count."""
+        x, y = abs(off[0]) / max(slack[0], 1e-6), abs(off[1]) / max(slack[1], 1e-6)
+        return max(x, y) if self.axis == "both" else x if self.axis == "x" else y
+
+    def _group_fault(self, reading: Reading) -> str:
+        """What is wrong with a group; empty where nothing is."""
+        along = "xy".index(self.axis)
+        groups = [(thing, reading.boxes(thing)) for thing in self.things]
+        if self.relation == "in_order":
+            present = [(thing, [b.centre[along] for b in boxes]) for thing, boxes in groups if boxes]
+            if len(present) < 2:
+                raise Absent("fewer than two of them")
+            wrong = next((pair for pair in pairwise(present) if max(pair[0][1]) >= min(pair[1][1])), None)
+            return f"{words(wrong[0][0])} not before {words(wrong[1][0])}" if wrong else ""
+        boxes = self.group(reading)
+        if len(boxes) < (2 if self.relation == "aligned" else 3):
+            raise Absent(f"{len(boxes)} of them")
+        off, allowed = self.spread(boxes, reading)
+        return f"off by {off:.0f} px, {allowed:.0f} px allowed" if off > allowed else ""
+
+    def group(self, reading: Reading) -> list[Box]:
+        """The boxes of all subjects; of one that goes by two names, once. Raises `Unreadable`."""
+        return list(
+            {
+                (reading.world.component(thing), number): box
+                for thing in self.things
+                for number, box in zip(_numbers(reading, thing), reading.boxes(thing), strict=True)
+            }.values()
+        )
+
+    def spread(self, boxes: Sequence[Box], reading: Reading) -> tuple[float, float]:
+        """(pixels off, pixels allowed) of things that should be aligned or evenly spaced."""
+        along = "xy".index(self.axis)
+        if self.relation == "aligned":
+            across = sorted(box.centre[1 - along] for box in boxes)
+            size = sum((box.width, box.height)[1 - along] for box in boxes) / len(boxes)
+            slack, off = self.slack[1 - along], across[-1] - across[0]
+        else:
+            places = sorted(box.centre[along] for box in boxes)
+            gaps = [b - a for a, b in pairwise(places)]
+            size = sum(gaps) / len(gaps)
+            slack, off, along = self.slack[along], max(abs(g - size) for g in gaps), 1 - along
+        if self.relative_to:
+            frame = reading.partner(self.relative_to, boxes[0])
+            size = (frame.width, frame.height)[1 - along]
+        return off, slack * size
+
+
+def _off(subject: Box, target: Box) -> str:
+    (sx, sy), (tx, ty) = subject.centre, target.centre
+    off = (sx - tx) / max(target.width, 1e-6), (sy - ty) / max(target.height, 1e-6)
+    return f"off by {off[0]:+.1%} of its width, {off[1]:+.1%} of its height"
+
+
+def _numbers(reading: Reading, thing: str) -> Sequence[int]:
+    """Which of its component's instances the thing's boxes are."""
+    picked = reading.picked(thing)
+    return range(len(reading.boxes(thing))) if picked is None else picked
+
+
+def _sticks_out(subject: Box, target: Box, slack: tuple[float, float]) -> float:
+    """Pixels by which the subject leaves the target grown by the slack."""
+    beyond = target.x1 - slack[0] - subject.x1, subject.x2 - target.x2 - slack[0], target.y1 - slack[1] - subject.y1
+    return max(0.0, *beyond, subject.y2 - target.y2 - slack[1])
+
+
+T = TypeVar("T")
+FARTHEST = 4.0
+"""Tolerances by which a thing is moved off at the most."""
+TRIES = 30
+
+
+def breaking(rule: Layout, scene: Scene, reading: Reading, rng: Rng) -> Iterator[Plans]:
+    """Plans that may break the rule."""
+    subject = _subject(rule, scene, reading, rng)
+    match rule.relation:
+        case "above" | "below" | "left_of" | "right_of":
+            yield from _sides_changed(rule, scene, reading)
+            yield from _swaps(scene, reading, [subject], rule.object or "", rng)
+            yield from _past(rule, scene, reading, subject, rng)
+            yield from ((move,) for move in spots(scene, subject, _room(scene, reading), rng))
+        case "in_order":
+            for one, other in _shuffled(list(pairwise(rule.things)), rng):
+                yield from _swaps(scene, reading, instances(scene, reading, one), other, rng)
+            yield from ((move,) for move in spots(scene, subject, _room(scene, reading), rng))
+        case "centred_in" | "inside":
+            target = reading.partner(rule.object or "", subject.box)
+            for _ in range(TRIES):
+                yield from _moves_off(rule, scene, reading, subject, target, _too_far(rng), rng)
+        case "aligned" | "evenly_spaced":
+            for _ in range(TRIES):
+                yield from _out_of_line(rule, scene, reading, rng, _too_far(rng))
+        case "not_touching":
+            yield from _against(scene, reading, subject, rule.object or "", rng)
+        case _:
+            near = spots(scene, subject, ground(scene, subject), rng)
+            far = spots(scene, subject, _room(scene, reading), rng)
+            yield from ((move,) for pair in zip_longest(near, far) for move in pair if move is not None)
+
+
+def keeping(rule: Layout, scene: Scene, reading: Reading, rng: Rng) -> Iterator[Plans]:
+    """Plans that go through the same motions and break nothing."""
+    subject = _subject(rule, scene, reading, rng)
+    if min(rule.slack) > 0:
+        for _ in range(TRIES // 3):
+            if rule.relation in ("inside", "centred_in"):
+                target = reading.partner(rule.object or "", subject.box)
+                yield from _moves_off(rule, scene, reading, subject, target, _near_enough(rng), rng)
+            elif rule.relation in ("aligned", "evenly_spaced"):
+                yield from _out_of_line(rule, scene, reading, rng, _near_enough(rng))
+    yield (Move(subject.id, 0.0, 0.0),)
+
+
+def _too_far(rng: Rng) -> float:
+    """Tolerances off that break a rule."""
+    return 1 + distance(TOLERANCE_ZONE, FARTHEST - 1, rng)
+
+
+def _near_enough(rng: Rng) -> float:
+    """Tolerances off that do not."""
+    return 1 - distance(TOLERANCE_ZONE, 1.0, rng)
+
+
+def _subject(rule: Layout, scene: Scene, reading: Reading, rng: Rng) -> Instance:
+    found = [i for thing in rule.things for i in instances(scene, reading, thing)]
+    if not found or (rule.object and not reading.places(rule.object)):
+        raise Absent(words(rule.things[0]))
+    return one_of(rng, found)
+
+
+def _swaps(scene: Scene, reading: Reading, ones: list[Instance], other: str, rng: Rng) -> Iterator[Plans]:
+    """Two things change places."""
+    if other in reading.world.areas:
+        return
+    pairs = [(one.id, two.id) for one in ones for two in instances(scene, reading, other) if one.id != two.id]
+    yield from ((Swap(one, two),) for one, two in _shuffled(pairs, rng)[:4])
+
+
+def _sides_changed(rule: Layout, scene: Scene, reading: Reading) -> Iterator[Plans]:
+    """All the subjects change places with all the objects: the largest goes first, and takes along what lies on it."""
+    other = rule.object or ""
+    if other in reading.world.areas:
+        return
+    ones, others = instances(scene, reading, rule.things[0]), instances(scene, reading, other)
+    if not 2 < len(ones) + len(others) <= MAX_STEPS or not ones or not others:
+        return
+    (x1, y1), (x2, y2) = _around(ones).centre, _around(others).centre
+    ways = {i.id: (x2 - x1, y2 - y1) for i in ones} | {i.id: (x1 - x2, y1 - y2) for i in others}
+    yield tuple(Move(i.id, *ways[i.id]) for i in sorted([*ones, *others], key=lambda i: -i.box.area))
+
+
+def _around(found: list[Instance]) -> Box:
+    """The smallest box that holds them all."""
+    boxes = [i.box for i in found]
+    return Box(min(b.x1 for b in boxes), min(b.y1 for b in boxes), max(b.x2 for b in boxes), max(b.y2 for b in boxes))
+
+
+def _past(rule: Layout, scene: Scene, reading: Reading, subject: Instance, rng: Rng) -> Iterator[Plans]:
+    """The subject on the wrong side of an object, beyond the tolerance, as far across as it was."""
+    room, (x, y) = _room(scene, reading), subject.box.centre
+    for target in _shuffled([b for b in reading.places(rule.object or "") if b != subject.box], rng):
+        slack = rule.slack_px(reading, target)
+        for _ in range(4):
+            if rule.relation in ("above", "below"):
+                low, high = target.centre[1] + slack[1], room.y2 - subject.box.height / 2
+                if rule.relation == "below":
+                    low, high = target.centre[1] - slack[1], room.y1 + subject.box.height / 2
+                yield (Move(subject.id, 0.0, low + (high - low) * (0.05 + 0.95 * float(rng.random())) - y),)
+            else:
+                low, high = target.centre[0] + slack[0], room.x2 - subject.box.width / 2
+                if rule.relation == "right_of":
+                    low, high = target.centre[0] - slack[0], room.x1 + subject.box.width / 2
+                yield (Move(subject.id, low + (high - low) * (0.05 + 0.95 * float(rng.random())) - x, 0.0),)
+
+
+def _moves_off(
+    rule: Layout, scene: Scene, reading: Reading, subject: Instance, target: Box, off: float, rng: Rng
+) -> Iterator[Plans]:
+    if rule.relation == "inside":
+        return _over_edge(rule, reading, subject, target, off, rng)
+    return _off_centre(rule, scene, reading, subject, target, off, rng)
+
+
+def _off_centre(
+    rule: Layout, scene: Scene, reading: Reading, subject: Instance, target: Box, off: float, rng: Rng
+) -> Iterator[Plans]:
+    """A move to `off` tolerances from the target's centre, on the same ground."""
+    unit = place_units(rule, reading, target)
+    angle = float(rng.random()) * 2 * math.pi
+    direction = math.cos(angle), math.sin(angle)
+    longest = max(abs(d) for d in direction) if rule.axis == "both" else abs(direction["xy".index(rule.axis)])
+    scale = off / max(longest, 1e-3)
+    x, y = (c + d * scale * u for c, d, u in zip(target.centre, direction, unit, strict=True))
+    move = Move(subject.id, x - subject.box.centre[0], y - subject.box.centre[1])
+    if subject.box.moved(move.dx, move.dy).covered_by(ground(scene, subject)) >= 0.999:
+        yield (move,)
+
+
+def _over_edge(rule: Layout, reading: Reading, subject: Instance, target: Box, off: float, rng: Rng) -> Iterator[Plans]:
+    """A move to where the subject sticks out of the target by `off` tolerances on one side."""
+    unit, box = place_units(rule, reading, target), subject.box
+    room = max(target.width - box.width, 0.0) / 2, max(target.height - box.height, 0.0) / 2
+    offset = [(2 * float(rng.random()) - 1) * r for r in room]
+    axis, sign = int(rng.integers(2)), 1 if rng.random() < 0.5 else -1
+    offset[axis] = sign * (room[axis] + off * unit[axis])
+    x, y = (c + o for c, o in zip(target.centre, offset, strict=True))
+    yield (Move(subject.id, x - box.centre[0], y - box.centre[1]),)
+
+
+def _out_of_line(rule: Layout, scene: Scene, reading: Reading, rng: Rng, off: float) -> Iterator[Plans]:
+    """One of a group shifted across the row, or along it, so that the group is `off` tolerances off."""
+    group = list({i.id: i for thing in rule.things for i in instances(scene, reading, thing)}.values())
+    if len(group) < (2 if rule.relation == "aligned" else 3):
+        return
+    across = (rule.axis == "x") == (rule.relation == "aligned")
+    sign = 1 if rng.random() < 0.5 else -1
+    direction = (0, sign) if across else (sign, 0)
+    index = int(rng.integers(len(group)))
+    shift = _shift_to(rule, reading, [i.box for i in group], index, direction, off)
+    yield (Move(group[index].id, direction[0] * shift, direction[1] * shift),)
+
+
+def _shift_to(
+    rule: Layout, reading: Reading, boxes: list[Box], index: int, direction: tuple[int, int], off: float
+) -> float:
+    """Pixels to move one box by, so that its group is `off` tolerances off; found by halving."""
+
+    def so_far(shift: float) -> float:
+        moved = boxes[index].moved(direction[0] * shift, direction[1] * shift)
+        found, allowed = rule.spread([*boxes[:index], moved, *boxes[index + 1 :]], reading)
+        return found / group_unit(allowed, reading)
+
+    low, high = 0.0, 1.0
+    while so_far(high) < off and high < reading.width + reading.height:
+        low, high = high, 2 * high
+    for _ in range(12):
+        middle = (low + high) / 2
+        low, high = (middle, high) if so_far(middle) < off else (low, middle)
+    return high
+
+
+def _against(scene: Scene, reading: Reading, subject: Instance, other: str, rng: Rng) -> Iterator[Plans]:
+    """The subject pushed against another one, so that they overlap a little."""
+    for target in _shuffled([b for b in reading.places(other) if b != subject.box], rng):
+        for _ in range(8):
+            angle, deep = float(rng.random()) * 2 * math.pi, 0.5 + 0.45 * float(rng.random())
+            reach = (subject.box.width + target.width) / 2, (subject.box.height + target.height) / 2
+            x, y = math.cos(angle), math.sin(angle)
+            stretch = deep / max(abs(x), abs(y))
+            centre = target.centre[0] + x * stretch * reach[0], target.centre[1] + y * stretch * reach[1]
+            yield (Move(subject.id, centre[0] - subject.box.centre[0], centre[1] - subject.box.centre[1]),)
+
+
+def _shuffled(items: list[T], rng: Rng) -> list[T]:
+    return [items[int(i)] for i in rng.permutation(len(items))]
+
+
+def _room(scene: Scene, reading: Reading) -> Box:
+    """The place that the rule is checked in, as far as it is on the photo; the photo where it is checked as a whole."""
+    return reading.frame.clipped(scene.width, scene.height) if reading.frame else reading.photo

@@ -1,0 +1,333 @@
+"""How much: the measure family.
+
+Edits that take a measure over its limit, and edits that leave it within.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from functools import cached_property
+from typing import Literal, Self
+
+from pydantic import BaseModel, ConfigDict, model_validator
+
+from logicls.constraints.families.context import HOLDS, Absent, Check, Reading, Side, apart, words
+from logicls.constraints.families.dead_zone import distance, inner_zone, measure_zone
+from logicls.constraints.families.edits import Move, Resize, Rng, Rotate
+from logicls.constraints.families.placement import instances, one_of
+from logicls.constraints.families.protocol import Named, Plans
+from logicls.records import Box, Instance, Scene
+
+KINDS = ("height", "width", "length", "area", "fill", "distance", "angle")
+Pair = tuple[str, str]
+
+
+class Measure(BaseModel):
+    """The size of a thing, or how two things lie to one another, in numbers."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+
+    height: str | None = None
+    """Thing whose height is measured."""
+    width: str | None = None
+    """Thing whose width is measured."""
+    length: str | None = None
+    """Thing whose diagonal is measured: the length of a thin straight thing at any angle."""
+    area: str | None = None
+    """Thing whose area is measured."""
+    fill: str | None = None
+    """Thing whose boxes cover a share of `relative_to`, or of what it fills."""
+    distance: Pair | None = None
+    """Two things or regions: from the centre of the one to the nearest centre of the other."""
+    angle: Pair | None = None
+    """Two things or regions: direction from the one to the nearest other, degrees, 0 to the right, 90 up."""
+    relative_to: str | None = None
+    """Thing or region whose size is 1; the photo where it is left out."""
+    unit: Literal["px", "mm"] | None = None
+    """For an absolute size: pixels of the photo, or millimetres by `product: px_per_mm`."""
+    between: tuple[float, float] | None = None
+    """Least and most that are allowed."""
+    at_least: float | None = None
+    """Least that is allowed."""
+    at_most: float | None = None
+    """Most that is allowed."""
+
+    @model_validator(mode="after")
+    def _complete(self) -> Self:
+        if sum(getattr(self, kind) is not None for kind in KINDS) != 1:
+            raise ValueError(f"write exactly one of: {', '.join(KINDS)}")
+        if sum(limit is not None for limit in (self.between, self.at_least, self.at_most)) != 1:
+            raise ValueError("write exactly one of: between, at_least, at_most")
+        if self.between and self.between[0] >= self.between[1]:
+            raise ValueError(f"between: {self.between[0]} is not less than {self.between[1]}")
+        if self.unit and self.relative_to:
+            raise ValueError("unit: gives an absolute size, relative_to: a relative one; write one of them")
+        if self.kind in ("angle", "fill", "area") and self.unit:
+            raise ValueError(f"{self.kind} has no unit")
+        if self.kind == "angle" and (self.relative_to or not self.between):
+            raise ValueError("angle takes between: [from, to] in degrees, and is relative to nothing")
+        if self.kind == "angle" and self.between and self.between[1] - self.between[0] >= 360:
+            raise ValueError("between: holds every angle")
+        return self
+
+    @cached_property
+    def kind(self) -> str:
+        """What is measured."""
+        return next(kind for kind in KINDS if getattr(self, kind) is not None)
+
+    @cached_property
+    def of(self) -> str:
+        """The thing that is measured; the first of two."""
+        named = getattr(self, self.kind)
+        return named if isinstance(named, str) else named[0]
+
+    @cached_property
+    def other(self) -> str:
+        """The second of two; empty where there is one."""
+        named = getattr(self, self.kind)
+        return "" if isinstance(named, str) else named[1]
+
+    @cached_property
+    def limits(self) -> tuple[float, float]:
+        """Least and most that are allowed: fractions of the reference, pixels, millimetres or degrees."""
+        if self.between:
+            return self.between
+        return self.at_least or 0.0, math.inf if self.at_most is None else self.at_most
+
+    def names(self) -> Iterator[Named]:
+        """Everything that it speaks about."""
+        if self.other:
+            yield Named((self.kind, 0), self.of, "place")
+            yield Named((self.kind, 1), self.other, "place")
+        else:
+            yield Named((self.kind,), self.of, "filling" if self.kind == "fill" and not self.relative_to else "thing")
+        if self.relative_to:
+            yield Named(("relative_to",), self.relative_to, "place")
+
+    def sides(self) -> tuple[str, ...]:
+        """The kinds of side on which it can be broken."""
+        low, high = self.limits
+        return (*(("below",) if low > 0 or self.kind == "angle" else ()), *(("above",) if high < math.inf else ()))
+
+    def say(self) -> str:
+        """The rule in plain English."""
+        low, high = self.limits
+        limit = f"{self._told(low)} to {self._told(high)}"
+        if high == math.inf:
+            limit = f"at least {self._told(low)}"
+        elif low == 0:
+            limit = f"at most {self._told(high)}"
+        what = f"from {words(self.of)} to {words(self.other)}" if self.other else f"of the {words(self.of)}"
+        reference = f" of the {words(self.relative_to or 'photo')}"
+        if self.unit or self.kind == "angle":
+            reference = ""
+        elif self.kind == "fill" and not self.relative_to:
+            reference = " of what it fills"
+        return f"{self.kind} {what} {limit}{reference}"
+
+    def check(self, reading: Reading) -> Check:
+        """Measure every instance, and compare. Raises `Absent`, `Unreadable`."""
+        low, high = self.limits
+        values = self.values(reading)
+        if self.kind == "angle":
+            values = [self.in_turn(value) for value in values]
+        wrong = next((value for value in values if not low <= value <= high), None)
+        if wrong is None:
+            return HOLDS if reading.quiet else Check("holds", self._told(values[0]))
+        return Check("broken", self._told(wrong), (Side(self._side(wrong)),))
+
+    def plans(self, scene: Scene, reading: Reading, side: Side, rng: Rng) -> Iterator[Plans]:
+        """Shrink or grow, or move, beyond the limit; how far is drawn with more weight near it."""
+        yield from breaking(self, scene, reading, side, rng)
+
+    def how(self, side: Side) -> str:
+        """What those edits do, in plain English."""
+        if self.other:
+            way = "towards" if side.kind == "below" else "away from"
+            return f"{words(self.of)} {'turned about' if self.kind == 'angle' else f'moved {way}'} {words(self.other)}"
+        way = "shrunk" if side.kind == "below" else "grown"
+        return f"{words(self.of)} {way}, mostly by little more than is allowed"
+
+    def keep(self, scene: Scene, reading: Reading, side: Side, rng: Rng) -> Iterator[Plans]:
+        """The twin: another size within the limits."""
+        yield from keeping(self, scene, reading, rng)
+
+    def values(self, reading: Reading) -> list[float]:
+        """Measures of all instances, in reading order. Raises `Absent`."""
+        if self.other:
+            ones, others = reading.places(self.of), reading.places(self.other)
+            rests = [(one, [box for box in others if box is not one]) for one in ones]
+            values = [self._between(one, rest, reading) for one, rest in rests if rest]
+            if not values:
+                raise Absent(f"no {words(self.other if ones else self.of)}")
+            return values
+        boxes = reading.boxes(self.of)
+        if not boxes:
+            raise Absent(f"no {words(self.of)}")
+        if self.kind == "fill":
+            return self._fills(boxes, reading)
+        if self.relative_to is None:
+            unit = self.unit_px(reading, boxes[0])
+            return [self.size_of(box) / unit for box in boxes]
+        return [self.size_of(box) / self.unit_px(reading, box) for box in boxes]
+
+    def _between(self, one: Box, others: Sequence[Box], reading: Reading) -> float:
+        other = min(others, key=lambda box: apart(one, box))
+        if self.kind == "distance":
+            return apart(one, other) / self.unit_px(reading, one)
+        (x1, y1), (x2, y2) = one.centre, other.centre
+        return math.degrees(math.atan2(y1 - y2, x2 - x1))
+
+    def _fills(self, boxes: Sequence[Box], reading: Reading) -> list[float]:
+        """Share that is covered, of each place that holds something."""
+        places = reading.places(self._parent(reading))
+        if not places:
+            raise Absent(f"no {words(self._parent(reading))}")
+        return [sum(box.overlap(place) for box in boxes) / max(place.area, 1e-6) for place in places]
+
+    def _parent(self, reading: Reading) -> str:
+        return self.relative_to or reading.world.fills.get(reading.world.component(self.of), "")
+
+    def unit_px(self, reading: Reading, box: Box) -> float:
+        """Pixels, or square pixels, of 1."""
+        if self.unit:
+            return 1.0 if self.unit == "px" else max(reading.world.px_per_mm, 1e-6)
+        name = self._parent(reading) if self.kind == "fill" else self.relative_to
+        return max(self.size_of(reading.partner(name, box) if name else reading.photo), 1e-6)
+
+    def size_of(self, box: Box) -> float:
+        """Pixels, or square pixels, of what is measured."""
+        match self.kind:
+            case "height":
+                return box.height
+            case "width":
+                return box.width
+            case "area" | "fill":
+                return box.area
+            case _:
+                return math.hypot(box.width, box.height)
+
+    def in_turn(self, value: float) -> float:
+        """An angle in the turn that begins half of the free part below the lower limit."""
+        low, high = self.limits
+        start = (low + high) / 2 - 180
+        return (value - start) % 360 + start
+
+    def _side(self, value: float) -> str:
+        return "below" if value < self.limits[0] else "above"
+
+    def _told(self, value: float) -> str:
+        if self.kind == "angle":
+            return f"{value:.1f}°"
+        return f"{value:.1f} {self.unit}" if self.unit else f"{value:.1%}"
+
+
+TURNED = 0.25
+"""Share of edits of a height or a width that try to turn the thing first."""
+TRIES = 20
+
+
+def breaking(rule: Measure, scene: Scene, reading: Reading, side: Side, rng: Rng) -> Iterator[Plans]:
+    """Plans that may break the rule on that side."""
+    for _ in range(TRIES):
+        target, place = _subject(rule, scene, reading, rng)
+        yield from _changed(rule, reading, target, place, _beyond(rule, reading, side, rng), rng)
+
+
+def keeping(rule: Measure, scene: Scene, reading: Reading, rng: Rng) -> Iterator[Plans]:
+    """Plans that bring another value within the limits."""
+    target, place = _subject(rule, scene, reading, rng)
+    for _ in range(TRIES // 2):
+        yield from _changed(rule, reading, target, place, _within(rule, reading, rng), rng)
+    yield (Move(target.id, 0.0, 0.0),)
+
+
+def _subject(rule: Measure, scene: Scene, reading: Reading, rng: Rng) -> tuple[Instance, str]:
+    """A random instance that can be changed, and the name of what it is measured from."""
+    for name, other in ((rule.of, rule.other), (rule.other, rule.of)):
+        if name and name not in reading.world.areas:
+            found = instances(scene, reading, name)
+            if found:
+                return one_of(rng, found), other
+    raise Absent(f"no {words(rule.of)}")
+
+
+def _beyond(rule: Measure, reading: Reading, side: Side, rng: Rng) -> float:
+    """A value beyond the limit of that side."""
+    (low, high), zone = rule.limits, measure_zone(rule, reading)
+    if rule.kind == "angle":
+        far = max(360.0 - (high - low), 0.0) / 2
+    elif side.kind == "below":
+        far = zone + (low - zone) * 0.6
+    elif rule.kind in ("height", "width") and not rule.unit:
+        far = zone + max(0.99 - high - zone, 0.3 * high if high >= 0.9 else 0.02)
+    else:
+        far = zone + max(0.6 * high, 4 * zone)
+    reach = distance(zone, far, rng)
+    return low - reach if side.kind == "below" else high + reach
+
+
+def _within(rule: Measure, reading: Reading, rng: Rng) -> float:
+    """A value within the limits, mostly near one of them."""
+    (low, high), zone = rule.limits, inner_zone(rule, measure_zone(rule, reading))
+    from_low = "below" in rule.sides() and (high == math.inf or rng.random() < 0.5)
+    far = (high - low) / 2
+    if not from_low and "below" not in rule.sides():
+        far = 0.6 * high
+    elif high == math.inf:
+        far = max(0.3 * low, 4 * zone)
+    reach = distance(zone, far, rng)
+    return low + reach if from_low else high - reach
+
+
+def _changed(rule: Measure, reading: Reading, target: Instance, place: str, value: float, rng: Rng) -> Iterator[Plans]:
+    """The edit after which the target measures so much."""
+    if place:
+        yield (_moved(rule, reading, target, place, value, rng),)
+        return
+    if rule.kind in ("height", "width") and target.component not in reading.world.fills and rng.random() < TURNED:
+        yield (Rotate(target.id, float(rng.uniform(15, 90)) * (1 if rng.random() < 0.5 else -1)),)
+    new = _resized(rule, reading, target, value)
+    if new is not None and min(new.width, new.height) >= 2:
+        yield (Resize(target.id, new),)
+
+
+def _moved(rule: Measure, reading: Reading, target: Instance, place: str, value: float, rng: Rng) -> Move:
+    """The target on the same line at another distance, or at the same distance in another direction.
+
+    Where that may leave the photo, half of the time in any direction, or nearer.
+    """
+    box, start = target.box, reading.partner(place, target.box).centre
+    x, y = box.centre[0] - start[0], box.centre[1] - start[1]
+    if rule.kind == "angle":
+        # Seen from the second of the two, the first lies the other way.
+        reach = math.hypot(x, y) * (-1 if place == rule.other else 1)
+        reach *= 1.0 if rng.random() < 0.5 else 0.3 + 0.7 * float(rng.random())
+        dx, dy = math.cos(math.radians(value)) * reach, -math.sin(math.radians(value)) * reach
+    else:
+        same = math.hypot(x, y) > 1 and rng.random() < 0.5
+        angle = math.atan2(y, x) if same else float(rng.random()) * 2 * math.pi
+        reach = value * rule.unit_px(reading, box)
+        dx, dy = math.cos(angle) * reach, math.sin(angle) * reach
+    return Move(target.id, start[0] + dx - box.centre[0], start[1] + dy - box.centre[1])
+
+
+def _resized(rule: Measure, reading: Reading, target: Instance, value: float) -> Box | None:
+    """The target's box with another size. A filling changes at its top, a height keeps its foot."""
+    box, size = target.box, value * rule.unit_px(reading, target.box)
+    if rule.kind == "height":
+        return Box(box.x1, box.y2 - size, box.x2, box.y2)
+    if rule.kind == "width":
+        return Box(box.centre[0] - size / 2, box.y1, box.centre[0] + size / 2, box.y2)
+    present = rule.size_of(box)
+    if rule.kind == "fill":
+        present = rule.values(reading)[0] * rule.unit_px(reading, box)
+    if min(present, size) <= 0:
+        return None
+    factor = size / present
+    if target.component in reading.world.fills:
+        return Box(box.x1, box.y2 - box.height * factor, box.x2, box.y2)
+    factor = factor if rule.kind == "length" else math.sqrt(factor)
+    (x, y), width, height = box.centre, box.width * factor / 2, box.height * factor / 2
+    return Box(x - width, y - height, x + width, y + height)

@@ -1,0 +1,282 @@
+"""How many: the quantity family."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from functools import cached_property
+from itertools import islice
+from typing import Annotated, Self
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from logicls.constraints.families.context import HOLDS, Absent, Check, Reading, Side, Wanted, holds, listed, words
+from logicls.constraints.families.edits import Move, Rng
+from logicls.constraints.families.placement import (
+    MAX_STEPS,
+    additions,
+    instances,
+    moves_into,
+    moves_out,
+    one_of,
+    removal,
+    replacement,
+)
+from logicls.constraints.families.protocol import Named, Plans
+from logicls.records import Box, Instance, Scene
+
+Count = Annotated[int, Field(ge=0, le=100_000)]
+Weight = Annotated[int, Field(ge=1, le=1000)]
+Values = str | list[str]
+MOST = 100_000
+EXCHANGED = 0.4
+"""Share of edits that put another kind in the place of what is counted, where there are several."""
+
+
+class Quantity(BaseModel):
+    """So many of a thing, on the whole photo or in a place."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+
+    of: str | Annotated[list[str], Field(min_length=1)] | Annotated[dict[str, Weight], Field(min_length=1)]
+    """Thing that is counted; a list, counted together; or thing → what one of it counts for."""
+    with_: dict[str, Values] = Field({}, alias="with")
+    """Attribute → the value, or values, of those that are counted."""
+    exactly: Count | None = None
+    """The number that there must be."""
+    at_least: Count | None = None
+    """The fewest that are allowed."""
+    at_most: Count | None = None
+    """The most that are allowed."""
+    between: tuple[Count, Count] | None = None
+    """The fewest and the most that are allowed."""
+    in_: str | None = Field(None, alias="in")
+    """Thing or region; an instance is in it when its centre is."""
+
+    @model_validator(mode="after")
+    def _one_limit(self) -> Self:
+        limits = (self.exactly, self.at_least, self.at_most, self.between)
+        if sum(limit is not None for limit in limits) != 1:
+            raise ValueError("write exactly one of: exactly, at_least, at_most, between")
+        if self.between and self.between[0] > self.between[1]:
+            raise ValueError(f"between: {self.between[0]} is more than {self.between[1]}")
+        if self.with_ and not isinstance(self.of, str):
+            raise ValueError("with: goes with a single thing; give the others a name under variants")
+        return self
+
+    @cached_property
+    def limits(self) -> tuple[int, int]:
+        """Fewest and most that are allowed."""
+        if self.exactly is not None:
+            return self.exactly, self.exactly
+        if self.between is not None:
+            return self.between
+        return self.at_least or 0, MOST if self.at_most is None else self.at_most
+
+    @cached_property
+    def weights(self) -> dict[str, int]:
+        """Thing → what one of it counts for."""
+        if isinstance(self.of, dict):
+            return self.of
+        return dict.fromkeys([self.of] if isinstance(self.of, str) else self.of, 1)
+
+    @cached_property
+    def wanted(self) -> Wanted:
+        """What `with` asks for."""
+        return tuple((k, frozenset([v] if isinstance(v, str) else v)) for k, v in self.with_.items())
+
+    def names(self) -> Iterator[Named]:
+        """Everything that it speaks about."""
+        for position, thing in enumerate(self.weights):
+            path = () if isinstance(self.of, str) else (thing if isinstance(self.of, dict) else position,)
+            yield Named(("of", *path), thing, "thing")
+        if isinstance(self.of, str):
+            for name in self.with_:
+                yield Named(("with", name), f"{self.of}.{name}", "attribute")
+        if self.in_:
+            yield Named(("in",), self.in_, "place")
+
+    def sides(self) -> tuple[str, ...]:
+        """The kinds of side on which it can be broken."""
+        low, high = self.limits
+        return (*(("below",) if low > 0 else ()), *(("above",) if high < MOST else ()))
+
+    def say(self) -> str:
+        """The rule in plain English."""
+        low, high = self.limits
+        number = str(low) if low == high else f"{low} to {high}"
+        if high == MOST:
+            number = f"at least {low}"
+        elif low == 0 and high > 0:
+            number = f"at most {high}"
+        where = f" in the {words(self.in_)}" if self.in_ else ""
+        if isinstance(self.of, dict):
+            return f"{self._told}{where}: {number}"
+        return f"{number} {self._told}{where}"
+
+    def total(self, reading: Reading) -> int:
+        """What they count for altogether. Raises `Absent`, `Unreadable`."""
+        places = self._places(reading)
+        return sum(weight * len(self._boxes(reading, thing, places)) for thing, weight in self.weights.items())
+
+    def check(self, reading: Reading) -> Check:
+        """Count, and compare. Raises `Absent`, `Unreadable`."""
+        total = self.total(reading)
+        low, high = self.limits
+        found = ""
+        if reading.quiet and low <= total <= high:
+            return HOLDS
+        if not reading.quiet:
+            found = f"{self._told}: {total}" if isinstance(self.of, dict) else f"{total} {self._told}"
+        if total < low:
+            return Check("broken", found, (Side("below", low - total),))
+        if total > high:
+            return Check("broken", found, (Side("above", total - high),))
+        return Check("holds", found)
+
+    def plans(self, scene: Scene, reading: Reading, side: Side, rng: Rng) -> Iterator[Plans]:
+        """Take some away, or put some more there; or let another kind take their place; then move one."""
+        places = self._places(reading)
+        inside = {thing: self._inside(scene, reading, thing, places) for thing in self.weights}
+        total = sum(self.weights[thing] * len(found) for thing, found in inside.items())
+        low, high = self.limits
+        kinds = self._kinds(reading)
+        lacking = total - (low - side.amount) if side.kind == "below" else high + side.amount - total
+        for _ in range(6):
+            first = bool(kinds) and rng.random() < EXCHANGED
+            if first:
+                yield from self._exchanged(scene, reading, side, lacking, rng)
+            if side.kind == "below":
+                yield from self._fewer(inside, lacking, rng)
+            else:
+                yield from self._more(scene, reading, lacking, places, rng)
+            if kinds and not first:
+                yield from self._exchanged(scene, reading, side, lacking, rng)
+        if side.amount == 1:
+            yield from self._crossing(scene, reading, side, inside, places, rng)
+
+    def how(self, side: Side) -> str:
+        """What those edits do, in plain English."""
+        way = "taken away" if side.kind == "below" else "added"
+        if isinstance(self.of, dict):
+            return f"some {listed([words(thing) for thing in self.of], 'or')} {way}"
+        return f"{side.amount} {self._told}{f' in the {words(self.in_)}' if self.in_ else ''} {way}"
+
+    def keep(self, scene: Scene, reading: Reading, side: Side, rng: Rng) -> Iterator[Plans]:
+        """The twin: an instance taken up and put down where it was; one of another kind where there must be none."""
+        places = self._places(reading)
+        inside = [i for thing in self.weights for i in self._inside(scene, reading, thing, places)]
+        anywhere = [i for thing in self.weights for i in scene.of(reading.world.component(thing))]
+        if anywhere:
+            yield (Move(one_of(rng, inside or anywhere).id, 0.0, 0.0),)
+
+    def _places(self, reading: Reading) -> tuple[Box, ...] | None:
+        if self.in_ is None:
+            return None
+        places = reading.places(self.in_)
+        if not places:
+            raise Absent(f"no {words(self.in_)}")
+        return places
+
+    def _boxes(self, reading: Reading, thing: str, places: tuple[Box, ...] | None) -> tuple[Box, ...]:
+        boxes = reading.boxes(thing, self.wanted)
+        if places is None:
+            return boxes
+        return tuple(b for b in boxes if any(holds(place, b) for place in places))
+
+    def _inside(self, scene: Scene, reading: Reading, thing: str, places: tuple[Box, ...] | None) -> list[Instance]:
+        found = instances(scene, reading, thing, self.wanted)
+        return [i for i in found if places is None or any(holds(place, i.box) for place in places)]
+
+    @cached_property
+    def _told(self) -> str:
+        if isinstance(self.of, dict):
+            return f"sum over {listed([f'{words(t)} (each {w})' for t, w in self.of.items()])}"
+        if isinstance(self.of, list):
+            return listed([words(thing) for thing in self.of])
+        if not self.with_:
+            return words(self.of)
+        facts = [f"{words(k)} {listed([words(v)] if isinstance(v, str) else list(map(words, v)), 'or')}"
+                 for k, v in self.with_.items()]  # fmt: skip
+        return f"{words(self.of)} with {listed(facts)}"
+
+    def _fewer(self, inside: dict[str, list[Instance]], surplus: int, rng: Rng) -> Iterator[Plans]:
+        """Take away until the weights of what is gone add up to the surplus, or more where they do not fit."""
+        owned = [(i, self.weights[thing]) for thing, found in inside.items() for i in found]
+        gone: list[Instance] = []
+        for index in rng.permutation(len(owned)):
+            if surplus <= 0:
+                break
+            gone.append(owned[index][0])
+            surplus -= owned[index][1]
+        if surplus <= 0 and 0 < len(gone) <= MAX_STEPS:
+            yield removal(gone)
+
+    def _more(
+        self, scene: Scene, reading: Reading, lacking: int, places: tuple[Box, ...] | None, rng: Rng
+    ) -> Iterator[Plans]:
+        things = list(self.weights)
+        if lacking <= 0:
+            return
+        thing = things[int(rng.integers(len(things)))]
+        count = -(-lacking // self.weights[thing])
+        if count > MAX_STEPS:
+            return
+        place = places[int(rng.integers(len(places)))] if places else None
+        more = additions(scene, reading, thing, rng, count=count, wanted=self.wanted, place=place)
+        if more:
+            yield more
+
+    def _crossing(
+        self, scene: Scene, reading: Reading, side: Side, inside: dict[str, list[Instance]],
+        places: tuple[Box, ...] | None, rng: Rng,
+    ) -> Iterator[Plans]:  # fmt: skip
+        """Over the edge of the place, where the rule is about one."""
+        if places is None:
+            return
+        ours = {i.id for found in inside.values() for i in found}
+        if side.kind == "below" and ours:
+            subject = one_of(rng, [i for found in inside.values() for i in found])
+            yield from ((move,) for move in islice(moves_out(scene, subject, places, rng), 3))
+        elif side.kind == "above":
+            outside = [i for t in inside for i in instances(scene, reading, t, self.wanted) if i.id not in ours]
+            if outside:
+                place = places[int(rng.integers(len(places)))]
+                yield from ((move,) for move in islice(moves_into(scene, one_of(rng, outside), place, rng), 3))
+
+    def _kinds(self, reading: Reading) -> dict[str, int]:
+        """Things that one may put in another's place → what they count for; none where there is only one kind."""
+        world, counted = reading.world, self.weights
+        ours = {world.component(thing) for thing in counted} - set(counted)
+        kinds = {name: 0 for name, variant in world.variants.items() if variant.of in ours} | counted
+        return kinds if len(set(kinds.values())) > 1 else {}
+
+    def _exchanged(self, scene: Scene, reading: Reading, side: Side, lacking: int, rng: Rng) -> Iterator[Plans]:
+        """Another kind in their place: a screw of another length, a die that shows another number."""
+        kinds, places = self._kinds(reading), self._places(reading)
+        gain = 1 if side.kind == "above" else -1
+        held = [
+            (i, worth * gain) for thing, worth in kinds.items() for i in self._inside(scene, reading, thing, places)
+        ]
+        found = [held[index] for index in rng.permutation(len(held))]
+        worths = {name: worth * gain for name, worth in kinds.items()}
+        # Whichever comes; and where that takes too many, those that have the most to gain.
+        for order in (found, sorted(found, key=lambda each: each[1])):
+            chosen = _chosen(order, worths, lacking, rng)
+            if 0 < len(chosen) <= MAX_STEPS:
+                yield tuple(replacement(scene, reading, target, name, rng) for target, name in chosen)
+                return
+
+
+def _chosen(
+    held: Sequence[tuple[Instance, int]], worths: Mapping[str, int], lacking: int, rng: Rng
+) -> list[tuple[Instance, str]]:
+    """Instances in that order, and what takes the place of each, until enough is gained; nothing where it never is."""
+    chosen = []
+    for target, worth in held:
+        most = min(lacking, max(worths.values()) - worth)
+        if most > 0:
+            better = [name for name, other in worths.items() if other - worth >= most]
+            name = better[int(rng.integers(len(better)))]
+            chosen.append((target, name))
+            lacking -= worths[name] - worth
+    return chosen if lacking <= 0 else []

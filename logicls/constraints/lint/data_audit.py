@@ -1,0 +1,190 @@
+"""Rules held against annotated photos of good products: which photo breaks one, and which rule none exercises."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
+
+import numpy as np
+
+from logicls.constraints.checker.counterexamples import Aim, can_break
+from logicls.constraints.checker.evaluation import check, checked, read_off
+from logicls.constraints.families.context import Absent, Reading, Side, Unreadable
+from logicls.constraints.families.layout import TOLERANT, Layout
+from logicls.constraints.families.quantity import Quantity
+from logicls.constraints.spec.models import Constraint, Spec
+from logicls.constraints.spec.references import Fault, Path, members
+from logicls.records import Scene
+
+SHOWN = 20
+"""Photos that are named for one rule; the others are counted."""
+TRIED = 8
+"""Photos on which it is tried to break each rule: some of those that break none."""
+
+
+class Sample:
+    """Some of the photos that it is given, each as likely; the same each time (Vitter 1985, algorithm R)."""
+
+    def __init__(self) -> None:
+        self.scenes: list[Scene] = []
+        self._seen = 0
+        self._rng = np.random.default_rng(0)
+
+    def add(self, scene: Scene) -> None:
+        """Take the photo, or leave it."""
+        self._seen += 1
+        if len(self.scenes) < TRIED:
+            self.scenes.append(scene)
+        elif (place := int(self._rng.integers(self._seen))) < TRIED:
+            self.scenes[place] = scene
+
+
+class Audit:
+    """Takes good photos one by one and keeps what is to be said of them; memory does not grow with their number."""
+
+    def __init__(self, spec: Spec) -> None:
+        self.spec = spec
+        self.photos = 0
+        self.applied = [0] * len(spec.constraints)
+        self.broken = [0] * len(spec.constraints)
+        self.told: list[Fault] = []
+        self.sizes: dict[Path, list[float]] = {}
+        self.sample = Sample()
+        self.extremes: dict[int, dict[str, Scene]] = {}
+        self._reached: dict[int, tuple[float, float]] = {}
+        self._counts = [
+            (index, c.rule)
+            for index, c in enumerate(spec.constraints)
+            if isinstance(c.rule, Quantity) and c.each is None and c.rule.limits[0] != c.rule.limits[1]
+        ]
+        self._fine = list(_tolerances(spec))
+
+    def add(self, scene: Scene) -> None:
+        """Hold every rule against one photo."""
+        reading = read_off(self.spec, scene, quiet=True)
+        self.photos += 1
+        checks = checked(self.spec, reading)
+        if all(found.status != "broken" for found in checks):
+            self.sample.add(scene)
+            self._stretch(scene, reading)
+        for index, found in enumerate(checks):
+            if found.status != "not_applicable":
+                self.applied[index] += 1
+            if found.status == "broken":
+                self.broken[index] += 1
+                if self.broken[index] <= SHOWN:
+                    self.told.append(_broken(self.spec, scene, index))
+        if self.photos <= 200:
+            self._measure(reading)
+
+    def faults(self) -> Iterator[Fault]:
+        """What is wrong, by rule: photos that break it, rules that no photo exercises or that no edit can break."""
+        yield from sorted(self.told, key=lambda fault: fault.path)
+        for index, constraint in enumerate(self.spec.constraints):
+            more = self.broken[index] - SHOWN
+            if more > 0:
+                message = f"and {more} more of {self.photos} photos break '{constraint.id}'"
+                yield Fault(("constraints", index), message, "A rule that so many break is hardly one.", "LC050")
+        for index, constraint in enumerate(self.spec.constraints):
+            if self.photos and not self.applied[index]:
+                message = f"no photo exercises '{constraint.id}': what it speaks of is on none of the {self.photos}"
+                yield Fault(("constraints", index), message, "Annotate it, or remove the rule.", "LC051")
+        yield from self._too_fine()
+        yield from self._unbreakable()
+
+    def _measure(self, reading: Reading) -> None:
+        for path, rule in self._fine:
+            try:
+                self.sizes.setdefault(path, []).append(_allowed(rule, reading))
+            except (Absent, Unreadable, ValueError):
+                continue
+
+    def _too_fine(self) -> Iterator[Fault]:
+        for path, rule in self._fine:
+            allowed = float(np.median(self.sizes.get(path) or [1.0]))
+            if 0 < allowed < 1:
+                message = f"a tolerance of {rule.tolerance} is {allowed:.2f} px on these photos, less than a pixel"
+                yield Fault((*path, "tolerance"), message, "No annotation is that exact: widen it.", "LC046")
+
+    def unmade(self) -> Iterator[tuple[Constraint, list[str], bool]]:
+        """Constraints with those of their defects that no edit makes on some of the photos, and whether that is all."""
+        for index, constraint in enumerate(self.spec.constraints):
+            sides: dict[str, list[Side]] = {}
+            scenes = [*self.sample.scenes, *self.extremes.get(index, {}).values()]
+            for side in constraint.sides if self.sample.scenes and self.applied[index] else ():
+                sides.setdefault(constraint.violation_on(side), []).append(side)
+            missing = [violation for violation, ways in sides.items() if not self._makes(constraint, ways, scenes)]
+            if missing:
+                yield constraint, missing, len(missing) == len(sides)
+
+    def _unbreakable(self) -> Iterator[Fault]:
+        numbers = {constraint.id: index for index, constraint in enumerate(self.spec.constraints)}
+        advice = "Synthesis will not show it: see whether the rule can be broken, or add photos of it."
+        for constraint, missing, all_of_them in self.unmade():
+            here: Path = ("constraints", numbers[constraint.id])
+            if all_of_them:
+                yield Fault(here, f"no edit of these photos breaks '{constraint.id}'", advice, "LC044")
+            else:
+                message = f"no edit of these photos makes {', '.join(missing)} ('{constraint.id}')"
+                yield Fault(here, message, advice, "LC048")
+
+    def _makes(self, constraint: Constraint, sides: Sequence[Side], scenes: Sequence[Scene]) -> bool:
+        """Whether an edit of one of the photos breaks the constraint on one of the sides."""
+        tries = ((Aim(constraint, side), scene) for scene in scenes for side in sides)
+        return any(can_break(self.spec, aim, scene, np.random.default_rng(0)) for aim, scene in tries)
+
+    def _stretch(self, scene: Scene, reading: Reading) -> None:
+        """Keep the photos on which a count comes nearest to its limits: from there an edit or two go over them."""
+        for index, rule in self._counts:
+            try:
+                total = rule.total(reading)
+            except (Absent, Unreadable):
+                continue
+            least, most = self._reached.get(index, (math.inf, -math.inf))
+            kept = self.extremes.setdefault(index, {})
+            if total < least:
+                kept["below"] = scene
+            if total > most:
+                kept["above"] = scene
+            self._reached[index] = min(least, total), max(most, total)
+
+
+def hold(spec: Spec, scenes: Iterable[Scene]) -> list[Fault]:
+    """All that good photos say against the rules."""
+    audit = Audit(spec)
+    for scene in scenes:
+        audit.add(scene)
+    return list(audit.faults())
+
+
+def _broken(spec: Spec, scene: Scene, index: int) -> Fault:
+    """The photo, the annotations, what was found and what was expected."""
+    constraint, reading = spec.constraints[index], read_off(spec, scene)
+    things = dict.fromkeys(n.name.partition(".")[0] for n in constraint.names() if n.role != "place")
+    components = {reading.world.component(thing) for thing in things}
+    ids = [str(i.id) for i in scene.instances if i.component in components]
+    told = f" (annotation{'s' if len(ids) > 1 else ''} {', '.join(islice(ids, 6))}{' ...' if len(ids) > 6 else ''})"
+    found = check(constraint, reading).found
+    message = f"{scene.photo}{told if ids else ''} breaks '{constraint.id}': found {found}; expected {constraint.said}"
+    return Fault(("constraints", index), message, "Mend the annotation, the rule, or take the photo out.", "LC050")
+
+
+def _tolerances(spec: Spec) -> Iterator[tuple[Path, Layout]]:
+    for index, constraint in enumerate(spec.constraints):
+        for path, rule in members(constraint.rule, ("constraints", index, constraint.family)):
+            if isinstance(rule, Layout) and rule.relation in TOLERANT:
+                yield path, rule
+
+
+def _allowed(rule: Layout, reading: Reading) -> float:
+    """Pixels that the rule tolerates on this photo. Raises `ValueError` where there is nothing to compare."""
+    boxes = [box for thing in rule.things for box in reading.boxes(thing)]
+    if rule.relation == "centred_in":
+        places: Sequence[object] = reading.places(rule.object or "")
+        if not boxes or not places:
+            raise ValueError
+        return min(s for s in rule.slack_px(reading, reading.partner(rule.object or "", boxes[0])) if s > 0)
+    if len(boxes) < (2 if rule.relation == "aligned" else 3):
+        raise ValueError
+    return rule.spread(boxes, reading)[1]

@@ -1,0 +1,252 @@
+"""What the schema of a spec cannot see: names that mean nothing, and what stands twice."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, NamedTuple
+
+from logicls.constraints.families.attribute import Attribute
+from logicls.constraints.families.connection import Connection
+from logicls.constraints.families.logical import AllOf, AnyOf, Not
+from logicls.constraints.families.match import Match
+from logicls.constraints.families.measure import Measure
+from logicls.constraints.families.protocol import Family, Named
+from logicls.constraints.families.quantity import Quantity
+from logicls.constraints.spec.models import Spec
+from logicls.errors import did_you_mean
+
+Path = tuple[str | int, ...]
+
+
+class Fault(NamedTuple):
+    """Something wrong with a spec."""
+
+    path: Path
+    """Keys from the top of the file to where it is."""
+    message: str
+    advice: str
+    code: str
+
+
+def faults(spec: Spec) -> list[Fault]:
+    """Every name that does not resolve, and repeats."""
+    return [*_declared(spec), *_repeats(spec), *_constraints(spec), *_silenced(spec), *_examples(spec)]
+
+
+def members(rule: Family, path: Path) -> Iterator[tuple[Path, Family]]:
+    """The rule and those that it is made of, with the key path of each body."""
+    yield path, rule
+    if isinstance(rule, AllOf | AnyOf):
+        for position, (key, inner) in enumerate(rule.members):
+            yield from members(inner, (*path, position, key))
+    elif isinstance(rule, Not):
+        yield from members(rule.member[1], (*path, rule.member[0]))
+
+
+def _declared(spec: Spec) -> Iterator[Fault]:
+    for name, component in spec.components.items():
+        for attribute, values in component.attributes.items():
+            if "none" in values:
+                message = f'"none" cannot be a value of {name}.{attribute}: it is the answer where there is nothing'
+                yield Fault(("components", name, "attributes", attribute), message, "Call it otherwise.", "LC033")
+        for key in ("fills", "leaves"):
+            other = getattr(component, key)
+            if other is not None and other not in spec.components:
+                yield _unknown(("components", name, key), "component", other, spec.components)
+    for name, region in spec.regions.items():
+        if region.of is not None and region.of not in spec.components:
+            yield _unknown(("regions", name, "of"), "component", region.of, spec.components)
+    taken = dict.fromkeys(spec.components, "component")
+    for kind, names in (("variant", list(spec.variants)), ("region", list(spec.regions))):
+        for name in names:
+            if name in taken:
+                message = f'{kind} "{name}" has the name of a {taken[name]}'
+                yield Fault((f"{kind}s", name), message, "Rename one of them.", "LC032")
+            taken.setdefault(name, kind)
+    for name, variant in spec.variants.items():
+        yield from _variant(spec, name, variant.of, variant.with_)
+
+
+def _variant(spec: Spec, name: str, of: str, wanted: Mapping[str, str | list[str]]) -> Iterator[Fault]:
+    here: Path = ("variants", name)
+    if of in spec.variants:
+        message = f'variant "{name}" is of "{of}", which is itself a variant'
+        yield Fault((*here, "of"), message, "Name the component, and all its attributes under with.", "LC034")
+    elif of not in spec.components:
+        yield _unknown((*here, "of"), "component", of, spec.components)
+    else:
+        for attribute, values in wanted.items():
+            yield from _attribute(spec, (*here, "with", attribute), of, attribute, values)
+
+
+def _attribute(spec: Spec, path: Path, thing: str, attribute: str, values: str | Iterable[str]) -> Iterator[Fault]:
+    """An attribute or a value that the thing does not have; nothing for a thing that does not exist."""
+    component = spec.components.get(spec.world.component(thing))
+    if component is None:
+        return
+    known = component.attributes.get(attribute)
+    if known is None:
+        yield _unknown(path, f'attribute of "{thing}":', attribute, component.attributes)
+        return
+    for value in [values] if isinstance(values, str) else values:
+        if value not in known:
+            yield _unknown(path, f"value of {thing}.{attribute}:", value, known)
+
+
+def _repeats(spec: Spec) -> Iterator[Fault]:
+    seen: dict[str, int] = {}
+    for index, constraint in enumerate(spec.constraints):
+        if constraint.id in seen:
+            message = f'constraint id "{constraint.id}" is already that of constraint {seen[constraint.id] + 1}'
+            yield Fault(("constraints", index, "id"), message, "Give every constraint its own id.", "LC031")
+        seen.setdefault(constraint.id, index)
+
+
+def _constraints(spec: Spec) -> Iterator[Fault]:
+    known = [c.id for c in spec.constraints]
+    for index, constraint in enumerate(spec.constraints):
+        here: Path = ("constraints", index)
+        for named in constraint.names():
+            yield from _unresolved(spec, (*here, *named.path), named)
+        bodies = list(members(constraint.rule, (*here, constraint.family)))
+        if constraint.when is not None:
+            bodies += members(constraint.when.rule, (*here, "when", constraint.when.family))
+        for path, rule in bodies:
+            yield from _body(spec, path, rule)
+        others = [name for name in known if name != constraint.id]
+        for position, other in enumerate(constraint.unless_broken):
+            if other not in others:
+                yield _unknown((*here, "unless_broken", position), "constraint", other, others)
+
+
+def _silenced(spec: Spec) -> Iterator[Fault]:
+    """Constraints that stop one another in a circle: all of them broken, none would say so."""
+    stoppers = {c.id: c.unless_broken for c in spec.constraints}
+    for index, constraint in enumerate(spec.constraints):
+        reached = list(constraint.unless_broken)
+        for other in reached:
+            reached += [name for name in stoppers.get(other, []) if name not in reached]
+        if constraint.id in reached and constraint.id not in constraint.unless_broken:
+            message = f"'{constraint.id}' is stopped by what it stops itself: both broken, neither would say so"
+            yield Fault(("constraints", index, "unless_broken"), message, "Remove one of the two.", "LC037")
+
+
+def _unresolved(spec: Spec, path: Path, named: Named) -> Iterator[Fault]:
+    thing, _, attribute = named.name.partition(".") if named.role == "attribute" else (named.name, "", "")
+    things = {**spec.components, **spec.variants}
+    places = {**things, **spec.regions} if named.role == "place" else things
+    if thing not in places:
+        yield _unknown(path, "place" if named.role == "place" else "component", thing, places)
+    elif attribute:
+        yield from _attribute(spec, path, thing, attribute, ())
+
+
+def _body(spec: Spec, path: Path, rule: Family) -> Iterator[Fault]:
+    """What is wrong with the values, and what is missing elsewhere in the spec."""
+    match rule:
+        case Quantity():
+            for attribute, values in rule.with_.items():
+                if attribute in _attributes(spec, str(rule.of)):
+                    yield from _attribute(spec, (*path, "with", attribute), str(rule.of), attribute, values)
+        case Match():
+            for left in rule.pairs:
+                yield from _valued(spec, (*path, "pairs", left), rule.left, (left,))
+                yield from _valued(spec, (*path, "pairs", left), rule.right, rule.partners(left))
+        case Attribute():
+            yield from _valued(spec, (*path, "is" if rule.is_ is not None else "is_not"), rule.of, rule.listed)
+        case Connection() if isinstance(rule.slots, str):
+            yield from _numbers(spec, (*path, "slots"), rule.slots)
+        case Measure():
+            yield from _measured(spec, path, rule)
+        case _:
+            return
+
+
+def _attributes(spec: Spec, thing: str) -> Mapping[str, Any]:
+    component = spec.components.get(spec.world.component(thing))
+    return component.attributes if component else {}
+
+
+def _valued(spec: Spec, path: Path, what: str, values: Iterable[str]) -> Iterator[Fault]:
+    thing, attribute = what.split(".")
+    if attribute in _attributes(spec, thing):
+        yield from _attribute(spec, path, thing, attribute, values)
+
+
+def _numbers(spec: Spec, path: Path, what: str) -> Iterator[Fault]:
+    thing, attribute = what.split(".")
+    wrong = [value for value in _attributes(spec, thing).get(attribute, []) if not value.isdecimal() or not int(value)]
+    if wrong:
+        message = f'{what} tells how many slots there are, but may be "{wrong[0]}"'
+        yield Fault(path, message, 'Its values must be numbers in quotes: ["2", "3"].', "LC036")
+
+
+def _measured(spec: Spec, path: Path, rule: Measure) -> Iterator[Fault]:
+    if rule.unit == "mm" and spec.product.px_per_mm is None:
+        message = "unit: mm needs to know how large the product is on the photo"
+        yield Fault((*path, "unit"), message, "Write px_per_mm under product.", "LC035")
+    component = spec.world.component(rule.of)
+    if (
+        rule.kind == "fill"
+        and not rule.relative_to
+        and component in spec.components
+        and not spec.world.fills.get(component)
+    ):
+        message = f'"{rule.of}" fills nothing'
+        yield Fault((*path, "fill"), message, "Write relative_to here, or fills under its component.", "LC035")
+
+
+def _examples(spec: Spec) -> Iterator[Fault]:
+    for index, example in enumerate(spec.examples):
+        here: Path = ("examples", index)
+        for name, body in example.scene.items():
+            if name not in spec.components:
+                yield _unknown((*here, "scene", name), "component", name, spec.components)
+            else:
+                yield from _short(spec, (*here, "scene", name), name, body)
+        for position, name in enumerate(example.breaks):
+            if name not in spec.violations:
+                yield _unknown((*here, "breaks", position), "violation", name, spec.violations)
+
+
+def _short(spec: Spec, path: Path, name: str, body: object) -> Iterator[Fault]:
+    """A component of a scene in short: a number, its facts, or a list of them."""
+    if isinstance(body, list) and not any(isinstance(item, list) for item in body):
+        for position, item in enumerate(body):
+            yield from _short(spec, (*path, position), name, item)
+    elif isinstance(body, Mapping):
+        for key, value in body.items():
+            yield from _fact(spec, (*path, key), name, str(key), value)
+    elif not _whole(body):
+        advice = "Write how many there are, or a mapping of attributes, count, box or boxes."
+        yield Fault(path, f'"{name}" in the scene is {body!r}', advice, "LC025")
+
+
+def _fact(spec: Spec, path: Path, name: str, key: str, value: object) -> Iterator[Fault]:
+    if key == "count":
+        if not _whole(value):
+            yield Fault(path, f"count is {value!r}", "Write a whole number, 0 to 999.", "LC025")
+    elif key in ("box", "boxes"):
+        boxes = value if key == "boxes" and isinstance(value, list) else [value]
+        if not all(_is_box(box) for box in boxes):
+            yield Fault(path, f"{key} is not [left, top, right, bottom]", "Write fractions of the photo.", "LC025")
+    elif value == []:
+        yield Fault(path, f"{key} is an empty list", "Write a value, or a value for each.", "LC025")
+    else:
+        values = value if isinstance(value, list) else [value]
+        yield from _attribute(spec, path, name, key, [str(item) for item in values])
+
+
+def _whole(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= 999
+
+
+def _is_box(box: object) -> bool:
+    if not isinstance(box, list) or len(box) != 4:
+        return False
+    numbers = all(isinstance(side, int | float) and not isinstance(side, bool) for side in box)
+    return numbers and 0 <= box[0] < box[2] <= 1 and 0 <= box[1] < box[3] <= 1
+
+
+def _unknown(path: Path, what: str, name: str, known: Iterable[str]) -> Fault:
+    return Fault(path, f'unknown {what} "{name}"', did_you_mean(name, known), "LC030")

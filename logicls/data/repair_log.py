@@ -1,0 +1,44 @@
+"""What healing did to a file of annotations, one line each."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+from logicls.data.image_io import Header
+
+Row: TypeAlias = dict[str, Any]
+Tables: TypeAlias = dict[str, list[Row]]
+"""images, categories and annotations; the rows may be written to, what lies in them may not."""
+
+Look: TypeAlias = Callable[[str], Header | None]
+"""file_name → what the photo's header tells; None where there is no readable photo below `images/`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Healed:
+    """One thing that was wrong in a certain way and is right now."""
+
+    where: str
+    """`annotation 9`, `image 3`, `category 5` or `file`."""
+    kind: str
+    """What was done, in words that all of its kind share."""
+    detail: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.where}: {self.kind}: {self.detail}" if self.detail else f"{self.where}: {self.kind}"
+
+
+Notes: TypeAlias = list[Healed]
+
+
+def name_of(one: str, row: Row) -> str:
+    """What a row is called: `annotation 9`."""
+    return f"{one} {json.dumps(row['id'])}" if "id" in row else f"{one} without id"
+
+
+def counts(row: Row) -> bool:
+    """True for an annotation that is read: not a crowd."""
+    return row.get("iscrowd") != 1

@@ -1,0 +1,175 @@
+"""Boxes as text, in the way that each family of vision-language models was taught to write them.
+
+LogiCls keeps boxes as pixels of the original photo. A family counts in another unit, from another picture, in another
+order, between other signs; a model that is asked for boxes in the wrong one learns them anew. Each convention is here
+once, both ways, and knows nothing of torch.
+
+Sources: the model cards and cookbooks of each family, and the processors in transformers 5 (`smart_resize` of
+`qwen2_vl`, `quantize` of `florence2`) and templates in ms-swift 4.6 that carry them out.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from functools import partial
+from types import MappingProxyType
+
+from logicls import answer_format as trail
+from logicls.records import Box
+
+Size = tuple[int, int]
+"""(width, height) of the photo, pixels."""
+LOCATE = f"{trail.MARK}locate:"
+
+
+class Family(StrEnum):
+    """The conventions that are known, by the first model that had them."""
+
+    pixels = "pixels"
+    qwen2_vl = "qwen2_vl"
+    qwen2_5_vl = "qwen2_5_vl"
+    qwen3_vl = "qwen3_vl"
+    internvl = "internvl"
+    paligemma = "paligemma"
+    florence2 = "florence2"
+    llava = "llava"
+
+
+@dataclass(frozen=True, slots=True)
+class Resizing:
+    """How a processor brings a photo to a size that its patches fit into."""
+
+    factor: int
+    """Both sides become multiples of so many pixels."""
+    least: int
+    """Pixels of the whole picture."""
+    most: int
+
+    def __call__(self, size: Size) -> Size:
+        """The size in which the model sees the photo."""
+        width, height = size
+        across, down = (round(side / self.factor) * self.factor for side in size)
+        if across * down > self.most:
+            shrink = math.sqrt(width * height / self.most)
+            across, down = (max(math.floor(side / shrink / self.factor), 1) * self.factor for side in size)
+        elif across * down < self.least:
+            grow = math.sqrt(self.least / (width * height))
+            across, down = (math.ceil(side * grow / self.factor) * self.factor for side in size)
+        return across, down
+
+
+@dataclass(frozen=True, slots=True)
+class Coordinates:
+    """One family's way to write boxes."""
+
+    name: str
+    form: str
+    """A box, with `{x1}`, `{y1}`, `{x2}` and `{y2}` where its edges stand."""
+    bins: int = 0
+    """Each side of the photo has so many units, whatever its size; 0 where edges are pixels."""
+    most: int = 0
+    """The highest number that there is, where edges are counted in bins."""
+    resizing: Resizing | None = None
+    """Where edges are pixels of the resized photo: how it is resized."""
+    floor: bool = False
+    """True where an edge is the number of the bin that it lies in, and is read as that bin's middle."""
+    decimals: int = 0
+    digits: int = 0
+    """Zeros are put before a number that is shorter."""
+    between: str = " "
+    """What stands between two boxes."""
+
+    def write(self, boxes: tuple[Box, ...], size: Size) -> str:
+        """The boxes, given in pixels of a photo of that size, as text."""
+        return self.between.join(self._form(box, size) for box in boxes)
+
+    def read(self, text: str, size: Size) -> tuple[Box, ...] | None:
+        """The boxes in the text, in pixels of the photo; None where it is anything else than boxes."""
+        found = list(re.finditer(self._pattern, text))
+        if not found or self.between.join(match[0] for match in found) != text:
+            return None
+        return tuple(self._box(match.groupdict(), size) for match in found)
+
+    def _units(self, size: Size) -> Size:
+        if self.bins:
+            return self.bins, self.bins
+        return self.resizing(size) if self.resizing else size
+
+    def _form(self, box: Box, size: Size) -> str:
+        edges = {}
+        for name, edge in (("x1", box.x1), ("y1", box.y1), ("x2", box.x2), ("y2", box.y2)):
+            axis = 0 if name.startswith("x") else 1
+            edges[name] = self._number(edge / size[axis] * self._units(size)[axis])
+        return self.form.format(**edges)
+
+    def _number(self, value: float) -> str:
+        if self.decimals:
+            return f"{value:.{self.decimals}f}"
+        number = math.floor(value) if self.floor else round(value)
+        if self.bins:
+            number = min(max(number, 0), self.most)
+        return f"{number:0{self.digits}d}"
+
+    @property
+    def _pattern(self) -> str:
+        number = rf"-?\d{{1,9}}\.\d{{{self.decimals}}}" if self.decimals else rf"-?\d{{{self.digits or 1},9}}"
+        return re.sub(r"\\\{([xy][12])\\\}", lambda edge: f"(?P<{edge[1]}>{number})", re.escape(self.form))
+
+    def _box(self, edges: Mapping[str, str], size: Size) -> Box:
+        across, down = self._units(size)
+        middle = 0.5 if self.floor else 0.0
+        x1, x2 = ((float(edges[name]) + middle) / across * size[0] for name in ("x1", "x2"))
+        y1, y2 = ((float(edges[name]) + middle) / down * size[1] for name in ("y1", "y2"))
+        return Box(x1, y1, x2, y2)
+
+
+_LIST = "[{x1}, {y1}, {x2}, {y2}]"
+_LOCS = "<loc{y1}><loc{x1}><loc{y2}><loc{x2}>"
+FAMILIES: Mapping[str, Coordinates] = MappingProxyType(
+    {
+        family.name: family
+        for family in (
+            # As the trail itself has it: pixels of the photo as it is.
+            Coordinates("pixels", "[{x1} {y1} {x2} {y2}]", decimals=1),
+            # Thousandths, x and y in brackets, between special tokens.
+            Coordinates("qwen2_vl", "<|box_start|>({x1},{y1}),({x2},{y2})<|box_end|>", bins=1000, most=1000),
+            # Pixels of the picture that the processor makes of the photo with its own limits.
+            Coordinates("qwen2_5_vl", _LIST, resizing=Resizing(28, 56 * 56, 28 * 28 * 16384)),
+            Coordinates("qwen3_vl", _LIST, bins=1000, most=1000),
+            Coordinates("internvl", "<box>[[{x1}, {y1}, {x2}, {y2}]]</box>", bins=1000, most=1000),
+            # 1024 bins, one token each, y before x.
+            Coordinates("paligemma", _LOCS, bins=1024, most=1023, digits=4, between=" ; "),
+            Coordinates("florence2", "<loc_{x1}><loc_{y1}><loc_{x2}><loc_{y2}>", bins=1000, most=999, floor=True,
+                        between=""),
+            # Shares of the photo's sides.
+            Coordinates("llava", _LIST, bins=1, most=1, decimals=3),
+        )
+    }
+)  # fmt: skip
+"""Family → how it writes boxes."""
+PIXELS = FAMILIES["pixels"]
+
+
+def into(text: str, family: Coordinates, size: Size) -> str:
+    """A chain of thought with the boxes of its answers as the family writes them; all else stays as it is."""
+    return rewritten(text, partial(PIXELS.read, size=size), partial(family.write, size=size))
+
+
+def back(text: str, family: Coordinates, size: Size) -> str:
+    """What a model of that family wrote, with boxes as `trail.read` reads them; what are no boxes stays as it is."""
+    return rewritten(text, partial(family.read, size=size), partial(PIXELS.write, size=size))
+
+
+def rewritten(text: str, read: Callable[[str], tuple[Box, ...] | None], write: Callable[[tuple[Box, ...]], str]) -> str:
+    """The text with the boxes of its answers read in one way and written in another."""
+    lines = text.splitlines()
+    for number, line in enumerate(lines):
+        query, equals, value = line.partition(" = ")
+        boxes = read(value) if equals and query.startswith(LOCATE) else None
+        if boxes:
+            lines[number] = f"{query} = {write(boxes)}"
+    return "\n".join(lines)

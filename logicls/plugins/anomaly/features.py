@@ -1,0 +1,216 @@
+"""Patch features: maps of nano's stem and of fixed filters, whitened: what good photos never vary in counts as well.
+
+Of all of nano's maps the stem's finer one tells flaws best: later ones know what a thing is and not how it looks. The
+weights are the bundle's own; those of the shipped base serve where a hub model answers. Filters (`edges`) see what the
+stem was taught to overlook.
+
+What fixed filters see: colours and edges of a photo, by derivatives of Gaussians. Nothing is learned.
+
+The stem keeps what a product's questions need, and each of its features depends on the whole photo through its norms.
+Filters see all there is, dents above all, and one place alone: the local jet (Koenderink and van Doorn 1987) in
+opponent colours (van de Sande et al., TPAMI 2010), both signs apart, as cells of SIFT and HOG count them.
+
+Loc of the AD Expert (ADSeeker, arXiv 2508.03088): where patches are like what is wrong.
+
+Loc = upsample( cos(E_p, E_t-) / (cos(E_p, E_t+) + cos(E_p, E_t-)) ), E_p the embedding of a patch, E_t+ and E_t- those
+of what is right and what is wrong: texts of a CLIP-type encoder, or prototypes that are learned.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float, Float32, UInt8
+from torch import Tensor, nn
+
+from logicls.data.image_io import fitted
+from logicls.models.bundle import Bundle
+from logicls.models.nano import NanoForImageTextToText
+from logicls.models.nano.config import STRIDE
+from logicls.models.nano.detection_head import CELL
+from logicls.plugins.anomaly.regions import Frame
+
+EDGE_CELL = 4
+"""Pixels, on each axis, over which responses are averaged."""
+WIDTHS = (1.0, 2.0)
+"""Standard deviations of the Gaussians, pixels."""
+ORDERS = ((1, 0), (0, 1), (2, 0), (1, 1), (0, 2))
+"""How often is derived along x and along y."""
+CHANNELS = 3 * (1 + 2 * len(WIDTHS) * len(ORDERS))
+"""Three colours, and of each the positive and the negative part of every derivative."""
+
+
+def edges(photo: UInt8[np.ndarray, "height width 3"]) -> Float32[np.ndarray, "channels rows columns"]:
+    """The features of an RGB photo, one for each `EDGE_CELL` x `EDGE_CELL` pixels; sides are multiples of these."""
+    colours = opponent(photo)
+    cells = photo.shape[1] // EDGE_CELL, photo.shape[0] // EDGE_CELL
+    seen = [colours]
+    for width in WIDTHS:
+        lines = [gaussian(width, order) for order in range(3)]
+        for across, down in ORDERS:
+            found = cv2.sepFilter2D(colours, cv2.CV_32F, lines[across], lines[down], borderType=cv2.BORDER_REFLECT)
+            seen += [np.maximum(found, 0), np.maximum(-found, 0)]
+    pooled = [cv2.resize(one, cells, interpolation=cv2.INTER_AREA) for one in seen]
+    return np.concatenate(pooled, axis=-1).transpose(2, 0, 1)
+
+
+def opponent(photo: UInt8[np.ndarray, "height width 3"]) -> Float32[np.ndarray, "height width 3"]:
+    """Brightness, red against green, yellow against blue; 1 is 64 levels."""
+    red, green, blue = np.moveaxis(photo.astype(np.float32) / 64, -1, 0)
+    return np.stack([(red + green + blue) / 3, red - green, (red + green) / 2 - blue], axis=-1)
+
+
+def gaussian(width: float, order: int) -> Float32[np.ndarray, " taps"]:
+    """A Gaussian on a line or its derivative, to correlate with; times `width` to the power of `order`.
+
+    So all widths count alike. What is the same everywhere has no derivative, also to a bell that is cut off.
+    """
+    at = np.arange(-int(np.ceil(3 * width)), int(np.ceil(3 * width)) + 1) / width
+    bell = np.exp(-(at**2) / 2)
+    bell /= bell.sum()
+    shape = (np.ones_like(at), at, at**2 - (at**2 * bell).sum())[order]
+    return np.asarray(shape * bell, np.float32)
+
+
+AT_A_TIME = 8
+"""Photos."""
+BLOCK = 3
+"""Modules of the stem's last layer: convolution, norm, rectifier."""
+KEPT = 0.995
+"""Share of the features' variance that whitening keeps."""
+FLOOR = 1e-8
+
+
+@dataclass(frozen=True, slots=True)
+class Tower:
+    """The stem, and the size that photos are brought to for it."""
+
+    stem: nn.Sequential
+    size: tuple[int, int]
+    """(height, width), pixels."""
+
+    @torch.inference_mode()
+    def maps(self, photos: Sequence[UInt8[np.ndarray, "h w 3"]]) -> Float[Tensor, "photos channels rows columns"]:
+        """A feature for each 8 x 8 pixels of the input: the stem's, then the filters' on half the input's size."""
+        return torch.cat([self._maps(photos[k : k + AT_A_TIME]) for k in range(0, len(photos), AT_A_TIME)])
+
+    def _maps(self, photos: Sequence[UInt8[np.ndarray, "h w 3"]]) -> Tensor:
+        small = tuple(side * EDGE_CELL // CELL for side in self.size)
+        filtered = np.stack([edges(fitted(small, photo)) for photo in photos])
+        return torch.cat([self._layers(photos)[-1], torch.from_numpy(filtered)], 1)
+
+    @torch.inference_mode()
+    def layers(self, photos: Sequence[UInt8[np.ndarray, "h w 3"]]) -> list[Float[Tensor, "p channels rows columns"]]:
+        """The stem's last two maps, each with a feature for 8 x 8 pixels: what is there, and what is around it."""
+        return self._layers(photos)
+
+    def both(self, photos: Sequence[UInt8[np.ndarray, "h w 3"]]) -> Float[Tensor, "photos channels rows columns"]:
+        """The two as one."""
+        return torch.cat(self.layers(photos), 1)
+
+    def _layers(self, photos: Sequence[UInt8[np.ndarray, "h w 3"]]) -> list[Tensor]:
+        pixels = torch.from_numpy(np.stack([fitted(self.size, photo) for photo in photos])).permute(0, 3, 1, 2)
+        first = self.stem[:-BLOCK]((pixels.float() - 127.5) / 64.0)
+        return [first, self.stem[-BLOCK:](first)]
+
+    @property
+    def channels(self) -> int:
+        """Of `maps`."""
+        return len(next(self.stem[-BLOCK].parameters())) + CHANNELS
+
+    @property
+    def frame(self) -> Frame:
+        """How its maps lie on photos."""
+        return Frame(self.size, CELL)
+
+
+def tower_of(bundle: Bundle, size: tuple[int, int]) -> Tower:
+    """The bundle's own where it is nano's, which its training has made fit for the product; else the shipped base's."""
+    from logicls.io.resources import share
+
+    model = bundle.model
+    if bundle.hub is not None or bundle.foreign or model is None:
+        model = NanoForImageTextToText.from_pretrained(share("train/base"), local_files_only=True)
+    return Tower(model.stem.near.float().eval(), size)
+
+
+def input_size(photos: Sequence[UInt8[np.ndarray, "h w 3"]], cells: int) -> tuple[int, int]:
+    """(height, width) of an input of photos like these whose map has about so many cells."""
+    aspect = float(np.median([photo.shape[0] / photo.shape[1] for photo in photos]))
+    rows = max(4, round((cells * aspect) ** 0.5))
+    columns = max(4, round(cells / rows))
+    side = STRIDE // CELL
+    return -(-rows // side) * STRIDE, -(-columns // side) * STRIDE
+
+
+def averaged(maps: Float[Tensor, "photos channels rows columns"], around: int) -> Tensor:
+    """Each feature with its neighbours', mean over `around` x `around` cells (PatchCore, Roth et al. 2022, eq. 1-2)."""
+    if around == 1:
+        return maps
+    return F.avg_pool2d(maps, around, 1, around // 2, count_include_pad=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Whitening:
+    """Makes distances count in standard deviations of good patches, along the axes in which they vary."""
+
+    mean: Float[Tensor, " channels"]
+    axes: Float[Tensor, "channels kept"]
+    """Principal axes over their standard deviations, over the root of their number: distances do not grow with it."""
+
+    def __call__(
+        self, maps: Float[Tensor, "photos channels rows columns"]
+    ) -> Float[Tensor, "photos rows columns kept"]:
+        """The features of maps, the channel last."""
+        return (maps.permute(0, 2, 3, 1) - self.mean) @ self.axes
+
+
+def whitening(maps: Float[Tensor, "photos channels rows columns"]) -> Whitening:
+    """That of good photos' maps: of the stem's channels and of the filters' apart, so that each counts as much."""
+    parts = maps[:, :-CHANNELS], maps[:, -CHANNELS:]
+    mean, axes = zip(*map(_whitened, parts), strict=True)
+    return Whitening(torch.cat(mean), torch.block_diag(*axes))
+
+
+def _whitened(maps: Float[Tensor, "photos channels rows columns"]) -> tuple[Tensor, Tensor]:
+    """Mean and axes of some channels."""
+    flat = maps.permute(0, 2, 3, 1).flatten(0, 2).double()
+    mean = flat.mean(0)
+    spans, axes = torch.linalg.eigh((flat - mean).T @ (flat - mean) / max(len(flat) - 1, 1))
+    spans, axes = spans.flip(0).clamp_min(FLOOR), axes.flip(1)
+    kept = min(int((spans.cumsum(0) / spans.sum() < KEPT).sum()) + 1, len(spans))
+    return mean.float(), (axes[:, :kept] / spans[:kept].sqrt() / kept**0.5).float()
+
+
+LEAST = 1e-4
+"""No cosine counts as less: embeddings that point away from both say nothing, 0.5."""
+
+
+def nearness(
+    patches: Float[Tensor, "*places width"], prototypes: Float[Tensor, "prototypes width"]
+) -> Float[Tensor, "*places"]:
+    """Cosine to the nearest of the prototypes, not less than `LEAST`."""
+    alike = F.normalize(patches, dim=-1) @ F.normalize(prototypes, dim=-1).T
+    return alike.amax(-1).clamp_min(LEAST)
+
+
+def ratio(
+    patches: Float[Tensor, "*places width"],
+    right: Float[Tensor, "rights width"],
+    wrong: Float[Tensor, "wrongs width"],
+) -> Float[Tensor, "*places"]:
+    """cos(E_p, E_t-) / (cos(E_p, E_t+) + cos(E_p, E_t-)), the nearest of each kind: 0.5 where it is like either."""
+    good, bad = nearness(patches, right), nearness(patches, wrong)
+    return bad / (good + bad)
+
+
+def upsampled(
+    chart: Float[Tensor, "photos rows columns"], size: tuple[int, int]
+) -> Float[Tensor, "photos height width"]:
+    """The map in (height, width) pixels, bilinear."""
+    return F.interpolate(chart[:, None], size, mode="bilinear", align_corners=False)[:, 0]

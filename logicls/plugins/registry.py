@@ -1,0 +1,47 @@
+"""Which plug-ins there are: names → the functions that make them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from importlib import import_module
+from types import MappingProxyType
+from typing import Any, Literal
+
+from logicls.errors import DataError, Problem, did_you_mean
+
+Kind = Literal["retriever", "expert", "reasoner"]
+REASONERS: Mapping[str, str] = MappingProxyType(
+    {
+        "closer": "closer",
+        "latent": "latent",
+        "latent-sampled": "latent_sampled",
+        "latent-still": "latent_still",
+        "random": "random",
+    }
+)
+NAMES: Mapping[str, Mapping[str, str]] = MappingProxyType(
+    {
+        "retriever": {"documents": "logicls.plugins.retrieval.product_matcher:documents"},
+        "expert": {
+            "patches": "logicls.plugins.anomaly.patchcore:make",
+            "prototypes": "logicls.plugins.anomaly.prototype_expert:make",
+            "texts": "logicls.plugins.anomaly.text_expert:make",
+            "priors": "logicls.plugins.anomaly.prior_expert:make",
+        },
+        "reasoner": {name: f"logicls.plugins.reasoning.second_look:{made}" for name, made in REASONERS.items()},
+    }
+)
+"""Kind → name → `module:function` that makes one of a bundle (`models.bundle.Bundle`) and its settings."""
+
+
+def found(kind: Kind, name: str) -> Any:
+    """The function that makes the plug-in of that name. Raises `DataError` (LC700)."""
+    module, _, function = known(kind, name).partition(":")
+    return getattr(import_module(module), function)
+
+
+def known(kind: Kind, name: str) -> str:
+    """Where the plug-in of that name is made, as `NAMES` says it. Raises `DataError` (LC700)."""
+    if name not in NAMES[kind]:
+        raise DataError(Problem("LC700", f'there is no {kind} "{name}".', advice=did_you_mean(name, NAMES[kind])))
+    return NAMES[kind][name]

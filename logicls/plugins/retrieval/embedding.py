@@ -1,0 +1,181 @@
+"""What photos are compared by: an encoder's feature. One encoder for all products of a folder.
+
+`base` is the vision tower of the base weights that ship with the package: it has seen many kinds of things and none of
+the products. A bundle's own tower has forgotten what its product does not need, and tells others apart less well.
+
+Where photos lie to one another: features centred, and whitened by how photos of one product differ.
+
+Within-class covariance normalisation (Hatch, Kajarekar and Stolcke, Interspeech 2006): directions in which photos of
+the same product differ (light, place, variant, defect) count little, those in which they do not count much. The centre
+is the mean feature of made photos of many things, so that it does not move when a product is added.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol, runtime_checkable
+
+import numpy as np
+import torch
+from jaxtyping import Float, UInt8
+from safetensors import SafetensorError
+
+import logicls.models.nano  # noqa: F401  registers nano with the Auto classes
+from logicls.data.image_io import fitted
+from logicls.errors import BundleError, Problem
+from logicls.io.resources import share
+from logicls.models.hub.chat_template import picture_of, shown_of
+from logicls.models.hub.loading import find_base, hash_of
+
+SHRINK = 0.1
+"""What is added to each direction's variance, in mean variances over all directions."""
+Features = Float[np.ndarray, "photos width"]
+
+
+@dataclass(frozen=True, slots=True)
+class Space:
+    """Maps features to unit vectors whose product is the cosine that photos are compared by."""
+
+    centre: Float[np.ndarray, " width"]
+    axes: Float[np.ndarray, "axes width"]
+    """Orthonormal directions in which photos of one product differ."""
+    gains: Float[np.ndarray, " axes"]
+    """Less one, what is multiplied along each of them; elsewhere it is one."""
+
+    def place(self, features: Features) -> Features:
+        """Unit vectors, one a photo."""
+        off = features.astype(np.float64) - self.centre
+        off = off + (off @ self.axes.T * self.gains) @ self.axes
+        return np.asarray(off / np.maximum(np.linalg.norm(off, axis=1, keepdims=True), 1e-12))
+
+
+def space_of(centre: Float[np.ndarray, " width"], products: Sequence[Float[np.ndarray, "_ width"]]) -> Space:
+    """The space of products, each given by features of its photos; all count alike however many photos they have."""
+    width, some = len(centre), [features for features in products if len(features) > 1]
+    if not some:
+        return Space(centre.astype(np.float64), np.zeros((0, width)), np.zeros(0))
+    off = [(f - f.mean(0)).astype(np.float64) / np.sqrt(len(f) * len(some)) for f in some]
+    _, sizes, axes = np.linalg.svd(np.concatenate(off), full_matrices=False)
+    spans = sizes**2
+    least = max(SHRINK * float(spans.sum()) / width, 1e-12)
+    return Space(centre.astype(np.float64), axes, np.sqrt(least / (spans + least)) - 1.0)
+
+
+Photos = Sequence[UInt8[np.ndarray, "_ _ 3"]]
+BASE = "base"
+SIDE, PARTS = 192, 2
+"""Pixels of the square that nano's tower is shown, and parts of it on each axis whose tokens are averaged."""
+BATCH = 16
+
+
+@runtime_checkable
+class Encoder(Protocol):
+    """Makes features of photos."""
+
+    @property
+    def id(self) -> str:
+        """Its name and twelve hex digits of its weights' hash: features of different encoders cannot be compared."""
+        ...
+
+    def embed(self, photos: Photos) -> Float[np.ndarray, "photos width"]:
+        """A feature of each photo, RGB of any size."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class NanoTower:
+    """The vision tower of nano: the mean of its tokens over each quarter of the photo."""
+
+    id: str
+    model: Any
+
+    @torch.inference_mode()
+    def embed(self, photos: Photos) -> Float[np.ndarray, "photos width"]:
+        """As `Encoder.embed` says."""
+        made = []
+        for start in range(0, len(photos), BATCH):
+            shown = np.stack([fitted((SIDE, SIDE), photo) for photo in photos[start : start + BATCH]])
+            tokens, _ = self.model.see(torch.from_numpy(shown).permute(0, 3, 1, 2))
+            each = SIDE // 16 // PARTS
+            made.append(tokens.float().unflatten(1, (PARTS, each, PARTS, each)).mean((2, 4)).flatten(1).numpy())
+        return np.concatenate(made) if made else np.zeros((0, PARTS * PARTS * self.model.config.width), np.float32)
+
+
+@dataclass(frozen=True, slots=True)
+class DualEncoder:
+    """The photo's side of a dual encoder of the hub (CLIP, SigLIP and their like)."""
+
+    id: str
+    model: Any
+    processor: Any
+
+    @torch.inference_mode()
+    def embed(self, photos: Photos) -> Float[np.ndarray, "photos width"]:
+        """As `Encoder.embed` says; all of a photo is shown, also where the processor would cut its sides off."""
+        made = []
+        for photo in photos:
+            whole = shown_of((photo.shape[1], photo.shape[0]), self)
+            pixels = self.processor(images=[picture_of(photo, whole)], return_tensors="pt")["pixel_values"]
+            found = self.model.get_image_features(pixel_values=pixels.to(self.model.dtype))
+            made.append(getattr(found, "pooler_output", found)[0].float().numpy())
+        return np.stack(made)
+
+    @property
+    def image_processor(self) -> Any:
+        """The processor, as those of image-text-to-text models name theirs."""
+        return self.processor
+
+
+def encoder_of(name: str, root: Path) -> Encoder:
+    """The encoder of that name; a path is relative to the folder `root`.
+
+    Raises:
+        BundleError: It is not on this machine (LC510), or is no encoder (LC705).
+    """
+    if name == BASE:
+        return _nano(BASE, share("train/base"))
+    there = root / name
+    if not there.is_dir():
+        return _dual(name, find_base(name).path)
+    own = there.resolve().name  # where it lies does not count: a folder of knowledge may be copied
+    if (there / "bundle.json").is_file():
+        return _nano(own, there)
+    return _dual(own, find_base(str(there)).path)
+
+
+def _nano(name: str, folder: Path) -> NanoTower:
+    from transformers import AutoModelForImageTextToText
+
+    try:
+        model: Any = AutoModelForImageTextToText.from_pretrained(
+            folder, local_files_only=True, use_safetensors=True, dtype=torch.float32
+        ).eval()
+    except (OSError, ValueError, KeyError, SafetensorError) as error:
+        raise _useless(name, str(error)) from error
+    if not hasattr(model, "see"):
+        raise _useless(name, "it holds a hub model, not nano.")
+    # Of the files beside it, an expert's or what was learned of marks, nothing comes into what it sees.
+    return NanoTower(f"{name} {hash_of(folder, 'model.safetensors')[:12]}", model)
+
+
+def _dual(name: str, folder: Path) -> DualEncoder:
+    from transformers import AutoImageProcessor, AutoModel
+
+    try:
+        model: Any = AutoModel.from_pretrained(
+            folder, local_files_only=True, use_safetensors=True, trust_remote_code=False, dtype=torch.float32
+        ).eval()
+        processor = AutoImageProcessor.from_pretrained(folder, local_files_only=True, backend="pil")
+    except (OSError, ValueError, KeyError, TypeError, RuntimeError, ImportError, SafetensorError) as error:
+        raise _useless(name, str(error)) from error
+    if not hasattr(model, "get_image_features"):
+        raise _useless(name, f"a {type(model).__name__} has no features of a photo by itself.")
+    return DualEncoder(f"{name} {hash_of(folder)[:12]}", model, processor)
+
+
+def _useless(name: str, why: str) -> BundleError:
+    first = next((line for line in why.splitlines() if line.strip()), "it cannot be loaded.")
+    advice = 'Use "base", the folder of a nano bundle, or a dual encoder such as CLIP or SigLIP.'
+    return BundleError(Problem("LC705", f"cannot compare photos: {first.strip()}", name, advice=advice))

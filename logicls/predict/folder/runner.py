@@ -1,0 +1,215 @@
+"""A folder of photos, batch by batch: constant memory, resumable, a broken photo is a row and not the end.
+
+Verdicts that are there already get other thresholds: nothing is read again, and the files change as a whole.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections import Counter
+from collections.abc import Callable, Container, Generator, Iterable, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
+from itertools import chain, islice
+from pathlib import Path
+from typing import TypeVar
+
+from logicls.errors import DataError, Problem, relative
+from logicls.io import jsonl
+from logicls.io.run_manifest import Difference, claim
+from logicls.models.bundle import Bundle
+from logicls.predict.input.listing import list_photos, no_photos, printable, spooled
+from logicls.predict.inspector import Inspector
+from logicls.predict.plugin_protocols import Plugged, PlugIns
+from logicls.predict.readers.protocol import Reader, reader_of
+from logicls.predict.serialization import verdict_from_json, verdict_to_json, write_table
+from logicls.predict.uncertainty.thresholds import Thresholds, settle
+from logicls.records import Verdict
+
+FORCED = 2.0
+"""Seconds after which verdicts are on the disk itself at the latest: all that a power failure can take."""
+Item = TypeVar("Item")
+Inspect = Callable[[Iterable[str]], Generator[list[Verdict], None, None]]
+"""Gives the verdicts of the photos of these names, in their order, so many at a time as it likes."""
+Begin = Callable[[int], Callable[[int], object]]
+"""Told the number of photos before the first is looked at. What it gives is told how many more are finished; at first,
+how many an earlier run had finished."""
+
+
+def predict_folder(
+    bundle: Bundle,
+    photos: Path,
+    out: Path,
+    *,
+    batch: int = 16,
+    workers: int = 0,
+    only: Sequence[str] = (),
+    among: Container[str] | None = None,
+    inspect: Inspect | None = None,
+    plugged: Plugged = Plugged(),  # noqa: B008  frozen
+    begin: Begin = lambda total: lambda count: None,
+) -> int:
+    """Write a verdict for every photo below the folder `photos` to the folder `out`; returns how many there are.
+
+    `verdicts.jsonl` grows as the run goes on, in the order of the names; the same command continues it, however it was
+    ended. `verdicts.csv` is written at the end. Nothing is written to `photos`, and `out` may lie below it.
+
+    `batch` photos are looked at together, by the bundle's own model unless `inspect` makes the verdicts, with what it
+    has `plugged` in. So many `workers` are processes that decode photos; a script that asks for them must be one that
+    they can import (`if __name__ == "__main__"`). Without any, threads of this process do it, which a decoder's crash
+    ends. A photo must match one of the globs `only`, which are relative to `photos`, and be one `among` those names.
+
+    Raises:
+        DataError: No photos (LC311, LC312, LC603, LC604), `out` holds verdicts of another bundle or folder (LC601,
+            LC602) or those with other plug-ins (LC710), is the folder of photos (LC605), is written by another run
+            (LC606) or cannot be (LC253), or the processes die (LC607).
+    """
+    names = _Counted(_listed(photos, out, only, among))
+    with adding(bundle, photos, out, plugged) as file, spooled(_undone(names, out)) as left:
+        finished = begin(names.count)
+        finished(names.count - left.count)
+        with closing((inspect or by_reader(reader_of(bundle), photos, batch, workers))(left)) as inspected:
+            for verdicts in inspected:
+                file.add(verdicts)
+                finished(len(verdicts))
+    tabulate(bundle, out)
+    return names.count
+
+
+def by_reader(reader: Reader, photos: Path, batch: int, workers: int, plugins: PlugIns = PlugIns()) -> Inspect:  # noqa: B008  frozen
+    """Inspects photos here, with a reader and what is plugged in."""
+
+    def inspect(names: Iterable[str]) -> Generator[list[Verdict], None, None]:
+        with Inspector(reader, photos, workers, plugins) as inspector:
+            for loaded in batched(inspector.load(names), batch):
+                yield inspector.judge(loaded)
+
+    return inspect
+
+
+class Verdicts:
+    """The file of verdicts that a run adds to."""
+
+    def __init__(self, file: jsonl.Appender) -> None:
+        self._file, self._forced = file, time.monotonic()
+
+    def add(self, verdicts: Iterable[Verdict]) -> None:
+        """Append them. Raises `DataError` (LC253)."""
+        for verdict in verdicts:
+            self._file.append(verdict_to_json(verdict))
+        if time.monotonic() - self._forced > FORCED:
+            self._file.force()
+            self._forced = time.monotonic()
+
+
+@contextmanager
+def adding(
+    bundle: Bundle, photos: Path, out: Path, plugged: Plugged = Plugged()  # noqa: B008  frozen
+) -> Iterator[Verdicts]:  # fmt: skip
+    """The verdicts in `out`, to be gone on with by this run alone. Raises `DataError`."""
+    if out.resolve() == photos.resolve():
+        problem = Problem("LC605", "is the folder of the photos.", relative(out), advice="Choose another --out.")
+        raise DataError(problem)
+    _claim(out, bundle, photos, plugged)
+    with jsonl.Appender(out / "verdicts.jsonl") as file:
+        yield Verdicts(file)
+        file.force()
+
+
+def read_verdicts(path: Path) -> Iterator[Verdict]:
+    """The verdicts of a jsonl file, one at a time. Raises `DataError`."""
+    return (verdict_from_json(record) for record in jsonl.read(path))
+
+
+def names_in(out: Path) -> set[str]:
+    """The photos that the folder holds verdicts of."""
+    return set(jsonl.read_names(out / "verdicts.jsonl", "photo"))
+
+
+def tabulate(bundle: Bundle, out: Path) -> None:
+    """Write `verdicts.csv` of the verdicts there are."""
+    write_table(read_verdicts(out / "verdicts.jsonl"), out / "verdicts.csv", violations=bundle.spec.violations)
+
+
+def batched(items: Iterable[Item], size: int) -> Iterator[list[Item]]:
+    """The items in lists of that length, the last one shorter."""
+    rest = iter(items)
+    while some := list(islice(rest, size)):
+        yield some
+
+
+class _Counted:
+    """Names, counted as they pass."""
+
+    def __init__(self, names: Iterable[str]) -> None:
+        self._names, self.count = names, 0
+
+    def __iter__(self) -> Iterator[str]:
+        for name in self._names:
+            self.count += 1
+            yield name
+
+
+def _listed(photos: Path, out: Path, only: Sequence[str], among: Container[str] | None) -> Iterator[str]:
+    """The names of the photos that are wanted, of which there is one at least."""
+    names = (name for name in list_photos(photos, only=only, without=out) if among is None or name in among)
+    first = next(names, None)
+    if first is None:
+        raise no_photos(photos, only)
+    return chain([first], names)
+
+
+def _undone(names: Iterable[str], out: Path) -> Iterator[str]:
+    """Those that the folder holds no verdict of."""
+    seen = names_in(out)
+    yield from (name for name in names if printable(name) not in seen)
+
+
+def _claim(out: Path, bundle: Bundle, photos: Path, plugged: Plugged) -> None:
+    """Write what the verdicts are of, or check that it is the same bundle and folder, and the same plug-ins."""
+
+    def refusal(differences: Sequence[Difference]) -> DataError:
+        there = {difference.key: difference.there for difference in differences}
+        advice = "Choose another --out, or delete the folder."
+        if set(there) <= {"photos"}:
+            message = f"holds verdicts of the photos in {there['photos']}, not of those in {photos.resolve()}."
+            return DataError(Problem("LC602", message, relative(out), advice=advice))
+        if set(there) <= {"photos", "plugins"}:
+            was, now = _apart(there["plugins"], plugs), _apart(plugs, there["plugins"])
+            message = f"holds verdicts made with {was}, where now there is {now}."
+            advice = "Plug in what it was begun with, or choose another --out."
+            return DataError(Problem("LC710", message, relative(out), advice=advice))
+        message = f"holds verdicts of bundle {there.get('bundle', bundle.id)}, not of {bundle.id}."
+        return DataError(Problem("LC601", message, str(out), advice=advice))
+
+    plugs = [plug.said for plug in plugged.plugs] or None  # none as in folders of before they were written down
+    wanted = {"bundle": bundle.id, "spec": bundle.spec.hash, "product": bundle.spec.product.name}
+    notes = {"folder": str(bundle.path.resolve())}
+    if plugged.knowledge is not None:
+        notes["knowledge"] = str(plugged.knowledge.resolve())
+    claim(out / "run.json", {**wanted, "photos": str(photos.resolve()), "plugins": plugs}, refusal, **notes)
+
+
+def _apart(plugs: object, others: object) -> str:
+    """Those plug-ins that are not among the others, as a list of `run.json` has them."""
+    some, rest = (one if isinstance(one, list) else [] for one in (plugs, others))
+    return ", ".join(str(plug) for plug in some if plug not in rest) or "no other plug-in"
+
+
+LINES = "verdicts.jsonl"
+
+
+def settle_folder(folder: Path, thresholds: Thresholds, *, violations: tuple[str, ...]) -> Mapping[str, int]:
+    """Settle every verdict of a folder anew; returns how many there are of each outcome.
+
+    One verdict is in memory at a time. A run that is broken off leaves the old file. Raises `DataError`.
+    """
+    lines, outcomes = folder / LINES, Counter[str]()
+    with jsonl.replacing(lines) as file:
+        for verdict in read_verdicts(lines):
+            settled = settle(verdict, thresholds)
+            outcomes[settled.outcome] += 1
+            plain = json.dumps(verdict_to_json(settled), ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+            file.write(plain + "\n")
+    write_table(read_verdicts(lines), folder / "verdicts.csv", violations=violations)
+    return outcomes

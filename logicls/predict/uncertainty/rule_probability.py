@@ -1,0 +1,202 @@
+"""From the chances of answers to the probability that each rule is broken.
+
+A count has the distribution of things that are there by chance; every other rule is judged, by its own logic, on the
+likeliest ways in which the answers it rests on may be otherwise. Where a distance decides, the limit is blurred by how
+far such distances are read wrongly. Answers to different questions are taken to be independent.
+
+How many there are, as a distribution: what a count is worth when each thing is there by chance.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from jaxtyping import Float
+
+from logicls.constraints.checker.evaluation import by_query, check, named
+from logicls.constraints.checker.margins import margins
+from logicls.constraints.families.context import Absent, Reading, Side, Unreadable
+from logicls.constraints.families.dead_zone import FINE, TOLERANCE_ZONE
+from logicls.constraints.families.measure import Measure
+from logicls.constraints.families.quantity import Quantity
+from logicls.constraints.spec.models import Constraint, Spec
+from logicls.predict.readers.nano import Look
+from logicls.predict.uncertainty.calibration import Scales, Spread
+from logicls.predict.uncertainty.hypotheses import Candidate, candidates, readings
+from logicls.records import Box
+
+Worth = Mapping[int, float]
+"""What one thing counts for → probability; what is lacking of 1 goes to 0, for it may not be there at all."""
+
+
+def distribution(things: Iterable[Worth]) -> Float[np.ndarray, " totals"]:
+    """Probability of each total, from 0 on, of things that are there independently of one another.
+
+    Where each counts for one this is the Poisson-binomial distribution (Poisson 1837; computed by adding one thing
+    after the other, as Chen and Liu, Statistica Sinica 7, 1997, equation 9, which is exact).
+
+    >>> distribution([{1: 0.9}, {1: 0.5}]).round(3).tolist()
+    [0.05, 0.5, 0.45]
+    """
+    found = np.ones(1)
+    for worth in things:
+        one = np.zeros(max([0, *worth]) + 1)
+        for amount, chance in worth.items():
+            one[amount] += chance
+        one[0] += max(1.0 - float(one.sum()), 0.0)
+        found = np.convolve(found, one / one.sum())
+    return found
+
+
+@dataclass(slots=True)
+class Broken:
+    """How likely one rule is broken, by the answers alone."""
+
+    names: dict[str, float] = field(default_factory=dict)
+    """Every violation of the rule → probability; a rule is broken in one way at a time."""
+    unknown: float = 0.0
+    """Probability that it cannot be checked."""
+
+    @property
+    def chance(self) -> float:
+        """Probability that it is broken in any way."""
+        return min(sum(self.names.values()), 1.0)
+
+    def add(self, name: str, probability: float) -> None:
+        """One more way in which it may be broken."""
+        self.names[name] = self.names.get(name, 0.0) + probability
+
+
+def broken(spec: Spec, look: Look, size: tuple[int, int], scales: Scales) -> dict[str, Broken]:
+    """Of each constraint. `size`: (width, height) of the photo in pixels.
+
+    A rule that another one says it all for (`unless_broken`) is broken only where that one is not.
+    """
+    found = candidates(spec, look, size, scales)
+    readable = {answer.query for answer in look.answers if answer.readable}
+    best = Reading(by_query(look.answers), *size, spec.world)
+    out: dict[str, Broken] = {}
+    for constraint in spec.constraints:
+        if any(query.id not in readable for query in spec.queries[constraint.id]):
+            out[constraint.id] = Broken(_names(constraint), unknown=1.0)
+        elif isinstance(constraint.rule, Quantity) and not constraint.is_conditional:
+            out[constraint.id] = _counted(constraint, constraint.rule, best, found, scales)
+        else:
+            out[constraint.id] = _judged(spec, constraint, size, found, scales)
+    return {name: _applying(spec, one, name, out) for name, one in out.items()}
+
+
+def _names(constraint: Constraint) -> dict[str, float]:
+    return {constraint.violation_on(side): 0.0 for side in constraint.sides}
+
+
+def _applying(spec: Spec, one: Broken, name: str, all_: Mapping[str, Broken]) -> Broken:
+    stoppers = next(c for c in spec.constraints if c.id == name).unless_broken
+    free = 1.0
+    for other in stoppers:
+        free *= 1 - all_[other].chance
+    return Broken({violation: p * free for violation, p in one.names.items()}, one.unknown)
+
+
+def _counted(
+    constraint: Constraint, rule: Quantity, best: Reading, found: Mapping[str, Sequence[Candidate]], scales: Scales
+) -> Broken:
+    """A rule about how many: every total that is too few or too many, by its name."""
+    try:
+        places = best.places(rule.in_) if rule.in_ else None
+    except Unreadable:
+        return Broken(_names(constraint), unknown=1.0)
+    if places is not None and not places:
+        return Broken(_names(constraint))
+    spread, out = scales.spread(constraint.id), Broken(_names(constraint))
+    low, high = rule.limits
+    totals = distribution(_worths(rule, best, found, places, spread))
+    for total, probability in enumerate(totals.tolist()):
+        if total < low:
+            out.add(constraint.violation_on(Side("below", low - total)), probability)
+        elif total > high:
+            out.add(constraint.violation_on(Side("above", total - high)), probability)
+    return out
+
+
+def _worths(
+    rule: Quantity, best: Reading, found: Mapping[str, Sequence[Candidate]], places: Sequence[Box] | None,
+    spread: Spread,
+) -> list[Worth]:  # fmt: skip
+    """What each candidate may count for: as many ways as there are kinds that it may be of."""
+    out: list[Worth] = []
+    by_component: dict[str, list[tuple[str, int]]] = {}
+    for thing, weight in rule.weights.items():
+        by_component.setdefault(best.world.component(thing), []).append((thing, weight))
+    for component, kinds in by_component.items():
+        for one in found.get(component, ()):
+            there = one.chance * (_inside(one.box, places, spread) if places is not None else 1.0)
+            ways = [(weight, there * one.fits((*best.world.wanted(thing), *rule.wanted))) for thing, weight in kinds]
+            if sum(p for _, p in ways) > 1 + 1e-9:  # kinds that one thing may be of at once
+                out += [{weight: p} for weight, p in ways]
+                continue
+            worth: dict[int, float] = {}
+            for weight, p in ways:
+                worth[weight] = worth.get(weight, 0.0) + p
+            out.append(worth)
+    return out
+
+
+def _inside(box: Box, places: Sequence[Box], spread: Spread) -> float:
+    """Probability that the box's centre lies in one of the places."""
+    x, y = box.centre
+    outside = 1.0
+    for place in places:
+        width, height = max(place.width, 1e-6), max(place.height, 1e-6)
+        out = max(max(place.x1 - x, x - place.x2) / width, max(place.y1 - y, y - place.y2) / height)
+        wrong = spread.flipped(out / (FINE * TOLERANCE_ZONE))
+        outside *= wrong if out <= 0 else 1 - wrong
+    return 1 - outside
+
+
+def _judged(
+    spec: Spec, constraint: Constraint, size: tuple[int, int], found: Mapping[str, Sequence[Candidate]], scales: Scales
+) -> Broken:
+    """Any other rule: by its own logic, on each of the likeliest readings."""
+    queries = [query.id for query in spec.queries[constraint.id]]
+    components = {query.component for query in spec.queries[constraint.id]}
+    ours = {name: found.get(name, ()) for name in components}
+    spread, out, total = scales.spread(constraint.id), Broken(_names(constraint)), 0.0
+    for probability, answers in readings(ours, queries):
+        reading = Reading(answers, *size, spec.world)
+        _weigh(constraint, reading, probability, spread, out)
+        total += probability
+    return Broken({name: p / total for name, p in out.names.items()}, out.unknown / total)
+
+
+def _weigh(constraint: Constraint, reading: Reading, probability: float, spread: Spread, out: Broken) -> None:
+    """What the rule comes to on one reading, and what it would come to beyond the nearest limit."""
+    came = check(constraint, reading)
+    if came.status == "unknown":
+        out.unknown += probability
+    if came.status not in ("holds", "broken"):
+        return
+    nearest = min((abs(m) for m in margins(constraint, reading)), default=None)
+    flipped = spread.flipped(nearest) if nearest is not None else 0.0
+    if came.status == "broken":
+        names = named(constraint, came)
+        for name in names:
+            out.add(name, probability * (1 - flipped) / len(names))
+    elif flipped and constraint.sides:
+        out.add(constraint.violation_on(_beyond(constraint, reading)), probability * flipped)
+
+
+def _beyond(constraint: Constraint, reading: Reading) -> Side:
+    """The side on which a rule that holds would be broken first."""
+    rule = constraint.rule
+    if not isinstance(rule, Measure) or len(rule.sides()) < 2:
+        return constraint.sides[0]
+    try:
+        values = rule.values(reading)
+    except (Absent, Unreadable):  # it is measured within places
+        return constraint.sides[0]
+    turned = [rule.in_turn(value) for value in values] if rule.kind == "angle" else values
+    low, high = rule.limits
+    return Side("below") if min(v - low for v in turned) < min(high - v for v in turned) else Side("above")

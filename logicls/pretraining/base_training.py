@@ -1,0 +1,193 @@
+"""Base weights of nano: trained on made photos of many things, so that a product's own photos have less to teach."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import lightning
+import numpy as np
+import torch
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+from torch.utils.data import IterableDataset
+
+from logicls.constraints.spec.loader import validate
+from logicls.constraints.spec.yaml_reader import read_yaml
+from logicls.errors import RecipeError, SpecError
+from logicls.models.nano import NanoConfig, NanoForImageTextToText, NanoImageProcessor, NanoProcessor
+from logicls.models.nano.answer_codec import Codec
+from logicls.models.nano.losses import IGNORED
+from logicls.models.nano.processor import grown_model, grown_processor, make_tokenizer
+from logicls.pretraining.crop_encoder_training import learn_marks
+from logicls.pretraining.photo_store import Shard, read_marks, read_shards, store, store_marks
+from logicls.pretraining.vocabulary import values, wordings
+from logicls.prompts.templates import asked_in
+from logicls.records import Subquery
+from logicls.train.batching import Batch, collate, lit
+from logicls.train.distributed import Rank
+from logicls.train.encoding import Encoded, Thing
+from logicls.train.lightning_module import Told, Tuner, Watch, run_loop, step_of
+
+
+class BaseRecipe(BaseModel):
+    """How base weights are trained; every key may be left out."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    shards: int = Field(140, ge=0)
+    """Of 256 made photos each."""
+    sizes: tuple[tuple[int, int], ...] = ((256, 128), (208, 160), (176, 176), (160, 208))
+    """(height, width) of the photos in pixels, multiples of 16; shards take them in turns."""
+    questions: int = Field(6, ge=1)
+    """Questions of a photo a step: it has more, and they come in turns."""
+    steps: int = Field(5000, ge=0)
+    """0: nothing but marks."""
+    batch: int = Field(32, ge=1)
+    lr: float = Field(1.5e-3, gt=0)
+    weight_decay: float = Field(0.05, ge=0)
+    jitter: float = Field(0.15, ge=0, le=0.5)
+    width: int = Field(128, multiple_of=32)
+    near: int = Field(96, multiple_of=8)
+    encoder_layers: int = Field(4, ge=0)
+    decoder_layers: int = Field(3, ge=1)
+    vocabulary: int = Field(3000, ge=400)
+    marks: int = Field(0, ge=0)
+    """Steps in which what looks at things closely learns to tell made marks apart; 0: it is not there."""
+    mark_shards: int = Field(16, ge=1)
+    """Of 4,096 made marks each."""
+    checkpoint_every: int = Field(200, ge=1)
+    seed: int = 0
+
+    @model_validator(mode="after")
+    def _something(self) -> BaseRecipe:
+        if not self.steps and not self.marks:
+            raise ValueError("steps and marks are both 0: there is nothing to learn")
+        if self.steps and not self.shards:
+            raise ValueError("steps need shards of made photos")
+        return self
+
+
+def read_base_recipe(path: Path) -> BaseRecipe:
+    """Read a recipe file. Raises `RecipeError` with every problem in it."""
+    try:
+        return validate(BaseRecipe, read_yaml(path), str(path))
+    except SpecError as error:
+        raise RecipeError(error.problems) from error
+
+
+def make_base(
+    out: Path,
+    recipe: BaseRecipe,
+    *,
+    start: Path | None = None,
+    workers: int = 2,
+    resume: bool = False,
+    made: Callable[[int], None] = lambda _: None,
+    told: Told = lambda step, loss: None,
+) -> None:
+    """Make photos in `out`/made, train on them, and write weights and processor to `out`; the same with marks.
+
+    `start`: base weights to begin with, whose sizes and words then hold, not the recipe's.
+    `made` is told how many more photos there are, `told` each step and its loss. Photos that are there already are
+    used as they are; `resume` goes on with training from the last checkpoint. Raises `DataError`.
+    """
+    store(out / "made", recipe.shards, sizes=recipe.sizes, seed=recipe.seed, workers=workers, done=made)
+    shards = recipe.mark_shards if recipe.marks else 0
+    store_marks(out / "made", shards, seed=recipe.seed, workers=workers, done=made)
+    if recipe.steps:
+        _learn(out, recipe, start, told, resume=resume)
+    if recipe.marks:
+        learn_marks(
+            out, read_marks(out / "made")[:shards], steps=recipe.marks, width=recipe.width, seed=recipe.seed,
+            every=recipe.checkpoint_every, resume=resume, told=lambda step, loss: told(recipe.steps + step, loss),
+        )  # fmt: skip
+
+
+def _learn(out: Path, recipe: BaseRecipe, start: Path | None, told: Told, *, resume: bool) -> None:
+    lightning.seed_everything(recipe.seed, verbose=False)
+    processor = grown_processor(start, values(), recipe.sizes[0]) if start else base_processor(recipe)
+    model = grown_model(start, processor) if start else base_model(recipe, processor)
+    batches = Made(read_shards(out / "made")[: recipe.shards], processor, recipe)
+    last = out / "last.ckpt"
+    checkpoint = last if resume and last.exists() else None
+    batches.start = step_of(checkpoint)
+    watch = Watch(last, every=recipe.checkpoint_every, rank=Rank(), told=told, saved=lambda: None)
+    tuner = Tuner(model, steps=recipe.steps, lr=recipe.lr, weight_decay=recipe.weight_decay, seed=recipe.seed)
+    run_loop(tuner, batches, [watch], steps=recipe.steps, checkpoint=checkpoint, rank=Rank())
+    torch.nn.Module.to(model, torch.float16)
+    model.save_pretrained(out)
+    processor.save_pretrained(out)
+
+
+def base_processor(recipe: BaseRecipe) -> NanoProcessor:
+    """Words of made photos' questions, and of the questions that products are asked."""
+    parts = [
+        Subquery("locate:part", "locate", "part"),
+        Subquery("attribute:part.colour", "attribute", "part", "colour"),
+    ]
+    asked = [text for query in [*parts, Subquery("verdict", "verdict")] for text in asked_in(query, "product")]
+    tokenizer = make_tokenizer([*wordings(), *asked], values(), recipe.vocabulary)
+    return NanoProcessor(NanoImageProcessor(recipe.sizes[0]), tokenizer)
+
+
+def base_model(recipe: BaseRecipe, processor: NanoProcessor) -> NanoForImageTextToText:
+    """A nano of the recipe's size, untrained."""
+    codec = Codec(processor)
+    config = NanoConfig(
+        vocab_size=len(processor.tokenizer), image_size=recipe.sizes[0], width=recipe.width, near=recipe.near,
+        encoder_layers=recipe.encoder_layers, decoder_layers=recipe.decoder_layers, image_token_id=codec.image,
+        answer_token_id=codec.answering, pad_token_id=codec.pad, eos_token_id=codec.end,
+    )  # fmt: skip
+    return NanoForImageTextToText(config)
+
+
+class Made(IterableDataset[Batch]):
+    """Batches of made photos from step `start` on; each depends on its number and the seed alone."""
+
+    def __init__(self, shards: Sequence[Shard], processor: NanoProcessor, recipe: BaseRecipe) -> None:
+        super().__init__()
+        self.codec, self.recipe, self.start = Codec(processor), recipe, 0
+        self.groups: dict[tuple[int, int], list[Shard]] = {}
+        for shard in shards:
+            self.groups.setdefault((shard.pixels.shape[1], shard.pixels.shape[2]), []).append(shard)
+
+    def __iter__(self) -> Iterator[Batch]:
+        for step in range(self.start, self.recipe.steps):
+            yield self.batch(step)
+
+    def batch(self, step: int) -> Batch:
+        """The batch of a step: photos of one size, of each as many questions as the recipe says."""
+        rng = np.random.default_rng([self.recipe.seed, step])
+        sizes = list(self.groups)
+        size = sizes[int(rng.integers(len(sizes)))]
+        group = self.groups[size]
+        examples, pixels = [], []
+        for _ in range(self.recipe.batch):
+            shard = group[int(rng.integers(len(group)))]
+            number = int(rng.integers(len(shard.asked)))
+            chosen = rng.permutation(len(shard.asked[number]))[: self.recipe.questions]
+            examples.append(self._encoded([shard.asked[number][k] for k in chosen]))
+            pixels.append(shard.pixels[number])
+        shown = lit(np.stack(pixels), self.recipe.jitter, rng)
+        return collate(examples, shown, self.codec, size[0] // 16 * (size[1] // 16))
+
+    def _encoded(self, asked: Sequence[Mapping[str, Any]]) -> Encoded:
+        located = tuple(one["kind"] == "locate" for one in asked)
+        return Encoded(
+            tuple(tuple(self.codec.prompt(one["text"])) for one in asked),
+            tuple(
+                tuple(self.codec.answer(one["values"], len(one["boxes"]), located=here))
+                for one, here in zip(asked, located, strict=True)
+            ),
+            (1.0,) * len(asked),
+            tuple(self._things(one) for one in asked),
+            located,
+        )
+
+    def _things(self, one: Mapping[str, Any]) -> tuple[Thing, ...]:
+        if one["kind"] == "locate":
+            return tuple((tuple(box), IGNORED) for box in one["boxes"])
+        if one["kind"] != "attribute" or not one["boxes"]:
+            return ()
+        return tuple((tuple(b), self.codec.value(v)) for b, v in zip(one["boxes"], one["values"], strict=True))

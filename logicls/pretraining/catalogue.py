@@ -1,0 +1,144 @@
+"""All kinds there are, and which of them one photo must not hold together."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cache
+
+import numpy as np
+
+from logicls.pretraining import devices
+from logicls.pretraining import hardware as metal
+from logicls.pretraining import hardware as plain
+from logicls.pretraining import printed_parts as printed
+from logicls.pretraining.component_kinds import Kind
+from logicls.pretraining.surfaces import Rng
+
+KINDS: tuple[Kind, ...] = (
+    *plain.SHAPES,
+    *plain.THINGS,
+    *metal.KINDS,
+    *devices.KINDS,
+    *printed.FRUIT,
+    *printed.MARKS,
+    *printed.PRINT,
+)
+PICTURES: tuple[Kind, ...] = (*printed.FRUIT, *printed.MARKS, *plain.SHAPES)
+"""What is printed on labels."""
+_OFTEN = 3.0
+_LOOKALIKES = (
+    {
+        "disc",
+        "coin",
+        "tablet",
+        "button",
+        "cap",
+        "wooden disc",
+        "capacitor",
+        "lamp",
+        "candy",
+        "ball",
+        "egg",
+        "dot",
+        "hole",
+        "pea",
+        "berry",
+        "badge",
+        "screw",
+        "rivet",
+        "biscuit",
+    },
+    {
+        "ball",
+        "pea",
+        "berry",
+        "dot",
+        "candy",
+        "rivet",
+        "orange",
+        "apple",
+        "bunch of grapes",
+        "cherry pair",
+        "lemon",
+        "egg",
+    },
+    {"ring", "washer", "bearing", "nut", "gear", "hole", "button"},
+    {"hexagon", "nut", "bolt", "screw", "rivet", "disc", "coin", "washer"},
+    {
+        "square",
+        "rectangle",
+        "eraser",
+        "wooden block",
+        "block",
+        "box",
+        "diamond",
+        "letter tile",
+        "number tile",
+        "die",
+        "sticker",
+        "line of text",
+        "bar code",
+        "label",
+        "socket",
+    },
+    {"bar", "nail", "pencil", "long screw", "spring", "fuse", "capsule", "clothes peg", "battery", "resistor", "plug"},
+    {"star", "sun", "flower", "gear", "biscuit", "strawberry"},
+    {"cross", "letter tile", "number tile"},
+    {"crescent", "banana", "hook"},
+    {"leaf", "lemon", "drop", "pear", "egg", "capsule"},
+    {"triangle", "warning sign", "arrow", "drop", "strawberry"},
+    {"socket", "chip", "hinge", "rectangle"},
+    {"spoon", "fork", "wrench", "key"},
+    {"capsule", "eraser", "tablet"},
+    {"half disc", "crescent", "triangle"},
+    {"bulb", "pushpin", "plug", "pear"},
+    {"heart", "strawberry", "apple"},
+)
+"""Kinds that a person may take for one another when they are small."""
+
+
+@cache
+def _pairs() -> frozenset[tuple[str, str]]:
+    """First names of kinds that share a word or look alike."""
+    words = {kind.names[0]: {name.split()[-1] for name in kind.names} | {kind.names[0]} for kind in KINDS}
+    return frozenset(
+        (one, other)
+        for one in words
+        for other in words
+        if one != other and (words[one] & words[other] or any({one, other} <= group for group in _LOOKALIKES))
+    )
+
+
+def clash(one: Kind, other: Kind) -> bool:
+    """Whether a photo that holds one leaves it open whether it holds the other."""
+    return (one.names[0], other.names[0]) in _pairs()
+
+
+def free_beside(present: Sequence[Kind], kinds: Sequence[Kind] = KINDS) -> tuple[Kind, ...]:
+    """The kinds that are not there, nor anything that might be taken for them."""
+    taken = {kind.names[0] for kind in present}
+    pairs = _pairs()
+    return tuple(
+        kind
+        for kind in kinds
+        if kind.names[0] not in taken and not any((kind.names[0], name) in pairs for name in taken)
+    )
+
+
+def named(*names: str) -> tuple[Kind, ...]:
+    """The kinds whose first names these are."""
+    return tuple(kind for kind in KINDS if kind.names[0] in names)
+
+
+def together(rng: Rng, count: int, kinds: Sequence[Kind], size: float) -> list[Kind]:
+    """Up to `count` kinds that can be told apart at that size, pixels; those with an attribute more often."""
+    fit = [kind for kind in kinds if kind.smallest <= size]
+    # Keys of a weighted draw without repeats (Efraimidis and Spirakis 2006).
+    keys = rng.random(len(fit)) ** (1 / np.array([_OFTEN if kind.attribute else 1.0 for kind in fit]))
+    chosen: list[Kind] = []
+    for number in np.argsort(-keys).tolist():
+        if len(chosen) == count:
+            break
+        if not any(clash(fit[number], other) for other in chosen):
+            chosen.append(fit[number])
+    return chosen

@@ -1,0 +1,80 @@
+"""Before there is a product: what looks at things closely learns on made photos what small marks are made of.
+
+Its weights are a file of the base (`LOOK`), with which a product's model begins where its recipe asks for `detail`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import lightning
+import numpy as np
+import torch
+from safetensors.torch import save
+from torch.utils.data import IterableDataset
+
+from logicls.io.jsonl import write_bytes
+from logicls.models.nano.crop_encoder import LOOK, normed
+from logicls.pretraining.photo_store import MarkShard
+from logicls.pretraining.small_marks import marks
+from logicls.train.crop_pretraining import Batch, MarkReader
+from logicls.train.distributed import Rank
+from logicls.train.lightning_module import Told, Watch, run_loop, step_of
+
+BATCH = 128
+GAIN, SHIFT = 0.2, 0.25
+"""Contrast (a factor's distance from 1) and brightness, as the network is given it, differ by at most so much."""
+
+
+def learn_marks(
+    out: Path, shards: Sequence[MarkShard], *, steps: int, width: int, seed: int, every: int, resume: bool, told: Told
+) -> None:
+    """Write `out`/look.safetensors, in half precision, after so many steps of 128 marks.
+
+    `width`: of the network that it is made for; `every`: steps from checkpoint to checkpoint, from the last of which
+    `resume` goes on; `told` hears of each step and its loss.
+    """
+    lightning.seed_everything(seed, verbose=False)
+    reader = MarkReader(width, steps, seed, kinds=len(marks()))
+    last = out / "last_of_marks.ckpt"
+    checkpoint = last if resume and last.exists() else None
+    batches = Marks(shards, seed, steps, step_of(checkpoint))
+    watch = Watch(last, every=every, rank=Rank(), told=told, saved=lambda: None)
+    run_loop(reader, batches, [watch], steps=steps, checkpoint=checkpoint, rank=Rank())
+    held = {name: weight.half().contiguous() for name, weight in reader.look.state_dict().items()}
+    write_bytes(out / LOOK, save(held))
+
+
+class Marks(IterableDataset[Batch]):
+    """Batches of marks, upright ones and those that lie any way in turns; each depends on its number and the seed.
+
+    Red, green and blue change places by chance: a mark is the same in any colours.
+    """
+
+    def __init__(self, shards: Sequence[MarkShard], seed: int, steps: int, start: int = 0) -> None:
+        super().__init__()
+        self.shards, self.seed, self.steps, self.start = shards, seed, steps, start
+
+    def __iter__(self) -> Iterator[Batch]:
+        for step in range(self.start, self.steps):
+            yield self.batch(step)
+
+    def batch(self, step: int) -> Batch:
+        """The batch of a step: `pixels` as `normed` leaves them, `boxes`, `marks`, and whether they lie `any_way`."""
+        rng = np.random.default_rng([self.seed, step])
+        chosen = rng.integers(len(self.shards), size=BATCH)
+        rows = [
+            (self.shards[n], int(rng.integers(len(self.shards[n].marks) // 2)) * 2 + step % 2) for n in chosen.tolist()
+        ]
+        colours = rng.permuted(np.tile(np.arange(3), (BATCH, 1)), axis=1)
+        photos = [shard.pixels[row][..., order] for (shard, row), order in zip(rows, colours, strict=True)]
+        seen = torch.from_numpy(np.stack(photos)).permute(0, 3, 1, 2).float()
+        light = torch.from_numpy(rng.uniform((-GAIN, -SHIFT), (GAIN, SHIFT), (BATCH, 2)).astype(np.float32))
+        gain, shift = (1 + light[:, 0])[:, None, None, None], light[:, 1][:, None, None, None]
+        return {
+            "pixels": normed(seen) * gain + shift,
+            "boxes": torch.from_numpy(np.stack([shard.boxes[row] for shard, row in rows])),
+            "marks": torch.from_numpy(np.array([shard.marks[row] for shard, row in rows])),
+            "any_way": torch.tensor(step % 2 == 1),
+        }

@@ -1,0 +1,194 @@
+"""Grounds that things lie on: plain, shaded, wood, metal, cloth, board, belt; out of noise that is made once.
+
+Colours by name, each a range of shades that a person would call so.
+"""
+
+from __future__ import annotations
+
+import colorsys
+from collections.abc import Sequence
+from functools import cache
+
+import cv2
+import numpy as np
+
+from logicls.pretraining.drawing import SCALE, Canvas
+
+Rng = np.random.Generator
+Rgb = tuple[float, float, float]
+
+_RANGES: dict[str, tuple[tuple[float, float], tuple[float, float], tuple[float, float]]] = {
+    "red": ((-6, 6), (0.75, 1), (0.55, 0.92)),
+    "orange": ((21, 30), (0.85, 1), (0.9, 1)),
+    "yellow": ((49, 58), (0.75, 1), (0.88, 1)),
+    "green": ((96, 138), (0.5, 1), (0.35, 0.75)),
+    "turquoise": ((174, 186), (0.6, 1), (0.62, 0.9)),
+    "blue": ((214, 234), (0.7, 1), (0.45, 0.95)),
+    "purple": ((272, 290), (0.5, 0.85), (0.4, 0.72)),
+    "pink": ((326, 344), (0.32, 0.55), (0.92, 1)),
+    "brown": ((18, 28), (0.55, 0.75), (0.3, 0.46)),
+    "black": ((0, 360), (0, 0.2), (0.04, 0.13)),
+    "grey": ((200, 240), (0, 0.06), (0.42, 0.58)),
+    "white": ((40, 60), (0, 0.06), (0.91, 1)),
+    "silver": ((200, 230), (0.02, 0.06), (0.68, 0.8)),
+    "gold": ((42, 47), (0.5, 0.65), (0.75, 0.88)),
+    "copper": ((17, 22), (0.48, 0.58), (0.72, 0.82)),
+    "beige": ((34, 42), (0.2, 0.28), (0.82, 0.9)),
+}
+"""Hue in degrees, saturation and value 0 to 1."""
+COLOURS = tuple(_RANGES)
+PAINTS = ("red", "orange", "yellow", "green", "turquoise", "blue", "purple", "pink", "brown", "black", "grey", "white")
+METALS = ("silver", "gold", "copper")
+_ALIKE = (
+    ("yellow", "gold"),
+    ("grey", "silver"),
+    ("copper", "orange"),
+    ("copper", "brown"),
+    ("gold", "copper"),
+    ("white", "silver"),
+    ("gold", "orange"),
+    ("brown", "black"),
+    ("beige", "white"),
+    ("beige", "gold"),
+    ("beige", "yellow"),
+    ("beige", "silver"),
+    ("red", "orange"),
+    ("orange", "yellow"),
+    ("purple", "pink"),
+    ("turquoise", "green"),
+    ("turquoise", "blue"),
+    ("blue", "purple"),
+    ("grey", "black"),
+    ("brown", "red"),
+    ("copper", "gold"),
+    ("brown", "gold"),
+    ("beige", "pink"),
+    ("red", "pink"),
+    ("beige", "brown"),
+    ("red", "copper"),
+    ("purple", "black"),
+    ("orange", "brown"),
+    ("grey", "white"),
+)
+"""Pairs that one photo does not hold together, since light and shade may make them one."""
+
+
+def shade_of(name: str, rng: Rng) -> Rgb:
+    """One shade of the colour, RGB 0 to 1."""
+    hue, saturation, value = (float(rng.uniform(*span)) for span in _RANGES[name])
+    return colorsys.hsv_to_rgb(hue % 360 / 360, saturation, value)
+
+
+def varied(rgb: Rgb, rng: Rng, amount: float = 0.04) -> Rgb:
+    """A shade close to that one."""
+    low = np.clip(np.asarray(rgb) * rng.uniform(1 - amount, 1 + amount, 3), 0, 1)
+    return float(low[0]), float(low[1]), float(low[2])
+
+
+def alike(one: str, other: str) -> bool:
+    """Whether two names may be taken for each other."""
+    return one != other and ((one, other) in _ALIKE or (other, one) in _ALIKE)
+
+
+def palette(rng: Rng, count: int, ground: Rgb, allowed: Sequence[str] = PAINTS) -> list[str]:
+    """Up to `count` names that differ from one another and from the ground."""
+    chosen: list[str] = []
+    for name in rng.permutation(np.asarray(allowed)).tolist():
+        if len(chosen) < count and stands_out(name, ground) and not any(alike(name, other) for other in chosen):
+            chosen.append(name)
+    return chosen
+
+
+def stands_out(name: str, ground: Rgb) -> bool:
+    """Whether the colour is far from the ground's."""
+    hue, saturation, value = (sum(span) / 2 for span in _RANGES[name])
+    middle = colorsys.hsv_to_rgb(hue % 360 / 360, saturation, value)
+    return float(np.linalg.norm(np.subtract(middle, ground))) > 0.32
+
+
+SIDE = 1100
+"""Of a cached texture, canvas pixels; grounds are cut out of it."""
+GROUNDS = ("plain", "slope", "cloudy", "brushed", "wood", "cloth", "cardboard", "belt", "speckled", "dark", "paper")
+
+
+@cache
+def _noise(rows: int, columns: int, seed: int) -> Canvas:
+    """Smooth noise with that many knots, standard deviation about 1, (SIDE, SIDE)."""
+    knots = np.random.default_rng(seed).standard_normal((rows, columns), dtype=np.float32)
+    return np.asarray(cv2.resize(knots, (SIDE, SIDE), interpolation=cv2.INTER_CUBIC), dtype=np.float32)
+
+
+@cache
+def texture(name: str) -> Canvas:
+    """Brightness about 0 of a material, (SIDE, SIDE)."""
+    places = np.arange(SIDE, dtype=np.float32)
+    if name == "wood":
+        bend = _noise(8, 4, 1) * 4 + places[:, None] * 0.12
+        return np.asarray(
+            0.07 * np.sin(bend) + 0.07 * _noise(SIDE // 3, 7, 2) + 0.05 * _noise(SIDE, 40, 3), dtype=np.float32
+        )
+    if name == "brushed":
+        return np.asarray(
+            0.06 * _noise(SIDE // 2, 8, 4) + 0.04 * _noise(SIDE, 30, 5) + 0.05 * _noise(5, 5, 6), dtype=np.float32
+        )
+    if name == "cloth":
+        wave = np.sin(places * 0.75)
+        weave = 0.09 * wave[:, None] * wave[None, :] + 0.04 * _noise(SIDE // 5, SIDE // 5, 7)
+        return np.asarray(weave + 0.04 * _noise(6, 6, 8), dtype=np.float32)
+    if name == "cardboard":
+        flutes = 0.025 * np.sin(places * 0.35)[None, :]
+        return np.asarray(flutes + 0.035 * _noise(SIDE // 3, SIDE // 3, 9) + 0.04 * _noise(9, 9, 10), dtype=np.float32)
+    if name == "belt":
+        ribs = 0.08 * np.sign(np.sin(places * 0.2))[None, :]
+        return np.asarray(ribs + 0.04 * _noise(SIDE // 2, SIDE // 2, 11) + 0.06 * _noise(7, 3, 12), dtype=np.float32)
+    if name == "speckled":
+        return np.asarray(
+            0.07 * _noise(SIDE // 2, SIDE // 2, 13) + 0.06 * _noise(SIDE // 9, SIDE // 9, 14), dtype=np.float32
+        )
+    if name == "cloudy":
+        cloud = 0.10 * _noise(6, 6, 15) + 0.06 * _noise(20, 20, 16) + 0.04 * _noise(70, 70, 17)
+        return np.asarray(cloud + 0.02 * _noise(250, 250, 18), dtype=np.float32)
+    return np.asarray(0.012 * _noise(SIDE // 2, SIDE // 2, 19) + 0.02 * _noise(4, 4, 20), dtype=np.float32)
+
+
+def cut(name: str, high: int, wide: int, rng: Rng) -> Canvas:
+    """A random piece of the texture, (high, wide), turned or mirrored; canvas pixels."""
+    whole = texture(name)
+    if rng.random() < 0.5:
+        whole = whole.T
+    top, left = int(rng.integers(SIDE - high + 1)), int(rng.integers(SIDE - wide + 1))
+    return np.ascontiguousarray(whole[top : top + high, left : left + wide])
+
+
+def ground(rng: Rng, height: int, width: int, name: str = "") -> tuple[Canvas, Rgb]:
+    """A canvas of a photo of that size covered with a ground, and the ground's mean colour."""
+    chosen = name or str(rng.choice(GROUNDS))
+    rgb = _ground_colour(chosen, rng)
+    high, wide = height * SCALE, width * SCALE
+    tone = 1 + cut(chosen, high, wide, rng) * float(rng.uniform(0.6, 1.8))
+    if chosen in ("slope", "dark") or rng.random() < 0.2:
+        tone = tone + _slope(rng, high, wide)
+    return np.stack([tone * np.float32(part) for part in rgb]), rgb
+
+
+def _slope(rng: Rng, high: int, wide: int) -> Canvas:
+    angle, steep = rng.uniform(0, 2 * np.pi), rng.uniform(0.1, 0.35)
+    down = np.linspace(-1, 1, high, dtype=np.float32)[:, None] * np.float32(np.sin(angle) * steep)
+    return np.asarray(down + np.linspace(-1, 1, wide, dtype=np.float32)[None, :] * np.float32(np.cos(angle) * steep))
+
+
+def _ground_colour(name: str, rng: Rng) -> Rgb:
+    draw = rng.uniform
+    if name == "wood":
+        hue, saturation, value = draw(20, 38), draw(0.25, 0.65), draw(0.35, 0.8)
+    elif name == "cardboard":
+        hue, saturation, value = draw(28, 36), draw(0.3, 0.45), draw(0.55, 0.75)
+    elif name in ("brushed", "belt"):
+        hue, saturation, value = draw(190, 250), draw(0, 0.12), draw(0.15 if name == "belt" else 0.35, 0.65)
+    elif name == "dark":
+        hue, saturation, value = draw(0, 360), draw(0, 0.4), draw(0.02, 0.12)
+    elif name == "paper":
+        hue, saturation, value = draw(30, 60), draw(0, 0.08), draw(0.8, 0.97)
+    else:
+        hue, saturation, value = draw(0, 360), draw(0, 0.7) * draw(0, 1), draw(0.08, 0.95)
+    return colorsys.hsv_to_rgb(hue / 360, saturation, value)

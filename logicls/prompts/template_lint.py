@@ -1,0 +1,199 @@
+"""The templates in `synth/*.j2` held against what they are for: every wording there, whole, and never an answer."""
+
+from __future__ import annotations
+
+import re
+import traceback
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import jinja2
+import jinja2.exceptions
+
+from logicls import answer_format as trail
+from logicls.constraints.checker.decomposition import decompose
+from logicls.constraints.checker.evaluation import by_query, judge, look
+from logicls.constraints.spec.models import Spec
+from logicls.errors import Problem, relative
+from logicls.prompts.templates import Facts, environment, lines_of, question_facts, reasoning_facts, verdict_facts
+from logicls.records import Answer, Box, Finding, Scene, Status, Subquery
+
+NAMES = ("questions", "reasoning", "verdicts")
+FEWEST = 5
+"""Wordings in each case."""
+LONGEST = 300
+"""Characters of a wording with short names in it."""
+SHOWN = 50
+"""Photos whose findings are put into the templates."""
+PROBE = (Answer("locate:part", boxes=(Box(1, 2, 30, 40),)), Answer("verdict"))
+"""A trail that each wording is put in between; it must be read as if the wording were not there."""
+
+
+class Case(NamedTuple):
+    """A case that a template is filled in for."""
+
+    template: str
+    name: str
+    """In plain English, to stand after "for"."""
+    facts: Facts
+    sample: bool = True
+    """True for made-up short names, by which the length of a wording is measured."""
+
+
+def lint_templates(folder: Path, spec: Spec | None = None, scenes: Sequence[Scene] = ()) -> list[Problem]:
+    """All that is wrong with the templates in a folder, by themselves; then with what they say of a spec and photos.
+
+    No wording is ever found to be good English: that is for a person to read.
+    """
+    cases = [*_samples(), *(_of_spec(spec, scenes) if spec else ())]
+    return [p for name in NAMES for p in _lint(folder / f"{name}.j2", [c for c in cases if c.template == name])]
+
+
+def _lint(path: Path, cases: Sequence[Case]) -> Iterator[Problem]:
+    file = relative(path)
+    try:
+        text = path.read_bytes().decode("utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        told = "is not UTF-8." if isinstance(error, UnicodeDecodeError) else f"cannot be read: {error.strerror}."
+        yield Problem("LC420", told, file, advice="Take the file that ships with LogiCls.")
+        return
+    yield from _characters(text, file)
+    try:
+        template = environment().from_string(text)
+    except jinja2.TemplateSyntaxError as error:
+        yield Problem("LC421", f"is no Jinja template: {_sentence(error)}", file, error.lineno, 1)
+        return
+    seen: set[tuple[str, int]] = set()
+    for case in cases:
+        # One slip shows in many cases: it is told once, and of a spec only where it is the spec that brings it about.
+        for problem in _filled_in(template, case, text, file):
+            new = (problem.code, problem.line) not in seen or not problem.line
+            if new if case.sample else problem.code not in {code for code, _ in seen}:
+                yield problem
+            seen.add((problem.code, problem.line))
+
+
+def _characters(text: str, file: str) -> Iterator[Problem]:
+    for number, line in enumerate(text.split("\n"), 1):
+        wrong = next((i for i, c in enumerate(line) if not " " <= c <= "~" and c not in "\t\r"), None)
+        if wrong is not None:
+            told = f"the character {line[wrong]!a} is not plain ASCII."
+            yield Problem("LC428", told, file, number, wrong + 1, "Many models read such characters as unknown ones.")
+
+
+def _filled_in(template: jinja2.Template, case: Case, text: str, file: str) -> Iterator[Problem]:
+    try:
+        lines = lines_of(template.render(**case.facts))
+    except Exception as error:  # a template may do anything that an expression can
+        number = _line(error)
+        yield Problem(_code(error), f"for {case.name}: {_sentence(error)}", file, number, 1 if number else 0)
+        return
+    if len(lines) < FEWEST:
+        told = f"for {case.name} there are {len(lines)} wordings; at least {FEWEST} are needed."
+        yield Problem("LC425", told, file, advice="Write one wording a line.")
+    for line, times in Counter(lines).items():
+        place = _place(line, text)
+        if times > 1:
+            yield Problem("LC426", f'for {case.name}: "{line}" is there {times} times.', file, place, 1)
+        if not _is_prose(line):
+            told = f'for {case.name}: "{line}" reads as an answer.'
+            advice = f'Do not begin a wording with "{trail.MARK}".'
+            yield Problem("LC427", told, file, place, 1, advice)
+        if case.sample and len(line) > LONGEST:
+            told = f'for {case.name}: "{line[:40]}..." has {len(line)} characters, more than {LONGEST}.'
+            yield Problem("LC429", told, file, place, 1)
+
+
+def _code(error: Exception) -> str:
+    match error:
+        case jinja2.exceptions.SecurityError():
+            return "LC423"
+        case jinja2.UndefinedError():
+            return "LC422"
+        case _:
+            return "LC424"
+
+
+def _sentence(error: Exception) -> str:
+    said = " ".join(str(error).split()) or type(error).__name__
+    return said if said.endswith((".", "?", "!")) else f"{said}."
+
+
+def _line(error: Exception) -> int:
+    """Where in the template it went wrong; Jinja puts the template's lines into the traceback. 0 where it did not."""
+    frames = traceback.extract_tb(error.__traceback__)
+    return next((frame.lineno or 0 for frame in reversed(frames) if frame.filename == "<template>"), 0)
+
+
+def _place(line: str, text: str) -> int:
+    """The line of the template that a wording comes from: of those that fit, the one that leaves least open."""
+    best, place = 0, 1
+    for number, source in enumerate(text.split("\n"), 1):
+        fixed = re.split(r"\{\{.*?\}\}|\{%.*?%\}", source.strip())
+        if sum(map(len, fixed)) > best and re.fullmatch(".*".join(map(re.escape, fixed)), line):
+            best, place = sum(map(len, fixed)), number
+    return place
+
+
+def _is_prose(line: str) -> bool:
+    """Whether a trail is read as before when the line stands between its lines."""
+    before = trail.write(PROBE)
+    return trail.read("\n".join([before, line])) == trail.read("\n".join([line, before])) == trail.read(before)
+
+
+def _samples() -> Iterator[Case]:
+    """Every case with made-up names."""
+    asked = {
+        "the question where something is": Subquery("locate:part", "locate", "part"),
+        "the question about an attribute": Subquery("attribute:part.colour", "attribute", "part", "colour"),
+        "the question about the verdict": Subquery("verdict", "verdict"),
+    }
+    for name, query in asked.items():
+        yield Case("questions", name, question_facts(query, "product"))
+    for status, name in _STATUSES.items():
+        broken = ("wrong_part",) if status == "broken" else ()
+        finding = Finding("rule", status, broken, "2 part", "1 part")
+        yield Case("reasoning", name, reasoning_facts(finding))
+        # What people write as a reason must not be taken for an answer.
+        yield Case("reasoning", f"{name} with a reason", reasoning_facts(finding, "@ verdict = none"))
+    for names in ([], ["wrong_part"], ["wrong_part", "missing_part"]):
+        told = {0: "a good product", 1: "a product with a defect"}.get(len(names), "a product with two defects")
+        yield Case("verdicts", told, verdict_facts(names, "product"))
+
+
+_STATUSES: dict[Status, str] = {
+    "holds": "a rule that holds",
+    "broken": "a broken rule",
+    "not_applicable": "a rule that does not apply",
+    "unknown": "a rule that cannot be checked",
+}  # fmt: skip
+
+
+def _of_spec(spec: Spec, scenes: Iterable[Scene]) -> Iterator[Case]:
+    """Every question, rule and defect of a spec; of photos what each rule comes to on them."""
+    product = spec.product.name
+    for query in decompose(spec):
+        yield Case("questions", f"'{query.id}'", question_facts(query, product), sample=False)
+    why = {constraint.id: constraint.why for constraint in spec.constraints}
+    found = [finding for scene in list(scenes)[:SHOWN] for finding in _judged(spec, scene)]
+    for finding in [*_unseen(spec), *found]:
+        facts = reasoning_facts(finding, why[finding.constraint])
+        yield Case("reasoning", f"'{finding.constraint}' ({_STATUSES[finding.status]})", facts, sample=False)
+    yield Case("verdicts", f"a good {product}", verdict_facts([], product), sample=False)
+    for name in spec.violations:
+        yield Case("verdicts", f"'{name}'", verdict_facts([name], product), sample=False)
+
+
+def _unseen(spec: Spec) -> Iterator[Finding]:
+    """Each rule in each status, whatever was found."""
+    for constraint in spec.constraints:
+        for status in _STATUSES:
+            broken = tuple(constraint.violation_on(side) for side in constraint.sides) if status == "broken" else ()
+            if broken or status != "broken":  # a rule that nothing can break is never said to be broken
+                yield Finding(constraint.id, status, broken[:1], constraint.said, constraint.said)
+
+
+def _judged(spec: Spec, scene: Scene) -> tuple[Finding, ...]:
+    return judge(spec, by_query(look(spec, scene)), scene.width, scene.height)

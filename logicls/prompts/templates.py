@@ -1,0 +1,105 @@
+"""Answers → text: questions, reasoning and verdicts in several wordings, from sandboxed Jinja templates."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Mapping, Sequence
+from functools import lru_cache
+
+import jinja2
+import numpy as np
+from jinja2.sandbox import SandboxedEnvironment
+
+from logicls import answer_format as trail
+from logicls.constraints.checker.evaluation import by_query, judge
+from logicls.constraints.families.context import words
+from logicls.constraints.spec.models import Spec
+from logicls.io.resources import share
+from logicls.records import Answer, Finding, Subquery
+
+Rng = np.random.Generator
+Facts = Mapping[str, Hashable]
+"""What a template may name, and what it stands for."""
+
+
+def environment() -> SandboxedEnvironment:
+    """How templates are read: nothing but the facts is within reach, and a name that is none of them is an error."""
+    return SandboxedEnvironment(
+        undefined=jinja2.StrictUndefined, autoescape=False, trim_blocks=True, lstrip_blocks=True
+    )  # fmt: skip
+
+
+@lru_cache
+def _template(name: str) -> jinja2.Template:
+    return environment().from_string(share(f"synth/{name}.j2").read_text(encoding="utf-8"))
+
+
+def lines_of(text: str) -> list[str]:
+    """The wordings in what a template came to: one a line, empty lines left out."""
+    return [line.strip() for line in text.splitlines() if line.strip()]
+
+
+@lru_cache(maxsize=4096)  # most sentences come again and again
+def _wordings(name: str, **facts: Hashable) -> tuple[str, ...]:
+    return tuple(lines_of(_template(name).render(**facts)))
+
+
+def question_facts(query: Subquery, product: str) -> Facts:
+    """What `questions.j2` may say."""
+    return {
+        "kind": query.kind,
+        "component": words(query.component),
+        "attribute": words(query.attribute),
+        "product": words(product),
+    }
+
+
+def reasoning_facts(finding: Finding, why: str = "") -> Facts:
+    """What `reasoning.j2` may say. `why`: the rule's reason; it is brought on one line, and loses its full stop."""
+    return {
+        "status": finding.status,
+        "rule": finding.expected,
+        "found": finding.found,
+        "violation": words(" and ".join(finding.violations)),
+        "why": " ".join(why.split()).rstrip(" ."),
+    }
+
+
+def verdict_facts(violations: Sequence[str], product: str) -> Facts:
+    """What `verdicts.j2` may say."""
+    return {"product": words(product), "violations": tuple(words(name) for name in violations)}
+
+
+def wordings(query: Subquery, spec: Spec) -> tuple[str, ...]:
+    """Every way to ask a subquery; the first is the one that prediction uses."""
+    return asked_in(query, spec.product.name)
+
+
+def asked_in(query: Subquery, product: str) -> tuple[str, ...]:
+    """Every way to ask a subquery about a product of that name."""
+    return _wordings("questions", **question_facts(query, product))
+
+
+def question(query: Subquery, spec: Spec) -> str:
+    """The wording that prediction uses."""
+    return wordings(query, spec)[0]
+
+
+def reasoning(finding: Finding, rng: Rng, why: str = "") -> str:
+    """What a rule came to, in words; where it is broken, some styles say `why` there is such a rule."""
+    return _drawn(_wordings("reasoning", **reasoning_facts(finding, why)), rng)
+
+
+def chain(spec: Spec, answers: tuple[Answer, ...], size: tuple[int, int], rng: Rng) -> str:
+    """The grounded chain of thought: canonical answers, then each rule in words, then the verdict in words.
+
+    `size` is (width, height) of the photo. `trail.read` finds the same answers in it.
+    """
+    findings = judge(spec, by_query(answers), *size)
+    why = {constraint.id: constraint.why for constraint in spec.constraints}
+    lines = [trail.write(answers), *(reasoning(finding, rng, why[finding.constraint]) for finding in findings)]
+    verdicts = _wordings("verdicts", **verdict_facts(answers[-1].values, spec.product.name))
+    return "\n".join([*lines, _drawn(verdicts, rng)])
+
+
+def _drawn(lines: Sequence[str], rng: Rng) -> str:
+    return lines[int(rng.integers(len(lines)))]

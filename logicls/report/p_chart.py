@@ -1,0 +1,166 @@
+"""A p-chart: the share of photos with some outcome, group by group, and whether it is under control.
+
+Limits are three standard deviations of a binomial share around the mean of all (Shewhart, Economic Control of Quality
+of Manufactured Product, 1931; ISO 7870-2). A group is photos that follow one another: by time where every photo that
+could be read has one in its EXIF data, in the order of the verdicts otherwise.
+
+When a photo was taken, as its camera wrote it down.
+"""
+
+from __future__ import annotations
+
+import math
+from array import array
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from itertools import pairwise
+from pathlib import Path
+
+from PIL import Image
+
+from logicls.data.image_io import FORMATS  # which also keeps Pillow's warnings quiet
+from logicls.records import Outcome, Verdict
+
+_EXIF, _TAKEN, _FRACTION = 0x8769, 0x9003, 0x9291
+
+
+def taken(photo: Path) -> float | None:
+    """Seconds of the camera's clock (EXIF DateTimeOriginal with its fraction); None where the file does not tell.
+
+    EXIF 2.3 knows no time zone, so the clock is taken for UTC: good for order and for what a person reads off it.
+    """
+    try:
+        with Image.open(photo, formats=FORMATS) as image:
+            facts = Image.Image.getexif(image).get_ifd(_EXIF)
+        moment = datetime.strptime(str(facts[_TAKEN]).strip("\0 "), "%Y:%m:%d %H:%M:%S").replace(tzinfo=UTC)
+        fraction = str(facts.get(_FRACTION, "")).strip("\0 ")
+    except Exception:  # decoders raise anything on damaged metadata
+        return None
+    return moment.timestamp() + (float(f"0.{fraction}") if fraction.isdecimal() else 0.0)
+
+
+def clock(seconds: float) -> str:
+    """That as the camera's clock showed it, to the minute."""
+    return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%d %H:%M}"
+
+
+SMALLEST = 10
+"""Fewest photos in a group."""
+MOST = 40
+"""Most groups on a chart."""
+ENOUGH = 20
+"""Groups from which on the limits are worth trusting."""
+OUTCOMES: tuple[Outcome, ...] = ("pass", "fail", "review")
+TOPS = (0.02, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.8)
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """Photos in a row; shares 0 to 1."""
+
+    first: int
+    """Counted from 1, in the chart's order."""
+    last: int
+    count: int
+    """Photos with the outcome."""
+    low: float
+    high: float
+    began: str
+    """When its first photo was taken; empty where the order is not that of time."""
+
+    @property
+    def n(self) -> int:
+        """Photos in it."""
+        return self.last - self.first + 1
+
+    @property
+    def share(self) -> float:
+        """With the outcome."""
+        return self.count / self.n
+
+    @property
+    def out(self) -> bool:
+        """Whether its share is beyond the limits."""
+        return not self.low <= self.share <= self.high
+
+
+@dataclass(frozen=True, slots=True)
+class Chart:
+    """The p-chart of one outcome."""
+
+    outcome: Outcome
+    mean: float
+    groups: tuple[Group, ...]
+
+    @property
+    def beyond(self) -> tuple[Group, ...]:
+        """Groups out of control."""
+        return tuple(group for group in self.groups if group.out)
+
+    @property
+    def top(self) -> float:
+        """A round share that nothing drawn is above."""
+        highest = max(max(group.share, group.high) for group in self.groups)
+        return next((top for top in TOPS if highest <= top), 1.0)
+
+
+@dataclass(slots=True)
+class Course:
+    """The outcomes of all photos as they pass by: nine bytes a photo."""
+
+    photos: Path
+    times: array[float] = field(default_factory=lambda: array("d"))
+    """Seconds of the camera's clock; NaN for a photo that could not be read."""
+    outcomes: bytearray = field(default_factory=bytearray)
+    timed: bool = True
+    """False once a photo without a time was met; no further file is opened then."""
+
+    def add(self, verdict: Verdict) -> None:
+        """The next photo."""
+        moment = taken(self.photos / verdict.photo) if self.timed and verdict.width else math.nan
+        self.timed = self.timed and moment is not None
+        self.times.append(math.nan if moment is None else moment)
+        self.outcomes.append(OUTCOMES.index(verdict.outcome))
+
+    @property
+    def by_time(self) -> bool:
+        """Whether the photos tell when they were taken."""
+        return self.timed and not all(map(math.isnan, self.times))
+
+    @property
+    def timeless(self) -> int:
+        """Photos that could not be read, and so have no place in an order by time."""
+        return sum(map(math.isnan, self.times)) if self.by_time else 0
+
+    def charts(self) -> tuple[Chart, ...]:
+        """A chart of what fails, and one of what goes to review; none where there are fewer than two groups."""
+        order = [n for n in range(len(self.outcomes)) if not (self.by_time and math.isnan(self.times[n]))]
+        if self.by_time:
+            order.sort(key=self.times.__getitem__)
+        if len(order) < 2 * SMALLEST:
+            return ()
+        times = [self.times[n] for n in order] if self.by_time else []
+        codes = bytes(self.outcomes[n] for n in order)
+        return tuple(p_chart(outcome, codes, times) for outcome in OUTCOMES if outcome != "pass")
+
+
+def p_chart(outcome: Outcome, codes: bytes, times: Sequence[float]) -> Chart:
+    """The chart of an outcome over photos in order, in groups of at least `SMALLEST` that differ by one at most.
+
+    Args:
+        outcome: What is counted.
+        codes: The photos' outcomes, as places in `OUTCOMES`.
+        times: When each was taken, seconds of the camera's clock; empty where that is not known.
+    """
+    groups = min(MOST, len(codes) // SMALLEST)
+    edges = [len(codes) * n // groups for n in range(groups + 1)]
+    code = OUTCOMES.index(outcome)
+    mean = codes.count(code) / len(codes)
+    made = []
+    for start, end in pairwise(edges):
+        spread = 3 * math.sqrt(mean * (1 - mean) / (end - start))
+        low, high = max(mean - spread, 0.0), min(mean + spread, 1.0)
+        began = clock(times[start]) if times else ""
+        made.append(Group(start + 1, end, codes.count(code, start, end), low, high, began))
+    return Chart(outcome, mean, tuple(made))

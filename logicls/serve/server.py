@@ -1,0 +1,113 @@
+"""Runs the server until it is told to stop."""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+import signal
+import socket
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import uvicorn
+
+from logicls.errors import LogiClsError, Problem
+from logicls.serve.app import Start, app_of
+from logicls.serve.service import Desk, Make, Metrics, bare
+from logicls.serve.uploads import Limits
+
+LAST = 120
+"""Seconds in which what was taken is answered before the server ends."""
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """Where the server listens."""
+
+    host: str
+    port: int
+
+    @property
+    def alone(self) -> bool:
+        """True where only this machine can reach it."""
+        try:
+            return ipaddress.ip_address(self.host).is_loopback
+        except ValueError:
+            return self.host == "localhost"
+
+
+def dangers(address: Address, token: str) -> tuple[str, ...]:
+    """What whoever starts the server should know; empty where only this machine can reach it."""
+    if address.alone:
+        return ()
+    who = "" if token else "nobody is asked who they are (--token), "
+    return (
+        f"listening on {address.host}: other machines can send photos; {who}nothing is encrypted: put a server that "
+        "does TLS before it.",
+    )
+
+
+def serve(
+    bundle: Path, address: Address, limits: Limits, token: str = "", *, say: Callable[[str], None], make: Make = bare
+) -> None:
+    """Serve until SIGINT or SIGTERM; what was taken is answered first.
+
+    `say` is told what a person should know; `make` makes what is plugged into the predictor.
+
+    Raises:
+        LogiClsError: The address cannot be had (LC671), or the bundle cannot be used.
+    """
+    listening = _listening(address)
+    start, desk = Start(), Desk(bundle, limits, Metrics(), make)
+    server = uvicorn.Server(
+        uvicorn.Config(
+            app_of(desk, start, token), log_level="warning", access_log=False,
+            proxy_headers=False,  # whoever sends such a header could pose as any address
+            server_header=False, timeout_graceful_shutdown=LAST,
+        )
+    )  # fmt: skip
+
+    def stop() -> None:
+        server.should_exit = True
+
+    host = f"[{address.host}]" if ":" in address.host else address.host
+    url = f"http://{host}:{listening.getsockname()[1]}"
+
+    def opened() -> None:
+        for one in desk.plugged:
+            say(f"plugged in: {one.said}")
+        say(f"{url}: ready")
+
+    start.stop, start.opened = stop, opened
+    for danger in dangers(address, token):
+        say(danger)
+    _run(server, listening)
+    if start.failed:
+        raise start.failed[0]
+
+
+def _listening(address: Address) -> socket.socket:
+    """Taken before anything is loaded, so that whoever chose a port that is in use does not wait to hear so."""
+    try:
+        family, *_, place = socket.getaddrinfo(address.host, address.port, type=socket.SOCK_STREAM)[0]
+        return socket.create_server(place, family=family)
+    except OSError as error:
+        message = f"cannot listen on {address.host}, port {address.port}: {_reason(error)}."
+        raise LogiClsError(Problem("LC671", message, advice="Choose another --host or --port.")) from error
+
+
+def _reason(error: OSError) -> str:
+    """What the system says, without what Python adds."""
+    return os.strerror(error.errno) if error.errno is not None and error.errno > 0 else error.strerror or str(error)
+
+
+def _run(server: uvicorn.Server, listening: socket.socket) -> None:
+    # Afterwards uvicorn raises once more the signal that stopped it. It has done its work by then.
+    before = {number: signal.signal(number, lambda *_: None) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        server.run(sockets=[listening])
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+        listening.close()

@@ -1,0 +1,84 @@
+"""An example as a row of the dataset.
+
+What `logicls synth` wrote, row by row: some columns of it, one batch in memory at a time.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from logicls.constraints.checker.decomposition import decompose
+from logicls.errors import DataError, Problem, relative
+from logicls.prompts.templates import chain, wordings
+from logicls.records import Example
+from logicls.synth.example_generator import Maker
+
+Row = dict[str, Any]
+
+
+def make_row(maker: Maker, seed: int, number: int) -> Row:
+    """Example number `number` of the set `seed`."""
+    return row(maker, maker.make(seed, number), seed)
+
+
+def row(maker: Maker, example: Example, seed: int) -> Row:
+    """An example of the set `seed`, with a wording drawn for each question."""
+    rng = np.random.default_rng([seed, 3, example.seed])
+    scene = example.scene
+    return {
+        "image": {"bytes": example.image, "path": None},
+        "photo": scene.photo,
+        **asked(maker, example, rng),
+        "violations": list(example.violations),
+        "edits": json.dumps([[e.kind, e.target, e.constraint, e.twin] for e in example.edits]),
+        "trail": chain(maker.spec, example.answers, (scene.width, scene.height), rng),
+        "pair": example.pair,
+        "fate": example.effort.fate,
+        "wanted": list(example.effort.wanted),
+        "tries": list(example.effort.tries),
+        "rejected": example.effort.rejected,
+        "seed": example.seed,
+        "spec": maker.spec.hash,
+    }
+
+
+def asked(maker: Maker, example: Example, rng: np.random.Generator) -> Row:
+    """The questions, each in a wording of those there are, and their true answers."""
+    queries = {query.id: query for query in decompose(maker.spec)}
+    ways = [wordings(queries[answer.query], maker.spec) for answer in example.answers]
+    return {
+        "width": example.scene.width,
+        "height": example.scene.height,
+        "queries": [answer.query for answer in example.answers],
+        "questions": [way[int(rng.integers(len(way)))] for way in ways],
+        "values": [list(answer.values) for answer in example.answers],
+        "boxes": [[[b.x1, b.y1, b.x2, b.y2] for b in answer.boxes] for answer in example.answers],
+    }
+
+
+BATCH = 64
+"""Rows in memory."""
+
+
+def rows(folder: Path, columns: Sequence[str]) -> Iterator[Mapping[str, Any]]:
+    """The rows of a folder in order, each with those columns alone.
+
+    Raises:
+        DataError: There is no training data in the folder (LC402).
+    """
+    import pyarrow.parquet as pq
+
+    shards = sorted((folder / "data").glob("*.parquet"))
+    if not shards:
+        raise DataError(
+            Problem("LC402", "no examples here.", relative(folder), advice="Make them with `logicls synth`.")
+        )
+    for shard in shards:
+        with pq.ParquetFile(shard) as file:
+            for batch in file.iter_batches(BATCH, columns=list(columns)):
+                yield from batch.to_pylist()

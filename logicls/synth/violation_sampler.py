@@ -1,0 +1,127 @@
+"""A photo and the edits on it, before anything else about it varies."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import partial
+
+import numpy as np
+
+from logicls.constraints.checker.counterexamples import Aim, violate
+from logicls.constraints.checker.evaluation import broken_names, read_off
+from logicls.constraints.checker.margins import near
+from logicls.constraints.families.edits import Add, Move, Plan, Remove, Replace, Reroute, Resize, Rotate, Swap
+from logicls.constraints.families.protocol import Plans
+from logicls.constraints.spec.models import Spec
+from logicls.records import Edit, Scene
+from logicls.synth.compositor import Canvas
+from logicls.synth.editor import Editor
+from logicls.synth.instance_bank import Bank
+from logicls.synth.sampling_plan import Balance, scene_weights, ways
+
+Rng = np.random.Generator
+DONORS = 3
+"""Times an edit that brings something along is carried out, as long as it breaks more than it should."""
+KINDS: dict[type[Plan], str] = {
+    Remove: "remove", Add: "add", Move: "move", Swap: "swap", Replace: "replace", Resize: "resize",
+    Rotate: "rotate", Reroute: "reroute",
+}  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """A photo with what has been done to it."""
+
+    canvas: Canvas
+    edits: tuple[Edit, ...] = ()
+
+
+class Drafter:
+    """Draws photos from a bank, and breaks the rules of a spec on them."""
+
+    def __init__(self, spec: Spec, bank: Bank, balance: Balance) -> None:
+        self.spec, self.bank = spec, bank
+        self._editor = Editor(spec, bank)
+        self._ways = ways(spec, balance)
+        self._real: dict[str, list[Scene]] = {}
+        good = [scene for scene in bank.dataset.scenes if not self._sorted_out(scene)]
+        self._scenes = sorted(good or bank.dataset.scenes, key=_variant)
+        self._edges = np.cumsum(scene_weights(spec, self._scenes, rare=balance.rare, near=balance.near))
+
+    def _sorted_out(self, scene: Scene) -> bool:
+        """Whether the photo is one of a real defect, which is then kept for that."""
+        broken = broken_names(self.spec, read_off(self.spec, scene, quiet=True))
+        for name in broken:
+            self._real.setdefault(name, []).append(scene)
+        return bool(broken)
+
+    def real(self, violation: str, rng: Rng) -> Draft | None:
+        """A photo with that violation as it was taken; None where nobody annotated one."""
+        found = self._real.get(violation)
+        scene = found[int(rng.integers(len(found)))] if found else None
+        return Draft(Canvas(partial(self.bank.photo, scene), scene)) if scene else None
+
+    def photo(self, place: float) -> Draft:
+        """The good photo at that place, 0 to 1, of all in a row: alike ones side by side, rare ones with more room."""
+        index = int(np.searchsorted(self._edges, place * self._edges[-1], side="right"))
+        scene = self._scenes[min(index, len(self._scenes) - 1)]
+        return Draft(Canvas(partial(self.bank.photo, scene), scene))
+
+    def broken(self, draft: Draft, violation: str, rng: Rng) -> Draft | None:
+        """The draft with one more violation; None where its photo does not allow it."""
+        return self._step(draft, violation, rng, twin=False)
+
+    def twin(self, draft: Draft, violation: str, rng: Rng) -> Draft | None:
+        """The draft after the motions of making that violation, which break nothing; None likewise."""
+        return self._step(draft, violation, rng, twin=True)
+
+    def _step(self, draft: Draft, violation: str, rng: Rng, *, twin: bool) -> Draft | None:
+        aim = self._aim(violation, rng)
+        scene = draft.canvas.scene
+        plans = violate(self.spec, aim, scene, rng, twin=twin)
+        if not plans:
+            return None
+        canvas = self._as_meant(aim, plans, draft.canvas, rng, twin)
+        if canvas is None:
+            return None
+        edits = [Edit(KINDS[type(plan)], getattr(plan, "target", 0), aim.constraint.id, twin) for plan in plans]
+        return Draft(canvas, (*draft.edits, *edits))
+
+    def _as_meant(self, aim: Aim, plans: Plans, canvas: Canvas, rng: Rng, twin: bool) -> Canvas | None:
+        """The canvas after the plans, with the donor that breaks the fewest other rules; None if none will do.
+
+        A donor may be larger than planned, and brings along what lies on it.
+        """
+        before = read_off(self.spec, canvas.scene, quiet=True)
+        was, close = set(broken_names(self.spec, before)), near(self.spec, before) - {aim.constraint.id}
+        best: tuple[int, Canvas] | None = None
+        fillings = self.spec.fillings
+        brings = any(isinstance(plan, Add | Replace) and plan.component not in fillings for plan in plans)
+        for _ in range(DONORS if brings else 1):
+            edited = self._carried_out(plans, canvas, rng)
+            if edited is None:
+                continue
+            after = read_off(self.spec, edited.scene, quiet=True)
+            now = set(broken_names(self.spec, after))
+            meant = now == was if twin else was | {aim.violation} <= now and aim.violation not in was
+            if meant and near(self.spec, after) <= close and (best is None or len(now) < best[0]):
+                best = len(now), edited
+            if meant and len(now - was) <= 1:
+                break
+        return best[1] if best else None
+
+    def _aim(self, violation: str, rng: Rng) -> Aim:
+        some = self._ways[violation]
+        weights = np.array([way.weight for way in some])
+        return some[int(rng.choice(len(some), p=weights / weights.sum()))].aim
+
+    def _carried_out(self, plans: Plans, canvas: Canvas, rng: Rng) -> Canvas | None:
+        edited: Canvas | None = canvas
+        for plan in plans:
+            edited = self._editor.edit(plan, edited, rng) if edited else None
+        return edited
+
+
+def _variant(scene: Scene) -> list[tuple[str, tuple[tuple[str, str], ...]]]:
+    """What the photo shows, apart from where: photos of a variant compare equal."""
+    return sorted((i.component, i.attributes) for i in scene.instances if i.attributes)

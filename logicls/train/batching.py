@@ -1,0 +1,143 @@
+"""Examples → batches: the questions of a photo side by side, each a branch of its own; loss on the answers only.
+
+The batches of a run, and how long the model waits for them.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import closing
+from typing import Any, cast
+
+import cv2
+import numpy as np
+import torch
+from torch.utils.data import IterableDataset
+
+from logicls.models.nano.answer_codec import Codec
+from logicls.models.nano.losses import IGNORED
+from logicls.train.encoding import Encoded
+from logicls.train.online_examples import Fresh
+from logicls.train.preflight import Flight
+
+Batch = dict[str, torch.Tensor]
+
+
+def collate(examples: Sequence[Encoded], pixels: np.ndarray, codec: Codec, image_tokens: int) -> Batch:
+    """What nano's `forward` is given to learn from. A label stands where its token is predicted: one before it."""
+    longest = max(sum(map(len, (*e.prompts, *e.answers))) for e in examples) + image_tokens
+    questions = max(len(e.prompts) for e in examples)
+    shape = len(examples), longest
+    ids = torch.full(shape, codec.pad)
+    branches = torch.full(shape, -1)
+    labels = torch.full(shape, IGNORED)
+    weights = torch.zeros(len(examples), questions)
+    located = torch.zeros(len(examples), questions, dtype=torch.bool)
+    ids[:, :image_tokens], branches[:, :image_tokens] = codec.image, 0
+    for row, example in enumerate(examples):
+        at = image_tokens
+        for branch, (prompt, answer) in enumerate(zip(example.prompts, example.answers, strict=True), 1):
+            text = torch.tensor([*prompt, *answer])
+            end, first = at + len(text), at + len(prompt) - 1
+            ids[row, at:end], branches[row, at:end] = text, branch
+            labels[row, first : end - 1] = text[len(prompt) :]
+            at = end
+        weights[row, : len(example.weights)] = torch.tensor(example.weights)
+        located[row, : len(example.located)] = torch.tensor(example.located)
+    values = torch.from_numpy(pixels).permute(0, 3, 1, 2)  # the network wants channels last as well
+    return {
+        "input_ids": ids, "branch_ids": branches, "labels": labels, "weights": weights, "located": located,
+        "pixel_values": values, **_things(examples),
+    }  # fmt: skip
+
+
+def _things(examples: Sequence[Encoded]) -> Batch:
+    """`boxes` [batch most 4], `box_question` and `box_value` [batch most]."""
+    found = [
+        [(question, *thing) for question, things in enumerate(example.things) for thing in things]
+        for example in examples
+    ]
+    most = max(1, *map(len, found))
+    boxes = torch.zeros(len(examples), most, 4)
+    question, value = torch.full((len(examples), most), -1), torch.full((len(examples), most), IGNORED)
+    for row, some in enumerate(found):
+        if some:
+            numbers, edges, values = zip(*some, strict=True)
+            boxes[row, : len(some)] = torch.tensor(edges)
+            question[row, : len(some)], value[row, : len(some)] = torch.tensor(numbers), torch.tensor(values)
+    return {"boxes": boxes, "box_question": question, "box_value": value}
+
+
+class Batches(IterableDataset[Batch]):
+    """The batches of steps `start` to `stop`; each depends on its number, what is chosen for it, and the seed alone.
+
+    No length: after a resume Lightning would take the steps before `start` off it, and begin anew too early.
+    """
+
+    def __init__(
+        self,
+        flight: Flight,
+        codec: Codec,
+        choose: Callable[[int], Sequence[int]],
+        *,
+        start: int,
+        stop: int,
+        jitter: float,
+        seed: int,
+        fresh: Fresh | None = None,
+    ) -> None:
+        """`choose` gives the numbers of a step's examples out of the set; it is asked when the batch is taken."""
+        super().__init__()
+        self.flight, self.codec, self.choose, self.fresh = flight, codec, choose, fresh
+        self.start, self.stop, self.jitter, self.seed = start, stop, jitter, seed
+
+    def __iter__(self) -> Iterator[Batch]:
+        if self.fresh is None:
+            yield from (self._collated(step, *self._read(step)) for step in range(self.start, self.stop))
+            return
+        with closing(self.fresh.parts(self.start, self.stop)) as parts:
+            for step, (examples, pixels) in zip(range(self.start, self.stop), parts, strict=True):
+                known, seen = self._read(step)
+                yield self._collated(step, [*known, *examples], np.concatenate([seen, pixels]))
+
+    def _read(self, step: int) -> tuple[list[Encoded], np.ndarray]:
+        """The step's examples out of the set, and their pixels."""
+        chosen = list(self.choose(step))
+        return [self.flight.examples[number] for number in chosen], self.flight.pixels[chosen]
+
+    def _collated(self, step: int, examples: Sequence[Encoded], pixels: np.ndarray) -> Batch:
+        shown = lit(pixels, self.jitter, np.random.default_rng([self.seed, step, 7]))
+        return collate(examples, shown, self.codec, self.flight.processor.image_tokens)
+
+
+def lit(pixels: np.ndarray, jitter: float, rng: np.random.Generator) -> np.ndarray:
+    """Photos with a random brightness and contrast each, uint8 [batch height width 3]."""
+    count = len(pixels)
+    gain = rng.uniform(1 - jitter, 1 + jitter, (count, 1)).astype(np.float32)
+    shift = rng.uniform(-80 * jitter, 80 * jitter, (count, 1)).astype(np.float32)
+    becomes = np.clip((np.arange(256, dtype=np.float32) - 96) * gain + 96 + shift, 0, 255).astype(np.uint8)
+    shown = np.empty_like(pixels)
+    for photo, table, out in zip(pixels, becomes, shown, strict=True):
+        cv2.LUT(photo, table, out)
+    return shown
+
+
+class Feed(IterableDataset[Batch]):
+    """Batches whose making is timed."""
+
+    def __init__(self, batches: Iterable[Batch]) -> None:
+        super().__init__()
+        self.batches = batches
+        self.waited = 0.0
+        """Seconds in which the model waited for its batches."""
+
+    def __iter__(self) -> Iterator[Batch]:
+        with closing(cast(Any, iter(self.batches))) as batches:
+            while True:
+                began = time.perf_counter()
+                batch = next(batches, None)
+                self.waited += time.perf_counter() - began
+                if batch is None:
+                    return
+                yield batch

@@ -1,0 +1,92 @@
+"""Rows of a dataset to tokens.
+
+Pictures of a training set.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from PIL import Image, UnidentifiedImageError
+
+from logicls.constraints.checker.decomposition import VERDICT, located_by
+from logicls.errors import DataError, Problem
+from logicls.models.nano.answer_codec import Codec, Edges
+from logicls.models.nano.losses import IGNORED
+from logicls.records import Box
+
+
+def decoded(data: bytes, number: int) -> np.ndarray:
+    """RGB pixels of an example's picture. Raises `DataError`."""
+    try:
+        return np.asarray(Image.open(io.BytesIO(data)).convert("RGB"))
+    except UnidentifiedImageError as error:  # its own text is the address of the bytes in memory
+        raise DataError(Problem("LC403", f"example {number} has no readable picture: it is no image.")) from error
+    except OSError as error:
+        raise DataError(Problem("LC403", f"example {number} has no readable picture: {error}.")) from error
+
+
+LOCATED = "locate:"
+"""How the ids of questions begin that are answered with boxes."""
+
+
+Thing = tuple[Edges, int]
+"""A thing's box, and the token that is to be read of it; `IGNORED` where the question is where it is."""
+
+
+@dataclass(frozen=True, slots=True)
+class Encoded:
+    """One example: prompt and answer of each question in tokens, and the things that it is about."""
+
+    prompts: tuple[tuple[int, ...], ...]
+    answers: tuple[tuple[int, ...], ...]
+    weights: tuple[float, ...]
+    """Of each answer in the loss."""
+    things: tuple[tuple[Thing, ...], ...]
+    located: tuple[bool, ...]
+    """Whether the question is where things are."""
+
+
+@dataclass(frozen=True, slots=True)
+class Encoder:
+    """Encodes questions and answers; a question that comes again costs nothing."""
+
+    codec: Codec
+    verdict_weight: float
+    """Weight of the stated verdict in the loss; that of every other answer is 1."""
+    _prompts: dict[str, tuple[int, ...]] = field(default_factory=dict)
+
+    def encode(self, row: Mapping[str, Any]) -> Encoded:
+        """A row, of which its picture is not needed."""
+        size = row["width"], row["height"]
+        boxes = {
+            query: tuple(self.codec.edges(Box(*box), size) for box in some)
+            for query, some in zip(row["queries"], row["boxes"], strict=True)
+        }
+        located = tuple(query.startswith(LOCATED) for query in row["queries"])
+        each = list(zip(row["queries"], row["values"], located, strict=True))
+        return Encoded(
+            tuple(self._prompt(question) for question in row["questions"]),
+            tuple(tuple(self.codec.answer(values, len(boxes[query]), located=here)) for query, values, here in each),
+            tuple(self.verdict_weight if query == VERDICT else 1.0 for query in row["queries"]),
+            tuple(self._things(query, values, boxes) for query, values, _ in each),
+            located,
+        )
+
+    def _things(self, query: str, values: Sequence[str], boxes: Mapping[str, tuple[Edges, ...]]) -> tuple[Thing, ...]:
+        """What a question is about: for an attribute, its bearers, where it is asked where they are."""
+        if query.startswith(LOCATED):
+            return tuple((box, IGNORED) for box in boxes[query])
+        bearers = boxes.get(located_by(query), ())
+        if len(bearers) != len(values):
+            return ()
+        return tuple((box, self.codec.value(value)) for box, value in zip(bearers, values, strict=True))
+
+    def _prompt(self, question: str) -> tuple[int, ...]:
+        if question not in self._prompts:
+            self._prompts[question] = tuple(self.codec.prompt(question))
+        return self._prompts[question]

@@ -1,0 +1,168 @@
+"""Examples for a hub model: a photo and one question about it, answered in one line.
+
+Batches for a hub model, made ahead by other threads: PIL, numpy and tokenizers leave the interpreter free.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import datasets
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import IterableDataset
+
+from logicls.constraints.checker.decomposition import VERDICT
+from logicls.models.hub.answer_codec import Codec
+from logicls.models.hub.chat_template import inputs_of, picture_of, shown_of
+from logicls.models.nano.losses import IGNORED
+from logicls.records import Answer, Box
+from logicls.train.batching import lit
+from logicls.train.encoding import decoded
+from logicls.train.preflight import count_examples
+from logicls.train.sampler import Draws
+
+Batch = dict[str, Tensor]
+Rng = np.random.Generator
+Row = Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """A question and its answer in tokens."""
+
+    asked: tuple[int, ...]
+    told: tuple[int, ...]
+    """With the token that ends it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Examples:
+    """The rows of a dataset, as a model's processor and codec see them."""
+
+    rows: datasets.Dataset
+    processor: Any
+    codec: Codec
+
+    def picture(self, number: int) -> np.ndarray:
+        """The picture that is shown of a row's photo, uint8 RGB [height width 3]. Raises `DataError`."""
+        photo = decoded(self.rows[number]["image"]["bytes"], number)
+        return picture_of(photo, shown_of((photo.shape[1], photo.shape[0]), self.processor))
+
+    def turns(self, row: Row) -> Iterator[Turn]:
+        """Every question of a row with its answer."""
+        shown = shown_of((row["width"], row["height"]), self.processor)
+        for query, question, values, boxes in zip(
+            row["queries"], row["questions"], row["values"], row["boxes"], strict=True
+        ):
+            answer = Answer(query, tuple(values), shown.there(tuple(Box(*box) for box in boxes)))
+            told = self.codec.tokens(self.codec.write(answer, shown.size))
+            asked = self.codec.tokens(self.codec.talk.asked(question))
+            yield Turn(tuple(asked), (*told, self.codec.talk.end))
+
+    def batch(self, drawn: Sequence[tuple[int, Rng]], *, jitter: float, verdict_weight: float) -> Batch:
+        """One question of each row, drawn by its own chance, which makes the photo lighter or darker too.
+
+        The stated verdict is drawn `verdict_weight` times as often as any other question. `question` has the number of
+        each that was asked, among those of its row.
+        """
+        asked, turns = zip(*(self.drawn(number, rng, verdict_weight) for number, rng in drawn), strict=True)
+        pictures = [lit(self.picture(number)[None], jitter, rng)[0] for number, rng in drawn]
+        batch = joined(inputs_of(self.processor, self.codec.talk, pictures), turns, self.processor.tokenizer)
+        return {**batch, "question": torch.tensor(asked)}
+
+    def drawn(self, number: int, rng: Rng, verdict_weight: float) -> tuple[int, Turn]:
+        """One question of a row, and its number."""
+        row = self.rows[number]
+        weights = np.array([verdict_weight if query == VERDICT else 1.0 for query in row["queries"]])
+        chosen = int(rng.choice(len(weights), p=weights / weights.sum()))
+        one = {name: [row[name][chosen]] for name in ("queries", "questions", "values", "boxes")}
+        return chosen, next(self.turns({**row, **one}))
+
+
+def joined(inputs: Mapping[str, Tensor], turns: Sequence[Turn], tokenizer: Any) -> Batch:
+    """Photos with their turns as rows that end together, filled up in front.
+
+    Adds `labels` [batch tokens]: the answers' tokens where they stand, all else left out of the loss.
+    """
+    ids, mask = inputs["input_ids"], inputs["attention_mask"]
+    rows = [[*ids[k][mask[k].bool()].tolist(), *turn.asked, *turn.told] for k, turn in enumerate(turns)]
+    width = max(map(len, rows))
+    out: Batch = {name: value for name, value in inputs.items() if value.shape != ids.shape}
+    pad = tokenizer.pad_token_id or 0
+    out["input_ids"] = torch.tensor([[pad] * (width - len(row)) + row for row in rows])
+    out["attention_mask"] = torch.tensor([[0] * (width - len(row)) + [1] * len(row) for row in rows])
+    out["labels"] = torch.full_like(out["input_ids"], IGNORED)
+    for k, turn in enumerate(turns):
+        out["labels"][k, width - len(turn.told) :] = torch.tensor(turn.told)
+    # What else there is a number a token, as which of them are the photo's: of the text it is 0.
+    for name, value in inputs.items():
+        if value.shape == ids.shape and name not in out:
+            out[name] = torch.zeros_like(out["input_ids"])
+            for k, turn in enumerate(turns):
+                real, end = value[k][mask[k].bool()], width - len(turn.asked) - len(turn.told)
+                out[name][k, end - len(real) : end] = real
+    return out
+
+
+def open_rows(synth: Path, cache: Path) -> datasets.Dataset:
+    """The rows of a dataset, pictures as bytes. Raises `DataError` where there are none."""
+    datasets.disable_progress_bars()
+    count_examples(synth)
+    files = sorted(str(path) for path in (synth / "data").glob("*.parquet"))
+    loaded = datasets.load_dataset("parquet", data_files=files, split="train", cache_dir=str(cache / "arrow"))
+    return loaded.cast_column("image", datasets.Image(decode=False))
+
+
+AHEAD = 4
+"""Parts of batches that are made before they are asked for, one a thread."""
+
+
+class HubFeed(IterableDataset[Batch]):
+    """The batches of steps `start` to `stop`, each in `parts`; they depend on step, seed and draws alone."""
+
+    def __init__(
+        self,
+        examples: Examples,
+        *,
+        draws: Draws,
+        start: int,
+        stop: int,
+        parts: int,
+        jitter: float,
+        verdict_weight: float,
+        seed: int,
+    ) -> None:
+        """`draws` tell which examples a step takes, and are asked up to `AHEAD` steps before it is learned."""
+        super().__init__()
+        self.examples, self.draws, self.start, self.stop, self.parts = examples, draws, start, stop, parts
+        self.jitter, self.verdict_weight, self.seed = jitter, verdict_weight, seed
+
+    def __iter__(self) -> Iterator[Batch]:
+        places = ((step, part) for step in range(self.start, self.stop) for part in range(self.parts))
+        with ThreadPoolExecutor(AHEAD) as pool:
+            ahead: deque[Future[Batch]] = deque()
+            try:
+                ahead.extend(pool.submit(self.part, *place) for place in islice(places, AHEAD))
+                while ahead:
+                    made = ahead.popleft().result()
+                    ahead.extend(pool.submit(self.part, *place) for place in islice(places, 1))
+                    yield made
+            finally:
+                for future in ahead:
+                    future.cancel()
+
+    def part(self, step: int, part: int) -> Batch:
+        """One part of a step's batch, with a question drawn for each example."""
+        numbers = self.draws(step)
+        each = len(numbers) // self.parts
+        drawn = [(number, np.random.default_rng([self.seed, step, k, 13])) for k, number in enumerate(numbers)]
+        some = drawn[part * each : (part + 1) * each]
+        return self.examples.batch(some, jitter=self.jitter, verdict_weight=self.verdict_weight)

@@ -1,0 +1,281 @@
+"""Rules of rules, conditions, places, and rules that say it all: what a whole spec comes to."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from logicls.constraints.checker.counterexamples import aims, violate
+from logicls.constraints.checker.evaluation import judge
+from logicls.constraints.families.context import Side
+from logicls.constraints.spec.models import Constraint, Spec
+from logicls.records import Answer, Box, Finding, Instance, Scene
+
+from ..readings import TRAY, at, located, told
+
+CAPS = {"quantity": {"of": "cap", "at_most": 1}}
+PIN = {"quantity": {"of": "pin", "exactly": 1}}
+TRAYS = {"quantity": {"of": "tray", "exactly": 1}}
+ABOVE = {"layout": {"subject": "pin", "relation": "above", "object": "tray"}}
+TOLD = {
+    "holds": (CAPS, "1 cap"),
+    "broken": (PIN, "2 pin"),
+    "unknown": (TRAYS, "no readable answer to locate:tray"),
+    "not_applicable": ({"measure": {"height": "nut", "at_most": 1}}, "no nut"),
+}
+"""Status → a rule that comes to it on `THERE`, and what is found."""
+THERE = (located("pin", at(20, 20), at(80, 20)), located("cap", at(90, 90)), located("nut"))
+
+
+def spec(*constraints: dict[str, Any]) -> Spec:
+    """A box of pins, caps and nuts on a tray."""
+    return Spec.model_validate(
+        {
+            "logicls": 1,
+            "product": {"name": "box"},
+            "components": {"pin": {"attributes": {"colour": ["red", "blue"]}}, "cap": {}, "nut": {}, "tray": {}},
+            "variants": {"red_pin": {"of": "pin", "with": {"colour": "red"}}},
+            "regions": {
+                "bays": {"box": [0, 0, 1, 1], "of": "tray", "grid": [2, 1]},
+                "quarters": {"box": [0, 0, 1, 1], "grid": [2, 2]},
+            },
+            "constraints": [{"id": f"c{number}", **body} for number, body in enumerate(constraints)],
+        }
+    )
+
+
+def findings(rules: Spec, *answers: Answer) -> tuple[Finding, ...]:
+    """What it comes to on a photo of 400 x 400 pixels."""
+    return judge(rules, {answer.query: answer for answer in answers}, 400, 400)
+
+
+def came_to(
+    *constraints: dict[str, Any], answers: tuple[Answer, ...] = THERE
+) -> list[tuple[str, tuple[str, ...], str]]:
+    """Status, defects and what was found, for each constraint."""
+    return [(f.status, f.violations, f.found) for f in findings(spec(*constraints), *answers)]
+
+
+@pytest.mark.parametrize(
+    ("body", "said", "sides"),
+    [
+        ({"all": [CAPS, PIN]}, "at most 1 cap; and 1 pin", ("",)),
+        ({"any": [CAPS, PIN]}, "at most 1 cap; or 1 pin", ("",)),
+        ({"not": CAPS}, "not: at most 1 cap", ("",)),
+        ({"any": [{"all": [CAPS, PIN]}, {"not": PIN}]}, "at most 1 cap; and 1 pin; or not: 1 pin", ("",)),
+        ({"all": [{"quantity": {"of": "cap", "at_least": 0}}]}, "at least 0 cap", ()),
+        ({"any": [PIN, {"quantity": {"of": "cap", "at_least": 0}}]}, "1 pin; or at least 0 cap", ()),
+        (PIN | {"when": CAPS}, "where at most 1 cap: 1 pin", ("below", "above")),
+        (PIN | {"each": "bays", "when": CAPS}, "in each bays, where at most 1 cap: 1 pin", ("below", "above")),
+    ],
+)
+def test_a_rule_is_said_and_knows_its_sides(body: dict[str, Any], said: str, sides: tuple[str, ...]) -> None:
+    """Plain English; rules of rules can be broken in one way, where their members can be."""
+    constraint = spec(body).constraints[0]
+
+    assert (constraint.said, tuple(side.kind for side in constraint.sides)) == (said, sides)
+
+
+@pytest.mark.parametrize(
+    ("key", "members", "status", "found"),
+    [
+        ("all", "holds holds", "holds", "1 cap; 1 cap"),
+        ("all", "holds broken", "broken", "2 pin"),
+        ("all", "unknown broken", "broken", "2 pin"),
+        ("all", "holds unknown", "unknown", "no readable answer to locate:tray"),
+        ("all", "holds not_applicable", "holds", "1 cap"),
+        ("all", "not_applicable not_applicable", "not_applicable", "no nut; no nut"),
+        ("any", "broken holds", "holds", "1 cap"),
+        ("any", "broken broken", "broken", "2 pin; 2 pin"),
+        ("any", "unknown holds", "holds", "1 cap"),
+        ("any", "broken unknown", "unknown", "no readable answer to locate:tray"),
+        ("any", "broken not_applicable", "broken", "2 pin"),
+        ("any", "not_applicable", "not_applicable", "no nut"),
+        ("not", "broken", "holds", "2 pin"),
+        ("not", "holds", "broken", "1 cap"),
+        ("not", "unknown", "unknown", "no readable answer to locate:tray"),
+        ("not", "not_applicable", "not_applicable", "no nut"),
+    ],
+)
+def test_rules_of_rules(key: str, members: str, status: str, found: str) -> None:
+    """Kleene's logic over those that apply; what decided is told."""
+    rules = [TOLD[member][0] for member in members.split()]
+
+    defects = ("c0",) if status == "broken" else ()
+    assert came_to({key: rules[0] if key == "not" else rules}) == [(status, defects, found)]
+
+
+def test_rules_of_rules_of_rules() -> None:
+    """They nest: neither both a cap and two pins, nor no nut."""
+    both = {"all": [CAPS, {"not": PIN}]}
+
+    assert came_to({"not": {"any": [both, {"quantity": {"of": "nut", "at_least": 1}}]}}) == [
+        ("broken", ("c0",), "1 cap; 2 pin")
+    ]
+
+
+@pytest.mark.parametrize(
+    ("condition", "rule", "status", "found"),
+    [
+        ("holds", "broken", "broken", "2 pin"),
+        ("holds", "holds", "holds", "1 cap"),
+        ("holds", "unknown", "unknown", "no readable answer to locate:tray"),
+        ("broken", "broken", "not_applicable", "the condition: 2 pin"),
+        ("broken", "not_applicable", "not_applicable", "no nut"),
+        ("not_applicable", "broken", "not_applicable", "the condition: no nut"),
+        ("unknown", "broken", "unknown", "the condition: no readable answer to locate:tray"),
+        ("unknown", "holds", "holds", "1 cap"),
+    ],
+)
+def test_when(condition: str, rule: str, status: str, found: str) -> None:
+    """A constraint applies where its condition holds; where that is unknown, only a broken one is left open."""
+    constraint = TOLD[rule][0] | {"when": TOLD[condition][0], "violation": "wrong"}
+
+    assert came_to(constraint) == [(status, ("wrong",) if status == "broken" else (), found)]
+
+
+EACH = PIN | {"each": "bays", "violation": {"below": "few", "above": {1: "one-more", 2: "more"}}}
+
+
+@pytest.mark.parametrize(
+    ("pins", "finding"),
+    [
+        ((110, 250), ("holds", (), "in all 2")),
+        ((110, 120, 250), ("broken", ("one-more",), "bays 1: 2 pin")),
+        ((110, 120, 250, 260), ("broken", ("more",), "bays 1: 2 pin; bays 2: 2 pin")),
+        ((110, 120, 130), ("broken", ("more", "few"), "bays 1: 3 pin; bays 2: 0 pin")),
+        ((20, 110, 250), ("holds", (), "in all 2")),
+        ((), ("broken", ("few",), "bays 1: 0 pin; bays 2: 0 pin")),
+    ],
+)
+def test_in_each_cell_of_a_grid(pins: tuple[float, ...], finding: tuple[Any, ...]) -> None:
+    """By itself on what has its centre there; how much is too many adds up over the cells."""
+    there = located("pin", *(at(x, 150, 5) for x in pins)), located("tray", TRAY)
+
+    assert came_to(EACH, answers=there) == [finding]
+
+
+def test_in_each_of_more_places_than_can_be_told() -> None:
+    """Four are told, the others counted; a variant is counted in each."""
+    trays = [Box(40.0 * n, 100, 40.0 * n + 30, 200) for n in range(6)]
+    there = located("tray", *trays), located("pin", at(15, 150), at(55, 150)), told("pin.colour", "red", "blue")
+
+    assert came_to({"quantity": {"of": "red_pin", "exactly": 1}, "each": "tray"}, answers=there) == [
+        ("broken", ("c0",), "tray 2: 0 red pin; tray 3: 0 red pin; tray 4: 0 red pin; tray 5: 0 red pin; and 1 more")
+    ]
+
+
+@pytest.mark.parametrize(
+    ("body", "answers", "status", "found"),
+    [
+        (ABOVE, (located("pin", at(350, 350)), located("tray", TRAY)), "not_applicable", "quarters 1: no pin"),
+        (PIN, (located("pin", at(50, 50)),), "broken", "quarters 2: 0 pin"),
+        (ABOVE, (located("pin", at(50, 50)), located("tray", at(90, 90))), "holds", "quarters 1: above"),
+    ],
+)
+def test_in_each_quarter(body: dict[str, Any], answers: tuple[Answer, ...], status: str, found: str) -> None:
+    """Where it does not apply it is left out; it does not apply if that is so everywhere."""
+    (finding,) = findings(spec(body | {"each": "quarters"}), *answers)
+
+    assert (finding.status, finding.found.partition(";")[0]) == (status, found)
+
+
+@pytest.mark.parametrize(
+    ("answers", "finding"),
+    [
+        ((located("pin"), located("tray")), ("not_applicable", (), "no bays")),
+        ((located("pin"),), ("unknown", (), "no readable answer to locate:tray")),
+        (
+            (Answer("locate:pin", readable=False), located("tray", TRAY)),
+            ("unknown", (), "bays 1: no readable answer to locate:pin; bays 2: no readable answer to locate:pin"),
+        ),
+    ],
+)
+def test_in_each_of_no_places(answers: tuple[Answer, ...], finding: tuple[Any, ...]) -> None:
+    """Without places there is nothing to say; without an answer it is unknown, in every place."""
+    assert came_to(EACH, answers=answers) == [finding]
+
+
+def test_each_place_has_its_condition() -> None:
+    """One pin in each bay that has a cap."""
+    there = located("pin", at(250, 150), at(260, 150)), located("cap", at(120, 150)), located("tray", TRAY)
+
+    assert came_to(PIN | {"each": "bays", "when": {"quantity": {"of": "cap", "at_least": 1}}}, answers=there) == [
+        ("broken", ("c0",), "bays 1: 0 pin")
+    ]
+
+
+def stopped_by(*others: str) -> dict[str, Any]:
+    """A constraint that is broken, unless others are."""
+    return PIN | {"unless_broken": list(others)}
+
+
+@pytest.mark.parametrize(
+    ("constraints", "down"),
+    [
+        ((PIN, stopped_by("c0")), ["c0"]),
+        ((CAPS, stopped_by("c0")), ["c1"]),
+        ((TRAYS, stopped_by("c0")), ["c1"]),
+        ((stopped_by("c1"), PIN), ["c1"]),
+        ((PIN, stopped_by("c0"), stopped_by("c1")), ["c0", "c2"]),
+        ((PIN, stopped_by("c0"), stopped_by("c1", "c0")), ["c0"]),
+        ((PIN, stopped_by("c0"), stopped_by("c1"), stopped_by("c2")), ["c0", "c2"]),
+        ((CAPS, stopped_by("c0"), stopped_by("c1")), ["c1"]),
+    ],
+)
+def test_a_broken_rule_may_say_it_all(constraints: tuple[dict[str, Any], ...], down: list[str]) -> None:
+    """While the named constraint is broken this one does not apply; one that is stopped itself stops none."""
+    found = findings(spec(*constraints), *THERE)
+
+    assert [f.constraint for f in found if f.status == "broken"] == down
+
+
+def test_why_it_does_not_apply_is_told() -> None:
+    """The constraint that says it all is named."""
+    assert came_to(PIN, stopped_by("c0"))[1] == ("not_applicable", (), "c0 is broken")
+
+
+def test_a_finding_is_as_sure_as_its_least_sure_answer() -> None:
+    """It says which questions it rests on."""
+    pin = Answer("locate:pin", boxes=(at(200, 50),), confidence=0.9)
+    tray = Answer("locate:tray", boxes=(TRAY,), confidence=0.7)
+
+    found = findings(spec(ABOVE), pin, tray)
+
+    assert found == (Finding("c0", "holds", (), "pin above the tray", "above", ("locate:pin", "locate:tray"), 0.7),)
+
+
+@pytest.mark.parametrize(
+    ("violation", "names"),
+    [
+        (None, ["c", "c", "c", "c"]),
+        ("wrong", ["wrong"] * 4),
+        ({"below": "few"}, ["few", "few", "c-above", "c-above"]),
+        ({"below": {1: "one-less", 3: "less"}, "above": {2: "more"}}, ["one-less", "less", "more", "more"]),
+    ],
+)
+def test_defects_have_names(violation: Any, names: list[str]) -> None:
+    """One for all, for each side, or by how many: the last that is reached, or the first; else made from the id."""
+    rule = Constraint.model_validate({"id": "c", "quantity": {"of": "pin", "exactly": 5}, "violation": violation})
+    sides = Side("below", 2), Side("below", 4), Side("above", 1), Side("above", 9)
+
+    assert [rule.violation_on(side) for side in sides] == names
+
+
+def test_a_rule_without_limits_has_no_sides_to_name() -> None:
+    """Names for sides that it does not have are not its defect's; a wrong set's name goes before the constraint's."""
+    sided = {"id": "c", "violation": {"below": "low", "above": "high"}}
+    set_ = Constraint.model_validate({**sided, "composition": {"required": ["pin"], "wrong": {"none": {"pin": 0}}}})
+
+    assert Constraint.model_validate({**sided, **ABOVE}).violation_on(Side()) == "c"
+    assert [set_.violation_on(side) for side in set_.sides] == ["none", "c"]
+
+
+def test_nothing_can_be_added_to_a_place_that_is_absent() -> None:
+    """A rule that forbids pins on the tray is not broken by an edit where there is no tray."""
+    rules = spec({"quantity": {"of": "pin", "exactly": 0, "in": "tray"}})
+    scene = Scene("a.png", 400, 400, (Instance(1, "pin", at(50, 50)),))
+
+    assert violate(rules, aims(rules)[0], scene, np.random.default_rng(0)) is None

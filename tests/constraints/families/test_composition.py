@@ -1,0 +1,145 @@
+"""What belongs together: what the composition family says, and what its check comes to."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+
+from logicls.constraints.families.composition import Composition
+from logicls.constraints.families.context import Absent, Check, Side, Unreadable
+from logicls.records import Answer, Box
+
+from ..readings import TRAY, at, located, pins, reading, told
+
+
+def composition(**body: Any) -> Composition:
+    """A rule."""
+    return Composition.model_validate(body)
+
+
+def counted(pin: int, cap: int, nut: int = 0) -> tuple[Answer, ...]:
+    """So many of each."""
+    return tuple(located(name, *[at(50, 50)] * n) for name, n in (("pin", pin), ("cap", cap), ("nut", nut)))
+
+
+def broken(found: str, kind: str = "") -> Check:
+    """Another set, or a wrong one that has a name."""
+    return Check("broken", found, (Side(kind),))
+
+
+@pytest.mark.parametrize(
+    ("rule", "said", "sides"),
+    [
+        (composition(required=["a_b", "c", "d"]), "there must be a b, c and d", ("",)),
+        (
+            composition(required={"a": 2, "c": 0}, **{"in": "my_tray"}),
+            "there must be 2 a and 0 c in the my tray",
+            ("",),
+        ),
+        (composition(one_of=[["a"], {"b": 1, "c": 2}]), "one of these sets: a; 1 b and 2 c", ("",)),
+        (composition(**{"if": ["a"], "then": {"b": 1}}), "where there is a, there must be 1 b", ("",)),
+        (composition(exclusive=["a", "b"]), "at most one kind of a and b", ("",)),
+        (composition(required=["a"], wrong={"no-a": {"a": 0}}), "there must be a", ("no-a", "")),
+    ],
+)
+def test_a_rule_is_said_and_knows_its_sides(rule: Composition, said: str, sides: tuple[str, ...]) -> None:
+    """Plain English; the wrong sets that have names, and any other."""
+    assert (rule.say(), rule.sides()) == (said, sides)
+
+
+@pytest.mark.parametrize(
+    ("body", "wrong"),
+    [
+        ({}, "write exactly one of: required, one_of, if with then, exclusive"),
+        (
+            {"required": ["a"], "exclusive": ["a", "b"]},
+            "write exactly one of: required, one_of, if with then, exclusive",
+        ),
+        ({"if": ["a"]}, "if and then go together"),
+        ({"required": ["a"], "then": ["b"]}, "if and then go together"),
+        ({"exclusive": ["a"]}, "at least 2 items"),
+        ({"required": []}, "at least 1 item"),
+        ({"required": {"a": -1}}, "greater than or equal to 0"),
+    ],
+)
+def test_what_is_no_rule(body: dict[str, Any], wrong: str) -> None:
+    """One way to say what belongs together, and sets that are not empty."""
+    with pytest.raises(ValidationError, match=wrong):
+        composition(**body)
+
+
+LIST, EXACT = composition(required=["pin", "cap"]), composition(required={"pin": 2, "cap": 0})
+ONE_OF = composition(one_of=[["cap"], {"pin": 2, "cap": 0}])
+GOES_WITH = composition(**{"if": ["pin"], "then": {"cap": 1}})
+TWO = composition(**{"if": {"pin": 2}, "then": ["cap"]})
+KINDS = composition(exclusive=["pin", "cap", "nut"])
+NAMED = composition(
+    required={"pin": 1, "cap": 1}, wrong={"no-cap": {"pin": 1, "cap": 0}, "bare": {"cap": 0}, "both": ["pin", "cap"]}
+)
+
+
+@pytest.mark.parametrize(
+    ("rule", "counts", "check"),
+    [
+        (LIST, (3, 1), Check("holds", "3 pin, 1 cap")),
+        (LIST, (3, 0), broken("3 pin, 0 cap")),
+        (EXACT, (2, 0), Check("holds", "2 pin, 0 cap")),
+        (EXACT, (3, 0), broken("3 pin, 0 cap")),
+        (EXACT, (2, 1), broken("2 pin, 1 cap")),
+        (ONE_OF, (0, 1), Check("holds", "1 cap, 0 pin")),
+        (ONE_OF, (2, 0), Check("holds", "0 cap, 2 pin")),
+        (ONE_OF, (1, 0), broken("0 cap, 1 pin")),
+        (GOES_WITH, (1, 1), Check("holds", "1 pin, 1 cap")),
+        (GOES_WITH, (3, 2), broken("3 pin, 2 cap")),
+        (TWO, (2, 3), Check("holds", "2 pin, 3 cap")),
+        (TWO, (2, 0), broken("2 pin, 0 cap")),
+        (KINDS, (0, 0, 0), Check("holds", "0 pin, 0 cap, 0 nut")),
+        (KINDS, (0, 4, 0), Check("holds", "0 pin, 4 cap, 0 nut")),
+        (KINDS, (1, 0, 1), broken("1 pin, 0 cap, 1 nut")),
+        (NAMED, (1, 0), broken("1 pin, 0 cap", "no-cap")),
+        (NAMED, (2, 0), broken("2 pin, 0 cap", "bare")),
+        (NAMED, (2, 1), broken("2 pin, 1 cap", "both")),
+        (NAMED, (0, 1), broken("0 pin, 1 cap")),
+    ],
+)
+def test_sets(rule: Composition, counts: tuple[int, ...], check: Check) -> None:
+    """At least one of each of a list, exactly so many of a mapping; the first wrong set that fits gives the name."""
+    assert rule.check(reading(*counted(*counts))) == check
+
+
+@pytest.mark.parametrize(
+    ("rule", "counts", "found"), [(GOES_WITH, (0, 3), "0 pin, 3 cap"), (TWO, (1, 0), "1 pin, 0 cap")]
+)
+def test_a_set_that_is_not_there_asks_for_nothing(rule: Composition, counts: tuple[int, ...], found: str) -> None:
+    """The rule does not apply."""
+    with pytest.raises(Absent, match=found):
+        rule.check(reading(*counted(*counts)))
+
+
+@pytest.mark.parametrize(("cap", "status"), [(at(350, 50), "broken"), (at(300, 200), "holds")])
+def test_in_a_place_only_what_has_its_centre_there_counts(cap: Box, status: str) -> None:
+    """A cap beside the tray is none in it."""
+    rule = composition(required=["pin", "cap"], **{"in": "tray"})
+
+    assert rule.check(reading(pins(1), located("cap", cap), located("tray", TRAY))).status == status
+
+
+def test_a_place_that_is_absent() -> None:
+    """Without the tray, nothing can be said of what is in it."""
+    with pytest.raises(Absent, match="no tray"):
+        composition(required=["pin"], **{"in": "tray"}).check(reading(pins(1), located("tray")))
+
+
+def test_variants_are_things() -> None:
+    """A red pin is counted as one, and as a pin."""
+    rule = composition(required={"red_pin": 1, "pin": 2})
+
+    assert rule.check(reading(pins(2), told("pin.colour", "red", "blue"))) == Check("holds", "1 red pin, 2 pin")
+
+
+def test_what_cannot_be_read() -> None:
+    """Every thing must have been looked for."""
+    with pytest.raises(Unreadable, match="locate:cap"):
+        LIST.check(reading(pins(0)))

@@ -1,0 +1,152 @@
+"""How many: what the quantity family says, and what its check comes to."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+
+from logicls.constraints.families.context import Absent, Check, Side, Unreadable
+from logicls.constraints.families.quantity import Quantity
+from logicls.records import Answer
+
+from ..readings import TRAY, at, located, pins, reading, told
+
+
+def quantity(**body: Any) -> Quantity:
+    """A rule about pins, where it is about nothing else."""
+    return Quantity.model_validate({"of": "pin", **body})
+
+
+SUM = {"of": {"pin": 2, "my_cap": 1}}
+
+
+@pytest.mark.parametrize(
+    ("rule", "said", "sides"),
+    [
+        (quantity(exactly=2), "2 pin", ("below", "above")),
+        (quantity(exactly=0), "0 pin", ("above",)),
+        (quantity(at_least=2), "at least 2 pin", ("below",)),
+        (quantity(at_least=0), "at least 0 pin", ()),
+        (quantity(at_most=2), "at most 2 pin", ("above",)),
+        (quantity(between=(1, 3)), "1 to 3 pin", ("below", "above")),
+        (quantity(exactly=1, **{"in": "my_tray"}), "1 pin in the my tray", ("below", "above")),
+        (quantity(exactly=1, **{"with": {"colour": "dark_red"}}), "1 pin with colour dark red", ("below", "above")),
+        (
+            quantity(at_most=1, **{"with": {"colour": ["red", "blue"], "size": "s"}, "in": "tray"}),
+            "at most 1 pin with colour red or blue and size s in the tray",
+            ("above",),
+        ),
+        (quantity(of=["pin", "my_cap"], exactly=2), "2 pin and my cap", ("below", "above")),
+        (quantity(**SUM, between=(3, 5)), "sum over pin (each 2) and my cap (each 1): 3 to 5", ("below", "above")),
+        (
+            quantity(**SUM, at_least=1, **{"in": "tray"}),
+            "sum over pin (each 2) and my cap (each 1) in the tray: at least 1",
+            ("below",),
+        ),
+    ],
+)
+def test_a_rule_is_said_and_knows_its_sides(rule: Quantity, said: str, sides: tuple[str, ...]) -> None:
+    """Plain English, and the ways in which it can be broken."""
+    assert (rule.say(), rule.sides()) == (said, sides)
+
+
+@pytest.mark.parametrize(
+    ("body", "wrong"),
+    [
+        ({}, "write exactly one of: exactly, at_least, at_most, between"),
+        ({"exactly": 1, "at_most": 1}, "write exactly one of: exactly, at_least, at_most, between"),
+        ({"between": [3, 1]}, "between: 3 is more than 1"),
+        (
+            {"of": ["pin", "cap"], "exactly": 1, "with": {"colour": "red"}},
+            "with: goes with a single thing; give the others a name under variants",
+        ),
+    ],
+)
+def test_what_is_no_rule(body: dict[str, Any], wrong: str) -> None:
+    """One limit, in order; an attribute belongs to one thing."""
+    with pytest.raises(ValidationError, match=wrong):
+        quantity(**body)
+
+
+@pytest.mark.parametrize(
+    ("count", "check"),
+    [
+        (0, Check("broken", "0 pin", (Side("below", 2),))),
+        (1, Check("broken", "1 pin", (Side("below", 1),))),
+        (2, Check("holds", "2 pin")),
+        (3, Check("holds", "3 pin")),
+        (5, Check("broken", "5 pin", (Side("above", 2),))),
+    ],
+)
+def test_counts(count: int, check: Check) -> None:
+    """Fewer is broken below, more is broken above, and by how many is told."""
+    assert quantity(between=(2, 3)).check(reading(pins(count))) == check
+
+
+PINS = (pins(3), told("pin.colour", "red", "blue", "red"), told("pin.size", "s", "l", "xs"))
+
+
+@pytest.mark.parametrize(
+    ("body", "found"),
+    [
+        ({"with": {"colour": "red"}}, "2 pin with colour red"),
+        ({"with": {"colour": ["red", "blue"]}}, "3 pin with colour red or blue"),
+        ({"with": {"colour": "red", "size": ["s", "l"]}}, "1 pin with colour red and size s or l"),
+        ({"of": "red_pin"}, "2 red pin"),
+        ({"of": "red_pin", "with": {"size": "xs"}}, "1 red pin with size xs"),
+        ({"of": ["red_pin", "small_pin"]}, "4 red pin and small pin"),
+        ({"of": {"red_pin": 3, "my_cap": 2}}, "sum over red pin (each 3) and my cap (each 2): 8"),
+    ],
+)
+def test_counts_what_has_the_attributes(body: dict[str, Any], found: str) -> None:
+    """One value or several, all attributes; a variant has its own; weights multiply."""
+    answers = reading(*PINS, located("my_cap", at(20, 20)))
+
+    assert quantity(at_least=1, **body).check(answers) == Check("holds", found)
+
+
+def test_a_sum_is_broken_by_what_it_lacks() -> None:
+    """The amount is that of the sum, not the number of things."""
+    rule = quantity(**SUM, exactly=9)
+
+    assert rule.check(reading(pins(2), located("my_cap"))) == Check(
+        "broken", "sum over pin (each 2) and my cap (each 1): 4", (Side("below", 5),)
+    )
+
+
+@pytest.mark.parametrize(
+    ("place", "found"), [("tray", "2 pin"), ("corner", "2 pin"), ("left", "1 pin"), ("bays", "2 pin")]
+)
+def test_in_a_place_centres_count(place: str, found: str) -> None:
+    """A component, a part of the photo or of a component, and a grid are places; the edge belongs to them."""
+    there = located("pin", at(100, 150), at(250, 150), at(20, 20), at(350, 350))
+
+    check = quantity(at_least=1, **{"in": place}).check(reading(there, located("tray", TRAY)))
+
+    assert check == Check("holds", found)
+
+
+@pytest.mark.parametrize("place", ["tray", "left", "bays"])
+def test_in_a_place_that_is_absent(place: str) -> None:
+    """Without the tray, nothing can be said of what is in it."""
+    with pytest.raises(Absent, match=f"no {place}"):
+        quantity(exactly=1, **{"in": place}).check(reading(located("pin"), located("tray")))
+
+
+@pytest.mark.parametrize(
+    ("body", "answers", "missing"),
+    [
+        ({}, (), "locate:pin"),
+        ({"of": "red_pin"}, (pins(1),), "attribute:pin.colour"),
+        ({"with": {"size": "s"}}, (pins(1),), "attribute:pin.size"),
+        ({"in": "left"}, (pins(1),), "locate:tray"),
+        ({"of": "red_pin"}, (pins(3), told("pin.colour", "red", "red")), "pin: 2 or 3 of them"),
+        ({}, (Answer("locate:pin", readable=False),), "locate:pin"),
+    ],
+)
+def test_what_cannot_be_read(body: dict[str, Any], answers: tuple[Answer, ...], missing: str) -> None:
+    """No answer is not the same as none there, and two answers that differ in number say nothing of either."""
+    with pytest.raises(Unreadable, match=missing):
+        quantity(exactly=0, **body).check(reading(*answers))

@@ -1,0 +1,306 @@
+"""What people see when a file, a dataset, a table or a photo cannot be used."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from logicls.cli.environment import start
+from logicls.constraints.lint.data_audit import hold
+from logicls.constraints.mining.infer import infer
+from logicls.constraints.spec.loader import load_spec, open_sheet
+from logicls.constraints.spec.models import Component
+from logicls.data.coco import read_dataset
+from logicls.data.dataset_lint import dataset_problems
+from logicls.data.image_io import read_photo
+from logicls.data.repair import heal_file
+from logicls.data.segmentation import read_outlines
+from logicls.diagnostics.codes import find_code
+from logicls.evaluation import read_truth, score
+from logicls.io import jsonl
+from logicls.io.resources import find, share_root
+from logicls.predict.input.listing import list_photos, no_photos
+from logicls.predict.serialization import verdict_from_json
+from logicls.records import Box, Instance, Scene, Verdict
+from logicls.report.draw import draw_card
+
+SPEC = """logicls: 1
+product: {name: box}
+components: {pin: {}}
+constraints:
+  - {id: pins, quantity: {of: pin, exactly: 4}}
+"""
+COMPONENTS = {"pin": Component(attributes={"colour": ["red", "blue"]}), "tray": Component()}
+Trigger = Callable[[], object]
+NOTHING: Mapping[str, Any] = MappingProxyType({})
+
+
+def written(name: str, content: str | bytes) -> Path:
+    """A file in the folder that one works in."""
+    path = Path(name)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(content.encode() if isinstance(content, str) else content)
+    return path
+
+
+def spec(content: str | bytes) -> Trigger:
+    """Loading a spec of that content."""
+    return lambda: load_spec(written("box.yaml", content))
+
+
+def annotations(content: str | bytes) -> Trigger:
+    """Reading a dataset of that content, with one photo."""
+
+    def read() -> object:
+        written("data/annotations.json", content)
+        (Path("data") / "images").mkdir(exist_ok=True)
+        Image.new("L", (40, 30)).save("data/images/a.png")
+        return read_dataset(Path("data"))
+
+    return read
+
+
+def coco(
+    image: Mapping[str, Any] = NOTHING, pin: Mapping[str, Any] = NOTHING, categories: Sequence[Mapping[str, Any]] = ()
+) -> Trigger:
+    """Reading a good file with one photo and one pin, with these changes."""
+    file = {
+        "images": [{"id": 1, "file_name": "a.png", "width": 40, "height": 30, **image}],
+        "categories": [{"id": 5, "name": "pin"}, *categories],
+        "annotations": [{"id": 9, "image_id": 1, "category_id": 5, "bbox": [1, 2, 10, 20], **pin}],
+    }
+    return annotations(json.dumps(file))
+
+
+def fitting(component: str = "pin", **attributes: str) -> Trigger:
+    """Holding a pin, a tray and one more instance against the spec."""
+    parts = (("pin", {"colour": "red"}), ("tray", {}), (component, attributes))
+    instances = tuple(
+        Instance(number, name, Box(number * 11 - 10, 2, number * 11, 22), tuple(facts.items()))
+        for number, (name, facts) in enumerate(parts, 1)
+    )
+    scenes = (Scene("a.png", 40, 30, instances),)
+
+    def check() -> object:
+        annotations(json.dumps({"images": [], "categories": [], "annotations": []}))()
+        dataset = read_dataset(Path("data"))
+        return dataset_problems(type(dataset)(dataset.root, scenes, ""), COMPONENTS)
+
+    return check
+
+
+def two_pins(second: Sequence[float]) -> Trigger:
+    """A pin at 1, 2 of 10 x 20 pixels, and another one, held against the spec."""
+
+    def check() -> object:
+        box = (1, 2, 10, 20)
+        rows = [{"id": n, "image_id": 1, "category_id": 5, "bbox": b} for n, b in enumerate((box, second), 7)]
+        tray = {"id": 3, "image_id": 1, "category_id": 6, "bbox": [0, 0, 40, 30]}
+        categories = [{"id": 5, "name": "pin"}, {"id": 6, "name": "tray"}]
+        image = {"id": 1, "file_name": "a.png", "width": 40, "height": 30}
+        content = {"images": [image], "categories": categories, "annotations": [*rows, tray]}
+        annotations(json.dumps(content))()
+        return dataset_problems(read_dataset(Path("data")), {"pin": Component(), "tray": Component()})
+
+    return check
+
+
+def outlined(segmentation: object) -> Trigger:
+    """Reading the outline of a pin."""
+
+    def read() -> object:
+        coco(pin={"segmentation": segmentation})()
+        return read_outlines(read_dataset(Path("data")))
+
+    return read
+
+
+def photo_without_annotation() -> object:
+    """Two photos, of which one was forgotten."""
+    pin = Instance(1, "pin", Box(1, 2, 11, 22))
+    scenes = (Scene("a.png", 40, 30, (pin,)), Scene("b.png", 40, 30, ()))
+    annotations(json.dumps({"images": [], "categories": [], "annotations": []}))()
+    return dataset_problems(type(read_dataset(Path("data")))(Path("data"), scenes, ""), {"pin": Component()})
+
+
+def healing(content: str, out: str) -> Trigger:
+    """Healing a dataset whose annotations are that text."""
+
+    def heal() -> object:
+        written("data/annotations.json", content)
+        return heal_file(Path("data"), Path(out), {"pin": {}})
+
+    return heal
+
+
+def truth(content: str | bytes) -> Trigger:
+    """Reading a table of true violations."""
+    return lambda: read_truth(written("truth.csv", content))
+
+
+def scored(*photos: str) -> Trigger:
+    """Holding a verdict of each photo against a truth about kit_001.jpg."""
+    return lambda: score([Verdict(photo, "pass") for photo in photos], {"kit_001.jpg": ()})
+
+
+def photo(content: bytes, name: str = "kit_001.jpg") -> Trigger:
+    """Reading a photo of that content."""
+    return lambda: read_photo(written(name, content))
+
+
+def saved(name: str, image: Image.Image, *, most: int = 10_000, **options: object) -> Trigger:
+    """Reading a photo that was saved like that, where so many pixels are allowed."""
+
+    def read() -> object:
+        image.save(name, **options)
+        return read_photo(Path(name), max_pixels=most)
+
+    return read
+
+
+def broken_photo() -> object:
+    """A good photo with three pins where the rule wants four."""
+    pins = tuple(Instance(n, "pin", Box(5 * n, 5, 5 * n + 4, 9)) for n in range(1, 4))
+    return held(SPEC, Scene("good_017.jpg", 40, 30, pins))
+
+
+def held(text: str, *scenes: Scene) -> object:
+    """A spec held against good photos."""
+    sheet = open_sheet(written("box.yaml", text))
+    return [sheet.problem(f.code, f.message, f.path, f.advice) for f in hold(sheet.spec, scenes)]
+
+
+def no_room() -> object:
+    """A rule about a thing that fills the photo."""
+    pin = Instance(1, "pin", Box(2, 2, 78, 58))
+    violation = "violation: {below: missing_pin, above: additional_pin}"
+    text = SPEC.replace("exactly: 4}", "exactly: 1}, " + violation)
+    return held(text, Scene("good_001.jpg", 80, 60, (pin,)))
+
+
+def without_the_lid() -> object:
+    """A rule about lids where no photo has one."""
+    lid = "  - {id: lids, quantity: {of: pin, exactly: 4}, when: {quantity: {of: lid, at_least: 1}}}\n"
+    pins = tuple(Instance(n, "pin", Box(9 * n, 5, 9 * n + 8, 9)) for n in range(4))
+    return held(SPEC.replace("{pin: {}}", "{pin: {}, lid: {}}") + lid, Scene("good_001.jpg", 80, 60, pins))
+
+
+def without_tray() -> object:
+    """A component of the spec that is annotated nowhere."""
+    coco(pin={"attributes": {"colour": "red"}})()
+    return dataset_problems(read_dataset(Path("data")), COMPONENTS)
+
+
+def cut_short() -> object:
+    """A photo whose second half is missing."""
+    Image.fromarray(np.arange(4800, dtype=np.uint8).reshape(40, 40, 3)).save("whole.bmp")
+    return photo(Path("whole.bmp").read_bytes()[:2000], "kit_001.bmp")()
+
+
+def empty_folder() -> object:
+    """A folder without a photo."""
+    Path("photos").mkdir()
+    return no_photos(Path("photos")).problems
+
+
+def vanished() -> object:
+    """A folder that is gone by the time it is listed."""
+    Path("photos").mkdir()
+    names = list_photos(Path("photos"))
+    Path("photos").rmdir()
+    return list(names)
+
+
+def written_twice() -> object:
+    """Verdicts that two runs add to at a time."""
+    with jsonl.Appender(Path("verdicts.jsonl")):
+        return jsonl.Appender(Path("verdicts.jsonl"))
+
+
+def started_twice() -> object:
+    """A folder that exists."""
+    start(Path("gear"))
+    return start(Path("gear"))
+
+
+TRIGGERS: dict[str, Trigger] = {
+    "LC001": lambda: load_spec(Path("box.yaml")),
+    "LC002": spec("#" * 1_000_001),
+    "LC003": spec(SPEC.replace("name: box", "name: box, owner: Müller").encode("cp1252")),
+    "LC048": no_room,
+    "LC050": broken_photo,
+    "LC051": without_the_lid,
+    "LC101": lambda: read_dataset(Path("data")),
+    "LC102": annotations('{"images": nothing}'),
+    "LC103": annotations('{"images": [{"id": 1, "file_name": "a.png", "width": "40"}], "annotations": []}'),
+    "LC104": coco(categories=({"id": 5, "name": "tray"},)),
+    "LC105": coco(pin={"image_id": 7}),
+    "LC106": coco(image={"file_name": "../other/a.png"}),
+    "LC107": coco(image={"file_name": "good_017.jpg"}),
+    "LC108": coco(image={"width": 30, "height": 40}, pin={"bbox": [1, 2, 10, 20]}),
+    "LC109": coco(pin={"bbox": [12, 20, 0, 18]}),
+    "LC110": coco(pin={"bbox": [30, 20, 38, 28]}),
+    "LC111": coco(pin={"attributes": ["red"]}),
+    "LC112": outlined([[10, 5, 20, 5]]),
+    "LC120": fitting("trey"),
+    "LC121": without_tray,
+    "LC122": fitting(colour="rad"),
+    "LC123": fitting(color="red"),
+    "LC124": two_pins((1, 2, 10, 20)),
+    "LC125": two_pins((4, 2, 10, 20)),
+    "LC126": photo_without_annotation,
+    "LC130": healing('{"images": [{"id": 1', "data/annotations.fixed.json"),
+    "LC131": lambda: infer([]),
+    "LC132": healing('{"images": [], "categories": [], "annotations": [],}', "data/annotations.json"),
+    "LC240": truth("image,violations\nkit_001.jpg,zu_groß\n".encode("cp1252")),
+    "LC241": truth("photo,violations\nkit_001.jpg,\n"),
+    "LC242": truth("image,violations\nkit_001.jpg,missing_pin,extra_tray\n"),
+    "LC243": truth("image,violations\n,missing_pin\n"),
+    "LC244": truth("image,violations\nkit_001.jpg,missing_pin\nkit_001.jpg,extra_tray\n"),
+    "LC245": truth("image,violations\nkit_001.jpg,good\n"),
+    "LC246": truth("image,violations\n"),
+    "LC247": scored("kit_002.jpg"),
+    "LC248": scored("kit_001.jpg", "kit_001.jpg"),
+    "LC249": lambda: draw_card(Verdict("kit_001.jpg", "pass", width=4, height=3), Path("kit_001.jpg"), Path("a.png")),
+    "LC250": lambda: list(jsonl.read(written("verdicts.jsonl", '{"photo": "kit_001.jpg", "outc\n{}\n'))),
+    "LC251": lambda: list(jsonl.read(Path("verdicts.jsonl"))),
+    "LC252": lambda: verdict_from_json({"photo": "kit_001.jpg", "outcome": "maybe"}),
+    "LC253": lambda: jsonl.write_text(written("out", "") / "truth.csv", "image,violations\n"),
+    "LC301": lambda: read_photo(Path("kit_001.jpg")),
+    "LC302": photo(b""),
+    "LC303": photo(b"<html>"),
+    "LC304": saved("scan.png", Image.new("L", (40, 30)), most=1000),
+    "LC305": saved("scan.tif", Image.new("L", (4, 3)), save_all=True, append_images=[Image.new("L", (4, 3))]),
+    "LC306": cut_short,
+    "LC307": saved("scan.tif", Image.new("F", (4, 3))),
+    "LC311": lambda: list_photos(Path("photos")),
+    "LC312": empty_folder,
+    "LC603": lambda: no_photos(Path("photos"), ["line3/*.png"]).problems,
+    "LC604": vanished,
+    "LC606": written_twice,
+    "LC901": lambda: find("../secrets.txt", Path("share")),
+    "LC902": started_twice,
+    "LC903": lambda: share_root(Path("logicls")),
+    "LC904": lambda: find_code("LC21"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("code", TRIGGERS)
+def test_what_is_shown(look_right, code):
+    """The text that people see, word for word."""
+    look_right(code, TRIGGERS[code])
+
+
+def test_another_text_is_seen(look_right, monkeypatch):
+    """The check above can fail: a text that is not the one in the file is noticed."""
+    monkeypatch.delenv("LOGICLS_REWRITE_GOLDEN", raising=False)
+
+    with pytest.raises(AssertionError):
+        look_right("LC904", lambda: find_code("LC22"))

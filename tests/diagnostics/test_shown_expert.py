@@ -1,0 +1,68 @@
+"""What people see when an expert cannot be fitted or used."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from logicls.cli.plugins import settings_of
+from logicls.constraints.spec.loader import load_spec
+from logicls.io.resources import share
+from logicls.models.bundle import Bundle
+from logicls.plugins.anomaly.fit import fit_expert
+from logicls.plugins.anomaly.prior_query import asking_of
+from logicls.plugins.anomaly.storage import read_kept
+from logicls.plugins.anomaly.text_expert import encoder_of, refuse_dimension
+from logicls.plugins.selection import standing
+from logicls.plugins.settings import ExpertSettings
+
+
+def _few() -> object:
+    Path("good", "images").mkdir(parents=True)
+    coco = {"images": [], "annotations": [], "categories": [{"id": 1, "name": "pin"}]}
+    Path("good", "annotations.json").write_text(json.dumps(coco))
+    spec = load_spec(share("constraints/dosing_kit.yaml"))
+    return fit_expert(Bundle(Path("bundle"), "0", spec, None, None, 1), Path("good"), ExpertSettings())
+
+
+def _damaged() -> object:
+    Path("bundle").mkdir()
+    Path("bundle", "expert-patches.safetensors").write_bytes(b"no tensors")
+    return read_kept(Path("bundle"), "patches", "0123456789ab")
+
+
+def _standing() -> object:
+    Path("plugins.json").write_text('{"expert": 7}')
+    return standing(Path())
+
+
+def _other_dimension() -> object:
+    Path("bundle").mkdir()
+    return refuse_dimension("openai/clip", 768, 512, Path("bundle", "expert-texts.safetensors"))
+
+
+def _elsewhere() -> object:
+    spec = load_spec(share("constraints/dosing_kit.yaml"))
+    return asking_of(Bundle(Path("bundle"), "0", spec, None, None, 1, foreign=True))
+
+
+TRIGGERS: dict[str, Callable[[], object]] = {
+    "LC720": _few,
+    "LC721": lambda: read_kept(Path("bundle"), "patches", "0123456789ab"),
+    "LC722": _damaged,
+    "LC723": _standing,
+    "LC724": lambda: settings_of(kind="patch", share=2),
+    "LC725": lambda: encoder_of("no/such-clip"),
+    "LC726": _other_dimension,
+    "LC727": _elsewhere,
+}
+
+
+@pytest.mark.parametrize("code", TRIGGERS)
+@pytest.mark.usefixtures("desk")
+def test_what_is_shown(look_right, code):
+    """The text that people see, word for word."""
+    look_right(code, TRIGGERS[code])

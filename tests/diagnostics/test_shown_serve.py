@@ -1,0 +1,103 @@
+"""What people see when photos cannot be inspected elsewhere: by a server, a model of a server, a cluster."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import httpx2
+import numpy as np
+import pytest
+
+from logicls.cli.environment import needed
+from logicls.cli.serve import Elsewhere
+from logicls.constraints.spec.loader import load_spec
+from logicls.models.box_formats import FAMILIES
+from logicls.predict.endpoint.client import Chat, Endpoint, base_of
+from logicls.predict.endpoint.prompts import Asks, Manner
+from logicls.predict.endpoint.reader import spoken, untrained
+from logicls.predict.folder.ray_cluster import Cluster, Work, _inspected, cluster
+from logicls.serve.server import Address, serve
+from logicls.serve.uploads import Limits
+
+SPEC = """logicls: 1
+product: {name: box}
+components: {pin: {}}
+constraints:
+  - {id: four-pins, quantity: {of: pin, exactly: 4}}
+"""
+
+
+def asked(answer: Callable[[httpx2.Request], httpx2.Response], model: str = "") -> object:
+    """What comes of asking a server that answers like this."""
+    endpoint = Endpoint("http://gpu:8000", model, pause=0.0)
+    with Chat(endpoint, transport=httpx2.MockTransport(answer)) as chat:
+        return chat.ask(np.zeros((2, 2, 3), np.uint8), "where is every pin?", 9, {})
+
+
+def models(request: httpx2.Request) -> httpx2.Response:
+    """A server with two models, and no other than those."""
+    if request.url.path != "/v1/models":
+        return httpx2.Response(404, json={"error": "no such model"})
+    return httpx2.Response(200, json={"data": [{"id": "qwen3-vl"}, {"id": "smolvlm"}]})
+
+
+def left_out() -> object:
+    """Boxes that are special tokens."""
+    Path("box.yaml").write_text(SPEC)
+    return spoken(Asks(load_spec(Path("box.yaml")), Manner.lines, FAMILIES["paligemma"], 9))
+
+
+def nobody(request: httpx2.Request) -> httpx2.Response:
+    """A server that is not there."""
+    raise httpx2.ConnectError("Connection refused")
+
+
+class OtherMachine:
+    """A library whose only machine does not see the photos."""
+
+    def __getattr__(self, name: str) -> object:
+        return self
+
+    def __call__(self, *_: object, **__: object) -> OtherMachine:
+        """Whatever is called gives the same."""
+        return self
+
+    def iter_rows(self) -> list[dict[str, str]]:
+        """What it has to say."""
+        return [{"verdicts": "[]", "trouble": "node7 cannot do its share: /data/photos: there is no such folder"}]
+
+
+def share() -> object:
+    """Verdicts of a cluster that has no photos."""
+    Path("box.yaml").write_text(SPEC)
+    bundle = untrained(Path("box.yaml"))
+    return list(_inspected(Cluster(OtherMachine(), 2, 0), bundle, Work("box.yaml", "photos", ""), [{"names": "[]"}]))
+
+
+def reach() -> None:
+    """A cluster at an address where nobody listens."""
+    with cluster("127.0.0.1:9"):
+        pass
+
+
+TRIGGERS: dict[str, Callable[[], object]] = {
+    "LC670": lambda: needed("no_such_library", extra="serve"),
+    "LC671": lambda: serve(Path("bundle"), Address("192.0.2.1", 8000), Limits(), say=lambda line: None),
+    "LC672": lambda: asked(nobody, "qwen"),
+    "LC673": lambda: asked(lambda request: httpx2.Response(401, json={"error": "who are you?"}), "qwen"),
+    "LC674": lambda: asked(models, "qwen3_vl"),
+    "LC675": lambda: asked(lambda request: httpx2.Response(200, text="<html>"), "qwen"),
+    "LC676": lambda: base_of("localhost:8000"),
+    "LC677": left_out,
+    "LC678": reach,
+    "LC679": share,
+    "LC680": lambda: Elsewhere(model="qwen").check(watch=False),
+}
+
+
+@pytest.mark.parametrize("code", TRIGGERS)
+@pytest.mark.usefixtures("desk")
+def test_what_is_shown(look_right, code):
+    """The text that people see, word for word."""
+    look_right(code, TRIGGERS[code])

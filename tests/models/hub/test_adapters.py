@@ -1,0 +1,127 @@
+"""An adapter reaches every place that it is for, or is refused."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from logicls.errors import BundleError
+from logicls.models.hub.adapters import FILE, adapted, load_adapter, save_adapter, targets_of, weights_of
+from logicls.models.hub.loading import load_model
+
+
+def fresh(folder: Path):
+    """A model as it is loaded."""
+    return load_model(folder, precision="float32")
+
+
+@pytest.fixture(scope="module")
+def saved(checkpoint, tmp_path_factory):
+    """An adapter that changes something; read only."""
+    adapter = adapted(fresh(checkpoint("llava")), rank=2, alpha=4, dropout=0.0, where="language")
+    with torch.no_grad():
+        for weight in weights_of(adapter).values():
+            weight.normal_(std=0.1)
+    folder = tmp_path_factory.mktemp("adapter")
+    save_adapter(adapter, folder, "tiny")
+    return folder
+
+
+@pytest.fixture
+def copy(saved, tmp_path):
+    """The same, to be spoiled."""
+    return shutil.copytree(saved, tmp_path / "adapter")
+
+
+def refusals(checkpoint, folder: Path) -> list[str]:
+    """What is said of an adapter, without its folder."""
+    with pytest.raises(BundleError) as caught:
+        load_adapter(fresh(checkpoint("llava")), folder)
+    return [str(problem).replace(str(folder), "HERE") for problem in caught.value.problems]
+
+
+def test_an_adapter_comes_back_and_changes_the_model(checkpoint, saved):
+    """Every weight is where it was, and the logits are not those of the base model."""
+    base, ids = fresh(checkpoint("llava")), torch.tensor([[5, 6, 7]])
+    before = base(input_ids=ids).logits
+
+    adapter = load_adapter(base, saved)
+
+    written = load_file(saved / FILE)
+    assert set(weights_of(adapter)) == set(written)
+    assert all(torch.equal(value, written[name]) for name, value in weights_of(adapter).items())
+    assert (adapter.get_base_model()(input_ids=ids).logits - before).abs().max() > 1e-3
+
+
+def test_a_new_adapter_changes_nothing_and_is_all_that_is_trained(opened):
+    """Before the first step the model is the base model."""
+    model, ids = fresh(opened("qwen2_5_vl").base.path), torch.tensor([[5, 6, 7]])
+    before = model(input_ids=ids).logits
+
+    adapter = adapted(model, rank=2, alpha=4, dropout=0.0, where="everywhere").eval()
+
+    trained = {name for name, weight in adapter.named_parameters() if weight.requires_grad}
+    assert torch.equal(adapter.get_base_model()(input_ids=ids).logits, before)
+    assert trained
+    assert all("lora_" in name for name in trained)
+
+
+def test_the_language_model_alone_or_everything(each):
+    """Seven maps a layer of the language model; what sees comes on top, and never the last layer."""
+    language, everywhere = (targets_of(each.model, where) for where in ("language", "everywhere"))
+
+    decoder = {id(module) for module in each.model.get_decoder().modules()}
+    assert len(language) == 14
+    assert all(id(each.model.get_submodule(name)) in decoder for name in language)
+    assert set(language) < set(everywhere)
+    assert not any(name.endswith("lm_head") for name in everywhere)
+
+
+def test_a_weight_that_is_missing_is_named(checkpoint, copy):
+    """Peft would leave it at its beginning without a word."""
+    weights = load_file(copy / FILE)
+    (lost, *_) = sorted(weights)
+    del weights[lost]
+    save_file(weights, copy / FILE)
+
+    said = refusals(checkpoint, copy)
+
+    assert said == [f"HERE LC513 weights of the adapter are missing: {lost}. "
+                    "Use the model that it was trained on, or train again."]  # fmt: skip
+
+
+def test_weights_that_belong_nowhere_are_named(checkpoint, copy):
+    """As after another program renamed them all: each is missing, and each is superfluous."""
+    weights = {name.replace("language_model", "text_model"): value for name, value in load_file(copy / FILE).items()}
+    save_file(weights, copy / FILE)
+
+    said = refusals(checkpoint, copy)
+
+    assert [line.partition(": ")[0] for line in said] == [
+        "HERE LC513 weights of the adapter are missing", "HERE LC513 weights of the adapter belong nowhere",
+    ]  # fmt: skip
+    assert all(f" and {len(weights) - 3} more." in line for line in said)
+
+
+def test_a_weight_of_another_shape_is_named(checkpoint, copy):
+    """As after training with another rank."""
+    weights = load_file(copy / FILE)
+    name = sorted(weights)[0]
+    weights[name] = torch.zeros(3, *weights[name].shape[1:])
+    save_file(weights, copy / FILE)
+
+    assert [line.partition(": ")[0] for line in refusals(checkpoint, copy)] == [
+        "HERE LC513 weights of the adapter have another shape"
+    ]
+
+
+@pytest.mark.parametrize("name", [FILE, "adapter_config.json"])
+def test_a_file_that_is_missing_is_refused(checkpoint, copy, name):
+    """An adapter is both files."""
+    (copy / name).unlink()
+
+    assert [line.partition(": ")[0] for line in refusals(checkpoint, copy)] == ["HERE LC502 cannot be loaded"]

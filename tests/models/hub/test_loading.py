@@ -1,0 +1,163 @@
+"""Models of the hub are found on this machine, and read without videos, networks and foreign code."""
+
+from __future__ import annotations
+
+import shutil
+
+import numpy as np
+import pytest
+import torch
+from transformers.models.smolvlm.processing_smolvlm import get_image_prompt_string
+
+from logicls.errors import BundleError
+from logicls.models.hub.chat_template import inputs_of
+from logicls.models.hub.loading import (
+    coordinates_of,
+    find_base,
+    habits_of,
+    hash_of,
+    load_model,
+    load_processor,
+    overview_tokens,
+    precision_here,
+)
+
+PHOTO = np.random.default_rng(0).integers(0, 256, (90, 150, 3), np.uint8)
+
+
+def refusal(action, *args, **kwargs) -> str:
+    """What is said."""
+    with pytest.raises(BundleError) as caught:
+        action(*args, **kwargs)
+    return str(caught.value)
+
+
+def test_every_family_takes_a_photo(each):
+    """Without torchvision; the model finds as many placeholders as it sees visual tokens, or it would raise."""
+    inputs = inputs_of(each.processor, each.codec.talk, [PHOTO])
+
+    with torch.inference_mode():
+        logits = each.model(**inputs).logits
+
+    visual = int((inputs["input_ids"] == each.model.config.image_token_id).sum())
+    assert visual > 0
+    assert logits.shape[1] == inputs["input_ids"].shape[1]
+
+
+def test_a_saved_processor_is_the_same(each, tmp_path):
+    """What a bundle keeps makes the same of a photo."""
+    each.processor.save_pretrained(tmp_path)
+
+    again = load_processor(tmp_path)
+
+    before, after = (inputs_of(p, each.codec.talk, [PHOTO]) for p in (each.processor, again))
+    assert type(again).__name__ == type(each.processor).__name__
+    assert set(before) == set(after)
+    assert all(torch.equal(before[name], after[name]) for name in before)
+
+
+@pytest.mark.parametrize("shape", [(20, 20, 3), (90, 150, 3), (150, 40, 3)])
+def test_the_stand_in_for_smolvlm_writes_the_same(opened, shape):
+    """Idefics3's processor puts the same text for a photo as SmolVLM's own, which asks for libraries for videos."""
+    processor = opened("smolvlm").processor
+    photo = np.zeros(shape, np.uint8)
+
+    ids = processor(text=["<image>"], images=[[photo]])["input_ids"][0]
+
+    found = processor.image_processor([[photo]], return_row_col_info=True)
+    rows, columns = found["rows"][0][0], found["cols"][0][0]
+    text = get_image_prompt_string(rows, columns, 4, "<fake_token_around_image>", "<image>", "<global-img>")
+    assert processor.tokenizer.decode(ids) == text
+
+
+@pytest.mark.parametrize("shape", [(90, 150, 3), (400, 300, 3), (30, 200, 3)])
+def test_boxes_of_qwen_are_pixels_of_the_picture_that_is_made(opened, shape):
+    """The size that coordinates count in is the one that this very processor makes, with its own limits."""
+    made = opened("qwen2_5_vl")
+
+    grid = inputs_of(made.processor, made.codec.talk, [np.zeros(shape, np.uint8)])["image_grid_thw"][0].tolist()
+
+    resizing = coordinates_of(habits_of("qwen2_5_vl").boxes, made.processor).resizing
+    assert resizing is not None
+    assert resizing((shape[1], shape[0])) == (grid[2] * 14, grid[1] * 14)
+
+
+def test_the_overview_is_known_where_there_is_one(opened):
+    """Its tokens show the photo a second time."""
+    tokens = {
+        f: overview_tokens(habits_of(f), opened(f).processor) for f in ("idefics3", "llava_onevision", "qwen3_vl")
+    }
+
+    assert tokens == {"idefics3": 4, "llava_onevision": 16, "qwen3_vl": 0}
+    assert habits_of("of tomorrow") == habits_of("qwen3_vl")
+
+
+def test_settings_take_the_place_of_the_processors_own(checkpoint):
+    """A smaller limit makes fewer patches; a setting that it does not have is refused with those that it has."""
+    folder = checkpoint("qwen3_vl")
+
+    smaller = load_processor(folder, {"size": {"shortest_edge": 32 * 32, "longest_edge": 32 * 32 * 4}})
+    said = refusal(load_processor, folder, {"longest": 3})
+
+    assert smaller.image_processor(PHOTO)["image_grid_thw"].prod() <= 16
+    assert said.startswith(f"{folder} LC511 its image processor has no setting longest. Known: ")
+    assert " patch_size," in said
+
+
+def test_a_model_that_is_not_here_is_not_fetched():
+    """A name that this machine never had, and one that is none."""
+    assert refusal(find_base, "nobody/nothing") == (
+        "nobody/nothing LC510 this model is not on this machine. "
+        "Name a folder that holds it, or add --download to fetch it from the hub."
+    )
+    assert "LC510" in refusal(find_base, "no such folder/at all/here")
+
+
+def test_a_folder_is_remembered_as_a_whole_path(checkpoint, monkeypatch):
+    """It is found again from another folder."""
+    folder = checkpoint("llava")
+    monkeypatch.chdir(folder.parent)
+
+    base = find_base(folder.name)
+
+    assert (base.name, base.revision, base.path) == (str(folder.resolve()), "", folder.resolve())
+
+
+@pytest.mark.parametrize("name", ["config.json", "model.safetensors"])
+def test_another_byte_is_another_model(checkpoint, tmp_path, name):
+    """In the weights or the configuration; other files do not count."""
+    copy = shutil.copytree(checkpoint("llava"), tmp_path / "copy")
+    before = hash_of(copy)
+    (copy / "README.md").write_text("new")
+    same = hash_of(copy)
+
+    data = bytearray((copy / name).read_bytes())
+    data[-2] ^= 1
+    (copy / name).write_bytes(data)
+
+    assert same == before == hash_of(checkpoint("llava"))
+    assert hash_of(copy) != before
+
+
+def test_what_is_no_model_is_refused(checkpoint, tmp_path):
+    """An empty folder, weights that are damaged, pickled weights."""
+    copy = shutil.copytree(checkpoint("llava"), tmp_path / "copy")
+    empty = refusal(load_processor, tmp_path)
+    (copy / "model.safetensors").write_bytes(b"no weights")
+    damaged = refusal(load_model, copy, precision="float32")
+    (copy / "model.safetensors").rename(copy / "pytorch_model.bin")
+    pickled = refusal(load_model, copy, precision="float32")
+
+    assert empty.startswith(f"{tmp_path} LC511 its processor cannot be loaded: ")
+    assert damaged.startswith(f"{copy} LC511 it cannot be loaded: ")
+    assert pickled.startswith(f"{copy} LC511 it cannot be loaded: ")
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU here")
+def test_four_bits_need_a_gpu(checkpoint):
+    """And say so before anything is loaded; the precision is chosen for the machine."""
+    said = refusal(load_model, checkpoint("llava"), precision="float32", four_bit=True)
+
+    assert said.startswith("LC512 the model cannot be loaded in four bits: ")
+    assert said.endswith("Install logicls[four-bit] on a machine with a GPU, or leave out `four_bit`.")
+    assert [precision_here(wanted) for wanted in ("auto", "float32", "bfloat16")] == ["float32", "float32", "bfloat16"]

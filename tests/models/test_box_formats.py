@@ -1,0 +1,141 @@
+"""Boxes in each family's convention: written as its models were taught, and read back to the same place."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from logicls import answer_format as trail
+from logicls.models.box_formats import FAMILIES, Family, Resizing, back, into
+from logicls.records import Answer, Box
+
+SIDES = st.integers(30, 4000)
+SIZES = st.tuples(SIDES, SIDES)
+SHARE = st.floats(0, 1)
+BOXES = st.lists(st.tuples(SHARE, SHARE, SHARE, SHARE), min_size=1, max_size=4)
+UNITS = {"qwen2_vl": 1000, "qwen3_vl": 1000, "internvl": 1000, "florence2": 1000, "paligemma": 1024,
+         "llava": 1000}  # fmt: skip
+"""Units into which a side of the photo is divided."""
+
+
+def on(size: tuple[int, int], shares: list[tuple[float, float, float, float]]) -> tuple[Box, ...]:
+    """Boxes at those shares of a photo."""
+    width, height = size
+    return tuple(Box(a * width, b * height, c * width, d * height) for a, b, c, d in shares)
+
+
+def unit(name: str, size: tuple[int, int]) -> tuple[float, float]:
+    """Pixels of the photo, across and down, that are one unit of the family."""
+    width, height = size
+    if name == "pixels":
+        return 0.1, 0.1
+    resizing = FAMILIES[name].resizing
+    across, down = resizing(size) if resizing else (UNITS[name], UNITS[name])
+    return width / across, height / down
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+@given(size=SIZES, shares=BOXES)
+def test_a_box_is_read_where_it_was_written(name, size, shares):
+    """To half a unit of the family, and to one where its scale ends before the photo does."""
+    family, boxes = FAMILIES[name], on(size, shares)
+
+    found = family.read(family.write(boxes, size), size)
+
+    assert found is not None
+    assert len(found) == len(boxes)
+    for one, other in zip(found, boxes, strict=True):
+        x, y = unit(name, size)
+        half = 1.0 if name == "paligemma" else 0.5
+        assert max(abs(one.x1 - other.x1), abs(one.x2 - other.x2)) <= half * x + 1e-6
+        assert max(abs(one.y1 - other.y1), abs(one.y2 - other.y2)) <= half * y + 1e-6
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+@given(size=SIZES, shares=BOXES)
+def test_writing_what_was_read_changes_nothing(name, size, shares):
+    """The second time round no digit moves: a model that copies a box copies it exactly."""
+    family = FAMILIES[name]
+    text = family.write(on(size, shares), size)
+
+    assert family.write(family.read(text, size), size) == text
+
+
+BOX = (Box(20, 30, 40, 60),)
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("pixels", "[20.0 30.0 40.0 60.0]"),
+        ("qwen2_vl", "<|box_start|>(100,100),(200,200)<|box_end|>"),
+        ("qwen2_5_vl", "[20, 31, 39, 62]"),
+        ("qwen3_vl", "[100, 100, 200, 200]"),
+        ("internvl", "<box>[[100, 100, 200, 200]]</box>"),
+        ("paligemma", "<loc0102><loc0102><loc0205><loc0205>"),
+        ("florence2", "<loc_100><loc_100><loc_200><loc_200>"),
+        ("llava", "[0.100, 0.100, 0.200, 0.200]"),
+    ],
+)
+def test_the_form_of_each_family(name, said):
+    """A photo of 200 x 300; Qwen2.5-VL sees it as 196 x 308."""
+    assert FAMILIES[name].write(BOX, (200, 300)) == said
+
+
+def test_every_family_is_shown_above():
+    """Two boxes stand as their form asks: side by side, or with a semicolon between."""
+    two = BOX * 2
+
+    assert FAMILIES["paligemma"].write(two, (200, 300)).count(" ; ") == 1
+    assert FAMILIES["florence2"].write(two, (200, 300)).count("<loc_") == 8
+    assert FAMILIES["qwen3_vl"].write(two, (200, 300)) == "[100, 100, 200, 200] [100, 100, 200, 200]"
+    assert set(UNITS) | {"pixels", "qwen2_5_vl"} == set(FAMILIES) == {str(family) for family in Family}
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+@pytest.mark.parametrize(
+    "text", ["", "none", "[1, 2, 3]", "[1, 2, 3, 4", "<loc1>", "[a, b, c, d]", "x [1.0 2.0 3.0 4.0]"]
+)
+def test_what_are_no_boxes_is_none(name, text):
+    """A model's nonsense is told from boxes."""
+    assert FAMILIES[name].read(text, (200, 300)) is None
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+@given(text=st.text(alphabet="[]<>()locbx_|endstar0123456789., ;-", max_size=60))
+def test_reading_never_raises(name, text):
+    """Whatever stands there, it is boxes or none."""
+    found = FAMILIES[name].read(text, (200, 300))
+
+    assert found is None or len(found) > 0
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+def test_a_chain_goes_there_and_back(name):
+    """Only the boxes of answers change; prose that looks like one stays, and the trail reads as before."""
+    answers = (Answer("locate:pin", boxes=BOX * 2), Answer("locate:cap"), Answer("attribute:pin.colour", ("red",)))
+    text = f"{trail.write(answers)}\nI see [20.0 30.0 40.0 60.0] = two pins.\nlocate:pin = [1.0 2.0 3.0 4.0]"
+    family = FAMILIES[name]
+
+    there = into(text, family, (200, 300))
+
+    assert family.write(BOX * 2, (200, 300)) in there
+    assert there.splitlines()[1:] == text.splitlines()[1:]
+    found = trail.read(back(there, family, (200, 300)))
+    assert found.strange == ()
+    assert [a.query for a in found.answers] == [a.query for a in answers]
+    assert found.answers[0].boxes[0].iou(BOX[0]) > 0.9
+    assert found.answers[1:] == answers[1:]
+
+
+@given(SIZES)
+def test_photos_are_resized_as_the_processor_does(size):
+    """The size is that of transformers' own function, with the limits of Qwen2.5-VL and with narrow ones."""
+    pil = pytest.importorskip("transformers.models.qwen2_vl.image_processing_pil_qwen2_vl")
+    width, height = size
+    if max(size) / min(size) > 200:
+        return
+    for least, most in ((56 * 56, 28 * 28 * 16384), (200_000, 300_000)):
+        down, across = pil.smart_resize(height, width, 28, least, most)
+        assert Resizing(28, least, most)(size) == (across, down)

@@ -1,0 +1,153 @@
+"""The patch-memory expert, from fit to verdict."""
+
+from __future__ import annotations
+
+import json
+import runpy
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from logicls.errors import BundleError, DataError
+from logicls.evaluation import score
+from logicls.models.bundle import read_bundle
+from logicls.plugins.anomaly.fit import fit_expert
+from logicls.plugins.anomaly.patchcore import make
+from logicls.plugins.anomaly.storage import file_of, read_kept, write_kept
+from logicls.plugins.selection import Asked, Wanted, standing
+from logicls.plugins.settings import ExpertSettings
+from logicls.predict.amendments import QUERY, RULE, VIOLATION
+from logicls.predict.inspector import Inspector
+from logicls.predict.readers.protocol import reader_of
+from logicls.records import Box
+
+SMALL = ExpertSettings(cells=144, share=0.5, reach=1)
+_HERE = runpy.run_path(str(Path(__file__).with_name("conftest.py")))
+good_photo, flawed_photo = _HERE["good_photo"], _HERE["flawed_photo"]
+
+
+def test_a_flaw_is_found_where_it_is(bundle, dataset):
+    """Good photos that were not learned from stay below the bar; a dark spot is a flaw, with a box around it."""
+    bar = fit_expert(bundle, dataset, SMALL)
+    expert = make(bundle)
+
+    good = expert.examine([good_photo(seed) for seed in range(100, 110)])
+    (bad,) = expert.examine([flawed_photo(200)])
+
+    assert bar.photos == 30
+    assert sum(flaw.chance >= 0.5 for flaw in good) <= 1
+    assert bad.chance > 0.8
+    assert bad.box is not None
+    assert bad.box.iou(Box(60, 66, 72, 76)) > 0.1
+    assert bad.box.overlap(Box(60, 66, 72, 76)) > 60
+
+
+def test_who_allows_for_more_has_more_called_flawed(bundle, dataset):
+    """With a larger `overkill` the bar of the same photos is lower, and is kept with what was allowed."""
+    one = fit_expert(bundle, dataset, SMALL)
+    two = fit_expert(bundle, dataset, SMALL.model_copy(update={"overkill": 0.1}))
+
+    assert (one.rank, two.rank) == (1, 3)
+    assert two.at < one.at
+    assert make(bundle).judgement.bar == two
+
+
+def test_all_photos_are_looked_at_alike(bundle, dataset):
+    """What is found on a photo does not depend on those beside it, and none is fine."""
+    fit_expert(bundle, dataset, SMALL)
+    expert = make(bundle)
+    photos = [good_photo(50), flawed_photo(51), good_photo(52)]
+
+    together, alone = expert.examine(photos), [expert.examine([photo])[0] for photo in photos]
+
+    assert [flaw.score for flaw in together] == pytest.approx([flaw.score for flaw in alone], rel=1e-4)
+    assert expert.examine([]) == []
+
+
+def test_the_same_seed_remembers_the_same(bundle, dataset):
+    """Another seed remembers other patches and scores a little differently."""
+    scores = []
+    for seed in (0, 0, 1):
+        fit_expert(bundle, dataset, SMALL.model_copy(update={"seed": seed, "share": 0.2}))
+        scores.append(make(bundle).examine([good_photo(70)])[0].score)
+
+    assert scores[0] == scores[1] != scores[2]
+
+
+def test_in_a_verdict(bundle, dataset, tmp_path):
+    """Plugged in, the flaw is a violation with a finding, an answer with a box and a score; truth.csv is scored."""
+    from PIL import Image
+
+    fit_expert(bundle, dataset, SMALL)
+    (tmp_path / "photos").mkdir()
+    Image.fromarray(good_photo(80)).save(tmp_path / "photos" / "a.png")
+    Image.fromarray(flawed_photo(81)).save(tmp_path / "photos" / "b.png")
+
+    def judged(wanted: Wanted) -> list:
+        with Inspector(reader_of(bundle), tmp_path / "photos", 0, wanted.made(bundle)) as inspector:
+            return inspector.judge(list(inspector.load(["a.png", "b.png"])))
+
+    plain, (good, bad) = judged(Wanted()), judged(Asked().here(bundle.path))
+
+    assert [v.findings[-1].constraint for v in (good, bad)] == [RULE, RULE]
+    assert [v.answers[-1].query for v in (good, bad)] == [QUERY, QUERY]
+    assert [dict(v.scores)[VIOLATION] for v in (good, bad)] == [v.findings[-1].chance for v in (good, bad)]
+    assert [v.findings for v in plain] == [v.findings[:-1] for v in (good, bad)]
+    assert score([good, bad], {"a.png": (), "b.png": (VIOLATION,)}).unknown == ()
+
+
+def test_what_stands_in_the_bundle_can_be_turned_off(bundle, dataset):
+    """A fitted expert is on where nothing is said; `none` turns it off, another name is taken instead."""
+    assert Asked().here(bundle.path) == Wanted()
+    fit_expert(bundle, dataset, SMALL)
+
+    assert standing(bundle.path).expert == "patches"
+    assert Asked().here(bundle.path) == Wanted(expert="patches")
+    assert not Asked(expert="none").here(bundle.path)
+    assert Asked(expert="prototypes").here(bundle.path) == Wanted(expert="prototypes")
+
+
+def test_the_bundle_stays_what_it_was(bundle, dataset):
+    """Its id is that of the model's weights: fitting an expert does not change it."""
+    fit_expert(bundle, dataset, SMALL)
+
+    assert read_bundle(bundle.path).id == bundle.id
+
+
+def test_too_few_photos(bundle, dataset, tmp_path):
+    """With nine photos nothing is fitted."""
+    coco = json.loads((dataset / "annotations.json").read_text())
+    (tmp_path / "few").mkdir()
+    (tmp_path / "few" / "images").symlink_to(dataset / "images")
+    few = {**coco, "images": coco["images"][:9], "annotations": coco["annotations"][:9]}
+    (tmp_path / "few" / "annotations.json").write_text(json.dumps(few))
+
+    with pytest.raises(DataError, match="has 9 good photos") as caught:
+        fit_expert(bundle, tmp_path / "few", SMALL)
+    assert [problem.code for problem in caught.value.problems] == ["LC720"]
+
+
+def test_an_expert_of_another_bundle_is_refused(bundle, dataset):
+    """Distances in another model's features mean nothing; so does a file with other tensors."""
+    fit_expert(bundle, dataset, SMALL)
+
+    with pytest.raises(BundleError, match="was fitted to bundle"):
+        make(replace(bundle, id="0123456789ab"))
+    file_of(bundle.path, "prototypes").write_bytes(file_of(bundle.path, "patches").read_bytes())
+    from logicls.plugins.anomaly.prototype_expert import make as other
+
+    with pytest.raises(BundleError, match="not what such an expert knows"):
+        other(bundle)
+
+
+def test_an_expert_of_before_filters_is_refused(bundle, dataset):
+    """What was remembered of other features is told, with what to do: LC722."""
+    fit_expert(bundle, dataset, SMALL)
+    kept = read_kept(bundle.path, "patches", bundle.id)
+    fewer = {**kept.tensors, "centre": kept.tensors["centre"][:-1], "axes": kept.tensors["axes"][:-1]}
+    write_kept(bundle.path, "patches", replace(kept, tensors=fewer))
+
+    with pytest.raises(BundleError, match="and there are") as caught:
+        make(bundle)
+    assert [problem.code for problem in caught.value.problems] == ["LC722"]

@@ -1,0 +1,78 @@
+"""A bundle of random weights with all three plug-ins at hand: a fitted expert, knowledge, and photos in review."""
+
+from __future__ import annotations
+
+import runpy
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from logicls.models.bundle import read_bundle
+from logicls.plugins.anomaly.fit import fit_expert
+from logicls.plugins.retrieval.drafting import write_usual
+from logicls.plugins.retrieval.embedding import encoder_of
+from logicls.plugins.retrieval.knowledge import page_text
+from logicls.plugins.selection import FILE as STANDING
+from logicls.plugins.settings import ExpertSettings
+from logicls.predict.self_test import write_probe
+from logicls.predict.uncertainty.thresholds import FILE, Limit, Thresholds, write_thresholds
+from logicls.pretraining.scene_generator import make_world
+
+_EXPERT = runpy.run_path(str(Path(__file__).parent / "anomaly" / "conftest.py"))
+make_bundle, _one_thread, good, dataset, good_photo, flawed_photo = (
+    _EXPERT[name] for name in ("make_bundle", "_one_thread", "good", "dataset", "good_photo", "flawed_photo")
+)
+shards = _EXPERT["_PREDICT"]["dataset"]
+
+
+@dataclass(frozen=True)
+class Outfit:
+    """What a test needs to plug in everything."""
+
+    bundle: Path
+    """Nothing is plugged in by itself; an expert is fitted. Its thresholds send nearly all to review."""
+    photos: Path
+    """Two good ones, a flawed one, and one that is torn."""
+    knowledge: Path
+
+
+@pytest.fixture(scope="session")
+def outfit(make_bundle, box_spec, dataset, good, tmp_path_factory) -> Outfit:
+    """Made once; read only."""
+    torch.manual_seed(0)
+    bundle, root = make_bundle(box_spec.read_text()), tmp_path_factory.mktemp("outfit")
+    write_probe(bundle, shards(root, good[:2]))
+    write_thresholds(bundle.path / FILE, Thresholds(tuple((c.id, Limit(0.01, 0.99)) for c in bundle.spec.constraints)))
+    fit_expert(read_bundle(bundle.path), dataset, ExpertSettings(cells=144, share=0.5, reach=1))
+    (bundle.path / STANDING).unlink()
+    (root / "photos").mkdir()
+    for name, photo in (("a", good_photo(91)), ("b", good_photo(92)), ("flawed", flawed_photo(93))):
+        Image.fromarray(photo).save(root / "photos" / f"{name}.png")
+    (root / "photos" / "torn.png").write_bytes(b"torn")
+    return Outfit(bundle.path, root / "photos", write_knowledge(root / "known", good))
+
+
+def write_knowledge(folder: Path, good: list[np.ndarray]) -> Path:
+    """What is known of boxes: a reference and a note."""
+    encoder = encoder_of("base", folder)
+    page = page_text({"product": "box", "photo": "good.png"}, "A good one.", causes="None.")
+    (folder / "box").mkdir(parents=True)
+    (folder / "box" / "good.md").write_text(page)
+    (folder / "box" / "two.md").write_text(page_text({"product": "box"}, "The rule: two pins."))
+    Image.fromarray(good[0]).save(folder / "box" / "good.png")
+    write_usual(folder / "box", encoder.embed(good[:16]), encoder)
+    others = [make_world(np.random.default_rng([0, k]), (96, 96)).pixels for k in range(8)]
+    write_usual(folder, encoder.embed(others), encoder)
+    return folder
+
+
+@pytest.fixture
+def own(outfit, tmp_path) -> Outfit:
+    """A copy of it, to be changed."""
+    copied = (shutil.copytree(one, tmp_path / one.name) for one in (outfit.bundle, outfit.photos, outfit.knowledge))
+    return Outfit(*copied)

@@ -1,0 +1,124 @@
+"""Pages and folders of knowledge: what people write is read strictly, and all that is wrong is told at once."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from logicls.errors import DataError, LogiClsError, SpecError
+from logicls.plugins.retrieval.knowledge import Page, causes_of, page_text, read_knowledge, read_page
+from logicls.predict.plugin_protocols import Cause
+
+TEXT = """---
+product: box
+defect: missing_pin
+---
+A pin is not there. <!-- ask the
+line --> Look closely.
+
+## Causes
+The feeder is empty.
+
+### More
+It jams.
+
+## Consequences ##
+The lid opens.
+"""
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder of knowledge with one note."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "box").mkdir()
+    (tmp_path / "box" / "pin.md").write_text(TEXT)
+    return tmp_path
+
+
+def test_a_page_is_its_front_matter_and_its_sections(folder):
+    """Comments are left out; a heading that is not known belongs to the section it stands in."""
+    page = read_page(folder / "box" / "pin.md", folder)
+
+    assert page == Page(
+        "box/pin", "box", "", "missing_pin", None, "A pin is not there.  Look closely.",
+        "The feeder is empty.\n\n### More\nIt jams.", "The lid opens.",
+    )  # fmt: skip
+    assert page.text.startswith("box, missing pin: A pin is not there. Look closely. Causes: The feeder")
+
+
+def test_a_page_that_is_drafted_can_be_read(folder):
+    """Names with quotes and colons survive; what is not known yet is asked for in a comment."""
+    front = {"product": "box", "variant": 'no: "12"', "defect": ""}
+    (folder / "new.md").write_text(page_text(front, "A good one.", consequences="None."))
+
+    page = read_page(folder / "new.md", folder)
+
+    assert page == Page("new", "box", 'no: "12"', "", None, "A good one.", "", "None.")
+
+
+@pytest.mark.parametrize(
+    ("text", "code", "said"),
+    [
+        ("# A pin\n", "LC702", "bad.md:1:1 LC702 has no front matter"),
+        ("---\n---\nA pin\n", "LC702", "bad.md:1:1"),
+        ("---\nproduct: box\nA pin\n", "LC702", "bad.md:1:1"),
+        ("---\nproduct: box\ncolour: red\n---\n", "LC021", "bad.md:3:1"),
+        ("---\nproduct: box\nproduct: lid\n---\n", "LC007", "bad.md:3:1"),
+        ("---\nvariant: red\n---\n", "LC022", "product"),
+        ("---\nproduct: box\nphoto: no.jpg\n---\n", "LC703", 'bad.md:3:1 LC703 its photo "no.jpg" is not there'),
+    ],
+)
+def test_what_is_wrong_with_a_page_is_told(folder, text, code, said):
+    """Each with its code and its place."""
+    (folder / "bad.md").write_text(text)
+
+    with pytest.raises((DataError, SpecError)) as caught:
+        read_page(folder / "bad.md", folder)
+
+    assert [problem.code for problem in caught.value.problems] == [code]
+    assert said in str(caught.value)
+
+
+def test_all_pages_that_are_wrong_are_told_at_once(folder):
+    """Two bad pages are two problems of one error."""
+    (folder / "one.md").write_text("nothing")
+    (folder / "two.md").write_text("---\nproduct: box\nphoto: no.jpg\n---\n")
+
+    with pytest.raises(LogiClsError) as caught:
+        read_knowledge(folder)
+
+    assert [problem.code for problem in caught.value.problems] == ["LC702", "LC703"]
+
+
+@pytest.mark.parametrize("name", ["empty", "missing"])
+def test_a_folder_without_pages_is_an_error(folder, name):
+    """It says how to draft some."""
+    (folder / "empty").mkdir()
+
+    with pytest.raises(DataError, match=r"LC701 there are no pages of knowledge here.*knowledge build"):
+        read_knowledge(folder / name)
+
+
+def test_settings_are_strict(folder):
+    """A key of knowledge.yaml that there is not is an error; without the file the usual settings hold."""
+    assert (read_knowledge(folder).settings.encoder, read_knowledge(folder).settings.budget) == ("base", 4)
+    (folder / "knowledge.yaml").write_text("logicls: 1\nbudjet: 3\n")
+
+    with pytest.raises(SpecError, match=r"knowledge.yaml:2:1 LC021.*budget"):
+        read_knowledge(folder)
+
+
+def test_causes_are_of_the_product_and_of_defects(folder):
+    """Those about any variant come first; pages with neither causes nor consequences say nothing."""
+    (folder / "a.md").write_text(
+        page_text({"product": "box", "variant": "red", "defect": "missing_pin"}, "x", causes="y")
+    )
+    (folder / "b.md").write_text(page_text({"product": "lid", "defect": "missing_pin"}, "x", causes="z"))
+    (folder / "c.md").write_text(page_text({"product": "box", "defect": "extra_pin"}, "x"))
+
+    found = causes_of(folder, "box")
+
+    general = Cause("box/pin", "", "The feeder is empty.\n\n### More\nIt jams.", "The lid opens.")
+    assert found == {"missing_pin": (general, Cause("a", "red", "y", ""))}

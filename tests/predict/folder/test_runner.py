@@ -1,0 +1,251 @@
+"""A folder of photos becomes verdicts: every photo once, whatever it is stored like and however a run ends."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import cv2
+import numpy as np
+import psutil
+import pytest
+from PIL import Image
+
+from logicls.errors import DataError
+from logicls.predict.decision import decide
+from logicls.predict.folder.runner import predict_folder, read_verdicts
+from logicls.predict.input.loader import Loaded
+from logicls.predict.inspector import Inspector
+from logicls.predict.readers.nano import OnePass
+from logicls.predict.readers.protocol import reader_of
+
+EXIF = Image.Exif()
+EXIF[0x0112] = 6
+STORED = {
+    "deep.png": "stored with 16 bits a channel",
+    "grey-deep.tif": "stored with 16 bits a channel",
+    "print.jpg": "stored in CMYK",
+    "web.png": "stored with a palette",
+    "clear.png": "stored with an alpha channel",
+    "turned.jpg": "stored turned (EXIF orientation)",
+    "bits.png": "stored in black and white alone",
+}
+REFUSED = {
+    "empty.jpg": '"empty.jpg" is empty: 0 bytes.',
+    "cut.jpg": '"cut.jpg" is damaged or cut short: image file is truncated',
+    "text.jpg": '"text.jpg" is not an image that can be read.',
+    "bomb.png": '"bomb.png" has 20000 x 6000 pixels, more than the 100000000 allowed.',
+    "film.gif": '"film.gif" has 2 frames.',
+    "film.png": '"film.png" has 2 frames.',
+    "pages.tif": '"pages.tif" has 2 frames.',
+    "film.webp": '"film.webp" has 2 frames.',
+    "gone.jpg": '"gone.jpg" cannot be opened: No such file or directory.',
+    "phone.heic": '"phone.heic" is not an image that can be read.',
+}
+
+
+def save_odd_photos(folder: Path, pixels: np.ndarray) -> None:
+    """A file of every kind that is not just a photo."""
+    plain = Image.fromarray(pixels)
+    plain.save(folder / "plain.png")
+    cv2.imwrite(str(folder / "deep.png"), pixels[:, :, ::-1].astype(np.uint16) * 257)
+    Image.fromarray(pixels[:, :, 0].astype(np.uint16) * 257).save(folder / "grey-deep.tif")
+    plain.convert("CMYK").save(folder / "print.jpg")
+    plain.convert("P").save(folder / "web.png")
+    plain.convert("RGBA").save(folder / "clear.png")
+    plain.save(folder / "turned.jpg", exif=EXIF)
+    plain.convert("1").save(folder / "bits.png")
+    (folder / "empty.jpg").touch()
+    plain.save(folder / "cut.jpg")
+    (folder / "cut.jpg").write_bytes((folder / "cut.jpg").read_bytes()[:-300])
+    (folder / "text.jpg").write_text("<html>")
+    Image.new("1", (20_000, 6_000)).save(folder / "bomb.png")
+    frames = {"save_all": True, "append_images": [Image.new("RGB", plain.size, "red")]}
+    for name in ("film.gif", "film.png", "pages.tif", "film.webp"):
+        plain.save(folder / name, **frames)
+    (folder / "gone.jpg").symlink_to(folder / "nowhere.jpg")
+    (folder / "phone.heic").write_bytes(b"\0\0\0\x18ftypheic")
+
+
+def predicted(bundle, photos: Path, out: Path, **options):
+    """The verdicts on a folder, by photo, without what differs from run to run."""
+    predict_folder(bundle, photos, out, workers=0, **options)
+    return {v.photo: replace(v, seconds=0.0) for v in read_verdicts(out / "verdicts.jsonl")}
+
+
+@pytest.fixture
+def folder(tmp_path, photos) -> Path:
+    """Photos in two folders that share their names."""
+    for name in ("day 1", "day 2"):
+        (tmp_path / "photos" / name).mkdir(parents=True)
+        for number, pixels in enumerate(photos):
+            Image.fromarray(pixels).save(tmp_path / "photos" / name / f"{number}.png")
+    return tmp_path / "photos"
+
+
+def test_what_is_no_plain_photo_goes_to_review_with_its_reason(bundle, photos, tmp_path):
+    """Each has a row; what can be read in a fixed way is read, and all the same never passes."""
+    (tmp_path / "photos").mkdir()
+    save_odd_photos(tmp_path / "photos", photos[3])
+
+    found = predicted(bundle, tmp_path / "photos", tmp_path / "out")
+
+    assert set(found) == {"plain.png", *STORED, *REFUSED}
+    assert {name for name, v in found.items() if v.outcome == "review"} >= {*STORED, *REFUSED}
+    assert {name: found[name].reasons[0] for name in STORED} == {
+        name: f"{said}, as no photo was that it learned from" for name, said in STORED.items()
+    }
+    for name, said in REFUSED.items():
+        assert found[name].reasons[0].startswith(said)
+        assert (found[name].width, found[name].answers) == (0, ())
+    assert not any("stored" in reason for reason in found["plain.png"].reasons)
+    assert (found["turned.jpg"].width, found["turned.jpg"].height) == photos[3].shape[:2]
+    with (tmp_path / "out" / "verdicts.csv").open(newline="") as file:
+        outcomes = {row["photo"]: row["outcome"] for row in csv.DictReader(file)}
+    assert outcomes == {name: v.outcome for name, v in found.items()}
+
+
+def test_what_the_photos_were_like_that_it_learned_from_is_nothing_odd(bundle, photos, tmp_path):
+    """A line whose camera writes 16 bits and alpha taught it from such photos."""
+    (tmp_path / "photos").mkdir()
+    save_odd_photos(tmp_path / "photos", photos[3])
+    shutil.copytree(bundle.path, tmp_path / "bundle")
+    (tmp_path / "bundle" / "probe" / "stored.json").write_text(json.dumps(["16-bit", "alpha"]))
+
+    found = predicted(replace(bundle, path=tmp_path / "bundle"), tmp_path / "photos", tmp_path / "out")
+
+    assert found["deep.png"].reasons == found["clear.png"].reasons == found["plain.png"].reasons
+    assert found["deep.png"].answers == found["plain.png"].answers
+    assert found["print.jpg"].reasons[0].startswith("stored in CMYK")
+
+
+def test_verdicts_are_those_of_the_whole_photos(bundle, folder, tmp_path, photos):
+    """That photos come in the input's size, and from another process, changes nothing; neither does the batch."""
+    sizes = [(photo.shape[1], photo.shape[0]) for photo in photos]
+    whole = [
+        decide(bundle.spec, look, "", size) for look, size in zip(OnePass(bundle).look(photos), sizes, strict=True)
+    ]
+
+    here = predicted(bundle, folder, tmp_path / "here", batch=4)
+    predict_folder(bundle, folder, tmp_path / "there", batch=4, workers=1)
+    there = list(read_verdicts(tmp_path / "there" / "verdicts.jsonl"))
+
+    assert list(here) == [f"day {day}/{number}.png" for day in (1, 2) for number in range(4)]
+    assert [replace(v, seconds=0.0) for v in there] == list(here.values())
+    assert all(v.seconds > 0 for v in there)
+    for number, verdict in enumerate(here.values()):
+        expected = whole[number % 4]
+        assert (verdict.answers, verdict.outcome, verdict.reasons) == (
+            expected.answers, expected.outcome, expected.reasons,
+        )  # fmt: skip
+
+
+def test_a_torn_run_is_gone_on_with(bundle, folder, tmp_path):
+    """Half a line at the end is cut off, its photo is looked at again, and the others are not."""
+    whole = predicted(bundle, folder, tmp_path / "out")
+    lines = tmp_path / "out" / "verdicts.jsonl"
+    lines.write_bytes(b"".join(lines.read_bytes().splitlines(keepends=True)[:5])[:-40])
+    told = []
+
+    def begin(total):
+        told.append(("of", total))
+        return told.append
+
+    again = predicted(bundle, folder, tmp_path / "out", batch=2, begin=begin)
+
+    assert {name: (v.outcome, v.violations) for name, v in again.items()} == {
+        name: (v.outcome, v.violations) for name, v in whole.items()
+    }
+    assert told == [("of", 8), 4, 2, 2]
+    assert [json.loads(line)["photo"] for line in lines.read_text().splitlines()] == list(whole)
+
+
+def test_names_that_nobody_would_choose(bundle, photos, tmp_path):
+    """Line ends, quotes, other alphabets and bytes that are no UTF-8: a row each, and none twice on the second run."""
+    (tmp_path / "photos").mkdir()
+    names = ["a b.png", 'say "x",\n.png', "größe 写真.png", "\\.png", os.fsdecode(b"\xff.png"), "=1+1.png"]
+    for name in names:
+        Image.fromarray(photos[1]).save(tmp_path / "photos" / name)
+
+    first = predicted(bundle, tmp_path / "photos", tmp_path / "out")
+    again = predicted(bundle, tmp_path / "photos", tmp_path / "out")
+
+    assert set(first) == {*names[:4], "\\xff.png", names[5]}
+    assert len((tmp_path / "out" / "verdicts.jsonl").read_text().splitlines()) == len(names)
+    assert again == first
+    assert {v.width for v in first.values()} == {64}
+
+
+def test_nothing_is_written_beside_photos(bundle, folder):
+    """Verdicts may lie in a folder among them, which is left out of the next run; the photos' own folder is refused."""
+    before = {path: path.stat().st_mtime_ns for path in folder.rglob("*")}
+
+    first = predicted(bundle, folder, folder / "verdicts")
+    Image.new("RGB", (9, 9)).save(folder / "verdicts" / "card.png")
+    again = predicted(bundle, folder, folder / "verdicts")
+
+    assert first == again
+    assert {path: path.stat().st_mtime_ns for path in before} == before
+    assert sorted(path.name for path in folder.iterdir()) == ["day 1", "day 2", "verdicts"]
+    with pytest.raises(DataError, match="LC605"):
+        predict_folder(bundle, folder, folder)
+
+
+def test_globs_and_folders_without_photos(bundle, folder, tmp_path):
+    """What no glob wants is not looked at; where nothing is left, nothing is written."""
+    found = predicted(bundle, folder, tmp_path / "out", only=["day 2/*", "**/0.png"])
+
+    assert list(found) == ["day 1/0.png", *(f"day 2/{number}.png" for number in range(4))]
+    with pytest.raises(DataError, match="LC603"):
+        predict_folder(bundle, folder, tmp_path / "none", only=["*.png"])
+    assert not (tmp_path / "none").exists()
+
+
+def test_a_photo_that_the_model_does_not_take_is_not_all_of_them(bundle, photos, monkeypatch):
+    """Some models refuse a strip; the other photos of its batch get their verdicts."""
+    from logicls.predict import inspector
+
+    look_at = inspector.look_at
+
+    def picky(reader, some):
+        if any(photo.name == "strip.png" for photo in some):
+            raise ValueError("aspect ratio")
+        return look_at(reader, some)
+
+    monkeypatch.setattr(inspector, "look_at", picky)
+    good, strip = (Loaded(name, np.zeros((64, 64, 3), np.uint8), (64, 64)) for name in ("a.png", "strip.png"))
+
+    with Inspector(reader_of(bundle), Path(), 0) as one:
+        found = one.judge([good, strip])
+        with pytest.raises(ValueError, match="aspect ratio"):
+            one.judge([strip, strip])
+
+    assert found[0].answers != ()
+    assert (found[1].outcome, found[1].reasons) == ("review", ("the model cannot look at it: aspect ratio",))
+
+
+@pytest.mark.slow
+def test_memory_is_flat_however_many_photos(bundle, photos, tmp_path):
+    """From the 500th of 3,000 linked photos to the last, next to nothing is added, in all processes together."""
+    Image.fromarray(photos[1]).save(tmp_path / "one.png")
+    (tmp_path / "photos").mkdir()
+    for number in range(3000):
+        (tmp_path / "photos" / f"{number:06d}.png").symlink_to(tmp_path / "one.png")
+    process, seen, resident = psutil.Process(), [0], {}
+
+    def done(count: int) -> None:
+        seen.append(seen[-1] + count)
+        if seen[-1] in (500, 3000):
+            resident[seen[-1]] = [each.memory_info().rss for each in (process, *process.children())]
+
+    predict_folder(bundle, tmp_path / "photos", tmp_path / "out", batch=20, workers=1, begin=lambda total: done)
+
+    assert seen[-1] == 3000
+    assert [len(sizes) for sizes in resident.values()] == [3, 3]  # spawn keeps a process that tracks resources
+    verdicts, pixels = (tmp_path / "out" / "verdicts.jsonl").stat().st_size, 3000 * 64 * 64 * 3
+    assert min(verdicts, pixels) > 5 * 2**20  # what would be added if either were kept
+    assert sum(resident[3000]) - sum(resident[500]) < 4 * 2**20

@@ -1,0 +1,387 @@
+"""One pass of hub models: the answers are those of each question asked by itself, and can always be read."""
+
+from __future__ import annotations
+
+import io
+import shutil
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+import torch
+from PIL import Image
+from transformers import LogitsProcessor, LogitsProcessorList
+
+from logicls.errors import BundleError
+from logicls.models.bundle import read_bundle, write_hub_bundle
+from logicls.models.hub.adapters import adapted, weights_of
+from logicls.models.hub.bundle_io import facts_of
+from logicls.models.hub.chat_template import inputs_of, picture_of, shown_of
+from logicls.models.hub.loading import find_base, habits_of, load_model, load_processor
+from logicls.models.hub.shared_prefix import whole
+from logicls.predict.plugin_protocols import Recall
+from logicls.predict.readers.hub import HubPass
+from logicls.predict.readers.nano import OnePass
+from logicls.predict.readers.protocol import reader_of
+from logicls.predict.readers.retrieval_prompt import MOST, ROOM, Known, Prompter, known_of
+from logicls.predict.self_test import open_bundle, write_probe
+
+FAMILIES = ["idefics3", "llava", "llava_onevision", "qwen2_5_vl", "qwen3_vl", "smolvlm"]
+
+
+@pytest.fixture(scope="module")
+def make_hub(checkpoint, box_spec, tmp_path_factory):
+    """Makes a bundle of a family, with an adapter that changes the base model, merged or not; read only."""
+
+    @cache
+    def make(family: str, merged: bool = False):
+        folder, base = tmp_path_factory.mktemp("hub"), find_base(str(checkpoint(family)))
+        torch.manual_seed(1)
+        adapter = adapted(load_model(base.path, precision="float32"), rank=2, alpha=4, dropout=0.1, where="everywhere")
+        with torch.no_grad():
+            for weight in weights_of(adapter).values():
+                weight.normal_(std=0.2)
+        hub = facts_of(base, merged=merged, precision="float32", four_bit=False, boxes=habits_of(family).boxes)
+        write_hub_bundle(
+            folder / "bundle", adapter=adapter, processor=load_processor(base.path), hub=hub,
+            spec_file=box_spec, max_boxes=2,
+        )  # fmt: skip
+        return read_bundle(folder / "bundle")
+
+    return make
+
+
+@pytest.fixture(params=FAMILIES)
+def family(request) -> str:
+    """Every family in turn."""
+    return request.param
+
+
+class Within(LogitsProcessor):
+    """The same grammar for the library's own decoding, one question at a time and one token a step."""
+
+    def __init__(self, reader: HubPass, matcher, begin: int) -> None:
+        self.reader, self.matcher, self.begin = reader, matcher.deep_copy(), begin
+        self.seen = 0
+
+    def __call__(self, ids, scores):
+        """Everything but what the grammar allows at minus infinity; where it leaves no choice, all but that."""
+        for token in ids[0, self.begin + self.seen :].tolist():
+            self.matcher.consume_token(token)
+            self.seen += 1
+        forced = self.matcher.compute_ff_tokens()
+        if forced:
+            only = torch.full_like(scores, -torch.inf)
+            only[0, forced[0]] = 0.0
+            return only
+        if self.matcher.is_stopped():
+            forced = [self.reader.decoder.end]
+        mask = torch.from_numpy(self.reader.decoder._mask(self.matcher))
+        return scores.masked_fill(~mask, -torch.inf)
+
+
+def alone(reader: HubPass, photo, asked) -> str:
+    """The text of one answer as `generate` gives it."""
+    bundle, codec = reader.bundle, reader.codec
+    shown = shown_of((photo.shape[1], photo.shape[0]), bundle.processor)
+    inputs = whole(inputs_of(bundle.processor, codec.talk, [picture_of(photo, shown)]), asked.prompt)
+    begin = inputs["input_ids"].shape[1]
+    out = bundle.model.generate(
+        **inputs, do_sample=False, max_new_tokens=200, eos_token_id=codec.talk.end, pad_token_id=codec.talk.end,
+        logits_processor=LogitsProcessorList([Within(reader, asked.matcher, begin)]),
+    )  # fmt: skip
+    return codec.text([token for token in out[0, begin:].tolist() if token != codec.talk.end])
+
+
+@pytest.mark.slow
+def test_side_by_side_answers_are_those_of_one_at_a_time(make_hub, photos, family):
+    """Text by text, against the library's own greedy decoding under the same grammar."""
+    reader = HubPass(make_hub(family))
+
+    for photo in photos[:2]:
+        with torch.inference_mode():
+            prefix, _ = reader.read([photo])
+            texts = [reader._text(tokens) for tokens in reader.say(prefix)[0]]
+
+            assert texts == [alone(reader, photo, asked) for asked in reader.asked]
+
+
+def test_photos_of_one_size_are_answered_at_once_as_alone(make_hub, photos, family):
+    """The same texts and features for each of them, whatever stands between; another size waits for its turn."""
+    reader = reader_of(make_hub(family))
+    given = [photos[0], 255 - photos[0], photos[1], photos[0]]
+
+    looks, alone = reader.look(given), [reader.look([photo])[0] for photo in given]
+
+    for one, other in zip(looks, alone, strict=True):
+        for a, b in zip((*one.answers, one.stated), (*other.answers, other.stated), strict=True):
+            assert (a.query, a.values, a.boxes, a.readable) == (b.query, b.values, b.boxes, b.readable)
+            assert (a.confidence, *a.chances) == pytest.approx((b.confidence, *b.chances), abs=1e-3)
+        assert dict(one.chances) == pytest.approx(dict(other.chances), abs=1e-3)
+        assert np.abs(one.feature - other.feature).max() < 1e-4
+    assert np.abs(looks[0].feature - looks[1].feature).max() > 1e-3
+
+
+@pytest.mark.slow
+def test_merged_and_unmerged_answer_alike(make_hub, photos, family):
+    """The same answers, the same boxes, and confidences that differ by rounding alone."""
+    looks = [reader_of(make_hub(family, merged)).look(photos) for merged in (False, True)]
+
+    for one, other in zip(*looks, strict=True):
+        for a, b in zip((*one.answers, one.stated), (*other.answers, other.stated), strict=True):
+            assert (a.query, a.values, a.boxes, a.readable) == (b.query, b.values, b.boxes, b.readable)
+            assert a.confidence == pytest.approx(b.confidence, abs=1e-3)
+        assert dict(one.chances) == pytest.approx(dict(other.chances), abs=1e-3)
+
+
+def test_answers_are_of_the_questions(make_hub, photos, family):
+    """Every question has one, values are options, boxes lie in the photo, probabilities are such."""
+    bundle = make_hub(family)
+    look = reader_of(bundle).look(photos[:1])[0]
+
+    options = {"attribute:pin.colour": {"red", "blue"}, "attribute:lid.shape": {"round", "square"}, "locate:pin": set()}
+    height, width, _ = photos[0].shape
+    assert {answer.query for answer in look.answers} == set(options)
+    assert all(set(answer.values) <= options[answer.query] for answer in look.answers)
+    assert set(look.stated.values) <= set(bundle.spec.violations)
+    assert [name for name, _ in look.chances] == list(bundle.spec.violations)
+    assert all(0 <= box.x1 <= box.x2 <= width for answer in look.answers for box in answer.boxes)
+    assert all(0 <= box.y1 <= box.y2 <= height for answer in look.answers for box in answer.boxes)
+    numbers = [*(answer.confidence for answer in (*look.answers, look.stated)), *dict(look.chances).values()]
+    assert all(0 < number <= 1 for number in numbers)
+
+
+def test_a_bundle_finds_its_reader(make_hub, bundle):
+    """The pass of nano for nano, this one for a model of the hub."""
+    assert type(reader_of(bundle)) is OnePass
+    assert type(reader_of(make_hub("llava"))) is HubPass
+    with pytest.raises(TypeError, match="no hub model"):
+        HubPass(bundle)
+
+
+class Script:
+    """In the place of a photo that was read: a model that is sure of certain texts, prompt and answer."""
+
+    def __init__(self, texts: list[list[int]], vocabulary: int) -> None:
+        self.texts, self.vocabulary, self.rows = texts, vocabulary, []
+        self.feature = torch.zeros(1, 4)
+
+    def branches(self, count: int) -> Script:
+        """So many texts that go on from here."""
+        other = Script(self.texts, self.vocabulary)
+        other.rows = [[] for _ in range(count)]
+        return other
+
+    def only(self, rows: list[int]) -> None:
+        """Go on with these alone."""
+        self.rows = [self.rows[row] for row in rows]
+
+    def step(self, chunks, keep: int = 1) -> torch.Tensor:
+        """Logits: 20 for the next token of a text, 0 for any other."""
+        logits = torch.zeros(len(chunks), keep, self.vocabulary)
+        for row, chunk in enumerate(chunks):
+            self.rows[row] = [*self.rows[row], *chunk]
+            for place in range(keep):
+                seen = self.rows[row][: len(self.rows[row]) - keep + 1 + place]
+                for text in self.texts:
+                    if text[: len(seen)] == seen and len(text) > len(seen):
+                        logits[row, place, text[len(seen)]] = 20.0
+        return logits
+
+
+class Scripted(HubPass):
+    """A reader whose model says what is given here, by the id of the question."""
+
+    def __init__(self, bundle, said: dict[str, str]) -> None:
+        super().__init__(bundle)
+        self.said = said
+
+    def read(self, photos, known=None):
+        """No photo is needed."""
+        codec = self.codec
+        texts = [
+            [*asked.prompt, *codec.tokens(codec.head(asked.query) + self.said[asked.query.id]), codec.talk.end]
+            for asked in self.asked
+        ]
+        return Script(texts, self.decoder.vocabulary), shown_of(
+            (photos[0].shape[1], photos[0].shape[0]), self.bundle.processor
+        )
+
+
+class Wavering(Scripted):
+    """One whose model is in two minds."""
+
+    def __init__(self, bundle, said: dict[str, str], other: dict[str, str]) -> None:
+        super().__init__(bundle, said)
+        self.other = Scripted(bundle, other)
+
+    def read(self, photos, known=None):
+        """As likely the one as the other."""
+        (one, shown), (other, _) = super().read(photos), self.other.read(photos)
+        return Script([*one.texts, *other.texts], one.vocabulary), shown
+
+
+SAID = {
+    "locate:pin": "[100, 200, 300, 400] [500, 500, 1000, 1000]", "attribute:pin.colour": "red, blue",
+    "attribute:lid.shape": "none", "verdict": "extra_pin, missing_pin",
+}  # fmt: skip
+
+
+def test_what_a_sure_model_says_is_read(make_hub, photos):
+    """Boxes in pixels of the photo, values in order, nothing as nothing; and all of it for sure."""
+    look = Scripted(make_hub("qwen3_vl"), SAID).look(photos[:1])[0]
+
+    answers = {answer.query: answer for answer in (*look.answers, look.stated)}
+    edges = [[box.x1, box.y1, box.x2, box.y2] for box in answers["locate:pin"].boxes]
+    assert edges == [pytest.approx([6, 16, 18, 32]), pytest.approx([30, 40, 60, 80])]
+    assert answers["attribute:pin.colour"].values == ("red", "blue")
+    assert (answers["attribute:lid.shape"].values, answers["attribute:lid.shape"].readable) == ((), True)
+    assert look.stated.values == ("extra_pin", "missing_pin")
+    assert all(a.readable and a.confidence == pytest.approx(1, abs=1e-3) for a in answers.values())
+    assert {query: answer.chances for query, answer in answers.items()} == {
+        "locate:pin": pytest.approx((1, 1, 0), abs=1e-3), "attribute:pin.colour": pytest.approx((1, 1), abs=1e-3),
+        "attribute:lid.shape": (), "verdict": pytest.approx((1, 1), abs=1e-3),
+    }  # fmt: skip
+    assert dict(look.chances) == pytest.approx({"missing_pin": 1, "extra_pin": 1, "lid-goes-with-pin": 0}, abs=1e-3)
+
+
+def test_a_model_that_never_stops_is_flagged(make_hub, photos):
+    """One box or value more than was ever seen ends an answer, and it is called unreadable."""
+    box = "[1, 2, 3, 4]"
+    said = {**SAID, "locate:pin": " ".join([box] * 9), "attribute:pin.colour": ", ".join(["red"] * 9)}
+
+    look = Scripted(make_hub("qwen3_vl"), said).look(photos[:1])[0]
+
+    answers = {answer.query: answer for answer in look.answers}
+    assert [(len(a.boxes), len(a.values), a.readable) for a in answers.values()] == [
+        (2, 0, False) if query == "locate:pin" else (0, 2, False) if query == "attribute:pin.colour" else (0, 0, True)
+        for query in answers
+    ]
+
+
+def test_doubt_about_the_number_of_boxes_counts_and_about_their_place_does_not(make_hub, photos):
+    """A model that wavers between two places is sure of its answer; one that wavers between one and two is not."""
+    bundle, found = make_hub("qwen3_vl"), {}
+    for name, other in (("place", "[700, 200, 300, 400] [500, 500, 1000, 1000]"), ("number", "[100, 200, 300, 400]")):
+        reader = Wavering(bundle, SAID, {**SAID, "locate:pin": other})
+
+        answer = next(a for a in reader.look(photos[:1])[0].answers if a.query == "locate:pin")
+
+        found[name] = (answer.confidence, *answer.chances)
+    assert found == {
+        "place": pytest.approx((1, 1, 1, 0), abs=1e-3),
+        "number": pytest.approx((0.5, 1, 0.5, 0), abs=1e-3),
+    }
+
+
+@pytest.fixture
+def copy(make_hub, synth_photos, tmp_path):
+    """A bundle with its probe, to be spoiled."""
+    path = shutil.copytree(make_hub("qwen2_5_vl").path, tmp_path / "bundle")
+    write_probe(read_bundle(path), synth_photos)
+    return path
+
+
+@pytest.fixture(scope="module")
+def synth_photos(photos, tmp_path_factory):
+    """Two photos where training data lies."""
+    folder, data = tmp_path_factory.mktemp("photos"), []
+    for photo in photos[:2]:
+        file = io.BytesIO()
+        Image.fromarray(photo).save(file, "JPEG", quality=95)
+        data.append({"bytes": file.getvalue(), "path": None})
+    (folder / "data").mkdir()
+    pq.write_table(pa.table({"image": data}), folder / "data" / "train-00000-of-00001.parquet")
+    return folder
+
+
+def refusals(path) -> list[str]:
+    """What is said of a bundle that is refused, without its folder."""
+    with pytest.raises(BundleError) as caught:
+        open_bundle(path)
+    return [str(problem).replace(str(path), "HERE") for problem in caught.value.problems]
+
+
+def test_a_sound_bundle_opens_and_a_changed_adapter_does_not(copy):
+    """The probe is replayed; a byte of the adapter tells before anything is loaded."""
+    assert open_bundle(copy).hub is not None
+
+    file = copy / "adapter_model.safetensors"
+    data = bytearray(file.read_bytes())
+    data[-1] ^= 1
+    file.write_bytes(bytes(data))
+
+    assert refusals(copy) == ["HERE LC503 what was learned is not what the bundle was made with. Train it again."]
+
+
+def test_other_versions_are_named_where_answers_differ(copy):
+    """Which library is another one is the first thing to look at."""
+    facts, expected = copy / "bundle.json", copy / "probe" / "expected.json"
+    facts.write_text(facts.read_text().replace('"peft": "', '"peft": "0.1-'))
+    sound = open_bundle(copy).versions
+    expected.write_text(expected.read_text().replace('"verdict"', '"other"', 1))
+
+    said = refusals(copy)
+
+    assert {name for name, _ in sound} == {"torch", "transformers", "peft"}
+    assert len(said) == 2
+    assert all(" LC505 probe 0.jpg, " in line for line in said)
+    assert all("train it again, or go back: peft " in line and " instead of 0.1-" in line for line in said)
+
+
+class Knowing:
+    """Knows the same of every photo."""
+
+    def __init__(self, notes: tuple[str, ...], reference: Path | None, doubt: str = "") -> None:
+        self.known = Recall("box", notes=notes, reference=reference, doubt=doubt)
+
+    def recall(self, photos: list[np.ndarray]) -> list[Recall]:
+        """What is known of each photo."""
+        return [self.known] * len(photos)
+
+
+@pytest.mark.parametrize("family", ["qwen2_5_vl", "smolvlm", "llava"])
+def test_knowledge_stands_in_the_prompt(make_hub, photos, tmp_path, family):
+    """A reference photo and notes come before the photo, and the same questions are answered having seen them."""
+    Image.fromarray(photos[1]).save(tmp_path / "good.png")
+    bundle = make_hub(family)
+    reader = HubPass(bundle, Knowing(("box: a red pin", "box: a round lid"), tmp_path / "good.png"))
+    known = known_of(reader._retriever, photos[:1])[0]
+
+    inputs, bare = reader._prompter.inputs(photos[:1], known), reader._prompter.inputs(photos[:1], Known())
+    looks = reader.look(photos[:2])
+
+    text = bundle.processor.tokenizer.decode(inputs["input_ids"][0])
+    assert "a red pin" in text
+    assert "a round lid" in text
+    image = bundle.model.config.image_token_id
+    assert (inputs["input_ids"] == image).sum() > (bare["input_ids"] == image).sum()
+    plain = HubPass(bundle).look(photos[:2])
+    assert [[a.query for a in look.answers] for look in looks] == [[a.query for a in look.answers] for look in plain]
+    assert [look.chances for look in looks] != [look.chances for look in plain]
+
+
+def test_knowledge_is_cut_to_the_models_window(make_hub, photos, tmp_path):
+    """The least telling notes go first, then the photo; what is left fits, with room for an answer."""
+    Image.fromarray(photos[1]).save(tmp_path / "good.png")
+    bundle = make_hub("qwen2_5_vl")
+    known = Known(tuple(f"note {number} " + "word " * 120 for number in range(6)), tmp_path / "good.png")
+    plenty = Prompter(bundle.processor, bundle.hub.base, 4096)
+    bare = plenty.inputs(photos[:1], Known())["input_ids"].shape[1]
+
+    kept, _ = plenty.fitting(photos[0], known)
+    length = plenty.inputs(photos[:1], known)["input_ids"].shape[1]
+    narrow, _ = Prompter(bundle.processor, bundle.hub.base, bare + ROOM).fitting(photos[0], known)
+
+    assert 0 < len(kept.notes) < 6
+    assert kept.notes == known.notes[: len(kept.notes)]
+    assert length - bare <= MOST
+    assert narrow == Known()
+
+
+def test_nothing_is_told_of_a_photo_in_doubt(photos):
+    """Notes of another product would mislead."""
+    assert known_of(Knowing(("x",), None, "shows another product: lid"), photos[:1]) == [Known()]

@@ -1,0 +1,116 @@
+"""Thresholds settle verdicts, come back from their file, and say what they are by their id."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from logicls.errors import DataError
+from logicls.predict.uncertainty.thresholds import Limit, Thresholds, read_thresholds, settle, write_thresholds
+from logicls.records import Finding, Verdict
+
+LIMITS = Thresholds((("a", Limit(0.1, 0.9)), ("b", Limit(0.2, 0.6))), "here")
+
+
+def verdict(a: float | None, b: float | None, broken: str = "", doubts: tuple[str, ...] = ()) -> Verdict:
+    """Of two rules with those probabilities, of which the named ones are broken by logic."""
+    findings = tuple(
+        Finding(name, "broken" if name in broken else "holds", (name,) if name in broken else (), chance=chance)
+        for name, chance in (("a", a), ("b", b))
+    )
+    return Verdict("p.jpg", "review", tuple(broken), findings=findings, doubts=doubts)
+
+
+@pytest.mark.parametrize(
+    ("one", "outcome", "reasons"),
+    [
+        (verdict(0.09, 0.19), "pass", ()),
+        (verdict(0.9, 0.1, "a"), "fail", ()),
+        (verdict(0.95, 0.7, "ab"), "fail", ()),
+        (verdict(0.1, 0.1), "review", ("a: broken with a chance of 10 %, between 10 % and 90 %",)),
+        (verdict(0.0, 0.59, "b"), "review", ("b: broken with a chance of 59 %, between 20 % and 60 %",)),
+        (verdict(0.95, 0.1), "review", ("a: not broken by its answers, but broken with a chance of 95 %",)),
+        (verdict(0.01, 0.1, "a"), "review", ("a: broken by its answers, but broken with a chance of 1 %",)),
+        (verdict(0.01, 0.1, doubts=("blurred",)), "review", ("blurred",)),
+        (verdict(None, 0.1), "pass", ()),
+        (verdict(0.95, 0.4, "a"), "fail", ()),
+        (verdict(0.95, 0.5, "a"), "review", ("b: broken with a chance of 50 %, between 20 % and 60 %",)),
+        (verdict(0.95, 0.4, "a", doubts=("blurred",)), "review", ("blurred",)),
+        (
+            verdict(0.85, 0.4, "a"),
+            "review",
+            (
+                "a: broken with a chance of 85 %, between 10 % and 90 %",
+                "b: broken with a chance of 40 %, between 20 % and 60 %",
+            ),
+        ),
+    ],
+)
+def test_a_verdict_is_settled(one, outcome, reasons):
+    """Below both pass, above and broken fail; between, or against logic, or with a doubt review."""
+    settled = settle(one, LIMITS)
+
+    assert (settled.outcome, settled.reasons, settled.thresholds) == (outcome, reasons, LIMITS.id)
+    assert settled.violations == one.violations
+
+
+@pytest.mark.parametrize(("severity", "outcome"), [("minor", "review"), ("major", "fail"), ("critical", "fail")])
+def test_a_graver_rule_is_asked_of_beside_a_broken_one(severity, outcome):
+    """A part that is rejected for a small thing may be mended and come back: a doubt of a larger one stays."""
+    limits = Thresholds((("a", Limit(0.1, 0.9, severity=severity)), ("b", Limit(0.2, 0.6))))
+
+    assert settle(verdict(0.95, 0.4, "a"), limits).outcome == outcome
+
+
+@pytest.mark.parametrize(("status", "outcome"), [("holds", "fail"), ("not_applicable", "fail"), ("broken", "review")])
+def test_a_rule_that_does_not_apply_is_not_asked_of(status, outcome):
+    """A bottle that is surely empty is not sent to a person for how high its juice would stand."""
+    given = verdict(0.95, 0.4, "a")
+    level = replace(given.findings[1], status=status, violations=("b",) if status == "broken" else ())
+
+    assert settle(replace(given, findings=(given.findings[0], level)), LIMITS).outcome == outcome
+
+
+def test_settling_again_starts_from_the_doubts():
+    """Reasons of other thresholds do not stay."""
+    strict = settle(verdict(0.05, 0.1), Thresholds((("a", Limit(0.01, 0.99)),)))
+
+    assert strict.outcome == "review"
+    assert settle(strict, LIMITS) == settle(verdict(0.05, 0.1), LIMITS)
+
+
+def test_the_id_is_that_of_the_numbers():
+    """Not of what was promised, and in whatever order; another number makes another id."""
+    told = Thresholds((("b", Limit(0.2, 0.6, "surely")), ("a", Limit(0.1, 0.9))), "elsewhere")
+
+    assert told.id == LIMITS.id
+    assert LIMITS.changed("a", 0.1, 0.8).id != LIMITS.id
+    assert LIMITS.changed("a", 0.3, 0.8).of("a") == Limit(0.3, 0.8, "set by hand")
+
+
+def test_they_come_back_as_they_were_written(tmp_path):
+    """Limits, promises and origin."""
+    write_thresholds(tmp_path / "t.json", LIMITS)
+
+    assert read_thresholds(tmp_path / "t.json", known=["a", "b"]) == LIMITS
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("", "Expecting value"),
+        ("{}", 'no "limits"'),
+        ('{"limits": {"c": {}}}', 'there is no constraint "c"'),
+        ('{"limits": {"a": {"low": 0.9, "high": 0.1}}}', "a: 0.9 and 0.1 are not two shares in order"),
+        ('{"limits": {"a": {"low": "much"}}}', "1 validation error"),
+    ],
+)
+def test_a_file_that_holds_none_is_refused(tmp_path, text, said):
+    """With what is wrong."""
+    (tmp_path / "t.json").write_text(text)
+
+    with pytest.raises(DataError, match="LC621") as raised:
+        read_thresholds(tmp_path / "t.json", known=["a", "b"])
+
+    assert said in str(raised.value)

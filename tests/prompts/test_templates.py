@@ -1,0 +1,65 @@
+"""Answers as text, in several wordings."""
+
+from __future__ import annotations
+
+import jinja2
+import numpy as np
+import pytest
+
+from logicls import answer_format as trail
+from logicls.constraints.checker.decomposition import decompose
+from logicls.constraints.checker.evaluation import by_query, judge, look
+from logicls.constraints.spec.models import Spec
+from logicls.prompts.templates import _wordings, chain, question, reasoning, wordings
+from logicls.records import Finding, Scene
+from logicls.synth.instance_bank import Bank
+
+
+def test_five_wordings_of_every_question(spec: Spec) -> None:
+    """No two alike, and the first is the one that prediction uses."""
+    for query in decompose(spec):
+        ways = wordings(query, spec)
+        assert len(set(ways)) == len(ways) >= 5
+        assert question(query, spec) == ways[0]
+
+
+@pytest.mark.parametrize("status", ["holds", "broken", "not_applicable"])
+def test_five_wordings_of_every_finding(status) -> None:
+    """Each says what was found, and none of them is drawn never."""
+    finding = Finding("rule", status, ("bad_thing",) if status == "broken" else (), "4 tablet", "3 tablet")
+    rng = np.random.default_rng(0)
+
+    said = {reasoning(finding, rng) for _ in range(100)}
+
+    assert len(said) >= 5
+    assert [line for line in said if "3 tablet" not in line] == []
+
+
+@pytest.mark.parametrize("broken", [(), ("missing label", "wrong mark")])
+def test_five_wordings_of_the_verdict(broken: tuple[str, ...]) -> None:
+    """Those for a bad product name every defect."""
+    lines = _wordings("verdicts", product="kit", violations=broken)
+
+    assert len(set(lines)) >= 5
+    assert [line for line in lines if not all(name in line for name in broken)] == []
+
+
+@pytest.mark.parametrize("name", ["questions", "reasoning", "verdicts"])
+def test_an_undefined_name_is_an_error(name: str) -> None:
+    """A template never leaves a hole in a sentence."""
+    with pytest.raises(jinja2.UndefinedError):
+        _wordings(name)
+
+
+def test_the_chain_holds_the_answers(spec: Spec, bank: Bank) -> None:
+    """Between the sentences, the reader finds what was written, boxes to tenths of a pixel, and nothing strange."""
+    full = bank.dataset.scenes[0]
+    bare = Scene(full.photo, full.width, full.height, full.instances[:6])
+    for scene in (full, bare):
+        answers = look(spec, scene)
+        text = chain(spec, answers, (scene.width, scene.height), np.random.default_rng(0))
+        found = trail.read(text)
+        rules = judge(spec, by_query(answers), scene.width, scene.height)
+        assert found == trail.read(trail.write(answers))
+        assert (len(found.answers), found.strange) == (len(answers), ())
+        assert len(text.splitlines()) == len(answers) + len(rules) + 1

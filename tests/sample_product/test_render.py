@@ -1,0 +1,179 @@
+"""The sample product: what is drawn is what the annotations and the truth say."""
+
+from __future__ import annotations
+
+import csv
+import json
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import yaml
+
+from logicls.io.resources import share
+from logicls.records import Box, Scene
+from logicls.sample_product.render import (
+    COMPONENTS,
+    PAIRS,
+    VIOLATIONS,
+    Kit,
+    broken_kit,
+    good_kit,
+    main,
+    render,
+    write_dataset,
+    write_photos,
+)
+
+SAMPLE = share("data/dosing_kit")
+SPEC = share("constraints/dosing_kit.yaml")
+
+
+def off_centre(box: Box, place: Box) -> tuple[float, float]:
+    """How far the box's middle is from the place's, fractions of the place's width and height."""
+    (x, y), (px, py) = box.centre, place.centre
+    return abs(x - px) / place.width, abs(y - py) / place.height
+
+
+def broken_rules(scene: Scene) -> set[str]:
+    """The rules of dosing_kit.yaml once more, in plain Python, over the annotations."""
+    vial, liquid, label, mark, tablet, spoon = (scene.of(name) for name in COMPONENTS)
+    place = Box(0.75 * scene.width, 0.2 * scene.height, 0.95 * scene.width, 0.8 * scene.height)
+    level = liquid[0].box.height / vial[0].box.height if liquid else None
+    aside = off_centre(spoon[0].box, place) if spoon else (0.0, 0.0)
+    rules = {
+        "missing_tablet": len(tablet) < 4,
+        "extra_tablet": len(tablet) > 4,
+        "missing_spoon": not spoon,
+        "misplaced_spoon": aside[0] > 0.35 or aside[1] > 0.13,
+        "missing_label": not label,
+        "missing_mark": bool(label) and not mark,
+        "misplaced_mark": bool(mark) and max(off_centre(mark[0].box, label[0].box)) > 0.1,
+        "wrong_mark": bool(mark and liquid)
+        and PAIRS[mark[0].attribute("shape") or ""] != liquid[0].attribute("colour"),
+        "underfilled": level is not None and level < 0.6,
+        "overfilled": level is not None and level > 0.72,
+        "empty_vial": not liquid,
+    }
+    assert tuple(rules) == VIOLATIONS
+    return {name for name, broken in rules.items() if broken}
+
+
+def draw(kit: Kit, seed: int) -> Scene:
+    """The annotations alone."""
+    return render(kit, np.random.default_rng(seed))[1]
+
+
+def test_same_seed_same_bytes(tmp_path: Path) -> None:
+    """Two runs with one seed write the same files."""
+    for name in ("one", "two"):
+        write_dataset(tmp_path / name, good=2, seed=7)
+
+    files = [sorted(p for p in (tmp_path / name).rglob("*") if p.is_file()) for name in ("one", "two")]
+    assert [p.name for p in files[0]] == ["annotations.json", "good_000.jpg", "good_001.jpg"]
+    assert [p.read_bytes() for p in files[0]] == [p.read_bytes() for p in files[1]]
+
+
+def test_another_seed_another_photo() -> None:
+    """A different seed moves things: the boxes of two good kits differ."""
+    first, second = (draw(good_kit(np.random.default_rng(seed)), seed) for seed in (1, 2))
+
+    assert first.of("vial")[0].box != second.of("vial")[0].box
+
+
+def test_good_kits_break_nothing() -> None:
+    """Good kits keep every rule of the spec, from whatever angle the camera sees them."""
+    found = [broken_rules(draw(good_kit(np.random.default_rng(seed)), seed)) for seed in range(20)]
+
+    assert found == [set()] * 20
+
+
+@pytest.mark.parametrize("violation", VIOLATIONS)
+def test_broken_kits_break_just_that(violation: str) -> None:
+    """A broken kit's annotations show the violation it is named after, and no other."""
+    found = [broken_rules(draw(broken_kit(np.random.default_rng(seed), violation), seed)) for seed in range(4)]
+
+    assert found == [{violation}] * 4
+
+
+def test_unknown_violation() -> None:
+    """A violation that the sample product does not have is refused by name."""
+    with pytest.raises(ValueError, match='no violation "melted_spoon"'):
+        broken_kit(np.random.default_rng(0), "melted_spoon")
+
+
+@pytest.mark.parametrize("violation", VIOLATIONS)
+def test_boxes_lie_inside_the_photo(violation: str) -> None:
+    """Every box lies inside the photo and has an area, wherever a broken kit puts things."""
+    for seed in range(3):
+        picture, scene = render(broken_kit(np.random.default_rng(seed), violation), np.random.default_rng(seed))
+
+        assert picture.shape == (scene.height, scene.width, 3)
+        boxes = [instance.box for instance in scene.instances]
+        assert [b for b in boxes if b.clipped(scene.width, scene.height) != b or b.area < 50] == []
+
+
+def test_boxes_are_where_the_paint_is() -> None:
+    """The liquid's box frames the liquid's colour: red pixels fill it above the label and stop at its edges."""
+    seed = next(s for s in range(99) if good_kit(np.random.default_rng(s)).colour == "red")
+    picture, scene = render(good_kit(np.random.default_rng(seed)), np.random.default_rng(seed))
+    box, label = scene.of("liquid")[0].box, scene.of("label")[0].box
+
+    red = picture[..., 0].astype(int) - picture[..., 1].astype(int) > 90
+    rows, columns = np.nonzero(red[: int(label.y1) - 2])
+    seen = Box(float(columns.min()), float(rows.min()), float(columns.max()) + 1, label.y1)
+    assert seen.iou(Box(box.x1, box.y1, box.x2, label.y1)) > 0.9
+
+
+def test_spec_names_the_same_violations() -> None:
+    """The spec that ships knows the very violations that the drawings show."""
+    spec = yaml.safe_load(SPEC.read_text(encoding="utf-8"))
+
+    named = [c["violation"] for c in spec["constraints"]]
+    flat = {v for name in named for v in (name.values() if isinstance(name, dict) else [name])}
+    assert flat == set(VIOLATIONS)
+    assert tuple(spec["components"]) == COMPONENTS
+
+
+def test_committed_annotations() -> None:
+    """The committed annotations cover 60 photos that are there, in the size they say, and free to use."""
+    coco = json.loads((SAMPLE / "annotations.json").read_text(encoding="utf-8"))
+
+    assert len(coco["images"]) == 60
+    assert {a["image_id"] for a in coco["annotations"]} == {i["id"] for i in coco["images"]}
+    assert coco["licenses"][0]["name"] == "CC0 1.0"
+    for image in coco["images"]:
+        photo = cv2.imread(str(SAMPLE / "images" / image["file_name"]))
+        assert photo is not None
+        assert photo.shape == (image["height"], image["width"], 3)
+
+
+def test_committed_truth() -> None:
+    """The held-out photos show every violation four times alone, 16 good kits, and four with two violations."""
+    with (SAMPLE / "heldout" / "truth.csv").open(encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+
+    names = [row["violations"] for row in rows]
+    assert {v: names.count(v) for v in VIOLATIONS} == dict.fromkeys(VIOLATIONS, 4)
+    assert names.count("") == 16
+    assert sum(";" in name for name in names) == 4
+    photos = sorted(p.name for p in (SAMPLE / "heldout" / "images").iterdir())
+    assert photos == sorted(row["image"] for row in rows)
+
+
+def test_write_photos(tmp_path: Path) -> None:
+    """The truth lists the good photos, one row a violation, and the doubles, each with its photo."""
+    write_photos(tmp_path, per_violation=1, good=2, seed=3)
+
+    lines = (tmp_path / "truth.csv").read_text(encoding="utf-8").splitlines()
+    assert lines[0] == "image,violations"
+    assert [line.split(",")[1] for line in lines[1:]] == ["", "", *VIOLATIONS, "missing_tablet;wrong_mark"]
+    assert len(list((tmp_path / "images").iterdir())) == 14
+
+
+def test_command(tmp_path: Path) -> None:
+    """The command writes a dataset to the folder named, and no held-out photos unless asked for."""
+    main([str(tmp_path), "--good", "1", "--seed", "0"])
+
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["annotations.json", "images"]

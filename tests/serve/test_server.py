@@ -1,0 +1,99 @@
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import httpx2
+import pytest
+
+from logicls.cli.serve import Elsewhere
+from logicls.errors import BundleError, LogiClsError
+from logicls.predict.endpoint.prompts import Manner
+from logicls.serve.server import Address, dangers, serve
+from logicls.serve.uploads import Limits
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "127.8.9.1", "::1", "localhost"])
+def test_nobody_is_warned_of_a_server_that_only_this_machine_reaches(host):
+    """Which is what it is unless asked otherwise."""
+    assert dangers(Address(host, 8000), "") == ()
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", "10.0.0.5", "line3.example"])
+def test_whoever_lets_other_machines_in_is_warned(host):
+    """Of being open to all where no token is asked for, and in any case of what is not encrypted."""
+    (open_,), (guarded,) = dangers(Address(host, 8000), ""), dangers(Address(host, 8000), "sesame")
+
+    assert f"listening on {host}" in open_
+    assert "nobody is asked who they are" in open_
+    assert "nobody is asked" not in guarded
+    assert "nothing is encrypted" in guarded
+    assert "sesame" not in guarded
+
+
+def test_a_bundle_that_cannot_be_used_ends_the_server(tmp_path):
+    """With the error, and not with a server that is never ready."""
+    told: list[str] = []
+
+    with pytest.raises(BundleError, match="LC501"):
+        serve(tmp_path, Address("127.0.0.1", 0), Limits(), say=told.append)
+
+    assert told == []
+
+
+@pytest.mark.slow
+def test_a_server_that_is_told_to_end_answers_what_it_took(bundle, folder):
+    """SIGTERM while photos wait: every one of them has its verdict, and the exit code is 0."""
+    code = "from logicls.cli.app import main; main()"
+    words = [sys.executable, "-c", code, "serve", str(bundle.path), "--port", "0", "--batch", "1", "--rate", "10000"]
+    env = {**os.environ, "OMP_NUM_THREADS": "1", "COLUMNS": "200"}
+    with subprocess.Popen(words, stdout=subprocess.PIPE, text=True, env=env) as process:
+        url = process.stdout.readline().removesuffix(": ready\n")
+        photos = [path.read_bytes() for path in sorted(folder.glob("*.png"))[:40]]
+
+        def ask(data: bytes) -> int:
+            return httpx2.post(f"{url}/predict", content=data, timeout=60, trust_env=False).status_code
+
+        with ThreadPoolExecutor(len(photos)) as pool:
+            asked = [pool.submit(ask, data) for data in photos]
+            while f"logicls_taken_photos {len(photos)}" not in _rounded(url) and not all(one.done() for one in asked):
+                time.sleep(0.005)
+            process.send_signal(signal.SIGTERM)
+            statuses = [one.result() for one in asked]
+
+        assert process.wait(60) == 0
+    assert statuses == [200] * len(photos)
+    with pytest.raises(httpx2.ConnectError):
+        httpx2.get(f"{url}/healthz", trust_env=False)
+
+
+def _rounded(url: str) -> str:
+    return httpx2.get(f"{url}/metrics", trust_env=False).text.replace(".0\n", "\n")
+
+
+@pytest.mark.parametrize(
+    ("chosen", "watch", "said"),
+    [
+        (Elsewhere(endpoint="http://a", ray="auto"), False, "--endpoint and --ray exclude each other."),
+        (Elsewhere(ray="auto"), True, "--ray and --watch exclude each other."),
+        (Elsewhere(endpoint="http://a"), True, "--endpoint and --watch exclude each other."),
+        (Elsewhere(ask=Manner.json), False, "--ask is about a server."),
+    ],
+)
+def test_no_option_is_passed_over(chosen, watch, said):
+    """Those that make no sense together are an error."""
+    with pytest.raises(LogiClsError, match=f"LC680 {said}"):
+        chosen.check(watch=watch)
+
+
+def test_work_is_done_here_unless_asked_otherwise(bundle, tmp_path):
+    """By the bundle's own model."""
+    Elsewhere().check(watch=True)
+
+    with Elsewhere().opened(Path(bundle.path), tmp_path, 1, 0) as (opened, inspect):
+        assert (opened.id, inspect) == (bundle.id, None)

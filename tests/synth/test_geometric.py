@@ -1,0 +1,100 @@
+"""Turned things and bent cables, on pictures so simple that the right answer is known."""
+
+from __future__ import annotations
+
+from functools import partial
+
+import numpy as np
+import pytest
+
+from logicls.constraints.families.edits import Reroute, Rotate
+from logicls.constraints.spec.models import Spec
+from logicls.records import Box, Instance, Scene
+from logicls.synth.compositor import Canvas
+from logicls.synth.editor import Editor
+from logicls.synth.geometric import Turn
+from logicls.synth.instance_bank import Bank
+
+SPEC = Spec.model_validate(
+    {
+        "logicls": 1,
+        "product": {"name": "joint"},
+        "components": {"socket": {}, "cable": {}, "cable_end": {}, "bar": {}},
+        "constraints": [
+            {"id": "same", "connection": {"ends": "cable_end", "sockets": "socket", "slots": 3}},
+            {"id": "bar", "measure": {"width": "bar", "at_least": 0.1}},
+        ],
+    }
+)
+
+
+def joint() -> Canvas:
+    """A red cable that joins the middle slots of two dark sockets; a blue bar below."""
+    photo = np.full((160, 300, 3), 130, np.uint8)
+    photo[20:80, 10:50], photo[20:80, 250:290] = 40, 40
+    photo[46:54, 40:260] = (220, 20, 20)
+    photo[120:130, 100:160] = (20, 20, 220)
+    boxes = [
+        ("socket", Box(10, 20, 50, 80)), ("socket", Box(250, 20, 290, 80)), ("cable", Box(40, 46, 260, 54)),
+        ("cable_end", Box(40, 46, 48, 54)), ("cable_end", Box(252, 46, 260, 54)), ("bar", Box(100, 120, 160, 130)),
+    ]  # fmt: skip
+    instances = tuple(Instance(n, name, box) for n, (name, box) in enumerate(boxes, 1))
+    masks = {i.id: partial(np.ones, (round(i.box.height), round(i.box.width)), np.float32) for i in instances}
+    return Canvas(photo, Scene("a.png", 300, 160, instances), masks)
+
+
+@pytest.fixture
+def joiner(bank: Bank) -> Editor:
+    """An editor of joints."""
+    return Editor(SPEC, bank)
+
+
+def red(canvas: Canvas, x: int) -> float:
+    """The row in which the cable's middle is, in a column."""
+    rows = np.nonzero(canvas.photo[:100, x, 0].astype(int) - canvas.photo[:100, x, 1] > 90)[0]
+    return float(rows.mean())
+
+
+def test_a_cable_bends_to_its_new_slot(joiner: Editor) -> None:
+    """The end lies in the other slot, the far half stays, and between the cable runs from the one to the other."""
+    out = joiner.edit(Reroute(5, 0.0, 20.0), joint(), np.random.default_rng(0))
+
+    assert out is not None
+    assert [i.box for i in out.scene.instances if i.id in (4, 5)] == [Box(40, 46, 48, 54), Box(252, 66, 260, 74)]
+    assert [red(out, 60), red(out, 255)] == pytest.approx([49.5, 69.5], abs=1)
+    assert 52 < red(out, 210) < 68
+    cable = next(i for i in out.scene.instances if i.component == "cable")
+    assert (cable.box.y1, cable.box.y2) == pytest.approx((46, 74), abs=1.5)
+
+
+def test_an_end_without_a_cable_is_moved(joiner: Editor) -> None:
+    """Where nothing else is annotated, the end alone goes."""
+    kit = joint()
+    bare = Canvas(kit.photo, Scene("a.png", 300, 160, tuple(i for i in kit.scene.instances if i.id != 3)), kit.masks)
+
+    out = joiner.edit(Reroute(5, 0.0, 20.0), bare, np.random.default_rng(0))
+
+    assert out is not None
+    assert out.scene.instances[-2].box == Box(252, 66, 260, 74)
+
+
+def test_a_turned_thing_has_the_box_of_what_is_seen(joiner: Editor) -> None:
+    """A lying bar turned by 90 degrees stands."""
+    out = joiner.edit(Rotate(6, 90.0), joint(), np.random.default_rng(0))
+
+    assert out is not None
+    box = out.scene.instances[-1].box
+    assert (box.width, box.height) == pytest.approx((10, 60), abs=2)
+    x, y = (round(v) for v in box.centre)
+    assert out.photo[y, x, 2] > 200
+    assert abs(int(out.photo[125, 105, 2]) - 130) < 12
+
+
+def test_the_box_fits_the_thing_and_not_its_old_box() -> None:
+    """A disc that is turned keeps its box."""
+    y, x = np.mgrid[:41, :41]
+    disc = ((x - 20) ** 2 + (y - 20) ** 2 <= 400).astype(np.float32)
+
+    box = Turn.of(disc, Box(10, 10, 51, 51), 30).box
+
+    assert (box.x1, box.y1, box.x2, box.y2) == pytest.approx((10, 10, 51, 51), abs=1.5)

@@ -1,0 +1,113 @@
+"""Which pixels of a box are the thing: annotated outlines, and estimates where there are none."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+import cv2
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pycocotools import mask as coco_mask
+
+from logicls.data.coco import Dataset
+from logicls.data.segmentation import Outline, read_outlines
+from logicls.errors import DataError
+from logicls.records import Box, Instance, Scene
+from logicls.synth.instance_bank import estimated
+
+
+def disc(size: int, radius: int) -> np.ndarray:
+    """A white disc in the middle of a grey photo."""
+    photo = np.full((size, size, 3), 90, np.uint8)
+    cv2.circle(photo, (size // 2, size // 2), radius, (240, 240, 240), -1)
+    return photo
+
+
+def test_a_round_thing_is_told_from_its_corners() -> None:
+    """The estimate covers the disc and not the box."""
+    mask = estimated(disc(120, 30), Box(30, 30, 90, 90))
+
+    truth = np.zeros((60, 60))
+    y, x = np.mgrid[:60, :60]
+    truth[(x - 29.5) ** 2 + (y - 29.5) ** 2 <= 30**2] = 1
+    overlap = np.minimum(mask, truth).sum() / np.maximum(mask, truth).sum()
+    assert overlap > 0.93
+
+
+@pytest.mark.parametrize(
+    "box", [Box(0, 0, 120, 120), Box(5, 5, 9, 9), Box(40, 40, 80, 80)], ids=["all", "tiny", "plain"]
+)
+def test_where_nothing_can_be_told_the_box_is_the_mask(box: Box) -> None:
+    """No surroundings, no pixels, or no difference: everything in the box counts."""
+    assert (estimated(np.full((120, 120, 3), 90, np.uint8), box) == 1).all()
+
+
+RUNS = st.tuples(st.integers(2, 30), st.integers(2, 30), st.integers(0, 2**32 - 1), st.floats(0, 1))
+
+
+@given(RUNS)
+def test_run_lengths_are_read_as_they_were_written(drawn) -> None:
+    """A mask that pycocotools packed comes out the same, packed or as a list."""
+    height, width, seed, share = drawn
+    mask = (np.random.default_rng(seed).random((height, width)) < share).astype(np.uint8)
+    packed = coco_mask.encode(np.asfortranarray(mask))
+
+    found = outlines({"size": [height, width], "counts": packed["counts"].decode()}, width, height)
+
+    assert np.array_equal(found[1].mask(width, height), mask.astype(bool))
+
+
+def outlines(segmentation, width: int = 40, height: int = 30, folder=None):
+    """What is read of one annotation with that segmentation."""
+    import tempfile
+    from pathlib import Path
+
+    root = Path(folder or tempfile.mkdtemp())
+    row = {"id": 1, "image_id": 1, "category_id": 1, "bbox": [1, 1, 5, 5], "segmentation": segmentation}
+    (root / "annotations.json").write_text(json.dumps({"annotations": [row]}))
+    scene = Scene("a.png", width, height, (Instance(1, "pin", Box(1, 1, 6, 6)),))
+    return read_outlines(Dataset(root, (scene,), ""))
+
+
+def test_a_polygon_is_drawn() -> None:
+    """A rectangle as a polygon covers its pixels."""
+    found = outlines([[10, 5, 20, 5, 20, 15, 10, 15]])
+
+    mask = found[1].mask(40, 30)
+    assert (mask[5:15, 10:20]).all()
+    assert mask.sum() == 100
+
+
+@pytest.mark.parametrize(
+    ("segmentation", "fault"),
+    [
+        ([[1, 2, 3, 4]], "is not a list of polygons"),
+        ([[1, 2, 3, 4, float("nan"), 6]], "is not a list of polygons"),
+        ({"size": [40, 30], "counts": [1200]}, "is neither polygons nor run lengths for 40 x 30 pixels"),
+        ({"size": [30, 40], "counts": [1199]}, "has run lengths of 1199 pixels, not 1200"),
+        ({"size": [30, 40], "counts": [-1, 1201]}, "has no run lengths"),
+        ({"size": [30, 40], "counts": "\u00e9"}, "has no run lengths"),
+        ({"size": [30, 40], "counts": "PPPPPPPPPP"}, "has no run lengths"),
+        ("all", "is neither polygons nor run lengths"),
+    ],
+)
+def test_a_damaged_outline_is_an_error(tmp_path, segmentation, fault: str) -> None:
+    """Nothing that pycocotools would take at its word gets there."""
+    with pytest.raises(DataError, match=f"LC112 segmentation .* of annotation 1 {fault}"):
+        outlines(segmentation, folder=tmp_path)
+
+
+def test_an_annotated_outline_is_used(bank) -> None:
+    """Where somebody drew the outline, nothing is estimated."""
+    scene = bank.dataset.scenes[0]
+    tablet = scene.of("tablet")[0]
+    x, y = tablet.box.centre
+    drawn = Outline(polygons=((x, y, x + 5, y, x + 5, y + 5, x, y + 5),))
+
+    mask = replace(bank, outlines={tablet.id: drawn}).mask(scene, tablet)
+
+    assert mask.shape == bank.mask(scene, tablet).shape
+    assert 16 <= mask.sum() <= 40

@@ -1,0 +1,107 @@
+"""The trail is read as it was written, and nothing that a model may say stops the reader."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from logicls.answer_format import Trail, read, write
+from logicls.records import Answer, Box
+
+NAMES = st.from_regex(r"[A-Za-z0-9_][A-Za-z0-9_-]{0,12}", fullmatch=True)
+WORDS = NAMES.filter(lambda word: word != "none")
+EDGES = st.integers(-9999, 99999).map(lambda tenths: tenths / 10)
+BOXES = st.lists(st.builds(Box, EDGES, EDGES, EDGES, EDGES), max_size=5).map(tuple)
+LOCATED = st.builds(lambda name, boxes: Answer(f"locate:{name}", boxes=boxes), NAMES, BOXES)
+VALUED = st.builds(
+    lambda query, values: Answer(query, tuple(values)),
+    st.one_of(st.just("verdict"), st.builds("attribute:{}.{}".format, NAMES, NAMES)),
+    st.lists(WORDS, max_size=5),
+)
+ANSWERS = st.lists(st.one_of(LOCATED, VALUED), max_size=6, unique_by=lambda answer: answer.query).map(tuple)
+
+
+@given(ANSWERS)
+def test_reads_what_was_written(answers: tuple[Answer, ...]) -> None:
+    """Answers with boxes on tenths of a pixel come back as they were."""
+    assert read(write(answers)) == Trail(answers, ())
+
+
+@given(ANSWERS, st.lists(st.text(alphabet=st.characters(exclude_characters="@")), max_size=5))
+def test_prose_is_ignored(answers: tuple[Answer, ...], prose: list[str]) -> None:
+    """Text between the canonical lines changes nothing."""
+    text = "\n".join(
+        line for pair in zip(write(answers).split("\n"), [*prose, *[""] * 9], strict=False) for line in pair
+    )
+
+    assert read(text) == Trail(answers, ())
+
+
+def test_one_canonical_line_an_answer() -> None:
+    """The form that the module promises."""
+    answers = (
+        Answer("locate:icon", boxes=(Box(1.04, 2, 30, 40.06), Box(5, 6, 7, 8))),
+        Answer("attribute:juice.colour", ("red", "yellow")),
+        Answer("verdict"),
+    )
+
+    assert write(answers).splitlines() == [
+        "@ locate:icon = [1.0 2.0 30.0 40.1] [5.0 6.0 7.0 8.0]",
+        "@ attribute:juice.colour = red, yellow",
+        "@ verdict = none",
+    ]
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "@ ",
+        "@ verdict",
+        "@ verdict =",
+        "@ verdict = ",
+        "@ verdict = a,b",
+        "@ verdict = a, ",
+        "@ verdict = a b",
+        "@ the verdict = none",
+        "@  = none",
+        "@ locate:pin = red",
+        "@ locate:pin = [1 2 3 4]",
+        "@ locate:pin = [1.0 2.0 3.0]",
+        "@ locate:pin = [1.0 2.0 3.0 4.0],[1.0 2.0 3.0 4.0]",
+        "@ locate:pin = [1.0 2.0 3.0 4.0] ",
+        "@ locate:pin = [1.0 2.0 3.0 nan]",
+        "@ attribute:pin.colour = [1.0 2.0 3.0 4.0]",
+    ],
+)
+def test_a_marked_line_that_makes_no_sense_is_strange(line: str) -> None:
+    """It is handed back as it stands; the lines around it are read."""
+    assert read(f"@ a = b\n{line}\n@ c = d") == Trail((Answer("a", ("b",)), Answer("c", ("d",))), (line,))
+
+
+def test_the_first_answer_counts() -> None:
+    """A second answer to the same question is strange, whatever it says."""
+    text = "@ verdict = none\n@ verdict = missing_label"
+
+    assert read(text) == Trail((Answer("verdict"),), ("@ verdict = missing_label",))
+
+
+@pytest.mark.parametrize("line", ["verdict = none", " @ verdict = none", "@verdict = none", "# @ verdict = none"])
+def test_a_line_without_the_mark_is_prose(line: str) -> None:
+    """Only a line that begins with the mark is an answer or strange."""
+    assert read(line) == Trail((), ())
+
+
+PIECES = ["@ ", "@", " = ", "=", "locate:", "pin", "verdict", "none", "[", "]", "1.0", "-", "9" * 400 + ".0", " ", ", "]
+NEAR = st.lists(st.sampled_from([*PIECES, "\n", "\r", "\u2028", "\0", "٣.٣", "é"]), max_size=30).map("".join)
+
+
+@given(st.one_of(NEAR, st.text()))
+def test_never_raises(text: str) -> None:
+    """Every marked line is an answer or strange, never both and never lost."""
+    marked = [line for line in text.splitlines() if line.startswith("@ ")]
+
+    trail = read(text)
+
+    assert len(trail.answers) + len(trail.strange) == len(marked)
+    assert set(trail.strange) <= set(marked)

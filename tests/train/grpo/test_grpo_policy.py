@@ -1,0 +1,191 @@
+"""What the stage with rewards asks of models: the same of nano and of models of the hub."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from transformers import GenerationConfig
+
+from logicls.models.bundle import read_bundle
+from logicls.models.hub.adapters import adapted
+from logicls.models.hub.answer_codec import Codec
+from logicls.models.hub.chat_template import talk_of
+from logicls.models.hub.loading import coordinates_of, habits_of, load_model, load_processor
+from logicls.records import Answer
+from logicls.train.fit import fit
+from logicls.train.grpo.hub_policy import HubPolicy
+from logicls.train.grpo.nano_policy import NanoPolicy
+from logicls.train.grpo.rewards import Policy, Task, tasks_of
+from logicls.train.hub_dataset import Examples, open_rows
+from logicls.train.recipe import Recipe
+
+TINY = Recipe(steps=2, batch=4, visual_tokens=16, base=False, width=32, encoder_layers=1, decoder_layers=1, heldout=0.3)
+FAMILIES = ["idefics3", "llava", "llava_onevision", "qwen2_5_vl", "qwen3_vl", "smolvlm"]
+
+
+@pytest.fixture(scope="module")
+def rows(synth, tmp_path_factory):
+    """The dataset."""
+    return open_rows(synth, tmp_path_factory.mktemp("cache"))
+
+
+@pytest.fixture(scope="module")
+def nano(synth, rows, tmp_path_factory) -> NanoPolicy:
+    """A nano that has hardly learned anything."""
+    out = tmp_path_factory.mktemp("nano")
+    fit(synth, out, TINY, say=lambda _: None)
+    return NanoPolicy(read_bundle(out), rows)
+
+
+@pytest.fixture(scope="module")
+def hub(checkpoint, rows):
+    """Makes the policy of a family."""
+
+    def made(family: str) -> HubPolicy:
+        processor, model = load_processor(checkpoint(family)), load_model(checkpoint(family), precision="float32")
+        coordinates = coordinates_of(habits_of(family).boxes, processor)
+        codec = Codec(coordinates, talk_of(processor, family), processor.tokenizer)
+        adapter = adapted(model, rank=2, alpha=4, dropout=0.0, where="language").eval()
+        return HubPolicy(adapter, Examples(rows, processor, codec))
+
+    return made
+
+
+def tasks(policy: Policy, rows, count: int = 3) -> list[Task]:
+    """Two questions about each of a few photos."""
+    asked = [[one for one in tasks_of(rows[k], k) if policy.asks(one.query)] for k in range(count)]
+    return [some[place] for some in asked for place in (0, -1)]
+
+
+def one_by_one(policy: Policy, task: Task, said: list[int]) -> list[torch.Tensor]:
+    """Logits of each token as `generate` would have them: from a prompt, all of it read anew for each."""
+    prompts, given = policy.prompts([task])
+    out = []
+    for length in range(len(said)):
+        text = [*prompts[0], *said[:length]]
+        rows = {name: value if isinstance(value, torch.Tensor) else
+                torch.tensor([[*value[0], *([0] * length)]]) for name, value in given.items()}  # fmt: skip
+        ids = torch.tensor([text])
+        with torch.no_grad():
+            out.append(policy.model(input_ids=ids, attention_mask=torch.ones_like(ids), **rows).logits[0, -1])
+    return out
+
+
+def same(policy: Policy, rows) -> None:
+    """The probabilities that the loss is made of are those that the answers were drawn by."""
+    asked = tasks(policy, rows)
+    said = [[7, 9, policy.end], [11, policy.end]] * 3
+
+    with torch.no_grad():
+        found = policy.logits(policy.model, asked, said)
+
+    for one, some, logits in zip(asked, said, found, strict=True):
+        assert torch.allclose(logits, torch.stack(one_by_one(policy, one, some)), atol=2e-3)
+
+
+def test_nano_reads_a_photo_once_for_all_answers_about_it(nano, rows):
+    """Packed as branches, each answer has the logits that it has by itself."""
+    assert isinstance(nano, Policy)
+    same(nano, rows)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_rows_of_unequal_length_change_no_hub_model(hub, rows, family):
+    """Filled up in front, each answer has the logits that it has by itself."""
+    policy = hub(family)
+
+    assert isinstance(policy, Policy)
+    same(policy, rows)
+
+
+@pytest.mark.parametrize("family", ["nano", *FAMILIES])
+def test_generate_goes_on_from_the_prompts(nano, hub, rows, family):
+    """What `generate` says without chance are the likeliest tokens by the logits of the loss."""
+    policy = nano if family == "nano" else hub(family)
+    task = tasks(policy, rows)[0]
+    prompts, given = policy.prompts([task])
+    tensors = {name: value if isinstance(value, torch.Tensor) else torch.tensor(value) for name, value in given.items()}
+
+    ids = torch.tensor(prompts)
+    said = policy.model.generate(
+        input_ids=ids, attention_mask=torch.ones_like(ids), **tensors, max_new_tokens=3, do_sample=False,
+        eos_token_id=None, pad_token_id=0,
+    )[0, ids.shape[1] :].tolist()  # fmt: skip
+
+    with torch.no_grad():
+        logits = policy.logits(policy.model, [task], [said])[0]
+    assert logits.argmax(-1).tolist() == said
+
+
+def test_nano_says_what_generate_says_from_whole_prompts(nano, rows):
+    """A photo that is read once for several answers, beside questions of other lengths, changes no word of them."""
+    asked = [one for k in range(3) for one in tasks_of(rows[k], k)[-4:]]
+    given = GenerationConfig(max_new_tokens=5, do_sample=False, eos_token_id=nano.end, pad_token_id=nano.codec.pad)
+
+    said = nano.say(asked, given)
+
+    for task, some in zip(asked, said, strict=True):
+        prompts, pixels = nano.prompts([task])
+        ids = torch.tensor(prompts)
+        alone = nano.model.generate(
+            input_ids=ids, attention_mask=torch.ones_like(ids), **pixels, generation_config=given
+        )  # fmt: skip
+        assert some == alone[0, ids.shape[1] :].tolist()
+    assert len({len(prompt) for prompt in nano.prompts(asked)[0]}) > 1
+
+
+def test_nano_is_asked_what_it_says_in_words(nano, rows):
+    """The sample product's components are all looked for: the verdict alone is said."""
+    assert {one.query for k in range(20) for one in tasks_of(rows[k], k) if nano.asks(one.query)} == {"verdict"}
+
+
+def test_nano_s_words_are_read(nano, rows):
+    """Names of violations, or none; whatever else is no answer."""
+    task, codec = tasks(nano, rows)[-1], nano.codec
+    names = [codec.value(name) for name in nano.queries["verdict"].options[:2]]
+
+    said = [[*names, codec.end], [codec.none, codec.end], [*names], [codec.none, names[0], codec.end], [codec.end],
+            [codec.number(3), codec.end]]  # fmt: skip
+
+    found = [nano.read(task, some) for some in said]
+    assert found[:2] == [Answer("verdict", nano.queries["verdict"].options[:2]), Answer("verdict")]
+    assert found[2:] == [None] * 4
+
+
+def test_a_true_line_is_read_as_it_was_written(hub, rows):
+    """Of every question, boxes within the rounding of the family's numbers; a line that goes on is none."""
+    policy = hub("qwen3_vl")
+    for task, turn in zip(tasks_of(rows[0], 0), policy.examples.turns(rows[0]), strict=True):
+        found = policy.read(task, list(turn.told))
+
+        assert (found.query, found.values, len(found.boxes)) == (task.query, task.wanted.values, len(task.wanted.boxes))
+        assert all(a.iou(b) > 0.8 for a, b in zip(found.boxes, task.wanted.boxes, strict=True))
+        assert policy.read(task, list(turn.told[:-1])) is None
+        assert len(turn.told) <= policy.most
+
+
+@pytest.mark.parametrize("family", ["nano", "llava"])
+def test_a_look_counts_every_question(nano, hub, rows, family):
+    """An example is exact when each answer is right; a model that knows nothing has none."""
+    policy = nano if family == "nano" else hub(family)
+
+    found = policy.look([0, 1, 2])
+
+    assert (found.examples, found.exact) == (3, 0.0)
+    assert 0 <= found.answers < 1
+    assert found.loss > 0
+
+
+def test_what_nano_points_at_is_held(nano, hub, rows):
+    """Its loss has no part of what is said in words; hub models hold nothing, all is said."""
+    asked = tasks(nano, rows)
+    nano.model.zero_grad()
+
+    loss = nano.held(nano.model, asked)
+    loss.backward()
+
+    answers = nano.answers([0, 1, 2])[0]
+    pointed = torch.tensor([[not nano.asks(q) for q in rows[k]["queries"]] for k in range(3)])
+    assert float(loss.detach()) == pytest.approx(float(answers[0][pointed].mean()), abs=1e-4)
+    assert nano.model.pointer.far.weight.grad.abs().sum() > 0
+    assert hub("llava").held(None, asked) is None

@@ -1,0 +1,165 @@
+"""The stage with rewards, from a bundle to a bundle."""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import replace
+
+import pytest
+import torch
+from PIL import Image
+from safetensors.torch import load_file
+
+from logicls.errors import RecipeError
+from logicls.models.bundle import read_bundle
+from logicls.predict.self_test import open_bundle
+from logicls.train.fit import fit
+from logicls.train.grpo import stage as grpo
+from logicls.train.grpo import trainer as grpo_trainer
+from logicls.train.grpo.stage import reward
+from logicls.train.metrics_log import SILENT, Listener, read_rows
+from logicls.train.recipe import HubSettings, Recipe, RewardSettings, refuse_other_options
+
+SHORT = RewardSettings(steps=4, questions=4, answers=4, lr=1e-3, evaluate_every=2, looked_at=4)
+TINY = Recipe(
+    steps=30, batch=4, visual_tokens=16, base=False, width=32, encoder_layers=1, decoder_layers=1, heldout=0.3, lr=5e-3,
+    verdict_weight=30.0, grpo=SHORT,
+)  # fmt: skip
+
+
+def heard(lines: list[str], steps: list[tuple[int, float]]) -> Listener:
+    """Keeps what it is told."""
+    return replace(SILENT, say=lines.append, told=lambda *step: steps.append(step))
+
+
+@pytest.fixture(scope="module")
+def begun(synth, tmp_path_factory):
+    """A bundle whose verdicts are words already."""
+    out = tmp_path_factory.mktemp("begun")
+    fit(synth, out, TINY, say=lambda _: None)
+    return out
+
+
+@pytest.fixture(scope="module")
+def rewarded(synth, begun, tmp_path_factory):
+    """The stage over four steps: its folder, lines and steps."""
+    out, lines, steps = tmp_path_factory.mktemp("rewarded"), [], []
+    reward(synth, out, TINY, start=begun, heard=heard(lines, steps))
+    return out, lines, steps
+
+
+@pytest.mark.slow
+def test_the_stage_ends_in_a_bundle(rewarded, begun):
+    """One that opens, and so answers its probe; beside it the rewards as numbers and as a picture."""
+    out, lines, steps = rewarded
+
+    made, rows = open_bundle(out), read_rows(out / "reward.csv")
+
+    assert [step for step, _ in steps] == [1, 2, 3, 4]
+    assert [float(row["reward"]) for row in rows] == pytest.approx([mean for _, mean in steps], abs=1e-4)
+    assert all(0 <= float(row[name]) <= 1 for row in rows for name in ("reward", "slots", "implied", "form"))
+    assert {row["boxes"] for row in rows} == {"nan"}
+    assert all(float(row["kl"]) >= 0 for row in rows)
+    assert float(rows[-1]["kl"]) > 0
+    assert lines[0] == "16 questions, 4 answers to each; kept aside: 4 examples"
+    assert (made.path / "thresholds.json").exists()
+    with Image.open(out / "reward.png") as picture:
+        assert picture.size[0] > 600
+
+
+@pytest.mark.slow
+def test_exactness_never_falls(rewarded):
+    """The first look is before the first step, and the weights of the best one are kept."""
+    out, lines, _ = rewarded
+    rows = read_rows(out / "work" / "kept_aside.csv")
+
+    ranks = [(float(row["exact"]), float(row["reward"])) for row in rows]
+    best = rows[max(range(len(rows)), key=lambda place: (ranks[place], -place))]["step"]
+
+    assert [row["step"] for row in rows] == ["0", "2", "4"]
+    kept = "better than those that it began with" if best == "0" else f"weights of step {best}"
+    assert kept in lines[-2]
+
+
+@pytest.mark.slow
+def test_the_weights_that_it_began_with_are_kept_where_none_are_better(synth, begun, tmp_path):
+    """Steps so long that they spoil everything leave the bundle as it was."""
+    spoilt = TINY.model_copy(update={"grpo": SHORT.model_copy(update={"lr": 0.5, "hold": 0.0})})
+
+    lines, steps = [], []
+    made = reward(synth, tmp_path / "out", spoilt, start=begun, heard=heard(lines, steps))
+
+    before, after = (load_file(path / "model.safetensors") for path in (begun, tmp_path / "out"))
+    rows = read_rows(tmp_path / "out" / "work" / "kept_aside.csv")
+    assert float(rows[-1]["loss"]) > float(rows[0]["loss"]) + 1
+    assert lines[-2].endswith("no weights were better than those that it began with: the bundle has these")
+    assert all(torch.equal(after[name], value) for name, value in before.items())
+    assert made.id == read_bundle(begun).id
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("merged", [False, True])
+def test_a_hub_model_takes_two_steps(checkpoint, synth, tmp_path, monkeypatch, merged):
+    """The adapter, or the merged weights, change.
+
+    What a random model says is never right; so here each answer is worth more than the one before.
+    """
+    calls = itertools.count(1)
+    monkeypatch.setattr(grpo_trainer, "REWARDS", {"form": lambda *_: 1 - 1 / next(calls)})
+    hub = HubSettings(rank=2, merge=merged, accumulate=2)
+    plan = Recipe(model=str(checkpoint("qwen3_vl")), steps=1, batch=4, hub=hub)
+    fit(synth, tmp_path / "begun", plan, say=lambda _: None)
+    given = SHORT.model_copy(update={"steps": 2, "looked_at": 2, "temperature": 3.0})
+
+    lines, steps = [], []
+    reward(
+        synth, tmp_path / "out", plan.model_copy(update={"grpo": given}), start=tmp_path / "begun",
+        heard=heard(lines, steps),
+    )  # fmt: skip
+
+    name = "model.safetensors" if merged else "adapter_model.safetensors"
+    before, after = (load_file(tmp_path / folder / name) for folder in ("begun", "out"))
+    opened = open_bundle(tmp_path / "out")
+    assert [step for step, _ in steps] == [1, 2]
+    assert (opened.hub, set(after)) == (read_bundle(tmp_path / "begun").hub, set(before))
+    assert not any(".ref." in weight for weight in after)
+    assert any(not torch.equal(after[weight], value) for weight, value in before.items())
+
+
+@pytest.mark.slow
+def test_equal_seeds_give_equal_weights(synth, begun, rewarded, tmp_path):
+    """Chance comes from the seed alone."""
+    reward(synth, tmp_path / "again", TINY, start=begun)
+
+    first, second = (read_rows(path / "reward.csv") for path in (rewarded[0], tmp_path / "again"))
+    assert first == second
+
+
+def test_what_is_missing_is_said_before_anything_is_touched(synth, tmp_path, monkeypatch):
+    """No bundle; no library."""
+    with pytest.raises(RecipeError, match=r"LC436 the stage grpo begins with a finished bundle\. Name it with --from"):
+        reward(synth, tmp_path / "out", TINY, start=None)
+    monkeypatch.setattr(grpo, "find_spec", lambda name: None if name == "trl" else object())
+    with pytest.raises(RecipeError, match=r"LC435 the stage grpo needs trl.*pip install 'logicls\[grpo\]'"):
+        reward(synth, tmp_path / "out", TINY, start=None)
+
+    monkeypatch.undo()
+    odd = TINY.model_copy(update={"hub": HubSettings(accumulate=3)})
+    with pytest.raises(RecipeError, match=r"LC430 16 answers a step \(grpo\) cannot be taken in 3 equal parts"):
+        reward(synth, tmp_path / "out", odd, start=tmp_path / "begun")
+
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_options_of_the_other_stage_are_refused():
+    """All at once; those that were not given say nothing."""
+    with pytest.raises(RecipeError) as caught:
+        refuse_other_options({"model": None, "minutes": 3.0, "resume": True, "download": False})
+
+    assert [str(problem) for problem in caught.value.problems] == [
+        "LC437 --minutes says nothing about the stage grpo. Leave it out; what the stage is told stands under `grpo` "
+        "in the recipe.",
+        "LC437 --resume says nothing about the stage grpo. It keeps no checkpoints: begin it anew from the bundle of "
+        "--from.",
+    ]
+    refuse_other_options({"model": None, "resume": False})

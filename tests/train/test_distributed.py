@@ -1,0 +1,113 @@
+"""Several processes that train one model: they learn what one would, and end when one of them does."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+
+import pytest
+import torch
+
+from logicls.errors import RecipeError
+from logicls.predict.self_test import open_bundle
+from logicls.train.distributed import Rank
+from logicls.train.fit import fit
+from logicls.train.metrics_log import read_rows
+from logicls.train.recipe import Recipe
+from logicls.train.sampler import woven
+
+TINY = Recipe(
+    steps=16, batch=8, visual_tokens=16, base=False, width=32, encoder_layers=1, decoder_layers=1, checkpoint_every=6,
+    heldout=0.3, evaluate_every=5, jitter=0.0,
+)  # fmt: skip
+CHILD = """
+import sys, time
+from pathlib import Path
+import torch
+from logicls.train.fit import fit
+from logicls.train.recipe import Recipe
+
+def told(step, loss):
+    print("step", step, flush=True)
+    if step == 9:
+        time.sleep(300)
+
+if __name__ == "__main__":
+    fit(Path(sys.argv[1]), Path(sys.argv[2]), Recipe.model_validate_json(sys.argv[3]), say=lambda _: None, told=told)
+"""
+
+
+def test_shares_make_a_whole():
+    """Each process takes every so-manieth example, and what all have found is in the order of the batch again."""
+    ranks = [Rank(number, 2, 2) for number in range(2)]
+    loss = [[2.0 * number, 2.0 * number + 1] for number in range(6)]
+
+    parts = [(torch.tensor(rank.mine(loss)), torch.tensor(rank.mine([[True, False]] * 6))) for rank in ranks]
+    losses, right = woven(parts)
+
+    assert losses.tolist() == loss
+    assert right.tolist() == [[True, False]] * 6
+
+
+@pytest.fixture(scope="module")
+def runs(synth, tmp_path_factory):
+    """The same run by one process and by two: folders and losses."""
+    found = []
+    for processes in (1, 2):
+        out, losses = tmp_path_factory.mktemp("run"), []
+        recipe = TINY.model_copy(update={"processes": processes})
+        fit(synth, out, recipe, say=lambda _: None, told=lambda _, loss, losses=losses: losses.append(loss))
+        found.append((out, losses))
+    return found
+
+
+@pytest.mark.slow
+def test_two_processes_learn_what_one_does(runs):
+    """The loss of each step is the same but for what batch norms see of a batch, and of the shares' means."""
+    (_, one), (out, two) = runs
+
+    assert len(one) == len(two) == 16
+    assert two == pytest.approx(one, rel=0.01)
+    assert two[-1] < 0.9 * two[0]
+    assert open_bundle(out).max_boxes > 1
+    assert [row["step"] for row in read_rows(out / "work" / "heldout.csv")] == ["5", "10", "15", "16"]
+
+
+@pytest.mark.slow
+def test_both_may_be_killed(runs, synth, tmp_path):
+    """The others end with the first one; resumed, they come to the weights of the run left alone, to the last bit."""
+    script = tmp_path / "child.py"
+    script.write_text(CHILD)
+    recipe = TINY.model_copy(update={"processes": 2})
+    command = [
+        sys.executable,
+        "-W",
+        "ignore",
+        str(script),
+        str(synth),
+        str(tmp_path / "out"),
+        recipe.model_dump_json(exclude_unset=True),
+    ]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as child:
+        for line in child.stdout:  # ends when the last process that has this pipe has ended
+            if line == "step 9\n":
+                os.kill(child.pid, signal.SIGKILL)
+    losses: list[float] = []
+
+    fit(synth, tmp_path / "out", recipe, resume=True, say=lambda _: None, told=lambda _, loss: losses.append(loss))
+
+    whole, told = runs[1]
+    assert losses == told[6:]
+    assert (tmp_path / "out" / "model.safetensors").read_bytes() == (whole / "model.safetensors").read_bytes()
+
+
+def test_odd_shares_are_refused(synth, tmp_path):
+    """Before anything is begun; the fresh part must be shared evenly, too."""
+    with pytest.raises(RecipeError, match=r"LC414 a batch of 8 cannot be shared evenly by 3 processes\."):
+        fit(synth, tmp_path / "out", TINY.model_copy(update={"processes": 3}))
+    with pytest.raises(RecipeError, match=r"LC414 a batch of 8, 3 of them fresh, cannot be shared evenly by 2"):
+        fit(synth, tmp_path / "out", TINY.model_copy(update={"processes": 2, "fresh": 0.375}))
+
+    assert not (tmp_path / "out").exists()

@@ -1,0 +1,334 @@
+"""Training an adapter for a model of the hub: from a dataset to a bundle, whatever its family."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from importlib.metadata import version
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from safetensors.torch import load_file
+from transformers.models.llama.modeling_llama import LlamaMLP
+
+from logicls.errors import BundleError, RecipeError
+from logicls.models.bundle import read_bundle
+from logicls.models.hub.answer_codec import Codec
+from logicls.models.hub.bundle_io import facts_of
+from logicls.models.hub.chat_template import talk_of
+from logicls.models.hub.loading import coordinates_of, find_base, habits_of, load_model, load_processor
+from logicls.models.nano.losses import IGNORED
+from logicls.predict.decision import grounds_of
+from logicls.predict.folder.runner import predict_folder, read_verdicts
+from logicls.predict.readers.protocol import reader_of
+from logicls.predict.self_test import open_bundle
+from logicls.train.fit import fit
+from logicls.train.hub_dataset import Examples, HubFeed, open_rows
+from logicls.train.hub_module import answered
+from logicls.train.metrics_log import read_rows
+from logicls.train.recipe import HubSettings, Recipe
+from logicls.train.sampler import Evenly
+
+FAMILIES = ["idefics3", "llava", "llava_onevision", "qwen2_5_vl", "qwen3_vl", "smolvlm"]
+QUIET = {"say": lambda _: None}
+
+
+@pytest.fixture(params=FAMILIES)
+def family(request) -> str:
+    """Every family in turn."""
+    return request.param
+
+
+def recipe(folder, steps: int = 2, **hub) -> Recipe:
+    """A short run."""
+    return Recipe(model=str(folder), steps=steps, batch=4, lr=5e-3, checkpoint_every=1, hub=HubSettings(rank=2, **hub))
+
+
+@pytest.fixture(scope="module")
+def examples_of(checkpoint, synth, tmp_path_factory):
+    """The dataset as a family's processor sees it."""
+    rows = open_rows(synth, tmp_path_factory.mktemp("cache"))
+
+    def made(family: str) -> Examples:
+        processor = load_processor(checkpoint(family))
+        coordinates = coordinates_of(habits_of(family).boxes, processor)
+        return Examples(rows, processor, Codec(coordinates, talk_of(processor, family), processor.tokenizer))
+
+    return made
+
+
+@pytest.mark.slow
+def test_a_run_ends_in_a_bundle_that_predicts(checkpoint, synth, tmp_path, family):
+    """Preflight, two steps, adapter saved and loaded, probe replayed, calibrated, a folder of photos read."""
+    told, lines, seen = [], [], []
+    made = fit(
+        synth, tmp_path / "bundle", recipe(checkpoint(family)).model_copy(update={"heldout": 0.3}), say=lines.append,
+        prepared=seen.append, told=lambda *step: told.append(step),
+    )  # fmt: skip
+    (tmp_path / "photos").mkdir()
+    for number in range(2):
+        pixels = np.random.default_rng(number).integers(0, 256, (60, 80, 3), np.uint8)
+        Image.fromarray(pixels).save(tmp_path / "photos" / f"{number}.png")
+
+    opened = open_bundle(tmp_path / "bundle")
+    count = predict_folder(opened, tmp_path / "photos", tmp_path / "verdicts")
+
+    facts = json.loads((tmp_path / "bundle" / "bundle.json").read_text())
+    adapter = load_file(tmp_path / "bundle" / "adapter_model.safetensors")
+    verdicts = list(read_verdicts(tmp_path / "verdicts" / "verdicts.jsonl"))
+    assert (count, [verdict.bundle for verdict in verdicts]) == (2, [made.id, made.id])
+    assert [step for step, _ in told] == [1, 2]
+    assert sum(seen) == 20
+    assert lines[0].startswith("20 examples of at most ")
+    assert any(value.abs().sum() > 0 for name, value in adapter.items() if "lora_B" in name)
+    assert facts["versions"] == {name: version(name) for name in ("torch", "transformers", "peft")}
+    assert facts["hub"]["base"] == str(checkpoint(family))
+    assert not (tmp_path / "bundle" / "model.safetensors").exists()
+    assert any(line.startswith("kept aside: ") for line in lines)
+    assert grounds_of(opened).scales.examples > 0
+    assert lines[-1].startswith(f"calibrated on {grounds_of(opened).scales.examples} examples kept aside")
+    assert verdicts[0].thresholds == grounds_of(opened).thresholds.id
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("family", ["llava", "qwen3_vl"])
+def test_a_merged_bundle_does_without_its_base_and_answers_alike(checkpoint, synth, tmp_path, family):
+    """The same run, written whole: same answers on the probe's photos."""
+    given = recipe(checkpoint(family), where="everywhere")
+    fit(synth, tmp_path / "a", given, **QUIET)
+    fit(synth, tmp_path / "b", given.model_copy(update={"hub": given.hub.model_copy(update={"merge": True})}), **QUIET)
+
+    bundles = [open_bundle(tmp_path / name) for name in "ab"]
+
+    photo = np.asarray(Image.open(tmp_path / "a" / "probe" / "0.jpg").convert("RGB"))
+    one, other = (reader_of(bundle).look([photo])[0] for bundle in bundles)
+    facts = json.loads((tmp_path / "b" / "bundle.json").read_text())
+    assert (facts["hub"]["merged"], (tmp_path / "b" / "adapter_model.safetensors").exists()) == (True, False)
+    assert [(a.query, a.values, a.boxes) for a in one.answers] == [(a.query, a.values, a.boxes) for a in other.answers]
+    assert dict(one.chances) == pytest.approx(dict(other.chances), abs=1e-3)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("settings", [{"precision": "bfloat16"}, {"gradient_checkpointing": True}])
+def test_precision_and_recomputing_are_followed(checkpoint, synth, tmp_path, settings):
+    """The frozen weights are in that precision, also when the bundle is opened; recomputing changes no loss."""
+    losses_of = {}
+    for name, hub in (("plain", {}), ("set", settings)):
+        told = losses_of[name] = []
+        fit(synth, tmp_path / name, recipe(checkpoint("qwen2_5_vl"), dropout=0.0, **hub), **QUIET,
+            told=lambda _, loss, told=told: told.append(loss))  # fmt: skip
+
+    near = 1e-4 if "gradient_checkpointing" in settings else 0.05
+    model = open_bundle(tmp_path / "set").model
+    assert losses_of["set"] == pytest.approx(losses_of["plain"], abs=near)
+    assert str(model.get_input_embeddings().weight.dtype) == f"torch.{settings.get('precision', 'float32')}"
+
+
+@pytest.mark.slow
+def test_layers_are_computed_again_where_it_is_asked_for(checkpoint, synth, tmp_path, monkeypatch):
+    """Each layer of the language model runs once more on the way back."""
+    calls, plain = [], LlamaMLP.forward
+    monkeypatch.setattr(LlamaMLP, "forward", lambda self, x: calls.append(torch.is_grad_enabled()) or plain(self, x))
+    counts = []
+    for wanted in (False, True):
+        calls.clear()
+        given = recipe(checkpoint("idefics3"), steps=1, gradient_checkpointing=wanted)
+        fit(synth, tmp_path / str(wanted), given, **QUIET)
+        counts.append(sum(calls))
+
+    assert counts[1] == 2 * counts[0] > 0
+
+
+@pytest.mark.slow
+def test_a_batch_in_parts_takes_the_same_steps(checkpoint, synth, tmp_path):
+    """The same examples, the same losses, the same weights but for rounding."""
+    found = {}
+    for parts in (1, 4):
+        told, given = [], recipe(checkpoint("llava"), dropout=0.0, accumulate=parts)
+        fit(synth, tmp_path / str(parts), given, **QUIET, told=lambda _, loss, told=told: told.append(loss))
+        found[parts] = told, load_file(tmp_path / str(parts) / "adapter_model.safetensors")
+
+    (losses_, whole), (others, parts) = found[1], found[4]
+    assert others == pytest.approx(losses_, abs=1e-3)
+    assert all(torch.allclose(parts[name], value, atol=1e-3) for name, value in whole.items())
+
+
+def test_an_example_has_the_same_loss_alone_and_among_others(checkpoint, examples_of, family):
+    """What rows are filled up with changes nothing, whatever positions a family counts."""
+    examples, model = examples_of(family), load_model(checkpoint(family), precision="float32")
+
+    def loss(rows: list[int]) -> list[float]:
+        drawn = [(row, np.random.default_rng(row)) for row in rows]
+        with torch.inference_mode():
+            return answered(model, examples.batch(drawn, jitter=0.0, verdict_weight=1.0))[0].tolist()
+
+    together, alone = loss([0, 1, 2]), [loss([row])[0] for row in range(3)]
+
+    assert together == pytest.approx(alone, abs=1e-4)
+    assert len({round(one, 3) for one in alone}) == 3
+
+
+def test_the_answers_tokens_alone_are_learned(examples_of, family):
+    """The labels are the answer and the token that ends it, at the end of each row; the question is before them."""
+    examples = examples_of(family)
+    drawn = [(row, np.random.default_rng(row)) for row in range(4)]
+    batch = examples.batch(drawn, jitter=0.0, verdict_weight=1.0)
+    codec, width = examples.codec, batch["input_ids"].shape[1]
+
+    for ids, labels in zip(batch["input_ids"], batch["labels"], strict=True):
+        first = int((labels != IGNORED).nonzero()[0])
+        told = labels[first:].tolist()
+        before = codec.text(ids[:first].tolist())
+        assert told == ids[first:].tolist()
+        assert told[-1] == codec.talk.end
+        assert codec.text(told[:-1]).strip().startswith("@ ")
+        assert before.endswith(codec.talk.after)
+        assert (labels[:first] == IGNORED).all()
+        assert len(labels) == width
+
+
+def test_an_epoch_takes_every_photo_once_and_draws_a_question(examples_of):
+    """Five steps of four are the twenty rows; the questions differ from one round to the next."""
+    examples = examples_of("llava")
+    even = Evenly(range(20), batch=4, seed=0)
+    feed = HubFeed(examples, draws=even, start=0, stop=10, parts=2, jitter=0.1, verdict_weight=3.0, seed=0)
+
+    parts = list(feed)
+
+    again = HubFeed(examples, draws=even, start=6, stop=10, parts=2, jitter=0.1, verdict_weight=3.0, seed=0)
+    lines = [[examples.codec.text(row[row != IGNORED].tolist()) for row in part["labels"]] for part in parts]
+    assert [len(part["input_ids"]) for part in parts] == [2] * 20
+    assert lines[:10] != lines[10:]
+    assert all(torch.equal(one["input_ids"], other["input_ids"]) for one, other in zip(parts[12:], again, strict=True))
+
+
+class Killed(Exception):
+    """In the place of a signal."""
+
+
+@pytest.mark.slow
+def test_a_stopped_run_goes_on_to_the_same_weights(checkpoint, synth, tmp_path):
+    """Bit by bit, dropout included; the checkpoint holds what is trained alone."""
+    given = recipe(checkpoint("qwen2_5_vl"), steps=4, dropout=0.2, accumulate=2)
+    fit(synth, tmp_path / "whole", given, **QUIET)
+
+    def stop(step: int, _: float) -> None:
+        if step == 3:
+            raise Killed
+
+    with pytest.raises(Killed):
+        fit(synth, tmp_path / "parts", given, **QUIET, told=stop)
+    state = torch.load(tmp_path / "parts" / "work" / "last.ckpt", weights_only=True)["state_dict"]
+    steps = []
+    fit(synth, tmp_path / "parts", given, resume=True, **QUIET, told=lambda step, _: steps.append(step))
+
+    one, other = (tmp_path / name / "adapter_model.safetensors" for name in ("whole", "parts"))
+    assert steps == [3, 4]
+    assert one.read_bytes() == other.read_bytes()
+    assert state
+    assert all("lora_" in name for name in state)
+
+
+@pytest.mark.slow
+def test_what_is_hard_is_drawn_more_often_and_a_stopped_run_draws_the_same(checkpoint, synth, tmp_path):
+    """Over two blocks of draws: the table, a picture, and bit by bit the weights of a run left alone."""
+    given = recipe(checkpoint("llava"), steps=13, accumulate=2)
+    fit(synth, tmp_path / "whole", given, **QUIET)
+    even = fit(synth, tmp_path / "even", given.model_copy(update={"difficulty": False}), **QUIET)
+
+    def stop(step: int, _: float) -> None:
+        if step == 8:
+            raise Killed
+
+    with pytest.raises(Killed):
+        fit(synth, tmp_path / "parts", given, **QUIET, told=stop)
+    fit(synth, tmp_path / "parts", given, resume=True, **QUIET)
+
+    rows = read_rows(tmp_path / "whole" / "work" / "difficulty.csv")
+    assert sorted({int(row["step"]) for row in rows}) == [10, 13]
+    assert all(1 <= float(row["weight"]) <= 8 for row in rows)
+    assert (tmp_path / "whole" / "difficulty.png").stat().st_size > 5000
+    for name in ("adapter_model.safetensors", "work/difficulty.csv", "training.csv"):
+        assert (tmp_path / "whole" / name).read_bytes() == (tmp_path / "parts" / name).read_bytes()
+    assert not (even.path / "difficulty.png").exists()
+    assert load_file(even.path / "adapter_model.safetensors").keys()
+    assert (even.path / "training.csv").read_text() != (tmp_path / "whole" / "training.csv").read_text()
+
+
+def test_an_answer_is_right_where_each_of_its_tokens_is_the_likeliest(checkpoint, examples_of):
+    """What the model itself would say is right; with its last token changed it is not."""
+    examples, model = examples_of("llava"), load_model(checkpoint("llava"), precision="float32")
+    batch = examples.batch(
+        [(0, np.random.default_rng(0)), (1, np.random.default_rng(1))], jitter=0.0, verdict_weight=1.0
+    )
+    told = batch["labels"] != IGNORED
+    first = int(told.any(0).nonzero()[0])
+    with torch.inference_mode():
+        for place in range(first, told.shape[1]):
+            given = {name: value for name, value in batch.items() if name not in ("labels", "question")}
+            likeliest = model(**given).logits[:, place - 1].argmax(-1)
+            here = told[:, place]
+            batch["input_ids"][here, place] = batch["labels"][here, place] = likeliest[here]
+        said = answered(model, batch)[1].tolist()
+        batch["labels"][0, -1] = (batch["labels"][0, -1] + 1) % 50
+        changed = answered(model, batch)[1].tolist()
+
+    assert (said, changed) == ([True, True], [False, True])
+
+
+@pytest.mark.slow
+def test_a_killed_run_goes_on_to_the_same_weights(checkpoint, synth, killed, tmp_path):
+    """`kill -9` in a step, then resume: the same adapter to the last bit."""
+    given = recipe(checkpoint("smolvlm"), steps=4, dropout=0.2)
+    fit(synth, tmp_path / "whole", given, **QUIET)
+
+    killed(synth, tmp_path / "parts", given, "step 3, loss")
+    fit(synth, tmp_path / "parts", given, resume=True, **QUIET)
+
+    one, other = (tmp_path / name / "adapter_model.safetensors" for name in ("whole", "parts"))
+    assert one.read_bytes() == other.read_bytes()
+
+
+@pytest.mark.slow
+def test_a_run_may_begin_with_a_bundle_of_the_same_model(checkpoint, synth, tmp_path):
+    """Its first loss is that of the bundle's last steps; a bundle of another model is refused."""
+    before, after = [], []
+    given = recipe(checkpoint("llava"), steps=6, dropout=0.0)
+    fit(synth, tmp_path / "a", given, **QUIET, told=lambda _, loss: before.append(loss))
+    fit(synth, tmp_path / "b", given, start=tmp_path / "a", **QUIET, told=lambda _, loss: after.append(loss))
+
+    with pytest.raises(RecipeError, match="LC412 holds no adapter of this model"):
+        fit(synth, tmp_path / "c", recipe(checkpoint("idefics3")), start=tmp_path / "a", **QUIET)
+
+    assert before[-1] < before[0]
+    assert after[0] < before[0] - 0.5 * (before[0] - before[-1])
+
+
+@pytest.mark.slow
+def test_a_bundle_whose_base_changed_or_is_gone_is_refused(checkpoint, synth, tmp_path):
+    """The hash tells a changed one; a missing one is named."""
+    base = shutil.copytree(checkpoint("llava"), tmp_path / "base")
+    fit(synth, tmp_path / "bundle", recipe(base, steps=1), **QUIET)
+    (base / "config.json").write_text((base / "config.json").read_text() + " ")
+
+    with pytest.raises(BundleError) as changed:
+        read_bundle(tmp_path / "bundle")
+    shutil.rmtree(base)
+    with pytest.raises(BundleError) as gone:
+        read_bundle(tmp_path / "bundle")
+
+    assert str(changed.value) == (
+        f"{tmp_path / 'bundle'} LC514 {base} is not the model that the adapter was trained on: configuration or "
+        "weights differ. Bring that model back, or train again."
+    )
+    assert str(gone.value).startswith(f"{base} LC510 this model is not on this machine.")
+
+
+def test_facts_are_those_of_the_base(checkpoint):
+    """Name, hash, and how boxes are written."""
+    hub = facts_of(find_base(str(checkpoint("qwen3_vl"))), merged=False, precision="bfloat16", four_bit=False,
+                   boxes=habits_of("qwen3_vl").boxes)  # fmt: skip
+
+    assert (len(hub.sha256), hub.precision, str(hub.boxes)) == (64, "bfloat16", "qwen3_vl")

@@ -1,0 +1,157 @@
+"""Fresh examples: the same ones whoever makes them and wherever a run begins, and no run on photos that are gone."""
+
+from __future__ import annotations
+
+import json
+import shutil
+
+import pytest
+import torch
+
+from logicls.errors import DataError
+from logicls.models.nano.answer_codec import Codec
+from logicls.synth.dataset import row
+from logicls.train.batching import Batches
+from logicls.train.encoding import Encoder
+from logicls.train.fit import fit
+from logicls.train.online_examples import fresh_of, showing
+from logicls.train.preflight import batch_of, preflight
+from logicls.train.recipe import Recipe
+
+SETTINGS = {"share": 0.5, "batch": 8, "verdict_weight": 3.0}
+TINY = Recipe(
+    steps=6, batch=4, visual_tokens=16, base=False, width=32, encoder_layers=1, decoder_layers=1, checkpoint_every=4,
+    fresh=0.5,
+)  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def flight(synth, tmp_path_factory):
+    """Inputs of 16 visual tokens."""
+    return preflight(synth, tmp_path_factory.mktemp("cache"), visual_tokens=16, verdict_weight=3.0)
+
+
+def batches(flight, fresh, start, stop):
+    """The batches from one step to another."""
+
+    def choose(step):
+        return batch_of(step, len(flight.examples), 8 - (fresh.each if fresh else 0), seed=0)
+
+    codec = Codec(flight.processor)
+    return list(Batches(flight, codec, choose, start=start, stop=stop, jitter=0.1, seed=0, fresh=fresh))
+
+
+def same(one, other):
+    """Whether two batches are equal to the last bit."""
+    return one.keys() == other.keys() and all(torch.equal(one[key], other[key]) for key in one)
+
+
+def test_fresh_examples_follow_those_of_the_set(synth, flight):
+    """They are the ones that a larger set would have had next, of smaller photos; none comes twice."""
+    fresh = fresh_of(synth, flight, **SETTINGS, workers=0)
+    maker = fresh.source.maker()
+    encoder = Encoder(Codec(flight.processor), 3.0)
+
+    parts = list(fresh.parts(0, 3))
+
+    seed = json.loads((synth / "synth.json").read_text())["seed"]
+    rows = [row(maker, maker.make(seed, number), seed) for number in range(20, 32)]
+    assert [example for examples, _ in parts for example in examples] == [encoder.encode(one) for one in rows]
+    assert [pixels.shape for _, pixels in parts] == [(4, 64, 64, 3)] * 3
+    assert len({pixels.tobytes() for _, some in parts for pixels in some}) == 12
+
+
+def test_a_batch_holds_the_share(synth, flight):
+    """Half of it is of the set, each example of that once before any comes again; the other half is fresh."""
+    fresh = fresh_of(synth, flight, **SETTINGS, workers=0)
+
+    mixed, known = batches(flight, fresh, 0, 5), batches(flight, None, 0, 5)
+
+    old = {tuple(flight.examples[number].answers) for number in range(20)}
+    assert [len(batch["input_ids"]) for batch in mixed] == [8] * 5
+    assert len(old) > 10
+    assert not any(same(one, other) for one, other in zip(mixed, known, strict=True))
+
+
+@pytest.mark.slow
+def test_workers_and_the_start_change_nothing(synth, flight):
+    """Made here or by two processes, from the first step or from the third: batches are equal to the last bit."""
+    here = fresh_of(synth, flight, **SETTINGS, workers=0)
+    elsewhere = fresh_of(synth, flight, **SETTINGS, workers=2)
+
+    whole, later = batches(flight, here, 0, 5), batches(flight, elsewhere, 2, 5)
+
+    assert len(later) == 3
+    assert all(same(one, other) for one, other in zip(whole[2:], later, strict=True))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("share", [0.5, 1.0])
+def test_a_run_goes_on_to_the_same_weights(synth, tmp_path, share):
+    """Interrupted after a checkpoint, with other workers: losses and weights are those of the run left alone."""
+    recipe = TINY.model_copy(update={"fresh": share})
+    steps: dict[str, list[tuple[int, float]]] = {"whole": [], "first": [], "later": []}
+
+    def interrupted(step, loss):
+        steps["first"].append((step, loss))
+        if step == 5:
+            raise ZeroDivisionError
+
+    quiet = {"say": lambda _: None}
+    fit(synth, tmp_path / "whole", recipe, told=lambda *step: steps["whole"].append(step), **quiet)
+    with pytest.raises(ZeroDivisionError):
+        fit(synth, tmp_path / "broken", recipe, told=interrupted, **quiet)
+    fit(
+        synth, tmp_path / "broken", recipe, resume=True, workers=2,
+        told=lambda *step: steps["later"].append(step), **quiet,
+    )  # fmt: skip
+
+    assert steps["later"] == steps["whole"][4:]
+    weights = [(tmp_path / name / "model.safetensors").read_bytes() for name in ("whole", "broken")]
+    assert weights[0] == weights[1]
+
+
+def test_what_is_not_planned_for_is_drawn_anew(synth, flight):
+    """An example with more boxes in an answer than the model is made for is another one; if all are, that is said."""
+    maker = fresh_of(synth, flight, **SETTINGS, workers=0).source.maker()
+    counts = {
+        number: max(len(answer.boxes) for answer in maker.make(0, number).answers) for number in range(20, 60)
+    }  # fmt: skip
+    most = max(counts.values())
+    crowded = next(number for number, count in counts.items() if count == most)
+
+    row = showing((64, 64), most - 1)(maker, 0, crowded).row
+    with pytest.raises(DataError) as caught:
+        showing((64, 64), 0)(maker, 0, 21)
+
+    assert 0 < max(map(len, row["boxes"])) < most
+    assert str(caught.value) == (
+        "LC405 example 21, made while training, has more than 0 boxes in an answer, and so have 7 others. "
+        "Make a larger set with `logicls synth`, and train on that one."
+    )
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"data": "/nowhere"}, "the annotated photos that it was made of are not there at /nowhere."),
+        ({"data": None}, "the annotated photos that it was made of are not there."),
+        ({"annotations": "0", "settings": "0"}, "the annotations and settings are not those that it was made with."),
+    ],
+)
+def test_other_photos_are_refused(synth, flight, tmp_path, change, said):
+    """Where the set was made of something else than there is now, examples would not be those of the same seed."""
+    mark = {**json.loads((synth / "synth.json").read_text()), **change}
+    shutil.copy(synth / "spec.yaml", tmp_path)
+    (tmp_path / "synth.json").write_text(json.dumps({key: value for key, value in mark.items() if value is not None}))
+
+    with pytest.raises(DataError) as caught:
+        fresh_of(tmp_path, flight, **SETTINGS, workers=0)
+
+    advice = "Make the set again with `logicls synth`, or train without fresh examples."
+    assert str(caught.value) == f"{tmp_path} LC406 {said} {advice}"
+
+
+def test_no_share_needs_no_photos(tmp_path, flight):
+    """Also one too small for a single example of a batch."""
+    assert fresh_of(tmp_path, flight, **{**SETTINGS, "share": 0.05}, workers=0) is None

@@ -1,0 +1,78 @@
+"""Whether values of attributes are told from the pixels that the input has."""
+
+from __future__ import annotations
+
+import io
+
+import datasets
+import numpy as np
+import pytest
+from PIL import Image, ImageDraw
+
+from logicls.models.nano import NanoImageProcessor
+from logicls.train.resolution_check import LEGIBLE, PLAIN, legibility, told_plainly
+
+COARSE = NanoImageProcessor((96, 96))
+BOXES = [[16.0, 16.0, 40.0, 40.0], [70.0, 24.0, 94.0, 48.0], [30.0, 80.0, 54.0, 104.0]]
+COLOURS = {"red": (200, 30, 30), "blue": (30, 30, 200)}
+PIPS = {"two": [(-6, -6), (6, 6)], "three": [(0, -8), (7, 4), (-7, 4)]}
+
+
+def rows(kind: str, *, photos: int = 12) -> datasets.Dataset:
+    """Photos of 192 pixels with three bodies each that bear a colour, or pips."""
+    rng, made = np.random.default_rng(0), []
+    values = COLOURS if kind == "colour" else PIPS
+    for number in range(photos * 4):
+        picture = Image.new("RGB", (192, 192), (128, 128, 128))
+        draw, told = ImageDraw.Draw(picture), []
+        for x1, y1, x2, y2 in BOXES:
+            told.append(str(rng.choice(list(values))))
+            ink = tuple(int(v) for v in rng.integers(90, 180, 3))
+            draw.rectangle((x1, y1, x2, y2), fill=COLOURS.get(told[-1], ink))
+            turn, dot = rng.uniform(0, 2 * np.pi), (10,) * 3 if rng.random() < 0.5 else (255,) * 3
+            for dx, dy in PIPS.get(told[-1], ()):
+                x = (x1 + x2) / 2 + dx * np.cos(turn) - dy * np.sin(turn)
+                y = (y1 + y2) / 2 + dx * np.sin(turn) + dy * np.cos(turn)
+                draw.ellipse((x - 1.5, y - 1.5, x + 1.5, y + 1.5), fill=dot)
+        file = io.BytesIO()
+        picture.save(file, "png")
+        made.append({
+            "image": {"bytes": file.getvalue(), "path": None}, "width": 192, "height": 192,
+            "photo": f"{number % photos}.jpg", "queries": ["locate:body", f"attribute:body.{kind}"],
+            "values": [[], told], "boxes": [BOXES, []],
+        })  # fmt: skip
+    return datasets.Dataset.from_list(made).cast_column("image", datasets.Image(decode=False))
+
+
+def test_a_colour_is_told_from_a_few_pixels_and_pips_are_not() -> None:
+    """Both bodies are twelve pixels across in the input."""
+    assert told_plainly(rows("colour"), COARSE, "attribute:body.colour") > 0.98
+    assert told_plainly(rows("pips"), COARSE, "attribute:body.pips") < PLAIN
+
+
+def test_only_what_is_hard_to_tell_takes_more_pixels() -> None:
+    """As many times those of the input as the photos have, at most."""
+    easy, hard = legibility(rows("colour"), COARSE), legibility(rows("pips"), COARSE)
+
+    assert (easy.attribute, easy.across, easy.finer) == ("body.colour", 12.0, 1)
+    assert (hard.attribute, hard.across, hard.finer) == ("body.pips", 12.0, 2)
+    assert (easy.report(1), len(hard.report(1)), len(hard.report(2))) == ([], 1, 1)
+
+
+def test_large_things_are_not_even_tried(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever is to be told on them."""
+    monkeypatch.setattr("logicls.train.resolution_check.told_plainly", lambda *_: pytest.fail("tried"))
+    whole = NanoImageProcessor((320, 320))
+
+    assert legibility(rows("pips", photos=3), whole).across > LEGIBLE
+    assert legibility(rows("pips", photos=3), whole).finer == 1
+
+
+def test_too_few_photos_tell_nothing_and_one_value_needs_no_telling() -> None:
+    """What cannot be tried is taken for hard."""
+    few = rows("colour", photos=2)
+    same = few.map(lambda row: {"values": [[], ["red"] * 3]})
+
+    assert told_plainly(few, COARSE, "attribute:body.colour") == 0.0
+    assert told_plainly(same, COARSE, "attribute:body.colour") == 1.0
+    assert told_plainly(few, COARSE, "attribute:body.size") == 1.0

@@ -1,0 +1,118 @@
+"""Pace: how long a run takes is said before it begins, and a run takes as long as it is given."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+import torch
+
+from logicls.errors import RecipeError
+from logicls.train.fit import fit
+from logicls.train.recipe import Recipe
+from logicls.train.time_budget import LEAST, Pace, fitting, steps_for
+
+TINY = Recipe(
+    steps=6, batch=4, visual_tokens=16, base=False, width=32, encoder_layers=1, decoder_layers=1, checkpoint_every=4,
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("minutes", [1.0, 7.5, 240.0])
+def test_what_fits_takes_as_long(minutes):
+    """Steps and evaluations together fill the minutes that are left, but for a small reserve."""
+    pace = Pace(step=0.5, look=4.0, every=100)
+
+    steps = fitting(pace, minutes, gone=20.0)
+
+    assert 0.9 * (minutes * 60 - 20) - 5 < pace.seconds(steps) <= minutes * 60 - 20
+
+
+def test_too_few_minutes_are_refused():
+    """With what would be enough, which then is."""
+    pace = Pace(step=0.5, look=0.0, every=100)
+
+    with pytest.raises(RecipeError) as caught:
+        fitting(pace, 0.1, gone=4.0)
+
+    told = str(caught.value)
+    assert told.startswith("LC413 0.1 minutes are too few: 3 steps fit into what is left of them. Give it 0.2 minutes")
+    assert fitting(pace, 0.2, gone=4.0) >= LEAST
+
+
+@pytest.mark.parametrize(
+    ("said", "steps"),
+    [
+        ({}, 2600),
+        ({"most_minutes": 30}, 2600),
+        ({"most_minutes": 20}, fitting(Pace(0.5, 4.0, 100), 20.0, 60.0)),
+        ({"most_minutes": 20, "steps": 300}, 300),
+        ({"minutes": 40, "most_minutes": 20}, fitting(Pace(0.5, 4.0, 100), 40.0, 60.0)),
+    ],
+)
+def test_no_longer_than_is_wanted(said, steps):
+    """Steps that take too long become as many as fit; `minutes` is what somebody asked for, and overrules that."""
+    assert steps_for(Recipe(**{"steps": 2600, **said}), Pace(0.5, 4.0, 100), 60.0) == steps
+
+
+def test_fewer_steps_than_the_recipes_are_said(synth, tmp_path):
+    """And the run has just so many."""
+    recipe, said, planned = TINY.model_copy(update={"steps": 10**6, "most_minutes": 0.2}), [], []
+
+    with pytest.raises(ZeroDivisionError):
+        fit(synth, tmp_path, recipe, say=said.append, planned=planned.append, told=lambda step, _: 1 / (1 - step))
+
+    assert LEAST <= planned[0] < 10**5
+    assert "the 1000000 steps of the recipe would take longer than its 0.2 minutes, which --minutes overrules" in said
+
+
+@pytest.mark.parametrize(("steps", "said"), [(100, "about 54 s: 100 steps of 0.5 s"), (2600, "about 23 minutes: 2600")])
+def test_it_is_said_in_few_words(steps, said):
+    """Seconds for short runs, minutes for others."""
+    assert Pace(0.5, 4.0, 100).said(steps).startswith(said)
+
+
+@pytest.mark.slow
+def test_measuring_changes_nothing(synth, tmp_path):
+    """The run is the same with other measurements before it; how long it takes is said before its first step."""
+    lines: list[str] = []
+
+    def told(step: int, loss: float) -> None:
+        lines.append(f"step {step}")
+
+    losses = []
+    for name in ("a", "b"):
+        torch.rand(5)
+        mine: list[float] = []
+        fit(synth, tmp_path / name, TINY, say=lines.append, told=lambda _, loss, mine=mine: mine.append(loss))
+        losses.append(mine)
+    fit(synth, tmp_path / "c", TINY, say=lines.append, told=told)
+
+    place = max(number for number, line in enumerate(lines) if line.startswith("about "))
+    assert losses[0] == losses[1]
+    assert "6 steps of" in lines[place]
+    assert lines[place + 1 : place + 7] != []
+    assert lines.index("step 1") > place
+    assert any(line.startswith("trained for ") and "waiting for data" in line for line in lines)
+
+
+@pytest.mark.slow
+def test_minutes_make_the_number_of_steps(synth, tmp_path):
+    """It is told and written down; resumed, the run has the number that it was begun with, whatever fits now."""
+    recipe = TINY.model_copy(update={"minutes": 0.25})
+    planned, steps = [], []
+
+    def stop(step: int, loss: float) -> None:
+        if step == 5:
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        fit(synth, tmp_path, recipe, say=lambda _: None, planned=planned.append, told=stop)
+    mark = tmp_path / "work" / "plan.json"
+    assert json.loads(mark.read_text()) == {"steps": planned[0]}
+    mark.write_text('{"steps": 12}')
+    fit(synth, tmp_path, recipe, resume=True, say=lambda _: None, planned=planned.append,
+        told=lambda step, _: steps.append(step))  # fmt: skip
+
+    assert planned[0] > LEAST
+    assert planned[1:] == [12]
+    assert steps == list(range(5, 13))
