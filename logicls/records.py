@@ -46,21 +46,21 @@ class Box:
         """(x, y) of the middle."""
         return (self.x1 + self.x2) / 2, (self.y1 + self.y2) / 2
 
-    def moved(self, dx: float, dy: float) -> Box:
+    def translate(self, dx: float, dy: float) -> Box:
         """The same rectangle `dx`, `dy` pixels further."""
         return Box(self.x1 + dx, self.y1 + dy, self.x2 + dx, self.y2 + dy)
 
-    def mapped(self, here: Box, there: Box) -> Box:
+    def map_between(self, source: Box, target: Box) -> Box:
         """Where it comes to lie when `here` is stretched onto `there`."""
-        scale = there.width / here.width, there.height / here.height
-        x1, y1 = there.x1 + (self.x1 - here.x1) * scale[0], there.y1 + (self.y1 - here.y1) * scale[1]
+        scale = target.width / source.width, target.height / source.height
+        x1, y1 = target.x1 + (self.x1 - source.x1) * scale[0], target.y1 + (self.y1 - source.y1) * scale[1]
         return Box(x1, y1, x1 + self.width * scale[0], y1 + self.height * scale[1])
 
-    def clipped(self, width: float, height: float) -> Box:
+    def clip(self, width: float, height: float) -> Box:
         """The part inside a photo of that size."""
         return Box(max(self.x1, 0.0), max(self.y1, 0.0), min(self.x2, width), min(self.y2, height))
 
-    def overlap(self, other: Box) -> float:
+    def intersection(self, other: Box) -> float:
         """Area shared with `other`, square pixels."""
         width = min(self.x2, other.x2) - max(self.x1, other.x1)
         if width <= 0:
@@ -68,14 +68,14 @@ class Box:
         height = min(self.y2, other.y2) - max(self.y1, other.y1)
         return width * height if height > 0 else 0.0
 
-    def covered_by(self, other: Box) -> float:
+    def ioa(self, other: Box) -> float:
         """Share of this box's area that lies in `other`, 0 to 1."""
-        shared = self.overlap(other)
+        shared = self.intersection(other)
         return shared / self.area if shared else 0.0
 
     def iou(self, other: Box) -> float:
         """Intersection over union, 0 to 1."""
-        shared = self.overlap(other)
+        shared = self.intersection(other)
         union = self.area + other.area - shared
         return shared / union if union else 0.0
 
@@ -105,7 +105,7 @@ class Scene:
     height: int
     instances: tuple[Instance, ...]
 
-    def of(self, component: str) -> tuple[Instance, ...]:
+    def instances_of(self, component: str) -> tuple[Instance, ...]:
         """The component's instances in reading order."""
         found = [i for i in self.instances if i.component == component]
         return tuple(sorted(found, key=lambda i: reading_order(i.box, self.width, self.height)))
@@ -142,7 +142,7 @@ class Answer:
     """Probability that the model gave to its reading, 0 to 1; 1 for annotations."""
     readable: bool = True
     """False where the model's text could not be read: rules that need it are unknown."""
-    chances: tuple[float, ...] = ()
+    probabilities: tuple[float, ...] = ()
     """Where things are: probability of each place that may hold one, the surest first, those left out as well.
     What things are like: of each value. Empty for annotations."""
 
@@ -160,27 +160,27 @@ class Finding:
     queries: tuple[str, ...] = ()
     """Ids of the subqueries it rests on."""
     confidence: float = 1.0
-    chance: float | None = None
+    probability: float | None = None
     """Probability that it is broken, 0 to 1; None where it could not be checked."""
 
 
 @dataclass(frozen=True, slots=True)
-class Plug:
+class PluginInfo:
     """One thing that was plugged into the predictor."""
 
     kind: str
     """expert, reasoner or retriever."""
     name: str
-    knows: str = ""
+    knowledge_id: str = ""
     """Twelve hex digits of the hash of what it knows; empty for one that knows nothing of its own."""
     settings: tuple[tuple[str, float], ...] = ()
     """What it was made with, where that can be chosen when predicting."""
 
     @property
-    def said(self) -> str:
+    def to_text(self) -> str:
         """In one line."""
         chosen = [f"{name}={value:g}" for name, value in self.settings]
-        return " ".join(filter(None, (self.kind, self.name, self.knows, *chosen)))
+        return " ".join(filter(None, (self.kind, self.name, self.knowledge_id, *chosen)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,9 +195,9 @@ class SecondLook:
     """Time that it took, beside the first one."""
     rewards: tuple[float, ...] = ()
     """How sure all answers were, 0 to 1: without think tokens, with those it began with, after each step."""
-    kept: int = 0
+    retained_views: int = 0
     """Finer views of a place that were kept."""
-    taken: bool = True
+    is_accepted: bool = True
     """False where it made nothing surer, so that the verdict is that of the first look."""
     after: Outcome | None = None
     """What it came to, by thresholds and before any other plug-in; None in records of before it was written down."""
@@ -236,18 +236,18 @@ class Verdict:
     """Id of the thresholds that decided; empty where there were none."""
     seconds: float = 0.0
     """Time that the look at it took; 0 where it was not measured."""
-    doubts: tuple[str, ...] = ()
+    unconditional_reasons: tuple[str, ...] = ()
     """Those of the reasons that no threshold changes: what could not be read, a photo unlike those learned from."""
     second_look: SecondLook | None = None
     """None where the first one was enough, or nobody was there to look again."""
     documents: tuple[str, ...] = ()
     """Pages of knowledge that were drawn for the photo, the most telling first; empty where none were asked for."""
-    plugged: tuple[Plug, ...] = ()
+    plugins: tuple[PluginInfo, ...] = ()
     """What was plugged in when it was made; empty where nothing was."""
 
 
 @dataclass(frozen=True, slots=True)
-class Edit:
+class AppliedEdit:
     """What synthesis did to a good photo."""
 
     kind: str
@@ -256,19 +256,19 @@ class Edit:
     """Id of the instance that was changed; 0 for none."""
     constraint: str = ""
     """The constraint it is about; empty for none."""
-    twin: bool = False
+    is_control: bool = False
     """True for the edit that goes through the same motions and breaks nothing."""
 
 
 @dataclass(frozen=True, slots=True)
-class Effort:
+class GenerationStats:
     """What an example was to be, and what it took."""
 
-    fate: str = "untouched"
+    category: str = "untouched"
     """untouched, twin, broken or broken_twice."""
-    wanted: tuple[str, ...] = ()
+    requested: tuple[str, ...] = ()
     """Violations that it was to have; where one could not be made, another stands in for it."""
-    tries: tuple[int, ...] = ()
+    attempts: tuple[int, ...] = ()
     """Photos on which each of them was tried; 0 for a photo that has it as it was taken."""
     rejected: int = 0
     """Random changes of the photo that were thrown away because a label would have become wrong."""
@@ -281,10 +281,10 @@ class Example:
     image: bytes = field(repr=False)
     """JPEG."""
     scene: Scene
-    edits: tuple[Edit, ...]
+    edits: tuple[AppliedEdit, ...]
     answers: tuple[Answer, ...]
     violations: tuple[str, ...]
     seed: int
     pair: int = -1
     """The same number for a good example and a broken one of the same photo, varied alike; -1 for one by itself."""
-    effort: Effort = Effort()
+    stats: GenerationStats = GenerationStats()

@@ -133,7 +133,7 @@ def _told(bundle: Bundle, plugged: Plugged) -> None:
     for line in grounds_of(bundle).warnings:
         console.print(line, soft_wrap=True)
     for plug in plugged.plugs:
-        console.print(Text(f"plugged in: {plug.said}"), soft_wrap=True)
+        console.print(Text(f"plugged in: {plug.to_text}"), soft_wrap=True)
 
 
 def _watched(bundle: Path, images: Path, out: Path, watch: Watch, wanted: Wanted) -> Spec:

@@ -69,14 +69,14 @@ def replay(
     origin = again.origin_of(verdicts, bundle=bundle, photos=photos)
     cli_train.quiet_libraries()
     opened = open_bundle(origin.bundle)
-    plugins = wanted.again(before.plugged, knowledge or origin.knowledge).made(opened)
+    plugins = wanted.again(before.plugins, knowledge or origin.knowledge).made(opened)
     now = again.replay(before, opened, origin.photos, plugins)
     differing = again.differences(before, now)
     for line in differing:
         console.print(Text(f"{before.photo}: {line}"), soft_wrap=True)
     if not differing:
         within = f"probabilities within {again.CHANCE:g}, boxes within {again.PIXELS:g} pixel"
-        plugged = "".join(f", {plug.said}" for plug in before.plugged)
+        plugged = "".join(f", {plug.to_text}" for plug in before.plugins)
         said = f"{before.photo}: the same again, {before.outcome}: {len(before.answers)} answers, {within}{plugged}"
         console.print(Text(said), soft_wrap=True)
     raise typer.Exit(1 if differing else 0)

@@ -248,7 +248,7 @@ class Reader:
         box = box_of(row.bbox)
         fault = box_fault(box, size)
         if box is not None and fault is None:
-            return box.clipped(*size)
+            return box.clip(*size)
         code, what, advice = fault or ("", "", "")
         where = f'of annotation {row.id} on "{photo}"'
         self.complain(code, f"bbox {json.dumps(row.bbox)[:80]} {where} {what}", advice)

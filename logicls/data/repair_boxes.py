@@ -139,7 +139,7 @@ def _clipped(row: Row, size: Size, notes: Notes) -> bool:
     box, raw = box_of(row.get("bbox")), row.get("bbox")
     if box is None or box_fault(box, size) is None:
         return True
-    inside = box.clipped(*size)
+    inside = box.clip(*size)
     if inside.width <= 0 or inside.height <= 0:
         detail = f"{json.dumps(raw)[:80]} on {size[0]} x {size[1]} pixels"
         notes.append(Healed(name_of("annotation", row), "dropped, its box lies off the photo", detail))

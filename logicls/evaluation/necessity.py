@@ -95,7 +95,7 @@ def blanked(photo: Photo, boxes: Sequence[Box], others: Sequence[Box], rng: np.r
     """
     for box in boxes:
         x1, y1, x2, y2 = whole(box, photo)
-        around = [other for other in others if box.covered_by(other) < 0.5]
+        around = [other for other in others if box.ioa(other) < 0.5]
         photo = cleared(photo, box, np.ones((y2 - y1, x2 - x1), np.float32), rng, others=around)
     return photo
 
@@ -142,7 +142,7 @@ def anomaly_map(verdict: Verdict, width: int, height: int) -> Float[np.ndarray, 
     """
     out = np.zeros((height, width), np.float32)
     for box, chance in _painted(verdict):
-        here = box.mapped(Box(0, 0, verdict.width, verdict.height), Box(0, 0, width, height)).clipped(width, height)
+        here = box.map_between(Box(0, 0, verdict.width, verdict.height), Box(0, 0, width, height)).clip(width, height)
         part = out[round(here.y1) : round(here.y2), round(here.x1) : round(here.x2)]
         np.maximum(part, chance, out=part)
     return out
@@ -152,7 +152,7 @@ def _painted(verdict: Verdict) -> Iterator[tuple[Box, float]]:
     for finding in verdict.findings:
         if finding.status == "broken":
             for box in evidence(verdict, finding):
-                yield box, finding.confidence if finding.chance is None else finding.chance
+                yield box, finding.confidence if finding.probability is None else finding.probability
 
 
 Rng = np.random.Generator
@@ -203,7 +203,7 @@ def _drawn(boxes: Sequence[Box], rng: Rng) -> tuple[int, ...]:
     free = [
         number
         for number, box in enumerate(boxes)
-        if all(box.covered_by(other) <= APART for k, other in enumerate(boxes) if k != number)
+        if all(box.ioa(other) <= APART for k, other in enumerate(boxes) if k != number)
     ]
     return (free[int(rng.integers(len(free)))],) if free else tuple(range(len(boxes)))
 

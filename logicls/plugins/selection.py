@@ -18,7 +18,7 @@ from logicls.io.jsonl import write_text
 from logicls.plugins.registry import found, known
 from logicls.plugins.settings import ReasonerSettings, without_effect
 from logicls.predict.plugin_protocols import Plugged, PlugIns
-from logicls.records import Plug
+from logicls.records import PluginInfo
 
 if TYPE_CHECKING:
     from logicls.models.bundle import Bundle
@@ -98,15 +98,15 @@ class Wanted:
         if self.expert:
             from logicls.plugins.anomaly.storage import kept_hash
 
-            plugs.append(Plug("expert", self.expert, kept_hash(bundle, self.expert)))
+            plugs.append(PluginInfo("expert", self.expert, kept_hash(bundle, self.expert)))
         if self.reasoner is not None:
             from logicls.plugins.reasoning.second_look import in_effect
 
-            plugs.append(Plug("reasoner", self.reasoner.name, settings=in_effect(self.reasoner)))
+            plugs.append(PluginInfo("reasoner", self.reasoner.name, settings=in_effect(self.reasoner)))
         if self.knowledge is not None:
             from logicls.plugins.retrieval.knowledge import knowledge_hash, read_knowledge
 
-            plugs.append(Plug("retriever", "documents", knowledge_hash(read_knowledge(self.knowledge))))
+            plugs.append(PluginInfo("retriever", "documents", knowledge_hash(read_knowledge(self.knowledge))))
         return Plugged(tuple(plugs), self.knowledge)
 
     def made(self, bundle: Bundle) -> PlugIns:
@@ -184,7 +184,7 @@ def _refuse(idle: Sequence[str], why: str, advice: str) -> None:
         )
 
 
-def again(plugs: Sequence[Plug], knowledge: Path | None) -> Wanted:
+def again(plugs: Sequence[PluginInfo], knowledge: Path | None) -> Wanted:
     """What a verdict was made with, to be plugged in again; `knowledge` is where that lies now.
 
     Raises:
@@ -192,7 +192,7 @@ def again(plugs: Sequence[Plug], knowledge: Path | None) -> Wanted:
     """
     by_kind = {plug.kind: plug for plug in plugs}
     if "retriever" in by_kind and knowledge is None:
-        message = f"the verdict was made with {by_kind['retriever'].said}, and nothing says where that lies."
+        message = f"the verdict was made with {by_kind['retriever'].to_text}, and nothing says where that lies."
         raise DataError(Problem("LC712", message, advice="Name the folder with --knowledge."))
     looked = by_kind.get("reasoner")
     chosen = {n: v for n, v in looked.settings if n in ReasonerSettings.model_fields} if looked is not None else {}

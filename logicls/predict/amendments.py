@@ -46,8 +46,10 @@ def with_flaw(verdict: Verdict, flaw: Flaw) -> Verdict:
     status: Status = "broken" if is_flawed else "holds"
     expected = "like good photos everywhere"
     finding = Finding(RULE, status, names, expected, flaw.found, (QUERY,), sure, flaw.chance)
-    doubts = (*verdict.doubts, f"{RULE}: {flaw.found}") if flaw.doubtful else verdict.doubts
-    reasons = (*verdict.reasons, *doubts[len(verdict.doubts) :])
+    doubts = (
+        (*verdict.unconditional_reasons, f"{RULE}: {flaw.found}") if flaw.doubtful else verdict.unconditional_reasons
+    )
+    reasons = (*verdict.reasons, *doubts[len(verdict.unconditional_reasons) :])
     violations = tuple(sorted({*verdict.violations, *names}))
     return replace(
         verdict,
@@ -74,7 +76,7 @@ def _less_what_rules_explain(verdict: Verdict, flaw: Flaw) -> Flaw:
     about = {component_of(query) for query in asked}
     margin = MARGIN * max(verdict.width, verdict.height)
     boxes = [_wider(box, margin) for a in verdict.answers if component_of(a.query) in about for box in a.boxes]
-    covered = any(flaw.box.covered_by(box) >= COVERED for box in boxes)
+    covered = any(flaw.box.ioa(box) >= COVERED for box in boxes)
     if flaw.chance >= SURE and about.isdisjoint(flaw.components) and not covered:
         return flaw
     return replace(flaw, chance=EXPLAINED * flaw.chance, box=None, found=f"{flaw.found}, where a rule is broken")
@@ -89,7 +91,7 @@ def recalled(verdict: Verdict, recall: Recall) -> Verdict:
     known = replace(verdict, documents=recall.documents)
     if not recall.doubt:
         return known
-    reasons, doubts = (*verdict.reasons, recall.doubt), (*verdict.doubts, recall.doubt)
+    reasons, doubts = (*verdict.reasons, recall.doubt), (*verdict.unconditional_reasons, recall.doubt)
     return replace(known, outcome=outcome_of(reasons, verdict.violations), reasons=reasons, doubts=doubts)
 
 

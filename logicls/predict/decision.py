@@ -107,7 +107,7 @@ def decide(
     verdict = Verdict(
         photo, "review", violations(findings), None if stated is None else tuple(sorted(stated)), _score(findings),
         tuple(scores.items()), findings, (*look.answers, look.stated), (), *size,
-        spec=spec.hash, doubts=(*doubts, *unread(findings), *unstated),
+        spec=spec.hash, unconditional_reasons=(*doubts, *unread(findings), *unstated),
     )  # fmt: skip
     return settle(verdict, thresholds)
 
@@ -126,5 +126,5 @@ def _score(findings: Sequence[Finding]) -> float:
     """Probability that any rule is broken, as if rules broke independently; what is not known counts half."""
     good = 1.0
     for finding in findings:
-        good *= 1 - (0.5 if finding.chance is None else finding.chance)
+        good *= 1 - (0.5 if finding.probability is None else finding.probability)
     return 1 - good

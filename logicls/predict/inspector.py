@@ -78,7 +78,7 @@ class Inspector:
         bundle, name = self._bundle, printable(photo.name)
         if isinstance(look, str) or photo.pixels is None:
             why = (str(look),)
-            verdict = Verdict(name, "review", reasons=why, doubts=why, spec=bundle.spec.hash)
+            verdict = Verdict(name, "review", reasons=why, unconditional_reasons=why, spec=bundle.spec.hash)
         else:
             strange = [f"{said(k)}, as no photo was that it learned from" for k in photo.stored if k not in self._known]
             verdict = verdict_on(self._grounds, look, name, photo.pixels, size=photo.size, doubts=strange)

@@ -12,7 +12,7 @@ from typing import Protocol, runtime_checkable
 import numpy as np
 from jaxtyping import UInt8
 
-from logicls.records import Box, Plug, Verdict
+from logicls.records import Box, PluginInfo, Verdict
 
 Photo = UInt8[np.ndarray, "_height _width 3"]
 """RGB, as it is on the disk, whatever the size of the model's input."""
@@ -102,7 +102,7 @@ class Reasoner(Protocol):
 class Plugged:
     """What verdicts say of the plug-ins that they are made with."""
 
-    plugs: tuple[Plug, ...] = ()
+    plugs: tuple[PluginInfo, ...] = ()
     knowledge: Path | None = None
     """Folder that the retriever reads; a run notes where it lay, verdicts do not."""
 

@@ -33,7 +33,7 @@ def result_id(verdict: Verdict) -> str:
     What was plugged in counts, too: by name, by what it knew, and by its settings.
     Photos with the same bytes have a result each; one that could not be opened has no hash.
     """
-    plugged = (plug.said for plug in verdict.plugged)
+    plugged = (plug.to_text for plug in verdict.plugins)
     made_of = "\0".join((verdict.photo, verdict.sha256, verdict.bundle, verdict.thresholds, *plugged))
     return hashlib.sha256(made_of.encode("utf-8", "surrogatepass")).hexdigest()[:DIGITS]
 
@@ -118,7 +118,7 @@ class Columns:
     def row(self, verdict: Verdict) -> list[str | float]:
         """What stands in them: shares 0 to 1 and seconds as numbers, lists with ';' between."""
         cells = _row(verdict, self.violations)
-        return [*cells, ";".join(plug.said for plug in verdict.plugged)] if self.plugged else cells
+        return [*cells, ";".join(plug.to_text for plug in verdict.plugins)] if self.plugged else cells
 
 
 def columns_of(verdicts: Iterable[Verdict], violations: Sequence[str]) -> tuple[Columns, Iterator[Verdict]]:
@@ -127,8 +127,8 @@ def columns_of(verdicts: Iterable[Verdict], violations: Sequence[str]) -> tuple[
     first = next(rest, None)
     if first is None:
         return Columns(tuple(violations), False), rest
-    flaws = (VIOLATION,) if any(plug.kind == "expert" for plug in first.plugged) else ()
-    return Columns((*violations, *flaws), bool(first.plugged)), chain([first], rest)
+    flaws = (VIOLATION,) if any(plug.kind == "expert" for plug in first.plugins) else ()
+    return Columns((*violations, *flaws), bool(first.plugins)), chain([first], rest)
 
 
 def _row(verdict: Verdict, violations: Sequence[str]) -> list[str | float]:

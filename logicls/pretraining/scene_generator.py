@@ -96,7 +96,7 @@ def _box(thing: Thing, warp: Matrix | None, size: tuple[int, int]) -> Box | None
     points = seen(thing.outline, warp)
     (x1, y1), (x2, y2) = points.min(axis=0).tolist(), points.max(axis=0).tolist()
     whole = Box(x1, y1, x2, y2)
-    rest = whole.clipped(size[1], size[0])
+    rest = whole.clip(size[1], size[0])
     tiny = max(whole.width, whole.height) < _TINY
     return rest if rest.area > (0.97 if tiny else _CUT) * whole.area else None
 

@@ -188,7 +188,7 @@ def looked(verdict: Verdict) -> Looked | None:
 
 def _surer(look: SecondLook) -> str:
     """Whether choices became less open; empty where the record does not tell."""
-    if not look.taken:
+    if not look.is_accepted:
         return "No answer became surer, so the first look stands."
     if len(look.entropies) != 2:
         return ""
@@ -245,7 +245,7 @@ def _plate(box: Box, size: tuple[float, float], tag: tuple[float, float], placed
         Box(x, y, x + width, y + height)
         for y, x in ((min(max(y, 0), size[1] - height), min(max(x, 0), size[0] - width)) for y in ys for x in xs)
     ]
-    return next((p for p in places if not any(p.overlap(other) for other in placed)), places[0])
+    return next((p for p in places if not any(p.intersection(other) for other in placed)), places[0])
 
 
 def _rule(finding: Finding, spec_lines: Mapping[str, str], numbers: Mapping[str, int]) -> Rule:

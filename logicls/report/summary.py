@@ -153,7 +153,7 @@ class Origin:
         self.specs |= {verdict.spec} - {""}
         self.versions |= {verdict.version} - {""}
         self.thresholds |= {verdict.thresholds} - {""}
-        self.plugs.update(plug.said for plug in verdict.plugged)
+        self.plugs.update(plug.to_text for plug in verdict.plugins)
 
 
 @dataclass(slots=True)

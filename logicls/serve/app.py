@@ -66,7 +66,7 @@ def app_of(desk: Desk, start: Start, token: str) -> FastAPI:
         bundle = desk.bundle
         if bundle is None:
             return JSONResponse({"ready": False}, 503)
-        plugged = {"plugins": [plug.said for plug in desk.plugged]} if desk.plugged else {}
+        plugged = {"plugins": [plug.to_text for plug in desk.plugged]} if desk.plugged else {}
         return JSONResponse({"ready": True, "bundle": bundle.id, "spec": bundle.spec.hash, **plugged})
 
     async def metrics() -> Response:

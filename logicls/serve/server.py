@@ -76,7 +76,7 @@ def serve(
 
     def opened() -> None:
         for one in desk.plugged:
-            say(f"plugged in: {one.said}")
+            say(f"plugged in: {one.to_text}")
         say(f"{url}: ready")
 
     start.stop, start.opened = stop, opened

@@ -27,7 +27,7 @@ from logicls.predict.inspector import Inspector
 from logicls.predict.plugin_protocols import PlugIns
 from logicls.predict.readers.protocol import Reader, input_size, reader_of
 from logicls.predict.self_test import open_bundle
-from logicls.records import Plug, Verdict
+from logicls.records import PluginInfo, Verdict
 from logicls.serve.uploads import Limits
 
 SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
@@ -191,7 +191,7 @@ class Desk:
         return None if self._reader is None else self._reader.bundle
 
     @property
-    def plugged(self) -> tuple[Plug, ...]:
+    def plugged(self) -> tuple[PluginInfo, ...]:
         """What is plugged in, once the bundle is opened."""
         return self._plugins.plugged.plugs
 

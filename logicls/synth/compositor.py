@@ -74,11 +74,11 @@ class Painter:
     def cleared(self, canvas: Canvas, target: Instance, rng: Rng) -> Photo:
         """The photo with the target's place filled from what it lies on."""
         scene = canvas.scene
-        under = [i for i in scene.instances if i.id != target.id and target.box.covered_by(i.box) >= ON_TOP]
+        under = [i for i in scene.instances if i.id != target.id and target.box.ioa(i.box) >= ON_TOP]
         ground = min((i.box for i in under), key=lambda b: b.area, default=None)
         gone = {target.id, *(i.id for i in (*under, *carried(scene, target, self.spec.fillings)))}
         others = [i for i in scene.instances if i.id not in gone]
-        fronts = [(i.box, self.mask(canvas, i)) for i in others if i.box.overlap(_grown(target.box)) > 0]
+        fronts = [(i.box, self.mask(canvas, i)) for i in others if i.box.intersection(_grown(target.box)) > 0]
         mask, boxes = self.whole_mask(canvas, target), [i.box for i in others]
         return cleared(canvas.photo, target.box, mask, rng, ground=ground, others=boxes, fronts=fronts)
 

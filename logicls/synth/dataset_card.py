@@ -100,9 +100,9 @@ def counted(examples: Iterable[Made]) -> Shortfall:
 
 def shortfall_of(examples: Iterable[Example]) -> Shortfall:
     """Count examples that were just made."""
-    efforts = ((e, e.effort) for e in examples)
+    efforts = ((e, e.stats) for e in examples)
     return counted(
-        Made(effort.fate, effort.wanted, effort.tries, effort.rejected, e.violations, bool(e.edits))
+        Made(effort.category, effort.requested, effort.attempts, effort.rejected, e.violations, bool(e.edits))
         for e, effort in efforts
     )
 

@@ -37,7 +37,7 @@ def reduced(source: Source, size: Sequence[int]) -> Source:
 def _smaller(scene: Scene, factor: float) -> Scene:
     width, height = max(round(scene.width * factor), 1), max(round(scene.height * factor), 1)
     whole, small = Box(0, 0, scene.width, scene.height), Box(0, 0, width, height)
-    instances = tuple(replace(i, box=i.box.mapped(whole, small).clipped(width, height)) for i in scene.instances)
+    instances = tuple(replace(i, box=i.box.map_between(whole, small).clip(width, height)) for i in scene.instances)
     return Scene(scene.photo, width, height, instances)
 
 

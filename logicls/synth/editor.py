@@ -92,7 +92,7 @@ class Editor:
         if donor is None:
             return None
         box = _fitted(donor.instance.box, plan.box)
-        if box.clipped(canvas.scene.width, canvas.scene.height) != box:
+        if box.clip(canvas.scene.width, canvas.scene.height) != box:
             return None
         return self._after(
             plan, canvas, lambda: self.painter.laid(canvas.photo, donor, box), *self._brought(donor, box, canvas.scene)
@@ -105,7 +105,7 @@ class Editor:
             filling = filling_of(canvas, target, fills)
             stays = plan.dx == plan.dy == 0
             return self._after(plan, canvas, partial(filling.repoured, _split(rng))) if filling and stays else None
-        there = target.box.moved(plan.dx, plan.dy)
+        there = target.box.translate(plan.dx, plan.dy)
         return self._after(plan, canvas, partial(self.painter.taken_to, canvas, target, there, _split(rng)))
 
     def _swap(self, plan: Swap, canvas: Canvas, rng: Rng) -> Canvas:
@@ -167,7 +167,7 @@ class Editor:
     def _rotate(self, plan: Rotate, canvas: Canvas, rng: Rng) -> Canvas | None:
         target, chance = instance(canvas.scene, plan.target), _split(rng)
         turn = Turn.of(self.painter.mask(canvas, target), target.box, plan.degrees)
-        if turn.box.clipped(canvas.scene.width, canvas.scene.height) != turn.box:
+        if turn.box.clip(canvas.scene.width, canvas.scene.height) != turn.box:
             return None
 
         def painted() -> Photo:
@@ -211,7 +211,7 @@ class Editor:
         coming = (donor.instance, *carried(donor.scene, donor.instance, self.spec.fillings))
         start = _fresh(scene)
         arriving = [
-            Instance(start - k, i.component, i.box.mapped(donor.instance.box, box), i.attributes)
+            Instance(start - k, i.component, i.box.map_between(donor.instance.box, box), i.attributes)
             for k, i in enumerate(coming)
         ]
         return arriving, [partial(self.bank.mask, donor.scene, i) for i in coming]

@@ -10,7 +10,7 @@ import numpy as np
 
 from logicls.constraints.checker.evaluation import look
 from logicls.constraints.spec.models import Spec
-from logicls.records import Effort, Example
+from logicls.records import GenerationStats, Example
 from logicls.synth.augmentation import Augmenter, Strength
 from logicls.synth.compositor import Canvas
 from logicls.synth.image_ops import Photo
@@ -171,13 +171,15 @@ class Maker:
             for k, (draft, canvas, card) in enumerate(zip(drafts, varied.canvases, cards, strict=True))
         )
 
-    def _picture(self, draft: Draft, canvas: Canvas, quality: int, index: int, pair: int, effort: Effort) -> Picture:
+    def _picture(
+        self, draft: Draft, canvas: Canvas, quality: int, index: int, pair: int, effort: GenerationStats
+    ) -> Picture:
         answers = tuple(answer for answer in look(self.spec, canvas.scene) if answer.readable)
         example = Example(b"", canvas.scene, draft.edits, answers, answers[-1].values, index, pair, effort)
         return Picture(canvas.photo, quality, example)
 
 
-def _effort(card: Card, tries: tuple[int, ...], rejected: int) -> Effort:
+def _effort(card: Card, tries: tuple[int, ...], rejected: int) -> GenerationStats:
     if card.fate in ("untouched", "twin"):
-        return Effort(card.fate, rejected=rejected)
-    return Effort(card.fate, card.wanted, tries, rejected)
+        return GenerationStats(card.fate, rejected=rejected)
+    return GenerationStats(card.fate, card.wanted, tries, rejected)

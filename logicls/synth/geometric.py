@@ -138,9 +138,9 @@ class Turn:
 
 def cable_of(scene: Scene, end: Instance) -> Instance | None:
     """What the end is an end of: the smallest thing that another such end lies on, too; None where there is none."""
-    ends = [i for i in scene.of(end.component) if i.id != end.id]
-    over = [i for i in scene.instances if i.component != end.component and end.box.covered_by(i.box) >= 0.5]
-    both = [i for i in over if any(other.box.covered_by(i.box) >= 0.5 for other in ends)]
+    ends = [i for i in scene.instances_of(end.component) if i.id != end.id]
+    over = [i for i in scene.instances if i.component != end.component and end.box.ioa(i.box) >= 0.5]
+    both = [i for i in over if any(other.box.ioa(i.box) >= 0.5 for other in ends)]
     return min(both, key=lambda i: i.box.area, default=None)
 
 

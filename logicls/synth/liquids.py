@@ -189,6 +189,6 @@ class Filling:
 
 def filling_of(canvas: Canvas, target: Instance, fills: str) -> Filling | None:
     """The filling together with the instance of `fills` that it is in; None where there is none."""
-    parents = canvas.scene.of(fills)
-    parent = max(parents, key=lambda p: target.box.covered_by(p.box), default=None)
+    parents = canvas.scene.instances_of(fills)
+    parent = max(parents, key=lambda p: target.box.ioa(p.box), default=None)
     return Filling(canvas, target, parent) if parent else None

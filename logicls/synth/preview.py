@@ -13,7 +13,7 @@ from logicls.constraints.checker.evaluation import by_query, judge
 from logicls.constraints.spec.loader import load_spec
 from logicls.constraints.spec.models import Spec
 from logicls.data.coco import read_for
-from logicls.records import Edit, Example, Scene
+from logicls.records import AppliedEdit, Example, Scene
 from logicls.synth.dataset_card import shortfall_of
 from logicls.synth.pipeline import Order, left_out, preview
 
@@ -124,7 +124,7 @@ def _grown(box: list[float], by: float) -> list[float]:
 def _text(sheet: _Sheet, example: Example) -> list[Line]:
     """Number and fate, the edits, the broken rules."""
     pair = f", pair {example.pair}" if example.pair >= 0 else ""
-    lines: list[Line] = [(f"{example.seed}: {example.effort.fate.replace('_', ' ')}{pair}", INK)]
+    lines: list[Line] = [(f"{example.seed}: {example.stats.category.replace('_', ' ')}{pair}", INK)]
     lines += [(_told(sheet, edit, example.scene), DIM) for edit in example.edits] or [("as it was taken", DIM)]
     findings = judge(sheet.spec, by_query(example.answers), example.scene.width, example.scene.height)
     broken = [f for f in findings if f.status == "broken"]
@@ -133,11 +133,11 @@ def _text(sheet: _Sheet, example: Example) -> list[Line]:
     return [(part, colour) for line, colour in lines for part in _wrapped(line, sheet.font, SIDE)]
 
 
-def _told(sheet: _Sheet, edit: Edit, scene: Scene) -> str:
+def _told(sheet: _Sheet, edit: AppliedEdit, scene: Scene) -> str:
     """An edit in words: what was done to what, for which rule."""
     known = (*scene.instances, *sheet.sources[scene.photo].instances)
     component = next((i.component for i in known if i.id == edit.target and edit.target), "")
-    return f"{edit.kind} {component}".rstrip() + f" for {edit.constraint}{', twin' if edit.twin else ''}"
+    return f"{edit.kind} {component}".rstrip() + f" for {edit.constraint}{', twin' if edit.is_control else ''}"
 
 
 def _wrapped(text: str, font: Font, width: int) -> list[str]:

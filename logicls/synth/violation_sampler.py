@@ -13,7 +13,7 @@ from logicls.constraints.checker.margins import near
 from logicls.constraints.families.edits import Add, Move, Plan, Remove, Replace, Reroute, Resize, Rotate, Swap
 from logicls.constraints.families.protocol import Plans
 from logicls.constraints.spec.models import Spec
-from logicls.records import Edit, Scene
+from logicls.records import AppliedEdit, Scene
 from logicls.synth.compositor import Canvas
 from logicls.synth.editor import Editor
 from logicls.synth.instance_bank import Bank
@@ -33,7 +33,7 @@ class Draft:
     """A photo with what has been done to it."""
 
     canvas: Canvas
-    edits: tuple[Edit, ...] = ()
+    edits: tuple[AppliedEdit, ...] = ()
 
 
 class Drafter:
@@ -84,7 +84,7 @@ class Drafter:
         canvas = self._as_meant(aim, plans, draft.canvas, rng, twin)
         if canvas is None:
             return None
-        edits = [Edit(KINDS[type(plan)], getattr(plan, "target", 0), aim.constraint.id, twin) for plan in plans]
+        edits = [AppliedEdit(KINDS[type(plan)], getattr(plan, "target", 0), aim.constraint.id, twin) for plan in plans]
         return Draft(canvas, (*draft.edits, *edits))
 
     def _as_meant(self, aim: Aim, plans: Plans, canvas: Canvas, rng: Rng, twin: bool) -> Canvas | None:

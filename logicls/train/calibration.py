@@ -203,8 +203,8 @@ def _values(spec: Spec, one: Known) -> Iterator[tuple[float, int, bool]]:
         read, told = found.get(query.id), true.get(query.id)
         if not query.attribute or read is None or told is None or len(query.options) < 2:
             continue
-        if read.readable and len(read.values) == len(told.values) == len(read.chances):
-            for chance, value, right in zip(read.chances, read.values, told.values, strict=True):
+        if read.readable and len(read.values) == len(told.values) == len(read.probabilities):
+            for chance, value, right in zip(read.probabilities, read.values, told.values, strict=True):
                 yield chance, len(query.options), value == right
 
 

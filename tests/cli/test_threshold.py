@@ -35,7 +35,7 @@ def folders(tmp_path) -> tuple[Path, Path, Path]:
             is_broken = n < 60
             chance = 0.4 + 0.6 * n / 60 if is_broken else 0.3 if n == 60 else 0.01
             names = ("misplaced_spoon",) if is_broken else ()
-            found = Finding(RULE, "broken" if is_broken else "holds", names, chance=chance)
+            found = Finding(RULE, "broken" if is_broken else "holds", names, probability=chance)
             lines.append(verdict_to_json(Verdict(f"{n}.jpg", "review", names, findings=(found,), spec=spec)))
             rows.append(f"{n}.jpg,{';'.join(names)}")
     (tmp_path / "truth.csv").write_text("\n".join(rows) + "\n")

@@ -135,7 +135,7 @@ def _good(draw: st.DrawFn, product: str) -> Scene:
         Instance(
             number,
             component,
-            Box(x1 * width, y1 * height, x2 * width, y2 * height).moved(dx * width, dy * height),
+            Box(x1 * width, y1 * height, x2 * width, y2 * height).translate(dx * width, dy * height),
             tuple(sorted(facts.items())),
         )
         for number, (component, (x1, y1, x2, y2), facts) in enumerate(parts, 1)

@@ -196,6 +196,6 @@ def wrong_layout(rng: random.Random, truth: Truth) -> Body | None:
     ones, others = ([i.box for i in truth.things(body[key])] for key in ("subject", "object"))
     if max(o.centre[0] for o in ones) + 5 < min(o.centre[0] for o in others):
         return {"layout": body | {"relation": "right_of"}}
-    if all(one.overlap(other) == 0 and one is not other for one in ones for other in others):
+    if all(one.intersection(other) == 0 and one is not other for one in ones for other in others):
         return {"layout": body | {"relation": "overlaps"}}
     return None

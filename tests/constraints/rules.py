@@ -236,7 +236,7 @@ def measured(truth: Truth, body: Body, size: str, frame: Box | None) -> list[flo
     boxes = [i.box for i in truth.things(body[size], frame)]
     if size == "fill":
         places = truth.places(body.get("relative_to", "jar"), frame)
-        return [sum(box.overlap(place) for box in boxes) / place.area for place in places] if boxes else []
+        return [sum(box.intersection(place) for box in boxes) / place.area for place in places] if boxes else []
     return [sized(size, box) / unit(truth, body, size) for box in boxes]
 
 

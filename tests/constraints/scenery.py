@@ -53,7 +53,7 @@ class Truth:
         variant: dict[str, Any] = VARIANTS.get(name, {"of": name, "with": {}})
         return [
             i
-            for i in self.scene.of(str(variant["of"]))
+            for i in self.scene.instances_of(str(variant["of"]))
             if (frame is None or centred(i.box, frame))
             and all(i.attribute(key) in [values, *values] for key, values in variant["with"].items())
         ]

@@ -18,12 +18,12 @@ def one_by_one(groups: list[int], boxes: list[Box]) -> list[Overlap]:
     found = []
     for i, j in combinations(range(len(boxes)), 2):
         a, b = boxes[i], boxes[j]
-        if groups[i] != groups[j] or not a.overlap(b):
+        if groups[i] != groups[j] or not a.intersection(b):
             continue
         edges = ((a.x1, b.x1), (a.y1, b.y1), (a.x2, b.x2), (a.y2, b.y2))
         if all(abs(one - other) <= 1 for one, other in edges) or a.iou(b) >= 0.95:
             found.append(Overlap(i, j, "same", a.iou(b)))
-        elif a.covered_by(b) == 1 or b.covered_by(a) == 1:
+        elif a.ioa(b) == 1 or b.ioa(a) == 1:
             found.append(Overlap(i, j, "inside", a.iou(b)))
         elif a.iou(b) >= 0.5:
             found.append(Overlap(i, j, "likely", a.iou(b)))

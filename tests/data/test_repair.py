@@ -403,4 +403,4 @@ def test_what_was_damaged_in_certain_ways_can_be_read(
 
     dataset = read_dataset(folder, folder / "out.json" if notes else None)
     assert [scene.photo for scene in dataset.scenes] == ["a.png", "sub/b.png"]
-    assert all(i.box.clipped(40, 30) == i.box and i.box != Box(0, 0, 0, 0) for s in dataset.scenes for i in s.instances)
+    assert all(i.box.clip(40, 30) == i.box and i.box != Box(0, 0, 0, 0) for s in dataset.scenes for i in s.instances)

@@ -27,7 +27,7 @@ from logicls.plugins.selection import Asked, again
 from logicls.plugins.settings import KnowledgeSettings
 from logicls.predict.folder.runner import adding
 from logicls.predict.plugin_protocols import Plugged
-from logicls.records import Plug
+from logicls.records import PluginInfo
 
 
 def hub_bundle() -> Bundle:
@@ -89,7 +89,7 @@ def for_lids() -> object:
 
 def other_plug_ins() -> object:
     """A folder of verdicts that were made with an expert."""
-    bundle, plugs = hub_bundle(), (Plug("expert", "patches", "0a1b2c3d4e5f"),)
+    bundle, plugs = hub_bundle(), (PluginInfo("expert", "patches", "0a1b2c3d4e5f"),)
     folder = photos_of("a.png").resolve()
     with adding(bundle, folder, Path("verdicts"), Plugged(plugs)):
         pass
@@ -113,7 +113,7 @@ TRIGGERS: dict[str, Callable[[], object]] = {
     "LC741": lambda: second_look(Path("bundle"), photos_of("b.png"), truth_of("a.png"), Path("looks")),
     "LC710": other_plug_ins,
     "LC711": lambda: Asked(reasoner="closer", tokens=8).here(Path("bundle")),
-    "LC712": lambda: again([Plug("retriever", "documents", "0a1b2c3d4e5f")], None),
+    "LC712": lambda: again([PluginInfo("retriever", "documents", "0a1b2c3d4e5f")], None),
     "LC713": outside,
     "LC701": lambda: read_knowledge(Path("empty")),
     "LC702": lambda: read_knowledge(knows("# A box\n")),

@@ -31,7 +31,7 @@ def bench(desk) -> Path:
 def _verdict(spec: str, file: str = "verdicts") -> None:
     with Appender(Path(file, "verdicts.jsonl")) as lines:
         lines.append(
-            verdict_to_json(Verdict("a.jpg", "pass", findings=(Finding("level", "holds", chance=0.1),), spec=spec))
+            verdict_to_json(Verdict("a.jpg", "pass", findings=(Finding("level", "holds", probability=0.1),), spec=spec))
         )
 
 

@@ -145,9 +145,9 @@ def test_an_answer_stays_where_places_and_values_do(spec):
     def coloured(*values):
         return {"attribute:pin.colour": Answer("attribute:pin.colour", values)}
 
-    assert is_kept(where, located(*(box.moved(2, 0) for box in where.cited)))
+    assert is_kept(where, located(*(box.translate(2, 0) for box in where.cited)))
     assert not is_kept(where, located(where.cited[0]))
-    assert not is_kept(where, located(where.cited[0], where.cited[1].moved(12, 0)))
+    assert not is_kept(where, located(where.cited[0], where.cited[1].translate(12, 0)))
     assert is_kept(what, coloured("red", "blue"))
     assert not is_kept(what, coloured("blue", "red"))
 

@@ -10,7 +10,7 @@ import pytest
 from logicls.errors import BundleError, DataError
 from logicls.plugins.selection import Asked, Wanted, again, stand
 from logicls.plugins.settings import ReasonerSettings
-from logicls.records import Plug
+from logicls.records import PluginInfo
 
 LATENT = ReasonerSettings(name="latent", tokens=8)
 
@@ -77,12 +77,12 @@ def test_verdicts_say_what_is_plugged_in(outfit):
 
     expert, reasoner, retriever = wanted.plugged(outfit.bundle).plugs
 
-    assert (expert.kind, expert.name, len(expert.knows)) == ("expert", "patches", 12)
-    assert reasoner.said == "reasoner latent tokens=4 steps=3 open=0.5"
-    assert (retriever.kind, retriever.name, len(retriever.knows)) == ("retriever", "documents", 12)
+    assert (expert.kind, expert.name, len(expert.knowledge_id)) == ("expert", "patches", 12)
+    assert reasoner.to_text == "reasoner latent tokens=4 steps=3 open=0.5"
+    assert (retriever.kind, retriever.name, len(retriever.knowledge_id)) == ("retriever", "documents", 12)
     assert wanted.plugged(outfit.bundle) == wanted.plugged(outfit.bundle)
     closer = Wanted("", ReasonerSettings(), None).plugged(outfit.bundle).plugs
-    assert [plug.said for plug in closer] == ["reasoner closer larger=1.15"]
+    assert [plug.to_text for plug in closer] == ["reasoner closer larger=1.15"]
 
 
 @pytest.mark.parametrize("changed", ["box/good.md", "box/good.png", "box/usual.safetensors", "knowledge.yaml"])
@@ -113,7 +113,7 @@ def test_the_same_is_plugged_in_again(outfit):
 def test_knowledge_that_nobody_has_any_more():
     """It is asked for by its option."""
     with pytest.raises(DataError, match=r"LC712 .*retriever documents 0a1b, and nothing says .*--knowledge"):
-        again((Plug("retriever", "documents", "0a1b"),), None)
+        again((PluginInfo("retriever", "documents", "0a1b"),), None)
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ from logicls.records import Answer, Box, Finding, Verdict
 
 PHOTO = np.zeros((100, 200, 3), np.uint8)
 GOOD = Verdict("a.png", "pass", score=0.2, scores=(("missing_spoon", 0.2),), width=200, height=100)
-SPOON = Finding("one-spoon", "broken", ("missing_spoon",), queries=("locate:spoon",), chance=0.9)
+SPOON = Finding("one-spoon", "broken", ("missing_spoon",), queries=("locate:spoon",), probability=0.9)
 NO_SPOON = Verdict(
     "b.png", "fail", ("missing_spoon",), score=0.9, scores=(("missing_spoon", 0.9),), findings=(SPOON,),
     answers=(Answer("locate:spoon"),), width=200, height=100,
@@ -43,7 +43,7 @@ def test_no_flaw():
     verdict = with_flaw(GOOD, REST)
 
     assert (verdict.outcome, verdict.violations, verdict.reasons) == ("pass", (), ())
-    assert (verdict.findings[0].status, verdict.findings[0].chance) == ("holds", 0.1)
+    assert (verdict.findings[0].status, verdict.findings[0].probability) == ("holds", 0.1)
     assert verdict.answers == (Answer(QUERY, (), (), 0.9),)
 
 

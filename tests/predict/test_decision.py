@@ -98,7 +98,7 @@ def test_a_doubt_about_the_photo_goes_to_review(spec):
     """However sure the rules are."""
     verdict = decide(spec, seen(2, 1), "a.jpg", (100, 80), doubts=("blurred",))
 
-    assert (verdict.outcome, verdict.reasons, verdict.doubts) == ("review", ("blurred",), ("blurred",))
+    assert (verdict.outcome, verdict.reasons, verdict.unconditional_reasons) == ("review", ("blurred",), ("blurred",))
 
 
 def test_an_answer_that_cannot_be_read_goes_to_review(spec):
@@ -108,7 +108,7 @@ def test_an_answer_that_cannot_be_read_goes_to_review(spec):
 
     verdict = decide(spec, unread, "a.jpg", (100, 80))
 
-    assert (verdict.outcome, verdict.violations, verdict.findings[0].chance) == ("review", (), None)
+    assert (verdict.outcome, verdict.violations, verdict.findings[0].probability) == ("review", (), None)
     assert verdict.reasons == ("two-pins: no readable answer to locate:pin",)
 
 
@@ -129,7 +129,7 @@ def test_scores_are_probabilities(spec):
     """
     verdict = decide(spec, seen(1, 1, ("missing_pin",), sure=0.8), "a.jpg", (100, 80))
 
-    scores, chances = dict(verdict.scores), [f.chance for f in verdict.findings]
+    scores, chances = dict(verdict.scores), [f.probability for f in verdict.findings]
     pooled = ((1 - SURE) / SURE * 9) ** 0.5
     assert tuple(scores) == NAMES
     assert scores["missing_pin"] == pytest.approx(pooled / (1 + pooled))

@@ -20,4 +20,4 @@ def test_another_product_goes_to_review():
 
     found = recalled(PASSED, Recall("lid", doubt=doubt))
 
-    assert (found.outcome, found.reasons, found.doubts) == ("review", (doubt,), (doubt,))
+    assert (found.outcome, found.reasons, found.unconditional_reasons) == ("review", (doubt,), (doubt,))

@@ -8,7 +8,7 @@ import pytest
 
 from logicls.errors import DataError
 from logicls.predict.serialization import result_id, verdict_from_json, verdict_to_json, write_table
-from logicls.records import Answer, Box, Finding, Plug, SecondLook, Verdict
+from logicls.records import Answer, Box, Finding, PluginInfo, SecondLook, Verdict
 
 FULL = Verdict(
     "line 2/Ä,1.jpg", "fail", ("gone", "wrong cap"), ("gone",), 0.1 + 0.2, (("gone", 0.9), ("wrong cap", 0.625)),
@@ -88,7 +88,10 @@ def test_a_result_is_named_after_photo_bundle_and_thresholds():
 def test_other_plug_ins_make_another_result():
     """By kind, name, what they know, and settings: whether they changed anything on the photo or not."""
     first = Verdict("a.png", "review", sha256="ab", bundle="b")
-    plugs = Plug("expert", "patches", "0a1b"), Plug("reasoner", "latent", settings=(("tokens", 4.0), ("steps", 20.0)))
+    plugs = (
+        PluginInfo("expert", "patches", "0a1b"),
+        PluginInfo("reasoner", "latent", settings=(("tokens", 4.0), ("steps", 20.0))),
+    )
     look = SecondLook("latent", "review", 0.5, (0.5, 0.75), 1, True, "pass", (0.5, 0.25))
 
     again = replace(first, outcome="pass", second_look=look, plugged=plugs)
@@ -101,7 +104,7 @@ def test_other_plug_ins_make_another_result():
 
 def test_a_table_of_an_expert_has_its_score(tmp_path):
     """The first verdict tells, even of a photo that could not be read; a column says what was plugged in."""
-    plugs = Plug("expert", "patches", "0a1b"), Plug("reasoner", "closer", settings=(("larger", 1.15),))
+    plugs = PluginInfo("expert", "patches", "0a1b"), PluginInfo("reasoner", "closer", settings=(("larger", 1.15),))
     flawed = replace(FULL, scores=(*FULL.scores, ("structural_defect", 0.75)))
 
     write_table([replace(v, plugged=plugs) for v in (TORN, flawed)], tmp_path / "v.csv", violations=("gone",))

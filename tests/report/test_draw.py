@@ -45,5 +45,5 @@ def test_numbers_do_not_hide_one_another():
 
     tags = [mark.tag for mark in drawn]
     assert [mark.number for mark in drawn] == [2, 1, 3]
-    assert [a.overlap(b) for a in tags for b in tags if a is not b] == [0.0] * 6
+    assert [a.intersection(b) for a in tags for b in tags if a is not b] == [0.0] * 6
     assert all(t.x1 >= 0 and t.y1 >= 0 and t.x2 <= 200 and t.y2 <= 160 for t in tags)

@@ -11,7 +11,7 @@ from PIL import Image
 from logicls.evaluation import score
 from logicls.predict.plugin_protocols import Cause
 from logicls.predict.uncertainty.calibration import Bin
-from logicls.records import Plug, SecondLook
+from logicls.records import PluginInfo, SecondLook
 from logicls.report.page import write_report
 from logicls.report.summary import Held
 
@@ -168,8 +168,8 @@ def test_causes_and_consequences_travel_with_the_page(tmp_path):
 def test_a_second_look_is_told_in_words(photos):
     """From what to what, how much surer, who looked; the head counts them, and a filter shows them alone."""
     look = SecondLook("latent", "review", 0.5, (0.5, 0.75), 1, True, "fail", (0.5, 0.25))
-    again = replace(FAILED, second_look=look, plugged=(Plug("reasoner", "latent", settings=(("tokens", 4.0),)),))
-    idle = replace(UNSURE, second_look=replace(look, taken=False, after="review"), plugged=again.plugged)
+    again = replace(FAILED, second_look=look, plugged=(PluginInfo("reasoner", "latent", settings=(("tokens", 4.0),)),))
+    idle = replace(UNSURE, second_look=replace(look, taken=False, after="review"), plugged=again.plugins)
 
     html = page(photos, again, idle, PASSED)
 

@@ -38,7 +38,7 @@ def off_centre(box: Box, place: Box) -> tuple[float, float]:
 
 def broken_rules(scene: Scene) -> set[str]:
     """The rules of dosing_kit.yaml once more, in plain Python, over the annotations."""
-    vial, liquid, label, mark, tablet, spoon = (scene.of(name) for name in COMPONENTS)
+    vial, liquid, label, mark, tablet, spoon = (scene.instances_of(name) for name in COMPONENTS)
     place = Box(0.75 * scene.width, 0.2 * scene.height, 0.95 * scene.width, 0.8 * scene.height)
     level = liquid[0].box.height / vial[0].box.height if liquid else None
     aside = off_centre(spoon[0].box, place) if spoon else (0.0, 0.0)
@@ -79,7 +79,7 @@ def test_another_seed_another_photo() -> None:
     """A different seed moves things: the boxes of two good kits differ."""
     first, second = (draw(good_kit(np.random.default_rng(seed)), seed) for seed in (1, 2))
 
-    assert first.of("vial")[0].box != second.of("vial")[0].box
+    assert first.instances_of("vial")[0].box != second.instances_of("vial")[0].box
 
 
 def test_good_kits_break_nothing() -> None:
@@ -111,14 +111,14 @@ def test_boxes_lie_inside_the_photo(violation: str) -> None:
 
         assert picture.shape == (scene.height, scene.width, 3)
         boxes = [instance.box for instance in scene.instances]
-        assert [b for b in boxes if b.clipped(scene.width, scene.height) != b or b.area < 50] == []
+        assert [b for b in boxes if b.clip(scene.width, scene.height) != b or b.area < 50] == []
 
 
 def test_boxes_are_where_the_paint_is() -> None:
     """The liquid's box frames the liquid's colour: red pixels fill it above the label and stop at its edges."""
     seed = next(s for s in range(99) if good_kit(np.random.default_rng(s)).colour == "red")
     picture, scene = render(good_kit(np.random.default_rng(seed)), np.random.default_rng(seed))
-    box, label = scene.of("liquid")[0].box, scene.of("label")[0].box
+    box, label = scene.instances_of("liquid")[0].box, scene.instances_of("label")[0].box
 
     red = picture[..., 0].astype(int) - picture[..., 1].astype(int) > 90
     rows, columns = np.nonzero(red[: int(label.y1) - 2])

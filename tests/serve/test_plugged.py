@@ -62,7 +62,7 @@ def test_the_record_is_that_of_a_folder(outfit, served, tmp_path):
     assert came["a.png"]["second_look"]["reasoner"] == "closer"
     assert "structural_defect" in dict(came["a.png"]["scores"])
     assert any(record["documents"] for record in came.values())
-    assert health["plugins"] == [plug.said for plug in plugins.plugged.plugs]
+    assert health["plugins"] == [plug.to_text for plug in plugins.plugged.plugs]
 
 
 @pytest.mark.slow

@@ -81,7 +81,7 @@ def test_swapped_things_change_places(editor: Editor, board: Canvas) -> None:
 
 def liquid(canvas: Canvas) -> Instance:
     """The filling of the vial."""
-    return canvas.scene.of("liquid")[0]
+    return canvas.scene.instances_of("liquid")[0]
 
 
 def test_a_lower_level_shows_the_empty_vial(editor: Editor, kit: Canvas) -> None:
@@ -111,19 +111,19 @@ def test_dye_stays_in_the_liquid(editor: Editor, kit: Canvas) -> None:
     assert changed[int(box.y1) + 5 : int(box.y1) + 30, int(box.centre[0]) - 10 : int(box.centre[0]) + 10].mean() > 0.9
     changed[int(box.y1) - 4 : int(box.y2) + 5, int(box.x1) - 4 : int(box.x2) + 5] = False
     assert not changed.any()
-    label = kit.scene.of("label")[0].box
+    label = kit.scene.instances_of("label")[0].box
     inside = slice(int(label.y1) + 6, int(label.y2) - 6), slice(int(label.x1) + 6, int(label.x2) - 6)
     assert np.array_equal(out.photo[inside], kit.photo[inside])
 
 
 PLANS: list[Callable[[Canvas], Plan]] = [
-    lambda kit: Remove(kit.scene.of("label")[0].id),
+    lambda kit: Remove(kit.scene.instances_of("label")[0].id),
     lambda kit: Remove(liquid(kit).id),
     lambda kit: Add("tablet", Box(165, 250, 193, 278)),
-    lambda kit: Move(kit.scene.of("spoon")[0].id, -5, 9),
-    lambda kit: Swap(kit.scene.of("tablet")[0].id, kit.scene.of("mark")[0].id),
-    lambda kit: Replace(kit.scene.of("mark")[0].id, "mark", (("shape", "drop"),)),
-    lambda kit: Resize(kit.scene.of("spoon")[0].id, Box(205, 100, 230, 220)),
+    lambda kit: Move(kit.scene.instances_of("spoon")[0].id, -5, 9),
+    lambda kit: Swap(kit.scene.instances_of("tablet")[0].id, kit.scene.instances_of("mark")[0].id),
+    lambda kit: Replace(kit.scene.instances_of("mark")[0].id, "mark", (("shape", "drop"),)),
+    lambda kit: Resize(kit.scene.instances_of("spoon")[0].id, Box(205, 100, 230, 220)),
 ]
 
 

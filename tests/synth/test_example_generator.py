@@ -38,7 +38,7 @@ def few(bank: Bank, photos: tuple[int, ...]) -> Bank:
 
 def variant(scene: Scene) -> str:
     """The mark's shape."""
-    return scene.of("mark")[0].attribute("shape") or ""
+    return scene.instances_of("mark")[0].attribute("shape") or ""
 
 
 def three(dataset: Dataset) -> tuple[int, ...]:
@@ -62,23 +62,25 @@ def test_the_same_seed_makes_the_same_bytes(
 
 def test_targets_are_met(examples: list[Example], spec: Spec) -> None:
     """As many good and broken ones as stated, every violation as often as any other of its kind, values even."""
-    fates = Counter(e.effort.fate for e in examples)
+    fates = Counter(e.stats.category for e in examples)
     made = Counter(name for e in examples for name in e.violations)
     colours = Counter(v for e in examples for a in e.answers if a.query == "attribute:liquid.colour" for v in a.values)
 
     assert fates == {"untouched": 40, "twin": 50, "broken": 90, "broken_twice": 20}
-    assert [e for e in examples if bool(e.violations) != e.effort.fate.startswith("broken")] == []
-    assert [e for e in examples if e.effort.fate == "broken" and not set(e.effort.wanted) <= set(e.violations)] == []
+    assert [e for e in examples if bool(e.violations) != e.stats.category.startswith("broken")] == []
+    assert [
+        e for e in examples if e.stats.category == "broken" and not set(e.stats.requested) <= set(e.violations)
+    ] == []
     assert (set(made), min(made.values()) >= 6, max(made.values()) <= 20) == (set(spec.violations), True, True)
     assert max(colours.values()) <= 1.25 * min(colours.values())
 
 
 def test_twins_are_made(examples: list[Example]) -> None:
     """Good photos were edited too, so that an edit says nothing by itself; so were broken ones besides."""
-    twins = [e for e in examples if e.effort.fate == "twin"]
-    besides = [e for e in examples if e.violations and {edit.twin for edit in e.edits} == {True, False}]
+    twins = [e for e in examples if e.stats.category == "twin"]
+    besides = [e for e in examples if e.violations and {edit.is_control for edit in e.edits} == {True, False}]
 
-    assert [e for e in twins if not e.edits or not all(edit.twin for edit in e.edits) or e.violations] == []
+    assert [e for e in twins if not e.edits or not all(edit.is_control for edit in e.edits) or e.violations] == []
     assert (len(twins), len(besides) > 15) == (50, True)
 
 
@@ -160,7 +162,7 @@ def test_photos_of_real_defects_join_in(spec: Spec, bank: Bank, strength: Streng
     made = [maker.make(1, index) for index in range(200)]
 
     real = [e for e in made if e.scene.photo == bare.photo]
-    assert {(e.violations, e.edits, e.effort.fate, e.effort.tries) for e in real} == {
+    assert {(e.violations, e.edits, e.stats.category, e.stats.attempts) for e in real} == {
         (("missing_spoon",), (), "broken", (0,))
     }
     assert 1 <= len(real) < sum("missing_spoon" in e.violations for e in made)

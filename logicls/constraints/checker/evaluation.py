@@ -26,7 +26,7 @@ def look(spec: Spec, scene: Scene) -> tuple[Answer, ...]:
 @lru_cache(maxsize=64)  # the same, and a reading remembers what was looked up in it
 def read_off(spec: Spec, scene: Scene, *, quiet: bool = False) -> Reading:
     """The true answers to all subqueries but the verdict, ready to be looked up."""
-    found = {component: scene.of(component) for component in spec.asked_components}
+    found = {component: scene.instances_of(component) for component in spec.asked_components}
     answers = {query.id: _answer(query, found[query.component]) for query in spec.questions}
     return Reading(answers, scene.width, scene.height, spec.world, quiet=quiet)
 

@@ -120,7 +120,7 @@ def carried(scene: Scene, target: Instance, fillings: frozenset[str]) -> tuple[I
     return tuple(
         i
         for i in scene.instances
-        if i.id != target.id and i.box.area < target.box.area and i.box.covered_by(target.box) >= ON_TOP
+        if i.id != target.id and i.box.area < target.box.area and i.box.ioa(target.box) >= ON_TOP
     )
 
 
@@ -181,12 +181,12 @@ def _rebuilt(scene: Scene, kept: Sequence[Instance], arriving: Sequence[Instance
 
 
 def _shifted(scene: Scene, ids: frozenset[int], dx: float, dy: float) -> Scene:
-    moved = (replace(i, box=i.box.moved(dx, dy)) if i.id in ids else i for i in scene.instances)
+    moved = (replace(i, box=i.box.translate(dx, dy)) if i.id in ids else i for i in scene.instances)
     return replace(scene, instances=tuple(moved))
 
 
 def _scaled(scene: Scene, target: Instance, to: Box, fillings: frozenset[str]) -> Scene:
-    along = {i.id: i.box.mapped(target.box, to) for i in carried(scene, target, fillings)} | {target.id: to}
+    along = {i.id: i.box.map_between(target.box, to) for i in carried(scene, target, fillings)} | {target.id: to}
     return replace(scene, instances=tuple(replace(i, box=along.get(i.id, i.box)) for i in scene.instances))
 
 

@@ -428,7 +428,7 @@ def _off_centre(
     scale = off / max(longest, 1e-3)
     x, y = (c + d * scale * u for c, d, u in zip(target.centre, direction, unit, strict=True))
     move = Move(subject.id, x - subject.box.centre[0], y - subject.box.centre[1])
-    if subject.box.moved(move.dx, move.dy).covered_by(ground(scene, subject)) >= 0.999:
+    if subject.box.translate(move.dx, move.dy).ioa(ground(scene, subject)) >= 0.999:
         yield (move,)
 
 
@@ -462,7 +462,7 @@ def _shift_to(
     """Pixels to move one box by, so that its group is `off` tolerances off; found by halving."""
 
     def so_far(shift: float) -> float:
-        moved = boxes[index].moved(direction[0] * shift, direction[1] * shift)
+        moved = boxes[index].translate(direction[0] * shift, direction[1] * shift)
         found, allowed = rule.spread([*boxes[:index], moved, *boxes[index + 1 :]], reading)
         return found / group_unit(allowed, reading)
 
@@ -493,4 +493,4 @@ def _shuffled(items: list[T], rng: Rng) -> list[T]:
 
 def _room(scene: Scene, reading: Reading) -> Box:
     """The place that the rule is checked in, as far as it is on the photo; the photo where it is checked as a whole."""
-    return reading.frame.clipped(scene.width, scene.height) if reading.frame else reading.photo
+    return reading.frame.clip(scene.width, scene.height) if reading.frame else reading.photo

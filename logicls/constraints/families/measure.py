@@ -184,7 +184,7 @@ class Measure(BaseModel):
         places = reading.places(self._parent(reading))
         if not places:
             raise Absent(f"no {words(self._parent(reading))}")
-        return [sum(box.overlap(place) for box in boxes) / max(place.area, 1e-6) for place in places]
+        return [sum(box.intersection(place) for box in boxes) / max(place.area, 1e-6) for place in places]
 
     def _parent(self, reading: Reading) -> str:
         return self.relative_to or reading.world.fills.get(reading.world.component(self.of), "")

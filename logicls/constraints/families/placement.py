@@ -18,7 +18,7 @@ TRIES = 40
 
 def instances(scene: Scene, reading: Reading, thing: str, wanted: Wanted = ()) -> list[Instance]:
     """The instances that `reading` means by `thing`, in reading order; `reading` is what was looked up on `scene`."""
-    found = scene.of(reading.world.component(thing))
+    found = scene.instances_of(reading.world.component(thing))
     picked = reading.picked(thing, wanted)
     return list(found) if picked is None else [found[i] for i in picked]
 
@@ -30,7 +30,7 @@ def in_photo(box: Box, scene: Scene) -> bool:
 
 def ground(scene: Scene, subject: Instance) -> Box:
     """The smallest box that the subject lies on; the photo where there is none."""
-    under = [i.box for i in scene.instances if i.id != subject.id and subject.box.covered_by(i.box) >= ON_TOP]
+    under = [i.box for i in scene.instances if i.id != subject.id and subject.box.ioa(i.box) >= ON_TOP]
     return min(under, key=lambda b: b.area, default=Box(0, 0, scene.width, scene.height))
 
 
@@ -105,16 +105,16 @@ def is_clear(scene: Scene, box: Box, subject: Instance, place: Box | None = None
     """Whether the box meets no instance but the subject and what it lies on, or what the place lies on."""
     grounds = [subject.box] if place is None else [subject.box, place]
     return all(
-        i.box.overlap(box) <= 0.05 * min(i.box.area, box.area)
+        i.box.intersection(box) <= 0.05 * min(i.box.area, box.area)
         for i in scene.instances
-        if i.id != subject.id and not any(ground.covered_by(i.box) >= ON_TOP for ground in grounds)
+        if i.id != subject.id and not any(ground.ioa(i.box) >= ON_TOP for ground in grounds)
     )
 
 
 def _model(scene: Scene, reading: Reading, thing: str, rng: Rng) -> Instance:
     """A present instance to be like; an imaginary one, an eighth of the photo wide, where there is none."""
     component = reading.world.component(thing)
-    present = instances(scene, reading, thing) or list(scene.of(component))
+    present = instances(scene, reading, thing) or list(scene.instances_of(component))
     if present:
         return one_of(rng, present)
     side = min(scene.width, scene.height) / 8
@@ -123,14 +123,14 @@ def _model(scene: Scene, reading: Reading, thing: str, rng: Rng) -> Instance:
 
 def _free_place(scene: Scene, model: Instance, rng: Rng, place: Box | None, taken: Sequence[Box]) -> Box | None:
     """A box for one more: the size of the model, on the same ground, clear of everything that is in front."""
-    grounds = [i for i in scene.instances if i.id != model.id and model.box.covered_by(i.box) >= ON_TOP]
+    grounds = [i for i in scene.instances if i.id != model.id and model.box.ioa(i.box) >= ON_TOP]
     frame = place or min((g.box for g in grounds), key=lambda b: b.area, default=Box(0, 0, scene.width, scene.height))
-    below = [i for i in scene.instances if place and place.covered_by(i.box) >= ON_TOP]
+    below = [i for i in scene.instances if place and place.ioa(i.box) >= ON_TOP]
     obstacles = [i.box for i in scene.instances if i not in grounds and i not in below]
     for _ in range(TRIES):
         box = _beside(model.box, frame, rng) if model.id and rng.random() < BESIDE else _dropped(model.box, frame, rng)
         clear = (*obstacles, *taken)
-        if box and in_photo(box, scene) and all(o.overlap(box) <= 0.05 * min(o.area, box.area) for o in clear):
+        if box and in_photo(box, scene) and all(o.intersection(box) <= 0.05 * min(o.area, box.area) for o in clear):
             return box
     return None
 
@@ -147,8 +147,8 @@ def _dropped(size: Box, frame: Box, rng: Rng) -> Box:
 def _beside(model: Box, frame: Box, rng: Rng) -> Box | None:
     """A place a little more than a size away from the model, in any direction."""
     angle, reach = 2 * math.pi * float(rng.random()), 1.0 + 0.8 * float(rng.random())
-    box = model.moved(math.cos(angle) * reach * model.width, math.sin(angle) * reach * model.height)
-    return box if box.covered_by(frame) >= 0.999 else None
+    box = model.translate(math.cos(angle) * reach * model.width, math.sin(angle) * reach * model.height)
+    return box if box.ioa(frame) >= 0.999 else None
 
 
 def moves_into(scene: Scene, subject: Instance, place: Box, rng: Rng) -> Iterator[Move]:
@@ -162,6 +162,6 @@ def moves_into(scene: Scene, subject: Instance, place: Box, rng: Rng) -> Iterato
 def moves_out(scene: Scene, subject: Instance, places: Sequence[Box], rng: Rng) -> Iterator[Move]:
     """Moves that bring the subject's centre out of all the places, clear of what is there."""
     for move in spots(scene, subject, Box(0, 0, scene.width, scene.height), rng):
-        box = subject.box.moved(move.dx, move.dy)
+        box = subject.box.translate(move.dx, move.dy)
         if not any(holds(place, box) for place in places) and is_clear(scene, box, subject):
             yield move

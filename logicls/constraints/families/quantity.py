@@ -165,7 +165,7 @@ class Quantity(BaseModel):
         """The twin: an instance taken up and put down where it was; one of another kind where there must be none."""
         places = self._places(reading)
         inside = [i for thing in self.weights for i in self._inside(scene, reading, thing, places)]
-        anywhere = [i for thing in self.weights for i in scene.of(reading.world.component(thing))]
+        anywhere = [i for thing in self.weights for i in scene.instances_of(reading.world.component(thing))]
         if anywhere:
             yield (Move(one_of(rng, inside or anywhere).id, 0.0, 0.0),)
 

@@ -132,7 +132,7 @@ def _tested(spec: Spec, scene: Scene, components: Sequence[Described], *, placed
     """The scene as an example, with what it breaks; None where a box is too small to be written."""
     facts: dict[str, object] = {}
     for component in components:
-        instances = scene.of(component.name)
+        instances = scene.instances_of(component.name)
         boxes = [_box(scene, instance) for instance in instances]
         if placed and not all(x1 < x2 and y1 < y2 for x1, y1, x2, y2 in boxes):
             return None

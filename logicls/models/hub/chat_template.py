@@ -38,11 +38,11 @@ class Shown:
 
     def there(self, boxes: tuple[Box, ...]) -> tuple[Box, ...]:
         """Boxes on the photo as boxes on the picture."""
-        return tuple(box.moved(self.left, self.top) for box in boxes)
+        return tuple(box.translate(self.left, self.top) for box in boxes)
 
     def back(self, answer: Answer) -> Answer:
         """An answer about the picture as one about the photo: edges in order, and inside."""
-        boxes = tuple(_inside(box.moved(-self.left, -self.top), self.photo) for box in answer.boxes)
+        boxes = tuple(_inside(box.translate(-self.left, -self.top), self.photo) for box in answer.boxes)
         return replace(answer, boxes=boxes)
 
 

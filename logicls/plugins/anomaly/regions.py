@@ -137,7 +137,7 @@ def zones_of(scenes: Sequence[Scene]) -> Zones:
     found: dict[str, Box] = {}
     for scene in scenes:
         for instance in scene.instances:
-            part = instance.box.mapped(Box(0, 0, scene.width, scene.height), Box(0, 0, 1, 1))
+            part = instance.box.map_between(Box(0, 0, scene.width, scene.height), Box(0, 0, 1, 1))
             old = found.get(instance.component, part)
             low, high = (min(old.x1, part.x1), min(old.y1, part.y1)), (max(old.x2, part.x2), max(old.y2, part.y2))
             found[instance.component] = Box(*low, *high)
@@ -158,7 +158,7 @@ class Frame:
         scale, left, top = placed(self.size, width, height)
         x1, x2 = ((edge * self.cell - left) / scale for edge in (box.x1, box.x2))
         y1, y2 = ((edge * self.cell - top) / scale for edge in (box.y1, box.y2))
-        return Box(x1, y1, x2, y2).clipped(width, height)
+        return Box(x1, y1, x2, y2).clip(width, height)
 
 
 @dataclass(frozen=True, slots=True)

@@ -55,7 +55,7 @@ def worth(verdicts: Sequence[Verdict], truth: Truth, first: Sequence[Verdict]) -
     return Worth(
         photos=len(told),
         looked=len(looks) / count,
-        taken=sum(look.taken for look in looks) / count,
+        taken=sum(look.is_accepted for look in looks) / count,
         review=sum(v.outcome == "review" for v in told) / count,
         equal=sum(v.outcome == "review" for v in at_most(told, truth, limits)) / count,
         escapes=escapes(told, truth),

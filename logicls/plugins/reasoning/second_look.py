@@ -221,7 +221,7 @@ def _thinking_of(settings: ReasonerSettings) -> Thinking:
 def lasting(verdict: Verdict) -> tuple[str, ...]:
     """The doubts that no second look takes away: of the photo itself, not of what was read on it."""
     passing = {*unread(verdict.findings), UNSTATED}
-    return tuple(doubt for doubt in verdict.doubts if doubt not in passing)
+    return tuple(doubt for doubt in verdict.unconditional_reasons if doubt not in passing)
 
 
 def latent(bundle: Bundle, thinking: Thinking = Thinking()) -> Second:

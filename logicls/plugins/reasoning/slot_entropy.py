@@ -66,7 +66,9 @@ def reward(entropies: Float[Tensor, "batch slots"]) -> Float[Tensor, " batch"]:
 
 def openness(answers: Iterable[Answer]) -> float:
     """The largest binary entropy, in bits, among the slots of answers that were given: 0 where all is sure."""
-    return max((_bits(chance) for answer in answers for chance in (*answer.chances, answer.confidence)), default=0.0)
+    return max(
+        (_bits(chance) for answer in answers for chance in (*answer.probabilities, answer.confidence)), default=0.0
+    )
 
 
 def uncertainty(answers: Iterable[Answer]) -> float:

@@ -162,4 +162,4 @@ def _resized(answer: Answer, sent: Size, shown: Shown) -> Answer:
     if sent == shown.size:
         return answer
     here, there = (Box(0.0, 0.0, float(width), float(height)) for width, height in (sent, shown.size))
-    return replace(answer, boxes=tuple(box.mapped(here, there) for box in answer.boxes))
+    return replace(answer, boxes=tuple(box.map_between(here, there) for box in answer.boxes))

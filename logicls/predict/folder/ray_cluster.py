@@ -169,7 +169,7 @@ def _inspector_for(work: Work) -> Inspector:
     plugins = work.made(opened) if work.made else PlugIns()
     for here, wanted in zip(plugins.plugged.plugs, work.plugged.plugs, strict=True):
         if here != wanted:
-            raise DataError(Problem("LC679", f"it has {here.said}, not {wanted.said}", work.bundle))
+            raise DataError(Problem("LC679", f"it has {here.to_text}, not {wanted.to_text}", work.bundle))
     return Inspector(reader_of(opened, plugins.retriever), Path(work.photos), 0, plugins)
 
 

@@ -105,8 +105,8 @@ def replay(before: Verdict, bundle: Bundle, photos: Path, plugins: PlugIns = Plu
 
 def _same_plugs(before: Verdict, plugins: PlugIns) -> None:
     """What is plugged in knows and does what it did, or that is said of each that does not. Raises `DataError`."""
-    then = {plug.kind: plug.said for plug in before.plugged}
-    now = {plug.kind: plug.said for plug in plugins.plugged.plugs}
+    then = {plug.kind: plug.to_text for plug in before.plugins}
+    now = {plug.kind: plug.to_text for plug in plugins.plugged.plugs}
     problems = [
         Problem("LC712", f"the verdict was made with {then.get(kind, f'no {kind}')}, and now it is "
                 f"{now.get(kind, f'no {kind}')}.", advice="Put back what it was made with, or predict again.")

@@ -182,7 +182,7 @@ def _claim(out: Path, bundle: Bundle, photos: Path, plugged: Plugged) -> None:
         message = f"holds verdicts of bundle {there.get('bundle', bundle.id)}, not of {bundle.id}."
         return DataError(Problem("LC601", message, str(out), advice=advice))
 
-    plugs = [plug.said for plug in plugged.plugs] or None  # none as in folders of before they were written down
+    plugs = [plug.to_text for plug in plugged.plugs] or None  # none as in folders of before they were written down
     wanted = {"bundle": bundle.id, "spec": bundle.spec.hash, "product": bundle.spec.product.name}
     notes = {"folder": str(bundle.path.resolve())}
     if plugged.knowledge is not None:

@@ -127,7 +127,7 @@ def located(query: Subquery, lights: Sequence[Light], size: tuple[int, int]) -> 
     for light in lights:
         chance *= light.chance if light.chance >= LIT else 1 - light.chance
     boxes, chances = tuple(one.box for one in things(lights, size)), tuple(one.chance for one in lights)
-    return Answer(query.id, boxes=boxes, confidence=chance, chances=chances)
+    return Answer(query.id, boxes=boxes, confidence=chance, probabilities=chances)
 
 
 def read_off(
@@ -156,4 +156,4 @@ def read_off(
 
 def _read(query: Subquery, sure: list[float], numbers: list[int]) -> Answer:
     values = tuple(query.options[number] for number in numbers)
-    return Answer(query.id, values, confidence=math.prod(sure), chances=tuple(sure))
+    return Answer(query.id, values, confidence=math.prod(sure), probabilities=tuple(sure))

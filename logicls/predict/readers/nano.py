@@ -237,4 +237,4 @@ class OnePass:
         names = self.options[query.id]
         said = [(names[token], chance) for token, chance in zip(tokens, sure, strict=True) if token in names]
         values, chances = zip(*said, strict=True) if said else ((), ())
-        return Answer(query.id, tuple(values), confidence=min(float(np.prod(sure)), 1.0), chances=tuple(chances))
+        return Answer(query.id, tuple(values), confidence=min(float(np.prod(sure)), 1.0), probabilities=tuple(chances))

@@ -81,7 +81,7 @@ def _odds(answer: Answer, number: int, options: Sequence[str], scales: Scales) -
     if number >= len(answer.values):
         return tuple((option, 1 / len(options)) for option in options)
     value, others = answer.values[number], max(len(options) - 1, 1)
-    sure = answer.chances[number] if answer.chances else answer.confidence ** (1 / len(answer.values))
+    sure = answer.probabilities[number] if answer.probabilities else answer.confidence ** (1 / len(answer.values))
     if len(options) > 1:
         sure = best_of(sure, len(options), scales.likened)
     return tuple((option, sure if option == value else (1 - sure) / others) for option in options)

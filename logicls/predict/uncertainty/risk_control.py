@@ -52,11 +52,11 @@ def cases_of(spec: Spec, verdicts: Iterable[Verdict], truth: Mapping[str, Sequen
     """Those of photos that the truth names; a rule is broken where the truth has one of its violations."""
     names = {c.id: {c.violation_on(side) for side in c.sides} for c in spec.constraints}
     return [
-        Case(f.constraint, f.chance, not names[f.constraint].isdisjoint(truth[verdict.photo]))
+        Case(f.constraint, f.probability, not names[f.constraint].isdisjoint(truth[verdict.photo]))
         for verdict in verdicts
         if verdict.photo in truth
         for f in verdict.findings
-        if f.chance is not None and f.constraint in names
+        if f.probability is not None and f.constraint in names
     ]
 
 

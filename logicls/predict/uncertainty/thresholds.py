@@ -78,34 +78,34 @@ def settle(verdict: Verdict, thresholds: Thresholds) -> Verdict:
     gravest = min(sure, default=len(SEVERITIES))
     asked = [(finding, limit) for finding, limit in ruled if not _idle(finding, limit, gravest)]
     unsettled = [said for finding, limit in asked if (said := _unsettled(finding, limit))]
-    reasons = (*verdict.doubts, *unsettled)
+    reasons = (*verdict.unconditional_reasons, *unsettled)
     outcome = outcome_of(reasons, verdict.violations)
     return replace(verdict, outcome=outcome, reasons=reasons, thresholds=thresholds.id)
 
 
 def _surely_broken(finding: Finding, limit: Limit) -> bool:
-    return finding.status == "broken" and finding.chance is not None and finding.chance >= limit.high
+    return finding.status == "broken" and finding.probability is not None and finding.probability >= limit.high
 
 
 def _idle(finding: Finding, limit: Limit, gravest: int) -> bool:
     """Whether it is idle to ask of this rule, beside a surely broken one of that place among the severities."""
     kept = finding.status in ("holds", "not_applicable")
-    rather_kept = kept and finding.chance is not None and finding.chance < min(0.5, limit.high)
+    rather_kept = kept and finding.probability is not None and finding.probability < min(0.5, limit.high)
     return rather_kept and gravest <= SEVERITIES.index(limit.severity)
 
 
 def _unsettled(finding: Finding, limit: Limit) -> str:
     """Why a rule needs a person; empty where it does not."""
-    if finding.chance is None:
+    if finding.probability is None:
         return ""
     is_broken = finding.status == "broken"
-    if limit.low <= finding.chance < limit.high:
+    if limit.low <= finding.probability < limit.high:
         between = f"between {_share(limit.low)} and {_share(limit.high)}"
-        return f"{finding.constraint}: broken with a chance of {_share(finding.chance)}, {between}"
-    if is_broken == (finding.chance >= limit.high):
+        return f"{finding.constraint}: broken with a chance of {_share(finding.probability)}, {between}"
+    if is_broken == (finding.probability >= limit.high):
         return ""
     came = "broken" if is_broken else "not broken"
-    return f"{finding.constraint}: {came} by its answers, but broken with a chance of {_share(finding.chance)}"
+    return f"{finding.constraint}: {came} by its answers, but broken with a chance of {_share(finding.probability)}"
 
 
 def _share(probability: float) -> str:

@@ -47,7 +47,7 @@ def test_what_barely_overlaps_stays() -> None:
 
 def moved(thing: Instance, dx: float, dy: float) -> Instance:
     """The same thing elsewhere."""
-    return Instance(thing.id, thing.component, thing.box.moved(dx, dy), thing.attributes)
+    return Instance(thing.id, thing.component, thing.box.translate(dx, dy), thing.attributes)
 
 
 BANANA = Instance(4, "icon", ICON.box, (("fruit", "banana"),))

@@ -400,7 +400,7 @@ def test_an_order_that_may_be_a_coincidence_is_left_out():
         ("a", at(200, 500 + float(rng.uniform(0, 300)), 100), {}), ("b", at(600, 0, 100), {})
     ])  # fmt: skip
     nearly = [
-        Scene(s.photo, 1000, 1000, (s.instances[0], Instance(2, "b", s.instances[0].box.moved(400, 1 + n % 20))))
+        Scene(s.photo, 1000, 1000, (s.instances[0], Instance(2, "b", s.instances[0].box.translate(400, 1 + n % 20))))
         for n, s in enumerate(scenes)
     ]
 

@@ -40,7 +40,7 @@ def test_a_flaw_is_found_where_it_is(bundle, dataset):
     assert bad.chance > 0.8
     assert bad.box is not None
     assert bad.box.iou(Box(60, 66, 72, 76)) > 0.1
-    assert bad.box.overlap(Box(60, 66, 72, 76)) > 60
+    assert bad.box.intersection(Box(60, 66, 72, 76)) > 60
 
 
 def test_who_allows_for_more_has_more_called_flawed(bundle, dataset):

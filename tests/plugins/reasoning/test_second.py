@@ -17,8 +17,8 @@ from logicls.predict.readers.nano import OnePass
 from logicls.records import Answer, Finding, Verdict
 
 PHOTO = np.zeros((20, 30, 3), np.uint8)
-SURE = (Answer("locate:pin", confidence=0.99, chances=(0.99,)),)
-OPEN = (Answer("locate:pin", confidence=0.5, chances=(0.5,)),)
+SURE = (Answer("locate:pin", confidence=0.99, probabilities=(0.99,)),)
+OPEN = (Answer("locate:pin", confidence=0.5, probabilities=(0.5,)),)
 
 
 class Counted:
@@ -45,8 +45,8 @@ def grounds(bundle):
         (Verdict("a.png", "pass", answers=SURE), 0),
         (Verdict("a.png", "pass", answers=OPEN), 1),
         (Verdict("a.png", "review", answers=SURE), 1),
-        (Verdict("a.png", "review", answers=SURE, doubts=(UNSTATED,)), 1),
-        (Verdict("a.png", "review", answers=OPEN, doubts=("too few pixels",)), 0),
+        (Verdict("a.png", "review", answers=SURE, unconditional_reasons=(UNSTATED,)), 1),
+        (Verdict("a.png", "review", answers=OPEN, unconditional_reasons=("too few pixels",)), 0),
     ],
 )
 def test_the_gate(grounds, verdict, looks):
@@ -64,7 +64,9 @@ def test_lasting_doubts_are_those_about_the_photo():
     finding = Finding("two-pins", "unknown", found="pins could not be read")
     doubts = ("unlike those learned from", "two-pins: pins could not be read", UNSTATED)
 
-    assert lasting(Verdict("a.png", "review", findings=(finding,), doubts=doubts)) == ("unlike those learned from",)
+    assert lasting(Verdict("a.png", "review", findings=(finding,), unconditional_reasons=doubts)) == (
+        "unlike those learned from",
+    )
 
 
 def test_the_verdict_after_a_second_look(bundle, grounds, photos):
@@ -78,7 +80,7 @@ def test_the_verdict_after_a_second_look(bundle, grounds, photos):
     own = verdict_on(grounds, look, "a.png", photos[0], size=(160, 160))
     assert came == replace(own, sha256="ab", bundle="b", version="1", seconds=came.seconds, second_look=second)
     assert (second.reasoner, second.before, second.rewards) == ("closer", "review", (0.5, 0.75))
-    assert (second.kept, second.taken) == (2, True)
+    assert (second.retained_views, second.is_accepted) == (2, True)
     assert second.seconds > 0
     assert came.seconds == pytest.approx(1.0 + second.seconds)
 
@@ -90,7 +92,7 @@ def test_a_look_that_made_nothing_surer(grounds):
     came = Second("latent", grounds, Counted(Again(None, (0.5, 0.4)))).rethink(PHOTO, first)
 
     assert came == replace(first, seconds=came.seconds, second_look=came.second_look)
-    assert (came.second_look.taken, came.second_look.before) == (False, "review")
+    assert (came.second_look.is_accepted, came.second_look.before) == (False, "review")
 
 
 @pytest.mark.parametrize("name", NAMES["reasoner"])

@@ -59,8 +59,8 @@ def test_reward_is_one_less_the_mean_entropy():
 
 def test_openness_is_that_of_the_least_sure_slot():
     """The largest entropy among all places, values and answers; 0 where all is sure."""
-    sure = Answer("locate:pin", confidence=1.0, chances=(1.0,))
+    sure = Answer("locate:pin", confidence=1.0, probabilities=(1.0,))
 
     assert openness([sure, Answer("verdict", confidence=0.75)]) == pytest.approx(2 - 0.75 * math.log2(3))
-    assert openness([sure, Answer("locate:lid", chances=(0.99, 0.5))]) == 1.0
+    assert openness([sure, Answer("locate:lid", probabilities=(0.99, 0.5))]) == 1.0
     assert openness([sure]) == 0.0

@@ -16,7 +16,7 @@ from logicls.models.bundle import read_outline
 from logicls.predict.folder.ray_cluster import Cluster, by_cluster, cluster
 from logicls.predict.folder.runner import predict_folder
 from logicls.predict.plugin_protocols import Plugged, PlugIns, Recall
-from logicls.records import Plug
+from logicls.records import PluginInfo
 
 
 class Here:
@@ -134,7 +134,7 @@ class Doubting:
         return [Recall("", doubt="never seen") for _ in photos]
 
 
-PLUGGED = Plugged((Plug("retriever", "doubting", "0a1b"),))
+PLUGGED = Plugged((PluginInfo("retriever", "doubting", "0a1b"),))
 
 
 def doubting(bundle) -> PlugIns:
@@ -162,7 +162,7 @@ def test_every_machine_has_the_plug_ins(bundle, folder, tmp_path):
 
 def test_a_machine_with_another_plug_in_ends_the_run(bundle, folder, tmp_path):
     """It is named."""
-    outline, other = read_outline(bundle.path), Plugged((Plug("retriever", "doubting", "ffff"),))
+    outline, other = read_outline(bundle.path), Plugged((PluginInfo("retriever", "doubting", "ffff"),))
     inspect = by_cluster(Cluster(Here(), 2, 0), outline, folder, 2, made=doubting, plugged=other)
 
     with pytest.raises(DataError, match="it has retriever doubting 0a1b, not retriever doubting ffff"):

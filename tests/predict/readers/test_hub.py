@@ -119,7 +119,7 @@ def test_photos_of_one_size_are_answered_at_once_as_alone(make_hub, photos, fami
     for one, other in zip(looks, alone, strict=True):
         for a, b in zip((*one.answers, one.stated), (*other.answers, other.stated), strict=True):
             assert (a.query, a.values, a.boxes, a.readable) == (b.query, b.values, b.boxes, b.readable)
-            assert (a.confidence, *a.chances) == pytest.approx((b.confidence, *b.chances), abs=1e-3)
+            assert (a.confidence, *a.probabilities) == pytest.approx((b.confidence, *b.probabilities), abs=1e-3)
         assert dict(one.chances) == pytest.approx(dict(other.chances), abs=1e-3)
         assert np.abs(one.feature - other.feature).max() < 1e-4
     assert np.abs(looks[0].feature - looks[1].feature).max() > 1e-3
@@ -241,7 +241,7 @@ def test_what_a_sure_model_says_is_read(make_hub, photos):
     assert (answers["attribute:lid.shape"].values, answers["attribute:lid.shape"].readable) == ((), True)
     assert look.stated.values == ("extra_pin", "missing_pin")
     assert all(a.readable and a.confidence == pytest.approx(1, abs=1e-3) for a in answers.values())
-    assert {query: answer.chances for query, answer in answers.items()} == {
+    assert {query: answer.probabilities for query, answer in answers.items()} == {
         "locate:pin": pytest.approx((1, 1, 0), abs=1e-3), "attribute:pin.colour": pytest.approx((1, 1), abs=1e-3),
         "attribute:lid.shape": (), "verdict": pytest.approx((1, 1), abs=1e-3),
     }  # fmt: skip
@@ -270,7 +270,7 @@ def test_doubt_about_the_number_of_boxes_counts_and_about_their_place_does_not(m
 
         answer = next(a for a in reader.look(photos[:1])[0].answers if a.query == "locate:pin")
 
-        found[name] = (answer.confidence, *answer.chances)
+        found[name] = (answer.confidence, *answer.probabilities)
     assert found == {
         "place": pytest.approx((1, 1, 1, 0), abs=1e-3),
         "number": pytest.approx((0.5, 1, 0.5, 0), abs=1e-3),

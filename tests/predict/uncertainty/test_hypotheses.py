@@ -34,7 +34,7 @@ def test_lights_are_candidates(spec):
     lights = (Light(0.9, (0.0,) * 4, TWO), Light(0.8, (0.0,) * 4, ONE), Light(0.2, (0.0,) * 4, Box(50, 50, 60, 60)))
     answers = (
         Answer("locate:pin", boxes=(ONE, TWO)),
-        Answer("attribute:pin.colour", ("red", "blue"), chances=(0.7, 0.6)),
+        Answer("attribute:pin.colour", ("red", "blue"), probabilities=(0.7, 0.6)),
     )
     look = Look(answers, Answer("verdict"), (), None, (("locate:pin", lights),))
 
@@ -50,7 +50,7 @@ def test_lights_are_candidates(spec):
 
 def test_temperatures_change_them(spec):
     """Those of places and of values."""
-    answers = (Answer("locate:pin", boxes=(ONE,)), Answer("attribute:pin.colour", ("red",), chances=(0.5,)))
+    answers = (Answer("locate:pin", boxes=(ONE,)), Answer("attribute:pin.colour", ("red",), probabilities=(0.5,)))
     look = Look(answers, Answer("verdict"), (), None, (("locate:pin", (Light(0.8, (0.0,) * 4, ONE),)),))
 
     found = candidates(spec, look, (100, 100), Scales(located=0.5, likened=0.5))["pin"][0]

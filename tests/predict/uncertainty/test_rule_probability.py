@@ -40,9 +40,11 @@ def chances(tmp_path):
         counted = [pin for pin in pins if pin[0] >= 0.5]
         answers = (
             Answer("locate:pin", boxes=tuple(box for _, box, _, _ in counted)),
-            Answer("attribute:pin.colour", tuple(c for *_, c, _ in counted), chances=tuple(s for *_, s in counted)),
+            Answer(
+                "attribute:pin.colour", tuple(c for *_, c, _ in counted), probabilities=tuple(s for *_, s in counted)
+            ),
             Answer("locate:lid", boxes=(LID,) if lid >= 0.5 else ()),
-            Answer("attribute:lid.shape", ("round",) if lid >= 0.5 else (), chances=(0.9,) if lid >= 0.5 else ()),
+            Answer("attribute:lid.shape", ("round",) if lid >= 0.5 else (), probabilities=(0.9,) if lid >= 0.5 else ()),
         )
         look = Look(answers, Answer("verdict"), (), None, tuple(lights.items()))
         return {name: came.names for name, came in broken(spec, look, (100, 100), scales or Scales()).items()}

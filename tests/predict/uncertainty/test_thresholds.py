@@ -16,10 +16,10 @@ LIMITS = Thresholds((("a", Limit(0.1, 0.9)), ("b", Limit(0.2, 0.6))), "here")
 def verdict(a: float | None, b: float | None, broken: str = "", doubts: tuple[str, ...] = ()) -> Verdict:
     """Of two rules with those probabilities, of which the named ones are broken by logic."""
     findings = tuple(
-        Finding(name, "broken" if name in broken else "holds", (name,) if name in broken else (), chance=chance)
+        Finding(name, "broken" if name in broken else "holds", (name,) if name in broken else (), probability=chance)
         for name, chance in (("a", a), ("b", b))
     )
-    return Verdict("p.jpg", "review", tuple(broken), findings=findings, doubts=doubts)
+    return Verdict("p.jpg", "review", tuple(broken), findings=findings, unconditional_reasons=doubts)
 
 
 @pytest.mark.parametrize(
