@@ -14,8 +14,7 @@ from logicls.models.bundle import read_bundle
 from logicls.plugins.bundled_knowledge import carry_knowledge
 from logicls.plugins.retrieval.product_matcher import documents
 from logicls.plugins.selection import Asked, Standing, standing
-from logicls.plugins.settings import KnowledgeSettings, ReasonerSettings
-from logicls.train.recipe import read_recipe
+from logicls.plugins.settings import KnowledgeSettings, ReasonerSettings, read_product_recipe
 
 
 @pytest.fixture
@@ -31,7 +30,7 @@ def synth(own, dataset, tmp_path) -> Path:
 def recipe(folder: Path, text: str):
     """The recipe of that text."""
     (folder / "recipe.yaml").write_text(text)
-    return read_recipe(folder / "recipe.yaml")
+    return read_product_recipe(folder / "recipe.yaml")
 
 
 def test_a_recipe_asks_for_each_by_its_key(own, synth, tmp_path):

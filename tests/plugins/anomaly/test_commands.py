@@ -11,8 +11,7 @@ from logicls.cli.app import app
 from logicls.cli.train import with_expert
 from logicls.errors import BundleError, DataError
 from logicls.plugins.selection import Standing, stand, standing
-from logicls.plugins.settings import ExpertSettings, ReasonerSettings
-from logicls.train.recipe import read_recipe
+from logicls.plugins.settings import ExpertSettings, ReasonerSettings, read_product_recipe
 
 SETTINGS = ExpertSettings(cells=144, share=0.5, reach=1)
 
@@ -22,7 +21,7 @@ def test_a_recipe_may_ask_for_one(bundle, dataset, tmp_path, capsys):
     (tmp_path / "recipe.yaml").write_text("model: nano\nexpert: {cells: 144, share: 0.5, reach: 1}\n")
     (tmp_path / "synth.json").write_text(json.dumps({"data": str(dataset)}))
 
-    assert read_recipe(tmp_path / "recipe.yaml").expert == SETTINGS
+    assert read_product_recipe(tmp_path / "recipe.yaml").expert == SETTINGS
     with_expert(tmp_path, bundle.path, SETTINGS)
 
     assert standing(bundle.path) == Standing(expert="patches")

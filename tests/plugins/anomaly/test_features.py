@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from logicls.plugins.anomaly.features import CELL, CHANNELS, ORDERS, edges, gaussian, opponent
+from logicls.plugins.anomaly.features import EDGE_CELL, CHANNELS, ORDERS, edges, gaussian, opponent
 
 SLOPE, CURVE = 3 + 3 * 2 * ORDERS.index((1, 0)), 3 + 3 * 2 * ORDERS.index((2, 0))
 """First channels of the narrow Gaussian's derivatives along x: three colours, then as many of the negative part."""

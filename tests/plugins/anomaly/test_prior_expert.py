@@ -169,7 +169,7 @@ def test_worst_place_has_the_answers_score(good, view, monkeypatch):
 
 def test_built_on_texts(bundle, dataset, tmp_path):
     """With an encoder Loc is that of its words; the file holds them in the judge's place."""
-    clip = runpy.run_path(str(Path(__file__).with_name("test_texts.py")))["clip"]
+    clip = runpy.run_path(str(Path(__file__).with_name("test_text_expert.py")))["clip"]
     settings = ExpertSettings(kind="priors", cells=144, steps=2, encoder=str(clip(tmp_path / "clip")))
 
     bar = fit_expert(bundle, dataset, settings)
