@@ -40,7 +40,7 @@ from logicls.cli import (
 from logicls.cli import (
     train as cli_train,
 )
-from logicls.diagnostics.console import errors_shown, show
+from logicls.diagnostics.console import handle_errors, print_problems
 from logicls.models.box_formats import Family
 from logicls.synth.export import Trainer, export
 
@@ -60,9 +60,9 @@ COMMANDS: tuple[Callable[..., None], ...] = (
 )  # fmt: skip
 for command in COMMANDS:
     app.command()(command)
-app.add_typer(cli_expert.app, name="expert")
+app.add_typer(cli_expert.expert_app, name="expert")
 app.command(name="eval")(cli_measure.evaluate)
-app.add_typer(cli_knowledge.knowledge, name="knowledge")
+app.add_typer(cli_knowledge.knowledge_app, name="knowledge")
 console = Console()
 OUT = Annotated[Path, typer.Option("--out", help="Folder to write to.")]
 DATA = Annotated[Path, typer.Option("--data", help="Dataset: annotations.json and images/.")]
@@ -70,7 +70,7 @@ DATA = Annotated[Path, typer.Option("--data", help="Dataset: annotations.json an
 
 def main() -> None:
     """Run the command line; errors of the user's making are shown without a traceback, with exit code 2."""
-    with errors_shown():
+    with handle_errors():
         app()
 
 
@@ -91,7 +91,7 @@ def synth(
     ] = None,
 ) -> None:
     """Make training data out of annotated photos of good products."""
-    from logicls.report.console import print_made
+    from logicls.report.console import print_dataset_summary
     from logicls.synth.dataset_card import count as count_made
     from logicls.synth.pipeline import Order, build
 
@@ -103,7 +103,7 @@ def synth(
         console.print(str(contact_sheet(order, preview, out / "preview.png")))
         return
     _counted_synth(build, order, workers)
-    print_made(count_made(out), console)
+    print_dataset_summary(count_made(out), console)
     if trainer is not Trainer.hf:
         out = _exported(order, trainer, boxes)
     console.print(f"{out}: {count} examples", soft_wrap=True)
@@ -120,16 +120,16 @@ def _fallen_short(order: Any) -> list[str]:
 
 
 def _exported(order: Order, trainer: Trainer, boxes: Family | None) -> Path:
-    from logicls.report.progress import counting
+    from logicls.report.progress import show_progress
 
-    with counting(trainer, order.count, console) as counter:
+    with show_progress(trainer, order.count, console) as counter:
         return export(order.out, trainer, boxes, done=counter.add)
 
 
 def _counted_synth(build: Any, order: Order, workers: int) -> None:
-    from logicls.report.progress import counting
+    from logicls.report.progress import show_progress
 
-    with counting("synth", order.count, console) as counter:
+    with show_progress("synth", order.count, console) as counter:
         build(order, workers=workers, done=counter.add)
 
 
@@ -163,21 +163,23 @@ def demo(
     sheet = open_sheet(spec)
     loaded, broken = sheet.spec, list(held(sheet, data))
     console.print(f"check: {len(loaded.constraints)} rules held against the photos, {len(broken)} problems")
-    show(broken)
+    print_problems(broken)
     _counted_synth(build, Order(spec, data, out / "synth", count, 0), 2)
-    cli_train.trained(out / "synth", out / "bundle", read_product_recipe(share("train/demo.yaml")), resume=True)
-    cli_predict.predicted(out / "bundle", data / "heldout" / "images", out / "verdicts")
-    board = cli_measure.scored(out / "verdicts", data / "heldout" / "truth.csv", out / "verdicts")
+    cli_train.train_with_progress(
+        out / "synth", out / "bundle", read_product_recipe(share("train/demo.yaml")), resume=True
+    )
+    cli_predict.predict_with_progress(out / "bundle", data / "heldout" / "images", out / "verdicts")
+    board = cli_measure.write_scoreboard(out / "verdicts", data / "heldout" / "truth.csv", out / "verdicts")
     print_scoreboard(board, console)
     truth = data / "heldout" / "truth.csv"
     cli_report.write_files(loaded, data / "heldout" / "images", out / "verdicts", truth=truth)
-    console.print(f"report: {cli_report.page_of(out / 'verdicts').resolve()}", soft_wrap=True)
+    console.print(f"report: {cli_report.report_path(out / 'verdicts').resolve()}", soft_wrap=True)
 
 
 @app.command()
 def doctor() -> None:
     """Versions, cores, GPU, memory."""
-    from logicls.cli.environment import facts
+    from logicls.cli.environment import collect_facts
 
-    for name, value in facts():
+    for name, value in collect_facts():
         console.print(f"{name}: {value}")

@@ -11,11 +11,11 @@ from pathlib import Path
 
 from logicls.constraints.spec.json_schema import schema_text
 from logicls.errors import DataError, LogiClsError, Problem
-from logicls.io.jsonl import write_text
+from logicls.io.atomic import write_text
 
-SCHEMA = "spec.schema.json"
-TEMPLATE = (
-    f"# yaml-language-server: $schema={SCHEMA}"
+SCHEMA_FILE = "spec.schema.json"
+SPEC_TEMPLATE = (
+    f"# yaml-language-server: $schema={SCHEMA_FILE}"
     + """
 logicls: 1
 product: {{name: {name}, version: "1", owner: ""}}
@@ -36,7 +36,7 @@ examples:                  # tests of the rules themselves, run by `logicls chec
 )
 
 
-def start(folder: Path) -> list[Path]:
+def create_project(folder: Path) -> list[Path]:
     """Make `folder` with a spec, its schema for editors and empty places for photos.
 
     Raises:
@@ -46,30 +46,30 @@ def start(folder: Path) -> list[Path]:
         raise DataError(Problem("LC902", "exists already.", str(folder), advice="Choose another name."))
     name = "".join(c if c.isalnum() or c == "_" else "_" for c in folder.name.lower())
     spec = folder / f"{name}.yaml"
-    write_text(spec, TEMPLATE.format(name=name))
-    write_text(folder / SCHEMA, schema_text())
-    places = [folder / "data" / "images", folder / "photos"]
-    for place in places:
-        place.mkdir(parents=True)
-    return [spec, folder / SCHEMA, *places]
+    write_text(spec, SPEC_TEMPLATE.format(name=name))
+    write_text(folder / SCHEMA_FILE, schema_text())
+    folders = [folder / "data" / "images", folder / "photos"]
+    for subfolder in folders:
+        subfolder.mkdir(parents=True)
+    return [spec, folder / SCHEMA_FILE, *folders]
 
 
-def facts() -> list[tuple[str, str]]:
+def collect_facts() -> list[tuple[str, str]]:
     """Name and value of what decides how fast things are."""
-    found = [("python", platform.python_version()), ("cores", str(os.cpu_count()))]
+    facts = [("python", platform.python_version()), ("cores", str(os.cpu_count()))]
     for name in ("logicls", "torch", "transformers", "lightning", "albumentations"):
         try:
-            found.append((name, version(name)))
+            facts.append((name, version(name)))
         except PackageNotFoundError:
-            found.append((name, "not installed"))
+            facts.append((name, "not installed"))
     import torch
 
     gpu = torch.cuda.get_device_name() if torch.cuda.is_available() else "none: the default model needs none"
     free = shutil.disk_usage(Path.cwd()).free / 2**30
-    return [*found, ("GPU", gpu), ("disk free", f"{free:.0f} GiB"), ("torch threads", str(torch.get_num_threads()))]
+    return [*facts, ("GPU", gpu), ("disk free", f"{free:.0f} GiB"), ("torch threads", str(torch.get_num_threads()))]
 
 
-def needed(*modules: str, extra: str) -> None:
+def require_extra(*modules: str, extra: str) -> None:
     """Make sure that what an extra of the package brings is here.
 
     Raises:

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 console = Console()
 OUT = Annotated[Path, typer.Option("--out", help="Folder to write to.")]
 JSON = Annotated[bool, typer.Option("--json", help="For scripts.")]
-SAMPLE = 200
+DEFAULT_TRIALS = 200
 """Trials of each test of faithfulness, where nothing else is asked for."""
 
 
@@ -35,7 +35,7 @@ def evaluate(
     verdicts_dir: Annotated[Path, typer.Argument(help="What `logicls predict` wrote.")],
     truth: Annotated[Path, typer.Option("--truth", help="truth.csv, or a product's folder of MVTec LOCO AD.")],
     out: OUT,
-    faithful: Annotated[
+    faithfulness: Annotated[
         bool, typer.Option("--faithful", help="Try whether the cited boxes are what answers rest on.")
     ] = False,
     bundle: Annotated[Path | None, typer.Option(help="With --faithful: what predicted the verdicts.")] = None,
@@ -44,7 +44,7 @@ def evaluate(
         Path | None, typer.Option(help="With --faithful: annotated photos of good products, for edits.")
     ] = None,
     sample: Annotated[
-        int | None, typer.Option(min=1, help=f"With --faithful: trials of each test; {SAMPLE} if left out.")
+        int | None, typer.Option(min=1, help=f"With --faithful: trials of each test; {DEFAULT_TRIALS} if left out.")
     ] = None,
     seed: Annotated[int | None, typer.Option(help="With --faithful: draws the sample; 0 if left out.")] = None,
     as_json: JSON = False,
@@ -53,42 +53,44 @@ def evaluate(
     from logicls.evaluation.faithfulness import Sample
 
     _check_options(
-        faithful, {"--bundle": bundle, "--images": images, "--data": data, "--sample": sample, "--seed": seed}
+        faithfulness, {"--bundle": bundle, "--images": images, "--data": data, "--sample": sample, "--seed": seed}
     )
-    board, loco = _scored(verdicts_dir, truth)
-    tried = None
+    board, loco = _score(verdicts_dir, truth)
+    faithfulness_result = None
     if bundle and images:
-        tried = _tried(verdicts_dir, bundle, images, data, Sample(sample or SAMPLE, seed or 0), quiet=as_json)
-    metrics = _write(out, board, loco, tried)
+        faithfulness_result = _measure_faithfulness(
+            verdicts_dir, bundle, images, data, Sample(sample or DEFAULT_TRIALS, seed or 0), is_quiet=as_json
+        )
+    metrics = _write_metrics(out, board, loco, faithfulness_result)
     if as_json:
         print(json.dumps(metrics))
         return
-    _print(board, loco, tried)
+    _print(board, loco, faithfulness_result)
     console.print(str(out / "metrics.json"), soft_wrap=True)
 
 
-def scored(verdicts_dir: Path, truth: Path, out: Path) -> Scoreboard:
+def write_scoreboard(verdicts_dir: Path, truth: Path, out: Path) -> Scoreboard:
     """Hold verdicts against truth.csv, and write metrics.json."""
-    board, _ = _scored(verdicts_dir, truth)
-    _write(out, board, None, None)
+    board, _ = _score(verdicts_dir, truth)
+    _write_metrics(out, board, None, None)
     return board
 
 
-def _check_options(faithful: bool, given: dict[str, object]) -> None:
+def _check_options(faithfulness: bool, options: dict[str, object]) -> None:
     """No option does nothing, and none is missing. Raises `DataError` (LC655)."""
-    named = [name for name, value in given.items() if value is not None]
-    if faithful:
-        missing = [name for name in ("--bundle", "--images") if name not in named]
+    present = [name for name, value in options.items() if value is not None]
+    if faithfulness:
+        missing = [name for name in ("--bundle", "--images") if name not in present]
         problems = [
             Problem("LC655", f"--faithful needs {name}.", advice="The photos are looked at again.") for name in missing
         ]
     else:
-        problems = [Problem("LC655", f"{name} does nothing without --faithful.") for name in named]
+        problems = [Problem("LC655", f"{name} does nothing without --faithful.") for name in present]
     if problems:
         raise DataError(problems)
 
 
-def _scored(verdicts_dir: Path, truth: Path) -> tuple[Scoreboard, LocoScore | None]:
+def _score(verdicts_dir: Path, truth: Path) -> tuple[Scoreboard, LocoScore | None]:
     from logicls.evaluation import read_truth, score
     from logicls.predict.folder.runner import read_verdicts
 
@@ -99,61 +101,63 @@ def _scored(verdicts_dir: Path, truth: Path) -> tuple[Scoreboard, LocoScore | No
     from logicls.evaluation.mvtec_loco_scores import place, rules_truth, score_loco
 
     product = read_loco(truth)
-    placed, others = place(verdicts, product)
-    told = rules_truth(product, placed)
-    board = score([verdict for verdict in placed.values() if verdict.photo in told], told)
-    return board, score_loco(product, placed, left_out=len(others))
+    matched, others = place(verdicts, product)
+    rule_truth = rules_truth(product, matched)
+    board = score([verdict for verdict in matched.values() if verdict.photo in rule_truth], rule_truth)
+    return board, score_loco(product, matched, left_out=len(others))
 
 
-def _tried(
-    verdicts_dir: Path, bundle: Path, images: Path, data: Path | None, sample: Sample, *, quiet: bool
+def _measure_faithfulness(
+    verdicts_dir: Path, bundle: Path, images: Path, data: Path | None, sample: Sample, *, is_quiet: bool
 ) -> Faithfulness:
     """Look at a sample again. Where it is `quiet`, progress goes to standard error."""
     from logicls.evaluation.faithfulness import faithfulness
     from logicls.predict.folder.runner import read_verdicts
     from logicls.predict.readers.protocol import reader_of
     from logicls.predict.self_test import open_bundle
-    from logicls.report.progress import counting
+    from logicls.report.progress import show_progress
 
-    cli_train.quiet_libraries()
+    cli_train.silence_progress_bars()
     opened = open_bundle(bundle)
-    dataset = _dataset(data, opened.spec) if data else None
-    shown = Console(stderr=True) if quiet else console
-    with counting("faithful", sample.size * (2 if dataset else 1), shown) as counter:
+    dataset = _read_matching_dataset(data, opened.spec) if data else None
+    console = Console(stderr=True) if is_quiet else console
+    with show_progress("faithful", sample.size * (2 if dataset else 1), console) as counter:
         verdicts = read_verdicts(verdicts_dir / "verdicts.jsonl")
         return faithfulness(reader_of(opened), verdicts, images, sample, data=dataset, done=counter.add)
 
 
-def _dataset(data: Path, spec: Spec) -> Dataset:
+def _read_matching_dataset(data: Path, spec: Spec) -> Dataset:
     """Annotated photos that fit the spec. Raises `DataError`."""
     from logicls.data.coco import read_for
     from logicls.data.dataset_lint import misfits
 
     dataset = read_for(spec, data)
-    found = misfits(dataset, spec.components)
-    if found:
-        raise DataError(found)
+    problems = misfits(dataset, spec.components)
+    if problems:
+        raise DataError(problems)
     return dataset
 
 
-def _write(out: Path, board: Scoreboard, loco: LocoScore | None, tried: Faithfulness | None) -> dict[str, object]:
-    from logicls.io.jsonl import write_text
+def _write_metrics(
+    out: Path, board: Scoreboard, loco: LocoScore | None, faithfulness_result: Faithfulness | None
+) -> dict[str, object]:
+    from logicls.io.atomic import write_text
 
     metrics = board.to_json()
     metrics |= {"loco": loco.to_json()} if loco else {}
-    metrics |= {"faithful": tried.to_json()} if tried else {}
+    metrics |= {"faithful": faithfulness_result.to_json()} if faithfulness_result else {}
     write_text(out / "metrics.json", json.dumps(metrics, indent=1))
     return metrics
 
 
-def _print(board: Scoreboard, loco: LocoScore | None, tried: Faithfulness | None) -> None:
-    from logicls.report.console import print_faithful, print_loco, print_scoreboard
+def _print(board: Scoreboard, loco: LocoScore | None, faithfulness_result: Faithfulness | None) -> None:
+    from logicls.report.console import print_faithfulness, print_loco, print_scoreboard
 
     print_scoreboard(board, console)
     if loco:
         print_loco(loco, console)
-    if tried:
-        print_faithful(tried, console)
+    if faithfulness_result:
+        print_faithfulness(faithfulness_result, console)
 
 
 def study(
@@ -178,25 +182,37 @@ def study(
     from logicls.evaluation.agreement.statistics import study as figures
     from logicls.report.console import print_study
 
-    true = read_truth(truth)
-    people = read_decisions(inspectors, true) if inspectors else ()
-    check_photos(tuple(true), images)
-    quiet = Console(stderr=True) if as_json else console
+    true_violations = read_truth(truth)
+    human_decisions = read_decisions(inspectors, true_violations) if inspectors else ()
+    check_photos(tuple(true_violations), images)
+    progress_console = Console(stderr=True) if as_json else console
     repeats = Repeats(trials, seed)
-    decisions = (*_repeated(bundle, images, tuple(true), strength, repeats, out=out, shown=quiet), *people)
-    standard: dict[str, Outcome] = {photo: "fail" if names else "pass" for photo, names in true.items()}
-    found = figures(decisions, standard)
+    decisions = (
+        *_repeat_decisions(
+            bundle, images, tuple(true_violations), strength, repeats, out=out, console=progress_console
+        ),
+        *human_decisions,
+    )
+    standard: dict[str, Outcome] = {photo: "fail" if names else "pass" for photo, names in true_violations.items()}
+    result = figures(decisions, standard)
     write_decisions(decisions, standard, out / "study.csv")
-    board = _write_study(out, found, {"seed": seed, "strength": strength})
+    board = _write_study(out, result, {"seed": seed, "strength": strength})
     if as_json:
         print(json.dumps(board))
         return
-    print_study(found, console)
+    print_study(result, console)
     console.print(str(out / "study.json"), soft_wrap=True)
 
 
-def _repeated(
-    bundle: Path, images: Path, photos: tuple[str, ...], strength: float, repeats: Repeats, *, out: Path, shown: Console
+def _repeat_decisions(
+    bundle: Path,
+    images: Path,
+    photos: tuple[str, ...],
+    strength: float,
+    repeats: Repeats,
+    *,
+    out: Path,
+    console: Console,
 ) -> tuple[Decision, ...]:
     """The bundle's decisions; those that an earlier run has left in `out` are gone on from."""
     from logicls.evaluation.agreement.repeatability import decide_again, retake
@@ -205,25 +221,25 @@ def _repeated(
     from logicls.predict.decision import grounds_of
     from logicls.predict.readers.protocol import reader_of
     from logicls.predict.self_test import open_bundle
-    from logicls.report.progress import counting
+    from logicls.report.progress import show_progress
     from logicls.synth.augmentation import read_strength
 
-    cli_train.quiet_libraries()
+    cli_train.silence_progress_bars()
     opened = open_bundle(bundle)
     again = retake(opened.spec, read_strength(share("synth/augment.yaml")), strength)
-    made_of = {
+    manifest = {
         "bundle": opened.id, "thresholds": grounds_of(opened).thresholds.id, "photos": str(images.resolve()),
         "strength": strength, "seed": repeats.seed,
     }  # fmt: skip
     total = len(photos) * repeats.trials
-    with kept(out / "decisions.jsonl", made_of) as known, counting("study", total, shown) as counter:
-        return tuple(decide_again(reader_of(opened), photos, images, again, repeats, kept=known, done=counter.add))
+    with kept(out / "decisions.jsonl", manifest) as finished, show_progress("study", total, console) as counter:
+        return tuple(decide_again(reader_of(opened), photos, images, again, repeats, kept=finished, done=counter.add))
 
 
-def _write_study(out: Path, found: Study, settings: Mapping[str, object]) -> dict[str, object]:
+def _write_study(out: Path, result: Study, settings: Mapping[str, object]) -> dict[str, object]:
     from logicls.evaluation.agreement.storage import study_to_json
-    from logicls.io.jsonl import write_text
+    from logicls.io.atomic import write_text
 
-    board = {**study_to_json(found), **settings}
+    board = {**study_to_json(result), **settings}
     write_text(out / "study.json", json.dumps(board, indent=1))
     return board

@@ -28,23 +28,23 @@ if TYPE_CHECKING:
     from logicls.plugins.settings import ExpertSettings
 
 console = Console()
-app = typer.Typer(help="Experts see defects that no rule names.", no_args_is_help=True)
+expert_app = typer.Typer(help="Experts see defects that no rule names.", no_args_is_help=True)
 
 
-@app.callback()
+@expert_app.callback()
 def expert() -> None:
     """Experts see defects that no rule names."""
 
 
-@app.command()
+@expert_app.command()
 def fit(
     bundle: Annotated[Path, typer.Argument(help="What `logicls train` wrote.")],
     data: Annotated[Path, typer.Option("--data", help="Dataset of good photos: annotations.json and images/.")],
     kind: Annotated[str, typer.Option(help="patches, prototypes, texts or priors.")] = "patches",
     encoder: Annotated[str, typer.Option(help="For texts and priors: a CLIP-type model by its name or folder.")] = "",
-    cells: Annotated[int, typer.Option(help="Patches of a photo: more see smaller flaws, more slowly.")] = 5120,
-    share: Annotated[float, typer.Option(help="Of the patches that is remembered.")] = 0.5,
-    reach: Annotated[
+    patches: Annotated[int, typer.Option(help="Patches of a photo: more see smaller flaws, more slowly.")] = 5120,
+    coreset_ratio: Annotated[float, typer.Option(help="Of the patches that is remembered.")] = 0.5,
+    neighbourhood: Annotated[
         int, typer.Option(help="Compare with what good photos have within so many cells; -1: anywhere.")
     ] = 3,
     overkill: Annotated[float, typer.Option(help="Share of good photos that may be called flawed.")] = 0.01,
@@ -54,50 +54,53 @@ def fit(
     """Fit an expert to photos of good products; from then on the bundle looks for structural defects as well."""
     from logicls.predict.self_test import open_bundle
 
-    settings = settings_of(kind=kind, encoder=encoder, cells=cells, share=share, reach=reach, overkill=overkill,
+    settings = parse_expert_settings(kind=kind, encoder=encoder, cells=patches, share=coreset_ratio, reach=neighbourhood, overkill=overkill,
                            steps=steps, seed=seed)  # fmt: skip
-    cli_train.quiet_libraries()
-    fitted(open_bundle(bundle), data, settings)
+    cli_train.silence_progress_bars()
+    fit_with_progress(open_bundle(bundle), data, settings)
 
 
-def settings_of(**given: object) -> ExpertSettings:
+def parse_expert_settings(**options: object) -> ExpertSettings:
     """Those of options. Raises `DataError` (LC724)."""
     from pydantic import ValidationError
 
     from logicls.plugins.settings import ExpertSettings
 
     try:
-        return ExpertSettings.model_validate(given)
+        return ExpertSettings.model_validate(options)
     except ValidationError as error:
         problems = [
             Problem(
-                "LC724", " ".join((*(f"--{name} {one['input']}:" for name in one["loc"]), f"{_lowered(one['msg'])}."))
+                "LC724",
+                " ".join(
+                    (*(f"--{name} {error_['input']}:" for name in error_["loc"]), f"{_lower_first(error_['msg'])}.")
+                ),
             )
-            for one in error.errors()
+            for error_ in error.errors()
         ]
         raise DataError(problems) from error
 
 
-def _lowered(message: str) -> str:
+def _lower_first(message: str) -> str:
     message = message.removeprefix("Value error, ")
     return message[:1].lower() + message[1:]
 
 
-def fitted(bundle: Bundle, data: Path, settings: ExpertSettings) -> None:
+def fit_with_progress(bundle: Bundle, data: Path, settings: ExpertSettings) -> None:
     """Fit, progress on the screen."""
     from logicls.plugins.anomaly.fit import fit_expert
-    from logicls.report.progress import stages
+    from logicls.report.progress import show_stages
 
-    with stages(console) as begin:
+    with show_stages(console) as begin:
         bar = fit_expert(bundle, data, settings, begin=lambda total: begin("photos", total).add)
     console.print(f"{bundle.path}: expert {settings.kind}, {bar.promise}", soft_wrap=True)
 
 
-knowledge = typer.Typer(help="What is known of products: pages that people edit.", no_args_is_help=True)
+knowledge_app = typer.Typer(help="What is known of products: pages that people edit.", no_args_is_help=True)
 OUT = Annotated[Path, typer.Option("--out", help="Folder to write to.")]
 
 
-@knowledge.command()
+@knowledge_app.command()
 def build(
     spec: Annotated[Path, typer.Argument(help="Spec, a YAML file.")],
     data: Annotated[Path, typer.Option("--data", help="Dataset of good photos: annotations.json and images/.")],
@@ -111,22 +114,22 @@ def build(
 ) -> None:
     """Draft what is known of a product: its rules, a reference of each variant, a page of each defect."""
     from logicls.plugins.retrieval.drafting import draft
-    from logicls.report.progress import counting
+    from logicls.report.progress import show_progress
     from logicls.synth.pipeline import Order
 
-    cli_train.quiet_libraries()
-    order, where = Order(spec, data, out, count, seed), _relative(bundle, out) if bundle else ""
-    with counting("photos", count, console) as counter:
-        drafted = draft(
+    cli_train.silence_progress_bars()
+    order, bundle_path = Order(spec, data, out, count, seed), _relative(bundle, out) if bundle else ""
+    with show_progress("photos", count, console) as counter:
+        result = draft(
             order,
             encoder=_relative(Path(encoder), out) if Path(encoder).is_dir() and encoder else encoder,
-            bundle=where,
+            bundle=bundle_path,
             done=counter.add,
         )
-    for name in drafted.without:
+    for name in result.without:
         console.print(Text(f"{name}: no photo allowed to make it; its page has none"), soft_wrap=True)
-    said = f"{out}: {len(drafted.written)} pages written, {len(drafted.kept)} were there and are as they were"
-    console.print(Text(said), soft_wrap=True)
+    message = f"{out}: {len(result.written)} pages written, {len(result.kept)} were there and are as they were"
+    console.print(Text(message), soft_wrap=True)
 
 
 def route(
@@ -143,28 +146,32 @@ def route(
     from logicls.plugins.retrieval.product_matcher import Documents, sights_of
     from logicls.plugins.retrieval.routing import REVIEW, bundles_of, route, write_routes
 
-    cli_train.quiet_libraries()
-    known = read_knowledge(knowledge_dir)
-    bundles = bundles_of(known) if predict else {}
-    there = write_routes(route(Documents(known, sights_of(known)), images, batch=batch, without=out), out)
-    for name, photos in there.items():
+    cli_train.silence_progress_bars()
+    knowledge = read_knowledge(knowledge_dir)
+    bundles = bundles_of(knowledge) if predict else {}
+    photos_by_product = write_routes(
+        route(Documents(knowledge, sights_of(knowledge)), images, batch=batch, without=out), out
+    )
+    for name, photos in photos_by_product.items():
         console.print(Text(f"{name}: {len(photos)} photos"), soft_wrap=True)
-    passed = True
-    for name in sorted(set(there) & set(bundles)):
-        where = out / name
-        plugged = Asked().here(bundles[name])
-        spec = cli_predict.predicted(
-            bundles[name], images, where, batch=batch, among=frozenset(there[name]), wanted=plugged
+    all_pass = True
+    for name in sorted(set(photos_by_product) & set(bundles)):
+        folder = out / name
+        plugins = Asked().here(bundles[name])
+        spec = cli_predict.predict_with_progress(
+            bundles[name], images, folder, batch=batch, subset=frozenset(photos_by_product[name]), selection=plugins
         )  # fmt: skip
-        passed &= cli_report.told(cli_report.write_files(spec, images, where, knowledge=knowledge_dir), where)
-    raise typer.Exit(0 if passed and REVIEW not in there else 1)
+        all_pass &= cli_report.print_outcomes(
+            cli_report.write_files(spec, images, folder, knowledge=knowledge_dir), folder
+        )
+    raise typer.Exit(0 if all_pass and REVIEW not in photos_by_product else 1)
 
 
 def _relative(path: Path, folder: Path) -> str:
     return Path(os.path.relpath(path.resolve(), folder.resolve())).as_posix()
 
 
-COLUMNS = ("reasoner", "seed", "looked", "review", "equal", "escapes", "overkill", "exact", "seconds")
+TRIAL_COLUMNS = ("reasoner", "seed", "looked", "review", "equal", "escapes", "overkill", "exact", "seconds")
 
 
 def second_look(
@@ -176,7 +183,7 @@ def second_look(
         list[str] | None, typer.Option("--reasoner", help="Name of one; repeatable, all of them if left out.")
     ] = None,
     seeds: Annotated[int, typer.Option(min=1, help="Seeds of what is drawn by chance.")] = 3,
-    open_from: Annotated[
+    min_entropy: Annotated[
         float, typer.Option("--open", min=0, help="Look again from this entropy of a slot on, in bits; 1.01: never.")
     ] = 1.01,
 ) -> None:
@@ -187,23 +194,25 @@ def second_look(
     from logicls.predict.input.listing import list_photos, printable
     from logicls.predict.self_test import open_bundle
 
-    cli_train.quiet_libraries()
+    cli_train.silence_progress_bars()
     names = reasoner or list(NAMES["reasoner"])
     for name in names:
         found("reasoner", name)
-    known = read_truth(truth)
-    if not any(printable(name) in known for name in list_photos(images)):
-        message = f"none of its {len(known)} photos is in {images}."
+    truth_table = read_truth(truth)
+    if not any(printable(name) in truth_table for name in list_photos(images)):
+        message = f"none of its {len(truth_table)} photos is in {images}."
         raise DataError(
             Problem("LC741", message, relative(truth), advice="Paths are relative to the folder of photos.")
         )
-    trial = tried(open_bundle(bundle), images, known, names, seeds=seeds, open_from=open_from, say=console.print)
+    trial = tried(
+        open_bundle(bundle), images, truth_table, names, seeds=seeds, open_from=min_entropy, say=console.print
+    )
     _print(trial)
     console.print(str(write_trial(trial, out)), soft_wrap=True)
 
 
 def _print(trial: Trial) -> None:
-    table = Table(*COLUMNS, box=None)
+    table = Table(*TRIAL_COLUMNS, box=None)
     for row in trial.rows():
-        table.add_row(*(f"{v:.3f}" if isinstance(v := row[name], float) else str(v) for name in COLUMNS))
+        table.add_row(*(f"{v:.3f}" if isinstance(v := row[name], float) else str(v) for name in TRIAL_COLUMNS))
     console.print(table)

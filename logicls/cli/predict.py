@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from logicls.records import Verdict
 
 console = Console()
-WORKERS = 2
+DEFAULT_WORKERS = 2
 """Processes that decode photos while the model works."""
 OUT = Annotated[Path, typer.Option("--out", help="Folder to write to.")]
 
@@ -38,7 +38,7 @@ def predict(
     batch: Annotated[int, typer.Option(min=1, help="Photos at a time.")] = 16,
     workers: Annotated[
         int, typer.Option(min=0, help="Processes that decode photos; 0: threads of this one.")
-    ] = WORKERS,
+    ] = DEFAULT_WORKERS,
     only: Annotated[
         list[str] | None,
         typer.Option("--only", help="Glob that a photo must match, relative to IMAGES: 'line3/**/*.png'; repeatable."),
@@ -48,14 +48,14 @@ def predict(
     idle: Annotated[float | None, typer.Option(min=0, help="Watch until nothing came for so many seconds.")] = None,
     endpoint: cli_serve.ENDPOINT = "",
     model: cli_serve.MODEL = "",
-    ask: cli_serve.ASK = None,
-    boxes: cli_serve.BOXES = None,
+    answer_format: cli_serve.ANSWER_FORMAT = None,
+    box_format: cli_serve.BOX_FORMAT = None,
     ray: cli_serve.RAY = "",
     expert: cli_extras.EXPERT = "",
     reasoner: cli_extras.REASONER = "",
-    tokens: cli_extras.TOKENS = None,
-    steps: cli_extras.STEPS = None,
-    open_from: cli_extras.OPEN = None,
+    tokens: cli_extras.THINK_TOKENS = None,
+    steps: cli_extras.THINK_STEPS = None,
+    min_entropy: cli_extras.MIN_ENTROPY = None,
     knowledge: cli_extras.KNOWLEDGE = "",
     xlsx: cli_report.XLSX = False,
     junit: cli_report.JUNIT = None,
@@ -64,25 +64,25 @@ def predict(
 
     However it was ended, the same command goes on.
     """
-    cli_report.ready(xlsx=xlsx)
-    globs, elsewhere = tuple(only or ()), cli_serve.Elsewhere(endpoint, model, ask, boxes, ray)
-    asked = Asked(expert, reasoner, knowledge, tokens, steps, open_from)
-    elsewhere.check(watch=watch, plugged=bool(asked))
-    wanted = elsewhere.without(asked.here(bundle))
+    cli_report.check_xlsx_installed(xlsx=xlsx)
+    globs, remote = tuple(only or ()), cli_serve.RemoteExecution(endpoint, model, answer_format, box_format, ray)
+    requested = Asked(expert, reasoner, knowledge, tokens, steps, min_entropy)
+    remote.check(watch=watch, has_plugins=bool(requested))
+    selection = remote.drop_plugins(requested.here(bundle))
     if watch:
         from logicls.predict.folder.watch import Watch
 
-        spec = _watched(bundle, images, out, Watch(seconds, idle, globs, batch, workers), wanted)
+        spec = _watch_with_progress(bundle, images, out, Watch(seconds, idle, globs, batch, workers), selection)
     else:
-        _refuse_limits(seconds, idle)
-        spec = predicted(
-            bundle, images, out, batch=batch, workers=workers, only=globs, elsewhere=elsewhere, wanted=wanted
+        _check_watch_options(seconds, idle)
+        spec = predict_with_progress(
+            bundle, images, out, batch=batch, workers=workers, only=globs, remote=remote, selection=selection
         )
-    tally = cli_report.write_files(spec, images, out, xlsx=xlsx, junit=junit, knowledge=wanted.knowledge)
-    cli_report.conclude(tally, out)
+    summary = cli_report.write_files(spec, images, out, xlsx=xlsx, junit=junit, knowledge=selection.knowledge)
+    cli_report.exit_by_outcome(summary, out)
 
 
-def _refuse_limits(seconds: float | None, idle: float | None) -> None:
+def _check_watch_options(seconds: float | None, idle: float | None) -> None:
     """An option that would do nothing is an error (LC608)."""
     if seconds is not None or idle is not None:
         option = "--for" if seconds is not None else "--idle"
@@ -90,7 +90,7 @@ def _refuse_limits(seconds: float | None, idle: float | None) -> None:
         raise LogiClsError(problem)
 
 
-def predicted(
+def predict_with_progress(
     bundle: Path,
     images: Path,
     out: Path,
@@ -98,74 +98,74 @@ def predicted(
     batch: int = 16,
     workers: int = 0,
     only: tuple[str, ...] = (),
-    among: Container[str] | None = None,
-    elsewhere: cli_serve.Elsewhere | None = None,
-    wanted: Wanted = Wanted(),  # noqa: B008  frozen
+    subset: Container[str] | None = None,
+    remote: cli_serve.RemoteExecution | None = None,
+    selection: Wanted = Wanted(),  # noqa: B008  frozen
 ) -> Spec:
     """Predict a folder, progress on the screen."""
     from logicls.predict.folder.runner import by_reader, predict_folder
     from logicls.predict.plugin_protocols import PlugIns
     from logicls.predict.readers.protocol import reader_of
-    from logicls.report.progress import stages
+    from logicls.report.progress import show_stages
 
-    cli_train.quiet_libraries()
-    where = elsewhere or cli_serve.Elsewhere()
+    cli_train.silence_progress_bars()
+    execution = remote or cli_serve.RemoteExecution()
     with (
-        _going_on(out),
-        where.opened(bundle, images, batch, workers, wanted=wanted) as (opened, inspect),
-        stages(console) as begin,
+        _explain_interrupt(out),
+        execution.open_bundle(bundle, images, batch, workers, wanted=selection) as (opened, inspect),
+        show_stages(console) as begin,
     ):
-        plugins = wanted.made(opened) if inspect is None else PlugIns(plugged=wanted.plugged(opened.path))
-        _told(opened, plugins.plugged)
+        plugins = selection.made(opened) if inspect is None else PlugIns(plugged=selection.plugged(opened.path))
+        _print_plugins(opened, plugins.plugged)
         if plugins:
             inspect = by_reader(reader_of(opened, plugins.retriever), images, batch, workers, plugins)
         predict_folder(
-            opened, images, out, batch=batch, workers=workers, only=only, among=among, inspect=inspect,
+            opened, images, out, batch=batch, workers=workers, only=only, among=subset, inspect=inspect,
             plugged=plugins.plugged, begin=lambda total: begin("predict", total).add,
         )  # fmt: skip
     return opened.spec
 
 
-def _told(bundle: Bundle, plugged: Plugged) -> None:
+def _print_plugins(bundle: Bundle, plugins: Plugged) -> None:
     """Say what the bundle lacks, and what is plugged in."""
     from logicls.predict.decision import grounds_of
 
     for line in grounds_of(bundle).warnings:
         console.print(line, soft_wrap=True)
-    for plug in plugged.plugs:
-        console.print(Text(f"plugged in: {plug.to_text}"), soft_wrap=True)
+    for plug in plugins.plugs:
+        console.print(Text(f"plugged in: {plug.to_text()}"), soft_wrap=True)
 
 
-def _watched(bundle: Path, images: Path, out: Path, watch: Watch, wanted: Wanted) -> Spec:
+def _watch_with_progress(bundle: Path, images: Path, out: Path, watch: Watch, selection: Wanted) -> Spec:
     """Predict what comes, a line for each photo that does not pass."""
     from logicls.predict.folder.watch import watch_folder
     from logicls.predict.self_test import open_bundle
 
-    cli_train.quiet_libraries()
+    cli_train.silence_progress_bars()
     opened = open_bundle(bundle)
-    plugins = wanted.made(opened)
-    _told(opened, plugins.plugged)
+    plugins = selection.made(opened)
+    _print_plugins(opened, plugins.plugged)
     console.print(Text(f"watching {images}; Ctrl-C ends it"), soft_wrap=True)
 
-    def told(verdict: Verdict) -> None:
+    def print_verdict(verdict: Verdict) -> None:
         if verdict.outcome != "pass":
-            why = "; ".join(verdict.violations or verdict.reasons)
-            console.print(Text(f"{verdict.outcome} {verdict.photo!r}: {why}"), soft_wrap=True)
+            reason = "; ".join(verdict.violations or verdict.reasons)
+            console.print(Text(f"{verdict.outcome} {verdict.photo!r}: {reason}"), soft_wrap=True)
 
-    def shown() -> None:
-        cli_report.write_files(opened.spec, images, out, knowledge=wanted.knowledge)
+    def update_report() -> None:
+        cli_report.write_files(opened.spec, images, out, knowledge=selection.knowledge)
 
-    count = watch_folder(opened, images, out, watch, plugins=plugins, told=told, shown=shown)
+    count = watch_folder(opened, images, out, watch, plugins=plugins, told=print_verdict, shown=update_report)
     console.print(f"watch: {count} done")
     return opened.spec
 
 
 @contextmanager
-def _going_on(out: Path) -> Iterator[None]:
+def _explain_interrupt(out: Path) -> Iterator[None]:
     """Say how to go on where Ctrl-C ends a run."""
     try:
         yield
     except KeyboardInterrupt:
-        said = f"stopped; what is finished is in {out}, and the same command goes on from there"
-        Console(stderr=True).print(Text(said), soft_wrap=True)
+        message = f"stopped; what is finished is in {out}, and the same command goes on from there"
+        Console(stderr=True).print(Text(message), soft_wrap=True)
         raise typer.Exit(130) from None

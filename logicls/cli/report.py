@@ -13,10 +13,10 @@ from rich.text import Text
 
 if TYPE_CHECKING:
     from logicls.constraints.spec.models import Spec
-    from logicls.report.summary import Held, Tally
+    from logicls.report.summary import TruthComparison, ReportSummary
 
 console = Console()
-LIMIT = 5000
+MAX_CARDS = 5000
 VERDICTS = Annotated[Path, typer.Argument(help="What `logicls predict` wrote.")]
 XLSX = Annotated[bool, typer.Option("--xlsx", help="Also verdicts.xlsx; needs `pip install logicls[xlsx]`.")]
 JUNIT = Annotated[Path | None, typer.Option("--junit", help="Also JUnit XML for a build server, a test case a photo.")]
@@ -33,7 +33,7 @@ def report(
     photos: PHOTOS = None,
     xlsx: XLSX = False,
     junit: JUNIT = None,
-    cards: Annotated[int, typer.Option(min=1, help="Most photos with a card on the page.")] = LIMIT,
+    max_cards: Annotated[int, typer.Option(min=1, help="Most photos with a card on the page.")] = MAX_CARDS,
     knowledge: Annotated[
         Path | None, typer.Option("--knowledge", help="Folder of what is known of products: causes, consequences.")
     ] = None,
@@ -44,10 +44,10 @@ def report(
 
     origin = origin_of(verdicts_dir, bundle=bundle, photos=photos)
     spec = load_spec(origin.bundle / "spec.yaml")
-    tally = write_files(
-        spec, origin.photos, verdicts_dir, truth=truth, xlsx=xlsx, junit=junit, cards=cards, knowledge=knowledge
+    summary = write_files(
+        spec, origin.photos, verdicts_dir, truth=truth, xlsx=xlsx, junit=junit, max_cards=max_cards, knowledge=knowledge
     )
-    conclude(tally, verdicts_dir)
+    exit_by_outcome(summary, verdicts_dir)
 
 
 def replay(
@@ -65,21 +65,21 @@ def replay(
     from logicls.predict.folder import replay as again
     from logicls.predict.self_test import open_bundle
 
-    before = again.find_result(result_id, verdicts)
+    recorded = again.find_result(result_id, verdicts)
     origin = again.origin_of(verdicts, bundle=bundle, photos=photos)
-    cli_train.quiet_libraries()
+    cli_train.silence_progress_bars()
     opened = open_bundle(origin.bundle)
-    plugins = wanted.again(before.plugins, knowledge or origin.knowledge).made(opened)
-    now = again.replay(before, opened, origin.photos, plugins)
-    differing = again.differences(before, now)
-    for line in differing:
-        console.print(Text(f"{before.photo}: {line}"), soft_wrap=True)
-    if not differing:
-        within = f"probabilities within {again.CHANCE:g}, boxes within {again.PIXELS:g} pixel"
-        plugged = "".join(f", {plug.to_text}" for plug in before.plugins)
-        said = f"{before.photo}: the same again, {before.outcome}: {len(before.answers)} answers, {within}{plugged}"
-        console.print(Text(said), soft_wrap=True)
-    raise typer.Exit(1 if differing else 0)
+    plugins = wanted.again(recorded.plugins, knowledge or origin.knowledge).made(opened)
+    repeated = again.replay(recorded, opened, origin.photos, plugins)
+    differences = again.differences(recorded, repeated)
+    for line in differences:
+        console.print(Text(f"{recorded.photo}: {line}"), soft_wrap=True)
+    if not differences:
+        tolerance = f"probabilities within {again.CHANCE:g}, boxes within {again.PIXELS:g} pixel"
+        plugged = "".join(f", {plug.to_text()}" for plug in before.plugins)
+        message = f"{recorded.photo}: the same again, {recorded.outcome}: {len(recorded.answers)} answers, {tolerance}{plugins}"
+        console.print(Text(message), soft_wrap=True)
+    raise typer.Exit(1 if differences else 0)
 
 
 def write_files(
@@ -90,9 +90,9 @@ def write_files(
     truth: Path | None = None,
     xlsx: bool = False,
     junit: Path | None = None,
-    cards: int = LIMIT,
+    max_cards: int = MAX_CARDS,
     knowledge: Path | None = None,
-) -> Tally:
+) -> ReportSummary:
     """Write the page, and the tables that were asked for, from the verdicts in `out`; returns what was counted.
 
     Causes and consequences beside violations are those of the folder `knowledge`, or of the one that was plugged in.
@@ -102,46 +102,52 @@ def write_files(
         DataError: openpyxl is missing (LC644), the truth cannot be used, or a file cannot be written (LC253).
     """
     from logicls.predict.folder.runner import read_verdicts
-    from logicls.report.card_view import words_of
+    from logicls.report.card_view import build_labels
     from logicls.report.junit import write_junit
     from logicls.report.page import write_report
-    from logicls.report.xlsx import write_sheet
+    from logicls.report.xlsx import write_xlsx
 
-    ready(xlsx=xlsx)
-    lines, words = out / "verdicts.jsonl", words_of(spec)
-    known = knowledge or _plugged_in(out)
-    if known is not None:
+    check_xlsx_installed(xlsx=xlsx)
+    lines, labels = out / "verdicts.jsonl", build_labels(spec)
+    knowledge_folder = knowledge or _find_knowledge(out)
+    if knowledge_folder is not None:
         from logicls.plugins.retrieval.knowledge import causes_of
 
-        words = replace(words, causes=causes_of(known, spec.product.name))
-    held = held_against(out, truth) if truth else None
-    tally = write_report(
-        read_verdicts(lines), words, photos=photos, out=page_of(out), now=datetime.now(), held=held, limit=cards
+        labels = replace(labels, causes=causes_of(knowledge_folder, spec.product.name))
+    comparison = compare_with_truth(out, truth) if truth else None
+    summary = write_report(
+        read_verdicts(lines),
+        labels,
+        photos=photos,
+        out=report_path(out),
+        now=datetime.now(),
+        comparison=comparison,
+        max_cards=max_cards,
     )
     if xlsx:
-        write_sheet(read_verdicts(lines), out / "verdicts.xlsx", words)
+        write_xlsx(read_verdicts(lines), out / "verdicts.xlsx", labels)
     if junit:
-        write_junit(lambda: read_verdicts(lines), junit, words)
-    return tally
+        write_junit(lambda: read_verdicts(lines), junit, labels)
+    return summary
 
 
-def _plugged_in(out: Path) -> Path | None:
+def _find_knowledge(out: Path) -> Path | None:
     """The folder of knowledge that the verdicts were made with; None without one, or where it is gone."""
     from logicls.io.run_manifest import claimed
 
-    noted = claimed(out / "run.json").get("knowledge")
-    return Path(str(noted)) if noted and Path(str(noted)).is_dir() else None
+    path = claimed(out / "run.json").get("knowledge")
+    return Path(str(path)) if path and Path(str(path)).is_dir() else None
 
 
-def ready(*, xlsx: bool) -> None:
+def check_xlsx_installed(*, xlsx: bool) -> None:
     """Say what is missing before hours of work, not after. Raises `DataError` (LC644)."""
     if xlsx:
-        from logicls.report.xlsx import workbook
+        from logicls.report.xlsx import open_workbook
 
-        workbook()
+        open_workbook()
 
 
-def held_against(out: Path, truth: Path) -> Held:
+def compare_with_truth(out: Path, truth: Path) -> TruthComparison:
     """The verdicts in `out` beside truth.csv, or a product's folder of MVTec LOCO AD.
 
     Reliability is that of metrics.json in `out`, if it has any.
@@ -150,30 +156,34 @@ def held_against(out: Path, truth: Path) -> Held:
     from logicls.evaluation.mvtec_loco import read_loco
     from logicls.evaluation.mvtec_loco_scores import place, rules_truth
     from logicls.predict.folder.runner import read_verdicts
-    from logicls.report.summary import Held, read_reliability
+    from logicls.report.summary import TruthComparison, read_reliability
 
     lines, reliability = out / "verdicts.jsonl", read_reliability(out / "metrics.json")
     if not truth.is_dir():
-        true = read_truth(truth)
-        return Held(true, score(read_verdicts(lines), true), reliability)
+        true_violations = read_truth(truth)
+        return TruthComparison(true_violations, score(read_verdicts(lines), true_violations), reliability)
     product = read_loco(truth)
-    placed, _ = place(read_verdicts(lines), product)
-    true = rules_truth(product, placed)
-    return Held(true, score([v for v in placed.values() if v.photo in true], true), reliability)
+    matched, _ = place(read_verdicts(lines), product)
+    true_violations = rules_truth(product, matched)
+    return TruthComparison(
+        true_violations,
+        score([v for v in matched.values() if v.photo in true_violations], true_violations),
+        reliability,
+    )
 
 
-def conclude(tally: Tally, out: Path) -> None:
+def exit_by_outcome(summary: ReportSummary, out: Path) -> None:
     """Say how many of each outcome there are and where the page is; ends with exit code 0 where all pass, 1 else."""
-    raise typer.Exit(0 if told(tally, out) else 1)
+    raise typer.Exit(0 if print_outcomes(summary, out) else 1)
 
 
-def told(tally: Tally, out: Path) -> bool:
+def print_outcomes(summary: ReportSummary, out: Path) -> bool:
     """Say the same; whether all pass."""
-    counts = ", ".join(f"{count} {name}" for name, count in sorted(tally.outcomes.items())) or "no photos"
-    console.print(f"{counts}\n{page_of(out)}", soft_wrap=True)
-    return set(tally.outcomes) <= {"pass"}
+    counts = ", ".join(f"{count} {name}" for name, count in sorted(summary.outcomes.items())) or "no photos"
+    console.print(f"{counts}\n{report_path(out)}", soft_wrap=True)
+    return set(summary.outcomes) <= {"pass"}
 
 
-def page_of(out: Path) -> Path:
+def report_path(out: Path) -> Path:
     """Where the page of a folder of verdicts is."""
     return out / "report" / "index.html"

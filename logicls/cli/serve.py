@@ -25,104 +25,111 @@ if TYPE_CHECKING:
     from logicls.predict.folder.runner import Inspect
 
 console = Console()
-KEY = "LOGICLS_API_KEY"
+API_KEY_VARIABLE = "LOGICLS_API_KEY"
 """Environment variable with the key that an endpoint asks for: on the command line others would see it."""
 ENDPOINT = Annotated[str, typer.Option(help="Address of a server that speaks OpenAI's API, whose model is asked.")]
 MODEL = Annotated[str, typer.Option(help="Name of the server's model; its only one if left out.")]
-ASK = Annotated[
+ANSWER_FORMAT = Annotated[
     Manner | None,
     typer.Option(help="How the server is asked; lines for the bundle of a hub model, json otherwise."),
 ]
-BOXES = Annotated[Family | None, typer.Option(help="How the server's model writes boxes; by its name if left out.")]
+BOX_FORMAT = Annotated[
+    Family | None, typer.Option(help="How the server's model writes boxes; by its name if left out.")
+]
 RAY = Annotated[
     str, typer.Option(help="Address of a Ray cluster that does the work; auto: the one that is here; local: its own.")
 ]
 
 
 @dataclass(frozen=True, slots=True)
-class Elsewhere:
+class RemoteExecution:
     """Who does the work, where that is not this process; as options say it."""
 
     endpoint: str = ""
     model: str = ""
-    ask: Manner | None = None
-    boxes: Family | None = None
+    answer_format: Manner | None = None
+    box_format: Family | None = None
     ray: str = ""
 
-    def check(self, *, watch: bool, plugged: bool = False) -> None:
+    def check(self, *, watch: bool, has_plugins: bool = False) -> None:
         """Options that make no sense together are an error (LC680), and none of them is passed over."""
-        chosen = [name for name in ("endpoint", "ray") if getattr(self, name)]
-        if len(chosen) > 1 or (chosen and watch):
-            pair = f"--{chosen[0]} and {'--watch' if watch else '--ray'}"
-            raise _misfit(f"{pair} exclude each other.", "Leave one out.")
-        if self.endpoint and plugged:
+        places = [name for name in ("endpoint", "ray") if getattr(self, name)]
+        if len(places) > 1 or (places and watch):
+            pair = f"--{places[0]} and {'--watch' if watch else '--ray'}"
+            raise _options_error(f"{pair} exclude each other.", "Leave one out.")
+        if self.endpoint and has_plugins:
             advice = "Leave out --endpoint, or --expert, --reasoner and --knowledge."
-            raise _misfit("--endpoint has no room for plug-ins.", advice)
+            raise _options_error("--endpoint has no room for plug-ins.", advice)
         for name in ("model", "ask", "boxes"):
             if getattr(self, name) and not self.endpoint:
-                raise _misfit(f"--{name} is about a server.", "Add --endpoint, or leave it out.")
+                raise _options_error(f"--{name} is about a server.", "Add --endpoint, or leave it out.")
 
-    def without(self, wanted: Wanted) -> Wanted:
+    def drop_plugins(self, selection: Wanted) -> Wanted:
         """What is plugged in where the work is done; says so where the bundle's own plug-ins are left out."""
-        if not self.endpoint or not wanted:
-            return wanted
-        _say("--endpoint has no room for what the bundle has plugged in: it is left out")
+        if not self.endpoint or not selection:
+            return selection
+        _print_line("--endpoint has no room for what the bundle has plugged in: it is left out")
         return Wanted()
 
     @contextmanager
-    def opened(
+    def open_bundle(
         self,
         bundle: Path,
         images: Path,
         batch: int,
         workers: int,
         *,
-        wanted: Wanted = Wanted(),  # noqa: B008  frozen
+        selection: Wanted = Wanted(),  # noqa: B008  frozen
     ) -> Iterator[tuple[Bundle, Inspect | None]]:
         """The bundle, and what inspects photos; None where its own model does, here."""
         if self.endpoint:
-            with self._server(bundle, images, batch, workers) as found:
-                yield found
+            with self._open_endpoint(bundle, images, batch, workers) as opened:
+                yield opened
         elif self.ray:
-            with self._cluster(bundle, images, batch, wanted) as found:
-                yield found
+            with self._open_cluster(bundle, images, batch, selection) as opened:
+                yield opened
         else:
             from logicls.predict.self_test import open_bundle
 
             yield open_bundle(bundle), None
 
     @contextmanager
-    def _server(self, bundle: Path, images: Path, batch: int, workers: int) -> Iterator[tuple[Bundle, Inspect]]:
-        from logicls.cli.environment import needed
+    def _open_endpoint(self, bundle: Path, images: Path, batch: int, workers: int) -> Iterator[tuple[Bundle, Inspect]]:
+        from logicls.cli.environment import require_extra
 
-        needed("httpx2", extra="endpoint")
+        require_extra("httpx2", extra="endpoint")
         from logicls.predict.endpoint.client import Endpoint
         from logicls.predict.endpoint.reader import endpoint_reader
         from logicls.predict.folder.runner import by_reader
 
-        endpoint, wish = Endpoint(self.endpoint, self.model, os.environ.get(KEY, "")), Wish(self.ask, self.boxes)
-        with endpoint_reader(bundle, endpoint, wish, _say) as reader:
+        endpoint, wish = (
+            Endpoint(self.endpoint, self.model, os.environ.get(API_KEY_VARIABLE, "")),
+            Wish(self.answer_format, self.box_format),
+        )
+        with endpoint_reader(bundle, endpoint, wish, _print_line) as reader:
             yield reader.bundle, by_reader(reader, images, batch, workers)
 
     @contextmanager
-    def _cluster(self, bundle: Path, images: Path, batch: int, wanted: Wanted) -> Iterator[tuple[Bundle, Inspect]]:
-        from logicls.cli.environment import needed
+    def _open_cluster(
+        self, bundle: Path, images: Path, batch: int, selection: Wanted
+    ) -> Iterator[tuple[Bundle, Inspect]]:
+        from logicls.cli.environment import require_extra
 
-        needed("ray", extra="ray")
+        require_extra("ray", extra="ray")
         from logicls.models.bundle import read_outline
         from logicls.predict.folder.ray_cluster import by_cluster, cluster
 
         outline = read_outline(bundle)
-        made, plugged = (wanted.made, wanted.plugged(bundle)) if wanted else (None, Plugged())
-        with cluster(self.ray) as found:
-            yield outline, by_cluster(found, outline, images, batch, made=made, plugged=plugged)
+        made, plugged = (selection.made, selection.plugged(bundle)) if selection else (None, Plugged())
+        with cluster(self.ray) as workers:
+            yield outline, by_cluster(workers, outline, images, batch, made=made, plugged=plugged)
 
 
-def _misfit(message: str, advice: str) -> LogiClsError:
+def _options_error(message: str, advice: str) -> LogiClsError:
     return LogiClsError(Problem("LC680", message, advice=advice))
 
 
-def _say(line: str) -> None:
+def _print_line(line: str) -> None:
     console.print(Text(line), soft_wrap=True)
 
 
@@ -141,23 +148,23 @@ def serve(
     max_megapixels: Annotated[float, typer.Option(min=0.001, help="Size of a photo.")] = 100.0,
     expert: cli_extras.EXPERT = "",
     reasoner: cli_extras.REASONER = "",
-    tokens: cli_extras.TOKENS = None,
-    steps: cli_extras.STEPS = None,
-    open_from: cli_extras.OPEN = None,
+    tokens: cli_extras.THINK_TOKENS = None,
+    steps: cli_extras.THINK_STEPS = None,
+    min_entropy: cli_extras.MIN_ENTROPY = None,
     knowledge: cli_extras.KNOWLEDGE = "",
 ) -> None:
     """Serve verdicts over HTTP: POST /predict, GET /healthz, GET /metrics."""
-    from logicls.cli.environment import needed
-    from logicls.cli.train import quiet_libraries
+    from logicls.cli.environment import require_extra
+    from logicls.cli.train import silence_progress_bars
     from logicls.serve.uploads import Limits
 
-    needed("fastapi", "uvicorn", "prometheus_client", "python_multipart", extra="serve")
+    require_extra("fastapi", "uvicorn", "prometheus_client", "python_multipart", extra="serve")
     from logicls.serve.server import Address
     from logicls.serve.server import serve as run
 
-    wanted = Asked(expert, reasoner, knowledge, tokens, steps, open_from).here(bundle)
-    quiet_libraries()
+    selection = Asked(expert, reasoner, knowledge, tokens, steps, min_entropy).here(bundle)
+    silence_progress_bars()
     limits = Limits(
-        batch, wait / 1000, queue, rate, size=int(max_megabytes * 1e6), pixels=int(max_megapixels * 1e6)
+        batch, wait / 1000, queue, rate, max_bytes=int(max_megabytes * 1e6), max_pixels=int(max_megapixels * 1e6)
     )  # fmt: skip
-    run(bundle, Address(host, port), limits, token, make=wanted.made, say=_say)
+    run(bundle, Address(host, port), limits, token, plugin_factory=selection.made, report=_print_line)

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.console import Console
 
-from logicls.diagnostics.console import counted, show
-from logicls.diagnostics.formats import Format, reporting
+from logicls.diagnostics.console import format_counts, print_problems
+from logicls.diagnostics.formats import Format, collect_problems
 from logicls.errors import relative
 
 if TYPE_CHECKING:
@@ -24,7 +24,9 @@ def check(
     data: Annotated[
         Path | None, typer.Option("--data", help="Dataset of good photos to hold the rules against.")
     ] = None,
-    form: Annotated[Format, typer.Option("--format", help="text, or one document for another program.")] = Format.text,
+    output_format: Annotated[
+        Format, typer.Option("--format", help="text, or one document for another program.")
+    ] = Format.text,
     as_json: Annotated[bool, typer.Option("--json", help="The same as --format json.")] = False,
     fix: Annotated[
         bool, typer.Option("--fix", help="Write a healed copy of damaged annotations, and check it.")
@@ -43,18 +45,22 @@ def check(
 
     if (fix and data is None) or (out is not None and not fix):
         raise typer.BadParameter("--fix needs --data" if fix else "--out needs --fix")
-    form = Format.json if as_json else form
-    with reporting(form, relative(spec)) as found:
+    output_format = Format.json if as_json else output_format
+    with collect_problems(output_format, relative(spec)) as problems:
         sheet = open_sheet(spec)
-        annotations = _healed(data, out, sheet.spec, quiet=form is not Format.text) if fix and data else None
-        found += held(sheet, data, annotations)
-        found += _template_problems(sheet.spec, data, annotations) if templates else []
-    if form is Format.text:
+        annotations = (
+            _repair_annotations(data, out, sheet.spec, is_quiet=output_format is not Format.text)
+            if fix and data
+            else None
+        )
+        problems += held(sheet, data, annotations)
+        problems += _template_problems(sheet.spec, data, annotations) if templates else []
+    if output_format is Format.text:
         loaded = sheet.spec
-        show(found)
+        print_problems(problems)
         rules = f"{len(loaded.constraints)} rules, {len(loaded.examples)} examples"
-        console.print(f"{spec}: {rules}, {counted(found)}")
-    raise typer.Exit(exit_code(found))
+        console.print(f"{spec}: {rules}, {format_counts(problems)}")
+    raise typer.Exit(exit_code(problems))
 
 
 def _template_problems(spec: Spec, data: Path | None, annotations: Path | None) -> list[Problem]:
@@ -66,29 +72,31 @@ def _template_problems(spec: Spec, data: Path | None, annotations: Path | None) 
     return lint_templates(share("synth"), spec, read_for(spec, data, annotations).scenes if data else ())
 
 
-def _healed(data: Path, out: Path | None, spec: Spec, *, quiet: bool) -> Path | None:
+def _repair_annotations(data: Path, out: Path | None, spec: Spec, *, is_quiet: bool) -> Path | None:
     """The healed copy of the dataset's annotations; None where nothing was to heal."""
     from logicls.data.coco import known_names
     from logicls.data.repair import heal_file
-    from logicls.diagnostics.console import show_healed
+    from logicls.diagnostics.console import print_repairs
 
     out = out or data / "annotations.fixed.json"
-    healed = heal_file(data, out, known_names(spec))
-    if not quiet:
-        show_healed(healed, out, console)
-    return out if healed else None
+    repairs = heal_file(data, out, known_names(spec))
+    if not is_quiet:
+        print_repairs(repairs, out, console)
+    return out if repairs else None
 
 
-def explain(what: Annotated[str, typer.Argument(metavar="SPEC|CODE", help="Spec, or a code such as LC021.")]) -> None:
+def explain(
+    subject: Annotated[str, typer.Argument(metavar="SPEC|CODE", help="Spec, or a code such as LC021.")],
+) -> None:
     """Say each rule, its questions and its defects in plain English; or what a code means, and what to do."""
     from logicls.constraints.spec.loader import load_spec
     from logicls.diagnostics.codes import find_code, is_code
     from logicls.diagnostics.console import print_code, print_rules
 
-    if is_code(what):
-        print_code(find_code(what), console)
+    if is_code(subject):
+        print_code(find_code(subject), console)
     else:
-        print_rules(load_spec(Path(what)), console)
+        print_rules(load_spec(Path(subject)), console)
 
 
 def schema(
@@ -96,7 +104,7 @@ def schema(
 ) -> None:
     """The JSON Schema (draft-07) of specs, by which an editor completes keys and marks slips."""
     from logicls.constraints.spec.json_schema import schema_text
-    from logicls.io.jsonl import write_text
+    from logicls.io.atomic import write_text
 
     if out is None:
         print(schema_text(), end="")
@@ -107,9 +115,9 @@ def schema(
 
 def init(name: Annotated[str, typer.Argument(help="Folder to make, named as the product.")]) -> None:
     """Make a folder to start a product from."""
-    from logicls.cli.environment import start
+    from logicls.cli.environment import create_project
 
-    for path in start(Path(name)):
+    for path in create_project(Path(name)):
         console.print(str(path))
 
 
@@ -121,7 +129,7 @@ def infer(
     """Draft a spec from annotated good photos, each rule with its support; for a person to edit."""
     from logicls.constraints.mining.infer import infer as drafted
     from logicls.data.coco import read_dataset
-    from logicls.io.jsonl import write_text
+    from logicls.io.atomic import write_text
 
     data = read_dataset(dataset)
     folder = dataset.resolve().name

@@ -50,38 +50,38 @@ def threshold(
     if truth is None and (escape is not None or overkill is not None):
         advice = "Give --truth, or set thresholds by --set."
         raise DataError(Problem("LC624", "targets can be met only where the truth is known.", advice=advice))
-    spec, place = load_spec(bundle / "spec.yaml"), file or bundle / FILE
-    known = [constraint.id for constraint in spec.constraints]
+    spec, path = load_spec(bundle / "spec.yaml"), file or bundle / FILE
+    rule_ids = [constraint.id for constraint in spec.constraints]
     if truth is not None:
-        found = _chosen(spec, verdicts_dir, truth, escape, overkill, confidence=confidence)
+        thresholds = _choose_thresholds(spec, verdicts_dir, truth, escape, overkill, confidence=confidence)
     else:
-        found = read_thresholds(place, known=known) if place.exists() else Thresholds()
-    for given in set_ or ():
-        found = _changed(found, given, known)
-    _same_spec(verdicts_dir, spec)
+        thresholds = read_thresholds(path, known=rule_ids) if path.exists() else Thresholds()
+    for setting in set_ or ():
+        thresholds = _set_limits(thresholds, setting, rule_ids)
+    _check_same_spec(verdicts_dir, spec)
     if truth is not None or set_:
-        write_thresholds(place, found)
-    outcomes = settle_folder(verdicts_dir, found, violations=spec.violations)
-    for name in known:
-        limit = found.of(name)
+        write_thresholds(path, thresholds)
+    outcomes = settle_folder(verdicts_dir, thresholds, violations=spec.violations)
+    for name in rule_ids:
+        limit = thresholds.of(name)
         console.print(
             Text(f"{name}: {limit.low:.3g} to {limit.high:.3g}; {limit.promise or 'nothing promised'}"), soft_wrap=True
         )
-    told = ", ".join(f"{count} {name}" for name, count in sorted(outcomes.items()))
-    console.print(f"thresholds {found.id}: {told}", soft_wrap=True)
-    if cli_report.page_of(verdicts_dir).exists():
-        _draw_again(spec, bundle, verdicts_dir, truth)
+    counts = ", ".join(f"{count} {name}" for name, count in sorted(outcomes.items()))
+    console.print(f"thresholds {thresholds.id}: {counts}", soft_wrap=True)
+    if cli_report.report_path(verdicts_dir).exists():
+        _update_report(spec, bundle, verdicts_dir, truth)
 
 
-def _draw_again(spec: Spec, bundle: Path, folder: Path, truth: Path | None) -> None:
+def _update_report(spec: Spec, bundle: Path, folder: Path, truth: Path | None) -> None:
     """The page shows what the verdicts are now."""
     from logicls.predict.folder.replay import origin_of
 
     cli_report.write_files(spec, origin_of(folder, bundle=bundle).photos, folder, truth=truth)
-    console.print(str(cli_report.page_of(folder)), soft_wrap=True)
+    console.print(str(cli_report.report_path(folder)), soft_wrap=True)
 
 
-def _chosen(
+def _choose_thresholds(
     spec: Spec, folder: Path, truth: Path, escape: float | None, overkill: float | None, *, confidence: float
 ) -> Thresholds:
     """By the photos of the truth."""
@@ -89,34 +89,36 @@ def _chosen(
     from logicls.predict.folder.runner import LINES, read_verdicts
     from logicls.predict.uncertainty.risk_control import TARGETS, cases_of, choose
 
-    given = {key: value for key, value in (("escape", escape), ("overkill", overkill)) if value is not None}
-    targets = {severity: replace(target, **given) for severity, target in TARGETS.items()}
-    known = read_truth(truth)
-    cases = cases_of(spec, read_verdicts(folder / LINES), known)
+    options = {key: value for key, value in (("escape", escape), ("overkill", overkill)) if value is not None}
+    targets = {severity: replace(target, **options) for severity, target in TARGETS.items()}
+    truth_table = read_truth(truth)
+    cases = cases_of(spec, read_verdicts(folder / LINES), truth_table)
     if not cases:
         advice = "Verdicts of before probabilities were worked out have none: predict again."
         raise DataError(Problem("LC623", "no verdict with probabilities is of a photo of the truth.", str(folder),
                                 advice=advice))  # fmt: skip
-    return choose(spec, cases, targets, confidence=confidence, origin=f"{len(known)} photos of {truth.name}")
+    return choose(spec, cases, targets, confidence=confidence, origin=f"{len(truth_table)} photos of {truth.name}")
 
 
-def _same_spec(folder: Path, spec: Spec) -> None:
+def _check_same_spec(folder: Path, spec: Spec) -> None:
     from logicls.predict.folder.runner import LINES, read_verdicts
 
-    first = next(read_verdicts(folder / LINES), None)
-    if first is not None and first.spec != spec.hash:
+    verdict = next(read_verdicts(folder / LINES), None)
+    if verdict is not None and verdict.spec != spec.hash:
         message = "the verdicts are of another spec than the bundle's."
         raise DataError(Problem("LC625", message, str(folder), advice="Name the bundle that they were made with."))
 
 
-def _changed(found: Thresholds, given: str, known: list[str]) -> Thresholds:
-    name, _, shares = given.partition("=")
-    low, _, high = shares.partition(":")
+def _set_limits(thresholds: Thresholds, setting: str, rule_ids: list[str]) -> Thresholds:
+    name, _, values = setting.partition("=")
+    low, _, high = values.partition(":")
     try:
         limits = float(low), float(high)
     except ValueError:
         limits = -1.0, -1.0
-    if name not in known or not 0 <= limits[0] <= limits[1] <= 1:
-        advice = did_you_mean(name, known) if name not in known else "Write RULE=LOW:HIGH, two shares of 1 in order."
-        raise DataError(Problem("LC626", f'"{given}" sets no thresholds.', advice=advice))
-    return found.changed(name, *limits)
+    if name not in rule_ids or not 0 <= limits[0] <= limits[1] <= 1:
+        advice = (
+            did_you_mean(name, rule_ids) if name not in rule_ids else "Write RULE=LOW:HIGH, two shares of 1 in order."
+        )
+        raise DataError(Problem("LC626", f'"{setting}" sets no thresholds.', advice=advice))
+    return thresholds.changed(name, *limits)

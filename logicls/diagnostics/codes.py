@@ -31,7 +31,7 @@ class Code:
     example: str
     """What was written; of a spec often only the part that matters."""
     fix: str
-    mended: str = ""
+    corrected: str = ""
     """The example without the problem; empty where the example is not (part of) a spec."""
 
 
@@ -51,10 +51,10 @@ def is_code(word: str) -> bool:
 
 def find_code(word: str) -> Code:
     """The code, however it is capitalised. Raises `LogiClsError` where there is none (LC904)."""
-    known = catalogue()
-    if word.upper() not in known:
-        raise LogiClsError(Problem("LC904", f'there is no code "{word}".', advice=_nearest(word)))
-    return known[word.upper()]
+    codes = catalogue()
+    if word.upper() not in codes:
+        raise LogiClsError(Problem("LC904", f'there is no code "{word}".', advice=_suggest_code(word)))
+    return codes[word.upper()]
 
 
 def level_of(problem: Problem) -> Level:
@@ -68,7 +68,7 @@ def exit_code(problems: Iterable[Problem]) -> int:
     return 1 if any(level_of(problem) != "note" for problem in problems) else 0
 
 
-def _nearest(word: str) -> str:
+def _suggest_code(word: str) -> str:
     """Advice with the code of that number, or the closest one; all of them would fill the screen."""
     digits = "".join(c for c in word if c.isdigit())
     advice = did_you_mean(f"LC{digits.lstrip('0'):0>3}", catalogue())

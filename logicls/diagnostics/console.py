@@ -28,54 +28,54 @@ from logicls.prompts.templates import question
 if TYPE_CHECKING:
     from logicls.data.repair_log import Healed
 
-FAILED = 2
+EXIT_FAILURE = 2
 """Exit code of a command that could not do its work."""
 
 
 @contextmanager
-def errors_shown() -> Iterator[None]:
+def handle_errors() -> Iterator[None]:
     """Show errors of the user's making without a traceback, and end with exit code 2."""
     try:
         yield
     except LogiClsError as error:
-        show(error.problems)
-        sys.exit(FAILED)
+        print_problems(error.problems)
+        sys.exit(EXIT_FAILURE)
     except KeyboardInterrupt:
         Console(stderr=True).print("stopped; the same command goes on from here")
         sys.exit(130)
 
 
-MAX_HEALED = 20
+MAX_REPAIRS_PER_KIND = 20
 """Lines of one kind of healing that are shown; the rest are counted."""
 
 
-def show(problems: Iterable[Problem]) -> None:
+def print_problems(problems: Iterable[Problem]) -> None:
     """Print problems to standard error, those in a YAML file with the line they point at; a note is called one.
 
     A line that several problems in a row point at stands under the last of them.
     """
-    screen = Console(stderr=True)
-    listed = list(problems)
-    for index, problem in enumerate(listed):
+    console = Console(stderr=True)
+    problem_list = list(problems)
+    for index, problem in enumerate(problem_list):
         note = level_of(problem) == "note"
-        told = replace(problem, message=f"note: {problem.message}") if note else problem
-        screen.print(Text(str(told)), soft_wrap=True)
-        if index + 1 == len(listed) or _place(listed[index + 1]) != _place(problem):
-            screen.print(Text(_quoted(problem), style="dim"), soft_wrap=True, end="")
+        labelled = replace(problem, message=f"note: {problem.message}") if note else problem
+        console.print(Text(str(labelled)), soft_wrap=True)
+        if index + 1 == len(problem_list) or _location(problem_list[index + 1]) != _location(problem):
+            console.print(Text(_quote_line(problem), style="dim"), soft_wrap=True, end="")
 
 
-def _place(problem: Problem) -> tuple[str, int, int]:
+def _location(problem: Problem) -> tuple[str, int, int]:
     return problem.file, problem.line, problem.column
 
 
-def _quoted(problem: Problem) -> str:
+def _quote_line(problem: Problem) -> str:
     """The line of a YAML file that a problem points at, with a caret; empty for other files."""
-    text = _source(Path(problem.file)) if problem.line else None
+    text = _read_source(Path(problem.file)) if problem.line else None
     lines = caret(problem, text) if text is not None else ""
     return f"{lines}\n" if lines else ""
 
 
-def _source(path: Path) -> str | None:
+def _read_source(path: Path) -> str | None:
     """The text of a YAML file; None for any other, and for one that could not be read in the first place."""
     try:
         if path.suffix not in (".yaml", ".yml") or path.stat().st_size > MAX_BYTES:
@@ -85,25 +85,27 @@ def _source(path: Path) -> str | None:
         return None
 
 
-def counted(problems: Sequence[Problem]) -> str:
+def format_counts(problems: Sequence[Problem]) -> str:
     """How many there are: `1 problem, 2 notes`; notes are named only where there are some."""
     notes = sum(level_of(problem) == "note" for problem in problems)
-    numbers = [(len(problems) - notes, "problem"), *([(notes, "note")] if notes else [])]
-    return ", ".join(f"{number} {word}{'' if number == 1 else 's'}" for number, word in numbers)
+    counts = [(len(problems) - notes, "problem"), *([(notes, "note")] if notes else [])]
+    return ", ".join(f"{number} {word}{'' if number == 1 else 's'}" for number, word in counts)
 
 
-def show_healed(healed: Sequence[Healed], out: Path, screen: Console) -> None:
+def print_repairs(repairs: Sequence[Healed], out: Path, console: Console) -> None:
     """Print what was healed, a line each, and where the healed copy is."""
-    kinds: dict[str, list[Healed]] = defaultdict(list)
-    for one in healed:
-        kinds[one.kind].append(one)
-    for kind, found in kinds.items():
-        lines = [str(one) for one in found[:MAX_HEALED]]
-        if len(found) > MAX_HEALED:
-            lines.append(f"and {len(found) - MAX_HEALED} more: {kind}")
-        screen.print(Text("\n".join(lines)), soft_wrap=True)
-    said = f"{out}: {len(healed)} healed; what is named below is for a person to mend" if healed else "nothing to heal"
-    screen.print(Text(said), soft_wrap=True)
+    by_kind: dict[str, list[Healed]] = defaultdict(list)
+    for one in repairs:
+        by_kind[one.kind].append(one)
+    for kind, same_kind in by_kind.items():
+        lines = [str(repair) for repair in same_kind[:MAX_REPAIRS_PER_KIND]]
+        if len(same_kind) > MAX_REPAIRS_PER_KIND:
+            lines.append(f"and {len(same_kind) - MAX_REPAIRS_PER_KIND} more: {kind}")
+        console.print(Text("\n".join(lines)), soft_wrap=True)
+    summary = (
+        f"{out}: {len(repairs)} healed; what is named below is for a person to mend" if repairs else "nothing to heal"
+    )
+    console.print(Text(summary), soft_wrap=True)
 
 
 _STYLES: dict[Level, str] = {"error": "bold red", "warning": "bold yellow", "note": "bold cyan"}
@@ -115,29 +117,29 @@ def print_rules(spec: Spec, console: Console) -> None:
     for constraint in spec.constraints:
         console.print()
         console.print(Text.assemble((constraint.id, "bold"), f" ({constraint.severity})"))
-        _row("holds if", constraint.said, console)
+        _print_row("holds if", constraint.said, console)
         if constraint.why:
-            _row("because", constraint.why, console)
-        _row("asks", ", ".join(str(numbers[query.id]) for query in spec.queries[constraint.id]), console)
+            _print_row("because", constraint.why, console)
+        _print_row("asks", ", ".join(str(numbers[query.id]) for query in spec.queries[constraint.id]), console)
         for side in constraint.sides:
-            _row("defect", f"{constraint.violation_on(side)}: {constraint.rule.how(side)}", console)
+            _print_row("defect", f"{constraint.violation_on(side)}: {constraint.rule.how(side)}", console)
         if constraint.unless_broken:
-            _row("skipped", "while broken: " + ", ".join(constraint.unless_broken), console)
+            _print_row("skipped", "while broken: " + ", ".join(constraint.unless_broken), console)
     console.print()
     for query, number in numbers.items():
-        told = next(q for q in spec.questions if q.id == query)
-        options = f" ({' / '.join(told.options)})" if told.options else ""
-        console.print(Text(f"{number:>3}  {question(told, spec)}{options}"))
+        question_query = next(q for q in spec.questions if q.id == query)
+        options = f" ({' / '.join(question_query.options)})" if question_query.options else ""
+        console.print(Text(f"{number:>3}  {question(question_query, spec)}{options}"))
     rules, violations = len(spec.constraints), len(spec.violations)
     console.print(f"{rules} rules, {violations} defects; {len(numbers)} questions a photo, and one for the verdict")
 
 
-def _row(name: str, told: str, console: Console) -> None:
+def _print_row(name: str, text: str, console: Console) -> None:
     """A line under a rule; further lines of a long text begin where it does."""
     grid = Table.grid(padding=(0, 1), pad_edge=True)
     grid.add_column(width=10, style="dim")
     grid.add_column(overflow="fold")
-    grid.add_row(f" {name}", Text(told))
+    grid.add_row(f" {name}", Text(text))
     console.print(grid)
 
 
@@ -147,8 +149,8 @@ def print_code(code: Code, console: Console) -> None:
     console.print(Text(f"\n{code.meaning}"))
     _print_part("For example:", code.example, console)
     console.print(Text(f"\n{code.fix}"))
-    if code.mended:
-        _print_part("Mended:", code.mended, console)
+    if code.corrected:
+        _print_part("Mended:", code.corrected, console)
 
 
 def _print_part(heading: str, text: str, console: Console) -> None:

@@ -21,11 +21,11 @@ from urllib.parse import quote
 
 from logicls import __version__
 from logicls.diagnostics.codes import Code, catalogue, level_of
-from logicls.diagnostics.console import FAILED
+from logicls.diagnostics.console import EXIT_FAILURE
 from logicls.errors import LogiClsError, Problem
 
 SARIF_SCHEMA = "https://docs.oasis-open.org/sarif/sarif/v2.1.0/errata01/os/schemas/sarif-schema-2.1.0.json"
-_NOT_IN_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+_INVALID_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
 class Format(StrEnum):
@@ -38,7 +38,7 @@ class Format(StrEnum):
 
 
 @contextmanager
-def reporting(form: Format, subject: str) -> Iterator[list[Problem]]:
+def collect_problems(output_format: Format, subject: str) -> Iterator[list[Problem]]:
     """A list for what a check finds; in a format other than text it is printed as one document when the block ends.
 
     There, an error of the user's making is part of the document, and ends the program with exit code 2.
@@ -47,35 +47,35 @@ def reporting(form: Format, subject: str) -> Iterator[list[Problem]]:
         form: Text is left to the caller, errors included.
         subject: The file that was checked; what is not about a place in another file is about this one.
     """
-    found: list[Problem] = []
+    problems: list[Problem] = []
     try:
-        yield found
+        yield problems
     except LogiClsError as error:
-        if form is Format.text:
+        if output_format is Format.text:
             raise
-        print(document(form, [*found, *error.problems], subject))
-        sys.exit(FAILED)
-    if form is not Format.text:
-        print(document(form, found, subject))
+        print(format_problems(output_format, [*problems, *error.problems], subject))
+        sys.exit(EXIT_FAILURE)
+    if output_format is not Format.text:
+        print(format_problems(output_format, problems, subject))
 
 
-def document(form: Format, problems: Sequence[Problem], subject: str) -> str:
+def format_problems(output_format: Format, problems: Sequence[Problem], subject: str) -> str:
     """The problems in one of the formats; ASCII but for text, so that no terminal's encoding can spoil it."""
-    placed = [problem if problem.file else replace(problem, file=subject) for problem in problems]
-    match form:
+    located = [problem if problem.file else replace(problem, file=subject) for problem in problems]
+    match output_format:
         case Format.text:
             return "\n".join(str(problem) for problem in problems)
         case Format.json:
-            return as_json(placed)
+            return to_json(located)
         case Format.sarif:
-            return as_sarif(placed)
+            return to_sarif(located)
         case Format.junit:
-            return as_junit(placed, subject)
+            return to_junit(located, subject)
         case _:
-            assert_never(form)
+            assert_never(output_format)
 
 
-def as_json(problems: Sequence[Problem]) -> str:
+def to_json(problems: Sequence[Problem]) -> str:
     """A list of objects; `line` and `column` count from 1, and are 0 where the place is not known."""
     rows = [
         {
@@ -87,17 +87,17 @@ def as_json(problems: Sequence[Problem]) -> str:
     return json.dumps(rows, indent=1)
 
 
-def as_sarif(problems: Sequence[Problem]) -> str:
+def to_sarif(problems: Sequence[Problem]) -> str:
     """A log with one run; its rules are the whole catalogue."""
     indices = {code: index for index, code in enumerate(catalogue())}
-    seen: Counter[str] = Counter()
+    occurrences: Counter[str] = Counter()
     driver = {
         "name": "logicls",
         "version": __version__,
         "semanticVersion": __version__,
         "rules": [_sarif_rule(code) for code in catalogue().values()],
     }
-    results = [_sarif_result(problem, indices, seen) for problem in problems]
+    results = [_sarif_result(problem, indices, occurrences) for problem in problems]
     run = {"tool": {"driver": driver}, "columnKind": "unicodeCodePoints", "results": results}
     return json.dumps({"$schema": SARIF_SCHEMA, "version": "2.1.0", "runs": [run]}, indent=1)
 
@@ -115,21 +115,21 @@ def _sarif_rule(code: Code) -> dict[str, Any]:
     }
 
 
-def _sarif_result(problem: Problem, indices: Mapping[str, int], seen: Counter[str]) -> dict[str, Any]:
+def _sarif_result(problem: Problem, indices: Mapping[str, int], occurrences: Counter[str]) -> dict[str, Any]:
     """A result (§3.27). Its fingerprint leaves out the line, so that it stays the same when lines are added above."""
-    said = f"{problem.code} {problem.file} {problem.message}"
-    mark = hashlib.sha256(f"{said} {seen[said]}".encode(errors="replace")).hexdigest()
-    seen[said] += 1
-    place: dict[str, Any] = {"artifactLocation": _artifact(problem.file)}
+    identity = f"{problem.code} {problem.file} {problem.message}"
+    fingerprint = hashlib.sha256(f"{identity} {occurrences[identity]}".encode(errors="replace")).hexdigest()
+    occurrences[identity] += 1
+    location: dict[str, Any] = {"artifactLocation": _artifact(problem.file)}
     if problem.line:
-        place["region"] = {"startLine": problem.line, "startColumn": max(problem.column, 1)}
+        location["region"] = {"startLine": problem.line, "startColumn": max(problem.column, 1)}
     return {
         "ruleId": problem.code,
         "ruleIndex": indices.get(problem.code, -1),
         "level": level_of(problem),
         "message": {"text": f"{problem.message} {problem.advice}".rstrip()},
-        "locations": [{"physicalLocation": place}],
-        "partialFingerprints": {"logiclsProblem/v1": mark},
+        "locations": [{"physicalLocation": location}],
+        "partialFingerprints": {"logiclsProblem/v1": fingerprint},
     }
 
 
@@ -139,31 +139,35 @@ def _artifact(file: str) -> dict[str, str]:
     return {"uri": path.as_uri()} if path.is_absolute() else {"uri": quote(path.as_posix()), "uriBaseId": "%SRCROOT%"}
 
 
-def as_junit(problems: Sequence[Problem], subject: str) -> str:
+def to_junit(problems: Sequence[Problem], subject: str) -> str:
     """One suite, a test case a problem; one that passes where there is none. A note is told, and does not fail."""
     failures = sum(level_of(problem) != "note" for problem in problems)
     counts = {"tests": str(max(len(problems), 1)), "failures": str(failures), "errors": "0", "skipped": "0"}
     suites = ET.Element("testsuites", counts)
     suite = ET.SubElement(suites, "testsuite", {"name": "logicls check", **counts})
     if not problems:
-        ET.SubElement(suite, "testcase", {"classname": in_xml(subject), "name": "no problems", "file": in_xml(subject)})
+        ET.SubElement(
+            suite,
+            "testcase",
+            {"classname": sanitize_xml(subject), "name": "no problems", "file": sanitize_xml(subject)},
+        )
     for problem in problems:
         _junit_case(suite, problem)
     ET.indent(suites, " ")
-    written: bytes = ET.tostring(suites, encoding="us-ascii", xml_declaration=True)
-    return written.decode()
+    document: bytes = ET.tostring(suites, encoding="us-ascii", xml_declaration=True)
+    return document.decode()
 
 
 def _junit_case(suite: ET.Element, problem: Problem) -> None:
-    file, message = in_xml(problem.file), in_xml(problem.message)
+    file, message = sanitize_xml(problem.file), sanitize_xml(problem.message)
     facts = {"classname": file, "name": f"{problem.code} {message}", "file": file}
     case = ET.SubElement(suite, "testcase", facts | ({"line": str(problem.line)} if problem.line else {}))
     if level_of(problem) == "note":
-        ET.SubElement(case, "system-out").text = in_xml(str(problem))
+        ET.SubElement(case, "system-out").text = sanitize_xml(str(problem))
     else:
-        ET.SubElement(case, "failure", {"type": problem.code, "message": message}).text = in_xml(str(problem))
+        ET.SubElement(case, "failure", {"type": problem.code, "message": message}).text = sanitize_xml(str(problem))
 
 
-def in_xml(text: str) -> str:
+def sanitize_xml(text: str) -> str:
     """The text without the characters that XML 1.0 cannot hold."""
-    return _NOT_IN_XML.sub("\N{REPLACEMENT CHARACTER}", text)
+    return _INVALID_XML.sub("\N{REPLACEMENT CHARACTER}", text)

@@ -9,9 +9,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from logicls.predict.uncertainty.calibration import Bin
-from logicls.report.console import interval, percent
-from logicls.report.p_chart import Chart
-from logicls.report.summary import rate_of
+from logicls.report.console import format_interval, format_percent
+from logicls.report.p_chart import PChart
+from logicls.report.summary import bin_rate
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,7 +21,7 @@ class Point:
     x: float
     y: float
     label: str
-    out: bool = False
+    is_out_of_control: bool = False
     """Whether it is beyond the limits."""
     size: float = 0.0
     """Share of all photos that it stands for, 0 to 1."""
@@ -36,29 +36,31 @@ class Plot:
 
     line: str
     points: tuple[Point, ...]
-    across: tuple[tuple[float, str], ...]
-    upward: tuple[tuple[float, str], ...]
+    x_ticks: tuple[tuple[float, str], ...]
+    y_ticks: tuple[tuple[float, str], ...]
     upper: str = ""
     lower: str = ""
-    centre: float = 0.0
+    centre_line: float = 0.0
 
 
-def plot_control(chart: Chart) -> Plot:
+def plot_p_chart(chart: PChart) -> Plot:
     """A p-chart."""
-    wide, top = 100 / len(chart.groups), chart.top
+    width, top = 100 / len(chart.groups), chart.axis_top
     points = []
     for n, group in enumerate(chart.groups):
-        when = f", from {group.began}" if group.began else ""
-        said = f"photos {group.first} to {group.last}{when}: {group.count} of {group.n}, {percent(group.share)}"
-        points.append(Point((n + 0.5) * wide, _up(group.share, top), said, group.out))
+        start = f", from {group.start_time}" if group.start_time else ""
+        label = (
+            f"photos {group.first} to {group.last}{start}: {group.count} of {group.size}, {format_percent(group.share)}"
+        )
+        points.append(Point((n + 0.5) * width, _y_position(group.share, top), label, group.is_out_of_control))
     return Plot(
-        line=_line((p.x, p.y) for p in points),
+        line=_polyline((p.x, p.y) for p in points),
         points=tuple(points),
-        across=tuple((point.x, text) for point, text in _across(chart, points)),
-        upward=tuple((_up(share, top), percent_round(share)) for share in (0.0, top / 2, top)),
-        upper=_line((x * wide, _up(g.high, top)) for n, g in enumerate(chart.groups) for x in (n, n + 1)),
-        lower=_line((x * wide, _up(g.low, top)) for n, g in enumerate(chart.groups) for x in (n, n + 1)),
-        centre=_up(chart.mean, top),
+        x_ticks=tuple((point.x, text) for point, text in _group_ticks(chart, points)),
+        y_ticks=tuple((_y_position(share, top), format_tick(share)) for share in (0.0, top / 2, top)),
+        upper=_polyline((x * width, _y_position(g.high, top)) for n, g in enumerate(chart.groups) for x in (n, n + 1)),
+        lower=_polyline((x * width, _y_position(g.low, top)) for n, g in enumerate(chart.groups) for x in (n, n + 1)),
+        centre_line=_y_position(chart.mean, top),
     )
 
 
@@ -67,34 +69,41 @@ def plot_reliability(bins: Sequence[Bin]) -> Plot:
     total = sum(b.count for b in bins)
     points = []
     for b in bins:
-        low, high = rate_of(b).ci95 or (0.0, 1.0)
-        told = f"said {percent(b.said)}, true {percent(b.true)} ({interval(rate_of(b))}), {b.count} times"
+        low, high = bin_rate(b).ci95 or (0.0, 1.0)
+        label = f"said {format_percent(b.said)}, true {format_percent(b.true)} ({format_interval(bin_rate(b))}), {b.count} times"
         points.append(
-            Point(100 * b.said, _up(b.true, 1), told, size=b.count / total, low=_up(low, 1), high=_up(high, 1))
+            Point(
+                100 * b.said,
+                _y_position(b.true, 1),
+                label,
+                size=b.count / total,
+                low=_y_position(low, 1),
+                high=_y_position(high, 1),
+            )
         )
-    ticks = tuple((share, percent_round(share)) for share in (0.0, 0.25, 0.5, 0.75, 1.0))
+    ticks = tuple((share, format_tick(share)) for share in (0.0, 0.25, 0.5, 0.75, 1.0))
     return Plot(
-        line=_line((p.x, p.y) for p in points),
+        line=_polyline((p.x, p.y) for p in points),
         points=tuple(points),
-        across=tuple((100 * share, text) for share, text in ticks),
-        upward=tuple((_up(share, 1), text) for share, text in ticks),
+        x_ticks=tuple((100 * share, text) for share, text in ticks),
+        y_ticks=tuple((_y_position(share, 1), text) for share, text in ticks),
     )
 
 
-def percent_round(share: float) -> str:
+def format_tick(share: float) -> str:
     """A share as a tick says it: `2.5 %`, `20 %`."""
     return f"{100 * share:.3g} %"
 
 
-def _across(chart: Chart, points: Sequence[Point]) -> list[tuple[Point, str]]:
+def _group_ticks(chart: PChart, points: Sequence[Point]) -> list[tuple[Point, str]]:
     """Ticks at the first group, one in the middle and the last."""
-    places = sorted({0, len(points) // 2, len(points) - 1})
-    return [(points[n], chart.groups[n].began or str(chart.groups[n].first)) for n in places]
+    indices = sorted({0, len(points) // 2, len(points) - 1})
+    return [(points[n], chart.groups[n].start_time or str(chart.groups[n].first)) for n in indices]
 
 
-def _up(share: float, top: float) -> float:
+def _y_position(share: float, top: float) -> float:
     return 100 - 100 * share / top
 
 
-def _line(places: Iterable[tuple[float, float]]) -> str:
-    return " ".join(f"{x:.2f},{y:.2f}" for x, y in places)
+def _polyline(positions: Iterable[tuple[float, float]]) -> str:
+    return " ".join(f"{x:.2f},{y:.2f}" for x, y in positions)

@@ -10,7 +10,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from logicls.errors import PhotoError, Problem, relative
 from logicls.records import Verdict
-from logicls.report.card_view import Asked, Card, Rule, card, open_photo, overlays
+from logicls.report.card_view import AnswerRow, PhotoCard, RuleRow, build_card, open_photo, place_overlays
 
 NONE: Mapping[str, str] = MappingProxyType({})
 INK, DIM, LINE, RED, BLUE = "#171b21", "#5c6673", "#dfe3e8", "#e0322f", "#2f6fdb"
@@ -43,7 +43,7 @@ def draw_card(
     image = open_photo(photo, verdict, SIDE)
     if image is None:
         raise PhotoError(Problem("LC249", "the photo cannot be opened.", relative(photo)))
-    said = card(verdict, spec_lines=spec_lines, questions=questions)
+    said = build_card(verdict, spec_lines=spec_lines, questions=questions)
     _mark(image, said, image.width / verdict.width)
     sheet = Image.new("RGB", (image.width + PANEL + 3 * EDGE, 4000), "white")
     bottom = _Column(sheet, image.width + 2 * EDGE, PANEL).card(said)
@@ -54,12 +54,12 @@ def draw_card(
     return out_png
 
 
-def _mark(image: Image.Image, said: Card, scale: float) -> None:
+def _mark(image: Image.Image, said: PhotoCard, scale: float) -> None:
     draw = ImageDraw.Draw(image)
-    for mark in overlays(said.marks, scale=scale, size=(image.width, image.height), tag=TAG):
-        colour, box, tag = RED if mark.broken else BLUE, mark.box, mark.tag
+    for mark in place_overlays(said.marks, scale=scale, size=(image.width, image.height), tag=TAG):
+        colour, box, tag = RED if mark.is_broken else BLUE, mark.box, mark.tag
         corners = (min(box.x1, box.x2), min(box.y1, box.y2), max(box.x1, box.x2), max(box.y1, box.y2))
-        draw.rounded_rectangle(corners, 4, outline=colour, width=4 if mark.broken else 3)
+        draw.rounded_rectangle(corners, 4, outline=colour, width=4 if mark.is_broken else 3)
         draw.rounded_rectangle((tag.x1, tag.y1, tag.x2, tag.y2), 7, fill=colour)
         draw.text(tag.centre, str(mark.number), "white", _font(22), anchor="mm", stroke_width=0.4)
 
@@ -75,7 +75,7 @@ class _Column:
     def __init__(self, sheet: Image.Image, x: int, width: int) -> None:
         self.draw, self.x, self.width, self.y = ImageDraw.Draw(sheet), x, width, EDGE
 
-    def card(self, said: Card) -> int:
+    def card(self, said: PhotoCard) -> int:
         """Set everything; returns the bottom edge."""
         wide = self.draw.textlength(said.outcome, _font(26)) + 40
         plate = (self.x, self.y, self.x + wide, self.y + 46)
@@ -89,11 +89,11 @@ class _Column:
             self.text(reason, 24, fill=TONE[said.outcome])
         for rule in said.broken:
             self.rule(rule, said.outcome)
-        for asked in said.asked:
+        for asked in said.answers:
             self.asked(asked)
         return self.y
 
-    def rule(self, rule: Rule, outcome: str) -> None:
+    def rule(self, rule: RuleRow, outcome: str) -> None:
         """A broken rule on a tinted plate, whose height the text decides: set once to measure, once to show."""
         against = [f"{word} {said}" for word, said in (("expected", rule.expected), ("found", rule.found)) if said]
         lines = (
@@ -110,16 +110,16 @@ class _Column:
                 self.draw.rounded_rectangle((self.x, top, self.x + self.width, self.y + 14), 12, fill=SOFT[outcome])
         self.y += 32
 
-    def asked(self, asked: Asked) -> None:
+    def asked(self, asked: AnswerRow) -> None:
         """One question, its answer and its confidence, over a hairline."""
-        fill = RED if asked.broken else BLUE
+        fill = RED if asked.is_broken else BLUE
         self.draw.rounded_rectangle((self.x, self.y, self.x + 36, self.y + 30), 7, fill=fill)
         self.draw.text((self.x + 18, self.y + 15), str(asked.number), "white", _font(20), anchor="mm", stroke_width=0.4)
         right = (self.x + self.width, self.y + 15)
-        if asked.readable:
+        if asked.is_readable:
             self.draw.text(right, f"{100 * asked.confidence:.0f} %", DIM, _font(22), anchor="rm")
         self.text(asked.question, 22, fill=DIM, indent=54, right=80)
-        self.text(asked.answer, 24, fill=TONE["fail"] if asked.broken else INK, indent=54, right=80, bold=True)
+        self.text(asked.answer, 24, fill=TONE["fail"] if asked.is_broken else INK, indent=54, right=80, bold=True)
         self.y += 8
         self.draw.line((self.x, self.y, self.x + self.width, self.y), fill=LINE, width=1)
         self.y += 12

@@ -11,14 +11,14 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from xml.sax.saxutils import quoteattr
 
-from logicls.diagnostics.formats import in_xml
-from logicls.io import jsonl
+from logicls.diagnostics.formats import sanitize_xml
+from logicls.io import atomic
 from logicls.predict.serialization import result_id
 from logicls.records import Answer, Finding, Verdict
-from logicls.report.card_view import Words
+from logicls.report.card_view import Labels
 
 
-def write_junit(read: Callable[[], Iterable[Verdict]], path: Path, words: Words) -> None:
+def write_junit(read_verdicts: Callable[[], Iterable[Verdict]], path: Path, labels: Labels) -> None:
     """Write one test case a verdict, in the order given.
 
     Args:
@@ -31,61 +31,61 @@ def write_junit(read: Callable[[], Iterable[Verdict]], path: Path, words: Words)
     """
     tests = failures = 0
     seconds = 0.0
-    for verdict in read():
+    for verdict in read_verdicts():
         tests += 1
         failures += verdict.outcome != "pass"
         seconds += verdict.seconds
     counts = f'tests="{tests}" failures="{failures}" errors="0" skipped="0" time="{seconds:.3f}"'
-    with jsonl.replacing(path) as file:
+    with atomic.open_atomic(path) as file:
         file.write('<?xml version="1.0" encoding="UTF-8"?>\n')
-        file.write(f"<testsuites {counts}>\n<testsuite name={quoteattr(in_xml(words.title))} {counts}>\n")
-        for verdict in read():
-            file.write(ET.tostring(_case(verdict, words), encoding="unicode") + "\n")
+        file.write(f"<testsuites {counts}>\n<testsuite name={quoteattr(sanitize_xml(labels.title))} {counts}>\n")
+        for verdict in read_verdicts():
+            file.write(ET.tostring(_test_case(verdict, labels), encoding="unicode") + "\n")
         file.write("</testsuite>\n</testsuites>\n")
 
 
-def _case(verdict: Verdict, words: Words) -> ET.Element:
+def _test_case(verdict: Verdict, labels: Labels) -> ET.Element:
     """The photo's folder stands for a class, its name for a test."""
     folder, _, name = verdict.photo.rpartition("/")
-    facts = {"classname": folder.replace("/", ".") or words.title, "name": name, "file": verdict.photo}
-    case = ET.Element("testcase", _safe(facts) | {"time": f"{verdict.seconds:.3f}"})
-    origin = {"result": result_id(verdict), "sha256": verdict.sha256, "bundle": verdict.bundle}
-    origin |= {"thresholds": verdict.thresholds, "spec": verdict.spec, "spec version": verdict.version}
+    attributes = {"classname": folder.replace("/", ".") or labels.title, "name": name, "file": verdict.photo}
+    case = ET.Element("testcase", _sanitize(attributes) | {"time": f"{verdict.seconds:.3f}"})
+    provenance = {"result": result_id(verdict), "sha256": verdict.sha256, "bundle": verdict.bundle}
+    provenance |= {"thresholds": verdict.thresholds, "spec": verdict.spec, "spec version": verdict.version}
     properties = ET.SubElement(case, "properties")
-    for key, value in origin.items():
+    for key, value in provenance.items():
         if value:
-            ET.SubElement(properties, "property", _safe({"name": key, "value": value}))
+            ET.SubElement(properties, "property", _sanitize({"name": key, "value": value}))
     if verdict.outcome != "pass":
         message = "; ".join(verdict.reasons) or ", ".join(verdict.violations)
-        failure = ET.SubElement(case, "failure", _safe({"type": verdict.outcome, "message": message}))
-        failure.text = in_xml("\n".join(_told(verdict, words)))
+        failure = ET.SubElement(case, "failure", _sanitize({"type": verdict.outcome, "message": message}))
+        failure.text = sanitize_xml("\n".join(_failure_lines(verdict, labels)))
     return case
 
 
-def _told(verdict: Verdict, words: Words) -> list[str]:
+def _failure_lines(verdict: Verdict, labels: Labels) -> list[str]:
     """Why it does not pass, a line each, with the evidence below."""
     answers = {answer.query: answer for answer in verdict.answers}
     lines = [f"for a person to decide: {reason}" for reason in verdict.reasons]
     for finding in verdict.findings:
         if finding.status in ("broken", "unknown"):
-            lines += _evidence(finding, words, [answers[q] for q in finding.queries if q in answers])
+            lines += _finding_lines(finding, labels, [answers[q] for q in finding.queries if q in answers])
     return lines
 
 
-def _evidence(finding: Finding, words: Words, answers: Sequence[Answer]) -> list[str]:
-    names = [f"{name} ({words.worst([name])})" for name in finding.violations] or ["could not be checked"]
-    lines = [f"{', '.join(names)}: {words.rules.get(finding.constraint, finding.constraint)}"]
+def _finding_lines(finding: Finding, labels: Labels, answers: Sequence[Answer]) -> list[str]:
+    names = [f"{name} ({labels.worst_severity([name])})" for name in finding.violations] or ["could not be checked"]
+    lines = [f"{', '.join(names)}: {labels.rules.get(finding.constraint, finding.constraint)}"]
     if finding.expected or finding.found:
         lines.append(f"  expected {finding.expected or '-'}, found {finding.found or '-'}")
-    return lines + [f"  {_answered(answer, words.questions)}" for answer in answers]
+    return lines + [f"  {_answer_line(answer, labels.questions)}" for answer in answers]
 
 
-def _answered(answer: Answer, questions: Mapping[str, str]) -> str:
-    said = ", ".join(answer.values) or ("none" if not answer.boxes else f"{len(answer.boxes)} found")
-    where = "".join(f" [{b.x1:.0f} {b.y1:.0f} {b.x2:.0f} {b.y2:.0f}]" for b in answer.boxes)
-    told = said if answer.readable else "could not be read"
-    return f"{questions.get(answer.query, answer.query)} {told}{where}, sure to {answer.confidence:.0%}"
+def _answer_line(answer: Answer, questions: Mapping[str, str]) -> str:
+    values = ", ".join(answer.values) or ("none" if not answer.boxes else f"{len(answer.boxes)} found")
+    boxes = "".join(f" [{b.x1:.0f} {b.y1:.0f} {b.x2:.0f} {b.y2:.0f}]" for b in answer.boxes)
+    text = values if answer.readable else "could not be read"
+    return f"{questions.get(answer.query, answer.query)} {text}{boxes}, sure to {answer.confidence:.0%}"
 
 
-def _safe(facts: Mapping[str, str]) -> dict[str, str]:
-    return {key: in_xml(value) for key, value in facts.items()}
+def _sanitize(attributes: Mapping[str, str]) -> dict[str, str]:
+    return {key: sanitize_xml(value) for key, value in attributes.items()}

@@ -22,41 +22,43 @@ from PIL import Image
 from logicls.data.image_io import FORMATS  # which also keeps Pillow's warnings quiet
 from logicls.records import Outcome, Verdict
 
-_EXIF, _TAKEN, _FRACTION = 0x8769, 0x9003, 0x9291
+_EXIF_IFD, _DATE_TIME_ORIGINAL, _SUBSEC_TIME_ORIGINAL = 0x8769, 0x9003, 0x9291
 
 
-def taken(photo: Path) -> float | None:
+def read_capture_time(photo: Path) -> float | None:
     """Seconds of the camera's clock (EXIF DateTimeOriginal with its fraction); None where the file does not tell.
 
     EXIF 2.3 knows no time zone, so the clock is taken for UTC: good for order and for what a person reads off it.
     """
     try:
         with Image.open(photo, formats=FORMATS) as image:
-            facts = Image.Image.getexif(image).get_ifd(_EXIF)
-        moment = datetime.strptime(str(facts[_TAKEN]).strip("\0 "), "%Y:%m:%d %H:%M:%S").replace(tzinfo=UTC)
-        fraction = str(facts.get(_FRACTION, "")).strip("\0 ")
+            tags = Image.Image.getexif(image).get_ifd(_EXIF_IFD)
+        timestamp = datetime.strptime(str(tags[_DATE_TIME_ORIGINAL]).strip("\0 "), "%Y:%m:%d %H:%M:%S").replace(
+            tzinfo=UTC
+        )
+        fraction = str(tags.get(_SUBSEC_TIME_ORIGINAL, "")).strip("\0 ")
     except Exception:  # decoders raise anything on damaged metadata
         return None
-    return moment.timestamp() + (float(f"0.{fraction}") if fraction.isdecimal() else 0.0)
+    return timestamp.timestamp() + (float(f"0.{fraction}") if fraction.isdecimal() else 0.0)
 
 
-def clock(seconds: float) -> str:
+def format_time(seconds: float) -> str:
     """That as the camera's clock showed it, to the minute."""
     return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%d %H:%M}"
 
 
-SMALLEST = 10
+MIN_GROUP_SIZE = 10
 """Fewest photos in a group."""
-MOST = 40
+MAX_GROUPS = 40
 """Most groups on a chart."""
-ENOUGH = 20
+MIN_GROUPS_FOR_LIMITS = 20
 """Groups from which on the limits are worth trusting."""
 OUTCOMES: tuple[Outcome, ...] = ("pass", "fail", "review")
-TOPS = (0.02, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.8)
+AXIS_TOPS = (0.02, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.8)
 
 
 @dataclass(frozen=True, slots=True)
-class Group:
+class Subgroup:
     """Photos in a row; shares 0 to 1."""
 
     first: int
@@ -66,86 +68,86 @@ class Group:
     """Photos with the outcome."""
     low: float
     high: float
-    began: str
+    start_time: str
     """When its first photo was taken; empty where the order is not that of time."""
 
     @property
-    def n(self) -> int:
+    def size(self) -> int:
         """Photos in it."""
         return self.last - self.first + 1
 
     @property
     def share(self) -> float:
         """With the outcome."""
-        return self.count / self.n
+        return self.count / self.size
 
     @property
-    def out(self) -> bool:
+    def is_out_of_control(self) -> bool:
         """Whether its share is beyond the limits."""
         return not self.low <= self.share <= self.high
 
 
 @dataclass(frozen=True, slots=True)
-class Chart:
+class PChart:
     """The p-chart of one outcome."""
 
     outcome: Outcome
     mean: float
-    groups: tuple[Group, ...]
+    groups: tuple[Subgroup, ...]
 
     @property
-    def beyond(self) -> tuple[Group, ...]:
+    def out_of_control(self) -> tuple[Subgroup, ...]:
         """Groups out of control."""
-        return tuple(group for group in self.groups if group.out)
+        return tuple(group for group in self.groups if group.is_out_of_control)
 
     @property
-    def top(self) -> float:
+    def axis_top(self) -> float:
         """A round share that nothing drawn is above."""
         highest = max(max(group.share, group.high) for group in self.groups)
-        return next((top for top in TOPS if highest <= top), 1.0)
+        return next((top for top in AXIS_TOPS if highest <= top), 1.0)
 
 
 @dataclass(slots=True)
-class Course:
+class OutcomeSeries:
     """The outcomes of all photos as they pass by: nine bytes a photo."""
 
     photos: Path
     times: array[float] = field(default_factory=lambda: array("d"))
     """Seconds of the camera's clock; NaN for a photo that could not be read."""
     outcomes: bytearray = field(default_factory=bytearray)
-    timed: bool = True
+    has_times: bool = True
     """False once a photo without a time was met; no further file is opened then."""
 
     def add(self, verdict: Verdict) -> None:
         """The next photo."""
-        moment = taken(self.photos / verdict.photo) if self.timed and verdict.width else math.nan
-        self.timed = self.timed and moment is not None
-        self.times.append(math.nan if moment is None else moment)
+        timestamp = read_capture_time(self.photos / verdict.photo) if self.has_times and verdict.width else math.nan
+        self.has_times = self.has_times and timestamp is not None
+        self.times.append(math.nan if timestamp is None else timestamp)
         self.outcomes.append(OUTCOMES.index(verdict.outcome))
 
     @property
-    def by_time(self) -> bool:
+    def is_by_time(self) -> bool:
         """Whether the photos tell when they were taken."""
-        return self.timed and not all(map(math.isnan, self.times))
+        return self.has_times and not all(map(math.isnan, self.times))
 
     @property
-    def timeless(self) -> int:
+    def untimed(self) -> int:
         """Photos that could not be read, and so have no place in an order by time."""
-        return sum(map(math.isnan, self.times)) if self.by_time else 0
+        return sum(map(math.isnan, self.times)) if self.is_by_time else 0
 
-    def charts(self) -> tuple[Chart, ...]:
+    def build_charts(self) -> tuple[PChart, ...]:
         """A chart of what fails, and one of what goes to review; none where there are fewer than two groups."""
-        order = [n for n in range(len(self.outcomes)) if not (self.by_time and math.isnan(self.times[n]))]
-        if self.by_time:
+        order = [n for n in range(len(self.outcomes)) if not (self.is_by_time and math.isnan(self.times[n]))]
+        if self.is_by_time:
             order.sort(key=self.times.__getitem__)
-        if len(order) < 2 * SMALLEST:
+        if len(order) < 2 * MIN_GROUP_SIZE:
             return ()
-        times = [self.times[n] for n in order] if self.by_time else []
+        times = [self.times[n] for n in order] if self.is_by_time else []
         codes = bytes(self.outcomes[n] for n in order)
-        return tuple(p_chart(outcome, codes, times) for outcome in OUTCOMES if outcome != "pass")
+        return tuple(build_p_chart(outcome, codes, times) for outcome in OUTCOMES if outcome != "pass")
 
 
-def p_chart(outcome: Outcome, codes: bytes, times: Sequence[float]) -> Chart:
+def build_p_chart(outcome: Outcome, codes: bytes, times: Sequence[float]) -> PChart:
     """The chart of an outcome over photos in order, in groups of at least `SMALLEST` that differ by one at most.
 
     Args:
@@ -153,14 +155,14 @@ def p_chart(outcome: Outcome, codes: bytes, times: Sequence[float]) -> Chart:
         codes: The photos' outcomes, as places in `OUTCOMES`.
         times: When each was taken, seconds of the camera's clock; empty where that is not known.
     """
-    groups = min(MOST, len(codes) // SMALLEST)
+    groups = min(MAX_GROUPS, len(codes) // MIN_GROUP_SIZE)
     edges = [len(codes) * n // groups for n in range(groups + 1)]
     code = OUTCOMES.index(outcome)
     mean = codes.count(code) / len(codes)
-    made = []
+    subgroups = []
     for start, end in pairwise(edges):
-        spread = 3 * math.sqrt(mean * (1 - mean) / (end - start))
-        low, high = max(mean - spread, 0.0), min(mean + spread, 1.0)
-        began = clock(times[start]) if times else ""
-        made.append(Group(start + 1, end, codes.count(code, start, end), low, high, began))
-    return Chart(outcome, mean, tuple(made))
+        margin = 3 * math.sqrt(mean * (1 - mean) / (end - start))
+        low, high = max(mean - margin, 0.0), min(mean + margin, 1.0)
+        start_time = format_time(times[start]) if times else ""
+        subgroups.append(Subgroup(start + 1, end, codes.count(code, start, end), low, high, start_time))
+    return PChart(outcome, mean, tuple(subgroups))

@@ -17,31 +17,39 @@ from jinja2.sandbox import SandboxedEnvironment
 from markupsafe import Markup
 
 from logicls import __version__
-from logicls.io import jsonl
+from logicls.io import atomic
 from logicls.predict.uncertainty.calibration import calibration_error
 from logicls.records import SEVERITIES, Verdict
 from logicls.report import charts as plot
 from logicls.report import console as screen
-from logicls.report.card_data import TAG, as_script, index, packed
-from logicls.report.card_view import Words
-from logicls.report.p_chart import ENOUGH
-from logicls.report.summary import SHOWN_FIRST, Against, Held, Tally, confusion, count, rate_of
+from logicls.report.card_data import TAG_SIZE, to_script_json, build_index, embed_cards
+from logicls.report.card_view import Labels
+from logicls.report.p_chart import MIN_GROUPS_FOR_LIMITS
+from logicls.report.summary import (
+    OUTCOME_ORDER,
+    TruthCounter,
+    TruthComparison,
+    ReportSummary,
+    build_confusion_matrix,
+    summarize,
+    bin_rate,
+)
 
-CARDS = "<!-- cards -->"
+CARDS_PLACEHOLDER = "<!-- cards -->"
 """Where the template leaves room for them."""
-LIMIT = 5000
+MAX_CARDS = 5000
 
 
 def write_report(
     verdicts: Iterable[Verdict],
-    words: Words,
+    labels: Labels,
     *,
     photos: Path,
     out: Path,
     now: datetime,
-    held: Held | None = None,
-    limit: int = LIMIT,
-) -> Tally:
+    comparison: TruthComparison | None = None,
+    max_cards: int = MAX_CARDS,
+) -> ReportSummary:
     """Write the page to `out`; returns what was counted. The verdicts are read once, and few are kept.
 
     Args:
@@ -57,56 +65,78 @@ def write_report(
     Raises:
         DataError: The file cannot be written (LC253).
     """
-    truth = held.truth if held else {}
-    tally = count(verdicts, words, photos=photos, limit=limit, against=Against(truth) if held else None)
-    shown = tally.shown(limit)
-    listed = list(chain.from_iterable(shown.values()))
-    top, bottom = _frame(tally, held, index(listed, truth), {name: len(some) for name, some in shown.items()}, now)
-    with jsonl.replacing(out) as file:
+    truth = comparison.truth if comparison else {}
+    summary = summarize(
+        verdicts, labels, photos=photos, limit=max_cards, truth_counter=TruthCounter(truth) if comparison else None
+    )
+    selected = summary.select_photos(max_cards)
+    verdicts_with_card = list(chain.from_iterable(selected.values()))
+    top, bottom = _render_frame(
+        summary,
+        comparison,
+        build_index(verdicts_with_card, truth),
+        {name: len(photos_of_outcome) for name, photos_of_outcome in selected.items()},
+        now,
+    )
+    with atomic.open_atomic(out) as file:
         file.write(top)
-        for number, one in enumerate(packed(listed, photos, truth)):
-            file.write(f'<script type="application/json" id="card{number}">{one.card}</script>\n')
+        for number, embedded in enumerate(embed_cards(verdicts_with_card, photos, truth)):
+            file.write(f'<script type="application/json" id="card{number}">{embedded.record}</script>\n')
             file.write(
-                f'<script type="text/plain" id="picture{number}">{one.picture}</script>\n' if one.picture else ""
+                f'<script type="text/plain" id="picture{number}">{embedded.thumbnail}</script>\n'
+                if embedded.thumbnail
+                else ""
             )
         file.write(bottom)
-    return tally
+    return summary
 
 
-def _frame(
-    tally: Tally, held: Held | None, columns: dict[str, object], shown: dict[str, int], now: datetime
+def _render_frame(
+    summary: ReportSummary,
+    comparison: TruthComparison | None,
+    columns: dict[str, object],
+    card_counts: dict[str, int],
+    now: datetime,
 ) -> tuple[str, str]:
     """The page before and after the cards."""
-    here = files(__package__)
+    package = files(__package__)
     environment = SandboxedEnvironment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    words = tally.words
-    names = {"rules": dict(words.rules), "whys": dict(words.whys), "questions": dict(words.questions)}
-    known = {name: [[c.page, c.variant, c.causes, c.consequences] for c in some] for name, some in words.causes.items()}
-    data = {**columns, **names, "causes": known, "severities": dict(words.severities), "tag": TAG}
-    charts, again = tally.course.charts(), columns.get("looked")
-    bins = (held.reliability or tally.against.bins()) if held and tally.against else ()
-    html = environment.from_string(here.joinpath("page.html.j2").read_text(encoding="utf-8")).render(
-        tally=tally,
-        shown=shown,
-        relooked=sum(again) if isinstance(again, list) else 0,
-        order=SHOWN_FIRST,
+    labels = summary.labels
+    names = {"rules": dict(labels.rules), "whys": dict(labels.reasons), "questions": dict(labels.questions)}
+    causes = {
+        name: [[c.page, c.variant, c.causes, c.consequences] for c in some] for name, some in labels.causes.items()
+    }
+    data = {**columns, **names, "causes": causes, "severities": dict(labels.severities), "tag": TAG_SIZE}
+    charts, second_looks = summary.series.build_charts(), columns.get("looked")
+    bins = (
+        (comparison.reliability or summary.truth_counter.reliability_bins())
+        if comparison and summary.truth_counter
+        else ()
+    )
+    html = environment.from_string(package.joinpath("page.html.j2").read_text(encoding="utf-8")).render(
+        tally=summary,
+        shown=card_counts,
+        relooked=sum(second_looks) if isinstance(second_looks, list) else 0,
+        order=OUTCOME_ORDER,
         severities=SEVERITIES,
-        bars=tally.pareto(),
-        charts=[(chart, plot.plot_control(chart)) for chart in charts],
-        enough=ENOUGH,
-        board=held.board if held else None,
-        matrix=confusion(tally.against.sets) if tally.against and tally.against.sets else None,
+        bars=summary.pareto(),
+        charts=[(chart, plot.plot_p_chart(chart)) for chart in charts],
+        enough=MIN_GROUPS_FOR_LIMITS,
+        board=comparison.board if comparison else None,
+        matrix=build_confusion_matrix(summary.truth_counter.set_pairs)
+        if summary.truth_counter and summary.truth_counter.set_pairs
+        else None,
         bins=bins,
-        rate_of=rate_of,
-        calibrated=bool(held and held.reliability),
+        rate_of=bin_rate,
+        calibrated=bool(comparison and comparison.reliability),
         error=calibration_error(bins),
         reliability=plot.plot_reliability(bins) if bins else None,
         screen=screen,
         version=__version__,
         now=now,
-        data=Markup(as_script(data)),
-        css=Markup(here.joinpath("page.css").read_text(encoding="utf-8")),
-        script=Markup(here.joinpath("page.js").read_text(encoding="utf-8")),
+        data=Markup(to_script_json(data)),
+        css=Markup(package.joinpath("page.css").read_text(encoding="utf-8")),
+        script=Markup(package.joinpath("page.js").read_text(encoding="utf-8")),
     )
-    top, bottom = html.split(CARDS)
+    top, bottom = html.split(CARDS_PLACEHOLDER)
     return top, bottom

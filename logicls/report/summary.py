@@ -17,17 +17,17 @@ from logicls.errors import DataError, Problem, relative
 from logicls.evaluation import Rate, Scoreboard, Truth
 from logicls.predict.uncertainty.calibration import BINS, Bin
 from logicls.records import Outcome, Severity, Verdict
-from logicls.report.card_view import Words
-from logicls.report.p_chart import Course
+from logicls.report.card_view import Labels
+from logicls.report.p_chart import OutcomeSeries
 
-MOST_SETS = 12
+MAX_SETS = 12
 """Rows of a confusion matrix; the rarest sets beyond that share one."""
-OTHERS = "other sets"
-Names = tuple[str, ...]
+OTHER_SETS = "other sets"
+ViolationSet = tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
-class Confusion:
+class ConfusionMatrix:
     """How often a photo that has one set of violations was read as having another."""
 
     labels: tuple[str, ...]
@@ -35,18 +35,18 @@ class Confusion:
     counts: tuple[tuple[int, ...], ...]
 
     @property
-    def right(self) -> int:
+    def correct(self) -> int:
         """Photos on the diagonal; those whose sets are lumped together are not known to be right."""
-        return sum(row[n] for n, row in enumerate(self.counts) if self.labels[n] != OTHERS)
+        return sum(row[n] for n, row in enumerate(self.counts) if self.labels[n] != OTHER_SETS)
 
 
 @dataclass(slots=True)
-class Against:
+class TruthCounter:
     """What is counted of verdicts beside the truth."""
 
     truth: Truth
-    sets: Counter[tuple[Names, Names]] = field(default_factory=Counter)
-    said: list[list[float]] = field(default_factory=lambda: [[0.0] * 3 for _ in range(BINS)])
+    set_pairs: Counter[tuple[ViolationSet, ViolationSet]] = field(default_factory=Counter)
+    score_bins: list[list[float]] = field(default_factory=lambda: [[0.0] * 3 for _ in range(BINS)])
     """By tenth of the anomaly score: how many photos, the sum of their scores, how many are bad."""
 
     def add(self, verdict: Verdict) -> None:
@@ -54,22 +54,22 @@ class Against:
         if verdict.photo not in self.truth:
             return
         true = tuple(sorted(self.truth[verdict.photo]))
-        self.sets[true, tuple(sorted(verdict.violations))] += 1
-        tenth = self.said[min(int(verdict.score * BINS), BINS - 1)]
+        self.set_pairs[true, tuple(sorted(verdict.violations))] += 1
+        score_bin = self.score_bins[min(int(verdict.score * BINS), BINS - 1)]
         for place, more in enumerate((1.0, verdict.score, float(bool(true)))):
-            tenth[place] += more
+            score_bin[place] += more
 
-    def bins(self) -> tuple[Bin, ...]:
+    def reliability_bins(self) -> tuple[Bin, ...]:
         """The anomaly score as the probability that a photo is bad."""
         return tuple(
             Bin(n / BINS, (n + 1) / BINS, int(count), total / count, bad / count)
-            for n, (count, total, bad) in enumerate(self.said)
+            for n, (count, total, bad) in enumerate(self.score_bins)
             if count
         )
 
 
 @dataclass(frozen=True, slots=True)
-class Held:
+class TruthComparison:
     """The truth, and what verdicts came to beside it."""
 
     truth: Truth
@@ -78,25 +78,27 @@ class Held:
     """Of calibrated probabilities; empty where there are none."""
 
 
-def confusion(sets: Counter[tuple[Names, Names]]) -> Confusion:
+def build_confusion_matrix(set_pairs: Counter[tuple[ViolationSet, ViolationSet]]) -> ConfusionMatrix:
     """The matrix of (true, found) sets."""
-    often: Counter[Names] = Counter()
-    for (true, found), count in sets.items():
-        often[true] += count
-        often[found] += count
-    ranked = sorted(often, key=lambda names: (bool(names), -often[names], names))
-    kept = ranked[:MOST_SETS]
-    labels = [" + ".join(names) or "good" for names in kept] + ([OTHERS] if len(ranked) > len(kept) else [])
-    place = {names: n for n, names in enumerate(kept)}
+    frequencies: Counter[ViolationSet] = Counter()
+    for (true, predicted), count in set_pairs.items():
+        frequencies[true] += count
+        frequencies[predicted] += count
+    ranked = sorted(frequencies, key=lambda names: (bool(names), -frequencies[names], names))
+    most_frequent = ranked[:MAX_SETS]
+    labels = [" + ".join(names) or "good" for names in most_frequent] + (
+        [OTHER_SETS] if len(ranked) > len(most_frequent) else []
+    )
+    indices = {names: n for n, names in enumerate(most_frequent)}
     counts = [[0] * len(labels) for _ in labels]
-    for (true, found), count in sets.items():
-        counts[place.get(true, len(kept))][place.get(found, len(kept))] += count
-    return Confusion(tuple(labels), tuple(map(tuple, counts)))
+    for (true, predicted), count in set_pairs.items():
+        counts[indices.get(true, len(most_frequent))][indices.get(predicted, len(most_frequent))] += count
+    return ConfusionMatrix(tuple(labels), tuple(map(tuple, counts)))
 
 
-def rate_of(some: Bin) -> Rate:
+def bin_rate(bin_: Bin) -> Rate:
     """The share that came true, with its interval."""
-    return Rate(round(some.true * some.count), some.count)
+    return Rate(round(bin_.true * bin_.count), bin_.count)
 
 
 def read_reliability(metrics: Path) -> tuple[Bin, ...]:
@@ -121,11 +123,11 @@ def read_reliability(metrics: Path) -> tuple[Bin, ...]:
     return tuple(bins)
 
 
-SHOWN_FIRST: tuple[Outcome, ...] = ("fail", "review", "pass")
+OUTCOME_ORDER: tuple[Outcome, ...] = ("fail", "review", "pass")
 
 
 @dataclass(frozen=True, slots=True)
-class Bar:
+class ParetoBar:
     """One bar of the Pareto chart; shares in percent."""
 
     name: str
@@ -138,14 +140,14 @@ class Bar:
 
 
 @dataclass(slots=True)
-class Origin:
+class Provenance:
     """Every value that the verdicts have of what they were made with: mostly one each."""
 
     bundles: set[str] = field(default_factory=set)
     specs: set[str] = field(default_factory=set)
     versions: set[str] = field(default_factory=set)
     thresholds: set[str] = field(default_factory=set)
-    plugs: set[str] = field(default_factory=set)
+    plugins: set[str] = field(default_factory=set)
 
     def add(self, verdict: Verdict) -> None:
         """Take up what one verdict names."""
@@ -153,81 +155,81 @@ class Origin:
         self.specs |= {verdict.spec} - {""}
         self.versions |= {verdict.version} - {""}
         self.thresholds |= {verdict.thresholds} - {""}
-        self.plugs.update(plug.to_text for plug in verdict.plugins)
+        self.plugs.update(plug.to_text() for plug in verdict.plugins)
 
 
 @dataclass(slots=True)
-class Looks:
+class SecondLookStats:
     """Second looks, counted."""
 
     count: int = 0
     reviews: int = 0
     """Of photos whose first look left them in review."""
-    settled: int = 0
+    resolved: int = 0
     """Those of them that the second one did not."""
     entropies: tuple[float, float] = (0.0, 0.0)
     """Summed over looks that tell them: mean entropy, 0 to 1, before and after."""
-    telling: int = 0
+    with_entropy: int = 0
 
     def add(self, verdict: Verdict) -> None:
         """Count that of one photo, if it had one."""
-        look = verdict.second_look
-        if look is None:
+        second_look = verdict.second_look
+        if second_look is None:
             return
         self.count += 1
-        self.reviews += look.before == "review"
-        self.settled += look.before == "review" and (look.after or verdict.outcome) != "review"
-        if len(look.entropies) == 2:
-            self.entropies = self.entropies[0] + look.entropies[0], self.entropies[1] + look.entropies[1]
-            self.telling += 1
+        self.reviews += second_look.before == "review"
+        self.resolved += second_look.before == "review" and (second_look.after or verdict.outcome) != "review"
+        if len(second_look.entropies) == 2:
+            self.entropies = self.entropies[0] + second_look.entropies[0], self.entropies[1] + second_look.entropies[1]
+            self.with_entropy += 1
 
     @property
-    def mean(self) -> tuple[float, float] | None:
+    def mean_entropy(self) -> tuple[float, float] | None:
         """Mean entropy before and after, 0 to 1; None where no look tells it."""
         before, after = self.entropies
-        return (before / self.telling, after / self.telling) if self.telling else None
+        return (before / self.with_entropy, after / self.with_entropy) if self.with_entropy else None
 
 
-class Sample:
+class ReservoirSample:
     """The first of a stream, or so many drawn at random where each is as likely as any other; in their order.
 
     Vitter, Random Sampling with a Reservoir, ACM TOMS 11, 1985, algorithm R.
     """
 
-    def __init__(self, most: int, rng: random.Random | None) -> None:
-        self.most, self.rng, self.seen = most, rng, 0
-        self.kept: list[tuple[int, Verdict]] = []
+    def __init__(self, capacity: int, rng: random.Random | None) -> None:
+        self.capacity, self.rng, self.count = capacity, rng, 0
+        self.items: list[tuple[int, Verdict]] = []
 
     def add(self, verdict: Verdict) -> None:
         """The next of the stream."""
-        if len(self.kept) < self.most:
-            self.kept.append((self.seen, verdict))
-        elif self.rng is not None and (place := self.rng.randrange(self.seen + 1)) < self.most:
-            self.kept[place] = (self.seen, verdict)
-        self.seen += 1
+        if len(self.items) < self.capacity:
+            self.items.append((self.count, verdict))
+        elif self.rng is not None and (place := self.rng.randrange(self.count + 1)) < self.capacity:
+            self.items[place] = (self.count, verdict)
+        self.count += 1
 
-    def some(self, count: int) -> list[Verdict]:
+    def select(self, count: int) -> list[Verdict]:
         """So many of them, or all that there are."""
-        chosen = self.kept
-        if self.rng is not None and count < len(chosen):
-            chosen = self.rng.sample(chosen, count)
-        return [verdict for _, verdict in sorted(chosen, key=lambda item: item[0])[:count]]
+        items = self.items
+        if self.rng is not None and count < len(items):
+            items = self.rng.sample(items, count)
+        return [verdict for _, verdict in sorted(items, key=lambda item: item[0])[:count]]
 
 
 @dataclass(slots=True)
-class Tally:
+class ReportSummary:
     """The figures, and the photos that get a card."""
 
-    words: Words
-    course: Course
-    kept: dict[Outcome, Sample]
-    against: Against | None
+    labels: Labels
+    series: OutcomeSeries
+    samples: dict[Outcome, ReservoirSample]
+    truth_counter: TruthCounter | None
     outcomes: Counter[str] = field(default_factory=Counter)
     violations: Counter[str] = field(default_factory=Counter)
-    worst: Counter[str] = field(default_factory=Counter)
+    worst_severities: Counter[str] = field(default_factory=Counter)
     """Photos by the worst severity of their violations."""
-    origin: Origin = field(default_factory=Origin)
-    looks: Looks = field(default_factory=Looks)
+    provenance: Provenance = field(default_factory=Provenance)
+    second_looks: SecondLookStats = field(default_factory=SecondLookStats)
     seconds: float = 0.0
 
     @property
@@ -243,23 +245,23 @@ class Tally:
         """Count one photo."""
         self.outcomes[verdict.outcome] += 1
         self.violations.update(verdict.violations)
-        self.worst.update(filter(None, [self.words.worst(verdict.violations)]))
-        self.origin.add(verdict)
-        self.looks.add(verdict)
+        self.worst_severities.update(filter(None, [self.labels.worst_severity(verdict.violations)]))
+        self.provenance.add(verdict)
+        self.second_looks.add(verdict)
         self.seconds += verdict.seconds
-        self.course.add(verdict)
-        self.kept[verdict.outcome].add(verdict)
-        if self.against is not None:
-            self.against.add(verdict)
+        self.series.add(verdict)
+        self.samples[verdict.outcome].add(verdict)
+        if self.truth_counter is not None:
+            self.truth_counter.add(verdict)
 
-    def pareto(self) -> tuple[Bar, ...]:
+    def pareto(self) -> tuple[ParetoBar, ...]:
         """Violations, the most frequent first."""
         ranked = sorted(self.violations.items(), key=lambda item: (-item[1], item[0]))
         sums = accumulate(count for _, count in ranked)
         return tuple(
-            Bar(
+            ParetoBar(
                 name,
-                self.words.worst([name]) or "major",
+                self.labels.worst_severity([name]) or "major",
                 count,
                 100 * count / ranked[0][1],
                 100 * running / self.violations.total(),
@@ -267,23 +269,25 @@ class Tally:
             for (name, count), running in zip(ranked, sums, strict=True)
         )
 
-    def shown(self, limit: int) -> dict[Outcome, list[Verdict]]:
+    def select_photos(self, limit: int) -> dict[Outcome, list[Verdict]]:
         """At most `limit` photos for cards; where there are enough, a twentieth are passes and a quarter reviews."""
-        there = {outcome: len(sample.kept) for outcome, sample in self.kept.items()}
-        passes, reviews = min(there["pass"], limit // 20), min(there["review"], limit // 4)
-        fails = min(there["fail"], limit - passes - reviews)
-        reviews = min(there["review"], limit - fails - passes)
-        passes = min(there["pass"], limit - fails - reviews)
+        available = {outcome: len(sample.items) for outcome, sample in self.samples.items()}
+        passes, reviews = min(available["pass"], limit // 20), min(available["review"], limit // 4)
+        fails = min(available["fail"], limit - passes - reviews)
+        reviews = min(available["review"], limit - fails - passes)
+        passes = min(available["pass"], limit - fails - reviews)
         numbers = {"fail": fails, "review": reviews, "pass": passes}
-        return {outcome: self.kept[outcome].some(numbers[outcome]) for outcome in SHOWN_FIRST}
+        return {outcome: self.samples[outcome].select(numbers[outcome]) for outcome in OUTCOME_ORDER}
 
 
-def count(
-    verdicts: Iterable[Verdict], words: Words, *, photos: Path, limit: int, against: Against | None = None
-) -> Tally:
+def summarize(
+    verdicts: Iterable[Verdict], labels: Labels, *, photos: Path, limit: int, truth_counter: TruthCounter | None = None
+) -> ReportSummary:
     """Count verdicts, read once. Kept are at most `limit` of each outcome: the first, of passes some by chance."""
-    kept = {outcome: Sample(limit, random.Random(0) if outcome == "pass" else None) for outcome in SHOWN_FIRST}
-    tally = Tally(words, Course(photos), kept, against)
+    samples = {
+        outcome: ReservoirSample(limit, random.Random(0) if outcome == "pass" else None) for outcome in OUTCOME_ORDER
+    }
+    summary = ReportSummary(labels, OutcomeSeries(photos), samples, truth_counter)
     for verdict in verdicts:
-        tally.add(verdict)
-    return tally
+        summary.add(verdict)
+    return summary

@@ -13,11 +13,11 @@ from pathlib import Path
 import uvicorn
 
 from logicls.errors import LogiClsError, Problem
-from logicls.serve.app import Start, app_of
-from logicls.serve.service import Desk, Make, Metrics, bare
+from logicls.serve.app import StartupState, create_app
+from logicls.serve.service import InferenceService, PluginFactory, Metrics, no_plugins
 from logicls.serve.uploads import Limits
 
-LAST = 120
+SHUTDOWN_SECONDS = 120
 """Seconds in which what was taken is answered before the server ends."""
 
 
@@ -29,7 +29,7 @@ class Address:
     port: int
 
     @property
-    def alone(self) -> bool:
+    def is_loopback(self) -> bool:
         """True where only this machine can reach it."""
         try:
             return ipaddress.ip_address(self.host).is_loopback
@@ -37,19 +37,25 @@ class Address:
             return self.host == "localhost"
 
 
-def dangers(address: Address, token: str) -> tuple[str, ...]:
+def security_warnings(address: Address, token: str) -> tuple[str, ...]:
     """What whoever starts the server should know; empty where only this machine can reach it."""
-    if address.alone:
+    if address.is_loopback:
         return ()
-    who = "" if token else "nobody is asked who they are (--token), "
+    authentication = "" if token else "nobody is asked who they are (--token), "
     return (
-        f"listening on {address.host}: other machines can send photos; {who}nothing is encrypted: put a server that "
+        f"listening on {address.host}: other machines can send photos; {authentication}nothing is encrypted: put a server that "
         "does TLS before it.",
     )
 
 
 def serve(
-    bundle: Path, address: Address, limits: Limits, token: str = "", *, say: Callable[[str], None], make: Make = bare
+    bundle: Path,
+    address: Address,
+    limits: Limits,
+    token: str = "",
+    *,
+    report: Callable[[str], None],
+    plugin_factory: PluginFactory = no_plugins,
 ) -> None:
     """Serve until SIGINT or SIGTERM; what was taken is answered first.
 
@@ -58,13 +64,13 @@ def serve(
     Raises:
         LogiClsError: The address cannot be had (LC671), or the bundle cannot be used.
     """
-    listening = _listening(address)
-    start, desk = Start(), Desk(bundle, limits, Metrics(), make)
+    listener = _listen(address)
+    startup, service = StartupState(), InferenceService(bundle, limits, Metrics(), plugin_factory)
     server = uvicorn.Server(
         uvicorn.Config(
-            app_of(desk, start, token), log_level="warning", access_log=False,
+            create_app(service, startup, token), log_level="warning", access_log=False,
             proxy_headers=False,  # whoever sends such a header could pose as any address
-            server_header=False, timeout_graceful_shutdown=LAST,
+            server_header=False, timeout_graceful_shutdown=SHUTDOWN_SECONDS,
         )
     )  # fmt: skip
 
@@ -72,26 +78,26 @@ def serve(
         server.should_exit = True
 
     host = f"[{address.host}]" if ":" in address.host else address.host
-    url = f"http://{host}:{listening.getsockname()[1]}"
+    url = f"http://{host}:{listener.getsockname()[1]}"
 
-    def opened() -> None:
-        for one in desk.plugged:
-            say(f"plugged in: {one.to_text}")
-        say(f"{url}: ready")
+    def on_ready() -> None:
+        for plugin in service.plugins:
+            say(f"plugged in: {one.to_text()}")
+        report(f"{url}: ready")
 
-    start.stop, start.opened = stop, opened
-    for danger in dangers(address, token):
-        say(danger)
-    _run(server, listening)
-    if start.failed:
-        raise start.failed[0]
+    startup.on_failure, startup.on_ready = stop, on_ready
+    for warning in security_warnings(address, token):
+        report(warning)
+    _run(server, listener)
+    if startup.errors:
+        raise startup.errors[0]
 
 
-def _listening(address: Address) -> socket.socket:
+def _listen(address: Address) -> socket.socket:
     """Taken before anything is loaded, so that whoever chose a port that is in use does not wait to hear so."""
     try:
-        family, *_, place = socket.getaddrinfo(address.host, address.port, type=socket.SOCK_STREAM)[0]
-        return socket.create_server(place, family=family)
+        family, *_, socket_address = socket.getaddrinfo(address.host, address.port, type=socket.SOCK_STREAM)[0]
+        return socket.create_server(socket_address, family=family)
     except OSError as error:
         message = f"cannot listen on {address.host}, port {address.port}: {_reason(error)}."
         raise LogiClsError(Problem("LC671", message, advice="Choose another --host or --port.")) from error
@@ -102,12 +108,12 @@ def _reason(error: OSError) -> str:
     return os.strerror(error.errno) if error.errno is not None and error.errno > 0 else error.strerror or str(error)
 
 
-def _run(server: uvicorn.Server, listening: socket.socket) -> None:
+def _run(server: uvicorn.Server, listener: socket.socket) -> None:
     # Afterwards uvicorn raises once more the signal that stopped it. It has done its work by then.
-    before = {number: signal.signal(number, lambda *_: None) for number in (signal.SIGINT, signal.SIGTERM)}
+    previous_handlers = {number: signal.signal(number, lambda *_: None) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
-        server.run(sockets=[listening])
+        server.run(sockets=[listener])
     finally:
-        for number, handler in before.items():
+        for number, handler in previous_handlers.items():
             signal.signal(number, handler)
-        listening.close()
+        listener.close()

@@ -30,36 +30,38 @@ from logicls.predict.self_test import open_bundle
 from logicls.records import PluginInfo, Verdict
 from logicls.serve.uploads import Limits
 
-SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
-SIZES = (1, 2, 4, 8, 16, 32, 64)
+LATENCY_BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
+BATCH_SIZE_BUCKETS = (1, 2, 4, 8, 16, 32, 64)
 
 
 class Metrics:
     """Counters of one server."""
 
     def __init__(self) -> None:
-        self._all = CollectorRegistry()
+        self._registry = CollectorRegistry()
         self.answers = Counter(
-            "logicls_answers", "Answers to POST /predict by HTTP status.", ["status"], registry=self._all
+            "logicls_answers", "Answers to POST /predict by HTTP status.", ["status"], registry=self._registry
         )
-        self.verdicts = Counter("logicls_verdicts", "Verdicts by outcome.", ["outcome"], registry=self._all)
+        self.verdicts = Counter("logicls_verdicts", "Verdicts by outcome.", ["outcome"], registry=self._registry)
         self.seconds = Histogram(
-            "logicls_answer_seconds", "From a request to its verdict.", buckets=SECONDS, registry=self._all
+            "logicls_answer_seconds", "From a request to its verdict.", buckets=LATENCY_BUCKETS, registry=self._registry
         )
         self.model = Histogram(
-            "logicls_model_seconds", "What a batch takes the model.", buckets=SECONDS, registry=self._all
+            "logicls_model_seconds", "What a batch takes the model.", buckets=LATENCY_BUCKETS, registry=self._registry
         )
-        self.batch = Histogram("logicls_batch_photos", "Photos of a batch.", buckets=SIZES, registry=self._all)
-        self.taken = Gauge("logicls_taken_photos", "Photos taken and not answered yet.", registry=self._all)
-        self.ready = Gauge("logicls_ready", "1 once the bundle gave its probe's answers.", registry=self._all)
+        self.batch = Histogram(
+            "logicls_batch_photos", "Photos of a batch.", buckets=BATCH_SIZE_BUCKETS, registry=self._registry
+        )
+        self.pending = Gauge("logicls_taken_photos", "Photos taken and not answered yet.", registry=self._registry)
+        self.ready = Gauge("logicls_ready", "1 once the bundle gave its probe's answers.", registry=self._registry)
 
     def text(self) -> bytes:
         """The page that Prometheus fetches."""
-        page: bytes = generate_latest(self._all)
+        page: bytes = generate_latest(self._registry)
         return page
 
 
-class Counting:
+class StatusCountMiddleware:
     """Middleware that counts the answers to requests for one path by their status."""
 
     def __init__(self, app: ASGIApp, metrics: Metrics, path: str) -> None:
@@ -71,119 +73,125 @@ class Counting:
             await self.app(scope, receive, send)
             return
 
-        async def counted(message: Message) -> None:
+        async def count_status(message: Message) -> None:
             if message["type"] == "http.response.start":
                 self.metrics.answers.labels(message["status"]).inc()
             await send(message)
 
         try:
-            await self.app(scope, receive, counted)
+            await self.app(scope, receive, count_status)
         except Exception:
             self.metrics.answers.labels(500).inc()  # whoever stands around this answers it
             raise
 
 
-Asked = TypeVar("Asked")
-Told = TypeVar("Told")
+ItemT = TypeVar("Asked")
+ResultT = TypeVar("Told")
 
 
 @dataclass(slots=True)
-class _Waiting(Generic[Asked, Told]):
-    asked: Asked
-    told: asyncio.Future[Told]
+class PendingItem(Generic[ItemT, ResultT]):
+    item: ItemT
+    result: asyncio.Future[ResultT]
 
 
 @dataclass(slots=True)
-class Gatherer(Generic[Asked, Told]):
+class MicroBatcher(Generic[ItemT, ResultT]):
     """Hands what was asked to `work` in batches, in the order in which it came, and each its own answer back."""
 
-    work: Callable[[Sequence[Asked]], Sequence[Told]]
+    process: Callable[[Sequence[ItemT]], Sequence[ResultT]]
     """Runs in a thread of its own; gives as many answers as it is asked."""
     batch: int
     wait: float
     """Seconds."""
-    _waiting: asyncio.Queue[_Waiting[Asked, Told] | None] = field(default_factory=asyncio.Queue)
+    _queue: asyncio.Queue[PendingItem[ItemT, ResultT] | None] = field(default_factory=asyncio.Queue)
     _thread: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(1, "model"))
 
-    async def ask(self, asked: Asked) -> Told:
+    async def submit(self, item: ItemT) -> ResultT:
         """The answer; raises what `work` raised for the batch that it was in."""
-        told: asyncio.Future[Told] = asyncio.get_running_loop().create_future()
-        self._waiting.put_nowait(_Waiting(asked, told))
-        return await told
+        result: asyncio.Future[ResultT] = asyncio.get_running_loop().create_future()
+        self._queue.put_nowait(PendingItem(item, result))
+        return await result
 
     async def run(self) -> None:
         """Answer until `end` is called, then what is left."""
         try:
-            while (first := await self._waiting.get()) is not None:
-                gathered, ended = await self._gathered(first)
-                await self._answer(gathered)
-                if ended:
+            while (first := await self._queue.get()) is not None:
+                batch, is_last = await self._collect_batch(first)
+                await self._process_batch(batch)
+                if is_last:
                     break
         finally:
             self._thread.shutdown()
 
-    def end(self) -> None:
+    def close(self) -> None:
         """Nothing is asked any more; what was asked is answered."""
-        self._waiting.put_nowait(None)
+        self._queue.put_nowait(None)
 
-    async def _gathered(self, first: _Waiting[Asked, Told]) -> tuple[list[_Waiting[Asked, Told]], bool]:
+    async def _collect_batch(
+        self, first: PendingItem[ItemT, ResultT]
+    ) -> tuple[list[PendingItem[ItemT, ResultT]], bool]:
         """A batch, and whether it is the last one."""
-        gathered = [first]
-        if self._drained(gathered):
-            return gathered, True
-        if len(gathered) < self.batch:
+        batch = [first]
+        if self._drain_queue(batch):
+            return batch, True
+        if len(batch) < self.batch:
             await asyncio.sleep(self.wait)
-        return gathered, self._drained(gathered)
+        return batch, self._drain_queue(batch)
 
-    def _drained(self, gathered: list[_Waiting[Asked, Told]]) -> bool:
+    def _drain_queue(self, batch: list[PendingItem[ItemT, ResultT]]) -> bool:
         """Add what is there until the batch is full; True where nothing follows any more."""
-        while len(gathered) < self.batch and not self._waiting.empty():
-            following = self._waiting.get_nowait()
+        while len(batch) < self.batch and not self._queue.empty():
+            following = self._queue.get_nowait()
             if following is None:
                 return True
-            gathered.append(following)
+            batch.append(following)
         return False
 
-    async def _answer(self, gathered: Sequence[_Waiting[Asked, Told]]) -> None:
-        wanted = [one for one in gathered if not one.told.done()]  # whoever went away waits no longer
-        if not wanted:
+    async def _process_batch(self, batch: Sequence[PendingItem[ItemT, ResultT]]) -> None:
+        pending = [one for one in batch if not one.result.done()]  # whoever went away waits no longer
+        if not pending:
             return
         loop = asyncio.get_running_loop()
         try:
-            answers = await loop.run_in_executor(self._thread, self.work, [one.asked for one in wanted])
+            answers = await loop.run_in_executor(self._thread, self.process, [one.item for one in pending])
         except Exception as error:
-            for one in wanted:
-                if not one.told.done():
-                    one.told.set_exception(error)
+            for one in pending:
+                if not one.result.done():
+                    one.result.set_exception(error)
             return
-        for one, answer in zip(wanted, answers, strict=True):
-            if not one.told.done():
-                one.told.set_result(answer)
+        for one, answer in zip(pending, answers, strict=True):
+            if not one.result.done():
+                one.result.set_result(answer)
 
 
-Make = Callable[[Bundle], PlugIns]
+PluginFactory = Callable[[Bundle], PlugIns]
 """Makes what is plugged into the predictor."""
 
 
-def bare(bundle: Bundle) -> PlugIns:
+def no_plugins(bundle: Bundle) -> PlugIns:
     """Nothing."""
     return PlugIns()
 
 
-class Desk:
+class InferenceService:
     """Has a bundle from when its probe gave the answers that it gave when it was made."""
 
-    def __init__(self, path: Path, limits: Limits, metrics: Metrics, make: Make = bare) -> None:
+    def __init__(
+        self, path: Path, limits: Limits, metrics: Metrics, plugin_factory: PluginFactory = no_plugins
+    ) -> None:
         self.path, self.limits, self.metrics = path, limits, metrics
-        self._make, self._plugins = make, PlugIns()
-        self._taken = 0
+        self._plugin_factory, self._plugins = plugin_factory, PlugIns()
+        self._pending_count = 0
         self._reader: Reader | None = None
         self._inspector: Inspector | None = None
-        self._size: Size | None = None
-        self._gatherer = Gatherer[Loaded, Verdict](self._look, limits.batch, limits.wait)
+        self._input_size: Size | None = None
+        self._batcher = MicroBatcher[Loaded, Verdict](self._predict_batch, limits.batch, limits.wait)
         self._decoders = ThreadPoolExecutor(THREADS, "decode")
-        self._room = asyncio.Semaphore(2 * limits.batch)  # decoded ones: a batch at the model, a batch to follow
-        self._running: asyncio.Task[None] | None = None
+        self._decode_slots = asyncio.Semaphore(
+            2 * limits.batch
+        )  # decoded ones: a batch at the model, a batch to follow
+        self._batcher_task: asyncio.Task[None] | None = None
 
     @property
     def bundle(self) -> Bundle | None:
@@ -191,25 +199,25 @@ class Desk:
         return None if self._reader is None else self._reader.bundle
 
     @property
-    def plugged(self) -> tuple[PluginInfo, ...]:
+    def plugins(self) -> tuple[PluginInfo, ...]:
         """What is plugged in, once the bundle is opened."""
         return self._plugins.plugged.plugs
 
     @property
-    def full(self) -> bool:
+    def is_full(self) -> bool:
         """True where no more photos are taken for now."""
-        return self._taken >= self.limits.queue
+        return self._pending_count >= self.limits.queue
 
     @contextmanager
-    def place(self) -> Iterator[None]:
+    def reserve_slot(self) -> Iterator[None]:
         """A place in the queue, from before a photo arrives until it is answered."""
-        self._taken += 1
-        self.metrics.taken.set(self._taken)
+        self._pending_count += 1
+        self.metrics.pending.set(self._pending_count)
         try:
             yield
         finally:
-            self._taken -= 1
-            self.metrics.taken.set(self._taken)
+            self._pending_count -= 1
+            self.metrics.pending.set(self._pending_count)
 
     async def open(self) -> None:
         """Load the bundle and replay its probe, make what is plugged in, then begin to answer.
@@ -217,37 +225,37 @@ class Desk:
         Raises:
             LogiClsError: The bundle or a plug-in cannot be used.
         """
-        opened = await asyncio.to_thread(open_bundle, self.path)
-        self._plugins = await asyncio.to_thread(self._make, opened)
-        reader = reader_of(opened, self._plugins.retriever)
-        self._size = None if self._plugins else input_size(reader)  # plug-ins are shown photos as they are
+        bundle = await asyncio.to_thread(open_bundle, self.path)
+        self._plugins = await asyncio.to_thread(self._plugin_factory, bundle)
+        reader = reader_of(bundle, self._plugins.retriever)
+        self._input_size = None if self._plugins else input_size(reader)  # plug-ins are shown photos as they are
         self._inspector = Inspector(reader, Path(), 0, self._plugins)
         self._reader = reader
-        self._running = asyncio.create_task(self._gatherer.run())
+        self._batcher_task = asyncio.create_task(self._batcher.run())
         self.metrics.ready.set(1)
 
     async def close(self) -> None:
         """Answer what was taken."""
-        self._gatherer.end()
-        if self._running is not None:
-            await self._running
+        self._batcher.close()
+        if self._batcher_task is not None:
+            await self._batcher_task
         self._decoders.shutdown()
 
-    async def judge(self, name: str, data: bytes) -> Verdict:
+    async def predict(self, name: str, data: bytes) -> Verdict:
         """The verdict on a photo that is given as the bytes of its file. Like that of the same photo in a folder."""
-        async with self._room:
+        async with self._decode_slots:
             loop = asyncio.get_running_loop()
             loaded = await loop.run_in_executor(self._decoders, self._load, name, data)
-            return await self._gatherer.ask(loaded)
+            return await self._batcher.submit(loaded)
 
     def _load(self, name: str, data: bytes) -> Loaded:
-        return load(Path(), self._size, name, data, self.limits.pixels)
+        return load(Path(), self._input_size, name, data, self.limits.max_pixels)
 
-    def _look(self, loaded: Sequence[Loaded]) -> Sequence[Verdict]:
+    def _predict_batch(self, loaded: Sequence[Loaded]) -> Sequence[Verdict]:
         if self._inspector is None:
             raise RuntimeError("asked before the bundle was opened")
-        began = time.monotonic()
+        start = time.monotonic()
         verdicts = self._inspector.judge(loaded)
-        self.metrics.model.observe(time.monotonic() - began)
+        self.metrics.model.observe(time.monotonic() - start)
         self.metrics.batch.observe(len(verdicts))
         return verdicts

@@ -18,7 +18,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from logicls.cli.train import quiet_libraries
+from logicls.cli.train import silence_progress_bars
 from logicls.evaluation import read_truth
 from logicls.io.resources import share
 from logicls.models.bundle import read_bundle
@@ -89,7 +89,7 @@ def main() -> None:
     parser.add_argument("--lr", type=float, default=5e-5)
     parser.add_argument("--sft-lr", type=float, default=5e-4)
     given = parser.parse_args()
-    quiet_libraries()
+    silence_progress_bars()
     settings = RewardSettings(steps=given.steps, lr=given.lr)
     recipe = Recipe(batch=given.batch, visual_tokens=given.tokens, seed=given.seed, lr=given.sft_lr, grpo=settings)
     print(f"begins with: {measured(given.start, given.synth, given.photos, recipe)}", flush=True)

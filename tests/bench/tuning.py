@@ -15,14 +15,14 @@ import statistics
 import time
 from pathlib import Path
 
-from logicls.cli.train import quiet_libraries
+from logicls.cli.train import silence_progress_bars
 from logicls.evaluation import read_truth
 from logicls.io.resources import share
 from logicls.predict.folder.runner import predict_folder, read_verdicts
 from logicls.predict.self_test import open_bundle
 from logicls.train.fit import fit
 from logicls.train.metrics_log import read_rows
-from logicls.train.recipe import LoraSettings, Recipe
+from logicls.train.recipe import Recipe
 
 WARM, TIMED = 4, 12
 WAYS = {
@@ -31,8 +31,6 @@ WAYS = {
     "scratch, wide": {"base": False, "lr": 1.5e-3, "width": 192},
     "scratch, shallow": {"base": False, "lr": 2e-3, "encoder_layers": 2, "decoder_layers": 2},
     "full": {"lr": 1.5e-3},
-    "lora": {"lr": 2e-3, "lora": LoraSettings()},
-    "lora, stem frozen": {"lr": 2e-3, "lora": LoraSettings(stem=False)},
 }
 MEASURED = ("kept aside", "exact derived", "exact stated")
 
@@ -81,7 +79,7 @@ def main() -> None:
     for name, default in (("--seeds", 1), ("--batch", 16), ("--tokens", 168)):
         parser.add_argument(name, type=int, default=default)
     given = parser.parse_args()
-    quiet_libraries()
+    silence_progress_bars()
     for way in given.ways:
         found = []
         for seed in range(given.seeds):

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from logicls.diagnostics.console import show
+from logicls.diagnostics.console import print_problems
 from logicls.errors import LogiClsError, Problem
 
 GOLDEN = Path(__file__).resolve().parents[1] / "golden" / "codes"
@@ -33,7 +33,7 @@ def look_right(desk: Path, capsys: pytest.CaptureFixture[str]) -> Callable[[str,
         found = problems_of(trigger)
         assert {problem.code for problem in found} == {code}
         capsys.readouterr()
-        show(found)
+        print_problems(found)
         text = capsys.readouterr().err
         assert str(desk) not in text
         golden = GOLDEN / f"{code}.txt"

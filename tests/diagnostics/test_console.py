@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from logicls.constraints.spec.yaml_reader import MAX_BYTES
-from logicls.diagnostics.console import counted, show
+from logicls.diagnostics.console import format_counts, print_problems
 from logicls.errors import Problem
 
 NOTE = Problem("LC047", "no example breaks it.", "box.yaml", 6, 3, "Add one.")
@@ -12,7 +12,7 @@ WARNING = Problem("LC040", "no rule speaks about it.")
 
 def test_a_note_is_called_one(capsys):
     """It explains why the exit code is 0; of errors and warnings the level adds nothing."""
-    show([NOTE, WARNING])
+    print_problems([NOTE, WARNING])
 
     assert capsys.readouterr().err.splitlines() == [
         "box.yaml:6:3 LC047 note: no example breaks it. Add one.",
@@ -22,7 +22,7 @@ def test_a_note_is_called_one(capsys):
 
 def test_notes_are_counted_apart():
     """Nobody should look for a problem that is only a note."""
-    assert [counted(found) for found in ([], [WARNING], [NOTE], [WARNING, NOTE, NOTE, WARNING])] == [
+    assert [format_counts(found) for found in ([], [WARNING], [NOTE], [WARNING, NOTE, NOTE, WARNING])] == [
         "0 problems",
         "1 problem",
         "0 problems, 1 note",
@@ -35,7 +35,7 @@ def test_a_problem_is_shown_with_its_line(tmp_path, capsys):
     path = tmp_path / "box.yaml"
     path.write_bytes(b"\xef\xbb\xbfa: 1\rb: cd\r\n")
 
-    show([Problem("LC021", "unknown key.", str(path), 2, 4)])
+    print_problems([Problem("LC021", "unknown key.", str(path), 2, 4)])
 
     assert capsys.readouterr().err == f"{path}:2:4 LC021 unknown key.\n2 | b: cd\n  |    ^\n"
 
@@ -46,6 +46,6 @@ def test_a_file_that_cannot_be_read_is_shown_without_a_line(tmp_path, capsys):
     folder.mkdir()
     large.write_bytes(b"#" * (MAX_BYTES + 1))
 
-    show([Problem("LC001", "cannot be read.", str(path), 1, 1) for path in (folder, absent, large)])
+    print_problems([Problem("LC001", "cannot be read.", str(path), 1, 1) for path in (folder, absent, large)])
 
     assert capsys.readouterr().err == "".join(f"{path}:1:1 LC001 cannot be read.\n" for path in (folder, absent, large))

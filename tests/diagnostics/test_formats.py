@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 import logicls
 from logicls.cli import app as cli
 from logicls.diagnostics.codes import LEVELS, catalogue
-from logicls.diagnostics.formats import Format, document, reporting
+from logicls.diagnostics.formats import Format, format_problems, collect_problems
 from logicls.errors import Problem, SpecError
 
 SPEC = """logicls: 1
@@ -98,7 +98,7 @@ def check(tmp_path, monkeypatch, capsys):
 
 def test_json_has_a_row_a_problem():
     """Each with its level; what is about no place in a file is about the file that was checked."""
-    rows = json.loads(document(Format.json, FOUND, "specs/my box.yaml"))
+    rows = json.loads(format_problems(Format.json, FOUND, "specs/my box.yaml"))
 
     assert rows[0] == {
         "code": "LC021", "level": "error", "message": 'unknown key "exacly".', "file": "specs/my box.yaml",
@@ -112,7 +112,7 @@ def test_json_has_a_row_a_problem():
 
 def test_sarif_names_the_rules_and_where_they_were_broken():
     """The whole catalogue as rules; each result points at its rule, its file and its place."""
-    log = json.loads(document(Format.sarif, FOUND, "/srv/box.yaml"))
+    log = json.loads(format_problems(Format.sarif, FOUND, "/srv/box.yaml"))
 
     (run,) = log["runs"]
     driver, (first, second, third) = run["tool"]["driver"], run["results"]
@@ -135,7 +135,7 @@ def test_sarif_names_the_rules_and_where_they_were_broken():
 
 def test_a_log_that_is_not_sarif_is_seen():
     """The check above can fail: a wrong index, a place before the first line, a rule without a text."""
-    log = json.loads(document(Format.sarif, FOUND, "box.yaml"))
+    log = json.loads(format_problems(Format.sarif, FOUND, "box.yaml"))
     log["runs"][0]["results"][0]["ruleIndex"] += 1
     log["runs"][0]["results"][2]["locations"][0]["physicalLocation"]["region"]["startLine"] = 0
     log["runs"][0]["tool"]["driver"]["rules"][3]["help"]["text"] = ""
@@ -151,7 +151,7 @@ def test_fingerprints_stay_when_lines_move():
     marks = [
         [
             result["partialFingerprints"]
-            for result in json.loads(document(Format.sarif, found, ""))["runs"][0]["results"]
+            for result in json.loads(format_problems(Format.sarif, found, ""))["runs"][0]["results"]
         ]
         for found in (above, below)
     ]
@@ -161,7 +161,7 @@ def test_fingerprints_stay_when_lines_move():
 
 def test_junit_has_a_case_a_problem():
     """Failures with code and message, notes as output; characters that XML cannot hold are replaced."""
-    suites = ET.fromstring(document(Format.junit, FOUND, "box.yaml"))
+    suites = ET.fromstring(format_problems(Format.junit, FOUND, "box.yaml"))
 
     (suite,) = suites
     assert (suites.tag, suite.attrib) == (
@@ -181,7 +181,7 @@ def test_junit_has_a_case_a_problem():
 
 def test_junit_of_nothing_passes():
     """A build server takes a suite without cases for a mistake."""
-    (suite,) = ET.fromstring(document(Format.junit, [], "box.yaml"))
+    (suite,) = ET.fromstring(format_problems(Format.junit, [], "box.yaml"))
 
     assert (suite.get("tests"), suite.get("failures")) == ("1", "0")
     assert [(case.get("name"), len(case)) for case in suite] == [("no problems", 0)]
@@ -190,7 +190,7 @@ def test_junit_of_nothing_passes():
 @given(PROBLEMS)
 def test_whatever_was_found_can_be_read_back(found):
     """Texts with anything in them give documents of as many problems."""
-    rows, log, suites = (document(form, found, "box.yaml") for form in (Format.json, Format.sarif, Format.junit))
+    rows, log, suites = (format_problems(form, found, "box.yaml") for form in (Format.json, Format.sarif, Format.junit))
 
     assert [row["message"] for row in json.loads(rows)] == [problem.message for problem in found]
     assert sarif_faults(json.loads(log)) == []
@@ -242,13 +242,13 @@ def test_data_that_cannot_be_read_is_in_the_document(check):
 
 def test_text_leaves_errors_to_the_command_line():
     """There they are shown with their lines."""
-    with pytest.raises(SpecError), reporting(Format.text, "box.yaml"):
+    with pytest.raises(SpecError), collect_problems(Format.text, "box.yaml"):
         raise SpecError(FOUND[0])
 
 
 def test_only_notes_end_well(capsys):
     """A note is in the document; the exit code does not mind it."""
-    with reporting(Format.json, "box.yaml") as found:
+    with collect_problems(Format.json, "box.yaml") as found:
         found.append(FOUND[2])
 
     assert [row["level"] for row in json.loads(capsys.readouterr().out)] == ["note"]

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from logicls.cli.environment import start
+from logicls.cli.environment import create_project
 from logicls.constraints.lint.data_audit import hold
 from logicls.constraints.mining.infer import infer
 from logicls.constraints.spec.loader import load_spec, open_sheet
@@ -24,7 +24,7 @@ from logicls.data.repair import heal_file
 from logicls.data.segmentation import read_outlines
 from logicls.diagnostics.codes import find_code
 from logicls.evaluation import read_truth, score
-from logicls.io import jsonl
+from logicls.io import atomic, jsonl
 from logicls.io.resources import find, share_root
 from logicls.predict.input.listing import list_photos, no_photos
 from logicls.predict.serialization import verdict_from_json
@@ -226,8 +226,8 @@ def written_twice() -> object:
 
 def started_twice() -> object:
     """A folder that exists."""
-    start(Path("gear"))
-    return start(Path("gear"))
+    create_project(Path("gear"))
+    return create_project(Path("gear"))
 
 
 TRIGGERS: dict[str, Trigger] = {
@@ -269,10 +269,10 @@ TRIGGERS: dict[str, Trigger] = {
     "LC247": scored("kit_002.jpg"),
     "LC248": scored("kit_001.jpg", "kit_001.jpg"),
     "LC249": lambda: draw_card(Verdict("kit_001.jpg", "pass", width=4, height=3), Path("kit_001.jpg"), Path("a.png")),
-    "LC250": lambda: list(jsonl.read(written("verdicts.jsonl", '{"photo": "kit_001.jpg", "outc\n{}\n'))),
-    "LC251": lambda: list(jsonl.read(Path("verdicts.jsonl"))),
+    "LC250": lambda: list(jsonl.read_records(written("verdicts.jsonl", '{"photo": "kit_001.jpg", "outc\n{}\n'))),
+    "LC251": lambda: list(jsonl.read_records(Path("verdicts.jsonl"))),
     "LC252": lambda: verdict_from_json({"photo": "kit_001.jpg", "outcome": "maybe"}),
-    "LC253": lambda: jsonl.write_text(written("out", "") / "truth.csv", "image,violations\n"),
+    "LC253": lambda: atomic.write_text(written("out", "") / "truth.csv", "image,violations\n"),
     "LC301": lambda: read_photo(Path("kit_001.jpg")),
     "LC302": photo(b""),
     "LC303": photo(b"<html>"),

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from logicls.cli.plugins import settings_of
+from logicls.cli.plugins import parse_expert_settings
 from logicls.constraints.spec.loader import load_spec
 from logicls.io.resources import share
 from logicls.models.bundle import Bundle
@@ -54,7 +54,7 @@ TRIGGERS: dict[str, Callable[[], object]] = {
     "LC721": lambda: read_kept(Path("bundle"), "patches", "0123456789ab"),
     "LC722": _damaged,
     "LC723": _standing,
-    "LC724": lambda: settings_of(kind="patch", share=2),
+    "LC724": lambda: parse_expert_settings(kind="patch", share=2),
     "LC725": lambda: encoder_of("no/such-clip"),
     "LC726": _other_dimension,
     "LC727": _elsewhere,

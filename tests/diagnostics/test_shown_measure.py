@@ -74,7 +74,7 @@ TRIGGERS: dict[str, Trigger] = {
     "LC652": product(mask=7),
     "LC653": product(mask=0),
     "LC654": not_predicted,
-    "LC655": lambda: evaluate(Path("verdicts"), Path("truth.csv"), Path("scores"), faithful=True),
+    "LC655": lambda: evaluate(Path("verdicts"), Path("truth.csv"), Path("scores"), faithfulness=True),
     "LC656": tried("ba9876543210"),
     "LC657": tried("0123456789ab"),
     "LC660": lambda: read_decisions(Path("monday.xlsx"), ()),

@@ -15,9 +15,9 @@ from logicls.models.bundle import Bundle
 from logicls.predict.folder.replay import find_result, origin_of, replay
 from logicls.predict.serialization import verdict_to_json
 from logicls.records import Verdict
-from logicls.report.card_view import Words
+from logicls.report.card_view import Labels
 from logicls.report.summary import read_reliability
-from logicls.report.xlsx import workbook, write_sheet
+from logicls.report.xlsx import open_workbook, write_xlsx
 
 VERDICT = Verdict("a.png", "pass", width=8, height=8, sha256="ab" * 32, bundle="9a8b7c6d5e4f", spec="c0ffee")
 
@@ -43,7 +43,7 @@ def changed_photo() -> object:
 
 def many_rows() -> object:
     """More verdicts than rows."""
-    return write_sheet([VERDICT, VERDICT], Path("verdicts.xlsx"), Words("box"), most=1)
+    return write_xlsx([VERDICT, VERDICT], Path("verdicts.xlsx"), Labels("box"), max_rows=1)
 
 
 def strange_bins() -> object:
@@ -80,7 +80,7 @@ def test_what_is_shown_without_openpyxl(look_right, monkeypatch):
 
     monkeypatch.setattr(builtins, "__import__", without)
 
-    look_right("LC644", workbook)
+    look_right("LC644", open_workbook)
 
 
 @pytest.mark.usefixtures("desk")

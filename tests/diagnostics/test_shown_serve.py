@@ -9,8 +9,8 @@ import httpx2
 import numpy as np
 import pytest
 
-from logicls.cli.environment import needed
-from logicls.cli.serve import Elsewhere
+from logicls.cli.environment import require_extra
+from logicls.cli.serve import RemoteExecution
 from logicls.constraints.spec.loader import load_spec
 from logicls.models.box_formats import FAMILIES
 from logicls.predict.endpoint.client import Chat, Endpoint, base_of
@@ -82,8 +82,8 @@ def reach() -> None:
 
 
 TRIGGERS: dict[str, Callable[[], object]] = {
-    "LC670": lambda: needed("no_such_library", extra="serve"),
-    "LC671": lambda: serve(Path("bundle"), Address("192.0.2.1", 8000), Limits(), say=lambda line: None),
+    "LC670": lambda: require_extra("no_such_library", extra="serve"),
+    "LC671": lambda: serve(Path("bundle"), Address("192.0.2.1", 8000), Limits(), report=lambda line: None),
     "LC672": lambda: asked(nobody, "qwen"),
     "LC673": lambda: asked(lambda request: httpx2.Response(401, json={"error": "who are you?"}), "qwen"),
     "LC674": lambda: asked(models, "qwen3_vl"),
@@ -92,7 +92,7 @@ TRIGGERS: dict[str, Callable[[], object]] = {
     "LC677": left_out,
     "LC678": reach,
     "LC679": share,
-    "LC680": lambda: Elsewhere(model="qwen").check(watch=False),
+    "LC680": lambda: RemoteExecution(model="qwen").check(watch=False),
 }
 
 

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from logicls.cli.report import held_against
+from logicls.cli.report import compare_with_truth
 from logicls.errors import DataError
 from logicls.evaluation.mvtec_loco import read_loco
 from logicls.evaluation.mvtec_loco_scores import place, rules_truth, score_loco
@@ -113,7 +113,7 @@ def test_a_report_holds_verdicts_against_the_folder(loco, verdicts, tmp_path):
         for verdict in verdicts:
             file.append(verdict_to_json(verdict))
 
-    held = held_against(tmp_path / "out", loco)
+    held = compare_with_truth(tmp_path / "out", loco)
 
     assert held.truth["logical_anomalies/000.png"] == ("missing_pin",)
     assert held.truth["good/000.png"] == ()

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from logicls.cli.train import carriable, with_plugins
+from logicls.cli.train import check_plugins, add_plugins
 from logicls.errors import DataError, RecipeError
 from logicls.models.bundle import read_bundle
 from logicls.plugins.bundled_knowledge import carry_knowledge
@@ -38,8 +38,8 @@ def test_a_recipe_asks_for_each_by_its_key(own, synth, tmp_path):
     plan = recipe(
         tmp_path, f"reasoner: {{name: latent, tokens: 2, open: 0.9}}\nknowledge: {{folder: {own.knowledge}}}\n"
     )
-    carriable(synth, plan)
-    with_plugins(synth, own.bundle, plan)
+    check_plugins(synth, plan)
+    add_plugins(synth, own.bundle, plan)
 
     reasoner = ReasonerSettings(name="latent", tokens=2, open=0.9)
     assert standing(own.bundle) == Standing(reasoner=reasoner, knowledge="knowledge")
@@ -76,14 +76,14 @@ def test_what_cannot_be_plugged_in_is_told_before_training(own, synth, tmp_path)
     with pytest.raises(
         DataError, match='LC740 the reasoner "closer" looks into the embedded model, and here org/model'
     ):
-        carriable(synth, recipe(tmp_path, "model: org/model\nreasoner: {}"))
+        check_plugins(synth, recipe(tmp_path, "model: org/model\nreasoner: {}"))
     for page in (own.knowledge / "box").glob("*.md"):
         page.write_text(page.read_text().replace("box", "lid"))
     with pytest.raises(DataError, match=r'LC708 nothing is known of "box"'):
-        carriable(synth, recipe(tmp_path, f"knowledge: {{folder: {own.knowledge}}}"))
+        check_plugins(synth, recipe(tmp_path, f"knowledge: {{folder: {own.knowledge}}}"))
     (synth / "synth.json").unlink()
     with pytest.raises(DataError, match="LC406"):
-        carriable(synth, recipe(tmp_path, "knowledge: {}"))
+        check_plugins(synth, recipe(tmp_path, "knowledge: {}"))
 
 
 def test_a_copy_works_where_the_folder_is_gone(own, synth):

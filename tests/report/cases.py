@@ -4,12 +4,12 @@ from dataclasses import replace
 from datetime import datetime
 
 from logicls.records import Answer, Box, Finding, Verdict
-from logicls.report.card_view import Words
+from logicls.report.card_view import Labels
 
-WORDS = Words(
+WORDS = Labels(
     title="lid box",
     rules={"one-lid": "exactly 1 lid", "pin-in-box": "every pin is in the box"},
-    whys={"one-lid": "customer complaint"},
+    reasons={"one-lid": "customer complaint"},
     questions={"locate:lid": "where is every lid?", "locate:pin": "where is every pin?", "verdict": "what is broken?"},
     severities={"gone": "critical", "stray": "minor"},
 )

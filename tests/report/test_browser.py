@@ -10,7 +10,7 @@ from PIL import Image
 from logicls.evaluation import score
 from logicls.records import SecondLook
 from logicls.report.page import write_report
-from logicls.report.summary import Held
+from logicls.report.summary import TruthComparison
 
 from .cases import FAILED, NOW, PASSED, TORN, UNSURE, WORDS
 
@@ -48,8 +48,8 @@ def made(tmp_path_factory):
     for verdict in verdicts[:-1]:
         Image.new("RGB", (80, 60), "grey").save(folder / verdict.photo)
     truth = {v.photo: v.violations for v in verdicts} | {"bad03.jpg": ("stray",)}
-    held = Held(truth, score(verdicts, truth))
-    write_report(verdicts, WORDS, photos=folder, out=folder / "page.html", now=NOW, held=held)
+    held = TruthComparison(truth, score(verdicts, truth))
+    write_report(verdicts, WORDS, photos=folder, out=folder / "page.html", now=NOW, comparison=held)
     return folder / "page.html"
 
 

@@ -5,7 +5,7 @@ from PIL import Image
 
 from logicls.errors import PhotoError
 from logicls.records import Answer, Box, Finding, Verdict
-from logicls.report.card_view import Mark, overlays
+from logicls.report.card_view import EvidenceBox, place_overlays
 from logicls.report.draw import draw_card
 
 FAILED = Verdict(
@@ -39,9 +39,9 @@ def test_a_photo_that_cannot_be_opened_is_an_error(tmp_path):
 
 def test_numbers_do_not_hide_one_another():
     """Boxes with the same corner get numbers side by side, inside the picture."""
-    marks = [Mark(n, Box(0, 0, 50, 50), broken=n == 3) for n in (1, 2, 3)]
+    marks = [EvidenceBox(n, Box(0, 0, 50, 50), is_broken=n == 3) for n in (1, 2, 3)]
 
-    drawn = overlays(marks, scale=2, size=(200, 160), tag=(20, 16))
+    drawn = place_overlays(marks, scale=2, size=(200, 160), tag=(20, 16))
 
     tags = [mark.tag for mark in drawn]
     assert [mark.number for mark in drawn] == [2, 1, 3]

@@ -13,7 +13,7 @@ from logicls.predict.plugin_protocols import Cause
 from logicls.predict.uncertainty.calibration import Bin
 from logicls.records import PluginInfo, SecondLook
 from logicls.report.page import write_report
-from logicls.report.summary import Held
+from logicls.report.summary import TruthComparison
 
 from .cases import FAILED, NOW, PASSED, TORN, UNSURE, WORDS
 
@@ -131,7 +131,7 @@ def test_what_is_left_out_is_said(photos):
 def test_with_the_truth_there_are_confusion_and_reliability(photos):
     """Sets of violations taken for others, and how far the anomaly score is a probability; not without a truth."""
     truth = {"bad.jpg": ("stray",), "good.jpg": ()}
-    held = Held(truth, score([FAILED, PASSED], truth))
+    held = TruthComparison(truth, score([FAILED, PASSED], truth))
 
     html = page(photos, FAILED, PASSED, held=held)
 
@@ -145,7 +145,9 @@ def test_with_the_truth_there_are_confusion_and_reliability(photos):
 
 def test_calibrated_probabilities_are_drawn_where_there_are_some(photos):
     """Bins that the scoring measured take the place of the anomaly score."""
-    held = Held({"bad.jpg": ("gone",)}, score([FAILED], {"bad.jpg": ("gone",)}), (Bin(0.9, 1.0, 10, 0.95, 0.8),))
+    held = TruthComparison(
+        {"bad.jpg": ("gone",)}, score([FAILED], {"bad.jpg": ("gone",)}), (Bin(0.9, 1.0, 10, 0.95, 0.8),)
+    )
 
     html = page(photos, FAILED, held=held)
 
@@ -168,8 +170,8 @@ def test_causes_and_consequences_travel_with_the_page(tmp_path):
 def test_a_second_look_is_told_in_words(photos):
     """From what to what, how much surer, who looked; the head counts them, and a filter shows them alone."""
     look = SecondLook("latent", "review", 0.5, (0.5, 0.75), 1, True, "fail", (0.5, 0.25))
-    again = replace(FAILED, second_look=look, plugged=(PluginInfo("reasoner", "latent", settings=(("tokens", 4.0),)),))
-    idle = replace(UNSURE, second_look=replace(look, taken=False, after="review"), plugged=again.plugins)
+    again = replace(FAILED, second_look=look, plugins=(PluginInfo("reasoner", "latent", settings=(("tokens", 4.0),)),))
+    idle = replace(UNSURE, second_look=replace(look, is_accepted=False, after="review"), plugins=again.plugins)
 
     html = page(photos, again, idle, PASSED)
 

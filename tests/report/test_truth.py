@@ -9,7 +9,7 @@ import pytest
 from logicls.errors import DataError
 from logicls.evaluation import score
 from logicls.predict.uncertainty.calibration import Bin
-from logicls.report.summary import Against, confusion, read_reliability
+from logicls.report.summary import TruthCounter, build_confusion_matrix, read_reliability
 
 from .cases import FAILED, PASSED
 
@@ -18,33 +18,33 @@ def test_sets_are_counted_where_they_belong():
     """Good comes first, then the most frequent; rows are true, columns found."""
     sets = Counter({((), ()): 5, (("a",), ("a",)): 3, (("a", "b"), ("a",)): 2})
 
-    matrix = confusion(sets)
+    matrix = build_confusion_matrix(sets)
 
     assert matrix.labels == ("good", "a", "a + b")
     assert matrix.counts == ((5, 0, 0), (0, 3, 0), (0, 2, 0))
-    assert matrix.right == 8
+    assert matrix.correct == 8
 
 
 def test_rare_sets_share_a_row():
     """What is lumped together is not taken for right."""
     sets = Counter({((f"v{n:02}",), (f"v{n:02}",)): 50 - n for n in range(20)})
 
-    matrix = confusion(sets)
+    matrix = build_confusion_matrix(sets)
 
     assert matrix.labels[-1] == "other sets"
     assert len(matrix.labels) == 13
     assert sum(map(sum, matrix.counts)) == sum(sets.values())
-    assert matrix.right == sum(50 - n for n in range(12))
+    assert matrix.correct == sum(50 - n for n in range(12))
 
 
 def test_scores_are_binned_beside_what_is_true():
     """By tenths; photos that the truth does not name do not count."""
-    against = Against({"bad.jpg": ("gone",), "good.jpg": ()})
+    against = TruthCounter({"bad.jpg": ("gone",), "good.jpg": ()})
     for verdict in (FAILED, PASSED, replace(FAILED, photo="other.jpg"), replace(PASSED, score=1.0)):
         against.add(verdict)
 
-    assert against.bins() == (Bin(0.1, 0.2, 1, 0.1, 0.0), Bin(0.9, 1.0, 2, 0.95, 0.5))
-    assert against.sets[("gone",), ("gone",)] == 1
+    assert against.reliability_bins() == (Bin(0.1, 0.2, 1, 0.1, 0.0), Bin(0.9, 1.0, 2, 0.95, 0.5))
+    assert against.set_pairs[("gone",), ("gone",)] == 1
 
 
 def test_reliability_is_read_from_the_metrics(tmp_path):

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from logicls.errors import DataError
-from logicls.report.xlsx import write_sheet
+from logicls.report.xlsx import write_xlsx
 
 from .cases import FAILED, PASSED, TORN, WORDS
 
@@ -17,7 +17,7 @@ def book(tmp_path):
     """Writes verdicts and opens what was written."""
 
     def write(*verdicts):
-        write_sheet(iter(verdicts), tmp_path / "v.xlsx", WORDS)
+        write_xlsx(iter(verdicts), tmp_path / "v.xlsx", WORDS)
         return openpyxl.load_workbook(tmp_path / "v.xlsx")
 
     return write
@@ -70,6 +70,6 @@ def test_a_second_sheet_says_what_made_them(book):
 def test_more_rows_than_a_sheet_has_are_refused(tmp_path):
     """Nothing is written then."""
     with pytest.raises(DataError, match="LC646 there are more than 1 verdicts"):
-        write_sheet([FAILED, PASSED], tmp_path / "v.xlsx", WORDS, most=1)
+        write_xlsx([FAILED, PASSED], tmp_path / "v.xlsx", WORDS, max_rows=1)
 
     assert list(tmp_path.iterdir()) == []

@@ -16,8 +16,8 @@ import pytest
 import uvicorn
 from PIL import Image
 
-from logicls.serve.app import Start, app_of
-from logicls.serve.service import Desk, Metrics
+from logicls.serve.app import StartupState, create_app
+from logicls.serve.service import InferenceService, Metrics
 from logicls.serve.uploads import Limits
 
 _predict = runpy.run_path(str(Path(__file__).parents[1] / "predict" / "conftest.py"))
@@ -48,9 +48,9 @@ def png() -> bytes:
 
 
 @contextmanager
-def running(desk: Desk, token: str = "") -> Iterator[str]:
+def running(desk: InferenceService, token: str = "") -> Iterator[str]:
     """The address of a server, real but for the thread that it runs in."""
-    server = uvicorn.Server(uvicorn.Config(app_of(desk, Start(), token), log_level="warning", ws="none"))
+    server = uvicorn.Server(uvicorn.Config(create_app(desk, StartupState(), token), log_level="warning", ws="none"))
     listening = socket.create_server(("127.0.0.1", 0))
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]})
     thread.start()
@@ -66,7 +66,7 @@ def running(desk: Desk, token: str = "") -> Iterator[str]:
 @pytest.fixture(scope="module")
 def address(bundle) -> Iterator[str]:
     """A server without limits that matter."""
-    with running(Desk(bundle.path, Limits(rate=1e6), Metrics())) as url:
+    with running(InferenceService(bundle.path, Limits(rate=1e6), Metrics())) as url:
         yield url
 
 

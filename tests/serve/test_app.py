@@ -10,8 +10,8 @@ import pytest
 from PIL import Image
 
 from logicls.predict.folder.runner import predict_folder
-from logicls.serve.app import Start, app_of
-from logicls.serve.service import Desk, Metrics
+from logicls.serve.app import StartupState, create_app
+from logicls.serve.service import InferenceService, Metrics
 from logicls.serve.uploads import Limits
 
 CLIENTS, EACH = 64, 3
@@ -71,11 +71,11 @@ def test_no_answer_is_dropped_or_mixed_up_at_64_clients(address, folder, told):
 
 
 @asynccontextmanager
-async def client_of(desk: Desk, token: str = "", opened: bool = True):
+async def client_of(desk: InferenceService, token: str = "", opened: bool = True):
     """A client of the application, without a network between; the bundle is opened if it is to be."""
     if opened:
         await desk.open()
-    transport = httpx2.ASGITransport(app=app_of(desk, Start(), token))
+    transport = httpx2.ASGITransport(app=create_app(desk, StartupState(), token))
     async with httpx2.AsyncClient(transport=transport, base_url="http://here") as http:
         yield http
     await desk.close()
@@ -85,7 +85,7 @@ def asked(bundle, ask, limits: Limits | None = None, **how: object):
     """What `ask` makes of a client."""
 
     async def run() -> object:
-        async with client_of(Desk(bundle.path, limits or Limits(), Metrics()), **how) as http:
+        async with client_of(InferenceService(bundle.path, limits or Limits(), Metrics()), **how) as http:
             return await ask(http)
 
     return asyncio.run(run())
@@ -101,7 +101,7 @@ def test_a_photo_that_cannot_be_read_goes_to_review(bundle, folder, told):
         sent = {"torn.png": (folder / "torn.png").read_bytes(), "text": b"no photo", "bomb.png": bomb.getvalue()}
         return [(await http.post("/predict", params={"photo": name}, content=data)) for name, data in sent.items()]
 
-    answers = asked(bundle, ask, Limits(pixels=1_000_000))
+    answers = asked(bundle, ask, Limits(max_pixels=1_000_000))
 
     assert [answer.status_code for answer in answers] == [200] * 3
     assert alike(answers[0].json(), told["torn.png"])
@@ -146,7 +146,7 @@ def test_too_much_of_anything_is_refused(bundle, png):
             await http.get("/predict"),
         ]
 
-    answers = asked(bundle, ask, Limits(size=2000))
+    answers = asked(bundle, ask, Limits(max_bytes=2000))
 
     assert [answer.status_code for answer in answers] == [413, 413, 400, 400, 400, 400, 400, 405]
     assert answers[0].json() == {"detail": "A request may have 2000 bytes."}
@@ -162,7 +162,7 @@ def test_a_photo_that_does_not_arrive_is_not_waited_for(bundle):
     async def ask(http):
         return await http.post("/predict", content=slowly())
 
-    answer = asked(bundle, ask, Limits(patience=0.05))
+    answer = asked(bundle, ask, Limits(timeout=0.05))
 
     assert (answer.status_code, answer.json()) == (408, {"detail": "It did not arrive in 0.05 seconds."})
 

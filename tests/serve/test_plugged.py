@@ -15,7 +15,7 @@ from logicls.predict.folder.runner import by_reader, predict_folder
 from logicls.predict.readers.protocol import reader_of
 from logicls.predict.self_test import open_bundle
 from logicls.serve.server import Address, serve
-from logicls.serve.service import Desk, Metrics
+from logicls.serve.service import InferenceService, Metrics
 from logicls.serve.uploads import Limits
 
 _EXTRAS = runpy.run_path(str(Path(__file__).parents[1] / "plugins" / "conftest.py"))
@@ -53,7 +53,7 @@ def test_the_record_is_that_of_a_folder(outfit, served, tmp_path):
     lines = map(json.loads, (tmp_path / "verdicts.jsonl").read_text().splitlines())
     told = {record["photo"]: without_times(record) for record in lines}
 
-    with served(Desk(outfit.bundle, Limits(batch=1), Metrics(), wanted.made)) as url:
+    with served(InferenceService(outfit.bundle, Limits(batch=1), Metrics(), wanted.made)) as url:
         came = answers(url, outfit.photos)
         health = httpx2.get(f"{url}/healthz", trust_env=False).json()
 
@@ -62,21 +62,21 @@ def test_the_record_is_that_of_a_folder(outfit, served, tmp_path):
     assert came["a.png"]["second_look"]["reasoner"] == "closer"
     assert "structural_defect" in dict(came["a.png"]["scores"])
     assert any(record["documents"] for record in came.values())
-    assert health["plugins"] == [plug.to_text for plug in plugins.plugged.plugs]
+    assert health["plugins"] == [plug.to_text() for plug in plugins.plugged.plugs]
 
 
 @pytest.mark.slow
 def test_without_plug_ins_nothing_is_paid(outfit, served):
     """Photos are decoded in the size of the model's input, and the record says that nothing was plugged in."""
-    desk = Desk(outfit.bundle, Limits(), Metrics(), Asked().here(outfit.bundle).made)
+    desk = InferenceService(outfit.bundle, Limits(), Metrics(), Asked().here(outfit.bundle).made)
 
     with served(desk) as url:
         came = answers(url, outfit.photos)
         health = httpx2.get(f"{url}/healthz", trust_env=False).json()
-        size = desk._size
+        size = desk._input_size
 
     assert size == (64, 64)
-    assert all((record["plugged"], record["second_look"]) == ([], None) for record in came.values())
+    assert all((record["plugins"], record["second_look"]) == ([], None) for record in came.values())
     assert "plugins" not in health
 
 
@@ -88,7 +88,7 @@ def test_a_plug_in_that_is_not_there_ends_the_server(own):
 
     with pytest.raises(BundleError, match="LC721"):
         serve(
-            own.bundle, Address("127.0.0.1", 0), Limits(), say=told.append, make=Asked().here(own.bundle).made
+            own.bundle, Address("127.0.0.1", 0), Limits(), report=told.append, plugin_factory=Asked().here(own.bundle).made
         )  # fmt: skip
 
     assert told == []

@@ -11,23 +11,23 @@ from pathlib import Path
 import httpx2
 import pytest
 
-from logicls.cli.serve import Elsewhere
+from logicls.cli.serve import RemoteExecution
 from logicls.errors import BundleError, LogiClsError
 from logicls.predict.endpoint.prompts import Manner
-from logicls.serve.server import Address, dangers, serve
+from logicls.serve.server import Address, security_warnings, serve
 from logicls.serve.uploads import Limits
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "127.8.9.1", "::1", "localhost"])
 def test_nobody_is_warned_of_a_server_that_only_this_machine_reaches(host):
     """Which is what it is unless asked otherwise."""
-    assert dangers(Address(host, 8000), "") == ()
+    assert security_warnings(Address(host, 8000), "") == ()
 
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "10.0.0.5", "line3.example"])
 def test_whoever_lets_other_machines_in_is_warned(host):
     """Of being open to all where no token is asked for, and in any case of what is not encrypted."""
-    (open_,), (guarded,) = dangers(Address(host, 8000), ""), dangers(Address(host, 8000), "sesame")
+    (open_,), (guarded,) = security_warnings(Address(host, 8000), ""), security_warnings(Address(host, 8000), "sesame")
 
     assert f"listening on {host}" in open_
     assert "nobody is asked who they are" in open_
@@ -41,7 +41,7 @@ def test_a_bundle_that_cannot_be_used_ends_the_server(tmp_path):
     told: list[str] = []
 
     with pytest.raises(BundleError, match="LC501"):
-        serve(tmp_path, Address("127.0.0.1", 0), Limits(), say=told.append)
+        serve(tmp_path, Address("127.0.0.1", 0), Limits(), report=told.append)
 
     assert told == []
 
@@ -79,10 +79,10 @@ def _rounded(url: str) -> str:
 @pytest.mark.parametrize(
     ("chosen", "watch", "said"),
     [
-        (Elsewhere(endpoint="http://a", ray="auto"), False, "--endpoint and --ray exclude each other."),
-        (Elsewhere(ray="auto"), True, "--ray and --watch exclude each other."),
-        (Elsewhere(endpoint="http://a"), True, "--endpoint and --watch exclude each other."),
-        (Elsewhere(ask=Manner.json), False, "--ask is about a server."),
+        (RemoteExecution(endpoint="http://a", ray="auto"), False, "--endpoint and --ray exclude each other."),
+        (RemoteExecution(ray="auto"), True, "--ray and --watch exclude each other."),
+        (RemoteExecution(endpoint="http://a"), True, "--endpoint and --watch exclude each other."),
+        (RemoteExecution(answer_format=Manner.json), False, "--ask is about a server."),
     ],
 )
 def test_no_option_is_passed_over(chosen, watch, said):
@@ -93,7 +93,7 @@ def test_no_option_is_passed_over(chosen, watch, said):
 
 def test_work_is_done_here_unless_asked_otherwise(bundle, tmp_path):
     """By the bundle's own model."""
-    Elsewhere().check(watch=True)
+    RemoteExecution().check(watch=True)
 
-    with Elsewhere().opened(Path(bundle.path), tmp_path, 1, 0) as (opened, inspect):
+    with RemoteExecution().open_bundle(Path(bundle.path), tmp_path, 1, 0) as (opened, inspect):
         assert (opened.id, inspect) == (bundle.id, None)

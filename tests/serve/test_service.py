@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from logicls.serve.service import Gatherer
+from logicls.serve.service import MicroBatcher
 
 
 class Work:
@@ -31,10 +31,10 @@ def test_what_comes_together_is_done_together_and_each_gets_its_own_answer():
     work = Work()
 
     async def many() -> list[int]:
-        gatherer = Gatherer[int, int](work, 4, 0.001)
+        gatherer = MicroBatcher[int, int](work, 4, 0.001)
         running = asyncio.create_task(gatherer.run())
-        answers = await asyncio.gather(*(gatherer.ask(number) for number in range(10)))
-        gatherer.end()
+        answers = await asyncio.gather(*(gatherer.submit(number) for number in range(10)))
+        gatherer.close()
         await running
         return answers
 
@@ -47,12 +47,12 @@ def test_one_that_comes_a_little_later_is_done_with_the_first():
     work = Work()
 
     async def two() -> None:
-        gatherer = Gatherer[int, int](work, 4, 0.2)
+        gatherer = MicroBatcher[int, int](work, 4, 0.2)
         running = asyncio.create_task(gatherer.run())
-        first = asyncio.create_task(gatherer.ask(1))
+        first = asyncio.create_task(gatherer.submit(1))
         await asyncio.sleep(0.02)
-        await asyncio.gather(first, gatherer.ask(2))
-        gatherer.end()
+        await asyncio.gather(first, gatherer.submit(2))
+        gatherer.close()
         await running
 
     asyncio.run(two())
@@ -65,11 +65,11 @@ def test_a_failure_is_told_to_those_who_asked_and_work_goes_on():
     work = Work()
 
     async def after() -> tuple[list[int | BaseException], int]:
-        gatherer = Gatherer[int, int](work, 4, 0.001)
+        gatherer = MicroBatcher[int, int](work, 4, 0.001)
         running = asyncio.create_task(gatherer.run())
-        failed = await asyncio.gather(gatherer.ask(12), gatherer.ask(13), return_exceptions=True)
-        answer = await gatherer.ask(3)
-        gatherer.end()
+        failed = await asyncio.gather(gatherer.submit(12), gatherer.submit(13), return_exceptions=True)
+        answer = await gatherer.submit(3)
+        gatherer.close()
         await running
         return failed, answer
 
@@ -85,11 +85,11 @@ def test_at_the_end_what_was_asked_is_answered():
     work.go.clear()
 
     async def ended() -> list[int]:
-        gatherer = Gatherer[int, int](work, 2, 0.001)
-        asked = [asyncio.create_task(gatherer.ask(number)) for number in range(5)]
+        gatherer = MicroBatcher[int, int](work, 2, 0.001)
+        asked = [asyncio.create_task(gatherer.submit(number)) for number in range(5)]
         running = asyncio.create_task(gatherer.run())
         await asyncio.sleep(0.02)
-        gatherer.end()
+        gatherer.close()
         work.go.set()
         await running
         return [await one for one in asked]
@@ -102,13 +102,13 @@ def test_whoever_goes_away_is_not_looked_at():
     work = Work()
 
     async def gone() -> int:
-        gatherer = Gatherer[int, int](work, 4, 0.001)
-        asked = [asyncio.create_task(gatherer.ask(number)) for number in (1, 2)]
+        gatherer = MicroBatcher[int, int](work, 4, 0.001)
+        asked = [asyncio.create_task(gatherer.submit(number)) for number in (1, 2)]
         await asyncio.sleep(0)
         asked[0].cancel()
         running = asyncio.create_task(gatherer.run())
         answer = await asked[1]
-        gatherer.end()
+        gatherer.close()
         await running
         with pytest.raises(asyncio.CancelledError):
             await asked[0]

@@ -16,7 +16,7 @@ from rich.console import Console
 
 from logicls.errors import DataError
 from logicls.io.resources import share
-from logicls.report.console import print_made
+from logicls.report.console import print_dataset_summary
 from logicls.synth.dataset_card import Tally, _rank, count, tables_of, write_card
 from logicls.synth.pipeline import Order, build
 
@@ -59,7 +59,7 @@ def test_a_defect_that_is_never_made_is_told(tally: Tally) -> None:
     console = Console(width=200, record=True, file=io.StringIO())
     rare = tuple((name, 0 if name == "extra_tablet" else number) for name, number in tally.violations)
 
-    print_made(replace(tally, violations=rare), console)
+    print_dataset_summary(replace(tally, violations=rare), console)
 
     text = console.export_text()
     assert re.search(r"extra_tablet +│ +0 │ +0\.0 %", text)

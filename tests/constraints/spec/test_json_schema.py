@@ -206,7 +206,7 @@ def test_the_catalogue_agrees():
     """Of the catalogue's examples those about the form are refused, and no mended one is."""
     form = ("LC021", "LC022", "LC023", "LC024", "LC025")
     rest = {key: value for key, value in EXAMPLE.items() if key != "examples"}
-    texts = {code: (catalogue()[code].example, catalogue()[code].mended) for code in form}
+    texts = {code: (catalogue()[code].example, catalogue()[code].corrected) for code in form}
     found = {
         code: [bool(faults({**rest, **read_yaml(Path("box.yaml"), text).value})) for text in pair]
         for code, pair in texts.items()

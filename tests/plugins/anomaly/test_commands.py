@@ -8,7 +8,7 @@ import pytest
 from typer.testing import CliRunner
 
 from logicls.cli.app import app
-from logicls.cli.train import with_expert
+from logicls.cli.train import add_expert
 from logicls.errors import BundleError, DataError
 from logicls.plugins.selection import Standing, stand, standing
 from logicls.plugins.settings import ExpertSettings, ReasonerSettings, read_product_recipe
@@ -22,7 +22,7 @@ def test_a_recipe_may_ask_for_one(bundle, dataset, tmp_path, capsys):
     (tmp_path / "synth.json").write_text(json.dumps({"data": str(dataset)}))
 
     assert read_product_recipe(tmp_path / "recipe.yaml").expert == SETTINGS
-    with_expert(tmp_path, bundle.path, SETTINGS)
+    add_expert(tmp_path, bundle.path, SETTINGS)
 
     assert standing(bundle.path) == Standing(expert="patches")
     assert "expert patches: on average" in capsys.readouterr().out.replace("\n", " ")
@@ -31,7 +31,7 @@ def test_a_recipe_may_ask_for_one(bundle, dataset, tmp_path, capsys):
 def test_photos_that_are_gone(bundle, tmp_path):
     """A set whose photos were moved cannot say what is good."""
     with pytest.raises(DataError, match="are not there") as caught:
-        with_expert(tmp_path, bundle.path, SETTINGS)
+        add_expert(tmp_path, bundle.path, SETTINGS)
     assert [problem.code for problem in caught.value.problems] == ["LC406"]
 
 
