@@ -152,7 +152,7 @@ def demo(
     count: Annotated[int, typer.Option(min=1, help="Training examples.")] = 4000,
 ) -> None:
     """Run the whole loop on the sample product."""
-    from logicls.constraints.spec.loader import open_sheet
+    from logicls.constraints.spec.loader import load_spec_file
     from logicls.data.dataset_lint import check as held
     from logicls.io.resources import share
     from logicls.plugins.settings import read_product_recipe
@@ -160,7 +160,7 @@ def demo(
     from logicls.synth.pipeline import Order, build
 
     spec, data = share("constraints/dosing_kit.yaml"), share("data/dosing_kit")
-    sheet = open_sheet(spec)
+    sheet = load_spec_file(spec)
     loaded, broken = sheet.spec, list(held(sheet, data))
     console.print(f"check: {len(loaded.constraints)} rules held against the photos, {len(broken)} problems")
     print_problems(broken)

@@ -9,7 +9,7 @@ from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from pathlib import Path
 
-from logicls.constraints.spec.json_schema import schema_text
+from logicls.constraints.spec.json_schema import schema_to_text
 from logicls.errors import DataError, LogiClsError, Problem
 from logicls.io.atomic import write_text
 
@@ -47,7 +47,7 @@ def create_project(folder: Path) -> list[Path]:
     name = "".join(c if c.isalnum() or c == "_" else "_" for c in folder.name.lower())
     spec = folder / f"{name}.yaml"
     write_text(spec, SPEC_TEMPLATE.format(name=name))
-    write_text(folder / SCHEMA_FILE, schema_text())
+    write_text(folder / SCHEMA_FILE, schema_to_text())
     folders = [folder / "data" / "images", folder / "photos"]
     for subfolder in folders:
         subfolder.mkdir(parents=True)

@@ -39,7 +39,7 @@ def check(
     ] = False,
 ) -> None:
     """Find what is wrong with the rules, and good photos that break one. Exit code 1 where something is."""
-    from logicls.constraints.spec.loader import open_sheet
+    from logicls.constraints.spec.loader import load_spec_file
     from logicls.data.dataset_lint import check as held
     from logicls.diagnostics.codes import exit_code
 
@@ -47,7 +47,7 @@ def check(
         raise typer.BadParameter("--fix needs --data" if fix else "--out needs --fix")
     output_format = Format.json if as_json else output_format
     with collect_problems(output_format, relative(spec)) as problems:
-        sheet = open_sheet(spec)
+        sheet = load_spec_file(spec)
         annotations = (
             _repair_annotations(data, out, sheet.spec, is_quiet=output_format is not Format.text)
             if fix and data
@@ -103,13 +103,13 @@ def schema(
     out: Annotated[Path | None, typer.Option("--out", help="File to write; printed where it is left out.")] = None,
 ) -> None:
     """The JSON Schema (draft-07) of specs, by which an editor completes keys and marks slips."""
-    from logicls.constraints.spec.json_schema import schema_text
+    from logicls.constraints.spec.json_schema import schema_to_text
     from logicls.io.atomic import write_text
 
     if out is None:
-        print(schema_text(), end="")
+        print(schema_to_text(), end="")
     else:
-        write_text(out, schema_text())
+        write_text(out, schema_to_text())
         console.print(str(out))
 
 

@@ -16,7 +16,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from logicls.constraints.spec.models import Spec, VariantOf
+from logicls.constraints.spec.models import Spec, VariantDefinition
 from logicls.data.coco_parser import Reader, Row, Trimmer, parse, read_text
 from logicls.errors import DataError, Problem, relative
 from logicls.records import Instance, Scene
@@ -31,7 +31,7 @@ def read_for(spec: Spec, root: Path, annotations: Path | None = None) -> Dataset
     return replace(dataset, scenes=tuple(scenes), categories=tuple(categories))
 
 
-def distinct(spec: Spec) -> dict[str, VariantOf]:
+def distinct(spec: Spec) -> dict[str, VariantDefinition]:
     """The variants that say of each of their attributes which value it has."""
     return {
         name: variant
@@ -42,10 +42,13 @@ def distinct(spec: Spec) -> dict[str, VariantOf]:
 
 def known_names(spec: Spec) -> dict[str, dict[str, list[str]]]:
     """What a category may be called → the attributes that may be annotated of it → their values."""
-    return {**spec.vocabulary, **{name: spec.vocabulary[variant.of] for name, variant in distinct(spec).items()}}
+    return {
+        **spec.attribute_values,
+        **{name: spec.attribute_values[variant.of] for name, variant in distinct(spec).items()},
+    }
 
 
-def _named(instance: Instance, variants: Mapping[str, VariantOf]) -> Instance:
+def _named(instance: Instance, variants: Mapping[str, VariantDefinition]) -> Instance:
     variant = variants.get(instance.component)
     if variant is None:
         return instance

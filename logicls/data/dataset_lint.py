@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from logicls.constraints.lint.data_audit import hold
 from logicls.constraints.lint.spec_lint import lint
-from logicls.constraints.spec.loader import Sheet
+from logicls.constraints.spec.loader import SpecFile
 from logicls.data.coco import Dataset, read_for, shortened
 from logicls.data.overlaps import Overlap, overlaps
 from logicls.errors import Problem, did_you_mean, relative
@@ -110,7 +110,7 @@ def _said(scene: Scene, first: Instance, second: Instance, overlap: Overlap) -> 
     return "LC125", message, "If it is one thing, delete one."
 
 
-def check(sheet: Sheet, data: Path | None = None, annotations: Path | None = None) -> Iterator[Problem]:
+def check(sheet: SpecFile, data: Path | None = None, annotations: Path | None = None) -> Iterator[Problem]:
     """Problems with the rules, then with the annotations, then good photos that break a rule.
 
     `annotations` is another file than the dataset's own, such as a healed copy.
@@ -118,9 +118,9 @@ def check(sheet: Sheet, data: Path | None = None, annotations: Path | None = Non
     Raises:
         DataError: The dataset cannot be read; what was found before has been yielded.
     """
-    yield from (sheet.problem(f.code, f.message, f.path, f.advice) for f in lint(sheet.spec))
+    yield from (sheet.make_problem(f.code, f.message, f.path, f.advice) for f in lint(sheet.spec))
     if data is not None:
         dataset = read_for(sheet.spec, data, annotations)
         yield from dataset_problems(dataset, sheet.spec.components)
         found = hold(sheet.spec, dataset.scenes)
-        yield from (sheet.problem(f.code, f.message, f.path, f.advice) for f in found)
+        yield from (sheet.make_problem(f.code, f.message, f.path, f.advice) for f in found)

@@ -18,7 +18,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from logicls.constraints.spec.loader import caret
+from logicls.constraints.spec.loader import format_caret
 from logicls.constraints.spec.models import Spec
 from logicls.constraints.spec.yaml_reader import MAX_BYTES
 from logicls.diagnostics.codes import Code, Level, level_of
@@ -71,7 +71,7 @@ def _location(problem: Problem) -> tuple[str, int, int]:
 def _quote_line(problem: Problem) -> str:
     """The line of a YAML file that a problem points at, with a caret; empty for other files."""
     text = _read_source(Path(problem.file)) if problem.line else None
-    lines = caret(problem, text) if text is not None else ""
+    lines = format_caret(problem, text) if text is not None else ""
     return f"{lines}\n" if lines else ""
 
 
@@ -113,21 +113,23 @@ _STYLES: dict[Level, str] = {"error": "bold red", "warning": "bold yellow", "not
 
 def print_rules(spec: Spec, console: Console) -> None:
     """Print each rule, its questions, and the defects that synthesis makes of it."""
-    numbers = {query.id: number for number, query in enumerate(spec.questions, 1)}
+    numbers = {query.id: number for number, query in enumerate(spec.queries, 1)}
     for constraint in spec.constraints:
         console.print()
         console.print(Text.assemble((constraint.id, "bold"), f" ({constraint.severity})"))
-        _print_row("holds if", constraint.said, console)
+        _print_row("holds if", constraint.text, console)
         if constraint.why:
             _print_row("because", constraint.why, console)
-        _print_row("asks", ", ".join(str(numbers[query.id]) for query in spec.queries[constraint.id]), console)
-        for side in constraint.sides:
-            _print_row("defect", f"{constraint.violation_on(side)}: {constraint.rule.how(side)}", console)
+        _print_row(
+            "asks", ", ".join(str(numbers[query.id]) for query in spec.queries_by_constraint[constraint.id]), console
+        )
+        for side in constraint.failure_modes:
+            _print_row("defect", f"{constraint.violation_name(side)}: {constraint.rule.describe_edit(side)}", console)
         if constraint.unless_broken:
             _print_row("skipped", "while broken: " + ", ".join(constraint.unless_broken), console)
     console.print()
     for query, number in numbers.items():
-        question_query = next(q for q in spec.questions if q.id == query)
+        question_query = next(q for q in spec.queries if q.id == query)
         options = f" ({' / '.join(question_query.options)})" if question_query.options else ""
         console.print(Text(f"{number:>3}  {question(question_query, spec)}{options}"))
     rules, violations = len(spec.constraints), len(spec.violations)

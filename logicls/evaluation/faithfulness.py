@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from logicls.constraints.checker.evaluation import by_query, judge, look
+from logicls.constraints.checker.evaluation import index_answers, evaluate, compute_answers
 from logicls.constraints.spec.models import Spec
 from logicls.data.coco import Dataset
 from logicls.data.image_io import read_photo, sha256
@@ -84,7 +84,7 @@ def _tried(reader: Reader, flips: Sequence[Flip]) -> Iterator[Trial]:
     drafts = [draft for flip in flips for draft in (flip.before, flip.after)]
     looks = reader.look([draft.canvas.photo for draft in drafts]) if drafts else []
     read = [broken(spec, one.answers, draft.canvas.scene) for one, draft in zip(looks, drafts, strict=True)]
-    true = [broken(spec, look(spec, draft.canvas.scene), draft.canvas.scene) for draft in drafts]
+    true = [broken(spec, compute_answers(spec, draft.canvas.scene), draft.canvas.scene) for draft in drafts]
     for number, flip in enumerate(flips):
         was, now = read[2 * number : 2 * number + 2]
         meant = true[2 * number] ^ true[2 * number + 1]
@@ -94,7 +94,7 @@ def _tried(reader: Reader, flips: Sequence[Flip]) -> Iterator[Trial]:
 
 def broken(spec: Spec, answers: tuple[Answer, ...], scene: Scene) -> frozenset[str]:
     """Ids of the constraints that the answers break."""
-    findings = judge(spec, by_query(answers), scene.width, scene.height)
+    findings = evaluate(spec, index_answers(answers), scene.width, scene.height)
     return frozenset(finding.constraint for finding in findings if finding.status == "broken")
 
 

@@ -30,7 +30,7 @@ import cv2
 import numpy as np
 from jaxtyping import Float
 
-from logicls.constraints.checker.decomposition import located_by
+from logicls.constraints.checker.decomposition import locate_query_id
 from logicls.constraints.spec.models import Spec
 from logicls.evaluation.intervals import Rate, rate_of
 from logicls.predict.readers.protocol import Reader
@@ -125,7 +125,7 @@ def cited(verdict: Verdict, query: str) -> tuple[Box, ...]:
     """The boxes that an answer speaks of: its own, or those of the things whose attribute it tells."""
     answers = {answer.query: answer for answer in verdict.answers}
     own = answers[query].boxes if query in answers else ()
-    where = answers.get(located_by(query))
+    where = answers.get(locate_query_id(query))
     return own or (where.boxes if where else ())
 
 
@@ -184,7 +184,7 @@ def draw_case(spec: Spec, verdict: Verdict, rng: Rng) -> Case | None:
     """
     answers = {answer.query: answer for answer in verdict.answers}
     cases: dict[str, list[Case]] = {}
-    for query in spec.questions:
+    for query in spec.queries:
         answer, boxes = answers.get(query.id), cited(verdict, query.id)
         if answer is None or not answer.readable or not boxes:
             continue
@@ -256,7 +256,7 @@ def is_gone(case: Case, answers: Mapping[str, Answer]) -> bool:
         found = answers[case.query.id].boxes
         still = any(one.iou(box) >= SAME for one in found for box in chosen)
         return not still and len(found) == len(case.cited) - len(chosen)
-    where = answers[located_by(case.query.id)].boxes
+    where = answers[locate_query_id(case.query.id)].boxes
     values = answers[case.query.id].values
     for number in case.blank:
         now = [value for box, value in zip(where, values, strict=False) if box.iou(case.cited[number]) >= SAME]

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from logicls.constraints.checker.decomposition import component_of
+from logicls.constraints.checker.decomposition import query_component
 from logicls.predict.plugin_protocols import VIOLATION, Flaw, Photo, PlugIns, Recall
 from logicls.predict.uncertainty.thresholds import outcome_of
 from logicls.records import Answer, Box, Finding, Status, Verdict
@@ -60,7 +60,7 @@ def with_flaw(verdict: Verdict, flaw: Flaw) -> Verdict:
         findings=(*verdict.findings, finding),
         answers=(*verdict.answers, Answer(QUERY, names, boxes, sure)),
         reasons=reasons,
-        doubts=doubts,
+        unconditional_reasons=doubts,
     )
 
 
@@ -73,9 +73,9 @@ def _less_what_rules_explain(verdict: Verdict, flaw: Flaw) -> Flaw:
     asked = {query for finding in verdict.findings if finding.status == "broken" for query in finding.queries}
     if not asked or flaw.box is None or flaw.chance < 0.5:
         return flaw
-    about = {component_of(query) for query in asked}
+    about = {query_component(query) for query in asked}
     margin = MARGIN * max(verdict.width, verdict.height)
-    boxes = [_wider(box, margin) for a in verdict.answers if component_of(a.query) in about for box in a.boxes]
+    boxes = [_wider(box, margin) for a in verdict.answers if query_component(a.query) in about for box in a.boxes]
     covered = any(flaw.box.ioa(box) >= COVERED for box in boxes)
     if flaw.chance >= SURE and about.isdisjoint(flaw.components) and not covered:
         return flaw
@@ -92,7 +92,9 @@ def recalled(verdict: Verdict, recall: Recall) -> Verdict:
     if not recall.doubt:
         return known
     reasons, doubts = (*verdict.reasons, recall.doubt), (*verdict.unconditional_reasons, recall.doubt)
-    return replace(known, outcome=outcome_of(reasons, verdict.violations), reasons=reasons, doubts=doubts)
+    return replace(
+        known, outcome=outcome_of(reasons, verdict.violations), reasons=reasons, unconditional_reasons=doubts
+    )
 
 
 def amended(plugins: PlugIns, photos: Sequence[Photo], verdicts: Sequence[Verdict]) -> list[Verdict]:

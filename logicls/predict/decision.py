@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from jaxtyping import UInt8
 
-from logicls.constraints.checker.evaluation import by_query, judge, violations
+from logicls.constraints.checker.evaluation import index_answers, evaluate, collect_violations
 from logicls.constraints.spec.models import Spec
 from logicls.models.bundle import Bundle
 from logicls.predict.readers.nano import Look
@@ -100,12 +100,14 @@ def decide(
     told = dict(look.chances) if stated is not None else {}
     likely = broken(spec, look, size, scales)
     chances = {rule: _pooled(came, told, scales) for rule, came in likely.items()}
-    came = judge(spec, by_query(look.answers), *size)
-    findings = tuple(replace(f, chance=_any(chances[f.constraint]) if f.status != "unknown" else None) for f in came)
+    came = evaluate(spec, index_answers(look.answers), *size)
+    findings = tuple(
+        replace(f, probability=_any(chances[f.constraint]) if f.status != "unknown" else None) for f in came
+    )
     unstated = [UNSTATED] if stated is None else []
     scores = {name: max((one.get(name, 0.0) for one in chances.values()), default=0.0) for name in spec.violations}
     verdict = Verdict(
-        photo, "review", violations(findings), None if stated is None else tuple(sorted(stated)), _score(findings),
+        photo, "review", collect_violations(findings), None if stated is None else tuple(sorted(stated)), _score(findings),
         tuple(scores.items()), findings, (*look.answers, look.stated), (), *size,
         spec=spec.hash, unconditional_reasons=(*doubts, *unread(findings), *unstated),
     )  # fmt: skip

@@ -12,7 +12,7 @@ import torch
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 from torch.utils.data import IterableDataset
 
-from logicls.constraints.spec.loader import validate
+from logicls.constraints.spec.loader import validate_tree
 from logicls.constraints.spec.yaml_reader import read_yaml
 from logicls.errors import RecipeError, SpecError
 from logicls.models.nano import NanoConfig, NanoForImageTextToText, NanoImageProcessor, NanoProcessor
@@ -71,7 +71,7 @@ class BaseRecipe(BaseModel):
 def read_base_recipe(path: Path) -> BaseRecipe:
     """Read a recipe file. Raises `RecipeError` with every problem in it."""
     try:
-        return validate(BaseRecipe, read_yaml(path), str(path))
+        return validate_tree(BaseRecipe, read_yaml(path), str(path))
     except SpecError as error:
         raise RecipeError(error.problems) from error
 

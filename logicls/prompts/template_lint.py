@@ -14,7 +14,7 @@ import jinja2.exceptions
 
 from logicls import answer_format as trail
 from logicls.constraints.checker.decomposition import decompose
-from logicls.constraints.checker.evaluation import by_query, judge, look
+from logicls.constraints.checker.evaluation import index_answers, evaluate, compute_answers
 from logicls.constraints.spec.models import Spec
 from logicls.errors import Problem, relative
 from logicls.prompts.templates import Facts, environment, lines_of, question_facts, reasoning_facts, verdict_facts
@@ -190,10 +190,14 @@ def _unseen(spec: Spec) -> Iterator[Finding]:
     """Each rule in each status, whatever was found."""
     for constraint in spec.constraints:
         for status in _STATUSES:
-            broken = tuple(constraint.violation_on(side) for side in constraint.sides) if status == "broken" else ()
+            broken = (
+                tuple(constraint.violation_name(side) for side in constraint.failure_modes)
+                if status == "broken"
+                else ()
+            )
             if broken or status != "broken":  # a rule that nothing can break is never said to be broken
-                yield Finding(constraint.id, status, broken[:1], constraint.said, constraint.said)
+                yield Finding(constraint.id, status, broken[:1], constraint.text, constraint.text)
 
 
 def _judged(spec: Spec, scene: Scene) -> tuple[Finding, ...]:
-    return judge(spec, by_query(look(spec, scene)), scene.width, scene.height)
+    return evaluate(spec, index_answers(compute_answers(spec, scene)), scene.width, scene.height)

@@ -10,8 +10,8 @@ import numpy as np
 from jinja2.sandbox import SandboxedEnvironment
 
 from logicls import answer_format as trail
-from logicls.constraints.checker.evaluation import by_query, judge
-from logicls.constraints.families.context import words
+from logicls.constraints.checker.evaluation import index_answers, evaluate
+from logicls.constraints.families.context import name_to_text
 from logicls.constraints.spec.models import Spec
 from logicls.io.resources import share
 from logicls.records import Answer, Finding, Subquery
@@ -47,9 +47,9 @@ def question_facts(query: Subquery, product: str) -> Facts:
     """What `questions.j2` may say."""
     return {
         "kind": query.kind,
-        "component": words(query.component),
-        "attribute": words(query.attribute),
-        "product": words(product),
+        "component": name_to_text(query.component),
+        "attribute": name_to_text(query.attribute),
+        "product": name_to_text(product),
     }
 
 
@@ -59,14 +59,14 @@ def reasoning_facts(finding: Finding, why: str = "") -> Facts:
         "status": finding.status,
         "rule": finding.expected,
         "found": finding.found,
-        "violation": words(" and ".join(finding.violations)),
+        "violation": name_to_text(" and ".join(finding.violations)),
         "why": " ".join(why.split()).rstrip(" ."),
     }
 
 
 def verdict_facts(violations: Sequence[str], product: str) -> Facts:
     """What `verdicts.j2` may say."""
-    return {"product": words(product), "violations": tuple(words(name) for name in violations)}
+    return {"product": name_to_text(product), "violations": tuple(name_to_text(name) for name in violations)}
 
 
 def wordings(query: Subquery, spec: Spec) -> tuple[str, ...]:
@@ -94,7 +94,7 @@ def chain(spec: Spec, answers: tuple[Answer, ...], size: tuple[int, int], rng: R
 
     `size` is (width, height) of the photo. `trail.read` finds the same answers in it.
     """
-    findings = judge(spec, by_query(answers), *size)
+    findings = evaluate(spec, index_answers(answers), *size)
     why = {constraint.id: constraint.why for constraint in spec.constraints}
     lines = [trail.write(answers), *(reasoning(finding, rng, why[finding.constraint]) for finding in findings)]
     verdicts = _wordings("verdicts", **verdict_facts(answers[-1].values, spec.product.name))

@@ -48,11 +48,11 @@ def build_labels(spec: Spec) -> Labels:
 
     severities: dict[str, Severity] = {}
     for constraint in spec.constraints:
-        for name in dict.fromkeys(constraint.violation_on(side) for side in constraint.sides):
+        for name in dict.fromkeys(constraint.violation_name(side) for side in constraint.failure_modes):
             severities[name] = min(severities.get(name, "minor"), constraint.severity, key=SEVERITIES.index)
     return Labels(
         title=spec.product.name.replace("_", " "),
-        rules={c.id: c.said for c in spec.constraints},
+        rules={c.id: c.text for c in spec.constraints},
         reasons={c.id: c.why for c in spec.constraints if c.why},
         questions={query.id: question(query, spec) for query in decompose(spec)},
         severities=severities,

@@ -14,10 +14,10 @@ from typing import Annotated, Literal, Self
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from logicls.constraints.checker.evaluation import broken_names, read_off
-from logicls.constraints.checker.margins import near
-from logicls.constraints.families.placement import in_photo
-from logicls.constraints.spec.loader import validate
+from logicls.constraints.checker.evaluation import find_violations, build_context
+from logicls.constraints.checker.margins import find_near_limits
+from logicls.constraints.families.placement import is_in_photo
+from logicls.constraints.spec.loader import validate_tree
 from logicls.constraints.spec.models import Spec
 from logicls.constraints.spec.yaml_reader import read_yaml
 from logicls.records import Box, Scene
@@ -72,7 +72,7 @@ class Strength(BaseModel):
 
 def read_strength(path: Path) -> Strength:
     """The settings file. Raises `SpecError`."""
-    return validate(Strength, read_yaml(path), str(path))
+    return validate_tree(Strength, read_yaml(path), str(path))
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,7 +138,7 @@ class Augmenter:
     def _carried(self, scene: Scene, matrix: Matrix, before: tuple[object, frozenset[str]]) -> Scene | None:
         """The scene mapped; None where a label would not be true of it."""
         loose, tight = carried_over(scene, matrix)
-        if not all(in_photo(i.box, scene) for i in loose.instances) or _is_cut_anew(scene, loose):
+        if not all(is_in_photo(i.box, scene) for i in loose.instances) or _is_cut_anew(scene, loose):
             return None
         if looseness(loose, tight) > LOOSE:
             return None
@@ -150,8 +150,8 @@ class Augmenter:
 
     def _state(self, scene: Scene) -> tuple[tuple[str, ...], frozenset[str]]:
         """What is broken, and what is in the dead zone."""
-        reading = read_off(self.spec, scene, quiet=True)
-        return broken_names(self.spec, reading), near(self.spec, reading)
+        reading = build_context(self.spec, scene, quiet=True)
+        return find_violations(self.spec, reading), find_near_limits(self.spec, reading)
 
     def _lit(self, canvases: Sequence[Canvas], rng: Rng) -> tuple[tuple[Canvas, ...], int]:
         """The photos in light in which every thing can still be seen; and how many draws were too strong."""

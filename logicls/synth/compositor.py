@@ -12,7 +12,7 @@ from types import MappingProxyType
 
 import numpy as np
 
-from logicls.constraints.families.edits import ON_TOP, carried
+from logicls.constraints.families.edits import SUPPORT_SHARE, find_supported
 from logicls.constraints.spec.models import Spec
 from logicls.records import Box, Instance, Scene
 from logicls.synth.image_ops import Photo, cut, pasted, recoloured, ring_mean, whole
@@ -57,7 +57,7 @@ class Painter:
 
     def whole_mask(self, canvas: Canvas, target: Instance) -> Mask:
         """The instance's mask together with those of what lies on it."""
-        tops = carried(canvas.scene, target, self.spec.fillings)
+        tops = find_supported(canvas.scene, target, self.spec.liquids)
         mask = self.mask(canvas, target)
         if tops and target.id not in self.bank.outlines:
             # What carries others is too motley for an estimate.
@@ -74,9 +74,9 @@ class Painter:
     def cleared(self, canvas: Canvas, target: Instance, rng: Rng) -> Photo:
         """The photo with the target's place filled from what it lies on."""
         scene = canvas.scene
-        under = [i for i in scene.instances if i.id != target.id and target.box.ioa(i.box) >= ON_TOP]
+        under = [i for i in scene.instances if i.id != target.id and target.box.ioa(i.box) >= SUPPORT_SHARE]
         ground = min((i.box for i in under), key=lambda b: b.area, default=None)
-        gone = {target.id, *(i.id for i in (*under, *carried(scene, target, self.spec.fillings)))}
+        gone = {target.id, *(i.id for i in (*under, *find_supported(scene, target, self.spec.liquids)))}
         others = [i for i in scene.instances if i.id not in gone]
         fronts = [(i.box, self.mask(canvas, i)) for i in others if i.box.intersection(_grown(target.box)) > 0]
         mask, boxes = self.whole_mask(canvas, target), [i.box for i in others]

@@ -12,16 +12,16 @@ import numpy as np
 from logicls.constraints.families.edits import (
     Add,
     Move,
-    Plan,
+    Edit,
     Remove,
     Replace,
     Reroute,
     Resize,
     Rotate,
     Swap,
-    applied,
-    carried,
-    instance,
+    apply_edit,
+    find_supported,
+    get_instance,
 )
 from logicls.constraints.spec.models import Spec
 from logicls.records import Box, Instance, Scene
@@ -44,7 +44,7 @@ class Editor:
     def __init__(self, spec: Spec, bank: Bank) -> None:
         self.spec, self.bank, self.painter = spec, bank, Painter(spec, bank)
 
-    def edit(self, plan: Plan, canvas: Canvas, rng: Rng) -> Canvas | None:
+    def edit(self, plan: Edit, canvas: Canvas, rng: Rng) -> Canvas | None:
         """The canvas after the plan; None where no photo has what it needs. The given canvas stays as it is."""
         match plan:
             case Remove():
@@ -67,7 +67,7 @@ class Editor:
                 assert_never(plan)
 
     def _remove(self, plan: Remove, canvas: Canvas, rng: Rng) -> Canvas | None:
-        target = instance(canvas.scene, plan.target)
+        target = get_instance(canvas.scene, plan.target)
         component = self.spec.components[target.component]
         if component.leaves:
             return self._left_behind(plan, target, component.leaves, canvas, rng)
@@ -99,7 +99,7 @@ class Editor:
         )
 
     def _move(self, plan: Move, canvas: Canvas, rng: Rng) -> Canvas | None:
-        target = instance(canvas.scene, plan.target)
+        target = get_instance(canvas.scene, plan.target)
         fills = self.spec.components[target.component].fills
         if fills:
             filling = filling_of(canvas, target, fills)
@@ -110,12 +110,12 @@ class Editor:
 
     def _swap(self, plan: Swap, canvas: Canvas, rng: Rng) -> Canvas:
         after = self._after(plan, canvas, canvas.source)
-        targets = tuple(instance(canvas.scene, number) for number in (plan.target, plan.other))
-        there = tuple(instance(after.scene, target.id).box for target in targets)
+        targets = tuple(get_instance(canvas.scene, number) for number in (plan.target, plan.other))
+        there = tuple(get_instance(after.scene, target.id).box for target in targets)
         return replace(after, source=partial(self.painter.swapped, canvas, targets, there, _split(rng)))
 
     def _replace(self, plan: Replace, canvas: Canvas, rng: Rng) -> Canvas | None:
-        target = instance(canvas.scene, plan.target)
+        target = get_instance(canvas.scene, plan.target)
         donor = self.bank.pick(plan.component, rng, **dict(plan.attributes))
         dyed = self._dyed(plan, canvas, target, donor, rng)
         if dyed is not None or donor is None:
@@ -152,7 +152,7 @@ class Editor:
         return self._after(plan, canvas, partial(self.painter.dyed, canvas, target, model))
 
     def _resize(self, plan: Resize, canvas: Canvas, rng: Rng) -> Canvas | None:
-        target = instance(canvas.scene, plan.target)
+        target = get_instance(canvas.scene, plan.target)
         fills = self.spec.components[target.component].fills
         if not fills:
             return self._after(plan, canvas, partial(self.painter.taken_to, canvas, target, plan.box, _split(rng)))
@@ -165,7 +165,7 @@ class Editor:
         )
 
     def _rotate(self, plan: Rotate, canvas: Canvas, rng: Rng) -> Canvas | None:
-        target, chance = instance(canvas.scene, plan.target), _split(rng)
+        target, chance = get_instance(canvas.scene, plan.target), _split(rng)
         turn = Turn.of(self.painter.mask(canvas, target), target.box, plan.degrees)
         if turn.box.clip(canvas.scene.width, canvas.scene.height) != turn.box:
             return None
@@ -179,7 +179,7 @@ class Editor:
 
     def _reroute(self, plan: Reroute, canvas: Canvas, rng: Rng) -> Canvas | None:
         """The end is moved; what it is the end of, the largest thing that overlaps it, bends along."""
-        end = instance(canvas.scene, plan.target)
+        end = get_instance(canvas.scene, plan.target)
         cable = cable_of(canvas.scene, end)
         if cable is None:
             return self._move(Move(plan.target, plan.dx, plan.dy), canvas, rng)
@@ -203,12 +203,12 @@ class Editor:
         return target, donor
 
     def _under(self, scene: Scene, top: Instance) -> Instance | None:
-        below = [i for i in scene.instances if top in carried(scene, i, self.spec.fillings)]
+        below = [i for i in scene.instances if top in find_supported(scene, i, self.spec.liquids)]
         return min(below, key=lambda i: i.box.area, default=None)
 
     def _brought(self, donor: Donor, box: Box, scene: Scene) -> tuple[list[Instance], list[Callable[[], Mask]]]:
         """The donor and what lies on it, as instances of this scene, with their masks."""
-        coming = (donor.instance, *carried(donor.scene, donor.instance, self.spec.fillings))
+        coming = (donor.instance, *find_supported(donor.scene, donor.instance, self.spec.liquids))
         start = _fresh(scene)
         arriving = [
             Instance(start - k, i.component, i.box.map_between(donor.instance.box, box), i.attributes)
@@ -218,20 +218,20 @@ class Editor:
 
     def _after(
         self,
-        plan: Plan,
+        plan: Edit,
         canvas: Canvas,
         painted: Photo | Later,
         arriving: Sequence[Instance] = (),
         masks: Sequence[Callable[[], Mask]] = (),
     ) -> Canvas:
         """The canvas with the plan carried out on its annotations; what was moved keeps its mask."""
-        scene = applied(plan, canvas.scene, self.spec.fillings, arriving)
+        scene = apply_edit(plan, canvas.scene, self.spec.liquids, arriving)
         before = {i.id: i for i in canvas.scene.instances}
         moved = [i for i in scene.instances if i.id in before and before[i.id].box != i.box]
         kept = {
             i.id: partial(self.painter.mask, canvas, before[i.id])
             for i in moved
-            if i.component not in self.spec.fillings
+            if i.component not in self.spec.liquids
         }
         brought = {i.id: mask for i, mask in zip(arriving, masks, strict=True)}
         return Canvas(painted, scene, {**canvas.masks, **kept, **brought})

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import cv2
 import numpy as np
 
-from logicls.constraints.checker.evaluation import look
+from logicls.constraints.checker.evaluation import compute_answers
 from logicls.constraints.spec.models import Spec
 from logicls.records import GenerationStats, Example
 from logicls.synth.augmentation import Augmenter, Strength
@@ -174,7 +174,7 @@ class Maker:
     def _picture(
         self, draft: Draft, canvas: Canvas, quality: int, index: int, pair: int, effort: GenerationStats
     ) -> Picture:
-        answers = tuple(answer for answer in look(self.spec, canvas.scene) if answer.readable)
+        answers = tuple(answer for answer in compute_answers(self.spec, canvas.scene) if answer.readable)
         example = Example(b"", canvas.scene, draft.edits, answers, answers[-1].values, index, pair, effort)
         return Picture(canvas.photo, quality, example)
 

@@ -20,9 +20,9 @@ from functools import partial
 from pathlib import Path
 from typing import Any, assert_never
 
-from logicls.constraints.families.context import words
+from logicls.constraints.families.context import name_to_text
 from logicls.constraints.spec.loader import load_spec
-from logicls.io.jsonl import replacing, write_bytes, write_text
+from logicls.io.atomic import open_atomic, write_bytes, write_text
 from logicls.models.box_formats import FAMILIES, PIXELS, Family, Size, into, rewritten
 from logicls.records import Box
 from logicls.synth.dataset import rows
@@ -160,7 +160,7 @@ def _talks(folder: Path, out: Path, done: Callable[[int], None]) -> Iterator[Tal
         if not path.exists() or path.stat().st_size != len(data):
             write_bytes(path, data)
         kinds = [query.partition(":") for query in row["queries"]]
-        components = tuple(words(about) if kind == "locate" else "" for kind, _, about in kinds)
+        components = tuple(name_to_text(about) if kind == "locate" else "" for kind, _, about in kinds)
         questions = tuple(_harmless(question) for question in row["questions"])
         yield Talk(name, (row["width"], row["height"]), components, questions, _harmless(row["trail"]))
         done(1)
@@ -232,12 +232,12 @@ def _placeholders(found: list[Box], boxes: Sequence[Box]) -> str:
 
 
 def _lines(path: Path, records: Iterator[Record]) -> None:
-    with replacing(path) as file:
+    with open_atomic(path) as file:
         file.writelines(f"{json.dumps(record, ensure_ascii=False)}\n" for record in records)
 
 
 def _list(path: Path, records: Iterator[Record]) -> None:
-    with replacing(path) as file:
+    with open_atomic(path) as file:
         before = "["
         for record in records:
             file.write(f"{before}\n{json.dumps(record, ensure_ascii=False)}")

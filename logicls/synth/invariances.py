@@ -15,7 +15,7 @@ from logicls.constraints.families.layout import Layout
 from logicls.constraints.families.measure import Measure
 from logicls.constraints.families.protocol import Family
 from logicls.constraints.spec.models import Spec
-from logicls.constraints.spec.references import members
+from logicls.constraints.spec.references import walk_rules
 from logicls.records import Scene
 
 Axis = Literal["x", "y"]
@@ -49,7 +49,7 @@ class Allowed:
 
 def allowed(spec: Spec, scenes: Sequence[Scene] = ()) -> Allowed:
     """What the spec forbids, with the first reason for each; and `scenes`, annotations of good photos."""
-    asked = [f"{q.component}.{q.attribute}" for q in spec.questions if q.kind == "attribute"]
+    asked = [f"{q.component}.{q.attribute}" for q in spec.queries if q.kind == "attribute"]
     return Allowed(
         hue=f"{asked[0]} is asked for" if asked else "",
         turn=next(_reading_edges(spec), ""),
@@ -68,7 +68,7 @@ def _rules(spec: Spec) -> Iterator[tuple[str, Family]]:
     for constraint in spec.constraints:
         for clause in (constraint, constraint.when):
             if clause is not None:
-                yield from ((constraint.id, rule) for _, rule in members(clause.rule, ()))
+                yield from ((constraint.id, rule) for _, rule in walk_rules(clause.rule, ()))
 
 
 def _reading_edges(spec: Spec) -> Iterator[str]:
@@ -117,7 +117,7 @@ def _in_place(scenes: Sequence[Scene], axis: Axis) -> Iterator[str]:
 
 
 def _names(spec: Spec) -> Iterator[str]:
-    for component, facts in spec.vocabulary.items():
+    for component, facts in spec.attribute_values.items():
         yield component
         for attribute, values in facts.items():
             yield f"{component}.{attribute}"

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from PIL import Image, ImageDraw, ImageFont
 
-from logicls.constraints.checker.evaluation import by_query, judge
+from logicls.constraints.checker.evaluation import index_answers, evaluate
 from logicls.constraints.spec.loader import load_spec
 from logicls.constraints.spec.models import Spec
 from logicls.data.coco import read_for
@@ -126,7 +126,7 @@ def _text(sheet: _Sheet, example: Example) -> list[Line]:
     pair = f", pair {example.pair}" if example.pair >= 0 else ""
     lines: list[Line] = [(f"{example.seed}: {example.stats.category.replace('_', ' ')}{pair}", INK)]
     lines += [(_told(sheet, edit, example.scene), DIM) for edit in example.edits] or [("as it was taken", DIM)]
-    findings = judge(sheet.spec, by_query(example.answers), example.scene.width, example.scene.height)
+    findings = evaluate(sheet.spec, index_answers(example.answers), example.scene.width, example.scene.height)
     broken = [f for f in findings if f.status == "broken"]
     lines += [(f"{', '.join(f.violations)} (breaks {f.constraint}: {f.found})", RED) for f in broken]
     lines += [] if broken else [("good", GREEN)]

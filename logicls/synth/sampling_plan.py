@@ -17,13 +17,13 @@ import numpy as np
 from jaxtyping import Float
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from logicls.constraints.checker.counterexamples import Aim, aims
-from logicls.constraints.checker.evaluation import read_off
-from logicls.constraints.checker.margins import margins
-from logicls.constraints.families.context import Side
-from logicls.constraints.families.placement import MAX_STEPS
+from logicls.constraints.checker.counterexamples import Target, list_targets
+from logicls.constraints.checker.evaluation import build_context
+from logicls.constraints.checker.margins import compute_margins
+from logicls.constraints.families.context import FailureMode
+from logicls.constraints.families.placement import MAX_EDITS
 from logicls.constraints.families.quantity import Quantity
-from logicls.constraints.spec.loader import validate
+from logicls.constraints.spec.loader import validate_tree
 from logicls.constraints.spec.models import Constraint, Spec
 from logicls.constraints.spec.yaml_reader import read_yaml
 from logicls.records import Scene
@@ -87,14 +87,14 @@ class Balance(BaseModel):
 
 def read_balance(path: Path) -> Balance:
     """The settings file. Raises `SpecError`."""
-    return validate(Balance, read_yaml(path), str(path))
+    return validate_tree(Balance, read_yaml(path), str(path))
 
 
 @dataclass(frozen=True, slots=True)
 class Way:
     """One way to make a violation."""
 
-    aim: Aim
+    aim: Target
     weight: float
     """How often it is taken, beside the others of the same violation."""
 
@@ -105,7 +105,7 @@ def wanted(spec: Spec, balance: Balance) -> dict[str, float]:
     Between an even split over violations and one over kinds of rules, but nowhere below the floor.
     """
     kind: dict[str, str] = {}
-    for aim in aims(spec):
+    for aim in list_targets(spec):
         kind.setdefault(aim.violation, aim.constraint.family)
     if not kind:
         return {}
@@ -129,21 +129,21 @@ def _floored(shares: Mapping[str, float], floor: float) -> dict[str, float]:
 def ways(spec: Spec, balance: Balance) -> dict[str, list[Way]]:
     """Violation → the ways to make it: counts that are off by more are rarer, down to those that need many edits."""
     found: dict[str, list[Way]] = {}
-    for aim in aims(spec):
-        for step, amount in enumerate(_amounts(aim.constraint, aim.side)):
-            way = Way(Aim(aim.constraint, Side(aim.side.kind, amount)), balance.farther**step)
+    for aim in list_targets(spec):
+        for step, amount in enumerate(_amounts(aim.constraint, aim.mode)):
+            way = Way(Target(aim.constraint, FailureMode(aim.mode.kind, amount)), balance.farther**step)
             found.setdefault(aim.violation, []).append(way)
     return {name: [way for way in some if way.weight > 0] for name, some in found.items()}
 
 
-def _amounts(constraint: Constraint, side: Side) -> list[int]:
+def _amounts(constraint: Constraint, side: FailureMode) -> list[int]:
     """By how many a count can be off and still be the same violation, from the least."""
     rule = constraint.rule
     if not isinstance(rule, Quantity):
         return [side.amount]
-    most = min(rule.limits[0], MAX_STEPS) if side.kind == "below" else MAX_STEPS
-    name = constraint.violation_on(side)
-    more = (n for n in range(side.amount + 1, most + 1) if constraint.violation_on(Side(side.kind, n)) == name)
+    most = min(rule.limits[0], MAX_EDITS) if side.kind == "below" else MAX_EDITS
+    name = constraint.violation_name(side)
+    more = (n for n in range(side.amount + 1, most + 1) if constraint.violation_name(FailureMode(side.kind, n)) == name)
     return [side.amount, *more]
 
 
@@ -254,7 +254,7 @@ def scene_weights(spec: Spec, scenes: Sequence[Scene], *, rare: float, near: flo
 def _tables(spec: Spec, scenes: Sequence[Scene]) -> list[Float[np.ndarray, "scenes values"]]:
     """For each attribute that is asked, instances of each value on each photo; without values that no photo has."""
     tables = []
-    for query in spec.questions:
+    for query in spec.queries:
         if query.kind != "attribute":
             continue
         table = np.zeros((len(scenes), len(query.options)))
@@ -269,5 +269,7 @@ def _tables(spec: Spec, scenes: Sequence[Scene]) -> list[Float[np.ndarray, "scen
 
 def _is_close(spec: Spec, scene: Scene) -> bool:
     """Whether a rule's limit is near, but not so near that nobody could say."""
-    reading = read_off(spec, scene, quiet=True)
-    return any(1 <= abs(margin) < CLOSE for constraint in spec.constraints for margin in margins(constraint, reading))
+    reading = build_context(spec, scene, quiet=True)
+    return any(
+        1 <= abs(margin) < CLOSE for constraint in spec.constraints for margin in compute_margins(constraint, reading)
+    )

@@ -7,11 +7,11 @@ from functools import partial
 
 import numpy as np
 
-from logicls.constraints.checker.counterexamples import Aim, violate
-from logicls.constraints.checker.evaluation import broken_names, read_off
-from logicls.constraints.checker.margins import near
-from logicls.constraints.families.edits import Add, Move, Plan, Remove, Replace, Reroute, Resize, Rotate, Swap
-from logicls.constraints.families.protocol import Plans
+from logicls.constraints.checker.counterexamples import Target, find_counterexample
+from logicls.constraints.checker.evaluation import find_violations, build_context
+from logicls.constraints.checker.margins import find_near_limits
+from logicls.constraints.families.edits import Add, Move, Edit, Remove, Replace, Reroute, Resize, Rotate, Swap
+from logicls.constraints.families.protocol import Edits
 from logicls.constraints.spec.models import Spec
 from logicls.records import AppliedEdit, Scene
 from logicls.synth.compositor import Canvas
@@ -22,7 +22,7 @@ from logicls.synth.sampling_plan import Balance, scene_weights, ways
 Rng = np.random.Generator
 DONORS = 3
 """Times an edit that brings something along is carried out, as long as it breaks more than it should."""
-KINDS: dict[type[Plan], str] = {
+KINDS: dict[type[Edit], str] = {
     Remove: "remove", Add: "add", Move: "move", Swap: "swap", Replace: "replace", Resize: "resize",
     Rotate: "rotate", Reroute: "reroute",
 }  # fmt: skip
@@ -50,7 +50,7 @@ class Drafter:
 
     def _sorted_out(self, scene: Scene) -> bool:
         """Whether the photo is one of a real defect, which is then kept for that."""
-        broken = broken_names(self.spec, read_off(self.spec, scene, quiet=True))
+        broken = find_violations(self.spec, build_context(self.spec, scene, quiet=True))
         for name in broken:
             self._real.setdefault(name, []).append(scene)
         return bool(broken)
@@ -78,7 +78,7 @@ class Drafter:
     def _step(self, draft: Draft, violation: str, rng: Rng, *, twin: bool) -> Draft | None:
         aim = self._aim(violation, rng)
         scene = draft.canvas.scene
-        plans = violate(self.spec, aim, scene, rng, twin=twin)
+        plans = find_counterexample(self.spec, aim, scene, rng, twin=twin)
         if not plans:
             return None
         canvas = self._as_meant(aim, plans, draft.canvas, rng, twin)
@@ -87,35 +87,35 @@ class Drafter:
         edits = [AppliedEdit(KINDS[type(plan)], getattr(plan, "target", 0), aim.constraint.id, twin) for plan in plans]
         return Draft(canvas, (*draft.edits, *edits))
 
-    def _as_meant(self, aim: Aim, plans: Plans, canvas: Canvas, rng: Rng, twin: bool) -> Canvas | None:
+    def _as_meant(self, aim: Target, plans: Edits, canvas: Canvas, rng: Rng, twin: bool) -> Canvas | None:
         """The canvas after the plans, with the donor that breaks the fewest other rules; None if none will do.
 
         A donor may be larger than planned, and brings along what lies on it.
         """
-        before = read_off(self.spec, canvas.scene, quiet=True)
-        was, close = set(broken_names(self.spec, before)), near(self.spec, before) - {aim.constraint.id}
+        before = build_context(self.spec, canvas.scene, quiet=True)
+        was, close = set(find_violations(self.spec, before)), find_near_limits(self.spec, before) - {aim.constraint.id}
         best: tuple[int, Canvas] | None = None
-        fillings = self.spec.fillings
+        fillings = self.spec.liquids
         brings = any(isinstance(plan, Add | Replace) and plan.component not in fillings for plan in plans)
         for _ in range(DONORS if brings else 1):
             edited = self._carried_out(plans, canvas, rng)
             if edited is None:
                 continue
-            after = read_off(self.spec, edited.scene, quiet=True)
-            now = set(broken_names(self.spec, after))
+            after = build_context(self.spec, edited.scene, quiet=True)
+            now = set(find_violations(self.spec, after))
             meant = now == was if twin else was | {aim.violation} <= now and aim.violation not in was
-            if meant and near(self.spec, after) <= close and (best is None or len(now) < best[0]):
+            if meant and find_near_limits(self.spec, after) <= close and (best is None or len(now) < best[0]):
                 best = len(now), edited
             if meant and len(now - was) <= 1:
                 break
         return best[1] if best else None
 
-    def _aim(self, violation: str, rng: Rng) -> Aim:
+    def _aim(self, violation: str, rng: Rng) -> Target:
         some = self._ways[violation]
         weights = np.array([way.weight for way in some])
         return some[int(rng.choice(len(some), p=weights / weights.sum()))].aim
 
-    def _carried_out(self, plans: Plans, canvas: Canvas, rng: Rng) -> Canvas | None:
+    def _carried_out(self, plans: Edits, canvas: Canvas, rng: Rng) -> Canvas | None:
         edited: Canvas | None = canvas
         for plan in plans:
             edited = self._editor.edit(plan, edited, rng) if edited else None

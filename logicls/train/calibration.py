@@ -24,9 +24,9 @@ import torch
 from PIL import Image
 from scipy.special import ndtr
 
-from logicls.constraints.checker.evaluation import by_query
-from logicls.constraints.checker.margins import margins
-from logicls.constraints.families.context import Reading
+from logicls.constraints.checker.evaluation import index_answers
+from logicls.constraints.checker.margins import compute_margins
+from logicls.constraints.families.context import EvaluationContext
 from logicls.constraints.spec.models import Spec
 from logicls.models.bundle import Bundle
 from logicls.models.nano.answer_codec import Codec
@@ -184,7 +184,7 @@ def _temperature(at: Callable[[float], Sequence[Pair]]) -> float:
 
 def _lights(one: Known) -> Iterator[Pair]:
     """The chance of each place, and whether a thing is there that no surer place was taken for."""
-    true = by_query(one.answers)
+    true = index_answers(one.answers)
     for query, lights in one.look.lights:
         left = list(true[query].boxes)
         for light in lights:
@@ -198,8 +198,8 @@ def _lights(one: Known) -> Iterator[Pair]:
 
 def _values(spec: Spec, one: Known) -> Iterator[tuple[float, int, bool]]:
     """The chance of each value that was read, of how many there are to choose from, and whether it is right."""
-    true, found = by_query(one.answers), by_query(one.look.answers)
-    for query in spec.questions:
+    true, found = index_answers(one.answers), index_answers(one.look.answers)
+    for query in spec.queries:
         read, told = found.get(query.id), true.get(query.id)
         if not query.attribute or read is None or told is None or len(query.options) < 2:
             continue
@@ -212,10 +212,10 @@ def fit_spreads(spec: Spec, examples: Sequence[Known]) -> tuple[tuple[str, Sprea
     """Of each constraint about distances: the spread of its readings near the limit; of all such rules where few."""
     errors: dict[str, list[float]] = {c.id: [] for c in spec.constraints}
     for one in examples:
-        true = Reading(by_query(one.answers), *one.size, spec.world)
-        read = Reading(by_query(one.look.answers), *one.size, spec.world)
+        true = EvaluationContext(index_answers(one.answers), *one.size, spec.vocabulary)
+        read = EvaluationContext(index_answers(one.look.answers), *one.size, spec.vocabulary)
         for constraint in spec.constraints:
-            pairs = list(zip(margins(constraint, true), margins(constraint, read), strict=False))
+            pairs = list(zip(compute_margins(constraint, true), compute_margins(constraint, read), strict=False))
             errors[constraint.id] += [m - t for t, m in pairs if abs(t) <= NEAR]
     pooled = [error for found in errors.values() for error in found]
     usual = spread_of(pooled) if len(pooled) >= FEW else Spread()

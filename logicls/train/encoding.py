@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
-from logicls.constraints.checker.decomposition import VERDICT, located_by
+from logicls.constraints.checker.decomposition import VERDICT, locate_query_id
 from logicls.errors import DataError, Problem
 from logicls.models.nano.answer_codec import Codec, Edges
 from logicls.models.nano.losses import IGNORED
@@ -81,7 +81,7 @@ class Encoder:
         """What a question is about: for an attribute, its bearers, where it is asked where they are."""
         if query.startswith(LOCATED):
             return tuple((box, IGNORED) for box in boxes[query])
-        bearers = boxes.get(located_by(query), ())
+        bearers = boxes.get(locate_query_id(query), ())
         if len(bearers) != len(values):
             return ()
         return tuple((box, self.codec.value(value)) for box, value in zip(bearers, values, strict=True))

@@ -15,7 +15,7 @@ from typing import Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from logicls.constraints.spec.loader import validate
+from logicls.constraints.spec.loader import validate_tree
 from logicls.constraints.spec.yaml_reader import read_yaml
 from logicls.errors import Problem, RecipeError, SpecError
 
@@ -23,7 +23,7 @@ RecipeT = TypeVar("RecipeT", bound="Recipe")
 NANO = "nano"
 NANO_ALONE = frozenset(
     {"visual_tokens", "detail", "base", "width", "encoder_layers", "decoder_layers", "fresh", "evaluate_every",
-     "patience", "minutes", "most_minutes", "processes", "lora"}
+     "patience", "minutes", "most_minutes", "processes"}
 )  # fmt: skip
 """What a recipe says of nano, and of no model of the hub."""
 
@@ -73,19 +73,6 @@ def refuse_misplaced(recipe: Recipe) -> None:
         problems.append(Problem("LC430", message, advice="Leave out one of the two."))
     if problems:
         raise RecipeError(problems)
-
-
-class LoraSettings(BaseModel):
-    """Of the adapter (LoRA, Hu et al. 2021, arXiv 2106.09685)."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    rank: int = Field(16, ge=1)
-    """In how many directions each linear map may change."""
-    alpha: int = Field(32, ge=1)
-    """The change is multiplied by alpha / rank."""
-    stem: bool = True
-    """Train the convolutions that look at the pixels, too: a product's photos look unlike made ones."""
 
 
 class RewardSettings(BaseModel):
@@ -163,8 +150,6 @@ class Recipe(BaseModel):
     """Of the network, where it begins with nothing; 128 if left out. So are the layers."""
     encoder_layers: int | None = Field(None, ge=0)
     decoder_layers: int | None = Field(None, ge=1)
-    lora: LoraSettings | None = None
-    """Learn low-rank changes of the base's linear maps in the place of all its weights; `{}` for the default ones."""
     verdict_weight: float = Field(3.0, gt=0)
     """Weight of the stated verdict's loss against that of another answer: it is one question among many, and the
     hardest."""
@@ -194,8 +179,6 @@ class Recipe(BaseModel):
         given = [name for name in ("width", "encoder_layers", "decoder_layers") if getattr(self, name) is not None]
         if self.base and given:
             raise ValueError(f"{' and '.join(given)} cannot be chosen with base weights: leave out, or say base: false")
-        if self.lora and not self.base:
-            raise ValueError("lora changes base weights: leave it out, or do not say base: false")
         return self
 
 
@@ -207,6 +190,6 @@ def read_recipe(path: Path) -> Recipe:
 def read_recipe_as(schema: type[RecipeT], path: Path) -> RecipeT:
     """Read a recipe file into a subclass of `Recipe` with settings of its own. Raises `RecipeError`."""
     try:
-        return validate(schema, read_yaml(path), str(path))
+        return validate_tree(schema, read_yaml(path), str(path))
     except SpecError as error:
         raise RecipeError(error.problems) from error

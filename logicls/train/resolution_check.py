@@ -21,7 +21,7 @@ from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 from sklearn.metrics import balanced_accuracy_score
 from sklearn.model_selection import GroupKFold, cross_val_predict
 
-from logicls.constraints.checker.decomposition import located_by
+from logicls.constraints.checker.decomposition import locate_query_id
 from logicls.models.nano import NanoImageProcessor
 from logicls.train.encoding import LOCATED, decoded
 from logicls.train.recipe import FINEST
@@ -133,7 +133,7 @@ def _borne(row: Mapping[str, Any], query: str) -> tuple[Sequence[str], Sequence[
     """An attribute's values on an example, and the boxes of the things that bear it."""
     values = dict(zip(row["queries"], row["values"], strict=True))
     boxes = dict(zip(row["queries"], row["boxes"], strict=True))
-    return values.get(query, ()), boxes.get(located_by(query), ())
+    return values.get(query, ()), boxes.get(locate_query_id(query), ())
 
 
 def _times(rows: Any, coarse: NanoImageProcessor, across: float) -> int:

@@ -10,7 +10,7 @@ import torch
 from ways_told import VOTES, Way, generate
 
 from logicls import answer_format as trail
-from logicls.constraints.checker.decomposition import located_by
+from logicls.constraints.checker.decomposition import locate_query_id
 from logicls.models.bundle import Bundle
 from logicls.predict.readers.detections import Light, located, read_off, things
 from logicls.predict.readers.nano import Asked, OnePass
@@ -45,7 +45,7 @@ class NanoAlone:
         if query.kind == "locate":
             return located(query, found.setdefault(query.id, reader.lights(read, [size])[0][0]), size)
         if not reader.spoken:
-            bearers = [things(found[located_by(query.id)], size)]
+            bearers = [things(found[locate_query_id(query.id)], size)]
             return read_off(
                 reader.bundle.model, reader.codec, query, bearers, read.chart, read.asked[:, 0], read.photo
             )[0]

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from hypothesis import strategies as st
 
-from logicls.constraints.checker.evaluation import by_query, judge, look
-from logicls.constraints.families.edits import imagined
-from logicls.constraints.families.protocol import Plans
+from logicls.constraints.checker.evaluation import index_answers, evaluate, compute_answers
+from logicls.constraints.families.edits import simulate_edits
+from logicls.constraints.families.protocol import Edits
 from logicls.constraints.spec.models import Spec
 from logicls.records import Finding, Scene
 
@@ -15,7 +15,7 @@ SEEDS = st.integers(0, 2**32 - 1)
 
 def judged(spec: Spec, scene: Scene) -> tuple[Finding, ...]:
     """What a perfect reader of the scene comes to."""
-    return judge(spec, by_query(look(spec, scene)), scene.width, scene.height)
+    return evaluate(spec, index_answers(compute_answers(spec, scene)), scene.width, scene.height)
 
 
 def broken(spec: Spec, scene: Scene) -> dict[str, tuple[str, ...]]:
@@ -23,6 +23,6 @@ def broken(spec: Spec, scene: Scene) -> dict[str, tuple[str, ...]]:
     return {f.constraint: f.violations for f in judged(spec, scene) if f.status == "broken"}
 
 
-def after(spec: Spec, plans: Plans, scene: Scene) -> Scene:
+def after(spec: Spec, plans: Edits, scene: Scene) -> Scene:
     """The scene after the plans, with what synthesis would bring along."""
-    return imagined(plans, scene, spec.fillings, spec.world.leaves)
+    return simulate_edits(plans, scene, spec.liquids, spec.vocabulary.leaves)

@@ -2,29 +2,29 @@
 
 from __future__ import annotations
 
-from logicls.constraints.families.context import Area, Reading, Variant, World
+from logicls.constraints.families.context import RegionGrid, EvaluationContext, Variant, Vocabulary
 from logicls.records import Answer, Box
 
 TRAY = Box(100, 100, 300, 200)
-WORLD = World(
+WORLD = Vocabulary(
     variants={
         "red_pin": Variant("pin", (("colour", frozenset({"red"})),)),
         "small_pin": Variant("pin", (("size", frozenset({"s", "xs"})),)),
     },
-    areas={
-        "corner": Area((0, 0, 0.5, 0.5)),
-        "left": Area((0, 0, 0.5, 1), "tray"),
-        "bays": Area((0, 0, 1, 1), "tray", (2, 1)),
+    regions={
+        "corner": RegionGrid((0, 0, 0.5, 0.5)),
+        "left": RegionGrid((0, 0, 0.5, 1), "tray"),
+        "bays": RegionGrid((0, 0, 1, 1), "tray", (2, 1)),
     },
     fills={"gel": "jar"},
-    vocabulary={"pin": {"colour": ("red", "blue"), "size": ("s", "xs", "l")}},
+    attribute_values={"pin": {"colour": ("red", "blue"), "size": ("s", "xs", "l")}},
     px_per_mm=4.0,
 )
 
 
-def reading(*answers: Answer) -> Reading:
+def reading(*answers: Answer) -> EvaluationContext:
     """Answers of a photo of 400 x 400 pixels."""
-    return Reading({answer.query: answer for answer in answers}, 400, 400, WORLD)
+    return EvaluationContext({answer.query: answer for answer in answers}, 400, 400, WORLD)
 
 
 def located(component: str, *boxes: Box) -> Answer:

@@ -9,7 +9,7 @@ from pydantic import ValidationError
 
 from logicls.constraints.families.attribute import Attribute
 from logicls.constraints.families.connection import Connection
-from logicls.constraints.families.context import Absent, Check, Side, Unreadable
+from logicls.constraints.families.context import NotApplicable, RuleResult, FailureMode, UnreadableAnswer
 from logicls.constraints.families.match import Match
 from logicls.records import Answer, Box
 
@@ -24,9 +24,9 @@ def attribute(**body: Any) -> Attribute:
     return Attribute.model_validate({"of": "pin.colour", **body})
 
 
-def broken(found: str) -> Check:
+def broken(found: str) -> RuleResult:
     """The only way to be broken."""
-    return Check("broken", found, (Side(),))
+    return RuleResult("broken", found, (FailureMode(),))
 
 
 @pytest.mark.parametrize(
@@ -81,15 +81,15 @@ def test_match_compares_every_left_one_with_every_right_one(icons: str, colours:
     both = reading(told("icon.fruit", *icons.split()), told("my_juice.colour", *colours.split()))
     status, left, right = found
 
-    assert FRUIT.check(both) == Check(
-        status, f"icon's fruit {left}, my juice's colour {right}", (Side(),) if status == "broken" else ()
+    assert FRUIT.evaluate(both) == RuleResult(
+        status, f"icon's fruit {left}, my juice's colour {right}", (FailureMode(),) if status == "broken" else ()
     )
 
 
 @pytest.mark.parametrize(("colour", "status"), [("red", "holds"), ("blue", "broken")])
 def test_match_without_pairs_is_equality(colour: str, status: str) -> None:
     """Whatever the values are."""
-    assert SAME.check(reading(told("cap.colour", "red"), told("gel.colour", colour))).status == status
+    assert SAME.evaluate(reading(told("cap.colour", "red"), told("gel.colour", colour))).status == status
 
 
 def test_match_of_a_variant_reads_only_its_instances() -> None:
@@ -97,31 +97,31 @@ def test_match_of_a_variant_reads_only_its_instances() -> None:
     rule = Match(left="red_pin.size", right="cap.size")
     answers = reading(pins(2), told("pin.colour", "blue", "red"), told("pin.size", "s", "l"), told("cap.size", "l"))
 
-    assert rule.check(answers) == Check("holds", "red pin's size l, cap's size l")
+    assert rule.evaluate(answers) == RuleResult("holds", "red pin's size l, cap's size l")
 
 
 @pytest.mark.parametrize(("icons", "colours", "absent"), [("", "red", "no icon"), ("pear", "", "no my juice")])
 def test_match_needs_both(icons: str, colours: str, absent: str) -> None:
     """With no icon there is no pair to compare."""
-    with pytest.raises(Absent, match=absent):
-        FRUIT.check(reading(told("icon.fruit", *icons.split()), told("my_juice.colour", *colours.split())))
+    with pytest.raises(NotApplicable, match=absent):
+        FRUIT.evaluate(reading(told("icon.fruit", *icons.split()), told("my_juice.colour", *colours.split())))
 
 
 @pytest.mark.parametrize(
     ("body", "colours", "check"),
     [
-        ({"is": "red"}, "red red", Check("holds", "red, red")),
+        ({"is": "red"}, "red red", RuleResult("holds", "red, red")),
         ({"is": "red"}, "red dark_red", broken("red, dark red")),
-        ({"is": ["red", "blue"]}, "red blue", Check("holds", "red, blue")),
-        ({"is_not": "red"}, "blue green", Check("holds", "blue, green")),
+        ({"is": ["red", "blue"]}, "red blue", RuleResult("holds", "red, blue")),
+        ({"is_not": "red"}, "blue green", RuleResult("holds", "blue, green")),
         ({"is_not": ["red", "blue"]}, "green blue", broken("green, blue")),
-        ({"same": True}, "blue blue", Check("holds", "blue, blue")),
+        ({"same": True}, "blue blue", RuleResult("holds", "blue, blue")),
         ({"same": True}, "blue red blue", broken("blue, red, blue")),
     ],
 )
-def test_attribute_compares_every_value(body: dict[str, Any], colours: str, check: Check) -> None:
+def test_attribute_compares_every_value(body: dict[str, Any], colours: str, check: RuleResult) -> None:
     """All must be right, none wrong, or all alike."""
-    assert attribute(**body).check(reading(told("pin.colour", *colours.split()))) == check
+    assert attribute(**body).evaluate(reading(told("pin.colour", *colours.split()))) == check
 
 
 @pytest.mark.parametrize(
@@ -130,8 +130,8 @@ def test_attribute_compares_every_value(body: dict[str, Any], colours: str, chec
 )
 def test_attribute_of_too_few(body: dict[str, Any], colours: str, absent: str) -> None:
     """Without a pin there is nothing to be right, and one alone is like no other."""
-    with pytest.raises(Absent, match=absent):
-        attribute(**body).check(reading(told("pin.colour", *colours.split())))
+    with pytest.raises(NotApplicable, match=absent):
+        attribute(**body).evaluate(reading(told("pin.colour", *colours.split())))
 
 
 @pytest.mark.parametrize(
@@ -139,35 +139,37 @@ def test_attribute_of_too_few(body: dict[str, Any], colours: str, absent: str) -
 )
 def test_what_cannot_be_read(rule: Any) -> None:
     """No answer is not the same as none there."""
-    with pytest.raises(Unreadable):
+    with pytest.raises(UnreadableAnswer):
         rule.check(reading())
 
 
 SOCKETS = located("socket", Box(0, 0, 30, 90), Box(100, 0, 130, 90))
 
 
-def joined(ends: tuple[tuple[float, float], ...], *more: Answer, sockets: Answer = SOCKETS, **body: Any) -> Check:
+def joined(ends: tuple[tuple[float, float], ...], *more: Answer, sockets: Answer = SOCKETS, **body: Any) -> RuleResult:
     """What plugs at these points come to in two sockets of three slots, one slot below the other."""
     rule = Connection.model_validate({"ends": "plug", "sockets": "socket", "slots": 3, **body})
     plugs = located("plug", *(Box(x - 5, y - 5, x + 5, y + 5) for x, y in ends))
-    return rule.check(reading(plugs, sockets, *more))
+    return rule.evaluate(reading(plugs, sockets, *more))
 
 
 @pytest.mark.parametrize(
     ("ends", "body", "check"),
     [
-        (((15, 15), (115, 15)), {}, Check("holds", "slot 1, slot 1")),
+        (((15, 15), (115, 15)), {}, RuleResult("holds", "slot 1, slot 1")),
         (((15, 29), (115, 31)), {}, broken("slot 1, slot 2")),
-        (((15, 15), (15, 75), (115, 75), (115, 15)), {}, Check("holds", "slot 1 and 3, slot 1 and 3")),
+        (((15, 15), (15, 75), (115, 75), (115, 15)), {}, RuleResult("holds", "slot 1 and 3, slot 1 and 3")),
         (((15, 15), (15, 75), (115, 15)), {}, broken("slot 1 and 3, slot 1")),
-        (((15, -20), (115, 15)), {}, Check("holds", "slot 1, slot 1")),
-        (((50, 80), (80, 200)), {}, Check("holds", "slot 3, slot 3")),
-        (((5, 15), (105, 75)), {"axis": "x"}, Check("holds", "slot 1, slot 1")),
+        (((15, -20), (115, 15)), {}, RuleResult("holds", "slot 1, slot 1")),
+        (((50, 80), (80, 200)), {}, RuleResult("holds", "slot 3, slot 3")),
+        (((5, 15), (105, 75)), {"axis": "x"}, RuleResult("holds", "slot 1, slot 1")),
         (((5, 15), (125, 15)), {"axis": "x"}, broken("slot 1, slot 3")),
-        (((15, 29), (115, 31)), {"slots": 1}, Check("holds", "slot 1, slot 1")),
+        (((15, 29), (115, 31)), {"slots": 1}, RuleResult("holds", "slot 1, slot 1")),
     ],
 )
-def test_connection_compares_slots(ends: tuple[tuple[float, float], ...], body: dict[str, Any], check: Check) -> None:
+def test_connection_compares_slots(
+    ends: tuple[tuple[float, float], ...], body: dict[str, Any], check: RuleResult
+) -> None:
     """An end sits in the slot that its centre is nearest to, of the socket that it is nearest to."""
     assert joined(ends, **body) == check
 
@@ -176,11 +178,11 @@ def test_connection_compares_slots(ends: tuple[tuple[float, float], ...], body: 
     ("slots", "check"),
     [
         ("3 3", broken("slot 2, slot 3")),
-        ("2 2", Check("holds", "slot 2, slot 2")),
-        ("3 2", Check("holds", "slot 2, slot 2")),
+        ("2 2", RuleResult("holds", "slot 2, slot 2")),
+        ("3 2", RuleResult("holds", "slot 2, slot 2")),
     ],
 )
-def test_connection_reads_how_many_slots_there_are(slots: str, check: Check) -> None:
+def test_connection_reads_how_many_slots_there_are(slots: str, check: RuleResult) -> None:
     """Each socket has as many as stands with it."""
     ends = (15, 59), (115, 61)
 
@@ -198,5 +200,5 @@ def test_connection_reads_how_many_slots_there_are(slots: str, check: Check) -> 
 )
 def test_connection_needs_two_ends(ends: tuple[tuple[float, float], ...], sockets: Answer, absent: str) -> None:
     """What is not plugged in is not in the wrong slot: that it is there is for another rule to say."""
-    with pytest.raises(Absent, match=absent):
+    with pytest.raises(NotApplicable, match=absent):
         joined(ends, sockets=sockets)

@@ -14,11 +14,11 @@ import numpy as np
 import pytest
 import yaml
 
-from logicls.constraints.checker.counterexamples import aims, violate
+from logicls.constraints.checker.counterexamples import list_targets, find_counterexample
 from logicls.constraints.checker.decomposition import decompose
-from logicls.constraints.checker.evaluation import by_query, judge, look
+from logicls.constraints.checker.evaluation import index_answers, evaluate, compute_answers
 from logicls.constraints.lint.spec_lint import lint, scene_of
-from logicls.constraints.spec.loader import Sheet, open_sheet
+from logicls.constraints.spec.loader import SpecFile, load_spec_file
 from logicls.constraints.spec.models import Spec
 from logicls.errors import Problem, SpecError
 from logicls.io.resources import share
@@ -229,14 +229,14 @@ def is_placed(problem: Problem, lines: list[str], file: str) -> bool:
     return within and problem.file == file and bool(problem.code) and bool(problem.message)
 
 
-def used(sheet: Sheet, scenes: list[Scene], number: int) -> list[Problem]:
+def used(sheet: SpecFile, scenes: list[Scene], number: int) -> list[Problem]:
     """Everything that is done with a spec that loads; what lint says of it."""
     spec = sheet.spec
-    found = [sheet.problem(f.code, f.message, f.path, f.advice) for f in lint(spec)]
+    found = [sheet.make_problem(f.code, f.message, f.path, f.advice) for f in lint(spec)]
     assert decompose(spec)
     assert spec.hash
     for scene in scenes:
-        findings = judge(spec, by_query(look(spec, scene)), scene.width, scene.height)
+        findings = evaluate(spec, index_answers(compute_answers(spec, scene)), scene.width, scene.height)
         assert [f.constraint for f in findings] == [c.id for c in spec.constraints]
     if number % 20 == 0:
         broken(spec, scenes[0], number)
@@ -245,9 +245,9 @@ def used(sheet: Sheet, scenes: list[Scene], number: int) -> list[Problem]:
 
 def broken(spec: Spec, scene: Scene, number: int) -> None:
     """A rule is broken on purpose, if it can be."""
-    for aim in aims(spec)[:2]:
+    for aim in list_targets(spec)[:2]:
         for twin in (False, True):
-            violate(spec, aim, scene, np.random.default_rng(number), twin=twin)
+            find_counterexample(spec, aim, scene, np.random.default_rng(number), twin=twin)
 
 
 def survives(number: int, path: Path) -> set[str]:
@@ -256,7 +256,7 @@ def survives(number: int, path: Path) -> set[str]:
     path.write_bytes(data)
     started = time.process_time()
     try:
-        said = used(open_sheet(path), SCENES[index], number)
+        said = used(load_spec_file(path), SCENES[index], number)
         came_to = {"loaded"}
     except SpecError as error:
         said, came_to = list(error.problems), {problem.code for problem in error.problems}

@@ -10,14 +10,21 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 
-from logicls.constraints.checker.counterexamples import CANDIDATES, PATIENCE, Aim, aims, candidates, violate
-from logicls.constraints.checker.evaluation import by_query, look, read_off
-from logicls.constraints.checker.margins import near
+from logicls.constraints.checker.counterexamples import (
+    MAX_CANDIDATES,
+    PATIENCE,
+    Target,
+    list_targets,
+    propose_edits,
+    find_counterexample,
+)
+from logicls.constraints.checker.evaluation import index_answers, compute_answers, build_context
+from logicls.constraints.checker.margins import find_near_limits
 from logicls.constraints.families.layout import Layout
 from logicls.constraints.families.measure import Measure
-from logicls.constraints.families.protocol import Plans
+from logicls.constraints.families.protocol import Edits
 from logicls.constraints.spec.models import FAMILIES, Constraint, Spec
-from logicls.constraints.spec.references import faults
+from logicls.constraints.spec.references import find_faults
 from logicls.records import Box, Instance, Scene
 
 from .breaking import SEEDS, after, broken, judged
@@ -37,7 +44,7 @@ def touched(scene: Scene, edited: Scene) -> set[str]:
 
 def about(spec: Spec, constraint: str) -> set[str]:
     """Components that a constraint asks about."""
-    return {query.component for query in spec.queries[constraint]}
+    return {query.component for query in spec.queries_by_constraint[constraint]}
 
 
 def within(box: Box, scene: Scene) -> bool:
@@ -52,31 +59,31 @@ def test_rules_read_off_a_photo_hold_on_it(seed: int) -> None:
 
     statuses = {f.status for f in judged(spec, scene)}
 
-    assert faults(spec) == []
+    assert find_faults(spec) == []
     assert statuses <= {"holds", "not_applicable"}
-    assert look(spec, scene)[-1].values == ()
+    assert compute_answers(spec, scene)[-1].values == ()
 
 
 def check_breaking(seed: int) -> tuple[Counter[str], Counter[str]]:
     """Break every rule of a product on purpose, and look at what comes of it; the kinds tried, and those broken."""
     spec, scene = product(random.Random(seed))
-    before = by_query(look(spec, scene))
+    before = index_answers(compute_answers(spec, scene))
     holding = {f.constraint for f in judged(spec, scene) if f.status == "holds"}
     tried, done = Counter[str](), Counter[str]()
-    for aim in aims(spec):
+    for aim in list_targets(spec):
         tried.update(labels(aim.constraint, aim) if aim.constraint.id in holding else ())
-        plans = violate(spec, aim, scene, np.random.default_rng(seed))
+        plans = find_counterexample(spec, aim, scene, np.random.default_rng(seed))
         if plans is None:
             continue
         done.update(labels(aim.constraint, aim) if aim.constraint.id in holding else ())
         edited = after(spec, plans, scene)
         down, here = broken(spec, edited), touched(scene, edited)
-        answers = by_query(look(spec, edited))
+        answers = index_answers(compute_answers(spec, edited))
 
         assert down.pop(aim.constraint.id) == (aim.violation,)
         assert [c for c in down if not about(spec, c) & here] == []
         assert [i for i in changed(scene, edited) if not within(i.box, scene)] == []
-        spared = {q.id for queries in spec.queries.values() for q in queries if q.component not in here}
+        spared = {q.id for queries in spec.queries_by_constraint.values() for q in queries if q.component not in here}
         assert {q: answers[q] for q in spared} == {q: before[q] for q in spared}
     return tried, done
 
@@ -105,7 +112,9 @@ def test_what_is_broken_on_purpose_is_found_broken(seed: int) -> None:
 def test_a_twin_breaks_nothing(seed: int) -> None:
     """Every rule of the product holds after the edit that goes through the same motions."""
     spec, scene = product(random.Random(seed))
-    twins = [violate(spec, aim, scene, np.random.default_rng(seed), twin=True) for aim in aims(spec)]
+    twins = [
+        find_counterexample(spec, aim, scene, np.random.default_rng(seed), twin=True) for aim in list_targets(spec)
+    ]
 
     edited = [after(spec, plans, scene) for plans in twins if plans is not None]
 
@@ -113,7 +122,7 @@ def test_a_twin_breaks_nothing(seed: int) -> None:
     assert [i for there in edited for i in changed(scene, there) if not within(i.box, scene)] == []
 
 
-def costs(spec: Spec, aim: Aim, plans: Plans, scene: Scene) -> int | None:
+def costs(spec: Spec, aim: Target, plans: Edits, scene: Scene) -> int | None:
     """How many other constraints the plans break; None where they do not do what they are for."""
     try:
         edited = after(spec, plans, scene)
@@ -122,19 +131,19 @@ def costs(spec: Spec, aim: Aim, plans: Plans, scene: Scene) -> int | None:
     fresh = changed(scene, edited)
     if not all(within(i.box, scene) and min(i.box.width, i.box.height) >= 1 for i in fresh):
         return None
-    close = near(spec, read_off(spec, scene)) - {aim.constraint.id}
-    if not near(spec, read_off(spec, edited)) <= close:
+    close = find_near_limits(spec, build_context(spec, scene)) - {aim.constraint.id}
+    if not find_near_limits(spec, build_context(spec, edited)) <= close:
         return None
     down = broken(spec, edited)
     return len(down) - 1 if down.get(aim.constraint.id) == (aim.violation,) else None
 
 
-def best_of(spec: Spec, aim: Aim, scene: Scene, seed: int) -> Plans | None:
+def best_of(spec: Spec, aim: Target, scene: Scene, seed: int) -> Edits | None:
     """The first plan that breaks the aim's rule alone; if none does, the first that breaks the fewest others.
 
     Nobody looks further when twelve more do not break fewer.
     """
-    drawn = islice(candidates(spec, aim, scene, np.random.default_rng(seed), twin=False), CANDIDATES)
+    drawn = islice(propose_edits(spec, aim, scene, np.random.default_rng(seed), twin=False), MAX_CANDIDATES)
     fitting = [(cost, plans) for plans in drawn if (cost := costs(spec, aim, plans, scene)) is not None]
     best, since = None, 0
     for cost, plans in fitting:
@@ -151,25 +160,25 @@ def best_of(spec: Spec, aim: Aim, scene: Scene, seed: int) -> Plans | None:
 def test_no_plan_that_came_to_mind_breaks_less(seed: int) -> None:
     """Of all that come to mind the plan is taken that breaks no other rule, or the fewest."""
     spec, scene = product(random.Random(seed))
-    ways = aims(spec)
+    ways = list_targets(spec)
 
-    taken = [violate(spec, aim, scene, np.random.default_rng(seed)) for aim in ways]
+    taken = [find_counterexample(spec, aim, scene, np.random.default_rng(seed)) for aim in ways]
 
     assert taken == [best_of(spec, aim, scene, seed) for aim in ways]
 
 
-def labels(constraint: Constraint, aim: Aim) -> list[str]:
+def labels(constraint: Constraint, aim: Target) -> list[str]:
     """What kind of rule it is."""
     rule = constraint.rule
     found = [constraint.family, *(key for key in ("when", "each", "unless_broken") if getattr(constraint, key))]
     if isinstance(rule, Layout):
         found.append(rule.relation)
     if isinstance(rule, Measure):
-        found.append(f"{rule.kind} {aim.side.kind}")
+        found.append(f"{rule.kind} {aim.mode.kind}")
     if constraint.family == "quantity":
-        found.append(f"quantity {aim.side.kind} by {aim.side.amount}")
+        found.append(f"quantity {aim.mode.kind} by {aim.mode.amount}")
     if constraint.family == "composition":
-        found.append("wrong set" if aim.side.kind else "other set")
+        found.append("wrong set" if aim.mode.kind else "other set")
     return found
 
 

@@ -9,7 +9,7 @@ import pytest
 from logicls.constraints.lint.data_audit import SHOWN, hold
 from logicls.constraints.lint.spec_lint import lint
 from logicls.constraints.spec.models import Spec
-from logicls.constraints.spec.references import Fault, faults
+from logicls.constraints.spec.references import Fault, find_faults
 from logicls.records import Box, Instance, Scene
 
 from .readings import at
@@ -38,7 +38,7 @@ def spec(*constraints: Body, **more: Any) -> Spec:
 
 def said(rules: Spec, *codes: str) -> list[Fault]:
     """What lint says, of these codes."""
-    assert faults(rules) == []
+    assert find_faults(rules) == []
     return [fault for fault in lint(rules) if fault.code in codes]
 
 
@@ -99,7 +99,7 @@ def test_an_example_comes_to_what_it_breaks(scene: Body, found: str) -> None:
 )
 def test_a_scene_that_is_none(scene: Body, path: tuple[Any, ...], message: str) -> None:
     """LC025: counts are whole, boxes lie in the photo, and lists hold no lists."""
-    found = faults(spec(PINS, examples=[{"scene": scene}]))
+    found = find_faults(spec(PINS, examples=[{"scene": scene}]))
 
     assert [(f.path, f.message, f.code) for f in found] == [(("examples", 0, "scene", *path), message, "LC025")]
 

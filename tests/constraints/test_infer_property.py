@@ -122,7 +122,7 @@ def test_a_draft_passes_on_its_own_photos(tmp_path_factory: pytest.TempPathFacto
     known = tuple(name for name in annotated if legal(name))
     unfit = misfits(Dataset(Path(), tuple(scenes), "", known), spec.components)
     assert [str(problem) for problem in unfit if problem.code != "LC120"] == []
-    spoken = [{n.name for n in constraint.names()} for constraint in spec.constraints]
+    spoken = [{n.name for n in constraint.references()} for constraint in spec.constraints]
     for fault in (fault for fault in faults if fault.code == "LC044"):
         about = spoken[int(fault.path[1])]
         assert not any(about <= other for index, other in enumerate(spoken) if index != fault.path[1])

@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from logicls.constraints.checker.counterexamples import aims, breach, outcome, violate
-from logicls.constraints.families.edits import Add, Move, Plan, Remove, Replace
-from logicls.constraints.families.protocol import Plans
+from logicls.constraints.checker.counterexamples import list_targets, find_broken, simulate, find_counterexample
+from logicls.constraints.families.edits import Add, Move, Edit, Remove, Replace
+from logicls.constraints.families.protocol import Edits
 from logicls.constraints.spec.models import Spec
 from logicls.records import Box, Instance, Scene
 
@@ -37,13 +37,13 @@ def spec(**rule: Any) -> Spec:
     )
 
 
-def made(one: Spec, violation: str, *, twin: bool = False) -> list[Plans | None]:
+def made(one: Spec, violation: str, *, twin: bool = False) -> list[Edits | None]:
     """What is planned for the violation, for each of some seeds."""
-    aim = next(aim for aim in aims(one) if aim.violation == violation)
-    return [violate(one, aim, FULL, np.random.default_rng(seed), twin=twin) for seed in range(20)]
+    aim = next(aim for aim in list_targets(one) if aim.violation == violation)
+    return [find_counterexample(one, aim, FULL, np.random.default_rng(seed), twin=twin) for seed in range(20)]
 
 
-def kinds(plans: list[Plans | None]) -> set[tuple[type[Plan], ...]]:
+def kinds(plans: list[Edits | None]) -> set[tuple[type[Edit], ...]]:
     """The ways that were taken."""
     return {tuple(type(step) for step in steps or ()) for steps in plans}
 
@@ -67,7 +67,9 @@ def test_any_other_set_is_found_past_the_named_ones() -> None:
     }
     one = spec(composition={"required": {"long_screw": 2, "short_screw": 1}, "wrong": sets}, violation="other")
 
-    broken = [breach(one, reading) for plans in made(one, "other") if plans and (reading := outcome(one, plans, FULL))]
+    broken = [
+        find_broken(one, reading) for plans in made(one, "other") if plans and (reading := simulate(one, plans, FULL))
+    ]
 
     assert len(broken) > 15
     assert all(found and found.violations == {"rule": ("other",)} for found in broken)

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 import logicls
-from logicls.constraints.spec.loader import open_sheet
+from logicls.constraints.spec.loader import load_spec_file
 from logicls.data.dataset_lint import check
 from logicls.diagnostics.codes import LEVELS, Code, catalogue, exit_code, find_code, is_code
 from logicls.errors import LogiClsError, Problem, SpecError
@@ -43,7 +43,7 @@ def whole(text: str) -> str:
 def problems(path: Path) -> list[Problem]:
     """All that `logicls check` finds in a spec."""
     try:
-        return list(check(open_sheet(path)))
+        return list(check(load_spec_file(path)))
     except SpecError as error:
         return list(error.problems)
 

@@ -15,7 +15,7 @@ from PIL import Image
 from logicls.cli.environment import create_project
 from logicls.constraints.lint.data_audit import hold
 from logicls.constraints.mining.infer import infer
-from logicls.constraints.spec.loader import load_spec, open_sheet
+from logicls.constraints.spec.loader import load_spec, load_spec_file
 from logicls.constraints.spec.models import Component
 from logicls.data.coco import read_dataset
 from logicls.data.dataset_lint import dataset_problems
@@ -173,8 +173,8 @@ def broken_photo() -> object:
 
 def held(text: str, *scenes: Scene) -> object:
     """A spec held against good photos."""
-    sheet = open_sheet(written("box.yaml", text))
-    return [sheet.problem(f.code, f.message, f.path, f.advice) for f in hold(sheet.spec, scenes)]
+    sheet = load_spec_file(written("box.yaml", text))
+    return [sheet.make_problem(f.code, f.message, f.path, f.advice) for f in hold(sheet.spec, scenes)]
 
 
 def no_room() -> object:

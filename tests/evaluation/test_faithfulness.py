@@ -4,7 +4,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from logicls.constraints.checker.evaluation import look
+from logicls.constraints.checker.evaluation import compute_answers
 from logicls.constraints.spec.loader import load_spec
 from logicls.data.coco import read_dataset
 from logicls.data.segmentation import read_outlines
@@ -36,7 +36,7 @@ class Knowing:
         for flip in draw_flips(drafter, COUNT, seed=3):
             for draft in (flip.before, flip.after):
                 scene = (flip.before if blind else draft).canvas.scene
-                self.known[draft.canvas.photo.tobytes()] = look(drafter.spec, scene)
+                self.known[draft.canvas.photo.tobytes()] = compute_answers(drafter.spec, scene)
 
     def look(self, photos):
         """The answers to each photo."""

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from logicls import answer_format as trail
 from logicls.constraints.checker.decomposition import decompose
-from logicls.constraints.checker.evaluation import by_query, judge, look
+from logicls.constraints.checker.evaluation import index_answers, evaluate, compute_answers
 from logicls.constraints.spec.loader import load_spec
 from logicls.constraints.spec.models import Spec
 from logicls.io.resources import share
@@ -90,7 +90,7 @@ def test_the_templates_that_ship_are_fine(spec: Spec, bank: Bank) -> None:
 @given(scenes())
 def test_every_style_of_every_family_reads_well(scene: Scene) -> None:
     """A style is one line of whole sentences: no name as YAML has it, no hole, no stray or doubled mark."""
-    findings = judge(FAMILIES, by_query(look(FAMILIES, scene)), 400, 400)
+    findings = evaluate(FAMILIES, index_answers(compute_answers(FAMILIES, scene)), 400, 400)
     template = environment().from_string(share("synth/reasoning.j2").read_text())
     for finding in findings:
         lines = lines_of(template.render(**reasoning_facts(finding, "nobody likes it.")))
@@ -105,7 +105,7 @@ def test_every_style_of_every_family_reads_well(scene: Scene) -> None:
 @given(scenes(), st.integers(0, 2**32 - 1))
 def test_the_chain_reads_back(scene: Scene, seed: int) -> None:
     """The trail inside any draw of styles holds the same answers, whatever is given as a reason."""
-    answers = look(FAMILIES, scene)
+    answers = compute_answers(FAMILIES, scene)
 
     text = chain(FAMILIES, answers, (400, 400), np.random.default_rng(seed))
 
@@ -116,7 +116,7 @@ def test_the_chain_reads_back(scene: Scene, seed: int) -> None:
 def test_a_reason_is_given_for_broken_rules_alone() -> None:
     """Some styles say why there is such a rule, in the spec's own words, on one line; rules that hold say nothing."""
     clamps = tuple(Instance(n, "clamp", Box(0, 0, 9, 9), (("slots", "2"), ("colour", "red"))) for n in range(1))
-    answers = look(FAMILIES, Scene("any.png", 400, 400, clamps))
+    answers = compute_answers(FAMILIES, Scene("any.png", 400, 400, clamps))
 
     texts = [chain(FAMILIES, answers, (400, 400), np.random.default_rng(seed)) for seed in range(40)]
 
@@ -138,7 +138,7 @@ def test_the_words_are_those_of_the_golden_file() -> None:
     rng = np.random.default_rng(7)
     text = "\n".join(
         [way for query in decompose(FAMILIES) for way in wordings(query, FAMILIES)]
-        + [chain(FAMILIES, look(FAMILIES, Scene("any.png", 400, 400, each)), (400, 400), rng)
+        + [chain(FAMILIES, compute_answers(FAMILIES, Scene("any.png", 400, 400, each)), (400, 400), rng)
            for each in (instances, instances[:2], instances[3:])]
     )  # fmt: skip
 

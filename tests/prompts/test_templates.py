@@ -8,7 +8,7 @@ import pytest
 
 from logicls import answer_format as trail
 from logicls.constraints.checker.decomposition import decompose
-from logicls.constraints.checker.evaluation import by_query, judge, look
+from logicls.constraints.checker.evaluation import index_answers, evaluate, compute_answers
 from logicls.constraints.spec.models import Spec
 from logicls.prompts.templates import _wordings, chain, question, reasoning, wordings
 from logicls.records import Finding, Scene
@@ -56,10 +56,10 @@ def test_the_chain_holds_the_answers(spec: Spec, bank: Bank) -> None:
     full = bank.dataset.scenes[0]
     bare = Scene(full.photo, full.width, full.height, full.instances[:6])
     for scene in (full, bare):
-        answers = look(spec, scene)
+        answers = compute_answers(spec, scene)
         text = chain(spec, answers, (scene.width, scene.height), np.random.default_rng(0))
         found = trail.read(text)
-        rules = judge(spec, by_query(answers), scene.width, scene.height)
+        rules = evaluate(spec, index_answers(answers), scene.width, scene.height)
         assert found == trail.read(trail.write(answers))
         assert (len(found.answers), found.strange) == (len(answers), ())
         assert len(text.splitlines()) == len(answers) + len(rules) + 1

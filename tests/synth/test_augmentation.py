@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from logicls.constraints.checker.evaluation import look, read_off
-from logicls.constraints.checker.margins import near
+from logicls.constraints.checker.evaluation import compute_answers, build_context
+from logicls.constraints.checker.margins import find_near_limits
 from logicls.constraints.spec.models import Spec
 from logicls.errors import SpecError
 from logicls.io.resources import share
@@ -52,8 +52,10 @@ def test_the_truth_survives(spec: Spec, bank: Bank, strength: Strength) -> None:
             (i.id, i.component, i.attributes) for i in kept
         ]
         assert [i for i in after.scene.instances if i.box.ioa(room) < 1 - 1e-6] == []
-        assert look(spec, after.scene)[-1] == look(spec, before.scene)[-1]
-        assert near(spec, read_off(spec, after.scene)) <= near(spec, read_off(spec, before.scene))
+        assert compute_answers(spec, after.scene)[-1] == compute_answers(spec, before.scene)[-1]
+        assert find_near_limits(spec, build_context(spec, after.scene)) <= find_near_limits(
+            spec, build_context(spec, before.scene)
+        )
 
     survives()
 

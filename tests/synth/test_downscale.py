@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from logicls.constraints.checker.evaluation import look
+from logicls.constraints.checker.evaluation import compute_answers
 from logicls.constraints.spec.loader import load_spec
 from logicls.data.segmentation import Outline
 from logicls.io.resources import share
@@ -33,8 +33,8 @@ def test_photos_are_twice_the_input(source: Source) -> None:
     assert {(scene.width, scene.height) for scene in after} == {(102, 128)}
     assert photo.shape == (128, 102, 3)
     assert np.allclose(np.array(boxes[0]) * np.array([102 / 256, 128 / 320] * 2), boxes[1])
-    assert [look(source.spec, scene)[-1].values for scene in before] == [
-        look(source.spec, scene)[-1].values for scene in after
+    assert [compute_answers(source.spec, scene)[-1].values for scene in before] == [
+        compute_answers(source.spec, scene)[-1].values for scene in after
     ]
 
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from logicls.constraints.families.edits import Add, Move, Plan, Remove, Replace, Resize, Swap
+from logicls.constraints.families.edits import Add, Move, Edit, Remove, Replace, Resize, Swap
 from logicls.constraints.spec.models import Spec
 from logicls.records import Box, Instance, Scene
 from logicls.synth.compositor import Canvas
@@ -116,7 +116,7 @@ def test_dye_stays_in_the_liquid(editor: Editor, kit: Canvas) -> None:
     assert np.array_equal(out.photo[inside], kit.photo[inside])
 
 
-PLANS: list[Callable[[Canvas], Plan]] = [
+PLANS: list[Callable[[Canvas], Edit]] = [
     lambda kit: Remove(kit.scene.instances_of("label")[0].id),
     lambda kit: Remove(liquid(kit).id),
     lambda kit: Add("tablet", Box(165, 250, 193, 278)),
@@ -128,7 +128,7 @@ PLANS: list[Callable[[Canvas], Plan]] = [
 
 
 @pytest.mark.parametrize("plan", PLANS, ids=["label", "liquid", "add", "move", "swap", "replace", "resize"])
-def test_the_given_canvas_stays_as_it_is(editor: Editor, kit: Canvas, plan: Callable[[Canvas], Plan]) -> None:
+def test_the_given_canvas_stays_as_it_is(editor: Editor, kit: Canvas, plan: Callable[[Canvas], Edit]) -> None:
     """An edit makes a new photo of the same size, never writes to the bank's."""
     before = kit.photo.copy()
 

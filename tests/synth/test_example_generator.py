@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from logicls.constraints.checker.evaluation import look, read_off
-from logicls.constraints.checker.margins import near
+from logicls.constraints.checker.evaluation import compute_answers, build_context
+from logicls.constraints.checker.margins import find_near_limits
 from logicls.constraints.spec.models import Spec
 from logicls.data.coco import Dataset
 from logicls.records import Example, Scene
@@ -107,9 +107,9 @@ def pixels(example: Example) -> np.ndarray:
 
 def test_no_edit_ends_in_the_dead_zone(examples: list[Example], spec: Spec, bank: Bank) -> None:
     """Where nobody could say whether a rule holds there are photos as they were taken, and nothing else."""
-    sources = {scene.photo: near(spec, read_off(spec, scene)) for scene in bank.dataset.scenes}
+    sources = {scene.photo: find_near_limits(spec, build_context(spec, scene)) for scene in bank.dataset.scenes}
 
-    close = {e.seed: near(spec, read_off(spec, e.scene)) - sources[e.scene.photo] for e in examples}
+    close = {e.seed: find_near_limits(spec, build_context(spec, e.scene)) - sources[e.scene.photo] for e in examples}
 
     assert {seed: rules for seed, rules in close.items() if rules} == {}
 
@@ -117,7 +117,7 @@ def test_no_edit_ends_in_the_dead_zone(examples: list[Example], spec: Spec, bank
 def test_answers_are_those_of_the_scene(spec: Spec, examples: list[Example]) -> None:
     """What is stored is what a perfect reader sees on the picture that is stored."""
     for example in examples:
-        assert example.answers == tuple(answer for answer in look(spec, example.scene) if answer.readable)
+        assert example.answers == tuple(answer for answer in compute_answers(spec, example.scene) if answer.readable)
         assert example.answers[-1].values == example.violations
     photo = Image.open(io.BytesIO(examples[0].image))
     assert (photo.format, photo.size) == ("JPEG", (examples[0].scene.width, examples[0].scene.height))
@@ -179,5 +179,5 @@ def test_photos_that_allow_nothing_stay_as_they_are(
     made = [maker.make(1, index) for index in range(20)]
 
     assert [e for e in made if e.edits or e.pair >= 0] == []
-    assert {e.violations for e in made} == {look(spec, scene)[-1].values}
+    assert {e.violations for e in made} == {compute_answers(spec, scene)[-1].values}
     assert "could be made on 0% of the photos tried" in "\n".join(shortfall_of(made).lines())

@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 
 from logicls import answer_format as trail
-from logicls.constraints.families.context import words
+from logicls.constraints.families.context import name_to_text
 from logicls.errors import DataError
 from logicls.io.resources import share
 from logicls.models.box_formats import FAMILIES, Family, back
@@ -200,7 +200,7 @@ def test_a_reference_is_the_word_as_it_stands() -> None:
     assert module._referred("where is the bee on the beehive?", "bee", refs) == (
         "where is the <ref-object> on the beehive?"
     )
-    assert module._referred("show all of it", words("top_label"), refs) == "show all of it"
+    assert module._referred("show all of it", name_to_text("top_label"), refs) == "show all of it"
     assert refs == ["bee"]
 
 

@@ -74,7 +74,7 @@ def test_counts_near_the_limit_are_more_frequent(balance: Balance) -> None:
     )
 
     found = {
-        name: {way.aim.side.amount: round(way.weight, 4) for way in some} for name, some in ways(spec, balance).items()
+        name: {way.aim.mode.amount: round(way.weight, 4) for way in some} for name, some in ways(spec, balance).items()
     }
 
     assert found == {

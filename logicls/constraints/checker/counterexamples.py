@@ -8,81 +8,86 @@ from itertools import chain, islice
 
 import numpy as np
 
-from logicls.constraints.checker.evaluation import check, checked, named, read_off
-from logicls.constraints.checker.margins import near
-from logicls.constraints.families.context import Absent, Reading, Side, Unreadable
-from logicls.constraints.families.edits import Rng, imagined
-from logicls.constraints.families.placement import MAX_STEPS, in_photo
-from logicls.constraints.families.protocol import Plans
+from logicls.constraints.checker.evaluation import (
+    evaluate_constraint,
+    evaluate_constraints,
+    violation_names,
+    build_context,
+)
+from logicls.constraints.checker.margins import find_near_limits
+from logicls.constraints.families.context import NotApplicable, EvaluationContext, FailureMode, UnreadableAnswer
+from logicls.constraints.families.edits import Rng, simulate_edits
+from logicls.constraints.families.placement import MAX_EDITS, is_in_photo
+from logicls.constraints.families.protocol import Edits
 from logicls.constraints.spec.models import Constraint, Spec
 from logicls.records import Instance, Scene
 
-CANDIDATES = 60
+MAX_CANDIDATES = 60
 """Plans that are looked at before the best of them is taken."""
-SPREAD = 0.4
+MULTI_LOCATION_SHARE = 0.4
 """Share of the searches that begin with several places at once, where a constraint is checked in several."""
-FEWEST = 0.6
+TWO_LOCATIONS_SHARE = 0.6
 """Share of those with two places; the same share of the others with three, and so on."""
 PATIENCE = 12
 """Plans in a row that break the constraint, but none fewer of the others than the best so far, before that is taken."""
 
 
 @dataclass(frozen=True, slots=True)
-class Aim:
+class Target:
     """One way to break one constraint."""
 
     constraint: Constraint
-    side: Side
+    mode: FailureMode
 
     @property
     def violation(self) -> str:
         """The defect that it makes."""
-        return self.constraint.violation_on(self.side)
+        return self.constraint.violation_name(self.mode)
 
 
-def can_break(spec: Spec, aim: Aim, scene: Scene, rng: Rng) -> bool:
+def can_break(spec: Spec, aim: Target, scene: Scene, rng: Rng) -> bool:
     """Whether some edit of the scene breaks the aim's constraint as it should, whatever else it breaks."""
-    plans_tried = islice(candidates(spec, aim, scene, rng, twin=False), CANDIDATES)
-    readings = (outcome(spec, plans, scene) for plans in plans_tried)
-    return any(reading is not None and _hits(aim, reading) for reading in readings)
+    plans_tried = islice(propose_edits(spec, aim, scene, rng, twin=False), MAX_CANDIDATES)
+    readings = (simulate(spec, plans, scene) for plans in plans_tried)
+    return any(reading is not None and _hits_target(aim, reading) for reading in readings)
 
 
 @dataclass(frozen=True, slots=True)
-class Breach:
+class BrokenConstraints:
     """What is broken after some edits: constraint id → its violations."""
 
     violations: dict[str, tuple[str, ...]]
 
-    def added(self, before: Breach) -> dict[str, tuple[str, ...]]:
+    def difference(self, before: BrokenConstraints) -> dict[str, tuple[str, ...]]:
         """Constraints that were not broken before, or otherwise."""
         return {key: names for key, names in self.violations.items() if before.violations.get(key) != names}
 
 
-def aims(spec: Spec) -> tuple[Aim, ...]:
+def list_targets(spec: Spec) -> tuple[Target, ...]:
     """Every way in which the spec can be broken."""
-    return tuple(Aim(constraint, side) for constraint in spec.constraints for side in constraint.sides)
+    return tuple(Target(constraint, side) for constraint in spec.constraints for side in constraint.failure_modes)
 
 
-def violate(spec: Spec, aim: Aim, scene: Scene, rng: Rng, *, twin: bool = False) -> Plans | None:
+def find_counterexample(spec: Spec, aim: Target, scene: Scene, rng: Rng, *, twin: bool = False) -> Edits | None:
     """Edits that break the aim's constraint on a scene where it holds; with `twin`, ones that break nothing.
 
     Of the plans that come to mind the first is taken that breaks no other constraint; if every one does, the one that
     breaks the fewest: then those others follow from this one on this scene. None where the scene does not allow it, or
     only by what brings a rule into the dead zone of its limit.
     """
-    given = read_off(spec, scene, quiet=True)
-    before, close = breach(spec, given), near(spec, given) - {aim.constraint.id}
+    given = build_context(spec, scene, quiet=True)
+    before, close = find_broken(spec, given), find_near_limits(spec, given) - {aim.constraint.id}
     if aim.constraint.id in before.violations:
         return None
-    best: tuple[int, Plans] | None = None
+    best: tuple[int, Edits] | None = None
     idle = 0
-    for plans in islice(candidates(spec, aim, scene, rng, twin=twin), CANDIDATES):
-        reading = outcome(spec, plans, scene)
-        if reading is None or not (twin or _hits(aim, reading)):
+    for plans in islice(propose_edits(spec, aim, scene, rng, twin=twin), MAX_CANDIDATES):
+        reading = simulate(spec, plans, scene)
+        if reading is None or not (twin or _hits_target(aim, reading)):
             continue
-        if not near(spec, reading) <= close:
+        if not find_near_limits(spec, reading) <= close:
             continue
-        added = breach(spec, reading).added(before)
+        added = find_broken(spec, reading).difference(before)
         if not twin and aim.constraint.id not in added:
             continue
         if len(added) == (0 if twin else 1):
@@ -95,64 +100,64 @@ def violate(spec: Spec, aim: Aim, scene: Scene, rng: Rng, *, twin: bool = False)
     return best[1] if best and not twin else None
 
 
-def breach(spec: Spec, reading: Reading) -> Breach:
+def find_broken(spec: Spec, reading: EvaluationContext) -> BrokenConstraints:
     """What is broken on a scene."""
-    checks = checked(spec, reading)
-    return Breach(
+    checks = evaluate_constraints(spec, reading)
+    return BrokenConstraints(
         {
-            constraint.id: named(constraint, found)
+            constraint.id: violation_names(constraint, found)
             for constraint, found in zip(spec.constraints, checks, strict=True)
             if found.status == "broken"
         }
     )
 
 
-def outcome(spec: Spec, plans: Plans, scene: Scene) -> Reading | None:
+def simulate(spec: Spec, plans: Edits, scene: Scene) -> EvaluationContext | None:
     """What there is to read after the plans; None where they cannot be carried out or lead out of the photo."""
     try:
-        edited = imagined(plans, scene, spec.fillings, spec.world.leaves)
+        edited = simulate_edits(plans, scene, spec.liquids, spec.vocabulary.leaves)
     except KeyError:
         return None
     before = set(scene.instances)
-    if not all(_stays(i, scene) for i in edited.instances if i not in before):
+    if not all(_is_valid(i, scene) for i in edited.instances if i not in before):
         return None
-    return read_off(spec, edited, quiet=True)
+    return build_context(spec, edited, quiet=True)
 
 
-def _hits(aim: Aim, reading: Reading) -> bool:
+def _hits_target(aim: Target, reading: EvaluationContext) -> bool:
     """Whether the aim's constraint, taken by itself, is broken as it should be and in no other way."""
-    return named(aim.constraint, check(aim.constraint, reading)) == (aim.violation,)
+    return violation_names(aim.constraint, evaluate_constraint(aim.constraint, reading)) == (aim.violation,)
 
 
-def _stays(instance: Instance, scene: Scene) -> bool:
-    return in_photo(instance.box, scene) and min(instance.box.width, instance.box.height) >= 1
+def _is_valid(instance: Instance, scene: Scene) -> bool:
+    return is_in_photo(instance.box, scene) and min(instance.box.width, instance.box.height) >= 1
 
 
-def candidates(spec: Spec, aim: Aim, scene: Scene, rng: Rng, *, twin: bool) -> Iterator[Plans]:
+def propose_edits(spec: Spec, aim: Target, scene: Scene, rng: Rng, *, twin: bool) -> Iterator[Edits]:
     """The plans that come to mind, in the order in which they come, whatever comes of them."""
-    reading = read_off(spec, scene)
-    make = aim.constraint.rule.keep if twin else aim.constraint.rule.plans
-    frames = _frames(aim.constraint, reading, rng)
-    if not twin and len(frames) > 1 and rng.random() < SPREAD:
-        yield from _spread(aim, scene, frames, rng)
+    reading = build_context(spec, scene)
+    make = aim.constraint.rule.control_edits if twin else aim.constraint.rule.edits
+    frames = _shuffle_frames(aim.constraint, reading, rng)
+    if not twin and len(frames) > 1 and rng.random() < MULTI_LOCATION_SHARE:
+        yield from _break_several(aim, scene, frames, rng)
     for frame in frames:
         try:
-            yield from make(scene, frame, aim.side, rng)
-        except (Absent, Unreadable):
+            yield from make(scene, frame, aim.mode, rng)
+        except (NotApplicable, UnreadableAnswer):
             continue
 
 
-def _spread(aim: Aim, scene: Scene, frames: Sequence[Reading], rng: Rng) -> Iterator[Plans]:
+def _break_several(aim: Target, scene: Scene, frames: Sequence[EvaluationContext], rng: Rng) -> Iterator[Edits]:
     """Break it in several places at once, if it bears the same name then: two things too many may lie in two places."""
-    count = min(1 + int(rng.geometric(FEWEST)), len(frames), MAX_STEPS)
-    shares = np.ones(count, dtype=int) + rng.multinomial(max(aim.side.amount - count, 0), [1 / count] * count)
-    if aim.constraint.violation_on(Side(aim.side.kind, int(shares.sum()))) != aim.violation:
+    count = min(1 + int(rng.geometric(TWO_LOCATIONS_SHARE)), len(frames), MAX_EDITS)
+    shares = np.ones(count, dtype=int) + rng.multinomial(max(aim.mode.amount - count, 0), [1 / count] * count)
+    if aim.constraint.violation_name(FailureMode(aim.mode.kind, int(shares.sum()))) != aim.violation:
         return
-    parts: list[Plans] = []
+    parts: list[Edits] = []
     for frame, share in zip(frames, shares.tolist(), strict=False):
         try:
-            plans = next(iter(aim.constraint.rule.plans(scene, frame, Side(aim.side.kind, share), rng)), None)
-        except (Absent, Unreadable):
+            plans = next(iter(aim.constraint.rule.edits(scene, frame, FailureMode(aim.mode.kind, share), rng)), None)
+        except (NotApplicable, UnreadableAnswer):
             return
         if plans is None:
             return
@@ -160,9 +165,9 @@ def _spread(aim: Aim, scene: Scene, frames: Sequence[Reading], rng: Rng) -> Iter
     yield tuple(chain.from_iterable(parts))
 
 
-def _frames(constraint: Constraint, reading: Reading, rng: Rng) -> list[Reading]:
+def _shuffle_frames(constraint: Constraint, reading: EvaluationContext, rng: Rng) -> list[EvaluationContext]:
     """The whole photo, or each place that the constraint is checked in, in random order."""
     if constraint.each is None:
         return [reading]
-    places = reading.places(constraint.each)
-    return [reading.within(places[int(i)]) for i in rng.permutation(len(places))]
+    places = reading.locations(constraint.each)
+    return [reading.restrict(places[int(i)]) for i in rng.permutation(len(places))]

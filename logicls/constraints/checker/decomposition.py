@@ -10,10 +10,10 @@ VERDICT = "verdict"
 
 def decompose(spec: Spec) -> tuple[Subquery, ...]:
     """Every question once, in the order in which the constraints need them; last, the model's own verdict."""
-    return (*spec.questions, Subquery(VERDICT, "verdict", options=spec.violations))
+    return (*spec.queries, Subquery(VERDICT, "verdict", options=spec.violations))
 
 
-def component_of(query: str) -> str:
+def query_component(query: str) -> str:
     """What a question is about, by its id: `locate:tablet` and `attribute:tablet.colour` are about the tablet.
 
     Empty for the verdict.
@@ -21,9 +21,9 @@ def component_of(query: str) -> str:
     return query.partition(":")[2].partition(".")[0]
 
 
-def located_by(query: str) -> str:
+def locate_query_id(query: str) -> str:
     """The id of the question where the bearers of an attribute are, from that of the question what it is.
 
     The verdict has none: what comes out is the id of no question.
     """
-    return f"locate:{component_of(query)}"
+    return f"locate:{query_component(query)}"

@@ -10,43 +10,49 @@ from functools import lru_cache
 
 from logicls.constraints.checker.decomposition import VERDICT
 from logicls.constraints.families import logical as logic
-from logicls.constraints.families.context import Check, Reading, Side, Unreadable, words
-from logicls.constraints.families.logical import attempt
+from logicls.constraints.families.context import (
+    RuleResult,
+    EvaluationContext,
+    FailureMode,
+    UnreadableAnswer,
+    name_to_text,
+)
+from logicls.constraints.families.logical import evaluate_rule
 from logicls.constraints.spec.models import Constraint, Spec
 from logicls.records import Answer, Finding, Instance, Scene, Subquery
 
 
 @lru_cache(maxsize=256)  # synthesis looks at a scene again and again while it edits it
-def look(spec: Spec, scene: Scene) -> tuple[Answer, ...]:
+def compute_answers(spec: Spec, scene: Scene) -> tuple[Answer, ...]:
     """The true answer to every subquery of the spec, in the order of `decompose`."""
-    reading = read_off(spec, scene, quiet=True)
-    return (*reading.answers.values(), Answer(VERDICT, broken_names(spec, reading)))
+    reading = build_context(spec, scene, quiet=True)
+    return (*reading.answers.values(), Answer(VERDICT, find_violations(spec, reading)))
 
 
 @lru_cache(maxsize=64)  # the same, and a reading remembers what was looked up in it
-def read_off(spec: Spec, scene: Scene, *, quiet: bool = False) -> Reading:
+def build_context(spec: Spec, scene: Scene, *, quiet: bool = False) -> EvaluationContext:
     """The true answers to all subqueries but the verdict, ready to be looked up."""
-    found = {component: scene.instances_of(component) for component in spec.asked_components}
-    answers = {query.id: _answer(query, found[query.component]) for query in spec.questions}
-    return Reading(answers, scene.width, scene.height, spec.world, quiet=quiet)
+    found = {component: scene.instances_of(component) for component in spec.queried_components}
+    answers = {query.id: _compute_answer(query, found[query.component]) for query in spec.queries}
+    return EvaluationContext(answers, scene.width, scene.height, spec.vocabulary, status_only=quiet)
 
 
-def broken_names(spec: Spec, reading: Reading) -> tuple[str, ...]:
+def find_violations(spec: Spec, reading: EvaluationContext) -> tuple[str, ...]:
     """The violations, in the order of the spec's."""
     found = {
         name
-        for constraint, check in zip(spec.constraints, checked(spec, reading), strict=True)
-        for name in named(constraint, check)
+        for constraint, check in zip(spec.constraints, evaluate_constraints(spec, reading), strict=True)
+        for name in violation_names(constraint, check)
     }
     return tuple(name for name in spec.violations if name in found)
 
 
-def by_query(answers: tuple[Answer, ...]) -> Mapping[str, Answer]:
+def index_answers(answers: tuple[Answer, ...]) -> Mapping[str, Answer]:
     """Answers by subquery id."""
     return {answer.query: answer for answer in answers}
 
 
-def _answer(query: Subquery, instances: Sequence[Instance]) -> Answer:
+def _compute_answer(query: Subquery, instances: Sequence[Instance]) -> Answer:
     if query.kind == "locate":
         return Answer(query.id, boxes=tuple(i.box for i in instances))
     values = tuple(i.attribute(query.attribute) for i in instances)
@@ -54,97 +60,102 @@ def _answer(query: Subquery, instances: Sequence[Instance]) -> Answer:
     return Answer(query.id, known, readable=len(known) == len(values))
 
 
-def judge(spec: Spec, answers: Mapping[str, Answer], width: int, height: int) -> tuple[Finding, ...]:
+def evaluate(spec: Spec, answers: Mapping[str, Answer], width: int, height: int) -> tuple[Finding, ...]:
     """One finding a constraint, in the spec's order. `width`, `height`: the photo's size in pixels."""
-    checks = checked(spec, Reading(answers, width, height, spec.world))
-    return tuple(_finding(spec, c, found, answers) for c, found in zip(spec.constraints, checks, strict=True))
+    checks = evaluate_constraints(spec, EvaluationContext(answers, width, height, spec.vocabulary))
+    return tuple(_build_finding(spec, c, found, answers) for c, found in zip(spec.constraints, checks, strict=True))
 
 
-def checked(spec: Spec, reading: Reading) -> list[Check]:
+def evaluate_constraints(spec: Spec, reading: EvaluationContext) -> list[RuleResult]:
     """What each constraint comes to, in the spec's order, those that a broken one says it all for left out.
 
     Not to be written to: the reading remembers it.
     """
-    if spec.hash not in reading.checks:
-        reading.checks[spec.hash] = _checked(spec, reading)
-    return reading.checks[spec.hash]
+    if spec.hash not in reading.results:
+        reading.results[spec.hash] = _compute_results(spec, reading)
+    return reading.results[spec.hash]
 
 
-def _checked(spec: Spec, reading: Reading) -> list[Check]:
-    found = [check(c, reading) if c.is_conditional else attempt(c.rule, reading) for c in spec.constraints]
+def _compute_results(spec: Spec, reading: EvaluationContext) -> list[RuleResult]:
+    found = [
+        evaluate_constraint(c, reading) if c.is_conditional else evaluate_rule(c.rule, reading)
+        for c in spec.constraints
+    ]
     broken = {c.id: c for c, one in zip(spec.constraints, found, strict=True) if one.status == "broken"}
     if broken:
         for index, constraint in enumerate(spec.constraints):
-            stopper = _stopper(constraint, broken)
+            stopper = _find_stopper(constraint, broken)
             if stopper:
-                found[index] = Check("not_applicable", f"{stopper} is broken")
+                found[index] = RuleResult("not_applicable", f"{stopper} is broken")
     return found
 
 
-def _stopper(constraint: Constraint, broken: Mapping[str, Constraint], seen: frozenset[str] = frozenset()) -> str:
+def _find_stopper(constraint: Constraint, broken: Mapping[str, Constraint], seen: frozenset[str] = frozenset()) -> str:
     """The broken constraint that says it all for this one; one that is stopped itself stops none."""
     for other in constraint.unless_broken:
-        if other in broken and other not in seen and not _stopper(broken[other], broken, seen | {constraint.id}):
+        if other in broken and other not in seen and not _find_stopper(broken[other], broken, seen | {constraint.id}):
             return other
     return ""
 
 
-def violations(findings: Iterable[Finding]) -> tuple[str, ...]:
+def collect_violations(findings: Iterable[Finding]) -> tuple[str, ...]:
     """The defects that are there, sorted, each once."""
     return tuple(sorted({violation for finding in findings for violation in finding.violations}))
 
 
-def check(constraint: Constraint, reading: Reading) -> Check:
+def evaluate_constraint(constraint: Constraint, reading: EvaluationContext) -> RuleResult:
     """What one constraint comes to by itself."""
     if constraint.each is None:
-        return _conditional(constraint, reading)
+        return _evaluate_condition(constraint, reading)
     try:
-        frames = reading.places(constraint.each)
-    except Unreadable as missing:
-        return Check("unknown", f"no readable answer to {missing}")
+        frames = reading.locations(constraint.each)
+    except UnreadableAnswer as missing:
+        return RuleResult("unknown", f"no readable answer to {missing}")
     if not frames:
-        return Check("not_applicable", f"no {words(constraint.each)}")
-    return _gathered(constraint.each, [_conditional(constraint, reading.within(frame)) for frame in frames])
+        return RuleResult("not_applicable", f"no {name_to_text(constraint.each)}")
+    return _merge_results(
+        constraint.each, [_evaluate_condition(constraint, reading.restrict(frame)) for frame in frames]
+    )
 
 
-def named(constraint: Constraint, found: Check) -> tuple[str, ...]:
+def violation_names(constraint: Constraint, found: RuleResult) -> tuple[str, ...]:
     """The defects that a check of the constraint came to, each once."""
-    return tuple(dict.fromkeys(constraint.violation_on(side) for side in found.sides))
+    return tuple(dict.fromkeys(constraint.violation_name(side) for side in found.failure_modes))
 
 
-def _conditional(constraint: Constraint, reading: Reading) -> Check:
-    found = attempt(constraint.rule, reading)
+def _evaluate_condition(constraint: Constraint, reading: EvaluationContext) -> RuleResult:
+    found = evaluate_rule(constraint.rule, reading)
     if constraint.when is None:
         return found
-    condition = attempt(constraint.when.rule, reading)
-    status = logic.given(condition.status, found.status)
+    condition = evaluate_rule(constraint.when.rule, reading)
+    status = logic.implication(condition.status, found.status)
     if status == found.status:
         return found
-    return Check(status, f"the condition: {condition.found}")
+    return RuleResult(status, f"the condition: {condition.found}")
 
 
-def _gathered(place: str, checks: list[Check]) -> Check:
+def _merge_results(place: str, checks: list[RuleResult]) -> RuleResult:
     """One check of the same constraint in several places; amounts on one side add up."""
-    status = logic.every([one.status for one in checks])
+    status = logic.conjunction([one.status for one in checks])
     amounts: dict[str, int] = {}
     for one in checks:
-        for side in one.sides:
+        for side in one.failure_modes:
             amounts[side.kind] = amounts.get(side.kind, 0) + side.amount
     telling = [(n, one.found) for n, one in enumerate(checks, 1) if one.status == status]
-    told = "; ".join(f"{words(place)} {number}: {found}" for number, found in telling[:4])
+    told = "; ".join(f"{name_to_text(place)} {number}: {found}" for number, found in telling[:4])
     more = f"; and {len(telling) - 4} more" if len(telling) > 4 else ""
     found = f"in all {len(checks)}" if status == "holds" and len(telling) == len(checks) else told + more
-    return Check(status, found, tuple(Side(kind, amount) for kind, amount in amounts.items()))
+    return RuleResult(status, found, tuple(FailureMode(kind, amount) for kind, amount in amounts.items()))
 
 
-def _finding(spec: Spec, constraint: Constraint, found: Check, answers: Mapping[str, Answer]) -> Finding:
-    queries = tuple(query.id for query in spec.queries[constraint.id])
+def _build_finding(spec: Spec, constraint: Constraint, found: RuleResult, answers: Mapping[str, Answer]) -> Finding:
+    queries = tuple(query.id for query in spec.queries_by_constraint[constraint.id])
     used = [answers[query].confidence for query in queries if query in answers]
     return Finding(
         constraint.id,
         found.status,
-        named(constraint, found),
-        constraint.said,
+        violation_names(constraint, found),
+        constraint.text,
         found.found,
         queries,
         min(used, default=1.0),

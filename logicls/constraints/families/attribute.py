@@ -8,11 +8,18 @@ from typing import Annotated, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from logicls.constraints.families.context import Absent, Check, Reading, Side, listed, words
-from logicls.constraints.families.edits import Rng, another, spoken, with_value
-from logicls.constraints.families.match import What
-from logicls.constraints.families.placement import instances, some_of
-from logicls.constraints.families.protocol import Named, Plans
+from logicls.constraints.families.context import (
+    NotApplicable,
+    RuleResult,
+    EvaluationContext,
+    FailureMode,
+    join_names,
+    name_to_text,
+)
+from logicls.constraints.families.edits import Rng, change_attribute, attribute_to_text, set_attribute
+from logicls.constraints.families.match import AttributePath
+from logicls.constraints.families.placement import find_instances, sample_instances
+from logicls.constraints.families.protocol import Reference, Edits
 from logicls.records import Scene
 
 Values = str | Annotated[list[str], Field(min_length=1)]
@@ -23,7 +30,7 @@ class Attribute(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
 
-    of: What
+    of: AttributePath
     """thing.attribute"""
     is_: Values | None = Field(None, alias="is")
     """The value, or the values, that are right."""
@@ -33,61 +40,61 @@ class Attribute(BaseModel):
     """All instances are alike, whatever they are."""
 
     @model_validator(mode="after")
-    def _one_way(self) -> Self:
+    def _check_criterion(self) -> Self:
         if (self.is_ is not None) + (self.is_not is not None) + self.same != 1:
             raise ValueError("write exactly one of: is, is_not, same: true")
         return self
 
     @cached_property
-    def listed(self) -> tuple[str, ...]:
+    def listed_values(self) -> tuple[str, ...]:
         """The values that are written down."""
         given = self.is_ if self.is_ is not None else self.is_not
         return () if given is None else (given,) if isinstance(given, str) else tuple(given)
 
-    def names(self) -> Iterator[Named]:
+    def references(self) -> Iterator[Reference]:
         """Everything that it speaks about."""
-        yield Named(("of",), self.of, "attribute")
+        yield Reference(("of",), self.of, "attribute")
 
-    def sides(self) -> tuple[str, ...]:
+    def failure_modes(self) -> tuple[str, ...]:
         """There is one way to be broken."""
         return ("",)
 
-    def say(self) -> str:
+    def to_text(self) -> str:
         """The rule in plain English."""
         if self.same:
-            return f"every {spoken(self.of)} is the same"
-        values = listed([words(value) for value in self.listed], "or")
-        return f"{spoken(self.of)} is {'' if self.is_ is not None else 'not '}{values}"
+            return f"every {attribute_to_text(self.of)} is the same"
+        values = join_names([name_to_text(value) for value in self.listed_values], "or")
+        return f"{attribute_to_text(self.of)} is {'' if self.is_ is not None else 'not '}{values}"
 
-    def check(self, reading: Reading) -> Check:
+    def evaluate(self, reading: EvaluationContext) -> RuleResult:
         """Compare each value. Raises `Absent`, `Unreadable`."""
         thing, attribute = self.of.split(".")
         values = reading.values(thing, attribute)
         if len(values) < (2 if self.same else 1):
-            raise Absent(f"{len(values) or 'no'} {words(thing)}")
-        told = ", ".join(words(value) for value in values)
-        return Check("holds", told) if self._allows(values) else Check("broken", told, (Side(),))
+            raise NotApplicable(f"{len(values) or 'no'} {name_to_text(thing)}")
+        told = ", ".join(name_to_text(value) for value in values)
+        return RuleResult("holds", told) if self._allows(values) else RuleResult("broken", told, (FailureMode(),))
 
-    def plans(self, scene: Scene, reading: Reading, side: Side, rng: Rng) -> Iterator[Plans]:
+    def edits(self, scene: Scene, reading: EvaluationContext, side: FailureMode, rng: Rng) -> Iterator[Edits]:
         """Replace one instance by one with a wrong value."""
         thing, attribute = self.of.split(".")
-        known = reading.world.values(thing, attribute)
+        known = reading.vocabulary.values(thing, attribute)
         wrong = list(known) if self.same else [value for value in known if not self._allows((value,))]
-        for target in some_of(rng, instances(scene, reading, thing), 4):
-            yield from another(target, attribute, wrong, rng)
+        for target in sample_instances(rng, find_instances(scene, reading, thing), 4):
+            yield from change_attribute(target, attribute, wrong, rng)
 
-    def how(self, side: Side) -> str:
+    def describe_edit(self, side: FailureMode) -> str:
         """What those edits do, in plain English."""
         thing, attribute = self.of.split(".")
-        return f"one {words(thing)} replaced by one with {'another' if self.same else 'a wrong'} {words(attribute)}"
+        return f"one {name_to_text(thing)} replaced by one with {'another' if self.same else 'a wrong'} {name_to_text(attribute)}"
 
-    def keep(self, scene: Scene, reading: Reading, side: Side, rng: Rng) -> Iterator[Plans]:
+    def control_edits(self, scene: Scene, reading: EvaluationContext, side: FailureMode, rng: Rng) -> Iterator[Edits]:
         """The twin: replaced by another instance of the same kind."""
         thing, attribute = self.of.split(".")
-        for target in some_of(rng, instances(scene, reading, thing), 1):
-            yield (with_value(target, attribute, target.attribute(attribute) or ""),)
+        for target in sample_instances(rng, find_instances(scene, reading, thing), 1):
+            yield (set_attribute(target, attribute, target.attribute(attribute) or ""),)
 
     def _allows(self, values: tuple[str, ...]) -> bool:
         if self.same:
             return len(set(values)) == 1
-        return all((value in self.listed) == (self.is_ is not None) for value in values)
+        return all((value in self.listed_values) == (self.is_ is not None) for value in values)

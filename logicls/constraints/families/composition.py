@@ -8,21 +8,29 @@ from typing import Annotated, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from logicls.constraints.families.context import Absent, Check, Reading, Side, holds, listed, words
-from logicls.constraints.families.edits import Move, Plan, Rng
-from logicls.constraints.families.placement import (
-    MAX_STEPS,
-    additions,
-    instances,
-    one_of,
-    removal,
-    replacement,
-    some_of,
+from logicls.constraints.families.context import (
+    NotApplicable,
+    RuleResult,
+    EvaluationContext,
+    FailureMode,
+    contains_centre,
+    join_names,
+    name_to_text,
 )
-from logicls.constraints.families.protocol import Named, Plans
+from logicls.constraints.families.edits import Move, Edit, Rng
+from logicls.constraints.families.placement import (
+    MAX_EDITS,
+    add_instances,
+    find_instances,
+    choose_instance,
+    remove_instances,
+    replace_instance,
+    sample_instances,
+)
+from logicls.constraints.families.protocol import Reference, Edits
 from logicls.records import Box, Instance, Scene
 
-Set = (
+ComponentSet = (
     Annotated[list[str], Field(min_length=1)]
     | Annotated[dict[str, Annotated[int, Field(ge=0, le=1000)]], Field(min_length=1)]
 )
@@ -35,23 +43,23 @@ class Composition(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
 
-    required: Set | None = None
+    required: ComponentSet | None = None
     """What must all be there."""
-    one_of: Annotated[list[Set], Field(min_length=1)] | None = None
+    one_of: Annotated[list[ComponentSet], Field(min_length=1)] | None = None
     """Sets of which one must be there."""
-    if_: Set | None = Field(None, alias="if")
+    if_: ComponentSet | None = Field(None, alias="if")
     """Where this set is there ..."""
-    then: Set | None = None
+    then: ComponentSet | None = None
     """... this one must be, too."""
     exclusive: Annotated[list[str], Field(min_length=2)] | None = None
     """Things of which only one kind may be there."""
     in_: str | None = Field(None, alias="in")
     """Thing or region; what has its centre elsewhere is not counted."""
-    wrong: dict[str, Set] = {}
+    wrong: dict[str, ComponentSet] = {}
     """Violation → the wrong set that it stands for; the constraint's violation stands for any other."""
 
     @model_validator(mode="after")
-    def _one_way(self) -> Self:
+    def _check_form(self) -> Self:
         ways = (self.required, self.one_of, self.if_, self.exclusive)
         if sum(way is not None for way in ways) != 1:
             raise ValueError("write exactly one of: required, one_of, if with then, exclusive")
@@ -60,93 +68,94 @@ class Composition(BaseModel):
         return self
 
     @cached_property
-    def things(self) -> tuple[str, ...]:
+    def components(self) -> tuple[str, ...]:
         """Everything that is counted."""
         sets = [self.required or [], *(self.one_of or []), self.if_ or [], self.then or [], self.exclusive or []]
         return tuple(dict.fromkeys(thing for group in (*sets, *self.wrong.values()) for thing in group))
 
-    def names(self) -> Iterator[Named]:
+    def references(self) -> Iterator[Reference]:
         """Everything that it speaks about."""
         for key, group in (("required", self.required), ("if", self.if_), ("then", self.then)):
-            yield from _named((key,), group or [])
+            yield from _set_references((key,), group or [])
         for position, group in enumerate(self.one_of or []):
-            yield from _named(("one_of", position), group)
-        yield from _named(("exclusive",), self.exclusive or [])
+            yield from _set_references(("one_of", position), group)
+        yield from _set_references(("exclusive",), self.exclusive or [])
         for violation, group in self.wrong.items():
-            yield from _named(("wrong", violation), group)
+            yield from _set_references(("wrong", violation), group)
         if self.in_:
-            yield Named(("in",), self.in_, "place")
+            yield Reference(("in",), self.in_, "place")
 
-    def sides(self) -> tuple[str, ...]:
+    def failure_modes(self) -> tuple[str, ...]:
         """The named wrong sets, and any other one."""
         return (*self.wrong, "")
 
-    def say(self) -> str:
+    def to_text(self) -> str:
         """The rule in plain English."""
-        where = f" in the {words(self.in_)}" if self.in_ else ""
+        where = f" in the {name_to_text(self.in_)}" if self.in_ else ""
         if self.required is not None:
-            return f"there must be {_told(self.required)}{where}"
+            return f"there must be {_set_to_text(self.required)}{where}"
         if self.if_ is not None:
-            return f"where there is {_told(self.if_)}{where}, there must be {_told(self.then or [])}"
+            return f"where there is {_set_to_text(self.if_)}{where}, there must be {_set_to_text(self.then or [])}"
         if self.exclusive is not None:
-            return f"at most one kind of {listed([words(thing) for thing in self.exclusive])}{where}"
-        return f"one of these sets{where}: {'; '.join(_told(group) for group in self.one_of or [])}"
+            return f"at most one kind of {join_names([name_to_text(thing) for thing in self.exclusive])}{where}"
+        return f"one of these sets{where}: {'; '.join(_set_to_text(group) for group in self.one_of or [])}"
 
-    def check(self, reading: Reading) -> Check:
+    def evaluate(self, reading: EvaluationContext) -> RuleResult:
         """Count, and compare with the sets. Raises `Absent`, `Unreadable`."""
-        places = self._places(reading)
-        counts = {thing: len(_inside(reading.boxes(thing), places)) for thing in self.things}
-        found = ", ".join(f"{count} {words(thing)}" for thing, count in counts.items())
-        if self.if_ is not None and not _fits(self.if_, counts):
-            raise Absent(found)
-        if self._allows(counts):
-            return Check("holds", found)
-        named = next((violation for violation, group in self.wrong.items() if _fits(group, counts)), "")
-        return Check("broken", found, (Side(named),))
+        places = self._locations(reading)
+        counts = {thing: len(_select_inside(reading.boxes(thing), places)) for thing in self.components}
+        found = ", ".join(f"{count} {name_to_text(thing)}" for thing, count in counts.items())
+        if self.if_ is not None and not _matches_set(self.if_, counts):
+            raise NotApplicable(found)
+        if self._is_allowed(counts):
+            return RuleResult("holds", found)
+        named = next((violation for violation, group in self.wrong.items() if _matches_set(group, counts)), "")
+        return RuleResult("broken", found, (FailureMode(named),))
 
-    def plans(self, scene: Scene, reading: Reading, side: Side, rng: Rng) -> Iterator[Plans]:
+    def edits(self, scene: Scene, reading: EvaluationContext, side: FailureMode, rng: Rng) -> Iterator[Edits]:
         """Go from the counts that are there to wrong ones: replace first, then take away and add."""
-        present = self._present(scene, reading)
+        present = self._group_instances(scene, reading)
         counts = {thing: len(found) for thing, found in present.items()}
         for _ in range(16):
-            target = self._target(counts, side, rng)
+            target = self._sample_wrong_counts(counts, side, rng)
             if target is not None:
-                yield from self._towards(scene, reading, present, target, rng)
+                yield from self._reach_counts(scene, reading, present, target, rng)
 
-    def how(self, side: Side) -> str:
+    def describe_edit(self, side: FailureMode) -> str:
         """What those edits do, in plain English."""
         if side.kind:
-            return f"replaced, taken away and added until there is {_told(self.wrong[side.kind])}"
-        return f"one of {listed([words(thing) for thing in self.things])} replaced, taken away or added"
+            return f"replaced, taken away and added until there is {_set_to_text(self.wrong[side.kind])}"
+        return f"one of {join_names([name_to_text(thing) for thing in self.components])} replaced, taken away or added"
 
-    def keep(self, scene: Scene, reading: Reading, side: Side, rng: Rng) -> Iterator[Plans]:
+    def control_edits(self, scene: Scene, reading: EvaluationContext, side: FailureMode, rng: Rng) -> Iterator[Edits]:
         """The twin: one of the things taken up and put down where it was."""
-        present = [i for found in self._present(scene, reading).values() for i in found]
+        present = [i for found in self._group_instances(scene, reading).values() for i in found]
         if present:
-            yield (Move(one_of(rng, present).id, 0.0, 0.0),)
+            yield (Move(choose_instance(rng, present).id, 0.0, 0.0),)
 
-    def _places(self, reading: Reading) -> tuple[Box, ...] | None:
-        places = reading.places(self.in_) if self.in_ else None
+    def _locations(self, reading: EvaluationContext) -> tuple[Box, ...] | None:
+        places = reading.locations(self.in_) if self.in_ else None
         if places is not None and not places:
-            raise Absent(f"no {words(self.in_ or '')}")
+            raise NotApplicable(f"no {name_to_text(self.in_ or '')}")
         return places
 
-    def _present(self, scene: Scene, reading: Reading) -> dict[str, list[Instance]]:
-        places = self._places(reading)
+    def _group_instances(self, scene: Scene, reading: EvaluationContext) -> dict[str, list[Instance]]:
+        places = self._locations(reading)
         return {
-            thing: [i for i in instances(scene, reading, thing) if _inside((i.box,), places)] for thing in self.things
+            thing: [i for i in find_instances(scene, reading, thing) if _select_inside((i.box,), places)]
+            for thing in self.components
         }
 
-    def _allows(self, counts: Counts) -> bool:
+    def _is_allowed(self, counts: Counts) -> bool:
         if self.required is not None:
-            return _fits(self.required, counts)
+            return _matches_set(self.required, counts)
         if self.one_of is not None:
-            return any(_fits(group, counts) for group in self.one_of)
+            return any(_matches_set(group, counts) for group in self.one_of)
         if self.exclusive is not None:
             return sum(counts[thing] > 0 for thing in self.exclusive) <= 1
-        return not _fits(self.if_ or [], counts) or _fits(self.then or [], counts)
+        return not _matches_set(self.if_ or [], counts) or _matches_set(self.then or [], counts)
 
-    def _target(self, counts: Counts, side: Side, rng: Rng) -> Counts | None:
+    def _sample_wrong_counts(self, counts: Counts, side: FailureMode, rng: Rng) -> Counts | None:
         """Wrong counts near the present ones; None where this draw is none."""
         target = dict(counts)
         if side.kind:
@@ -154,63 +163,65 @@ class Composition(BaseModel):
             wanted = group if isinstance(group, dict) else {thing: max(counts[thing], 1) for thing in group}
             return {**target, **wanted}
         for _ in range(3):
-            target = self._changed(target, rng)
-            named = any(_fits(group, target) for group in self.wrong.values())
-            if not named and not self._allows(target):
+            target = self._change_count(target, rng)
+            named = any(_matches_set(group, target) for group in self.wrong.values())
+            if not named and not self._is_allowed(target):
                 return target
         return None
 
-    def _changed(self, counts: Counts, rng: Rng) -> dict[str, int]:
+    def _change_count(self, counts: Counts, rng: Rng) -> dict[str, int]:
         """One of the things more or fewer, or none of it; where a set has to be there, with that one."""
         target = dict(counts)
         thing = list(target)[int(rng.integers(len(target)))]
         target[thing] = 0 if rng.random() < 0.3 else max(target[thing] + (1 if rng.random() < 0.5 else -1), 0)
-        if self.if_ is not None and not _fits(self.if_, target):
+        if self.if_ is not None and not _matches_set(self.if_, target):
             forced = self.if_ if isinstance(self.if_, dict) else dict.fromkeys(self.if_, 1)
             target |= {name: max(number, target[name]) for name, number in forced.items()}
             target |= {name: 0 for name in self.then or [] if name not in forced and rng.random() < 0.5}
         return target
 
-    def _towards(
-        self, scene: Scene, reading: Reading, present: Mapping[str, list[Instance]], target: Counts, rng: Rng
-    ) -> Iterator[Plans]:
+    def _reach_counts(
+        self, scene: Scene, reading: EvaluationContext, present: Mapping[str, list[Instance]], target: Counts, rng: Rng
+    ) -> Iterator[Edits]:
         """Edits that lead to the target counts."""
-        surplus = [i for t, found in present.items() for i in some_of(rng, found, max(len(found) - target[t], 0))]
+        surplus = [
+            i for t, found in present.items() for i in sample_instances(rng, found, max(len(found) - target[t], 0))
+        ]
         lacking = [t for t, found in present.items() for _ in range(target[t] - len(found))]
-        if not 0 < max(len(surplus), len(lacking)) <= MAX_STEPS:
+        if not 0 < max(len(surplus), len(lacking)) <= MAX_EDITS:
             return
         exchanged = min(len(surplus), len(lacking))
-        plans: list[Plan] = [
-            replacement(scene, reading, i, t, rng) for i, t in zip(surplus[:exchanged], lacking, strict=False)
+        plans: list[Edit] = [
+            replace_instance(scene, reading, i, t, rng) for i, t in zip(surplus[:exchanged], lacking, strict=False)
         ]
-        plans += removal(surplus[exchanged:])
-        places = self._places(reading)
+        plans += remove_instances(surplus[exchanged:])
+        places = self._locations(reading)
         rest = lacking[exchanged:]
         for thing in dict.fromkeys(rest):
             place = places[int(rng.integers(len(places)))] if places else None
-            more = additions(scene, reading, thing, rng, count=rest.count(thing), place=place)
+            more = add_instances(scene, reading, thing, rng, count=rest.count(thing), place=place)
             if more is None:
                 return
             plans += more
         yield tuple(plans)
 
 
-def _named(path: tuple[str | int, ...], group: Set) -> Iterator[Named]:
+def _set_references(path: tuple[str | int, ...], group: ComponentSet) -> Iterator[Reference]:
     for position, thing in enumerate(group):
-        yield Named((*path, thing if isinstance(group, dict) else position), thing, "thing")
+        yield Reference((*path, thing if isinstance(group, dict) else position), thing, "thing")
 
 
-def _inside(boxes: tuple[Box, ...], places: tuple[Box, ...] | None) -> tuple[Box, ...]:
-    return boxes if places is None else tuple(b for b in boxes if any(holds(place, b) for place in places))
+def _select_inside(boxes: tuple[Box, ...], places: tuple[Box, ...] | None) -> tuple[Box, ...]:
+    return boxes if places is None else tuple(b for b in boxes if any(contains_centre(place, b) for place in places))
 
 
-def _fits(group: Set, counts: Counts) -> bool:
+def _matches_set(group: ComponentSet, counts: Counts) -> bool:
     if isinstance(group, dict):
         return all(counts[thing] == number for thing, number in group.items())
     return all(counts[thing] > 0 for thing in group)
 
 
-def _told(group: Set) -> str:
+def _set_to_text(group: ComponentSet) -> str:
     if isinstance(group, dict):
-        return listed([f"{number} {words(thing)}" for thing, number in group.items()])
-    return listed([words(thing) for thing in group])
+        return join_names([f"{number} {name_to_text(thing)}" for thing, number in group.items()])
+    return join_names([name_to_text(thing) for thing in group])

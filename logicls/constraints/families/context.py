@@ -9,11 +9,11 @@ from typing import NamedTuple
 
 from logicls.records import Answer, Box, Status
 
-Wanted = tuple[tuple[str, frozenset[str]], ...]
+AttributeFilter = tuple[tuple[str, frozenset[str]], ...]
 """Attribute → the values that are wanted."""
 
 
-class Side(NamedTuple):
+class FailureMode(NamedTuple):
     """How a rule is broken."""
 
     kind: str = ""
@@ -22,29 +22,29 @@ class Side(NamedTuple):
     """By how many, where things are counted."""
 
 
-class Unreadable(Exception):
+class UnreadableAnswer(Exception):
     """An answer that the rule needs could not be read, or was never given."""
 
 
-class Absent(Exception):
+class NotApplicable(Exception):
     """Something that the rule speaks about is not on the photo: it does not apply."""
 
 
-class Check(NamedTuple):
+class RuleResult(NamedTuple):
     """What one rule came to."""
 
     status: Status
     found: str
-    sides: tuple[Side, ...] = ()
+    failure_modes: tuple[FailureMode, ...] = ()
     """Where it is broken; empty where it is not."""
 
 
-HOLDS = Check("holds", "")
+HOLDS = RuleResult("holds", "")
 """A rule that holds, where nobody reads what was found."""
 
 
 @dataclass(frozen=True, slots=True)
-class Area:
+class RegionGrid:
     """A named place, or the cells of a grid: fractions of the photo, or of a component's box (`of`)."""
 
     box: tuple[float, float, float, float]
@@ -52,7 +52,7 @@ class Area:
     grid: tuple[int, int] = (1, 1)
     """Columns and rows."""
 
-    def cells(self, frame: Box) -> tuple[Box, ...]:
+    def split_cells(self, frame: Box) -> tuple[Box, ...]:
         """Its boxes where `frame` is what the fractions are of; row by row."""
         x1, y1, x2, y2 = self.box
         columns, rows = self.grid
@@ -69,20 +69,20 @@ class Variant:
     """A component with certain attributes."""
 
     of: str
-    wanted: Wanted
+    attributes: AttributeFilter
 
 
 @dataclass(frozen=True, slots=True)
-class World:
+class Vocabulary:
     """What the spec says of names, apart from its rules."""
 
     variants: Mapping[str, Variant] = field(default_factory=dict)
-    areas: Mapping[str, Area] = field(default_factory=dict)
+    regions: Mapping[str, RegionGrid] = field(default_factory=dict)
     fills: Mapping[str, str] = field(default_factory=dict)
     """Filling → the component that it fills."""
     leaves: Mapping[str, str] = field(default_factory=dict)
     """Component → what shows where it is taken away."""
-    vocabulary: Mapping[str, Mapping[str, tuple[str, ...]]] = field(default_factory=dict)
+    attribute_values: Mapping[str, Mapping[str, tuple[str, ...]]] = field(default_factory=dict)
     """Component → attribute → values."""
     px_per_mm: float = 0.0
 
@@ -91,17 +91,17 @@ class World:
         variant = self.variants.get(thing)
         return variant.of if variant else thing
 
-    def wanted(self, thing: str) -> Wanted:
+    def required_attributes(self, thing: str) -> AttributeFilter:
         """The attributes that make a component that thing; empty for a component."""
         variant = self.variants.get(thing)
-        return variant.wanted if variant else ()
+        return variant.attributes if variant else ()
 
     def values(self, thing: str, attribute: str) -> tuple[str, ...]:
         """The values that an attribute may have."""
-        return self.vocabulary.get(self.component(thing), {}).get(attribute, ())
+        return self.attribute_values.get(self.component(thing), {}).get(attribute, ())
 
 
-class Reading:
+class EvaluationContext:
     """Answers of one photo, by subquery id; what was looked up is remembered."""
 
     def __init__(
@@ -109,37 +109,39 @@ class Reading:
         answers: Mapping[str, Answer],
         width: int,
         height: int,
-        world: World,
+        vocabulary: Vocabulary,
         *,
         frame: Box | None = None,
-        quiet: bool = False,
+        status_only: bool = False,
     ) -> None:
-        self.answers, self.width, self.height, self.world = answers, width, height, world
+        self.answers, self.width, self.height, self.vocabulary = answers, width, height, vocabulary
         self.frame = frame
         """What has its centre elsewhere is left out; None for the whole photo."""
-        self.quiet = quiet
+        self.status_only = status_only
         """True where nobody reads what was found: checks then leave it empty, which takes a third of the time."""
-        self.checks: dict[str, list[Check]] = {}
+        self.results: dict[str, list[RuleResult]] = {}
         """Spec's hash → what each of its constraints came to, once somebody asked."""
-        self._boxes: dict[tuple[str, Wanted], tuple[Box, ...]] = {}
+        self._boxes: dict[tuple[str, AttributeFilter], tuple[Box, ...]] = {}
         self._values: dict[tuple[str, str], tuple[str, ...]] = {}
-        self._places: dict[str, tuple[Box, ...]] = {}
+        self._locations: dict[str, tuple[Box, ...]] = {}
 
-    def within(self, frame: Box) -> Reading:
+    def restrict(self, frame: Box) -> EvaluationContext:
         """The same answers, as far as they speak of what lies in the frame."""
-        return Reading(self.answers, self.width, self.height, self.world, frame=frame, quiet=self.quiet)
+        return EvaluationContext(
+            self.answers, self.width, self.height, self.vocabulary, frame=frame, status_only=self.status_only
+        )
 
     @cached_property
-    def photo(self) -> Box:
+    def photo_box(self) -> Box:
         """The whole photo."""
         return Box(0, 0, self.width, self.height)
 
-    def boxes(self, thing: str, wanted: Wanted = ()) -> tuple[Box, ...]:
+    def boxes(self, thing: str, wanted: AttributeFilter = ()) -> tuple[Box, ...]:
         """Where the thing is, in reading order; empty where there is none. Raises `Unreadable`."""
         key = thing, wanted
         if key not in self._boxes:
-            found = self._answer(f"locate:{self.world.component(thing)}").boxes
-            picked = self.picked(thing, wanted)
+            found = self._require_answer(f"locate:{self.vocabulary.component(thing)}").boxes
+            picked = self.instance_indices(thing, wanted)
             self._boxes[key] = found if picked is None else tuple(found[i] for i in picked)
         return self._boxes[key]
 
@@ -147,90 +149,94 @@ class Reading:
         """The attribute of each instance in reading order. Raises `Unreadable`."""
         key = thing, attribute
         if key not in self._values:
-            found = self._answer(f"attribute:{self.world.component(thing)}.{attribute}").values
-            picked = self.picked(thing)
+            found = self._require_answer(f"attribute:{self.vocabulary.component(thing)}.{attribute}").values
+            picked = self.instance_indices(thing)
             self._values[key] = found if picked is None else tuple(found[i] for i in picked)
         return self._values[key]
 
-    def places(self, name: str) -> tuple[Box, ...]:
+    def locations(self, name: str) -> tuple[Box, ...]:
         """The boxes of a thing, or of a region. Raises `Unreadable`."""
-        if name not in self._places:
-            self._places[name] = self._looked_up(name)
-        return self._places[name]
+        if name not in self._locations:
+            self._locations[name] = self._compute_locations(name)
+        return self._locations[name]
 
-    def picked(self, thing: str, wanted: Wanted = ()) -> tuple[int, ...] | None:
+    def instance_indices(self, thing: str, wanted: AttributeFilter = ()) -> tuple[int, ...] | None:
         """Which of the component's instances are meant; None for all of them.
 
         Raises:
             Unreadable: An answer is missing, or two answers differ in how many instances there are.
         """
-        component, wanted = self.world.component(thing), (*self.world.wanted(thing), *wanted)
+        component, wanted = self.vocabulary.component(thing), (*self.vocabulary.required_attributes(thing), *wanted)
         if not wanted and self.frame is None:
             return None
         boxes = self.answers.get(f"locate:{component}")
         if self.frame is not None:
-            boxes = self._answer(f"locate:{component}")
-        lists = [self._answer(f"attribute:{component}.{name}").values for name, _ in wanted]
+            boxes = self._require_answer(f"locate:{component}")
+        lists = [self._require_answer(f"attribute:{component}.{name}").values for name, _ in wanted]
         counts = {*(len(values) for values in lists), *([len(boxes.boxes)] if boxes and boxes.readable else [])}
         if len(counts) > 1:
-            raise Unreadable(f"{component}: {' or '.join(map(str, sorted(counts)))} of them")
+            raise UnreadableAnswer(f"{component}: {' or '.join(map(str, sorted(counts)))} of them")
         meant = [
             i
             for i in range(max(counts, default=0))
             if all(values[i] in options for values, (_, options) in zip(lists, wanted, strict=True))
         ]
         if self.frame is not None and boxes is not None:
-            meant = [i for i in meant if holds(self.frame, boxes.boxes[i])]
+            meant = [i for i in meant if contains_centre(self.frame, boxes.boxes[i])]
         return tuple(meant)
 
-    def partner(self, name: str, box: Box) -> Box:
+    def nearest_location(self, name: str, box: Box) -> Box:
         """The place of that name that goes with the box: the only one, or else the one nearest to it.
 
         Raises:
             Absent: There is none.
         """
-        found = self.places(name)
+        found = self.locations(name)
         if not found:
-            raise Absent(f"no {words(name)}")
-        return found[0] if len(found) == 1 else min(found, key=lambda place: (gap(place, box), apart(place, box)))
+            raise NotApplicable(f"no {name_to_text(name)}")
+        return (
+            found[0]
+            if len(found) == 1
+            else min(found, key=lambda place: (box_gap(place, box), centre_distance(place, box)))
+        )
 
-    def _looked_up(self, name: str) -> tuple[Box, ...]:
-        area = self.world.areas.get(name)
+    def _compute_locations(self, name: str) -> tuple[Box, ...]:
+        area = self.vocabulary.regions.get(name)
         if area is None:
             return self.boxes(name)
-        frames = self.boxes(area.of) if area.of else (self.photo,)
-        return tuple(cell for frame in frames for cell in area.cells(frame))
+        frames = self.boxes(area.of) if area.of else (self.photo_box,)
+        return tuple(cell for frame in frames for cell in area.split_cells(frame))
 
-    def _answer(self, query: str) -> Answer:
+    def _require_answer(self, query: str) -> Answer:
         answer = self.answers.get(query)
         if answer is None or not answer.readable:
-            raise Unreadable(query)
+            raise UnreadableAnswer(query)
         return answer
 
 
-def holds(place: Box, box: Box) -> bool:
+def contains_centre(place: Box, box: Box) -> bool:
     """Whether the box's centre lies in the place; the edge belongs to it."""
     x, y = (box.x1 + box.x2) / 2, (box.y1 + box.y2) / 2
     return place.x1 <= x <= place.x2 and place.y1 <= y <= place.y2
 
 
-def gap(one: Box, other: Box) -> float:
+def box_gap(one: Box, other: Box) -> float:
     """Pixels between two boxes along the axis on which they are further apart; 0 or less where they meet."""
     return max(one.x1 - other.x2, other.x1 - one.x2, one.y1 - other.y2, other.y1 - one.y2)
 
 
-def apart(one: Box, other: Box) -> float:
+def centre_distance(one: Box, other: Box) -> float:
     """Pixels from centre to centre."""
     (x1, y1), (x2, y2) = one.centre, other.centre
     return float(((x1 - x2) ** 2 + (y1 - y2) ** 2) ** 0.5)
 
 
 @lru_cache(maxsize=4096)
-def words(name: str) -> str:
+def name_to_text(name: str) -> str:
     """A YAML name as people say it."""
     return name.replace("_", " ")
 
 
-def listed(names: list[str], last: str = "and") -> str:
+def join_names(names: list[str], last: str = "and") -> str:
     """`a, b and c`."""
     return f" {last} ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)

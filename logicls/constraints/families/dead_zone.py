@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from logicls.constraints.families.context import Reading
+from logicls.constraints.families.context import EvaluationContext
 from logicls.constraints.families.edits import Rng
 from logicls.records import Box
 
@@ -19,48 +19,48 @@ if TYPE_CHECKING:
 
 TOLERANCE_ZONE = 0.35
 """Of a layout rule's tolerance, or of `FINE` where that is more."""
-FINE = 0.02
+MIN_TOLERANCE = 0.02
 """Fraction of a place, or of the photo, that stands for the tolerance of a rule that has next to none."""
 SIZE_ZONE = 0.008
 """Of the size that a measure is relative to; of the photo for absolute sizes. At most a quarter of an interval."""
 ANGLE_ZONE = 2.0
 """Degrees."""
-NEAR = 0.4
+NEAR_LIMIT_SHARE = 0.4
 """Share of edits, at least, that end within two dead zones of the limit: in the zone next to the dead one."""
 
 
-def distance(zone: float, far: float, rng: Rng) -> float:
+def sample_distance(zone: float, far: float, rng: Rng) -> float:
     """How far from the limit an edit ends: beyond `zone`, up to `far`, in the unit of both; mostly near."""
     far = max(far, zone)
-    if rng.random() < NEAR:
+    if rng.random() < NEAR_LIMIT_SHARE:
         return zone + (min(2 * zone, far) - zone) * float(rng.random())
     return zone + (far - zone) * float(rng.random()) ** 2
 
 
-def place_units(rule: Layout, reading: Reading, target: Box) -> tuple[float, float]:
+def location_units(rule: Layout, reading: EvaluationContext, target: Box) -> tuple[float, float]:
     """Pixels across and down that count as one tolerance of a rule about being in a place; it has one at least."""
-    slack = rule.slack_px(reading, target)
-    return max(slack[0], FINE * max(target.width, 1.0)), max(slack[1], FINE * max(target.height, 1.0))
+    slack = rule.tolerance_px(reading, target)
+    return max(slack[0], MIN_TOLERANCE * max(target.width, 1.0)), max(slack[1], MIN_TOLERANCE * max(target.height, 1.0))
 
 
-def group_unit(allowed: float, reading: Reading) -> float:
+def group_unit(allowed: float, reading: EvaluationContext) -> float:
     """Pixels that count as one tolerance of a rule about a row; `allowed` are those that it allows."""
-    return max(allowed, FINE / 2 * min(reading.width, reading.height))
+    return max(allowed, MIN_TOLERANCE / 2 * min(reading.width, reading.height))
 
 
-def photo_units(slack: tuple[float, float], reading: Reading) -> tuple[float, float]:
+def photo_units(slack: tuple[float, float], reading: EvaluationContext) -> tuple[float, float]:
     """Pixels across and down that count as one tolerance of a rule about sides and contact."""
-    return max(slack[0], FINE * reading.width), max(slack[1], FINE * reading.height)
+    return max(slack[0], MIN_TOLERANCE * reading.width), max(slack[1], MIN_TOLERANCE * reading.height)
 
 
-def measure_zone(rule: Measure, reading: Reading) -> float:
+def measure_zone(rule: Measure, reading: EvaluationContext) -> float:
     """The dead zone beyond a measure's limits, in the measure's unit."""
     if rule.kind == "angle":
         return ANGLE_ZONE
     if not rule.unit:
         return SIZE_ZONE
-    size = reading.photo.height if rule.kind == "height" else reading.photo.width
-    return SIZE_ZONE * size / rule.unit_px(reading, reading.photo)
+    size = reading.photo_box.height if rule.kind == "height" else reading.photo_box.width
+    return SIZE_ZONE * size / rule.unit_px(reading, reading.photo_box)
 
 
 def inner_zone(rule: Measure, zone: float) -> float:

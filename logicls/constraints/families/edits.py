@@ -14,10 +14,10 @@ from typing import assert_never
 
 import numpy as np
 
-from logicls.constraints.families.context import words
+from logicls.constraints.families.context import name_to_text
 from logicls.records import Box, Instance, Scene
 
-ON_TOP = 0.85
+SUPPORT_SHARE = 0.85
 """Share of an instance's area that must lie in another for it to count as lying on it."""
 
 
@@ -80,7 +80,7 @@ class Rotate:
     degrees: float
     """Anticlockwise."""
 
-    def turned(self, box: Box) -> Box:
+    def rotate_box(self, box: Box) -> Box:
         """The box about the turned box: larger than the thing needs, unless it fills its box."""
         angle = math.radians(self.degrees)
         c, s = abs(math.cos(angle)), abs(math.sin(angle))
@@ -98,11 +98,11 @@ class Reroute:
     dy: float
 
 
-Plan = Remove | Add | Move | Swap | Replace | Resize | Rotate | Reroute
+Edit = Remove | Add | Move | Swap | Replace | Resize | Rotate | Reroute
 Rng = np.random.Generator
 
 
-def instance(scene: Scene, target: int) -> Instance:
+def get_instance(scene: Scene, target: int) -> Instance:
     """The instance with that id. Raises `KeyError`."""
     for candidate in scene.instances:
         if candidate.id == target:
@@ -110,7 +110,7 @@ def instance(scene: Scene, target: int) -> Instance:
     raise KeyError(target)
 
 
-def carried(scene: Scene, target: Instance, fillings: frozenset[str]) -> tuple[Instance, ...]:
+def find_supported(scene: Scene, target: Instance, fillings: frozenset[str]) -> tuple[Instance, ...]:
     """What lies on `target` and moves with it. Nothing lies on a filling: it only shows behind things.
 
     A filling counts as lying on what it fills.
@@ -120,42 +120,42 @@ def carried(scene: Scene, target: Instance, fillings: frozenset[str]) -> tuple[I
     return tuple(
         i
         for i in scene.instances
-        if i.id != target.id and i.box.area < target.box.area and i.box.ioa(target.box) >= ON_TOP
+        if i.id != target.id and i.box.area < target.box.area and i.box.ioa(target.box) >= SUPPORT_SHARE
     )
 
 
-def applied(plan: Plan, scene: Scene, fillings: frozenset[str], arriving: Sequence[Instance] = ()) -> Scene:
+def apply_edit(plan: Edit, scene: Scene, fillings: frozenset[str], arriving: Sequence[Instance] = ()) -> Scene:
     """The scene after the plan. `arriving` come with an Add or a Replace, or are what a Remove leaves."""
     match plan:
         case Remove():
-            gone = _with_carried(scene, plan.target, fillings)
-            return _rebuilt(scene, [i for i in scene.instances if i.id not in gone], arriving)
+            gone = _supported_ids(scene, plan.target, fillings)
+            return _rebuild(scene, [i for i in scene.instances if i.id not in gone], arriving)
         case Add():
-            return _rebuilt(scene, scene.instances, arriving)
+            return _rebuild(scene, scene.instances, arriving)
         case Rotate():
-            return _changed(scene, plan.target, box=plan.turned(instance(scene, plan.target).box))
+            return _update_instance(scene, plan.target, box=plan.rotate_box(get_instance(scene, plan.target).box))
         case Reroute():
-            return _shifted(scene, frozenset([plan.target]), plan.dx, plan.dy)
+            return _shift(scene, frozenset([plan.target]), plan.dx, plan.dy)
         case Move():
-            return _shifted(scene, _with_carried(scene, plan.target, fillings), plan.dx, plan.dy)
+            return _shift(scene, _supported_ids(scene, plan.target, fillings), plan.dx, plan.dy)
         case Swap():
-            first, second = instance(scene, plan.target), instance(scene, plan.other)
+            first, second = get_instance(scene, plan.target), get_instance(scene, plan.other)
             dx = second.box.centre[0] - first.box.centre[0]
             dy = second.box.centre[1] - first.box.centre[1]
-            moved = _with_carried(scene, first.id, fillings), _with_carried(scene, second.id, fillings)
-            return _shifted(_shifted(scene, moved[0], dx, dy), moved[1], -dx, -dy)
+            moved = _supported_ids(scene, first.id, fillings), _supported_ids(scene, second.id, fillings)
+            return _shift(_shift(scene, moved[0], dx, dy), moved[1], -dx, -dy)
         case Replace():
             if arriving:
-                gone = _with_carried(scene, plan.target, fillings)
-                return _rebuilt(scene, [i for i in scene.instances if i.id not in gone], arriving)
-            return _changed(scene, plan.target, component=plan.component, attributes=plan.attributes)
+                gone = _supported_ids(scene, plan.target, fillings)
+                return _rebuild(scene, [i for i in scene.instances if i.id not in gone], arriving)
+            return _update_instance(scene, plan.target, component=plan.component, attributes=plan.attributes)
         case Resize():
-            return _scaled(scene, instance(scene, plan.target), plan.box, fillings)
+            return _scale(scene, get_instance(scene, plan.target), plan.box, fillings)
         case _:
             assert_never(plan)
 
 
-def imagined(plans: Sequence[Plan], scene: Scene, fillings: frozenset[str], leaves: Mapping[str, str]) -> Scene:
+def simulate_edits(plans: Sequence[Edit], scene: Scene, fillings: frozenset[str], leaves: Mapping[str, str]) -> Scene:
     """The scene after the plans, where what arrives is just as it was planned. Raises `KeyError` for a lost target."""
     for plan in plans:
         fresh = min((i.id for i in scene.instances), default=0)
@@ -164,51 +164,51 @@ def imagined(plans: Sequence[Plan], scene: Scene, fillings: frozenset[str], leav
         if isinstance(plan, Add):
             arriving = [Instance(fresh, plan.component, plan.box, plan.attributes)]
         elif isinstance(plan, Remove):
-            gone = instance(scene, plan.target)
+            gone = get_instance(scene, plan.target)
             left = leaves.get(gone.component)
             arriving = [Instance(fresh, left, gone.box)] if left else []
-        scene = applied(plan, scene, fillings, arriving)
+        scene = apply_edit(plan, scene, fillings, arriving)
     return scene
 
 
-def _with_carried(scene: Scene, target: int, fillings: frozenset[str]) -> frozenset[int]:
-    root = instance(scene, target)
-    return frozenset([target, *(i.id for i in carried(scene, root, fillings))])
+def _supported_ids(scene: Scene, target: int, fillings: frozenset[str]) -> frozenset[int]:
+    root = get_instance(scene, target)
+    return frozenset([target, *(i.id for i in find_supported(scene, root, fillings))])
 
 
-def _rebuilt(scene: Scene, kept: Sequence[Instance], arriving: Sequence[Instance]) -> Scene:
+def _rebuild(scene: Scene, kept: Sequence[Instance], arriving: Sequence[Instance]) -> Scene:
     return replace(scene, instances=(*kept, *arriving))
 
 
-def _shifted(scene: Scene, ids: frozenset[int], dx: float, dy: float) -> Scene:
+def _shift(scene: Scene, ids: frozenset[int], dx: float, dy: float) -> Scene:
     moved = (replace(i, box=i.box.translate(dx, dy)) if i.id in ids else i for i in scene.instances)
     return replace(scene, instances=tuple(moved))
 
 
-def _scaled(scene: Scene, target: Instance, to: Box, fillings: frozenset[str]) -> Scene:
-    along = {i.id: i.box.map_between(target.box, to) for i in carried(scene, target, fillings)} | {target.id: to}
+def _scale(scene: Scene, target: Instance, to: Box, fillings: frozenset[str]) -> Scene:
+    along = {i.id: i.box.map_between(target.box, to) for i in find_supported(scene, target, fillings)} | {target.id: to}
     return replace(scene, instances=tuple(replace(i, box=along.get(i.id, i.box)) for i in scene.instances))
 
 
-def _changed(scene: Scene, target: int, **facts: object) -> Scene:
+def _update_instance(scene: Scene, target: int, **facts: object) -> Scene:
     changed = (replace(i, **facts) if i.id == target else i for i in scene.instances)  # type: ignore[arg-type]
     return replace(scene, instances=tuple(changed))
 
 
-def spoken(what: str) -> str:
+def attribute_to_text(what: str) -> str:
     """`thing.attribute` as people say it."""
     thing, attribute = what.split(".")
-    return f"{words(thing)}'s {words(attribute)}"
+    return f"{name_to_text(thing)}'s {name_to_text(attribute)}"
 
 
-def with_value(target: Instance, attribute: str, value: str) -> Replace:
+def set_attribute(target: Instance, attribute: str, value: str) -> Replace:
     """The same thing with that value in the target's place."""
     facts = {**dict(target.attributes), attribute: value}
     return Replace(target.id, target.component, tuple(sorted(facts.items())))
 
 
-def another(target: Instance, attribute: str, values: Sequence[str], rng: Rng) -> Iterator[tuple[Replace]]:
+def change_attribute(target: Instance, attribute: str, values: Sequence[str], rng: Rng) -> Iterator[tuple[Replace]]:
     """The target with one of the values that it does not have."""
     other = [value for value in values if value != target.attribute(attribute)]
     if other:
-        yield (with_value(target, attribute, other[int(rng.integers(len(other)))]),)
+        yield (set_attribute(target, attribute, other[int(rng.integers(len(other)))]),)

@@ -13,11 +13,27 @@ from typing import Annotated, Literal, Self, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from logicls.constraints.families.context import HOLDS, Absent, Check, Reading, Side, gap, holds, listed, words
-from logicls.constraints.families.dead_zone import TOLERANCE_ZONE, distance, group_unit, place_units
+from logicls.constraints.families.context import (
+    HOLDS,
+    NotApplicable,
+    RuleResult,
+    EvaluationContext,
+    FailureMode,
+    box_gap,
+    contains_centre,
+    join_names,
+    name_to_text,
+)
+from logicls.constraints.families.dead_zone import TOLERANCE_ZONE, sample_distance, group_unit, location_units
 from logicls.constraints.families.edits import Move, Rng, Swap
-from logicls.constraints.families.placement import MAX_STEPS, ground, instances, one_of, spots
-from logicls.constraints.families.protocol import Named, Plans
+from logicls.constraints.families.placement import (
+    MAX_EDITS,
+    supporting_box,
+    find_instances,
+    choose_instance,
+    sample_moves,
+)
+from logicls.constraints.families.protocol import Reference, Edits
 from logicls.records import Box, Instance, Scene
 
 Relation = Literal[
@@ -50,7 +66,7 @@ class Layout(BaseModel):
     """The direction that counts (centred_in), or along which things follow one another (x: left to right)."""
 
     @model_validator(mode="after")
-    def _complete(self) -> Self:
+    def _check_keys(self) -> Self:
         if self.relation in GROUPS:
             if self.object is not None:
                 raise ValueError(f"{self.relation} has no object: name all the things in subject")
@@ -60,7 +76,7 @@ class Layout(BaseModel):
             raise ValueError(f"{self.relation} needs an object")
         elif not isinstance(self.subject, str):
             raise ValueError(f"{self.relation} takes a single subject")
-        if self.relation == "in_order" and len(self.things) < 2:
+        if self.relation == "in_order" and len(self.subjects) < 2:
             raise ValueError("in_order needs a list of at least two things in subject")
         if self.relation in TOLERANT and self.tolerance is None:
             raise ValueError(f"{self.relation} needs a tolerance")
@@ -69,85 +85,90 @@ class Layout(BaseModel):
         return self
 
     @cached_property
-    def things(self) -> tuple[str, ...]:
+    def subjects(self) -> tuple[str, ...]:
         """The subjects."""
         return (self.subject,) if isinstance(self.subject, str) else tuple(self.subject)
 
     @cached_property
-    def slack(self) -> tuple[float, float]:
+    def tolerances(self) -> tuple[float, float]:
         """Tolerance in x and in y, fractions."""
         if isinstance(self.tolerance, tuple):
             return self.tolerance
         return (self.tolerance or 0.0,) * 2
 
-    def names(self) -> Iterator[Named]:
+    def references(self) -> Iterator[Reference]:
         """Everything that it speaks about."""
-        for position, thing in enumerate(self.things):
-            yield Named(("subject",) if isinstance(self.subject, str) else ("subject", position), thing, "thing")
+        for position, thing in enumerate(self.subjects):
+            yield Reference(("subject",) if isinstance(self.subject, str) else ("subject", position), thing, "thing")
         if self.object is not None:
-            yield Named(("object",), self.object, "place")
+            yield Reference(("object",), self.object, "place")
         if self.relative_to is not None:
-            yield Named(("relative_to",), self.relative_to, "place")
+            yield Reference(("relative_to",), self.relative_to, "place")
 
-    def sides(self) -> tuple[str, ...]:
+    def failure_modes(self) -> tuple[str, ...]:
         """There is one way to be broken."""
         return ("",)
 
-    def say(self) -> str:
+    def to_text(self) -> str:
         """The rule in plain English."""
-        return self._said + self._within()
+        return self._relation_text + self._tolerance_text()
 
     @cached_property
-    def _said(self) -> str:
-        subjects = listed([words(thing) for thing in self.things])
+    def _relation_text(self) -> str:
+        subjects = join_names([name_to_text(thing) for thing in self.subjects])
         if self.relation == "in_order":
             return f"{subjects} in this order from {'left to right' if self.axis == 'x' else 'top to bottom'}"
         if self.relation == "aligned":
             return f"{subjects} aligned in a {'row' if self.axis == 'x' else 'column'}"
         if self.relation == "evenly_spaced":
             return f"{subjects} evenly spaced from {'left to right' if self.axis == 'x' else 'top to bottom'}"
-        relation = {"at": "in", "overlaps": "overlapping"}.get(self.relation, words(self.relation))
+        relation = {"at": "in", "overlaps": "overlapping"}.get(self.relation, name_to_text(self.relation))
         return f"{subjects} {relation} " + (
-            "another" if self.object == self.subject else f"the {words(self.object or '')}"
+            "another" if self.object == self.subject else f"the {name_to_text(self.object or '')}"
         )
 
-    def _within(self) -> str:
+    def _tolerance_text(self) -> str:
         """The tolerance in plain English."""
-        if not max(self.slack):
+        if not max(self.tolerances):
             return ""
-        x, y = (f"{share:.3g}" for share in (100 * self.slack[0], 100 * self.slack[1]))
+        x, y = (f"{share:.3g}" for share in (100 * self.tolerances[0], 100 * self.tolerances[1]))
         across, down = f"{x} % across", f"{y} % down"
         told = {"x": across, "y": down}.get(self.axis, f"{x} %" if x == y else f"{across} and {down}")
         if self.relation in GROUPS:
             told = f"{x if (self.axis == 'x') == (self.relation == 'evenly_spaced') else y} %"
-        of = f" of the {words(self.relative_to)}" if self.relative_to else ""
+        of = f" of the {name_to_text(self.relative_to)}" if self.relative_to else ""
         return f", within {told}{of}" if self.relation != "not_touching" else f", {told}{of} apart"
 
-    def check(self, reading: Reading) -> Check:
+    def evaluate(self, reading: EvaluationContext) -> RuleResult:
         """Compare boxes. Raises `Absent`, `Unreadable`."""
         if self.relation in GROUPS:
-            wrong = self._group_fault(reading)
-            return Check("broken", wrong, (Side(),)) if wrong else Check("holds", "as it should")
-        thing = self.things[0]
-        subjects, objects = reading.boxes(thing), reading.places(self.object or "")
+            wrong = self._find_group_fault(reading)
+            return RuleResult("broken", wrong, (FailureMode(),)) if wrong else RuleResult("holds", "as it should")
+        thing = self.subjects[0]
+        subjects, objects = reading.boxes(thing), reading.locations(self.object or "")
         if not subjects or not objects:
-            raise Absent(f"no {words(self.object or '') if subjects else words(thing)}")
-        if reading.quiet and self.tolerance is None and self.object != thing and self._all_beyond(subjects, objects):
+            raise NotApplicable(f"no {name_to_text(self.object or '') if subjects else name_to_text(thing)}")
+        if (
+            reading.status_only
+            and self.tolerance is None
+            and self.object != thing
+            and self._is_separated(subjects, objects)
+        ):
             return HOLDS
         told: str | None = None
-        for index, subject in zip(_numbers(reading, thing), subjects, strict=True):
+        for index, subject in zip(_instance_numbers(reading, thing), subjects, strict=True):
             others = self._others(reading, index)
             if not others:
                 continue
-            fits, found = self.fits(subject, others, reading)
+            fits, found = self.compare(subject, others, reading)
             if not fits:
-                return Check("broken", found, (Side(),))
+                return RuleResult("broken", found, (FailureMode(),))
             told = told or found
         if told is None:
-            raise Absent(f"1 {words(thing)}")
-        return Check("holds", told)
+            raise NotApplicable(f"1 {name_to_text(thing)}")
+        return RuleResult("holds", told)
 
-    def _all_beyond(self, subjects: Sequence[Box], objects: Sequence[Box]) -> bool:
+    def _is_separated(self, subjects: Sequence[Box], objects: Sequence[Box]) -> bool:
         """Whether every subject's centre is beyond every object's; a short cut for the four directions."""
         if self.relation not in DIRECTIONS:
             return False
@@ -155,13 +176,16 @@ class Layout(BaseModel):
         ones, others = ([b.centre[along] for b in boxes] for boxes in (subjects, objects))
         return max(ones) < min(others) if self.relation in ("above", "left_of") else min(ones) > max(others)
 
-    def plans(self, scene: Scene, reading: Reading, side: Side, rng: Rng) -> Iterator[Plans]:
+    def edits(self, scene: Scene, reading: EvaluationContext, side: FailureMode, rng: Rng) -> Iterator[Edits]:
         """Moves that break it."""
-        yield from breaking(self, scene, reading, rng)
+        yield from propose_violations(self, scene, reading, rng)
 
-    def how(self, side: Side) -> str:
+    def describe_edit(self, side: FailureMode) -> str:
         """What those edits do, in plain English."""
-        subject, other = listed([words(thing) for thing in self.things], "or"), words(self.object or "")
+        subject, other = (
+            join_names([name_to_text(thing) for thing in self.subjects], "or"),
+            name_to_text(self.object or ""),
+        )
         match self.relation:
             case "above" | "below" | "left_of" | "right_of":
                 return f"{subject} and {other} swapped, or {subject} moved to the other side"
@@ -176,36 +200,38 @@ class Layout(BaseModel):
             case _:
                 return f"{subject} moved away from the {other}"
 
-    def keep(self, scene: Scene, reading: Reading, side: Side, rng: Rng) -> Iterator[Plans]:
+    def control_edits(self, scene: Scene, reading: EvaluationContext, side: FailureMode, rng: Rng) -> Iterator[Edits]:
         """The twin: the same move, within the tolerance."""
-        yield from keeping(self, scene, reading, rng)
+        yield from propose_controls(self, scene, reading, rng)
 
-    def slack_px(self, reading: Reading, fallback: Box) -> tuple[float, float]:
+    def tolerance_px(self, reading: EvaluationContext, fallback: Box) -> tuple[float, float]:
         """Tolerance in pixels, across and down; of `fallback` where no other size is named."""
         if self.tolerance is None:
             return 0.0, 0.0
-        size = reading.partner(self.relative_to, fallback) if self.relative_to else fallback
-        return self.slack[0] * size.width, self.slack[1] * size.height
+        size = reading.nearest_location(self.relative_to, fallback) if self.relative_to else fallback
+        return self.tolerances[0] * size.width, self.tolerances[1] * size.height
 
-    def fits(self, subject: Box, objects: Sequence[Box], reading: Reading) -> tuple[bool, str]:
+    def compare(self, subject: Box, objects: Sequence[Box], reading: EvaluationContext) -> tuple[bool, str]:
         """Whether one subject stands as it should to the objects, and what was found."""
-        quiet = reading.quiet
+        quiet = reading.status_only
         if len(objects) == 1:
-            return self._pair(subject, objects[0], self.slack_px(reading, objects[0]), quiet)
-        pairs = [self._pair(subject, o, self.slack_px(reading, o), quiet) for o in objects]
+            return self._compare_pair(subject, objects[0], self.tolerance_px(reading, objects[0]), quiet)
+        pairs = [self._compare_pair(subject, o, self.tolerance_px(reading, o), quiet) for o in objects]
         if self.relation in DIRECTIONS or self.relation == "not_touching":
             return all(fits for fits, _ in pairs), next((said for fits, said in pairs if not fits), pairs[0][1])
-        return pairs[min(range(len(pairs)), key=lambda i: (not pairs[i][0], gap(subject, objects[i])))]
+        return pairs[min(range(len(pairs)), key=lambda i: (not pairs[i][0], box_gap(subject, objects[i])))]
 
-    def _others(self, reading: Reading, index: int) -> Sequence[Box]:
+    def _others(self, reading: EvaluationContext, index: int) -> Sequence[Box]:
         """The objects, without the subject itself: that one is `index` among all of its component."""
         name = self.object or ""
-        objects = reading.places(name)
-        if name in reading.world.areas or reading.world.component(name) != reading.world.component(self.things[0]):
+        objects = reading.locations(name)
+        if name in reading.vocabulary.regions or reading.vocabulary.component(name) != reading.vocabulary.component(
+            self.subjects[0]
+        ):
             return objects
-        return [box for number, box in zip(_numbers(reading, name), objects, strict=True) if number != index]
+        return [box for number, box in zip(_instance_numbers(reading, name), objects, strict=True) if number != index]
 
-    def _pair(self, subject: Box, target: Box, slack: tuple[float, float], quiet: bool) -> tuple[bool, str]:
+    def _compare_pair(self, subject: Box, target: Box, slack: tuple[float, float], quiet: bool) -> tuple[bool, str]:
         (sx, sy), (tx, ty) = subject.centre, target.centre
         match self.relation:
             case "above" | "below":
@@ -215,17 +241,19 @@ class Layout(BaseModel):
                 far = sx - tx if self.relation == "left_of" else tx - sx
                 return far < slack[0] or far == slack[0] > 0, "left" if sx < tx else "right"
             case "centred_in":
-                return self.excess((sx - tx, sy - ty), slack) <= 1, "" if quiet else _off(subject, target)
+                return self.relative_offset((sx - tx, sy - ty), slack) <= 1, "" if quiet else _offset_text(
+                    subject, target
+                )
             case "inside":
-                out = _sticks_out(subject, target, slack)
+                out = _overhang(subject, target, slack)
                 return out == 0, f"sticks out by {out:.0f} px" if out else "inside"
             case "at":
                 grown = Box(target.x1 - slack[0], target.y1 - slack[1], target.x2 + slack[0], target.y2 + slack[1])
-                return holds(grown, subject), f"at {sx:.0f}, {sy:.0f} px"
+                return contains_centre(grown, subject), f"at {sx:.0f}, {sy:.0f} px"
             case _:
-                return self._contact(gap(subject, target), max(slack))
+                return self._compare_contact(box_gap(subject, target), max(slack))
 
-    def _contact(self, between: float, slack: float) -> tuple[bool, str]:
+    def _compare_contact(self, between: float, slack: float) -> tuple[bool, str]:
         told = f"{between:.0f} px apart" if between > 0 else "touching"
         if self.relation == "overlaps":
             return between < 0, told
@@ -233,169 +261,171 @@ class Layout(BaseModel):
             return between <= slack, told
         return between > slack or between == slack > 0, told
 
-    def excess(self, off: tuple[float, float], slack: tuple[float, float]) -> float:
+    def relative_offset(self, off: tuple[float, float], slack: tuple[float, float]) -> float:
         """How many tolerances it is off; the larger of the axes that count."""
         x, y = abs(off[0]) / max(slack[0], 1e-6), abs(off[1]) / max(slack[1], 1e-6)
         return max(x, y) if self.axis == "both" else x if self.axis == "x" else y
 
-    def _group_fault(self, reading: Reading) -> str:
+    def _find_group_fault(self, reading: EvaluationContext) -> str:
         """What is wrong with a group; empty where nothing is."""
         along = "xy".index(self.axis)
-        groups = [(thing, reading.boxes(thing)) for thing in self.things]
+        groups = [(thing, reading.boxes(thing)) for thing in self.subjects]
         if self.relation == "in_order":
             present = [(thing, [b.centre[along] for b in boxes]) for thing, boxes in groups if boxes]
             if len(present) < 2:
-                raise Absent("fewer than two of them")
+                raise NotApplicable("fewer than two of them")
             wrong = next((pair for pair in pairwise(present) if max(pair[0][1]) >= min(pair[1][1])), None)
-            return f"{words(wrong[0][0])} not before {words(wrong[1][0])}" if wrong else ""
-        boxes = self.group(reading)
+            return f"{name_to_text(wrong[0][0])} not before {name_to_text(wrong[1][0])}" if wrong else ""
+        boxes = self.group_boxes(reading)
         if len(boxes) < (2 if self.relation == "aligned" else 3):
-            raise Absent(f"{len(boxes)} of them")
-        off, allowed = self.spread(boxes, reading)
+            raise NotApplicable(f"{len(boxes)} of them")
+        off, allowed = self.measure_spread(boxes, reading)
         return f"off by {off:.0f} px, {allowed:.0f} px allowed" if off > allowed else ""
 
-    def group(self, reading: Reading) -> list[Box]:
+    def group_boxes(self, reading: EvaluationContext) -> list[Box]:
         """The boxes of all subjects; of one that goes by two names, once. Raises `Unreadable`."""
         return list(
             {
-                (reading.world.component(thing), number): box
-                for thing in self.things
-                for number, box in zip(_numbers(reading, thing), reading.boxes(thing), strict=True)
+                (reading.vocabulary.component(thing), number): box
+                for thing in self.subjects
+                for number, box in zip(_instance_numbers(reading, thing), reading.boxes(thing), strict=True)
             }.values()
         )
 
-    def spread(self, boxes: Sequence[Box], reading: Reading) -> tuple[float, float]:
+    def measure_spread(self, boxes: Sequence[Box], reading: EvaluationContext) -> tuple[float, float]:
         """(pixels off, pixels allowed) of things that should be aligned or evenly spaced."""
         along = "xy".index(self.axis)
         if self.relation == "aligned":
             across = sorted(box.centre[1 - along] for box in boxes)
             size = sum((box.width, box.height)[1 - along] for box in boxes) / len(boxes)
-            slack, off = self.slack[1 - along], across[-1] - across[0]
+            slack, off = self.tolerances[1 - along], across[-1] - across[0]
         else:
             places = sorted(box.centre[along] for box in boxes)
             gaps = [b - a for a, b in pairwise(places)]
             size = sum(gaps) / len(gaps)
-            slack, off, along = self.slack[along], max(abs(g - size) for g in gaps), 1 - along
+            slack, off, along = self.tolerances[along], max(abs(g - size) for g in gaps), 1 - along
         if self.relative_to:
-            frame = reading.partner(self.relative_to, boxes[0])
+            frame = reading.nearest_location(self.relative_to, boxes[0])
             size = (frame.width, frame.height)[1 - along]
         return off, slack * size
 
 
-def _off(subject: Box, target: Box) -> str:
+def _offset_text(subject: Box, target: Box) -> str:
     (sx, sy), (tx, ty) = subject.centre, target.centre
     off = (sx - tx) / max(target.width, 1e-6), (sy - ty) / max(target.height, 1e-6)
     return f"off by {off[0]:+.1%} of its width, {off[1]:+.1%} of its height"
 
 
-def _numbers(reading: Reading, thing: str) -> Sequence[int]:
+def _instance_numbers(reading: EvaluationContext, thing: str) -> Sequence[int]:
     """Which of its component's instances the thing's boxes are."""
-    picked = reading.picked(thing)
+    picked = reading.instance_indices(thing)
     return range(len(reading.boxes(thing))) if picked is None else picked
 
 
-def _sticks_out(subject: Box, target: Box, slack: tuple[float, float]) -> float:
+def _overhang(subject: Box, target: Box, slack: tuple[float, float]) -> float:
     """Pixels by which the subject leaves the target grown by the slack."""
     beyond = target.x1 - slack[0] - subject.x1, subject.x2 - target.x2 - slack[0], target.y1 - slack[1] - subject.y1
     return max(0.0, *beyond, subject.y2 - target.y2 - slack[1])
 
 
 T = TypeVar("T")
-FARTHEST = 4.0
+MAX_TOLERANCES = 4.0
 """Tolerances by which a thing is moved off at the most."""
-TRIES = 30
+MAX_ATTEMPTS = 30
 
 
-def breaking(rule: Layout, scene: Scene, reading: Reading, rng: Rng) -> Iterator[Plans]:
+def propose_violations(rule: Layout, scene: Scene, reading: EvaluationContext, rng: Rng) -> Iterator[Edits]:
     """Plans that may break the rule."""
-    subject = _subject(rule, scene, reading, rng)
+    subject = _choose_subject(rule, scene, reading, rng)
     match rule.relation:
         case "above" | "below" | "left_of" | "right_of":
-            yield from _sides_changed(rule, scene, reading)
-            yield from _swaps(scene, reading, [subject], rule.object or "", rng)
-            yield from _past(rule, scene, reading, subject, rng)
-            yield from ((move,) for move in spots(scene, subject, _room(scene, reading), rng))
+            yield from _exchange_groups(rule, scene, reading)
+            yield from _swap_pairs(scene, reading, [subject], rule.object or "", rng)
+            yield from _move_past(rule, scene, reading, subject, rng)
+            yield from ((move,) for move in sample_moves(scene, subject, _allowed_area(scene, reading), rng))
         case "in_order":
-            for one, other in _shuffled(list(pairwise(rule.things)), rng):
-                yield from _swaps(scene, reading, instances(scene, reading, one), other, rng)
-            yield from ((move,) for move in spots(scene, subject, _room(scene, reading), rng))
+            for one, other in _shuffle(list(pairwise(rule.subjects)), rng):
+                yield from _swap_pairs(scene, reading, find_instances(scene, reading, one), other, rng)
+            yield from ((move,) for move in sample_moves(scene, subject, _allowed_area(scene, reading), rng))
         case "centred_in" | "inside":
-            target = reading.partner(rule.object or "", subject.box)
-            for _ in range(TRIES):
-                yield from _moves_off(rule, scene, reading, subject, target, _too_far(rng), rng)
+            target = reading.nearest_location(rule.object or "", subject.box)
+            for _ in range(MAX_ATTEMPTS):
+                yield from _move_away(rule, scene, reading, subject, target, _sample_violating_offset(rng), rng)
         case "aligned" | "evenly_spaced":
-            for _ in range(TRIES):
-                yield from _out_of_line(rule, scene, reading, rng, _too_far(rng))
+            for _ in range(MAX_ATTEMPTS):
+                yield from _move_out_of_line(rule, scene, reading, rng, _sample_violating_offset(rng))
         case "not_touching":
-            yield from _against(scene, reading, subject, rule.object or "", rng)
+            yield from _push_against(scene, reading, subject, rule.object or "", rng)
         case _:
-            near = spots(scene, subject, ground(scene, subject), rng)
-            far = spots(scene, subject, _room(scene, reading), rng)
+            near = sample_moves(scene, subject, supporting_box(scene, subject), rng)
+            far = sample_moves(scene, subject, _allowed_area(scene, reading), rng)
             yield from ((move,) for pair in zip_longest(near, far) for move in pair if move is not None)
 
 
-def keeping(rule: Layout, scene: Scene, reading: Reading, rng: Rng) -> Iterator[Plans]:
+def propose_controls(rule: Layout, scene: Scene, reading: EvaluationContext, rng: Rng) -> Iterator[Edits]:
     """Plans that go through the same motions and break nothing."""
-    subject = _subject(rule, scene, reading, rng)
-    if min(rule.slack) > 0:
-        for _ in range(TRIES // 3):
+    subject = _choose_subject(rule, scene, reading, rng)
+    if min(rule.tolerances) > 0:
+        for _ in range(MAX_ATTEMPTS // 3):
             if rule.relation in ("inside", "centred_in"):
-                target = reading.partner(rule.object or "", subject.box)
-                yield from _moves_off(rule, scene, reading, subject, target, _near_enough(rng), rng)
+                target = reading.nearest_location(rule.object or "", subject.box)
+                yield from _move_away(rule, scene, reading, subject, target, _sample_allowed_offset(rng), rng)
             elif rule.relation in ("aligned", "evenly_spaced"):
-                yield from _out_of_line(rule, scene, reading, rng, _near_enough(rng))
+                yield from _move_out_of_line(rule, scene, reading, rng, _sample_allowed_offset(rng))
     yield (Move(subject.id, 0.0, 0.0),)
 
 
-def _too_far(rng: Rng) -> float:
+def _sample_violating_offset(rng: Rng) -> float:
     """Tolerances off that break a rule."""
-    return 1 + distance(TOLERANCE_ZONE, FARTHEST - 1, rng)
+    return 1 + sample_distance(TOLERANCE_ZONE, MAX_TOLERANCES - 1, rng)
 
 
-def _near_enough(rng: Rng) -> float:
+def _sample_allowed_offset(rng: Rng) -> float:
     """Tolerances off that do not."""
-    return 1 - distance(TOLERANCE_ZONE, 1.0, rng)
+    return 1 - sample_distance(TOLERANCE_ZONE, 1.0, rng)
 
 
-def _subject(rule: Layout, scene: Scene, reading: Reading, rng: Rng) -> Instance:
-    found = [i for thing in rule.things for i in instances(scene, reading, thing)]
-    if not found or (rule.object and not reading.places(rule.object)):
-        raise Absent(words(rule.things[0]))
-    return one_of(rng, found)
+def _choose_subject(rule: Layout, scene: Scene, reading: EvaluationContext, rng: Rng) -> Instance:
+    found = [i for thing in rule.subjects for i in find_instances(scene, reading, thing)]
+    if not found or (rule.object and not reading.locations(rule.object)):
+        raise NotApplicable(name_to_text(rule.subjects[0]))
+    return choose_instance(rng, found)
 
 
-def _swaps(scene: Scene, reading: Reading, ones: list[Instance], other: str, rng: Rng) -> Iterator[Plans]:
+def _swap_pairs(
+    scene: Scene, reading: EvaluationContext, ones: list[Instance], other: str, rng: Rng
+) -> Iterator[Edits]:
     """Two things change places."""
-    if other in reading.world.areas:
+    if other in reading.vocabulary.regions:
         return
-    pairs = [(one.id, two.id) for one in ones for two in instances(scene, reading, other) if one.id != two.id]
-    yield from ((Swap(one, two),) for one, two in _shuffled(pairs, rng)[:4])
+    pairs = [(one.id, two.id) for one in ones for two in find_instances(scene, reading, other) if one.id != two.id]
+    yield from ((Swap(one, two),) for one, two in _shuffle(pairs, rng)[:4])
 
 
-def _sides_changed(rule: Layout, scene: Scene, reading: Reading) -> Iterator[Plans]:
+def _exchange_groups(rule: Layout, scene: Scene, reading: EvaluationContext) -> Iterator[Edits]:
     """All the subjects change places with all the objects: the largest goes first, and takes along what lies on it."""
     other = rule.object or ""
-    if other in reading.world.areas:
+    if other in reading.vocabulary.regions:
         return
-    ones, others = instances(scene, reading, rule.things[0]), instances(scene, reading, other)
-    if not 2 < len(ones) + len(others) <= MAX_STEPS or not ones or not others:
+    ones, others = find_instances(scene, reading, rule.subjects[0]), find_instances(scene, reading, other)
+    if not 2 < len(ones) + len(others) <= MAX_EDITS or not ones or not others:
         return
-    (x1, y1), (x2, y2) = _around(ones).centre, _around(others).centre
+    (x1, y1), (x2, y2) = _enclosing_box(ones).centre, _enclosing_box(others).centre
     ways = {i.id: (x2 - x1, y2 - y1) for i in ones} | {i.id: (x1 - x2, y1 - y2) for i in others}
     yield tuple(Move(i.id, *ways[i.id]) for i in sorted([*ones, *others], key=lambda i: -i.box.area))
 
 
-def _around(found: list[Instance]) -> Box:
+def _enclosing_box(found: list[Instance]) -> Box:
     """The smallest box that holds them all."""
     boxes = [i.box for i in found]
     return Box(min(b.x1 for b in boxes), min(b.y1 for b in boxes), max(b.x2 for b in boxes), max(b.y2 for b in boxes))
 
 
-def _past(rule: Layout, scene: Scene, reading: Reading, subject: Instance, rng: Rng) -> Iterator[Plans]:
+def _move_past(rule: Layout, scene: Scene, reading: EvaluationContext, subject: Instance, rng: Rng) -> Iterator[Edits]:
     """The subject on the wrong side of an object, beyond the tolerance, as far across as it was."""
-    room, (x, y) = _room(scene, reading), subject.box.centre
-    for target in _shuffled([b for b in reading.places(rule.object or "") if b != subject.box], rng):
-        slack = rule.slack_px(reading, target)
+    room, (x, y) = _allowed_area(scene, reading), subject.box.centre
+    for target in _shuffle([b for b in reading.locations(rule.object or "") if b != subject.box], rng):
+        slack = rule.tolerance_px(reading, target)
         for _ in range(4):
             if rule.relation in ("above", "below"):
                 low, high = target.centre[1] + slack[1], room.y2 - subject.box.height / 2
@@ -409,32 +439,34 @@ def _past(rule: Layout, scene: Scene, reading: Reading, subject: Instance, rng: 
                 yield (Move(subject.id, low + (high - low) * (0.05 + 0.95 * float(rng.random())) - x, 0.0),)
 
 
-def _moves_off(
-    rule: Layout, scene: Scene, reading: Reading, subject: Instance, target: Box, off: float, rng: Rng
-) -> Iterator[Plans]:
+def _move_away(
+    rule: Layout, scene: Scene, reading: EvaluationContext, subject: Instance, target: Box, off: float, rng: Rng
+) -> Iterator[Edits]:
     if rule.relation == "inside":
-        return _over_edge(rule, reading, subject, target, off, rng)
-    return _off_centre(rule, scene, reading, subject, target, off, rng)
+        return _move_over_edge(rule, reading, subject, target, off, rng)
+    return _move_off_centre(rule, scene, reading, subject, target, off, rng)
 
 
-def _off_centre(
-    rule: Layout, scene: Scene, reading: Reading, subject: Instance, target: Box, off: float, rng: Rng
-) -> Iterator[Plans]:
+def _move_off_centre(
+    rule: Layout, scene: Scene, reading: EvaluationContext, subject: Instance, target: Box, off: float, rng: Rng
+) -> Iterator[Edits]:
     """A move to `off` tolerances from the target's centre, on the same ground."""
-    unit = place_units(rule, reading, target)
+    unit = location_units(rule, reading, target)
     angle = float(rng.random()) * 2 * math.pi
     direction = math.cos(angle), math.sin(angle)
     longest = max(abs(d) for d in direction) if rule.axis == "both" else abs(direction["xy".index(rule.axis)])
     scale = off / max(longest, 1e-3)
     x, y = (c + d * scale * u for c, d, u in zip(target.centre, direction, unit, strict=True))
     move = Move(subject.id, x - subject.box.centre[0], y - subject.box.centre[1])
-    if subject.box.translate(move.dx, move.dy).ioa(ground(scene, subject)) >= 0.999:
+    if subject.box.translate(move.dx, move.dy).ioa(supporting_box(scene, subject)) >= 0.999:
         yield (move,)
 
 
-def _over_edge(rule: Layout, reading: Reading, subject: Instance, target: Box, off: float, rng: Rng) -> Iterator[Plans]:
+def _move_over_edge(
+    rule: Layout, reading: EvaluationContext, subject: Instance, target: Box, off: float, rng: Rng
+) -> Iterator[Edits]:
     """A move to where the subject sticks out of the target by `off` tolerances on one side."""
-    unit, box = place_units(rule, reading, target), subject.box
+    unit, box = location_units(rule, reading, target), subject.box
     room = max(target.width - box.width, 0.0) / 2, max(target.height - box.height, 0.0) / 2
     offset = [(2 * float(rng.random()) - 1) * r for r in room]
     axis, sign = int(rng.integers(2)), 1 if rng.random() < 0.5 else -1
@@ -443,41 +475,41 @@ def _over_edge(rule: Layout, reading: Reading, subject: Instance, target: Box, o
     yield (Move(subject.id, x - box.centre[0], y - box.centre[1]),)
 
 
-def _out_of_line(rule: Layout, scene: Scene, reading: Reading, rng: Rng, off: float) -> Iterator[Plans]:
+def _move_out_of_line(rule: Layout, scene: Scene, reading: EvaluationContext, rng: Rng, off: float) -> Iterator[Edits]:
     """One of a group shifted across the row, or along it, so that the group is `off` tolerances off."""
-    group = list({i.id: i for thing in rule.things for i in instances(scene, reading, thing)}.values())
+    group = list({i.id: i for thing in rule.subjects for i in find_instances(scene, reading, thing)}.values())
     if len(group) < (2 if rule.relation == "aligned" else 3):
         return
     across = (rule.axis == "x") == (rule.relation == "aligned")
     sign = 1 if rng.random() < 0.5 else -1
     direction = (0, sign) if across else (sign, 0)
     index = int(rng.integers(len(group)))
-    shift = _shift_to(rule, reading, [i.box for i in group], index, direction, off)
+    shift = _find_shift(rule, reading, [i.box for i in group], index, direction, off)
     yield (Move(group[index].id, direction[0] * shift, direction[1] * shift),)
 
 
-def _shift_to(
-    rule: Layout, reading: Reading, boxes: list[Box], index: int, direction: tuple[int, int], off: float
+def _find_shift(
+    rule: Layout, reading: EvaluationContext, boxes: list[Box], index: int, direction: tuple[int, int], off: float
 ) -> float:
     """Pixels to move one box by, so that its group is `off` tolerances off; found by halving."""
 
-    def so_far(shift: float) -> float:
+    def measure_offset(shift: float) -> float:
         moved = boxes[index].translate(direction[0] * shift, direction[1] * shift)
-        found, allowed = rule.spread([*boxes[:index], moved, *boxes[index + 1 :]], reading)
+        found, allowed = rule.measure_spread([*boxes[:index], moved, *boxes[index + 1 :]], reading)
         return found / group_unit(allowed, reading)
 
     low, high = 0.0, 1.0
-    while so_far(high) < off and high < reading.width + reading.height:
+    while measure_offset(high) < off and high < reading.width + reading.height:
         low, high = high, 2 * high
     for _ in range(12):
         middle = (low + high) / 2
-        low, high = (middle, high) if so_far(middle) < off else (low, middle)
+        low, high = (middle, high) if measure_offset(middle) < off else (low, middle)
     return high
 
 
-def _against(scene: Scene, reading: Reading, subject: Instance, other: str, rng: Rng) -> Iterator[Plans]:
+def _push_against(scene: Scene, reading: EvaluationContext, subject: Instance, other: str, rng: Rng) -> Iterator[Edits]:
     """The subject pushed against another one, so that they overlap a little."""
-    for target in _shuffled([b for b in reading.places(other) if b != subject.box], rng):
+    for target in _shuffle([b for b in reading.locations(other) if b != subject.box], rng):
         for _ in range(8):
             angle, deep = float(rng.random()) * 2 * math.pi, 0.5 + 0.45 * float(rng.random())
             reach = (subject.box.width + target.width) / 2, (subject.box.height + target.height) / 2
@@ -487,10 +519,10 @@ def _against(scene: Scene, reading: Reading, subject: Instance, other: str, rng:
             yield (Move(subject.id, centre[0] - subject.box.centre[0], centre[1] - subject.box.centre[1]),)
 
 
-def _shuffled(items: list[T], rng: Rng) -> list[T]:
+def _shuffle(items: list[T], rng: Rng) -> list[T]:
     return [items[int(i)] for i in rng.permutation(len(items))]
 
 
-def _room(scene: Scene, reading: Reading) -> Box:
+def _allowed_area(scene: Scene, reading: EvaluationContext) -> Box:
     """The place that the rule is checked in, as far as it is on the photo; the photo where it is checked as a whole."""
-    return reading.frame.clip(scene.width, scene.height) if reading.frame else reading.photo
+    return reading.frame.clip(scene.width, scene.height) if reading.frame else reading.photo_box

@@ -12,11 +12,19 @@ from typing import Literal, Self
 
 from pydantic import BaseModel, ConfigDict, model_validator
 
-from logicls.constraints.families.context import HOLDS, Absent, Check, Reading, Side, apart, words
-from logicls.constraints.families.dead_zone import distance, inner_zone, measure_zone
+from logicls.constraints.families.context import (
+    HOLDS,
+    NotApplicable,
+    RuleResult,
+    EvaluationContext,
+    FailureMode,
+    centre_distance,
+    name_to_text,
+)
+from logicls.constraints.families.dead_zone import sample_distance, inner_zone, measure_zone
 from logicls.constraints.families.edits import Move, Resize, Rng, Rotate
-from logicls.constraints.families.placement import instances, one_of
-from logicls.constraints.families.protocol import Named, Plans
+from logicls.constraints.families.placement import find_instances, choose_instance
+from logicls.constraints.families.protocol import Reference, Edits
 from logicls.records import Box, Instance, Scene
 
 KINDS = ("height", "width", "length", "area", "fill", "distance", "angle")
@@ -54,7 +62,7 @@ class Measure(BaseModel):
     """Most that is allowed."""
 
     @model_validator(mode="after")
-    def _complete(self) -> Self:
+    def _check_keys(self) -> Self:
         if sum(getattr(self, kind) is not None for kind in KINDS) != 1:
             raise ValueError(f"write exactly one of: {', '.join(KINDS)}")
         if sum(limit is not None for limit in (self.between, self.at_least, self.at_most)) != 1:
@@ -95,108 +103,114 @@ class Measure(BaseModel):
             return self.between
         return self.at_least or 0.0, math.inf if self.at_most is None else self.at_most
 
-    def names(self) -> Iterator[Named]:
+    def references(self) -> Iterator[Reference]:
         """Everything that it speaks about."""
         if self.other:
-            yield Named((self.kind, 0), self.of, "place")
-            yield Named((self.kind, 1), self.other, "place")
+            yield Reference((self.kind, 0), self.of, "place")
+            yield Reference((self.kind, 1), self.other, "place")
         else:
-            yield Named((self.kind,), self.of, "filling" if self.kind == "fill" and not self.relative_to else "thing")
+            yield Reference(
+                (self.kind,), self.of, "filling" if self.kind == "fill" and not self.relative_to else "thing"
+            )
         if self.relative_to:
-            yield Named(("relative_to",), self.relative_to, "place")
+            yield Reference(("relative_to",), self.relative_to, "place")
 
-    def sides(self) -> tuple[str, ...]:
+    def failure_modes(self) -> tuple[str, ...]:
         """The kinds of side on which it can be broken."""
         low, high = self.limits
         return (*(("below",) if low > 0 or self.kind == "angle" else ()), *(("above",) if high < math.inf else ()))
 
-    def say(self) -> str:
+    def to_text(self) -> str:
         """The rule in plain English."""
         low, high = self.limits
-        limit = f"{self._told(low)} to {self._told(high)}"
+        limit = f"{self._value_text(low)} to {self._value_text(high)}"
         if high == math.inf:
-            limit = f"at least {self._told(low)}"
+            limit = f"at least {self._value_text(low)}"
         elif low == 0:
-            limit = f"at most {self._told(high)}"
-        what = f"from {words(self.of)} to {words(self.other)}" if self.other else f"of the {words(self.of)}"
-        reference = f" of the {words(self.relative_to or 'photo')}"
+            limit = f"at most {self._value_text(high)}"
+        what = (
+            f"from {name_to_text(self.of)} to {name_to_text(self.other)}"
+            if self.other
+            else f"of the {name_to_text(self.of)}"
+        )
+        reference = f" of the {name_to_text(self.relative_to or 'photo')}"
         if self.unit or self.kind == "angle":
             reference = ""
         elif self.kind == "fill" and not self.relative_to:
             reference = " of what it fills"
         return f"{self.kind} {what} {limit}{reference}"
 
-    def check(self, reading: Reading) -> Check:
+    def evaluate(self, reading: EvaluationContext) -> RuleResult:
         """Measure every instance, and compare. Raises `Absent`, `Unreadable`."""
         low, high = self.limits
-        values = self.values(reading)
+        values = self.measure_values(reading)
         if self.kind == "angle":
-            values = [self.in_turn(value) for value in values]
+            values = [self.normalize_angle(value) for value in values]
         wrong = next((value for value in values if not low <= value <= high), None)
         if wrong is None:
-            return HOLDS if reading.quiet else Check("holds", self._told(values[0]))
-        return Check("broken", self._told(wrong), (Side(self._side(wrong)),))
+            return HOLDS if reading.status_only else RuleResult("holds", self._value_text(values[0]))
+        return RuleResult("broken", self._value_text(wrong), (FailureMode(self._mode_kind(wrong)),))
 
-    def plans(self, scene: Scene, reading: Reading, side: Side, rng: Rng) -> Iterator[Plans]:
+    def edits(self, scene: Scene, reading: EvaluationContext, side: FailureMode, rng: Rng) -> Iterator[Edits]:
         """Shrink or grow, or move, beyond the limit; how far is drawn with more weight near it."""
-        yield from breaking(self, scene, reading, side, rng)
+        yield from propose_violations(self, scene, reading, side, rng)
 
-    def how(self, side: Side) -> str:
+    def describe_edit(self, side: FailureMode) -> str:
         """What those edits do, in plain English."""
         if self.other:
             way = "towards" if side.kind == "below" else "away from"
-            return f"{words(self.of)} {'turned about' if self.kind == 'angle' else f'moved {way}'} {words(self.other)}"
+            return f"{name_to_text(self.of)} {'turned about' if self.kind == 'angle' else f'moved {way}'} {name_to_text(self.other)}"
         way = "shrunk" if side.kind == "below" else "grown"
-        return f"{words(self.of)} {way}, mostly by little more than is allowed"
+        return f"{name_to_text(self.of)} {way}, mostly by little more than is allowed"
 
-    def keep(self, scene: Scene, reading: Reading, side: Side, rng: Rng) -> Iterator[Plans]:
+    def control_edits(self, scene: Scene, reading: EvaluationContext, side: FailureMode, rng: Rng) -> Iterator[Edits]:
         """The twin: another size within the limits."""
-        yield from keeping(self, scene, reading, rng)
+        yield from propose_controls(self, scene, reading, rng)
 
-    def values(self, reading: Reading) -> list[float]:
+    def measure_values(self, reading: EvaluationContext) -> list[float]:
         """Measures of all instances, in reading order. Raises `Absent`."""
         if self.other:
-            ones, others = reading.places(self.of), reading.places(self.other)
+            ones, others = reading.locations(self.of), reading.locations(self.other)
             rests = [(one, [box for box in others if box is not one]) for one in ones]
-            values = [self._between(one, rest, reading) for one, rest in rests if rest]
+            values = [self._measure_pair(one, rest, reading) for one, rest in rests if rest]
             if not values:
-                raise Absent(f"no {words(self.other if ones else self.of)}")
+                raise NotApplicable(f"no {name_to_text(self.other if ones else self.of)}")
             return values
         boxes = reading.boxes(self.of)
         if not boxes:
-            raise Absent(f"no {words(self.of)}")
+            raise NotApplicable(f"no {name_to_text(self.of)}")
         if self.kind == "fill":
-            return self._fills(boxes, reading)
+            return self._measure_fill(boxes, reading)
         if self.relative_to is None:
             unit = self.unit_px(reading, boxes[0])
-            return [self.size_of(box) / unit for box in boxes]
-        return [self.size_of(box) / self.unit_px(reading, box) for box in boxes]
+            return [self.measure_box(box) / unit for box in boxes]
+        return [self.measure_box(box) / self.unit_px(reading, box) for box in boxes]
 
-    def _between(self, one: Box, others: Sequence[Box], reading: Reading) -> float:
-        other = min(others, key=lambda box: apart(one, box))
+    def _measure_pair(self, one: Box, others: Sequence[Box], reading: EvaluationContext) -> float:
+        other = min(others, key=lambda box: centre_distance(one, box))
         if self.kind == "distance":
-            return apart(one, other) / self.unit_px(reading, one)
+            return centre_distance(one, other) / self.unit_px(reading, one)
         (x1, y1), (x2, y2) = one.centre, other.centre
         return math.degrees(math.atan2(y1 - y2, x2 - x1))
 
-    def _fills(self, boxes: Sequence[Box], reading: Reading) -> list[float]:
+    def _measure_fill(self, boxes: Sequence[Box], reading: EvaluationContext) -> list[float]:
         """Share that is covered, of each place that holds something."""
-        places = reading.places(self._parent(reading))
+        places = reading.locations(self._reference_name(reading))
         if not places:
-            raise Absent(f"no {words(self._parent(reading))}")
+            raise NotApplicable(f"no {name_to_text(self._reference_name(reading))}")
         return [sum(box.intersection(place) for box in boxes) / max(place.area, 1e-6) for place in places]
 
-    def _parent(self, reading: Reading) -> str:
-        return self.relative_to or reading.world.fills.get(reading.world.component(self.of), "")
+    def _reference_name(self, reading: EvaluationContext) -> str:
+        return self.relative_to or reading.vocabulary.fills.get(reading.vocabulary.component(self.of), "")
 
-    def unit_px(self, reading: Reading, box: Box) -> float:
+    def unit_px(self, reading: EvaluationContext, box: Box) -> float:
         """Pixels, or square pixels, of 1."""
         if self.unit:
-            return 1.0 if self.unit == "px" else max(reading.world.px_per_mm, 1e-6)
-        name = self._parent(reading) if self.kind == "fill" else self.relative_to
-        return max(self.size_of(reading.partner(name, box) if name else reading.photo), 1e-6)
+            return 1.0 if self.unit == "px" else max(reading.vocabulary.px_per_mm, 1e-6)
+        name = self._reference_name(reading) if self.kind == "fill" else self.relative_to
+        return max(self.measure_box(reading.nearest_location(name, box) if name else reading.photo_box), 1e-6)
 
-    def size_of(self, box: Box) -> float:
+    def measure_box(self, box: Box) -> float:
         """Pixels, or square pixels, of what is measured."""
         match self.kind:
             case "height":
@@ -208,52 +222,54 @@ class Measure(BaseModel):
             case _:
                 return math.hypot(box.width, box.height)
 
-    def in_turn(self, value: float) -> float:
+    def normalize_angle(self, value: float) -> float:
         """An angle in the turn that begins half of the free part below the lower limit."""
         low, high = self.limits
         start = (low + high) / 2 - 180
         return (value - start) % 360 + start
 
-    def _side(self, value: float) -> str:
+    def _mode_kind(self, value: float) -> str:
         return "below" if value < self.limits[0] else "above"
 
-    def _told(self, value: float) -> str:
+    def _value_text(self, value: float) -> str:
         if self.kind == "angle":
             return f"{value:.1f}°"
         return f"{value:.1f} {self.unit}" if self.unit else f"{value:.1%}"
 
 
-TURNED = 0.25
+ROTATION_SHARE = 0.25
 """Share of edits of a height or a width that try to turn the thing first."""
-TRIES = 20
+MAX_ATTEMPTS = 20
 
 
-def breaking(rule: Measure, scene: Scene, reading: Reading, side: Side, rng: Rng) -> Iterator[Plans]:
+def propose_violations(
+    rule: Measure, scene: Scene, reading: EvaluationContext, side: FailureMode, rng: Rng
+) -> Iterator[Edits]:
     """Plans that may break the rule on that side."""
-    for _ in range(TRIES):
-        target, place = _subject(rule, scene, reading, rng)
-        yield from _changed(rule, reading, target, place, _beyond(rule, reading, side, rng), rng)
+    for _ in range(MAX_ATTEMPTS):
+        target, place = _choose_subject(rule, scene, reading, rng)
+        yield from _change_value(rule, reading, target, place, _sample_violating_value(rule, reading, side, rng), rng)
 
 
-def keeping(rule: Measure, scene: Scene, reading: Reading, rng: Rng) -> Iterator[Plans]:
+def propose_controls(rule: Measure, scene: Scene, reading: EvaluationContext, rng: Rng) -> Iterator[Edits]:
     """Plans that bring another value within the limits."""
-    target, place = _subject(rule, scene, reading, rng)
-    for _ in range(TRIES // 2):
-        yield from _changed(rule, reading, target, place, _within(rule, reading, rng), rng)
+    target, place = _choose_subject(rule, scene, reading, rng)
+    for _ in range(MAX_ATTEMPTS // 2):
+        yield from _change_value(rule, reading, target, place, _sample_allowed_value(rule, reading, rng), rng)
     yield (Move(target.id, 0.0, 0.0),)
 
 
-def _subject(rule: Measure, scene: Scene, reading: Reading, rng: Rng) -> tuple[Instance, str]:
+def _choose_subject(rule: Measure, scene: Scene, reading: EvaluationContext, rng: Rng) -> tuple[Instance, str]:
     """A random instance that can be changed, and the name of what it is measured from."""
     for name, other in ((rule.of, rule.other), (rule.other, rule.of)):
-        if name and name not in reading.world.areas:
-            found = instances(scene, reading, name)
+        if name and name not in reading.vocabulary.regions:
+            found = find_instances(scene, reading, name)
             if found:
-                return one_of(rng, found), other
-    raise Absent(f"no {words(rule.of)}")
+                return choose_instance(rng, found), other
+    raise NotApplicable(f"no {name_to_text(rule.of)}")
 
 
-def _beyond(rule: Measure, reading: Reading, side: Side, rng: Rng) -> float:
+def _sample_violating_value(rule: Measure, reading: EvaluationContext, side: FailureMode, rng: Rng) -> float:
     """A value beyond the limit of that side."""
     (low, high), zone = rule.limits, measure_zone(rule, reading)
     if rule.kind == "angle":
@@ -264,41 +280,47 @@ def _beyond(rule: Measure, reading: Reading, side: Side, rng: Rng) -> float:
         far = zone + max(0.99 - high - zone, 0.3 * high if high >= 0.9 else 0.02)
     else:
         far = zone + max(0.6 * high, 4 * zone)
-    reach = distance(zone, far, rng)
+    reach = sample_distance(zone, far, rng)
     return low - reach if side.kind == "below" else high + reach
 
 
-def _within(rule: Measure, reading: Reading, rng: Rng) -> float:
+def _sample_allowed_value(rule: Measure, reading: EvaluationContext, rng: Rng) -> float:
     """A value within the limits, mostly near one of them."""
     (low, high), zone = rule.limits, inner_zone(rule, measure_zone(rule, reading))
-    from_low = "below" in rule.sides() and (high == math.inf or rng.random() < 0.5)
+    from_low = "below" in rule.failure_modes() and (high == math.inf or rng.random() < 0.5)
     far = (high - low) / 2
-    if not from_low and "below" not in rule.sides():
+    if not from_low and "below" not in rule.failure_modes():
         far = 0.6 * high
     elif high == math.inf:
         far = max(0.3 * low, 4 * zone)
-    reach = distance(zone, far, rng)
+    reach = sample_distance(zone, far, rng)
     return low + reach if from_low else high - reach
 
 
-def _changed(rule: Measure, reading: Reading, target: Instance, place: str, value: float, rng: Rng) -> Iterator[Plans]:
+def _change_value(
+    rule: Measure, reading: EvaluationContext, target: Instance, place: str, value: float, rng: Rng
+) -> Iterator[Edits]:
     """The edit after which the target measures so much."""
     if place:
-        yield (_moved(rule, reading, target, place, value, rng),)
+        yield (_move(rule, reading, target, place, value, rng),)
         return
-    if rule.kind in ("height", "width") and target.component not in reading.world.fills and rng.random() < TURNED:
+    if (
+        rule.kind in ("height", "width")
+        and target.component not in reading.vocabulary.fills
+        and rng.random() < ROTATION_SHARE
+    ):
         yield (Rotate(target.id, float(rng.uniform(15, 90)) * (1 if rng.random() < 0.5 else -1)),)
-    new = _resized(rule, reading, target, value)
+    new = _resize(rule, reading, target, value)
     if new is not None and min(new.width, new.height) >= 2:
         yield (Resize(target.id, new),)
 
 
-def _moved(rule: Measure, reading: Reading, target: Instance, place: str, value: float, rng: Rng) -> Move:
+def _move(rule: Measure, reading: EvaluationContext, target: Instance, place: str, value: float, rng: Rng) -> Move:
     """The target on the same line at another distance, or at the same distance in another direction.
 
     Where that may leave the photo, half of the time in any direction, or nearer.
     """
-    box, start = target.box, reading.partner(place, target.box).centre
+    box, start = target.box, reading.nearest_location(place, target.box).centre
     x, y = box.centre[0] - start[0], box.centre[1] - start[1]
     if rule.kind == "angle":
         # Seen from the second of the two, the first lies the other way.
@@ -313,20 +335,20 @@ def _moved(rule: Measure, reading: Reading, target: Instance, place: str, value:
     return Move(target.id, start[0] + dx - box.centre[0], start[1] + dy - box.centre[1])
 
 
-def _resized(rule: Measure, reading: Reading, target: Instance, value: float) -> Box | None:
+def _resize(rule: Measure, reading: EvaluationContext, target: Instance, value: float) -> Box | None:
     """The target's box with another size. A filling changes at its top, a height keeps its foot."""
     box, size = target.box, value * rule.unit_px(reading, target.box)
     if rule.kind == "height":
         return Box(box.x1, box.y2 - size, box.x2, box.y2)
     if rule.kind == "width":
         return Box(box.centre[0] - size / 2, box.y1, box.centre[0] + size / 2, box.y2)
-    present = rule.size_of(box)
+    present = rule.measure_box(box)
     if rule.kind == "fill":
-        present = rule.values(reading)[0] * rule.unit_px(reading, box)
+        present = rule.measure_values(reading)[0] * rule.unit_px(reading, box)
     if min(present, size) <= 0:
         return None
     factor = size / present
-    if target.component in reading.world.fills:
+    if target.component in reading.vocabulary.fills:
         return Box(box.x1, box.y2 - box.height * factor, box.x2, box.y2)
     factor = factor if rule.kind == "length" else math.sqrt(factor)
     (x, y), width, height = box.centre, box.width * factor / 2, box.height * factor / 2

@@ -5,98 +5,100 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 
-from logicls.constraints.families.context import Reading, Wanted, holds
-from logicls.constraints.families.edits import ON_TOP, Add, Move, Remove, Replace, Rng
+from logicls.constraints.families.context import EvaluationContext, AttributeFilter, contains_centre
+from logicls.constraints.families.edits import SUPPORT_SHARE, Add, Move, Remove, Replace, Rng
 from logicls.records import Box, Instance, Scene
 
-MAX_STEPS = 4
+MAX_EDITS = 4
 """Edits that one violation may take; more would leave a photo that nobody believes."""
-BESIDE = 0.6
+BESIDE_SHARE = 0.6
 """Share of additional instances that lie beside a present one; the others may lie anywhere on the same ground."""
-TRIES = 40
+MAX_ATTEMPTS = 40
 
 
-def instances(scene: Scene, reading: Reading, thing: str, wanted: Wanted = ()) -> list[Instance]:
+def find_instances(
+    scene: Scene, reading: EvaluationContext, thing: str, wanted: AttributeFilter = ()
+) -> list[Instance]:
     """The instances that `reading` means by `thing`, in reading order; `reading` is what was looked up on `scene`."""
-    found = scene.instances_of(reading.world.component(thing))
-    picked = reading.picked(thing, wanted)
+    found = scene.instances_of(reading.vocabulary.component(thing))
+    picked = reading.instance_indices(thing, wanted)
     return list(found) if picked is None else [found[i] for i in picked]
 
 
-def in_photo(box: Box, scene: Scene) -> bool:
+def is_in_photo(box: Box, scene: Scene) -> bool:
     """Whether the box leaves the photo by no more than half a pixel."""
     return box.x1 >= -0.5 and box.y1 >= -0.5 and box.x2 <= scene.width + 0.5 and box.y2 <= scene.height + 0.5
 
 
-def ground(scene: Scene, subject: Instance) -> Box:
+def supporting_box(scene: Scene, subject: Instance) -> Box:
     """The smallest box that the subject lies on; the photo where there is none."""
-    under = [i.box for i in scene.instances if i.id != subject.id and subject.box.ioa(i.box) >= ON_TOP]
+    under = [i.box for i in scene.instances if i.id != subject.id and subject.box.ioa(i.box) >= SUPPORT_SHARE]
     return min(under, key=lambda b: b.area, default=Box(0, 0, scene.width, scene.height))
 
 
-def one_of(rng: Rng, found: Sequence[Instance]) -> Instance:
+def choose_instance(rng: Rng, found: Sequence[Instance]) -> Instance:
     """A random one."""
     return found[int(rng.integers(len(found)))]
 
 
-def some_of(rng: Rng, found: Sequence[Instance], count: int) -> list[Instance]:
+def sample_instances(rng: Rng, found: Sequence[Instance], count: int) -> list[Instance]:
     """So many different ones, in random order."""
     return [found[int(i)] for i in rng.permutation(len(found))[:count]]
 
 
-def removal(gone: Sequence[Instance]) -> tuple[Remove, ...]:
+def remove_instances(gone: Sequence[Instance]) -> tuple[Remove, ...]:
     """Take them all away."""
     return tuple(Remove(i.id) for i in gone)
 
 
-def additions(
+def add_instances(
     scene: Scene,
-    reading: Reading,
+    reading: EvaluationContext,
     thing: str,
     rng: Rng,
     *,
     count: int = 1,
-    wanted: Wanted = (),
+    wanted: AttributeFilter = (),
     place: Box | None = None,
 ) -> tuple[Add, ...] | None:
     """So many more of the thing, in `place` where one is given; None where there is no room."""
-    model = _model(scene, reading, thing, rng)
-    facts = attributes_of(reading, thing, rng, model, wanted)
+    model = _choose_template(scene, reading, thing, rng)
+    facts = choose_attributes(reading, thing, rng, model, wanted)
     taken: list[Box] = []
     for _ in range(count):
-        box = _free_place(scene, model, rng, place or reading.frame, taken)
+        box = _find_free_box(scene, model, rng, place or reading.frame, taken)
         if box is None:
             return None
         taken.append(box)
     return tuple(Add(model.component, box, facts) for box in taken)
 
 
-def replacement(scene: Scene, reading: Reading, target: Instance, thing: str, rng: Rng) -> Replace:
+def replace_instance(scene: Scene, reading: EvaluationContext, target: Instance, thing: str, rng: Rng) -> Replace:
     """The thing in the place of the target."""
-    return Replace(target.id, reading.world.component(thing), attributes_of(reading, thing, rng, target))
+    return Replace(target.id, reading.vocabulary.component(thing), choose_attributes(reading, thing, rng, target))
 
 
-def attributes_of(
-    reading: Reading, thing: str, rng: Rng, model: Instance, wanted: Wanted = ()
+def choose_attributes(
+    reading: EvaluationContext, thing: str, rng: Rng, model: Instance, wanted: AttributeFilter = ()
 ) -> tuple[tuple[str, str], ...]:
     """All attributes of one more instance: those that make it the thing, the model's, or else any that are allowed."""
-    world = reading.world
+    world = reading.vocabulary
     component = world.component(thing)
-    needed = dict((*world.wanted(thing), *wanted))
+    needed = dict((*world.required_attributes(thing), *wanted))
     facts = dict(model.attributes) if model.component == component else {}
-    for name, values in world.vocabulary.get(component, {}).items():
+    for name, values in world.attribute_values.get(component, {}).items():
         allowed = [value for value in values if name not in needed or value in needed[name]]
         if allowed and facts.get(name) not in allowed:
             facts[name] = allowed[int(rng.integers(len(allowed)))]
     return tuple(sorted(facts.items()))
 
 
-def spots(scene: Scene, subject: Instance, frame: Box, rng: Rng) -> Iterator[Move]:
+def sample_moves(scene: Scene, subject: Instance, frame: Box, rng: Rng) -> Iterator[Move]:
     """Moves of the subject to random places that lie in the frame as a whole, without end but for an empty frame."""
     room = frame.width - subject.box.width, frame.height - subject.box.height
     if min(room) < 0:
         return
-    for _ in range(TRIES):
+    for _ in range(MAX_ATTEMPTS):
         x, y = frame.x1 + room[0] * float(rng.random()), frame.y1 + room[1] * float(rng.random())
         yield Move(subject.id, x - subject.box.x1, y - subject.box.y1)
 
@@ -107,35 +109,39 @@ def is_clear(scene: Scene, box: Box, subject: Instance, place: Box | None = None
     return all(
         i.box.intersection(box) <= 0.05 * min(i.box.area, box.area)
         for i in scene.instances
-        if i.id != subject.id and not any(ground.ioa(i.box) >= ON_TOP for ground in grounds)
+        if i.id != subject.id and not any(ground.ioa(i.box) >= SUPPORT_SHARE for ground in grounds)
     )
 
 
-def _model(scene: Scene, reading: Reading, thing: str, rng: Rng) -> Instance:
+def _choose_template(scene: Scene, reading: EvaluationContext, thing: str, rng: Rng) -> Instance:
     """A present instance to be like; an imaginary one, an eighth of the photo wide, where there is none."""
-    component = reading.world.component(thing)
-    present = instances(scene, reading, thing) or list(scene.instances_of(component))
+    component = reading.vocabulary.component(thing)
+    present = find_instances(scene, reading, thing) or list(scene.instances_of(component))
     if present:
-        return one_of(rng, present)
+        return choose_instance(rng, present)
     side = min(scene.width, scene.height) / 8
     return Instance(0, component, Box(0, 0, side, side))
 
 
-def _free_place(scene: Scene, model: Instance, rng: Rng, place: Box | None, taken: Sequence[Box]) -> Box | None:
+def _find_free_box(scene: Scene, model: Instance, rng: Rng, place: Box | None, taken: Sequence[Box]) -> Box | None:
     """A box for one more: the size of the model, on the same ground, clear of everything that is in front."""
-    grounds = [i for i in scene.instances if i.id != model.id and model.box.ioa(i.box) >= ON_TOP]
+    grounds = [i for i in scene.instances if i.id != model.id and model.box.ioa(i.box) >= SUPPORT_SHARE]
     frame = place or min((g.box for g in grounds), key=lambda b: b.area, default=Box(0, 0, scene.width, scene.height))
-    below = [i for i in scene.instances if place and place.ioa(i.box) >= ON_TOP]
+    below = [i for i in scene.instances if place and place.ioa(i.box) >= SUPPORT_SHARE]
     obstacles = [i.box for i in scene.instances if i not in grounds and i not in below]
-    for _ in range(TRIES):
-        box = _beside(model.box, frame, rng) if model.id and rng.random() < BESIDE else _dropped(model.box, frame, rng)
+    for _ in range(MAX_ATTEMPTS):
+        box = (
+            _place_beside(model.box, frame, rng)
+            if model.id and rng.random() < BESIDE_SHARE
+            else _place_randomly(model.box, frame, rng)
+        )
         clear = (*obstacles, *taken)
-        if box and in_photo(box, scene) and all(o.intersection(box) <= 0.05 * min(o.area, box.area) for o in clear):
+        if box and is_in_photo(box, scene) and all(o.intersection(box) <= 0.05 * min(o.area, box.area) for o in clear):
             return box
     return None
 
 
-def _dropped(size: Box, frame: Box, rng: Rng) -> Box:
+def _place_randomly(size: Box, frame: Box, rng: Rng) -> Box:
     """Somewhere in the frame; with its centre there, where the frame is smaller."""
     room = [max(frame.width - size.width, 0.0), max(frame.height - size.height, 0.0)]
     slack = [min(size.width, frame.width), min(size.height, frame.height)]
@@ -144,24 +150,24 @@ def _dropped(size: Box, frame: Box, rng: Rng) -> Box:
     return Box(x, y, x + size.width, y + size.height)
 
 
-def _beside(model: Box, frame: Box, rng: Rng) -> Box | None:
+def _place_beside(model: Box, frame: Box, rng: Rng) -> Box | None:
     """A place a little more than a size away from the model, in any direction."""
     angle, reach = 2 * math.pi * float(rng.random()), 1.0 + 0.8 * float(rng.random())
     box = model.translate(math.cos(angle) * reach * model.width, math.sin(angle) * reach * model.height)
     return box if box.ioa(frame) >= 0.999 else None
 
 
-def moves_into(scene: Scene, subject: Instance, place: Box, rng: Rng) -> Iterator[Move]:
+def sample_moves_into(scene: Scene, subject: Instance, place: Box, rng: Rng) -> Iterator[Move]:
     """Moves that bring the subject's centre into the place, clear of what is there."""
-    for _ in range(TRIES):
-        box = _dropped(subject.box, place, rng)
-        if holds(place, box) and in_photo(box, scene) and is_clear(scene, box, subject, place):
+    for _ in range(MAX_ATTEMPTS):
+        box = _place_randomly(subject.box, place, rng)
+        if contains_centre(place, box) and is_in_photo(box, scene) and is_clear(scene, box, subject, place):
             yield Move(subject.id, box.x1 - subject.box.x1, box.y1 - subject.box.y1)
 
 
-def moves_out(scene: Scene, subject: Instance, places: Sequence[Box], rng: Rng) -> Iterator[Move]:
+def sample_moves_out(scene: Scene, subject: Instance, places: Sequence[Box], rng: Rng) -> Iterator[Move]:
     """Moves that bring the subject's centre out of all the places, clear of what is there."""
-    for move in spots(scene, subject, Box(0, 0, scene.width, scene.height), rng):
+    for move in sample_moves(scene, subject, Box(0, 0, scene.width, scene.height), rng):
         box = subject.box.translate(move.dx, move.dy)
-        if not any(holds(place, box) for place in places) and is_clear(scene, box, subject):
+        if not any(contains_centre(place, box) for place in places) and is_clear(scene, box, subject):
             yield move

@@ -9,26 +9,36 @@ from typing import Annotated, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from logicls.constraints.families.context import HOLDS, Absent, Check, Reading, Side, Wanted, holds, listed, words
+from logicls.constraints.families.context import (
+    HOLDS,
+    NotApplicable,
+    RuleResult,
+    EvaluationContext,
+    FailureMode,
+    AttributeFilter,
+    contains_centre,
+    join_names,
+    name_to_text,
+)
 from logicls.constraints.families.edits import Move, Rng
 from logicls.constraints.families.placement import (
-    MAX_STEPS,
-    additions,
-    instances,
-    moves_into,
-    moves_out,
-    one_of,
-    removal,
-    replacement,
+    MAX_EDITS,
+    add_instances,
+    find_instances,
+    sample_moves_into,
+    sample_moves_out,
+    choose_instance,
+    remove_instances,
+    replace_instance,
 )
-from logicls.constraints.families.protocol import Named, Plans
+from logicls.constraints.families.protocol import Reference, Edits
 from logicls.records import Box, Instance, Scene
 
 Count = Annotated[int, Field(ge=0, le=100_000)]
 Weight = Annotated[int, Field(ge=1, le=1000)]
 Values = str | list[str]
-MOST = 100_000
-EXCHANGED = 0.4
+UNLIMITED = 100_000
+REPLACE_SHARE = 0.4
 """Share of edits that put another kind in the place of what is counted, where there are several."""
 
 
@@ -53,7 +63,7 @@ class Quantity(BaseModel):
     """Thing or region; an instance is in it when its centre is."""
 
     @model_validator(mode="after")
-    def _one_limit(self) -> Self:
+    def _check_limits(self) -> Self:
         limits = (self.exactly, self.at_least, self.at_most, self.between)
         if sum(limit is not None for limit in limits) != 1:
             raise ValueError("write exactly one of: exactly, at_least, at_most, between")
@@ -70,7 +80,7 @@ class Quantity(BaseModel):
             return self.exactly, self.exactly
         if self.between is not None:
             return self.between
-        return self.at_least or 0, MOST if self.at_most is None else self.at_most
+        return self.at_least or 0, UNLIMITED if self.at_most is None else self.at_most
 
     @cached_property
     def weights(self) -> dict[str, int]:
@@ -80,126 +90,128 @@ class Quantity(BaseModel):
         return dict.fromkeys([self.of] if isinstance(self.of, str) else self.of, 1)
 
     @cached_property
-    def wanted(self) -> Wanted:
+    def required_attributes(self) -> AttributeFilter:
         """What `with` asks for."""
         return tuple((k, frozenset([v] if isinstance(v, str) else v)) for k, v in self.with_.items())
 
-    def names(self) -> Iterator[Named]:
+    def references(self) -> Iterator[Reference]:
         """Everything that it speaks about."""
         for position, thing in enumerate(self.weights):
             path = () if isinstance(self.of, str) else (thing if isinstance(self.of, dict) else position,)
-            yield Named(("of", *path), thing, "thing")
+            yield Reference(("of", *path), thing, "thing")
         if isinstance(self.of, str):
             for name in self.with_:
-                yield Named(("with", name), f"{self.of}.{name}", "attribute")
+                yield Reference(("with", name), f"{self.of}.{name}", "attribute")
         if self.in_:
-            yield Named(("in",), self.in_, "place")
+            yield Reference(("in",), self.in_, "place")
 
-    def sides(self) -> tuple[str, ...]:
+    def failure_modes(self) -> tuple[str, ...]:
         """The kinds of side on which it can be broken."""
         low, high = self.limits
-        return (*(("below",) if low > 0 else ()), *(("above",) if high < MOST else ()))
+        return (*(("below",) if low > 0 else ()), *(("above",) if high < UNLIMITED else ()))
 
-    def say(self) -> str:
+    def to_text(self) -> str:
         """The rule in plain English."""
         low, high = self.limits
         number = str(low) if low == high else f"{low} to {high}"
-        if high == MOST:
+        if high == UNLIMITED:
             number = f"at least {low}"
         elif low == 0 and high > 0:
             number = f"at most {high}"
-        where = f" in the {words(self.in_)}" if self.in_ else ""
+        where = f" in the {name_to_text(self.in_)}" if self.in_ else ""
         if isinstance(self.of, dict):
-            return f"{self._told}{where}: {number}"
-        return f"{number} {self._told}{where}"
+            return f"{self._subject_text}{where}: {number}"
+        return f"{number} {self._subject_text}{where}"
 
-    def total(self, reading: Reading) -> int:
+    def count_total(self, reading: EvaluationContext) -> int:
         """What they count for altogether. Raises `Absent`, `Unreadable`."""
-        places = self._places(reading)
-        return sum(weight * len(self._boxes(reading, thing, places)) for thing, weight in self.weights.items())
+        places = self._locations(reading)
+        return sum(weight * len(self._counted_boxes(reading, thing, places)) for thing, weight in self.weights.items())
 
-    def check(self, reading: Reading) -> Check:
+    def evaluate(self, reading: EvaluationContext) -> RuleResult:
         """Count, and compare. Raises `Absent`, `Unreadable`."""
-        total = self.total(reading)
+        total = self.count_total(reading)
         low, high = self.limits
         found = ""
-        if reading.quiet and low <= total <= high:
+        if reading.status_only and low <= total <= high:
             return HOLDS
-        if not reading.quiet:
-            found = f"{self._told}: {total}" if isinstance(self.of, dict) else f"{total} {self._told}"
+        if not reading.status_only:
+            found = f"{self._subject_text}: {total}" if isinstance(self.of, dict) else f"{total} {self._subject_text}"
         if total < low:
-            return Check("broken", found, (Side("below", low - total),))
+            return RuleResult("broken", found, (FailureMode("below", low - total),))
         if total > high:
-            return Check("broken", found, (Side("above", total - high),))
-        return Check("holds", found)
+            return RuleResult("broken", found, (FailureMode("above", total - high),))
+        return RuleResult("holds", found)
 
-    def plans(self, scene: Scene, reading: Reading, side: Side, rng: Rng) -> Iterator[Plans]:
+    def edits(self, scene: Scene, reading: EvaluationContext, side: FailureMode, rng: Rng) -> Iterator[Edits]:
         """Take some away, or put some more there; or let another kind take their place; then move one."""
-        places = self._places(reading)
-        inside = {thing: self._inside(scene, reading, thing, places) for thing in self.weights}
+        places = self._locations(reading)
+        inside = {thing: self._counted_instances(scene, reading, thing, places) for thing in self.weights}
         total = sum(self.weights[thing] * len(found) for thing, found in inside.items())
         low, high = self.limits
-        kinds = self._kinds(reading)
+        kinds = self._kind_weights(reading)
         lacking = total - (low - side.amount) if side.kind == "below" else high + side.amount - total
         for _ in range(6):
-            first = bool(kinds) and rng.random() < EXCHANGED
+            first = bool(kinds) and rng.random() < REPLACE_SHARE
             if first:
-                yield from self._exchanged(scene, reading, side, lacking, rng)
+                yield from self._replace_kinds(scene, reading, side, lacking, rng)
             if side.kind == "below":
-                yield from self._fewer(inside, lacking, rng)
+                yield from self._remove_some(inside, lacking, rng)
             else:
-                yield from self._more(scene, reading, lacking, places, rng)
+                yield from self._add_some(scene, reading, lacking, places, rng)
             if kinds and not first:
-                yield from self._exchanged(scene, reading, side, lacking, rng)
+                yield from self._replace_kinds(scene, reading, side, lacking, rng)
         if side.amount == 1:
-            yield from self._crossing(scene, reading, side, inside, places, rng)
+            yield from self._move_across(scene, reading, side, inside, places, rng)
 
-    def how(self, side: Side) -> str:
+    def describe_edit(self, side: FailureMode) -> str:
         """What those edits do, in plain English."""
         way = "taken away" if side.kind == "below" else "added"
         if isinstance(self.of, dict):
-            return f"some {listed([words(thing) for thing in self.of], 'or')} {way}"
-        return f"{side.amount} {self._told}{f' in the {words(self.in_)}' if self.in_ else ''} {way}"
+            return f"some {join_names([name_to_text(thing) for thing in self.of], 'or')} {way}"
+        return f"{side.amount} {self._subject_text}{f' in the {name_to_text(self.in_)}' if self.in_ else ''} {way}"
 
-    def keep(self, scene: Scene, reading: Reading, side: Side, rng: Rng) -> Iterator[Plans]:
+    def control_edits(self, scene: Scene, reading: EvaluationContext, side: FailureMode, rng: Rng) -> Iterator[Edits]:
         """The twin: an instance taken up and put down where it was; one of another kind where there must be none."""
-        places = self._places(reading)
-        inside = [i for thing in self.weights for i in self._inside(scene, reading, thing, places)]
-        anywhere = [i for thing in self.weights for i in scene.instances_of(reading.world.component(thing))]
+        places = self._locations(reading)
+        inside = [i for thing in self.weights for i in self._counted_instances(scene, reading, thing, places)]
+        anywhere = [i for thing in self.weights for i in scene.instances_of(reading.vocabulary.component(thing))]
         if anywhere:
-            yield (Move(one_of(rng, inside or anywhere).id, 0.0, 0.0),)
+            yield (Move(choose_instance(rng, inside or anywhere).id, 0.0, 0.0),)
 
-    def _places(self, reading: Reading) -> tuple[Box, ...] | None:
+    def _locations(self, reading: EvaluationContext) -> tuple[Box, ...] | None:
         if self.in_ is None:
             return None
-        places = reading.places(self.in_)
+        places = reading.locations(self.in_)
         if not places:
-            raise Absent(f"no {words(self.in_)}")
+            raise NotApplicable(f"no {name_to_text(self.in_)}")
         return places
 
-    def _boxes(self, reading: Reading, thing: str, places: tuple[Box, ...] | None) -> tuple[Box, ...]:
-        boxes = reading.boxes(thing, self.wanted)
+    def _counted_boxes(self, reading: EvaluationContext, thing: str, places: tuple[Box, ...] | None) -> tuple[Box, ...]:
+        boxes = reading.boxes(thing, self.required_attributes)
         if places is None:
             return boxes
-        return tuple(b for b in boxes if any(holds(place, b) for place in places))
+        return tuple(b for b in boxes if any(contains_centre(place, b) for place in places))
 
-    def _inside(self, scene: Scene, reading: Reading, thing: str, places: tuple[Box, ...] | None) -> list[Instance]:
-        found = instances(scene, reading, thing, self.wanted)
-        return [i for i in found if places is None or any(holds(place, i.box) for place in places)]
+    def _counted_instances(
+        self, scene: Scene, reading: EvaluationContext, thing: str, places: tuple[Box, ...] | None
+    ) -> list[Instance]:
+        found = find_instances(scene, reading, thing, self.required_attributes)
+        return [i for i in found if places is None or any(contains_centre(place, i.box) for place in places)]
 
     @cached_property
-    def _told(self) -> str:
+    def _subject_text(self) -> str:
         if isinstance(self.of, dict):
-            return f"sum over {listed([f'{words(t)} (each {w})' for t, w in self.of.items()])}"
+            return f"sum over {join_names([f'{name_to_text(t)} (each {w})' for t, w in self.of.items()])}"
         if isinstance(self.of, list):
-            return listed([words(thing) for thing in self.of])
+            return join_names([name_to_text(thing) for thing in self.of])
         if not self.with_:
-            return words(self.of)
-        facts = [f"{words(k)} {listed([words(v)] if isinstance(v, str) else list(map(words, v)), 'or')}"
+            return name_to_text(self.of)
+        facts = [f"{name_to_text(k)} {join_names([name_to_text(v)] if isinstance(v, str) else list(map(name_to_text, v)), 'or')}"
                  for k, v in self.with_.items()]  # fmt: skip
-        return f"{words(self.of)} with {listed(facts)}"
+        return f"{name_to_text(self.of)} with {join_names(facts)}"
 
-    def _fewer(self, inside: dict[str, list[Instance]], surplus: int, rng: Rng) -> Iterator[Plans]:
+    def _remove_some(self, inside: dict[str, list[Instance]], surplus: int, rng: Rng) -> Iterator[Edits]:
         """Take away until the weights of what is gone add up to the surplus, or more where they do not fit."""
         owned = [(i, self.weights[thing]) for thing, found in inside.items() for i in found]
         gone: list[Instance] = []
@@ -208,66 +220,77 @@ class Quantity(BaseModel):
                 break
             gone.append(owned[index][0])
             surplus -= owned[index][1]
-        if surplus <= 0 and 0 < len(gone) <= MAX_STEPS:
-            yield removal(gone)
+        if surplus <= 0 and 0 < len(gone) <= MAX_EDITS:
+            yield remove_instances(gone)
 
-    def _more(
-        self, scene: Scene, reading: Reading, lacking: int, places: tuple[Box, ...] | None, rng: Rng
-    ) -> Iterator[Plans]:
+    def _add_some(
+        self, scene: Scene, reading: EvaluationContext, lacking: int, places: tuple[Box, ...] | None, rng: Rng
+    ) -> Iterator[Edits]:
         things = list(self.weights)
         if lacking <= 0:
             return
         thing = things[int(rng.integers(len(things)))]
         count = -(-lacking // self.weights[thing])
-        if count > MAX_STEPS:
+        if count > MAX_EDITS:
             return
         place = places[int(rng.integers(len(places)))] if places else None
-        more = additions(scene, reading, thing, rng, count=count, wanted=self.wanted, place=place)
+        more = add_instances(scene, reading, thing, rng, count=count, wanted=self.required_attributes, place=place)
         if more:
             yield more
 
-    def _crossing(
-        self, scene: Scene, reading: Reading, side: Side, inside: dict[str, list[Instance]],
+    def _move_across(
+        self, scene: Scene, reading: EvaluationContext, side: FailureMode, inside: dict[str, list[Instance]],
         places: tuple[Box, ...] | None, rng: Rng,
-    ) -> Iterator[Plans]:  # fmt: skip
+    ) -> Iterator[Edits]:  # fmt: skip
         """Over the edge of the place, where the rule is about one."""
         if places is None:
             return
         ours = {i.id for found in inside.values() for i in found}
         if side.kind == "below" and ours:
-            subject = one_of(rng, [i for found in inside.values() for i in found])
-            yield from ((move,) for move in islice(moves_out(scene, subject, places, rng), 3))
+            subject = choose_instance(rng, [i for found in inside.values() for i in found])
+            yield from ((move,) for move in islice(sample_moves_out(scene, subject, places, rng), 3))
         elif side.kind == "above":
-            outside = [i for t in inside for i in instances(scene, reading, t, self.wanted) if i.id not in ours]
+            outside = [
+                i
+                for t in inside
+                for i in find_instances(scene, reading, t, self.required_attributes)
+                if i.id not in ours
+            ]
             if outside:
                 place = places[int(rng.integers(len(places)))]
-                yield from ((move,) for move in islice(moves_into(scene, one_of(rng, outside), place, rng), 3))
+                yield from (
+                    (move,) for move in islice(sample_moves_into(scene, choose_instance(rng, outside), place, rng), 3)
+                )
 
-    def _kinds(self, reading: Reading) -> dict[str, int]:
+    def _kind_weights(self, reading: EvaluationContext) -> dict[str, int]:
         """Things that one may put in another's place → what they count for; none where there is only one kind."""
-        world, counted = reading.world, self.weights
+        world, counted = reading.vocabulary, self.weights
         ours = {world.component(thing) for thing in counted} - set(counted)
         kinds = {name: 0 for name, variant in world.variants.items() if variant.of in ours} | counted
         return kinds if len(set(kinds.values())) > 1 else {}
 
-    def _exchanged(self, scene: Scene, reading: Reading, side: Side, lacking: int, rng: Rng) -> Iterator[Plans]:
+    def _replace_kinds(
+        self, scene: Scene, reading: EvaluationContext, side: FailureMode, lacking: int, rng: Rng
+    ) -> Iterator[Edits]:
         """Another kind in their place: a screw of another length, a die that shows another number."""
-        kinds, places = self._kinds(reading), self._places(reading)
+        kinds, places = self._kind_weights(reading), self._locations(reading)
         gain = 1 if side.kind == "above" else -1
         held = [
-            (i, worth * gain) for thing, worth in kinds.items() for i in self._inside(scene, reading, thing, places)
+            (i, worth * gain)
+            for thing, worth in kinds.items()
+            for i in self._counted_instances(scene, reading, thing, places)
         ]
         found = [held[index] for index in rng.permutation(len(held))]
         worths = {name: worth * gain for name, worth in kinds.items()}
         # Whichever comes; and where that takes too many, those that have the most to gain.
         for order in (found, sorted(found, key=lambda each: each[1])):
-            chosen = _chosen(order, worths, lacking, rng)
-            if 0 < len(chosen) <= MAX_STEPS:
-                yield tuple(replacement(scene, reading, target, name, rng) for target, name in chosen)
+            chosen = _choose_replacements(order, worths, lacking, rng)
+            if 0 < len(chosen) <= MAX_EDITS:
+                yield tuple(replace_instance(scene, reading, target, name, rng) for target, name in chosen)
                 return
 
 
-def _chosen(
+def _choose_replacements(
     held: Sequence[tuple[Instance, int]], worths: Mapping[str, int], lacking: int, rng: Rng
 ) -> list[tuple[Instance, str]]:
     """Instances in that order, and what takes the place of each, until enough is gained; nothing where it never is."""

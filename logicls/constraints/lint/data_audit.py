@@ -8,13 +8,13 @@ from itertools import islice
 
 import numpy as np
 
-from logicls.constraints.checker.counterexamples import Aim, can_break
-from logicls.constraints.checker.evaluation import check, checked, read_off
-from logicls.constraints.families.context import Absent, Reading, Side, Unreadable
+from logicls.constraints.checker.counterexamples import Target, can_break
+from logicls.constraints.checker.evaluation import evaluate_constraint, evaluate_constraints, build_context
+from logicls.constraints.families.context import NotApplicable, EvaluationContext, FailureMode, UnreadableAnswer
 from logicls.constraints.families.layout import TOLERANT, Layout
 from logicls.constraints.families.quantity import Quantity
 from logicls.constraints.spec.models import Constraint, Spec
-from logicls.constraints.spec.references import Fault, Path, members
+from logicls.constraints.spec.references import Fault, Path, walk_rules
 from logicls.records import Scene
 
 SHOWN = 20
@@ -62,9 +62,9 @@ class Audit:
 
     def add(self, scene: Scene) -> None:
         """Hold every rule against one photo."""
-        reading = read_off(self.spec, scene, quiet=True)
+        reading = build_context(self.spec, scene, quiet=True)
         self.photos += 1
-        checks = checked(self.spec, reading)
+        checks = evaluate_constraints(self.spec, reading)
         if all(found.status != "broken" for found in checks):
             self.sample.add(scene)
             self._stretch(scene, reading)
@@ -93,11 +93,11 @@ class Audit:
         yield from self._too_fine()
         yield from self._unbreakable()
 
-    def _measure(self, reading: Reading) -> None:
+    def _measure(self, reading: EvaluationContext) -> None:
         for path, rule in self._fine:
             try:
                 self.sizes.setdefault(path, []).append(_allowed(rule, reading))
-            except (Absent, Unreadable, ValueError):
+            except (NotApplicable, UnreadableAnswer, ValueError):
                 continue
 
     def _too_fine(self) -> Iterator[Fault]:
@@ -110,10 +110,10 @@ class Audit:
     def unmade(self) -> Iterator[tuple[Constraint, list[str], bool]]:
         """Constraints with those of their defects that no edit makes on some of the photos, and whether that is all."""
         for index, constraint in enumerate(self.spec.constraints):
-            sides: dict[str, list[Side]] = {}
+            sides: dict[str, list[FailureMode]] = {}
             scenes = [*self.sample.scenes, *self.extremes.get(index, {}).values()]
-            for side in constraint.sides if self.sample.scenes and self.applied[index] else ():
-                sides.setdefault(constraint.violation_on(side), []).append(side)
+            for side in constraint.failure_modes if self.sample.scenes and self.applied[index] else ():
+                sides.setdefault(constraint.violation_name(side), []).append(side)
             missing = [violation for violation, ways in sides.items() if not self._makes(constraint, ways, scenes)]
             if missing:
                 yield constraint, missing, len(missing) == len(sides)
@@ -129,17 +129,17 @@ class Audit:
                 message = f"no edit of these photos makes {', '.join(missing)} ('{constraint.id}')"
                 yield Fault(here, message, advice, "LC048")
 
-    def _makes(self, constraint: Constraint, sides: Sequence[Side], scenes: Sequence[Scene]) -> bool:
+    def _makes(self, constraint: Constraint, sides: Sequence[FailureMode], scenes: Sequence[Scene]) -> bool:
         """Whether an edit of one of the photos breaks the constraint on one of the sides."""
-        tries = ((Aim(constraint, side), scene) for scene in scenes for side in sides)
+        tries = ((Target(constraint, side), scene) for scene in scenes for side in sides)
         return any(can_break(self.spec, aim, scene, np.random.default_rng(0)) for aim, scene in tries)
 
-    def _stretch(self, scene: Scene, reading: Reading) -> None:
+    def _stretch(self, scene: Scene, reading: EvaluationContext) -> None:
         """Keep the photos on which a count comes nearest to its limits: from there an edit or two go over them."""
         for index, rule in self._counts:
             try:
-                total = rule.total(reading)
-            except (Absent, Unreadable):
+                total = rule.count_total(reading)
+            except (NotApplicable, UnreadableAnswer):
                 continue
             least, most = self._reached.get(index, (math.inf, -math.inf))
             kept = self.extremes.setdefault(index, {})
@@ -160,31 +160,33 @@ def hold(spec: Spec, scenes: Iterable[Scene]) -> list[Fault]:
 
 def _broken(spec: Spec, scene: Scene, index: int) -> Fault:
     """The photo, the annotations, what was found and what was expected."""
-    constraint, reading = spec.constraints[index], read_off(spec, scene)
-    things = dict.fromkeys(n.name.partition(".")[0] for n in constraint.names() if n.role != "place")
-    components = {reading.world.component(thing) for thing in things}
+    constraint, reading = spec.constraints[index], build_context(spec, scene)
+    things = dict.fromkeys(n.name.partition(".")[0] for n in constraint.references() if n.role != "place")
+    components = {reading.vocabulary.component(thing) for thing in things}
     ids = [str(i.id) for i in scene.instances if i.component in components]
     told = f" (annotation{'s' if len(ids) > 1 else ''} {', '.join(islice(ids, 6))}{' ...' if len(ids) > 6 else ''})"
-    found = check(constraint, reading).found
-    message = f"{scene.photo}{told if ids else ''} breaks '{constraint.id}': found {found}; expected {constraint.said}"
+    found = evaluate_constraint(constraint, reading).found
+    message = f"{scene.photo}{told if ids else ''} breaks '{constraint.id}': found {found}; expected {constraint.text}"
     return Fault(("constraints", index), message, "Mend the annotation, the rule, or take the photo out.", "LC050")
 
 
 def _tolerances(spec: Spec) -> Iterator[tuple[Path, Layout]]:
     for index, constraint in enumerate(spec.constraints):
-        for path, rule in members(constraint.rule, ("constraints", index, constraint.family)):
+        for path, rule in walk_rules(constraint.rule, ("constraints", index, constraint.family)):
             if isinstance(rule, Layout) and rule.relation in TOLERANT:
                 yield path, rule
 
 
-def _allowed(rule: Layout, reading: Reading) -> float:
+def _allowed(rule: Layout, reading: EvaluationContext) -> float:
     """Pixels that the rule tolerates on this photo. Raises `ValueError` where there is nothing to compare."""
-    boxes = [box for thing in rule.things for box in reading.boxes(thing)]
+    boxes = [box for thing in rule.subjects for box in reading.boxes(thing)]
     if rule.relation == "centred_in":
-        places: Sequence[object] = reading.places(rule.object or "")
+        places: Sequence[object] = reading.locations(rule.object or "")
         if not boxes or not places:
             raise ValueError
-        return min(s for s in rule.slack_px(reading, reading.partner(rule.object or "", boxes[0])) if s > 0)
+        return min(
+            s for s in rule.tolerance_px(reading, reading.nearest_location(rule.object or "", boxes[0])) if s > 0
+        )
     if len(boxes) < (2 if rule.relation == "aligned" else 3):
         raise ValueError
-    return rule.spread(boxes, reading)[1]
+    return rule.measure_spread(boxes, reading)[1]

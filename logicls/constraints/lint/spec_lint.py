@@ -9,17 +9,17 @@ from collections.abc import Hashable, Iterator, Mapping
 from itertools import combinations
 from typing import Any
 
-from logicls.constraints.checker.evaluation import checked, read_off
+from logicls.constraints.checker.evaluation import evaluate_constraints, build_context
 from logicls.constraints.families.attribute import Attribute
 from logicls.constraints.families.composition import Composition
 from logicls.constraints.families.connection import Connection
-from logicls.constraints.families.context import listed
+from logicls.constraints.families.context import join_names
 from logicls.constraints.families.layout import TOLERANT, Layout
 from logicls.constraints.families.match import Match
 from logicls.constraints.families.measure import Measure
-from logicls.constraints.families.quantity import MOST, Quantity
-from logicls.constraints.spec.models import Constraint, ExampleTest, Sides, Spec
-from logicls.constraints.spec.references import Fault, Path, members
+from logicls.constraints.families.quantity import UNLIMITED, Quantity
+from logicls.constraints.spec.models import Constraint, ExampleTest, ViolationNames, Spec
+from logicls.constraints.spec.references import Fault, Path, walk_rules
 from logicls.records import Box, Instance, Scene
 
 Interval = tuple[float, float]
@@ -63,7 +63,7 @@ def _limits(constraint: Constraint) -> tuple[Hashable, Interval] | None:
     """What is limited, and its limits."""
     rule = constraint.rule
     if isinstance(rule, Quantity):
-        return ("quantity", tuple(sorted(rule.weights.items())), rule.wanted, rule.in_), rule.limits
+        return ("quantity", tuple(sorted(rule.weights.items())), rule.required_attributes, rule.in_), rule.limits
     if isinstance(rule, Measure) and rule.kind != "angle":
         return (rule.kind, rule.of, rule.other, rule.relative_to, rule.unit), rule.limits
     return None
@@ -71,7 +71,7 @@ def _limits(constraint: Constraint) -> tuple[Hashable, Interval] | None:
 
 def _compared(one: Placed, other: Placed, first: Interval, second: Interval) -> Iterator[Fault]:
     if first[0] > second[1] or second[0] > first[1]:
-        yield _contradiction(other, one[1], f"{one[1].rule.say()}; {other[1].rule.say()}")
+        yield _contradiction(other, one[1], f"{one[1].rule.to_text()}; {other[1].rule.to_text()}")
     elif first[0] <= second[0] and second[1] <= first[1]:
         yield _shadowed(one, other[1])
     elif second[0] <= first[0] and first[1] <= second[1]:
@@ -81,12 +81,13 @@ def _compared(one: Placed, other: Placed, first: Interval, second: Interval) -> 
 def _attributes(spec: Spec, one: Placed, other: Placed, first: Attribute, second: Attribute) -> Iterator[Fault]:
     if first.of != second.of or first.same or second.same:
         return
-    known = set(spec.world.values(*first.of.split(".")))
+    known = set(spec.vocabulary.values(*first.of.split(".")))
     allowed = [
-        known & set(rule.listed) if rule.is_ is not None else known - set(rule.listed) for rule in (first, second)
+        known & set(rule.listed_values) if rule.is_ is not None else known - set(rule.listed_values)
+        for rule in (first, second)
     ]
     if not allowed[0] & allowed[1]:
-        yield _contradiction(other, one[1], f"{first.say()}; {second.say()}")
+        yield _contradiction(other, one[1], f"{first.to_text()}; {second.to_text()}")
     elif allowed[0] <= allowed[1]:
         yield _shadowed(other, one[1])
     elif allowed[1] <= allowed[0]:
@@ -97,7 +98,7 @@ def _matches(one: Placed, other: Placed, first: Match, second: Match) -> Iterato
     if (first.left, first.right) != (second.left, second.right):
         return
     lefts = set(first.pairs) & set(second.pairs)
-    none = sorted(left for left in lefts if not set(first.partners(left)) & set(second.partners(left)))
+    none = sorted(left for left in lefts if not set(first.allowed_values(left)) & set(second.allowed_values(left)))
     if none:
         yield _contradiction(other, one[1], f"nothing goes with {none[0]}")
 
@@ -107,11 +108,11 @@ def _sets(one: Placed, other: Placed) -> Iterator[Fault]:
     needs, limits = one[1].rule, other[1].rule
     if not isinstance(needs, Composition) or needs.required is None or not isinstance(limits, Quantity):
         return
-    if not isinstance(limits.of, str) or limits.wanted or (limits.in_ and limits.in_ != needs.in_):
+    if not isinstance(limits.of, str) or limits.required_attributes or (limits.in_ and limits.in_ != needs.in_):
         return
     fewest = needs.required[limits.of] if isinstance(needs.required, dict) and limits.of in needs.required else 1
     if limits.of in needs.required and not (needs.in_ and not limits.in_) and not _within(fewest, limits, needs):
-        yield _contradiction(other, one[1], f"{needs.say()}; {limits.say()}")
+        yield _contradiction(other, one[1], f"{needs.to_text()}; {limits.to_text()}")
 
 
 def _within(fewest: int, limits: Quantity, needs: Composition) -> bool:
@@ -125,10 +126,14 @@ def _crowded(group: list[Placed]) -> Iterator[Fault]:
     counted = [(p, r) for p, r in rules if isinstance(r, Quantity) and isinstance(r.of, str)]
     for placed, rule in counted:
         for total, whole in counted:
-            if rule.in_ and not whole.in_ and (rule.of, rule.wanted) == (whole.of, whole.wanted):
+            if (
+                rule.in_
+                and not whole.in_
+                and (rule.of, rule.required_attributes) == (whole.of, whole.required_attributes)
+            ):
                 if rule.limits[0] > whole.limits[1]:
-                    yield _contradiction(placed, total[1], f"{rule.say()}; {whole.say()}")
-                elif rule.limits[1] >= whole.limits[1] < MOST and rule.limits[0] == 0:
+                    yield _contradiction(placed, total[1], f"{rule.to_text()}; {whole.to_text()}")
+                elif rule.limits[1] >= whole.limits[1] < UNLIMITED and rule.limits[0] == 0:
                     yield _shadowed(placed, total[1])
 
 
@@ -141,7 +146,7 @@ def _circles(group: list[Placed]) -> Iterator[Fault]:
                 circle = _way(after, second, first)
                 if circle is not None:
                     others = [p for p in circle if p is not placed]
-                    with_them = f"with {listed([repr(p[1].id) for p in others])} " if others else ""
+                    with_them = f"with {join_names([repr(p[1].id) for p in others])} " if others else ""
                     told = f"{with_them}it goes in a circle"
                     yield _contradiction(placed, others[0][1] if others else placed[1], told)
                 after.setdefault(first, []).append((second, placed))
@@ -150,11 +155,11 @@ def _circles(group: list[Placed]) -> Iterator[Fault]:
 def _orders(constraint: Constraint, axis: str) -> list[tuple[str, str]]:
     """Pairs (first, second) along the axis that a strict layout rule asks for."""
     rule = constraint.rule
-    if not isinstance(rule, Layout) or max(rule.slack) > 0:
+    if not isinstance(rule, Layout) or max(rule.tolerances) > 0:
         return []
     if rule.relation == "in_order" and rule.axis == axis:
-        return list(zip(rule.things, rule.things[1:], strict=False))
-    pair = rule.things[0], rule.object or ""
+        return list(zip(rule.subjects, rule.subjects[1:], strict=False))
+    pair = rule.subjects[0], rule.object or ""
     if rule.relation == ("left_of" if axis == "x" else "above"):
         return [pair]
     return [pair[::-1]] if rule.relation == ("right_of" if axis == "x" else "below") else []
@@ -207,7 +212,7 @@ def lint(spec: Spec) -> Iterator[Fault]:
 
 def lint_unused(spec: Spec) -> Iterator[Fault]:
     """Components, variants and regions that no rule speaks about."""
-    named = {n.name.partition(".")[0] for c in spec.constraints for n in c.names()}
+    named = {n.name.partition(".")[0] for c in spec.constraints for n in c.references()}
     used = named | {spec.variants[name].of for name in named if name in spec.variants}
     used |= {region.of for name, region in spec.regions.items() if region.of and name in named}
     used |= {other for c in spec.components.values() for other in (c.fills, c.leaves) if other}
@@ -234,19 +239,19 @@ def lint_examples(spec: Spec) -> Iterator[Fault]:
 def broken_by(spec: Spec, example: ExampleTest) -> set[str]:
     """The violations that an example comes to."""
     scene, placed = scene_of(example.scene)
-    checks = zip(spec.constraints, checked(spec, read_off(spec, scene)), strict=True)
+    checks = zip(spec.constraints, evaluate_constraints(spec, build_context(spec, scene)), strict=True)
     return {
-        constraint.violation_on(side)
+        constraint.violation_name(side)
         for constraint, check in checks
         if placed or not needs_boxes(spec, constraint)
-        for side in check.sides
+        for side in check.failure_modes
     }
 
 
 def needs_boxes(spec: Spec, constraint: Constraint) -> bool:
     """Whether what it comes to depends on where things are, other than on or in one another."""
-    where = any(named.name in spec.regions for named in constraint.names())
-    rules = [*members(constraint.rule, ()), *(members(constraint.when.rule, ()) if constraint.when else ())]
+    where = any(named.name in spec.regions for named in constraint.references())
+    rules = [*walk_rules(constraint.rule, ()), *(walk_rules(constraint.when.rule, ()) if constraint.when else ())]
     return where or constraint.each is not None or any(isinstance(r, Layout | Measure | Connection) for _, r in rules)
 
 
@@ -283,10 +288,10 @@ def _unbreakable(spec: Spec) -> Iterator[Fault]:
     """Rules that every scene obeys."""
     for index, constraint in enumerate(spec.constraints):
         here: Path = ("constraints", index)
-        if not constraint.rule.sides():
+        if not constraint.rule.failure_modes():
             message = f"nothing can break '{constraint.id}': it allows everything"
             yield Fault((*here, constraint.family), message, "Narrow its limits, or remove it.", "LC044")
-        for path, rule in members(constraint.rule, (*here, constraint.family)):
+        for path, rule in walk_rules(constraint.rule, (*here, constraint.family)):
             if _allows_all(spec, rule):
                 message = f"nothing can break '{constraint.id}': every value that the spec knows is right"
                 yield Fault(path, message, "Narrow it, or remove it.", "LC044")
@@ -294,24 +299,24 @@ def _unbreakable(spec: Spec) -> Iterator[Fault]:
 
 def _allows_all(spec: Spec, rule: object) -> bool:
     if isinstance(rule, Attribute) and not rule.same:
-        known = set(spec.world.values(*rule.of.split(".")))
-        wrong = known - set(rule.listed) if rule.is_ is not None else known & set(rule.listed)
+        known = set(spec.vocabulary.values(*rule.of.split(".")))
+        wrong = known - set(rule.listed_values) if rule.is_ is not None else known & set(rule.listed_values)
         return not wrong
     if isinstance(rule, Match):
-        lefts, rights = (spec.world.values(*what.split(".")) for what in (rule.left, rule.right))
-        return all(set(rights) <= set(rule.partners(left)) for left in lefts)
+        lefts, rights = (spec.vocabulary.values(*what.split(".")) for what in (rule.left, rule.right))
+        return all(set(rights) <= set(rule.allowed_values(left)) for left in lefts)
     return False
 
 
 def _unnamed(spec: Spec) -> Iterator[Fault]:
     """Sides on which a rule can be broken that have no name, and names of sides on which it cannot."""
     for index, constraint in enumerate(spec.constraints):
-        if not isinstance(constraint.violation, Sides):
+        if not isinstance(constraint.violation, ViolationNames):
             continue
         here: Path = ("constraints", index, "violation")
-        kinds = constraint.rule.sides()
+        kinds = constraint.rule.failure_modes()
         for kind in ("below", "above"):
-            named = constraint.violation.names(kind)
+            named = constraint.violation.names_by_amount(kind)
             if kind in kinds and not named:
                 message = f"'{constraint.id}' has no name for the defect {kind} its limits"
                 advice = f"Write {kind}: under violation; until then it is called {constraint.id}-{kind}."
@@ -324,15 +329,15 @@ def _unnamed(spec: Spec) -> Iterator[Fault]:
 def _too_fine(spec: Spec) -> Iterator[Fault]:
     """Tolerances of nothing, where boxes would have to meet exactly."""
     for index, constraint in enumerate(spec.constraints):
-        for path, rule in members(constraint.rule, ("constraints", index, constraint.family)):
+        for path, rule in walk_rules(constraint.rule, ("constraints", index, constraint.family)):
             if isinstance(rule, Layout) and _finer_than_a_pixel(rule):
-                message = f"'{constraint.id}' has a tolerance of {max(rule.slack):g}, less than any pixel"
+                message = f"'{constraint.id}' has a tolerance of {max(rule.tolerances):g}, less than any pixel"
                 advice = "It is a fraction of the object's size, not a number of pixels: widen it."
                 yield Fault((*path, "tolerance"), message, advice, "LC046")
 
 
 def _finer_than_a_pixel(rule: Layout) -> bool:
-    most = max(rule.slack)
+    most = max(rule.tolerances)
     return most < FINEST and (most > 0 or rule.relation in TOLERANT)
 
 
@@ -342,7 +347,7 @@ def _untested(spec: Spec) -> Iterator[Fault]:
         return
     tested = {name for example in spec.examples for name in example.breaks}
     for index, constraint in enumerate(spec.constraints):
-        missing = [name for side in constraint.sides if (name := constraint.violation_on(side)) not in tested]
+        missing = [name for side in constraint.failure_modes if (name := constraint.violation_name(side)) not in tested]
         if missing:
             message = f"no example breaks '{constraint.id}' by {', '.join(dict.fromkeys(missing))}"
             yield Fault(("constraints", index), message, "Add one under examples.", "LC047")

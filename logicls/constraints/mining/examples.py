@@ -10,8 +10,8 @@ from dataclasses import replace
 
 import numpy as np
 
-from logicls.constraints.checker.counterexamples import Aim, aims, violate
-from logicls.constraints.families.edits import imagined
+from logicls.constraints.checker.counterexamples import Target, list_targets, find_counterexample
+from logicls.constraints.families.edits import simulate_edits
 from logicls.constraints.lint.data_audit import TRIED, Audit
 from logicls.constraints.lint.spec_lint import broken_by, needs_boxes
 from logicls.constraints.mining.observations import Described, Table
@@ -108,19 +108,19 @@ def typical(table: Table) -> list[int]:
 def _defects(draft: Draft, spec: Spec, scenes: Sequence[Scene]) -> Iterator[Example]:
     """An example for each defect, alone where that is possible."""
     alone: set[str] = set()
-    for aim in aims(spec):
+    for aim in list_targets(spec):
         example = None if aim.violation in alone else _broken(draft, spec, aim, scenes)
         if example:
             alone |= set(_names(example)) if len(list(_names(example))) == 1 else set()
             yield example
 
 
-def _broken(draft: Draft, spec: Spec, aim: Aim, scenes: Sequence[Scene]) -> Example | None:
+def _broken(draft: Draft, spec: Spec, aim: Target, scenes: Sequence[Scene]) -> Example | None:
     """An example that comes to the defect: in short where its rule needs no boxes, and with few other defects."""
     for scene in scenes:
-        plans = violate(spec, aim, scene, np.random.default_rng(0))
+        plans = find_counterexample(spec, aim, scene, np.random.default_rng(0))
         if plans:
-            edited = imagined(plans, scene, spec.fillings, spec.world.leaves)
+            edited = simulate_edits(plans, scene, spec.liquids, spec.vocabulary.leaves)
             for placed in (True,) if needs_boxes(spec, aim.constraint) else (False, True):
                 example = _tested(spec, edited, draft.components, placed=placed)
                 if example and aim.violation in _names(example):

@@ -22,7 +22,7 @@ from pydantic_core import core_schema
 from logicls.constraints.spec.models import Spec
 
 DRAFT = "http://json-schema.org/draft-07/schema#"
-ONE_OF = (
+EXCLUSIVE_KEYS = (
     ("quantity", "layout", "composition", "match", "connection", "attribute", "measure", "all", "any", "not"),
     ("exactly", "at_least", "at_most", "between"),
     ("height", "width", "length", "area", "fill", "distance", "angle"),
@@ -30,7 +30,7 @@ ONE_OF = (
     ("is", "is_not", "same"),
 )
 """Keys of which exactly one is written, wherever two of them may stand."""
-TOGETHER = (("if", "then"), ("then", "if"))
+DEPENDENT_KEYS = (("if", "then"), ("then", "if"))
 """Where the first key stands, the second is needed."""
 BY_RELATION: tuple[tuple[tuple[str, ...], Mapping[str, Any]], ...] = (
     (("aligned", "evenly_spaced", "in_order"), {"not": {"required": ["object"]}}),
@@ -57,19 +57,19 @@ EXAMPLE: Mapping[str, Any] = {
 }
 
 
-def schema_text() -> str:
+def schema_to_text() -> str:
     """The schema as the text of a file."""
-    return json.dumps(spec_schema(), indent=2) + "\n"
+    return json.dumps(build_schema(), indent=2) + "\n"
 
 
-def spec_schema() -> dict[str, Any]:
+def build_schema() -> dict[str, Any]:
     """JSON Schema, draft-07, of what a person writes."""
-    written = Spec.model_json_schema(schema_generator=_Writer, ref_template="#/definitions/{model}")
+    written = Spec.model_json_schema(schema_generator=_Draft7Generator, ref_template="#/definitions/{model}")
     written |= {"definitions": written.pop("$defs", {}), "examples": [dict(EXAMPLE)]}
     return {"$schema": DRAFT, **written, "title": "LogiCls spec"}
 
 
-class _Writer(GenerateJsonSchema):
+class _Draft7Generator(GenerateJsonSchema):
     """Writes draft-07 where pydantic writes 2020-12, and what the models say only in their validators."""
 
     schema_dialect = DRAFT
@@ -108,12 +108,12 @@ class _Writer(GenerateJsonSchema):
         for name, field in schema["cls"].model_fields.items():
             key = field.alias or name
             if key in properties:
-                properties[key] = _described(properties[key], docs.get(name, ""))
-        rules = _rules(properties)
+                properties[key] = _add_description(properties[key], docs.get(name, ""))
+        rules = _key_rules(properties)
         return {**written, "allOf": rules} if rules else written
 
 
-def _described(written: JsonSchemaValue, doc: str) -> JsonSchemaValue:
+def _add_description(written: JsonSchemaValue, doc: str) -> JsonSchemaValue:
     """With the docstring; in draft-07 nothing may stand beside a `$ref`."""
     rest = {key: value for key, value in written.items() if key != "$ref"}
     if doc and "description" not in rest:
@@ -123,14 +123,14 @@ def _described(written: JsonSchemaValue, doc: str) -> JsonSchemaValue:
     return {**rest, "allOf": [{"$ref": written["$ref"]}]} if rest else written
 
 
-def _rules(properties: Mapping[str, Any]) -> list[dict[str, Any]]:
+def _key_rules(properties: Mapping[str, Any]) -> list[dict[str, Any]]:
     """Which of these keys go together."""
     rules: list[dict[str, Any]] = []
-    for group in ONE_OF:
+    for group in EXCLUSIVE_KEYS:
         here = [key for key in group if key in properties]
         if len(here) > 1:
             rules.append({"oneOf": [{"required": [key]} for key in here]})
-    rules += [{"dependencies": {a: [b]}} for a, b in TOGETHER if {a, b} <= properties.keys()]
+    rules += [{"dependencies": {a: [b]}} for a, b in DEPENDENT_KEYS if {a, b} <= properties.keys()]
     if "relation" in properties:
         known = properties["relation"].get("enum", [])
         for relations, then in BY_RELATION:

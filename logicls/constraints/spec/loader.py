@@ -20,10 +20,10 @@ if TYPE_CHECKING:
     from logicls.constraints.spec.models import Spec
 
 M = TypeVar("M", bound=BaseModel)
-_Way: TypeAlias = "tuple[TreePath, TreePath | None]"
+_Match: TypeAlias = "tuple[TreePath, TreePath | None]"
 """Path to a value, and the path at which a step was first skipped; None where every step was taken."""
 
-_EXPECTED = {
+_TYPE_NAMES = {
     "string": "text",
     "int": "a whole number",
     "float": "a number",
@@ -33,7 +33,7 @@ _EXPECTED = {
     "dict": "a mapping",
     "model": "a mapping",
 }
-_OF_TYPE = {f"{kind}_{suffix}": said for kind, said in _EXPECTED.items() for suffix in ("type", "parsing")} | {
+_TYPE_ERRORS = {f"{kind}_{suffix}": said for kind, said in _TYPE_NAMES.items() for suffix in ("type", "parsing")} | {
     "int_from_float": "a whole number",
     "model_attributes_type": "a mapping",
 }
@@ -51,16 +51,16 @@ class _Fault:
 
 
 @dataclass(frozen=True, slots=True)
-class Sheet:
+class SpecFile:
     """A spec with the places of everything in its file."""
 
     spec: Spec
     tree: Tree
     file: str
 
-    def problem(self, code: str, message: str, path: TreePath, advice: str = "") -> Problem:
+    def make_problem(self, code: str, message: str, path: TreePath, advice: str = "") -> Problem:
         """A problem with what stands at `path`."""
-        return Problem(code, _sentence(message), self.file, *self.tree.place(path), advice)
+        return Problem(code, _to_sentence(message), self.file, *self.tree.position(path), advice)
 
 
 def load_spec(path: Path) -> Spec:
@@ -70,24 +70,24 @@ def load_spec(path: Path) -> Spec:
         SpecError: With every problem found, by line: LC001 to LC013 where it is not strict YAML, LC020 to LC025 where
             it is not a spec, and the codes of `logicls.constraints.spec.models.problems`.
     """
-    return open_sheet(path).spec
+    return load_spec_file(path).spec
 
 
-def open_sheet(path: Path) -> Sheet:
+def load_spec_file(path: Path) -> SpecFile:
     """The spec together with where everything stands. Raises as `load_spec` does."""
     # The models take longer to import than a broken file takes to be refused.
     tree = read_yaml(path)
     resolve = importlib.import_module("logicls.constraints.spec.references")
-    sheet = Sheet(validate(resolve.Spec, tree, relative(path)), tree, relative(path))
+    sheet = SpecFile(validate_tree(resolve.Spec, tree, relative(path)), tree, relative(path))
     problems = [
-        sheet.problem(code, message, where, advice) for where, message, advice, code in resolve.faults(sheet.spec)
+        sheet.make_problem(code, message, where, advice) for where, message, advice, code in resolve.faults(sheet.spec)
     ]
     if problems:
-        raise SpecError(_by_line(problems))
+        raise SpecError(_sort_by_line(problems))
     return sheet
 
 
-def validate(model: type[M], tree: Tree, file: str) -> M:
+def validate_tree(model: type[M], tree: Tree, file: str) -> M:
     """The tree as `model`; numbers in quotes are text, and `true` is not 1.
 
     Raises:
@@ -95,16 +95,16 @@ def validate(model: type[M], tree: Tree, file: str) -> M:
     """
     if not isinstance(tree.value, dict):
         what = "is empty." if tree.value is None else "is not a mapping of keys to values."
-        raise SpecError(Problem("LC020", what, file, *tree.place(()), "Start with `logicls: 1`."))
+        raise SpecError(Problem("LC020", what, file, *tree.position(()), "Start with `logicls: 1`."))
     try:
         # By way of JSON: pydantic's strict mode takes lists for tuples only there.
         return model.model_validate_json(json.dumps(tree.value), strict=True)
     except ValidationError as error:
         faults = _collapse([_locate(tree.value, e) for e in error.errors(include_url=False)])
-        raise SpecError(_by_line([_problem(f, said, model, tree, file) for f, said in faults])) from error
+        raise SpecError(_sort_by_line([_make_problem(f, said, model, tree, file) for f, said in faults])) from error
 
 
-def caret(problem: Problem, text: str) -> str:
+def format_caret(problem: Problem, text: str) -> str:
     """The line of `text` that the problem is about with a ^ under its column; empty where there is none."""
     lines = text.split("\n")
     if not 1 <= problem.line <= len(lines):
@@ -127,7 +127,7 @@ def _locate(value: object, error: ErrorDetails) -> _Fault:
     return _Fault(error, path, union)
 
 
-def _walk(value: object, loc: TreePath, goal: Callable[[object], bool], vain: set[tuple[int, int]]) -> _Way | None:
+def _walk(value: object, loc: TreePath, goal: Callable[[object], bool], vain: set[tuple[int, int]]) -> _Match | None:
     """The way along `loc` that leads to `goal` and skips as late as it can; None where none does.
 
     `vain` holds where nothing came of it: in rules of rules the same keys repeat, and the ways double at each of them.
@@ -136,7 +136,7 @@ def _walk(value: object, loc: TreePath, goal: Callable[[object], bool], vain: se
         return ((), None) if goal(value) else None
     if (id(value), len(loc)) in vain:
         return None
-    for inner in _below(value, loc[0]):
+    for inner in _children(value, loc[0]):
         way = _walk(inner, loc[1:], goal, vain)
         if way is not None:
             return (loc[0], *way[0]), None if way[1] is None else (loc[0], *way[1])
@@ -146,7 +146,7 @@ def _walk(value: object, loc: TreePath, goal: Callable[[object], bool], vain: se
     return None if way is None else (way[0], ())
 
 
-def _below(value: object, part: str | int) -> list[object]:
+def _children(value: object, part: str | int) -> list[object]:
     """What stands below `part`: one thing, or none."""
     if isinstance(value, dict):
         return [value[part]] if part in value else []
@@ -160,9 +160,9 @@ def _collapse(faults: Sequence[_Fault]) -> list[tuple[_Fault, str]]:
     """
     kept: dict[tuple[TreePath, str], _Fault] = {}
     wanted: dict[tuple[TreePath, str], list[str]] = {}
-    further = {f.union for f in faults if f.union is not None and f.error["type"] not in _OF_TYPE}
+    further = {f.union for f in faults if f.union is not None and f.error["type"] not in _TYPE_ERRORS}
     for fault in faults:
-        expected = _OF_TYPE.get(fault.error["type"])
+        expected = _TYPE_ERRORS.get(fault.error["type"])
         if expected and fault.union in further and fault.path == fault.union:
             continue
         at = (fault.path, "type" if expected else fault.error["type"])
@@ -172,27 +172,31 @@ def _collapse(faults: Sequence[_Fault]) -> list[tuple[_Fault, str]]:
     return [(fault, " or ".join(wanted.get(at, []))) for at, fault in kept.items()]
 
 
-def _problem(fault: _Fault, expected: str, model: type[BaseModel], tree: Tree, file: str) -> Problem:
+def _make_problem(fault: _Fault, expected: str, model: type[BaseModel], tree: Tree, file: str) -> Problem:
     """What to tell the person who wrote it."""
     error, path = fault.error, fault.path
-    code, message, advice = _say(error, path, expected, model, tree.value)
+    code, message, advice = _describe_error(error, path, expected, model, tree.value)
     key = error["type"] == "extra_forbidden" or error["loc"][-1:] == ("[key]",)
-    return Problem(code, _sentence(message), file, *tree.place(path, key=key), advice)
+    return Problem(code, _to_sentence(message), file, *tree.position(path, key=key), advice)
 
 
-def _say(
+def _describe_error(
     error: ErrorDetails, path: TreePath, expected: str, model: type[BaseModel], value: object
 ) -> tuple[str, str, str]:
     """Code, message and advice."""
-    got, thing = _quote(error["input"]), _noun(path, value)
+    got, thing = _quote_value(error["input"]), _path_text(path, value)
     match error["type"]:
         case "extra_forbidden":
-            known = sorted(known_keys(model, path[:-1]))
-            return "LC021", f'unknown key "{path[-1]}" {_inside(path[:-1], value)}', did_you_mean(str(path[-1]), known)
+            known = sorted(allowed_keys(model, path[:-1]))
+            return (
+                "LC021",
+                f'unknown key "{path[-1]}" {_location_text(path[:-1], value)}',
+                did_you_mean(str(path[-1]), known),
+            )
         case "missing" if isinstance(path[-1], int):
             return "LC022", f"{thing} is missing", ""
         case "missing":
-            return "LC022", f'missing key "{path[-1]}" {_inside(path[:-1], value)}', ""
+            return "LC022", f'missing key "{path[-1]}" {_location_text(path[:-1], value)}', ""
         case _ if expected:
             quotes = expected == "text" and isinstance(error["input"], int | float)
             return "LC023", f"{thing}: expected {expected}, got {got}", "Put it in quotes." if quotes else ""
@@ -215,11 +219,11 @@ def _name_advice(error: ErrorDetails) -> str:
     return "Use letters, digits, _ and -."
 
 
-def known_keys(model: type[BaseModel], path: TreePath) -> set[str]:
+def allowed_keys(model: type[BaseModel], path: TreePath) -> set[str]:
     """The keys that `model` knows at `path`, as they are written in YAML."""
     here: list[object] = [model]
     for part in path:
-        here = [inner for annotation in here for inner in _inner(annotation, part)]
+        here = [inner for annotation in here for inner in _child_annotations(annotation, part)]
     return {
         field.alias or name
         for annotation in here
@@ -228,35 +232,35 @@ def known_keys(model: type[BaseModel], path: TreePath) -> set[str]:
     }
 
 
-def _inner(annotation: object, part: str | int) -> list[object]:
+def _child_annotations(annotation: object, part: str | int) -> list[object]:
     """What may stand below `part` of a value of that type, unions unfolded."""
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         fields = [f for name, f in annotation.model_fields.items() if part == (f.alias or name)]
-        return [branch for field in fields for branch in _unfold(field.annotation)]
+        return [branch for field in fields for branch in _unfold_union(field.annotation)]
     origin, args = get_origin(annotation), get_args(annotation)
     if not isinstance(origin, type) or not args:
         return []
     if issubclass(origin, Mapping):
-        return _unfold(args[1])
+        return _unfold_union(args[1])
     if origin is tuple and isinstance(part, int) and Ellipsis not in args:
-        return _unfold(args[part]) if part < len(args) else []
-    return _unfold(args[0])
+        return _unfold_union(args[part]) if part < len(args) else []
+    return _unfold_union(args[0])
 
 
-def _unfold(annotation: object) -> list[object]:
+def _unfold_union(annotation: object) -> list[object]:
     """The branches of a union, without what is only annotated."""
     if get_origin(annotation) is Annotated:
-        return _unfold(get_args(annotation)[0])
+        return _unfold_union(get_args(annotation)[0])
     if get_origin(annotation) in (Union, types.UnionType):
-        return [leaf for branch in get_args(annotation) for leaf in _unfold(branch)]
+        return [leaf for branch in get_args(annotation) for leaf in _unfold_union(branch)]
     return [annotation]
 
 
-def _inside(path: TreePath, value: object) -> str:
-    return f"in {_noun(path, value)}" if path else "at the top level"
+def _location_text(path: TreePath, value: object) -> str:
+    return f"in {_path_text(path, value)}" if path else "at the top level"
 
 
-def _noun(path: TreePath, value: object) -> str:
+def _path_text(path: TreePath, value: object) -> str:
     """What stands at `path`, from the inside out: `between of quantity of 'pins-per-box'`."""
     names: list[str] = []
     start = 0
@@ -272,11 +276,11 @@ def _noun(path: TreePath, value: object) -> str:
 def _constraint_id(value: object, index: int) -> str:
     """The id that the constraint was given; empty if it has none."""
     for part in ("constraints", index, "id"):
-        value = next(iter(_below(value, part)), None)
+        value = next(iter(_children(value, part)), None)
     return value if isinstance(value, str) else ""
 
 
-def _quote(value: object) -> str:
+def _quote_value(value: object) -> str:
     """The value as it was written, in short."""
     if value is None:
         return "nothing"
@@ -286,9 +290,9 @@ def _quote(value: object) -> str:
     return text if len(text) <= 60 else text[:57] + "..."
 
 
-def _sentence(message: str) -> str:
+def _to_sentence(message: str) -> str:
     return message if message.endswith((".", "?", "!")) else f"{message}."
 
 
-def _by_line(problems: Sequence[Problem]) -> list[Problem]:
+def _sort_by_line(problems: Sequence[Problem]) -> list[Problem]:
     return sorted(problems, key=lambda p: (p.line, p.column))

@@ -13,19 +13,19 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from logicls.constraints.families.attribute import Attribute
 from logicls.constraints.families.composition import Composition
 from logicls.constraints.families.connection import Connection
-from logicls.constraints.families.context import Area, Side, Variant, World
+from logicls.constraints.families.context import RegionGrid, FailureMode, Variant, Vocabulary
 from logicls.constraints.families.layout import Layout
 from logicls.constraints.families.logical import AllOf, AnyOf, Not
 from logicls.constraints.families.match import Match
 from logicls.constraints.families.measure import Measure
-from logicls.constraints.families.protocol import Named, asked
+from logicls.constraints.families.protocol import Reference, derive_queries
 from logicls.constraints.families.quantity import Quantity
 from logicls.records import Severity, Subquery
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_-]*$", max_length=60)]
 Rule = Quantity | Layout | Composition | Match | Connection | Attribute | Measure | AllOf | AnyOf | Not
 FAMILIES = ("quantity", "layout", "composition", "match", "connection", "attribute", "measure", "all", "any", "not")
-KEYS = tuple(f"{key}_" if key in ("all", "any", "not") else key for key in FAMILIES)
+FIELD_NAMES = tuple(f"{key}_" if key in ("all", "any", "not") else key for key in FAMILIES)
 """The families' field names."""
 
 
@@ -62,7 +62,7 @@ class Component(_Strict):
     """The component that is seen where this one is taken away, as a screw leaves a hole."""
 
 
-class VariantOf(_Strict):
+class VariantDefinition(_Strict):
     """A component with certain attributes, under a name of its own."""
 
     of: Name
@@ -84,24 +84,24 @@ class Region(_Strict):
     """Columns and rows that the box is divided into: as many places of the same name."""
 
     @model_validator(mode="after")
-    def _ordered(self) -> Self:
+    def _check_order(self) -> Self:
         if self.box[0] >= self.box[2] or self.box[1] >= self.box[3]:
             raise ValueError(f"box {list(self.box)} is not [left, top, right, bottom]")
         return self
 
 
-ByAmount = Annotated[dict[Annotated[int, Field(ge=1, le=1000)], Name], Field(min_length=1)]
+NamesByAmount = Annotated[dict[Annotated[int, Field(ge=1, le=1000)], Name], Field(min_length=1)]
 
 
-class Sides(_Strict):
+class ViolationNames(_Strict):
     """Names of the defect on either side of a limit, or by how much it is missed: the last stands for more, too."""
 
-    below: Name | ByAmount | None = None
+    below: Name | NamesByAmount | None = None
     """The defect's name where it is less than allowed."""
-    above: Name | ByAmount | None = None
+    above: Name | NamesByAmount | None = None
     """The defect's name where it is more than allowed."""
 
-    def names(self, kind: str) -> dict[int, str]:
+    def names_by_amount(self, kind: str) -> dict[int, str]:
         """Amount → name, on one side."""
         named = {"below": self.below, "above": self.above}.get(kind)
         return {} if named is None else {1: named} if isinstance(named, str) else dict(sorted(named.items()))
@@ -132,15 +132,15 @@ class Clause(_Strict):
     """A rule that does not hold."""
 
     @model_validator(mode="after")
-    def _one_family(self) -> Self:
-        if sum(getattr(self, key) is not None for key in KEYS) != 1:
+    def _check_family(self) -> Self:
+        if sum(getattr(self, key) is not None for key in FIELD_NAMES) != 1:
             raise ValueError(f"write exactly one of: {', '.join(FAMILIES)}")
         return self
 
     @cached_property
     def family(self) -> str:
         """The key of the body."""
-        return next(family for family, key in zip(FAMILIES, KEYS, strict=True) if getattr(self, key) is not None)
+        return next(family for family, key in zip(FAMILIES, FIELD_NAMES, strict=True) if getattr(self, key) is not None)
 
     @cached_property
     def rule(self) -> Rule:
@@ -160,7 +160,7 @@ class Constraint(Clause):
 
     id: Name
     """The constraint's name, once in the file."""
-    violation: Name | Sides | None = None
+    violation: Name | ViolationNames | None = None
     """What the QE calls the defect; the constraint's id where it is left out."""
     severity: Severity = "major"
     """How bad it is."""
@@ -173,13 +173,15 @@ class Constraint(Clause):
     unless_broken: list[Name] = []
     """Constraints that say it all: while one of them is broken, this one does not apply."""
 
-    def names(self) -> Iterator[Named]:
+    def references(self) -> Iterator[Reference]:
         """Everything that it speaks about, by key path from the constraint."""
-        yield from (Named((self.family, *n.path), n.name, n.role) for n in self.rule.names())
+        yield from (Reference((self.family, *n.path), n.name, n.role) for n in self.rule.references())
         if self.when is not None:
-            yield from (Named(("when", self.when.family, *n.path), n.name, n.role) for n in self.when.rule.names())
+            yield from (
+                Reference(("when", self.when.family, *n.path), n.name, n.role) for n in self.when.rule.references()
+            )
         if self.each is not None:
-            yield Named(("each",), self.each, "place")
+            yield Reference(("each",), self.each, "place")
 
     @cached_property
     def is_conditional(self) -> bool:
@@ -187,29 +189,31 @@ class Constraint(Clause):
         return self.each is not None or self.when is not None
 
     @cached_property
-    def said(self) -> str:
+    def text(self) -> str:
         """The whole rule in plain English."""
-        condition = f"where {self.when.rule.say()}: " if self.when else ""
+        condition = f"where {self.when.rule.to_text()}: " if self.when else ""
         scope = f"in each {self.each.replace('_', ' ')}, " if self.each else ""
-        return f"{scope}{condition}{self.rule.say()}"
+        return f"{scope}{condition}{self.rule.to_text()}"
 
-    def violation_on(self, side: Side) -> str:
+    def violation_name(self, side: FailureMode) -> str:
         """The defect's name when it is broken on that side."""
         if isinstance(self.rule, Composition) and side.kind:
             return side.kind
-        if isinstance(self.violation, Sides):
-            named = self.violation.names(side.kind)
+        if isinstance(self.violation, ViolationNames):
+            named = self.violation.names_by_amount(side.kind)
             fitting = [name for amount, name in named.items() if amount <= side.amount] or list(named.values())[:1]
             return fitting[-1] if fitting else f"{self.id}-{side.kind}".rstrip("-")
         return self.violation or self.id
 
     @cached_property
-    def sides(self) -> tuple[Side, ...]:
+    def failure_modes(self) -> tuple[FailureMode, ...]:
         """Every way of being broken that has a name of its own."""
-        if not isinstance(self.violation, Sides):
-            return tuple(Side(kind) for kind in self.rule.sides())
+        if not isinstance(self.violation, ViolationNames):
+            return tuple(FailureMode(kind) for kind in self.rule.failure_modes())
         return tuple(
-            Side(kind, amount) for kind in self.rule.sides() for amount in self.violation.names(kind) or {1: ""}
+            FailureMode(kind, amount)
+            for kind in self.rule.failure_modes()
+            for amount in self.violation.names_by_amount(kind) or {1: ""}
         )
 
 
@@ -232,7 +236,7 @@ class Spec(_Strict):
     """What the spec describes."""
     components: Annotated[dict[Name, Component], Field(min_length=1)]
     """What is annotated on the photos."""
-    variants: dict[Name, VariantOf] = {}
+    variants: dict[Name, VariantDefinition] = {}
     """Components with certain attributes, under names of their own."""
     regions: dict[Name, Region] = {}
     """Named places."""
@@ -244,25 +248,25 @@ class Spec(_Strict):
     @cached_property
     def violations(self) -> tuple[str, ...]:
         """Every defect the spec can name, in the order of its constraints."""
-        return tuple(dict.fromkeys(c.violation_on(side) for c in self.constraints for side in c.sides))
+        return tuple(dict.fromkeys(c.violation_name(side) for c in self.constraints for side in c.failure_modes))
 
     @property
-    def vocabulary(self) -> dict[str, dict[str, list[str]]]:
+    def attribute_values(self) -> dict[str, dict[str, list[str]]]:
         """Component → attribute → the values it may have."""
         return {name: component.attributes for name, component in self.components.items()}
 
     @cached_property
-    def world(self) -> World:
+    def vocabulary(self) -> Vocabulary:
         """What it says of names, as a record."""
-        return World(
+        return Vocabulary(
             variants={
                 name: Variant(v.of, tuple((k, frozenset([x] if isinstance(x, str) else x)) for k, x in v.with_.items()))
                 for name, v in self.variants.items()
             },
-            areas={name: Area(region.box, region.of, region.grid) for name, region in self.regions.items()},
+            regions={name: RegionGrid(region.box, region.of, region.grid) for name, region in self.regions.items()},
             fills={name: c.fills for name, c in self.components.items() if c.fills},
             leaves={name: c.leaves for name, c in self.components.items() if c.leaves},
-            vocabulary={
+            attribute_values={
                 name: {key: tuple(values) for key, values in c.attributes.items()}
                 for name, c in self.components.items()
             },
@@ -270,24 +274,26 @@ class Spec(_Strict):
         )
 
     @cached_property
-    def queries(self) -> dict[str, tuple[Subquery, ...]]:
+    def queries_by_constraint(self) -> dict[str, tuple[Subquery, ...]]:
         """Constraint → the questions that it rests on."""
-        return {c.id: asked(self.world, c.names(), framed=c.each is not None) for c in self.constraints}
+        return {
+            c.id: derive_queries(self.vocabulary, c.references(), framed=c.each is not None) for c in self.constraints
+        }
 
     @cached_property
-    def questions(self) -> tuple[Subquery, ...]:
+    def queries(self) -> tuple[Subquery, ...]:
         """Every question once, in the order in which the constraints need them."""
-        return tuple(dict.fromkeys(query for c in self.constraints for query in self.queries[c.id]))
+        return tuple(dict.fromkeys(query for c in self.constraints for query in self.queries_by_constraint[c.id]))
 
     @cached_property
-    def asked_components(self) -> tuple[str, ...]:
+    def queried_components(self) -> tuple[str, ...]:
         """Components that a question is about."""
-        return tuple(dict.fromkeys(query.component for query in self.questions))
+        return tuple(dict.fromkeys(query.component for query in self.queries))
 
     @cached_property
-    def fillings(self) -> frozenset[str]:
+    def liquids(self) -> frozenset[str]:
         """Components that fill another one."""
-        return frozenset(self.world.fills)
+        return frozenset(self.vocabulary.fills)
 
     @cached_property
     def hash(self) -> str:

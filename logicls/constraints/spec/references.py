@@ -10,7 +10,7 @@ from logicls.constraints.families.connection import Connection
 from logicls.constraints.families.logical import AllOf, AnyOf, Not
 from logicls.constraints.families.match import Match
 from logicls.constraints.families.measure import Measure
-from logicls.constraints.families.protocol import Family, Named
+from logicls.constraints.families.protocol import Family, Reference
 from logicls.constraints.families.quantity import Quantity
 from logicls.constraints.spec.models import Spec
 from logicls.errors import did_you_mean
@@ -28,22 +28,28 @@ class Fault(NamedTuple):
     code: str
 
 
-def faults(spec: Spec) -> list[Fault]:
+def find_faults(spec: Spec) -> list[Fault]:
     """Every name that does not resolve, and repeats."""
-    return [*_declared(spec), *_repeats(spec), *_constraints(spec), *_silenced(spec), *_examples(spec)]
+    return [
+        *_check_declarations(spec),
+        *_check_duplicates(spec),
+        *_check_constraints(spec),
+        *_check_cycles(spec),
+        *_check_examples(spec),
+    ]
 
 
-def members(rule: Family, path: Path) -> Iterator[tuple[Path, Family]]:
+def walk_rules(rule: Family, path: Path) -> Iterator[tuple[Path, Family]]:
     """The rule and those that it is made of, with the key path of each body."""
     yield path, rule
     if isinstance(rule, AllOf | AnyOf):
         for position, (key, inner) in enumerate(rule.members):
-            yield from members(inner, (*path, position, key))
+            yield from walk_rules(inner, (*path, position, key))
     elif isinstance(rule, Not):
-        yield from members(rule.member[1], (*path, rule.member[0]))
+        yield from walk_rules(rule.member[1], (*path, rule.member[0]))
 
 
-def _declared(spec: Spec) -> Iterator[Fault]:
+def _check_declarations(spec: Spec) -> Iterator[Fault]:
     for name, component in spec.components.items():
         for attribute, values in component.attributes.items():
             if "none" in values:
@@ -52,10 +58,10 @@ def _declared(spec: Spec) -> Iterator[Fault]:
         for key in ("fills", "leaves"):
             other = getattr(component, key)
             if other is not None and other not in spec.components:
-                yield _unknown(("components", name, key), "component", other, spec.components)
+                yield _unknown_name(("components", name, key), "component", other, spec.components)
     for name, region in spec.regions.items():
         if region.of is not None and region.of not in spec.components:
-            yield _unknown(("regions", name, "of"), "component", region.of, spec.components)
+            yield _unknown_name(("regions", name, "of"), "component", region.of, spec.components)
     taken = dict.fromkeys(spec.components, "component")
     for kind, names in (("variant", list(spec.variants)), ("region", list(spec.regions))):
         for name in names:
@@ -64,36 +70,38 @@ def _declared(spec: Spec) -> Iterator[Fault]:
                 yield Fault((f"{kind}s", name), message, "Rename one of them.", "LC032")
             taken.setdefault(name, kind)
     for name, variant in spec.variants.items():
-        yield from _variant(spec, name, variant.of, variant.with_)
+        yield from _check_variant(spec, name, variant.of, variant.with_)
 
 
-def _variant(spec: Spec, name: str, of: str, wanted: Mapping[str, str | list[str]]) -> Iterator[Fault]:
+def _check_variant(spec: Spec, name: str, of: str, wanted: Mapping[str, str | list[str]]) -> Iterator[Fault]:
     here: Path = ("variants", name)
     if of in spec.variants:
         message = f'variant "{name}" is of "{of}", which is itself a variant'
         yield Fault((*here, "of"), message, "Name the component, and all its attributes under with.", "LC034")
     elif of not in spec.components:
-        yield _unknown((*here, "of"), "component", of, spec.components)
+        yield _unknown_name((*here, "of"), "component", of, spec.components)
     else:
         for attribute, values in wanted.items():
-            yield from _attribute(spec, (*here, "with", attribute), of, attribute, values)
+            yield from _check_attribute(spec, (*here, "with", attribute), of, attribute, values)
 
 
-def _attribute(spec: Spec, path: Path, thing: str, attribute: str, values: str | Iterable[str]) -> Iterator[Fault]:
+def _check_attribute(
+    spec: Spec, path: Path, thing: str, attribute: str, values: str | Iterable[str]
+) -> Iterator[Fault]:
     """An attribute or a value that the thing does not have; nothing for a thing that does not exist."""
-    component = spec.components.get(spec.world.component(thing))
+    component = spec.components.get(spec.vocabulary.component(thing))
     if component is None:
         return
     known = component.attributes.get(attribute)
     if known is None:
-        yield _unknown(path, f'attribute of "{thing}":', attribute, component.attributes)
+        yield _unknown_name(path, f'attribute of "{thing}":', attribute, component.attributes)
         return
     for value in [values] if isinstance(values, str) else values:
         if value not in known:
-            yield _unknown(path, f"value of {thing}.{attribute}:", value, known)
+            yield _unknown_name(path, f"value of {thing}.{attribute}:", value, known)
 
 
-def _repeats(spec: Spec) -> Iterator[Fault]:
+def _check_duplicates(spec: Spec) -> Iterator[Fault]:
     seen: dict[str, int] = {}
     for index, constraint in enumerate(spec.constraints):
         if constraint.id in seen:
@@ -102,24 +110,24 @@ def _repeats(spec: Spec) -> Iterator[Fault]:
         seen.setdefault(constraint.id, index)
 
 
-def _constraints(spec: Spec) -> Iterator[Fault]:
+def _check_constraints(spec: Spec) -> Iterator[Fault]:
     known = [c.id for c in spec.constraints]
     for index, constraint in enumerate(spec.constraints):
         here: Path = ("constraints", index)
-        for named in constraint.names():
-            yield from _unresolved(spec, (*here, *named.path), named)
-        bodies = list(members(constraint.rule, (*here, constraint.family)))
+        for named in constraint.references():
+            yield from _check_reference(spec, (*here, *named.path), named)
+        bodies = list(walk_rules(constraint.rule, (*here, constraint.family)))
         if constraint.when is not None:
-            bodies += members(constraint.when.rule, (*here, "when", constraint.when.family))
+            bodies += walk_rules(constraint.when.rule, (*here, "when", constraint.when.family))
         for path, rule in bodies:
-            yield from _body(spec, path, rule)
+            yield from _check_rule(spec, path, rule)
         others = [name for name in known if name != constraint.id]
         for position, other in enumerate(constraint.unless_broken):
             if other not in others:
-                yield _unknown((*here, "unless_broken", position), "constraint", other, others)
+                yield _unknown_name((*here, "unless_broken", position), "constraint", other, others)
 
 
-def _silenced(spec: Spec) -> Iterator[Fault]:
+def _check_cycles(spec: Spec) -> Iterator[Fault]:
     """Constraints that stop one another in a circle: all of them broken, none would say so."""
     stoppers = {c.id: c.unless_broken for c in spec.constraints}
     for index, constraint in enumerate(spec.constraints):
@@ -131,100 +139,106 @@ def _silenced(spec: Spec) -> Iterator[Fault]:
             yield Fault(("constraints", index, "unless_broken"), message, "Remove one of the two.", "LC037")
 
 
-def _unresolved(spec: Spec, path: Path, named: Named) -> Iterator[Fault]:
+def _check_reference(spec: Spec, path: Path, named: Reference) -> Iterator[Fault]:
     thing, _, attribute = named.name.partition(".") if named.role == "attribute" else (named.name, "", "")
     things = {**spec.components, **spec.variants}
     places = {**things, **spec.regions} if named.role == "place" else things
     if thing not in places:
-        yield _unknown(path, "place" if named.role == "place" else "component", thing, places)
+        yield _unknown_name(path, "place" if named.role == "place" else "component", thing, places)
     elif attribute:
-        yield from _attribute(spec, path, thing, attribute, ())
+        yield from _check_attribute(spec, path, thing, attribute, ())
 
 
-def _body(spec: Spec, path: Path, rule: Family) -> Iterator[Fault]:
+def _check_rule(spec: Spec, path: Path, rule: Family) -> Iterator[Fault]:
     """What is wrong with the values, and what is missing elsewhere in the spec."""
     match rule:
         case Quantity():
             for attribute, values in rule.with_.items():
-                if attribute in _attributes(spec, str(rule.of)):
-                    yield from _attribute(spec, (*path, "with", attribute), str(rule.of), attribute, values)
+                if attribute in _declared_attributes(spec, str(rule.of)):
+                    yield from _check_attribute(spec, (*path, "with", attribute), str(rule.of), attribute, values)
         case Match():
             for left in rule.pairs:
-                yield from _valued(spec, (*path, "pairs", left), rule.left, (left,))
-                yield from _valued(spec, (*path, "pairs", left), rule.right, rule.partners(left))
+                yield from _check_values(spec, (*path, "pairs", left), rule.left, (left,))
+                yield from _check_values(spec, (*path, "pairs", left), rule.right, rule.allowed_values(left))
         case Attribute():
-            yield from _valued(spec, (*path, "is" if rule.is_ is not None else "is_not"), rule.of, rule.listed)
+            yield from _check_values(
+                spec, (*path, "is" if rule.is_ is not None else "is_not"), rule.of, rule.listed_values
+            )
         case Connection() if isinstance(rule.slots, str):
-            yield from _numbers(spec, (*path, "slots"), rule.slots)
+            yield from _check_slot_values(spec, (*path, "slots"), rule.slots)
         case Measure():
-            yield from _measured(spec, path, rule)
+            yield from _check_measure(spec, path, rule)
         case _:
             return
 
 
-def _attributes(spec: Spec, thing: str) -> Mapping[str, Any]:
-    component = spec.components.get(spec.world.component(thing))
+def _declared_attributes(spec: Spec, thing: str) -> Mapping[str, Any]:
+    component = spec.components.get(spec.vocabulary.component(thing))
     return component.attributes if component else {}
 
 
-def _valued(spec: Spec, path: Path, what: str, values: Iterable[str]) -> Iterator[Fault]:
+def _check_values(spec: Spec, path: Path, what: str, values: Iterable[str]) -> Iterator[Fault]:
     thing, attribute = what.split(".")
-    if attribute in _attributes(spec, thing):
-        yield from _attribute(spec, path, thing, attribute, values)
+    if attribute in _declared_attributes(spec, thing):
+        yield from _check_attribute(spec, path, thing, attribute, values)
 
 
-def _numbers(spec: Spec, path: Path, what: str) -> Iterator[Fault]:
+def _check_slot_values(spec: Spec, path: Path, what: str) -> Iterator[Fault]:
     thing, attribute = what.split(".")
-    wrong = [value for value in _attributes(spec, thing).get(attribute, []) if not value.isdecimal() or not int(value)]
+    wrong = [
+        value
+        for value in _declared_attributes(spec, thing).get(attribute, [])
+        if not value.isdecimal() or not int(value)
+    ]
     if wrong:
         message = f'{what} tells how many slots there are, but may be "{wrong[0]}"'
         yield Fault(path, message, 'Its values must be numbers in quotes: ["2", "3"].', "LC036")
 
 
-def _measured(spec: Spec, path: Path, rule: Measure) -> Iterator[Fault]:
+def _check_measure(spec: Spec, path: Path, rule: Measure) -> Iterator[Fault]:
     if rule.unit == "mm" and spec.product.px_per_mm is None:
         message = "unit: mm needs to know how large the product is on the photo"
         yield Fault((*path, "unit"), message, "Write px_per_mm under product.", "LC035")
-    component = spec.world.component(rule.of)
+    component = spec.vocabulary.component(rule.of)
     if (
         rule.kind == "fill"
         and not rule.relative_to
         and component in spec.components
-        and not spec.world.fills.get(component)
+        and not spec.vocabulary.fills.get(component)
     ):
         message = f'"{rule.of}" fills nothing'
         yield Fault((*path, "fill"), message, "Write relative_to here, or fills under its component.", "LC035")
 
 
-def _examples(spec: Spec) -> Iterator[Fault]:
+def _check_examples(spec: Spec) -> Iterator[Fault]:
     for index, example in enumerate(spec.examples):
         here: Path = ("examples", index)
         for name, body in example.scene.items():
             if name not in spec.components:
-                yield _unknown((*here, "scene", name), "component", name, spec.components)
+                yield _unknown_name((*here, "scene", name), "component", name, spec.components)
             else:
-                yield from _short(spec, (*here, "scene", name), name, body)
+                yield from _check_scene_entry(spec, (*here, "scene", name), name, body)
         for position, name in enumerate(example.breaks):
             if name not in spec.violations:
-                yield _unknown((*here, "breaks", position), "violation", name, spec.violations)
+                yield _unknown_name((*here, "breaks", position), "violation", name, spec.violations)
 
 
-def _short(spec: Spec, path: Path, name: str, body: object) -> Iterator[Fault]:
+def _check_scene_entry(spec: Spec, path: Path, name: str, body: object) -> Iterator[Fault]:
     """A component of a scene in short: a number, its facts, or a list of them."""
     if isinstance(body, list) and not any(isinstance(item, list) for item in body):
         for position, item in enumerate(body):
-            yield from _short(spec, (*path, position), name, item)
+            yield from _check_scene_entry(spec, (*path, position), name, item)
     elif isinstance(body, Mapping):
         for key, value in body.items():
-            yield from _fact(spec, (*path, key), name, str(key), value)
-    elif not _whole(body):
+            yield from _check_scene_fact(spec, (*path, key), name, str(key), value)
+    elif not _is_count(body):
         advice = "Write how many there are, or a mapping of attributes, count, box or boxes."
         yield Fault(path, f'"{name}" in the scene is {body!r}', advice, "LC025")
 
 
-def _fact(spec: Spec, path: Path, name: str, key: str, value: object) -> Iterator[Fault]:
+def _check_scene_fact(spec: Spec, path: Path, name: str, key: str, value: object) -> Iterator[Fault]:
     if key == "count":
-        if not _whole(value):
+        if not _is_count(value):
             yield Fault(path, f"count is {value!r}", "Write a whole number, 0 to 999.", "LC025")
     elif key in ("box", "boxes"):
         boxes = value if key == "boxes" and isinstance(value, list) else [value]
@@ -234,10 +248,10 @@ def _fact(spec: Spec, path: Path, name: str, key: str, value: object) -> Iterato
         yield Fault(path, f"{key} is an empty list", "Write a value, or a value for each.", "LC025")
     else:
         values = value if isinstance(value, list) else [value]
-        yield from _attribute(spec, path, name, key, [str(item) for item in values])
+        yield from _check_attribute(spec, path, name, key, [str(item) for item in values])
 
 
-def _whole(value: object) -> bool:
+def _is_count(value: object) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= 999
 
 
@@ -248,5 +262,5 @@ def _is_box(box: object) -> bool:
     return numbers and 0 <= box[0] < box[2] <= 1 and 0 <= box[1] < box[3] <= 1
 
 
-def _unknown(path: Path, what: str, name: str, known: Iterable[str]) -> Fault:
+def _unknown_name(path: Path, what: str, name: str, known: Iterable[str]) -> Fault:
     return Fault(path, f'unknown {what} "{name}"', did_you_mean(name, known), "LC030")

@@ -20,7 +20,7 @@ from logicls.errors import Problem, SpecError, relative
 
 Value: TypeAlias = "dict[str, Value] | list[Value] | str | int | float | bool | None"
 TreePath: TypeAlias = "tuple[str | int, ...]"
-Place: TypeAlias = tuple[int, int]
+Position: TypeAlias = tuple[int, int]
 
 MAX_BYTES = 1_000_000
 MAX_DEPTH = 40
@@ -43,13 +43,13 @@ class Tree:
     """What a file says, and where."""
 
     value: Value
-    places: Mapping[TreePath, tuple[Place, Place]] = field(repr=False)
+    positions: Mapping[TreePath, tuple[Position, Position]] = field(repr=False)
     """For each path: where its key stands and where its value stands. A list's items have no key: both are the same."""
 
-    def place(self, path: TreePath, key: bool = False) -> Place:
+    def position(self, path: TreePath, key: bool = False) -> Position:
         """Line and column, from 1, of the value at `path`, or of its key; of the nearest parent that exists if not."""
         for length in range(len(path), -1, -1):
-            found = self.places.get(path[:length])
+            found = self.positions.get(path[:length])
             if found is not None:
                 return found[0 if key and length == len(path) else 1]
         return 1, 1
@@ -65,10 +65,10 @@ class _Builder:
     def __init__(self, events: Iterator[yaml.Event], file: str) -> None:
         self.events = events
         self.file = file
-        self.places: dict[TreePath, tuple[Place, Place]] = {}
+        self.positions: dict[TreePath, tuple[Position, Position]] = {}
         self.problems: list[Problem] = []
 
-    def complain(self, code: str, message: str, place: Place, advice: str = "") -> None:
+    def add_problem(self, code: str, message: str, place: Position, advice: str = "") -> None:
         self.problems.append(Problem(code, message, self.file, *place, advice))
 
     def document(self) -> Value:
@@ -80,18 +80,18 @@ class _Builder:
                 documents += 1
                 if documents > 1:
                     advice = "Keep one document a file: remove the line `---`."
-                    self.complain("LC010", "a second YAML document starts here.", _at(event), advice)
+                    self.add_problem("LC010", "a second YAML document starts here.", _event_position(event), advice)
                     break
             elif isinstance(event, yaml.NodeEvent):
                 value = self.node(event, (), None)
         return value
 
-    def node(self, event: yaml.Event, path: TreePath, key: Place | None) -> Value:
+    def node(self, event: yaml.Event, path: TreePath, key: Position | None) -> Value:
         """The value that starts with `event`."""
         if len(path) > MAX_DEPTH:
-            raise _TooDeep(_at(event))
-        self.places[path] = (key or _at(event), _at(event))
-        self.refuse_indirection(event)
+            raise _TooDeep(_event_position(event))
+        self.positions[path] = (key or _event_position(event), _event_position(event))
+        self.check_indirection(event)
         match event:
             case yaml.ScalarEvent():
                 return self.scalar(event)
@@ -102,19 +102,19 @@ class _Builder:
             case _:
                 return None
 
-    def refuse_indirection(self, event: yaml.Event) -> None:
+    def check_indirection(self, event: yaml.Event) -> None:
         """Note aliases, anchors and tags."""
         advice = "Write the value out where it is needed."
         name = getattr(event, "anchor", None)
         if isinstance(event, yaml.AliasEvent):
-            self.complain("LC008", f'alias "*{name}" is not allowed.', _at(event), advice)
+            self.add_problem("LC008", f'alias "*{name}" is not allowed.', _event_position(event), advice)
         elif name is not None:
-            self.complain("LC008", f'anchor "&{name}" is not allowed.', _at(event), advice)
+            self.add_problem("LC008", f'anchor "&{name}" is not allowed.', _event_position(event), advice)
         tag = getattr(event, "tag", None)
         if tag is not None:
             shown = tag.replace("tag:yaml.org,2002:", "!!")
             advice = "Remove it; put text in quotes."
-            self.complain("LC009", f'tag "{shown}" is not allowed.', _at(event), advice)
+            self.add_problem("LC009", f'tag "{shown}" is not allowed.', _event_position(event), advice)
 
     def sequence(self, path: TreePath) -> list[Value]:
         items: list[Value] = []
@@ -132,21 +132,23 @@ class _Builder:
             key = self.key(event, path)
             inner = (*path, key)
             if key in entries:
-                line = self.places[inner][0][0]
+                line = self.positions[inner][0][0]
                 advice = "Keep one of the two."
-                self.complain("LC007", f'duplicate key "{key}": it stands in line {line} already.', _at(event), advice)
-            entries[key] = self.node(next(self.events), inner, _at(event))
+                self.add_problem(
+                    "LC007", f'duplicate key "{key}": it stands in line {line} already.', _event_position(event), advice
+                )
+            entries[key] = self.node(next(self.events), inner, _event_position(event))
         return entries
 
     def key(self, event: yaml.Event, path: TreePath) -> str:
         """The key as it was written."""
         if isinstance(event, yaml.ScalarEvent):
-            self.refuse_indirection(event)
+            self.check_indirection(event)
             return self.text(event)
         if isinstance(event, yaml.AliasEvent):
-            self.refuse_indirection(event)
+            self.check_indirection(event)
         else:
-            self.complain("LC012", "a list or a mapping cannot be a key.", _at(event), "Use a name.")
+            self.add_problem("LC012", "a list or a mapping cannot be a key.", _event_position(event), "Use a name.")
             self.node(event, (*path, ""), None)
         return ""
 
@@ -156,7 +158,7 @@ class _Builder:
         bad = next((c for c in text if c == "\0" or "\ud800" <= c <= "\udfff"), None)
         if bad is None:
             return text
-        self.complain("LC004", f"character U+{ord(bad):04X} is not allowed.", _at(event), "Remove it.")
+        self.add_problem("LC004", f"character U+{ord(bad):04X} is not allowed.", _event_position(event), "Remove it.")
         return ""
 
     def scalar(self, event: yaml.ScalarEvent) -> Value:
@@ -171,7 +173,9 @@ class _Builder:
         number = float(text)
         if math.isinf(number):
             shown = text if len(text) <= 30 else text[:27] + "..."
-            self.complain("LC013", f"number {shown} is too large.", _at(event), "Put it in quotes if it is a name.")
+            self.add_problem(
+                "LC013", f"number {shown} is too large.", _event_position(event), "Put it in quotes if it is a name."
+            )
             return 0
         return int(text) if _INT.fullmatch(text) else number
 
@@ -188,21 +192,21 @@ def read_yaml(path: Path, text: str | None = None) -> Tree:
     """
     file = relative(path)
     source = read_text(path) if text is None else text.removeprefix("\ufeff")
-    _refuse_characters(source, file)
+    _check_characters(source, file)
     builder = _Builder(iter(()), file)
     value: Value = None
     try:
         builder.events = yaml.parse(source, Loader=yaml.SafeLoader)
         value = builder.document()
     except yaml.MarkedYAMLError as error:
-        builder.problems.append(_syntax(error, file))
+        builder.problems.append(_syntax_problem(error, file))
     except _TooDeep as error:
-        builder.complain("LC011", f"nested more than {MAX_DEPTH} levels deep.", error.args[0])
+        builder.add_problem("LC011", f"nested more than {MAX_DEPTH} levels deep.", error.args[0])
     except (yaml.YAMLError, RecursionError, ValueError, OverflowError, StopIteration) as error:
-        builder.complain("LC006", f"cannot be read as YAML: {error}.", (1, 1))
+        builder.add_problem("LC006", f"cannot be read as YAML: {error}.", (1, 1))
     if builder.problems:
         raise SpecError(sorted(builder.problems, key=lambda p: (p.line, p.column)))
-    return Tree(value, builder.places)
+    return Tree(value, builder.positions)
 
 
 def read_text(path: Path) -> str:
@@ -218,27 +222,27 @@ def read_text(path: Path) -> str:
     except OSError as error:
         raise SpecError(Problem("LC001", f"cannot be read: {error.strerror or error}.", file, 1, 1)) from error
     if len(data) > MAX_BYTES:
-        raise SpecError(_too_large(file))
+        raise SpecError(_size_problem(file))
     try:
         return data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         # The error's own offset does not count a byte order mark.
         skipped = 3 if data.startswith(b"\xef\xbb\xbf") else 0
-        place = _offset(data[skipped : skipped + error.start].decode("utf-8", "replace"))
+        place = _offset_position(data[skipped : skipped + error.start].decode("utf-8", "replace"))
         message = f"byte 0x{data[skipped + error.start]:02x} is not UTF-8."
         raise SpecError(Problem("LC003", message, file, *place, "Save the file as UTF-8.")) from error
 
 
-def _too_large(file: str) -> Problem:
+def _size_problem(file: str) -> Problem:
     return Problem("LC002", "is larger than 1 MB.", file, 1, 1, "A spec is a few kilobytes: split it.")
 
 
-def _refuse_characters(text: str, file: str) -> None:
+def _check_characters(text: str, file: str) -> None:
     """Raise for characters that YAML forbids, and for tabs in the indentation."""
     if len(text) > MAX_BYTES:
-        raise SpecError(_too_large(file))
+        raise SpecError(_size_problem(file))
     problems = [
-        _character(text, found.start(), file)
+        _character_problem(text, found.start(), file)
         for pattern in (_FORBIDDEN, _LEADING_TAB)
         for found in list(pattern.finditer(text))[:20]
     ]
@@ -246,25 +250,25 @@ def _refuse_characters(text: str, file: str) -> None:
         raise SpecError(sorted(problems, key=lambda p: (p.line, p.column)))
 
 
-def _character(text: str, start: int, file: str) -> Problem:
+def _character_problem(text: str, start: int, file: str) -> Problem:
     """The problem with a forbidden character, or with the first tab of an indentation, at `start`."""
     if _FORBIDDEN.match(text[start]):
         name = "NUL character" if text[start] == "\0" else f"character U+{ord(text[start]):04X}"
-        return Problem("LC004", f"{name} is not allowed.", file, *_offset(text[:start]), "Remove it.")
-    return _tab(file, *_offset(text[: text.index("\t", start)]))
+        return Problem("LC004", f"{name} is not allowed.", file, *_offset_position(text[:start]), "Remove it.")
+    return _tab_problem(file, *_offset_position(text[: text.index("\t", start)]))
 
 
-def _tab(file: str, line: int, column: int) -> Problem:
+def _tab_problem(file: str, line: int, column: int) -> Problem:
     return Problem("LC005", "a tab stands where YAML wants spaces.", file, line, column, "Replace it with spaces.")
 
 
-def _syntax(error: yaml.MarkedYAMLError, file: str) -> Problem:
+def _syntax_problem(error: yaml.MarkedYAMLError, file: str) -> Problem:
     """PyYAML's complaint with its place, in one line."""
     mark = error.problem_mark or error.context_mark
     line, column = (mark.line + 1, mark.column + 1) if mark else (1, 1)
     said = " ".join(part for part in (error.context, error.problem) if part)
     if "'\\t'" in said:
-        return _tab(file, line, column)
+        return _tab_problem(file, line, column)
     advice = ""
     if "mapping values are not allowed" in said:
         advice = "Check the indentation, and put text that contains a colon in quotes."
@@ -273,12 +277,12 @@ def _syntax(error: yaml.MarkedYAMLError, file: str) -> Problem:
     return Problem("LC006", f"is not YAML: {said}.", file, line, column, advice)
 
 
-def _offset(before: str) -> Place:
+def _offset_position(before: str) -> Position:
     """Line and column, from 1, of the character after `before`."""
     breaks = [found.end() for found in _LINE_BREAK.finditer(before)]
     return len(breaks) + 1, len(before) - (breaks[-1] if breaks else 0) + 1
 
 
-def _at(event: yaml.Event) -> Place:
+def _event_position(event: yaml.Event) -> Position:
     mark = event.start_mark
     return (mark.line + 1, mark.column + 1) if mark else (1, 1)

@@ -22,7 +22,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 from transformers import DynamicCache
 
-from logicls.constraints.checker.decomposition import located_by
+from logicls.constraints.checker.decomposition import locate_query_id
 from logicls.models.nano.detection_head import glowing
 from logicls.models.nano.losses import LIT
 from logicls.predict.readers.detections import Light
@@ -182,7 +182,7 @@ def _things(one_pass: OnePass, lights: Sequence[Sequence[Light]]) -> tuple[tuple
     places = {one_pass.queries[number].id: some for number, some in zip(one_pass.where, lights, strict=True)}
     found = []
     for number, query in enumerate(one_pass.queries):
-        edges = [light.edges for light in places.get(located_by(query.id), ()) if light.chance >= LIT]
+        edges = [light.edges for light in places.get(locate_query_id(query.id), ()) if light.chance >= LIT]
         if query.kind == "attribute" and edges:
             found.append((number, torch.tensor(edges)))
     return tuple(found)

@@ -27,7 +27,7 @@ from safetensors.numpy import save
 
 from logicls.constraints.spec.models import Spec
 from logicls.errors import DataError, Problem, relative
-from logicls.io.jsonl import write_bytes, write_text
+from logicls.io.atomic import write_bytes, write_text
 from logicls.plugins.retrieval.embedding import Encoder, Features, encoder_of
 from logicls.plugins.retrieval.knowledge import FILE, USUAL, Settings, page_text, read_settings
 from logicls.predict.folder.runner import batched
@@ -153,7 +153,7 @@ def draft(
     write_usual(order.out, _looked_at(others, seen, lambda _: None), seen)
     pages = Pages(product)
     for constraint in source.spec.constraints:
-        pages.add(f"rules/{constraint.id}", {}, f"The rule: {constraint.said}.", why=constraint.why)
+        pages.add(f"rules/{constraint.id}", {}, f"The rule: {constraint.text}.", why=constraint.why)
     for variant, scene in references(scenes, good).items():
         said = "A good one." if not variant else f"A good one of the variant {variant}."
         pages.add(f"references/{variant or 'good'}", {"variant": variant}, said, photo=maker.bank.photo(scene))
@@ -212,8 +212,8 @@ def _looked_at(photos: Iterable[Photo], encoder: Encoder, done: Callable[[int], 
 
 def _defect(spec: Spec, maker: Maker, pages: Pages, name: str, rng: np.random.Generator) -> bool:
     """The page of a violation; False where no photo allowed to make it, which leaves the page without one."""
-    rules = [c for c in spec.constraints if any(c.violation_on(side) == name for side in c.sides)]
-    said = "A defect: " + "; or ".join(f"this does not hold: {rule.said}" for rule in rules) + "."
+    rules = [c for c in spec.constraints if any(c.violation_name(side) == name for side in c.failure_modes)]
+    said = "A defect: " + "; or ".join(f"this does not hold: {rule.text}" for rule in rules) + "."
     why = "; ".join(dict.fromkeys(rule.why for rule in rules if rule.why))
     photo = None
     for _ in range(TRIES):

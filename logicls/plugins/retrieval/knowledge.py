@@ -37,7 +37,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from logicls.constraints.spec.loader import validate
+from logicls.constraints.spec.loader import validate_tree
 from logicls.constraints.spec.models import Name
 from logicls.constraints.spec.yaml_reader import read_text, read_yaml
 from logicls.data.image_io import sha256
@@ -106,7 +106,7 @@ def read_page(path: Path, root: Path) -> Page:
     """
     file, text = relative(path), read_text(path)
     front, body = _parted(text, file)
-    facts = validate(Front, read_yaml(path, front), file)
+    facts = validate_tree(Front, read_yaml(path, front), file)
     photo = path.parent / facts.photo if facts.photo else None
     if photo is not None and not photo.is_file():
         line = next(n for n, one in enumerate(text.splitlines(), 1) if one.startswith("photo"))
@@ -248,7 +248,7 @@ def knowledge_hash(knowledge: Knowledge) -> str:
 def read_settings(path: Path) -> Settings:
     """Those of a folder; the usual ones where it has none."""
     file = path / FILE
-    return validate(Settings, read_yaml(file), relative(file)) if file.exists() else Settings(logicls=1)
+    return validate_tree(Settings, read_yaml(file), relative(file)) if file.exists() else Settings(logicls=1)
 
 
 def causes_of(folder: Path, product: str) -> Mapping[str, tuple[Cause, ...]]:

@@ -21,7 +21,7 @@ from typing import assert_never
 
 from logicls import answer_format as trail
 from logicls.constraints.checker.decomposition import decompose
-from logicls.constraints.families.context import words
+from logicls.constraints.families.context import name_to_text
 from logicls.constraints.spec.models import Constraint, Spec
 from logicls.models.box_formats import Coordinates, Family, Size, back
 from logicls.predict.endpoint.client import Token
@@ -192,13 +192,13 @@ class Asks:
         across, down = units_of(self.coordinates, size)
         unit = f"x from 0 (left) to {across} (right), y from 0 (top) to {down} (bottom)"
         lines = [
-            f"This is a photo of a product: {words(self.spec.product.name)}. Answer every question by what is seen, as "
+            f"This is a photo of a product: {name_to_text(self.spec.product.name)}. Answer every question by what is seen, as "
             "one JSON object and nothing else, with the names in quotes as its keys.",
             f"A box is [x1, y1, x2, y2] around one thing, {unit}. Boxes, and what belongs to them, come in reading "
             "order: from top to bottom, things that are about level from left to right.",
             *(f"{json.dumps(query.id)}: {self._asked(query)}" for query in queries),
             "The rules:",
-            *(f"{_names(constraint)}: {constraint.said}" for constraint in self.spec.constraints),
+            *(f"{_names(constraint)}: {constraint.text}" for constraint in self.spec.constraints),
         ]
         return "\n".join(lines)
 
@@ -227,7 +227,7 @@ class Asks:
 
 
 def _names(constraint: Constraint) -> str:
-    return " or ".join(dict.fromkeys(constraint.violation_on(side) for side in constraint.sides))
+    return " or ".join(dict.fromkeys(constraint.violation_name(side) for side in constraint.failure_modes))
 
 
 def _head(query: Subquery, manner: Manner) -> str:

@@ -19,7 +19,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 from transformers import Cache
 
-from logicls.constraints.checker.decomposition import VERDICT, decompose, located_by
+from logicls.constraints.checker.decomposition import VERDICT, decompose, locate_query_id
 from logicls.models.bundle import Bundle
 from logicls.models.nano.answer_codec import Codec
 from logicls.predict.readers.constrained_decoding import Grammar, Room, Saying
@@ -159,7 +159,7 @@ class OnePass:
     def pointed(self) -> frozenset[str]:
         """Questions that are answered by pointing: where things are, and what those things are like."""
         places = {self.queries[number].id for number in self.where}
-        return frozenset(places | {query.id for query in self.queries if located_by(query.id) in places})
+        return frozenset(places | {query.id for query in self.queries if locate_query_id(query.id) in places})
 
     @cached_property
     def spoken(self) -> list[int]:
@@ -206,7 +206,7 @@ class OnePass:
                 pairs = zip(found[query.id], sizes, strict=True)
                 out[query.id] = [located(query, some, size) for some, size in pairs]
             elif query.id in self.pointed:
-                pairs = zip(found[located_by(query.id)], sizes, strict=True)
+                pairs = zip(found[locate_query_id(query.id)], sizes, strict=True)
                 bearers = [things(some, size) for some, size in pairs]
                 out[query.id] = read_off(
                     model, self.codec, query, bearers, read.chart, read.asked[:, number], read.photo

@@ -45,15 +45,15 @@ def candidates(spec: Spec, look: Look, size: tuple[int, int], scales: Scales) ->
     answers = {answer.query: answer for answer in look.answers if answer.readable}
     lights = {query: [(light.chance, light.box) for light in some] for query, some in look.lights}
     found = {}
-    for component in spec.asked_components:
+    for component in spec.queried_components:
         query = f"locate:{component}"
         told = lights.get(query) or _told(answers.get(query))
         values = {
             q.attribute: answers[q.id]
-            for q in spec.questions
+            for q in spec.queries
             if q.component == component and q.attribute and q.id in answers
         }
-        options = {q.attribute: q.options for q in spec.questions if q.component == component}
+        options = {q.attribute: q.options for q in spec.queries if q.component == component}
         counted = [place for place in told if place[0] >= LIT]
         counted.sort(key=lambda place: reading_order(place[1], *size))
         if not told and values:  # nobody asked where they are

@@ -50,7 +50,7 @@ class Case:
 
 def cases_of(spec: Spec, verdicts: Iterable[Verdict], truth: Mapping[str, Sequence[str]]) -> list[Case]:
     """Those of photos that the truth names; a rule is broken where the truth has one of its violations."""
-    names = {c.id: {c.violation_on(side) for side in c.sides} for c in spec.constraints}
+    names = {c.id: {c.violation_name(side) for side in c.failure_modes} for c in spec.constraints}
     return [
         Case(f.constraint, f.probability, not names[f.constraint].isdisjoint(truth[verdict.photo]))
         for verdict in verdicts

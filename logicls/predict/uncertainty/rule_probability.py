@@ -15,10 +15,10 @@ from dataclasses import dataclass, field
 import numpy as np
 from jaxtyping import Float
 
-from logicls.constraints.checker.evaluation import by_query, check, named
-from logicls.constraints.checker.margins import margins
-from logicls.constraints.families.context import Absent, Reading, Side, Unreadable
-from logicls.constraints.families.dead_zone import FINE, TOLERANCE_ZONE
+from logicls.constraints.checker.evaluation import index_answers, evaluate_constraint, violation_names
+from logicls.constraints.checker.margins import compute_margins
+from logicls.constraints.families.context import NotApplicable, EvaluationContext, FailureMode, UnreadableAnswer
+from logicls.constraints.families.dead_zone import MIN_TOLERANCE, TOLERANCE_ZONE
 from logicls.constraints.families.measure import Measure
 from logicls.constraints.families.quantity import Quantity
 from logicls.constraints.spec.models import Constraint, Spec
@@ -76,10 +76,10 @@ def broken(spec: Spec, look: Look, size: tuple[int, int], scales: Scales) -> dic
     """
     found = candidates(spec, look, size, scales)
     readable = {answer.query for answer in look.answers if answer.readable}
-    best = Reading(by_query(look.answers), *size, spec.world)
+    best = EvaluationContext(index_answers(look.answers), *size, spec.vocabulary)
     out: dict[str, Broken] = {}
     for constraint in spec.constraints:
-        if any(query.id not in readable for query in spec.queries[constraint.id]):
+        if any(query.id not in readable for query in spec.queries_by_constraint[constraint.id]):
             out[constraint.id] = Broken(_names(constraint), unknown=1.0)
         elif isinstance(constraint.rule, Quantity) and not constraint.is_conditional:
             out[constraint.id] = _counted(constraint, constraint.rule, best, found, scales)
@@ -89,7 +89,7 @@ def broken(spec: Spec, look: Look, size: tuple[int, int], scales: Scales) -> dic
 
 
 def _names(constraint: Constraint) -> dict[str, float]:
-    return {constraint.violation_on(side): 0.0 for side in constraint.sides}
+    return {constraint.violation_name(side): 0.0 for side in constraint.failure_modes}
 
 
 def _applying(spec: Spec, one: Broken, name: str, all_: Mapping[str, Broken]) -> Broken:
@@ -101,12 +101,16 @@ def _applying(spec: Spec, one: Broken, name: str, all_: Mapping[str, Broken]) ->
 
 
 def _counted(
-    constraint: Constraint, rule: Quantity, best: Reading, found: Mapping[str, Sequence[Candidate]], scales: Scales
+    constraint: Constraint,
+    rule: Quantity,
+    best: EvaluationContext,
+    found: Mapping[str, Sequence[Candidate]],
+    scales: Scales,
 ) -> Broken:
     """A rule about how many: every total that is too few or too many, by its name."""
     try:
-        places = best.places(rule.in_) if rule.in_ else None
-    except Unreadable:
+        places = best.locations(rule.in_) if rule.in_ else None
+    except UnreadableAnswer:
         return Broken(_names(constraint), unknown=1.0)
     if places is not None and not places:
         return Broken(_names(constraint))
@@ -115,25 +119,28 @@ def _counted(
     totals = distribution(_worths(rule, best, found, places, spread))
     for total, probability in enumerate(totals.tolist()):
         if total < low:
-            out.add(constraint.violation_on(Side("below", low - total)), probability)
+            out.add(constraint.violation_name(FailureMode("below", low - total)), probability)
         elif total > high:
-            out.add(constraint.violation_on(Side("above", total - high)), probability)
+            out.add(constraint.violation_name(FailureMode("above", total - high)), probability)
     return out
 
 
 def _worths(
-    rule: Quantity, best: Reading, found: Mapping[str, Sequence[Candidate]], places: Sequence[Box] | None,
+    rule: Quantity, best: EvaluationContext, found: Mapping[str, Sequence[Candidate]], places: Sequence[Box] | None,
     spread: Spread,
 ) -> list[Worth]:  # fmt: skip
     """What each candidate may count for: as many ways as there are kinds that it may be of."""
     out: list[Worth] = []
     by_component: dict[str, list[tuple[str, int]]] = {}
     for thing, weight in rule.weights.items():
-        by_component.setdefault(best.world.component(thing), []).append((thing, weight))
+        by_component.setdefault(best.vocabulary.component(thing), []).append((thing, weight))
     for component, kinds in by_component.items():
         for one in found.get(component, ()):
             there = one.chance * (_inside(one.box, places, spread) if places is not None else 1.0)
-            ways = [(weight, there * one.fits((*best.world.wanted(thing), *rule.wanted))) for thing, weight in kinds]
+            ways = [
+                (weight, there * one.fits((*best.vocabulary.required_attributes(thing), *rule.required_attributes)))
+                for thing, weight in kinds
+            ]
             if sum(p for _, p in ways) > 1 + 1e-9:  # kinds that one thing may be of at once
                 out += [{weight: p} for weight, p in ways]
                 continue
@@ -151,7 +158,7 @@ def _inside(box: Box, places: Sequence[Box], spread: Spread) -> float:
     for place in places:
         width, height = max(place.width, 1e-6), max(place.height, 1e-6)
         out = max(max(place.x1 - x, x - place.x2) / width, max(place.y1 - y, y - place.y2) / height)
-        wrong = spread.flipped(out / (FINE * TOLERANCE_ZONE))
+        wrong = spread.flipped(out / (MIN_TOLERANCE * TOLERANCE_ZONE))
         outside *= wrong if out <= 0 else 1 - wrong
     return 1 - outside
 
@@ -160,43 +167,45 @@ def _judged(
     spec: Spec, constraint: Constraint, size: tuple[int, int], found: Mapping[str, Sequence[Candidate]], scales: Scales
 ) -> Broken:
     """Any other rule: by its own logic, on each of the likeliest readings."""
-    queries = [query.id for query in spec.queries[constraint.id]]
-    components = {query.component for query in spec.queries[constraint.id]}
+    queries = [query.id for query in spec.queries_by_constraint[constraint.id]]
+    components = {query.component for query in spec.queries_by_constraint[constraint.id]}
     ours = {name: found.get(name, ()) for name in components}
     spread, out, total = scales.spread(constraint.id), Broken(_names(constraint)), 0.0
     for probability, answers in readings(ours, queries):
-        reading = Reading(answers, *size, spec.world)
+        reading = EvaluationContext(answers, *size, spec.vocabulary)
         _weigh(constraint, reading, probability, spread, out)
         total += probability
     return Broken({name: p / total for name, p in out.names.items()}, out.unknown / total)
 
 
-def _weigh(constraint: Constraint, reading: Reading, probability: float, spread: Spread, out: Broken) -> None:
+def _weigh(constraint: Constraint, reading: EvaluationContext, probability: float, spread: Spread, out: Broken) -> None:
     """What the rule comes to on one reading, and what it would come to beyond the nearest limit."""
-    came = check(constraint, reading)
+    came = evaluate_constraint(constraint, reading)
     if came.status == "unknown":
         out.unknown += probability
     if came.status not in ("holds", "broken"):
         return
-    nearest = min((abs(m) for m in margins(constraint, reading)), default=None)
+    nearest = min((abs(m) for m in compute_margins(constraint, reading)), default=None)
     flipped = spread.flipped(nearest) if nearest is not None else 0.0
     if came.status == "broken":
-        names = named(constraint, came)
+        names = violation_names(constraint, came)
         for name in names:
             out.add(name, probability * (1 - flipped) / len(names))
-    elif flipped and constraint.sides:
-        out.add(constraint.violation_on(_beyond(constraint, reading)), probability * flipped)
+    elif flipped and constraint.failure_modes:
+        out.add(constraint.violation_name(_beyond(constraint, reading)), probability * flipped)
 
 
-def _beyond(constraint: Constraint, reading: Reading) -> Side:
+def _beyond(constraint: Constraint, reading: EvaluationContext) -> FailureMode:
     """The side on which a rule that holds would be broken first."""
     rule = constraint.rule
-    if not isinstance(rule, Measure) or len(rule.sides()) < 2:
-        return constraint.sides[0]
+    if not isinstance(rule, Measure) or len(rule.failure_modes()) < 2:
+        return constraint.failure_modes[0]
     try:
-        values = rule.values(reading)
-    except (Absent, Unreadable):  # it is measured within places
-        return constraint.sides[0]
-    turned = [rule.in_turn(value) for value in values] if rule.kind == "angle" else values
+        values = rule.measure_values(reading)
+    except (NotApplicable, UnreadableAnswer):  # it is measured within places
+        return constraint.failure_modes[0]
+    turned = [rule.normalize_angle(value) for value in values] if rule.kind == "angle" else values
     low, high = rule.limits
-    return Side("below") if min(v - low for v in turned) < min(high - v for v in turned) else Side("above")
+    return (
+        FailureMode("below") if min(v - low for v in turned) < min(high - v for v in turned) else FailureMode("above")
+    )

@@ -19,7 +19,7 @@ from jaxtyping import Float, UInt8
 from torch import Tensor
 from transformers import DynamicCache, GenerationConfig
 
-from logicls.constraints.checker.decomposition import decompose, located_by
+from logicls.constraints.checker.decomposition import decompose, locate_query_id
 from logicls.models.bundle import Bundle
 from logicls.models.nano.answer_codec import Codec
 from logicls.records import Answer
@@ -52,7 +52,7 @@ class NanoPolicy:
 
     def asks(self, query: str) -> bool:
         """Whether the question is neither where things are nor what the things are like that were pointed at."""
-        return self.queries[query].kind != "locate" and located_by(query) not in self.queries
+        return self.queries[query].kind != "locate" and locate_query_id(query) not in self.queries
 
     def prompts(self, tasks: Sequence[Task]) -> tuple[list[list[int]], Mapping[str, Any]]:
         """The photo's placeholders, the question, `<answer>`; and `pixel_values`."""

@@ -19,7 +19,7 @@ from torch import Tensor
 from transformers import GenerationConfig
 
 from logicls.constraints.checker.decomposition import VERDICT, decompose
-from logicls.constraints.checker.evaluation import by_query, judge, violations
+from logicls.constraints.checker.evaluation import index_answers, evaluate, collect_violations
 from logicls.constraints.spec.models import Spec
 from logicls.records import Answer, Box
 from logicls.train.encoding import LOCATED
@@ -43,7 +43,7 @@ class Task:
     @property
     def wanted(self) -> Answer:
         """The true answer to this question."""
-        return by_query(self.truth)[self.query]
+        return index_answers(self.truth)[self.query]
 
 
 def tasks_of(row: Mapping[str, Any], number: int) -> tuple[Task, ...]:
@@ -105,8 +105,8 @@ def implied(spec: Spec, task: Task, given: Answer | None) -> float | None:
         return 0.0
     if task.query == VERDICT:
         return float(set(given.values) == set(task.violations))
-    answers = {**by_query(task.truth), task.query: given}
-    return float(violations(judge(spec, answers, *task.size)) == tuple(sorted(task.violations)))
+    answers = {**index_answers(task.truth), task.query: given}
+    return float(collect_violations(evaluate(spec, answers, *task.size)) == tuple(sorted(task.violations)))
 
 
 def form(spec: Spec, task: Task, given: Answer | None) -> float | None:

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from logicls.constraints.checker.counterexamples import Aim, aims, violate
+from logicls.constraints.checker.counterexamples import Target, list_targets, find_counterexample
 from logicls.constraints.spec.loader import load_spec
 from logicls.constraints.spec.models import Spec
 from logicls.io.resources import share
@@ -23,7 +23,7 @@ SPECS = {path.stem: load_spec(path) for path in sorted(share("constraints").glob
 AIMS = [
     pytest.param(name, aim, id=f"{name}-{aim.constraint.id}-{aim.violation}")
     for name, spec in SPECS.items()
-    for aim in aims(spec)
+    for aim in list_targets(spec)
 ]
 
 
@@ -34,21 +34,21 @@ def outside(box: Box, scene: Scene) -> float:
 
 def test_there_is_something_to_break() -> None:
     """Every shipped spec can be broken in at least one way, and each of its defects has an aim that makes it."""
-    makes = {name: {aim.violation for aim in aims(spec)} for name, spec in SPECS.items()}
+    makes = {name: {aim.violation for aim in list_targets(spec)} for name, spec in SPECS.items()}
 
     assert len(AIMS) > 20
     assert makes == {name: set(spec.violations) for name, spec in SPECS.items()}
 
 
 @pytest.mark.parametrize(("name", "aim"), AIMS)
-def test_breaking_one_rule_breaks_that_rule_alone(good: Good, name: str, aim: Aim) -> None:
+def test_breaking_one_rule_breaks_that_rule_alone(good: Good, name: str, aim: Target) -> None:
     """The edited scene breaks the aim's constraint, on the aim's side, and no other one."""
     spec, made = SPECS[name], []
 
     @settings(max_examples=10)
     @given(good(name), SEEDS)
     def breaks(scene: Scene, seed: int) -> None:
-        plan = violate(spec, aim, scene, np.random.default_rng(seed))
+        plan = find_counterexample(spec, aim, scene, np.random.default_rng(seed))
         if plan is not None:
             made.append(plan)
             assert broken(spec, after(spec, plan, scene)) == {aim.constraint.id: (aim.violation,)}
@@ -59,14 +59,14 @@ def test_breaking_one_rule_breaks_that_rule_alone(good: Good, name: str, aim: Ai
 
 
 @pytest.mark.parametrize(("name", "aim"), AIMS)
-def test_what_speaks_of_other_things_is_not_touched(good: Good, name: str, aim: Aim) -> None:
+def test_what_speaks_of_other_things_is_not_touched(good: Good, name: str, aim: Target) -> None:
     """Rules about components that the edit neither changed nor carried along come to the very same finding."""
     spec = SPECS[name]
 
     @settings(max_examples=10)
     @given(good(name), SEEDS)
     def spares(scene: Scene, seed: int) -> None:
-        plan = violate(spec, aim, scene, np.random.default_rng(seed))
+        plan = find_counterexample(spec, aim, scene, np.random.default_rng(seed))
         edited = after(spec, plan, scene) if plan else scene
         changed = {i.component for i in set(scene.instances) ^ set(edited.instances)}
         for then, now in zip(judged(spec, scene), judged(spec, edited), strict=True):
@@ -84,14 +84,14 @@ def stopped(spec: Spec, scene: Scene) -> set[str]:
 
 
 @pytest.mark.parametrize(("name", "aim"), AIMS)
-def test_a_twin_breaks_nothing(good: Good, name: str, aim: Aim) -> None:
+def test_a_twin_breaks_nothing(good: Good, name: str, aim: Target) -> None:
     """The edit that goes through the same motions leaves every rule of a good scene as it was."""
     spec, made = SPECS[name], []
 
     @settings(max_examples=10)
     @given(good(name), SEEDS)
     def keeps(scene: Scene, seed: int) -> None:
-        plan = violate(spec, aim, scene, np.random.default_rng(seed), twin=True)
+        plan = find_counterexample(spec, aim, scene, np.random.default_rng(seed), twin=True)
         if plan is not None:
             made.append(plan)
             assert broken(spec, after(spec, plan, scene)) == {}
@@ -103,14 +103,14 @@ def test_a_twin_breaks_nothing(good: Good, name: str, aim: Aim) -> None:
 
 @pytest.mark.parametrize("twin", [False, True], ids=["broken", "twin"])
 @pytest.mark.parametrize(("name", "aim"), AIMS)
-def test_boxes_stay_in_the_photo(good: Good, name: str, aim: Aim, twin: bool) -> None:
+def test_boxes_stay_in_the_photo(good: Good, name: str, aim: Target, twin: bool) -> None:
     """No edit pushes a box over the photo's edge by a pixel."""
     spec = SPECS[name]
 
     @settings(max_examples=10)
     @given(good(name), SEEDS)
     def stays(scene: Scene, seed: int) -> None:
-        plan = violate(spec, aim, scene, np.random.default_rng(seed), twin=twin)
+        plan = find_counterexample(spec, aim, scene, np.random.default_rng(seed), twin=twin)
         edited = after(spec, plan, scene) if plan else scene
         assert [i for i in edited.instances if outside(i.box, scene) >= 1] == []
 
@@ -125,9 +125,9 @@ def test_nothing_is_planned_where_there_is_nothing_to_change() -> None:
     planned = [
         (aim.violation, twin)
         for spec in SPECS.values()
-        for aim in aims(spec)
+        for aim in list_targets(spec)
         for twin in (False, True)
-        if violate(spec, aim, scene, rng, twin=twin)
+        if find_counterexample(spec, aim, scene, rng, twin=twin)
     ]
 
     screws, pairs = ["1_very_short_screw", "2_very_short_screws"], ["3_2", "5_2", "5_3"]
@@ -142,8 +142,8 @@ def test_what_is_wrong_lies_in_one_place_or_in_several(good: Good) -> None:
     @settings(max_examples=40)
     @given(good("pushpins"), SEEDS)
     def spreads(scene: Scene, seed: int) -> None:
-        for aim in aims(spec):
-            plan = violate(spec, aim, scene, np.random.default_rng(seed))
+        for aim in list_targets(spec):
+            plan = find_counterexample(spec, aim, scene, np.random.default_rng(seed))
             if plan is not None and aim.constraint.each:
                 told = {f.constraint: f.found for f in judged(spec, after(spec, plan, scene))}[aim.constraint.id]
                 counts = re.findall(r"compartment \d+: (\d+) pushpin", told)

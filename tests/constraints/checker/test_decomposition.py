@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from logicls.constraints.checker.decomposition import VERDICT, component_of, decompose, located_by
-from logicls.constraints.checker.evaluation import by_query, judge, look
+from logicls.constraints.checker.decomposition import VERDICT, query_component, decompose, locate_query_id
+from logicls.constraints.checker.evaluation import index_answers, evaluate, compute_answers
 from logicls.constraints.spec.loader import load_spec
 from logicls.constraints.spec.models import Spec
 from logicls.io.resources import share
@@ -60,7 +60,7 @@ def test_a_place_is_found_by_its_frame(rule: dict[str, Any], ids: list[str]) -> 
     """A component is located; of a region, what it is a part of; a part of the photo needs no question."""
     one = spec(rule)
 
-    assert [query.id for query in one.queries["c0"]] == ids
+    assert [query.id for query in one.queries_by_constraint["c0"]] == ids
 
 
 def test_an_attribute_has_the_values_of_the_spec() -> None:
@@ -132,9 +132,9 @@ def test_a_question_s_id_says_what_it_is_about():
     shipped = [query for path in sorted(share("constraints").glob("*.yaml")) for query in decompose(load_spec(path))]
 
     assert shipped != []
-    assert [component_of(query.id) for query in shipped] == [query.component for query in shipped]
+    assert [query_component(query.id) for query in shipped] == [query.component for query in shipped]
     places = [query.id for query in shipped if query.kind == "locate"]
-    assert [located_by(query) for query in places] == places
+    assert [locate_query_id(query) for query in places] == places
 
 
 @pytest.mark.parametrize(("path", "query"), QUESTIONS, ids=lambda value: getattr(value, "stem", value))
@@ -145,7 +145,7 @@ def test_no_question_is_superfluous(good: Good, path: Path, query: str) -> None:
     @settings(max_examples=3)
     @given(good(path.stem))
     def leaves_out(scene: Scene) -> None:
-        answers = dict(by_query(look(one, scene)))
+        answers = dict(index_answers(compute_answers(one, scene)))
         assert statuses(one, answers, scene) == {"holds"}
         del answers[query]
         unknown.append("unknown" in statuses(one, answers, scene))
@@ -157,4 +157,4 @@ def test_no_question_is_superfluous(good: Good, path: Path, query: str) -> None:
 
 def statuses(one: Spec, answers: dict[str, Answer], scene: Scene) -> set[str]:
     """What the rules come to."""
-    return {finding.status for finding in judge(one, answers, scene.width, scene.height)}
+    return {finding.status for finding in evaluate(one, answers, scene.width, scene.height)}

@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from logicls.constraints.checker.counterexamples import aims, violate
-from logicls.constraints.checker.evaluation import judge
-from logicls.constraints.families.context import Side
+from logicls.constraints.checker.counterexamples import list_targets, find_counterexample
+from logicls.constraints.checker.evaluation import evaluate
+from logicls.constraints.families.context import FailureMode
 from logicls.constraints.spec.models import Constraint, Spec
 from logicls.records import Answer, Box, Finding, Instance, Scene
 
@@ -48,7 +48,7 @@ def spec(*constraints: dict[str, Any]) -> Spec:
 
 def findings(rules: Spec, *answers: Answer) -> tuple[Finding, ...]:
     """What it comes to on a photo of 400 x 400 pixels."""
-    return judge(rules, {answer.query: answer for answer in answers}, 400, 400)
+    return evaluate(rules, {answer.query: answer for answer in answers}, 400, 400)
 
 
 def came_to(
@@ -75,7 +75,7 @@ def test_a_rule_is_said_and_knows_its_sides(body: dict[str, Any], said: str, sid
     """Plain English; rules of rules can be broken in one way, where their members can be."""
     constraint = spec(body).constraints[0]
 
-    assert (constraint.said, tuple(side.kind for side in constraint.sides)) == (said, sides)
+    assert (constraint.text, tuple(side.kind for side in constraint.failure_modes)) == (said, sides)
 
 
 @pytest.mark.parametrize(
@@ -259,9 +259,9 @@ def test_a_finding_is_as_sure_as_its_least_sure_answer() -> None:
 def test_defects_have_names(violation: Any, names: list[str]) -> None:
     """One for all, for each side, or by how many: the last that is reached, or the first; else made from the id."""
     rule = Constraint.model_validate({"id": "c", "quantity": {"of": "pin", "exactly": 5}, "violation": violation})
-    sides = Side("below", 2), Side("below", 4), Side("above", 1), Side("above", 9)
+    sides = FailureMode("below", 2), FailureMode("below", 4), FailureMode("above", 1), FailureMode("above", 9)
 
-    assert [rule.violation_on(side) for side in sides] == names
+    assert [rule.violation_name(side) for side in sides] == names
 
 
 def test_a_rule_without_limits_has_no_sides_to_name() -> None:
@@ -269,8 +269,8 @@ def test_a_rule_without_limits_has_no_sides_to_name() -> None:
     sided = {"id": "c", "violation": {"below": "low", "above": "high"}}
     set_ = Constraint.model_validate({**sided, "composition": {"required": ["pin"], "wrong": {"none": {"pin": 0}}}})
 
-    assert Constraint.model_validate({**sided, **ABOVE}).violation_on(Side()) == "c"
-    assert [set_.violation_on(side) for side in set_.sides] == ["none", "c"]
+    assert Constraint.model_validate({**sided, **ABOVE}).violation_name(FailureMode()) == "c"
+    assert [set_.violation_name(side) for side in set_.failure_modes] == ["none", "c"]
 
 
 def test_nothing_can_be_added_to_a_place_that_is_absent() -> None:
@@ -278,4 +278,4 @@ def test_nothing_can_be_added_to_a_place_that_is_absent() -> None:
     rules = spec({"quantity": {"of": "pin", "exactly": 0, "in": "tray"}})
     scene = Scene("a.png", 400, 400, (Instance(1, "pin", at(50, 50)),))
 
-    assert violate(rules, aims(rules)[0], scene, np.random.default_rng(0)) is None
+    assert find_counterexample(rules, list_targets(rules)[0], scene, np.random.default_rng(0)) is None

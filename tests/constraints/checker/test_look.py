@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from logicls.constraints.checker.evaluation import by_query, judge, look, violations
+from logicls.constraints.checker.evaluation import index_answers, evaluate, compute_answers, collect_violations
 from logicls.constraints.spec.loader import load_spec
 from logicls.constraints.spec.models import Spec
 from logicls.io.resources import share
@@ -36,7 +36,7 @@ def test_answers_in_the_order_of_the_questions() -> None:
     low = Instance(1, "pin", Box(10, 80, 20, 90), (("colour", "blue"),))
     top = Instance(2, "pin", Box(10, 10, 20, 20), (("colour", "red"),))
 
-    answers = look(SPEC, Scene("a.png", 100, 100, (low, top)))
+    answers = compute_answers(SPEC, Scene("a.png", 100, 100, (low, top)))
 
     assert answers == (
         Answer("locate:pin", boxes=(top.box, low.box)),
@@ -49,19 +49,19 @@ def test_answers_in_the_order_of_the_questions() -> None:
 
 def test_the_verdict_names_defects_in_the_order_of_the_spec() -> None:
     """The verdict's order is that of the constraints; that of a photo's violations is the alphabet's."""
-    answers = look(SPEC, Scene("a.png", 100, 100, ()))
+    answers = compute_answers(SPEC, Scene("a.png", 100, 100, ()))
 
-    findings = judge(SPEC, by_query(answers), 100, 100)
+    findings = evaluate(SPEC, index_answers(answers), 100, 100)
 
     assert answers[-1].values == ("b-pins", "a-cap")
-    assert violations(findings) == ("a-cap", "b-pins")
+    assert collect_violations(findings) == ("a-cap", "b-pins")
 
 
 def test_what_was_not_annotated_is_not_readable() -> None:
     """An instance without its attribute makes that answer unreadable, and no other."""
     bare = Instance(1, "pin", Box(10, 10, 20, 20))
 
-    answers = by_query(look(SPEC, Scene("a.png", 100, 100, (bare,))))
+    answers = index_answers(compute_answers(SPEC, Scene("a.png", 100, 100, (bare,))))
 
     assert {query: answer.readable for query, answer in answers.items()} == {
         "locate:pin": True,
@@ -79,8 +79,8 @@ def test_good_scenes_break_nothing(good: Callable[[str], st.SearchStrategy[Scene
 
     @given(good(path.stem))
     def holds(scene: Scene) -> None:
-        answers = look(spec, scene)
-        findings = judge(spec, by_query(answers), scene.width, scene.height)
+        answers = compute_answers(spec, scene)
+        findings = evaluate(spec, index_answers(answers), scene.width, scene.height)
         assert {finding.status for finding in findings} == {"holds"}
         assert answers[-1] == Answer("verdict")
 

@@ -9,14 +9,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from logicls.constraints.checker.counterexamples import Aim, aims, violate
-from logicls.constraints.checker.evaluation import read_off
-from logicls.constraints.checker.margins import margin_of, margins, near
-from logicls.constraints.families.context import Absent, Reading
-from logicls.constraints.families.dead_zone import NEAR, distance
-from logicls.constraints.families.edits import imagined
+from logicls.constraints.checker.counterexamples import Target, list_targets, find_counterexample
+from logicls.constraints.checker.evaluation import build_context
+from logicls.constraints.checker.margins import rule_margin, compute_margins, find_near_limits
+from logicls.constraints.families.context import NotApplicable, EvaluationContext
+from logicls.constraints.families.dead_zone import NEAR_LIMIT_SHARE, sample_distance
+from logicls.constraints.families.edits import simulate_edits
 from logicls.constraints.families.layout import DIRECTIONS, Layout
-from logicls.constraints.families.logical import attempt
+from logicls.constraints.families.logical import evaluate_rule
 from logicls.constraints.families.measure import Measure
 from logicls.constraints.families.protocol import Family
 from logicls.constraints.spec.loader import load_spec
@@ -29,7 +29,7 @@ SPECS = {path.stem: load_spec(path) for path in sorted(share("constraints").glob
 CENTRED = [
     pytest.param(name, aim, id=f"{name}-{aim.constraint.id}-{aim.violation}")
     for name, spec in SPECS.items()
-    for aim in aims(spec)
+    for aim in list_targets(spec)
     if isinstance(aim.constraint.rule, Measure)
     or (isinstance(aim.constraint.rule, Layout) and aim.constraint.rule.relation == "centred_in")
 ]
@@ -69,25 +69,25 @@ def test_a_margin_is_positive_where_its_rule_holds(rule: dict[str, object]) -> N
     def agrees(pins: list[Box], cups: list[Box]) -> None:
         things = [("pin", box) for box in pins] + [("cup", box) for box in cups]
         instances = tuple(Instance(number, name, box) for number, (name, box) in enumerate(things, 1))
-        reading = read_off(spec, Scene("a.png", 200, 200, instances))
+        reading = build_context(spec, Scene("a.png", 200, 200, instances))
         body: Family = spec.constraints[0].rule
-        status, margin = attempt(body, reading).status, margin_or_none(body, reading)
+        status, margin = evaluate_rule(body, reading).status, margin_or_none(body, reading)
         seen.add(status)
         assert (margin is None) == (status == "not_applicable")
         if margin is not None and abs(margin) > 1e-6:
             assert (margin > 0) == (status == "holds")
-        assert near(spec, reading) == ({"rule"} if margin is not None and abs(margin) < 1 else set())
+        assert find_near_limits(spec, reading) == ({"rule"} if margin is not None and abs(margin) < 1 else set())
 
     agrees()
 
     assert seen == {"holds", "broken", "not_applicable"}
 
 
-def margin_or_none(rule: Family, reading: Reading) -> float | None:
+def margin_or_none(rule: Family, reading: EvaluationContext) -> float | None:
     """None where the rule does not apply."""
     try:
-        return margin_of(rule, reading)
-    except Absent:
+        return rule_margin(rule, reading)
+    except NotApplicable:
         return None
 
 
@@ -97,14 +97,16 @@ def test_a_centre_on_the_edge_of_its_place_is_near() -> None:
     cup = Instance(1, "cup", Box(50, 50, 150, 150))
 
     found = {
-        x: near(spec, read_off(spec, Scene("a.png", 200, 200, (cup, Instance(2, "pin", Box(x - 5, 95, x + 5, 105))))))
+        x: find_near_limits(
+            spec, build_context(spec, Scene("a.png", 200, 200, (cup, Instance(2, "pin", Box(x - 5, 95, x + 5, 105)))))
+        )
         for x in (20, 49.5, 50.5, 52, 100)
     }
 
     assert found == {20: set(), 49.5: {"rule"}, 50.5: {"rule"}, 52: set(), 100: set()}
 
 
-def drawn_margins(good: Good, name: str, aim: Aim, *, twin: bool) -> list[float]:
+def drawn_margins(good: Good, name: str, aim: Target, *, twin: bool) -> list[float]:
     """Of the aim's rule, after edits of good scenes, near a limit themselves or not."""
     spec, found = SPECS[name], []
     rng = np.random.default_rng(5)  # its own chance: Hypothesis draws the same few seeds again and again
@@ -112,17 +114,17 @@ def drawn_margins(good: Good, name: str, aim: Aim, *, twin: bool) -> list[float]
     @settings(max_examples=60)
     @given(good(name))
     def draw(scene: Scene) -> None:
-        plans = violate(spec, aim, scene, rng, twin=twin)
+        plans = find_counterexample(spec, aim, scene, rng, twin=twin)
         if plans:
-            edited = imagined(plans, scene, spec.fillings, spec.world.leaves)
-            found.append(margin_of(aim.constraint.rule, read_off(spec, edited)) or 0.0)
+            edited = simulate_edits(plans, scene, spec.liquids, spec.vocabulary.leaves)
+            found.append(rule_margin(aim.constraint.rule, build_context(spec, edited)) or 0.0)
 
     draw()
     return found
 
 
 @pytest.mark.parametrize(("name", "aim"), CENTRED)
-def test_the_limit_is_covered_on_both_sides(good: Good, name: str, aim: Aim) -> None:
+def test_the_limit_is_covered_on_both_sides(good: Good, name: str, aim: Target) -> None:
     """Edits that break a rule and their twins end outside the dead zone, three in ten within another zone's width."""
     broken, kept = (drawn_margins(good, name, aim, twin=twin) for twin in (False, True))
 
@@ -138,11 +140,11 @@ def test_distances_keep_out_of_the_zone(zone: float, far: float, seed: int) -> N
     """Never nearer than the zone, never further than the farthest, and often enough near."""
     rng = np.random.default_rng(seed)
 
-    drawn = [distance(zone, far, rng) for _ in range(200)]
+    drawn = [sample_distance(zone, far, rng) for _ in range(200)]
 
     assert min(drawn) >= zone
     assert max(drawn) <= max(far, zone) + 1e-9
-    assert sum(d <= 2 * zone + 1e-9 for d in drawn) / len(drawn) >= NEAR - 0.15
+    assert sum(d <= 2 * zone + 1e-9 for d in drawn) / len(drawn) >= NEAR_LIMIT_SHARE - 0.15
 
 
 def test_a_place_without_a_size_is_no_division_by_zero(tmp_path):
@@ -156,7 +158,7 @@ def test_a_place_without_a_size_is_no_division_by_zero(tmp_path):
     line = Instance(2, "lid", Box(40, 40, 40, 40))
     scene = Scene("a.png", 200, 200, (Instance(1, "pin", Box(10, 10, 20, 20)), line))
 
-    found = list(margins(spec.constraints[0], read_off(spec, scene)))
+    found = list(compute_margins(spec.constraints[0], build_context(spec, scene)))
 
     assert found
     assert all(margin < 0 for margin in found)

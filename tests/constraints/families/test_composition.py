@@ -8,7 +8,7 @@ import pytest
 from pydantic import ValidationError
 
 from logicls.constraints.families.composition import Composition
-from logicls.constraints.families.context import Absent, Check, Side, Unreadable
+from logicls.constraints.families.context import NotApplicable, RuleResult, FailureMode, UnreadableAnswer
 from logicls.records import Answer, Box
 
 from ..readings import TRAY, at, located, pins, reading, told
@@ -24,9 +24,9 @@ def counted(pin: int, cap: int, nut: int = 0) -> tuple[Answer, ...]:
     return tuple(located(name, *[at(50, 50)] * n) for name, n in (("pin", pin), ("cap", cap), ("nut", nut)))
 
 
-def broken(found: str, kind: str = "") -> Check:
+def broken(found: str, kind: str = "") -> RuleResult:
     """Another set, or a wrong one that has a name."""
-    return Check("broken", found, (Side(kind),))
+    return RuleResult("broken", found, (FailureMode(kind),))
 
 
 @pytest.mark.parametrize(
@@ -46,7 +46,7 @@ def broken(found: str, kind: str = "") -> Check:
 )
 def test_a_rule_is_said_and_knows_its_sides(rule: Composition, said: str, sides: tuple[str, ...]) -> None:
     """Plain English; the wrong sets that have names, and any other."""
-    assert (rule.say(), rule.sides()) == (said, sides)
+    assert (rule.to_text(), rule.failure_modes()) == (said, sides)
 
 
 @pytest.mark.parametrize(
@@ -83,20 +83,20 @@ NAMED = composition(
 @pytest.mark.parametrize(
     ("rule", "counts", "check"),
     [
-        (LIST, (3, 1), Check("holds", "3 pin, 1 cap")),
+        (LIST, (3, 1), RuleResult("holds", "3 pin, 1 cap")),
         (LIST, (3, 0), broken("3 pin, 0 cap")),
-        (EXACT, (2, 0), Check("holds", "2 pin, 0 cap")),
+        (EXACT, (2, 0), RuleResult("holds", "2 pin, 0 cap")),
         (EXACT, (3, 0), broken("3 pin, 0 cap")),
         (EXACT, (2, 1), broken("2 pin, 1 cap")),
-        (ONE_OF, (0, 1), Check("holds", "1 cap, 0 pin")),
-        (ONE_OF, (2, 0), Check("holds", "0 cap, 2 pin")),
+        (ONE_OF, (0, 1), RuleResult("holds", "1 cap, 0 pin")),
+        (ONE_OF, (2, 0), RuleResult("holds", "0 cap, 2 pin")),
         (ONE_OF, (1, 0), broken("0 cap, 1 pin")),
-        (GOES_WITH, (1, 1), Check("holds", "1 pin, 1 cap")),
+        (GOES_WITH, (1, 1), RuleResult("holds", "1 pin, 1 cap")),
         (GOES_WITH, (3, 2), broken("3 pin, 2 cap")),
-        (TWO, (2, 3), Check("holds", "2 pin, 3 cap")),
+        (TWO, (2, 3), RuleResult("holds", "2 pin, 3 cap")),
         (TWO, (2, 0), broken("2 pin, 0 cap")),
-        (KINDS, (0, 0, 0), Check("holds", "0 pin, 0 cap, 0 nut")),
-        (KINDS, (0, 4, 0), Check("holds", "0 pin, 4 cap, 0 nut")),
+        (KINDS, (0, 0, 0), RuleResult("holds", "0 pin, 0 cap, 0 nut")),
+        (KINDS, (0, 4, 0), RuleResult("holds", "0 pin, 4 cap, 0 nut")),
         (KINDS, (1, 0, 1), broken("1 pin, 0 cap, 1 nut")),
         (NAMED, (1, 0), broken("1 pin, 0 cap", "no-cap")),
         (NAMED, (2, 0), broken("2 pin, 0 cap", "bare")),
@@ -104,9 +104,9 @@ NAMED = composition(
         (NAMED, (0, 1), broken("0 pin, 1 cap")),
     ],
 )
-def test_sets(rule: Composition, counts: tuple[int, ...], check: Check) -> None:
+def test_sets(rule: Composition, counts: tuple[int, ...], check: RuleResult) -> None:
     """At least one of each of a list, exactly so many of a mapping; the first wrong set that fits gives the name."""
-    assert rule.check(reading(*counted(*counts))) == check
+    assert rule.evaluate(reading(*counted(*counts))) == check
 
 
 @pytest.mark.parametrize(
@@ -114,8 +114,8 @@ def test_sets(rule: Composition, counts: tuple[int, ...], check: Check) -> None:
 )
 def test_a_set_that_is_not_there_asks_for_nothing(rule: Composition, counts: tuple[int, ...], found: str) -> None:
     """The rule does not apply."""
-    with pytest.raises(Absent, match=found):
-        rule.check(reading(*counted(*counts)))
+    with pytest.raises(NotApplicable, match=found):
+        rule.evaluate(reading(*counted(*counts)))
 
 
 @pytest.mark.parametrize(("cap", "status"), [(at(350, 50), "broken"), (at(300, 200), "holds")])
@@ -123,23 +123,23 @@ def test_in_a_place_only_what_has_its_centre_there_counts(cap: Box, status: str)
     """A cap beside the tray is none in it."""
     rule = composition(required=["pin", "cap"], **{"in": "tray"})
 
-    assert rule.check(reading(pins(1), located("cap", cap), located("tray", TRAY))).status == status
+    assert rule.evaluate(reading(pins(1), located("cap", cap), located("tray", TRAY))).status == status
 
 
 def test_a_place_that_is_absent() -> None:
     """Without the tray, nothing can be said of what is in it."""
-    with pytest.raises(Absent, match="no tray"):
-        composition(required=["pin"], **{"in": "tray"}).check(reading(pins(1), located("tray")))
+    with pytest.raises(NotApplicable, match="no tray"):
+        composition(required=["pin"], **{"in": "tray"}).evaluate(reading(pins(1), located("tray")))
 
 
 def test_variants_are_things() -> None:
     """A red pin is counted as one, and as a pin."""
     rule = composition(required={"red_pin": 1, "pin": 2})
 
-    assert rule.check(reading(pins(2), told("pin.colour", "red", "blue"))) == Check("holds", "1 red pin, 2 pin")
+    assert rule.evaluate(reading(pins(2), told("pin.colour", "red", "blue"))) == RuleResult("holds", "1 red pin, 2 pin")
 
 
 def test_what_cannot_be_read() -> None:
     """Every thing must have been looked for."""
-    with pytest.raises(Unreadable, match="locate:cap"):
-        LIST.check(reading(pins(0)))
+    with pytest.raises(UnreadableAnswer, match="locate:cap"):
+        LIST.evaluate(reading(pins(0)))

@@ -7,14 +7,14 @@ import pytest
 from logicls.constraints.families.edits import (
     Add,
     Move,
-    Plan,
+    Edit,
     Remove,
     Replace,
     Resize,
     Swap,
-    applied,
-    carried,
-    instance,
+    apply_edit,
+    find_supported,
+    get_instance,
 )
 from logicls.records import Box, Instance, Scene
 
@@ -35,14 +35,14 @@ FILLINGS = frozenset({"juice"})
 )
 def test_what_lies_on_a_thing_goes_with_it(target: Instance, along: tuple[Instance, ...]) -> None:
     """A filling counts as lying on what it fills, and nothing lies on a filling."""
-    assert carried(SCENE, target, FILLINGS) == along
+    assert find_supported(SCENE, target, FILLINGS) == along
 
 
 def test_what_barely_overlaps_stays() -> None:
     """Less than most of a thing's area on another one is beside it, not on it."""
     over_the_edge = Instance(6, "icon", Box(70, 100, 90, 120))
 
-    assert carried(Scene("a.png", 300, 220, (LABEL, over_the_edge)), LABEL, FILLINGS) == ()
+    assert find_supported(Scene("a.png", 300, 220, (LABEL, over_the_edge)), LABEL, FILLINGS) == ()
 
 
 def moved(thing: Instance, dx: float, dy: float) -> Instance:
@@ -70,14 +70,14 @@ FULLER = Instance(2, "juice", Box(5, 20, 95, 200), JUICE.attributes)
         (Resize(2, FULLER.box), [], (BOTTLE, FULLER, LABEL, ICON, PIN)),
         (Resize(3, Box(20, 60, 50, 100)), [], (BOTTLE, JUICE, SMALLER, SMALLER_ICON, PIN)),
     ],
-    ids=lambda value: type(value).__name__ if isinstance(value, Plan) else "",
+    ids=lambda value: type(value).__name__ if isinstance(value, Edit) else "",
 )
-def test_a_plan_carried_out(plan: Plan, arriving: list[Instance], after: tuple[Instance, ...]) -> None:
+def test_a_plan_carried_out(plan: Edit, arriving: list[Instance], after: tuple[Instance, ...]) -> None:
     """Targets change with what they carry; everything else, and the photo, stays."""
-    assert applied(plan, SCENE, FILLINGS, arriving) == Scene("a.png", 300, 220, after)
+    assert apply_edit(plan, SCENE, FILLINGS, arriving) == Scene("a.png", 300, 220, after)
 
 
 def test_an_id_that_is_not_there() -> None:
     """A plan for another scene is a programming error."""
     with pytest.raises(KeyError):
-        instance(SCENE, 99)
+        get_instance(SCENE, 99)

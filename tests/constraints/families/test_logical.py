@@ -7,7 +7,7 @@ from itertools import permutations, product
 
 import pytest
 
-from logicls.constraints.families.logical import every, given, opposite, some
+from logicls.constraints.families.logical import conjunction, implication, negation, disjunction
 from logicls.records import Status
 
 H: Status = "holds"
@@ -44,10 +44,10 @@ def outcomes(group: Sequence[Status]) -> Iterator[tuple[Status, ...]]:
 
 def test_pairs_and_single_values() -> None:
     """Every pair comes to what its table says."""
-    assert {one: {other: every((one, other)) for other in VALUES} for one in VALUES} == EVERY
-    assert {one: {other: some((one, other)) for other in VALUES} for one in VALUES} == SOME
-    assert {one: {other: given(one, other) for other in VALUES} for one in VALUES} == GIVEN
-    assert {one: opposite(one) for one in VALUES} == OPPOSITE
+    assert {one: {other: conjunction((one, other)) for other in VALUES} for one in VALUES} == EVERY
+    assert {one: {other: disjunction((one, other)) for other in VALUES} for one in VALUES} == SOME
+    assert {one: {other: implication(one, other) for other in VALUES} for one in VALUES} == GIVEN
+    assert {one: negation(one) for one in VALUES} == OPPOSITE
 
 
 @pytest.mark.parametrize("group", [group for group in GROUPS if U not in group])
@@ -55,12 +55,12 @@ def test_what_is_known_is_plain_logic(group: tuple[Status, ...]) -> None:
     """Without unknowns it is `all` and `any` over what applies; over nothing, nothing applies."""
     truths = [status == H for status in group if status != N]
 
-    found = every(group), some(group)
+    found = conjunction(group), disjunction(group)
 
     assert found == (((H if all(truths) else B), (H if any(truths) else B)) if truths else (N, N))
 
 
-@pytest.mark.parametrize("how", [every, some])
+@pytest.mark.parametrize("how", [conjunction, disjunction])
 def test_a_value_is_known_if_the_unknowns_cannot_change_it(how) -> None:
     """Over up to three values: known exactly where it is the same whatever the unknowns turn out to be."""
     for group in GROUPS:
@@ -72,20 +72,20 @@ def test_a_value_is_known_if_the_unknowns_cannot_change_it(how) -> None:
 def test_a_condition_leaves_open_only_whether_a_rule_is_broken() -> None:
     """Under what is unknown, a rule is unknown exactly where it may turn out to be broken and may not."""
     for condition, status in product(VALUES, repeat=2):
-        possible = {given(*outcome) == B for outcome in outcomes((condition, status))}
+        possible = {implication(*outcome) == B for outcome in outcomes((condition, status))}
 
-        assert (given(condition, status) == U) == (len(possible) == 2), (condition, status)
+        assert (implication(condition, status) == U) == (len(possible) == 2), (condition, status)
 
 
 def test_laws() -> None:
     """De Morgan's; order, nesting and repeats do not matter; what does not apply is left out."""
     for group in GROUPS:
-        turned = [opposite(status) for status in group]
+        turned = [negation(status) for status in group]
 
-        assert opposite(every(group)) == some(turned), group
-        assert opposite(some(group)) == every(turned), group
-        assert [opposite(status) for status in turned] == list(group)
-        for how in (every, some):
+        assert negation(conjunction(group)) == disjunction(turned), group
+        assert negation(disjunction(group)) == conjunction(turned), group
+        assert [negation(status) for status in turned] == list(group)
+        for how in (conjunction, disjunction):
             assert {how(order) for order in permutations(group)} == {how(group)}, group
             assert how((*group, *group)) == how((*group, N)) == how((how(group),)) == how(group), group
             assert how((how(group[:2]), *group[2:])) == how(group), group

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from logicls.constraints.families.context import Absent, Check, Side, Unreadable
+from logicls.constraints.families.context import NotApplicable, RuleResult, FailureMode, UnreadableAnswer
 from logicls.constraints.families.measure import Measure
 from logicls.records import Answer, Box
 
@@ -46,7 +46,7 @@ def measure(**body: Any) -> Measure:
 )
 def test_a_rule_is_said_and_knows_its_sides(rule: Measure, said: str, sides: tuple[str, ...]) -> None:
     """Plain English, and the ways in which it can be broken: nothing is less than nothing, but for angles."""
-    assert (rule.say(), rule.sides()) == (said, sides)
+    assert (rule.to_text(), rule.failure_modes()) == (said, sides)
 
 
 @pytest.mark.parametrize(
@@ -100,7 +100,7 @@ def test_sizes(body: dict[str, Any], found: str) -> None:
     jar, gel = located("jar", Box(0, 300, 40, 400)), located("gel", Box(0, 325, 40, 400))
     answers = reading(located("pin", PIN), located("tray", TRAY), jar, gel)
 
-    assert measure(**body).check(answers) == Check("holds", found)
+    assert measure(**body).evaluate(answers) == RuleResult("holds", found)
 
 
 @pytest.mark.parametrize(
@@ -118,26 +118,26 @@ def test_sizes(body: dict[str, Any], found: str) -> None:
 )
 def test_limits_belong_to_what_is_right(limit: dict[str, Any], side: str) -> None:
     """Below the least it is broken below, above the most above."""
-    check = measure(height="pin", relative_to="tray", **limit).check(
+    check = measure(height="pin", relative_to="tray", **limit).evaluate(
         reading(located("pin", PIN), located("tray", TRAY))
     )
 
-    assert check == Check("broken" if side else "holds", "30.0%", (Side(side),) if side else ())
+    assert check == RuleResult("broken" if side else "holds", "30.0%", (FailureMode(side),) if side else ())
 
 
 @pytest.mark.parametrize(
     ("pins", "check"),
     [
-        ((at(50, 50), at(90, 50)), Check("holds", "20.0 px")),
-        ((at(50, 50), at(90, 50, 40)), Check("broken", "40.0 px", (Side("above"),))),
-        ((at(90, 50, 40), at(50, 50, 5)), Check("broken", "5.0 px", (Side("below"),))),
+        ((at(50, 50), at(90, 50)), RuleResult("holds", "20.0 px")),
+        ((at(50, 50), at(90, 50, 40)), RuleResult("broken", "40.0 px", (FailureMode("above"),))),
+        ((at(90, 50, 40), at(50, 50, 5)), RuleResult("broken", "5.0 px", (FailureMode("below"),))),
     ],
 )
-def test_every_instance_is_measured(pins: tuple[Box, ...], check: Check) -> None:
+def test_every_instance_is_measured(pins: tuple[Box, ...], check: RuleResult) -> None:
     """The first that is wrong, in the order of the answer, is told."""
     rule = measure(width="pin", unit="px", between=(10, 30))
 
-    assert rule.check(reading(located("pin", *sorted(pins, key=lambda b: b.centre)))) == check
+    assert rule.evaluate(reading(located("pin", *sorted(pins, key=lambda b: b.centre)))) == check
 
 
 def test_each_is_measured_by_the_place_that_it_lies_in() -> None:
@@ -145,7 +145,7 @@ def test_each_is_measured_by_the_place_that_it_lies_in() -> None:
     trays = located("tray", TRAY, Box(0, 300, 400, 400))
     there = located("pin", PIN, Box(200, 310, 240, 340))
 
-    found = measure(width="pin", relative_to="tray").values(reading(there, trays))
+    found = measure(width="pin", relative_to="tray").measure_values(reading(there, trays))
 
     assert found == [0.2, 0.1]
 
@@ -155,7 +155,7 @@ def test_a_place_may_be_filled_by_several() -> None:
     trays = located("tray", TRAY, Box(0, 300, 400, 400))
     there = located("pin", PIN, Box(200, 150, 300, 250), Box(0, 390, 400, 400))
 
-    found = measure(fill="pin", relative_to="tray").values(reading(there, trays))
+    found = measure(fill="pin", relative_to="tray").measure_values(reading(there, trays))
 
     assert found == [pytest.approx(0.31), pytest.approx(0.1)]
 
@@ -163,24 +163,24 @@ def test_a_place_may_be_filled_by_several() -> None:
 @pytest.mark.parametrize(
     ("other", "limits", "check"),
     [
-        ((300, 200), (-10, 10), Check("holds", "0.0°")),
-        ((200, 100), (80, 100), Check("holds", "90.0°")),
-        ((100, 200), (170, 190), Check("holds", "180.0°")),
-        ((100, 210), (170, 190), Check("holds", "185.7°")),
-        ((100, 190), (-190, -170), Check("holds", "-185.7°")),
-        ((200, 300), (260, 280), Check("holds", "270.0°")),
-        ((300, 100), (50, 80), Check("broken", "45.0°", (Side("below"),))),
-        ((300, 100), (10, 40), Check("broken", "45.0°", (Side("above"),))),
-        ((200, 300), (0, 170), Check("broken", "-90.0°", (Side("below"),))),
-        ((200, 300), (10, 190), Check("broken", "270.0°", (Side("above"),))),
-        ((100, 200), (-10, 20), Check("broken", "180.0°", (Side("above"),))),
+        ((300, 200), (-10, 10), RuleResult("holds", "0.0°")),
+        ((200, 100), (80, 100), RuleResult("holds", "90.0°")),
+        ((100, 200), (170, 190), RuleResult("holds", "180.0°")),
+        ((100, 210), (170, 190), RuleResult("holds", "185.7°")),
+        ((100, 190), (-190, -170), RuleResult("holds", "-185.7°")),
+        ((200, 300), (260, 280), RuleResult("holds", "270.0°")),
+        ((300, 100), (50, 80), RuleResult("broken", "45.0°", (FailureMode("below"),))),
+        ((300, 100), (10, 40), RuleResult("broken", "45.0°", (FailureMode("above"),))),
+        ((200, 300), (0, 170), RuleResult("broken", "-90.0°", (FailureMode("below"),))),
+        ((200, 300), (10, 190), RuleResult("broken", "270.0°", (FailureMode("above"),))),
+        ((100, 200), (-10, 20), RuleResult("broken", "180.0°", (FailureMode("above"),))),
     ],
 )
-def test_angles_turn(other: tuple[float, float], limits: tuple[float, float], check: Check) -> None:
+def test_angles_turn(other: tuple[float, float], limits: tuple[float, float], check: RuleResult) -> None:
     """0 to the right, 90 up; what is wrong belongs to the nearer limit, the whole turn round."""
     rule = measure(angle=["pin", "cap"], between=limits)
 
-    assert rule.check(reading(located("pin", at(200, 200)), located("cap", at(*other)))) == check
+    assert rule.evaluate(reading(located("pin", at(200, 200)), located("cap", at(*other)))) == check
 
 
 def test_the_nearest_other_counts() -> None:
@@ -188,7 +188,7 @@ def test_the_nearest_other_counts() -> None:
     there = located("pin", at(50, 50), at(50, 90), at(50, 200)), told("pin.colour", "red", "blue", "blue")
 
     found = [
-        measure(distance=pair, unit="px").values(reading(*there))
+        measure(distance=pair, unit="px").measure_values(reading(*there))
         for pair in (["pin", "pin"], ["pin", "red_pin"], ["red_pin", "pin"])
     ]
 
@@ -209,11 +209,11 @@ def test_the_nearest_other_counts() -> None:
 )
 def test_what_is_absent(body: dict[str, Any], answers: tuple[Answer, ...], absent: str) -> None:
     """What is not there has no size."""
-    with pytest.raises(Absent, match=absent):
-        measure(**body).check(reading(*answers))
+    with pytest.raises(NotApplicable, match=absent):
+        measure(**body).evaluate(reading(*answers))
 
 
 def test_what_cannot_be_read() -> None:
     """The place that is 1 must have been looked for, too."""
-    with pytest.raises(Unreadable, match="locate:tray"):
-        measure(height="pin", relative_to="tray").check(reading(located("pin", PIN)))
+    with pytest.raises(UnreadableAnswer, match="locate:tray"):
+        measure(height="pin", relative_to="tray").evaluate(reading(located("pin", PIN)))

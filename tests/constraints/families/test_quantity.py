@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from logicls.constraints.families.context import Absent, Check, Side, Unreadable
+from logicls.constraints.families.context import NotApplicable, RuleResult, FailureMode, UnreadableAnswer
 from logicls.constraints.families.quantity import Quantity
 from logicls.records import Answer
 
@@ -49,7 +49,7 @@ SUM = {"of": {"pin": 2, "my_cap": 1}}
 )
 def test_a_rule_is_said_and_knows_its_sides(rule: Quantity, said: str, sides: tuple[str, ...]) -> None:
     """Plain English, and the ways in which it can be broken."""
-    assert (rule.say(), rule.sides()) == (said, sides)
+    assert (rule.to_text(), rule.failure_modes()) == (said, sides)
 
 
 @pytest.mark.parametrize(
@@ -73,16 +73,16 @@ def test_what_is_no_rule(body: dict[str, Any], wrong: str) -> None:
 @pytest.mark.parametrize(
     ("count", "check"),
     [
-        (0, Check("broken", "0 pin", (Side("below", 2),))),
-        (1, Check("broken", "1 pin", (Side("below", 1),))),
-        (2, Check("holds", "2 pin")),
-        (3, Check("holds", "3 pin")),
-        (5, Check("broken", "5 pin", (Side("above", 2),))),
+        (0, RuleResult("broken", "0 pin", (FailureMode("below", 2),))),
+        (1, RuleResult("broken", "1 pin", (FailureMode("below", 1),))),
+        (2, RuleResult("holds", "2 pin")),
+        (3, RuleResult("holds", "3 pin")),
+        (5, RuleResult("broken", "5 pin", (FailureMode("above", 2),))),
     ],
 )
-def test_counts(count: int, check: Check) -> None:
+def test_counts(count: int, check: RuleResult) -> None:
     """Fewer is broken below, more is broken above, and by how many is told."""
-    assert quantity(between=(2, 3)).check(reading(pins(count))) == check
+    assert quantity(between=(2, 3)).evaluate(reading(pins(count))) == check
 
 
 PINS = (pins(3), told("pin.colour", "red", "blue", "red"), told("pin.size", "s", "l", "xs"))
@@ -104,15 +104,15 @@ def test_counts_what_has_the_attributes(body: dict[str, Any], found: str) -> Non
     """One value or several, all attributes; a variant has its own; weights multiply."""
     answers = reading(*PINS, located("my_cap", at(20, 20)))
 
-    assert quantity(at_least=1, **body).check(answers) == Check("holds", found)
+    assert quantity(at_least=1, **body).evaluate(answers) == RuleResult("holds", found)
 
 
 def test_a_sum_is_broken_by_what_it_lacks() -> None:
     """The amount is that of the sum, not the number of things."""
     rule = quantity(**SUM, exactly=9)
 
-    assert rule.check(reading(pins(2), located("my_cap"))) == Check(
-        "broken", "sum over pin (each 2) and my cap (each 1): 4", (Side("below", 5),)
+    assert rule.evaluate(reading(pins(2), located("my_cap"))) == RuleResult(
+        "broken", "sum over pin (each 2) and my cap (each 1): 4", (FailureMode("below", 5),)
     )
 
 
@@ -123,16 +123,16 @@ def test_in_a_place_centres_count(place: str, found: str) -> None:
     """A component, a part of the photo or of a component, and a grid are places; the edge belongs to them."""
     there = located("pin", at(100, 150), at(250, 150), at(20, 20), at(350, 350))
 
-    check = quantity(at_least=1, **{"in": place}).check(reading(there, located("tray", TRAY)))
+    check = quantity(at_least=1, **{"in": place}).evaluate(reading(there, located("tray", TRAY)))
 
-    assert check == Check("holds", found)
+    assert check == RuleResult("holds", found)
 
 
 @pytest.mark.parametrize("place", ["tray", "left", "bays"])
 def test_in_a_place_that_is_absent(place: str) -> None:
     """Without the tray, nothing can be said of what is in it."""
-    with pytest.raises(Absent, match=f"no {place}"):
-        quantity(exactly=1, **{"in": place}).check(reading(located("pin"), located("tray")))
+    with pytest.raises(NotApplicable, match=f"no {place}"):
+        quantity(exactly=1, **{"in": place}).evaluate(reading(located("pin"), located("tray")))
 
 
 @pytest.mark.parametrize(
@@ -148,5 +148,5 @@ def test_in_a_place_that_is_absent(place: str) -> None:
 )
 def test_what_cannot_be_read(body: dict[str, Any], answers: tuple[Answer, ...], missing: str) -> None:
     """No answer is not the same as none there, and two answers that differ in number say nothing of either."""
-    with pytest.raises(Unreadable, match=missing):
-        quantity(exactly=0, **body).check(reading(*answers))
+    with pytest.raises(UnreadableAnswer, match=missing):
+        quantity(exactly=0, **body).evaluate(reading(*answers))

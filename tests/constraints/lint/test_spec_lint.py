@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from logicls.constraints.checker.evaluation import look
+from logicls.constraints.checker.evaluation import compute_answers
 from logicls.constraints.lint.spec_lint import lint
 from logicls.constraints.spec.models import Spec
-from logicls.constraints.spec.references import faults
+from logicls.constraints.spec.references import find_faults
 from logicls.records import Box, Instance, Scene
 
 Body = dict[str, Any]
@@ -38,7 +38,7 @@ def spec(*constraints: Body, **more: Any) -> Spec:
 
 def said(rules: Spec, *codes: str) -> list[tuple[str, str]]:
     """Code and message of what lint says, of these codes."""
-    assert faults(rules) == []
+    assert find_faults(rules) == []
     return [(f.code, f.message) for f in lint(rules) if not codes or f.code in codes]
 
 
@@ -214,7 +214,9 @@ INTERVALS = st.tuples(st.integers(0, 6), st.integers(0, 6)).map(sorted)
 def test_limits_clash_where_no_count_obeys_both(one: list[int], other: list[int]) -> None:
     """Over all counts: a contradiction where none is right for both, superfluous where one's counts are the other's."""
     rules = spec(pin(between=one), pin(between=other))
-    right = [{n for n in range(9) if "c" + str(index) not in look(rules, scene(n))[-1].values} for index in (0, 1)]
+    right = [
+        {n for n in range(9) if "c" + str(index) not in compute_answers(rules, scene(n))[-1].values} for index in (0, 1)
+    ]
 
     codes = [code for code, _ in said(rules, "LC042", "LC043")]
 

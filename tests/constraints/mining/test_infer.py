@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from logicls.constraints.mining.infer import Draft, infer
-from logicls.constraints.spec.loader import load_spec, open_sheet
+from logicls.constraints.spec.loader import load_spec, load_spec_file
 from logicls.data.coco import read_dataset
 from logicls.data.dataset_lint import check
 from logicls.diagnostics.codes import level_of
@@ -105,7 +105,7 @@ def test_the_sample_products_draft_passes_check(kit, tmp_path):
     path = tmp_path / "draft.yaml"
     path.write_text(kit.text(), encoding="utf-8")
 
-    found = list(check(open_sheet(path), share("data/dosing_kit")))
+    found = list(check(load_spec_file(path), share("data/dosing_kit")))
 
     assert {level_of(problem) for problem in found} == {"note"}
     assert [p.message for p in found if p.code == "LC048"] == [
@@ -536,7 +536,7 @@ def test_names_that_yaml_would_misread_are_quoted(tmp_path: Path):
     spec = load_spec(path)
 
     assert spec.product.name == "007"
-    assert spec.vocabulary == {"true": {"1": ["1e3", "2", "true"]}}
+    assert spec.attribute_values == {"true": {"1": ["1e3", "2", "true"]}}
 
 
 def test_two_labels_each_with_its_mark():

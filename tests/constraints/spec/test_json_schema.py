@@ -13,15 +13,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from jsonschema import Draft7Validator
 
-from logicls.constraints.spec.json_schema import DRAFT, EXAMPLE, ONE_OF, spec_schema
-from logicls.constraints.spec.loader import known_keys, validate
+from logicls.constraints.spec.json_schema import DRAFT, EXAMPLE, EXCLUSIVE_KEYS, build_schema
+from logicls.constraints.spec.loader import allowed_keys, validate_tree
 from logicls.constraints.spec.models import Spec
 from logicls.constraints.spec.yaml_reader import Tree, read_yaml
 from logicls.diagnostics.codes import catalogue
 from logicls.errors import SpecError
 from logicls.io.resources import share
 
-SCHEMA = spec_schema()
+SCHEMA = build_schema()
 VALIDATOR = Draft7Validator(SCHEMA)
 README = share("constraints") / "README.md"
 SPECS = sorted(share("constraints").glob("*.yaml"))
@@ -71,7 +71,7 @@ def in_schema() -> Iterator[str]:
         yield from (f"{place} {key}" for key in (keys(items(top[plural])) if plural in top else ()))
     yield from (f"example {key}" for key in keys(items(top["examples"])))
     yield from (f"constraint {key}" for key in constraint)
-    for rule in set(ONE_OF[0]) & set(constraint) - {"all", "any", "not"}:
+    for rule in set(EXCLUSIVE_KEYS[0]) & set(constraint) - {"all", "any", "not"}:
         yield from (f"{rule} {key}" for key in keys(constraint[rule]))
     yield from (f"relation {name}" for name in keys(constraint["layout"])["relation"]["enum"])
 
@@ -135,7 +135,7 @@ def test_its_own_example_is_valid_and_loads():
     """What an editor offers is a spec."""
     assert SCHEMA["examples"] == [EXAMPLE]
     assert faults(EXAMPLE) == []
-    assert validate(Spec, Tree(dict(EXAMPLE), {}), "example.yaml").product.name == "box"
+    assert validate_tree(Spec, Tree(dict(EXAMPLE), {}), "example.yaml").product.name == "box"
 
 
 RULE = ("constraints", 0)
@@ -179,14 +179,14 @@ def test_slips_are_refused_where_they_are(path, value, place):
 def test_what_the_loader_takes_the_schema_takes(data):
     """Whatever stands at any place of a spec that ships, an editor does not mark what `check` accepts."""
     tree = read_yaml(data.draw(st.sampled_from(SPECS)))
-    *path, last = data.draw(st.sampled_from([path for path in tree.places if path]))
+    *path, last = data.draw(st.sampled_from([path for path in tree.positions if path]))
     there: Any = tree.value
     for part in path:
         there = there[part]
     there[last] = data.draw(st.sampled_from([0, 1, 3, -1, 0.5, True, "", "red", "a.b", [], [0.1, 0.2], {}, {"a": 1}]))
 
     try:
-        validate(Spec, tree, "box.yaml")
+        validate_tree(Spec, tree, "box.yaml")
     except SpecError:
         return
     assert faults(tree.value) == []
@@ -250,4 +250,4 @@ def test_completion_offers_what_complaints_offer(path):
     for part in path:
         node = items(node) if isinstance(part, int) else keys(node)[part]
 
-    assert set(keys(node)) == known_keys(Spec, path)
+    assert set(keys(node)) == allowed_keys(Spec, path)

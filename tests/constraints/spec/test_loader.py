@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import BaseModel
 
-from logicls.constraints.spec.loader import caret, known_keys, load_spec, validate
+from logicls.constraints.spec.loader import format_caret, allowed_keys, load_spec, validate_tree
 from logicls.constraints.spec.models import Spec
 from logicls.constraints.spec.yaml_reader import read_yaml
 from logicls.errors import Problem, SpecError
@@ -178,17 +178,17 @@ def test_caret_marks_the_column() -> None:
     """The terminal shows the line with a mark under the place."""
     problem = Problem("LC021", "unknown key.", "box.yaml", 2, 4)
 
-    assert caret(problem, "a: 1\nb: cd\n") == "2 | b: cd\n  |    ^"
-    assert caret(Problem("LC001", "cannot be read."), "a: 1\n") == ""
+    assert format_caret(problem, "a: 1\nb: cd\n") == "2 | b: cd\n  |    ^"
+    assert format_caret(Problem("LC001", "cannot be read."), "a: 1\n") == ""
 
 
 def test_known_keys_follow_lists_mappings_unions_and_aliases() -> None:
     """Keys are those that a person may write at that place."""
-    assert {"of", "in", "exactly"} <= known_keys(Spec, ("constraints", 3, "quantity"))
-    assert "in_" not in known_keys(Spec, ("constraints", 3, "quantity"))
-    assert known_keys(Spec, ("constraints", 0, "violation")) == {"below", "above"}
-    assert "optional" in known_keys(Spec, ("components", "pin"))
-    assert known_keys(Spec, ("nowhere",)) == set()
+    assert {"of", "in", "exactly"} <= allowed_keys(Spec, ("constraints", 3, "quantity"))
+    assert "in_" not in allowed_keys(Spec, ("constraints", 3, "quantity"))
+    assert allowed_keys(Spec, ("constraints", 0, "violation")) == {"below", "above"}
+    assert "optional" in allowed_keys(Spec, ("components", "pin"))
+    assert allowed_keys(Spec, ("nowhere",)) == set()
 
 
 class _Left(BaseModel, extra="forbid"):
@@ -208,7 +208,7 @@ def test_a_union_complains_once_for_each_thing_written() -> None:
     tree = read_yaml(Path("box.yaml"), "side: {lft: 1}\n")
 
     with pytest.raises(SpecError) as caught:
-        validate(_Either, tree, "box.yaml")
+        validate_tree(_Either, tree, "box.yaml")
 
     said = [p.message + p.advice for p in caught.value.problems if p.code == "LC021"]
     assert said == ['unknown key "lft" in side.Did you mean "left"?']

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from logicls.constraints.spec.models import Spec
-from logicls.constraints.spec.references import faults
+from logicls.constraints.spec.references import find_faults
 
 PINS = {"id": "pins", "quantity": {"of": "pin", "exactly": 4}}
 
@@ -28,7 +28,7 @@ def spec(*constraints: dict[str, Any], **more: Any) -> Spec:
 
 def test_a_good_spec_has_no_faults() -> None:
     """Names that resolve are not complained about."""
-    assert faults(spec(PINS, {"id": "there", "quantity": {"of": "pin", "at_least": 1, "in": "corner"}})) == []
+    assert find_faults(spec(PINS, {"id": "there", "quantity": {"of": "pin", "at_least": 1, "in": "corner"}})) == []
 
 
 @pytest.mark.parametrize(
@@ -82,14 +82,14 @@ def test_a_good_spec_has_no_faults() -> None:
 )
 def test_a_name_that_does_not_resolve(rule: dict[str, Any], path: tuple[str, ...], message: str, advice: str) -> None:
     """It is quoted, with its place and the name that was probably meant."""
-    found = faults(spec({"id": "rule", **rule}))
+    found = find_faults(spec({"id": "rule", **rule}))
 
     assert found == [(("constraints", 0, *path), f"unknown {message}", advice, "LC030")]
 
 
 def test_unknown_names_outside_the_rules() -> None:
     """Regions, components, stoppers and examples are looked at as well."""
-    found = faults(
+    found = find_faults(
         spec(
             {**PINS, "unless_broken": ["pins", "order"]},
             {"id": "ordr", "quantity": {"of": "tray", "exactly": 1}},
@@ -117,7 +117,7 @@ def test_rules_that_silence_each_other() -> None:
     advice = "Remove one of the two.", "LC037"
 
     found = [
-        faults(
+        find_faults(
             spec({**a, "unless_broken": list(one)}, {**b, "unless_broken": list(two)}, {**c, "unless_broken": ["b"]})
         )
         for one, two in (("c", ""), ("b", "a"), ("c", "a"))
@@ -134,7 +134,7 @@ def test_rules_that_silence_each_other() -> None:
 
 def test_an_id_twice() -> None:
     """The second one is the problem, and it says where the first is."""
-    assert faults(spec(PINS, {"id": "other", "quantity": {"of": "tray", "exactly": 1}}, PINS)) == [
+    assert find_faults(spec(PINS, {"id": "other", "quantity": {"of": "tray", "exactly": 1}}, PINS)) == [
         (
             ("constraints", 2, "id"),
             'constraint id "pins" is already that of constraint 1',

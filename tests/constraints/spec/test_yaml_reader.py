@@ -50,11 +50,11 @@ def test_place_of_values_keys_and_what_is_absent() -> None:
     """Line and column count from 1; what does not exist stands where its nearest parent does."""
     tree = read_yaml(SPEC, SMALL)
 
-    assert tree.place(("constraints", 0, "quantity", "exactly")) == (5, 36)
-    assert tree.place(("constraints", 0, "quantity", "exactly"), key=True) == (5, 27)
-    assert tree.place(("constraints", 0, "severity")) == (4, 5)
-    assert tree.place(("constraints", 0, "severity"), key=True) == (4, 5)
-    assert tree.place(()) == (1, 1)
+    assert tree.position(("constraints", 0, "quantity", "exactly")) == (5, 36)
+    assert tree.position(("constraints", 0, "quantity", "exactly"), key=True) == (5, 27)
+    assert tree.position(("constraints", 0, "severity")) == (4, 5)
+    assert tree.position(("constraints", 0, "severity"), key=True) == (4, 5)
+    assert tree.position(()) == (1, 1)
 
 
 def test_byte_order_mark_is_skipped(tmp_path: Path) -> None:

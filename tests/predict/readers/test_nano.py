@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from logicls.constraints.checker.decomposition import decompose, located_by
+from logicls.constraints.checker.decomposition import decompose, locate_query_id
 from logicls.models.nano.answer_codec import Codec
 from logicls.models.nano.losses import IGNORED
 from logicls.predict.readers.detections import Light, located, read_off
@@ -169,7 +169,7 @@ def test_questions_are_answered_alike_alone_and_among_others(bundle, photos):
 
     found = []
     for query in together.queries[:-1]:
-        others = [q for q in together.queries if q.id == located_by(query.id) and q is not query]
+        others = [q for q in together.queries if q.id == locate_query_id(query.id) and q is not query]
         some = OnePass(bundle)
         some.queries = (*others, query, verdict)
         found.append([next(a for a in look.answers if a.query == query.id) for look in some.look(photos)])
