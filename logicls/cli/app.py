@@ -41,7 +41,7 @@ from logicls.cli import (
     train as cli_train,
 )
 from logicls.diagnostics.console import handle_errors, print_problems
-from logicls.models.box_formats import Family
+from logicls.models.box_formats import BoxFamily
 from logicls.synth.export import Trainer, export
 
 if TYPE_CHECKING:
@@ -87,7 +87,7 @@ def synth(
         Trainer, typer.Option("--format", help="For which trainer; a set that is there is only converted.")
     ] = Trainer.hf,
     boxes: Annotated[
-        Family | None, typer.Option("--boxes", help="How the model writes boxes; pixels of the photo if left out.")
+        BoxFamily | None, typer.Option("--boxes", help="How the model writes boxes; pixels of the photo if left out.")
     ] = None,
 ) -> None:
     """Make training data out of annotated photos of good products."""
@@ -119,7 +119,7 @@ def _fallen_short(order: Any) -> list[str]:
     return [*read_shortfall(order.out).lines(), *left_out(order)]
 
 
-def _exported(order: Order, trainer: Trainer, boxes: Family | None) -> Path:
+def _exported(order: Order, trainer: Trainer, boxes: BoxFamily | None) -> Path:
     from logicls.report.progress import show_progress
 
     with show_progress(trainer, order.count, console) as counter:

@@ -113,7 +113,7 @@ def _measure_faithfulness(
     """Look at a sample again. Where it is `quiet`, progress goes to standard error."""
     from logicls.evaluation.faithfulness import faithfulness
     from logicls.predict.folder.runner import read_verdicts
-    from logicls.predict.readers.protocol import reader_of
+    from logicls.predict.readers.protocol import make_reader
     from logicls.predict.self_test import open_bundle
     from logicls.report.progress import show_progress
 
@@ -123,7 +123,7 @@ def _measure_faithfulness(
     console = Console(stderr=True) if is_quiet else console
     with show_progress("faithful", sample.size * (2 if dataset else 1), console) as counter:
         verdicts = read_verdicts(verdicts_dir / "verdicts.jsonl")
-        return faithfulness(reader_of(opened), verdicts, images, sample, data=dataset, done=counter.add)
+        return faithfulness(make_reader(opened), verdicts, images, sample, data=dataset, done=counter.add)
 
 
 def _read_matching_dataset(data: Path, spec: Spec) -> Dataset:
@@ -219,7 +219,7 @@ def _repeat_decisions(
     from logicls.evaluation.agreement.storage import kept
     from logicls.io.resources import share
     from logicls.predict.decision import grounds_of
-    from logicls.predict.readers.protocol import reader_of
+    from logicls.predict.readers.protocol import make_reader
     from logicls.predict.self_test import open_bundle
     from logicls.report.progress import show_progress
     from logicls.synth.augmentation import read_strength
@@ -233,7 +233,7 @@ def _repeat_decisions(
     }  # fmt: skip
     total = len(photos) * repeats.trials
     with kept(out / "decisions.jsonl", manifest) as finished, show_progress("study", total, console) as counter:
-        return tuple(decide_again(reader_of(opened), photos, images, again, repeats, kept=finished, done=counter.add))
+        return tuple(decide_again(make_reader(opened), photos, images, again, repeats, kept=finished, done=counter.add))
 
 
 def _write_study(out: Path, result: Study, settings: Mapping[str, object]) -> dict[str, object]:

@@ -191,7 +191,7 @@ def second_look(
     from logicls.evaluation.ground_truth import read_truth
     from logicls.plugins.reasoning.evaluation import tried, write_trial
     from logicls.plugins.registry import NAMES, found
-    from logicls.predict.input.listing import list_photos, printable
+    from logicls.predict.input.listing import list_photos, escape_name
     from logicls.predict.self_test import open_bundle
 
     cli_train.silence_progress_bars()
@@ -199,7 +199,7 @@ def second_look(
     for name in names:
         found("reasoner", name)
     truth_table = read_truth(truth)
-    if not any(printable(name) in truth_table for name in list_photos(images)):
+    if not any(escape_name(name) in truth_table for name in list_photos(images)):
         message = f"none of its {len(truth_table)} photos is in {images}."
         raise DataError(
             Problem("LC741", message, relative(truth), advice="Paths are relative to the folder of photos.")

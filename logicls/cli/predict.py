@@ -105,7 +105,7 @@ def predict_with_progress(
     """Predict a folder, progress on the screen."""
     from logicls.predict.folder.runner import by_reader, predict_folder
     from logicls.predict.plugin_protocols import PlugIns
-    from logicls.predict.readers.protocol import reader_of
+    from logicls.predict.readers.protocol import make_reader
     from logicls.report.progress import show_stages
 
     cli_train.silence_progress_bars()
@@ -118,7 +118,7 @@ def predict_with_progress(
         plugins = selection.made(opened) if inspect is None else PlugIns(plugged=selection.plugged(opened.path))
         _print_plugins(opened, plugins.plugged)
         if plugins:
-            inspect = by_reader(reader_of(opened, plugins.retriever), images, batch, workers, plugins)
+            inspect = by_reader(make_reader(opened, plugins.retriever), images, batch, workers, plugins)
         predict_folder(
             opened, images, out, batch=batch, workers=workers, only=only, among=subset, inspect=inspect,
             plugged=plugins.plugged, begin=lambda total: begin("predict", total).add,

@@ -15,9 +15,9 @@ from rich.text import Text
 
 from logicls.cli import options as cli_extras
 from logicls.errors import LogiClsError, Problem
-from logicls.models.box_formats import Family
+from logicls.models.box_formats import BoxFamily
 from logicls.plugins.selection import Asked, Wanted
-from logicls.predict.endpoint.prompts import Manner, Wish
+from logicls.predict.endpoint.prompts import PromptMode, PromptOptions
 from logicls.predict.plugin_protocols import Plugged
 
 if TYPE_CHECKING:
@@ -30,11 +30,11 @@ API_KEY_VARIABLE = "LOGICLS_API_KEY"
 ENDPOINT = Annotated[str, typer.Option(help="Address of a server that speaks OpenAI's API, whose model is asked.")]
 MODEL = Annotated[str, typer.Option(help="Name of the server's model; its only one if left out.")]
 ANSWER_FORMAT = Annotated[
-    Manner | None,
+    PromptMode | None,
     typer.Option(help="How the server is asked; lines for the bundle of a hub model, json otherwise."),
 ]
 BOX_FORMAT = Annotated[
-    Family | None, typer.Option(help="How the server's model writes boxes; by its name if left out.")
+    BoxFamily | None, typer.Option(help="How the server's model writes boxes; by its name if left out.")
 ]
 RAY = Annotated[
     str, typer.Option(help="Address of a Ray cluster that does the work; auto: the one that is here; local: its own.")
@@ -47,8 +47,8 @@ class RemoteExecution:
 
     endpoint: str = ""
     model: str = ""
-    answer_format: Manner | None = None
-    box_format: Family | None = None
+    answer_format: PromptMode | None = None
+    box_format: BoxFamily | None = None
     ray: str = ""
 
     def check(self, *, watch: bool, has_plugins: bool = False) -> None:
@@ -99,14 +99,14 @@ class RemoteExecution:
 
         require_extra("httpx2", extra="endpoint")
         from logicls.predict.endpoint.client import Endpoint
-        from logicls.predict.endpoint.reader import endpoint_reader
+        from logicls.predict.endpoint.reader import open_endpoint_reader
         from logicls.predict.folder.runner import by_reader
 
         endpoint, wish = (
             Endpoint(self.endpoint, self.model, os.environ.get(API_KEY_VARIABLE, "")),
-            Wish(self.answer_format, self.box_format),
+            PromptOptions(self.answer_format, self.box_format),
         )
-        with endpoint_reader(bundle, endpoint, wish, _print_line) as reader:
+        with open_endpoint_reader(bundle, endpoint, wish, _print_line) as reader:
             yield reader.bundle, by_reader(reader, images, batch, workers)
 
     @contextmanager
@@ -116,10 +116,10 @@ class RemoteExecution:
         from logicls.cli.environment import require_extra
 
         require_extra("ray", extra="ray")
-        from logicls.models.bundle import read_outline
+        from logicls.models.bundle import load_bundle_without_model
         from logicls.predict.folder.ray_cluster import by_cluster, cluster
 
-        outline = read_outline(bundle)
+        outline = load_bundle_without_model(bundle)
         made, plugged = (selection.made, selection.plugged(bundle)) if selection else (None, Plugged())
         with cluster(self.ray) as workers:
             yield outline, by_cluster(workers, outline, images, batch, made=made, plugged=plugged)

@@ -124,13 +124,13 @@ def add_knowledge(synth_dir: Path, out: Path, settings: KnowledgeSettings) -> No
 
 def add_expert(synth_dir: Path, out: Path, settings: ExpertSettings) -> None:
     """Fit an expert to the photos that the set was made of, progress on the screen. Raises `DataError` (LC406)."""
-    from logicls.models.bundle import read_bundle
+    from logicls.models.bundle import load_bundle
     from logicls.plugins.anomaly.fit import fit_expert, photos_of
     from logicls.report.progress import show_stages
 
     data = photos_of(synth_dir)
     with show_stages(console) as begin:
-        bar = fit_expert(read_bundle(out), data, settings, begin=lambda total: begin("expert", total).add)
+        bar = fit_expert(load_bundle(out), data, settings, begin=lambda total: begin("expert", total).add)
     console.print(Text(f"expert {settings.kind}: {bar.promise}"))
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from logicls.constraints.checker.evaluation import index_answers, evaluate, compute_answers
+from logicls.constraints.checker.evaluation import compute_answers, evaluate, index_answers
 from logicls.constraints.spec.models import Spec
 from logicls.data.coco import Dataset
 from logicls.data.image_io import read_photo, sha256
@@ -82,7 +82,7 @@ def try_flips(
 def _tried(reader: Reader, flips: Sequence[Flip]) -> Iterator[Trial]:
     spec = reader.bundle.spec
     drafts = [draft for flip in flips for draft in (flip.before, flip.after)]
-    looks = reader.look([draft.canvas.photo for draft in drafts]) if drafts else []
+    looks = reader.predict_pixels([draft.canvas.photo for draft in drafts]) if drafts else []
     read = [broken(spec, one.answers, draft.canvas.scene) for one, draft in zip(looks, drafts, strict=True)]
     true = [broken(spec, compute_answers(spec, draft.canvas.scene), draft.canvas.scene) for draft in drafts]
     for number, flip in enumerate(flips):

@@ -27,7 +27,7 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError,
 
 from logicls.data.image_io import photo_size
 from logicls.errors import DataError, LogiClsError, PhotoError, Problem, relative
-from logicls.predict.input.listing import list_photos, no_photos
+from logicls.predict.input.listing import list_photos, no_photos_error
 
 CONFIG = "defects_config.json"
 
@@ -178,7 +178,7 @@ class _Reader:
             folder = self.root / "test" / split
             files = [folder / name for name in list_photos(folder)]
             if not files:
-                raise no_photos(folder)
+                raise no_photos_error(folder)
         except LogiClsError as error:
             self.problems.extend(error.problems)
             return

@@ -232,7 +232,7 @@ def try_cases(
     for start in range(0, len(cases), batch):
         some, rng = cases[start : start + batch], np.random.default_rng([seed, start])
         shown = [variant for case, verdict in some for variant in _variants(case, verdict, photo(case.photo), rng)]
-        looks = [{a.query: a for a in look.answers} for look in reader.look(shown)]
+        looks = [{a.query: a for a in look.answers} for look in reader.predict_pixels(shown)]
         for (case, _), without, alone in zip(some, looks[::2], looks[1::2], strict=True):
             told = f"{case.photo}: {case.query.id}"
             necessary.append(Trial(case.query.kind, told, is_gone(case, without)))

@@ -11,10 +11,10 @@ from dataclasses import dataclass, replace
 import numpy as np
 from jaxtyping import UInt8
 
-from logicls.constraints.checker.evaluation import index_answers, evaluate, collect_violations
+from logicls.constraints.checker.evaluation import collect_violations, evaluate, index_answers
 from logicls.constraints.spec.models import Spec
 from logicls.models.bundle import Bundle
-from logicls.predict.readers.nano import Look
+from logicls.predict.readers.nano import Prediction
 from logicls.predict.uncertainty.calibration import Scales, read_scales
 from logicls.predict.uncertainty.ood import Usual, read_usual
 from logicls.predict.uncertainty.rule_probability import Broken, broken
@@ -44,7 +44,7 @@ class Grounds:
 
 def grounds_of(bundle: Bundle) -> Grounds:
     """Those of a bundle; what it does not have changes nothing. Raises `BundleError`, `DataError`."""
-    if bundle.foreign:
+    if bundle.is_external:
         return Grounds(bundle.spec, Scales(), Thresholds())
     file, known = bundle.path / FILE, [constraint.id for constraint in bundle.spec.constraints]
     thresholds = read_thresholds(file, known=known) if file.exists() else Thresholds()
@@ -53,7 +53,7 @@ def grounds_of(bundle: Bundle) -> Grounds:
 
 def verdict_on(
     grounds: Grounds,
-    look: Look,
+    look: Prediction,
     photo: str,
     pixels: UInt8[np.ndarray, "h w 3"],
     *,
@@ -84,7 +84,7 @@ def unread(findings: Sequence[Finding]) -> tuple[str, ...]:
 
 def decide(
     spec: Spec,
-    look: Look,
+    look: Prediction,
     photo: str,
     size: tuple[int, int],
     *,
@@ -97,7 +97,7 @@ def decide(
     Each rule's probability is pooled from two readings: what the answers make of it, and what the stated verdict says.
     """
     stated = look.stated.values if look.stated.readable else None
-    told = dict(look.chances) if stated is not None else {}
+    told = dict(look.violation_probabilities) if stated is not None else {}
     likely = broken(spec, look, size, scales)
     chances = {rule: _pooled(came, told, scales) for rule, came in likely.items()}
     came = evaluate(spec, index_answers(look.answers), *size)

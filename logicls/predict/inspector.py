@@ -11,12 +11,12 @@ from types import TracebackType
 from logicls.data.image_io import said
 from logicls.predict.amendments import amended
 from logicls.predict.decision import grounds_of, verdict_on
-from logicls.predict.input.listing import printable
-from logicls.predict.input.loader import Loaded, loader
+from logicls.predict.input.listing import escape_name
+from logicls.predict.input.loader import LoadedPhoto, make_loader
 from logicls.predict.plugin_protocols import PlugIns
-from logicls.predict.readers.nano import Look
-from logicls.predict.readers.protocol import Reader, input_size, look_at
-from logicls.predict.self_test import known_kinds
+from logicls.predict.readers.nano import Prediction
+from logicls.predict.readers.protocol import Reader, input_size, predict_raw
+from logicls.predict.self_test import read_storage_kinds
 from logicls.records import Verdict
 
 
@@ -28,16 +28,16 @@ class Inspector:
 
         Plug-ins are shown photos as they are, which are then brought to the input's size in this process.
         """
-        self._bundle, self._reader, self._known = reader.bundle, reader, known_kinds(reader.bundle)
+        self._bundle, self._reader, self._known = reader.bundle, reader, read_storage_kinds(reader.bundle)
         self._grounds = grounds_of(reader.bundle)
         self._plugins = plugins
-        self._loader = loader(photos, None if plugins else input_size(self._reader), workers)
+        self._loader = make_loader(photos, None if plugins else input_size(self._reader), workers)
 
-    def load(self, names: Iterable[str]) -> Iterator[Loaded]:
+    def load(self, names: Iterable[str]) -> Iterator[LoadedPhoto]:
         """The photos of these names, in their order, decoded ahead. Raises `DataError` (LC607)."""
         return self._loader.stream(names)
 
-    def judge(self, photos: Sequence[Loaded]) -> list[Verdict]:
+    def inspect(self, photos: Sequence[LoadedPhoto]) -> list[Verdict]:
         """A verdict a photo, in order, all looked at in one batch; those that could not be read go to review."""
         began = time.perf_counter()
         whole = [photo for photo in photos if photo.pixels is not None]
@@ -45,42 +45,44 @@ class Inspector:
         each = (time.perf_counter() - began) / max(len(whole), 1)
         verdicts = []
         for photo in photos:
-            look, taken = (photo.trouble, 0.0) if photo.pixels is None else (next(looks), each)
+            look, taken = (photo.error, 0.0) if photo.pixels is None else (next(looks), each)
             verdicts.append(self._verdict(photo, look, photo.seconds + taken))
         return self._amended(photos, verdicts) if self._plugins else verdicts
 
-    def _amended(self, photos: Sequence[Loaded], verdicts: Sequence[Verdict]) -> list[Verdict]:
+    def _amended(self, photos: Sequence[LoadedPhoto], verdicts: Sequence[Verdict]) -> list[Verdict]:
         """The same, with what plug-ins made of those that could be read; all say what was plugged in."""
         shown = {n: photo.pixels for n, photo in enumerate(photos) if photo.pixels is not None}
         came = dict(zip(shown, amended(self._plugins, list(shown.values()), [verdicts[n] for n in shown]), strict=True))
         plugs = self._plugins.plugged.plugs
-        return [replace(came.get(n, verdict), plugged=plugs) for n, verdict in enumerate(verdicts)]
+        return [replace(came.get(n, verdict), plugins=plugs) for n, verdict in enumerate(verdicts)]
 
-    def _looks(self, photos: list[Loaded]) -> list[Look | str]:
+    def _looks(self, photos: list[LoadedPhoto]) -> list[Prediction | str]:
         """What was read on each, or why nothing was: one photo that the model does not take is not all of them."""
         if not photos:
             return []
         try:
-            return [*look_at(self._reader, photos)]
+            return [*predict_raw(self._reader, photos)]
         except (ValueError, RuntimeError, MemoryError):
             each = [self._look_alone(photo) for photo in photos]
             if len(photos) > 1 and all(isinstance(look, str) for look in each):
                 raise
             return each
 
-    def _look_alone(self, photo: Loaded) -> Look | str:
+    def _look_alone(self, photo: LoadedPhoto) -> Prediction | str:
         try:
-            return look_at(self._reader, [photo])[0]
+            return predict_raw(self._reader, [photo])[0]
         except (ValueError, RuntimeError, MemoryError) as error:
             return f"the model cannot look at it: {str(error) or type(error).__name__}"
 
-    def _verdict(self, photo: Loaded, look: Look | str, seconds: float) -> Verdict:
-        bundle, name = self._bundle, printable(photo.name)
+    def _verdict(self, photo: LoadedPhoto, look: Prediction | str, seconds: float) -> Verdict:
+        bundle, name = self._bundle, escape_name(photo.name)
         if isinstance(look, str) or photo.pixels is None:
             why = (str(look),)
             verdict = Verdict(name, "review", reasons=why, unconditional_reasons=why, spec=bundle.spec.hash)
         else:
-            strange = [f"{said(k)}, as no photo was that it learned from" for k in photo.stored if k not in self._known]
+            strange = [
+                f"{said(k)}, as no photo was that it learned from" for k in photo.storage_issues if k not in self._known
+            ]
             verdict = verdict_on(self._grounds, look, name, photo.pixels, size=photo.size, doubts=strange)
         version = bundle.spec.product.version
         return replace(verdict, sha256=photo.sha256, bundle=bundle.id, version=version, seconds=round(seconds, 6))

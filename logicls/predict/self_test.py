@@ -10,16 +10,16 @@ import numpy as np
 from PIL import Image
 
 from logicls.errors import BundleError, Problem
-from logicls.io.jsonl import write_text
+from logicls.io.atomic import write_text
 from logicls.io.run_manifest import claimed
-from logicls.models.bundle import Bundle, other_versions, read_bundle
-from logicls.predict.readers.protocol import reader_of
+from logicls.models.bundle import Bundle, describe_version_changes, load_bundle
+from logicls.predict.readers.protocol import make_reader
 from logicls.records import Answer
 
-COUNT = 4
-PIXELS = 1.5
+PROBE_COUNT = 4
+EDGE_TOLERANCE = 1.5
 """How far an edge may be from where it was, pixels of the probe photo."""
-CHANCE = 0.02
+CONFIDENCE_TOLERANCE = 0.02
 """How far a confidence may be from what it was."""
 
 
@@ -33,7 +33,7 @@ def write_probe(bundle: Bundle, synth: Path) -> None:
     folder = bundle.path / "probe"
     folder.mkdir(exist_ok=True)
     shard = sorted((synth / "data").glob("*.parquet"))[0]
-    rows = pq.read_table(shard, columns=["image"]).slice(0, COUNT).to_pylist()
+    rows = pq.read_table(shard, columns=["image"]).slice(0, PROBE_COUNT).to_pylist()
     names = [f"{number}.jpg" for number in range(len(rows))]
     for name, row in zip(names, rows, strict=True):
         (folder / name).write_bytes(row["image"]["bytes"])
@@ -42,7 +42,7 @@ def write_probe(bundle: Bundle, synth: Path) -> None:
     write_text(folder / "stored.json", json.dumps(claimed(synth / "synth.json").get("stored", [])))
 
 
-def known_kinds(bundle: Bundle) -> frozenset[str]:
+def read_storage_kinds(bundle: Bundle) -> frozenset[str]:
     """What is unusual about how the photos are stored that it learned from; nothing for a bundle that does not say."""
     try:
         return frozenset(json.loads((bundle.path / "probe" / "stored.json").read_text(encoding="utf-8")))
@@ -52,7 +52,7 @@ def known_kinds(bundle: Bundle) -> frozenset[str]:
 
 def open_bundle(path: Path) -> Bundle:
     """Load a bundle and replay its probe. Raises `BundleError` where an answer is not what it was."""
-    bundle = read_bundle(path)
+    bundle = load_bundle(path)
     file = path / "probe" / "expected.json"
     try:
         expected = json.loads(file.read_text(encoding="utf-8"))
@@ -60,7 +60,7 @@ def open_bundle(path: Path) -> Bundle:
     except (OSError, ValueError) as error:
         problem = Problem("LC504", f"its probe cannot be replayed: {error}.", str(path), advice="Train it again.")
         raise BundleError(problem) from error
-    changed = other_versions(bundle)
+    changed = describe_version_changes(bundle)
     advice = "Do not use it; train it again" + (f", or go back: {changed} is here." if changed else ".")
     problems = [
         Problem("LC505", f"probe {name}, {query}: {difference}.", str(path), advice=advice)
@@ -76,7 +76,10 @@ def _replayed(bundle: Bundle, names: list[str]) -> list[dict[str, list[object]]]
     photos = [_photo(bundle.path / "probe" / name) for name in names]
     if not photos:
         return []
-    return [{a.query: _plain(a) for a in (*look.answers, look.stated)} for look in reader_of(bundle).look(photos)]
+    return [
+        {a.query: _plain(a) for a in (*look.answers, look.stated)}
+        for look in make_reader(bundle).predict_pixels(photos)
+    ]
 
 
 def _photo(path: Path) -> np.ndarray:
@@ -101,5 +104,5 @@ def _alike(before: list[object], now: list[object]) -> bool:
     (values, boxes, chance), (values2, boxes2, chance2) = before, now
     edges, edges2 = np.asarray(boxes, float), np.asarray(boxes2, float)
     same = values == values2 and edges.shape == edges2.shape
-    near = same and (not edges.size or float(np.abs(edges - edges2).max()) <= PIXELS)
-    return bool(near and abs(float(str(chance)) - float(str(chance2))) <= CHANCE)
+    near = same and (not edges.size or float(np.abs(edges - edges2).max()) <= EDGE_TOLERANCE)
+    return bool(near and abs(float(str(chance)) - float(str(chance2))) <= CONFIDENCE_TOLERANCE)

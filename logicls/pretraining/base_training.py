@@ -16,9 +16,9 @@ from logicls.constraints.spec.loader import validate_tree
 from logicls.constraints.spec.yaml_reader import read_yaml
 from logicls.errors import RecipeError, SpecError
 from logicls.models.nano import NanoConfig, NanoForImageTextToText, NanoImageProcessor, NanoProcessor
-from logicls.models.nano.answer_codec import Codec
-from logicls.models.nano.losses import IGNORED
-from logicls.models.nano.processor import grown_model, grown_processor, make_tokenizer
+from logicls.models.nano.answer_codec import NanoAnswerCodec
+from logicls.models.nano.losses import IGNORE_INDEX
+from logicls.models.nano.processor import expand_model, expand_processor, train_tokenizer
 from logicls.pretraining.crop_encoder_training import learn_marks
 from logicls.pretraining.photo_store import Shard, read_marks, read_shards, store, store_marks
 from logicls.pretraining.vocabulary import values, wordings
@@ -106,8 +106,8 @@ def make_base(
 
 def _learn(out: Path, recipe: BaseRecipe, start: Path | None, told: Told, *, resume: bool) -> None:
     lightning.seed_everything(recipe.seed, verbose=False)
-    processor = grown_processor(start, values(), recipe.sizes[0]) if start else base_processor(recipe)
-    model = grown_model(start, processor) if start else base_model(recipe, processor)
+    processor = expand_processor(start, values(), recipe.sizes[0]) if start else base_processor(recipe)
+    model = expand_model(start, processor) if start else base_model(recipe, processor)
     batches = Made(read_shards(out / "made")[: recipe.shards], processor, recipe)
     last = out / "last.ckpt"
     checkpoint = last if resume and last.exists() else None
@@ -127,17 +127,17 @@ def base_processor(recipe: BaseRecipe) -> NanoProcessor:
         Subquery("attribute:part.colour", "attribute", "part", "colour"),
     ]
     asked = [text for query in [*parts, Subquery("verdict", "verdict")] for text in asked_in(query, "product")]
-    tokenizer = make_tokenizer([*wordings(), *asked], values(), recipe.vocabulary)
+    tokenizer = train_tokenizer([*wordings(), *asked], values(), recipe.vocabulary)
     return NanoProcessor(NanoImageProcessor(recipe.sizes[0]), tokenizer)
 
 
 def base_model(recipe: BaseRecipe, processor: NanoProcessor) -> NanoForImageTextToText:
     """A nano of the recipe's size, untrained."""
-    codec = Codec(processor)
+    codec = NanoAnswerCodec(processor)
     config = NanoConfig(
-        vocab_size=len(processor.tokenizer), image_size=recipe.sizes[0], width=recipe.width, near=recipe.near,
+        vocab_size=len(processor.tokenizer), image_size=recipe.sizes[0], width=recipe.width, stem_width=recipe.near,
         encoder_layers=recipe.encoder_layers, decoder_layers=recipe.decoder_layers, image_token_id=codec.image,
-        answer_token_id=codec.answering, pad_token_id=codec.pad, eos_token_id=codec.end,
+        answer_token_id=codec.answer_start, pad_token_id=codec.pad, eos_token_id=codec.end,
     )  # fmt: skip
     return NanoForImageTextToText(config)
 
@@ -147,7 +147,7 @@ class Made(IterableDataset[Batch]):
 
     def __init__(self, shards: Sequence[Shard], processor: NanoProcessor, recipe: BaseRecipe) -> None:
         super().__init__()
-        self.codec, self.recipe, self.start = Codec(processor), recipe, 0
+        self.codec, self.recipe, self.start = NanoAnswerCodec(processor), recipe, 0
         self.groups: dict[tuple[int, int], list[Shard]] = {}
         for shard in shards:
             self.groups.setdefault((shard.pixels.shape[1], shard.pixels.shape[2]), []).append(shard)
@@ -175,9 +175,9 @@ class Made(IterableDataset[Batch]):
     def _encoded(self, asked: Sequence[Mapping[str, Any]]) -> Encoded:
         located = tuple(one["kind"] == "locate" for one in asked)
         return Encoded(
-            tuple(tuple(self.codec.prompt(one["text"])) for one in asked),
+            tuple(tuple(self.codec.encode_prompt(one["text"])) for one in asked),
             tuple(
-                tuple(self.codec.answer(one["values"], len(one["boxes"]), located=here))
+                tuple(self.codec.encode_answer(one["values"], len(one["boxes"]), located=here))
                 for one, here in zip(asked, located, strict=True)
             ),
             (1.0,) * len(asked),
@@ -187,7 +187,7 @@ class Made(IterableDataset[Batch]):
 
     def _things(self, one: Mapping[str, Any]) -> tuple[Thing, ...]:
         if one["kind"] == "locate":
-            return tuple((tuple(box), IGNORED) for box in one["boxes"])
+            return tuple((tuple(box), IGNORE_INDEX) for box in one["boxes"])
         if one["kind"] != "attribute" or not one["boxes"]:
             return ()
-        return tuple((tuple(b), self.codec.value(v)) for b, v in zip(one["boxes"], one["values"], strict=True))
+        return tuple((tuple(b), self.codec.value_token(v)) for b, v in zip(one["boxes"], one["values"], strict=True))

@@ -14,8 +14,8 @@ import torch
 from safetensors.torch import save
 from torch.utils.data import IterableDataset
 
-from logicls.io.jsonl import write_bytes
-from logicls.models.nano.crop_encoder import LOOK, normed
+from logicls.io.atomic import write_bytes
+from logicls.models.nano.crop_encoder import BACKBONE_FILE, normalize
 from logicls.pretraining.photo_store import MarkShard
 from logicls.pretraining.small_marks import marks
 from logicls.train.crop_pretraining import Batch, MarkReader
@@ -43,7 +43,7 @@ def learn_marks(
     watch = Watch(last, every=every, rank=Rank(), told=told, saved=lambda: None)
     run_loop(reader, batches, [watch], steps=steps, checkpoint=checkpoint, rank=Rank())
     held = {name: weight.half().contiguous() for name, weight in reader.look.state_dict().items()}
-    write_bytes(out / LOOK, save(held))
+    write_bytes(out / BACKBONE_FILE, save(held))
 
 
 class Marks(IterableDataset[Batch]):
@@ -73,7 +73,7 @@ class Marks(IterableDataset[Batch]):
         light = torch.from_numpy(rng.uniform((-GAIN, -SHIFT), (GAIN, SHIFT), (BATCH, 2)).astype(np.float32))
         gain, shift = (1 + light[:, 0])[:, None, None, None], light[:, 1][:, None, None, None]
         return {
-            "pixels": normed(seen) * gain + shift,
+            "pixels": normalize(seen) * gain + shift,
             "boxes": torch.from_numpy(np.stack([shard.boxes[row] for shard, row in rows])),
             "marks": torch.from_numpy(np.array([shard.marks[row] for shard, row in rows])),
             "any_way": torch.tensor(step % 2 == 1),

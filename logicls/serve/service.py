@@ -22,10 +22,10 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, gene
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from logicls.models.bundle import Bundle
-from logicls.predict.input.loader import THREADS, Loaded, Size, load
+from logicls.predict.input.loader import DECODE_THREADS, LoadedPhoto, Size, decode_photo
 from logicls.predict.inspector import Inspector
 from logicls.predict.plugin_protocols import PlugIns
-from logicls.predict.readers.protocol import Reader, input_size, reader_of
+from logicls.predict.readers.protocol import Reader, input_size, make_reader
 from logicls.predict.self_test import open_bundle
 from logicls.records import PluginInfo, Verdict
 from logicls.serve.uploads import Limits
@@ -186,8 +186,8 @@ class InferenceService:
         self._reader: Reader | None = None
         self._inspector: Inspector | None = None
         self._input_size: Size | None = None
-        self._batcher = MicroBatcher[Loaded, Verdict](self._predict_batch, limits.batch, limits.wait)
-        self._decoders = ThreadPoolExecutor(THREADS, "decode")
+        self._batcher = MicroBatcher[LoadedPhoto, Verdict](self._predict_batch, limits.batch, limits.wait)
+        self._decoders = ThreadPoolExecutor(DECODE_THREADS, "decode")
         self._decode_slots = asyncio.Semaphore(
             2 * limits.batch
         )  # decoded ones: a batch at the model, a batch to follow
@@ -227,7 +227,7 @@ class InferenceService:
         """
         bundle = await asyncio.to_thread(open_bundle, self.path)
         self._plugins = await asyncio.to_thread(self._plugin_factory, bundle)
-        reader = reader_of(bundle, self._plugins.retriever)
+        reader = make_reader(bundle, self._plugins.retriever)
         self._input_size = None if self._plugins else input_size(reader)  # plug-ins are shown photos as they are
         self._inspector = Inspector(reader, Path(), 0, self._plugins)
         self._reader = reader
@@ -248,14 +248,14 @@ class InferenceService:
             loaded = await loop.run_in_executor(self._decoders, self._load, name, data)
             return await self._batcher.submit(loaded)
 
-    def _load(self, name: str, data: bytes) -> Loaded:
-        return load(Path(), self._input_size, name, data, self.limits.max_pixels)
+    def _load(self, name: str, data: bytes) -> LoadedPhoto:
+        return decode_photo(Path(), self._input_size, name, data, self.limits.max_pixels)
 
-    def _predict_batch(self, loaded: Sequence[Loaded]) -> Sequence[Verdict]:
+    def _predict_batch(self, loaded: Sequence[LoadedPhoto]) -> Sequence[Verdict]:
         if self._inspector is None:
             raise RuntimeError("asked before the bundle was opened")
         start = time.monotonic()
-        verdicts = self._inspector.judge(loaded)
+        verdicts = self._inspector.inspect(loaded)
         self.metrics.model.observe(time.monotonic() - start)
         self.metrics.batch.observe(len(verdicts))
         return verdicts

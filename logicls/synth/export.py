@@ -23,7 +23,7 @@ from typing import Any, assert_never
 from logicls.constraints.families.context import name_to_text
 from logicls.constraints.spec.loader import load_spec
 from logicls.io.atomic import open_atomic, write_bytes, write_text
-from logicls.models.box_formats import FAMILIES, PIXELS, Family, Size, into, rewritten
+from logicls.models.box_formats import BOX_FORMATS, PIXELS, BoxFamily, Size, encode_boxes, rewrite_boxes
 from logicls.records import Box
 from logicls.synth.dataset import rows
 
@@ -65,23 +65,23 @@ wrong.
 """
 
 
-def note(trainer: Trainer, product: str, boxes: Family | None) -> str:
+def note(trainer: Trainer, product: str, boxes: BoxFamily | None) -> str:
     """The text of the README in the folder."""
     # Without a block of metadata, datasets says on every load that there is none.
     head = "---\ntags: [logicls]\n---\n" if trainer == "trl" else ""
     lines = [f"{head}# {product}, for {trainer}\n", _LOAD[trainer].replace("{product}", product), "## Boxes\n"]
     if trainer == "swift" and boxes is None:
         return "\n".join([*lines, _SWIFT])
-    family = FAMILIES[boxes or Family.pixels]
-    form = family.form.format(x1="x1", y1="y1", x2="x2", y2="y2")
+    family = BOX_FORMATS[boxes or BoxFamily.pixels]
+    form = family.template.format(x1="x1", y1="y1", x2="x2", y2="y2")
     unit = "pixels of the photo"
     if family.bins:
-        unit = f"0 to {family.most}, of {family.bins} to a side of the photo, whatever its size"
+        unit = f"0 to {family.max_value}, of {family.bins} to a side of the photo, whatever its size"
     told = f"As `{family.name}` writes them: `{form}`; {unit}.\n"
-    if family.resizing:
-        limits = family.resizing
+    if family.resize:
+        limits = family.resize
         told = told.replace(unit, "pixels of the resized photo")
-        told += _RESIZED.format(factor=limits.factor, least=limits.least, most=limits.most)
+        told += _RESIZED.format(factor=limits.factor, least=limits.min_pixels, most=limits.max_pixels)
     told += "\nDistances that the reasoning speaks of are in pixels of the photo.\n"
     return "\n".join([*lines, told])
 
@@ -116,7 +116,7 @@ class Talk:
 
 
 def export(
-    folder: Path, trainer: Trainer, boxes: Family | None = None, *, done: Callable[[int], None] = lambda _: None
+    folder: Path, trainer: Trainer, boxes: BoxFamily | None = None, *, done: Callable[[int], None] = lambda _: None
 ) -> Path:
     """Write the examples of a synth folder for a trainer; returns the folder below it where they are.
 
@@ -171,15 +171,15 @@ def _harmless(text: str) -> str:
     return re.sub(r"<(?=[|/a-z])", "< ", text)
 
 
-def _chain(talk: Talk, boxes: Family | None) -> str:
-    return into(talk.chain, FAMILIES[boxes or Family.pixels], talk.size)
+def _chain(talk: Talk, boxes: BoxFamily | None) -> str:
+    return encode_boxes(talk.chain, BOX_FORMATS[boxes or BoxFamily.pixels], talk.size)
 
 
 def _turns(asked: object, told: object) -> list[Record]:
     return [{"role": "user", "content": asked}, {"role": "assistant", "content": told}]
 
 
-def _trl(talk: Talk, boxes: Family | None) -> Record:
+def _trl(talk: Talk, boxes: BoxFamily | None) -> Record:
     """`images` are loaded from the names; each stands for one part of the content that is an image."""
     asked = [{"type": "image"}, _text("\n".join(talk.questions))]
     return {"images_file_names": [talk.image], "messages": _turns(asked, [_text(_chain(talk, boxes))])}
@@ -196,20 +196,20 @@ _INFO = {
 }
 
 
-def _llamafactory(talk: Talk, boxes: Family | None) -> Record:
+def _llamafactory(talk: Talk, boxes: BoxFamily | None) -> Record:
     """As many `<image>` in the messages as there are images."""
     asked = "\n".join([IMAGE, *talk.questions])
     return {"messages": _turns(asked, _chain(talk, boxes)), "images": [talk.image]}
 
 
-def _swift(talk: Talk, boxes: Family | None) -> Record:
+def _swift(talk: Talk, boxes: BoxFamily | None) -> Record:
     """The same; where no family is asked for, boxes are left to ms-swift, which knows the model and its resizing."""
     if boxes is not None:
         return _llamafactory(talk, boxes)
     refs: list[str] = []
     questions = [_referred(*pair, refs) for pair in zip(talk.questions, talk.components, strict=True)]
     found: list[Box] = []
-    told = rewritten(talk.chain, partial(PIXELS.read, size=talk.size), partial(_placeholders, found))
+    told = rewrite_boxes(talk.chain, partial(PIXELS.text_to_boxes, size=talk.size), partial(_placeholders, found))
     places = [[round(edge, 1) for edge in (box.x1, box.y1, box.x2, box.y2)] for box in found]
     return {
         "messages": _turns("\n".join([IMAGE, *questions]), told),

@@ -15,8 +15,8 @@ import numpy as np
 import torch
 from torch.utils.data import IterableDataset
 
-from logicls.models.nano.answer_codec import Codec
-from logicls.models.nano.losses import IGNORED
+from logicls.models.nano.answer_codec import NanoAnswerCodec
+from logicls.models.nano.losses import IGNORE_INDEX
 from logicls.train.encoding import Encoded
 from logicls.train.online_examples import Fresh
 from logicls.train.preflight import Flight
@@ -24,14 +24,14 @@ from logicls.train.preflight import Flight
 Batch = dict[str, torch.Tensor]
 
 
-def collate(examples: Sequence[Encoded], pixels: np.ndarray, codec: Codec, image_tokens: int) -> Batch:
+def collate(examples: Sequence[Encoded], pixels: np.ndarray, codec: NanoAnswerCodec, image_tokens: int) -> Batch:
     """What nano's `forward` is given to learn from. A label stands where its token is predicted: one before it."""
     longest = max(sum(map(len, (*e.prompts, *e.answers))) for e in examples) + image_tokens
     questions = max(len(e.prompts) for e in examples)
     shape = len(examples), longest
     ids = torch.full(shape, codec.pad)
     branches = torch.full(shape, -1)
-    labels = torch.full(shape, IGNORED)
+    labels = torch.full(shape, IGNORE_INDEX)
     weights = torch.zeros(len(examples), questions)
     located = torch.zeros(len(examples), questions, dtype=torch.bool)
     ids[:, :image_tokens], branches[:, :image_tokens] = codec.image, 0
@@ -60,7 +60,7 @@ def _things(examples: Sequence[Encoded]) -> Batch:
     ]
     most = max(1, *map(len, found))
     boxes = torch.zeros(len(examples), most, 4)
-    question, value = torch.full((len(examples), most), -1), torch.full((len(examples), most), IGNORED)
+    question, value = torch.full((len(examples), most), -1), torch.full((len(examples), most), IGNORE_INDEX)
     for row, some in enumerate(found):
         if some:
             numbers, edges, values = zip(*some, strict=True)
@@ -78,7 +78,7 @@ class Batches(IterableDataset[Batch]):
     def __init__(
         self,
         flight: Flight,
-        codec: Codec,
+        codec: NanoAnswerCodec,
         choose: Callable[[int], Sequence[int]],
         *,
         start: int,

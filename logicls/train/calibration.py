@@ -29,13 +29,13 @@ from logicls.constraints.checker.margins import compute_margins
 from logicls.constraints.families.context import EvaluationContext
 from logicls.constraints.spec.models import Spec
 from logicls.models.bundle import Bundle
-from logicls.models.nano.answer_codec import Codec
-from logicls.models.nano.detection_head import CELL, Things
-from logicls.models.nano.losses import count, last_words
+from logicls.models.nano.answer_codec import NanoAnswerCodec
+from logicls.models.nano.detection_head import CELL_PIXELS, TargetBoxes
+from logicls.models.nano.losses import count_boxes, gather_queries
 from logicls.predict.decision import decide
-from logicls.predict.readers.detections import point_out
-from logicls.predict.readers.nano import Look
-from logicls.predict.readers.protocol import reader_of
+from logicls.predict.readers.detections import detect
+from logicls.predict.readers.nano import Prediction
+from logicls.predict.readers.protocol import make_reader
 from logicls.predict.uncertainty.calibration import Scales, Spread, log_odds, tempered, write_scales
 from logicls.predict.uncertainty.hypotheses import best_of
 from logicls.predict.uncertainty.ood import Sighting, pixels, usual
@@ -58,7 +58,7 @@ Span = tuple[float, float]
 """Limits, as logits, above the first and up to the second of which the number of lights is the number of things."""
 
 
-def raise_lights(model: Any, codec: Codec, batches: Iterable[Batch]) -> float:
+def raise_lights(model: Any, codec: NanoAnswerCodec, batches: Iterable[Batch]) -> float:
     """Raise or lower all lights of a model so that a half is the best limit; returns the chance that it was at before.
 
     Lights are counted as prediction does: of two on one thing the surer one. 0.5, and nothing changes, where the
@@ -88,7 +88,7 @@ def best_limit(spans: Iterable[Span]) -> float:
     return min((float(limit) for limit in grid[inside >= inside.max() - 1e-6]), key=abs)
 
 
-def _spans(model: Any, codec: Codec, batch: Batch) -> Iterator[Span]:
+def _spans(model: Any, codec: NanoAnswerCodec, batch: Batch) -> Iterator[Span]:
     """Of each question of a batch where things are."""
     was_training, device = model.training, next(model.parameters()).device
     model.train(mode=False)
@@ -97,11 +97,11 @@ def _spans(model: Any, codec: Codec, batch: Batch) -> Iterator[Span]:
     with torch.no_grad():
         read = model(given["input_ids"], pixel_values=given["pixel_values"], branch_ids=given["branch_ids"])
         answering = given["input_ids"] == model.config.answer_token_id
-        asked = last_words(read.words, answering, given["branch_ids"], given["located"].shape[1])
-        shining = point_out(model, codec, read.chart, asked, [(width, height)] * len(asked))
+        asked = gather_queries(read.words, answering, given["branch_ids"], given["located"].shape[1])
+        shining = detect(model, codec, read.chart, asked, [(width, height)] * len(asked))
     model.train(mode=was_training)
-    things = Things(given["boxes"] / CELL, given["box_question"], given["box_value"])
-    numbers = count(things, things.sought, asked.shape[1])
+    things = TargetBoxes(given["boxes"] / CELL_PIXELS, given["box_question"], given["box_value"])
+    numbers = count_boxes(things, things.location_mask, asked.shape[1])
     for photo, question in given["located"].nonzero().tolist():
         found = [_logit(light.chance) for light in shining[photo][question]]
         ladder, number = [math.inf, *found, -math.inf], int(numbers[photo, question])
@@ -134,10 +134,10 @@ class Known:
     answers: tuple[Answer, ...]
     violations: frozenset[str]
     size: tuple[int, int]
-    look: Look
+    look: Prediction
 
 
-def known(row: Mapping[str, Any], look: Look) -> Known:
+def known(row: Mapping[str, Any], look: Prediction) -> Known:
     """Out of a row of the dataset."""
     answers = tuple(
         Answer(query, tuple(values) if not query.startswith("locate:") else (), tuple(Box(*box) for box in boxes))
@@ -185,15 +185,15 @@ def _temperature(at: Callable[[float], Sequence[Pair]]) -> float:
 def _lights(one: Known) -> Iterator[Pair]:
     """The chance of each place, and whether a thing is there that no surer place was taken for."""
     true = index_answers(one.answers)
-    for query, lights in one.look.lights:
+    for query, lights in one.look.detections:
         left = list(true[query].boxes)
         for light in lights:
             mine = max(left, key=light.box.iou, default=None)
             if mine is None or light.box.iou(mine) < 0.5:
-                yield light.chance, False
+                yield light.probability, False
                 continue
             left.remove(mine)
-            yield light.chance, True
+            yield light.probability, True
 
 
 def _values(spec: Spec, one: Known) -> Iterator[tuple[float, int, bool]]:
@@ -239,7 +239,7 @@ def _weighed(spec: Spec, examples: Sequence[Known], scales: Scales) -> Scales:
 
     rows, right = [], []
     for one in examples:
-        told = dict(one.look.chances)
+        told = dict(one.look.violation_probabilities)
         for came in broken(spec, one.look, one.size, scales).values():
             for name, p in came.names.items():
                 rows.append((log_odds(p), log_odds(told.get(name, 0.0))))
@@ -314,11 +314,11 @@ def _rows(synth: Path, wanted: set[int]) -> Iterator[dict[str, Any]]:
 
 
 def _looks(bundle: Bundle, held: Sequence[Mapping[str, Any]]) -> Iterator[Known]:
-    reader = reader_of(bundle)
+    reader = make_reader(bundle)
     batch = BATCH if bundle.hub is None else BATCH_OF_HUB
     for at in range(0, len(held), batch):
         some = held[at : at + batch]
-        for row, look in zip(some, reader.look([row["pixels"] for row in some]), strict=True):
+        for row, look in zip(some, reader.predict_pixels([row["pixels"] for row in some]), strict=True):
             yield known(row, look)
 
 

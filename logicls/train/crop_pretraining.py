@@ -23,11 +23,11 @@ from safetensors.torch import load_file, save
 from torch import Tensor, nn
 from torch.utils.data import IterableDataset
 
-from logicls.io.jsonl import write_bytes
+from logicls.io.atomic import write_bytes
 from logicls.models.nano import NanoForImageTextToText
 from logicls.models.nano.answer_codec import Edges
-from logicls.models.nano.crop_encoder import LOOK, Look, glinting, normed, squares
-from logicls.models.nano.losses import IGNORED
+from logicls.models.nano.crop_encoder import BACKBONE_FILE, CropBackbone, add_highlights, normalize, extract_crops
+from logicls.models.nano.losses import IGNORE_INDEX
 from logicls.synth.dataset import rows
 from logicls.synth.invariances import lies_any_way
 from logicls.train.batching import lit
@@ -80,14 +80,16 @@ class MarkReader(lightning.LightningModule):
         """`kinds`: how many there are to be told apart."""
         super().__init__()
         self.steps, self.seed = steps, seed
-        self.look = Look(width)
+        self.look = CropBackbone(width)
         self.head = nn.Linear(width, kinds)
 
     def forward(self, batch: Batch) -> Float[Tensor, "batch kinds"]:
         """Logits of what is in the boxes of a batch, of those `among` which it is to be told, where it says so."""
         any_way = bool(batch["any_way"])
-        cut = squares(batch["pixels"], batch["boxes"][:, None], shaken=self.training, any_way=any_way)
-        cut = glinting(cut) if self.training else cut
+        cut = extract_crops(
+            batch["pixels"], batch["boxes"][:, None], augment=self.training, orientation_invariant=any_way
+        )
+        cut = add_highlights(cut) if self.training else cut
         logits: Tensor = self.head(self.look(cut[:, :, 0]))
         return logits.masked_fill(~batch["among"], -torch.inf) if "among" in batch else logits
 
@@ -107,7 +109,7 @@ def learn_closely(model: NanoForImageTextToText, run: Run, heard: Listener) -> N
     Nothing happens where things are not looked at closely, or where the examples have no two values to tell apart. The
     first process learns, and the others read what it wrote to the run's folder; so does a run that goes on.
     """
-    glimpse, path = model.pointer.glimpse, run.work / LOOK
+    glimpse, path = model.detection_head.glimpse, run.work / BACKBONE_FILE
     if glimpse is None:
         return
     if run.rank.is_first and not path.exists():
@@ -133,7 +135,7 @@ def cuttings(flight: Flight, synth: Path, numbers: Sequence[int], seed: int, wor
         for number in numbers
         for query, things in zip(queries[number], flight.examples[number].things, strict=True)
         for edges, value in things
-        if value != IGNORED
+        if value != IGNORE_INDEX
     ]
     order = np.random.default_rng([seed, 23]).permutation(len(found))[:MOST]
     some = sorted((found[place] for place in order), key=lambda one: one[0])
@@ -199,7 +201,7 @@ def _softened(pixels: UInt8[np.ndarray, "side side 3"], rng: np.random.Generator
 
 def _batch(known: Cuttings, chosen: Sequence[int], pixels: np.ndarray, among: Bool[np.ndarray, " words"]) -> Batch:
     return {
-        "pixels": normed(torch.from_numpy(pixels).permute(0, 3, 1, 2).float()),
+        "pixels": normalize(torch.from_numpy(pixels).permute(0, 3, 1, 2).float()),
         "boxes": torch.from_numpy(known.boxes[chosen]),
         "marks": torch.from_numpy(known.values[chosen]),
         "any_way": torch.tensor(known.any_way),
@@ -218,7 +220,7 @@ class Heard(Callback):
         self.heard.looked(trainer.global_step, STEPS)
 
 
-def _learned(look: Look, known: Cuttings, run: Run, heard: Listener) -> MarkReader:
+def _learned(look: CropBackbone, known: Cuttings, run: Run, heard: Listener) -> MarkReader:
     """What tells the values of those cuttings apart, on from that `look`; ready to be asked."""
     seed = run.recipe.seed
     reader = MarkReader(look.width, STEPS, seed, kinds=len(known.words))

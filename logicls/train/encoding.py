@@ -15,8 +15,8 @@ from PIL import Image, UnidentifiedImageError
 
 from logicls.constraints.checker.decomposition import VERDICT, locate_query_id
 from logicls.errors import DataError, Problem
-from logicls.models.nano.answer_codec import Codec, Edges
-from logicls.models.nano.losses import IGNORED
+from logicls.models.nano.answer_codec import NanoAnswerCodec, Edges
+from logicls.models.nano.losses import IGNORE_INDEX
 from logicls.records import Box
 
 
@@ -55,7 +55,7 @@ class Encoded:
 class Encoder:
     """Encodes questions and answers; a question that comes again costs nothing."""
 
-    codec: Codec
+    codec: NanoAnswerCodec
     verdict_weight: float
     """Weight of the stated verdict in the loss; that of every other answer is 1."""
     _prompts: dict[str, tuple[int, ...]] = field(default_factory=dict)
@@ -64,14 +64,16 @@ class Encoder:
         """A row, of which its picture is not needed."""
         size = row["width"], row["height"]
         boxes = {
-            query: tuple(self.codec.edges(Box(*box), size) for box in some)
+            query: tuple(self.codec.box_to_input(Box(*box), size) for box in some)
             for query, some in zip(row["queries"], row["boxes"], strict=True)
         }
         located = tuple(query.startswith(LOCATED) for query in row["queries"])
         each = list(zip(row["queries"], row["values"], located, strict=True))
         return Encoded(
             tuple(self._prompt(question) for question in row["questions"]),
-            tuple(tuple(self.codec.answer(values, len(boxes[query]), located=here)) for query, values, here in each),
+            tuple(
+                tuple(self.codec.encode_answer(values, len(boxes[query]), located=here)) for query, values, here in each
+            ),
             tuple(self.verdict_weight if query == VERDICT else 1.0 for query in row["queries"]),
             tuple(self._things(query, values, boxes) for query, values, _ in each),
             located,
@@ -80,13 +82,13 @@ class Encoder:
     def _things(self, query: str, values: Sequence[str], boxes: Mapping[str, tuple[Edges, ...]]) -> tuple[Thing, ...]:
         """What a question is about: for an attribute, its bearers, where it is asked where they are."""
         if query.startswith(LOCATED):
-            return tuple((box, IGNORED) for box in boxes[query])
+            return tuple((box, IGNORE_INDEX) for box in boxes[query])
         bearers = boxes.get(locate_query_id(query), ())
         if len(bearers) != len(values):
             return ()
-        return tuple((box, self.codec.value(value)) for box, value in zip(bearers, values, strict=True))
+        return tuple((box, self.codec.value_token(value)) for box, value in zip(bearers, values, strict=True))
 
     def _prompt(self, question: str) -> tuple[int, ...]:
         if question not in self._prompts:
-            self._prompts[question] = tuple(self.codec.prompt(question))
+            self._prompts[question] = tuple(self.codec.encode_prompt(question))
         return self._prompts[question]

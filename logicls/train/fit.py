@@ -13,12 +13,12 @@ from pathlib import Path
 import lightning
 
 from logicls.errors import Problem, RecipeError
-from logicls.io.jsonl import sweep
+from logicls.io.atomic import delete_temporary_files
 from logicls.io.resources import share
-from logicls.models.bundle import Bundle, read_bundle, write_bundle
+from logicls.models.bundle import Bundle, load_bundle, write_bundle
 from logicls.models.nano import NanoConfig, NanoForImageTextToText
-from logicls.models.nano.answer_codec import Codec
-from logicls.models.nano.processor import grown_model
+from logicls.models.nano.answer_codec import NanoAnswerCodec
+from logicls.models.nano.processor import expand_model
 from logicls.predict.self_test import write_probe
 from logicls.synth.dataset import rows
 from logicls.synth.invariances import lies_any_way
@@ -29,7 +29,6 @@ from logicls.train.crop_pretraining import learn_closely
 from logicls.train.distributed import Rank, launched, together
 from logicls.train.hub_fit import fit_hub
 from logicls.train.lightning_module import Told, step_of
-from logicls.train.lora import adapted, merged
 from logicls.train.metrics_log import SILENT, Listener
 from logicls.train.online_examples import fresh_of
 from logicls.train.preflight import Flight, count_examples, preflight
@@ -80,7 +79,7 @@ def fit(
     with together(recipe.processes, work) as rank:
         bundle = work(rank=rank, listener=heard)
         rank.wait()
-        return bundle or read_bundle(out)
+        return bundle or load_bundle(out)
 
 
 def _fit(
@@ -105,17 +104,16 @@ def _fit(
         _begin_with(model, run.flight, start)
     elif run.checkpoint is None:
         learn_closely(model, run, heard)
-    adapter = adapted(model, recipe.lora) if recipe.lora else None
     run = _planned(run, model, began, heard)
     learn(model, run, heard)
-    return _written(merged(adapter) if adapter else model, run, heard) if rank.is_first else None
+    return _written(model, run, heard) if rank.is_first else None
 
 
 def _ready(run: Run, workers: int, heard: Listener, *, resume: bool) -> Run:
     """The folder claimed and the examples prepared: by the first process, so that the others find them."""
     if run.rank.is_first:
         claim_run(run.work, run.recipe, resume=resume)
-        sweep(run.work)
+        delete_temporary_files(run.work)
         run = _prepared(run, workers, heard.prepared)
     run.rank.wait()
     if not run.rank.is_first:
@@ -201,16 +199,16 @@ def make_model(recipe: Recipe, flight: Flight) -> NanoForImageTextToText:
     """A nano for this product's words and photos: the base's, grown, or one of the recipe's size that knows nothing."""
     base, any_way = base_of(recipe), lies_any_way(flight.spec)
     if base is not None:
-        return grown_model(base, flight.processor, any_way=any_way)
-    codec = Codec(flight.processor)
+        return expand_model(base, flight.processor, orientation_invariant=any_way)
+    codec = NanoAnswerCodec(flight.processor)
     sizes = {"width": recipe.width, "encoder_layers": recipe.encoder_layers, "decoder_layers": recipe.decoder_layers}
     config = NanoConfig(
         vocab_size=len(flight.processor.tokenizer),
         image_size=flight.processor.image_processor.size,
         detail=flight.processor.image_processor.detail,
-        any_way=any_way,
+        orientation_invariant=any_way,
         image_token_id=codec.image,
-        answer_token_id=codec.answering,
+        answer_token_id=codec.answer_start,
         pad_token_id=codec.pad,
         eos_token_id=codec.end,
         **{name: size for name, size in sizes.items() if size is not None},
@@ -235,7 +233,7 @@ def _sampled(recipe: Recipe) -> int | None:
 
 def _begin_with(model: NanoForImageTextToText, flight: Flight, start: Path) -> None:
     """Take over the weights of a bundle whose sizes and words are the same."""
-    bundle = read_bundle(start)
+    bundle = load_bundle(start)
     same_words = bundle.processor.tokenizer.get_vocab() == flight.processor.tokenizer.get_vocab()
     shapes = {name: value.shape for name, value in model.state_dict().items()}
     if not same_words or shapes != {name: value.shape for name, value in bundle.model.state_dict().items()}:

@@ -20,9 +20,9 @@ from torch import Tensor
 from torch.utils.data import IterableDataset
 
 from logicls.constraints.checker.decomposition import VERDICT
-from logicls.models.hub.answer_codec import Codec
-from logicls.models.hub.chat_template import inputs_of, picture_of, shown_of
-from logicls.models.nano.losses import IGNORED
+from logicls.models.hub.answer_codec import HubAnswerCodec
+from logicls.models.hub.chat_template import make_inputs, pad_photo, place_photo
+from logicls.models.nano.losses import IGNORE_INDEX
 from logicls.records import Answer, Box
 from logicls.train.batching import lit
 from logicls.train.encoding import decoded
@@ -49,23 +49,23 @@ class Examples:
 
     rows: datasets.Dataset
     processor: Any
-    codec: Codec
+    codec: HubAnswerCodec
 
     def picture(self, number: int) -> np.ndarray:
         """The picture that is shown of a row's photo, uint8 RGB [height width 3]. Raises `DataError`."""
         photo = decoded(self.rows[number]["image"]["bytes"], number)
-        return picture_of(photo, shown_of((photo.shape[1], photo.shape[0]), self.processor))
+        return pad_photo(photo, place_photo((photo.shape[1], photo.shape[0]), self.processor))
 
     def turns(self, row: Row) -> Iterator[Turn]:
         """Every question of a row with its answer."""
-        shown = shown_of((row["width"], row["height"]), self.processor)
+        shown = place_photo((row["width"], row["height"]), self.processor)
         for query, question, values, boxes in zip(
             row["queries"], row["questions"], row["values"], row["boxes"], strict=True
         ):
-            answer = Answer(query, tuple(values), shown.there(tuple(Box(*box) for box in boxes)))
-            told = self.codec.tokens(self.codec.write(answer, shown.size))
-            asked = self.codec.tokens(self.codec.talk.asked(question))
-            yield Turn(tuple(asked), (*told, self.codec.talk.end))
+            answer = Answer(query, tuple(values), shown.boxes_to_canvas(tuple(Box(*box) for box in boxes)))
+            told = self.codec.tokenize(self.codec.encode(answer, shown.canvas_size))
+            asked = self.codec.tokenize(self.codec.chat_format.format_question(question))
+            yield Turn(tuple(asked), (*told, self.codec.chat_format.end_token))
 
     def batch(self, drawn: Sequence[tuple[int, Rng]], *, jitter: float, verdict_weight: float) -> Batch:
         """One question of each row, drawn by its own chance, which makes the photo lighter or darker too.
@@ -75,7 +75,7 @@ class Examples:
         """
         asked, turns = zip(*(self.drawn(number, rng, verdict_weight) for number, rng in drawn), strict=True)
         pictures = [lit(self.picture(number)[None], jitter, rng)[0] for number, rng in drawn]
-        batch = joined(inputs_of(self.processor, self.codec.talk, pictures), turns, self.processor.tokenizer)
+        batch = joined(make_inputs(self.processor, self.codec.chat_format, pictures), turns, self.processor.tokenizer)
         return {**batch, "question": torch.tensor(asked)}
 
     def drawn(self, number: int, rng: Rng, verdict_weight: float) -> tuple[int, Turn]:
@@ -99,7 +99,7 @@ def joined(inputs: Mapping[str, Tensor], turns: Sequence[Turn], tokenizer: Any) 
     pad = tokenizer.pad_token_id or 0
     out["input_ids"] = torch.tensor([[pad] * (width - len(row)) + row for row in rows])
     out["attention_mask"] = torch.tensor([[0] * (width - len(row)) + [1] * len(row) for row in rows])
-    out["labels"] = torch.full_like(out["input_ids"], IGNORED)
+    out["labels"] = torch.full_like(out["input_ids"], IGNORE_INDEX)
     for k, turn in enumerate(turns):
         out["labels"][k, width - len(turn.told) :] = torch.tensor(turn.told)
     # What else there is a number a token, as which of them are the photo's: of the text it is 0.

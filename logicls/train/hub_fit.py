@@ -10,13 +10,20 @@ import lightning
 from lightning.pytorch.callbacks import Callback
 
 from logicls.errors import Problem, RecipeError
-from logicls.io.jsonl import sweep
-from logicls.models.bundle import Bundle, read_bundle, write_hub_bundle
-from logicls.models.hub.adapters import adapted, fill_adapter
-from logicls.models.hub.answer_codec import Codec
-from logicls.models.hub.bundle_io import Hub, adapter_of, facts_of
-from logicls.models.hub.chat_template import talk_of
-from logicls.models.hub.loading import coordinates_of, find_base, habits_of, load_model, load_processor, precision_here
+from logicls.io.atomic import delete_temporary_files
+from logicls.models.bundle import Bundle, load_bundle, write_hub_bundle
+from logicls.models.hub.adapters import add_adapter, set_adapter_weights
+from logicls.models.hub.answer_codec import HubAnswerCodec
+from logicls.models.hub.bundle_io import HubModelInfo, read_adapter, describe_base
+from logicls.models.hub.chat_template import read_chat_format
+from logicls.models.hub.loading import (
+    box_format_for,
+    find_checkpoint,
+    conventions_for,
+    load_model,
+    load_processor,
+    choose_precision,
+)
 from logicls.predict.self_test import write_probe
 from logicls.train.calibration import calibrate
 from logicls.train.distributed import Rank
@@ -52,13 +59,13 @@ def fit_hub(
     """
     work = out / "work"
     claim_run(work, recipe, resume=resume)
-    sweep(work)
+    delete_temporary_files(work)
     model, examples, hub = _opened(synth, work, recipe, download=download)
     flight = preflight_hub(examples, model, recipe.model, done=heard.prepared)
     rehearse(examples, model, recipe.model)
     lightning.seed_everything(recipe.seed, verbose=False)
     given = recipe.hub
-    adapter = adapted(model, rank=given.rank, alpha=given.alpha, dropout=given.dropout, where=given.where)
+    adapter = add_adapter(model, rank=given.rank, alpha=given.alpha, dropout=given.dropout, scope=given.where)
     if start is not None:
         _begin_with(adapter, hub, start)
     base = _prepared(adapter, recipe)
@@ -75,7 +82,7 @@ def fit_hub(
         max_boxes=flight.boxes + 1,
     )  # fmt: skip
     del model, adapter, base, examples  # the bundle loads the model anew: there may be no room for two
-    bundle = read_bundle(out)
+    bundle = load_bundle(out)
     write_probe(bundle, synth)
     calibrate(bundle, synth, split, recipe.seed, heard.say)
     plot_curve(out / "training.csv", out / "loss.png")
@@ -84,16 +91,18 @@ def fit_hub(
     return bundle
 
 
-def _opened(synth: Path, work: Path, recipe: Recipe, *, download: bool) -> tuple[Any, Examples, Hub]:
+def _opened(synth: Path, work: Path, recipe: Recipe, *, download: bool) -> tuple[Any, Examples, HubModelInfo]:
     """Model, examples, and what the bundle has to know of the model."""
     given, rows = recipe.hub, open_rows(synth, work)
-    base = find_base(recipe.model, download=download)
+    base = find_checkpoint(recipe.model, download=download)
     processor = load_processor(base.path, given.processor)
-    precision = precision_here(given.precision)
+    precision = choose_precision(given.precision)
     model = load_model(base.path, precision=precision, four_bit=given.four_bit)
-    boxes = habits_of(model.config.model_type).boxes
-    codec = Codec(coordinates_of(boxes, processor), talk_of(processor, recipe.model), processor.tokenizer)
-    hub = facts_of(base, merged=given.merge, precision=precision, four_bit=given.four_bit, boxes=boxes)
+    boxes = conventions_for(model.config.model_type).boxes
+    codec = HubAnswerCodec(
+        box_format_for(boxes, processor), read_chat_format(processor, recipe.model), processor.tokenizer
+    )
+    hub = describe_base(base, merged=given.merge, precision=precision, four_bit=given.four_bit, boxes=boxes)
     return model, Examples(rows, processor, codec), hub
 
 
@@ -168,10 +177,10 @@ def _draws(examples: Examples, split: Split, recipe: Recipe) -> Draws:
     return ByWeight(difficulty, split.learned, batch=recipe.batch, seed=recipe.seed, ahead=AHEAD + READ_AHEAD)
 
 
-def _begin_with(adapter: Any, hub: Hub, start: Path) -> None:
+def _begin_with(adapter: Any, hub: HubModelInfo, start: Path) -> None:
     """Take over the adapter of a bundle of the same base model."""
-    there, weights = adapter_of(start)
+    there, weights = read_adapter(start)
     if there is None or there.merged or there.sha256 != hub.sha256:
         message = "holds no adapter of this model."
         raise RecipeError(Problem("LC412", message, str(start), advice="Train from scratch, without --from."))
-    fill_adapter(adapter, weights, start)
+    set_adapter_weights(adapter, weights, start)

@@ -13,9 +13,9 @@ from lightning.pytorch.callbacks import Callback
 from torch import Tensor
 from torch.nn import functional
 
-from logicls.io.jsonl import in_place_of
-from logicls.models.hub.shared_prefix import fitting
-from logicls.models.nano.losses import IGNORED
+from logicls.io.atomic import atomic_path
+from logicls.models.hub.shared_prefix import move_inputs
+from logicls.models.nano.losses import IGNORE_INDEX
 from logicls.train.distributed import Rank
 from logicls.train.hub_dataset import Batch
 from logicls.train.lightning_module import Told
@@ -28,15 +28,15 @@ def answered(model: Any, batch: Batch) -> tuple[Float[Tensor, " batch"], Bool[Te
 
     Each example counts the same, whichever others are in its batch and however that is divided.
     """
-    given = fitting(model, {name: value for name, value in batch.items() if name != "question"})
+    given = move_inputs(model, {name: value for name, value in batch.items() if name != "question"})
     labels = given.pop("labels")
-    keep = int((labels != IGNORED).sum(1).max()) + 1
+    keep = int((labels != IGNORE_INDEX).sum(1).max()) + 1
     # All answers end together: logits are worked out of their places alone, each one before its token.
     logits = model(**given, use_cache=False, logits_to_keep=keep).logits[:, -keep:-1].float()
     wanted = labels[:, -keep + 1 :]
-    each = functional.cross_entropy(logits.flatten(0, 1), wanted.flatten(), ignore_index=IGNORED, reduction="none")
-    known = (wanted != IGNORED).float()
-    right = ((logits.argmax(-1) == wanted) | (wanted == IGNORED)).all(1)
+    each = functional.cross_entropy(logits.flatten(0, 1), wanted.flatten(), ignore_index=IGNORE_INDEX, reduction="none")
+    known = (wanted != IGNORE_INDEX).float()
+    right = ((logits.argmax(-1) == wanted) | (wanted == IGNORE_INDEX)).all(1)
     return (each.view_as(known) * known).sum(1) / known.sum(1), right
 
 
@@ -110,5 +110,5 @@ class HubWatch(Callback):
         self.told(step, sum(self.parts) / parts)
         self.parts.clear()
         if step % self.every == 0:
-            with in_place_of(self.path) as temporary:
+            with atomic_path(self.path) as temporary:
                 trainer.save_checkpoint(temporary)

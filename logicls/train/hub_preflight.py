@@ -16,9 +16,9 @@ import torch
 from torch import Tensor
 
 from logicls.errors import DataError, Problem
-from logicls.models.hub.chat_template import inputs_of
-from logicls.models.hub.loading import habits_of, overview_tokens
-from logicls.models.hub.shared_prefix import Prefix, fitting, whole
+from logicls.models.hub.chat_template import make_inputs
+from logicls.models.hub.loading import conventions_for, count_overview_tokens
+from logicls.models.hub.shared_prefix import SharedPrefix, move_inputs, append_text
 from logicls.records import Box
 from logicls.train.hub_dataset import Examples, Row, Turn, joined
 from logicls.train.hub_module import answered
@@ -161,7 +161,7 @@ def preflight_hub(
     """
     config = model.config
     limits = config.get_text_config(decoder=True).max_position_embeddings, examples.processor.tokenizer.model_max_length
-    overview = overview_tokens(habits_of(config.model_type), examples.processor)
+    overview = count_overview_tokens(conventions_for(config.model_type), examples.processor)
     tally, seen = _Tally([], []), set[tuple[object, ...]]()
     for number, row in enumerate(examples.rows):
         inputs, turns = _processed(examples, number, name), list(examples.turns(row))
@@ -189,7 +189,7 @@ def image_token(config: Any) -> int:
 def _processed(examples: Examples, number: int, name: str) -> dict[str, Tensor]:
     picture = examples.picture(number)
     try:
-        return inputs_of(examples.processor, examples.codec.talk, [picture])
+        return make_inputs(examples.processor, examples.codec.chat_format, [picture])
     except (ValueError, TypeError, ZeroDivisionError) as error:
         raise _astray(name, number, f"its processor does not take the photo: {error}") from error
 
@@ -198,7 +198,7 @@ def _processed(examples: Examples, number: int, name: str) -> dict[str, Tensor]:
 def _looked_at(model: Any, inputs: Mapping[str, Tensor], number: int, name: str) -> None:
     """The model itself holds the placeholders against what it sees of the photo."""
     try:
-        model(**fitting(model, inputs), use_cache=False, logits_to_keep=1)
+        model(**move_inputs(model, inputs), use_cache=False, logits_to_keep=1)
     except (ValueError, RuntimeError, IndexError) as error:
         raise _astray(name, number, f"placeholders and visual tokens differ: {error}") from error
 
@@ -228,11 +228,15 @@ def rehearse(examples: Examples, model: Any, name: str) -> None:
     rows = [[*turn.asked, *turn.told] for turn in turns]
     apart = APART if model.dtype == torch.float32 else 6 * APART
     try:
-        side_by_side = Prefix(model, inputs).branches(len(rows)).step(rows)[:, -1]
+        side_by_side = SharedPrefix(model, inputs).branch(len(rows)).step(rows)[:, -1]
     except (ValueError, RuntimeError, TypeError, IndexError, AttributeError, NotImplementedError) as error:
         raise _unshared(name, f"it fails: {str(error).strip().splitlines()[0]}") from error
     for row, found in zip(rows, side_by_side, strict=True):
-        alone = model(**fitting(model, whole(inputs, row)), use_cache=False, logits_to_keep=1).logits[0, -1].float()
+        alone = (
+            model(**move_inputs(model, append_text(inputs, row)), use_cache=False, logits_to_keep=1)
+            .logits[0, -1]
+            .float()
+        )
         off = float((found - alone).abs().max() / alone.std())
         if off > apart:
             raise _unshared(name, f"its answers are {off:.2f} standard deviations apart")
@@ -248,7 +252,7 @@ def seconds_of(examples: Examples, model: Any, flight: HubFlight, rows: int) -> 
     turns = list(examples.turns(examples.rows[flight.longest]))
     turn = max(turns, key=lambda turn: len(turn.asked) + len(turn.told))
     picture = examples.picture(flight.longest)
-    inputs = inputs_of(examples.processor, examples.codec.talk, [picture] * rows)
+    inputs = make_inputs(examples.processor, examples.codec.chat_format, [picture] * rows)
     batch = joined(inputs, [turn] * rows, examples.processor.tokenizer)
     with torch.random.fork_rng():
         for _ in range(2):  # the first time things are set up

@@ -19,7 +19,7 @@ from jaxtyping import UInt8
 from logicls.data.image_io import fitted
 from logicls.errors import DataError, Problem, relative
 from logicls.io.run_manifest import claimed
-from logicls.models.nano.answer_codec import Codec
+from logicls.models.nano.answer_codec import NanoAnswerCodec
 from logicls.synth.dataset import asked
 from logicls.synth.downscale import reduced
 from logicls.synth.example_generator import Maker
@@ -128,7 +128,7 @@ def fresh_of(
     shape = flight.processor.image_processor.shape
     source = reduced(_leaving_out(without, _source(synth, made)), shape)
     job = showing(shape, flight.boxes + 1)
-    encoder = Encoder(Codec(flight.processor), verdict_weight)
+    encoder = Encoder(NanoAnswerCodec(flight.processor), verdict_weight)
     count = int(str(made["count"]))
     return Fresh(source, job, encoder, count + count % 2, each, workers)
 

@@ -17,11 +17,11 @@ from logicls.constraints.checker.decomposition import decompose
 from logicls.constraints.spec.loader import load_spec
 from logicls.constraints.spec.models import Spec
 from logicls.errors import DataError, Problem
-from logicls.io.jsonl import in_place_of
+from logicls.io.atomic import atomic_path
 from logicls.models.nano import NanoImageProcessor, NanoProcessor
-from logicls.models.nano.answer_codec import Codec, values_of
-from logicls.models.nano.config import STRIDE, size_for
-from logicls.models.nano.processor import grown_processor, make_tokenizer
+from logicls.models.nano.answer_codec import NanoAnswerCodec, collect_values
+from logicls.models.nano.config import TOKEN_STRIDE, choose_input_size
+from logicls.models.nano.processor import expand_processor, train_tokenizer
 from logicls.prompts.templates import wordings
 from logicls.train.encoding import Encoded, Encoder, decoded
 from logicls.train.resolution_check import Legibility, legibility, narrow
@@ -97,11 +97,11 @@ def preflight(
     rows = _rows(synth, cache, most)
     aspect = float(np.median([h / w for h, w in zip(rows["height"], rows["width"], strict=True)]))
     tokens = visual_tokens or _enough(rows)
-    coarse = NanoImageProcessor(size_for(aspect, tokens))
+    coarse = NanoImageProcessor(choose_input_size(aspect, tokens))
     legible = legibility(rows, coarse)
     detail = detail or (legible.finer if visual_tokens is None else 1)
     processor = processor_for(spec, coarse.size, base, detail)
-    encoder, examples = Encoder(Codec(processor), verdict_weight), []
+    encoder, examples = Encoder(NanoAnswerCodec(processor), verdict_weight), []
     smallest, boxes = ("nothing", float("inf"), -1), 0
     for number, row in enumerate(rows.select_columns(COLUMNS)):
         examples.append(encoder.encode(row))
@@ -118,9 +118,9 @@ def processor_for(spec: Spec, size: Sequence[int], base: Path | None, detail: in
     """The processor of a product's model, for inputs of that size (height, width): the base's, grown, or a new one."""
     queries = decompose(spec)
     if base is not None:
-        return grown_processor(base, values_of(queries), size, detail)
+        return expand_processor(base, collect_values(queries), size, detail)
     texts = [text for query in queries for text in wordings(query, spec)]
-    return NanoProcessor(NanoImageProcessor(size, detail), make_tokenizer(texts, values_of(queries)))
+    return NanoProcessor(NanoImageProcessor(size, detail), train_tokenizer(texts, collect_values(queries)))
 
 
 def _enough(rows: datasets.Dataset) -> int:
@@ -148,7 +148,7 @@ def _smallest(row: Mapping[str, Any], processor: NanoProcessor) -> tuple[float, 
     """Visual tokens on the shorter side of the narrowest box of an example, and the query that it answers."""
     scale, _, _ = processor.image_processor.placed(row["width"], row["height"])
     found = [
-        (narrow(box) * scale / STRIDE, query)
+        (narrow(box) * scale / TOKEN_STRIDE, query)
         for query, boxes in zip(row["queries"], row["boxes"], strict=True)
         for box in boxes
     ]
@@ -186,7 +186,7 @@ def _pixels(rows: datasets.Dataset, processor: NanoProcessor, cache: Path, done:
         return np.asanyarray(np.load(path, mmap_mode="r"))
     head = {"descr": "|u1", "fortran_order": False, "shape": (len(rows), height, width, 3)}
     # Not a memory map, which a full disk ends with a signal that nobody can catch.
-    with in_place_of(path) as temporary, temporary.open("wb") as file:
+    with atomic_path(path) as temporary, temporary.open("wb") as file:
         np.lib.format.write_array_header_1_0(file, head)
         for number, image in enumerate(rows["image"]):
             file.write(processor.image_processor.fitted(decoded(image["bytes"], number)).tobytes())

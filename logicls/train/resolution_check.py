@@ -105,8 +105,8 @@ def _things(
         values, boxes = _borne(row, query)
         if not values or len(values) != len(boxes):
             continue
-        photo = coarse.fitted(decoded(row["image"]["bytes"], number)).astype(np.float32)
-        scale, left, top = coarse.placed(row["width"], row["height"])
+        photo = coarse.letterbox(decoded(row["image"]["bytes"], number)).astype(np.float32)
+        scale, left, top = coarse.letterbox_transform(row["width"], row["height"])
         for value, box in zip(values, boxes, strict=True):
             yield _patch(photo, np.array(box) * scale + (left, top, left, top)), value, row["photo"]
 
@@ -123,7 +123,7 @@ def _medians(rows: Any, coarse: NanoImageProcessor) -> dict[str, float]:
     """Of each attribute's question the median of its bearers' shorter sides, in pixels of the input."""
     sides: dict[str, list[float]] = {}
     for row in rows.select_columns(["width", "height", "queries", "values", "boxes"]):
-        scale, _, _ = coarse.placed(row["width"], row["height"])
+        scale, _, _ = coarse.letterbox_transform(row["width"], row["height"])
         for query in (query for query in row["queries"] if not query.startswith(LOCATED)):
             sides.setdefault(query, []).extend(narrow(box) * scale for box in _borne(row, query)[1])
     return {query: float(np.median(some)) for query, some in sides.items() if some}
@@ -138,7 +138,10 @@ def _borne(row: Mapping[str, Any], query: str) -> tuple[Sequence[str], Sequence[
 
 def _times(rows: Any, coarse: NanoImageProcessor, across: float) -> int:
     """So many times the pixels, as far as most photos have them."""
-    scales = [coarse.placed(width, height)[0] for width, height in zip(rows["width"], rows["height"], strict=True)]
+    scales = [
+        coarse.letterbox_transform(width, height)[0]
+        for width, height in zip(rows["width"], rows["height"], strict=True)
+    ]
     wanted = math.ceil(LEGIBLE / max(across, 1.0))
     return max(min(wanted, FINEST, round(1 / float(np.median(scales)))), 1)
 

@@ -18,7 +18,7 @@ from lightning.pytorch.callbacks import Callback
 
 from logicls.errors import Problem, RecipeError
 from logicls.io.run_manifest import Difference, claim
-from logicls.models.nano.answer_codec import Codec
+from logicls.models.nano.answer_codec import NanoAnswerCodec
 from logicls.synth.dataset import rows
 from logicls.train import early_stopping as best
 from logicls.train import sampler as resample
@@ -76,9 +76,9 @@ class Run:
         return self.out / "work"
 
     @property
-    def codec(self) -> Codec:
+    def codec(self) -> NanoAnswerCodec:
         """Answers to tokens."""
-        return Codec(self.flight.processor)
+        return NanoAnswerCodec(self.flight.processor)
 
     @property
     def aside(self) -> tuple[int, ...]:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from logicls.models.nano.answer_codec import Codec
+from logicls.models.nano.answer_codec import NanoAnswerCodec
 from logicls.train.batching import Batch, collate
 from logicls.train.preflight import Flight
 
@@ -98,7 +98,7 @@ def chosen(numbers: Sequence[int], most: int, seed: int) -> list[int]:
     return [numbers[place] for place in sorted(order.tolist())]
 
 
-def shown(flight: Flight, codec: Codec, numbers: Sequence[int], batch: int) -> Iterator[Batch]:
+def shown(flight: Flight, codec: NanoAnswerCodec, numbers: Sequence[int], batch: int) -> Iterator[Batch]:
     """Those examples in batches, their light as it is."""
     for at in range(0, len(numbers), batch):
         some = list(numbers[at : at + batch])

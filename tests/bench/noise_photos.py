@@ -53,16 +53,16 @@ def main() -> int:
     import torch
 
     from logicls.constraints.checker.decomposition import decompose
-    from logicls.models.bundle import read_bundle
-    from logicls.predict.readers.protocol import reader_of
+    from logicls.models.bundle import load_bundle
+    from logicls.predict.readers.protocol import make_reader
 
-    reader, count = reader_of(read_bundle(Path(sys.argv[1]))), int(sys.argv[2]) if len(sys.argv) > 2 else 10_000
+    reader, count = make_reader(load_bundle(Path(sys.argv[1]))), int(sys.argv[2]) if len(sys.argv) > 2 else 10_000
     torch.set_num_threads(min(torch.get_num_threads(), 2))
     queries = decompose(reader.bundle.spec)
     asked = unreadable = things = said = 0
     photos = odd_photos(count)
     while some := list(islice(photos, 16)):
-        for look in reader.look(some):
+        for look in reader.predict_pixels(some):
             answers = (*look.answers, look.stated)
             asked, unreadable = asked + len(answers), unreadable + len(faults(queries, answers))
             things, said = things + sum(len(a.boxes) for a in answers), said + sum(len(a.values) for a in answers)

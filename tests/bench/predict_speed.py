@@ -25,17 +25,17 @@ SOON = 500
 def measure(bundle: Path, photos: Path, workers: int, batch: int) -> None:
     """Predict one folder and print what it took."""
     from logicls.predict.folder.runner import predict_folder
-    from logicls.predict.input.loader import load
-    from logicls.predict.readers.protocol import input_size, reader_of
+    from logicls.predict.input.loader import decode_photo
+    from logicls.predict.readers.protocol import input_size, make_reader
     from logicls.predict.self_test import open_bundle
 
     opened = open_bundle(bundle)
-    names, size = sorted(os.listdir(photos))[:100], input_size(reader_of(opened))
+    names, size = sorted(os.listdir(photos))[:100], input_size(make_reader(opened))
     for name in names[:10]:
-        load(photos, size, name)
+        decode_photo(photos, size, name)
     began = time.process_time()
     for name in names:
-        load(photos, size, name)
+        decode_photo(photos, size, name)
     decoding = (time.process_time() - began) / len(names)
     here, seen, resident = psutil.Process(), [0], {}
 

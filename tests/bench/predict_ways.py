@@ -35,8 +35,8 @@ from ways_hub import hub_bundle, hub_ways
 from ways_nano import nano_ways
 from ways_told import Way
 
-from logicls.models.bundle import read_bundle
-from logicls.predict.readers.nano import OnePass
+from logicls.models.bundle import load_bundle
+from logicls.predict.readers.nano import NanoReader
 
 FEW = 3
 """Photos a round of the slow ways."""
@@ -71,10 +71,10 @@ def compare(title: str, ways: dict[str, Way], photos: list[np.ndarray], rounds: 
     return best
 
 
-def floor(reader: OnePass, files: list[Path], photos: list[np.ndarray], took: float) -> None:
+def floor(reader: NanoReader, files: list[Path], photos: list[np.ndarray], took: float) -> None:
     """How far the pass is from what its multiplications and the decoding of the photos take by themselves."""
     with sdpa_kernel(SDPBackend.MATH), FlopCounterMode(display=False) as counter:
-        reader.look(photos)
+        reader.predict_pixels(photos)
     one = torch.randn(1536, 1536)
     rate = 2 * 1536**3 / min(_seconds(lambda: one @ one) for _ in range(8))
     decode = min(_seconds(lambda: [np.asarray(Image.open(f).convert("RGB")) for f in files]) for _ in range(3))
@@ -93,12 +93,12 @@ def _seconds(work: Callable[[], object]) -> float:
 
 def main() -> None:
     """Both models."""
-    bundle, rounds = read_bundle(Path(sys.argv[1])), int(sys.argv[3]) if len(sys.argv) > 3 else 5
+    bundle, rounds = load_bundle(Path(sys.argv[1])), int(sys.argv[3]) if len(sys.argv) > 3 else 5
     files = sorted(p for p in Path(sys.argv[2]).iterdir() if p.suffix in (".jpg", ".png"))[:16]
     photos = [np.asarray(Image.open(file).convert("RGB")) for file in files]
     fitted = [bundle.processor.image_processor.fitted(photo) for photo in photos]
     took = compare(f"nano, {bundle.spec.product.name}", nano_ways(bundle), fitted, rounds)
-    floor(OnePass(bundle), files, fitted, took)
+    floor(NanoReader(bundle), files, fitted, took)
     with tempfile.TemporaryDirectory() as folder:
         made = hub_bundle(Path(folder), bundle.path / "spec.yaml")
         compare("tiny Qwen3-VL, the same rules", hub_ways(made), photos[:8], rounds)

@@ -21,7 +21,7 @@ from pathlib import Path
 from logicls.cli.train import silence_progress_bars
 from logicls.evaluation import read_truth
 from logicls.io.resources import share
-from logicls.models.bundle import read_bundle
+from logicls.models.bundle import load_bundle
 from logicls.predict.folder.runner import predict_folder, read_verdicts
 from logicls.train.fit import fit
 from logicls.train.grpo.nano_policy import NanoPolicy
@@ -45,7 +45,7 @@ def stated_right(found: Sequence[Answers]) -> float:
 
 def measured(path: Path, synth: Path, photos: Path, recipe: Recipe) -> str:
     """What came of a bundle."""
-    bundle = read_bundle(path)
+    bundle = load_bundle(path)
     policy = NanoPolicy(bundle, open_rows(synth, path / "work"))
     numbers = split_photos(policy.rows["photo"], recipe.heldout, recipe.seed).heldout[:ASIDE]
     found = policy.answers(numbers)

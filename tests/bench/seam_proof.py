@@ -22,7 +22,7 @@ from PIL import Image
 from torch import nn
 from torchmetrics.functional.classification import binary_auroc
 
-from logicls.models.nano.config import STRIDE, size_for
+from logicls.models.nano.config import TOKEN_STRIDE, choose_input_size
 from logicls.models.nano.processor import NanoImageProcessor
 from logicls.synth.dataset import rows
 
@@ -36,9 +36,9 @@ def pictures(folder: Path, tokens: int) -> tuple[torch.Tensor, list[dict]]:
     found, facts, processor = [], [], None
     for row in rows(folder, COLUMNS):
         if processor is None:
-            processor = NanoImageProcessor(size_for(row["height"] / row["width"], tokens))
+            processor = NanoImageProcessor(choose_input_size(row["height"] / row["width"], tokens))
         photo = np.asarray(Image.open(io.BytesIO(row["image"]["bytes"])).convert("RGB"))
-        found.append(processor.fitted(photo))
+        found.append(processor.letterbox(photo))
         edits = json.loads(row["edits"])
         facts.append(
             {
@@ -107,7 +107,7 @@ def main() -> None:
     """Print both figures."""
     folder, tokens = Path(sys.argv[1]), int(sys.argv[2]) if len(sys.argv) > 2 else 128
     pixels, facts = pictures(folder, tokens)
-    print(f"{len(facts)} examples at {pixels.shape[3]} x {pixels.shape[2]} pixels, stride {STRIDE}", flush=True)
+    print(f"{len(facts)} examples at {pixels.shape[3]} x {pixels.shape[2]} pixels, stride {TOKEN_STRIDE}", flush=True)
     held = [is_held_out(fact["photo"]) for fact in facts]
     alike = [n for n, fact in enumerate(facts) if fact["fate"] != "broken"]
     edited = torch.tensor([float(fact["fate"] != "untouched") for fact in facts])

@@ -13,13 +13,13 @@ import torch
 from transformers import LogitsProcessor, LogitsProcessorList
 from ways_told import VOTES, Way, generate
 
-from logicls.models.bundle import Bundle, read_bundle, write_hub_bundle
-from logicls.models.hub.adapters import adapted
-from logicls.models.hub.bundle_io import facts_of
-from logicls.models.hub.chat_template import inputs_of, picture_of, shown_of
-from logicls.models.hub.loading import find_base, habits_of, load_model, load_processor
-from logicls.models.hub.shared_prefix import whole
-from logicls.predict.readers.hub import HubPass
+from logicls.models.bundle import Bundle, load_bundle, write_hub_bundle
+from logicls.models.hub.adapters import add_adapter
+from logicls.models.hub.bundle_io import describe_base
+from logicls.models.hub.chat_template import make_inputs, pad_photo, place_photo
+from logicls.models.hub.loading import find_checkpoint, conventions_for, load_model, load_processor
+from logicls.models.hub.shared_prefix import append_text
+from logicls.predict.readers.hub import HubReader
 from logicls.prompts.templates import wordings
 
 AT_ONCE = 8
@@ -29,7 +29,7 @@ AT_ONCE = 8
 class Within(LogitsProcessor):
     """The grammar of one question, for the library's own decoding."""
 
-    def __init__(self, reader: HubPass, matcher: object, begin: int) -> None:
+    def __init__(self, reader: HubReader, matcher: object, begin: int) -> None:
         self.reader, self.matcher, self.seen = reader, matcher.deep_copy(), begin
 
     def __call__(self, ids: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
@@ -49,35 +49,35 @@ def hub_bundle(folder: Path, spec: Path) -> Bundle:
     """A tiny random model of the Qwen3-VL architecture with these rules."""
     makers = runpy.run_path(str(Path(__file__).parents[1] / "checkpoints.py"))["FAMILIES"]
     makers["qwen3_vl"](folder / "base")
-    base = find_base(str(folder / "base"))
-    adapter = adapted(load_model(base.path, precision="float32"), rank=2, alpha=4, dropout=0.0, where="everywhere")
-    hub = facts_of(base, merged=True, precision="float32", four_bit=False, boxes=habits_of("qwen3_vl").boxes)
+    base = find_checkpoint(str(folder / "base"))
+    adapter = add_adapter(load_model(base.path, precision="float32"), rank=2, alpha=4, dropout=0.0, scope="everywhere")
+    hub = describe_base(base, merged=True, precision="float32", four_bit=False, boxes=conventions_for("qwen3_vl").boxes)
     write_hub_bundle(folder / "bundle", adapter=adapter, processor=load_processor(base.path), hub=hub, spec_file=spec,
                      max_boxes=2)  # fmt: skip
-    return read_bundle(folder / "bundle")
+    return load_bundle(folder / "bundle")
 
 
 def hub_ways(bundle: Bundle) -> dict[str, Way]:
     """The ways of a hub model."""
-    reader, twice = HubPass(bundle), HubPass(bundle)
-    codec, end = reader.codec, reader.codec.talk.end
-    twice.__dict__["asked"] = reader.asked * 2
+    reader, twice = HubReader(bundle), HubReader(bundle)
+    codec, end = reader.codec, reader.codec.chat_format.end_token
+    twice.__dict__["asked"] = reader.compiled_queries * 2
     prompts = [
-        [codec.tokens(codec.talk.asked(texts[k % len(texts)])) for k in range(VOTES)]
-        for texts in (wordings(asked.query, bundle.spec) for asked in reader.asked)
+        [codec.tokenize(codec.chat_format.format_question(texts[k % len(texts)])) for k in range(VOTES)]
+        for texts in (wordings(asked.query, bundle.spec) for asked in reader.compiled_queries)
     ]
     known: dict[int, list[list[int]]] = {}
 
     def given(photo: np.ndarray, prompt: Sequence[int]) -> dict[str, torch.Tensor]:
-        shown = shown_of((photo.shape[1], photo.shape[0]), bundle.processor)
-        return whole(inputs_of(bundle.processor, codec.talk, [picture_of(photo, shown)]), prompt)
+        shown = place_photo((photo.shape[1], photo.shape[0]), bundle.processor)
+        return append_text(make_inputs(bundle.processor, codec.chat_format, [pad_photo(photo, shown)]), prompt)
 
     @torch.inference_mode()
     def one_by_one(photos: Sequence[np.ndarray], votes: int = 1) -> list[list[object]]:
         out = []
         for photo in photos:
             answers: list[object] = []
-            for asked, texts in zip(reader.asked, prompts, strict=True):
+            for asked, texts in zip(reader.compiled_queries, prompts, strict=True):
                 said = []
                 for prompt in texts[:votes]:
                     inputs = given(photo, prompt)
@@ -86,19 +86,19 @@ def hub_ways(bundle: Bundle) -> dict[str, Way]:
                         **inputs, do_sample=False, max_new_tokens=400, eos_token_id=end, pad_token_id=end,
                         logits_processor=LogitsProcessorList([Within(reader, asked.matcher, begin)]),
                     )[0, begin:]  # fmt: skip
-                    said.append(codec.text([token for token in tokens.tolist() if token != end]))
+                    said.append(codec.detokenize([token for token in tokens.tolist() if token != end]))
                 answers.append(Counter(said).most_common(1)[0][0])
             out.append(answers)
         return out
 
     @torch.inference_mode()
-    def one_pass(photos: Sequence[np.ndarray], by: HubPass = reader) -> list[list[object]]:
+    def one_pass(photos: Sequence[np.ndarray], by: HubReader = reader) -> list[list[object]]:
         out = []
         for k in range(0, len(photos), AT_ONCE):
             some = photos[k : k + AT_ONCE]
-            prefix, _ = by.read(some)
-            for photo, said in zip(some, by.say(prefix), strict=True):
-                own = said[: len(reader.asked)]
+            prefix, _ = by.encode_photos(some)
+            for photo, said in zip(some, by.answer_queries(prefix), strict=True):
+                own = said[: len(reader.compiled_queries)]
                 known[id(photo)] = [[one.token for one in each if one.token != end] for each in own]
                 out.append([by._text(each) for each in own])
         return out
@@ -108,7 +108,7 @@ def hub_ways(bundle: Bundle) -> dict[str, Way]:
         for photo in photos:
             prompt = [token for texts in prompts for token in texts[0]]
             generate(bundle.model, given(photo, prompt), [*chain(*known[id(photo)]), end], end)
-        return [[codec.text(tokens) for tokens in known[id(photo)]] for photo in photos]
+        return [[codec.detokenize(tokens) for tokens in known[id(photo)]] for photo in photos]
 
     return {
         "one pass": one_pass, "(a) one by one": one_by_one, "(b) five votes": lambda p: one_by_one(p, VOTES),

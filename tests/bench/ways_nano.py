@@ -12,8 +12,8 @@ from ways_told import VOTES, Way, generate
 from logicls import answer_format as trail
 from logicls.constraints.checker.decomposition import locate_query_id
 from logicls.models.bundle import Bundle
-from logicls.predict.readers.detections import Light, located, read_off, things
-from logicls.predict.readers.nano import Asked, OnePass
+from logicls.predict.readers.detections import Detection, answer_location, answer_attribute, select_detections
+from logicls.predict.readers.nano import TokenizedQueries, NanoReader
 from logicls.prompts.templates import wordings
 from logicls.records import Answer, Subquery
 
@@ -27,10 +27,10 @@ class NanoAlone:
     """One question of a nano bundle, asked in one wording by itself."""
 
     def __init__(self, bundle: Bundle, query: Subquery, pointed: bool, wording: int) -> None:
-        self.reader, self.query = OnePass(bundle), query
+        self.reader, self.query = NanoReader(bundle), query
         texts = wordings(query, bundle.spec)
-        words = self.reader.codec.prompt(texts[wording % len(texts)])
-        asked = Asked(
+        words = self.reader.codec.encode_prompt(texts[wording % len(texts)])
+        asked = TokenizedQueries(
             torch.tensor([words]), torch.ones(1, len(words), dtype=torch.long), torch.tensor([len(words) - 1])
         )
         own = {"asked": asked, "spoken": [] if pointed else [0], "where": [0] if query.kind == "locate" else []}
@@ -38,26 +38,32 @@ class NanoAlone:
         self.reader.__dict__.update(own)
 
     @torch.inference_mode()
-    def ask(self, photo: np.ndarray, found: dict[str, list[Light]]) -> Answer:
+    def ask(self, photo: np.ndarray, found: dict[str, list[Detection]]) -> Answer:
         """One call. Where things are is kept in `found` for the questions what they are like."""
         reader, query, size = self.reader, self.query, (photo.shape[1], photo.shape[0])
-        read = reader.ask(reader.see([photo]))
+        read = reader.answer_queries(reader.encode_photos([photo]))
         if query.kind == "locate":
-            return located(query, found.setdefault(query.id, reader.lights(read, [size])[0][0]), size)
-        if not reader.spoken:
-            bearers = [things(found[locate_query_id(query.id)], size)]
-            return read_off(
-                reader.bundle.model, reader.codec, query, bearers, read.chart, read.asked[:, 0], read.photo
+            return answer_location(query, found.setdefault(query.id, reader.detect(read, [size])[0][0]), size)
+        if not reader.token_queries:
+            bearers = [select_detections(found[locate_query_id(query.id)], size)]
+            return answer_attribute(
+                reader.bundle.model,
+                reader.codec,
+                query,
+                bearers,
+                read.feature_map,
+                read.queries[:, 0],
+                read.fine_pixels,
             )[0]
-        return reader._worded(query, read.said.words[0, 0].tolist(), read.said.sure[0, 0].tolist())
+        return reader._worded(query, read.decoded.tokens[0, 0].tolist(), read.decoded.probabilities[0, 0].tolist())
 
 
 def nano_ways(bundle: Bundle, double: bool = False) -> dict[str, Way]:
     """The ways of a nano bundle."""
-    reader = OnePass(bundle)
-    pointed, queries = reader.pointed, reader.queries
+    reader = NanoReader(bundle)
+    pointed, queries = reader.detected_ids, reader.queries
     calls = [[NanoAlone(bundle, q, q.id in pointed, k) for q in queries] for k in range(VOTES)]
-    twice = OnePass(bundle)
+    twice = NanoReader(bundle)
     twice.queries = queries * 2
 
     def one_by_one(photos: Sequence[np.ndarray], votes: int = 1) -> list[list[object]]:
@@ -70,7 +76,7 @@ def nano_ways(bundle: Bundle, double: bool = False) -> dict[str, Way]:
 
     @torch.inference_mode()
     def one_text(photos: Sequence[np.ndarray], short: bool = False) -> list[list[object]]:
-        tokenizer, prompt = bundle.processor.tokenizer, reader.asked.words
+        tokenizer, prompt = bundle.processor.tokenizer, reader.tokenized_queries.tokens
         photo_ids = torch.full((1, bundle.processor.image_tokens), reader.codec.image)
         for photo in photos:
             answers = known[id(photo)]
@@ -85,12 +91,12 @@ def nano_ways(bundle: Bundle, double: bool = False) -> dict[str, Way]:
     known: dict[int, list[Answer]] = {}
 
     def one_pass(photos: Sequence[np.ndarray]) -> list[list[object]]:
-        looks = [look for k in range(0, len(photos), 16) for look in reader.look(photos[k : k + 16])]
+        looks = [look for k in range(0, len(photos), 16) for look in reader.predict_pixels(photos[k : k + 16])]
         known.update({id(p): [*look.answers, look.stated] for p, look in zip(photos, looks, strict=True)})
         return [list(map(main_content, known[id(photo)])) for photo in photos]
 
     def doubled(photos: Sequence[np.ndarray]) -> list[list[object]]:
-        looks = [look for k in range(0, len(photos), 16) for look in twice.look(photos[k : k + 16])]
+        looks = [look for k in range(0, len(photos), 16) for look in twice.predict_pixels(photos[k : k + 16])]
         return [[*map(main_content, look.answers[: len(queries) - 1]), main_content(look.stated)] for look in looks]
 
     return {

@@ -26,7 +26,7 @@ from logicls.diagnostics.codes import find_code
 from logicls.evaluation import read_truth, score
 from logicls.io import atomic, jsonl
 from logicls.io.resources import find, share_root
-from logicls.predict.input.listing import list_photos, no_photos
+from logicls.predict.input.listing import list_photos, no_photos_error
 from logicls.predict.serialization import verdict_from_json
 from logicls.records import Box, Instance, Scene, Verdict
 from logicls.report.draw import draw_card
@@ -207,7 +207,7 @@ def cut_short() -> object:
 def empty_folder() -> object:
     """A folder without a photo."""
     Path("photos").mkdir()
-    return no_photos(Path("photos")).problems
+    return no_photos_error(Path("photos")).problems
 
 
 def vanished() -> object:
@@ -282,7 +282,7 @@ TRIGGERS: dict[str, Trigger] = {
     "LC307": saved("scan.tif", Image.new("F", (4, 3))),
     "LC311": lambda: list_photos(Path("photos")),
     "LC312": empty_folder,
-    "LC603": lambda: no_photos(Path("photos"), ["line3/*.png"]).problems,
+    "LC603": lambda: no_photos_error(Path("photos"), ["line3/*.png"]).problems,
     "LC604": vanished,
     "LC606": written_twice,
     "LC901": lambda: find("../secrets.txt", Path("share")),

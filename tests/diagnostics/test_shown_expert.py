@@ -46,7 +46,7 @@ def _other_dimension() -> object:
 
 def _elsewhere() -> object:
     spec = load_spec(share("constraints/dosing_kit.yaml"))
-    return asking_of(Bundle(Path("bundle"), "0", spec, None, None, 1, foreign=True))
+    return asking_of(Bundle(Path("bundle"), "0", spec, None, None, 1, is_external=True))
 
 
 TRIGGERS: dict[str, Callable[[], object]] = {

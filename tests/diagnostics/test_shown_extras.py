@@ -13,9 +13,9 @@ from PIL import Image
 from logicls.cli.plugins import second_look
 from logicls.constraints.spec.loader import load_spec
 from logicls.io.resources import share
-from logicls.models.box_formats import Family
+from logicls.models.box_formats import BoxFamily
 from logicls.models.bundle import Bundle
-from logicls.models.hub.bundle_io import Hub
+from logicls.models.hub.bundle_io import HubModelInfo
 from logicls.plugins.bundled_knowledge import carry_knowledge
 from logicls.plugins.registry import found
 from logicls.plugins.retrieval.drafting import read_usual, write_usual
@@ -33,7 +33,7 @@ from logicls.records import PluginInfo
 def hub_bundle() -> Bundle:
     """As far as it is looked at: a bundle of a hub model."""
     spec = load_spec(share("constraints/dosing_kit.yaml"))
-    hub = Hub("org/model", "", "", False, "float32", False, Family.pixels)
+    hub = HubModelInfo("org/model", "", "", False, "float32", False, BoxFamily.pixels)
     return Bundle(Path("bundle"), "0", spec, None, None, 1, hub)
 
 

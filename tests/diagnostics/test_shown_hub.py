@@ -14,13 +14,13 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from logicls.io.resources import share
-from logicls.models.bundle import read_bundle, write_hub_bundle
-from logicls.models.hub.adapters import adapted
-from logicls.models.hub.answer_codec import Codec
-from logicls.models.hub.bundle_io import facts_of, weights_hash
-from logicls.models.hub.chat_template import talk_of
-from logicls.models.hub.loading import coordinates_of, find_base, habits_of, load_model, load_processor
-from logicls.models.hub.shared_prefix import Branches
+from logicls.models.bundle import load_bundle, write_hub_bundle
+from logicls.models.hub.adapters import add_adapter
+from logicls.models.hub.answer_codec import HubAnswerCodec
+from logicls.models.hub.bundle_io import describe_base, hash_weights
+from logicls.models.hub.chat_template import read_chat_format
+from logicls.models.hub.loading import box_format_for, find_checkpoint, conventions_for, load_model, load_processor
+from logicls.models.hub.shared_prefix import PrefixBranches
 from logicls.synth.pipeline import Order, build
 from logicls.train.fit import fit
 from logicls.train.hub_dataset import Examples, open_rows
@@ -56,16 +56,16 @@ def bench(desk, made) -> Path:
 def opened() -> tuple[object, Examples]:
     """The model, and the examples as its processor sees them."""
     processor, model = load_processor(Path("model")), load_model(Path("model"), precision="float32")
-    coordinates = coordinates_of(habits_of(FAMILY).boxes, processor)
-    codec = Codec(coordinates, talk_of(processor, "model"), processor.tokenizer)
+    coordinates = box_format_for(conventions_for(FAMILY).boxes, processor)
+    codec = HubAnswerCodec(coordinates, read_chat_format(processor, "model"), processor.tokenizer)
     return model, Examples(open_rows(Path("synth"), Path("cache")), processor, codec)
 
 
 def bundled() -> None:
     """A bundle of the model, its base in `model` below."""
-    base = replace(find_base("model"), name="model")
-    hub = facts_of(base, merged=False, precision="float32", four_bit=False, boxes=habits_of(FAMILY).boxes)
-    adapter = adapted(load_model(base.path, precision="float32"), rank=2, alpha=4, dropout=0.0, where="language")
+    base = replace(find_checkpoint("model"), name="model")
+    hub = describe_base(base, merged=False, precision="float32", four_bit=False, boxes=conventions_for(FAMILY).boxes)
+    adapter = add_adapter(load_model(base.path, precision="float32"), rank=2, alpha=4, dropout=0.0, scope="language")
     write_hub_bundle(
         Path("bundle"), adapter=adapter, processor=load_processor(base.path), hub=hub, spec_file=ORDER.spec, max_boxes=5
     )
@@ -102,7 +102,7 @@ def forgetful_model() -> object:
         raise NotImplementedError("this cache cannot be repeated")
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Branches, "step", refuse)
+        patch.setattr(PrefixBranches, "step", refuse)
         return rehearse(examples, model, "model")
 
 
@@ -128,16 +128,16 @@ def renamed_adapter() -> object:
     save_file(weights, file)
     facts = Path("bundle/bundle.json")
     there = json.loads(facts.read_text())
-    there["id"] = weights_hash(Path("bundle"), there["hub"])
+    there["id"] = hash_weights(Path("bundle"), there["hub"])
     facts.write_text(json.dumps(there))
-    return read_bundle(Path("bundle"))
+    return load_bundle(Path("bundle"))
 
 
 def newer_base() -> object:
     """A base model that was replaced after the training."""
     bundled()
     Path("model/config.json").write_text(Path("model/config.json").read_text() + "\n")
-    return read_bundle(Path("bundle"))
+    return load_bundle(Path("bundle"))
 
 
 TRIGGERS: dict[str, Callable[[], object]] = {
@@ -146,7 +146,7 @@ TRIGGERS: dict[str, Callable[[], object]] = {
     "LC432": other_processor,
     "LC433": short_model,
     "LC434": forgetful_model,
-    "LC510": lambda: find_base("Qwen/Qwen3-VL-2B-Instruct"),
+    "LC510": lambda: find_checkpoint("Qwen/Qwen3-VL-2B-Instruct"),
     "LC511": damaged_model,
     "LC512": four_bits,
     "LC513": renamed_adapter,

@@ -19,9 +19,9 @@ from logicls.cli.predict import predict
 from logicls.constraints.spec.loader import load_spec
 from logicls.errors import DataError
 from logicls.io.resources import share
-from logicls.models.bundle import read_bundle, write_bundle
+from logicls.models.bundle import load_bundle, write_bundle
 from logicls.predict.folder.runner import predict_folder
-from logicls.predict.input.loader import Loader
+from logicls.predict.input.loader import PhotoLoader
 from logicls.predict.self_test import open_bundle, write_probe
 from logicls.pretraining.photo_store import read_shards
 from logicls.synth.pipeline import Order, build, source_of
@@ -85,13 +85,13 @@ def other_size() -> object:
 def misspelt_spec() -> object:
     """A bundle whose spec cannot be loaded."""
     edited("bundle/spec.yaml", "exactly: 4", "exacly: 4")
-    return read_bundle(Path("bundle"))
+    return load_bundle(Path("bundle"))
 
 
 def changed_spec() -> object:
     """A bundle whose spec was edited."""
     edited("bundle/spec.yaml", "exactly: 4", "exactly: 5")
-    return read_bundle(Path("bundle"))
+    return load_bundle(Path("bundle"))
 
 
 def empty_probe() -> object:
@@ -115,7 +115,7 @@ def verdicts_of_another() -> object:
     Image.new("L", (40, 30)).save("photos/kit_001.png")
     Path("verdicts").mkdir()
     Path("verdicts/run.json").write_text('{"bundle": "0c1d2e3f4a5b"}')
-    return predict_folder(replace(read_bundle(Path("bundle")), id="9a8b7c6d5e4f"), Path("photos"), Path("verdicts"))
+    return predict_folder(replace(load_bundle(Path("bundle")), id="9a8b7c6d5e4f"), Path("photos"), Path("verdicts"))
 
 
 def killed_worker() -> object:
@@ -133,7 +133,7 @@ def verdicts_of_monday() -> object:
     Path("tuesday").mkdir()
     Image.new("L", (40, 30)).save("tuesday/kit_001.png")
     Path("verdicts").mkdir()
-    bundle = read_bundle(Path("bundle"))
+    bundle = load_bundle(Path("bundle"))
     begun = {"bundle": bundle.id, "spec": bundle.spec.hash, "product": bundle.spec.product.name, "photos": "/monday"}
     Path("verdicts/run.json").write_text(json.dumps(begun))
     try:
@@ -147,12 +147,12 @@ def verdicts_among_photos() -> object:
     """Verdicts into the folder of the photos."""
     Path("photos").mkdir()
     Image.new("L", (40, 30)).save("photos/kit_001.png")
-    return predict_folder(read_bundle(Path("bundle")), Path("photos"), Path("photos"))
+    return predict_folder(load_bundle(Path("bundle")), Path("photos"), Path("photos"))
 
 
 def dying_processes() -> object:
     """Processes that end as soon as they are asked for something."""
-    with Loader(exec, 1) as loader:
+    with PhotoLoader(exec, 1) as loader:
         return list(loader.stream(['__import__("os")._exit(1)']))
 
 
@@ -201,7 +201,7 @@ TRIGGERS: dict[str, Callable[[], object]] = {
     "LC435": without_trl,
     "LC436": lambda: reward(Path("synth"), Path("new"), TINY, start=None),
     "LC437": lambda: refuse_other_options({"resume": True}),
-    "LC501": lambda: read_bundle(Path("synth")),
+    "LC501": lambda: load_bundle(Path("synth")),
     "LC502": misspelt_spec,
     "LC503": changed_spec,
     "LC504": empty_probe,

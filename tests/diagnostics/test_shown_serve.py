@@ -12,10 +12,10 @@ import pytest
 from logicls.cli.environment import require_extra
 from logicls.cli.serve import RemoteExecution
 from logicls.constraints.spec.loader import load_spec
-from logicls.models.box_formats import FAMILIES
-from logicls.predict.endpoint.client import Chat, Endpoint, base_of
-from logicls.predict.endpoint.prompts import Asks, Manner
-from logicls.predict.endpoint.reader import spoken, untrained
+from logicls.models.box_formats import BOX_FORMATS
+from logicls.predict.endpoint.client import ChatClient, Endpoint, normalize_url
+from logicls.predict.endpoint.prompts import RequestBuilder, PromptMode
+from logicls.predict.endpoint.reader import strip_special_tokens, make_spec_bundle
 from logicls.predict.folder.ray_cluster import Cluster, Work, _inspected, cluster
 from logicls.serve.server import Address, serve
 from logicls.serve.uploads import Limits
@@ -31,8 +31,8 @@ constraints:
 def asked(answer: Callable[[httpx2.Request], httpx2.Response], model: str = "") -> object:
     """What comes of asking a server that answers like this."""
     endpoint = Endpoint("http://gpu:8000", model, pause=0.0)
-    with Chat(endpoint, transport=httpx2.MockTransport(answer)) as chat:
-        return chat.ask(np.zeros((2, 2, 3), np.uint8), "where is every pin?", 9, {})
+    with ChatClient(endpoint, transport=httpx2.MockTransport(answer)) as chat:
+        return chat.complete(np.zeros((2, 2, 3), np.uint8), "where is every pin?", 9, {})
 
 
 def models(request: httpx2.Request) -> httpx2.Response:
@@ -45,7 +45,9 @@ def models(request: httpx2.Request) -> httpx2.Response:
 def left_out() -> object:
     """Boxes that are special tokens."""
     Path("box.yaml").write_text(SPEC)
-    return spoken(Asks(load_spec(Path("box.yaml")), Manner.lines, FAMILIES["paligemma"], 9))
+    return strip_special_tokens(
+        RequestBuilder(load_spec(Path("box.yaml")), PromptMode.lines, BOX_FORMATS["paligemma"], 9)
+    )
 
 
 def nobody(request: httpx2.Request) -> httpx2.Response:
@@ -71,7 +73,7 @@ class OtherMachine:
 def share() -> object:
     """Verdicts of a cluster that has no photos."""
     Path("box.yaml").write_text(SPEC)
-    bundle = untrained(Path("box.yaml"))
+    bundle = make_spec_bundle(Path("box.yaml"))
     return list(_inspected(Cluster(OtherMachine(), 2, 0), bundle, Work("box.yaml", "photos", ""), [{"names": "[]"}]))
 
 
@@ -88,7 +90,7 @@ TRIGGERS: dict[str, Callable[[], object]] = {
     "LC673": lambda: asked(lambda request: httpx2.Response(401, json={"error": "who are you?"}), "qwen"),
     "LC674": lambda: asked(models, "qwen3_vl"),
     "LC675": lambda: asked(lambda request: httpx2.Response(200, text="<html>"), "qwen"),
-    "LC676": lambda: base_of("localhost:8000"),
+    "LC676": lambda: normalize_url("localhost:8000"),
     "LC677": left_out,
     "LC678": reach,
     "LC679": share,

@@ -9,7 +9,7 @@ from logicls.constraints.spec.loader import load_spec
 from logicls.data.image_io import sha256
 from logicls.errors import DataError
 from logicls.evaluation.faithfulness import Sample, faithfulness
-from logicls.predict.readers.nano import Look
+from logicls.predict.readers.nano import Prediction
 from logicls.records import Answer, Box, Verdict
 
 SPEC = """logicls: 1
@@ -29,7 +29,7 @@ class Stubborn:
 
     def look(self, photos):
         """One pin."""
-        return [Look(SAID, Answer("verdict"), ()) for _ in photos]
+        return [Prediction(SAID, Answer("verdict"), ()) for _ in photos]
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ from logicls.data.coco import read_dataset
 from logicls.data.segmentation import read_outlines
 from logicls.evaluation.faithfulness import draw_flips, try_flips
 from logicls.io.resources import share
-from logicls.predict.readers.nano import Look
+from logicls.predict.readers.nano import Prediction
 from logicls.records import Answer
 from logicls.synth.instance_bank import Bank
 from logicls.synth.sampling_plan import read_balance
@@ -40,7 +40,7 @@ class Knowing:
 
     def look(self, photos):
         """The answers to each photo."""
-        return [Look(self.known[photo.tobytes()], Answer("verdict"), ()) for photo in photos]
+        return [Prediction(self.known[photo.tobytes()], Answer("verdict"), ()) for photo in photos]
 
 
 def test_a_reader_that_sees_edits_passes(drafter):

@@ -9,7 +9,7 @@ import pytest
 
 from logicls.constraints.spec.loader import load_spec
 from logicls.evaluation.necessity import Case, draw_case, is_gone, is_kept, try_cases
-from logicls.predict.readers.nano import Look
+from logicls.predict.readers.nano import Prediction
 from logicls.records import Answer, Box, Verdict
 
 SPEC = """logicls: 1
@@ -60,7 +60,7 @@ class Looking:
 
     def look(self, photos):
         """What is on each photo."""
-        return [Look(self.says or self.sees(pixels), Answer("verdict"), ()) for pixels in photos]
+        return [Prediction(self.says or self.sees(pixels), Answer("verdict"), ()) for pixels in photos]
 
     def sees(self, pixels):
         """The pins; none where it looks at the corner and that is out of focus."""

@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from logicls.models.nano import NanoConfig, NanoForImageTextToText, NanoImageProcessor, NanoProcessor
-from logicls.models.nano.answer_codec import Codec
-from logicls.models.nano.processor import make_tokenizer
+from logicls.models.nano.answer_codec import NanoAnswerCodec
+from logicls.models.nano.processor import train_tokenizer
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -20,17 +20,17 @@ def _one_thread():
 def processor() -> NanoProcessor:
     """Inputs of 96 x 64 pixels, 24 visual tokens."""
     texts = ["where is every pin?", "which colour has the pin?", "which rules are broken?"]
-    return NanoProcessor(NanoImageProcessor((96, 64)), make_tokenizer(texts, ["red", "blue"]))
+    return NanoProcessor(NanoImageProcessor((96, 64)), train_tokenizer(texts, ["red", "blue"]))
 
 
 @pytest.fixture(scope="session")
-def codec(processor: NanoProcessor) -> Codec:
+def codec(processor: NanoProcessor) -> NanoAnswerCodec:
     """Its codec."""
-    return Codec(processor)
+    return NanoAnswerCodec(processor)
 
 
 @pytest.fixture(scope="session")
-def model(codec: Codec) -> NanoForImageTextToText:
+def model(codec: NanoAnswerCodec) -> NanoForImageTextToText:
     """Random weights, larger than at the start of training so that answers differ."""
     torch.manual_seed(0)
     config = NanoConfig(
@@ -40,14 +40,14 @@ def model(codec: Codec) -> NanoForImageTextToText:
         encoder_layers=1,
         decoder_layers=2,
         max_text=64,
-        near=16,
+        stem_width=16,
         image_token_id=codec.image,
-        answer_token_id=codec.answering,
+        answer_token_id=codec.answer_start,
         pad_token_id=codec.pad,
         eos_token_id=codec.end,
     )
     model = NanoForImageTextToText(config).eval()
     with torch.no_grad():
-        model.words.weight.normal_(std=0.3)
-        model.order.weight.normal_(std=0.3)
+        model.token_embeddings.weight.normal_(std=0.3)
+        model.position_embeddings.weight.normal_(std=0.3)
     return model

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from logicls import answer_format as trail
-from logicls.models.box_formats import FAMILIES, Family, Resizing, back, into
+from logicls.models.box_formats import BOX_FORMATS, BoxFamily, SmartResize, decode_boxes, encode_boxes
 from logicls.records import Answer, Box
 
 SIDES = st.integers(30, 4000)
@@ -30,18 +30,18 @@ def unit(name: str, size: tuple[int, int]) -> tuple[float, float]:
     width, height = size
     if name == "pixels":
         return 0.1, 0.1
-    resizing = FAMILIES[name].resizing
+    resizing = BOX_FORMATS[name].resize
     across, down = resizing(size) if resizing else (UNITS[name], UNITS[name])
     return width / across, height / down
 
 
-@pytest.mark.parametrize("name", FAMILIES)
+@pytest.mark.parametrize("name", BOX_FORMATS)
 @given(size=SIZES, shares=BOXES)
 def test_a_box_is_read_where_it_was_written(name, size, shares):
     """To half a unit of the family, and to one where its scale ends before the photo does."""
-    family, boxes = FAMILIES[name], on(size, shares)
+    family, boxes = BOX_FORMATS[name], on(size, shares)
 
-    found = family.read(family.write(boxes, size), size)
+    found = family.text_to_boxes(family.boxes_to_text(boxes, size), size)
 
     assert found is not None
     assert len(found) == len(boxes)
@@ -52,14 +52,14 @@ def test_a_box_is_read_where_it_was_written(name, size, shares):
         assert max(abs(one.y1 - other.y1), abs(one.y2 - other.y2)) <= half * y + 1e-6
 
 
-@pytest.mark.parametrize("name", FAMILIES)
+@pytest.mark.parametrize("name", BOX_FORMATS)
 @given(size=SIZES, shares=BOXES)
 def test_writing_what_was_read_changes_nothing(name, size, shares):
     """The second time round no digit moves: a model that copies a box copies it exactly."""
-    family = FAMILIES[name]
-    text = family.write(on(size, shares), size)
+    family = BOX_FORMATS[name]
+    text = family.boxes_to_text(on(size, shares), size)
 
-    assert family.write(family.read(text, size), size) == text
+    assert family.boxes_to_text(family.text_to_boxes(text, size), size) == text
 
 
 BOX = (Box(20, 30, 40, 60),)
@@ -80,49 +80,49 @@ BOX = (Box(20, 30, 40, 60),)
 )
 def test_the_form_of_each_family(name, said):
     """A photo of 200 x 300; Qwen2.5-VL sees it as 196 x 308."""
-    assert FAMILIES[name].write(BOX, (200, 300)) == said
+    assert BOX_FORMATS[name].boxes_to_text(BOX, (200, 300)) == said
 
 
 def test_every_family_is_shown_above():
     """Two boxes stand as their form asks: side by side, or with a semicolon between."""
     two = BOX * 2
 
-    assert FAMILIES["paligemma"].write(two, (200, 300)).count(" ; ") == 1
-    assert FAMILIES["florence2"].write(two, (200, 300)).count("<loc_") == 8
-    assert FAMILIES["qwen3_vl"].write(two, (200, 300)) == "[100, 100, 200, 200] [100, 100, 200, 200]"
-    assert set(UNITS) | {"pixels", "qwen2_5_vl"} == set(FAMILIES) == {str(family) for family in Family}
+    assert BOX_FORMATS["paligemma"].boxes_to_text(two, (200, 300)).count(" ; ") == 1
+    assert BOX_FORMATS["florence2"].boxes_to_text(two, (200, 300)).count("<loc_") == 8
+    assert BOX_FORMATS["qwen3_vl"].boxes_to_text(two, (200, 300)) == "[100, 100, 200, 200] [100, 100, 200, 200]"
+    assert set(UNITS) | {"pixels", "qwen2_5_vl"} == set(BOX_FORMATS) == {str(family) for family in BoxFamily}
 
 
-@pytest.mark.parametrize("name", FAMILIES)
+@pytest.mark.parametrize("name", BOX_FORMATS)
 @pytest.mark.parametrize(
     "text", ["", "none", "[1, 2, 3]", "[1, 2, 3, 4", "<loc1>", "[a, b, c, d]", "x [1.0 2.0 3.0 4.0]"]
 )
 def test_what_are_no_boxes_is_none(name, text):
     """A model's nonsense is told from boxes."""
-    assert FAMILIES[name].read(text, (200, 300)) is None
+    assert BOX_FORMATS[name].text_to_boxes(text, (200, 300)) is None
 
 
-@pytest.mark.parametrize("name", FAMILIES)
+@pytest.mark.parametrize("name", BOX_FORMATS)
 @given(text=st.text(alphabet="[]<>()locbx_|endstar0123456789., ;-", max_size=60))
 def test_reading_never_raises(name, text):
     """Whatever stands there, it is boxes or none."""
-    found = FAMILIES[name].read(text, (200, 300))
+    found = BOX_FORMATS[name].text_to_boxes(text, (200, 300))
 
     assert found is None or len(found) > 0
 
 
-@pytest.mark.parametrize("name", FAMILIES)
+@pytest.mark.parametrize("name", BOX_FORMATS)
 def test_a_chain_goes_there_and_back(name):
     """Only the boxes of answers change; prose that looks like one stays, and the trail reads as before."""
     answers = (Answer("locate:pin", boxes=BOX * 2), Answer("locate:cap"), Answer("attribute:pin.colour", ("red",)))
     text = f"{trail.write(answers)}\nI see [20.0 30.0 40.0 60.0] = two pins.\nlocate:pin = [1.0 2.0 3.0 4.0]"
-    family = FAMILIES[name]
+    family = BOX_FORMATS[name]
 
-    there = into(text, family, (200, 300))
+    there = encode_boxes(text, family, (200, 300))
 
-    assert family.write(BOX * 2, (200, 300)) in there
+    assert family.boxes_to_text(BOX * 2, (200, 300)) in there
     assert there.splitlines()[1:] == text.splitlines()[1:]
-    found = trail.read(back(there, family, (200, 300)))
+    found = trail.read(decode_boxes(there, family, (200, 300)))
     assert found.strange == ()
     assert [a.query for a in found.answers] == [a.query for a in answers]
     assert found.answers[0].boxes[0].iou(BOX[0]) > 0.9
@@ -138,4 +138,4 @@ def test_photos_are_resized_as_the_processor_does(size):
         return
     for least, most in ((56 * 56, 28 * 28 * 16384), (200_000, 300_000)):
         down, across = pil.smart_resize(height, width, 28, least, most)
-        assert Resizing(28, least, most)(size) == (across, down)
+        assert SmartResize(28, least, most)(size) == (across, down)

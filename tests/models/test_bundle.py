@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from logicls.errors import BundleError
-from logicls.models.bundle import read_bundle, write_bundle
+from logicls.models.bundle import load_bundle, write_bundle
 
 SPEC = """logicls: 1
 product: {name: box}
@@ -37,13 +37,13 @@ def copy(tmp_path, written):
 def refusals(path) -> list[str]:
     """What is said of a bundle that is refused, without its folder."""
     with pytest.raises(BundleError) as caught:
-        read_bundle(path)
+        load_bundle(path)
     return [str(problem).replace(str(path), "HERE") for problem in caught.value.problems]
 
 
 def test_a_bundle_comes_back(copy, written, model):
     """Weights, tokens, rules and limits are those that were written."""
-    bundle = read_bundle(copy)
+    bundle = load_bundle(copy)
 
     facts = (bundle.id, bundle.spec, bundle.max_boxes)
     assert facts == (written.id, written.spec, 5)

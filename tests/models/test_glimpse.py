@@ -10,16 +10,27 @@ import torch
 from safetensors.torch import save_file
 
 from logicls.models.nano import NanoForImageTextToText, NanoImageProcessor
-from logicls.models.nano.crop_encoder import GLINTS, LOOK, MARGIN, SHINES, SIDE, WHITE, Glimpse, Look, glinting, squares
-from logicls.models.nano.detection_head import Pointer
-from logicls.models.nano.processor import grown_model, grown_processor
+from logicls.models.nano.crop_encoder import (
+    MAX_HIGHLIGHTS,
+    BACKBONE_FILE,
+    CROP_MARGIN,
+    HIGHLIGHT_PROBABILITY,
+    CROP_SIDE,
+    NORMALIZED_WHITE,
+    CropEncoder,
+    CropBackbone,
+    add_highlights,
+    extract_crops,
+)
+from logicls.models.nano.detection_head import DetectionHead
+from logicls.models.nano.processor import expand_model, expand_processor
 
 
 @pytest.fixture
 def glimpse():
     """One whose answer depends on what it sees."""
     torch.manual_seed(0)
-    return Glimpse(8, 16, any_way=False).eval()
+    return CropEncoder(8, 16, orientation_invariant=False).eval()
 
 
 @pytest.fixture
@@ -35,17 +46,19 @@ def box(x1, y1, x2, y2):
 
 def cut(photo, place, turn=0.0):
     """The square of a place, looked at to tell what is there."""
-    return squares(photo, place, turn, shaken=False, any_way=False)
+    return extract_crops(photo, place, turn, augment=False, orientation_invariant=False)
 
 
 def test_a_square_shows_the_thing_and_a_margin(photo):
     """Pixel by pixel where it has as many pixels as the photo; beyond the photo its edge goes on."""
-    side = SIDE / MARGIN
+    side = CROP_SIDE / CROP_MARGIN
     seen = cut(photo, box(60 - side / 2, 40 - side / 2, 60 + side / 2, 40 + side / 2))
     beyond = cut(photo, box(-side / 2, 20, side / 2, 20 + side))
 
     assert torch.allclose(seen[0, :, 0], photo[0, :, 24:56, 44:76], atol=1e-4)
-    assert torch.allclose(beyond[0, :, 0, :, : SIDE // 2], beyond[0, :, 0, :, :1].expand(-1, -1, SIDE // 2), atol=1e-4)
+    assert torch.allclose(
+        beyond[0, :, 0, :, : CROP_SIDE // 2], beyond[0, :, 0, :, :1].expand(-1, -1, CROP_SIDE // 2), atol=1e-4
+    )
 
 
 def test_a_long_thing_keeps_its_proportions(photo):
@@ -71,7 +84,7 @@ def test_what_may_lie_any_way_is_told_alike_however_it_lies(photo):
     there = box(45, 30, 75, 60)
     for any_way in (True, False):
         torch.manual_seed(0)
-        one = Glimpse(8, 16, any_way=any_way).eval()
+        one = CropEncoder(8, 16, orientation_invariant=any_way).eval()
         with torch.no_grad():
             same = torch.allclose(one(photo, place, asked), one(over, there, asked), atol=1e-4)
         assert same == any_way
@@ -91,16 +104,16 @@ def test_while_learning_no_look_is_like_the_other(glimpse, photo):
 def test_at_the_beginning_it_changes_nothing_and_learns():
     """What the map says stands until something better is known; the gradient reaches the last layer first."""
     torch.manual_seed(0)
-    pointer = Pointer(16, 16, 16, closely=True)
-    pointer.start()
+    pointer = DetectionHead(16, 16, 16, use_crops=True)
+    pointer.initialize()
     chart, asked, boxes = torch.randn(2, 16, 8, 8), torch.randn(2, 3, 16), torch.rand(2, 3, 4).sort(-1).values * 8
     photo = torch.randn(2, 3, 128, 128)
 
-    plain, close = pointer.values(chart, asked, boxes), pointer.values(chart, asked, boxes, photo)
+    plain, close = pointer.read_attributes(chart, asked, boxes), pointer.read_attributes(chart, asked, boxes, photo)
     close.sum().backward()
 
     assert torch.allclose(plain, close, atol=1e-6)
-    assert pointer.glimpse.tell[-1].weight.grad.abs().sum() > 0
+    assert pointer.crop_encoder.projection[-1].weight.grad.abs().sum() > 0
 
 
 def test_photos_come_finer():
@@ -114,7 +127,7 @@ def test_photos_come_finer():
     assert found.shape == (1, 3, 288, 192)
     pooled = torch.nn.functional.avg_pool2d(found, 3)
     assert (pooled - torch.from_numpy(coarse(photo)["pixel_values"].numpy()).float()).abs().max() < 2
-    assert fine.placed(320, 480) == coarse.placed(320, 480)
+    assert fine.letterbox_transform(320, 480) == coarse.letterbox_transform(320, 480)
 
 
 def test_base_weights_grow_eyes_where_the_processor_has_the_pixels(model, processor, tmp_path):
@@ -122,7 +135,9 @@ def test_base_weights_grow_eyes_where_the_processor_has_the_pixels(model, proces
     model.save_pretrained(tmp_path / "base")
     processor.save_pretrained(tmp_path / "base")
 
-    grown = grown_model(tmp_path / "base", grown_processor(tmp_path / "base", [], (64, 32), 2), any_way=True)
+    grown = expand_model(
+        tmp_path / "base", expand_processor(tmp_path / "base", [], (64, 32), 2), orientation_invariant=True
+    )
     grown.save_pretrained(tmp_path / "grown")
     again = NanoForImageTextToText.from_pretrained(tmp_path / "grown")
 
@@ -138,30 +153,30 @@ def test_it_begins_with_what_was_learned_of_marks(model, processor, tmp_path):
     """Where the base has the file, which is in half precision; the rest is as it is without."""
     model.save_pretrained(tmp_path)
     processor.save_pretrained(tmp_path)
-    learned = Look(model.config.width).state_dict()
-    save_file({name: weight.half() for name, weight in learned.items()}, tmp_path / LOOK)
-    fine = grown_processor(tmp_path, [], (64, 32), 2)
+    learned = CropBackbone(model.config.width).state_dict()
+    save_file({name: weight.half() for name, weight in learned.items()}, tmp_path / BACKBONE_FILE)
+    fine = expand_processor(tmp_path, [], (64, 32), 2)
 
-    grown = grown_model(tmp_path, fine)
+    grown = expand_model(tmp_path, fine)
 
-    look = grown.pointer.glimpse.look.state_dict()
+    look = grown.detection_head.glimpse.look.state_dict()
     assert all(torch.equal(look[name], weight.half().float()) for name, weight in learned.items())
-    (tmp_path / LOOK).unlink()
-    other = grown_model(tmp_path, fine).pointer.glimpse.look.state_dict()
+    (tmp_path / BACKBONE_FILE).unlink()
+    other = expand_model(tmp_path, fine).detection_head.glimpse.look.state_dict()
     assert not torch.equal(other["0.weight"], look["0.weight"])
 
 
 def test_glints_fall_on_some_squares():
     """On as many as is said; a glint makes pixels lighter, up to white, and leaves the rest of a square as it was."""
     torch.manual_seed(0)
-    dark = torch.full((20, 3, 30, SIDE, SIDE), -1.5)
+    dark = torch.full((20, 3, 30, CROP_SIDE, CROP_SIDE), -1.5)
 
-    added = glinting(dark) - dark
+    added = add_highlights(dark) - dark
 
     share = (added.amax((1, 3, 4)) > 0.05).float().mean()
-    assert float(share) == pytest.approx(1 - (1 - SHINES) ** GLINTS, abs=0.06)
+    assert float(share) == pytest.approx(1 - (1 - HIGHLIGHT_PROBABILITY) ** MAX_HIGHLIGHTS, abs=0.06)
     assert float(added.min()) >= 0
-    assert WHITE + 1.5 >= float(added.max()) > 3
+    assert NORMALIZED_WHITE + 1.5 >= float(added.max()) > 3
     assert 0.02 < float((added > 0.05).float().mean()) < 0.2
     assert torch.equal(added[:, 0], added[:, 2])
 

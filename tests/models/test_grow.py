@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from logicls.models.nano.processor import grown_model, grown_processor
+from logicls.models.nano.processor import expand_model, expand_processor
 
 
 @pytest.fixture(scope="module")
@@ -21,7 +21,7 @@ def base(tmp_path_factory, model, processor):
 
 def test_words_that_are_known_stay(base, processor):
     """Tokens keep their numbers; values that are missing come after them, sorted, each once."""
-    grown = grown_processor(base, ["red", "wrong_pin", "blue", "a", "wrong_pin"], (64, 32))
+    grown = expand_processor(base, ["red", "wrong_pin", "blue", "a", "wrong_pin"], (64, 32))
 
     before, after = processor.tokenizer.get_vocab(), grown.tokenizer.get_vocab()
     assert {token: after[token] for token in before} == before
@@ -31,15 +31,15 @@ def test_words_that_are_known_stay(base, processor):
 
 def test_weights_are_the_bases(base, model):
     """In single precision; a new word is the mean of the words of its text."""
-    grown = grown_processor(base, ["which_rules"], (64, 32))
+    grown = expand_processor(base, ["which_rules"], (64, 32))
 
-    found = grown_model(base, grown)
+    found = expand_model(base, grown)
 
     count = model.config.vocab_size
     parts = grown.tokenizer("which rules", add_special_tokens=False)["input_ids"]
-    mean = found.words.weight[parts].mean(0)
-    assert found.words.weight.dtype == torch.float32
-    assert torch.allclose(found.words.weight[:count], model.words.weight, atol=1e-3)
-    assert torch.allclose(found.words.weight[count], mean, atol=1e-6)
-    assert torch.allclose(found.pointer.pattern.weight, model.pointer.pattern.weight, atol=1e-3)
+    mean = found.token_embeddings.weight[parts].mean(0)
+    assert found.token_embeddings.weight.dtype == torch.float32
+    assert torch.allclose(found.token_embeddings.weight[:count], model.words.weight, atol=1e-3)
+    assert torch.allclose(found.token_embeddings.weight[count], mean, atol=1e-6)
+    assert torch.allclose(found.detection_head.pattern.weight, model.pointer.pattern.weight, atol=1e-3)
     assert (found.config.image_size, found.config.vocab_size) == ([64, 32], count + 1)

@@ -7,10 +7,10 @@ import pytest
 import torch
 from transformers import AutoModelForImageTextToText, AutoProcessor, DynamicCache
 
-from logicls.models.nano.blocks import shrunk
-from logicls.models.nano.crop_encoder import normed, normed_
-from logicls.models.nano.detection_head import glowing
-from logicls.models.nano.losses import IGNORED
+from logicls.models.nano.blocks import average_downscale
+from logicls.models.nano.crop_encoder import normalize, normalize_
+from logicls.models.nano.detection_head import local_maxima
+from logicls.models.nano.losses import IGNORE_INDEX
 
 QUESTIONS = ("where is every pin?", "which colour has the pin?")
 
@@ -169,7 +169,7 @@ def learned(codec, answers: list[list[int]], things: list[tuple[tuple[float, ...
     """A batch of one photo whose questions have these answers; things as (box, question, value)."""
     texts = [[*codec.prompt(q), *a] for q, a in zip(QUESTIONS, answers, strict=True)]
     inputs = packed(codec, texts)
-    labels, at = torch.full_like(inputs["input_ids"], IGNORED), codec.processor.image_tokens
+    labels, at = torch.full_like(inputs["input_ids"], IGNORE_INDEX), codec.processor.image_tokens
     for text, answer in zip(texts, answers, strict=True):
         at += len(text)
         labels[0, at - len(answer) - 1 : at - 1] = torch.tensor(answer)
@@ -184,7 +184,7 @@ def learned(codec, answers: list[list[int]], things: list[tuple[tuple[float, ...
 def test_the_loss_is_the_mean_of_the_questions_by_weight(model, codec, pixels):
     """A question of weight 0 counts for nothing; its own loss is still told."""
     answers = [codec.answer([], 1, located=True), codec.answer(["red"], 1, located=False)]
-    things = [(BOX, 0, IGNORED), (BOX, 1, codec.value("red"))]
+    things = [(BOX, 0, IGNORE_INDEX), (BOX, 1, codec.value("red"))]
 
     out = [
         model(**learned(codec, answers, things, weights=torch.tensor([w])), pixel_values=pixels)
@@ -202,7 +202,7 @@ def test_the_loss_is_the_mean_of_the_questions_by_weight(model, codec, pixels):
 def test_a_question_that_is_missing_has_no_loss(model, codec, pixels):
     """Examples may have fewer questions than others of the batch: theirs is nan and not right, and weighs nothing."""
     answers = [codec.answer([], 1, located=True), codec.answer(["red"], 1, located=False)]
-    batch = learned(codec, answers, [(BOX, 0, IGNORED)])
+    batch = learned(codec, answers, [(BOX, 0, IGNORE_INDEX)])
     more = batch | {"weights": torch.ones(1, 3), "located": torch.tensor([[True, False, False]])}
 
     out = [model(**some, pixel_values=pixels) for some in (batch, more)]
@@ -218,13 +218,13 @@ def test_each_kind_of_answer_is_learned(model, codec, pixels, change, question):
     red, blue = codec.value("red"), codec.value("blue")
     box, number, value, word = BOX, 1, red, "red"
     before = learned(codec, [codec.answer([], number, located=True), codec.answer([word], 1, located=False)],
-                     [(box, 0, IGNORED), (box, 1, value)])  # fmt: skip
+                     [(box, 0, IGNORE_INDEX), (box, 1, value)])  # fmt: skip
     if change == "place":
         box = (40.0, 60.0, 60.0, 90.0)
     number = 2 if change == "number" else number
     value, word = (blue if change == "value" else value), ("blue" if change == "word" else word)
     after = learned(codec, [codec.answer([], number, located=True), codec.answer([word], 1, located=False)],
-                    [(box, 0, IGNORED), (BOX, 1, value)])  # fmt: skip
+                    [(box, 0, IGNORE_INDEX), (BOX, 1, value)])  # fmt: skip
 
     losses = [model(**batch, pixel_values=pixels).question_loss[0] for batch in (before, after)]
 
@@ -246,8 +246,8 @@ def test_things_that_touch_at_a_corner_are_two():
     ):
         lights[0, 0, row, column] = chance
 
-    assert glowing(lights, 0.5)[0, 0].nonzero().tolist() == [[0, 0], [2, 4], [3, 1], [4, 2]]
-    assert glowing(lights, 0.9)[0, 0].nonzero().tolist() == [[0, 0], [2, 4], [3, 1]]
+    assert local_maxima(lights, 0.5)[0, 0].nonzero().tolist() == [[0, 0], [2, 4], [3, 1], [4, 2]]
+    assert local_maxima(lights, 0.9)[0, 0].nonzero().tolist() == [[0, 0], [2, 4], [3, 1]]
 
 
 @pytest.mark.slow
@@ -255,7 +255,7 @@ def test_what_is_learned_is_right(model, codec, pixels):
     """After some steps on one photo the answers are right, the thing is lit, its box is read to a quarter of a cell."""
     model = type(model)(model.config).train()
     answers = [codec.answer([], 1, located=True), codec.answer(["red"], 1, located=False)]
-    batch = learned(codec, answers, [(BOX, 0, IGNORED), (BOX, 1, codec.value("red"))])
+    batch = learned(codec, answers, [(BOX, 0, IGNORE_INDEX), (BOX, 1, codec.value("red"))])
     optimiser = torch.optim.AdamW(model.parameters(), 2e-3)
     before = model(**batch, pixel_values=pixels)
     for _ in range(240):
@@ -267,7 +267,7 @@ def test_what_is_learned_is_right(model, codec, pixels):
     ids = packed(codec, [codec.prompt(QUESTIONS[0])])
     read = model(**ids, pixel_values=pixels)
     asked = read.words[:, -1:]
-    lit = glowing(model.pointer.lights(read.chart, asked), 0.5)[0, 0].nonzero()
+    lit = local_maxima(model.pointer.lights(read.chart, asked), 0.5)[0, 0].nonzero()
     _, boxes = model.pointer.boxes(read.chart, asked, lit[:, :1].T, lit[:, 1:].T)
 
     assert not before.question_right.all()
@@ -293,15 +293,15 @@ def test_bytes_are_shrunk_to_the_same_means(times):
     wanted = torch.nn.functional.avg_pool2d(photos.float(), times)
 
     for given in (photos, photos.contiguous(), photos.float()):
-        assert torch.equal(shrunk(given, times), wanted)
+        assert torch.equal(average_downscale(given, times), wanted)
 
 
 def test_pixels_are_normed_where_they_lie():
     """As `normed` does it, in the memory that was given."""
     photos = torch.randint(0, 256, (2, 3, 8, 8)).float()
-    wanted = normed(photos)
+    wanted = normalize(photos)
 
-    assert torch.equal(normed_(photos), wanted)
+    assert torch.equal(normalize_(photos), wanted)
     assert torch.equal(photos, wanted)
 
 

@@ -8,8 +8,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from logicls.data.image_io import GREY
-from logicls.models.nano.answer_codec import values_of
-from logicls.models.nano.processor import ANSWER, MOST, NanoImageProcessor, from_input, make_tokenizer, to_input
+from logicls.models.nano.answer_codec import collect_values
+from logicls.models.nano.processor import (
+    ANSWER,
+    MAX_COUNT,
+    NanoImageProcessor,
+    boxes_to_photo,
+    train_tokenizer,
+    box_to_input,
+)
 from logicls.records import Box, Subquery
 
 SIDES = st.integers(1, 5000)
@@ -23,8 +30,8 @@ def test_boxes_survive_the_way_to_the_input(width, height, size, x1, y1, x2, y2)
     processor = NanoImageProcessor(size)
     (x1, x2), (y1, y2) = sorted((x1 * width, x2 * width)), sorted((y1 * height, y2 * height))
 
-    edges = to_input(Box(x1, y1, x2, y2), width, height, processor)
-    back = from_input(np.array([edges]), width, height, processor)[0]
+    edges = box_to_input(Box(x1, y1, x2, y2), width, height, processor)
+    back = boxes_to_photo(np.array([edges]), width, height, processor)[0]
 
     assert all(0 <= edge <= side for edge, side in zip(edges, (size[1], size[0]) * 2, strict=True))
     assert back.tolist() == pytest.approx([x1, y1, x2, y2], abs=1e-6 * max(width, height))
@@ -34,14 +41,14 @@ def test_a_box_in_the_border_is_an_empty_one_at_the_photos_edge():
     """Edges where there is no photo give no box that is inside out or outside of it."""
     processor = NanoImageProcessor((64, 64))
 
-    boxes = from_input(np.array([[x, 4.0, x + 4, 40.0] for x in (0.0, 56.0)]), 16, 64, processor)
+    boxes = boxes_to_photo(np.array([[x, 4.0, x + 4, 40.0] for x in (0.0, 56.0)]), 16, 64, processor)
 
     assert boxes.tolist() == [[0, 4, 0, 40], [16, 4, 16, 40]]
 
 
 def test_a_box_that_leaves_the_photo_is_clipped():
     """Edges outside of the input are its edges."""
-    edges = to_input(Box(-50, -50, 900, 900), 64, 64, NanoImageProcessor((64, 64)))
+    edges = box_to_input(Box(-50, -50, 900, 900), 64, 64, NanoImageProcessor((64, 64)))
 
     assert edges == (0, 0, 64, 64)
 
@@ -52,9 +59,9 @@ def test_photos_keep_their_proportions(width, height):
     """The photo is scaled alike on both axes, in the middle; what is left over is grey."""
     processor = NanoImageProcessor((96, 64))
 
-    fitted = processor.fitted(np.full((height, width, 3), 255, np.uint8))
+    fitted = processor.letterbox(np.full((height, width, 3), 255, np.uint8))
 
-    scale, left, top = processor.placed(width, height)
+    scale, left, top = processor.letterbox_transform(width, height)
     rows, columns = (np.flatnonzero((fitted != GREY).any((2, axis))) for axis in (1, 0))
     assert fitted.shape == (96, 64, 3)
     assert [len(columns), len(rows)] == pytest.approx([width * scale, height * scale], abs=1)
@@ -99,7 +106,7 @@ def test_a_question_cannot_be_taken_for_an_answer(codec, text):
         (["red", "blue", "red"], 3, False, ["<red>", "<blue>", "<red>", "<end>"]),
         ([], 0, True, ["<0>", "<end>"]),
         ([], 7, True, ["<7>", "<end>"]),
-        ([], MOST + 1, True, [f"<{MOST}>", "<end>"]),
+        ([], MAX_COUNT + 1, True, [f"<{MAX_COUNT}>", "<end>"]),
     ],
 )
 def test_answers_are_a_token_a_value_or_a_number(codec, values, count, located, said):
@@ -124,13 +131,13 @@ def test_only_a_querys_own_options_are_allowed(codec):
 
     allowed = [codec.allowed(query) for query in queries]
 
-    assert allowed == [[codec.token(f"<{n}>") for n in range(MOST + 1)], [codec.token("<blue>")]]
-    assert values_of(queries) == ["blue"]
+    assert allowed == [[codec.token(f"<{n}>") for n in range(MAX_COUNT + 1)], [codec.token("<blue>")]]
+    assert collect_values(queries) == ["blue"]
 
 
 def test_a_number_that_is_a_value_is_one_word(processor):
     """A value such as 5 is the word that also says how many there are."""
-    tokenizer = make_tokenizer(["a"], ["5", "red"])
+    tokenizer = train_tokenizer(["a"], ["5", "red"])
 
-    assert len(tokenizer) == len(make_tokenizer(["a"], ["red"]))
+    assert len(tokenizer) == len(train_tokenizer(["a"], ["red"]))
     assert tokenizer.convert_tokens_to_ids("<5>") == processor.tokenizer.convert_tokens_to_ids("<5>")

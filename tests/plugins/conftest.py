@@ -12,7 +12,7 @@ import pytest
 import torch
 from PIL import Image
 
-from logicls.models.bundle import read_bundle
+from logicls.models.bundle import load_bundle
 from logicls.plugins.anomaly.fit import fit_expert
 from logicls.plugins.retrieval.drafting import write_usual
 from logicls.plugins.retrieval.embedding import encoder_of
@@ -48,7 +48,7 @@ def outfit(make_bundle, box_spec, dataset, good, tmp_path_factory) -> Outfit:
     bundle, root = make_bundle(box_spec.read_text()), tmp_path_factory.mktemp("outfit")
     write_probe(bundle, shards(root, good[:2]))
     write_thresholds(bundle.path / FILE, Thresholds(tuple((c.id, Limit(0.01, 0.99)) for c in bundle.spec.constraints)))
-    fit_expert(read_bundle(bundle.path), dataset, ExpertSettings(cells=144, share=0.5, reach=1))
+    fit_expert(load_bundle(bundle.path), dataset, ExpertSettings(cells=144, share=0.5, reach=1))
     (bundle.path / STANDING).unlink()
     (root / "photos").mkdir()
     for name, photo in (("a", good_photo(91)), ("b", good_photo(92)), ("flawed", flawed_photo(93))):

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from logicls.cli.train import check_plugins, add_plugins
+from logicls.cli.train import add_plugins, check_plugins
 from logicls.errors import DataError, RecipeError
-from logicls.models.bundle import read_bundle
+from logicls.models.bundle import load_bundle
 from logicls.plugins.bundled_knowledge import carry_knowledge
 from logicls.plugins.retrieval.product_matcher import documents
 from logicls.plugins.selection import Asked, Standing, standing
@@ -45,7 +45,7 @@ def test_a_recipe_asks_for_each_by_its_key(own, synth, tmp_path):
     assert standing(own.bundle) == Standing(reasoner=reasoner, knowledge="knowledge")
     wanted = Asked().here(own.bundle)
     assert (wanted.expert, wanted.reasoner) == ("", reasoner)
-    plugins = wanted.made(read_bundle(own.bundle))
+    plugins = wanted.made(load_bundle(own.bundle))
     assert [plug.kind for plug in plugins.plugged.plugs] == ["reasoner", "retriever"]
 
 
@@ -95,7 +95,7 @@ def test_a_copy_works_where_the_folder_is_gone(own, synth):
     pages = carry_knowledge(synth, own.bundle, KnowledgeSettings(folder=str(own.knowledge)))
     shutil.rmtree(own.knowledge)
 
-    retriever = documents(read_bundle(own.bundle), own.bundle / "knowledge")
+    retriever = documents(load_bundle(own.bundle), own.bundle / "knowledge")
     assert pages == 2
     assert [page.name for page in retriever.knowledge.pages] == ["box/good", "box/two"]
     assert (retriever.knowledge.settings.budget, retriever.knowledge.settings.bundles) == (1, {})

@@ -8,7 +8,7 @@ import pytest
 
 from logicls.constraints.spec.loader import load_spec
 from logicls.predict.decision import decide
-from logicls.predict.readers.nano import Look
+from logicls.predict.readers.nano import Prediction
 from logicls.predict.uncertainty.calibration import SURE, Scales
 from logicls.predict.uncertainty.thresholds import Limit, Thresholds
 from logicls.records import Answer, Box
@@ -33,7 +33,7 @@ def spec(tmp_path):
     return load_spec(tmp_path / "box.yaml")
 
 
-def seen(pins: int, lids: int, stated: tuple[str, ...] = (), sure: float = 0.9, **chances: float) -> Look:
+def seen(pins: int, lids: int, stated: tuple[str, ...] = (), sure: float = 0.9, **chances: float) -> Prediction:
     """A look at so many pins and lids. Chances that are not given are 0.1 less than certain on what is stated."""
     boxes = [tuple(Box(10.0 * k, 0, 10.0 * k + 5, 5) for k in range(count)) for count in (pins, lids)]
     answers = (
@@ -41,7 +41,7 @@ def seen(pins: int, lids: int, stated: tuple[str, ...] = (), sure: float = 0.9, 
         Answer("locate:lid", boxes=boxes[1], confidence=sure),
     )
     told = {name: chances.get(name, 0.9 if name in stated else 0.1) for name in NAMES}
-    return Look(answers, Answer("verdict", stated, confidence=sure), tuple(told.items()))
+    return Prediction(answers, Answer("verdict", stated, confidence=sure), tuple(told.items()))
 
 
 def test_a_good_photo_passes(spec):

@@ -10,8 +10,8 @@ import pytest
 from safetensors.torch import load_file, save_file
 
 from logicls.errors import BundleError
-from logicls.models.bundle import read_bundle
-from logicls.predict.self_test import known_kinds, open_bundle, write_probe
+from logicls.models.bundle import load_bundle
+from logicls.predict.self_test import read_storage_kinds, open_bundle, write_probe
 
 
 @pytest.fixture
@@ -137,12 +137,12 @@ def test_how_the_photos_were_stored_is_taken_over(copy, photos, shard, tmp_path)
     """What `logicls synth` wrote of them is known to the bundle; one that says nothing learned from plain ones."""
     synth = shard(tmp_path / "synth", photos)
     (synth / "synth.json").write_text('{"stored": ["16-bit", "alpha"]}')
-    bundle = read_bundle(copy)
+    bundle = load_bundle(copy)
 
-    before = known_kinds(bundle)
+    before = read_storage_kinds(bundle)
     write_probe(bundle, synth)
-    after = known_kinds(bundle)
+    after = read_storage_kinds(bundle)
     (copy / "probe" / "stored.json").unlink()
 
-    assert (before, after, known_kinds(bundle)) == (frozenset(), frozenset({"16-bit", "alpha"}), frozenset())
+    assert (before, after, read_storage_kinds(bundle)) == (frozenset(), frozenset({"16-bit", "alpha"}), frozenset())
     open_bundle(copy)

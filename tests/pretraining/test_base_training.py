@@ -8,8 +8,8 @@ import torch
 
 from logicls.errors import RecipeError
 from logicls.io.resources import share
-from logicls.models.nano.losses import IGNORED
-from logicls.models.nano.processor import grown_model, grown_processor
+from logicls.models.nano.losses import IGNORE_INDEX
+from logicls.models.nano.processor import expand_model, expand_processor
 from logicls.pretraining import photo_store as stored
 from logicls.pretraining.base_training import BaseRecipe, Made, base_processor, make_base, read_base_recipe
 from logicls.pretraining.photo_store import read_shards, store
@@ -64,20 +64,20 @@ def test_a_batch_is_of_one_size_and_depends_on_its_step(made):
     for batch in some:
         here = batch["box_question"] >= 0
         located = batch["located"].gather(1, batch["box_question"].clamp(min=0))
-        assert torch.equal(located[here], batch["box_value"][here] == IGNORED)
+        assert torch.equal(located[here], batch["box_value"][here] == IGNORE_INDEX)
 
 
 def test_a_products_training_can_begin_with_it(made):
     """The folder has weights in half precision and all words of answers; a resumed run ends with the same weights."""
     out = made.parent
     make_base(out, SMALL, workers=0)
-    processor = grown_processor(out, ["red", "missing_screw"], (64, 64))
-    model = grown_model(out, processor)
+    processor = expand_processor(out, ["red", "missing_screw"], (64, 64))
+    model = expand_model(out, processor)
     (out / "model.safetensors").unlink()
 
     make_base(out, SMALL, workers=0, resume=True)
 
-    again = grown_model(out, processor)
+    again = expand_model(out, processor)
     assert {f"<{value}>" for value in values()} <= set(processor.tokenizer.get_vocab())
     assert all(torch.equal(a, b) for a, b in zip(model.state_dict().values(), again.state_dict().values(), strict=True))
 
@@ -86,12 +86,12 @@ def test_base_weights_can_begin_with_others(made, tmp_path):
     """One step of next to no size leaves them where they were; without them it begins somewhere else."""
     first, more = made.parent, SMALL.model_copy(update={"seed": 1, "steps": 1, "lr": 1e-9})
     make_base(first, SMALL, workers=0)
-    begun = grown_model(first, grown_processor(first, [], (96, 96))).state_dict()
+    begun = expand_model(first, expand_processor(first, [], (96, 96))).state_dict()
     left = {}
     for name, start in (("on", first), ("anew", None)):
         out = tmp_path / name
         make_base(out, more, start=start, workers=0)
-        left[name] = grown_model(out, grown_processor(out, [], (96, 96))).state_dict()["words.weight"]
+        left[name] = expand_model(out, expand_processor(out, [], (96, 96))).state_dict()["words.weight"]
 
     assert torch.allclose(begun["words.weight"], left["on"], atol=1e-4)
     assert not torch.allclose(begun["words.weight"], left["anew"], atol=1e-2)
@@ -101,7 +101,7 @@ def test_the_shipped_base_is_small_and_made_by_the_shipped_recipe():
     """At most 16 MB; its sizes are the recipe's."""
     recipe, folder = read_base_recipe(share("train/base.yaml")), share("train/base")
 
-    model = grown_model(folder, grown_processor(folder, [], (256, 128)))
+    model = expand_model(folder, expand_processor(folder, [], (256, 128)))
 
     assert (folder / "model.safetensors").stat().st_size <= 16e6
     assert (model.config.width, model.config.near) == (recipe.width, recipe.near)

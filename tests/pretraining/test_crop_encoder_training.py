@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from safetensors.torch import load_file
 
 from logicls.errors import RecipeError
-from logicls.models.nano.crop_encoder import LOOK, Look
+from logicls.models.nano.crop_encoder import BACKBONE_FILE, CropBackbone
 from logicls.pretraining import photo_store as stored
 from logicls.pretraining.base_training import BaseRecipe, make_base, read_base_recipe
 from logicls.pretraining.crop_encoder_training import BATCH, MarkReader, Marks
@@ -75,14 +75,14 @@ def test_the_file_fits_what_looks_and_a_resumed_run_makes_the_same(made):
     out = made.parent
     told = []
     make_base(out, FEW, workers=0, told=lambda step, loss: told.append((step, loss)))
-    first = load_file(out / LOOK)
-    (out / LOOK).unlink()
+    first = load_file(out / BACKBONE_FILE)
+    (out / BACKBONE_FILE).unlink()
 
     make_base(out, FEW, workers=0, resume=True)
 
-    Look(32).load_state_dict(first)
+    CropBackbone(32).load_state_dict(first)
     assert {weight.dtype for weight in first.values()} == {torch.float16}
-    assert all(torch.equal(weight, load_file(out / LOOK)[name]) for name, weight in first.items())
+    assert all(torch.equal(weight, load_file(out / BACKBONE_FILE)[name]) for name, weight in first.items())
     assert [step for step, _ in told] == [1, 2, 3]
     assert np.isfinite([loss for _, loss in told]).all()
     assert not (out / "model.safetensors").exists()

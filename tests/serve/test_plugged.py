@@ -12,7 +12,7 @@ import pytest
 from logicls.errors import BundleError
 from logicls.plugins.selection import Asked, Wanted, stand
 from logicls.predict.folder.runner import by_reader, predict_folder
-from logicls.predict.readers.protocol import reader_of
+from logicls.predict.readers.protocol import make_reader
 from logicls.predict.self_test import open_bundle
 from logicls.serve.server import Address, serve
 from logicls.serve.service import InferenceService, Metrics
@@ -48,7 +48,7 @@ def test_the_record_is_that_of_a_folder(outfit, served, tmp_path):
     wanted = Wanted("patches", ASKED.here(outfit.bundle).reasoner, outfit.knowledge)
     bundle = open_bundle(outfit.bundle)
     plugins = wanted.made(bundle)
-    inspect = by_reader(reader_of(bundle, plugins.retriever), outfit.photos, 1, 0, plugins)
+    inspect = by_reader(make_reader(bundle, plugins.retriever), outfit.photos, 1, 0, plugins)
     predict_folder(bundle, outfit.photos, tmp_path, inspect=inspect, plugged=plugins.plugged)
     lines = map(json.loads, (tmp_path / "verdicts.jsonl").read_text().splitlines())
     told = {record["photo"]: without_times(record) for record in lines}

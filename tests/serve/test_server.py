@@ -13,7 +13,7 @@ import pytest
 
 from logicls.cli.serve import RemoteExecution
 from logicls.errors import BundleError, LogiClsError
-from logicls.predict.endpoint.prompts import Manner
+from logicls.predict.endpoint.prompts import PromptMode
 from logicls.serve.server import Address, security_warnings, serve
 from logicls.serve.uploads import Limits
 
@@ -82,7 +82,7 @@ def _rounded(url: str) -> str:
         (RemoteExecution(endpoint="http://a", ray="auto"), False, "--endpoint and --ray exclude each other."),
         (RemoteExecution(ray="auto"), True, "--ray and --watch exclude each other."),
         (RemoteExecution(endpoint="http://a"), True, "--endpoint and --watch exclude each other."),
-        (RemoteExecution(answer_format=Manner.json), False, "--ask is about a server."),
+        (RemoteExecution(answer_format=PromptMode.json), False, "--ask is about a server."),
     ],
 )
 def test_no_option_is_passed_over(chosen, watch, said):

@@ -16,7 +16,7 @@ from logicls import answer_format as trail
 from logicls.constraints.families.context import name_to_text
 from logicls.errors import DataError
 from logicls.io.resources import share
-from logicls.models.box_formats import FAMILIES, Family, back
+from logicls.models.box_formats import BOX_FORMATS, BoxFamily, decode_boxes
 from logicls.records import Answer, Box
 from logicls.synth import export as module
 from logicls.synth.dataset import rows
@@ -64,7 +64,7 @@ def swift(out: Path) -> list[dict[str, Any]]:
 
 def answers(text: str, family: str, row: dict[str, Any]) -> tuple[Answer, ...]:
     """The answers in a chain whose boxes are in the family's convention; nothing in it may be strange."""
-    found = trail.read(back(text, FAMILIES[family], (row["width"], row["height"])))
+    found = trail.read(decode_boxes(text, BOX_FORMATS[family], (row["width"], row["height"])))
     assert found.strange == ()
     return found.answers
 
@@ -88,8 +88,8 @@ def edges(box: Box) -> tuple[float, ...]:
     return box.x1, box.y1, box.x2, box.y2
 
 
-@pytest.mark.parametrize("family", [None, *Family])
-def test_llamafactory_loads_it(made: Path, family: Family | None) -> None:
+@pytest.mark.parametrize("family", [None, *BoxFamily])
+def test_llamafactory_loads_it(made: Path, family: BoxFamily | None) -> None:
     """As many placeholders as photos, each photo opens, the questions are asked, the chain is told."""
     chats, wanted = llamafactory(export(made, Trainer.llamafactory, family)), true(made)
 
@@ -101,8 +101,8 @@ def test_llamafactory_loads_it(made: Path, family: Family | None) -> None:
         same_answers(answers(told, family or "pixels", row), row)
 
 
-@pytest.mark.parametrize("family", [None, Family.qwen2_5_vl])
-def test_trl_loads_it(made: Path, tmp_path: Path, family: Family | None) -> None:
+@pytest.mark.parametrize("family", [None, BoxFamily.qwen2_5_vl])
+def test_trl_loads_it(made: Path, tmp_path: Path, family: BoxFamily | None) -> None:
     """`load_dataset` gives messages in parts and opened photos; TRL's own function puts the one into the other."""
     out = export(made, Trainer.trl, family)
 
@@ -144,7 +144,7 @@ def test_swift_loads_it(made: Path) -> None:
         assert asked.count("<ref-object>") == len(row["objects"]["ref"]) == 6
         assert all(len(box) == 4 and box[0] <= box[2] and box[1] <= box[3] for box in row["objects"]["bbox"])
         assert filled(asked, "<ref-object>", row["objects"]["ref"]).splitlines()[1:] == wanted["questions"]
-        boxes = [FAMILIES["pixels"].write((Box(*box),), (1, 1)) for box in row["objects"]["bbox"]]
+        boxes = [BOX_FORMATS["pixels"].boxes_to_text((Box(*box),), (1, 1)) for box in row["objects"]["bbox"]]
         assert filled(told, "<bbox>", boxes) == wanted["trail"]
 
 
@@ -156,7 +156,7 @@ def filled(text: str, mark: str, values: list[str]) -> str:
 
 def test_swift_takes_boxes_as_text_as_well(made: Path) -> None:
     """Where a family is asked for, its text stands there, and there are no objects."""
-    for row, wanted in zip(swift(export(made, Trainer.swift, Family.qwen3_vl)), true(made), strict=True):
+    for row, wanted in zip(swift(export(made, Trainer.swift, BoxFamily.qwen3_vl)), true(made), strict=True):
         assert "objects" not in row
         same_answers(answers(row["messages"][1]["content"], "qwen3_vl", wanted), wanted)
 
@@ -213,11 +213,11 @@ def test_a_folder_without_examples_is_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("trainer", [Trainer.trl, Trainer.llamafactory, Trainer.swift])
-@pytest.mark.parametrize("family", [None, *Family])
-def test_the_note_says_how_boxes_are_written(made: Path, trainer: Trainer, family: Family | None) -> None:
+@pytest.mark.parametrize("family", [None, *BoxFamily])
+def test_the_note_says_how_boxes_are_written(made: Path, trainer: Trainer, family: BoxFamily | None) -> None:
     """Beside the data stands how to load it, the form of a box, and the limits within which photos are resized."""
     text = (export(made, trainer, family) / "README.md").read_text()
 
     assert "{" not in re.sub(r"```.*?```", "", text, flags=re.DOTALL)
-    assert ("12845056 pixels in all" in text) == (family is Family.qwen2_5_vl)
+    assert ("12845056 pixels in all" in text) == (family is BoxFamily.qwen2_5_vl)
     assert (family.value if family else "bbox" if trainer == "swift" else "pixels") in text

@@ -7,18 +7,18 @@ import pytest
 import torch
 
 from logicls.models.nano import NanoImageProcessor, NanoProcessor
-from logicls.models.nano.answer_codec import Codec
-from logicls.models.nano.losses import IGNORED
-from logicls.models.nano.processor import make_tokenizer
+from logicls.models.nano.answer_codec import NanoAnswerCodec
+from logicls.models.nano.losses import IGNORE_INDEX
+from logicls.models.nano.processor import train_tokenizer
 from logicls.train.batching import Batches, collate, lit
 from logicls.train.encoding import Encoded
 from logicls.train.preflight import batch_of, preflight
 
 
 @pytest.fixture(scope="module")
-def codec() -> Codec:
+def codec() -> NanoAnswerCodec:
     """Inputs of 32 x 32 pixels: four visual tokens."""
-    return Codec(NanoProcessor(NanoImageProcessor((32, 32)), make_tokenizer(["a b"], ["red"])))
+    return NanoAnswerCodec(NanoProcessor(NanoImageProcessor((32, 32)), train_tokenizer(["a b"], ["red"])))
 
 
 def test_a_label_stands_where_its_token_is_predicted(codec):
@@ -29,7 +29,7 @@ def test_a_label_stands_where_its_token_is_predicted(codec):
 
     batch = collate([long, short], photos, codec, 4)
 
-    i, p, no = codec.image, codec.pad, IGNORED
+    i, p, no = codec.image, codec.pad, IGNORE_INDEX
     assert batch["input_ids"].tolist() == [
         [i, i, i, i, 50, 51, 52, 70, 71, 60, 61, 80],
         [i, i, i, i, 50, 51, 70, p, p, p, p, p],
@@ -50,7 +50,11 @@ def test_things_go_with_their_questions(codec):
     """Boxes, numbers of questions and words to be read, padded to the most on one photo."""
     box, other = (1.0, 2.0, 3.0, 4.0), (5.0, 6.0, 7.0, 8.0)
     many = Encoded(
-        ((50,), (51,)), ((70,), (80,)), (1.0, 1.0), (((box, IGNORED), (other, IGNORED)), ((box, 80),)), (True, False)
+        ((50,), (51,)),
+        ((70,), (80,)),
+        (1.0, 1.0),
+        (((box, IGNORE_INDEX), (other, IGNORE_INDEX)), ((box, 80),)),
+        (True, False),
     )
     none = Encoded(((50,),), ((70,),), (1.0,), ((),), (True,))
 
@@ -58,7 +62,7 @@ def test_things_go_with_their_questions(codec):
 
     assert batch["boxes"][0].tolist() == [list(box), list(other), list(box)]
     assert batch["box_question"].tolist() == [[0, 0, 1], [-1, -1, -1]]
-    assert batch["box_value"].tolist() == [[IGNORED, IGNORED, 80], [IGNORED] * 3]
+    assert batch["box_value"].tolist() == [[IGNORE_INDEX, IGNORE_INDEX, 80], [IGNORE_INDEX] * 3]
 
 
 def test_pixels_go_in_unchanged(codec):
@@ -97,7 +101,9 @@ def test_a_batch_is_independent_of_the_start(synth, tmp_path):
     def choose(step):
         return batch_of(step, len(flight.examples), 4, seed=0)
 
-    whole, later = (list(Batches(flight, Codec(flight.processor), choose, start=s, **settings)) for s in (0, 4))
+    whole, later = (
+        list(Batches(flight, NanoAnswerCodec(flight.processor), choose, start=s, **settings)) for s in (0, 4)
+    )
 
     assert (len(whole), len(later)) == (6, 2)
     assert all(torch.equal(a[key], b[key]) for a, b in zip(whole[4:], later, strict=True) for key in a)

@@ -7,8 +7,8 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from logicls.models.nano.crop_encoder import LOOK
-from logicls.predict.readers.protocol import input_size, reader_of
+from logicls.models.nano.crop_encoder import BACKBONE_FILE
+from logicls.predict.readers.protocol import input_size, make_reader
 from logicls.predict.self_test import open_bundle
 from logicls.train import crop_pretraining as closely
 from logicls.train.fit import fit
@@ -36,8 +36,8 @@ def test_a_recipe_asks_for_closer_looks(synth, tmp_path):
     assert looked == [(1, 3), (2, 3), (3, 3)]
     photo = np.random.default_rng(0).integers(0, 255, (300, 260, 3), dtype=np.uint8)
     assert open_bundle(bundle.path).model.config.detail == 2
-    assert input_size(reader_of(bundle)) == tuple(2 * side for side in bundle.model.config.image_size)
-    assert {answer.query for answer in reader_of(bundle).look([photo])[0].answers}
+    assert input_size(make_reader(bundle)) == tuple(2 * side for side in bundle.model.config.image_size)
+    assert {answer.query for answer in make_reader(bundle).predict_pixels([photo])[0].answers}
     assert any(name.startswith("pointer.glimpse.") for name in bundle.model.state_dict())
 
 
@@ -58,7 +58,7 @@ def test_a_run_that_was_ended_goes_on_with_what_was_learned_by_itself(synth, tmp
     ended, said = tmp_path / "ended", []
     with pytest.raises(ZeroDivisionError):
         fit(synth, ended, CLOSELY, say=lambda _: None, told=lambda step, _: 1 / (1 - step))
-    held = load_file(ended / "work" / LOOK)
+    held = load_file(ended / "work" / BACKBONE_FILE)
     bundle = fit(synth, ended, CLOSELY, resume=True, say=said.append)
     alone = fit(synth, tmp_path / "alone", CLOSELY, say=lambda _: None)
 
@@ -75,4 +75,4 @@ def test_what_goes_on_from_a_bundle_does_not_begin_anew(synth, tmp_path):
     fit(synth, tmp_path / "second", CLOSELY, start=first.path, say=said.append)
 
     assert not [line for line in said if "by themselves" in line]
-    assert not (tmp_path / "second" / "work" / LOOK).exists()
+    assert not (tmp_path / "second" / "work" / BACKBONE_FILE).exists()

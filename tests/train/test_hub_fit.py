@@ -14,15 +14,15 @@ from safetensors.torch import load_file
 from transformers.models.llama.modeling_llama import LlamaMLP
 
 from logicls.errors import BundleError, RecipeError
-from logicls.models.bundle import read_bundle
-from logicls.models.hub.answer_codec import Codec
-from logicls.models.hub.bundle_io import facts_of
-from logicls.models.hub.chat_template import talk_of
-from logicls.models.hub.loading import coordinates_of, find_base, habits_of, load_model, load_processor
-from logicls.models.nano.losses import IGNORED
+from logicls.models.bundle import load_bundle
+from logicls.models.hub.answer_codec import HubAnswerCodec
+from logicls.models.hub.bundle_io import describe_base
+from logicls.models.hub.chat_template import read_chat_format
+from logicls.models.hub.loading import box_format_for, find_checkpoint, conventions_for, load_model, load_processor
+from logicls.models.nano.losses import IGNORE_INDEX
 from logicls.predict.decision import grounds_of
 from logicls.predict.folder.runner import predict_folder, read_verdicts
-from logicls.predict.readers.protocol import reader_of
+from logicls.predict.readers.protocol import make_reader
 from logicls.predict.self_test import open_bundle
 from logicls.train.fit import fit
 from logicls.train.hub_dataset import Examples, HubFeed, open_rows
@@ -53,8 +53,10 @@ def examples_of(checkpoint, synth, tmp_path_factory):
 
     def made(family: str) -> Examples:
         processor = load_processor(checkpoint(family))
-        coordinates = coordinates_of(habits_of(family).boxes, processor)
-        return Examples(rows, processor, Codec(coordinates, talk_of(processor, family), processor.tokenizer))
+        coordinates = box_format_for(conventions_for(family).boxes, processor)
+        return Examples(
+            rows, processor, HubAnswerCodec(coordinates, read_chat_format(processor, family), processor.tokenizer)
+        )
 
     return made
 
@@ -103,11 +105,11 @@ def test_a_merged_bundle_does_without_its_base_and_answers_alike(checkpoint, syn
     bundles = [open_bundle(tmp_path / name) for name in "ab"]
 
     photo = np.asarray(Image.open(tmp_path / "a" / "probe" / "0.jpg").convert("RGB"))
-    one, other = (reader_of(bundle).look([photo])[0] for bundle in bundles)
+    one, other = (make_reader(bundle).predict_pixels([photo])[0] for bundle in bundles)
     facts = json.loads((tmp_path / "b" / "bundle.json").read_text())
     assert (facts["hub"]["merged"], (tmp_path / "b" / "adapter_model.safetensors").exists()) == (True, False)
     assert [(a.query, a.values, a.boxes) for a in one.answers] == [(a.query, a.values, a.boxes) for a in other.answers]
-    assert dict(one.chances) == pytest.approx(dict(other.chances), abs=1e-3)
+    assert dict(one.violation_probabilities) == pytest.approx(dict(other.violation_probabilities), abs=1e-3)
 
 
 @pytest.mark.slow
@@ -178,14 +180,14 @@ def test_the_answers_tokens_alone_are_learned(examples_of, family):
     codec, width = examples.codec, batch["input_ids"].shape[1]
 
     for ids, labels in zip(batch["input_ids"], batch["labels"], strict=True):
-        first = int((labels != IGNORED).nonzero()[0])
+        first = int((labels != IGNORE_INDEX).nonzero()[0])
         told = labels[first:].tolist()
         before = codec.text(ids[:first].tolist())
         assert told == ids[first:].tolist()
         assert told[-1] == codec.talk.end
         assert codec.text(told[:-1]).strip().startswith("@ ")
         assert before.endswith(codec.talk.after)
-        assert (labels[:first] == IGNORED).all()
+        assert (labels[:first] == IGNORE_INDEX).all()
         assert len(labels) == width
 
 
@@ -198,7 +200,7 @@ def test_an_epoch_takes_every_photo_once_and_draws_a_question(examples_of):
     parts = list(feed)
 
     again = HubFeed(examples, draws=even, start=6, stop=10, parts=2, jitter=0.1, verdict_weight=3.0, seed=0)
-    lines = [[examples.codec.text(row[row != IGNORED].tolist()) for row in part["labels"]] for part in parts]
+    lines = [[examples.codec.text(row[row != IGNORE_INDEX].tolist()) for row in part["labels"]] for part in parts]
     assert [len(part["input_ids"]) for part in parts] == [2] * 20
     assert lines[:10] != lines[10:]
     assert all(torch.equal(one["input_ids"], other["input_ids"]) for one, other in zip(parts[12:], again, strict=True))
@@ -263,7 +265,7 @@ def test_an_answer_is_right_where_each_of_its_tokens_is_the_likeliest(checkpoint
     batch = examples.batch(
         [(0, np.random.default_rng(0)), (1, np.random.default_rng(1))], jitter=0.0, verdict_weight=1.0
     )
-    told = batch["labels"] != IGNORED
+    told = batch["labels"] != IGNORE_INDEX
     first = int(told.any(0).nonzero()[0])
     with torch.inference_mode():
         for place in range(first, told.shape[1]):
@@ -314,10 +316,10 @@ def test_a_bundle_whose_base_changed_or_is_gone_is_refused(checkpoint, synth, tm
     (base / "config.json").write_text((base / "config.json").read_text() + " ")
 
     with pytest.raises(BundleError) as changed:
-        read_bundle(tmp_path / "bundle")
+        load_bundle(tmp_path / "bundle")
     shutil.rmtree(base)
     with pytest.raises(BundleError) as gone:
-        read_bundle(tmp_path / "bundle")
+        load_bundle(tmp_path / "bundle")
 
     assert str(changed.value) == (
         f"{tmp_path / 'bundle'} LC514 {base} is not the model that the adapter was trained on: configuration or "
@@ -328,7 +330,7 @@ def test_a_bundle_whose_base_changed_or_is_gone_is_refused(checkpoint, synth, tm
 
 def test_facts_are_those_of_the_base(checkpoint):
     """Name, hash, and how boxes are written."""
-    hub = facts_of(find_base(str(checkpoint("qwen3_vl"))), merged=False, precision="bfloat16", four_bit=False,
-                   boxes=habits_of("qwen3_vl").boxes)  # fmt: skip
+    hub = describe_base(find_checkpoint(str(checkpoint("qwen3_vl"))), merged=False, precision="bfloat16", four_bit=False,
+                   boxes=conventions_for("qwen3_vl").boxes)  # fmt: skip
 
     assert (len(hub.sha256), hub.precision, str(hub.boxes)) == (64, "bfloat16", "qwen3_vl")

@@ -9,11 +9,11 @@ import pytest
 import torch
 
 from logicls.errors import DataError
-from logicls.models.hub.adapters import adapted
-from logicls.models.hub.answer_codec import Codec
-from logicls.models.hub.chat_template import talk_of
-from logicls.models.hub.loading import coordinates_of, habits_of, load_model, load_processor
-from logicls.models.hub.shared_prefix import Branches
+from logicls.models.hub.adapters import add_adapter
+from logicls.models.hub.answer_codec import HubAnswerCodec
+from logicls.models.hub.chat_template import read_chat_format
+from logicls.models.hub.loading import box_format_for, conventions_for, load_model, load_processor
+from logicls.models.hub.shared_prefix import PrefixBranches
 from logicls.train.hub_dataset import Examples, open_rows
 from logicls.train.hub_preflight import gigabytes, memory_here, memory_of, preflight_hub, rehearse, seconds_of
 
@@ -25,8 +25,10 @@ def made(checkpoint, synth, tmp_path_factory):
 
     def opened(family: str):
         processor, model = load_processor(checkpoint(family)), load_model(checkpoint(family), precision="float32")
-        coordinates = coordinates_of(habits_of(family).boxes, processor)
-        return model, Examples(rows, processor, Codec(coordinates, talk_of(processor, family), processor.tokenizer))
+        coordinates = box_format_for(conventions_for(family).boxes, processor)
+        return model, Examples(
+            rows, processor, HubAnswerCodec(coordinates, read_chat_format(processor, family), processor.tokenizer)
+        )
 
     return opened
 
@@ -148,15 +150,15 @@ def test_every_family_passes_the_rehearsal(made, family):
 def test_a_model_that_loses_its_place_does_not_pass(made, monkeypatch):
     """Positions that are counted wrongly make other answers; a model that fails is refused too."""
     model, examples = made("qwen2_5_vl")
-    plain = Branches.step
+    plain = PrefixBranches.step
 
     def shifted(self, chunks, keep=1):
         self.shift = self.shift + 7
         return plain(self, chunks, keep)
 
-    monkeypatch.setattr(Branches, "step", shifted)
+    monkeypatch.setattr(PrefixBranches, "step", shifted)
     said = refusal(rehearse, examples, model, "tiny")
-    monkeypatch.setattr(Branches, "step", lambda *_: (_ for _ in ()).throw(ValueError("no such thing\nmore")))
+    monkeypatch.setattr(PrefixBranches, "step", lambda *_: (_ for _ in ()).throw(ValueError("no such thing\nmore")))
     failed = refusal(rehearse, examples, model, "tiny")
 
     assert said.startswith("tiny LC434 questions cannot be answered side by side with this model: its answers are ")
@@ -166,7 +168,7 @@ def test_a_model_that_loses_its_place_does_not_pass(made, monkeypatch):
 def test_time_is_taken_and_nothing_changes(made):
     """Neither weights nor gradients nor chance."""
     model, examples = made("llava")
-    model = adapted(model, rank=2, alpha=4, dropout=0.5, where="language").get_base_model().train()
+    model = add_adapter(model, rank=2, alpha=4, dropout=0.5, scope="language").get_base_model().train()
     flight = preflight_hub(examples, model, "tiny")
     before, state = {n: w.clone() for n, w in model.named_parameters()}, torch.get_rng_state()
 
@@ -180,7 +182,7 @@ def test_time_is_taken_and_nothing_changes(made):
 def test_memory_is_that_of_the_weights_and_what_is_kept(made):
     """Of a model whose sizes are known; computing layers again keeps less, and more rows keep more."""
     model, _ = made("llava")
-    adapter = adapted(model, rank=2, alpha=4, dropout=0.0, where="language")
+    adapter = add_adapter(model, rank=2, alpha=4, dropout=0.0, scope="language")
     base = adapter.get_base_model()
     given = {"tokens": 100, "told": 10}
 

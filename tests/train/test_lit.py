@@ -8,9 +8,9 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from logicls.models.nano.answer_codec import Codec
-from logicls.models.nano.detection_head import RARE
-from logicls.models.nano.losses import LIT
+from logicls.models.nano.answer_codec import NanoAnswerCodec
+from logicls.models.nano.detection_head import INITIAL_LOGIT
+from logicls.models.nano.losses import DETECTION_THRESHOLD
 from logicls.train.calibration import best_limit, raise_lights
 from logicls.train.fit import fit, make_model
 from logicls.train.preflight import preflight
@@ -43,7 +43,7 @@ def test_the_limit_that_is_right_most_often(spans, limit):
 def shining(synth, tmp_path, monkeypatch):
     """Six examples; a model whose lights are what a test says of each question's things; and codec and batch."""
     flight = preflight(synth, tmp_path, visual_tokens=16)
-    model, codec = make_model(TINY, flight), Codec(flight.processor)
+    model, codec = make_model(TINY, flight), NanoAnswerCodec(flight.processor)
     batch = next(shown(flight, codec, range(6), 6))
 
     def shine(light, cells):
@@ -56,14 +56,14 @@ def shining(synth, tmp_path, monkeypatch):
                 for n in range(int(here.sum()) + 1):
                     for (row, column), logit in light(n, int(here.sum())).items():
                         made[photo, question, row, column] = logit
-            return made + model.pointer.pattern.bias[-1] - RARE
+            return made + model.detection_head.pattern.bias[-1] - INITIAL_LOGIT
 
         def boxes(chart, asked, rows, columns):
             middle = torch.stack([columns, rows, columns, rows], -1).div(cells, rounding_mode="floor") * cells + 0.5
             return middle, middle + torch.tensor([-0.5, -0.5, 0.5, 0.5])
 
-        monkeypatch.setattr(model.pointer, "lights", lights)
-        monkeypatch.setattr(model.pointer, "boxes", boxes)
+        monkeypatch.setattr(model.detection_head, "lights", lights)
+        monkeypatch.setattr(model.detection_head, "boxes", boxes)
         return model
 
     return shine, codec, batch
@@ -79,7 +79,7 @@ def test_lights_are_raised_until_a_half_counts_right(shining):
     assert 1 / (1 + math.exp(1.5)) < limit < 1 / (1 + math.exp(0.5))
     raised = model.pointer.lights(None, torch.zeros(len(batch["located"]), batch["located"].shape[1], 1)).sigmoid()
     things = ((batch["box_question"] >= 0) & (batch["box_value"] < 0)).sum()
-    assert (raised >= LIT).sum() == things > 0
+    assert (raised >= DETECTION_THRESHOLD).sum() == things > 0
 
 
 def test_two_lights_on_one_thing_count_once(shining):

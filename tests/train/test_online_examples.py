@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from logicls.errors import DataError
-from logicls.models.nano.answer_codec import Codec
+from logicls.models.nano.answer_codec import NanoAnswerCodec
 from logicls.synth.dataset import row
 from logicls.train.batching import Batches
 from logicls.train.encoding import Encoder
@@ -37,7 +37,7 @@ def batches(flight, fresh, start, stop):
     def choose(step):
         return batch_of(step, len(flight.examples), 8 - (fresh.each if fresh else 0), seed=0)
 
-    codec = Codec(flight.processor)
+    codec = NanoAnswerCodec(flight.processor)
     return list(Batches(flight, codec, choose, start=start, stop=stop, jitter=0.1, seed=0, fresh=fresh))
 
 
@@ -50,7 +50,7 @@ def test_fresh_examples_follow_those_of_the_set(synth, flight):
     """They are the ones that a larger set would have had next, of smaller photos; none comes twice."""
     fresh = fresh_of(synth, flight, **SETTINGS, workers=0)
     maker = fresh.source.maker()
-    encoder = Encoder(Codec(flight.processor), 3.0)
+    encoder = Encoder(NanoAnswerCodec(flight.processor), 3.0)
 
     parts = list(fresh.parts(0, 3))
 

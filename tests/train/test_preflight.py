@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 
 from logicls.errors import DataError
-from logicls.models.nano.answer_codec import Codec
+from logicls.models.nano.answer_codec import NanoAnswerCodec
 from logicls.train import preflight as preflight_
 from logicls.train import resolution_check as legible
 from logicls.train.encoding import decoded
@@ -34,9 +34,9 @@ def rows(synth):
 
 def test_prompts_and_answers_are_the_rows(flight, rows):
     """Every question and every answer is encoded, in order."""
-    codec = Codec(flight.processor)
+    codec = NanoAnswerCodec(flight.processor)
 
-    prompts = [tuple(tuple(codec.prompt(question)) for question in row["questions"]) for row in rows]
+    prompts = [tuple(tuple(codec.encode_prompt(question)) for question in row["questions"]) for row in rows]
 
     words = flight.processor.tokenizer.convert_ids_to_tokens
     said = [[words(a) for a, q in zip(e.answers, row["queries"], strict=True) if not q.startswith("locate")]

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from logicls.constraints.spec.loader import load_spec
-from logicls.predict.readers.detections import Light
-from logicls.predict.readers.nano import Look
+from logicls.predict.readers.detections import Detection
+from logicls.predict.readers.nano import Prediction
 from logicls.predict.uncertainty.calibration import chance, log_odds
 from logicls.records import Answer, Box
 from logicls.train.calibration import Known, fit_scales, spread_of
@@ -39,10 +39,10 @@ def drawn(rng: np.random.Generator, heard: float) -> Known:
     width = 15.0 + rng.uniform(-4.0, 4.0)
     box, read = Box(40.0, 40.0, 40.0 + width, 60.0), Box(40.0, 40.0, 40.0 + width + rng.normal(0, 0.4), 60.0)
     told = chance(odds / 2)
-    light = Light(told, (0.0,) * 4, read)
+    light = Detection(told, (0.0,) * 4, read)
     answers = (Answer("locate:pin", boxes=(read,) if told >= 0.5 else (), confidence=0.9),)
     stated = chance((heard if not there else -heard) + rng.normal())
-    look = Look(
+    look = Prediction(
         answers, Answer("verdict"), (("missing", stated), ("extra", 0.01), ("thin", 0.01), ("thick", 0.01)), None,
         (("locate:pin", (light,)),),
     )  # fmt: skip
@@ -66,8 +66,8 @@ def lit(chance: float, *, there: bool) -> Known:
     """A photo with one light, and a pin under it or none."""
     box = Box(40.0, 40.0, 55.0, 60.0)
     answers = (Answer("locate:pin", boxes=(box,) if there else ()),)
-    light = ("locate:pin", (Light(chance, (0.0,) * 4, box),))
-    return Known(answers, frozenset(), (100, 100), Look(answers, Answer("verdict"), (), None, (light,)))
+    light = ("locate:pin", (Detection(chance, (0.0,) * 4, box),))
+    return Known(answers, frozenset(), (100, 100), Prediction(answers, Answer("verdict"), (), None, (light,)))
 
 
 def apart(rng: np.random.Generator) -> Known:
@@ -115,7 +115,7 @@ def test_strays_do_not_widen_a_spread():
 def test_nothing_is_fitted_where_nothing_is_broken(spec):
     """Weights stay as they are, and it counts as not calibrated."""
     whole = Answer("locate:pin", boxes=(Box(40, 40, 55, 60),))
-    look = Look((whole,), Answer("verdict"), ())
+    look = Prediction((whole,), Answer("verdict"), ())
 
     found = fit_scales(spec, [Known((whole,), frozenset(), (100, 100), look)] * 5)
 

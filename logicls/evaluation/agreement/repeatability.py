@@ -130,7 +130,7 @@ def decide_again(
 def outcomes_of(reader: Reader, photos: Sequence[np.ndarray]) -> list[Outcome]:
     """What the bundle decides on photos, uint8 RGB [height width 3]."""
     grounds = grounds_of(reader.bundle)
-    looks = reader.look(photos) if photos else []
+    looks = reader.predict_pixels(photos) if photos else []
     return [verdict_on(grounds, look, "", photo).outcome for look, photo in zip(looks, photos, strict=True)]
 
 

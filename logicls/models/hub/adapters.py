@@ -19,21 +19,21 @@ from torch import Tensor, nn
 
 from logicls.errors import BundleError, Problem
 
-FILE = "adapter_model.safetensors"
+ADAPTER_FILE = "adapter_model.safetensors"
 """As peft names it, so that others can load it too."""
-SHOWN = 3
+MAX_LISTED_NAMES = 3
 """Names that an error lists."""
 
 
-def adapted(model: Any, *, rank: int, alpha: int, dropout: float, where: Literal["language", "everywhere"]) -> Any:
+def add_adapter(model: Any, *, rank: int, alpha: int, dropout: float, scope: Literal["language", "everywhere"]) -> Any:
     """The model with a fresh adapter, which changes nothing yet; all other weights are frozen."""
     from peft import LoraConfig
 
-    targets = targets_of(model, where)
-    return attached(model, LoraConfig(r=rank, lora_alpha=alpha, lora_dropout=dropout, target_modules=targets))
+    targets = find_target_modules(model, scope)
+    return attach_adapter(model, LoraConfig(r=rank, lora_alpha=alpha, lora_dropout=dropout, target_modules=targets))
 
 
-def attached(model: Any, config: Any) -> Any:
+def attach_adapter(model: Any, config: Any) -> Any:
     """The model with an adapter of that configuration of peft."""
     from peft import get_peft_model
 
@@ -43,7 +43,7 @@ def attached(model: Any, config: Any) -> Any:
         return get_peft_model(model, config)
 
 
-def targets_of(model: Any, where: Literal["language", "everywhere"]) -> list[str]:
+def find_target_modules(model: Any, scope: Literal["language", "everywhere"]) -> list[str]:
     """Full names of the linear maps that are adapted: those of the language model, or of all but the last layer."""
     decoder, head = model.get_decoder(), model.get_output_embeddings()
     of_language = {id(module) for module in decoder.modules()}
@@ -53,7 +53,7 @@ def targets_of(model: Any, where: Literal["language", "everywhere"]) -> list[str
         name
         for name, module in model.named_modules()
         if isinstance(module, nn.Linear) and module is not head and id(module) not in inside
-        and (where == "everywhere" or id(module) in of_language)
+        and (scope == "everywhere" or id(module) in of_language)
     ]  # fmt: skip
 
 
@@ -62,7 +62,9 @@ def save_adapter(adapter: Any, folder: Path, base: str) -> None:
     config = adapter.peft_config["default"]
     config.base_model_name_or_path, config.inference_mode = base, True
     config.save_pretrained(folder)
-    save_file({name: value.contiguous().cpu() for name, value in weights_of(adapter).items()}, folder / FILE)
+    save_file(
+        {name: value.contiguous().cpu() for name, value in get_adapter_weights(adapter).items()}, folder / ADAPTER_FILE
+    )
 
 
 def load_adapter(model: Any, folder: Path) -> Any:
@@ -75,15 +77,15 @@ def load_adapter(model: Any, folder: Path) -> Any:
 
     try:
         config = PeftConfig.from_pretrained(str(folder))
-        given = load_file(folder / FILE)
-        adapter = attached(model, config)
+        given = load_file(folder / ADAPTER_FILE)
+        adapter = attach_adapter(model, config)
     except (OSError, ValueError, TypeError, KeyError, SafetensorError) as error:
         raise BundleError(Problem("LC502", f"cannot be loaded: {error}", str(folder))) from error
-    fill_adapter(adapter, given, folder)
+    set_adapter_weights(adapter, given, folder)
     return adapter.eval()
 
 
-def fill_adapter(adapter: Any, given: Mapping[str, Tensor], folder: Path) -> None:
+def set_adapter_weights(adapter: Any, weights: Mapping[str, Tensor], folder: Path) -> None:
     """Put weights into an adapter, all of them into all places. `folder` is where they are from.
 
     Raises:
@@ -91,17 +93,19 @@ def fill_adapter(adapter: Any, given: Mapping[str, Tensor], folder: Path) -> Non
     """
     from peft import set_peft_model_state_dict
 
-    wanted = weights_of(adapter)
+    wanted = get_adapter_weights(adapter)
     faults = [
-        _fault("are missing", [name for name in wanted if name not in given]),
-        _fault("belong nowhere", [name for name in given if name not in wanted]),
-        _fault("have another shape", [n for n in given if n in wanted and given[n].shape != wanted[n].shape]),
+        _describe_mismatch("are missing", [name for name in wanted if name not in weights]),
+        _describe_mismatch("belong nowhere", [name for name in weights if name not in wanted]),
+        _describe_mismatch(
+            "have another shape", [n for n in weights if n in wanted and weights[n].shape != wanted[n].shape]
+        ),
     ]
     if not any(faults):
-        set_peft_model_state_dict(adapter, dict(given))
-        now = weights_of(adapter)
-        lost = [name for name in given if not torch.equal(now[name].cpu(), given[name].to(now[name].dtype))]
-        faults = [_fault("did not arrive", lost)]
+        set_peft_model_state_dict(adapter, dict(weights))
+        now = get_adapter_weights(adapter)
+        lost = [name for name in weights if not torch.equal(now[name].cpu(), weights[name].to(now[name].dtype))]
+        faults = [_describe_mismatch("did not arrive", lost)]
     advice = "Use the model that it was trained on, or train again."
     problems = [
         Problem("LC513", f"weights of the adapter {fault}.", str(folder), advice=advice) for fault in faults if fault
@@ -110,7 +114,7 @@ def fill_adapter(adapter: Any, given: Mapping[str, Tensor], folder: Path) -> Non
         raise BundleError(problems)
 
 
-def weights_of(adapter: Any) -> dict[str, Tensor]:
+def get_adapter_weights(adapter: Any) -> dict[str, Tensor]:
     """The adapter's weights, by the names that they are saved under."""
     from peft import get_peft_model_state_dict
 
@@ -118,6 +122,6 @@ def weights_of(adapter: Any) -> dict[str, Tensor]:
     return found
 
 
-def _fault(what: str, names: list[str]) -> str:
-    more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
-    return f"{what}: {', '.join(sorted(names)[:SHOWN])}{more}" if names else ""
+def _describe_mismatch(what: str, names: list[str]) -> str:
+    more = f" and {len(names) - MAX_LISTED_NAMES} more" if len(names) > MAX_LISTED_NAMES else ""
+    return f"{what}: {', '.join(sorted(names)[:MAX_LISTED_NAMES])}{more}" if names else ""

@@ -13,51 +13,51 @@ from dataclasses import dataclass
 from typing import Any, assert_never
 
 from logicls import answer_format as trail
-from logicls.models.box_formats import Coordinates, Size, back, into
-from logicls.models.hub.chat_template import Talk
+from logicls.models.box_formats import BoxFormat, Size, decode_boxes, encode_boxes
+from logicls.models.hub.chat_template import ChatFormat
 from logicls.records import Answer, Subquery
 
-EDGE = re.compile(r"\{[xy][12]\}")
+EDGE_PLACEHOLDER = re.compile(r"\{[xy][12]\}")
 
 
 @dataclass(frozen=True, slots=True)
-class Codec:
+class HubAnswerCodec:
     """Answers of one model."""
 
-    coordinates: Coordinates
-    talk: Talk
+    box_format: BoxFormat
+    chat_format: ChatFormat
     tokenizer: Any
 
-    def write(self, answer: Answer, size: Size) -> str:
+    def encode(self, answer: Answer, size: Size) -> str:
         """The text of an answer. `size`: (width, height) of the picture that its boxes lie on."""
-        return self.talk.told(into(trail.write([answer]), self.coordinates, size))
+        return self.chat_format.format_answer(encode_boxes(trail.write([answer]), self.box_format, size))
 
-    def read(self, text: str, size: Size) -> Answer | None:
+    def decode(self, text: str, size: Size) -> Answer | None:
         """The answer in a text; None where there is not exactly one."""
-        found = trail.read(back(text.strip(), self.coordinates, size))
+        found = trail.read(decode_boxes(text.strip(), self.box_format, size))
         return found.answers[0] if len(found.answers) == 1 and not found.strange else None
 
-    def tokens(self, text: str) -> list[int]:
+    def tokenize(self, text: str) -> list[int]:
         """Tokens of a text that another one stands before."""
         return list(self.tokenizer(text, add_special_tokens=False)["input_ids"])
 
-    def text(self, tokens: Sequence[int]) -> str:
+    def detokenize(self, tokens: Sequence[int]) -> str:
         """The other way round."""
         return str(self.tokenizer.decode(list(tokens), skip_special_tokens=False, clean_up_tokenization_spaces=False))
 
-    def head(self, query: Subquery) -> str:
+    def answer_prefix(self, query: Subquery) -> str:
         """What every answer to the question begins with."""
-        return self.talk.told(f"{trail.MARK}{query.id} = ")
+        return self.chat_format.format_answer(f"{trail.MARK}{query.id} = ")
 
-    def grammar(self, query: Subquery, most: int) -> str:
+    def make_grammar(self, query: Subquery, max_items: int) -> str:
         """Every answer with at most `most` boxes or values, as a grammar of llguidance (Lark's notation)."""
-        head = json.dumps(self.head(query), ensure_ascii=False)
+        head = json.dumps(self.answer_prefix(query), ensure_ascii=False)
         head = f"start: {head} (NONE | some)\nNONE: {json.dumps(trail.NONE)}\n"
         match query.kind:
             case "locate":
-                return head + self._boxes(most)
+                return head + self._boxes(max_items)
             case "attribute":
-                return head + f'some: VALUE ( ", " VALUE ){{0,{most - 1}}}\nVALUE: {_any(query.options)}\n'
+                return head + f'some: VALUE ( ", " VALUE ){{0,{max_items - 1}}}\nVALUE: {_any(query.options)}\n'
             case "verdict":
                 return head + _subsets(query.options)
             case _:
@@ -65,10 +65,10 @@ class Codec:
 
     def _boxes(self, most: int) -> str:
         special = {str(token) for token in self.tokenizer.get_added_vocab()}
-        between = json.dumps(self.coordinates.between)
-        form = " ".join(_term(piece, special) for piece in _pieces(self.coordinates.form, special))
-        more = f"( {between} box ){{0,{most - 1}}}" if self.coordinates.between else f"box{{0,{most - 1}}}"
-        return f"some: box {more}\nbox: {form}\nEDGE: /{_number(self.coordinates)}/\n"
+        between = json.dumps(self.box_format.separator)
+        form = " ".join(_term(piece, special) for piece in _pieces(self.box_format.template, special))
+        more = f"( {between} box ){{0,{most - 1}}}" if self.box_format.separator else f"box{{0,{most - 1}}}"
+        return f"some: box {more}\nbox: {form}\nEDGE: /{_number(self.box_format)}/\n"
 
 
 def _any(options: Sequence[str]) -> str:
@@ -89,17 +89,17 @@ def _subsets(options: Sequence[str]) -> str:
 def _pieces(form: str, special: set[str]) -> list[str]:
     """The form of a box cut at its edges and at special tokens."""
     marks = sorted((token for token in special if token in form), key=len, reverse=True)
-    pattern = "|".join([EDGE.pattern, *map(re.escape, marks)])
+    pattern = "|".join([EDGE_PLACEHOLDER.pattern, *map(re.escape, marks)])
     return [piece for piece in re.split(f"({pattern})", form) if piece]
 
 
 def _term(piece: str, special: set[str]) -> str:
-    if EDGE.fullmatch(piece):
+    if EDGE_PLACEHOLDER.fullmatch(piece):
         return "EDGE"
     return piece if piece in special else json.dumps(piece)
 
 
-def _number(coordinates: Coordinates) -> str:
+def _number(coordinates: BoxFormat) -> str:
     """A regular expression for one edge, without zeros before it. What is beyond the photo is cut off when read."""
     if coordinates.decimals:
         whole = "0" if coordinates.bins == 1 else "0|[1-9][0-9]{0,4}"
@@ -109,7 +109,7 @@ def _number(coordinates: Coordinates) -> str:
         return f"[0-9]{{{coordinates.digits}}}"
     if not coordinates.bins:
         return "0|[1-9][0-9]{0,4}"
-    digits = len(str(coordinates.most))
-    if coordinates.most == 10 ** (digits - 1):
-        return f"0|[1-9][0-9]{{0,{digits - 2}}}|{coordinates.most}"
+    digits = len(str(coordinates.max_value))
+    if coordinates.max_value == 10 ** (digits - 1):
+        return f"0|[1-9][0-9]{{0,{digits - 2}}}|{coordinates.max_value}"
     return f"0|[1-9][0-9]{{0,{digits - 1}}}"

@@ -19,13 +19,20 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from logicls.errors import BundleError, Problem
-from logicls.models.box_formats import Family
-from logicls.models.hub.adapters import FILE, load_adapter, save_adapter
-from logicls.models.hub.loading import Base, Precision, find_base, hash_of, load_model, load_processor
+from logicls.models.box_formats import BoxFamily
+from logicls.models.hub.adapters import ADAPTER_FILE, load_adapter, save_adapter
+from logicls.models.hub.loading import (
+    HubCheckpoint,
+    Precision,
+    find_checkpoint,
+    hash_checkpoint,
+    load_model,
+    load_processor,
+)
 
 
 @dataclass(frozen=True, slots=True)
-class Hub:
+class HubModelInfo:
     """Which model was fine-tuned, and how it is used."""
 
     base: str
@@ -37,16 +44,18 @@ class Hub:
     merged: bool
     precision: Precision
     four_bit: bool
-    boxes: Family
+    boxes: BoxFamily
     """How it writes boxes."""
 
 
-def facts_of(base: Base, *, merged: bool, precision: Precision, four_bit: bool, boxes: Family) -> Hub:
+def describe_base(
+    base: HubCheckpoint, *, merged: bool, precision: Precision, four_bit: bool, boxes: BoxFamily
+) -> HubModelInfo:
     """What a bundle has to know of its base model, which is read once for its hash."""
-    return Hub(base.name, base.revision, hash_of(base.path), merged, precision, four_bit, boxes)
+    return HubModelInfo(base.name, base.revision, hash_checkpoint(base.path), merged, precision, four_bit, boxes)
 
 
-def save_hub(folder: Path, adapter: Any, processor: Any, hub: Hub) -> None:
+def save_hub_model(folder: Path, adapter: Any, processor: Any, hub: HubModelInfo) -> None:
     """Write weights and processor. A merged adapter is merged for good."""
     if hub.merged:
         adapter.merge_and_unload().save_pretrained(folder)
@@ -55,53 +64,53 @@ def save_hub(folder: Path, adapter: Any, processor: Any, hub: Hub) -> None:
     processor.save_pretrained(folder)
 
 
-def load_hub(folder: Path, written: object) -> tuple[Hub, Any, Any]:
+def load_hub_model(folder: Path, facts: object) -> tuple[HubModelInfo, Any, Any]:
     """What `save_hub` wrote: facts, model, processor; `written` is what bundle.json has under `hub`.
 
     Raises:
         BundleError: The base model is not here (LC510) or is not the one (LC514), or something does not load.
     """
-    hub = hub_from_json(folder, written)
+    hub = hub_from_json(folder, facts)
     processor = load_processor(folder)
     if hub.merged:
         return hub, load_model(folder, precision=hub.precision, four_bit=hub.four_bit), processor
-    base = find_base(hub.base, revision=hub.revision)
-    if hash_of(base.path) != hub.sha256:
+    base = find_checkpoint(hub.base, revision=hub.revision)
+    if hash_checkpoint(base.path) != hub.sha256:
         message = f"{hub.base} is not the model that the adapter was trained on: configuration or weights differ."
         raise BundleError(Problem("LC514", message, str(folder), advice="Bring that model back, or train again."))
     model = load_model(base.path, precision=hub.precision, four_bit=hub.four_bit)
     return hub, load_adapter(model, folder).get_base_model(), processor
 
 
-def adapter_of(folder: Path) -> tuple[Hub | None, dict[str, Tensor]]:
+def read_adapter(folder: Path) -> tuple[HubModelInfo | None, dict[str, Tensor]]:
     """The facts of a bundle and its adapter's weights; None and nothing for what holds no adapter."""
     try:
         facts = json.loads((folder / "bundle.json").read_text(encoding="utf-8"))
-        hub = TypeAdapter(Hub).validate_python(facts["hub"])
-        return hub, {} if hub.merged else load_file(folder / FILE)
+        hub = TypeAdapter(HubModelInfo).validate_python(facts["hub"])
+        return hub, {} if hub.merged else load_file(folder / ADAPTER_FILE)
     except (OSError, ValueError, KeyError, TypeError, SafetensorError):
         return None, {}
 
 
-def hub_from_json(folder: Path, written: object) -> Hub:
+def hub_from_json(folder: Path, facts: object) -> HubModelInfo:
     """What `hub_to_json` gave. Raises `BundleError` (LC501)."""
     try:
-        return TypeAdapter(Hub).validate_python(written)
+        return TypeAdapter(HubModelInfo).validate_python(facts)
     except ValidationError as error:
         raise BundleError(Problem("LC501", "has a bundle.json of another kind (hub).", str(folder))) from error
 
 
-def hub_to_json(hub: Hub) -> Mapping[str, object]:
+def hub_to_json(hub: HubModelInfo) -> Mapping[str, object]:
     """What bundle.json has under `hub`."""
     return asdict(hub)
 
 
-def weights_hash(folder: Path, hub: Mapping[str, Any]) -> str:
+def hash_weights(folder: Path, hub: Mapping[str, Any]) -> str:
     """Twelve hex digits that tell a trained model from any other."""
     if hub.get("merged"):
-        return hash_of(folder)[:12]
+        return hash_checkpoint(folder)[:12]
     try:
-        adapter = (folder / FILE).read_bytes()
+        adapter = (folder / ADAPTER_FILE).read_bytes()
     except OSError as error:
         raise BundleError(Problem("LC502", f"cannot be loaded: {error}", str(folder))) from error
     return hashlib.sha256(str(hub.get("sha256")).encode() + adapter).hexdigest()[:12]

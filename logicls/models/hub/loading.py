@@ -23,64 +23,64 @@ import torch
 from safetensors import SafetensorError
 
 from logicls.errors import BundleError, Problem
-from logicls.models.box_formats import FAMILIES, Coordinates, Family, Resizing
+from logicls.models.box_formats import BOX_FORMATS, BoxFormat, BoxFamily, SmartResize
 
 
 @dataclass(frozen=True, slots=True)
-class Habits:
+class FamilyConventions:
     """What a family is used to."""
 
-    boxes: Family = Family.qwen3_vl
+    boxes: BoxFamily = BoxFamily.qwen3_vl
     """How it writes boxes: thousandths of the photo's sides where it was taught nothing else."""
-    overview: str = ""
+    overview_setting: str = ""
     """The processor's setting for the visual tokens of a small picture of the whole photo, where one is shown beside
     the tiles that the photo is cut into."""
 
 
-HABITS: Mapping[str, Habits] = MappingProxyType(
+CONVENTIONS: Mapping[str, FamilyConventions] = MappingProxyType(
     {
-        "idefics3": Habits(overview="image_seq_len"),
-        "internvl": Habits(Family.internvl),
-        "llava": Habits(Family.llava),
-        "llava_next": Habits(Family.llava),
-        "llava_onevision": Habits(Family.llava, overview="num_image_tokens"),
-        "qwen2_5_vl": Habits(Family.qwen2_5_vl),
-        "qwen2_vl": Habits(Family.qwen2_vl),
-        "smolvlm": Habits(overview="image_seq_len"),
+        "idefics3": FamilyConventions(overview_setting="image_seq_len"),
+        "internvl": FamilyConventions(BoxFamily.internvl),
+        "llava": FamilyConventions(BoxFamily.llava),
+        "llava_next": FamilyConventions(BoxFamily.llava),
+        "llava_onevision": FamilyConventions(BoxFamily.llava, overview_setting="num_image_tokens"),
+        "qwen2_5_vl": FamilyConventions(BoxFamily.qwen2_5_vl),
+        "qwen2_vl": FamilyConventions(BoxFamily.qwen2_vl),
+        "smolvlm": FamilyConventions(overview_setting="image_seq_len"),
     }
 )
-STAND_INS: Mapping[str, str] = MappingProxyType({"SmolVLMProcessor": "Idefics3Processor"})
+PROCESSOR_SUBSTITUTES: Mapping[str, str] = MappingProxyType({"SmolVLMProcessor": "Idefics3Processor"})
 """Processor → one that does the same with photos, and asks for no library that only videos need."""
 
 
-def habits_of(model_type: str) -> Habits:
+def conventions_for(model_type: str) -> FamilyConventions:
     """The habits of a family; those of one that nobody knows are the plainest."""
-    return HABITS.get(model_type, Habits())
+    return CONVENTIONS.get(model_type, FamilyConventions())
 
 
-def coordinates_of(family: Family, processor: Any) -> Coordinates:
+def box_format_for(family: BoxFamily, processor: Any) -> BoxFormat:
     """How boxes are written for this processor: edges as pixels of the picture that it makes have its limits."""
-    coordinates = FAMILIES[family]
-    if coordinates.resizing is None:
+    coordinates = BOX_FORMATS[family]
+    if coordinates.resize is None:
         return coordinates
     images = processor.image_processor
     limits = images.size["shortest_edge"], images.size["longest_edge"]
-    return replace(coordinates, resizing=Resizing(images.patch_size * images.merge_size, *limits))
+    return replace(coordinates, resizing=SmartResize(images.patch_size * images.merge_size, *limits))
 
 
-def overview_tokens(habits: Habits, processor: Any) -> int:
+def count_overview_tokens(conventions: FamilyConventions, processor: Any) -> int:
     """Visual tokens that show the photo a second time, small."""
-    return int(getattr(processor, habits.overview)) if habits.overview else 0
+    return int(getattr(processor, conventions.overview_setting)) if conventions.overview_setting else 0
 
 
 Precision = Literal["float32", "bfloat16"]
-WEIGHTS = "*.safetensors"
-WANTED = ["*.json", "*.safetensors", "*.txt", "*.model", "*.jinja"]
+WEIGHT_FILES = "*.safetensors"
+DOWNLOAD_PATTERNS = ["*.json", "*.safetensors", "*.txt", "*.model", "*.jinja"]
 """Files that are fetched: no pickles, no code."""
 
 
 @dataclass(frozen=True, slots=True)
-class Base:
+class HubCheckpoint:
     """A model as others made it, in a folder of this machine."""
 
     name: str
@@ -90,7 +90,7 @@ class Base:
     path: Path
 
 
-def find_base(name: str, *, revision: str = "", download: bool = False) -> Base:
+def find_checkpoint(name: str, *, revision: str = "", download: bool = False) -> HubCheckpoint:
     """The folder of a model. `revision` left out is the one that this machine has, or the newest with `download`.
 
     Raises:
@@ -98,13 +98,16 @@ def find_base(name: str, *, revision: str = "", download: bool = False) -> Base:
     """
     if Path(name).is_dir():
         path = Path(name).resolve()
-        return Base(str(path), "", path)
+        return HubCheckpoint(str(path), "", path)
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OfflineModeIsEnabled
 
     try:
         found = snapshot_download(
-            name, revision=revision or None, local_files_only=not download, allow_patterns=WANTED if download else None
+            name,
+            revision=revision or None,
+            local_files_only=not download,
+            allow_patterns=DOWNLOAD_PATTERNS if download else None,
         )
     except (LocalEntryNotFoundError, HFValidationError) as error:
         advice = "Name a folder that holds it" + ("." if download else ", or add --download to fetch it from the hub.")
@@ -113,13 +116,13 @@ def find_base(name: str, *, revision: str = "", download: bool = False) -> Base:
         first = str(error).strip().splitlines()[0]
         raise BundleError(Problem("LC510", f"this model cannot be downloaded: {first}", name)) from error
     path = Path(found)
-    return Base(name, path.name, path)
+    return HubCheckpoint(name, path.name, path)
 
 
-def hash_of(folder: Path, weights: str = WEIGHTS) -> str:
+def hash_checkpoint(folder: Path, pattern: str = WEIGHT_FILES) -> str:
     """SHA-256 of the configuration and of the weights in files of those names, 64 hex digits."""
     total = hashlib.sha256()
-    for file in [folder / "config.json", *sorted(folder.glob(weights))]:
+    for file in [folder / "config.json", *sorted(folder.glob(pattern))]:
         with file.open("rb") as data:
             total.update(f"{file.name} {hashlib.file_digest(data, 'sha256').hexdigest()}\n".encode())
     return total.hexdigest()
@@ -165,7 +168,7 @@ def _processor_class(folder: Path) -> tuple[dict[str, Any], type]:
     if not name:
         family = AutoConfig.from_pretrained(folder, local_files_only=True).model_type
         name = str(getattr(processing_auto, "PROCESSOR_MAPPING_NAMES")[family])  # noqa: B009  mypy: not exported
-    found: Any = processing_auto.processor_class_from_name(STAND_INS.get(name, name))
+    found: Any = processing_auto.processor_class_from_name(PROCESSOR_SUBSTITUTES.get(name, name))
     if found is None:
         raise ValueError(f"transformers knows no processor {name}")
 
@@ -207,10 +210,10 @@ def load_model(folder: Path, *, precision: Precision, four_bit: bool = False) ->
     return (model if four_bit else model.to(device)).eval()
 
 
-def precision_here(wanted: Literal["auto", "float32", "bfloat16"]) -> Precision:
+def choose_precision(requested: Literal["auto", "float32", "bfloat16"]) -> Precision:
     """The precision to train in: 16 bits where a GPU computes in them, 32 elsewhere, unless one was asked for."""
-    if wanted != "auto":
-        return wanted
+    if requested != "auto":
+        return requested
     return "bfloat16" if torch.cuda.is_available() and torch.cuda.is_bf16_supported() else "float32"
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
-from logicls.models.nano.processor import ANSWER, END, IMAGE, MOST, NONE, PAD, from_input, to_input
+from logicls.models.nano.processor import ANSWER, END, IMAGE, MAX_COUNT, NONE, PAD, boxes_to_photo, box_to_input
 from logicls.records import Box, Subquery
 
 Edges = tuple[float, ...]
@@ -17,7 +17,7 @@ Edges = tuple[float, ...]
 
 
 @dataclass(frozen=True, slots=True)
-class Codec:
+class NanoAnswerCodec:
     """Token numbers and frame of one processor."""
 
     processor: Any
@@ -25,67 +25,69 @@ class Codec:
     @property
     def end(self) -> int:
         """Token that closes an answer."""
-        return self.token(END)
+        return self.token_id(END)
 
     @property
     def none(self) -> int:
         """Token of the empty answer."""
-        return self.token(NONE)
+        return self.token_id(NONE)
 
     @property
     def image(self) -> int:
         """Placeholder of one visual token."""
-        return self.token(IMAGE)
+        return self.token_id(IMAGE)
 
     @property
-    def answering(self) -> int:
+    def answer_start(self) -> int:
         """Token after which an answer begins."""
-        return self.token(ANSWER)
+        return self.token_id(ANSWER)
 
     @property
     def pad(self) -> int:
         """Padding."""
-        return self.token(PAD)
+        return self.token_id(PAD)
 
-    def token(self, text: str) -> int:
+    def token_id(self, text: str) -> int:
         """The number of a token. Raises `KeyError` for a text that is none."""
         number = self.processor.tokenizer.convert_tokens_to_ids(text)
         if number is None:
             raise KeyError(text)
         return int(number)
 
-    def prompt(self, question: str) -> list[int]:
+    def encode_prompt(self, question: str) -> list[int]:
         """Tokens of a question and the mark after which the answer begins."""
-        return [*self.processor.tokenizer(question, add_special_tokens=False)["input_ids"], self.answering]
+        return [*self.processor.tokenizer(question, add_special_tokens=False)["input_ids"], self.answer_start]
 
-    def answer(self, values: Sequence[str], count: int, *, located: bool) -> list[int]:
+    def encode_answer(self, values: Sequence[str], count: int, *, located: bool) -> list[int]:
         """Tokens of an answer, closed: its values, or how many things were asked for."""
-        words = [self.number(count)] if located else [self.value(value) for value in values]
+        words = [self.count_token(count)] if located else [self.value_token(value) for value in values]
         return [*(words or [self.none]), self.end]
 
-    def value(self, value: str) -> int:
+    def value_token(self, value: str) -> int:
         """The token of a value."""
-        return self.token(f"<{value}>")
+        return self.token_id(f"<{value}>")
 
-    def number(self, count: int) -> int:
+    def count_token(self, count: int) -> int:
         """The token that says how many things there are."""
-        return self.token(f"<{min(count, MOST)}>")
+        return self.token_id(f"<{min(count, MAX_COUNT)}>")
 
-    def edges(self, box: Box, size: tuple[int, int]) -> Edges:
+    def box_to_input(self, box: Box, size: tuple[int, int]) -> Edges:
         """Where a box of a photo of that size (width, height) lies in the input."""
-        return to_input(box, *size, self.processor.image_processor)
+        return box_to_input(box, *size, self.processor.image_processor)
 
-    def boxes(self, edges: Float[np.ndarray, "boxes 4"], size: tuple[int, int]) -> Float[np.ndarray, "boxes 4"]:
+    def boxes_to_photo(
+        self, edges: Float[np.ndarray, "boxes 4"], size: tuple[int, int]
+    ) -> Float[np.ndarray, "boxes 4"]:
         """Boxes x1, y1, x2, y2 of the input, in pixels of the photo of that size (width, height)."""
-        return from_input(edges, *size, self.processor.image_processor)
+        return boxes_to_photo(edges, *size, self.processor.image_processor)
 
-    def allowed(self, query: Subquery) -> list[int]:
+    def allowed_tokens(self, query: Subquery) -> list[int]:
         """Tokens that an answer to this question may hold, besides its end and `<none>`."""
         if query.kind == "locate":
-            return [self.number(count) for count in range(MOST + 1)]
-        return [self.value(value) for value in query.options]
+            return [self.count_token(count) for count in range(MAX_COUNT + 1)]
+        return [self.value_token(value) for value in query.options]
 
 
-def values_of(queries: Sequence[Subquery]) -> list[str]:
+def collect_values(queries: Sequence[Subquery]) -> list[str]:
     """Every value that an answer may have: each becomes a token."""
     return sorted({value for query in queries for value in query.options})

@@ -7,7 +7,7 @@ from typing import Any
 
 from transformers import PretrainedConfig
 
-STRIDE = 16
+TOKEN_STRIDE = 16
 """Pixels of the model's input per visual token, on each axis."""
 
 
@@ -26,7 +26,7 @@ class NanoConfig(PretrainedConfig):
         vocab_size: int = 1024,
         image_size: Sequence[int] = (256, 128),
         width: int = 128,
-        near: int = 96,
+        stem_width: int = 96,
         heads: int = 4,
         encoder_layers: int = 4,
         decoder_layers: int = 3,
@@ -34,13 +34,13 @@ class NanoConfig(PretrainedConfig):
         image_token_id: int = 0,
         answer_token_id: int = 1,
         detail: int = 1,
-        any_way: bool = False,
+        orientation_invariant: bool = False,
         **kwargs: Any,
     ) -> None:
         self.vocab_size = vocab_size
         self.image_size = list(image_size)
         self.width = width
-        self.near = near
+        self.stem_width = stem_width
         self.heads = heads
         self.encoder_layers = encoder_layers
         self.decoder_layers = decoder_layers
@@ -48,7 +48,7 @@ class NanoConfig(PretrainedConfig):
         self.image_token_id = image_token_id
         self.answer_token_id = answer_token_id
         self.detail = detail
-        self.any_way = any_way
+        self.orientation_invariant = orientation_invariant
         self.num_hidden_layers = decoder_layers
         self.hidden_size = width
         self.num_attention_heads = heads
@@ -57,7 +57,7 @@ class NanoConfig(PretrainedConfig):
     @property
     def grid(self) -> tuple[int, int]:
         """Rows and columns of visual tokens."""
-        return self.image_size[0] // STRIDE, self.image_size[1] // STRIDE
+        return self.image_size[0] // TOKEN_STRIDE, self.image_size[1] // TOKEN_STRIDE
 
     @property
     def image_tokens(self) -> int:
@@ -65,8 +65,8 @@ class NanoConfig(PretrainedConfig):
         return self.grid[0] * self.grid[1]
 
 
-def size_for(aspect: float, tokens: int) -> tuple[int, int]:
+def choose_input_size(aspect: float, tokens: int) -> tuple[int, int]:
     """(height, width) of an input with about `tokens` visual tokens for photos of height / width = `aspect`."""
     rows = max(2, round((tokens * aspect) ** 0.5))
     columns = max(2, round(tokens / rows))
-    return rows * STRIDE, columns * STRIDE
+    return rows * TOKEN_STRIDE, columns * TOKEN_STRIDE

@@ -20,12 +20,12 @@ from transformers.image_processing_utils import BaseImageProcessor
 
 from logicls.data.image_io import fitted, placed
 from logicls.models.nano.config import NanoConfig
-from logicls.models.nano.crop_encoder import LOOK
+from logicls.models.nano.crop_encoder import BACKBONE_FILE
 from logicls.models.nano.model import NanoForImageTextToText
 from logicls.records import Box
 
 IMAGE, ANSWER, END, PAD, NONE = "<image>", "<answer>", "<end>", "<pad>", "<none>"
-MOST = 60
+MAX_COUNT = 60
 """The largest number that nano can say; more things than that are said to be so many."""
 
 
@@ -47,11 +47,11 @@ class NanoImageProcessor(BaseImageProcessor):
         """(height, width) in pixels of what it makes of a photo."""
         return self.size[0] * self.detail, self.size[1] * self.detail
 
-    def placed(self, width: int, height: int) -> tuple[float, float, float]:
+    def letterbox_transform(self, width: int, height: int) -> tuple[float, float, float]:
         """(scale, left, top) that take a point of a width x height photo to the input: x * scale + left."""
         return placed(self.size, width, height)
 
-    def fitted(self, photo: UInt8[np.ndarray, "h w 3"]) -> UInt8[np.ndarray, "_height _width 3"]:
+    def letterbox(self, photo: UInt8[np.ndarray, "h w 3"]) -> UInt8[np.ndarray, "_height _width 3"]:
         """The photo as the model is given it, RGB."""
         return fitted(self.shape, photo)
 
@@ -59,7 +59,7 @@ class NanoImageProcessor(BaseImageProcessor):
         """`pixel_values` uint8 [batch 3 height width] of RGB arrays or PIL pictures."""
         pictures = images if isinstance(images, (list, tuple)) else [images]
         arrays = [
-            self.fitted(np.asarray(picture.convert("RGB") if hasattr(picture, "convert") else picture))
+            self.letterbox(np.asarray(picture.convert("RGB") if hasattr(picture, "convert") else picture))
             for picture in pictures
         ]
         return BatchFeature({"pixel_values": torch.from_numpy(np.stack(arrays)).permute(0, 3, 1, 2)})
@@ -86,12 +86,12 @@ class NanoProcessor(ProcessorMixin):
         return BatchFeature({**tokens, **pixels})
 
 
-def make_tokenizer(texts: Iterable[str], values: Iterable[str], vocabulary: int = 2000) -> Any:
+def train_tokenizer(texts: Iterable[str], values: Iterable[str], vocabulary: int = 2000) -> Any:
     """A byte-level BPE over `texts` (nothing is unknown to it), a token for each number and each of `values`."""
     tokenizer = Tokenizer(models.BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=True)
     tokenizer.decoder = decoders.ByteLevel()
-    special = [PAD, END, IMAGE, ANSWER, NONE, *(f"<{number}>" for number in range(MOST + 1))]
+    special = [PAD, END, IMAGE, ANSWER, NONE, *(f"<{number}>" for number in range(MAX_COUNT + 1))]
     alphabet = pre_tokenizers.ByteLevel.alphabet()
     trainer = trainers.BpeTrainer(
         vocab_size=vocabulary, special_tokens=special, initial_alphabet=alphabet, show_progress=False
@@ -100,7 +100,7 @@ def make_tokenizer(texts: Iterable[str], values: Iterable[str], vocabulary: int 
     tokenizer.add_tokens(
         [
             AddedToken(f"<{value}>", normalized=False)
-            for value in sorted(set(values) - {str(number) for number in range(MOST + 1)})
+            for value in sorted(set(values) - {str(number) for number in range(MAX_COUNT + 1)})
         ]
     )
     return PreTrainedTokenizerFast(
@@ -112,25 +112,25 @@ def make_tokenizer(texts: Iterable[str], values: Iterable[str], vocabulary: int 
     )
 
 
-def to_input(box: Box, width: int, height: int, image_processor: NanoImageProcessor) -> tuple[float, ...]:
+def box_to_input(box: Box, width: int, height: int, image_processor: NanoImageProcessor) -> tuple[float, ...]:
     """A box of a width x height photo as x1, y1, x2, y2 in pixels of the model's input, clipped to it."""
-    scale, left, top = image_processor.placed(width, height)
+    scale, left, top = image_processor.letterbox_transform(width, height)
     down, across = image_processor.size
     edges = ((box.x1, left, across), (box.y1, top, down), (box.x2, left, across), (box.y2, top, down))
     return tuple(min(max(v * scale + shift, 0.0), float(side)) for v, shift, side in edges)
 
 
-def from_input(
+def boxes_to_photo(
     edges: Float[np.ndarray, "boxes 4"], width: int, height: int, image_processor: NanoImageProcessor
 ) -> Float[np.ndarray, "boxes 4"]:
     """Boxes x1, y1, x2, y2 in pixels of the input, in pixels of the photo; ordered and clipped to it."""
-    scale, left, top = image_processor.placed(width, height)
+    scale, left, top = image_processor.letterbox_transform(width, height)
     points = (edges.reshape(-1, 2, 2) - (left, top)) / scale
     # Each edge by itself: a box that lies in the border altogether is an empty one on the photo's edge.
     return np.asarray(np.sort(np.clip(points, 0.0, (width, height)), axis=1).reshape(-1, 4))
 
 
-def grown_processor(base: Path, values: Sequence[str], size: Sequence[int], detail: int = 1) -> NanoProcessor:
+def expand_processor(base: Path, values: Sequence[str], size: Sequence[int], detail: int = 1) -> NanoProcessor:
     """The base's processor for inputs of that size (height, width), to which values that it lacks are added."""
     tokenizer = AutoProcessor.from_pretrained(base, local_files_only=True).tokenizer
     known = tokenizer.get_vocab()
@@ -139,7 +139,9 @@ def grown_processor(base: Path, values: Sequence[str], size: Sequence[int], deta
     return NanoProcessor(NanoImageProcessor(size, detail), tokenizer)
 
 
-def grown_model(base: Path, processor: NanoProcessor, *, any_way: bool = False) -> NanoForImageTextToText:
+def expand_model(
+    base: Path, processor: NanoProcessor, *, orientation_invariant: bool = False
+) -> NanoForImageTextToText:
     """The base's weights for that processor, in single precision.
 
     A word that the base lacks begins as the mean of the words that its text is made of; what looks at things closely,
@@ -153,7 +155,7 @@ def grown_model(base: Path, processor: NanoProcessor, *, any_way: bool = False) 
         "vocab_size": len(processor.tokenizer),
         "image_size": processor.image_processor.size,
         "detail": processor.image_processor.detail,
-        "any_way": any_way,
+        "any_way": orientation_invariant,
     }
     model = NanoForImageTextToText(NanoConfig(**settings))
     weights: dict[str, Any] = model.state_dict() | deepcopy(small.state_dict())
@@ -164,8 +166,8 @@ def grown_model(base: Path, processor: NanoProcessor, *, any_way: bool = False) 
     weights["words.weight"] = torch.cat([words, *(words[some].mean(0, keepdim=True) for some in parts)])
     weights["bias"] = torch.cat([bias, bias.new_full((len(parts),), float(bias.mean()))])
     model.load_state_dict(weights)
-    if model.pointer.glimpse is not None and (base / LOOK).exists():
-        model.pointer.glimpse.look.load_state_dict(load_file(base / LOOK))
+    if model.detection_head.glimpse is not None and (base / BACKBONE_FILE).exists():
+        model.detection_head.glimpse.look.load_state_dict(load_file(base / BACKBONE_FILE))
     return model
 
 

@@ -31,8 +31,8 @@ from torch import Tensor, nn
 from logicls.data.image_io import fitted
 from logicls.models.bundle import Bundle
 from logicls.models.nano import NanoForImageTextToText
-from logicls.models.nano.config import STRIDE
-from logicls.models.nano.detection_head import CELL
+from logicls.models.nano.config import TOKEN_STRIDE
+from logicls.models.nano.detection_head import CELL_PIXELS
 from logicls.plugins.anomaly.regions import Frame
 
 EDGE_CELL = 4
@@ -100,7 +100,7 @@ class Tower:
         return torch.cat([self._maps(photos[k : k + AT_A_TIME]) for k in range(0, len(photos), AT_A_TIME)])
 
     def _maps(self, photos: Sequence[UInt8[np.ndarray, "h w 3"]]) -> Tensor:
-        small = tuple(side * EDGE_CELL // CELL for side in self.size)
+        small = tuple(side * EDGE_CELL // CELL_PIXELS for side in self.size)
         filtered = np.stack([edges(fitted(small, photo)) for photo in photos])
         return torch.cat([self._layers(photos)[-1], torch.from_numpy(filtered)], 1)
 
@@ -126,7 +126,7 @@ class Tower:
     @property
     def frame(self) -> Frame:
         """How its maps lie on photos."""
-        return Frame(self.size, CELL)
+        return Frame(self.size, CELL_PIXELS)
 
 
 def tower_of(bundle: Bundle, size: tuple[int, int]) -> Tower:
@@ -134,7 +134,7 @@ def tower_of(bundle: Bundle, size: tuple[int, int]) -> Tower:
     from logicls.io.resources import share
 
     model = bundle.model
-    if bundle.hub is not None or bundle.foreign or model is None:
+    if bundle.hub is not None or bundle.is_external or model is None:
         model = NanoForImageTextToText.from_pretrained(share("train/base"), local_files_only=True)
     return Tower(model.stem.near.float().eval(), size)
 
@@ -144,8 +144,8 @@ def input_size(photos: Sequence[UInt8[np.ndarray, "h w 3"]], cells: int) -> tupl
     aspect = float(np.median([photo.shape[0] / photo.shape[1] for photo in photos]))
     rows = max(4, round((cells * aspect) ** 0.5))
     columns = max(4, round(cells / rows))
-    side = STRIDE // CELL
-    return -(-rows // side) * STRIDE, -(-columns // side) * STRIDE
+    side = TOKEN_STRIDE // CELL_PIXELS
+    return -(-rows // side) * TOKEN_STRIDE, -(-columns // side) * TOKEN_STRIDE
 
 
 def averaged(maps: Float[Tensor, "photos channels rows columns"], around: int) -> Tensor:

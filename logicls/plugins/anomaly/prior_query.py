@@ -20,12 +20,12 @@ from torch import Tensor, nn
 from logicls.constraints.checker.decomposition import VERDICT
 from logicls.errors import DataError, Problem
 from logicls.models.bundle import Bundle
-from logicls.models.hub.answer_codec import Codec
+from logicls.models.hub.answer_codec import HubAnswerCodec
 from logicls.plugins.reasoning.slot_entropy import Keys, keys_of, thought_into
 from logicls.predict.plugin_protocols import Photo
-from logicls.predict.readers.constrained_decoding import Seen
-from logicls.predict.readers.hub import HubPass
-from logicls.predict.readers.nano import OnePass
+from logicls.predict.readers.constrained_decoding import EncodedPrefix
+from logicls.predict.readers.hub import HubReader
+from logicls.predict.readers.nano import NanoReader
 from logicls.prompts.templates import question
 
 
@@ -58,7 +58,7 @@ class Asking(Protocol):
 
 def asking_of(bundle: Bundle) -> Asking:
     """That of a bundle. Raises `DataError` (LC727) where its own model does not answer."""
-    if bundle.foreign or bundle.model is None:
+    if bundle.is_external or bundle.model is None:
         message = "prior tokens go into the bundle's own model, and here a model answers that runs elsewhere."
         raise DataError(Problem("LC727", message, advice="Name another expert, or --expert none."))
     if bundle.hub is None:
@@ -71,12 +71,12 @@ class AskingNano:
     """Asks the embedded model."""
 
     def __init__(self, bundle: Bundle) -> None:
-        self.model, self._pass = bundle.model, OnePass(bundle)
+        self.model, self._pass = bundle.model, NanoReader(bundle)
         self.width = int(self.model.config.width)
         codec = self._pass.codec
         query = next(query for query in self._pass.queries if query.id == VERDICT)
-        self._words = torch.tensor(codec.prompt(question(query, bundle.spec)))
-        self._wrong, self._right = torch.tensor(codec.allowed(query)), codec.none
+        self._words = torch.tensor(codec.encode_prompt(question(query, bundle.spec)))
+        self._wrong, self._right = torch.tensor(codec.allowed_tokens(query)), codec.none
 
     @torch.no_grad()
     def question(self) -> Float[Tensor, "words width"]:
@@ -88,12 +88,12 @@ class AskingNano:
     @torch.no_grad()
     def see(self, photos: Sequence[Photo]) -> Keys:
         """Keys and values of the photos' tokens."""
-        return keys_of(self._pass.see(photos))
+        return keys_of(self._pass.encode_photos(photos))
 
     @torch.no_grad()
     def usual(self, photos: Sequence[Photo]) -> Float[Tensor, " width"]:
         """The mean of the photos' tokens."""
-        return self._pass.see(photos).feature.mean(0)
+        return self._pass.encode_photos(photos).feature.mean(0)
 
     def odds(
         self, seen: Keys, tokens: Float[Tensor, "photos tokens width"], asked: Float[Tensor, "words width"]
@@ -131,7 +131,7 @@ class AskingHub:
     """Asks a model of the hub, photo by photo: they may differ in size, and hold much memory."""
 
     def __init__(self, bundle: Bundle) -> None:
-        self.model, self._pass = bundle.model, HubPass(bundle)
+        self.model, self._pass = bundle.model, HubReader(bundle)
         self.width = int(self.model.get_input_embeddings().weight.shape[1])
         self._words, self._wrong, self._right = _asked(self._pass.codec)
 
@@ -143,9 +143,9 @@ class AskingHub:
         return asked.float().cpu()
 
     @torch.no_grad()
-    def see(self, photos: Sequence[Photo]) -> list[Seen]:
+    def see(self, photos: Sequence[Photo]) -> list[EncodedPrefix]:
         """Each photo and the text before its questions, read."""
-        return [self._pass.read([photo])[0] for photo in photos]
+        return [self._pass.encode_photos([photo])[0] for photo in photos]
 
     @torch.no_grad()
     def usual(self, photos: Sequence[Photo]) -> Float[Tensor, " width"]:
@@ -153,16 +153,19 @@ class AskingHub:
         return self.question().mean(0)
 
     def odds(
-        self, seen: Sequence[Seen], tokens: Float[Tensor, "photos tokens width"], asked: Float[Tensor, "words width"]
+        self,
+        seen: Sequence[EncodedPrefix],
+        tokens: Float[Tensor, "photos tokens width"],
+        asked: Float[Tensor, "words width"],
     ) -> Float[Tensor, " photos"]:
         """Yes against no."""
         return torch.cat(
             [self._odds(one, torch.cat([some, asked])[None]) for one, some in zip(seen, tokens, strict=True)]
         )
 
-    def _odds(self, seen: Seen, behind: Float[Tensor, "1 new width"]) -> Float[Tensor, 1]:
+    def _odds(self, seen: EncodedPrefix, behind: Float[Tensor, "1 new width"]) -> Float[Tensor, 1]:
         """What stands `behind` a photo is read as the words of a question are (`models.hub.branches`)."""
-        model, one, new = self.model, seen.branches(1), behind.shape[1]
+        model, one, new = self.model, seen.branch(1), behind.shape[1]
         mask = torch.cat([one.mask, one.mask.new_ones(1, new)], 1)
         places = (mask.cumsum(1) - 1)[:, -new:]
         if one.shift is not None:
@@ -175,9 +178,9 @@ class AskingHub:
         return said[:, self._wrong] - said[:, self._right]
 
 
-def _asked(codec: Codec) -> tuple[list[int], int, int]:
+def _asked(codec: HubAnswerCodec) -> tuple[list[int], int, int]:
     """Tokens of the question, with those that both answers begin with; then the first in which they differ."""
-    words = codec.tokens(codec.talk.asked(QUESTION))
-    wrong, right = (codec.tokens(codec.talk.told(answer)) for answer in ANSWERS)
+    words = codec.tokenize(codec.chat_format.format_question(QUESTION))
+    wrong, right = (codec.tokenize(codec.chat_format.format_answer(answer)) for answer in ANSWERS)
     alike = next(k for k, (one, other) in enumerate(zip(wrong, right, strict=False)) if one != other)
     return words + wrong[:alike], wrong[alike], right[alike]

@@ -14,8 +14,8 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from logicls.models.nano.blocks import GROUPS
-from logicls.models.nano.crop_encoder import normed
+from logicls.models.nano.blocks import NORM_GROUPS
+from logicls.models.nano.crop_encoder import normalize
 
 Parts = Literal["both", "loc", "vis", "none"]
 """Which tokens the model is given; less than both is for finding out what each is worth."""
@@ -35,12 +35,12 @@ class Vis(nn.Module):
     def __init__(self, stem: nn.Sequential) -> None:
         super().__init__()
         far = next(layer for layer in reversed(stem) if isinstance(layer, nn.Conv2d)).out_channels
-        more = nn.Conv2d(far, CHANNELS, 3, 2, 1, bias=False), nn.GroupNorm(GROUPS, CHANNELS), nn.ReLU(True)
+        more = nn.Conv2d(far, CHANNELS, 3, 2, 1, bias=False), nn.GroupNorm(NORM_GROUPS, CHANNELS), nn.ReLU(True)
         self.look = nn.Sequential(*copy.deepcopy(stem), *more).requires_grad_()
 
     def forward(self, photos: Float[Tensor, "photos 3 height across"]) -> Float[Tensor, "photos channels rows columns"]:
         """A feature for each 16 x 16 pixels of photos, 0 to 255."""
-        seen: Tensor = self.look(normed(photos).contiguous(memory_format=torch.channels_last))
+        seen: Tensor = self.look(normalize(photos).contiguous(memory_format=torch.channels_last))
         return seen
 
 

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from logicls.data.image_io import fitted
 from logicls.models.bundle import Bundle
-from logicls.models.nano.detection_head import CELL
+from logicls.models.nano.detection_head import CELL_PIXELS
 from logicls.plugins.anomaly.features import Tower, ratio, tower_of
 from logicls.plugins.anomaly.regions import Bar, Judgement, bar_of, judgement_of, judgement_to_json
 from logicls.plugins.anomaly.sparse_prompts import Hierarchy, Level, Sparsity, learn_hierarchy
@@ -80,7 +80,7 @@ def make_some(photos: Sequence[Photo], count: int, rng: np.random.Generator, *, 
         mask = np.zeros(photo.shape[:2], bool)
         if kind >= 0:
             photo, mask = damaged(photo, tuple(TYPES)[kind], rng)
-        size = photo.shape[1] // CELL, photo.shape[0] // CELL
+        size = photo.shape[1] // CELL_PIXELS, photo.shape[0] // CELL_PIXELS
         covers.append(cv2.resize(mask.astype(np.float32), size, interpolation=cv2.INTER_AREA))
         out.append(photo)
         types.append(kind)

@@ -15,10 +15,10 @@ from logicls.evaluation.ground_truth import Truth
 from logicls.models.bundle import Bundle
 from logicls.plugins.reasoning.second_look import SEEDED, Thinking, lasting
 from logicls.plugins.registry import found
-from logicls.predict.input.listing import list_photos, printable
+from logicls.predict.input.listing import list_photos, escape_name
 from logicls.predict.inspector import Inspector
 from logicls.predict.plugin_protocols import Photo, PlugIns
-from logicls.predict.readers.protocol import reader_of
+from logicls.predict.readers.protocol import make_reader
 from logicls.records import Verdict
 
 
@@ -153,9 +153,9 @@ def tried(
     ]  # fmt: skip
     first, after = list[Verdict](), [list[Verdict]() for _ in made]
     plugged = PlugIns(reasoner=_Nobody())
-    with Inspector(reader_of(bundle), photos, 0, plugged) as inspector:
-        for loaded in inspector.load(name for name in list_photos(photos) if printable(name) in truth):
-            (verdict,) = inspector.judge([loaded])
+    with Inspector(make_reader(bundle), photos, 0, plugged) as inspector:
+        for loaded in inspector.load(name for name in list_photos(photos) if escape_name(name) in truth):
+            (verdict,) = inspector.inspect([loaded])
             first.append(verdict)
             for one, came in zip(made, after, strict=True):
                 again = one.rethink(loaded.pixels, verdict) if loaded.pixels is not None else None

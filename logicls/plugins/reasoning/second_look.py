@@ -24,7 +24,7 @@ from logicls.plugins.registry import found
 from logicls.plugins.settings import STEPLESS, ReasonerSettings
 from logicls.predict.decision import UNSTATED, Grounds, grounds_of, unread, verdict_on
 from logicls.predict.plugin_protocols import Photo
-from logicls.predict.readers.nano import Look, OnePass, Seen
+from logicls.predict.readers.nano import Prediction, NanoReader, EncodedPhotos
 from logicls.records import SecondLook, Verdict
 
 TOKENS = 4
@@ -44,7 +44,7 @@ things at one size, no longer knew them."""
 class Again:
     """What a second look came to."""
 
-    look: Look | None
+    look: Prediction | None
     """None where nothing rose, so that the first look stands."""
     rewards: tuple[float, ...] = ()
     """Without think tokens, with those it began with, and after each step."""
@@ -65,11 +65,11 @@ class LookCloser:
     """The control that is simplest: the same questions, the whole photo with a larger input."""
 
     def __init__(self, bundle: Bundle, finer: float = CLOSER) -> None:
-        self._pass = OnePass(enlarged(bundle, finer))
+        self._pass = NanoReader(enlarged(bundle, finer))
 
     def look(self, photo: UInt8[np.ndarray, "h w 3"]) -> Again:
         """At one photo, as it was taken."""
-        return Again(self._pass.look([photo])[0])
+        return Again(self._pass.predict_pixels([photo])[0])
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,23 +93,23 @@ class Think:
     """Latent reasoning over the embedded model."""
 
     def __init__(self, bundle: Bundle, thinking: Thinking) -> None:
-        self._pass, self._how = OnePass(bundle), thinking
+        self._pass, self._how = NanoReader(bundle), thinking
 
     @torch.no_grad()
     def look(self, photo: UInt8[np.ndarray, "h w 3"]) -> Again:
         """At one photo, as it was taken."""
         one, size = self._pass, (photo.shape[1], photo.shape[0])
-        seen = one.see([photo])
+        seen = one.encode_photos([photo])
         keys = keys_of(seen)
-        read = one.ask(seen)
-        slots = Slots(one, keys, read, one.lights(read, [size])[0])
+        read = one.answer_queries(seen)
+        slots = Slots(one, keys, read, one.detect(read, [size])[0])
         came, bare = self._thought(photo, keys, slots, seen.feature)
         rewards = (bare, *came.rewards)
         if self._how.slope != "none" and came.rewards[-1] <= bare:
             return Again(None, rewards, came.kept)
         cache = thought_into(one.bundle.model, keys, came.tokens)
-        again = one.ask(Seen(seen.chart, seen.feature, cache, seen.photo))
-        return Again(one.told(again, [size])[0], rewards, came.kept)
+        again = one.answer_queries(EncodedPhotos(seen.feature_map, seen.feature, cache, seen.fine_pixels))
+        return Again(one.to_predictions(again, [size])[0], rewards, came.kept)
 
     def _thought(
         self, photo: UInt8[np.ndarray, "h w 3"], keys: Keys, slots: Slots, feature: Float[Tensor, "1 width"]
@@ -257,7 +257,7 @@ def _thinking(name: str, bundle: Bundle, thinking: Thinking) -> Second:
 
 def _refuse_foreign(name: str, bundle: Bundle) -> None:
     """LC740 for any model but the embedded one."""
-    if bundle.hub is not None or bundle.foreign:
+    if bundle.hub is not None or bundle.is_external:
         refuse_foreign(name, bundle.hub.base if bundle.hub is not None else "a model that runs elsewhere")
 
 

@@ -23,10 +23,10 @@ from torch import Tensor
 from transformers import DynamicCache
 
 from logicls.constraints.checker.decomposition import locate_query_id
-from logicls.models.nano.detection_head import glowing
-from logicls.models.nano.losses import LIT
-from logicls.predict.readers.detections import Light
-from logicls.predict.readers.nano import OnePass, Read, Seen
+from logicls.models.nano.detection_head import local_maxima
+from logicls.models.nano.losses import DETECTION_THRESHOLD
+from logicls.predict.readers.detections import Detection
+from logicls.predict.readers.nano import NanoReader, QueryOutputs, EncodedPhotos
 from logicls.records import Answer
 
 MOST = 5
@@ -87,7 +87,7 @@ MAY_HOLD = 0.02
 """Chance from which on a place may hold something."""
 
 
-def keys_of(seen: Seen) -> Keys:
+def keys_of(seen: EncodedPhotos) -> Keys:
     """Those that the photo left, whatever is read after it."""
     layers: list[Any] = list(seen.cache.layers)
     return tuple((layer.keys, layer.values) for layer in layers)
@@ -120,30 +120,32 @@ class _Words:
 class Slots:
     """The choices on one photo, as the first look left them."""
 
-    def __init__(self, one_pass: OnePass, keys: Keys, read: Read, lights: Sequence[Sequence[Light]]) -> None:
-        self._pass, self._keys, self._chart = one_pass, keys, read.chart
-        self._photo = read.photo
+    def __init__(
+        self, one_pass: NanoReader, keys: Keys, read: QueryOutputs, lights: Sequence[Sequence[Detection]]
+    ) -> None:
+        self._pass, self._keys, self._chart = one_pass, keys, read.feature_map
+        self._photo = read.fine_pixels
         self._words = _words(one_pass, read)
-        brightness = one_pass.bundle.model.pointer.lights(read.chart, read.asked[:, one_pass.where])
-        self._places = glowing(brightness, MAY_HOLD)[0].nonzero(as_tuple=True)
+        brightness = one_pass.bundle.model.pointer.lights(read.feature_map, read.queries[:, one_pass.location_queries])
+        self._places = local_maxima(brightness, MAY_HOLD)[0].nonzero(as_tuple=True)
         self._things = _things(one_pass, lights)
 
     def entropies(self, tokens: Float[Tensor, "batch tokens width"]) -> Float[Tensor, "batch slots"]:
         """Of every slot, 0 to 1, with these think tokens; there may be none of them."""
-        model, asked, said = self._pass.bundle.model, self._pass.asked, self._words
+        model, asked, said = self._pass.bundle.model, self._pass.tokenized_queries, self._words
         cache = thought_into(model, self._keys, tokens)
         shown = torch.zeros(1, cache.get_seq_length(), dtype=torch.long)
-        ids = torch.cat([asked.words, said.words], 1).expand(len(tokens), -1)
+        ids = torch.cat([asked.tokens, said.words], 1).expand(len(tokens), -1)
         branches = torch.cat([shown, asked.branches, said.branches], 1)
         out = model(ids, branch_ids=branches, past_key_values=cache, logits_to_keep=said.after)
         chances = out.logits.float().masked_fill(~said.meant, -torch.inf).softmax(-1)
-        questions = out.words[:, asked.last]
+        questions = out.words[:, asked.last_positions]
         return torch.cat([truncated(chances, said.meant), self._lit(questions), self._alike(questions)], 1)
 
     def _lit(self, questions: Float[Tensor, "batch questions width"]) -> Float[Tensor, "batch slots"]:
         """Of each place that may hold a thing: is there one?"""
         chart = self._chart.expand(len(questions), -1, -1, -1)
-        lights = self._pass.bundle.model.pointer.lights(chart, questions[:, self._pass.where])
+        lights = self._pass.bundle.model.pointer.lights(chart, questions[:, self._pass.location_queries])
         return binary(lights[:, *self._places])
 
     def _alike(self, questions: Float[Tensor, "batch questions width"]) -> Float[Tensor, "batch slots"]:
@@ -153,36 +155,44 @@ class Slots:
             asked = questions[:, number, None].expand(-1, len(edges), -1)
             photo = self._photo.expand(len(questions), -1, -1, -1) if self._photo is not None else None
             seen = model.pointer.values(chart, asked, edges.expand(len(questions), -1, -1), photo)
-            chances = model.head(seen)[..., self._pass.codec.allowed(self._pass.queries[number])].float().softmax(-1)
+            chances = (
+                model.head(seen)[..., self._pass.codec.allowed_tokens(self._pass.queries[number])].float().softmax(-1)
+            )
             found.append(truncated(chances, torch.ones_like(chances[0], dtype=torch.bool)))
         return torch.cat(found, 1) if found else questions.new_zeros(len(questions), 0)
 
 
-def _words(one_pass: OnePass, read: Read) -> _Words:
+def _words(one_pass: NanoReader, read: QueryOutputs) -> _Words:
     """Of all questions that are answered in words, up to what closes each answer."""
-    asked, grammar = one_pass.asked, read.said.grammar
+    asked, grammar = one_pass.tokenized_queries, read.decoded.grammar
     words, branches, after, meant = list[int](), list[int](), list[int](), []
-    for row, number in enumerate(one_pass.spoken):
-        place = int(asked.last[number])
-        for step, word in enumerate(read.said.words[0, row].tolist()):
+    for row, number in enumerate(one_pass.token_queries):
+        place = int(asked.last_positions[number])
+        for step, word in enumerate(read.decoded.tokens[0, row].tolist()):
             closing = grammar.end if step else grammar.none
             after.append(place)
             meant.append(grammar.values[row].clone().index_fill(0, torch.tensor(closing), True))
             if word in (grammar.end, grammar.none):
                 break
-            place = asked.words.shape[1] + len(words)
+            place = asked.tokens.shape[1] + len(words)
             words.append(word)
             branches.append(number + 1)
     said, of = (torch.tensor([some], dtype=torch.long) for some in (words, branches))
     return _Words(said, of, torch.tensor(after, dtype=torch.long), torch.stack(meant))
 
 
-def _things(one_pass: OnePass, lights: Sequence[Sequence[Light]]) -> tuple[tuple[int, Float[Tensor, "things 4"]], ...]:
+def _things(
+    one_pass: NanoReader, lights: Sequence[Sequence[Detection]]
+) -> tuple[tuple[int, Float[Tensor, "things 4"]], ...]:
     """Number of each question what things are like, and the boxes of those it is about, in cells of the map."""
-    places = {one_pass.queries[number].id: some for number, some in zip(one_pass.where, lights, strict=True)}
+    places = {one_pass.queries[number].id: some for number, some in zip(one_pass.location_queries, lights, strict=True)}
     found = []
     for number, query in enumerate(one_pass.queries):
-        edges = [light.edges for light in places.get(locate_query_id(query.id), ()) if light.chance >= LIT]
+        edges = [
+            light.cell_box
+            for light in places.get(locate_query_id(query.id), ())
+            if light.probability >= DETECTION_THRESHOLD
+        ]
         if query.kind == "attribute" and edges:
             found.append((number, torch.tensor(edges)))
     return tuple(found)

@@ -11,7 +11,7 @@ from jaxtyping import Float, UInt8
 from torch import Tensor
 
 from logicls.data.image_io import fitted, placed
-from logicls.models.nano.config import STRIDE
+from logicls.models.nano.config import TOKEN_STRIDE
 from logicls.plugins.reasoning.slot_entropy import Keys, thought_into
 
 Size = tuple[int, int]
@@ -46,10 +46,10 @@ class Closer:
 
     def of(self, patch: int) -> tuple[int, ...]:
         """Numbers of the tokens whose middle lies in a patch of the input, counted row by row; at least one."""
-        row, column = divmod(patch, self._size[1] // STRIDE)
-        rows = _within(row, self._axis(1), self.size[0] // STRIDE)
-        columns = _within(column, self._axis(0), self.size[1] // STRIDE)
-        return tuple(r * (self.size[1] // STRIDE) + c for r in rows for c in columns)
+        row, column = divmod(patch, self._size[1] // TOKEN_STRIDE)
+        rows = _within(row, self._axis(1), self.size[0] // TOKEN_STRIDE)
+        columns = _within(column, self._axis(0), self.size[1] // TOKEN_STRIDE)
+        return tuple(r * (self.size[1] // TOKEN_STRIDE) + c for r in rows for c in columns)
 
     def _axis(self, axis: int) -> tuple[float, float]:
         """(scale, shift) that take pixels of the input to pixels of the larger one, along x (0) or y (1)."""
@@ -60,14 +60,14 @@ class Closer:
 
 def larger(size: Size, finer: float) -> Size:
     """So many times that size, in whole patches."""
-    height, width = (max(round(side * finer / STRIDE), 1) * STRIDE for side in size)
+    height, width = (max(round(side * finer / TOKEN_STRIDE), 1) * TOKEN_STRIDE for side in size)
     return height, width
 
 
 def _within(patch: int, line: tuple[float, float], count: int) -> list[int]:
     """Cells of a line of `count` whose middle lies in the patch, or the nearest one."""
     scale, shift = line
-    low, high = ((edge * STRIDE * scale + shift) / STRIDE for edge in (patch, patch + 1))
+    low, high = ((edge * TOKEN_STRIDE * scale + shift) / TOKEN_STRIDE for edge in (patch, patch + 1))
     found = [n for n in range(count) if low <= n + 0.5 < high]
     return found or [min(max(int((low + high) / 2), 0), count - 1)]
 

@@ -26,8 +26,8 @@ import logicls.models.nano  # noqa: F401  registers nano with the Auto classes
 from logicls.data.image_io import fitted
 from logicls.errors import BundleError, Problem
 from logicls.io.resources import share
-from logicls.models.hub.chat_template import picture_of, shown_of
-from logicls.models.hub.loading import find_base, hash_of
+from logicls.models.hub.chat_template import pad_photo, place_photo
+from logicls.models.hub.loading import find_checkpoint, hash_checkpoint
 
 SHRINK = 0.1
 """What is added to each direction's variance, in mean variances over all directions."""
@@ -116,8 +116,8 @@ class DualEncoder:
         """As `Encoder.embed` says; all of a photo is shown, also where the processor would cut its sides off."""
         made = []
         for photo in photos:
-            whole = shown_of((photo.shape[1], photo.shape[0]), self)
-            pixels = self.processor(images=[picture_of(photo, whole)], return_tensors="pt")["pixel_values"]
+            whole = place_photo((photo.shape[1], photo.shape[0]), self)
+            pixels = self.processor(images=[pad_photo(photo, whole)], return_tensors="pt")["pixel_values"]
             found = self.model.get_image_features(pixel_values=pixels.to(self.model.dtype))
             made.append(getattr(found, "pooler_output", found)[0].float().numpy())
         return np.stack(made)
@@ -138,11 +138,11 @@ def encoder_of(name: str, root: Path) -> Encoder:
         return _nano(BASE, share("train/base"))
     there = root / name
     if not there.is_dir():
-        return _dual(name, find_base(name).path)
+        return _dual(name, find_checkpoint(name).path)
     own = there.resolve().name  # where it lies does not count: a folder of knowledge may be copied
     if (there / "bundle.json").is_file():
         return _nano(own, there)
-    return _dual(own, find_base(str(there)).path)
+    return _dual(own, find_checkpoint(str(there)).path)
 
 
 def _nano(name: str, folder: Path) -> NanoTower:
@@ -157,7 +157,7 @@ def _nano(name: str, folder: Path) -> NanoTower:
     if not hasattr(model, "see"):
         raise _useless(name, "it holds a hub model, not nano.")
     # Of the files beside it, an expert's or what was learned of marks, nothing comes into what it sees.
-    return NanoTower(f"{name} {hash_of(folder, 'model.safetensors')[:12]}", model)
+    return NanoTower(f"{name} {hash_checkpoint(folder, 'model.safetensors')[:12]}", model)
 
 
 def _dual(name: str, folder: Path) -> DualEncoder:
@@ -172,7 +172,7 @@ def _dual(name: str, folder: Path) -> DualEncoder:
         raise _useless(name, str(error)) from error
     if not hasattr(model, "get_image_features"):
         raise _useless(name, f"a {type(model).__name__} has no features of a photo by itself.")
-    return DualEncoder(f"{name} {hash_of(folder)[:12]}", model, processor)
+    return DualEncoder(f"{name} {hash_checkpoint(folder)[:12]}", model, processor)
 
 
 def _useless(name: str, why: str) -> BundleError:

@@ -9,13 +9,13 @@ from itertools import chain
 from pathlib import Path
 
 from logicls.errors import DataError, Problem, relative
-from logicls.io.jsonl import replacing
+from logicls.io.atomic import open_atomic
 from logicls.plugins.retrieval.knowledge import FILE as SETTINGS
 from logicls.plugins.retrieval.knowledge import Knowledge
 from logicls.plugins.retrieval.product_matcher import Documents
 from logicls.predict.folder.runner import batched
-from logicls.predict.input.listing import list_photos, no_photos, printable
-from logicls.predict.input.loader import Loaded, loader
+from logicls.predict.input.listing import list_photos, no_photos_error, escape_name
+from logicls.predict.input.loader import LoadedPhoto, make_loader
 
 REVIEW = "review"
 """Where photos of no known product go."""
@@ -44,11 +44,11 @@ def route(retriever: Documents, photos: Path, *, batch: int = 16, without: Path 
     Raises:
         DataError: There are no photos (LC311, LC312), or a folder cannot be listed (LC604).
     """
-    names = list_photos(photos, without=without)
+    names = list_photos(photos, exclude=without)
     first = next(names, None)
     if first is None:
-        raise no_photos(photos)
-    with loader(photos, None, 0) as opened:
+        raise no_photos_error(photos)
+    with make_loader(photos, None, 0) as opened:
         for some in batched(opened.stream(chain([first], names)), batch):
             yield from _routed(retriever, some)
 
@@ -56,13 +56,15 @@ def route(retriever: Documents, photos: Path, *, batch: int = 16, without: Path 
 def write_routes(routed: Iterable[Routed], out: Path) -> dict[str, tuple[str, ...]]:
     """Write routes.csv; returns the photos that go to each product, and to review."""
     names: dict[str, list[str]] = {}
-    with replacing(out / FILE) as file:
+    with open_atomic(out / FILE) as file:
         rows = csv.writer(file, lineterminator="\n")
         rows.writerow(COLUMNS)
         for one in routed:
             names.setdefault(one.product or REVIEW, []).append(one.photo)
             likeness = f"{one.likeness:.3f}"
-            rows.writerow((printable(one.photo), one.product or REVIEW, one.variant, likeness, one.nearest, one.reason))
+            rows.writerow(
+                (escape_name(one.photo), one.product or REVIEW, one.variant, likeness, one.nearest, one.reason)
+            )
     return {name: tuple(some) for name, some in sorted(names.items())}
 
 
@@ -84,11 +86,11 @@ def bundles_of(knowledge: Knowledge) -> dict[str, Path]:
     return found
 
 
-def _routed(retriever: Documents, photos: Sequence[Loaded]) -> Iterator[Routed]:
+def _routed(retriever: Documents, photos: Sequence[LoadedPhoto]) -> Iterator[Routed]:
     recalls = iter(retriever.recall([photo.pixels for photo in photos if photo.pixels is not None]))
     for photo in photos:
         if photo.pixels is None:
-            yield Routed(photo.name, "", reason=photo.trouble)
+            yield Routed(photo.name, "", reason=photo.error)
         else:
             found = next(recalls)
             yield Routed(photo.name, found.product, found.variant, found.likeness, found.nearest, found.doubt)

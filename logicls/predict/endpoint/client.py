@@ -26,13 +26,13 @@ import numpy as np
 
 from logicls.errors import DataError, Problem, did_you_mean
 
-TRIES = 5
-LONGEST = 60.0
+MAX_ATTEMPTS = 5
+MAX_WAIT = 60.0
 """Seconds that are waited before another try, at most."""
-GREY = np.full((64, 64, 3), 128, np.uint8)
-PASSING = frozenset({408, 425, 429, 500, 502, 503, 504})
+GREY_IMAGE = np.full((64, 64, 3), 128, np.uint8)
+RETRY_STATUSES = frozenset({408, 425, 429, 500, 502, 503, 504})
 """What a server may answer that would answer otherwise a little later."""
-TIMES = httpx2.Timeout(300.0, connect=10.0)
+TIMEOUT = httpx2.Timeout(300.0, connect=10.0)
 """Seconds: a large model without a GPU takes minutes for an answer."""
 
 
@@ -50,55 +50,60 @@ class Endpoint:
     """Seconds before the second try; each further pause is twice as long."""
 
 
-class Token(NamedTuple):
+class TokenProbability(NamedTuple):
     """A piece of an answer."""
 
     text: str
-    chance: float
+    probability: float
     """Probability that the model gave to it."""
 
 
-class Told(NamedTuple):
+class Completion(NamedTuple):
     """An answer."""
 
     text: str
-    whole: bool
+    is_complete: bool
     """False where it was cut off."""
-    tokens: tuple[Token, ...] = ()
+    tokens: tuple[TokenProbability, ...] = ()
     """Empty where the server does not tell probabilities."""
 
 
-class RefusedError(Exception):
+class RequestRejectedError(Exception):
     """The server does not take this request, and would not take it a second time."""
 
 
-class Level(NamedTuple):
+class RequestFeatures(NamedTuple):
     """What is asked for beyond an answer."""
 
     structure: bool
-    chances: bool
+    logprobs: bool
 
 
-LEVELS = (Level(True, True), Level(True, False), Level(False, True), Level(False, False))
+FEATURE_LEVELS = (
+    RequestFeatures(True, True),
+    RequestFeatures(True, False),
+    RequestFeatures(False, True),
+    RequestFeatures(False, False),
+)
 """From all to nothing."""
 
 
-class Chat:
+class ChatClient:
     """Asks one model of one server, from any number of threads. Use it in a `with` block."""
 
     def __init__(
         self,
         endpoint: Endpoint,
-        say: Callable[[str], None] = lambda _: None,
+        report: Callable[[str], None] = lambda _: None,
         transport: httpx2.BaseTransport | None = None,
     ) -> None:
         """`say` is told once of what the server cannot do; `transport` takes the network's place."""
-        self.endpoint, self.base, self.say = endpoint, base_of(endpoint.url), say
+        self.endpoint, self.base, self.report = endpoint, normalize_url(endpoint.url), report
         headers = {"Authorization": f"Bearer {endpoint.key}"} if endpoint.key else {}
-        self._http = httpx2.Client(base_url=self.base, headers=headers, timeout=TIMES, transport=transport)
+        self._http = httpx2.Client(base_url=self.base, headers=headers, timeout=TIMEOUT, transport=transport)
         self._lock, self._level, self._answered = threading.Lock(), 0, False
 
-    def __enter__(self) -> Chat:
+    def __enter__(self) -> ChatClient:
         return self
 
     def __exit__(self, *error: object) -> None:
@@ -109,57 +114,57 @@ class Chat:
         """The one that was chosen, or the only one. Raises `DataError`."""
         return self.endpoint.model or self._only()
 
-    def ask(self, picture: np.ndarray, text: str, most: int, structure: Mapping[str, object]) -> Told:
+    def complete(self, image: np.ndarray, text: str, max_tokens: int, structure: Mapping[str, object]) -> Completion:
         """The answer in at most so many tokens. `picture`: uint8 RGB [height width 3]; it is sent without loss.
 
         Raises:
             RefusedError: Of this request.
             DataError: The server cannot be asked at all (LC672, LC673, LC674, LC675).
         """
-        body = self._body(picture, text, most)
-        refused: RefusedError | None = None
+        body = self._body(image, text, max_tokens)
+        refused: RequestRejectedError | None = None
         tried: list[Mapping[str, object]] = []
-        for number in range(self._level, len(LEVELS)):
-            level = LEVELS[number]
-            extras = {**(structure if level.structure else {}), **({"logprobs": True} if level.chances else {})}
+        for number in range(self._level, len(FEATURE_LEVELS)):
+            level = FEATURE_LEVELS[number]
+            extras = {**(structure if level.structure else {}), **({"logprobs": True} if level.logprobs else {})}
             if extras in tried:
                 continue
             tried.append(extras)
             try:
-                told = told_of(self._answer("chat/completions", {**body, **extras}), self.base)
-            except RefusedError as error:
+                told = parse_completion(self._answer("chat/completions", {**body, **extras}), self.base)
+            except RequestRejectedError as error:
                 refused = refused or error
                 continue
             self._settle(number, refused)
             return told
         self._check_core()
-        raise refused or RefusedError("nothing is left to ask for")
+        raise refused or RequestRejectedError("nothing is left to ask for")
 
     def _check_core(self) -> None:
         """Whether what was refused is all there is, or that request alone. Raises `DataError` (LC675)."""
         if self._answered:
             return
         try:
-            told_of(self._answer("chat/completions", self._body(GREY, "What is this?", 8)), self.base)
-        except RefusedError as error:
+            parse_completion(self._answer("chat/completions", self._body(GREY_IMAGE, "What is this?", 8)), self.base)
+        except RequestRejectedError as error:
             raise _error("LC675", f"the server refuses whatever it is asked: {error}", self.base) from error
         self._answered = True
 
     def _body(self, picture: np.ndarray, text: str, most: int) -> dict[str, object]:
         """What every server takes."""
-        url = "data:image/png;base64," + base64.b64encode(png_of(picture)).decode()
+        url = "data:image/png;base64," + base64.b64encode(encode_png(picture)).decode()
         content = [{"type": "image_url", "image_url": {"url": url}}, {"type": "text", "text": text}]
         messages = [{"role": "user", "content": content}]
         return {"model": self.model, "messages": messages, "temperature": 0, "max_completion_tokens": most}
 
-    def _settle(self, number: int, refused: RefusedError | None) -> None:
+    def _settle(self, number: int, refused: RequestRejectedError | None) -> None:
         """What was taken is asked for from now on; what is lost is said once."""
         with self._lock:
             before, self._level, self._answered = self._level, max(self._level, number), True
         if number > before:
-            change = zip(("structure", "probabilities"), LEVELS[before], LEVELS[number], strict=True)
+            change = zip(("structure", "probabilities"), FEATURE_LEVELS[before], FEATURE_LEVELS[number], strict=True)
             lost = " and ".join(name for name, had, has in change if had and not has)
-            self.say(f"{self.base}: answers come without {lost}, which the server refuses: {refused}")
+            self.report(f"{self.base}: answers come without {lost}, which the server refuses: {refused}")
 
     def _only(self) -> str:
         names = self.models()
@@ -174,7 +179,7 @@ class Chat:
         try:
             answer = self._answer("models")
             return [str(one["id"]) for one in answer["data"]]
-        except (RefusedError, LookupError, TypeError):
+        except (RequestRejectedError, LookupError, TypeError):
             return []
 
     def _answer(self, path: str, body: Mapping[str, object] | None = None) -> Any:
@@ -188,7 +193,7 @@ class Chat:
             case 404 if body is not None:
                 raise self._not_found(answer)
             case _:
-                raise RefusedError(_reason(answer))
+                raise RequestRejectedError(_reason(answer))
         try:
             return answer.json()
         except ValueError as error:
@@ -211,17 +216,17 @@ class Chat:
             except httpx2.HTTPError as error:
                 failed = f"{type(error).__name__}: {error}".rstrip(": ")
                 continue
-            if answer.status_code not in PASSING:
+            if answer.status_code not in RETRY_STATUSES:
                 return answer
             failed = _reason(answer)
             time.sleep(_asked_to_wait(answer))
-        raise _error("LC672", f"the server does not answer, {TRIES} times: {failed}", self.base)
+        raise _error("LC672", f"the server does not answer, {MAX_ATTEMPTS} times: {failed}", self.base)
 
     def _pauses(self) -> Iterator[float]:
-        return (min(self.endpoint.pause * 2**k, LONGEST) for k in range(TRIES - 1))
+        return (min(self.endpoint.pause * 2**k, MAX_WAIT) for k in range(MAX_ATTEMPTS - 1))
 
 
-def base_of(url: str) -> str:
+def normalize_url(url: str) -> str:
     """The address below which the API is, from what people write.
 
     Raises:
@@ -237,19 +242,19 @@ def base_of(url: str) -> str:
     return str(parsed.copy_with(path=path or "/v1", query=None, fragment=None))
 
 
-def told_of(answer: Any, base: str) -> Told:
+def parse_completion(answer: Any, base: str) -> Completion:
     """What is in an answer of the API. Raises `DataError` where it is none (LC675)."""
     try:
         choice = answer["choices"][0]
         text = choice["message"]["content"] or ""
         pieces = (choice.get("logprobs") or {}).get("content") or []
-        tokens = tuple(Token(str(one["token"]), math.exp(min(one["logprob"], 0.0))) for one in pieces)
-        return Told(str(text), choice.get("finish_reason") != "length", tokens)
+        tokens = tuple(TokenProbability(str(one["token"]), math.exp(min(one["logprob"], 0.0))) for one in pieces)
+        return Completion(str(text), choice.get("finish_reason") != "length", tokens)
     except (LookupError, TypeError, AttributeError) as error:
         raise _error("LC675", "what /chat/completions answers is not OpenAI's API.", base) from error
 
 
-def png_of(picture: np.ndarray) -> bytes:
+def encode_png(picture: np.ndarray) -> bytes:
     """The picture as a file."""
     done, data = cv2.imencode(".png", picture[..., ::-1], [cv2.IMWRITE_PNG_COMPRESSION, 1])
     if not done:
@@ -259,7 +264,7 @@ def png_of(picture: np.ndarray) -> bytes:
 
 def _asked_to_wait(answer: httpx2.Response) -> float:
     told = answer.headers.get("retry-after", "")
-    return min(float(told), LONGEST) if told.isdecimal() else 0.0
+    return min(float(told), MAX_WAIT) if told.isdecimal() else 0.0
 
 
 def _reason(answer: httpx2.Response) -> str:

@@ -23,13 +23,13 @@ from logicls import answer_format as trail
 from logicls.constraints.checker.decomposition import decompose
 from logicls.constraints.families.context import name_to_text
 from logicls.constraints.spec.models import Constraint, Spec
-from logicls.models.box_formats import Coordinates, Family, Size, back
-from logicls.predict.endpoint.client import Token
+from logicls.models.box_formats import BoxFormat, BoxFamily, Size, decode_boxes
+from logicls.predict.endpoint.client import TokenProbability
 from logicls.prompts.templates import question
 from logicls.records import Answer, Box, Subquery
 
 
-class Manner(StrEnum):
+class PromptMode(StrEnum):
     """How questions are put and answered."""
 
     json = "json"
@@ -41,31 +41,33 @@ class Manner(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Wish:
+class PromptOptions:
     """How to ask; what is left open follows from the bundle and the model."""
 
-    manner: Manner | None = None
-    boxes: Family | None = None
+    mode: PromptMode | None = None
+    boxes: BoxFamily | None = None
 
 
-def units_of(coordinates: Coordinates, size: Size) -> Size:
+def box_units(coordinates: BoxFormat, size: Size) -> Size:
     """How many units the sides of a picture of that (width, height) have, where boxes are numbers of JSON."""
     return (coordinates.bins, coordinates.bins) if coordinates.bins else size
 
 
-def schema_of(queries: Sequence[Subquery], coordinates: Coordinates, size: Size, most: int) -> Mapping[str, object]:
+def answer_schema(
+    queries: Sequence[Subquery], box_format: BoxFormat, size: Size, max_items: int
+) -> Mapping[str, object]:
     """JSON Schema of an object with an answer to every question."""
-    edge: dict[str, object] = {"type": "integer", "minimum": 0, "maximum": max(units_of(coordinates, size))}
-    if coordinates.bins and coordinates.decimals:
+    edge: dict[str, object] = {"type": "integer", "minimum": 0, "maximum": max(box_units(box_format, size))}
+    if box_format.bins and box_format.decimals:
         edge["type"] = "number"
     box = {"type": "array", "items": edge, "minItems": 4, "maxItems": 4}
 
     def value(query: Subquery) -> Mapping[str, object]:
         match query.kind:
             case "locate":
-                return {"type": "array", "items": box, "maxItems": most}
+                return {"type": "array", "items": box, "maxItems": max_items}
             case "attribute":
-                return {"type": "array", "items": {"type": "string", "enum": [*query.options]}, "maxItems": most}
+                return {"type": "array", "items": {"type": "string", "enum": [*query.options]}, "maxItems": max_items}
             case "verdict":
                 names = {"type": "string", "enum": [*query.options]}
                 return {"type": "array", "items": names, "maxItems": len(query.options)}
@@ -80,16 +82,16 @@ def schema_of(queries: Sequence[Subquery], coordinates: Coordinates, size: Size,
     }
 
 
-def regex_of(query: Subquery, coordinates: Coordinates, most: int) -> str | None:
+def answer_regex(query: Subquery, box_format: BoxFormat, max_items: int) -> str | None:
     """Every line that answers a question; None where the model's boxes have tokens that are no text."""
-    head = rf"\s?{escaped(f'{trail.MARK}{query.id} = ')}"
+    head = rf"\s?{escape_regex(f'{trail.MARK}{query.id} = ')}"
     match query.kind:
         case "locate":
-            if re.search(r"<\||<loc", coordinates.form):
+            if re.search(r"<\||<loc", box_format.template):
                 return None
-            some = _repeated(_box_schema(coordinates), escaped(coordinates.between), most)
+            some = _repeated(_box_schema(box_format), escape_regex(box_format.separator), max_items)
         case "attribute":
-            some = _repeated(f"({'|'.join(map(escaped, query.options))})", ", ", most)
+            some = _repeated(f"({'|'.join(map(escape_regex, query.options))})", ", ", max_items)
         case "verdict":
             some = _subsets(query.options)
         case _:
@@ -97,7 +99,7 @@ def regex_of(query: Subquery, coordinates: Coordinates, most: int) -> str | None
     return f"{head}({trail.NONE}|{some})"
 
 
-def escaped(text: str) -> str:
+def escape_regex(text: str) -> str:
     """The text as a regular expression, by the signs that every dialect knows."""
     return re.sub(r"([.^$*+?{}\[\]\\|()])", r"\\\1", text)
 
@@ -106,25 +108,25 @@ def _repeated(one: str, between: str, most: int) -> str:
     return f"{one}({between}{one}){{0,{most - 1}}}"
 
 
-def _box_schema(coordinates: Coordinates) -> str:
+def _box_schema(coordinates: BoxFormat) -> str:
     whole = f"[0-9]{{{coordinates.digits or 1},5}}"
     number = rf"{whole}\.[0-9]{{{coordinates.decimals}}}" if coordinates.decimals else whole
-    pieces = re.split(r"\{[xy][12]\}", coordinates.form)
-    return number.join(escaped(piece) for piece in pieces)
+    pieces = re.split(r"\{[xy][12]\}", coordinates.template)
+    return number.join(escape_regex(piece) for piece in pieces)
 
 
 def _subsets(options: Sequence[str]) -> str:
     """Some of the options, each at most once and in alphabetical order, as the trail names violations."""
-    names = [escaped(name) for name in sorted(options)]
+    names = [escape_regex(name) for name in sorted(options)]
     begun = [name + "".join(f"(, {later})?" for later in names[place + 1 :]) for place, name in enumerate(names)]
     return f"({'|'.join(begun)})"
 
 
-MOST_TOKENS = 8192
+MAX_ANSWER_TOKENS = 8192
 
 
 @dataclass(frozen=True, slots=True)
-class Ask:
+class EndpointRequest:
     """One request about a photo."""
 
     text: str
@@ -132,64 +134,66 @@ class Ask:
     """What it asks for."""
     structure: Mapping[str, object]
     """What makes a server hold the answer to its form, in the words of those that can."""
-    tokens: int
+    max_tokens: int
     """The longest answer that makes sense."""
 
 
 @dataclass(frozen=True, slots=True)
-class Asks:
+class RequestBuilder:
     """All that a spec asks about a photo, in one manner."""
 
     spec: Spec
-    manner: Manner
-    coordinates: Coordinates
-    most: int
+    mode: PromptMode
+    box_format: BoxFormat
+    max_items: int
     """Boxes or values of an answer; one with more is none."""
 
-    def of(self, size: Size) -> tuple[Ask, ...]:
+    def build(self, size: Size) -> tuple[EndpointRequest, ...]:
         """The requests about a picture of that (width, height)."""
         queries = decompose(self.spec)
-        match self.manner:
-            case Manner.json:
+        match self.mode:
+            case PromptMode.json:
                 structure = {"response_format": {"type": "json_schema", "json_schema": {
                     "name": "answers", "strict": True,
-                    "schema": schema_of(queries, self.coordinates, size, self.most),
+                    "schema": answer_schema(queries, self.box_format, size, self.max_items),
                 }}}  # fmt: skip
-                return (Ask(self._instructed(queries, size), queries, structure, self._longest(queries)),)
-            case Manner.lines:
+                return (EndpointRequest(self._instructed(queries, size), queries, structure, self._longest(queries)),)
+            case PromptMode.lines:
                 return tuple(
-                    Ask(question(query, self.spec), (query,), self._line(query), self._longest([query]))
+                    EndpointRequest(question(query, self.spec), (query,), self._line(query), self._longest([query]))
                     for query in queries
                 )
-            case Manner.chain:
+            case PromptMode.chain:
                 text = "\n".join(question(query, self.spec) for query in queries)
-                return (Ask(text, queries, {}, MOST_TOKENS),)
+                return (EndpointRequest(text, queries, {}, MAX_ANSWER_TOKENS),)
             case _:
                 assert_never(self.manner)
 
-    def read(self, ask: Ask, text: str, tokens: Sequence[Token], size: Size) -> tuple[Answer, ...]:
+    def parse(
+        self, ask: EndpointRequest, text: str, tokens: Sequence[TokenProbability], size: Size
+    ) -> tuple[Answer, ...]:
         """The answer to each of its questions, boxes in pixels of the picture. What makes no sense is unreadable."""
-        found = self._parsed(text, size) if self.manner is Manner.json else self._lines(text, size)
-        heads = [_head(query, self.manner) for query in ask.queries]
+        found = self._parsed(text, size) if self.mode is PromptMode.json else self._lines(text, size)
+        heads = [_head(query, self.mode) for query in ask.queries]
         answers = []
         for query, head in zip(ask.queries, heads, strict=True):
             answer = found.get(query.id)
-            if answer is None or not _sensible(query, answer, self.most):
+            if answer is None or not _sensible(query, answer, self.max_items):
                 answers.append(Answer(query.id, readable=False, confidence=0.0))
             else:
                 answers.append(replace(answer, confidence=_confidence(query, head, heads, tokens)))
         return tuple(answers)
 
     def _line(self, query: Subquery) -> dict[str, object]:
-        pattern = regex_of(query, self.coordinates, self.most)
+        pattern = answer_regex(query, self.box_format, self.max_items)
         return {} if pattern is None else {"structured_outputs": {"regex": pattern}, "regex": pattern}
 
     def _longest(self, queries: Sequence[Subquery]) -> int:
-        boxes = sum(query.kind == "locate" for query in queries) * self.most
-        return min(MOST_TOKENS, 128 + 64 * len(queries) + 32 * boxes + 8 * self.most * len(queries))
+        boxes = sum(query.kind == "locate" for query in queries) * self.max_items
+        return min(MAX_ANSWER_TOKENS, 128 + 64 * len(queries) + 32 * boxes + 8 * self.max_items * len(queries))
 
     def _instructed(self, queries: Sequence[Subquery], size: Size) -> str:
-        across, down = units_of(self.coordinates, size)
+        across, down = box_units(self.box_format, size)
         unit = f"x from 0 (left) to {across} (right), y from 0 (top) to {down} (bottom)"
         lines = [
             f"This is a photo of a product: {name_to_text(self.spec.product.name)}. Answer every question by what is seen, as "
@@ -217,11 +221,11 @@ class Asks:
             return {}
         if not isinstance(said, dict):
             return {}
-        made = {query.id: _answer(query, said.get(query.id), self.coordinates, size) for query in decompose(self.spec)}
+        made = {query.id: _answer(query, said.get(query.id), self.box_format, size) for query in decompose(self.spec)}
         return {query: answer for query, answer in made.items() if answer is not None}
 
     def _lines(self, text: str, size: Size) -> dict[str, Answer]:
-        said = trail.read(back(text.strip(), self.coordinates, size))
+        said = trail.read(decode_boxes(text.strip(), self.box_format, size))
         strange = {line.removeprefix(trail.MARK).partition(" = ")[0] for line in said.strange}
         return {answer.query: answer for answer in said.answers if answer.query not in strange}
 
@@ -230,8 +234,8 @@ def _names(constraint: Constraint) -> str:
     return " or ".join(dict.fromkeys(constraint.violation_name(side) for side in constraint.failure_modes))
 
 
-def _head(query: Subquery, manner: Manner) -> str:
-    return json.dumps(query.id) if manner is Manner.json else f"{trail.MARK}{query.id} = "
+def _head(query: Subquery, manner: PromptMode) -> str:
+    return json.dumps(query.id) if manner is PromptMode.json else f"{trail.MARK}{query.id} = "
 
 
 def _unfenced(text: str) -> str:
@@ -240,7 +244,7 @@ def _unfenced(text: str) -> str:
     return fenced[1] if fenced else text
 
 
-def _answer(query: Subquery, said: object, coordinates: Coordinates, size: Size) -> Answer | None:
+def _answer(query: Subquery, said: object, coordinates: BoxFormat, size: Size) -> Answer | None:
     """What the value of a key says; None where it makes no sense."""
     if not isinstance(said, list):
         return None
@@ -253,12 +257,12 @@ def _answer(query: Subquery, said: object, coordinates: Coordinates, size: Size)
     return Answer(query.id, boxes=whole) if len(whole) == len(boxes) else None
 
 
-def _box(said: object, coordinates: Coordinates, size: Size) -> Box | None:
+def _box(said: object, coordinates: BoxFormat, size: Size) -> Box | None:
     if not isinstance(said, list) or len(said) != 4:
         return None
     if not all(isinstance(edge, int | float) and not isinstance(edge, bool) and math.isfinite(edge) for edge in said):
         return None
-    units = units_of(coordinates, size)
+    units = box_units(coordinates, size)
     x1, y1, x2, y2 = (float(edge) / units[axis % 2] * size[axis % 2] for axis, edge in enumerate(said))
     return Box(x1, y1, x2, y2)
 
@@ -271,7 +275,7 @@ def _sensible(query: Subquery, answer: Answer, most: int) -> bool:
     return known and len(answer.values) <= (len(query.options) if query.kind == "verdict" else most)
 
 
-def _confidence(query: Subquery, head: str, heads: Sequence[str], tokens: Sequence[Token]) -> float:
+def _confidence(query: Subquery, head: str, heads: Sequence[str], tokens: Sequence[TokenProbability]) -> float:
     """Probability of the answer's words; of boxes, that there are so many, not where they lie. 1 where none is told."""
     text = "".join(token.text for token in tokens)
     begin = text.find(head) + len(head) if head in text else 0
@@ -282,5 +286,5 @@ def _confidence(query: Subquery, head: str, heads: Sequence[str], tokens: Sequen
         at += len(token.text)
         word = token.text.strip()
         if inside and word and not (query.kind == "locate" and re.search(r"[\d.]", word)):
-            chance *= token.chance
+            chance *= token.probability
     return chance

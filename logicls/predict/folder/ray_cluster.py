@@ -25,7 +25,7 @@ from logicls.models.bundle import Bundle
 from logicls.predict.folder.runner import Inspect, batched
 from logicls.predict.inspector import Inspector
 from logicls.predict.plugin_protocols import Plugged, PlugIns
-from logicls.predict.readers.protocol import reader_of
+from logicls.predict.readers.protocol import make_reader
 from logicls.predict.self_test import open_bundle
 from logicls.predict.serialization import verdict_from_json, verdict_to_json
 from logicls.records import Verdict
@@ -155,7 +155,7 @@ class Share:
         """The verdicts of a share's photos, or what is wrong with this machine."""
         if self._inspector is None:
             return {"verdicts": "[]", "trouble": self._trouble}
-        verdicts = self._inspector.judge([*self._inspector.load(json.loads(share["names"]))])
+        verdicts = self._inspector.inspect([*self._inspector.load(json.loads(share["names"]))])
         return {"verdicts": json.dumps([verdict_to_json(verdict) for verdict in verdicts]), "trouble": ""}
 
 
@@ -169,8 +169,8 @@ def _inspector_for(work: Work) -> Inspector:
     plugins = work.made(opened) if work.made else PlugIns()
     for here, wanted in zip(plugins.plugged.plugs, work.plugged.plugs, strict=True):
         if here != wanted:
-            raise DataError(Problem("LC679", f"it has {here.to_text}, not {wanted.to_text}", work.bundle))
-    return Inspector(reader_of(opened, plugins.retriever), Path(work.photos), 0, plugins)
+            raise DataError(Problem("LC679", f"it has {here.to_text()}, not {wanted.to_text()}", work.bundle))
+    return Inspector(make_reader(opened, plugins.retriever), Path(work.photos), 0, plugins)
 
 
 _ADVICE = {

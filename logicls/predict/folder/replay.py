@@ -14,7 +14,7 @@ from logicls.io.run_manifest import claimed
 from logicls.models.bundle import Bundle
 from logicls.predict.folder.runner import by_reader, predict_folder, read_verdicts
 from logicls.predict.plugin_protocols import PlugIns
-from logicls.predict.readers.protocol import reader_of
+from logicls.predict.readers.protocol import make_reader
 from logicls.predict.serialization import result_id
 from logicls.records import Answer, Verdict
 
@@ -92,7 +92,7 @@ def replay(before: Verdict, bundle: Bundle, photos: Path, plugins: PlugIns = Plu
         advice = "Put back the photo that the verdict is of."
         raise DataError(Problem("LC641", message, relative(path), advice=advice))
     _same_plugs(before, plugins)
-    reader = reader_of(bundle, plugins.retriever)
+    reader = make_reader(bundle, plugins.retriever)
     with tempfile.TemporaryDirectory(prefix="logicls-") as folder:
         alone = Path(folder, "photos", path.name)
         alone.parent.mkdir()
@@ -105,8 +105,8 @@ def replay(before: Verdict, bundle: Bundle, photos: Path, plugins: PlugIns = Plu
 
 def _same_plugs(before: Verdict, plugins: PlugIns) -> None:
     """What is plugged in knows and does what it did, or that is said of each that does not. Raises `DataError`."""
-    then = {plug.kind: plug.to_text for plug in before.plugins}
-    now = {plug.kind: plug.to_text for plug in plugins.plugged.plugs}
+    then = {plug.kind: plug.to_text() for plug in before.plugins}
+    now = {plug.kind: plug.to_text() for plug in plugins.plugged.plugs}
     problems = [
         Problem("LC712", f"the verdict was made with {then.get(kind, f'no {kind}')}, and now it is "
                 f"{now.get(kind, f'no {kind}')}.", advice="Put back what it was made with, or predict again.")

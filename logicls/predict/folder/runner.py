@@ -15,13 +15,13 @@ from pathlib import Path
 from typing import TypeVar
 
 from logicls.errors import DataError, Problem, relative
-from logicls.io import jsonl
+from logicls.io import atomic, jsonl
 from logicls.io.run_manifest import Difference, claim
 from logicls.models.bundle import Bundle
-from logicls.predict.input.listing import list_photos, no_photos, printable, spooled
+from logicls.predict.input.listing import list_photos, no_photos_error, escape_name, spool_names
 from logicls.predict.inspector import Inspector
 from logicls.predict.plugin_protocols import Plugged, PlugIns
-from logicls.predict.readers.protocol import Reader, reader_of
+from logicls.predict.readers.protocol import Reader, make_reader
 from logicls.predict.serialization import verdict_from_json, verdict_to_json, write_table
 from logicls.predict.uncertainty.thresholds import Thresholds, settle
 from logicls.records import Verdict
@@ -65,10 +65,10 @@ def predict_folder(
             (LC606) or cannot be (LC253), or the processes die (LC607).
     """
     names = _Counted(_listed(photos, out, only, among))
-    with adding(bundle, photos, out, plugged) as file, spooled(_undone(names, out)) as left:
+    with adding(bundle, photos, out, plugged) as file, spool_names(_undone(names, out)) as left:
         finished = begin(names.count)
         finished(names.count - left.count)
-        with closing((inspect or by_reader(reader_of(bundle), photos, batch, workers))(left)) as inspected:
+        with closing((inspect or by_reader(make_reader(bundle), photos, batch, workers))(left)) as inspected:
             for verdicts in inspected:
                 file.add(verdicts)
                 finished(len(verdicts))
@@ -82,7 +82,7 @@ def by_reader(reader: Reader, photos: Path, batch: int, workers: int, plugins: P
     def inspect(names: Iterable[str]) -> Generator[list[Verdict], None, None]:
         with Inspector(reader, photos, workers, plugins) as inspector:
             for loaded in batched(inspector.load(names), batch):
-                yield inspector.judge(loaded)
+                yield inspector.inspect(loaded)
 
     return inspect
 
@@ -98,7 +98,7 @@ class Verdicts:
         for verdict in verdicts:
             self._file.append(verdict_to_json(verdict))
         if time.monotonic() - self._forced > FORCED:
-            self._file.force()
+            self._file.sync()
             self._forced = time.monotonic()
 
 
@@ -113,17 +113,17 @@ def adding(
     _claim(out, bundle, photos, plugged)
     with jsonl.Appender(out / "verdicts.jsonl") as file:
         yield Verdicts(file)
-        file.force()
+        file.sync()
 
 
 def read_verdicts(path: Path) -> Iterator[Verdict]:
     """The verdicts of a jsonl file, one at a time. Raises `DataError`."""
-    return (verdict_from_json(record) for record in jsonl.read(path))
+    return (verdict_from_json(record) for record in jsonl.read_records(path))
 
 
 def names_in(out: Path) -> set[str]:
     """The photos that the folder holds verdicts of."""
-    return set(jsonl.read_names(out / "verdicts.jsonl", "photo"))
+    return set(jsonl.read_values(out / "verdicts.jsonl", "photo"))
 
 
 def tabulate(bundle: Bundle, out: Path) -> None:
@@ -152,17 +152,17 @@ class _Counted:
 
 def _listed(photos: Path, out: Path, only: Sequence[str], among: Container[str] | None) -> Iterator[str]:
     """The names of the photos that are wanted, of which there is one at least."""
-    names = (name for name in list_photos(photos, only=only, without=out) if among is None or name in among)
+    names = (name for name in list_photos(photos, patterns=only, exclude=out) if among is None or name in among)
     first = next(names, None)
     if first is None:
-        raise no_photos(photos, only)
+        raise no_photos_error(photos, only)
     return chain([first], names)
 
 
 def _undone(names: Iterable[str], out: Path) -> Iterator[str]:
     """Those that the folder holds no verdict of."""
     seen = names_in(out)
-    yield from (name for name in names if printable(name) not in seen)
+    yield from (name for name in names if escape_name(name) not in seen)
 
 
 def _claim(out: Path, bundle: Bundle, photos: Path, plugged: Plugged) -> None:
@@ -182,7 +182,7 @@ def _claim(out: Path, bundle: Bundle, photos: Path, plugged: Plugged) -> None:
         message = f"holds verdicts of bundle {there.get('bundle', bundle.id)}, not of {bundle.id}."
         return DataError(Problem("LC601", message, str(out), advice=advice))
 
-    plugs = [plug.to_text for plug in plugged.plugs] or None  # none as in folders of before they were written down
+    plugs = [plug.to_text() for plug in plugged.plugs] or None  # none as in folders of before they were written down
     wanted = {"bundle": bundle.id, "spec": bundle.spec.hash, "product": bundle.spec.product.name}
     notes = {"folder": str(bundle.path.resolve())}
     if plugged.knowledge is not None:
@@ -205,7 +205,7 @@ def settle_folder(folder: Path, thresholds: Thresholds, *, violations: tuple[str
     One verdict is in memory at a time. A run that is broken off leaves the old file. Raises `DataError`.
     """
     lines, outcomes = folder / LINES, Counter[str]()
-    with jsonl.replacing(lines) as file:
+    with atomic.open_atomic(lines) as file:
         for verdict in read_verdicts(lines):
             settled = settle(verdict, thresholds)
             outcomes[settled.outcome] += 1

@@ -16,11 +16,11 @@ from pathlib import Path
 from logicls.errors import DataError
 from logicls.models.bundle import Bundle
 from logicls.predict.folder.runner import Verdicts, adding, batched, names_in, tabulate
-from logicls.predict.input.listing import PATIENCE, SETTLED, Arrivals, list_photos
-from logicls.predict.input.loader import Loaded
+from logicls.predict.input.listing import RETRY_SECONDS, SETTLE_SECONDS, ArrivalTracker, list_photos
+from logicls.predict.input.loader import LoadedPhoto
 from logicls.predict.inspector import Inspector
 from logicls.predict.plugin_protocols import PlugIns
-from logicls.predict.readers.protocol import reader_of
+from logicls.predict.readers.protocol import make_reader
 from logicls.records import Verdict
 
 ROUND = 0.5
@@ -45,9 +45,9 @@ class Watch:
     """Globs relative to the folder; a photo must match one of them."""
     batch: int = 16
     workers: int = 0
-    settled: float = SETTLED
+    settled: float = SETTLE_SECONDS
     """Seconds that a photo must not change before it is looked at."""
-    patience: float = PATIENCE
+    patience: float = RETRY_SECONDS
     """The same for one that cannot be read, before it is called broken."""
 
 
@@ -71,10 +71,10 @@ def watch_folder(
             that lasts for `LOST` seconds.
     """
     list_photos(photos)
-    reader = reader_of(bundle, plugins.retriever)
+    reader = make_reader(bundle, plugins.retriever)
     inspected = Inspector(reader, photos, watch.workers, plugins)
     with adding(bundle, photos, out, plugins.plugged) as file, inspected as inspector:
-        arrivals = Arrivals(photos, names_in(out), watch.settled, watch.patience)
+        arrivals = ArrivalTracker(photos, names_in(out), watch.settled, watch.patience)
         watcher = _Watcher(inspector, file, arrivals, watch, told)
 
         def refresh() -> None:
@@ -82,7 +82,7 @@ def watch_folder(
             shown()
 
         with suppress(KeyboardInterrupt):
-            watcher.keep_on(lambda: list_photos(photos, only=watch.only, without=out), refresh)
+            watcher.keep_on(lambda: list_photos(photos, patterns=watch.only, exclude=out), refresh)
         refresh()
         return watcher.count
 
@@ -94,7 +94,7 @@ class _Watcher:
         self,
         inspector: Inspector,
         file: Verdicts,
-        arrivals: Arrivals,
+        arrivals: ArrivalTracker,
         watch: Watch,
         told: Callable[[Verdict], None],
     ) -> None:
@@ -122,31 +122,31 @@ class _Watcher:
         """The photos that are new and complete."""
         now = time.monotonic()
         try:
-            due = self._arrivals.complete(listed(), now)
+            due = self._arrivals.find_complete(listed(), now)
         except DataError:
             if now - self._listed > LOST:
                 raise
             return []
         self._listed = now
-        if self._arrivals.waiting:
+        if self._arrivals.pending_count:
             self._news = now
         return due
 
     def _look(self, names: Sequence[str]) -> None:
         photos = (photo for photo in self._inspector.load(names) if self._counts(photo))
         for loaded in batched(photos, self._watch.batch):
-            verdicts = self._inspector.judge(loaded)
+            verdicts = self._inspector.inspect(loaded)
             self._file.add(verdicts)
             for photo, verdict in zip(loaded, verdicts, strict=True):
-                self._arrivals.finished(photo.name)
+                self._arrivals.mark_processed(photo.name)
                 self._told(verdict)
             self.count += len(loaded)
             if self._is_over():
                 break
 
-    def _counts(self, photo: Loaded) -> bool:
+    def _counts(self, photo: LoadedPhoto) -> bool:
         """False for one that may not be written to its end yet."""
-        return photo.pixels is not None or self._arrivals.is_broken(photo.name)
+        return photo.pixels is not None or self._arrivals.is_final_failure(photo.name)
 
     def _is_over(self) -> bool:
         return self._left() <= 0

@@ -20,7 +20,7 @@ from typing import IO
 
 from logicls.errors import DataError, Problem, relative
 
-SUFFIXES = frozenset(
+PHOTO_SUFFIXES = frozenset(
     {
         ".jpg", ".jpeg", ".jfif", ".png", ".apng", ".bmp", ".tif", ".tiff", ".webp", ".gif",
         ".heic", ".heif", ".avif", ".jp2",
@@ -30,7 +30,7 @@ SUFFIXES = frozenset(
 inspected."""
 
 
-def list_photos(root: Path, *, only: Sequence[str] = (), without: Path | None = None) -> Iterator[str]:
+def list_photos(root: Path, *, patterns: Sequence[str] = (), exclude: Path | None = None) -> Iterator[str]:
     """The paths of the photos below `root`, relative to it, with "/", by suffix, in the order of their parts.
 
     Hidden files and folders are left out, and so is the folder `without`. Links to photos are photos. A linked folder
@@ -48,21 +48,21 @@ def list_photos(root: Path, *, only: Sequence[str] = (), without: Path | None = 
     """
     if not root.is_dir():
         raise DataError(Problem("LC311", f'"{root.name}" is not a folder.', relative(root)))
-    return _Walk(root, only, without).below("")
+    return _FolderWalk(root, patterns, exclude).below("")
 
 
-def no_photos(root: Path, only: Sequence[str] = ()) -> DataError:
+def no_photos_error(root: Path, patterns: Sequence[str] = ()) -> DataError:
     """What is wrong where none were listed (LC312, LC603)."""
-    if only:
-        asked = ", ".join(f'"{glob}"' for glob in only)
+    if patterns:
+        asked = ", ".join(f'"{glob}"' for glob in patterns)
         advice = "Write globs relative to the folder, with **/ for any folders: --only '**/*.png'."
         message = f'no photo in "{root.name}" matches {asked}.'
         return DataError(Problem("LC603", message, relative(root), advice=advice))
-    advice = f"Known suffixes: {' '.join(sorted(SUFFIXES))}."
+    advice = f"Known suffixes: {' '.join(sorted(PHOTO_SUFFIXES))}."
     return DataError(Problem("LC312", f'there is no photo in "{root.name}".', relative(root), advice=advice))
 
 
-class Spool:
+class NameSpool:
     """Names on disk, to be counted before they are gone through: a million of them take no memory."""
 
     def __init__(self, file: IO[str], names: Iterable[str]) -> None:
@@ -82,13 +82,13 @@ class Spool:
 
 
 @contextmanager
-def spooled(names: Iterable[str]) -> Iterator[Spool]:
+def spool_names(names: Iterable[str]) -> Iterator[NameSpool]:
     """The names in a file that has none itself, and is gone with the block."""
     with tempfile.TemporaryFile("w+", encoding="utf-8", errors="surrogateescape", newline="") as file:
-        yield Spool(file, names)
+        yield NameSpool(file, names)
 
 
-class _Walk:
+class _FolderWalk:
     def __init__(self, root: Path, only: Sequence[str], without: Path | None) -> None:
         self.root, self.real = str(root), _real(root)
         self.only = [tuple(glob.strip("/").split("/")) for glob in only]
@@ -107,7 +107,7 @@ class _Walk:
             if is_folder:
                 if self._leads_on(path, is_link=is_link):
                     yield from self.below(f"{path}/")
-            elif os.path.splitext(name)[1].lower() in SUFFIXES and self._wanted(path):
+            elif os.path.splitext(name)[1].lower() in PHOTO_SUFFIXES and self._wanted(path):
                 yield path
 
     def _wanted(self, path: str) -> bool:
@@ -161,44 +161,50 @@ def _may_lead_to(folder: Sequence[str], glob: Sequence[str]) -> bool:
     return len(folder) < len(glob)
 
 
-def printable(name: str) -> str:
+def escape_name(name: str) -> str:
     """The name as records have it: bytes of it that are no UTF-8 are escaped, every other name is left as it is."""
     return name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
 
 
-SETTLED = 1.0
+SETTLE_SECONDS = 1.0
 """Seconds that a photo must not change before it is looked at."""
-PATIENCE = 20.0
+RETRY_SECONDS = 20.0
 """Seconds that a photo which cannot be read must not change before it is called broken."""
-MOST = 4096
+MAX_PENDING = 4096
 """Photos that are waited for at a time; more are met in the next round."""
-Stamp = tuple[int, int]
+FileStamp = tuple[int, int]
 
 
 @dataclass(slots=True)
-class _Waiting:
-    stamp: Stamp
+class _PendingFile:
+    stamp: FileStamp
     """Size in bytes, time of change in nanoseconds."""
     since: float
     """When it was first seen like that."""
     wait: float
 
 
-class Arrivals:
+class ArrivalTracker:
     """Which photos of a folder are new and complete."""
 
-    def __init__(self, photos: Path, known: set[str], settled: float = SETTLED, patience: float = PATIENCE) -> None:
+    def __init__(
+        self,
+        photos: Path,
+        processed: set[str],
+        settle_seconds: float = SETTLE_SECONDS,
+        retry_seconds: float = RETRY_SECONDS,
+    ) -> None:
         """`known` are photos that are no news, by their `printable` names; those that are finished join them."""
-        self._photos, self._known = photos, known
-        self._settled, self._patience = settled, patience
-        self._waiting: dict[str, _Waiting] = {}
+        self._photos, self._known = photos, processed
+        self._settled, self._patience = settle_seconds, retry_seconds
+        self._waiting: dict[str, _PendingFile] = {}
 
     @property
-    def waiting(self) -> int:
+    def pending_count(self) -> int:
         """Photos that were seen and are not handed out yet."""
         return len(self._waiting)
 
-    def complete(self, names: Iterable[str], now: float) -> list[str]:
+    def find_complete(self, names: Iterable[str], now: float) -> list[str]:
         """Of the photos that are there, the new ones that are complete, in their order; `now` in seconds.
 
         Each is handed out again by every call until it is `finished`.
@@ -206,30 +212,30 @@ class Arrivals:
         before, self._waiting = self._waiting, {}
         due = []
         for name in names:
-            stamp = _stamp(self._photos / name) if printable(name) not in self._known else None
+            stamp = _stamp(self._photos / name) if escape_name(name) not in self._known else None
             if stamp is None:
                 continue
             seen = before.get(name)
-            self._waiting[name] = seen if seen and seen.stamp == stamp else _Waiting(stamp, now, self._settled)
+            self._waiting[name] = seen if seen and seen.stamp == stamp else _PendingFile(stamp, now, self._settled)
             if now - self._waiting[name].since >= self._waiting[name].wait:
                 due.append(name)
-            if len(self._waiting) == MOST:
+            if len(self._waiting) == MAX_PENDING:
                 break
         return due
 
-    def finished(self, name: str) -> None:
+    def mark_processed(self, name: str) -> None:
         """It is no news any more."""
-        self._known.add(printable(name))
+        self._known.add(escape_name(name))
         self._waiting.pop(name, None)
 
-    def is_broken(self, name: str) -> bool:
+    def is_final_failure(self, name: str) -> bool:
         """Of one that could not be read, whether that is final; if not, it is handed out again after `PATIENCE`."""
         seen = self._waiting[name]
         final, seen.wait = seen.wait == self._patience, self._patience
         return final
 
 
-def _stamp(path: Path) -> Stamp | None:
+def _stamp(path: Path) -> FileStamp | None:
     """None for a photo that is gone again, as a name that was only for the time of writing is."""
     try:
         found = os.stat(path)

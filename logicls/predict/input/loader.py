@@ -28,21 +28,21 @@ from logicls.data.image_io import MAX_PIXELS, Stored, fitted, load_photo, sha256
 from logicls.errors import DataError, PhotoError, Problem
 from logicls.io.processes import deaf, end_with_parent
 
-THREADS = 2
+DECODE_THREADS = 2
 """Threads that decode photos in this process where no other process does."""
-CHUNK = 4
+CHUNK_SIZE = 4
 """Photos that are sent for at a time."""
-AHEAD = 4
+PREFETCH_CHUNKS = 4
 """Chunks a process or thread that are asked for before they are taken: memory stays flat however slow the model is."""
-LAST = 3
+MAX_CONSECUTIVE_CRASHES = 3
 """Photos in a row that end the process which decodes them, after which photos are not what is wrong."""
 Size = tuple[int, int]
-Load = Callable[[str], "Loaded"]
+LoadFunction = Callable[[str], "LoadedPhoto"]
 """Reads the photo of a name. Travels to processes: a function of a module, or a `partial` of one."""
 
 
 @dataclass(frozen=True, slots=True)
-class Loaded:
+class LoadedPhoto:
     """A photo in memory, or why it is not."""
 
     name: str
@@ -50,15 +50,17 @@ class Loaded:
     """RGB, in the input's size where there is one."""
     size: Size = (0, 0)
     """(width, height) of the photo itself."""
-    stored: tuple[Stored, ...] = ()
+    storage_issues: tuple[Stored, ...] = ()
     """What is unusual about how it is stored."""
     sha256: str = ""
-    trouble: str = ""
+    error: str = ""
     seconds: float = 0.0
     """Time that it took."""
 
 
-def load(photos: Path, size: Size | None, name: str, data: bytes | None = None, max_pixels: int = MAX_PIXELS) -> Loaded:
+def decode_photo(
+    photos: Path, size: Size | None, name: str, data: bytes | None = None, max_pixels: int = MAX_PIXELS
+) -> LoadedPhoto:
     """The photo `name` below the folder, in that size (height, width), or in its own; never an error.
 
     `data` are the bytes of its file where they are in memory.
@@ -68,13 +70,13 @@ def load(photos: Path, size: Size | None, name: str, data: bytes | None = None, 
         photo = load_photo(path, max_pixels=max_pixels, data=data)
         pixels = fitted(size, photo.pixels) if size is not None else photo.pixels
         shape = photo.pixels.shape[1], photo.pixels.shape[0]
-        loaded = Loaded(name, pixels, shape, photo.stored, photo.sha256)
+        loaded = LoadedPhoto(name, pixels, shape, photo.stored, photo.sha256)
     except PhotoError as error:
-        loaded = Loaded(name, None, trouble="; ".join(problem.message for problem in error.problems))
+        loaded = LoadedPhoto(name, None, error="; ".join(problem.message for problem in error.problems))
         with suppress(PhotoError, OSError):
             loaded = replace(loaded, sha256=_sha256(path, data))
     except (OSError, ValueError, MemoryError, cv2.error) as error:
-        loaded = Loaded(name, None, trouble=f"cannot be read: {str(error) or type(error).__name__}")
+        loaded = LoadedPhoto(name, None, error=f"cannot be read: {str(error) or type(error).__name__}")
     return replace(loaded, seconds=time.perf_counter() - began)
 
 
@@ -84,29 +86,31 @@ def _sha256(path: Path, data: bytes | None) -> str:
     return sha256(path) if path.is_file() else ""
 
 
-class Loader:
+class PhotoLoader:
     """Loads photos ahead of whoever takes them. Use it in a `with` block, which no process outlives.
 
     A photo that ends the process which decodes it (a decoder's crash, memory) is a trouble of that photo; another
     process loads the rest.
     """
 
-    def __init__(self, load: Load, workers: int, chunk: int = CHUNK) -> None:
+    def __init__(self, load: LoadFunction, workers: int, chunk: int = CHUNK_SIZE) -> None:
         """So many `workers` are processes; without any, threads of this process do it."""
         self._load, self._workers, self._chunk = load, workers, chunk
         self._pool = self._begun()
         self._answered, self._ended = False, 0
 
-    def stream(self, names: Iterable[str]) -> Iterator[Loaded]:
+    def stream(self, names: Iterable[str]) -> Iterator[LoadedPhoto]:
         """The photos in the order of their names, as many asked for ahead as `AHEAD` says.
 
         Raises:
             DataError: Processes that decode photos die whatever they are given (LC607).
         """
         rest = iter(names)
-        waiting: deque[tuple[list[str], Future[list[Loaded]]]] = deque()
+        waiting: deque[tuple[list[str], Future[list[LoadedPhoto]]]] = deque()
         while True:
-            while len(waiting) < (self._workers or THREADS) * AHEAD and (chunk := list(islice(rest, self._chunk))):
+            while len(waiting) < (self._workers or DECODE_THREADS) * PREFETCH_CHUNKS and (
+                chunk := list(islice(rest, self._chunk))
+            ):
                 waiting.append((chunk, self._send(chunk)))
             if not waiting:
                 return
@@ -118,36 +122,38 @@ class Loader:
                 yield from [self._by_itself(name) for name in chunk]
                 waiting = deque((c, self._send(c) if _is_lost(f) else f) for c, f in waiting)
 
-    def _answers(self, coming: Future[list[Loaded]]) -> list[Loaded]:
+    def _answers(self, coming: Future[list[LoadedPhoto]]) -> list[LoadedPhoto]:
         found = coming.result()
         self._answered, self._ended = True, 0
         return found
 
-    def _by_itself(self, name: str) -> Loaded:
+    def _by_itself(self, name: str) -> LoadedPhoto:
         """A photo that may be the one that ended a process."""
         try:
             return self._answers(self._send([name]))[0]
         except BrokenProcessPool as error:
             self._renew()
             self._ended += 1
-            if not self._answered or self._ended == LAST:
+            if not self._answered or self._ended == MAX_CONSECUTIVE_CRASHES:
                 message = "processes that decode photos die, whatever they are given."
                 advice = "Use --workers 0, or fewer of them if memory is short; what is finished stays."
                 raise DataError(Problem("LC607", message, advice=advice)) from error
-            return Loaded(name, None, trouble="the process that decoded it died: a damaged file, or too little memory")
+            return LoadedPhoto(
+                name, None, error="the process that decoded it died: a damaged file, or too little memory"
+            )
 
-    def _send(self, names: list[str]) -> Future[list[Loaded]]:
+    def _send(self, names: list[str]) -> Future[list[LoadedPhoto]]:
         with deaf():
             try:
                 return self._pool.submit(_work, self._load, names)
             except BrokenProcessPool as error:
-                lost: Future[list[Loaded]] = Future()
+                lost: Future[list[LoadedPhoto]] = Future()
                 lost.set_exception(error)
                 return lost
 
     def _begun(self) -> Executor:
         if not self._workers:
-            return ThreadPoolExecutor(THREADS)
+            return ThreadPoolExecutor(DECODE_THREADS)
         return ProcessPoolExecutor(self._workers, multiprocessing.get_context("spawn"), _begin)
 
     def _renew(self) -> None:
@@ -155,7 +161,7 @@ class Loader:
         self._pool.shutdown(cancel_futures=True)
         self._pool = self._begun()
 
-    def __enter__(self) -> Loader:
+    def __enter__(self) -> PhotoLoader:
         return self
 
     def __exit__(
@@ -164,12 +170,12 @@ class Loader:
         self._pool.shutdown(cancel_futures=True)
 
 
-def loader(photos: Path, size: Size | None, workers: int) -> Loader:
+def make_loader(photos: Path, size: Size | None, workers: int) -> PhotoLoader:
     """What loads the photos of a folder, in that size (height, width), or in their own, of which few fit in memory."""
-    return Loader(partial(load, photos.resolve(), size), workers, CHUNK if size is not None else 1)
+    return PhotoLoader(partial(decode_photo, photos.resolve(), size), workers, CHUNK_SIZE if size is not None else 1)
 
 
-def _is_lost(future: Future[list[Loaded]]) -> bool:
+def _is_lost(future: Future[list[LoadedPhoto]]) -> bool:
     return future.cancelled() or (future.done() and future.exception() is not None)
 
 
@@ -178,5 +184,5 @@ def _begin() -> None:
     end_with_parent()
 
 
-def _work(load: Load, names: list[str]) -> list[Loaded]:
+def _work(load: LoadFunction, names: list[str]) -> list[LoadedPhoto]:
     return [load(name) for name in names]

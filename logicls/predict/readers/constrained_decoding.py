@@ -27,14 +27,14 @@ from transformers import Cache
 from transformers.cache_utils import DynamicLayer
 
 
-class Room(Cache):
+class PreallocatedCache(Cache):
     """A cache that grows without being copied each time: for so many positions there is room from the beginning."""
 
     def __init__(self, layers: int, positions: int) -> None:
-        super().__init__(layers=[_Layer(positions) for _ in range(layers)])
+        super().__init__(layers=[_PreallocatedLayer(positions) for _ in range(layers)])
 
 
-class _Layer(DynamicLayer):
+class _PreallocatedLayer(DynamicLayer):
     def __init__(self, positions: int) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self._positions = positions
@@ -70,14 +70,14 @@ class _Layer(DynamicLayer):
 
 
 @dataclass(frozen=True, slots=True)
-class Grammar:
+class TokenGrammar:
     """What may be said to each question."""
 
     values: Bool[Tensor, "questions vocab"]
     """Tokens of the values that its answer may hold."""
-    once: Bool[Tensor, " questions"]
+    is_unique: Bool[Tensor, " questions"]
     """Questions to which no value is said twice."""
-    most: int
+    max_values: int
     """Values that the others' answers may hold."""
     none: int
     """Token of the empty answer."""
@@ -85,29 +85,29 @@ class Grammar:
     """Token that closes an answer."""
 
 
-class Saying:
+class AnswerDecoder:
     """The answers of a batch of photos as they grow. All of them are whole once none is open."""
 
-    def __init__(self, grammar: Grammar, photos: int) -> None:
+    def __init__(self, grammar: TokenGrammar, photos: int) -> None:
         self.grammar = grammar
-        self.open = torch.ones(photos, len(grammar.values), dtype=torch.bool)
-        self.likely = torch.zeros(photos, *grammar.values.shape)
+        self.is_open = torch.ones(photos, len(grammar.values), dtype=torch.bool)
+        self.max_probability = torch.zeros(photos, *grammar.values.shape)
         """Highest probability that each token had at any place of an answer, [photos questions vocab]."""
         self._left = grammar.values.repeat(photos, 1, 1)
         self._said: list[Int[Tensor, "photos questions"]] = []
         self._sure: list[Float[Tensor, "photos questions"]] = []
 
     @property
-    def words(self) -> Int[Tensor, "photos questions steps"]:
+    def tokens(self) -> Int[Tensor, "photos questions steps"]:
         """Tokens that were said; after the last one of an answer there is nothing but the end."""
         return torch.stack(self._said, -1)
 
     @property
-    def sure(self) -> Float[Tensor, "photos questions steps"]:
+    def probabilities(self) -> Float[Tensor, "photos questions steps"]:
         """Probability of each of them among `<none>` or the end and all values; 1 where there was no choice."""
         return torch.stack(self._sure, -1)
 
-    def take(self, logits: Float[Tensor, "going questions vocab"], rows: Int[Tensor, " going"]) -> None:
+    def step(self, logits: Float[Tensor, "going questions vocab"], rows: Int[Tensor, " going"]) -> None:
         """Put down the likeliest word of every open answer. `rows`: which photos the logits are of.
 
         What a model would say that the grammar forbids, a value twice or one more than there can be, is not said, but
@@ -115,69 +115,69 @@ class Saying:
         """
         grammar, first = self.grammar, not self._said
         other = grammar.none if first else grammar.end
-        meant, chances = grammar.values.clone(), torch.zeros(self.likely.shape)
+        meant, chances = grammar.values.clone(), torch.zeros(self.max_probability.shape)
         meant[:, other] = True
         chances[rows] = logits.float().masked_fill(~meant, -torch.inf).softmax(-1)
-        self.likely = torch.maximum(self.likely, chances * self.open[..., None])
-        full = torch.tensor(len(self._said) >= grammar.most) & ~grammar.once
+        self.max_probability = torch.maximum(self.max_probability, chances * self.is_open[..., None])
+        full = torch.tensor(len(self._said) >= grammar.max_values) & ~grammar.is_unique
         may = self._left & ~full[:, None]
         may[..., other] = True
         best = chances.masked_fill(~may, -1.0).argmax(-1)
-        self._said.append(best.where(self.open, grammar.end))
-        self._sure.append(chances.gather(-1, best[..., None])[..., 0].where(self.open, 1.0))
-        again = ~grammar.once.expand_as(best) & (best != other)
+        self._said.append(best.where(self.is_open, grammar.end))
+        self._sure.append(chances.gather(-1, best[..., None])[..., 0].where(self.is_open, 1.0))
+        again = ~grammar.is_unique.expand_as(best) & (best != other)
         self._left.scatter_(-1, best[..., None], again[..., None])
-        self.open = self.open & (best != other) & self._left.any(-1)
+        self.is_open = self.is_open & (best != other) & self._left.any(-1)
 
 
 @runtime_checkable
-class Seen(Protocol):
+class EncodedPrefix(Protocol):
     """Photos and the text before the questions, as a model has read them (`models.hub.shared_prefix.Prefix`)."""
 
     feature: Float[Tensor, "photos width"]
     """Alike for photos that look alike."""
 
-    def branches(self, count: int) -> Any:
+    def branch(self, count: int) -> Any:
         """So many texts that go on from here: as many from each photo, those of the first photo first."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
-class Said:
+class DecodedToken:
     """One token of an answer."""
 
     token: int
-    chance: float
+    probability: float
     """Probability among the allowed tokens; 1 where there was no choice."""
-    alike: float
+    first_character_probability: float
     """Of all allowed tokens whose first character, spaces left out, is the same."""
 
 
 @dataclass(slots=True)
-class _Text:
+class _GrowingAnswer:
     """One answer as it grows."""
 
     matcher: Any
     pending: list[int]
     """Tokens that the model has not read yet."""
-    said: list[Said] = field(default_factory=list)
+    decoded: list[DecodedToken] = field(default_factory=list)
 
     def force(self) -> None:
         """Put down what the grammar leaves no choice about."""
         forced = self.matcher.compute_ff_tokens()
         if forced and self.matcher.consume_tokens(forced):
-            self.said += [Said(token, 1.0, 1.0) for token in forced]
+            self.decoded += [DecodedToken(token, 1.0, 1.0) for token in forced]
             self.pending += forced
 
-    def take(self, said: Said) -> None:
+    def append(self, said: DecodedToken) -> None:
         """Put down what the model chose, and what follows from it."""
         self.matcher.consume_token(said.token)
-        self.said.append(said)
+        self.decoded.append(said)
         self.pending = [said.token]
         self.force()
 
 
-class SideBySide:
+class ConstrainedDecoder:
     """Decodes within grammars, for one model and tokenizer."""
 
     def __init__(self, tokenizer: Any, *, vocabulary: int, end: int) -> None:
@@ -185,41 +185,45 @@ class SideBySide:
 
         self.vocabulary, self.end = vocabulary, end
         self.tokens: LLTokenizer = from_tokenizer(tokenizer, n_vocab=vocabulary, eos_token=end)
-        self.first = first_characters(tokenizer, vocabulary, end)
+        self.first_characters = index_first_characters(tokenizer, vocabulary, end)
 
-    def matcher(self, grammar: str) -> LLMatcher:
+    def make_matcher(self, grammar: str) -> LLMatcher:
         """A grammar at its beginning; to be copied for each use. Raises `ValueError` for one that is none."""
         made = LLMatcher(self.tokens, LLMatcher.grammar_from_lark(grammar), log_level=0)
         if made.is_error():
             raise ValueError(made.get_error())
         return made
 
-    def decode(self, prefix: Seen, prompts: Sequence[Sequence[int]], matchers: Sequence[LLMatcher]) -> list[list[Said]]:
+    def decode(
+        self, prefix: EncodedPrefix, prompts: Sequence[Sequence[int]], matchers: Sequence[LLMatcher]
+    ) -> list[list[DecodedToken]]:
         """The answer to each prompt; the token that ends it is there where anything else might have followed."""
-        texts = [_Text(matcher.deep_copy(), list(prompt)) for prompt, matcher in zip(prompts, matchers, strict=True)]
+        texts = [
+            _GrowingAnswer(matcher.deep_copy(), list(prompt)) for prompt, matcher in zip(prompts, matchers, strict=True)
+        ]
         for text in texts:
             text.force()
-        branches, open_ = prefix.branches(len(texts)), list(texts)
+        branches, open_ = prefix.branch(len(texts)), list(texts)
         while open_:
             logits = branches.step([text.pending for text in open_])[:, -1]
-            chosen = self._chosen(self.allowed(logits, [text.matcher for text in open_]))
+            chosen = self._chosen(self.constrain(logits, [text.matcher for text in open_]))
             for text, said in zip(open_, chosen, strict=True):
-                text.take(said)
+                text.append(said)
             going = [row for row, text in enumerate(open_) if not text.matcher.is_stopped()]
             open_ = [open_[row] for row in going]
             if open_:
                 branches.only(going)
-        return [text.said for text in texts]
+        return [text.decoded for text in texts]
 
-    def _chosen(self, chances: Float[Tensor, "rows vocab"]) -> list[Said]:
+    def _chosen(self, chances: Float[Tensor, "rows vocab"]) -> list[DecodedToken]:
         """The likeliest token of each row."""
         chance, best = chances.max(-1)
-        first = self.first.to(chances.device)
+        first = self.first_characters.to(chances.device)
         alike = (chances * (first[None] == first[best][:, None])).sum(-1)
-        return [Said(*one) for one in zip(best.tolist(), chance.tolist(), alike.tolist(), strict=True)]
+        return [DecodedToken(*one) for one in zip(best.tolist(), chance.tolist(), alike.tolist(), strict=True)]
 
-    def chances(
-        self, prefix: Seen, prompt: Sequence[int], matcher: LLMatcher, answers: Sequence[Sequence[int]]
+    def score_answers(
+        self, prefix: EncodedPrefix, prompt: Sequence[int], matcher: LLMatcher, answers: Sequence[Sequence[int]]
     ) -> list[float]:
         """Probability within the grammar that the answer to a prompt begins with each of these.
 
@@ -227,18 +231,18 @@ class SideBySide:
         """
         longest = max(map(len, answers))
         rows = [[*prompt, *answer] for answer in answers]
-        logits = prefix.branches(len(rows)).step(rows, keep=longest + 1)
+        logits = prefix.branch(len(rows)).step(rows, keep=longest + 1)
         return [self._chance(logits[row, -len(answer) - 1 :], matcher.deep_copy(), answer)
                 for row, answer in enumerate(answers)]  # fmt: skip
 
     def _chance(self, logits: Float[Tensor, "places vocab"], matcher: LLMatcher, answer: Sequence[int]) -> float:
         chance = 1.0
         for place, token in enumerate(answer):
-            chance *= float(self.allowed(logits[place][None], [matcher])[0, token])
+            chance *= float(self.constrain(logits[place][None], [matcher])[0, token])
             matcher.consume_token(token)
         return chance
 
-    def allowed(self, logits: Float[Tensor, "rows vocab"], matchers: Sequence[Any]) -> Float[Tensor, "rows vocab"]:
+    def constrain(self, logits: Float[Tensor, "rows vocab"], matchers: Sequence[Any]) -> Float[Tensor, "rows vocab"]:
         """Probabilities, shared out among the tokens that each grammar allows."""
         masks = torch.from_numpy(np.stack([self._mask(matcher) for matcher in matchers])).to(logits.device)
         return logits.masked_fill(~masks, -torch.inf).softmax(-1)
@@ -248,7 +252,7 @@ class SideBySide:
         return bits[: self.vocabulary].astype(bool)
 
 
-def first_characters(tokenizer: Any, vocabulary: int, end: int) -> Int[Tensor, " vocab"]:
+def index_first_characters(tokenizer: Any, vocabulary: int, end: int) -> Int[Tensor, " vocab"]:
     """For each token the number of the first character of its text, spaces left out; -1 for the end, -2 for none."""
     known = min(len(tokenizer), vocabulary)
     texts = (text.lstrip() for text in tokenizer.batch_decode([[number] for number in range(known)]))

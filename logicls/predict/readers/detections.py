@@ -12,66 +12,66 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from logicls.models.nano.answer_codec import Codec, Edges
-from logicls.models.nano.detection_head import CELL, glowing
-from logicls.models.nano.losses import LIT
+from logicls.models.nano.answer_codec import NanoAnswerCodec, Edges
+from logicls.models.nano.detection_head import CELL_PIXELS, local_maxima
+from logicls.models.nano.losses import DETECTION_THRESHOLD
 from logicls.records import Answer, Box, Subquery, reading_order
 
-FAINT = 0.05
+CANDIDATE_THRESHOLD = 0.05
 """Chance from which on a light tells something about how sure it is that there is one thing more."""
-AT_ONCE = 8
+BOXES_PER_PASS = 8
 """Lights of each photo whose boxes are looked for at once, so that noise, full of lights, takes no more memory."""
-SAME = 0.5
+NMS_IOU = 0.5
 """Boxes of one question that overlap by so much (intersection over union) are the same thing seen twice."""
 
 
 @dataclass(frozen=True, slots=True)
-class Light:
+class Detection:
     """A thing that was pointed out."""
 
-    chance: float
-    edges: Edges
+    probability: float
+    cell_box: Edges
     """x1, y1, x2, y2 in cells of the map."""
     box: Box
     """In pixels of the photo."""
 
 
-def point_out(
+def detect(
     model: Any,
-    codec: Codec,
-    chart: Float[Tensor, "photos depth rows columns"],
-    asked: Float[Tensor, "photos queries width"],
+    codec: NanoAnswerCodec,
+    feature_map: Float[Tensor, "photos depth rows columns"],
+    queries: Float[Tensor, "photos queries width"],
     sizes: Sequence[tuple[int, int]],
-) -> list[list[list[Light]]]:
+) -> list[list[list[Detection]]]:
     """The lights of each photo and question, the surest first. `sizes`: (width, height) of the photos in pixels."""
-    lights = model.pointer.lights(chart, asked)
-    lit = glowing(lights, FAINT).nonzero()
+    lights = model.pointer.lights(feature_map, queries)
+    lit = local_maxima(lights, CANDIDATE_THRESHOLD).nonzero()
     chances = lights[tuple(lit.T)].sigmoid()
     order = chances.argsort(descending=True, stable=True)
     order = order[lit[order, 0].argsort(stable=True)]
     lit, chances = lit[order], chances[order]
-    edges = _edges(model.pointer, chart, asked, lit)
-    counts = lit[:, 0].bincount(minlength=len(chart)).tolist()
+    edges = _edges(model.pointer, feature_map, queries, lit)
+    counts = lit[:, 0].bincount(minlength=len(feature_map)).tolist()
     photos = zip(lit[:, 1].split(counts), chances.split(counts), edges.split(counts), sizes, strict=True)
-    return [_on_photo(codec, asked.shape[1], *photo) for photo in photos]
+    return [_on_photo(codec, queries.shape[1], *photo) for photo in photos]
 
 
 def _on_photo(
-    codec: Codec,
+    codec: NanoAnswerCodec,
     queries: int,
     asked: Int[Tensor, " lights"],
     chances: Float[Tensor, " lights"],
     edges: Float[Tensor, "lights 4"],
     size: tuple[int, int],
-) -> list[list[Light]]:
+) -> list[list[Detection]]:
     """The lights of one photo for each of so many questions. `asked`: the number of each light's question."""
-    boxes, numbers = codec.boxes(edges.double().numpy() * CELL, size), asked.numpy()
+    boxes, numbers = codec.boxes_to_photo(edges.double().numpy() * CELL_PIXELS, size), asked.numpy()
     told = list(zip(chances.tolist(), edges.tolist(), boxes.tolist(), strict=True))
-    found: list[list[Light]] = [[] for _ in range(queries)]
+    found: list[list[Detection]] = [[] for _ in range(queries)]
     for number in set(numbers.tolist()):
         which = np.flatnonzero(numbers == number)
-        some = [told[place] for place in which[unsuppressed(boxes[which])]]
-        found[number] = [Light(chance, tuple(sides), Box(*box)) for chance, sides, box in some]
+        some = [told[place] for place in which[suppress_duplicates(boxes[which])]]
+        found[number] = [Detection(chance, tuple(sides), Box(*box)) for chance, sides, box in some]
     return found
 
 
@@ -88,17 +88,17 @@ def _edges(
     edges = chart.new_zeros(len(lit), 4)
     counts = lit[:, 0].bincount(minlength=len(chart))
     starts = counts.cumsum(0) - counts
-    for done in range(0, int(counts.max()), AT_ONCE):
+    for done in range(0, int(counts.max()), BOXES_PER_PASS):
         which = (counts > done).nonzero()[:, 0]
         left = counts[which, None] - done
-        places = starts[which, None] + done + torch.arange(min(AT_ONCE, int(left.max()))).minimum(left - 1)
+        places = starts[which, None] + done + torch.arange(min(BOXES_PER_PASS, int(left.max()))).minimum(left - 1)
         _, query, row, column = lit[places].unbind(-1)
         seen = chart if len(which) == len(chart) else chart[which]
         edges[places] = pointer.boxes(seen, asked[which[:, None], query], row, column)[1]
     return edges
 
 
-def unsuppressed(boxes: Float[np.ndarray, "boxes 4"]) -> list[int]:
+def suppress_duplicates(boxes: Float[np.ndarray, "boxes 4"]) -> list[int]:
     """Numbers of the boxes, given the surest first, that do not lie where a surer one does (non-maximum suppression).
 
     >>> unsuppressed(np.array([[0.0, 0, 10, 10], [1, 0, 10, 10], [6, 0, 16, 10]]))
@@ -108,7 +108,7 @@ def unsuppressed(boxes: Float[np.ndarray, "boxes 4"]) -> list[int]:
     shared = np.clip(np.minimum(high, boxes[:, 2:]) - np.maximum(low, boxes[:, :2]), 0, None).prod(-1)
     areas = (boxes[:, 2:] - boxes[:, :2]).prod(-1)
     union = areas[:, None] + areas - shared
-    same = ((shared >= SAME * union) & (union > 0)).tolist()
+    same = ((shared >= NMS_IOU * union) & (union > 0)).tolist()
     kept: list[int] = []
     for number, covers in enumerate(same):
         if not any(covers[one] for one in kept):
@@ -116,41 +116,47 @@ def unsuppressed(boxes: Float[np.ndarray, "boxes 4"]) -> list[int]:
     return kept
 
 
-def things(lights: Sequence[Light], size: tuple[int, int]) -> list[Light]:
+def select_detections(detections: Sequence[Detection], size: tuple[int, int]) -> list[Detection]:
     """The lights that count, in reading order. `size`: (width, height) of the photo."""
-    return sorted((one for one in lights if one.chance >= LIT), key=lambda one: reading_order(one.box, *size))
+    return sorted(
+        (one for one in detections if one.probability >= DETECTION_THRESHOLD),
+        key=lambda one: reading_order(one.box, *size),
+    )
 
 
-def located(query: Subquery, lights: Sequence[Light], size: tuple[int, int]) -> Answer:
+def answer_location(query: Subquery, detections: Sequence[Detection], size: tuple[int, int]) -> Answer:
     """The boxes of the things, and how sure it is that it is these and no others."""
     chance = 1.0
-    for light in lights:
-        chance *= light.chance if light.chance >= LIT else 1 - light.chance
-    boxes, chances = tuple(one.box for one in things(lights, size)), tuple(one.chance for one in lights)
+    for light in detections:
+        chance *= light.probability if light.probability >= DETECTION_THRESHOLD else 1 - light.probability
+    boxes, chances = (
+        tuple(one.box for one in select_detections(detections, size)),
+        tuple(one.probability for one in detections),
+    )
     return Answer(query.id, boxes=boxes, confidence=chance, probabilities=chances)
 
 
-def read_off(
+def answer_attribute(
     model: Any,
-    codec: Codec,
+    codec: NanoAnswerCodec,
     query: Subquery,
-    bearers: Sequence[Sequence[Light]],
-    chart: Float[Tensor, "photos depth rows columns"],
-    asked: Float[Tensor, "photos width"],
-    photo: Float[Tensor, "photos 3 height across"] | None = None,
+    detections: Sequence[Sequence[Detection]],
+    feature_map: Float[Tensor, "photos depth rows columns"],
+    queries: Float[Tensor, "photos width"],
+    fine_pixels: Float[Tensor, "photos 3 height across"] | None = None,
 ) -> list[Answer]:
     """For each photo the attribute of each of the things that bear it. `photo`: where they are looked at closely."""
-    most = max(map(len, bearers))
+    most = max(map(len, detections))
     if not most:
-        return [Answer(query.id) for _ in bearers]
+        return [Answer(query.id) for _ in detections]
     nowhere = [(0.0,) * 4]
-    edges = torch.tensor([[one.edges for one in some] + nowhere * (most - len(some)) for some in bearers])
-    seen = model.pointer.values(chart, asked[:, None].expand(-1, most, -1), edges, photo)
-    chances = model.head(seen)[..., codec.allowed(query)].float().softmax(-1)
+    edges = torch.tensor([[one.cell_box for one in some] + nowhere * (most - len(some)) for some in detections])
+    seen = model.pointer.values(feature_map, queries[:, None].expand(-1, most, -1), edges, fine_pixels)
+    chances = model.head(seen)[..., codec.allowed_tokens(query)].float().softmax(-1)
     best, values = chances.max(-1)
     return [
         _read(query, sure[: len(some)], numbers[: len(some)])
-        for some, sure, numbers in zip(bearers, best.tolist(), values.tolist(), strict=True)
+        for some, sure, numbers in zip(detections, best.tolist(), values.tolist(), strict=True)
     ]
 
 

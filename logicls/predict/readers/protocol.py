@@ -8,10 +8,10 @@ from typing import Protocol, runtime_checkable
 import numpy as np
 
 from logicls.models.bundle import Bundle
-from logicls.predict.input.loader import Loaded, Size
+from logicls.predict.input.loader import LoadedPhoto, Size
 from logicls.predict.plugin_protocols import Retriever
-from logicls.predict.readers.hub import HubPass
-from logicls.predict.readers.nano import Look, OnePass
+from logicls.predict.readers.hub import HubReader
+from logicls.predict.readers.nano import Prediction, NanoReader
 
 
 @runtime_checkable
@@ -20,27 +20,27 @@ class Reader(Protocol):
 
     bundle: Bundle
 
-    def look(self, photos: Sequence[np.ndarray]) -> list[Look]:
+    def predict_pixels(self, photos: Sequence[np.ndarray]) -> list[Prediction]:
         """Read photos, uint8 RGB [height width 3] of any sizes."""
         ...
 
 
 def input_size(reader: Reader) -> Size | None:
     """(height, width) that photos may be brought to before they are looked at; None where it takes them as they are."""
-    if not isinstance(reader, OnePass):
+    if not isinstance(reader, NanoReader):
         return None
     height, width = reader.bundle.processor.image_processor.shape
     return int(height), int(width)
 
 
-def look_at(reader: Reader, photos: Sequence[Loaded]) -> list[Look]:
+def predict_raw(reader: Reader, photos: Sequence[LoadedPhoto]) -> list[Prediction]:
     """Read loaded photos, which are in the size that `input_size` says."""
     pixels = [photo.pixels for photo in photos if photo.pixels is not None]
-    if isinstance(reader, OnePass):
-        return reader.look_fitted(pixels, [photo.size for photo in photos if photo.pixels is not None])
-    return reader.look(pixels)
+    if isinstance(reader, NanoReader):
+        return reader.predict_letterboxed(pixels, [photo.size for photo in photos if photo.pixels is not None])
+    return reader.predict_pixels(pixels)
 
 
-def reader_of(bundle: Bundle, retriever: Retriever | None = None) -> Reader:
+def make_reader(bundle: Bundle, retriever: Retriever | None = None) -> Reader:
     """The reader for a bundle's kind of model; a hub model's prompt says what a `retriever` knows of each photo."""
-    return OnePass(bundle) if bundle.hub is None else HubPass(bundle, retriever)
+    return NanoReader(bundle) if bundle.hub is None else HubReader(bundle, retriever)

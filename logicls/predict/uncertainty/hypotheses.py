@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from heapq import heappop, heappush
 
 from logicls.constraints.spec.models import Spec
-from logicls.models.nano.losses import LIT
-from logicls.predict.readers.nano import Look
+from logicls.models.nano.losses import DETECTION_THRESHOLD
+from logicls.predict.readers.nano import Prediction
 from logicls.predict.uncertainty.calibration import Scales, tempered
 from logicls.records import Answer, Box, reading_order
 
@@ -40,10 +40,10 @@ class Candidate:
         return found
 
 
-def candidates(spec: Spec, look: Look, size: tuple[int, int], scales: Scales) -> dict[str, tuple[Candidate, ...]]:
+def candidates(spec: Spec, look: Prediction, size: tuple[int, int], scales: Scales) -> dict[str, tuple[Candidate, ...]]:
     """Of each component, in reading order; those whose answers cannot be read are left out."""
     answers = {answer.query: answer for answer in look.answers if answer.readable}
-    lights = {query: [(light.chance, light.box) for light in some] for query, some in look.lights}
+    lights = {query: [(light.probability, light.box) for light in some] for query, some in look.detections}
     found = {}
     for component in spec.queried_components:
         query = f"locate:{component}"
@@ -54,11 +54,11 @@ def candidates(spec: Spec, look: Look, size: tuple[int, int], scales: Scales) ->
             if q.component == component and q.attribute and q.id in answers
         }
         options = {q.attribute: q.options for q in spec.queries if q.component == component}
-        counted = [place for place in told if place[0] >= LIT]
+        counted = [place for place in told if place[0] >= DETECTION_THRESHOLD]
         counted.sort(key=lambda place: reading_order(place[1], *size))
         if not told and values:  # nobody asked where they are
             counted = [(1.0, Box(0, 0, 0, 0))] * max(len(answer.values) for answer in values.values())
-        faint = [place for place in told if place[0] < LIT]
+        faint = [place for place in told if place[0] < DETECTION_THRESHOLD]
         found[component] = tuple(
             Candidate(
                 tempered(chance, scales.located), box,
@@ -73,7 +73,7 @@ def _told(answer: Answer | None) -> list[tuple[float, Box]]:
     """Places of an answer that tells boxes only: each as sure as makes the whole as sure as it is said to be."""
     if answer is None or not answer.boxes:
         return []
-    return [(max(answer.confidence ** (1 / len(answer.boxes)), LIT), box) for box in answer.boxes]
+    return [(max(answer.confidence ** (1 / len(answer.boxes)), DETECTION_THRESHOLD), box) for box in answer.boxes]
 
 
 def _odds(answer: Answer, number: int, options: Sequence[str], scales: Scales) -> Odds:

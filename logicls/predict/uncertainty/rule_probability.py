@@ -15,14 +15,14 @@ from dataclasses import dataclass, field
 import numpy as np
 from jaxtyping import Float
 
-from logicls.constraints.checker.evaluation import index_answers, evaluate_constraint, violation_names
+from logicls.constraints.checker.evaluation import evaluate_constraint, index_answers, violation_names
 from logicls.constraints.checker.margins import compute_margins
-from logicls.constraints.families.context import NotApplicable, EvaluationContext, FailureMode, UnreadableAnswer
+from logicls.constraints.families.context import EvaluationContext, FailureMode, NotApplicable, UnreadableAnswer
 from logicls.constraints.families.dead_zone import MIN_TOLERANCE, TOLERANCE_ZONE
 from logicls.constraints.families.measure import Measure
 from logicls.constraints.families.quantity import Quantity
 from logicls.constraints.spec.models import Constraint, Spec
-from logicls.predict.readers.nano import Look
+from logicls.predict.readers.nano import Prediction
 from logicls.predict.uncertainty.calibration import Scales, Spread
 from logicls.predict.uncertainty.hypotheses import Candidate, candidates, readings
 from logicls.records import Box
@@ -69,7 +69,7 @@ class Broken:
         self.names[name] = self.names.get(name, 0.0) + probability
 
 
-def broken(spec: Spec, look: Look, size: tuple[int, int], scales: Scales) -> dict[str, Broken]:
+def broken(spec: Spec, look: Prediction, size: tuple[int, int], scales: Scales) -> dict[str, Broken]:
     """Of each constraint. `size`: (width, height) of the photo in pixels.
 
     A rule that another one says it all for (`unless_broken`) is broken only where that one is not.

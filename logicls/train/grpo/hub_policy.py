@@ -11,9 +11,9 @@ from torch import Tensor
 from torch.nn import functional
 from transformers import GenerationConfig
 
-from logicls.models.hub.chat_template import inputs_of, shown_of
-from logicls.models.hub.shared_prefix import fitting
-from logicls.models.nano.losses import IGNORED
+from logicls.models.hub.chat_template import make_inputs, place_photo
+from logicls.models.hub.shared_prefix import move_inputs
+from logicls.models.nano.losses import IGNORE_INDEX
 from logicls.records import Answer
 from logicls.train.grpo.rewards import Task, Tokens
 from logicls.train.hub_dataset import Batch, Examples, Turn, joined
@@ -31,7 +31,7 @@ class HubPolicy:
     def __init__(self, adapter: Any, examples: Examples) -> None:
         self.model, self.examples = adapter, examples
         self.tokenizer, self.codec = examples.processor.tokenizer, examples.codec
-        self.end, self.image = self.codec.talk.end, int(adapter.config.image_token_id)
+        self.end, self.image = self.codec.chat_format.end_token, int(adapter.config.image_token_id)
         some = (examples.rows[number] for number in range(min(SEEN, len(examples.rows))))
         self.most = int(SPARE * max(len(turn.told) for row in some for turn in examples.turns(row)))
 
@@ -46,7 +46,7 @@ class HubPolicy:
         asked = [self._asked(task) for task in tasks]
         prompts = [[*row[real].tolist(), *text] for row, real, text in zip(ids, mask, asked, strict=True)]
         given: dict[str, Any] = {}
-        for name, value in fitting(self.model, inputs).items():
+        for name, value in move_inputs(self.model, inputs).items():
             if value.shape != ids.shape:
                 given[name] = value
             elif name not in ("input_ids", "attention_mask"):
@@ -71,25 +71,25 @@ class HubPolicy:
 
     def _logits(self, model: Any, batch: Batch) -> Float[Tensor, "rows longest vocab"]:
         """Of the answers' tokens, those of the shorter ones at the end."""
-        given = fitting(model, batch)
-        keep = int((given.pop("labels") != IGNORED).sum(1).max()) + 1
+        given = move_inputs(model, batch)
+        keep = int((given.pop("labels") != IGNORE_INDEX).sum(1).max()) + 1
         found: Tensor = model(**given, use_cache=False, logits_to_keep=keep).logits[:, -keep:-1].float()
         return found
 
     def _inputs(self, tasks: Sequence[Task]) -> dict[str, Tensor]:
         pictures = {number: self.examples.picture(number) for number in {task.number for task in tasks}}
-        return inputs_of(self.examples.processor, self.codec.talk, [pictures[task.number] for task in tasks])
+        return make_inputs(self.examples.processor, self.codec.chat_format, [pictures[task.number] for task in tasks])
 
     def _asked(self, task: Task) -> list[int]:
-        return self.codec.tokens(self.codec.talk.asked(task.question))
+        return self.codec.tokenize(self.codec.chat_format.format_question(task.question))
 
     def read(self, task: Task, said: Tokens) -> Answer | None:
         """The line, if it is one, with its boxes on the photo."""
         if said[-1] != self.end:
             return None
-        shown = shown_of(task.size, self.examples.processor)
-        found = self.codec.read(self.codec.text(said[:-1]), shown.size)
-        return shown.back(found) if found is not None and found.query == task.query else None
+        shown = place_photo(task.size, self.examples.processor)
+        found = self.codec.decode(self.codec.detokenize(said[:-1]), shown.canvas_size)
+        return shown.answer_to_photo(found) if found is not None and found.query == task.query else None
 
     def look(self, numbers: Sequence[int]) -> Evaluation:
         """An answer is right if each of its tokens is the likeliest after the true ones before it."""
@@ -102,11 +102,15 @@ class HubPolicy:
 
     def _looked(self, number: int) -> Answers:
         turns = list(self.examples.turns(self.examples.rows[number]))
-        inputs = inputs_of(self.examples.processor, self.codec.talk, [self.examples.picture(number)] * len(turns))
+        inputs = make_inputs(
+            self.examples.processor, self.codec.chat_format, [self.examples.picture(number)] * len(turns)
+        )
         batch = joined(inputs, turns, self.tokenizer)
         logits = self._logits(self.model, batch).cpu()
         wanted = batch["labels"][:, -logits.shape[1] :]
-        each = functional.cross_entropy(logits.flatten(0, 1), wanted.flatten(), ignore_index=IGNORED, reduction="none")
-        known = wanted != IGNORED
+        each = functional.cross_entropy(
+            logits.flatten(0, 1), wanted.flatten(), ignore_index=IGNORE_INDEX, reduction="none"
+        )
+        known = wanted != IGNORE_INDEX
         right = ((logits.argmax(-1) == wanted) | ~known).all(1)
         return (each.view_as(wanted).sum(1) / known.sum(1))[None], right[None]

@@ -21,7 +21,7 @@ from transformers import DynamicCache, GenerationConfig
 
 from logicls.constraints.checker.decomposition import decompose, locate_query_id
 from logicls.models.bundle import Bundle
-from logicls.models.nano.answer_codec import Codec
+from logicls.models.nano.answer_codec import NanoAnswerCodec
 from logicls.records import Answer
 from logicls.train.batching import Batch, collate
 from logicls.train.encoding import Encoder, decoded
@@ -37,7 +37,7 @@ class NanoPolicy:
 
     def __init__(self, bundle: Bundle, rows: datasets.Dataset) -> None:
         self.model, self.rows = bundle.model, rows
-        self.processor, self.codec = bundle.processor, Codec(bundle.processor)
+        self.processor, self.codec = bundle.processor, NanoAnswerCodec(bundle.processor)
         self.encoder = Encoder(self.codec, 1.0)
         self.tokenizer = bundle.processor.tokenizer
         self.end, self.image = self.codec.end, self.codec.image
@@ -57,7 +57,7 @@ class NanoPolicy:
     def prompts(self, tasks: Sequence[Task]) -> tuple[list[list[int]], Mapping[str, Any]]:
         """The photo's placeholders, the question, `<answer>`; and `pixel_values`."""
         photo = [self.image] * self.processor.image_tokens
-        prompts = [[*photo, *self.codec.prompt(task.question)] for task in tasks]
+        prompts = [[*photo, *self.codec.encode_prompt(task.question)] for task in tasks]
         return prompts, {"pixel_values": self._photos([task.number for task in tasks])}
 
     def say(self, tasks: Sequence[Task], given: GenerationConfig) -> list[list[int]] | None:
@@ -69,7 +69,7 @@ class NanoPolicy:
         )
         device = self.model.device
         seen = torch.full((len(numbers), photo), self.image, device=device)
-        texts = [self.codec.prompt(task.question) for task in tasks]
+        texts = [self.codec.encode_prompt(task.question) for task in tasks]
         longest = max(map(len, texts))
         fill = [[self.codec.pad] * (longest - len(text)) for text in texts]
         ids = torch.tensor([[*[self.image] * photo, *pads, *text] for pads, text in zip(fill, texts, strict=True)])
@@ -87,7 +87,7 @@ class NanoPolicy:
     def logits(self, model: Any, tasks: Sequence[Task], said: Sequence[Tokens]) -> list[Float[Tensor, "tokens vocab"]]:
         """Each photo is read once, with the answers to all questions about it as branches."""
         numbers = list(dict.fromkeys(task.number for task in tasks))
-        texts = [[*self.codec.prompt(task.question), *some] for task, some in zip(tasks, said, strict=True)]
+        texts = [[*self.codec.encode_prompt(task.question), *some] for task, some in zip(tasks, said, strict=True)]
         batch, ends = self._packed([numbers.index(task.number) for task in tasks], texts)
         device = model.device
         given = {name: value.to(device) for name, value in batch.items()}
@@ -130,7 +130,7 @@ class NanoPolicy:
 
     def read(self, task: Task, said: Tokens) -> Answer | None:
         """Values up to the end, or none alone."""
-        options = {self.codec.value(value): value for value in self.queries[task.query].options}
+        options = {self.codec.value_token(value): value for value in self.queries[task.query].options}
         *words, last = said
         if last != self.end or not words:
             return None

@@ -22,11 +22,11 @@ from transformers import TrainerCallback
 from logicls.constraints.checker.decomposition import VERDICT
 from logicls.constraints.spec.loader import load_spec
 from logicls.errors import Problem, RecipeError
-from logicls.models.bundle import Bundle, read_bundle, write_bundle, write_hub_bundle
-from logicls.models.hub.adapters import adapted, load_adapter
-from logicls.models.hub.answer_codec import Codec
-from logicls.models.hub.chat_template import talk_of
-from logicls.models.hub.loading import coordinates_of, find_base, load_model
+from logicls.models.bundle import Bundle, load_bundle, write_bundle, write_hub_bundle
+from logicls.models.hub.adapters import add_adapter, load_adapter
+from logicls.models.hub.answer_codec import HubAnswerCodec
+from logicls.models.hub.chat_template import read_chat_format
+from logicls.models.hub.loading import box_format_for, find_checkpoint, load_model
 from logicls.predict.self_test import write_probe
 from logicls.train.calibration import calibrate
 from logicls.train.grpo.hub_policy import HubPolicy
@@ -168,7 +168,7 @@ def reward(
     _learn(policy, bundle, drawn, out, recipe, heard)
     _write(policy, bundle, synth, out)
     del policy
-    made = read_bundle(out)
+    made = load_bundle(out)
     write_probe(made, synth)
     if made.hub is None:
         split = split_photos(rows["photo"], recipe.heldout, recipe.seed)
@@ -194,7 +194,7 @@ def _begun_with(start: Path | None, synth: Path) -> Bundle:
     if start is None:
         message, advice = "the stage grpo begins with a finished bundle.", "Name it with --from."
         raise RecipeError(Problem("LC436", message, advice=advice))
-    bundle = read_bundle(start)
+    bundle = load_bundle(start)
     if load_spec(synth / "spec.yaml").hash != bundle.spec.hash:
         message = "was trained for other rules than those that the dataset was made by."
         advice = "Make the dataset by the rules of the bundle, or train another bundle."
@@ -206,11 +206,15 @@ def _hub_policy(bundle: Bundle, rows: Any, recipe: Recipe) -> HubPolicy:
     """With the bundle's adapter; with a new one where it was merged."""
     hub, processor, given = bundle.hub, bundle.processor, recipe.hub
     assert hub is not None
-    codec = Codec(coordinates_of(hub.boxes, processor), talk_of(processor, hub.base), processor.tokenizer)
+    codec = HubAnswerCodec(
+        box_format_for(hub.boxes, processor), read_chat_format(processor, hub.base), processor.tokenizer
+    )
     if hub.merged:
-        adapter = adapted(bundle.model, rank=given.rank, alpha=given.alpha, dropout=given.dropout, where=given.where)
+        adapter = add_adapter(
+            bundle.model, rank=given.rank, alpha=given.alpha, dropout=given.dropout, scope=given.where
+        )
     else:
-        path = find_base(hub.base, revision=hub.revision).path
+        path = find_checkpoint(hub.base, revision=hub.revision).path
         adapter = load_adapter(load_model(path, precision=hub.precision, four_bit=hub.four_bit), bundle.path)
         for name, weight in adapter.named_parameters():
             weight.requires_grad_("lora_" in name)

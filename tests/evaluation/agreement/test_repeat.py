@@ -13,7 +13,7 @@ from logicls.evaluation.agreement.decisions import by_photo
 from logicls.evaluation.agreement.repeatability import Repeats, check_photos, decide_again
 from logicls.evaluation.agreement.storage import kept
 from logicls.models.bundle import Bundle
-from logicls.predict.readers.nano import Look
+from logicls.predict.readers.nano import Prediction
 from logicls.records import Answer, Box
 
 SPEC = """logicls: 1
@@ -38,7 +38,7 @@ class Bright:
         """A pin or none, and the same stated."""
         boxes = (Box(1, 1, 5, 5),) if photo.mean() > 128 else ()
         stated = () if boxes else (self.bundle.spec.violations[0],)
-        return Look((Answer("locate:pin", boxes=boxes),), Answer("verdict", stated), ())
+        return Prediction((Answer("locate:pin", boxes=boxes),), Answer("verdict", stated), ())
 
 
 class Dimmer:

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from logicls.models.hub.answer_codec import Codec
-from logicls.models.hub.chat_template import talk_of
-from logicls.models.hub.loading import coordinates_of, find_base, habits_of, load_model, load_processor
+from logicls.models.hub.answer_codec import HubAnswerCodec
+from logicls.models.hub.chat_template import read_chat_format
+from logicls.models.hub.loading import box_format_for, find_checkpoint, conventions_for, load_model, load_processor
 
 
 @dataclass(frozen=True)
@@ -20,7 +20,7 @@ class Opened:
     base: Any
     processor: Any
     model: Any
-    codec: Codec
+    codec: HubAnswerCodec
 
 
 @pytest.fixture(scope="session")
@@ -29,10 +29,15 @@ def opened(checkpoint):
 
     @cache
     def made(family: str) -> Opened:
-        base = find_base(str(checkpoint(family)))
+        base = find_checkpoint(str(checkpoint(family)))
         processor, model = load_processor(base.path), load_model(base.path, precision="float32")
-        coordinates = coordinates_of(habits_of(family).boxes, processor)
-        return Opened(base, processor, model, Codec(coordinates, talk_of(processor, family), processor.tokenizer))
+        coordinates = box_format_for(conventions_for(family).boxes, processor)
+        return Opened(
+            base,
+            processor,
+            model,
+            HubAnswerCodec(coordinates, read_chat_format(processor, family), processor.tokenizer),
+        )
 
     return made
 

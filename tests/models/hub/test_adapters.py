@@ -10,7 +10,14 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from logicls.errors import BundleError
-from logicls.models.hub.adapters import FILE, adapted, load_adapter, save_adapter, targets_of, weights_of
+from logicls.models.hub.adapters import (
+    ADAPTER_FILE,
+    add_adapter,
+    load_adapter,
+    save_adapter,
+    find_target_modules,
+    get_adapter_weights,
+)
 from logicls.models.hub.loading import load_model
 
 
@@ -22,9 +29,9 @@ def fresh(folder: Path):
 @pytest.fixture(scope="module")
 def saved(checkpoint, tmp_path_factory):
     """An adapter that changes something; read only."""
-    adapter = adapted(fresh(checkpoint("llava")), rank=2, alpha=4, dropout=0.0, where="language")
+    adapter = add_adapter(fresh(checkpoint("llava")), rank=2, alpha=4, dropout=0.0, scope="language")
     with torch.no_grad():
-        for weight in weights_of(adapter).values():
+        for weight in get_adapter_weights(adapter).values():
             weight.normal_(std=0.1)
     folder = tmp_path_factory.mktemp("adapter")
     save_adapter(adapter, folder, "tiny")
@@ -51,9 +58,9 @@ def test_an_adapter_comes_back_and_changes_the_model(checkpoint, saved):
 
     adapter = load_adapter(base, saved)
 
-    written = load_file(saved / FILE)
-    assert set(weights_of(adapter)) == set(written)
-    assert all(torch.equal(value, written[name]) for name, value in weights_of(adapter).items())
+    written = load_file(saved / ADAPTER_FILE)
+    assert set(get_adapter_weights(adapter)) == set(written)
+    assert all(torch.equal(value, written[name]) for name, value in get_adapter_weights(adapter).items())
     assert (adapter.get_base_model()(input_ids=ids).logits - before).abs().max() > 1e-3
 
 
@@ -62,7 +69,7 @@ def test_a_new_adapter_changes_nothing_and_is_all_that_is_trained(opened):
     model, ids = fresh(opened("qwen2_5_vl").base.path), torch.tensor([[5, 6, 7]])
     before = model(input_ids=ids).logits
 
-    adapter = adapted(model, rank=2, alpha=4, dropout=0.0, where="everywhere").eval()
+    adapter = add_adapter(model, rank=2, alpha=4, dropout=0.0, scope="everywhere").eval()
 
     trained = {name for name, weight in adapter.named_parameters() if weight.requires_grad}
     assert torch.equal(adapter.get_base_model()(input_ids=ids).logits, before)
@@ -72,7 +79,7 @@ def test_a_new_adapter_changes_nothing_and_is_all_that_is_trained(opened):
 
 def test_the_language_model_alone_or_everything(each):
     """Seven maps a layer of the language model; what sees comes on top, and never the last layer."""
-    language, everywhere = (targets_of(each.model, where) for where in ("language", "everywhere"))
+    language, everywhere = (find_target_modules(each.model, where) for where in ("language", "everywhere"))
 
     decoder = {id(module) for module in each.model.get_decoder().modules()}
     assert len(language) == 14
@@ -83,10 +90,10 @@ def test_the_language_model_alone_or_everything(each):
 
 def test_a_weight_that_is_missing_is_named(checkpoint, copy):
     """Peft would leave it at its beginning without a word."""
-    weights = load_file(copy / FILE)
+    weights = load_file(copy / ADAPTER_FILE)
     (lost, *_) = sorted(weights)
     del weights[lost]
-    save_file(weights, copy / FILE)
+    save_file(weights, copy / ADAPTER_FILE)
 
     said = refusals(checkpoint, copy)
 
@@ -96,8 +103,10 @@ def test_a_weight_that_is_missing_is_named(checkpoint, copy):
 
 def test_weights_that_belong_nowhere_are_named(checkpoint, copy):
     """As after another program renamed them all: each is missing, and each is superfluous."""
-    weights = {name.replace("language_model", "text_model"): value for name, value in load_file(copy / FILE).items()}
-    save_file(weights, copy / FILE)
+    weights = {
+        name.replace("language_model", "text_model"): value for name, value in load_file(copy / ADAPTER_FILE).items()
+    }
+    save_file(weights, copy / ADAPTER_FILE)
 
     said = refusals(checkpoint, copy)
 
@@ -109,17 +118,17 @@ def test_weights_that_belong_nowhere_are_named(checkpoint, copy):
 
 def test_a_weight_of_another_shape_is_named(checkpoint, copy):
     """As after training with another rank."""
-    weights = load_file(copy / FILE)
+    weights = load_file(copy / ADAPTER_FILE)
     name = sorted(weights)[0]
     weights[name] = torch.zeros(3, *weights[name].shape[1:])
-    save_file(weights, copy / FILE)
+    save_file(weights, copy / ADAPTER_FILE)
 
     assert [line.partition(": ")[0] for line in refusals(checkpoint, copy)] == [
         "HERE LC513 weights of the adapter have another shape"
     ]
 
 
-@pytest.mark.parametrize("name", [FILE, "adapter_config.json"])
+@pytest.mark.parametrize("name", [ADAPTER_FILE, "adapter_config.json"])
 def test_a_file_that_is_missing_is_refused(checkpoint, copy, name):
     """An adapter is both files."""
     (copy / name).unlink()

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from logicls.models.hub.answer_codec import Codec
-from logicls.predict.readers.constrained_decoding import SideBySide
+from logicls.models.hub.answer_codec import HubAnswerCodec
+from logicls.predict.readers.constrained_decoding import ConstrainedDecoder
 from logicls.records import Answer, Box, Subquery
 
 LOCATE = Subquery("locate:pin", "locate", "pin")
@@ -19,15 +19,15 @@ SIZES = st.tuples(st.integers(30, 4000), st.integers(30, 4000))
 per_family = settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
-def decoder_of(each) -> SideBySide:
+def decoder_of(each) -> ConstrainedDecoder:
     """The grammars' side of a model."""
     vocabulary = each.model.config.get_text_config().vocab_size
-    return SideBySide(each.processor.tokenizer, vocabulary=vocabulary, end=each.codec.talk.end)
+    return ConstrainedDecoder(each.processor.tokenizer, vocabulary=vocabulary, end=each.codec.talk.end)
 
 
-def accepted(decoder: SideBySide, codec: Codec, query: Subquery, text: str) -> bool:
+def accepted(decoder: ConstrainedDecoder, codec: HubAnswerCodec, query: Subquery, text: str) -> bool:
     """True where the grammar lets the tokens of the text through, and the answer may end there."""
-    matcher, tokens = decoder.matcher(codec.grammar(query, MOST)), codec.tokens(text)
+    matcher, tokens = decoder.make_matcher(codec.make_grammar(query, MOST)), codec.tokenize(text)
     return matcher.try_consume_tokens(tokens) == len(tokens) and matcher.is_accepting()
 
 

@@ -10,16 +10,16 @@ import torch
 from transformers.models.smolvlm.processing_smolvlm import get_image_prompt_string
 
 from logicls.errors import BundleError
-from logicls.models.hub.chat_template import inputs_of
+from logicls.models.hub.chat_template import make_inputs
 from logicls.models.hub.loading import (
-    coordinates_of,
-    find_base,
-    habits_of,
-    hash_of,
+    box_format_for,
+    find_checkpoint,
+    conventions_for,
+    hash_checkpoint,
     load_model,
     load_processor,
-    overview_tokens,
-    precision_here,
+    count_overview_tokens,
+    choose_precision,
 )
 
 PHOTO = np.random.default_rng(0).integers(0, 256, (90, 150, 3), np.uint8)
@@ -34,7 +34,7 @@ def refusal(action, *args, **kwargs) -> str:
 
 def test_every_family_takes_a_photo(each):
     """Without torchvision; the model finds as many placeholders as it sees visual tokens, or it would raise."""
-    inputs = inputs_of(each.processor, each.codec.talk, [PHOTO])
+    inputs = make_inputs(each.processor, each.codec.talk, [PHOTO])
 
     with torch.inference_mode():
         logits = each.model(**inputs).logits
@@ -50,7 +50,7 @@ def test_a_saved_processor_is_the_same(each, tmp_path):
 
     again = load_processor(tmp_path)
 
-    before, after = (inputs_of(p, each.codec.talk, [PHOTO]) for p in (each.processor, again))
+    before, after = (make_inputs(p, each.codec.talk, [PHOTO]) for p in (each.processor, again))
     assert type(again).__name__ == type(each.processor).__name__
     assert set(before) == set(after)
     assert all(torch.equal(before[name], after[name]) for name in before)
@@ -75,9 +75,9 @@ def test_boxes_of_qwen_are_pixels_of_the_picture_that_is_made(opened, shape):
     """The size that coordinates count in is the one that this very processor makes, with its own limits."""
     made = opened("qwen2_5_vl")
 
-    grid = inputs_of(made.processor, made.codec.talk, [np.zeros(shape, np.uint8)])["image_grid_thw"][0].tolist()
+    grid = make_inputs(made.processor, made.codec.talk, [np.zeros(shape, np.uint8)])["image_grid_thw"][0].tolist()
 
-    resizing = coordinates_of(habits_of("qwen2_5_vl").boxes, made.processor).resizing
+    resizing = box_format_for(conventions_for("qwen2_5_vl").boxes, made.processor).resize
     assert resizing is not None
     assert resizing((shape[1], shape[0])) == (grid[2] * 14, grid[1] * 14)
 
@@ -85,11 +85,12 @@ def test_boxes_of_qwen_are_pixels_of_the_picture_that_is_made(opened, shape):
 def test_the_overview_is_known_where_there_is_one(opened):
     """Its tokens show the photo a second time."""
     tokens = {
-        f: overview_tokens(habits_of(f), opened(f).processor) for f in ("idefics3", "llava_onevision", "qwen3_vl")
+        f: count_overview_tokens(conventions_for(f), opened(f).processor)
+        for f in ("idefics3", "llava_onevision", "qwen3_vl")
     }
 
     assert tokens == {"idefics3": 4, "llava_onevision": 16, "qwen3_vl": 0}
-    assert habits_of("of tomorrow") == habits_of("qwen3_vl")
+    assert conventions_for("of tomorrow") == conventions_for("qwen3_vl")
 
 
 def test_settings_take_the_place_of_the_processors_own(checkpoint):
@@ -106,11 +107,11 @@ def test_settings_take_the_place_of_the_processors_own(checkpoint):
 
 def test_a_model_that_is_not_here_is_not_fetched():
     """A name that this machine never had, and one that is none."""
-    assert refusal(find_base, "nobody/nothing") == (
+    assert refusal(find_checkpoint, "nobody/nothing") == (
         "nobody/nothing LC510 this model is not on this machine. "
         "Name a folder that holds it, or add --download to fetch it from the hub."
     )
-    assert "LC510" in refusal(find_base, "no such folder/at all/here")
+    assert "LC510" in refusal(find_checkpoint, "no such folder/at all/here")
 
 
 def test_a_folder_is_remembered_as_a_whole_path(checkpoint, monkeypatch):
@@ -118,7 +119,7 @@ def test_a_folder_is_remembered_as_a_whole_path(checkpoint, monkeypatch):
     folder = checkpoint("llava")
     monkeypatch.chdir(folder.parent)
 
-    base = find_base(folder.name)
+    base = find_checkpoint(folder.name)
 
     assert (base.name, base.revision, base.path) == (str(folder.resolve()), "", folder.resolve())
 
@@ -127,16 +128,16 @@ def test_a_folder_is_remembered_as_a_whole_path(checkpoint, monkeypatch):
 def test_another_byte_is_another_model(checkpoint, tmp_path, name):
     """In the weights or the configuration; other files do not count."""
     copy = shutil.copytree(checkpoint("llava"), tmp_path / "copy")
-    before = hash_of(copy)
+    before = hash_checkpoint(copy)
     (copy / "README.md").write_text("new")
-    same = hash_of(copy)
+    same = hash_checkpoint(copy)
 
     data = bytearray((copy / name).read_bytes())
     data[-2] ^= 1
     (copy / name).write_bytes(data)
 
-    assert same == before == hash_of(checkpoint("llava"))
-    assert hash_of(copy) != before
+    assert same == before == hash_checkpoint(checkpoint("llava"))
+    assert hash_checkpoint(copy) != before
 
 
 def test_what_is_no_model_is_refused(checkpoint, tmp_path):
@@ -160,4 +161,8 @@ def test_four_bits_need_a_gpu(checkpoint):
 
     assert said.startswith("LC512 the model cannot be loaded in four bits: ")
     assert said.endswith("Install logicls[four-bit] on a machine with a GPU, or leave out `four_bit`.")
-    assert [precision_here(wanted) for wanted in ("auto", "float32", "bfloat16")] == ["float32", "float32", "bfloat16"]
+    assert [choose_precision(wanted) for wanted in ("auto", "float32", "bfloat16")] == [
+        "float32",
+        "float32",
+        "bfloat16",
+    ]

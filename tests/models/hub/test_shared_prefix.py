@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from logicls.models.hub.chat_template import inputs_of
-from logicls.models.hub.shared_prefix import Prefix, whole
+from logicls.models.hub.chat_template import make_inputs
+from logicls.models.hub.shared_prefix import SharedPrefix, append_text
 
 PHOTO = np.random.default_rng(1).integers(0, 256, (90, 150, 3), np.uint8)
 TEXTS = ["where is every pin?", "red", "which rules are broken? none, none, none"]
@@ -16,32 +16,32 @@ TEXTS = ["where is every pin?", "red", "which rules are broken? none, none, none
 @torch.inference_mode()
 def test_side_by_side_is_as_alone(each):
     """Three texts of unlike length in two steps: the logits are those of the whole text read from its beginning."""
-    inputs = inputs_of(each.processor, each.codec.talk, [PHOTO])
+    inputs = make_inputs(each.processor, each.codec.talk, [PHOTO])
     texts = [each.codec.tokens(text) for text in TEXTS]
-    prefix = Prefix(each.model, inputs)
-    branches = prefix.branches(3)
+    prefix = SharedPrefix(each.model, inputs)
+    branches = prefix.branch(3)
     branches.step([text[: k + 1] for k, text in enumerate(texts)])
 
     found = branches.step([text[k + 1 :] or [5] for k, text in enumerate(texts)])[:, -1]
 
     for k, text in enumerate(texts):
-        alone = each.model(**whole(inputs, text if text[k + 1 :] else [*text, 5])).logits[0, -1]
+        alone = each.model(**append_text(inputs, text if text[k + 1 :] else [*text, 5])).logits[0, -1]
         assert torch.allclose(found[k], alone, atol=1e-4)
 
 
 @torch.inference_mode()
 def test_texts_that_are_done_leave_the_rest_alone(each):
     """What goes on is not changed by what left, nor the photo by what was asked of it before."""
-    inputs = inputs_of(each.processor, each.codec.talk, [PHOTO])
-    prefix, chunk = Prefix(each.model, inputs), each.codec.tokens("red blue")
-    prefix.branches(2).step([chunk, chunk])
-    both = prefix.branches(2)
+    inputs = make_inputs(each.processor, each.codec.talk, [PHOTO])
+    prefix, chunk = SharedPrefix(each.model, inputs), each.codec.tokens("red blue")
+    prefix.branch(2).step([chunk, chunk])
+    both = prefix.branch(2)
     both.step([[9, 8, 7], chunk])
 
-    both.only([1])
+    both.keep_rows([1])
 
     found = both.step([[6, 5]], keep=2)[0]
-    alone = each.model(**whole(inputs, [*chunk, 6, 5])).logits[0, -2:]
+    alone = each.model(**append_text(inputs, [*chunk, 6, 5])).logits[0, -2:]
     assert torch.allclose(found, alone, atol=1e-4)
 
 
@@ -50,10 +50,10 @@ def test_texts_that_are_done_leave_the_rest_alone(each):
 def test_another_photo_read_meanwhile_changes_nothing(opened, family):
     """These models remember how far positions run behind in the model itself."""
     made = opened(family)
-    first = inputs_of(made.processor, made.codec.talk, [PHOTO])
-    prefix = Prefix(made.model, first)
+    first = make_inputs(made.processor, made.codec.talk, [PHOTO])
+    prefix = SharedPrefix(made.model, first)
 
-    Prefix(made.model, inputs_of(made.processor, made.codec.talk, [PHOTO[:60, :60]]))
+    SharedPrefix(made.model, make_inputs(made.processor, made.codec.talk, [PHOTO[:60, :60]]))
 
-    alone = made.model(**whole(first, [6, 5])).logits[0, -1]
-    assert torch.allclose(prefix.branches(1).step([[6, 5]])[0, -1], alone, atol=1e-4)
+    alone = made.model(**append_text(first, [6, 5])).logits[0, -1]
+    assert torch.allclose(prefix.branch(1).step([[6, 5]])[0, -1], alone, atol=1e-4)

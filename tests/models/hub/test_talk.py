@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from logicls.errors import DataError
-from logicls.models.hub.chat_template import talk_of
+from logicls.models.hub.chat_template import read_chat_format
 from logicls.models.hub.loading import load_processor
 
 AROUND = {
@@ -33,7 +33,7 @@ def test_the_template_says_what_stands_around(opened, family):
 def refusal(processor) -> str:
     """What is said of a processor's template."""
     with pytest.raises(DataError) as caught:
-        talk_of(processor, "tiny")
+        read_chat_format(processor, "tiny")
     return str(caught.value)
 
 

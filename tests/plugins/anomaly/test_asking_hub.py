@@ -8,12 +8,12 @@ from pathlib import Path
 import pytest
 import torch
 
-from logicls.models.bundle import read_bundle, write_hub_bundle
-from logicls.models.hub.adapters import adapted
-from logicls.models.hub.bundle_io import facts_of
-from logicls.models.hub.chat_template import inputs_of, talk_of
-from logicls.models.hub.loading import find_base, habits_of, load_model, load_processor
-from logicls.models.hub.shared_prefix import fitting, whole
+from logicls.models.bundle import load_bundle, write_hub_bundle
+from logicls.models.hub.adapters import add_adapter
+from logicls.models.hub.bundle_io import describe_base
+from logicls.models.hub.chat_template import make_inputs, read_chat_format
+from logicls.models.hub.loading import find_checkpoint, conventions_for, load_model, load_processor
+from logicls.models.hub.shared_prefix import move_inputs, append_text
 from logicls.plugins.anomaly.prior_query import ANSWERS, QUESTION, asking_of, still
 
 _HERE = runpy.run_path(str(Path(__file__).with_name("conftest.py")))
@@ -26,14 +26,18 @@ def make_hub(checkpoint, box_spec, tmp_path_factory):
     """Makes a bundle of a family."""
 
     def make(family: str):
-        folder, base = tmp_path_factory.mktemp("hub"), find_base(str(checkpoint(family)))
-        adapter = adapted(load_model(base.path, precision="float32"), rank=2, alpha=4, dropout=0.1, where="language")
-        hub = facts_of(base, merged=False, precision="float32", four_bit=False, boxes=habits_of(family).boxes)
+        folder, base = tmp_path_factory.mktemp("hub"), find_checkpoint(str(checkpoint(family)))
+        adapter = add_adapter(
+            load_model(base.path, precision="float32"), rank=2, alpha=4, dropout=0.1, scope="language"
+        )
+        hub = describe_base(
+            base, merged=False, precision="float32", four_bit=False, boxes=conventions_for(family).boxes
+        )
         write_hub_bundle(
             folder / "bundle", adapter=adapter, processor=load_processor(base.path), hub=hub, spec_file=box_spec,
             max_boxes=2,
         )  # fmt: skip
-        return read_bundle(folder / "bundle")
+        return load_bundle(folder / "bundle")
 
     return make
 
@@ -43,15 +47,15 @@ def test_without_tokens_it_is_the_models_own_answer(make_hub, family):
     """Photo and question read as one text give the same odds of yes against no."""
     bundle = make_hub(family)
     asking, processor = asking_of(bundle), bundle.processor
-    talk = talk_of(processor, bundle.hub.base)
-    yes, no = (processor.tokenizer(talk.told(word), add_special_tokens=False)["input_ids"] for word in ANSWERS)
-    words = processor.tokenizer(talk.asked(QUESTION), add_special_tokens=False)["input_ids"]
+    talk = read_chat_format(processor, bundle.hub.base)
+    yes, no = (processor.tokenizer(talk.format_answer(word), add_special_tokens=False)["input_ids"] for word in ANSWERS)
+    words = processor.tokenizer(talk.format_question(QUESTION), add_special_tokens=False)["input_ids"]
     alike = next(k for k, (one, other) in enumerate(zip(yes, no, strict=False)) if one != other)
     photo = good_photo(0)
     with torch.no_grad():
         found = asking.odds(asking.see([photo]), torch.zeros(1, 0, asking.width), asking.question())
-        given = whole(inputs_of(processor, talk, [photo]), [*words, *yes[:alike]])
-        said = bundle.model(**fitting(bundle.model, given), logits_to_keep=1).logits[0, -1]
+        given = append_text(make_inputs(processor, talk, [photo]), [*words, *yes[:alike]])
+        said = bundle.model(**move_inputs(bundle.model, given), logits_to_keep=1).logits[0, -1]
 
     assert float(found[0]) == pytest.approx(float(said[yes[alike]] - said[no[alike]]), abs=1e-3)
 

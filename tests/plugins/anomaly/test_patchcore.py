@@ -11,7 +11,7 @@ import pytest
 
 from logicls.errors import BundleError, DataError
 from logicls.evaluation import score
-from logicls.models.bundle import read_bundle
+from logicls.models.bundle import load_bundle
 from logicls.plugins.anomaly.fit import fit_expert
 from logicls.plugins.anomaly.patchcore import make
 from logicls.plugins.anomaly.storage import file_of, read_kept, write_kept
@@ -19,7 +19,7 @@ from logicls.plugins.selection import Asked, Wanted, standing
 from logicls.plugins.settings import ExpertSettings
 from logicls.predict.amendments import QUERY, RULE, VIOLATION
 from logicls.predict.inspector import Inspector
-from logicls.predict.readers.protocol import reader_of
+from logicls.predict.readers.protocol import make_reader
 from logicls.records import Box
 
 SMALL = ExpertSettings(cells=144, share=0.5, reach=1)
@@ -85,8 +85,8 @@ def test_in_a_verdict(bundle, dataset, tmp_path):
     Image.fromarray(flawed_photo(81)).save(tmp_path / "photos" / "b.png")
 
     def judged(wanted: Wanted) -> list:
-        with Inspector(reader_of(bundle), tmp_path / "photos", 0, wanted.made(bundle)) as inspector:
-            return inspector.judge(list(inspector.load(["a.png", "b.png"])))
+        with Inspector(make_reader(bundle), tmp_path / "photos", 0, wanted.made(bundle)) as inspector:
+            return inspector.inspect(list(inspector.load(["a.png", "b.png"])))
 
     plain, (good, bad) = judged(Wanted()), judged(Asked().here(bundle.path))
 
@@ -112,7 +112,7 @@ def test_the_bundle_stays_what_it_was(bundle, dataset):
     """Its id is that of the model's weights: fitting an expert does not change it."""
     fit_expert(bundle, dataset, SMALL)
 
-    assert read_bundle(bundle.path).id == bundle.id
+    assert load_bundle(bundle.path).id == bundle.id
 
 
 def test_too_few_photos(bundle, dataset, tmp_path):

@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 
 from logicls.cli.app import app
 from logicls.errors import BundleError
-from logicls.models.bundle import read_bundle
+from logicls.models.bundle import load_bundle
 from logicls.plugins.anomaly.features import tower_of
 from logicls.plugins.anomaly.fit import fit_expert
 from logicls.plugins.anomaly.prior_expert import (
@@ -145,7 +145,7 @@ def test_from_the_command_line(bundle, dataset, good, tmp_path):
 
     shown = CliRunner().invoke(app, [*asked, "--cells", "144", "--steps", "4"])
     assert shown.exit_code == 0, shown.output
-    flaws = make(read_bundle(bundle.path)).examine([good_photo(100), flawed_photo(200)])
+    flaws = make(load_bundle(bundle.path)).examine([good_photo(100), flawed_photo(200)])
 
     assert "expert priors, on average 12.5% of good photos" in " ".join(shown.output.split())
     assert standing(bundle.path) == Standing(expert="priors")

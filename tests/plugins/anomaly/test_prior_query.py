@@ -12,7 +12,7 @@ import torch
 from logicls.constraints.checker.decomposition import VERDICT
 from logicls.errors import DataError
 from logicls.plugins.anomaly.prior_query import asking_of, still
-from logicls.predict.readers.nano import OnePass
+from logicls.predict.readers.nano import NanoReader
 
 _HERE = runpy.run_path(str(Path(__file__).with_name("conftest.py")))
 good_photo, flawed_photo = _HERE["good_photo"], _HERE["flawed_photo"]
@@ -20,16 +20,16 @@ good_photo, flawed_photo = _HERE["good_photo"], _HERE["flawed_photo"]
 
 def test_without_tokens_it_is_the_models_own_answer(bundle):
     """No tokens and the words as they are: the odds of any violation against none are those of the model's pass."""
-    asking, one = asking_of(bundle), OnePass(bundle)
+    asking, one = asking_of(bundle), NanoReader(bundle)
     photos = [good_photo(0), flawed_photo(1)]
     with torch.no_grad():
         found = asking.odds(asking.see(photos), torch.zeros(2, 0, asking.width), asking.question())
 
-        seen, (number, query) = one.see(photos), next(
+        seen, (number, query) = one.encode_photos(photos), next(
             pair for pair in enumerate(one.queries) if pair[1].id == VERDICT
         )  # fmt: skip
-        logits = bundle.model.head(one.ask(seen).asked[:, number])
-    chances = logits[:, [*one.codec.allowed(query), one.codec.none]].softmax(1)
+        logits = bundle.model.head(one.answer_queries(seen).queries[:, number])
+    chances = logits[:, [*one.codec.allowed_tokens(query), one.codec.none]].softmax(1)
 
     assert torch.allclose(found.sigmoid(), 1 - chances[:, -1], atol=1e-5)
 

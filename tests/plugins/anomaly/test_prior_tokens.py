@@ -36,7 +36,7 @@ def test_each_place_has_its_worst_and_its_mean():
 def stem():
     """Layers as nano's stem has them."""
     torch.manual_seed(0)
-    return Stem(16, 32).near
+    return Stem(16, 32).fine
 
 
 def test_vis_begins_as_the_stem(stem):

@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 
 from logicls.errors import DataError
-from logicls.models.box_formats import Family
-from logicls.models.hub.bundle_io import Hub
+from logicls.models.box_formats import BoxFamily
+from logicls.models.hub.bundle_io import HubModelInfo
 from logicls.plugins.reasoning.second_look import Again, Second, lasting
 from logicls.plugins.registry import NAMES, found
 from logicls.predict.decision import UNSTATED, grounds_of, verdict_on
-from logicls.predict.readers.nano import OnePass
+from logicls.predict.readers.nano import NanoReader
 from logicls.records import Answer, Finding, Verdict
 
 PHOTO = np.zeros((20, 30, 3), np.uint8)
@@ -71,7 +71,7 @@ def test_lasting_doubts_are_those_about_the_photo():
 
 def test_the_verdict_after_a_second_look(bundle, grounds, photos):
     """It is what the bundle's own grounds make of what was read, and keeps whose photo it is; the look is on record."""
-    (look,) = OnePass(bundle).look(photos[:1])
+    (look,) = NanoReader(bundle).predict_pixels(photos[:1])
     first = Verdict("a.png", "review", width=160, height=160, sha256="ab", bundle="b", version="1", seconds=1.0)
 
     came = Second("closer", grounds, Counted(Again(look, (0.5, 0.75), 2))).rethink(photos[0], first)
@@ -110,7 +110,7 @@ def test_each_name_makes_a_reasoner_that_looks(bundle, photos, name):
 @pytest.mark.parametrize("name", NAMES["reasoner"])
 def test_another_model_is_refused(bundle, name):
     """Think tokens and larger inputs are the embedded model's; a hub model is LC740."""
-    hub = Hub("org/model", "", "0", False, "float32", False, Family.pixels)
+    hub = HubModelInfo("org/model", "", "0", False, "float32", False, BoxFamily.pixels)
 
     with pytest.raises(DataError) as caught:
         found("reasoner", name)(replace(bundle, hub=hub))

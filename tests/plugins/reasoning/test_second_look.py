@@ -7,7 +7,7 @@ import torch
 
 from logicls.plugins.reasoning.latent_reasoning import Pace
 from logicls.plugins.reasoning.second_look import LookCloser, Think, Thinking, begun, enlarged
-from logicls.predict.readers.nano import OnePass
+from logicls.predict.readers.nano import NanoReader
 
 PACE = Pace(steps=4)
 
@@ -68,7 +68,7 @@ def test_where_nothing_rises_the_first_look_stands(bundle, photos):
 def test_closer_is_a_larger_input_of_the_same_model(bundle, photos):
     """The photo has more tokens; boxes are in pixels of the photo all the same; at the same size nothing differs."""
     assert enlarged(bundle, 2.0).processor.image_tokens == 4 * bundle.processor.image_tokens
-    (first,) = OnePass(bundle).look(photos[1:2])
+    (first,) = NanoReader(bundle).predict_pixels(photos[1:2])
 
     assert LookCloser(bundle, 1.0).look(photos[1]).look == first
     closer = LookCloser(bundle, 2.0).look(photos[1])

@@ -7,20 +7,20 @@ import torch
 
 from logicls.plugins.reasoning.latent_reasoning import exact
 from logicls.plugins.reasoning.slot_entropy import Slots, binary, keys_of, thought_into, truncated
-from logicls.predict.readers.nano import OnePass, Read, Seen
+from logicls.predict.readers.nano import NanoReader, QueryOutputs, EncodedPhotos
 
 NOTHING = torch.zeros(1, 0, 64)
 
 
 @pytest.fixture(scope="module")
-def one(bundle) -> OnePass:
+def one(bundle) -> NanoReader:
     """Asks the small product's questions."""
-    return OnePass(bundle)
+    return NanoReader(bundle)
 
 
 @pytest.fixture
 @torch.no_grad()
-def slots(one, photos) -> tuple[Slots, Read, object]:
+def slots(one, photos) -> tuple[Slots, QueryOutputs, object]:
     """Those of the first photo, what was read of it, and what was lit."""
     seen = one.see(photos[:1])
     keys = keys_of(seen)
@@ -83,6 +83,6 @@ def test_no_tokens_leave_the_reading_as_it_was(one, photos):
     seen, again = one.see(photos[:1]), one.see(photos[:1])
     cache = thought_into(one.bundle.model, keys_of(seen), NOTHING)
 
-    thought = one.ask(Seen(seen.chart, seen.feature, cache))
+    thought = one.ask(EncodedPhotos(seen.chart, seen.feature, cache))
 
     assert torch.allclose(thought.asked, one.ask(again).asked, atol=1e-5)

@@ -8,14 +8,14 @@ import torch
 
 from logicls.plugins.reasoning.slot_entropy import keys_of, thought_into
 from logicls.plugins.reasoning.visual_injection import Closer, attention, larger, most_attended
-from logicls.predict.readers.nano import OnePass
+from logicls.predict.readers.nano import NanoReader
 
 
 @torch.no_grad()
 def test_attention_is_that_of_the_decoder(bundle, photos):
     """Per head and layer softmax(q · k / √d) over the photo's patches, worked out one by one; their mean."""
-    model, one = bundle.model, OnePass(bundle)
-    keys = keys_of(one.see(photos[:1]))
+    model, one = bundle.model, NanoReader(bundle)
+    keys = keys_of(one.encode_photos(photos[:1]))
     tokens = torch.randn(1, 3, 64, generator=torch.Generator().manual_seed(0))
 
     found = attention(model, keys, tokens)

@@ -16,10 +16,10 @@ from logicls.answer_format import write
 from logicls.constraints.checker.decomposition import decompose
 from logicls.constraints.spec.loader import load_spec
 from logicls.errors import LogiClsError
-from logicls.models.box_formats import FAMILIES, Family, into
-from logicls.predict.endpoint.client import Chat, Endpoint, base_of
-from logicls.predict.endpoint.prompts import Asks, Manner, Wish
-from logicls.predict.endpoint.reader import MOST, endpoint_reader, family_of
+from logicls.models.box_formats import BOX_FORMATS, BoxFamily, encode_boxes
+from logicls.predict.endpoint.client import ChatClient, Endpoint, normalize_url
+from logicls.predict.endpoint.prompts import RequestBuilder, PromptMode, PromptOptions
+from logicls.predict.endpoint.reader import DEFAULT_MAX_ITEMS, open_endpoint_reader, guess_box_family
 from logicls.predict.folder.runner import by_reader, predict_folder, read_verdicts
 from logicls.prompts.templates import chain, question
 from logicls.records import Answer, Box
@@ -52,11 +52,11 @@ def folder(tmp_path) -> Path:
     return made
 
 
-def look_of(spec: Path, mind, picture: np.ndarray | None = None, wish: Wish | None = None, key: str = ""):
+def look_of(spec: Path, mind, picture: np.ndarray | None = None, wish: PromptOptions | None = None, key: str = ""):
     """What a server with that mind says of one picture."""
     picture = np.zeros((9, 9, 3), np.uint8) if picture is None else picture
-    with listening(mind) as url, endpoint_reader(spec, Endpoint(url, key=key), wish or Wish()) as reader:
-        return reader.look([picture])[0]
+    with listening(mind) as url, open_endpoint_reader(spec, Endpoint(url, key=key), wish or PromptOptions()) as reader:
+        return reader.predict_pixels([picture])[0]
 
 
 def by_grey(white: str, grey: str, black: str) -> Callable[[str, np.ndarray], str]:
@@ -77,7 +77,7 @@ def test_verdicts_of_a_server_are_verdicts(spec, folder, tmp_path):
     mind = Strict(by_grey(json.dumps(good), json.dumps(bad), "{}"))
     mind._hold = lambda asked, said: None  # what cannot be read is to come through
 
-    with listening(mind) as url, endpoint_reader(spec, Endpoint(url), Wish()) as reader:
+    with listening(mind) as url, open_endpoint_reader(spec, Endpoint(url), PromptOptions()) as reader:
         predict_folder(reader.bundle, folder, tmp_path / "out", inspect=by_reader(reader, folder, 2, 0))
 
     verdicts = {verdict.photo: verdict for verdict in read_verdicts(tmp_path / "out" / "verdicts.jsonl")}
@@ -107,7 +107,7 @@ def test_what_is_asked_of_a_model_that_knows_nothing(spec, folder):
     assert "missing_pin or extra_pin: 2 pin" in text
 
 
-@pytest.mark.parametrize("family", [family for family in Family if family not in ("paligemma", "florence2")])
+@pytest.mark.parametrize("family", [family for family in BoxFamily if family not in ("paligemma", "florence2")])
 def test_lines_and_chains_are_read_as_their_family_writes_them(spec, family):
     """What a trained model would say, within the form that is asked for: the same answers, boxes to a pixel."""
     loaded, size = load_spec(spec), (600, 400)
@@ -122,11 +122,11 @@ def test_lines_and_chains_are_read_as_their_family_writes_them(spec, family):
     def told(text: str, picture: np.ndarray) -> str:
         asked = [a for a, q in zip(answers, decompose(loaded), strict=True) if question(q, loaded) in text.splitlines()]
         whole = chain(loaded, answers, size, rng) if len(asked) > 1 else write(asked)
-        return into(whole, FAMILIES[family], size).replace("<|box_start|>", "").replace("<|box_end|>", "")
+        return encode_boxes(whole, BOX_FORMATS[family], size).replace("<|box_start|>", "").replace("<|box_end|>", "")
 
-    for manner, requests in ((Manner.lines, len(answers)), (Manner.chain, 1)):
+    for manner, requests in ((PromptMode.lines, len(answers)), (PromptMode.chain, 1)):
         mind = Strict(told)
-        look = look_of(spec, mind, np.zeros((400, 600, 3), np.uint8), Wish(manner, family))
+        look = look_of(spec, mind, np.zeros((400, 600, 3), np.uint8), PromptOptions(manner, family))
 
         found = (*look.answers, look.stated)
         assert len(mind.seen) == requests
@@ -157,7 +157,7 @@ NONSENSE = {
     "a box of three edges": json.dumps({**GOOD, "locate:pin": [[1, 2, 3]]}),
     "a box of words": json.dumps({**GOOD, "locate:pin": [["1", "2", "3", "4"]]}),
     "an endless edge": json.dumps({**GOOD, "locate:pin": [[1, 2, 3, 4]]}).replace("4]", "1e999]"),
-    "too many": json.dumps({**GOOD, "locate:pin": [[1, 2, 3, 4]] * (MOST + 1)}),
+    "too many": json.dumps({**GOOD, "locate:pin": [[1, 2, 3, 4]] * (DEFAULT_MAX_ITEMS + 1)}),
     "an unknown value": json.dumps({**GOOD, "attribute:pin.colour": ["red", "green"]}),
     "an unknown rule": json.dumps({**GOOD, "verdict": ["bad"]}),
     "no list": json.dumps({**GOOD, "locate:pin": "none"}),
@@ -168,9 +168,9 @@ NONSENSE = {
 @pytest.mark.parametrize("kind", NONSENSE)
 def test_nonsense_is_unreadable_and_no_error(spec, kind):
     """Whatever comes, at least one answer is unreadable, and so no rule that needs it holds."""
-    asks = Asks(load_spec(spec), Manner.json, FAMILIES["qwen3_vl"], MOST)
+    asks = RequestBuilder(load_spec(spec), PromptMode.json, BOX_FORMATS["qwen3_vl"], DEFAULT_MAX_ITEMS)
 
-    answers = asks.read(asks.of((200, 100))[0], NONSENSE[kind], (), (200, 100))
+    answers = asks.parse(asks.build((200, 100))[0], NONSENSE[kind], (), (200, 100))
 
     assert len(answers) == len(asked_of(spec))
     assert any(not answer.readable for answer in answers)
@@ -178,9 +178,9 @@ def test_nonsense_is_unreadable_and_no_error(spec, kind):
 
 def test_json_in_a_fence_is_read(spec):
     """Models like to put one around it where a server does not hold them to the form."""
-    asks = Asks(load_spec(spec), Manner.json, FAMILIES["qwen3_vl"], MOST)
+    asks = RequestBuilder(load_spec(spec), PromptMode.json, BOX_FORMATS["qwen3_vl"], DEFAULT_MAX_ITEMS)
 
-    answers = asks.read(asks.of((9, 9))[0], f"```json\n{json.dumps(asked_of(spec), indent=1)}\n```", (), (9, 9))
+    answers = asks.parse(asks.build((9, 9))[0], f"```json\n{json.dumps(asked_of(spec), indent=1)}\n```", (), (9, 9))
 
     assert all(answer.readable for answer in answers)
 
@@ -209,7 +209,7 @@ def test_probabilities_are_those_of_what_was_said(spec):
     assert sure["attribute:pin.colour"] == pytest.approx(0.25)
     assert sure["locate:pin"] == pytest.approx(0.5)
     assert sure["verdict"] == 1.0
-    assert dict(look.chances) == {"missing_pin": 0.0, "extra_pin": 0.0, "lid-goes-with-pin": 0.0}
+    assert dict(look.violation_probabilities) == {"missing_pin": 0.0, "extra_pin": 0.0, "lid-goes-with-pin": 0.0}
 
 
 @pytest.mark.parametrize(
@@ -224,8 +224,8 @@ def test_what_a_server_refuses_it_is_not_asked_for_again(spec, refused, sent, lo
     """It is said once what answers lack."""
     mind, told = Strict(lambda text, picture: json.dumps(asked_of(spec)), refuses=frozenset(refused)), []
 
-    with listening(mind) as url, endpoint_reader(spec, Endpoint(url), Wish(), told.append) as reader:
-        looks = [reader.look([np.zeros((9, 9, 3), np.uint8)])[0] for _ in range(2)]
+    with listening(mind) as url, open_endpoint_reader(spec, Endpoint(url), PromptOptions(), told.append) as reader:
+        looks = [reader.predict_pixels([np.zeros((9, 9, 3), np.uint8)])[0] for _ in range(2)]
 
     assert [set(body) & {"logprobs", "response_format"} for body in mind.seen] == [sent, sent]
     assert len(told) == 1
@@ -239,13 +239,13 @@ def test_a_busy_server_is_asked_again(spec):
     mind = Strict(lambda text, picture: good, fails=[503, 429, 500])
     picture = np.zeros((9, 9, 3), np.uint8)
 
-    with Chat(Endpoint("http://here", "tiny", pause=0.0), transport=httpx2.MockTransport(mind)) as chat:
-        told = chat.ask(picture, "x", 999, {})
+    with ChatClient(Endpoint("http://here", "tiny", pause=0.0), transport=httpx2.MockTransport(mind)) as chat:
+        told = chat.complete(picture, "x", 999, {})
         mind.fails = [502] * 5
         with pytest.raises(LogiClsError, match="LC672 the server does not answer, 5 times: 502 Bad Gateway") as caught:
-            chat.ask(picture, "x", 999, {})
+            chat.complete(picture, "x", 999, {})
 
-    assert (told.text, told.whole) == (good, True)
+    assert (told.text, told.is_complete) == (good, True)
     assert "the same command again" in str(caught.value)
 
 
@@ -258,7 +258,7 @@ def test_a_photo_that_a_server_refuses_goes_to_review(spec, folder, tmp_path):
             raise ValueError("too dark")
         return good
 
-    with listening(Strict(picky)) as url, endpoint_reader(spec, Endpoint(url), Wish()) as reader:
+    with listening(Strict(picky)) as url, open_endpoint_reader(spec, Endpoint(url), PromptOptions()) as reader:
         predict_folder(reader.bundle, folder, tmp_path / "out", inspect=by_reader(reader, folder, 2, 0))
 
     verdicts = read_verdicts(tmp_path / "out" / "verdicts.jsonl")
@@ -272,7 +272,7 @@ def test_nobody_listens(spec):
 
     with (
         pytest.raises(LogiClsError, match="LC672 the server does not answer, 5 times: ConnectError"),
-        endpoint_reader(spec, Endpoint(f"http://127.0.0.1:{port}", pause=0.0), Wish()),
+        open_endpoint_reader(spec, Endpoint(f"http://127.0.0.1:{port}", pause=0.0), PromptOptions()),
     ):
         pass
 
@@ -300,14 +300,14 @@ def test_the_key_is_sent_and_never_shown(spec):
 )
 def test_an_address_is_taken_as_people_write_it(written, base):
     """With or without what stands at its end."""
-    assert base_of(written) == base
+    assert normalize_url(written) == base
 
 
 def test_a_model_s_name_tells_how_it_writes_boxes():
     """Thousandths where it tells nothing."""
     names = ["Qwen/Qwen2.5-VL-3B-Instruct", "my_qwen2_5_vl", "Qwen2-VL-2B", "InternVL3-8B", "llava-1.5", "gemma"]
 
-    assert [family_of(name) for name in names] == [
+    assert [guess_box_family(name) for name in names] == [
         "qwen2_5_vl", "qwen2_5_vl", "qwen2_vl", "internvl", "llava", "qwen3_vl"
     ]  # fmt: skip
 
@@ -315,15 +315,20 @@ def test_a_model_s_name_tells_how_it_writes_boxes():
 def test_other_models_and_manners_are_other_verdicts(spec):
     """They do not mix in a folder."""
     mind = Strict(lambda text, picture: "", models=["one", "two"])
-    wishes = [("one", Wish()), ("two", Wish()), ("one", Wish(Manner.lines)), ("one", Wish(boxes=Family.llava))]
+    wishes = [
+        ("one", PromptOptions()),
+        ("two", PromptOptions()),
+        ("one", PromptOptions(PromptMode.lines)),
+        ("one", PromptOptions(boxes=BoxFamily.llava)),
+    ]
 
-    def id_of(url: str, model: str, wish: Wish) -> str:
-        with endpoint_reader(spec, Endpoint(url, model), wish) as reader:
+    def id_of(url: str, model: str, wish: PromptOptions) -> str:
+        with open_endpoint_reader(spec, Endpoint(url, model), wish) as reader:
             return reader.bundle.id
 
     with listening(mind) as url:
         ids = [id_of(url, model, wish) for model, wish in wishes]
-        again = id_of(f"{url}/v1", "one", Wish())
+        again = id_of(f"{url}/v1", "one", PromptOptions())
 
     assert len(set(ids)) == 4
     assert again == ids[0]

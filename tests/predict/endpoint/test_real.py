@@ -20,11 +20,11 @@ from PIL import Image
 from logicls.constraints.checker.decomposition import decompose
 from logicls.constraints.spec.loader import load_spec
 from logicls.errors import LogiClsError
-from logicls.models.box_formats import FAMILIES, Family
+from logicls.models.box_formats import BOX_FORMATS, BoxFamily
 from logicls.models.hub.loading import load_model, load_processor
 from logicls.predict.endpoint.client import Endpoint
-from logicls.predict.endpoint.prompts import Manner, Wish, regex_of, schema_of
-from logicls.predict.endpoint.reader import endpoint_reader
+from logicls.predict.endpoint.prompts import PromptMode, PromptOptions, answer_regex, answer_schema
+from logicls.predict.endpoint.reader import open_endpoint_reader
 from logicls.predict.folder.runner import by_reader, predict_folder, read_verdicts
 from logicls.prompts.templates import question
 from logicls.records import Box
@@ -117,9 +117,9 @@ def test_a_real_server_s_answers_are_judged(address, learned, spec, tmp_path):
     (tmp_path / "photos").mkdir()
     photo(255).save(tmp_path / "photos" / "a.png")
     told: list[str] = []
-    endpoint, wish = Endpoint(address, str(learned), pause=0.0), Wish(Manner.lines, Family.llava)
+    endpoint, wish = Endpoint(address, str(learned), pause=0.0), PromptOptions(PromptMode.lines, BoxFamily.llava)
 
-    with endpoint_reader(spec, endpoint, wish, told.append) as reader:
+    with open_endpoint_reader(spec, endpoint, wish, told.append) as reader:
         predict_folder(
             reader.bundle, tmp_path / "photos", tmp_path / "out", inspect=by_reader(reader, tmp_path / "photos", 2, 0)
         )
@@ -136,8 +136,10 @@ def test_a_real_server_s_answers_are_judged(address, learned, spec, tmp_path):
 @pytest.mark.filterwarnings("default")
 def test_a_real_server_s_nonsense_goes_to_review(address, learned, spec):
     """Asked for JSON, which it never learned, by a server that does not hold it to any."""
-    with endpoint_reader(spec, Endpoint(address, str(learned), pause=0.0), Wish(Manner.json)) as reader:
-        (look,) = reader.look([np.asarray(photo(0))])
+    with open_endpoint_reader(
+        spec, Endpoint(address, str(learned), pause=0.0), PromptOptions(PromptMode.json)
+    ) as reader:
+        (look,) = reader.predict_pixels([np.asarray(photo(0))])
 
     assert [answer.readable for answer in (*look.answers, look.stated)] == [False] * 3
 
@@ -147,10 +149,10 @@ def test_a_real_server_s_nonsense_goes_to_review(address, learned, spec):
 def test_a_real_server_without_the_model_is_an_error(address, learned, spec):
     """Instead of a folder that goes to review."""
     with (
-        endpoint_reader(spec, Endpoint(address, "no/such-model", pause=0.0), Wish()) as reader,
+        open_endpoint_reader(spec, Endpoint(address, "no/such-model", pause=0.0), PromptOptions()) as reader,
         pytest.raises(LogiClsError, match=r"LC675 the server refuses whatever it is asked: 400 .*no/such-model"),
     ):
-        reader.look([np.asarray(photo(0))])
+        reader.predict_pixels([np.asarray(photo(0))])
 
 
 def engine(checkpoint):
@@ -168,17 +170,17 @@ def takes(checkpoint, grammar: str, text: str) -> bool:
     return matcher.try_consume_tokens(ids) == len(ids) and matcher.is_accepting()
 
 
-@pytest.mark.parametrize("family", [name for name in FAMILIES if name not in ("paligemma", "florence2", "qwen2_vl")])
+@pytest.mark.parametrize("family", [name for name in BOX_FORMATS if name not in ("paligemma", "florence2", "qwen2_vl")])
 def test_forms_are_those_of_engines(checkpoint, spec, family):
     """Lines and JSON are taken, and what is none is not."""
-    queries, form = decompose(load_spec(spec)), FAMILIES[family]
-    boxes = form.write((Box(10, 20, 30, 40), Box(50, 20, 70, 40)), (112, 84))
+    queries, form = decompose(load_spec(spec)), BOX_FORMATS[family]
+    boxes = form.boxes_to_text((Box(10, 20, 30, 40), Box(50, 20, 70, 40)), (112, 84))
     lines = {**SAID, "locate:pin": f"@ locate:pin = {boxes}"}
-    schema = LLMatcher.grammar_from_json_schema(json.dumps(schema_of(queries, form, (112, 84), 3)))
+    schema = LLMatcher.grammar_from_json_schema(json.dumps(answer_schema(queries, form, (112, 84), 3)))
     good = {"locate:pin": [[0, 0, 1, 1]], "attribute:pin.colour": ["red"], "verdict": []}
 
     for query in queries:
-        regex = LLMatcher.grammar_from_regex(regex_of(query, form, 3))
+        regex = LLMatcher.grammar_from_regex(answer_regex(query, form, 3))
         assert takes(checkpoint, regex, lines[query.id])
         assert takes(checkpoint, regex, f"@ {query.id} = none")
         assert not takes(checkpoint, regex, f"{lines[query.id]}, green")

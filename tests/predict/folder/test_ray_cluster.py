@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 from logicls.errors import DataError
-from logicls.models.bundle import read_outline
+from logicls.models.bundle import load_bundle_without_model
 from logicls.predict.folder.ray_cluster import Cluster, by_cluster, cluster
 from logicls.predict.folder.runner import predict_folder
 from logicls.predict.plugin_protocols import Plugged, PlugIns, Recall
@@ -76,7 +76,7 @@ def once(bundle, folder, out: Path) -> list[dict[str, object]]:
 
 def test_shares_come_to_the_same_records(bundle, folder, tmp_path):
     """Word for word and in the same order, broken photos and odd names too; nano asks for no GPU."""
-    outline, ray = read_outline(bundle.path), Here()
+    outline, ray = load_bundle_without_model(bundle.path), Here()
 
     predict_folder(outline, folder, tmp_path / "many", inspect=by_cluster(Cluster(ray, 2, 4), outline, folder, 2))
 
@@ -87,7 +87,7 @@ def test_shares_come_to_the_same_records(bundle, folder, tmp_path):
 
 def test_a_run_goes_on_elsewhere_and_comes_back(bundle, folder, tmp_path):
     """What one process finished, a cluster does not do again; and the other way round."""
-    outline, out = read_outline(bundle.path), tmp_path / "out"
+    outline, out = load_bundle_without_model(bundle.path), tmp_path / "out"
     wanted = once(bundle, folder, out)
     lines = (out / "verdicts.jsonl").read_bytes().splitlines(keepends=True)
     (out / "verdicts.jsonl").write_bytes(b"".join(lines[:4]) + lines[4][:20])
@@ -105,7 +105,7 @@ def test_a_run_goes_on_elsewhere_and_comes_back(bundle, folder, tmp_path):
 
 def test_a_machine_without_the_photos_ends_the_run(bundle, folder, tmp_path):
     """Instead of sending to review what it does not see."""
-    outline = read_outline(bundle.path)
+    outline = load_bundle_without_model(bundle.path)
     inspect = by_cluster(Cluster(Here(), 2, 0), outline, tmp_path / "not_there", 2)
 
     with pytest.raises(DataError, match=r"LC679 .* cannot do its share: .*not_there: there is no such folder"):
@@ -116,10 +116,10 @@ def test_a_machine_without_the_photos_ends_the_run(bundle, folder, tmp_path):
 
 def test_a_machine_with_another_bundle_ends_the_run(bundle, folder, tmp_path):
     """Two bundles' verdicts in one folder would be nobody's."""
-    outline = read_outline(bundle.path)
+    outline = load_bundle_without_model(bundle.path)
     path = shutil.copytree(bundle.path, tmp_path / "bundle")
     facts = path / "bundle.json"
-    inspect = by_cluster(Cluster(Here(), 2, 0), read_outline(path), folder, 2)
+    inspect = by_cluster(Cluster(Here(), 2, 0), load_bundle_without_model(path), folder, 2)
     facts.write_text(facts.read_text().replace(outline.id, "0123456789ab"))
 
     with pytest.raises(DataError, match=r"cannot do its share: .*is not what the bundle was made with"):
@@ -144,14 +144,14 @@ def doubting(bundle) -> PlugIns:
 
 def test_every_machine_has_the_plug_ins(bundle, folder, tmp_path):
     """Made there, and written down with each verdict; the folder is not gone on with without them."""
-    outline = read_outline(bundle.path)
+    outline = load_bundle_without_model(bundle.path)
     inspect = by_cluster(Cluster(Here(), 2, 0), outline, folder, 2, made=doubting, plugged=PLUGGED)
 
     predict_folder(outline, folder, tmp_path, inspect=inspect, plugged=PLUGGED)
 
     records = verdicts(tmp_path)
     assert {record["outcome"] for record in records} == {"review"}
-    assert all(record["plugged"] == [{"kind": "retriever", "name": "doubting", "knows": "0a1b", "settings": []}]
+    assert all(record["plugins"] == [{"kind": "retriever", "name": "doubting", "knowledge_id": "0a1b", "settings": []}]
                for record in records)  # fmt: skip
     assert sum("never seen" in record["reasons"] for record in records) == 10
     with pytest.raises(
@@ -162,7 +162,7 @@ def test_every_machine_has_the_plug_ins(bundle, folder, tmp_path):
 
 def test_a_machine_with_another_plug_in_ends_the_run(bundle, folder, tmp_path):
     """It is named."""
-    outline, other = read_outline(bundle.path), Plugged((PluginInfo("retriever", "doubting", "ffff"),))
+    outline, other = load_bundle_without_model(bundle.path), Plugged((PluginInfo("retriever", "doubting", "ffff"),))
     inspect = by_cluster(Cluster(Here(), 2, 0), outline, folder, 2, made=doubting, plugged=other)
 
     with pytest.raises(DataError, match="it has retriever doubting 0a1b, not retriever doubting ffff"):
@@ -174,7 +174,7 @@ def test_a_machine_with_another_plug_in_ends_the_run(bundle, folder, tmp_path):
 @pytest.mark.filterwarnings("default")  # Ray's own
 def test_ray_itself(bundle, folder, tmp_path):
     """Two processes of a Ray of this machine's own: the same records, and the rest of a run that was ended."""
-    outline, out = read_outline(bundle.path), tmp_path / "many"
+    outline, out = load_bundle_without_model(bundle.path), tmp_path / "many"
     wanted = once(bundle, folder, tmp_path / "one")
 
     with cluster("local", cpus=2) as found:

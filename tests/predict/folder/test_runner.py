@@ -18,10 +18,10 @@ from PIL import Image
 from logicls.errors import DataError
 from logicls.predict.decision import decide
 from logicls.predict.folder.runner import predict_folder, read_verdicts
-from logicls.predict.input.loader import Loaded
+from logicls.predict.input.loader import LoadedPhoto
 from logicls.predict.inspector import Inspector
-from logicls.predict.readers.nano import OnePass
-from logicls.predict.readers.protocol import reader_of
+from logicls.predict.readers.nano import NanoReader
+from logicls.predict.readers.protocol import make_reader
 
 EXIF = Image.Exif()
 EXIF[0x0112] = 6
@@ -127,7 +127,8 @@ def test_verdicts_are_those_of_the_whole_photos(bundle, folder, tmp_path, photos
     """That photos come in the input's size, and from another process, changes nothing; neither does the batch."""
     sizes = [(photo.shape[1], photo.shape[0]) for photo in photos]
     whole = [
-        decide(bundle.spec, look, "", size) for look, size in zip(OnePass(bundle).look(photos), sizes, strict=True)
+        decide(bundle.spec, look, "", size)
+        for look, size in zip(NanoReader(bundle).predict_pixels(photos), sizes, strict=True)
     ]
 
     here = predicted(bundle, folder, tmp_path / "here", batch=4)
@@ -209,7 +210,7 @@ def test_a_photo_that_the_model_does_not_take_is_not_all_of_them(bundle, photos,
     """Some models refuse a strip; the other photos of its batch get their verdicts."""
     from logicls.predict import inspector
 
-    look_at = inspector.look_at
+    look_at = inspector.predict_raw
 
     def picky(reader, some):
         if any(photo.name == "strip.png" for photo in some):
@@ -217,12 +218,12 @@ def test_a_photo_that_the_model_does_not_take_is_not_all_of_them(bundle, photos,
         return look_at(reader, some)
 
     monkeypatch.setattr(inspector, "look_at", picky)
-    good, strip = (Loaded(name, np.zeros((64, 64, 3), np.uint8), (64, 64)) for name in ("a.png", "strip.png"))
+    good, strip = (LoadedPhoto(name, np.zeros((64, 64, 3), np.uint8), (64, 64)) for name in ("a.png", "strip.png"))
 
-    with Inspector(reader_of(bundle), Path(), 0) as one:
-        found = one.judge([good, strip])
+    with Inspector(make_reader(bundle), Path(), 0) as one:
+        found = one.inspect([good, strip])
         with pytest.raises(ValueError, match="aspect ratio"):
-            one.judge([strip, strip])
+            one.inspect([strip, strip])
 
     assert found[0].answers != ()
     assert (found[1].outcome, found[1].reasons) == ("review", ("the model cannot look at it: aspect ratio",))

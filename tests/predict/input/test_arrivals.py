@@ -6,13 +6,13 @@ import os
 
 import pytest
 
-from logicls.predict.input.listing import Arrivals
+from logicls.predict.input.listing import ArrivalTracker
 
 
 @pytest.fixture
-def arrivals(tmp_path) -> Arrivals:
+def arrivals(tmp_path) -> ArrivalTracker:
     """A folder, looked at with one second to settle and ten of patience."""
-    return Arrivals(tmp_path, {"old.png"}, settled=1.0, patience=10.0)
+    return ArrivalTracker(tmp_path, {"old.png"}, settle_seconds=1.0, retry_seconds=10.0)
 
 
 def test_a_photo_is_complete_when_it_does_not_change(tmp_path, arrivals):
@@ -78,13 +78,13 @@ def test_a_folder_with_very_many_is_met_in_rounds(tmp_path, monkeypatch):
     names = ["a.png", "b.png", "c.png"]
     for name in names:
         (tmp_path / name).touch()
-    arrivals = Arrivals(tmp_path, set(), settled=1.0)
+    arrivals = ArrivalTracker(tmp_path, set(), settle_seconds=1.0)
 
-    arrivals.complete(names, 0.0)
-    first = arrivals.complete(names, 1.0)
+    arrivals.find_complete(names, 0.0)
+    first = arrivals.find_complete(names, 1.0)
     for name in first:
-        arrivals.finished(name)
-    arrivals.complete(names, 2.0)
+        arrivals.mark_processed(name)
+    arrivals.find_complete(names, 2.0)
 
     assert first == ["a.png", "b.png"]
-    assert arrivals.complete(names, 3.0) == ["c.png"]
+    assert arrivals.find_complete(names, 3.0) == ["c.png"]

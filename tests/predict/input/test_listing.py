@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from logicls.errors import DataError
-from logicls.predict.input.listing import list_photos, no_photos, printable, spooled
+from logicls.predict.input.listing import list_photos, no_photos_error, escape_name, spool_names
 
 
 def touch(root: Path, *names: str) -> Path:
@@ -37,8 +37,8 @@ def test_names_that_a_camera_would_not_give(tmp_path):
     found = list(list_photos(tmp_path))
 
     assert sorted(found) == names
-    assert [printable(name) for name in names] == [*names[:-1], "\\xff.png"]
-    with spooled(found) as spool:
+    assert [escape_name(name) for name in names] == [*names[:-1], "\\xff.png"]
+    with spool_names(found) as spool:
         assert (spool.count, list(spool), list(spool)) == (5, found, found)
 
 
@@ -46,7 +46,7 @@ def test_a_long_list_is_spooled_whole(tmp_path):
     """Names that lie across the blocks in which they are read come out as they went in."""
     names = [f"line {number % 7}/é{'x' * (number % 90)}{number}.png" for number in range(5000)]
 
-    with spooled(iter(names)) as spool:
+    with spool_names(iter(names)) as spool:
         assert spool.count == 5000
         assert list(spool) == names
 
@@ -97,7 +97,7 @@ def test_globs_choose(tmp_path, globs, found):
     """A star stays within a name, two stand for any folders; a photo needs to match one glob only."""
     touch(tmp_path, "a.png", "line3/b.png", "line3/day 1/c.png", "line3/day 1/d.jpg", "line4/day 1/c.jpg")
 
-    assert list(list_photos(tmp_path, only=globs)) == found
+    assert list(list_photos(tmp_path, patterns=globs)) == found
 
 
 def test_folders_that_no_glob_leads_to_are_not_entered(tmp_path):
@@ -106,7 +106,7 @@ def test_folders_that_no_glob_leads_to_are_not_entered(tmp_path):
     listed = []
     scan, os.scandir = os.scandir, lambda path: (listed.append(os.path.relpath(path, tmp_path)), scan(path))[1]
     try:
-        assert list(list_photos(tmp_path, only=["line3/**/*.png"])) == ["line3/b.png"]
+        assert list(list_photos(tmp_path, patterns=["line3/**/*.png"])) == ["line3/b.png"]
     finally:
         os.scandir = scan
 
@@ -118,7 +118,7 @@ def test_what_the_run_writes_is_no_photo(tmp_path):
     touch(tmp_path, "a.png", "verdicts/report/card.png")
     (tmp_path / "v").symlink_to(tmp_path / "verdicts")
 
-    assert list(list_photos(tmp_path, without=tmp_path / "v")) == ["a.png"]
+    assert list(list_photos(tmp_path, exclude=tmp_path / "v")) == ["a.png"]
 
 
 def test_listing_is_lazy(tmp_path):
@@ -136,5 +136,5 @@ def test_what_is_said_where_there_is_nothing(tmp_path):
     """No folder, no photo, no match: each is an error, for a run over nothing would look like success."""
     with pytest.raises(DataError, match='LC311 "absent" is not a folder'):
         list_photos(tmp_path / "absent")
-    assert [problem.code for problem in no_photos(tmp_path).problems] == ["LC312"]
-    assert [problem.code for problem in no_photos(tmp_path, ["*.png"]).problems] == ["LC603"]
+    assert [problem.code for problem in no_photos_error(tmp_path).problems] == ["LC312"]
+    assert [problem.code for problem in no_photos_error(tmp_path, ["*.png"]).problems] == ["LC603"]

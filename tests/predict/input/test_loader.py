@@ -10,7 +10,7 @@ from PIL import Image
 
 from logicls.data.image_io import fitted
 from logicls.errors import DataError
-from logicls.predict.input.loader import Loaded, Loader, load, loader
+from logicls.predict.input.loader import LoadedPhoto, PhotoLoader, decode_photo, make_loader
 
 CRASH = "__import__('os')._exit(1)"
 
@@ -34,13 +34,13 @@ def test_photos_come_in_order_in_the_inputs_size(folder, photos, workers):
     """Pixels are those that bringing the whole photo to that size gives, wherever it was decoded."""
     names = sorted(path.name for path in folder.iterdir())
 
-    with loader(folder, (64, 64), workers) as some:
+    with make_loader(folder, (64, 64), workers) as some:
         found = list(some.stream(names))
 
     assert [photo.name for photo in found] == names
     for number, photo in enumerate(found):
         if photo.name == "07.png":
-            assert (photo.pixels, photo.trouble[:8], len(photo.sha256)) == (None, '"07.png"', 64)
+            assert (photo.pixels, photo.error[:8], len(photo.sha256)) == (None, '"07.png"', 64)
             continue
         whole = photos[number % len(photos)]
         assert photo.size == (whole.shape[1], whole.shape[0])
@@ -51,14 +51,14 @@ def test_photos_come_in_order_in_the_inputs_size(folder, photos, workers):
 
 def test_a_photo_in_its_own_size(folder, photos):
     """Where the model takes photos as they are, they come as they are."""
-    assert np.array_equal(load(folder, None, "03.png").pixels, photos[3])
+    assert np.array_equal(decode_photo(folder, None, "03.png").pixels, photos[3])
 
 
 def test_a_photo_that_is_gone_is_a_trouble(tmp_path):
     """Between listing and loading, files are moved away."""
-    gone = load(tmp_path, (64, 64), "gone.png")
+    gone = decode_photo(tmp_path, (64, 64), "gone.png")
 
-    assert (gone.pixels, gone.trouble) == (None, '"gone.png" cannot be opened: No such file or directory.')
+    assert (gone.pixels, gone.error) == (None, '"gone.png" cannot be opened: No such file or directory.')
 
 
 def test_no_more_is_asked_for_than_fits(tmp_path):
@@ -70,7 +70,7 @@ def test_no_more_is_asked_for_than_fits(tmp_path):
             taken.append(number)
             yield f"{number}.png"
 
-    with loader(tmp_path, (64, 64), 0) as some:
+    with make_loader(tmp_path, (64, 64), 0) as some:
         stream = some.stream(names())
         for _ in range(10):
             next(stream)
@@ -82,22 +82,22 @@ def test_a_photo_that_ends_its_process_is_that_photos_trouble():
     """A decoder's crash costs one photo; those before and after it are loaded, in order."""
     names = [one("a"), CRASH, *(one(str(number)) for number in range(20)), CRASH, one("z")]
 
-    with Loader(eval, 1) as some:
+    with PhotoLoader(eval, 1) as some:
         found = list(some.stream(names))
 
     assert [photo.name for photo in found] == ["a", CRASH, *map(str, range(20)), CRASH, "z"]
-    assert {photo.trouble for photo in found if photo.name == CRASH} == {
+    assert {photo.error for photo in found if photo.name == CRASH} == {
         "the process that decoded it died: a damaged file, or too little memory"
     }
-    assert {photo.trouble for photo in found if photo.name != CRASH} == {""}
+    assert {photo.error for photo in found if photo.name != CRASH} == {""}
 
 
 def test_processes_that_always_die_are_an_error():
     """Nobody wants a hundred thousand photos to go to review because memory is short."""
-    with Loader(eval, 1) as some, pytest.raises(DataError, match="LC607"):
+    with PhotoLoader(eval, 1) as some, pytest.raises(DataError, match="LC607"):
         list(some.stream([one("a"), one("b"), one("c"), one("d"), CRASH, CRASH, CRASH, CRASH]))
 
 
 def test_a_loaded_photo_says_nothing_that_it_does_not_know():
     """One that could not be read has no size, no hash and no kind."""
-    assert Loaded("a.png", None) == Loaded("a.png", None, (0, 0), (), "", "", 0.0)
+    assert LoadedPhoto("a.png", None) == LoadedPhoto("a.png", None, (0, 0), (), "", "", 0.0)

@@ -6,7 +6,7 @@ import pytest
 import torch
 from transformers import DynamicCache
 
-from logicls.predict.readers.constrained_decoding import Room
+from logicls.predict.readers.constrained_decoding import PreallocatedCache
 
 
 def read(cache, rows: int, counts: list[int]) -> list[tuple[torch.Tensor, torch.Tensor]]:
@@ -18,7 +18,7 @@ def read(cache, rows: int, counts: list[int]) -> list[tuple[torch.Tensor, torch.
 @pytest.mark.parametrize("positions", [1, 8, 20])
 def test_it_holds_what_a_copying_cache_holds(positions):
     """With room for all, for some and for nothing; rows that are done leave it."""
-    room, plain = Room(1, positions), DynamicCache()
+    room, plain = PreallocatedCache(1, positions), DynamicCache()
 
     handed, wanted = read(room, 3, [5, 3, 1]), read(plain, 3, [5, 3, 1])
     for cache in (room, plain):

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from logicls.models.nano.answer_codec import Codec
-from logicls.models.nano.detection_head import CELL
-from logicls.predict.readers.detections import AT_ONCE, Light, point_out
+from logicls.models.nano.answer_codec import NanoAnswerCodec
+from logicls.models.nano.detection_head import CELL_PIXELS
+from logicls.predict.readers.detections import BOXES_PER_PASS, Detection, detect
 
 ROWS, COLUMNS = 12, 10
 
@@ -36,7 +36,7 @@ class Model:
         self.pointer = Pointer()
 
 
-class AsItIs(Codec):
+class AsItIs(NanoAnswerCodec):
     """Leaves boxes where they are."""
 
     def __init__(self) -> None:
@@ -61,12 +61,12 @@ def pointed(planes):
     """What is pointed out there."""
     asked = torch.tensor([1.0, 2.0])[None, :, None].expand(len(planes), -1, 3)
     model = Model()
-    return point_out(model, AsItIs(), planes, asked, [(80, 96)] * len(planes)), model.pointer
+    return detect(model, AsItIs(), planes, asked, [(80, 96)] * len(planes)), model.pointer
 
 
 def test_a_photo_has_the_same_lights_alone_and_among_others():
     """One without any, one with a few, one with more than are looked at in one go."""
-    planes = charts(3, 0, 4 * AT_ONCE + 5, AT_ONCE)
+    planes = charts(3, 0, 4 * BOXES_PER_PASS + 5, BOXES_PER_PASS)
 
     together, _ = pointed(planes)
 
@@ -78,15 +78,15 @@ def test_lights_of_a_question_are_its_own_the_surest_first():
     """With the box of the cell, as wide as that question says, in pixels."""
     ((_, second),), _ = pointed(charts(7))
 
-    assert [light.chance for light in second] == sorted((light.chance for light in second), reverse=True)
-    assert isinstance(second[0], Light)
+    assert [light.probability for light in second] == sorted((light.probability for light in second), reverse=True)
+    assert isinstance(second[0], Detection)
     for light in second:
-        assert light.edges[2] - light.edges[0] == 1.0
-        assert np.allclose((light.box.x1, light.box.y1), np.multiply(light.edges[:2], CELL))
+        assert light.cell_box[2] - light.cell_box[0] == 1.0
+        assert np.allclose((light.box.x1, light.box.y1), np.multiply(light.cell_box[:2], CELL_PIXELS))
 
 
 def test_few_lights_are_not_asked_for_again_beside_many():
     """A photo that is full of lights costs the others nothing."""
-    _, pointer = pointed(charts(2, 2, 2, 5 * AT_ONCE))
+    _, pointer = pointed(charts(2, 2, 2, 5 * BOXES_PER_PASS))
 
-    assert pointer.asked_for == [4 * AT_ONCE, AT_ONCE, AT_ONCE, AT_ONCE, AT_ONCE]
+    assert pointer.asked_for == [4 * BOXES_PER_PASS, BOXES_PER_PASS, BOXES_PER_PASS, BOXES_PER_PASS, BOXES_PER_PASS]

@@ -16,17 +16,23 @@ from PIL import Image
 from transformers import LogitsProcessor, LogitsProcessorList
 
 from logicls.errors import BundleError
-from logicls.models.bundle import read_bundle, write_hub_bundle
-from logicls.models.hub.adapters import adapted, weights_of
-from logicls.models.hub.bundle_io import facts_of
-from logicls.models.hub.chat_template import inputs_of, picture_of, shown_of
-from logicls.models.hub.loading import find_base, habits_of, load_model, load_processor
-from logicls.models.hub.shared_prefix import whole
+from logicls.models.bundle import load_bundle, write_hub_bundle
+from logicls.models.hub.adapters import add_adapter, get_adapter_weights
+from logicls.models.hub.bundle_io import describe_base
+from logicls.models.hub.chat_template import make_inputs, pad_photo, place_photo
+from logicls.models.hub.loading import find_checkpoint, conventions_for, load_model, load_processor
+from logicls.models.hub.shared_prefix import append_text
 from logicls.predict.plugin_protocols import Recall
-from logicls.predict.readers.hub import HubPass
-from logicls.predict.readers.nano import OnePass
-from logicls.predict.readers.protocol import reader_of
-from logicls.predict.readers.retrieval_prompt import MOST, ROOM, Known, Prompter, known_of
+from logicls.predict.readers.hub import HubReader
+from logicls.predict.readers.nano import NanoReader
+from logicls.predict.readers.protocol import make_reader
+from logicls.predict.readers.retrieval_prompt import (
+    MAX_CONTEXT_TOKENS,
+    RESERVED_TOKENS,
+    RetrievedContext,
+    RetrievalPrompter,
+    retrieve_contexts,
+)
 from logicls.predict.self_test import open_bundle, write_probe
 
 FAMILIES = ["idefics3", "llava", "llava_onevision", "qwen2_5_vl", "qwen3_vl", "smolvlm"]
@@ -38,18 +44,22 @@ def make_hub(checkpoint, box_spec, tmp_path_factory):
 
     @cache
     def make(family: str, merged: bool = False):
-        folder, base = tmp_path_factory.mktemp("hub"), find_base(str(checkpoint(family)))
+        folder, base = tmp_path_factory.mktemp("hub"), find_checkpoint(str(checkpoint(family)))
         torch.manual_seed(1)
-        adapter = adapted(load_model(base.path, precision="float32"), rank=2, alpha=4, dropout=0.1, where="everywhere")
+        adapter = add_adapter(
+            load_model(base.path, precision="float32"), rank=2, alpha=4, dropout=0.1, scope="everywhere"
+        )
         with torch.no_grad():
-            for weight in weights_of(adapter).values():
+            for weight in get_adapter_weights(adapter).values():
                 weight.normal_(std=0.2)
-        hub = facts_of(base, merged=merged, precision="float32", four_bit=False, boxes=habits_of(family).boxes)
+        hub = describe_base(
+            base, merged=merged, precision="float32", four_bit=False, boxes=conventions_for(family).boxes
+        )
         write_hub_bundle(
             folder / "bundle", adapter=adapter, processor=load_processor(base.path), hub=hub,
             spec_file=box_spec, max_boxes=2,
         )  # fmt: skip
-        return read_bundle(folder / "bundle")
+        return load_bundle(folder / "bundle")
 
     return make
 
@@ -63,7 +73,7 @@ def family(request) -> str:
 class Within(LogitsProcessor):
     """The same grammar for the library's own decoding, one question at a time and one token a step."""
 
-    def __init__(self, reader: HubPass, matcher, begin: int) -> None:
+    def __init__(self, reader: HubReader, matcher, begin: int) -> None:
         self.reader, self.matcher, self.begin = reader, matcher.deep_copy(), begin
         self.seen = 0
 
@@ -83,44 +93,44 @@ class Within(LogitsProcessor):
         return scores.masked_fill(~mask, -torch.inf)
 
 
-def alone(reader: HubPass, photo, asked) -> str:
+def alone(reader: HubReader, photo, asked) -> str:
     """The text of one answer as `generate` gives it."""
     bundle, codec = reader.bundle, reader.codec
-    shown = shown_of((photo.shape[1], photo.shape[0]), bundle.processor)
-    inputs = whole(inputs_of(bundle.processor, codec.talk, [picture_of(photo, shown)]), asked.prompt)
+    shown = place_photo((photo.shape[1], photo.shape[0]), bundle.processor)
+    inputs = append_text(make_inputs(bundle.processor, codec.chat_format, [pad_photo(photo, shown)]), asked.prompt)
     begin = inputs["input_ids"].shape[1]
     out = bundle.model.generate(
-        **inputs, do_sample=False, max_new_tokens=200, eos_token_id=codec.talk.end, pad_token_id=codec.talk.end,
+        **inputs, do_sample=False, max_new_tokens=200, eos_token_id=codec.chat_format.end_token, pad_token_id=codec.chat_format.end_token,
         logits_processor=LogitsProcessorList([Within(reader, asked.matcher, begin)]),
     )  # fmt: skip
-    return codec.text([token for token in out[0, begin:].tolist() if token != codec.talk.end])
+    return codec.detokenize([token for token in out[0, begin:].tolist() if token != codec.chat_format.end_token])
 
 
 @pytest.mark.slow
 def test_side_by_side_answers_are_those_of_one_at_a_time(make_hub, photos, family):
     """Text by text, against the library's own greedy decoding under the same grammar."""
-    reader = HubPass(make_hub(family))
+    reader = HubReader(make_hub(family))
 
     for photo in photos[:2]:
         with torch.inference_mode():
-            prefix, _ = reader.read([photo])
-            texts = [reader._text(tokens) for tokens in reader.say(prefix)[0]]
+            prefix, _ = reader.encode_photos([photo])
+            texts = [reader._text(tokens) for tokens in reader.answer_queries(prefix)[0]]
 
-            assert texts == [alone(reader, photo, asked) for asked in reader.asked]
+            assert texts == [alone(reader, photo, asked) for asked in reader.compiled_queries]
 
 
 def test_photos_of_one_size_are_answered_at_once_as_alone(make_hub, photos, family):
     """The same texts and features for each of them, whatever stands between; another size waits for its turn."""
-    reader = reader_of(make_hub(family))
+    reader = make_reader(make_hub(family))
     given = [photos[0], 255 - photos[0], photos[1], photos[0]]
 
-    looks, alone = reader.look(given), [reader.look([photo])[0] for photo in given]
+    looks, alone = reader.predict_pixels(given), [reader.predict_pixels([photo])[0] for photo in given]
 
     for one, other in zip(looks, alone, strict=True):
         for a, b in zip((*one.answers, one.stated), (*other.answers, other.stated), strict=True):
             assert (a.query, a.values, a.boxes, a.readable) == (b.query, b.values, b.boxes, b.readable)
             assert (a.confidence, *a.probabilities) == pytest.approx((b.confidence, *b.probabilities), abs=1e-3)
-        assert dict(one.chances) == pytest.approx(dict(other.chances), abs=1e-3)
+        assert dict(one.violation_probabilities) == pytest.approx(dict(other.violation_probabilities), abs=1e-3)
         assert np.abs(one.feature - other.feature).max() < 1e-4
     assert np.abs(looks[0].feature - looks[1].feature).max() > 1e-3
 
@@ -128,7 +138,7 @@ def test_photos_of_one_size_are_answered_at_once_as_alone(make_hub, photos, fami
 @pytest.mark.slow
 def test_merged_and_unmerged_answer_alike(make_hub, photos, family):
     """The same answers, the same boxes, and confidences that differ by rounding alone."""
-    looks = [reader_of(make_hub(family, merged)).look(photos) for merged in (False, True)]
+    looks = [make_reader(make_hub(family, merged)).predict_pixels(photos) for merged in (False, True)]
 
     for one, other in zip(*looks, strict=True):
         for a, b in zip((*one.answers, one.stated), (*other.answers, other.stated), strict=True):
@@ -140,26 +150,29 @@ def test_merged_and_unmerged_answer_alike(make_hub, photos, family):
 def test_answers_are_of_the_questions(make_hub, photos, family):
     """Every question has one, values are options, boxes lie in the photo, probabilities are such."""
     bundle = make_hub(family)
-    look = reader_of(bundle).look(photos[:1])[0]
+    look = make_reader(bundle).predict_pixels(photos[:1])[0]
 
     options = {"attribute:pin.colour": {"red", "blue"}, "attribute:lid.shape": {"round", "square"}, "locate:pin": set()}
     height, width, _ = photos[0].shape
     assert {answer.query for answer in look.answers} == set(options)
     assert all(set(answer.values) <= options[answer.query] for answer in look.answers)
     assert set(look.stated.values) <= set(bundle.spec.violations)
-    assert [name for name, _ in look.chances] == list(bundle.spec.violations)
+    assert [name for name, _ in look.violation_probabilities] == list(bundle.spec.violations)
     assert all(0 <= box.x1 <= box.x2 <= width for answer in look.answers for box in answer.boxes)
     assert all(0 <= box.y1 <= box.y2 <= height for answer in look.answers for box in answer.boxes)
-    numbers = [*(answer.confidence for answer in (*look.answers, look.stated)), *dict(look.chances).values()]
+    numbers = [
+        *(answer.confidence for answer in (*look.answers, look.stated)),
+        *dict(look.violation_probabilities).values(),
+    ]
     assert all(0 < number <= 1 for number in numbers)
 
 
 def test_a_bundle_finds_its_reader(make_hub, bundle):
     """The pass of nano for nano, this one for a model of the hub."""
-    assert type(reader_of(bundle)) is OnePass
-    assert type(reader_of(make_hub("llava"))) is HubPass
+    assert type(make_reader(bundle)) is NanoReader
+    assert type(make_reader(make_hub("llava"))) is HubReader
     with pytest.raises(TypeError, match="no hub model"):
-        HubPass(bundle)
+        HubReader(bundle)
 
 
 class Script:
@@ -192,7 +205,7 @@ class Script:
         return logits
 
 
-class Scripted(HubPass):
+class Scripted(HubReader):
     """A reader whose model says what is given here, by the id of the question."""
 
     def __init__(self, bundle, said: dict[str, str]) -> None:
@@ -203,10 +216,14 @@ class Scripted(HubPass):
         """No photo is needed."""
         codec = self.codec
         texts = [
-            [*asked.prompt, *codec.tokens(codec.head(asked.query) + self.said[asked.query.id]), codec.talk.end]
-            for asked in self.asked
+            [
+                *asked.prompt,
+                *codec.tokenize(codec.answer_prefix(asked.query) + self.said[asked.query.id]),
+                codec.chat_format.end_token,
+            ]
+            for asked in self.compiled_queries
         ]
-        return Script(texts, self.decoder.vocabulary), shown_of(
+        return Script(texts, self.decoder.vocabulary), place_photo(
             (photos[0].shape[1], photos[0].shape[0]), self.bundle.processor
         )
 
@@ -232,7 +249,7 @@ SAID = {
 
 def test_what_a_sure_model_says_is_read(make_hub, photos):
     """Boxes in pixels of the photo, values in order, nothing as nothing; and all of it for sure."""
-    look = Scripted(make_hub("qwen3_vl"), SAID).look(photos[:1])[0]
+    look = Scripted(make_hub("qwen3_vl"), SAID).predict_pixels(photos[:1])[0]
 
     answers = {answer.query: answer for answer in (*look.answers, look.stated)}
     edges = [[box.x1, box.y1, box.x2, box.y2] for box in answers["locate:pin"].boxes]
@@ -245,7 +262,9 @@ def test_what_a_sure_model_says_is_read(make_hub, photos):
         "locate:pin": pytest.approx((1, 1, 0), abs=1e-3), "attribute:pin.colour": pytest.approx((1, 1), abs=1e-3),
         "attribute:lid.shape": (), "verdict": pytest.approx((1, 1), abs=1e-3),
     }  # fmt: skip
-    assert dict(look.chances) == pytest.approx({"missing_pin": 1, "extra_pin": 1, "lid-goes-with-pin": 0}, abs=1e-3)
+    assert dict(look.violation_probabilities) == pytest.approx(
+        {"missing_pin": 1, "extra_pin": 1, "lid-goes-with-pin": 0}, abs=1e-3
+    )
 
 
 def test_a_model_that_never_stops_is_flagged(make_hub, photos):
@@ -253,7 +272,7 @@ def test_a_model_that_never_stops_is_flagged(make_hub, photos):
     box = "[1, 2, 3, 4]"
     said = {**SAID, "locate:pin": " ".join([box] * 9), "attribute:pin.colour": ", ".join(["red"] * 9)}
 
-    look = Scripted(make_hub("qwen3_vl"), said).look(photos[:1])[0]
+    look = Scripted(make_hub("qwen3_vl"), said).predict_pixels(photos[:1])[0]
 
     answers = {answer.query: answer for answer in look.answers}
     assert [(len(a.boxes), len(a.values), a.readable) for a in answers.values()] == [
@@ -268,7 +287,7 @@ def test_doubt_about_the_number_of_boxes_counts_and_about_their_place_does_not(m
     for name, other in (("place", "[700, 200, 300, 400] [500, 500, 1000, 1000]"), ("number", "[100, 200, 300, 400]")):
         reader = Wavering(bundle, SAID, {**SAID, "locate:pin": other})
 
-        answer = next(a for a in reader.look(photos[:1])[0].answers if a.query == "locate:pin")
+        answer = next(a for a in reader.predict_pixels(photos[:1])[0].answers if a.query == "locate:pin")
 
         found[name] = (answer.confidence, *answer.probabilities)
     assert found == {
@@ -281,7 +300,7 @@ def test_doubt_about_the_number_of_boxes_counts_and_about_their_place_does_not(m
 def copy(make_hub, synth_photos, tmp_path):
     """A bundle with its probe, to be spoiled."""
     path = shutil.copytree(make_hub("qwen2_5_vl").path, tmp_path / "bundle")
-    write_probe(read_bundle(path), synth_photos)
+    write_probe(load_bundle(path), synth_photos)
     return path
 
 
@@ -348,40 +367,45 @@ def test_knowledge_stands_in_the_prompt(make_hub, photos, tmp_path, family):
     """A reference photo and notes come before the photo, and the same questions are answered having seen them."""
     Image.fromarray(photos[1]).save(tmp_path / "good.png")
     bundle = make_hub(family)
-    reader = HubPass(bundle, Knowing(("box: a red pin", "box: a round lid"), tmp_path / "good.png"))
-    known = known_of(reader._retriever, photos[:1])[0]
+    reader = HubReader(bundle, Knowing(("box: a red pin", "box: a round lid"), tmp_path / "good.png"))
+    known = retrieve_contexts(reader._retriever, photos[:1])[0]
 
-    inputs, bare = reader._prompter.inputs(photos[:1], known), reader._prompter.inputs(photos[:1], Known())
-    looks = reader.look(photos[:2])
+    inputs, bare = (
+        reader._prompter.make_inputs(photos[:1], known),
+        reader._prompter.make_inputs(photos[:1], RetrievedContext()),
+    )
+    looks = reader.predict_pixels(photos[:2])
 
     text = bundle.processor.tokenizer.decode(inputs["input_ids"][0])
     assert "a red pin" in text
     assert "a round lid" in text
     image = bundle.model.config.image_token_id
     assert (inputs["input_ids"] == image).sum() > (bare["input_ids"] == image).sum()
-    plain = HubPass(bundle).look(photos[:2])
+    plain = HubReader(bundle).predict_pixels(photos[:2])
     assert [[a.query for a in look.answers] for look in looks] == [[a.query for a in look.answers] for look in plain]
-    assert [look.chances for look in looks] != [look.chances for look in plain]
+    assert [look.violation_probabilities for look in looks] != [look.violation_probabilities for look in plain]
 
 
 def test_knowledge_is_cut_to_the_models_window(make_hub, photos, tmp_path):
     """The least telling notes go first, then the photo; what is left fits, with room for an answer."""
     Image.fromarray(photos[1]).save(tmp_path / "good.png")
     bundle = make_hub("qwen2_5_vl")
-    known = Known(tuple(f"note {number} " + "word " * 120 for number in range(6)), tmp_path / "good.png")
-    plenty = Prompter(bundle.processor, bundle.hub.base, 4096)
-    bare = plenty.inputs(photos[:1], Known())["input_ids"].shape[1]
+    known = RetrievedContext(tuple(f"note {number} " + "word " * 120 for number in range(6)), tmp_path / "good.png")
+    plenty = RetrievalPrompter(bundle.processor, bundle.hub.base, 4096)
+    bare = plenty.make_inputs(photos[:1], RetrievedContext())["input_ids"].shape[1]
 
-    kept, _ = plenty.fitting(photos[0], known)
-    length = plenty.inputs(photos[:1], known)["input_ids"].shape[1]
-    narrow, _ = Prompter(bundle.processor, bundle.hub.base, bare + ROOM).fitting(photos[0], known)
+    kept, _ = plenty.fit_context(photos[0], known)
+    length = plenty.make_inputs(photos[:1], known)["input_ids"].shape[1]
+    narrow, _ = RetrievalPrompter(bundle.processor, bundle.hub.base, bare + RESERVED_TOKENS).fit_context(
+        photos[0], known
+    )
 
     assert 0 < len(kept.notes) < 6
     assert kept.notes == known.notes[: len(kept.notes)]
-    assert length - bare <= MOST
-    assert narrow == Known()
+    assert length - bare <= MAX_CONTEXT_TOKENS
+    assert narrow == RetrievedContext()
 
 
 def test_nothing_is_told_of_a_photo_in_doubt(photos):
     """Notes of another product would mislead."""
-    assert known_of(Knowing(("x",), None, "shows another product: lid"), photos[:1]) == [Known()]
+    assert retrieve_contexts(Knowing(("x",), None, "shows another product: lid"), photos[:1]) == [RetrievedContext()]

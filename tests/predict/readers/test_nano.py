@@ -10,17 +10,17 @@ import pytest
 import torch
 
 from logicls.constraints.checker.decomposition import decompose, locate_query_id
-from logicls.models.nano.answer_codec import Codec
-from logicls.models.nano.losses import IGNORED
-from logicls.predict.readers.detections import Light, located, read_off
-from logicls.predict.readers.nano import Look, OnePass
+from logicls.models.nano.answer_codec import NanoAnswerCodec
+from logicls.models.nano.losses import IGNORE_INDEX
+from logicls.predict.readers.detections import Detection, answer_location, answer_attribute
+from logicls.predict.readers.nano import Prediction, NanoReader
 from logicls.prompts.templates import question
 from logicls.records import Answer, Box, Subquery
 from logicls.train.batching import collate
 from logicls.train.encoding import Encoded
 
 
-def all_of(look: Look) -> tuple[Answer, ...]:
+def all_of(look: Prediction) -> tuple[Answer, ...]:
     """The answers and the stated verdict."""
     return (*look.answers, look.stated)
 
@@ -30,16 +30,16 @@ def said(answer: Answer) -> tuple[object, ...]:
     return answer.query, answer.values, len(answer.boxes), answer.readable
 
 
-def numbers(look: Look) -> list[float]:
+def numbers(look: Prediction) -> list[float]:
     """What does: edges, confidences, chances."""
     edges = [edge for a in all_of(look) for b in a.boxes for edge in (b.x1, b.y1, b.x2, b.y2)]
-    return [*edges, *(a.confidence for a in all_of(look)), *(chance for _, chance in look.chances)]
+    return [*edges, *(a.confidence for a in all_of(look)), *(chance for _, chance in look.violation_probabilities)]
 
 
 @pytest.fixture(scope="module")
-def looks(bundle, photos) -> list[Look]:
+def looks(bundle, photos) -> list[Prediction]:
     """One look at all photos."""
-    return OnePass(bundle).look(photos)
+    return NanoReader(bundle).predict_pixels(photos)
 
 
 def test_every_question_has_an_answer_of_its_kind(bundle, looks):
@@ -67,7 +67,7 @@ def test_boxes_lie_in_the_photo(looks, photos):
 
 def test_a_photo_is_read_alike_alone_and_among_others(bundle, looks, photos):
     """A batch changes no answer."""
-    alone = [OnePass(bundle).look([photo])[0] for photo in photos]
+    alone = [NanoReader(bundle).predict_pixels([photo])[0] for photo in photos]
 
     assert [[said(a) for a in all_of(look)] for look in alone] == [[said(a) for a in all_of(look)] for look in looks]
     assert [numbers(look) for look in alone] == [pytest.approx(numbers(look), abs=1e-2) for look in looks]
@@ -79,12 +79,12 @@ def test_chances_are_those_of_the_specs_violations(bundle, looks):
     assert all(0 <= chance <= 1 for look in looks for _, chance in look.chances)
 
 
-def rigged(bundle, favoured: list[str]) -> OnePass:
+def rigged(bundle, favoured: list[str]) -> NanoReader:
     """The same bundle with a model that says the first of the favoured tokens that is allowed."""
-    codec = Codec(bundle.processor)
+    codec = NanoAnswerCodec(bundle.processor)
     scores = torch.zeros(bundle.model.config.vocab_size)
     for place, token in enumerate(favoured):
-        scores[codec.token(token)] = 50.0 - 10 * place
+        scores[codec.token_id(token)] = 50.0 - 10 * place
 
     class Sure(torch.nn.Module):
         """The model with other logits."""
@@ -96,19 +96,19 @@ def rigged(bundle, favoured: list[str]) -> OnePass:
             out.logits = scores.expand_as(out.logits)
             return out
 
-    return OnePass(replace(bundle, model=Sure()))
+    return NanoReader(replace(bundle, model=Sure()))
 
 
 def test_nothing_is_an_answer(bundle, photos):
     """A model that says `<none>` is read as: there is none."""
-    look = rigged(bundle, ["<none>"]).look(photos[:1])[0]
+    look = rigged(bundle, ["<none>"]).predict_pixels(photos[:1])[0]
 
     assert said(look.stated)[1:] == ((), 0, True)
 
 
 def test_a_model_that_never_stops_is_doubted(bundle, photos):
     """No more values than there can be, no violation twice; and hardly any confidence, as it would have gone on."""
-    look = rigged(bundle, ["<missing_pin>", "<extra_pin>", "<round>"]).look(photos[:1])[0]
+    look = rigged(bundle, ["<missing_pin>", "<extra_pin>", "<round>"]).predict_pixels(photos[:1])[0]
 
     shape = next(answer for answer in look.answers if answer.query == "attribute:lid.shape")
     assert (shape.values, shape.readable) == (("round",) * bundle.max_boxes, True)
@@ -116,9 +116,9 @@ def test_a_model_that_never_stops_is_doubted(bundle, photos):
     assert max(shape.confidence, look.stated.confidence) < 1e-6
 
 
-def lit(chances: list[float], boxes: list[Box]) -> list[Light]:
+def lit(chances: list[float], boxes: list[Box]) -> list[Detection]:
     """Lights with these chances."""
-    return [Light(chance, (0.0, 0.0, 1.0, 1.0), box) for chance, box in zip(chances, boxes, strict=True)]
+    return [Detection(chance, (0.0, 0.0, 1.0, 1.0), box) for chance, box in zip(chances, boxes, strict=True)]
 
 
 def test_bright_lights_are_the_answer():
@@ -126,7 +126,7 @@ def test_bright_lights_are_the_answer():
     query = Subquery("locate:pin", "locate", "pin")
     boxes = [Box(50, 50, 60, 60), Box(10, 10, 20, 20), Box(80, 10, 90, 20)]
 
-    answer = located(query, lit([0.9, 0.8, 0.25], boxes), (100, 100))
+    answer = answer_location(query, lit([0.9, 0.8, 0.25], boxes), (100, 100))
 
     assert answer.boxes == (boxes[1], boxes[0])
     assert answer.confidence == pytest.approx(0.9 * 0.8 * 0.75)
@@ -134,12 +134,12 @@ def test_bright_lights_are_the_answer():
 
 def test_an_attribute_is_read_of_each_bearer(bundle, photos):
     """As many values as things, each out of the question's own; no thing, no value."""
-    one_pass = OnePass(bundle)
+    one_pass = NanoReader(bundle)
     query = next(q for q in one_pass.queries if q.kind == "attribute")
     chart, asked = torch.randn(2, 64 // 2, 8, 8), torch.randn(2, 64)
     bearers = lit([0.9, 0.9], [Box(0, 0, 8, 8), Box(20, 20, 40, 40)])
 
-    some, none = read_off(bundle.model, one_pass.codec, query, [bearers, []], chart, asked)
+    some, none = answer_attribute(bundle.model, one_pass.codec, query, [bearers, []], chart, asked)
 
     assert len(some.values) == 2
     assert set(some.values) <= set(query.options)
@@ -151,9 +151,9 @@ def test_an_attribute_is_read_of_each_bearer(bundle, photos):
 def test_every_answer_can_be_read_whatever_is_on_the_photo(bundle, root):
     """Noise and its like through random weights; and what holds no answer of a question is told."""
     bench = runpy.run_path(str(root / "tests" / "bench" / "noise_photos.py"))
-    reader = OnePass(bundle)
+    reader = NanoReader(bundle)
 
-    looks = reader.look(list(bench["odd_photos"](140)))
+    looks = reader.predict_pixels(list(bench["odd_photos"](140)))
 
     assert [bench["faults"](reader.queries, all_of(look)) for look in looks] == [[]] * 140
     assert len({str([said(a) for a in all_of(look)]) for look in looks}) > 10
@@ -163,18 +163,18 @@ def test_every_answer_can_be_read_whatever_is_on_the_photo(bundle, root):
 
 def test_questions_are_answered_alike_alone_and_among_others(bundle, photos):
     """In one row with all others, or each in a pass of its own: the same boxes, values and chances."""
-    together, alone = OnePass(bundle), OnePass(bundle)
+    together, alone = NanoReader(bundle), NanoReader(bundle)
     verdict = together.queries[-1]
-    wanted = together.look(photos)
+    wanted = together.predict_pixels(photos)
 
     found = []
     for query in together.queries[:-1]:
         others = [q for q in together.queries if q.id == locate_query_id(query.id) and q is not query]
-        some = OnePass(bundle)
+        some = NanoReader(bundle)
         some.queries = (*others, query, verdict)
-        found.append([next(a for a in look.answers if a.query == query.id) for look in some.look(photos)])
+        found.append([next(a for a in look.answers if a.query == query.id) for look in some.predict_pixels(photos)])
     alone.queries = (verdict,)
-    stated = [look.stated for look in alone.look(photos)]
+    stated = [look.stated for look in alone.predict_pixels(photos)]
 
     for each, given in zip([*found, stated], zip(*map(all_of, wanted), strict=True), strict=True):
         assert [said(answer) for answer in each] == [said(answer) for answer in given]
@@ -187,14 +187,14 @@ def test_a_step_is_made_only_where_the_model_has_a_choice(bundle, photos):
     calls = []
     quiet.bundle.model.register_forward_hook(lambda *_: calls.append(1))
 
-    quiet.look(photos)
+    quiet.predict_pixels(photos)
 
     assert len(calls) == 2
 
 
 def test_logits_are_made_where_they_are_wanted(bundle, photos):
     """Of the words after which an answer in words begins; of the photo none."""
-    reader, shapes = OnePass(bundle), []
+    reader, shapes = NanoReader(bundle), []
 
     class Watched(torch.nn.Module):
         """The model, telling of its logits."""
@@ -206,9 +206,9 @@ def test_logits_are_made_where_they_are_wanted(bundle, photos):
             shapes.append(tuple(out.logits.shape[:2]))
             return out
 
-    OnePass(replace(bundle, model=Watched())).look(photos[:2])
+    NanoReader(replace(bundle, model=Watched())).predict_pixels(photos[:2])
 
-    assert shapes[:2] == [(2, 0), (2, len(reader.spoken))]
+    assert shapes[:2] == [(2, 0), (2, len(reader.token_queries))]
 
 
 SQUARES = """logicls: 1
@@ -238,15 +238,19 @@ def squares(rng: np.random.Generator) -> tuple[np.ndarray, dict[str, Box]]:
 def test_the_words_of_a_question_decide(make_bundle):
     """After a short training the same photo has the red square for one question and the blue one for the other."""
     bundle = make_bundle(SQUARES)
-    codec, rng = Codec(bundle.processor), np.random.default_rng(0)
+    codec, rng = NanoAnswerCodec(bundle.processor), np.random.default_rng(0)
     scenes = [squares(rng) for _ in range(12)]
-    prompts = tuple(tuple(codec.prompt(question(q, bundle.spec))) for q in decompose(bundle.spec))
+    prompts = tuple(tuple(codec.encode_prompt(question(q, bundle.spec))) for q in decompose(bundle.spec))
     examples = [
         Encoded(
             prompts,
-            tuple(tuple(codec.answer([], count, located=count == 1)) for count in (1, 1, 0)),
+            tuple(tuple(codec.encode_answer([], count, located=count == 1)) for count in (1, 1, 0)),
             (1.0,) * 3,
-            (((codec.edges(red, (64, 64)), IGNORED),), ((codec.edges(blue, (64, 64)), IGNORED),), ()),
+            (
+                ((codec.box_to_input(red, (64, 64)), IGNORE_INDEX),),
+                ((codec.box_to_input(blue, (64, 64)), IGNORE_INDEX),),
+                (),
+            ),
             (True, True, False),
         )
         for red, blue in ((boxes["locate:red_square"], boxes["locate:blue_square"]) for _, boxes in scenes)
@@ -262,7 +266,7 @@ def test_the_words_of_a_question_decide(make_bundle):
         optimiser.step()
     bundle.model.eval()
 
-    looks = OnePass(bundle).look([photo for photo, _ in scenes])
+    looks = NanoReader(bundle).predict_pixels([photo for photo, _ in scenes])
 
     overlaps = [
         [answer.boxes[0].iou(boxes[answer.query]) if len(answer.boxes) == 1 else 0.0 for answer in look.answers]

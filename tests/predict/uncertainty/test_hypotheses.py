@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from logicls.constraints.spec.loader import load_spec
-from logicls.predict.readers.detections import Light
-from logicls.predict.readers.nano import Look
+from logicls.predict.readers.detections import Detection
+from logicls.predict.readers.nano import Prediction
 from logicls.predict.uncertainty.calibration import Scales
 from logicls.predict.uncertainty.hypotheses import Candidate, candidates, readings
 from logicls.records import Answer, Box
@@ -31,12 +31,16 @@ def spec(tmp_path):
 
 def test_lights_are_candidates(spec):
     """In reading order as the values are; a faint one may be anything."""
-    lights = (Light(0.9, (0.0,) * 4, TWO), Light(0.8, (0.0,) * 4, ONE), Light(0.2, (0.0,) * 4, Box(50, 50, 60, 60)))
+    lights = (
+        Detection(0.9, (0.0,) * 4, TWO),
+        Detection(0.8, (0.0,) * 4, ONE),
+        Detection(0.2, (0.0,) * 4, Box(50, 50, 60, 60)),
+    )
     answers = (
         Answer("locate:pin", boxes=(ONE, TWO)),
         Answer("attribute:pin.colour", ("red", "blue"), probabilities=(0.7, 0.6)),
     )
-    look = Look(answers, Answer("verdict"), (), None, (("locate:pin", lights),))
+    look = Prediction(answers, Answer("verdict"), (), None, (("locate:pin", lights),))
 
     found = candidates(spec, look, (100, 100), Scales())["pin"]
 
@@ -51,7 +55,7 @@ def test_lights_are_candidates(spec):
 def test_temperatures_change_them(spec):
     """Those of places and of values."""
     answers = (Answer("locate:pin", boxes=(ONE,)), Answer("attribute:pin.colour", ("red",), probabilities=(0.5,)))
-    look = Look(answers, Answer("verdict"), (), None, (("locate:pin", (Light(0.8, (0.0,) * 4, ONE),)),))
+    look = Prediction(answers, Answer("verdict"), (), None, (("locate:pin", (Detection(0.8, (0.0,) * 4, ONE),)),))
 
     found = candidates(spec, look, (100, 100), Scales(located=0.5, likened=0.5))["pin"][0]
 
@@ -61,7 +65,7 @@ def test_temperatures_change_them(spec):
 
 def test_without_lights_the_boxes_share_the_answers_confidence(spec):
     """As of models that say their boxes: two boxes of 0.81 in all are 0.9 each."""
-    look = Look((Answer("locate:pin", boxes=(ONE, TWO), confidence=0.81),), Answer("verdict"), ())
+    look = Prediction((Answer("locate:pin", boxes=(ONE, TWO), confidence=0.81),), Answer("verdict"), ())
 
     assert [one.chance for one in candidates(spec, look, (100, 100), Scales())["pin"]] == pytest.approx([0.9, 0.9])
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from logicls.constraints.spec.loader import load_spec
-from logicls.predict.readers.detections import Light
-from logicls.predict.readers.nano import Look
+from logicls.predict.readers.detections import Detection
+from logicls.predict.readers.nano import Prediction
 from logicls.predict.uncertainty.calibration import Scales, Spread
 from logicls.predict.uncertainty.rule_probability import broken
 from logicls.records import Answer, Box
@@ -34,8 +34,8 @@ def chances(tmp_path):
         (tmp_path / "box.yaml").write_text(HEAD + rules)
         spec = load_spec(tmp_path / "box.yaml")
         lights = {
-            "locate:pin": tuple(Light(p, (0.0,) * 4, box) for p, box, _, _ in pins),
-            "locate:lid": (Light(lid, (0.0,) * 4, LID),),
+            "locate:pin": tuple(Detection(p, (0.0,) * 4, box) for p, box, _, _ in pins),
+            "locate:lid": (Detection(lid, (0.0,) * 4, LID),),
         }
         counted = [pin for pin in pins if pin[0] >= 0.5]
         answers = (
@@ -46,7 +46,7 @@ def chances(tmp_path):
             Answer("locate:lid", boxes=(LID,) if lid >= 0.5 else ()),
             Answer("attribute:lid.shape", ("round",) if lid >= 0.5 else (), probabilities=(0.9,) if lid >= 0.5 else ()),
         )
-        look = Look(answers, Answer("verdict"), (), None, tuple(lights.items()))
+        look = Prediction(answers, Answer("verdict"), (), None, tuple(lights.items()))
         return {name: came.names for name, came in broken(spec, look, (100, 100), scales or Scales()).items()}
 
     return of
@@ -138,7 +138,7 @@ def test_an_answer_that_cannot_be_read_is_unknown(tmp_path):
     """Half is then what the pool is given."""
     (tmp_path / "box.yaml").write_text(HEAD + TWO)
     spec = load_spec(tmp_path / "box.yaml")
-    look = Look((Answer("locate:pin", readable=False),), Answer("verdict"), ())
+    look = Prediction((Answer("locate:pin", readable=False),), Answer("verdict"), ())
 
     came = broken(spec, look, (100, 100), Scales())["two-pins"]
 

@@ -6,11 +6,11 @@ import pytest
 import torch
 from transformers import GenerationConfig
 
-from logicls.models.bundle import read_bundle
-from logicls.models.hub.adapters import adapted
-from logicls.models.hub.answer_codec import Codec
-from logicls.models.hub.chat_template import talk_of
-from logicls.models.hub.loading import coordinates_of, habits_of, load_model, load_processor
+from logicls.models.bundle import load_bundle
+from logicls.models.hub.adapters import add_adapter
+from logicls.models.hub.answer_codec import HubAnswerCodec
+from logicls.models.hub.chat_template import read_chat_format
+from logicls.models.hub.loading import box_format_for, conventions_for, load_model, load_processor
 from logicls.records import Answer
 from logicls.train.fit import fit
 from logicls.train.grpo.hub_policy import HubPolicy
@@ -34,7 +34,7 @@ def nano(synth, rows, tmp_path_factory) -> NanoPolicy:
     """A nano that has hardly learned anything."""
     out = tmp_path_factory.mktemp("nano")
     fit(synth, out, TINY, say=lambda _: None)
-    return NanoPolicy(read_bundle(out), rows)
+    return NanoPolicy(load_bundle(out), rows)
 
 
 @pytest.fixture(scope="module")
@@ -43,9 +43,9 @@ def hub(checkpoint, rows):
 
     def made(family: str) -> HubPolicy:
         processor, model = load_processor(checkpoint(family)), load_model(checkpoint(family), precision="float32")
-        coordinates = coordinates_of(habits_of(family).boxes, processor)
-        codec = Codec(coordinates, talk_of(processor, family), processor.tokenizer)
-        adapter = adapted(model, rank=2, alpha=4, dropout=0.0, where="language").eval()
+        coordinates = box_format_for(conventions_for(family).boxes, processor)
+        codec = HubAnswerCodec(coordinates, read_chat_format(processor, family), processor.tokenizer)
+        adapter = add_adapter(model, rank=2, alpha=4, dropout=0.0, scope="language").eval()
         return HubPolicy(adapter, Examples(rows, processor, codec))
 
     return made

@@ -11,7 +11,7 @@ from PIL import Image
 from safetensors.torch import load_file
 
 from logicls.errors import RecipeError
-from logicls.models.bundle import read_bundle
+from logicls.models.bundle import load_bundle
 from logicls.predict.self_test import open_bundle
 from logicls.train.fit import fit
 from logicls.train.grpo import stage as grpo
@@ -94,7 +94,7 @@ def test_the_weights_that_it_began_with_are_kept_where_none_are_better(synth, be
     assert float(rows[-1]["loss"]) > float(rows[0]["loss"]) + 1
     assert lines[-2].endswith("no weights were better than those that it began with: the bundle has these")
     assert all(torch.equal(after[name], value) for name, value in before.items())
-    assert made.id == read_bundle(begun).id
+    assert made.id == load_bundle(begun).id
 
 
 @pytest.mark.slow
@@ -121,7 +121,7 @@ def test_a_hub_model_takes_two_steps(checkpoint, synth, tmp_path, monkeypatch, m
     before, after = (load_file(tmp_path / folder / name) for folder in ("begun", "out"))
     opened = open_bundle(tmp_path / "out")
     assert [step for step, _ in steps] == [1, 2]
-    assert (opened.hub, set(after)) == (read_bundle(tmp_path / "begun").hub, set(before))
+    assert (opened.hub, set(after)) == (load_bundle(tmp_path / "begun").hub, set(before))
     assert not any(".ref." in weight for weight in after)
     assert any(not torch.equal(after[weight], value) for weight, value in before.items())
 
