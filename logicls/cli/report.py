@@ -13,7 +13,7 @@ from rich.text import Text
 
 if TYPE_CHECKING:
     from logicls.constraints.spec.models import Spec
-    from logicls.report.summary import TruthComparison, ReportSummary
+    from logicls.report.summary import ReportSummary, TruthComparison
 
 console = Console()
 MAX_CARDS = 5000

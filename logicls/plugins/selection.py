@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import BaseModel, ConfigDict, ValidationError, field_validator
 
 from logicls.errors import BundleError, DataError, Problem, relative
-from logicls.io.jsonl import write_text
+from logicls.io.atomic import write_text
 from logicls.plugins.registry import found, known
 from logicls.plugins.settings import ReasonerSettings, without_effect
 from logicls.predict.plugin_protocols import Plugged, PlugIns
@@ -192,7 +192,7 @@ def again(plugs: Sequence[PluginInfo], knowledge: Path | None) -> Wanted:
     """
     by_kind = {plug.kind: plug for plug in plugs}
     if "retriever" in by_kind and knowledge is None:
-        message = f"the verdict was made with {by_kind['retriever'].to_text}, and nothing says where that lies."
+        message = f"the verdict was made with {by_kind['retriever'].to_text()}, and nothing says where that lies."
         raise DataError(Problem("LC712", message, advice="Name the folder with --knowledge."))
     looked = by_kind.get("reasoner")
     chosen = {n: v for n, v in looked.settings if n in ReasonerSettings.model_fields} if looked is not None else {}

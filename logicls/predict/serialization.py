@@ -19,7 +19,7 @@ from typing import Any
 from pydantic import TypeAdapter, ValidationError
 
 from logicls.errors import DataError, Problem
-from logicls.io import jsonl
+from logicls.io import atomic
 from logicls.predict.plugin_protocols import VIOLATION
 from logicls.records import Verdict
 
@@ -33,7 +33,7 @@ def result_id(verdict: Verdict) -> str:
     What was plugged in counts, too: by name, by what it knew, and by its settings.
     Photos with the same bytes have a result each; one that could not be opened has no hash.
     """
-    plugged = (plug.to_text for plug in verdict.plugins)
+    plugged = (plug.to_text() for plug in verdict.plugins)
     made_of = "\0".join((verdict.photo, verdict.sha256, verdict.bundle, verdict.thresholds, *plugged))
     return hashlib.sha256(made_of.encode("utf-8", "surrogatepass")).hexdigest()[:DIGITS]
 
@@ -41,7 +41,7 @@ def result_id(verdict: Verdict) -> str:
 def verdict_to_json(verdict: Verdict) -> dict[str, object]:
     """Plain lists, mappings, numbers and strings, under the names of the record's fields; `result` is its id.
 
-    The photo stands first: who goes on with a folder reads no more of a line (`jsonl.read_names`).
+    The photo stands first: who goes on with a folder reads no more of a line (`jsonl.read_values`).
     """
     plain: dict[str, object] = _adapter().dump_python(verdict, mode="json")
     return {"photo": verdict.photo, "result": result_id(verdict), **plain}
@@ -90,7 +90,7 @@ def write_table(verdicts: Iterable[Verdict], path: Path, *, violations: Sequence
             finds, where there is one.
     """
     columns, all_ = columns_of(verdicts, violations)
-    with jsonl.replacing(path) as file:
+    with atomic.open_atomic(path) as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(columns.head)
         for verdict in all_:
@@ -118,7 +118,7 @@ class Columns:
     def row(self, verdict: Verdict) -> list[str | float]:
         """What stands in them: shares 0 to 1 and seconds as numbers, lists with ';' between."""
         cells = _row(verdict, self.violations)
-        return [*cells, ";".join(plug.to_text for plug in verdict.plugins)] if self.plugged else cells
+        return [*cells, ";".join(plug.to_text() for plug in verdict.plugins)] if self.plugged else cells
 
 
 def columns_of(verdicts: Iterable[Verdict], violations: Sequence[str]) -> tuple[Columns, Iterator[Verdict]]:

@@ -14,7 +14,7 @@ from fastapi.responses import JSONResponse
 from prometheus_client import CONTENT_TYPE_LATEST
 
 from logicls.predict.serialization import verdict_to_json
-from logicls.serve.service import StatusCountMiddleware, InferenceService
+from logicls.serve.service import InferenceService, StatusCountMiddleware
 from logicls.serve.uploads import RateLimiter, read_photo
 
 BINARY = {"type": "string", "format": "binary"}

@@ -14,7 +14,7 @@ import uvicorn
 
 from logicls.errors import LogiClsError, Problem
 from logicls.serve.app import StartupState, create_app
-from logicls.serve.service import InferenceService, PluginFactory, Metrics, no_plugins
+from logicls.serve.service import InferenceService, Metrics, PluginFactory, no_plugins
 from logicls.serve.uploads import Limits
 
 SHUTDOWN_SECONDS = 120

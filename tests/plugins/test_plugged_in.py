@@ -144,4 +144,4 @@ def test_a_second_look_says_what_it_came_to(everything):
         assert look.after in ("pass", "fail", "review")
         assert all(0 <= entropy <= 1 for entropy in look.entropies)
         assert len(look.entropies) == 2
-        assert look.taken or (look.after, look.entropies[0]) == ("review", look.entropies[1])
+        assert look.is_accepted or (look.after, look.entropies[0]) == ("review", look.entropies[1])

@@ -78,11 +78,11 @@ def test_verdicts_say_what_is_plugged_in(outfit):
     expert, reasoner, retriever = wanted.plugged(outfit.bundle).plugs
 
     assert (expert.kind, expert.name, len(expert.knowledge_id)) == ("expert", "patches", 12)
-    assert reasoner.to_text == "reasoner latent tokens=4 steps=3 open=0.5"
+    assert reasoner.to_text() == "reasoner latent tokens=4 steps=3 open=0.5"
     assert (retriever.kind, retriever.name, len(retriever.knowledge_id)) == ("retriever", "documents", 12)
     assert wanted.plugged(outfit.bundle) == wanted.plugged(outfit.bundle)
     closer = Wanted("", ReasonerSettings(), None).plugged(outfit.bundle).plugs
-    assert [plug.to_text for plug in closer] == ["reasoner closer larger=1.15"]
+    assert [plug.to_text() for plug in closer] == ["reasoner closer larger=1.15"]
 
 
 @pytest.mark.parametrize("changed", ["box/good.md", "box/good.png", "box/usual.safetensors", "knowledge.yaml"])

@@ -94,9 +94,9 @@ def test_other_plug_ins_make_another_result():
     )
     look = SecondLook("latent", "review", 0.5, (0.5, 0.75), 1, True, "pass", (0.5, 0.25))
 
-    again = replace(first, outcome="pass", second_look=look, plugged=plugs)
-    others = replace(plugs[0], knows="0a1c"), replace(plugs[0], name="texts"), replace(plugs[1], settings=())
-    names = [result_id(replace(first, plugged=some)) for some in ((), plugs, plugs[:1], *((one,) for one in others))]
+    again = replace(first, outcome="pass", second_look=look, plugins=plugs)
+    others = replace(plugs[0], knowledge_id="0a1c"), replace(plugs[0], name="texts"), replace(plugs[1], settings=())
+    names = [result_id(replace(first, plugins=some)) for some in ((), plugs, plugs[:1], *((one,) for one in others))]
     assert len({*names}) == 6
     assert result_id(again) == names[1]
     assert verdict_from_json(verdict_to_json(again)) == again
@@ -107,7 +107,7 @@ def test_a_table_of_an_expert_has_its_score(tmp_path):
     plugs = PluginInfo("expert", "patches", "0a1b"), PluginInfo("reasoner", "closer", settings=(("larger", 1.15),))
     flawed = replace(FULL, scores=(*FULL.scores, ("structural_defect", 0.75)))
 
-    write_table([replace(v, plugged=plugs) for v in (TORN, flawed)], tmp_path / "v.csv", violations=("gone",))
+    write_table([replace(v, plugins=plugs) for v in (TORN, flawed)], tmp_path / "v.csv", violations=("gone",))
 
     rows = list(csv.DictReader((tmp_path / "v.csv").read_text().splitlines()))
     assert [row["score:structural_defect"] for row in rows] == ["", "0.7500"]

@@ -14,7 +14,7 @@ from pathlib import Path
 from pydantic import TypeAdapter, ValidationError
 
 from logicls.errors import BundleError, Problem
-from logicls.io.jsonl import write_text
+from logicls.io.atomic import write_text
 from logicls.predict.uncertainty.ood import Pixels
 from logicls.records import Verdict
 

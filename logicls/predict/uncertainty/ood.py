@@ -22,7 +22,7 @@ from safetensors.numpy import load_file, save
 
 from logicls.data.image_io import fitted, placed
 from logicls.errors import BundleError, Problem
-from logicls.io.jsonl import write_bytes
+from logicls.io.atomic import write_bytes
 
 FEWER = 0.5
 """Share of the pixels on a side, of those that photos learned from had, below which a photo is too small."""

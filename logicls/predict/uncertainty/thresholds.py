@@ -15,7 +15,7 @@ from pathlib import Path
 from pydantic import TypeAdapter, ValidationError
 
 from logicls.errors import DataError, Problem, relative
-from logicls.io.jsonl import write_text
+from logicls.io.atomic import write_text
 from logicls.records import SEVERITIES, Finding, Outcome, Severity, Verdict
 
 FILE = "thresholds.json"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from logicls.plugins.anomaly.features import EDGE_CELL, CHANNELS, ORDERS, edges, gaussian, opponent
+from logicls.plugins.anomaly.features import CHANNELS, EDGE_CELL, ORDERS, edges, gaussian, opponent
 
 SLOPE, CURVE = 3 + 3 * 2 * ORDERS.index((1, 0)), 3 + 3 * 2 * ORDERS.index((2, 0))
 """First channels of the narrow Gaussian's derivatives along x: three colours, then as many of the negative part."""
@@ -32,7 +32,7 @@ def test_a_grey_photo_has_no_edges():
     """Only its brightness is seen, at every place, to the border."""
     seen = edges(np.full((16, 24, 3), 64, np.uint8))
 
-    assert seen.shape == (CHANNELS, 16 // CELL, 24 // CELL)
+    assert seen.shape == (CHANNELS, 16 // EDGE_CELL, 24 // EDGE_CELL)
     assert seen[0] == pytest.approx(1.0)
     assert np.abs(seen[1:]).max() < 1e-5
 
