@@ -24,7 +24,7 @@ from logicls.data.repair_tables import (
     merge_images,
 )
 from logicls.errors import DataError, PhotoError, Problem, relative
-from logicls.io.jsonl import write_text
+from logicls.io.atomic import write_text
 
 _TEXT_OR_COMMA = re.compile(r'"(?:[^"\\]|\\.)*+"|,(?=\s*[]}])', re.DOTALL)
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from logicls.errors import LogiClsError
-from logicls.io.jsonl import write_text
+from logicls.io.atomic import write_text
 
 
 class Difference(NamedTuple):

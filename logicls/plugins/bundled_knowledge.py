@@ -11,7 +11,7 @@ import yaml
 
 from logicls.constraints.spec.loader import load_spec
 from logicls.errors import DataError, Problem, did_you_mean, relative
-from logicls.io.jsonl import write_text
+from logicls.io.atomic import write_text
 from logicls.plugins.anomaly.fit import photos_of
 from logicls.plugins.reasoning.second_look import refuse_foreign
 from logicls.plugins.retrieval.drafting import draft

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from logicls.errors import DataError, Problem
-from logicls.io import jsonl
+from logicls.io import atomic, jsonl
 from logicls.pretraining.scene_generator import World, make_world
 from logicls.pretraining.small_marks import look_closely
 
@@ -102,7 +102,7 @@ def read_marks(folder: Path) -> list[MarkShard]:
 
 
 def _asked(path: Path) -> tuple[tuple[dict[str, Any], ...], ...]:
-    lines: list[Mapping[str, Any]] = list(jsonl.read(path))
+    lines: list[Mapping[str, Any]] = list(jsonl.read_records(path))
     return tuple(tuple(line["asked"]) for line in lines)
 
 
@@ -113,9 +113,9 @@ def _questions(folder: Path, number: int) -> Path:
 def _make(folder: Path, number: int, size: tuple[int, int], seed: int) -> None:
     worlds = [make_world(np.random.default_rng([seed, number, k]), size) for k in range(EACH)]
     path = _questions(folder, number)
-    with jsonl.in_place_of(path.with_suffix(".npy")) as temporary, temporary.open("wb") as file:
+    with atomic.atomic_path(path.with_suffix(".npy")) as temporary, temporary.open("wb") as file:
         np.save(file, np.stack([world.pixels for world in worlds]), allow_pickle=False)
-    with jsonl.in_place_of(path) as temporary, jsonl.Appender(temporary) as lines:
+    with atomic.atomic_path(path) as temporary, jsonl.Appender(temporary) as lines:
         for world in worlds:
             lines.append({"asked": _plain(world)})
 
@@ -127,9 +127,9 @@ def _marks(folder: Path, number: int) -> Path:
 def _make_marks(folder: Path, number: int, seed: int) -> None:
     made = [look_closely(np.random.default_rng([seed, number, k]), upright=k % 2 == 0) for k in range(MARKS_EACH)]
     path = _marks(folder, number)
-    with jsonl.in_place_of(path.with_suffix(".npy")) as temporary, temporary.open("wb") as file:
+    with atomic.atomic_path(path.with_suffix(".npy")) as temporary, temporary.open("wb") as file:
         np.save(file, np.stack([one.pixels for one in made]), allow_pickle=False)
-    with jsonl.in_place_of(path) as temporary, temporary.open("wb") as file:
+    with atomic.atomic_path(path) as temporary, temporary.open("wb") as file:
         boxes, marks = np.array([one.box for one in made], np.float32), np.array([one.mark for one in made])
         np.savez(file, boxes=boxes, marks=marks)
 

@@ -22,17 +22,17 @@ from logicls.predict.uncertainty.calibration import calibration_error
 from logicls.records import SEVERITIES, Verdict
 from logicls.report import charts as plot
 from logicls.report import console as screen
-from logicls.report.card_data import TAG_SIZE, to_script_json, build_index, embed_cards
+from logicls.report.card_data import TAG_SIZE, build_index, embed_cards, to_script_json
 from logicls.report.card_view import Labels
 from logicls.report.p_chart import MIN_GROUPS_FOR_LIMITS
 from logicls.report.summary import (
     OUTCOME_ORDER,
-    TruthCounter,
-    TruthComparison,
     ReportSummary,
+    TruthComparison,
+    TruthCounter,
+    bin_rate,
     build_confusion_matrix,
     summarize,
-    bin_rate,
 )
 
 CARDS_PLACEHOLDER = "<!-- cards -->"

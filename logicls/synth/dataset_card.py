@@ -19,7 +19,7 @@ import pyarrow.parquet as parquet
 
 from logicls import __version__
 from logicls.constraints.spec.loader import load_spec
-from logicls.io.jsonl import write_bytes, write_text
+from logicls.io.atomic import write_bytes, write_text
 from logicls.records import Example
 from logicls.synth.dataset import rows
 

@@ -20,7 +20,7 @@ from logicls.data.coco import Dataset, read_for
 from logicls.data.image_io import photo_header
 from logicls.data.segmentation import read_outlines
 from logicls.errors import DataError, Problem
-from logicls.io.jsonl import in_place_of, sweep, write_text
+from logicls.io.atomic import atomic_path, delete_temporary_files, write_text
 from logicls.io.resources import share
 from logicls.io.run_manifest import Difference, claim
 from logicls.records import Example
@@ -83,7 +83,7 @@ def build(order: Order, *, workers: int = 2, done: Callable[[int], None] = lambd
     source = source_of(order)
     _claim(order, source)
     for folder in (order.out, order.out / "data"):
-        sweep(folder)
+        delete_temporary_files(folder)
     missing = {path: numbers for path, numbers in _shards(order).items() if not path.exists()}
     numbers = [number for shard in missing.values() for number in shard]
     done(order.count - len(numbers))
@@ -158,7 +158,7 @@ def _shards(order: Order) -> dict[Path, range]:
 def _write_shard(path: Path, rows: Iterator[Row], done: Callable[[int], None]) -> None:
     """One file of the dataset, whole or not at all."""
     schema = FEATURES.arrow_schema
-    with in_place_of(path) as temporary, temporary.open("wb") as file, pq.ParquetWriter(file, schema) as writer:
+    with atomic_path(path) as temporary, temporary.open("wb") as file, pq.ParquetWriter(file, schema) as writer:
         while group := list(islice(rows, GROUP)):
             writer.write_table(pa.Table.from_pylist(group, schema=schema))
             done(len(group))

@@ -11,7 +11,7 @@ import torch
 from lightning.pytorch.callbacks import Callback
 from safetensors.torch import load_file, save_file
 
-from logicls.io.jsonl import in_place_of
+from logicls.io.atomic import atomic_path
 from logicls.train.batching import Batch
 from logicls.train.distributed import Rank
 from logicls.train.metrics_log import Curve, Unwritten
@@ -78,7 +78,7 @@ class Best(Callback):
         self._perhaps_stop(trainer)
 
     def _write(self, model: torch.nn.Module) -> None:
-        with in_place_of(self.path) as temporary:
+        with atomic_path(self.path) as temporary:
             save_file({name: value.contiguous() for name, value in model.state_dict().items()}, temporary)
 
     def _perhaps_stop(self, trainer: Any) -> None:

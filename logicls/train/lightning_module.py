@@ -18,7 +18,7 @@ from lightning.pytorch.strategies import DDPStrategy
 from torch import Tensor
 from torch.utils.data import DataLoader
 
-from logicls.io.jsonl import in_place_of
+from logicls.io.atomic import atomic_path
 from logicls.models.nano import NanoForImageTextToText
 from logicls.train.batching import Batch
 from logicls.train.distributed import Known, Rank
@@ -131,7 +131,7 @@ class Watch(Callback):
         if self.rank.is_first:
             self.told(step, sum(losses) / len(losses))
         if step % self.every == 0 and self.rank.is_first:
-            with in_place_of(self.path) as temporary:
+            with atomic_path(self.path) as temporary:
                 trainer.save_checkpoint(temporary)
             self.saved()
         elif step % self.every == 0:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from logicls.io.jsonl import write_text
+from logicls.io.atomic import write_text
 from logicls.train.lightning_module import Told
 
 

@@ -15,7 +15,7 @@ from typing import Any
 import torch
 
 from logicls.errors import Problem, RecipeError
-from logicls.io.jsonl import write_text
+from logicls.io.atomic import write_text
 from logicls.io.run_manifest import claimed
 from logicls.train.batching import Batch
 from logicls.train.recipe import Recipe

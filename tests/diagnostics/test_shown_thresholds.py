@@ -8,7 +8,8 @@ import pytest
 
 from logicls.cli.threshold import threshold
 from logicls.constraints.spec.loader import load_spec
-from logicls.io.jsonl import Appender, write_text
+from logicls.io.atomic import write_text
+from logicls.io.jsonl import Appender
 from logicls.io.resources import share
 from logicls.predict.serialization import verdict_to_json
 from logicls.predict.uncertainty.calibration import read_scales

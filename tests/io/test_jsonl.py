@@ -1,7 +1,9 @@
-"""Files that survive being interrupted."""
+"""JSON Lines files survive interruptions and have one writer at a time."""
 
 import errno
 import os
+import subprocess
+import sys
 
 import pytest
 
@@ -10,21 +12,21 @@ from logicls.io import jsonl
 
 
 def test_appending_continues_a_file(tmp_path):
-    """What was written stays, what is added follows."""
+    """Records of an earlier run stay, new ones follow."""
     path = tmp_path / "a.jsonl"
     for number in (1, 2):
         with jsonl.Appender(path) as file:
             file.append({"n": number})
 
-    assert list(jsonl.read(path)) == [{"n": 1}, {"n": 2}]
+    assert list(jsonl.read_records(path)) == [{"n": 1}, {"n": 2}]
 
 
-def test_a_torn_last_line_is_dropped_and_cut_off(tmp_path):
-    """A run killed while it wrote leaves half a line: reading skips it, appending replaces it."""
+def test_truncated_last_line_is_skipped_and_removed(tmp_path):
+    """A run killed while writing leaves half a line: reading skips it, appending replaces it."""
     path = tmp_path / "a.jsonl"
     path.write_text('{"n":1}\n{"n":')
 
-    before = list(jsonl.read(path))
+    before = list(jsonl.read_records(path))
     with jsonl.Appender(path) as file:
         file.append({"n": 2})
 
@@ -32,87 +34,39 @@ def test_a_torn_last_line_is_dropped_and_cut_off(tmp_path):
     assert path.read_text() == '{"n":1}\n{"n":2}\n'
 
 
-def test_a_broken_line_in_the_middle_is_pointed_at(tmp_path):
-    """Only the last line may be torn; another is an error with its place."""
+def test_invalid_line_before_the_last_is_an_error(tmp_path):
+    """Only the last line may be truncated; the error names file and line."""
     path = tmp_path / "a.jsonl"
     path.write_text('{"n":1}\nnonsense\n{"n":2}\n')
 
-    with pytest.raises(DataError) as caught:
-        list(jsonl.read(path))
+    with pytest.raises(DataError) as error:
+        list(jsonl.read_records(path))
 
-    assert 'a.jsonl:2:1 LC250 not a JSON object: "nonsense".' in str(caught.value)
-
-
-def test_a_failed_write_leaves_the_old_file(tmp_path):
-    """Whole or not at all."""
-    path = tmp_path / "a.txt"
-    jsonl.write_text(path, "old")
-
-    with pytest.raises(ZeroDivisionError), jsonl.replacing(path) as file:
-        file.write(f"new {1 / 0}")
-
-    assert [p.name for p in tmp_path.iterdir()] == ["a.txt"]
-    assert path.read_text() == "old"
+    assert 'a.jsonl:2:1 LC250 not a JSON object: "nonsense".' in str(error.value)
 
 
-def test_a_file_is_not_there_before_it_is_whole(tmp_path):
-    """Folders are made; meanwhile there is a hidden file, which takes the place of the old one in the end."""
-    path = tmp_path / "deep" / "a.bin"
-
-    with jsonl.in_place_of(path) as temporary:
-        temporary.write_bytes(b"new")
-        before = path.exists(), temporary.name[0], temporary.parent == path.parent
-
-    assert before == (False, ".", True)
-    assert [(p.name, p.read_bytes()) for p in path.parent.iterdir()] == [("a.bin", b"new")]
-
-
-def test_what_cannot_be_written_is_said(tmp_path):
-    """The file, why, and what to do; in a folder that cannot be made, and where the disk takes no more."""
+def test_full_disk_keeps_the_records_written_before(tmp_path):
+    """The error names the file, the reason and the remedy."""
     resource = pytest.importorskip("resource")
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
-    (tmp_path / "file").write_text("")
-    with pytest.raises(DataError) as folder:
-        jsonl.write_text(tmp_path / "file" / "a.txt", "new")
 
     with jsonl.Appender(tmp_path / "a.jsonl") as file:
         file.append({"n": 1})
         resource.setrlimit(resource.RLIMIT_FSIZE, (20, limits[1]))
         try:
-            with pytest.raises(DataError) as disk:
-                file.append({"text": "more than there is room for"})
+            with pytest.raises(DataError) as error:
+                file.append({"text": "more than the limit allows"})
         finally:
             resource.setrlimit(resource.RLIMIT_FSIZE, limits)
 
-    advice = "Make room, or choose another place; then run the same command again: what is finished stays."
-    assert [str(error.value) for error in (folder, disk)] == [
-        f"{tmp_path / 'file' / 'a.txt'} LC253 cannot be written: {os.strerror(errno.EEXIST)}. {advice}",
-        f"{tmp_path / 'a.jsonl'} LC253 cannot be written: {os.strerror(errno.EFBIG)}. {advice}",
-    ]
-    assert list(jsonl.read(tmp_path / "a.jsonl")) == [{"n": 1}]
+    advice = "Free some disk space, or choose another path; then run the same command again: finished work is kept."
+    reason = os.strerror(errno.EFBIG)
+    assert str(error.value) == f"{tmp_path / 'a.jsonl'} LC253 cannot be written: {reason}. {advice}"
+    assert list(jsonl.read_records(tmp_path / "a.jsonl")) == [{"n": 1}]
 
 
-def test_left_overs_are_swept_away(tmp_path):
-    """Only those of files that were never finished."""
-    for name in (".a.txt.77.tmp", "a.txt", "b.tmp", ".hidden"):
-        (tmp_path / name).write_text("")
-
-    jsonl.sweep(tmp_path)
-
-    assert sorted(p.name for p in tmp_path.iterdir()) == [".hidden", "a.txt", "b.tmp"]
-
-
-def test_bytes_are_whole_or_not_there(tmp_path):
-    """A file of bytes takes the place of the old one, and nothing is left beside it."""
-    path = tmp_path / "a.jpg"
-    jsonl.write_bytes(path, b"old")
-    jsonl.write_bytes(path, b"new")
-
-    assert {p.name: p.read_bytes() for p in tmp_path.iterdir()} == {"a.jpg": b"new"}
-
-
-def test_names_are_read_without_the_rest(tmp_path):
-    """Only the first text of a line is parsed where it is the one asked for; a torn last line has no name yet."""
+def test_values_are_read_without_parsing_the_rest(tmp_path):
+    """Only the first item of a line is parsed where its key is the requested one; a truncated line has no value."""
     path = tmp_path / "a.jsonl"
     path.write_text(
         '{"photo":"a \\"b\\"\\n.png","rest":not parsed}\n'
@@ -121,27 +75,60 @@ def test_names_are_read_without_the_rest(tmp_path):
         '{"photo":"torn.png","outc'
     )
 
-    assert list(jsonl.read_names(path, "photo")) == ['a "b"\n.png', "second.png", "größe.png"]
+    assert list(jsonl.read_values(path, "photo")) == ['a "b"\n.png', "second.png", "größe.png"]
 
 
-def test_a_whole_last_line_has_a_name_without_its_line_end(tmp_path):
-    """Only the line end was lost: appending adds it."""
+def test_complete_last_line_needs_no_line_end(tmp_path):
+    """Where only the line end was lost, the record counts."""
     path = tmp_path / "a.jsonl"
     path.write_text('{"photo":"a.png"}')
 
-    assert list(jsonl.read_names(path, "photo")) == ["a.png"]
+    assert list(jsonl.read_values(path, "photo")) == ["a.png"]
 
 
-def test_one_run_at_a_time_adds_to_a_file(tmp_path):
-    """A second one is refused and changes nothing; when the first has let go, it may."""
+def test_second_writer_is_refused(tmp_path):
+    """It changes nothing; after the first has closed the file, another may write. No lock file stays."""
     path = tmp_path / "a.jsonl"
     with jsonl.Appender(path) as file:
         file.append({"n": 1})
-        file.force()
-        with pytest.raises(DataError, match="LC606 another run writes to it"):
+        file.sync()
+        with pytest.raises(DataError, match="LC606 another run writes to this file"):
             jsonl.Appender(path)
         file.append({"n": 2})
     with jsonl.Appender(path) as file:
         file.append({"n": 3})
 
-    assert list(jsonl.read(path)) == [{"n": 1}, {"n": 2}, {"n": 3}]
+    assert list(jsonl.read_records(path)) == [{"n": 1}, {"n": 2}, {"n": 3}]
+    assert [p.name for p in tmp_path.iterdir()] == ["a.jsonl"]
+
+
+def test_second_process_is_refused(tmp_path):
+    """The lock holds between processes, and a killed process leaves none."""
+    path = tmp_path / "a.jsonl"
+    program = (
+        "import os, sys\nfrom pathlib import Path\nfrom logicls.io.jsonl import Appender\n"
+        "file = Appender(Path(sys.argv[1]))\nfile.append({'n': 1})\nprint('open', flush=True)\nsys.stdin.read()\n"
+    )
+    command = [sys.executable, "-c", program, str(path)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as other:
+        assert other.stdout is not None
+        other.stdout.readline()
+        with pytest.raises(DataError, match="LC606"):
+            jsonl.Appender(path)
+        other.kill()
+        other.wait()
+
+    with jsonl.Appender(path) as file:
+        file.append({"n": 2})
+
+    assert list(jsonl.read_records(path)) == [{"n": 1}, {"n": 2}]
+
+
+def test_unusable_path_releases_the_lock(tmp_path):
+    """A path that is a folder is an error (LC253) and leaves no lock file."""
+    (tmp_path / "a.jsonl").mkdir()
+
+    with pytest.raises(DataError, match="LC253"):
+        jsonl.Appender(tmp_path / "a.jsonl")
+
+    assert [p.name for p in tmp_path.iterdir()] == ["a.jsonl"]

@@ -13,7 +13,7 @@ from typing import get_args
 
 from logicls.errors import DataError, Problem, did_you_mean
 from logicls.evaluation.ground_truth import Codes, Row, read_rows
-from logicls.io import jsonl
+from logicls.io import atomic
 from logicls.records import Outcome
 
 COLUMNS = ("photo", "inspector", "trial", "decision")
@@ -124,7 +124,7 @@ def by_photo(decisions: Iterable[Decision]) -> Mapping[str, Mapping[str, tuple[O
 
 def write_decisions(decisions: Iterable[Decision], standard: Mapping[str, Outcome], path: Path) -> None:
     """Write study.csv: every decision, beside it what is right. Without its last column it can be read again."""
-    with jsonl.replacing(path) as file:
+    with atomic.open_atomic(path) as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow([*COLUMNS, "standard"])
         writer.writerows([d.photo, d.inspector, d.trial, d.outcome, standard[d.photo]] for d in decisions)

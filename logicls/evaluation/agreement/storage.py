@@ -55,12 +55,12 @@ def kept(path: Path, made_of: Mapping[str, object]) -> Iterator[Kept]:
     study = hashlib.sha256(json.dumps(made_of, sort_keys=True).encode()).hexdigest()[:12]
     with jsonl.Appender(path) as file:
         known: dict[tuple[str, int], Outcome] = {}
-        for line in jsonl.read(path):
+        for line in jsonl.read_records(path):
             photo, trial, decision = (line.get(key) for key in ("photo", "trial", "decision"))
             if line.get("study") == study and isinstance(photo, str) and isinstance(trial, int):
                 known.update(((photo, trial), outcome) for outcome in OUTCOMES if outcome == decision)
         yield Kept(file, study, known)
-        file.force()
+        file.sync()
 
 
 def study_to_json(found: Study) -> dict[str, object]:

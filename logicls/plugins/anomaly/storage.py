@@ -14,7 +14,7 @@ from torch import Tensor
 
 from logicls.data.image_io import sha256
 from logicls.errors import BundleError, Problem, relative
-from logicls.io.jsonl import write_bytes
+from logicls.io.atomic import write_bytes
 
 Facts = Mapping[str, object]
 
