@@ -20,11 +20,11 @@ from logicls.cli import predict as cli_predict
 from logicls.cli import report as cli_report
 from logicls.cli import train as cli_train
 from logicls.errors import DataError, Problem, relative
-from logicls.plugins.selection import Asked
+from logicls.plugins.selection import PluginOptions
 
 if TYPE_CHECKING:
     from logicls.models.bundle import Bundle
-    from logicls.plugins.reasoning.evaluation import Trial
+    from logicls.plugins.reasoning.evaluation import ReasonerTrial
     from logicls.plugins.settings import ExpertSettings
 
 console = Console()
@@ -92,8 +92,8 @@ def fit_with_progress(bundle: Bundle, data: Path, settings: ExpertSettings) -> N
     from logicls.report.progress import show_stages
 
     with show_stages(console) as begin:
-        bar = fit_expert(bundle, data, settings, begin=lambda total: begin("photos", total).add)
-    console.print(f"{bundle.path}: expert {settings.kind}, {bar.promise}", soft_wrap=True)
+        bar = fit_expert(bundle, data, settings, start_progress=lambda total: begin("photos", total).add)
+    console.print(f"{bundle.path}: expert {settings.kind}, {bar.guarantee}", soft_wrap=True)
 
 
 knowledge_app = typer.Typer(help="What is known of products: pages that people edit.", no_args_is_help=True)
@@ -113,22 +113,22 @@ def build(
     seed: Annotated[int, typer.Option(help="The same seed makes the same pages.")] = 0,
 ) -> None:
     """Draft what is known of a product: its rules, a reference of each variant, a page of each defect."""
-    from logicls.plugins.retrieval.drafting import draft
+    from logicls.plugins.retrieval.drafting import draft_knowledge
     from logicls.report.progress import show_progress
     from logicls.synth.pipeline import Order
 
     cli_train.silence_progress_bars()
     order, bundle_path = Order(spec, data, out, count, seed), _relative(bundle, out) if bundle else ""
     with show_progress("photos", count, console) as counter:
-        result = draft(
+        result = draft_knowledge(
             order,
             encoder=_relative(Path(encoder), out) if Path(encoder).is_dir() and encoder else encoder,
             bundle=bundle_path,
-            done=counter.add,
+            on_progress=counter.add,
         )
-    for name in result.without:
+    for name in result.without_photo:
         console.print(Text(f"{name}: no photo allowed to make it; its page has none"), soft_wrap=True)
-    message = f"{out}: {len(result.written)} pages written, {len(result.kept)} were there and are as they were"
+    message = f"{out}: {len(result.written)} pages written, {len(result.existing)} were there and are as they were"
     console.print(Text(message), soft_wrap=True)
 
 
@@ -143,21 +143,21 @@ def route(
 ) -> None:
     """Tell which product each photo shows. Exit code 1 where a person has to say, or a photo does not pass."""
     from logicls.plugins.retrieval.knowledge import read_knowledge
-    from logicls.plugins.retrieval.product_matcher import Documents, sights_of
-    from logicls.plugins.retrieval.routing import REVIEW, bundles_of, route, write_routes
+    from logicls.plugins.retrieval.product_matcher import DocumentRetriever, build_index
+    from logicls.plugins.retrieval.routing import REVIEW, find_bundles, route_photos, write_routes
 
     cli_train.silence_progress_bars()
     knowledge = read_knowledge(knowledge_dir)
-    bundles = bundles_of(knowledge) if predict else {}
+    bundles = find_bundles(knowledge) if predict else {}
     photos_by_product = write_routes(
-        route(Documents(knowledge, sights_of(knowledge)), images, batch=batch, without=out), out
+        route_photos(DocumentRetriever(knowledge, build_index(knowledge)), images, batch=batch, exclude=out), out
     )
     for name, photos in photos_by_product.items():
         console.print(Text(f"{name}: {len(photos)} photos"), soft_wrap=True)
     all_pass = True
     for name in sorted(set(photos_by_product) & set(bundles)):
         folder = out / name
-        plugins = Asked().here(bundles[name])
+        plugins = PluginOptions().resolve(bundles[name])
         spec = cli_predict.predict_with_progress(
             bundles[name], images, folder, batch=batch, subset=frozenset(photos_by_product[name]), selection=plugins
         )  # fmt: skip
@@ -189,30 +189,30 @@ def second_look(
 ) -> None:
     """Measure second looks: which photos get one, what it changes at equal mistakes, what it costs."""
     from logicls.evaluation.ground_truth import read_truth
-    from logicls.plugins.reasoning.evaluation import tried, write_trial
-    from logicls.plugins.registry import NAMES, found
+    from logicls.plugins.reasoning.evaluation import run_trial, write_trial
+    from logicls.plugins.registry import FACTORIES, load_factory
     from logicls.predict.input.listing import list_photos, escape_name
     from logicls.predict.self_test import open_bundle
 
     cli_train.silence_progress_bars()
-    names = reasoner or list(NAMES["reasoner"])
+    names = reasoner or list(FACTORIES["reasoner"])
     for name in names:
-        found("reasoner", name)
+        load_factory("reasoner", name)
     truth_table = read_truth(truth)
     if not any(escape_name(name) in truth_table for name in list_photos(images)):
         message = f"none of its {len(truth_table)} photos is in {images}."
         raise DataError(
             Problem("LC741", message, relative(truth), advice="Paths are relative to the folder of photos.")
         )
-    trial = tried(
-        open_bundle(bundle), images, truth_table, names, seeds=seeds, open_from=min_entropy, say=console.print
+    trial = run_trial(
+        open_bundle(bundle), images, truth_table, names, seeds=seeds, min_entropy=min_entropy, report=console.print
     )
     _print(trial)
     console.print(str(write_trial(trial, out)), soft_wrap=True)
 
 
-def _print(trial: Trial) -> None:
+def _print(trial: ReasonerTrial) -> None:
     table = Table(*TRIAL_COLUMNS, box=None)
-    for row in trial.rows():
+    for row in trial.to_rows():
         table.add_row(*(f"{v:.3f}" if isinstance(v := row[name], float) else str(v) for name in TRIAL_COLUMNS))
     console.print(table)

@@ -16,7 +16,7 @@ from logicls.cli import report as cli_report
 from logicls.cli import serve as cli_serve
 from logicls.cli import train as cli_train
 from logicls.errors import LogiClsError, Problem
-from logicls.plugins.selection import Asked, Wanted
+from logicls.plugins.selection import PluginOptions, PluginSelection
 
 if TYPE_CHECKING:
     from logicls.constraints.spec.models import Spec
@@ -66,9 +66,9 @@ def predict(
     """
     cli_report.check_xlsx_installed(xlsx=xlsx)
     globs, remote = tuple(only or ()), cli_serve.RemoteExecution(endpoint, model, answer_format, box_format, ray)
-    requested = Asked(expert, reasoner, knowledge, tokens, steps, min_entropy)
+    requested = PluginOptions(expert, reasoner, knowledge, tokens, steps, min_entropy)
     remote.check(watch=watch, has_plugins=bool(requested))
-    selection = remote.drop_plugins(requested.here(bundle))
+    selection = remote.drop_plugins(requested.resolve(bundle))
     if watch:
         from logicls.predict.folder.watch import Watch
 
@@ -100,7 +100,7 @@ def predict_with_progress(
     only: tuple[str, ...] = (),
     subset: Container[str] | None = None,
     remote: cli_serve.RemoteExecution | None = None,
-    selection: Wanted = Wanted(),  # noqa: B008  frozen
+    selection: PluginSelection = PluginSelection(),  # noqa: B008  frozen
 ) -> Spec:
     """Predict a folder, progress on the screen."""
     from logicls.predict.folder.runner import by_reader, predict_folder
@@ -115,7 +115,7 @@ def predict_with_progress(
         execution.open_bundle(bundle, images, batch, workers, wanted=selection) as (opened, inspect),
         show_stages(console) as begin,
     ):
-        plugins = selection.made(opened) if inspect is None else PlugIns(plugged=selection.plugged(opened.path))
+        plugins = selection.build(opened) if inspect is None else PlugIns(plugged=selection.describe(opened.path))
         _print_plugins(opened, plugins.plugged)
         if plugins:
             inspect = by_reader(make_reader(opened, plugins.retriever), images, batch, workers, plugins)
@@ -136,14 +136,14 @@ def _print_plugins(bundle: Bundle, plugins: Plugged) -> None:
         console.print(Text(f"plugged in: {plug.to_text()}"), soft_wrap=True)
 
 
-def _watch_with_progress(bundle: Path, images: Path, out: Path, watch: Watch, selection: Wanted) -> Spec:
+def _watch_with_progress(bundle: Path, images: Path, out: Path, watch: Watch, selection: PluginSelection) -> Spec:
     """Predict what comes, a line for each photo that does not pass."""
     from logicls.predict.folder.watch import watch_folder
     from logicls.predict.self_test import open_bundle
 
     cli_train.silence_progress_bars()
     opened = open_bundle(bundle)
-    plugins = selection.made(opened)
+    plugins = selection.build(opened)
     _print_plugins(opened, plugins.plugged)
     console.print(Text(f"watching {images}; Ctrl-C ends it"), soft_wrap=True)
 

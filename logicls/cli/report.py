@@ -69,7 +69,7 @@ def replay(
     origin = again.origin_of(verdicts, bundle=bundle, photos=photos)
     cli_train.silence_progress_bars()
     opened = open_bundle(origin.bundle)
-    plugins = wanted.again(recorded.plugins, knowledge or origin.knowledge).made(opened)
+    plugins = wanted.restore_selection(recorded.plugins, knowledge or origin.knowledge).build(opened)
     repeated = again.replay(recorded, opened, origin.photos, plugins)
     differences = again.differences(recorded, repeated)
     for line in differences:
@@ -111,9 +111,9 @@ def write_files(
     lines, labels = out / "verdicts.jsonl", build_labels(spec)
     knowledge_folder = knowledge or _find_knowledge(out)
     if knowledge_folder is not None:
-        from logicls.plugins.retrieval.knowledge import causes_of
+        from logicls.plugins.retrieval.knowledge import read_causes
 
-        labels = replace(labels, causes=causes_of(knowledge_folder, spec.product.name))
+        labels = replace(labels, causes=read_causes(knowledge_folder, spec.product.name))
     comparison = compare_with_truth(out, truth) if truth else None
     summary = write_report(
         read_verdicts(lines),

@@ -16,7 +16,7 @@ from rich.text import Text
 from logicls.cli import options as cli_extras
 from logicls.errors import LogiClsError, Problem
 from logicls.models.box_formats import BoxFamily
-from logicls.plugins.selection import Asked, Wanted
+from logicls.plugins.selection import PluginOptions, PluginSelection
 from logicls.predict.endpoint.prompts import PromptMode, PromptOptions
 from logicls.predict.plugin_protocols import Plugged
 
@@ -64,12 +64,12 @@ class RemoteExecution:
             if getattr(self, name) and not self.endpoint:
                 raise _options_error(f"--{name} is about a server.", "Add --endpoint, or leave it out.")
 
-    def drop_plugins(self, selection: Wanted) -> Wanted:
+    def drop_plugins(self, selection: PluginSelection) -> PluginSelection:
         """What is plugged in where the work is done; says so where the bundle's own plug-ins are left out."""
         if not self.endpoint or not selection:
             return selection
         _print_line("--endpoint has no room for what the bundle has plugged in: it is left out")
-        return Wanted()
+        return PluginSelection()
 
     @contextmanager
     def open_bundle(
@@ -79,7 +79,7 @@ class RemoteExecution:
         batch: int,
         workers: int,
         *,
-        selection: Wanted = Wanted(),  # noqa: B008  frozen
+        selection: PluginSelection = PluginSelection(),  # noqa: B008  frozen
     ) -> Iterator[tuple[Bundle, Inspect | None]]:
         """The bundle, and what inspects photos; None where its own model does, here."""
         if self.endpoint:
@@ -111,7 +111,7 @@ class RemoteExecution:
 
     @contextmanager
     def _open_cluster(
-        self, bundle: Path, images: Path, batch: int, selection: Wanted
+        self, bundle: Path, images: Path, batch: int, selection: PluginSelection
     ) -> Iterator[tuple[Bundle, Inspect]]:
         from logicls.cli.environment import require_extra
 
@@ -120,7 +120,7 @@ class RemoteExecution:
         from logicls.predict.folder.ray_cluster import by_cluster, cluster
 
         outline = load_bundle_without_model(bundle)
-        made, plugged = (selection.made, selection.plugged(bundle)) if selection else (None, Plugged())
+        made, plugged = (selection.build, selection.describe(bundle)) if selection else (None, Plugged())
         with cluster(self.ray) as workers:
             yield outline, by_cluster(workers, outline, images, batch, made=made, plugged=plugged)
 
@@ -162,9 +162,9 @@ def serve(
     from logicls.serve.server import Address
     from logicls.serve.server import serve as run
 
-    selection = Asked(expert, reasoner, knowledge, tokens, steps, min_entropy).here(bundle)
+    selection = PluginOptions(expert, reasoner, knowledge, tokens, steps, min_entropy).resolve(bundle)
     silence_progress_bars()
     limits = Limits(
         batch, wait / 1000, queue, rate, max_bytes=int(max_megabytes * 1e6), max_pixels=int(max_megapixels * 1e6)
     )  # fmt: skip
-    run(bundle, Address(host, port), limits, token, plugin_factory=selection.made, report=_print_line)
+    run(bundle, Address(host, port), limits, token, plugin_factory=selection.build, report=_print_line)

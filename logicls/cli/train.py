@@ -101,9 +101,9 @@ def add_plugins(synth_dir: Path, out: Path, plan: ProductRecipe) -> None:
     if plan.expert is not None:
         add_expert(synth_dir, out, plan.expert)
     if plan.reasoner is not None:
-        from logicls.plugins.selection import stand
+        from logicls.plugins.selection import set_default_plugins
 
-        stand(out, reasoner=plan.reasoner.model_dump(exclude_none=True))
+        set_default_plugins(out, reasoner=plan.reasoner.model_dump(exclude_none=True))
         console.print(Text(f"reasoner {plan.reasoner.name}"))
     if plan.knowledge is not None:
         add_knowledge(synth_dir, out, plan.knowledge)
@@ -111,27 +111,27 @@ def add_plugins(synth_dir: Path, out: Path, plan: ProductRecipe) -> None:
 
 def add_knowledge(synth_dir: Path, out: Path, settings: KnowledgeSettings) -> None:
     """Draft what is known of the product into the bundle, or copy it, progress on the screen. Raises `DataError`."""
-    from logicls.plugins.bundled_knowledge import FOLDER, carry_knowledge
+    from logicls.plugins.bundled_knowledge import KNOWLEDGE_FOLDER, bundle_knowledge
     from logicls.report.progress import show_progress
 
     if settings.folder:
-        pages = carry_knowledge(synth_dir, out, settings)
+        pages = bundle_knowledge(synth_dir, out, settings)
     else:
         with show_progress("knowledge", settings.count, console) as counter:
-            pages = carry_knowledge(synth_dir, out, settings, done=counter.add)
-    console.print(Text(f"knowledge: {pages} pages in {out / FOLDER}"), soft_wrap=True)
+            pages = bundle_knowledge(synth_dir, out, settings, on_progress=counter.add)
+    console.print(Text(f"knowledge: {pages} pages in {out / KNOWLEDGE_FOLDER}"), soft_wrap=True)
 
 
 def add_expert(synth_dir: Path, out: Path, settings: ExpertSettings) -> None:
     """Fit an expert to the photos that the set was made of, progress on the screen. Raises `DataError` (LC406)."""
     from logicls.models.bundle import load_bundle
-    from logicls.plugins.anomaly.fit import fit_expert, photos_of
+    from logicls.plugins.anomaly.fit import fit_expert, find_good_photos
     from logicls.report.progress import show_stages
 
-    data = photos_of(synth_dir)
+    data = find_good_photos(synth_dir)
     with show_stages(console) as begin:
-        bar = fit_expert(load_bundle(out), data, settings, begin=lambda total: begin("expert", total).add)
-    console.print(Text(f"expert {settings.kind}: {bar.promise}"))
+        bar = fit_expert(load_bundle(out), data, settings, start_progress=lambda total: begin("expert", total).add)
+    console.print(Text(f"expert {settings.kind}: {bar.guarantee}"))
 
 
 def train_by_rewards(

@@ -12,35 +12,35 @@ import yaml
 from logicls.constraints.spec.loader import load_spec
 from logicls.errors import DataError, Problem, did_you_mean, relative
 from logicls.io.atomic import write_text
-from logicls.plugins.anomaly.fit import photos_of
-from logicls.plugins.reasoning.second_look import refuse_foreign
-from logicls.plugins.retrieval.drafting import draft
-from logicls.plugins.retrieval.knowledge import FILE, Knowledge, read_knowledge
-from logicls.plugins.selection import stand
+from logicls.plugins.anomaly.fit import find_good_photos
+from logicls.plugins.reasoning.second_look import reject_foreign_model
+from logicls.plugins.retrieval.drafting import draft_knowledge
+from logicls.plugins.retrieval.knowledge import KNOWLEDGE_FILE, KnowledgeBase, read_knowledge
+from logicls.plugins.selection import set_default_plugins
 from logicls.plugins.settings import KnowledgeSettings, ReasonerSettings
 from logicls.synth.pipeline import Order
 from logicls.train.recipe import NANO
 
-FOLDER = "knowledge"
+KNOWLEDGE_FOLDER = "knowledge"
 """Of a bundle."""
 
 
 def check_reasoner(settings: ReasonerSettings, model: str) -> None:
     """Raises `DataError` (LC740) where a model of the hub is to be trained."""
     if model != NANO:
-        refuse_foreign(settings.name, model)
+        reject_foreign_model(settings.name, model)
 
 
-def check_knowledge(settings: KnowledgeSettings, synth: Path) -> None:
+def check_knowledge(settings: KnowledgeSettings, dataset: Path) -> None:
     """Raises as `carry_knowledge` does, where that can be told before the model is trained."""
     if settings.folder:
-        _of_product(Path(settings.folder), synth)
+        _read_product_knowledge(Path(settings.folder), dataset)
     else:
-        photos_of(synth)
+        find_good_photos(dataset)
 
 
-def carry_knowledge(
-    synth: Path, bundle: Path, settings: KnowledgeSettings, *, done: Callable[[int], None] = lambda count: None
+def bundle_knowledge(
+    dataset: Path, bundle: Path, settings: KnowledgeSettings, *, on_progress: Callable[[int], None] = lambda count: None
 ) -> int:
     """Draft or copy knowledge into a bundle, and have it plugged in from now on; returns how many pages there are.
 
@@ -49,48 +49,51 @@ def carry_knowledge(
         DataError: There are no pages, or one is broken (LC701 to LC703), none is of the product (LC708), a page shows a
             photo that lies elsewhere (LC713), or the photos that the set was made of are gone (LC406).
     """
-    there = bundle / FOLDER
+    target = bundle / KNOWLEDGE_FOLDER
     if settings.folder:
-        _copied(_of_product(Path(settings.folder), synth), there)
+        _copy_knowledge(_read_product_knowledge(Path(settings.folder), dataset), target)
     else:
-        draft(Order(synth / "spec.yaml", photos_of(synth), there, settings.count, settings.seed), done=done)
-    stand(bundle, knowledge=FOLDER)
-    return len(read_knowledge(there).pages)
+        draft_knowledge(
+            Order(dataset / "spec.yaml", find_good_photos(dataset), target, settings.count, settings.seed),
+            on_progress=on_progress,
+        )
+    set_default_plugins(bundle, knowledge=KNOWLEDGE_FOLDER)
+    return len(read_knowledge(target).pages)
 
 
-def _of_product(folder: Path, synth: Path) -> Knowledge:
+def _read_product_knowledge(folder: Path, dataset: Path) -> KnowledgeBase:
     """What is known, if that is of the product too, and can travel."""
-    knowledge, product = read_knowledge(folder), load_spec(synth / "spec.yaml").product.name
+    knowledge, product = read_knowledge(folder), load_spec(dataset / "spec.yaml").product.name
     if product not in knowledge.products:
         message = f'nothing is known of "{product}", the bundle\'s product.'
         advice = did_you_mean(product, knowledge.products)
         raise DataError(Problem("LC708", message, relative(folder), advice=advice))
-    inside = folder.resolve()
+    root = folder.resolve()
     problems = [
         Problem("LC713", f"its photo lies outside of {relative(folder)}, and would be left behind.",
                 relative(folder / f"{page.name}.md"), advice="Put the photo beside the page.")
-        for page in knowledge.documents if page.photo and not page.photo.resolve().is_relative_to(inside)
+        for page in knowledge.documents if page.photo and not page.photo.resolve().is_relative_to(root)
     ]  # fmt: skip
     if problems:
         raise DataError(problems)
     return knowledge
 
 
-def _copied(knowledge: Knowledge, there: Path) -> None:
+def _copy_knowledge(knowledge: KnowledgeBase, target: Path) -> None:
     """Pages, their photos and features, in the place of what was there; an encoder that is a folder is named anew."""
     root = knowledge.path.resolve()
-    if root == there.resolve():
+    if root == target.resolve():
         return
-    shutil.rmtree(there, ignore_errors=True)
-    shown = {page.photo.resolve() for page in knowledge.documents if page.photo is not None}
+    shutil.rmtree(target, ignore_errors=True)
+    photos = {page.photo.resolve() for page in knowledge.documents if page.photo is not None}
     pages = {root / f"{page.name}.md" for page in knowledge.pages}
-    for file in sorted({*shown, *pages, *(file.resolve() for file in knowledge.features)}):
-        to = there / file.relative_to(root)
-        to.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(file, to)
+    for file in sorted({*photos, *pages, *(file.resolve() for file in knowledge.feature_files)}):
+        destination = target / file.relative_to(root)
+        destination.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(file, destination)
     settings = knowledge.settings
     if (root / settings.encoder).is_dir():
-        moved = Path(os.path.relpath(root / settings.encoder, there.resolve())).as_posix()
-        settings = settings.model_copy(update={"encoder": moved})
-    told = settings.model_copy(update={"bundles": {}}).model_dump()
-    write_text(there / FILE, yaml.safe_dump(told, sort_keys=False))
+        encoder_path = Path(os.path.relpath(root / settings.encoder, target.resolve())).as_posix()
+        settings = settings.model_copy(update={"encoder": encoder_path})
+    content = settings.model_copy(update={"bundles": {}}).model_dump()
+    write_text(target / KNOWLEDGE_FILE, yaml.safe_dump(content, sort_keys=False))

@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from logicls.errors import DataError, Problem, did_you_mean
 
-Kind = Literal["retriever", "expert", "reasoner"]
+PluginKind = Literal["retriever", "expert", "reasoner"]
 REASONERS: Mapping[str, str] = MappingProxyType(
     {
         "closer": "closer",
@@ -19,7 +19,7 @@ REASONERS: Mapping[str, str] = MappingProxyType(
         "random": "random",
     }
 )
-NAMES: Mapping[str, Mapping[str, str]] = MappingProxyType(
+FACTORIES: Mapping[str, Mapping[str, str]] = MappingProxyType(
     {
         "retriever": {"documents": "logicls.plugins.retrieval.product_matcher:documents"},
         "expert": {
@@ -34,14 +34,14 @@ NAMES: Mapping[str, Mapping[str, str]] = MappingProxyType(
 """Kind → name → `module:function` that makes one of a bundle (`models.bundle.Bundle`) and its settings."""
 
 
-def found(kind: Kind, name: str) -> Any:
+def load_factory(kind: PluginKind, name: str) -> Any:
     """The function that makes the plug-in of that name. Raises `DataError` (LC700)."""
-    module, _, function = known(kind, name).partition(":")
+    module, _, function = factory_path(kind, name).partition(":")
     return getattr(import_module(module), function)
 
 
-def known(kind: Kind, name: str) -> str:
+def factory_path(kind: PluginKind, name: str) -> str:
     """Where the plug-in of that name is made, as `NAMES` says it. Raises `DataError` (LC700)."""
-    if name not in NAMES[kind]:
-        raise DataError(Problem("LC700", f'there is no {kind} "{name}".', advice=did_you_mean(name, NAMES[kind])))
-    return NAMES[kind][name]
+    if name not in FACTORIES[kind]:
+        raise DataError(Problem("LC700", f'there is no {kind} "{name}".', advice=did_you_mean(name, FACTORIES[kind])))
+    return FACTORIES[kind][name]

@@ -15,20 +15,20 @@ from pydantic import BaseModel, ConfigDict, ValidationError, field_validator
 
 from logicls.errors import BundleError, DataError, Problem, relative
 from logicls.io.atomic import write_text
-from logicls.plugins.registry import found, known
-from logicls.plugins.settings import ReasonerSettings, without_effect
+from logicls.plugins.registry import load_factory, factory_path
+from logicls.plugins.settings import ReasonerSettings, find_unused
 from logicls.predict.plugin_protocols import Plugged, PlugIns
 from logicls.records import PluginInfo
 
 if TYPE_CHECKING:
     from logicls.models.bundle import Bundle
 
-FILE = "plugins.json"
-NONE = "none"
+PLUGINS_FILE = "plugins.json"
+NO_PLUGIN = "none"
 """Asks for nothing where something stands."""
 
 
-class Standing(BaseModel):
+class DefaultPlugins(BaseModel):
     """plugins.json; every key may be left out."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -42,41 +42,43 @@ class Standing(BaseModel):
 
     @field_validator("reasoner", mode="before")
     @classmethod
-    def _by_name(cls, given: Any) -> Any:
-        return {"name": given} if isinstance(given, str) else given
+    def _expand_name(cls, value: Any) -> Any:
+        return {"name": value} if isinstance(value, str) else value
 
 
-def standing(folder: Path) -> Standing:
+def read_default_plugins(folder: Path) -> DefaultPlugins:
     """Nothing for a bundle without the file. Raises `BundleError` (LC723)."""
-    file = folder / FILE
+    file = folder / PLUGINS_FILE
     if not file.exists():
-        return Standing()
+        return DefaultPlugins()
     try:
-        return Standing.model_validate(json.loads(file.read_text(encoding="utf-8")))
+        return DefaultPlugins.model_validate(json.loads(file.read_text(encoding="utf-8")))
     except ValidationError as error:
-        places = [(".".join(map(str, one["loc"])), one["msg"][:1].lower() + one["msg"][1:]) for one in error.errors()]
-        told = "; ".join(f"{key}: {message}" if key else message for key, message in places)
-        raise _wrong(file, f"names no plug-in with {told}") from error
+        problems = [(".".join(map(str, one["loc"])), one["msg"][:1].lower() + one["msg"][1:]) for one in error.errors()]
+        details = "; ".join(f"{key}: {message}" if key else message for key, message in problems)
+        raise _invalid_file(file, f"names no plug-in with {details}") from error
     except (OSError, ValueError) as error:
-        raise _wrong(file, f"cannot be read: {error}") from error
+        raise _invalid_file(file, f"cannot be read: {error}") from error
 
 
-def stand(folder: Path, **plugged: str | Mapping[str, object]) -> None:
+def set_default_plugins(folder: Path, **plugins: str | Mapping[str, object]) -> None:
     """From now on these are on where the bundle predicts, beside those that are. Raises `BundleError`."""
-    there = {kind: told for kind, told in standing(folder).model_dump(exclude_none=True).items() if told}
-    write_text(folder / FILE, json.dumps({**there, **plugged}, indent=1, sort_keys=True))
+    before = {
+        kind: value for kind, value in read_default_plugins(folder).model_dump(exclude_none=True).items() if value
+    }
+    write_text(folder / PLUGINS_FILE, json.dumps({**before, **plugins}, indent=1, sort_keys=True))
 
 
-def _wrong(file: Path, what: str) -> BundleError:
+def _invalid_file(file: Path, why: str) -> BundleError:
     advice = 'Write {"expert": "patches"}, or delete the file.'
-    return BundleError(Problem("LC723", f"{what}.", relative(file), advice=advice))
+    return BundleError(Problem("LC723", f"{why}.", relative(file), advice=advice))
 
 
-OPTIONS: Mapping[str, str] = {"tokens": "--think-tokens", "steps": "--think-steps", "open": "--open"}
+OPTION_NAMES: Mapping[str, str] = {"tokens": "--think-tokens", "steps": "--think-steps", "open": "--open"}
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
+class PluginSelection:
     """What is to be plugged in."""
 
     expert: str = ""
@@ -87,44 +89,44 @@ class Wanted:
     def __bool__(self) -> bool:
         return bool(self.expert or self.reasoner or self.knowledge)
 
-    def plugged(self, bundle: Path) -> Plugged:
+    def describe(self, bundle: Path) -> Plugged:
         """What verdicts will say of them, without making them.
 
         Raises:
             BundleError: The bundle has no such expert (LC721).
             SpecError, DataError: The knowledge cannot be read (LC001 to LC025, LC701 to LC703).
         """
-        plugs = []
+        infos = []
         if self.expert:
-            from logicls.plugins.anomaly.storage import kept_hash
+            from logicls.plugins.anomaly.storage import hash_expert
 
-            plugs.append(PluginInfo("expert", self.expert, kept_hash(bundle, self.expert)))
+            infos.append(PluginInfo("expert", self.expert, hash_expert(bundle, self.expert)))
         if self.reasoner is not None:
-            from logicls.plugins.reasoning.second_look import in_effect
+            from logicls.plugins.reasoning.second_look import effective_settings
 
-            plugs.append(PluginInfo("reasoner", self.reasoner.name, settings=in_effect(self.reasoner)))
+            infos.append(PluginInfo("reasoner", self.reasoner.name, settings=effective_settings(self.reasoner)))
         if self.knowledge is not None:
-            from logicls.plugins.retrieval.knowledge import knowledge_hash, read_knowledge
+            from logicls.plugins.retrieval.knowledge import hash_knowledge, read_knowledge
 
-            plugs.append(PluginInfo("retriever", "documents", knowledge_hash(read_knowledge(self.knowledge))))
-        return Plugged(tuple(plugs), self.knowledge)
+            infos.append(PluginInfo("retriever", "documents", hash_knowledge(read_knowledge(self.knowledge))))
+        return Plugged(tuple(infos), self.knowledge)
 
-    def made(self, bundle: Bundle) -> PlugIns:
+    def build(self, bundle: Bundle) -> PlugIns:
         """The plug-ins, made for the bundle. Raises `BundleError`, `SpecError`, `DataError`."""
         if not self:
             return PlugIns()
-        expert = found("expert", self.expert)(bundle) if self.expert else None
-        retriever = found("retriever", "documents")(bundle, self.knowledge) if self.knowledge else None
+        expert = load_factory("expert", self.expert)(bundle) if self.expert else None
+        retriever = load_factory("retriever", "documents")(bundle, self.knowledge) if self.knowledge else None
         reasoner = None
         if self.reasoner is not None:
-            from logicls.plugins.reasoning.second_look import second_of
+            from logicls.plugins.reasoning.second_look import build_reasoner
 
-            reasoner = second_of(bundle, self.reasoner)
-        return PlugIns(retriever, expert, reasoner, self.plugged(bundle.path))
+            reasoner = build_reasoner(bundle, self.reasoner)
+        return PlugIns(retriever, expert, reasoner, self.describe(bundle.path))
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class PluginOptions:
     """What options say; empty or None where they say nothing."""
 
     expert: str = ""
@@ -136,68 +138,70 @@ class Asked:
     open: float | None = None
 
     def __bool__(self) -> bool:
-        chosen = (self.expert, self.reasoner, self.knowledge)
-        return any(name not in ("", NONE) for name in chosen) or bool(self._given())
+        names = (self.expert, self.reasoner, self.knowledge)
+        return any(name not in ("", NO_PLUGIN) for name in names) or bool(self._reasoner_settings())
 
-    def here(self, bundle: Path) -> Wanted:
+    def resolve(self, bundle: Path) -> PluginSelection:
         """With what the bundle has plugged in where nothing else is asked for, and without what is not wanted.
 
         Raises:
             DataError: There is no plug-in of a name (LC700), or an option would do nothing (LC711).
             BundleError: What the bundle has plugged in cannot be read (LC723).
         """
-        usual = standing(bundle)
-        expert = self.expert or usual.expert
-        own = bundle / usual.knowledge if usual.knowledge else None
+        defaults = read_default_plugins(bundle)
+        expert = self.expert or defaults.expert
+        own = bundle / defaults.knowledge if defaults.knowledge else None
         knowledge = Path(self.knowledge) if self.knowledge else own
-        if expert not in ("", NONE):
-            known("expert", expert)
-        return Wanted(
-            "" if expert == NONE else expert,
-            self._looking_again(usual.reasoner),
-            None if self.knowledge == NONE or knowledge is None else knowledge.resolve(),
+        if expert not in ("", NO_PLUGIN):
+            factory_path("expert", expert)
+        return PluginSelection(
+            "" if expert == NO_PLUGIN else expert,
+            self._resolve_reasoner(defaults.reasoner),
+            None if self.knowledge == NO_PLUGIN or knowledge is None else knowledge.resolve(),
         )
 
-    def _given(self) -> dict[str, int | float]:
+    def _reasoner_settings(self) -> dict[str, int | float]:
         settings = {"tokens": self.tokens, "steps": self.steps, "open": self.open}
         return {name: value for name, value in settings.items() if value is not None}
 
-    def _looking_again(self, usual: ReasonerSettings | None) -> ReasonerSettings | None:
+    def _resolve_reasoner(self, default: ReasonerSettings | None) -> ReasonerSettings | None:
         """A reasoner by its name, or the bundle's, with the settings that options say."""
-        given = self._given()
-        before = usual.model_dump(exclude_none=True) if usual is not None and not self.reasoner else {}
-        name = self.reasoner or str(before.get("name", NONE))
-        if name == NONE:
-            _refuse(list(given), "no second look is asked for", "Add --reasoner, or leave it out.")
+        settings = self._reasoner_settings()
+        before = default.model_dump(exclude_none=True) if default is not None and not self.reasoner else {}
+        name = self.reasoner or str(before.get("name", NO_PLUGIN))
+        if name == NO_PLUGIN:
+            _reject_unused(list(settings), "no second look is asked for", "Add --reasoner, or leave it out.")
             return None
-        known("reasoner", name)
+        factory_path("reasoner", name)
         advice = "Leave it out, or choose another reasoner."
-        _refuse(without_effect(name, given), f'the reasoner "{name}" has none', advice)
-        return ReasonerSettings.model_validate({**before, "name": name, **given})
+        _reject_unused(find_unused(name, settings), f'the reasoner "{name}" has none', advice)
+        return ReasonerSettings.model_validate({**before, "name": name, **settings})
 
 
-def _refuse(idle: Sequence[str], why: str, advice: str) -> None:
+def _reject_unused(unused: Sequence[str], why: str, advice: str) -> None:
     """An option that would do nothing is an error (LC711)."""
-    if idle:
+    if unused:
         raise DataError(
-            [Problem("LC711", f"{OPTIONS[name]} does nothing here: {why}.", advice=advice) for name in idle]
+            [Problem("LC711", f"{OPTION_NAMES[name]} does nothing here: {why}.", advice=advice) for name in unused]
         )
 
 
-def again(plugs: Sequence[PluginInfo], knowledge: Path | None) -> Wanted:
+def restore_selection(infos: Sequence[PluginInfo], knowledge: Path | None) -> PluginSelection:
     """What a verdict was made with, to be plugged in again; `knowledge` is where that lies now.
 
     Raises:
         DataError: It was made with knowledge, and nobody says where that is (LC712).
     """
-    by_kind = {plug.kind: plug for plug in plugs}
+    by_kind = {info.kind: info for info in infos}
     if "retriever" in by_kind and knowledge is None:
         message = f"the verdict was made with {by_kind['retriever'].to_text()}, and nothing says where that lies."
         raise DataError(Problem("LC712", message, advice="Name the folder with --knowledge."))
-    looked = by_kind.get("reasoner")
-    chosen = {n: v for n, v in looked.settings if n in ReasonerSettings.model_fields} if looked is not None else {}
-    return Wanted(
+    reasoner = by_kind.get("reasoner")
+    settings = (
+        {n: v for n, v in reasoner.settings if n in ReasonerSettings.model_fields} if reasoner is not None else {}
+    )
+    return PluginSelection(
         by_kind["expert"].name if "expert" in by_kind else "",
-        ReasonerSettings.model_validate({"name": looked.name, **chosen}) if looked is not None else None,
+        ReasonerSettings.model_validate({"name": reasoner.name, **settings}) if reasoner is not None else None,
         knowledge if "retriever" in by_kind else None,
     )

@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from logicls.train.recipe import Recipe, read_recipe_as
 
-Kind = Literal["patches", "prototypes", "texts", "priors"]
+ExpertKind = Literal["patches", "prototypes", "texts", "priors"]
 
 
 class ExpertSettings(BaseModel):
@@ -23,7 +23,7 @@ class ExpertSettings(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    kind: Kind = "patches"
+    kind: ExpertKind = "patches"
     """patches: a memory of good patches. prototypes: what good and flawed patches are like, learned from made flaws.
     texts: patches against words for what is right and wrong, by a CLIP-type encoder; nothing is learned. priors: the
     map of prototypes, or of texts where there is an encoder, and a small network's view of the photo as tokens that
@@ -48,7 +48,7 @@ class ExpertSettings(BaseModel):
     seed: int = 0
 
     @model_validator(mode="after")
-    def _fitting(self) -> ExpertSettings:
+    def _check_encoder(self) -> ExpertSettings:
         if self.kind != "priors" and bool(self.encoder) != (self.kind == "texts"):
             raise ValueError("kind texts needs an encoder, priors may have one, and no other kind has one")
         return self
@@ -66,14 +66,14 @@ class KnowledgeSettings(BaseModel):
     seed: int = 0
 
     @model_validator(mode="after")
-    def _fitting(self) -> KnowledgeSettings:
+    def _check_source(self) -> KnowledgeSettings:
         if self.folder and {"count", "seed"} & self.model_fields_set:
             raise ValueError("count and seed are for pages that are drafted: leave them out, or folder")
         return self
 
 
-Name = Literal["closer", "latent", "latent-sampled", "latent-still", "random"]
-STEPLESS = frozenset({"closer", "random"})
+ReasonerName = Literal["closer", "latent", "latent-sampled", "latent-still", "random"]
+WITHOUT_STEPS = frozenset({"closer", "random"})
 """Reasoners that climb no step."""
 
 
@@ -82,7 +82,7 @@ class ReasonerSettings(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    name: Name = "closer"
+    name: ReasonerName = "closer"
     """closer: the whole photo with a larger input. latent: think tokens that climb, and are shown finer what they look
     at; latent-sampled: by an estimated gradient; latent-still: shown nothing. random: tokens that do not climb."""
     tokens: int | None = Field(None, ge=1, le=64)
@@ -94,17 +94,17 @@ class ReasonerSettings(BaseModel):
     review alone."""
 
     @model_validator(mode="after")
-    def _fitting(self) -> ReasonerSettings:
-        idle = without_effect(self.name, [name for name in ("tokens", "steps") if getattr(self, name) is not None])
-        if idle:
-            raise ValueError(f"{self.name} has no {' and no '.join(idle)}")
+    def _check_unused(self) -> ReasonerSettings:
+        unused = find_unused(self.name, [name for name in ("tokens", "steps") if getattr(self, name) is not None])
+        if unused:
+            raise ValueError(f"{self.name} has no {' and no '.join(unused)}")
         return self
 
 
-def without_effect(name: str, given: Iterable[str]) -> list[str]:
+def find_unused(name: str, names: Iterable[str]) -> list[str]:
     """Those of the settings given that a reasoner does not have."""
-    less = {*(("tokens",) if name == "closer" else ()), *(("steps",) if name in STEPLESS else ())}
-    return [one for one in given if one in less]
+    unsupported = {*(("tokens",) if name == "closer" else ()), *(("steps",) if name in WITHOUT_STEPS else ())}
+    return [one for one in names if one in unsupported]
 
 
 class ProductRecipe(Recipe):

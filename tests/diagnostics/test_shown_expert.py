@@ -13,10 +13,10 @@ from logicls.constraints.spec.loader import load_spec
 from logicls.io.resources import share
 from logicls.models.bundle import Bundle
 from logicls.plugins.anomaly.fit import fit_expert
-from logicls.plugins.anomaly.prior_query import asking_of
-from logicls.plugins.anomaly.storage import read_kept
-from logicls.plugins.anomaly.text_expert import encoder_of, refuse_dimension
-from logicls.plugins.selection import standing
+from logicls.plugins.anomaly.prior_query import build_prior_query
+from logicls.plugins.anomaly.storage import read_expert_state
+from logicls.plugins.anomaly.text_expert import load_clip, check_dimension
+from logicls.plugins.selection import read_default_plugins
 from logicls.plugins.settings import ExpertSettings
 
 
@@ -31,31 +31,31 @@ def _few() -> object:
 def _damaged() -> object:
     Path("bundle").mkdir()
     Path("bundle", "expert-patches.safetensors").write_bytes(b"no tensors")
-    return read_kept(Path("bundle"), "patches", "0123456789ab")
+    return read_expert_state(Path("bundle"), "patches", "0123456789ab")
 
 
 def _standing() -> object:
     Path("plugins.json").write_text('{"expert": 7}')
-    return standing(Path())
+    return read_default_plugins(Path())
 
 
 def _other_dimension() -> object:
     Path("bundle").mkdir()
-    return refuse_dimension("openai/clip", 768, 512, Path("bundle", "expert-texts.safetensors"))
+    return check_dimension("openai/clip", 768, 512, Path("bundle", "expert-texts.safetensors"))
 
 
 def _elsewhere() -> object:
     spec = load_spec(share("constraints/dosing_kit.yaml"))
-    return asking_of(Bundle(Path("bundle"), "0", spec, None, None, 1, is_external=True))
+    return build_prior_query(Bundle(Path("bundle"), "0", spec, None, None, 1, is_external=True))
 
 
 TRIGGERS: dict[str, Callable[[], object]] = {
     "LC720": _few,
-    "LC721": lambda: read_kept(Path("bundle"), "patches", "0123456789ab"),
+    "LC721": lambda: read_expert_state(Path("bundle"), "patches", "0123456789ab"),
     "LC722": _damaged,
     "LC723": _standing,
     "LC724": lambda: parse_expert_settings(kind="patch", share=2),
-    "LC725": lambda: encoder_of("no/such-clip"),
+    "LC725": lambda: load_clip("no/such-clip"),
     "LC726": _other_dimension,
     "LC727": _elsewhere,
 }

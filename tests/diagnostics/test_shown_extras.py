@@ -16,14 +16,14 @@ from logicls.io.resources import share
 from logicls.models.box_formats import BoxFamily
 from logicls.models.bundle import Bundle
 from logicls.models.hub.bundle_io import HubModelInfo
-from logicls.plugins.bundled_knowledge import carry_knowledge
-from logicls.plugins.registry import found
-from logicls.plugins.retrieval.drafting import read_usual, write_usual
-from logicls.plugins.retrieval.embedding import encoder_of
-from logicls.plugins.retrieval.knowledge import page_text, read_knowledge
-from logicls.plugins.retrieval.product_matcher import documents, sights_of
-from logicls.plugins.retrieval.routing import bundles_of
-from logicls.plugins.selection import Asked, again
+from logicls.plugins.bundled_knowledge import bundle_knowledge
+from logicls.plugins.registry import load_factory
+from logicls.plugins.retrieval.drafting import read_photo_features, write_photo_features
+from logicls.plugins.retrieval.embedding import load_encoder
+from logicls.plugins.retrieval.knowledge import render_page, read_knowledge
+from logicls.plugins.retrieval.product_matcher import load_retriever, build_index
+from logicls.plugins.retrieval.routing import find_bundles
+from logicls.plugins.selection import PluginOptions, restore_selection
 from logicls.plugins.settings import KnowledgeSettings
 from logicls.predict.folder.runner import adding
 from logicls.predict.plugin_protocols import Plugged
@@ -70,21 +70,21 @@ def knows(page: str) -> Path:
 
 def spoiled() -> object:
     """Features of another encoder."""
-    write_usual(Path("known"), np.zeros((3, 4)), Fixed("old ba9876543210"))
-    return read_usual(Path("known"), Fixed(), 2)
+    write_photo_features(Path("known"), np.zeros((3, 4)), Fixed("old ba9876543210"))
+    return read_photo_features(Path("known"), Fixed(), 2)
 
 
 def chat() -> object:
     """A folder with a model of no kind that there is."""
     Path("chat").mkdir()
     Path("chat/config.json").write_text('{"model_type": "chat"}')
-    return encoder_of("chat", Path())
+    return load_encoder("chat", Path())
 
 
 def for_lids() -> object:
     """A bundle for another product; nothing else of it is looked at."""
     bundle = hub_bundle()
-    return documents(bundle, knows(NOTE))
+    return load_retriever(bundle, knows(NOTE))
 
 
 def other_plug_ins() -> object:
@@ -102,28 +102,28 @@ def outside() -> object:
     Path("synth").mkdir()
     Path("synth/spec.yaml").write_text(share("constraints/dosing_kit.yaml").read_text())
     photos_of("a.png")
-    knows(page_text({"product": "dosing_kit", "photo": "../photos/a.png"}, "A kit."))
-    return carry_knowledge(Path("synth"), Path("bundle"), KnowledgeSettings(folder="known"))
+    knows(render_page({"product": "dosing_kit", "photo": "../photos/a.png"}, "A kit."))
+    return bundle_knowledge(Path("synth"), Path("bundle"), KnowledgeSettings(folder="known"))
 
 
-NOTE = page_text({"product": "box"}, "A box.")
+NOTE = render_page({"product": "box"}, "A box.")
 TRIGGERS: dict[str, Callable[[], object]] = {
-    "LC700": lambda: found("expert", "patch"),
-    "LC740": lambda: found("reasoner", "latent")(hub_bundle()),
+    "LC700": lambda: load_factory("expert", "patch"),
+    "LC740": lambda: load_factory("reasoner", "latent")(hub_bundle()),
     "LC741": lambda: second_look(Path("bundle"), photos_of("b.png"), truth_of("a.png"), Path("looks")),
     "LC710": other_plug_ins,
-    "LC711": lambda: Asked(reasoner="closer", tokens=8).here(Path("bundle")),
-    "LC712": lambda: again([PluginInfo("retriever", "documents", "0a1b2c3d4e5f")], None),
+    "LC711": lambda: PluginOptions(reasoner="closer", tokens=8).resolve(Path("bundle")),
+    "LC712": lambda: restore_selection([PluginInfo("retriever", "documents", "0a1b2c3d4e5f")], None),
     "LC713": outside,
     "LC701": lambda: read_knowledge(Path("empty")),
     "LC702": lambda: read_knowledge(knows("# A box\n")),
-    "LC703": lambda: read_knowledge(knows(page_text({"product": "box", "photo": "old.jpg"}, "A box."))),
+    "LC703": lambda: read_knowledge(knows(render_page({"product": "box", "photo": "old.jpg"}, "A box."))),
     "LC704": spoiled,
     "LC705": chat,
-    "LC706": lambda: read_usual(Path("box"), Fixed(), 2),
-    "LC707": lambda: sights_of(read_knowledge(knows(NOTE))),
+    "LC706": lambda: read_photo_features(Path("box"), Fixed(), 2),
+    "LC707": lambda: build_index(read_knowledge(knows(NOTE))),
     "LC708": for_lids,
-    "LC709": lambda: bundles_of(read_knowledge(knows(NOTE))),
+    "LC709": lambda: find_bundles(read_knowledge(knows(NOTE))),
 }
 
 

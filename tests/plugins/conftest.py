@@ -14,10 +14,10 @@ from PIL import Image
 
 from logicls.models.bundle import load_bundle
 from logicls.plugins.anomaly.fit import fit_expert
-from logicls.plugins.retrieval.drafting import write_usual
-from logicls.plugins.retrieval.embedding import encoder_of
-from logicls.plugins.retrieval.knowledge import page_text
-from logicls.plugins.selection import FILE as STANDING
+from logicls.plugins.retrieval.drafting import write_photo_features
+from logicls.plugins.retrieval.embedding import load_encoder
+from logicls.plugins.retrieval.knowledge import render_page
+from logicls.plugins.selection import PLUGINS_FILE as STANDING
 from logicls.plugins.settings import ExpertSettings
 from logicls.predict.self_test import write_probe
 from logicls.predict.uncertainty.thresholds import FILE, Limit, Thresholds, write_thresholds
@@ -59,15 +59,15 @@ def outfit(make_bundle, box_spec, dataset, good, tmp_path_factory) -> Outfit:
 
 def write_knowledge(folder: Path, good: list[np.ndarray]) -> Path:
     """What is known of boxes: a reference and a note."""
-    encoder = encoder_of("base", folder)
-    page = page_text({"product": "box", "photo": "good.png"}, "A good one.", causes="None.")
+    encoder = load_encoder("base", folder)
+    page = render_page({"product": "box", "photo": "good.png"}, "A good one.", causes="None.")
     (folder / "box").mkdir(parents=True)
     (folder / "box" / "good.md").write_text(page)
-    (folder / "box" / "two.md").write_text(page_text({"product": "box"}, "The rule: two pins."))
+    (folder / "box" / "two.md").write_text(render_page({"product": "box"}, "The rule: two pins."))
     Image.fromarray(good[0]).save(folder / "box" / "good.png")
-    write_usual(folder / "box", encoder.embed(good[:16]), encoder)
+    write_photo_features(folder / "box", encoder.embed(good[:16]), encoder)
     others = [make_world(np.random.default_rng([0, k]), (96, 96)).pixels for k in range(8)]
-    write_usual(folder, encoder.embed(others), encoder)
+    write_photo_features(folder, encoder.embed(others), encoder)
     return folder
 
 

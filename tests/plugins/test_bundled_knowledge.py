@@ -11,9 +11,9 @@ import pytest
 from logicls.cli.train import add_plugins, check_plugins
 from logicls.errors import DataError, RecipeError
 from logicls.models.bundle import load_bundle
-from logicls.plugins.bundled_knowledge import carry_knowledge
-from logicls.plugins.retrieval.product_matcher import documents
-from logicls.plugins.selection import Asked, Standing, standing
+from logicls.plugins.bundled_knowledge import bundle_knowledge
+from logicls.plugins.retrieval.product_matcher import load_retriever
+from logicls.plugins.selection import PluginOptions, DefaultPlugins, read_default_plugins
 from logicls.plugins.settings import KnowledgeSettings, ReasonerSettings, read_product_recipe
 
 
@@ -42,10 +42,10 @@ def test_a_recipe_asks_for_each_by_its_key(own, synth, tmp_path):
     add_plugins(synth, own.bundle, plan)
 
     reasoner = ReasonerSettings(name="latent", tokens=2, open=0.9)
-    assert standing(own.bundle) == Standing(reasoner=reasoner, knowledge="knowledge")
-    wanted = Asked().here(own.bundle)
+    assert read_default_plugins(own.bundle) == DefaultPlugins(reasoner=reasoner, knowledge="knowledge")
+    wanted = PluginOptions().resolve(own.bundle)
     assert (wanted.expert, wanted.reasoner) == ("", reasoner)
-    plugins = wanted.made(load_bundle(own.bundle))
+    plugins = wanted.build(load_bundle(own.bundle))
     assert [plug.kind for plug in plugins.plugged.plugs] == ["reasoner", "retriever"]
 
 
@@ -92,10 +92,10 @@ def test_a_copy_works_where_the_folder_is_gone(own, synth):
     (own.bundle / "knowledge" / "old.md").write_text("---\nproduct: box\n---\nOld.\n")
     (own.knowledge / "knowledge.yaml").write_text("logicls: 1\nbudget: 1\nbundles: {box: ../box}\n")
 
-    pages = carry_knowledge(synth, own.bundle, KnowledgeSettings(folder=str(own.knowledge)))
+    pages = bundle_knowledge(synth, own.bundle, KnowledgeSettings(folder=str(own.knowledge)))
     shutil.rmtree(own.knowledge)
 
-    retriever = documents(load_bundle(own.bundle), own.bundle / "knowledge")
+    retriever = load_retriever(load_bundle(own.bundle), own.bundle / "knowledge")
     assert pages == 2
     assert [page.name for page in retriever.knowledge.pages] == ["box/good", "box/two"]
     assert (retriever.knowledge.settings.budget, retriever.knowledge.settings.bundles) == (1, {})
@@ -108,4 +108,4 @@ def test_a_photo_outside_of_the_folder_is_refused(own, synth):
     page.write_text(page.read_text().replace("good.png", "../../away.png"))
 
     with pytest.raises(DataError, match="LC713"):
-        carry_knowledge(synth, own.bundle, KnowledgeSettings(folder=str(own.knowledge)))
+        bundle_knowledge(synth, own.bundle, KnowledgeSettings(folder=str(own.knowledge)))

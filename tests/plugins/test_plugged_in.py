@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 
 from logicls.cli.app import app
 from logicls.errors import DataError
-from logicls.plugins.selection import stand
+from logicls.plugins.selection import set_default_plugins
 from logicls.predict.folder.runner import read_verdicts
 from logicls.predict.serialization import result_id
 
@@ -120,7 +120,7 @@ def test_a_result_is_not_made_again_with_others(own, tmp_path):
 def test_what_the_bundle_carries_is_on_without_options(own, tmp_path):
     """As if options had said it; `none` leaves each out, and together they leave nothing."""
     own.knowledge.rename(own.bundle / "knowledge")
-    stand(own.bundle, expert="patches", reasoner={"name": "closer", "open": 0.0}, knowledge="knowledge")
+    set_default_plugins(own.bundle, expert="patches", reasoner={"name": "closer", "open": 0.0}, knowledge="knowledge")
 
     full = predicted(own, tmp_path / "full")
     less = predicted(own, tmp_path / "less", "--reasoner", "none", "--knowledge", "none")

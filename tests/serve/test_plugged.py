@@ -10,7 +10,7 @@ import httpx2
 import pytest
 
 from logicls.errors import BundleError
-from logicls.plugins.selection import Asked, Wanted, stand
+from logicls.plugins.selection import PluginOptions, PluginSelection, set_default_plugins
 from logicls.predict.folder.runner import by_reader, predict_folder
 from logicls.predict.readers.protocol import make_reader
 from logicls.predict.self_test import open_bundle
@@ -20,7 +20,7 @@ from logicls.serve.uploads import Limits
 
 _EXTRAS = runpy.run_path(str(Path(__file__).parents[1] / "plugins" / "conftest.py"))
 outfit, own, good, dataset = (_EXTRAS[name] for name in ("outfit", "own", "good", "dataset"))
-ASKED = Asked("patches", "closer", open=0.0)
+ASKED = PluginOptions("patches", "closer", open=0.0)
 
 
 def without_times(record: dict[str, object]) -> object:
@@ -45,15 +45,15 @@ def answers(url: str, photos: Path) -> dict[str, object]:
 @pytest.mark.slow
 def test_the_record_is_that_of_a_folder(outfit, served, tmp_path):
     """With all three: what each of them says, what was plugged in, and the same result id."""
-    wanted = Wanted("patches", ASKED.here(outfit.bundle).reasoner, outfit.knowledge)
+    wanted = PluginSelection("patches", ASKED.resolve(outfit.bundle).reasoner, outfit.knowledge)
     bundle = open_bundle(outfit.bundle)
-    plugins = wanted.made(bundle)
+    plugins = wanted.build(bundle)
     inspect = by_reader(make_reader(bundle, plugins.retriever), outfit.photos, 1, 0, plugins)
     predict_folder(bundle, outfit.photos, tmp_path, inspect=inspect, plugged=plugins.plugged)
     lines = map(json.loads, (tmp_path / "verdicts.jsonl").read_text().splitlines())
     told = {record["photo"]: without_times(record) for record in lines}
 
-    with served(InferenceService(outfit.bundle, Limits(batch=1), Metrics(), wanted.made)) as url:
+    with served(InferenceService(outfit.bundle, Limits(batch=1), Metrics(), wanted.build)) as url:
         came = answers(url, outfit.photos)
         health = httpx2.get(f"{url}/healthz", trust_env=False).json()
 
@@ -68,7 +68,7 @@ def test_the_record_is_that_of_a_folder(outfit, served, tmp_path):
 @pytest.mark.slow
 def test_without_plug_ins_nothing_is_paid(outfit, served):
     """Photos are decoded in the size of the model's input, and the record says that nothing was plugged in."""
-    desk = InferenceService(outfit.bundle, Limits(), Metrics(), Asked().here(outfit.bundle).made)
+    desk = InferenceService(outfit.bundle, Limits(), Metrics(), PluginOptions().resolve(outfit.bundle).build)
 
     with served(desk) as url:
         came = answers(url, outfit.photos)
@@ -83,12 +83,12 @@ def test_without_plug_ins_nothing_is_paid(outfit, served):
 @pytest.mark.slow
 def test_a_plug_in_that_is_not_there_ends_the_server(own):
     """With the error, and not with a server that judges without it."""
-    stand(own.bundle, expert="prototypes")
+    set_default_plugins(own.bundle, expert="prototypes")
     told: list[str] = []
 
     with pytest.raises(BundleError, match="LC721"):
         serve(
-            own.bundle, Address("127.0.0.1", 0), Limits(), report=told.append, plugin_factory=Asked().here(own.bundle).made
+            own.bundle, Address("127.0.0.1", 0), Limits(), report=told.append, plugin_factory=PluginOptions().resolve(own.bundle).build
         )  # fmt: skip
 
     assert told == []

@@ -33,61 +33,63 @@ from logicls.models.bundle import Bundle
 from logicls.models.nano import NanoForImageTextToText
 from logicls.models.nano.config import TOKEN_STRIDE
 from logicls.models.nano.detection_head import CELL_PIXELS
-from logicls.plugins.anomaly.regions import Frame
+from logicls.plugins.anomaly.regions import HeatmapFrame
 
-EDGE_CELL = 4
+FILTER_CELL = 4
 """Pixels, on each axis, over which responses are averaged."""
-WIDTHS = (1.0, 2.0)
+SIGMAS = (1.0, 2.0)
 """Standard deviations of the Gaussians, pixels."""
-ORDERS = ((1, 0), (0, 1), (2, 0), (1, 1), (0, 2))
+DERIVATIVE_ORDERS = ((1, 0), (0, 1), (2, 0), (1, 1), (0, 2))
 """How often is derived along x and along y."""
-CHANNELS = 3 * (1 + 2 * len(WIDTHS) * len(ORDERS))
+FILTER_CHANNELS = 3 * (1 + 2 * len(SIGMAS) * len(DERIVATIVE_ORDERS))
 """Three colours, and of each the positive and the negative part of every derivative."""
 
 
-def edges(photo: UInt8[np.ndarray, "height width 3"]) -> Float32[np.ndarray, "channels rows columns"]:
+def filter_photo(photo: UInt8[np.ndarray, "height width 3"]) -> Float32[np.ndarray, "channels rows columns"]:
     """The features of an RGB photo, one for each `EDGE_CELL` x `EDGE_CELL` pixels; sides are multiples of these."""
-    colours = opponent(photo)
-    cells = photo.shape[1] // EDGE_CELL, photo.shape[0] // EDGE_CELL
-    seen = [colours]
-    for width in WIDTHS:
-        lines = [gaussian(width, order) for order in range(3)]
-        for across, down in ORDERS:
-            found = cv2.sepFilter2D(colours, cv2.CV_32F, lines[across], lines[down], borderType=cv2.BORDER_REFLECT)
-            seen += [np.maximum(found, 0), np.maximum(-found, 0)]
-    pooled = [cv2.resize(one, cells, interpolation=cv2.INTER_AREA) for one in seen]
+    colours = opponent_colours(photo)
+    cells = photo.shape[1] // FILTER_CELL, photo.shape[0] // FILTER_CELL
+    responses = [colours]
+    for sigma in SIGMAS:
+        kernels = [gaussian_kernel(sigma, order) for order in range(3)]
+        for order_x, order_y in DERIVATIVE_ORDERS:
+            response = cv2.sepFilter2D(
+                colours, cv2.CV_32F, kernels[order_x], kernels[order_y], borderType=cv2.BORDER_REFLECT
+            )
+            responses += [np.maximum(response, 0), np.maximum(-response, 0)]
+    pooled = [cv2.resize(one, cells, interpolation=cv2.INTER_AREA) for one in responses]
     return np.concatenate(pooled, axis=-1).transpose(2, 0, 1)
 
 
-def opponent(photo: UInt8[np.ndarray, "height width 3"]) -> Float32[np.ndarray, "height width 3"]:
+def opponent_colours(photo: UInt8[np.ndarray, "height width 3"]) -> Float32[np.ndarray, "height width 3"]:
     """Brightness, red against green, yellow against blue; 1 is 64 levels."""
     red, green, blue = np.moveaxis(photo.astype(np.float32) / 64, -1, 0)
     return np.stack([(red + green + blue) / 3, red - green, (red + green) / 2 - blue], axis=-1)
 
 
-def gaussian(width: float, order: int) -> Float32[np.ndarray, " taps"]:
+def gaussian_kernel(sigma: float, order: int) -> Float32[np.ndarray, " taps"]:
     """A Gaussian on a line or its derivative, to correlate with; times `width` to the power of `order`.
 
     So all widths count alike. What is the same everywhere has no derivative, also to a bell that is cut off.
     """
-    at = np.arange(-int(np.ceil(3 * width)), int(np.ceil(3 * width)) + 1) / width
-    bell = np.exp(-(at**2) / 2)
-    bell /= bell.sum()
-    shape = (np.ones_like(at), at, at**2 - (at**2 * bell).sum())[order]
-    return np.asarray(shape * bell, np.float32)
+    x = np.arange(-int(np.ceil(3 * sigma)), int(np.ceil(3 * sigma)) + 1) / sigma
+    density = np.exp(-(x**2) / 2)
+    density /= density.sum()
+    polynomial = (np.ones_like(x), x, x**2 - (x**2 * density).sum())[order]
+    return np.asarray(polynomial * density, np.float32)
 
 
-AT_A_TIME = 8
+BATCH_SIZE = 8
 """Photos."""
-BLOCK = 3
+LAYER_MODULES = 3
 """Modules of the stem's last layer: convolution, norm, rectifier."""
-KEPT = 0.995
+RETAINED_VARIANCE = 0.995
 """Share of the features' variance that whitening keeps."""
-FLOOR = 1e-8
+MIN_VARIANCE = 1e-8
 
 
 @dataclass(frozen=True, slots=True)
-class Tower:
+class PatchFeatureExtractor:
     """The stem, and the size that photos are brought to for it."""
 
     stem: nn.Sequential
@@ -95,48 +97,52 @@ class Tower:
     """(height, width), pixels."""
 
     @torch.inference_mode()
-    def maps(self, photos: Sequence[UInt8[np.ndarray, "h w 3"]]) -> Float[Tensor, "photos channels rows columns"]:
+    def extract(self, photos: Sequence[UInt8[np.ndarray, "h w 3"]]) -> Float[Tensor, "photos channels rows columns"]:
         """A feature for each 8 x 8 pixels of the input: the stem's, then the filters' on half the input's size."""
-        return torch.cat([self._maps(photos[k : k + AT_A_TIME]) for k in range(0, len(photos), AT_A_TIME)])
+        return torch.cat([self._extract_batch(photos[k : k + BATCH_SIZE]) for k in range(0, len(photos), BATCH_SIZE)])
 
-    def _maps(self, photos: Sequence[UInt8[np.ndarray, "h w 3"]]) -> Tensor:
-        small = tuple(side * EDGE_CELL // CELL_PIXELS for side in self.size)
-        filtered = np.stack([edges(fitted(small, photo)) for photo in photos])
-        return torch.cat([self._layers(photos)[-1], torch.from_numpy(filtered)], 1)
+    def _extract_batch(self, photos: Sequence[UInt8[np.ndarray, "h w 3"]]) -> Tensor:
+        small = tuple(side * FILTER_CELL // CELL_PIXELS for side in self.size)
+        responses = np.stack([filter_photo(fitted(small, photo)) for photo in photos])
+        return torch.cat([self._run_stem(photos)[-1], torch.from_numpy(responses)], 1)
 
     @torch.inference_mode()
-    def layers(self, photos: Sequence[UInt8[np.ndarray, "h w 3"]]) -> list[Float[Tensor, "p channels rows columns"]]:
+    def extract_layers(
+        self, photos: Sequence[UInt8[np.ndarray, "h w 3"]]
+    ) -> list[Float[Tensor, "p channels rows columns"]]:
         """The stem's last two maps, each with a feature for 8 x 8 pixels: what is there, and what is around it."""
-        return self._layers(photos)
+        return self._run_stem(photos)
 
-    def both(self, photos: Sequence[UInt8[np.ndarray, "h w 3"]]) -> Float[Tensor, "photos channels rows columns"]:
+    def extract_stem(
+        self, photos: Sequence[UInt8[np.ndarray, "h w 3"]]
+    ) -> Float[Tensor, "photos channels rows columns"]:
         """The two as one."""
-        return torch.cat(self.layers(photos), 1)
+        return torch.cat(self.extract_layers(photos), 1)
 
-    def _layers(self, photos: Sequence[UInt8[np.ndarray, "h w 3"]]) -> list[Tensor]:
+    def _run_stem(self, photos: Sequence[UInt8[np.ndarray, "h w 3"]]) -> list[Tensor]:
         pixels = torch.from_numpy(np.stack([fitted(self.size, photo) for photo in photos])).permute(0, 3, 1, 2)
-        first = self.stem[:-BLOCK]((pixels.float() - 127.5) / 64.0)
-        return [first, self.stem[-BLOCK:](first)]
+        penultimate = self.stem[:-LAYER_MODULES]((pixels.float() - 127.5) / 64.0)
+        return [penultimate, self.stem[-LAYER_MODULES:](penultimate)]
 
     @property
     def channels(self) -> int:
         """Of `maps`."""
-        return len(next(self.stem[-BLOCK].parameters())) + CHANNELS
+        return len(next(self.stem[-LAYER_MODULES].parameters())) + FILTER_CHANNELS
 
     @property
-    def frame(self) -> Frame:
+    def frame(self) -> HeatmapFrame:
         """How its maps lie on photos."""
-        return Frame(self.size, CELL_PIXELS)
+        return HeatmapFrame(self.size, CELL_PIXELS)
 
 
-def tower_of(bundle: Bundle, size: tuple[int, int]) -> Tower:
+def build_extractor(bundle: Bundle, size: tuple[int, int]) -> PatchFeatureExtractor:
     """The bundle's own where it is nano's, which its training has made fit for the product; else the shipped base's."""
     from logicls.io.resources import share
 
     model = bundle.model
     if bundle.hub is not None or bundle.is_external or model is None:
         model = NanoForImageTextToText.from_pretrained(share("train/base"), local_files_only=True)
-    return Tower(model.stem.near.float().eval(), size)
+    return PatchFeatureExtractor(model.stem.fine.float().eval(), size)
 
 
 def input_size(photos: Sequence[UInt8[np.ndarray, "h w 3"]], cells: int) -> tuple[int, int]:
@@ -148,11 +154,11 @@ def input_size(photos: Sequence[UInt8[np.ndarray, "h w 3"]], cells: int) -> tupl
     return -(-rows // side) * TOKEN_STRIDE, -(-columns // side) * TOKEN_STRIDE
 
 
-def averaged(maps: Float[Tensor, "photos channels rows columns"], around: int) -> Tensor:
+def average_neighbourhood(maps: Float[Tensor, "photos channels rows columns"], window: int) -> Tensor:
     """Each feature with its neighbours', mean over `around` x `around` cells (PatchCore, Roth et al. 2022, eq. 1-2)."""
-    if around == 1:
+    if window == 1:
         return maps
-    return F.avg_pool2d(maps, around, 1, around // 2, count_include_pad=False)
+    return F.avg_pool2d(maps, window, 1, window // 2, count_include_pad=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,47 +176,47 @@ class Whitening:
         return (maps.permute(0, 2, 3, 1) - self.mean) @ self.axes
 
 
-def whitening(maps: Float[Tensor, "photos channels rows columns"]) -> Whitening:
+def fit_whitening(maps: Float[Tensor, "photos channels rows columns"]) -> Whitening:
     """That of good photos' maps: of the stem's channels and of the filters' apart, so that each counts as much."""
-    parts = maps[:, :-CHANNELS], maps[:, -CHANNELS:]
-    mean, axes = zip(*map(_whitened, parts), strict=True)
+    parts = maps[:, :-FILTER_CHANNELS], maps[:, -FILTER_CHANNELS:]
+    mean, axes = zip(*map(_fit_part, parts), strict=True)
     return Whitening(torch.cat(mean), torch.block_diag(*axes))
 
 
-def _whitened(maps: Float[Tensor, "photos channels rows columns"]) -> tuple[Tensor, Tensor]:
+def _fit_part(maps: Float[Tensor, "photos channels rows columns"]) -> tuple[Tensor, Tensor]:
     """Mean and axes of some channels."""
     flat = maps.permute(0, 2, 3, 1).flatten(0, 2).double()
     mean = flat.mean(0)
-    spans, axes = torch.linalg.eigh((flat - mean).T @ (flat - mean) / max(len(flat) - 1, 1))
-    spans, axes = spans.flip(0).clamp_min(FLOOR), axes.flip(1)
-    kept = min(int((spans.cumsum(0) / spans.sum() < KEPT).sum()) + 1, len(spans))
-    return mean.float(), (axes[:, :kept] / spans[:kept].sqrt() / kept**0.5).float()
+    variances, axes = torch.linalg.eigh((flat - mean).T @ (flat - mean) / max(len(flat) - 1, 1))
+    variances, axes = variances.flip(0).clamp_min(MIN_VARIANCE), axes.flip(1)
+    count = min(int((variances.cumsum(0) / variances.sum() < RETAINED_VARIANCE).sum()) + 1, len(variances))
+    return mean.float(), (axes[:, :count] / variances[:count].sqrt() / count**0.5).float()
 
 
-LEAST = 1e-4
+MIN_SIMILARITY = 1e-4
 """No cosine counts as less: embeddings that point away from both say nothing, 0.5."""
 
 
-def nearness(
+def max_similarity(
     patches: Float[Tensor, "*places width"], prototypes: Float[Tensor, "prototypes width"]
 ) -> Float[Tensor, "*places"]:
     """Cosine to the nearest of the prototypes, not less than `LEAST`."""
-    alike = F.normalize(patches, dim=-1) @ F.normalize(prototypes, dim=-1).T
-    return alike.amax(-1).clamp_min(LEAST)
+    similarity = F.normalize(patches, dim=-1) @ F.normalize(prototypes, dim=-1).T
+    return similarity.amax(-1).clamp_min(MIN_SIMILARITY)
 
 
-def ratio(
+def localization_ratio(
     patches: Float[Tensor, "*places width"],
-    right: Float[Tensor, "rights width"],
-    wrong: Float[Tensor, "wrongs width"],
+    normal: Float[Tensor, "rights width"],
+    anomalous: Float[Tensor, "wrongs width"],
 ) -> Float[Tensor, "*places"]:
     """cos(E_p, E_t-) / (cos(E_p, E_t+) + cos(E_p, E_t-)), the nearest of each kind: 0.5 where it is like either."""
-    good, bad = nearness(patches, right), nearness(patches, wrong)
-    return bad / (good + bad)
+    to_normal, to_anomalous = max_similarity(patches, normal), max_similarity(patches, anomalous)
+    return to_anomalous / (to_normal + to_anomalous)
 
 
-def upsampled(
-    chart: Float[Tensor, "photos rows columns"], size: tuple[int, int]
+def upsample(
+    heatmaps: Float[Tensor, "photos rows columns"], size: tuple[int, int]
 ) -> Float[Tensor, "photos height width"]:
     """The map in (height, width) pixels, bilinear."""
-    return F.interpolate(chart[:, None], size, mode="bilinear", align_corners=False)[:, 0]
+    return F.interpolate(heatmaps[:, None], size, mode="bilinear", align_corners=False)[:, 0]

@@ -23,23 +23,23 @@ from logicls.plugins.anomaly import (
 from logicls.plugins.anomaly import (
     text_expert as texts,
 )
-from logicls.plugins.anomaly.features import input_size, tower_of
-from logicls.plugins.anomaly.regions import Bar, Judgement, Zones, zones_of
-from logicls.plugins.selection import stand
+from logicls.plugins.anomaly.features import input_size, build_extractor
+from logicls.plugins.anomaly.regions import ScoreThreshold, FlawLocalizer, ComponentZones, fit_zones
+from logicls.plugins.selection import set_default_plugins
 from logicls.plugins.settings import ExpertSettings
 from logicls.predict.plugin_protocols import Photo
 
-LEAST = 10
+MIN_GOOD_PHOTOS = 10
 """Good photos below which nothing can be told."""
 
 
-def photos_of(synth: Path) -> Path:
+def find_good_photos(dataset: Path) -> Path:
     """The dataset of good photos that a set was made of. Raises `DataError` (LC406)."""
-    data = Path(str(claimed(synth / "synth.json").get("data", "")))
+    data = Path(str(claimed(dataset / "synth.json").get("data", "")))
     if not (data / "annotations.json").is_file():
         message = "the annotated photos that it was made of are not there."
         advice = "Fit the expert with `logicls expert fit`, and name them."
-        raise DataError(Problem("LC406", message, relative(synth), advice=advice))
+        raise DataError(Problem("LC406", message, relative(dataset), advice=advice))
     return data
 
 
@@ -48,8 +48,8 @@ def fit_expert(
     data: Path,
     settings: ExpertSettings,
     *,
-    begin: Callable[[int], Callable[[int], object]] = lambda total: lambda count: None,
-) -> Bar:
+    start_progress: Callable[[int], Callable[[int], object]] = lambda total: lambda count: None,
+) -> ScoreThreshold:
     """Fit, write, and have it plugged in from now on.
 
     `begin` is told the number of photos before the first is read; what it gives is told how many more were read.
@@ -59,32 +59,34 @@ def fit_expert(
         PhotoError: A photo cannot be read.
     """
     dataset = read_for(bundle.spec, data)
-    if len(dataset.scenes) < LEAST:
-        message = f"has {len(dataset.scenes)} good photos; an expert needs {LEAST}, and should have 50."
+    if len(dataset.scenes) < MIN_GOOD_PHOTOS:
+        message = f"has {len(dataset.scenes)} good photos; an expert needs {MIN_GOOD_PHOTOS}, and should have 50."
         raise DataError(Problem("LC720", message, relative(data), advice="Take more photos of good products."))
-    read, photos = begin(len(dataset.scenes)), []
+    advance, photos = start_progress(len(dataset.scenes)), []
     for scene in dataset.scenes:
         photos.append(read_photo(dataset.image_path(scene)))
-        read(1)
-    bar = _fitted(bundle, photos, zones_of(dataset.scenes), settings)
-    stand(bundle.path, expert=settings.kind)
-    return bar
+        advance(1)
+    threshold = _fit_kind(bundle, photos, fit_zones(dataset.scenes), settings)
+    set_default_plugins(bundle.path, expert=settings.kind)
+    return threshold
 
 
-def _fitted(bundle: Bundle, photos: Sequence[Photo], zones: Zones, settings: ExpertSettings) -> Bar:
+def _fit_kind(
+    bundle: Bundle, photos: Sequence[Photo], zones: ComponentZones, settings: ExpertSettings
+) -> ScoreThreshold:
     """Of that kind, written."""
     if settings.kind == "texts":
         return texts.fit_texts(bundle, photos, zones, settings)
     if settings.kind == "priors":
         return priors.fit_priors(bundle, photos, zones, settings)
-    tower = tower_of(bundle, input_size(photos, settings.cells))
+    extractor = build_extractor(bundle, input_size(photos, settings.cells))
     match settings.kind:
         case "patches":
-            known, bar = patches.fit_patches(photos, tower, settings)
-            patches.write_patches(bundle, known, Judgement(bar, tower.frame, zones))
+            model, threshold = patches.fit_patchcore(photos, extractor, settings)
+            patches.write_patchcore(bundle, model, FlawLocalizer(threshold, extractor.frame, zones))
         case "prototypes":
-            learned, bar = prototypes.fit_prototypes(photos, tower, settings)
-            prototypes.write_prototypes(bundle, learned, Judgement(bar, tower.frame, zones))
+            prototypes, threshold = prototypes.fit_prototypes(photos, extractor, settings)
+            prototypes.write_prototypes(bundle, prototypes, FlawLocalizer(threshold, extractor.frame, zones))
         case _:
             assert_never(settings.kind)
-    return bar
+    return threshold

@@ -22,204 +22,223 @@ import torch.nn.functional as F
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-PROJECTED = 32
+PROJECTION_WIDTH = 32
 """Axes of the projection."""
 
 
-def projection(width: int, to: int, generator: torch.Generator) -> Float[Tensor, "width to"]:
+def random_projection(width: int, projected_width: int, generator: torch.Generator) -> Float[Tensor, "width to"]:
     """Random directions; lengths are kept on average."""
-    drawn: Tensor = torch.randn(width, to, generator=generator) / to**0.5
-    return drawn
+    matrix: Tensor = torch.randn(width, projected_width, generator=generator) / projected_width**0.5
+    return matrix
 
 
-def k_centre(patches: Float[Tensor, "patches width"], count: int, generator: torch.Generator) -> Int[Tensor, " taken"]:
+def select_coreset(
+    patches: Float[Tensor, "patches width"], count: int, generator: torch.Generator
+) -> Int[Tensor, " taken"]:
     """Places of `count` patches, no other patch farther from them than need be; the first one is drawn."""
     count = min(count, len(patches))
-    if patches.shape[1] > PROJECTED:
-        patches = patches @ projection(patches.shape[1], PROJECTED, generator)
-    taken = torch.empty(count, dtype=torch.long)
-    taken[0] = torch.randint(len(patches), (1,), generator=generator)[0]
-    far = torch.linalg.vector_norm(patches - patches[taken[0]], dim=1)
-    for place in range(1, count):
-        far[taken[place - 1]] = -1.0  # never twice, also where all others are the same
-        taken[place] = far.argmax()
-        far = torch.minimum(far, torch.linalg.vector_norm(patches - patches[taken[place]], dim=1))
-    return taken
+    if patches.shape[1] > PROJECTION_WIDTH:
+        patches = patches @ random_projection(patches.shape[1], PROJECTION_WIDTH, generator)
+    selected = torch.empty(count, dtype=torch.long)
+    selected[0] = torch.randint(len(patches), (1,), generator=generator)[0]
+    distances = torch.linalg.vector_norm(patches - patches[selected[0]], dim=1)
+    for step in range(1, count):
+        distances[selected[step - 1]] = -1.0  # never twice, also where all others are the same
+        selected[step] = distances.argmax()
+        distances = torch.minimum(distances, torch.linalg.vector_norm(patches - patches[selected[step]], dim=1))
+    return selected
 
 
-TILE = 4
+TILE_CELLS = 4
 """Cells of the map, on each axis, that are searched and thinned out together."""
 NEIGHBOURS = 5
 """`b` of eq. 7."""
-AROUND = 3
+STATISTICS_WINDOW = 3
 """Cells, on each axis, whose distances say what is usual at the middle one."""
-TOGETHER = 3
+SCORE_WINDOW = 3
 """Cells, on each axis, over which a score is averaged."""
-LEAST_SPREAD = 0.02
+MIN_DEVIATION = 0.02
 """No place counts as steadier than that."""
-Features = Float[Tensor, "photos rows columns width"]
+PatchFeatures = Float[Tensor, "photos rows columns width"]
 
 
 @dataclass(frozen=True, slots=True)
-class Memory:
+class MemoryBank:
     """Remembered patches and where they were."""
 
     patches: Float[Tensor, "remembered width"]
     rows: Int[Tensor, " remembered"]
     columns: Int[Tensor, " remembered"]
-    owners: Int[Tensor, " remembered"]
+    photo_numbers: Int[Tensor, " remembered"]
     """Which photo of the fit each is from."""
     reach: int
     """Cells, on each axis, within which a patch is compared; negative: with all."""
     mean: Float[Tensor, "all_rows all_columns"]
     """Usual distance of a good photo's patch at each place, and its standard deviation."""
-    spread: Float[Tensor, "all_rows all_columns"]
+    deviation: Float[Tensor, "all_rows all_columns"]
 
-    def distances(self, features: Features) -> Float[Tensor, "p r c"]:
+    def distances(self, features: PatchFeatures) -> Float[Tensor, "p r c"]:
         """To the nearest patch (eq. 6)."""
-        return self.nearest(features)[0]
+        return self.find_nearest(features)[0]
 
-    def nearest(self, features: Features, *passed_over: Int[Tensor, "p r c"]) -> tuple[Tensor, Tensor]:
+    def find_nearest(self, features: PatchFeatures, *excluded: Int[Tensor, "p r c"]) -> tuple[Tensor, Tensor]:
         """The distance to the nearest patch (eq. 6), and the photo of the fit that is from, of each patch of photos.
 
         `passed_over`: photos of the fit whose patches do not count, for each patch one; distances are infinite where
         no other is remembered.
         """
-        far, owner = features.new_full(features.shape[:3], torch.inf), self.owners.new_zeros(features.shape[:3])
-        for rows, columns in tiles(*features.shape[1:3]):
-            some = [one[:, rows, columns] for one in passed_over]
-            far[:, rows, columns], owner[:, rows, columns] = self._tile(features, rows, columns, some)
-        return far, owner
+        distances, photo_numbers = (
+            features.new_full(features.shape[:3], torch.inf),
+            self.photo_numbers.new_zeros(features.shape[:3]),
+        )
+        for rows, columns in iter_tiles(*features.shape[1:3]):
+            excluded_here = [one[:, rows, columns] for one in excluded]
+            distances[:, rows, columns], photo_numbers[:, rows, columns] = self._search_tile(
+                features, rows, columns, excluded_here
+            )
+        return distances, photo_numbers
 
-    def _tile(
-        self, features: Features, rows: slice, columns: slice, passed_over: Sequence[Tensor]
+    def _search_tile(
+        self, features: PatchFeatures, rows: slice, columns: slice, excluded: Sequence[Tensor]
     ) -> tuple[Tensor, ...]:
         """The same for the cells of a tile."""
-        near = self._within(rows, columns)
-        asked, owners = features[:, rows, columns], self.owners[near]
-        photos, height, width = asked.shape[:3]
-        apart = torch.cdist(asked.flatten(0, 2), self.patches[near]).view(photos, height, width, -1)
-        for one in passed_over:
-            apart.masked_fill_(owners == one[..., None], torch.inf)
+        candidates = self._candidates(rows, columns)
+        queries, photo_numbers = features[:, rows, columns], self.photo_numbers[candidates]
+        photos, height, width = queries.shape[:3]
+        distances = torch.cdist(queries.flatten(0, 2), self.patches[candidates]).view(photos, height, width, -1)
+        for one in excluded:
+            distances.masked_fill_(photo_numbers == one[..., None], torch.inf)
         if self.reach < 0:
-            far, which = apart.min(-1)
-            return far, owners[which]
-        down = torch.arange(rows.start, rows.stop)[:, None, None] - self.rows[near]
-        across = torch.arange(columns.start, columns.stop)[:, None] - self.columns[near]
-        beyond = (down.abs() > self.reach) | (across.abs() > self.reach)
-        far, which = apart.masked_fill(beyond, torch.inf).min(-1)
-        none = far.isinf()
-        if none.any():  # where so few are remembered that none is in reach
-            any_far, any_which = apart.min(-1)
-            far, which = torch.where(none, any_far, far), torch.where(none, any_which, which)
-        return far, owners[which]
+            nearest, indices = distances.min(-1)
+            return nearest, photo_numbers[indices]
+        row_offset = torch.arange(rows.start, rows.stop)[:, None, None] - self.rows[candidates]
+        column_offset = torch.arange(columns.start, columns.stop)[:, None] - self.columns[candidates]
+        out_of_reach = (row_offset.abs() > self.reach) | (column_offset.abs() > self.reach)
+        nearest, indices = distances.masked_fill(out_of_reach, torch.inf).min(-1)
+        is_empty = nearest.isinf()
+        if is_empty.any():  # where so few are remembered that none is in reach
+            all_nearest, all_indices = distances.min(-1)
+            nearest, indices = torch.where(is_empty, all_nearest, nearest), torch.where(is_empty, all_indices, indices)
+        return nearest, photo_numbers[indices]
 
-    def _within(self, rows: slice, columns: slice) -> Bool[Tensor, " remembered"]:
+    def _candidates(self, rows: slice, columns: slice) -> Bool[Tensor, " remembered"]:
         """Those that patches of the tile are compared with: all, where none is in reach of any of them."""
-        high = (self.rows >= rows.start - self.reach) & (self.rows < rows.stop + self.reach)
-        wide = (self.columns >= columns.start - self.reach) & (self.columns < columns.stop + self.reach)
-        near = high & wide
-        return near if self.reach >= 0 and near.any() else torch.ones_like(near)
+        in_rows = (self.rows >= rows.start - self.reach) & (self.rows < rows.stop + self.reach)
+        in_columns = (self.columns >= columns.start - self.reach) & (self.columns < columns.stop + self.reach)
+        in_reach = in_rows & in_columns
+        return in_reach if self.reach >= 0 and in_reach.any() else torch.ones_like(in_reach)
 
-    def standardised(self, far: Float[Tensor, "photos rows columns"]) -> Float[Tensor, "photos rows columns"]:
+    def standardise(self, distances: Float[Tensor, "photos rows columns"]) -> Float[Tensor, "photos rows columns"]:
         """Distances in standard deviations from what is usual at their place and on this photo, a few cells together.
 
         The photo's own median is what its light, blur and noise do everywhere, no flaw; flaws are wider than a cell.
         """
-        counted = (far - self.mean) / self.spread
-        usual = counted.flatten(1).median(1).values[:, None, None]
-        return F.avg_pool2d((counted - usual)[:, None], TOGETHER, 1, TOGETHER // 2, count_include_pad=False)[:, 0]
+        deviations = (distances - self.mean) / self.deviation
+        median = deviations.flatten(1).median(1).values[:, None, None]
+        return F.avg_pool2d(
+            (deviations - median)[:, None], SCORE_WINDOW, 1, SCORE_WINDOW // 2, count_include_pad=False
+        )[:, 0]
 
-    def alone(self, patch: Float[Tensor, " width"]) -> float:
+    def reweighting_factor(self, patch: Float[Tensor, " width"]) -> float:
         """The weight of eq. 7: near 1 where the nearest patch has no like, small among many alike."""
-        return reweight(patch, self.patches)
+        return reweighting_factor(patch, self.patches)
 
 
-def reweight(patch: Float[Tensor, " width"], memory: Float[Tensor, "remembered width"]) -> float:
+def reweighting_factor(patch: Float[Tensor, " width"], bank: Float[Tensor, "remembered width"]) -> float:
     """1 - exp|p - m*| / sum over m of exp|p - m|, m* the nearest and m its `NEIGHBOURS` nearest with itself (eq. 7)."""
-    far = torch.linalg.vector_norm(memory - patch, dim=1)
-    nearest = memory[far.argmin()]
-    around = torch.linalg.vector_norm(memory - nearest, dim=1).topk(min(NEIGHBOURS, len(memory)), largest=False)
-    return 1.0 - float(torch.exp(far.min() - torch.logsumexp(far[around.indices], 0)))
+    distances = torch.linalg.vector_norm(bank - patch, dim=1)
+    nearest = bank[distances.argmin()]
+    neighbours = torch.linalg.vector_norm(bank - nearest, dim=1).topk(min(NEIGHBOURS, len(bank)), largest=False)
+    return 1.0 - float(torch.exp(distances.min() - torch.logsumexp(distances[neighbours.indices], 0)))
 
 
-def tiles(rows: int, columns: int) -> Iterator[tuple[slice, slice]]:
+def iter_tiles(rows: int, columns: int) -> Iterator[tuple[slice, slice]]:
     """Those of a map."""
-    for top in range(0, rows, TILE):
-        for left in range(0, columns, TILE):
-            yield slice(top, min(top + TILE, rows)), slice(left, min(left + TILE, columns))
+    for top in range(0, rows, TILE_CELLS):
+        for left in range(0, columns, TILE_CELLS):
+            yield slice(top, min(top + TILE_CELLS, rows)), slice(left, min(left + TILE_CELLS, columns))
 
 
 @dataclass(frozen=True, slots=True)
-class Apart:
+class LeaveOneOutDistances:
     """How far the patches of each photo of a fit are from those remembered of the others."""
 
     nearest: Float[Tensor, "photos rows columns"]
-    owner: Int[Tensor, "photos rows columns"]
+    nearest_photo: Int[Tensor, "photos rows columns"]
     """The photo that the nearest is from."""
-    next: Float[Tensor, "photos rows columns"]
+    second_nearest: Float[Tensor, "photos rows columns"]
     """The nearest that is from neither of the two."""
 
-    def without(self, photo: int) -> Float[Tensor, "others rows columns"]:
+    def exclude(self, photo: int) -> Float[Tensor, "others rows columns"]:
         """The distances of the other photos, had this one not been there."""
         others = torch.arange(len(self.nearest)) != photo
-        return torch.where(self.owner == photo, self.next, self.nearest)[others]
+        return torch.where(self.nearest_photo == photo, self.second_nearest, self.nearest)[others]
 
 
-def apart(memory: Memory, features: Features) -> Apart:
+def measure_leave_one_out(bank: MemoryBank, features: PatchFeatures) -> LeaveOneOutDistances:
     """Of the photos of a fit, in its order."""
-    own = torch.arange(len(features))[:, None, None].expand(features.shape[:3])
-    nearest, owner = memory.nearest(features, own)
-    return Apart(finite(nearest), owner, finite(memory.nearest(features, own, owner)[0]))
+    own_photo = torch.arange(len(features))[:, None, None].expand(features.shape[:3])
+    nearest, nearest_photo = bank.find_nearest(features, own_photo)
+    return LeaveOneOutDistances(
+        replace_infinite(nearest),
+        nearest_photo,
+        replace_infinite(bank.find_nearest(features, own_photo, nearest_photo)[0]),
+    )
 
 
-def without(memory: Memory, far: Apart, photo: int) -> Memory:
+def exclude_photo(bank: MemoryBank, distances: LeaveOneOutDistances, photo: int) -> MemoryBank:
     """What would be remembered, and be usual, had a photo of the fit not been there.
 
     But for which patches of the others are remembered: some stood for its own as well, and fewer are left. So it is
     farther from them, if anything.
     """
-    kept = memory.owners != photo
-    kept |= not kept.any()  # where one photo alone is remembered
-    left = memory.patches[kept], memory.rows[kept], memory.columns[kept], memory.owners[kept]
-    return Memory(*left, memory.reach, *usual(far.without(photo)))
+    is_kept = bank.photo_numbers != photo
+    is_kept |= not is_kept.any()  # where one photo alone is remembered
+    remaining = bank.patches[is_kept], bank.rows[is_kept], bank.columns[is_kept], bank.photo_numbers[is_kept]
+    return MemoryBank(*remaining, bank.reach, *fit_position_statistics(distances.exclude(photo)))
 
 
-def remember(features: Features, share: float, reach: int, generator: torch.Generator) -> Memory:
+def build_memory_bank(features: PatchFeatures, ratio: float, reach: int, generator: torch.Generator) -> MemoryBank:
     """The memory of good photos: `share` of the patches of each tile; of all together where `reach` is negative."""
     photos, rows, columns = features.shape[:3]
-    places = torch.stack(torch.meshgrid(*(torch.arange(n) for n in (photos, rows, columns)), indexing="ij"), -1)
-    kept = []
-    for high, wide in tiles(rows, columns) if reach >= 0 else [(slice(0, rows), slice(0, columns))]:
-        there = places[:, high, wide].flatten(0, 2)
-        few = k_centre(features[:, high, wide].flatten(0, 2), max(1, round(share * len(there))), generator)
-        kept.append(there[few])
-    owners, down, across = torch.cat(kept).T
-    flat = features.new_zeros(rows, columns)
-    memory = Memory(features[owners, down, across], down, across, owners, reach, flat, flat + 1)
-    mean, spread = usual(finite(memory.nearest(features, places[..., 0])[0]))
-    return replace(memory, mean=mean, spread=spread)
+    positions = torch.stack(torch.meshgrid(*(torch.arange(n) for n in (photos, rows, columns)), indexing="ij"), -1)
+    selected = []
+    for tile_rows, tile_columns in iter_tiles(rows, columns) if reach >= 0 else [(slice(0, rows), slice(0, columns))]:
+        candidates = positions[:, tile_rows, tile_columns].flatten(0, 2)
+        coreset = select_coreset(
+            features[:, tile_rows, tile_columns].flatten(0, 2), max(1, round(ratio * len(candidates))), generator
+        )
+        selected.append(candidates[coreset])
+    photo_numbers, rows_of, columns_of = torch.cat(selected).T
+    zeros = features.new_zeros(rows, columns)
+    bank = MemoryBank(
+        features[photo_numbers, rows_of, columns_of], rows_of, columns_of, photo_numbers, reach, zeros, zeros + 1
+    )
+    mean, deviation = fit_position_statistics(replace_infinite(bank.find_nearest(features, positions[..., 0])[0]))
+    return replace(bank, mean=mean, spread=deviation)
 
 
-def finite(far: Float[Tensor, "photos rows columns"]) -> Float[Tensor, "photos rows columns"]:
+def replace_infinite(distances: Float[Tensor, "photos rows columns"]) -> Float[Tensor, "photos rows columns"]:
     """Distances, the largest of them also where no photo but those passed over is remembered."""
-    known = far[far.isfinite()]
-    return far.nan_to_num(posinf=float(known.max()) if len(known) else 0.0)
+    known_distances = distances[distances.isfinite()]
+    return distances.nan_to_num(posinf=float(known_distances.max()) if len(known_distances) else 0.0)
 
 
-def usual(far: Float[Tensor, "photos rows columns"]) -> tuple[Float[Tensor, "rows columns"], ...]:
+def fit_position_statistics(
+    distances: Float[Tensor, "photos rows columns"],
+) -> tuple[Float[Tensor, "rows columns"], ...]:
     """The mean and the spread, at each place, of the distances of good photos, none compared with itself."""
-    return _smooth(far.mean(0)), steadied(_smooth(far.std(0)))
+    return _smooth(distances.mean(0)), regularise_deviation(_smooth(distances.std(0)))
 
 
-def steadied(spread: Float[Tensor, "rows columns"]) -> Float[Tensor, "rows columns"]:
+def regularise_deviation(deviation: Float[Tensor, "rows columns"]) -> Float[Tensor, "rows columns"]:
     """Standard deviations, the median of all added to each: that a few photos agree at a place proves little.
 
     It is the constant s0 of significance analysis (Tusher et al., PNAS 2001).
     """
-    return (spread + spread.median()).clamp_min(LEAST_SPREAD)
+    return (deviation + deviation.median()).clamp_min(MIN_DEVIATION)
 
 
-def _smooth(chart: Float[Tensor, "rows columns"]) -> Float[Tensor, "rows columns"]:
+def _smooth(values: Float[Tensor, "rows columns"]) -> Float[Tensor, "rows columns"]:
     """Each place with those around it: few photos say little about one."""
-    return F.avg_pool2d(chart[None, None], AROUND, 1, AROUND // 2, count_include_pad=False)[0, 0]
+    return F.avg_pool2d(values[None, None], STATISTICS_WINDOW, 1, STATISTICS_WINDOW // 2, count_include_pad=False)[0, 0]

@@ -13,135 +13,171 @@ from jaxtyping import Float
 from torch import Tensor
 
 from logicls.models.bundle import Bundle
-from logicls.plugins.anomaly.features import AT_A_TIME, Tower, Whitening, averaged, tower_of, whitening
-from logicls.plugins.anomaly.memory_bank import Features, Memory, apart, remember, without
-from logicls.plugins.anomaly.regions import Bar, Judgement, bar_of, judgement_of, judgement_to_json, needed
-from logicls.plugins.anomaly.storage import Kept, halved, read_kept, unreadable, write_kept
+from logicls.plugins.anomaly.features import (
+    BATCH_SIZE,
+    PatchFeatureExtractor,
+    Whitening,
+    average_neighbourhood,
+    build_extractor,
+    fit_whitening,
+)
+from logicls.plugins.anomaly.memory_bank import (
+    PatchFeatures,
+    MemoryBank,
+    measure_leave_one_out,
+    build_memory_bank,
+    exclude_photo,
+)
+from logicls.plugins.anomaly.regions import (
+    ScoreThreshold,
+    FlawLocalizer,
+    fit_threshold,
+    localizer_from_state,
+    localizer_to_json,
+    photos_needed,
+)
+from logicls.plugins.anomaly.storage import (
+    ExpertState,
+    to_half,
+    read_expert_state,
+    invalid_state_error,
+    write_expert_state,
+)
 from logicls.plugins.settings import ExpertSettings
 from logicls.predict.plugin_protocols import Flaw, Photo
 
-LEARNED = 80
+MAX_FIT_PHOTOS = 80
 """Photos that are learned from where there are as many more as the bar needs for its promise."""
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
+class PatchScores:
     """What the memory makes of one photo."""
 
-    chart: Float[Tensor, "rows columns"]
+    heatmap: Float[Tensor, "rows columns"]
     """Standard deviations from what is usual, at each place."""
     features: Float[Tensor, "rows columns width"]
-    memory: Memory
+    bank: MemoryBank
 
-    def score_at(self, place: int) -> float:
+    def score_at(self, cell: int) -> float:
         """What is in a cell, re-weighted (eq. 7)."""
-        return float(self.chart.flatten()[place]) * self.memory.alone(self.features.flatten(0, 1)[place])
+        return float(self.heatmap.flatten()[cell]) * self.bank.reweighting_factor(self.features.flatten(0, 1)[cell])
 
     @property
-    def score(self) -> float:
+    def image_score(self) -> float:
         """That of the worst one."""
-        return self.score_at(int(self.chart.argmax()))
+        return self.score_at(int(self.heatmap.argmax()))
 
 
 @dataclass(frozen=True, slots=True)
-class Known:
+class PatchCoreModel:
     """All that was learned from good photos."""
 
-    whiten: Whitening
-    memory: Memory
-    around: int
+    whitening: Whitening
+    bank: MemoryBank
+    window: int
 
-    def features(self, maps: Float[Tensor, "photos channels rows columns"]) -> Features:
+    def embed(self, maps: Float[Tensor, "photos channels rows columns"]) -> PatchFeatures:
         """What is compared."""
-        return self.whiten(averaged(maps, self.around))
+        return self.whitening(average_neighbourhood(maps, self.window))
 
-    def see(self, maps: Float[Tensor, "photos channels rows columns"]) -> list[Seen]:
+    def score(self, maps: Float[Tensor, "photos channels rows columns"]) -> list[PatchScores]:
         """What is made of photos, given as maps of the tower."""
-        features = self.features(maps)
-        charts = self.memory.standardised(self.memory.distances(features))
-        return [Seen(chart, one, self.memory) for chart, one in zip(charts, features, strict=True)]
+        features = self.embed(maps)
+        heatmaps = self.bank.standardise(self.bank.distances(features))
+        return [
+            PatchScores(heatmap, photo_features, self.bank)
+            for heatmap, photo_features in zip(heatmaps, features, strict=True)
+        ]
 
 
-class PatchExpert:
+class PatchCoreExpert:
     """Examines photos."""
 
-    def __init__(self, tower: Tower, known: Known, judgement: Judgement) -> None:
-        self.tower, self.known, self.judgement = tower, known, judgement
+    def __init__(self, extractor: PatchFeatureExtractor, model: PatchCoreModel, localizer: FlawLocalizer) -> None:
+        self.extractor, self.model, self.localizer = extractor, model, localizer
 
     def examine(self, photos: Sequence[Photo]) -> list[Flaw]:
         """The flaw of each photo, or how far it is from having one."""
         if not photos:
             return []
-        seen = self.known.see(self.tower.maps(photos))
+        scores = self.model.score(self.extractor.extract(photos))
         return [
-            self.judgement.flaw(one.chart.numpy(), one.score_at, photo) for one, photo in zip(seen, photos, strict=True)
+            self.localizer.localize(photo_scores.heatmap.numpy(), photo_scores.score_at, photo)
+            for photo_scores, photo in zip(scores, photos, strict=True)
         ]
 
 
-def learn(maps: Float[Tensor, "photos channels rows columns"], settings: ExpertSettings) -> Known:
+def fit_model(maps: Float[Tensor, "photos channels rows columns"], settings: ExpertSettings) -> PatchCoreModel:
     """What the maps of good photos teach."""
-    maps = averaged(maps, settings.around)
-    whiten = whitening(maps)
-    features: Features = whiten(maps)
-    made = torch.Generator().manual_seed(settings.seed)
-    return Known(whiten, remember(features, settings.share, settings.reach, made), settings.around)
+    maps = average_neighbourhood(maps, settings.around)
+    whitening = fit_whitening(maps)
+    features: PatchFeatures = whitening(maps)
+    generator = torch.Generator().manual_seed(settings.seed)
+    return PatchCoreModel(
+        whitening, build_memory_bank(features, settings.share, settings.reach, generator), settings.around
+    )
 
 
-def fit_patches(photos: Sequence[Photo], tower: Tower, settings: ExpertSettings) -> tuple[Known, Bar]:
+def fit_patchcore(
+    photos: Sequence[Photo], extractor: PatchFeatureExtractor, settings: ExpertSettings
+) -> tuple[PatchCoreModel, ScoreThreshold]:
     """What photos teach, and a bar that is set on scores of photos that were not learned from.
 
     Many photos are split: some are learned, on all others the bar is set. Few are all learned from, and each is scored
     as if it had not been.
     """
     order = torch.randperm(len(photos), generator=torch.Generator().manual_seed(settings.seed)).tolist()
-    if len(photos) >= LEARNED + needed(settings.overkill):
-        known = learn(tower.maps([photos[n] for n in order[:LEARNED]]), settings)
-        aside = [photos[n] for n in order[LEARNED:]]
-        parts = [aside[k : k + AT_A_TIME] for k in range(0, len(aside), AT_A_TIME)]
-        scores = [one.score for part in parts for one in known.see(tower.maps(part))]
-        return known, bar_of(scores, settings.overkill, aside=True)
-    maps = tower.maps([photos[n] for n in order])
-    known = learn(maps, settings)
-    return known, bar_of(left_out(known, maps), settings.overkill)
+    if len(photos) >= MAX_FIT_PHOTOS + photos_needed(settings.overkill):
+        model = fit_model(extractor.extract([photos[n] for n in order[:MAX_FIT_PHOTOS]]), settings)
+        held_out = [photos[n] for n in order[MAX_FIT_PHOTOS:]]
+        batches = [held_out[k : k + BATCH_SIZE] for k in range(0, len(held_out), BATCH_SIZE)]
+        scores = [one.image_score for batch in batches for one in model.score(extractor.extract(batch))]
+        return model, fit_threshold(scores, settings.overkill, is_held_out=True)
+    maps = extractor.extract([photos[n] for n in order])
+    model = fit_model(maps, settings)
+    return model, fit_threshold(leave_one_out_scores(model, maps), settings.overkill)
 
 
-def left_out(known: Known, maps: Float[Tensor, "photos channels rows columns"]) -> list[float]:
+def leave_one_out_scores(model: PatchCoreModel, maps: Float[Tensor, "photos channels rows columns"]) -> list[float]:
     """The score of each photo that was learned from, by what is known without it (but for the whitening)."""
-    features = known.features(maps)
-    far, scores = apart(known.memory, features), []
+    features = model.embed(maps)
+    distances, scores = measure_leave_one_out(model.bank, features), []
     for photo in range(len(maps)):
-        memory = without(known.memory, far, photo)
-        chart = memory.standardised(far.nearest[photo : photo + 1])[0]
-        scores.append(Seen(chart, features[photo], memory).score)
+        bank = exclude_photo(model.bank, distances, photo)
+        heatmap = bank.standardise(distances.nearest[photo : photo + 1])[0]
+        scores.append(PatchScores(heatmap, features[photo], bank).image_score)
     return scores
 
 
-def write_patches(bundle: Bundle, known: Known, judgement: Judgement) -> None:
+def write_patchcore(bundle: Bundle, model: PatchCoreModel, localizer: FlawLocalizer) -> None:
     """Into the bundle."""
-    memory, whiten = known.memory, known.whiten
+    bank, whitening = model.bank, model.whitening
     tensors = {
-        "patches": halved(memory.patches), "rows": memory.rows.short(), "columns": memory.columns.short(),
-        "mean": memory.mean, "spread": memory.spread, "centre": whiten.mean, "axes": whiten.axes,
+        "patches": to_half(bank.patches), "rows": bank.rows.short(), "columns": bank.columns.short(),
+        "mean": bank.mean, "spread": bank.deviation, "centre": whitening.mean, "axes": whitening.axes,
     }  # fmt: skip
-    facts = {"bundle": bundle.id, "reach": memory.reach, "around": known.around, **judgement_to_json(judgement)}
-    write_kept(bundle.path, "patches", Kept(tensors, facts))
+    metadata = {"bundle": bundle.id, "reach": bank.reach, "around": model.window, **localizer_to_json(localizer)}
+    write_expert_state(bundle.path, "patches", ExpertState(tensors, metadata))
 
 
-def make(bundle: Bundle) -> PatchExpert:
+def load_expert(bundle: Bundle) -> PatchCoreExpert:
     """That of a bundle. Raises `BundleError` (LC721, LC722)."""
-    kept = read_kept(bundle.path, "patches", bundle.id)
+    state = read_expert_state(bundle.path, "patches", bundle.id)
     try:
-        held = kept.tensors
-        rows, columns = held["rows"].long(), held["columns"].long()
-        memory = Memory(
-            held["patches"].float(), rows, columns, torch.full_like(rows, -1), kept.whole("reach"),
-            held["mean"], held["spread"],
+        tensors = state.tensors
+        rows, columns = tensors["rows"].long(), tensors["columns"].long()
+        bank = MemoryBank(
+            tensors["patches"].float(), rows, columns, torch.full_like(rows, -1), state.get_int("reach"),
+            tensors["mean"], tensors["spread"],
         )  # fmt: skip
-        known = Known(Whitening(held["centre"], held["axes"]), memory, kept.whole("around"))
-        judgement = judgement_of(kept)
-        tower = tower_of(bundle, judgement.frame.size)
-        if len(known.whiten.axes) != tower.channels:
-            raise ValueError(f"features of {len(known.whiten.axes)} channels, and there are {tower.channels} now")
+        model = PatchCoreModel(Whitening(tensors["centre"], tensors["axes"]), bank, state.get_int("around"))
+        localizer = localizer_from_state(state)
+        extractor = build_extractor(bundle, localizer.frame.size)
+        if len(model.whitening.axes) != extractor.channels:
+            raise ValueError(
+                f"features of {len(model.whitening.axes)} channels, and there are {extractor.channels} now"
+            )
     except (KeyError, ValueError, TypeError, RuntimeError) as error:
-        raise unreadable(bundle.path, "patches", error) from error
-    return PatchExpert(tower, known, judgement)
+        raise invalid_state_error(bundle.path, "patches", error) from error
+    return PatchCoreExpert(extractor, model, localizer)

@@ -22,23 +22,51 @@ from torch import Tensor
 
 from logicls.data.image_io import fitted
 from logicls.models.bundle import Bundle
-from logicls.plugins.anomaly.features import Tower, input_size, tower_of
-from logicls.plugins.anomaly.prior_query import Asking, asking_of, still
-from logicls.plugins.anomaly.prior_tokens import Parts, PriorTokens, where_loss
-from logicls.plugins.anomaly.prototype_expert import ASIDE, Judge, Made, charts_of, learn_judge, make_some
-from logicls.plugins.anomaly.regions import Bar, Frame, Judgement, Zones, bar_of, judgement_of, judgement_to_json
-from logicls.plugins.anomaly.storage import Kept, file_of, read_kept, unreadable, write_kept
-from logicls.plugins.anomaly.text_expert import RIGHT, WRONG, Encoder, encoder_of, loc_of, refuse_dimension
+from logicls.plugins.anomaly.features import PatchFeatureExtractor, input_size, build_extractor
+from logicls.plugins.anomaly.prior_query import PriorQuery, build_prior_query, freeze_weights
+from logicls.plugins.anomaly.prior_tokens import TokenParts, PriorTokens, localization_loss
+from logicls.plugins.anomaly.prototype_expert import (
+    HELD_OUT_STRIDE,
+    PrototypeNetwork,
+    FlawedPhotos,
+    localize,
+    fit_network,
+    generate_flawed_photos,
+)
+from logicls.plugins.anomaly.regions import (
+    ScoreThreshold,
+    HeatmapFrame,
+    FlawLocalizer,
+    ComponentZones,
+    fit_threshold,
+    localizer_from_state,
+    localizer_to_json,
+)
+from logicls.plugins.anomaly.storage import (
+    ExpertState,
+    expert_file,
+    read_expert_state,
+    invalid_state_error,
+    write_expert_state,
+)
+from logicls.plugins.anomaly.text_expert import (
+    NORMAL_PROMPTS,
+    ANOMALY_PROMPTS,
+    ClipEncoder,
+    load_clip,
+    localization_map,
+    check_dimension,
+)
 from logicls.plugins.settings import ExpertSettings
 from logicls.predict.plugin_protocols import Flaw, Photo
 
 
 @runtime_checkable
-class Loc(Protocol):
+class LocalizationModel(Protocol):
     """Says where patches are like what is wrong."""
 
     @property
-    def frame(self) -> Frame:
+    def frame(self) -> HeatmapFrame:
         """How its maps lie on photos."""
         ...
 
@@ -47,272 +75,312 @@ class Loc(Protocol):
         """What it knows."""
         ...
 
-    def charts(self, photos: Sequence[Photo]) -> Float[Tensor, "photos rows columns"]:
+    def localize(self, photos: Sequence[Photo]) -> Float[Tensor, "photos rows columns"]:
         """Loc of photos, 0 to 1."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
-class Learned:
+class PrototypeLocalization:
     """By prototypes of good and flawed patches."""
 
-    tower: Tower
-    judge: Judge
+    extractor: PatchFeatureExtractor
+    network: PrototypeNetwork
 
     @property
-    def frame(self) -> Frame:
+    def frame(self) -> HeatmapFrame:
         """How its maps lie on photos."""
-        return self.tower.frame
+        return self.extractor.frame
 
     @property
     def tensors(self) -> Mapping[str, Tensor]:
         """The weights of its layers, and its prototypes."""
-        return {f"judge.{name}": value for name, value in self.judge.state_dict().items()}
+        return {f"judge.{name}": value for name, value in self.network.state_dict().items()}
 
-    def charts(self, photos: Sequence[Photo]) -> Float[Tensor, "photos rows columns"]:
+    def localize(self, photos: Sequence[Photo]) -> Float[Tensor, "photos rows columns"]:
         """Loc of photos, 0 to 1."""
-        return charts_of(self.judge, self.tower, photos)
+        return localize(self.network, self.extractor, photos)
 
 
 @dataclass(frozen=True, slots=True)
-class Worded:
+class TextLocalization:
     """By embeddings of words for what is right and wrong."""
 
-    encoder: Encoder
-    right: Float[Tensor, "rights width"]
-    wrong: Float[Tensor, "wrongs width"]
+    encoder: ClipEncoder
+    normal: Float[Tensor, "rights width"]
+    anomalous: Float[Tensor, "wrongs width"]
 
     @property
-    def frame(self) -> Frame:
+    def frame(self) -> HeatmapFrame:
         """How its maps lie on photos."""
         return self.encoder.frame
 
     @property
     def tensors(self) -> Mapping[str, Tensor]:
         """The words."""
-        return {"right": self.right, "wrong": self.wrong}
+        return {"right": self.normal, "wrong": self.anomalous}
 
-    def charts(self, photos: Sequence[Photo]) -> Float[Tensor, "photos rows columns"]:
+    def localize(self, photos: Sequence[Photo]) -> Float[Tensor, "photos rows columns"]:
         """Loc of photos, 0 to 1."""
-        return torch.stack([self._chart(photo) for photo in photos])
+        return torch.stack([self._localize_photo(photo) for photo in photos])
 
-    def _chart(self, photo: Photo) -> Float[Tensor, "rows columns"]:
-        return loc_of(self.encoder.patches(photo), self.right, self.wrong, self.frame.size)
+    def _localize_photo(self, photo: Photo) -> Float[Tensor, "rows columns"]:
+        return localization_map(self.encoder.embed_patches(photo), self.normal, self.anomalous, self.frame.size)
 
 
-def worded(name: str) -> Worded:
+def build_text_localization(name: str) -> TextLocalization:
     """That of the encoder of that name or folder. Raises `DataError` (LC725)."""
-    encoder = encoder_of(name)
-    return Worded(encoder, encoder.words(RIGHT), encoder.words(WRONG))
+    encoder = load_clip(name)
+    return TextLocalization(encoder, encoder.embed_texts(NORMAL_PROMPTS), encoder.embed_texts(ANOMALY_PROMPTS))
 
 
-def loc_from(bundle: Bundle, kept: Kept, size: tuple[int, int], file: Path) -> Loc:
+def load_localization(bundle: Bundle, state: ExpertState, size: tuple[int, int], file: Path) -> LocalizationModel:
     """That of an expert's file. Raises `KeyError`, `RuntimeError`, `DataError` (LC725), `BundleError` (LC726)."""
-    name, held = str(kept.facts["encoder"]), kept.tensors
+    name, tensors = str(state.metadata["encoder"]), state.tensors
     if name:
-        encoder, right = encoder_of(name), held["right"]
-        refuse_dimension(name, encoder.width, right.shape[1], file)
-        return Worded(encoder, right, held["wrong"])
-    weights = {name[6:]: value for name, value in held.items() if name.startswith("judge.")}
-    judge = Judge(weights["embeds.0.weight"].shape[1]).eval()
-    judge.load_state_dict(weights)
-    return Learned(tower_of(bundle, size), judge)
+        encoder, normal = load_clip(name), tensors["right"]
+        check_dimension(name, encoder.width, normal.shape[1], file)
+        return TextLocalization(encoder, normal, tensors["wrong"])
+    weights = {name[6:]: value for name, value in tensors.items() if name.startswith("judge.")}
+    network = PrototypeNetwork(weights["embeds.0.weight"].shape[1]).eval()
+    network.load_state_dict(weights)
+    return PrototypeLocalization(build_extractor(bundle, size), network)
 
 
-BATCH = 8
-RATE, RATE_OF_VIS = 1e-2, 3e-3
-CLEAN = 0.5
+BATCH_SIZE = 8
+LEARNING_RATE, VIS_LEARNING_RATE = 1e-2, 3e-3
+CLEAN_SHARE = 0.5
 """Share of photos without a made flaw."""
-CHECKED = 25
+EVALUATION_INTERVAL = 25
 """Steps after which it is looked whether photos kept aside are told apart better than before."""
 PATIENCE = 6
 """Such looks in a row without a gain after which it ends."""
-POOL, HELD = 400, 64
+TRAINING_EXAMPLES, VALIDATION_EXAMPLES = 400, 64
 """Photos, with and without a made flaw, that are learned from, and on which it is seen how well."""
-COARSER = 2
+VIS_DOWNSCALE = 2
 """Vis has so many times fewer pixels, on each axis, than flaws are made on and prototypes look at."""
-AT_A_TIME = 8
+CHUNK_SIZE = 8
 
 
 @dataclass(frozen=True, slots=True)
-class View:
+class PriorModel:
     """What is seen of photos, and what the model then answers."""
 
-    asking: Asking
-    loc: Loc
+    query: PriorQuery
+    loc: LocalizationModel
     tokens: PriorTokens
-    size: tuple[int, int]
+    vis_size: tuple[int, int]
     """(height, width) of Vis's input, pixels."""
 
-    def odds(
+    def log_odds(
         self,
         photos: Sequence[Photo],
-        charts: Float[Tensor, "photos rows columns"],
-        seen: Float[Tensor, "photos channels fewer_rows fewer_columns"],
-        parts: Parts = "both",
+        loc_maps: Float[Tensor, "photos rows columns"],
+        vis_maps: Float[Tensor, "photos channels fewer_rows fewer_columns"],
+        parts: TokenParts = "both",
     ) -> Float[Tensor, " photos"]:
         """Logit of the probability that anything is wrong; `charts` are Loc of the photos, `seen` what Vis sees."""
-        given = self.tokens(charts, seen, parts)
-        return self.asking.odds(self.asking.see(photos), given, self.tokens.question)
+        prior_tokens = self.tokens(loc_maps, vis_maps, parts)
+        return self.query.log_odds(self.query.encode(photos), prior_tokens, self.tokens.question)
 
-    def look(self, photos: Sequence[Photo]) -> Float[Tensor, "photos channels rows columns"]:
+    def encode_vis(self, photos: Sequence[Photo]) -> Float[Tensor, "photos channels rows columns"]:
         """What Vis makes of photos."""
-        seen: Tensor = self.tokens.vis(pixels(photos, self.size))
-        return seen
+        vis_maps: Tensor = self.tokens.vis(stack_pixels(photos, self.vis_size))
+        return vis_maps
 
     @torch.no_grad()
-    def charts(self, photos: Sequence[Photo]) -> Float[Tensor, "photos rows columns"]:
+    def localize(self, photos: Sequence[Photo]) -> Float[Tensor, "photos rows columns"]:
         """Loc of photos, some at a time."""
-        return torch.cat([self.loc.charts(photos[k : k + AT_A_TIME]) for k in range(0, len(photos), AT_A_TIME)])
+        return torch.cat([self.loc.localize(photos[k : k + CHUNK_SIZE]) for k in range(0, len(photos), CHUNK_SIZE)])
 
     @torch.no_grad()
-    def told(
-        self, photos: Sequence[Photo], charts: Float[Tensor, "photos rows columns"], parts: Parts = "both"
+    def predict_log_odds(
+        self, photos: Sequence[Photo], loc_maps: Float[Tensor, "photos rows columns"], parts: TokenParts = "both"
     ) -> Float[Tensor, " photos"]:
         """The answers, some photos at a time."""
-        parted = [slice(k, k + AT_A_TIME) for k in range(0, len(photos), AT_A_TIME)]
-        return torch.cat([self.odds(photos[k], charts[k], self.look(photos[k]), parts) for k in parted])
+        chunks = [slice(k, k + CHUNK_SIZE) for k in range(0, len(photos), CHUNK_SIZE)]
+        return torch.cat([self.log_odds(photos[k], loc_maps[k], self.encode_vis(photos[k]), parts) for k in chunks])
 
 
 class PriorExpert:
     """Examines photos."""
 
-    def __init__(self, view: View, judgement: Judgement) -> None:
-        self.view, self.judgement = view, judgement
+    def __init__(self, model: PriorModel, localizer: FlawLocalizer) -> None:
+        self.model, self.localizer = model, localizer
 
     def examine(self, photos: Sequence[Photo]) -> list[Flaw]:
         """The flaw of each photo, or how far it is from having one."""
         if not photos:
             return []
-        charts = self.view.charts(photos)
-        odds = self.view.told(photos, charts).tolist()
-        return [self._flaw(*one) for one in zip(charts, odds, photos, strict=True)]
+        loc_maps = self.model.localize(photos)
+        log_odds = self.model.predict_log_odds(photos, loc_maps).tolist()
+        return [self._flaw(*one) for one in zip(loc_maps, log_odds, photos, strict=True)]
 
-    def _flaw(self, chart: Float[Tensor, "rows columns"], said: float, photo: Photo) -> Flaw:
+    def _flaw(self, loc_map: Float[Tensor, "rows columns"], log_odds: float, photo: Photo) -> Flaw:
         """What was said is about the worst place."""
-        return self.judgement.flaw(chart.numpy(), lambda _: said, photo)
+        return self.localizer.localize(loc_map.numpy(), lambda _: log_odds, photo)
 
 
-def pixels(photos: Sequence[Photo], size: tuple[int, int]) -> Float[Tensor, "photos 3 height across"]:
+def stack_pixels(photos: Sequence[Photo], size: tuple[int, int]) -> Float[Tensor, "photos 3 height across"]:
     """Photos in one size, 0 to 255."""
-    same = np.stack([fitted(size, photo) for photo in photos])
-    return torch.from_numpy(same).permute(0, 3, 1, 2).float()
+    resized = np.stack([fitted(size, photo) for photo in photos])
+    return torch.from_numpy(resized).permute(0, 3, 1, 2).float()
 
 
 @dataclass(frozen=True, slots=True)
-class Pool:
+class LocalizedFlaws:
     """Photos with and without a made flaw, and Loc of each."""
 
-    made: Made
-    charts: Float[Tensor, "photos rows columns"]
+    examples: FlawedPhotos
+    loc_maps: Float[Tensor, "photos rows columns"]
 
 
-def pool_of(photos: Sequence[Photo], count: int, view: View, rng: np.random.Generator) -> Pool:
+def generate_examples(
+    photos: Sequence[Photo], count: int, model: PriorModel, rng: np.random.Generator
+) -> LocalizedFlaws:
     """So many of them."""
-    small = [fitted((view.size[0] * COARSER, view.size[1] * COARSER), photo) for photo in photos]
-    made = make_some(small, count, rng, clean=CLEAN)
-    return Pool(made, view.charts(made.photos).clone())
+    resized = [
+        fitted((model.vis_size[0] * VIS_DOWNSCALE, model.vis_size[1] * VIS_DOWNSCALE), photo) for photo in photos
+    ]
+    examples = generate_flawed_photos(resized, count, rng, clean_share=CLEAN_SHARE)
+    return LocalizedFlaws(examples, model.localize(examples.photos).clone())
 
 
-def learn_tokens(
-    pool: Pool,
-    held: Pool,
-    view: View,
+def fit_tokens(
+    training: LocalizedFlaws,
+    validation: LocalizedFlaws,
+    model: PriorModel,
     settings: ExpertSettings,
-    told: Callable[[int, float], None] = lambda number, loss: None,
+    on_evaluation: Callable[[int, float], None] = lambda number, loss: None,
 ) -> None:
     """Learns on a pool, and keeps what told photos of the other apart best. `told` hears how well, each time."""
-    rng, tokens = np.random.default_rng(settings.seed), view.tokens
-    slower = [*tokens.vis.parameters(), *tokens.where.parameters()]
-    others = [weight for name, weight in tokens.named_parameters() if not name.startswith(("vis.", "where."))]
-    optimizer = torch.optim.AdamW([{"params": slower}, {"params": others}], RATE, weight_decay=0.01)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, [RATE_OF_VIS, RATE], total_steps=settings.steps)
+    rng, tokens = np.random.default_rng(settings.seed), model.tokens
+    vis_weights = [*tokens.vis.parameters(), *tokens.localization_head.parameters()]
+    other_weights = [weight for name, weight in tokens.named_parameters() if not name.startswith(("vis.", "where."))]
+    optimizer = torch.optim.AdamW(
+        [{"params": vis_weights}, {"params": other_weights}], LEARNING_RATE, weight_decay=0.01
+    )
+    schedule = torch.optim.lr_scheduler.OneCycleLR(
+        optimizer, [VIS_LEARNING_RATE, LEARNING_RATE], total_steps=settings.steps
+    )
     best, idle, state = float("inf"), 0, tokens.state_dict()
-    for number in range(1, settings.steps + 1):
+    for step in range(1, settings.steps + 1):
         optimizer.zero_grad()
-        _lost(view, pool, rng.integers(len(pool.charts), size=BATCH).tolist()).backward()
+        _batch_loss(model, training, rng.integers(len(training.loc_maps), size=BATCH_SIZE).tolist()).backward()
         optimizer.step()
         schedule.step()
-        if number % CHECKED and number < settings.steps:
+        if step % EVALUATION_INTERVAL and step < settings.steps:
             continue
-        now = float(loss(view.told(held.made.photos, held.charts), held.made.types))
-        told(number, now)
-        idle = 0 if now < best else idle + 1
-        if now < best:
-            best, state = now, {name: value.clone() for name, value in tokens.state_dict().items()}
+        value = float(
+            answer_loss(
+                model.predict_log_odds(validation.examples.photos, validation.loc_maps), validation.examples.types
+            )
+        )
+        on_evaluation(step, value)
+        idle = 0 if value < best else idle + 1
+        if value < best:
+            best, state = value, {name: value.clone() for name, value in tokens.state_dict().items()}
         if idle == PATIENCE:
             break
     tokens.load_state_dict(state)
 
 
-def _lost(view: View, pool: Pool, some: Sequence[int]) -> Float[Tensor, ""]:
+def _batch_loss(model: PriorModel, examples: LocalizedFlaws, numbers: Sequence[int]) -> Float[Tensor, ""]:
     """The loss of some photos: of the answer, and of where Vis sees flaws, without which it learns hardly anything."""
-    photos, types = [pool.made.photos[k] for k in some], [pool.made.types[k] for k in some]
-    seen = view.look(photos)
-    where = where_loss(view.tokens.where(seen)[:, 0], pool.made.cover[some])
-    return loss(view.odds(photos, pool.charts[some], seen), types) + where
+    photos, types = [examples.examples.photos[k] for k in numbers], [examples.examples.types[k] for k in numbers]
+    vis_maps = model.encode_vis(photos)
+    localization = localization_loss(
+        model.tokens.localization_head(vis_maps)[:, 0], examples.examples.coverage[numbers]
+    )
+    return answer_loss(model.log_odds(photos, examples.loc_maps[numbers], vis_maps), types) + localization
 
 
-def loss(odds: Float[Tensor, " photos"], types: Sequence[int]) -> Float[Tensor, ""]:
+def answer_loss(log_odds: Float[Tensor, " photos"], types: Sequence[int]) -> Float[Tensor, ""]:
     """Binary cross-entropy of the answer; a type below 0 is no flaw."""
-    return F.binary_cross_entropy_with_logits(odds, torch.tensor([float(kind >= 0) for kind in types]))
+    return F.binary_cross_entropy_with_logits(log_odds, torch.tensor([float(kind >= 0) for kind in types]))
 
 
-def fit_priors(bundle: Bundle, photos: Sequence[Photo], zones: Zones, settings: ExpertSettings) -> Bar:
+def fit_priors(
+    bundle: Bundle, photos: Sequence[Photo], zones: ComponentZones, settings: ExpertSettings
+) -> ScoreThreshold:
     """Learns, sets the bar on photos kept aside, and writes both. Raises `DataError` (LC725, LC727)."""
-    asking = asking_of(bundle)
-    aside = list(photos[ASIDE - 1 :: ASIDE])
-    held = list(photos[1 :: 2 * ASIDE])
-    kept = [photo for place, photo in enumerate(photos) if place % ASIDE != ASIDE - 1 and place % (2 * ASIDE) != 1]
+    query = build_prior_query(bundle)
+    threshold_photos = list(photos[HELD_OUT_STRIDE - 1 :: HELD_OUT_STRIDE])
+    validation_photos = list(photos[1 :: 2 * HELD_OUT_STRIDE])
+    training_photos = [
+        photo
+        for place, photo in enumerate(photos)
+        if place % HELD_OUT_STRIDE != HELD_OUT_STRIDE - 1 and place % (2 * HELD_OUT_STRIDE) != 1
+    ]
     height, width = input_size(photos, settings.cells)
-    loc = _loc(bundle, kept, (height, width), settings)
-    with still(bundle.model):
-        view = begun(asking, loc, tower_of(bundle, (height // COARSER, width // COARSER)), kept, settings.seed)
+    localization = _fit_localization(bundle, training_photos, (height, width), settings)
+    with freeze_weights(bundle.model):
+        model = initialize_model(
+            query,
+            localization,
+            build_extractor(bundle, (height // VIS_DOWNSCALE, width // VIS_DOWNSCALE)),
+            training_photos,
+            settings.seed,
+        )
         rng = np.random.default_rng(settings.seed)
-        pool = pool_of(kept, min(POOL, BATCH * settings.steps), view, rng)
-        learn_tokens(pool, pool_of(held, HELD, view, rng), view, settings)
-    bar = bar_of(view.told(aside, view.charts(aside)).tolist(), settings.overkill, aside=True)
-    write_priors(bundle, view, Judgement(bar, loc.frame, zones), settings.encoder)
-    return bar
+        training = generate_examples(training_photos, min(TRAINING_EXAMPLES, BATCH_SIZE * settings.steps), model, rng)
+        fit_tokens(training, generate_examples(validation_photos, VALIDATION_EXAMPLES, model, rng), model, settings)
+    threshold = fit_threshold(
+        model.predict_log_odds(threshold_photos, model.localize(threshold_photos)).tolist(),
+        settings.overkill,
+        is_held_out=True,
+    )
+    write_priors(bundle, model, FlawLocalizer(threshold, localization.frame, zones), settings.encoder)
+    return threshold
 
 
-def _loc(bundle: Bundle, photos: Sequence[Photo], size: tuple[int, int], settings: ExpertSettings) -> Loc:
+def _fit_localization(
+    bundle: Bundle, photos: Sequence[Photo], size: tuple[int, int], settings: ExpertSettings
+) -> LocalizationModel:
     """By words where there is an encoder, else by prototypes, which are learned first."""
     if settings.encoder:
-        return worded(settings.encoder)
-    tower = tower_of(bundle, size)
-    return Learned(tower, learn_judge(photos, tower, settings.steps, settings.seed))
+        return build_text_localization(settings.encoder)
+    extractor = build_extractor(bundle, size)
+    return PrototypeLocalization(extractor, fit_network(photos, extractor, settings.steps, settings.seed))
 
 
-def begun(asking: Asking, loc: Loc, vis: Tower, photos: Sequence[Photo], seed: int) -> View:
+def initialize_model(
+    query: PriorQuery,
+    localization: LocalizationModel,
+    vis_stem: PatchFeatureExtractor,
+    photos: Sequence[Photo],
+    seed: int,
+) -> PriorModel:
     """Before anything is learned: `vis` is the stem that Vis begins as, and the size of its input."""
-    question = asking.question()
+    question = query.embed_question()
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        tokens = PriorTokens(asking.width, len(question), vis.stem)
-        tokens.start(asking.usual(photos[:AT_A_TIME]), question, loc.charts(photos[:AT_A_TIME]))
-    return View(asking, loc, tokens, vis.size)
+        tokens = PriorTokens(query.width, len(question), vis_stem.stem)
+        tokens.initialize(
+            query.neutral_token(photos[:CHUNK_SIZE]), question, localization.localize(photos[:CHUNK_SIZE])
+        )
+    return PriorModel(query, localization, tokens, vis_stem.size)
 
 
-def write_priors(bundle: Bundle, view: View, judgement: Judgement, encoder: str) -> None:
+def write_priors(bundle: Bundle, model: PriorModel, localizer: FlawLocalizer, encoder: str) -> None:
     """Into the bundle."""
-    tensors = {f"tokens.{name}": value for name, value in view.tokens.state_dict().items()}
-    facts = {
-        "bundle": bundle.id, "encoder": encoder, "look_height": view.size[0], "look_width": view.size[1],
-        **judgement_to_json(judgement),
+    tensors = {f"tokens.{name}": value for name, value in model.tokens.state_dict().items()}
+    metadata = {
+        "bundle": bundle.id, "encoder": encoder, "look_height": model.vis_size[0], "look_width": model.vis_size[1],
+        **localizer_to_json(localizer),
     }  # fmt: skip
-    write_kept(bundle.path, "priors", Kept({**tensors, **view.loc.tensors}, facts))
+    write_expert_state(bundle.path, "priors", ExpertState({**tensors, **model.loc.tensors}, metadata))
 
 
-def make(bundle: Bundle) -> PriorExpert:
+def load_expert(bundle: Bundle) -> PriorExpert:
     """That of a bundle. Raises `BundleError` (LC721, LC722, LC726), `DataError` (LC725, LC727)."""
-    asking, kept = asking_of(bundle), read_kept(bundle.path, "priors", bundle.id)
+    query, state = build_prior_query(bundle), read_expert_state(bundle.path, "priors", bundle.id)
     try:
-        weights = {name[7:]: value for name, value in kept.tensors.items() if name.startswith("tokens.")}
-        judgement, size = judgement_of(kept), (kept.whole("look_height"), kept.whole("look_width"))
-        tokens = PriorTokens(asking.width, len(weights["question"]), tower_of(bundle, size).stem).eval()
+        weights = {name[7:]: value for name, value in state.tensors.items() if name.startswith("tokens.")}
+        localizer, vis_size = localizer_from_state(state), (state.get_int("look_height"), state.get_int("look_width"))
+        tokens = PriorTokens(query.width, len(weights["question"]), build_extractor(bundle, vis_size).stem).eval()
         tokens.load_state_dict(weights)
-        loc = loc_from(bundle, kept, judgement.frame.size, file_of(bundle.path, "priors"))
+        localization = load_localization(bundle, state, localizer.frame.size, expert_file(bundle.path, "priors"))
     except (KeyError, ValueError, TypeError, RuntimeError) as error:
-        raise unreadable(bundle.path, "priors", error) from error
-    return PriorExpert(View(asking, loc, tokens, size), judgement)
+        raise invalid_state_error(bundle.path, "priors", error) from error
+    return PriorExpert(PriorModel(query, localization, tokens, vis_size), localizer)

@@ -19,99 +19,105 @@ import numpy as np
 from jaxtyping import Bool, Float
 
 from logicls.data.image_io import placed
-from logicls.plugins.anomaly.storage import Kept
+from logicls.plugins.anomaly.storage import ExpertState
 from logicls.predict.plugin_protocols import Flaw, Photo
 from logicls.records import Box, Scene
 
-WANTED = 0.01
+DEFAULT_OVERKILL = 0.01
 """Share of good photos that may be called flawed, where nothing else is said and there are photos enough to say so."""
-TAIL = 0.1
+TAIL_SHARE = 0.1
 """Share of the scores that are taken for their upper tail."""
-USUAL_CHANCE = 0.02
+MEDIAN_PROBABILITY = 0.02
 """Probability of a flaw that the median good photo is given."""
 
 
 @dataclass(frozen=True, slots=True)
-class Bar:
+class ScoreThreshold:
     """Where a flaw begins."""
 
-    at: float
+    score: float
     """The score from which on a photo counts as flawed."""
-    usual: float
+    median: float
     """The median of good photos."""
-    photos: int
+    photo_count: int
     """That it was set on, none of them known to the expert that scored it."""
     rank: int
     """It is above the `rank`-th largest of their scores, no more than just above where there are enough."""
-    aside: bool = False
+    is_held_out: bool = False
     """True where they were all kept aside of one fit, so that the rate itself is the bound."""
-    wanted: float = WANTED
+    overkill: float = DEFAULT_OVERKILL
     """Share of good photos that it was to call flawed."""
 
     @property
-    def rate(self) -> float:
+    def expected_overkill(self) -> float:
         """Share of good photos like these that is called flawed, on average over sets of photos; half of the bound."""
-        return self.rank / (self.photos + 1)
+        return self.rank / (self.photo_count + 1)
 
     @property
-    def promise(self) -> str:
+    def guarantee(self) -> str:
         """In words."""
-        most = self.rate if self.aside else min(2 * self.rate, 1.0)
-        told = f"on average {self.rate:.1%} of good photos called flawed, at most {most:.1%}"
-        how = "kept aside" if self.aside else "each scored without it"
-        more = f"; {100 * self.wanted:.3g}% takes {needed(self.wanted)} of them" if self.rate > self.wanted else ""
-        return f"{told} ({self.photos} good photos, {how}{more})"
+        bound = self.expected_overkill if self.is_held_out else min(2 * self.expected_overkill, 1.0)
+        rates = f"on average {self.expected_overkill:.1%} of good photos called flawed, at most {bound:.1%}"
+        method = "kept aside" if self.is_held_out else "each scored without it"
+        shortage = (
+            f"; {100 * self.overkill:.3g}% takes {photos_needed(self.overkill)} of them"
+            if self.expected_overkill > self.overkill
+            else ""
+        )
+        return f"{rates} ({self.photo_count} good photos, {method}{shortage})"
 
-    def chance(self, score: float) -> float:
+    def probability(self, score: float) -> float:
         """Probability of a flaw: 0.5 at the bar, `USUAL_CHANCE` at the median of good photos, a logistic curve."""
-        steep = math.log(1 / USUAL_CHANCE - 1) / max(self.at - self.usual, 1e-6)
-        return 1 / (1 + math.exp(-max(min(steep * (score - self.at), 60.0), -60.0)))
+        slope = math.log(1 / MEDIAN_PROBABILITY - 1) / max(self.score - self.median, 1e-6)
+        return 1 / (1 + math.exp(-max(min(slope * (score - self.score), 60.0), -60.0)))
 
 
-def needed(wanted: float) -> int:
+def photos_needed(overkill: float) -> int:
     """Good photos that it takes to promise that no more than that share is called flawed."""
-    return math.ceil(1 / wanted) - 1
+    return math.ceil(1 / overkill) - 1
 
 
-def beyond(ordered: Sequence[float], wanted: float = WANTED) -> float:
+def tail_quantile(scores: Sequence[float], overkill: float = DEFAULT_OVERKILL) -> float:
     """The score that such a share of good photos exceeds, by the scores' upper tail; `ordered` from the highest down.
 
     Few photos do not reach that far: their excesses over the `TAIL` quantile are taken for exponential (peaks over
     threshold, Pickands 1975, with shape 0), where the share lies in that tail. It can only raise the bar, so that what
     is promised without it holds.
     """
-    count = int(TAIL * len(ordered))
-    if count < 2 or wanted >= TAIL:
-        return ordered[int(wanted * len(ordered))]
-    floor = ordered[count]
-    return floor + sum(score - floor for score in ordered[:count]) / count * math.log(TAIL / wanted)
+    count = int(TAIL_SHARE * len(scores))
+    if count < 2 or overkill >= TAIL_SHARE:
+        return scores[int(overkill * len(scores))]
+    tail_start = scores[count]
+    return tail_start + sum(score - tail_start for score in scores[:count]) / count * math.log(TAIL_SHARE / overkill)
 
 
-def bar_of(scores: Sequence[float], wanted: float = WANTED, *, aside: bool = False) -> Bar:
+def fit_threshold(
+    scores: Sequence[float], overkill: float = DEFAULT_OVERKILL, *, is_held_out: bool = False
+) -> ScoreThreshold:
     """The bar that `wanted` of good photos reach, for scores of some, all kept `aside` of the fit or not.
 
     Raises `ValueError` without any.
     """
     if not scores:
         raise ValueError("no scores")
-    ordered = sorted(scores, reverse=True)
-    rank = max(1, math.floor(wanted * (len(ordered) + 1)))
-    usual = ordered[len(ordered) // 2]
-    highest = max(ordered[rank - 1], beyond(ordered, wanted))
-    return Bar(math.nextafter(highest, math.inf), usual, len(ordered), rank, aside, wanted)
+    descending = sorted(scores, reverse=True)
+    rank = max(1, math.floor(overkill * (len(descending) + 1)))
+    median = descending[len(descending) // 2]
+    highest = max(descending[rank - 1], tail_quantile(descending, overkill))
+    return ScoreThreshold(math.nextafter(highest, math.inf), median, len(descending), rank, is_held_out, overkill)
 
 
-EDGE = 0.5
+REGION_SHARE = 0.5
 """Cells around the worst one belong to the flaw that are at least so bad, as a share of it."""
 
 
 @dataclass(frozen=True, slots=True)
-class Zones:
+class ComponentZones:
     """Where each component lies on good photos, as shares of width and height."""
 
     boxes: Mapping[str, Box]
 
-    def at(self, box: Box, width: int, height: int) -> tuple[str, ...]:
+    def components_at(self, box: Box, width: int, height: int) -> tuple[str, ...]:
         """The components in whose zone the middle of a box on a photo of that size lies."""
         x, y = box.centre
         return tuple(
@@ -125,27 +131,30 @@ class Zones:
         return {name: [zone.x1, zone.y1, zone.x2, zone.y2] for name, zone in self.boxes.items()}
 
 
-def zones_from_json(plain: object) -> Zones:
+def zones_from_json(data: object) -> ComponentZones:
     """Those of an expert's file. Raises `ValueError`, `TypeError`."""
-    if not isinstance(plain, dict):
+    if not isinstance(data, dict):
         raise ValueError("no zones")
-    return Zones({str(name): Box(*(float(edge) for edge in edges)) for name, edges in plain.items()})
+    return ComponentZones({str(name): Box(*(float(edge) for edge in edges)) for name, edges in data.items()})
 
 
-def zones_of(scenes: Sequence[Scene]) -> Zones:
+def fit_zones(scenes: Sequence[Scene]) -> ComponentZones:
     """Around all instances of each component on annotated photos."""
-    found: dict[str, Box] = {}
+    boxes: dict[str, Box] = {}
     for scene in scenes:
         for instance in scene.instances:
-            part = instance.box.map_between(Box(0, 0, scene.width, scene.height), Box(0, 0, 1, 1))
-            old = found.get(instance.component, part)
-            low, high = (min(old.x1, part.x1), min(old.y1, part.y1)), (max(old.x2, part.x2), max(old.y2, part.y2))
-            found[instance.component] = Box(*low, *high)
-    return Zones(found)
+            box = instance.box.map_between(Box(0, 0, scene.width, scene.height), Box(0, 0, 1, 1))
+            before = boxes.get(instance.component, box)
+            low, high = (
+                (min(before.x1, box.x1), min(before.y1, box.y1)),
+                (max(before.x2, box.x2), max(before.y2, box.y2)),
+            )
+            boxes[instance.component] = Box(*low, *high)
+    return ComponentZones(boxes)
 
 
 @dataclass(frozen=True, slots=True)
-class Frame:
+class HeatmapFrame:
     """How a map lies on photos."""
 
     size: tuple[int, int]
@@ -153,7 +162,7 @@ class Frame:
     cell: int
     """Pixels of the input for each place of the map, on each axis."""
 
-    def on_photo(self, box: Box, width: int, height: int) -> Box:
+    def to_photo(self, box: Box, width: int, height: int) -> Box:
         """A box in cells of the map, in pixels of the photo of that size, clipped to it."""
         scale, left, top = placed(self.size, width, height)
         x1, x2 = ((edge * self.cell - left) / scale for edge in (box.x1, box.x2))
@@ -162,65 +171,68 @@ class Frame:
 
 
 @dataclass(frozen=True, slots=True)
-class Judgement:
+class FlawLocalizer:
     """How a place becomes a flaw."""
 
-    bar: Bar
-    frame: Frame
-    zones: Zones
+    threshold: ScoreThreshold
+    frame: HeatmapFrame
+    zones: ComponentZones
 
-    def flaw(
+    def localize(
         self,
-        chart: Float[np.ndarray, "rows columns"],
+        heatmap: Float[np.ndarray, "rows columns"],
         score_at: Callable[[int], float],
         photo: Photo,
-        told: Callable[[int], str] = lambda place: "",
+        describe: Callable[[int], str] = lambda place: "",
     ) -> Flaw:
         """The flaw of a photo: its worst place.
 
         `score_at` gives the score of a cell, by its number, and `told` more words for one that is a flaw.
         """
         height, width = photo.shape[:2]
-        worst = int(chart.argmax())
-        score = score_at(worst)
-        chance, found = self.bar.chance(score), f"{score:.1f} where good photos have up to {self.bar.at:.1f}"
-        if chance < 0.5:
-            return Flaw(chance, score, found=found)
-        box = self.frame.on_photo(around(region(chart, worst)), width, height)
-        more = told(worst)
-        words = f"{found}, {more}" if more else found
-        return Flaw(chance, score, box, words, components=self.zones.at(box, width, height))
+        peak = int(heatmap.argmax())
+        score = score_at(peak)
+        probability, comparison = (
+            self.threshold.probability(score),
+            f"{score:.1f} where good photos have up to {self.threshold.score:.1f}",
+        )
+        if probability < 0.5:
+            return Flaw(probability, score, found=comparison)
+        box = self.frame.to_photo(bounding_box(connected_region(heatmap, peak)), width, height)
+        details = describe(peak)
+        text = f"{comparison}, {details}" if details else comparison
+        return Flaw(probability, score, box, text, components=self.zones.components_at(box, width, height))
 
 
-def judgement_to_json(judgement: Judgement) -> dict[str, object]:
+def localizer_to_json(localizer: FlawLocalizer) -> dict[str, object]:
     """As facts of an expert's file."""
-    bar, (height, width) = judgement.bar, judgement.frame.size
-    numbers = {"at": bar.at, "usual": bar.usual, "photos": bar.photos, "rank": bar.rank, "aside": bar.aside,
-               "wanted": bar.wanted}  # fmt: skip
-    shown = {"promise": bar.promise, "zones": judgement.zones.to_json()}
-    return {"height": height, "width": width, "cell": judgement.frame.cell, **numbers, **shown}
+    threshold, (height, width) = localizer.threshold, localizer.frame.size
+    numbers = {"at": threshold.score, "usual": threshold.median, "photos": threshold.photo_count, "rank": threshold.rank, "aside": threshold.is_held_out,
+               "wanted": threshold.overkill}  # fmt: skip
+    derived = {"promise": threshold.guarantee, "zones": localizer.zones.to_json()}
+    return {"height": height, "width": width, "cell": localizer.frame.cell, **numbers, **derived}
 
 
-def judgement_of(kept: Kept) -> Judgement:
+def localizer_from_state(state: ExpertState) -> FlawLocalizer:
     """That of an expert's file. Raises `KeyError`, `ValueError`, `TypeError`."""
-    aside = kept.facts["aside"] is True
-    at, usual, wanted = kept.number("at"), kept.number("usual"), kept.number("wanted")
-    bar = Bar(at, usual, kept.whole("photos"), kept.whole("rank"), aside, wanted)
-    frame = Frame((kept.whole("height"), kept.whole("width")), kept.whole("cell"))
-    return Judgement(bar, frame, zones_from_json(kept.facts["zones"]))
+    is_held_out = state.metadata["aside"] is True
+    score, median, overkill = state.get_float("at"), state.get_float("usual"), state.get_float("wanted")
+    threshold = ScoreThreshold(score, median, state.get_int("photos"), state.get_int("rank"), is_held_out, overkill)
+    frame = HeatmapFrame((state.get_int("height"), state.get_int("width")), state.get_int("cell"))
+    return FlawLocalizer(threshold, frame, zones_from_json(state.metadata["zones"]))
 
 
-def region(chart: Float[np.ndarray, "rows columns"], worst: int) -> Bool[np.ndarray, "rows columns"]:
+def connected_region(heatmap: Float[np.ndarray, "rows columns"], peak: int) -> Bool[np.ndarray, "rows columns"]:
     """A cell, by its number, and those joined to it that stand out from the map's median nearly as much."""
-    row, column = divmod(worst, chart.shape[1])
-    usual = float(np.median(chart))
-    bad = (chart > usual + EDGE * (float(chart[row, column]) - usual)).astype(np.uint8)
-    bad[row, column] = 1
-    _, parts = cv2.connectedComponents(bad, connectivity=8)
-    return np.asarray(parts == parts[row, column])
+    row, column = divmod(peak, heatmap.shape[1])
+    median = float(np.median(heatmap))
+    is_high = (heatmap > median + REGION_SHARE * (float(heatmap[row, column]) - median)).astype(np.uint8)
+    is_high[row, column] = 1
+    _, labels = cv2.connectedComponents(is_high, connectivity=8)
+    return np.asarray(labels == labels[row, column])
 
 
-def around(inside: Bool[np.ndarray, "rows columns"]) -> Box:
+def bounding_box(mask: Bool[np.ndarray, "rows columns"]) -> Box:
     """The box around cells, in cells."""
-    rows, columns = np.nonzero(inside)
+    rows, columns = np.nonzero(mask)
     return Box(float(columns.min()), float(rows.min()), float(columns.max()) + 1, float(rows.max()) + 1)

@@ -24,60 +24,60 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 
-def soft(values: Tensor, by: float) -> Tensor:
+def soft_threshold(values: Tensor, amount: float) -> Tensor:
     """Each value moved towards zero by `by`, and no further: the proximal map of by * |x|."""
-    return values.sign() * (values.abs() - by).clamp_min(0.0)
+    return values.sign() * (values.abs() - amount).clamp_min(0.0)
 
 
 def objective(
-    asked: Float[Tensor, "queries width"],
+    queries: Float[Tensor, "queries width"],
     codes: Float[Tensor, "queries atoms"],
     atoms: Float[Tensor, "atoms width"],
     weight: float,
 ) -> Float[Tensor, " queries"]:
     """1/2 |E_q - P E_l|^2 + weight |P|_1 of each query."""
-    return 0.5 * (asked - codes @ atoms).square().sum(1) + weight * codes.abs().sum(1)
+    return 0.5 * (queries - codes @ atoms).square().sum(1) + weight * codes.abs().sum(1)
 
 
-def longest_step(atoms: Float[Tensor, "atoms width"]) -> float:
+def max_step_size(atoms: Float[Tensor, "atoms width"]) -> float:
     """1 / L, L the largest eigenvalue of E_l E_l^T: with steps up to it the objective never rises."""
     return 1.0 / max(float(torch.linalg.matrix_norm(atoms, 2)) ** 2, 1e-12)
 
 
-def step(
-    asked: Float[Tensor, "queries width"],
+def ista_step(
+    queries: Float[Tensor, "queries width"],
     codes: Float[Tensor, "queries atoms"],
     atoms: Float[Tensor, "atoms width"],
     weight: float,
-    size: float,
+    step_size: float,
 ) -> Float[Tensor, "queries atoms"]:
     """P <- soft(P - size (P E_l - E_q) E_l^T, size * weight)."""
-    return soft(codes - size * (codes @ atoms - asked) @ atoms.T, size * weight)
+    return soft_threshold(codes - step_size * (codes @ atoms - queries) @ atoms.T, step_size * weight)
 
 
 @dataclass(frozen=True, slots=True)
-class Coded:
+class SparseCodes:
     """What ISTA came to."""
 
     codes: Float[Tensor, "queries atoms"]
-    losses: tuple[float, ...]
+    objectives: tuple[float, ...]
     """Mean objective before the first step and after each."""
 
 
 def ista(
-    asked: Float[Tensor, "queries width"], atoms: Float[Tensor, "atoms width"], weight: float, steps: int
-) -> Coded:
+    queries: Float[Tensor, "queries width"], atoms: Float[Tensor, "atoms width"], weight: float, steps: int
+) -> SparseCodes:
     """Codes after so many steps from zero, each as long as is safe."""
-    codes, size = asked.new_zeros(len(asked), len(atoms)), longest_step(atoms)
-    losses = [float(objective(asked, codes, atoms, weight).mean())]
+    codes, step_size = queries.new_zeros(len(queries), len(atoms)), max_step_size(atoms)
+    objectives = [float(objective(queries, codes, atoms, weight).mean())]
     for _ in range(steps):
-        codes = step(asked, codes, atoms, weight, size)
-        losses.append(float(objective(asked, codes, atoms, weight).mean()))
-    return Coded(codes, tuple(losses))
+        codes = ista_step(queries, codes, atoms, weight, step_size)
+        objectives.append(float(objective(queries, codes, atoms, weight).mean()))
+    return SparseCodes(codes, tuple(objectives))
 
 
 @dataclass(frozen=True, slots=True)
-class Sparsity:
+class SparseCodingSettings:
     """How codes are made and prompts learned."""
 
     weight: float = 0.1
@@ -90,7 +90,7 @@ class Sparsity:
 
 
 @dataclass(frozen=True, slots=True)
-class Level:
+class PromptLayer:
     """The prompts of one layer."""
 
     prompts: Float[Tensor, "prompts width"]
@@ -98,75 +98,83 @@ class Level:
     types: Int[Tensor, " prompts"]
     """The type of defect that each is of."""
 
-    def codes(self, asked: Float[Tensor, "queries width"], sparsity: Sparsity) -> Float[Tensor, "queries prompts"]:
+    def encode(
+        self, queries: Float[Tensor, "queries width"], settings: SparseCodingSettings
+    ) -> Float[Tensor, "queries prompts"]:
         """Sparse codes of features."""
-        return ista(asked, self.prompts, sparsity.weight, sparsity.steps).codes
+        return ista(queries, self.prompts, settings.weight, settings.steps).codes
 
 
 @dataclass(frozen=True, slots=True)
-class Hierarchy:
+class PromptHierarchy:
     """The prompts of all layers."""
 
-    levels: tuple[Level, ...]
+    layers: tuple[PromptLayer, ...]
     names: tuple[str, ...]
     """Of the types."""
-    sparsity: Sparsity
+    settings: SparseCodingSettings
 
-    def strengths(self, layers: Sequence[Float[Tensor, "queries _"]]) -> Float[Tensor, "queries types"]:
+    def type_strengths(self, features: Sequence[Float[Tensor, "queries _"]]) -> Float[Tensor, "queries types"]:
         """How much of each type is in features, one tensor a layer: squared codes, all layers together, shares of 1.
 
         A query that no prompt explains has nothing of any.
         """
-        found = layers[0].new_zeros(len(layers[0]), len(self.names))
-        for level, layer in zip(self.levels, layers, strict=True):
-            codes = level.codes(F.normalize(layer, dim=1), self.sparsity)
-            found = found.index_add(1, level.types, codes.square())
-        return found / found.sum(1, keepdim=True).clamp_min(1e-12) * (found.sum(1, keepdim=True) > 0)
+        strengths = features[0].new_zeros(len(features[0]), len(self.names))
+        for layer, layer_features in zip(self.layers, features, strict=True):
+            codes = layer.encode(F.normalize(layer_features, dim=1), self.settings)
+            strengths = strengths.index_add(1, layer.types, codes.square())
+        return strengths / strengths.sum(1, keepdim=True).clamp_min(1e-12) * (strengths.sum(1, keepdim=True) > 0)
 
 
-def clusters(features: Float[Tensor, "examples width"], count: int, seed: int) -> Int[Tensor, " examples"]:
+def cluster_features(features: Float[Tensor, "examples width"], count: int, seed: int) -> Int[Tensor, " examples"]:
     """The cluster of each feature: k-means on the sphere, of scikit-learn."""
     from sklearn.cluster import KMeans
 
-    found = KMeans(min(count, len(features)), n_init=4, random_state=seed).fit(F.normalize(features, dim=1).numpy())
-    return torch.from_numpy(found.labels_).long()
+    clustering = KMeans(min(count, len(features)), n_init=4, random_state=seed).fit(
+        F.normalize(features, dim=1).numpy()
+    )
+    return torch.from_numpy(clustering.labels_).long()
 
 
-def learn_level(
-    features: Float[Tensor, "examples width"], types: Int[Tensor, " examples"], each: int, seed: int, sparsity: Sparsity
-) -> tuple[Level, tuple[float, ...]]:
+def fit_prompt_layer(
+    features: Float[Tensor, "examples width"],
+    types: Int[Tensor, " examples"],
+    per_type: int,
+    seed: int,
+    settings: SparseCodingSettings,
+) -> tuple[PromptLayer, tuple[float, ...]]:
     """`each` prompts a type, from clusters of its examples, and the mean objective before and after each round.
 
     Prompts are columns of a dictionary: between rounds of ISTA they follow the gradient of its objective (Olshausen and
     Field 1997) and are brought back to length 1.
     """
-    asked = F.normalize(features, dim=1)
-    starts, owners = [], []
+    queries = F.normalize(features, dim=1)
+    starts, prompt_types = [], []
     for kind in types.unique().tolist():
-        own = asked[types == kind]
-        group = clusters(own, each, seed)
-        starts += [own[group == number].mean(0) for number in group.unique().tolist()]
-        owners += [kind] * len(group.unique())
+        of_type = queries[types == kind]
+        labels = cluster_features(of_type, per_type, seed)
+        starts += [of_type[labels == number].mean(0) for number in labels.unique().tolist()]
+        prompt_types += [kind] * len(labels.unique())
     prompts = F.normalize(torch.stack(starts), dim=1)
-    losses = []
-    for _ in range(sparsity.rounds + 1):
-        codes = ista(asked, prompts, sparsity.weight, sparsity.steps).codes
-        losses.append(float(objective(asked, codes, prompts, sparsity.weight).mean()))
-        if len(losses) <= sparsity.rounds:
-            down = codes.T @ (codes @ prompts - asked) / len(asked)
-            prompts = F.normalize(prompts - sparsity.rate * down, dim=1)
-    return Level(prompts, torch.tensor(owners)), tuple(losses)
+    objectives = []
+    for _ in range(settings.rounds + 1):
+        codes = ista(queries, prompts, settings.weight, settings.steps).codes
+        objectives.append(float(objective(queries, codes, prompts, settings.weight).mean()))
+        if len(objectives) <= settings.rounds:
+            gradient = codes.T @ (codes @ prompts - queries) / len(queries)
+            prompts = F.normalize(prompts - settings.rate * gradient, dim=1)
+    return PromptLayer(prompts, torch.tensor(prompt_types)), tuple(objectives)
 
 
-def learn_hierarchy(
-    layers: Sequence[Float[Tensor, "examples _"]],
+def fit_prompt_hierarchy(
+    features: Sequence[Float[Tensor, "examples _"]],
     types: Int[Tensor, " examples"],
     names: Sequence[str],
     *,
-    each: int = 3,
+    per_type: int = 3,
     seed: int = 0,
-    sparsity: Sparsity = Sparsity(),
-) -> Hierarchy:
+    settings: SparseCodingSettings = SparseCodingSettings(),
+) -> PromptHierarchy:
     """Prompts of every layer from examples of defects, one tensor of features a layer."""
-    levels = tuple(learn_level(layer, types, each, seed, sparsity)[0] for layer in layers)
-    return Hierarchy(levels, tuple(names), sparsity)
+    layers = tuple(fit_prompt_layer(layer_features, types, per_type, seed, settings)[0] for layer_features in features)
+    return PromptHierarchy(layers, tuple(names), settings)

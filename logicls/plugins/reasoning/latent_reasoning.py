@@ -20,21 +20,21 @@ Reward = Callable[[BatchTokens], Float[Tensor, " batch"]]
 """Of think tokens, each row by itself."""
 
 
-Slope = Callable[[Reward, BatchTokens], tuple[BatchTokens, float]]
+GradientEstimator = Callable[[Reward, BatchTokens], tuple[BatchTokens, float]]
 """A way to have ∇J at tokens that are a batch of one, and the reward there."""
 
 
-def exact(reward: Reward, tokens: BatchTokens) -> tuple[BatchTokens, float]:
+def exact_gradient(reward: Reward, tokens: BatchTokens) -> tuple[BatchTokens, float]:
     """J(Z) = R(Z), by differentiation. The model's weights get no gradient."""
     with torch.enable_grad():
-        here = tokens.detach().requires_grad_()
-        value = reward(here)
-        (slope,) = torch.autograd.grad(value.sum(), here)
-    return slope, float(value.detach())
+        variable = tokens.detach().requires_grad_()
+        value = reward(variable)
+        (gradient,) = torch.autograd.grad(value.sum(), variable)
+    return gradient, float(value.detach())
 
 
 @dataclass(frozen=True, slots=True)
-class Sampled:
+class SampledGradient:
     """∇J = E[R(Z + ε) ε / σ²], ε ~ N(0, σ²), the mean over draws: J is the reward of tokens drawn around Z.
 
     Williams, Machine Learning 8, 1992, for a normal distribution's mean. With `centred` the reward at Z is taken off
@@ -42,116 +42,124 @@ class Sampled:
     """
 
     rng: torch.Generator
-    spread: float
+    sigma: float
     """σ."""
-    draws: int = 8
-    centred: bool = True
+    samples: int = 8
+    has_baseline: bool = True
 
     @torch.no_grad()
     def __call__(self, reward: Reward, tokens: BatchTokens) -> tuple[BatchTokens, float]:
         """The estimate at `tokens`, and the reward there."""
-        noise = torch.randn(self.draws, *tokens.shape[1:], generator=self.rng) * self.spread
+        noise = torch.randn(self.samples, *tokens.shape[1:], generator=self.rng) * self.sigma
         value = float(reward(tokens))
-        return estimate(reward(tokens + noise), noise, self.spread, value if self.centred else 0.0), value
+        return estimate_gradient(reward(tokens + noise), noise, self.sigma, value if self.has_baseline else 0.0), value
 
 
-def estimate(
-    rewards: Float[Tensor, " draws"], noise: Float[Tensor, "draws tokens width"], spread: float, taken_off: float = 0.0
+def estimate_gradient(
+    rewards: Float[Tensor, " draws"], noise: Float[Tensor, "draws tokens width"], sigma: float, baseline: float = 0.0
 ) -> Float[Tensor, "1 tokens width"]:
     """(1/S) Σ (R_s − b) ε_s / σ²."""
-    return ((rewards - taken_off)[:, None, None] * noise).mean(0, keepdim=True) / spread**2
+    return ((rewards - baseline)[:, None, None] * noise).mean(0, keepdim=True) / sigma**2
 
 
 Tokens = Float[Tensor, "1 tokens width"]
-Shown = Float[Tensor, "1 shown width"]
+InjectedTokens = Float[Tensor, "1 shown width"]
 """What was shown to think tokens, behind them; at first nothing."""
-Offered = list[tuple[tuple[int, ...], Float[Tensor, "1 finer width"]]]
+PatchCandidates = list[tuple[tuple[int, ...], Float[Tensor, "1 finer width"]]]
 """For each think token the places that it looks at most, and the tokens of these places, seen finer."""
-Offer = Callable[[Tokens], Offered]
-LEAST = 1e-4
+PatchProposer = Callable[[Tokens], PatchCandidates]
+MIN_GAIN = 1e-4
 """Rise of the reward below which a step has not helped."""
 
 
 @dataclass(frozen=True, slots=True)
-class Pace:
+class AscentSettings:
     """How far and how long."""
 
     steps: int = 20
     """T."""
-    share: float = 0.1
+    step_share: float = 0.1
     """η is such that a step is this share of Z's length, η = share · ‖Z‖ / ‖∇J‖, whatever the model; half of it from
     each step on that does not make the reward rise, which is not taken."""
     patience: int = 3
     """Steps in a row that may not help before it ends."""
-    enough: float = 0.995
+    stop_reward: float = 0.995
     """Reward from which on nothing is left open."""
 
 
 @dataclass(frozen=True, slots=True)
-class Thought:
+class AscentResult:
     """Where think tokens came to."""
 
     tokens: Tokens
     """And with them what was shown to them."""
     rewards: tuple[float, ...]
     """At the start and after each step, injections of the step included."""
-    offered: int = 0
-    kept: int = 0
+    proposed: int = 0
+    accepted: int = 0
     """Think tokens' offers, and those of them that made the reward rise."""
 
 
-def climbed(start: Tokens, reward: Reward, slope: Slope, pace: Pace, offer: Offer | None = None) -> Thought:
+def ascend(
+    start: Tokens,
+    reward: Reward,
+    gradient: GradientEstimator,
+    settings: AscentSettings,
+    propose: PatchProposer | None = None,
+) -> AscentResult:
     """Go uphill from `start`; with `offer`, take what helps of what is offered after each step."""
-    own, shown, share, idle = start, start[:, :0], pace.share, 0
-    rewards, injections = [float(reward(start))], _Injections(reward, offer)
-    for _ in range(pace.steps):
-        if max(rewards) >= pace.enough or idle >= pace.patience:
+    tokens, injected, share, stalled = start, start[:, :0], settings.step_share, 0
+    rewards, injector = [float(reward(start))], _VisualInjector(reward, propose)
+    for _ in range(settings.steps):
+        if max(rewards) >= settings.stop_reward or stalled >= settings.patience:
             break
         before = rewards[-1]
-        moved = own + _step(slope(_beside(reward, shown), own)[0], own, share)
-        came = float(reward(torch.cat([moved, shown], 1)))
-        if came > before:
-            own = moved
+        candidate = tokens + _step(gradient(_with_injected(reward, injected), tokens)[0], tokens, share)
+        value = float(reward(torch.cat([candidate, injected], 1)))
+        if value > before:
+            tokens = candidate
         else:
-            came, share = before, share / 2
-        shown, came = injections.taken(own, shown, came)
-        idle = 0 if came > before + LEAST else idle + 1
-        rewards.append(came)
-    return Thought(torch.cat([own, shown], 1), tuple(rewards), len(injections.tried), injections.kept)
+            value, share = before, share / 2
+        injected, value = injector.inject(tokens, injected, value)
+        stalled = 0 if value > before + MIN_GAIN else stalled + 1
+        rewards.append(value)
+    return AscentResult(torch.cat([tokens, injected], 1), tuple(rewards), len(injector.proposed), injector.accepted)
 
 
-def _step(slope: Tokens, tokens: Tokens, share: float) -> Tokens:
+def _step(gradient: Tokens, tokens: Tokens, share: float) -> Tokens:
     """η ∇J; nothing where it is flat."""
-    length = slope.norm()
-    return slope * (share * tokens.norm() / length) if length > 0 else torch.zeros_like(slope)
+    norm = gradient.norm()
+    return gradient * (share * tokens.norm() / norm) if norm > 0 else torch.zeros_like(gradient)
 
 
-class _Injections:
+class _VisualInjector:
     """What was offered so far; the same is not offered twice."""
 
-    def __init__(self, reward: Reward, offer: Offer | None) -> None:
-        self._reward, self._offer = reward, offer
-        self.tried: set[tuple[int, ...]] = set()
-        self.kept = 0
+    def __init__(self, reward: Reward, propose: PatchProposer | None) -> None:
+        self._reward, self._propose = reward, propose
+        self.proposed: set[tuple[int, ...]] = set()
+        self.accepted = 0
 
-    def taken(self, own: Tokens, shown: Shown, came: float) -> tuple[Float[Tensor, "1 now width"], float]:
+    def inject(
+        self, tokens: Tokens, injected: InjectedTokens, value: float
+    ) -> tuple[Float[Tensor, "1 now width"], float]:
         """What is shown after the offers to these think tokens, and the reward then. `came` is that before."""
-        for places, finer in self._offer(own) if self._offer else ():
-            if places in self.tried:
+        for patches, finer in self._propose(tokens) if self._propose else ():
+            if patches in self.proposed:
                 continue
-            self.tried.add(places)
-            more = torch.cat([shown, finer], 1)
-            risen = float(self._reward(torch.cat([own, more], 1)))
-            if risen > came:
-                shown, came = more, risen
-                self.kept += 1
-        return shown, came
+            self.proposed.add(patches)
+            extended = torch.cat([injected, finer], 1)
+            extended_value = float(self._reward(torch.cat([tokens, extended], 1)))
+            if extended_value > value:
+                injected, value = extended, extended_value
+                self.accepted += 1
+        return injected, value
 
 
-def _beside(reward: Reward, shown: Shown) -> Reward:
+def _with_injected(reward: Reward, injected: InjectedTokens) -> Reward:
     """The reward of think tokens that stand before what was shown to them."""
 
-    def of(tokens: Float[Tensor, "batch tokens width"]) -> Float[Tensor, " batch"]:
-        return reward(torch.cat([tokens, shown.expand(len(tokens), -1, -1)], 1))
+    def evaluate(tokens: Float[Tensor, "batch tokens width"]) -> Float[Tensor, " batch"]:
+        return reward(torch.cat([tokens, injected.expand(len(tokens), -1, -1)], 1))
 
-    return of
+    return evaluate

@@ -12,66 +12,68 @@ from torch import Tensor
 
 from logicls.data.image_io import fitted, placed
 from logicls.models.nano.config import TOKEN_STRIDE
-from logicls.plugins.reasoning.slot_entropy import Keys, thought_into
+from logicls.plugins.reasoning.slot_entropy import PhotoKeys, append_think_tokens
 
 Size = tuple[int, int]
 """Height and width."""
 
 
-def attention(model: Any, keys: Keys, tokens: Float[Tensor, "1 tokens width"]) -> Float[Tensor, "tokens patches"]:
+def think_token_attention(
+    model: Any, keys: PhotoKeys, tokens: Float[Tensor, "1 tokens width"]
+) -> Float[Tensor, "tokens patches"]:
     """How much each think token attends to each of the photo's patches, rows summing to 1.
 
     Softmax of q · k / √d among the photo's patches alone, mean over heads and layers of the decoder.
     """
-    cache, seen, x = thought_into(model, keys, tokens[:, :0]), [], tokens
+    cache, attentions, x = append_think_tokens(model, keys, tokens[:, :0]), [], tokens
     for block, (key, _) in zip(model.decoder, keys, strict=True):
         query = block.attention.qkv(block.norm1(x)).chunk(3, -1)[0]
         heads = query.unflatten(-1, (key.shape[1], -1)).transpose(1, 2)
         match = heads @ key.transpose(-1, -2) / math.sqrt(key.shape[-1])
-        seen.append(match.softmax(-1).mean((0, 1)))
+        attentions.append(match.softmax(-1).mean((0, 1)))
         x = block(x, None, cache)
-    return torch.stack(seen).mean(0)
+    return torch.stack(attentions).mean(0)
 
 
-class Closer:
+class HighResolutionPhoto:
     """A photo read with a larger input. Positions are shares of the photo's longer side, so that no weight minds."""
 
-    def __init__(self, model: Any, size: Size, photo: UInt8[np.ndarray, "h w 3"], finer: float) -> None:
+    def __init__(self, model: Any, size: Size, photo: UInt8[np.ndarray, "h w 3"], scale: float) -> None:
         """`size` is that of the model's input; `finer`: how many times as many pixels on a side."""
         self._model, self._photo, self._size = model, (photo.shape[1], photo.shape[0]), size
-        self.size = larger(size, finer)
+        self.size = scale_size(size, scale)
         pixels = torch.from_numpy(fitted(self.size, photo)).permute(2, 0, 1)[None]
-        self.tokens: Float[Tensor, "1 cells width"] = model.see(pixels)[0]
+        self.tokens: Float[Tensor, "1 cells width"] = model.encode_photos(pixels)[0]
         """Row by row."""
 
-    def of(self, patch: int) -> tuple[int, ...]:
+    def tokens_in_patch(self, patch: int) -> tuple[int, ...]:
         """Numbers of the tokens whose middle lies in a patch of the input, counted row by row; at least one."""
         row, column = divmod(patch, self._size[1] // TOKEN_STRIDE)
-        rows = _within(row, self._axis(1), self.size[0] // TOKEN_STRIDE)
-        columns = _within(column, self._axis(0), self.size[1] // TOKEN_STRIDE)
+        rows = _cells_in_patch(row, self._axis_transform(1), self.size[0] // TOKEN_STRIDE)
+        columns = _cells_in_patch(column, self._axis_transform(0), self.size[1] // TOKEN_STRIDE)
         return tuple(r * (self.size[1] // TOKEN_STRIDE) + c for r in rows for c in columns)
 
-    def _axis(self, axis: int) -> tuple[float, float]:
+    def _axis_transform(self, axis: int) -> tuple[float, float]:
         """(scale, shift) that take pixels of the input to pixels of the larger one, along x (0) or y (1)."""
-        here, there = placed(self._size, *self._photo), placed(self.size, *self._photo)
-        scale = there[0] / here[0]
-        return scale, there[1 + axis] - here[1 + axis] * scale
+        before, after = placed(self._size, *self._photo), placed(self.size, *self._photo)
+        scale = after[0] / before[0]
+        return scale, after[1 + axis] - before[1 + axis] * scale
 
 
-def larger(size: Size, finer: float) -> Size:
+def scale_size(size: Size, scale: float) -> Size:
     """So many times that size, in whole patches."""
-    height, width = (max(round(side * finer / TOKEN_STRIDE), 1) * TOKEN_STRIDE for side in size)
+    height, width = (max(round(side * scale / TOKEN_STRIDE), 1) * TOKEN_STRIDE for side in size)
     return height, width
 
 
-def _within(patch: int, line: tuple[float, float], count: int) -> list[int]:
+def _cells_in_patch(patch: int, transform: tuple[float, float], count: int) -> list[int]:
     """Cells of a line of `count` whose middle lies in the patch, or the nearest one."""
-    scale, shift = line
+    scale, shift = transform
     low, high = ((edge * TOKEN_STRIDE * scale + shift) / TOKEN_STRIDE for edge in (patch, patch + 1))
-    found = [n for n in range(count) if low <= n + 0.5 < high]
-    return found or [min(max(int((low + high) / 2), 0), count - 1)]
+    cells = [n for n in range(count) if low <= n + 0.5 < high]
+    return cells or [min(max(int((low + high) / 2), 0), count - 1)]
 
 
-def most_attended(seen: Float[Tensor, "tokens patches"], m: int) -> list[list[int]]:
+def top_patches(attention: Float[Tensor, "tokens patches"], count: int) -> list[list[int]]:
     """The m patches that each think token attends to most, the first one first."""
-    return [[int(n) for n in row] for row in seen.topk(min(m, seen.shape[1]), -1).indices]
+    return [[int(n) for n in row] for row in attention.topk(min(count, attention.shape[1]), -1).indices]

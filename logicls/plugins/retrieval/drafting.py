@@ -28,8 +28,8 @@ from safetensors.numpy import save
 from logicls.constraints.spec.models import Spec
 from logicls.errors import DataError, Problem, relative
 from logicls.io.atomic import write_bytes, write_text
-from logicls.plugins.retrieval.embedding import Encoder, Features, encoder_of
-from logicls.plugins.retrieval.knowledge import FILE, USUAL, Settings, page_text, read_settings
+from logicls.plugins.retrieval.embedding import ImageEncoder, ImageFeatures, load_encoder
+from logicls.plugins.retrieval.knowledge import KNOWLEDGE_FILE, FEATURES_FILE, KnowledgeConfig, render_page, read_config
 from logicls.predict.folder.runner import batched
 from logicls.predict.plugin_protocols import Photo
 from logicls.pretraining.scene_generator import make_world
@@ -38,37 +38,37 @@ from logicls.synth.example_generator import Maker
 from logicls.synth.pipeline import Order, source_of
 
 
-def write_usual(folder: Path, features: Features, encoder: Encoder) -> None:
+def write_photo_features(folder: Path, features: ImageFeatures, encoder: ImageEncoder) -> None:
     """Into a product's folder, or into the folder of all."""
-    held = {"features": np.ascontiguousarray(features, np.float32)}
-    write_bytes(folder / USUAL, save(held, metadata={"encoder": encoder.id}))
+    tensors = {"features": np.ascontiguousarray(features, np.float32)}
+    write_bytes(folder / FEATURES_FILE, save(tensors, metadata={"encoder": encoder.id}))
 
 
-def read_usual(folder: Path, encoder: Encoder, width: int) -> Features:
+def read_photo_features(folder: Path, encoder: ImageEncoder, width: int) -> ImageFeatures:
     """The features in a folder.
 
     Raises:
         DataError: There are none, or they cannot be read (LC706), or another encoder made them (LC704).
     """
-    file = folder / USUAL
+    file = folder / FEATURES_FILE
     advice = "Run `logicls knowledge build` for the product again."
     try:
-        with safe_open(file, "numpy") as held:
-            made, features = (held.metadata() or {}).get("encoder", "?"), held.get_tensor("features")
+        with safe_open(file, "numpy") as archive:
+            encoder_id, features = (archive.metadata() or {}).get("encoder", "?"), archive.get_tensor("features")
     except (OSError, SafetensorError) as error:
         message = "nothing says here how much photos of a product differ."
         raise DataError(Problem("LC706", message, relative(file), advice=advice)) from error
-    if features.ndim != 2 or features.shape[1] != width or made != encoder.id:
-        message = f'has features of {features.shape[-1]} numbers by "{made}"; "{encoder.id}" gives {width}.'
+    if features.ndim != 2 or features.shape[1] != width or encoder_id != encoder.id:
+        message = f'has features of {features.shape[-1]} numbers by "{encoder_id}"; "{encoder.id}" gives {width}.'
         raise DataError(Problem("LC704", message, relative(file), advice=advice))
     return np.asarray(features)
 
 
-MOST = 12
+MAX_REFERENCES = 12
 """Variants that get a reference page, those of most photos first."""
 
 
-def variant_of(scene: Scene) -> str:
+def variant_name(scene: Scene) -> str:
     """The values that tell a photo's variant: of attributes that all their bearers on it agree on; empty for none.
 
     In the order of components and attributes, so that the same variant has the same name on every photo.
@@ -77,58 +77,58 @@ def variant_of(scene: Scene) -> str:
     for instance in scene.instances:
         for name, value in instance.attributes:
             values.setdefault((instance.component, name), set()).add(value)
-    told = dict.fromkeys(next(iter(some)) for _, some in sorted(values.items()) if len(some) == 1)
-    return re.sub(r"[^A-Za-z0-9_-]+", "_", "-".join(told))
+    agreed = dict.fromkeys(next(iter(found)) for _, found in sorted(values.items()) if len(found) == 1)
+    return re.sub(r"[^A-Za-z0-9_-]+", "_", "-".join(agreed))
 
 
-def references(scenes: Sequence[Scene], features: Features) -> dict[str, Scene]:
+def select_references(scenes: Sequence[Scene], features: ImageFeatures) -> dict[str, Scene]:
     """Variant → the photo that is the most like all others of it: of the smallest summed distance.
 
     `features` has a row a scene.
     """
-    found: dict[str, list[int]] = {}
+    by_variant: dict[str, list[int]] = {}
     for number, scene in enumerate(scenes):
-        found.setdefault(variant_of(scene), []).append(number)
-    shown = sorted(sorted(found), key=lambda name: -len(found[name]))[:MOST]
-    return {name: scenes[_middle(found[name], features)] for name in sorted(shown)}
+        by_variant.setdefault(variant_name(scene), []).append(number)
+    chosen = sorted(sorted(by_variant), key=lambda name: -len(by_variant[name]))[:MAX_REFERENCES]
+    return {name: scenes[_medoid(by_variant[name], features)] for name in sorted(chosen)}
 
 
-def _middle(rows: Sequence[int], features: Features) -> int:
-    some = features[list(rows)].astype(np.float64)
-    squares = (some**2).sum(1)
-    far = np.sqrt(np.maximum(squares[:, None] + squares[None] - 2 * some @ some.T, 0)).sum(1)
-    return rows[int(far.argmin())]
+def _medoid(rows: Sequence[int], features: ImageFeatures) -> int:
+    points = features[list(rows)].astype(np.float64)
+    squares = (points**2).sum(1)
+    distances = np.sqrt(np.maximum(squares[:, None] + squares[None] - 2 * points @ points.T, 0)).sum(1)
+    return rows[int(distances.argmin())]
 
 
-MADE = 64
+SYNTHETIC_PHOTOS = 64
 """Made examples whose features are kept beside those of good photos; about half of them are broken."""
-GOOD = 200
+MAX_GOOD_PHOTOS = 200
 """Good photos at most whose features are kept, evenly from all of them."""
-SCENES = 24
+CENTRE_SCENES = 24
 """Made photos of other things that the centre of the space is the mean of."""
-TRIES = 40
+MAX_ATTEMPTS = 40
 """Photos on which a violation is tried before its page goes without one."""
-SIDE = 640
+PAGE_PHOTO_SIDE = 640
 """Longer side of a page's photo at most, pixels."""
-BATCH = 16
+BATCH_SIZE = 16
 T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
-class Drafted:
+class KnowledgeDraft:
     """What a draft came to."""
 
     written: tuple[str, ...]
     """Pages, relative to the folder."""
-    kept: tuple[str, ...]
+    existing: tuple[str, ...]
     """Pages that were there."""
-    without: tuple[str, ...]
+    without_photo: tuple[str, ...]
     """Violations that no photo allowed to be made: their pages have no photo."""
 
 
-def draft(
-    order: Order, *, encoder: str = "", bundle: str = "", done: Callable[[int], None] = lambda _: None
-) -> Drafted:
+def draft_knowledge(
+    order: Order, *, encoder: str = "", bundle: str = "", on_progress: Callable[[int], None] = lambda _: None
+) -> KnowledgeDraft:
     """Draft a product's pages in `order.out`, and write down what its photos look like.
 
     Args:
@@ -144,90 +144,106 @@ def draft(
     """
     source = source_of(order)
     maker, product = source.maker(), order.out / source.spec.product.name
-    seen = encoder_of(settled(order.out, encoder, {product.name: bundle} if bundle else {}).encoder, order.out)
-    scenes = evenly(source.dataset.scenes, GOOD)
-    good = _looked_at((maker.bank.photo(scene) for scene in scenes), seen, done)
-    made = _looked_at((maker.picture(order.seed, k).photo for k in range(order.count)), seen, done)
-    write_usual(product, np.concatenate([good, made]), seen)
-    others = (make_world(np.random.default_rng([order.seed, k]), (208, 160)).pixels for k in range(SCENES))
-    write_usual(order.out, _looked_at(others, seen, lambda _: None), seen)
-    pages = Pages(product)
+    image_encoder = load_encoder(
+        update_settings(order.out, encoder, {product.name: bundle} if bundle else {}).encoder, order.out
+    )
+    scenes = sample_evenly(source.dataset.scenes, MAX_GOOD_PHOTOS)
+    good = _embed_photos((maker.bank.photo(scene) for scene in scenes), image_encoder, on_progress)
+    synthetic = _embed_photos(
+        (maker.picture(order.seed, k).photo for k in range(order.count)), image_encoder, on_progress
+    )
+    write_photo_features(product, np.concatenate([good, synthetic]), image_encoder)
+    scenes = (make_world(np.random.default_rng([order.seed, k]), (208, 160)).pixels for k in range(CENTRE_SCENES))
+    write_photo_features(order.out, _embed_photos(scenes, image_encoder, lambda _: None), image_encoder)
+    pages = PageWriter(product)
     for constraint in source.spec.constraints:
-        pages.add(f"rules/{constraint.id}", {}, f"The rule: {constraint.text}.", why=constraint.why)
-    for variant, scene in references(scenes, good).items():
-        said = "A good one." if not variant else f"A good one of the variant {variant}."
-        pages.add(f"references/{variant or 'good'}", {"variant": variant}, said, photo=maker.bank.photo(scene))
-    rng = np.random.default_rng([order.seed, SCENES])
-    without = tuple(name for name in source.spec.violations if not _defect(source.spec, maker, pages, name, rng))
-    return Drafted(tuple(pages.written), tuple(pages.kept), without)
+        pages.add(f"rules/{constraint.id}", {}, f"The rule: {constraint.text}.", consequences=constraint.why)
+    for variant, scene in select_references(scenes, good).items():
+        description = "A good one." if not variant else f"A good one of the variant {variant}."
+        pages.add(f"references/{variant or 'good'}", {"variant": variant}, description, photo=maker.bank.photo(scene))
+    rng = np.random.default_rng([order.seed, CENTRE_SCENES])
+    without = tuple(
+        name for name in source.spec.violations if not _draft_defect_page(source.spec, maker, pages, name, rng)
+    )
+    return KnowledgeDraft(tuple(pages.written), tuple(pages.existing), without)
 
 
-def settled(folder: Path, encoder: str, bundles: Mapping[str, str]) -> Settings:
+def update_settings(folder: Path, encoder: str, bundles: Mapping[str, str]) -> KnowledgeConfig:
     """The folder's settings after these have been added, where they are not there already."""
-    before = read_settings(folder)
+    before = read_config(folder)
     changes = {"bundles": {**before.bundles, **bundles}, **({"encoder": encoder} if encoder else {})}
     after = before.model_copy(update=changes)
-    if after != before or not (folder / FILE).exists():
-        write_text(folder / FILE, yaml.safe_dump(after.model_dump(), sort_keys=False))
+    if after != before or not (folder / KNOWLEDGE_FILE).exists():
+        write_text(folder / KNOWLEDGE_FILE, yaml.safe_dump(after.model_dump(), sort_keys=False))
     return after
 
 
-def evenly(items: Sequence[T], most: int) -> list[T]:
+def sample_evenly(items: Sequence[T], count: int) -> list[T]:
     """So many of the items at most, from the first to the last."""
-    if len(items) <= most:
+    if len(items) <= count:
         return list(items)
-    return [items[int(k)] for k in np.linspace(0, len(items) - 1, most)]
+    return [items[int(k)] for k in np.linspace(0, len(items) - 1, count)]
 
 
-class Pages:
+class PageWriter:
     """Pages of one product that are added to a folder; one that is there is left as it is."""
 
     def __init__(self, product: Path) -> None:
         self.written: list[str] = []
-        self.kept: list[str] = []
+        self.existing: list[str] = []
         self._product = product
 
-    def add(self, name: str, front: Mapping[str, str], said: str, *, why: str = "", photo: Photo | None = None) -> None:
+    def add(
+        self,
+        name: str,
+        front: Mapping[str, str],
+        description: str,
+        *,
+        consequences: str = "",
+        photo: Photo | None = None,
+    ) -> None:
         """A page, with the photo beside it if there is one; `why` says what comes of it."""
         file = self._product / f"{name}.md"
         if file.exists():
-            self.kept.append(name)
+            self.existing.append(name)
             return
-        shown = {}
+        photo_entry = {}
         if photo is not None:
-            write_bytes(file.with_suffix(".jpg"), _jpeg(photo))
-            shown = {"photo": f"{file.stem}.jpg"}
-        text = page_text({"product": self._product.name, **front, **shown}, said, consequences=why)
+            write_bytes(file.with_suffix(".jpg"), _encode_jpeg(photo))
+            photo_entry = {"photo": f"{file.stem}.jpg"}
+        text = render_page(
+            {"product": self._product.name, **front, **photo_entry}, description, consequences=consequences
+        )
         write_text(file, text)
         self.written.append(name)
 
 
-def _looked_at(photos: Iterable[Photo], encoder: Encoder, done: Callable[[int], None]) -> Features:
-    made = []
-    for some in batched(photos, BATCH):
-        made.append(encoder.embed(some))
-        done(len(some))
-    return np.concatenate(made)
+def _embed_photos(photos: Iterable[Photo], encoder: ImageEncoder, on_progress: Callable[[int], None]) -> ImageFeatures:
+    features = []
+    for batch in batched(photos, BATCH_SIZE):
+        features.append(encoder.embed(batch))
+        on_progress(len(batch))
+    return np.concatenate(features)
 
 
-def _defect(spec: Spec, maker: Maker, pages: Pages, name: str, rng: np.random.Generator) -> bool:
+def _draft_defect_page(spec: Spec, maker: Maker, pages: PageWriter, name: str, rng: np.random.Generator) -> bool:
     """The page of a violation; False where no photo allowed to make it, which leaves the page without one."""
     rules = [c for c in spec.constraints if any(c.violation_name(side) == name for side in c.failure_modes)]
-    said = "A defect: " + "; or ".join(f"this does not hold: {rule.text}" for rule in rules) + "."
-    why = "; ".join(dict.fromkeys(rule.why for rule in rules if rule.why))
+    description = "A defect: " + "; or ".join(f"this does not hold: {rule.text}" for rule in rules) + "."
+    consequences = "; ".join(dict.fromkeys(rule.why for rule in rules if rule.why))
     photo = None
-    for _ in range(TRIES):
+    for _ in range(MAX_ATTEMPTS):
         broken = maker.drafter.broken(maker.drafter.photo(rng.random()), name, rng)
         if broken is not None:
             photo = broken.canvas.photo
             break
-    pages.add(f"defects/{name}", {"defect": name}, said, why=why, photo=photo)
+    pages.add(f"defects/{name}", {"defect": name}, description, consequences=consequences, photo=photo)
     return photo is not None
 
 
-def _jpeg(photo: Photo) -> bytes:
-    picture = Image.fromarray(np.asarray(photo))
-    picture.thumbnail((SIDE, SIDE), Image.Resampling.LANCZOS)
+def _encode_jpeg(photo: Photo) -> bytes:
+    image = Image.fromarray(np.asarray(photo))
+    image.thumbnail((PAGE_PHOTO_SIDE, PAGE_PHOTO_SIDE), Image.Resampling.LANCZOS)
     stream = io.BytesIO()
-    picture.save(stream, "JPEG", quality=90)
+    image.save(stream, "JPEG", quality=90)
     return stream.getvalue()

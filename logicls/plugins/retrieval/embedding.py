@@ -29,13 +29,13 @@ from logicls.io.resources import share
 from logicls.models.hub.chat_template import pad_photo, place_photo
 from logicls.models.hub.loading import find_checkpoint, hash_checkpoint
 
-SHRINK = 0.1
+SHRINKAGE = 0.1
 """What is added to each direction's variance, in mean variances over all directions."""
-Features = Float[np.ndarray, "photos width"]
+ImageFeatures = Float[np.ndarray, "photos width"]
 
 
 @dataclass(frozen=True, slots=True)
-class Space:
+class EmbeddingSpace:
     """Maps features to unit vectors whose product is the cosine that photos are compared by."""
 
     centre: Float[np.ndarray, " width"]
@@ -44,34 +44,34 @@ class Space:
     gains: Float[np.ndarray, " axes"]
     """Less one, what is multiplied along each of them; elsewhere it is one."""
 
-    def place(self, features: Features) -> Features:
+    def transform(self, features: ImageFeatures) -> ImageFeatures:
         """Unit vectors, one a photo."""
-        off = features.astype(np.float64) - self.centre
-        off = off + (off @ self.axes.T * self.gains) @ self.axes
-        return np.asarray(off / np.maximum(np.linalg.norm(off, axis=1, keepdims=True), 1e-12))
+        centred = features.astype(np.float64) - self.centre
+        centred = centred + (centred @ self.axes.T * self.gains) @ self.axes
+        return np.asarray(centred / np.maximum(np.linalg.norm(centred, axis=1, keepdims=True), 1e-12))
 
 
-def space_of(centre: Float[np.ndarray, " width"], products: Sequence[Float[np.ndarray, "_ width"]]) -> Space:
+def fit_space(centre: Float[np.ndarray, " width"], products: Sequence[Float[np.ndarray, "_ width"]]) -> EmbeddingSpace:
     """The space of products, each given by features of its photos; all count alike however many photos they have."""
-    width, some = len(centre), [features for features in products if len(features) > 1]
-    if not some:
-        return Space(centre.astype(np.float64), np.zeros((0, width)), np.zeros(0))
-    off = [(f - f.mean(0)).astype(np.float64) / np.sqrt(len(f) * len(some)) for f in some]
-    _, sizes, axes = np.linalg.svd(np.concatenate(off), full_matrices=False)
-    spans = sizes**2
-    least = max(SHRINK * float(spans.sum()) / width, 1e-12)
-    return Space(centre.astype(np.float64), axes, np.sqrt(least / (spans + least)) - 1.0)
+    width, samples = len(centre), [features for features in products if len(features) > 1]
+    if not samples:
+        return EmbeddingSpace(centre.astype(np.float64), np.zeros((0, width)), np.zeros(0))
+    deviations = [(f - f.mean(0)).astype(np.float64) / np.sqrt(len(f) * len(samples)) for f in samples]
+    _, sizes, axes = np.linalg.svd(np.concatenate(deviations), full_matrices=False)
+    variances = sizes**2
+    floor = max(SHRINKAGE * float(variances.sum()) / width, 1e-12)
+    return EmbeddingSpace(centre.astype(np.float64), axes, np.sqrt(floor / (variances + floor)) - 1.0)
 
 
 Photos = Sequence[UInt8[np.ndarray, "_ _ 3"]]
 BASE = "base"
-SIDE, PARTS = 192, 2
+TOWER_SIDE, GRID = 192, 2
 """Pixels of the square that nano's tower is shown, and parts of it on each axis whose tokens are averaged."""
-BATCH = 16
+BATCH_SIZE = 16
 
 
 @runtime_checkable
-class Encoder(Protocol):
+class ImageEncoder(Protocol):
     """Makes features of photos."""
 
     @property
@@ -85,7 +85,7 @@ class Encoder(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class NanoTower:
+class NanoImageEncoder:
     """The vision tower of nano: the mean of its tokens over each quarter of the photo."""
 
     id: str
@@ -94,17 +94,19 @@ class NanoTower:
     @torch.inference_mode()
     def embed(self, photos: Photos) -> Float[np.ndarray, "photos width"]:
         """As `Encoder.embed` says."""
-        made = []
-        for start in range(0, len(photos), BATCH):
-            shown = np.stack([fitted((SIDE, SIDE), photo) for photo in photos[start : start + BATCH]])
-            tokens, _ = self.model.see(torch.from_numpy(shown).permute(0, 3, 1, 2))
-            each = SIDE // 16 // PARTS
-            made.append(tokens.float().unflatten(1, (PARTS, each, PARTS, each)).mean((2, 4)).flatten(1).numpy())
-        return np.concatenate(made) if made else np.zeros((0, PARTS * PARTS * self.model.config.width), np.float32)
+        features = []
+        for start in range(0, len(photos), BATCH_SIZE):
+            images = np.stack([fitted((TOWER_SIDE, TOWER_SIDE), photo) for photo in photos[start : start + BATCH_SIZE]])
+            tokens, _ = self.model.encode_photos(torch.from_numpy(images).permute(0, 3, 1, 2))
+            cell = TOWER_SIDE // 16 // GRID
+            features.append(tokens.float().unflatten(1, (GRID, cell, GRID, cell)).mean((2, 4)).flatten(1).numpy())
+        return (
+            np.concatenate(features) if features else np.zeros((0, GRID * GRID * self.model.config.width), np.float32)
+        )
 
 
 @dataclass(frozen=True, slots=True)
-class DualEncoder:
+class DualImageEncoder:
     """The photo's side of a dual encoder of the hub (CLIP, SigLIP and their like)."""
 
     id: str
@@ -114,13 +116,13 @@ class DualEncoder:
     @torch.inference_mode()
     def embed(self, photos: Photos) -> Float[np.ndarray, "photos width"]:
         """As `Encoder.embed` says; all of a photo is shown, also where the processor would cut its sides off."""
-        made = []
+        features = []
         for photo in photos:
-            whole = place_photo((photo.shape[1], photo.shape[0]), self)
-            pixels = self.processor(images=[pad_photo(photo, whole)], return_tensors="pt")["pixel_values"]
-            found = self.model.get_image_features(pixel_values=pixels.to(self.model.dtype))
-            made.append(getattr(found, "pooler_output", found)[0].float().numpy())
-        return np.stack(made)
+            size = place_photo((photo.shape[1], photo.shape[0]), self)
+            pixels = self.processor(images=[pad_photo(photo, size)], return_tensors="pt")["pixel_values"]
+            output = self.model.get_image_features(pixel_values=pixels.to(self.model.dtype))
+            features.append(getattr(output, "pooler_output", output)[0].float().numpy())
+        return np.stack(features)
 
     @property
     def image_processor(self) -> Any:
@@ -128,24 +130,24 @@ class DualEncoder:
         return self.processor
 
 
-def encoder_of(name: str, root: Path) -> Encoder:
+def load_encoder(name: str, root: Path) -> ImageEncoder:
     """The encoder of that name; a path is relative to the folder `root`.
 
     Raises:
         BundleError: It is not on this machine (LC510), or is no encoder (LC705).
     """
     if name == BASE:
-        return _nano(BASE, share("train/base"))
-    there = root / name
-    if not there.is_dir():
-        return _dual(name, find_checkpoint(name).path)
-    own = there.resolve().name  # where it lies does not count: a folder of knowledge may be copied
-    if (there / "bundle.json").is_file():
-        return _nano(own, there)
-    return _dual(own, find_checkpoint(str(there)).path)
+        return _load_nano(BASE, share("train/base"))
+    path = root / name
+    if not path.is_dir():
+        return _load_dual(name, find_checkpoint(name).path)
+    own_name = path.resolve().name  # where it lies does not count: a folder of knowledge may be copied
+    if (path / "bundle.json").is_file():
+        return _load_nano(own_name, path)
+    return _load_dual(own_name, find_checkpoint(str(path)).path)
 
 
-def _nano(name: str, folder: Path) -> NanoTower:
+def _load_nano(name: str, folder: Path) -> NanoImageEncoder:
     from transformers import AutoModelForImageTextToText
 
     try:
@@ -153,14 +155,14 @@ def _nano(name: str, folder: Path) -> NanoTower:
             folder, local_files_only=True, use_safetensors=True, dtype=torch.float32
         ).eval()
     except (OSError, ValueError, KeyError, SafetensorError) as error:
-        raise _useless(name, str(error)) from error
+        raise _encoder_error(name, str(error)) from error
     if not hasattr(model, "see"):
-        raise _useless(name, "it holds a hub model, not nano.")
+        raise _encoder_error(name, "it holds a hub model, not nano.")
     # Of the files beside it, an expert's or what was learned of marks, nothing comes into what it sees.
-    return NanoTower(f"{name} {hash_checkpoint(folder, 'model.safetensors')[:12]}", model)
+    return NanoImageEncoder(f"{name} {hash_checkpoint(folder, 'model.safetensors')[:12]}", model)
 
 
-def _dual(name: str, folder: Path) -> DualEncoder:
+def _load_dual(name: str, folder: Path) -> DualImageEncoder:
     from transformers import AutoImageProcessor, AutoModel
 
     try:
@@ -169,13 +171,13 @@ def _dual(name: str, folder: Path) -> DualEncoder:
         ).eval()
         processor = AutoImageProcessor.from_pretrained(folder, local_files_only=True, backend="pil")
     except (OSError, ValueError, KeyError, TypeError, RuntimeError, ImportError, SafetensorError) as error:
-        raise _useless(name, str(error)) from error
+        raise _encoder_error(name, str(error)) from error
     if not hasattr(model, "get_image_features"):
-        raise _useless(name, f"a {type(model).__name__} has no features of a photo by itself.")
-    return DualEncoder(f"{name} {hash_checkpoint(folder)[:12]}", model, processor)
+        raise _encoder_error(name, f"a {type(model).__name__} has no features of a photo by itself.")
+    return DualImageEncoder(f"{name} {hash_checkpoint(folder)[:12]}", model, processor)
 
 
-def _useless(name: str, why: str) -> BundleError:
-    first = next((line for line in why.splitlines() if line.strip()), "it cannot be loaded.")
+def _encoder_error(name: str, why: str) -> BundleError:
+    reason = next((line for line in why.splitlines() if line.strip()), "it cannot be loaded.")
     advice = 'Use "base", the folder of a nano bundle, or a dual encoder such as CLIP or SigLIP.'
-    return BundleError(Problem("LC705", f"cannot compare photos: {first.strip()}", name, advice=advice))
+    return BundleError(Problem("LC705", f"cannot compare photos: {reason.strip()}", name, advice=advice))

@@ -18,9 +18,9 @@ import warnings
 import numpy as np
 from jaxtyping import Float, Int
 
-MOST = 6
+MAX_CLUSTERS = 6
 """Clusters that the mixture begins with; those that it does not need it leaves empty."""
-NARROWEST = 1e-4
+MIN_BANDWIDTH = 1e-4
 """Bandwidth at the least: similarities may all be the same."""
 Similarities = Float[np.ndarray, " documents"]
 
@@ -31,55 +31,58 @@ def log_density(similarities: Similarities) -> Float[np.ndarray, " documents"]:
 
     column = similarities[:, None]
     # Scott (Multivariate Density Estimation, 1992), one dimension.
-    width = max(float(similarities.std()) * len(similarities) ** -0.2, NARROWEST)
-    return np.asarray(KernelDensity(bandwidth=width).fit(column).score_samples(column), np.float64)
+    bandwidth = max(float(similarities.std()) * len(similarities) ** -0.2, MIN_BANDWIDTH)
+    return np.asarray(KernelDensity(bandwidth=bandwidth).fit(column).score_samples(column), np.float64)
 
 
-def clusters(similarities: Similarities, seed: int) -> Int[np.ndarray, " documents"]:
+def cluster_documents(similarities: Similarities, seed: int) -> Int[np.ndarray, " documents"]:
     """The number of each document's cluster, by a Bayesian Gaussian mixture; numbers have no order and no gaps."""
     from sklearn.exceptions import ConvergenceWarning
     from sklearn.mixture import BayesianGaussianMixture
 
-    spread = float(similarities.std())
-    if len(similarities) < 2 or spread < NARROWEST:
+    deviation = float(similarities.std())
+    if len(similarities) < 2 or deviation < MIN_BANDWIDTH:
         return np.zeros(len(similarities), np.int64)
-    column = ((similarities - similarities.mean()) / spread)[:, None]
+    column = ((similarities - similarities.mean()) / deviation)[:, None]
     mixture = BayesianGaussianMixture(
-        n_components=min(MOST, len(similarities)), max_iter=200, random_state=seed, weight_concentration_prior=0.1
+        n_components=min(MAX_CLUSTERS, len(similarities)),
+        max_iter=200,
+        random_state=seed,
+        weight_concentration_prior=0.1,
     )
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)
-        found = mixture.fit_predict(column)
-    return np.asarray(np.unique(found, return_inverse=True)[1], np.int64)
+        labels = mixture.fit_predict(column)
+    return np.asarray(np.unique(labels, return_inverse=True)[1], np.int64)
 
 
 def cluster_weights(
-    density: Float[np.ndarray, " documents"], numbers: Int[np.ndarray, " documents"]
-) -> Float[np.ndarray, " clusters"]:
+    density: Float[np.ndarray, " documents"], labels: Int[np.ndarray, " documents"]
+) -> Float[np.ndarray, " cluster_documents"]:
     """W_n of each cluster."""
-    each = np.exp(density - density.max())
-    return np.bincount(numbers, each) / len(density)
+    weights = np.exp(density - density.max())
+    return np.bincount(labels, weights) / len(density)
 
 
-def shared_out(
-    weights: Float[np.ndarray, " clusters"], sizes: Int[np.ndarray, " clusters"], budget: int
-) -> Int[np.ndarray, " clusters"]:
+def allocate_budget(
+    weights: Float[np.ndarray, " cluster_documents"], sizes: Int[np.ndarray, " cluster_documents"], budget: int
+) -> Int[np.ndarray, " cluster_documents"]:
     """How many documents each cluster gives: in proportion to its weight, no more than it has, the budget in all."""
-    given = np.zeros(len(weights), np.int64)
-    while (left := min(budget, int(sizes.sum())) - int(given.sum())) > 0:
-        room = sizes - given
-        share = np.where(room > 0, weights, 0.0)
-        share = share if share.sum() > 0 else (room > 0).astype(np.float64)
-        wanted = left * share / share.sum()
-        whole = np.floor(wanted + 1e-9).astype(np.int64)
-        remainders = np.where(room > whole, wanted - whole, -1.0)
-        first = np.argsort(-remainders, kind="stable")[: left - int(whole.sum())]
-        whole[first] += 1
-        given += np.minimum(whole, room)  # what a small cluster cannot take is shared out once more
-    return given
+    allocated = np.zeros(len(weights), np.int64)
+    while (left := min(budget, int(sizes.sum())) - int(allocated.sum())) > 0:
+        remaining = sizes - allocated
+        share = np.where(remaining > 0, weights, 0.0)
+        share = share if share.sum() > 0 else (remaining > 0).astype(np.float64)
+        quotas = left * share / share.sum()
+        counts = np.floor(quotas + 1e-9).astype(np.int64)
+        remainders = np.where(remaining > counts, quotas - counts, -1.0)
+        first = np.argsort(-remainders, kind="stable")[: left - int(counts.sum())]
+        counts[first] += 1
+        allocated += np.minimum(counts, remaining)  # what a small cluster cannot take is shared out once more
+    return allocated
 
 
-def draw(similarities: Similarities, budget: int, seed: int = 0) -> list[int]:
+def sample_documents(similarities: Similarities, budget: int, seed: int = 0) -> list[int]:
     """The documents that are drawn, the most alike first.
 
     Args:
@@ -88,15 +91,15 @@ def draw(similarities: Similarities, budget: int, seed: int = 0) -> list[int]:
         seed: Of the mixture's beginning.
     """
     if len(similarities) <= budget:
-        return nearest(similarities, budget)
-    numbers = clusters(similarities, seed)
-    counts = shared_out(cluster_weights(log_density(similarities), numbers), np.bincount(numbers), budget)
-    order = nearest(similarities, len(similarities))
-    taken = {n: [k for k in order if numbers[k] == n][:count] for n, count in enumerate(counts)}
-    chosen = {k for some in taken.values() for k in some}
+        return top_documents(similarities, budget)
+    labels = cluster_documents(similarities, seed)
+    counts = allocate_budget(cluster_weights(log_density(similarities), labels), np.bincount(labels), budget)
+    order = top_documents(similarities, len(similarities))
+    by_cluster = {n: [k for k in order if labels[k] == n][:count] for n, count in enumerate(counts)}
+    chosen = {k for members in by_cluster.values() for k in members}
     return [k for k in order if k in chosen]
 
 
-def nearest(similarities: Similarities, budget: int) -> list[int]:
+def top_documents(similarities: Similarities, budget: int) -> list[int]:
     """Plain top-k: the most alike, in order."""
     return [int(k) for k in np.argsort(-similarities, kind="stable")[:budget]]

@@ -10,21 +10,21 @@ from pathlib import Path
 
 from logicls.errors import DataError, Problem, relative
 from logicls.io.atomic import open_atomic
-from logicls.plugins.retrieval.knowledge import FILE as SETTINGS
-from logicls.plugins.retrieval.knowledge import Knowledge
-from logicls.plugins.retrieval.product_matcher import Documents
+from logicls.plugins.retrieval.knowledge import KNOWLEDGE_FILE as SETTINGS
+from logicls.plugins.retrieval.knowledge import KnowledgeBase
+from logicls.plugins.retrieval.product_matcher import DocumentRetriever
 from logicls.predict.folder.runner import batched
 from logicls.predict.input.listing import list_photos, no_photos_error, escape_name
 from logicls.predict.input.loader import LoadedPhoto, make_loader
 
 REVIEW = "review"
 """Where photos of no known product go."""
-FILE = "routes.csv"
+ROUTES_FILE = "routes.csv"
 COLUMNS = ("photo", "product", "variant", "likeness", "nearest", "reason")
 
 
 @dataclass(frozen=True, slots=True)
-class Routed:
+class Route:
     """Where a photo goes."""
 
     photo: str
@@ -38,59 +38,68 @@ class Routed:
     """Why it goes to review."""
 
 
-def route(retriever: Documents, photos: Path, *, batch: int = 16, without: Path | None = None) -> Iterator[Routed]:
+def route_photos(
+    retriever: DocumentRetriever, photos: Path, *, batch: int = 16, exclude: Path | None = None
+) -> Iterator[Route]:
     """Where each photo below the folder goes, in the order of their names; `without` is a folder that is left out.
 
     Raises:
         DataError: There are no photos (LC311, LC312), or a folder cannot be listed (LC604).
     """
-    names = list_photos(photos, exclude=without)
+    names = list_photos(photos, exclude=exclude)
     first = next(names, None)
     if first is None:
         raise no_photos_error(photos)
-    with make_loader(photos, None, 0) as opened:
-        for some in batched(opened.stream(chain([first], names)), batch):
-            yield from _routed(retriever, some)
+    with make_loader(photos, None, 0) as photo_loader:
+        for batch_photos in batched(photo_loader.stream(chain([first], names)), batch):
+            yield from _route_batch(retriever, batch_photos)
 
 
-def write_routes(routed: Iterable[Routed], out: Path) -> dict[str, tuple[str, ...]]:
+def write_routes(routes: Iterable[Route], out: Path) -> dict[str, tuple[str, ...]]:
     """Write routes.csv; returns the photos that go to each product, and to review."""
     names: dict[str, list[str]] = {}
-    with open_atomic(out / FILE) as file:
+    with open_atomic(out / ROUTES_FILE) as file:
         rows = csv.writer(file, lineterminator="\n")
         rows.writerow(COLUMNS)
-        for one in routed:
-            names.setdefault(one.product or REVIEW, []).append(one.photo)
-            likeness = f"{one.likeness:.3f}"
+        for route in routes:
+            names.setdefault(route.product or REVIEW, []).append(route.photo)
+            likeness = f"{route.likeness:.3f}"
             rows.writerow(
-                (escape_name(one.photo), one.product or REVIEW, one.variant, likeness, one.nearest, one.reason)
+                (
+                    escape_name(route.photo),
+                    route.product or REVIEW,
+                    route.variant,
+                    likeness,
+                    route.nearest,
+                    route.reason,
+                )
             )
-    return {name: tuple(some) for name, some in sorted(names.items())}
+    return {name: tuple(photos) for name, photos in sorted(names.items())}
 
 
-def bundles_of(knowledge: Knowledge) -> dict[str, Path]:
+def find_bundles(knowledge: KnowledgeBase) -> dict[str, Path]:
     """Each product's bundle, checked before hours of work. Raises `DataError` for those that have none (LC709)."""
-    found, problems = {}, []
+    bundles, problems = {}, []
     for product in knowledge.products:
-        path = knowledge.bundle_of(product)
+        path = knowledge.bundle_path(product)
         if path is not None and (path / "bundle.json").is_file():
-            found[product] = path
+            bundles[product] = path
             continue
         message = f'no bundle of "{product}" is known.' if path is None else f'the bundle of "{product}" is not there.'
-        where = relative(knowledge.path / SETTINGS if path is None else path)
+        location = relative(knowledge.path / SETTINGS if path is None else path)
         problems.append(
-            Problem("LC709", message, where, advice="Say where it is: `logicls knowledge build … --bundle`.")
+            Problem("LC709", message, location, advice="Say where it is: `logicls knowledge build … --bundle`.")
         )
     if problems:
         raise DataError(problems)
-    return found
+    return bundles
 
 
-def _routed(retriever: Documents, photos: Sequence[LoadedPhoto]) -> Iterator[Routed]:
+def _route_batch(retriever: DocumentRetriever, photos: Sequence[LoadedPhoto]) -> Iterator[Route]:
     recalls = iter(retriever.recall([photo.pixels for photo in photos if photo.pixels is not None]))
     for photo in photos:
         if photo.pixels is None:
-            yield Routed(photo.name, "", reason=photo.error)
+            yield Route(photo.name, "", reason=photo.error)
         else:
-            found = next(recalls)
-            yield Routed(photo.name, found.product, found.variant, found.likeness, found.nearest, found.doubt)
+            recall = next(recalls)
+            yield Route(photo.name, recall.product, recall.variant, recall.likeness, recall.nearest, recall.doubt)

@@ -14,7 +14,7 @@ from logicls.models.hub.bundle_io import describe_base
 from logicls.models.hub.chat_template import make_inputs, read_chat_format
 from logicls.models.hub.loading import find_checkpoint, conventions_for, load_model, load_processor
 from logicls.models.hub.shared_prefix import move_inputs, append_text
-from logicls.plugins.anomaly.prior_query import ANSWERS, QUESTION, asking_of, still
+from logicls.plugins.anomaly.prior_query import ANSWERS, QUESTION, build_prior_query, freeze_weights
 
 _HERE = runpy.run_path(str(Path(__file__).with_name("conftest.py")))
 good_photo, flawed_photo = _HERE["good_photo"], _HERE["flawed_photo"]
@@ -46,14 +46,14 @@ def make_hub(checkpoint, box_spec, tmp_path_factory):
 def test_without_tokens_it_is_the_models_own_answer(make_hub, family):
     """Photo and question read as one text give the same odds of yes against no."""
     bundle = make_hub(family)
-    asking, processor = asking_of(bundle), bundle.processor
+    asking, processor = build_prior_query(bundle), bundle.processor
     talk = read_chat_format(processor, bundle.hub.base)
     yes, no = (processor.tokenizer(talk.format_answer(word), add_special_tokens=False)["input_ids"] for word in ANSWERS)
     words = processor.tokenizer(talk.format_question(QUESTION), add_special_tokens=False)["input_ids"]
     alike = next(k for k, (one, other) in enumerate(zip(yes, no, strict=False)) if one != other)
     photo = good_photo(0)
     with torch.no_grad():
-        found = asking.odds(asking.see([photo]), torch.zeros(1, 0, asking.width), asking.question())
+        found = asking.log_odds(asking.encode([photo]), torch.zeros(1, 0, asking.width), asking.embed_question())
         given = append_text(make_inputs(processor, talk, [photo]), [*words, *yes[:alike]])
         said = bundle.model(**move_inputs(bundle.model, given), logits_to_keep=1).logits[0, -1]
 
@@ -62,14 +62,14 @@ def test_without_tokens_it_is_the_models_own_answer(make_hub, family):
 
 def test_tokens_stand_behind_the_photo(make_hub):
     """They are seen, photos of two sizes are asked at once, and a gradient reaches them and no weight."""
-    asking = asking_of(make_hub("qwen2_5_vl"))
+    asking = build_prior_query(make_hub("qwen2_5_vl"))
     tokens = torch.randn(2, 4, asking.width, generator=torch.Generator().manual_seed(1)).requires_grad_()
-    seen = asking.see([good_photo(0), flawed_photo(1)[:64]])
+    seen = asking.encode([good_photo(0), flawed_photo(1)[:64]])
 
-    with still(asking.model):
-        odds = asking.odds(seen, tokens, asking.question())
+    with freeze_weights(asking.model):
+        odds = asking.log_odds(seen, tokens, asking.embed_question())
         odds.sum().backward()
 
-    assert not torch.allclose(odds, asking.odds(seen, tokens[:, :0], asking.question()), atol=1e-3)
+    assert not torch.allclose(odds, asking.log_odds(seen, tokens[:, :0], asking.embed_question()), atol=1e-3)
     assert bool((tokens.grad.abs().amax(-1) > 0).all())
     assert all(weight.grad is None for weight in asking.model.parameters())

@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 from logicls.cli.app import app
 from logicls.cli.train import add_expert
 from logicls.errors import BundleError, DataError
-from logicls.plugins.selection import Standing, stand, standing
+from logicls.plugins.selection import DefaultPlugins, set_default_plugins, read_default_plugins
 from logicls.plugins.settings import ExpertSettings, ReasonerSettings, read_product_recipe
 
 SETTINGS = ExpertSettings(cells=144, share=0.5, reach=1)
@@ -24,7 +24,7 @@ def test_a_recipe_may_ask_for_one(bundle, dataset, tmp_path, capsys):
     assert read_product_recipe(tmp_path / "recipe.yaml").expert == SETTINGS
     add_expert(tmp_path, bundle.path, SETTINGS)
 
-    assert standing(bundle.path) == Standing(expert="patches")
+    assert read_default_plugins(bundle.path) == DefaultPlugins(expert="patches")
     assert "expert patches: on average" in capsys.readouterr().out.replace("\n", " ")
 
 
@@ -37,10 +37,10 @@ def test_photos_that_are_gone(bundle, tmp_path):
 
 def test_one_plug_in_leaves_the_others_standing(tmp_path):
     """What stands is written beside what is there."""
-    stand(tmp_path, reasoner="latent")
-    stand(tmp_path, expert="patches")
+    set_default_plugins(tmp_path, reasoner="latent")
+    set_default_plugins(tmp_path, expert="patches")
 
-    assert standing(tmp_path) == Standing(expert="patches", reasoner=ReasonerSettings(name="latent"))
+    assert read_default_plugins(tmp_path) == DefaultPlugins(expert="patches", reasoner=ReasonerSettings(name="latent"))
 
 
 @pytest.mark.parametrize("text", ["[]", "{", '{"expert": 7}', '{"exprt": "patches"}'])
@@ -49,7 +49,7 @@ def test_what_stands_cannot_be_read(tmp_path, text):
     (tmp_path / "plugins.json").write_text(text)
 
     with pytest.raises(BundleError) as caught:
-        standing(tmp_path)
+        read_default_plugins(tmp_path)
     assert [problem.code for problem in caught.value.problems] == ["LC723"]
 
 

@@ -8,22 +8,22 @@ import pytest
 import torch
 
 from logicls.plugins.anomaly.memory_bank import (
-    LEAST_SPREAD,
-    Memory,
-    apart,
-    remember,
-    reweight,
-    steadied,
-    tiles,
-    without,
+    MIN_DEVIATION,
+    MemoryBank,
+    measure_leave_one_out,
+    build_memory_bank,
+    reweighting_factor,
+    regularise_deviation,
+    iter_tiles,
+    exclude_photo,
 )
 
 
-def memory(patches: list[float], columns: list[int], reach: int, width: int = 4) -> Memory:
+def memory(patches: list[float], columns: list[int], reach: int, width: int = 4) -> MemoryBank:
     """One row of patches with one feature each."""
     places = torch.tensor(columns)
     flat = torch.zeros(1, width)
-    return Memory(torch.tensor(patches)[:, None], places * 0, places, places, reach, flat, flat + 1)
+    return MemoryBank(torch.tensor(patches)[:, None], places * 0, places, places, reach, flat, flat + 1)
 
 
 def test_distance_to_the_nearest_by_hand():
@@ -49,41 +49,43 @@ def test_photos_of_the_fit_can_be_passed_over():
     kept, asked = memory([0.0, 1.0, 3.0], [0, 1, 2], -1, 1), torch.tensor([0.0]).view(1, 1, 1, 1)
     first, second = torch.zeros(1, 1, 1, dtype=torch.long), torch.ones(1, 1, 1, dtype=torch.long)
 
-    assert [one.item() for one in kept.nearest(asked)] == [0.0, 0]
-    assert [one.item() for one in kept.nearest(asked, first)] == [1.0, 1]
-    assert [one.item() for one in kept.nearest(asked, first, second)] == [3.0, 2]
+    assert [one.item() for one in kept.find_nearest(asked)] == [0.0, 0]
+    assert [one.item() for one in kept.find_nearest(asked, first)] == [1.0, 1]
+    assert [one.item() for one in kept.find_nearest(asked, first, second)] == [3.0, 2]
 
 
 @pytest.mark.parametrize("reach", [1, -1])
 def test_without_a_photo_is_as_if_it_had_not_been_there(reach):
     """Where all patches are remembered: the same distances are usual, and the photo is as far from what is left."""
     good = torch.randn(6, 5, 7, 3, generator=torch.Generator().manual_seed(0))
-    kept = remember(good, 1.0, reach, torch.Generator().manual_seed(0))
-    far = apart(kept, good)
+    kept = build_memory_bank(good, 1.0, reach, torch.Generator().manual_seed(0))
+    far = measure_leave_one_out(kept, good)
 
     for photo in range(len(good)):
         others = torch.arange(len(good)) != photo
-        left = without(kept, far, photo)
-        fresh = remember(good[others], 1.0, reach, torch.Generator().manual_seed(1))
+        left = exclude_photo(kept, far, photo)
+        fresh = build_memory_bank(good[others], 1.0, reach, torch.Generator().manual_seed(1))
         assert torch.allclose(left.mean, fresh.mean, atol=1e-5)
-        assert torch.allclose(left.spread, fresh.spread, atol=1e-5)
+        assert torch.allclose(left.deviation, fresh.deviation, atol=1e-5)
         assert torch.allclose(left.distances(good), fresh.distances(good), atol=1e-5)
-        assert left.alone(good[photo, 0, 0]) == pytest.approx(fresh.alone(good[photo, 0, 0]), abs=1e-4)
+        assert left.reweighting_factor(good[photo, 0, 0]) == pytest.approx(
+            fresh.reweighting_factor(good[photo, 0, 0]), abs=1e-4
+        )
 
 
 def test_little_may_be_remembered():
     """Where all that is remembered around a place was of one photo, the others' patches elsewhere are what is left."""
     good = torch.randn(4, 9, 9, 3, generator=torch.Generator().manual_seed(0))
-    kept = remember(good, 0.001, 1, torch.Generator().manual_seed(0))
-    far = apart(kept, good)
+    kept = build_memory_bank(good, 0.001, 1, torch.Generator().manual_seed(0))
+    far = measure_leave_one_out(kept, good)
 
     assert len(kept.patches) == 9
-    assert all(without(kept, far, photo).distances(good).isfinite().all() for photo in range(4))
+    assert all(exclude_photo(kept, far, photo).distances(good).isfinite().all() for photo in range(4))
 
 
 def test_reweighting_by_hand():
     """Equation 7: p = 0 with neighbours at 1 and 3: 1 - e^1 / (e^1 + e^3)."""
-    found = reweight(torch.tensor([0.0]), torch.tensor([[1.0], [3.0]]))
+    found = reweighting_factor(torch.tensor([0.0]), torch.tensor([[1.0], [3.0]]))
 
     assert found == pytest.approx(1 - math.e / (math.e + math.e**3), abs=1e-6)
 
@@ -92,15 +94,15 @@ def test_reweighting_counts_only_the_nearest_ones_of_the_nearest():
     """With b = 5 the far sixth patch does not change the weight."""
     near = torch.tensor([[1.0], [1.1], [1.2], [1.3], [1.4]])
 
-    without = reweight(torch.tensor([0.0]), near)
+    without = reweighting_factor(torch.tensor([0.0]), near)
 
-    assert reweight(torch.tensor([0.0]), torch.cat([near, torch.tensor([[50.0]])])) == pytest.approx(without)
+    assert reweighting_factor(torch.tensor([0.0]), torch.cat([near, torch.tensor([[50.0]])])) == pytest.approx(without)
 
 
 def test_alone_counts_more_than_among_many():
     """Where the nearest patch's neighbours are far from the query its weight is nearer to 1."""
-    alone = reweight(torch.tensor([0.0]), torch.tensor([[1.0], [4.0], [5.0]]))
-    among = reweight(torch.tensor([0.0]), torch.tensor([[1.0], [1.01], [1.02]]))
+    alone = reweighting_factor(torch.tensor([0.0]), torch.tensor([[1.0], [4.0], [5.0]]))
+    among = reweighting_factor(torch.tensor([0.0]), torch.tensor([[1.0], [1.01], [1.02]]))
 
     assert alone > 0.9 > 0.7 > among
 
@@ -108,7 +110,7 @@ def test_alone_counts_more_than_among_many():
 def test_tiles_cover_every_cell_once():
     """Also where the map is no multiple of a tile."""
     seen = torch.zeros(19, 10)
-    for rows, columns in tiles(19, 10):
+    for rows, columns in iter_tiles(19, 10):
         seen[rows, columns] += 1
 
     assert bool((seen == 1).all())
@@ -118,11 +120,11 @@ def test_a_strange_patch_stands_out_where_it_is():
     """Good photos' own distances are usual (near 0 standard deviations), and strange patches are many away."""
     made = torch.Generator().manual_seed(0)
     good = torch.randn(12, 12, 12, 6, generator=made)
-    kept = remember(good, 0.5, 1, torch.Generator().manual_seed(0))
+    kept = build_memory_bank(good, 0.5, 1, torch.Generator().manual_seed(0))
     photo = torch.randn(1, 12, 12, 6, generator=made)
     photo[0, 2:5, 4:7] = 30.0
 
-    chart = kept.standardised(kept.distances(photo))[0]
+    chart = kept.standardise(kept.distances(photo))[0]
 
     assert len(kept.patches) == 12 * 144 // 2
     assert int(chart.argmax()) == 3 * 12 + 5
@@ -134,21 +136,21 @@ def test_a_score_is_told_by_hand():
     """What the photo has everywhere is taken off, the median 1; then each cell is averaged with those beside it."""
     kept = memory([0.0], [0], -1, 5)
 
-    found = kept.standardised(torch.tensor([[[1.0, 1.0, 10.0, 1.0, 1.0]]]))
+    found = kept.standardise(torch.tensor([[[1.0, 1.0, 10.0, 1.0, 1.0]]]))
 
     assert found.tolist() == [[[0.0, 3.0, 3.0, 3.0, 0.0]]]
 
 
 def test_a_steady_place_is_not_infinitely_steady():
     """Where good photos do not differ at all the spread is the least one, not 0."""
-    kept = remember(torch.ones(4, 8, 8, 2), 0.5, 1, torch.Generator().manual_seed(0))
+    kept = build_memory_bank(torch.ones(4, 8, 8, 2), 0.5, 1, torch.Generator().manual_seed(0))
 
-    assert bool((kept.spread == LEAST_SPREAD).all())
+    assert bool((kept.deviation == MIN_DEVIATION).all())
 
 
 def test_few_photos_that_agree_prove_little():
     """To each standard deviation the median of all is added: a place where photos agree does not count alone."""
-    assert steadied(torch.tensor([[0.0, 1.0, 5.0]])).tolist() == [[1.0, 2.0, 6.0]]
+    assert regularise_deviation(torch.tensor([[0.0, 1.0, 5.0]])).tolist() == [[1.0, 2.0, 6.0]]
 
 
 def test_where_none_is_in_reach_the_nearest_of_those_around_counts():

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from logicls.plugins.anomaly.memory_bank import k_centre, projection
+from logicls.plugins.anomaly.memory_bank import select_coreset, random_projection
 
 
 def test_next_is_the_farthest_by_hand():
@@ -12,7 +12,7 @@ def test_next_is_the_farthest_by_hand():
     patches = torch.tensor([[0.0], [1.0], [5.0], [6.0], [12.0]])
 
     for seed in range(5):
-        first, second, third = k_centre(patches, 3, torch.Generator().manual_seed(seed)).tolist()
+        first, second, third = select_coreset(patches, 3, torch.Generator().manual_seed(seed)).tolist()
         far = (patches - patches[first]).abs()[:, 0]
         assert second == int(far.argmax())
         assert third == int(torch.minimum(far, (patches - patches[second]).abs()[:, 0]).argmax())
@@ -22,7 +22,7 @@ def test_more_than_there_are_is_all():
     """Asked for more, it takes each patch once."""
     patches = torch.randn(6, 3, generator=torch.Generator().manual_seed(0))
 
-    assert sorted(k_centre(patches, 10, torch.Generator().manual_seed(0)).tolist()) == list(range(6))
+    assert sorted(select_coreset(patches, 10, torch.Generator().manual_seed(0)).tolist()) == list(range(6))
 
 
 def test_covers_within_twice_the_best_radius():
@@ -31,7 +31,7 @@ def test_covers_within_twice_the_best_radius():
     noise = 0.5 * torch.rand(4, 30, 2, generator=torch.Generator().manual_seed(0))
     patches = (middles[:, None] + noise).flatten(0, 1)
 
-    taken = patches[k_centre(patches, 4, torch.Generator().manual_seed(1))]
+    taken = patches[select_coreset(patches, 4, torch.Generator().manual_seed(1))]
 
     assert float(torch.cdist(patches, taken).min(1).values.max()) <= 2 * 0.5**0.5 * 0.5 + 1e-6
 
@@ -41,7 +41,7 @@ def test_projection_keeps_lengths():
     made = torch.Generator().manual_seed(0)
     patches = torch.randn(40, 200, generator=made)
 
-    before, after = torch.pdist(patches), torch.pdist(patches @ projection(200, 32, made))
+    before, after = torch.pdist(patches), torch.pdist(patches @ random_projection(200, 32, made))
 
     assert abs(float((after / before).mean()) - 1) < 0.1
     assert float((after / before - 1).abs().max()) < 0.5
@@ -49,6 +49,6 @@ def test_projection_keeps_lengths():
 
 def test_the_same_patches_are_different_places():
     """Where all patches are alike it still takes so many, none twice."""
-    taken = k_centre(torch.ones(9, 2), 5, torch.Generator().manual_seed(0))
+    taken = select_coreset(torch.ones(9, 2), 5, torch.Generator().manual_seed(0))
 
     assert len(taken.unique()) == 5

@@ -13,9 +13,9 @@ from logicls.errors import BundleError, DataError
 from logicls.evaluation import score
 from logicls.models.bundle import load_bundle
 from logicls.plugins.anomaly.fit import fit_expert
-from logicls.plugins.anomaly.patchcore import make
-from logicls.plugins.anomaly.storage import file_of, read_kept, write_kept
-from logicls.plugins.selection import Asked, Wanted, standing
+from logicls.plugins.anomaly.patchcore import load_expert
+from logicls.plugins.anomaly.storage import expert_file, read_expert_state, write_expert_state
+from logicls.plugins.selection import PluginOptions, PluginSelection, read_default_plugins
 from logicls.plugins.settings import ExpertSettings
 from logicls.predict.amendments import QUERY, RULE, VIOLATION
 from logicls.predict.inspector import Inspector
@@ -30,12 +30,12 @@ good_photo, flawed_photo = _HERE["good_photo"], _HERE["flawed_photo"]
 def test_a_flaw_is_found_where_it_is(bundle, dataset):
     """Good photos that were not learned from stay below the bar; a dark spot is a flaw, with a box around it."""
     bar = fit_expert(bundle, dataset, SMALL)
-    expert = make(bundle)
+    expert = load_expert(bundle)
 
     good = expert.examine([good_photo(seed) for seed in range(100, 110)])
     (bad,) = expert.examine([flawed_photo(200)])
 
-    assert bar.photos == 30
+    assert bar.photo_count == 30
     assert sum(flaw.chance >= 0.5 for flaw in good) <= 1
     assert bad.chance > 0.8
     assert bad.box is not None
@@ -49,14 +49,14 @@ def test_who_allows_for_more_has_more_called_flawed(bundle, dataset):
     two = fit_expert(bundle, dataset, SMALL.model_copy(update={"overkill": 0.1}))
 
     assert (one.rank, two.rank) == (1, 3)
-    assert two.at < one.at
-    assert make(bundle).judgement.bar == two
+    assert two.score < one.score
+    assert load_expert(bundle).localizer.threshold == two
 
 
 def test_all_photos_are_looked_at_alike(bundle, dataset):
     """What is found on a photo does not depend on those beside it, and none is fine."""
     fit_expert(bundle, dataset, SMALL)
-    expert = make(bundle)
+    expert = load_expert(bundle)
     photos = [good_photo(50), flawed_photo(51), good_photo(52)]
 
     together, alone = expert.examine(photos), [expert.examine([photo])[0] for photo in photos]
@@ -70,7 +70,7 @@ def test_the_same_seed_remembers_the_same(bundle, dataset):
     scores = []
     for seed in (0, 0, 1):
         fit_expert(bundle, dataset, SMALL.model_copy(update={"seed": seed, "share": 0.2}))
-        scores.append(make(bundle).examine([good_photo(70)])[0].score)
+        scores.append(load_expert(bundle).examine([good_photo(70)])[0].score)
 
     assert scores[0] == scores[1] != scores[2]
 
@@ -84,11 +84,11 @@ def test_in_a_verdict(bundle, dataset, tmp_path):
     Image.fromarray(good_photo(80)).save(tmp_path / "photos" / "a.png")
     Image.fromarray(flawed_photo(81)).save(tmp_path / "photos" / "b.png")
 
-    def judged(wanted: Wanted) -> list:
-        with Inspector(make_reader(bundle), tmp_path / "photos", 0, wanted.made(bundle)) as inspector:
+    def judged(wanted: PluginSelection) -> list:
+        with Inspector(make_reader(bundle), tmp_path / "photos", 0, wanted.build(bundle)) as inspector:
             return inspector.inspect(list(inspector.load(["a.png", "b.png"])))
 
-    plain, (good, bad) = judged(Wanted()), judged(Asked().here(bundle.path))
+    plain, (good, bad) = judged(PluginSelection()), judged(PluginOptions().resolve(bundle.path))
 
     assert [v.findings[-1].constraint for v in (good, bad)] == [RULE, RULE]
     assert [v.answers[-1].query for v in (good, bad)] == [QUERY, QUERY]
@@ -99,13 +99,13 @@ def test_in_a_verdict(bundle, dataset, tmp_path):
 
 def test_what_stands_in_the_bundle_can_be_turned_off(bundle, dataset):
     """A fitted expert is on where nothing is said; `none` turns it off, another name is taken instead."""
-    assert Asked().here(bundle.path) == Wanted()
+    assert PluginOptions().resolve(bundle.path) == PluginSelection()
     fit_expert(bundle, dataset, SMALL)
 
-    assert standing(bundle.path).expert == "patches"
-    assert Asked().here(bundle.path) == Wanted(expert="patches")
-    assert not Asked(expert="none").here(bundle.path)
-    assert Asked(expert="prototypes").here(bundle.path) == Wanted(expert="prototypes")
+    assert read_default_plugins(bundle.path).expert == "patches"
+    assert PluginOptions().resolve(bundle.path) == PluginSelection(expert="patches")
+    assert not PluginOptions(expert="none").resolve(bundle.path)
+    assert PluginOptions(expert="prototypes").resolve(bundle.path) == PluginSelection(expert="prototypes")
 
 
 def test_the_bundle_stays_what_it_was(bundle, dataset):
@@ -133,9 +133,9 @@ def test_an_expert_of_another_bundle_is_refused(bundle, dataset):
     fit_expert(bundle, dataset, SMALL)
 
     with pytest.raises(BundleError, match="was fitted to bundle"):
-        make(replace(bundle, id="0123456789ab"))
-    file_of(bundle.path, "prototypes").write_bytes(file_of(bundle.path, "patches").read_bytes())
-    from logicls.plugins.anomaly.prototype_expert import make as other
+        load_expert(replace(bundle, id="0123456789ab"))
+    expert_file(bundle.path, "prototypes").write_bytes(expert_file(bundle.path, "patches").read_bytes())
+    from logicls.plugins.anomaly.prototype_expert import load_expert as other
 
     with pytest.raises(BundleError, match="not what such an expert knows"):
         other(bundle)
@@ -144,10 +144,10 @@ def test_an_expert_of_another_bundle_is_refused(bundle, dataset):
 def test_an_expert_of_before_filters_is_refused(bundle, dataset):
     """What was remembered of other features is told, with what to do: LC722."""
     fit_expert(bundle, dataset, SMALL)
-    kept = read_kept(bundle.path, "patches", bundle.id)
+    kept = read_expert_state(bundle.path, "patches", bundle.id)
     fewer = {**kept.tensors, "centre": kept.tensors["centre"][:-1], "axes": kept.tensors["axes"][:-1]}
-    write_kept(bundle.path, "patches", replace(kept, tensors=fewer))
+    write_expert_state(bundle.path, "patches", replace(kept, tensors=fewer))
 
     with pytest.raises(BundleError, match="and there are") as caught:
-        make(bundle)
+        load_expert(bundle)
     assert [problem.code for problem in caught.value.problems] == ["LC722"]

@@ -15,25 +15,25 @@ from typer.testing import CliRunner
 from logicls.cli.app import app
 from logicls.errors import BundleError
 from logicls.models.bundle import load_bundle
-from logicls.plugins.anomaly.features import tower_of
+from logicls.plugins.anomaly.features import build_extractor
 from logicls.plugins.anomaly.fit import fit_expert
 from logicls.plugins.anomaly.prior_expert import (
-    Learned,
-    Pool,
+    PrototypeLocalization,
+    LocalizedFlaws,
     PriorExpert,
-    begun,
-    learn_tokens,
-    loss,
-    make,
-    pixels,
-    pool_of,
+    initialize_model,
+    fit_tokens,
+    answer_loss,
+    load_expert,
+    stack_pixels,
+    generate_examples,
     write_priors,
 )
-from logicls.plugins.anomaly.prior_query import asking_of, still
-from logicls.plugins.anomaly.prototype_expert import Judge, Made
-from logicls.plugins.anomaly.regions import Judgement, bar_of, zones_of
-from logicls.plugins.anomaly.storage import file_of
-from logicls.plugins.selection import Standing, standing
+from logicls.plugins.anomaly.prior_query import build_prior_query, freeze_weights
+from logicls.plugins.anomaly.prototype_expert import PrototypeNetwork, FlawedPhotos
+from logicls.plugins.anomaly.regions import FlawLocalizer, fit_threshold, fit_zones
+from logicls.plugins.anomaly.storage import expert_file
+from logicls.plugins.selection import DefaultPlugins, read_default_plugins
 from logicls.plugins.settings import ExpertSettings
 from logicls.predict.self_test import write_probe
 from logicls.records import Box
@@ -57,14 +57,16 @@ def lively(bundle):
 def view(bundle, good):
     """Before anything is learned."""
     torch.manual_seed(0)
-    tower = tower_of(bundle, (96, 96))
-    judge = Judge(tower.both(good[:1]).shape[1]).eval()
-    return begun(asking_of(bundle), Learned(tower, judge), tower_of(bundle, (48, 48)), good, 0)
+    tower = build_extractor(bundle, (96, 96))
+    judge = PrototypeNetwork(tower.extract_stem(good[:1]).shape[1]).eval()
+    return initialize_model(
+        build_prior_query(bundle), PrototypeLocalization(tower, judge), build_extractor(bundle, (48, 48)), good, 0
+    )
 
 
 def test_loss_by_hand():
     """A flaw at odds 0 costs ln 2, a clean photo at odds ln 3 costs ln 4."""
-    found = loss(torch.tensor([0.0, np.log(3)]), (2, -1))
+    found = answer_loss(torch.tensor([0.0, np.log(3)]), (2, -1))
 
     assert float(found) == pytest.approx((np.log(2) + np.log(4)) / 2)
 
@@ -74,11 +76,11 @@ def test_what_learns(bundle, good, view):
     before = {name: value.clone() for name, value in view.tokens.state_dict().items()}
     model = {name: value.clone() for name, value in bundle.model.state_dict().items()}
     judge = {name: value.clone() for name, value in view.loc.judge.state_dict().items()}
-    pool, heard = pool_of(good, 12, view, np.random.default_rng(0)), []
+    pool, heard = generate_examples(good, 12, view, np.random.default_rng(0)), []
 
-    with still(bundle.model):
+    with freeze_weights(bundle.model):
         settings = ExpertSettings(kind="priors", steps=3)
-        learn_tokens(pool, pool, view, settings, lambda number, _: heard.append(number))
+        fit_tokens(pool, pool, view, settings, lambda number, _: heard.append(number))
 
     same = {name for name, value in view.tokens.state_dict().items() if torch.equal(value, before[name])}
     assert same == {"usual"}
@@ -90,18 +92,18 @@ def test_what_learns(bundle, good, view):
 
 def test_a_pool_has_loc_of_each_photo(good, view):
     """Half of the photos have a flaw; all have the size in which flaws are made, and Loc of just that photo."""
-    pool = pool_of(good, 20, view, np.random.default_rng(0))
+    pool = generate_examples(good, 20, view, np.random.default_rng(0))
 
-    assert {photo.shape for photo in pool.made.photos} == {(96, 96, 3)}
-    assert 0 < sum(kind >= 0 for kind in pool.made.types) < 20
-    assert torch.equal(pool.charts[13], view.charts([pool.made.photos[13]])[0])
+    assert {photo.shape for photo in pool.examples.photos} == {(96, 96, 3)}
+    assert 0 < sum(kind >= 0 for kind in pool.examples.types) < 20
+    assert torch.equal(pool.loc_maps[13], view.charts([pool.examples.photos[13]])[0])
 
 
 def test_left_out_tokens_leave_the_answer(bundle, good, view):
     """With no part of them given the model answers the question as it does without an expert."""
-    asking, charts = asking_of(bundle), view.charts(good[:3])
+    asking, charts = build_prior_query(bundle), view.charts(good[:3])
     with torch.no_grad():
-        bare = asking.odds(asking.see(good[:3]), torch.zeros(3, 0, asking.width), view.tokens.question)
+        bare = asking.log_odds(asking.encode(good[:3]), torch.zeros(3, 0, asking.width), view.tokens.question)
 
     assert torch.equal(view.told(good[:3], charts, "none"), bare)
     assert not torch.allclose(view.told(good[:3], charts), bare, atol=1e-4)
@@ -109,32 +111,32 @@ def test_left_out_tokens_leave_the_answer(bundle, good, view):
 
 def test_written_and_read(bundle, dataset, good, view):
     """What is read says of photos exactly what was written."""
-    judgement = Judgement(bar_of([0.0, 1.0, 2.0], aside=True), view.loc.frame, zones_of(()))
+    judgement = FlawLocalizer(fit_threshold([0.0, 1.0, 2.0], is_held_out=True), view.loc.frame, fit_zones(()))
     write_priors(bundle, view, judgement, "")
     photos = [*good[:2], flawed_photo(7)]
 
-    assert make(bundle).examine(photos) == PriorExpert(view, judgement).examine(photos)
-    assert make(bundle).examine([]) == []
+    assert load_expert(bundle).examine(photos) == PriorExpert(view, judgement).examine(photos)
+    assert load_expert(bundle).examine([]) == []
 
 
 def test_the_model_is_made_to_tell(lively, good):
     """Through the model as it is tokens and question learn to have flawed photos called wrong; tokens have a part."""
-    tower = tower_of(lively, (96, 96))
-    loc = Learned(tower, Judge(tower.both(good[:1]).shape[1]).eval())
+    tower = build_extractor(lively, (96, 96))
+    loc = PrototypeLocalization(tower, PrototypeNetwork(tower.extract_stem(good[:1]).shape[1]).eval())
     photos = [*good[:16], *(flawed_photo(seed) for seed in range(16))]
-    view = begun(asking_of(lively), loc, tower_of(lively, (48, 48)), good, 0)
+    view = initialize_model(build_prior_query(lively), loc, build_extractor(lively, (48, 48)), good, 0)
     cover = torch.zeros(32, 12, 12)
     cover[16:, 8, 8] = 1.0
-    pool = Pool(Made(photos, cover, (-1,) * 16 + (0,) * 16), view.charts(photos).clone())
+    pool = LocalizedFlaws(FlawedPhotos(photos, cover, (-1,) * 16 + (0,) * 16), view.localize(photos).clone())
 
-    before = view.told(photos, pool.charts)
-    with still(lively.model):
-        learn_tokens(pool, pool, view, ExpertSettings(kind="priors", steps=50))
-    after, bare = (view.told(photos, pool.charts, parts) for parts in ("both", "none"))
+    before = view.predict_log_odds(photos, pool.loc_maps)
+    with freeze_weights(lively.model):
+        fit_tokens(pool, pool, view, ExpertSettings(kind="priors", steps=50))
+    after, bare = (view.predict_log_odds(photos, pool.loc_maps, parts) for parts in ("both", "none"))
 
     assert float(before[16:].min()) < float(before[:16].max())
     assert float(after[16:].min()) > float(after[:16].max())
-    assert float(loss(after, pool.made.types)) < 0.5 * float(loss(bare, pool.made.types))
+    assert float(answer_loss(after, pool.examples.types)) < 0.5 * float(answer_loss(bare, pool.examples.types))
 
 
 def test_from_the_command_line(bundle, dataset, good, tmp_path):
@@ -145,10 +147,10 @@ def test_from_the_command_line(bundle, dataset, good, tmp_path):
 
     shown = CliRunner().invoke(app, [*asked, "--cells", "144", "--steps", "4"])
     assert shown.exit_code == 0, shown.output
-    flaws = make(load_bundle(bundle.path)).examine([good_photo(100), flawed_photo(200)])
+    flaws = load_expert(load_bundle(bundle.path)).examine([good_photo(100), flawed_photo(200)])
 
     assert "expert priors, on average 12.5% of good photos" in " ".join(shown.output.split())
-    assert standing(bundle.path) == Standing(expert="priors")
+    assert read_default_plugins(bundle.path) == DefaultPlugins(expert="priors")
     assert all(np.isfinite(flaw.score) for flaw in flaws)
     assert (bundle.path / "model.safetensors").read_bytes() == before
 
@@ -157,7 +159,7 @@ def test_worst_place_has_the_answers_score(good, view, monkeypatch):
     """What the model says is about the worst place of Loc, whose box is told."""
     chart = torch.full((1, 12, 12), 0.2)
     chart[0, 3, 4], chart[0, 9, 9] = 0.8, 0.5
-    judgement = Judgement(bar_of([0.0, 1.0, 1.5], aside=True), view.loc.frame, zones_of(()))
+    judgement = FlawLocalizer(fit_threshold([0.0, 1.0, 1.5], is_held_out=True), view.loc.frame, fit_zones(()))
     monkeypatch.setattr(type(view), "charts", lambda self, photos: chart)
     monkeypatch.setattr(type(view), "told", lambda self, photos, charts: torch.tensor([9.0]))
 
@@ -173,31 +175,33 @@ def test_built_on_texts(bundle, dataset, tmp_path):
     settings = ExpertSettings(kind="priors", cells=144, steps=2, encoder=str(clip(tmp_path / "clip")))
 
     bar = fit_expert(bundle, dataset, settings)
-    expert = make(bundle)
+    expert = load_expert(bundle)
 
-    assert (bar.photos, bar.aside) == (7, True)
-    assert expert.view.loc.frame.size == (32, 32)
+    assert (bar.photo_count, bar.is_held_out) == (7, True)
+    assert expert.model.loc.frame.size == (32, 32)
     assert np.isfinite([flaw.score for flaw in expert.examine([good_photo(0), flawed_photo(1)])]).all()
     clip(tmp_path / "clip", 24)
     with pytest.raises(BundleError, match="embeds in 24 dimensions") as caught:
-        make(bundle)
+        load_expert(bundle)
     assert [problem.code for problem in caught.value.problems] == ["LC726"]
 
 
 def test_tensors_of_another_kind(bundle, view):
     """A file that holds no tokens is told, with what to do: LC722."""
-    write_priors(bundle, view, Judgement(bar_of([0.0, 1.0, 2.0], aside=True), view.loc.frame, zones_of(())), "")
-    file = file_of(bundle.path, "priors")
+    write_priors(
+        bundle, view, FlawLocalizer(fit_threshold([0.0, 1.0, 2.0], is_held_out=True), view.loc.frame, fit_zones(())), ""
+    )
+    file = expert_file(bundle.path, "priors")
 
     with safe_open(file, framework="pt") as opened:
         told = opened.metadata()
     save_file({"tokens.question": torch.zeros(2, 8)}, file, metadata=told)
 
     with pytest.raises(BundleError) as caught:
-        make(bundle)
+        load_expert(bundle)
     assert [problem.code for problem in caught.value.problems] == ["LC722"]
 
 
 def test_photos_in_one_size():
     """Whatever their sizes."""
-    assert pixels([good_photo(0), good_photo(1)[:64]], (48, 32)).shape == (2, 3, 48, 32)
+    assert stack_pixels([good_photo(0), good_photo(1)[:64]], (48, 32)).shape == (2, 3, 48, 32)

@@ -10,20 +10,20 @@ import pytest
 import torch
 
 from logicls.plugins.anomaly.fit import fit_expert
-from logicls.plugins.anomaly.prototype_expert import COVERED, loss, make, make_some
-from logicls.plugins.anomaly.synthetic_flaws import TYPES, damaged
+from logicls.plugins.anomaly.prototype_expert import MIN_COVERAGE, prototype_loss, load_expert, generate_flawed_photos
+from logicls.plugins.anomaly.synthetic_flaws import FLAW_TYPES, add_flaw
 from logicls.plugins.settings import ExpertSettings
 
 _HERE = runpy.run_path(str(Path(__file__).with_name("conftest.py")))
 good_photo, flawed_photo = _HERE["good_photo"], _HERE["flawed_photo"]
 
 
-@pytest.mark.parametrize("kind", TYPES)
+@pytest.mark.parametrize("kind", FLAW_TYPES)
 def test_damage_is_where_the_mask_says(kind):
     """Outside of the mask nothing is changed by more than a trace; inside it is, and the flaw is a small part."""
     photo = good_photo(1)
 
-    made, where = damaged(photo, kind, np.random.default_rng(3))
+    made, where = add_flaw(photo, kind, np.random.default_rng(3))
 
     change = np.abs(made.astype(int) - photo).max(-1)
     assert where.sum() >= 12
@@ -33,31 +33,31 @@ def test_damage_is_where_the_mask_says(kind):
 
 def test_cover_is_a_share_of_each_cell():
     """Clean photos have none; of the others some cell is flawed, and shares lie between 0 and 1."""
-    made = make_some([good_photo(n) for n in range(4)], 24, np.random.default_rng(0))
+    made = generate_flawed_photos([good_photo(n) for n in range(4)], 24, np.random.default_rng(0))
 
-    assert made.cover.shape == (24, 12, 12)
-    assert 0 <= float(made.cover.min()) < float(made.cover.max()) <= 1
-    for kind, cover in zip(made.types, made.cover, strict=True):
+    assert made.coverage.shape == (24, 12, 12)
+    assert 0 <= float(made.coverage.min()) < float(made.coverage.max()) <= 1
+    for kind, cover in zip(made.types, made.coverage, strict=True):
         assert bool(cover.any()) == (kind >= 0)
 
 
 def test_loss_by_hand():
     """One flawed cell at 0.8, good ones at 0.2 and 0.4, one between: -ln .8 - (.2 ln .8 + .4 ln .6) / .6 - mean."""
-    loc, cover = torch.tensor([[[0.8, 0.2, 0.4, 0.9]]]), torch.tensor([[[1.0, 0.0, 0.0, COVERED / 2]]])
+    loc, cover = torch.tensor([[[0.8, 0.2, 0.4, 0.9]]]), torch.tensor([[[1.0, 0.0, 0.0, MIN_COVERAGE / 2]]])
     good = -np.log([0.8, 0.6])
 
     expected = -np.log(0.8) + (0.2 * good[0] + 0.4 * good[1]) / 0.6 + good.mean()
-    assert float(loss(loc, cover)) == pytest.approx(expected, abs=1e-5)
+    assert float(prototype_loss(loc, cover)) == pytest.approx(expected, abs=1e-5)
 
 
 def test_learns_to_tell_a_flaw(bundle, dataset):
     """After a few steps a dark spot scores above all good photos, and the finding says what it is most like."""
     bar = fit_expert(bundle, dataset, ExpertSettings(kind="prototypes", cells=144, steps=150))
-    expert = make(bundle)
+    expert = load_expert(bundle)
 
     good = expert.examine([good_photo(seed) for seed in range(100, 106)])
     (bad,) = expert.examine([flawed_photo(200)])
 
-    assert (bar.photos, bar.aside) == (7, True)
+    assert (bar.photo_count, bar.is_held_out) == (7, True)
     assert bad.score > max(flaw.score for flaw in good)
-    assert expert.type_at(flawed_photo(200), 8 * 12 + 8) in TYPES
+    assert expert.classify_patch(flawed_photo(200), 8 * 12 + 8) in FLAW_TYPES

@@ -8,12 +8,12 @@ from itertools import pairwise
 import pytest
 import torch
 
-from logicls.plugins.anomaly.sparse_prompts import ista, longest_step, objective, soft, step
+from logicls.plugins.anomaly.sparse_prompts import ista, max_step_size, objective, soft_threshold, ista_step
 
 
 def test_soft_threshold_moves_towards_zero_and_no_further():
     """Values lose the threshold's amount; those within it become nothing."""
-    assert soft(torch.tensor([3.0, -2.0, 0.5, -0.5, 1.0]), 1.0).tolist() == [2.0, -1.0, 0.0, 0.0, 0.0]
+    assert soft_threshold(torch.tensor([3.0, -2.0, 0.5, -0.5, 1.0]), 1.0).tolist() == [2.0, -1.0, 0.0, 0.0, 0.0]
 
 
 def test_objective_by_hand():
@@ -27,15 +27,15 @@ def test_step_by_hand():
     """From zero with atoms (2, 0) and (0, 1): gradient (-6, -4), a quarter of it (1.5, 1), less 0.25 x 2."""
     asked, atoms = torch.tensor([[3.0, 4.0]]), torch.tensor([[2.0, 0.0], [0.0, 1.0]])
 
-    assert longest_step(atoms) == pytest.approx(0.25)
-    assert step(asked, torch.zeros(1, 2), atoms, 2.0, 0.25).tolist() == [[1.0, 0.5]]
+    assert max_step_size(atoms) == pytest.approx(0.25)
+    assert ista_step(asked, torch.zeros(1, 2), atoms, 2.0, 0.25).tolist() == [[1.0, 0.5]]
 
 
 def test_second_step_by_hand():
     """From (1, 0.5): residual (-1, -3.5), gradient (-2, -3.5), to (1.5, 1.375), less 0.5."""
     asked, atoms = torch.tensor([[3.0, 4.0]]), torch.tensor([[2.0, 0.0], [0.0, 1.0]])
 
-    assert step(asked, torch.tensor([[1.0, 0.5]]), atoms, 2.0, 0.25).tolist() == [[1.0, 0.875]]
+    assert ista_step(asked, torch.tensor([[1.0, 0.5]]), atoms, 2.0, 0.25).tolist() == [[1.0, 0.875]]
 
 
 @pytest.mark.parametrize("seed", range(5))
@@ -44,7 +44,7 @@ def test_loss_falls_with_every_step(seed):
     made = torch.Generator().manual_seed(seed)
     asked, atoms = (torch.randn(n, 16, generator=made, dtype=torch.float64) for n in (8, 24))
 
-    losses = ista(asked, atoms, 0.3, 40).losses
+    losses = ista(asked, atoms, 0.3, 40).objectives
 
     assert len(losses) == 41
     assert all(after <= before + 1e-12 for before, after in pairwise(losses))

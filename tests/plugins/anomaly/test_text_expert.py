@@ -12,9 +12,15 @@ import pytest
 import torch
 
 from logicls.errors import BundleError, DataError
-from logicls.plugins.anomaly.features import ratio
+from logicls.plugins.anomaly.features import localization_ratio
 from logicls.plugins.anomaly.fit import fit_expert
-from logicls.plugins.anomaly.text_expert import RIGHT, WRONG, encoder_of, loc_of, make
+from logicls.plugins.anomaly.text_expert import (
+    NORMAL_PROMPTS,
+    ANOMALY_PROMPTS,
+    load_clip,
+    localization_map,
+    load_expert,
+)
 from logicls.plugins.settings import ExpertSettings
 
 _HERE = runpy.run_path(str(Path(__file__).with_name("conftest.py")))
@@ -44,11 +50,11 @@ def encoder(tmp_path_factory) -> Path:
 
 def test_patches_and_words_share_a_space(encoder):
     """Both are embedded in the projection's dimension; a patch's place on the photo is its place in the grid."""
-    made = encoder_of(str(encoder))
-    patches, words = made.patches(good_photo(0)), made.words(WRONG)
+    made = load_clip(str(encoder))
+    patches, words = made.embed_patches(good_photo(0)), made.embed_texts(ANOMALY_PROMPTS)
 
     assert patches.shape == (4, 4, 16)
-    assert words.shape == (len(WRONG), 16)
+    assert words.shape == (len(ANOMALY_PROMPTS), 16)
     assert made.width == 16
 
 
@@ -56,20 +62,24 @@ def test_words_are_the_models_own(encoder):
     """What is embedded of a text is what the model gives for it."""
     from transformers import CLIPModel
 
-    made = encoder_of(str(encoder))
-    tokens = made.processor.tokenizer(list(RIGHT[:1]), return_tensors="pt", return_token_type_ids=False)
+    made = load_clip(str(encoder))
+    tokens = made.processor.tokenizer(list(NORMAL_PROMPTS[:1]), return_tensors="pt", return_token_type_ids=False)
     with torch.inference_mode():
         found = CLIPModel.from_pretrained(encoder).get_text_features(**tokens)
 
-    assert torch.allclose(made.words(RIGHT[:1]), getattr(found, "pooler_output", found), atol=1e-5)
+    assert torch.allclose(made.embed_texts(NORMAL_PROMPTS[:1]), getattr(found, "pooler_output", found), atol=1e-5)
 
 
 def test_loc_has_the_inputs_size(encoder):
     """In the middle of a patch's place it is near what the ratio gives for the patch."""
-    made = encoder_of(str(encoder))
-    patches, right, wrong = made.patches(good_photo(0)), made.words(RIGHT), made.words(WRONG)
+    made = load_clip(str(encoder))
+    patches, right, wrong = (
+        made.embed_patches(good_photo(0)),
+        made.embed_texts(NORMAL_PROMPTS),
+        made.embed_texts(ANOMALY_PROMPTS),
+    )
 
-    found, expected = loc_of(patches, right, wrong, (32, 32)), ratio(patches, right, wrong)
+    found, expected = localization_map(patches, right, wrong, (32, 32)), localization_ratio(patches, right, wrong)
 
     assert found.shape == (32, 32)
     assert torch.allclose(torch.nn.functional.avg_pool2d(found[None], 8)[0], expected, atol=0.15)
@@ -78,13 +88,13 @@ def test_loc_has_the_inputs_size(encoder):
 def test_fit_and_examine(bundle, dataset, encoder):
     """All good photos set the bar; those photos stay below it, and a finding tells its type."""
     bar = fit_expert(bundle, dataset, ExpertSettings(kind="texts", encoder=str(encoder)))
-    expert = make(bundle)
-    expert.judgement = replace(expert.judgement, bar=replace(bar, at=0.0, usual=-1.0))
+    expert = load_expert(bundle)
+    expert.localizer = replace(expert.localizer, bar=replace(bar, at=0.0, usual=-1.0))
 
     (flaw,) = expert.examine([good_photo(3)])
 
-    assert (bar.photos, bar.aside) == (30, True)
-    assert all(one.chance < 0.5 for one in make(bundle).examine([good_photo(seed) for seed in range(30)]))
+    assert (bar.photo_count, bar.is_held_out) == (30, True)
+    assert all(one.chance < 0.5 for one in load_expert(bundle).examine([good_photo(seed) for seed in range(30)]))
     assert "most like: " in flaw.found
 
 
@@ -114,7 +124,7 @@ def test_another_dimension(bundle, dataset, tmp_path):
     clip(tmp_path / "clip", 24)
 
     with pytest.raises(BundleError, match="embeds in 24 dimensions, and the words of this expert have 16"):
-        make(bundle)
+        load_expert(bundle)
 
 
 def test_settings_go_together():

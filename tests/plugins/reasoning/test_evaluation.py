@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from logicls.plugins.reasoning.evaluation import at_most, curve, decided, worth
+from logicls.plugins.reasoning.evaluation import limit_errors, mean_rewards, decide_by_rules, compute_metrics
 from logicls.records import SecondLook, Verdict
 
 TRUTH = {"a": (), "b": ("x",), "c": (), "d": ("x",)}
@@ -21,31 +21,37 @@ def test_fewer_reviews_without_a_mistake():
     """Both reviews are decided, rightly: what is left is what is left at equal mistakes."""
     after = [*FIRST[:2], Verdict("c", "pass", score=0.2, second_look=LOOK), Verdict("d", "fail", ("x",), score=0.8)]
 
-    found = worth(after, TRUTH, FIRST)
+    found = compute_metrics(after, TRUTH, FIRST)
 
-    assert (found.photos, found.looked, found.taken, found.seconds) == (4, 0.25, 0.25, 0.5)
-    assert (found.review, found.equal, found.escapes, found.overkill, found.exact) == (0.0, 0.0, 0, 0, 1.0)
+    assert (found.photos, found.reinspected, found.amended, found.seconds) == (4, 0.25, 0.25, 0.5)
+    assert (found.review, found.review_at_equal_errors, found.escapes, found.overkill, found.exact) == (
+        0.0,
+        0.0,
+        0,
+        0,
+        1.0,
+    )
 
 
 def test_reviews_that_became_mistakes_are_put_back():
     """An escape is paid for: the least sure verdicts go to review until it is caught, those in between as well."""
     after = [*FIRST[:2], Verdict("c", "pass", score=0.45), Verdict("d", "pass", score=0.3)]
 
-    found = worth(after, TRUTH, FIRST)
+    found = compute_metrics(after, TRUTH, FIRST)
 
     assert (found.review, found.escapes, found.exact) == (0.0, 1, 0.75)
-    assert found.equal == 0.5
-    assert [v.outcome for v in at_most(after, TRUTH, (1, 0))] == ["pass", "fail", "pass", "pass"]
+    assert found.review_at_equal_errors == 0.5
+    assert [v.outcome for v in limit_errors(after, TRUTH, (1, 0))] == ["pass", "fail", "pass", "pass"]
 
 
 def test_photos_without_a_truth_are_left_out():
     """They count nowhere."""
-    assert worth([Verdict("z", "review")], TRUTH, [Verdict("z", "review")]).photos == 0
+    assert compute_metrics([Verdict("z", "review")], TRUTH, [Verdict("z", "review")]).photos == 0
 
 
 def test_decided_by_logic():
     """A review becomes what its answers say, where it may; other verdicts stay."""
-    came = [decided(verdict, verdict.photo != "c") for verdict in FIRST]
+    came = [decide_by_rules(verdict, verdict.photo != "c") for verdict in FIRST]
 
     assert [verdict.outcome for verdict in came] == ["pass", "fail", "review", "fail"]
 
@@ -55,4 +61,4 @@ def test_mean_reward_by_step():
     short = SecondLook("latent", "review", 0.5, (0.6, 0.7))
     looks = [Verdict("a", "pass", second_look=LOOK), Verdict("b", "pass", second_look=short), Verdict("c", "pass")]
 
-    assert curve(looks) == pytest.approx((0.55, 0.6, 0.75))
+    assert mean_rewards(looks) == pytest.approx((0.55, 0.6, 0.75))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from logicls.plugins.reasoning.latent_reasoning import Pace, Sampled, climbed, exact
+from logicls.plugins.reasoning.latent_reasoning import AscentSettings, SampledGradient, ascend, exact_gradient
 
 START = torch.tensor([[[3.0, 4.0]]])
 
@@ -22,7 +22,7 @@ def hill(tokens: torch.Tensor) -> torch.Tensor:
 
 def test_a_step_by_hand():
     """η ∇J is a tenth of ‖Z‖ = 5 along the slope (1, 0): Z comes to (3.5, 4)."""
-    came = climbed(START, first, exact, Pace(steps=1, share=0.1))
+    came = ascend(START, first, exact_gradient, AscentSettings(steps=1, step_share=0.1))
 
     assert came.tokens[0, 0].tolist() == pytest.approx([3.5, 4.0])
     assert came.rewards == pytest.approx((0.03, 0.035))
@@ -30,8 +30,8 @@ def test_a_step_by_hand():
 
 def test_the_reward_never_falls():
     """Every step rises or is not taken, by either gradient, and much is won."""
-    for slope in (exact, Sampled(torch.Generator().manual_seed(0), spread=0.5)):
-        came = climbed(START, hill, slope, Pace(steps=40, patience=40))
+    for slope in (exact_gradient, SampledGradient(torch.Generator().manual_seed(0), sigma=0.5)):
+        came = ascend(START, hill, slope, AscentSettings(steps=40, patience=40))
 
         assert list(came.rewards) == sorted(came.rewards)
         assert came.rewards[0] == pytest.approx(0.75)
@@ -40,13 +40,15 @@ def test_the_reward_never_falls():
 
 def test_it_ends_where_nothing_is_left_open():
     """From `enough` on no step is taken."""
-    assert len(climbed(START, hill, exact, Pace(steps=40, enough=0.7)).rewards) == 1
-    assert len(climbed(START, hill, exact, Pace(steps=40, enough=0.9)).rewards) < 10
+    assert len(ascend(START, hill, exact_gradient, AscentSettings(steps=40, stop_reward=0.7)).rewards) == 1
+    assert len(ascend(START, hill, exact_gradient, AscentSettings(steps=40, stop_reward=0.9)).rewards) < 10
 
 
 def test_it_ends_where_nothing_helps():
     """On a plain it stops after as many steps as it is patient, where it began."""
-    flat = climbed(START, lambda tokens: tokens.sum((1, 2)) * 0 + 0.5, exact, Pace(steps=40, patience=3))
+    flat = ascend(
+        START, lambda tokens: tokens.sum((1, 2)) * 0 + 0.5, exact_gradient, AscentSettings(steps=40, patience=3)
+    )
 
     assert flat.rewards == (0.5,) * 4
     assert torch.equal(flat.tokens, START)
@@ -60,9 +62,9 @@ def test_offers_are_kept_where_the_reward_rises():
         asked.append(tokens)
         return [((1,), torch.tensor([[[7.0, 0.0]]])), ((2,), torch.tensor([[[-7.0, 0.0]]]))]
 
-    came = climbed(START, first, exact, Pace(steps=2, share=0.1), offer)
+    came = ascend(START, first, exact_gradient, AscentSettings(steps=2, step_share=0.1), offer)
 
     assert len(asked) == 2
-    assert (came.offered, came.kept) == (2, 1)
+    assert (came.proposed, came.accepted) == (2, 1)
     assert came.tokens[0, 1:].tolist() == [[7.0, 0.0]]
     assert came.rewards[1] == pytest.approx(0.035 + 0.07)

@@ -10,8 +10,8 @@ import pytest
 from logicls.errors import DataError
 from logicls.models.box_formats import BoxFamily
 from logicls.models.hub.bundle_io import HubModelInfo
-from logicls.plugins.reasoning.second_look import Again, Second, lasting
-from logicls.plugins.registry import NAMES, found
+from logicls.plugins.reasoning.second_look import ReinspectionOutput, Reinspection, photo_doubts
+from logicls.plugins.registry import FACTORIES, load_factory
 from logicls.predict.decision import UNSTATED, grounds_of, verdict_on
 from logicls.predict.readers.nano import NanoReader
 from logicls.records import Answer, Finding, Verdict
@@ -24,10 +24,10 @@ OPEN = (Answer("locate:pin", confidence=0.5, probabilities=(0.5,)),)
 class Counted:
     """A way to look again that counts, and gives what it was told to."""
 
-    def __init__(self, again: Again) -> None:
+    def __init__(self, again: ReinspectionOutput) -> None:
         self.again, self.photos = again, 0
 
-    def look(self, photo: np.ndarray) -> Again:
+    def look(self, photo: np.ndarray) -> ReinspectionOutput:
         """Whatever it was told to."""
         self.photos += 1
         return self.again
@@ -51,9 +51,9 @@ def grounds(bundle):
 )
 def test_the_gate(grounds, verdict, looks):
     """Reviews and open slots are looked at again; what is sure, or for a person however it is read, is not."""
-    way = Counted(Again(None, (0.5, 0.4)))
+    way = Counted(ReinspectionOutput(None, (0.5, 0.4)))
 
-    came = Second("latent", grounds, way, open=0.95).rethink(PHOTO, verdict)
+    came = Reinspection("latent", grounds, way, min_entropy=0.95).rethink(PHOTO, verdict)
 
     assert way.photos == looks
     assert (came is not None) == bool(looks)
@@ -64,7 +64,7 @@ def test_lasting_doubts_are_those_about_the_photo():
     finding = Finding("two-pins", "unknown", found="pins could not be read")
     doubts = ("unlike those learned from", "two-pins: pins could not be read", UNSTATED)
 
-    assert lasting(Verdict("a.png", "review", findings=(finding,), unconditional_reasons=doubts)) == (
+    assert photo_doubts(Verdict("a.png", "review", findings=(finding,), unconditional_reasons=doubts)) == (
         "unlike those learned from",
     )
 
@@ -74,7 +74,7 @@ def test_the_verdict_after_a_second_look(bundle, grounds, photos):
     (look,) = NanoReader(bundle).predict_pixels(photos[:1])
     first = Verdict("a.png", "review", width=160, height=160, sha256="ab", bundle="b", version="1", seconds=1.0)
 
-    came = Second("closer", grounds, Counted(Again(look, (0.5, 0.75), 2))).rethink(photos[0], first)
+    came = Reinspection("closer", grounds, Counted(ReinspectionOutput(look, (0.5, 0.75), 2))).rethink(photos[0], first)
 
     second = came.second_look
     own = verdict_on(grounds, look, "a.png", photos[0], size=(160, 160))
@@ -89,16 +89,16 @@ def test_a_look_that_made_nothing_surer(grounds):
     """The verdict stays, and says that it was looked at again for nothing."""
     first = Verdict("a.png", "review", answers=OPEN)
 
-    came = Second("latent", grounds, Counted(Again(None, (0.5, 0.4)))).rethink(PHOTO, first)
+    came = Reinspection("latent", grounds, Counted(ReinspectionOutput(None, (0.5, 0.4)))).rethink(PHOTO, first)
 
     assert came == replace(first, seconds=came.seconds, second_look=came.second_look)
     assert (came.second_look.is_accepted, came.second_look.before) == (False, "review")
 
 
-@pytest.mark.parametrize("name", NAMES["reasoner"])
+@pytest.mark.parametrize("name", FACTORIES["reasoner"])
 def test_each_name_makes_a_reasoner_that_looks(bundle, photos, name):
     """Every name that the command line takes gives a verdict on a photo in review, on record under a name."""
-    reasoner = found("reasoner", name)(bundle)
+    reasoner = load_factory("reasoner", name)(bundle)
     first = Verdict("a.png", "review", width=180, height=120)
 
     came = reasoner.rethink(photos[1], first)
@@ -107,12 +107,12 @@ def test_each_name_makes_a_reasoner_that_looks(bundle, photos, name):
     assert came.photo == "a.png"
 
 
-@pytest.mark.parametrize("name", NAMES["reasoner"])
+@pytest.mark.parametrize("name", FACTORIES["reasoner"])
 def test_another_model_is_refused(bundle, name):
     """Think tokens and larger inputs are the embedded model's; a hub model is LC740."""
     hub = HubModelInfo("org/model", "", "0", False, "float32", False, BoxFamily.pixels)
 
     with pytest.raises(DataError) as caught:
-        found("reasoner", name)(replace(bundle, hub=hub))
+        load_factory("reasoner", name)(replace(bundle, hub=hub))
 
     assert [problem.code for problem in caught.value.problems] == ["LC740"]

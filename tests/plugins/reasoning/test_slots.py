@@ -5,8 +5,14 @@ from __future__ import annotations
 import pytest
 import torch
 
-from logicls.plugins.reasoning.latent_reasoning import exact
-from logicls.plugins.reasoning.slot_entropy import Slots, binary, keys_of, thought_into, truncated
+from logicls.plugins.reasoning.latent_reasoning import exact_gradient
+from logicls.plugins.reasoning.slot_entropy import (
+    AnswerSlots,
+    binary_entropy,
+    photo_keys,
+    append_think_tokens,
+    truncated_entropy,
+)
 from logicls.predict.readers.nano import NanoReader, QueryOutputs, EncodedPhotos
 
 NOTHING = torch.zeros(1, 0, 64)
@@ -20,13 +26,13 @@ def one(bundle) -> NanoReader:
 
 @pytest.fixture
 @torch.no_grad()
-def slots(one, photos) -> tuple[Slots, QueryOutputs, object]:
+def slots(one, photos) -> tuple[AnswerSlots, QueryOutputs, object]:
     """Those of the first photo, what was read of it, and what was lit."""
     seen = one.see(photos[:1])
-    keys = keys_of(seen)
+    keys = photo_keys(seen)
     read = one.ask(seen)
     lights = one.lights(read, [(160, 160)])[0]
-    return Slots(one, keys, read, lights), read, lights
+    return AnswerSlots(one, keys, read, lights), read, lights
 
 
 @torch.no_grad()
@@ -40,11 +46,11 @@ def test_without_think_tokens_they_are_those_of_the_first_look(one, slots):
     meant = grammar.values[0].clone()
     meant[grammar.none] = True
     asked = read.asked[0, one.spoken[0]]
-    first_word = one.bundle.model.head(asked).masked_fill(~meant, -torch.inf).softmax(-1)
-    assert float(found[0]) == pytest.approx(float(truncated(first_word, meant)), abs=1e-4)
+    first_word = one.bundle.model.compute_logits(asked).masked_fill(~meant, -torch.inf).softmax(-1)
+    assert float(found[0]) == pytest.approx(float(truncated_entropy(first_word, meant)), abs=1e-4)
     chances = torch.tensor([light.chance for some in lights for light in some])
     assert len(chances) > 3
-    assert all(float((found - entropy).abs().min()) < 1e-4 for entropy in binary(chances.logit()))
+    assert all(float((found - entropy).abs().min()) < 1e-4 for entropy in binary_entropy(chances.logit()))
 
 
 @torch.no_grad()
@@ -70,7 +76,7 @@ def test_the_gradient_is_that_of_differences(slots):
     def worth(some: torch.Tensor) -> torch.Tensor:
         return 1 - made.entropies(some).mean(1)
 
-    slope, _ = exact(worth, tokens)
+    slope, _ = exact_gradient(worth, tokens)
 
     with torch.no_grad():
         step = float(worth(tokens + 0.01 * way) - worth(tokens - 0.01 * way)) / 0.02
@@ -81,7 +87,7 @@ def test_the_gradient_is_that_of_differences(slots):
 def test_no_tokens_leave_the_reading_as_it_was(one, photos):
     """Asked after a photo behind which nothing was thought, the model says what it says after the photo."""
     seen, again = one.see(photos[:1]), one.see(photos[:1])
-    cache = thought_into(one.bundle.model, keys_of(seen), NOTHING)
+    cache = append_think_tokens(one.bundle.model, photo_keys(seen), NOTHING)
 
     thought = one.ask(EncodedPhotos(seen.chart, seen.feature, cache))
 

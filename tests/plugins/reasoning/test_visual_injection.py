@@ -6,8 +6,13 @@ import numpy as np
 import pytest
 import torch
 
-from logicls.plugins.reasoning.slot_entropy import keys_of, thought_into
-from logicls.plugins.reasoning.visual_injection import Closer, attention, larger, most_attended
+from logicls.plugins.reasoning.slot_entropy import photo_keys, append_think_tokens
+from logicls.plugins.reasoning.visual_injection import (
+    HighResolutionPhoto,
+    think_token_attention,
+    scale_size,
+    top_patches,
+)
 from logicls.predict.readers.nano import NanoReader
 
 
@@ -15,16 +20,16 @@ from logicls.predict.readers.nano import NanoReader
 def test_attention_is_that_of_the_decoder(bundle, photos):
     """Per head and layer softmax(q · k / √d) over the photo's patches, worked out one by one; their mean."""
     model, one = bundle.model, NanoReader(bundle)
-    keys = keys_of(one.encode_photos(photos[:1]))
+    keys = photo_keys(one.encode_photos(photos[:1]))
     tokens = torch.randn(1, 3, 64, generator=torch.Generator().manual_seed(0))
 
-    found = attention(model, keys, tokens)
+    found = think_token_attention(model, keys, tokens)
 
     first = model.decoder[0]
     query = first.attention.qkv(first.norm1(tokens))[0, 1, :64].view(4, 16)
     by_hand = [(keys[0][0][0, head] @ query[head] / 4).softmax(0) for head in range(4)]
     second = model.decoder[1]
-    x = first(tokens, None, thought_into(model, keys, tokens[:, :0]))
+    x = first(tokens, None, append_think_tokens(model, keys, tokens[:, :0]))
     query = second.attention.qkv(second.norm1(x))[0, 1, :64].view(4, 16)
     by_hand += [(keys[1][0][0, head] @ query[head] / 4).softmax(0) for head in range(4)]
     assert torch.allclose(found[1], torch.stack(by_hand).mean(0), atol=1e-5)
@@ -35,32 +40,32 @@ def test_most_attended_patches_come_in_order():
     """Of each think token the m that it attends to most; all where there are fewer."""
     seen = torch.tensor([[0.1, 0.6, 0.3], [0.5, 0.1, 0.4]])
 
-    assert most_attended(seen, 2) == [[1, 2], [0, 2]]
-    assert most_attended(seen, 9) == [[1, 2, 0], [0, 2, 1]]
+    assert top_patches(seen, 2) == [[1, 2], [0, 2]]
+    assert top_patches(seen, 9) == [[1, 2, 0], [0, 2, 1]]
 
 
 @torch.no_grad()
 def test_twice_as_fine_a_patch_is_four(bundle):
     """Of an input of 4 x 4 patches, patch 6 (row 1, column 2) is rows 2 and 3, columns 4 and 5 of 8 x 8."""
-    closer = Closer(bundle.model, (64, 64), np.zeros((200, 200, 3), np.uint8), 2.0)
+    closer = HighResolutionPhoto(bundle.model, (64, 64), np.zeros((200, 200, 3), np.uint8), 2.0)
 
     assert closer.size == (128, 128)
     assert closer.tokens.shape == (1, 64, 64)
-    assert closer.of(6) == (20, 21, 28, 29)
+    assert closer.tokens_in_patch(6) == (20, 21, 28, 29)
 
 
 @torch.no_grad()
 def test_a_patch_is_followed_into_an_input_of_other_borders(bundle):
     """Where the larger input's borders are others, a patch is looked for by where it lies on the photo."""
     photo = np.zeros((100, 200, 3), np.uint8)  # in 64 x 64 it lies between grey borders of 16 pixels
-    closer = Closer(bundle.model, (64, 64), photo, 1.25)
+    closer = HighResolutionPhoto(bundle.model, (64, 64), photo, 1.25)
 
     # 80 x 80: a patch is 20 of its pixels wide, from 40 on for column 2; the middle of cells 2 and 3 is 40 and 56.
     assert closer.size == (80, 80)
-    assert closer.of(2) == (2, 3)
+    assert closer.tokens_in_patch(2) == (2, 3)
 
 
 def test_larger_inputs_are_whole_patches():
     """To the nearest multiple of sixteen, and at least one patch."""
-    assert larger((288, 144), 1.5) == (432, 224)
-    assert larger((64, 64), 0.01) == (16, 16)
+    assert scale_size((288, 144), 1.5) == (432, 224)
+    assert scale_size((64, 64), 0.01) == (16, 16)

@@ -12,8 +12,8 @@ import torch
 from transformers import CLIPConfig, CLIPImageProcessorPil, CLIPModel
 
 from logicls.io.resources import share
-from logicls.plugins.retrieval.drafting import draft
-from logicls.plugins.retrieval.knowledge import Knowledge, read_knowledge
+from logicls.plugins.retrieval.drafting import draft_knowledge
+from logicls.plugins.retrieval.knowledge import KnowledgeBase, read_knowledge
 from logicls.sample_product import parts
 from logicls.sample_product import parts as camera
 from logicls.sample_product.render import good_kit, render, write_dataset
@@ -80,13 +80,13 @@ def known(tmp_path_factory, cards) -> Path:
     """A folder of knowledge of the sample product and of cards; read only."""
     kits, out = tmp_path_factory.mktemp("kits"), tmp_path_factory.mktemp("knowledge")
     write_dataset(kits, good=24, seed=5)
-    draft(Order(share("constraints/dosing_kit.yaml"), kits, out, 24, 0), bundle="../kit_bundle")
-    draft(Order(cards / "card.yaml", cards, out, 12, 0))
+    draft_knowledge(Order(share("constraints/dosing_kit.yaml"), kits, out, 24, 0), bundle="../kit_bundle")
+    draft_knowledge(Order(cards / "card.yaml", cards, out, 12, 0))
     return out
 
 
 @pytest.fixture(scope="session")
-def knowledge(known) -> Knowledge:
+def knowledge(known) -> KnowledgeBase:
     """The same, read."""
     return read_knowledge(known)
 

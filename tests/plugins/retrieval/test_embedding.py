@@ -5,17 +5,17 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from logicls.plugins.retrieval.embedding import SHRINK, space_of
+from logicls.plugins.retrieval.embedding import SHRINKAGE, fit_space
 
 
 def test_whitening_is_that_of_the_within_class_covariance():
     """Two photos a product that differ by ±2 on the first axis: its variance is 4, the mean over both axes 2."""
     product = np.array([[2.0, 5.0], [-2.0, 5.0]])
 
-    space = space_of(np.zeros(2), [product])
-    placed = space.place(np.array([[1.0, 1.0]]))
+    space = fit_space(np.zeros(2), [product])
+    placed = space.transform(np.array([[1.0, 1.0]]))
 
-    least = SHRINK * 4 / 2
+    least = SHRINKAGE * 4 / 2
     across = np.sqrt(least / (4 + least))
     assert placed[0] == pytest.approx(np.array([across, 1.0]) / np.hypot(across, 1.0))
 
@@ -25,15 +25,15 @@ def test_products_count_alike_however_many_photos_they_have():
     rng = np.random.default_rng(0)
     one, other, asked = rng.normal(size=(5, 3)), rng.normal(size=(6, 3)), rng.normal(size=(4, 3))
 
-    few, many = space_of(np.zeros(3), [one, other]), space_of(np.zeros(3), [np.tile(one, (10, 1)), other])
+    few, many = fit_space(np.zeros(3), [one, other]), fit_space(np.zeros(3), [np.tile(one, (10, 1)), other])
 
-    assert few.place(asked) == pytest.approx(many.place(asked))
+    assert few.transform(asked) == pytest.approx(many.transform(asked))
 
 
 def test_without_photos_only_the_centre_counts():
     """Cosines are those of features less the centre."""
     centre = np.array([1.0, 1.0])
 
-    space = space_of(centre, [])
+    space = fit_space(centre, [])
 
-    assert space.place(np.array([[4.0, 5.0]]))[0] == pytest.approx([0.6, 0.8])
+    assert space.transform(np.array([[4.0, 5.0]]))[0] == pytest.approx([0.6, 0.8])

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from logicls.errors import DataError, LogiClsError, SpecError
-from logicls.plugins.retrieval.knowledge import Page, causes_of, page_text, read_knowledge, read_page
+from logicls.plugins.retrieval.knowledge import KnowledgePage, read_causes, render_page, read_knowledge, read_page
 from logicls.predict.plugin_protocols import Cause
 
 TEXT = """---
@@ -41,7 +41,7 @@ def test_a_page_is_its_front_matter_and_its_sections(folder):
     """Comments are left out; a heading that is not known belongs to the section it stands in."""
     page = read_page(folder / "box" / "pin.md", folder)
 
-    assert page == Page(
+    assert page == KnowledgePage(
         "box/pin", "box", "", "missing_pin", None, "A pin is not there.  Look closely.",
         "The feeder is empty.\n\n### More\nIt jams.", "The lid opens.",
     )  # fmt: skip
@@ -51,11 +51,11 @@ def test_a_page_is_its_front_matter_and_its_sections(folder):
 def test_a_page_that_is_drafted_can_be_read(folder):
     """Names with quotes and colons survive; what is not known yet is asked for in a comment."""
     front = {"product": "box", "variant": 'no: "12"', "defect": ""}
-    (folder / "new.md").write_text(page_text(front, "A good one.", consequences="None."))
+    (folder / "new.md").write_text(render_page(front, "A good one.", consequences="None."))
 
     page = read_page(folder / "new.md", folder)
 
-    assert page == Page("new", "box", 'no: "12"', "", None, "A good one.", "", "None.")
+    assert page == KnowledgePage("new", "box", 'no: "12"', "", None, "A good one.", "", "None.")
 
 
 @pytest.mark.parametrize(
@@ -113,12 +113,12 @@ def test_settings_are_strict(folder):
 def test_causes_are_of_the_product_and_of_defects(folder):
     """Those about any variant come first; pages with neither causes nor consequences say nothing."""
     (folder / "a.md").write_text(
-        page_text({"product": "box", "variant": "red", "defect": "missing_pin"}, "x", causes="y")
+        render_page({"product": "box", "variant": "red", "defect": "missing_pin"}, "x", causes="y")
     )
-    (folder / "b.md").write_text(page_text({"product": "lid", "defect": "missing_pin"}, "x", causes="z"))
-    (folder / "c.md").write_text(page_text({"product": "box", "defect": "extra_pin"}, "x"))
+    (folder / "b.md").write_text(render_page({"product": "lid", "defect": "missing_pin"}, "x", causes="z"))
+    (folder / "c.md").write_text(render_page({"product": "box", "defect": "extra_pin"}, "x"))
 
-    found = causes_of(folder, "box")
+    found = read_causes(folder, "box")
 
     general = Cause("box/pin", "", "The feeder is empty.\n\n### More\nIt jams.", "The lid opens.")
     assert found == {"missing_pin": (general, Cause("a", "red", "y", ""))}

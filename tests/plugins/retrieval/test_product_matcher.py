@@ -16,21 +16,21 @@ from logicls.constraints.spec.loader import load_spec
 from logicls.data.image_io import read_photo
 from logicls.errors import BundleError, DataError
 from logicls.models.bundle import write_bundle
-from logicls.plugins.retrieval.drafting import draft
-from logicls.plugins.retrieval.embedding import encoder_of
-from logicls.plugins.retrieval.knowledge import Settings, read_knowledge
-from logicls.plugins.retrieval.product_matcher import Documents, sights_of
-from logicls.plugins.retrieval.q2k import draw, nearest
-from logicls.plugins.retrieval.routing import bundles_of, route, write_routes
+from logicls.plugins.retrieval.drafting import draft_knowledge
+from logicls.plugins.retrieval.embedding import load_encoder
+from logicls.plugins.retrieval.knowledge import KnowledgeConfig, read_knowledge
+from logicls.plugins.retrieval.product_matcher import DocumentRetriever, build_index
+from logicls.plugins.retrieval.q2k import sample_documents, top_documents
+from logicls.plugins.retrieval.routing import find_bundles, route_photos, write_routes
 from logicls.pretraining.scene_generator import make_world
 from logicls.sample_product import parts as camera
 from logicls.synth.pipeline import Order
 
 
 @pytest.fixture(scope="module")
-def retriever(knowledge) -> Documents:
+def retriever(knowledge) -> DocumentRetriever:
     """What recalls, where photos are to show kits."""
-    return Documents(knowledge, sights_of(knowledge), "dosing_kit")
+    return DocumentRetriever(knowledge, build_index(knowledge), "dosing_kit")
 
 
 @pytest.fixture(scope="module")
@@ -61,10 +61,10 @@ def test_a_page_that_somebody_worked_on_is_left_as_it_is(copied, cards):
     page.write_text("---\nproduct: card\ndefect: no_label\n---\nMine.\n")
     (folder / "card" / "rules" / "six.md").unlink()
 
-    drafted = draft(Order(cards / "card.yaml", cards, folder, 8, 0))
+    drafted = draft_knowledge(Order(cards / "card.yaml", cards, folder, 8, 0))
 
     assert drafted.written == ("rules/six",)
-    assert "defects/no_label" in drafted.kept
+    assert "defects/no_label" in drafted.existing
     assert page.read_text().endswith("Mine.\n")
 
 
@@ -99,7 +99,7 @@ def test_another_product_is_a_doubt(retriever, cards):
 
 def route_of(retriever, cards):
     """Where the cards' own photos go."""
-    return list(route(retriever, cards / "images"))
+    return list(route_photos(retriever, cards / "images"))
 
 
 @pytest.mark.parametrize("how", ["nearest", "q2k"])
@@ -112,7 +112,7 @@ def test_documents_are_drawn_as_the_settings_say(retriever, kits, how):
 
     key = retriever.sights.keys(kits[:1])[0]
     own = [k for k, page in enumerate(retriever.sights.pages) if page.product == "dosing_kit"]
-    chosen = {"nearest": nearest, "q2k": draw}[how](retriever.sights.locks[own] @ key, 2)
+    chosen = {"nearest": top_documents, "q2k": sample_documents}[how](retriever.sights.locks[own] @ key, 2)
     assert recall.documents == tuple(retriever.sights.pages[own[k]].name for k in chosen)
 
 
@@ -123,7 +123,7 @@ def test_a_folder_of_mixed_photos_is_split(knowledge, retriever, kits, others, t
     camera.save(tmp_path / "in" / "other.jpg", others[0])
     (tmp_path / "in" / "torn.jpg").write_bytes(b"no photo")
 
-    found = write_routes(route(replace(retriever, expected=""), tmp_path / "in"), tmp_path / "out")
+    found = write_routes(route_photos(replace(retriever, expected=""), tmp_path / "in"), tmp_path / "out")
 
     assert found == {"dosing_kit": ("kit0.jpg", "kit1.jpg"), "review": ("other.jpg", "torn.jpg")}
     rows = (tmp_path / "out" / "routes.csv").read_text().splitlines()
@@ -145,7 +145,7 @@ def test_route_from_the_command_line(known, kits, tmp_path):
 def test_products_without_a_bundle_are_told(knowledge):
     """Before anything is predicted, all of them at once."""
     with pytest.raises(DataError) as caught:
-        bundles_of(knowledge)
+        find_bundles(knowledge)
 
     assert [problem.code for problem in caught.value.problems] == ["LC709", "LC709"]
     assert 'no bundle of "card" is known' in str(caught.value)
@@ -154,8 +154,8 @@ def test_products_without_a_bundle_are_told(knowledge):
 
 def test_any_dual_encoder_compares_photos(clip, cards, tmp_path):
     """CLIP by its folder: pages are drafted with its features, of its own width."""
-    draft(Order(cards / "card.yaml", cards, tmp_path, 8, 0), encoder=str(clip))
-    found = sights_of(read_knowledge(tmp_path))
+    draft_knowledge(Order(cards / "card.yaml", cards, tmp_path, 8, 0), encoder=str(clip))
+    found = build_index(read_knowledge(tmp_path))
 
     assert found.locks.shape[1] == 24
     assert np.linalg.norm(found.locks, axis=1) == pytest.approx(np.ones(len(found.locks)))
@@ -175,16 +175,16 @@ def test_a_bundle_compares_photos(cards, tiny_nano, tmp_path):
     assert (came.exit_code, came.exception) == (0, None)
     assert read_knowledge(tmp_path / "a" / "known").settings.encoder == "../tiny"
     (tmp_path / "a").rename(tmp_path / "b")
-    found = sights_of(read_knowledge(tmp_path / "b" / "known"))
+    found = build_index(read_knowledge(tmp_path / "b" / "known"))
     assert found.encoder.id.startswith("tiny ")
     assert found.locks.shape == (4, 4 * 64)
     photos = [read_photo(path) for path in sorted((cards / "images").iterdir())]
-    assert [recall.product for recall in Documents(read_knowledge(tmp_path / "b" / "known"), found).recall(photos)] == [
-        "card"
-    ] * 12
+    assert [
+        recall.product for recall in DocumentRetriever(read_knowledge(tmp_path / "b" / "known"), found).recall(photos)
+    ] == ["card"] * 12
     (tmp_path / "b" / "tiny" / "model.safetensors").write_bytes(b"other weights")
     with pytest.raises(BundleError, match="LC705"):
-        sights_of(read_knowledge(tmp_path / "b" / "known"))
+        build_index(read_knowledge(tmp_path / "b" / "known"))
 
 
 def test_features_of_another_encoder_are_told(copied, clip):
@@ -193,32 +193,32 @@ def test_features_of_another_encoder_are_told(copied, clip):
     (folder / "knowledge.yaml").write_text(f"logicls: 1\nencoder: {clip}\n")
 
     with pytest.raises(DataError, match=r'LC704 has features of 512 numbers by "base .*gives 24'):
-        sights_of(read_knowledge(folder))
+        build_index(read_knowledge(folder))
 
 
 def test_what_is_no_encoder_is_told(checkpoint, tmp_path):
     """A chat model has no photo's side by itself; a name that is not here is not fetched."""
     with pytest.raises(BundleError, match="LC510"):
-        encoder_of("nobody/nothing", tmp_path)
+        load_encoder("nobody/nothing", tmp_path)
     (tmp_path / "odd").mkdir()
     (tmp_path / "odd" / "config.json").write_text('{"model_type": "nothing"}')
     with pytest.raises(BundleError, match="LC705 cannot compare photos"):
-        encoder_of("odd", tmp_path)
+        load_encoder("odd", tmp_path)
 
 
 def test_a_bundle_stays_the_same_encoder_when_an_expert_is_fitted(outfit, tmp_path):
     """What lies beside the model's weights is no part of what it sees; other weights are another encoder."""
     bundle = tmp_path / "product"
     shutil.copytree(outfit.bundle, bundle)
-    before = encoder_of("product", tmp_path).id
+    before = load_encoder("product", tmp_path).id
     (bundle / "expert-patches.safetensors").unlink()
 
-    without = encoder_of("product", tmp_path).id
+    without = load_encoder("product", tmp_path).id
     weights = load_file(bundle / "model.safetensors")
     save_file({name: weight + 1 for name, weight in weights.items()}, bundle / "model.safetensors")
 
     assert without == before
-    assert encoder_of("product", tmp_path).id != before
+    assert load_encoder("product", tmp_path).id != before
 
 
 @pytest.mark.parametrize(("gone", "code"), [("card/usual.safetensors", "LC706"), ("card/*/*.jpg", "LC707")])
@@ -232,9 +232,9 @@ def test_what_a_product_lacks_is_told(copied, gone, code):
             page.unlink()
 
     with pytest.raises(DataError, match=code):
-        sights_of(read_knowledge(folder))
+        build_index(read_knowledge(folder))
 
 
 def test_settings_can_be_left_out():
     """All but the version."""
-    assert Settings(logicls=1).draw == "nearest"
+    assert KnowledgeConfig(logicls=1).draw == "nearest"

@@ -9,7 +9,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from logicls.plugins.retrieval.q2k import cluster_weights, clusters, draw, log_density, nearest, shared_out
+from logicls.plugins.retrieval.q2k import (
+    cluster_weights,
+    cluster_documents,
+    sample_documents,
+    log_density,
+    top_documents,
+    allocate_budget,
+)
 
 TWO = np.concatenate([np.linspace(0.88, 0.92, 10), np.linspace(0.18, 0.22, 10)])
 """Similarities in two groups: documents 0 to 9 are alike, 10 to 19 are not."""
@@ -60,7 +67,7 @@ def test_cluster_weights_do_not_change_where_all_densities_are_scaled():
 )
 def test_the_budget_is_shared_out_in_proportion(weights, sizes, budget, expected):
     """By largest remainders, no cluster giving more than it has."""
-    found = shared_out(np.array(weights), np.array(sizes), budget)
+    found = allocate_budget(np.array(weights), np.array(sizes), budget)
 
     assert tuple(found) == expected
 
@@ -73,7 +80,7 @@ def test_shares_use_the_budget_up(clusters_, budget):
     """Whatever the weights: the budget is given or every document is, and none is given twice."""
     weights, sizes = (np.array(part) for part in zip(*clusters_, strict=True))
 
-    found = shared_out(weights.astype(float), sizes, budget)
+    found = allocate_budget(weights.astype(float), sizes, budget)
 
     assert found.sum() == min(budget, sizes.sum())
     assert (found <= sizes).all()
@@ -82,7 +89,7 @@ def test_shares_use_the_budget_up(clusters_, budget):
 @pytest.mark.parametrize("seed", [0, 1, 2])
 def test_mixture_finds_groups_that_lie_apart(seed):
     """No cluster has documents of both groups."""
-    found = clusters(TWO, seed)
+    found = cluster_documents(TWO, seed)
 
     assert set(found[:10]) & set(found[10:]) == set()
 
@@ -90,19 +97,19 @@ def test_mixture_finds_groups_that_lie_apart(seed):
 @pytest.mark.parametrize("same", [[0.5], [0.5] * 7])
 def test_similarities_that_are_the_same_are_one_cluster(same):
     """There is nothing to tell apart."""
-    assert set(clusters(np.array(same), 0)) == {0}
+    assert set(cluster_documents(np.array(same), 0)) == {0}
 
 
 @pytest.mark.parametrize("seed", [0, 1, 2])
 def test_draw_takes_from_every_group_where_top_k_takes_from_one(seed):
     """Both groups are as large and as dense: half of the budget is of each, the most alike of all first."""
-    found = draw(TWO, 4, seed)
+    found = sample_documents(TWO, 4, seed)
 
     assert sum(number < 10 for number in found) == 2
-    assert found[0] == nearest(TWO, 1)[0] == 9
-    assert all(number < 10 for number in nearest(TWO, 4))
+    assert found[0] == top_documents(TWO, 1)[0] == 9
+    assert all(number < 10 for number in top_documents(TWO, 4))
 
 
 def test_a_budget_that_all_fit_in_takes_all():
     """In the order of their similarity."""
-    assert draw(np.array([0.1, 0.9, 0.5]), 3) == [1, 2, 0]
+    assert sample_documents(np.array([0.1, 0.9, 0.5]), 3) == [1, 2, 0]
