@@ -42,10 +42,10 @@ from logicls.cli import (
 )
 from logicls.diagnostics.console import handle_errors, print_problems
 from logicls.models.box_formats import BoxFamily
-from logicls.synth.export import Trainer, export
+from logicls.synth.export import ExportFormat, export_dataset
 
 if TYPE_CHECKING:
-    from logicls.synth.pipeline import Order
+    from logicls.synth.pipeline import SynthesisRequest
 
 app = typer.Typer(
     help="Tells, for each photo of a product, which of its rules is broken and what it saw.",
@@ -84,27 +84,27 @@ def synth(
     preview: Annotated[int, typer.Option(min=0, help="Only draw so many examples on one picture.")] = 0,
     workers: Annotated[int, typer.Option(min=1, help="Processes.")] = 2,
     trainer: Annotated[
-        Trainer, typer.Option("--format", help="For which trainer; a set that is there is only converted.")
-    ] = Trainer.hf,
+        ExportFormat, typer.Option("--format", help="For which trainer; a set that is there is only converted.")
+    ] = ExportFormat.hf,
     boxes: Annotated[
         BoxFamily | None, typer.Option("--boxes", help="How the model writes boxes; pixels of the photo if left out.")
     ] = None,
 ) -> None:
     """Make training data out of annotated photos of good products."""
     from logicls.report.console import print_dataset_summary
-    from logicls.synth.dataset_card import count as count_made
-    from logicls.synth.pipeline import Order, build
+    from logicls.synth.dataset_card import summarize_dataset as count_made
+    from logicls.synth.pipeline import SynthesisRequest, build_dataset
 
-    order = Order(spec, data, out, count, seed)
+    order = SynthesisRequest(spec, data, out, count, seed)
     _check_quietly(spec, data)
     if preview:
-        from logicls.synth.preview import contact_sheet
+        from logicls.synth.preview import draw_contact_sheet
 
-        console.print(str(contact_sheet(order, preview, out / "preview.png")))
+        console.print(str(draw_contact_sheet(order, preview, out / "preview.png")))
         return
-    _counted_synth(build, order, workers)
+    _counted_synth(build_dataset, order, workers)
     print_dataset_summary(count_made(out), console)
-    if trainer is not Trainer.hf:
+    if trainer is not ExportFormat.hf:
         out = _exported(order, trainer, boxes)
     console.print(f"{out}: {count} examples", soft_wrap=True)
     for line in _fallen_short(order):
@@ -113,20 +113,20 @@ def synth(
 
 def _fallen_short(order: Any) -> list[str]:
     """What was wanted and could not be made, and what photos may not go through."""
-    from logicls.synth.dataset_card import read_shortfall
-    from logicls.synth.pipeline import left_out
+    from logicls.synth.dataset_card import load_coverage
+    from logicls.synth.pipeline import describe_restrictions
 
-    return [*read_shortfall(order.out).lines(), *left_out(order)]
+    return [*load_coverage(order.out).to_lines(), *describe_restrictions(order)]
 
 
-def _exported(order: Order, trainer: Trainer, boxes: BoxFamily | None) -> Path:
+def _exported(order: SynthesisRequest, trainer: ExportFormat, boxes: BoxFamily | None) -> Path:
     from logicls.report.progress import show_progress
 
     with show_progress(trainer, order.count, console) as counter:
-        return export(order.out, trainer, boxes, done=counter.add)
+        return export_dataset(order.out, trainer, boxes, on_progress=counter.add)
 
 
-def _counted_synth(build: Any, order: Order, workers: int) -> None:
+def _counted_synth(build: Any, order: SynthesisRequest, workers: int) -> None:
     from logicls.report.progress import show_progress
 
     with show_progress("synth", order.count, console) as counter:
@@ -157,14 +157,14 @@ def demo(
     from logicls.io.resources import share
     from logicls.plugins.settings import read_product_recipe
     from logicls.report.console import print_scoreboard
-    from logicls.synth.pipeline import Order, build
+    from logicls.synth.pipeline import SynthesisRequest, build_dataset
 
     spec, data = share("constraints/dosing_kit.yaml"), share("data/dosing_kit")
     sheet = load_spec_file(spec)
     loaded, broken = sheet.spec, list(held(sheet, data))
     console.print(f"check: {len(loaded.constraints)} rules held against the photos, {len(broken)} problems")
     print_problems(broken)
-    _counted_synth(build, Order(spec, data, out / "synth", count, 0), 2)
+    _counted_synth(build_dataset, SynthesisRequest(spec, data, out / "synth", count, 0), 2)
     cli_train.train_with_progress(
         out / "synth", out / "bundle", read_product_recipe(share("train/demo.yaml")), resume=True
     )

@@ -222,11 +222,11 @@ def _repeat_decisions(
     from logicls.predict.readers.protocol import make_reader
     from logicls.predict.self_test import open_bundle
     from logicls.report.progress import show_progress
-    from logicls.synth.augmentation import read_strength
+    from logicls.synth.augmentation import load_augmentation_settings
 
     cli_train.silence_progress_bars()
     opened = open_bundle(bundle)
-    again = retake(opened.spec, read_strength(share("synth/augment.yaml")), strength)
+    again = retake(opened.spec, load_augmentation_settings(share("synth/augment.yaml")), strength)
     manifest = {
         "bundle": opened.id, "thresholds": grounds_of(opened).thresholds.id, "photos": str(images.resolve()),
         "strength": strength, "seed": repeats.seed,

@@ -115,10 +115,10 @@ def build(
     """Draft what is known of a product: its rules, a reference of each variant, a page of each defect."""
     from logicls.plugins.retrieval.drafting import draft_knowledge
     from logicls.report.progress import show_progress
-    from logicls.synth.pipeline import Order
+    from logicls.synth.pipeline import SynthesisRequest
 
     cli_train.silence_progress_bars()
-    order, bundle_path = Order(spec, data, out, count, seed), _relative(bundle, out) if bundle else ""
+    order, bundle_path = SynthesisRequest(spec, data, out, count, seed), _relative(bundle, out) if bundle else ""
     with show_progress("photos", count, console) as counter:
         result = draft_knowledge(
             order,

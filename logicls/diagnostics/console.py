@@ -23,7 +23,7 @@ from logicls.constraints.spec.models import Spec
 from logicls.constraints.spec.yaml_reader import MAX_BYTES
 from logicls.diagnostics.codes import Code, Level, level_of
 from logicls.errors import LogiClsError, Problem
-from logicls.prompts.templates import question
+from logicls.prompts.templates import canonical_question
 
 if TYPE_CHECKING:
     from logicls.data.repair_log import Healed
@@ -131,7 +131,7 @@ def print_rules(spec: Spec, console: Console) -> None:
     for query, number in numbers.items():
         question_query = next(q for q in spec.queries if q.id == query)
         options = f" ({' / '.join(question_query.options)})" if question_query.options else ""
-        console.print(Text(f"{number:>3}  {question(question_query, spec)}{options}"))
+        console.print(Text(f"{number:>3}  {canonical_question(question_query, spec)}{options}"))
     rules, violations = len(spec.constraints), len(spec.violations)
     console.print(f"{rules} rules, {violations} defects; {len(numbers)} questions a photo, and one for the verdict")
 

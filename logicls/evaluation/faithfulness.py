@@ -21,9 +21,9 @@ from logicls.evaluation.necessity import Case, Trial, Trials, draw_case, try_cas
 from logicls.io.resources import share
 from logicls.predict.readers.protocol import Reader
 from logicls.records import Answer, Scene, Verdict
-from logicls.synth.instance_bank import Bank
-from logicls.synth.sampling_plan import read_balance
-from logicls.synth.violation_sampler import Draft, Drafter
+from logicls.synth.instance_bank import InstanceBank
+from logicls.synth.sampling_plan import load_balance_settings
+from logicls.synth.violation_sampler import EditedPhoto, ViolationSampler
 
 TRIES = 8
 """Photos that are tried for a violation before it is left out."""
@@ -34,11 +34,11 @@ class Flip:
     """A good photo and the same photo after an edit."""
 
     violation: str
-    before: Draft
-    after: Draft
+    before: EditedPhoto
+    after: EditedPhoto
 
 
-def draw_flips(drafter: Drafter, count: int, seed: int) -> Iterator[Flip | None]:
+def draw_flips(drafter: ViolationSampler, count: int, seed: int) -> Iterator[Flip | None]:
     """So many edits, each violation as often as any other; None for one that no photo of some allowed."""
     names = drafter.spec.violations
     for number in range(count):
@@ -48,10 +48,10 @@ def draw_flips(drafter: Drafter, count: int, seed: int) -> Iterator[Flip | None]
         yield _draw_pair(drafter, names[int(order[number % len(names)])], rng)
 
 
-def _draw_pair(drafter: Drafter, violation: str, rng: np.random.Generator) -> Flip | None:
+def _draw_pair(drafter: ViolationSampler, violation: str, rng: np.random.Generator) -> Flip | None:
     for _ in range(TRIES):
-        before = drafter.photo(rng.random())
-        after = drafter.broken(before, violation, rng)
+        before = drafter.select_photo(rng.random())
+        after = drafter.add_violation(before, violation, rng)
         if after is not None:
             return Flip(violation, before, after)
     return None
@@ -59,7 +59,7 @@ def _draw_pair(drafter: Drafter, violation: str, rng: np.random.Generator) -> Fl
 
 def try_flips(
     reader: Reader,
-    drafter: Drafter,
+    drafter: ViolationSampler,
     count: int,
     *,
     seed: int,
@@ -171,8 +171,10 @@ def faithfulness(
     done(sample.size - len(cases))
     flips = None
     if data is not None:
-        drafter = Drafter(
-            reader.bundle.spec, Bank(data, read_outlines(data)), read_balance(share("synth/balance.yaml"))
+        drafter = ViolationSampler(
+            reader.bundle.spec,
+            InstanceBank(data, read_outlines(data)),
+            load_balance_settings(share("synth/balance.yaml")),
         )
         flips = try_flips(reader, drafter, sample.size, seed=sample.seed, batch=sample.batch, done=done)
     return Faithfulness(Trials(necessary, left_out), Trials(sufficient, left_out), flips)

@@ -35,8 +35,8 @@ from logicls.constraints.spec.models import Spec
 from logicls.evaluation.intervals import Rate, rate_of
 from logicls.predict.readers.protocol import Reader
 from logicls.records import Answer, Box, Finding, Subquery, Verdict
-from logicls.synth.image_ops import Photo, feathered, whole
-from logicls.synth.inpainting import cleared
+from logicls.synth.image_ops import Photo, alpha_blend, pixel_bounds
+from logicls.synth.inpainting import inpaint
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,9 +94,9 @@ def blanked(photo: Photo, boxes: Sequence[Box], others: Sequence[Box], rng: np.r
     Boxes that the blanked ones lie in are not others: the ground is inside them.
     """
     for box in boxes:
-        x1, y1, x2, y2 = whole(box, photo)
+        x1, y1, x2, y2 = pixel_bounds(box, photo)
         around = [other for other in others if box.ioa(other) < 0.5]
-        photo = cleared(photo, box, np.ones((y2 - y1, x2 - x1), np.float32), rng, others=around)
+        photo = inpaint(photo, box, np.ones((y2 - y1, x2 - x1), np.float32), rng, obstacles=around)
     return photo
 
 
@@ -106,10 +106,10 @@ def kept(photo: Photo, boxes: Sequence[Box]) -> Photo:
     share = np.zeros((height, width), np.float32)
     for box in boxes:
         dx, dy = max(MARGIN * box.width, LEAST), max(MARGIN * box.height, LEAST)
-        x1, y1, x2, y2 = whole(Box(box.x1 - dx, box.y1 - dy, box.x2 + dx, box.y2 + dy), photo)
+        x1, y1, x2, y2 = pixel_bounds(Box(box.x1 - dx, box.y1 - dy, box.x2 + dx, box.y2 + dy), photo)
         share[y1:y2, x1:x2] = 1
     soft = cv2.GaussianBlur(share, (0, 0), LEAST / 3)
-    return feathered(_out_of_focus(photo), photo, soft)
+    return alpha_blend(_out_of_focus(photo), photo, soft)
 
 
 def _out_of_focus(photo: Photo) -> Photo:

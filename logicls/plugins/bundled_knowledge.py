@@ -18,7 +18,7 @@ from logicls.plugins.retrieval.drafting import draft_knowledge
 from logicls.plugins.retrieval.knowledge import KNOWLEDGE_FILE, KnowledgeBase, read_knowledge
 from logicls.plugins.selection import set_default_plugins
 from logicls.plugins.settings import KnowledgeSettings, ReasonerSettings
-from logicls.synth.pipeline import Order
+from logicls.synth.pipeline import SynthesisRequest
 from logicls.train.recipe import NANO
 
 KNOWLEDGE_FOLDER = "knowledge"
@@ -54,7 +54,7 @@ def bundle_knowledge(
         _copy_knowledge(_read_product_knowledge(Path(settings.folder), dataset), target)
     else:
         draft_knowledge(
-            Order(dataset / "spec.yaml", find_good_photos(dataset), target, settings.count, settings.seed),
+            SynthesisRequest(dataset / "spec.yaml", find_good_photos(dataset), target, settings.count, settings.seed),
             on_progress=on_progress,
         )
     set_default_plugins(bundle, knowledge=KNOWLEDGE_FOLDER)

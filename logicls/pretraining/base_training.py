@@ -22,7 +22,7 @@ from logicls.models.nano.processor import expand_model, expand_processor, train_
 from logicls.pretraining.crop_encoder_training import learn_marks
 from logicls.pretraining.photo_store import Shard, read_marks, read_shards, store, store_marks
 from logicls.pretraining.vocabulary import values, wordings
-from logicls.prompts.templates import asked_in
+from logicls.prompts.templates import product_question_phrasings
 from logicls.records import Subquery
 from logicls.train.batching import Batch, collate, lit
 from logicls.train.distributed import Rank
@@ -126,7 +126,11 @@ def base_processor(recipe: BaseRecipe) -> NanoProcessor:
         Subquery("locate:part", "locate", "part"),
         Subquery("attribute:part.colour", "attribute", "part", "colour"),
     ]
-    asked = [text for query in [*parts, Subquery("verdict", "verdict")] for text in asked_in(query, "product")]
+    asked = [
+        text
+        for query in [*parts, Subquery("verdict", "verdict")]
+        for text in product_question_phrasings(query, "product")
+    ]
     tokenizer = train_tokenizer([*wordings(), *asked], values(), recipe.vocabulary)
     return NanoProcessor(NanoImageProcessor(recipe.sizes[0]), tokenizer)
 

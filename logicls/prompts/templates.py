@@ -10,18 +10,18 @@ import numpy as np
 from jinja2.sandbox import SandboxedEnvironment
 
 from logicls import answer_format as trail
-from logicls.constraints.checker.evaluation import index_answers, evaluate
+from logicls.constraints.checker.evaluation import evaluate, index_answers
 from logicls.constraints.families.context import name_to_text
 from logicls.constraints.spec.models import Spec
 from logicls.io.resources import share
 from logicls.records import Answer, Finding, Subquery
 
 Rng = np.random.Generator
-Facts = Mapping[str, Hashable]
+TemplateVariables = Mapping[str, Hashable]
 """What a template may name, and what it stands for."""
 
 
-def environment() -> SandboxedEnvironment:
+def create_environment() -> SandboxedEnvironment:
     """How templates are read: nothing but the facts is within reach, and a name that is none of them is an error."""
     return SandboxedEnvironment(
         undefined=jinja2.StrictUndefined, autoescape=False, trim_blocks=True, lstrip_blocks=True
@@ -29,21 +29,21 @@ def environment() -> SandboxedEnvironment:
 
 
 @lru_cache
-def _template(name: str) -> jinja2.Template:
-    return environment().from_string(share(f"synth/{name}.j2").read_text(encoding="utf-8"))
+def _load_template(name: str) -> jinja2.Template:
+    return create_environment().from_string(share(f"synth/{name}.j2").read_text(encoding="utf-8"))
 
 
-def lines_of(text: str) -> list[str]:
+def split_phrasings(text: str) -> list[str]:
     """The wordings in what a template came to: one a line, empty lines left out."""
     return [line.strip() for line in text.splitlines() if line.strip()]
 
 
 @lru_cache(maxsize=4096)  # most sentences come again and again
-def _wordings(name: str, **facts: Hashable) -> tuple[str, ...]:
-    return tuple(lines_of(_template(name).render(**facts)))
+def _render_phrasings(name: str, **variables: Hashable) -> tuple[str, ...]:
+    return tuple(split_phrasings(_load_template(name).render(**variables)))
 
 
-def question_facts(query: Subquery, product: str) -> Facts:
+def question_variables(query: Subquery, product: str) -> TemplateVariables:
     """What `questions.j2` may say."""
     return {
         "kind": query.kind,
@@ -53,7 +53,7 @@ def question_facts(query: Subquery, product: str) -> Facts:
     }
 
 
-def reasoning_facts(finding: Finding, why: str = "") -> Facts:
+def reasoning_variables(finding: Finding, why: str = "") -> TemplateVariables:
     """What `reasoning.j2` may say. `why`: the rule's reason; it is brought on one line, and loses its full stop."""
     return {
         "status": finding.status,
@@ -64,42 +64,42 @@ def reasoning_facts(finding: Finding, why: str = "") -> Facts:
     }
 
 
-def verdict_facts(violations: Sequence[str], product: str) -> Facts:
+def verdict_variables(violations: Sequence[str], product: str) -> TemplateVariables:
     """What `verdicts.j2` may say."""
     return {"product": name_to_text(product), "violations": tuple(name_to_text(name) for name in violations)}
 
 
-def wordings(query: Subquery, spec: Spec) -> tuple[str, ...]:
+def question_phrasings(query: Subquery, spec: Spec) -> tuple[str, ...]:
     """Every way to ask a subquery; the first is the one that prediction uses."""
-    return asked_in(query, spec.product.name)
+    return product_question_phrasings(query, spec.product.name)
 
 
-def asked_in(query: Subquery, product: str) -> tuple[str, ...]:
+def product_question_phrasings(query: Subquery, product: str) -> tuple[str, ...]:
     """Every way to ask a subquery about a product of that name."""
-    return _wordings("questions", **question_facts(query, product))
+    return _render_phrasings("questions", **question_variables(query, product))
 
 
-def question(query: Subquery, spec: Spec) -> str:
+def canonical_question(query: Subquery, spec: Spec) -> str:
     """The wording that prediction uses."""
-    return wordings(query, spec)[0]
+    return question_phrasings(query, spec)[0]
 
 
-def reasoning(finding: Finding, rng: Rng, why: str = "") -> str:
+def sample_reasoning(finding: Finding, rng: Rng, why: str = "") -> str:
     """What a rule came to, in words; where it is broken, some styles say `why` there is such a rule."""
-    return _drawn(_wordings("reasoning", **reasoning_facts(finding, why)), rng)
+    return _draw(_render_phrasings("reasoning", **reasoning_variables(finding, why)), rng)
 
 
-def chain(spec: Spec, answers: tuple[Answer, ...], size: tuple[int, int], rng: Rng) -> str:
+def build_response(spec: Spec, answers: tuple[Answer, ...], size: tuple[int, int], rng: Rng) -> str:
     """The grounded chain of thought: canonical answers, then each rule in words, then the verdict in words.
 
     `size` is (width, height) of the photo. `trail.read` finds the same answers in it.
     """
     findings = evaluate(spec, index_answers(answers), *size)
     why = {constraint.id: constraint.why for constraint in spec.constraints}
-    lines = [trail.write(answers), *(reasoning(finding, rng, why[finding.constraint]) for finding in findings)]
-    verdicts = _wordings("verdicts", **verdict_facts(answers[-1].values, spec.product.name))
-    return "\n".join([*lines, _drawn(verdicts, rng)])
+    lines = [trail.write(answers), *(sample_reasoning(finding, rng, why[finding.constraint]) for finding in findings)]
+    verdicts = _render_phrasings("verdicts", **verdict_variables(answers[-1].values, spec.product.name))
+    return "\n".join([*lines, _draw(verdicts, rng)])
 
 
-def _drawn(lines: Sequence[str], rng: Rng) -> str:
+def _draw(lines: Sequence[str], rng: Rng) -> str:
     return lines[int(rng.integers(len(lines)))]

@@ -44,7 +44,7 @@ class Labels:
 def build_labels(spec: Spec) -> Labels:
     """What a spec calls things."""
     from logicls.constraints.checker.decomposition import decompose
-    from logicls.prompts.templates import question
+    from logicls.prompts.templates import canonical_question
 
     severities: dict[str, Severity] = {}
     for constraint in spec.constraints:
@@ -54,7 +54,7 @@ def build_labels(spec: Spec) -> Labels:
         title=spec.product.name.replace("_", " "),
         rules={c.id: c.text for c in spec.constraints},
         reasons={c.id: c.why for c in spec.constraints if c.why},
-        questions={query.id: question(query, spec) for query in decompose(spec)},
+        questions={query.id: canonical_question(query, spec) for query in decompose(spec)},
         severities=severities,
     )
 

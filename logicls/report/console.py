@@ -34,7 +34,7 @@ from logicls.evaluation.faithfulness import Faithfulness
 from logicls.evaluation.intervals import Rate, Share
 from logicls.evaluation.mvtec_loco_scores import LIMITS, Areas, LocoScore
 from logicls.evaluation.necessity import Trials
-from logicls.synth.dataset_card import Tally, shares, tables_of, total
+from logicls.synth.dataset_card import DatasetSummary, format_shares, summary_tables, table_total
 
 
 def print_scoreboard(board: Scoreboard, console: Console) -> None:
@@ -110,16 +110,16 @@ def _join_names(names: tuple[str, ...], max_names: int) -> str:
     return ", ".join(names[:max_names]) + (f" and {len(names) - max_names} more" if len(names) > max_names else "")
 
 
-def print_dataset_summary(counts: Tally, console: Console) -> None:
+def print_dataset_summary(counts: DatasetSummary, console: Console) -> None:
     """Print the counts in one table, then the defects that no example has."""
     table = Table("", "count", "share", title=f"{counts.examples} examples", title_justify="left")
     for column in table.columns[1:]:
         column.justify = "right"
-    for title, _, category_counts in tables_of(counts):
+    for title, _, category_counts in summary_tables(counts):
         if category_counts:
             table.add_section()
             table.add_row(Text(title, style="bold"), "", "")
-        for name, number, share in shares(category_counts, total(counts, category_counts)):
+        for name, number, share in format_shares(category_counts, table_total(counts, category_counts)):
             table.add_row(Text(f"  {name}"), number, share)
     console.print(table)
     missing = [name for name, number in counts.violations if not number and name != "none"]

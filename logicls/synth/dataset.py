@@ -14,43 +14,43 @@ import numpy as np
 
 from logicls.constraints.checker.decomposition import decompose
 from logicls.errors import DataError, Problem, relative
-from logicls.prompts.templates import chain, wordings
+from logicls.prompts.templates import build_response, question_phrasings
 from logicls.records import Example
-from logicls.synth.example_generator import Maker
+from logicls.synth.example_generator import ExampleGenerator
 
 Row = dict[str, Any]
 
 
-def make_row(maker: Maker, seed: int, number: int) -> Row:
+def generate_row(generator: ExampleGenerator, seed: int, number: int) -> Row:
     """Example number `number` of the set `seed`."""
-    return row(maker, maker.make(seed, number), seed)
+    return build_row(generator, generator.generate(seed, number), seed)
 
 
-def row(maker: Maker, example: Example, seed: int) -> Row:
+def build_row(generator: ExampleGenerator, example: Example, seed: int) -> Row:
     """An example of the set `seed`, with a wording drawn for each question."""
     rng = np.random.default_rng([seed, 3, example.seed])
     scene = example.scene
     return {
         "image": {"bytes": example.image, "path": None},
         "photo": scene.photo,
-        **asked(maker, example, rng),
+        **build_question_columns(generator, example, rng),
         "violations": list(example.violations),
         "edits": json.dumps([[e.kind, e.target, e.constraint, e.is_control] for e in example.edits]),
-        "trail": chain(maker.spec, example.answers, (scene.width, scene.height), rng),
+        "trail": build_response(generator.spec, example.answers, (scene.width, scene.height), rng),
         "pair": example.pair,
         "fate": example.stats.category,
         "wanted": list(example.stats.requested),
         "tries": list(example.stats.attempts),
         "rejected": example.stats.rejected,
         "seed": example.seed,
-        "spec": maker.spec.hash,
+        "spec": generator.spec.hash,
     }
 
 
-def asked(maker: Maker, example: Example, rng: np.random.Generator) -> Row:
+def build_question_columns(generator: ExampleGenerator, example: Example, rng: np.random.Generator) -> Row:
     """The questions, each in a wording of those there are, and their true answers."""
-    queries = {query.id: query for query in decompose(maker.spec)}
-    ways = [wordings(queries[answer.query], maker.spec) for answer in example.answers]
+    queries = {query.id: query for query in decompose(generator.spec)}
+    ways = [question_phrasings(queries[answer.query], generator.spec) for answer in example.answers]
     return {
         "width": example.scene.width,
         "height": example.scene.height,
@@ -61,11 +61,11 @@ def asked(maker: Maker, example: Example, rng: np.random.Generator) -> Row:
     }
 
 
-BATCH = 64
+BATCH_SIZE = 64
 """Rows in memory."""
 
 
-def rows(folder: Path, columns: Sequence[str]) -> Iterator[Mapping[str, Any]]:
+def read_rows(folder: Path, columns: Sequence[str]) -> Iterator[Mapping[str, Any]]:
     """The rows of a folder in order, each with those columns alone.
 
     Raises:
@@ -80,5 +80,5 @@ def rows(folder: Path, columns: Sequence[str]) -> Iterator[Mapping[str, Any]]:
         )
     for shard in shards:
         with pq.ParquetFile(shard) as file:
-            for batch in file.iter_batches(BATCH, columns=list(columns)):
+            for batch in file.iter_batches(BATCH_SIZE, columns=list(columns)):
                 yield from batch.to_pylist()

@@ -21,123 +21,125 @@ from logicls import __version__
 from logicls.constraints.spec.loader import load_spec
 from logicls.io.atomic import write_bytes, write_text
 from logicls.records import Example
-from logicls.synth.dataset import rows
+from logicls.synth.dataset import read_rows
 
 COVERAGE_COLUMNS = ("fate", "wanted", "tries", "rejected", "violations", "edits")
 
 
-class Made(NamedTuple):
+class GenerationRecord(NamedTuple):
     """What the tally wants to know of an example."""
 
-    fate: str
-    wanted: tuple[str, ...]
-    tries: tuple[int, ...]
-    rejected: int
+    category: str
+    target_violations: tuple[str, ...]
+    attempts: tuple[int, ...]
+    rejected_augmentations: int
     violations: tuple[str, ...]
     is_edited: bool
 
 
 @dataclass
-class Shortfall:
+class CoverageStats:
     """Counts over examples."""
 
     examples: int = 0
-    rejected: int = 0
+    rejected_augmentations: int = 0
     """Random changes of photos that were thrown away."""
-    wanted: Counter[str] = field(default_factory=Counter)
+    requested: Counter[str] = field(default_factory=Counter)
     """Violation → examples that were to have it alone, by an edit."""
-    made: Counter[str] = field(default_factory=Counter)
+    achieved: Counter[str] = field(default_factory=Counter)
     """Violation → those of them that have it."""
-    tries: Counter[str] = field(default_factory=Counter)
+    attempts: Counter[str] = field(default_factory=Counter)
     """Violation → photos on which it was tried."""
-    double: int = 0
+    double_requests: int = 0
     """Examples that were to have two violations."""
-    clashes: int = 0
+    conflicts: int = 0
     """Those of them on which another violation stands in for one, because the two do not go together."""
-    twins: int = 0
+    missing_controls: int = 0
     """Twins that were wanted, and could not be made."""
 
-    def add(self, one: Made) -> None:
+    def add(self, record: GenerationRecord) -> None:
         """Count one example."""
         self.examples += 1
-        self.rejected += one.rejected
-        self.twins += one.fate == "twin" and not one.is_edited
-        if len(one.wanted) > 1:
-            self.double += 1
-            self.clashes += not set(one.wanted) <= set(one.violations)
+        self.rejected_augmentations += record.rejected_augmentations
+        self.missing_controls += record.category == "twin" and not record.is_edited
+        if len(record.target_violations) > 1:
+            self.double_requests += 1
+            self.conflicts += not set(record.target_violations) <= set(record.violations)
             return
-        for name, tries in zip(one.wanted, one.tries, strict=True):
-            self.wanted[name] += tries > 0
-            self.made[name] += tries > 0 and name in one.violations
-            self.tries[name] += tries
+        for name, tries in zip(record.target_violations, record.attempts, strict=True):
+            self.requested[name] += tries > 0
+            self.achieved[name] += tries > 0 and name in record.violations
+            self.attempts[name] += tries
 
-    def lines(self) -> Iterator[str]:
+    def to_lines(self) -> Iterator[str]:
         """What fell short, in plain English."""
-        for name in self.wanted:
-            made, wanted, tries = self.made[name], self.wanted[name], self.tries[name]
+        for name in self.requested:
+            made, wanted, tries = self.achieved[name], self.requested[name], self.attempts[name]
             if made < wanted:
                 rate = f"{made / tries:.0%}" if tries else "none"
                 yield f"{name} could be made on {rate} of the photos tried: {made} of {wanted} wanted"
-        if self.clashes:
-            told = f"{self.clashes} of {self.double} pairs of violations could not be made on one photo"
+        if self.conflicts:
+            told = f"{self.conflicts} of {self.double_requests} pairs of violations could not be made on one photo"
             yield f"{told}: another violation stands in for one of the two"
-        if self.twins:
-            yield f"{self.twins} twin edits could not be made: those photos are untouched"
-        if self.rejected:
+        if self.missing_controls:
+            yield f"{self.missing_controls} twin edits could not be made: those photos are untouched"
+        if self.rejected_augmentations:
             yield (
-                f"{self.rejected} random changes of photos were thrown away, {self.rejected / self.examples:.2f} an "
+                f"{self.rejected_augmentations} random changes of photos were thrown away, {self.rejected_augmentations / self.examples:.2f} an "
                 "example: a label would have become wrong"
             )
 
 
-def counted(examples: Iterable[Made]) -> Shortfall:
+def count_coverage(records: Iterable[GenerationRecord]) -> CoverageStats:
     """Count examples."""
-    counts = Shortfall()
-    for one in examples:
+    counts = CoverageStats()
+    for one in records:
         counts.add(one)
     return counts
 
 
-def shortfall_of(examples: Iterable[Example]) -> Shortfall:
+def measure_coverage(examples: Iterable[Example]) -> CoverageStats:
     """Count examples that were just made."""
     efforts = ((e, e.stats) for e in examples)
-    return counted(
-        Made(effort.category, effort.requested, effort.attempts, effort.rejected, e.violations, bool(e.edits))
+    return count_coverage(
+        GenerationRecord(
+            effort.category, effort.requested, effort.attempts, effort.rejected, e.violations, bool(e.edits)
+        )
         for e, effort in efforts
     )
 
 
-def read_shortfall(folder: Path) -> Shortfall:
+def load_coverage(folder: Path) -> CoverageStats:
     """Count the examples of a finished set, without their pictures."""
-    return counted(one for path in sorted((folder / "data").glob("*.parquet")) for one in _rows(path))
+    return count_coverage(one for path in sorted((folder / "data").glob("*.parquet")) for one in _read_records(path))
 
 
-def _rows(path: Path) -> Iterator[Made]:
+def _read_records(path: Path) -> Iterator[GenerationRecord]:
     for row in parquet.read_table(path, columns=list(COVERAGE_COLUMNS)).to_pylist():
         lists = (tuple(row[name]) for name in ("wanted", "tries", "violations"))
         wanted, tries, violations = lists
-        yield Made(row["fate"], wanted, tries, row["rejected"], violations, row["edits"] != "[]")
+        yield GenerationRecord(row["fate"], wanted, tries, row["rejected"], violations, row["edits"] != "[]")
 
 
 Counts = tuple[tuple[str, int], ...]
 """Name → how many."""
-COLUMNS = ("photo", "queries", "values", "boxes", "violations", "edits")
+SUMMARY_COLUMNS = ("photo", "queries", "values", "boxes", "violations", "edits")
 
 
 @dataclass(frozen=True, slots=True)
-class Tally:
+class DatasetSummary:
     """Counts over a set; names that could be there and are not have a count of 0."""
 
     examples: int
     photos: int
     """Source photos that at least one example comes from."""
-    fates: Counts
+    categories: Counts
     """untouched, twin (edited, and nothing was to break) and broken (edited to break a rule)."""
     violations: Counts
     """Examples with each defect, in the order of the spec; `none` comes last."""
     edits: Counts
     """Edits that were to break a rule, by kind."""
-    twins: Counts
+    control_edits: Counts
     """Edits that were to break none, by kind."""
     families: Counts
     """Edits by the family of the rule that they are about."""
@@ -147,7 +149,7 @@ class Tally:
     """Query → how often each answer: numbers of boxes, or values."""
 
 
-def count(folder: Path) -> Tally:
+def summarize_dataset(folder: Path) -> DatasetSummary:
     """Count what is in a synth folder. Raises `DataError` where there are no examples."""
     spec = load_spec(folder / "spec.yaml")
     family = {constraint.id: constraint.family for constraint in spec.constraints}
@@ -157,7 +159,7 @@ def count(folder: Path) -> Tally:
     families = Counter(dict.fromkeys(family.values(), 0))
     edits, twins, components = Counter[str](), Counter[str](), Counter[str]()
     answers: dict[str, Counter[str]] = {}
-    for row in rows(folder, COLUMNS):
+    for row in read_rows(folder, SUMMARY_COLUMNS):
         number += 1
         photos.add(row["photo"])
         violations.update(row["violations"] or ["none"])
@@ -172,22 +174,24 @@ def count(folder: Path) -> Tally:
                 components[about] += len(boxes)
             if about:
                 answers.setdefault(query, Counter()).update([str(len(boxes))] if kind == "locate" else values)
-    told = tuple((query, tuple(sorted(found.items(), key=_rank))) for query, found in sorted(answers.items()))
-    return Tally(
-        number, len(photos), _as_is(fates), _as_is(violations), _most(edits), _most(twins), _as_is(families),
-        _as_is(components), told,
+    told = tuple(
+        (query, tuple(sorted(found.items(), key=_answer_sort_key))) for query, found in sorted(answers.items())
+    )
+    return DatasetSummary(
+        number, len(photos), _in_order(fates), _in_order(violations), _by_frequency(edits), _by_frequency(twins), _in_order(families),
+        _in_order(components), told,
     )  # fmt: skip
 
 
-def _as_is(counter: Counter[str]) -> Counts:
+def _in_order(counter: Counter[str]) -> Counts:
     return tuple(counter.items())
 
 
-def _most(counter: Counter[str]) -> Counts:
+def _by_frequency(counter: Counter[str]) -> Counts:
     return tuple(sorted(counter.items(), key=lambda item: (-item[1], item[0])))
 
 
-def _rank(item: tuple[str, int]) -> tuple[int, str]:
+def _answer_sort_key(item: tuple[str, int]) -> tuple[int, str]:
     """Numbers by their size, all else by the alphabet."""
     return (int(item[0]) if item[0].isdecimal() else -1), item[0]
 
@@ -205,7 +209,7 @@ tags: [logicls, synthetic]
 
 ![Counts of defects, components and edits](distribution.png)
 """
-_LOAD = """## How to load it
+_USAGE = """## How to load it
 
 ```python
 from datasets import load_dataset
@@ -229,72 +233,72 @@ and `--format trl`, `llamafactory` or `swift` writes it for another trainer.
 """
 
 
-def write_card(folder: Path, licence: str) -> Tally:
+def write_dataset_card(folder: Path, licence: str) -> DatasetSummary:
     """Count what is in a synth folder, and write its README.md and distribution.png; returns the counts."""
-    tally, made = count(folder), json.loads((folder / "synth.json").read_text(encoding="utf-8"))
+    tally, made = summarize_dataset(folder), json.loads((folder / "synth.json").read_text(encoding="utf-8"))
     product = load_spec(folder / "spec.yaml").product.name
     head = _HEAD.format(
         product=product, examples=tally.examples, version=__version__, photos=tally.photos, spec=made["spec"],
         seed=made["seed"], licence=licence,
     )  # fmt: skip
     tables = [
-        f"## {title}\n\n{_markdown(heading, counts, total(tally, counts))}"
-        for title, heading, counts in tables_of(tally)
+        f"## {title}\n\n{_to_markdown(heading, counts, table_total(tally, counts))}"
+        for title, heading, counts in summary_tables(tally)
     ]
-    write_bytes(folder / "distribution.png", _picture(tally))
-    write_text(folder / "README.md", "\n".join([head, _LOAD, *tables, _answers(tally)]))
+    write_bytes(folder / "distribution.png", _plot_distribution(tally))
+    write_text(folder / "README.md", "\n".join([head, _USAGE, *tables, _answer_section(tally)]))
     return tally
 
 
-def tables_of(tally: Tally) -> tuple[tuple[str, str, Counts], ...]:
+def summary_tables(summary: DatasetSummary) -> tuple[tuple[str, str, Counts], ...]:
     """(title, heading of the names, counts) of each table, as the card and the screen show them."""
     return (
-        ("What became of the photos", "photo", tally.fates),
-        ("Defects", "defect", tally.violations),
-        ("Edits that were to break a rule", "edit", tally.edits),
-        ("Twin edits, that were to break none", "edit", tally.twins),
-        ("Edits by the family of their rule", "family", tally.families),
-        ("Boxes", "component", tally.components),
+        ("What became of the photos", "photo", summary.categories),
+        ("Defects", "defect", summary.violations),
+        ("Edits that were to break a rule", "edit", summary.edits),
+        ("Twin edits, that were to break none", "edit", summary.control_edits),
+        ("Edits by the family of their rule", "family", summary.families),
+        ("Boxes", "component", summary.components),
     )
 
 
-def shares(counts: Counts, of: int) -> list[tuple[str, str, str]]:
+def format_shares(counts: Counts, total: int) -> list[tuple[str, str, str]]:
     """(name, how many, share) of each count, as they are read."""
-    return [(name, str(number), f"{100 * number / max(of, 1):.1f} %") for name, number in counts]
+    return [(name, str(number), f"{100 * number / max(total, 1):.1f} %") for name, number in counts]
 
 
-def total(tally: Tally, counts: Counts) -> int:
+def table_total(summary: DatasetSummary, counts: Counts) -> int:
     """What the shares of a table are of: examples where it counts these, else all that the table counts."""
-    return tally.examples if counts is tally.violations else sum(number for _, number in counts)
+    return summary.examples if counts is summary.violations else sum(number for _, number in counts)
 
 
-def _markdown(heading: str, counts: Counts, of: int) -> str:
-    rows = [f"| {name} | {number} | {share} |" for name, number, share in shares(counts, of)]
+def _to_markdown(heading: str, counts: Counts, total: int) -> str:
+    rows = [f"| {name} | {number} | {share} |" for name, number, share in format_shares(counts, total)]
     return "\n".join([f"| {heading} | count | share |", "|---|---:|---:|", *rows, ""])
 
 
-def _answers(tally: Tally) -> str:
+def _answer_section(summary: DatasetSummary) -> str:
     rows = [
         f"| `{query}` | {', '.join(f'{name}: {number}' for name, number in counts)} |"
-        for query, counts in tally.answers
+        for query, counts in summary.answers
     ]
     told = "How often each answer is the true one; of places, how many there are.\n"
     return "\n".join(["## Answers", "", told, "| question | answers |", "|---|---|", *rows, ""])
 
 
-def _picture(tally: Tally) -> bytes:
+def _plot_distribution(summary: DatasetSummary) -> bytes:
     """Bars of defects, components and edits, as a PNG without a date."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    parts = (("examples", tally.violations), ("boxes", tally.components), ("edits", _edits(tally)))
+    parts = (("examples", summary.violations), ("boxes", summary.components), ("edits", _labelled_edits(summary)))
     most = max(len(counts) for _, counts in parts)
     figure = Figure(figsize=(13, 1.2 + 0.26 * most), dpi=110, layout="constrained")
     FigureCanvasAgg(figure)
     for axes, (what, counts), title in zip(
         figure.subplots(1, 3), parts, ("defects", "components", "edits"), strict=True
     ):
-        names, numbers = _columns(counts)
+        names, numbers = _unzip(counts)
         bars = axes.barh(names, numbers, color="#1982c4")
         axes.bar_label(bars, padding=2, fontsize=8)
         axes.invert_yaxis()
@@ -305,9 +309,9 @@ def _picture(tally: Tally) -> bytes:
     return out.getvalue()
 
 
-def _edits(tally: Tally) -> Counts:
-    return (*tally.edits, *((f"{name} (twin)", number) for name, number in tally.twins))
+def _labelled_edits(summary: DatasetSummary) -> Counts:
+    return (*summary.edits, *((f"{name} (twin)", number) for name, number in summary.control_edits))
 
 
-def _columns(counts: Counts) -> tuple[Sequence[str], Sequence[int]]:
+def _unzip(counts: Counts) -> tuple[Sequence[str], Sequence[int]]:
     return [name for name, _ in counts], [number for _, number in counts]

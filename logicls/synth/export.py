@@ -25,9 +25,9 @@ from logicls.constraints.spec.loader import load_spec
 from logicls.io.atomic import open_atomic, write_bytes, write_text
 from logicls.models.box_formats import BOX_FORMATS, PIXELS, BoxFamily, Size, encode_boxes, rewrite_boxes
 from logicls.records import Box
-from logicls.synth.dataset import rows
+from logicls.synth.dataset import read_rows
 
-_LOAD = {
+_USAGE = {
     "trl": """Read by `SFTTrainer` of TRL, from this folder:
 
 ```python
@@ -54,24 +54,28 @@ ROOT_IMAGE_DIR=. swift sft --dataset train.jsonl
 ```
 """,
 }
-_SWIFT = """\
+_SWIFT_BOXES = """\
 Boxes are in `objects`, in pixels of the photo, and stand in the text as `<bbox>`. ms-swift writes them as the
 model wants them, after its own resizing. `<ref-object>` stands for the component that a question is about.
 """
-_RESIZED = """
+_RESIZED_BOXES = """
 These pixels are those of the picture that the model's processor makes of the photo: sides that are multiples of
 {factor}, {least} to {most} pixels in all. Train with these limits (`min_pixels`, `max_pixels`), or the boxes will be
 wrong.
 """
 
 
-def note(trainer: Trainer, product: str, boxes: BoxFamily | None) -> str:
+def render_readme(export_format: ExportFormat, product: str, boxes: BoxFamily | None) -> str:
     """The text of the README in the folder."""
     # Without a block of metadata, datasets says on every load that there is none.
-    head = "---\ntags: [logicls]\n---\n" if trainer == "trl" else ""
-    lines = [f"{head}# {product}, for {trainer}\n", _LOAD[trainer].replace("{product}", product), "## Boxes\n"]
-    if trainer == "swift" and boxes is None:
-        return "\n".join([*lines, _SWIFT])
+    head = "---\ntags: [logicls]\n---\n" if export_format == "trl" else ""
+    lines = [
+        f"{head}# {product}, for {export_format}\n",
+        _USAGE[export_format].replace("{product}", product),
+        "## Boxes\n",
+    ]
+    if export_format == "swift" and boxes is None:
+        return "\n".join([*lines, _SWIFT_BOXES])
     family = BOX_FORMATS[boxes or BoxFamily.pixels]
     form = family.template.format(x1="x1", y1="y1", x2="x2", y2="y2")
     unit = "pixels of the photo"
@@ -81,7 +85,7 @@ def note(trainer: Trainer, product: str, boxes: BoxFamily | None) -> str:
     if family.resize:
         limits = family.resize
         told = told.replace(unit, "pixels of the resized photo")
-        told += _RESIZED.format(factor=limits.factor, least=limits.min_pixels, most=limits.max_pixels)
+        told += _RESIZED_BOXES.format(factor=limits.factor, least=limits.min_pixels, most=limits.max_pixels)
     told += "\nDistances that the reasoning speaks of are in pixels of the photo.\n"
     return "\n".join([*lines, told])
 
@@ -93,7 +97,7 @@ REF = "<ref-object>"
 Record = Mapping[str, Any]
 
 
-class Trainer(StrEnum):
+class ExportFormat(StrEnum):
     """Whose format: LogiCls' own, which is a Hugging Face dataset, or that of another trainer."""
 
     hf = "hf"
@@ -103,7 +107,7 @@ class Trainer(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Talk:
+class Conversation:
     """One example as a conversation, with boxes as the trail has them."""
 
     image: str
@@ -112,11 +116,15 @@ class Talk:
     components: tuple[str, ...]
     """What each question is about, as words; empty for a question about no component's place."""
     questions: tuple[str, ...]
-    chain: str
+    response: str
 
 
-def export(
-    folder: Path, trainer: Trainer, boxes: BoxFamily | None = None, *, done: Callable[[int], None] = lambda _: None
+def export_dataset(
+    folder: Path,
+    export_format: ExportFormat,
+    boxes: BoxFamily | None = None,
+    *,
+    on_progress: Callable[[int], None] = lambda _: None,
 ) -> Path:
     """Write the examples of a synth folder for a trainer; returns the folder below it where they are.
 
@@ -127,33 +135,41 @@ def export(
     Raises:
         DataError: There is no training data in the folder (LC402).
     """
-    out = folder / trainer
+    out = folder / export_format
     product = load_spec(folder / "spec.yaml").product.name
-    match trainer:
-        case Trainer.hf:
+    match export_format:
+        case ExportFormat.hf:
             return folder
-        case Trainer.trl:
+        case ExportFormat.trl:
             # The name by which the `imagefolder` loader of datasets finds it.
-            _lines(out / "metadata.jsonl", (_trl(talk, boxes) for talk in _talks(folder, out, done)))
-        case Trainer.llamafactory:
+            _write_jsonl(
+                out / "metadata.jsonl", (_to_trl(talk, boxes) for talk in _read_conversations(folder, out, on_progress))
+            )
+        case ExportFormat.llamafactory:
             out = out / "data"
-            _list(out / f"{product}.json", (_llamafactory(talk, boxes) for talk in _talks(folder, out, done)))
+            _write_json_array(
+                out / f"{product}.json",
+                (_to_llamafactory(talk, boxes) for talk in _read_conversations(folder, out, on_progress)),
+            )
             write_text(
-                out / "dataset_info.json", json.dumps({product: _INFO | {"file_name": f"{product}.json"}}, indent=1)
+                out / "dataset_info.json",
+                json.dumps({product: _DATASET_INFO | {"file_name": f"{product}.json"}}, indent=1),
             )
             out = out.parent
-        case Trainer.swift:
-            _lines(out / "train.jsonl", (_swift(talk, boxes) for talk in _talks(folder, out, done)))
+        case ExportFormat.swift:
+            _write_jsonl(
+                out / "train.jsonl", (_to_swift(talk, boxes) for talk in _read_conversations(folder, out, on_progress))
+            )
         case _:
-            assert_never(trainer)
-    write_text(out / "README.md", note(trainer, product, boxes))
+            assert_never(export_format)
+    write_text(out / "README.md", render_readme(export_format, product, boxes))
     return out
 
 
-def _talks(folder: Path, out: Path, done: Callable[[int], None]) -> Iterator[Talk]:
+def _read_conversations(folder: Path, out: Path, on_progress: Callable[[int], None]) -> Iterator[Conversation]:
     """Every example as a conversation, its photo written below `out`."""
     (out / "images").mkdir(parents=True, exist_ok=True)
-    for number, row in enumerate(rows(folder, COLUMNS)):
+    for number, row in enumerate(read_rows(folder, COLUMNS)):
         name = f"images/{number:08d}.jpg"
         data = row["image"]["bytes"]
         path = out / name
@@ -161,82 +177,87 @@ def _talks(folder: Path, out: Path, done: Callable[[int], None]) -> Iterator[Tal
             write_bytes(path, data)
         kinds = [query.partition(":") for query in row["queries"]]
         components = tuple(name_to_text(about) if kind == "locate" else "" for kind, _, about in kinds)
-        questions = tuple(_harmless(question) for question in row["questions"])
-        yield Talk(name, (row["width"], row["height"]), components, questions, _harmless(row["trail"]))
-        done(1)
+        questions = tuple(_escape_tags(question) for question in row["questions"])
+        yield Conversation(name, (row["width"], row["height"]), components, questions, _escape_tags(row["trail"]))
+        on_progress(1)
 
 
-def _harmless(text: str) -> str:
+def _escape_tags(text: str) -> str:
     """The text without what a trainer would take for one of its marks, as `<image>` in the reason of a rule."""
     return re.sub(r"<(?=[|/a-z])", "< ", text)
 
 
-def _chain(talk: Talk, boxes: BoxFamily | None) -> str:
-    return encode_boxes(talk.chain, BOX_FORMATS[boxes or BoxFamily.pixels], talk.size)
+def _format_response(talk: Conversation, boxes: BoxFamily | None) -> str:
+    return encode_boxes(talk.response, BOX_FORMATS[boxes or BoxFamily.pixels], talk.size)
 
 
-def _turns(asked: object, told: object) -> list[Record]:
+def _build_messages(asked: object, told: object) -> list[Record]:
     return [{"role": "user", "content": asked}, {"role": "assistant", "content": told}]
 
 
-def _trl(talk: Talk, boxes: BoxFamily | None) -> Record:
+def _to_trl(talk: Conversation, boxes: BoxFamily | None) -> Record:
     """`images` are loaded from the names; each stands for one part of the content that is an image."""
-    asked = [{"type": "image"}, _text("\n".join(talk.questions))]
-    return {"images_file_names": [talk.image], "messages": _turns(asked, [_text(_chain(talk, boxes))])}
+    asked = [{"type": "image"}, _text_part("\n".join(talk.questions))]
+    return {
+        "images_file_names": [talk.image],
+        "messages": _build_messages(asked, [_text_part(_format_response(talk, boxes))]),
+    }
 
 
-def _text(text: str) -> Record:
+def _text_part(text: str) -> Record:
     return {"type": "text", "text": text}
 
 
-_INFO = {
+_DATASET_INFO = {
     "formatting": "sharegpt",
     "columns": {"messages": "messages", "images": "images"},
     "tags": {"role_tag": "role", "content_tag": "content", "user_tag": "user", "assistant_tag": "assistant"},
 }
 
 
-def _llamafactory(talk: Talk, boxes: BoxFamily | None) -> Record:
+def _to_llamafactory(talk: Conversation, boxes: BoxFamily | None) -> Record:
     """As many `<image>` in the messages as there are images."""
     asked = "\n".join([IMAGE, *talk.questions])
-    return {"messages": _turns(asked, _chain(talk, boxes)), "images": [talk.image]}
+    return {"messages": _build_messages(asked, _format_response(talk, boxes)), "images": [talk.image]}
 
 
-def _swift(talk: Talk, boxes: BoxFamily | None) -> Record:
+def _to_swift(talk: Conversation, boxes: BoxFamily | None) -> Record:
     """The same; where no family is asked for, boxes are left to ms-swift, which knows the model and its resizing."""
     if boxes is not None:
-        return _llamafactory(talk, boxes)
+        return _to_llamafactory(talk, boxes)
     refs: list[str] = []
-    questions = [_referred(*pair, refs) for pair in zip(talk.questions, talk.components, strict=True)]
+    questions = [_insert_reference(*pair, refs) for pair in zip(talk.questions, talk.components, strict=True)]
     found: list[Box] = []
-    told = rewrite_boxes(talk.chain, partial(PIXELS.text_to_boxes, size=talk.size), partial(_placeholders, found))
+    told = rewrite_boxes(
+        talk.response, partial(PIXELS.text_to_boxes, size=talk.size), partial(_insert_placeholders, found)
+    )
     places = [[round(edge, 1) for edge in (box.x1, box.y1, box.x2, box.y2)] for box in found]
     return {
-        "messages": _turns("\n".join([IMAGE, *questions]), told),
+        "messages": _build_messages("\n".join([IMAGE, *questions]), told),
         "images": [talk.image],
         "objects": {"ref": refs, "bbox": places},
     }
 
 
-def _referred(question: str, component: str, refs: list[str]) -> str:
+def _insert_reference(question: str, component: str, refs: list[str]) -> str:
     """The question with its component as a reference, which is added to `refs`."""
     asked, count = re.subn(rf"\b{re.escape(component)}\b", REF, question, count=1) if component else (question, 0)
     refs += [component] * count
     return asked
 
 
-def _placeholders(found: list[Box], boxes: Sequence[Box]) -> str:
+def _insert_placeholders(found: list[Box], boxes: Sequence[Box]) -> str:
     """As many marks as there are boxes, which are added to `found`."""
     found += boxes
     return " ".join([BOX] * len(boxes))
 
 
-def _lines(path: Path, records: Iterator[Record]) -> None:
+def _write_jsonl(path: Path, records: Iterator[Record]) -> None:
     with open_atomic(path) as file:
         file.writelines(f"{json.dumps(record, ensure_ascii=False)}\n" for record in records)
 
 
-def _list(path: Path, records: Iterator[Record]) -> None:
+def _write_json_array(path: Path, records: Iterator[Record]) -> None:
     with open_atomic(path) as file:
         before = "["
         for record in records:

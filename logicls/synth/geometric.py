@@ -13,23 +13,23 @@ import numpy as np
 from jaxtyping import Float
 
 from logicls.records import Box, Instance, Scene
-from logicls.synth.image_ops import Photo, feathered, whole
+from logicls.synth.image_ops import Photo, alpha_blend, pixel_bounds
 from logicls.synth.instance_bank import Mask
 
 Rng = np.random.Generator
-Matrix = Float[np.ndarray, "3 3"]
+Homography = Float[np.ndarray, "3 3"]
 """Maps pixels of the photo, homogeneous, edges of pixels at whole numbers."""
 
 
-def drawn_map(
-    size: tuple[int, int], rng: Rng, *, shift: float, scale: float, turn: float, perspective: float
-) -> Matrix:
+def sample_transform(
+    size: tuple[int, int], rng: Rng, *, shift: float, scale: float, rotation: float, perspective: float
+) -> Homography:
     """A random map about the middle of a photo of `size` (width, height); the strengths as in `synth/augment.yaml`."""
     width, height = size
-    factor, angle = 1 + scale * _either(rng), math.radians(turn * _either(rng))
+    factor, angle = 1 + scale * _sample_symmetric(rng), math.radians(rotation * _sample_symmetric(rng))
     cos, sin = factor * math.cos(angle), factor * math.sin(angle)
     x, y = width / 2, height / 2
-    dx, dy = x + shift * width * _either(rng), y + shift * height * _either(rng)
+    dx, dy = x + shift * width * _sample_symmetric(rng), y + shift * height * _sample_symmetric(rng)
     matrix = np.array([[cos, -sin, dx - cos * x + sin * y], [sin, cos, dy - sin * x - cos * y], [0, 0, 1]])
     if not perspective:
         return matrix
@@ -38,7 +38,7 @@ def drawn_map(
     return np.asarray(cv2.getPerspectiveTransform(corners, pulled.astype(np.float32)) @ matrix)
 
 
-def mirrored(matrix: Matrix, size: tuple[int, int], axis: str) -> Matrix:
+def add_flip(matrix: Homography, size: tuple[int, int], axis: str) -> Homography:
     """The map with left and right (`x`) or top and bottom (`y`) exchanged first."""
     flip = np.eye(3)
     row = "xy".index(axis)
@@ -46,7 +46,7 @@ def mirrored(matrix: Matrix, size: tuple[int, int], axis: str) -> Matrix:
     return np.asarray(matrix @ flip)
 
 
-def warped(photo: Photo, matrix: Matrix) -> Photo:
+def warp_photo(photo: Photo, matrix: Homography) -> Photo:
     """The photo's pixels mapped; what comes in at the edges repeats them."""
     half = np.array([[1, 0, 0.5], [0, 1, 0.5], [0, 0, 1]])  # OpenCV has the middles of pixels at whole numbers
     shifted = np.linalg.inv(half) @ matrix @ half
@@ -58,13 +58,15 @@ def warped(photo: Photo, matrix: Matrix) -> Photo:
     return np.asarray(out)
 
 
-def carried_over(scene: Scene, matrix: Matrix) -> tuple[Scene, Scene]:
+def warp_scene(scene: Scene, matrix: Homography) -> tuple[Scene, Scene]:
     """The scene with its boxes mapped: around the mapped box, and around the ellipse in it.
 
     What is in a box fills at most the box and hardly less than the ellipse: the truth lies between the two. Under
     shifts and scales they are the same.
     """
-    outer, inner = zip(*(_around(i.box, matrix) for i in scene.instances), strict=True) if scene.instances else ((), ())
+    outer, inner = (
+        zip(*(_map_box(i.box, matrix) for i in scene.instances), strict=True) if scene.instances else ((), ())
+    )
     both = (
         tuple(replace(i, box=box) for i, box in zip(scene.instances, boxes, strict=True)) for boxes in (outer, inner)
     )
@@ -72,13 +74,13 @@ def carried_over(scene: Scene, matrix: Matrix) -> tuple[Scene, Scene]:
     return loose, tight
 
 
-def looseness(loose: Scene, tight: Scene) -> float:
+def box_slack(loose: Scene, tight: Scene) -> float:
     """The largest share of a box's side by which the looser box is wider than the tighter one."""
     pairs = [(a.box, b.box) for a, b in zip(loose.instances, tight.instances, strict=True)]
     return max((max(1 - b.width / a.width, 1 - b.height / a.height) for a, b in pairs), default=0.0)
 
 
-def _around(box: Box, matrix: Matrix) -> tuple[Box, Box]:
+def _map_box(box: Box, matrix: Homography) -> tuple[Box, Box]:
     (a, b, c), (d, e, f), (g, h, i) = matrix.tolist()
 
     def there(x: float, y: float) -> tuple[float, float, float]:
@@ -96,24 +98,24 @@ def _around(box: Box, matrix: Matrix) -> tuple[Box, Box]:
     return outer, Box(x - across, y - down, x + across, y + down)
 
 
-def _either(rng: Rng) -> float:
+def _sample_symmetric(rng: Rng) -> float:
     """Uniform from -1 to 1."""
     return 2 * float(rng.random()) - 1
 
 
 @dataclass(frozen=True, slots=True)
-class Turn:
+class RotatedPatch:
     """A thing turned in place: its mask and its box afterwards, and the map of its pixels."""
 
     mask: Mask
     box: Box
     """About what the mask shows."""
     _matrix: Float[np.ndarray, "2 3"]
-    _part: tuple[int, int, int, int]
+    _bounds: tuple[int, int, int, int]
     """x1, y1, x2, y2 of the box on what is turned; beyond it there is nothing of the thing."""
 
     @classmethod
-    def of(cls, mask: Mask, box: Box, degrees: float) -> Turn:
+    def compute(cls, mask: Mask, box: Box, degrees: float) -> RotatedPatch:
         """Anticlockwise about the box's centre."""
         height, width = mask.shape
         side = math.ceil(math.hypot(width, height)) + 2
@@ -128,15 +130,15 @@ class Turn:
         about = Box(left + x1, top + y1, left + x2, top + y2)
         return cls(shown[y1:y2, x1:x2], about, matrix, (x1, y1, x2, y2))
 
-    def turned(self, patch: Photo) -> Photo:
+    def warp(self, patch: Photo) -> Photo:
         """The pixels of the box that the thing had."""
-        x1, y1, x2, y2 = self._part
+        x1, y1, x2, y2 = self._bounds
         matrix = self._matrix - np.array([[0, 0, x1], [0, 0, y1]])
         size = x2 - x1, y2 - y1
         return np.asarray(cv2.warpAffine(patch, matrix, size, flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE))
 
 
-def cable_of(scene: Scene, end: Instance) -> Instance | None:
+def find_cable(scene: Scene, end: Instance) -> Instance | None:
     """What the end is an end of: the smallest thing that another such end lies on, too; None where there is none."""
     ends = [i for i in scene.instances_of(end.component) if i.id != end.id]
     over = [i for i in scene.instances if i.component != end.component and end.box.ioa(i.box) >= 0.5]
@@ -145,26 +147,26 @@ def cable_of(scene: Scene, end: Instance) -> Instance | None:
 
 
 @dataclass(frozen=True, slots=True)
-class Bend:
+class CableBend:
     """A cable whose one end is shifted: nothing moves at its middle, the end all the way, smoothly between."""
 
     mask: Mask
     box: Box
     """Afterwards."""
-    _shown: Mask
+    _alpha: Mask
     """The mask over the photo, the end's whole box with it."""
     _source: tuple[Float[np.ndarray, "height width"], Float[np.ndarray, "height width"]]
     """Where each pixel of the photo comes from: column and row."""
 
     @classmethod
-    def of(cls, scene: Scene, cable: tuple[Box, Mask], end: Box, by: tuple[float, float]) -> Bend:
+    def compute(cls, scene: Scene, cable: tuple[Box, Mask], end: Box, offset: tuple[float, float]) -> CableBend:
         """The cable's box and mask, where its end is now, and by how many pixels across and down that moves."""
         box, mask = cable
         width, height = scene.width, scene.height
-        x1, y1, x2, y2 = whole(box, scene)
+        x1, y1, x2, y2 = pixel_bounds(box, scene)
         layer = np.zeros((height, width), np.float32)
         layer[y1:y2, x1:x2] = mask
-        ex1, ey1, ex2, ey2 = whole(end, scene)
+        ex1, ey1, ex2, ey2 = pixel_bounds(end, scene)
         layer[ey1:ey2, ex1:ex2] = 1
         along = 0 if box.width >= box.height else 1
         middle, tip = box.centre[along], end.centre[along]
@@ -173,14 +175,14 @@ class Bend:
         share = t * t * (3 - 2 * t)
         weight = np.broadcast_to(share[None] if along == 0 else share[:, None], (height, width))
         columns, rows = np.meshgrid(np.arange(width, dtype=np.float32), np.arange(height, dtype=np.float32))
-        source = columns - weight * by[0], rows - weight * by[1]
+        source = columns - weight * offset[0], rows - weight * offset[1]
         shown = np.asarray(cv2.remap(layer, *source, cv2.INTER_LINEAR, borderValue=0))
         ys, xs = np.nonzero(shown > 0.5)
         about = Box(float(xs.min()), float(ys.min()), float(xs.max() + 1), float(ys.max() + 1)) if len(xs) else box
-        nx1, ny1, nx2, ny2 = whole(about, scene)
+        nx1, ny1, nx2, ny2 = pixel_bounds(about, scene)
         return cls(shown[ny1:ny2, nx1:nx2], about, shown, source)
 
-    def laid(self, photo: Photo, bare: Photo) -> Photo:
+    def composite(self, photo: Photo, background: Photo) -> Photo:
         """The bent cable of `photo` on `bare`, the same photo without it."""
         moved = cv2.remap(photo, *self._source, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-        return feathered(bare, np.asarray(moved), np.asarray(cv2.GaussianBlur(self._shown, (0, 0), 0.8)))
+        return alpha_blend(background, np.asarray(moved), np.asarray(cv2.GaussianBlur(self._alpha, (0, 0), 0.8)))

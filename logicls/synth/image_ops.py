@@ -14,55 +14,55 @@ from jaxtyping import Float, Int8, Real, UInt8, UInt16
 
 from logicls.records import Box, Scene
 
-DRAWS = 1 << 22
+POOL_SIZE = 1 << 22
 """So many of each kind."""
-UNIT = 32
+NOISE_UNIT = 32
 """Standard deviation of the normal ones."""
-BELOW = 4096
+INTEGER_LIMIT = 4096
 """The even ones are smaller."""
 
 
-def noise(shape: tuple[int, ...], place: float) -> Int8[np.ndarray, "*shape"]:
+def sample_noise(shape: tuple[int, ...], offset: float) -> Int8[np.ndarray, "*shape"]:
     """Normal numbers of standard deviation `UNIT`, cut off at four of them; which ones, `place` (0 to 1) tells."""
-    return _slice(_normal(), shape, place)
+    return _slice_pool(_normal_pool(), shape, offset)
 
 
-def scattered(shape: tuple[int, ...], place: float) -> UInt16[np.ndarray, "*shape"]:
+def sample_integers(shape: tuple[int, ...], offset: float) -> UInt16[np.ndarray, "*shape"]:
     """Whole numbers from 0 up to `BELOW`, each as likely; which ones, `place` (0 to 1) tells."""
-    return _slice(_even(), shape, place)
+    return _slice_pool(_integer_pool(), shape, offset)
 
 
-def _slice(drawn: np.ndarray, shape: tuple[int, ...], place: float) -> np.ndarray:
-    size, start = math.prod(shape), int(place * DRAWS)
-    if start + size <= DRAWS:
-        return drawn[start : start + size].reshape(shape)
-    return np.take(drawn, np.arange(start, start + size), mode="wrap").reshape(shape)
-
-
-@cache
-def _normal() -> Int8[np.ndarray, " draws"]:
-    normal = np.random.default_rng(0).standard_normal(DRAWS, np.float32)
-    return np.clip(np.round(normal * UNIT), -4 * UNIT + 1, 4 * UNIT - 1).astype(np.int8)
+def _slice_pool(pool: np.ndarray, shape: tuple[int, ...], offset: float) -> np.ndarray:
+    size, start = math.prod(shape), int(offset * POOL_SIZE)
+    if start + size <= POOL_SIZE:
+        return pool[start : start + size].reshape(shape)
+    return np.take(pool, np.arange(start, start + size), mode="wrap").reshape(shape)
 
 
 @cache
-def _even() -> UInt16[np.ndarray, " draws"]:
-    return np.random.default_rng(1).integers(BELOW, size=DRAWS, dtype=np.uint16)
+def _normal_pool() -> Int8[np.ndarray, " draws"]:
+    normal = np.random.default_rng(0).standard_normal(POOL_SIZE, np.float32)
+    return np.clip(np.round(normal * NOISE_UNIT), -4 * NOISE_UNIT + 1, 4 * NOISE_UNIT - 1).astype(np.int8)
+
+
+@cache
+def _integer_pool() -> UInt16[np.ndarray, " draws"]:
+    return np.random.default_rng(1).integers(INTEGER_LIMIT, size=POOL_SIZE, dtype=np.uint16)
 
 
 Photo = UInt8[np.ndarray, "height width 3"]
 Mask = Float[np.ndarray, "height width"]
-STRIP = 5
+BACKGROUND_STRIP = 5
 """Pixels beside a box from which its background is learned."""
-FAINT = (18.0, 30.0)
+CONTRAST_LIMITS = (18.0, 30.0)
 """Grey levels by which a thing must differ from what is beside it, at the least and where a label outshines it."""
-NARROW = 0.75
+MIN_RELATIVE_WIDTH = 0.75
 """An outline narrower than this share of that of its model is not believed."""
-RIM = 3
+EDGE_MARGIN = 3
 """Pixels at the edge of a thing that look unlike its face: nothing is learned from them."""
 
 
-def whole(box: Box, photo: Photo | Scene, pad: int = 0) -> tuple[int, int, int, int]:
+def pixel_bounds(box: Box, photo: Photo | Scene, pad: int = 0) -> tuple[int, int, int, int]:
     """Integer x1, y1, x2, y2 of the box, widened by `pad`, inside the photo and at least one pixel large."""
     height, width = (photo.height, photo.width) if isinstance(photo, Scene) else photo.shape[:2]
     x1, y1 = max(round(box.x1) - pad, 0), max(round(box.y1) - pad, 0)
@@ -71,7 +71,7 @@ def whole(box: Box, photo: Photo | Scene, pad: int = 0) -> tuple[int, int, int, 
     return x1, y1, max(x2, x1 + 1), max(y2, y1 + 1)
 
 
-def pasted(photo: Photo, patch: Photo, box: Box, *, gain: float = 1.0, mask: np.ndarray | None = None) -> Photo:
+def paste(photo: Photo, patch: Photo, box: Box, *, gain: float = 1.0, mask: np.ndarray | None = None) -> Photo:
     """`patch` scaled to the box and laid there with soft edges.
 
     `gain` multiplies it. `mask`, 0 to 1 of the patch's size, tells which of its pixels count.
@@ -80,68 +80,72 @@ def pasted(photo: Photo, patch: Photo, box: Box, *, gain: float = 1.0, mask: np.
     size = max(x2 - x1, 1), max(y2 - y1, 1)
     shrink = patch.shape[1] > size[0]
     scaled = cv2.resize(patch, size, interpolation=cv2.INTER_AREA if shrink else cv2.INTER_LINEAR)
-    alpha = edged((size[1], size[0]), 2)
+    alpha = feather_mask((size[1], size[0]), 2)
     if mask is not None and mask.min() < 0.5:
         # Where the outline is known it is soft itself, and the box's edge is no seam.
         alpha = cv2.GaussianBlur(cv2.resize(mask, size, interpolation=cv2.INTER_LINEAR), (0, 0), 0.8)
-    return _laid(photo, brightened(scaled, gain), x1, y1, alpha)
+    return _composite(photo, apply_gain(scaled, gain), x1, y1, alpha)
 
 
-def cut(photo: Photo, box: Box) -> Photo:
+def crop(photo: Photo, box: Box) -> Photo:
     """A copy of the box's pixels."""
-    x1, y1, x2, y2 = whole(box, photo)
+    x1, y1, x2, y2 = pixel_bounds(box, photo)
     return photo[y1:y2, x1:x2].copy()
 
 
-def ring_mean(photo: Photo, box: Box) -> Float[np.ndarray, " rgb"]:
+def surrounding_colour(photo: Photo, box: Box) -> Float[np.ndarray, " rgb"]:
     """Mean colour just outside the box, each channel 0 to 255."""
-    x1, y1, x2, y2 = whole(box, photo, pad=STRIP)
-    ix1, iy1, ix2, iy2 = whole(box, photo)
+    x1, y1, x2, y2 = pixel_bounds(box, photo, pad=BACKGROUND_STRIP)
+    ix1, iy1, ix2, iy2 = pixel_bounds(box, photo)
     outer, inner = (np.array(cv2.sumElems(part)[:3]) for part in (photo[y1:y2, x1:x2], photo[iy1:iy2, ix1:ix2]))
     area = (y2 - y1) * (x2 - x1)
     pixels = area - (iy2 - iy1) * (ix2 - ix1)
     return np.asarray((outer - inner) / pixels if pixels > 0 else outer / area)
 
 
-def largest(values: Real[np.ndarray, "*shape rgb"]) -> Real[np.ndarray, "*shape"]:
+def channel_max(values: Real[np.ndarray, "*shape rgb"]) -> Real[np.ndarray, "*shape"]:
     """The largest of the three colours; ten times as fast as `max(-1)`."""
     return np.asarray(np.maximum(np.maximum(values[..., 0], values[..., 1]), values[..., 2]))
 
 
-def behind(photo: Photo, parent: Box, y1: int, y2: int) -> Float[np.ndarray, "rows columns rgb"]:
+def interpolate_background(photo: Photo, parent: Box, y1: int, y2: int) -> Float[np.ndarray, "rows columns rgb"]:
     """Rows y1 to y2 of `parent` as the background would go on from its left to its right."""
-    px1, _, px2, _ = whole(parent, photo)
+    px1, _, px2, _ = pixel_bounds(parent, photo)
     rows = photo[y1:y2]
-    left = rows[:, max(px1 - STRIP, 0) : max(px1, 1)].mean(1, keepdims=True, dtype=np.float32)
-    right = rows[:, min(px2, photo.shape[1] - 1) : px2 + STRIP].mean(1, keepdims=True, dtype=np.float32)
+    left = rows[:, max(px1 - BACKGROUND_STRIP, 0) : max(px1, 1)].mean(1, keepdims=True, dtype=np.float32)
+    right = rows[:, min(px2, photo.shape[1] - 1) : px2 + BACKGROUND_STRIP].mean(1, keepdims=True, dtype=np.float32)
     ramp = np.linspace(0, 1, px2 - px1, dtype=np.float32)[None, :, None]
     return np.asarray(left + (right - left) * ramp)
 
 
-def outline(photo: Photo, parent: Box, y1: int, y2: int) -> tuple[np.ndarray, np.ndarray]:
+def trace_silhouette(photo: Photo, parent: Box, y1: int, y2: int) -> tuple[np.ndarray, np.ndarray]:
     """Left and right edge of the thing inside `parent` in each row: where it leaves the background beside the box.
 
     Where the background cannot be told from the thing, the edges are those of the box.
     """
-    px1, _, px2, _ = whole(parent, photo)
+    px1, _, px2, _ = pixel_bounds(parent, photo)
     rows = photo[y1:y2, px1:px2]
-    away = largest(cv2.absdiff(np.ascontiguousarray(rows), behind(photo, parent, y1, y2).astype(np.uint8)))
+    away = channel_max(
+        cv2.absdiff(np.ascontiguousarray(rows), interpolate_background(photo, parent, y1, y2).astype(np.uint8))
+    )
     common = np.searchsorted(np.bincount(away.ravel(), minlength=256).cumsum(), 0.98 * away.size)
-    there = away > np.clip(0.25 * float(common), *FAINT)
+    there = away > np.clip(0.25 * float(common), *CONTRAST_LIMITS)
     lefts = np.where(there.any(1), there.argmax(1), 0)
     rights = np.where(there.any(1), there.shape[1] - there[:, ::-1].argmax(1), px2 - px1)
     narrow = rights - lefts < 0.25 * (px2 - px1)
     lefts[narrow], rights[narrow] = 0, px2 - px1
-    return px1 + _smoothed(lefts), px1 + _smoothed(rights)
+    return px1 + _smooth_edge(lefts), px1 + _smooth_edge(rights)
 
 
-def poured(photo: Photo, parent: Box, rows: tuple[int, int], model: tuple[int, int], rng: np.random.Generator) -> Photo:
+def extend_profile(
+    photo: Photo, parent: Box, rows: tuple[int, int], reference: tuple[int, int], rng: np.random.Generator
+) -> Photo:
     """Rows `rows` of the parent made to look like its rows `model`: their mean profile, at the outline's width."""
-    (y1, y2), (m1, m2) = rows, model
-    lefts, rights = outline(photo, parent, y1, y2)
-    m_left, m_right, profile = _profile(photo, parent, m1, m2)
+    (y1, y2), (m1, m2) = rows, reference
+    lefts, rights = trace_silhouette(photo, parent, y1, y2)
+    m_left, m_right, profile = _mean_profile(photo, parent, m1, m2)
     # Empty glass before a dark ground has hardly an outline: what lies above a filling is about as wide as the filling.
-    faint = rights - lefts < NARROW * (m_right - m_left)
+    faint = rights - lefts < MIN_RELATIVE_WIDTH * (m_right - m_left)
     lefts[faint], rights[faint] = m_left, m_right
     x1, x2 = int(lefts.min()), int(rights.max())
     columns = np.arange(x1, x2, dtype=np.float32)[None]
@@ -150,8 +154,10 @@ def poured(photo: Photo, parent: Box, rows: tuple[int, int], model: tuple[int, i
                      borderMode=cv2.BORDER_REPLICATE)  # fmt: skip
     sway = cv2.GaussianBlur(rng.normal(0, 1, (y2 - y1, 1)).astype(np.float32), (1, 0), sigmaX=1, sigmaY=12) * 8
     line = line * (1 + 0.06 * sway)[..., None]
-    drawn = noise(line.shape, rng.random())
-    line = cv2.addWeighted(line, 1, drawn, _grain(photo[m1:m2, m_left:m_right]) / UNIT, 0.5, dtype=cv2.CV_32F)
+    drawn = sample_noise(line.shape, rng.random())
+    line = cv2.addWeighted(
+        line, 1, drawn, _texture_std(photo[m1:m2, m_left:m_right]) / NOISE_UNIT, 0.5, dtype=cv2.CV_32F
+    )
     inside = (columns >= lefts[:, None]) & (columns < rights[:, None])
     out = photo.copy()
     part = out[y1:y2, x1:x2]
@@ -160,15 +166,15 @@ def poured(photo: Photo, parent: Box, rows: tuple[int, int], model: tuple[int, i
     return out
 
 
-def _grain(part: Photo) -> float:
+def _texture_std(part: Photo) -> float:
     """Standard deviation of what blurring takes away, three grey levels at most."""
     off = cv2.subtract(part, cv2.GaussianBlur(part, (0, 0), 1.5), dtype=cv2.CV_16S)
     return min(float(np.std(off)), 3.0)
 
 
-def _profile(photo: Photo, parent: Box, y1: int, y2: int) -> tuple[int, int, np.ndarray]:
+def _mean_profile(photo: Photo, parent: Box, y1: int, y2: int) -> tuple[int, int, np.ndarray]:
     """Left and right edge of the outline, and the mean over the rows of what lies between, float32 [1, 96, 3]."""
-    lefts, rights = outline(photo, parent, y1, y2)
+    lefts, rights = trace_silhouette(photo, parent, y1, y2)
     left, right = int(np.median(lefts)), max(int(np.median(rights)), int(np.median(lefts)) + 2)
     stretched = cv2.resize(
         photo[y1:y2, left:right].astype(np.float32).mean(0)[None], (96, 1), interpolation=cv2.INTER_LINEAR
@@ -176,31 +182,31 @@ def _profile(photo: Photo, parent: Box, y1: int, y2: int) -> tuple[int, int, np.
     return left, right, np.asarray(stretched)
 
 
-def recoloured(photo: Photo, region: Mask, model: Float[np.ndarray, "pixels 3"]) -> Photo:
+def transfer_colour(photo: Photo, region: Mask, reference: Float[np.ndarray, "pixels 3"]) -> Photo:
     """The region with the model's colours, in CIELAB.
 
     Lightness gets the model's middle and spread (Reinhard et al. 2001; medians in the place of means, so that
     highlights and edges do not pull). The two colour channels are those that the model has at that lightness: carried
     over by their own middle and spread, a saturated red would leave what a screen can show on its way to blue.
     """
-    x1, y1, x2, y2 = _extent(region)
+    x1, y1, x2, y2 = _region_bounds(region)
     if x2 <= x1:
         return photo.copy()
     part, mask = photo[y1:y2, x1:x2], region[y1:y2, x1:x2]
     lab = cv2.cvtColor(part, cv2.COLOR_RGB2LAB).astype(np.float32)
-    target = cv2.cvtColor(model[None].astype(np.uint8), cv2.COLOR_RGB2LAB)[0].astype(np.float32)
+    target = cv2.cvtColor(reference[None].astype(np.uint8), cv2.COLOR_RGB2LAB)[0].astype(np.float32)
     inside = lab[mask > 0.5][:, :1]
-    ratio = np.clip((_spread(target[:, :1]) + 1.0) / (_spread(inside) + 1.0), 0.7, 1.3)
+    ratio = np.clip((_absolute_deviation(target[:, :1]) + 1.0) / (_absolute_deviation(inside) + 1.0), 0.7, 1.3)
     light = np.clip((lab[..., 0] - np.median(inside)) * ratio + np.median(target[:, 0]), 0, 255)
-    levels, colours = _colours_at(target)
+    levels, colours = _chroma_by_lightness(target)
     tint = [np.interp(light, levels, colours[:, channel]) for channel in (0, 1)]
     rgb = cv2.cvtColor(np.stack([light, *tint], 2).astype(np.uint8), cv2.COLOR_LAB2RGB)
     out = photo.copy()
-    out[y1:y2, x1:x2] = feathered(part, rgb, cv2.GaussianBlur(mask, (0, 0), 1.0))
+    out[y1:y2, x1:x2] = alpha_blend(part, rgb, cv2.GaussianBlur(mask, (0, 0), 1.0))
     return out
 
 
-def _extent(region: Mask) -> tuple[int, int, int, int]:
+def _region_bounds(region: Mask) -> tuple[int, int, int, int]:
     """The region's box in whole pixels, three more on every side, inside the photo."""
     rows, columns = np.flatnonzero((region > 0).any(1)), np.flatnonzero((region > 0).any(0))
     if not len(rows):
@@ -210,7 +216,7 @@ def _extent(region: Mask) -> tuple[int, int, int, int]:
     return max(int(columns[0]) - 3, 0), max(int(rows[0]) - 3, 0), x2, y2
 
 
-def _colours_at(target: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _chroma_by_lightness(target: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Lightness levels, ascending, and the model's mean colour (a, b) about each."""
     ordered = target[np.argsort(target[:, 0], kind="stable")]
     groups = np.array_split(ordered, min(24, len(ordered)))
@@ -218,29 +224,31 @@ def _colours_at(target: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return means[:, 0], means[:, 1:]
 
 
-def _spread(values: np.ndarray) -> np.ndarray:
+def _absolute_deviation(values: np.ndarray) -> np.ndarray:
     """Median absolute deviation of each column."""
     return np.asarray(np.median(np.abs(values - np.median(values, 0)), 0))
 
 
-def feathered(under: Photo, over: Photo, share: Mask) -> Photo:
+def alpha_blend(background: Photo, foreground: Photo, alpha: Mask) -> Photo:
     """`over` laid on `under`, both of one size: each pixel has so large a share of it, 0 to 1."""
-    return np.asarray(cv2.blendLinear(np.ascontiguousarray(over), np.ascontiguousarray(under), share, 1 - share))
+    return np.asarray(
+        cv2.blendLinear(np.ascontiguousarray(foreground), np.ascontiguousarray(background), alpha, 1 - alpha)
+    )
 
 
-def brightened(photo: Photo, gain: float | Float[np.ndarray, " rgb"]) -> Photo:
+def apply_gain(photo: Photo, gain: float | Float[np.ndarray, " rgb"]) -> Photo:
     """The photo times `gain`, of each channel if need be."""
     return np.asarray(cv2.transform(photo, np.eye(3) * gain))
 
 
-def edged(shape: tuple[int, int], width: int) -> Mask:
+def feather_mask(shape: tuple[int, int], width: int) -> Mask:
     """1 inside, falling to 0 over `width` pixels at every edge of that height and width."""
     height, across = shape
     fade = [np.minimum(np.arange(1, n + 1), np.arange(n, 0, -1)) / (width + 1) for n in (height, across)]
     return np.minimum(np.minimum(fade[0], 1)[:, None], np.minimum(fade[1], 1)[None]).astype(np.float32)
 
 
-def _laid(photo: Photo, patch: Photo, x1: int, y1: int, alpha: Mask) -> Photo:
+def _composite(photo: Photo, patch: Photo, x1: int, y1: int, alpha: Mask) -> Photo:
     """`patch` over the photo with its top left corner at (x1, y1); what falls outside the photo is dropped."""
     height, width = photo.shape[:2]
     cx1, cy1 = max(x1, 0), max(y1, 0)
@@ -248,11 +256,11 @@ def _laid(photo: Photo, patch: Photo, x1: int, y1: int, alpha: Mask) -> Photo:
     out = photo.copy()
     if cx2 > cx1 and cy2 > cy1:
         part = slice(cy1 - y1, cy2 - y1), slice(cx1 - x1, cx2 - x1)
-        out[cy1:cy2, cx1:cx2] = feathered(photo[cy1:cy2, cx1:cx2], patch[part], np.ascontiguousarray(alpha[part]))
+        out[cy1:cy2, cx1:cx2] = alpha_blend(photo[cy1:cy2, cx1:cx2], patch[part], np.ascontiguousarray(alpha[part]))
     return out
 
 
-def _smoothed(edge: np.ndarray) -> np.ndarray:
+def _smooth_edge(edge: np.ndarray) -> np.ndarray:
     """Median over 25 rows: an outline does not jump."""
     if len(edge) < 25:
         return np.full(len(edge), int(np.median(edge)))

@@ -15,40 +15,50 @@ import numpy as np
 from jaxtyping import Bool, Float
 
 from logicls.records import Box
-from logicls.synth.image_ops import BELOW, RIM, Photo, brightened, edged, feathered, largest, scattered, whole
+from logicls.synth.image_ops import (
+    INTEGER_LIMIT,
+    EDGE_MARGIN,
+    Photo,
+    apply_gain,
+    feather_mask,
+    alpha_blend,
+    channel_max,
+    sample_integers,
+    pixel_bounds,
+)
 
-TRIES = 160
+CANDIDATES = 160
 """Random pieces that are compared."""
-SPAN = 0.6
+MAX_SPAN = 0.6
 """A thing that spans more than this share of its ground's width or height leaves no room for another piece."""
-SHADOW = 0.3
+SHADOW_REACH = 0.3
 """Share of a thing's size by which its shadow reaches beyond it: that goes, too."""
-EDGE = 0.12
+FLAT_REACH = 0.12
 """The same for what fills its box: most often a label, flat on what it lies on, whose box may be drawn too small."""
-SPREAD = (0.03, 0.08, 0.25)
+MEMBRANE_SIGMAS = (0.03, 0.08, 0.25)
 """Reaches of the membrane, shares of the place's smaller side."""
-COARSE = 40
+MEMBRANE_SIZE = 40
 """Pixels across the small copy on which the membrane is found."""
-SOFT = 8
+FEATHER = 8
 """Pixels beyond what is cleared to which its soft edge reaches."""
-GRAINS = 4096
+GRAIN_SAMPLES = 4096
 """Pixels out of which a ground's grain is drawn, at the most."""
-FITS, FITTED, UNLIKE, LEAST = 3, 400, 4.0, 12.0
+FIT_ROUNDS, FIT_PIXELS, OUTLIER_FACTOR, OUTLIER_LEVELS = 3, 400, 4.0, 12.0
 """Times that a slope is fitted to a rim's colours, about how many pixels it is fitted to, and how far off it a pixel is
 left out: so many times the median of all, and so many grey levels at the least."""
 Rect = tuple[int, int, int, int]
 Region = Bool[np.ndarray, "height width"]
 
 
-def cleared(
+def inpaint(
     photo: Photo,
     box: Box,
     mask: Float[np.ndarray, "h w"],
     rng: np.random.Generator,
     *,
-    ground: Box | None = None,
-    others: Sequence[Box] = (),
-    fronts: Sequence[tuple[Box, Float[np.ndarray, ...]]] = (),
+    support: Box | None = None,
+    obstacles: Sequence[Box] = (),
+    occluders: Sequence[tuple[Box, Float[np.ndarray, ...]]] = (),
 ) -> Photo:
     """The photo without what `mask` shows in `box`.
 
@@ -61,52 +71,52 @@ def cleared(
         others: Boxes of other things: nothing is learned from them either.
         fronts: Things beside it, box and mask: their pixels stay.
     """
-    frame = whole(ground, photo, pad=-RIM) if ground else (0, 0, photo.shape[1], photo.shape[0])
-    rect, hole = _place(box, mask, photo, frame)
-    _spare(hole, rect, fronts, photo)
-    rim = _rim(rect, hole, others, photo, frame)
+    frame = pixel_bounds(support, photo, pad=-EDGE_MARGIN) if support else (0, 0, photo.shape[1], photo.shape[0])
+    rect, hole = _find_hole(box, mask, photo, frame)
+    _exclude_occluders(hole, rect, occluders, photo)
+    rim = _find_rim(rect, hole, obstacles, photo, frame)
     if not rim.any():
         return photo.copy()
     x1, y1, x2, y2 = rect
     here = photo[y1:y2, x1:x2]
-    roomy = box.width <= SPAN * (frame[2] - frame[0]) and box.height <= SPAN * (frame[3] - frame[1])
-    piece = _piece(photo, rect, rim, frame, [box, *others], rng) if roomy else None
-    part = _around(hole)
-    membrane = _membrane(here, piece, rim, part)
-    added = grain(here, rim, membrane.shape[:2], rng) if piece is None else piece[part]
+    roomy = box.width <= MAX_SPAN * (frame[2] - frame[0]) and box.height <= MAX_SPAN * (frame[3] - frame[1])
+    piece = _find_patch(photo, rect, rim, frame, [box, *obstacles], rng) if roomy else None
+    part = _feathered_bounds(hole)
+    membrane = _interpolate_membrane(here, piece, rim, part)
+    added = sample_grain(here, rim, membrane.shape[:2], rng) if piece is None else piece[part]
     patch = cv2.add(membrane, added, dtype=cv2.CV_8U)
     out = photo.copy()
     share = cv2.GaussianBlur(hole[part].astype(np.float32), (0, 0), 1.6)
-    out[y1:y2, x1:x2][part] = feathered(here[part], patch, share)
+    out[y1:y2, x1:x2][part] = alpha_blend(here[part], patch, share)
     return out
 
 
-def _around(hole: Region) -> tuple[slice, slice]:
+def _feathered_bounds(hole: Region) -> tuple[slice, slice]:
     """Rows and columns of the hole and its soft edge."""
     left, top, width, height = cv2.boundingRect(hole.astype(np.uint8))
-    return slice(max(top - SOFT, 0), top + height + SOFT), slice(max(left - SOFT, 0), left + width + SOFT)
+    return slice(max(top - FEATHER, 0), top + height + FEATHER), slice(max(left - FEATHER, 0), left + width + FEATHER)
 
 
-def blended(photo: Photo, patch: Photo, box: Box, gain: Float[np.ndarray, " rgb"]) -> Photo:
+def blend_patch(photo: Photo, patch: Photo, box: Box, gain: Float[np.ndarray, " rgb"]) -> Photo:
     """`patch`, a thing on ground of its own, scaled to the box and laid there so that the two grounds meet.
 
     `gain` multiplies it first, so that its contrast fits, too.
     """
-    x1, y1, x2, y2 = whole(box, photo)
+    x1, y1, x2, y2 = pixel_bounds(box, photo)
     here = photo[y1:y2, x1:x2]
-    scaled = brightened(cv2.resize(patch, (x2 - x1, y2 - y1), interpolation=cv2.INTER_AREA), gain)
+    scaled = apply_gain(cv2.resize(patch, (x2 - x1, y2 - y1), interpolation=cv2.INTER_AREA), gain)
     rim = np.ones(here.shape[:2], bool)
-    edge = max(2, round(EDGE / 2 * min(here.shape[:2])))
+    edge = max(2, round(FLAT_REACH / 2 * min(here.shape[:2])))
     rim[edge:-edge, edge:-edge] = False
-    laid = cv2.add(scaled, _membrane(here, scaled, rim, (slice(None), slice(None))), dtype=cv2.CV_8U)
+    laid = cv2.add(scaled, _interpolate_membrane(here, scaled, rim, (slice(None), slice(None))), dtype=cv2.CV_8U)
     out = photo.copy()
-    out[y1:y2, x1:x2] = feathered(here, laid, edged((y2 - y1, x2 - x1), edge))
+    out[y1:y2, x1:x2] = alpha_blend(here, laid, feather_mask((y2 - y1, x2 - x1), edge))
     return out
 
 
-def _place(box: Box, mask: Float[np.ndarray, "h w"], photo: Photo, frame: Rect) -> tuple[Rect, Region]:
+def _find_hole(box: Box, mask: Float[np.ndarray, "h w"], photo: Photo, frame: Rect) -> tuple[Rect, Region]:
     """The box with a margin, inside the frame, and which of its pixels must go: the thing and the shadow beside it."""
-    x1, y1, x2, y2 = whole(box, photo)
+    x1, y1, x2, y2 = pixel_bounds(box, photo)
     margin = max(10, round(0.6 * max(x2 - x1, y2 - y1)))
     rect = (
         max(x1 - margin, min(frame[0], x1)),
@@ -115,7 +125,7 @@ def _place(box: Box, mask: Float[np.ndarray, "h w"], photo: Photo, frame: Rect) 
         min(y2 + margin, max(frame[3], y2)),
     )
     flat = bool(mask.min() > 0.5)
-    reach = max(5, round((EDGE if flat else SHADOW) * min(x2 - x1, y2 - y1)))
+    reach = max(5, round((FLAT_REACH if flat else SHADOW_REACH) * min(x2 - x1, y2 - y1)))
     # Only so far beyond the box is there anything to be found.
     wx1, wy1 = max(x1 - reach, rect[0]), max(y1 - reach, rect[1])
     wx2, wy2 = min(x2 + reach, rect[2]), min(y2 + reach, rect[3])
@@ -127,38 +137,40 @@ def _place(box: Box, mask: Float[np.ndarray, "h w"], photo: Photo, frame: Rect) 
     return rect, hole
 
 
-def _spare(hole: Region, rect: Rect, fronts: Sequence[tuple[Box, Float[np.ndarray, ...]]], photo: Photo) -> None:
+def _exclude_occluders(
+    hole: Region, rect: Rect, fronts: Sequence[tuple[Box, Float[np.ndarray, ...]]], photo: Photo
+) -> None:
     """Take out of the hole what belongs to things beside it."""
     for box, mask in fronts:
-        x1, y1, x2, y2 = whole(box, photo)
+        x1, y1, x2, y2 = pixel_bounds(box, photo)
         across = slice(max(x1 - rect[0], 0), max(x2 - rect[0], 0)), slice(max(y1 - rect[1], 0), max(y2 - rect[1], 0))
         part = hole[across[1], across[0]]
         theirs = mask[max(rect[1] - y1, 0) :, max(rect[0] - x1, 0) :][: part.shape[0], : part.shape[1]]
         np.logical_and(part, theirs < 0.5, out=part)
 
 
-def _rim(rect: Rect, hole: Region, others: Sequence[Box], photo: Photo, frame: Rect) -> Region:
+def _find_rim(rect: Rect, hole: Region, others: Sequence[Box], photo: Photo, frame: Rect) -> Region:
     """Which pixels of the rectangle are the ground as it is."""
     rim = ~hole
     x1, y1, x2, y2 = frame
     rim[: max(y1 - rect[1], 0)] = rim[:, : max(x1 - rect[0], 0)] = False
     rim[max(y2 - rect[1], 0) :] = rim[:, max(x2 - rect[0], 0) :] = False
     for other in others:
-        ox1, oy1, ox2, oy2 = whole(other, photo, pad=3)
+        ox1, oy1, ox2, oy2 = pixel_bounds(other, photo, pad=3)
         rim[max(oy1 - rect[1], 0) : max(oy2 - rect[1], 0), max(ox1 - rect[0], 0) : max(ox2 - rect[0], 0)] = False
     return rim
 
 
-def _piece(
+def _find_patch(
     photo: Photo, rect: Rect, rim: Region, frame: Rect, taken: Sequence[Box], rng: np.random.Generator
 ) -> Photo | None:
     """The random piece of ground whose rim fits best, apart from its mean colour; None where there is none."""
     height, width = rim.shape
     if rim.mean() < 0.1 or frame[2] - frame[0] <= width or frame[3] - frame[1] <= height:
         return None
-    xs = rng.integers(frame[0], frame[2] - width + 1, TRIES)
-    ys = rng.integers(frame[1], frame[3] - height + 1, TRIES)
-    blocked = np.array([whole(other, photo, pad=2) for other in taken])
+    xs = rng.integers(frame[0], frame[2] - width + 1, CANDIDATES)
+    ys = rng.integers(frame[1], frame[3] - height + 1, CANDIDATES)
+    blocked = np.array([pixel_bounds(other, photo, pad=2) for other in taken])
     across = (xs[:, None] < blocked[:, 2]) & (blocked[:, 0] < xs[:, None] + width)
     down = (ys[:, None] < blocked[:, 3]) & (blocked[:, 1] < ys[:, None] + height)
     free = ~(across & down).any(1)
@@ -174,25 +186,27 @@ def _piece(
     return photo[y : y + height, x : x + width]
 
 
-def _membrane(here: Photo, base: Photo | None, rim: Region, part: tuple[slice, slice]) -> Float[np.ndarray, "h w 3"]:
+def _interpolate_membrane(
+    here: Photo, base: Photo | None, rim: Region, part: tuple[slice, slice]
+) -> Float[np.ndarray, "h w 3"]:
     """By how much `here` differs from `base` (from black, where there is none) at the rim, spread over the inside.
 
     Near things count more, and no grain is carried along. It is smooth, so that it is found on a small copy, and scaled
     up only for those rows and columns that are asked for.
     """
-    shrink = min(1.0, COARSE / min(rim.shape))
+    shrink = min(1.0, MEMBRANE_SIZE / min(rim.shape))
     step = max(int(0.5 / shrink), 1)
     thin = rim[::step, ::step]
     off = here[::step, ::step].astype(np.float32)
     if base is None:
-        thin = _alike(off, thin)
+        thin = _drop_outliers(off, thin)
     else:
         off -= base[::step, ::step]
     shown = np.dstack([off * thin[..., None], thin.astype(np.float32)])
     shown = cv2.resize(shown, None, fx=shrink * step, fy=shrink * step, interpolation=cv2.INTER_AREA)
     total: np.ndarray = np.zeros_like(shown[..., :3])
     weight: np.ndarray = np.zeros_like(shown[..., 3])
-    for share in SPREAD:
+    for share in MEMBRANE_SIGMAS:
         reach = share * min(shown.shape[:2])
         taps = 2 * int(2.5 * reach) + 3
         blurred = cv2.GaussianBlur(shown, (taps, taps), reach)
@@ -201,10 +215,10 @@ def _membrane(here: Photo, base: Photo | None, rim: Region, part: tuple[slice, s
         total = total + blurred[..., :3] * (counts / np.maximum(near, 1e-4))[..., None]
         weight = weight + counts
     coarse = total / np.maximum(weight, 1e-9)[..., None]
-    return _scaled_up(coarse, rim.shape, part)
+    return _upscale(coarse, rim.shape, part)
 
 
-def _alike(here: Float[np.ndarray, "h w 3"], rim: Region) -> Region:
+def _drop_outliers(here: Float[np.ndarray, "h w 3"], rim: Region) -> Region:
     """The rim without what is unlike most of it, such as the dark glass at a bottle's side: that would leak inside.
 
     Alike is what lies close to a slope of colour, fitted again and again to what is closest to it. All of the rim is
@@ -213,14 +227,16 @@ def _alike(here: Float[np.ndarray, "h w 3"], rim: Region) -> Region:
     rows, columns = np.nonzero(rim)
     places = np.column_stack([np.ones(len(rows)), rows / rim.shape[0], columns / rim.shape[1]]).astype(np.float32)
     colours = here[rows, columns]
-    few = slice(None, None, max(len(rows) // FITTED, 1))
+    few = slice(None, None, max(len(rows) // FIT_PIXELS, 1))
     some, theirs = places[few], colours[few]
-    off = largest(np.abs(theirs - np.sort(theirs, axis=0)[len(theirs) // 2]))
-    for _ in range(FITS):
+    off = channel_max(np.abs(theirs - np.sort(theirs, axis=0)[len(theirs) // 2]))
+    for _ in range(FIT_ROUNDS):
         close = off <= np.sort(off)[len(off) // 2]
-        slope = _fitted(some[close], theirs[close])
-        off = largest(np.abs(theirs - some @ slope))
-    kept = largest(np.abs(colours - places @ slope)) <= max(UNLIKE * float(np.sort(off)[len(off) // 2]), LEAST)
+        slope = _fit_colour_slope(some[close], theirs[close])
+        off = channel_max(np.abs(theirs - some @ slope))
+    kept = channel_max(np.abs(colours - places @ slope)) <= max(
+        OUTLIER_FACTOR * float(np.sort(off)[len(off) // 2]), OUTLIER_LEVELS
+    )
     if kept.mean() < 0.5:
         return rim
     out = np.zeros_like(rim)
@@ -228,13 +244,15 @@ def _alike(here: Float[np.ndarray, "h w 3"], rim: Region) -> Region:
     return out
 
 
-def _fitted(places: Float[np.ndarray, "n 3"], colours: Float[np.ndarray, "n rgb"]) -> Float[np.ndarray, "3 rgb"]:
+def _fit_colour_slope(
+    places: Float[np.ndarray, "n 3"], colours: Float[np.ndarray, "n rgb"]
+) -> Float[np.ndarray, "3 rgb"]:
     """Least squares by the normal equations: ten times as fast as a decomposition, and three columns can bear it."""
     squares = places.T @ places + 1e-4 * len(places) * np.eye(3, dtype=np.float32)
     return np.asarray(np.linalg.solve(squares, places.T @ colours))
 
 
-def _scaled_up(
+def _upscale(
     coarse: Float[np.ndarray, "coarse_h coarse_w 3"], shape: tuple[int, ...], part: tuple[slice, slice]
 ) -> Float[np.ndarray, "h w 3"]:
     """Those rows and columns of `coarse` at the size (height, width) of `shape`."""
@@ -246,17 +264,17 @@ def _scaled_up(
     return np.asarray(cv2.warpAffine(coarse, there, size, flags=flags, borderMode=cv2.BORDER_REPLICATE))
 
 
-def grain(
+def sample_grain(
     here: Photo, rim: Region, size: tuple[int, int], rng: np.random.Generator
 ) -> Float[np.ndarray, "height width 3"]:
     """What blurring takes away at the rim, its pixels drawn at random for a place of that height and width."""
     residue = cv2.subtract(here, cv2.GaussianBlur(here, (0, 0), 1.5), dtype=cv2.CV_16S)
     inner = cv2.erode(rim.astype(np.uint8), np.ones((5, 5), np.uint8)).astype(bool)
     places = np.flatnonzero(inner if inner.any() else rim)
-    if len(places) > GRAINS:
-        places = places[rng.integers(len(places), size=GRAINS)]
+    if len(places) > GRAIN_SAMPLES:
+        places = places[rng.integers(len(places), size=GRAIN_SAMPLES)]
     known = np.clip(residue.reshape(-1, 3).take(places, axis=0), -12, 12)
-    strength = largest(np.abs(known))
-    known = np.resize(1.5 * known[strength <= np.quantile(strength, 0.8)].astype(np.float32), (BELOW, 3))
-    drawn = known.take(scattered(size, rng.random()), axis=0)
+    strength = channel_max(np.abs(known))
+    known = np.resize(1.5 * known[strength <= np.quantile(strength, 0.8)].astype(np.float32), (INTEGER_LIMIT, 3))
+    drawn = known.take(sample_integers(size, rng.random()), axis=0)
     return np.asarray(cv2.GaussianBlur(drawn, (0, 0), 0.6))

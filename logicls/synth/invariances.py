@@ -20,47 +20,62 @@ from logicls.records import Scene
 
 Axis = Literal["x", "y"]
 AXES: tuple[Axis, Axis] = ("x", "y")
-EDGES = ("inside", "overlaps", "touching", "not_touching")
+EDGE_RELATIONS = ("inside", "overlaps", "touching", "not_touching")
 """Relations that read the edges of boxes, not their centres alone."""
-ACROSS = {"left_of": "x", "right_of": "x", "above": "y", "below": "y"}
-WRITING = ("text", "print", "letter", "word", "digit", "number", "code", "logo", "date", "left", "right", "clockwise")
+RELATION_AXES = {"left_of": "x", "right_of": "x", "above": "y", "below": "y"}
+CHIRAL_WORDS = (
+    "text",
+    "print",
+    "letter",
+    "word",
+    "digit",
+    "number",
+    "code",
+    "logo",
+    "date",
+    "left",
+    "right",
+    "clockwise",
+)
 """A name with one of these in it speaks of what looks different in a mirror."""
 
-WAYS = ("up", "down", "upright", "upside", "top", "bottom", "tilted", "turned", "rotated", "vertical", "horizontal",
+ORIENTATION_WORDS = ("up", "down", "upright", "upside", "top", "bottom", "tilted", "turned", "rotated", "vertical", "horizontal",
         "standing", "lying", "orientation", "direction", "angle")  # fmt: skip
 """A word of a name that speaks of which way round something lies."""
-BANDS = 16
+POSITION_BINS = 16
 """Of a photo's width or height, in which centres of things are counted."""
-ANYWHERE = 0.5
+MIN_OCCUPANCY = 0.5
 """Share of the bands in which things must be found that lie anywhere."""
-ALIKE = 0.7
+MIN_SYMMETRY = 0.7
 """Share of the things that a mirror leaves in a band with as many others, where photos may be mirrored."""
 
 
 @dataclass(frozen=True, slots=True)
-class Allowed:
+class AugmentationRestrictions:
     """Why each kind of change is not allowed; empty where it is."""
 
     hue: str
-    turn: str
+    rotation: str
     """Of a rotation, and of perspective."""
-    mirror: dict[Axis, str]
+    flip: dict[Axis, str]
 
 
-def allowed(spec: Spec, scenes: Sequence[Scene] = ()) -> Allowed:
+def find_restrictions(spec: Spec, scenes: Sequence[Scene] = ()) -> AugmentationRestrictions:
     """What the spec forbids, with the first reason for each; and `scenes`, annotations of good photos."""
     asked = [f"{q.component}.{q.attribute}" for q in spec.queries if q.kind == "attribute"]
-    return Allowed(
+    return AugmentationRestrictions(
         hue=f"{asked[0]} is asked for" if asked else "",
-        turn=next(_reading_edges(spec), ""),
-        mirror={axis: next(chain(_one_sided(spec, axis), _in_place(scenes, axis)), "") for axis in AXES},
+        rotation=next(_edge_reasons(spec), ""),
+        flip={axis: next(chain(_asymmetry_reasons(spec, axis), _position_reasons(scenes, axis)), "") for axis in AXES},
     )
 
 
-def lies_any_way(spec: Spec) -> bool:
+def is_orientation_free(spec: Spec) -> bool:
     """Whether nothing in the spec tells which way round a thing lies, nor the thing from its mirror image."""
-    told = any(word in WAYS for name in _names(spec) for word in re.split(r"[^a-z]+", name.lower()))
-    return not told and not any(allowed(spec).mirror.values())
+    told = any(
+        word in ORIENTATION_WORDS for name in _vocabulary_names(spec) for word in re.split(r"[^a-z]+", name.lower())
+    )
+    return not told and not any(find_restrictions(spec).flip.values())
 
 
 def _rules(spec: Spec) -> Iterator[tuple[str, Family]]:
@@ -71,22 +86,22 @@ def _rules(spec: Spec) -> Iterator[tuple[str, Family]]:
                 yield from ((constraint.id, rule) for _, rule in walk_rules(clause.rule, ()))
 
 
-def _reading_edges(spec: Spec) -> Iterator[str]:
+def _edge_reasons(spec: Spec) -> Iterator[str]:
     """A turned box is looser than the thing in it: rules that would see that."""
     for name, rule in _rules(spec):
         if isinstance(rule, Measure):
             yield f"{name} measures {rule.kind}"
         elif isinstance(rule, Connection):
             yield f"{name} counts slots"
-        elif isinstance(rule, Layout) and rule.relation in EDGES:
+        elif isinstance(rule, Layout) and rule.relation in EDGE_RELATIONS:
             yield f"{name} says {rule.relation.replace('_', ' ')}"
 
 
-def _one_sided(spec: Spec, axis: Axis) -> Iterator[str]:
+def _asymmetry_reasons(spec: Spec, axis: Axis) -> Iterator[str]:
     """What tells one side from the other."""
     for name, rule in _rules(spec):
         if isinstance(rule, Layout) and (
-            ACROSS.get(rule.relation) == axis or (rule.relation == "in_order" and rule.axis == axis)
+            RELATION_AXES.get(rule.relation) == axis or (rule.relation == "in_order" and rule.axis == axis)
         ):
             yield f"{name} says {rule.relation.replace('_', ' ')}"
         elif isinstance(rule, Connection) and rule.axis == axis:
@@ -99,10 +114,14 @@ def _one_sided(spec: Spec, axis: Axis) -> Iterator[str]:
             yield f"region {name} lies to one side"
     if axis == "y":
         yield from (f"{name} fills {component.fills}" for name, component in spec.components.items() if component.fills)
-    yield from (f"{name} looks different in a mirror" for name in _names(spec) if any(w in name for w in WRITING))
+    yield from (
+        f"{name} looks different in a mirror"
+        for name in _vocabulary_names(spec)
+        if any(w in name for w in CHIRAL_WORDS)
+    )
 
 
-def _in_place(scenes: Sequence[Scene], axis: Axis) -> Iterator[str]:
+def _position_reasons(scenes: Sequence[Scene], axis: Axis) -> Iterator[str]:
     """What keeps to its place along an axis, or to one side: its mirror image would be no photo of the product."""
     places: dict[str, list[float]] = {}
     for scene in scenes:
@@ -110,13 +129,13 @@ def _in_place(scenes: Sequence[Scene], axis: Axis) -> Iterator[str]:
             x, y = instance.box.centre
             places.setdefault(instance.component, []).append(x / scene.width if axis == "x" else y / scene.height)
     for name, found in places.items():
-        bands = np.histogram(found, BANDS, (0.0, 1.0))[0]
+        bands = np.histogram(found, POSITION_BINS, (0.0, 1.0))[0]
         alike = np.minimum(bands, bands[::-1]).sum() / bands.sum()
-        if np.count_nonzero(bands) < ANYWHERE * BANDS or alike < ALIKE:
+        if np.count_nonzero(bands) < MIN_OCCUPANCY * POSITION_BINS or alike < MIN_SYMMETRY:
             yield f"{name} does not lie anywhere"
 
 
-def _names(spec: Spec) -> Iterator[str]:
+def _vocabulary_names(spec: Spec) -> Iterator[str]:
     for component, facts in spec.attribute_values.items():
         yield component
         for attribute, values in facts.items():

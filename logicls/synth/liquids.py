@@ -18,40 +18,50 @@ from jaxtyping import Float
 
 from logicls.records import Box, Instance
 from logicls.synth.compositor import Canvas
-from logicls.synth.image_ops import Photo, behind, largest, outline, poured, recoloured, whole
+from logicls.synth.image_ops import (
+    Photo,
+    interpolate_background,
+    channel_max,
+    trace_silhouette,
+    extend_profile,
+    transfer_colour,
+    pixel_bounds,
+)
 from logicls.synth.instance_bank import Mask
 
 Rng = np.random.Generator
-Edges = Float[np.ndarray, " rows"]
-Light = Float[np.ndarray, "rows columns"]
-OPAQUE = 70.0
+WallEdges = Float[np.ndarray, " rows"]
+Intensity = Float[np.ndarray, "rows columns"]
+OPACITY_THRESHOLD = 70.0
 """Grey levels: what differs more from the background, in the middle of its pixels, lets nothing be seen through."""
-FADES = 15
+BACKGROUND_BLUR = 15
 """Rows over which the background is the mean."""
-DENT = 30
+DENT_FRACTION = 30
 """Dents of up to two such parts of the wall's length are bridged."""
-WALLS, SHEENS = 3, 2
+MAX_WALL_HIGHLIGHTS, MAX_SHEENS = 3, 2
 """Bright lines along each wall, and bright patches between the walls, at most."""
 
 
-def see_through(photo: Photo, parent: Box, rows: tuple[int, int], walls: tuple[Edges, Edges], rng: Rng) -> Photo:
+def render_glass(
+    photo: Photo, parent: Box, rows: tuple[int, int], walls: tuple[WallEdges, WallEdges], rng: Rng
+) -> Photo:
     """Rows `rows` of a vessel that look empty already, made to look more like glass before what is behind it.
 
     `walls`: left and right edge of the vessel in each of the rows, in pixels. The photo itself comes back where the
     vessel is opaque.
     """
-    (y1, y2), (px1, _, px2, _) = rows, whole(parent, photo)
+    (y1, y2), (px1, _, px2, _) = rows, pixel_bounds(parent, photo)
     part = photo[y1:y2, px1:px2].astype(np.float32)
-    ground = cv2.blur(behind(photo, parent, y1, y2), (1, FADES))
+    ground = cv2.blur(interpolate_background(photo, parent, y1, y2), (1, BACKGROUND_BLUR))
     columns = np.arange(px1, px2, dtype=np.float32)[None] + 0.5
-    lefts, rights = _smoothed(walls[0], cv2.MORPH_ERODE), _smoothed(walls[1], cv2.MORPH_DILATE)
+    lefts, rights = _smooth_wall(walls[0], cv2.MORPH_ERODE), _smooth_wall(walls[1], cv2.MORPH_DILATE)
     inside = (columns > lefts) & (columns < rights)
-    if not inside.any() or np.median(largest(np.abs(part - ground))[inside]) > OPAQUE:
+    if not inside.any() or np.median(channel_max(np.abs(part - ground))[inside]) > OPACITY_THRESHOLD:
         return photo
     across = (columns - lefts) / np.maximum(rights - lefts, 1)
-    stays = np.clip(float(rng.uniform(-0.4, 0.9)) + 0.6 * _wavering(y2 - y1, rng), 0, 1)[:, None, None]
+    stays = np.clip(float(rng.uniform(-0.4, 0.9)) + 0.6 * _sample_profile(y2 - y1, rng), 0, 1)[:, None, None]
     seen = ground + stays * (part - ground)
-    light = np.maximum(_on_walls(across, rights - lefts, rng), _between(across, rng))[..., None]
+    light = np.maximum(_draw_wall_highlights(across, rights - lefts, rng), _draw_sheens(across, rng))[..., None]
     dark = float(ground.mean()) > 127 and rng.random() < 0.5
     seen += light * ((0.0 if dark else 255.0) - seen)
     out = photo.copy()
@@ -60,35 +70,37 @@ def see_through(photo: Photo, parent: Box, rows: tuple[int, int], walls: tuple[E
     return out
 
 
-def _smoothed(wall: Edges, outwards: int) -> Float[np.ndarray, "rows 1"]:
+def _smooth_wall(wall: WallEdges, outwards: int) -> Float[np.ndarray, "rows 1"]:
     """The wall without dents, which light and labels leave in what is seen of it, and without corners."""
-    reach = max(len(wall) // DENT, 1) * 2 + 1
+    reach = max(len(wall) // DENT_FRACTION, 1) * 2 + 1
     full = cv2.morphologyEx(np.asarray(wall, np.float32)[:, None], outwards, np.ones((reach, 1), np.uint8))
     return np.asarray(cv2.blur(full, (1, reach), borderType=cv2.BORDER_REPLICATE))
 
 
-def _wavering(rows: int, rng: Rng) -> Float[np.ndarray, " rows"]:
+def _sample_profile(rows: int, rng: Rng) -> Float[np.ndarray, " rows"]:
     """A number for each row, about -1 to 1, that changes slowly, a few times over all rows."""
     knots = rng.uniform(-1, 1, int(rng.integers(3, 9))).astype(np.float32)
     return np.asarray(cv2.resize(knots[:, None], (1, rows), interpolation=cv2.INTER_CUBIC)[:, 0])
 
 
-def _on_walls(across: Light, width: Light, rng: Rng) -> Light:
+def _draw_wall_highlights(across: Intensity, width: Intensity, rng: Rng) -> Intensity:
     """Lines of light along both walls, here brighter and there fainter, 0 to 1; `across`: from wall (0) to wall (1)."""
     light = np.zeros_like(across)
     for from_wall in (across, 1 - across):
-        for _ in range(int(rng.integers(0, WALLS + 1))):
-            inset = float(rng.uniform(0.0, 0.14)) + 0.02 * _wavering(len(across), rng)[:, None]
+        for _ in range(int(rng.integers(0, MAX_WALL_HIGHLIGHTS + 1))):
+            inset = float(rng.uniform(0.0, 0.14)) + 0.02 * _sample_profile(len(across), rng)[:, None]
             thick = float(rng.uniform(0.006, 0.03)) + 0.6 / width
-            bright = float(rng.uniform(0.1, 0.8)) * np.clip(0.6 + 0.6 * _wavering(len(across), rng), 0, 1)[:, None]
+            bright = (
+                float(rng.uniform(0.1, 0.8)) * np.clip(0.6 + 0.6 * _sample_profile(len(across), rng), 0, 1)[:, None]
+            )
             light = np.maximum(light, bright * np.exp(-(((from_wall - inset) / thick) ** 2)))
     return light
 
 
-def _between(across: Light, rng: Rng) -> Light:
+def _draw_sheens(across: Intensity, rng: Rng) -> Intensity:
     """Patches of light between the walls, with a sharp end and one that fades, 0 to 1."""
     down, light = np.linspace(0, 1, len(across), dtype=np.float32)[:, None], np.zeros_like(across)
-    for _ in range(int(rng.integers(0, SHEENS + 1))):
+    for _ in range(int(rng.integers(0, MAX_SHEENS + 1))):
         start, tall = float(rng.uniform(0, 0.9)), float(rng.uniform(0.03, 0.2))
         fade = (down - start) / tall
         fade = fade if rng.random() < 0.5 else 1 - fade
@@ -99,12 +111,12 @@ def _between(across: Light, rng: Rng) -> Light:
     return light
 
 
-GLASSY = 0.6
+GLASS_PROBABILITY = 0.6
 """Share of what is emptied that looks more like glass than what lies above the filling does."""
 
 
 @dataclass(frozen=True, slots=True)
-class Filling:
+class Liquid:
     """A filling, what it fills, and the photo of both."""
 
     canvas: Canvas
@@ -117,78 +129,80 @@ class Filling:
         return self.canvas.photo
 
     @property
-    def can_be_emptied(self) -> bool:
+    def has_headspace(self) -> bool:
         """Whether something of its parent shows above the level."""
-        first, last = self._above
+        first, last = self._headspace_rows
         return last - first >= 4
 
     @property
-    def _above(self) -> tuple[int, int]:
+    def _headspace_rows(self) -> tuple[int, int]:
         """Rows of the parent just above the level."""
         level = round(self.target.box.y1)
         reach = max(8, int(0.06 * self.parent.box.height))
         return max(int(self.parent.box.y1), level - reach - 3), level - 3
 
-    def emptied(self, bottom: float, rng: Rng) -> Photo:
+    def lower(self, bottom: float, rng: Rng) -> Photo:
         """Down to row `bottom` it looks like its parent just above the level, or more like glass (`GLASSY`)."""
-        first, last = self._above
+        first, last = self._headspace_rows
         rows = last + 1 - int(rng.integers((last - first) // 2)), min(round(bottom), self.canvas.scene.height)
-        empty = poured(self.photo, self.parent.box, rows, self._above, rng)
-        if rng.random() < GLASSY:
-            empty = see_through(empty, self.parent.box, rows, outline(self.photo, self.parent.box, *rows), rng)
-        return self._behind(empty)
+        empty = extend_profile(self.photo, self.parent.box, rows, self._headspace_rows, rng)
+        if rng.random() < GLASS_PROBABILITY:
+            empty = render_glass(
+                empty, self.parent.box, rows, trace_silhouette(self.photo, self.parent.box, *rows), rng
+            )
+        return self._restore_occluders(empty)
 
-    def topped_up(self, top: float, rng: Rng) -> Photo:
+    def top_up(self, top: float, rng: Rng) -> Photo:
         """Drawn up to row `top`: its uppermost rows go to the new level, those below continue it."""
         level, new = round(self.target.box.y1), round(top)
         if new >= level:
             return self.photo.copy()
         depth = min(max(8, int(0.06 * self.parent.box.height)), int(self.target.box.height) - 2)
         model = level + 4, level + 4 + depth
-        return self._behind(poured(self.photo, self.parent.box, (new, level + 4), model, rng))
+        return self._restore_occluders(extend_profile(self.photo, self.parent.box, (new, level + 4), model, rng))
 
-    def repoured(self, rng: Rng) -> Photo:
+    def redraw(self, rng: Rng) -> Photo:
         """The same level; a part of random height below it is drawn anew, as topping up draws it."""
         level, height = round(self.target.box.y1), int(self.target.box.height)
         depth = min(max(8, int(0.06 * self.parent.box.height)), height - 6)
         if depth < 2:
             return self.photo.copy()
         below = level + 4 + int((0.1 + 0.6 * float(rng.random())) * height)
-        return self._behind(
-            poured(self.photo, self.parent.box, (level + 4, below), (level + 4, level + 4 + depth), rng)
+        return self._restore_occluders(
+            extend_profile(self.photo, self.parent.box, (level + 4, below), (level + 4, level + 4 + depth), rng)
         )
 
-    def dyed(self, model: Filling) -> Photo:
+    def recolour(self, model: Liquid) -> Photo:
         """In the colours of another filling."""
-        return recoloured(self.photo, self.visible(), model.photo[model.visible() > 0.5])
+        return transfer_colour(self.photo, self.visible_mask(), model.photo[model.visible_mask() > 0.5])
 
-    def visible(self) -> Mask:
+    def visible_mask(self) -> Mask:
         """1 where it shows, else 0, over the photo: inside its parent's outline, not behind anything."""
-        x1, y1, x2, y2 = whole(self.target.box, self.photo)
+        x1, y1, x2, y2 = pixel_bounds(self.target.box, self.photo)
         mask = np.zeros(self.photo.shape[:2], np.float32)
-        lefts, rights = outline(self.photo, self.parent.box, y1, y2)
+        lefts, rights = trace_silhouette(self.photo, self.parent.box, y1, y2)
         for row in range(y1, y2):
             mask[row, max(x1, int(lefts[row - y1])) : min(x2, int(rights[row - y1]))] = 1
-        for front in self._in_front((self.target,)):
-            fx1, fy1, fx2, fy2 = whole(front.box, self.photo)
+        for front in self._find_occluders((self.target,)):
+            fx1, fy1, fx2, fy2 = pixel_bounds(front.box, self.photo)
             mask[fy1:fy2, fx1:fx2] = 0
         return mask
 
-    def _behind(self, changed: Photo) -> Photo:
+    def _restore_occluders(self, changed: Photo) -> Photo:
         """`changed`, but for everything that stands in front."""
         out = changed.copy()
-        for front in self._in_front((self.target, self.parent)):
-            x1, y1, x2, y2 = whole(front.box, out)
+        for front in self._find_occluders((self.target, self.parent)):
+            x1, y1, x2, y2 = pixel_bounds(front.box, out)
             out[y1:y2, x1:x2] = self.photo[y1:y2, x1:x2]
         return out
 
-    def _in_front(self, parts: Iterable[Instance]) -> list[Instance]:
+    def _find_occluders(self, parts: Iterable[Instance]) -> list[Instance]:
         ids, largest = {i.id for i in parts}, max(i.box.area for i in parts)
         return [i for i in self.canvas.scene.instances if i.id not in ids and i.box.area < largest]
 
 
-def filling_of(canvas: Canvas, target: Instance, fills: str) -> Filling | None:
+def find_liquid(canvas: Canvas, target: Instance, fills: str) -> Liquid | None:
     """The filling together with the instance of `fills` that it is in; None where there is none."""
     parents = canvas.scene.instances_of(fills)
     parent = max(parents, key=lambda p: target.box.ioa(p.box), default=None)
-    return Filling(canvas, target, parent) if parent else None
+    return Liquid(canvas, target, parent) if parent else None

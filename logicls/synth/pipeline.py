@@ -24,15 +24,15 @@ from logicls.io.atomic import atomic_path, delete_temporary_files, write_text
 from logicls.io.resources import share
 from logicls.io.run_manifest import Difference, claim
 from logicls.records import Example
-from logicls.synth.augmentation import Augmenter, read_strength
-from logicls.synth.dataset import Row, make_row
-from logicls.synth.dataset_card import write_card
-from logicls.synth.sampling_plan import read_balance
-from logicls.synth.workers import Source, produce
+from logicls.synth.augmentation import Augmenter, load_augmentation_settings
+from logicls.synth.dataset import Row, generate_row
+from logicls.synth.dataset_card import write_dataset_card
+from logicls.synth.sampling_plan import load_balance_settings
+from logicls.synth.workers import SynthesisSource, run_tasks
 
-SHARD = 200
+SHARD_SIZE = 200
 """Examples a shard: what is lost at most when a run is killed."""
-GROUP = 50
+ROW_GROUP_SIZE = 50
 """Examples that are in memory before they are written."""
 FEATURES = datasets.Features(
     {
@@ -59,7 +59,7 @@ FEATURES = datasets.Features(
 
 
 @dataclass(frozen=True, slots=True)
-class Order:
+class SynthesisRequest:
     """What to make."""
 
     spec: Path
@@ -69,7 +69,9 @@ class Order:
     seed: int
 
 
-def build(order: Order, *, workers: int = 2, done: Callable[[int], None] = lambda _: None) -> int:
+def build_dataset(
+    request: SynthesisRequest, *, workers: int = 2, on_progress: Callable[[int], None] = lambda _: None
+) -> int:
     """Make what is missing of the dataset; returns how many examples it has. `done` is told how many more there are.
 
     What is made depends on the order alone, not on the number of `workers`. One run at a time in a folder.
@@ -80,41 +82,44 @@ def build(order: Order, *, workers: int = 2, done: Callable[[int], None] = lambd
             (LC401), a process died (LC404), a photo cannot be read any more (LC301 to LC307), or the disk is full
             (LC253). Shards that are finished stay, and the same order goes on from there.
     """
-    source = source_of(order)
-    _claim(order, source)
-    for folder in (order.out, order.out / "data"):
+    source = load_source(request)
+    _check_manifest(request, source)
+    for folder in (request.out, request.out / "data"):
         delete_temporary_files(folder)
-    missing = {path: numbers for path, numbers in _shards(order).items() if not path.exists()}
+    missing = {path: numbers for path, numbers in _plan_shards(request).items() if not path.exists()}
     numbers = [number for shard in missing.values() for number in shard]
-    done(order.count - len(numbers))
-    with closing(produce(source, make_row, numbers, workers if workers > 1 else 0)) as rows:
+    on_progress(request.count - len(numbers))
+    with closing(run_tasks(source, generate_row, numbers, workers if workers > 1 else 0)) as rows:
         for path, shard in missing.items():
-            _write_shard(path, islice(rows, len(shard)), done)
-    write_card(order.out, source.dataset.licence or "unknown")
-    return order.count
+            _write_shard(path, islice(rows, len(shard)), on_progress)
+    write_dataset_card(request.out, source.dataset.licence or "unknown")
+    return request.count
 
 
-def source_of(order: Order) -> Source:
+def load_source(request: SynthesisRequest) -> SynthesisSource:
     """What the order's examples are made from. Raises `SpecError`, `DataError`."""
-    spec = load_spec(order.spec)
-    dataset = read_for(spec, order.data)
-    settings = read_strength(share("synth/augment.yaml")), read_balance(share("synth/balance.yaml"))
-    return Source(spec, dataset, read_outlines(dataset), *settings, order.seed)
+    spec = load_spec(request.spec)
+    dataset = read_for(spec, request.data)
+    settings = (
+        load_augmentation_settings(share("synth/augment.yaml")),
+        load_balance_settings(share("synth/balance.yaml")),
+    )
+    return SynthesisSource(spec, dataset, read_outlines(dataset), *settings, request.seed)
 
 
-def preview(order: Order, count: int) -> Iterator[Example]:
+def generate_preview(request: SynthesisRequest, count: int) -> Iterator[Example]:
     """The first examples of a set, made on the spot."""
-    maker = source_of(order).maker()
-    return (maker.make(order.seed, number) for number in range(count))
+    maker = load_source(request).create_generator()
+    return (maker.generate(request.seed, number) for number in range(count))
 
 
-def left_out(order: Order) -> list[str]:
+def describe_restrictions(request: SynthesisRequest) -> list[str]:
     """What the settings ask for and the photos may not go through, and why."""
-    source = source_of(order)
-    return list(Augmenter(source.spec, source.strength, source.dataset.scenes).left_out())
+    source = load_source(request)
+    return list(Augmenter(source.spec, source.augmentation, source.dataset.scenes).describe_restrictions())
 
 
-def settings_of(spec: Spec, data: Path) -> dict[str, object]:
+def hash_inputs(spec: Spec, data: Path) -> dict[str, object]:
     """Short hashes of all that examples depend on, beside their number and the seed."""
     settings = b"".join(path.read_bytes() for path in sorted(share("synth").iterdir()))
     return {
@@ -124,8 +129,8 @@ def settings_of(spec: Spec, data: Path) -> dict[str, object]:
     }
 
 
-def _claim(order: Order, source: Source) -> None:
-    wanted = {**settings_of(source.spec, order.data), "count": order.count, "seed": order.seed}
+def _check_manifest(order: SynthesisRequest, source: SynthesisSource) -> None:
+    wanted = {**hash_inputs(source.spec, order.data), "count": order.count, "seed": order.seed}
 
     def refusal(differences: Sequence[Difference]) -> DataError:
         differs = "; ".join(f"{key} {there} there, {now} now" for key, there, now in differences)
@@ -133,11 +138,17 @@ def _claim(order: Order, source: Source) -> None:
         advice = "Choose another --out, or delete the folder."
         return DataError(Problem("LC401", message, str(order.out), advice=advice))
 
-    claim(order.out / "synth.json", wanted, refusal, data=str(order.data.resolve()), stored=_stored(source.dataset))
+    claim(
+        order.out / "synth.json",
+        wanted,
+        refusal,
+        data=str(order.data.resolve()),
+        stored=_storage_properties(source.dataset),
+    )
     write_text(order.out / "spec.yaml", read_text(order.spec))
 
 
-def _stored(dataset: Dataset) -> list[str]:
+def _storage_properties(dataset: Dataset) -> list[str]:
     """What is unusual about how some of the photos are stored: such a photo is nothing new to who learns from them."""
     return sorted({kind for scene in dataset.scenes for kind in photo_header(dataset.image_path(scene)).stored})
 
@@ -146,19 +157,19 @@ def _short_hash(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()[:12]
 
 
-def _shards(order: Order) -> dict[Path, range]:
+def _plan_shards(order: SynthesisRequest) -> dict[Path, range]:
     """The files of the dataset, and the numbers of the examples in each."""
-    starts = range(0, order.count, SHARD)
+    starts = range(0, order.count, SHARD_SIZE)
     return {
-        order.out / "data" / f"train-{k:05d}-of-{len(starts):05d}.parquet": range(at, min(at + SHARD, order.count))
+        order.out / "data" / f"train-{k:05d}-of-{len(starts):05d}.parquet": range(at, min(at + SHARD_SIZE, order.count))
         for k, at in enumerate(starts)
     }
 
 
-def _write_shard(path: Path, rows: Iterator[Row], done: Callable[[int], None]) -> None:
+def _write_shard(path: Path, rows: Iterator[Row], on_progress: Callable[[int], None]) -> None:
     """One file of the dataset, whole or not at all."""
     schema = FEATURES.arrow_schema
     with atomic_path(path) as temporary, temporary.open("wb") as file, pq.ParquetWriter(file, schema) as writer:
-        while group := list(islice(rows, GROUP)):
+        while group := list(islice(rows, ROW_GROUP_SIZE)):
             writer.write_table(pa.Table.from_pylist(group, schema=schema))
-            done(len(group))
+            on_progress(len(group))

@@ -31,53 +31,53 @@ from logicls.records import Scene
 Share = Annotated[float, Field(ge=0, le=1)]
 
 
-class Shares(BaseModel):
+class CategoryShares(BaseModel):
     """What becomes of photos."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     untouched: Share
-    twin: Share
+    control: Share
     broken: Share
     broken_twice: Share
 
     @model_validator(mode="after")
-    def _complete(self) -> Self:
-        total = self.good + self.bad
+    def _check_total(self) -> Self:
+        total = self.good_total + self.broken_total
         if abs(total - 1) > 1e-6:
             raise ValueError(f"the shares add up to {total:.3g}, not to 1")
         return self
 
     @property
-    def good(self) -> float:
+    def good_total(self) -> float:
         """Of examples that no edit breaks."""
-        return self.untouched + self.twin
+        return self.untouched + self.control
 
     @property
-    def bad(self) -> float:
+    def broken_total(self) -> float:
         """Of examples that are broken on purpose."""
         return self.broken + self.broken_twice
 
 
-class Balance(BaseModel):
+class BalanceSettings(BaseModel):
     """The targets."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    shares: Shares
+    shares: CategoryShares
     pairs: Share
-    twin_besides: Share
-    real: Share
-    kinds: Share
+    control_with_broken: Share
+    real_defects: Share
+    family_balance: Share
     floor: Share
-    farther: Share
-    rare: Annotated[float, Field(ge=1)]
-    near: Annotated[float, Field(ge=1)]
-    tries: Annotated[int, Field(ge=1, le=1000)]
+    count_decay: Share
+    max_photo_weight: Annotated[float, Field(ge=1)]
+    near_limit_weight: Annotated[float, Field(ge=1)]
+    attempts: Annotated[int, Field(ge=1, le=1000)]
 
     @model_validator(mode="after")
-    def _possible(self) -> Self:
-        most = 2 * min(self.shares.good, self.shares.bad)
+    def _check_pairs(self) -> Self:
+        most = 2 * min(self.shares.good_total, self.shares.broken_total)
         if self.pairs > most + 1e-6:
             raise ValueError(
                 f"pairs: half of them are good and half broken, so {most:.3g} is the most with these shares"
@@ -85,21 +85,21 @@ class Balance(BaseModel):
         return self
 
 
-def read_balance(path: Path) -> Balance:
+def load_balance_settings(path: Path) -> BalanceSettings:
     """The settings file. Raises `SpecError`."""
-    return validate_tree(Balance, read_yaml(path), str(path))
+    return validate_tree(BalanceSettings, read_yaml(path), str(path))
 
 
 @dataclass(frozen=True, slots=True)
-class Way:
+class ViolationVariant:
     """One way to make a violation."""
 
-    aim: Target
+    target: Target
     weight: float
     """How often it is taken, beside the others of the same violation."""
 
 
-def wanted(spec: Spec, balance: Balance) -> dict[str, float]:
+def violation_shares(spec: Spec, balance: BalanceSettings) -> dict[str, float]:
     """Violation → its share of all that are made on purpose; they add up to 1.
 
     Between an even split over violations and one over kinds of rules, but nowhere below the floor.
@@ -111,12 +111,13 @@ def wanted(spec: Spec, balance: Balance) -> dict[str, float]:
         return {}
     sizes, even = Counter(kind.values()), 1 / len(kind)
     mixed = {
-        name: (1 - balance.kinds) * even + balance.kinds / (len(sizes) * sizes[family]) for name, family in kind.items()
+        name: (1 - balance.family_balance) * even + balance.family_balance / (len(sizes) * sizes[family])
+        for name, family in kind.items()
     }
-    return _floored(mixed, balance.floor * even)
+    return _apply_floor(mixed, balance.floor * even)
 
 
-def _floored(shares: Mapping[str, float], floor: float) -> dict[str, float]:
+def _apply_floor(shares: Mapping[str, float], floor: float) -> dict[str, float]:
     """The shares, none below the floor; those above it make room in proportion to what they have beyond it."""
     lifted = {name: max(share, floor) for name, share in shares.items()}
     surplus = sum(lifted.values()) - 1
@@ -126,12 +127,14 @@ def _floored(shares: Mapping[str, float], floor: float) -> dict[str, float]:
     return {name: share - surplus * (share - floor) / spare for name, share in lifted.items()}
 
 
-def ways(spec: Spec, balance: Balance) -> dict[str, list[Way]]:
+def violation_variants(spec: Spec, balance: BalanceSettings) -> dict[str, list[ViolationVariant]]:
     """Violation → the ways to make it: counts that are off by more are rarer, down to those that need many edits."""
-    found: dict[str, list[Way]] = {}
+    found: dict[str, list[ViolationVariant]] = {}
     for aim in list_targets(spec):
         for step, amount in enumerate(_amounts(aim.constraint, aim.mode)):
-            way = Way(Target(aim.constraint, FailureMode(aim.mode.kind, amount)), balance.farther**step)
+            way = ViolationVariant(
+                Target(aim.constraint, FailureMode(aim.mode.kind, amount)), balance.count_decay**step
+            )
             found.setdefault(aim.violation, []).append(way)
     return {name: [way for way in some if way.weight > 0] for name, some in found.items()}
 
@@ -147,21 +150,21 @@ def _amounts(constraint: Constraint, side: FailureMode) -> list[int]:
     return [side.amount, *more]
 
 
-Fate = Literal["untouched", "twin", "broken", "broken_twice"]
+ExampleCategory = Literal["untouched", "twin", "broken", "broken_twice"]
 Rng = np.random.Generator
 T = TypeVar("T")
-SLOTS = 100
+SLOTS_PER_BLOCK = 100
 """Slots a deck; a slot is two examples."""
 
 
 @dataclass(frozen=True, slots=True)
-class Card:
+class ExampleSpec:
     """What one example is to be."""
 
-    fate: Fate
-    wanted: tuple[str, ...] = ()
+    category: ExampleCategory
+    violations: tuple[str, ...] = ()
     """Violations to be made; for a twin the one through whose motions it goes."""
-    place: float = 0.0
+    photo_position: float = 0.0
     """Where its photo stands among all, 0 to 1; dealt evenly, so that every variant gets its share."""
 
 
@@ -170,88 +173,96 @@ class Slot:
     """Two examples, numbers 2k and 2k + 1: a good one and a broken one of the same photo, or two that are unrelated."""
 
     is_pair: bool
-    cards: tuple[Card, Card]
+    examples: tuple[ExampleSpec, ExampleSpec]
 
 
-def deal(balance: Balance, wanted: Mapping[str, float], seed: int, number: int) -> tuple[Slot, ...]:
+def plan_block(balance: BalanceSettings, shares: Mapping[str, float], seed: int, number: int) -> tuple[Slot, ...]:
     """Deck number `number` of the set `seed`: slots 100 * number and on. `wanted`: violation → share."""
     rng = np.random.default_rng([seed, 0, number])
-    if not wanted:
-        places = spread_evenly(2 * SLOTS, rng)
-        cards = [Card("untouched", place=place) for place in places]
+    if not shares:
+        places = sample_stratified(2 * SLOTS_PER_BLOCK, rng)
+        cards = [ExampleSpec("untouched", photo_position=place) for place in places]
         return tuple(Slot(False, pair) for pair in zip(cards[::2], cards[1::2], strict=True))
-    shares, half = balance.shares, balance.pairs / 2
-    good: dict[Fate, float] = {"untouched": shares.untouched, "twin": shares.twin}
-    bad: dict[Fate, float] = {"broken": shares.broken, "broken_twice": shares.broken_twice}
-    pairs = sum(spread({True: balance.pairs, False: 1 - balance.pairs}, SLOTS, rng))
-    alone = 2 * (SLOTS - pairs)
-    of_good = sum(spread({True: shares.good - half, False: shares.bad - half}, alone, rng)) if alone else 0
-    fates = spread(good, pairs + of_good, rng), spread(bad, pairs + alone - of_good, rng)
-    first, second = ([*_cards(some, wanted, rng)] for some in fates)
+    categories, half = balance.shares, balance.pairs / 2
+    good: dict[ExampleCategory, float] = {"untouched": categories.untouched, "twin": categories.control}
+    bad: dict[ExampleCategory, float] = {"broken": categories.broken, "broken_twice": categories.broken_twice}
+    pairs = sum(allocate({True: balance.pairs, False: 1 - balance.pairs}, SLOTS_PER_BLOCK, rng))
+    alone = 2 * (SLOTS_PER_BLOCK - pairs)
+    of_good = (
+        sum(allocate({True: categories.good_total - half, False: categories.broken_total - half}, alone, rng))
+        if alone
+        else 0
+    )
+    fates = allocate(good, pairs + of_good, rng), allocate(bad, pairs + alone - of_good, rng)
+    first, second = ([*_plan_examples(some, shares, rng)] for some in fates)
     single = [*first[pairs:], *second[pairs:]]
     single = [single[int(i)] for i in rng.permutation(len(single))]
     slots = [Slot(True, pair) for pair in zip(first[:pairs], second[:pairs], strict=True)]
     slots += [Slot(False, pair) for pair in zip(single[::2], single[1::2], strict=True)]
-    return tuple(slots[int(i)] for i in rng.permutation(SLOTS))
+    return tuple(slots[int(i)] for i in rng.permutation(SLOTS_PER_BLOCK))
 
 
-def _cards(fates: list[Fate], wanted: Mapping[str, float], rng: Rng) -> Iterator[Card]:
+def _plan_examples(fates: list[ExampleCategory], wanted: Mapping[str, float], rng: Rng) -> Iterator[ExampleSpec]:
     """Each fate with the violations that it takes, one after the other; a photo is never broken twice in one way."""
     needs = {"untouched": 0, "twin": 1, "broken": 1, "broken_twice": 2}
-    names = iter(spread(wanted, sum(needs[fate] for fate in fates), rng))
-    for fate, place in zip(fates, spread_evenly(len(fates), rng), strict=True):
-        yield Card(fate, _different(tuple(next(names) for _ in range(needs[fate])), wanted, rng), place)
+    names = iter(allocate(wanted, sum(needs[fate] for fate in fates), rng))
+    for fate, place in zip(fates, sample_stratified(len(fates), rng), strict=True):
+        yield ExampleSpec(fate, _make_distinct(tuple(next(names) for _ in range(needs[fate])), wanted, rng), place)
 
 
-def _different(names: tuple[str, ...], wanted: Mapping[str, float], rng: Rng) -> tuple[str, ...]:
+def _make_distinct(names: tuple[str, ...], wanted: Mapping[str, float], rng: Rng) -> tuple[str, ...]:
     others = [name for name in wanted if name not in names]
     if len(set(names)) == len(names) or not others:
         return tuple(dict.fromkeys(names))
     return names[0], others[int(rng.integers(len(others)))]
 
 
-def spread(shares: Mapping[T, float], count: int, rng: Rng) -> list[T]:
+def allocate(shares: Mapping[T, float], count: int, rng: Rng) -> list[T]:
     """So many draws in random order, each choice as often as its share says, to within one."""
     choices, weights = list(shares), np.array(list(shares.values()), float).clip(0)
     if count <= 0 or not weights.sum():
         return []
     edges = np.cumsum(weights / weights.sum())
-    found = np.minimum(np.searchsorted(edges, spread_evenly(count, rng), side="right"), len(choices) - 1)
+    found = np.minimum(np.searchsorted(edges, sample_stratified(count, rng), side="right"), len(choices) - 1)
     return [choices[int(i)] for i in found]
 
 
-def spread_evenly(count: int, rng: Rng) -> list[float]:
+def sample_stratified(count: int, rng: Rng) -> list[float]:
     """So many numbers from 0 to 1 at equal distances, from a random start, in random order."""
     return [float(point) for point in (rng.permutation(count) + rng.random()) / max(count, 1)]
 
 
-ROUNDS = 40
-CLOSE = 3.0
+RAKING_ROUNDS = 40
+NEAR_LIMIT = 3.0
 """Dead zones from a limit up to which a photo counts as close to it."""
 
 
-def scene_weights(spec: Spec, scenes: Sequence[Scene], *, rare: float, near: float) -> Float[np.ndarray, " scenes"]:
+def compute_photo_weights(
+    spec: Spec, scenes: Sequence[Scene], *, max_ratio: float, near_limit_weight: float
+) -> Float[np.ndarray, " scenes"]:
     """Probability of each photo.
 
     Raking (Deming and Stephan, 1940): the photos of each value of each attribute that is asked are scaled until all
     values are equally frequent, over and over, with no photo more than `rare` times as likely as at the start, or less
     likely than one such part. Photos close to a limit start with `near` times the weight of the others.
     """
-    start = np.array([near if near > 1 and _is_close(spec, scene) else 1.0 for scene in scenes])
-    tables = _tables(spec, scenes)
+    start = np.array(
+        [near_limit_weight if near_limit_weight > 1 and _is_near_limit(spec, scene) else 1.0 for scene in scenes]
+    )
+    tables = _count_values(spec, scenes)
     weights = start.copy()
-    for _ in range(ROUNDS):
+    for _ in range(RAKING_ROUNDS):
         for table in tables:
             totals = weights @ table
             factors = np.log(totals.mean() / totals)
             has = table.sum(1)
             weights *= np.exp(0.5 * (table @ factors) / np.maximum(has, 1))
             weights /= weights.mean() / start.mean()
-            weights = np.clip(weights, start / rare, start * rare)
+            weights = np.clip(weights, start / max_ratio, start * max_ratio)
     return np.asarray(weights / weights.sum())
 
 
-def _tables(spec: Spec, scenes: Sequence[Scene]) -> list[Float[np.ndarray, "scenes values"]]:
+def _count_values(spec: Spec, scenes: Sequence[Scene]) -> list[Float[np.ndarray, "scenes values"]]:
     """For each attribute that is asked, instances of each value on each photo; without values that no photo has."""
     tables = []
     for query in spec.queries:
@@ -267,9 +278,11 @@ def _tables(spec: Spec, scenes: Sequence[Scene]) -> list[Float[np.ndarray, "scen
     return [table for table in tables if table.shape[1] > 1]
 
 
-def _is_close(spec: Spec, scene: Scene) -> bool:
+def _is_near_limit(spec: Spec, scene: Scene) -> bool:
     """Whether a rule's limit is near, but not so near that nobody could say."""
     reading = build_context(spec, scene, quiet=True)
     return any(
-        1 <= abs(margin) < CLOSE for constraint in spec.constraints for margin in compute_margins(constraint, reading)
+        1 <= abs(margin) < NEAR_LIMIT
+        for constraint in spec.constraints
+        for margin in compute_margins(constraint, reading)
     )

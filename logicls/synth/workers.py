@@ -18,38 +18,42 @@ from logicls.data.coco import Dataset
 from logicls.data.segmentation import Outline
 from logicls.errors import DataError, PhotoError, Problem
 from logicls.io.processes import deaf, end_with_parent
-from logicls.synth.augmentation import Strength
-from logicls.synth.example_generator import Maker
-from logicls.synth.instance_bank import Bank
-from logicls.synth.sampling_plan import Balance
+from logicls.synth.augmentation import AugmentationSettings
+from logicls.synth.example_generator import ExampleGenerator
+from logicls.synth.instance_bank import InstanceBank
+from logicls.synth.sampling_plan import BalanceSettings
 
-CHUNK = 4
+CHUNK_SIZE = 4
 """Examples that a process is sent to make at a time."""
-AHEAD = 4
+PREFETCHED_CHUNKS = 4
 """Chunks a process that are asked for before they are taken: memory stays flat however slow the taker is."""
-GO_ON = "Then run the same command again: what is finished stays."
-Made = TypeVar("Made")
-Job = Callable[[Maker, int, int], Made]
+RESUME_ADVICE = "Then run the same command again: what is finished stays."
+Output = TypeVar("Made")
+ExampleTask = Callable[[ExampleGenerator, int, int], Output]
 """Makes something of a maker, the set's seed and an example's number. Travels to processes: a function of a module."""
 
 
 @dataclass(frozen=True, slots=True)
-class Source:
+class SynthesisSource:
     """What examples are made from. It is read once, and sent to each process."""
 
     spec: Spec
     dataset: Dataset
-    outlines: Mapping[int, Outline]
-    strength: Strength
-    balance: Balance
+    segmentations: Mapping[int, Outline]
+    augmentation: AugmentationSettings
+    balance: BalanceSettings
     seed: int
 
-    def maker(self) -> Maker:
+    def create_generator(self) -> ExampleGenerator:
         """Makes the examples of this source."""
-        return Maker(self.spec, Bank(self.dataset, self.outlines), self.strength, self.balance)
+        return ExampleGenerator(
+            self.spec, InstanceBank(self.dataset, self.segmentations), self.augmentation, self.balance
+        )
 
 
-def produce(source: Source, job: Job[Made], numbers: Sequence[int], workers: int) -> Generator[Made, None, None]:
+def run_tasks(
+    source: SynthesisSource, task: ExampleTask[Output], numbers: Sequence[int], workers: int
+) -> Generator[Output, None, None]:
     """The job done for each number, in the order of the numbers; the same whatever the number of `workers`.
 
     Without workers it is done here, when it is taken. Close the iterator to end the processes before the last number;
@@ -59,43 +63,43 @@ def produce(source: Source, job: Job[Made], numbers: Sequence[int], workers: int
         DataError: A photo cannot be read (LC301 to LC307), or a process died (LC404).
     """
     if not workers:
-        maker = source.maker()
-        yield from (_done(job, maker, source.seed, number) for number in numbers)
+        maker = source.create_generator()
+        yield from (_run_task(task, maker, source.seed, number) for number in numbers)
         return
-    chunks = iter([numbers[at : at + CHUNK] for at in range(0, len(numbers), CHUNK)])
-    pool = ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), _begin, (source, job))
+    chunks = iter([numbers[at : at + CHUNK_SIZE] for at in range(0, len(numbers), CHUNK_SIZE)])
+    pool = ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), _initialize_worker, (source, task))
     try:
         with deaf():
-            waiting = deque(pool.submit(_work, chunk) for chunk in islice(chunks, workers * AHEAD))
+            waiting = deque(pool.submit(_run_chunk, chunk) for chunk in islice(chunks, workers * PREFETCHED_CHUNKS))
         while waiting:
             yield from waiting.popleft().result()
-            waiting.extend(pool.submit(_work, chunk) for chunk in islice(chunks, 1))
+            waiting.extend(pool.submit(_run_chunk, chunk) for chunk in islice(chunks, 1))
     except BrokenProcessPool as error:
         message = "a process that makes examples died; most likely the memory was used up."
-        raise DataError(Problem("LC404", message, advice=f"Use fewer workers. {GO_ON}")) from error
+        raise DataError(Problem("LC404", message, advice=f"Use fewer workers. {RESUME_ADVICE}")) from error
     finally:
         pool.shutdown(cancel_futures=True)
 
 
-_at_work: tuple[Job[Any], Maker, int]
+_worker_state: tuple[ExampleTask[Any], ExampleGenerator, int]
 """In a process that makes examples: what it does, with what, for which seed."""
 
 
-def _begin(source: Source, job: Job[Any]) -> None:
-    global _at_work
+def _initialize_worker(source: SynthesisSource, job: ExampleTask[Any]) -> None:
+    global _worker_state
     cv2.setNumThreads(1)  # processes share the cores among themselves
     end_with_parent()
-    _at_work = job, source.maker(), source.seed
+    _worker_state = job, source.create_generator(), source.seed
 
 
-def _work(numbers: Sequence[int]) -> list[Any]:
-    job, maker, seed = _at_work
-    return [_done(job, maker, seed, number) for number in numbers]
+def _run_chunk(numbers: Sequence[int]) -> list[Any]:
+    job, maker, seed = _worker_state
+    return [_run_task(job, maker, seed, number) for number in numbers]
 
 
-def _done(job: Job[Made], maker: Maker, seed: int, number: int) -> Made:
+def _run_task(job: ExampleTask[Output], maker: ExampleGenerator, seed: int, number: int) -> Output:
     try:
         return job(maker, seed, number)
     except PhotoError as error:
-        problems = [replace(p, advice=f"{p.advice} {GO_ON}".strip()) for p in error.problems]
+        problems = [replace(p, advice=f"{p.advice} {RESUME_ADVICE}".strip()) for p in error.problems]
         raise DataError(problems) from error

@@ -43,7 +43,7 @@ from logicls.predict.uncertainty.risk_control import TARGETS, cases_of, choose
 from logicls.predict.uncertainty.rule_probability import broken
 from logicls.predict.uncertainty.thresholds import FILE, write_thresholds
 from logicls.records import Answer, Box
-from logicls.synth.dataset import rows
+from logicls.synth.dataset import read_rows
 from logicls.train.batching import Batch
 from logicls.train.validation import Split, chosen
 
@@ -67,7 +67,7 @@ def raise_lights(model: Any, codec: NanoAnswerCodec, batches: Iterable[Batch]) -
     spans = [span for batch in batches for span in _spans(model, codec, batch)]
     limit = best_limit(spans)
     with torch.no_grad():
-        model.pointer.pattern.bias[-1] -= limit
+        model.detection_head.centre_filter.bias[-1] -= limit
     return 1 / (1 + math.exp(-limit))
 
 
@@ -307,7 +307,7 @@ def calibrate(bundle: Bundle, synth: Path, split: Split, seed: int, say: Callabl
 
 def _rows(synth: Path, wanted: set[int]) -> Iterator[dict[str, Any]]:
     """The rows with those numbers, decoded."""
-    for number, row in enumerate(rows(synth, COLUMNS)):
+    for number, row in enumerate(read_rows(synth, COLUMNS)):
         if number in wanted:
             picture = np.asarray(Image.open(io.BytesIO(row["image"]["bytes"])).convert("RGB"))
             yield {**row, "number": number, "image": None, "pixels": picture}

@@ -28,8 +28,8 @@ from logicls.models.nano import NanoForImageTextToText
 from logicls.models.nano.answer_codec import Edges
 from logicls.models.nano.crop_encoder import BACKBONE_FILE, CropBackbone, add_highlights, normalize, extract_crops
 from logicls.models.nano.losses import IGNORE_INDEX
-from logicls.synth.dataset import rows
-from logicls.synth.invariances import lies_any_way
+from logicls.synth.dataset import read_rows
+from logicls.synth.invariances import is_orientation_free
 from logicls.train.batching import lit
 from logicls.train.distributed import ALONE
 from logicls.train.lightning_module import one_cycle, run_loop, seed_step
@@ -109,7 +109,7 @@ def learn_closely(model: NanoForImageTextToText, run: Run, heard: Listener) -> N
     Nothing happens where things are not looked at closely, or where the examples have no two values to tell apart. The
     first process learns, and the others read what it wrote to the run's folder; so does a run that goes on.
     """
-    glimpse, path = model.detection_head.glimpse, run.work / BACKBONE_FILE
+    glimpse, path = model.detection_head.crop_encoder, run.work / BACKBONE_FILE
     if glimpse is None:
         return
     if run.rank.is_first and not path.exists():
@@ -117,19 +117,19 @@ def learn_closely(model: NanoForImageTextToText, run: Run, heard: Listener) -> N
         known = cuttings(run.flight, run.synth, learned, run.recipe.seed)
         if len(known.words) > 1:
             heard.say(f"{len(known.values)} things are cut out and looked at by themselves first, {STEPS} steps")
-            reader = _learned(glimpse.look, known, run, heard)
+            reader = _learned(glimpse.backbone, known, run, heard)
             write_bytes(path, save(reader.look.state_dict()))
             others = cuttings(run.flight, run.synth, aside, run.recipe.seed, known.words)
             if len(others.values):
                 heard.say(f"of {len(others.values)} kept aside {right(reader, others):.1%} are told rightly")
     run.rank.wait()
     if path.exists():
-        glimpse.look.load_state_dict(load_file(path))
+        glimpse.backbone.load_state_dict(load_file(path))
 
 
 def cuttings(flight: Flight, synth: Path, numbers: Sequence[int], seed: int, words: Sequence[Word] = ()) -> Cuttings:
     """Things of those examples that bear an attribute, at most `MOST`, drawn by chance; `words`, if they are known."""
-    queries = [row["queries"] for row in islice(rows(synth, ("queries",)), len(flight.examples))]
+    queries = [row["queries"] for row in islice(read_rows(synth, ("queries",)), len(flight.examples))]
     found: list[tuple[int, Edges, Word]] = [
         (number, edges, (query, value))
         for number in numbers
@@ -148,7 +148,7 @@ def cuttings(flight: Flight, synth: Path, numbers: Sequence[int], seed: int, wor
         np.array([box for _, box in cut], np.float32).reshape(-1, 4),
         np.array([known.index(word) for _, _, word in some], np.int64),
         known,
-        any_way=lies_any_way(flight.spec),
+        any_way=is_orientation_free(flight.spec),
     )
 
 

@@ -20,8 +20,8 @@ from logicls.models.nano import NanoConfig, NanoForImageTextToText
 from logicls.models.nano.answer_codec import NanoAnswerCodec
 from logicls.models.nano.processor import expand_model
 from logicls.predict.self_test import write_probe
-from logicls.synth.dataset import rows
-from logicls.synth.invariances import lies_any_way
+from logicls.synth.dataset import read_rows
+from logicls.synth.invariances import is_orientation_free
 from logicls.train import time_budget as pace
 from logicls.train.calibration import MAX_DETECTION_EXAMPLES as MOST
 from logicls.train.calibration import calibrate, raise_lights
@@ -152,7 +152,7 @@ def _prepared(run: Run, workers: int, done: Callable[[int], None]) -> Run:
         most=_sampled(recipe),
         done=done,
     )
-    photos = [row["photo"] for row in islice(rows(run.synth, ("photo",)), len(flight.examples))]
+    photos = [row["photo"] for row in islice(read_rows(run.synth, ("photo",)), len(flight.examples))]
     split = split_photos(photos, recipe.heldout, recipe.seed)
     fresh = fresh_of(
         run.synth,
@@ -197,7 +197,7 @@ def _planned(run: Run, model: NanoForImageTextToText, began: float, heard: Liste
 
 def make_model(recipe: Recipe, flight: Flight) -> NanoForImageTextToText:
     """A nano for this product's words and photos: the base's, grown, or one of the recipe's size that knows nothing."""
-    base, any_way = base_of(recipe), lies_any_way(flight.spec)
+    base, any_way = base_of(recipe), is_orientation_free(flight.spec)
     if base is not None:
         return expand_model(base, flight.processor, orientation_invariant=any_way)
     codec = NanoAnswerCodec(flight.processor)

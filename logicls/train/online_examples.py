@@ -20,11 +20,11 @@ from logicls.data.image_io import fitted
 from logicls.errors import DataError, Problem, relative
 from logicls.io.run_manifest import claimed
 from logicls.models.nano.answer_codec import NanoAnswerCodec
-from logicls.synth.dataset import asked
-from logicls.synth.downscale import reduced
-from logicls.synth.example_generator import Maker
-from logicls.synth.pipeline import Order, settings_of, source_of
-from logicls.synth.workers import Job, Source, produce
+from logicls.synth.dataset import build_question_columns
+from logicls.synth.downscale import downscale_source
+from logicls.synth.example_generator import ExampleGenerator
+from logicls.synth.pipeline import SynthesisRequest, hash_inputs, load_source
+from logicls.synth.workers import ExampleTask, SynthesisSource, run_tasks
 from logicls.train.distributed import ALONE, Rank
 from logicls.train.encoding import Encoded, Encoder
 from logicls.train.preflight import Flight
@@ -44,23 +44,23 @@ class Shown:
     """Questions and answers, in the columns of the dataset; boxes in pixels of the photo, whose size it has, too."""
 
 
-def showing(size: tuple[int, int], most: int) -> Job[Shown]:
+def showing(size: tuple[int, int], most: int) -> ExampleTask[Shown]:
     """Makes an example for an input of `size` (height, width) with at most so many boxes in an answer."""
     return partial(_shown, size=size, most=most)
 
 
-def _shown(maker: Maker, seed: int, number: int, *, size: tuple[int, int], most: int) -> Shown:
+def _shown(maker: ExampleGenerator, seed: int, number: int, *, size: tuple[int, int], most: int) -> Shown:
     """The example, or the first of those that stand in for it that has no more boxes.
 
     Raises:
         DataError: Not one of them has (LC405).
     """
     for attempt in range(TRIES):
-        picture = maker.picture(seed, number + attempt * APART)
+        picture = maker.render(seed, number + attempt * APART)
         example = picture.example
         if max(len(answer.boxes) for answer in example.answers) <= most:
             rng = np.random.default_rng([seed, 3, example.seed])
-            return Shown(fitted(size, picture.photo), asked(maker, example, rng))
+            return Shown(fitted(size, picture.photo), build_question_columns(maker, example, rng))
     message = f"example {number}, made while training, has more than {most} boxes in an answer, and so have "
     message += f"{TRIES - 1} others."
     raise DataError(Problem("LC405", message, advice="Make a larger set with `logicls synth`, and train on that one."))
@@ -74,8 +74,8 @@ Part = tuple[list[Encoded], np.ndarray]
 class Fresh:
     """Where the fresh examples of a run come from."""
 
-    source: Source
-    job: Job[Shown]
+    source: SynthesisSource
+    job: ExampleTask[Shown]
     encoder: Encoder
     first: int
     """Number of the first one: after those of the set."""
@@ -91,7 +91,7 @@ class Fresh:
         """
         numbers = self.rank.mine(range(self.first + start * self.each, self.first + stop * self.each))
         count = self.each // self.rank.of
-        with closing(produce(self.source, self.job, numbers, self.workers)) as made:
+        with closing(run_tasks(self.source, self.job, numbers, self.workers)) as made:
             for _ in range(start, stop):
                 some = list(islice(made, count))
                 yield [self.encoder.encode(one.row) for one in some], np.stack([one.pixels for one in some])
@@ -126,26 +126,28 @@ def fresh_of(
         return None
     made = claimed(synth / "synth.json")
     shape = flight.processor.image_processor.shape
-    source = reduced(_leaving_out(without, _source(synth, made)), shape)
+    source = downscale_source(_leaving_out(without, _source(synth, made)), shape)
     job = showing(shape, flight.boxes + 1)
     encoder = Encoder(NanoAnswerCodec(flight.processor), verdict_weight)
     count = int(str(made["count"]))
     return Fresh(source, job, encoder, count + count % 2, each, workers)
 
 
-def _leaving_out(photos: Collection[str], source: Source) -> Source:
+def _leaving_out(photos: Collection[str], source: SynthesisSource) -> SynthesisSource:
     scenes = tuple(scene for scene in source.dataset.scenes if scene.photo not in photos)
     return replace(source, dataset=replace(source.dataset, scenes=scenes))
 
 
-def _source(synth: Path, made: Mapping[str, object]) -> Source:
+def _source(synth: Path, made: Mapping[str, object]) -> SynthesisSource:
     """What the set was made of."""
     data = Path(str(made.get("data", "")))
     if "data" not in made or not (data / "annotations.json").is_file():
         where = f" at {data}" if "data" in made else ""
         raise _gone(synth, f"the annotated photos that it was made of are not there{where}.")
-    source = source_of(Order(synth / "spec.yaml", data, synth, int(str(made["count"])), int(str(made["seed"]))))
-    differs = [key for key, now in settings_of(source.spec, data).items() if made.get(key) != now]
+    source = load_source(
+        SynthesisRequest(synth / "spec.yaml", data, synth, int(str(made["count"])), int(str(made["seed"])))
+    )
+    differs = [key for key, now in hash_inputs(source.spec, data).items() if made.get(key) != now]
     if differs:
         raise _gone(synth, f"the {' and '.join(differs)} are not those that it was made with.")
     return source

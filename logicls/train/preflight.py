@@ -22,7 +22,7 @@ from logicls.models.nano import NanoImageProcessor, NanoProcessor
 from logicls.models.nano.answer_codec import NanoAnswerCodec, collect_values
 from logicls.models.nano.config import TOKEN_STRIDE, choose_input_size
 from logicls.models.nano.processor import expand_processor, train_tokenizer
-from logicls.prompts.templates import wordings
+from logicls.prompts.templates import question_phrasings
 from logicls.train.encoding import Encoded, Encoder, decoded
 from logicls.train.resolution_check import Legibility, legibility, narrow
 
@@ -119,7 +119,7 @@ def processor_for(spec: Spec, size: Sequence[int], base: Path | None, detail: in
     queries = decompose(spec)
     if base is not None:
         return expand_processor(base, collect_values(queries), size, detail)
-    texts = [text for query in queries for text in wordings(query, spec)]
+    texts = [text for query in queries for text in question_phrasings(query, spec)]
     return NanoProcessor(NanoImageProcessor(size, detail), train_tokenizer(texts, collect_values(queries)))
 
 

@@ -19,7 +19,7 @@ from lightning.pytorch.callbacks import Callback
 from logicls.errors import Problem, RecipeError
 from logicls.io.run_manifest import Difference, claim
 from logicls.models.nano.answer_codec import NanoAnswerCodec
-from logicls.synth.dataset import rows
+from logicls.synth.dataset import read_rows
 from logicls.train import early_stopping as best
 from logicls.train import sampler as resample
 from logicls.train.batching import Batches, Feed
@@ -89,7 +89,7 @@ class Run:
 
     def to_settle(self, most: int) -> tuple[int, ...]:
         """Numbers of so many examples kept aside, of those photos that scales are fitted on."""
-        photos = [row["photo"] for row in islice(rows(self.synth, ("photo",)), len(self.flight.examples))]
+        photos = [row["photo"] for row in islice(read_rows(self.synth, ("photo",)), len(self.flight.examples))]
         some = [number for number in self.split.heldout if photos[number] in self.split.first_half]
         return tuple(chosen(some, most, self.recipe.seed))
 
@@ -101,7 +101,7 @@ class Run:
             return None
         if not given.difficulty:
             return Evenly(learned, batch=count, seed=given.seed)
-        cells = cells_of(islice(rows(self.synth, COLUMNS), len(self.flight.examples)))
+        cells = cells_of(islice(read_rows(self.synth, COLUMNS), len(self.flight.examples)))
         return ByWeight(Difficulty(cells, learned), learned, batch=count, seed=given.seed)
 
     def feed(self, draws: Draws | None, start: int, stop: int) -> Any:

@@ -26,7 +26,7 @@ import pyarrow.parquet as pq
 from logicls.io.resources import share
 from logicls.predict.folder.runner import predict_folder, read_verdicts
 from logicls.predict.self_test import open_bundle
-from logicls.synth.pipeline import Order, build
+from logicls.synth.pipeline import SynthesisRequest, build_dataset
 from logicls.train.fit import fit
 from logicls.train.recipe import Recipe, read_recipe
 
@@ -53,7 +53,7 @@ def split(folder: Path) -> tuple[Path, Path]:
 
 def made(data: Path, out: Path, count: int, seed: int) -> Path:
     """A set of that many examples."""
-    build(Order(SPEC, data, out, count, seed), workers=2)
+    build_dataset(SynthesisRequest(SPEC, data, out, count, seed), workers=2)
     return out
 
 

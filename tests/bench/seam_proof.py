@@ -24,7 +24,7 @@ from torchmetrics.functional.classification import binary_auroc
 
 from logicls.models.nano.config import TOKEN_STRIDE, choose_input_size
 from logicls.models.nano.processor import NanoImageProcessor
-from logicls.synth.dataset import rows
+from logicls.synth.dataset import read_rows
 
 EPOCHS = 8
 BATCH = 64
@@ -34,7 +34,7 @@ COLUMNS = ("image", "photo", "fate", "edits", "violations", "width", "height")
 def pictures(folder: Path, tokens: int) -> tuple[torch.Tensor, list[dict]]:
     """Photos at the model's input size, float32 [n 3 height width], and what is known of them."""
     found, facts, processor = [], [], None
-    for row in rows(folder, COLUMNS):
+    for row in read_rows(folder, COLUMNS):
         if processor is None:
             processor = NanoImageProcessor(choose_input_size(row["height"] / row["width"], tokens))
         photo = np.asarray(Image.open(io.BytesIO(row["image"]["bytes"])).convert("RGB"))

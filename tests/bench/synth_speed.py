@@ -43,34 +43,36 @@ from logicls.synth import (
 from logicls.synth import (
     violation_sampler as draft,
 )
-from logicls.synth.augmentation import Strength
-from logicls.synth.geometric import drawn_map, warped
-from logicls.synth.instance_bank import Bank
-from logicls.synth.photometric import lighting, lit
-from logicls.synth.pipeline import Order, build, source_of
+from logicls.synth.augmentation import AugmentationSettings
+from logicls.synth.geometric import sample_transform, warp_photo
+from logicls.synth.instance_bank import InstanceBank
+from logicls.synth.photometric import build_photometric_transform, apply_photometric_transform
+from logicls.synth.pipeline import SynthesisRequest, build_dataset, load_source
 from logicls.synth.torchless import albumentations
 
 BLOCK = 20
 
 
-def bare(maker: make.Maker, number: int, light: Callable[[Strength], albumentations.Compose]) -> None:
+def bare(
+    maker: make.ExampleGenerator, number: int, light: Callable[[AugmentationSettings], albumentations.Compose]
+) -> None:
     """A photo, varied and encoded: what every synthesis has to pay."""
     rng = np.random.default_rng(number)
-    scene, s = maker.bank.dataset.scenes[number % len(maker.bank.dataset.scenes)], maker.augment.strength
+    scene, s = maker.bank.dataset.scenes[number % len(maker.bank.dataset.scenes)], maker.augmenter.settings
     photo = read_photo(maker.bank.dataset.image_path(scene))
     if rng.random() < s.geometric:
         size = scene.width, scene.height
-        map_ = drawn_map(size, rng, shift=s.shift, scale=s.scale, turn=s.turn, perspective=s.perspective)
-        photo = warped(photo, map_)
-    quality = int(rng.integers(maker.quality[0], maker.quality[1] + 1))
-    bgr = cv2.cvtColor(lit(photo, light(s), number), cv2.COLOR_RGB2BGR)
+        map_ = sample_transform(size, rng, shift=s.shift, scale=s.scale, rotation=s.rotation, perspective=s.perspective)
+        photo = warp_photo(photo, map_)
+    quality = int(rng.integers(maker.jpeg_quality[0], maker.jpeg_quality[1] + 1))
+    bgr = cv2.cvtColor(apply_photometric_transform(photo, light(s), number), cv2.COLOR_RGB2BGR)
     cv2.imencode(".jpg", bgr, [cv2.IMWRITE_JPEG_QUALITY, quality])
 
 
-def ours(s: Strength) -> albumentations.Compose:
+def ours(s: AugmentationSettings) -> albumentations.Compose:
     """The light of synthesis."""
-    return lighting(
-        brightness=s.brightness, contrast=s.contrast, cast=s.cast, hue=s.hue, uneven=s.uneven, gradient=s.gradient,
+    return build_photometric_transform(
+        brightness=s.brightness, contrast=s.contrast, cast=s.colour_cast, hue=s.hue, uneven=s.illumination, gradient=s.gradient,
         vignette=s.vignette, blur=s.blur, noise=s.noise,
     )  # fmt: skip
 
@@ -78,8 +80,8 @@ def ours(s: Strength) -> albumentations.Compose:
 @cache
 def _theirs(s: str) -> albumentations.Compose:
     """The same in albumentations' own transforms, of settings as JSON."""
-    given = Strength.model_validate_json(s)
-    cast, hue, share = (-given.cast, given.cast), (-given.hue, given.hue), given.uneven / 2
+    given = AugmentationSettings.model_validate_json(s)
+    cast, hue, share = (-given.colour_cast, given.colour_cast), (-given.hue, given.hue), given.illumination / 2
     return albumentations.Compose(
         [
             albumentations.RandomBrightnessContrast(given.brightness, given.contrast, p=1),
@@ -93,22 +95,22 @@ def _theirs(s: str) -> albumentations.Compose:
     )
 
 
-def theirs(s: Strength) -> albumentations.Compose:
+def theirs(s: AugmentationSettings) -> albumentations.Compose:
     """The light as albumentations has it."""
     return _theirs(s.model_dump_json())
 
 
-def side_by_side(maker: make.Maker, count: int) -> None:
+def side_by_side(maker: make.ExampleGenerator, count: int) -> None:
     """CPU time of both in turns, once the photos and outlines that they need are in memory."""
     ways: dict[str, Callable[[int], object]] = {
         "bare, theirs": lambda number: bare(maker, number, theirs),
         "bare, ours": lambda number: bare(maker, number, ours),
-        "make": lambda number: maker.make(0, number),
-        "make and write": lambda number: row.make_row(maker, 0, number),
+        "make": lambda number: maker.generate(0, number),
+        "make and write": lambda number: row.generate_row(maker, 0, number),
     }
     spent = dict.fromkeys(ways, 0.0)
     for number in range(count):
-        maker.make(0, number)
+        maker.generate(0, number)
     for start in range(0, count, BLOCK):
         for name, way in ways.items():
             began = time.process_time()
@@ -121,7 +123,7 @@ def side_by_side(maker: make.Maker, count: int) -> None:
         print(f"{name:15s} {1000 / rate:6.2f} ms   {rate:6.1f} a second   {share}")
 
 
-def parts(maker: make.Maker, count: int) -> None:
+def parts(maker: make.ExampleGenerator, count: int) -> None:
     """Where the time goes: of each part without the parts within it."""
     spent: dict[str, float] = defaultdict(float)
     within: list[float] = []
@@ -148,17 +150,17 @@ def parts(maker: make.Maker, count: int) -> None:
     timed(draft, "violate", "finding an edit")
     timed(canvas.Canvas.photo, "func", "pixels of edits")
     timed(edit.Editor, "edit", "finding an edit")
-    timed(Bank, "photo", "decode")
-    timed(Bank, "mask", "outlines")
+    timed(InstanceBank, "photo", "decode")
+    timed(InstanceBank, "mask", "outlines")
     timed(augment, "warped", "augment")
     timed(augment, "lit", "augment")
     timed(augment, "is_washed", "is everything still seen")
-    timed(make.Picture, "encoded", "encode")
+    timed(make.RenderedExample, "encoded", "encode")
     timed(row, "chain", "text")
     timed(row, "row", "text")
-    timed(make.Maker, "make", "the rest")
+    timed(make.ExampleGenerator, "make", "the rest")
     for number in range(count):
-        row.make_row(maker, 0, number)
+        row.generate_row(maker, 0, number)
     whole = sum(spent.values())
     for label, seconds in sorted(spent.items(), key=lambda item: -item[1]):
         print(f"  {label:20s} {1000 * seconds / count:6.2f} ms   {seconds / whole:4.0%}")
@@ -168,7 +170,7 @@ def whole_run(spec: Path, data: Path, count: int) -> None:
     """`logicls synth`, run in a process of its own."""
     with tempfile.TemporaryDirectory() as out:
         began = time.perf_counter()
-        build(Order(spec, data, Path(out) / "set", count, 0), workers=2)
+        build_dataset(SynthesisRequest(spec, data, Path(out) / "set", count, 0), workers=2)
         seconds = time.perf_counter() - began
     peaks = [resource.getrusage(who).ru_maxrss // 1024 for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
     rate = f"{count / seconds:.1f} a second"
@@ -185,7 +187,7 @@ def main() -> None:
     spec, data = map(Path, given[:2]) if named else (share("constraints/dosing_kit.yaml"), share("data/dosing_kit"))
     count = int(given[-1]) if len(given) % 2 else 400
     cv2.setNumThreads(1)
-    maker = source_of(Order(spec, data, Path(), count, 0)).maker()
+    maker = load_source(SynthesisRequest(spec, data, Path(), count, 0)).create_generator()
     side_by_side(maker, count)
     parts(maker, count)
     for times in (1, 10):

@@ -20,7 +20,7 @@ from logicls.models.hub.chat_template import make_inputs, pad_photo, place_photo
 from logicls.models.hub.loading import find_checkpoint, conventions_for, load_model, load_processor
 from logicls.models.hub.shared_prefix import append_text
 from logicls.predict.readers.hub import HubReader
-from logicls.prompts.templates import wordings
+from logicls.prompts.templates import question_phrasings
 
 AT_ONCE = 8
 """Photos a batch; all are of one size."""
@@ -64,7 +64,7 @@ def hub_ways(bundle: Bundle) -> dict[str, Way]:
     twice.__dict__["asked"] = reader.compiled_queries * 2
     prompts = [
         [codec.tokenize(codec.chat_format.format_question(texts[k % len(texts)])) for k in range(VOTES)]
-        for texts in (wordings(asked.query, bundle.spec) for asked in reader.compiled_queries)
+        for texts in (question_phrasings(asked.query, bundle.spec) for asked in reader.compiled_queries)
     ]
     known: dict[int, list[list[int]]] = {}
 

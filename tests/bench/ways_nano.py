@@ -14,7 +14,7 @@ from logicls.constraints.checker.decomposition import locate_query_id
 from logicls.models.bundle import Bundle
 from logicls.predict.readers.detections import Detection, answer_location, answer_attribute, select_detections
 from logicls.predict.readers.nano import TokenizedQueries, NanoReader
-from logicls.prompts.templates import wordings
+from logicls.prompts.templates import question_phrasings
 from logicls.records import Answer, Subquery
 
 
@@ -28,7 +28,7 @@ class NanoAlone:
 
     def __init__(self, bundle: Bundle, query: Subquery, pointed: bool, wording: int) -> None:
         self.reader, self.query = NanoReader(bundle), query
-        texts = wordings(query, bundle.spec)
+        texts = question_phrasings(query, bundle.spec)
         words = self.reader.codec.encode_prompt(texts[wording % len(texts)])
         asked = TokenizedQueries(
             torch.tensor([words]), torch.ones(1, len(words), dtype=torch.long), torch.tensor([len(words) - 1])

@@ -21,7 +21,7 @@ from logicls.predict.folder.runner import predict_folder, read_verdicts
 from logicls.predict.self_test import write_probe
 from logicls.predict.serialization import verdict_to_json
 from logicls.records import Verdict
-from logicls.synth.pipeline import Order, build
+from logicls.synth.pipeline import SynthesisRequest, build_dataset
 
 KIT = share("constraints/dosing_kit.yaml")
 WIDTH = 100
@@ -50,10 +50,10 @@ def bench(tmp_path_factory, tiny_nano) -> Path:
     spec = load_spec(KIT)
     model, processor = tiny_nano(spec)
     with torch.no_grad():  # so that it points at something
-        model.pointer.pattern.weight.normal_(std=0.5)
-        model.pointer.pattern.bias.zero_()
+        model.detection_head.centre_filter.weight.normal_(std=0.5)
+        model.detection_head.centre_filter.bias.zero_()
     bundle = write_bundle(folder / "bundle", model=model, processor=processor, spec_file=KIT, max_boxes=5)
-    build(Order(KIT, share("data/dosing_kit"), folder / "synth", 2, 0), workers=1)
+    build_dataset(SynthesisRequest(KIT, share("data/dosing_kit"), folder / "synth", 2, 0), workers=1)
     write_probe(bundle, folder / "synth")
     (folder / "photos").mkdir()
     rows = list(csv.DictReader(share("data/dosing_kit/heldout/truth.csv").read_text().splitlines()))

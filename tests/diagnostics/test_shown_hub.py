@@ -21,13 +21,13 @@ from logicls.models.hub.bundle_io import describe_base, hash_weights
 from logicls.models.hub.chat_template import read_chat_format
 from logicls.models.hub.loading import box_format_for, find_checkpoint, conventions_for, load_model, load_processor
 from logicls.models.hub.shared_prefix import PrefixBranches
-from logicls.synth.pipeline import Order, build
+from logicls.synth.pipeline import SynthesisRequest, build_dataset
 from logicls.train.fit import fit
 from logicls.train.hub_dataset import Examples, open_rows
 from logicls.train.hub_preflight import preflight_hub, rehearse
 from logicls.train.recipe import Recipe
 
-ORDER = Order(share("constraints/dosing_kit.yaml"), share("data/dosing_kit"), Path("synth"), 2, 0)
+ORDER = SynthesisRequest(share("constraints/dosing_kit.yaml"), share("data/dosing_kit"), Path("synth"), 2, 0)
 FAMILY = "llava"
 
 
@@ -42,7 +42,7 @@ def made(checkpoint, tmp_path_factory) -> Path:
     """A folder with `model`, a tiny one, and `synth`, two training examples."""
     folder = tmp_path_factory.mktemp("made")
     shutil.copytree(checkpoint(FAMILY), folder / "model")
-    build(replace(ORDER, out=folder / "synth"), workers=1)
+    build_dataset(replace(ORDER, out=folder / "synth"), workers=1)
     return folder
 
 

@@ -24,7 +24,7 @@ from logicls.predict.folder.runner import predict_folder
 from logicls.predict.input.loader import PhotoLoader
 from logicls.predict.self_test import open_bundle, write_probe
 from logicls.pretraining.photo_store import read_shards
-from logicls.synth.pipeline import Order, build, source_of
+from logicls.synth.pipeline import SynthesisRequest, build_dataset, load_source
 from logicls.train.distributed import Rank, together
 from logicls.train.fit import fit
 from logicls.train.grpo import stage as grpo
@@ -34,7 +34,7 @@ from logicls.train.preflight import decoded, preflight
 from logicls.train.recipe import Recipe, refuse_other_options
 from logicls.train.time_budget import Pace, fitting
 
-ORDER = Order(share("constraints/dosing_kit.yaml"), share("data/dosing_kit"), Path("synth"), 2, 0)
+ORDER = SynthesisRequest(share("constraints/dosing_kit.yaml"), share("data/dosing_kit"), Path("synth"), 2, 0)
 TINY = Recipe(steps=1, batch=1, visual_tokens=16, base=False, width=32, encoder_layers=1, decoder_layers=1)
 
 
@@ -48,7 +48,7 @@ def _one_thread():
 def made(tmp_path_factory, tiny_nano) -> Path:
     """A folder with `synth`, two training examples, and `bundle`, a model of random weights with its probe."""
     folder = tmp_path_factory.mktemp("made")
-    build(replace(ORDER, out=folder / "synth"), workers=1)
+    build_dataset(replace(ORDER, out=folder / "synth"), workers=1)
     model, processor = tiny_nano(load_spec(ORDER.spec))
     bundle = write_bundle(folder / "bundle", model=model, processor=processor, spec_file=ORDER.spec, max_boxes=5)
     write_probe(bundle, folder / "synth")
@@ -125,7 +125,7 @@ def killed_worker() -> object:
         if count:
             multiprocessing.active_children()[0].kill()
 
-    return build(replace(ORDER, out=Path("larger"), count=400), workers=2, done=done)
+    return build_dataset(replace(ORDER, out=Path("larger"), count=400), workers=2, on_progress=done)
 
 
 def verdicts_of_monday() -> object:
@@ -186,11 +186,11 @@ def without_trl() -> object:
 
 
 TRIGGERS: dict[str, Callable[[], object]] = {
-    "LC401": lambda: build(replace(ORDER, count=3), workers=1),
+    "LC401": lambda: build_dataset(replace(ORDER, count=3), workers=1),
     "LC402": lambda: preflight(Path("bundle"), Path("cache"), visual_tokens=16),
     "LC403": lambda: decoded(b"no picture", 17),
     "LC404": killed_worker,
-    "LC405": lambda: showing((64, 64), 0)(source_of(ORDER).maker(), 0, 17),
+    "LC405": lambda: showing((64, 64), 0)(load_source(ORDER).create_generator(), 0, 17),
     "LC406": moved_photos,
     "LC407": lambda: read_shards(Path("nowhere")),
     "LC411": other_recipe,

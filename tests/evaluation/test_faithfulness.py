@@ -12,9 +12,9 @@ from logicls.evaluation.faithfulness import draw_flips, try_flips
 from logicls.io.resources import share
 from logicls.predict.readers.nano import Prediction
 from logicls.records import Answer
-from logicls.synth.instance_bank import Bank
-from logicls.synth.sampling_plan import read_balance
-from logicls.synth.violation_sampler import Drafter
+from logicls.synth.instance_bank import InstanceBank
+from logicls.synth.sampling_plan import load_balance_settings
+from logicls.synth.violation_sampler import ViolationSampler
 
 COUNT = 5
 
@@ -24,7 +24,9 @@ def drafter():
     """Edits of the sample product."""
     dataset = read_dataset(share("data/dosing_kit"))
     spec = load_spec(share("constraints/dosing_kit.yaml"))
-    return Drafter(spec, Bank(dataset, read_outlines(dataset)), read_balance(share("synth/balance.yaml")))
+    return ViolationSampler(
+        spec, InstanceBank(dataset, read_outlines(dataset)), load_balance_settings(share("synth/balance.yaml"))
+    )
 
 
 class Knowing:

@@ -14,14 +14,20 @@ from hypothesis import strategies as st
 
 from logicls import answer_format as trail
 from logicls.constraints.checker.decomposition import decompose
-from logicls.constraints.checker.evaluation import index_answers, evaluate, compute_answers
+from logicls.constraints.checker.evaluation import compute_answers, evaluate, index_answers
 from logicls.constraints.spec.loader import load_spec
 from logicls.constraints.spec.models import Spec
 from logicls.io.resources import share
-from logicls.prompts.template_lint import NAMES, lint_templates
-from logicls.prompts.templates import chain, environment, lines_of, reasoning_facts, wordings
+from logicls.prompts.template_lint import TEMPLATE_NAMES, lint_templates
+from logicls.prompts.templates import (
+    build_response,
+    create_environment,
+    split_phrasings,
+    reasoning_variables,
+    question_phrasings,
+)
 from logicls.records import Box, Instance, Scene
-from logicls.synth.instance_bank import Bank
+from logicls.synth.instance_bank import InstanceBank
 
 GOLDEN = Path(__file__).resolve().parents[1] / "golden" / "wordings.txt"
 FAMILIES = Spec.model_validate(
@@ -78,7 +84,7 @@ def scenes(draw: st.DrawFn) -> Scene:
     return Scene("any.png", 400, 400, tuple(instances))
 
 
-def test_the_templates_that_ship_are_fine(spec: Spec, bank: Bank) -> None:
+def test_the_templates_that_ship_are_fine(spec: Spec, bank: InstanceBank) -> None:
     """Alone, with every shipped spec, and with the photos of the sample product."""
     specs = [load_spec(path) for path in sorted(share("constraints").glob("*.yaml"))]
 
@@ -91,9 +97,9 @@ def test_the_templates_that_ship_are_fine(spec: Spec, bank: Bank) -> None:
 def test_every_style_of_every_family_reads_well(scene: Scene) -> None:
     """A style is one line of whole sentences: no name as YAML has it, no hole, no stray or doubled mark."""
     findings = evaluate(FAMILIES, index_answers(compute_answers(FAMILIES, scene)), 400, 400)
-    template = environment().from_string(share("synth/reasoning.j2").read_text())
+    template = create_environment().from_string(share("synth/reasoning.j2").read_text())
     for finding in findings:
-        lines = lines_of(template.render(**reasoning_facts(finding, "nobody likes it.")))
+        lines = split_phrasings(template.render(**reasoning_variables(finding, "nobody likes it.")))
         assert len(lines) == 5
         for line in lines:
             assert re.fullmatch(r"[A-Z].*\.", line)
@@ -107,7 +113,7 @@ def test_the_chain_reads_back(scene: Scene, seed: int) -> None:
     """The trail inside any draw of styles holds the same answers, whatever is given as a reason."""
     answers = compute_answers(FAMILIES, scene)
 
-    text = chain(FAMILIES, answers, (400, 400), np.random.default_rng(seed))
+    text = build_response(FAMILIES, answers, (400, 400), np.random.default_rng(seed))
 
     assert trail.read(text) == trail.read(trail.write(answers))
     assert len(text.splitlines()) == len(answers) + len(FAMILIES.constraints) + 1
@@ -118,7 +124,7 @@ def test_a_reason_is_given_for_broken_rules_alone() -> None:
     clamps = tuple(Instance(n, "clamp", Box(0, 0, 9, 9), (("slots", "2"), ("colour", "red"))) for n in range(1))
     answers = compute_answers(FAMILIES, Scene("any.png", 400, 400, clamps))
 
-    texts = [chain(FAMILIES, answers, (400, 400), np.random.default_rng(seed)) for seed in range(40)]
+    texts = [build_response(FAMILIES, answers, (400, 400), np.random.default_rng(seed)) for seed in range(40)]
 
     assert any("Why it matters: complaint 8D-2231. @ verdict = none." in text for text in texts)
     held = [line for text in texts for line in text.splitlines() if "lid must close" in line and "holds" in line]
@@ -137,8 +143,8 @@ def test_the_words_are_those_of_the_golden_file() -> None:
     )
     rng = np.random.default_rng(7)
     text = "\n".join(
-        [way for query in decompose(FAMILIES) for way in wordings(query, FAMILIES)]
-        + [chain(FAMILIES, compute_answers(FAMILIES, Scene("any.png", 400, 400, each)), (400, 400), rng)
+        [way for query in decompose(FAMILIES) for way in question_phrasings(query, FAMILIES)]
+        + [build_response(FAMILIES, compute_answers(FAMILIES, Scene("any.png", 400, 400, each)), (400, 400), rng)
            for each in (instances, instances[:2], instances[3:])]
     )  # fmt: skip
 
@@ -149,7 +155,7 @@ def test_the_words_are_those_of_the_golden_file() -> None:
 
 def test_what_a_spec_brings_about_is_told_once(tmp_path: Path) -> None:
     """A slip in a template is told for the first case in which it shows, not for each rule of a spec."""
-    for name in NAMES:
+    for name in TEMPLATE_NAMES:
         (tmp_path / f"{name}.j2").write_text(share(f"synth/{name}.j2").read_text().replace("{{ product }}", "{{ it }}"))
 
     alone = lint_templates(tmp_path)
@@ -160,7 +166,7 @@ def test_what_a_spec_brings_about_is_told_once(tmp_path: Path) -> None:
 
 def test_two_names_that_sound_alike_are_told(tmp_path: Path) -> None:
     """Wordings that differ in made-up names may be the same in those of a spec: that is found only with the spec."""
-    for name in NAMES:
+    for name in TEMPLATE_NAMES:
         (tmp_path / f"{name}.j2").write_text(share(f"synth/{name}.j2").read_text())
     path = tmp_path / "verdicts.j2"
     path.write_text(path.read_text().replace("Verdict: pass.", "{% if product == 'cable box' %}No defects on this "
@@ -173,9 +179,9 @@ def test_two_names_that_sound_alike_are_told(tmp_path: Path) -> None:
 @pytest.mark.parametrize("text", ["{{ x" * 500, "\0", "{% for x in range(10**9) %}a{% endfor %}", "{% include 'a' %}"])
 def test_no_template_stops_the_linter(tmp_path: Path, text: str) -> None:
     """Whatever stands in a template, it is a problem with a code and a file."""
-    for name in NAMES:
+    for name in TEMPLATE_NAMES:
         (tmp_path / f"{name}.j2").write_text(text)
 
     found = lint_templates(tmp_path, FAMILIES)
 
-    assert {Path(problem.file).stem for problem in found} == set(NAMES)
+    assert {Path(problem.file).stem for problem in found} == set(TEMPLATE_NAMES)

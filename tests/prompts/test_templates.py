@@ -8,19 +8,25 @@ import pytest
 
 from logicls import answer_format as trail
 from logicls.constraints.checker.decomposition import decompose
-from logicls.constraints.checker.evaluation import index_answers, evaluate, compute_answers
+from logicls.constraints.checker.evaluation import compute_answers, evaluate, index_answers
 from logicls.constraints.spec.models import Spec
-from logicls.prompts.templates import _wordings, chain, question, reasoning, wordings
+from logicls.prompts.templates import (
+    _render_phrasings,
+    build_response,
+    canonical_question,
+    sample_reasoning,
+    question_phrasings,
+)
 from logicls.records import Finding, Scene
-from logicls.synth.instance_bank import Bank
+from logicls.synth.instance_bank import InstanceBank
 
 
 def test_five_wordings_of_every_question(spec: Spec) -> None:
     """No two alike, and the first is the one that prediction uses."""
     for query in decompose(spec):
-        ways = wordings(query, spec)
+        ways = question_phrasings(query, spec)
         assert len(set(ways)) == len(ways) >= 5
-        assert question(query, spec) == ways[0]
+        assert canonical_question(query, spec) == ways[0]
 
 
 @pytest.mark.parametrize("status", ["holds", "broken", "not_applicable"])
@@ -29,7 +35,7 @@ def test_five_wordings_of_every_finding(status) -> None:
     finding = Finding("rule", status, ("bad_thing",) if status == "broken" else (), "4 tablet", "3 tablet")
     rng = np.random.default_rng(0)
 
-    said = {reasoning(finding, rng) for _ in range(100)}
+    said = {sample_reasoning(finding, rng) for _ in range(100)}
 
     assert len(said) >= 5
     assert [line for line in said if "3 tablet" not in line] == []
@@ -38,7 +44,7 @@ def test_five_wordings_of_every_finding(status) -> None:
 @pytest.mark.parametrize("broken", [(), ("missing label", "wrong mark")])
 def test_five_wordings_of_the_verdict(broken: tuple[str, ...]) -> None:
     """Those for a bad product name every defect."""
-    lines = _wordings("verdicts", product="kit", violations=broken)
+    lines = _render_phrasings("verdicts", product="kit", violations=broken)
 
     assert len(set(lines)) >= 5
     assert [line for line in lines if not all(name in line for name in broken)] == []
@@ -48,16 +54,16 @@ def test_five_wordings_of_the_verdict(broken: tuple[str, ...]) -> None:
 def test_an_undefined_name_is_an_error(name: str) -> None:
     """A template never leaves a hole in a sentence."""
     with pytest.raises(jinja2.UndefinedError):
-        _wordings(name)
+        _render_phrasings(name)
 
 
-def test_the_chain_holds_the_answers(spec: Spec, bank: Bank) -> None:
+def test_the_chain_holds_the_answers(spec: Spec, bank: InstanceBank) -> None:
     """Between the sentences, the reader finds what was written, boxes to tenths of a pixel, and nothing strange."""
     full = bank.dataset.scenes[0]
     bare = Scene(full.photo, full.width, full.height, full.instances[:6])
     for scene in (full, bare):
         answers = compute_answers(spec, scene)
-        text = chain(spec, answers, (scene.width, scene.height), np.random.default_rng(0))
+        text = build_response(spec, answers, (scene.width, scene.height), np.random.default_rng(0))
         found = trail.read(text)
         rules = evaluate(spec, index_answers(answers), scene.width, scene.height)
         assert found == trail.read(trail.write(answers))

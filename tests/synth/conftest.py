@@ -8,9 +8,9 @@ from logicls.constraints.spec.loader import load_spec
 from logicls.constraints.spec.models import Spec
 from logicls.data.coco import read_dataset
 from logicls.io.resources import share
-from logicls.synth.augmentation import Strength, read_strength
-from logicls.synth.instance_bank import Bank
-from logicls.synth.sampling_plan import Balance, read_balance
+from logicls.synth.augmentation import AugmentationSettings, load_augmentation_settings
+from logicls.synth.instance_bank import InstanceBank
+from logicls.synth.sampling_plan import BalanceSettings, load_balance_settings
 
 
 @pytest.fixture(scope="session")
@@ -20,18 +20,18 @@ def spec() -> Spec:
 
 
 @pytest.fixture(scope="session")
-def bank() -> Bank:
+def bank() -> InstanceBank:
     """The good photos of the dosing kit."""
-    return Bank(read_dataset(share("data/dosing_kit")))
+    return InstanceBank(read_dataset(share("data/dosing_kit")))
 
 
 @pytest.fixture(scope="session")
-def strength() -> Strength:
+def strength() -> AugmentationSettings:
     """The strengths that ship."""
-    return read_strength(share("synth/augment.yaml"))
+    return load_augmentation_settings(share("synth/augment.yaml"))
 
 
 @pytest.fixture(scope="session")
-def balance() -> Balance:
+def balance() -> BalanceSettings:
     """The targets that ship."""
-    return read_balance(share("synth/balance.yaml"))
+    return load_balance_settings(share("synth/balance.yaml"))

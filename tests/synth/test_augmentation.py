@@ -9,15 +9,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from logicls.constraints.checker.evaluation import compute_answers, build_context
+from logicls.constraints.checker.evaluation import build_context, compute_answers
 from logicls.constraints.checker.margins import find_near_limits
 from logicls.constraints.spec.models import Spec
 from logicls.errors import SpecError
 from logicls.io.resources import share
 from logicls.records import Box, Instance, Scene
-from logicls.synth.augmentation import Augmenter, Strength, read_strength
+from logicls.synth.augmentation import Augmenter, AugmentationSettings, load_augmentation_settings
 from logicls.synth.compositor import Canvas
-from logicls.synth.instance_bank import Bank
+from logicls.synth.instance_bank import InstanceBank
 
 SEEDS = st.integers(0, 2**32 - 1)
 STILL = {"brightness": 0.0, "contrast": 0.0, "cast": 0, "hue": 0, "uneven": 0.0, "blur": 0.0, "noise": 0.0}
@@ -32,10 +32,10 @@ def counting(**keys: object) -> Spec:
 
 def varied(augment: Augmenter, canvas: Canvas, seed: int) -> Canvas:
     """The canvas after random changes."""
-    return augment.vary([canvas], np.random.default_rng(seed)).canvases[0]
+    return augment.augment([canvas], np.random.default_rng(seed)).canvases[0]
 
 
-def test_the_truth_survives(spec: Spec, bank: Bank, strength: Strength) -> None:
+def test_the_truth_survives(spec: Spec, bank: InstanceBank, strength: AugmentationSettings) -> None:
     """Nothing is lost or cut, the same rules are broken, and none has come closer to its limit than anybody can say."""
     augment, moved = Augmenter(spec, strength), []
 
@@ -64,7 +64,9 @@ def test_the_truth_survives(spec: Spec, bank: Bank, strength: Strength) -> None:
 
 @pytest.mark.parametrize("mirror", [[], ["x"], ["x", "y"]], ids=["plain", "x", "x and y"])
 @pytest.mark.parametrize(("turn", "perspective"), [(0.0, 0.0), (2.0, 0.0), (2.0, 0.01)])
-def test_boxes_follow_the_pixels(strength: Strength, mirror: list[str], turn: float, perspective: float) -> None:
+def test_boxes_follow_the_pixels(
+    strength: AugmentationSettings, mirror: list[str], turn: float, perspective: float
+) -> None:
     """A bright ellipse lies in its box, and fills it up to a pixel and a half and what a turned box may be looser."""
     keys = {**STILL, "geometric": 1.0, "mirror": mirror, "turn": turn, "perspective": perspective}
     augment = Augmenter(counting(), strength.model_copy(update=keys))
@@ -90,33 +92,33 @@ def test_boxes_follow_the_pixels(strength: Strength, mirror: list[str], turn: fl
     assert len(moved) > 18
 
 
-def test_two_photos_vary_alike(spec: Spec, bank: Bank, strength: Strength) -> None:
+def test_two_photos_vary_alike(spec: Spec, bank: InstanceBank, strength: AugmentationSettings) -> None:
     """Where two photos are the same they are so afterwards, pixel by pixel, and their boxes have moved alike."""
     augment, scene = Augmenter(spec, strength), bank.dataset.scenes[0]
     whole = Canvas(bank.photo(scene), scene)
     fewer = Canvas(whole.photo.copy(), Scene(scene.photo, scene.width, scene.height, scene.instances[1:]))
 
     for seed in range(20):
-        one, other = augment.vary([whole, fewer], np.random.default_rng(seed)).canvases
+        one, other = augment.augment([whole, fewer], np.random.default_rng(seed)).canvases
         assert np.array_equal(one.photo, other.photo)
         assert one.scene.instances[1:] == other.scene.instances
 
 
 @pytest.mark.parametrize("x", [0.0, 76.0])
-def test_a_thing_cut_by_the_edge_stays_there(spec: Spec, strength: Strength, x: float) -> None:
+def test_a_thing_cut_by_the_edge_stays_there(spec: Spec, strength: AugmentationSettings, x: float) -> None:
     """Nobody knows what it looks like outside: no move brings that in, and those that would are counted."""
     augment = Augmenter(spec, strength.model_copy(update={"geometric": 1.0}))
     scene = Scene("a.png", 100, 100, (Instance(1, "tablet", Box(x, 10, x + 24, 34)),))
     canvas = Canvas(np.full((100, 100, 3), 90, np.uint8), scene)
 
-    outs = [augment.vary([canvas], np.random.default_rng(seed)) for seed in range(40)]
+    outs = [augment.augment([canvas], np.random.default_rng(seed)) for seed in range(40)]
 
     boxes = [out.canvases[0].scene.instances[0].box for out in outs]
     assert [box for box in boxes if (abs(box.x1) if x == 0 else abs(box.x2 - 100)) > 1.5] == []
-    assert max(out.rejected for out in outs) >= 3
+    assert max(out.rejected_draws for out in outs) >= 3
 
 
-def test_nothing_drowns_in_light(strength: Strength) -> None:
+def test_nothing_drowns_in_light(strength: AugmentationSettings) -> None:
     """A white thing on a grey ground is never washed out, however strong the light that is asked for."""
     keys = {**STILL, "geometric": 0.0, "brightness": 0.9}
     augment = Augmenter(counting(), strength.model_copy(update=keys))
@@ -131,18 +133,18 @@ def test_nothing_drowns_in_light(strength: Strength) -> None:
     assert len({int(photo[45, 45, 0]) for photo in shown}) > 20
 
 
-def test_settings_that_the_rules_forbid_are_told(spec: Spec, strength: Strength) -> None:
+def test_settings_that_the_rules_forbid_are_told(spec: Spec, strength: AugmentationSettings) -> None:
     """What is asked for and left out is said with the reason; what is not asked for is not mentioned."""
     asked, nothing = strength.model_copy(update={"mirror": ["y", "x"]}), {"hue": 0, "turn": 0.0, "perspective": 0.0}
 
-    assert list(Augmenter(spec, asked).left_out()) == [
+    assert list(Augmenter(spec, asked).describe_restrictions()) == [
         "no change of hue: mark.shape is asked for",
         "no turn and no perspective: level measures height",
         "no mirroring along y: liquid fills vial",
         "no mirroring along x: region spoon_place lies to one side",
     ]
-    assert list(Augmenter(counting(), asked).left_out()) == []
-    assert list(Augmenter(spec, strength.model_copy(update={**nothing, "mirror": []})).left_out()) == []
+    assert list(Augmenter(counting(), asked).describe_restrictions()) == []
+    assert list(Augmenter(spec, strength.model_copy(update={**nothing, "mirror": []})).describe_restrictions()) == []
 
 
 @pytest.mark.parametrize(
@@ -160,6 +162,6 @@ def test_settings_are_checked(tmp_path: Path, change: tuple[str, str], said: str
     path.write_text(share("synth/augment.yaml").read_text(encoding="utf-8").replace(*change, 1), encoding="utf-8")
 
     with pytest.raises(SpecError) as caught:
-        read_strength(path)
+        load_augmentation_settings(path)
 
     assert said in str(caught.value)

@@ -12,23 +12,23 @@ from logicls.constraints.checker.evaluation import compute_answers
 from logicls.constraints.spec.loader import load_spec
 from logicls.data.segmentation import Outline
 from logicls.io.resources import share
-from logicls.synth.downscale import reduced
-from logicls.synth.pipeline import Order, source_of
-from logicls.synth.workers import Source
+from logicls.synth.downscale import downscale_source
+from logicls.synth.pipeline import SynthesisRequest, load_source
+from logicls.synth.workers import SynthesisSource
 
 
 @pytest.fixture(scope="module")
-def source() -> Source:
+def source() -> SynthesisSource:
     """The dosing kit: 60 photos of 256 x 320 pixels."""
-    return source_of(Order(share("constraints/dosing_kit.yaml"), share("data/dosing_kit"), Path(), 1, 0))
+    return load_source(SynthesisRequest(share("constraints/dosing_kit.yaml"), share("data/dosing_kit"), Path(), 1, 0))
 
 
-def test_photos_are_twice_the_input(source: Source) -> None:
+def test_photos_are_twice_the_input(source: SynthesisSource) -> None:
     """Along the side that fills it; boxes go along, and what is read off every photo stays."""
-    small = reduced(source, (64, 96))
+    small = downscale_source(source, (64, 96))
 
     before, after = source.dataset.scenes, small.dataset.scenes
-    photo = small.maker().bank.photo(after[0])
+    photo = small.create_generator().bank.photo(after[0])
     boxes = [[(i.box.x1, i.box.y1, i.box.x2, i.box.y2) for i in scene.instances] for scene in (before[0], after[0])]
     assert {(scene.width, scene.height) for scene in after} == {(102, 128)}
     assert photo.shape == (128, 102, 3)
@@ -38,12 +38,12 @@ def test_photos_are_twice_the_input(source: Source) -> None:
     ]
 
 
-def test_no_photo_becomes_larger(source: Source) -> None:
+def test_no_photo_becomes_larger(source: SynthesisSource) -> None:
     """An input that is nearly as large needs all pixels there are."""
-    assert reduced(source, (320, 256)) is source
+    assert downscale_source(source, (320, 256)) is source
 
 
-def test_pixels_that_are_counted_stay(source: Source, tmp_path: Path) -> None:
+def test_pixels_that_are_counted_stay(source: SynthesisSource, tmp_path: Path) -> None:
     """Where a rule has a limit in pixels, also within other rules, no photo is changed."""
     rule = "  - id: wide\n    any:\n      - measure: {width: THING, unit: px, at_least: 40}\n"
     text = share("constraints/dosing_kit.yaml").read_text(encoding="utf-8")
@@ -52,18 +52,20 @@ def test_pixels_that_are_counted_stay(source: Source, tmp_path: Path) -> None:
     path.write_text(text.replace("constraints:\n", f"constraints:\n{rule}", 1), encoding="utf-8")
     counting = replace(source, spec=load_spec(path))
 
-    assert reduced(counting, (64, 96)) is counting
+    assert downscale_source(counting, (64, 96)) is counting
 
 
-def test_outlines_go_along(source: Source) -> None:
+def test_outlines_go_along(source: SynthesisSource) -> None:
     """Those that were annotated are drawn on the smaller photo: the same share of the box is the thing."""
     scene = source.dataset.scenes[0]
     box, number = scene.instances[0].box, scene.instances[0].id
     half = Outline(polygons=((box.x1, box.y1, box.x2, box.y1, box.x1, box.y2),))
     outlined = replace(source, outlines={number: half})
 
-    small = reduced(outlined, (64, 96))
+    small = downscale_source(outlined, (64, 96))
 
-    masks = [s.maker().bank.mask(s.dataset.scenes[0], s.dataset.scenes[0].instances[0]) for s in (outlined, small)]
+    masks = [
+        s.create_generator().bank.mask(s.dataset.scenes[0], s.dataset.scenes[0].instances[0]) for s in (outlined, small)
+    ]
     assert masks[1].size < 0.4 * masks[0].size
     assert masks[1].mean() == pytest.approx(masks[0].mean(), abs=0.08)

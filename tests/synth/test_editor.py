@@ -7,22 +7,22 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from logicls.constraints.families.edits import Add, Move, Edit, Remove, Replace, Resize, Swap
+from logicls.constraints.families.edits import Add, Edit, Move, Remove, Replace, Resize, Swap
 from logicls.constraints.spec.models import Spec
 from logicls.records import Box, Instance, Scene
 from logicls.synth.compositor import Canvas
 from logicls.synth.editor import Editor
-from logicls.synth.instance_bank import Bank
+from logicls.synth.instance_bank import InstanceBank
 
 
 @pytest.fixture
-def editor(spec: Spec, bank: Bank) -> Editor:
+def editor(spec: Spec, bank: InstanceBank) -> Editor:
     """An editor of dosing kits."""
     return Editor(spec, bank)
 
 
 @pytest.fixture
-def kit(bank: Bank) -> Canvas:
+def kit(bank: InstanceBank) -> Canvas:
     """The first good photo."""
     scene = bank.dataset.scenes[0]
     return Canvas(bank.photo(scene), scene)
@@ -53,7 +53,7 @@ def boxes(canvas: Canvas) -> dict[int, Box]:
 
 def test_a_removed_thing_leaves_the_ground(editor: Editor, board: Canvas) -> None:
     """Its pixels and its annotation go; the other's stay."""
-    out = editor.edit(Remove(1), board, np.random.default_rng(0))
+    out = editor.apply(Remove(1), board, np.random.default_rng(0))
 
     assert out is not None
     assert np.abs(out.photo[15:45, 15:45].astype(int) - 120).max() <= 2
@@ -63,7 +63,7 @@ def test_a_removed_thing_leaves_the_ground(editor: Editor, board: Canvas) -> Non
 
 def test_a_moved_thing_is_where_its_box_says(editor: Editor, board: Canvas) -> None:
     """It is there, and where it was is ground."""
-    out = editor.edit(Move(1, 50, 30), board, np.random.default_rng(0))
+    out = editor.apply(Move(1, 50, 30), board, np.random.default_rng(0))
 
     assert out is not None
     assert boxes(out)[1] == Box(70, 50, 90, 70)
@@ -72,7 +72,7 @@ def test_a_moved_thing_is_where_its_box_says(editor: Editor, board: Canvas) -> N
 
 def test_swapped_things_change_places(editor: Editor, board: Canvas) -> None:
     """Pixels follow the boxes."""
-    out = editor.edit(Swap(1, 2), board, np.random.default_rng(0))
+    out = editor.apply(Swap(1, 2), board, np.random.default_rng(0))
 
     assert out is not None
     assert boxes(out) == {1: Box(100, 60, 120, 80), 2: Box(20, 20, 40, 40)}
@@ -91,7 +91,7 @@ def test_a_lower_level_shows_the_empty_vial(editor: Editor, kit: Canvas) -> None
     x, y = int(box.centre[0]), int(box.y1)
     empty, full = (kit.photo[a:b, x - 10 : x + 10].mean((0, 1)) for a, b in ((y - 12, y - 4), (y + 8, y + 30)))
 
-    out = editor.edit(Resize(liquid(kit).id, lower), kit, np.random.default_rng(0))
+    out = editor.apply(Resize(liquid(kit).id, lower), kit, np.random.default_rng(0))
 
     assert out is not None
     assert liquid(out).box == lower
@@ -102,7 +102,7 @@ def test_a_lower_level_shows_the_empty_vial(editor: Editor, kit: Canvas) -> None
 
 def test_dye_stays_in_the_liquid(editor: Editor, kit: Canvas) -> None:
     """Another colour changes the liquid alone: not the label before it, and nothing beside the vial."""
-    out = editor.edit(Replace(liquid(kit).id, "liquid", (("colour", "red"),)), kit, np.random.default_rng(0))
+    out = editor.apply(Replace(liquid(kit).id, "liquid", (("colour", "red"),)), kit, np.random.default_rng(0))
 
     assert out is not None
     assert liquid(out).attribute("colour") == "red"
@@ -132,7 +132,7 @@ def test_the_given_canvas_stays_as_it_is(editor: Editor, kit: Canvas, plan: Call
     """An edit makes a new photo of the same size, never writes to the bank's."""
     before = kit.photo.copy()
 
-    out = editor.edit(plan(kit), kit, np.random.default_rng(1))
+    out = editor.apply(plan(kit), kit, np.random.default_rng(1))
 
     assert out is not None
     assert np.array_equal(kit.photo, before)
@@ -149,7 +149,7 @@ def test_an_edit_that_nobody_looks_at_makes_no_pixels(editor: Editor, kit: Canva
     blind, rngs = Canvas(looked_at, kit.scene), [np.random.default_rng(0) for _ in range(2)]
 
     for plan in (plan(kit) for plan in PLANS):
-        unseen, seen = editor.edit(plan, blind, rngs[0]), editor.edit(plan, kit, rngs[1])
+        unseen, seen = editor.apply(plan, blind, rngs[0]), editor.apply(plan, kit, rngs[1])
         assert unseen is not None
         assert seen is not None
         assert unseen.scene == seen.scene
@@ -161,5 +161,5 @@ def test_no_donor_no_edit(editor: Editor, kit: Canvas) -> None:
     """A value that no photo has cannot be put there."""
     rng = np.random.default_rng(0)
 
-    assert editor.edit(Replace(liquid(kit).id, "liquid", (("colour", "green"),)), kit, rng) is None
-    assert editor.edit(Add("cork", Box(0, 0, 9, 9)), kit, rng) is None
+    assert editor.apply(Replace(liquid(kit).id, "liquid", (("colour", "green"),)), kit, rng) is None
+    assert editor.apply(Add("cork", Box(0, 0, 9, 9)), kit, rng) is None

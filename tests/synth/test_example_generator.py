@@ -11,29 +11,29 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from logicls.constraints.checker.evaluation import compute_answers, build_context
+from logicls.constraints.checker.evaluation import build_context, compute_answers
 from logicls.constraints.checker.margins import find_near_limits
 from logicls.constraints.spec.models import Spec
 from logicls.data.coco import Dataset
 from logicls.records import Example, Scene
-from logicls.synth.augmentation import Strength
-from logicls.synth.dataset_card import shortfall_of
-from logicls.synth.example_generator import Maker
-from logicls.synth.instance_bank import Bank
-from logicls.synth.sampling_plan import Balance
+from logicls.synth.augmentation import AugmentationSettings
+from logicls.synth.dataset_card import measure_coverage
+from logicls.synth.example_generator import ExampleGenerator
+from logicls.synth.instance_bank import InstanceBank
+from logicls.synth.sampling_plan import BalanceSettings
 
 
 @pytest.fixture(scope="module")
-def examples(spec: Spec, bank: Bank, strength: Strength, balance: Balance) -> list[Example]:
+def examples(spec: Spec, bank: InstanceBank, strength: AugmentationSettings, balance: BalanceSettings) -> list[Example]:
     """A deck: the first 200 examples of a set."""
-    maker = Maker(spec, bank, strength, balance)
-    return [maker.make(3, index) for index in range(200)]
+    maker = ExampleGenerator(spec, bank, strength, balance)
+    return [maker.generate(3, index) for index in range(200)]
 
 
-def few(bank: Bank, photos: tuple[int, ...]) -> Bank:
+def few(bank: InstanceBank, photos: tuple[int, ...]) -> InstanceBank:
     """A bank of these photos alone."""
     scenes = tuple(bank.dataset.scenes[number] for number in photos)
-    return Bank(replace(bank.dataset, scenes=scenes))
+    return InstanceBank(replace(bank.dataset, scenes=scenes))
 
 
 def variant(scene: Scene) -> str:
@@ -48,16 +48,16 @@ def three(dataset: Dataset) -> tuple[int, ...]:
 
 
 def test_the_same_seed_makes_the_same_bytes(
-    spec: Spec, bank: Bank, strength: Strength, balance: Balance, examples: list[Example]
+    spec: Spec, bank: InstanceBank, strength: AugmentationSettings, balance: BalanceSettings, examples: list[Example]
 ) -> None:
     """Another maker, and another order, change nothing; another seed does."""
-    maker, order = Maker(spec, bank, strength, balance), (140, 7, 41, 0, 40)
+    maker, order = ExampleGenerator(spec, bank, strength, balance), (140, 7, 41, 0, 40)
 
-    made = [maker.make(3, index) for index in order]
+    made = [maker.generate(3, index) for index in order]
 
     assert made == [examples[index] for index in order]
     assert [one.image for one in made] == [examples[index].image for index in order]
-    assert maker.make(4, 7).image != examples[7].image
+    assert maker.generate(4, 7).image != examples[7].image
 
 
 def test_targets_are_met(examples: list[Example], spec: Spec) -> None:
@@ -105,7 +105,7 @@ def pixels(example: Example) -> np.ndarray:
     return np.asarray(Image.open(io.BytesIO(example.image)), int)
 
 
-def test_no_edit_ends_in_the_dead_zone(examples: list[Example], spec: Spec, bank: Bank) -> None:
+def test_no_edit_ends_in_the_dead_zone(examples: list[Example], spec: Spec, bank: InstanceBank) -> None:
     """Where nobody could say whether a rule holds there are photos as they were taken, and nothing else."""
     sources = {scene.photo: find_near_limits(spec, build_context(spec, scene)) for scene in bank.dataset.scenes}
 
@@ -124,12 +124,14 @@ def test_answers_are_those_of_the_scene(spec: Spec, examples: list[Example]) -> 
 
 
 @pytest.mark.parametrize("number", [20, 3])
-def test_a_few_photos_are_enough(spec: Spec, bank: Bank, strength: Strength, balance: Balance, number: int) -> None:
+def test_a_few_photos_are_enough(
+    spec: Spec, bank: InstanceBank, strength: AugmentationSettings, balance: BalanceSettings, number: int
+) -> None:
     """Of 20 photos, and of one of each variant, every violation is made, and no two pictures are alike."""
     photos = tuple(range(20)) if number == 20 else three(bank.dataset)
-    maker = Maker(spec, few(bank, photos), strength, balance)
+    maker = ExampleGenerator(spec, few(bank, photos), strength, balance)
 
-    made = [maker.make(1, index) for index in range(200)]
+    made = [maker.generate(1, index) for index in range(200)]
 
     assert {name for e in made for name in e.violations} == set(spec.violations)
     assert {e.scene.photo for e in made} == {bank.dataset.scenes[n].photo for n in photos}
@@ -137,29 +139,33 @@ def test_a_few_photos_are_enough(spec: Spec, bank: Bank, strength: Strength, bal
     assert len({tuple(i.box for i in e.scene.instances) for e in made}) >= 150
 
 
-def test_what_cannot_be_made_is_told(spec: Spec, bank: Bank, strength: Strength, balance: Balance) -> None:
+def test_what_cannot_be_made_is_told(
+    spec: Spec, bank: InstanceBank, strength: AugmentationSettings, balance: BalanceSettings
+) -> None:
     """With photos of one variant there is no wrong mark to be put there: others stand in, and the tally says so."""
     shapes = [variant(scene) for scene in bank.dataset.scenes]
     one = few(bank, tuple(n for n, shape in enumerate(shapes) if shape == "leaf")[:4])
-    maker = Maker(spec, one, strength, balance)
+    maker = ExampleGenerator(spec, one, strength, balance)
 
-    made = [maker.make(1, index) for index in range(200)]
+    made = [maker.generate(1, index) for index in range(200)]
 
-    counts = shortfall_of(made)
+    counts = measure_coverage(made)
     assert sum(bool(e.violations) for e in made) == 110
-    assert {name for name in counts.wanted if counts.made[name] < counts.wanted[name]} == {"wrong_mark"}
-    wanted = counts.wanted["wrong_mark"]
-    assert counts.tries["wrong_mark"] == 12 * wanted
-    assert next(counts.lines()) == f"wrong_mark could be made on 0% of the photos tried: 0 of {wanted} wanted"
+    assert {name for name in counts.requested if counts.achieved[name] < counts.requested[name]} == {"wrong_mark"}
+    wanted = counts.requested["wrong_mark"]
+    assert counts.attempts["wrong_mark"] == 12 * wanted
+    assert next(counts.to_lines()) == f"wrong_mark could be made on 0% of the photos tried: 0 of {wanted} wanted"
 
 
-def test_photos_of_real_defects_join_in(spec: Spec, bank: Bank, strength: Strength, balance: Balance) -> None:
+def test_photos_of_real_defects_join_in(
+    spec: Spec, bank: InstanceBank, strength: AugmentationSettings, balance: BalanceSettings
+) -> None:
     """They are shown as what they are, stand in for edits now and then, and are never taken for good ones."""
     whole, other = bank.dataset.scenes[:2]
     bare = replace(whole, photo=other.photo, instances=tuple(i for i in whole.instances if i.component != "spoon"))
-    maker = Maker(spec, Bank(replace(bank.dataset, scenes=(whole, bare))), strength, balance)
+    maker = ExampleGenerator(spec, InstanceBank(replace(bank.dataset, scenes=(whole, bare))), strength, balance)
 
-    made = [maker.make(1, index) for index in range(200)]
+    made = [maker.generate(1, index) for index in range(200)]
 
     real = [e for e in made if e.scene.photo == bare.photo]
     assert {(e.violations, e.edits, e.stats.category, e.stats.attempts) for e in real} == {
@@ -170,14 +176,14 @@ def test_photos_of_real_defects_join_in(spec: Spec, bank: Bank, strength: Streng
 
 
 def test_photos_that_allow_nothing_stay_as_they_are(
-    spec: Spec, bank: Bank, strength: Strength, balance: Balance
+    spec: Spec, bank: InstanceBank, strength: AugmentationSettings, balance: BalanceSettings
 ) -> None:
     """On empty photos no rule can be broken: every example is one of them, and what was wanted is told."""
     scene = replace(bank.dataset.scenes[0], instances=())
-    maker = Maker(spec, Bank(replace(bank.dataset, scenes=(scene,))), strength, balance)
+    maker = ExampleGenerator(spec, InstanceBank(replace(bank.dataset, scenes=(scene,))), strength, balance)
 
-    made = [maker.make(1, index) for index in range(20)]
+    made = [maker.generate(1, index) for index in range(20)]
 
     assert [e for e in made if e.edits or e.pair >= 0] == []
     assert {e.violations for e in made} == {compute_answers(spec, scene)[-1].values}
-    assert "could be made on 0% of the photos tried" in "\n".join(shortfall_of(made).lines())
+    assert "could be made on 0% of the photos tried" in "\n".join(measure_coverage(made).to_lines())

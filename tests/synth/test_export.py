@@ -19,9 +19,9 @@ from logicls.io.resources import share
 from logicls.models.box_formats import BOX_FORMATS, BoxFamily, decode_boxes
 from logicls.records import Answer, Box
 from logicls.synth import export as module
-from logicls.synth.dataset import rows
-from logicls.synth.export import Trainer, export
-from logicls.synth.pipeline import Order, build
+from logicls.synth.dataset import read_rows
+from logicls.synth.export import ExportFormat, export_dataset
+from logicls.synth.pipeline import SynthesisRequest, build_dataset
 
 COUNT = 12
 Chat = tuple[str, str, tuple[str, ...]]
@@ -32,13 +32,15 @@ Chat = tuple[str, str, tuple[str, ...]]
 def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A small set."""
     out = tmp_path_factory.mktemp("made") / "set"
-    build(Order(share("constraints/dosing_kit.yaml"), share("data/dosing_kit"), out, COUNT, 5), workers=1)
+    build_dataset(
+        SynthesisRequest(share("constraints/dosing_kit.yaml"), share("data/dosing_kit"), out, COUNT, 5), workers=1
+    )
     return out
 
 
 def true(folder: Path) -> list[dict[str, Any]]:
     """The rows that were made."""
-    return [dict(row) for row in rows(folder, ("width", "height", "queries", "questions", "trail", "violations"))]
+    return [dict(row) for row in read_rows(folder, ("width", "height", "queries", "questions", "trail", "violations"))]
 
 
 def llamafactory(out: Path) -> list[Chat]:
@@ -91,7 +93,7 @@ def edges(box: Box) -> tuple[float, ...]:
 @pytest.mark.parametrize("family", [None, *BoxFamily])
 def test_llamafactory_loads_it(made: Path, family: BoxFamily | None) -> None:
     """As many placeholders as photos, each photo opens, the questions are asked, the chain is told."""
-    chats, wanted = llamafactory(export(made, Trainer.llamafactory, family)), true(made)
+    chats, wanted = llamafactory(export_dataset(made, ExportFormat.llamafactory, family)), true(made)
 
     assert len(chats) == len(wanted) == COUNT
     for (asked, told, photos), row in zip(chats, wanted, strict=True):
@@ -104,7 +106,7 @@ def test_llamafactory_loads_it(made: Path, family: BoxFamily | None) -> None:
 @pytest.mark.parametrize("family", [None, BoxFamily.qwen2_5_vl])
 def test_trl_loads_it(made: Path, tmp_path: Path, family: BoxFamily | None) -> None:
     """`load_dataset` gives messages in parts and opened photos; TRL's own function puts the one into the other."""
-    out = export(made, Trainer.trl, family)
+    out = export_dataset(made, ExportFormat.trl, family)
 
     loaded = datasets.load_dataset("imagefolder", data_dir=str(out), split="train", cache_dir=str(tmp_path))
 
@@ -123,7 +125,7 @@ def test_trl_loads_it(made: Path, tmp_path: Path, family: BoxFamily | None) -> N
 def test_trl_puts_the_photos_in(made: Path, tmp_path: Path) -> None:
     """TRL counts placeholders and photos, and refuses where they differ."""
     trl = pytest.importorskip("trl.data_utils")
-    loaded = datasets.load_dataset(str(export(made, Trainer.trl)), cache_dir=str(tmp_path))["train"]
+    loaded = datasets.load_dataset(str(export_dataset(made, ExportFormat.trl)), cache_dir=str(tmp_path))["train"]
 
     messages = trl.prepare_multimodal_messages(loaded[0]["messages"], loaded[0]["images"])
 
@@ -132,7 +134,7 @@ def test_trl_puts_the_photos_in(made: Path, tmp_path: Path) -> None:
 
 def test_swift_loads_it(made: Path) -> None:
     """Each `<bbox>` and `<ref-object>` has its object, in order; filled in they are the questions and the answers."""
-    out = export(made, Trainer.swift)
+    out = export_dataset(made, ExportFormat.swift)
     found = swift(out)
 
     assert len(found) == COUNT
@@ -156,23 +158,25 @@ def filled(text: str, mark: str, values: list[str]) -> str:
 
 def test_swift_takes_boxes_as_text_as_well(made: Path) -> None:
     """Where a family is asked for, its text stands there, and there are no objects."""
-    for row, wanted in zip(swift(export(made, Trainer.swift, BoxFamily.qwen3_vl)), true(made), strict=True):
+    for row, wanted in zip(
+        swift(export_dataset(made, ExportFormat.swift, BoxFamily.qwen3_vl)), true(made), strict=True
+    ):
         assert "objects" not in row
         same_answers(answers(row["messages"][1]["content"], "qwen3_vl", wanted), wanted)
 
 
-@pytest.mark.parametrize("trainer", [Trainer.trl, Trainer.llamafactory, Trainer.swift])
-def test_a_killed_export_goes_on(made: Path, tmp_path: Path, trainer: Trainer) -> None:
+@pytest.mark.parametrize("trainer", [ExportFormat.trl, ExportFormat.llamafactory, ExportFormat.swift])
+def test_a_killed_export_goes_on(made: Path, tmp_path: Path, trainer: ExportFormat) -> None:
     """What is missing or was cut short is written again; what is whole is not touched; the bytes are the same."""
     folder = Path(shutil.copytree(made, tmp_path / "set"))
-    out = export(folder, trainer)
+    out = export_dataset(folder, trainer)
     whole = {path: path.read_bytes() for path in out.rglob("*") if path.is_file()}
     photos = sorted(out.rglob("*.jpg"))
     stamp = photos[0].stat().st_mtime_ns
     photos[1].unlink()
     photos[2].write_bytes(photos[2].read_bytes()[:100])
 
-    export(folder, trainer)
+    export_dataset(folder, trainer)
 
     assert {path: path.read_bytes() for path in out.rglob("*") if path.is_file()} == whole
     assert photos[0].stat().st_mtime_ns == stamp
@@ -181,26 +185,26 @@ def test_a_killed_export_goes_on(made: Path, tmp_path: Path, trainer: Trainer) -
 
 def test_photos_are_the_bytes_that_were_made(made: Path) -> None:
     """They are not encoded anew."""
-    out = export(made, Trainer.swift)
+    out = export_dataset(made, ExportFormat.swift)
 
-    made_bytes = [row["image"]["bytes"] for row in rows(made, ("image",))]
+    made_bytes = [row["image"]["bytes"] for row in read_rows(made, ("image",))]
 
     assert [path.read_bytes() for path in sorted((out / "images").iterdir())] == made_bytes
 
 
 def test_a_reason_holds_no_placeholder() -> None:
     """What a person writes in a spec is not taken for a mark of a trainer or a model."""
-    assert module._harmless("see <image> and <|im_end|>, 3 < 4") == "see < image> and < |im_end|>, 3 < 4"
+    assert module._escape_tags("see <image> and <|im_end|>, 3 < 4") == "see < image> and < |im_end|>, 3 < 4"
 
 
 def test_a_reference_is_the_word_as_it_stands() -> None:
     """Only a whole word is one; a question without the word stays as it is."""
     refs: list[str] = []
 
-    assert module._referred("where is the bee on the beehive?", "bee", refs) == (
+    assert module._insert_reference("where is the bee on the beehive?", "bee", refs) == (
         "where is the <ref-object> on the beehive?"
     )
-    assert module._referred("show all of it", name_to_text("top_label"), refs) == "show all of it"
+    assert module._insert_reference("show all of it", name_to_text("top_label"), refs) == "show all of it"
     assert refs == ["bee"]
 
 
@@ -209,14 +213,14 @@ def test_a_folder_without_examples_is_refused(tmp_path: Path) -> None:
     shutil.copy(share("constraints/dosing_kit.yaml"), tmp_path / "spec.yaml")
 
     with pytest.raises(DataError, match="LC402 no examples here"):
-        export(tmp_path, Trainer.swift)
+        export_dataset(tmp_path, ExportFormat.swift)
 
 
-@pytest.mark.parametrize("trainer", [Trainer.trl, Trainer.llamafactory, Trainer.swift])
+@pytest.mark.parametrize("trainer", [ExportFormat.trl, ExportFormat.llamafactory, ExportFormat.swift])
 @pytest.mark.parametrize("family", [None, *BoxFamily])
-def test_the_note_says_how_boxes_are_written(made: Path, trainer: Trainer, family: BoxFamily | None) -> None:
+def test_the_note_says_how_boxes_are_written(made: Path, trainer: ExportFormat, family: BoxFamily | None) -> None:
     """Beside the data stands how to load it, the form of a box, and the limits within which photos are resized."""
-    text = (export(made, trainer, family) / "README.md").read_text()
+    text = (export_dataset(made, trainer, family) / "README.md").read_text()
 
     assert "{" not in re.sub(r"```.*?```", "", text, flags=re.DOTALL)
     assert ("12845056 pixels in all" in text) == (family is BoxFamily.qwen2_5_vl)

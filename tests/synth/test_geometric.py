@@ -12,8 +12,8 @@ from logicls.constraints.spec.models import Spec
 from logicls.records import Box, Instance, Scene
 from logicls.synth.compositor import Canvas
 from logicls.synth.editor import Editor
-from logicls.synth.geometric import Turn
-from logicls.synth.instance_bank import Bank
+from logicls.synth.geometric import RotatedPatch
+from logicls.synth.instance_bank import InstanceBank
 
 SPEC = Spec.model_validate(
     {
@@ -44,7 +44,7 @@ def joint() -> Canvas:
 
 
 @pytest.fixture
-def joiner(bank: Bank) -> Editor:
+def joiner(bank: InstanceBank) -> Editor:
     """An editor of joints."""
     return Editor(SPEC, bank)
 
@@ -57,7 +57,7 @@ def red(canvas: Canvas, x: int) -> float:
 
 def test_a_cable_bends_to_its_new_slot(joiner: Editor) -> None:
     """The end lies in the other slot, the far half stays, and between the cable runs from the one to the other."""
-    out = joiner.edit(Reroute(5, 0.0, 20.0), joint(), np.random.default_rng(0))
+    out = joiner.apply(Reroute(5, 0.0, 20.0), joint(), np.random.default_rng(0))
 
     assert out is not None
     assert [i.box for i in out.scene.instances if i.id in (4, 5)] == [Box(40, 46, 48, 54), Box(252, 66, 260, 74)]
@@ -72,7 +72,7 @@ def test_an_end_without_a_cable_is_moved(joiner: Editor) -> None:
     kit = joint()
     bare = Canvas(kit.photo, Scene("a.png", 300, 160, tuple(i for i in kit.scene.instances if i.id != 3)), kit.masks)
 
-    out = joiner.edit(Reroute(5, 0.0, 20.0), bare, np.random.default_rng(0))
+    out = joiner.apply(Reroute(5, 0.0, 20.0), bare, np.random.default_rng(0))
 
     assert out is not None
     assert out.scene.instances[-2].box == Box(252, 66, 260, 74)
@@ -80,7 +80,7 @@ def test_an_end_without_a_cable_is_moved(joiner: Editor) -> None:
 
 def test_a_turned_thing_has_the_box_of_what_is_seen(joiner: Editor) -> None:
     """A lying bar turned by 90 degrees stands."""
-    out = joiner.edit(Rotate(6, 90.0), joint(), np.random.default_rng(0))
+    out = joiner.apply(Rotate(6, 90.0), joint(), np.random.default_rng(0))
 
     assert out is not None
     box = out.scene.instances[-1].box
@@ -95,6 +95,6 @@ def test_the_box_fits_the_thing_and_not_its_old_box() -> None:
     y, x = np.mgrid[:41, :41]
     disc = ((x - 20) ** 2 + (y - 20) ** 2 <= 400).astype(np.float32)
 
-    box = Turn.of(disc, Box(10, 10, 51, 51), 30).box
+    box = RotatedPatch.compute(disc, Box(10, 10, 51, 51), 30).box
 
     assert (box.x1, box.y1, box.x2, box.y2) == pytest.approx((10, 10, 51, 51), abs=1.5)

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from logicls.records import Box
-from logicls.synth.inpainting import cleared
+from logicls.synth.inpainting import inpaint
 
 PLAIN = np.full((160, 200, 3), 120, np.uint8)
 ACROSS = np.repeat(np.linspace(40, 200, 200).astype(np.uint8)[None, :, None], 160, 0).repeat(3, 2)
@@ -34,7 +34,7 @@ def test_a_cleared_place_looks_like_its_surroundings(ground: np.ndarray, off: in
     photo = with_red(ground, BOX)
     given = photo.copy()
 
-    out = cleared(photo, BOX, FULL, np.random.default_rng(0))
+    out = inpaint(photo, BOX, FULL, np.random.default_rng(0))
 
     assert np.abs(out.astype(int) - ground).max(2).mean() < 2
     assert np.quantile(np.abs(out.astype(int) - ground)[60:90, 80:110], 0.9) <= off
@@ -47,8 +47,8 @@ def test_nothing_is_learned_from_beyond_the_ground() -> None:
     ground[40:120, 60:140] = 200
     box = Box(65, 60, 135, 100)
 
-    out = cleared(with_red(ground, box), box, np.ones((40, 70), np.float32), np.random.default_rng(0),
-                  ground=Box(60, 40, 140, 120))  # fmt: skip
+    out = inpaint(with_red(ground, box), box, np.ones((40, 70), np.float32), np.random.default_rng(0),
+                  support=Box(60, 40, 140, 120))  # fmt: skip
 
     assert np.abs(out[62:98, 68:132].astype(int) - 200).max() <= 14
 
@@ -60,8 +60,8 @@ def test_a_dark_edge_beside_it_does_not_leak_in() -> None:
     ground[10:150, 60:70] = 40
     box = Box(72, 60, 135, 100)
 
-    out = cleared(with_red(ground, box), box, np.ones((40, 63), np.float32), np.random.default_rng(0),
-                  ground=Box(60, 10, 140, 150))  # fmt: skip
+    out = inpaint(with_red(ground, box), box, np.ones((40, 63), np.float32), np.random.default_rng(0),
+                  support=Box(60, 10, 140, 150))  # fmt: skip
 
     assert np.abs(out[62:98, 76:132].astype(int) - 200).max() <= 14
     assert np.array_equal(out[20:50, 60:140], ground[20:50, 60:140])
@@ -72,7 +72,7 @@ def test_only_what_the_mask_shows_goes() -> None:
     photo, mask = with_red(STRIPES, Box(80, 60, 90, 70)), np.zeros((30, 30), np.float32)
     mask[:10, :10] = 1
 
-    out = cleared(photo, BOX, mask, np.random.default_rng(0))
+    out = inpaint(photo, BOX, mask, np.random.default_rng(0))
 
     assert np.array_equal(out[85:90, 105:110], STRIPES[85:90, 105:110])
     assert (out[62:68, 82:88, 1] > 60).all()
@@ -84,8 +84,8 @@ def test_things_beside_it_stay() -> None:
     photo[60:90, 112:130] = (0, 0, 250)
     beside = Box(112, 60, 130, 90)
 
-    out = cleared(photo, BOX, FULL, np.random.default_rng(0), others=[beside],
-                  fronts=[(beside, np.ones((30, 18), np.float32))])  # fmt: skip
+    out = inpaint(photo, BOX, FULL, np.random.default_rng(0), obstacles=[beside],
+                  occluders=[(beside, np.ones((30, 18), np.float32))])  # fmt: skip
 
     assert (out[64:86, 118:128] == (0, 0, 250)).all()
     assert np.abs(out[64:86, 84:104].astype(int) - 120).max() <= 3
@@ -97,7 +97,7 @@ def test_texture_is_carried_over() -> None:
     noise = cv2.GaussianBlur(rng.normal(0, 40, (160, 200)).astype(np.float32), (0, 0), 1.5)
     ground = np.clip(120 + noise, 0, 255).astype(np.uint8)[..., None].repeat(3, 2)
 
-    out = cleared(with_red(ground, BOX), BOX, FULL, rng)
+    out = inpaint(with_red(ground, BOX), BOX, FULL, rng)
 
     rough = [float(np.std(picture[64:86, 84:106])) for picture in (out, ground)]
     assert rough[0] == pytest.approx(rough[1], rel=0.4)

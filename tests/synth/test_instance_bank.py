@@ -16,7 +16,7 @@ from logicls.data.coco import Dataset
 from logicls.data.segmentation import Outline, read_outlines
 from logicls.errors import DataError
 from logicls.records import Box, Instance, Scene
-from logicls.synth.instance_bank import estimated
+from logicls.synth.instance_bank import estimate_mask
 
 
 def disc(size: int, radius: int) -> np.ndarray:
@@ -28,7 +28,7 @@ def disc(size: int, radius: int) -> np.ndarray:
 
 def test_a_round_thing_is_told_from_its_corners() -> None:
     """The estimate covers the disc and not the box."""
-    mask = estimated(disc(120, 30), Box(30, 30, 90, 90))
+    mask = estimate_mask(disc(120, 30), Box(30, 30, 90, 90))
 
     truth = np.zeros((60, 60))
     y, x = np.mgrid[:60, :60]
@@ -42,7 +42,7 @@ def test_a_round_thing_is_told_from_its_corners() -> None:
 )
 def test_where_nothing_can_be_told_the_box_is_the_mask(box: Box) -> None:
     """No surroundings, no pixels, or no difference: everything in the box counts."""
-    assert (estimated(np.full((120, 120, 3), 90, np.uint8), box) == 1).all()
+    assert (estimate_mask(np.full((120, 120, 3), 90, np.uint8), box) == 1).all()
 
 
 RUNS = st.tuples(st.integers(2, 30), st.integers(2, 30), st.integers(0, 2**32 - 1), st.floats(0, 1))

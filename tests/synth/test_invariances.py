@@ -7,19 +7,19 @@ import pytest
 
 from logicls.constraints.spec.models import Spec
 from logicls.records import Box, Instance, Scene
-from logicls.synth.invariances import Allowed, allowed, lies_any_way
+from logicls.synth.invariances import AugmentationRestrictions, find_restrictions, is_orientation_free
 
 COUNT = {"quantity": {"of": "pin", "exactly": 2}}
 
 
-def of(rule: dict[str, object], **keys: object) -> Allowed:
+def of(rule: dict[str, object], **keys: object) -> AugmentationRestrictions:
     """What a spec with that rule allows."""
     body = {
         "logicls": 1,
         "product": {"name": "box"},
         "components": {"pin": {"attributes": {"colour": ["red"]}}, "cup": {}},
     }
-    return allowed(Spec.model_validate({**body, "constraints": [{"id": "rule", **rule}], **keys}))
+    return find_restrictions(Spec.model_validate({**body, "constraints": [{"id": "rule", **rule}], **keys}))
 
 
 def layout(relation: str, **keys: object) -> dict[str, object]:
@@ -47,7 +47,7 @@ def layout(relation: str, **keys: object) -> dict[str, object]:
 )  # fmt: skip
 def test_rules_decide(rule: dict[str, object], turn: str, x: str, y: str) -> None:
     """A rule forbids what would falsify its answers, and nothing else, also inside of other rules."""
-    assert of(rule) == Allowed("", turn, {"x": x, "y": y})
+    assert of(rule) == AugmentationRestrictions("", turn, {"x": x, "y": y})
 
 
 def test_an_attribute_that_is_asked_keeps_its_hue() -> None:
@@ -68,7 +68,7 @@ def test_an_attribute_that_is_asked_keeps_its_hue() -> None:
 )  # fmt: skip
 def test_names_and_places_decide_about_mirrors(keys: dict[str, object], x: str, y: str) -> None:
     """Regions to one side, writing and liquids are not the same in a mirror."""
-    assert of(COUNT, **keys).mirror == {"x": x, "y": y}
+    assert of(COUNT, **keys).flip == {"x": x, "y": y}
 
 
 @pytest.mark.parametrize(
@@ -90,7 +90,7 @@ def test_what_may_lie_any_way_round(rule: dict[str, object], attribute: str, any
         "product": {"name": "box"},
         "components": {"pin": {"attributes": {attribute: ["one", "two"]}}, "cup": {}},
     }
-    assert lies_any_way(Spec.model_validate({**body, "constraints": [{"id": "rule", **rule}]})) == anyhow
+    assert is_orientation_free(Spec.model_validate({**body, "constraints": [{"id": "rule", **rule}]})) == anyhow
 
 
 def strewn(x: tuple[float, float], photos: int = 30) -> list[Scene]:
@@ -119,5 +119,5 @@ def test_photos_decide_about_mirrors(x: tuple[float, float], said: str) -> None:
     body = {"logicls": 1, "product": {"name": "box"}, "components": {"pin": {}}}
     spec = Spec.model_validate({**body, "constraints": [{"id": "rule", **COUNT}]})
 
-    assert allowed(spec, strewn(x)).mirror == {"x": said, "y": ""}
-    assert allowed(spec).mirror == {"x": "", "y": ""}
+    assert find_restrictions(spec, strewn(x)).flip == {"x": said, "y": ""}
+    assert find_restrictions(spec).flip == {"x": "", "y": ""}

@@ -6,7 +6,7 @@ import numpy as np
 
 from logicls.records import Box
 from logicls.synth.image_ops import Photo
-from logicls.synth.liquids import see_through
+from logicls.synth.liquids import render_glass
 
 BACKGROUND, VESSEL, ROWS = 20, Box(40, 10, 100, 190), (50, 180)
 WALLS = np.full(130, 42.0), np.full(130, 98.0)
@@ -21,7 +21,7 @@ def photo(grey: int) -> Photo:
 
 def emptied(grey: int, seed: int) -> Photo:
     """Its lower part, seen through."""
-    return see_through(photo(grey), VESSEL, ROWS, WALLS, np.random.default_rng(seed))
+    return render_glass(photo(grey), VESSEL, ROWS, WALLS, np.random.default_rng(seed))
 
 
 def test_the_background_shows_through() -> None:
@@ -38,7 +38,7 @@ def test_the_background_shows_through() -> None:
 def test_nothing_changes_beside_it() -> None:
     """Neither above the rows nor beside the vessel; the given photo is left alone."""
     before = photo(60)
-    out = see_through(before, VESSEL, ROWS, WALLS, np.random.default_rng(3))
+    out = render_glass(before, VESSEL, ROWS, WALLS, np.random.default_rng(3))
 
     assert np.array_equal(out[:50], before[:50])
     assert np.array_equal(out[:, :40], before[:, :40])
@@ -56,7 +56,7 @@ def test_a_dent_in_a_wall_is_bridged() -> None:
     lefts = np.full(130, 42.0)
     lefts[60:64] = 60.0
     whole, dented = (
-        see_through(photo(60), VESSEL, ROWS, (left, WALLS[1]), np.random.default_rng(5)) for left in (WALLS[0], lefts)
+        render_glass(photo(60), VESSEL, ROWS, (left, WALLS[1]), np.random.default_rng(5)) for left in (WALLS[0], lefts)
     )
 
     assert np.array_equal(whole, dented)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from logicls.synth.photometric import lighting, lit, thinned
+from logicls.synth.photometric import build_photometric_transform, apply_photometric_transform, subsample
 
 GREY = np.full((60, 80, 3), 120, np.uint8)
 STILL = {
@@ -16,8 +16,8 @@ STILL = {
 
 def shown(photo: np.ndarray, count: int = 40, **strengths: float) -> np.ndarray:
     """The photo in so many draws of that light, float [count height width 3]."""
-    light = lighting(**{**STILL, **strengths})
-    return np.stack([lit(photo, light, seed) for seed in range(count)]).astype(float)
+    light = build_photometric_transform(**{**STILL, **strengths})
+    return np.stack([apply_photometric_transform(photo, light, seed) for seed in range(count)]).astype(float)
 
 
 def test_no_light_changes_nothing() -> None:
@@ -77,7 +77,7 @@ def test_a_small_copy_is_lit_like_the_photo() -> None:
     strengths = {"brightness": 0.3, "contrast": 0.3, "cast": 8, "gradient": 0.2, "vignette": 0.2, "uneven": 0.6}
 
     whole = shown(GREY, **strengths)
-    small = shown(thinned(GREY, 4), **strengths)
+    small = shown(subsample(GREY, 4), **strengths)
 
     assert np.abs(whole.mean((1, 2)) - small.mean((1, 2))).max() < 2
 
@@ -89,6 +89,6 @@ def test_thinning_takes_every_so_many_th_pixel(size: tuple[int, int], step: int,
     """Nothing is mixed; what is left over at the edges goes; a photo that is too small keeps one."""
     photo = np.random.default_rng(0).integers(0, 256, (*size, 3), dtype=np.uint8)
 
-    small = thinned(photo, step)
+    small = subsample(photo, step)
 
     assert np.array_equal(small, photo[::step, ::step][: thin[0], : thin[1]])

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from logicls.records import Box
-from logicls.synth.image_ops import cut, pasted, recoloured, ring_mean, whole
+from logicls.synth.image_ops import crop, paste, transfer_colour, surrounding_colour, pixel_bounds
 
 PLAIN = np.full((80, 100, 3), 120, np.uint8)
 BOX = Box(40, 30, 60, 50)
@@ -16,7 +16,7 @@ def test_pasting_puts_the_patch_in_the_box() -> None:
     """The inside of the box is the patch, the outside is untouched, and so is the given photo."""
     given = PLAIN.copy()
 
-    out = pasted(given, np.full((7, 9, 3), 240, np.uint8), BOX)
+    out = paste(given, np.full((7, 9, 3), 240, np.uint8), BOX)
 
     assert (out[33:47, 43:57] == 240).all()
     outside = np.ones((80, 100), bool)
@@ -30,7 +30,7 @@ def test_only_what_the_mask_shows_is_pasted() -> None:
     mask = np.zeros((20, 20), np.float32)
     mask[5:15, 5:15] = 1
 
-    out = pasted(PLAIN, np.full((20, 20, 3), 240, np.uint8), BOX, mask=mask)
+    out = paste(PLAIN, np.full((20, 20, 3), 240, np.uint8), BOX, mask=mask)
 
     assert (out[38:42, 48:52] == 240).all()
     assert (out[30:33, 40:60] == 120).all()
@@ -40,8 +40,8 @@ def test_pasting_over_the_edge_drops_what_is_outside() -> None:
     """A box that leaves the photo is cut off, one beyond it changes nothing."""
     patch = np.full((20, 20, 3), 240, np.uint8)
 
-    assert (pasted(PLAIN, patch, Box(90, 70, 110, 90))[75:, 95:] == 240).all()
-    assert np.array_equal(pasted(PLAIN, patch, Box(200, 70, 220, 90)), PLAIN)
+    assert (paste(PLAIN, patch, Box(90, 70, 110, 90))[75:, 95:] == 240).all()
+    assert np.array_equal(paste(PLAIN, patch, Box(200, 70, 220, 90)), PLAIN)
 
 
 @pytest.mark.parametrize(
@@ -56,14 +56,14 @@ def test_pasting_over_the_edge_drops_what_is_outside() -> None:
 )
 def test_whole_pixels_lie_in_the_photo(box: Box, pad: int, edges: tuple[int, int, int, int]) -> None:
     """At least one pixel, whatever the box."""
-    assert whole(box, PLAIN, pad) == edges
+    assert pixel_bounds(box, PLAIN, pad) == edges
 
 
 def test_a_cut_is_a_copy() -> None:
     """Writing to it does not write to the photo."""
     photo = PLAIN.copy()
 
-    cut(photo, BOX)[:] = 0
+    crop(photo, BOX)[:] = 0
 
     assert np.array_equal(photo, PLAIN)
 
@@ -73,7 +73,7 @@ def test_the_ring_is_what_surrounds_the_box() -> None:
     photo = PLAIN.copy()
     photo[30:50, 40:60] = 255
 
-    assert ring_mean(photo, BOX) == pytest.approx(120)
+    assert surrounding_colour(photo, BOX) == pytest.approx(120)
 
 
 def test_recolouring_stays_in_the_region() -> None:
@@ -83,7 +83,7 @@ def test_recolouring_stays_in_the_region() -> None:
     region = np.zeros((80, 100), np.float32)
     region[30:50, 40:60] = 1
 
-    out = recoloured(photo, region, np.tile(np.array([[40.0, 60.0, 200.0]]), (50, 1)))
+    out = transfer_colour(photo, region, np.tile(np.array([[40.0, 60.0, 200.0]]), (50, 1)))
 
     assert np.abs(out[35:45, 45:55].astype(int) - (40, 60, 200)).max() <= 6
     far = np.ones((80, 100), bool)

@@ -7,17 +7,17 @@ from pathlib import Path
 from PIL import Image
 
 from logicls.io.resources import share
-from logicls.synth.dataset_card import Made, counted
-from logicls.synth.pipeline import Order
-from logicls.synth.preview import BAND, _wrapped, contact_sheet
+from logicls.synth.dataset_card import GenerationRecord, count_coverage
+from logicls.synth.pipeline import SynthesisRequest
+from logicls.synth.preview import BAND, _wrap, draw_contact_sheet
 
-ORDER = Order(share("constraints/dosing_kit.yaml"), share("data/dosing_kit"), Path("unused"), 100, 0)
+ORDER = SynthesisRequest(share("constraints/dosing_kit.yaml"), share("data/dosing_kit"), Path("unused"), 100, 0)
 
 
 def test_the_sheet_has_a_row_for_every_four(tmp_path: Path) -> None:
     """Wide enough for four photos at full size; pairs lie on a ground of their own; the same order, the same bytes."""
-    first = contact_sheet(ORDER, 6, tmp_path / "new" / "a.png")
-    again = contact_sheet(ORDER, 6, tmp_path / "b.png")
+    first = draw_contact_sheet(ORDER, 6, tmp_path / "new" / "a.png")
+    again = draw_contact_sheet(ORDER, 6, tmp_path / "b.png")
 
     sheet = Image.open(first)
     colours = {colour for _, colour in sheet.getcolors(1 << 24) or []}
@@ -35,7 +35,7 @@ def test_long_lines_are_wrapped() -> None:
         "wrong_mark (breaks mark-matches-liquid: mark's shape leaf, liquid's colour blue)",
     )
 
-    lines = _wrapped(text, font, 200)
+    lines = _wrap(text, font, 200)
 
     assert max(font.getlength(line) for line in lines) <= 200
     assert " ".join(line.strip() for line in lines) == text
@@ -44,14 +44,14 @@ def test_long_lines_are_wrapped() -> None:
 def test_the_tally_tells_what_fell_short() -> None:
     """Each violation by itself with its rate, pairs that do not go together, twins, and changes thrown away."""
     made = [
-        Made("broken", ("bent",), (3,), 1, ("bent",), True),
-        Made("broken", ("bent",), (12,), 0, ("torn",), True),
-        Made("broken", ("torn",), (1,), 0, ("torn",), True),
-        Made("broken_twice", ("bent", "torn"), (12, 12), 0, ("torn",), True),
-        Made("twin", (), (), 0, (), False),
+        GenerationRecord("broken", ("bent",), (3,), 1, ("bent",), True),
+        GenerationRecord("broken", ("bent",), (12,), 0, ("torn",), True),
+        GenerationRecord("broken", ("torn",), (1,), 0, ("torn",), True),
+        GenerationRecord("broken_twice", ("bent", "torn"), (12, 12), 0, ("torn",), True),
+        GenerationRecord("twin", (), (), 0, (), False),
     ]
 
-    assert list(counted(made).lines()) == [
+    assert list(count_coverage(made).to_lines()) == [
         "bent could be made on 7% of the photos tried: 1 of 2 wanted",
         "1 of 1 pairs of violations could not be made on one photo: another violation stands in for one of the two",
         "1 twin edits could not be made: those photos are untouched",

@@ -20,7 +20,7 @@ import pytest
 from logicls.errors import DataError
 from logicls.io.resources import share
 from logicls.synth import pipeline as module
-from logicls.synth.pipeline import Order, build
+from logicls.synth.pipeline import SynthesisRequest, build_dataset
 
 CHILD = """
 import signal
@@ -38,16 +38,16 @@ if __name__ == "__main__":
 
 
 @pytest.fixture
-def order(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Order:
+def order(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> SynthesisRequest:
     """Thirty shards of four examples, of photos of one's own."""
     monkeypatch.setattr(module, "SHARD", 4)
     monkeypatch.setattr(module, "GROUP", 4)
     shutil.copytree(share("data/dosing_kit"), tmp_path / "photos", ignore=shutil.ignore_patterns("heldout"))
-    return Order(share("constraints/dosing_kit.yaml"), tmp_path / "photos", tmp_path / "set", 120, 5)
+    return SynthesisRequest(share("constraints/dosing_kit.yaml"), tmp_path / "photos", tmp_path / "set", 120, 5)
 
 
 @pytest.fixture
-def child(order: Order, tmp_path: Path) -> Iterator[Callable[[], subprocess.Popen[str]]]:
+def child(order: SynthesisRequest, tmp_path: Path) -> Iterator[Callable[[], subprocess.Popen[str]]]:
     """Begins the order in a process group of its own, with two workers."""
     script = tmp_path / "child.py"
     script.write_text(CHILD)
@@ -75,14 +75,14 @@ def shards(folder: Path) -> dict[str, bytes]:
     return {name: data for name, data in content(folder).items() if name.endswith(".parquet")}
 
 
-def made(order: Order) -> dict[str, bytes]:
+def made(order: SynthesisRequest) -> dict[str, bytes]:
     """The whole set, made beside it without processes and in one go."""
     beside = replace(order, out=order.out.with_name("whole"))
-    build(beside, workers=1)
+    build_dataset(beside, workers=1)
     return content(beside.out)
 
 
-def failing(order: Order, workers: int, after: Callable[[], object]) -> str:
+def failing(order: SynthesisRequest, workers: int, after: Callable[[], object]) -> str:
     """What is said where `after`, called when two shards are finished, makes the run fail."""
     told: list[int] = []
 
@@ -92,16 +92,16 @@ def failing(order: Order, workers: int, after: Callable[[], object]) -> str:
             after()
 
     with pytest.raises(DataError) as caught:
-        build(order, workers=workers, done=done)
+        build_dataset(order, workers=workers, on_progress=done)
     assert len(shards(order.out)) >= 2
     return str(caught.value)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("workers", [2, 3])
-def test_the_number_of_workers_changes_nothing(order: Order, workers: int) -> None:
+def test_the_number_of_workers_changes_nothing(order: SynthesisRequest, workers: int) -> None:
     """Byte by byte the set is the one made without processes; nobody is left behind."""
-    build(order, workers=workers)
+    build_dataset(order, workers=workers)
 
     assert content(order.out) == made(order)
     assert multiprocessing.active_children() == []
@@ -118,7 +118,9 @@ def test_a_run_ends_without_a_word(child: Callable[[], subprocess.Popen[str]]) -
 
 
 @pytest.mark.slow
-def test_a_run_killed_again_and_again_goes_on(order: Order, child: Callable[[], subprocess.Popen[str]]) -> None:
+def test_a_run_killed_again_and_again_goes_on(
+    order: SynthesisRequest, child: Callable[[], subprocess.Popen[str]]
+) -> None:
     """`kill -9` of all its processes at any moment: what is finished stays as it is, and in the end nothing differs."""
     rng = np.random.default_rng(int(os.environ.get("LOGICLS_KILL_SEED", "0")))
     for _ in range(4):
@@ -132,13 +134,13 @@ def test_a_run_killed_again_and_again_goes_on(order: Order, child: Callable[[], 
         after = shards(order.out)
         assert {name: after.get(name) for name in before} == before
 
-    build(order, workers=2)
+    build_dataset(order, workers=2)
 
     assert content(order.out) == made(order)
 
 
 @pytest.mark.slow
-def test_nobody_outlives_a_killed_run(order: Order, child: Callable[[], subprocess.Popen[str]]) -> None:
+def test_nobody_outlives_a_killed_run(order: SynthesisRequest, child: Callable[[], subprocess.Popen[str]]) -> None:
     """`kill -9` of the first process alone: its workers end by themselves, so that their end of the pipe closes."""
     process = child()
     process.stdout.readline()
@@ -152,7 +154,7 @@ def test_nobody_outlives_a_killed_run(order: Order, child: Callable[[], subproce
 
 
 @pytest.mark.slow
-def test_ctrl_c_ends_a_run(order: Order, child: Callable[[], subprocess.Popen[str]]) -> None:
+def test_ctrl_c_ends_a_run(order: SynthesisRequest, child: Callable[[], subprocess.Popen[str]]) -> None:
     """A line and no traceback, from none of its processes; what is finished stays."""
     process = child()
     for _ in range(4):
@@ -163,12 +165,12 @@ def test_ctrl_c_ends_a_run(order: Order, child: Callable[[], subprocess.Popen[st
 
     assert (process.returncode, said) == (130, "stopped; the same command goes on from here\n")
     assert 1 <= len(shards(order.out)) < 30
-    assert build(order, workers=1) == 120
+    assert build_dataset(order, workers=1) == 120
     assert content(order.out) == made(order)
 
 
 @pytest.mark.slow
-def test_a_worker_that_dies_ends_the_run(order: Order) -> None:
+def test_a_worker_that_dies_ends_the_run(order: SynthesisRequest) -> None:
     """It is killed where memory is short: the run says so and does not wait for it for ever."""
     said = failing(order, 2, lambda: multiprocessing.active_children()[0].kill())
 
@@ -176,13 +178,13 @@ def test_a_worker_that_dies_ends_the_run(order: Order) -> None:
         "LC404 a process that makes examples died; most likely the memory was used up. "
         "Use fewer workers. Then run the same command again: what is finished stays."
     )
-    assert build(order, workers=1) == 120
+    assert build_dataset(order, workers=1) == 120
     assert content(order.out) == made(order)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("workers", [1, 2])
-def test_a_photo_that_is_damaged_meanwhile_ends_the_run(order: Order, workers: int) -> None:
+def test_a_photo_that_is_damaged_meanwhile_ends_the_run(order: SynthesisRequest, workers: int) -> None:
     """The photo is named; when it is there again, the run goes on to the set that it would have been."""
     photos = order.data / "images"
     kept = content(photos)
@@ -194,11 +196,11 @@ def test_a_photo_that_is_damaged_meanwhile_ends_the_run(order: Order, workers: i
     name = Path(said.split()[0]).name
     assert said.startswith(f'{photos / name} LC306 "{name}" is damaged or cut short: ')
     assert said.endswith("Copy it again. Then run the same command again: what is finished stays.")
-    assert build(order, workers=workers) == 120
+    assert build_dataset(order, workers=workers) == 120
     assert content(order.out) == made(order)
 
 
-def test_a_full_disk_ends_the_run(order: Order) -> None:
+def test_a_full_disk_ends_the_run(order: SynthesisRequest) -> None:
     """The file is named, and nothing half-written is left; with room again, the run goes on."""
     resource = pytest.importorskip("resource")
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
@@ -214,7 +216,7 @@ def test_a_full_disk_ends_the_run(order: Order) -> None:
         "Make room, or choose another place; then run the same command again: what is finished stays."
     )
     assert left == [*(f"data/train-0000{number}-of-00030.parquet" for number in range(2)), "spec.yaml", "synth.json"]
-    assert build(order, workers=1) == 120
+    assert build_dataset(order, workers=1) == 120
     assert content(order.out) == made(order)
 
 

@@ -13,7 +13,7 @@ import pytest
 import torch
 
 from logicls.io.resources import share
-from logicls.synth.pipeline import Order, build
+from logicls.synth.pipeline import SynthesisRequest, build_dataset
 from logicls.train.recipe import Recipe
 
 CHILD = """
@@ -69,7 +69,9 @@ def _one_thread():
 def synth(tmp_path_factory) -> Path:
     """Twenty examples; read only."""
     out = tmp_path_factory.mktemp("synth")
-    build(Order(share("constraints/dosing_kit.yaml"), share("data/dosing_kit"), out, 20, 0), workers=1)
+    build_dataset(
+        SynthesisRequest(share("constraints/dosing_kit.yaml"), share("data/dosing_kit"), out, 20, 0), workers=1
+    )
     return out
 
 

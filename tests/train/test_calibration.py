@@ -15,8 +15,8 @@ from logicls.predict.decision import grounds_of
 from logicls.predict.uncertainty import calibration as scales
 from logicls.predict.uncertainty import ood as novelty
 from logicls.predict.uncertainty import thresholds
-from logicls.synth.dataset import rows
-from logicls.synth.pipeline import Order, build
+from logicls.synth.dataset import read_rows
+from logicls.synth.pipeline import SynthesisRequest, build_dataset
 from logicls.train.calibration import calibrate
 from logicls.train.validation import split_photos
 
@@ -27,7 +27,7 @@ KIT = share("constraints/dosing_kit.yaml")
 def many(tmp_path_factory):
     """Enough examples to tell what is usual."""
     out = tmp_path_factory.mktemp("many")
-    build(Order(KIT, share("data/dosing_kit"), out, 80, 0), workers=1)
+    build_dataset(SynthesisRequest(KIT, share("data/dosing_kit"), out, 80, 0), workers=1)
     return out
 
 
@@ -41,7 +41,7 @@ def plain(tiny_nano, tmp_path_factory) -> Bundle:
 
 def calibrated(plain: Bundle, synth, said: list[str], share_aside: float = 0.5) -> Bundle:
     """The same bundle after the last step of training."""
-    split = split_photos([row["photo"] for row in rows(synth, ("photo",))], share_aside, 0)
+    split = split_photos([row["photo"] for row in read_rows(synth, ("photo",))], share_aside, 0)
     calibrate(plain, synth, split, 0, said.append)
     return plain
 

@@ -10,7 +10,7 @@ import torch
 
 from logicls.errors import DataError
 from logicls.models.nano.answer_codec import NanoAnswerCodec
-from logicls.synth.dataset import row
+from logicls.synth.dataset import build_row
 from logicls.train.batching import Batches
 from logicls.train.encoding import Encoder
 from logicls.train.fit import fit
@@ -49,13 +49,13 @@ def same(one, other):
 def test_fresh_examples_follow_those_of_the_set(synth, flight):
     """They are the ones that a larger set would have had next, of smaller photos; none comes twice."""
     fresh = fresh_of(synth, flight, **SETTINGS, workers=0)
-    maker = fresh.source.maker()
+    maker = fresh.source.create_generator()
     encoder = Encoder(NanoAnswerCodec(flight.processor), 3.0)
 
     parts = list(fresh.parts(0, 3))
 
     seed = json.loads((synth / "synth.json").read_text())["seed"]
-    rows = [row(maker, maker.make(seed, number), seed) for number in range(20, 32)]
+    rows = [build_row(maker, maker.generate(seed, number), seed) for number in range(20, 32)]
     assert [example for examples, _ in parts for example in examples] == [encoder.encode(one) for one in rows]
     assert [pixels.shape for _, pixels in parts] == [(4, 64, 64, 3)] * 3
     assert len({pixels.tobytes() for _, some in parts for pixels in some}) == 12
@@ -113,9 +113,9 @@ def test_a_run_goes_on_to_the_same_weights(synth, tmp_path, share):
 
 def test_what_is_not_planned_for_is_drawn_anew(synth, flight):
     """An example with more boxes in an answer than the model is made for is another one; if all are, that is said."""
-    maker = fresh_of(synth, flight, **SETTINGS, workers=0).source.maker()
+    maker = fresh_of(synth, flight, **SETTINGS, workers=0).source.create_generator()
     counts = {
-        number: max(len(answer.boxes) for answer in maker.make(0, number).answers) for number in range(20, 60)
+        number: max(len(answer.boxes) for answer in maker.generate(0, number).answers) for number in range(20, 60)
     }  # fmt: skip
     most = max(counts.values())
     crowded = next(number for number, count in counts.items() if count == most)

@@ -7,7 +7,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from logicls.synth.dataset import rows
+from logicls.synth.dataset import read_rows
 from logicls.train.fit import fit
 from logicls.train.metrics_log import read_curve
 from logicls.train.online_examples import fresh_of
@@ -66,14 +66,14 @@ def test_an_example_is_exact_when_all_of_it_is():
 def test_fresh_examples_leave_them_out(synth, tmp_path):
     """No photo that is kept aside comes into one made while training, not even a part of it."""
     flight = preflight(synth, tmp_path, visual_tokens=16)
-    photos = {row["photo"] for row in rows(synth, ("photo",))}
+    photos = {row["photo"] for row in read_rows(synth, ("photo",))}
     settings = {"share": 1.0, "batch": 4, "verdict_weight": 1.0, "workers": 0}
 
     all_of_them, some = fresh_of(synth, flight, **settings), fresh_of(synth, flight, **settings, without=photos)
 
     assert {scene.photo for scene in all_of_them.source.dataset.scenes} >= photos
     assert {scene.photo for scene in some.source.dataset.scenes}.isdisjoint(photos)
-    assert some.source.maker().make(0, 30).scene.photo not in photos
+    assert some.source.create_generator().generate(0, 30).scene.photo not in photos
 
 
 @pytest.fixture(scope="module")
@@ -97,15 +97,15 @@ def test_the_best_weights_are_the_bundle(trained):
     assert f"the bundle has the weights of step {best}" in lines
     kept, bundle = load_file(out / "work" / f"best-{best}.safetensors"), load_file(out / "model.safetensors")
     assert kept.keys() == bundle.keys()
-    assert all(torch.equal(kept[name], bundle[name]) for name in kept.keys() - {"pointer.pattern.bias"})
-    assert torch.equal(kept["pointer.pattern.bias"][:-1], bundle["pointer.pattern.bias"][:-1])
+    assert all(torch.equal(kept[name], bundle[name]) for name in kept.keys() - {"pointer.centre_filter.bias"})
+    assert torch.equal(kept["pointer.centre_filter.bias"][:-1], bundle["pointer.centre_filter.bias"][:-1])
     assert [path.name for path in (out / "work").glob("best-*")] == [f"best-{best}.safetensors"]
 
 
 @pytest.mark.slow
 def test_what_is_kept_aside_is_said(trained, synth):
     """How many examples of which photos, and how they are read each time."""
-    photos = [row["photo"] for row in rows(synth, ("photo",))]
+    photos = [row["photo"] for row in read_rows(synth, ("photo",))]
     split = split_photos(photos, 0.3, 0)
     told = [line for line in trained[1] if line.startswith("kept aside")]
 

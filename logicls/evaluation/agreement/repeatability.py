@@ -21,9 +21,9 @@ from logicls.evaluation.agreement.storage import Kept
 from logicls.predict.decision import grounds_of, verdict_on
 from logicls.predict.readers.protocol import Reader
 from logicls.records import Outcome
-from logicls.synth.augmentation import Augmenter, Strength
+from logicls.synth.augmentation import Augmenter, AugmentationSettings
 from logicls.synth.image_ops import Photo
-from logicls.synth.photometric import lighting, lit
+from logicls.synth.photometric import build_photometric_transform, apply_photometric_transform
 
 SHIFT = 0.01
 """Share of its sides by which a photo is shifted at the most, at full strength: play of the fixture."""
@@ -33,7 +33,7 @@ SHIFT = 0.01
 class Retake:
     """How far two photos of one part may differ: a share of what training varies photos by."""
 
-    limits: Strength
+    limits: AugmentationSettings
     share: float
     """0 to 1."""
 
@@ -41,21 +41,21 @@ class Retake:
         """The photo, taken once more."""
         seed = int(rng.integers(2**31))
         moved = _shifted(photo, SHIFT * self.share * rng.uniform(-1, 1, 2))
-        low, high = self.limits.quality
-        return _compressed(lit(moved, self._light(), seed), int(rng.integers(low, high + 1)))
+        low, high = self.limits.jpeg_quality
+        return _compressed(apply_photometric_transform(moved, self._light(), seed), int(rng.integers(low, high + 1)))
 
     def _light(self) -> object:
         s, share = self.limits, self.share
-        return lighting(
-            brightness=s.brightness * share, contrast=s.contrast * share, cast=s.cast * share,
-            hue=round(s.hue * share), uneven=s.uneven, gradient=s.gradient * share, vignette=s.vignette * share,
+        return build_photometric_transform(
+            brightness=s.brightness * share, contrast=s.contrast * share, cast=s.colour_cast * share,
+            hue=round(s.hue * share), uneven=s.illumination, gradient=s.gradient * share, vignette=s.vignette * share,
             blur=s.blur * share, noise=s.noise * share,
         )  # fmt: skip
 
 
-def retake(spec: Spec, strength: Strength, share: float) -> Retake:
+def retake(spec: Spec, strength: AugmentationSettings, share: float) -> Retake:
     """How photos of a product are taken again: where a rule asks for a colour, hues stay."""
-    return Retake(Augmenter(spec, strength).strength, share)
+    return Retake(Augmenter(spec, strength).settings, share)
 
 
 def _shifted(photo: Photo, by: np.ndarray) -> Photo:

@@ -21,12 +21,12 @@ from logicls.constraints.checker.decomposition import VERDICT
 from logicls.errors import DataError, Problem
 from logicls.models.bundle import Bundle
 from logicls.models.hub.answer_codec import HubAnswerCodec
-from logicls.plugins.reasoning.slot_entropy import PhotoKeys, photo_keys, append_think_tokens
+from logicls.plugins.reasoning.slot_entropy import PhotoKeys, append_think_tokens, photo_keys
 from logicls.predict.plugin_protocols import Photo
 from logicls.predict.readers.constrained_decoding import EncodedPrefix
 from logicls.predict.readers.hub import HubReader
 from logicls.predict.readers.nano import NanoReader
-from logicls.prompts.templates import question
+from logicls.prompts.templates import canonical_question
 
 
 @runtime_checkable
@@ -75,7 +75,7 @@ class NanoPriorQuery:
         self.width = int(self.model.config.width)
         codec = self._pass.codec
         query = next(query for query in self._pass.queries if query.id == VERDICT)
-        self._question_ids = torch.tensor(codec.encode_prompt(question(query, bundle.spec)))
+        self._question_ids = torch.tensor(codec.encode_prompt(canonical_question(query, bundle.spec)))
         self._violation_ids, self._none_id = torch.tensor(codec.allowed_tokens(query)), codec.none
 
     @torch.no_grad()

@@ -29,13 +29,13 @@ from logicls.constraints.spec.models import Spec
 from logicls.errors import DataError, Problem, relative
 from logicls.io.atomic import write_bytes, write_text
 from logicls.plugins.retrieval.embedding import ImageEncoder, ImageFeatures, load_encoder
-from logicls.plugins.retrieval.knowledge import KNOWLEDGE_FILE, FEATURES_FILE, KnowledgeConfig, render_page, read_config
+from logicls.plugins.retrieval.knowledge import FEATURES_FILE, KNOWLEDGE_FILE, KnowledgeConfig, read_config, render_page
 from logicls.predict.folder.runner import batched
 from logicls.predict.plugin_protocols import Photo
 from logicls.pretraining.scene_generator import make_world
 from logicls.records import Scene
-from logicls.synth.example_generator import Maker
-from logicls.synth.pipeline import Order, source_of
+from logicls.synth.example_generator import ExampleGenerator
+from logicls.synth.pipeline import SynthesisRequest, load_source
 
 
 def write_photo_features(folder: Path, features: ImageFeatures, encoder: ImageEncoder) -> None:
@@ -127,7 +127,7 @@ class KnowledgeDraft:
 
 
 def draft_knowledge(
-    order: Order, *, encoder: str = "", bundle: str = "", on_progress: Callable[[int], None] = lambda _: None
+    order: SynthesisRequest, *, encoder: str = "", bundle: str = "", on_progress: Callable[[int], None] = lambda _: None
 ) -> KnowledgeDraft:
     """Draft a product's pages in `order.out`, and write down what its photos look like.
 
@@ -142,19 +142,19 @@ def draft_knowledge(
         DataError: The data cannot be used (LC101 to LC111).
         BundleError: The encoder cannot be used (LC510, LC705).
     """
-    source = source_of(order)
-    maker, product = source.maker(), order.out / source.spec.product.name
+    source = load_source(order)
+    maker, product = source.create_generator(), order.out / source.spec.product.name
     image_encoder = load_encoder(
         update_settings(order.out, encoder, {product.name: bundle} if bundle else {}).encoder, order.out
     )
     scenes = sample_evenly(source.dataset.scenes, MAX_GOOD_PHOTOS)
     good = _embed_photos((maker.bank.photo(scene) for scene in scenes), image_encoder, on_progress)
     synthetic = _embed_photos(
-        (maker.picture(order.seed, k).photo for k in range(order.count)), image_encoder, on_progress
+        (maker.render(order.seed, k).photo for k in range(order.count)), image_encoder, on_progress
     )
     write_photo_features(product, np.concatenate([good, synthetic]), image_encoder)
-    scenes = (make_world(np.random.default_rng([order.seed, k]), (208, 160)).pixels for k in range(CENTRE_SCENES))
-    write_photo_features(order.out, _embed_photos(scenes, image_encoder, lambda _: None), image_encoder)
+    unrelated = (make_world(np.random.default_rng([order.seed, k]), (208, 160)).pixels for k in range(CENTRE_SCENES))
+    write_photo_features(order.out, _embed_photos(unrelated, image_encoder, lambda _: None), image_encoder)
     pages = PageWriter(product)
     for constraint in source.spec.constraints:
         pages.add(f"rules/{constraint.id}", {}, f"The rule: {constraint.text}.", consequences=constraint.why)
@@ -226,14 +226,16 @@ def _embed_photos(photos: Iterable[Photo], encoder: ImageEncoder, on_progress: C
     return np.concatenate(features)
 
 
-def _draft_defect_page(spec: Spec, maker: Maker, pages: PageWriter, name: str, rng: np.random.Generator) -> bool:
+def _draft_defect_page(
+    spec: Spec, maker: ExampleGenerator, pages: PageWriter, name: str, rng: np.random.Generator
+) -> bool:
     """The page of a violation; False where no photo allowed to make it, which leaves the page without one."""
     rules = [c for c in spec.constraints if any(c.violation_name(side) == name for side in c.failure_modes)]
     description = "A defect: " + "; or ".join(f"this does not hold: {rule.text}" for rule in rules) + "."
     consequences = "; ".join(dict.fromkeys(rule.why for rule in rules if rule.why))
     photo = None
     for _ in range(MAX_ATTEMPTS):
-        broken = maker.drafter.broken(maker.drafter.photo(rng.random()), name, rng)
+        broken = maker.sampler.add_violation(maker.sampler.select_photo(rng.random()), name, rng)
         if broken is not None:
             photo = broken.canvas.photo
             break

@@ -25,7 +25,7 @@ from logicls.constraints.families.context import name_to_text
 from logicls.constraints.spec.models import Constraint, Spec
 from logicls.models.box_formats import BoxFormat, BoxFamily, Size, decode_boxes
 from logicls.predict.endpoint.client import TokenProbability
-from logicls.prompts.templates import question
+from logicls.prompts.templates import canonical_question
 from logicls.records import Answer, Box, Subquery
 
 
@@ -160,11 +160,13 @@ class RequestBuilder:
                 return (EndpointRequest(self._instructed(queries, size), queries, structure, self._longest(queries)),)
             case PromptMode.lines:
                 return tuple(
-                    EndpointRequest(question(query, self.spec), (query,), self._line(query), self._longest([query]))
+                    EndpointRequest(
+                        canonical_question(query, self.spec), (query,), self._line(query), self._longest([query])
+                    )
                     for query in queries
                 )
             case PromptMode.chain:
-                text = "\n".join(question(query, self.spec) for query in queries)
+                text = "\n".join(canonical_question(query, self.spec) for query in queries)
                 return (EndpointRequest(text, queries, {}, MAX_ANSWER_TOKENS),)
             case _:
                 assert_never(self.manner)
@@ -212,7 +214,7 @@ class RequestBuilder:
             "attribute": f"A list with one of {', '.join(query.options)} for each, [] if there is none.",
             "verdict": "A list of the names of rules that are broken, [] if all hold.",
         }
-        return f"{question(query, self.spec)} {form[query.kind]}"
+        return f"{canonical_question(query, self.spec)} {form[query.kind]}"
 
     def _parsed(self, text: str, size: Size) -> dict[str, Answer]:
         try:

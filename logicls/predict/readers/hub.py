@@ -24,7 +24,7 @@ from logicls.predict.plugin_protocols import Retriever
 from logicls.predict.readers.constrained_decoding import DecodedToken, EncodedPrefix, ConstrainedDecoder
 from logicls.predict.readers.nano import Prediction
 from logicls.predict.readers.retrieval_prompt import RetrievedContext, RetrievalPrompter, retrieve_contexts
-from logicls.prompts.templates import question
+from logicls.prompts.templates import canonical_question
 from logicls.records import Answer, Subquery
 
 MAX_ROWS = 64
@@ -80,7 +80,7 @@ class HubReader:
         return tuple(
             _CompiledQuery(
                 query,
-                tuple(codec.tokenize(codec.chat_format.format_question(question(query, spec)))),
+                tuple(codec.tokenize(codec.chat_format.format_question(canonical_question(query, spec)))),
                 self.decoder.make_matcher(codec.make_grammar(query, most)),
             )
             for query in decompose(spec)

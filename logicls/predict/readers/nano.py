@@ -24,7 +24,7 @@ from logicls.models.bundle import Bundle
 from logicls.models.nano.answer_codec import NanoAnswerCodec
 from logicls.predict.readers.constrained_decoding import TokenGrammar, PreallocatedCache, AnswerDecoder
 from logicls.predict.readers.detections import Detection, answer_location, detect, answer_attribute, select_detections
-from logicls.prompts.templates import question
+from logicls.prompts.templates import canonical_question
 from logicls.records import Answer, Subquery
 
 
@@ -183,7 +183,7 @@ class NanoReader:
     @cached_property
     def tokenized_queries(self) -> TokenizedQueries:
         """The questions, as prediction puts them."""
-        texts = [self.codec.encode_prompt(question(query, self.bundle.spec)) for query in self.queries]
+        texts = [self.codec.encode_prompt(canonical_question(query, self.bundle.spec)) for query in self.queries]
         words = [word for text in texts for word in text]
         branches = [number for number, text in enumerate(texts, 1) for _ in text]
         last = torch.tensor([len(text) for text in texts]).cumsum(0) - 1

@@ -6,13 +6,16 @@ import pytest
 from logicls.constraints.spec.loader import load_spec
 from logicls.evaluation.agreement.repeatability import retake
 from logicls.io.resources import share
-from logicls.synth.augmentation import read_strength
+from logicls.synth.augmentation import load_augmentation_settings
 
 
 @pytest.fixture(scope="module")
 def made():
     """How photos of the sample product are taken again, by how much."""
-    spec, strength = load_spec(share("constraints/dosing_kit.yaml")), read_strength(share("synth/augment.yaml"))
+    spec, strength = (
+        load_spec(share("constraints/dosing_kit.yaml")),
+        load_augmentation_settings(share("synth/augment.yaml")),
+    )
     return lambda much: retake(spec, strength, much)
 
 

@@ -17,7 +17,7 @@ from logicls.plugins.retrieval.knowledge import KnowledgeBase, read_knowledge
 from logicls.sample_product import parts
 from logicls.sample_product import parts as camera
 from logicls.sample_product.render import good_kit, render, write_dataset
-from logicls.synth.pipeline import Order
+from logicls.synth.pipeline import SynthesisRequest
 
 CARD = """logicls: 1
 product: {name: card}
@@ -80,8 +80,8 @@ def known(tmp_path_factory, cards) -> Path:
     """A folder of knowledge of the sample product and of cards; read only."""
     kits, out = tmp_path_factory.mktemp("kits"), tmp_path_factory.mktemp("knowledge")
     write_dataset(kits, good=24, seed=5)
-    draft_knowledge(Order(share("constraints/dosing_kit.yaml"), kits, out, 24, 0), bundle="../kit_bundle")
-    draft_knowledge(Order(cards / "card.yaml", cards, out, 12, 0))
+    draft_knowledge(SynthesisRequest(share("constraints/dosing_kit.yaml"), kits, out, 24, 0), bundle="../kit_bundle")
+    draft_knowledge(SynthesisRequest(cards / "card.yaml", cards, out, 12, 0))
     return out
 
 

@@ -24,7 +24,7 @@ from logicls.plugins.retrieval.q2k import sample_documents, top_documents
 from logicls.plugins.retrieval.routing import find_bundles, route_photos, write_routes
 from logicls.pretraining.scene_generator import make_world
 from logicls.sample_product import parts as camera
-from logicls.synth.pipeline import Order
+from logicls.synth.pipeline import SynthesisRequest
 
 
 @pytest.fixture(scope="module")
@@ -61,7 +61,7 @@ def test_a_page_that_somebody_worked_on_is_left_as_it_is(copied, cards):
     page.write_text("---\nproduct: card\ndefect: no_label\n---\nMine.\n")
     (folder / "card" / "rules" / "six.md").unlink()
 
-    drafted = draft_knowledge(Order(cards / "card.yaml", cards, folder, 8, 0))
+    drafted = draft_knowledge(SynthesisRequest(cards / "card.yaml", cards, folder, 8, 0))
 
     assert drafted.written == ("rules/six",)
     assert "defects/no_label" in drafted.existing
@@ -154,7 +154,7 @@ def test_products_without_a_bundle_are_told(knowledge):
 
 def test_any_dual_encoder_compares_photos(clip, cards, tmp_path):
     """CLIP by its folder: pages are drafted with its features, of its own width."""
-    draft_knowledge(Order(cards / "card.yaml", cards, tmp_path, 8, 0), encoder=str(clip))
+    draft_knowledge(SynthesisRequest(cards / "card.yaml", cards, tmp_path, 8, 0), encoder=str(clip))
     found = build_index(read_knowledge(tmp_path))
 
     assert found.locks.shape[1] == 24

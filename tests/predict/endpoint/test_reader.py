@@ -21,7 +21,7 @@ from logicls.predict.endpoint.client import ChatClient, Endpoint, normalize_url
 from logicls.predict.endpoint.prompts import RequestBuilder, PromptMode, PromptOptions
 from logicls.predict.endpoint.reader import DEFAULT_MAX_ITEMS, open_endpoint_reader, guess_box_family
 from logicls.predict.folder.runner import by_reader, predict_folder, read_verdicts
-from logicls.prompts.templates import chain, question
+from logicls.prompts.templates import build_response, canonical_question
 from logicls.records import Answer, Box
 
 _server = runpy.run_path(str(Path(__file__).with_name("openai_server.py")))
@@ -120,8 +120,12 @@ def test_lines_and_chains_are_read_as_their_family_writes_them(spec, family):
     rng = np.random.default_rng(0)
 
     def told(text: str, picture: np.ndarray) -> str:
-        asked = [a for a, q in zip(answers, decompose(loaded), strict=True) if question(q, loaded) in text.splitlines()]
-        whole = chain(loaded, answers, size, rng) if len(asked) > 1 else write(asked)
+        asked = [
+            a
+            for a, q in zip(answers, decompose(loaded), strict=True)
+            if canonical_question(q, loaded) in text.splitlines()
+        ]
+        whole = build_response(loaded, answers, size, rng) if len(asked) > 1 else write(asked)
         return encode_boxes(whole, BOX_FORMATS[family], size).replace("<|box_start|>", "").replace("<|box_end|>", "")
 
     for manner, requests in ((PromptMode.lines, len(answers)), (PromptMode.chain, 1)):

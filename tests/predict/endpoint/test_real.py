@@ -26,7 +26,7 @@ from logicls.predict.endpoint.client import Endpoint
 from logicls.predict.endpoint.prompts import PromptMode, PromptOptions, answer_regex, answer_schema
 from logicls.predict.endpoint.reader import open_endpoint_reader
 from logicls.predict.folder.runner import by_reader, predict_folder, read_verdicts
-from logicls.prompts.templates import question
+from logicls.prompts.templates import canonical_question
 from logicls.records import Box
 
 SPEC = """logicls: 1
@@ -60,7 +60,10 @@ def learned(checkpoint, spec, tmp_path_factory) -> Path:
     processor, model = load_processor(folder), load_model(folder, precision="float32")
     rows = []
     for query in decompose(load_spec(spec)):
-        content = [{"type": "image", "image": photo(255)}, {"type": "text", "text": question(query, load_spec(spec))}]
+        content = [
+            {"type": "image", "image": photo(255)},
+            {"type": "text", "text": canonical_question(query, load_spec(spec))},
+        ]
         inputs = processor.apply_chat_template(
             [{"role": "user", "content": content}], add_generation_prompt=True, tokenize=True, return_dict=True,
             return_tensors="pt",

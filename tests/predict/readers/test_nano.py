@@ -14,7 +14,7 @@ from logicls.models.nano.answer_codec import NanoAnswerCodec
 from logicls.models.nano.losses import IGNORE_INDEX
 from logicls.predict.readers.detections import Detection, answer_location, answer_attribute
 from logicls.predict.readers.nano import Prediction, NanoReader
-from logicls.prompts.templates import question
+from logicls.prompts.templates import canonical_question
 from logicls.records import Answer, Box, Subquery
 from logicls.train.batching import collate
 from logicls.train.encoding import Encoded
@@ -89,7 +89,7 @@ def rigged(bundle, favoured: list[str]) -> NanoReader:
     class Sure(torch.nn.Module):
         """The model with other logits."""
 
-        config, pointer, head = bundle.model.config, bundle.model.pointer, bundle.model.head
+        config, pointer, head = bundle.model.config, bundle.model.detection_head, bundle.model.compute_logits
 
         def forward(self, *args, **kwargs):
             out = bundle.model(*args, **kwargs)
@@ -199,7 +199,7 @@ def test_logits_are_made_where_they_are_wanted(bundle, photos):
     class Watched(torch.nn.Module):
         """The model, telling of its logits."""
 
-        config, pointer, head = bundle.model.config, bundle.model.pointer, bundle.model.head
+        config, pointer, head = bundle.model.config, bundle.model.detection_head, bundle.model.compute_logits
 
         def forward(self, *args, **kwargs):
             out = bundle.model(*args, **kwargs)
@@ -240,7 +240,7 @@ def test_the_words_of_a_question_decide(make_bundle):
     bundle = make_bundle(SQUARES)
     codec, rng = NanoAnswerCodec(bundle.processor), np.random.default_rng(0)
     scenes = [squares(rng) for _ in range(12)]
-    prompts = tuple(tuple(codec.encode_prompt(question(q, bundle.spec))) for q in decompose(bundle.spec))
+    prompts = tuple(tuple(codec.encode_prompt(canonical_question(q, bundle.spec))) for q in decompose(bundle.spec))
     examples = [
         Encoded(
             prompts,
