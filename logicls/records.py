@@ -176,11 +176,10 @@ class PluginInfo:
     settings: tuple[tuple[str, float], ...] = ()
     """What it was made with, where that can be chosen when predicting."""
 
-    @property
     def to_text(self) -> str:
-        """In one line."""
-        chosen = [f"{name}={value:g}" for name, value in self.settings]
-        return " ".join(filter(None, (self.kind, self.name, self.knowledge_id, *chosen)))
+        """Return kind, name, knowledge id and settings on one line, e.g. `reasoner latent tokens=4 steps=3`."""
+        settings = [f"{name}={value:g}" for name, value in self.settings]
+        return " ".join(filter(None, (self.kind, self.name, self.knowledge_id, *settings)))
 
 
 @dataclass(frozen=True, slots=True)
