@@ -60,13 +60,15 @@ def train(
     workers: Annotated[int, typer.Option(min=1, help="Processes that make fresh examples.")] = 1,
 ) -> None:
     """Train a model, and write one bundle."""
-    from logicls.io.resources import share
+    from logicls.io.resources import resource_path
     from logicls.plugins.settings import read_product_recipe
-    from logicls.train.distributed import launched
+    from logicls.train.distributed import read_torchrun_rank
 
-    rank = launched()
+    rank = read_torchrun_rank()
     console.quiet = rank is not None and not rank.is_first
-    product_recipe = read_product_recipe(recipe or share(f"train/{'nano' if model in (None, 'nano') else 'hub'}.yaml"))
+    product_recipe = read_product_recipe(
+        recipe or resource_path(f"train/{'nano' if model in (None, 'nano') else 'hub'}.yaml")
+    )
     overrides = {"model": model, "fresh": online, "minutes": minutes, "processes": processes}
     product_recipe = product_recipe.model_copy(
         update={key: value for key, value in overrides.items() if value is not None}
@@ -139,11 +141,11 @@ def train_by_rewards(
 ) -> None:
     """Go on with a bundle by rewards, progress on the screen; `unused` options must not have been given."""
     from logicls.report.progress import ProgressCounter, show_stages
-    from logicls.train.grpo.stage import reward
+    from logicls.train.grpo.stage import fit_grpo
     from logicls.train.metrics_log import SILENT
-    from logicls.train.recipe import refuse_other_options
+    from logicls.train.recipe import check_grpo_options
 
-    refuse_other_options(unused)
+    check_grpo_options(unused)
     silence_progress_bars()
     with show_stages(console) as begin:
         training = list[ProgressCounter]()
@@ -153,7 +155,7 @@ def train_by_rewards(
             planned=lambda steps: training.append(begin("reward", steps)),
             told=lambda step, mean: training[0].update(step, f"reward {mean:.3f}"),
         )
-        reward(synth_dir, out, recipe, start=start, heard=heard)
+        fit_grpo(synth_dir, out, recipe, start=start, observer=heard)
 
 
 def train_with_progress(
@@ -168,11 +170,11 @@ def train_with_progress(
 ) -> None:
     """Train by that recipe, progress on the screen."""
     from logicls.report.progress import ProgressCounter, show_stages
-    from logicls.train.fit import fit, looked_at
+    from logicls.train.fit import fit, count_preflight_examples
 
     silence_progress_bars()
     with show_stages(console) as begin:
-        preparing = begin("preflight", looked_at(synth_dir, recipe))
+        preparing = begin("preflight", count_preflight_examples(synth_dir, recipe))
         looking, training = list[ProgressCounter](), list[ProgressCounter]()
 
         def looked(done: int, steps: int) -> None:
@@ -203,12 +205,12 @@ def base(
     workers: Annotated[int, typer.Option(min=1, help="Processes that make photos.")] = 2,
 ) -> None:
     """Make the base weights that products' models begin with, out of made photos of many things."""
-    from logicls.io.resources import share
+    from logicls.io.resources import resource_path
     from logicls.pretraining.base_training import make_base, read_base_recipe
     from logicls.pretraining.photo_store import EACH, MARKS_EACH
     from logicls.report.progress import ProgressCounter, show_stages
 
-    base_recipe = read_base_recipe(recipe or share("train/base.yaml"))
+    base_recipe = read_base_recipe(recipe or resource_path("train/base.yaml"))
     silence_progress_bars()
     with show_stages(console) as begin:
         marks = base_recipe.mark_shards * MARKS_EACH if base_recipe.marks else 0

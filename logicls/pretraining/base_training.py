@@ -24,10 +24,16 @@ from logicls.pretraining.photo_store import Shard, read_marks, read_shards, stor
 from logicls.pretraining.vocabulary import values, wordings
 from logicls.prompts.templates import product_question_phrasings
 from logicls.records import Subquery
-from logicls.train.batching import Batch, collate, lit
-from logicls.train.distributed import Rank
-from logicls.train.encoding import Encoded, Thing
-from logicls.train.lightning_module import Told, Tuner, Watch, run_loop, step_of
+from logicls.train.batching import Batch, collate, apply_color_jitter
+from logicls.train.distributed import ProcessRank
+from logicls.train.encoding import EncodedExample, InstanceTarget
+from logicls.train.lightning_module import (
+    StepCallback,
+    NanoTrainingModule,
+    CheckpointWriter,
+    run_training_loop,
+    read_checkpoint_step,
+)
 
 
 class BaseRecipe(BaseModel):
@@ -84,7 +90,7 @@ def make_base(
     workers: int = 2,
     resume: bool = False,
     made: Callable[[int], None] = lambda _: None,
-    told: Told = lambda step, loss: None,
+    told: StepCallback = lambda step, loss: None,
 ) -> None:
     """Make photos in `out`/made, train on them, and write weights and processor to `out`; the same with marks.
 
@@ -104,17 +110,21 @@ def make_base(
         )  # fmt: skip
 
 
-def _learn(out: Path, recipe: BaseRecipe, start: Path | None, told: Told, *, resume: bool) -> None:
+def _learn(out: Path, recipe: BaseRecipe, start: Path | None, told: StepCallback, *, resume: bool) -> None:
     lightning.seed_everything(recipe.seed, verbose=False)
     processor = expand_processor(start, values(), recipe.sizes[0]) if start else base_processor(recipe)
     model = expand_model(start, processor) if start else base_model(recipe, processor)
     batches = Made(read_shards(out / "made")[: recipe.shards], processor, recipe)
     last = out / "last.ckpt"
     checkpoint = last if resume and last.exists() else None
-    batches.start = step_of(checkpoint)
-    watch = Watch(last, every=recipe.checkpoint_every, rank=Rank(), told=told, saved=lambda: None)
-    tuner = Tuner(model, steps=recipe.steps, lr=recipe.lr, weight_decay=recipe.weight_decay, seed=recipe.seed)
-    run_loop(tuner, batches, [watch], steps=recipe.steps, checkpoint=checkpoint, rank=Rank())
+    batches.start = read_checkpoint_step(checkpoint)
+    watch = CheckpointWriter(
+        last, every=recipe.checkpoint_every, rank=ProcessRank(), on_step=told, on_saved=lambda: None
+    )
+    tuner = NanoTrainingModule(
+        model, steps=recipe.steps, lr=recipe.lr, weight_decay=recipe.weight_decay, seed=recipe.seed
+    )
+    run_training_loop(tuner, batches, [watch], steps=recipe.steps, checkpoint=checkpoint, rank=ProcessRank())
     torch.nn.Module.to(model, torch.float16)
     model.save_pretrained(out)
     processor.save_pretrained(out)
@@ -173,12 +183,12 @@ class Made(IterableDataset[Batch]):
             chosen = rng.permutation(len(shard.asked[number]))[: self.recipe.questions]
             examples.append(self._encoded([shard.asked[number][k] for k in chosen]))
             pixels.append(shard.pixels[number])
-        shown = lit(np.stack(pixels), self.recipe.jitter, rng)
+        shown = apply_color_jitter(np.stack(pixels), self.recipe.jitter, rng)
         return collate(examples, shown, self.codec, size[0] // 16 * (size[1] // 16))
 
-    def _encoded(self, asked: Sequence[Mapping[str, Any]]) -> Encoded:
+    def _encoded(self, asked: Sequence[Mapping[str, Any]]) -> EncodedExample:
         located = tuple(one["kind"] == "locate" for one in asked)
-        return Encoded(
+        return EncodedExample(
             tuple(tuple(self.codec.encode_prompt(one["text"])) for one in asked),
             tuple(
                 tuple(self.codec.encode_answer(one["values"], len(one["boxes"]), located=here))
@@ -189,7 +199,7 @@ class Made(IterableDataset[Batch]):
             located,
         )
 
-    def _things(self, one: Mapping[str, Any]) -> tuple[Thing, ...]:
+    def _things(self, one: Mapping[str, Any]) -> tuple[InstanceTarget, ...]:
         if one["kind"] == "locate":
             return tuple((tuple(box), IGNORE_INDEX) for box in one["boxes"])
         if one["kind"] != "attribute" or not one["boxes"]:

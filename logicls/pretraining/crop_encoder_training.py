@@ -18,9 +18,9 @@ from logicls.io.atomic import write_bytes
 from logicls.models.nano.crop_encoder import BACKBONE_FILE, normalize
 from logicls.pretraining.photo_store import MarkShard
 from logicls.pretraining.small_marks import marks
-from logicls.train.crop_pretraining import Batch, MarkReader
-from logicls.train.distributed import Rank
-from logicls.train.lightning_module import Told, Watch, run_loop, step_of
+from logicls.train.crop_pretraining import Batch, CropClassifier
+from logicls.train.distributed import ProcessRank
+from logicls.train.lightning_module import StepCallback, CheckpointWriter, run_training_loop, read_checkpoint_step
 
 BATCH = 128
 GAIN, SHIFT = 0.2, 0.25
@@ -28,7 +28,15 @@ GAIN, SHIFT = 0.2, 0.25
 
 
 def learn_marks(
-    out: Path, shards: Sequence[MarkShard], *, steps: int, width: int, seed: int, every: int, resume: bool, told: Told
+    out: Path,
+    shards: Sequence[MarkShard],
+    *,
+    steps: int,
+    width: int,
+    seed: int,
+    every: int,
+    resume: bool,
+    told: StepCallback,
 ) -> None:
     """Write `out`/look.safetensors, in half precision, after so many steps of 128 marks.
 
@@ -36,13 +44,13 @@ def learn_marks(
     `resume` goes on; `told` hears of each step and its loss.
     """
     lightning.seed_everything(seed, verbose=False)
-    reader = MarkReader(width, steps, seed, kinds=len(marks()))
+    reader = CropClassifier(width, steps, seed, classes=len(marks()))
     last = out / "last_of_marks.ckpt"
     checkpoint = last if resume and last.exists() else None
-    batches = Marks(shards, seed, steps, step_of(checkpoint))
-    watch = Watch(last, every=every, rank=Rank(), told=told, saved=lambda: None)
-    run_loop(reader, batches, [watch], steps=steps, checkpoint=checkpoint, rank=Rank())
-    held = {name: weight.half().contiguous() for name, weight in reader.look.state_dict().items()}
+    batches = Marks(shards, seed, steps, read_checkpoint_step(checkpoint))
+    watch = CheckpointWriter(last, every=every, rank=ProcessRank(), on_step=told, on_saved=lambda: None)
+    run_training_loop(reader, batches, [watch], steps=steps, checkpoint=checkpoint, rank=ProcessRank())
+    held = {name: weight.half().contiguous() for name, weight in reader.backbone.state_dict().items()}
     write_bytes(out / BACKBONE_FILE, save(held))
 
 

@@ -17,14 +17,14 @@ from torch.utils.data import IterableDataset
 
 from logicls.models.nano.answer_codec import NanoAnswerCodec
 from logicls.models.nano.losses import IGNORE_INDEX
-from logicls.train.encoding import Encoded
-from logicls.train.online_examples import Fresh
-from logicls.train.preflight import Flight
+from logicls.train.encoding import EncodedExample
+from logicls.train.online_examples import OnlineExamples
+from logicls.train.preflight import PreflightResult
 
 Batch = dict[str, torch.Tensor]
 
 
-def collate(examples: Sequence[Encoded], pixels: np.ndarray, codec: NanoAnswerCodec, image_tokens: int) -> Batch:
+def collate(examples: Sequence[EncodedExample], pixels: np.ndarray, codec: NanoAnswerCodec, image_tokens: int) -> Batch:
     """What nano's `forward` is given to learn from. A label stands where its token is predicted: one before it."""
     longest = max(sum(map(len, (*e.prompts, *e.answers))) for e in examples) + image_tokens
     questions = max(len(e.prompts) for e in examples)
@@ -44,32 +44,38 @@ def collate(examples: Sequence[Encoded], pixels: np.ndarray, codec: NanoAnswerCo
             labels[row, first : end - 1] = text[len(prompt) :]
             at = end
         weights[row, : len(example.weights)] = torch.tensor(example.weights)
-        located[row, : len(example.located)] = torch.tensor(example.located)
+        located[row, : len(example.is_locate)] = torch.tensor(example.is_locate)
     values = torch.from_numpy(pixels).permute(0, 3, 1, 2)  # the network wants channels last as well
     return {
         "input_ids": ids, "branch_ids": branches, "labels": labels, "weights": weights, "located": located,
-        "pixel_values": values, **_things(examples),
+        "pixel_values": values, **_collate_instances(examples),
     }  # fmt: skip
 
 
-def _things(examples: Sequence[Encoded]) -> Batch:
+def _collate_instances(examples: Sequence[EncodedExample]) -> Batch:
     """`boxes` [batch most 4], `box_question` and `box_value` [batch most]."""
-    found = [
-        [(question, *thing) for question, things in enumerate(example.things) for thing in things]
+    entries = [
+        [(question, *instance) for question, instances in enumerate(example.instances) for instance in instances]
         for example in examples
     ]
-    most = max(1, *map(len, found))
-    boxes = torch.zeros(len(examples), most, 4)
-    question, value = torch.full((len(examples), most), -1), torch.full((len(examples), most), IGNORE_INDEX)
-    for row, some in enumerate(found):
-        if some:
-            numbers, edges, values = zip(*some, strict=True)
-            boxes[row, : len(some)] = torch.tensor(edges)
-            question[row, : len(some)], value[row, : len(some)] = torch.tensor(numbers), torch.tensor(values)
+    most_instances = max(1, *map(len, entries))
+    boxes = torch.zeros(len(examples), most_instances, 4)
+    question, value = (
+        torch.full((len(examples), most_instances), -1),
+        torch.full((len(examples), most_instances), IGNORE_INDEX),
+    )
+    for row, entries_of_row in enumerate(entries):
+        if entries_of_row:
+            numbers, edges, values = zip(*entries_of_row, strict=True)
+            boxes[row, : len(entries_of_row)] = torch.tensor(edges)
+            question[row, : len(entries_of_row)], value[row, : len(entries_of_row)] = (
+                torch.tensor(numbers),
+                torch.tensor(values),
+            )
     return {"boxes": boxes, "box_question": question, "box_value": value}
 
 
-class Batches(IterableDataset[Batch]):
+class TrainingBatches(IterableDataset[Batch]):
     """The batches of steps `start` to `stop`; each depends on its number, what is chosen for it, and the seed alone.
 
     No length: after a resume Lightning would take the steps before `start` off it, and begin anew too early.
@@ -77,67 +83,67 @@ class Batches(IterableDataset[Batch]):
 
     def __init__(
         self,
-        flight: Flight,
+        preflight: PreflightResult,
         codec: NanoAnswerCodec,
-        choose: Callable[[int], Sequence[int]],
+        select: Callable[[int], Sequence[int]],
         *,
         start: int,
         stop: int,
         jitter: float,
         seed: int,
-        fresh: Fresh | None = None,
+        online: OnlineExamples | None = None,
     ) -> None:
         """`choose` gives the numbers of a step's examples out of the set; it is asked when the batch is taken."""
         super().__init__()
-        self.flight, self.codec, self.choose, self.fresh = flight, codec, choose, fresh
+        self.preflight, self.codec, self.select, self.online = preflight, codec, select, online
         self.start, self.stop, self.jitter, self.seed = start, stop, jitter, seed
 
     def __iter__(self) -> Iterator[Batch]:
-        if self.fresh is None:
-            yield from (self._collated(step, *self._read(step)) for step in range(self.start, self.stop))
+        if self.online is None:
+            yield from (self._collate(step, *self._load(step)) for step in range(self.start, self.stop))
             return
-        with closing(self.fresh.parts(self.start, self.stop)) as parts:
+        with closing(self.online.generate_parts(self.start, self.stop)) as parts:
             for step, (examples, pixels) in zip(range(self.start, self.stop), parts, strict=True):
-                known, seen = self._read(step)
-                yield self._collated(step, [*known, *examples], np.concatenate([seen, pixels]))
+                dataset_examples, dataset_pixels = self._load(step)
+                yield self._collate(step, [*dataset_examples, *examples], np.concatenate([dataset_pixels, pixels]))
 
-    def _read(self, step: int) -> tuple[list[Encoded], np.ndarray]:
+    def _load(self, step: int) -> tuple[list[EncodedExample], np.ndarray]:
         """The step's examples out of the set, and their pixels."""
-        chosen = list(self.choose(step))
-        return [self.flight.examples[number] for number in chosen], self.flight.pixels[chosen]
+        numbers = list(self.select(step))
+        return [self.preflight.examples[number] for number in numbers], self.preflight.pixels[numbers]
 
-    def _collated(self, step: int, examples: Sequence[Encoded], pixels: np.ndarray) -> Batch:
-        shown = lit(pixels, self.jitter, np.random.default_rng([self.seed, step, 7]))
-        return collate(examples, shown, self.codec, self.flight.processor.image_tokens)
+    def _collate(self, step: int, examples: Sequence[EncodedExample], pixels: np.ndarray) -> Batch:
+        jittered = apply_color_jitter(pixels, self.jitter, np.random.default_rng([self.seed, step, 7]))
+        return collate(examples, jittered, self.codec, self.preflight.processor.image_tokens)
 
 
-def lit(pixels: np.ndarray, jitter: float, rng: np.random.Generator) -> np.ndarray:
+def apply_color_jitter(pixels: np.ndarray, jitter: float, rng: np.random.Generator) -> np.ndarray:
     """Photos with a random brightness and contrast each, uint8 [batch height width 3]."""
     count = len(pixels)
     gain = rng.uniform(1 - jitter, 1 + jitter, (count, 1)).astype(np.float32)
     shift = rng.uniform(-80 * jitter, 80 * jitter, (count, 1)).astype(np.float32)
-    becomes = np.clip((np.arange(256, dtype=np.float32) - 96) * gain + 96 + shift, 0, 255).astype(np.uint8)
-    shown = np.empty_like(pixels)
-    for photo, table, out in zip(pixels, becomes, shown, strict=True):
+    tables = np.clip((np.arange(256, dtype=np.float32) - 96) * gain + 96 + shift, 0, 255).astype(np.uint8)
+    jittered = np.empty_like(pixels)
+    for photo, table, out in zip(pixels, tables, jittered, strict=True):
         cv2.LUT(photo, table, out)
-    return shown
+    return jittered
 
 
-class Feed(IterableDataset[Batch]):
+class TimedBatches(IterableDataset[Batch]):
     """Batches whose making is timed."""
 
     def __init__(self, batches: Iterable[Batch]) -> None:
         super().__init__()
         self.batches = batches
-        self.waited = 0.0
+        self.wait_seconds = 0.0
         """Seconds in which the model waited for its batches."""
 
     def __iter__(self) -> Iterator[Batch]:
         with closing(cast(Any, iter(self.batches))) as batches:
             while True:
-                began = time.perf_counter()
+                started = time.perf_counter()
                 batch = next(batches, None)
-                self.waited += time.perf_counter() - began
+                self.wait_seconds += time.perf_counter() - started
                 if batch is None:
                     return
                 yield batch

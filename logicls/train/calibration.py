@@ -45,33 +45,33 @@ from logicls.predict.uncertainty.thresholds import FILE, write_thresholds
 from logicls.records import Answer, Box
 from logicls.synth.dataset import read_rows
 from logicls.train.batching import Batch
-from logicls.train.validation import Split, chosen
+from logicls.train.validation import Split, sample_numbers
 
-DARKEST, BRIGHTEST = 0.1, 0.7
+MIN_THRESHOLD, MAX_THRESHOLD = 0.1, 0.7
 """Chances between which the limit is looked for."""
-STEPS = 121
-VARIES = 0.4
+GRID_POINTS = 121
+LOGIT_NOISE = 0.4
 """Standard deviation, in logits, of how bright a light is on another photo."""
 MAX_DETECTION_EXAMPLES = 320
 """Examples that are looked at: ten seconds."""
-Span = tuple[float, float]
+LogitInterval = tuple[float, float]
 """Limits, as logits, above the first and up to the second of which the number of lights is the number of things."""
 
 
-def raise_lights(model: Any, codec: NanoAnswerCodec, batches: Iterable[Batch]) -> float:
+def recenter_detection_scores(model: Any, codec: NanoAnswerCodec, batches: Iterable[Batch]) -> float:
     """Raise or lower all lights of a model so that a half is the best limit; returns the chance that it was at before.
 
     Lights are counted as prediction does: of two on one thing the surer one. 0.5, and nothing changes, where the
     batches ask for no place.
     """
-    spans = [span for batch in batches for span in _spans(model, codec, batch)]
-    limit = best_limit(spans)
+    intervals = [interval for batch in batches for interval in _threshold_intervals(model, codec, batch)]
+    threshold = find_threshold(intervals)
     with torch.no_grad():
-        model.detection_head.centre_filter.bias[-1] -= limit
-    return 1 / (1 + math.exp(-limit))
+        model.detection_head.centre_filter.bias[-1] -= threshold
+    return 1 / (1 + math.exp(-threshold))
 
 
-def best_limit(spans: Iterable[Span]) -> float:
+def find_threshold(intervals: Iterable[LogitInterval]) -> float:
     """The logit that lies in most spans, where the lights of all of them may be brighter or darker by chance.
 
     By so much as `VARIES`: a wide range that does as well ends in a cliff, over which other photos would fall. Of
@@ -80,55 +80,55 @@ def best_limit(spans: Iterable[Span]) -> float:
     >>> round(best_limit([(-2.0, 1.0), (-1.5, -0.5), (1.1, 4.0)]), 1)
     -1.0
     """
-    edges = np.array(list(spans)).reshape(-1, 2)
-    grid = np.linspace(_logit(DARKEST), _logit(BRIGHTEST), STEPS)
-    inside = (ndtr((grid - edges[:, :1]) / VARIES) - ndtr((grid - edges[:, 1:]) / VARIES)).sum(0)
+    edges = np.array(list(intervals)).reshape(-1, 2)
+    grid = np.linspace(_logit(MIN_THRESHOLD), _logit(MAX_THRESHOLD), GRID_POINTS)
+    expected_hits = (ndtr((grid - edges[:, :1]) / LOGIT_NOISE) - ndtr((grid - edges[:, 1:]) / LOGIT_NOISE)).sum(0)
     if not ((edges[:, 0] < grid[-1]) & (grid[0] <= edges[:, 1])).any():
         return 0.0
-    return min((float(limit) for limit in grid[inside >= inside.max() - 1e-6]), key=abs)
+    return min((float(threshold) for threshold in grid[expected_hits >= expected_hits.max() - 1e-6]), key=abs)
 
 
-def _spans(model: Any, codec: NanoAnswerCodec, batch: Batch) -> Iterator[Span]:
+def _threshold_intervals(model: Any, codec: NanoAnswerCodec, batch: Batch) -> Iterator[LogitInterval]:
     """Of each question of a batch where things are."""
     was_training, device = model.training, next(model.parameters()).device
     model.train(mode=False)
-    given = {name: value.to(device) for name, value in batch.items()}
+    inputs = {name: value.to(device) for name, value in batch.items()}
     height, width = codec.processor.image_processor.size
     with torch.no_grad():
-        read = model(given["input_ids"], pixel_values=given["pixel_values"], branch_ids=given["branch_ids"])
-        answering = given["input_ids"] == model.config.answer_token_id
-        asked = gather_queries(read.words, answering, given["branch_ids"], given["located"].shape[1])
-        shining = detect(model, codec, read.chart, asked, [(width, height)] * len(asked))
+        outputs = model(inputs["input_ids"], pixel_values=inputs["pixel_values"], branch_ids=inputs["branch_ids"])
+        is_answer_token = inputs["input_ids"] == model.config.answer_token_id
+        query_vectors = gather_queries(outputs.words, is_answer_token, inputs["branch_ids"], inputs["located"].shape[1])
+        detections = detect(model, codec, outputs.chart, query_vectors, [(width, height)] * len(query_vectors))
     model.train(mode=was_training)
-    things = TargetBoxes(given["boxes"] / CELL_PIXELS, given["box_question"], given["box_value"])
-    numbers = count_boxes(things, things.location_mask, asked.shape[1])
-    for photo, question in given["located"].nonzero().tolist():
-        found = [_logit(light.chance) for light in shining[photo][question]]
-        ladder, number = [math.inf, *found, -math.inf], int(numbers[photo, question])
-        if number <= len(found):
-            yield ladder[number + 1], ladder[number]
+    instances = TargetBoxes(inputs["boxes"] / CELL_PIXELS, inputs["box_question"], inputs["box_value"])
+    counts = count_boxes(instances, instances.location_mask, query_vectors.shape[1])
+    for photo, question in inputs["located"].nonzero().tolist():
+        scores = [_logit(detection.chance) for detection in detections[photo][question]]
+        ladder, count = [math.inf, *scores, -math.inf], int(counts[photo, question])
+        if count <= len(scores):
+            yield ladder[count + 1], ladder[count]
 
 
-def _logit(chance: float) -> float:
-    return math.log(chance / max(1 - chance, 1e-9))
+def _logit(probability: float) -> float:
+    return math.log(probability / max(1 - probability, 1e-9))
 
 
-FEW = 20
+MIN_SAMPLES = 20
 """Readings of a distance below which a rule's spread is that of all rules."""
-NEAR = 4.0
+MAX_MARGIN = 4.0
 """Dead zones from the limit within which the readings of a distance count: far from it they decide nothing."""
-BEYOND = 4.0
+OUTLIER_SDS = 4.0
 """Standard deviations from which on a reading is a stray."""
-PULL = 1.0
+PRIOR_STRENGTH = 1.0
 """How strongly weights are pulled to where they begin, in examples: it matters where there are few."""
-EXPECTED = 0.35
+LOG_TEMPERATURE_SD = 0.35
 """Standard deviation of a temperature's logarithm before anything is known: within a factor of 1.4 of 1, mostly."""
-Pair = tuple[float, bool]
+ScoredLabel = tuple[float, bool]
 """A chance, and whether what it is of was so."""
 
 
 @dataclass(frozen=True, slots=True)
-class Known:
+class CalibrationExample:
     """An example that was not learned from: what is true of it, and what was read."""
 
     answers: tuple[Answer, ...]
@@ -137,29 +137,29 @@ class Known:
     look: Prediction
 
 
-def known(row: Mapping[str, Any], look: Prediction) -> Known:
+def make_calibration_example(row: Mapping[str, Any], look: Prediction) -> CalibrationExample:
     """Out of a row of the dataset."""
     answers = tuple(
         Answer(query, tuple(values) if not query.startswith("locate:") else (), tuple(Box(*box) for box in boxes))
         for query, values, boxes in zip(row["queries"], row["values"], row["boxes"], strict=True)
     )
-    return Known(answers, frozenset(row["violations"]), (row["width"], row["height"]), look)
+    return CalibrationExample(answers, frozenset(row["violations"]), (row["width"], row["height"]), look)
 
 
-def fit_scales(spec: Spec, examples: Sequence[Known]) -> Scales:
+def fit_calibration(spec: Spec, examples: Sequence[CalibrationExample]) -> Scales:
     """Temperatures first, then spreads, then the weights of the two readings, each given those before it."""
-    lit = [pair for one in examples for pair in _lights(one)]
-    said = [each for one in examples for each in _values(spec, one)]
+    detections = [pair for one in examples for pair in _detection_labels(one)]
+    values = [value for example in examples for value in _attribute_labels(spec, example)]
     scales = Scales(
-        located=_temperature(lambda t: [(tempered(p, t), right) for p, right in lit]),
-        likened=_temperature(lambda t: [(best_of(p, options, t), right) for p, options, right in said]),
+        located=_fit_temperature(lambda t: [(tempered(p, t), right) for p, right in detections]),
+        likened=_fit_temperature(lambda t: [(best_of(p, options, t), is_correct) for p, options, is_correct in values]),
         spreads=fit_spreads(spec, examples),
         examples=len(examples),
     )
-    return _weighed(spec, examples, scales)
+    return _fit_evidence_weights(spec, examples, scales)
 
 
-def _temperature(at: Callable[[float], Sequence[Pair]]) -> float:
+def _fit_temperature(probabilities_at: Callable[[float], Sequence[ScoredLabel]]) -> float:
     """That at which the chances `at` it are likeliest; its logarithm is looked for between -3 and 3.
 
     So many chances can show no more than that one in so many is wrong: targets stop short of 0 and 1 by as much (Platt
@@ -169,168 +169,184 @@ def _temperature(at: Callable[[float], Sequence[Pair]]) -> float:
     """
     from scipy.optimize import minimize_scalar
 
-    right = np.array([right for _, right in at(1.0)])
-    if not len(right):
+    is_correct = np.array([right for _, right in probabilities_at(1.0)])
+    if not len(is_correct):
         return 1.0
-    least, most = 1 / (len(right) - right.sum() + 2), (right.sum() + 1) / (right.sum() + 2)
-    wanted = np.where(right, most, least)
+    lowest, highest = 1 / (len(is_correct) - is_correct.sum() + 2), (is_correct.sum() + 1) / (is_correct.sum() + 2)
+    targets = np.where(is_correct, highest, lowest)
 
-    def loss(log: float) -> float:
-        p = np.clip([chance for chance, _ in at(float(np.exp(log)))], least, most)
-        return float(-np.sum(wanted * np.log(p) + (1 - wanted) * np.log(1 - p)) + 0.5 * (log / EXPECTED) ** 2)
+    def loss(log_temperature: float) -> float:
+        p = np.clip(
+            [probability for probability, _ in probabilities_at(float(np.exp(log_temperature)))], lowest, highest
+        )
+        return float(
+            -np.sum(targets * np.log(p) + (1 - targets) * np.log(1 - p))
+            + 0.5 * (log_temperature / LOG_TEMPERATURE_SD) ** 2
+        )
 
     return float(np.exp(minimize_scalar(loss, bounds=(-3.0, 3.0), method="bounded").x))
 
 
-def _lights(one: Known) -> Iterator[Pair]:
+def _detection_labels(example: CalibrationExample) -> Iterator[ScoredLabel]:
     """The chance of each place, and whether a thing is there that no surer place was taken for."""
-    true = index_answers(one.answers)
-    for query, lights in one.look.detections:
-        left = list(true[query].boxes)
-        for light in lights:
-            mine = max(left, key=light.box.iou, default=None)
-            if mine is None or light.box.iou(mine) < 0.5:
-                yield light.probability, False
+    truth = index_answers(example.answers)
+    for query, detections in example.look.detections:
+        unmatched = list(truth[query].boxes)
+        for detection in detections:
+            match = max(unmatched, key=detection.box.iou, default=None)
+            if match is None or detection.box.iou(match) < 0.5:
+                yield detection.probability, False
                 continue
-            left.remove(mine)
-            yield light.probability, True
+            unmatched.remove(match)
+            yield detection.probability, True
 
 
-def _values(spec: Spec, one: Known) -> Iterator[tuple[float, int, bool]]:
+def _attribute_labels(spec: Spec, example: CalibrationExample) -> Iterator[tuple[float, int, bool]]:
     """The chance of each value that was read, of how many there are to choose from, and whether it is right."""
-    true, found = index_answers(one.answers), index_answers(one.look.answers)
+    truth, predicted = index_answers(example.answers), index_answers(example.look.answers)
     for query in spec.queries:
-        read, told = found.get(query.id), true.get(query.id)
-        if not query.attribute or read is None or told is None or len(query.options) < 2:
+        prediction, label = predicted.get(query.id), truth.get(query.id)
+        if not query.attribute or prediction is None or label is None or len(query.options) < 2:
             continue
-        if read.readable and len(read.values) == len(told.values) == len(read.probabilities):
-            for chance, value, right in zip(read.probabilities, read.values, told.values, strict=True):
-                yield chance, len(query.options), value == right
+        if prediction.readable and len(prediction.values) == len(label.values) == len(prediction.probabilities):
+            for probability, value, true_value in zip(
+                prediction.probabilities, prediction.values, label.values, strict=True
+            ):
+                yield probability, len(query.options), value == true_value
 
 
-def fit_spreads(spec: Spec, examples: Sequence[Known]) -> tuple[tuple[str, Spread], ...]:
+def fit_spreads(spec: Spec, examples: Sequence[CalibrationExample]) -> tuple[tuple[str, Spread], ...]:
     """Of each constraint about distances: the spread of its readings near the limit; of all such rules where few."""
     errors: dict[str, list[float]] = {c.id: [] for c in spec.constraints}
-    for one in examples:
-        true = EvaluationContext(index_answers(one.answers), *one.size, spec.vocabulary)
-        read = EvaluationContext(index_answers(one.look.answers), *one.size, spec.vocabulary)
+    for example in examples:
+        truth = EvaluationContext(index_answers(example.answers), *example.size, spec.vocabulary)
+        predicted = EvaluationContext(index_answers(example.look.answers), *example.size, spec.vocabulary)
         for constraint in spec.constraints:
-            pairs = list(zip(compute_margins(constraint, true), compute_margins(constraint, read), strict=False))
-            errors[constraint.id] += [m - t for t, m in pairs if abs(t) <= NEAR]
+            pairs = list(zip(compute_margins(constraint, truth), compute_margins(constraint, predicted), strict=False))
+            errors[constraint.id] += [m - t for t, m in pairs if abs(t) <= MAX_MARGIN]
     pooled = [error for found in errors.values() for error in found]
-    usual = spread_of(pooled) if len(pooled) >= FEW else Spread()
-    return tuple((name, spread_of(found) if len(found) >= FEW else usual) for name, found in errors.items())
+    default = estimate_spread(pooled) if len(pooled) >= MIN_SAMPLES else Spread()
+    return tuple(
+        (name, estimate_spread(sample) if len(sample) >= MIN_SAMPLES else default) for name, sample in errors.items()
+    )
 
 
-def spread_of(errors: Sequence[float]) -> Spread:
+def estimate_spread(errors: Sequence[float]) -> Spread:
     """Standard deviation by the median of the absolute errors (Huber 1981), and the share of strays beyond it.
 
     Half a stray more than there were is counted (Krichevsky and Trofimov 1981): none seen is not none.
     """
-    size = np.abs(np.asarray(errors))
-    sd = max(float(np.median(size)) * 1.4826, 1e-3)
-    strays = int((size > BEYOND * sd).sum())
-    return Spread(sd, (strays + 0.5) / (len(size) + 1))
+    absolute = np.abs(np.asarray(errors))
+    sd = max(float(np.median(absolute)) * 1.4826, 1e-3)
+    outliers = int((absolute > OUTLIER_SDS * sd).sum())
+    return Spread(sd, (outliers + 0.5) / (len(absolute) + 1))
 
 
-def _weighed(spec: Spec, examples: Sequence[Known], scales: Scales) -> Scales:
+def _fit_evidence_weights(spec: Spec, examples: Sequence[CalibrationExample], scales: Scales) -> Scales:
     """Logistic regression of what is broken on the log-odds of both readings; no weight is less than 0."""
     from scipy.optimize import minimize
 
-    rows, right = [], []
-    for one in examples:
-        told = dict(one.look.violation_probabilities)
-        for came in broken(spec, one.look, one.size, scales).values():
-            for name, p in came.names.items():
-                rows.append((log_odds(p), log_odds(told.get(name, 0.0))))
-                right.append(name in one.violations)
-    if not any(right) or all(right):
+    rows, is_broken = [], []
+    for example in examples:
+        stated = dict(example.look.violation_probabilities)
+        for rule in broken(spec, example.look, example.size, scales).values():
+            for name, p in rule.names.items():
+                rows.append((log_odds(p), log_odds(stated.get(name, 0.0))))
+                is_broken.append(name in example.violations)
+    if not any(is_broken) or all(is_broken):
         return replace(scales, examples=0)
-    x, sign = np.asarray(rows), np.where(right, 1.0, -1.0)
-    begin = np.asarray([1.0, 0.0, 0.0])
+    x, sign = np.asarray(rows), np.where(is_broken, 1.0, -1.0)
+    initial = np.asarray([1.0, 0.0, 0.0])
 
-    def loss(w: Any) -> float:
-        odds = x @ w[:2] + w[2]
-        return float(np.logaddexp(0, -sign * odds).sum() + PULL * np.square(w - begin).sum())
+    def loss(weights: Any) -> float:
+        log_odds_broken = x @ weights[:2] + weights[2]
+        return float(
+            np.logaddexp(0, -sign * log_odds_broken).sum() + PRIOR_STRENGTH * np.square(weights - initial).sum()
+        )
 
-    found = minimize(loss, begin, method="L-BFGS-B", bounds=[(0, None), (0, None), (None, None)]).x
-    return replace(scales, derived=float(found[0]), stated=float(found[1]), offset=float(found[2]))
+    weights = minimize(loss, initial, method="L-BFGS-B", bounds=[(0, None), (0, None), (None, None)]).x
+    return replace(scales, derived=float(weights[0]), stated=float(weights[1]), offset=float(weights[2]))
 
 
-MOST = 600
+MAX_EXAMPLES = 600
 """Examples kept aside that are looked at: about 15 seconds."""
-MOST_OF_HUB = 120
+MAX_EXAMPLES_HUB = 120
 """The same for a model of the hub, which takes a hundred times as long for each."""
-SKETCH = (256, 256)
+DESCRIPTOR_INPUT = (256, 256)
 """(height, width) in which it is looked at what photos look like, where the model's input has no size of its own."""
-SKETCHED = 400
+MAX_DESCRIPTOR_EXAMPLES = 400
 """Examples that were learned from, of which only what they look like counts."""
-BATCH = 16
-BATCH_OF_HUB = 4
+BATCH_NANO = 16
+BATCH_HUB = 4
 CONFIDENCE = 0.95
-COLUMNS = ("image", "photo", "width", "height", "queries", "values", "boxes", "violations")
+CALIBRATION_COLUMNS = ("image", "photo", "width", "height", "queries", "values", "boxes", "violations")
 
 
-def calibrate(bundle: Bundle, synth: Path, split: Split, seed: int, say: Callable[[str], None]) -> None:
+def calibrate(bundle: Bundle, synth: Path, split: Split, seed: int, report: Callable[[str], None]) -> None:
     """Write what prediction needs to be sure of itself where it may be, into the bundle.
 
     Source photos are dealt out in turn: on the examples of one half scales are fitted, on those of the other half
     thresholds chosen, so that what these promise is of examples that nothing was fitted to.
     """
-    most = MOST if bundle.hub is None else MOST_OF_HUB
-    aside, learned = chosen(split.heldout, most, seed), chosen(split.learned, SKETCHED, seed)
-    if len(aside) < 2:
-        say("not calibrated: no examples were kept aside")
+    max_examples = MAX_EXAMPLES if bundle.hub is None else MAX_EXAMPLES_HUB
+    validation, train = (
+        sample_numbers(split.validation, max_examples, seed),
+        sample_numbers(split.train, MAX_DESCRIPTOR_EXAMPLES, seed),
+    )
+    if len(validation) < 2:
+        report("not calibrated: no examples were kept aside")
         return
-    found = {row["number"]: row for row in _rows(synth, {*aside, *learned})}
-    held = [found[number] for number in aside]
-    first = split.first_half
-    seen = list(zip(held, _looks(bundle, held), strict=True))
-    scales = fit_scales(bundle.spec, [one for row, one in seen if row["photo"] in first])
+    rows_by_number = {row["number"]: row for row in _read_rows(synth, {*validation, *train})}
+    validation_rows = [rows_by_number[number] for number in validation]
+    fitting_photos = split.calibration_photos
+    examples = list(zip(validation_rows, _predict_rows(bundle, validation_rows), strict=True))
+    scales = fit_calibration(bundle.spec, [one for row, one in examples if row["photo"] in fitting_photos])
     if bundle.hub is None:  # others cut photos up, or see them at any size
-        scales = replace(scales, pixels=pixels(_input(bundle), _sightings(held)))
+        scales = replace(scales, pixels=pixels(_input_size(bundle), _component_sizes(validation_rows)))
     write_scales(bundle.path, scales)
-    rest = [(row, one) for row, one in seen if row["photo"] not in first] or seen
-    truth = {str(row["number"]): tuple(row["violations"]) for row, _ in rest}
-    verdicts = [decide(bundle.spec, k.look, str(row["number"]), k.size, scales=scales) for row, k in rest]
-    origin = f"{len(rest)} made examples of {len({row['photo'] for row, _ in rest})} photos kept aside"
+    held_out = [(row, example) for row, example in examples if row["photo"] not in fitting_photos] or examples
+    truth = {str(row["number"]): tuple(row["violations"]) for row, _ in held_out}
+    verdicts = [
+        decide(bundle.spec, example.look, str(row["number"]), example.size, scales=scales) for row, example in held_out
+    ]
+    origin = f"{len(held_out)} made examples of {len({row['photo'] for row, _ in held_out})} photos kept aside"
     cases = cases_of(bundle.spec, verdicts, truth)
     write_thresholds(
         bundle.path / FILE, choose(bundle.spec, cases, TARGETS, confidence=CONFIDENCE, origin=origin)
     )  # fmt: skip
-    pictures = {number: row["pixels"] for number, row in found.items()}
-    looks_like = usual([pictures[n] for n in learned], [pictures[n] for n in aside], _input(bundle))
-    if looks_like:
-        looks_like.write(bundle.path)
-    say(f"calibrated on {scales.examples} examples kept aside, thresholds chosen on {len(rest)} others")
+    photos = {number: row["pixels"] for number, row in rows_by_number.items()}
+    ood_model = usual([photos[n] for n in train], [photos[n] for n in validation], _input_size(bundle))
+    if ood_model:
+        ood_model.write(bundle.path)
+    report(f"calibrated on {scales.examples} examples kept aside, thresholds chosen on {len(held_out)} others")
 
 
-def _rows(synth: Path, wanted: set[int]) -> Iterator[dict[str, Any]]:
+def _read_rows(synth: Path, numbers: set[int]) -> Iterator[dict[str, Any]]:
     """The rows with those numbers, decoded."""
-    for number, row in enumerate(read_rows(synth, COLUMNS)):
-        if number in wanted:
-            picture = np.asarray(Image.open(io.BytesIO(row["image"]["bytes"])).convert("RGB"))
-            yield {**row, "number": number, "image": None, "pixels": picture}
+    for number, row in enumerate(read_rows(synth, CALIBRATION_COLUMNS)):
+        if number in numbers:
+            photo = np.asarray(Image.open(io.BytesIO(row["image"]["bytes"])).convert("RGB"))
+            yield {**row, "number": number, "image": None, "pixels": photo}
 
 
-def _looks(bundle: Bundle, held: Sequence[Mapping[str, Any]]) -> Iterator[Known]:
+def _predict_rows(bundle: Bundle, rows: Sequence[Mapping[str, Any]]) -> Iterator[CalibrationExample]:
     reader = make_reader(bundle)
-    batch = BATCH if bundle.hub is None else BATCH_OF_HUB
-    for at in range(0, len(held), batch):
-        some = held[at : at + batch]
-        for row, look in zip(some, reader.predict_pixels([row["pixels"] for row in some]), strict=True):
-            yield known(row, look)
+    batch = BATCH_NANO if bundle.hub is None else BATCH_HUB
+    for at in range(0, len(rows), batch):
+        batch_rows = rows[at : at + batch]
+        for row, look in zip(batch_rows, reader.predict_pixels([row["pixels"] for row in batch_rows]), strict=True):
+            yield make_calibration_example(row, look)
 
 
-def _input(bundle: Bundle) -> tuple[int, int]:
+def _input_size(bundle: Bundle) -> tuple[int, int]:
     if bundle.hub is not None:
-        return SKETCH
+        return DESCRIPTOR_INPUT
     height, width = bundle.processor.image_processor.size
     return int(height), int(width)
 
 
-def _sightings(held: Sequence[Mapping[str, Any]]) -> Iterator[Sighting]:
-    for row in held:
+def _component_sizes(rows: Sequence[Mapping[str, Any]]) -> Iterator[Sighting]:
+    for row in rows:
         for query, boxes in zip(row["queries"], row["boxes"], strict=True):
             for box in (Box(*box) for box in boxes):
                 yield query.removeprefix("locate:"), min(box.width, box.height), (row["width"], row["height"])

@@ -14,7 +14,7 @@ import lightning
 
 from logicls.errors import Problem, RecipeError
 from logicls.io.atomic import delete_temporary_files
-from logicls.io.resources import share
+from logicls.io.resources import resource_path
 from logicls.models.bundle import Bundle, load_bundle, write_bundle
 from logicls.models.nano import NanoConfig, NanoForImageTextToText
 from logicls.models.nano.answer_codec import NanoAnswerCodec
@@ -24,19 +24,19 @@ from logicls.synth.dataset import read_rows
 from logicls.synth.invariances import is_orientation_free
 from logicls.train import time_budget as pace
 from logicls.train.calibration import MAX_DETECTION_EXAMPLES as MOST
-from logicls.train.calibration import calibrate, raise_lights
-from logicls.train.crop_pretraining import learn_closely
-from logicls.train.distributed import Rank, launched, together
+from logicls.train.calibration import calibrate, recenter_detection_scores
+from logicls.train.crop_pretraining import pretrain_crop_encoder
+from logicls.train.distributed import ProcessRank, read_torchrun_rank, launch_processes
 from logicls.train.hub_fit import fit_hub
-from logicls.train.lightning_module import Told, step_of
-from logicls.train.metrics_log import SILENT, Listener
-from logicls.train.online_examples import fresh_of
-from logicls.train.preflight import Flight, count_examples, preflight
-from logicls.train.recipe import NANO, Recipe, refuse_misplaced
-from logicls.train.run import Run, claim_run, draw_pictures, learn, measure
-from logicls.train.validation import shown, split_photos, told_aside
+from logicls.train.lightning_module import StepCallback, read_checkpoint_step
+from logicls.train.metrics_log import SILENT, TrainingObserver
+from logicls.train.online_examples import open_online_examples
+from logicls.train.preflight import PreflightResult, count_examples, preflight
+from logicls.train.recipe import NANO, Recipe, check_applicable_keys
+from logicls.train.run import TrainingRun, register_run, plot_metrics, train_model, measure_step_time_of_run
+from logicls.train.validation import iterate_batches, split_photos, describe_split
 
-SAMPLE = 500
+PREFLIGHT_SAMPLE = 500
 """Examples of the set that are looked at before a run that makes all of its own."""
 
 
@@ -53,7 +53,7 @@ def fit(
     prepared: Callable[[int], None] = lambda _: None,
     looked: Callable[[int, int], None] = lambda done, steps: None,
     planned: Callable[[int], None] = lambda steps: None,
-    told: Told = lambda step, loss: None,
+    told: StepCallback = lambda step, loss: None,
 ) -> Bundle:
     """Train on the dataset in `synth`, write the bundle to `out`.
 
@@ -70,19 +70,19 @@ def fit(
             another size or other words, too few minutes, or batches that the processes cannot share.
         BundleError: `start` cannot be loaded.
     """
-    refuse_misplaced(recipe)
-    heard = Listener(say, prepared, looked, planned, told)
+    check_applicable_keys(recipe)
+    observer = TrainingObserver(say, prepared, looked, planned, told)
     if recipe.model != NANO:
-        return fit_hub(synth, out, recipe, resume=resume, start=start, download=download, heard=heard)
-    _refuse_odd_shares(recipe, launched() or Rank(of=recipe.processes))
-    work = partial(_fit, synth, out, recipe, resume=resume, start=start, workers=workers)
-    with together(recipe.processes, work) as rank:
-        bundle = work(rank=rank, listener=heard)
-        rank.wait()
+        return fit_hub(synth, out, recipe, resume=resume, start=start, download=download, observer=observer)
+    _check_even_shares(recipe, read_torchrun_rank() or ProcessRank(world_size=recipe.processes))
+    process_work = partial(_fit_in_process, synth, out, recipe, resume=resume, start=start, workers=workers)
+    with launch_processes(recipe.processes, process_work) as rank:
+        bundle = process_work(rank=rank, listener=observer)
+        rank.barrier()
         return bundle or load_bundle(out)
 
 
-def _fit(
+def _fit_in_process(
     synth: Path,
     out: Path,
     recipe: Recipe,
@@ -90,122 +90,126 @@ def _fit(
     resume: bool,
     start: Path | None,
     workers: int,
-    rank: Rank,
-    listener: Listener = SILENT,
+    rank: ProcessRank,
+    observer: TrainingObserver = SILENT,
 ) -> Bundle | None:
     """What each process does; the first one has a bundle in the end."""
-    began, last = time.perf_counter(), out / "work" / "last.ckpt"
-    heard = listener if rank.is_first else SILENT
-    run = _ready(Run(synth, out, recipe, rank), workers, heard, resume=resume)
+    started, last = time.perf_counter(), out / "work" / "last.ckpt"
+    active_observer = observer if rank.is_first else SILENT
+    run = _prepare_run(TrainingRun(synth, out, recipe, rank), workers, active_observer, resume=resume)
     lightning.seed_everything(recipe.seed, verbose=False)
-    model = make_model(recipe, run.flight)
+    model = make_model(recipe, run.preflight)
     run = replace(run, checkpoint=last if resume and last.exists() else None)
     if start is not None:
-        _begin_with(model, run.flight, start)
+        _load_start_weights(model, run.preflight, start)
     elif run.checkpoint is None:
-        learn_closely(model, run, heard)
-    run = _planned(run, model, began, heard)
-    learn(model, run, heard)
-    return _written(model, run, heard) if rank.is_first else None
+        pretrain_crop_encoder(model, run, active_observer)
+    run = _plan_steps(run, model, started, active_observer)
+    train_model(model, run, active_observer)
+    return _write_bundle(model, run, active_observer) if rank.is_first else None
 
 
-def _ready(run: Run, workers: int, heard: Listener, *, resume: bool) -> Run:
+def _prepare_run(run: TrainingRun, workers: int, observer: TrainingObserver, *, resume: bool) -> TrainingRun:
     """The folder claimed and the examples prepared: by the first process, so that the others find them."""
     if run.rank.is_first:
-        claim_run(run.work, run.recipe, resume=resume)
+        register_run(run.work, run.recipe, resume=resume)
         delete_temporary_files(run.work)
-        run = _prepared(run, workers, heard.prepared)
-    run.rank.wait()
+        run = _run_preflight(run, workers, observer.on_preflight)
+    run.rank.barrier()
     if not run.rank.is_first:
-        run = _prepared(run, workers, heard.prepared)
-    fresh = [run.fresh.report] if run.fresh else []
-    for line in [*run.flight.report, *fresh, *told_aside(run.split)]:
-        heard.say(line)
+        run = _run_preflight(run, workers, observer.on_preflight)
+    online = [run.online.report] if run.online else []
+    for line in [*run.preflight.report, *online, *describe_split(run.split)]:
+        observer.on_message(line)
     return run
 
 
-def _written(model: NanoForImageTextToText, run: Run, heard: Listener) -> Bundle:
+def _write_bundle(model: NanoForImageTextToText, run: TrainingRun, observer: TrainingObserver) -> Bundle:
     model.train(mode=False)
-    flight, few = run.flight, run.to_settle(MOST)
-    if few:
-        limit = raise_lights(model, run.codec, shown(flight, run.codec, few, run.recipe.batch))
-        heard.say(f"a thing counts from a chance of {limit:.2f} on, which is called a half from now on")
+    preflight_result, numbers = run.preflight, run.select_threshold_examples(MOST)
+    if numbers:
+        threshold = recenter_detection_scores(
+            model, run.codec, iterate_batches(preflight_result, run.codec, numbers, run.recipe.batch)
+        )
+        observer.on_message(f"a thing counts from a chance of {threshold:.2f} on, which is called a half from now on")
     bundle = write_bundle(
-        run.out, model=model, processor=flight.processor, spec_file=run.synth / "spec.yaml",
-        max_boxes=flight.boxes + 1,
+        run.out, model=model, processor=preflight_result.processor, spec_file=run.synth / "spec.yaml",
+        max_boxes=preflight_result.boxes + 1,
     )  # fmt: skip
     write_probe(bundle, run.synth)
-    calibrate(bundle, run.synth, run.split, run.recipe.seed, heard.say)
-    draw_pictures(run)
+    calibrate(bundle, run.synth, run.split, run.recipe.seed, observer.on_message)
+    plot_metrics(run)
     return bundle
 
 
-def _prepared(run: Run, workers: int, done: Callable[[int], None]) -> Run:
+def _run_preflight(run: TrainingRun, workers: int, on_progress: Callable[[int], None]) -> TrainingRun:
     recipe = run.recipe
-    flight = preflight(
+    preflight_result = preflight(
         run.synth,
         run.work,
         visual_tokens=recipe.visual_tokens,
         detail=recipe.detail,
-        base=base_of(recipe),
+        base=find_base_weights(recipe),
         verdict_weight=recipe.verdict_weight,
-        most=_sampled(recipe),
-        done=done,
+        max_examples=_preflight_limit(recipe),
+        on_progress=on_progress,
     )
-    photos = [row["photo"] for row in islice(read_rows(run.synth, ("photo",)), len(flight.examples))]
-    split = split_photos(photos, recipe.heldout, recipe.seed)
-    fresh = fresh_of(
+    photos = [row["photo"] for row in islice(read_rows(run.synth, ("photo",)), len(preflight_result.examples))]
+    split = split_photos(photos, recipe.validation, recipe.seed)
+    online = open_online_examples(
         run.synth,
-        flight,
-        share=recipe.fresh,
+        preflight_result,
+        share=recipe.online,
         batch=recipe.batch,
         verdict_weight=recipe.verdict_weight,
         workers=workers,
-        without=split.photos,
+        excluded_photos=split.validation_photos,
     )
-    return replace(run, flight=flight, split=split, fresh=replace(fresh, rank=run.rank) if fresh else None)
+    return replace(run, flight=preflight_result, split=split, fresh=replace(online, rank=run.rank) if online else None)
 
 
-def _refuse_odd_shares(recipe: Recipe, rank: Rank) -> None:
+def _check_even_shares(recipe: Recipe, rank: ProcessRank) -> None:
     """Each process must have the same share of a batch, of its fresh part and of the rest."""
-    fresh = round(recipe.fresh * recipe.batch)
-    if recipe.batch % rank.of or fresh % rank.of:
-        parts = f"{recipe.batch}" + (f", {fresh} of them fresh," if fresh else "")
-        message = f"a batch of {parts} cannot be shared evenly by {rank.of} processes."
-        advice = f"Make `batch` a multiple of {rank.of}, or use another number of processes."
+    online = round(recipe.online * recipe.batch)
+    if recipe.batch % rank.world_size or online % rank.world_size:
+        parts = f"{recipe.batch}" + (f", {online} of them fresh," if online else "")
+        message = f"a batch of {parts} cannot be shared evenly by {rank.world_size} processes."
+        advice = f"Make `batch` a multiple of {rank.world_size}, or use another number of processes."
         raise RecipeError(Problem("LC414", message, advice=advice))
 
 
-def _planned(run: Run, model: NanoForImageTextToText, began: float, heard: Listener) -> Run:
+def _plan_steps(
+    run: TrainingRun, model: NanoForImageTextToText, started: float, observer: TrainingObserver
+) -> TrainingRun:
     """The run with as many steps as it was begun with, or as it has time for; says how long it takes."""
-    mark, done = run.work / "plan.json", step_of(run.checkpoint)
-    steps = pace.planned(mark)
+    plan, done = run.work / "plan.json", read_checkpoint_step(run.checkpoint)
+    steps = pace.read_planned_steps(plan)
     if steps is None or steps > done:
-        found = measure(model, run)
-        gone = run.rank.agreed(time.perf_counter() - began)
-        steps = steps or pace.steps_for(run.recipe, found, gone)
-        heard.say(found.said(steps - done))
-        most = None if run.recipe.minutes else run.recipe.most_minutes
-        if most and steps < run.recipe.steps:
-            limit = f"{most:g} minutes, which --minutes overrules"
-            heard.say(f"the {run.recipe.steps} steps of the recipe would take longer than its {limit}")
+        step_time = measure_step_time_of_run(model, run)
+        elapsed = run.rank.broadcast(time.perf_counter() - started)
+        steps = steps or pace.choose_steps(run.recipe, step_time, elapsed)
+        observer.on_message(step_time.to_text(steps - done))
+        max_minutes = None if run.recipe.minutes else run.recipe.max_minutes
+        if max_minutes and steps < run.recipe.steps:
+            limit = f"{max_minutes:g} minutes, which --minutes overrules"
+            observer.on_message(f"the {run.recipe.steps} steps of the recipe would take longer than its {limit}")
     if run.rank.is_first:
-        pace.write_plan(mark, steps)
-    heard.planned(steps)
+        pace.write_plan(plan, steps)
+    observer.on_plan(steps)
     return replace(run, steps=steps)
 
 
-def make_model(recipe: Recipe, flight: Flight) -> NanoForImageTextToText:
+def make_model(recipe: Recipe, preflight_result: PreflightResult) -> NanoForImageTextToText:
     """A nano for this product's words and photos: the base's, grown, or one of the recipe's size that knows nothing."""
-    base, any_way = base_of(recipe), is_orientation_free(flight.spec)
+    base, any_way = find_base_weights(recipe), is_orientation_free(preflight_result.spec)
     if base is not None:
-        return expand_model(base, flight.processor, orientation_invariant=any_way)
-    codec = NanoAnswerCodec(flight.processor)
+        return expand_model(base, preflight_result.processor, orientation_invariant=any_way)
+    codec = NanoAnswerCodec(preflight_result.processor)
     sizes = {"width": recipe.width, "encoder_layers": recipe.encoder_layers, "decoder_layers": recipe.decoder_layers}
     config = NanoConfig(
-        vocab_size=len(flight.processor.tokenizer),
-        image_size=flight.processor.image_processor.size,
-        detail=flight.processor.image_processor.detail,
+        vocab_size=len(preflight_result.processor.tokenizer),
+        image_size=preflight_result.processor.image_processor.size,
+        detail=preflight_result.processor.image_processor.detail,
         orientation_invariant=any_way,
         image_token_id=codec.image,
         answer_token_id=codec.answer_start,
@@ -216,25 +220,25 @@ def make_model(recipe: Recipe, flight: Flight) -> NanoForImageTextToText:
     return NanoForImageTextToText(config)
 
 
-def base_of(recipe: Recipe) -> Path | None:
+def find_base_weights(recipe: Recipe) -> Path | None:
     """Where the weights are that a run begins with; None where it begins with nothing."""
-    return share("train/base") if recipe.base else None
+    return resource_path("train/base") if recipe.base else None
 
 
-def looked_at(synth: Path, recipe: Recipe) -> int:
+def count_preflight_examples(synth: Path, recipe: Recipe) -> int:
     """How many examples preflight looks at. Raises `DataError` where there are none."""
-    return min(count_examples(synth), _sampled(recipe) or sys.maxsize)
+    return min(count_examples(synth), _preflight_limit(recipe) or sys.maxsize)
 
 
-def _sampled(recipe: Recipe) -> int | None:
+def _preflight_limit(recipe: Recipe) -> int | None:
     """A sample of the set is enough where none of it is trained on; all of it (None) otherwise."""
-    return SAMPLE if round(recipe.fresh * recipe.batch) == recipe.batch else None
+    return PREFLIGHT_SAMPLE if round(recipe.online * recipe.batch) == recipe.batch else None
 
 
-def _begin_with(model: NanoForImageTextToText, flight: Flight, start: Path) -> None:
+def _load_start_weights(model: NanoForImageTextToText, preflight_result: PreflightResult, start: Path) -> None:
     """Take over the weights of a bundle whose sizes and words are the same."""
     bundle = load_bundle(start)
-    same_words = bundle.processor.tokenizer.get_vocab() == flight.processor.tokenizer.get_vocab()
+    same_words = bundle.processor.tokenizer.get_vocab() == preflight_result.processor.tokenizer.get_vocab()
     shapes = {name: value.shape for name, value in model.state_dict().items()}
     if not same_words or shapes != {name: value.shape for name, value in bundle.model.state_dict().items()}:
         message = "has another size, or was trained for other words, than this recipe and this dataset make."

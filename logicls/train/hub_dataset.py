@@ -24,10 +24,10 @@ from logicls.models.hub.answer_codec import HubAnswerCodec
 from logicls.models.hub.chat_template import make_inputs, pad_photo, place_photo
 from logicls.models.nano.losses import IGNORE_INDEX
 from logicls.records import Answer, Box
-from logicls.train.batching import lit
-from logicls.train.encoding import decoded
+from logicls.train.batching import apply_color_jitter
+from logicls.train.encoding import decode_image
 from logicls.train.preflight import count_examples
-from logicls.train.sampler import Draws
+from logicls.train.sampler import StepSampler
 
 Batch = dict[str, Tensor]
 Rng = np.random.Generator
@@ -35,65 +35,69 @@ Row = Mapping[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
-class Turn:
+class EncodedTurn:
     """A question and its answer in tokens."""
 
-    asked: tuple[int, ...]
-    told: tuple[int, ...]
+    question: tuple[int, ...]
+    answer: tuple[int, ...]
     """With the token that ends it."""
 
 
 @dataclass(frozen=True, slots=True)
-class Examples:
+class HubExamples:
     """The rows of a dataset, as a model's processor and codec see them."""
 
     rows: datasets.Dataset
     processor: Any
     codec: HubAnswerCodec
 
-    def picture(self, number: int) -> np.ndarray:
+    def image(self, number: int) -> np.ndarray:
         """The picture that is shown of a row's photo, uint8 RGB [height width 3]. Raises `DataError`."""
-        photo = decoded(self.rows[number]["image"]["bytes"], number)
+        photo = decode_image(self.rows[number]["image"]["bytes"], number)
         return pad_photo(photo, place_photo((photo.shape[1], photo.shape[0]), self.processor))
 
-    def turns(self, row: Row) -> Iterator[Turn]:
+    def turns(self, row: Row) -> Iterator[EncodedTurn]:
         """Every question of a row with its answer."""
-        shown = place_photo((row["width"], row["height"]), self.processor)
+        placement = place_photo((row["width"], row["height"]), self.processor)
         for query, question, values, boxes in zip(
             row["queries"], row["questions"], row["values"], row["boxes"], strict=True
         ):
-            answer = Answer(query, tuple(values), shown.boxes_to_canvas(tuple(Box(*box) for box in boxes)))
-            told = self.codec.tokenize(self.codec.encode(answer, shown.canvas_size))
-            asked = self.codec.tokenize(self.codec.chat_format.format_question(question))
-            yield Turn(tuple(asked), (*told, self.codec.chat_format.end_token))
+            answer = Answer(query, tuple(values), placement.boxes_to_canvas(tuple(Box(*box) for box in boxes)))
+            answer_tokens = self.codec.tokenize(self.codec.encode(answer, placement.canvas_size))
+            question_tokens = self.codec.tokenize(self.codec.chat_format.format_question(question))
+            yield EncodedTurn(tuple(question_tokens), (*answer_tokens, self.codec.chat_format.end_token))
 
-    def batch(self, drawn: Sequence[tuple[int, Rng]], *, jitter: float, verdict_weight: float) -> Batch:
+    def batch(self, draws: Sequence[tuple[int, Rng]], *, jitter: float, verdict_weight: float) -> Batch:
         """One question of each row, drawn by its own chance, which makes the photo lighter or darker too.
 
         The stated verdict is drawn `verdict_weight` times as often as any other question. `question` has the number of
         each that was asked, among those of its row.
         """
-        asked, turns = zip(*(self.drawn(number, rng, verdict_weight) for number, rng in drawn), strict=True)
-        pictures = [lit(self.picture(number)[None], jitter, rng)[0] for number, rng in drawn]
-        batch = joined(make_inputs(self.processor, self.codec.chat_format, pictures), turns, self.processor.tokenizer)
-        return {**batch, "question": torch.tensor(asked)}
+        questions, turns = zip(*(self.draw_turn(number, rng, verdict_weight) for number, rng in draws), strict=True)
+        images = [apply_color_jitter(self.image(number)[None], jitter, rng)[0] for number, rng in draws]
+        batch = collate_turns(
+            make_inputs(self.processor, self.codec.chat_format, images), turns, self.processor.tokenizer
+        )
+        return {**batch, "question": torch.tensor(questions)}
 
-    def drawn(self, number: int, rng: Rng, verdict_weight: float) -> tuple[int, Turn]:
+    def draw_turn(self, number: int, rng: Rng, verdict_weight: float) -> tuple[int, EncodedTurn]:
         """One question of a row, and its number."""
         row = self.rows[number]
         weights = np.array([verdict_weight if query == VERDICT else 1.0 for query in row["queries"]])
-        chosen = int(rng.choice(len(weights), p=weights / weights.sum()))
-        one = {name: [row[name][chosen]] for name in ("queries", "questions", "values", "boxes")}
-        return chosen, next(self.turns({**row, **one}))
+        number_of_question = int(rng.choice(len(weights), p=weights / weights.sum()))
+        row_of_question = {
+            name: [row[name][number_of_question]] for name in ("queries", "questions", "values", "boxes")
+        }
+        return number_of_question, next(self.turns({**row, **row_of_question}))
 
 
-def joined(inputs: Mapping[str, Tensor], turns: Sequence[Turn], tokenizer: Any) -> Batch:
+def collate_turns(inputs: Mapping[str, Tensor], turns: Sequence[EncodedTurn], tokenizer: Any) -> Batch:
     """Photos with their turns as rows that end together, filled up in front.
 
     Adds `labels` [batch tokens]: the answers' tokens where they stand, all else left out of the loss.
     """
     ids, mask = inputs["input_ids"], inputs["attention_mask"]
-    rows = [[*ids[k][mask[k].bool()].tolist(), *turn.asked, *turn.told] for k, turn in enumerate(turns)]
+    rows = [[*ids[k][mask[k].bool()].tolist(), *turn.question, *turn.answer] for k, turn in enumerate(turns)]
     width = max(map(len, rows))
     out: Batch = {name: value for name, value in inputs.items() if value.shape != ids.shape}
     pad = tokenizer.pad_token_id or 0
@@ -101,13 +105,13 @@ def joined(inputs: Mapping[str, Tensor], turns: Sequence[Turn], tokenizer: Any) 
     out["attention_mask"] = torch.tensor([[0] * (width - len(row)) + [1] * len(row) for row in rows])
     out["labels"] = torch.full_like(out["input_ids"], IGNORE_INDEX)
     for k, turn in enumerate(turns):
-        out["labels"][k, width - len(turn.told) :] = torch.tensor(turn.told)
+        out["labels"][k, width - len(turn.answer) :] = torch.tensor(turn.answer)
     # What else there is a number a token, as which of them are the photo's: of the text it is 0.
     for name, value in inputs.items():
         if value.shape == ids.shape and name not in out:
             out[name] = torch.zeros_like(out["input_ids"])
             for k, turn in enumerate(turns):
-                real, end = value[k][mask[k].bool()], width - len(turn.asked) - len(turn.told)
+                real, end = value[k][mask[k].bool()], width - len(turn.question) - len(turn.answer)
                 out[name][k, end - len(real) : end] = real
     return out
 
@@ -121,18 +125,18 @@ def open_rows(synth: Path, cache: Path) -> datasets.Dataset:
     return loaded.cast_column("image", datasets.Image(decode=False))
 
 
-AHEAD = 4
+PREFETCH = 4
 """Parts of batches that are made before they are asked for, one a thread."""
 
 
-class HubFeed(IterableDataset[Batch]):
+class HubBatches(IterableDataset[Batch]):
     """The batches of steps `start` to `stop`, each in `parts`; they depend on step, seed and draws alone."""
 
     def __init__(
         self,
-        examples: Examples,
+        examples: HubExamples,
         *,
-        draws: Draws,
+        sampler: StepSampler,
         start: int,
         stop: int,
         parts: int,
@@ -142,27 +146,27 @@ class HubFeed(IterableDataset[Batch]):
     ) -> None:
         """`draws` tell which examples a step takes, and are asked up to `AHEAD` steps before it is learned."""
         super().__init__()
-        self.examples, self.draws, self.start, self.stop, self.parts = examples, draws, start, stop, parts
+        self.examples, self.sampler, self.start, self.stop, self.parts = examples, sampler, start, stop, parts
         self.jitter, self.verdict_weight, self.seed = jitter, verdict_weight, seed
 
     def __iter__(self) -> Iterator[Batch]:
         places = ((step, part) for step in range(self.start, self.stop) for part in range(self.parts))
-        with ThreadPoolExecutor(AHEAD) as pool:
-            ahead: deque[Future[Batch]] = deque()
+        with ThreadPoolExecutor(PREFETCH) as pool:
+            pending: deque[Future[Batch]] = deque()
             try:
-                ahead.extend(pool.submit(self.part, *place) for place in islice(places, AHEAD))
-                while ahead:
-                    made = ahead.popleft().result()
-                    ahead.extend(pool.submit(self.part, *place) for place in islice(places, 1))
-                    yield made
+                pending.extend(pool.submit(self.make_part, *place) for place in islice(places, PREFETCH))
+                while pending:
+                    batch = pending.popleft().result()
+                    pending.extend(pool.submit(self.make_part, *place) for place in islice(places, 1))
+                    yield batch
             finally:
-                for future in ahead:
+                for future in pending:
                     future.cancel()
 
-    def part(self, step: int, part: int) -> Batch:
+    def make_part(self, step: int, part: int) -> Batch:
         """One part of a step's batch, with a question drawn for each example."""
-        numbers = self.draws(step)
-        each = len(numbers) // self.parts
-        drawn = [(number, np.random.default_rng([self.seed, step, k, 13])) for k, number in enumerate(numbers)]
-        some = drawn[part * each : (part + 1) * each]
-        return self.examples.batch(some, jitter=self.jitter, verdict_weight=self.verdict_weight)
+        numbers = self.sampler(step)
+        part_size = len(numbers) // self.parts
+        draws = [(number, np.random.default_rng([self.seed, step, k, 13])) for k, number in enumerate(numbers)]
+        part_draws = draws[part * part_size : (part + 1) * part_size]
+        return self.examples.batch(part_draws, jitter=self.jitter, verdict_weight=self.verdict_weight)

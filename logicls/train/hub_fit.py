@@ -26,29 +26,46 @@ from logicls.models.hub.loading import (
 )
 from logicls.predict.self_test import write_probe
 from logicls.train.calibration import calibrate
-from logicls.train.distributed import Rank
-from logicls.train.hub_dataset import AHEAD as READ_AHEAD
-from logicls.train.hub_dataset import Examples, HubFeed, open_rows
-from logicls.train.hub_module import HubResample, HubTuner, HubWatch
+from logicls.train.distributed import ProcessRank
+from logicls.train.hub_dataset import PREFETCH as READ_AHEAD
+from logicls.train.hub_dataset import HubExamples, HubBatches, open_rows
+from logicls.train.hub_module import HubResamplingCallback, HubTrainingModule, HubCheckpointWriter
 from logicls.train.hub_preflight import (
-    HubFlight,
-    gigabytes,
-    memory_here,
-    memory_of,
+    HubPreflightResult,
+    format_bytes,
+    read_available_memory,
+    estimate_memory,
     preflight_hub,
-    rehearse,
-    seconds_of,
+    check_shared_prefix,
+    measure_part_time,
 )
-from logicls.train.lightning_module import Told, run_loop, step_of
-from logicls.train.metrics_log import Curve, Listener, plot_curve
+from logicls.train.lightning_module import StepCallback, run_training_loop, read_checkpoint_step
+from logicls.train.metrics_log import MetricsLog, TrainingObserver, plot_loss
 from logicls.train.recipe import Recipe
-from logicls.train.run import claim_run
-from logicls.train.sampler import AHEAD, COLUMNS, HEAD, ByWeight, Difficulty, Draws, Evenly, cells_of, plot_difficulty
-from logicls.train.validation import Split, split_photos, told_aside
+from logicls.train.run import register_run
+from logicls.train.sampler import (
+    LOOKAHEAD,
+    STRATUM_COLUMNS,
+    HEADER,
+    DifficultySampler,
+    DifficultyTracker,
+    StepSampler,
+    UniformSampler,
+    build_strata,
+    plot_difficulty,
+)
+from logicls.train.validation import Split, split_photos, describe_split
 
 
 def fit_hub(
-    synth: Path, out: Path, recipe: Recipe, *, resume: bool, start: Path | None, download: bool, heard: Listener
+    synth: Path,
+    out: Path,
+    recipe: Recipe,
+    *,
+    resume: bool,
+    start: Path | None,
+    download: bool,
+    observer: TrainingObserver,
 ) -> Bundle:
     """Train an adapter for the recipe's model on the dataset in `synth`, write the bundle to `out`.
 
@@ -58,40 +75,40 @@ def fit_hub(
         RecipeError: `resume` with another recipe, or `start` with a bundle that does not fit.
     """
     work = out / "work"
-    claim_run(work, recipe, resume=resume)
+    register_run(work, recipe, resume=resume)
     delete_temporary_files(work)
-    model, examples, hub = _opened(synth, work, recipe, download=download)
-    flight = preflight_hub(examples, model, recipe.model, done=heard.prepared)
-    rehearse(examples, model, recipe.model)
+    model, examples, hub = _load_all(synth, work, recipe, download=download)
+    preflight_result = preflight_hub(examples, model, recipe.model, on_progress=observer.on_preflight)
+    check_shared_prefix(examples, model, recipe.model)
     lightning.seed_everything(recipe.seed, verbose=False)
     given = recipe.hub
-    adapter = add_adapter(model, rank=given.rank, alpha=given.alpha, dropout=given.dropout, scope=given.where)
+    adapter = add_adapter(model, rank=given.rank, alpha=given.alpha, dropout=given.dropout, scope=given.target_modules)
     if start is not None:
-        _begin_with(adapter, hub, start)
-    base = _prepared(adapter, recipe)
-    for line in [*flight.report, *_costs(examples, base, flight, recipe)]:
-        heard.say(line)
-    split = split_photos(examples.rows["photo"], recipe.heldout, recipe.seed)
-    for line in told_aside(split):
-        heard.say(line)
+        _load_start_adapter(adapter, hub, start)
+    base = _prepare_adapter(adapter, recipe)
+    for line in [*preflight_result.report, *_describe_costs(examples, base, preflight_result, recipe)]:
+        observer.on_message(line)
+    split = split_photos(examples.rows["photo"], recipe.validation, recipe.seed)
+    for line in describe_split(split):
+        observer.on_message(line)
     last = work / "last.ckpt"
-    heard.planned(recipe.steps)
-    _learn(base, examples, split, recipe, last if resume and last.exists() else None, out, heard.told)
+    observer.on_plan(recipe.steps)
+    _train(base, examples, split, recipe, last if resume and last.exists() else None, out, observer.on_step)
     write_hub_bundle(
         out, adapter=adapter.eval(), processor=examples.processor, hub=hub, spec_file=synth / "spec.yaml",
-        max_boxes=flight.boxes + 1,
+        max_boxes=preflight_result.max_boxes + 1,
     )  # fmt: skip
     del model, adapter, base, examples  # the bundle loads the model anew: there may be no room for two
     bundle = load_bundle(out)
     write_probe(bundle, synth)
-    calibrate(bundle, synth, split, recipe.seed, heard.say)
-    plot_curve(out / "training.csv", out / "loss.png")
+    calibrate(bundle, synth, split, recipe.seed, observer.on_message)
+    plot_loss(out / "training.csv", out / "loss.png")
     if recipe.difficulty:
         plot_difficulty(work / "difficulty.csv", out / "difficulty.png")
     return bundle
 
 
-def _opened(synth: Path, work: Path, recipe: Recipe, *, download: bool) -> tuple[Any, Examples, HubModelInfo]:
+def _load_all(synth: Path, work: Path, recipe: Recipe, *, download: bool) -> tuple[Any, HubExamples, HubModelInfo]:
     """Model, examples, and what the bundle has to know of the model."""
     given, rows = recipe.hub, open_rows(synth, work)
     base = find_checkpoint(recipe.model, download=download)
@@ -103,10 +120,10 @@ def _opened(synth: Path, work: Path, recipe: Recipe, *, download: bool) -> tuple
         box_format_for(boxes, processor), read_chat_format(processor, recipe.model), processor.tokenizer
     )
     hub = describe_base(base, merged=given.merge, precision=precision, four_bit=given.four_bit, boxes=boxes)
-    return model, Examples(rows, processor, codec), hub
+    return model, HubExamples(rows, processor, codec), hub
 
 
-def _prepared(adapter: Any, recipe: Recipe) -> Any:
+def _prepare_adapter(adapter: Any, recipe: Recipe) -> Any:
     """The model with its adapter inside, ready to learn."""
     if recipe.hub.four_bit:
         from peft import prepare_model_for_kbit_training
@@ -122,65 +139,85 @@ def _prepared(adapter: Any, recipe: Recipe) -> Any:
     return base.train()
 
 
-def _costs(examples: Examples, model: Any, flight: HubFlight, recipe: Recipe) -> list[str]:
+def _describe_costs(
+    examples: HubExamples, model: Any, preflight_result: HubPreflightResult, recipe: Recipe
+) -> list[str]:
     """Memory and time, before they are spent."""
     rows = recipe.batch // recipe.hub.accumulate
-    memory = memory_of(
-        model, rows=rows, tokens=flight.lengths[-1], told=flight.told,
+    memory = estimate_memory(
+        model, rows=rows, tokens=preflight_result.lengths[-1], answer_tokens=preflight_result.answer_tokens,
         gradient_checkpointing=recipe.hub.gradient_checkpointing,
     )  # fmt: skip
     trained = sum(weight.numel() for weight in model.parameters() if weight.requires_grad)
-    here = memory_here()
+    available = read_available_memory()
     lines = [
         f"{trained:,} weights are trained, of {sum(weight.numel() for weight in model.parameters()):,}",
-        f"memory: about {gigabytes(memory.total)} (weights {gigabytes(memory.weights)}, optimiser "
-        f"{gigabytes(memory.trained)}, between the layers {gigabytes(memory.between)}, answers "
-        f"{gigabytes(memory.logits)}); this machine has {gigabytes(here)}",
+        f"memory: about {format_bytes(memory.total)} (weights {format_bytes(memory.weights)}, optimiser "
+        f"{format_bytes(memory.optimizer)}, between the layers {format_bytes(memory.activations)}, answers "
+        f"{format_bytes(memory.logits)}); this machine has {format_bytes(available)}",
     ]
-    if memory.total > here:
+    if memory.total > available:
         lines.append("warning: this may not fit; raise hub.accumulate, set hub.gradient_checkpointing, or hub.four_bit")
-    seconds = seconds_of(examples, model, flight, rows) * recipe.hub.accumulate
+    seconds = measure_part_time(examples, model, preflight_result, rows) * recipe.hub.accumulate
     return [*lines, f"time: about {seconds * recipe.steps / 60:.0f} min, {seconds:.1f} s a step at most"]
 
 
-def _learn(
-    model: Any, examples: Examples, split: Split, recipe: Recipe, checkpoint: Path | None, out: Path, told: Told
+def _train(
+    model: Any,
+    examples: HubExamples,
+    split: Split,
+    recipe: Recipe,
+    checkpoint: Path | None,
+    out: Path,
+    on_step: StepCallback,
 ) -> None:
-    start = step_of(checkpoint)
-    draws = _draws(examples, split, recipe)
-    feed = HubFeed(
-        examples, draws=draws, start=start, stop=recipe.steps, parts=recipe.hub.accumulate,
+    start = read_checkpoint_step(checkpoint)
+    sampler = _make_sampler(examples, split, recipe)
+    batches = HubBatches(
+        examples, sampler=sampler, start=start, stop=recipe.steps, parts=recipe.hub.accumulate,
         jitter=recipe.jitter, verdict_weight=recipe.verdict_weight, seed=recipe.seed,
     )  # fmt: skip
-    tuner = HubTuner(model, steps=recipe.steps, lr=recipe.lr, weight_decay=recipe.weight_decay, seed=recipe.seed)
+    module = HubTrainingModule(
+        model, steps=recipe.steps, lr=recipe.lr, weight_decay=recipe.weight_decay, seed=recipe.seed
+    )
     with ExitStack() as stack:
-        curve = stack.enter_context(Curve(out / "training.csv", start, "step,loss"))
+        log = stack.enter_context(MetricsLog(out / "training.csv", start, "step,loss"))
 
-        def both(step: int, loss: float) -> None:
-            curve.add(step, loss)
-            told(step, loss)
+        def record_step(step: int, loss: float) -> None:
+            log.add(step, loss)
+            on_step(step, loss)
 
-        callbacks: list[Callback] = [HubWatch(out / "work" / "last.ckpt", every=recipe.checkpoint_every, told=both)]
-        if isinstance(draws, ByWeight):
-            table = stack.enter_context(Curve(out / "work" / "difficulty.csv", start, HEAD))
-            callbacks.insert(0, HubResample(draws, table))
-        run_loop(
-            tuner, feed, callbacks, steps=recipe.steps, checkpoint=checkpoint, rank=Rank(), parts=recipe.hub.accumulate
+        callbacks: list[Callback] = [
+            HubCheckpointWriter(out / "work" / "last.ckpt", every=recipe.checkpoint_every, on_step=record_step)
+        ]
+        if isinstance(sampler, DifficultySampler):
+            class_log = stack.enter_context(MetricsLog(out / "work" / "difficulty.csv", start, HEADER))
+            callbacks.insert(0, HubResamplingCallback(sampler, class_log))
+        run_training_loop(
+            module,
+            batches,
+            callbacks,
+            steps=recipe.steps,
+            checkpoint=checkpoint,
+            rank=ProcessRank(),
+            parts=recipe.hub.accumulate,
         )
 
 
-def _draws(examples: Examples, split: Split, recipe: Recipe) -> Draws:
+def _make_sampler(examples: HubExamples, split: Split, recipe: Recipe) -> StepSampler:
     """Which examples each step takes."""
     if not recipe.difficulty:
-        return Evenly(split.learned, batch=recipe.batch, seed=recipe.seed)
-    difficulty = Difficulty(cells_of(examples.rows.select_columns(list(COLUMNS))), split.learned)
-    return ByWeight(difficulty, split.learned, batch=recipe.batch, seed=recipe.seed, ahead=AHEAD + READ_AHEAD)
+        return UniformSampler(split.train, batch=recipe.batch, seed=recipe.seed)
+    difficulty = DifficultyTracker(build_strata(examples.rows.select_columns(list(STRATUM_COLUMNS))), split.train)
+    return DifficultySampler(
+        difficulty, split.train, batch=recipe.batch, seed=recipe.seed, lookahead=LOOKAHEAD + READ_AHEAD
+    )
 
 
-def _begin_with(adapter: Any, hub: HubModelInfo, start: Path) -> None:
+def _load_start_adapter(adapter: Any, hub: HubModelInfo, start: Path) -> None:
     """Take over the adapter of a bundle of the same base model."""
-    there, weights = read_adapter(start)
-    if there is None or there.merged or there.sha256 != hub.sha256:
+    stored, weights = read_adapter(start)
+    if stored is None or stored.merged or stored.sha256 != hub.sha256:
         message = "holds no adapter of this model."
         raise RecipeError(Problem("LC412", message, str(start), advice="Train from scratch, without --from."))
     set_adapter_weights(adapter, weights, start)

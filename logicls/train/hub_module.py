@@ -16,31 +16,33 @@ from torch.nn import functional
 from logicls.io.atomic import atomic_path
 from logicls.models.hub.shared_prefix import move_inputs
 from logicls.models.nano.losses import IGNORE_INDEX
-from logicls.train.distributed import Rank
+from logicls.train.distributed import ProcessRank
 from logicls.train.hub_dataset import Batch
-from logicls.train.lightning_module import Told
-from logicls.train.metrics_log import Curve
-from logicls.train.sampler import ByWeight, Resample
+from logicls.train.lightning_module import StepCallback
+from logicls.train.metrics_log import MetricsLog
+from logicls.train.sampler import DifficultySampler, ResamplingCallback
 
 
-def answered(model: Any, batch: Batch) -> tuple[Float[Tensor, " batch"], Bool[Tensor, " batch"]]:
+def score_answers(model: Any, batch: Batch) -> tuple[Float[Tensor, " batch"], Bool[Tensor, " batch"]]:
     """Mean cross-entropy over the tokens of each answer, and whether each of them is the likeliest.
 
     Each example counts the same, whichever others are in its batch and however that is divided.
     """
-    given = move_inputs(model, {name: value for name, value in batch.items() if name != "question"})
-    labels = given.pop("labels")
+    inputs = move_inputs(model, {name: value for name, value in batch.items() if name != "question"})
+    labels = inputs.pop("labels")
     keep = int((labels != IGNORE_INDEX).sum(1).max()) + 1
     # All answers end together: logits are worked out of their places alone, each one before its token.
-    logits = model(**given, use_cache=False, logits_to_keep=keep).logits[:, -keep:-1].float()
-    wanted = labels[:, -keep + 1 :]
-    each = functional.cross_entropy(logits.flatten(0, 1), wanted.flatten(), ignore_index=IGNORE_INDEX, reduction="none")
-    known = (wanted != IGNORE_INDEX).float()
-    right = ((logits.argmax(-1) == wanted) | (wanted == IGNORE_INDEX)).all(1)
-    return (each.view_as(known) * known).sum(1) / known.sum(1), right
+    logits = model(**inputs, use_cache=False, logits_to_keep=keep).logits[:, -keep:-1].float()
+    targets = labels[:, -keep + 1 :]
+    token_loss = functional.cross_entropy(
+        logits.flatten(0, 1), targets.flatten(), ignore_index=IGNORE_INDEX, reduction="none"
+    )
+    is_answer = (targets != IGNORE_INDEX).float()
+    is_correct = ((logits.argmax(-1) == targets) | (targets == IGNORE_INDEX)).all(1)
+    return (token_loss.view_as(is_answer) * is_answer).sum(1) / is_answer.sum(1), is_correct
 
 
-class HubTuner(lightning.LightningModule):
+class HubTrainingModule(lightning.LightningModule):
     """Trains the adapter of a hub model."""
 
     strict_loading = False  # a checkpoint holds what is trained alone
@@ -54,29 +56,29 @@ class HubTuner(lightning.LightningModule):
         """`loss`, the mean of the examples'; of each its loss, whether it is right, and the number of its question."""
         # Chance depends on the step alone, so that a resumed run drops out the same.
         torch.manual_seed(self.seed * 1_000_003 + self.global_step * 101 + number % 101)
-        loss, right = answered(self.model, batch)
-        each = {"question_loss": loss.detach(), "question_right": right, "question": batch["question"]}
-        return {"loss": loss.mean(), **each}
+        loss, is_correct = score_answers(self.model, batch)
+        details = {"question_loss": loss.detach(), "question_right": is_correct, "question": batch["question"]}
+        return {"loss": loss.mean(), **details}
 
     def configure_optimizers(self) -> Any:
         """AdamW on what is trained; one cycle up and down again."""
-        trained = [weight for weight in self.model.parameters() if weight.requires_grad]
-        optimiser = torch.optim.AdamW(trained, lr=self.lr, weight_decay=self.weight_decay, betas=(0.9, 0.98))
+        parameters = [weight for weight in self.model.parameters() if weight.requires_grad]
+        optimiser = torch.optim.AdamW(parameters, lr=self.lr, weight_decay=self.weight_decay, betas=(0.9, 0.98))
         cycle = torch.optim.lr_scheduler.OneCycleLR(optimiser, self.lr, total_steps=self.steps + 1, pct_start=0.1)
         return {"optimizer": optimiser, "lr_scheduler": {"scheduler": cycle, "interval": "step"}}
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Leave out what is frozen: it may be gigabytes, and the base model has it."""
-        trained = {name for name, weight in self.named_parameters() if weight.requires_grad}
+        names = {name for name, weight in self.named_parameters() if weight.requires_grad}
         state = checkpoint["state_dict"]
-        checkpoint["state_dict"] = {name: state[name] for name in trained}
+        checkpoint["state_dict"] = {name: state[name] for name in names}
 
 
-class HubResample(Resample):
+class HubResamplingCallback(ResamplingCallback):
     """Resampling where each example was asked one question, and a batch comes in parts."""
 
-    def __init__(self, draws: ByWeight, table: Curve) -> None:
-        super().__init__(draws, table, Rank())
+    def __init__(self, sampler: DifficultySampler, log: MetricsLog) -> None:
+        super().__init__(sampler, log, ProcessRank())
         self.parts: list[Any] = []
 
     def on_train_batch_end(self, trainer: Any, module: Any, outputs: Any, batch: Any, batch_idx: int) -> None:
@@ -84,30 +86,33 @@ class HubResample(Resample):
         self.parts.append([outputs[name].cpu() for name in ("question", "question_loss", "question_right")])
         if len(self.parts) < trainer.accumulate_grad_batches:
             return
-        asked, losses, rights = (torch.cat(some).numpy() for some in zip(*self.parts, strict=True))
+        question_numbers, losses, rights = (torch.cat(some).numpy() for some in zip(*self.parts, strict=True))
         self.parts.clear()
-        questions = int(self.draws.difficulty.cells.question.max()) + 1
-        loss = np.full((len(asked), questions), np.nan)
+        questions = int(self.sampler.difficulty.strata.question.max()) + 1
+        loss = np.full((len(question_numbers), questions), np.nan)
         right = np.zeros(loss.shape, bool)
-        loss[np.arange(len(asked)), asked], right[np.arange(len(asked)), asked] = losses, rights
-        self.learned(trainer, loss, right)
+        (
+            loss[np.arange(len(question_numbers)), question_numbers],
+            right[np.arange(len(question_numbers)), question_numbers],
+        ) = losses, rights
+        self.update(trainer, loss, right)
 
 
-class HubWatch(Callback):
+class HubCheckpointWriter(Callback):
     """Tells the progress step by step, and keeps a resumable checkpoint, replaced atomically."""
 
-    def __init__(self, path: Path, *, every: int, told: Told) -> None:
-        self.path, self.every, self.told = path, every, told
+    def __init__(self, path: Path, *, every: int, on_step: StepCallback) -> None:
+        self.path, self.every, self.on_step = path, every, on_step
         self.parts: list[float] = []
 
     def on_train_batch_end(self, trainer: Any, module: Any, outputs: Any, batch: Any, batch_idx: int) -> None:
         """After each part of a batch; a step is over when its last part is."""
-        parts = trainer.accumulate_grad_batches
-        self.parts.append(float(outputs["loss"].detach()) * parts)  # Lightning has divided it already
-        if len(self.parts) < parts:
+        part_count = trainer.accumulate_grad_batches
+        self.parts.append(float(outputs["loss"].detach()) * part_count)  # Lightning has divided it already
+        if len(self.parts) < part_count:
             return
         step = trainer.global_step
-        self.told(step, sum(self.parts) / parts)
+        self.on_step(step, sum(self.parts) / part_count)
         self.parts.clear()
         if step % self.every == 0:
             with atomic_path(self.path) as temporary:

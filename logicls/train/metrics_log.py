@@ -12,58 +12,58 @@ from pathlib import Path
 from typing import Any
 
 from logicls.io.atomic import write_text
-from logicls.train.lightning_module import Told
+from logicls.train.lightning_module import StepCallback
 
 
 @dataclass(frozen=True, slots=True)
-class Listener:
+class TrainingObserver:
     """Who hears of a run."""
 
-    say: Callable[[str], None]
+    on_message: Callable[[str], None]
     """Gets lines for people."""
-    prepared: Callable[[int], None]
+    on_preflight: Callable[[int], None]
     """Is told how many more examples went through preflight."""
-    looked: Callable[[int, int], None]
+    on_crop_step: Callable[[int, int], None]
     """Is told, of the steps that close looks learn by themselves, how many are done, and how many there are."""
-    planned: Callable[[int], None]
+    on_plan: Callable[[int], None]
     """Is told the number of steps of the whole, before the first one."""
-    told: Told
+    on_step: StepCallback
 
 
-SILENT = Listener(
-    say=lambda _: None,
-    prepared=lambda _: None,
-    looked=lambda done, steps: None,
-    planned=lambda _: None,
-    told=lambda step, loss: None,
+SILENT = TrainingObserver(
+    on_message=lambda _: None,
+    on_preflight=lambda _: None,
+    on_crop_step=lambda done, steps: None,
+    on_plan=lambda _: None,
+    on_step=lambda step, loss: None,
 )
 
 
-HEAD = "step,loss"
+HEADER = "step,loss"
 
 
-class Curve:
+class MetricsLog:
     """Appends rows to a CSV file whose first column is a step; rows after `start`, done again, are dropped first."""
 
-    def __init__(self, path: Path, start: int, head: str = HEAD) -> None:
-        kept = [",".join(row.values()) for row in read_rows(path) if int(row["step"]) <= start] if start else []
-        write_text(path, "\n".join([head, *kept]) + "\n")
+    def __init__(self, path: Path, start: int, header: str = HEADER) -> None:
+        rows = [",".join(row.values()) for row in read_rows(path) if int(row["step"]) <= start] if start else []
+        write_text(path, "\n".join([header, *rows]) + "\n")
         self._file = path.open("a", encoding="utf-8")
 
     def add(self, step: int, *values: float | str) -> None:
         """One more row; in the file at once."""
-        told = [value if isinstance(value, str) else f"{value:.5f}" for value in values]
-        self._file.write(",".join([str(step), *told]) + "\n")
+        cells = [value if isinstance(value, str) else f"{value:.5f}" for value in values]
+        self._file.write(",".join([str(step), *cells]) + "\n")
         self._file.flush()
 
-    def __enter__(self) -> Curve:
+    def __enter__(self) -> MetricsLog:
         return self
 
     def __exit__(self, *_: object) -> None:
         self._file.close()
 
 
-class Unwritten:
+class NullMetricsLog:
     """Takes rows and writes none: another process does."""
 
     def add(self, step: int, *values: float | str) -> None:
@@ -78,61 +78,61 @@ def read_rows(path: Path) -> list[dict[str, str]]:
     return list(csv.DictReader(text[: text.rfind("\n") + 1].splitlines()))
 
 
-def read_curve(path: Path, column: str = "loss") -> list[tuple[int, float]]:
+def read_metric(path: Path, column: str = "loss") -> list[tuple[int, float]]:
     """(step, value) of each complete row; none where there is no file."""
     return [(int(row["step"]), float(row[column])) for row in read_rows(path)]
 
 
-def plot_curve(path: Path, out: Path, heldout: Path | None = None) -> None:
+def plot_loss(path: Path, out: Path, validation: Path | None = None) -> None:
     """Draw the loss over the steps, with its running mean, as a PNG; with that of photos kept aside if it is there."""
     import numpy as np
 
-    steps, losses = np.array(read_curve(path)).reshape(-1, 2).T
+    steps, losses = np.array(read_metric(path)).reshape(-1, 2).T
     span = max(len(losses) // 50, 1)
     mean = np.convolve(losses, np.ones(span) / span, mode="valid")
-    figure, (axes,) = _canvas(1)
+    figure, (axes,) = _make_figure(1)
     axes.plot(steps, losses, linewidth=0.6, alpha=0.4, marker="." if len(losses) < 30 else "")
     axes.plot(steps[span - 1 :], mean, linewidth=1.5, label="learned")
-    aside = read_curve(heldout) if heldout else []
-    if aside:
-        axes.plot(*zip(*aside, strict=True), linewidth=1, marker=".", label="kept aside")
+    validation_points = read_metric(validation) if validation else []
+    if validation_points:
+        axes.plot(*zip(*validation_points, strict=True), linewidth=1, marker=".", label="kept aside")
         axes.legend(fontsize=8)
     axes.set(xlabel="step", ylabel="loss", yscale="log", title="training loss")
-    _saved(figure, [axes], out)
+    _save_figure(figure, [axes], out)
 
 
-def plot_rewards(path: Path, aside: Path, out: Path) -> None:
+def plot_rewards(path: Path, validation: Path, out: Path) -> None:
     """Draw the reward over the steps, and of what is kept aside the reward and the share of exact examples."""
-    figure, (rewards, exact) = _canvas(2)
-    rewards.plot(*_points(read_curve(path, "reward")), linewidth=1, alpha=0.6, label="learned, drawn by chance")
-    rewards.plot(*_points(read_curve(aside, "reward")), marker=".", label="kept aside")
+    figure, (rewards, exact) = _make_figure(2)
+    rewards.plot(*_split_points(read_metric(path, "reward")), linewidth=1, alpha=0.6, label="learned, drawn by chance")
+    rewards.plot(*_split_points(read_metric(validation, "reward")), marker=".", label="kept aside")
     rewards.legend(fontsize=8)
     rewards.set(xlabel="step", title="mean reward")
-    exact.plot(*_points(read_curve(aside, "exact")), marker=".")
+    exact.plot(*_split_points(read_metric(validation, "exact")), marker=".")
     exact.set(xlabel="step", title="kept aside: examples without an error")
-    _saved(figure, [rewards, exact], out)
+    _save_figure(figure, [rewards, exact], out)
 
 
-def _points(rows: list[tuple[int, float]]) -> tuple[list[int], list[float]]:
+def _split_points(rows: list[tuple[int, float]]) -> tuple[list[int], list[float]]:
     """Steps and values."""
     return [step for step, _ in rows], [value for _, value in rows]
 
 
-def plot_kinds(path: Path, out: Path, columns: Iterable[tuple[str, str]]) -> None:
+def plot_by_class(path: Path, out: Path, columns: Iterable[tuple[str, str]]) -> None:
     """Draw columns of a table that has a row a step and kind, each (name, title) a picture with a line a kind."""
-    rows, shown = read_rows(path), list(columns)
-    figure, all_axes = _canvas(len(shown))
-    for axes, (column, title) in zip(all_axes, shown, strict=True):
-        for kind in dict.fromkeys(row["kind"] for row in rows):
-            points = [(int(row["step"]), float(row[column])) for row in rows if row["kind"] == kind]
-            axes.plot(*zip(*points, strict=True), linewidth=1, label=kind, marker="." if len(points) < 3 else "")
+    rows, panels = read_rows(path), list(columns)
+    figure, all_axes = _make_figure(len(panels))
+    for axes, (column, title) in zip(all_axes, panels, strict=True):
+        for class_ in dict.fromkeys(row["kind"] for row in rows):
+            points = [(int(row["step"]), float(row[column])) for row in rows if row["kind"] == class_]
+            axes.plot(*zip(*points, strict=True), linewidth=1, label=class_, marker="." if len(points) < 3 else "")
         axes.set(xlabel="step", title=title)
     if rows:
         all_axes[-1].legend(fontsize=6, loc="center left", bbox_to_anchor=(1.0, 0.5))
-    _saved(figure, all_axes, out)
+    _save_figure(figure, all_axes, out)
 
 
-def _canvas(count: int) -> tuple[Any, list[Any]]:
+def _make_figure(count: int) -> tuple[Any, list[Any]]:
     """A figure with so many pictures side by side."""
     import matplotlib as mpl
 
@@ -143,11 +143,11 @@ def _canvas(count: int) -> tuple[Any, list[Any]]:
     return figure, list(axes[0])
 
 
-def _saved(figure: Any, axes: list[Any], out: Path) -> None:
+def _save_figure(figure: Any, axes: list[Any], out: Path) -> None:
     from matplotlib import pyplot as plt
 
-    for one in axes:
-        one.grid(visible=True, alpha=0.3)
+    for panel in axes:
+        panel.grid(visible=True, alpha=0.3)
     figure.tight_layout()
     figure.savefig(out)
     plt.close(figure)

@@ -21,7 +21,7 @@ from logicls.errors import Problem, RecipeError, SpecError
 
 RecipeT = TypeVar("RecipeT", bound="Recipe")
 NANO = "nano"
-NANO_ALONE = frozenset(
+NANO_ONLY_KEYS = frozenset(
     {"visual_tokens", "detail", "base", "width", "encoder_layers", "decoder_layers", "fresh", "evaluate_every",
      "patience", "minutes", "most_minutes", "processes"}
 )  # fmt: skip
@@ -38,7 +38,7 @@ class HubSettings(BaseModel):
     alpha: int = Field(32, ge=1)
     """The change is multiplied by alpha / rank."""
     dropout: float = Field(0.05, ge=0, lt=1)
-    where: Literal["language", "everywhere"] = "language"
+    target_modules: Literal["language", "everywhere"] = "language"
     """The language model alone, or the part that sees as well: for photos unlike any on the web; takes more memory."""
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
     """Of the frozen weights; `auto` is bfloat16 on a GPU that computes in it, float32 elsewhere."""
@@ -55,11 +55,11 @@ class HubSettings(BaseModel):
     """Settings of the model's image processor that take the place of its own, as its size limits."""
 
 
-def refuse_misplaced(recipe: Recipe) -> None:
+def check_applicable_keys(recipe: Recipe) -> None:
     """Raises `RecipeError` (LC430) for what a recipe says, other than the default, and its model cannot follow."""
     fields = type(recipe).model_fields
-    said = {name for name, field in fields.items() if getattr(recipe, name) != field.get_default()}
-    misplaced = sorted({"hub"} & said if recipe.model == NANO else NANO_ALONE & said)
+    changed = {name for name, field in fields.items() if getattr(recipe, name) != field.get_default()}
+    misplaced = sorted({"hub"} & changed if recipe.model == NANO else NANO_ONLY_KEYS & changed)
     problems = [
         Problem("LC430", f"{name} says nothing about the model {recipe.model}.", advice="Leave it out.")
         for name in misplaced
@@ -75,7 +75,7 @@ def refuse_misplaced(recipe: Recipe) -> None:
         raise RecipeError(problems)
 
 
-class RewardSettings(BaseModel):
+class GrpoSettings(BaseModel):
     """Of the stage `grpo` (Group Relative Policy Optimization: Shao et al. 2024, arXiv 2402.03300, section 4.1)."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -83,24 +83,24 @@ class RewardSettings(BaseModel):
     steps: int = Field(100, ge=1)
     questions: int = Field(12, ge=1)
     """That are asked in a step, each about a photo of its own."""
-    answers: int = Field(8, ge=2)
+    generations: int = Field(8, ge=2)
     """To each question, drawn by chance; each is held against their mean reward."""
     lr: float = Field(5e-5, gt=0)
     """Peak; a tenth of the steps leads up to it, the rest down to nothing."""
     beta: float = Field(0.02, ge=0)
     """Weight of the divergence from the model that the stage begins with (KL, equation 4); 0: it may go anywhere."""
-    hold: float = Field(1.0, ge=0)
+    auxiliary_weight: float = Field(1.0, ge=0)
     """Weight of the loss of what nano points at, about the same photos: rewards say nothing of it, and it would be
     forgotten (as the pre-training loss in Ouyang et al. 2022, arXiv 2203.02155, equation 2)."""
     temperature: float = Field(1.0, gt=0)
     """The higher, the more the answers differ."""
     evaluate_every: int = Field(20, ge=1)
     """Steps from one look at what is kept aside to the next."""
-    looked_at: int = Field(128, ge=1)
+    validation_examples: int = Field(128, ge=1)
     """Examples kept aside that are looked at each time."""
 
 
-def refuse_other_options(given: Mapping[str, object]) -> None:
+def check_grpo_options(given: Mapping[str, object]) -> None:
     """Raises `RecipeError` (LC437) for options, by name, that were given (not None, not false)."""
     problems = [
         Problem("LC437", f"--{name} says nothing about the stage grpo.", advice=_advice(name))
@@ -117,7 +117,7 @@ def _advice(name: str) -> str:
     return "Leave it out; what the stage is told stands under `grpo` in the recipe."
 
 
-FINEST = 4
+MAX_DETAIL = 4
 """Times the input's pixels on each axis, at most, for looking closely."""
 
 
@@ -132,7 +132,7 @@ class Recipe(BaseModel):
     steps: int = Field(3000, ge=1)
     minutes: float | None = Field(None, gt=0)
     """In the place of `steps`: as many as fit into these minutes on this machine, preflight included."""
-    most_minutes: float | None = Field(None, gt=0)
+    max_minutes: float | None = Field(None, gt=0)
     """Where `steps` would take longer than this, as many as fit into it; says nothing beside `minutes`."""
     batch: int = Field(32, ge=1)
     lr: float = Field(2e-3, gt=0)
@@ -141,7 +141,7 @@ class Recipe(BaseModel):
     visual_tokens: int | None = Field(None, ge=16, le=1024)
     """Size of the model's input: each token sees 16 x 16 of its pixels. Left out: as many as the smallest component
     needs (see `preflight`)."""
-    detail: int | None = Field(None, ge=1, le=FINEST)
+    detail: int | None = Field(None, ge=1, le=MAX_DETAIL)
     """So many times the input's pixels on each axis are there to tell what things are like; 1: none are looked at
     closely. Left out beside `visual_tokens`: as many as the smallest things with an attribute need; else 1."""
     base: bool = True
@@ -155,12 +155,12 @@ class Recipe(BaseModel):
     hardest."""
     jitter: float = Field(0.15, ge=0, le=0.5)
     """Random brightness and contrast while training."""
-    fresh: float = Field(0.0, ge=0, le=1)
+    online: float = Field(0.0, ge=0, le=1)
     """Share of each batch that is made while training, out of the photos that the set was made of: the model sees each
     of these examples once."""
     difficulty: bool = True
     """Draw examples the more often the harder they are at the moment and the rarer their kind (see `difficulty`)."""
-    heldout: float = Field(0.1, ge=0, le=0.5)
+    validation: float = Field(0.1, ge=0, le=0.5)
     """Share of the source photos that is kept aside: what was made of them is not learned but read now and then, and
     the weights that read it best are the bundle's. 0: the last weights are."""
     evaluate_every: int = Field(100, ge=1)
@@ -170,15 +170,15 @@ class Recipe(BaseModel):
     processes: int = Field(1, ge=1)
     """That train together, each on its share of every batch and of the cores."""
     checkpoint_every: int = Field(200, ge=1)
-    grpo: RewardSettings = RewardSettings.model_validate({})
+    grpo: GrpoSettings = GrpoSettings.model_validate({})
     """Of the stage with rewards (`--stage grpo`), which also follows `seed`, `heldout`, `verdict_weight` and `hub`."""
     seed: int = 0
 
     @model_validator(mode="after")
-    def _sizes(self) -> Recipe:
-        given = [name for name in ("width", "encoder_layers", "decoder_layers") if getattr(self, name) is not None]
-        if self.base and given:
-            raise ValueError(f"{' and '.join(given)} cannot be chosen with base weights: leave out, or say base: false")
+    def _check_sizes(self) -> Recipe:
+        sizes = [name for name in ("width", "encoder_layers", "decoder_layers") if getattr(self, name) is not None]
+        if self.base and sizes:
+            raise ValueError(f"{' and '.join(sizes)} cannot be chosen with base weights: leave out, or say base: false")
         return self
 
 

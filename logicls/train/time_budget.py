@@ -16,108 +16,108 @@ import torch
 
 from logicls.errors import Problem, RecipeError
 from logicls.io.atomic import write_text
-from logicls.io.run_manifest import claimed
+from logicls.io.run_manifest import read_manifest
 from logicls.train.batching import Batch
 from logicls.train.recipe import Recipe
-from logicls.train.validation import answered
+from logicls.train.validation import score_batches
 
-WARM = 2
+WARMUP_STEPS = 2
 """Steps before the first one that counts: memory is laid out in them."""
-TIMED = 4
-REHEARSED = WARM + TIMED
-LEAST = 10
+TIMED_STEPS = 4
+BENCHMARK_STEPS = WARMUP_STEPS + TIMED_STEPS
+MIN_STEPS = 10
 """Steps of the shortest run that is worth its name."""
-SPARE = 0.03
+RESERVE = 0.03
 """Share of the minutes that is left for the bundle, and for a machine that is slower later."""
 
 
 @dataclass(frozen=True, slots=True)
-class Pace:
+class StepTime:
     """What a run costs."""
 
-    step: float
+    step_seconds: float
     """Seconds a step, its batch included."""
-    look: float
+    evaluation_seconds: float
     """Seconds an evaluation."""
-    every: int
+    evaluate_every: int
     """Steps from one evaluation to the next."""
 
-    def seconds(self, steps: int) -> float:
+    def total_seconds(self, steps: int) -> float:
         """Of so many steps, evaluations included."""
-        return steps * self.step + -(-steps // self.every) * self.look
+        return steps * self.step_seconds + -(-steps // self.evaluate_every) * self.evaluation_seconds
 
-    def steps_in(self, seconds: float) -> int:
+    def count_steps(self, seconds: float) -> int:
         """As many as fit."""
-        return int(seconds / (self.step + self.look / self.every))
+        return int(seconds / (self.step_seconds + self.evaluation_seconds / self.evaluate_every))
 
-    def said(self, steps: int) -> str:
+    def to_text(self, steps: int) -> str:
         """A plain line for the terminal."""
-        took = self.seconds(steps)
-        length = f"{took / 60:.0f} minutes" if took > 90 else f"{took:.0f} s"
-        return f"about {length}: {steps} steps of {self.step:.2g} s"
+        seconds = self.total_seconds(steps)
+        length = f"{seconds / 60:.0f} minutes" if seconds > 90 else f"{seconds:.0f} s"
+        return f"about {length}: {steps} steps of {self.step_seconds:.2g} s"
 
 
-def rehearse(model: torch.nn.Module, tuned: Callable[[Any], Any], batches: Iterable[Batch]) -> float:
+def measure_step_time(model: torch.nn.Module, make_module: Callable[[Any], Any], batches: Iterable[Batch]) -> float:
     """Seconds a step, its batch included, on a copy: the model and the course of chance stay as they were.
 
     `tuned` makes the tuner of a model. There are `REHEARSED` batches.
     """
     with torch.random.fork_rng():
-        tuner = tuned(copy.deepcopy(model))
-        optimiser, times = tuner.configure_optimizers()["optimizer"], []
-        with closing(iter(batches)) as taken:  # type: ignore[type-var]  # a generator: it may have begun processes
-            began = time.perf_counter()
-            for batch in taken:
-                tuner.training_step(batch, 0)["loss"].backward()
-                torch.nn.utils.clip_grad_norm_(tuner.parameters(), 1.0)
-                optimiser.step()
-                optimiser.zero_grad()
-                times.append(time.perf_counter() - began)
-                began = time.perf_counter()
-    return statistics.median(times[WARM:])
+        module = make_module(copy.deepcopy(model))
+        optimizer, times = module.configure_optimizers()["optimizer"], []
+        with closing(iter(batches)) as batch_iterator:  # type: ignore[type-var]  # a generator: it may have begun processes
+            started = time.perf_counter()
+            for batch in batch_iterator:
+                module.training_step(batch, 0)["loss"].backward()
+                torch.nn.utils.clip_grad_norm_(module.parameters(), 1.0)
+                optimizer.step()
+                optimizer.zero_grad()
+                times.append(time.perf_counter() - started)
+                started = time.perf_counter()
+    return statistics.median(times[WARMUP_STEPS:])
 
 
-def look_time(model: torch.nn.Module, batches: Sequence[Batch]) -> float:
+def measure_evaluation_time(model: torch.nn.Module, batches: Sequence[Batch]) -> float:
     """Seconds that reading those batches takes; 0 where there are none."""
     if not batches:
         return 0.0
-    answered(model, batches[:1])
-    began = time.perf_counter()
-    answered(model, batches)
-    return time.perf_counter() - began
+    score_batches(model, batches[:1])
+    started = time.perf_counter()
+    score_batches(model, batches)
+    return time.perf_counter() - started
 
 
-def steps_for(recipe: Recipe, pace: Pace, gone: float) -> int:
+def choose_steps(recipe: Recipe, step_time: StepTime, elapsed: float) -> int:
     """How many steps a new run has, `gone` seconds after it was begun. Raises `RecipeError` (LC413)."""
     if recipe.minutes:
-        return fitting(pace, recipe.minutes, gone)
-    if recipe.most_minutes and gone + pace.seconds(recipe.steps) > recipe.most_minutes * 60 * (1 - SPARE):
-        return min(fitting(pace, recipe.most_minutes, gone), recipe.steps)
+        return fit_steps_to_time(step_time, recipe.minutes, elapsed)
+    if recipe.max_minutes and elapsed + step_time.total_seconds(recipe.steps) > recipe.max_minutes * 60 * (1 - RESERVE):
+        return min(fit_steps_to_time(step_time, recipe.max_minutes, elapsed), recipe.steps)
     return recipe.steps
 
 
-def fitting(pace: Pace, minutes: float, gone: float) -> int:
+def fit_steps_to_time(step_time: StepTime, minutes: float, elapsed: float) -> int:
     """How many steps there are in those minutes, `gone` seconds of which have passed.
 
     Raises:
         RecipeError: They are too few for a run of ten steps (LC413).
     """
-    left = (minutes * 60) * (1 - SPARE) - gone
-    steps = pace.steps_in(left)
-    if steps < LEAST:
-        needed = (gone + pace.seconds(LEAST)) / (1 - SPARE) / 60
+    remaining = (minutes * 60) * (1 - RESERVE) - elapsed
+    steps = step_time.count_steps(remaining)
+    if steps < MIN_STEPS:
+        needed = (elapsed + step_time.total_seconds(MIN_STEPS)) / (1 - RESERVE) / 60
         message = f"{minutes:g} minutes are too few: {max(steps, 0)} steps fit into what is left of them."
-        advice = f"Give it {needed:.1f} minutes at least, for {LEAST} steps; good ones take hundreds."
+        advice = f"Give it {needed:.1f} minutes at least, for {MIN_STEPS} steps; good ones take hundreds."
         raise RecipeError(Problem("LC413", message, advice=advice))
     return steps
 
 
-def planned(mark: Path) -> int | None:
+def read_planned_steps(plan: Path) -> int | None:
     """How many steps a run was begun with; None where it was not begun."""
-    steps = claimed(mark).get("steps")
+    steps = read_manifest(plan).get("steps")
     return steps if isinstance(steps, int) else None
 
 
-def write_plan(mark: Path, steps: int) -> None:
+def write_plan(plan: Path, steps: int) -> None:
     """Write down how many steps a run has, so that it has as many when it goes on."""
-    write_text(mark, json.dumps({"steps": steps}))
+    write_text(plan, json.dumps({"steps": steps}))

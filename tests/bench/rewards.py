@@ -20,23 +20,23 @@ from pathlib import Path
 
 from logicls.cli.train import silence_progress_bars
 from logicls.evaluation import read_truth
-from logicls.io.resources import share
+from logicls.io.resources import resource_path
 from logicls.models.bundle import load_bundle
 from logicls.predict.folder.runner import predict_folder, read_verdicts
 from logicls.train.fit import fit
 from logicls.train.grpo.nano_policy import NanoPolicy
-from logicls.train.grpo.stage import reward
+from logicls.train.grpo.stage import fit_grpo
 from logicls.train.hub_dataset import open_rows
 from logicls.train.metrics_log import SILENT
-from logicls.train.recipe import Recipe, RewardSettings
-from logicls.train.validation import Answers, evaluation, split_photos
+from logicls.train.recipe import Recipe, GrpoSettings
+from logicls.train.validation import QueryScores, aggregate_scores, split_photos
 
 ASIDE = 384
 """Examples kept aside that are measured on."""
 WARM, TIMED = 4, 12
 
 
-def stated_right(found: Sequence[Answers]) -> float:
+def stated_right(found: Sequence[QueryScores]) -> float:
     """Share of the examples whose last question, the stated verdict, is right."""
     return statistics.mean(
         bool(row[kept.nonzero()[-1]]) for loss, rows in found for row, kept in zip(rows, loss.isfinite(), strict=True)
@@ -47,22 +47,22 @@ def measured(path: Path, synth: Path, photos: Path, recipe: Recipe) -> str:
     """What came of a bundle."""
     bundle = load_bundle(path)
     policy = NanoPolicy(bundle, open_rows(synth, path / "work"))
-    numbers = split_photos(policy.rows["photo"], recipe.heldout, recipe.seed).heldout[:ASIDE]
-    found = policy.answers(numbers)
+    numbers = split_photos(policy.rows["photo"], recipe.validation, recipe.seed).validation[:ASIDE]
+    found = policy.score_examples(numbers)
     truth = {name: set(some) for name, some in read_truth(photos / "truth.csv").items()}
     predict_folder(bundle, photos / "images", path / "verdicts", batch=16)
     verdicts = {verdict.photo: verdict for verdict in read_verdicts(path / "verdicts" / "verdicts.jsonl")}
     read = [(set(verdicts[name].violations), set(verdicts[name].stated or ()), true) for name, true in truth.items()]
     derived, stated = (statistics.mean(one[way] == one[2] for one in read) for way in (0, 1))
     agreed = statistics.mean(one[0] == one[1] for one in read)
-    return (f"kept aside ({len(numbers)}): exact {evaluation([found]).exact:.1%}, stated {stated_right(found):.1%}; "
+    return (f"kept aside ({len(numbers)}): exact {aggregate_scores([found]).exact_match:.1%}, stated {stated_right(found):.1%}; "
             f"photos ({len(read)}): derived {derived:.1%}, stated {stated:.1%}, agreed {agreed:.1%}")  # fmt: skip
 
 
 def by_rewards(synth: Path, out: Path, recipe: Recipe, start: Path) -> float:
     """Seconds of the processor."""
     began = time.process_time()
-    reward(synth, out, recipe, start=start, heard=replace(SILENT, say=print))
+    fit_grpo(synth, out, recipe, start=start, observer=replace(SILENT, say=print))
     return time.process_time() - began
 
 
@@ -83,14 +83,14 @@ def main() -> None:
     parser.add_argument("synth", type=Path)
     parser.add_argument("folder", type=Path)
     parser.add_argument("--from", dest="start", type=Path, required=True)
-    parser.add_argument("--photos", type=Path, default=share("data/dosing_kit/heldout"))
+    parser.add_argument("--photos", type=Path, default=resource_path("data/dosing_kit/heldout"))
     for name, default in (("--steps", 100), ("--batch", 16), ("--tokens", 168), ("--seed", 0)):
         parser.add_argument(name, type=int, default=default)
     parser.add_argument("--lr", type=float, default=5e-5)
     parser.add_argument("--sft-lr", type=float, default=5e-4)
     given = parser.parse_args()
     silence_progress_bars()
-    settings = RewardSettings(steps=given.steps, lr=given.lr)
+    settings = GrpoSettings(steps=given.steps, lr=given.lr)
     recipe = Recipe(batch=given.batch, visual_tokens=given.tokens, seed=given.seed, lr=given.sft_lr, grpo=settings)
     print(f"begins with: {measured(given.start, given.synth, given.photos, recipe)}", flush=True)
     seconds = by_rewards(given.synth, given.folder / "grpo", recipe, given.start)

@@ -19,10 +19,10 @@ from typing import Any
 import numpy as np
 import torch
 
-from logicls.io.resources import share
+from logicls.io.resources import resource_path
 from logicls.train import lightning_module as loop
 from logicls.train.fit import fit
-from logicls.train.lightning_module import Tuner
+from logicls.train.lightning_module import NanoTrainingModule
 from logicls.train.recipe import read_recipe
 
 WARM = 5
@@ -44,10 +44,12 @@ class Beside:
     def __init__(self) -> None:
         self.times: list[tuple[Clocks, Clocks]] = []
 
-    def begin(self, tuner: Tuner) -> None:
+    def begin(self, tuner: NanoTrainingModule) -> None:
         """Before the first step."""
         self.model = copy.deepcopy(tuner.model)
-        bare = Tuner(self.model, steps=tuner.steps, lr=tuner.lr, weight_decay=tuner.weight_decay, seed=tuner.seed)
+        bare = NanoTrainingModule(
+            self.model, steps=tuner.steps, lr=tuner.lr, weight_decay=tuner.weight_decay, seed=tuner.seed
+        )
         made = bare.configure_optimizers()
         self.optimiser, self.cycle = made["optimizer"], made["lr_scheduler"]["scheduler"]
         self.ended = clocks()
@@ -81,10 +83,10 @@ def beside(found: Beside) -> Any:
 def main() -> None:
     """Measure one run."""
     synth, steps = Path(sys.argv[1]), int(sys.argv[2]) if len(sys.argv) > 2 else 100
-    recipe = read_recipe(Path(sys.argv[3]) if len(sys.argv) > 3 else share("train/nano.yaml"))
-    found, inner = Beside(), loop.run_loop
+    recipe = read_recipe(Path(sys.argv[3]) if len(sys.argv) > 3 else resource_path("train/nano.yaml"))
+    found, inner = Beside(), loop.run_training_loop
 
-    def with_bare(tuner: Tuner, batches: Any, callbacks: Any, **settings: Any) -> None:
+    def with_bare(tuner: NanoTrainingModule, batches: Any, callbacks: Any, **settings: Any) -> None:
         inner(tuner, batches, [*callbacks, beside(found)], **settings)
         counted = np.array(found.times[WARM:])
         for name, times in (("by the clock", counted[..., 0]), ("of the cores", counted[..., 1])):
@@ -96,7 +98,7 @@ def main() -> None:
 
     from logicls.train import run
 
-    run.run_loop = with_bare  # type: ignore[assignment]
+    run.run_training_loop = with_bare  # type: ignore[assignment]
     with tempfile.TemporaryDirectory() as out:
         fit(synth, Path(out), recipe.model_copy(update={"steps": steps}))
 

@@ -13,7 +13,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from logicls.io.resources import share
+from logicls.io.resources import resource_path
 from logicls.models.bundle import load_bundle, write_hub_bundle
 from logicls.models.hub.adapters import add_adapter
 from logicls.models.hub.answer_codec import HubAnswerCodec
@@ -23,11 +23,13 @@ from logicls.models.hub.loading import box_format_for, find_checkpoint, conventi
 from logicls.models.hub.shared_prefix import PrefixBranches
 from logicls.synth.pipeline import SynthesisRequest, build_dataset
 from logicls.train.fit import fit
-from logicls.train.hub_dataset import Examples, open_rows
-from logicls.train.hub_preflight import preflight_hub, rehearse
+from logicls.train.hub_dataset import HubExamples, open_rows
+from logicls.train.hub_preflight import preflight_hub, check_shared_prefix
 from logicls.train.recipe import Recipe
 
-ORDER = SynthesisRequest(share("constraints/dosing_kit.yaml"), share("data/dosing_kit"), Path("synth"), 2, 0)
+ORDER = SynthesisRequest(
+    resource_path("constraints/dosing_kit.yaml"), resource_path("data/dosing_kit"), Path("synth"), 2, 0
+)
 FAMILY = "llava"
 
 
@@ -53,12 +55,12 @@ def bench(desk, made) -> Path:
     return desk
 
 
-def opened() -> tuple[object, Examples]:
+def opened() -> tuple[object, HubExamples]:
     """The model, and the examples as its processor sees them."""
     processor, model = load_processor(Path("model")), load_model(Path("model"), precision="float32")
     coordinates = box_format_for(conventions_for(FAMILY).boxes, processor)
     codec = HubAnswerCodec(coordinates, read_chat_format(processor, "model"), processor.tokenizer)
-    return model, Examples(open_rows(Path("synth"), Path("cache")), processor, codec)
+    return model, HubExamples(open_rows(Path("synth"), Path("cache")), processor, codec)
 
 
 def bundled() -> None:
@@ -103,7 +105,7 @@ def forgetful_model() -> object:
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(PrefixBranches, "step", refuse)
-        return rehearse(examples, model, "model")
+        return check_shared_prefix(examples, model, "model")
 
 
 def damaged_model() -> object:
@@ -141,7 +143,7 @@ def newer_base() -> object:
 
 
 TRIGGERS: dict[str, Callable[[], object]] = {
-    "LC430": lambda: fit(Path("synth"), Path("new"), Recipe(model="Qwen/Qwen3-VL-2B-Instruct", fresh=0.25)),
+    "LC430": lambda: fit(Path("synth"), Path("new"), Recipe(model="Qwen/Qwen3-VL-2B-Instruct", online=0.25)),
     "LC431": no_template,
     "LC432": other_processor,
     "LC433": short_model,

@@ -18,23 +18,25 @@ from PIL import Image
 from logicls.cli.predict import predict
 from logicls.constraints.spec.loader import load_spec
 from logicls.errors import DataError
-from logicls.io.resources import share
+from logicls.io.resources import resource_path
 from logicls.models.bundle import load_bundle, write_bundle
 from logicls.predict.folder.runner import predict_folder
 from logicls.predict.input.loader import PhotoLoader
 from logicls.predict.self_test import open_bundle, write_probe
 from logicls.pretraining.photo_store import read_shards
 from logicls.synth.pipeline import SynthesisRequest, build_dataset, load_source
-from logicls.train.distributed import Rank, together
+from logicls.train.distributed import ProcessRank, launch_processes
 from logicls.train.fit import fit
 from logicls.train.grpo import stage as grpo
-from logicls.train.grpo.stage import reward
-from logicls.train.online_examples import showing
-from logicls.train.preflight import decoded, preflight
-from logicls.train.recipe import Recipe, refuse_other_options
-from logicls.train.time_budget import Pace, fitting
+from logicls.train.grpo.stage import fit_grpo
+from logicls.train.online_examples import make_online_job
+from logicls.train.preflight import decode_image, preflight
+from logicls.train.recipe import Recipe, check_grpo_options
+from logicls.train.time_budget import StepTime, fit_steps_to_time
 
-ORDER = SynthesisRequest(share("constraints/dosing_kit.yaml"), share("data/dosing_kit"), Path("synth"), 2, 0)
+ORDER = SynthesisRequest(
+    resource_path("constraints/dosing_kit.yaml"), resource_path("data/dosing_kit"), Path("synth"), 2, 0
+)
 TINY = Recipe(steps=1, batch=1, visual_tokens=16, base=False, width=32, encoder_layers=1, decoder_layers=1)
 
 
@@ -167,40 +169,42 @@ def moved_photos() -> object:
     return fit(Path("synth"), Path("new"), TINY.model_copy(update={"fresh": 1.0}))
 
 
-def end(rank: Rank) -> None:
+def end(rank: ProcessRank) -> None:
     """What a process does that is killed."""
     os.kill(os.getpid(), signal.SIGKILL)
 
 
 def killed_process() -> object:
     """A run of which somebody ends one of the processes."""
-    with together(2, end) as rank:
-        return rank.all_of("here")
+    with launch_processes(2, end) as rank:
+        return rank.all_gather("here")
 
 
 def without_trl() -> object:
     """Rewards where their library is not installed."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(grpo, "find_spec", lambda name: None if name == "trl" else name)
-        return reward(Path("synth"), Path("new"), TINY, start=Path("bundle"))
+        return fit_grpo(Path("synth"), Path("new"), TINY, start=Path("bundle"))
 
 
 TRIGGERS: dict[str, Callable[[], object]] = {
     "LC401": lambda: build_dataset(replace(ORDER, count=3), workers=1),
     "LC402": lambda: preflight(Path("bundle"), Path("cache"), visual_tokens=16),
-    "LC403": lambda: decoded(b"no picture", 17),
+    "LC403": lambda: decode_image(b"no picture", 17),
     "LC404": killed_worker,
-    "LC405": lambda: showing((64, 64), 0)(load_source(ORDER).create_generator(), 0, 17),
+    "LC405": lambda: make_online_job((64, 64), 0)(load_source(ORDER).create_generator(), 0, 17),
     "LC406": moved_photos,
     "LC407": lambda: read_shards(Path("nowhere")),
     "LC411": other_recipe,
     "LC412": other_size,
-    "LC413": lambda: fitting(Pace(step=0.5, look=3.0, every=100), minutes=0.1, gone=4.0),
+    "LC413": lambda: fit_steps_to_time(
+        StepTime(step_seconds=0.5, evaluation_seconds=3.0, evaluate_every=100), minutes=0.1, elapsed=4.0
+    ),
     "LC414": lambda: fit(Path("synth"), Path("new"), TINY.model_copy(update={"processes": 3, "batch": 32})),
     "LC415": killed_process,
     "LC435": without_trl,
-    "LC436": lambda: reward(Path("synth"), Path("new"), TINY, start=None),
-    "LC437": lambda: refuse_other_options({"resume": True}),
+    "LC436": lambda: fit_grpo(Path("synth"), Path("new"), TINY, start=None),
+    "LC437": lambda: check_grpo_options({"resume": True}),
     "LC501": lambda: load_bundle(Path("synth")),
     "LC502": misspelt_spec,
     "LC503": changed_spec,

@@ -12,7 +12,7 @@ from logicls.errors import RecipeError
 from logicls.models.nano.crop_encoder import BACKBONE_FILE, CropBackbone
 from logicls.pretraining import photo_store as stored
 from logicls.pretraining.base_training import BaseRecipe, make_base, read_base_recipe
-from logicls.pretraining.crop_encoder_training import BATCH, MarkReader, Marks
+from logicls.pretraining.crop_encoder_training import BATCH, CropClassifier, Marks
 from logicls.pretraining.photo_store import read_marks, store_marks
 from logicls.pretraining.small_marks import marks
 
@@ -55,7 +55,7 @@ def test_colours_change_places(made):
 def test_it_learns_what_it_is_shown(made):
     """Over and over the same few: it knows most of them."""
     torch.manual_seed(0)
-    reader = MarkReader(64, 60, 0, kinds=len(marks()))
+    reader = CropClassifier(64, 60, 0, classes=len(marks()))
     optimiser = torch.optim.AdamW(reader.parameters(), 3e-3)
     one = Marks(read_marks(made), seed=0, steps=1).batch(0)
     for _ in range(60):

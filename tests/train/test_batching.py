@@ -10,9 +10,9 @@ from logicls.models.nano import NanoImageProcessor, NanoProcessor
 from logicls.models.nano.answer_codec import NanoAnswerCodec
 from logicls.models.nano.losses import IGNORE_INDEX
 from logicls.models.nano.processor import train_tokenizer
-from logicls.train.batching import Batches, collate, lit
-from logicls.train.encoding import Encoded
-from logicls.train.preflight import batch_of, preflight
+from logicls.train.batching import TrainingBatches, collate, apply_color_jitter
+from logicls.train.encoding import EncodedExample
+from logicls.train.preflight import select_epoch_batch, preflight
 
 
 @pytest.fixture(scope="module")
@@ -23,8 +23,8 @@ def codec() -> NanoAnswerCodec:
 
 def test_a_label_stands_where_its_token_is_predicted(codec):
     """One position before it; prompts, photo and padding are not learned; short rows are padded on the right."""
-    long = Encoded(((50, 51, 52), (60, 61)), ((70, 71), (80,)), (1.0, 3.0), ((), ()), (True, False))
-    short = Encoded(((50, 51),), ((70,),), (1.0,), ((),), (True,))
+    long = EncodedExample(((50, 51, 52), (60, 61)), ((70, 71), (80,)), (1.0, 3.0), ((), ()), (True, False))
+    short = EncodedExample(((50, 51),), ((70,),), (1.0,), ((),), (True,))
     photos = np.zeros((2, 32, 32, 3), np.uint8)
 
     batch = collate([long, short], photos, codec, 4)
@@ -49,14 +49,14 @@ def test_a_label_stands_where_its_token_is_predicted(codec):
 def test_things_go_with_their_questions(codec):
     """Boxes, numbers of questions and words to be read, padded to the most on one photo."""
     box, other = (1.0, 2.0, 3.0, 4.0), (5.0, 6.0, 7.0, 8.0)
-    many = Encoded(
+    many = EncodedExample(
         ((50,), (51,)),
         ((70,), (80,)),
         (1.0, 1.0),
         (((box, IGNORE_INDEX), (other, IGNORE_INDEX)), ((box, 80),)),
         (True, False),
     )
-    none = Encoded(((50,),), ((70,),), (1.0,), ((),), (True,))
+    none = EncodedExample(((50,),), ((70,),), (1.0,), ((),), (True,))
 
     batch = collate([many, none], np.zeros((2, 32, 32, 3), np.uint8), codec, 4)
 
@@ -69,7 +69,7 @@ def test_pixels_go_in_unchanged(codec):
     """Colours second, still bytes."""
     photos = np.random.default_rng(0).integers(0, 256, (1, 32, 32, 3), np.uint8)
 
-    pixels = collate([Encoded(((50,),), ((70,),), (1.0,), ((),), (True,))], photos, codec, 4)["pixel_values"]
+    pixels = collate([EncodedExample(((50,),), ((70,),), (1.0,), ((),), (True,))], photos, codec, 4)["pixel_values"]
 
     assert pixels.dtype == torch.uint8
     assert np.array_equal(pixels.permute(0, 2, 3, 1).numpy(), photos)
@@ -78,7 +78,7 @@ def test_pixels_go_in_unchanged(codec):
 @pytest.mark.parametrize(("count", "batch"), [(20, 4), (7, 3), (3, 8), (1, 2)])
 def test_every_example_once_before_any_twice(count, batch):
     """Rounds follow one another without a gap, also where a batch spans two of them."""
-    steps = [batch_of(step, count, batch, seed=5) for step in range(4 * count)]
+    steps = [select_epoch_batch(step, count, batch, seed=5) for step in range(4 * count)]
 
     order = [number for step in steps for number in step]
     rounds = [order[at : at + count] for at in range(0, len(order), count)]
@@ -88,7 +88,7 @@ def test_every_example_once_before_any_twice(count, batch):
 
 def test_rounds_have_orders_of_their_own():
     """One round is not the next one again, nor that of another seed."""
-    orders = [batch_of(step, 20, 20, seed) for step, seed in ((0, 0), (1, 0), (0, 1))]
+    orders = [select_epoch_batch(step, 20, 20, seed) for step, seed in ((0, 0), (1, 0), (0, 1))]
 
     assert len({tuple(order) for order in orders}) == 3
 
@@ -99,10 +99,10 @@ def test_a_batch_is_independent_of_the_start(synth, tmp_path):
     settings = {"stop": 6, "jitter": 0.3, "seed": 0}
 
     def choose(step):
-        return batch_of(step, len(flight.examples), 4, seed=0)
+        return select_epoch_batch(step, len(flight.examples), 4, seed=0)
 
     whole, later = (
-        list(Batches(flight, NanoAnswerCodec(flight.processor), choose, start=s, **settings)) for s in (0, 4)
+        list(TrainingBatches(flight, NanoAnswerCodec(flight.processor), choose, start=s, **settings)) for s in (0, 4)
     )
 
     assert (len(whole), len(later)) == (6, 2)
@@ -113,7 +113,7 @@ def test_light_changes_within_bounds():
     """Without jitter nothing changes; with it, each photo as a whole does."""
     photos = np.full((8, 4, 4, 3), 100, np.uint8)
 
-    still, changed = (lit(photos, jitter, np.random.default_rng(0)) for jitter in (0.0, 0.2))
+    still, changed = (apply_color_jitter(photos, jitter, np.random.default_rng(0)) for jitter in (0.0, 0.2))
 
     assert np.array_equal(still, photos)
     assert len({photo.min() for photo in changed}) > 4
@@ -125,7 +125,7 @@ def test_light_keeps_the_order_of_values():
     """What was brighter than something is not darker than it afterwards, nor is anything beyond what a byte holds."""
     photo = np.arange(256, dtype=np.uint8).repeat(3).reshape(1, 16, 16, 3)
 
-    seen = lit(photo, 0.5, np.random.default_rng(3))[0].reshape(256, 3)
+    seen = apply_color_jitter(photo, 0.5, np.random.default_rng(3))[0].reshape(256, 3)
 
     assert (np.diff(seen.astype(int), axis=0) >= 0).all()
     assert (seen[:, :1] == seen).all()

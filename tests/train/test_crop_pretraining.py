@@ -7,9 +7,17 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from logicls.io.resources import share
-from logicls.pretraining.crop_encoder_training import MarkReader
-from logicls.train.crop_pretraining import AROUND, BATCH, CUT, Cuttings, Shown, cuttings, right
+from logicls.io.resources import resource_path
+from logicls.pretraining.crop_encoder_training import CropClassifier
+from logicls.train.crop_pretraining import (
+    CONTEXT_FACTOR,
+    BATCH,
+    CROP_SIDE,
+    AttributeCrops,
+    CropBatches,
+    collect_crops,
+    measure_accuracy,
+)
 from logicls.train.preflight import preflight
 
 INK = {("attribute:a.colour", 7): (250, 40, 40), ("attribute:a.colour", 9): (40, 40, 250)}
@@ -19,53 +27,57 @@ SIZE = {("attribute:b.size", 3): 8, ("attribute:b.size", 4): 24}
 @pytest.fixture(scope="module")
 def flight(synth, tmp_path_factory):
     """The sample product's examples, in twice the input's pixels."""
-    return preflight(synth, tmp_path_factory.mktemp("pixels"), visual_tokens=48, detail=2, base=share("train/base"))
+    return preflight(
+        synth, tmp_path_factory.mktemp("pixels"), visual_tokens=48, detail=2, base=resource_path("train/base")
+    )
 
 
-def painted(count: int, rng: np.random.Generator) -> Cuttings:
+def painted(count: int, rng: np.random.Generator) -> AttributeCrops:
     """Things of a colour, and others of a size, in turns."""
     words = (*INK, *SIZE)
-    pixels = np.full((count, CUT, CUT, 3), 128, np.uint8)
+    pixels = np.full((count, CROP_SIDE, CROP_SIDE, 3), 128, np.uint8)
     values = rng.permutation(np.arange(count) % len(words))
     for picture, value in zip(pixels, values.tolist(), strict=True):
         half = SIZE.get(words[value], 24) // 2
         picture[32 - half : 32 + half, 32 - half : 32 + half] = INK.get(words[value], (20, 20, 20))
     boxes = np.tile(np.array([0.25, 0.25, 0.75, 0.75], np.float32), (count, 1))
-    return Cuttings(pixels, boxes, values, words, any_way=True)
+    return AttributeCrops(pixels, boxes, values, words, any_way=True)
 
 
 def test_things_are_cut_out_of_the_photos_own_pixels(flight, synth):
     """Each bearer of an attribute, in the middle of a square twice as wide as itself, with the word that it has."""
     numbers = range(len(flight.examples))
-    known = cuttings(flight, synth, numbers, 0)
+    known = collect_crops(flight, synth, numbers, 0)
 
-    asked = {query for query, _ in known.words}
+    asked = {query for query, _ in known.classes}
     things = sum(len([t for t in some if t[1] >= 0]) for e in flight.examples for some in e.things)
     longer = (known.boxes[:, 2:] - known.boxes[:, :2]).max(1)
     assert asked == {"attribute:liquid.colour", "attribute:mark.shape"}
-    assert known.pixels.shape == (things, CUT, CUT, 3)
-    assert np.allclose(longer, 1 / AROUND, atol=0.03)
+    assert known.pixels.shape == (things, CROP_SIDE, CROP_SIDE, 3)
+    assert np.allclose(longer, 1 / CONTEXT_FACTOR, atol=0.03)
     assert np.allclose(known.boxes[:, :2] + known.boxes[:, 2:], 1, atol=0.06)
-    assert {len(set(known.values[among[known.values]].tolist())) for among in known.among} == {3}
+    assert {len(set(known.labels[among[known.labels]].tolist())) for among in known.class_masks} == {3}
 
 
 def test_what_is_kept_aside_has_the_words_that_were_learned(flight, synth):
     """Numbers mean the same; a value that nobody learned is left out."""
-    known = cuttings(flight, synth, range(20), 0)
-    words = known.words[1:]
+    known = collect_crops(flight, synth, range(20), 0)
+    words = known.classes[1:]
 
-    aside = cuttings(flight, synth, range(20), 0, words)
+    aside = collect_crops(flight, synth, range(20), 0, words)
 
-    assert aside.words == words
-    assert len(aside.values) == int((known.values > 0).sum())
+    assert aside.classes == words
+    assert len(aside.labels) == int((known.labels > 0).sum())
 
 
 def test_a_batch_is_about_one_attribute_and_hangs_on_its_step():
     """In turns, each value about as often as any other, whatever there is more of."""
     known = painted(40, np.random.default_rng(0))
-    rare = known.values.copy()
+    rare = known.labels.copy()
     rare[np.flatnonzero(rare == 0)[1:]] = 1
-    shown = Shown(Cuttings(known.pixels, known.boxes, rare, known.words, any_way=True), seed=3, jitter=0.1)
+    shown = CropBatches(
+        AttributeCrops(known.pixels, known.boxes, rare, known.classes, any_way=True), seed=3, jitter=0.1
+    )
 
     colours, sizes, again = shown.batch(0), shown.batch(1), shown.batch(1)
 
@@ -82,7 +94,7 @@ def test_it_tells_the_values_of_each_attribute_apart():
     """What was learned of a few is told of others; before, it was a guess."""
     torch.manual_seed(0)
     known, others = (painted(count, np.random.default_rng(count)) for count in (64, 48))
-    reader, shown = MarkReader(32, 40, 0, kinds=4), Shown(known, seed=0, jitter=0.05)
+    reader, shown = CropClassifier(32, 40, 0, classes=4), CropBatches(known, seed=0, jitter=0.05)
     optimiser = torch.optim.AdamW(reader.parameters(), 3e-3)
     for step in range(40):
         batch = shown.batch(step)
@@ -91,5 +103,5 @@ def test_it_tells_the_values_of_each_attribute_apart():
         optimiser.step()
     reader.eval()
 
-    assert right(reader, others) > 0.9
-    assert right(MarkReader(32, 1, 0, kinds=4).eval(), others) < 0.8
+    assert measure_accuracy(reader, others) > 0.9
+    assert measure_accuracy(CropClassifier(32, 1, 0, classes=4).eval(), others) < 0.8

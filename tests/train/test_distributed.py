@@ -12,15 +12,15 @@ import torch
 
 from logicls.errors import RecipeError
 from logicls.predict.self_test import open_bundle
-from logicls.train.distributed import Rank
+from logicls.train.distributed import ProcessRank
 from logicls.train.fit import fit
 from logicls.train.metrics_log import read_rows
 from logicls.train.recipe import Recipe
-from logicls.train.sampler import woven
+from logicls.train.sampler import interleave
 
 TINY = Recipe(
     steps=16, batch=8, visual_tokens=16, base=False, width=32, encoder_layers=1, decoder_layers=1, checkpoint_every=6,
-    heldout=0.3, evaluate_every=5, jitter=0.0,
+    validation=0.3, evaluate_every=5, jitter=0.0,
 )  # fmt: skip
 CHILD = """
 import sys, time
@@ -41,11 +41,11 @@ if __name__ == "__main__":
 
 def test_shares_make_a_whole():
     """Each process takes every so-manieth example, and what all have found is in the order of the batch again."""
-    ranks = [Rank(number, 2, 2) for number in range(2)]
+    ranks = [ProcessRank(number, 2, 2) for number in range(2)]
     loss = [[2.0 * number, 2.0 * number + 1] for number in range(6)]
 
-    parts = [(torch.tensor(rank.mine(loss)), torch.tensor(rank.mine([[True, False]] * 6))) for rank in ranks]
-    losses, right = woven(parts)
+    parts = [(torch.tensor(rank.shard(loss)), torch.tensor(rank.shard([[True, False]] * 6))) for rank in ranks]
+    losses, right = interleave(parts)
 
     assert losses.tolist() == loss
     assert right.tolist() == [[True, False]] * 6

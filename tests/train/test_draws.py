@@ -7,7 +7,7 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from logicls.train.sampler import ByWeight, Difficulty, Evenly, cells_of
+from logicls.train.sampler import DifficultySampler, DifficultyTracker, UniformSampler, build_strata
 
 ROWS = [
     {"queries": ["attribute:a.b", "verdict"], "values": [["x" if number % 4 else "y"], []], "boxes": [[], []]}
@@ -15,12 +15,12 @@ ROWS = [
 ]
 
 
-def draws(learned=range(40), batch=4, seed=0) -> ByWeight:
+def draws(learned=range(40), batch=4, seed=0) -> DifficultySampler:
     """Draws of forty examples, a quarter of which answer `y`."""
-    return ByWeight(Difficulty(cells_of(ROWS), learned), learned, batch=batch, seed=seed)
+    return DifficultySampler(DifficultyTracker(build_strata(ROWS), learned), learned, batch=batch, seed=seed)
 
 
-def answered(draws: ByWeight, step: int, hard: bool) -> list[int]:
+def answered(draws: DifficultySampler, step: int, hard: bool) -> list[int]:
     """Take a step whose answers `y` are wrong, where it is `hard`."""
     numbers = draws(step)
     wrong = np.array([[hard and number % 4 == 0, False] for number in numbers])
@@ -30,7 +30,7 @@ def answered(draws: ByWeight, step: int, hard: bool) -> list[int]:
 
 def test_evenly_takes_what_is_learned():
     """Each once before any comes again, and none that is held out."""
-    even = Evenly([3, 5, 8, 9], batch=2, seed=0)
+    even = UniformSampler([3, 5, 8, 9], batch=2, seed=0)
 
     taken = [even(step) for step in range(4)]
 
@@ -45,7 +45,7 @@ def test_hard_ones_come_more_often():
         Counter(n for step in range(400) for n in answered(d, step, how)) for d, how in ((hard, True), (easy, False))
     ]
 
-    weights = hard.difficulty.weights()
+    weights = hard.difficulty.sampling_weights()
     assert weights[0] > 1.5 * weights[1]
     assert counts[0][0] / counts[0][1] == pytest.approx(weights[0] / weights[1], rel=0.15)
     assert max(counts[1].values()) - min(counts[1].values()) <= 3
@@ -81,7 +81,7 @@ def test_a_break_changes_nothing(break_at):
     for step in range(break_at):
         answered(before, step, hard=True)
 
-    after.restore(before.state())
+    after.load_state_dict(before.state_dict())
 
     assert [answered(after, step, hard=True) for step in range(break_at, 40)] == taken[break_at:]
     assert after.credit.tobytes() == whole.credit.tobytes()

@@ -6,7 +6,7 @@ import time
 
 import torch
 
-from logicls.train.batching import Feed
+from logicls.train.batching import TimedBatches
 
 PAUSE = 0.05
 
@@ -23,7 +23,7 @@ def made(count, closed):
 
 def test_waiting_is_the_time_that_batches_take_to_make():
     """Not the time that the model takes between two of them."""
-    feed, steps = Feed(made(3, [])), []
+    feed, steps = TimedBatches(made(3, [])), []
 
     began = time.perf_counter()
     for batch in feed:
@@ -32,13 +32,13 @@ def test_waiting_is_the_time_that_batches_take_to_make():
     whole = time.perf_counter() - began
 
     assert steps == [0, 1, 2]
-    assert 3 * PAUSE <= feed.waited <= whole - 12 * PAUSE
+    assert 3 * PAUSE <= feed.wait_seconds <= whole - 12 * PAUSE
 
 
 def test_a_feed_that_is_left_ends_what_makes_batches():
     """Processes that make examples would go on otherwise."""
     closed = []
-    batches = iter(Feed(made(3, closed)))
+    batches = iter(TimedBatches(made(3, closed)))
     next(batches)
 
     batches.close()

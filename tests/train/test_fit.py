@@ -9,7 +9,7 @@ from PIL import Image
 from logicls.errors import RecipeError
 from logicls.predict.self_test import open_bundle
 from logicls.train.fit import fit
-from logicls.train.metrics_log import read_curve
+from logicls.train.metrics_log import read_metric
 from logicls.train.recipe import Recipe
 
 TINY = Recipe(
@@ -35,7 +35,7 @@ def test_a_run_ends_in_a_bundle(trained, synth):
 
     bundle = open_bundle(out)
 
-    rows = read_curve(out / "training.csv")
+    rows = read_metric(out / "training.csv")
     answers = pq.read_table(synth / "data", columns=["boxes"])["boxes"].to_pylist()
     assert (out / "spec.yaml").read_text() == (synth / "spec.yaml").read_text()
     assert bundle.max_boxes == (1 + max(len(boxes) for found in answers for boxes in found))

@@ -15,7 +15,7 @@ from logicls.train.fit import fit
 from logicls.train.recipe import Recipe
 
 CLOSELY = Recipe(
-    steps=6, batch=4, visual_tokens=16, base=False, width=32, encoder_layers=1, decoder_layers=1, heldout=0.3,
+    steps=6, batch=4, visual_tokens=16, base=False, width=32, encoder_layers=1, decoder_layers=1, validation=0.3,
     evaluate_every=3, detail=2,
 )  # fmt: skip
 
@@ -38,7 +38,7 @@ def test_a_recipe_asks_for_closer_looks(synth, tmp_path):
     assert open_bundle(bundle.path).model.config.detail == 2
     assert input_size(make_reader(bundle)) == tuple(2 * side for side in bundle.model.config.image_size)
     assert {answer.query for answer in make_reader(bundle).predict_pixels([photo])[0].answers}
-    assert any(name.startswith("pointer.glimpse.") for name in bundle.model.state_dict())
+    assert any(name.startswith("detection_head.crop_encoder.") for name in bundle.model.state_dict())
 
 
 def test_a_resumed_run_is_shaken_alike(synth, tmp_path):
@@ -65,7 +65,9 @@ def test_a_run_that_was_ended_goes_on_with_what_was_learned_by_itself(synth, tmp
     found = bundle.model.state_dict()
     assert not [line for line in said if "by themselves" in line]
     assert all(torch.equal(weight, found[name]) for name, weight in alone.model.state_dict().items())
-    assert not all(torch.equal(weight, found[f"pointer.glimpse.look.{name}"]) for name, weight in held.items())
+    assert not all(
+        torch.equal(weight, found[f"detection_head.crop_encoder.backbone.{name}"]) for name, weight in held.items()
+    )
 
 
 def test_what_goes_on_from_a_bundle_does_not_begin_anew(synth, tmp_path):

@@ -25,11 +25,11 @@ from logicls.predict.folder.runner import predict_folder, read_verdicts
 from logicls.predict.readers.protocol import make_reader
 from logicls.predict.self_test import open_bundle
 from logicls.train.fit import fit
-from logicls.train.hub_dataset import Examples, HubFeed, open_rows
-from logicls.train.hub_module import answered
+from logicls.train.hub_dataset import HubExamples, HubBatches, open_rows
+from logicls.train.hub_module import score_answers
 from logicls.train.metrics_log import read_rows
 from logicls.train.recipe import HubSettings, Recipe
-from logicls.train.sampler import Evenly
+from logicls.train.sampler import UniformSampler
 
 FAMILIES = ["idefics3", "llava", "llava_onevision", "qwen2_5_vl", "qwen3_vl", "smolvlm"]
 QUIET = {"say": lambda _: None}
@@ -51,10 +51,10 @@ def examples_of(checkpoint, synth, tmp_path_factory):
     """The dataset as a family's processor sees it."""
     rows = open_rows(synth, tmp_path_factory.mktemp("cache"))
 
-    def made(family: str) -> Examples:
+    def made(family: str) -> HubExamples:
         processor = load_processor(checkpoint(family))
         coordinates = box_format_for(conventions_for(family).boxes, processor)
-        return Examples(
+        return HubExamples(
             rows, processor, HubAnswerCodec(coordinates, read_chat_format(processor, family), processor.tokenizer)
         )
 
@@ -164,7 +164,7 @@ def test_an_example_has_the_same_loss_alone_and_among_others(checkpoint, example
     def loss(rows: list[int]) -> list[float]:
         drawn = [(row, np.random.default_rng(row)) for row in rows]
         with torch.inference_mode():
-            return answered(model, examples.batch(drawn, jitter=0.0, verdict_weight=1.0))[0].tolist()
+            return score_answers(model, examples.batch(drawn, jitter=0.0, verdict_weight=1.0))[0].tolist()
 
     together, alone = loss([0, 1, 2]), [loss([row])[0] for row in range(3)]
 
@@ -194,12 +194,12 @@ def test_the_answers_tokens_alone_are_learned(examples_of, family):
 def test_an_epoch_takes_every_photo_once_and_draws_a_question(examples_of):
     """Five steps of four are the twenty rows; the questions differ from one round to the next."""
     examples = examples_of("llava")
-    even = Evenly(range(20), batch=4, seed=0)
-    feed = HubFeed(examples, draws=even, start=0, stop=10, parts=2, jitter=0.1, verdict_weight=3.0, seed=0)
+    even = UniformSampler(range(20), batch=4, seed=0)
+    feed = HubBatches(examples, sampler=even, start=0, stop=10, parts=2, jitter=0.1, verdict_weight=3.0, seed=0)
 
     parts = list(feed)
 
-    again = HubFeed(examples, draws=even, start=6, stop=10, parts=2, jitter=0.1, verdict_weight=3.0, seed=0)
+    again = HubBatches(examples, sampler=even, start=6, stop=10, parts=2, jitter=0.1, verdict_weight=3.0, seed=0)
     lines = [[examples.codec.text(row[row != IGNORE_INDEX].tolist()) for row in part["labels"]] for part in parts]
     assert [len(part["input_ids"]) for part in parts] == [2] * 20
     assert lines[:10] != lines[10:]
@@ -273,9 +273,9 @@ def test_an_answer_is_right_where_each_of_its_tokens_is_the_likeliest(checkpoint
             likeliest = model(**given).logits[:, place - 1].argmax(-1)
             here = told[:, place]
             batch["input_ids"][here, place] = batch["labels"][here, place] = likeliest[here]
-        said = answered(model, batch)[1].tolist()
+        said = score_answers(model, batch)[1].tolist()
         batch["labels"][0, -1] = (batch["labels"][0, -1] + 1) % 50
-        changed = answered(model, batch)[1].tolist()
+        changed = score_answers(model, batch)[1].tolist()
 
     assert (said, changed) == ([True, True], [False, True])
 

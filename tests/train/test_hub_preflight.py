@@ -14,8 +14,15 @@ from logicls.models.hub.answer_codec import HubAnswerCodec
 from logicls.models.hub.chat_template import read_chat_format
 from logicls.models.hub.loading import box_format_for, conventions_for, load_model, load_processor
 from logicls.models.hub.shared_prefix import PrefixBranches
-from logicls.train.hub_dataset import Examples, open_rows
-from logicls.train.hub_preflight import gigabytes, memory_here, memory_of, preflight_hub, rehearse, seconds_of
+from logicls.train.hub_dataset import HubExamples, open_rows
+from logicls.train.hub_preflight import (
+    format_bytes,
+    read_available_memory,
+    estimate_memory,
+    preflight_hub,
+    check_shared_prefix,
+    measure_part_time,
+)
 
 
 @pytest.fixture(scope="module")
@@ -26,7 +33,7 @@ def made(checkpoint, synth, tmp_path_factory):
     def opened(family: str):
         processor, model = load_processor(checkpoint(family)), load_model(checkpoint(family), precision="float32")
         coordinates = box_format_for(conventions_for(family).boxes, processor)
-        return model, Examples(
+        return model, HubExamples(
             rows, processor, HubAnswerCodec(coordinates, read_chat_format(processor, family), processor.tokenizer)
         )
 
@@ -46,7 +53,7 @@ def test_what_is_found_is_what_is_trained_on(made, family):
     model, examples = made(family)
     seen: list[int] = []
 
-    flight = preflight_hub(examples, model, family, done=seen.append)
+    flight = preflight_hub(examples, model, family, on_progress=seen.append)
 
     longest = 0
     for number, row in enumerate(examples.rows):
@@ -55,10 +62,10 @@ def test_what_is_found_is_what_is_trained_on(made, family):
         length = len(inputs["input_ids"][0]) + max(len(turn.asked) + len(turn.told) for turn in turns)
         longest = max(longest, length)
         visual = sum(token == model.config.image_token_id for token in inputs["input_ids"][0])
-        assert flight.visual[0] <= visual <= flight.visual[1]
+        assert flight.visual_tokens[0] <= visual <= flight.visual_tokens[1]
     assert (flight.count, len(flight.lengths), sum(seen)) == (20, 20, 20)
     assert flight.lengths[-1] == longest
-    assert flight.boxes == max(
+    assert flight.max_boxes == max(
         max(map(len, (*row["boxes"], *row["values"]))) for row in examples.rows
     )  # fmt: skip
 
@@ -69,13 +76,13 @@ def test_the_report_says_tokens_and_the_smallest_component(made):
 
     flight = preflight_hub(examples, model, "tiny")
 
-    share = flight.visual[1] / (examples.rows[0]["width"] * examples.rows[0]["height"])
+    share = flight.visual_tokens[1] / (examples.rows[0]["width"] * examples.rows[0]["height"])
     areas = [(box[2] - box[0]) * (box[3] - box[1]) for row in examples.rows for boxes in row["boxes"] for box in boxes]
-    name, tokens, number = flight.smallest
+    name, tokens, number = flight.smallest_component
     assert tokens == pytest.approx(min(areas) * share)
     assert flight.report == [
         f"20 examples of at most {flight.lengths[-1]} tokens, 95 % of at most {flight.lengths[18]}; "
-        f"{flight.visual[1]} of them visual; the model reads 4096",
+        f"{flight.visual_tokens[1]} of them visual; the model reads 4096",
         f"smallest component: {name}, {tokens:.1f} visual tokens (example {number})",
         f"warning: {name} may be too small to be read; crop the photos, or let the processor make larger pictures "
         "(hub.processor in the recipe)",
@@ -88,10 +95,10 @@ def test_an_overview_is_not_counted_twice(made):
 
     flight = preflight_hub(examples, model, "tiny")
 
-    row = examples.rows[flight.smallest[2]]
+    row = examples.rows[flight.smallest_component[2]]
     area = min((box[2] - box[0]) * (box[3] - box[1]) for boxes in row["boxes"] for box in boxes)
-    assert flight.visual == (20, 20)
-    assert flight.smallest[1] == pytest.approx(area * 16 / (row["width"] * row["height"]))
+    assert flight.visual_tokens == (20, 20)
+    assert flight.smallest_component[1] == pytest.approx(area * 16 / (row["width"] * row["height"]))
 
 
 def test_an_example_that_is_too_long_is_refused(made):
@@ -132,7 +139,7 @@ def test_a_photo_that_the_processor_does_not_take_is_named(made, monkeypatch):
     """By the number of its example."""
     model, examples = made("qwen3_vl")
     strip = np.zeros((2, 900, 3), np.uint8)
-    monkeypatch.setattr(Examples, "picture", lambda self, number: strip)
+    monkeypatch.setattr(HubExamples, "picture", lambda self, number: strip)
 
     said = refusal(preflight_hub, examples, model, "tiny")
 
@@ -144,7 +151,7 @@ def test_every_family_passes_the_rehearsal(made, family):
     """Side by side is as alone."""
     model, examples = made(family)
 
-    rehearse(examples, model, family)
+    check_shared_prefix(examples, model, family)
 
 
 def test_a_model_that_loses_its_place_does_not_pass(made, monkeypatch):
@@ -157,9 +164,9 @@ def test_a_model_that_loses_its_place_does_not_pass(made, monkeypatch):
         return plain(self, chunks, keep)
 
     monkeypatch.setattr(PrefixBranches, "step", shifted)
-    said = refusal(rehearse, examples, model, "tiny")
+    said = refusal(check_shared_prefix, examples, model, "tiny")
     monkeypatch.setattr(PrefixBranches, "step", lambda *_: (_ for _ in ()).throw(ValueError("no such thing\nmore")))
-    failed = refusal(rehearse, examples, model, "tiny")
+    failed = refusal(check_shared_prefix, examples, model, "tiny")
 
     assert said.startswith("tiny LC434 questions cannot be answered side by side with this model: its answers are ")
     assert "with this model: it fails: no such thing. Choose a model of another family." in failed
@@ -172,7 +179,7 @@ def test_time_is_taken_and_nothing_changes(made):
     flight = preflight_hub(examples, model, "tiny")
     before, state = {n: w.clone() for n, w in model.named_parameters()}, torch.get_rng_state()
 
-    seconds = seconds_of(examples, model, flight, 2)
+    seconds = measure_part_time(examples, model, flight, 2)
 
     assert seconds > 0
     assert torch.equal(torch.get_rng_state(), state)
@@ -186,24 +193,27 @@ def test_memory_is_that_of_the_weights_and_what_is_kept(made):
     base = adapter.get_base_model()
     given = {"tokens": 100, "told": 10}
 
-    plain = memory_of(base, rows=2, **given, gradient_checkpointing=False)
-    again = memory_of(base, rows=2, **given, gradient_checkpointing=True)
-    wider = memory_of(base, rows=4, **given, gradient_checkpointing=False)
+    plain = estimate_memory(base, rows=2, **given, gradient_checkpointing=False)
+    again = estimate_memory(base, rows=2, **given, gradient_checkpointing=True)
+    wider = estimate_memory(base, rows=4, **given, gradient_checkpointing=False)
 
     trained = sum(w.numel() for w in base.parameters() if w.requires_grad)
     assert plain.weights == sum(w.numel() for w in base.parameters()) * 4
-    assert plain.trained == trained * 12
-    assert plain.between == 2 * 2 * 100 * 64 * 68
-    assert again.between == 2 * 100 * 64 * (68 + 2 * 4)
+    assert plain.optimizer == trained * 12
+    assert plain.activations == 2 * 2 * 100 * 64 * 68
+    assert again.activations == 2 * 100 * 64 * (68 + 2 * 4)
     assert plain.logits == 2 * 10 * 338 * 12
-    assert wider.between == 2 * plain.between
-    assert plain.total == plain.weights + plain.trained + plain.between + plain.logits
-    assert memory_here() > 1e8
-    assert [gigabytes(count) for count in (12_340_000_000, 5_600_000)] == ["12.3 GB", "5.6 MB"]
+    assert wider.activations == 2 * plain.activations
+    assert plain.total == plain.weights + plain.optimizer + plain.activations + plain.logits
+    assert read_available_memory() > 1e8
+    assert [format_bytes(count) for count in (12_340_000_000, 5_600_000)] == ["12.3 GB", "5.6 MB"]
 
 
 def test_families_have_the_token_of_an_image_under_two_names():
     """Older configurations call it an index."""
-    from logicls.train.hub_preflight import image_token
+    from logicls.train.hub_preflight import read_image_token
 
-    assert [image_token(SimpleNamespace(**{name: 7})) for name in ("image_token_id", "image_token_index")] == [7, 7]
+    assert [read_image_token(SimpleNamespace(**{name: 7})) for name in ("image_token_id", "image_token_index")] == [
+        7,
+        7,
+    ]

@@ -5,21 +5,21 @@ from __future__ import annotations
 import pytest
 
 from logicls.errors import RecipeError
-from logicls.io.resources import share
+from logicls.io.resources import resource_path
 from logicls.train.fit import fit
-from logicls.train.recipe import NANO_ALONE, HubSettings, Recipe, read_recipe, refuse_misplaced
+from logicls.train.recipe import NANO_ONLY_KEYS, HubSettings, Recipe, read_recipe, check_applicable_keys
 
 
 def refusals(recipe: Recipe) -> list[str]:
     """What is said."""
     with pytest.raises(RecipeError) as caught:
-        refuse_misplaced(recipe)
+        check_applicable_keys(recipe)
     return [str(problem) for problem in caught.value.problems]
 
 
 def test_what_is_misplaced_is_named_all_at_once():
     """Nano's sizes for a hub model, hub settings for nano."""
-    hub, nano = Recipe(model="some/model", visual_tokens=64, fresh=0.5), Recipe(hub=HubSettings(rank=2))
+    hub, nano = Recipe(model="some/model", visual_tokens=64, online=0.5), Recipe(hub=HubSettings(rank=2))
 
     assert [refusals(hub), refusals(nano)] == [
         ["LC430 fresh says nothing about the model some/model. Leave it out.",
@@ -51,10 +51,10 @@ def test_the_refusal_comes_before_anything_is_touched(tmp_path):
 def test_shipped_recipes_go_with_their_models():
     """The one for hub models with any of them, the others with nano."""
     for name in ("nano", "demo", "hub"):
-        recipe = read_recipe(share(f"train/{name}.yaml"))
-        refuse_misplaced(recipe.model_copy(update={"model": "some/model"}) if name == "hub" else recipe)
+        recipe = read_recipe(resource_path(f"train/{name}.yaml"))
+        check_applicable_keys(recipe.model_copy(update={"model": "some/model"}) if name == "hub" else recipe)
 
-    assert {"width", "base"} < NANO_ALONE
+    assert {"width", "base"} < NANO_ONLY_KEYS
 
 
 def test_nested_keys_are_checked(tmp_path):

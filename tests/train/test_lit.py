@@ -11,14 +11,14 @@ from safetensors.torch import load_file
 from logicls.models.nano.answer_codec import NanoAnswerCodec
 from logicls.models.nano.detection_head import INITIAL_LOGIT
 from logicls.models.nano.losses import DETECTION_THRESHOLD
-from logicls.train.calibration import best_limit, raise_lights
+from logicls.train.calibration import find_threshold, recenter_detection_scores
 from logicls.train.fit import fit, make_model
 from logicls.train.preflight import preflight
 from logicls.train.recipe import Recipe
-from logicls.train.validation import shown
+from logicls.train.validation import iterate_batches
 
 TINY = Recipe(
-    steps=6, batch=4, visual_tokens=16, base=False, width=32, encoder_layers=1, decoder_layers=1, heldout=0.3,
+    steps=6, batch=4, visual_tokens=16, base=False, width=32, encoder_layers=1, decoder_layers=1, validation=0.3,
     evaluate_every=3,
 )  # fmt: skip
 
@@ -36,7 +36,7 @@ TINY = Recipe(
 )
 def test_the_limit_that_is_right_most_often(spans, limit):
     """In logits; the middle, so that photos a little otherwise are right as well."""
-    assert best_limit(spans) == pytest.approx(limit, abs=0.05)
+    assert find_threshold(spans) == pytest.approx(limit, abs=0.05)
 
 
 @pytest.fixture
@@ -44,7 +44,7 @@ def shining(synth, tmp_path, monkeypatch):
     """Six examples; a model whose lights are what a test says of each question's things; and codec and batch."""
     flight = preflight(synth, tmp_path, visual_tokens=16)
     model, codec = make_model(TINY, flight), NanoAnswerCodec(flight.processor)
-    batch = next(shown(flight, codec, range(6), 6))
+    batch = next(iterate_batches(flight, codec, range(6), 6))
 
     def shine(light, cells):
         """`light(n, count)`: logits by (row, column) for the n-th of `count` things; boxes are so many `cells` wide."""
@@ -56,7 +56,7 @@ def shining(synth, tmp_path, monkeypatch):
                 for n in range(int(here.sum()) + 1):
                     for (row, column), logit in light(n, int(here.sum())).items():
                         made[photo, question, row, column] = logit
-            return made + model.detection_head.pattern.bias[-1] - INITIAL_LOGIT
+            return made + model.detection_head.centre_filter.bias[-1] - INITIAL_LOGIT
 
         def boxes(chart, asked, rows, columns):
             middle = torch.stack([columns, rows, columns, rows], -1).div(cells, rounding_mode="floor") * cells + 0.5
@@ -74,10 +74,12 @@ def test_lights_are_raised_until_a_half_counts_right(shining):
     shine, codec, batch = shining
     model = shine(lambda n, count: {(n // 4 * 2, n % 4 * 2): -0.5 if n < count else -1.5}, 1)
 
-    limit = raise_lights(model, codec, [batch])
+    limit = recenter_detection_scores(model, codec, [batch])
 
     assert 1 / (1 + math.exp(1.5)) < limit < 1 / (1 + math.exp(0.5))
-    raised = model.pointer.lights(None, torch.zeros(len(batch["located"]), batch["located"].shape[1], 1)).sigmoid()
+    raised = model.detection_head.score_centres(
+        None, torch.zeros(len(batch["located"]), batch["located"].shape[1], 1)
+    ).sigmoid()
     things = ((batch["box_question"] >= 0) & (batch["box_value"] < 0)).sum()
     assert (raised >= DETECTION_THRESHOLD).sum() == things > 0
 
@@ -90,8 +92,8 @@ def test_two_lights_on_one_thing_count_once(shining):
         row, column = n // 4 * 2, n % 4 * 2
         return {(row, column): -0.5, (row + 1, column + 1): -0.6} if n < count else {}
 
-    assert raise_lights(shine(doubled, 2), codec, [batch]) < 1 / (1 + math.exp(0.6))
-    assert raise_lights(shine(doubled, 1), codec, [batch]) > 1 / (1 + math.exp(0.6))
+    assert recenter_detection_scores(shine(doubled, 2), codec, [batch]) < 1 / (1 + math.exp(0.6))
+    assert recenter_detection_scores(shine(doubled, 1), codec, [batch]) > 1 / (1 + math.exp(0.6))
 
 
 def test_training_settles_it(synth, tmp_path):
@@ -103,7 +105,7 @@ def test_training_settles_it(synth, tmp_path):
     limit = next(float(line.split()[7]) for line in said if line.startswith("a thing counts from a chance of"))
     best = load_file(next((tmp_path / "bundle" / "work").glob("best-*.safetensors")))
     now = bundle.model.state_dict()
-    assert all(torch.equal(weight, now[name]) for name, weight in best.items() if name != "pointer.pattern.bias")
-    *others, raised = (now["pointer.pattern.bias"] - best["pointer.pattern.bias"]).tolist()
+    assert all(torch.equal(weight, now[name]) for name, weight in best.items() if name != "pointer.centre_filter.bias")
+    *others, raised = (now["pointer.centre_filter.bias"] - best["pointer.centre_filter.bias"]).tolist()
     assert not any(others)
     assert 1 / (1 + math.exp(raised)) == pytest.approx(limit, abs=0.006)

@@ -11,17 +11,17 @@ import torch
 from logicls.errors import DataError
 from logicls.models.nano.answer_codec import NanoAnswerCodec
 from logicls.synth.dataset import build_row
-from logicls.train.batching import Batches
-from logicls.train.encoding import Encoder
+from logicls.train.batching import TrainingBatches
+from logicls.train.encoding import ExampleEncoder
 from logicls.train.fit import fit
-from logicls.train.online_examples import fresh_of, showing
-from logicls.train.preflight import batch_of, preflight
+from logicls.train.online_examples import open_online_examples, make_online_job
+from logicls.train.preflight import select_epoch_batch, preflight
 from logicls.train.recipe import Recipe
 
 SETTINGS = {"share": 0.5, "batch": 8, "verdict_weight": 3.0}
 TINY = Recipe(
     steps=6, batch=4, visual_tokens=16, base=False, width=32, encoder_layers=1, decoder_layers=1, checkpoint_every=4,
-    fresh=0.5,
+    online=0.5,
 )  # fmt: skip
 
 
@@ -35,10 +35,10 @@ def batches(flight, fresh, start, stop):
     """The batches from one step to another."""
 
     def choose(step):
-        return batch_of(step, len(flight.examples), 8 - (fresh.each if fresh else 0), seed=0)
+        return select_epoch_batch(step, len(flight.examples), 8 - (fresh.each if fresh else 0), seed=0)
 
     codec = NanoAnswerCodec(flight.processor)
-    return list(Batches(flight, codec, choose, start=start, stop=stop, jitter=0.1, seed=0, fresh=fresh))
+    return list(TrainingBatches(flight, codec, choose, start=start, stop=stop, jitter=0.1, seed=0, online=fresh))
 
 
 def same(one, other):
@@ -48,11 +48,11 @@ def same(one, other):
 
 def test_fresh_examples_follow_those_of_the_set(synth, flight):
     """They are the ones that a larger set would have had next, of smaller photos; none comes twice."""
-    fresh = fresh_of(synth, flight, **SETTINGS, workers=0)
+    fresh = open_online_examples(synth, flight, **SETTINGS, workers=0)
     maker = fresh.source.create_generator()
-    encoder = Encoder(NanoAnswerCodec(flight.processor), 3.0)
+    encoder = ExampleEncoder(NanoAnswerCodec(flight.processor), 3.0)
 
-    parts = list(fresh.parts(0, 3))
+    parts = list(fresh.generate_parts(0, 3))
 
     seed = json.loads((synth / "synth.json").read_text())["seed"]
     rows = [build_row(maker, maker.generate(seed, number), seed) for number in range(20, 32)]
@@ -63,7 +63,7 @@ def test_fresh_examples_follow_those_of_the_set(synth, flight):
 
 def test_a_batch_holds_the_share(synth, flight):
     """Half of it is of the set, each example of that once before any comes again; the other half is fresh."""
-    fresh = fresh_of(synth, flight, **SETTINGS, workers=0)
+    fresh = open_online_examples(synth, flight, **SETTINGS, workers=0)
 
     mixed, known = batches(flight, fresh, 0, 5), batches(flight, None, 0, 5)
 
@@ -76,8 +76,8 @@ def test_a_batch_holds_the_share(synth, flight):
 @pytest.mark.slow
 def test_workers_and_the_start_change_nothing(synth, flight):
     """Made here or by two processes, from the first step or from the third: batches are equal to the last bit."""
-    here = fresh_of(synth, flight, **SETTINGS, workers=0)
-    elsewhere = fresh_of(synth, flight, **SETTINGS, workers=2)
+    here = open_online_examples(synth, flight, **SETTINGS, workers=0)
+    elsewhere = open_online_examples(synth, flight, **SETTINGS, workers=2)
 
     whole, later = batches(flight, here, 0, 5), batches(flight, elsewhere, 2, 5)
 
@@ -113,16 +113,16 @@ def test_a_run_goes_on_to_the_same_weights(synth, tmp_path, share):
 
 def test_what_is_not_planned_for_is_drawn_anew(synth, flight):
     """An example with more boxes in an answer than the model is made for is another one; if all are, that is said."""
-    maker = fresh_of(synth, flight, **SETTINGS, workers=0).source.create_generator()
+    maker = open_online_examples(synth, flight, **SETTINGS, workers=0).source.create_generator()
     counts = {
         number: max(len(answer.boxes) for answer in maker.generate(0, number).answers) for number in range(20, 60)
     }  # fmt: skip
     most = max(counts.values())
     crowded = next(number for number, count in counts.items() if count == most)
 
-    row = showing((64, 64), most - 1)(maker, 0, crowded).row
+    row = make_online_job((64, 64), most - 1)(maker, 0, crowded).row
     with pytest.raises(DataError) as caught:
-        showing((64, 64), 0)(maker, 0, 21)
+        make_online_job((64, 64), 0)(maker, 0, 21)
 
     assert 0 < max(map(len, row["boxes"])) < most
     assert str(caught.value) == (
@@ -146,7 +146,7 @@ def test_other_photos_are_refused(synth, flight, tmp_path, change, said):
     (tmp_path / "synth.json").write_text(json.dumps({key: value for key, value in mark.items() if value is not None}))
 
     with pytest.raises(DataError) as caught:
-        fresh_of(tmp_path, flight, **SETTINGS, workers=0)
+        open_online_examples(tmp_path, flight, **SETTINGS, workers=0)
 
     advice = "Make the set again with `logicls synth`, or train without fresh examples."
     assert str(caught.value) == f"{tmp_path} LC406 {said} {advice}"
@@ -154,4 +154,4 @@ def test_other_photos_are_refused(synth, flight, tmp_path, change, said):
 
 def test_no_share_needs_no_photos(tmp_path, flight):
     """Also one too small for a single example of a batch."""
-    assert fresh_of(tmp_path, flight, **{**SETTINGS, "share": 0.05}, workers=0) is None
+    assert open_online_examples(tmp_path, flight, **{**SETTINGS, "share": 0.05}, workers=0) is None

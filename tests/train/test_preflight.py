@@ -16,7 +16,7 @@ from logicls.errors import DataError
 from logicls.models.nano.answer_codec import NanoAnswerCodec
 from logicls.train import preflight as preflight_
 from logicls.train import resolution_check as legible
-from logicls.train.encoding import decoded
+from logicls.train.encoding import decode_image
 from logicls.train.preflight import preflight
 
 
@@ -93,15 +93,15 @@ def test_detail_is_chosen_with_the_visual_tokens(synth, tmp_path, monkeypatch):
     few = preflight(synth, tmp_path / "d", visual_tokens=64)
 
     assert [one.processor.image_processor.detail for one in (easy, hard, told, few)] == [1, 2, 1, 1]
-    assert [one.legible.finer for one in (easy, hard, told, few)] == [1, 2, 2, 2]
+    assert [one.resolution.required_detail for one in (easy, hard, told, few)] == [1, 2, 2, 2]
     assert hard.pixels.shape[1:3] == tuple(2 * side for side in told.pixels.shape[1:3])
     assert "mark.shape" not in "".join(easy.report)
     assert hard.report[-1] == (
-        f"mark.shape is told from {2 * hard.legible.across:.0f} pixels across: "
+        f"mark.shape is told from {2 * hard.resolution.median_pixels:.0f} pixels across: "
         "photos come in 2 times the input's pixels on each axis (detail)"
     )
     assert told.report[-1] == (
-        f"mark.shape is told from {told.legible.across:.0f} pixels across, too few for a plain classifier: "
+        f"mark.shape is told from {told.resolution.median_pixels:.0f} pixels across, too few for a plain classifier: "
         "raise detail in the recipe (to 2)"
     )
 
@@ -160,7 +160,7 @@ def test_pixels_are_made_once(synth, tmp_path):
     preflight(synth, tmp_path, visual_tokens=16)
     made = {path: path.stat().st_mtime_ns for path in tmp_path.glob("pixels-*")}
 
-    preflight(synth, tmp_path, visual_tokens=16, done=told.append)
+    preflight(synth, tmp_path, visual_tokens=16, on_progress=told.append)
 
     assert {path: path.stat().st_mtime_ns for path in tmp_path.glob("pixels-*")} == made
     assert [path.suffix for path in made] == [".npy"]
@@ -199,6 +199,6 @@ def test_pictures_become_rgb():
     file = io.BytesIO()
     Image.new("L", (3, 2), 7).save(file, "PNG")
 
-    pixels = decoded(file.getvalue(), 0)
+    pixels = decode_image(file.getvalue(), 0)
 
     assert (pixels.shape, pixels.max(), pixels.min()) == ((2, 3, 3), 7, 7)

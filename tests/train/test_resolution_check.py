@@ -10,7 +10,7 @@ import pytest
 from PIL import Image, ImageDraw
 
 from logicls.models.nano import NanoImageProcessor
-from logicls.train.resolution_check import LEGIBLE, PLAIN, legibility, told_plainly
+from logicls.train.resolution_check import LEGIBLE_PIXELS, MIN_ACCURACY, check_resolution, measure_linear_accuracy
 
 COARSE = NanoImageProcessor((96, 96))
 BOXES = [[16.0, 16.0, 40.0, 40.0], [70.0, 24.0, 94.0, 48.0], [30.0, 80.0, 54.0, 104.0]]
@@ -46,16 +46,16 @@ def rows(kind: str, *, photos: int = 12) -> datasets.Dataset:
 
 def test_a_colour_is_told_from_a_few_pixels_and_pips_are_not() -> None:
     """Both bodies are twelve pixels across in the input."""
-    assert told_plainly(rows("colour"), COARSE, "attribute:body.colour") > 0.98
-    assert told_plainly(rows("pips"), COARSE, "attribute:body.pips") < PLAIN
+    assert measure_linear_accuracy(rows("colour"), COARSE, "attribute:body.colour") > 0.98
+    assert measure_linear_accuracy(rows("pips"), COARSE, "attribute:body.pips") < MIN_ACCURACY
 
 
 def test_only_what_is_hard_to_tell_takes_more_pixels() -> None:
     """As many times those of the input as the photos have, at most."""
-    easy, hard = legibility(rows("colour"), COARSE), legibility(rows("pips"), COARSE)
+    easy, hard = check_resolution(rows("colour"), COARSE), check_resolution(rows("pips"), COARSE)
 
-    assert (easy.attribute, easy.across, easy.finer) == ("body.colour", 12.0, 1)
-    assert (hard.attribute, hard.across, hard.finer) == ("body.pips", 12.0, 2)
+    assert (easy.attribute, easy.median_pixels, easy.required_detail) == ("body.colour", 12.0, 1)
+    assert (hard.attribute, hard.median_pixels, hard.required_detail) == ("body.pips", 12.0, 2)
     assert (easy.report(1), len(hard.report(1)), len(hard.report(2))) == ([], 1, 1)
 
 
@@ -64,8 +64,8 @@ def test_large_things_are_not_even_tried(monkeypatch: pytest.MonkeyPatch) -> Non
     monkeypatch.setattr("logicls.train.resolution_check.told_plainly", lambda *_: pytest.fail("tried"))
     whole = NanoImageProcessor((320, 320))
 
-    assert legibility(rows("pips", photos=3), whole).across > LEGIBLE
-    assert legibility(rows("pips", photos=3), whole).finer == 1
+    assert check_resolution(rows("pips", photos=3), whole).median_pixels > LEGIBLE_PIXELS
+    assert check_resolution(rows("pips", photos=3), whole).required_detail == 1
 
 
 def test_too_few_photos_tell_nothing_and_one_value_needs_no_telling() -> None:
@@ -73,6 +73,6 @@ def test_too_few_photos_tell_nothing_and_one_value_needs_no_telling() -> None:
     few = rows("colour", photos=2)
     same = few.map(lambda row: {"values": [[], ["red"] * 3]})
 
-    assert told_plainly(few, COARSE, "attribute:body.colour") == 0.0
-    assert told_plainly(same, COARSE, "attribute:body.colour") == 1.0
-    assert told_plainly(few, COARSE, "attribute:body.size") == 1.0
+    assert measure_linear_accuracy(few, COARSE, "attribute:body.colour") == 0.0
+    assert measure_linear_accuracy(same, COARSE, "attribute:body.colour") == 1.0
+    assert measure_linear_accuracy(few, COARSE, "attribute:body.size") == 1.0

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from logicls.train.sampler import HIGHEST, RAREST, Cells, Difficulty, cells_of, rarity
+from logicls.train.sampler import MAX_WEIGHT, MAX_REPEAT_FACTOR, Strata, DifficultyTracker, build_strata, repeat_factors
 
 
 def row(colour: str, tablets: int, *violations: str) -> dict[str, object]:
@@ -18,15 +18,17 @@ def row(colour: str, tablets: int, *violations: str) -> dict[str, object]:
 
 
 @pytest.fixture
-def cells() -> Cells:
+def cells() -> Strata:
     """Twenty good photos, nine that lack a tablet, one with a wrong colour besides."""
     good = [row("red", 4)] * 20
-    return cells_of([*good, *[row("red", 3, "missing_tablet")] * 9, row("blue", 3, "missing_tablet", "wrong_colour")])
+    return build_strata(
+        [*good, *[row("red", 3, "missing_tablet")] * 9, row("blue", 3, "missing_tablet", "wrong_colour")]
+    )
 
 
-def told(difficulty: Difficulty, times: int, wrong: dict[int, int]) -> None:
+def told(difficulty: DifficultyTracker, times: int, wrong: dict[int, int]) -> None:
     """All examples are answered so often; `wrong`: example → the question that is answered wrongly each time."""
-    count = len(difficulty.cells.is_of)
+    count = len(difficulty.strata.has_class)
     right = np.ones((count, 3), bool)
     for example, question in wrong.items():
         right[example, question] = False
@@ -53,39 +55,39 @@ def test_a_cell_is_a_question_and_its_answer(cells):
 
 def test_what_is_answered_wrongly_is_drawn_more_often(cells):
     """Examples of the same answers share it; the others stay where they were, all within the bounds."""
-    difficulty = Difficulty(cells, range(30))
+    difficulty = DifficultyTracker(cells, range(30))
     told(difficulty, 200, wrong=dict.fromkeys(range(20, 30), 0))
 
-    weights = difficulty.weights()
+    weights = difficulty.sampling_weights()
 
     assert len(set(weights[:20])) == 1
     assert len(set(weights[20:29])) == 1
     assert weights[20] > 1.5 * weights[0]
-    assert 1 <= weights.min() < weights.max() <= HIGHEST
+    assert 1 <= weights.min() < weights.max() <= MAX_WEIGHT
 
 
 def test_one_hopeless_example_does_not_stand_out(cells):
     """A wrong label among nineteen right ones of the same cell hardly raises its weight."""
-    clean, spoilt = Difficulty(cells, range(30)), Difficulty(cells, range(30))
+    clean, spoilt = DifficultyTracker(cells, range(30)), DifficultyTracker(cells, range(30))
     told(clean, 200, wrong={})
     told(spoilt, 200, wrong={7: 0})
 
-    assert spoilt.weights()[7] == spoilt.weights()[8]
-    assert spoilt.weights()[7] < 1.5 * clean.weights()[7]
+    assert spoilt.sampling_weights()[7] == spoilt.sampling_weights()[8]
+    assert spoilt.sampling_weights()[7] < 1.5 * clean.sampling_weights()[7]
 
 
 def test_what_is_never_learned_is_bounded():
     """However long all answers of a rare example are wrong, it is drawn at most eight times as often as an easy one."""
     many = [row("red", 4)] * 40 + [row("red", 3, "missing_tablet")] * 39
-    difficulty = Difficulty(cells_of([*many, row("blue", 5, "wrong_colour")]), range(80))
+    difficulty = DifficultyTracker(build_strata([*many, row("blue", 5, "wrong_colour")]), range(80))
     right = np.ones((80, 3), bool)
     right[79] = False
     for _ in range(100):
         difficulty.add(range(80), np.where(right, 0.0, 50.0), right)
 
-    weights = difficulty.weights()
+    weights = difficulty.sampling_weights()
 
-    assert weights[79] == HIGHEST
+    assert weights[79] == MAX_WEIGHT
     assert weights.min() >= 1
 
 
@@ -94,23 +96,23 @@ def test_rare_kinds_come_more_often():
     shares = {"a": 0.1, "b": 0.1, "c": 0.1, "d": 0.025, "e": 0.001}
     is_of = np.array([[number < share * 1000 for share in shares.values()] + [True] for number in range(1000)])
 
-    factors = rarity(is_of)
+    factors = repeat_factors(is_of)
 
-    assert factors.tolist() == pytest.approx([1, 1, 1, 2, RAREST, 1])
+    assert factors.tolist() == pytest.approx([1, 1, 1, 2, MAX_REPEAT_FACTOR, 1])
 
 
 def test_rarity_is_that_of_what_is_learned(cells):
     """Examples that are held out do not count."""
-    all_of_them, some = Difficulty(cells, range(30)), Difficulty(cells, [*range(20), 28, 29])
+    all_of_them, some = DifficultyTracker(cells, range(30)), DifficultyTracker(cells, [*range(20), 28, 29])
 
-    assert all_of_them.rarity[29] == pytest.approx((5.5 / 1) ** 0.5)
-    assert some.rarity[29] == pytest.approx((1.5 / 1) ** 0.5)
-    assert all_of_them.rarity[0] == 1
+    assert all_of_them.repeat_factor[29] == pytest.approx((5.5 / 1) ** 0.5)
+    assert some.repeat_factor[29] == pytest.approx((1.5 / 1) ** 0.5)
+    assert all_of_them.repeat_factor[0] == 1
 
 
 def test_answers_count_one_by_one(cells):
     """Ten at a time, or one after the other: the same; a question that was not asked changes nothing."""
-    one, other = Difficulty(cells, range(30)), Difficulty(cells, range(30))
+    one, other = DifficultyTracker(cells, range(30)), DifficultyTracker(cells, range(30))
     loss = np.array([[0.5, np.nan, 1.0]] * 10)
     right = np.array([[True, False, False]] * 10)
 
@@ -119,18 +121,18 @@ def test_answers_count_one_by_one(cells):
         other.add([number], loss[:1], right[:1])
 
     red = cells.names.index("attribute:liquid.colour = red")
-    assert one.by_cell.error.tolist() == pytest.approx(other.by_cell.error.tolist())
-    assert one.by_cell.mean_loss[:3].tolist() == pytest.approx([0.5, np.nan, 1.0], nan_ok=True)
-    assert (one.by_cell.error[red], one.by_cell.seen[red]) == (1, 0)
-    assert one.by_cell.error[0] == pytest.approx(0.98**10)
+    assert one.by_stratum.error.tolist() == pytest.approx(other.by_stratum.error.tolist())
+    assert one.by_stratum.mean_loss[:3].tolist() == pytest.approx([0.5, np.nan, 1.0], nan_ok=True)
+    assert (one.by_stratum.error[red], one.by_stratum.observed[red]) == (1, 0)
+    assert one.by_stratum.error[0] == pytest.approx(0.98**10)
 
 
 def test_a_checkpoint_holds_all_of_it(cells):
     """What is restored weighs as before, to the last bit."""
-    before, after = Difficulty(cells, range(30)), Difficulty(cells, range(30))
+    before, after = DifficultyTracker(cells, range(30)), DifficultyTracker(cells, range(30))
     told(before, 3, wrong={3: 1})
 
-    after.restore(before.state())
+    after.load_state_dict(before.state_dict())
 
-    assert after.weights().tobytes() == before.weights().tobytes()
-    assert after.by_kind.error.tobytes() == before.by_kind.error.tobytes()
+    assert after.sampling_weights().tobytes() == before.sampling_weights().tobytes()
+    assert after.by_class.error.tobytes() == before.by_class.error.tobytes()

@@ -10,7 +10,7 @@ from logicls.predict.readers.detections import Detection
 from logicls.predict.readers.nano import Prediction
 from logicls.predict.uncertainty.calibration import chance, log_odds
 from logicls.records import Answer, Box
-from logicls.train.calibration import Known, fit_scales, spread_of
+from logicls.train.calibration import CalibrationExample, fit_calibration, estimate_spread
 
 SPEC = """logicls: 1
 product: {name: box}
@@ -29,7 +29,7 @@ def spec(tmp_path):
     return load_spec(tmp_path / "box.yaml")
 
 
-def drawn(rng: np.random.Generator, heard: float) -> Known:
+def drawn(rng: np.random.Generator, heard: float) -> CalibrationExample:
     """A photo with or without a pin, read by one whose log-odds are half of what they ought to be.
 
     The width is read with an error of 0.004, half a dead zone. The stated verdict knows with log-odds of `heard`.
@@ -47,14 +47,14 @@ def drawn(rng: np.random.Generator, heard: float) -> Known:
         (("locate:pin", (light,)),),
     )  # fmt: skip
     violations = frozenset(("missing",) if not there else ("thin",) if width < 10 else ("thick",) if width > 20 else ())
-    return Known((Answer("locate:pin", boxes=(box,) if there else ()),), violations, (100, 100), look)
+    return CalibrationExample((Answer("locate:pin", boxes=(box,) if there else ()),), violations, (100, 100), look)
 
 
 def test_what_is_known_is_found(spec):
     """A temperature of one half, and a spread of half a dead zone."""
     rng = np.random.default_rng(0)
 
-    found = fit_scales(spec, [drawn(rng, 2.0) for _ in range(600)])
+    found = fit_calibration(spec, [drawn(rng, 2.0) for _ in range(600)])
 
     assert found.located == pytest.approx(0.5, rel=0.2)
     assert found.spread("narrow").sd == pytest.approx(0.5, rel=0.2)
@@ -62,15 +62,17 @@ def test_what_is_known_is_found(spec):
     assert found.examples == 600
 
 
-def lit(chance: float, *, there: bool) -> Known:
+def lit(chance: float, *, there: bool) -> CalibrationExample:
     """A photo with one light, and a pin under it or none."""
     box = Box(40.0, 40.0, 55.0, 60.0)
     answers = (Answer("locate:pin", boxes=(box,) if there else ()),)
     light = ("locate:pin", (Detection(chance, (0.0,) * 4, box),))
-    return Known(answers, frozenset(), (100, 100), Prediction(answers, Answer("verdict"), (), None, (light,)))
+    return CalibrationExample(
+        answers, frozenset(), (100, 100), Prediction(answers, Answer("verdict"), (), None, (light,))
+    )
 
 
-def apart(rng: np.random.Generator) -> Known:
+def apart(rng: np.random.Generator) -> CalibrationExample:
     """A photo whose one light has a chance above 0.7 where there is a pin, and below 0.3 where there is none."""
     there = rng.random() < 0.5
     return lit(0.7 + 0.3 * rng.random() if there else 0.3 * rng.random(), there=there)
@@ -78,7 +80,7 @@ def apart(rng: np.random.Generator) -> Known:
 
 def test_no_error_in_a_few_is_no_certainty(spec):
     """Where true and false lights lie wholly apart a lower temperature is always likelier: few bear no low one."""
-    few, many = (fit_scales(spec, [apart(np.random.default_rng(k)) for k in range(n)]).located for n in (20, 2000))
+    few, many = (fit_calibration(spec, [apart(np.random.default_rng(k)) for k in range(n)]).located for n in (20, 2000))
 
     assert 0.1 < many < few < 1
 
@@ -86,7 +88,7 @@ def test_no_error_in_a_few_is_no_certainty(spec):
 def test_what_is_all_but_certain_does_not_blunt_the_rest(spec):
     """Of 300 lights, all true, half are told of with 0.93: they are as sure beside others of 0.9999999 as of 0.97."""
     alike, apart_ = (
-        fit_scales(spec, [lit(sure if k % 2 else 0.93, there=True) for k in range(300)]).located
+        fit_calibration(spec, [lit(sure if k % 2 else 0.93, there=True) for k in range(300)]).located
         for sure in (0.97, 0.9999999)
     )
 
@@ -99,14 +101,14 @@ def test_a_stated_verdict_weighs_what_it_is_worth(spec, heard, least, most):
     """One that guesses next to nothing, one that knows a good deal."""
     rng = np.random.default_rng(0)
 
-    found = fit_scales(spec, [drawn(rng, heard) for _ in range(400)])
+    found = fit_calibration(spec, [drawn(rng, heard) for _ in range(400)])
 
     assert least <= found.stated <= most
 
 
 def test_strays_do_not_widen_a_spread():
     """Two of 200 readings are something else: the spread is that of the rest, by hand 1.4826 x 0.5."""
-    spread = spread_of([0.5, -0.5] * 99 + [30.0, -40.0])
+    spread = estimate_spread([0.5, -0.5] * 99 + [30.0, -40.0])
 
     assert spread.sd == pytest.approx(0.7413)
     assert spread.stray == pytest.approx(2.5 / 201)
@@ -117,7 +119,7 @@ def test_nothing_is_fitted_where_nothing_is_broken(spec):
     whole = Answer("locate:pin", boxes=(Box(40, 40, 55, 60),))
     look = Prediction((whole,), Answer("verdict"), ())
 
-    found = fit_scales(spec, [Known((whole,), frozenset(), (100, 100), look)] * 5)
+    found = fit_calibration(spec, [CalibrationExample((whole,), frozenset(), (100, 100), look)] * 5)
 
     assert (found.derived, found.stated, found.offset, found.examples) == (0.5, 0.5, 0.0, 0)
     assert log_odds(0.5) == 0.0

@@ -10,7 +10,7 @@ import torch
 from logicls.errors import RecipeError
 from logicls.train.fit import fit
 from logicls.train.recipe import Recipe
-from logicls.train.time_budget import LEAST, Pace, fitting, steps_for
+from logicls.train.time_budget import MIN_STEPS, StepTime, fit_steps_to_time, choose_steps
 
 TINY = Recipe(
     steps=6, batch=4, visual_tokens=16, base=False, width=32, encoder_layers=1, decoder_layers=1, checkpoint_every=4,
@@ -20,23 +20,23 @@ TINY = Recipe(
 @pytest.mark.parametrize("minutes", [1.0, 7.5, 240.0])
 def test_what_fits_takes_as_long(minutes):
     """Steps and evaluations together fill the minutes that are left, but for a small reserve."""
-    pace = Pace(step=0.5, look=4.0, every=100)
+    pace = StepTime(step_seconds=0.5, evaluation_seconds=4.0, evaluate_every=100)
 
-    steps = fitting(pace, minutes, gone=20.0)
+    steps = fit_steps_to_time(pace, minutes, elapsed=20.0)
 
-    assert 0.9 * (minutes * 60 - 20) - 5 < pace.seconds(steps) <= minutes * 60 - 20
+    assert 0.9 * (minutes * 60 - 20) - 5 < pace.total_seconds(steps) <= minutes * 60 - 20
 
 
 def test_too_few_minutes_are_refused():
     """With what would be enough, which then is."""
-    pace = Pace(step=0.5, look=0.0, every=100)
+    pace = StepTime(step_seconds=0.5, evaluation_seconds=0.0, evaluate_every=100)
 
     with pytest.raises(RecipeError) as caught:
-        fitting(pace, 0.1, gone=4.0)
+        fit_steps_to_time(pace, 0.1, elapsed=4.0)
 
     told = str(caught.value)
     assert told.startswith("LC413 0.1 minutes are too few: 3 steps fit into what is left of them. Give it 0.2 minutes")
-    assert fitting(pace, 0.2, gone=4.0) >= LEAST
+    assert fit_steps_to_time(pace, 0.2, elapsed=4.0) >= MIN_STEPS
 
 
 @pytest.mark.parametrize(
@@ -44,14 +44,14 @@ def test_too_few_minutes_are_refused():
     [
         ({}, 2600),
         ({"most_minutes": 30}, 2600),
-        ({"most_minutes": 20}, fitting(Pace(0.5, 4.0, 100), 20.0, 60.0)),
+        ({"most_minutes": 20}, fit_steps_to_time(StepTime(0.5, 4.0, 100), 20.0, 60.0)),
         ({"most_minutes": 20, "steps": 300}, 300),
-        ({"minutes": 40, "most_minutes": 20}, fitting(Pace(0.5, 4.0, 100), 40.0, 60.0)),
+        ({"minutes": 40, "most_minutes": 20}, fit_steps_to_time(StepTime(0.5, 4.0, 100), 40.0, 60.0)),
     ],
 )
 def test_no_longer_than_is_wanted(said, steps):
     """Steps that take too long become as many as fit; `minutes` is what somebody asked for, and overrules that."""
-    assert steps_for(Recipe(**{"steps": 2600, **said}), Pace(0.5, 4.0, 100), 60.0) == steps
+    assert choose_steps(Recipe(**{"steps": 2600, **said}), StepTime(0.5, 4.0, 100), 60.0) == steps
 
 
 def test_fewer_steps_than_the_recipes_are_said(synth, tmp_path):
@@ -61,14 +61,14 @@ def test_fewer_steps_than_the_recipes_are_said(synth, tmp_path):
     with pytest.raises(ZeroDivisionError):
         fit(synth, tmp_path, recipe, say=said.append, planned=planned.append, told=lambda step, _: 1 / (1 - step))
 
-    assert LEAST <= planned[0] < 10**5
+    assert MIN_STEPS <= planned[0] < 10**5
     assert "the 1000000 steps of the recipe would take longer than its 0.2 minutes, which --minutes overrules" in said
 
 
 @pytest.mark.parametrize(("steps", "said"), [(100, "about 54 s: 100 steps of 0.5 s"), (2600, "about 23 minutes: 2600")])
 def test_it_is_said_in_few_words(steps, said):
     """Seconds for short runs, minutes for others."""
-    assert Pace(0.5, 4.0, 100).said(steps).startswith(said)
+    assert StepTime(0.5, 4.0, 100).to_text(steps).startswith(said)
 
 
 @pytest.mark.slow
@@ -113,6 +113,6 @@ def test_minutes_make_the_number_of_steps(synth, tmp_path):
     fit(synth, tmp_path, recipe, resume=True, say=lambda _: None, planned=planned.append,
         told=lambda step, _: steps.append(step))  # fmt: skip
 
-    assert planned[0] > LEAST
+    assert planned[0] > MIN_STEPS
     assert planned[1:] == [12]
     assert steps == list(range(5, 13))

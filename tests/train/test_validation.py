@@ -9,15 +9,15 @@ from safetensors.torch import load_file
 
 from logicls.synth.dataset import read_rows
 from logicls.train.fit import fit
-from logicls.train.metrics_log import read_curve
-from logicls.train.online_examples import fresh_of
+from logicls.train.metrics_log import read_metric
+from logicls.train.online_examples import open_online_examples
 from logicls.train.preflight import preflight
 from logicls.train.recipe import Recipe
-from logicls.train.validation import evaluation, looked_at, split_photos
+from logicls.train.validation import aggregate_scores, select_validation_examples, split_photos
 
 TINY = Recipe(
     steps=12, batch=4, visual_tokens=16, base=False, width=32, encoder_layers=1, decoder_layers=1, checkpoint_every=4,
-    heldout=0.3, evaluate_every=2,
+    validation=0.3, evaluate_every=2,
 )  # fmt: skip
 
 
@@ -28,27 +28,27 @@ def test_photos_not_examples_are_kept_aside(share, aside):
 
     split = split_photos(photos, share, seed=0)
 
-    assert len(split.photos) == aside
-    assert sorted((*split.learned, *split.heldout)) == list(range(37))
-    assert {photos[number] for number in split.heldout} == split.photos
-    assert {photos[number] for number in split.learned}.isdisjoint(split.photos)
+    assert len(split.validation_photos) == aside
+    assert sorted((*split.train, *split.validation)) == list(range(37))
+    assert {photos[number] for number in split.validation} == split.validation_photos
+    assert {photos[number] for number in split.train}.isdisjoint(split.validation_photos)
 
 
 def test_a_single_photo_is_learned_from():
     """There is nothing to keep aside, and something to learn."""
-    assert split_photos(["a.jpg"] * 3, 0.5, seed=0).learned == (0, 1, 2)
+    assert split_photos(["a.jpg"] * 3, 0.5, seed=0).train == (0, 1, 2)
 
 
 def test_an_evaluation_is_cheap():
     """It looks at 7 % of what is learned between two of them, at the same examples each time."""
     split = split_photos([f"{number}.jpg" for number in range(1000)], 0.5, seed=0)
 
-    some = looked_at(split, every=100, batch=8, seed=0)
+    some = select_validation_examples(split, evaluate_every=100, batch=8, seed=0)
 
     assert len(set(some)) == 56
-    assert set(some) <= set(split.heldout)
-    assert some == looked_at(split, every=100, batch=8, seed=0)
-    assert set(looked_at(split, every=1000, batch=8, seed=0)) == set(split.heldout)
+    assert set(some) <= set(split.validation)
+    assert some == select_validation_examples(split, evaluate_every=100, batch=8, seed=0)
+    assert set(select_validation_examples(split, evaluate_every=1000, batch=8, seed=0)) == set(split.validation)
 
 
 def test_an_example_is_exact_when_all_of_it_is():
@@ -56,10 +56,10 @@ def test_an_example_is_exact_when_all_of_it_is():
     loss = torch.tensor([[0.5, 1.0], [0.5, torch.nan], [1.0, 2.0]])
     right = torch.tensor([[True, True], [True, False], [False, True]])
 
-    found = evaluation([[(loss[:1], right[:1])], [(loss[1:], right[1:])]])
+    found = aggregate_scores([[(loss[:1], right[:1])], [(loss[1:], right[1:])]])
 
     assert (found.examples, found.loss) == (3, pytest.approx(1.0))
-    assert (found.exact, found.answers) == (pytest.approx(2 / 3), pytest.approx(4 / 5))
+    assert (found.exact_match, found.answer_accuracy) == (pytest.approx(2 / 3), pytest.approx(4 / 5))
     assert found.score == pytest.approx(1 + 1 / 3)
 
 
@@ -69,7 +69,10 @@ def test_fresh_examples_leave_them_out(synth, tmp_path):
     photos = {row["photo"] for row in read_rows(synth, ("photo",))}
     settings = {"share": 1.0, "batch": 4, "verdict_weight": 1.0, "workers": 0}
 
-    all_of_them, some = fresh_of(synth, flight, **settings), fresh_of(synth, flight, **settings, without=photos)
+    all_of_them, some = (
+        open_online_examples(synth, flight, **settings),
+        open_online_examples(synth, flight, **settings, excluded_photos=photos),
+    )
 
     assert {scene.photo for scene in all_of_them.source.dataset.scenes} >= photos
     assert {scene.photo for scene in some.source.dataset.scenes}.isdisjoint(photos)
@@ -88,7 +91,7 @@ def trained(synth, tmp_path_factory):
 def test_the_best_weights_are_the_bundle(trained):
     """They are those of the step with the lowest score, which is said, but for how bright lights are; others go."""
     out, lines = trained
-    loss, exact = (read_curve(out / "work" / "heldout.csv", name) for name in ("loss", "exact"))
+    loss, exact = (read_metric(out / "work" / "heldout.csv", name) for name in ("loss", "exact"))
 
     scores = {step: value + 1 - dict(exact)[step] for step, value in loss}
 
@@ -109,7 +112,9 @@ def test_what_is_kept_aside_is_said(trained, synth):
     split = split_photos(photos, 0.3, 0)
     told = [line for line in trained[1] if line.startswith("kept aside")]
 
-    assert told[0].startswith(f"kept aside: {len(split.heldout)} examples of {len(split.photos)} photo(s), ")
+    assert told[0].startswith(
+        f"kept aside: {len(split.validation)} examples of {len(split.validation_photos)} photo(s), "
+    )
     assert sum(line.startswith("step ") and "kept aside: loss" in line for line in trained[1]) == 6
 
 

@@ -17,7 +17,7 @@ from logicls.predict.readers.nano import Prediction, NanoReader
 from logicls.prompts.templates import canonical_question
 from logicls.records import Answer, Box, Subquery
 from logicls.train.batching import collate
-from logicls.train.encoding import Encoded
+from logicls.train.encoding import EncodedExample
 
 
 def all_of(look: Prediction) -> tuple[Answer, ...]:
@@ -75,8 +75,10 @@ def test_a_photo_is_read_alike_alone_and_among_others(bundle, looks, photos):
 
 def test_chances_are_those_of_the_specs_violations(bundle, looks):
     """One probability for each defect, 0 to 1."""
-    assert [tuple(name for name, _ in look.chances) for look in looks] == [bundle.spec.violations] * len(looks)
-    assert all(0 <= chance <= 1 for look in looks for _, chance in look.chances)
+    assert [tuple(name for name, _ in look.violation_probabilities) for look in looks] == [
+        bundle.spec.violations
+    ] * len(looks)
+    assert all(0 <= chance <= 1 for look in looks for _, chance in look.violation_probabilities)
 
 
 def rigged(bundle, favoured: list[str]) -> NanoReader:
@@ -89,7 +91,11 @@ def rigged(bundle, favoured: list[str]) -> NanoReader:
     class Sure(torch.nn.Module):
         """The model with other logits."""
 
-        config, pointer, head = bundle.model.config, bundle.model.detection_head, bundle.model.compute_logits
+        config, detection_head, compute_logits = (
+            bundle.model.config,
+            bundle.model.detection_head,
+            bundle.model.compute_logits,
+        )
 
         def forward(self, *args, **kwargs):
             out = bundle.model(*args, **kwargs)
@@ -199,7 +205,11 @@ def test_logits_are_made_where_they_are_wanted(bundle, photos):
     class Watched(torch.nn.Module):
         """The model, telling of its logits."""
 
-        config, pointer, head = bundle.model.config, bundle.model.detection_head, bundle.model.compute_logits
+        config, detection_head, compute_logits = (
+            bundle.model.config,
+            bundle.model.detection_head,
+            bundle.model.compute_logits,
+        )
 
         def forward(self, *args, **kwargs):
             out = bundle.model(*args, **kwargs)
@@ -242,7 +252,7 @@ def test_the_words_of_a_question_decide(make_bundle):
     scenes = [squares(rng) for _ in range(12)]
     prompts = tuple(tuple(codec.encode_prompt(canonical_question(q, bundle.spec))) for q in decompose(bundle.spec))
     examples = [
-        Encoded(
+        EncodedExample(
             prompts,
             tuple(tuple(codec.encode_answer([], count, located=count == 1)) for count in (1, 1, 0)),
             (1.0,) * 3,

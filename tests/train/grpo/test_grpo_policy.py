@@ -15,11 +15,13 @@ from logicls.records import Answer
 from logicls.train.fit import fit
 from logicls.train.grpo.hub_policy import HubPolicy
 from logicls.train.grpo.nano_policy import NanoPolicy
-from logicls.train.grpo.rewards import Policy, Task, tasks_of
-from logicls.train.hub_dataset import Examples, open_rows
+from logicls.train.grpo.rewards import Policy, Task, make_tasks
+from logicls.train.hub_dataset import HubExamples, open_rows
 from logicls.train.recipe import Recipe
 
-TINY = Recipe(steps=2, batch=4, visual_tokens=16, base=False, width=32, encoder_layers=1, decoder_layers=1, heldout=0.3)
+TINY = Recipe(
+    steps=2, batch=4, visual_tokens=16, base=False, width=32, encoder_layers=1, decoder_layers=1, validation=0.3
+)
 FAMILIES = ["idefics3", "llava", "llava_onevision", "qwen2_5_vl", "qwen3_vl", "smolvlm"]
 
 
@@ -46,20 +48,20 @@ def hub(checkpoint, rows):
         coordinates = box_format_for(conventions_for(family).boxes, processor)
         codec = HubAnswerCodec(coordinates, read_chat_format(processor, family), processor.tokenizer)
         adapter = add_adapter(model, rank=2, alpha=4, dropout=0.0, scope="language").eval()
-        return HubPolicy(adapter, Examples(rows, processor, codec))
+        return HubPolicy(adapter, HubExamples(rows, processor, codec))
 
     return made
 
 
 def tasks(policy: Policy, rows, count: int = 3) -> list[Task]:
     """Two questions about each of a few photos."""
-    asked = [[one for one in tasks_of(rows[k], k) if policy.asks(one.query)] for k in range(count)]
+    asked = [[one for one in make_tasks(rows[k], k) if policy.generates(one.query)] for k in range(count)]
     return [some[place] for some in asked for place in (0, -1)]
 
 
 def one_by_one(policy: Policy, task: Task, said: list[int]) -> list[torch.Tensor]:
     """Logits of each token as `generate` would have them: from a prompt, all of it read anew for each."""
-    prompts, given = policy.prompts([task])
+    prompts, given = policy.make_prompts([task])
     out = []
     for length in range(len(said)):
         text = [*prompts[0], *said[:length]]
@@ -74,10 +76,10 @@ def one_by_one(policy: Policy, task: Task, said: list[int]) -> list[torch.Tensor
 def same(policy: Policy, rows) -> None:
     """The probabilities that the loss is made of are those that the answers were drawn by."""
     asked = tasks(policy, rows)
-    said = [[7, 9, policy.end], [11, policy.end]] * 3
+    said = [[7, 9, policy.end_token], [11, policy.end_token]] * 3
 
     with torch.no_grad():
-        found = policy.logits(policy.model, asked, said)
+        found = policy.score(policy.model, asked, said)
 
     for one, some, logits in zip(asked, said, found, strict=True):
         assert torch.allclose(logits, torch.stack(one_by_one(policy, one, some)), atol=2e-3)
@@ -119,7 +121,7 @@ def test_generate_goes_on_from_the_prompts(nano, hub, rows, family):
 
 def test_nano_says_what_generate_says_from_whole_prompts(nano, rows):
     """A photo that is read once for several answers, beside questions of other lengths, changes no word of them."""
-    asked = [one for k in range(3) for one in tasks_of(rows[k], k)[-4:]]
+    asked = [one for k in range(3) for one in make_tasks(rows[k], k)[-4:]]
     given = GenerationConfig(max_new_tokens=5, do_sample=False, eos_token_id=nano.end, pad_token_id=nano.codec.pad)
 
     said = nano.say(asked, given)
@@ -136,16 +138,16 @@ def test_nano_says_what_generate_says_from_whole_prompts(nano, rows):
 
 def test_nano_is_asked_what_it_says_in_words(nano, rows):
     """The sample product's components are all looked for: the verdict alone is said."""
-    assert {one.query for k in range(20) for one in tasks_of(rows[k], k) if nano.asks(one.query)} == {"verdict"}
+    assert {one.query for k in range(20) for one in make_tasks(rows[k], k) if nano.asks(one.query)} == {"verdict"}
 
 
 def test_nano_s_words_are_read(nano, rows):
     """Names of violations, or none; whatever else is no answer."""
     task, codec = tasks(nano, rows)[-1], nano.codec
-    names = [codec.value(name) for name in nano.queries["verdict"].options[:2]]
+    names = [codec.value_token(name) for name in nano.queries["verdict"].options[:2]]
 
     said = [[*names, codec.end], [codec.none, codec.end], [*names], [codec.none, names[0], codec.end], [codec.end],
-            [codec.number(3), codec.end]]  # fmt: skip
+            [codec.count_token(3), codec.end]]  # fmt: skip
 
     found = [nano.read(task, some) for some in said]
     assert found[:2] == [Answer("verdict", nano.queries["verdict"].options[:2]), Answer("verdict")]
@@ -155,11 +157,15 @@ def test_nano_s_words_are_read(nano, rows):
 def test_a_true_line_is_read_as_it_was_written(hub, rows):
     """Of every question, boxes within the rounding of the family's numbers; a line that goes on is none."""
     policy = hub("qwen3_vl")
-    for task, turn in zip(tasks_of(rows[0], 0), policy.examples.turns(rows[0]), strict=True):
+    for task, turn in zip(make_tasks(rows[0], 0), policy.examples.turns(rows[0]), strict=True):
         found = policy.read(task, list(turn.told))
 
-        assert (found.query, found.values, len(found.boxes)) == (task.query, task.wanted.values, len(task.wanted.boxes))
-        assert all(a.iou(b) > 0.8 for a, b in zip(found.boxes, task.wanted.boxes, strict=True))
+        assert (found.query, found.values, len(found.boxes)) == (
+            task.query,
+            task.true_answer.values,
+            len(task.true_answer.boxes),
+        )
+        assert all(a.iou(b) > 0.8 for a, b in zip(found.boxes, task.true_answer.boxes, strict=True))
         assert policy.read(task, list(turn.told[:-1])) is None
         assert len(turn.told) <= policy.most
 
@@ -187,5 +193,5 @@ def test_what_nano_points_at_is_held(nano, hub, rows):
     answers = nano.answers([0, 1, 2])[0]
     pointed = torch.tensor([[not nano.asks(q) for q in rows[k]["queries"]] for k in range(3)])
     assert float(loss.detach()) == pytest.approx(float(answers[0][pointed].mean()), abs=1e-4)
-    assert nano.model.pointer.far.weight.grad.abs().sum() > 0
+    assert nano.model.detection_head.coarse_projection.weight.grad.abs().sum() > 0
     assert hub("llava").held(None, asked) is None

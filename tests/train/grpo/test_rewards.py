@@ -8,7 +8,7 @@ import pytest
 
 from logicls.constraints.spec.loader import load_spec
 from logicls.records import Answer, Box
-from logicls.train.grpo.rewards import REWARDS, Task, boxes, form, implied, slots, tasks_of
+from logicls.train.grpo.rewards import REWARDS, Task, score_boxes, score_format, score_verdict, score_slots, make_tasks
 
 PINS = (Box(0, 0, 10, 10), Box(20, 0, 30, 10))
 TRUTH = (
@@ -60,7 +60,7 @@ FIVE_BOXES = tuple(Box(k, 0, k + 1, 1) for k in range(5))
 )
 def test_slots_are_worth_what_of_them_is_right(spec, one, given, worth):
     """Values where they stand, names of a verdict as a set, boxes by their number."""
-    assert slots(spec, one, given) == pytest.approx(worth)
+    assert score_slots(spec, one, given) == pytest.approx(worth)
 
 
 @pytest.mark.parametrize(
@@ -82,7 +82,7 @@ def test_slots_are_worth_what_of_them_is_right(spec, one, given, worth):
 )
 def test_boxes_are_worth_their_overlap(spec, one, given, worth):
     """Mean of the best pairing; what is too much or too little counts 0; nothing where no box is asked for."""
-    assert boxes(spec, one, given) == (None if worth is None else pytest.approx(worth))
+    assert score_boxes(spec, one, given) == (None if worth is None else pytest.approx(worth))
 
 
 @pytest.mark.parametrize(
@@ -103,7 +103,7 @@ def test_boxes_are_worth_their_overlap(spec, one, given, worth):
 )
 def test_what_the_checker_derives_is_worth_all_or_nothing(spec, one, given, worth):
     """With this answer among true ones it comes to the true violations, or it does not."""
-    assert implied(spec, one, given) == worth
+    assert score_verdict(spec, one, given) == worth
 
 
 @pytest.mark.parametrize(
@@ -121,7 +121,7 @@ def test_what_the_checker_derives_is_worth_all_or_nothing(spec, one, given, wort
 )
 def test_form_is_worth_something_by_itself(spec, one, given, worth):
     """An answer to the question that was asked, in words that there are, and no name twice."""
-    assert form(spec, one, given) == worth
+    assert score_format(spec, one, given) == worth
 
 
 def test_a_row_is_as_many_tasks_as_it_has_questions(spec):
@@ -133,9 +133,9 @@ def test_a_row_is_as_many_tasks_as_it_has_questions(spec):
         "width": 40, "height": 40, "violations": [],
     }  # fmt: skip
 
-    found = tasks_of(row, 7)
+    found = make_tasks(row, 7)
 
     assert found[2] == replace(task(COLOUR), number=7, question="c?")
-    assert [one.wanted for one in found] == list(TRUTH)
-    assert {worth(spec, one, one.wanted) for one in found for worth in REWARDS.values()} == {1.0, None}
+    assert [one.true_answer for one in found] == list(TRUTH)
+    assert {worth(spec, one, one.true_answer) for one in found for worth in REWARDS.values()} == {1.0, None}
     assert {worth(spec, one, None) for one in found for worth in REWARDS.values()} == {0.0, None}

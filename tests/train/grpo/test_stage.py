@@ -16,18 +16,18 @@ from logicls.predict.self_test import open_bundle
 from logicls.train.fit import fit
 from logicls.train.grpo import stage as grpo
 from logicls.train.grpo import trainer as grpo_trainer
-from logicls.train.grpo.stage import reward
-from logicls.train.metrics_log import SILENT, Listener, read_rows
-from logicls.train.recipe import HubSettings, Recipe, RewardSettings, refuse_other_options
+from logicls.train.grpo.stage import fit_grpo
+from logicls.train.metrics_log import SILENT, TrainingObserver, read_rows
+from logicls.train.recipe import HubSettings, Recipe, GrpoSettings, check_grpo_options
 
-SHORT = RewardSettings(steps=4, questions=4, answers=4, lr=1e-3, evaluate_every=2, looked_at=4)
+SHORT = GrpoSettings(steps=4, questions=4, generations=4, lr=1e-3, evaluate_every=2, validation_examples=4)
 TINY = Recipe(
-    steps=30, batch=4, visual_tokens=16, base=False, width=32, encoder_layers=1, decoder_layers=1, heldout=0.3, lr=5e-3,
+    steps=30, batch=4, visual_tokens=16, base=False, width=32, encoder_layers=1, decoder_layers=1, validation=0.3, lr=5e-3,
     verdict_weight=30.0, grpo=SHORT,
 )  # fmt: skip
 
 
-def heard(lines: list[str], steps: list[tuple[int, float]]) -> Listener:
+def heard(lines: list[str], steps: list[tuple[int, float]]) -> TrainingObserver:
     """Keeps what it is told."""
     return replace(SILENT, say=lines.append, told=lambda *step: steps.append(step))
 
@@ -44,7 +44,7 @@ def begun(synth, tmp_path_factory):
 def rewarded(synth, begun, tmp_path_factory):
     """The stage over four steps: its folder, lines and steps."""
     out, lines, steps = tmp_path_factory.mktemp("rewarded"), [], []
-    reward(synth, out, TINY, start=begun, heard=heard(lines, steps))
+    fit_grpo(synth, out, TINY, start=begun, observer=heard(lines, steps))
     return out, lines, steps
 
 
@@ -87,7 +87,7 @@ def test_the_weights_that_it_began_with_are_kept_where_none_are_better(synth, be
     spoilt = TINY.model_copy(update={"grpo": SHORT.model_copy(update={"lr": 0.5, "hold": 0.0})})
 
     lines, steps = [], []
-    made = reward(synth, tmp_path / "out", spoilt, start=begun, heard=heard(lines, steps))
+    made = fit_grpo(synth, tmp_path / "out", spoilt, start=begun, observer=heard(lines, steps))
 
     before, after = (load_file(path / "model.safetensors") for path in (begun, tmp_path / "out"))
     rows = read_rows(tmp_path / "out" / "work" / "kept_aside.csv")
@@ -112,9 +112,9 @@ def test_a_hub_model_takes_two_steps(checkpoint, synth, tmp_path, monkeypatch, m
     given = SHORT.model_copy(update={"steps": 2, "looked_at": 2, "temperature": 3.0})
 
     lines, steps = [], []
-    reward(
+    fit_grpo(
         synth, tmp_path / "out", plan.model_copy(update={"grpo": given}), start=tmp_path / "begun",
-        heard=heard(lines, steps),
+        observer=heard(lines, steps),
     )  # fmt: skip
 
     name = "model.safetensors" if merged else "adapter_model.safetensors"
@@ -129,7 +129,7 @@ def test_a_hub_model_takes_two_steps(checkpoint, synth, tmp_path, monkeypatch, m
 @pytest.mark.slow
 def test_equal_seeds_give_equal_weights(synth, begun, rewarded, tmp_path):
     """Chance comes from the seed alone."""
-    reward(synth, tmp_path / "again", TINY, start=begun)
+    fit_grpo(synth, tmp_path / "again", TINY, start=begun)
 
     first, second = (read_rows(path / "reward.csv") for path in (rewarded[0], tmp_path / "again"))
     assert first == second
@@ -138,15 +138,15 @@ def test_equal_seeds_give_equal_weights(synth, begun, rewarded, tmp_path):
 def test_what_is_missing_is_said_before_anything_is_touched(synth, tmp_path, monkeypatch):
     """No bundle; no library."""
     with pytest.raises(RecipeError, match=r"LC436 the stage grpo begins with a finished bundle\. Name it with --from"):
-        reward(synth, tmp_path / "out", TINY, start=None)
+        fit_grpo(synth, tmp_path / "out", TINY, start=None)
     monkeypatch.setattr(grpo, "find_spec", lambda name: None if name == "trl" else object())
     with pytest.raises(RecipeError, match=r"LC435 the stage grpo needs trl.*pip install 'logicls\[grpo\]'"):
-        reward(synth, tmp_path / "out", TINY, start=None)
+        fit_grpo(synth, tmp_path / "out", TINY, start=None)
 
     monkeypatch.undo()
     odd = TINY.model_copy(update={"hub": HubSettings(accumulate=3)})
     with pytest.raises(RecipeError, match=r"LC430 16 answers a step \(grpo\) cannot be taken in 3 equal parts"):
-        reward(synth, tmp_path / "out", odd, start=tmp_path / "begun")
+        fit_grpo(synth, tmp_path / "out", odd, start=tmp_path / "begun")
 
     assert list(tmp_path.iterdir()) == []
 
@@ -154,7 +154,7 @@ def test_what_is_missing_is_said_before_anything_is_touched(synth, tmp_path, mon
 def test_options_of_the_other_stage_are_refused():
     """All at once; those that were not given say nothing."""
     with pytest.raises(RecipeError) as caught:
-        refuse_other_options({"model": None, "minutes": 3.0, "resume": True, "download": False})
+        check_grpo_options({"model": None, "minutes": 3.0, "resume": True, "download": False})
 
     assert [str(problem) for problem in caught.value.problems] == [
         "LC437 --minutes says nothing about the stage grpo. Leave it out; what the stage is told stands under `grpo` "
@@ -162,4 +162,4 @@ def test_options_of_the_other_stage_are_refused():
         "LC437 --resume says nothing about the stage grpo. It keeps no checkpoints: begin it anew from the bundle of "
         "--from.",
     ]
-    refuse_other_options({"model": None, "resume": False})
+    check_grpo_options({"model": None, "resume": False})
