@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from hypothesis import strategies as st
 
-from logicls.constraints.checker.evaluation import index_answers, evaluate, compute_answers
+from logicls.constraints.checker.evaluation import compute_answers, evaluate, index_answers
 from logicls.constraints.families.edits import simulate_edits
 from logicls.constraints.families.protocol import Edits
 from logicls.constraints.spec.models import Spec

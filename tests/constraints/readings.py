@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from logicls.constraints.families.context import RegionGrid, EvaluationContext, Variant, Vocabulary
+from logicls.constraints.families.context import EvaluationContext, RegionGrid, Variant, Vocabulary
 from logicls.records import Answer, Box
 
 TRAY = Box(100, 100, 300, 200)

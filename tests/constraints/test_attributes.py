@@ -9,7 +9,7 @@ from pydantic import ValidationError
 
 from logicls.constraints.families.attribute import Attribute
 from logicls.constraints.families.connection import Connection
-from logicls.constraints.families.context import NotApplicable, RuleResult, FailureMode, UnreadableAnswer
+from logicls.constraints.families.context import FailureMode, NotApplicable, RuleResult, UnreadableAnswer
 from logicls.constraints.families.match import Match
 from logicls.records import Answer, Box
 
@@ -42,7 +42,7 @@ def broken(found: str) -> RuleResult:
 )
 def test_a_rule_is_said_and_has_one_side(rule: Any, said: str) -> None:
     """Plain English; there is one way to be broken."""
-    assert (rule.say(), rule.sides()) == (said, ("",))
+    assert (rule.to_text(), rule.failure_modes()) == (said, ("",))
 
 
 @pytest.mark.parametrize(
@@ -140,7 +140,7 @@ def test_attribute_of_too_few(body: dict[str, Any], colours: str, absent: str) -
 def test_what_cannot_be_read(rule: Any) -> None:
     """No answer is not the same as none there."""
     with pytest.raises(UnreadableAnswer):
-        rule.check(reading())
+        rule.evaluate(reading())
 
 
 SOCKETS = located("socket", Box(0, 0, 30, 90), Box(100, 0, 130, 90))

@@ -14,22 +14,22 @@ import numpy as np
 import pytest
 import yaml
 
-from logicls.constraints.checker.counterexamples import list_targets, find_counterexample
+from logicls.constraints.checker.counterexamples import find_counterexample, list_targets
 from logicls.constraints.checker.decomposition import decompose
-from logicls.constraints.checker.evaluation import index_answers, evaluate, compute_answers
-from logicls.constraints.lint.spec_lint import lint, scene_of
+from logicls.constraints.checker.evaluation import compute_answers, evaluate, index_answers
+from logicls.constraints.lint.spec_lint import lint_spec, example_to_scene
 from logicls.constraints.spec.loader import SpecFile, load_spec_file
 from logicls.constraints.spec.models import Spec
 from logicls.errors import Problem, SpecError
-from logicls.io.resources import share
+from logicls.io.resources import resource_path
 from logicls.records import Scene
 
 SECONDS = 2.0
 """Processor time that one file may take."""
-FILES = [*sorted(share("constraints").glob("*.yaml")), *[Path(__file__).with_name("wide.yaml")] * 3]
+FILES = [*sorted(resource_path("constraints").glob("*.yaml")), *[Path(__file__).with_name("wide.yaml")] * 3]
 TEXTS = [path.read_text() for path in FILES]
 TREES = [yaml.safe_load(text) for text in TEXTS]
-SCENES = [[scene_of(example["scene"])[0] for example in tree["examples"][:3]] for tree in TREES]
+SCENES = [[example_to_scene(example["scene"])[0] for example in tree["examples"][:3]] for tree in TREES]
 ODD = (
     "", "~", "null", "[]", "{}", "[[]]", "{a: }", "[~]", "''", '""', "-1", "0", "1", "1e308", "-1e308", "1e999", ".inf",
     "-.inf", ".nan", "9" * 30, "9" * 400, "0.0000001", "true", "é", "部品", "🔩", "a b", "a.b", "pin.", "x" * 70,
@@ -232,7 +232,7 @@ def is_placed(problem: Problem, lines: list[str], file: str) -> bool:
 def used(sheet: SpecFile, scenes: list[Scene], number: int) -> list[Problem]:
     """Everything that is done with a spec that loads; what lint says of it."""
     spec = sheet.spec
-    found = [sheet.make_problem(f.code, f.message, f.path, f.advice) for f in lint(spec)]
+    found = [sheet.make_problem(f.code, f.message, f.path, f.advice) for f in lint_spec(spec)]
     assert decompose(spec)
     assert spec.hash
     for scene in scenes:

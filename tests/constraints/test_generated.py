@@ -14,11 +14,11 @@ from logicls.constraints.checker.counterexamples import (
     MAX_CANDIDATES,
     PATIENCE,
     Target,
+    find_counterexample,
     list_targets,
     propose_edits,
-    find_counterexample,
 )
-from logicls.constraints.checker.evaluation import index_answers, compute_answers, build_context
+from logicls.constraints.checker.evaluation import build_context, compute_answers, index_answers
 from logicls.constraints.checker.margins import find_near_limits
 from logicls.constraints.families.layout import Layout
 from logicls.constraints.families.measure import Measure

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from logicls.constraints.lint.data_audit import SHOWN, hold
-from logicls.constraints.lint.spec_lint import lint
+from logicls.constraints.lint.data_audit import MAX_PHOTOS_LISTED, audit_photos
+from logicls.constraints.lint.spec_lint import lint_spec
 from logicls.constraints.spec.models import Spec
 from logicls.constraints.spec.references import Fault, find_faults
 from logicls.records import Box, Instance, Scene
@@ -39,7 +39,7 @@ def spec(*constraints: Body, **more: Any) -> Spec:
 def said(rules: Spec, *codes: str) -> list[Fault]:
     """What lint says, of these codes."""
     assert find_faults(rules) == []
-    return [fault for fault in lint(rules) if fault.code in codes]
+    return [fault for fault in lint_spec(rules) if fault.code in codes]
 
 
 @pytest.mark.parametrize(
@@ -209,7 +209,7 @@ def test_a_good_photo_that_breaks_a_rule_is_named() -> None:
     """LC050: the photo, its annotations, what was found and what was expected; rule by rule."""
     bad = photo("bad.png", at(200, 300), at(220, 300), at(240, 300))
 
-    found = hold(spec(PINS, TOP), [photo("good.png", at(200, 50), at(220, 50)), bad])
+    found = audit_photos(spec(PINS, TOP), [photo("good.png", at(200, 50), at(220, 50)), bad])
 
     advice = "Mend the annotation, the rule, or take the photo out."
     assert found == [
@@ -230,22 +230,22 @@ def test_a_good_photo_that_breaks_a_rule_is_named() -> None:
 
 def test_what_many_photos_break_is_counted() -> None:
     """LC050: some are named; of seven annotations six."""
-    photos = [photo(f"{n}.png", *[at(20.0 + 50 * i, 50) for i in range(7)]) for n in range(SHOWN + 3)]
+    photos = [photo(f"{n}.png", *[at(20.0 + 50 * i, 50) for i in range(7)]) for n in range(MAX_PHOTOS_LISTED + 3)]
 
-    found = hold(spec(PINS), photos)
+    found = audit_photos(spec(PINS), photos)
 
-    assert [f.message for f in found[:SHOWN]] == [
-        f"{n}.png (annotations 1, 2, 3, 4, 5, 6 ...) breaks 'c0': found 7 pin; expected 2 pin" for n in range(SHOWN)
+    assert [f.message for f in found[:MAX_PHOTOS_LISTED]] == [
+        f"{n}.png (annotations 1, 2, 3, 4, 5, 6 ...) breaks 'c0': found 7 pin; expected 2 pin" for n in range(MAX_PHOTOS_LISTED)
     ]
-    assert found[SHOWN][1:3] == (
-        f"and 3 more of {SHOWN + 3} photos break 'c0'",
+    assert found[MAX_PHOTOS_LISTED][1:3] == (
+        f"and 3 more of {MAX_PHOTOS_LISTED + 3} photos break 'c0'",
         "A rule that so many break is hardly one.",
     )
 
 
 def test_one_that_is_missing_has_no_annotation() -> None:
     """LC050: there is nothing to point at but the photo."""
-    found = hold(spec({"quantity": {"of": "pin", "at_least": 1}}), [photo("a.png")])
+    found = audit_photos(spec({"quantity": {"of": "pin", "at_least": 1}}), [photo("a.png")])
 
     assert found[0].message == "a.png breaks 'c0': found 0 pin; expected at least 1 pin"
 
@@ -255,10 +255,10 @@ def test_a_rule_that_no_photo_exercises() -> None:
     rules = spec(RED, {"quantity": {"of": "tray", "exactly": 1}})
 
     message = "no photo exercises 'c0': what it speaks of is on none of the 2"
-    assert [f[:2] for f in hold(rules, [photo("a.png"), photo("b.png")]) if f.code == "LC051"] == [
+    assert [f[:2] for f in audit_photos(rules, [photo("a.png"), photo("b.png")]) if f.code == "LC051"] == [
         (("constraints", 0), message)
     ]
-    assert hold(rules, []) == []
+    assert audit_photos(rules, []) == []
 
 
 def test_a_rule_that_no_edit_breaks() -> None:
@@ -266,7 +266,7 @@ def test_a_rule_that_no_edit_breaks() -> None:
     full = [Scene("a.png", 400, 400, (Instance(1, "pin", at(200, 200)), Instance(2, "tray", Box(0, 0, 400, 400))))]
     inside = {"layout": {"subject": "pin", "relation": "at", "object": "tray"}, "violation": "astray"}
 
-    found = hold(spec(inside, {"quantity": {"of": "pin", "exactly": 1}}), full)
+    found = audit_photos(spec(inside, {"quantity": {"of": "pin", "exactly": 1}}), full)
 
     advice = "Synthesis will not show it: see whether the rule can be broken, or add photos of it."
     assert found == [Fault(("constraints", 0), "no edit of these photos breaks 'c0'", advice, "LC044")]
@@ -287,7 +287,7 @@ def test_a_tolerance_below_a_pixel(body: Body, message: str) -> None:
     """LC046: in pixels of these photos, the median; of the shorter side of the place."""
     row = photo("a.png", at(160, 150), at(200, 150), at(240, 150))
 
-    found = hold(spec({"layout": {"subject": "pin", **body}}), [row])
+    found = audit_photos(spec({"layout": {"subject": "pin", **body}}), [row])
 
     told = f"{message} on these photos, less than a pixel"
     expected = [(("constraints", 0, "layout", "tolerance"), told, "No annotation is that exact: widen it.", "LC046")]

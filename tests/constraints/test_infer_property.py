@@ -10,13 +10,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from logicls.constraints.lint.data_audit import hold
-from logicls.constraints.lint.spec_lint import lint
+from logicls.constraints.lint.data_audit import audit_photos
+from logicls.constraints.lint.spec_lint import lint_spec
 from logicls.constraints.mining.infer import infer
-from logicls.constraints.mining.observations import legal
+from logicls.constraints.mining.observations import is_legal_name
 from logicls.constraints.spec.loader import load_spec
 from logicls.data.coco import Dataset
-from logicls.data.dataset_lint import misfits
+from logicls.data.dataset_lint import check_against_spec
 from logicls.records import Box, Instance, Scene
 
 NAMES = ("a", "a_2", "a-count", "true", "7", "1e5", "_x", "x" * 60, "x" * 59, "fruit label", "größe", "on", "place_1")
@@ -109,18 +109,18 @@ def test_a_draft_passes_on_its_own_photos(tmp_path_factory: pytest.TempPathFacto
     declared and on no photo.
     """
     annotated = {i.component for scene in scenes for i in scene.instances}
-    usable = any(legal(name) for name in annotated)
+    usable = any(is_legal_name(name) for name in annotated)
     if not usable:
         return
     path = tmp_path_factory.mktemp("draft") / "draft.yaml"
 
-    path.write_text(infer(scenes, source="a \x07 b", product="7 ü").text(), encoding="utf-8")
+    path.write_text(infer(scenes, source="a \x07 b", product="7 ü").to_yaml(), encoding="utf-8")
     spec = load_spec(path)
 
-    faults = [*lint(spec), *hold(spec, scenes)]
+    faults = [*lint_spec(spec), *audit_photos(spec, scenes)]
     assert [fault.message for fault in faults if fault.code not in ("LC044", "LC047", "LC048")] == []
-    known = tuple(name for name in annotated if legal(name))
-    unfit = misfits(Dataset(Path(), tuple(scenes), "", known), spec.components)
+    known = tuple(name for name in annotated if is_legal_name(name))
+    unfit = check_against_spec(Dataset(Path(), tuple(scenes), "", known), spec.components)
     assert [str(problem) for problem in unfit if problem.code != "LC120"] == []
     spoken = [{n.name for n in constraint.references()} for constraint in spec.constraints]
     for fault in (fault for fault in faults if fault.code == "LC044"):

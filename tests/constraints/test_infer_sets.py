@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
-from logicls.constraints.mining.infer import Draft, infer
+from logicls.constraints.mining.infer import SpecDraft, infer
 from logicls.constraints.mining.proposals import Proposal
 from logicls.records import Box, Instance, Scene
 
@@ -31,9 +31,9 @@ def several(**counts: int) -> list[Thing]:
     return [(name, {}) for name, count in counts.items() for _ in range(count)]
 
 
-def family(draft: Draft, name: str) -> list[Proposal]:
+def family(draft: SpecDraft, name: str) -> list[Proposal]:
     """The proposals of a family."""
-    return [proposal for proposal in draft.found.proposals if proposal.family == name]
+    return [proposal for proposal in draft.rules.proposals if proposal.family == name]
 
 
 def test_counts_that_add_up():
@@ -43,7 +43,7 @@ def test_counts_that_add_up():
         nuts = int(rng.integers(5))
         return several(nut=nuts, hole=4 - nuts)
 
-    [rule] = infer(photos(40, draw)).found.proposals
+    [rule] = infer(photos(40, draw)).rules.proposals
 
     assert rule.body == {"of": ["nut", "hole"], "exactly": 4}
     assert rule.violation == {"below": "missing_nut_or_hole", "above": "additional_nut_or_hole"}
@@ -55,7 +55,7 @@ def test_one_of_several_sets():
     def draw(rng, n):
         return (several(nut=2, washer=1), several(nut=4, washer=2), several(nut=1, washer=3))[int(rng.integers(3))]
 
-    [rule] = infer(photos(90, draw)).found.proposals
+    [rule] = infer(photos(90, draw)).rules.proposals
 
     assert (rule.family, rule.violation, rule.support) == ("composition", "wrong_set_of_nut_washer", "90/90")
     assert sorted(tuple(group.items()) for group in rule.body["one_of"]) == [
@@ -69,7 +69,7 @@ def test_one_of_three_kinds():
     def draw(rng, n):
         return (several(lid=1), several(cap=1), several(box=1))[int(rng.integers(3))]
 
-    [rule] = infer(photos(120, draw), ["lid", "cap", "box"]).found.proposals
+    [rule] = infer(photos(120, draw), ["lid", "cap", "box"]).rules.proposals
 
     assert rule.body == {"of": ["lid", "cap", "box"], "exactly": 1}
 
@@ -141,7 +141,7 @@ def test_all_alike():
         return [("candle", {"colour": "red"}), *draw(rng, n)[1:]] if n == 8 else draw(rng, n)
 
     [rule] = family(infer(photos(60, draw)), "attribute")
-    asked = [question.said for question in infer(photos(60, mixed)).found.questions]
+    asked = [question.text for question in infer(photos(60, mixed)).rules.questions]
 
     assert (rule.body, rule.violation) == ({"of": "candle.colour", "same": True}, "mixed_candle_colour")
     assert asked == ["all candle of a photo have the same colour on 59/60 photos, not on good_008.jpg."]
@@ -161,7 +161,7 @@ def test_a_count_in_each_container():
                 instances.append(Instance(10 * tray + 2 + nut, "nut", Box(x, y, x + 30, y + 30)))
         return Scene(f"good_{number:03d}.jpg", 1000, 1000, tuple(instances))
 
-    rules = [p for p in infer([scene(number) for number in range(40)]).found.proposals if p.each]
+    rules = [p for p in infer([scene(number) for number in range(40)]).rules.proposals if p.each]
 
     assert [(rule.each, rule.body, rule.support) for rule in rules] == [
         ("tray", {"of": "nut", "exactly": 2}, "40/40"),

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from logicls.constraints.mining.intervals import coverage, percent, photos_needed, told
+from logicls.constraints.mining.intervals import coverage, percent_to_text, photos_needed, describe_coverage
 
 WANTED = st.floats(0.5, 0.995)
 
@@ -69,7 +69,7 @@ def test_a_box_around_two_measures_keeps_its_promise_too():
 
 def test_what_is_told():
     """Shares are rounded down, and the next level that people ask for has its price."""
-    assert told(335) == "covers at least 98.5 % of such photos with 95 % confidence; 473 photos needed for 99 %"
-    assert told(1) == "covers at least 0 % of such photos with 95 % confidence; 46 photos needed for 90 %"
-    assert told(100_000, 1) == "covers at least 99.9 % of such photos with 95 % confidence"
-    assert percent(0.98599) == "98.5 %"
+    assert describe_coverage(335) == "covers at least 98.5 % of such photos with 95 % confidence; 473 photos needed for 99 %"
+    assert describe_coverage(1) == "covers at least 0 % of such photos with 95 % confidence; 46 photos needed for 90 %"
+    assert describe_coverage(100_000, 1) == "covers at least 99.9 % of such photos with 95 % confidence"
+    assert percent_to_text(0.98599) == "98.5 %"

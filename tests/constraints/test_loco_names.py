@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from logicls.constraints.spec.loader import load_spec
-from logicls.io.resources import share
+from logicls.io.resources import resource_path
 
 LOGICAL = {
     "breakfast_box": """
@@ -49,6 +49,6 @@ def test_the_names_are_those_of_the_dataset() -> None:
 @pytest.mark.parametrize("product", LOGICAL)
 def test_every_logical_defect_can_be_named(product: str) -> None:
     """The spec has a rule that comes to it."""
-    spec = load_spec(share(f"constraints/{product}.yaml"))
+    spec = load_spec(resource_path(f"constraints/{product}.yaml"))
 
     assert set(LOGICAL[product].split()) <= set(spec.violations)

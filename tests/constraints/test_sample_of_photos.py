@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from logicls.constraints.lint.data_audit import TRIED, hold
+from logicls.constraints.lint.data_audit import MAX_PHOTOS_EDITED, audit_photos
 from logicls.constraints.spec.models import Spec
 from logicls.records import Box, Instance, Scene
 
@@ -25,14 +25,14 @@ def tray(pins: int) -> Scene:
 
 def test_the_first_photos_do_not_stand_for_all() -> None:
     """After a row of photos that are too full for one direction come some that are not: nothing is complained about."""
-    full, sparse = [tray(20)] * TRIED, [tray(3)] * TRIED
+    full, sparse = [tray(20)] * MAX_PHOTOS_EDITED, [tray(3)] * MAX_PHOTOS_EDITED
 
-    assert [fault.code for fault in hold(SPEC, full)] == ["LC048"]
-    assert hold(SPEC, [*full, *sparse]) == []
+    assert [fault.code for fault in audit_photos(SPEC, full)] == ["LC048"]
+    assert audit_photos(SPEC, [*full, *sparse]) == []
 
 
 def test_photos_that_break_a_rule_are_no_ground_for_breaking_one() -> None:
     """They are named themselves; they do not take the places of good ones."""
-    codes = [fault.code for fault in hold(SPEC, [tray(0)] * 15 + [tray(3), tray(20)])]
+    codes = [fault.code for fault in audit_photos(SPEC, [tray(0)] * 15 + [tray(3), tray(20)])]
 
     assert codes == ["LC050"] * 15

@@ -9,13 +9,13 @@ from itertools import chain, islice
 import numpy as np
 
 from logicls.constraints.checker.evaluation import (
+    build_context,
     evaluate_constraint,
     evaluate_constraints,
     violation_names,
-    build_context,
 )
 from logicls.constraints.checker.margins import find_near_limits
-from logicls.constraints.families.context import NotApplicable, EvaluationContext, FailureMode, UnreadableAnswer
+from logicls.constraints.families.context import EvaluationContext, FailureMode, NotApplicable, UnreadableAnswer
 from logicls.constraints.families.edits import Rng, simulate_edits
 from logicls.constraints.families.placement import MAX_EDITS, is_in_photo
 from logicls.constraints.families.protocol import Edits

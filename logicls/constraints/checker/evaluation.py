@@ -11,9 +11,9 @@ from functools import lru_cache
 from logicls.constraints.checker.decomposition import VERDICT
 from logicls.constraints.families import logical as logic
 from logicls.constraints.families.context import (
-    RuleResult,
     EvaluationContext,
     FailureMode,
+    RuleResult,
     UnreadableAnswer,
     name_to_text,
 )

@@ -8,15 +8,15 @@ from itertools import pairwise
 
 from logicls.constraints.checker.evaluation import evaluate_constraints
 from logicls.constraints.families.composition import Composition
-from logicls.constraints.families.context import NotApplicable, EvaluationContext, UnreadableAnswer, box_gap
+from logicls.constraints.families.context import EvaluationContext, NotApplicable, UnreadableAnswer, box_gap
 from logicls.constraints.families.dead_zone import (
     MIN_TOLERANCE,
     TOLERANCE_ZONE,
     group_unit,
     inner_zone,
+    location_units,
     measure_zone,
     photo_units,
-    location_units,
 )
 from logicls.constraints.families.layout import DIRECTIONS, GROUPS, Layout
 from logicls.constraints.families.measure import Measure

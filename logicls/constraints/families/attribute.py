@@ -9,17 +9,17 @@ from typing import Annotated, Self
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from logicls.constraints.families.context import (
-    NotApplicable,
-    RuleResult,
     EvaluationContext,
     FailureMode,
+    NotApplicable,
+    RuleResult,
     join_names,
     name_to_text,
 )
-from logicls.constraints.families.edits import Rng, change_attribute, attribute_to_text, set_attribute
+from logicls.constraints.families.edits import Rng, attribute_to_text, change_attribute, set_attribute
 from logicls.constraints.families.match import AttributePath
 from logicls.constraints.families.placement import find_instances, sample_instances
-from logicls.constraints.families.protocol import Reference, Edits
+from logicls.constraints.families.protocol import Edits, Reference
 from logicls.records import Scene
 
 Values = str | Annotated[list[str], Field(min_length=1)]

@@ -9,25 +9,25 @@ from typing import Annotated, Self
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from logicls.constraints.families.context import (
-    NotApplicable,
-    RuleResult,
     EvaluationContext,
     FailureMode,
+    NotApplicable,
+    RuleResult,
     contains_centre,
     join_names,
     name_to_text,
 )
-from logicls.constraints.families.edits import Move, Edit, Rng
+from logicls.constraints.families.edits import Edit, Move, Rng
 from logicls.constraints.families.placement import (
     MAX_EDITS,
     add_instances,
-    find_instances,
     choose_instance,
+    find_instances,
     remove_instances,
     replace_instance,
     sample_instances,
 )
-from logicls.constraints.families.protocol import Reference, Edits
+from logicls.constraints.families.protocol import Edits, Reference
 from logicls.records import Box, Instance, Scene
 
 ComponentSet = (

@@ -8,19 +8,19 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from logicls.constraints.families.context import (
-    NotApplicable,
-    RuleResult,
     EvaluationContext,
     FailureMode,
-    centre_distance,
+    NotApplicable,
+    RuleResult,
     box_gap,
+    centre_distance,
     join_names,
     name_to_text,
 )
 from logicls.constraints.families.edits import Move, Reroute, Rng
 from logicls.constraints.families.match import AttributePath
-from logicls.constraints.families.placement import find_instances, choose_instance, sample_instances
-from logicls.constraints.families.protocol import Reference, Edits
+from logicls.constraints.families.placement import choose_instance, find_instances, sample_instances
+from logicls.constraints.families.protocol import Edits, Reference
 from logicls.records import Box, Scene
 
 

@@ -15,25 +15,25 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from logicls.constraints.families.context import (
     HOLDS,
-    NotApplicable,
-    RuleResult,
     EvaluationContext,
     FailureMode,
+    NotApplicable,
+    RuleResult,
     box_gap,
     contains_centre,
     join_names,
     name_to_text,
 )
-from logicls.constraints.families.dead_zone import TOLERANCE_ZONE, sample_distance, group_unit, location_units
+from logicls.constraints.families.dead_zone import TOLERANCE_ZONE, group_unit, location_units, sample_distance
 from logicls.constraints.families.edits import Move, Rng, Swap
 from logicls.constraints.families.placement import (
     MAX_EDITS,
-    supporting_box,
-    find_instances,
     choose_instance,
+    find_instances,
     sample_moves,
+    supporting_box,
 )
-from logicls.constraints.families.protocol import Reference, Edits
+from logicls.constraints.families.protocol import Edits, Reference
 from logicls.records import Box, Instance, Scene
 
 Relation = Literal[

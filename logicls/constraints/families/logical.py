@@ -14,23 +14,23 @@ from dataclasses import dataclass
 from itertools import islice
 
 from logicls.constraints.families.context import (
-    NotApplicable,
-    RuleResult,
     EvaluationContext,
     FailureMode,
+    NotApplicable,
+    RuleResult,
     UnreadableAnswer,
 )
 from logicls.constraints.families.edits import Move, Rng, Swap, change_attribute
 from logicls.constraints.families.placement import (
     MAX_EDITS,
     add_instances,
-    find_instances,
-    sample_moves_into,
     choose_instance,
+    find_instances,
     remove_instances,
     sample_moves,
+    sample_moves_into,
 )
-from logicls.constraints.families.protocol import Family, Reference, Edits
+from logicls.constraints.families.protocol import Edits, Family, Reference
 from logicls.records import Box, Instance, Scene, Status
 
 
@@ -273,9 +273,9 @@ def _member_controls(
 ) -> Iterator[Edits]:
     for index in rng.permutation(len(members)):
         rule = members[index][1]
-        for kind in rule.sides()[:1]:
+        for kind in rule.failure_modes()[:1]:
             try:
-                yield from rule.keep(scene, reading, FailureMode(kind), rng)
+                yield from rule.control_edits(scene, reading, FailureMode(kind), rng)
             except (NotApplicable, UnreadableAnswer):
                 continue
 

@@ -10,16 +10,16 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from logicls.constraints.families.context import (
     HOLDS,
-    NotApplicable,
-    RuleResult,
     EvaluationContext,
     FailureMode,
+    NotApplicable,
+    RuleResult,
     join_names,
     name_to_text,
 )
-from logicls.constraints.families.edits import Rng, change_attribute, attribute_to_text, set_attribute
+from logicls.constraints.families.edits import Rng, attribute_to_text, change_attribute, set_attribute
 from logicls.constraints.families.placement import find_instances, sample_instances
-from logicls.constraints.families.protocol import Reference, Edits
+from logicls.constraints.families.protocol import Edits, Reference
 from logicls.records import Scene
 
 AttributePath = Annotated[str, Field(pattern=r"^[^.\s]+\.[^.\s]+$")]

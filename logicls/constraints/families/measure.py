@@ -14,17 +14,17 @@ from pydantic import BaseModel, ConfigDict, model_validator
 
 from logicls.constraints.families.context import (
     HOLDS,
-    NotApplicable,
-    RuleResult,
     EvaluationContext,
     FailureMode,
+    NotApplicable,
+    RuleResult,
     centre_distance,
     name_to_text,
 )
-from logicls.constraints.families.dead_zone import sample_distance, inner_zone, measure_zone
+from logicls.constraints.families.dead_zone import inner_zone, measure_zone, sample_distance
 from logicls.constraints.families.edits import Move, Resize, Rng, Rotate
-from logicls.constraints.families.placement import find_instances, choose_instance
-from logicls.constraints.families.protocol import Reference, Edits
+from logicls.constraints.families.placement import choose_instance, find_instances
+from logicls.constraints.families.protocol import Edits, Reference
 from logicls.records import Box, Instance, Scene
 
 KINDS = ("height", "width", "length", "area", "fill", "distance", "angle")

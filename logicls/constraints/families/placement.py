@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 
-from logicls.constraints.families.context import EvaluationContext, AttributeFilter, contains_centre
+from logicls.constraints.families.context import AttributeFilter, EvaluationContext, contains_centre
 from logicls.constraints.families.edits import SUPPORT_SHARE, Add, Move, Remove, Replace, Rng
 from logicls.records import Box, Instance, Scene
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Literal, NamedTuple, Protocol, runtime_checkable
 
-from logicls.constraints.families.context import RuleResult, EvaluationContext, FailureMode, Vocabulary
+from logicls.constraints.families.context import EvaluationContext, FailureMode, RuleResult, Vocabulary
 from logicls.constraints.families.edits import Edit, Rng
 from logicls.records import Scene, Subquery
 

@@ -11,11 +11,11 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from logicls.constraints.families.context import (
     HOLDS,
-    NotApplicable,
-    RuleResult,
+    AttributeFilter,
     EvaluationContext,
     FailureMode,
-    AttributeFilter,
+    NotApplicable,
+    RuleResult,
     contains_centre,
     join_names,
     name_to_text,
@@ -24,14 +24,14 @@ from logicls.constraints.families.edits import Move, Rng
 from logicls.constraints.families.placement import (
     MAX_EDITS,
     add_instances,
-    find_instances,
-    sample_moves_into,
-    sample_moves_out,
     choose_instance,
+    find_instances,
     remove_instances,
     replace_instance,
+    sample_moves_into,
+    sample_moves_out,
 )
-from logicls.constraints.families.protocol import Reference, Edits
+from logicls.constraints.families.protocol import Edits, Reference
 from logicls.records import Box, Instance, Scene
 
 Count = Annotated[int, Field(ge=0, le=100_000)]

@@ -9,17 +9,17 @@ from itertools import islice
 import numpy as np
 
 from logicls.constraints.checker.counterexamples import Target, can_break
-from logicls.constraints.checker.evaluation import evaluate_constraint, evaluate_constraints, build_context
-from logicls.constraints.families.context import NotApplicable, EvaluationContext, FailureMode, UnreadableAnswer
+from logicls.constraints.checker.evaluation import build_context, evaluate_constraint, evaluate_constraints
+from logicls.constraints.families.context import EvaluationContext, FailureMode, NotApplicable, UnreadableAnswer
 from logicls.constraints.families.layout import TOLERANT, Layout
 from logicls.constraints.families.quantity import Quantity
 from logicls.constraints.spec.models import Constraint, Spec
 from logicls.constraints.spec.references import Fault, Path, walk_rules
 from logicls.records import Scene
 
-SHOWN = 20
+MAX_PHOTOS_LISTED = 20
 """Photos that are named for one rule; the others are counted."""
-TRIED = 8
+MAX_PHOTOS_EDITED = 8
 """Photos on which it is tried to break each rule: some of those that break none."""
 
 
@@ -34,13 +34,13 @@ class Sample:
     def add(self, scene: Scene) -> None:
         """Take the photo, or leave it."""
         self._seen += 1
-        if len(self.scenes) < TRIED:
+        if len(self.scenes) < MAX_PHOTOS_EDITED:
             self.scenes.append(scene)
-        elif (place := int(self._rng.integers(self._seen))) < TRIED:
+        elif (place := int(self._rng.integers(self._seen))) < MAX_PHOTOS_EDITED:
             self.scenes[place] = scene
 
 
-class Audit:
+class DataAudit:
     """Takes good photos one by one and keeps what is to be said of them; memory does not grow with their number."""
 
     def __init__(self, spec: Spec) -> None:
@@ -73,7 +73,7 @@ class Audit:
                 self.applied[index] += 1
             if found.status == "broken":
                 self.broken[index] += 1
-                if self.broken[index] <= SHOWN:
+                if self.broken[index] <= MAX_PHOTOS_LISTED:
                     self.told.append(_broken(self.spec, scene, index))
         if self.photos <= 200:
             self._measure(reading)
@@ -82,7 +82,7 @@ class Audit:
         """What is wrong, by rule: photos that break it, rules that no photo exercises or that no edit can break."""
         yield from sorted(self.told, key=lambda fault: fault.path)
         for index, constraint in enumerate(self.spec.constraints):
-            more = self.broken[index] - SHOWN
+            more = self.broken[index] - MAX_PHOTOS_LISTED
             if more > 0:
                 message = f"and {more} more of {self.photos} photos break '{constraint.id}'"
                 yield Fault(("constraints", index), message, "A rule that so many break is hardly one.", "LC050")
@@ -150,9 +150,9 @@ class Audit:
             self._reached[index] = min(least, total), max(most, total)
 
 
-def hold(spec: Spec, scenes: Iterable[Scene]) -> list[Fault]:
+def audit_photos(spec: Spec, scenes: Iterable[Scene]) -> list[Fault]:
     """All that good photos say against the rules."""
-    audit = Audit(spec)
+    audit = DataAudit(spec)
     for scene in scenes:
         audit.add(scene)
     return list(audit.faults())

@@ -9,7 +9,7 @@ from collections.abc import Hashable, Iterator, Mapping
 from itertools import combinations
 from typing import Any
 
-from logicls.constraints.checker.evaluation import evaluate_constraints, build_context
+from logicls.constraints.checker.evaluation import build_context, evaluate_constraints
 from logicls.constraints.families.attribute import Attribute
 from logicls.constraints.families.composition import Composition
 from logicls.constraints.families.connection import Connection
@@ -18,7 +18,7 @@ from logicls.constraints.families.layout import TOLERANT, Layout
 from logicls.constraints.families.match import Match
 from logicls.constraints.families.measure import Measure
 from logicls.constraints.families.quantity import UNLIMITED, Quantity
-from logicls.constraints.spec.models import Constraint, ExampleTest, ViolationNames, Spec
+from logicls.constraints.spec.models import Constraint, ExampleTest, Spec, ViolationNames
 from logicls.constraints.spec.references import Fault, Path, walk_rules
 from logicls.records import Box, Instance, Scene
 
@@ -27,7 +27,7 @@ Placed = tuple[int, Constraint]
 NEITHER = "No product can obey both: mend one of them."
 
 
-def clashes(spec: Spec) -> Iterator[Fault]:
+def find_contradictions(spec: Spec) -> Iterator[Fault]:
     """LC042 for rules that contradict each other, LC043 for one that another one makes superfluous.
 
     Only rules that apply under the same condition and in the same places are compared.
@@ -199,18 +199,18 @@ SIDE = 1000
 """Pixels of the imaginary photo on which an example's scene lies."""
 
 
-def lint(spec: Spec) -> Iterator[Fault]:
+def lint_spec(spec: Spec) -> Iterator[Fault]:
     """Everything that can be told from the spec alone, by kind."""
-    yield from lint_unused(spec)
-    yield from clashes(spec)
+    yield from find_unused_names(spec)
+    yield from find_contradictions(spec)
     yield from _unbreakable(spec)
     yield from _unnamed(spec)
     yield from _too_fine(spec)
-    yield from lint_examples(spec)
+    yield from find_wrong_examples(spec)
     yield from _untested(spec)
 
 
-def lint_unused(spec: Spec) -> Iterator[Fault]:
+def find_unused_names(spec: Spec) -> Iterator[Fault]:
     """Components, variants and regions that no rule speaks about."""
     named = {n.name.partition(".")[0] for c in spec.constraints for n in c.references()}
     used = named | {spec.variants[name].of for name in named if name in spec.variants}
@@ -223,22 +223,22 @@ def lint_unused(spec: Spec) -> Iterator[Fault]:
                 yield Fault((f"{kind}s", name), message, "Remove it, or write its rule.", "LC040")
 
 
-def lint_examples(spec: Spec) -> Iterator[Fault]:
+def find_wrong_examples(spec: Spec) -> Iterator[Fault]:
     """Examples that do not come to the violations they name.
 
     Where an example gives no boxes, only rules that need none are held against it.
     """
     for index, example in enumerate(spec.examples):
-        found, expected = broken_by(spec, example), set(example.breaks)
+        found, expected = example_violations(spec, example), set(example.breaks)
         if found != expected:
             told = [", ".join(sorted(names)) or "nothing" for names in (expected, found)]
             message = f"example {index + 1} should break {told[0]}, but breaks {told[1]}"
             yield Fault(("examples", index), message, "Mend the rule or the example.", "LC041")
 
 
-def broken_by(spec: Spec, example: ExampleTest) -> set[str]:
+def example_violations(spec: Spec, example: ExampleTest) -> set[str]:
     """The violations that an example comes to."""
-    scene, placed = scene_of(example.scene)
+    scene, placed = example_to_scene(example.scene)
     checks = zip(spec.constraints, evaluate_constraints(spec, build_context(spec, scene)), strict=True)
     return {
         constraint.violation_name(side)
@@ -255,7 +255,7 @@ def needs_boxes(spec: Spec, constraint: Constraint) -> bool:
     return where or constraint.each is not None or any(isinstance(r, Layout | Measure | Connection) for _, r in rules)
 
 
-def scene_of(short: Mapping[str, Any]) -> tuple[Scene, bool]:
+def example_to_scene(short: Mapping[str, Any]) -> tuple[Scene, bool]:
     """A scene written in short, and whether it gives boxes.
 
     Component → how many; or a mapping with `count`, `box` or `boxes` (fractions of the photo) and attributes, one value

@@ -9,8 +9,8 @@ from itertools import combinations, product
 import numpy as np
 from jaxtyping import Int
 
-from logicls.constraints.mining.observations import ENOUGH, Column, Table
-from logicls.constraints.mining.proposals import Found, Names, Proposal, fitted
+from logicls.constraints.mining.observations import MIN_PHOTOS, InstanceColumn, Observations
+from logicls.constraints.mining.proposals import MiningResult, NameRegistry, Proposal, truncate_name
 
 OFTEN = 5
 """Photos that must show a set before it counts as one."""
@@ -35,9 +35,9 @@ class Group:
         return sets[order], photos[order]
 
 
-def set_rules(table: Table, counts: Found, names: Names) -> Found:
+def mine_compositions(table: Observations, counts: MiningResult, names: NameRegistry) -> MiningResult:
     """The rules on counts, with rules on sets in the place of those that these make superfluous."""
-    varying = [c for c in table.columns.values() if np.ptp(c.counts)] if len(table.photos) >= ENOUGH else []
+    varying = [c for c in table.columns.values() if np.ptp(c.counts)] if len(table.photos) >= MIN_PHOTOS else []
     sums = list(_sums(varying))
     summed = {name for group in sums for name in group.names}
     groups = [*_groups([column for column in varying if column.name not in summed])]
@@ -48,7 +48,7 @@ def set_rules(table: Table, counts: Found, names: Names) -> Found:
         rules += told
         exact |= {name for rule in told if "one_of" in rule.body for name in group.names}
     kept = [rule for rule in counts.proposals if not _implied(rule, sums, exact)]
-    return Found((*kept, *rules), counts.questions, counts.places)
+    return MiningResult((*kept, *rules), counts.questions, counts.regions)
 
 
 def _implied(rule: Proposal, sums: Sequence[Group], exact: set[str]) -> bool:
@@ -58,7 +58,7 @@ def _implied(rule: Proposal, sums: Sequence[Group], exact: set[str]) -> bool:
     return "in" not in rule.body and not rule.each and (name in exact or most in totals)
 
 
-def _sums(varying: Sequence[Column]) -> Iterator[Group]:
+def _sums(varying: Sequence[InstanceColumn]) -> Iterator[Group]:
     """Pairs of components, or all, whose counts vary while their sum does not."""
     pairs = [group for group in map(_group, combinations(varying, 2)) if not np.ptp(group.counts.sum(axis=1))]
     yield from pairs
@@ -67,11 +67,11 @@ def _sums(varying: Sequence[Column]) -> Iterator[Group]:
         yield whole
 
 
-def _group(columns: Sequence[Column]) -> Group:
+def _group(columns: Sequence[InstanceColumn]) -> Group:
     return Group(tuple(c.name for c in columns), np.stack([c.counts for c in columns], axis=1))
 
 
-def _groups(varying: Sequence[Column]) -> Iterator[Group]:
+def _groups(varying: Sequence[InstanceColumn]) -> Iterator[Group]:
     """Components that are tied to one another, directly or through others."""
     tied = {column.name: {column.name} for column in varying}
     for one, other in combinations(varying, 2):
@@ -93,16 +93,16 @@ def _tied(group: Group) -> bool:
     return any(share * len(group.counts) >= UNLIKELY for share in expected)
 
 
-def _together(group: Group, names: Names) -> Proposal:
+def _together(group: Group, names: NameRegistry) -> Proposal:
     total, photos = int(group.counts[0].sum()), len(group.counts)
-    id_ = names.new("-and-".join(group.names) + "-count")
+    id_ = names.add("-and-".join(group.names) + "-count")
     body = {"of": list(group.names), "exactly": total}
-    violation = {side: fitted(f"{side}_{'_or_'.join(group.names)}") for side in ("missing", "additional")}
+    violation = {side: truncate_name(f"{side}_{'_or_'.join(group.names)}") for side in ("missing", "additional")}
     sides = {"below": violation["missing"], "above": violation["additional"]}
     return Proposal(id_, "quantity", body, sides, f"{photos}/{photos}")
 
 
-def _told(group: Group, names: Names) -> list[Proposal]:
+def _told(group: Group, names: NameRegistry) -> list[Proposal]:
     """A choice of sets where there are few; for two things else what the one says of the other."""
     sets, photos = group.sets
     pair = len(group.names) == 2
@@ -113,27 +113,27 @@ def _told(group: Group, names: Names) -> list[Proposal]:
     return [_presence(presence, names)] if simple and presence.sets[1].min() >= OFTEN else []
 
 
-def _one_of(group: Group, names: Names) -> Proposal:
+def _one_of(group: Group, names: NameRegistry) -> Proposal:
     sets, photos = group.sets
     body = {"one_of": [dict(zip(group.names, row, strict=True)) for row in sets.tolist()]}
     note = f"seen on {', '.join(map(str, photos.tolist()))} photos"
-    id_ = names.new(f"{'-'.join(group.names)}-set")
+    id_ = names.add(f"{'-'.join(group.names)}-set")
     total = f"{len(group.counts)}/{len(group.counts)}"
-    return Proposal(id_, "composition", body, fitted(f"wrong_set_of_{'_'.join(group.names)}"), total, note=note)
+    return Proposal(id_, "composition", body, truncate_name(f"wrong_set_of_{'_'.join(group.names)}"), total, note=note)
 
 
-def _presence(group: Group, names: Names) -> Proposal:
+def _presence(group: Group, names: NameRegistry) -> Proposal:
     """Never both, at least one, or the one only with the other."""
     seen = {tuple(row) for row in group.counts.tolist()}
     total = f"{len(group.counts)}/{len(group.counts)}"
     [absent] = {(0, 0), (0, 1), (1, 0), (1, 1)} - seen
     one, other = group.names if absent != (0, 1) else group.names[::-1]
     if absent == (1, 1):
-        id_, body = names.new(f"{one}-or-{other}"), {"exclusive": [one, other]}
-        return Proposal(id_, "composition", body, fitted(f"{one}_with_{other}"), total)
+        id_, body = names.add(f"{one}-or-{other}"), {"exclusive": [one, other]}
+        return Proposal(id_, "composition", body, truncate_name(f"{one}_with_{other}"), total)
     if absent == (0, 0):
-        id_, least = names.new(f"{one}-or-{other}"), {"of": [one, other], "at_least": 1}
-        return Proposal(id_, "quantity", least, fitted(f"neither_{one}_nor_{other}"), total)
-    id_, implied = names.new(f"{one}-needs-{other}"), {"if": [one], "then": [other]}
+        id_, least = names.add(f"{one}-or-{other}"), {"of": [one, other], "at_least": 1}
+        return Proposal(id_, "quantity", least, truncate_name(f"neither_{one}_nor_{other}"), total)
+    id_, implied = names.add(f"{one}-needs-{other}"), {"if": [one], "then": [other]}
     photos = int((group.counts[:, group.names.index(one)] > 0).sum())
-    return Proposal(id_, "composition", implied, fitted(f"{one}_without_{other}"), f"{photos}/{photos}")
+    return Proposal(id_, "composition", implied, truncate_name(f"{one}_without_{other}"), f"{photos}/{photos}")

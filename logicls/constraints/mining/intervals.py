@@ -18,7 +18,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 from scipy.special import betaincinv
 
-from logicls.constraints.mining.observations import FEW, RARE
+from logicls.constraints.mining.observations import MAX_EXCEPTION_SHARE, MAX_EXCEPTIONS
 
 CONFIDENCE = 0.95
 LEVELS = (0.9, 0.95, 0.99, 0.999)
@@ -36,29 +36,31 @@ def coverage(photos: int, limits: int = 2, confidence: float = CONFIDENCE) -> fl
     return float(betaincinv(photos - limits + 1, limits, 1 - confidence)) if photos >= limits else 0.0
 
 
-def photos_needed(wanted: float, limits: int = 2, confidence: float = CONFIDENCE) -> int:
+def photos_needed(share: float, limits: int = 2, confidence: float = CONFIDENCE) -> int:
     """The fewest photos whose extremes cover the share `wanted`, below 1, with that confidence."""
     enough = limits
-    while coverage(enough, limits, confidence) < wanted:
+    while coverage(enough, limits, confidence) < share:
         enough *= 2
     short = enough // 2
     while enough - short > 1:
         middle = (short + enough) // 2
-        short, enough = (short, middle) if coverage(middle, limits, confidence) >= wanted else (middle, enough)
+        short, enough = (short, middle) if coverage(middle, limits, confidence) >= share else (middle, enough)
     return max(enough, limits)
 
 
-def percent(share: float) -> str:
+def percent_to_text(share: float) -> str:
     """The share as people write it, rounded down: `98.6 %`."""
     return f"{math.floor(share * 1000 + 1e-9) / 10:g} %"
 
 
-def told(photos: int, limits: int = 2) -> str:
+def describe_coverage(photos: int, limits: int = 2) -> str:
     """What the limits promise, and how many photos would promise more."""
     covered = coverage(photos, limits)
     level = next((level for level in LEVELS if level > covered), None)
-    more = "" if level is None else f"; {photos_needed(level, limits)} photos needed for {percent(level)}"
-    return f"covers at least {percent(covered)} of such photos with {percent(CONFIDENCE)} confidence{more}"
+    more = "" if level is None else f"; {photos_needed(level, limits)} photos needed for {percent_to_text(level)}"
+    return (
+        f"covers at least {percent_to_text(covered)} of such photos with {percent_to_text(CONFIDENCE)} confidence{more}"
+    )
 
 
 MARGIN = 1e-6
@@ -95,12 +97,12 @@ class Span:
         return self.core[1] - self.core[0]
 
 
-def span(values: Float[np.ndarray, " rows"], photo: Int[np.ndarray, " rows"], photos: int) -> Span:
+def compute_span(values: Float[np.ndarray, " rows"], photo: Int[np.ndarray, " rows"], photos: int) -> Span:
     """The extremes of `values`, which were read off the photos with these numbers; at least one value."""
     middle = float(np.median(values))
     far = np.zeros(photos)
     np.maximum.at(far, photo, np.abs(values - middle))
-    count = min(FEW, int(RARE * len(np.unique(photo))))
+    count = min(MAX_EXCEPTIONS, int(MAX_EXCEPTION_SHARE * len(np.unique(photo))))
     off = np.zeros(photos, dtype=bool)
     off[np.argsort(-far, kind="stable")[:count]] = True
     kept = values[~off[photo]]
@@ -110,11 +112,11 @@ def span(values: Float[np.ndarray, " rows"], photo: Int[np.ndarray, " rows"], ph
     return Span(float(values.min()), float(values.max()), core, off, middle, lowest, highest)
 
 
-def down(value: float) -> float:
+def round_down(value: float) -> float:
     """Rounded down, for a lower limit."""
     return math.floor((value - MARGIN) * STEPS) / STEPS
 
 
-def up(value: float) -> float:
+def round_up(value: float) -> float:
     """Rounded up, for an upper limit."""
     return math.ceil((value + MARGIN) * STEPS) / STEPS

@@ -7,9 +7,17 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float, Int
 
-from logicls.constraints.mining.intervals import DIGITS, Span, span, told, up
-from logicls.constraints.mining.observations import ENOUGH, Column, Table, mostly
-from logicls.constraints.mining.proposals import Found, Names, Place, Proposal, Question, fitted, named
+from logicls.constraints.mining.intervals import DIGITS, Span, compute_span, describe_coverage, round_up
+from logicls.constraints.mining.observations import MIN_PHOTOS, InstanceColumn, Observations, are_exceptions_rare
+from logicls.constraints.mining.proposals import (
+    MiningResult,
+    NameRegistry,
+    OpenQuestion,
+    Proposal,
+    RegionProposal,
+    list_photos,
+    truncate_name,
+)
 from logicls.constraints.mining.spatial_relations import Nesting
 
 CENTRED = 0.15
@@ -28,8 +36,8 @@ SMALLEST = 0.01
 class Offset:
     """Where a component's centre is in its container."""
 
-    subject: Column
-    frame: Column
+    subject: InstanceColumn
+    frame: InstanceColumn
     at: Float[np.ndarray, "rows 2"]
     """Fractions of the frame, from its top left corner."""
     size: Float[np.ndarray, "rows 2"]
@@ -56,9 +64,9 @@ class Offset:
         return tuple(axis for axis in (0, 1) if self.spans[axis].range <= PLACED)
 
 
-def layout_rules(table: Table, nesting: Nesting, orders: Found, names: Names) -> Found:
+def mine_positions(table: Observations, nesting: Nesting, orders: MiningResult, names: NameRegistry) -> MiningResult:
     """The place of each component in what holds it; where it has none, that it lies inside."""
-    found = Found()
+    found = MiningResult()
     for name in table.columns:
         seen = _offset(table, nesting, name)
         if seen and seen.held:
@@ -69,56 +77,62 @@ def layout_rules(table: Table, nesting: Nesting, orders: Found, names: Names) ->
     return found
 
 
-def _offset(table: Table, nesting: Nesting, name: str) -> Offset | None:
+def _offset(table: Observations, nesting: Nesting, name: str) -> Offset | None:
     """Where the component is; None where it has no place of its own, or too few photos show one."""
     subject, parent = table.columns[name], nesting.parent[name]
     frame = table.columns[parent] if parent else table.frame
     row = nesting.inside[name].row if parent else subject.photo
     near = row >= 0
     photo, row = subject.photo[near], row[near]
-    once = mostly(len(row) - len(np.unique(row)), len(row))
-    if name == nesting.product or name in nesting.fills or not once or len(np.unique(photo)) < ENOUGH:
+    once = are_exceptions_rare(len(row) - len(np.unique(row)), len(row))
+    if name == nesting.product or name in nesting.fills or not once or len(np.unique(photo)) < MIN_PHOTOS:
         return None
     size = np.maximum(frame.size[row], 1e-6)
     at = (subject.centre[near] - frame.box[row, :2]) / size
-    across, down = (span(at[:, axis], photo, len(table.photos)) for axis in (0, 1))
+    across, down = (compute_span(at[:, axis], photo, len(table.photos)) for axis in (0, 1))
     return Offset(subject, frame, at, subject.size[near] / size, size, photo, (across, down))
 
 
-def _centred(seen: Offset, names: Names) -> Found:
+def _centred(seen: Offset, names: NameRegistry) -> MiningResult:
     name, frame = seen.subject.name, seen.frame.name
     across, down = _tolerances(seen, (0.0, 0.0, 1.0, 1.0))
     tolerance = across if across == down else [across, down]
     body = {"subject": name, "relation": "centred_in", "object": frame, "tolerance": tolerance}
     support = f"{seen.photos}/{seen.photos}"
-    id_ = names.new(f"{name}-centred-in-{frame}")
-    return Found((Proposal(id_, "layout", body, fitted(f"misplaced_{name}"), support, note=told(seen.photos)),))
+    id_ = names.add(f"{name}-centred-in-{frame}")
+    return MiningResult(
+        (
+            Proposal(
+                id_, "layout", body, truncate_name(f"misplaced_{name}"), support, note=describe_coverage(seen.photos)
+            ),
+        )
+    )
 
 
-def _placed(table: Table, seen: Offset, about: tuple[str, ...], names: Names) -> Found:
+def _placed(table: Observations, seen: Offset, about: tuple[str, ...], names: NameRegistry) -> MiningResult:
     """A region that is the middle of where it was seen, and how far from there it may be."""
     name = seen.subject.name
     box = _place(seen)
-    place = Place(names.new(f"{name}_place"), box, seen.frame.name)
+    place = RegionProposal(names.add(f"{name}_place"), box, seen.frame.name)
     tolerances = _tolerances(seen, box)
     body: dict[str, object] = {"subject": name, "relation": "centred_in", "object": place.name}
     if len(seen.held) == 2:
         body["tolerance"] = tolerances
     else:
         [axis] = seen.held
-        pixel = up(1 / float(seen.pixels[:, 1 - axis].min()))
+        pixel = round_up(1 / float(seen.pixels[:, 1 - axis].min()))
         body |= {"tolerance": min(max(tolerances[axis], pixel), WIDEST), "axis": "xy"[axis]}
-    note = f"{told(seen.photos, 2 * len(seen.held))}; {_extremes(table, seen)}"
+    note = f"{describe_coverage(seen.photos, 2 * len(seen.held))}; {_extremes(table, seen)}"
     rule = Proposal(
-        id=names.new(f"{name}-in-place"),
+        id=names.add(f"{name}-in-place"),
         family="layout",
         body=body,
-        violation=fitted(f"misplaced_{name}"),
+        violation=truncate_name(f"misplaced_{name}"),
         support=f"{seen.photos}/{seen.photos}",
         note=note,
         unless_broken=about,
     )
-    return Found((rule,), places=(place,))
+    return MiningResult((rule,), regions=(place,))
 
 
 def _place(seen: Offset) -> tuple[float, float, float, float]:
@@ -137,10 +151,10 @@ def _tolerances(seen: Offset, box: tuple[float, float, float, float]) -> list[fl
     """How far centres were from that of the box, at most; across and down, shares of its size, and a pixel at least."""
     middle, size = np.array([box[0] + box[2], box[1] + box[3]]) / 2, np.array([box[2] - box[0], box[3] - box[1]])
     far, pixel = np.abs(seen.at - middle).max(axis=0), 1 / seen.pixels.min(axis=0)
-    return [min(up(float(tolerance)), WIDEST) for tolerance in np.maximum(far, pixel) / size]
+    return [min(round_up(float(tolerance)), WIDEST) for tolerance in np.maximum(far, pixel) / size]
 
 
-def _extremes(table: Table, seen: Offset) -> str:
+def _extremes(table: Observations, seen: Offset) -> str:
     sides = (("leftmost", "rightmost"), ("topmost", "lowest"))
     ends = ((sides[axis], seen.spans[axis]) for axis in seen.held)
     return ", ".join(
@@ -150,18 +164,20 @@ def _extremes(table: Table, seen: Offset) -> str:
     )
 
 
-def _inside(table: Table, nesting: Nesting, name: str, names: Names) -> Found:
+def _inside(table: Observations, nesting: Nesting, name: str, names: NameRegistry) -> MiningResult:
     """That it lies in its container, with the tolerance that the photos need; a question where a few do not obey."""
     lies, parent = nesting.inside[name], nesting.parent[name]
     out = lies.out[np.isfinite(lies.out) & lies.fits[table.columns[name].photo]]
     both = (table.columns[name].counts > 0) & (table.columns[parent].counts > 0)
     wrong, photos = np.flatnonzero(both & ~lies.fits), int(both.sum())
-    tolerance = {"tolerance": up(float(out.max()))} if out.max() > 0 else {}
+    tolerance = {"tolerance": round_up(float(out.max()))} if out.max() > 0 else {}
     body = {"subject": name, "relation": "inside", "object": parent, **tolerance}
     support = f"{photos - len(wrong)}/{photos}"
-    id_ = names.new(f"{name}-inside-{parent}")
-    rule = Proposal(id_, "layout", body, fitted(f"{name}_outside_{parent}"), support)
+    id_ = names.add(f"{name}-inside-{parent}")
+    rule = Proposal(id_, "layout", body, truncate_name(f"{name}_outside_{parent}"), support)
     if not len(wrong):
-        return Found((rule,))
-    exceptions = named([table.photos[index] for index in wrong])
-    return Found(questions=(Question(f"{name} lies inside {parent} on {support} photos, not on {exceptions}.", rule),))
+        return MiningResult((rule,))
+    exceptions = list_photos([table.photos[index] for index in wrong])
+    return MiningResult(
+        questions=(OpenQuestion(f"{name} lies inside {parent} on {support} photos, not on {exceptions}.", rule),)
+    )

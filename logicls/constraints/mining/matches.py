@@ -9,8 +9,22 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Int
 
-from logicls.constraints.mining.observations import ENOUGH, Column, Table, Vocabulary, beside, mostly
-from logicls.constraints.mining.proposals import Found, Names, Proposal, Question, fitted, named
+from logicls.constraints.mining.observations import (
+    MIN_PHOTOS,
+    AttributeValues,
+    InstanceColumn,
+    Observations,
+    are_exceptions_rare,
+    pair_instances,
+)
+from logicls.constraints.mining.proposals import (
+    MiningResult,
+    NameRegistry,
+    OpenQuestion,
+    Proposal,
+    list_photos,
+    truncate_name,
+)
 
 SEEN = 3
 """Each value must have been seen on so many photos."""
@@ -22,7 +36,7 @@ CHANCE = 1e-4
 class Attribute:
     """An attribute of things of which there is one a photo."""
 
-    column: Column
+    column: InstanceColumn
     name: str
     values: tuple[str, ...]
     code: Int[np.ndarray, " rows"]
@@ -57,7 +71,7 @@ class Joint:
     def functional(self) -> bool:
         """Whether the left value tells the right one, a few photos aside."""
         several = len(set(self.partner.tolist())) > 1
-        return several and self.coincidence <= CHANCE and mostly(len(self.wrong), self.photos)
+        return several and self.coincidence <= CHANCE and are_exceptions_rare(len(self.wrong), self.photos)
 
     @property
     def one_to_one(self) -> bool:
@@ -65,12 +79,12 @@ class Joint:
         return len(set(self.partner.tolist())) == len(self.partner)
 
 
-def match_rules(table: Table, vocabulary: Vocabulary, names: Names) -> Found:
+def mine_matches(table: Observations, vocabulary: AttributeValues, names: NameRegistry) -> MiningResult:
     """A rule for each group of attributes that tell one another, and for those that tell another one way only."""
     attributes = sorted(_attributes(table, vocabulary), key=lambda a: float(np.median(a.column.size.prod(axis=1))))
     leader = {a.said: a.said for a in attributes}
     joints = [joint for joint in _joints(attributes) if joint.functional]
-    found = Found()
+    found = MiningResult()
     for joint in (j for j in joints if j.one_to_one):
         if leader[joint.left.said] != leader[joint.right.said]:
             old, new = leader[joint.right.said], leader[joint.left.said]
@@ -85,11 +99,11 @@ def match_rules(table: Table, vocabulary: Vocabulary, names: Names) -> Found:
     return found
 
 
-def _attributes(table: Table, vocabulary: Vocabulary) -> Iterator[Attribute]:
+def _attributes(table: Observations, vocabulary: AttributeValues) -> Iterator[Attribute]:
     for component, attributes in vocabulary.items():
         column = table.columns[component]
         for name, values in attributes.items():
-            if column.alone and len(values) > 1:
+            if column.is_single and len(values) > 1:
                 number = {value: index for index, value in enumerate(values)}
                 code = np.array([number[value or ""] for value in column.attributes[name]], dtype=int)
                 yield Attribute(column, name, values, code)
@@ -103,11 +117,11 @@ def _joints(attributes: list[Attribute]) -> Iterator[Joint]:
 
 def _joint(left: Attribute, right: Attribute) -> Joint | None:
     """None where too few photos have both."""
-    pairs = beside(left.column, right.column)
+    pairs = pair_instances(left.column, right.column)
     a, b = left.code[pairs.inner], right.code[pairs.outer]
     seen = np.zeros((len(left.values), len(right.values)), dtype=int)
     np.add.at(seen, (a, b), 1)
-    if len(np.unique(pairs.photo)) < ENOUGH or min(seen.sum(axis=1).min(), seen.sum(axis=0).min()) < SEEN:
+    if len(np.unique(pairs.photo)) < MIN_PHOTOS or min(seen.sum(axis=1).min(), seen.sum(axis=0).min()) < SEEN:
         return None
     partner = seen.argmax(axis=1)
     wrong = np.unique(pairs.photo[partner[a] != b])
@@ -122,17 +136,17 @@ def _coincidence(seen: Int[np.ndarray, "left right"]) -> float:
     return math.exp(min(groups * math.log(values) - deals, 0.0))
 
 
-def _told(table: Table, joint: Joint, names: Names) -> Found:
+def _told(table: Observations, joint: Joint, names: NameRegistry) -> MiningResult:
     """A rule, or a question where some photos are exceptions."""
     left, right = joint.left, joint.right
     goes = {value: right.values[partner] for value, partner in zip(left.values, joint.partner, strict=True)}
     support = f"{joint.photos - len(joint.wrong)}/{joint.photos}"
     note = "each tells the other" if joint.one_to_one else "the left value tells the right one, not the other way"
-    id_ = names.new(f"{left.column.name}-{left.name}-matches-{right.column.name}-{right.name}")
+    id_ = names.add(f"{left.column.name}-{left.name}-matches-{right.column.name}-{right.name}")
     body = {"left": left.said, "right": right.said, "pairs": goes}
-    rule = Proposal(id_, "match", body, fitted(f"wrong_{left.column.name}_{left.name}"), support, note=note)
+    rule = Proposal(id_, "match", body, truncate_name(f"wrong_{left.column.name}_{left.name}"), support, note=note)
     if not len(joint.wrong):
-        return Found((rule,))
-    exceptions = named([table.photos[index] for index in joint.wrong])
+        return MiningResult((rule,))
+    exceptions = list_photos([table.photos[index] for index in joint.wrong])
     said = f"{left.said} tells {right.said} on {support} photos, not on {exceptions}."
-    return Found(questions=(Question(said, rule),))
+    return MiningResult(questions=(OpenQuestion(said, rule),))

@@ -14,20 +14,20 @@ from typing import TypeAlias
 import numpy as np
 from jaxtyping import Float, Int
 
-from logicls.constraints.mining.proposals import LONGEST, NAME
+from logicls.constraints.mining.proposals import MAX_NAME_LENGTH, NAME
 from logicls.records import Scene
 
 MOST_VALUES = 30
 """An attribute with more values than this is a number or a text, not a choice."""
 RESERVED = ("count", "box", "boxes")
 """Words that mean something else in an example's scene."""
-Vocabulary: TypeAlias = Mapping[str, Mapping[str, tuple[str, ...]]]
+AttributeValues: TypeAlias = Mapping[str, Mapping[str, tuple[str, ...]]]
 """Component → attribute → its values."""
 ADVICE = "rename it in the annotations to use it"
 
 
 @dataclass(frozen=True, slots=True)
-class Described:
+class ComponentDeclaration:
     """A component as the draft declares it."""
 
     name: str
@@ -40,25 +40,25 @@ class Described:
     """How many there are and what they lie in, in a few words."""
 
 
-def legal(name: str) -> bool:
+def is_legal_name(name: str) -> bool:
     """Whether it may be the name of a component, an attribute or a value."""
-    return len(name) <= LONGEST and NAME.fullmatch(name) is not None
+    return len(name) <= MAX_NAME_LENGTH and NAME.fullmatch(name) is not None
 
 
-def name_of(said: str) -> str:
+def to_legal_name(said: str) -> str:
     """The nearest legal name."""
-    return re.sub(r"[^A-Za-z0-9_-]", "_", said).lstrip("-")[:LONGEST] or "product"
+    return re.sub(r"[^A-Za-z0-9_-]", "_", said).lstrip("-")[:MAX_NAME_LENGTH] or "product"
 
 
-def components_of(scenes: Sequence[Scene], declared: Sequence[str]) -> tuple[list[str], list[str]]:
+def find_components(scenes: Sequence[Scene], declared: Sequence[str]) -> tuple[list[str], list[str]]:
     """The components that can be named, in the order of their declaration, and what is said of the others."""
     seen = dict.fromkeys(i.component for scene in scenes for i in scene.instances)
     every = list(dict.fromkeys([*declared, *seen]))
-    refused = [f'category "{name}" is not a legal name: {ADVICE}' for name in every if not legal(name)]
-    return [name for name in every if legal(name)], refused
+    refused = [f'category "{name}" is not a legal name: {ADVICE}' for name in every if not is_legal_name(name)]
+    return [name for name in every if is_legal_name(name)], refused
 
 
-def values_of(column: Column) -> tuple[dict[str, tuple[str, ...]], list[str]]:
+def find_attribute_values(column: InstanceColumn) -> tuple[dict[str, tuple[str, ...]], list[str]]:
     """The attributes that every instance has, with their values, and what is said of the others."""
     kept: dict[str, tuple[str, ...]] = {}
     refused: list[str] = []
@@ -74,9 +74,9 @@ def values_of(column: Column) -> tuple[dict[str, tuple[str, ...]], list[str]]:
 
 def _fault(name: str, seen: Mapping[str, int], rows: int) -> str:
     """Why the attribute cannot be declared; empty where it can."""
-    if not legal(name) or name in RESERVED:
+    if not is_legal_name(name) or name in RESERVED:
         return f"not a legal name, {ADVICE}"
-    bad = next((value for value in seen if not legal(value) or value == "none"), None)
+    bad = next((value for value in seen if not is_legal_name(value) or value == "none"), None)
     if bad is not None:
         return f'its value "{bad}" is not a legal name, {ADVICE}'
     if sum(seen.values()) < rows:
@@ -84,16 +84,16 @@ def _fault(name: str, seen: Mapping[str, int], rows: int) -> str:
     return f"{len(seen)} different values" if len(seen) > MOST_VALUES else ""
 
 
-FEW = 5
+MAX_EXCEPTIONS = 5
 """At most so many photos are exceptions to a rule that is worth a question."""
-RARE = 0.03
+MAX_EXCEPTION_SHARE = 0.03
 """At most this share of the photos are."""
-ENOUGH = 10
+MIN_PHOTOS = 10
 """Photos from which on a place, an order, a size or a pair is not called a coincidence."""
 
 
 @dataclass(frozen=True, slots=True)
-class Column:
+class InstanceColumn:
     """All instances of a component, or one frame a photo."""
 
     name: str
@@ -119,24 +119,24 @@ class Column:
         return size
 
     @property
-    def alone(self) -> bool:
+    def is_single(self) -> bool:
         """Whether there is at most one of it on a photo, a few photos aside."""
-        return bool(len(self.photo)) and mostly(int((self.counts > 1).sum()), int((self.counts > 0).sum()))
+        return bool(len(self.photo)) and are_exceptions_rare(int((self.counts > 1).sum()), int((self.counts > 0).sum()))
 
 
 @dataclass(frozen=True, slots=True)
-class Table:
+class Observations:
     """The photos and what is on them."""
 
     photos: tuple[str, ...]
-    columns: Mapping[str, Column]
+    columns: Mapping[str, InstanceColumn]
     """Component → its instances, in the order in which they are declared."""
-    frame: Column
+    frame: InstanceColumn
     """One box a photo: the whole of it."""
 
 
 @dataclass(frozen=True, slots=True)
-class Pairs:
+class InstancePairs:
     """Every instance of one component beside every one of another on the same photo."""
 
     inner: Int[np.ndarray, " pairs"]
@@ -146,7 +146,7 @@ class Pairs:
     photo: Int[np.ndarray, " pairs"]
 
 
-def tabulate(scenes: Sequence[Scene], components: Sequence[str]) -> Table:
+def tabulate(scenes: Sequence[Scene], components: Sequence[str]) -> Observations:
     """The instances of `components` on the scenes."""
     rows: dict[str, list[tuple[int, tuple[float, ...], Mapping[str, str]]]] = {name: [] for name in components}
     for number, scene in enumerate(scenes):
@@ -156,28 +156,28 @@ def tabulate(scenes: Sequence[Scene], components: Sequence[str]) -> Table:
                 rows[i.component].append((number, box, dict(i.attributes)))
     whole = np.array([(0.0, 0.0, scene.width, scene.height) for scene in scenes]).reshape(-1, 4)
     each = np.arange(len(scenes))
-    frame = Column("", each, whole, np.ones(len(scenes), dtype=int), {})
+    frame = InstanceColumn("", each, whole, np.ones(len(scenes), dtype=int), {})
     columns = {name: _column(name, found, len(scenes)) for name, found in rows.items()}
-    return Table(tuple(scene.photo for scene in scenes), columns, frame)
+    return Observations(tuple(scene.photo for scene in scenes), columns, frame)
 
 
-def beside(inner: Column, outer: Column) -> Pairs:
+def pair_instances(inner: InstanceColumn, outer: InstanceColumn) -> InstancePairs:
     """All pairs on the same photo."""
     many = outer.counts[inner.photo]
     starts = np.searchsorted(outer.photo, inner.photo)
     rows = np.repeat(np.arange(len(inner.photo)), many)
     step = np.arange(len(rows)) - np.repeat(np.cumsum(many) - many, many)
-    return Pairs(rows, starts[rows] + step, inner.photo[rows])
+    return InstancePairs(rows, starts[rows] + step, inner.photo[rows])
 
 
-def mostly(exceptions: int, photos: int) -> bool:
+def are_exceptions_rare(exceptions: int, photos: int) -> bool:
     """Whether so few of the photos are exceptions that they may be mistakes."""
-    return exceptions <= min(FEW, RARE * photos)
+    return exceptions <= min(MAX_EXCEPTIONS, MAX_EXCEPTION_SHARE * photos)
 
 
-def _column(name: str, rows: Sequence[tuple[int, tuple[float, ...], Mapping[str, str]]], photos: int) -> Column:
+def _column(name: str, rows: Sequence[tuple[int, tuple[float, ...], Mapping[str, str]]], photos: int) -> InstanceColumn:
     photo = np.array([row[0] for row in rows], dtype=int)
     box = np.array([row[1] for row in rows], dtype=float).reshape(-1, 4)
     keys = dict.fromkeys(key for _, _, facts in rows for key in facts)
     attributes = {key: tuple(facts.get(key) for _, _, facts in rows) for key in keys}
-    return Column(name, photo, box, np.bincount(photo, minlength=photos), attributes)
+    return InstanceColumn(name, photo, box, np.bincount(photo, minlength=photos), attributes)

@@ -7,9 +7,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_-]*")
-LONGEST = 60
+MAX_NAME_LENGTH = 60
 """Characters of a name, at most."""
-SHOWN = 3
+MAX_PHOTOS_NAMED = 3
 """Photos that are named."""
 
 
@@ -38,31 +38,31 @@ class Proposal:
         return {"id": self.id, self.family: self.body, "violation": self.violation, **more}
 
     @property
-    def constant(self) -> str:
+    def constant_component(self) -> str:
         """The component of which it says that there is always the same number; empty where it says no such thing."""
         of = self.body.get("of")
         plain = isinstance(of, str) and "exactly" in self.body and not {"in", "with"} & set(self.body) and not self.each
         return str(of) if plain else ""
 
     @property
-    def things(self) -> set[str]:
+    def references(self) -> set[str]:
         """The components and places that it speaks about."""
         words = {word.partition(".")[0] for item in self.body.values() for word in _words(item)}
         return words | {self.each} if self.each else words
 
 
 @dataclass(frozen=True, slots=True)
-class Question:
+class OpenQuestion:
     """A rule that all but a few photos obey."""
 
-    said: str
+    text: str
     """What holds where, and which photos are exceptions."""
     proposal: Proposal
     """The rule that it would be."""
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class RegionProposal:
     """A region that a rule needs."""
 
     name: str
@@ -80,32 +80,32 @@ class Place:
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class MiningResult:
     """What one search came to."""
 
     proposals: tuple[Proposal, ...] = ()
-    questions: tuple[Question, ...] = ()
-    places: tuple[Place, ...] = ()
+    questions: tuple[OpenQuestion, ...] = ()
+    regions: tuple[RegionProposal, ...] = ()
 
-    def __add__(self, other: Found) -> Found:
-        return Found(
-            self.proposals + other.proposals, self.questions + other.questions, self.places + other.places
+    def __add__(self, other: MiningResult) -> MiningResult:
+        return MiningResult(
+            self.proposals + other.proposals, self.questions + other.questions, self.regions + other.regions
         )  # fmt: skip
 
 
 @dataclass(slots=True)
-class Names:
+class NameRegistry:
     """Hands out names that are legal and used once."""
 
-    taken: set[str] = field(default_factory=set)
+    used: set[str] = field(default_factory=set)
 
-    def new(self, wanted: str) -> str:
+    def add(self, wanted: str) -> str:
         """The name that was wanted, or one like it."""
-        name, number = fitted(wanted), 1
-        while name in self.taken:
+        name, number = truncate_name(wanted), 1
+        while name in self.used:
             number += 1
-            name = fitted(wanted, f"_{number}")
-        self.taken.add(name)
+            name = truncate_name(wanted, f"_{number}")
+        self.used.add(name)
         return name
 
 
@@ -121,12 +121,12 @@ def _words(value: object) -> Iterator[str]:
             yield from _words(item)
 
 
-def fitted(wanted: str, ending: str = "") -> str:
+def truncate_name(wanted: str, ending: str = "") -> str:
     """A name of at most sixty characters."""
-    return wanted[: LONGEST - len(ending)] + ending
+    return wanted[: MAX_NAME_LENGTH - len(ending)] + ending
 
 
-def named(photos: Sequence[str]) -> str:
+def list_photos(photos: Sequence[str]) -> str:
     """The first few of the photos, and how many more there are."""
-    shown = ", ".join(photos[:SHOWN])
-    return shown if len(photos) <= SHOWN else f"{shown} and {len(photos) - SHOWN} more"
+    shown = ", ".join(photos[:MAX_PHOTOS_NAMED])
+    return shown if len(photos) <= MAX_PHOTOS_NAMED else f"{shown} and {len(photos) - MAX_PHOTOS_NAMED} more"

@@ -11,9 +11,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 from jaxtyping import Float, Int
 
-from logicls.constraints.mining.intervals import DIGITS, MARGIN, STEPS, told
-from logicls.constraints.mining.observations import ENOUGH, Column, Table, Vocabulary
-from logicls.constraints.mining.proposals import Found, Names, Place, Proposal, fitted
+from logicls.constraints.mining.intervals import DIGITS, MARGIN, STEPS, describe_coverage
+from logicls.constraints.mining.observations import MIN_PHOTOS, AttributeValues, InstanceColumn, Observations
+from logicls.constraints.mining.proposals import MiningResult, NameRegistry, Proposal, RegionProposal, truncate_name
 from logicls.constraints.mining.spatial_relations import MOST_PAIRS, Nesting
 
 Box = tuple[float, float, float, float]
@@ -94,8 +94,8 @@ ROUNDS = 3
 class Slots:
     """The places of a component of which there is always the same number."""
 
-    column: Column
-    frame: Column
+    column: InstanceColumn
+    frame: InstanceColumn
     slot: Int[np.ndarray, " rows"]
     """In which place each instance lies, numbered in reading order."""
     centre: Float[np.ndarray, "rows 2"]
@@ -104,7 +104,9 @@ class Slots:
     """What all instances of a place cover together, fractions of the frame."""
 
 
-def slot_rules(table: Table, nesting: Nesting, vocabulary: Vocabulary, counts: Found, names: Names) -> Found:
+def mine_slots(
+    table: Observations, nesting: Nesting, vocabulary: AttributeValues, counts: MiningResult, names: NameRegistry
+) -> MiningResult:
     """The rules on counts, and a rule for each place.
 
     Where an attribute names the places, an empty place is a thing missing there, and what is left to say of the count
@@ -112,7 +114,7 @@ def slot_rules(table: Table, nesting: Nesting, vocabulary: Vocabulary, counts: F
     """
     rules, places = list(counts.proposals), []
     for index, rule in enumerate(counts.proposals):
-        slots = _slots(table, nesting, rule.constant) if rule.constant else None
+        slots = _slots(table, nesting, rule.constant_component) if rule.constant_component else None
         if slots:
             labels = _labels(slots, vocabulary[slots.column.name])
             grid = None if labels or len(slots.boxes) <= FEW else _grid(slots, names)
@@ -124,19 +126,22 @@ def slot_rules(table: Table, nesting: Nesting, vocabulary: Vocabulary, counts: F
             named = _places(slots, labels, names)
             filled = [_filled(slots, place, "" if labels else rule.id, names) for place in named]
             if labels:
-                most, above = {"of": rule.constant, "at_most": len(named)}, f"additional_{rule.constant}"
-                rules[index] = replace(rule, body=most, violation=fitted(above))
+                most, above = (
+                    {"of": rule.constant_component, "at_most": len(named)},
+                    f"additional_{rule.constant_component}",
+                )
+                rules[index] = replace(rule, body=most, violation=truncate_name(above))
             rules += filled
             places += named
-    return Found(tuple(rules), counts.questions, tuple(places))
+    return MiningResult(tuple(rules), counts.questions, tuple(places))
 
 
-def _slots(table: Table, nesting: Nesting, name: str) -> Slots | None:
+def _slots(table: Observations, nesting: Nesting, name: str) -> Slots | None:
     """None where there are no such places."""
     column, parent = table.columns[name], nesting.parent[name]
     frame = table.columns[parent] if parent else table.frame
     count = int(column.counts[0])
-    beyond = len(column.counts) < ENOUGH or len(column.photo) * count > MOST_PAIRS
+    beyond = len(column.counts) < MIN_PHOTOS or len(column.photo) * count > MOST_PAIRS
     if not 2 <= count <= MOST or beyond or (frame.counts != 1).any():
         return None
     outer = frame.box[column.photo]
@@ -180,51 +185,51 @@ def _labels(slots: Slots, attributes: Mapping[str, Sequence[str]]) -> tuple[str,
     return ()
 
 
-def _grid(slots: Slots, names: Names) -> Place | None:
+def _grid(slots: Slots, names: NameRegistry) -> RegionProposal | None:
     """The region whose cells are the places; None where they do not lie in columns and rows."""
     low, high = slots.boxes[:, :2].min(axis=0), slots.boxes[:, 2:].max(axis=0)
     divided = gridded(slots.centre, slots.slot, (float(low[0]), float(low[1]), float(high[0]), float(high[1])))
     if divided is None:
         return None
     box, grid = divided
-    return Place(names.new(f"{slots.column.name}_places"), box, slots.frame.name, grid)
+    return RegionProposal(names.add(f"{slots.column.name}_places"), box, slots.frame.name, grid)
 
 
-def _in_each(slots: Slots, grid: Place, count: str, names: Names) -> Proposal:
+def _in_each(slots: Slots, grid: RegionProposal, count: str, names: NameRegistry) -> Proposal:
     """That one lies in each cell, where the number is right at all."""
     name, photos = slots.column.name, len(slots.column.counts)
     return Proposal(
-        id=names.new(f"{grid.name}-filled"),
+        id=names.add(f"{grid.name}-filled"),
         family="quantity",
         body={"of": name, "at_least": 1},
-        violation=fitted(f"misplaced_{name}"),
+        violation=truncate_name(f"misplaced_{name}"),
         support=f"{photos}/{photos}",
         each=grid.name,
         unless_broken=(count,),
     )
 
 
-def _places(slots: Slots, labels: Sequence[str], names: Names) -> list[Place]:
+def _places(slots: Slots, labels: Sequence[str], names: NameRegistry) -> list[RegionProposal]:
     """The places under the names that they have, or numbered."""
     found = []
     for number, box in enumerate(slots.boxes):
         x1, y1, x2, y2 = (float(edge) for edge in box)
         name = f"{slots.column.name}_{labels[number] if labels else f'place_{number + 1}'}"
-        found.append(Place(names.new(name), (x1, y1, x2, y2), slots.frame.name))
+        found.append(RegionProposal(names.add(name), (x1, y1, x2, y2), slots.frame.name))
     return found
 
 
-def _filled(slots: Slots, place: Place, count: str, names: Names) -> Proposal:
+def _filled(slots: Slots, place: RegionProposal, count: str, names: NameRegistry) -> Proposal:
     """That one lies in the place; `count` is the rule that comes before it."""
     name, photos = slots.column.name, len(slots.column.counts)
     body = {"of": name, "at_least": 1, "in": place.name}
     violation = f"misplaced_{name}" if count else f"missing_{place.name}"
     return Proposal(
-        id=names.new(f"{place.name}-filled"),
+        id=names.add(f"{place.name}-filled"),
         family="quantity",
         body=body,
-        violation=fitted(violation),
+        violation=truncate_name(violation),
         support=f"{photos}/{photos}",
-        note=told(photos, 4),
+        note=describe_coverage(photos, 4),
         unless_broken=(count,) if count else (),
     )

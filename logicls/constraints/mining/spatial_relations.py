@@ -11,8 +11,21 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-from logicls.constraints.mining.observations import ENOUGH, Column, Table, beside, mostly
-from logicls.constraints.mining.proposals import Found, Names, Proposal, Question, fitted, named
+from logicls.constraints.mining.observations import (
+    MIN_PHOTOS,
+    InstanceColumn,
+    Observations,
+    are_exceptions_rare,
+    pair_instances,
+)
+from logicls.constraints.mining.proposals import (
+    MiningResult,
+    NameRegistry,
+    OpenQuestion,
+    Proposal,
+    list_photos,
+    truncate_name,
+)
 
 STICKS_OUT = 0.05
 """By this share of the container's size a box that was drawn a little too large may stick out."""
@@ -56,7 +69,7 @@ class Nesting:
         return roots[0] if len(roots) == 1 else ""
 
 
-def nest(table: Table) -> Nesting:
+def find_nesting(table: Observations) -> Nesting:
     """The containers that hold on all photos, or on all but a few."""
     columns = table.columns
     found: dict[str, dict[str, Inside]] = {name: {} for name in columns}
@@ -77,21 +90,21 @@ def nest(table: Table) -> Nesting:
     return Nesting(parent, inside, fills)
 
 
-def lying(inner: Column, outer: Column) -> Inside | None:
+def lying(inner: InstanceColumn, outer: InstanceColumn) -> Inside | None:
     """How the one lies in the other; None where it does not, or where too few photos show it."""
     present = inner.counts > 0
-    if int((present & (outer.counts > 0)).sum()) < ENOUGH or int(inner.counts @ outer.counts) > MOST_PAIRS:
+    if int((present & (outer.counts > 0)).sum()) < MIN_PHOTOS or int(inner.counts @ outer.counts) > MOST_PAIRS:
         return None
-    lies = locate(inner, outer)
+    lies = find_containers(inner, outer)
     near = lies.row >= 0
     share = inner.size[near].prod(axis=1) / outer.size[lies.row[near]].prod(axis=1)
     exceptions = int((present & ~lies.fits).sum())
-    return lies if np.median(share) <= SMALLER and mostly(exceptions, int(present.sum())) else None
+    return lies if np.median(share) <= SMALLER and are_exceptions_rare(exceptions, int(present.sum())) else None
 
 
-def locate(inner: Column, outer: Column) -> Inside:
+def find_containers(inner: InstanceColumn, outer: InstanceColumn) -> Inside:
     """For every instance the one of the other component that it lies in, or sticks out of the least."""
-    pairs = beside(inner, outer)
+    pairs = pair_instances(inner, outer)
     a, b = inner.box[pairs.inner], outer.box[pairs.outer]
     beyond = np.concatenate([b[:, :2] - a[:, :2], a[:, 2:] - b[:, 2:]], axis=1)
     share = np.maximum((beyond / np.maximum(np.tile(outer.size[pairs.outer], 2), 1e-6)).max(axis=1), 0.0)
@@ -104,11 +117,11 @@ def locate(inner: Column, outer: Column) -> Inside:
     return Inside(row, out, fits)
 
 
-def _fills(inner: Column, outer: Column) -> bool:
+def _fills(inner: InstanceColumn, outer: InstanceColumn) -> bool:
     """Whether it stands on the other's bottom, reaches from side to side, and varies at its top."""
-    if not (inner.alone and outer.alone):
+    if not (inner.is_single and outer.is_single):
         return False
-    pairs = beside(inner, outer)
+    pairs = pair_instances(inner, outer)
     a, b, size = inner.box[pairs.inner], outer.box[pairs.outer], np.maximum(outer.size[pairs.outer], 1e-6)
     left, top = ((a[:, :2] - b[:, :2]) / size).T
     right, bottom = ((b[:, 2:] - a[:, 2:]) / size).T
@@ -123,7 +136,7 @@ def _spread(values: Float[np.ndarray, " rows"]) -> float:
     return float(high - low)
 
 
-def _area(column: Column) -> float:
+def _area(column: InstanceColumn) -> float:
     return float(np.median(column.size.prod(axis=1)))
 
 
@@ -161,19 +174,19 @@ class Extent:
     """Largest edge."""
 
 
-def order_rules(table: Table, nesting: Nesting, names: Names) -> Found:
+def mine_orders(table: Observations, nesting: Nesting, names: NameRegistry) -> MiningResult:
     """The orders that hold among things that lie in the same container, without those that follow from others."""
-    found = Found()
+    found = MiningResult()
     for parent in dict.fromkeys(nesting.parent.values()):
         siblings = nesting.siblings(parent)
         if 1 < len(siblings) <= MOST:
             extents = {name: _extent(table.columns[name]) for name in siblings}
             orders = [order for order in _pairs(extents) if order]
-            found += sum((_told(table, order, names) for order in _reduced(orders)), Found())
+            found += sum((_told(table, order, names) for order in _reduced(orders)), MiningResult())
     return found
 
 
-def _extent(column: Column) -> Extent:
+def _extent(column: InstanceColumn) -> Extent:
     """The extremes on each photo."""
     shape = len(column.counts), 2
     edges = [np.full(shape, np.inf), np.full(shape, -np.inf), np.full(shape, np.inf), np.full(shape, -np.inf)]
@@ -213,7 +226,7 @@ def _order(first: str, second: str, axis: int, extents: Mapping[str, Extent]) ->
     present = np.flatnonzero(~np.isnan(gap))
     wrong = present[gap[present] <= 0]
     right = np.setdiff1d(present, wrong)
-    if len(present) < ENOUGH or not mostly(len(wrong), len(present)):
+    if len(present) < MIN_PHOTOS or not are_exceptions_rare(len(wrong), len(present)):
         return None
     clear = (apart[right] >= 0).all() or gap[right].min() >= np.ptp(gap[right])
     return Order(first, second, axis, float(np.median(gap[right])), len(present), tuple(wrong)) if clear else None
@@ -240,16 +253,16 @@ def _follows(order: Order, after: Mapping[tuple[str, int], set[str]]) -> bool:
     return order.second in reached
 
 
-def _told(table: Table, order: Order, names: Names) -> Found:
+def _told(table: Observations, order: Order, names: NameRegistry) -> MiningResult:
     """A rule, or a question where some photos are exceptions."""
     relation = RELATIONS[order.axis]
     words = relation.replace("_", "-")
     support = f"{order.photos - len(order.wrong)}/{order.photos}"
     body = {"subject": order.first, "relation": relation, "object": order.second}
-    id_ = names.new(f"{order.first}-{words}-{order.second}")
-    rule = Proposal(id_, "layout", body, fitted(f"{order.first}_not_{relation}_{order.second}"), support)
+    id_ = names.add(f"{order.first}-{words}-{order.second}")
+    rule = Proposal(id_, "layout", body, truncate_name(f"{order.first}_not_{relation}_{order.second}"), support)
     if not order.wrong:
-        return Found((rule,))
-    exceptions = named([table.photos[index] for index in order.wrong])
+        return MiningResult((rule,))
+    exceptions = list_photos([table.photos[index] for index in order.wrong])
     said = f"{order.first} is {words} {order.second} on {support} photos, not on {exceptions}."
-    return Found(questions=(Question(said, rule),))
+    return MiningResult(questions=(OpenQuestion(said, rule),))

@@ -10,9 +10,9 @@ import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from logicls.constraints.mining.intervals import CONFIDENCE, coverage, percent
-from logicls.constraints.mining.observations import ENOUGH, Described
-from logicls.constraints.mining.proposals import Found, Place, Proposal, Question
+from logicls.constraints.mining.intervals import CONFIDENCE, coverage, percent_to_text
+from logicls.constraints.mining.observations import MIN_PHOTOS, ComponentDeclaration
+from logicls.constraints.mining.proposals import MiningResult, OpenQuestion, Proposal, RegionProposal
 from logicls.constraints.spec.models import Spec
 
 SECTIONS = {
@@ -55,7 +55,7 @@ def printable(said: str) -> str:
     return "".join(c if c.isprintable() else "?" for c in said)
 
 
-def component_lines(components: Sequence[Described]) -> Iterator[str]:
+def component_lines(components: Sequence[ComponentDeclaration]) -> Iterator[str]:
     """`components:`, one a line."""
     yield "components:"
     for component in components:
@@ -65,7 +65,7 @@ def component_lines(components: Sequence[Described]) -> Iterator[str]:
         yield f"  {_text(component.name)}: {flow(body)}  # {component.note}"
 
 
-def place_lines(places: Sequence[Place]) -> Iterator[str]:
+def place_lines(places: Sequence[RegionProposal]) -> Iterator[str]:
     """`regions:`, one a line; nothing where there are none."""
     if places:
         yield from ("", "regions:")
@@ -93,13 +93,13 @@ def rule_lines(proposal: Proposal) -> Iterator[str]:
         yield f"  {'- ' if key == 'id' else '  '}{key}: {flow(value)}{support}"
 
 
-def question_lines(questions: Sequence[Question]) -> Iterator[str]:
+def question_lines(questions: Sequence[OpenQuestion]) -> Iterator[str]:
     """Rules to be, as comments."""
     if questions:
         yield from ("", *comments(ASKED))
     for question in questions:
         yield "#"
-        yield from comments(question.said)
+        yield from comments(question.text)
         yield from (f"#{line}" for line in rule_lines(question.proposal))
 
 
@@ -133,14 +133,14 @@ def _text(name: str) -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class Draft:
+class SpecDraft:
     """A spec to be: what was found in the photos, and what could not be used."""
 
     product: str
     photos: int
-    components: tuple[Described, ...]
-    found: Found
-    left_out: tuple[str, ...]
+    components: tuple[ComponentDeclaration, ...]
+    rules: MiningResult
+    unused: tuple[str, ...]
     """Categories and attributes that a spec cannot speak about, and why."""
     source: str
     """Name of the dataset."""
@@ -149,7 +149,7 @@ class Draft:
     """The photo that the examples are made after."""
     examples: tuple[Mapping[str, object], ...] = ()
 
-    def text(self) -> str:
+    def to_yaml(self) -> str:
         """The draft as a commented YAML file."""
         lines = [
             *self._heading(),
@@ -157,14 +157,14 @@ class Draft:
             f"product: {flow({'name': self.product})}",
             "",
             *component_lines(self.components),
-            *place_lines(self.found.places),
-            *constraint_lines(self.found.proposals),
-            *question_lines(self.found.questions),
+            *place_lines(self.rules.regions),
+            *constraint_lines(self.rules.proposals),
+            *question_lines(self.rules.questions),
             *example_lines(self.examples, self.typical),
         ]
         return "\n".join(line.rstrip() for line in lines) + "\n"
 
-    def spec(self) -> Spec:
+    def to_spec(self) -> Spec:
         """The draft as a spec."""
         components = {
             c.name: {"attributes": c.attributes, "optional": c.optional, **({"fills": c.fills} if c.fills else {})}
@@ -174,25 +174,25 @@ class Draft:
             "logicls": 1,
             "product": {"name": self.product},
             "components": components,
-            "regions": {p.name: p.body for p in self.found.places},
-            "constraints": [p.content for p in self.found.proposals],
+            "regions": {p.name: p.body for p in self.rules.regions},
+            "constraints": [p.content for p in self.rules.proposals],
             "examples": self.examples,
         }
         return Spec.model_validate_json(json.dumps(content))
 
     def _heading(self) -> list[str]:
         """What a reader must know before the first rule."""
-        held = percent(coverage(self.photos, 1))
+        held = percent_to_text(coverage(self.photos, 1))
         said = [
             f"A draft, to be edited: what {self.photos} annotated photos of {self.source or self.product} have in "
             "common. Delete what is chance, and add what good photos cannot show. Beside each rule stands on how many "
             "photos it holds, of those that it applies to.",
-            f"What held on all {self.photos} holds on at least {held} of such photos, with {percent(CONFIDENCE)} "
+            f"What held on all {self.photos} holds on at least {held} of such photos, with {percent_to_text(CONFIDENCE)} "
             "confidence.",
         ]
-        if self.photos < ENOUGH:
-            said.append(f"Too few photos for places, orders, pairs and sizes: those need {ENOUGH}.")
+        if self.photos < MIN_PHOTOS:
+            said.append(f"Too few photos for places, orders, pairs and sizes: those need {MIN_PHOTOS}.")
         if self.licence:
             said.append(f"Licence of the photos: {self.licence}.")
-        said += [f"Not used: {fault}." for fault in self.left_out]
+        said += [f"Not used: {fault}." for fault in self.unused]
         return [line for text in said for line in comments(text)]

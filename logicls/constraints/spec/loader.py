@@ -14,7 +14,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from logicls.constraints.spec.yaml_reader import Tree, TreePath, read_yaml
-from logicls.errors import Problem, SpecError, did_you_mean, relative
+from logicls.errors import Problem, SpecError, suggest_name, relative_path
 
 if TYPE_CHECKING:
     from logicls.constraints.spec.models import Spec
@@ -78,9 +78,9 @@ def load_spec_file(path: Path) -> SpecFile:
     # The models take longer to import than a broken file takes to be refused.
     tree = read_yaml(path)
     resolve = importlib.import_module("logicls.constraints.spec.references")
-    sheet = SpecFile(validate_tree(resolve.Spec, tree, relative(path)), tree, relative(path))
+    sheet = SpecFile(validate_tree(resolve.Spec, tree, relative_path(path)), tree, relative_path(path))
     problems = [
-        sheet.make_problem(code, message, where, advice) for where, message, advice, code in resolve.faults(sheet.spec)
+        sheet.make_problem(code, message, where, advice) for where, message, advice, code in resolve.find_faults(sheet.spec)
     ]
     if problems:
         raise SpecError(_sort_by_line(problems))
@@ -191,7 +191,7 @@ def _describe_error(
             return (
                 "LC021",
                 f'unknown key "{path[-1]}" {_location_text(path[:-1], value)}',
-                did_you_mean(str(path[-1]), known),
+                suggest_name(str(path[-1]), known),
             )
         case "missing" if isinstance(path[-1], int):
             return "LC022", f"{thing} is missing", ""
@@ -203,7 +203,7 @@ def _describe_error(
         case "literal_error" | "enum":
             allowed = str(error.get("ctx", {}).get("expected", ""))
             words = [word.strip("'") for word in allowed.replace(" or ", ", ").split(", ")]
-            return "LC024", f"{thing}: {got} is not one of the allowed values", did_you_mean(str(error["input"]), words)
+            return "LC024", f"{thing}: {got} is not one of the allowed values", suggest_name(str(error["input"]), words)
         case "string_pattern_mismatch":
             return "LC024", f"{thing}: {got} is not a name", _name_advice(error)
         case "value_error":

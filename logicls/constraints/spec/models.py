@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from logicls.constraints.families.attribute import Attribute
 from logicls.constraints.families.composition import Composition
 from logicls.constraints.families.connection import Connection
-from logicls.constraints.families.context import RegionGrid, FailureMode, Variant, Vocabulary
+from logicls.constraints.families.context import FailureMode, RegionGrid, Variant, Vocabulary
 from logicls.constraints.families.layout import Layout
 from logicls.constraints.families.logical import AllOf, AnyOf, Not
 from logicls.constraints.families.match import Match

@@ -13,7 +13,7 @@ from logicls.constraints.families.measure import Measure
 from logicls.constraints.families.protocol import Family, Reference
 from logicls.constraints.families.quantity import Quantity
 from logicls.constraints.spec.models import Spec
-from logicls.errors import did_you_mean
+from logicls.errors import suggest_name
 
 Path = tuple[str | int, ...]
 
@@ -263,4 +263,4 @@ def _is_box(box: object) -> bool:
 
 
 def _unknown_name(path: Path, what: str, name: str, known: Iterable[str]) -> Fault:
-    return Fault(path, f'unknown {what} "{name}"', did_you_mean(name, known), "LC030")
+    return Fault(path, f'unknown {what} "{name}"', suggest_name(name, known), "LC030")

@@ -16,7 +16,7 @@ from typing import TypeAlias
 
 import yaml
 
-from logicls.errors import Problem, SpecError, relative
+from logicls.errors import Problem, SpecError, relative_path
 
 Value: TypeAlias = "dict[str, Value] | list[Value] | str | int | float | bool | None"
 TreePath: TypeAlias = "tuple[str | int, ...]"
@@ -190,7 +190,7 @@ def read_yaml(path: Path, text: str | None = None) -> Tree:
     Raises:
         SpecError: With every problem found, LC001 to LC013.
     """
-    file = relative(path)
+    file = relative_path(path)
     source = read_text(path) if text is None else text.removeprefix("\ufeff")
     _check_characters(source, file)
     builder = _Builder(iter(()), file)
@@ -215,7 +215,7 @@ def read_text(path: Path) -> str:
     Raises:
         SpecError: The file is missing, too large, or not UTF-8 (LC001 to LC003).
     """
-    file = relative(path)
+    file = relative_path(path)
     try:
         with path.open("rb") as stream:
             data = stream.read(MAX_BYTES + 1)

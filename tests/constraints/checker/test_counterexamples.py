@@ -10,16 +10,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from logicls.constraints.checker.counterexamples import Target, list_targets, find_counterexample
+from logicls.constraints.checker.counterexamples import Target, find_counterexample, list_targets
 from logicls.constraints.spec.loader import load_spec
 from logicls.constraints.spec.models import Spec
-from logicls.io.resources import share
+from logicls.io.resources import resource_path
 from logicls.records import Box, Scene
 
 from ..breaking import SEEDS, after, broken, judged
 
 Good = Callable[[str], st.SearchStrategy[Scene]]
-SPECS = {path.stem: load_spec(path) for path in sorted(share("constraints").glob("*.yaml"))}
+SPECS = {path.stem: load_spec(path) for path in sorted(resource_path("constraints").glob("*.yaml"))}
 AIMS = [
     pytest.param(name, aim, id=f"{name}-{aim.constraint.id}-{aim.violation}")
     for name, spec in SPECS.items()

@@ -10,11 +10,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from logicls.constraints.checker.decomposition import VERDICT, query_component, decompose, locate_query_id
-from logicls.constraints.checker.evaluation import index_answers, evaluate, compute_answers
+from logicls.constraints.checker.decomposition import VERDICT, decompose, locate_query_id, query_component
+from logicls.constraints.checker.evaluation import compute_answers, evaluate, index_answers
 from logicls.constraints.spec.loader import load_spec
 from logicls.constraints.spec.models import Spec
-from logicls.io.resources import share
+from logicls.io.resources import resource_path
 from logicls.records import Answer, Scene, Subquery
 
 Good = Callable[[str], st.SearchStrategy[Scene]]
@@ -70,7 +70,7 @@ def test_an_attribute_has_the_values_of_the_spec() -> None:
     assert decompose(spec(match))[0] == Subquery("attribute:pin.colour", "attribute", "pin", "colour", ("red", "blue"))
 
 
-SPECS = sorted(share("constraints").glob("*.yaml"))
+SPECS = sorted(resource_path("constraints").glob("*.yaml"))
 ASKED = {
     "breakfast_box": [
         "locate:fruit",
@@ -129,7 +129,7 @@ def test_the_questions_of_the_shipped_specs(path) -> None:
 
 def test_a_question_s_id_says_what_it_is_about():
     """Every question but the verdict is about its component, and the component is located by one question."""
-    shipped = [query for path in sorted(share("constraints").glob("*.yaml")) for query in decompose(load_spec(path))]
+    shipped = [query for path in sorted(resource_path("constraints").glob("*.yaml")) for query in decompose(load_spec(path))]
 
     assert shipped != []
     assert [query_component(query.id) for query in shipped] == [query.component for query in shipped]

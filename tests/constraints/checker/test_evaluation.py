@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from logicls.constraints.checker.counterexamples import list_targets, find_counterexample
+from logicls.constraints.checker.counterexamples import find_counterexample, list_targets
 from logicls.constraints.checker.evaluation import evaluate
 from logicls.constraints.families.context import FailureMode
 from logicls.constraints.spec.models import Constraint, Spec

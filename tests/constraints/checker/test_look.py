@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from logicls.constraints.checker.evaluation import index_answers, evaluate, compute_answers, collect_violations
+from logicls.constraints.checker.evaluation import collect_violations, compute_answers, evaluate, index_answers
 from logicls.constraints.spec.loader import load_spec
 from logicls.constraints.spec.models import Spec
-from logicls.io.resources import share
+from logicls.io.resources import resource_path
 from logicls.records import Answer, Box, Instance, Scene
 
 SPEC = Spec.model_validate(
@@ -72,7 +72,7 @@ def test_what_was_not_annotated_is_not_readable() -> None:
     }
 
 
-@pytest.mark.parametrize("path", sorted(share("constraints").glob("*.yaml")), ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", sorted(resource_path("constraints").glob("*.yaml")), ids=lambda path: path.stem)
 def test_good_scenes_break_nothing(good: Callable[[str], st.SearchStrategy[Scene]], path) -> None:
     """Every rule of a shipped spec holds on a good scene of its product, and the verdict says so."""
     spec = load_spec(path)

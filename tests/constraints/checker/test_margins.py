@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from logicls.constraints.checker.counterexamples import Target, list_targets, find_counterexample
+from logicls.constraints.checker.counterexamples import Target, find_counterexample, list_targets
 from logicls.constraints.checker.evaluation import build_context
-from logicls.constraints.checker.margins import rule_margin, compute_margins, find_near_limits
-from logicls.constraints.families.context import NotApplicable, EvaluationContext
+from logicls.constraints.checker.margins import compute_margins, find_near_limits, rule_margin
+from logicls.constraints.families.context import EvaluationContext, NotApplicable
 from logicls.constraints.families.dead_zone import NEAR_LIMIT_SHARE, sample_distance
 from logicls.constraints.families.edits import simulate_edits
 from logicls.constraints.families.layout import DIRECTIONS, Layout
@@ -21,11 +21,11 @@ from logicls.constraints.families.measure import Measure
 from logicls.constraints.families.protocol import Family
 from logicls.constraints.spec.loader import load_spec
 from logicls.constraints.spec.models import Spec
-from logicls.io.resources import share
+from logicls.io.resources import resource_path
 from logicls.records import Box, Instance, Scene
 
 Good = Callable[[str], st.SearchStrategy[Scene]]
-SPECS = {path.stem: load_spec(path) for path in sorted(share("constraints").glob("*.yaml"))}
+SPECS = {path.stem: load_spec(path) for path in sorted(resource_path("constraints").glob("*.yaml"))}
 CENTRED = [
     pytest.param(name, aim, id=f"{name}-{aim.constraint.id}-{aim.violation}")
     for name, spec in SPECS.items()

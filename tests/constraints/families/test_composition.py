@@ -8,7 +8,7 @@ import pytest
 from pydantic import ValidationError
 
 from logicls.constraints.families.composition import Composition
-from logicls.constraints.families.context import NotApplicable, RuleResult, FailureMode, UnreadableAnswer
+from logicls.constraints.families.context import FailureMode, NotApplicable, RuleResult, UnreadableAnswer
 from logicls.records import Answer, Box
 
 from ..readings import TRAY, at, located, pins, reading, told

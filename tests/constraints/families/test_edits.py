@@ -6,8 +6,8 @@ import pytest
 
 from logicls.constraints.families.edits import (
     Add,
-    Move,
     Edit,
+    Move,
     Remove,
     Replace,
     Resize,

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from logicls.constraints.families.context import NotApplicable, RuleResult, FailureMode
+from logicls.constraints.families.context import FailureMode, NotApplicable, RuleResult
 from logicls.constraints.families.layout import GROUPS, Layout
 from logicls.records import Answer, Box
 

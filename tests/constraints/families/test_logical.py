@@ -7,7 +7,7 @@ from itertools import permutations, product
 
 import pytest
 
-from logicls.constraints.families.logical import conjunction, implication, negation, disjunction
+from logicls.constraints.families.logical import conjunction, disjunction, implication, negation
 from logicls.records import Status
 
 H: Status = "holds"

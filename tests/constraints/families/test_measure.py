@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from logicls.constraints.families.context import NotApplicable, RuleResult, FailureMode, UnreadableAnswer
+from logicls.constraints.families.context import FailureMode, NotApplicable, RuleResult, UnreadableAnswer
 from logicls.constraints.families.measure import Measure
 from logicls.records import Answer, Box
 

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from logicls.constraints.checker.evaluation import compute_answers
-from logicls.constraints.lint.spec_lint import lint
+from logicls.constraints.lint.spec_lint import lint_spec
 from logicls.constraints.spec.models import Spec
 from logicls.constraints.spec.references import find_faults
 from logicls.records import Box, Instance, Scene
@@ -39,7 +39,7 @@ def spec(*constraints: Body, **more: Any) -> Spec:
 def said(rules: Spec, *codes: str) -> list[tuple[str, str]]:
     """Code and message of what lint says, of these codes."""
     assert find_faults(rules) == []
-    return [(f.code, f.message) for f in lint(rules) if not codes or f.code in codes]
+    return [(f.code, f.message) for f in lint_spec(rules) if not codes or f.code in codes]
 
 
 def pin(**body: Any) -> Body:

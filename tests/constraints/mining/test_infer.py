@@ -8,13 +8,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from logicls.constraints.mining.infer import Draft, infer
+from logicls.constraints.mining.infer import SpecDraft, infer
 from logicls.constraints.spec.loader import load_spec, load_spec_file
 from logicls.data.coco import read_dataset
-from logicls.data.dataset_lint import check
+from logicls.data.dataset_lint import check_spec
 from logicls.diagnostics.codes import level_of
 from logicls.errors import DataError, Problem
-from logicls.io.resources import share
+from logicls.io.resources import resource_path
 from logicls.records import Box, Instance, Scene
 
 Thing = tuple[str, tuple[float, float, float, float], Mapping[str, str]]
@@ -37,20 +37,20 @@ def at(x: float, y: float, size: float = 40) -> tuple[float, float, float, float
     return x - size / 2, y - size / 2, x + size / 2, y + size / 2
 
 
-def rules(draft: Draft, family: str) -> list[Mapping[str, object]]:
+def rules(draft: SpecDraft, family: str) -> list[Mapping[str, object]]:
     """The bodies of the proposed rules of a family."""
-    return [p.body for p in draft.found.proposals if p.family == family]
+    return [p.body for p in draft.rules.proposals if p.family == family]
 
 
-def asked(draft: Draft) -> list[str]:
+def asked(draft: SpecDraft) -> list[str]:
     """What the questions say."""
-    return [question.said for question in draft.found.questions]
+    return [question.text for question in draft.rules.questions]
 
 
 @pytest.fixture(scope="module")
-def kit() -> Draft:
+def kit() -> SpecDraft:
     """The draft from the sample product's photos."""
-    dataset = read_dataset(share("data/dosing_kit"))
+    dataset = read_dataset(resource_path("data/dosing_kit"))
     return infer(
         dataset.scenes, dataset.categories, product="dosing_kit", source="dosing_kit", licence=dataset.licence
     )  # fmt: skip
@@ -105,7 +105,7 @@ def test_the_sample_products_draft_passes_check(kit, tmp_path):
     path = tmp_path / "draft.yaml"
     path.write_text(kit.text(), encoding="utf-8")
 
-    found = list(check(load_spec_file(path), share("data/dosing_kit")))
+    found = list(check_spec(load_spec_file(path), resource_path("data/dosing_kit")))
 
     assert {level_of(problem) for problem in found} == {"note"}
     assert [p.message for p in found if p.code == "LC048"] == [
@@ -171,8 +171,8 @@ def test_few_photos_show_counts_only(count):
     draft = infer(scenes)
 
     assert rules(draft, "quantity") == [{"of": "lid", "exactly": 1}, {"of": "nut", "exactly": 1}]
-    assert len(draft.found.proposals) == 2
-    assert "# Too few photos for places, orders, pairs and sizes: those need 10.\n" in draft.text()
+    assert len(draft.rules.proposals) == 2
+    assert "# Too few photos for places, orders, pairs and sizes: those need 10.\n" in draft.to_yaml()
 
 
 def test_a_category_that_is_never_annotated():
@@ -182,7 +182,7 @@ def test_a_category_that_is_never_annotated():
     draft = infer(scenes, ["screw", "hole"])
 
     assert [(c.name, c.optional) for c in draft.components] == [("screw", False), ("hole", True)]
-    assert [(p.body, p.violation) for p in draft.found.proposals] == [
+    assert [(p.body, p.violation) for p in draft.rules.proposals] == [
         ({"of": "screw", "exactly": 1}, {"below": "missing_screw", "above": "additional_screw"}),
         ({"of": "hole", "exactly": 0}, "unexpected_hole"),
     ]
@@ -197,7 +197,7 @@ def test_counts_that_vary_become_ranges():
 
     draft = infer(photos(60, draw))
 
-    assert [(p.body, p.violation, p.note) for p in draft.found.proposals] == [
+    assert [(p.body, p.violation, p.note) for p in draft.rules.proposals] == [
         (
             {"of": "nut", "between": [2, 4]},
             {"below": "missing_nut", "above": "additional_nut"},
@@ -225,7 +225,7 @@ def test_a_count_that_nearly_always_holds_is_asked():
         "#  - id: nut-exactly-1\n"
         "#    quantity: {of: nut, exactly: 1}  # 99/100\n"
         "#    violation: {below: missing_nut, above: additional_nut}\n"
-    ) in draft.text()
+    ) in draft.to_yaml()
 
 
 def test_no_question_names_more_than_three_photos():
@@ -265,8 +265,8 @@ def test_things_in_places_of_their_own():
 
     draft = infer(photos(30, draw))
 
-    assert [p.name for p in draft.found.places] == ["peg_place_1", "peg_place_2", "peg_place_3", "peg_place_4"]
-    assert [(p.id, p.violation, p.unless_broken) for p in draft.found.proposals[1:]] == [
+    assert [p.name for p in draft.rules.regions] == ["peg_place_1", "peg_place_2", "peg_place_3", "peg_place_4"]
+    assert [(p.id, p.violation, p.unless_broken) for p in draft.rules.proposals[1:]] == [
         (f"peg_place_{number}-filled", "misplaced_peg", ("peg-count",)) for number in (1, 2, 3, 4)
     ]
 
@@ -281,13 +281,13 @@ def test_places_in_columns_and_rows():
         return [("peg", at(*spots[place]), {}) for place in rng.permutation(15)]
 
     draft = infer(photos(30, draw))
-    rule = draft.found.proposals[1]
+    rule = draft.rules.proposals[1]
 
-    assert [(p.name, p.grid) for p in draft.found.places] == [("peg_places", (5, 3))]
-    assert [round(edge, 1) for edge in draft.found.places[0].box] == [0.1, 0.2, 0.9, 0.8]
+    assert [(p.name, p.grid) for p in draft.rules.regions] == [("peg_places", (5, 3))]
+    assert [round(edge, 1) for edge in draft.rules.regions[0].box] == [0.1, 0.2, 0.9, 0.8]
     assert (rule.each, rule.body, rule.violation) == ("peg_places", {"of": "peg", "at_least": 1}, "misplaced_peg")
-    assert "  peg_places: {box: [0.0" in draft.text()
-    assert ", grid: [5, 3]}\n" in draft.text()
+    assert "  peg_places: {box: [0.0" in draft.to_yaml()
+    assert ", grid: [5, 3]}\n" in draft.to_yaml()
 
 
 def test_places_that_an_attribute_names():
@@ -299,7 +299,7 @@ def test_places_that_an_attribute_names():
 
     draft = infer(scenes)
 
-    assert [(p.id, p.violation, p.unless_broken) for p in draft.found.proposals] == [
+    assert [(p.id, p.violation, p.unless_broken) for p in draft.rules.proposals] == [
         ("peg-count", "additional_peg", ()),
         ("peg_left-filled", "missing_peg_left", ()),
         ("peg_right-filled", "missing_peg_right", ()),
@@ -314,7 +314,7 @@ def test_what_no_edit_breaks_is_a_question():
 
     draft = infer(scenes)
 
-    assert [p.id for p in draft.found.proposals] == ["peg_left-filled", "peg_right-filled"]
+    assert [p.id for p in draft.rules.proposals] == ["peg_left-filled", "peg_right-filled"]
     assert asked(draft) == ["peg-count holds on 30/30 photos, but no edit of them breaks it."]
 
 
@@ -345,7 +345,7 @@ def test_a_product_with_parts_in_parts():
         ("icon", "centred_in", "emblem"),
         ("text", "centred_in", "text_place"),
     ]
-    assert [p.unless_broken for p in draft.found.proposals if p.id == "text-in-place"] == [("emblem-above-text",)]
+    assert [p.unless_broken for p in draft.rules.proposals if p.id == "text-in-place"] == [("emblem-above-text",)]
     assert [component.note for component in draft.components] == [
         "on 40/40 photos",
         "on 40/40 photos; fills bottle, it seems: only its top moves",
@@ -515,7 +515,7 @@ def test_names_that_cannot_be_used_are_said():
 
     draft = infer(photos(40, draw))
 
-    assert draft.left_out == (
+    assert draft.unused == (
         'category "Größe" is not a legal name: rename it in the annotations to use it',
         'attribute "extra" of lid is left out: annotated on 1 of 40 only',
         'attribute "kind" of lid is left out: '
@@ -524,14 +524,14 @@ def test_names_that_cannot_be_used_are_said():
         'attribute "serial" of lid is left out: 40 different values',
         'attribute "the side" of lid is left out: not a legal name, rename it in the annotations to use it',
     )
-    assert "# Not used: category" in draft.text()
+    assert "# Not used: category" in draft.to_yaml()
 
 
 def test_names_that_yaml_would_misread_are_quoted(tmp_path: Path):
     """Numbers and truth values stay names."""
     scenes = photos(3, lambda rng, n: [("true", at(300, 300), {"1": ("true", "1e3", "2")[n]})])
     path = tmp_path / "draft.yaml"
-    path.write_text(infer(scenes, product="007").text(), encoding="utf-8")
+    path.write_text(infer(scenes, product="007").to_yaml(), encoding="utf-8")
 
     spec = load_spec(path)
 

@@ -19,12 +19,12 @@ from logicls.constraints.spec.models import Spec
 from logicls.constraints.spec.yaml_reader import Tree, read_yaml
 from logicls.diagnostics.codes import catalogue
 from logicls.errors import SpecError
-from logicls.io.resources import share
+from logicls.io.resources import resource_path
 
 SCHEMA = build_schema()
 VALIDATOR = Draft7Validator(SCHEMA)
-README = share("constraints") / "README.md"
-SPECS = sorted(share("constraints").glob("*.yaml"))
+README = resource_path("constraints") / "README.md"
+SPECS = sorted(resource_path("constraints").glob("*.yaml"))
 VALUES = {"px", "mm", "x", "y"}
 """Words in the README's column of keys that are values."""
 

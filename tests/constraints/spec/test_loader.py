@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import BaseModel
 
-from logicls.constraints.spec.loader import format_caret, allowed_keys, load_spec, validate_tree
+from logicls.constraints.spec.loader import allowed_keys, format_caret, load_spec, validate_tree
 from logicls.constraints.spec.models import Spec
 from logicls.constraints.spec.yaml_reader import read_yaml
 from logicls.errors import Problem, SpecError
