@@ -10,7 +10,7 @@ from pathlib import Path
 import yaml
 
 from logicls.constraints.spec.loader import load_spec
-from logicls.errors import DataError, Problem, did_you_mean, relative
+from logicls.errors import DataError, Problem, suggest_name, relative_path
 from logicls.io.atomic import write_text
 from logicls.plugins.anomaly.fit import find_good_photos
 from logicls.plugins.reasoning.second_look import reject_foreign_model
@@ -66,12 +66,12 @@ def _read_product_knowledge(folder: Path, dataset: Path) -> KnowledgeBase:
     knowledge, product = read_knowledge(folder), load_spec(dataset / "spec.yaml").product.name
     if product not in knowledge.products:
         message = f'nothing is known of "{product}", the bundle\'s product.'
-        advice = did_you_mean(product, knowledge.products)
-        raise DataError(Problem("LC708", message, relative(folder), advice=advice))
+        advice = suggest_name(product, knowledge.products)
+        raise DataError(Problem("LC708", message, relative_path(folder), advice=advice))
     root = folder.resolve()
     problems = [
-        Problem("LC713", f"its photo lies outside of {relative(folder)}, and would be left behind.",
-                relative(folder / f"{page.name}.md"), advice="Put the photo beside the page.")
+        Problem("LC713", f"its photo lies outside of {relative_path(folder)}, and would be left behind.",
+                relative_path(folder / f"{page.name}.md"), advice="Put the photo beside the page.")
         for page in knowledge.documents if page.photo and not page.photo.resolve().is_relative_to(root)
     ]  # fmt: skip
     if problems:

@@ -7,28 +7,28 @@ from importlib import import_module
 from types import MappingProxyType
 from typing import Any, Literal
 
-from logicls.errors import DataError, Problem, did_you_mean
+from logicls.errors import DataError, Problem, suggest_name
 
 PluginKind = Literal["retriever", "expert", "reasoner"]
 REASONERS: Mapping[str, str] = MappingProxyType(
     {
-        "closer": "closer",
-        "latent": "latent",
-        "latent-sampled": "latent_sampled",
-        "latent-still": "latent_still",
-        "random": "random",
+        "closer": "make_closer",
+        "latent": "make_latent",
+        "latent-sampled": "make_latent_sampled",
+        "latent-still": "make_latent_still",
+        "random": "make_random",
     }
 )
 FACTORIES: Mapping[str, Mapping[str, str]] = MappingProxyType(
     {
-        "retriever": {"documents": "logicls.plugins.retrieval.product_matcher:documents"},
+        "retriever": {"documents": "logicls.plugins.retrieval.product_matcher:load_retriever"},
         "expert": {
-            "patches": "logicls.plugins.anomaly.patchcore:make",
-            "prototypes": "logicls.plugins.anomaly.prototype_expert:make",
-            "texts": "logicls.plugins.anomaly.text_expert:make",
-            "priors": "logicls.plugins.anomaly.prior_expert:make",
+            "patches": "logicls.plugins.anomaly.patchcore:load_expert",
+            "prototypes": "logicls.plugins.anomaly.prototype_expert:load_expert",
+            "texts": "logicls.plugins.anomaly.text_expert:load_expert",
+            "priors": "logicls.plugins.anomaly.prior_expert:load_expert",
         },
-        "reasoner": {name: f"logicls.plugins.reasoning.second_look:{made}" for name, made in REASONERS.items()},
+        "reasoner": {name: f"logicls.plugins.reasoning.second_look:{function}" for name, function in REASONERS.items()},
     }
 )
 """Kind → name → `module:function` that makes one of a bundle (`models.bundle.Bundle`) and its settings."""
@@ -43,5 +43,5 @@ def load_factory(kind: PluginKind, name: str) -> Any:
 def factory_path(kind: PluginKind, name: str) -> str:
     """Where the plug-in of that name is made, as `NAMES` says it. Raises `DataError` (LC700)."""
     if name not in FACTORIES[kind]:
-        raise DataError(Problem("LC700", f'there is no {kind} "{name}".', advice=did_you_mean(name, FACTORIES[kind])))
+        raise DataError(Problem("LC700", f'there is no {kind} "{name}".', advice=suggest_name(name, FACTORIES[kind])))
     return FACTORIES[kind][name]

@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ConfigDict, ValidationError, field_validator
 
-from logicls.errors import BundleError, DataError, Problem, relative
+from logicls.errors import BundleError, DataError, Problem, relative_path
 from logicls.io.atomic import write_text
-from logicls.plugins.registry import load_factory, factory_path
+from logicls.plugins.registry import factory_path, load_factory
 from logicls.plugins.settings import ReasonerSettings, find_unused
 from logicls.predict.plugin_protocols import Plugged, PlugIns
 from logicls.records import PluginInfo
@@ -71,7 +71,7 @@ def set_default_plugins(folder: Path, **plugins: str | Mapping[str, object]) -> 
 
 def _invalid_file(file: Path, why: str) -> BundleError:
     advice = 'Write {"expert": "patches"}, or delete the file.'
-    return BundleError(Problem("LC723", f"{why}.", relative(file), advice=advice))
+    return BundleError(Problem("LC723", f"{why}.", relative_path(file), advice=advice))
 
 
 OPTION_NAMES: Mapping[str, str] = {"tokens": "--think-tokens", "steps": "--think-steps", "open": "--open"}

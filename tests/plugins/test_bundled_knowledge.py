@@ -13,7 +13,7 @@ from logicls.errors import DataError, RecipeError
 from logicls.models.bundle import load_bundle
 from logicls.plugins.bundled_knowledge import bundle_knowledge
 from logicls.plugins.retrieval.product_matcher import load_retriever
-from logicls.plugins.selection import PluginOptions, DefaultPlugins, read_default_plugins
+from logicls.plugins.selection import DefaultPlugins, PluginOptions, read_default_plugins
 from logicls.plugins.settings import KnowledgeSettings, ReasonerSettings, read_product_recipe
 
 

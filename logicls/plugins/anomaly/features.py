@@ -28,7 +28,7 @@ import torch.nn.functional as F
 from jaxtyping import Float, Float32, UInt8
 from torch import Tensor, nn
 
-from logicls.data.image_io import fitted
+from logicls.data.image_io import letterbox
 from logicls.models.bundle import Bundle
 from logicls.models.nano import NanoForImageTextToText
 from logicls.models.nano.config import TOKEN_STRIDE
@@ -103,7 +103,7 @@ class PatchFeatureExtractor:
 
     def _extract_batch(self, photos: Sequence[UInt8[np.ndarray, "h w 3"]]) -> Tensor:
         small = tuple(side * FILTER_CELL // CELL_PIXELS for side in self.size)
-        responses = np.stack([filter_photo(fitted(small, photo)) for photo in photos])
+        responses = np.stack([filter_photo(letterbox(small, photo)) for photo in photos])
         return torch.cat([self._run_stem(photos)[-1], torch.from_numpy(responses)], 1)
 
     @torch.inference_mode()
@@ -120,7 +120,7 @@ class PatchFeatureExtractor:
         return torch.cat(self.extract_layers(photos), 1)
 
     def _run_stem(self, photos: Sequence[UInt8[np.ndarray, "h w 3"]]) -> list[Tensor]:
-        pixels = torch.from_numpy(np.stack([fitted(self.size, photo) for photo in photos])).permute(0, 3, 1, 2)
+        pixels = torch.from_numpy(np.stack([letterbox(self.size, photo) for photo in photos])).permute(0, 3, 1, 2)
         penultimate = self.stem[:-LAYER_MODULES]((pixels.float() - 127.5) / 64.0)
         return [penultimate, self.stem[-LAYER_MODULES:](penultimate)]
 
@@ -137,11 +137,11 @@ class PatchFeatureExtractor:
 
 def build_extractor(bundle: Bundle, size: tuple[int, int]) -> PatchFeatureExtractor:
     """The bundle's own where it is nano's, which its training has made fit for the product; else the shipped base's."""
-    from logicls.io.resources import share
+    from logicls.io.resources import resource_path
 
     model = bundle.model
     if bundle.hub is not None or bundle.is_external or model is None:
-        model = NanoForImageTextToText.from_pretrained(share("train/base"), local_files_only=True)
+        model = NanoForImageTextToText.from_pretrained(resource_path("train/base"), local_files_only=True)
     return PatchFeatureExtractor(model.stem.fine.float().eval(), size)
 
 

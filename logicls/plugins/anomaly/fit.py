@@ -6,25 +6,17 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import assert_never
 
-from logicls.data.coco import read_for
+from logicls.data.coco import read_dataset_for
 from logicls.data.image_io import read_photo
-from logicls.errors import DataError, Problem, relative
-from logicls.io.run_manifest import claimed
+from logicls.errors import DataError, Problem, relative_path
+from logicls.io.run_manifest import read_manifest
 from logicls.models.bundle import Bundle
-from logicls.plugins.anomaly import (
-    patchcore as patches,
-)
-from logicls.plugins.anomaly import (
-    prior_expert as priors,
-)
-from logicls.plugins.anomaly import (
-    prototype_expert as prototypes,
-)
-from logicls.plugins.anomaly import (
-    text_expert as texts,
-)
-from logicls.plugins.anomaly.features import input_size, build_extractor
-from logicls.plugins.anomaly.regions import ScoreThreshold, FlawLocalizer, ComponentZones, fit_zones
+from logicls.plugins.anomaly.features import build_extractor, input_size
+from logicls.plugins.anomaly.patchcore import fit_patchcore, write_patchcore
+from logicls.plugins.anomaly.prior_expert import fit_priors
+from logicls.plugins.anomaly.prototype_expert import fit_prototypes, write_prototypes
+from logicls.plugins.anomaly.regions import ComponentZones, FlawLocalizer, ScoreThreshold, fit_zones
+from logicls.plugins.anomaly.text_expert import fit_texts
 from logicls.plugins.selection import set_default_plugins
 from logicls.plugins.settings import ExpertSettings
 from logicls.predict.plugin_protocols import Photo
@@ -35,11 +27,11 @@ MIN_GOOD_PHOTOS = 10
 
 def find_good_photos(dataset: Path) -> Path:
     """The dataset of good photos that a set was made of. Raises `DataError` (LC406)."""
-    data = Path(str(claimed(dataset / "synth.json").get("data", "")))
+    data = Path(str(read_manifest(dataset / "synth.json").get("data", "")))
     if not (data / "annotations.json").is_file():
         message = "the annotated photos that it was made of are not there."
         advice = "Fit the expert with `logicls expert fit`, and name them."
-        raise DataError(Problem("LC406", message, relative(dataset), advice=advice))
+        raise DataError(Problem("LC406", message, relative_path(dataset), advice=advice))
     return data
 
 
@@ -58,10 +50,10 @@ def fit_expert(
         DataError: The dataset cannot be used, or has too few photos (LC720).
         PhotoError: A photo cannot be read.
     """
-    dataset = read_for(bundle.spec, data)
+    dataset = read_dataset_for(bundle.spec, data)
     if len(dataset.scenes) < MIN_GOOD_PHOTOS:
         message = f"has {len(dataset.scenes)} good photos; an expert needs {MIN_GOOD_PHOTOS}, and should have 50."
-        raise DataError(Problem("LC720", message, relative(data), advice="Take more photos of good products."))
+        raise DataError(Problem("LC720", message, relative_path(data), advice="Take more photos of good products."))
     advance, photos = start_progress(len(dataset.scenes)), []
     for scene in dataset.scenes:
         photos.append(read_photo(dataset.image_path(scene)))
@@ -76,17 +68,17 @@ def _fit_kind(
 ) -> ScoreThreshold:
     """Of that kind, written."""
     if settings.kind == "texts":
-        return texts.fit_texts(bundle, photos, zones, settings)
+        return fit_texts(bundle, photos, zones, settings)
     if settings.kind == "priors":
-        return priors.fit_priors(bundle, photos, zones, settings)
+        return fit_priors(bundle, photos, zones, settings)
     extractor = build_extractor(bundle, input_size(photos, settings.cells))
     match settings.kind:
         case "patches":
-            model, threshold = patches.fit_patchcore(photos, extractor, settings)
-            patches.write_patchcore(bundle, model, FlawLocalizer(threshold, extractor.frame, zones))
+            model, threshold = fit_patchcore(photos, extractor, settings)
+            write_patchcore(bundle, model, FlawLocalizer(threshold, extractor.frame, zones))
         case "prototypes":
-            prototypes, threshold = prototypes.fit_prototypes(photos, extractor, settings)
-            prototypes.write_prototypes(bundle, prototypes, FlawLocalizer(threshold, extractor.frame, zones))
+            prototypes, threshold = fit_prototypes(photos, extractor, settings)
+            write_prototypes(bundle, prototypes, FlawLocalizer(threshold, extractor.frame, zones))
         case _:
             assert_never(settings.kind)
     return threshold

@@ -215,7 +215,7 @@ def build_memory_bank(features: PatchFeatures, ratio: float, reach: int, generat
         features[photo_numbers, rows_of, columns_of], rows_of, columns_of, photo_numbers, reach, zeros, zeros + 1
     )
     mean, deviation = fit_position_statistics(replace_infinite(bank.find_nearest(features, positions[..., 0])[0]))
-    return replace(bank, mean=mean, spread=deviation)
+    return replace(bank, mean=mean, deviation=deviation)
 
 
 def replace_infinite(distances: Float[Tensor, "photos rows columns"]) -> Float[Tensor, "photos rows columns"]:

@@ -22,15 +22,15 @@ from logicls.plugins.anomaly.features import (
     fit_whitening,
 )
 from logicls.plugins.anomaly.memory_bank import (
-    PatchFeatures,
     MemoryBank,
-    measure_leave_one_out,
+    PatchFeatures,
     build_memory_bank,
     exclude_photo,
+    measure_leave_one_out,
 )
 from logicls.plugins.anomaly.regions import (
-    ScoreThreshold,
     FlawLocalizer,
+    ScoreThreshold,
     fit_threshold,
     localizer_from_state,
     localizer_to_json,
@@ -38,9 +38,9 @@ from logicls.plugins.anomaly.regions import (
 )
 from logicls.plugins.anomaly.storage import (
     ExpertState,
-    to_half,
-    read_expert_state,
     invalid_state_error,
+    read_expert_state,
+    to_half,
     write_expert_state,
 )
 from logicls.plugins.settings import ExpertSettings

@@ -20,24 +20,24 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
-from logicls.data.image_io import fitted
+from logicls.data.image_io import letterbox
 from logicls.models.bundle import Bundle
-from logicls.plugins.anomaly.features import PatchFeatureExtractor, input_size, build_extractor
+from logicls.plugins.anomaly.features import PatchFeatureExtractor, build_extractor, input_size
 from logicls.plugins.anomaly.prior_query import PriorQuery, build_prior_query, freeze_weights
-from logicls.plugins.anomaly.prior_tokens import TokenParts, PriorTokens, localization_loss
+from logicls.plugins.anomaly.prior_tokens import PriorTokens, TokenParts, localization_loss
 from logicls.plugins.anomaly.prototype_expert import (
     HELD_OUT_STRIDE,
-    PrototypeNetwork,
     FlawedPhotos,
-    localize,
+    PrototypeNetwork,
     fit_network,
     generate_flawed_photos,
+    localize,
 )
 from logicls.plugins.anomaly.regions import (
-    ScoreThreshold,
-    HeatmapFrame,
-    FlawLocalizer,
     ComponentZones,
+    FlawLocalizer,
+    HeatmapFrame,
+    ScoreThreshold,
     fit_threshold,
     localizer_from_state,
     localizer_to_json,
@@ -45,17 +45,17 @@ from logicls.plugins.anomaly.regions import (
 from logicls.plugins.anomaly.storage import (
     ExpertState,
     expert_file,
-    read_expert_state,
     invalid_state_error,
+    read_expert_state,
     write_expert_state,
 )
 from logicls.plugins.anomaly.text_expert import (
-    NORMAL_PROMPTS,
     ANOMALY_PROMPTS,
+    NORMAL_PROMPTS,
     ClipEncoder,
+    check_dimension,
     load_clip,
     localization_map,
-    check_dimension,
 )
 from logicls.plugins.settings import ExpertSettings
 from logicls.predict.plugin_protocols import Flaw, Photo
@@ -223,7 +223,7 @@ class PriorExpert:
 
 def stack_pixels(photos: Sequence[Photo], size: tuple[int, int]) -> Float[Tensor, "photos 3 height across"]:
     """Photos in one size, 0 to 255."""
-    resized = np.stack([fitted(size, photo) for photo in photos])
+    resized = np.stack([letterbox(size, photo) for photo in photos])
     return torch.from_numpy(resized).permute(0, 3, 1, 2).float()
 
 
@@ -240,7 +240,7 @@ def generate_examples(
 ) -> LocalizedFlaws:
     """So many of them."""
     resized = [
-        fitted((model.vis_size[0] * VIS_DOWNSCALE, model.vis_size[1] * VIS_DOWNSCALE), photo) for photo in photos
+        letterbox((model.vis_size[0] * VIS_DOWNSCALE, model.vis_size[1] * VIS_DOWNSCALE), photo) for photo in photos
     ]
     examples = generate_flawed_photos(resized, count, rng, clean_share=CLEAN_SHARE)
     return LocalizedFlaws(examples, model.localize(examples.photos).clone())

@@ -17,13 +17,13 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from logicls.data.image_io import fitted
+from logicls.data.image_io import letterbox
 from logicls.models.bundle import Bundle
 from logicls.models.nano.detection_head import CELL_PIXELS
-from logicls.plugins.anomaly.features import PatchFeatureExtractor, localization_ratio, build_extractor
+from logicls.plugins.anomaly.features import PatchFeatureExtractor, build_extractor, localization_ratio
 from logicls.plugins.anomaly.regions import (
-    ScoreThreshold,
     FlawLocalizer,
+    ScoreThreshold,
     fit_threshold,
     localizer_from_state,
     localizer_to_json,
@@ -36,9 +36,9 @@ from logicls.plugins.anomaly.sparse_prompts import (
 )
 from logicls.plugins.anomaly.storage import (
     ExpertState,
-    to_half,
-    read_expert_state,
     invalid_state_error,
+    read_expert_state,
+    to_half,
     write_expert_state,
 )
 from logicls.plugins.anomaly.synthetic_flaws import FLAW_TYPES, add_flaw
@@ -128,7 +128,7 @@ def fit_network(
 ) -> PrototypeNetwork:
     """Learns on made flaws. `told` hears of each step."""
     rng = np.random.default_rng(seed)
-    resized = [fitted(extractor.size, photo) for photo in photos]
+    resized = [letterbox(extractor.size, photo) for photo in photos]
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         network = PrototypeNetwork(extractor.extract_stem(resized[:1]).shape[1])
@@ -225,9 +225,9 @@ def fit_prompts(
     extractor: PatchFeatureExtractor,
     seed: int,
     sparsity: SparseCodingSettings = SparseCodingSettings(),
-) -> PromptHierarchy:  # noqa: B008  frozen
+) -> PromptHierarchy:
     """Type-level prompts of each of the tower's layers, from the middles of made flaws."""
-    rng, resized = np.random.default_rng(seed), [fitted(extractor.size, photo) for photo in photos]
+    rng, resized = np.random.default_rng(seed), [letterbox(extractor.size, photo) for photo in photos]
     examples = generate_flawed_photos(resized, EXAMPLES_PER_TYPE * len(FLAW_TYPES), rng, clean_share=0.0)
     features = [
         peak_features(extractor.extract_layers([p]), cover[None])

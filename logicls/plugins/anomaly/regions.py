@@ -18,7 +18,7 @@ import cv2
 import numpy as np
 from jaxtyping import Bool, Float
 
-from logicls.data.image_io import placed
+from logicls.data.image_io import letterbox_transform
 from logicls.plugins.anomaly.storage import ExpertState
 from logicls.predict.plugin_protocols import Flaw, Photo
 from logicls.records import Box, Scene
@@ -164,7 +164,7 @@ class HeatmapFrame:
 
     def to_photo(self, box: Box, width: int, height: int) -> Box:
         """A box in cells of the map, in pixels of the photo of that size, clipped to it."""
-        scale, left, top = placed(self.size, width, height)
+        scale, left, top = letterbox_transform(self.size, width, height)
         x1, x2 = ((edge * self.cell - left) / scale for edge in (box.x1, box.x2))
         y1, y2 = ((edge * self.cell - top) / scale for edge in (box.y1, box.y2))
         return Box(x1, y1, x2, y2).clip(width, height)

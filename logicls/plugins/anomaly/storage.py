@@ -12,8 +12,8 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
-from logicls.data.image_io import sha256
-from logicls.errors import BundleError, Problem, relative
+from logicls.data.image_io import file_sha256
+from logicls.errors import BundleError, Problem, relative_path
 from logicls.io.atomic import write_bytes
 
 Metadata = Mapping[str, object]
@@ -68,14 +68,14 @@ def read_expert_state(folder: Path, kind: str, bundle: str) -> ExpertState:
 
 def hash_expert(folder: Path, kind: str) -> str:
     """Twelve hex digits of the SHA-256 of all that the expert of a bundle knows. Raises `BundleError` (LC721)."""
-    return sha256(_require_file(folder, kind))[:12]
+    return file_sha256(_require_file(folder, kind))[:12]
 
 
 def _require_file(folder: Path, kind: str) -> Path:
     file = expert_file(folder, kind)
     if not file.exists():
-        advice = f"Fit it: logicls expert fit {relative(folder)} --data DATASET --kind {kind}."
-        raise BundleError(Problem("LC721", f'has no expert "{kind}".', relative(folder), advice=advice))
+        advice = f"Fit it: logicls expert fit {relative_path(folder)} --data DATASET --kind {kind}."
+        raise BundleError(Problem("LC721", f'has no expert "{kind}".', relative_path(folder), advice=advice))
     return file
 
 
@@ -85,7 +85,7 @@ def invalid_state_error(folder: Path, kind: str, error: Exception) -> BundleErro
 
 
 def _file_error(file: Path, why: str) -> BundleError:
-    return BundleError(Problem("LC722", f"{why}.", relative(file), advice="Fit it again with `logicls expert fit`."))
+    return BundleError(Problem("LC722", f"{why}.", relative_path(file), advice="Fit it again with `logicls expert fit`."))
 
 
 def to_half(values: Tensor) -> Tensor:

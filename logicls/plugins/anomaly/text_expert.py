@@ -16,15 +16,15 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from logicls.data.image_io import fitted
-from logicls.errors import BundleError, DataError, Problem, relative
+from logicls.data.image_io import letterbox
+from logicls.errors import BundleError, DataError, Problem, relative_path
 from logicls.models.bundle import Bundle
 from logicls.plugins.anomaly.features import localization_ratio, upsample
 from logicls.plugins.anomaly.regions import (
-    ScoreThreshold,
-    HeatmapFrame,
-    FlawLocalizer,
     ComponentZones,
+    FlawLocalizer,
+    HeatmapFrame,
+    ScoreThreshold,
     fit_threshold,
     localizer_from_state,
     localizer_to_json,
@@ -32,8 +32,8 @@ from logicls.plugins.anomaly.regions import (
 from logicls.plugins.anomaly.storage import (
     ExpertState,
     expert_file,
-    read_expert_state,
     invalid_state_error,
+    read_expert_state,
     write_expert_state,
 )
 from logicls.plugins.anomaly.synthetic_flaws import FLAW_TYPES
@@ -66,7 +66,7 @@ class ClipEncoder:
     def embed_patches(self, photo: Photo) -> Float[Tensor, "rows columns width"]:
         """Embeddings of patches, in the space of texts: each goes the way that the photo's own token goes."""
         image_processor, vision = self.processor.image_processor, self.model.vision_model
-        pixels = torch.from_numpy(np.ascontiguousarray(fitted(self.frame.size, photo))).permute(2, 0, 1)[None] / 255
+        pixels = torch.from_numpy(np.ascontiguousarray(letterbox(self.frame.size, photo))).permute(2, 0, 1)[None] / 255
         mean, std = (
             torch.tensor(values).view(1, 3, 1, 1) for values in (image_processor.image_mean, image_processor.image_std)
         )
@@ -177,4 +177,4 @@ def check_dimension(name: str, width: int, expected: int, file: Path) -> None:
     if width != expected:
         message = f'"{name}" embeds in {width} dimensions, and the words of this expert have {expected}.'
         advice = "Fit it again with `logicls expert fit`."
-        raise BundleError(Problem("LC726", message, relative(file), advice=advice))
+        raise BundleError(Problem("LC726", message, relative_path(file), advice=advice))

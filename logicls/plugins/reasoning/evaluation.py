@@ -15,7 +15,7 @@ from logicls.evaluation.ground_truth import Truth
 from logicls.models.bundle import Bundle
 from logicls.plugins.reasoning.second_look import SEEDED, LatentSettings, photo_doubts
 from logicls.plugins.registry import load_factory
-from logicls.predict.input.listing import list_photos, escape_name
+from logicls.predict.input.listing import escape_name, list_photos
 from logicls.predict.inspector import Inspector
 from logicls.predict.plugin_protocols import Photo, PlugIns
 from logicls.predict.readers.protocol import make_reader

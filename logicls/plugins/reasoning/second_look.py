@@ -18,36 +18,36 @@ from logicls.errors import DataError, Problem
 from logicls.models.bundle import Bundle
 from logicls.models.nano.processor import NanoImageProcessor, NanoProcessor
 from logicls.plugins.reasoning.latent_reasoning import (
-    PatchProposer,
-    PatchCandidates,
-    AscentSettings,
-    SampledGradient,
-    GradientEstimator,
     AscentResult,
+    AscentSettings,
+    GradientEstimator,
+    PatchCandidates,
+    PatchProposer,
+    SampledGradient,
     ascend,
     exact_gradient,
 )
 from logicls.plugins.reasoning.slot_entropy import (
-    PhotoKeys,
     AnswerSlots,
-    photo_keys,
-    max_answer_entropy,
-    entropy_reward,
+    PhotoKeys,
     append_think_tokens,
+    entropy_reward,
+    max_answer_entropy,
     mean_answer_entropy,
+    photo_keys,
 )
 from logicls.plugins.reasoning.visual_injection import (
     HighResolutionPhoto,
     Size,
-    think_token_attention,
     scale_size,
+    think_token_attention,
     top_patches,
 )
 from logicls.plugins.registry import load_factory
 from logicls.plugins.settings import WITHOUT_STEPS, ReasonerSettings
 from logicls.predict.decision import UNSTATED, Grounds, grounds_of, unread, verdict_on
 from logicls.predict.plugin_protocols import Photo
-from logicls.predict.readers.nano import Prediction, NanoReader, EncodedPhotos
+from logicls.predict.readers.nano import EncodedPhotos, NanoReader, Prediction
 from logicls.records import SecondLook, Verdict
 
 THINK_TOKENS = 4
@@ -240,7 +240,7 @@ class Reinspection:
 def build_reasoner(bundle: Bundle, settings: ReasonerSettings) -> Reinspection:
     """The reasoner of these settings. Raises `DataError` (LC700, LC740)."""
     reasoner: Reinspection = load_factory("reasoner", settings.name)(bundle, _latent_settings(settings))
-    return reasoner if settings.open is None else replace(reasoner, open=settings.open)
+    return reasoner if settings.open is None else replace(reasoner, min_entropy=settings.open)
 
 
 def effective_settings(settings: ReasonerSettings) -> tuple[tuple[str, float], ...]:
@@ -257,7 +257,7 @@ def effective_settings(settings: ReasonerSettings) -> tuple[tuple[str, float], .
 def _latent_settings(settings: ReasonerSettings) -> LatentSettings:
     defaults = LatentSettings()
     ascent = defaults.ascent if settings.steps is None else replace(defaults.ascent, steps=settings.steps)
-    return replace(defaults, tokens=settings.tokens or defaults.tokens, pace=ascent)
+    return replace(defaults, tokens=settings.tokens or defaults.tokens, ascent=ascent)
 
 
 def photo_doubts(verdict: Verdict) -> tuple[str, ...]:
@@ -273,17 +273,17 @@ def make_latent(bundle: Bundle, settings: LatentSettings = LatentSettings()) -> 
 
 def make_latent_sampled(bundle: Bundle, settings: LatentSettings = LatentSettings()) -> Reinspection:
     """The same by the estimate of the gradient from sampled rewards."""
-    return _make_latent_reasoner("latent-sampled", bundle, replace(settings, slope="sampled"))
+    return _make_latent_reasoner("latent-sampled", bundle, replace(settings, gradient="sampled"))
 
 
 def make_latent_still(bundle: Bundle, settings: LatentSettings = LatentSettings()) -> Reinspection:
     """Think tokens that climb and are shown nothing: the control of the injection."""
-    return _make_latent_reasoner("latent-still", bundle, replace(settings, injected=False))
+    return _make_latent_reasoner("latent-still", bundle, replace(settings, has_injection=False))
 
 
 def make_random(bundle: Bundle, settings: LatentSettings = LatentSettings()) -> Reinspection:
     """Think tokens that stay as they were drawn: the control of the climb."""
-    return _make_latent_reasoner("random", bundle, replace(settings, slope="none", injected=False))
+    return _make_latent_reasoner("random", bundle, replace(settings, gradient="none", has_injection=False))
 
 
 def make_closer(bundle: Bundle, settings: LatentSettings = LatentSettings()) -> Reinspection:

@@ -26,7 +26,7 @@ from logicls.constraints.checker.decomposition import locate_query_id
 from logicls.models.nano.detection_head import local_maxima
 from logicls.models.nano.losses import DETECTION_THRESHOLD
 from logicls.predict.readers.detections import Detection
-from logicls.predict.readers.nano import NanoReader, QueryOutputs, EncodedPhotos
+from logicls.predict.readers.nano import EncodedPhotos, NanoReader, QueryOutputs
 from logicls.records import Answer
 
 TOP_OPTIONS = 5
@@ -148,7 +148,7 @@ class AnswerSlots:
         branches = torch.cat([prefix, questions.branches, answers.branches], 1)
         out = model(ids, branch_ids=branches, past_key_values=cache, logits_to_keep=answers.slot_positions)
         probabilities = out.logits.float().masked_fill(~answers.is_option, -torch.inf).softmax(-1)
-        question_states = out.words[:, questions.last_positions]
+        question_states = out.hidden[:, questions.last_positions]
         return torch.cat(
             [
                 truncated_entropy(probabilities, answers.is_option),

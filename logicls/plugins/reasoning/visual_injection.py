@@ -10,7 +10,7 @@ import torch
 from jaxtyping import Float, UInt8
 from torch import Tensor
 
-from logicls.data.image_io import fitted, placed
+from logicls.data.image_io import letterbox, letterbox_transform
 from logicls.models.nano.config import TOKEN_STRIDE
 from logicls.plugins.reasoning.slot_entropy import PhotoKeys, append_think_tokens
 
@@ -42,7 +42,7 @@ class HighResolutionPhoto:
         """`size` is that of the model's input; `finer`: how many times as many pixels on a side."""
         self._model, self._photo, self._size = model, (photo.shape[1], photo.shape[0]), size
         self.size = scale_size(size, scale)
-        pixels = torch.from_numpy(fitted(self.size, photo)).permute(2, 0, 1)[None]
+        pixels = torch.from_numpy(letterbox(self.size, photo)).permute(2, 0, 1)[None]
         self.tokens: Float[Tensor, "1 cells width"] = model.encode_photos(pixels)[0]
         """Row by row."""
 
@@ -55,7 +55,7 @@ class HighResolutionPhoto:
 
     def _axis_transform(self, axis: int) -> tuple[float, float]:
         """(scale, shift) that take pixels of the input to pixels of the larger one, along x (0) or y (1)."""
-        before, after = placed(self._size, *self._photo), placed(self.size, *self._photo)
+        before, after = letterbox_transform(self._size, *self._photo), letterbox_transform(self.size, *self._photo)
         scale = after[0] / before[0]
         return scale, after[1 + axis] - before[1 + axis] * scale
 

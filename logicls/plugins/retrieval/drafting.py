@@ -26,7 +26,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
 from logicls.constraints.spec.models import Spec
-from logicls.errors import DataError, Problem, relative
+from logicls.errors import DataError, Problem, relative_path
 from logicls.io.atomic import write_bytes, write_text
 from logicls.plugins.retrieval.embedding import ImageEncoder, ImageFeatures, load_encoder
 from logicls.plugins.retrieval.knowledge import FEATURES_FILE, KNOWLEDGE_FILE, KnowledgeConfig, read_config, render_page
@@ -57,10 +57,10 @@ def read_photo_features(folder: Path, encoder: ImageEncoder, width: int) -> Imag
             encoder_id, features = (archive.metadata() or {}).get("encoder", "?"), archive.get_tensor("features")
     except (OSError, SafetensorError) as error:
         message = "nothing says here how much photos of a product differ."
-        raise DataError(Problem("LC706", message, relative(file), advice=advice)) from error
+        raise DataError(Problem("LC706", message, relative_path(file), advice=advice)) from error
     if features.ndim != 2 or features.shape[1] != width or encoder_id != encoder.id:
         message = f'has features of {features.shape[-1]} numbers by "{encoder_id}"; "{encoder.id}" gives {width}.'
-        raise DataError(Problem("LC704", message, relative(file), advice=advice))
+        raise DataError(Problem("LC704", message, relative_path(file), advice=advice))
     return np.asarray(features)
 
 

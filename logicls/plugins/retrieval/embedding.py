@@ -23,9 +23,9 @@ from jaxtyping import Float, UInt8
 from safetensors import SafetensorError
 
 import logicls.models.nano  # noqa: F401  registers nano with the Auto classes
-from logicls.data.image_io import fitted
+from logicls.data.image_io import letterbox
 from logicls.errors import BundleError, Problem
-from logicls.io.resources import share
+from logicls.io.resources import resource_path
 from logicls.models.hub.chat_template import pad_photo, place_photo
 from logicls.models.hub.loading import find_checkpoint, hash_checkpoint
 
@@ -96,7 +96,7 @@ class NanoImageEncoder:
         """As `Encoder.embed` says."""
         features = []
         for start in range(0, len(photos), BATCH_SIZE):
-            images = np.stack([fitted((TOWER_SIDE, TOWER_SIDE), photo) for photo in photos[start : start + BATCH_SIZE]])
+            images = np.stack([letterbox((TOWER_SIDE, TOWER_SIDE), photo) for photo in photos[start : start + BATCH_SIZE]])
             tokens, _ = self.model.encode_photos(torch.from_numpy(images).permute(0, 3, 1, 2))
             cell = TOWER_SIDE // 16 // GRID
             features.append(tokens.float().unflatten(1, (GRID, cell, GRID, cell)).mean((2, 4)).flatten(1).numpy())
@@ -137,7 +137,7 @@ def load_encoder(name: str, root: Path) -> ImageEncoder:
         BundleError: It is not on this machine (LC510), or is no encoder (LC705).
     """
     if name == BASE:
-        return _load_nano(BASE, share("train/base"))
+        return _load_nano(BASE, resource_path("train/base"))
     path = root / name
     if not path.is_dir():
         return _load_dual(name, find_checkpoint(name).path)

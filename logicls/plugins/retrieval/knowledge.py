@@ -40,8 +40,8 @@ from pydantic import BaseModel, ConfigDict, Field
 from logicls.constraints.spec.loader import validate_tree
 from logicls.constraints.spec.models import Name
 from logicls.constraints.spec.yaml_reader import read_text, read_yaml
-from logicls.data.image_io import sha256
-from logicls.errors import DataError, LogiClsError, Problem, relative
+from logicls.data.image_io import file_sha256
+from logicls.errors import DataError, LogiClsError, Problem, relative_path
 from logicls.predict.plugin_protocols import Cause
 
 FENCE = "---"
@@ -104,7 +104,7 @@ def read_page(path: Path, root: Path) -> KnowledgePage:
         SpecError: Its front matter is not strict YAML or has a key that there is not (LC001 to LC025).
         DataError: It has no front matter (LC702), or its photo is not there (LC703).
     """
-    file, text = relative(path), read_text(path)
+    file, text = relative_path(path), read_text(path)
     front, body = _split_front_matter(text, file)
     facts = validate_tree(FrontMatter, read_yaml(path, front), file)
     photo = path.parent / facts.photo if facts.photo else None
@@ -217,7 +217,7 @@ def read_knowledge(path: Path) -> KnowledgeBase:
     files = sorted(p for p in path.rglob("*.md") if not any(part.startswith(".") for part in p.relative_to(path).parts))
     if not files:
         advice = "Draft some with `logicls knowledge build SPEC --data DATASET --out FOLDER`."
-        raise DataError(Problem("LC701", "there are no pages of knowledge here.", relative(path), advice=advice))
+        raise DataError(Problem("LC701", "there are no pages of knowledge here.", relative_path(path), advice=advice))
     pages: list[KnowledgePage] = []
     problems: list[Problem] = []
     for file in files:
@@ -239,7 +239,7 @@ def hash_knowledge(knowledge: KnowledgeBase) -> str:
     photos = [page.photo for page in knowledge.documents if page.photo is not None]
     parts = [
         settings,
-        *(sha256(file) for file in (*knowledge.feature_files, *photos)),
+        *(file_sha256(file) for file in (*knowledge.feature_files, *photos)),
         *(f"{page.name} {page.text}" for page in knowledge.pages),
     ]
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:12]
@@ -249,7 +249,7 @@ def read_config(path: Path) -> KnowledgeConfig:
     """Those of a folder; the usual ones where it has none."""
     file = path / KNOWLEDGE_FILE
     return (
-        validate_tree(KnowledgeConfig, read_yaml(file), relative(file)) if file.exists() else KnowledgeConfig(logicls=1)
+        validate_tree(KnowledgeConfig, read_yaml(file), relative_path(file)) if file.exists() else KnowledgeConfig(logicls=1)
     )
 
 

@@ -13,11 +13,11 @@ import numpy as np
 from jaxtyping import Float
 
 from logicls.data.image_io import read_photo
-from logicls.errors import DataError, Problem, did_you_mean, relative
+from logicls.errors import DataError, Problem, suggest_name, relative_path
 from logicls.models.bundle import Bundle
 from logicls.plugins.retrieval import q2k
 from logicls.plugins.retrieval.drafting import read_photo_features
-from logicls.plugins.retrieval.embedding import ImageEncoder, Photos, EmbeddingSpace, load_encoder, fit_space
+from logicls.plugins.retrieval.embedding import EmbeddingSpace, ImageEncoder, Photos, fit_space, load_encoder
 from logicls.plugins.retrieval.knowledge import KnowledgeBase, KnowledgePage, read_knowledge
 from logicls.predict.plugin_protocols import Photo, Recall
 
@@ -69,7 +69,7 @@ def build_index(knowledge: KnowledgeBase) -> RetrievalIndex:
         name for name in knowledge.products if not any(page.product == name for page in knowledge.documents)
     ]
     if undocumented:
-        advice, folder = "Give a page of it a photo.", relative(knowledge.path)
+        advice, folder = "Give a page of it a photo.", relative_path(knowledge.path)
         raise DataError(
             [Problem("LC707", f'no page shows what "{n}" looks like.', folder, advice=advice) for n in undocumented]
         )
@@ -143,7 +143,7 @@ def load_retriever(bundle: Bundle, folder: Path) -> DocumentRetriever:
     """The retriever for a bundle. Raises as `read_knowledge` and `sights_of` do, and `DataError` (LC708)."""
     knowledge, product = read_knowledge(folder), bundle.spec.product.name
     if product not in knowledge.products:
-        advice = did_you_mean(product, knowledge.products)
+        advice = suggest_name(product, knowledge.products)
         message = f'nothing is known of "{product}", the bundle\'s product.'
-        raise DataError(Problem("LC708", message, relative(folder), advice=advice))
+        raise DataError(Problem("LC708", message, relative_path(folder), advice=advice))
     return DocumentRetriever(knowledge, build_index(knowledge), product)

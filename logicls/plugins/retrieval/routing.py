@@ -8,13 +8,13 @@ from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
 
-from logicls.errors import DataError, Problem, relative
+from logicls.errors import DataError, Problem, relative_path
 from logicls.io.atomic import open_atomic
 from logicls.plugins.retrieval.knowledge import KNOWLEDGE_FILE as SETTINGS
 from logicls.plugins.retrieval.knowledge import KnowledgeBase
 from logicls.plugins.retrieval.product_matcher import DocumentRetriever
 from logicls.predict.folder.runner import batched
-from logicls.predict.input.listing import list_photos, no_photos_error, escape_name
+from logicls.predict.input.listing import escape_name, list_photos, no_photos_error
 from logicls.predict.input.loader import LoadedPhoto, make_loader
 
 REVIEW = "review"
@@ -86,7 +86,7 @@ def find_bundles(knowledge: KnowledgeBase) -> dict[str, Path]:
             bundles[product] = path
             continue
         message = f'no bundle of "{product}" is known.' if path is None else f'the bundle of "{product}" is not there.'
-        location = relative(knowledge.path / SETTINGS if path is None else path)
+        location = relative_path(knowledge.path / SETTINGS if path is None else path)
         problems.append(
             Problem("LC709", message, location, advice="Say where it is: `logicls knowledge build … --bundle`.")
         )

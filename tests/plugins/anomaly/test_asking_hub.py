@@ -12,8 +12,8 @@ from logicls.models.bundle import load_bundle, write_hub_bundle
 from logicls.models.hub.adapters import add_adapter
 from logicls.models.hub.bundle_io import describe_base
 from logicls.models.hub.chat_template import make_inputs, read_chat_format
-from logicls.models.hub.loading import find_checkpoint, conventions_for, load_model, load_processor
-from logicls.models.hub.shared_prefix import move_inputs, append_text
+from logicls.models.hub.loading import conventions_for, find_checkpoint, load_model, load_processor
+from logicls.models.hub.shared_prefix import append_text, move_inputs
 from logicls.plugins.anomaly.prior_query import ANSWERS, QUESTION, build_prior_query, freeze_weights
 
 _HERE = runpy.run_path(str(Path(__file__).with_name("conftest.py")))

@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 from logicls.cli.app import app
 from logicls.cli.train import add_expert
 from logicls.errors import BundleError, DataError
-from logicls.plugins.selection import DefaultPlugins, set_default_plugins, read_default_plugins
+from logicls.plugins.selection import DefaultPlugins, read_default_plugins, set_default_plugins
 from logicls.plugins.settings import ExpertSettings, ReasonerSettings, read_product_recipe
 
 SETTINGS = ExpertSettings(cells=144, share=0.5, reach=1)

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from logicls.plugins.anomaly.features import (
-    FILTER_CHANNELS,
-    FILTER_CELL,
     DERIVATIVE_ORDERS,
+    FILTER_CELL,
+    FILTER_CHANNELS,
     filter_photo,
     gaussian_kernel,
     opponent_colours,

@@ -10,12 +10,12 @@ import torch
 from logicls.plugins.anomaly.memory_bank import (
     MIN_DEVIATION,
     MemoryBank,
-    measure_leave_one_out,
     build_memory_bank,
-    reweighting_factor,
-    regularise_deviation,
-    iter_tiles,
     exclude_photo,
+    iter_tiles,
+    measure_leave_one_out,
+    regularise_deviation,
+    reweighting_factor,
 )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from logicls.plugins.anomaly.memory_bank import select_coreset, random_projection
+from logicls.plugins.anomaly.memory_bank import random_projection, select_coreset
 
 
 def test_next_is_the_farthest_by_hand():

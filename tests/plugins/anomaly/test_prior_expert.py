@@ -18,19 +18,19 @@ from logicls.models.bundle import load_bundle
 from logicls.plugins.anomaly.features import build_extractor
 from logicls.plugins.anomaly.fit import fit_expert
 from logicls.plugins.anomaly.prior_expert import (
-    PrototypeLocalization,
     LocalizedFlaws,
     PriorExpert,
-    initialize_model,
-    fit_tokens,
+    PrototypeLocalization,
     answer_loss,
+    fit_tokens,
+    generate_examples,
+    initialize_model,
     load_expert,
     stack_pixels,
-    generate_examples,
     write_priors,
 )
 from logicls.plugins.anomaly.prior_query import build_prior_query, freeze_weights
-from logicls.plugins.anomaly.prototype_expert import PrototypeNetwork, FlawedPhotos
+from logicls.plugins.anomaly.prototype_expert import FlawedPhotos, PrototypeNetwork
 from logicls.plugins.anomaly.regions import FlawLocalizer, fit_threshold, fit_zones
 from logicls.plugins.anomaly.storage import expert_file
 from logicls.plugins.selection import DefaultPlugins, read_default_plugins
@@ -160,8 +160,8 @@ def test_worst_place_has_the_answers_score(good, view, monkeypatch):
     chart = torch.full((1, 12, 12), 0.2)
     chart[0, 3, 4], chart[0, 9, 9] = 0.8, 0.5
     judgement = FlawLocalizer(fit_threshold([0.0, 1.0, 1.5], is_held_out=True), view.loc.frame, fit_zones(()))
-    monkeypatch.setattr(type(view), "charts", lambda self, photos: chart)
-    monkeypatch.setattr(type(view), "told", lambda self, photos, charts: torch.tensor([9.0]))
+    monkeypatch.setattr(type(view), "localize", lambda self, photos: chart)
+    monkeypatch.setattr(type(view), "predict_log_odds", lambda self, photos, charts: torch.tensor([9.0]))
 
     (flaw,) = PriorExpert(view, judgement).examine(good[:1])
 

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from logicls.models.nano.blocks import Stem
-from logicls.plugins.anomaly.prior_tokens import GRID, PriorTokens, VisEncoder, loc_logits, pool_loc, localization_loss
+from logicls.plugins.anomaly.prior_tokens import GRID, PriorTokens, VisEncoder, loc_logits, localization_loss, pool_loc
 
 PLACES = GRID * GRID
 

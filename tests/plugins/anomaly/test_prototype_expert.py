@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from logicls.plugins.anomaly.fit import fit_expert
-from logicls.plugins.anomaly.prototype_expert import MIN_COVERAGE, prototype_loss, load_expert, generate_flawed_photos
+from logicls.plugins.anomaly.prototype_expert import MIN_COVERAGE, generate_flawed_photos, load_expert, prototype_loss
 from logicls.plugins.anomaly.synthetic_flaws import FLAW_TYPES, add_flaw
 from logicls.plugins.settings import ExpertSettings
 

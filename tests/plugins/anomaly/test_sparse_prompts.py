@@ -8,7 +8,7 @@ from itertools import pairwise
 import pytest
 import torch
 
-from logicls.plugins.anomaly.sparse_prompts import ista, max_step_size, objective, soft_threshold, ista_step
+from logicls.plugins.anomaly.sparse_prompts import ista, ista_step, max_step_size, objective, soft_threshold
 
 
 def test_soft_threshold_moves_towards_zero_and_no_further():

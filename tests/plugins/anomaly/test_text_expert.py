@@ -15,11 +15,11 @@ from logicls.errors import BundleError, DataError
 from logicls.plugins.anomaly.features import localization_ratio
 from logicls.plugins.anomaly.fit import fit_expert
 from logicls.plugins.anomaly.text_expert import (
-    NORMAL_PROMPTS,
     ANOMALY_PROMPTS,
+    NORMAL_PROMPTS,
     load_clip,
-    localization_map,
     load_expert,
+    localization_map,
 )
 from logicls.plugins.settings import ExpertSettings
 

@@ -37,12 +37,12 @@ def photos() -> list[np.ndarray]:
 def bundle(box_spec, tmp_path_factory, tiny_nano, photos) -> Bundle:
     """Inputs of 64 x 64 pixels; lights nearly everywhere."""
     folder = tmp_path_factory.mktemp("made")
-    model, processor = tiny_nano(load_spec(box_spec), width=64, decoder_layers=2, near=32)
+    model, processor = tiny_nano(load_spec(box_spec), width=64, decoder_layers=2, stem_width=32)
     with torch.no_grad():  # larger than at the start of training, so that photos and questions differ in answers
-        model.words.weight.normal_(std=0.2)
-        model.order.weight.normal_(std=0.2)
-        model.pointer.pattern.weight.normal_(std=0.5)
-        model.pointer.pattern.bias.zero_()
+        model.token_embeddings.weight.normal_(std=0.2)
+        model.position_embeddings.weight.normal_(std=0.2)
+        model.detection_head.centre_filter.weight.normal_(std=0.5)
+        model.detection_head.centre_filter.bias.zero_()
     made = write_bundle(folder / "bundle", model=model, processor=processor, spec_file=box_spec, max_boxes=3)
     file = io.BytesIO()
     Image.fromarray(photos[0]).save(file, "JPEG")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from logicls.plugins.reasoning.evaluation import limit_errors, mean_rewards, decide_by_rules, compute_metrics
+from logicls.plugins.reasoning.evaluation import compute_metrics, decide_by_rules, limit_errors, mean_rewards
 from logicls.records import SecondLook, Verdict
 
 TRUTH = {"a": (), "b": ("x",), "c": (), "d": ("x",)}

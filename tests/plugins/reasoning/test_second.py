@@ -10,7 +10,7 @@ import pytest
 from logicls.errors import DataError
 from logicls.models.box_formats import BoxFamily
 from logicls.models.hub.bundle_io import HubModelInfo
-from logicls.plugins.reasoning.second_look import ReinspectionOutput, Reinspection, photo_doubts
+from logicls.plugins.reasoning.second_look import Reinspection, ReinspectionOutput, photo_doubts
 from logicls.plugins.registry import FACTORIES, load_factory
 from logicls.predict.decision import UNSTATED, grounds_of, verdict_on
 from logicls.predict.readers.nano import NanoReader

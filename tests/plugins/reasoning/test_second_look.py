@@ -10,8 +10,8 @@ from logicls.plugins.reasoning.second_look import (
     LargerInput,
     LatentReasoning,
     LatentSettings,
-    initial_tokens,
     enlarge_input,
+    initial_tokens,
 )
 from logicls.predict.readers.nano import NanoReader
 

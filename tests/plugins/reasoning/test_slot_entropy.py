@@ -7,7 +7,7 @@ import math
 import pytest
 import torch
 
-from logicls.plugins.reasoning.slot_entropy import binary_entropy, max_answer_entropy, entropy_reward, truncated_entropy
+from logicls.plugins.reasoning.slot_entropy import binary_entropy, entropy_reward, max_answer_entropy, truncated_entropy
 from logicls.records import Answer
 
 ALL = torch.tensor([True, True, True, True])

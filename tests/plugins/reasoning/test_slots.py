@@ -8,12 +8,12 @@ import torch
 from logicls.plugins.reasoning.latent_reasoning import exact_gradient
 from logicls.plugins.reasoning.slot_entropy import (
     AnswerSlots,
+    append_think_tokens,
     binary_entropy,
     photo_keys,
-    append_think_tokens,
     truncated_entropy,
 )
-from logicls.predict.readers.nano import NanoReader, QueryOutputs, EncodedPhotos
+from logicls.predict.readers.nano import EncodedPhotos, NanoReader, QueryOutputs
 
 NOTHING = torch.zeros(1, 0, 64)
 

@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 import torch
 
-from logicls.plugins.reasoning.slot_entropy import photo_keys, append_think_tokens
+from logicls.plugins.reasoning.slot_entropy import append_think_tokens, photo_keys
 from logicls.plugins.reasoning.visual_injection import (
     HighResolutionPhoto,
-    think_token_attention,
     scale_size,
+    think_token_attention,
     top_patches,
 )
 from logicls.predict.readers.nano import NanoReader

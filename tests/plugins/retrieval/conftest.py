@@ -11,12 +11,12 @@ import pytest
 import torch
 from transformers import CLIPConfig, CLIPImageProcessorPil, CLIPModel
 
-from logicls.io.resources import share
+from logicls.io.resources import resource_path
 from logicls.plugins.retrieval.drafting import draft_knowledge
 from logicls.plugins.retrieval.knowledge import KnowledgeBase, read_knowledge
 from logicls.sample_product import parts
 from logicls.sample_product import parts as camera
-from logicls.sample_product.render import good_kit, render, write_dataset
+from logicls.sample_product.render import create_good_kit, render, write_dataset
 from logicls.synth.pipeline import SynthesisRequest
 
 CARD = """logicls: 1
@@ -44,9 +44,9 @@ def draw_card(rng: np.random.Generator) -> tuple[np.ndarray, list[tuple[int, lis
     for tablet in tablets:
         parts.draw_tablet(canvas, tablet, float(rng.uniform(0, 180)))
     parts.draw_label(canvas, label, rng)
-    warp = camera.aim(rng)
-    boxes = [(1, camera.seen((tablet,), warp)) for tablet in tablets] + [(2, camera.seen((label,), warp))]
-    picture = camera.expose(camera.photograph(canvas, warp), rng)
+    warp = camera.sample_homography(rng)
+    boxes = [(1, camera.project_box((tablet,), warp)) for tablet in tablets] + [(2, camera.project_box((label,), warp))]
+    picture = camera.simulate_exposure(camera.apply_homography(canvas, warp), rng)
     return picture, [(kind, [box.x1, box.y1, box.width, box.height]) for kind, box in boxes]
 
 
@@ -80,7 +80,7 @@ def known(tmp_path_factory, cards) -> Path:
     """A folder of knowledge of the sample product and of cards; read only."""
     kits, out = tmp_path_factory.mktemp("kits"), tmp_path_factory.mktemp("knowledge")
     write_dataset(kits, good=24, seed=5)
-    draft_knowledge(SynthesisRequest(share("constraints/dosing_kit.yaml"), kits, out, 24, 0), bundle="../kit_bundle")
+    draft_knowledge(SynthesisRequest(resource_path("constraints/dosing_kit.yaml"), kits, out, 24, 0), bundle="../kit_bundle")
     draft_knowledge(SynthesisRequest(cards / "card.yaml", cards, out, 12, 0))
     return out
 
@@ -95,7 +95,7 @@ def knowledge(known) -> KnowledgeBase:
 def kits() -> list[np.ndarray]:
     """Photos of good kits that nobody has seen."""
     rng = np.random.default_rng(77)
-    return [render(good_kit(rng), rng)[0] for _ in range(6)]
+    return [render(create_good_kit(rng), rng)[0] for _ in range(6)]
 
 
 @pytest.fixture(scope="session")

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from logicls.errors import DataError, LogiClsError, SpecError
-from logicls.plugins.retrieval.knowledge import KnowledgePage, read_causes, render_page, read_knowledge, read_page
+from logicls.plugins.retrieval.knowledge import KnowledgePage, read_causes, read_knowledge, read_page, render_page
 from logicls.predict.plugin_protocols import Cause
 
 TEXT = """---

@@ -166,7 +166,7 @@ def test_a_bundle_compares_photos(cards, tiny_nano, tmp_path):
     """`knowledge build --encoder BUNDLE`: by its vision tower; the folder finds it, also after both were moved."""
     spec = cards / "card.yaml"
     torch.manual_seed(0)
-    model, processor = tiny_nano(load_spec(spec), width=64, decoder_layers=1, near=32)
+    model, processor = tiny_nano(load_spec(spec), width=64, decoder_layers=1, stem_width=32)
     write_bundle(tmp_path / "a" / "tiny", model=model, processor=processor, spec_file=spec, max_boxes=3)
     told = ["build", str(spec), "--data", str(cards), "--out", str(tmp_path / "a" / "known"), "--count", "8"]
 

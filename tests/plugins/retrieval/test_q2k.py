@@ -10,12 +10,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from logicls.plugins.retrieval.q2k import (
-    cluster_weights,
-    cluster_documents,
-    sample_documents,
-    log_density,
-    top_documents,
     allocate_budget,
+    cluster_documents,
+    cluster_weights,
+    log_density,
+    sample_documents,
+    top_documents,
 )
 
 TWO = np.concatenate([np.linspace(0.88, 0.92, 10), np.linspace(0.18, 0.22, 10)])
