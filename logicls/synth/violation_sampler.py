@@ -82,7 +82,7 @@ class ViolationSampler:
     def _extend(self, draft: EditedPhoto, violation: str, rng: Rng, *, is_control: bool) -> EditedPhoto | None:
         aim = self._sample_target(violation, rng)
         scene = draft.canvas.scene
-        plans = find_counterexample(self.spec, aim, scene, rng, twin=is_control)
+        plans = find_counterexample(self.spec, aim, scene, rng, is_control=is_control)
         if not plans:
             return None
         canvas = self._apply_checked(aim, plans, draft.canvas, rng, is_control)

@@ -247,7 +247,7 @@ def broken(spec: Spec, scene: Scene, number: int) -> None:
     """A rule is broken on purpose, if it can be."""
     for aim in list_targets(spec)[:2]:
         for twin in (False, True):
-            find_counterexample(spec, aim, scene, np.random.default_rng(number), twin=twin)
+            find_counterexample(spec, aim, scene, np.random.default_rng(number), is_control=twin)
 
 
 def survives(number: int, path: Path) -> set[str]:

@@ -113,7 +113,8 @@ def test_a_twin_breaks_nothing(seed: int) -> None:
     """Every rule of the product holds after the edit that goes through the same motions."""
     spec, scene = product(random.Random(seed))
     twins = [
-        find_counterexample(spec, aim, scene, np.random.default_rng(seed), twin=True) for aim in list_targets(spec)
+        find_counterexample(spec, aim, scene, np.random.default_rng(seed), is_control=True)
+        for aim in list_targets(spec)
     ]
 
     edited = [after(spec, plans, scene) for plans in twins if plans is not None]
@@ -143,7 +144,7 @@ def best_of(spec: Spec, aim: Target, scene: Scene, seed: int) -> Edits | None:
 
     Nobody looks further when twelve more do not break fewer.
     """
-    drawn = islice(propose_edits(spec, aim, scene, np.random.default_rng(seed), twin=False), MAX_CANDIDATES)
+    drawn = islice(propose_edits(spec, aim, scene, np.random.default_rng(seed), is_control=False), MAX_CANDIDATES)
     fitting = [(cost, plans) for plans in drawn if (cost := costs(spec, aim, plans, scene)) is not None]
     best, since = None, 0
     for cost, plans in fitting:

@@ -40,7 +40,7 @@ def spec(**rule: Any) -> Spec:
 def made(one: Spec, violation: str, *, twin: bool = False) -> list[Edits | None]:
     """What is planned for the violation, for each of some seeds."""
     aim = next(aim for aim in list_targets(one) if aim.violation == violation)
-    return [find_counterexample(one, aim, FULL, np.random.default_rng(seed), twin=twin) for seed in range(20)]
+    return [find_counterexample(one, aim, FULL, np.random.default_rng(seed), is_control=twin) for seed in range(20)]
 
 
 def kinds(plans: list[Edits | None]) -> set[tuple[type[Edit], ...]]:

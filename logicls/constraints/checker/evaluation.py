@@ -25,24 +25,24 @@ from logicls.records import Answer, Finding, Instance, Scene, Subquery
 @lru_cache(maxsize=256)  # synthesis looks at a scene again and again while it edits it
 def compute_answers(spec: Spec, scene: Scene) -> tuple[Answer, ...]:
     """The true answer to every subquery of the spec, in the order of `decompose`."""
-    reading = build_context(spec, scene, quiet=True)
-    return (*reading.answers.values(), Answer(VERDICT, find_violations(spec, reading)))
+    context = build_context(spec, scene, quiet=True)
+    return (*context.answers.values(), Answer(VERDICT, find_violations(spec, context)))
 
 
 @lru_cache(maxsize=64)  # the same, and a reading remembers what was looked up in it
-def build_context(spec: Spec, scene: Scene, *, quiet: bool = False) -> EvaluationContext:
+def build_context(spec: Spec, scene: Scene, *, status_only: bool = False) -> EvaluationContext:
     """The true answers to all subqueries but the verdict, ready to be looked up."""
     found = {component: scene.instances_of(component) for component in spec.queried_components}
     answers = {query.id: _compute_answer(query, found[query.component]) for query in spec.queries}
-    return EvaluationContext(answers, scene.width, scene.height, spec.vocabulary, status_only=quiet)
+    return EvaluationContext(answers, scene.width, scene.height, spec.vocabulary, status_only=status_only)
 
 
-def find_violations(spec: Spec, reading: EvaluationContext) -> tuple[str, ...]:
+def find_violations(spec: Spec, context: EvaluationContext) -> tuple[str, ...]:
     """The violations, in the order of the spec's."""
     found = {
         name
-        for constraint, check in zip(spec.constraints, evaluate_constraints(spec, reading), strict=True)
-        for name in violation_names(constraint, check)
+        for constraint, result in zip(spec.constraints, evaluate_constraints(spec, context), strict=True)
+        for name in violation_names(constraint, result)
     }
     return tuple(name for name in spec.violations if name in found)
 
@@ -56,29 +56,29 @@ def _compute_answer(query: Subquery, instances: Sequence[Instance]) -> Answer:
     if query.kind == "locate":
         return Answer(query.id, boxes=tuple(i.box for i in instances))
     values = tuple(i.attribute(query.attribute) for i in instances)
-    known = tuple(value for value in values if value is not None)
-    return Answer(query.id, known, readable=len(known) == len(values))
+    annotated = tuple(value for value in values if value is not None)
+    return Answer(query.id, annotated, readable=len(annotated) == len(values))
 
 
 def evaluate(spec: Spec, answers: Mapping[str, Answer], width: int, height: int) -> tuple[Finding, ...]:
     """One finding a constraint, in the spec's order. `width`, `height`: the photo's size in pixels."""
-    checks = evaluate_constraints(spec, EvaluationContext(answers, width, height, spec.vocabulary))
-    return tuple(_build_finding(spec, c, found, answers) for c, found in zip(spec.constraints, checks, strict=True))
+    results = evaluate_constraints(spec, EvaluationContext(answers, width, height, spec.vocabulary))
+    return tuple(_build_finding(spec, c, found, answers) for c, found in zip(spec.constraints, results, strict=True))
 
 
-def evaluate_constraints(spec: Spec, reading: EvaluationContext) -> list[RuleResult]:
+def evaluate_constraints(spec: Spec, context: EvaluationContext) -> list[RuleResult]:
     """What each constraint comes to, in the spec's order, those that a broken one says it all for left out.
 
     Not to be written to: the reading remembers it.
     """
-    if spec.hash not in reading.results:
-        reading.results[spec.hash] = _compute_results(spec, reading)
-    return reading.results[spec.hash]
+    if spec.hash not in context.results:
+        context.results[spec.hash] = _compute_results(spec, context)
+    return context.results[spec.hash]
 
 
-def _compute_results(spec: Spec, reading: EvaluationContext) -> list[RuleResult]:
+def _compute_results(spec: Spec, context: EvaluationContext) -> list[RuleResult]:
     found = [
-        evaluate_constraint(c, reading) if c.is_conditional else evaluate_rule(c.rule, reading)
+        evaluate_constraint(c, context) if c.is_conditional else evaluate_rule(c.rule, context)
         for c in spec.constraints
     ]
     broken = {c.id: c for c, one in zip(spec.constraints, found, strict=True) if one.status == "broken"}
@@ -90,10 +90,16 @@ def _compute_results(spec: Spec, reading: EvaluationContext) -> list[RuleResult]
     return found
 
 
-def _find_stopper(constraint: Constraint, broken: Mapping[str, Constraint], seen: frozenset[str] = frozenset()) -> str:
+def _find_stopper(
+    constraint: Constraint, broken: Mapping[str, Constraint], visited: frozenset[str] = frozenset()
+) -> str:
     """The broken constraint that says it all for this one; one that is stopped itself stops none."""
     for other in constraint.unless_broken:
-        if other in broken and other not in seen and not _find_stopper(broken[other], broken, seen | {constraint.id}):
+        if (
+            other in broken
+            and other not in visited
+            and not _find_stopper(broken[other], broken, visited | {constraint.id})
+        ):
             return other
     return ""
 
@@ -103,48 +109,48 @@ def collect_violations(findings: Iterable[Finding]) -> tuple[str, ...]:
     return tuple(sorted({violation for finding in findings for violation in finding.violations}))
 
 
-def evaluate_constraint(constraint: Constraint, reading: EvaluationContext) -> RuleResult:
+def evaluate_constraint(constraint: Constraint, context: EvaluationContext) -> RuleResult:
     """What one constraint comes to by itself."""
     if constraint.each is None:
-        return _evaluate_condition(constraint, reading)
+        return _evaluate_condition(constraint, context)
     try:
-        frames = reading.locations(constraint.each)
+        frames = context.locations(constraint.each)
     except UnreadableAnswer as missing:
         return RuleResult("unknown", f"no readable answer to {missing}")
     if not frames:
         return RuleResult("not_applicable", f"no {name_to_text(constraint.each)}")
     return _merge_results(
-        constraint.each, [_evaluate_condition(constraint, reading.restrict(frame)) for frame in frames]
+        constraint.each, [_evaluate_condition(constraint, context.restrict(frame)) for frame in frames]
     )
 
 
 def violation_names(constraint: Constraint, found: RuleResult) -> tuple[str, ...]:
     """The defects that a check of the constraint came to, each once."""
-    return tuple(dict.fromkeys(constraint.violation_name(side) for side in found.failure_modes))
+    return tuple(dict.fromkeys(constraint.violation_name(mode) for mode in found.failure_modes))
 
 
-def _evaluate_condition(constraint: Constraint, reading: EvaluationContext) -> RuleResult:
-    found = evaluate_rule(constraint.rule, reading)
+def _evaluate_condition(constraint: Constraint, context: EvaluationContext) -> RuleResult:
+    found = evaluate_rule(constraint.rule, context)
     if constraint.when is None:
         return found
-    condition = evaluate_rule(constraint.when.rule, reading)
+    condition = evaluate_rule(constraint.when.rule, context)
     status = logic.implication(condition.status, found.status)
     if status == found.status:
         return found
     return RuleResult(status, f"the condition: {condition.found}")
 
 
-def _merge_results(place: str, checks: list[RuleResult]) -> RuleResult:
+def _merge_results(location: str, results: list[RuleResult]) -> RuleResult:
     """One check of the same constraint in several places; amounts on one side add up."""
-    status = logic.conjunction([one.status for one in checks])
+    status = logic.conjunction([one.status for one in results])
     amounts: dict[str, int] = {}
-    for one in checks:
-        for side in one.failure_modes:
-            amounts[side.kind] = amounts.get(side.kind, 0) + side.amount
-    telling = [(n, one.found) for n, one in enumerate(checks, 1) if one.status == status]
-    told = "; ".join(f"{name_to_text(place)} {number}: {found}" for number, found in telling[:4])
-    more = f"; and {len(telling) - 4} more" if len(telling) > 4 else ""
-    found = f"in all {len(checks)}" if status == "holds" and len(telling) == len(checks) else told + more
+    for one in results:
+        for mode in one.failure_modes:
+            amounts[mode.kind] = amounts.get(mode.kind, 0) + mode.amount
+    decisive = [(n, one.found) for n, one in enumerate(results, 1) if one.status == status]
+    text = "; ".join(f"{name_to_text(location)} {number}: {found}" for number, found in decisive[:4])
+    more = f"; and {len(decisive) - 4} more" if len(decisive) > 4 else ""
+    found = f"in all {len(results)}" if status == "holds" and len(decisive) == len(results) else text + more
     return RuleResult(status, found, tuple(FailureMode(kind, amount) for kind, amount in amounts.items()))
 
 

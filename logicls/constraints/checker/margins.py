@@ -31,17 +31,17 @@ UNIVERSAL_RELATIONS = (*DIRECTIONS, "not_touching")
 
 
 @lru_cache(maxsize=64)  # synthesis asks again and again about a reading
-def find_near_limits(spec: Spec, reading: EvaluationContext) -> frozenset[str]:
+def find_near_limits(spec: Spec, context: EvaluationContext) -> frozenset[str]:
     """Ids of the rules that apply and of which something lies in the dead zone."""
-    applying = zip(spec.constraints, evaluate_constraints(spec, reading), strict=True)
+    applying = zip(spec.constraints, evaluate_constraints(spec, context), strict=True)
     geometric = (c for c, found in applying if found.status in ("holds", "broken"))
-    return frozenset(c.id for c in geometric if any(abs(m) < 1 for m in compute_margins(c, reading)))
+    return frozenset(c.id for c in geometric if any(abs(m) < 1 for m in compute_margins(c, context)))
 
 
-def compute_margins(constraint: Constraint, reading: EvaluationContext) -> Iterator[float]:
+def compute_margins(constraint: Constraint, context: EvaluationContext) -> Iterator[float]:
     """Of each rule about geometry that it is made of, in each place: positive where that rule holds, in dead zones."""
     try:
-        frames = [reading.restrict(f) for f in reading.locations(constraint.each)] if constraint.each else [reading]
+        frames = [context.restrict(f) for f in context.locations(constraint.each)] if constraint.each else [context]
     except UnreadableAnswer:
         return
     for frame in frames:
@@ -54,45 +54,45 @@ def compute_margins(constraint: Constraint, reading: EvaluationContext) -> Itera
                 yield margin
 
 
-def rule_margin(rule: Family, reading: EvaluationContext) -> float | None:
+def rule_margin(rule: Family, context: EvaluationContext) -> float | None:
     """One rule's; None for rules that no distance decides. Raises `Absent`, `Unreadable`."""
     match rule:
         case Layout() if rule.relation in GROUPS:
-            return _group_margin(rule, reading)
+            return _group_margin(rule, context)
         case Layout():
-            return _layout_margin(rule, reading)
+            return _layout_margin(rule, context)
         case Measure():
-            return _measure_margin(rule, reading)
+            return _measure_margin(rule, context)
         case Quantity() | Composition() if rule.in_:
-            return _containment_margin(rule, reading.locations(rule.in_), reading)
+            return _containment_margin(rule, context.locations(rule.in_), context)
         case _:
             return None
 
 
-def _layout_margin(rule: Layout, reading: EvaluationContext) -> float:
-    thing = rule.subjects[0]
-    subjects, objects = reading.boxes(thing), reading.locations(rule.object or "")
+def _layout_margin(rule: Layout, context: EvaluationContext) -> float:
+    subject_name = rule.subjects[0]
+    subjects, objects = context.boxes(subject_name), context.locations(rule.object or "")
     combined = min if rule.relation in UNIVERSAL_RELATIONS else max
     found = []
     for index, subject in enumerate(subjects):
-        others = [o for i, o in enumerate(objects) if i != index] if rule.object == thing else objects
-        pairs = [_pair_margin(rule, reading, subject, other) for other in others]
+        others = [o for i, o in enumerate(objects) if i != index] if rule.object == subject_name else objects
+        pairs = [_pair_margin(rule, context, subject, other) for other in others]
         found += [combined(pairs)] if pairs else []
     if not found:
-        raise NotApplicable(thing)
+        raise NotApplicable(subject_name)
     return min(found)
 
 
-def _pair_margin(rule: Layout, reading: EvaluationContext, subject: Box, target: Box) -> float:
+def _pair_margin(rule: Layout, context: EvaluationContext, subject: Box, target: Box) -> float:
     (sx, sy), (tx, ty) = subject.centre, target.centre
-    slack = rule.tolerance_px(reading, target)
+    slack = rule.tolerance_px(context, target)
     match rule.relation:
         case "above" | "below":
-            far = sy - ty if rule.relation == "above" else ty - sy
-            return (slack[1] - far) / photo_units(slack, reading)[1] / TOLERANCE_ZONE
+            offset = sy - ty if rule.relation == "above" else ty - sy
+            return (slack[1] - offset) / photo_units(slack, context)[1] / TOLERANCE_ZONE
         case "left_of" | "right_of":
-            far = sx - tx if rule.relation == "left_of" else tx - sx
-            return (slack[0] - far) / photo_units(slack, reading)[0] / TOLERANCE_ZONE
+            offset = sx - tx if rule.relation == "left_of" else tx - sx
+            return (slack[0] - offset) / photo_units(slack, context)[0] / TOLERANCE_ZONE
         case "centred_in":
             off = abs(sx - tx), abs(sy - ty)
         case "inside":
@@ -103,53 +103,53 @@ def _pair_margin(rule: Layout, reading: EvaluationContext, subject: Box, target:
         case "at":
             off = max(target.x1 - sx, sx - target.x2), max(target.y1 - sy, sy - target.y2)
         case _:
-            return _contact_margin(rule, box_gap(subject, target), slack, reading)
-    unit = location_units(rule, reading, target)
-    room = [(s - o) / u / TOLERANCE_ZONE for s, o, u in zip(slack, off, unit, strict=True)]
-    return min(room) if rule.axis == "both" or rule.relation != "centred_in" else room["xy".index(rule.axis)]
+            return _contact_margin(rule, box_gap(subject, target), slack, context)
+    unit = location_units(rule, context, target)
+    clearance = [(s - o) / u / TOLERANCE_ZONE for s, o, u in zip(slack, off, unit, strict=True)]
+    return min(clearance) if rule.axis == "both" or rule.relation != "centred_in" else clearance["xy".index(rule.axis)]
 
 
-def _contact_margin(rule: Layout, between: float, slack: tuple[float, float], reading: EvaluationContext) -> float:
-    unit = min(photo_units((max(slack),) * 2, reading)) * TOLERANCE_ZONE
-    room = -between if rule.relation == "overlaps" else max(slack) - between
-    return (-room if rule.relation == "not_touching" else room) / unit
+def _contact_margin(rule: Layout, between: float, slack: tuple[float, float], context: EvaluationContext) -> float:
+    unit = min(photo_units((max(slack),) * 2, context)) * TOLERANCE_ZONE
+    clearance = -between if rule.relation == "overlaps" else max(slack) - between
+    return (-clearance if rule.relation == "not_touching" else clearance) / unit
 
 
-def _group_margin(rule: Layout, reading: EvaluationContext) -> float:
-    groups = [boxes for thing in rule.subjects if (boxes := reading.boxes(thing))]
+def _group_margin(rule: Layout, context: EvaluationContext) -> float:
+    groups = [boxes for component in rule.subjects if (boxes := context.boxes(component))]
     if rule.relation == "in_order":
         along = "xy".index(rule.axis)
         centres = [[box.centre[along] for box in boxes] for boxes in groups]
-        unit = photo_units((0.0, 0.0), reading)[along] * TOLERANCE_ZONE
+        unit = photo_units((0.0, 0.0), context)[along] * TOLERANCE_ZONE
         found = [(min(after) - max(before)) / unit for before, after in pairwise(centres)]
         return _smallest(found)
     everything = [box for group in groups for box in group]
     if len(everything) < (2 if rule.relation == "aligned" else 3):
         raise NotApplicable(rule.relation)
-    off, allowed = rule.measure_spread(everything, reading)
-    return (allowed - off) / group_unit(allowed, reading) / TOLERANCE_ZONE
+    off, allowed = rule.measure_spread(everything, context)
+    return (allowed - off) / group_unit(allowed, context) / TOLERANCE_ZONE
 
 
-def _measure_margin(rule: Measure, reading: EvaluationContext) -> float:
+def _measure_margin(rule: Measure, context: EvaluationContext) -> float:
     low, high = rule.limits
-    zone = measure_zone(rule, reading)
-    values = rule.measure_values(reading)
+    zone = measure_zone(rule, context)
+    values = rule.measure_values(context)
     if rule.kind == "angle":
         values = [rule.normalize_angle(value) for value in values]
     limits = [value - low for value in values] if "below" in rule.failure_modes() else []
     rooms = [*limits, *(high - value for value in values)]
-    return min(room / (inner_zone(rule, zone) if room > 0 else zone) for room in rooms)
+    return min(clearance / (inner_zone(rule, zone) if clearance > 0 else zone) for clearance in rooms)
 
 
-def _containment_margin(rule: Quantity | Composition, places: Sequence[Box], reading: EvaluationContext) -> float:
+def _containment_margin(rule: Quantity | Composition, locations: Sequence[Box], context: EvaluationContext) -> float:
     """The distance of the centres to the edge of the places that they lie in, or do not lie in."""
-    things = rule.weights if isinstance(rule, Quantity) else rule.components
+    components = rule.weights if isinstance(rule, Quantity) else rule.components
     found = []
-    for box in (box for thing in things for box in reading.boxes(thing)):
+    for box in (box for component in components for box in context.boxes(component)):
         x, y = box.centre
-        for place in places:
-            width, height = max(place.width, 1e-6), max(place.height, 1e-6)
-            across, down = max(place.x1 - x, x - place.x2) / width, max(place.y1 - y, y - place.y2) / height
+        for location in locations:
+            width, height = max(location.width, 1e-6), max(location.height, 1e-6)
+            across, down = max(location.x1 - x, x - location.x2) / width, max(location.y1 - y, y - location.y2) / height
             found.append(abs(max(across, down)) / (MIN_TOLERANCE * TOLERANCE_ZONE))
     return _smallest(found)
 

@@ -48,8 +48,8 @@ class Attribute(BaseModel):
     @cached_property
     def listed_values(self) -> tuple[str, ...]:
         """The values that are written down."""
-        given = self.is_ if self.is_ is not None else self.is_not
-        return () if given is None else (given,) if isinstance(given, str) else tuple(given)
+        values = self.is_ if self.is_ is not None else self.is_not
+        return () if values is None else (values,) if isinstance(values, str) else tuple(values)
 
     def references(self) -> Iterator[Reference]:
         """Everything that it speaks about."""
@@ -66,32 +66,32 @@ class Attribute(BaseModel):
         values = join_names([name_to_text(value) for value in self.listed_values], "or")
         return f"{attribute_to_text(self.of)} is {'' if self.is_ is not None else 'not '}{values}"
 
-    def evaluate(self, reading: EvaluationContext) -> RuleResult:
+    def evaluate(self, context: EvaluationContext) -> RuleResult:
         """Compare each value. Raises `Absent`, `Unreadable`."""
-        thing, attribute = self.of.split(".")
-        values = reading.values(thing, attribute)
+        component, attribute = self.of.split(".")
+        values = context.values(component, attribute)
         if len(values) < (2 if self.same else 1):
-            raise NotApplicable(f"{len(values) or 'no'} {name_to_text(thing)}")
-        told = ", ".join(name_to_text(value) for value in values)
-        return RuleResult("holds", told) if self._allows(values) else RuleResult("broken", told, (FailureMode(),))
+            raise NotApplicable(f"{len(values) or 'no'} {name_to_text(component)}")
+        text = ", ".join(name_to_text(value) for value in values)
+        return RuleResult("holds", text) if self._allows(values) else RuleResult("broken", text, (FailureMode(),))
 
-    def edits(self, scene: Scene, reading: EvaluationContext, side: FailureMode, rng: Rng) -> Iterator[Edits]:
+    def edits(self, scene: Scene, context: EvaluationContext, mode: FailureMode, rng: Rng) -> Iterator[Edits]:
         """Replace one instance by one with a wrong value."""
-        thing, attribute = self.of.split(".")
-        known = reading.vocabulary.values(thing, attribute)
-        wrong = list(known) if self.same else [value for value in known if not self._allows((value,))]
-        for target in sample_instances(rng, find_instances(scene, reading, thing), 4):
+        component, attribute = self.of.split(".")
+        declared = context.vocabulary.values(component, attribute)
+        wrong = list(declared) if self.same else [value for value in declared if not self._allows((value,))]
+        for target in sample_instances(rng, find_instances(scene, context, component), 4):
             yield from change_attribute(target, attribute, wrong, rng)
 
-    def describe_edit(self, side: FailureMode) -> str:
+    def describe_edit(self, mode: FailureMode) -> str:
         """What those edits do, in plain English."""
-        thing, attribute = self.of.split(".")
-        return f"one {name_to_text(thing)} replaced by one with {'another' if self.same else 'a wrong'} {name_to_text(attribute)}"
+        component, attribute = self.of.split(".")
+        return f"one {name_to_text(component)} replaced by one with {'another' if self.same else 'a wrong'} {name_to_text(attribute)}"
 
-    def control_edits(self, scene: Scene, reading: EvaluationContext, side: FailureMode, rng: Rng) -> Iterator[Edits]:
+    def control_edits(self, scene: Scene, context: EvaluationContext, mode: FailureMode, rng: Rng) -> Iterator[Edits]:
         """The twin: replaced by another instance of the same kind."""
-        thing, attribute = self.of.split(".")
-        for target in sample_instances(rng, find_instances(scene, reading, thing), 1):
+        component, attribute = self.of.split(".")
+        for target in sample_instances(rng, find_instances(scene, context, component), 1):
             yield (set_attribute(target, attribute, target.attribute(attribute) or ""),)
 
     def _allows(self, values: tuple[str, ...]) -> bool:

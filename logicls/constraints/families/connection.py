@@ -53,59 +53,59 @@ class Connection(BaseModel):
         """The rule in plain English."""
         return f"the {name_to_text(self.ends)}s sit in the same slots of every {name_to_text(self.sockets)}"
 
-    def evaluate(self, reading: EvaluationContext) -> RuleResult:
+    def evaluate(self, context: EvaluationContext) -> RuleResult:
         """Find the slot of each end, and compare the sockets. Raises `Absent`, `Unreadable`."""
-        taken = self._occupied_slots(reading)
-        found = ", ".join(f"slot {join_names([str(n) for n in numbers])}" for numbers in taken)
-        same = all(numbers == taken[0] for numbers in taken)
+        occupied = self._occupied_slots(context)
+        found = ", ".join(f"slot {join_names([str(n) for n in numbers])}" for numbers in occupied)
+        same = all(numbers == occupied[0] for numbers in occupied)
         return RuleResult("holds", found) if same else RuleResult("broken", found, (FailureMode(),))
 
-    def edits(self, scene: Scene, reading: EvaluationContext, side: FailureMode, rng: Rng) -> Iterator[Edits]:
+    def edits(self, scene: Scene, context: EvaluationContext, mode: FailureMode, rng: Rng) -> Iterator[Edits]:
         """An end put into another slot of its socket."""
-        sockets, counts = reading.boxes(self.sockets), self._slot_counts(reading)
+        sockets, counts = context.boxes(self.sockets), self._slot_counts(context)
         if not sockets:
             raise NotApplicable(f"no {name_to_text(self.sockets)}")
-        for end in sample_instances(rng, find_instances(scene, reading, self.ends), 4):
+        for end in sample_instances(rng, find_instances(scene, context, self.ends), 4):
             index = _nearest_socket(end.box, sockets)
             frame = sockets[index]
             pitch = (frame.width if self.axis == "x" else frame.height) / counts[index]
             own = self._slot_number(end.box, frame, counts[index])
             for step in rng.permutation(counts[index]) + 1 - own:
                 if step:
-                    far = float(step) * pitch
-                    yield (Reroute(end.id, far if self.axis == "x" else 0.0, far if self.axis == "y" else 0.0),)
+                    offset = float(step) * pitch
+                    yield (Reroute(end.id, offset if self.axis == "x" else 0.0, offset if self.axis == "y" else 0.0),)
 
-    def describe_edit(self, side: FailureMode) -> str:
+    def describe_edit(self, mode: FailureMode) -> str:
         """What those edits do, in plain English."""
         return f"one {name_to_text(self.ends)} put into another slot of its {name_to_text(self.sockets)}"
 
-    def control_edits(self, scene: Scene, reading: EvaluationContext, side: FailureMode, rng: Rng) -> Iterator[Edits]:
+    def control_edits(self, scene: Scene, context: EvaluationContext, mode: FailureMode, rng: Rng) -> Iterator[Edits]:
         """The twin: an end taken out and put back."""
-        ends = find_instances(scene, reading, self.ends)
+        ends = find_instances(scene, context, self.ends)
         if ends:
             yield (Move(choose_instance(rng, ends).id, 0.0, 0.0),)
 
-    def _occupied_slots(self, reading: EvaluationContext) -> list[list[int]]:
+    def _occupied_slots(self, context: EvaluationContext) -> list[list[int]]:
         """For each socket the numbers of the slots in which ends sit, sorted."""
-        sockets, counts = reading.boxes(self.sockets), self._slot_counts(reading)
+        sockets, counts = context.boxes(self.sockets), self._slot_counts(context)
         if len(sockets) < 2:
             raise NotApplicable(f"{len(sockets)} {name_to_text(self.sockets)}")
-        taken: list[list[int]] = [[] for _ in sockets]
-        for end in reading.boxes(self.ends):
+        occupied: list[list[int]] = [[] for _ in sockets]
+        for end in context.boxes(self.ends):
             index = _nearest_socket(end, sockets)
-            taken[index].append(self._slot_number(end, sockets[index], counts[index]))
-        if not all(taken):
+            occupied[index].append(self._slot_number(end, sockets[index], counts[index]))
+        if not all(occupied):
             raise NotApplicable(f"a {name_to_text(self.sockets)} without {name_to_text(self.ends)}")
-        return [sorted(numbers) for numbers in taken]
+        return [sorted(numbers) for numbers in occupied]
 
-    def _slot_counts(self, reading: EvaluationContext) -> list[int]:
+    def _slot_counts(self, context: EvaluationContext) -> list[int]:
         """Slots of each socket."""
-        sockets = reading.boxes(self.sockets)
+        sockets = context.boxes(self.sockets)
         if isinstance(self.slots, int):
             return [self.slots] * len(sockets)
-        values = reading.values(*self.slots.split("."))
-        told = [int(value) if value.isdecimal() else 1 for value in values]
-        return told if len(told) == len(sockets) else [max(told, default=1)] * len(sockets)
+        values = context.values(*self.slots.split("."))
+        counts = [int(value) if value.isdecimal() else 1 for value in values]
+        return counts if len(counts) == len(sockets) else [max(counts, default=1)] * len(sockets)
 
     def _slot_number(self, end: Box, frame: Box, count: int) -> int:
         """The slot, from 1, that the end's centre is nearest to."""

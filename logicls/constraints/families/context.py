@@ -86,19 +86,19 @@ class Vocabulary:
     """Component → attribute → values."""
     px_per_mm: float = 0.0
 
-    def component(self, thing: str) -> str:
+    def component(self, name: str) -> str:
         """The component that a thing is."""
-        variant = self.variants.get(thing)
-        return variant.of if variant else thing
+        variant = self.variants.get(name)
+        return variant.of if variant else name
 
-    def required_attributes(self, thing: str) -> AttributeFilter:
+    def required_attributes(self, name: str) -> AttributeFilter:
         """The attributes that make a component that thing; empty for a component."""
-        variant = self.variants.get(thing)
+        variant = self.variants.get(name)
         return variant.attributes if variant else ()
 
-    def values(self, thing: str, attribute: str) -> tuple[str, ...]:
+    def values(self, name: str, attribute: str) -> tuple[str, ...]:
         """The values that an attribute may have."""
-        return self.attribute_values.get(self.component(thing), {}).get(attribute, ())
+        return self.attribute_values.get(self.component(name), {}).get(attribute, ())
 
 
 class EvaluationContext:
@@ -136,22 +136,22 @@ class EvaluationContext:
         """The whole photo."""
         return Box(0, 0, self.width, self.height)
 
-    def boxes(self, thing: str, wanted: AttributeFilter = ()) -> tuple[Box, ...]:
+    def boxes(self, name: str, required: AttributeFilter = ()) -> tuple[Box, ...]:
         """Where the thing is, in reading order; empty where there is none. Raises `Unreadable`."""
-        key = thing, wanted
+        key = name, required
         if key not in self._boxes:
-            found = self._require_answer(f"locate:{self.vocabulary.component(thing)}").boxes
-            picked = self.instance_indices(thing, wanted)
-            self._boxes[key] = found if picked is None else tuple(found[i] for i in picked)
+            found = self._require_answer(f"locate:{self.vocabulary.component(name)}").boxes
+            indices = self.instance_indices(name, required)
+            self._boxes[key] = found if indices is None else tuple(found[i] for i in indices)
         return self._boxes[key]
 
-    def values(self, thing: str, attribute: str) -> tuple[str, ...]:
+    def values(self, name: str, attribute: str) -> tuple[str, ...]:
         """The attribute of each instance in reading order. Raises `Unreadable`."""
-        key = thing, attribute
+        key = name, attribute
         if key not in self._values:
-            found = self._require_answer(f"attribute:{self.vocabulary.component(thing)}.{attribute}").values
-            picked = self.instance_indices(thing)
-            self._values[key] = found if picked is None else tuple(found[i] for i in picked)
+            found = self._require_answer(f"attribute:{self.vocabulary.component(name)}.{attribute}").values
+            indices = self.instance_indices(name)
+            self._values[key] = found if indices is None else tuple(found[i] for i in indices)
         return self._values[key]
 
     def locations(self, name: str) -> tuple[Box, ...]:
@@ -160,30 +160,33 @@ class EvaluationContext:
             self._locations[name] = self._compute_locations(name)
         return self._locations[name]
 
-    def instance_indices(self, thing: str, wanted: AttributeFilter = ()) -> tuple[int, ...] | None:
+    def instance_indices(self, component_name: str, required: AttributeFilter = ()) -> tuple[int, ...] | None:
         """Which of the component's instances are meant; None for all of them.
 
         Raises:
             Unreadable: An answer is missing, or two answers differ in how many instances there are.
         """
-        component, wanted = self.vocabulary.component(thing), (*self.vocabulary.required_attributes(thing), *wanted)
-        if not wanted and self.frame is None:
+        component, required = (
+            self.vocabulary.component(component_name),
+            (*self.vocabulary.required_attributes(component_name), *required),
+        )
+        if not required and self.frame is None:
             return None
         boxes = self.answers.get(f"locate:{component}")
         if self.frame is not None:
             boxes = self._require_answer(f"locate:{component}")
-        lists = [self._require_answer(f"attribute:{component}.{name}").values for name, _ in wanted]
+        lists = [self._require_answer(f"attribute:{component}.{name}").values for name, _ in required]
         counts = {*(len(values) for values in lists), *([len(boxes.boxes)] if boxes and boxes.readable else [])}
         if len(counts) > 1:
             raise UnreadableAnswer(f"{component}: {' or '.join(map(str, sorted(counts)))} of them")
-        meant = [
+        selected = [
             i
             for i in range(max(counts, default=0))
-            if all(values[i] in options for values, (_, options) in zip(lists, wanted, strict=True))
+            if all(values[i] in options for values, (_, options) in zip(lists, required, strict=True))
         ]
         if self.frame is not None and boxes is not None:
-            meant = [i for i in meant if contains_centre(self.frame, boxes.boxes[i])]
-        return tuple(meant)
+            selected = [i for i in selected if contains_centre(self.frame, boxes.boxes[i])]
+        return tuple(selected)
 
     def nearest_location(self, name: str, box: Box) -> Box:
         """The place of that name that goes with the box: the only one, or else the one nearest to it.
@@ -214,10 +217,10 @@ class EvaluationContext:
         return answer
 
 
-def contains_centre(place: Box, box: Box) -> bool:
+def contains_centre(location: Box, box: Box) -> bool:
     """Whether the box's centre lies in the place; the edge belongs to it."""
     x, y = (box.x1 + box.x2) / 2, (box.y1 + box.y2) / 2
-    return place.x1 <= x <= place.x2 and place.y1 <= y <= place.y2
+    return location.x1 <= x <= location.x2 and location.y1 <= y <= location.y2
 
 
 def box_gap(one: Box, other: Box) -> float:

@@ -29,38 +29,38 @@ NEAR_LIMIT_SHARE = 0.4
 """Share of edits, at least, that end within two dead zones of the limit: in the zone next to the dead one."""
 
 
-def sample_distance(zone: float, far: float, rng: Rng) -> float:
+def sample_distance(zone: float, max_distance: float, rng: Rng) -> float:
     """How far from the limit an edit ends: beyond `zone`, up to `far`, in the unit of both; mostly near."""
-    far = max(far, zone)
+    max_distance = max(max_distance, zone)
     if rng.random() < NEAR_LIMIT_SHARE:
-        return zone + (min(2 * zone, far) - zone) * float(rng.random())
-    return zone + (far - zone) * float(rng.random()) ** 2
+        return zone + (min(2 * zone, max_distance) - zone) * float(rng.random())
+    return zone + (max_distance - zone) * float(rng.random()) ** 2
 
 
-def location_units(rule: Layout, reading: EvaluationContext, target: Box) -> tuple[float, float]:
+def location_units(rule: Layout, context: EvaluationContext, target: Box) -> tuple[float, float]:
     """Pixels across and down that count as one tolerance of a rule about being in a place; it has one at least."""
-    slack = rule.tolerance_px(reading, target)
+    slack = rule.tolerance_px(context, target)
     return max(slack[0], MIN_TOLERANCE * max(target.width, 1.0)), max(slack[1], MIN_TOLERANCE * max(target.height, 1.0))
 
 
-def group_unit(allowed: float, reading: EvaluationContext) -> float:
+def group_unit(allowed: float, context: EvaluationContext) -> float:
     """Pixels that count as one tolerance of a rule about a row; `allowed` are those that it allows."""
-    return max(allowed, MIN_TOLERANCE / 2 * min(reading.width, reading.height))
+    return max(allowed, MIN_TOLERANCE / 2 * min(context.width, context.height))
 
 
-def photo_units(slack: tuple[float, float], reading: EvaluationContext) -> tuple[float, float]:
+def photo_units(slack: tuple[float, float], context: EvaluationContext) -> tuple[float, float]:
     """Pixels across and down that count as one tolerance of a rule about sides and contact."""
-    return max(slack[0], MIN_TOLERANCE * reading.width), max(slack[1], MIN_TOLERANCE * reading.height)
+    return max(slack[0], MIN_TOLERANCE * context.width), max(slack[1], MIN_TOLERANCE * context.height)
 
 
-def measure_zone(rule: Measure, reading: EvaluationContext) -> float:
+def measure_zone(rule: Measure, context: EvaluationContext) -> float:
     """The dead zone beyond a measure's limits, in the measure's unit."""
     if rule.kind == "angle":
         return ANGLE_ZONE
     if not rule.unit:
         return SIZE_ZONE
-    size = reading.photo_box.height if rule.kind == "height" else reading.photo_box.width
-    return SIZE_ZONE * size / rule.unit_px(reading, reading.photo_box)
+    size = context.photo_box.height if rule.kind == "height" else context.photo_box.width
+    return SIZE_ZONE * size / rule.unit_px(context, context.photo_box)
 
 
 def inner_zone(rule: Measure, zone: float) -> float:

@@ -110,12 +110,12 @@ def get_instance(scene: Scene, target: int) -> Instance:
     raise KeyError(target)
 
 
-def find_supported(scene: Scene, target: Instance, fillings: frozenset[str]) -> tuple[Instance, ...]:
+def find_supported(scene: Scene, target: Instance, liquids: frozenset[str]) -> tuple[Instance, ...]:
     """What lies on `target` and moves with it. Nothing lies on a filling: it only shows behind things.
 
     A filling counts as lying on what it fills.
     """
-    if target.component in fillings:
+    if target.component in liquids:
         return ()
     return tuple(
         i
@@ -124,81 +124,81 @@ def find_supported(scene: Scene, target: Instance, fillings: frozenset[str]) -> 
     )
 
 
-def apply_edit(plan: Edit, scene: Scene, fillings: frozenset[str], arriving: Sequence[Instance] = ()) -> Scene:
+def apply_edit(edit: Edit, scene: Scene, liquids: frozenset[str], new_instances: Sequence[Instance] = ()) -> Scene:
     """The scene after the plan. `arriving` come with an Add or a Replace, or are what a Remove leaves."""
-    match plan:
+    match edit:
         case Remove():
-            gone = _supported_ids(scene, plan.target, fillings)
-            return _rebuild(scene, [i for i in scene.instances if i.id not in gone], arriving)
+            removed = _supported_ids(scene, edit.target, liquids)
+            return _rebuild(scene, [i for i in scene.instances if i.id not in removed], new_instances)
         case Add():
-            return _rebuild(scene, scene.instances, arriving)
+            return _rebuild(scene, scene.instances, new_instances)
         case Rotate():
-            return _update_instance(scene, plan.target, box=plan.rotate_box(get_instance(scene, plan.target).box))
+            return _update_instance(scene, edit.target, box=edit.rotate_box(get_instance(scene, edit.target).box))
         case Reroute():
-            return _shift(scene, frozenset([plan.target]), plan.dx, plan.dy)
+            return _shift(scene, frozenset([edit.target]), edit.dx, edit.dy)
         case Move():
-            return _shift(scene, _supported_ids(scene, plan.target, fillings), plan.dx, plan.dy)
+            return _shift(scene, _supported_ids(scene, edit.target, liquids), edit.dx, edit.dy)
         case Swap():
-            first, second = get_instance(scene, plan.target), get_instance(scene, plan.other)
+            first, second = get_instance(scene, edit.target), get_instance(scene, edit.other)
             dx = second.box.centre[0] - first.box.centre[0]
             dy = second.box.centre[1] - first.box.centre[1]
-            moved = _supported_ids(scene, first.id, fillings), _supported_ids(scene, second.id, fillings)
-            return _shift(_shift(scene, moved[0], dx, dy), moved[1], -dx, -dy)
+            groups = _supported_ids(scene, first.id, liquids), _supported_ids(scene, second.id, liquids)
+            return _shift(_shift(scene, groups[0], dx, dy), groups[1], -dx, -dy)
         case Replace():
-            if arriving:
-                gone = _supported_ids(scene, plan.target, fillings)
-                return _rebuild(scene, [i for i in scene.instances if i.id not in gone], arriving)
-            return _update_instance(scene, plan.target, component=plan.component, attributes=plan.attributes)
+            if new_instances:
+                removed = _supported_ids(scene, edit.target, liquids)
+                return _rebuild(scene, [i for i in scene.instances if i.id not in removed], new_instances)
+            return _update_instance(scene, edit.target, component=edit.component, attributes=edit.attributes)
         case Resize():
-            return _scale(scene, get_instance(scene, plan.target), plan.box, fillings)
+            return _scale(scene, get_instance(scene, edit.target), edit.box, liquids)
         case _:
-            assert_never(plan)
+            assert_never(edit)
 
 
-def simulate_edits(plans: Sequence[Edit], scene: Scene, fillings: frozenset[str], leaves: Mapping[str, str]) -> Scene:
+def simulate_edits(edits: Sequence[Edit], scene: Scene, liquids: frozenset[str], leaves: Mapping[str, str]) -> Scene:
     """The scene after the plans, where what arrives is just as it was planned. Raises `KeyError` for a lost target."""
-    for plan in plans:
-        fresh = min((i.id for i in scene.instances), default=0)
-        fresh = min(fresh, 0) - 1
-        arriving: list[Instance] = []
-        if isinstance(plan, Add):
-            arriving = [Instance(fresh, plan.component, plan.box, plan.attributes)]
-        elif isinstance(plan, Remove):
-            gone = get_instance(scene, plan.target)
-            left = leaves.get(gone.component)
-            arriving = [Instance(fresh, left, gone.box)] if left else []
-        scene = apply_edit(plan, scene, fillings, arriving)
+    for edit in edits:
+        new_id = min((i.id for i in scene.instances), default=0)
+        new_id = min(new_id, 0) - 1
+        new_instances: list[Instance] = []
+        if isinstance(edit, Add):
+            new_instances = [Instance(new_id, edit.component, edit.box, edit.attributes)]
+        elif isinstance(edit, Remove):
+            removed = get_instance(scene, edit.target)
+            left = leaves.get(removed.component)
+            new_instances = [Instance(new_id, left, removed.box)] if left else []
+        scene = apply_edit(edit, scene, liquids, new_instances)
     return scene
 
 
-def _supported_ids(scene: Scene, target: int, fillings: frozenset[str]) -> frozenset[int]:
+def _supported_ids(scene: Scene, target: int, liquids: frozenset[str]) -> frozenset[int]:
     root = get_instance(scene, target)
-    return frozenset([target, *(i.id for i in find_supported(scene, root, fillings))])
+    return frozenset([target, *(i.id for i in find_supported(scene, root, liquids))])
 
 
-def _rebuild(scene: Scene, kept: Sequence[Instance], arriving: Sequence[Instance]) -> Scene:
-    return replace(scene, instances=(*kept, *arriving))
+def _rebuild(scene: Scene, remaining: Sequence[Instance], new_instances: Sequence[Instance]) -> Scene:
+    return replace(scene, instances=(*remaining, *new_instances))
 
 
 def _shift(scene: Scene, ids: frozenset[int], dx: float, dy: float) -> Scene:
-    moved = (replace(i, box=i.box.translate(dx, dy)) if i.id in ids else i for i in scene.instances)
-    return replace(scene, instances=tuple(moved))
+    shifted = (replace(i, box=i.box.translate(dx, dy)) if i.id in ids else i for i in scene.instances)
+    return replace(scene, instances=tuple(shifted))
 
 
-def _scale(scene: Scene, target: Instance, to: Box, fillings: frozenset[str]) -> Scene:
-    along = {i.id: i.box.map_between(target.box, to) for i in find_supported(scene, target, fillings)} | {target.id: to}
+def _scale(scene: Scene, target: Instance, to: Box, liquids: frozenset[str]) -> Scene:
+    along = {i.id: i.box.map_between(target.box, to) for i in find_supported(scene, target, liquids)} | {target.id: to}
     return replace(scene, instances=tuple(replace(i, box=along.get(i.id, i.box)) for i in scene.instances))
 
 
 def _update_instance(scene: Scene, target: int, **facts: object) -> Scene:
-    changed = (replace(i, **facts) if i.id == target else i for i in scene.instances)  # type: ignore[arg-type]
-    return replace(scene, instances=tuple(changed))
+    updated = (replace(i, **facts) if i.id == target else i for i in scene.instances)  # type: ignore[arg-type]
+    return replace(scene, instances=tuple(updated))
 
 
-def attribute_to_text(what: str) -> str:
+def attribute_to_text(path: str) -> str:
     """`thing.attribute` as people say it."""
-    thing, attribute = what.split(".")
-    return f"{name_to_text(thing)}'s {name_to_text(attribute)}"
+    component, attribute = path.split(".")
+    return f"{name_to_text(component)}'s {name_to_text(attribute)}"
 
 
 def set_attribute(target: Instance, attribute: str, value: str) -> Replace:

@@ -50,8 +50,8 @@ def disjunction(statuses: Iterable[Status]) -> Status:
 
 def negation(status: Status) -> Status:
     """Holds for broken and the other way round."""
-    turned: dict[Status, Status] = {"holds": "broken", "broken": "holds"}
-    return turned.get(status, status)
+    opposite: dict[Status, Status] = {"holds": "broken", "broken": "holds"}
+    return opposite.get(status, status)
 
 
 def implication(condition: Status, status: Status) -> Status:
@@ -66,46 +66,46 @@ def implication(condition: Status, status: Status) -> Status:
     return status
 
 
-def propose_random_edits(rule: Family, scene: Scene, reading: EvaluationContext, rng: Rng) -> Iterator[Edits]:
+def propose_random_edits(rule: Family, scene: Scene, context: EvaluationContext, rng: Rng) -> Iterator[Edits]:
     """One random edit of a random thing that the rule names."""
-    named = [n for n in rule.references() if n.role != "place" or n.name not in reading.vocabulary.regions]
-    if not named:
+    reference = [n for n in rule.references() if n.role != "place" or n.name not in context.vocabulary.regions]
+    if not reference:
         return
-    thing, _, attribute = named[int(rng.integers(len(named)))].name.partition(".")
+    component, _, attribute = reference[int(rng.integers(len(reference)))].name.partition(".")
     try:
-        present = find_instances(scene, reading, thing)
+        present = find_instances(scene, context, component)
         if attribute and present:
             targets = present if len(present) <= MAX_EDITS and rng.random() < 0.5 else [choose_instance(rng, present)]
-            values = reading.vocabulary.values(thing, attribute)
+            values = context.vocabulary.values(component, attribute)
             edits = [next(change_attribute(target, attribute, values, rng), ()) for target in targets]
             yield tuple(plan for edit in edits for plan in edit)
         else:
-            yield from _edit_instance(rule, scene, reading, thing, present, rng)
+            yield from _edit_instance(rule, scene, context, component, present, rng)
     except (NotApplicable, UnreadableAnswer):
         return
 
 
 def _edit_instance(
-    rule: Family, scene: Scene, reading: EvaluationContext, thing: str, present: list[Instance], rng: Rng
+    rule: Family, scene: Scene, context: EvaluationContext, component: str, present: list[Instance], rng: Rng
 ) -> Iterator[Edits]:
     """Taken away, added, moved anywhere, moved to a place that the rule names, or swapped."""
-    way = int(rng.integers(5))
-    if way == 0 or not present:
-        more = add_instances(scene, reading, thing, rng)
+    action = int(rng.integers(5))
+    if action == 0 or not present:
+        more = add_instances(scene, context, component, rng)
         if more:
             yield more
         return
     target = choose_instance(rng, present)
-    places = [box for n in rule.references() if n.role == "place" for box in reading.locations(n.name)]
-    if way == 1:
+    locations = [box for n in rule.references() if n.role == "place" for box in context.locations(n.name)]
+    if action == 1:
         yield remove_instances([target])
-    elif way == 2 and places:
-        place = places[int(rng.integers(len(places)))]
+    elif action == 2 and locations:
+        location = locations[int(rng.integers(len(locations)))]
         if rng.random() < 0.5:
-            yield from ((move,) for move in islice(sample_moves_into(scene, target, place, rng), 1))
+            yield from ((move,) for move in islice(sample_moves_into(scene, target, location, rng), 1))
         else:
-            yield tuple(_move_onto(i, place, rng) for i in present[:MAX_EDITS] if i.box != place)
-    elif way == 3:
+            yield tuple(_move_onto(i, location, rng) for i in present[:MAX_EDITS] if i.box != location)
+    elif action == 3:
         others = [
             i for i in scene.instances if i.id != target.id and i.component in {n.name for n in rule.references()}
         ]
@@ -115,9 +115,9 @@ def _edit_instance(
         yield from ((m,) for m in islice(sample_moves(scene, target, Box(0, 0, scene.width, scene.height), rng), 1))
 
 
-def _move_onto(subject: Instance, place: Box, rng: Rng) -> Move:
+def _move_onto(subject: Instance, location: Box, rng: Rng) -> Move:
     """The subject's centre anywhere in the place, whatever is there."""
-    x, y = place.x1 + place.width * float(rng.random()), place.y1 + place.height * float(rng.random())
+    x, y = location.x1 + location.width * float(rng.random()), location.y1 + location.height * float(rng.random())
     return Move(subject.id, x - subject.box.centre[0], y - subject.box.centre[1])
 
 
@@ -143,22 +143,22 @@ class AllOf:
         """The rule in plain English."""
         return "; and ".join(rule.to_text() for _, rule in self.members)
 
-    def evaluate(self, reading: EvaluationContext) -> RuleResult:
+    def evaluate(self, context: EvaluationContext) -> RuleResult:
         """Broken if one is."""
-        return _combine(conjunction, [evaluate_rule(rule, reading) for _, rule in self.members], "broken")
+        return _combine(conjunction, [evaluate_rule(rule, context) for _, rule in self.members], "broken")
 
-    def edits(self, scene: Scene, reading: EvaluationContext, side: FailureMode, rng: Rng) -> Iterator[Edits]:
+    def edits(self, scene: Scene, context: EvaluationContext, mode: FailureMode, rng: Rng) -> Iterator[Edits]:
         """One of the rules broken, or all of the side's kinds in turn."""
         for index in rng.permutation(len(self.members)):
-            yield from propose_violations(self.members[index][1], scene, reading, rng)
+            yield from propose_violations(self.members[index][1], scene, context, rng)
 
-    def describe_edit(self, side: FailureMode) -> str:
+    def describe_edit(self, mode: FailureMode) -> str:
         """What those edits do, in plain English."""
         return "one of the rules broken: " + "; ".join(_describe_edits(rule) for _, rule in self.members)
 
-    def control_edits(self, scene: Scene, reading: EvaluationContext, side: FailureMode, rng: Rng) -> Iterator[Edits]:
+    def control_edits(self, scene: Scene, context: EvaluationContext, mode: FailureMode, rng: Rng) -> Iterator[Edits]:
         """The twin of one of the rules."""
-        yield from _member_controls(self.members, scene, reading, rng)
+        yield from _member_controls(self.members, scene, context, rng)
 
 
 @dataclass(frozen=True)
@@ -179,25 +179,25 @@ class AnyOf:
         """The rule in plain English."""
         return "; or ".join(rule.to_text() for _, rule in self.members)
 
-    def evaluate(self, reading: EvaluationContext) -> RuleResult:
+    def evaluate(self, context: EvaluationContext) -> RuleResult:
         """Holds if one does."""
-        return _combine(disjunction, [evaluate_rule(rule, reading) for _, rule in self.members], "holds")
+        return _combine(disjunction, [evaluate_rule(rule, context) for _, rule in self.members], "holds")
 
-    def edits(self, scene: Scene, reading: EvaluationContext, side: FailureMode, rng: Rng) -> Iterator[Edits]:
+    def edits(self, scene: Scene, context: EvaluationContext, mode: FailureMode, rng: Rng) -> Iterator[Edits]:
         """Every rule that holds broken, one after the other."""
-        holding = [rule for _, rule in self.members if evaluate_rule(rule, reading).status == "holds"]
-        known = [list(islice(propose_violations(rule, scene, reading, rng), 12)) for rule in holding]
-        for _ in range(40 if known and all(known) else 0):
-            steps = [plans[int(rng.integers(len(plans)))] for plans in known]
-            yield tuple(plan for step in steps for plan in step)
+        holding = [rule for _, rule in self.members if evaluate_rule(rule, context).status == "holds"]
+        declared = [list(islice(propose_violations(rule, scene, context, rng), 12)) for rule in holding]
+        for _ in range(40 if declared and all(declared) else 0):
+            steps = [edits[int(rng.integers(len(edits)))] for edits in declared]
+            yield tuple(edit for step in steps for edit in step)
 
-    def describe_edit(self, side: FailureMode) -> str:
+    def describe_edit(self, mode: FailureMode) -> str:
         """What those edits do, in plain English."""
         return "all of the rules broken: " + "; ".join(_describe_edits(rule) for _, rule in self.members)
 
-    def control_edits(self, scene: Scene, reading: EvaluationContext, side: FailureMode, rng: Rng) -> Iterator[Edits]:
+    def control_edits(self, scene: Scene, context: EvaluationContext, mode: FailureMode, rng: Rng) -> Iterator[Edits]:
         """The twin of one of the rules."""
-        yield from _member_controls(self.members, scene, reading, rng)
+        yield from _member_controls(self.members, scene, context, rng)
 
 
 @dataclass(frozen=True)
@@ -209,7 +209,9 @@ class Not:
     def references(self) -> Iterator[Reference]:
         """Everything that it speaks about."""
         key, rule = self.member
-        yield from (Reference((key, *named.path), named.name, named.role) for named in rule.references())
+        yield from (
+            Reference((key, *reference.path), reference.name, reference.role) for reference in rule.references()
+        )
 
     def failure_modes(self) -> tuple[str, ...]:
         """There is one way to be broken."""
@@ -219,69 +221,72 @@ class Not:
         """The rule in plain English."""
         return f"not: {self.member[1].to_text()}"
 
-    def evaluate(self, reading: EvaluationContext) -> RuleResult:
+    def evaluate(self, context: EvaluationContext) -> RuleResult:
         """Broken if the rule holds."""
-        inner = self.member[1].evaluate(reading)
+        inner = self.member[1].evaluate(context)
         status = negation(inner.status)
         return RuleResult(status, inner.found, (FailureMode(),) if status == "broken" else ())
 
-    def edits(self, scene: Scene, reading: EvaluationContext, side: FailureMode, rng: Rng) -> Iterator[Edits]:
+    def edits(self, scene: Scene, context: EvaluationContext, mode: FailureMode, rng: Rng) -> Iterator[Edits]:
         """Random edits of what the rule speaks about, until it holds."""
         for _ in range(60):
-            yield from propose_random_edits(self.member[1], scene, reading, rng)
+            yield from propose_random_edits(self.member[1], scene, context, rng)
 
-    def describe_edit(self, side: FailureMode) -> str:
+    def describe_edit(self, mode: FailureMode) -> str:
         """What those edits do, in plain English."""
         return f"made to hold: {self.member[1].to_text()}"
 
-    def control_edits(self, scene: Scene, reading: EvaluationContext, side: FailureMode, rng: Rng) -> Iterator[Edits]:
+    def control_edits(self, scene: Scene, context: EvaluationContext, mode: FailureMode, rng: Rng) -> Iterator[Edits]:
         """The twin of the rule."""
-        yield from _member_controls((self.member,), scene, reading, rng)
+        yield from _member_controls((self.member,), scene, context, rng)
 
 
 def _describe_edits(rule: Family) -> str:
     return " or ".join(rule.describe_edit(FailureMode(kind)) for kind in rule.failure_modes())
 
 
-def evaluate_rule(rule: Family, reading: EvaluationContext) -> RuleResult:
+def evaluate_rule(rule: Family, context: EvaluationContext) -> RuleResult:
     """What the rule comes to, with what it cannot read or does not find as statuses."""
     try:
-        return rule.evaluate(reading)
+        return rule.evaluate(context)
     except UnreadableAnswer as missing:
         return RuleResult("unknown", f"no readable answer to {missing}")
     except NotApplicable as absent:
         return RuleResult("not_applicable", str(absent))
 
 
-def propose_violations(rule: Family, scene: Scene, reading: EvaluationContext, rng: Rng) -> Iterator[Edits]:
+def propose_violations(rule: Family, scene: Scene, context: EvaluationContext, rng: Rng) -> Iterator[Edits]:
     """Plans that may break the rule on any side."""
-    sides = rule.failure_modes()
-    for index in rng.permutation(len(sides)):
+    modes = rule.failure_modes()
+    for index in rng.permutation(len(modes)):
         try:
-            yield from rule.edits(scene, reading, FailureMode(sides[index]), rng)
+            yield from rule.edits(scene, context, FailureMode(modes[index]), rng)
         except (NotApplicable, UnreadableAnswer):
             continue
 
 
 def _member_references(members: tuple[Member, ...]) -> Iterator[Reference]:
     for position, (key, rule) in enumerate(members):
-        yield from (Reference((position, key, *named.path), named.name, named.role) for named in rule.references())
+        yield from (
+            Reference((position, key, *reference.path), reference.name, reference.role)
+            for reference in rule.references()
+        )
 
 
 def _member_controls(
-    members: tuple[Member, ...], scene: Scene, reading: EvaluationContext, rng: Rng
+    members: tuple[Member, ...], scene: Scene, context: EvaluationContext, rng: Rng
 ) -> Iterator[Edits]:
     for index in rng.permutation(len(members)):
         rule = members[index][1]
         for kind in rule.failure_modes()[:1]:
             try:
-                yield from rule.control_edits(scene, reading, FailureMode(kind), rng)
+                yield from rule.control_edits(scene, context, FailureMode(kind), rng)
             except (NotApplicable, UnreadableAnswer):
                 continue
 
 
-def _combine(how: object, checks: list[RuleResult], telling: Status) -> RuleResult:
-    status = how([check.status for check in checks])  # type: ignore[operator]
-    told = [check.found for check in checks if check.status == status] or [checks[0].found]
-    found = told[0] if status == telling else "; ".join(told)
+def _combine(combine: object, results: list[RuleResult], decisive: Status) -> RuleResult:
+    status = combine([check.status for check in results])  # type: ignore[operator]
+    text = [result.found for result in results if result.status == status] or [results[0].found]
+    found = text[0] if status == decisive else "; ".join(text)
     return RuleResult(status, found, (FailureMode(),) if status == "broken" else ())

@@ -67,46 +67,48 @@ class Match(BaseModel):
         )
         return f"{attribute_to_text(self.left)} goes with {attribute_to_text(self.right)}: {pairs}"
 
-    def evaluate(self, reading: EvaluationContext) -> RuleResult:
+    def evaluate(self, context: EvaluationContext) -> RuleResult:
         """Compare two readings, every left one with every right one. Raises `Absent`, `Unreadable`."""
-        lefts, rights = _values(reading, self.left), _values(reading, self.right)
+        lefts, rights = _values(context, self.left), _values(context, self.right)
         wrong = next(((a, b) for a in dict.fromkeys(lefts) for b in rights if b not in self.allowed_values(a)), None)
-        if wrong is None and reading.status_only:
+        if wrong is None and context.status_only:
             return HOLDS
         left, right = wrong or (lefts[0], rights[0])
-        told = f"{attribute_to_text(self.left)} {name_to_text(left)}, {attribute_to_text(self.right)} {name_to_text(right)}"
-        return RuleResult("broken", told, (FailureMode(),)) if wrong else RuleResult("holds", told)
+        text = f"{attribute_to_text(self.left)} {name_to_text(left)}, {attribute_to_text(self.right)} {name_to_text(right)}"
+        return RuleResult("broken", text, (FailureMode(),)) if wrong else RuleResult("holds", text)
 
-    def edits(self, scene: Scene, reading: EvaluationContext, side: FailureMode, rng: Rng) -> Iterator[Edits]:
+    def edits(self, scene: Scene, context: EvaluationContext, mode: FailureMode, rng: Rng) -> Iterator[Edits]:
         """Replace one of the two by a variant that does not go with the other."""
-        lefts, rights = _values(reading, self.left), _values(reading, self.right)
-        known = list(self.pairs) or list(reading.vocabulary.values(*self.left.split(".")))
+        lefts, rights = _values(context, self.left), _values(context, self.right)
+        declared = list(self.pairs) or list(context.vocabulary.values(*self.left.split(".")))
         wrong = {
-            self.left: [a for a in known if not set(rights) <= set(self.allowed_values(a))],
-            self.right: sorted({b for a in known for b in self.allowed_values(a)} - set(self.allowed_values(lefts[0]))),
+            self.left: [a for a in declared if not set(rights) <= set(self.allowed_values(a))],
+            self.right: sorted(
+                {b for a in declared for b in self.allowed_values(a)} - set(self.allowed_values(lefts[0]))
+            ),
         }
         for _ in range(8):
-            what = self.left if rng.random() < LEFT_SHARE else self.right
-            thing, attribute = what.split(".")
-            for target in sample_instances(rng, find_instances(scene, reading, thing), 1):
-                yield from change_attribute(target, attribute, wrong[what], rng)
+            path = self.left if rng.random() < LEFT_SHARE else self.right
+            component, attribute = path.split(".")
+            for target in sample_instances(rng, find_instances(scene, context, component), 1):
+                yield from change_attribute(target, attribute, wrong[path], rng)
 
-    def describe_edit(self, side: FailureMode) -> str:
+    def describe_edit(self, mode: FailureMode) -> str:
         """What those edits do, in plain English."""
-        left, right = (name_to_text(what.split(".")[0]) for what in (self.left, self.right))
+        left, right = (name_to_text(path.split(".")[0]) for path in (self.left, self.right))
         return f"{left} replaced by one that does not go with the {right}, or the other way round"
 
-    def control_edits(self, scene: Scene, reading: EvaluationContext, side: FailureMode, rng: Rng) -> Iterator[Edits]:
+    def control_edits(self, scene: Scene, context: EvaluationContext, mode: FailureMode, rng: Rng) -> Iterator[Edits]:
         """The twin: replaced by another instance of the same variant."""
-        what = self.left if rng.random() < LEFT_SHARE else self.right
-        thing, attribute = what.split(".")
-        for target in sample_instances(rng, find_instances(scene, reading, thing), 1):
+        path = self.left if rng.random() < LEFT_SHARE else self.right
+        component, attribute = path.split(".")
+        for target in sample_instances(rng, find_instances(scene, context, component), 1):
             yield (set_attribute(target, attribute, target.attribute(attribute) or ""),)
 
 
-def _values(reading: EvaluationContext, what: str) -> tuple[str, ...]:
-    thing, _, attribute = what.partition(".")
-    values = reading.values(thing, attribute)
+def _values(context: EvaluationContext, path: str) -> tuple[str, ...]:
+    component, _, attribute = path.partition(".")
+    values = context.values(component, attribute)
     if not values:
-        raise NotApplicable(f"no {name_to_text(thing)}")
+        raise NotApplicable(f"no {name_to_text(component)}")
     return values

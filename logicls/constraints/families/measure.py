@@ -87,14 +87,14 @@ class Measure(BaseModel):
     @cached_property
     def of(self) -> str:
         """The thing that is measured; the first of two."""
-        named = getattr(self, self.kind)
-        return named if isinstance(named, str) else named[0]
+        names = getattr(self, self.kind)
+        return names if isinstance(names, str) else names[0]
 
     @cached_property
     def other(self) -> str:
         """The second of two; empty where there is one."""
-        named = getattr(self, self.kind)
-        return "" if isinstance(named, str) else named[1]
+        names = getattr(self, self.kind)
+        return "" if isinstance(names, str) else names[1]
 
     @cached_property
     def limits(self) -> tuple[float, float]:
@@ -128,7 +128,7 @@ class Measure(BaseModel):
             limit = f"at least {self._value_text(low)}"
         elif low == 0:
             limit = f"at most {self._value_text(high)}"
-        what = (
+        subject = (
             f"from {name_to_text(self.of)} to {name_to_text(self.other)}"
             if self.other
             else f"of the {name_to_text(self.of)}"
@@ -138,77 +138,77 @@ class Measure(BaseModel):
             reference = ""
         elif self.kind == "fill" and not self.relative_to:
             reference = " of what it fills"
-        return f"{self.kind} {what} {limit}{reference}"
+        return f"{self.kind} {subject} {limit}{reference}"
 
-    def evaluate(self, reading: EvaluationContext) -> RuleResult:
+    def evaluate(self, context: EvaluationContext) -> RuleResult:
         """Measure every instance, and compare. Raises `Absent`, `Unreadable`."""
         low, high = self.limits
-        values = self.measure_values(reading)
+        values = self.measure_values(context)
         if self.kind == "angle":
             values = [self.normalize_angle(value) for value in values]
         wrong = next((value for value in values if not low <= value <= high), None)
         if wrong is None:
-            return HOLDS if reading.status_only else RuleResult("holds", self._value_text(values[0]))
+            return HOLDS if context.status_only else RuleResult("holds", self._value_text(values[0]))
         return RuleResult("broken", self._value_text(wrong), (FailureMode(self._mode_kind(wrong)),))
 
-    def edits(self, scene: Scene, reading: EvaluationContext, side: FailureMode, rng: Rng) -> Iterator[Edits]:
+    def edits(self, scene: Scene, context: EvaluationContext, mode: FailureMode, rng: Rng) -> Iterator[Edits]:
         """Shrink or grow, or move, beyond the limit; how far is drawn with more weight near it."""
-        yield from propose_violations(self, scene, reading, side, rng)
+        yield from propose_violations(self, scene, context, mode, rng)
 
-    def describe_edit(self, side: FailureMode) -> str:
+    def describe_edit(self, mode: FailureMode) -> str:
         """What those edits do, in plain English."""
         if self.other:
-            way = "towards" if side.kind == "below" else "away from"
-            return f"{name_to_text(self.of)} {'turned about' if self.kind == 'angle' else f'moved {way}'} {name_to_text(self.other)}"
-        way = "shrunk" if side.kind == "below" else "grown"
-        return f"{name_to_text(self.of)} {way}, mostly by little more than is allowed"
+            verb = "towards" if mode.kind == "below" else "away from"
+            return f"{name_to_text(self.of)} {'turned about' if self.kind == 'angle' else f'moved {verb}'} {name_to_text(self.other)}"
+        verb = "shrunk" if mode.kind == "below" else "grown"
+        return f"{name_to_text(self.of)} {verb}, mostly by little more than is allowed"
 
-    def control_edits(self, scene: Scene, reading: EvaluationContext, side: FailureMode, rng: Rng) -> Iterator[Edits]:
+    def control_edits(self, scene: Scene, context: EvaluationContext, mode: FailureMode, rng: Rng) -> Iterator[Edits]:
         """The twin: another size within the limits."""
-        yield from propose_controls(self, scene, reading, rng)
+        yield from propose_controls(self, scene, context, rng)
 
-    def measure_values(self, reading: EvaluationContext) -> list[float]:
+    def measure_values(self, context: EvaluationContext) -> list[float]:
         """Measures of all instances, in reading order. Raises `Absent`."""
         if self.other:
-            ones, others = reading.locations(self.of), reading.locations(self.other)
+            ones, others = context.locations(self.of), context.locations(self.other)
             rests = [(one, [box for box in others if box is not one]) for one in ones]
-            values = [self._measure_pair(one, rest, reading) for one, rest in rests if rest]
+            values = [self._measure_pair(one, rest, context) for one, rest in rests if rest]
             if not values:
                 raise NotApplicable(f"no {name_to_text(self.other if ones else self.of)}")
             return values
-        boxes = reading.boxes(self.of)
+        boxes = context.boxes(self.of)
         if not boxes:
             raise NotApplicable(f"no {name_to_text(self.of)}")
         if self.kind == "fill":
-            return self._measure_fill(boxes, reading)
+            return self._measure_fill(boxes, context)
         if self.relative_to is None:
-            unit = self.unit_px(reading, boxes[0])
+            unit = self.unit_px(context, boxes[0])
             return [self.measure_box(box) / unit for box in boxes]
-        return [self.measure_box(box) / self.unit_px(reading, box) for box in boxes]
+        return [self.measure_box(box) / self.unit_px(context, box) for box in boxes]
 
-    def _measure_pair(self, one: Box, others: Sequence[Box], reading: EvaluationContext) -> float:
+    def _measure_pair(self, one: Box, others: Sequence[Box], context: EvaluationContext) -> float:
         other = min(others, key=lambda box: centre_distance(one, box))
         if self.kind == "distance":
-            return centre_distance(one, other) / self.unit_px(reading, one)
+            return centre_distance(one, other) / self.unit_px(context, one)
         (x1, y1), (x2, y2) = one.centre, other.centre
         return math.degrees(math.atan2(y1 - y2, x2 - x1))
 
-    def _measure_fill(self, boxes: Sequence[Box], reading: EvaluationContext) -> list[float]:
+    def _measure_fill(self, boxes: Sequence[Box], context: EvaluationContext) -> list[float]:
         """Share that is covered, of each place that holds something."""
-        places = reading.locations(self._reference_name(reading))
-        if not places:
-            raise NotApplicable(f"no {name_to_text(self._reference_name(reading))}")
-        return [sum(box.intersection(place) for box in boxes) / max(place.area, 1e-6) for place in places]
+        locations = context.locations(self._reference_name(context))
+        if not locations:
+            raise NotApplicable(f"no {name_to_text(self._reference_name(context))}")
+        return [sum(box.intersection(location) for box in boxes) / max(location.area, 1e-6) for location in locations]
 
-    def _reference_name(self, reading: EvaluationContext) -> str:
-        return self.relative_to or reading.vocabulary.fills.get(reading.vocabulary.component(self.of), "")
+    def _reference_name(self, context: EvaluationContext) -> str:
+        return self.relative_to or context.vocabulary.fills.get(context.vocabulary.component(self.of), "")
 
-    def unit_px(self, reading: EvaluationContext, box: Box) -> float:
+    def unit_px(self, context: EvaluationContext, box: Box) -> float:
         """Pixels, or square pixels, of 1."""
         if self.unit:
-            return 1.0 if self.unit == "px" else max(reading.vocabulary.px_per_mm, 1e-6)
-        name = self._reference_name(reading) if self.kind == "fill" else self.relative_to
-        return max(self.measure_box(reading.nearest_location(name, box) if name else reading.photo_box), 1e-6)
+            return 1.0 if self.unit == "px" else max(context.vocabulary.px_per_mm, 1e-6)
+        name = self._reference_name(context) if self.kind == "fill" else self.relative_to
+        return max(self.measure_box(context.nearest_location(name, box) if name else context.photo_box), 1e-6)
 
     def measure_box(self, box: Box) -> float:
         """Pixels, or square pixels, of what is measured."""
@@ -243,112 +243,114 @@ MAX_ATTEMPTS = 20
 
 
 def propose_violations(
-    rule: Measure, scene: Scene, reading: EvaluationContext, side: FailureMode, rng: Rng
+    rule: Measure, scene: Scene, context: EvaluationContext, mode: FailureMode, rng: Rng
 ) -> Iterator[Edits]:
     """Plans that may break the rule on that side."""
     for _ in range(MAX_ATTEMPTS):
-        target, place = _choose_subject(rule, scene, reading, rng)
-        yield from _change_value(rule, reading, target, place, _sample_violating_value(rule, reading, side, rng), rng)
+        target, location = _choose_subject(rule, scene, context, rng)
+        yield from _change_value(
+            rule, context, target, location, _sample_violating_value(rule, context, mode, rng), rng
+        )
 
 
-def propose_controls(rule: Measure, scene: Scene, reading: EvaluationContext, rng: Rng) -> Iterator[Edits]:
+def propose_controls(rule: Measure, scene: Scene, context: EvaluationContext, rng: Rng) -> Iterator[Edits]:
     """Plans that bring another value within the limits."""
-    target, place = _choose_subject(rule, scene, reading, rng)
+    target, location = _choose_subject(rule, scene, context, rng)
     for _ in range(MAX_ATTEMPTS // 2):
-        yield from _change_value(rule, reading, target, place, _sample_allowed_value(rule, reading, rng), rng)
+        yield from _change_value(rule, context, target, location, _sample_allowed_value(rule, context, rng), rng)
     yield (Move(target.id, 0.0, 0.0),)
 
 
-def _choose_subject(rule: Measure, scene: Scene, reading: EvaluationContext, rng: Rng) -> tuple[Instance, str]:
+def _choose_subject(rule: Measure, scene: Scene, context: EvaluationContext, rng: Rng) -> tuple[Instance, str]:
     """A random instance that can be changed, and the name of what it is measured from."""
     for name, other in ((rule.of, rule.other), (rule.other, rule.of)):
-        if name and name not in reading.vocabulary.regions:
-            found = find_instances(scene, reading, name)
+        if name and name not in context.vocabulary.regions:
+            found = find_instances(scene, context, name)
             if found:
                 return choose_instance(rng, found), other
     raise NotApplicable(f"no {name_to_text(rule.of)}")
 
 
-def _sample_violating_value(rule: Measure, reading: EvaluationContext, side: FailureMode, rng: Rng) -> float:
+def _sample_violating_value(rule: Measure, context: EvaluationContext, mode: FailureMode, rng: Rng) -> float:
     """A value beyond the limit of that side."""
-    (low, high), zone = rule.limits, measure_zone(rule, reading)
+    (low, high), zone = rule.limits, measure_zone(rule, context)
     if rule.kind == "angle":
-        far = max(360.0 - (high - low), 0.0) / 2
-    elif side.kind == "below":
-        far = zone + (low - zone) * 0.6
+        max_distance = max(360.0 - (high - low), 0.0) / 2
+    elif mode.kind == "below":
+        max_distance = zone + (low - zone) * 0.6
     elif rule.kind in ("height", "width") and not rule.unit:
-        far = zone + max(0.99 - high - zone, 0.3 * high if high >= 0.9 else 0.02)
+        max_distance = zone + max(0.99 - high - zone, 0.3 * high if high >= 0.9 else 0.02)
     else:
-        far = zone + max(0.6 * high, 4 * zone)
-    reach = sample_distance(zone, far, rng)
-    return low - reach if side.kind == "below" else high + reach
+        max_distance = zone + max(0.6 * high, 4 * zone)
+    reach = sample_distance(zone, max_distance, rng)
+    return low - reach if mode.kind == "below" else high + reach
 
 
-def _sample_allowed_value(rule: Measure, reading: EvaluationContext, rng: Rng) -> float:
+def _sample_allowed_value(rule: Measure, context: EvaluationContext, rng: Rng) -> float:
     """A value within the limits, mostly near one of them."""
-    (low, high), zone = rule.limits, inner_zone(rule, measure_zone(rule, reading))
+    (low, high), zone = rule.limits, inner_zone(rule, measure_zone(rule, context))
     from_low = "below" in rule.failure_modes() and (high == math.inf or rng.random() < 0.5)
-    far = (high - low) / 2
+    max_distance = (high - low) / 2
     if not from_low and "below" not in rule.failure_modes():
-        far = 0.6 * high
+        max_distance = 0.6 * high
     elif high == math.inf:
-        far = max(0.3 * low, 4 * zone)
-    reach = sample_distance(zone, far, rng)
+        max_distance = max(0.3 * low, 4 * zone)
+    reach = sample_distance(zone, max_distance, rng)
     return low + reach if from_low else high - reach
 
 
 def _change_value(
-    rule: Measure, reading: EvaluationContext, target: Instance, place: str, value: float, rng: Rng
+    rule: Measure, context: EvaluationContext, target: Instance, location: str, value: float, rng: Rng
 ) -> Iterator[Edits]:
     """The edit after which the target measures so much."""
-    if place:
-        yield (_move(rule, reading, target, place, value, rng),)
+    if location:
+        yield (_move(rule, context, target, location, value, rng),)
         return
     if (
         rule.kind in ("height", "width")
-        and target.component not in reading.vocabulary.fills
+        and target.component not in context.vocabulary.fills
         and rng.random() < ROTATION_SHARE
     ):
         yield (Rotate(target.id, float(rng.uniform(15, 90)) * (1 if rng.random() < 0.5 else -1)),)
-    new = _resize(rule, reading, target, value)
+    new = _resize(rule, context, target, value)
     if new is not None and min(new.width, new.height) >= 2:
         yield (Resize(target.id, new),)
 
 
-def _move(rule: Measure, reading: EvaluationContext, target: Instance, place: str, value: float, rng: Rng) -> Move:
+def _move(rule: Measure, context: EvaluationContext, target: Instance, location: str, value: float, rng: Rng) -> Move:
     """The target on the same line at another distance, or at the same distance in another direction.
 
     Where that may leave the photo, half of the time in any direction, or nearer.
     """
-    box, start = target.box, reading.nearest_location(place, target.box).centre
+    box, start = target.box, context.nearest_location(location, target.box).centre
     x, y = box.centre[0] - start[0], box.centre[1] - start[1]
     if rule.kind == "angle":
         # Seen from the second of the two, the first lies the other way.
-        reach = math.hypot(x, y) * (-1 if place == rule.other else 1)
+        reach = math.hypot(x, y) * (-1 if location == rule.other else 1)
         reach *= 1.0 if rng.random() < 0.5 else 0.3 + 0.7 * float(rng.random())
         dx, dy = math.cos(math.radians(value)) * reach, -math.sin(math.radians(value)) * reach
     else:
         same = math.hypot(x, y) > 1 and rng.random() < 0.5
         angle = math.atan2(y, x) if same else float(rng.random()) * 2 * math.pi
-        reach = value * rule.unit_px(reading, box)
+        reach = value * rule.unit_px(context, box)
         dx, dy = math.cos(angle) * reach, math.sin(angle) * reach
     return Move(target.id, start[0] + dx - box.centre[0], start[1] + dy - box.centre[1])
 
 
-def _resize(rule: Measure, reading: EvaluationContext, target: Instance, value: float) -> Box | None:
+def _resize(rule: Measure, context: EvaluationContext, target: Instance, value: float) -> Box | None:
     """The target's box with another size. A filling changes at its top, a height keeps its foot."""
-    box, size = target.box, value * rule.unit_px(reading, target.box)
+    box, size = target.box, value * rule.unit_px(context, target.box)
     if rule.kind == "height":
         return Box(box.x1, box.y2 - size, box.x2, box.y2)
     if rule.kind == "width":
         return Box(box.centre[0] - size / 2, box.y1, box.centre[0] + size / 2, box.y2)
     present = rule.measure_box(box)
     if rule.kind == "fill":
-        present = rule.measure_values(reading)[0] * rule.unit_px(reading, box)
+        present = rule.measure_values(context)[0] * rule.unit_px(context, box)
     if min(present, size) <= 0:
         return None
     factor = size / present
-    if target.component in reading.vocabulary.fills:
+    if target.component in context.vocabulary.fills:
         return Box(box.x1, box.y2 - box.height * factor, box.x2, box.y2)
     factor = factor if rule.kind == "length" else math.sqrt(factor)
     (x, y), width, height = box.centre, box.width * factor / 2, box.height * factor / 2

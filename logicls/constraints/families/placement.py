@@ -17,12 +17,12 @@ MAX_ATTEMPTS = 40
 
 
 def find_instances(
-    scene: Scene, reading: EvaluationContext, thing: str, wanted: AttributeFilter = ()
+    scene: Scene, context: EvaluationContext, name: str, required: AttributeFilter = ()
 ) -> list[Instance]:
     """The instances that `reading` means by `thing`, in reading order; `reading` is what was looked up on `scene`."""
-    found = scene.instances_of(reading.vocabulary.component(thing))
-    picked = reading.instance_indices(thing, wanted)
-    return list(found) if picked is None else [found[i] for i in picked]
+    found = scene.instances_of(context.vocabulary.component(name))
+    indices = context.instance_indices(name, required)
+    return list(found) if indices is None else [found[i] for i in indices]
 
 
 def is_in_photo(box: Box, scene: Scene) -> bool:
@@ -46,47 +46,47 @@ def sample_instances(rng: Rng, found: Sequence[Instance], count: int) -> list[In
     return [found[int(i)] for i in rng.permutation(len(found))[:count]]
 
 
-def remove_instances(gone: Sequence[Instance]) -> tuple[Remove, ...]:
+def remove_instances(removed: Sequence[Instance]) -> tuple[Remove, ...]:
     """Take them all away."""
-    return tuple(Remove(i.id) for i in gone)
+    return tuple(Remove(i.id) for i in removed)
 
 
 def add_instances(
     scene: Scene,
-    reading: EvaluationContext,
-    thing: str,
+    context: EvaluationContext,
+    name: str,
     rng: Rng,
     *,
     count: int = 1,
-    wanted: AttributeFilter = (),
-    place: Box | None = None,
+    required: AttributeFilter = (),
+    location: Box | None = None,
 ) -> tuple[Add, ...] | None:
     """So many more of the thing, in `place` where one is given; None where there is no room."""
-    model = _choose_template(scene, reading, thing, rng)
-    facts = choose_attributes(reading, thing, rng, model, wanted)
-    taken: list[Box] = []
+    model = _choose_template(scene, context, name, rng)
+    facts = choose_attributes(context, name, rng, model, required)
+    occupied: list[Box] = []
     for _ in range(count):
-        box = _find_free_box(scene, model, rng, place or reading.frame, taken)
+        box = _find_free_box(scene, model, rng, location or context.frame, occupied)
         if box is None:
             return None
-        taken.append(box)
-    return tuple(Add(model.component, box, facts) for box in taken)
+        occupied.append(box)
+    return tuple(Add(model.component, box, facts) for box in occupied)
 
 
-def replace_instance(scene: Scene, reading: EvaluationContext, target: Instance, thing: str, rng: Rng) -> Replace:
+def replace_instance(scene: Scene, context: EvaluationContext, target: Instance, name: str, rng: Rng) -> Replace:
     """The thing in the place of the target."""
-    return Replace(target.id, reading.vocabulary.component(thing), choose_attributes(reading, thing, rng, target))
+    return Replace(target.id, context.vocabulary.component(name), choose_attributes(context, name, rng, target))
 
 
 def choose_attributes(
-    reading: EvaluationContext, thing: str, rng: Rng, model: Instance, wanted: AttributeFilter = ()
+    context: EvaluationContext, component_name: str, rng: Rng, model: Instance, required: AttributeFilter = ()
 ) -> tuple[tuple[str, str], ...]:
     """All attributes of one more instance: those that make it the thing, the model's, or else any that are allowed."""
-    world = reading.vocabulary
-    component = world.component(thing)
-    needed = dict((*world.required_attributes(thing), *wanted))
+    vocabulary = context.vocabulary
+    component = vocabulary.component(component_name)
+    needed = dict((*vocabulary.required_attributes(component_name), *required))
     facts = dict(model.attributes) if model.component == component else {}
-    for name, values in world.attribute_values.get(component, {}).items():
+    for name, values in vocabulary.attribute_values.get(component, {}).items():
         allowed = [value for value in values if name not in needed or value in needed[name]]
         if allowed and facts.get(name) not in allowed:
             facts[name] = allowed[int(rng.integers(len(allowed)))]
@@ -95,47 +95,51 @@ def choose_attributes(
 
 def sample_moves(scene: Scene, subject: Instance, frame: Box, rng: Rng) -> Iterator[Move]:
     """Moves of the subject to random places that lie in the frame as a whole, without end but for an empty frame."""
-    room = frame.width - subject.box.width, frame.height - subject.box.height
-    if min(room) < 0:
+    free_space = frame.width - subject.box.width, frame.height - subject.box.height
+    if min(free_space) < 0:
         return
     for _ in range(MAX_ATTEMPTS):
-        x, y = frame.x1 + room[0] * float(rng.random()), frame.y1 + room[1] * float(rng.random())
+        x, y = frame.x1 + free_space[0] * float(rng.random()), frame.y1 + free_space[1] * float(rng.random())
         yield Move(subject.id, x - subject.box.x1, y - subject.box.y1)
 
 
-def is_clear(scene: Scene, box: Box, subject: Instance, place: Box | None = None) -> bool:
+def is_clear(scene: Scene, box: Box, subject: Instance, location: Box | None = None) -> bool:
     """Whether the box meets no instance but the subject and what it lies on, or what the place lies on."""
-    grounds = [subject.box] if place is None else [subject.box, place]
+    supports = [subject.box] if location is None else [subject.box, location]
     return all(
         i.box.intersection(box) <= 0.05 * min(i.box.area, box.area)
         for i in scene.instances
-        if i.id != subject.id and not any(ground.ioa(i.box) >= SUPPORT_SHARE for ground in grounds)
+        if i.id != subject.id and not any(ground.ioa(i.box) >= SUPPORT_SHARE for ground in supports)
     )
 
 
-def _choose_template(scene: Scene, reading: EvaluationContext, thing: str, rng: Rng) -> Instance:
+def _choose_template(scene: Scene, context: EvaluationContext, name: str, rng: Rng) -> Instance:
     """A present instance to be like; an imaginary one, an eighth of the photo wide, where there is none."""
-    component = reading.vocabulary.component(thing)
-    present = find_instances(scene, reading, thing) or list(scene.instances_of(component))
+    component = context.vocabulary.component(name)
+    present = find_instances(scene, context, name) or list(scene.instances_of(component))
     if present:
         return choose_instance(rng, present)
-    side = min(scene.width, scene.height) / 8
-    return Instance(0, component, Box(0, 0, side, side))
+    size = min(scene.width, scene.height) / 8
+    return Instance(0, component, Box(0, 0, size, size))
 
 
-def _find_free_box(scene: Scene, model: Instance, rng: Rng, place: Box | None, taken: Sequence[Box]) -> Box | None:
+def _find_free_box(
+    scene: Scene, model: Instance, rng: Rng, location: Box | None, occupied: Sequence[Box]
+) -> Box | None:
     """A box for one more: the size of the model, on the same ground, clear of everything that is in front."""
-    grounds = [i for i in scene.instances if i.id != model.id and model.box.ioa(i.box) >= SUPPORT_SHARE]
-    frame = place or min((g.box for g in grounds), key=lambda b: b.area, default=Box(0, 0, scene.width, scene.height))
-    below = [i for i in scene.instances if place and place.ioa(i.box) >= SUPPORT_SHARE]
-    obstacles = [i.box for i in scene.instances if i not in grounds and i not in below]
+    supports = [i for i in scene.instances if i.id != model.id and model.box.ioa(i.box) >= SUPPORT_SHARE]
+    frame = location or min(
+        (g.box for g in supports), key=lambda b: b.area, default=Box(0, 0, scene.width, scene.height)
+    )
+    below = [i for i in scene.instances if location and location.ioa(i.box) >= SUPPORT_SHARE]
+    obstacles = [i.box for i in scene.instances if i not in supports and i not in below]
     for _ in range(MAX_ATTEMPTS):
         box = (
             _place_beside(model.box, frame, rng)
             if model.id and rng.random() < BESIDE_SHARE
             else _place_randomly(model.box, frame, rng)
         )
-        clear = (*obstacles, *taken)
+        clear = (*obstacles, *occupied)
         if box and is_in_photo(box, scene) and all(o.intersection(box) <= 0.05 * min(o.area, box.area) for o in clear):
             return box
     return None
@@ -143,10 +147,10 @@ def _find_free_box(scene: Scene, model: Instance, rng: Rng, place: Box | None, t
 
 def _place_randomly(size: Box, frame: Box, rng: Rng) -> Box:
     """Somewhere in the frame; with its centre there, where the frame is smaller."""
-    room = [max(frame.width - size.width, 0.0), max(frame.height - size.height, 0.0)]
+    free_space = [max(frame.width - size.width, 0.0), max(frame.height - size.height, 0.0)]
     slack = [min(size.width, frame.width), min(size.height, frame.height)]
-    x = frame.x1 + (slack[0] - size.width) / 2 + room[0] * float(rng.random())
-    y = frame.y1 + (slack[1] - size.height) / 2 + room[1] * float(rng.random())
+    x = frame.x1 + (slack[0] - size.width) / 2 + free_space[0] * float(rng.random())
+    y = frame.y1 + (slack[1] - size.height) / 2 + free_space[1] * float(rng.random())
     return Box(x, y, x + size.width, y + size.height)
 
 
@@ -157,17 +161,17 @@ def _place_beside(model: Box, frame: Box, rng: Rng) -> Box | None:
     return box if box.ioa(frame) >= 0.999 else None
 
 
-def sample_moves_into(scene: Scene, subject: Instance, place: Box, rng: Rng) -> Iterator[Move]:
+def sample_moves_into(scene: Scene, subject: Instance, location: Box, rng: Rng) -> Iterator[Move]:
     """Moves that bring the subject's centre into the place, clear of what is there."""
     for _ in range(MAX_ATTEMPTS):
-        box = _place_randomly(subject.box, place, rng)
-        if contains_centre(place, box) and is_in_photo(box, scene) and is_clear(scene, box, subject, place):
+        box = _place_randomly(subject.box, location, rng)
+        if contains_centre(location, box) and is_in_photo(box, scene) and is_clear(scene, box, subject, location):
             yield Move(subject.id, box.x1 - subject.box.x1, box.y1 - subject.box.y1)
 
 
-def sample_moves_out(scene: Scene, subject: Instance, places: Sequence[Box], rng: Rng) -> Iterator[Move]:
+def sample_moves_out(scene: Scene, subject: Instance, locations: Sequence[Box], rng: Rng) -> Iterator[Move]:
     """Moves that bring the subject's centre out of all the places, clear of what is there."""
     for move in sample_moves(scene, subject, Box(0, 0, scene.width, scene.height), rng):
         box = subject.box.translate(move.dx, move.dy)
-        if not any(contains_centre(place, box) for place in places) and is_clear(scene, box, subject):
+        if not any(contains_centre(location, box) for location in locations) and is_clear(scene, box, subject):
             yield move

@@ -40,16 +40,16 @@ class Family(Protocol):
     def to_text(self) -> str:
         """The rule in plain English."""
 
-    def evaluate(self, reading: EvaluationContext) -> RuleResult:
+    def evaluate(self, context: EvaluationContext) -> RuleResult:
         """What it comes to. Raises `Absent`, `Unreadable`."""
 
-    def edits(self, scene: Scene, reading: EvaluationContext, side: FailureMode, rng: Rng) -> Iterator[Edits]:
+    def edits(self, scene: Scene, context: EvaluationContext, mode: FailureMode, rng: Rng) -> Iterator[Edits]:
         """Edits that may break it on that side, the plainest first. The caller looks at what comes out."""
 
-    def describe_edit(self, side: FailureMode) -> str:
+    def describe_edit(self, mode: FailureMode) -> str:
         """What those edits do, in plain English."""
 
-    def control_edits(self, scene: Scene, reading: EvaluationContext, side: FailureMode, rng: Rng) -> Iterator[Edits]:
+    def control_edits(self, scene: Scene, context: EvaluationContext, mode: FailureMode, rng: Rng) -> Iterator[Edits]:
         """Twins: edits that go through the same motions and may leave it as it is."""
 
 
@@ -58,31 +58,38 @@ def locate_query(component: str) -> Subquery:
     return Subquery(f"locate:{component}", "locate", component)
 
 
-def attribute_query(world: Vocabulary, component: str, attribute: str) -> Subquery:
+def attribute_query(vocabulary: Vocabulary, component: str, attribute: str) -> Subquery:
     """The question what an attribute of a component is."""
-    options = world.values(component, attribute)
+    options = vocabulary.values(component, attribute)
     return Subquery(f"attribute:{component}.{attribute}", "attribute", component, attribute, options)
 
 
-def derive_queries(world: Vocabulary, names: Iterable[Reference], *, framed: bool = False) -> tuple[Subquery, ...]:
+def derive_queries(
+    vocabulary: Vocabulary, names: Iterable[Reference], *, in_locations: bool = False
+) -> tuple[Subquery, ...]:
     """Each question once, things before the frames of regions.
 
     A variant is read off its attributes. `framed`: the rule is checked within places, so that all must be located.
     """
     found = list(names)
-    regions = [n for n in found if n.name in world.regions]
-    things = [query for n in found if n.name not in world.regions for query in _reference_queries(world, n, framed)]
-    frames = [locate_query(of) for n in regions if (of := world.regions[n.name].of)]
-    return tuple(dict.fromkeys([*things, *frames]))
+    regions = [n for n in found if n.name in vocabulary.regions]
+    components = [
+        query
+        for n in found
+        if n.name not in vocabulary.regions
+        for query in _reference_queries(vocabulary, n, in_locations)
+    ]
+    frames = [locate_query(of) for n in regions if (of := vocabulary.regions[n.name].of)]
+    return tuple(dict.fromkeys([*components, *frames]))
 
 
-def _reference_queries(world: Vocabulary, named: Reference, framed: bool) -> Iterator[Subquery]:
-    thing, _, attribute = named.name.partition(".")
-    component = world.component(thing)
-    if named.role != "attribute" or framed:
+def _reference_queries(vocabulary: Vocabulary, reference: Reference, in_locations: bool) -> Iterator[Subquery]:
+    name, _, attribute = reference.name.partition(".")
+    component = vocabulary.component(name)
+    if reference.role != "attribute" or in_locations:
         yield locate_query(component)
     if attribute:
-        yield attribute_query(world, component, attribute)
-    yield from (attribute_query(world, component, name) for name, _ in world.required_attributes(thing))
-    if named.role == "filling" and component in world.fills:
-        yield locate_query(world.fills[component])
+        yield attribute_query(vocabulary, component, attribute)
+    yield from (attribute_query(vocabulary, component, name) for name, _ in vocabulary.required_attributes(name))
+    if reference.role == "filling" and component in vocabulary.fills:
+        yield locate_query(vocabulary.fills[component])

@@ -96,9 +96,9 @@ class Quantity(BaseModel):
 
     def references(self) -> Iterator[Reference]:
         """Everything that it speaks about."""
-        for position, thing in enumerate(self.weights):
-            path = () if isinstance(self.of, str) else (thing if isinstance(self.of, dict) else position,)
-            yield Reference(("of", *path), thing, "thing")
+        for position, component in enumerate(self.weights):
+            path = () if isinstance(self.of, str) else (component if isinstance(self.of, dict) else position,)
+            yield Reference(("of", *path), component, "thing")
         if isinstance(self.of, str):
             for name in self.with_:
                 yield Reference(("with", name), f"{self.of}.{name}", "attribute")
@@ -123,19 +123,22 @@ class Quantity(BaseModel):
             return f"{self._subject_text}{where}: {number}"
         return f"{number} {self._subject_text}{where}"
 
-    def count_total(self, reading: EvaluationContext) -> int:
+    def count_total(self, context: EvaluationContext) -> int:
         """What they count for altogether. Raises `Absent`, `Unreadable`."""
-        places = self._locations(reading)
-        return sum(weight * len(self._counted_boxes(reading, thing, places)) for thing, weight in self.weights.items())
+        locations = self._locations(context)
+        return sum(
+            weight * len(self._counted_boxes(context, component, locations))
+            for component, weight in self.weights.items()
+        )
 
-    def evaluate(self, reading: EvaluationContext) -> RuleResult:
+    def evaluate(self, context: EvaluationContext) -> RuleResult:
         """Count, and compare. Raises `Absent`, `Unreadable`."""
-        total = self.count_total(reading)
+        total = self.count_total(context)
         low, high = self.limits
         found = ""
-        if reading.status_only and low <= total <= high:
+        if context.status_only and low <= total <= high:
             return HOLDS
-        if not reading.status_only:
+        if not context.status_only:
             found = f"{self._subject_text}: {total}" if isinstance(self.of, dict) else f"{total} {self._subject_text}"
         if total < low:
             return RuleResult("broken", found, (FailureMode("below", low - total),))
@@ -143,68 +146,74 @@ class Quantity(BaseModel):
             return RuleResult("broken", found, (FailureMode("above", total - high),))
         return RuleResult("holds", found)
 
-    def edits(self, scene: Scene, reading: EvaluationContext, side: FailureMode, rng: Rng) -> Iterator[Edits]:
+    def edits(self, scene: Scene, context: EvaluationContext, mode: FailureMode, rng: Rng) -> Iterator[Edits]:
         """Take some away, or put some more there; or let another kind take their place; then move one."""
-        places = self._locations(reading)
-        inside = {thing: self._counted_instances(scene, reading, thing, places) for thing in self.weights}
-        total = sum(self.weights[thing] * len(found) for thing, found in inside.items())
+        locations = self._locations(context)
+        inside = {thing: self._counted_instances(scene, context, thing, locations) for thing in self.weights}
+        total = sum(self.weights[component] * len(found) for component, found in inside.items())
         low, high = self.limits
-        kinds = self._kind_weights(reading)
-        lacking = total - (low - side.amount) if side.kind == "below" else high + side.amount - total
+        kinds = self._kind_weights(context)
+        missing = total - (low - mode.amount) if mode.kind == "below" else high + mode.amount - total
         for _ in range(6):
             first = bool(kinds) and rng.random() < REPLACE_SHARE
             if first:
-                yield from self._replace_kinds(scene, reading, side, lacking, rng)
-            if side.kind == "below":
-                yield from self._remove_some(inside, lacking, rng)
+                yield from self._replace_kinds(scene, context, mode, missing, rng)
+            if mode.kind == "below":
+                yield from self._remove_some(inside, missing, rng)
             else:
-                yield from self._add_some(scene, reading, lacking, places, rng)
+                yield from self._add_some(scene, context, missing, locations, rng)
             if kinds and not first:
-                yield from self._replace_kinds(scene, reading, side, lacking, rng)
-        if side.amount == 1:
-            yield from self._move_across(scene, reading, side, inside, places, rng)
+                yield from self._replace_kinds(scene, context, mode, missing, rng)
+        if mode.amount == 1:
+            yield from self._move_across(scene, context, mode, inside, locations, rng)
 
-    def describe_edit(self, side: FailureMode) -> str:
+    def describe_edit(self, mode: FailureMode) -> str:
         """What those edits do, in plain English."""
-        way = "taken away" if side.kind == "below" else "added"
+        verb = "taken away" if mode.kind == "below" else "added"
         if isinstance(self.of, dict):
-            return f"some {join_names([name_to_text(thing) for thing in self.of], 'or')} {way}"
-        return f"{side.amount} {self._subject_text}{f' in the {name_to_text(self.in_)}' if self.in_ else ''} {way}"
+            return f"some {join_names([name_to_text(component) for component in self.of], 'or')} {verb}"
+        return f"{mode.amount} {self._subject_text}{f' in the {name_to_text(self.in_)}' if self.in_ else ''} {verb}"
 
-    def control_edits(self, scene: Scene, reading: EvaluationContext, side: FailureMode, rng: Rng) -> Iterator[Edits]:
+    def control_edits(self, scene: Scene, context: EvaluationContext, mode: FailureMode, rng: Rng) -> Iterator[Edits]:
         """The twin: an instance taken up and put down where it was; one of another kind where there must be none."""
-        places = self._locations(reading)
-        inside = [i for thing in self.weights for i in self._counted_instances(scene, reading, thing, places)]
-        anywhere = [i for thing in self.weights for i in scene.instances_of(reading.vocabulary.component(thing))]
+        locations = self._locations(context)
+        inside = [i for thing in self.weights for i in self._counted_instances(scene, context, thing, locations)]
+        anywhere = [
+            i for component in self.weights for i in scene.instances_of(context.vocabulary.component(component))
+        ]
         if anywhere:
             yield (Move(choose_instance(rng, inside or anywhere).id, 0.0, 0.0),)
 
-    def _locations(self, reading: EvaluationContext) -> tuple[Box, ...] | None:
+    def _locations(self, context: EvaluationContext) -> tuple[Box, ...] | None:
         if self.in_ is None:
             return None
-        places = reading.locations(self.in_)
-        if not places:
+        locations = context.locations(self.in_)
+        if not locations:
             raise NotApplicable(f"no {name_to_text(self.in_)}")
-        return places
+        return locations
 
-    def _counted_boxes(self, reading: EvaluationContext, thing: str, places: tuple[Box, ...] | None) -> tuple[Box, ...]:
-        boxes = reading.boxes(thing, self.required_attributes)
-        if places is None:
+    def _counted_boxes(
+        self, context: EvaluationContext, component: str, locations: tuple[Box, ...] | None
+    ) -> tuple[Box, ...]:
+        boxes = context.boxes(component, self.required_attributes)
+        if locations is None:
             return boxes
-        return tuple(b for b in boxes if any(contains_centre(place, b) for place in places))
+        return tuple(b for b in boxes if any(contains_centre(location, b) for location in locations))
 
     def _counted_instances(
-        self, scene: Scene, reading: EvaluationContext, thing: str, places: tuple[Box, ...] | None
+        self, scene: Scene, context: EvaluationContext, component: str, locations: tuple[Box, ...] | None
     ) -> list[Instance]:
-        found = find_instances(scene, reading, thing, self.required_attributes)
-        return [i for i in found if places is None or any(contains_centre(place, i.box) for place in places)]
+        found = find_instances(scene, context, component, self.required_attributes)
+        return [
+            i for i in found if locations is None or any(contains_centre(location, i.box) for location in locations)
+        ]
 
     @cached_property
     def _subject_text(self) -> str:
         if isinstance(self.of, dict):
             return f"sum over {join_names([f'{name_to_text(t)} (each {w})' for t, w in self.of.items()])}"
         if isinstance(self.of, list):
-            return join_names([name_to_text(thing) for thing in self.of])
+            return join_names([name_to_text(component) for component in self.of])
         if not self.with_:
             return name_to_text(self.of)
         facts = [f"{name_to_text(k)} {join_names([name_to_text(v)] if isinstance(v, str) else list(map(name_to_text, v)), 'or')}"
@@ -213,93 +222,96 @@ class Quantity(BaseModel):
 
     def _remove_some(self, inside: dict[str, list[Instance]], surplus: int, rng: Rng) -> Iterator[Edits]:
         """Take away until the weights of what is gone add up to the surplus, or more where they do not fit."""
-        owned = [(i, self.weights[thing]) for thing, found in inside.items() for i in found]
-        gone: list[Instance] = []
+        owned = [(i, self.weights[component]) for component, found in inside.items() for i in found]
+        removed: list[Instance] = []
         for index in rng.permutation(len(owned)):
             if surplus <= 0:
                 break
-            gone.append(owned[index][0])
+            removed.append(owned[index][0])
             surplus -= owned[index][1]
-        if surplus <= 0 and 0 < len(gone) <= MAX_EDITS:
-            yield remove_instances(gone)
+        if surplus <= 0 and 0 < len(removed) <= MAX_EDITS:
+            yield remove_instances(removed)
 
     def _add_some(
-        self, scene: Scene, reading: EvaluationContext, lacking: int, places: tuple[Box, ...] | None, rng: Rng
+        self, scene: Scene, context: EvaluationContext, missing: int, locations: tuple[Box, ...] | None, rng: Rng
     ) -> Iterator[Edits]:
-        things = list(self.weights)
-        if lacking <= 0:
+        components = list(self.weights)
+        if missing <= 0:
             return
-        thing = things[int(rng.integers(len(things)))]
-        count = -(-lacking // self.weights[thing])
+        component = components[int(rng.integers(len(components)))]
+        count = -(-missing // self.weights[component])
         if count > MAX_EDITS:
             return
-        place = places[int(rng.integers(len(places)))] if places else None
-        more = add_instances(scene, reading, thing, rng, count=count, wanted=self.required_attributes, place=place)
+        location = locations[int(rng.integers(len(locations)))] if locations else None
+        more = add_instances(
+            scene, context, component, rng, count=count, required=self.required_attributes, location=location
+        )
         if more:
             yield more
 
     def _move_across(
-        self, scene: Scene, reading: EvaluationContext, side: FailureMode, inside: dict[str, list[Instance]],
-        places: tuple[Box, ...] | None, rng: Rng,
+        self, scene: Scene, context: EvaluationContext, mode: FailureMode, inside: dict[str, list[Instance]],
+        locations: tuple[Box, ...] | None, rng: Rng,
     ) -> Iterator[Edits]:  # fmt: skip
         """Over the edge of the place, where the rule is about one."""
-        if places is None:
+        if locations is None:
             return
         ours = {i.id for found in inside.values() for i in found}
-        if side.kind == "below" and ours:
+        if mode.kind == "below" and ours:
             subject = choose_instance(rng, [i for found in inside.values() for i in found])
-            yield from ((move,) for move in islice(sample_moves_out(scene, subject, places, rng), 3))
-        elif side.kind == "above":
+            yield from ((move,) for move in islice(sample_moves_out(scene, subject, locations, rng), 3))
+        elif mode.kind == "above":
             outside = [
                 i
                 for t in inside
-                for i in find_instances(scene, reading, t, self.required_attributes)
+                for i in find_instances(scene, context, t, self.required_attributes)
                 if i.id not in ours
             ]
             if outside:
-                place = places[int(rng.integers(len(places)))]
+                location = locations[int(rng.integers(len(locations)))]
                 yield from (
-                    (move,) for move in islice(sample_moves_into(scene, choose_instance(rng, outside), place, rng), 3)
+                    (move,)
+                    for move in islice(sample_moves_into(scene, choose_instance(rng, outside), location, rng), 3)
                 )
 
-    def _kind_weights(self, reading: EvaluationContext) -> dict[str, int]:
+    def _kind_weights(self, context: EvaluationContext) -> dict[str, int]:
         """Things that one may put in another's place → what they count for; none where there is only one kind."""
-        world, counted = reading.vocabulary, self.weights
-        ours = {world.component(thing) for thing in counted} - set(counted)
-        kinds = {name: 0 for name, variant in world.variants.items() if variant.of in ours} | counted
+        vocabulary, counted = context.vocabulary, self.weights
+        ours = {vocabulary.component(component) for component in counted} - set(counted)
+        kinds = {name: 0 for name, variant in vocabulary.variants.items() if variant.of in ours} | counted
         return kinds if len(set(kinds.values())) > 1 else {}
 
     def _replace_kinds(
-        self, scene: Scene, reading: EvaluationContext, side: FailureMode, lacking: int, rng: Rng
+        self, scene: Scene, context: EvaluationContext, mode: FailureMode, missing: int, rng: Rng
     ) -> Iterator[Edits]:
         """Another kind in their place: a screw of another length, a die that shows another number."""
-        kinds, places = self._kind_weights(reading), self._locations(reading)
-        gain = 1 if side.kind == "above" else -1
-        held = [
+        kinds, locations = self._kind_weights(context), self._locations(context)
+        gain = 1 if mode.kind == "above" else -1
+        candidates = [
             (i, worth * gain)
-            for thing, worth in kinds.items()
-            for i in self._counted_instances(scene, reading, thing, places)
+            for component, worth in kinds.items()
+            for i in self._counted_instances(scene, context, component, locations)
         ]
-        found = [held[index] for index in rng.permutation(len(held))]
-        worths = {name: worth * gain for name, worth in kinds.items()}
+        found = [candidates[index] for index in rng.permutation(len(candidates))]
+        weights = {name: weight * gain for name, weight in kinds.items()}
         # Whichever comes; and where that takes too many, those that have the most to gain.
         for order in (found, sorted(found, key=lambda each: each[1])):
-            chosen = _choose_replacements(order, worths, lacking, rng)
-            if 0 < len(chosen) <= MAX_EDITS:
-                yield tuple(replace_instance(scene, reading, target, name, rng) for target, name in chosen)
+            replacements = _choose_replacements(order, weights, missing, rng)
+            if 0 < len(replacements) <= MAX_EDITS:
+                yield tuple(replace_instance(scene, context, target, name, rng) for target, name in replacements)
                 return
 
 
 def _choose_replacements(
-    held: Sequence[tuple[Instance, int]], worths: Mapping[str, int], lacking: int, rng: Rng
+    candidates: Sequence[tuple[Instance, int]], weights: Mapping[str, int], missing: int, rng: Rng
 ) -> list[tuple[Instance, str]]:
     """Instances in that order, and what takes the place of each, until enough is gained; nothing where it never is."""
-    chosen = []
-    for target, worth in held:
-        most = min(lacking, max(worths.values()) - worth)
+    replacements = []
+    for target, weight in candidates:
+        most = min(missing, max(weights.values()) - weight)
         if most > 0:
-            better = [name for name, other in worths.items() if other - worth >= most]
+            better = [name for name, other in weights.items() if other - weight >= most]
             name = better[int(rng.integers(len(better)))]
-            chosen.append((target, name))
-            lacking -= worths[name] - worth
-    return chosen if lacking <= 0 else []
+            replacements.append((target, name))
+            missing -= weights[name] - weight
+    return replacements if missing <= 0 else []

@@ -90,10 +90,10 @@ class _Draft7Generator(GenerateJsonSchema):
     def tuple_schema(self, schema: core_schema.TupleSchema) -> JsonSchemaValue:
         """Draft-07 has a list under `items` for the places of a tuple."""
         written = super().tuple_schema(schema)
-        places = written.pop("prefixItems", None)
-        if places is None:
+        positions = written.pop("prefixItems", None)
+        if positions is None:
             return written
-        return {**written, "items": places, "additionalItems": written.get("items", False)}
+        return {**written, "items": positions, "additionalItems": written.get("items", False)}
 
     def dict_schema(self, schema: core_schema.DictSchema) -> JsonSchemaValue:
         """A key that does not have the pattern is refused."""
@@ -127,15 +127,15 @@ def _key_rules(properties: Mapping[str, Any]) -> list[dict[str, Any]]:
     """Which of these keys go together."""
     rules: list[dict[str, Any]] = []
     for group in EXCLUSIVE_KEYS:
-        here = [key for key in group if key in properties]
-        if len(here) > 1:
-            rules.append({"oneOf": [{"required": [key]} for key in here]})
+        keys = [key for key in group if key in properties]
+        if len(keys) > 1:
+            rules.append({"oneOf": [{"required": [key]} for key in keys]})
     rules += [{"dependencies": {a: [b]}} for a, b in DEPENDENT_KEYS if {a, b} <= properties.keys()]
     if "relation" in properties:
-        known = properties["relation"].get("enum", [])
+        relations_in_schema = properties["relation"].get("enum", [])
         for relations, then in BY_RELATION:
-            if some := [relation for relation in relations if relation in known]:
-                when = {"properties": {"relation": {"enum": some}}, "required": ["relation"]}
+            if applicable := [relation for relation in relations if relation in relations_in_schema]:
+                when = {"properties": {"relation": {"enum": applicable}}, "required": ["relation"]}
                 rules.append({"if": when, "then": dict(then)})
     return rules
 

@@ -78,13 +78,14 @@ def load_spec_file(path: Path) -> SpecFile:
     # The models take longer to import than a broken file takes to be refused.
     tree = read_yaml(path)
     resolve = importlib.import_module("logicls.constraints.spec.references")
-    sheet = SpecFile(validate_tree(resolve.Spec, tree, relative_path(path)), tree, relative_path(path))
+    spec_file = SpecFile(validate_tree(resolve.Spec, tree, relative_path(path)), tree, relative_path(path))
     problems = [
-        sheet.make_problem(code, message, where, advice) for where, message, advice, code in resolve.find_faults(sheet.spec)
+        spec_file.make_problem(code, message, where, advice)
+        for where, message, advice, code in resolve.find_faults(spec_file.spec)
     ]
     if problems:
         raise SpecError(_sort_by_line(problems))
-    return sheet
+    return spec_file
 
 
 def validate_tree(model: type[M], tree: Tree, file: str) -> M:
@@ -94,14 +95,16 @@ def validate_tree(model: type[M], tree: Tree, file: str) -> M:
         SpecError: With every problem, by line.
     """
     if not isinstance(tree.value, dict):
-        what = "is empty." if tree.value is None else "is not a mapping of keys to values."
-        raise SpecError(Problem("LC020", what, file, *tree.position(()), "Start with `logicls: 1`."))
+        complaint = "is empty." if tree.value is None else "is not a mapping of keys to values."
+        raise SpecError(Problem("LC020", complaint, file, *tree.position(()), "Start with `logicls: 1`."))
     try:
         # By way of JSON: pydantic's strict mode takes lists for tuples only there.
         return model.model_validate_json(json.dumps(tree.value), strict=True)
     except ValidationError as error:
         faults = _collapse([_locate(tree.value, e) for e in error.errors(include_url=False)])
-        raise SpecError(_sort_by_line([_make_problem(f, said, model, tree, file) for f, said in faults])) from error
+        raise SpecError(
+            _sort_by_line([_make_problem(f, expected, model, tree, file) for f, expected in faults])
+        ) from error
 
 
 def format_caret(problem: Problem, text: str) -> str:
@@ -127,23 +130,25 @@ def _locate(value: object, error: ErrorDetails) -> _Fault:
     return _Fault(error, path, union)
 
 
-def _walk(value: object, loc: TreePath, goal: Callable[[object], bool], vain: set[tuple[int, int]]) -> _Match | None:
+def _walk(
+    value: object, loc: TreePath, matches: Callable[[object], bool], visited: set[tuple[int, int]]
+) -> _Match | None:
     """The way along `loc` that leads to `goal` and skips as late as it can; None where none does.
 
     `vain` holds where nothing came of it: in rules of rules the same keys repeat, and the ways double at each of them.
     """
     if not loc:
-        return ((), None) if goal(value) else None
-    if (id(value), len(loc)) in vain:
+        return ((), None) if matches(value) else None
+    if (id(value), len(loc)) in visited:
         return None
     for inner in _children(value, loc[0]):
-        way = _walk(inner, loc[1:], goal, vain)
-        if way is not None:
-            return (loc[0], *way[0]), None if way[1] is None else (loc[0], *way[1])
-    way = _walk(value, loc[1:], goal, vain)
-    if way is None:
-        vain.add((id(value), len(loc)))
-    return None if way is None else (way[0], ())
+        match = _walk(inner, loc[1:], matches, visited)
+        if match is not None:
+            return (loc[0], *match[0]), None if match[1] is None else (loc[0], *match[1])
+    match = _walk(value, loc[1:], matches, visited)
+    if match is None:
+        visited.add((id(value), len(loc)))
+    return None if match is None else (match[0], ())
 
 
 def _children(value: object, part: str | int) -> list[object]:
@@ -158,18 +163,18 @@ def _collapse(faults: Sequence[_Fault]) -> list[tuple[_Fault, str]]:
 
     A union's branches each complain. Those that wanted another type are silent if a branch got further.
     """
-    kept: dict[tuple[TreePath, str], _Fault] = {}
-    wanted: dict[tuple[TreePath, str], list[str]] = {}
+    first_faults: dict[tuple[TreePath, str], _Fault] = {}
+    expected_types: dict[tuple[TreePath, str], list[str]] = {}
     further = {f.union for f in faults if f.union is not None and f.error["type"] not in _TYPE_ERRORS}
     for fault in faults:
         expected = _TYPE_ERRORS.get(fault.error["type"])
         if expected and fault.union in further and fault.path == fault.union:
             continue
         at = (fault.path, "type" if expected else fault.error["type"])
-        kept.setdefault(at, fault)
-        if expected and expected not in wanted.setdefault(at, []):
-            wanted[at].append(expected)
-    return [(fault, " or ".join(wanted.get(at, []))) for at, fault in kept.items()]
+        first_faults.setdefault(at, fault)
+        if expected and expected not in expected_types.setdefault(at, []):
+            expected_types[at].append(expected)
+    return [(fault, " or ".join(expected_types.get(at, []))) for at, fault in first_faults.items()]
 
 
 def _make_problem(fault: _Fault, expected: str, model: type[BaseModel], tree: Tree, file: str) -> Problem:
@@ -184,33 +189,37 @@ def _describe_error(
     error: ErrorDetails, path: TreePath, expected: str, model: type[BaseModel], value: object
 ) -> tuple[str, str, str]:
     """Code, message and advice."""
-    got, thing = _quote_value(error["input"]), _path_text(path, value)
+    value_text, subject = _quote_value(error["input"]), _path_text(path, value)
     match error["type"]:
         case "extra_forbidden":
-            known = sorted(allowed_keys(model, path[:-1]))
+            allowed = sorted(allowed_keys(model, path[:-1]))
             return (
                 "LC021",
                 f'unknown key "{path[-1]}" {_location_text(path[:-1], value)}',
-                suggest_name(str(path[-1]), known),
+                suggest_name(str(path[-1]), allowed),
             )
         case "missing" if isinstance(path[-1], int):
-            return "LC022", f"{thing} is missing", ""
+            return "LC022", f"{subject} is missing", ""
         case "missing":
             return "LC022", f'missing key "{path[-1]}" {_location_text(path[:-1], value)}', ""
         case _ if expected:
             quotes = expected == "text" and isinstance(error["input"], int | float)
-            return "LC023", f"{thing}: expected {expected}, got {got}", "Put it in quotes." if quotes else ""
+            return "LC023", f"{subject}: expected {expected}, got {value_text}", "Put it in quotes." if quotes else ""
         case "literal_error" | "enum":
             allowed = str(error.get("ctx", {}).get("expected", ""))
             words = [word.strip("'") for word in allowed.replace(" or ", ", ").split(", ")]
-            return "LC024", f"{thing}: {got} is not one of the allowed values", suggest_name(str(error["input"]), words)
+            return (
+                "LC024",
+                f"{subject}: {value_text} is not one of the allowed values",
+                suggest_name(str(error["input"]), words),
+            )
         case "string_pattern_mismatch":
-            return "LC024", f"{thing}: {got} is not a name", _name_advice(error)
+            return "LC024", f"{subject}: {value_text} is not a name", _name_advice(error)
         case "value_error":
-            return "LC025", f"{thing}: {error['msg'].removeprefix('Value error, ')}", ""
+            return "LC025", f"{subject}: {error['msg'].removeprefix('Value error, ')}", ""
         case _:
             _, should, rest = error["msg"].partition(" should ")
-            return "LC024", f"{thing}: {got} should {rest}" if should else f"{thing}: {error['msg']}", ""
+            return "LC024", f"{subject}: {value_text} should {rest}" if should else f"{subject}: {error['msg']}", ""
 
 
 def _name_advice(error: ErrorDetails) -> str:
@@ -221,12 +230,12 @@ def _name_advice(error: ErrorDetails) -> str:
 
 def allowed_keys(model: type[BaseModel], path: TreePath) -> set[str]:
     """The keys that `model` knows at `path`, as they are written in YAML."""
-    here: list[object] = [model]
+    annotations: list[object] = [model]
     for part in path:
-        here = [inner for annotation in here for inner in _child_annotations(annotation, part)]
+        annotations = [inner for annotation in annotations for inner in _child_annotations(annotation, part)]
     return {
         field.alias or name
-        for annotation in here
+        for annotation in annotations
         if isinstance(annotation, type) and issubclass(annotation, BaseModel)
         for name, field in annotation.model_fields.items()
     }

@@ -103,8 +103,8 @@ class ViolationNames(_Strict):
 
     def names_by_amount(self, kind: str) -> dict[int, str]:
         """Amount → name, on one side."""
-        named = {"below": self.below, "above": self.above}.get(kind)
-        return {} if named is None else {1: named} if isinstance(named, str) else dict(sorted(named.items()))
+        names = {"below": self.below, "above": self.above}.get(kind)
+        return {} if names is None else {1: names} if isinstance(names, str) else dict(sorted(names.items()))
 
 
 class Clause(_Strict):
@@ -195,14 +195,14 @@ class Constraint(Clause):
         scope = f"in each {self.each.replace('_', ' ')}, " if self.each else ""
         return f"{scope}{condition}{self.rule.to_text()}"
 
-    def violation_name(self, side: FailureMode) -> str:
+    def violation_name(self, mode: FailureMode) -> str:
         """The defect's name when it is broken on that side."""
-        if isinstance(self.rule, Composition) and side.kind:
-            return side.kind
+        if isinstance(self.rule, Composition) and mode.kind:
+            return mode.kind
         if isinstance(self.violation, ViolationNames):
-            named = self.violation.names_by_amount(side.kind)
-            fitting = [name for amount, name in named.items() if amount <= side.amount] or list(named.values())[:1]
-            return fitting[-1] if fitting else f"{self.id}-{side.kind}".rstrip("-")
+            names = self.violation.names_by_amount(mode.kind)
+            fitting = [name for amount, name in names.items() if amount <= mode.amount] or list(names.values())[:1]
+            return fitting[-1] if fitting else f"{self.id}-{mode.kind}".rstrip("-")
         return self.violation or self.id
 
     @cached_property
@@ -248,7 +248,7 @@ class Spec(_Strict):
     @cached_property
     def violations(self) -> tuple[str, ...]:
         """Every defect the spec can name, in the order of its constraints."""
-        return tuple(dict.fromkeys(c.violation_name(side) for c in self.constraints for side in c.failure_modes))
+        return tuple(dict.fromkeys(c.violation_name(mode) for c in self.constraints for mode in c.failure_modes))
 
     @property
     def attribute_values(self) -> dict[str, dict[str, list[str]]]:
@@ -277,7 +277,8 @@ class Spec(_Strict):
     def queries_by_constraint(self) -> dict[str, tuple[Subquery, ...]]:
         """Constraint → the questions that it rests on."""
         return {
-            c.id: derive_queries(self.vocabulary, c.references(), framed=c.each is not None) for c in self.constraints
+            c.id: derive_queries(self.vocabulary, c.references(), in_locations=c.each is not None)
+            for c in self.constraints
         }
 
     @cached_property

@@ -62,69 +62,67 @@ def _check_declarations(spec: Spec) -> Iterator[Fault]:
     for name, region in spec.regions.items():
         if region.of is not None and region.of not in spec.components:
             yield _unknown_name(("regions", name, "of"), "component", region.of, spec.components)
-    taken = dict.fromkeys(spec.components, "component")
+    kinds = dict.fromkeys(spec.components, "component")
     for kind, names in (("variant", list(spec.variants)), ("region", list(spec.regions))):
         for name in names:
-            if name in taken:
-                message = f'{kind} "{name}" has the name of a {taken[name]}'
+            if name in kinds:
+                message = f'{kind} "{name}" has the name of a {kinds[name]}'
                 yield Fault((f"{kind}s", name), message, "Rename one of them.", "LC032")
-            taken.setdefault(name, kind)
+            kinds.setdefault(name, kind)
     for name, variant in spec.variants.items():
         yield from _check_variant(spec, name, variant.of, variant.with_)
 
 
-def _check_variant(spec: Spec, name: str, of: str, wanted: Mapping[str, str | list[str]]) -> Iterator[Fault]:
-    here: Path = ("variants", name)
+def _check_variant(spec: Spec, name: str, of: str, required: Mapping[str, str | list[str]]) -> Iterator[Fault]:
+    base: Path = ("variants", name)
     if of in spec.variants:
         message = f'variant "{name}" is of "{of}", which is itself a variant'
-        yield Fault((*here, "of"), message, "Name the component, and all its attributes under with.", "LC034")
+        yield Fault((*base, "of"), message, "Name the component, and all its attributes under with.", "LC034")
     elif of not in spec.components:
-        yield _unknown_name((*here, "of"), "component", of, spec.components)
+        yield _unknown_name((*base, "of"), "component", of, spec.components)
     else:
-        for attribute, values in wanted.items():
-            yield from _check_attribute(spec, (*here, "with", attribute), of, attribute, values)
+        for attribute, values in required.items():
+            yield from _check_attribute(spec, (*base, "with", attribute), of, attribute, values)
 
 
-def _check_attribute(
-    spec: Spec, path: Path, thing: str, attribute: str, values: str | Iterable[str]
-) -> Iterator[Fault]:
+def _check_attribute(spec: Spec, path: Path, name: str, attribute: str, values: str | Iterable[str]) -> Iterator[Fault]:
     """An attribute or a value that the thing does not have; nothing for a thing that does not exist."""
-    component = spec.components.get(spec.vocabulary.component(thing))
+    component = spec.components.get(spec.vocabulary.component(name))
     if component is None:
         return
-    known = component.attributes.get(attribute)
-    if known is None:
-        yield _unknown_name(path, f'attribute of "{thing}":', attribute, component.attributes)
+    declared = component.attributes.get(attribute)
+    if declared is None:
+        yield _unknown_name(path, f'attribute of "{name}":', attribute, component.attributes)
         return
     for value in [values] if isinstance(values, str) else values:
-        if value not in known:
-            yield _unknown_name(path, f"value of {thing}.{attribute}:", value, known)
+        if value not in declared:
+            yield _unknown_name(path, f"value of {name}.{attribute}:", value, declared)
 
 
 def _check_duplicates(spec: Spec) -> Iterator[Fault]:
-    seen: dict[str, int] = {}
+    first_index: dict[str, int] = {}
     for index, constraint in enumerate(spec.constraints):
-        if constraint.id in seen:
-            message = f'constraint id "{constraint.id}" is already that of constraint {seen[constraint.id] + 1}'
+        if constraint.id in first_index:
+            message = f'constraint id "{constraint.id}" is already that of constraint {first_index[constraint.id] + 1}'
             yield Fault(("constraints", index, "id"), message, "Give every constraint its own id.", "LC031")
-        seen.setdefault(constraint.id, index)
+        first_index.setdefault(constraint.id, index)
 
 
 def _check_constraints(spec: Spec) -> Iterator[Fault]:
-    known = [c.id for c in spec.constraints]
+    ids = [c.id for c in spec.constraints]
     for index, constraint in enumerate(spec.constraints):
-        here: Path = ("constraints", index)
-        for named in constraint.references():
-            yield from _check_reference(spec, (*here, *named.path), named)
-        bodies = list(walk_rules(constraint.rule, (*here, constraint.family)))
+        base: Path = ("constraints", index)
+        for reference in constraint.references():
+            yield from _check_reference(spec, (*base, *reference.path), reference)
+        bodies = list(walk_rules(constraint.rule, (*base, constraint.family)))
         if constraint.when is not None:
-            bodies += walk_rules(constraint.when.rule, (*here, "when", constraint.when.family))
+            bodies += walk_rules(constraint.when.rule, (*base, "when", constraint.when.family))
         for path, rule in bodies:
             yield from _check_rule(spec, path, rule)
-        others = [name for name in known if name != constraint.id]
+        others = [name for name in ids if name != constraint.id]
         for position, other in enumerate(constraint.unless_broken):
             if other not in others:
-                yield _unknown_name((*here, "unless_broken", position), "constraint", other, others)
+                yield _unknown_name((*base, "unless_broken", position), "constraint", other, others)
 
 
 def _check_cycles(spec: Spec) -> Iterator[Fault]:
@@ -139,14 +137,14 @@ def _check_cycles(spec: Spec) -> Iterator[Fault]:
             yield Fault(("constraints", index, "unless_broken"), message, "Remove one of the two.", "LC037")
 
 
-def _check_reference(spec: Spec, path: Path, named: Reference) -> Iterator[Fault]:
-    thing, _, attribute = named.name.partition(".") if named.role == "attribute" else (named.name, "", "")
-    things = {**spec.components, **spec.variants}
-    places = {**things, **spec.regions} if named.role == "place" else things
-    if thing not in places:
-        yield _unknown_name(path, "place" if named.role == "place" else "component", thing, places)
+def _check_reference(spec: Spec, path: Path, reference: Reference) -> Iterator[Fault]:
+    name, _, attribute = reference.name.partition(".") if reference.role == "attribute" else (reference.name, "", "")
+    components = {**spec.components, **spec.variants}
+    locations = {**components, **spec.regions} if reference.role == "place" else components
+    if name not in locations:
+        yield _unknown_name(path, "place" if reference.role == "place" else "component", name, locations)
     elif attribute:
-        yield from _check_attribute(spec, path, thing, attribute, ())
+        yield from _check_attribute(spec, path, name, attribute, ())
 
 
 def _check_rule(spec: Spec, path: Path, rule: Family) -> Iterator[Fault]:
@@ -172,26 +170,26 @@ def _check_rule(spec: Spec, path: Path, rule: Family) -> Iterator[Fault]:
             return
 
 
-def _declared_attributes(spec: Spec, thing: str) -> Mapping[str, Any]:
-    component = spec.components.get(spec.vocabulary.component(thing))
+def _declared_attributes(spec: Spec, name: str) -> Mapping[str, Any]:
+    component = spec.components.get(spec.vocabulary.component(name))
     return component.attributes if component else {}
 
 
-def _check_values(spec: Spec, path: Path, what: str, values: Iterable[str]) -> Iterator[Fault]:
-    thing, attribute = what.split(".")
-    if attribute in _declared_attributes(spec, thing):
-        yield from _check_attribute(spec, path, thing, attribute, values)
+def _check_values(spec: Spec, path: Path, attribute_path: str, values: Iterable[str]) -> Iterator[Fault]:
+    name, attribute = attribute_path.split(".")
+    if attribute in _declared_attributes(spec, name):
+        yield from _check_attribute(spec, path, name, attribute, values)
 
 
-def _check_slot_values(spec: Spec, path: Path, what: str) -> Iterator[Fault]:
-    thing, attribute = what.split(".")
+def _check_slot_values(spec: Spec, path: Path, attribute_path: str) -> Iterator[Fault]:
+    name, attribute = attribute_path.split(".")
     wrong = [
         value
-        for value in _declared_attributes(spec, thing).get(attribute, [])
+        for value in _declared_attributes(spec, name).get(attribute, [])
         if not value.isdecimal() or not int(value)
     ]
     if wrong:
-        message = f'{what} tells how many slots there are, but may be "{wrong[0]}"'
+        message = f'{attribute_path} tells how many slots there are, but may be "{wrong[0]}"'
         yield Fault(path, message, 'Its values must be numbers in quotes: ["2", "3"].', "LC036")
 
 
@@ -212,15 +210,15 @@ def _check_measure(spec: Spec, path: Path, rule: Measure) -> Iterator[Fault]:
 
 def _check_examples(spec: Spec) -> Iterator[Fault]:
     for index, example in enumerate(spec.examples):
-        here: Path = ("examples", index)
+        base: Path = ("examples", index)
         for name, body in example.scene.items():
             if name not in spec.components:
-                yield _unknown_name((*here, "scene", name), "component", name, spec.components)
+                yield _unknown_name((*base, "scene", name), "component", name, spec.components)
             else:
-                yield from _check_scene_entry(spec, (*here, "scene", name), name, body)
+                yield from _check_scene_entry(spec, (*base, "scene", name), name, body)
         for position, name in enumerate(example.breaks):
             if name not in spec.violations:
-                yield _unknown_name((*here, "breaks", position), "violation", name, spec.violations)
+                yield _unknown_name((*base, "breaks", position), "violation", name, spec.violations)
 
 
 def _check_scene_entry(spec: Spec, path: Path, name: str, body: object) -> Iterator[Fault]:
@@ -258,9 +256,9 @@ def _is_count(value: object) -> bool:
 def _is_box(box: object) -> bool:
     if not isinstance(box, list) or len(box) != 4:
         return False
-    numbers = all(isinstance(side, int | float) and not isinstance(side, bool) for side in box)
+    numbers = all(isinstance(edge, int | float) and not isinstance(edge, bool) for edge in box)
     return numbers and 0 <= box[0] < box[2] <= 1 and 0 <= box[1] < box[3] <= 1
 
 
-def _unknown_name(path: Path, what: str, name: str, known: Iterable[str]) -> Fault:
-    return Fault(path, f'unknown {what} "{name}"', suggest_name(name, known), "LC030")
+def _unknown_name(path: Path, kind: str, name: str, declared: Iterable[str]) -> Fault:
+    return Fault(path, f'unknown {kind} "{name}"', suggest_name(name, declared), "LC030")

@@ -68,8 +68,8 @@ class _Builder:
         self.positions: dict[TreePath, tuple[Position, Position]] = {}
         self.problems: list[Problem] = []
 
-    def add_problem(self, code: str, message: str, place: Position, advice: str = "") -> None:
-        self.problems.append(Problem(code, message, self.file, *place, advice))
+    def add_problem(self, code: str, message: str, position: Position, advice: str = "") -> None:
+        self.problems.append(Problem(code, message, self.file, *position, advice))
 
     def document(self) -> Value:
         """The first document; any further one is a problem."""
@@ -112,9 +112,9 @@ class _Builder:
             self.add_problem("LC008", f'anchor "&{name}" is not allowed.', _event_position(event), advice)
         tag = getattr(event, "tag", None)
         if tag is not None:
-            shown = tag.replace("tag:yaml.org,2002:", "!!")
+            display = tag.replace("tag:yaml.org,2002:", "!!")
             advice = "Remove it; put text in quotes."
-            self.add_problem("LC009", f'tag "{shown}" is not allowed.', _event_position(event), advice)
+            self.add_problem("LC009", f'tag "{display}" is not allowed.', _event_position(event), advice)
 
     def sequence(self, path: TreePath) -> list[Value]:
         items: list[Value] = []
@@ -155,10 +155,12 @@ class _Builder:
     def text(self, event: yaml.ScalarEvent) -> str:
         """The scalar's text; escapes may have put characters there that no file may hold."""
         text = str(event.value)
-        bad = next((c for c in text if c == "\0" or "\ud800" <= c <= "\udfff"), None)
-        if bad is None:
+        invalid = next((c for c in text if c == "\0" or "\ud800" <= c <= "\udfff"), None)
+        if invalid is None:
             return text
-        self.add_problem("LC004", f"character U+{ord(bad):04X} is not allowed.", _event_position(event), "Remove it.")
+        self.add_problem(
+            "LC004", f"character U+{ord(invalid):04X} is not allowed.", _event_position(event), "Remove it."
+        )
         return ""
 
     def scalar(self, event: yaml.ScalarEvent) -> Value:
@@ -172,9 +174,9 @@ class _Builder:
             return text
         number = float(text)
         if math.isinf(number):
-            shown = text if len(text) <= 30 else text[:27] + "..."
+            display = text if len(text) <= 30 else text[:27] + "..."
             self.add_problem(
-                "LC013", f"number {shown} is too large.", _event_position(event), "Put it in quotes if it is a name."
+                "LC013", f"number {display} is too large.", _event_position(event), "Put it in quotes if it is a name."
             )
             return 0
         return int(text) if _INT.fullmatch(text) else number
@@ -228,9 +230,9 @@ def read_text(path: Path) -> str:
     except UnicodeDecodeError as error:
         # The error's own offset does not count a byte order mark.
         skipped = 3 if data.startswith(b"\xef\xbb\xbf") else 0
-        place = _offset_position(data[skipped : skipped + error.start].decode("utf-8", "replace"))
+        position = _offset_position(data[skipped : skipped + error.start].decode("utf-8", "replace"))
         message = f"byte 0x{data[skipped + error.start]:02x} is not UTF-8."
-        raise SpecError(Problem("LC003", message, file, *place, "Save the file as UTF-8.")) from error
+        raise SpecError(Problem("LC003", message, file, *position, "Save the file as UTF-8.")) from error
 
 
 def _size_problem(file: str) -> Problem:
@@ -266,15 +268,15 @@ def _syntax_problem(error: yaml.MarkedYAMLError, file: str) -> Problem:
     """PyYAML's complaint with its place, in one line."""
     mark = error.problem_mark or error.context_mark
     line, column = (mark.line + 1, mark.column + 1) if mark else (1, 1)
-    said = " ".join(part for part in (error.context, error.problem) if part)
-    if "'\\t'" in said:
+    message = " ".join(part for part in (error.context, error.problem) if part)
+    if "'\\t'" in message:
         return _tab_problem(file, line, column)
     advice = ""
-    if "mapping values are not allowed" in said:
+    if "mapping values are not allowed" in message:
         advice = "Check the indentation, and put text that contains a colon in quotes."
-    elif "cannot start any token" in said:
+    elif "cannot start any token" in message:
         advice = "Put the text in quotes."
-    return Problem("LC006", f"is not YAML: {said}.", file, line, column, advice)
+    return Problem("LC006", f"is not YAML: {message}.", file, line, column, advice)
 
 
 def _offset_position(before: str) -> Position:

@@ -91,7 +91,7 @@ def test_a_twin_breaks_nothing(good: Good, name: str, aim: Target) -> None:
     @settings(max_examples=10)
     @given(good(name), SEEDS)
     def keeps(scene: Scene, seed: int) -> None:
-        plan = find_counterexample(spec, aim, scene, np.random.default_rng(seed), twin=True)
+        plan = find_counterexample(spec, aim, scene, np.random.default_rng(seed), is_control=True)
         if plan is not None:
             made.append(plan)
             assert broken(spec, after(spec, plan, scene)) == {}
@@ -110,7 +110,7 @@ def test_boxes_stay_in_the_photo(good: Good, name: str, aim: Target, twin: bool)
     @settings(max_examples=10)
     @given(good(name), SEEDS)
     def stays(scene: Scene, seed: int) -> None:
-        plan = find_counterexample(spec, aim, scene, np.random.default_rng(seed), twin=twin)
+        plan = find_counterexample(spec, aim, scene, np.random.default_rng(seed), is_control=twin)
         edited = after(spec, plan, scene) if plan else scene
         assert [i for i in edited.instances if outside(i.box, scene) >= 1] == []
 
@@ -127,7 +127,7 @@ def test_nothing_is_planned_where_there_is_nothing_to_change() -> None:
         for spec in SPECS.values()
         for aim in list_targets(spec)
         for twin in (False, True)
-        if find_counterexample(spec, aim, scene, rng, twin=twin)
+        if find_counterexample(spec, aim, scene, rng, is_control=twin)
     ]
 
     screws, pairs = ["1_very_short_screw", "2_very_short_screws"], ["3_2", "5_2", "5_3"]

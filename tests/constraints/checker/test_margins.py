@@ -114,7 +114,7 @@ def drawn_margins(good: Good, name: str, aim: Target, *, twin: bool) -> list[flo
     @settings(max_examples=60)
     @given(good(name))
     def draw(scene: Scene) -> None:
-        plans = find_counterexample(spec, aim, scene, rng, twin=twin)
+        plans = find_counterexample(spec, aim, scene, rng, is_control=twin)
         if plans:
             edited = simulate_edits(plans, scene, spec.liquids, spec.vocabulary.leaves)
             found.append(rule_margin(aim.constraint.rule, build_context(spec, edited)) or 0.0)
