@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 from logicls.records import Answer, Box
 
-MARK = "@ "
+PREFIX = "@ "
 NONE = "none"
 _BOX = re.compile(r"\[(-?\d+\.\d) (-?\d+\.\d) (-?\d+\.\d) (-?\d+\.\d)\]")
 _BOXES = re.compile(rf"{_BOX.pattern}(?: {_BOX.pattern})*")
@@ -23,32 +23,32 @@ _WORD = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_-]*")
 
 
 @dataclass(frozen=True, slots=True)
-class Trail:
+class ParsedAnswers:
     """What a text says."""
 
     answers: tuple[Answer, ...]
-    strange: tuple[str, ...]
+    invalid_lines: tuple[str, ...]
     """Marked lines that could not be read, as they stand."""
 
 
-def write(answers: Iterable[Answer]) -> str:
+def format_answers(answers: Iterable[Answer]) -> str:
     """Canonical lines, without a final newline. Boxes are rounded to tenths of a pixel."""
-    return "\n".join(f"{MARK}{answer.query} = {_value(answer)}" for answer in answers)
+    return "\n".join(f"{PREFIX}{answer.query} = {_value(answer)}" for answer in answers)
 
 
-def read(text: str) -> Trail:
+def parse_answers(text: str) -> ParsedAnswers:
     """The answers in a text that may hold prose as well. Never raises: what makes no sense is returned as strange."""
     answers: list[Answer] = []
     strange: list[str] = []
     for line in text.splitlines():
-        if not line.startswith(MARK):
+        if not line.startswith(PREFIX):
             continue
-        answer = _answer(line[len(MARK) :])
+        answer = _answer(line[len(PREFIX) :])
         if answer is None or any(answer.query == other.query for other in answers):
             strange.append(line)
         else:
             answers.append(answer)
-    return Trail(tuple(answers), tuple(strange))
+    return ParsedAnswers(tuple(answers), tuple(strange))
 
 
 def _value(answer: Answer) -> str:

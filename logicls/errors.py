@@ -76,16 +76,16 @@ class BundleError(LogiClsError):
     """The bundle is damaged, or does not answer as it did when it was made."""
 
 
-def did_you_mean(word: str, known: Iterable[str]) -> str:
+def suggest_name(word: str, candidates: Iterable[str]) -> str:
     """Advice naming the closest known word, or listing the known ones; empty when there are none."""
-    names = sorted(set(known))
+    names = sorted(set(candidates))
     close = difflib.get_close_matches(word, names, n=1, cutoff=0.6)
     if close:
         return f'Did you mean "{close[0]}"?'
     return f"Known: {', '.join(names)}." if names else ""
 
 
-def relative(path: Path) -> str:
+def relative_path(path: Path) -> str:
     """`path` as a person would type it: relative to the working folder where it lies below it."""
     try:
         return str(path.resolve().relative_to(Path.cwd()))

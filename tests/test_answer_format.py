@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from logicls.answer_format import Trail, read, write
+from logicls.answer_format import ParsedAnswers, format_answers, parse_answers
 from logicls.records import Answer, Box
 
 NAMES = st.from_regex(r"[A-Za-z0-9_][A-Za-z0-9_-]{0,12}", fullmatch=True)
@@ -25,17 +25,17 @@ ANSWERS = st.lists(st.one_of(LOCATED, VALUED), max_size=6, unique_by=lambda answ
 @given(ANSWERS)
 def test_reads_what_was_written(answers: tuple[Answer, ...]) -> None:
     """Answers with boxes on tenths of a pixel come back as they were."""
-    assert read(write(answers)) == Trail(answers, ())
+    assert parse_answers(format_answers(answers)) == ParsedAnswers(answers, ())
 
 
 @given(ANSWERS, st.lists(st.text(alphabet=st.characters(exclude_characters="@")), max_size=5))
 def test_prose_is_ignored(answers: tuple[Answer, ...], prose: list[str]) -> None:
     """Text between the canonical lines changes nothing."""
     text = "\n".join(
-        line for pair in zip(write(answers).split("\n"), [*prose, *[""] * 9], strict=False) for line in pair
+        line for pair in zip(format_answers(answers).split("\n"), [*prose, *[""] * 9], strict=False) for line in pair
     )
 
-    assert read(text) == Trail(answers, ())
+    assert parse_answers(text) == ParsedAnswers(answers, ())
 
 
 def test_one_canonical_line_an_answer() -> None:
@@ -46,7 +46,7 @@ def test_one_canonical_line_an_answer() -> None:
         Answer("verdict"),
     )
 
-    assert write(answers).splitlines() == [
+    assert format_answers(answers).splitlines() == [
         "@ locate:icon = [1.0 2.0 30.0 40.1] [5.0 6.0 7.0 8.0]",
         "@ attribute:juice.colour = red, yellow",
         "@ verdict = none",
@@ -76,20 +76,22 @@ def test_one_canonical_line_an_answer() -> None:
 )
 def test_a_marked_line_that_makes_no_sense_is_strange(line: str) -> None:
     """It is handed back as it stands; the lines around it are read."""
-    assert read(f"@ a = b\n{line}\n@ c = d") == Trail((Answer("a", ("b",)), Answer("c", ("d",))), (line,))
+    assert parse_answers(f"@ a = b\n{line}\n@ c = d") == ParsedAnswers(
+        (Answer("a", ("b",)), Answer("c", ("d",))), (line,)
+    )
 
 
 def test_the_first_answer_counts() -> None:
     """A second answer to the same question is strange, whatever it says."""
     text = "@ verdict = none\n@ verdict = missing_label"
 
-    assert read(text) == Trail((Answer("verdict"),), ("@ verdict = missing_label",))
+    assert parse_answers(text) == ParsedAnswers((Answer("verdict"),), ("@ verdict = missing_label",))
 
 
 @pytest.mark.parametrize("line", ["verdict = none", " @ verdict = none", "@verdict = none", "# @ verdict = none"])
 def test_a_line_without_the_mark_is_prose(line: str) -> None:
     """Only a line that begins with the mark is an answer or strange."""
-    assert read(line) == Trail((), ())
+    assert parse_answers(line) == ParsedAnswers((), ())
 
 
 PIECES = ["@ ", "@", " = ", "=", "locate:", "pin", "verdict", "none", "[", "]", "1.0", "-", "9" * 400 + ".0", " ", ", "]
@@ -101,7 +103,7 @@ def test_never_raises(text: str) -> None:
     """Every marked line is an answer or strange, never both and never lost."""
     marked = [line for line in text.splitlines() if line.startswith("@ ")]
 
-    trail = read(text)
+    trail = parse_answers(text)
 
-    assert len(trail.answers) + len(trail.strange) == len(marked)
-    assert set(trail.strange) <= set(marked)
+    assert len(trail.answers) + len(trail.invalid_lines) == len(marked)
+    assert set(trail.invalid_lines) <= set(marked)

@@ -7,7 +7,7 @@ import sys
 import pytest
 
 from logicls.cli import app as cli
-from logicls.io.resources import share
+from logicls.io.resources import resource_path
 
 
 @pytest.fixture
@@ -16,13 +16,13 @@ def fix(monkeypatch, capsys, tmp_path):
 
     Gives (exit code, what it printed, what it complained about), with the dataset's folder as `data`.
     """
-    shutil.copytree(share("data/dosing_kit/images"), tmp_path / "images")
-    good = json.loads((share("data/dosing_kit") / "annotations.json").read_text())
+    shutil.copytree(resource_path("data/dosing_kit/images"), tmp_path / "images")
+    good = json.loads((resource_path("data/dosing_kit") / "annotations.json").read_text())
 
     def call(damage, *words):
         damage(good)
         (tmp_path / "annotations.json").write_text(json.dumps(good))
-        spec = share("constraints/dosing_kit.yaml")
+        spec = resource_path("constraints/dosing_kit.yaml")
         monkeypatch.setattr(sys, "argv", ["logicls", "check", str(spec), "--data", str(tmp_path), "--fix", *words])
         monkeypatch.setattr(cli, "console", type(cli.console)(width=200))
         with pytest.raises(SystemExit) as stop:
@@ -97,7 +97,7 @@ def test_a_sound_file_needs_no_copy(fix, tmp_path):
 )
 def test_options_that_need_others(monkeypatch, capsys, words, said):
     """A half order is refused, and says what is missing."""
-    spec = str(share("constraints/dosing_kit.yaml"))
+    spec = str(resource_path("constraints/dosing_kit.yaml"))
     monkeypatch.setattr(sys, "argv", ["logicls", "check", spec, *words])
 
     with pytest.raises(SystemExit) as stop:

@@ -17,21 +17,21 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from logicls.constraints.spec.models import Spec, VariantDefinition
-from logicls.data.coco_parser import Reader, Row, Trimmer, parse, read_text
-from logicls.errors import DataError, Problem, relative
+from logicls.data.coco_parser import AnnotationHook, CocoParser, Row, parse_json, read_utf8
+from logicls.errors import DataError, Problem, relative_path
 from logicls.records import Instance, Scene
 
 
-def read_for(spec: Spec, root: Path, annotations: Path | None = None) -> Dataset:
+def read_dataset_for(spec: Spec, root: Path, annotations: Path | None = None) -> Dataset:
     """The annotated photos in `root`, in the spec's words. Raises `DataError` as `read_dataset` does."""
     dataset = read_dataset(root, annotations)
-    plain = distinct(spec)
+    plain = single_valued_variants(spec)
     scenes = (replace(s, instances=tuple(_named(i, plain) for i in s.instances)) for s in dataset.scenes)
     categories = dict.fromkeys(plain[name].of if name in plain else name for name in dataset.categories)
     return replace(dataset, scenes=tuple(scenes), categories=tuple(categories))
 
 
-def distinct(spec: Spec) -> dict[str, VariantDefinition]:
+def single_valued_variants(spec: Spec) -> dict[str, VariantDefinition]:
     """The variants that say of each of their attributes which value it has."""
     return {
         name: variant
@@ -40,11 +40,11 @@ def distinct(spec: Spec) -> dict[str, VariantDefinition]:
     }
 
 
-def known_names(spec: Spec) -> dict[str, dict[str, list[str]]]:
+def annotation_vocabulary(spec: Spec) -> dict[str, dict[str, list[str]]]:
     """What a category may be called → the attributes that may be annotated of it → their values."""
     return {
         **spec.attribute_values,
-        **{name: spec.attribute_values[variant.of] for name, variant in distinct(spec).items()},
+        **{name: spec.attribute_values[variant.of] for name, variant in single_valued_variants(spec).items()},
     }
 
 
@@ -56,7 +56,7 @@ def _named(instance: Instance, variants: Mapping[str, VariantDefinition]) -> Ins
     return replace(instance, component=variant.of, attributes=tuple({**dict(instance.attributes), **told}.items()))
 
 
-MAX_SHOWN = 20
+MAX_PROBLEMS_PER_CODE = 20
 """Problems of one code that are listed; the rest are counted."""
 
 
@@ -71,13 +71,13 @@ class Dataset:
     """Names of its licences; empty where none is given."""
     categories: tuple[str, ...] = ()
     """Every category that the file declares, used or not."""
-    annotations: Path | None = None
+    custom_annotations: Path | None = None
     """The file that was read where it is not `annotations.json` in the folder."""
 
     @property
-    def file(self) -> Path:
+    def annotations_path(self) -> Path:
         """The file that was read."""
-        return self.annotations or self.root / "annotations.json"
+        return self.custom_annotations or self.root / "annotations.json"
 
     def image_path(self, scene: Scene) -> Path:
         """Where the scene's photo is."""
@@ -95,19 +95,19 @@ def read_dataset(root: Path, annotations: Path | None = None) -> Dataset:
         DataError: With every problem found, LC101 to LC111, at most 20 of a kind.
     """
     path = annotations or root / "annotations.json"
-    reader = Reader(root, relative(path))
-    tables = reader.tables(parse(read_text(path), relative(path), Trimmer()))
-    reader.check_repeats(tables)
+    reader = CocoParser(root, relative_path(path))
+    tables = reader.parse_tables(parse_json(read_utf8(path), relative_path(path), AnnotationHook()))
+    reader.check_duplicates(tables)
     reader.check_references(tables)
-    scenes = reader.scenes(tables)
+    scenes = reader.build_scenes(tables)
     if reader.problems:
-        raise DataError(shortened(reader.problems))
+        raise DataError(truncate_problems(reader.problems))
     return Dataset(
         root, scenes, _licence(tables.licences), tuple(row["name"] for row in tables.categories), annotations
     )
 
 
-def shortened(problems: Sequence[Problem]) -> list[Problem]:
+def truncate_problems(problems: Sequence[Problem]) -> list[Problem]:
     """At most `MAX_SHOWN` of each code, then how many more there are; in the order of the codes."""
     kinds: dict[str, list[Problem]] = defaultdict(list)
     for problem in problems:
@@ -115,9 +115,9 @@ def shortened(problems: Sequence[Problem]) -> list[Problem]:
     shown: list[Problem] = []
     for code in sorted(kinds):
         found = kinds[code]
-        shown += found[:MAX_SHOWN]
-        if len(found) > MAX_SHOWN:
-            shown.append(Problem(code, f"and {len(found) - MAX_SHOWN} more like these.", found[0].file))
+        shown += found[:MAX_PROBLEMS_PER_CODE]
+        if len(found) > MAX_PROBLEMS_PER_CODE:
+            shown.append(Problem(code, f"and {len(found) - MAX_PROBLEMS_PER_CODE} more like these.", found[0].file))
     return shown
 
 

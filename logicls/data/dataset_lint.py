@@ -9,12 +9,12 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from logicls.constraints.lint.data_audit import hold
-from logicls.constraints.lint.spec_lint import lint
+from logicls.constraints.lint.data_audit import audit_photos
+from logicls.constraints.lint.spec_lint import lint_spec
 from logicls.constraints.spec.loader import SpecFile
-from logicls.data.coco import Dataset, read_for, shortened
-from logicls.data.overlaps import Overlap, overlaps
-from logicls.errors import Problem, did_you_mean, relative
+from logicls.data.coco import Dataset, read_dataset_for, truncate_problems
+from logicls.data.overlaps import Overlap, find_overlaps
+from logicls.errors import Problem, relative_path, suggest_name
 from logicls.records import Instance, Scene
 
 if TYPE_CHECKING:
@@ -26,17 +26,17 @@ Said = tuple[str, str, str]
 _PHOTOS_AT_A_TIME = 1000
 
 
-def dataset_problems(dataset: Dataset, components: Mapping[str, Component]) -> list[Problem]:
+def lint_dataset(dataset: Dataset, components: Mapping[str, Component]) -> list[Problem]:
     """Misfits and slips, at most 20 of a kind."""
-    return [*misfits(dataset, components), *slips(dataset)]
+    return [*check_against_spec(dataset, components), *find_annotation_errors(dataset)]
 
 
-def misfits(dataset: Dataset, components: Mapping[str, Component]) -> list[Problem]:
+def check_against_spec(dataset: Dataset, components: Mapping[str, Component]) -> list[Problem]:
     """Where the annotations do not fit the spec's components, LC120 to LC123, at most 20 of a kind."""
     annotated = {i.component for scene in dataset.scenes for i in scene.instances}
     unknown = sorted({*dataset.categories, *annotated} - set(components))
     said: list[Said] = [
-        ("LC120", f'category "{name}" is not a component of the spec.', did_you_mean(name, components))
+        ("LC120", f'category "{name}" is not a component of the spec.', suggest_name(name, components))
         for name in unknown
     ]
     said += _absent(components, annotated)
@@ -47,7 +47,7 @@ def misfits(dataset: Dataset, components: Mapping[str, Component]) -> list[Probl
     return _problems(dataset, said)
 
 
-def slips(dataset: Dataset) -> list[Problem]:
+def find_annotation_errors(dataset: Dataset) -> list[Problem]:
     """What nobody means to annotate, LC124 to LC126, at most 20 of a kind."""
     said: list[Said] = []
     for start in range(0, len(dataset.scenes), _PHOTOS_AT_A_TIME):
@@ -58,8 +58,8 @@ def slips(dataset: Dataset) -> list[Problem]:
 
 
 def _problems(dataset: Dataset, said: list[Said]) -> list[Problem]:
-    file = relative(dataset.file)
-    return shortened([Problem(code, message, file, advice=advice) for code, message, advice in said])
+    file = relative_path(dataset.annotations_path)
+    return truncate_problems([Problem(code, message, file, advice=advice) for code, message, advice in said])
 
 
 def _absent(components: Mapping[str, Component], annotated: set[str]) -> Iterator[Said]:
@@ -69,7 +69,7 @@ def _absent(components: Mapping[str, Component], annotated: set[str]) -> Iterato
         if name in annotated:
             continue
         if not component.optional:
-            yield "LC121", f'component "{name}" of the spec is on no photo.', did_you_mean(name, annotated)
+            yield "LC121", f'component "{name}" of the spec is on no photo.', suggest_name(name, annotated)
         elif name in leavers:
             message = f'component "{name}", which "{leavers[name]}" leaves where it is taken away, is on no photo.'
             yield "LC121", message, "Annotate it on at least one."
@@ -84,9 +84,9 @@ def _wrong_attributes(scene: Scene, instance: Instance, component: Component) ->
         where = f'{instance.component} (annotation {instance.id}) on "{scene.photo}"'
         if value is None:
             given = [key for key, _ in instance.attributes]
-            yield "LC123", f'{where} has no attribute "{name}".', did_you_mean(name, given)
+            yield "LC123", f'{where} has no attribute "{name}".', suggest_name(name, given)
         else:
-            yield "LC122", f'{where} has {name} "{value}", which the spec does not know.', did_you_mean(value, values)
+            yield "LC122", f'{where} has {name} "{value}", which the spec does not know.', suggest_name(value, values)
 
 
 def _doubled(scenes: tuple[Scene, ...]) -> Iterator[Said]:
@@ -94,7 +94,7 @@ def _doubled(scenes: tuple[Scene, ...]) -> Iterator[Said]:
     found = [(scene, instance) for scene in scenes for instance in scene.instances]
     numbers: dict[tuple[str, str], int] = {}
     groups = [numbers.setdefault((scene.photo, i.component), len(numbers)) for scene, i in found]
-    for overlap in overlaps(groups, [instance.box for _, instance in found]):
+    for overlap in find_overlaps(groups, [instance.box for _, instance in found]):
         scene, first = found[overlap.first]
         yield _said(scene, first, found[overlap.second][1], overlap)
 
@@ -110,7 +110,7 @@ def _said(scene: Scene, first: Instance, second: Instance, overlap: Overlap) -> 
     return "LC125", message, "If it is one thing, delete one."
 
 
-def check(sheet: SpecFile, data: Path | None = None, annotations: Path | None = None) -> Iterator[Problem]:
+def check_spec(sheet: SpecFile, data: Path | None = None, annotations: Path | None = None) -> Iterator[Problem]:
     """Problems with the rules, then with the annotations, then good photos that break a rule.
 
     `annotations` is another file than the dataset's own, such as a healed copy.
@@ -118,9 +118,9 @@ def check(sheet: SpecFile, data: Path | None = None, annotations: Path | None = 
     Raises:
         DataError: The dataset cannot be read; what was found before has been yielded.
     """
-    yield from (sheet.make_problem(f.code, f.message, f.path, f.advice) for f in lint(sheet.spec))
+    yield from (sheet.make_problem(f.code, f.message, f.path, f.advice) for f in lint_spec(sheet.spec))
     if data is not None:
-        dataset = read_for(sheet.spec, data, annotations)
-        yield from dataset_problems(dataset, sheet.spec.components)
-        found = hold(sheet.spec, dataset.scenes)
+        dataset = read_dataset_for(sheet.spec, data, annotations)
+        yield from lint_dataset(dataset, sheet.spec.components)
+        found = audit_photos(sheet.spec, dataset.scenes)
         yield from (sheet.make_problem(f.code, f.message, f.path, f.advice) for f in found)

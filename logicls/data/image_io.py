@@ -30,11 +30,11 @@ import numpy as np
 from jaxtyping import UInt8
 from PIL import Image, UnidentifiedImageError
 
-from logicls.errors import PhotoError, Problem, relative
+from logicls.errors import PhotoError, Problem, relative_path
 
-Stored = Literal["turned", "16-bit", "1-bit", "CMYK", "palette", "alpha", "colours"]
-KINDS: tuple[Stored, ...] = get_args(Stored)
-_SAID: dict[Stored, str] = {
+StorageIssue = Literal["turned", "16-bit", "1-bit", "CMYK", "palette", "alpha", "colours"]
+STORAGE_ISSUES: tuple[StorageIssue, ...] = get_args(StorageIssue)
+_SAID: dict[StorageIssue, str] = {
     "turned": "stored turned (EXIF orientation)",
     "16-bit": "stored with 16 bits a channel",
     "1-bit": "stored in black and white alone",
@@ -45,7 +45,7 @@ _SAID: dict[Stored, str] = {
 }
 
 
-def stored_as(image: Image.Image) -> tuple[Stored, ...]:
+def find_storage_issues(image: Image.Image) -> tuple[StorageIssue, ...]:
     """What is unusual about an image whose header was read and whose pixels were not; empty for most.
 
     Whether it is turned is not looked at: that may stand behind the pixels.
@@ -62,12 +62,12 @@ def stored_as(image: Image.Image) -> tuple[Stored, ...]:
         "alpha": image.has_transparency_data,
         "colours": image.mode in ("LAB", "HSV", "YCbCr"),
     }
-    return tuple(kind for kind in KINDS if found[kind])
+    return tuple(kind for kind in STORAGE_ISSUES if found[kind])
 
 
-def said(kind: Stored) -> str:
+def storage_issue_to_text(issue: StorageIssue) -> str:
     """The kind in words."""
-    return _SAID[kind]
+    return _SAID[issue]
 
 
 FORMATS = ("JPEG", "PNG", "BMP", "TIFF", "WEBP", "GIF")
@@ -105,7 +105,7 @@ class Photo(NamedTuple):
     """A photo in memory, and what its file tells."""
 
     pixels: UInt8[np.ndarray, "height width 3"]
-    stored: tuple[Stored, ...]
+    storage_issues: tuple[StorageIssue, ...]
     """What is unusual about how it is stored."""
     sha256: str
     """Of the very bytes that were decoded, also where the file is replaced meanwhile."""
@@ -118,7 +118,7 @@ def load_photo(path: Path, *, max_pixels: int = MAX_PIXELS, data: bytes | None =
     """
     with _opened(path, max_pixels, data) as (image, stream):
         # Before the pixels are read: Pillow forgets how they were stored, and turns a TIFF by itself.
-        stored, turned = stored_as(image), image.format == "TIFF" and _orientation(image) in _TURNS
+        stored, turned = find_storage_issues(image), image.format == "TIFF" and _orientation(image) in _TURNS
         image.load()
         turn, rgb = _TURNS.get(_orientation(image)), _to_rgb(image, path)
         pixels = np.array(rgb.transpose(turn) if turn is not None else rgb, dtype=np.uint8)
@@ -127,7 +127,7 @@ def load_photo(path: Path, *, max_pixels: int = MAX_PIXELS, data: bytes | None =
         return Photo(pixels, _with_turn(stored, turned=turned or turn is not None), digest)
 
 
-class Header(NamedTuple):
+class PhotoHeader(NamedTuple):
     """What a photo's header tells."""
 
     width: int
@@ -135,38 +135,38 @@ class Header(NamedTuple):
     height: int
     orientation: int
     """EXIF orientation, 1 to 8, by which the stored pixels are turned to stand upright."""
-    stored: tuple[Stored, ...] = ()
+    storage_issues: tuple[StorageIssue, ...] = ()
     """What is unusual about how it is stored."""
 
 
-def photo_header(path: Path, *, max_pixels: int = MAX_PIXELS) -> Header:
+def read_header(path: Path, *, max_pixels: int = MAX_PIXELS) -> PhotoHeader:
     """Size and orientation, from the header alone where that is possible.
 
     Raises:
         PhotoError: LC301 to LC306.
     """
     with _opened(path, max_pixels) as (image, _):
-        stored = stored_as(image)
+        stored = find_storage_issues(image)
         # A PNG's metadata may follow its pixels, and Pillow turns a TIFF's size already in the header.
         if image.format == "PNG" and _has_late_metadata(path):
             image.load()
         orientation = _orientation(image)
         swapped = image.format != "TIFF" and orientation in _SWAPS_SIDES
         width, height = reversed(image.size) if swapped else image.size
-        return Header(width, height, orientation, _with_turn(stored, turned=orientation in _TURNS))
+        return PhotoHeader(width, height, orientation, _with_turn(stored, turned=orientation in _TURNS))
 
 
-def photo_size(path: Path) -> tuple[int, int]:
+def read_size(path: Path) -> tuple[int, int]:
     """Width and height in pixels of the upright photo.
 
     Raises:
         PhotoError: LC301 to LC306.
     """
-    header = photo_header(path)
+    header = read_header(path)
     return header.width, header.height
 
 
-def sha256(path: Path) -> str:
+def file_sha256(path: Path) -> str:
     """The hash of the file's bytes, 64 hexadecimal digits.
 
     Raises:
@@ -227,7 +227,7 @@ def _checked(stream: BinaryIO, path: Path, max_pixels: int) -> Image.Image:
     return image
 
 
-def _with_turn(stored: tuple[Stored, ...], *, turned: bool) -> tuple[Stored, ...]:
+def _with_turn(stored: tuple[StorageIssue, ...], *, turned: bool) -> tuple[StorageIssue, ...]:
     return ("turned", *stored) if turned else stored
 
 
@@ -274,14 +274,14 @@ def _damaged(path: Path, error: Exception) -> PhotoError:
 
 
 def _refusal(path: Path, code: str, what: str, advice: str) -> PhotoError:
-    return PhotoError(Problem(code, f'"{path.name}" {what}.', relative(path), advice=advice))
+    return PhotoError(Problem(code, f'"{path.name}" {what}.', relative_path(path), advice=advice))
 
 
-GREY = 96
+LETTERBOX_GREY = 96
 """Brightness of the border where a photo does not have the input's proportions."""
 
 
-def placed(size: Sequence[int], width: int, height: int) -> tuple[float, float, float]:
+def letterbox_transform(size: Sequence[int], width: int, height: int) -> tuple[float, float, float]:
     """(scale, left, top) that take a point of a width x height photo to the input: x * scale + left.
 
     `size` is (height, width) of the input.
@@ -290,12 +290,12 @@ def placed(size: Sequence[int], width: int, height: int) -> tuple[float, float, 
     return scale, (size[1] - width * scale) / 2, (size[0] - height * scale) / 2
 
 
-def fitted(size: Sequence[int], photo: UInt8[np.ndarray, "h w 3"]) -> UInt8[np.ndarray, "height width 3"]:
+def letterbox(size: Sequence[int], photo: UInt8[np.ndarray, "h w 3"]) -> UInt8[np.ndarray, "height width 3"]:
     """The photo in that size (height, width), RGB."""
-    scale, left, top = placed(size, photo.shape[1], photo.shape[0])
+    scale, left, top = letterbox_transform(size, photo.shape[1], photo.shape[0])
     width, height = max(round(photo.shape[1] * scale), 1), max(round(photo.shape[0] * scale), 1)
     smaller = cv2.resize(photo, (width, height), interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR)
-    canvas = np.full((size[0], size[1], 3), GREY, np.uint8)
+    canvas = np.full((size[0], size[1], 3), LETTERBOX_GREY, np.uint8)
     y, x = round(top), round(left)
     canvas[y : y + height, x : x + width] = smaller[: size[0] - y, : size[1] - x]
     return canvas

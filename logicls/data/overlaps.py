@@ -10,9 +10,9 @@ from jaxtyping import Bool, Float, Int
 
 from logicls.records import Box
 
-SAME_IOU = 0.95
+DUPLICATE_IOU = 0.95
 """Boxes that share so much are one box drawn twice."""
-SAME_PIXELS = 1.0
+DUPLICATE_PIXELS = 1.0
 """So are boxes no edge of which differs by more."""
 LIKELY_IOU = 0.5
 """Boxes that share so much are probably one thing annotated twice."""
@@ -33,7 +33,7 @@ class Overlap(NamedTuple):
     iou: float
 
 
-def overlaps(groups: Sequence[int], boxes: Sequence[Box]) -> list[Overlap]:
+def find_overlaps(groups: Sequence[int], boxes: Sequence[Box]) -> list[Overlap]:
     """Every two boxes of one group that may be one thing annotated twice, in order.
 
     Args:
@@ -76,7 +76,7 @@ def _kinds(corners: Float[np.ndarray, "boxes 4"], a: Indices, b: Indices) -> Ite
     shared = np.maximum(sides, 0.0).prod(axis=1)
     areas = [(box[:, 2:] - box[:, :2]).prod(axis=1) for box in (one, other)]
     iou = shared / np.maximum(areas[0] + areas[1] - shared, np.finfo(float).tiny)
-    same = (np.abs(one - other).max(axis=1) <= SAME_PIXELS) | (iou >= SAME_IOU)
+    same = (np.abs(one - other).max(axis=1) <= DUPLICATE_PIXELS) | (iou >= DUPLICATE_IOU)
     inside = _holds(one, other) | _holds(other, one)
     found = (shared > 0) & (same | inside | (iou >= LIKELY_IOU))
     for index in np.flatnonzero(found):

@@ -7,10 +7,10 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from logicls.data.coco_parser import box_fault, box_of
-from logicls.data.image_io import Header
-from logicls.data.overlaps import overlaps
-from logicls.data.repair_log import Healed, Look, Notes, Row, Tables, counts, name_of
+from logicls.data.coco_parser import find_box_fault, parse_bbox
+from logicls.data.image_io import PhotoHeader
+from logicls.data.overlaps import find_overlaps
+from logicls.data.repair_log import HeaderReader, Repair, RepairLog, Row, Tables, is_single_instance, row_name
 from logicls.records import Box
 
 Size = tuple[int, int]
@@ -25,7 +25,7 @@ _TURNS: Mapping[int, Callable[[float, float, Size], Point]] = {
 """EXIF orientation → where a point of the stored photo (of that size) lies on the upright one."""
 
 
-def heal_sizes_and_boxes(tables: Tables, look: Look, notes: Notes) -> None:
+def repair_sizes_and_boxes(tables: Tables, look: HeaderReader, notes: RepairLog) -> None:
     """Images have the upright photo's size, and every box has an area on its photo."""
     rows_of: dict[object, list[Row]] = defaultdict(list)
     for row in tables["annotations"]:
@@ -38,36 +38,38 @@ def heal_sizes_and_boxes(tables: Tables, look: Look, notes: Notes) -> None:
         if type(image.get("id")) is not int or times[image["id"]] > 1:
             continue  # Nothing is certain about its annotations.
         rows = rows_of[image["id"]]
-        useless |= {id(row) for row in filter(counts, rows) if not _mended(row, notes)}
+        useless |= {id(row) for row in filter(is_single_instance, rows) if not _mended(row, notes)}
         usable = [row for row in rows if id(row) not in useless]
         header = look(image["file_name"]) if isinstance(image.get("file_name"), str) else None
         size = _healed_size(image, usable, header, notes)
         if size is not None:
-            useless |= {id(row) for row in filter(counts, usable) if not _clipped(row, size, notes)}
+            useless |= {id(row) for row in filter(is_single_instance, usable) if not _clipped(row, size, notes)}
     tables["annotations"] = [row for row in tables["annotations"] if id(row) not in useless]
 
 
-def drop_repeats(tables: Tables, notes: Notes) -> None:
+def drop_duplicates(tables: Tables, notes: RepairLog) -> None:
     """One annotation where the same box of the same component with the same attributes is there twice."""
     found: list[tuple[Row, Box]] = []
     numbers: dict[object, int] = {}
     groups: list[int] = []
-    for row in filter(counts, tables["annotations"]):
-        box, ids = box_of(row.get("bbox")), (row.get("image_id"), row.get("category_id"))
+    for row in filter(is_single_instance, tables["annotations"]):
+        box, ids = parse_bbox(row.get("bbox")), (row.get("image_id"), row.get("category_id"))
         if box is not None and box.area and all(type(number) is int for number in ids):
             told = json.dumps(row["attributes"], sort_keys=True) if row.get("attributes") else ""
             found.append((row, box))
             groups.append(numbers.setdefault((*ids, told), len(numbers)))
     gone: set[int] = set()
-    for overlap in overlaps(groups, [box for _, box in found]):
+    for overlap in find_overlaps(groups, [box for _, box in found]):
         kept, row = found[overlap.first][0], found[overlap.second][0]
         if overlap.kind == "same" and id(kept) not in gone and id(row) not in gone:
             gone.add(id(row))
-            notes.append(Healed(name_of("annotation", row), "dropped as a repeat", f"of {name_of('annotation', kept)}"))
+            notes.append(
+                Repair(row_name("annotation", row), "dropped as a repeat", f"of {row_name('annotation', kept)}")
+            )
     tables["annotations"] = [row for row in tables["annotations"] if id(row) not in gone]
 
 
-def _healed_size(image: Row, rows: Sequence[Row], header: Header | None, notes: Notes) -> Size | None:
+def _healed_size(image: Row, rows: Sequence[Row], header: PhotoHeader | None, notes: RepairLog) -> Size | None:
     """The image's size where it is sure, healed on the way."""
     size: tuple[Any, Any] = (image.get("width"), image.get("height"))
     known = all(type(side) is int and side > 0 for side in size)
@@ -76,7 +78,7 @@ def _healed_size(image: Row, rows: Sequence[Row], header: Header | None, notes: 
     real = (header.width, header.height)
     if not known:
         image["width"], image["height"] = real
-        notes.append(Healed(name_of("image", image), "size read off the photo", f"{real[0]} x {real[1]}"))
+        notes.append(Repair(row_name("image", image), "size read off the photo", f"{real[0]} x {real[1]}"))
         return real
     if size == real:
         return real
@@ -86,21 +88,21 @@ def _healed_size(image: Row, rows: Sequence[Row], header: Header | None, notes: 
         _turn(row, header.orientation, size)
     image["width"], image["height"] = real
     detail = f"{len(rows)} annotation{'' if len(rows) == 1 else 's'}, by its EXIF orientation {header.orientation}"
-    notes.append(Healed(name_of("image", image), "turned upright", detail))
+    notes.append(Repair(row_name("image", image), "turned upright", detail))
     return real
 
 
 def _can_turn(row: Row, size: Size) -> bool:
     """True if all that the annotation has are polygons, and a box that lies on the photo before it was turned."""
-    box, outline = box_of(row.get("bbox")), row.get("segmentation")
+    box, outline = parse_bbox(row.get("bbox")), row.get("segmentation")
     if row.get("keypoints") or (outline and _corners(outline) is None):
         return False
-    return box_fault(box, size) is None if row.get("bbox") else not counts(row) or bool(outline)
+    return find_box_fault(box, size) is None if row.get("bbox") else not is_single_instance(row) or bool(outline)
 
 
 def _turn(row: Row, orientation: int, size: Size) -> None:
     turn = _TURNS[orientation]
-    box = box_of(row.get("bbox"))
+    box = parse_bbox(row.get("bbox"))
     if box is not None:
         corners = turn(box.x1, box.y1, size), turn(box.x2, box.y2, size)
         row["bbox"] = _sides(_around(corners))
@@ -111,10 +113,10 @@ def _turn(row: Row, orientation: int, size: Size) -> None:
         ]
 
 
-def _mended(row: Row, notes: Notes) -> bool:
+def _mended(row: Row, notes: RepairLog) -> bool:
     """Give the annotation a box with an area, wherever it lies; False if there is none to be had."""
     raw, outline = row.get("bbox"), row.get("segmentation")
-    box = box_of(_numbers(raw))
+    box = parse_bbox(_numbers(raw))
     if box is not None and box.width and box.height:
         upright = _around(((box.x1, box.y1), (box.x2, box.y2)))
         if upright != box or raw != _numbers(raw):
@@ -130,28 +132,28 @@ def _mended(row: Row, notes: Notes) -> bool:
         return True
     if outline and not raw:
         return True  # An outline that is no polygon, and no box: it is left out, not minded.
-    notes.append(Healed(name_of("annotation", row), "dropped, its box has no area", json.dumps(raw)[:80]))
+    notes.append(Repair(row_name("annotation", row), "dropped, its box has no area", json.dumps(raw)[:80]))
     return False
 
 
-def _clipped(row: Row, size: Size, notes: Notes) -> bool:
+def _clipped(row: Row, size: Size, notes: RepairLog) -> bool:
     """Cut the box at the photo's edges; False if nothing remains."""
-    box, raw = box_of(row.get("bbox")), row.get("bbox")
-    if box is None or box_fault(box, size) is None:
+    box, raw = parse_bbox(row.get("bbox")), row.get("bbox")
+    if box is None or find_box_fault(box, size) is None:
         return True
     inside = box.clip(*size)
     if inside.width <= 0 or inside.height <= 0:
         detail = f"{json.dumps(raw)[:80]} on {size[0]} x {size[1]} pixels"
-        notes.append(Healed(name_of("annotation", row), "dropped, its box lies off the photo", detail))
+        notes.append(Repair(row_name("annotation", row), "dropped, its box lies off the photo", detail))
         return False
     _set_box(row, inside)
     _note_box(row, raw, "box clipped to the photo", notes)
     return True
 
 
-def _note_box(row: Row, raw: object, kind: str, notes: Notes) -> None:
+def _note_box(row: Row, raw: object, kind: str, notes: RepairLog) -> None:
     detail = f"{json.dumps(raw)[:80]} → {json.dumps(row['bbox'])}"
-    notes.append(Healed(name_of("annotation", row), kind, detail))
+    notes.append(Repair(row_name("annotation", row), kind, detail))
 
 
 def _set_box(row: Row, box: Box) -> None:
@@ -194,7 +196,7 @@ def _corners(outline: object) -> list[Point] | None:
     for line in outline:
         if not isinstance(line, list) or len(line) < 6 or len(line) % 2:
             return None
-        pairs = [box_of([x, y, 1, 1]) for x, y in zip(line[::2], line[1::2], strict=True)]
+        pairs = [parse_bbox([x, y, 1, 1]) for x, y in zip(line[::2], line[1::2], strict=True)]
         points += [(box.x1, box.y1) for box in pairs if box is not None]
         if None in pairs:
             return None

@@ -7,38 +7,38 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
-from logicls.data.image_io import Header
+from logicls.data.image_io import PhotoHeader
 
 Row: TypeAlias = dict[str, Any]
 Tables: TypeAlias = dict[str, list[Row]]
 """images, categories and annotations; the rows may be written to, what lies in them may not."""
 
-Look: TypeAlias = Callable[[str], Header | None]
+HeaderReader: TypeAlias = Callable[[str], PhotoHeader | None]
 """file_name → what the photo's header tells; None where there is no readable photo below `images/`."""
 
 
 @dataclass(frozen=True, slots=True)
-class Healed:
+class Repair:
     """One thing that was wrong in a certain way and is right now."""
 
-    where: str
+    location: str
     """`annotation 9`, `image 3`, `category 5` or `file`."""
-    kind: str
+    action: str
     """What was done, in words that all of its kind share."""
     detail: str = ""
 
     def __str__(self) -> str:
-        return f"{self.where}: {self.kind}: {self.detail}" if self.detail else f"{self.where}: {self.kind}"
+        return f"{self.location}: {self.action}: {self.detail}" if self.detail else f"{self.location}: {self.action}"
 
 
-Notes: TypeAlias = list[Healed]
+RepairLog: TypeAlias = list[Repair]
 
 
-def name_of(one: str, row: Row) -> str:
+def row_name(one: str, row: Row) -> str:
     """What a row is called: `annotation 9`."""
     return f"{one} {json.dumps(row['id'])}" if "id" in row else f"{one} without id"
 
 
-def counts(row: Row) -> bool:
+def is_single_instance(row: Row) -> bool:
     """True for an annotation that is read: not a crowd."""
     return row.get("iscrowd") != 1

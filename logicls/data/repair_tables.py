@@ -11,30 +11,30 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
-from logicls.data.coco_parser import leaves
-from logicls.data.repair_log import Healed, Look, Notes, Row, Tables, counts, name_of
+from logicls.data.coco_parser import is_unsafe_path
+from logicls.data.repair_log import HeaderReader, Repair, RepairLog, Row, Tables, is_single_instance, row_name
 
-Vocabulary = Mapping[str, Mapping[str, Sequence[str]]]
+SpecVocabulary = Mapping[str, Mapping[str, Sequence[str]]]
 """The spec's components → their attributes → the values that each may have."""
 
 
-def heal_categories(tables: Tables, components: Vocabulary, notes: Notes) -> None:
+def repair_categories(tables: Tables, components: SpecVocabulary, notes: RepairLog) -> None:
     """Categories are called as the spec's components."""
     for row in tables.get("categories", []):
         name = row.get("name")
         meant = _meant(name, components)
         if meant is not None:
             row["name"] = meant
-            notes.append(Healed(name_of("category", row), "renamed as in the spec", f"{name} → {meant}"))
+            notes.append(Repair(row_name("category", row), "renamed as in the spec", f"{name} → {meant}"))
 
 
-def heal_attributes(tables: Tables, components: Vocabulary, notes: Notes) -> None:
+def repair_attributes(tables: Tables, components: SpecVocabulary, notes: RepairLog) -> None:
     """Attributes are an object, with the spec's names and values."""
     names: dict[int, set[object]] = defaultdict(set)
     for row in tables.get("categories", []):
         if type(row.get("id")) is int:
             names[row["id"]].add(row.get("name"))
-    for row in filter(counts, tables["annotations"]):
+    for row in filter(is_single_instance, tables["annotations"]):
         if "attributes" not in row:
             continue
         given = row["attributes"]
@@ -42,7 +42,7 @@ def heal_attributes(tables: Tables, components: Vocabulary, notes: Notes) -> Non
         if attributes is None:
             continue
         if attributes is not given:
-            notes.append(Healed(name_of("annotation", row), "attributes made an object", json.dumps(given)[:80]))
+            notes.append(Repair(row_name("annotation", row), "attributes made an object", json.dumps(given)[:80]))
         category = names.get(row["category_id"], set()) if type(row.get("category_id")) is int else set()
         known = [components[name] for name in category if isinstance(name, str) and name in components]
         row["attributes"] = (
@@ -66,7 +66,7 @@ def _as_object(attributes: object) -> Row | None:
     return found
 
 
-def _renamed(attributes: Row, known: Mapping[str, Sequence[str]], row: Row, notes: Notes) -> Row:
+def _renamed(attributes: Row, known: Mapping[str, Sequence[str]], row: Row, notes: RepairLog) -> Row:
     """The attributes under the spec's names and with its values; the very same object where nothing changes."""
     renamed: Row = {}
     changes: list[str] = []
@@ -77,7 +77,7 @@ def _renamed(attributes: Row, known: Mapping[str, Sequence[str]], row: Row, note
         changes += [f"{name} → {new_name}"] if new_name != name else []
         changes += [f"{value} → {new_value}"] if new_value is not value else []
         renamed[new_name] = new_value
-    notes += [Healed(name_of("annotation", row), "renamed as in the spec", change) for change in changes]
+    notes += [Repair(row_name("annotation", row), "renamed as in the spec", change) for change in changes]
     return renamed if changes else attributes
 
 
@@ -97,22 +97,22 @@ _WHOLE = re.compile(r"0|-?[1-9][0-9]{0,14}")
 _REFERENCES = (("images", "image_id", "image"), ("categories", "category_id", "category"))
 
 
-def heal_lists(content: Mapping[str, Any], notes: Notes) -> Tables:
+def repair_lists(content: Mapping[str, Any], notes: RepairLog) -> Tables:
     """The lists that are there, without the items that are no objects; an empty one where that cannot hurt."""
     tables: Tables = {}
     for name in ("images", "categories", "annotations"):
         rows = content.get(name)
         if isinstance(rows, list):
             dropped = [number for number, row in enumerate(rows, 1) if not isinstance(row, dict)]
-            notes += [Healed("file", "dropped what is no object", f"item {n} of {name}") for n in dropped]
+            notes += [Repair("file", "dropped what is no object", f"item {n} of {name}") for n in dropped]
             tables[name] = [dict(row) for row in rows if isinstance(row, dict)]
         elif name == "annotations" or (name == "categories" and not content.get("annotations")):
-            notes.append(Healed("file", "added the missing list", name))
+            notes.append(Repair("file", "added the missing list", name))
             tables[name] = []
     return tables
 
 
-def heal_numbers(tables: Tables, notes: Notes) -> None:
+def repair_numbers(tables: Tables, notes: RepairLog) -> None:
     """Ids and sizes are whole numbers; an id that is other text is numbered, in the references too."""
     for table, key, one in _REFERENCES:
         rows = tables.get(table, [])
@@ -123,63 +123,65 @@ def heal_numbers(tables: Tables, notes: Notes) -> None:
             _renumber(row, key, number_of, "annotation", notes)
     for row in tables.get("images", []):
         for key in ("width", "height"):
-            _renumber(row, key, whole, "image", notes)
-    for row in filter(counts, tables["annotations"]):
-        _renumber(row, "id", whole, "annotation", notes)
+            _renumber(row, key, parse_integer, "image", notes)
+    for row in filter(is_single_instance, tables["annotations"]):
+        _renumber(row, "id", parse_integer, "annotation", notes)
 
 
-def heal_file_names(tables: Tables, look: Look, notes: Notes) -> None:
+def repair_file_names(tables: Tables, look: HeaderReader, notes: RepairLog) -> None:
     """Backslashes become slashes, unless the photo is really called so."""
     for row in tables.get("images", []):
         name = row.get("file_name")
-        if not isinstance(name, str) or "\\" not in name or leaves(name) or look(name):
+        if not isinstance(name, str) or "\\" not in name or is_unsafe_path(name) or look(name):
             continue
         row["file_name"] = name.replace("\\", "/")
-        notes.append(Healed(name_of("image", row), "backslashes made slashes", row["file_name"]))
+        notes.append(Repair(row_name("image", row), "backslashes made slashes", row["file_name"]))
 
 
-def merge_images(tables: Tables, notes: Notes) -> None:
+def merge_images(tables: Tables, notes: RepairLog) -> None:
     """One row for each file_name, where the rows do not contradict one another."""
     _merge(tables, _REFERENCES[0], "file_name", ("width", "height"), notes)
 
 
-def merge_categories(tables: Tables, notes: Notes) -> None:
+def merge_categories(tables: Tables, notes: RepairLog) -> None:
     """One row for each name."""
     _merge(tables, _REFERENCES[1], "name", (), notes)
 
 
-def drop_orphans(tables: Tables, notes: Notes) -> None:
+def drop_orphans(tables: Tables, notes: RepairLog) -> None:
     """No annotation is of an image or category that does not exist; while an id is missing or shared, none is sure."""
     for table, key, one in _REFERENCES:
         ids = [row.get("id") for row in tables[table]] if table in tables else [None]
         known = {number for number in ids if type(number) is int}
         if len(known) < len(ids):
             continue
-        for row in filter(counts, tables["annotations"]):
+        for row in filter(is_single_instance, tables["annotations"]):
             if type(row.get(key)) is not int or row[key] not in known:
                 said = f"{one} {json.dumps(row.get(key))}"
-                notes.append(Healed(name_of("annotation", row), "dropped, what it is of is not in the file", said))
+                notes.append(Repair(row_name("annotation", row), "dropped, what it is of is not in the file", said))
         tables["annotations"] = [
-            row for row in tables["annotations"] if not counts(row) or (type(row.get(key)) is int and row[key] in known)
+            row
+            for row in tables["annotations"]
+            if not is_single_instance(row) or (type(row.get(key)) is int and row[key] in known)
         ]
 
 
-def heal_annotation_ids(tables: Tables, notes: Notes) -> None:
+def repair_annotation_ids(tables: Tables, notes: RepairLog) -> None:
     """Each annotation has an id of its own; the first one with an id keeps it."""
     rows = tables["annotations"]
     free = max((row["id"] for row in rows if type(row.get("id")) is int), default=0) + 1
     seen: set[int] = set()
-    for row in filter(counts, rows):
+    for row in filter(is_single_instance, rows):
         number = row.get("id")
         if type(number) is not int or number in seen:
             why = "stands there already" if type(number) is int else "is no whole number"
             detail = f"id {json.dumps(number)} {why}" if "id" in row else "it had none"
             row["id"], free = free, free + 1
-            notes.append(Healed(f"annotation {row['id']}", "got a new id", detail))
+            notes.append(Repair(f"annotation {row['id']}", "got a new id", detail))
         seen.add(row["id"])
 
 
-def whole(value: object) -> int | None:
+def parse_integer(value: object) -> int | None:
     """The whole number that a value is, or is written as: 7, 7.0 or "7"; None for anything else."""
     if type(value) is int:
         return value
@@ -193,21 +195,23 @@ def _numbering(ids: Iterable[object]) -> Callable[[object], int | None]:
     found = list(ids)
     taken = {number for number in found if type(number) is int}
     texts = dict.fromkeys(text for text in found if isinstance(text, str))
-    unclear = [text for text in texts if whole(text) is None or whole(text) in taken]
-    free = max((number for number in map(whole, found) if number is not None), default=0) + 1
+    unclear = [text for text in texts if parse_integer(text) is None or parse_integer(text) in taken]
+    free = max((number for number in map(parse_integer, found) if number is not None), default=0) + 1
     numbers = {text: free + index for index, text in enumerate(unclear)}
-    return lambda raw: numbers[raw] if isinstance(raw, str) and raw in numbers else whole(raw)
+    return lambda raw: numbers[raw] if isinstance(raw, str) and raw in numbers else parse_integer(raw)
 
 
-def _renumber(row: Row, key: str, number_of: Callable[[object], int | None], one: str, notes: Notes) -> None:
+def _renumber(row: Row, key: str, number_of: Callable[[object], int | None], one: str, notes: RepairLog) -> None:
     raw = row.get(key)
     number = raw if type(raw) is int else number_of(raw)
     if number is not None and number is not raw:
-        notes.append(Healed(name_of(one, row), f"{key} made a whole number", f"{json.dumps(raw)} → {number}"))
+        notes.append(Repair(row_name(one, row), f"{key} made a whole number", f"{json.dumps(raw)} → {number}"))
         row[key] = number
 
 
-def _merge(tables: Tables, reference: tuple[str, str, str], key: str, agreeing: tuple[str, ...], notes: Notes) -> None:
+def _merge(
+    tables: Tables, reference: tuple[str, str, str], key: str, agreeing: tuple[str, ...], notes: RepairLog
+) -> None:
     """Leave the first row of those that share `key`, with what only the others tell, and point references at it.
 
     Rows that differ in one of `agreeing`, or whose id another name shares, stay: a person must say which is right.
@@ -229,7 +233,7 @@ def _merge(tables: Tables, reference: tuple[str, str, str], key: str, agreeing: 
             became[row["id"]] = kept["id"]
         kept.update({field: value for field, value in row.items() if field not in kept})
         gone.add(id(row))
-        notes.append(Healed(name_of(one, row), f"merged into {one} {kept['id']}", row[key]))
+        notes.append(Repair(row_name(one, row), f"merged into {one} {kept['id']}", row[key]))
     if gone:
         tables[table] = [row for row in tables[table] if id(row) not in gone]
     for row in tables["annotations"] if became else []:

@@ -15,41 +15,41 @@ import numpy as np
 from jaxtyping import Bool
 from pycocotools import mask as coco_mask
 
-from logicls.data.coco import Dataset, shortened
-from logicls.data.coco_parser import parse, read_text
-from logicls.errors import DataError, Problem, relative
+from logicls.data.coco import Dataset, truncate_problems
+from logicls.data.coco_parser import parse_json, read_utf8
+from logicls.errors import DataError, Problem, relative_path
 
-Whole = Bool[np.ndarray, "height width"]
+Mask = Bool[np.ndarray, "height width"]
 
 
 @dataclass(frozen=True, slots=True)
-class Outline:
+class Segmentation:
     """An annotation's `segmentation`, checked."""
 
     polygons: tuple[tuple[float, ...], ...] = ()
     """x, y in turn, pixels of the photo."""
-    runs: tuple[int, ...] = ()
+    run_lengths: tuple[int, ...] = ()
     """Pixels off and on in turn, down the columns."""
 
-    def mask(self, width: int, height: int) -> Whole:
+    def to_mask(self, width: int, height: int) -> Mask:
         """True where the thing is, on a photo of that size."""
-        if self.runs:
-            return _drawn(self.runs, width, height)
+        if self.run_lengths:
+            return _drawn(self.run_lengths, width, height)
         packed = coco_mask.frPyObjects([list(polygon) for polygon in self.polygons], height, width)
         masks = [_drawn(_unpacked(one["counts"].decode()) or [width * height], width, height) for one in packed]
         return np.asarray(np.logical_or.reduce(masks))
 
 
-def read_outlines(dataset: Dataset) -> Mapping[int, Outline]:
+def read_segmentations(dataset: Dataset) -> Mapping[int, Segmentation]:
     """Annotation id → its outline, for those that have one.
 
     Raises:
         DataError: LC112, for every segmentation that is none.
     """
     sizes = {i.id: (scene.width, scene.height) for scene in dataset.scenes for i in scene.instances}
-    found: dict[int, Outline] = {}
+    found: dict[int, Segmentation] = {}
     problems: list[Problem] = []
-    file = relative(dataset.file)
+    file = relative_path(dataset.annotations_path)
     for number, raw in _segmentations(dataset):
         if number not in sizes:
             continue
@@ -61,23 +61,23 @@ def read_outlines(dataset: Dataset) -> Mapping[int, Outline]:
         else:
             found[number] = outline
     if problems:
-        raise DataError(shortened(problems))
+        raise DataError(truncate_problems(problems))
     return found
 
 
 def _segmentations(dataset: Dataset) -> Iterator[tuple[int, Any]]:
-    content = parse(read_text(dataset.file), relative(dataset.file))
+    content = parse_json(read_utf8(dataset.annotations_path), relative_path(dataset.annotations_path))
     rows = content.get("annotations") if isinstance(content, dict) else None
     for row in rows if isinstance(rows, list) else []:
         if isinstance(row, dict) and row.get("segmentation") and row.get("iscrowd") != 1:
             yield row.get("id", 0), row["segmentation"]
 
 
-def _outline(raw: object, width: int, height: int) -> tuple[Outline | None, str]:
+def _outline(raw: object, width: int, height: int) -> tuple[Segmentation | None, str]:
     """The outline, or what is wrong with it."""
     if isinstance(raw, list):
         if all(_is_polygon(polygon) for polygon in raw):
-            return Outline(polygons=tuple(tuple(float(v) for v in polygon) for polygon in raw)), ""
+            return Segmentation(polygons=tuple(tuple(float(v) for v in polygon) for polygon in raw)), ""
         return None, "is not a list of polygons [x, y, x, y, x, y ...]"
     if not isinstance(raw, dict) or raw.get("size") != [height, width]:
         return None, f"is neither polygons nor run lengths for {width} x {height} pixels"
@@ -86,7 +86,7 @@ def _outline(raw: object, width: int, height: int) -> tuple[Outline | None, str]
         return None, "has no run lengths"
     if sum(runs) != width * height:
         return None, f"has run lengths of {sum(runs)} pixels, not {width * height}"
-    return Outline(runs=tuple(runs)), ""
+    return Segmentation(run_lengths=tuple(runs)), ""
 
 
 def _is_polygon(polygon: object) -> bool:
@@ -96,7 +96,7 @@ def _is_polygon(polygon: object) -> bool:
     return numbers and all(math.isfinite(v) and abs(v) < 1e6 for v in polygon)
 
 
-def _drawn(runs: Sequence[int], width: int, height: int) -> Whole:
+def _drawn(runs: Sequence[int], width: int, height: int) -> Mask:
     on = np.arange(len(runs)) % 2 == 1
     return np.asarray(np.repeat(on, runs).reshape((height, width), order="F"))
 

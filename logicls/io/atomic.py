@@ -11,7 +11,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO
 
-from logicls.errors import DataError, Problem, relative
+from logicls.errors import DataError, Problem, relative_path
 
 TEMPORARY_SUFFIX = ".tmp"
 """Suffix of the names of unfinished files; the names start with a dot."""
@@ -71,4 +71,6 @@ def delete_temporary_files(folder: Path) -> None:
 def write_error(path: Path, error: OSError) -> DataError:
     """Convert the operating system's error to one that names the file and the remedy (LC253)."""
     advice = "Free some disk space, or choose another path; then run the same command again: finished work is kept."
-    return DataError(Problem("LC253", f"cannot be written: {error.strerror or error}.", relative(path), advice=advice))
+    return DataError(
+        Problem("LC253", f"cannot be written: {error.strerror or error}.", relative_path(path), advice=advice)
+    )

@@ -17,7 +17,7 @@ from typing import IO, Self
 
 from filelock import FileLock, Timeout
 
-from logicls.errors import DataError, Problem, relative
+from logicls.errors import DataError, Problem, relative_path
 from logicls.io.atomic import write_error
 
 
@@ -50,7 +50,7 @@ def _read_lines(path: Path) -> Iterator[tuple[int, bytes]]:
                 if line.endswith(b"\n") or _parse_object(line) is not None:
                     yield number, line
     except OSError as error:
-        problem = Problem("LC251", f"cannot be read: {error.strerror}.", relative(path))
+        problem = Problem("LC251", f"cannot be read: {error.strerror}.", relative_path(path))
         raise DataError(problem) from error
 
 
@@ -121,7 +121,9 @@ def _acquire_lock(path: Path) -> FileLock:
         lock.acquire()
     except Timeout as error:
         advice = "Wait for it to finish, or choose another --out."
-        raise DataError(Problem("LC606", "another run writes to this file.", relative(path), advice=advice)) from error
+        raise DataError(
+            Problem("LC606", "another run writes to this file.", relative_path(path), advice=advice)
+        ) from error
     except (NotImplementedError, OSError):
         pass
     return lock
@@ -140,7 +142,7 @@ def _parse_record(path: Path, number: int, line: bytes) -> dict[str, object]:
     if record is None:
         start = line[:40].decode(errors="replace").strip()
         advice = "Delete the line, or create the file again."
-        raise DataError(Problem("LC250", f'not a JSON object: "{start}".', relative(path), number, 1, advice))
+        raise DataError(Problem("LC250", f'not a JSON object: "{start}".', relative_path(path), number, 1, advice))
     return record
 
 

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 
 
 @contextmanager
-def deaf() -> Iterator[None]:
+def block_sigint() -> Iterator[None]:
     """Processes that begin meanwhile do not hear Ctrl-C: it is for this one, which ends them."""
     if not hasattr(signal, "pthread_sigmask"):
         yield
@@ -23,7 +23,7 @@ def deaf() -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
-def end_with_parent() -> None:
+def exit_with_parent() -> None:
     """This process ends as soon as the one that began it does, also where that was killed.
 
     It could not end its children, and they would wait for work for ever.

@@ -7,23 +7,23 @@ from __future__ import annotations
 
 from pathlib import Path, PurePosixPath
 
-from logicls.errors import LogiClsError, Problem, did_you_mean
+from logicls.errors import LogiClsError, Problem, suggest_name
 
 FOLDERS = ("constraints", "data", "synth", "train")
 _PACKAGE = Path(__file__).resolve().parent.parent
 
 
-def share(name: str) -> Path:
+def resource_path(name: str) -> Path:
     """The shipped file or folder of that name, such as `constraints/juice_bottle.yaml`.
 
     Raises:
         LogiClsError: The name is not a plain path below one of the four folders (LC901), or nothing there has it
             (LC902).
     """
-    return find(name, share_root(_PACKAGE))
+    return resolve_resource(name, resource_root(_PACKAGE))
 
 
-def share_root(package: Path) -> Path:
+def resource_root(package: Path) -> Path:
     """The folder that holds the four: inside the installed `package`, or around it in a checkout.
 
     Raises:
@@ -38,7 +38,7 @@ def share_root(package: Path) -> Path:
     raise LogiClsError(Problem("LC903", "the shipped files are missing.", str(package), advice=advice))
 
 
-def find(name: str, root: Path) -> Path:
+def resolve_resource(name: str, root: Path) -> Path:
     """The file or folder `name` below `root`; raises as `share` does."""
     parts = PurePosixPath(name).parts
     if not parts or parts[0] not in FOLDERS or ".." in parts or "\\" in name or "\0" in name:
@@ -47,5 +47,5 @@ def find(name: str, root: Path) -> Path:
     path = root.joinpath(*parts)
     if not path.exists():
         known = (p.relative_to(root).as_posix() for p in (root / parts[0]).rglob("*") if p.is_file())
-        raise LogiClsError(Problem("LC902", f'no shipped file "{name}".', advice=did_you_mean(name, known)))
+        raise LogiClsError(Problem("LC902", f'no shipped file "{name}".', advice=suggest_name(name, known)))
     return path

@@ -11,36 +11,38 @@ from logicls.errors import LogiClsError
 from logicls.io.atomic import write_text
 
 
-class Difference(NamedTuple):
+class ManifestDifference(NamedTuple):
     """A setting that is not the one that the folder was begun with."""
 
     key: str
-    there: object
-    now: object
+    recorded: object
+    requested: object
 
 
-def claim(
-    mark: Path,
-    wanted: Mapping[str, object],
-    refusal: Callable[[Sequence[Difference]], LogiClsError],
-    **notes: object,
+def check_manifest(
+    path: Path,
+    settings: Mapping[str, object],
+    make_error: Callable[[Sequence[ManifestDifference]], LogiClsError],
+    **metadata: object,
 ) -> None:
     """Write what the folder is begun with to `mark`, or check that it is the same.
 
     `notes` are written beside it and may differ. Raises what `refusal` makes of the differences; then nothing in the
     folder was touched.
     """
-    there = claimed(mark)
-    differences = [Difference(key, there.get(key), now) for key, now in wanted.items() if there.get(key) != now]
+    there = read_manifest(path)
+    differences = [
+        ManifestDifference(key, there.get(key), now) for key, now in settings.items() if there.get(key) != now
+    ]
     if there and differences:
-        raise refusal(differences)
-    write_text(mark, json.dumps({**wanted, **notes}, indent=1))
+        raise make_error(differences)
+    write_text(path, json.dumps({**settings, **metadata}, indent=1))
 
 
-def claimed(mark: Path) -> Mapping[str, object]:
+def read_manifest(path: Path) -> Mapping[str, object]:
     """What the folder was begun with; empty for a new one, or where that cannot be read."""
     try:
-        there = json.loads(mark.read_text(encoding="utf-8"))
+        there = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return {}
     return there if isinstance(there, dict) else {}

@@ -18,12 +18,12 @@ from enum import StrEnum
 from functools import partial
 from types import MappingProxyType
 
-from logicls import answer_format as trail
+from logicls import answer_format
 from logicls.records import Box
 
 Size = tuple[int, int]
 """(width, height) of the photo, pixels."""
-LOCATE_PREFIX = f"{trail.MARK}locate:"
+LOCATE_PREFIX = f"{answer_format.PREFIX}locate:"
 
 
 class BoxFamily(StrEnum):

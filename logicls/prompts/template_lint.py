@@ -12,11 +12,11 @@ from typing import NamedTuple
 import jinja2
 import jinja2.exceptions
 
-from logicls import answer_format as trail
+from logicls import answer_format
 from logicls.constraints.checker.decomposition import decompose
 from logicls.constraints.checker.evaluation import compute_answers, evaluate, index_answers
 from logicls.constraints.spec.models import Spec
-from logicls.errors import Problem, relative
+from logicls.errors import Problem, relative_path
 from logicls.prompts.templates import (
     TemplateVariables,
     create_environment,
@@ -63,7 +63,7 @@ def lint_templates(folder: Path, spec: Spec | None = None, scenes: Sequence[Scen
 
 
 def _lint_template(path: Path, cases: Sequence[TemplateCase]) -> Iterator[Problem]:
-    file = relative(path)
+    file = relative_path(path)
     try:
         text = path.read_bytes().decode("utf-8")
     except (OSError, UnicodeDecodeError) as error:
@@ -110,7 +110,7 @@ def _check_case(template: jinja2.Template, case: TemplateCase, text: str, file: 
             yield Problem("LC426", f'for {case.name}: "{line}" is there {times} times.', file, place, 1)
         if not _is_prose(line):
             told = f'for {case.name}: "{line}" reads as an answer.'
-            advice = f'Do not begin a wording with "{trail.MARK}".'
+            advice = f'Do not begin a wording with "{answer_format.PREFIX}".'
             yield Problem("LC427", told, file, place, 1, advice)
         if case.is_sample and len(line) > MAX_LENGTH:
             told = f'for {case.name}: "{line[:40]}..." has {len(line)} characters, more than {MAX_LENGTH}.'
@@ -150,8 +150,12 @@ def _find_source_line(line: str, text: str) -> int:
 
 def _is_prose(line: str) -> bool:
     """Whether a trail is read as before when the line stands between its lines."""
-    before = trail.write(PROBE)
-    return trail.read("\n".join([before, line])) == trail.read("\n".join([line, before])) == trail.read(before)
+    before = answer_format.format_answers(PROBE)
+    return (
+        answer_format.parse_answers("\n".join([before, line]))
+        == answer_format.parse_answers("\n".join([line, before]))
+        == answer_format.parse_answers(before)
+    )
 
 
 def _sample_cases() -> Iterator[TemplateCase]:

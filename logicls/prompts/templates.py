@@ -9,11 +9,11 @@ import jinja2
 import numpy as np
 from jinja2.sandbox import SandboxedEnvironment
 
-from logicls import answer_format as trail
+from logicls import answer_format
 from logicls.constraints.checker.evaluation import evaluate, index_answers
 from logicls.constraints.families.context import name_to_text
 from logicls.constraints.spec.models import Spec
-from logicls.io.resources import share
+from logicls.io.resources import resource_path
 from logicls.records import Answer, Finding, Subquery
 
 Rng = np.random.Generator
@@ -30,7 +30,7 @@ def create_environment() -> SandboxedEnvironment:
 
 @lru_cache
 def _load_template(name: str) -> jinja2.Template:
-    return create_environment().from_string(share(f"synth/{name}.j2").read_text(encoding="utf-8"))
+    return create_environment().from_string(resource_path(f"synth/{name}.j2").read_text(encoding="utf-8"))
 
 
 def split_phrasings(text: str) -> list[str]:
@@ -96,7 +96,10 @@ def build_response(spec: Spec, answers: tuple[Answer, ...], size: tuple[int, int
     """
     findings = evaluate(spec, index_answers(answers), *size)
     why = {constraint.id: constraint.why for constraint in spec.constraints}
-    lines = [trail.write(answers), *(sample_reasoning(finding, rng, why[finding.constraint]) for finding in findings)]
+    lines = [
+        answer_format.format_answers(answers),
+        *(sample_reasoning(finding, rng, why[finding.constraint]) for finding in findings),
+    ]
     verdicts = _render_phrasings("verdicts", **verdict_variables(answers[-1].values, spec.product.name))
     return "\n".join([*lines, _draw(verdicts, rng)])
 

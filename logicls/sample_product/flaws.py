@@ -20,7 +20,7 @@ import numpy as np
 from logicls.sample_product import parts
 from logicls.sample_product import parts as camera
 from logicls.sample_product.parts import HEIGHT, SCALE, WIDTH, Canvas, Points
-from logicls.sample_product.render import VIOLATIONS, broken_kit, good_kit, render
+from logicls.sample_product.render import KIT_VIOLATIONS, create_broken_kit, create_good_kit, render
 
 STRUCTURAL = "structural_defect"
 """What truth.csv calls all of them."""
@@ -50,7 +50,7 @@ def stain(canvas: Canvas, drawn: Drawn, rng: np.random.Generator) -> Points:
     inner = (outline - (x, y)) * 0.82 + (x, y)
     strength = rng.uniform(0.5, 0.75)
     parts.fill(canvas, outline, colour, strength, 0.7)
-    rows, columns = parts.around(inner, 2.0)
+    rows, columns = parts.canvas_slices(inner, 2.0)
     parts.fill(canvas, inner, canvas[rows, columns] * np.float32(1.18), 0.6, 0.8)
     return outline
 
@@ -74,7 +74,7 @@ def dent(canvas: Canvas, drawn: Drawn, rng: np.random.Generator) -> Points:
     x, y = _on(drawn, rng, ("spoon", "vial", "tablet", "board"))
     radius = rng.uniform(6, 9)
     outline = parts.ellipse(x, y, radius, radius * rng.uniform(0.7, 1.0))
-    rows, columns = parts.around(outline, 2.0)
+    rows, columns = parts.canvas_slices(outline, 2.0)
     down, right = np.mgrid[rows, columns]
     u, v = ((right + 0.5) / SCALE - x) / radius, ((down + 0.5) / SCALE - y) / radius
     bowl = np.exp(-2.2 * (u**2 + v**2)) * (u + v) * rng.uniform(0.9, 1.3)
@@ -90,7 +90,7 @@ def foreign_body(canvas: Canvas, drawn: Drawn, rng: np.random.Generator) -> Poin
     if kind == 0:
         along = np.linspace(0, 1, 40)
         swing = rng.uniform(4, 9) * np.sin(along * rng.uniform(3, 7))
-        line = parts.turned(np.stack([36 * (along - 0.5), swing], axis=1), x, y, turn)
+        line = parts.rotate(np.stack([36 * (along - 0.5), swing], axis=1), x, y, turn)
         _stroke(canvas, line, (0.07, 0.05, 0.04), 1.2, 0.92)
         return line
     if kind == 1:
@@ -99,12 +99,12 @@ def foreign_body(canvas: Canvas, drawn: Drawn, rng: np.random.Generator) -> Poin
         _shaded(canvas, outline, colour)
         return outline
     if kind == 2:
-        outline = parts.turned(parts.block(-9, -1.6, 9, 1.6), x, y, turn)
+        outline = parts.rotate(parts.block(-9, -1.6, 9, 1.6), x, y, turn)
         _shaded(canvas, outline, (0.80, 0.82, 0.85))
         return outline
-    body = parts.turned(parts.ellipse(0, 0, 6.0, 3.0), x, y, turn)
+    body = parts.rotate(parts.ellipse(0, 0, 6.0, 3.0), x, y, turn)
     for leg in (-3.5, 0.0, 3.5):
-        _stroke(canvas, parts.turned(np.array([(leg - 1.5, -7.0), (leg, 0.0), (leg - 1.5, 7.0)]), x, y, turn),
+        _stroke(canvas, parts.rotate(np.array([(leg - 1.5, -7.0), (leg, 0.0), (leg - 1.5, 7.0)]), x, y, turn),
                 (0.08, 0.06, 0.05), 0.7, 0.9)  # fmt: skip
     _shaded(canvas, body, (0.10, 0.08, 0.07))
     return parts.ellipse(x, y, 8, 8)
@@ -172,7 +172,7 @@ def _shaded(canvas: Canvas, outline: Points, colour: parts.Colour) -> None:
 
 def _stroke(canvas: Canvas, line: Points, colour: parts.Colour, width: float, opacity: float) -> None:
     """A line `width` photo pixels wide."""
-    rows, columns = parts.around(line, width + 1)
+    rows, columns = parts.canvas_slices(line, width + 1)
     part = canvas[rows, columns]
     mask = np.zeros(part.shape[:2], np.uint8)
     points = np.round((line * SCALE - 0.5 - (columns.start, rows.start)) * 16).astype(np.int32)
@@ -180,7 +180,7 @@ def _stroke(canvas: Canvas, line: Points, colour: parts.Colour, width: float, op
     part += (np.asarray(colour, np.float32) - part) * (mask[..., None].astype(np.float32) * np.float32(opacity / 255))
 
 
-def write_flawed(root: Path, *, per_flaw: int, good: int, seed: int) -> None:
+def write_damaged_photos(root: Path, *, per_flaw: int, good: int, seed: int) -> None:
     """Write photos to `root/images`, their truth to `root/truth.csv`, and where each flaw is to `root/flaws.csv`.
 
     One of four kits with a flaw breaks a rule as well; of the others as many are good as `good` says.
@@ -189,9 +189,9 @@ def write_flawed(root: Path, *, per_flaw: int, good: int, seed: int) -> None:
     truth: list[tuple[str, str]] = []
     flaws: list[tuple[object, ...]] = []
     for number, kind in enumerate([""] * good + [kind for kind in FLAWS for _ in range(per_flaw)]):
-        also = str(rng.choice(VIOLATIONS)) if kind and number % 4 == 3 else ""
+        also = str(rng.choice(KIT_VIOLATIONS)) if kind and number % 4 == 3 else ""
         mar = partial(FLAWS[kind], rng=rng) if kind else None
-        kit = broken_kit(rng, also) if also else good_kit(rng)
+        kit = create_broken_kit(rng, also) if also else create_good_kit(rng)
         picture, scene = render(kit, rng, f"kit_{number:03d}.jpg", mar)
         camera.save(root / "images" / scene.photo, picture)
         truth.append((scene.photo, ";".join(sorted({also, STRUCTURAL if kind else ""} - {""}))))
@@ -214,7 +214,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--good", type=int, default=100, help="photos with nothing wrong (100)")
     parser.add_argument("--seed", type=int, default=0, help="of every choice made (0)")
     given = parser.parse_args(arguments)
-    write_flawed(given.out, per_flaw=given.per_flaw, good=given.good, seed=given.seed)
+    write_damaged_photos(given.out, per_flaw=given.per_flaw, good=given.good, seed=given.seed)
 
 
 if __name__ == "__main__":

@@ -22,17 +22,17 @@ QUALITY = 85
 """Of the JPEG files, 0 to 100."""
 
 
-def aim(rng: np.random.Generator) -> NDArray[np.float64]:
+def sample_homography(rng: np.random.Generator) -> NDArray[np.float64]:
     """A homography, photo pixels to photo pixels: a turn of up to 2 degrees, a shift and a slight tilt."""
     corners = np.array([(0, 0), (WIDTH, 0), (WIDTH, HEIGHT), (0, HEIGHT)], dtype=np.float64)
     middle = corners.mean(axis=0)
-    moved = turned(corners - middle, WIDTH / 2, HEIGHT / 2, float(rng.uniform(-2, 2)))
+    moved = rotate(corners - middle, WIDTH / 2, HEIGHT / 2, float(rng.uniform(-2, 2)))
     moved = moved + rng.uniform(-2.5, 2.5, 2) + rng.uniform(-1.8, 1.8, (4, 2))
     source, target = corners.astype(np.float32), moved.astype(np.float32)
     return np.asarray(cv2.getPerspectiveTransform(source, target), dtype=np.float64)
 
 
-def seen(outlines: Sequence[Points], warp: NDArray[np.float64]) -> Box:
+def project_box(outlines: Sequence[Points], warp: NDArray[np.float64]) -> Box:
     """The box round the outlines after the warp."""
     points = np.concatenate(outlines)
     moved = np.concatenate([points, np.ones((len(points), 1))], axis=1) @ warp.T
@@ -41,7 +41,7 @@ def seen(outlines: Sequence[Points], warp: NDArray[np.float64]) -> Box:
     return Box(round(x1, 2), round(y1, 2), round(x2, 2), round(y2, 2))
 
 
-def photograph(canvas: Canvas, warp: NDArray[np.float64]) -> Canvas:
+def apply_homography(canvas: Canvas, warp: NDArray[np.float64]) -> Canvas:
     """The canvas through the camera, at the photo's size."""
     grid = np.array([(SCALE, 0, -0.5), (0, SCALE, -0.5), (0, 0, 1)], dtype=np.float64)
     full = grid @ warp @ np.linalg.inv(grid)
@@ -50,7 +50,7 @@ def photograph(canvas: Canvas, warp: NDArray[np.float64]) -> Canvas:
     return np.asarray(cv2.resize(moved, (WIDTH, HEIGHT), interpolation=cv2.INTER_AREA), dtype=np.float32)
 
 
-def expose(picture: Canvas, rng: np.random.Generator) -> NDArray[np.uint8]:
+def simulate_exposure(picture: Canvas, rng: np.random.Generator) -> NDArray[np.uint8]:
     """Uneven light, a colour cast, a slight blur and the sensor's noise."""
     down = np.linspace(-1, 1, HEIGHT, dtype=np.float32)[:, None]
     right = np.linspace(-1, 1, WIDTH, dtype=np.float32)[None, :]
@@ -107,7 +107,7 @@ def block(x1: float, y1: float, x2: float, y2: float, *, round_by: float = 0.0) 
     return np.concatenate(parts)
 
 
-def turned(outline: Points, x: float, y: float, degrees: float) -> Points:
+def rotate(outline: Points, x: float, y: float, degrees: float) -> Points:
     """The outline, drawn around (0, 0), turned clockwise and carried to (x, y)."""
     a = np.deg2rad(degrees)
     spin = np.array([[np.cos(a), np.sin(a)], [-np.sin(a), np.cos(a)]])
@@ -135,7 +135,7 @@ def shape_outline(shape: str, x: float, y: float, size: float) -> Points:
         half = np.linspace(-1, 1, 40)
         wide = 0.52 * np.cos(half * np.pi / 2)
         upright = np.concatenate([np.stack([wide, half], 1), np.stack([-wide, half], 1)[::-1]])
-        points = turned(upright, 0, 0, 38)
+        points = rotate(upright, 0, 0, 38)
     else:
         spikes = np.arange(10) * np.pi / 5
         radius = np.where(np.arange(10) % 2 == 0, 1.0, 0.42)
@@ -149,12 +149,12 @@ def spoon_outlines(x: float, y: float, degrees: float) -> tuple[Points, Points]:
     bowl = ellipse(0, -48, 16, 25)
     side = np.array([(3.2, -26), (3.4, 0), (5.6, 62), (4.2, 70), (0, 73)])
     handle = np.concatenate([side, side[::-1] * (-1, 1)])
-    return turned(bowl, x, y, degrees), turned(handle, x, y, degrees)
+    return rotate(bowl, x, y, degrees), rotate(handle, x, y, degrees)
 
 
 def fill(canvas: Canvas, outline: Points, colour: Canvas | Colour, opacity: float = 1.0, soft: float = 0.0) -> None:
     """Paint inside the outline. A `colour` array covers `around(outline)`; `soft` is the edge's blur, pixels."""
-    rows, columns = around(outline, 2.5 * soft)
+    rows, columns = canvas_slices(outline, 2.5 * soft)
     part = canvas[rows, columns]
     mask = np.zeros(part.shape[:2], dtype=np.uint8)
     _rasterize(mask, outline * SCALE - 0.5 - (columns.start, rows.start))
@@ -164,16 +164,16 @@ def fill(canvas: Canvas, outline: Points, colour: Canvas | Colour, opacity: floa
     part += (np.asarray(colour, dtype=np.float32) - part) * weight
 
 
-def around(outline: Points, margin: float = 0.0) -> tuple[slice, slice]:
+def canvas_slices(outline: Points, margin: float = 0.0) -> tuple[slice, slice]:
     """Rows and columns of the canvas that hold the outline and `margin` photo pixels more."""
     low = np.floor((outline.min(axis=0) - margin) * SCALE).astype(int) - 1
     high = np.ceil((outline.max(axis=0) + margin) * SCALE).astype(int) + 2
     return slice(max(low[1], 0), min(high[1], HEIGHT * SCALE)), slice(max(low[0], 0), min(high[0], WIDTH * SCALE))
 
 
-def across(outline: Points) -> Canvas:
+def horizontal_offset(outline: Points) -> Canvas:
     """How far each canvas column of `around(outline)` lies from the outline's middle, -1 to 1, shape (1, w, 1)."""
-    columns = around(outline)[1]
+    columns = canvas_slices(outline)[1]
     low, high = outline[:, 0].min(), outline[:, 0].max()
     place = ((np.arange(columns.start, columns.stop) + 0.5) / SCALE - low) / (high - low)
     return np.asarray(np.clip(2 * place - 1, -1, 1), dtype=np.float32)[None, :, None]
@@ -234,15 +234,15 @@ def cast_shadows(canvas: Canvas, outlines: list[Points], light: tuple[float, flo
 
 def draw_glass(canvas: Canvas, outline: Points) -> None:
     """The back of the vial: glass that brightens the board a little, with darker sides."""
-    sides = across(outline) ** 6
-    rows, columns = around(outline)
+    sides = horizontal_offset(outline) ** 6
+    rows, columns = canvas_slices(outline)
     fill(canvas, outline, canvas[rows, columns] * (1.50 - 0.60 * sides) + np.float32(0.11))
 
 
 def draw_liquid(canvas: Canvas, outline: Points, colour: str) -> None:
     """The liquid inside its outline, with the meniscus at its top."""
-    place = across(outline)
-    rows, _ = around(outline)
+    place = horizontal_offset(outline)
+    rows, _ = canvas_slices(outline)
     down = np.linspace(1.08, 0.82, rows.stop - rows.start, dtype=np.float32)[:, None, None]
     light = down * (0.98 - 0.42 * np.abs(place) ** 3 + 0.14 * np.exp(-(((place - 0.25) / 0.3) ** 2)))
     base = np.asarray(LIQUIDS[colour], dtype=np.float32)
@@ -258,7 +258,7 @@ def draw_shine(canvas: Canvas, outline: Points) -> None:
     low, high = outline.min(axis=0), outline.max(axis=0)
     wide, tall = high - low
     shoulder = low[1] + 0.15 * tall
-    rows, columns = around(outline, 1)
+    rows, columns = canvas_slices(outline, 1)
     part = canvas[rows, columns]
     line = np.zeros(part.shape[:2], dtype=np.uint8)
     fixed = np.round((outline * SCALE - 0.5 - (columns.start, rows.start)) * (1 << _FIXED)).astype(np.int32)
@@ -274,8 +274,8 @@ def draw_shine(canvas: Canvas, outline: Points) -> None:
 
 def draw_label(canvas: Canvas, outline: Points, rng: np.random.Generator) -> None:
     """A paper label that bends round the vial, with a thin printed frame."""
-    place = across(outline)
-    rows, columns = around(outline)
+    place = horizontal_offset(outline)
+    rows, columns = canvas_slices(outline)
     fibre = rng.standard_normal((rows.stop - rows.start, columns.stop - columns.start, 1), dtype=np.float32) * 0.012
     light = 1.0 - 0.20 * np.abs(place) ** 2.5 - 0.05 * place + fibre
     fill(canvas, outline + np.array((0.8, 1.2)), (0.05, 0.05, 0.05), 0.40, 0.9)
@@ -292,7 +292,7 @@ def draw_mark(canvas: Canvas, outline: Points, shape: str) -> None:
     if shape == "leaf":
         middle = outline.mean(axis=0)
         size = float(np.ptp(outline[:, 1]))
-        fill(canvas, turned(block(-0.6, -0.42 * size, 0.6, 0.5 * size), middle[0], middle[1], 38), PAPER, 0.85)
+        fill(canvas, rotate(block(-0.6, -0.42 * size, 0.6, 0.5 * size), middle[0], middle[1], 38), PAPER, 0.85)
 
 
 def draw_tablet(canvas: Canvas, outline: Points, degrees: float) -> None:
@@ -303,8 +303,8 @@ def draw_tablet(canvas: Canvas, outline: Points, degrees: float) -> None:
     fill(canvas, ellipse(x - 0.6, y - 0.6, radius - 1.3, radius - 1.3), (0.96, 0.955, 0.94), 1.0, 0.5)
     fill(canvas, ellipse(x + 0.3, y + 0.3, radius - 3.2, radius - 3.2), (0.89, 0.885, 0.87), 0.9, 0.8)
     reach = radius - 2.4
-    fill(canvas, turned(block(-reach, 0.2, reach, 1.5), x, y, degrees), (1, 1, 1), 0.8)
-    fill(canvas, turned(block(-reach, -0.9, reach, 0.5), x, y, degrees), (0.45, 0.44, 0.43), 0.85)
+    fill(canvas, rotate(block(-reach, 0.2, reach, 1.5), x, y, degrees), (1, 1, 1), 0.8)
+    fill(canvas, rotate(block(-reach, -0.9, reach, 0.5), x, y, degrees), (0.45, 0.44, 0.43), 0.85)
 
 
 def draw_spoon(canvas: Canvas, bowl: Points, handle: Points) -> None:

@@ -25,7 +25,7 @@ from logicls.sample_product.parts import HEIGHT, WIDTH, Canvas, Points
 
 PAIRS = {"drop": "red", "leaf": "yellow", "star": "blue"}
 """The mark that belongs to each colour of the liquid."""
-VIOLATIONS: tuple[str, ...] = (
+KIT_VIOLATIONS: tuple[str, ...] = (
     "missing_tablet",
     "extra_tablet",
     "missing_spoon",
@@ -74,7 +74,7 @@ class Kit:
     """Middle x and y and the angle (0: bowl up); None for no spoon."""
 
 
-def good_kit(rng: np.random.Generator) -> Kit:
+def create_good_kit(rng: np.random.Generator) -> Kit:
     """A kit that breaks no rule, with the small differences that good kits have."""
     mark = str(rng.choice(list(PAIRS)))
     x, y = rng.uniform(-3, 3, 2)
@@ -95,9 +95,9 @@ def good_kit(rng: np.random.Generator) -> Kit:
     )
 
 
-def broken_kit(rng: np.random.Generator, violation: str) -> Kit:
+def create_broken_kit(rng: np.random.Generator, violation: str) -> Kit:
     """A kit that breaks the rule which names `violation`, and no other rule."""
-    return _broken(good_kit(rng), violation, rng)
+    return _broken(create_good_kit(rng), violation, rng)
 
 
 def _broken(kit: Kit, violation: str, rng: np.random.Generator) -> Kit:
@@ -169,10 +169,12 @@ def render(
     _draw(canvas, kit, drawn, rng)
     if mar is not None:
         drawn.append(_Part("flaw", (mar(canvas, [(part.component, part.outlines[0]) for part in drawn]),)))
-    warp = camera.aim(rng)
-    picture = camera.expose(camera.photograph(canvas, warp), rng)
+    warp = camera.sample_homography(rng)
+    picture = camera.simulate_exposure(camera.apply_homography(canvas, warp), rng)
     instances = tuple(
-        Instance(id=k, component=part.component, box=camera.seen(part.outlines, warp), attributes=part.attributes)
+        Instance(
+            id=k, component=part.component, box=camera.project_box(part.outlines, warp), attributes=part.attributes
+        )
         for k, part in enumerate(drawn, start=1)
     )
     return picture, Scene(photo=photo, width=WIDTH, height=HEIGHT, instances=instances)
@@ -225,7 +227,7 @@ def write_dataset(root: Path, *, good: int, seed: int) -> None:
     rng = np.random.default_rng(seed)
     scenes = []
     for k in range(good):
-        picture, scene = render(good_kit(rng), rng, f"good_{k:03d}.jpg")
+        picture, scene = render(create_good_kit(rng), rng, f"good_{k:03d}.jpg")
         camera.save(root / "images" / scene.photo, picture)
         scenes.append(scene)
     (root / "annotations.json").write_text(json.dumps(_coco(scenes), indent=1) + "\n", encoding="utf-8")
@@ -267,11 +269,11 @@ def write_photos(root: Path, *, per_violation: int, good: int, seed: int) -> Non
     """
     rng = np.random.default_rng(seed)
     wanted: list[tuple[str, ...]] = [()] * good
-    wanted += [(name,) for name in VIOLATIONS for _ in range(per_violation)]
+    wanted += [(name,) for name in KIT_VIOLATIONS for _ in range(per_violation)]
     wanted += [DOUBLES[k % len(DOUBLES)] for k in range(per_violation)]
     rows = []
     for k, broken in enumerate(wanted):
-        kit = good_kit(rng)
+        kit = create_good_kit(rng)
         for violation in broken:
             kit = _broken(kit, violation, rng)
         picture, scene = render(kit, rng, f"kit_{k:03d}.jpg")

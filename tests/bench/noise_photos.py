@@ -15,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
-from logicls import answer_format as trail
+from logicls import answer_format
 from logicls.records import Answer, Subquery
 
 
@@ -38,8 +38,8 @@ def faults(queries: tuple[Subquery, ...], answers: tuple[Answer, ...]) -> list[s
     """What is wrong with the answers to these questions, by the question's id."""
     wrong = [] if [a.query for a in answers] == [q.id for q in queries] else ["the questions"]
     for query, answer in zip(queries, answers, strict=False):
-        text = trail.read(trail.write([answer]))
-        again = text.answers[0] if len(text.answers) == 1 and not text.strange else None
+        text = answer_format.parse_answers(answer_format.format_answers([answer]))
+        again = text.answers[0] if len(text.answers) == 1 and not text.invalid_lines else None
         same = again is not None and (again.values, len(again.boxes)) == (answer.values, len(answer.boxes))
         allowed = set(answer.values) <= set(query.options) and not (answer.boxes and query.kind != "locate")
         numbers = [answer.confidence, *(edge for b in answer.boxes for edge in (b.x1, b.y1, b.x2, b.y2))]

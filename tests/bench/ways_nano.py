@@ -9,11 +9,11 @@ import numpy as np
 import torch
 from ways_told import VOTES, Way, generate
 
-from logicls import answer_format as trail
+from logicls import answer_format
 from logicls.constraints.checker.decomposition import locate_query_id
 from logicls.models.bundle import Bundle
-from logicls.predict.readers.detections import Detection, answer_location, answer_attribute, select_detections
-from logicls.predict.readers.nano import TokenizedQueries, NanoReader
+from logicls.predict.readers.detections import Detection, answer_attribute, answer_location, select_detections
+from logicls.predict.readers.nano import NanoReader, TokenizedQueries
 from logicls.prompts.templates import question_phrasings
 from logicls.records import Answer, Subquery
 
@@ -80,7 +80,7 @@ def nano_ways(bundle: Bundle, double: bool = False) -> dict[str, Way]:
         photo_ids = torch.full((1, bundle.processor.image_tokens), reader.codec.image)
         for photo in photos:
             answers = known[id(photo)]
-            words = tokenizer(trail.write(answers), add_special_tokens=False)["input_ids"]
+            words = tokenizer(answer_format.format_answers(answers), add_special_tokens=False)["input_ids"]
             if short:
                 words = [reader.codec.none] * sum(1 + 4 * len(a.boxes) + len(a.values) for a in answers)
             inputs = {**bundle.processor.image_processor([photo]), "input_ids": torch.cat([photo_ids, prompt], 1)}

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from logicls.data.coco import Dataset, read_dataset
-from logicls.data.coco_parser import leaves
+from logicls.data.coco_parser import is_unsafe_path
 from logicls.errors import DataError
 from logicls.records import Box, Instance, Scene
 
@@ -193,7 +193,7 @@ def test_another_file_of_annotations(folder: Path) -> None:
 
     dataset = read_dataset(folder, folder / "fixed.json")
 
-    assert (dataset.file, len(dataset.scenes)) == (folder / "fixed.json", 2)
+    assert (dataset.annotations_path, len(dataset.scenes)) == (folder / "fixed.json", 2)
     (folder / "fixed.json").write_text("[]")
     with pytest.raises(DataError, match=r"fixed\.json LC103 is not a COCO file"):
         read_dataset(folder, folder / "fixed.json")
@@ -206,7 +206,7 @@ names = st.lists(st.sampled_from(["..", ".", "", "a", "C:", "c", "/", "\\", "\0"
 def test_no_name_leads_out_of_images(parts: list[str], joint: str) -> None:
     """What is taken for a name below `images/` stays there, on POSIX and on Windows."""
     name = joint.join(parts)
-    if not leaves(name):
+    if not is_unsafe_path(name):
         for kind in (PurePosixPath, PureWindowsPath):
             path = kind("root/images", name)
             assert path.parts[:2] == ("root", "images")
@@ -220,4 +220,4 @@ def test_plain_names_are_taken(parts: list[str]) -> None:
     """The check does not refuse everything."""
     plain = [part for part in parts if part in ("a", "c", "a.png")]
 
-    assert leaves("/".join(plain)) == (not plain)
+    assert is_unsafe_path("/".join(plain)) == (not plain)

@@ -8,7 +8,7 @@ import pytest
 
 from logicls.constraints.spec.models import Component
 from logicls.data.coco import Dataset
-from logicls.data.dataset_lint import dataset_problems, misfits, slips
+from logicls.data.dataset_lint import check_against_spec, find_annotation_errors, lint_dataset
 from logicls.errors import Problem
 from logicls.records import Box, Instance, Scene
 
@@ -41,7 +41,7 @@ def test_dataset_and_spec_must_agree() -> None:
         Instance(3, "trai", Box(0, 0, 5, 5), (("colour", "red"),)),
     )
 
-    problems = misfits(dataset(*found, categories=("pin", "trai")), PIN | {"tray": Component()})
+    problems = check_against_spec(dataset(*found, categories=("pin", "trai")), PIN | {"tray": Component()})
 
     assert lines(problems) == [
         'LC120 category "trai" is not a component of the spec. Did you mean "tray"?',
@@ -55,8 +55,10 @@ def test_what_may_be_absent() -> None:
     """A component that good photos may lack is not missed, unless another one leaves it where it is taken away."""
     components = PIN | {"note": Component(optional=True), "hole": Component(optional=True)}
 
-    assert misfits(dataset(*pins(Box(0, 0, 5, 5))), components) == []
-    assert lines(misfits(dataset(*pins(Box(0, 0, 5, 5))), components | {"pin": Component(leaves="hole")})) == [
+    assert check_against_spec(dataset(*pins(Box(0, 0, 5, 5))), components) == []
+    assert lines(
+        check_against_spec(dataset(*pins(Box(0, 0, 5, 5))), components | {"pin": Component(leaves="hole")})
+    ) == [
         'LC121 component "hole", which "pin" leaves where it is taken away, is on no photo. '
         "Annotate it on at least one."
     ]
@@ -64,7 +66,7 @@ def test_what_may_be_absent() -> None:
 
 def test_attributes_that_the_spec_does_not_name_are_fine() -> None:
     """Annotation tools add their own, such as "occluded"."""
-    assert misfits(dataset(*pins(Box(0, 0, 5, 5))), {"pin": Component()}) == []
+    assert check_against_spec(dataset(*pins(Box(0, 0, 5, 5))), {"pin": Component()}) == []
 
 
 @pytest.mark.parametrize(
@@ -87,7 +89,7 @@ def test_attributes_that_the_spec_does_not_name_are_fine() -> None:
 )  # fmt: skip
 def test_boxes_of_one_component_on_one_another(other: Box, said: str) -> None:
     """The same thing annotated twice is named by both annotations; neighbours that share a little are fine."""
-    assert lines(slips(dataset(*pins(Box(10, 10, 20, 20), other)))) == ([said] if said else [])
+    assert lines(find_annotation_errors(dataset(*pins(Box(10, 10, 20, 20), other)))) == ([said] if said else [])
 
 
 def test_boxes_of_different_components_and_photos_may_coincide() -> None:
@@ -95,12 +97,12 @@ def test_boxes_of_different_components_and_photos_may_coincide() -> None:
     box = Box(10, 10, 20, 20)
     scenes = tuple(Scene(f"{n}.png", 40, 30, (Instance(n, "pin", box), Instance(9 + n, "tray", box))) for n in (1, 2))
 
-    assert slips(Dataset(ROOT, scenes, "")) == []
+    assert find_annotation_errors(Dataset(ROOT, scenes, "")) == []
 
 
 def test_a_photo_without_annotations() -> None:
     """It was forgotten, or does not belong there."""
-    assert lines(dataset_problems(dataset(), {"pin": Component(optional=True)})) == [
+    assert lines(lint_dataset(dataset(), {"pin": Component(optional=True)})) == [
         'LC126 image "a.png" has no annotation. Annotate it, or take it out of the dataset.'
     ]
 
@@ -109,7 +111,7 @@ def test_at_most_twenty_of_a_kind() -> None:
     """A systematic slip does not bury the others."""
     scenes = tuple(Scene(f"{n}.png", 40, 30, ()) for n in range(2500))
 
-    said = lines(slips(Dataset(ROOT, scenes, "")))
+    said = lines(find_annotation_errors(Dataset(ROOT, scenes, "")))
 
     assert said[-2:] == [
         'LC126 image "19.png" has no annotation. Annotate it, or take it out of the dataset.',
@@ -122,6 +124,6 @@ def test_photos_beyond_the_first_thousand_are_looked_at() -> None:
     twice = pins(Box(10, 10, 20, 20), Box(10, 10, 20, 20))
     scenes = tuple(Scene(f"{n}.png", 40, 30, twice if n in (999, 1000, 2001) else twice[:1]) for n in range(2002))
 
-    said = lines(slips(Dataset(ROOT, scenes, "")))
+    said = lines(find_annotation_errors(Dataset(ROOT, scenes, "")))
 
     assert [line.split('"')[1] for line in said] == ["999.png", "1000.png", "2001.png"]

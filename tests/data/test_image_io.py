@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from logicls.data.image_io import load_photo, photo_header, photo_size, read_photo, sha256
+from logicls.data.image_io import file_sha256, load_photo, read_header, read_photo, read_size
 from logicls.errors import PhotoError
 
 
@@ -99,7 +99,7 @@ def test_exif_orientation_is_applied(tmp_path: Path, suffix: str, orientation: i
     corners = {"tl": photo[4, 4, 0], "tr": photo[4, -5, 0], "br": photo[-5, -5, 0], "bl": photo[-5, 4, 0]}
     bright = ["tl", "tr", "br", "bl", "tl", "tr", "br", "bl"][orientation - 1]
     assert {corner for corner, value in corners.items() if value > 128} == {bright}
-    assert photo_size(path) == (photo.shape[1], photo.shape[0]) == ((48, 32) if orientation < 5 else (32, 48))
+    assert read_size(path) == (photo.shape[1], photo.shape[0]) == ((48, 32) if orientation < 5 else (32, 48))
 
 
 def test_orientation_that_follows_the_pixels_of_a_png(tmp_path: Path) -> None:
@@ -112,7 +112,7 @@ def test_orientation_that_follows_the_pixels_of_a_png(tmp_path: Path) -> None:
     path.write_bytes(data[:-12] + chunk(b"eXIf", exif.tobytes().removeprefix(b"Exif\0\0")) + data[-12:])
 
     assert read_photo(path).shape == (5, 3, 3)
-    assert photo_size(path) == (3, 5)
+    assert read_size(path) == (3, 5)
 
 
 def test_the_first_picture_of_a_phone_file(tmp_path: Path) -> None:
@@ -190,9 +190,9 @@ def test_sha256_of_the_bytes(tmp_path: Path) -> None:
     """The hash is that of the file as it lies there."""
     (tmp_path / "a.jpg").write_bytes(b"abc")
 
-    assert sha256(tmp_path / "a.jpg") == hashlib.sha256(b"abc").hexdigest()
+    assert file_sha256(tmp_path / "a.jpg") == hashlib.sha256(b"abc").hexdigest()
     with pytest.raises(PhotoError, match="LC301"):
-        sha256(tmp_path / "b.jpg")
+        file_sha256(tmp_path / "b.jpg")
 
 
 def test_a_pipe_is_not_waited_for(tmp_path: Path) -> None:
@@ -209,7 +209,7 @@ def test_the_hash_is_of_what_was_decoded(tmp_path: Path) -> None:
     photo = load_photo(tmp_path / "a.png")
 
     assert photo.sha256 == hashlib.sha256(data).hexdigest()
-    assert photo.stored == ()
+    assert photo.storage_issues == ()
     assert np.array_equal(photo.pixels, read_photo(tmp_path / "a.png"))
 
 
@@ -238,8 +238,8 @@ def test_what_is_unusual_about_how_a_photo_is_stored(tmp_path, name, image, opti
     """The header tells it, and so does the whole photo."""
     image.save(tmp_path / name, **options)
 
-    assert load_photo(tmp_path / name).stored == stored
-    assert photo_header(tmp_path / name).stored == stored
+    assert load_photo(tmp_path / name).storage_issues == stored
+    assert read_header(tmp_path / name).storage_issues == stored
 
 
 @pytest.mark.parametrize("suffix", ["png", "tif"])
@@ -249,5 +249,5 @@ def test_colours_of_16_bits_are_not_taken_for_8(tmp_path: Path, suffix: str) -> 
 
     photo = load_photo(tmp_path / f"deep.{suffix}")
 
-    assert photo.stored == ("16-bit",)
+    assert photo.storage_issues == ("16-bit",)
     assert tuple(photo.pixels[0, 0]) == (156, 156, 156)

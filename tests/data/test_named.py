@@ -10,8 +10,8 @@ import pytest
 from PIL import Image
 
 from logicls.constraints.spec.loader import load_spec
-from logicls.data.coco import known_names, read_for
-from logicls.data.dataset_lint import misfits
+from logicls.data.coco import annotation_vocabulary, read_dataset_for
+from logicls.data.dataset_lint import check_against_spec
 
 SPEC = """logicls: 1
 product: {name: throw}
@@ -58,7 +58,7 @@ def test_a_variant_is_its_component(spec, tmp_path):
     """Its attributes are added to those annotated, and what is called as the component stays as it is."""
     boxes = ("one", {"colour": "red"}), ("white_two", {}), ("die", {"face": "three", "colour": "red"})
 
-    found = read_for(spec, dataset(tmp_path, *boxes))
+    found = read_dataset_for(spec, dataset(tmp_path, *boxes))
 
     told = [(i.component, dict(i.attributes)) for i in found.scenes[0].instances]
     assert told == [
@@ -67,20 +67,20 @@ def test_a_variant_is_its_component(spec, tmp_path):
         ("die", {"face": "three", "colour": "red"}),
     ]
     assert found.categories == ("die",)
-    assert not misfits(found, spec.components)
+    assert not check_against_spec(found, spec.components)
 
 
 def test_a_variant_that_leaves_a_choice_is_not_known(spec, tmp_path):
     """Nobody can say whether a low die is a one or a two."""
-    found = read_for(spec, dataset(tmp_path, ("low", {"colour": "red"})))
+    found = read_dataset_for(spec, dataset(tmp_path, ("low", {"colour": "red"})))
 
     assert [i.component for i in found.scenes[0].instances] == ["low"]
-    assert "LC120" in {problem.code for problem in misfits(found, spec.components)}
+    assert "LC120" in {problem.code for problem in check_against_spec(found, spec.components)}
 
 
 def test_names_that_may_be_annotated(spec):
     """Components and plain variants, with the attributes of the component."""
-    known = known_names(spec)
+    known = annotation_vocabulary(spec)
 
     assert list(known) == ["die", "one", "white_two"]
     assert known["one"] == known["die"]

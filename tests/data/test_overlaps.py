@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from logicls.data import overlaps as overlap
-from logicls.data.overlaps import Overlap, overlaps
+from logicls.data.overlaps import Overlap, find_overlaps
 from logicls.records import Box
 
 
@@ -41,6 +41,6 @@ def test_the_sweep_misses_nothing(given_boxes: list[tuple[int, Box]], at_a_time:
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(overlap, "_AT_A_TIME", at_a_time)
-        swept = overlaps(groups, found)
+        swept = find_overlaps(groups, found)
 
     assert swept == one_by_one(groups, found)

@@ -14,13 +14,13 @@ from hypothesis import strategies as st
 from PIL import Image, ImageOps
 
 from logicls.data.coco import read_dataset
-from logicls.data.image_io import Header
-from logicls.data.repair import heal, heal_file
+from logicls.data.image_io import PhotoHeader
+from logicls.data.repair import repair, repair_file
 from logicls.errors import DataError
 from logicls.records import Box
 
 COMPONENTS = {"pin": {"colour": ["red", "dark_blue"]}, "tray": {}}
-HEADERS = {"a.png": Header(40, 30, 1), "sub/b.png": Header(40, 30, 1), "turned.jpg": Header(30, 40, 6)}
+HEADERS = {"a.png": PhotoHeader(40, 30, 1), "sub/b.png": PhotoHeader(40, 30, 1), "turned.jpg": PhotoHeader(30, 40, 6)}
 
 
 def content() -> dict[str, Any]:
@@ -45,7 +45,7 @@ def content() -> dict[str, Any]:
 def healed(file: object) -> tuple[Any, list[str]]:
     """The healed content and what was done, as lines."""
     before = copy.deepcopy(file)
-    after, notes = heal(file, HEADERS.get, COMPONENTS)
+    after, notes = repair(file, HEADERS.get, COMPONENTS)
     assert json.dumps(file) == json.dumps(before), "what is healed is a copy"
     return after, [str(note) for note in notes]
 
@@ -181,7 +181,7 @@ def test_boxes_drawn_before_the_exif_rotation_are_turned(
     }
     (tmp_path / "annotations.json").write_text(json.dumps(file))
 
-    notes = heal_file(tmp_path, tmp_path / "out.json", COMPONENTS)
+    notes = repair_file(tmp_path, tmp_path / "out.json", COMPONENTS)
 
     assert list(map(str, notes)) == [f"image 3: turned upright: 1 annotation, by its EXIF orientation {orientation}"]
     turned = json.loads((tmp_path / "out.json").read_text())
@@ -266,16 +266,16 @@ def test_json_that_people_have_edited(folder: Path) -> None:
     text = text.replace("[,]", "[]")
     (folder / "annotations.json").write_text(text, encoding="utf-8")
 
-    notes = heal_file(folder, folder / "out.json", COMPONENTS)
+    notes = repair_file(folder, folder / "out.json", COMPONENTS)
 
-    assert [(note.where, note.kind) for note in notes] == [
+    assert [(note.location, note.action) for note in notes] == [
         ("file", "dropped the byte order mark"),
         ("file", "dropped commas before a closing bracket"),
     ]
     out = (folder / "out.json").read_text(encoding="utf-8")
     assert json.loads(out) == file
     assert out.splitlines()[4] == json.dumps(file["images"][0]) + ","
-    assert heal_file(folder, folder / "out.json", COMPONENTS) == notes
+    assert repair_file(folder, folder / "out.json", COMPONENTS) == notes
 
 
 @pytest.mark.parametrize(
@@ -291,22 +291,22 @@ def test_json_that_cannot_be_healed(folder: Path, text: str, said: str) -> None:
     (folder / "annotations.json").write_text(text)
 
     with pytest.raises(DataError, match=said):
-        heal_file(folder, folder / "out.json", COMPONENTS)
+        repair_file(folder, folder / "out.json", COMPONENTS)
     assert not (folder / "out.json").exists()
 
 
 def test_nothing_is_written_over(folder: Path) -> None:
     """Neither the original nor a copy that somebody has worked on; nothing is written where nothing was healed."""
     (folder / "annotations.json").write_text(json.dumps(content()))
-    assert heal_file(folder, folder / "out.json", COMPONENTS) == ()
+    assert repair_file(folder, folder / "out.json", COMPONENTS) == ()
     assert not (folder / "out.json").exists()
     (folder / "annotations.json").write_text("\ufeff" + json.dumps(content()), encoding="utf-8")
     (folder / "out.json").write_text("{}")
 
     with pytest.raises(DataError, match=r"LC132 the original is never written over\. Name another file with --out\."):
-        heal_file(folder, folder / "images" / ".." / "annotations.json", COMPONENTS)
+        repair_file(folder, folder / "images" / ".." / "annotations.json", COMPONENTS)
     with pytest.raises(DataError, match=r"LC132 is there already and says something else\. Move it away, or name"):
-        heal_file(folder, folder / "out.json", COMPONENTS)
+        repair_file(folder, folder / "out.json", COMPONENTS)
     assert (folder / "out.json").read_text() == "{}"
 
 
@@ -399,7 +399,7 @@ def test_what_was_damaged_in_certain_ways_can_be_read(
     (folder / "annotations.json").write_text(json.dumps(file))
     (folder / "out.json").unlink(missing_ok=True)
 
-    notes = heal_file(folder, folder / "out.json", COMPONENTS)
+    notes = repair_file(folder, folder / "out.json", COMPONENTS)
 
     dataset = read_dataset(folder, folder / "out.json" if notes else None)
     assert [scene.photo for scene in dataset.scenes] == ["a.png", "sub/b.png"]

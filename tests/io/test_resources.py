@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from logicls.errors import LogiClsError
-from logicls.io.resources import FOLDERS, find, share, share_root
+from logicls.io.resources import FOLDERS, resolve_resource, resource_path, resource_root
 
 
 @pytest.fixture
@@ -21,7 +21,7 @@ def shipped(tmp_path: Path) -> Path:
 
 def test_the_four_folders_are_found() -> None:
     """Whether installed or checked out, each of them is there."""
-    assert all(share(folder).is_dir() for folder in FOLDERS)
+    assert all(resource_path(folder).is_dir() for folder in FOLDERS)
 
 
 def test_a_wheel_carries_its_own(shipped: Path) -> None:
@@ -29,11 +29,11 @@ def test_a_wheel_carries_its_own(shipped: Path) -> None:
     package = shipped / "logicls"
     package.mkdir()
 
-    around = share_root(package)
+    around = resource_root(package)
     (package / "_share").mkdir()
 
     assert around == shipped
-    assert share_root(package) == package / "_share"
+    assert resource_root(package) == package / "_share"
 
 
 def test_other_peoples_data_is_not_ours(tmp_path: Path) -> None:
@@ -41,17 +41,17 @@ def test_other_peoples_data_is_not_ours(tmp_path: Path) -> None:
     (tmp_path / "data").mkdir()
 
     with pytest.raises(LogiClsError, match=r"LC903 the shipped files are missing\. Install LogiCls again\."):
-        share_root(tmp_path / "logicls")
+        resource_root(tmp_path / "logicls")
 
 
 def test_a_name_that_is_nearly_right(shipped: Path) -> None:
     """The closest file is named."""
     with pytest.raises(LogiClsError) as caught:
-        find("constraints/juice_botle.yaml", shipped)
+        resolve_resource("constraints/juice_botle.yaml", shipped)
 
     said = 'LC902 no shipped file "constraints/juice_botle.yaml". Did you mean "constraints/juice_bottle.yaml"?'
     assert str(caught.value) == said
-    assert find("constraints/juice_bottle.yaml", shipped).is_file()
+    assert resolve_resource("constraints/juice_bottle.yaml", shipped).is_file()
 
 
 @pytest.mark.parametrize(
@@ -60,7 +60,7 @@ def test_a_name_that_is_nearly_right(shipped: Path) -> None:
 def test_names_that_lead_elsewhere(shipped: Path, name: str) -> None:
     """Only plain paths below the four folders are looked for."""
     with pytest.raises(LogiClsError) as caught:
-        find(name, shipped)
+        resolve_resource(name, shipped)
 
     said = "is not the name of a shipped file. Start with one of constraints, data, synth, train, and leave out `..`."
     assert str(caught.value) == f'LC901 "{name}" {said}'

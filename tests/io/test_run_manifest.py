@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from logicls.errors import DataError, Problem
-from logicls.io.run_manifest import Difference, claim, claimed
+from logicls.io.run_manifest import ManifestDifference, check_manifest, read_manifest
 
 
 def refusal(differences):
@@ -18,22 +18,22 @@ def test_the_same_run_goes_on(tmp_path):
     """What it was begun with is written, notes beside it; notes may change."""
     mark = tmp_path / "run" / "mark.json"
 
-    claim(mark, {"seed": 1, "limits": [1, 2]}, refusal, place="here")
-    claim(mark, {"seed": 1, "limits": [1, 2]}, refusal, place="there")
+    check_manifest(mark, {"seed": 1, "limits": [1, 2]}, refusal, place="here")
+    check_manifest(mark, {"seed": 1, "limits": [1, 2]}, refusal, place="there")
 
-    assert claimed(mark) == {"seed": 1, "limits": [1, 2], "place": "there"}
+    assert read_manifest(mark) == {"seed": 1, "limits": [1, 2], "place": "there"}
 
 
 def test_another_run_is_refused(tmp_path):
     """With each difference, also of a setting that was not known then; the folder is not touched."""
     mark = tmp_path / "mark.json"
-    claim(mark, {"seed": 1, "count": 9}, refusal)
+    check_manifest(mark, {"seed": 1, "count": 9}, refusal)
     before = mark.read_bytes()
 
     with pytest.raises(DataError) as caught:
-        claim(mark, {"seed": 2, "count": 9, "colour": "red"}, refusal)
+        check_manifest(mark, {"seed": 2, "count": 9, "colour": "red"}, refusal)
 
-    differences = [Difference("seed", 1, 2), Difference("colour", None, "red")]
+    differences = [ManifestDifference("seed", 1, 2), ManifestDifference("colour", None, "red")]
     assert caught.value.problems == refusal(differences).problems
     assert mark.read_bytes() == before
 
@@ -45,4 +45,4 @@ def test_a_mark_that_says_nothing_is_none(tmp_path: Path, text):
     if text is not None:
         mark.write_text(text)
 
-    assert claimed(mark) == {}
+    assert read_manifest(mark) == {}

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from logicls import answer_format as trail
+from logicls import answer_format
 from logicls.models.box_formats import BOX_FORMATS, BoxFamily, SmartResize, decode_boxes, encode_boxes
 from logicls.records import Answer, Box
 
@@ -115,15 +115,15 @@ def test_reading_never_raises(name, text):
 def test_a_chain_goes_there_and_back(name):
     """Only the boxes of answers change; prose that looks like one stays, and the trail reads as before."""
     answers = (Answer("locate:pin", boxes=BOX * 2), Answer("locate:cap"), Answer("attribute:pin.colour", ("red",)))
-    text = f"{trail.write(answers)}\nI see [20.0 30.0 40.0 60.0] = two pins.\nlocate:pin = [1.0 2.0 3.0 4.0]"
+    text = f"{answer_format.format_answers(answers)}\nI see [20.0 30.0 40.0 60.0] = two pins.\nlocate:pin = [1.0 2.0 3.0 4.0]"
     family = BOX_FORMATS[name]
 
     there = encode_boxes(text, family, (200, 300))
 
     assert family.boxes_to_text(BOX * 2, (200, 300)) in there
     assert there.splitlines()[1:] == text.splitlines()[1:]
-    found = trail.read(decode_boxes(there, family, (200, 300)))
-    assert found.strange == ()
+    found = answer_format.parse_answers(decode_boxes(there, family, (200, 300)))
+    assert found.invalid_lines == ()
     assert [a.query for a in found.answers] == [a.query for a in answers]
     assert found.answers[0].boxes[0].iou(BOX[0]) > 0.9
     assert found.answers[1:] == answers[1:]

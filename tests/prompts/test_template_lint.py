@@ -12,12 +12,12 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from logicls import answer_format as trail
+from logicls import answer_format
 from logicls.constraints.checker.decomposition import decompose
 from logicls.constraints.checker.evaluation import compute_answers, evaluate, index_answers
 from logicls.constraints.spec.loader import load_spec
 from logicls.constraints.spec.models import Spec
-from logicls.io.resources import share
+from logicls.io.resources import resource_path
 from logicls.prompts.template_lint import TEMPLATE_NAMES, lint_templates
 from logicls.prompts.templates import (
     build_response,
@@ -86,18 +86,18 @@ def scenes(draw: st.DrawFn) -> Scene:
 
 def test_the_templates_that_ship_are_fine(spec: Spec, bank: InstanceBank) -> None:
     """Alone, with every shipped spec, and with the photos of the sample product."""
-    specs = [load_spec(path) for path in sorted(share("constraints").glob("*.yaml"))]
+    specs = [load_spec(path) for path in sorted(resource_path("constraints").glob("*.yaml"))]
 
     assert len(specs) >= 3
-    assert [lint_templates(share("synth"), one) for one in [None, FAMILIES, *specs]] == [[]] * (len(specs) + 2)
-    assert lint_templates(share("synth"), spec, bank.dataset.scenes) == []
+    assert [lint_templates(resource_path("synth"), one) for one in [None, FAMILIES, *specs]] == [[]] * (len(specs) + 2)
+    assert lint_templates(resource_path("synth"), spec, bank.dataset.scenes) == []
 
 
 @given(scenes())
 def test_every_style_of_every_family_reads_well(scene: Scene) -> None:
     """A style is one line of whole sentences: no name as YAML has it, no hole, no stray or doubled mark."""
     findings = evaluate(FAMILIES, index_answers(compute_answers(FAMILIES, scene)), 400, 400)
-    template = create_environment().from_string(share("synth/reasoning.j2").read_text())
+    template = create_environment().from_string(resource_path("synth/reasoning.j2").read_text())
     for finding in findings:
         lines = split_phrasings(template.render(**reasoning_variables(finding, "nobody likes it.")))
         assert len(lines) == 5
@@ -115,7 +115,7 @@ def test_the_chain_reads_back(scene: Scene, seed: int) -> None:
 
     text = build_response(FAMILIES, answers, (400, 400), np.random.default_rng(seed))
 
-    assert trail.read(text) == trail.read(trail.write(answers))
+    assert answer_format.parse_answers(text) == answer_format.parse_answers(answer_format.format_answers(answers))
     assert len(text.splitlines()) == len(answers) + len(FAMILIES.constraints) + 1
 
 
@@ -156,7 +156,9 @@ def test_the_words_are_those_of_the_golden_file() -> None:
 def test_what_a_spec_brings_about_is_told_once(tmp_path: Path) -> None:
     """A slip in a template is told for the first case in which it shows, not for each rule of a spec."""
     for name in TEMPLATE_NAMES:
-        (tmp_path / f"{name}.j2").write_text(share(f"synth/{name}.j2").read_text().replace("{{ product }}", "{{ it }}"))
+        (tmp_path / f"{name}.j2").write_text(
+            resource_path(f"synth/{name}.j2").read_text().replace("{{ product }}", "{{ it }}")
+        )
 
     alone = lint_templates(tmp_path)
 
@@ -167,7 +169,7 @@ def test_what_a_spec_brings_about_is_told_once(tmp_path: Path) -> None:
 def test_two_names_that_sound_alike_are_told(tmp_path: Path) -> None:
     """Wordings that differ in made-up names may be the same in those of a spec: that is found only with the spec."""
     for name in TEMPLATE_NAMES:
-        (tmp_path / f"{name}.j2").write_text(share(f"synth/{name}.j2").read_text())
+        (tmp_path / f"{name}.j2").write_text(resource_path(f"synth/{name}.j2").read_text())
     path = tmp_path / "verdicts.j2"
     path.write_text(path.read_text().replace("Verdict: pass.", "{% if product == 'cable box' %}No defects on this "
                                              "cable box.{% else %}Fine.{% endif %}\n"))  # fmt: skip

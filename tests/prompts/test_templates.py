@@ -6,7 +6,7 @@ import jinja2
 import numpy as np
 import pytest
 
-from logicls import answer_format as trail
+from logicls import answer_format
 from logicls.constraints.checker.decomposition import decompose
 from logicls.constraints.checker.evaluation import compute_answers, evaluate, index_answers
 from logicls.constraints.spec.models import Spec
@@ -64,8 +64,8 @@ def test_the_chain_holds_the_answers(spec: Spec, bank: InstanceBank) -> None:
     for scene in (full, bare):
         answers = compute_answers(spec, scene)
         text = build_response(spec, answers, (scene.width, scene.height), np.random.default_rng(0))
-        found = trail.read(text)
+        found = answer_format.parse_answers(text)
         rules = evaluate(spec, index_answers(answers), scene.width, scene.height)
-        assert found == trail.read(trail.write(answers))
-        assert (len(found.answers), found.strange) == (len(answers), ())
+        assert found == answer_format.parse_answers(answer_format.format_answers(answers))
+        assert (len(found.answers), found.invalid_lines) == (len(answers), ())
         assert len(text.splitlines()) == len(answers) + len(rules) + 1

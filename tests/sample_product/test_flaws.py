@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from logicls.sample_product.flaws import FLAWS, STRUCTURAL, main, write_flawed
-from logicls.sample_product.render import VIOLATIONS, good_kit, render
+from logicls.sample_product.flaws import FLAWS, STRUCTURAL, main, write_damaged_photos
+from logicls.sample_product.render import KIT_VIOLATIONS, create_good_kit, render
 
 
 @pytest.mark.parametrize("kind", FLAWS)
@@ -18,8 +18,8 @@ def test_a_flaw_is_seen_where_its_box_is(kind: str) -> None:
     """The photo with a flaw differs from the one without inside the flaw's box and hardly anywhere else."""
     for seed in range(3):
         mar = partial(FLAWS[kind], rng=np.random.default_rng(seed))
-        plain, scene = render(good_kit(np.random.default_rng(seed)), np.random.default_rng(seed))
-        marred, after = render(good_kit(np.random.default_rng(seed)), np.random.default_rng(seed), "", mar)
+        plain, scene = render(create_good_kit(np.random.default_rng(seed)), np.random.default_rng(seed))
+        marred, after = render(create_good_kit(np.random.default_rng(seed)), np.random.default_rng(seed), "", mar)
 
         assert after.instances[:-1] == scene.instances
         box = after.instances[-1].box
@@ -33,7 +33,7 @@ def test_a_flaw_is_seen_where_its_box_is(kind: str) -> None:
 def test_files_say_what_is_there(tmp_path: Path) -> None:
     """truth.csv names flaws and broken rules, flaws.csv each flaw's kind and box; the same seed draws the same."""
     for name in ("one", "two"):
-        write_flawed(tmp_path / name, per_flaw=2, good=3, seed=5)
+        write_damaged_photos(tmp_path / name, per_flaw=2, good=3, seed=5)
 
     truth, flaws = (
         list(csv.DictReader((tmp_path / "one" / name).read_text(encoding="utf-8").splitlines()))
@@ -41,7 +41,7 @@ def test_files_say_what_is_there(tmp_path: Path) -> None:
     )
     named = [set(row["violations"].split(";")) - {""} for row in truth]
     assert [STRUCTURAL in names for names in named] == [False] * 3 + [True] * 10
-    assert set().union(*named) - {STRUCTURAL} <= set(VIOLATIONS)
+    assert set().union(*named) - {STRUCTURAL} <= set(KIT_VIOLATIONS)
     assert any(len(names) == 2 for names in named)
     assert [row["flaw"] for row in flaws] == [kind for kind in FLAWS for _ in range(2)]
     files = [sorted(p for p in (tmp_path / name).rglob("*") if p.is_file()) for name in ("one", "two")]

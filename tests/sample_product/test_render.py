@@ -11,23 +11,23 @@ import numpy as np
 import pytest
 import yaml
 
-from logicls.io.resources import share
+from logicls.io.resources import resource_path
 from logicls.records import Box, Scene
 from logicls.sample_product.render import (
     COMPONENTS,
+    KIT_VIOLATIONS,
     PAIRS,
-    VIOLATIONS,
     Kit,
-    broken_kit,
-    good_kit,
+    create_broken_kit,
+    create_good_kit,
     main,
     render,
     write_dataset,
     write_photos,
 )
 
-SAMPLE = share("data/dosing_kit")
-SPEC = share("constraints/dosing_kit.yaml")
+SAMPLE = resource_path("data/dosing_kit")
+SPEC = resource_path("constraints/dosing_kit.yaml")
 
 
 def off_centre(box: Box, place: Box) -> tuple[float, float]:
@@ -56,7 +56,7 @@ def broken_rules(scene: Scene) -> set[str]:
         "overfilled": level is not None and level > 0.72,
         "empty_vial": not liquid,
     }
-    assert tuple(rules) == VIOLATIONS
+    assert tuple(rules) == KIT_VIOLATIONS
     return {name for name, broken in rules.items() if broken}
 
 
@@ -77,22 +77,22 @@ def test_same_seed_same_bytes(tmp_path: Path) -> None:
 
 def test_another_seed_another_photo() -> None:
     """A different seed moves things: the boxes of two good kits differ."""
-    first, second = (draw(good_kit(np.random.default_rng(seed)), seed) for seed in (1, 2))
+    first, second = (draw(create_good_kit(np.random.default_rng(seed)), seed) for seed in (1, 2))
 
     assert first.instances_of("vial")[0].box != second.instances_of("vial")[0].box
 
 
 def test_good_kits_break_nothing() -> None:
     """Good kits keep every rule of the spec, from whatever angle the camera sees them."""
-    found = [broken_rules(draw(good_kit(np.random.default_rng(seed)), seed)) for seed in range(20)]
+    found = [broken_rules(draw(create_good_kit(np.random.default_rng(seed)), seed)) for seed in range(20)]
 
     assert found == [set()] * 20
 
 
-@pytest.mark.parametrize("violation", VIOLATIONS)
+@pytest.mark.parametrize("violation", KIT_VIOLATIONS)
 def test_broken_kits_break_just_that(violation: str) -> None:
     """A broken kit's annotations show the violation it is named after, and no other."""
-    found = [broken_rules(draw(broken_kit(np.random.default_rng(seed), violation), seed)) for seed in range(4)]
+    found = [broken_rules(draw(create_broken_kit(np.random.default_rng(seed), violation), seed)) for seed in range(4)]
 
     assert found == [{violation}] * 4
 
@@ -100,14 +100,14 @@ def test_broken_kits_break_just_that(violation: str) -> None:
 def test_unknown_violation() -> None:
     """A violation that the sample product does not have is refused by name."""
     with pytest.raises(ValueError, match='no violation "melted_spoon"'):
-        broken_kit(np.random.default_rng(0), "melted_spoon")
+        create_broken_kit(np.random.default_rng(0), "melted_spoon")
 
 
-@pytest.mark.parametrize("violation", VIOLATIONS)
+@pytest.mark.parametrize("violation", KIT_VIOLATIONS)
 def test_boxes_lie_inside_the_photo(violation: str) -> None:
     """Every box lies inside the photo and has an area, wherever a broken kit puts things."""
     for seed in range(3):
-        picture, scene = render(broken_kit(np.random.default_rng(seed), violation), np.random.default_rng(seed))
+        picture, scene = render(create_broken_kit(np.random.default_rng(seed), violation), np.random.default_rng(seed))
 
         assert picture.shape == (scene.height, scene.width, 3)
         boxes = [instance.box for instance in scene.instances]
@@ -116,8 +116,8 @@ def test_boxes_lie_inside_the_photo(violation: str) -> None:
 
 def test_boxes_are_where_the_paint_is() -> None:
     """The liquid's box frames the liquid's colour: red pixels fill it above the label and stop at its edges."""
-    seed = next(s for s in range(99) if good_kit(np.random.default_rng(s)).colour == "red")
-    picture, scene = render(good_kit(np.random.default_rng(seed)), np.random.default_rng(seed))
+    seed = next(s for s in range(99) if create_good_kit(np.random.default_rng(s)).colour == "red")
+    picture, scene = render(create_good_kit(np.random.default_rng(seed)), np.random.default_rng(seed))
     box, label = scene.instances_of("liquid")[0].box, scene.instances_of("label")[0].box
 
     red = picture[..., 0].astype(int) - picture[..., 1].astype(int) > 90
@@ -132,7 +132,7 @@ def test_spec_names_the_same_violations() -> None:
 
     named = [c["violation"] for c in spec["constraints"]]
     flat = {v for name in named for v in (name.values() if isinstance(name, dict) else [name])}
-    assert flat == set(VIOLATIONS)
+    assert flat == set(KIT_VIOLATIONS)
     assert tuple(spec["components"]) == COMPONENTS
 
 
@@ -155,7 +155,7 @@ def test_committed_truth() -> None:
         rows = list(csv.DictReader(file))
 
     names = [row["violations"] for row in rows]
-    assert {v: names.count(v) for v in VIOLATIONS} == dict.fromkeys(VIOLATIONS, 4)
+    assert {v: names.count(v) for v in KIT_VIOLATIONS} == dict.fromkeys(KIT_VIOLATIONS, 4)
     assert names.count("") == 16
     assert sum(";" in name for name in names) == 4
     photos = sorted(p.name for p in (SAMPLE / "heldout" / "images").iterdir())
@@ -168,7 +168,7 @@ def test_write_photos(tmp_path: Path) -> None:
 
     lines = (tmp_path / "truth.csv").read_text(encoding="utf-8").splitlines()
     assert lines[0] == "image,violations"
-    assert [line.split(",")[1] for line in lines[1:]] == ["", "", *VIOLATIONS, "missing_tablet;wrong_mark"]
+    assert [line.split(",")[1] for line in lines[1:]] == ["", "", *KIT_VIOLATIONS, "missing_tablet;wrong_mark"]
     assert len(list((tmp_path / "images").iterdir())) == 14
 
 

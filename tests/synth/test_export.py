@@ -12,10 +12,10 @@ import datasets
 import pytest
 from PIL import Image
 
-from logicls import answer_format as trail
+from logicls import answer_format
 from logicls.constraints.families.context import name_to_text
 from logicls.errors import DataError
-from logicls.io.resources import share
+from logicls.io.resources import resource_path
 from logicls.models.box_formats import BOX_FORMATS, BoxFamily, decode_boxes
 from logicls.records import Answer, Box
 from logicls.synth import export as module
@@ -33,7 +33,8 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A small set."""
     out = tmp_path_factory.mktemp("made") / "set"
     build_dataset(
-        SynthesisRequest(share("constraints/dosing_kit.yaml"), share("data/dosing_kit"), out, COUNT, 5), workers=1
+        SynthesisRequest(resource_path("constraints/dosing_kit.yaml"), resource_path("data/dosing_kit"), out, COUNT, 5),
+        workers=1,
     )
     return out
 
@@ -66,14 +67,14 @@ def swift(out: Path) -> list[dict[str, Any]]:
 
 def answers(text: str, family: str, row: dict[str, Any]) -> tuple[Answer, ...]:
     """The answers in a chain whose boxes are in the family's convention; nothing in it may be strange."""
-    found = trail.read(decode_boxes(text, BOX_FORMATS[family], (row["width"], row["height"])))
-    assert found.strange == ()
+    found = answer_format.parse_answers(decode_boxes(text, BOX_FORMATS[family], (row["width"], row["height"])))
+    assert found.invalid_lines == ()
     return found.answers
 
 
 def same_answers(found: tuple[Answer, ...], row: dict[str, Any]) -> None:
     """They are those of the example, boxes to two pixels."""
-    wanted = trail.read(row["trail"]).answers
+    wanted = answer_format.parse_answers(row["trail"]).answers
     assert [(a.query, a.values, len(a.boxes)) for a in found] == [(a.query, a.values, len(a.boxes)) for a in wanted]
     pairs = [pair for a, b in zip(found, wanted, strict=True) for pair in zip(a.boxes, b.boxes, strict=True)]
     assert all(abs(one - other) < 2 for a, b in pairs for one, other in zip(edges(a), edges(b), strict=True))
@@ -210,7 +211,7 @@ def test_a_reference_is_the_word_as_it_stands() -> None:
 
 def test_a_folder_without_examples_is_refused(tmp_path: Path) -> None:
     """The error says where examples come from."""
-    shutil.copy(share("constraints/dosing_kit.yaml"), tmp_path / "spec.yaml")
+    shutil.copy(resource_path("constraints/dosing_kit.yaml"), tmp_path / "spec.yaml")
 
     with pytest.raises(DataError, match="LC402 no examples here"):
         export_dataset(tmp_path, ExportFormat.swift)

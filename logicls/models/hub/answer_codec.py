@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, assert_never
 
-from logicls import answer_format as trail
+from logicls import answer_format
 from logicls.models.box_formats import BoxFormat, Size, decode_boxes, encode_boxes
 from logicls.models.hub.chat_template import ChatFormat
 from logicls.records import Answer, Subquery
@@ -30,12 +30,14 @@ class HubAnswerCodec:
 
     def encode(self, answer: Answer, size: Size) -> str:
         """The text of an answer. `size`: (width, height) of the picture that its boxes lie on."""
-        return self.chat_format.format_answer(encode_boxes(trail.write([answer]), self.box_format, size))
+        return self.chat_format.format_answer(
+            encode_boxes(answer_format.format_answers([answer]), self.box_format, size)
+        )
 
     def decode(self, text: str, size: Size) -> Answer | None:
         """The answer in a text; None where there is not exactly one."""
-        found = trail.read(decode_boxes(text.strip(), self.box_format, size))
-        return found.answers[0] if len(found.answers) == 1 and not found.strange else None
+        found = answer_format.parse_answers(decode_boxes(text.strip(), self.box_format, size))
+        return found.answers[0] if len(found.answers) == 1 and not found.invalid_lines else None
 
     def tokenize(self, text: str) -> list[int]:
         """Tokens of a text that another one stands before."""
@@ -47,12 +49,12 @@ class HubAnswerCodec:
 
     def answer_prefix(self, query: Subquery) -> str:
         """What every answer to the question begins with."""
-        return self.chat_format.format_answer(f"{trail.MARK}{query.id} = ")
+        return self.chat_format.format_answer(f"{answer_format.PREFIX}{query.id} = ")
 
     def make_grammar(self, query: Subquery, max_items: int) -> str:
         """Every answer with at most `most` boxes or values, as a grammar of llguidance (Lark's notation)."""
         head = json.dumps(self.answer_prefix(query), ensure_ascii=False)
-        head = f"start: {head} (NONE | some)\nNONE: {json.dumps(trail.NONE)}\n"
+        head = f"start: {head} (NONE | some)\nNONE: {json.dumps(answer_format.NONE)}\n"
         match query.kind:
             case "locate":
                 return head + self._boxes(max_items)

@@ -19,7 +19,7 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import assert_never
 
-from logicls import answer_format as trail
+from logicls import answer_format
 from logicls.constraints.checker.decomposition import decompose
 from logicls.constraints.families.context import name_to_text
 from logicls.constraints.spec.models import Constraint, Spec
@@ -84,7 +84,7 @@ def answer_schema(
 
 def answer_regex(query: Subquery, box_format: BoxFormat, max_items: int) -> str | None:
     """Every line that answers a question; None where the model's boxes have tokens that are no text."""
-    head = rf"\s?{escape_regex(f'{trail.MARK}{query.id} = ')}"
+    head = rf"\s?{escape_regex(f'{answer_format.PREFIX}{query.id} = ')}"
     match query.kind:
         case "locate":
             if re.search(r"<\||<loc", box_format.template):
@@ -96,7 +96,7 @@ def answer_regex(query: Subquery, box_format: BoxFormat, max_items: int) -> str 
             some = _subsets(query.options)
         case _:
             assert_never(query.kind)
-    return f"{head}({trail.NONE}|{some})"
+    return f"{head}({answer_format.NONE}|{some})"
 
 
 def escape_regex(text: str) -> str:
@@ -227,8 +227,8 @@ class RequestBuilder:
         return {query: answer for query, answer in made.items() if answer is not None}
 
     def _lines(self, text: str, size: Size) -> dict[str, Answer]:
-        said = trail.read(decode_boxes(text.strip(), self.box_format, size))
-        strange = {line.removeprefix(trail.MARK).partition(" = ")[0] for line in said.strange}
+        said = answer_format.parse_answers(decode_boxes(text.strip(), self.box_format, size))
+        strange = {line.removeprefix(answer_format.PREFIX).partition(" = ")[0] for line in said.invalid_lines}
         return {answer.query: answer for answer in said.answers if answer.query not in strange}
 
 
@@ -237,7 +237,7 @@ def _names(constraint: Constraint) -> str:
 
 
 def _head(query: Subquery, manner: PromptMode) -> str:
-    return json.dumps(query.id) if manner is PromptMode.json else f"{trail.MARK}{query.id} = "
+    return json.dumps(query.id) if manner is PromptMode.json else f"{answer_format.PREFIX}{query.id} = "
 
 
 def _unfenced(text: str) -> str:
