@@ -97,9 +97,9 @@ class Augmenter:
         self.spec = spec
         self.restrictions = find_restrictions(spec, scenes)
         kept: dict[str, object] = {"hue": 0} if self.restrictions.hue else {}
-        kept |= {"turn": 0.0, "perspective": 0.0} if self.restrictions.rotation else {}
+        kept |= {"rotation": 0.0, "perspective": 0.0} if self.restrictions.rotation else {}
         mirror = [axis for axis in dict.fromkeys(settings.flip) if not self.restrictions.flip[axis]]
-        self.requested, self.settings = settings, settings.model_copy(update=kept | {"mirror": mirror})
+        self.requested, self.settings = settings, settings.model_copy(update=kept | {"flip": mirror})
 
     def describe_restrictions(self) -> Iterator[str]:
         """What the settings ask for and the spec does not allow, and why."""
@@ -176,8 +176,8 @@ class Augmenter:
     def _photometric_transform(self, attenuation: float) -> albumentations.Compose:
         s = self.settings
         return build_photometric_transform(
-            brightness=s.brightness * attenuation, contrast=s.contrast * attenuation, cast=s.colour_cast * attenuation, hue=s.hue,
-            uneven=s.illumination, gradient=s.gradient * attenuation, vignette=s.vignette * attenuation, blur=s.blur, noise=s.noise,
+            brightness=s.brightness * attenuation, contrast=s.contrast * attenuation, colour_cast=s.colour_cast * attenuation, hue=s.hue,
+            illumination=s.illumination, gradient=s.gradient * attenuation, vignette=s.vignette * attenuation, blur=s.blur, noise=s.noise,
         )  # fmt: skip
 
 

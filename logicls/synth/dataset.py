@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from logicls.constraints.checker.decomposition import decompose
-from logicls.errors import DataError, Problem, relative
+from logicls.errors import DataError, Problem, relative_path
 from logicls.prompts.templates import build_response, question_phrasings
 from logicls.records import Example
 from logicls.synth.example_generator import ExampleGenerator
@@ -76,7 +76,7 @@ def read_rows(folder: Path, columns: Sequence[str]) -> Iterator[Mapping[str, Any
     shards = sorted((folder / "data").glob("*.parquet"))
     if not shards:
         raise DataError(
-            Problem("LC402", "no examples here.", relative(folder), advice="Make them with `logicls synth`.")
+            Problem("LC402", "no examples here.", relative_path(folder), advice="Make them with `logicls synth`.")
         )
     for shard in shards:
         with pq.ParquetFile(shard) as file:

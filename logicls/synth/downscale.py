@@ -9,8 +9,8 @@ import cv2
 import numpy as np
 
 from logicls.constraints.spec.models import Clause, Spec
-from logicls.data.image_io import placed
-from logicls.data.segmentation import Outline
+from logicls.data.image_io import letterbox_transform
+from logicls.data.segmentation import Segmentation
 from logicls.records import Box, Scene
 from logicls.synth.workers import SynthesisSource
 
@@ -24,14 +24,14 @@ def downscale_source(source: SynthesisSource, size: Sequence[int]) -> SynthesisS
     All become smaller by the same factor; none where a rule counts in pixels or millimetres, which would then be wrong.
     """
     scenes = source.dataset.scenes
-    factor = max((OVERSAMPLING * placed(size, scene.width, scene.height)[0] for scene in scenes), default=1.0)
+    factor = max((OVERSAMPLING * letterbox_transform(size, scene.width, scene.height)[0] for scene in scenes), default=1.0)
     if factor >= 1 or _uses_absolute_units(source.spec):
         return source
     smaller = [_downscale_scene(scene, factor) for scene in scenes]
-    outlines: dict[int, Outline] = {}
+    outlines: dict[int, Segmentation] = {}
     for scene, small in zip(scenes, smaller, strict=True):
         outlines.update(_downscale_masks(source.segmentations, scene, small))
-    return replace(source, dataset=replace(source.dataset, scenes=tuple(smaller)), outlines=outlines)
+    return replace(source, dataset=replace(source.dataset, scenes=tuple(smaller)), segmentations=outlines)
 
 
 def _downscale_scene(scene: Scene, factor: float) -> Scene:
@@ -41,13 +41,13 @@ def _downscale_scene(scene: Scene, factor: float) -> Scene:
     return Scene(scene.photo, width, height, instances)
 
 
-def _downscale_masks(outlines: Mapping[int, Outline], scene: Scene, small: Scene) -> dict[int, Outline]:
+def _downscale_masks(outlines: Mapping[int, Segmentation], scene: Scene, small: Scene) -> dict[int, Segmentation]:
     """Those of the scene, drawn on the smaller one."""
-    found: dict[int, Outline] = {}
+    found: dict[int, Segmentation] = {}
     for instance in scene.instances:
         if instance.id in outlines:
-            mask = outlines[instance.id].mask(scene.width, scene.height).astype(np.float32)
-            found[instance.id] = Outline(runs=_encode_runs(cv2.resize(mask, (small.width, small.height)) >= 0.5))
+            mask = outlines[instance.id].to_mask(scene.width, scene.height).astype(np.float32)
+            found[instance.id] = Segmentation(run_lengths=_encode_runs(cv2.resize(mask, (small.width, small.height)) >= 0.5))
     return found
 
 

@@ -15,7 +15,7 @@ from jaxtyping import Float
 
 from logicls.data.coco import Dataset
 from logicls.data.image_io import read_photo
-from logicls.data.segmentation import Outline
+from logicls.data.segmentation import Segmentation
 from logicls.records import Box, Instance, Scene
 from logicls.synth.image_ops import Photo, pixel_bounds
 
@@ -91,7 +91,7 @@ class InstanceBank:
     """Instances by component, and their photos, read when needed."""
 
     dataset: Dataset
-    segmentations: Mapping[int, Outline] = field(default_factory=dict)
+    segmentations: Mapping[int, Segmentation] = field(default_factory=dict)
     """Annotation id → its outline, where one was drawn; the others are estimated."""
     donors: Mapping[str, tuple[Donor, ...]] = field(init=False)
 
@@ -150,5 +150,5 @@ class InstanceBank:
         if outline is None:
             return estimate_mask(photo, instance.box)
         x1, y1, x2, y2 = pixel_bounds(instance.box, photo)
-        drawn = outline.mask(scene.width, scene.height)[y1:y2, x1:x2].astype(np.float32)
+        drawn = outline.to_mask(scene.width, scene.height)[y1:y2, x1:x2].astype(np.float32)
         return drawn if drawn.any() else np.ones_like(drawn)

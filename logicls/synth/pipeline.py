@@ -16,13 +16,13 @@ import pyarrow.parquet as pq
 from logicls.constraints.spec.loader import load_spec
 from logicls.constraints.spec.models import Spec
 from logicls.constraints.spec.yaml_reader import read_text
-from logicls.data.coco import Dataset, read_for
-from logicls.data.image_io import photo_header
-from logicls.data.segmentation import read_outlines
+from logicls.data.coco import Dataset, read_dataset_for
+from logicls.data.image_io import read_header
+from logicls.data.segmentation import read_segmentations
 from logicls.errors import DataError, Problem
 from logicls.io.atomic import atomic_path, delete_temporary_files, write_text
-from logicls.io.resources import share
-from logicls.io.run_manifest import Difference, claim
+from logicls.io.resources import resource_path
+from logicls.io.run_manifest import ManifestDifference, check_manifest
 from logicls.records import Example
 from logicls.synth.augmentation import Augmenter, load_augmentation_settings
 from logicls.synth.dataset import Row, generate_row
@@ -99,12 +99,12 @@ def build_dataset(
 def load_source(request: SynthesisRequest) -> SynthesisSource:
     """What the order's examples are made from. Raises `SpecError`, `DataError`."""
     spec = load_spec(request.spec)
-    dataset = read_for(spec, request.data)
+    dataset = read_dataset_for(spec, request.data)
     settings = (
-        load_augmentation_settings(share("synth/augment.yaml")),
-        load_balance_settings(share("synth/balance.yaml")),
+        load_augmentation_settings(resource_path("synth/augment.yaml")),
+        load_balance_settings(resource_path("synth/balance.yaml")),
     )
-    return SynthesisSource(spec, dataset, read_outlines(dataset), *settings, request.seed)
+    return SynthesisSource(spec, dataset, read_segmentations(dataset), *settings, request.seed)
 
 
 def generate_preview(request: SynthesisRequest, count: int) -> Iterator[Example]:
@@ -121,7 +121,7 @@ def describe_restrictions(request: SynthesisRequest) -> list[str]:
 
 def hash_inputs(spec: Spec, data: Path) -> dict[str, object]:
     """Short hashes of all that examples depend on, beside their number and the seed."""
-    settings = b"".join(path.read_bytes() for path in sorted(share("synth").iterdir()))
+    settings = b"".join(path.read_bytes() for path in sorted(resource_path("synth").iterdir()))
     return {
         "spec": spec.hash,
         "annotations": _short_hash((data / "annotations.json").read_bytes()),
@@ -132,13 +132,13 @@ def hash_inputs(spec: Spec, data: Path) -> dict[str, object]:
 def _check_manifest(order: SynthesisRequest, source: SynthesisSource) -> None:
     wanted = {**hash_inputs(source.spec, order.data), "count": order.count, "seed": order.seed}
 
-    def refusal(differences: Sequence[Difference]) -> DataError:
+    def refusal(differences: Sequence[ManifestDifference]) -> DataError:
         differs = "; ".join(f"{key} {there} there, {now} now" for key, there, now in differences)
         message = f"the folder was begun with other settings: {differs}."
         advice = "Choose another --out, or delete the folder."
         return DataError(Problem("LC401", message, str(order.out), advice=advice))
 
-    claim(
+    check_manifest(
         order.out / "synth.json",
         wanted,
         refusal,
@@ -150,7 +150,7 @@ def _check_manifest(order: SynthesisRequest, source: SynthesisSource) -> None:
 
 def _storage_properties(dataset: Dataset) -> list[str]:
     """What is unusual about how some of the photos are stored: such a photo is nothing new to who learns from them."""
-    return sorted({kind for scene in dataset.scenes for kind in photo_header(dataset.image_path(scene)).stored})
+    return sorted({kind for scene in dataset.scenes for kind in read_header(dataset.image_path(scene)).storage_issues})
 
 
 def _short_hash(content: bytes) -> str:

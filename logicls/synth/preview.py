@@ -12,7 +12,7 @@ from PIL import Image, ImageDraw, ImageFont
 from logicls.constraints.checker.evaluation import evaluate, index_answers
 from logicls.constraints.spec.loader import load_spec
 from logicls.constraints.spec.models import Spec
-from logicls.data.coco import read_for
+from logicls.data.coco import read_dataset_for
 from logicls.records import AppliedEdit, Example, Scene
 from logicls.synth.dataset_card import measure_coverage
 from logicls.synth.pipeline import SynthesisRequest, describe_restrictions, generate_preview
@@ -42,7 +42,7 @@ def draw_contact_sheet(request: SynthesisRequest, count: int, out: Path) -> Path
     """Draw the first `count` examples with boxes, edits and broken rules; returns `out`, a PNG."""
     spec = load_spec(request.spec)
     colours = {name: COLOURS[number % len(COLOURS)] for number, name in enumerate(spec.components)}
-    sources = {scene.photo: scene for scene in read_for(spec, request.data).scenes}
+    sources = {scene.photo: scene for scene in read_dataset_for(spec, request.data).scenes}
     sheet = _SheetContext(spec, sources, colours, ImageFont.load_default(13))
     examples = list(generate_preview(request, count))
     rows = [examples[start : start + COLUMNS] for start in range(0, count, COLUMNS)]

@@ -15,9 +15,9 @@ import cv2
 
 from logicls.constraints.spec.models import Spec
 from logicls.data.coco import Dataset
-from logicls.data.segmentation import Outline
+from logicls.data.segmentation import Segmentation
 from logicls.errors import DataError, PhotoError, Problem
-from logicls.io.processes import deaf, end_with_parent
+from logicls.io.processes import block_sigint, exit_with_parent
 from logicls.synth.augmentation import AugmentationSettings
 from logicls.synth.example_generator import ExampleGenerator
 from logicls.synth.instance_bank import InstanceBank
@@ -28,7 +28,7 @@ CHUNK_SIZE = 4
 PREFETCHED_CHUNKS = 4
 """Chunks a process that are asked for before they are taken: memory stays flat however slow the taker is."""
 RESUME_ADVICE = "Then run the same command again: what is finished stays."
-Output = TypeVar("Made")
+Output = TypeVar("Output")
 ExampleTask = Callable[[ExampleGenerator, int, int], Output]
 """Makes something of a maker, the set's seed and an example's number. Travels to processes: a function of a module."""
 
@@ -39,7 +39,7 @@ class SynthesisSource:
 
     spec: Spec
     dataset: Dataset
-    segmentations: Mapping[int, Outline]
+    segmentations: Mapping[int, Segmentation]
     augmentation: AugmentationSettings
     balance: BalanceSettings
     seed: int
@@ -69,7 +69,7 @@ def run_tasks(
     chunks = iter([numbers[at : at + CHUNK_SIZE] for at in range(0, len(numbers), CHUNK_SIZE)])
     pool = ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), _initialize_worker, (source, task))
     try:
-        with deaf():
+        with block_sigint():
             waiting = deque(pool.submit(_run_chunk, chunk) for chunk in islice(chunks, workers * PREFETCHED_CHUNKS))
         while waiting:
             yield from waiting.popleft().result()
@@ -88,7 +88,7 @@ _worker_state: tuple[ExampleTask[Any], ExampleGenerator, int]
 def _initialize_worker(source: SynthesisSource, job: ExampleTask[Any]) -> None:
     global _worker_state
     cv2.setNumThreads(1)  # processes share the cores among themselves
-    end_with_parent()
+    exit_with_parent()
     _worker_state = job, source.create_generator(), source.seed
 
 

@@ -24,7 +24,7 @@ import cv2
 import numpy as np
 
 from logicls.data.image_io import read_photo
-from logicls.io.resources import share
+from logicls.io.resources import resource_path
 from logicls.synth import (
     augmentation as augment,
 )
@@ -72,7 +72,7 @@ def bare(
 def ours(s: AugmentationSettings) -> albumentations.Compose:
     """The light of synthesis."""
     return build_photometric_transform(
-        brightness=s.brightness, contrast=s.contrast, cast=s.colour_cast, hue=s.hue, uneven=s.illumination, gradient=s.gradient,
+        brightness=s.brightness, contrast=s.contrast, colour_cast=s.colour_cast, hue=s.hue, illumination=s.illumination, gradient=s.gradient,
         vignette=s.vignette, blur=s.blur, noise=s.noise,
     )  # fmt: skip
 
@@ -184,7 +184,7 @@ def main() -> None:
         whole_run(Path(given[0]), Path(given[1]), int(given[2]))
         return
     named = len(given) >= 2
-    spec, data = map(Path, given[:2]) if named else (share("constraints/dosing_kit.yaml"), share("data/dosing_kit"))
+    spec, data = map(Path, given[:2]) if named else (resource_path("constraints/dosing_kit.yaml"), resource_path("data/dosing_kit"))
     count = int(given[-1]) if len(given) % 2 else 400
     cv2.setNumThreads(1)
     maker = load_source(SynthesisRequest(spec, data, Path(), count, 0)).create_generator()

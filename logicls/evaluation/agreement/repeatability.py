@@ -15,7 +15,7 @@ import numpy as np
 
 from logicls.constraints.spec.models import Spec
 from logicls.data.image_io import read_photo
-from logicls.errors import DataError, PhotoError, Problem, relative
+from logicls.errors import DataError, PhotoError, Problem, relative_path
 from logicls.evaluation.agreement.decisions import LOGICLS, Decision
 from logicls.evaluation.agreement.storage import Kept
 from logicls.predict.decision import grounds_of, verdict_on
@@ -47,8 +47,8 @@ class Retake:
     def _light(self) -> object:
         s, share = self.limits, self.share
         return build_photometric_transform(
-            brightness=s.brightness * share, contrast=s.contrast * share, cast=s.colour_cast * share,
-            hue=round(s.hue * share), uneven=s.illumination, gradient=s.gradient * share, vignette=s.vignette * share,
+            brightness=s.brightness * share, contrast=s.contrast * share, colour_cast=s.colour_cast * share,
+            hue=round(s.hue * share), illumination=s.illumination, gradient=s.gradient * share, vignette=s.vignette * share,
             blur=s.blur * share, noise=s.noise * share,
         )  # fmt: skip
 
@@ -93,7 +93,7 @@ def check_photos(photos: Sequence[str], images: Path) -> None:
     if missing:
         named = ", ".join(missing[:MOST]) + (f" and {len(missing) - MOST} more" if len(missing) > MOST else "")
         message = f"{len(missing)} of {len(photos)} photos of the truth are not there: {named}."
-        raise DataError(Problem("LC668", message, relative(images)))
+        raise DataError(Problem("LC668", message, relative_path(images)))
 
 
 def decide_again(
