@@ -120,19 +120,19 @@ def _measure_faithfulness(
     cli_train.silence_progress_bars()
     opened = open_bundle(bundle)
     dataset = _read_matching_dataset(data, opened.spec) if data else None
-    console = Console(stderr=True) if is_quiet else console
-    with show_progress("faithful", sample.size * (2 if dataset else 1), console) as counter:
+    progress_console = Console(stderr=True) if is_quiet else console
+    with show_progress("faithful", sample.size * (2 if dataset else 1), progress_console) as counter:
         verdicts = read_verdicts(verdicts_dir / "verdicts.jsonl")
         return faithfulness(make_reader(opened), verdicts, images, sample, data=dataset, done=counter.add)
 
 
 def _read_matching_dataset(data: Path, spec: Spec) -> Dataset:
     """Annotated photos that fit the spec. Raises `DataError`."""
-    from logicls.data.coco import read_for
-    from logicls.data.dataset_lint import misfits
+    from logicls.data.coco import read_dataset_for
+    from logicls.data.dataset_lint import check_against_spec
 
-    dataset = read_for(spec, data)
-    problems = misfits(dataset, spec.components)
+    dataset = read_dataset_for(spec, data)
+    problems = check_against_spec(dataset, spec.components)
     if problems:
         raise DataError(problems)
     return dataset
@@ -217,8 +217,8 @@ def _repeat_decisions(
     """The bundle's decisions; those that an earlier run has left in `out` are gone on from."""
     from logicls.evaluation.agreement.repeatability import decide_again, retake
     from logicls.evaluation.agreement.storage import kept
-    from logicls.io.resources import share
-    from logicls.predict.decision import grounds_of
+    from logicls.io.resources import resource_path
+    from logicls.predict.decision import load_decision_model
     from logicls.predict.readers.protocol import make_reader
     from logicls.predict.self_test import open_bundle
     from logicls.report.progress import show_progress
@@ -226,9 +226,9 @@ def _repeat_decisions(
 
     cli_train.silence_progress_bars()
     opened = open_bundle(bundle)
-    again = retake(opened.spec, load_augmentation_settings(share("synth/augment.yaml")), strength)
+    again = retake(opened.spec, load_augmentation_settings(resource_path("synth/augment.yaml")), strength)
     manifest = {
-        "bundle": opened.id, "thresholds": grounds_of(opened).thresholds.id, "photos": str(images.resolve()),
+        "bundle": opened.id, "thresholds": load_decision_model(opened).thresholds.id, "photos": str(images.resolve()),
         "strength": strength, "seed": repeats.seed,
     }  # fmt: skip
     total = len(photos) * repeats.trials

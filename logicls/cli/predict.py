@@ -21,8 +21,8 @@ from logicls.plugins.selection import PluginOptions, PluginSelection
 if TYPE_CHECKING:
     from logicls.constraints.spec.models import Spec
     from logicls.models.bundle import Bundle
-    from logicls.predict.folder.watch import Watch
-    from logicls.predict.plugin_protocols import Plugged
+    from logicls.predict.folder.watch import WatchOptions
+    from logicls.predict.plugin_protocols import PluginManifest
     from logicls.records import Verdict
 
 console = Console()
@@ -70,9 +70,9 @@ def predict(
     remote.check(watch=watch, has_plugins=bool(requested))
     selection = remote.drop_plugins(requested.resolve(bundle))
     if watch:
-        from logicls.predict.folder.watch import Watch
+        from logicls.predict.folder.watch import WatchOptions
 
-        spec = _watch_with_progress(bundle, images, out, Watch(seconds, idle, globs, batch, workers), selection)
+        spec = _watch_with_progress(bundle, images, out, WatchOptions(seconds, idle, globs, batch, workers), selection)
     else:
         _check_watch_options(seconds, idle)
         spec = predict_with_progress(
@@ -103,8 +103,8 @@ def predict_with_progress(
     selection: PluginSelection = PluginSelection(),  # noqa: B008  frozen
 ) -> Spec:
     """Predict a folder, progress on the screen."""
-    from logicls.predict.folder.runner import by_reader, predict_folder
-    from logicls.predict.plugin_protocols import PlugIns
+    from logicls.predict.folder.runner import inspect_with_reader, predict_folder
+    from logicls.predict.plugin_protocols import Plugins
     from logicls.predict.readers.protocol import make_reader
     from logicls.report.progress import show_stages
 
@@ -112,31 +112,33 @@ def predict_with_progress(
     execution = remote or cli_serve.RemoteExecution()
     with (
         _explain_interrupt(out),
-        execution.open_bundle(bundle, images, batch, workers, wanted=selection) as (opened, inspect),
+        execution.open_bundle(bundle, images, batch, workers, selection=selection) as (opened, inspect),
         show_stages(console) as begin,
     ):
-        plugins = selection.build(opened) if inspect is None else PlugIns(plugged=selection.describe(opened.path))
-        _print_plugins(opened, plugins.plugged)
+        plugins = selection.build(opened) if inspect is None else Plugins(manifest=selection.describe(opened.path))
+        _print_plugins(opened, plugins.manifest)
         if plugins:
-            inspect = by_reader(make_reader(opened, plugins.retriever), images, batch, workers, plugins)
+            inspect = inspect_with_reader(make_reader(opened, plugins.retriever), images, batch, workers, plugins)
         predict_folder(
             opened, images, out, batch=batch, workers=workers, only=only, among=subset, inspect=inspect,
-            plugged=plugins.plugged, begin=lambda total: begin("predict", total).add,
+            manifest=plugins.manifest, on_start=lambda total: begin("predict", total).add,
         )  # fmt: skip
     return opened.spec
 
 
-def _print_plugins(bundle: Bundle, plugins: Plugged) -> None:
+def _print_plugins(bundle: Bundle, plugins: PluginManifest) -> None:
     """Say what the bundle lacks, and what is plugged in."""
-    from logicls.predict.decision import grounds_of
+    from logicls.predict.decision import load_decision_model
 
-    for line in grounds_of(bundle).warnings:
+    for line in load_decision_model(bundle).warnings:
         console.print(line, soft_wrap=True)
-    for plug in plugins.plugs:
+    for plug in plugins.plugins:
         console.print(Text(f"plugged in: {plug.to_text()}"), soft_wrap=True)
 
 
-def _watch_with_progress(bundle: Path, images: Path, out: Path, watch: Watch, selection: PluginSelection) -> Spec:
+def _watch_with_progress(
+    bundle: Path, images: Path, out: Path, watch: WatchOptions, selection: PluginSelection
+) -> Spec:
     """Predict what comes, a line for each photo that does not pass."""
     from logicls.predict.folder.watch import watch_folder
     from logicls.predict.self_test import open_bundle
@@ -144,7 +146,7 @@ def _watch_with_progress(bundle: Path, images: Path, out: Path, watch: Watch, se
     cli_train.silence_progress_bars()
     opened = open_bundle(bundle)
     plugins = selection.build(opened)
-    _print_plugins(opened, plugins.plugged)
+    _print_plugins(opened, plugins.manifest)
     console.print(Text(f"watching {images}; Ctrl-C ends it"), soft_wrap=True)
 
     def print_verdict(verdict: Verdict) -> None:
@@ -155,7 +157,9 @@ def _watch_with_progress(bundle: Path, images: Path, out: Path, watch: Watch, se
     def update_report() -> None:
         cli_report.write_files(opened.spec, images, out, knowledge=selection.knowledge)
 
-    count = watch_folder(opened, images, out, watch, plugins=plugins, told=print_verdict, shown=update_report)
+    count = watch_folder(
+        opened, images, out, watch, plugins=plugins, on_verdict=print_verdict, on_refresh=update_report
+    )
     console.print(f"watch: {count} done")
     return opened.spec
 

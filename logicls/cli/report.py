@@ -40,9 +40,9 @@ def report(
 ) -> None:
     """Make the page again from verdicts, without predicting. Exit code 1 where a photo does not pass."""
     from logicls.constraints.spec.loader import load_spec
-    from logicls.predict.folder.replay import origin_of
+    from logicls.predict.folder.replay import find_origin
 
-    origin = origin_of(verdicts_dir, bundle=bundle, photos=photos)
+    origin = find_origin(verdicts_dir, bundle=bundle, photos=photos)
     spec = load_spec(origin.bundle / "spec.yaml")
     summary = write_files(
         spec, origin.photos, verdicts_dir, truth=truth, xlsx=xlsx, junit=junit, max_cards=max_cards, knowledge=knowledge
@@ -66,18 +66,19 @@ def replay(
     from logicls.predict.self_test import open_bundle
 
     recorded = again.find_result(result_id, verdicts)
-    origin = again.origin_of(verdicts, bundle=bundle, photos=photos)
+    origin = again.find_origin(verdicts, bundle=bundle, photos=photos)
     cli_train.silence_progress_bars()
     opened = open_bundle(origin.bundle)
     plugins = wanted.restore_selection(recorded.plugins, knowledge or origin.knowledge).build(opened)
     repeated = again.replay(recorded, opened, origin.photos, plugins)
-    differences = again.differences(recorded, repeated)
+    differences = again.compare_verdicts(recorded, repeated)
     for line in differences:
         console.print(Text(f"{recorded.photo}: {line}"), soft_wrap=True)
     if not differences:
-        tolerance = f"probabilities within {again.CHANCE:g}, boxes within {again.PIXELS:g} pixel"
-        plugged = "".join(f", {plug.to_text()}" for plug in before.plugins)
-        message = f"{recorded.photo}: the same again, {recorded.outcome}: {len(recorded.answers)} answers, {tolerance}{plugins}"
+        tolerance = f"probabilities within {again.PROBABILITY_TOLERANCE:g}, boxes within {again.BOX_TOLERANCE:g} pixel"
+        plugin_text = "".join(f", {plugin.to_text()}" for plugin in recorded.plugins)
+        result = f"{recorded.outcome}: {len(recorded.answers)} answers, {tolerance}{plugin_text}"
+        message = f"{recorded.photo}: the same again, {result}"
         console.print(Text(message), soft_wrap=True)
     raise typer.Exit(1 if differences else 0)
 
@@ -133,9 +134,9 @@ def write_files(
 
 def _find_knowledge(out: Path) -> Path | None:
     """The folder of knowledge that the verdicts were made with; None without one, or where it is gone."""
-    from logicls.io.run_manifest import claimed
+    from logicls.io.run_manifest import read_manifest
 
-    path = claimed(out / "run.json").get("knowledge")
+    path = read_manifest(out / "run.json").get("knowledge")
     return Path(str(path)) if path and Path(str(path)).is_dir() else None
 
 

@@ -18,11 +18,11 @@ from logicls.errors import LogiClsError, Problem
 from logicls.models.box_formats import BoxFamily
 from logicls.plugins.selection import PluginOptions, PluginSelection
 from logicls.predict.endpoint.prompts import PromptMode, PromptOptions
-from logicls.predict.plugin_protocols import Plugged
+from logicls.predict.plugin_protocols import PluginManifest
 
 if TYPE_CHECKING:
     from logicls.models.bundle import Bundle
-    from logicls.predict.folder.runner import Inspect
+    from logicls.predict.folder.runner import InspectPhotos
 
 console = Console()
 API_KEY_VARIABLE = "LOGICLS_API_KEY"
@@ -80,7 +80,7 @@ class RemoteExecution:
         workers: int,
         *,
         selection: PluginSelection = PluginSelection(),  # noqa: B008  frozen
-    ) -> Iterator[tuple[Bundle, Inspect | None]]:
+    ) -> Iterator[tuple[Bundle, InspectPhotos | None]]:
         """The bundle, and what inspects photos; None where its own model does, here."""
         if self.endpoint:
             with self._open_endpoint(bundle, images, batch, workers) as opened:
@@ -94,35 +94,37 @@ class RemoteExecution:
             yield open_bundle(bundle), None
 
     @contextmanager
-    def _open_endpoint(self, bundle: Path, images: Path, batch: int, workers: int) -> Iterator[tuple[Bundle, Inspect]]:
+    def _open_endpoint(
+        self, bundle: Path, images: Path, batch: int, workers: int
+    ) -> Iterator[tuple[Bundle, InspectPhotos]]:
         from logicls.cli.environment import require_extra
 
         require_extra("httpx2", extra="endpoint")
         from logicls.predict.endpoint.client import Endpoint
         from logicls.predict.endpoint.reader import open_endpoint_reader
-        from logicls.predict.folder.runner import by_reader
+        from logicls.predict.folder.runner import inspect_with_reader
 
         endpoint, wish = (
             Endpoint(self.endpoint, self.model, os.environ.get(API_KEY_VARIABLE, "")),
             PromptOptions(self.answer_format, self.box_format),
         )
         with open_endpoint_reader(bundle, endpoint, wish, _print_line) as reader:
-            yield reader.bundle, by_reader(reader, images, batch, workers)
+            yield reader.bundle, inspect_with_reader(reader, images, batch, workers)
 
     @contextmanager
     def _open_cluster(
         self, bundle: Path, images: Path, batch: int, selection: PluginSelection
-    ) -> Iterator[tuple[Bundle, Inspect]]:
+    ) -> Iterator[tuple[Bundle, InspectPhotos]]:
         from logicls.cli.environment import require_extra
 
         require_extra("ray", extra="ray")
         from logicls.models.bundle import load_bundle_without_model
-        from logicls.predict.folder.ray_cluster import by_cluster, cluster
+        from logicls.predict.folder.ray_cluster import inspect_on_cluster, connect_cluster
 
         outline = load_bundle_without_model(bundle)
-        made, plugged = (selection.build, selection.describe(bundle)) if selection else (None, Plugged())
-        with cluster(self.ray) as workers:
-            yield outline, by_cluster(workers, outline, images, batch, made=made, plugged=plugged)
+        made, plugged = (selection.build, selection.describe(bundle)) if selection else (None, PluginManifest())
+        with connect_cluster(self.ray) as workers:
+            yield outline, inspect_on_cluster(workers, outline, images, batch, make_plugins=made, manifest=plugged)
 
 
 def _options_error(message: str, advice: str) -> LogiClsError:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from logicls.errors import DataError, Problem
 from logicls.evaluation.ground_truth import Truth
 from logicls.evaluation.intervals import Rate, escape_claim
-from logicls.predict.uncertainty.calibration import Bin, calibration_error, reliability
+from logicls.predict.uncertainty.calibration import ReliabilityBin, expected_calibration_error, compute_reliability
 from logicls.records import Verdict
 
 
@@ -50,7 +50,7 @@ class Scoreboard:
     auroc: float | None
     """Good against bad photos by anomaly score; None where one of the two is missing."""
     violations: tuple[ViolationScore, ...]
-    reliability: tuple[Bin, ...] = ()
+    reliability: tuple[ReliabilityBin, ...] = ()
     """How often what was called likely was there, in bins of the probability, all violations together."""
     unlabelled: tuple[str, ...] = ()
     """Photos with a verdict that the truth does not name; they count nowhere."""
@@ -72,7 +72,10 @@ class Scoreboard:
             board[f"{key}_ci95"] = list(rate.ci95) if rate.ci95 else None
         board |= {"macro_f1": self.macro_f1, "micro_f1": self.micro_f1, "auroc": self.auroc}
         board |= {"agreement": self.agreement.value, "claim": self.claim}
-        board |= {"ece": calibration_error(self.reliability), "reliability": [b.to_json() for b in self.reliability]}
+        board |= {
+            "ece": expected_calibration_error(self.reliability),
+            "reliability": [b.to_json() for b in self.reliability],
+        }
         board["violations"] = {
             v.name: {"precision": v.precision, "recall": v.recall, "f1": v.f1, "auroc": v.auroc, "n": v.n}
             for v in self.violations
@@ -112,7 +115,7 @@ def score(verdicts: Iterable[Verdict], truth: Truth) -> Scoreboard:
         micro_f1=micro,
         auroc=auroc([v.score for v, _ in pairs], [bool(names) for _, names in pairs]),
         violations=table,
-        reliability=reliability(found.values(), truth),
+        reliability=compute_reliability(found.values(), truth),
         unlabelled=tuple(sorted(found.keys() - truth.keys())),
         unknown=tuple(sorted(true - scored)) if scored else (),
     )

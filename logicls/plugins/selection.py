@@ -17,7 +17,7 @@ from logicls.errors import BundleError, DataError, Problem, relative_path
 from logicls.io.atomic import write_text
 from logicls.plugins.registry import factory_path, load_factory
 from logicls.plugins.settings import ReasonerSettings, find_unused
-from logicls.predict.plugin_protocols import Plugged, PlugIns
+from logicls.predict.plugin_protocols import PluginManifest, Plugins
 from logicls.records import PluginInfo
 
 if TYPE_CHECKING:
@@ -89,7 +89,7 @@ class PluginSelection:
     def __bool__(self) -> bool:
         return bool(self.expert or self.reasoner or self.knowledge)
 
-    def describe(self, bundle: Path) -> Plugged:
+    def describe(self, bundle: Path) -> PluginManifest:
         """What verdicts will say of them, without making them.
 
         Raises:
@@ -109,12 +109,12 @@ class PluginSelection:
             from logicls.plugins.retrieval.knowledge import hash_knowledge, read_knowledge
 
             infos.append(PluginInfo("retriever", "documents", hash_knowledge(read_knowledge(self.knowledge))))
-        return Plugged(tuple(infos), self.knowledge)
+        return PluginManifest(tuple(infos), self.knowledge)
 
-    def build(self, bundle: Bundle) -> PlugIns:
+    def build(self, bundle: Bundle) -> Plugins:
         """The plug-ins, made for the bundle. Raises `BundleError`, `SpecError`, `DataError`."""
         if not self:
-            return PlugIns()
+            return Plugins()
         expert = load_factory("expert", self.expert)(bundle) if self.expert else None
         retriever = load_factory("retriever", "documents")(bundle, self.knowledge) if self.knowledge else None
         reasoner = None
@@ -122,7 +122,7 @@ class PluginSelection:
             from logicls.plugins.reasoning.second_look import build_reasoner
 
             reasoner = build_reasoner(bundle, self.reasoner)
-        return PlugIns(retriever, expert, reasoner, self.describe(bundle.path))
+        return Plugins(retriever, expert, reasoner, self.describe(bundle.path))
 
 
 @dataclass(frozen=True, slots=True)

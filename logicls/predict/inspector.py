@@ -8,12 +8,12 @@ from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 
-from logicls.data.image_io import said
-from logicls.predict.amendments import amended
-from logicls.predict.decision import grounds_of, verdict_on
+from logicls.data.image_io import storage_issue_to_text
+from logicls.predict.amendments import apply_plugins
+from logicls.predict.decision import load_decision_model, decide_photo
 from logicls.predict.input.listing import escape_name
 from logicls.predict.input.loader import LoadedPhoto, make_loader
-from logicls.predict.plugin_protocols import PlugIns
+from logicls.predict.plugin_protocols import Plugins
 from logicls.predict.readers.nano import Prediction
 from logicls.predict.readers.protocol import Reader, input_size, predict_raw
 from logicls.predict.self_test import read_storage_kinds
@@ -23,13 +23,13 @@ from logicls.records import Verdict
 class Inspector:
     """Inspects the photos of one folder with one reader. Use it in a `with` block, which no process outlives."""
 
-    def __init__(self, reader: Reader, photos: Path, workers: int, plugins: PlugIns = PlugIns()) -> None:  # noqa: B008  frozen
+    def __init__(self, reader: Reader, photos: Path, workers: int, plugins: Plugins = Plugins()) -> None:  # noqa: B008  frozen
         """So many `workers` are processes that decode; without any, threads of this process do it.
 
         Plug-ins are shown photos as they are, which are then brought to the input's size in this process.
         """
         self._bundle, self._reader, self._known = reader.bundle, reader, read_storage_kinds(reader.bundle)
-        self._grounds = grounds_of(reader.bundle)
+        self._grounds = load_decision_model(reader.bundle)
         self._plugins = plugins
         self._loader = make_loader(photos, None if plugins else input_size(self._reader), workers)
 
@@ -52,8 +52,10 @@ class Inspector:
     def _amended(self, photos: Sequence[LoadedPhoto], verdicts: Sequence[Verdict]) -> list[Verdict]:
         """The same, with what plug-ins made of those that could be read; all say what was plugged in."""
         shown = {n: photo.pixels for n, photo in enumerate(photos) if photo.pixels is not None}
-        came = dict(zip(shown, amended(self._plugins, list(shown.values()), [verdicts[n] for n in shown]), strict=True))
-        plugs = self._plugins.plugged.plugs
+        came = dict(
+            zip(shown, apply_plugins(self._plugins, list(shown.values()), [verdicts[n] for n in shown]), strict=True)
+        )
+        plugs = self._plugins.manifest.plugins
         return [replace(came.get(n, verdict), plugins=plugs) for n, verdict in enumerate(verdicts)]
 
     def _looks(self, photos: list[LoadedPhoto]) -> list[Prediction | str]:
@@ -81,9 +83,13 @@ class Inspector:
             verdict = Verdict(name, "review", reasons=why, unconditional_reasons=why, spec=bundle.spec.hash)
         else:
             strange = [
-                f"{said(k)}, as no photo was that it learned from" for k in photo.storage_issues if k not in self._known
+                f"{storage_issue_to_text(k)}, as no photo was that it learned from"
+                for k in photo.storage_issues
+                if k not in self._known
             ]
-            verdict = verdict_on(self._grounds, look, name, photo.pixels, size=photo.size, doubts=strange)
+            verdict = decide_photo(
+                self._grounds, look, name, photo.pixels, size=photo.size, unconditional_reasons=strange
+            )
         version = bundle.spec.product.version
         return replace(verdict, sha256=photo.sha256, bundle=bundle.id, version=version, seconds=round(seconds, 6))
 

@@ -16,12 +16,12 @@ from logicls.records import Box, PluginInfo, Verdict
 
 Photo = UInt8[np.ndarray, "_height _width 3"]
 """RGB, as it is on the disk, whatever the size of the model's input."""
-VIOLATION = "structural_defect"
+ANOMALY_VIOLATION = "structural_defect"
 """What truth.csv calls a flaw that an expert finds and no rule names."""
 
 
 @dataclass(frozen=True, slots=True)
-class Recall:
+class ProductMatch:
     """What is known of a photo's product before any rule is applied to it."""
 
     product: str
@@ -29,11 +29,11 @@ class Recall:
     variant: str = ""
     documents: tuple[str, ...] = ()
     """Names of the documents that were drawn for it, the most telling first."""
-    likeness: float = 0.0
+    similarity: float = 0.0
     """Cosine to the nearest photo that is known, -1 to 1."""
-    nearest: str = ""
+    nearest_product: str = ""
     """The product of that one, whether the photo shows it or not."""
-    doubt: str = ""
+    review_reason: str = ""
     """Why a person has to look; empty where the photo shows what it should."""
     notes: tuple[str, ...] = ()
     """What the documents say, in their order; text for a prompt."""
@@ -42,7 +42,7 @@ class Recall:
 
 
 @dataclass(frozen=True, slots=True)
-class Cause:
+class ViolationCause:
     """What is known of a violation beyond its rule."""
 
     page: str
@@ -54,18 +54,18 @@ class Cause:
 
 
 @dataclass(frozen=True, slots=True)
-class Flaw:
+class AnomalyDetection:
     """How unlike those of good photos the patches of a photo are."""
 
-    chance: float
+    probability: float
     """Probability that it has a defect that no rule names, 0 to 1."""
     score: float
     """What the chance was made of, in the expert's own unit."""
     box: Box | None = None
     """Around the place that is most unlike; None where nothing is unlike."""
-    found: str = ""
+    description: str = ""
     """In words, as a finding says it."""
-    doubtful: bool = False
+    needs_review: bool = False
     """True where a person has to say."""
     components: tuple[str, ...] = ()
     """Those that lie at that place on good photos: a broken rule about them may explain it."""
@@ -75,7 +75,7 @@ class Flaw:
 class Retriever(Protocol):
     """Knows products by documents."""
 
-    def recall(self, photos: list[Photo]) -> list[Recall]:
+    def match_products(self, photos: list[Photo]) -> list[ProductMatch]:
         """What is known of each photo."""
         ...
 
@@ -84,7 +84,7 @@ class Retriever(Protocol):
 class Expert(Protocol):
     """Knows what good photos look like, patch by patch."""
 
-    def examine(self, photos: list[Photo]) -> list[Flaw]:
+    def detect_anomalies(self, photos: list[Photo]) -> list[AnomalyDetection]:
         """The flaw of each photo, or how far it is from having one."""
         ...
 
@@ -93,28 +93,28 @@ class Expert(Protocol):
 class Reasoner(Protocol):
     """Looks once more where a verdict is not sure."""
 
-    def rethink(self, photo: Photo, verdict: Verdict) -> Verdict | None:
+    def reinspect(self, photo: Photo, verdict: Verdict) -> Verdict | None:
         """The verdict after a second look; None where the first one was sure enough to need none."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
-class Plugged:
+class PluginManifest:
     """What verdicts say of the plug-ins that they are made with."""
 
-    plugs: tuple[PluginInfo, ...] = ()
+    plugins: tuple[PluginInfo, ...] = ()
     knowledge: Path | None = None
     """Folder that the retriever reads; a run notes where it lay, verdicts do not."""
 
 
 @dataclass(frozen=True, slots=True)
-class PlugIns:
+class Plugins:
     """Those that are plugged in."""
 
     retriever: Retriever | None = None
     expert: Expert | None = None
     reasoner: Reasoner | None = None
-    plugged: Plugged = Plugged()
+    manifest: PluginManifest = PluginManifest()
 
     def __bool__(self) -> bool:
         return any(one is not None for one in (self.retriever, self.expert, self.reasoner))

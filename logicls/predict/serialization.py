@@ -20,10 +20,10 @@ from pydantic import TypeAdapter, ValidationError
 
 from logicls.errors import DataError, Problem
 from logicls.io import atomic
-from logicls.predict.plugin_protocols import VIOLATION
+from logicls.predict.plugin_protocols import ANOMALY_VIOLATION
 from logicls.records import Verdict
 
-DIGITS = 12
+RESULT_ID_DIGITS = 12
 """Of the SHA-256: two of a million results share a name once in 500 times."""
 
 
@@ -35,7 +35,7 @@ def result_id(verdict: Verdict) -> str:
     """
     plugged = (plug.to_text() for plug in verdict.plugins)
     made_of = "\0".join((verdict.photo, verdict.sha256, verdict.bundle, verdict.thresholds, *plugged))
-    return hashlib.sha256(made_of.encode("utf-8", "surrogatepass")).hexdigest()[:DIGITS]
+    return hashlib.sha256(made_of.encode("utf-8", "surrogatepass")).hexdigest()[:RESULT_ID_DIGITS]
 
 
 def verdict_to_json(verdict: Verdict) -> dict[str, object]:
@@ -72,13 +72,13 @@ def _adapter() -> Any:
     return TypeAdapter(Verdict)
 
 
-UNREADABLE = "unreadable"
+UNREADABLE_TEXT = "unreadable"
 """What the column `stated` says where the model's own verdict could not be read; empty there means: good."""
-FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
+FORMULA_PREFIXES = ("=", "+", "-", "@", "\t", "\r", "\n")
 """What a text begins with that a spreadsheet may take for a formula and run."""
 
 
-def write_table(verdicts: Iterable[Verdict], path: Path, *, violations: Sequence[str]) -> None:
+def write_verdicts_csv(verdicts: Iterable[Verdict], path: Path, *, violations: Sequence[str]) -> None:
     """Write one row a verdict, in the order given, one verdict in memory at a time.
 
     A text that a spreadsheet would run as a formula (a photo may be called `=1+1.jpg`) gets a `'` in front.
@@ -95,7 +95,7 @@ def write_table(verdicts: Iterable[Verdict], path: Path, *, violations: Sequence
         writer.writerow(columns.head)
         for verdict in all_:
             cells = columns.row(verdict)
-            writer.writerow([f"{cell:.4f}" if isinstance(cell, float) else harmless(cell) for cell in cells])
+            writer.writerow([f"{cell:.4f}" if isinstance(cell, float) else escape_formula(cell) for cell in cells])
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,19 +127,19 @@ def columns_of(verdicts: Iterable[Verdict], violations: Sequence[str]) -> tuple[
     first = next(rest, None)
     if first is None:
         return Columns(tuple(violations), False), rest
-    flaws = (VIOLATION,) if any(plug.kind == "expert" for plug in first.plugins) else ()
+    flaws = (ANOMALY_VIOLATION,) if any(plug.kind == "expert" for plug in first.plugins) else ()
     return Columns((*violations, *flaws), bool(first.plugins)), chain([first], rest)
 
 
 def _row(verdict: Verdict, violations: Sequence[str]) -> list[str | float]:
     scores = dict(verdict.scores)
-    stated = UNREADABLE if verdict.stated is None else ";".join(verdict.stated)
+    stated = UNREADABLE_TEXT if verdict.stated is None else ";".join(verdict.stated)
     told = [verdict.photo, verdict.outcome, ";".join(verdict.violations), stated]
     origin = [result_id(verdict), verdict.sha256, verdict.bundle, verdict.thresholds, verdict.version, verdict.spec]
     numbers = [scores.get(name, "") for name in violations]
     return [*told, verdict.score, ";".join(verdict.reasons), *numbers, verdict.seconds or "", *origin]
 
 
-def harmless(text: str) -> str:
+def escape_formula(text: str) -> str:
     """The text as a spreadsheet shows it, and never runs it."""
-    return f"'{text}" if text.startswith(FORMULA) else text
+    return f"'{text}" if text.startswith(FORMULA_PREFIXES) else text

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from PIL import Image, ImageOps
 
-from logicls.predict.plugin_protocols import Cause
+from logicls.predict.plugin_protocols import ViolationCause
 from logicls.records import SEVERITIES, Answer, Box, Finding, Outcome, SecondLook, Severity, Status, Verdict
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ class Labels:
     """Query id → the question as it was asked."""
     severities: Mapping[str, Severity] = field(default_factory=dict)
     """Violation → the worst severity of the rules that it names; in the spec's order."""
-    causes: Mapping[str, tuple[Cause, ...]] = field(default_factory=dict)
+    causes: Mapping[str, tuple[ViolationCause, ...]] = field(default_factory=dict)
     """Violation → what pages of knowledge say of it; empty where there are none."""
 
     def worst_severity(self, violations: Iterable[str]) -> Severity | None:

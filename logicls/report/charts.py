@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from logicls.predict.uncertainty.calibration import Bin
+from logicls.predict.uncertainty.calibration import ReliabilityBin
 from logicls.report.console import format_interval, format_percent
 from logicls.report.p_chart import PChart
 from logicls.report.summary import bin_rate
@@ -64,17 +64,17 @@ def plot_p_chart(chart: PChart) -> Plot:
     )
 
 
-def plot_reliability(bins: Sequence[Bin]) -> Plot:
+def plot_reliability(bins: Sequence[ReliabilityBin]) -> Plot:
     """How often what was said was true, over what was said."""
     total = sum(b.count for b in bins)
     points = []
     for b in bins:
         low, high = bin_rate(b).ci95 or (0.0, 1.0)
-        label = f"said {format_percent(b.said)}, true {format_percent(b.true)} ({format_interval(bin_rate(b))}), {b.count} times"
+        label = f"said {format_percent(b.mean_probability)}, true {format_percent(b.observed_rate)} ({format_interval(bin_rate(b))}), {b.count} times"
         points.append(
             Point(
-                100 * b.said,
-                _y_position(b.true, 1),
+                100 * b.mean_probability,
+                _y_position(b.observed_rate, 1),
                 label,
                 size=b.count / total,
                 low=_y_position(low, 1),

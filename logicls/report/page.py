@@ -18,10 +18,10 @@ from markupsafe import Markup
 
 from logicls import __version__
 from logicls.io import atomic
-from logicls.predict.uncertainty.calibration import calibration_error
+from logicls.predict.uncertainty.calibration import expected_calibration_error
 from logicls.records import SEVERITIES, Verdict
-from logicls.report import charts as plot
-from logicls.report import console as screen
+from logicls.report import charts as chart_plots
+from logicls.report import console
 from logicls.report.card_data import TAG_SIZE, build_index, embed_cards, to_script_json
 from logicls.report.card_view import Labels
 from logicls.report.p_chart import MIN_GROUPS_FOR_LIMITS
@@ -114,24 +114,24 @@ def _render_frame(
         else ()
     )
     html = environment.from_string(package.joinpath("page.html.j2").read_text(encoding="utf-8")).render(
-        tally=summary,
-        shown=card_counts,
-        relooked=sum(second_looks) if isinstance(second_looks, list) else 0,
+        summary=summary,
+        card_counts=card_counts,
+        second_look_count=sum(second_looks) if isinstance(second_looks, list) else 0,
         order=OUTCOME_ORDER,
         severities=SEVERITIES,
         bars=summary.pareto(),
-        charts=[(chart, plot.plot_p_chart(chart)) for chart in charts],
-        enough=MIN_GROUPS_FOR_LIMITS,
+        charts=[(chart, chart_plots.plot_p_chart(chart)) for chart in charts],
+        min_groups=MIN_GROUPS_FOR_LIMITS,
         board=comparison.board if comparison else None,
         matrix=build_confusion_matrix(summary.truth_counter.set_pairs)
         if summary.truth_counter and summary.truth_counter.set_pairs
         else None,
         bins=bins,
-        rate_of=bin_rate,
+        bin_rate=bin_rate,
         calibrated=bool(comparison and comparison.reliability),
-        error=calibration_error(bins),
-        reliability=plot.plot_reliability(bins) if bins else None,
-        screen=screen,
+        error=expected_calibration_error(bins),
+        reliability=chart_plots.plot_reliability(bins) if bins else None,
+        console=console,
         version=__version__,
         now=now,
         data=Markup(to_script_json(data)),

@@ -13,9 +13,9 @@ from dataclasses import dataclass, field
 from itertools import accumulate
 from pathlib import Path
 
-from logicls.errors import DataError, Problem, relative
+from logicls.errors import DataError, Problem, relative_path
 from logicls.evaluation import Rate, Scoreboard, Truth
-from logicls.predict.uncertainty.calibration import BINS, Bin
+from logicls.predict.uncertainty.calibration import BIN_COUNT, ReliabilityBin
 from logicls.records import Outcome, Severity, Verdict
 from logicls.report.card_view import Labels
 from logicls.report.p_chart import OutcomeSeries
@@ -46,7 +46,7 @@ class TruthCounter:
 
     truth: Truth
     set_pairs: Counter[tuple[ViolationSet, ViolationSet]] = field(default_factory=Counter)
-    score_bins: list[list[float]] = field(default_factory=lambda: [[0.0] * 3 for _ in range(BINS)])
+    score_bins: list[list[float]] = field(default_factory=lambda: [[0.0] * 3 for _ in range(BIN_COUNT)])
     """By tenth of the anomaly score: how many photos, the sum of their scores, how many are bad."""
 
     def add(self, verdict: Verdict) -> None:
@@ -55,14 +55,14 @@ class TruthCounter:
             return
         true = tuple(sorted(self.truth[verdict.photo]))
         self.set_pairs[true, tuple(sorted(verdict.violations))] += 1
-        score_bin = self.score_bins[min(int(verdict.score * BINS), BINS - 1)]
+        score_bin = self.score_bins[min(int(verdict.score * BIN_COUNT), BIN_COUNT - 1)]
         for place, more in enumerate((1.0, verdict.score, float(bool(true)))):
             score_bin[place] += more
 
-    def reliability_bins(self) -> tuple[Bin, ...]:
+    def reliability_bins(self) -> tuple[ReliabilityBin, ...]:
         """The anomaly score as the probability that a photo is bad."""
         return tuple(
-            Bin(n / BINS, (n + 1) / BINS, int(count), total / count, bad / count)
+            ReliabilityBin(n / BIN_COUNT, (n + 1) / BIN_COUNT, int(count), total / count, bad / count)
             for n, (count, total, bad) in enumerate(self.score_bins)
             if count
         )
@@ -74,7 +74,7 @@ class TruthComparison:
 
     truth: Truth
     board: Scoreboard
-    reliability: tuple[Bin, ...] = ()
+    reliability: tuple[ReliabilityBin, ...] = ()
     """Of calibrated probabilities; empty where there are none."""
 
 
@@ -96,12 +96,12 @@ def build_confusion_matrix(set_pairs: Counter[tuple[ViolationSet, ViolationSet]]
     return ConfusionMatrix(tuple(labels), tuple(map(tuple, counts)))
 
 
-def bin_rate(bin_: Bin) -> Rate:
+def bin_rate(bin_: ReliabilityBin) -> Rate:
     """The share that came true, with its interval."""
-    return Rate(round(bin_.true * bin_.count), bin_.count)
+    return Rate(round(bin_.observed_rate * bin_.count), bin_.count)
 
 
-def read_reliability(metrics: Path) -> tuple[Bin, ...]:
+def read_reliability(metrics: Path) -> tuple[ReliabilityBin, ...]:
     """The bins in metrics.json under `reliability`; none where the file or the key is not there.
 
     Raises:
@@ -112,13 +112,13 @@ def read_reliability(metrics: Path) -> tuple[Bin, ...]:
     try:
         rows = json.loads(metrics.read_text(encoding="utf-8")).get("reliability") or []
         bins = [
-            Bin(float(r["low"]), float(r["high"]), int(r["count"]), float(r["said"]), float(r["true"]))
+            ReliabilityBin(float(r["low"]), float(r["high"]), int(r["count"]), float(r["said"]), float(r["true"]))
             for r in rows
             if r["count"]
         ]
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         message = "has something under `reliability` that are no bins with low, high, count, said and true."
-        problem = Problem("LC645", message, relative(metrics), advice="Make it anew with `logicls eval`.")
+        problem = Problem("LC645", message, relative_path(metrics), advice="Make it anew with `logicls eval`.")
         raise DataError(problem) from error
     return tuple(bins)
 
@@ -155,7 +155,7 @@ class Provenance:
         self.specs |= {verdict.spec} - {""}
         self.versions |= {verdict.version} - {""}
         self.thresholds |= {verdict.thresholds} - {""}
-        self.plugs.update(plug.to_text() for plug in verdict.plugins)
+        self.plugins.update(plugin.to_text() for plugin in verdict.plugins)
 
 
 @dataclass(slots=True)

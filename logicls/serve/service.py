@@ -24,7 +24,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from logicls.models.bundle import Bundle
 from logicls.predict.input.loader import DECODE_THREADS, LoadedPhoto, Size, decode_photo
 from logicls.predict.inspector import Inspector
-from logicls.predict.plugin_protocols import PlugIns
+from logicls.predict.plugin_protocols import Plugins
 from logicls.predict.readers.protocol import Reader, input_size, make_reader
 from logicls.predict.self_test import open_bundle
 from logicls.records import PluginInfo, Verdict
@@ -85,12 +85,14 @@ class StatusCountMiddleware:
             raise
 
 
-ItemT = TypeVar("Asked")
-ResultT = TypeVar("Told")
+ItemT = TypeVar("ItemT")
+ResultT = TypeVar("ResultT")
 
 
 @dataclass(slots=True)
 class PendingItem(Generic[ItemT, ResultT]):
+    """An item in the queue, and the future that its result is set on."""
+
     item: ItemT
     result: asyncio.Future[ResultT]
 
@@ -165,13 +167,13 @@ class MicroBatcher(Generic[ItemT, ResultT]):
                 one.result.set_result(answer)
 
 
-PluginFactory = Callable[[Bundle], PlugIns]
+PluginFactory = Callable[[Bundle], Plugins]
 """Makes what is plugged into the predictor."""
 
 
-def no_plugins(bundle: Bundle) -> PlugIns:
+def no_plugins(bundle: Bundle) -> Plugins:
     """Nothing."""
-    return PlugIns()
+    return Plugins()
 
 
 class InferenceService:
@@ -181,7 +183,7 @@ class InferenceService:
         self, path: Path, limits: Limits, metrics: Metrics, plugin_factory: PluginFactory = no_plugins
     ) -> None:
         self.path, self.limits, self.metrics = path, limits, metrics
-        self._plugin_factory, self._plugins = plugin_factory, PlugIns()
+        self._plugin_factory, self._plugins = plugin_factory, Plugins()
         self._pending_count = 0
         self._reader: Reader | None = None
         self._inspector: Inspector | None = None
@@ -201,7 +203,7 @@ class InferenceService:
     @property
     def plugins(self) -> tuple[PluginInfo, ...]:
         """What is plugged in, once the bundle is opened."""
-        return self._plugins.plugged.plugs
+        return self._plugins.manifest.plugins
 
     @property
     def is_full(self) -> bool:

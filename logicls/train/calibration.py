@@ -36,12 +36,18 @@ from logicls.predict.decision import decide
 from logicls.predict.readers.detections import detect
 from logicls.predict.readers.nano import Prediction
 from logicls.predict.readers.protocol import make_reader
-from logicls.predict.uncertainty.calibration import Scales, Spread, log_odds, tempered, write_scales
-from logicls.predict.uncertainty.hypotheses import best_of
-from logicls.predict.uncertainty.ood import Sighting, pixels, usual
-from logicls.predict.uncertainty.risk_control import TARGETS, cases_of, choose
-from logicls.predict.uncertainty.rule_probability import broken
-from logicls.predict.uncertainty.thresholds import FILE, write_thresholds
+from logicls.predict.uncertainty.calibration import (
+    Calibration,
+    MeasurementNoise,
+    log_odds,
+    temperature_scale,
+    write_calibration,
+)
+from logicls.predict.uncertainty.hypotheses import scale_top_probability
+from logicls.predict.uncertainty.ood import ComponentSize, fit_resolution, fit_ood_model
+from logicls.predict.uncertainty.risk_control import RISK_TARGETS, collect_labelled_rules, choose_thresholds
+from logicls.predict.uncertainty.rule_probability import compute_rule_probabilities
+from logicls.predict.uncertainty.thresholds import THRESHOLDS_FILE, write_thresholds
 from logicls.records import Answer, Box
 from logicls.synth.dataset import read_rows
 from logicls.train.batching import Batch
@@ -146,15 +152,17 @@ def make_calibration_example(row: Mapping[str, Any], look: Prediction) -> Calibr
     return CalibrationExample(answers, frozenset(row["violations"]), (row["width"], row["height"]), look)
 
 
-def fit_calibration(spec: Spec, examples: Sequence[CalibrationExample]) -> Scales:
+def fit_calibration(spec: Spec, examples: Sequence[CalibrationExample]) -> Calibration:
     """Temperatures first, then spreads, then the weights of the two readings, each given those before it."""
     detections = [pair for one in examples for pair in _detection_labels(one)]
     values = [value for example in examples for value in _attribute_labels(spec, example)]
-    scales = Scales(
-        located=_fit_temperature(lambda t: [(tempered(p, t), right) for p, right in detections]),
-        likened=_fit_temperature(lambda t: [(best_of(p, options, t), is_correct) for p, options, is_correct in values]),
-        spreads=fit_spreads(spec, examples),
-        examples=len(examples),
+    scales = Calibration(
+        locate_temperature=_fit_temperature(lambda t: [(temperature_scale(p, t), right) for p, right in detections]),
+        attribute_temperature=_fit_temperature(
+            lambda t: [(scale_top_probability(p, options, t), is_correct) for p, options, is_correct in values]
+        ),
+        noise=fit_spreads(spec, examples),
+        example_count=len(examples),
     )
     return _fit_evidence_weights(spec, examples, scales)
 
@@ -215,7 +223,7 @@ def _attribute_labels(spec: Spec, example: CalibrationExample) -> Iterator[tuple
                 yield probability, len(query.options), value == true_value
 
 
-def fit_spreads(spec: Spec, examples: Sequence[CalibrationExample]) -> tuple[tuple[str, Spread], ...]:
+def fit_spreads(spec: Spec, examples: Sequence[CalibrationExample]) -> tuple[tuple[str, MeasurementNoise], ...]:
     """Of each constraint about distances: the spread of its readings near the limit; of all such rules where few."""
     errors: dict[str, list[float]] = {c.id: [] for c in spec.constraints}
     for example in examples:
@@ -225,13 +233,13 @@ def fit_spreads(spec: Spec, examples: Sequence[CalibrationExample]) -> tuple[tup
             pairs = list(zip(compute_margins(constraint, truth), compute_margins(constraint, predicted), strict=False))
             errors[constraint.id] += [m - t for t, m in pairs if abs(t) <= MAX_MARGIN]
     pooled = [error for found in errors.values() for error in found]
-    default = estimate_spread(pooled) if len(pooled) >= MIN_SAMPLES else Spread()
+    default = estimate_spread(pooled) if len(pooled) >= MIN_SAMPLES else MeasurementNoise()
     return tuple(
         (name, estimate_spread(sample) if len(sample) >= MIN_SAMPLES else default) for name, sample in errors.items()
     )
 
 
-def estimate_spread(errors: Sequence[float]) -> Spread:
+def estimate_spread(errors: Sequence[float]) -> MeasurementNoise:
     """Standard deviation by the median of the absolute errors (Huber 1981), and the share of strays beyond it.
 
     Half a stray more than there were is counted (Krichevsky and Trofimov 1981): none seen is not none.
@@ -239,18 +247,18 @@ def estimate_spread(errors: Sequence[float]) -> Spread:
     absolute = np.abs(np.asarray(errors))
     sd = max(float(np.median(absolute)) * 1.4826, 1e-3)
     outliers = int((absolute > OUTLIER_SDS * sd).sum())
-    return Spread(sd, (outliers + 0.5) / (len(absolute) + 1))
+    return MeasurementNoise(sd, (outliers + 0.5) / (len(absolute) + 1))
 
 
-def _fit_evidence_weights(spec: Spec, examples: Sequence[CalibrationExample], scales: Scales) -> Scales:
+def _fit_evidence_weights(spec: Spec, examples: Sequence[CalibrationExample], scales: Calibration) -> Calibration:
     """Logistic regression of what is broken on the log-odds of both readings; no weight is less than 0."""
     from scipy.optimize import minimize
 
     rows, is_broken = [], []
     for example in examples:
         stated = dict(example.look.violation_probabilities)
-        for rule in broken(spec, example.look, example.size, scales).values():
-            for name, p in rule.names.items():
+        for rule in compute_rule_probabilities(spec, example.look, example.size, scales).values():
+            for name, p in rule.violations.items():
                 rows.append((log_odds(p), log_odds(stated.get(name, 0.0))))
                 is_broken.append(name in example.violations)
     if not any(is_broken) or all(is_broken):
@@ -302,23 +310,24 @@ def calibrate(bundle: Bundle, synth: Path, split: Split, seed: int, report: Call
     examples = list(zip(validation_rows, _predict_rows(bundle, validation_rows), strict=True))
     scales = fit_calibration(bundle.spec, [one for row, one in examples if row["photo"] in fitting_photos])
     if bundle.hub is None:  # others cut photos up, or see them at any size
-        scales = replace(scales, pixels=pixels(_input_size(bundle), _component_sizes(validation_rows)))
-    write_scales(bundle.path, scales)
+        scales = replace(scales, pixels=fit_resolution(_input_size(bundle), _component_sizes(validation_rows)))
+    write_calibration(bundle.path, scales)
     held_out = [(row, example) for row, example in examples if row["photo"] not in fitting_photos] or examples
     truth = {str(row["number"]): tuple(row["violations"]) for row, _ in held_out}
     verdicts = [
-        decide(bundle.spec, example.look, str(row["number"]), example.size, scales=scales) for row, example in held_out
+        decide(bundle.spec, example.look, str(row["number"]), example.size, calibration=scales)
+        for row, example in held_out
     ]
     origin = f"{len(held_out)} made examples of {len({row['photo'] for row, _ in held_out})} photos kept aside"
-    cases = cases_of(bundle.spec, verdicts, truth)
+    cases = collect_labelled_rules(bundle.spec, verdicts, truth)
     write_thresholds(
-        bundle.path / FILE, choose(bundle.spec, cases, TARGETS, confidence=CONFIDENCE, origin=origin)
+        bundle.path / THRESHOLDS_FILE, choose_thresholds(bundle.spec, cases, RISK_TARGETS, confidence=CONFIDENCE, origin=origin)
     )  # fmt: skip
     photos = {number: row["pixels"] for number, row in rows_by_number.items()}
-    ood_model = usual([photos[n] for n in train], [photos[n] for n in validation], _input_size(bundle))
+    ood_model = fit_ood_model([photos[n] for n in train], [photos[n] for n in validation], _input_size(bundle))
     if ood_model:
         ood_model.write(bundle.path)
-    report(f"calibrated on {scales.examples} examples kept aside, thresholds chosen on {len(held_out)} others")
+    report(f"calibrated on {scales.example_count} examples kept aside, thresholds chosen on {len(held_out)} others")
 
 
 def _read_rows(synth: Path, numbers: set[int]) -> Iterator[dict[str, Any]]:
@@ -345,7 +354,7 @@ def _input_size(bundle: Bundle) -> tuple[int, int]:
     return int(height), int(width)
 
 
-def _component_sizes(rows: Sequence[Mapping[str, Any]]) -> Iterator[Sighting]:
+def _component_sizes(rows: Sequence[Mapping[str, Any]]) -> Iterator[ComponentSize]:
     for row in rows:
         for query, boxes in zip(row["queries"], row["boxes"], strict=True):
             for box in (Box(*box) for box in boxes):

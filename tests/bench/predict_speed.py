@@ -46,7 +46,7 @@ def measure(bundle: Path, photos: Path, workers: int, batch: int) -> None:
 
     with tempfile.TemporaryDirectory() as out:
         wall, mine = time.perf_counter(), used()
-        count = predict_folder(opened, photos, Path(out), workers=workers, batch=batch, begin=lambda total: done)
+        count = predict_folder(opened, photos, Path(out), workers=workers, batch=batch, on_start=lambda total: done)
         wall, mine = time.perf_counter() - wall, used() - mine
     print(
         f"workers {workers}, batch {batch}: {count / wall:.1f} photos/s, {1000 * mine / count:.1f} ms of processors"

@@ -12,7 +12,7 @@ from PIL import Image
 
 from logicls.cli.plugins import second_look
 from logicls.constraints.spec.loader import load_spec
-from logicls.io.resources import share
+from logicls.io.resources import resource_path
 from logicls.models.box_formats import BoxFamily
 from logicls.models.bundle import Bundle
 from logicls.models.hub.bundle_io import HubModelInfo
@@ -25,14 +25,14 @@ from logicls.plugins.retrieval.product_matcher import load_retriever, build_inde
 from logicls.plugins.retrieval.routing import find_bundles
 from logicls.plugins.selection import PluginOptions, restore_selection
 from logicls.plugins.settings import KnowledgeSettings
-from logicls.predict.folder.runner import adding
-from logicls.predict.plugin_protocols import Plugged
+from logicls.predict.folder.runner import open_verdict_writer
+from logicls.predict.plugin_protocols import PluginManifest
 from logicls.records import PluginInfo
 
 
 def hub_bundle() -> Bundle:
     """As far as it is looked at: a bundle of a hub model."""
-    spec = load_spec(share("constraints/dosing_kit.yaml"))
+    spec = load_spec(resource_path("constraints/dosing_kit.yaml"))
     hub = HubModelInfo("org/model", "", "", False, "float32", False, BoxFamily.pixels)
     return Bundle(Path("bundle"), "0", spec, None, None, 1, hub)
 
@@ -91,16 +91,16 @@ def other_plug_ins() -> object:
     """A folder of verdicts that were made with an expert."""
     bundle, plugs = hub_bundle(), (PluginInfo("expert", "patches", "0a1b2c3d4e5f"),)
     folder = photos_of("a.png").resolve()
-    with adding(bundle, folder, Path("verdicts"), Plugged(plugs)):
+    with open_verdict_writer(bundle, folder, Path("verdicts"), PluginManifest(plugs)):
         pass
-    with adding(bundle, folder, Path("verdicts")):
+    with open_verdict_writer(bundle, folder, Path("verdicts")):
         return None
 
 
 def outside() -> object:
     """Knowledge whose photo lies elsewhere."""
     Path("synth").mkdir()
-    Path("synth/spec.yaml").write_text(share("constraints/dosing_kit.yaml").read_text())
+    Path("synth/spec.yaml").write_text(resource_path("constraints/dosing_kit.yaml").read_text())
     photos_of("a.png")
     knows(render_page({"product": "dosing_kit", "photo": "../photos/a.png"}, "A kit."))
     return bundle_knowledge(Path("synth"), Path("bundle"), KnowledgeSettings(folder="known"))

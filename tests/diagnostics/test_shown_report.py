@@ -10,9 +10,9 @@ import pytest
 
 from logicls.constraints.spec.loader import load_spec
 from logicls.io.jsonl import Appender
-from logicls.io.resources import share
+from logicls.io.resources import resource_path
 from logicls.models.bundle import Bundle
-from logicls.predict.folder.replay import find_result, origin_of, replay
+from logicls.predict.folder.replay import find_result, find_origin, replay
 from logicls.predict.serialization import verdict_to_json
 from logicls.records import Verdict
 from logicls.report.card_view import Labels
@@ -24,7 +24,7 @@ VERDICT = Verdict("a.png", "pass", width=8, height=8, sha256="ab" * 32, bundle="
 
 def bundle(name: str) -> Bundle:
     """A bundle as far as it is looked at before a photo is."""
-    return Bundle(Path("bundle"), name, load_spec(share("constraints/dosing_kit.yaml")), None, None, 5)
+    return Bundle(Path("bundle"), name, load_spec(resource_path("constraints/dosing_kit.yaml")), None, None, 5)
 
 
 def unknown_result() -> object:
@@ -56,7 +56,7 @@ TRIGGERS: dict[str, Callable[[], object]] = {
     "LC640": unknown_result,
     "LC641": changed_photo,
     "LC642": lambda: replay(VERDICT, bundle("0c1d2e3f4a5b"), Path("photos")),
-    "LC643": lambda: origin_of(Path("verdicts")),
+    "LC643": lambda: find_origin(Path("verdicts")),
     "LC645": strange_bins,
 }
 

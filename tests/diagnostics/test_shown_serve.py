@@ -16,7 +16,7 @@ from logicls.models.box_formats import BOX_FORMATS
 from logicls.predict.endpoint.client import ChatClient, Endpoint, normalize_url
 from logicls.predict.endpoint.prompts import RequestBuilder, PromptMode
 from logicls.predict.endpoint.reader import strip_special_tokens, make_spec_bundle
-from logicls.predict.folder.ray_cluster import Cluster, Work, _inspected, cluster
+from logicls.predict.folder.ray_cluster import RayCluster, WorkerSetup, _map_batches, connect_cluster
 from logicls.serve.server import Address, serve
 from logicls.serve.uploads import Limits
 
@@ -74,12 +74,14 @@ def share() -> object:
     """Verdicts of a cluster that has no photos."""
     Path("box.yaml").write_text(SPEC)
     bundle = make_spec_bundle(Path("box.yaml"))
-    return list(_inspected(Cluster(OtherMachine(), 2, 0), bundle, Work("box.yaml", "photos", ""), [{"names": "[]"}]))
+    return list(
+        _map_batches(RayCluster(OtherMachine(), 2, 0), bundle, WorkerSetup("box.yaml", "photos", ""), [{"names": "[]"}])
+    )
 
 
 def reach() -> None:
     """A cluster at an address where nobody listens."""
-    with cluster("127.0.0.1:9"):
+    with connect_cluster("127.0.0.1:9"):
         pass
 
 

@@ -10,10 +10,10 @@ from logicls.cli.threshold import threshold
 from logicls.constraints.spec.loader import load_spec
 from logicls.io.atomic import write_text
 from logicls.io.jsonl import Appender
-from logicls.io.resources import share
+from logicls.io.resources import resource_path
 from logicls.predict.serialization import verdict_to_json
-from logicls.predict.uncertainty.calibration import read_scales
-from logicls.predict.uncertainty.ood import read_usual
+from logicls.predict.uncertainty.calibration import read_calibration
+from logicls.predict.uncertainty.ood import read_ood_model
 from logicls.predict.uncertainty.thresholds import read_thresholds
 from logicls.records import Finding, Verdict
 
@@ -21,7 +21,7 @@ from logicls.records import Finding, Verdict
 @pytest.fixture
 def bench(desk) -> Path:
     """A bundle's spec, verdicts of it and their truth."""
-    spec = share("constraints/dosing_kit.yaml")
+    spec = resource_path("constraints/dosing_kit.yaml")
     write_text(Path("bundle/spec.yaml"), spec.read_text(encoding="utf-8"))
     _verdict(load_spec(spec).hash)
     write_text(Path("truth.csv"), "image,violations\na.jpg,\n")
@@ -40,21 +40,21 @@ def test_damaged_calibration(look_right, desk):
     """LC620: a temperature that is a word."""
     write_text(Path("calibration.json"), '{"located": "warm"}')
 
-    look_right("LC620", lambda: read_scales(Path()))
+    look_right("LC620", lambda: read_calibration(Path()))
 
 
 def test_thresholds_in_the_wrong_order(look_right, desk):
     """LC621: and a rule that is not there, at once."""
     write_text(Path("t.json"), '{"limits": {"level": {"low": 0.9, "high": 0.1}, "lid": {}}}')
 
-    look_right("LC621", lambda: read_thresholds(Path("t.json"), known=["level"]))
+    look_right("LC621", lambda: read_thresholds(Path("t.json"), constraints=["level"]))
 
 
 def test_damaged_sketches(look_right, desk):
     """LC622: half a file."""
     Path("usual.safetensors").write_bytes(b"half")
 
-    look_right("LC622", lambda: read_usual(Path()))
+    look_right("LC622", lambda: read_ood_model(Path()))
 
 
 def test_truth_of_other_photos(look_right, bench):

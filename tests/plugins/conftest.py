@@ -20,7 +20,7 @@ from logicls.plugins.retrieval.knowledge import render_page
 from logicls.plugins.selection import PLUGINS_FILE as STANDING
 from logicls.plugins.settings import ExpertSettings
 from logicls.predict.self_test import write_probe
-from logicls.predict.uncertainty.thresholds import FILE, Limit, Thresholds, write_thresholds
+from logicls.predict.uncertainty.thresholds import THRESHOLDS_FILE, RuleThresholds, Thresholds, write_thresholds
 from logicls.pretraining.scene_generator import make_world
 
 _EXPERT = runpy.run_path(str(Path(__file__).parent / "anomaly" / "conftest.py"))
@@ -47,7 +47,10 @@ def outfit(make_bundle, box_spec, dataset, good, tmp_path_factory) -> Outfit:
     torch.manual_seed(0)
     bundle, root = make_bundle(box_spec.read_text()), tmp_path_factory.mktemp("outfit")
     write_probe(bundle, shards(root, good[:2]))
-    write_thresholds(bundle.path / FILE, Thresholds(tuple((c.id, Limit(0.01, 0.99)) for c in bundle.spec.constraints)))
+    write_thresholds(
+        bundle.path / THRESHOLDS_FILE,
+        Thresholds(tuple((c.id, RuleThresholds(0.01, 0.99)) for c in bundle.spec.constraints)),
+    )
     fit_expert(load_bundle(bundle.path), dataset, ExpertSettings(cells=144, share=0.5, reach=1))
     (bundle.path / STANDING).unlink()
     (root / "photos").mkdir()

@@ -46,7 +46,7 @@ def test_a_recipe_asks_for_each_by_its_key(own, synth, tmp_path):
     wanted = PluginOptions().resolve(own.bundle)
     assert (wanted.expert, wanted.reasoner) == ("", reasoner)
     plugins = wanted.build(load_bundle(own.bundle))
-    assert [plug.kind for plug in plugins.plugged.plugs] == ["reasoner", "retriever"]
+    assert [plug.kind for plug in plugins.manifest.plugins] == ["reasoner", "retriever"]
 
 
 def test_the_usual_ones_are_asked_for_by_nothing(tmp_path):

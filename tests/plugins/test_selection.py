@@ -79,13 +79,13 @@ def test_verdicts_say_what_is_plugged_in(outfit):
     """Kind, name, hash of what it knows, settings that are in effect; the same every time."""
     wanted = PluginSelection("patches", ReasonerSettings(name="latent", steps=3, open=0.5), outfit.knowledge)
 
-    expert, reasoner, retriever = wanted.describe(outfit.bundle).plugs
+    expert, reasoner, retriever = wanted.describe(outfit.bundle).plugins
 
     assert (expert.kind, expert.name, len(expert.knowledge_id)) == ("expert", "patches", 12)
     assert reasoner.to_text() == "reasoner latent tokens=4 steps=3 open=0.5"
     assert (retriever.kind, retriever.name, len(retriever.knowledge_id)) == ("retriever", "documents", 12)
     assert wanted.describe(outfit.bundle) == wanted.describe(outfit.bundle)
-    closer = PluginSelection("", ReasonerSettings(), None).describe(outfit.bundle).plugs
+    closer = PluginSelection("", ReasonerSettings(), None).describe(outfit.bundle).plugins
     assert [plug.to_text() for plug in closer] == ["reasoner closer larger=1.15"]
 
 
@@ -108,7 +108,7 @@ def test_the_same_is_plugged_in_again(outfit):
     wanted = PluginSelection("patches", ReasonerSettings(name="latent", tokens=2, steps=3, open=0.5), outfit.knowledge)
     plugged = wanted.describe(outfit.bundle)
 
-    repeated = restore_selection(plugged.plugs, outfit.knowledge)
+    repeated = restore_selection(plugged.plugins, outfit.knowledge)
 
     assert repeated.describe(outfit.bundle) == plugged
     assert restore_selection((), None) == PluginSelection()

@@ -9,8 +9,8 @@ import pytest
 from logicls.constraints.spec.loader import load_spec
 from logicls.predict.decision import decide
 from logicls.predict.readers.nano import Prediction
-from logicls.predict.uncertainty.calibration import SURE, Scales
-from logicls.predict.uncertainty.thresholds import Limit, Thresholds
+from logicls.predict.uncertainty.calibration import MIN_PROBABILITY, Calibration
+from logicls.predict.uncertainty.thresholds import RuleThresholds, Thresholds
 from logicls.records import Answer, Box
 
 SPEC = """logicls: 1
@@ -23,7 +23,7 @@ constraints:
   - {id: one-lid, quantity: {of: lid, exactly: 1}, violation: missing_lid}
 """
 NAMES = ("missing_pin", "extra_pin", "missing_lid")
-BAND = Thresholds((("two-pins", Limit(0.1, 0.9)),))
+BAND = Thresholds((("two-pins", RuleThresholds(0.1, 0.9)),))
 
 
 @pytest.fixture
@@ -77,9 +77,11 @@ def test_two_readings_that_differ_go_to_review(spec, look):
 @pytest.mark.parametrize(("weight", "outcome"), [(0.0, "pass"), (0.5, "review"), (2.0, "review")])
 def test_a_stated_verdict_is_heard_by_its_weight(spec, weight, outcome):
     """A second reader that was found to know nothing sends nobody to look."""
-    scales = Scales(derived=1.0, stated=weight)
+    scales = Calibration(derived_weight=1.0, stated_weight=weight)
 
-    verdict = decide(spec, seen(2, 1, sure=0.99, missing_pin=0.999), "a.jpg", (100, 80), scales=scales, thresholds=BAND)
+    verdict = decide(
+        spec, seen(2, 1, sure=0.99, missing_pin=0.999), "a.jpg", (100, 80), calibration=scales, thresholds=BAND
+    )
 
     assert verdict.outcome == outcome
 
@@ -87,7 +89,7 @@ def test_a_stated_verdict_is_heard_by_its_weight(spec, weight, outcome):
 @pytest.mark.parametrize(("low", "high", "outcome"), [(0.5, 0.5, "pass"), (0.01, 0.99, "review")])
 def test_thresholds_decide_who_looks(spec, low, high, outcome):
     """The same look; the verdict says by which thresholds."""
-    thresholds = Thresholds((("two-pins", Limit(low, high)),))
+    thresholds = Thresholds((("two-pins", RuleThresholds(low, high)),))
 
     verdict = decide(spec, seen(2, 1), "a.jpg", (100, 80), thresholds=thresholds)
 
@@ -96,7 +98,7 @@ def test_thresholds_decide_who_looks(spec, low, high, outcome):
 
 def test_a_doubt_about_the_photo_goes_to_review(spec):
     """However sure the rules are."""
-    verdict = decide(spec, seen(2, 1), "a.jpg", (100, 80), doubts=("blurred",))
+    verdict = decide(spec, seen(2, 1), "a.jpg", (100, 80), unconditional_reasons=("blurred",))
 
     assert (verdict.outcome, verdict.reasons, verdict.unconditional_reasons) == ("review", ("blurred",), ("blurred",))
 
@@ -130,7 +132,7 @@ def test_scores_are_probabilities(spec):
     verdict = decide(spec, seen(1, 1, ("missing_pin",), sure=0.8), "a.jpg", (100, 80))
 
     scores, chances = dict(verdict.scores), [f.probability for f in verdict.findings]
-    pooled = ((1 - SURE) / SURE * 9) ** 0.5
+    pooled = ((1 - MIN_PROBABILITY) / MIN_PROBABILITY * 9) ** 0.5
     assert tuple(scores) == NAMES
     assert scores["missing_pin"] == pytest.approx(pooled / (1 + pooled))
     assert scores["missing_lid"] == pytest.approx(1 / (1 + (4 * 9) ** 0.5))

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from logicls.predict.amendments import recalled
-from logicls.predict.plugin_protocols import Recall
+from logicls.predict.amendments import apply_product_match
+from logicls.predict.plugin_protocols import ProductMatch
 from logicls.records import Verdict
 
 PASSED = Verdict("a.jpg", "pass")
@@ -11,13 +11,15 @@ PASSED = Verdict("a.jpg", "pass")
 
 def test_documents_are_written_down():
     """A photo that shows what it should keeps its outcome."""
-    assert recalled(PASSED, Recall("box", documents=("box/a",))) == Verdict("a.jpg", "pass", documents=("box/a",))
+    assert apply_product_match(PASSED, ProductMatch("box", documents=("box/a",))) == Verdict(
+        "a.jpg", "pass", documents=("box/a",)
+    )
 
 
 def test_another_product_goes_to_review():
     """The doubt is one that no threshold changes."""
     doubt = "shows another product: lid"
 
-    found = recalled(PASSED, Recall("lid", doubt=doubt))
+    found = apply_product_match(PASSED, ProductMatch("lid", review_reason=doubt))
 
     assert (found.outcome, found.reasons, found.unconditional_reasons) == ("review", (doubt,), (doubt,))

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from logicls.errors import DataError
-from logicls.predict.serialization import result_id, verdict_from_json, verdict_to_json, write_table
+from logicls.predict.serialization import result_id, verdict_from_json, verdict_to_json, write_verdicts_csv
 from logicls.records import Answer, Box, Finding, PluginInfo, SecondLook, Verdict
 
 FULL = Verdict(
@@ -41,7 +41,7 @@ def test_every_bad_field_is_named():
 
 def test_the_table_has_a_row_a_photo_and_a_column_a_violation(tmp_path):
     """Several values stand in one field with ';' between; what was not read is told from what is good."""
-    write_table([FULL, TORN, SILENT], tmp_path / "v.csv", violations=("gone", "wrong cap"))
+    write_verdicts_csv([FULL, TORN, SILENT], tmp_path / "v.csv", violations=("gone", "wrong cap"))
 
     names = [result_id(verdict) for verdict in (FULL, TORN, SILENT)]
     assert (tmp_path / "v.csv").read_text(encoding="utf-8").splitlines() == [
@@ -59,7 +59,7 @@ def test_no_cell_is_a_formula(tmp_path, name):
     """What a spreadsheet would run gets a mark in front; JSON Lines have the name as it is."""
     verdict = replace(TORN, photo=name, violations=(name,), reasons=(name,))
 
-    write_table([verdict], tmp_path / "v.csv", violations=())
+    write_verdicts_csv([verdict], tmp_path / "v.csv", violations=())
 
     with (tmp_path / "v.csv").open(encoding="utf-8", newline="") as file:
         (row,) = csv.DictReader(file)
@@ -107,7 +107,7 @@ def test_a_table_of_an_expert_has_its_score(tmp_path):
     plugs = PluginInfo("expert", "patches", "0a1b"), PluginInfo("reasoner", "closer", settings=(("larger", 1.15),))
     flawed = replace(FULL, scores=(*FULL.scores, ("structural_defect", 0.75)))
 
-    write_table([replace(v, plugins=plugs) for v in (TORN, flawed)], tmp_path / "v.csv", violations=("gone",))
+    write_verdicts_csv([replace(v, plugins=plugs) for v in (TORN, flawed)], tmp_path / "v.csv", violations=("gone",))
 
     rows = list(csv.DictReader((tmp_path / "v.csv").read_text().splitlines()))
     assert [row["score:structural_defect"] for row in rows] == ["", "0.7500"]
@@ -116,7 +116,7 @@ def test_a_table_of_an_expert_has_its_score(tmp_path):
 
 def test_a_table_of_nothing_has_its_head(tmp_path):
     """And no column of plug-ins."""
-    write_table([], tmp_path / "v.csv", violations=("gone",))
+    write_verdicts_csv([], tmp_path / "v.csv", violations=("gone",))
 
     assert (tmp_path / "v.csv").read_text() == (
         "photo,outcome,violations,stated,score,reasons,score:gone,seconds,result,sha256,bundle,thresholds,version,spec\n"

@@ -9,8 +9,8 @@ from dataclasses import replace
 from PIL import Image
 
 from logicls.evaluation import score
-from logicls.predict.plugin_protocols import Cause
-from logicls.predict.uncertainty.calibration import Bin
+from logicls.predict.plugin_protocols import ViolationCause
+from logicls.predict.uncertainty.calibration import ReliabilityBin
 from logicls.records import PluginInfo, SecondLook
 from logicls.report.page import write_report
 from logicls.report.summary import TruthComparison
@@ -146,7 +146,7 @@ def test_with_the_truth_there_are_confusion_and_reliability(photos):
 def test_calibrated_probabilities_are_drawn_where_there_are_some(photos):
     """Bins that the scoring measured take the place of the anomaly score."""
     held = TruthComparison(
-        {"bad.jpg": ("gone",)}, score([FAILED], {"bad.jpg": ("gone",)}), (Bin(0.9, 1.0, 10, 0.95, 0.8),)
+        {"bad.jpg": ("gone",)}, score([FAILED], {"bad.jpg": ("gone",)}), (ReliabilityBin(0.9, 1.0, 10, 0.95, 0.8),)
     )
 
     html = page(photos, FAILED, held=held)
@@ -158,7 +158,7 @@ def test_calibrated_probabilities_are_drawn_where_there_are_some(photos):
 
 def test_causes_and_consequences_travel_with_the_page(tmp_path):
     """What pages of knowledge say of a violation stands in the page, for the card to show beside it."""
-    cause = Cause("box/pin", "", "The feeder is empty.", "The lid opens.")
+    cause = ViolationCause("box/pin", "", "The feeder is empty.", "The lid opens.")
     words = replace(WORDS, causes={"missing_pin": (cause,)})
 
     write_report([], words, photos=tmp_path, out=tmp_path / "index.html", now=NOW)

@@ -8,7 +8,7 @@ import pytest
 
 from logicls.errors import DataError
 from logicls.evaluation import score
-from logicls.predict.uncertainty.calibration import Bin
+from logicls.predict.uncertainty.calibration import ReliabilityBin
 from logicls.report.summary import TruthCounter, build_confusion_matrix, read_reliability
 
 from .cases import FAILED, PASSED
@@ -43,7 +43,7 @@ def test_scores_are_binned_beside_what_is_true():
     for verdict in (FAILED, PASSED, replace(FAILED, photo="other.jpg"), replace(PASSED, score=1.0)):
         against.add(verdict)
 
-    assert against.reliability_bins() == (Bin(0.1, 0.2, 1, 0.1, 0.0), Bin(0.9, 1.0, 2, 0.95, 0.5))
+    assert against.reliability_bins() == (ReliabilityBin(0.1, 0.2, 1, 0.1, 0.0), ReliabilityBin(0.9, 1.0, 2, 0.95, 0.5))
     assert against.set_pairs[("gone",), ("gone",)] == 1
 
 
@@ -56,7 +56,7 @@ def test_reliability_is_read_from_the_metrics(tmp_path):
     file.write_text(json.dumps({"n": 4}))
     assert read_reliability(file) == ()
     file.write_text(json.dumps({"reliability": rows}))
-    assert read_reliability(file) == (Bin(0.0, 0.5, 4, 0.25, 0.5),)
+    assert read_reliability(file) == (ReliabilityBin(0.0, 0.5, 4, 0.25, 0.5),)
     file.write_text(json.dumps({"reliability": [{"count": 1}]}))
     with pytest.raises(DataError, match="LC645"):
         read_reliability(file)

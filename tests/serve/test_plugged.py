@@ -11,7 +11,7 @@ import pytest
 
 from logicls.errors import BundleError
 from logicls.plugins.selection import PluginOptions, PluginSelection, set_default_plugins
-from logicls.predict.folder.runner import by_reader, predict_folder
+from logicls.predict.folder.runner import inspect_with_reader, predict_folder
 from logicls.predict.readers.protocol import make_reader
 from logicls.predict.self_test import open_bundle
 from logicls.serve.server import Address, serve
@@ -48,8 +48,8 @@ def test_the_record_is_that_of_a_folder(outfit, served, tmp_path):
     wanted = PluginSelection("patches", ASKED.resolve(outfit.bundle).reasoner, outfit.knowledge)
     bundle = open_bundle(outfit.bundle)
     plugins = wanted.build(bundle)
-    inspect = by_reader(make_reader(bundle, plugins.retriever), outfit.photos, 1, 0, plugins)
-    predict_folder(bundle, outfit.photos, tmp_path, inspect=inspect, plugged=plugins.plugged)
+    inspect = inspect_with_reader(make_reader(bundle, plugins.retriever), outfit.photos, 1, 0, plugins)
+    predict_folder(bundle, outfit.photos, tmp_path, inspect=inspect, manifest=plugins.manifest)
     lines = map(json.loads, (tmp_path / "verdicts.jsonl").read_text().splitlines())
     told = {record["photo"]: without_times(record) for record in lines}
 
@@ -62,7 +62,7 @@ def test_the_record_is_that_of_a_folder(outfit, served, tmp_path):
     assert came["a.png"]["second_look"]["reasoner"] == "closer"
     assert "structural_defect" in dict(came["a.png"]["scores"])
     assert any(record["documents"] for record in came.values())
-    assert health["plugins"] == [plug.to_text() for plug in plugins.plugged.plugs]
+    assert health["plugins"] == [plug.to_text() for plug in plugins.manifest.plugins]
 
 
 @pytest.mark.slow

@@ -9,9 +9,9 @@ import pytest
 
 from logicls.constraints.spec.loader import load_spec
 from logicls.errors import BundleError, DataError
-from logicls.io.resources import share
+from logicls.io.resources import resource_path
 from logicls.models.bundle import Bundle, write_bundle
-from logicls.predict.decision import grounds_of
+from logicls.predict.decision import load_decision_model
 from logicls.predict.uncertainty import calibration as scales
 from logicls.predict.uncertainty import ood as novelty
 from logicls.predict.uncertainty import thresholds
@@ -20,14 +20,14 @@ from logicls.synth.pipeline import SynthesisRequest, build_dataset
 from logicls.train.calibration import calibrate
 from logicls.train.validation import split_photos
 
-KIT = share("constraints/dosing_kit.yaml")
+KIT = resource_path("constraints/dosing_kit.yaml")
 
 
 @pytest.fixture(scope="module")
 def many(tmp_path_factory):
     """Enough examples to tell what is usual."""
     out = tmp_path_factory.mktemp("many")
-    build_dataset(SynthesisRequest(KIT, share("data/dosing_kit"), out, 80, 0), workers=1)
+    build_dataset(SynthesisRequest(KIT, resource_path("data/dosing_kit"), out, 80, 0), workers=1)
     return out
 
 
@@ -66,19 +66,24 @@ def test_what_it_leaves_is_read_back(once):
     """All three files are there, prediction takes them up, and nothing is left to warn of."""
     bundle, said = once
 
-    grounds = grounds_of(bundle)
+    grounds = load_decision_model(bundle)
 
-    assert {scales.FILE, thresholds.FILE, novelty.FILE} <= {path.name for path in bundle.path.iterdir()}
-    assert grounds.scales.examples > 0
+    assert {scales.CALIBRATION_FILE, thresholds.THRESHOLDS_FILE, novelty.OOD_FILE} <= {
+        path.name for path in bundle.path.iterdir()
+    }
+    assert grounds.calibration.example_count > 0
     assert {name for name, _ in grounds.thresholds.limits} <= {c.id for c in bundle.spec.constraints}
     assert "made examples of" in grounds.thresholds.origin
     assert grounds.warnings == ()
-    assert said[-1].startswith(f"calibrated on {grounds.scales.examples} examples kept aside")
+    assert said[-1].startswith(f"calibrated on {grounds.calibration.example_count} examples kept aside")
 
 
 def test_the_same_again(made, many):
     """Nothing in it is by chance: the same bundle and examples give the same files."""
-    before = {name: (made.path / name).read_bytes() for name in (scales.FILE, thresholds.FILE, novelty.FILE)}
+    before = {
+        name: (made.path / name).read_bytes()
+        for name in (scales.CALIBRATION_FILE, thresholds.THRESHOLDS_FILE, novelty.OOD_FILE)
+    }
 
     calibrated(made, many, [])
 
@@ -92,17 +97,17 @@ def test_without_examples_aside_nothing_is_written(plain, synth):
     calibrated(plain, synth, said, 0.0)
 
     assert said == ["not calibrated: no examples were kept aside"]
-    assert len(grounds_of(plain).warnings) == 2
+    assert len(load_decision_model(plain).warnings) == 2
 
 
 @pytest.mark.parametrize(
     ("file", "text", "code"),
     [
-        (scales.FILE, "{", "LC620"),
-        (scales.FILE, '{"located": "hot"}', "LC620"),
-        (thresholds.FILE, "{}", "LC621"),
-        (thresholds.FILE, '{"limits": {"two-pins": {"low": 0.1, "high": 0.9}}}', "LC621"),
-        (novelty.FILE, "not a tensor", "LC622"),
+        (scales.CALIBRATION_FILE, "{", "LC620"),
+        (scales.CALIBRATION_FILE, '{"located": "hot"}', "LC620"),
+        (thresholds.THRESHOLDS_FILE, "{}", "LC621"),
+        (thresholds.THRESHOLDS_FILE, '{"limits": {"two-pins": {"low": 0.1, "high": 0.9}}}', "LC621"),
+        (novelty.OOD_FILE, "not a tensor", "LC622"),
     ],
 )
 def test_damage_is_told(made, file, text, code):
@@ -110,7 +115,7 @@ def test_damage_is_told(made, file, text, code):
     (made.path / file).write_text(text)
 
     with pytest.raises((BundleError, DataError)) as caught:
-        grounds_of(made)
+        load_decision_model(made)
 
     assert [problem.code for problem in caught.value.problems] == [code]
     assert file in str(caught.value)

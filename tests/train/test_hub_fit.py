@@ -13,6 +13,7 @@ from PIL import Image
 from safetensors.torch import load_file
 from transformers.models.llama.modeling_llama import LlamaMLP
 
+from logicls.train.observer import SILENT, TrainingObserver
 from logicls.errors import BundleError, RecipeError
 from logicls.models.bundle import load_bundle
 from logicls.models.hub.answer_codec import HubAnswerCodec
@@ -20,7 +21,7 @@ from logicls.models.hub.bundle_io import describe_base
 from logicls.models.hub.chat_template import read_chat_format
 from logicls.models.hub.loading import box_format_for, find_checkpoint, conventions_for, load_model, load_processor
 from logicls.models.nano.losses import IGNORE_INDEX
-from logicls.predict.decision import grounds_of
+from logicls.predict.decision import load_decision_model
 from logicls.predict.folder.runner import predict_folder, read_verdicts
 from logicls.predict.readers.protocol import make_reader
 from logicls.predict.self_test import open_bundle
@@ -32,7 +33,7 @@ from logicls.train.recipe import HubSettings, Recipe
 from logicls.train.sampler import UniformSampler
 
 FAMILIES = ["idefics3", "llava", "llava_onevision", "qwen2_5_vl", "qwen3_vl", "smolvlm"]
-QUIET = {"say": lambda _: None}
+QUIET = {"observer": SILENT}
 
 
 @pytest.fixture(params=FAMILIES)
@@ -66,8 +67,7 @@ def test_a_run_ends_in_a_bundle_that_predicts(checkpoint, synth, tmp_path, famil
     """Preflight, two steps, adapter saved and loaded, probe replayed, calibrated, a folder of photos read."""
     told, lines, seen = [], [], []
     made = fit(
-        synth, tmp_path / "bundle", recipe(checkpoint(family)).model_copy(update={"heldout": 0.3}), say=lines.append,
-        prepared=seen.append, told=lambda *step: told.append(step),
+        synth, tmp_path / "bundle", recipe(checkpoint(family)).model_copy(update={"heldout": 0.3}), observer=TrainingObserver(on_message=lines.append, on_examples=seen.append, on_step=lambda *step: told.append(step)),
     )  # fmt: skip
     (tmp_path / "photos").mkdir()
     for number in range(2):
@@ -89,9 +89,11 @@ def test_a_run_ends_in_a_bundle_that_predicts(checkpoint, synth, tmp_path, famil
     assert facts["hub"]["base"] == str(checkpoint(family))
     assert not (tmp_path / "bundle" / "model.safetensors").exists()
     assert any(line.startswith("kept aside: ") for line in lines)
-    assert grounds_of(opened).scales.examples > 0
-    assert lines[-1].startswith(f"calibrated on {grounds_of(opened).scales.examples} examples kept aside")
-    assert verdicts[0].thresholds == grounds_of(opened).thresholds.id
+    assert load_decision_model(opened).calibration.example_count > 0
+    assert lines[-1].startswith(
+        f"calibrated on {load_decision_model(opened).calibration.example_count} examples kept aside"
+    )
+    assert verdicts[0].thresholds == load_decision_model(opened).thresholds.id
 
 
 @pytest.mark.slow
@@ -119,8 +121,7 @@ def test_precision_and_recomputing_are_followed(checkpoint, synth, tmp_path, set
     losses_of = {}
     for name, hub in (("plain", {}), ("set", settings)):
         told = losses_of[name] = []
-        fit(synth, tmp_path / name, recipe(checkpoint("qwen2_5_vl"), dropout=0.0, **hub), **QUIET,
-            told=lambda _, loss, told=told: told.append(loss))  # fmt: skip
+        fit(synth, tmp_path / name, recipe(checkpoint("qwen2_5_vl"), dropout=0.0, **hub), observer=TrainingObserver(on_step=lambda _, loss, told=told: told.append(loss)))  # fmt: skip
 
     near = 1e-4 if "gradient_checkpointing" in settings else 0.05
     model = open_bundle(tmp_path / "set").model
@@ -149,7 +150,12 @@ def test_a_batch_in_parts_takes_the_same_steps(checkpoint, synth, tmp_path):
     found = {}
     for parts in (1, 4):
         told, given = [], recipe(checkpoint("llava"), dropout=0.0, accumulate=parts)
-        fit(synth, tmp_path / str(parts), given, **QUIET, told=lambda _, loss, told=told: told.append(loss))
+        fit(
+            synth,
+            tmp_path / str(parts),
+            given,
+            observer=TrainingObserver(on_step=lambda _, loss, told=told: told.append(loss)),
+        )
         found[parts] = told, load_file(tmp_path / str(parts) / "adapter_model.safetensors")
 
     (losses_, whole), (others, parts) = found[1], found[4]
@@ -182,11 +188,11 @@ def test_the_answers_tokens_alone_are_learned(examples_of, family):
     for ids, labels in zip(batch["input_ids"], batch["labels"], strict=True):
         first = int((labels != IGNORE_INDEX).nonzero()[0])
         told = labels[first:].tolist()
-        before = codec.text(ids[:first].tolist())
+        before = codec.detokenize(ids[:first].tolist())
         assert told == ids[first:].tolist()
-        assert told[-1] == codec.talk.end
-        assert codec.text(told[:-1]).strip().startswith("@ ")
-        assert before.endswith(codec.talk.after)
+        assert told[-1] == codec.chat_format.end_token
+        assert codec.detokenize(told[:-1]).strip().startswith("@ ")
+        assert before.endswith(codec.chat_format.prompt_suffix)
         assert (labels[:first] == IGNORE_INDEX).all()
         assert len(labels) == width
 
@@ -200,7 +206,7 @@ def test_an_epoch_takes_every_photo_once_and_draws_a_question(examples_of):
     parts = list(feed)
 
     again = HubBatches(examples, sampler=even, start=6, stop=10, parts=2, jitter=0.1, verdict_weight=3.0, seed=0)
-    lines = [[examples.codec.text(row[row != IGNORE_INDEX].tolist()) for row in part["labels"]] for part in parts]
+    lines = [[examples.codec.detokenize(row[row != IGNORE_INDEX].tolist()) for row in part["labels"]] for part in parts]
     assert [len(part["input_ids"]) for part in parts] == [2] * 20
     assert lines[:10] != lines[10:]
     assert all(torch.equal(one["input_ids"], other["input_ids"]) for one, other in zip(parts[12:], again, strict=True))
@@ -221,10 +227,16 @@ def test_a_stopped_run_goes_on_to_the_same_weights(checkpoint, synth, tmp_path):
             raise Killed
 
     with pytest.raises(Killed):
-        fit(synth, tmp_path / "parts", given, **QUIET, told=stop)
+        fit(synth, tmp_path / "parts", given, observer=TrainingObserver(on_step=stop))
     state = torch.load(tmp_path / "parts" / "work" / "last.ckpt", weights_only=True)["state_dict"]
     steps = []
-    fit(synth, tmp_path / "parts", given, resume=True, **QUIET, told=lambda step, _: steps.append(step))
+    fit(
+        synth,
+        tmp_path / "parts",
+        given,
+        resume=True,
+        observer=TrainingObserver(on_step=lambda step, _: steps.append(step)),
+    )
 
     one, other = (tmp_path / name / "adapter_model.safetensors" for name in ("whole", "parts"))
     assert steps == [3, 4]
@@ -245,7 +257,7 @@ def test_what_is_hard_is_drawn_more_often_and_a_stopped_run_draws_the_same(check
             raise Killed
 
     with pytest.raises(Killed):
-        fit(synth, tmp_path / "parts", given, **QUIET, told=stop)
+        fit(synth, tmp_path / "parts", given, observer=TrainingObserver(on_step=stop))
     fit(synth, tmp_path / "parts", given, resume=True, **QUIET)
 
     rows = read_rows(tmp_path / "whole" / "work" / "difficulty.csv")
@@ -298,8 +310,14 @@ def test_a_run_may_begin_with_a_bundle_of_the_same_model(checkpoint, synth, tmp_
     """Its first loss is that of the bundle's last steps; a bundle of another model is refused."""
     before, after = [], []
     given = recipe(checkpoint("llava"), steps=6, dropout=0.0)
-    fit(synth, tmp_path / "a", given, **QUIET, told=lambda _, loss: before.append(loss))
-    fit(synth, tmp_path / "b", given, start=tmp_path / "a", **QUIET, told=lambda _, loss: after.append(loss))
+    fit(synth, tmp_path / "a", given, observer=TrainingObserver(on_step=lambda _, loss: before.append(loss)))
+    fit(
+        synth,
+        tmp_path / "b",
+        given,
+        start=tmp_path / "a",
+        observer=TrainingObserver(on_step=lambda _, loss: after.append(loss)),
+    )
 
     with pytest.raises(RecipeError, match="LC412 holds no adapter of this model"):
         fit(synth, tmp_path / "c", recipe(checkpoint("idefics3")), start=tmp_path / "a", **QUIET)

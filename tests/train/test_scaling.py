@@ -8,7 +8,7 @@ import pytest
 from logicls.constraints.spec.loader import load_spec
 from logicls.predict.readers.detections import Detection
 from logicls.predict.readers.nano import Prediction
-from logicls.predict.uncertainty.calibration import chance, log_odds
+from logicls.predict.uncertainty.calibration import sigmoid, log_odds
 from logicls.records import Answer, Box
 from logicls.train.calibration import CalibrationExample, fit_calibration, estimate_spread
 
@@ -35,13 +35,13 @@ def drawn(rng: np.random.Generator, heard: float) -> CalibrationExample:
     The width is read with an error of 0.004, half a dead zone. The stated verdict knows with log-odds of `heard`.
     """
     odds = rng.normal(0.0, 3.0)
-    there = rng.random() < chance(odds)
+    there = rng.random() < sigmoid(odds)
     width = 15.0 + rng.uniform(-4.0, 4.0)
     box, read = Box(40.0, 40.0, 40.0 + width, 60.0), Box(40.0, 40.0, 40.0 + width + rng.normal(0, 0.4), 60.0)
-    told = chance(odds / 2)
+    told = sigmoid(odds / 2)
     light = Detection(told, (0.0,) * 4, read)
     answers = (Answer("locate:pin", boxes=(read,) if told >= 0.5 else (), confidence=0.9),)
-    stated = chance((heard if not there else -heard) + rng.normal())
+    stated = sigmoid((heard if not there else -heard) + rng.normal())
     look = Prediction(
         answers, Answer("verdict"), (("missing", stated), ("extra", 0.01), ("thin", 0.01), ("thick", 0.01)), None,
         (("locate:pin", (light,)),),
@@ -56,10 +56,10 @@ def test_what_is_known_is_found(spec):
 
     found = fit_calibration(spec, [drawn(rng, 2.0) for _ in range(600)])
 
-    assert found.located == pytest.approx(0.5, rel=0.2)
-    assert found.spread("narrow").sd == pytest.approx(0.5, rel=0.2)
-    assert found.spread("narrow").stray < 0.02
-    assert found.examples == 600
+    assert found.locate_temperature == pytest.approx(0.5, rel=0.2)
+    assert found.noise_of("narrow").sd == pytest.approx(0.5, rel=0.2)
+    assert found.noise_of("narrow").outlier_rate < 0.02
+    assert found.example_count == 600
 
 
 def lit(chance: float, *, there: bool) -> CalibrationExample:
@@ -80,7 +80,10 @@ def apart(rng: np.random.Generator) -> CalibrationExample:
 
 def test_no_error_in_a_few_is_no_certainty(spec):
     """Where true and false lights lie wholly apart a lower temperature is always likelier: few bear no low one."""
-    few, many = (fit_calibration(spec, [apart(np.random.default_rng(k)) for k in range(n)]).located for n in (20, 2000))
+    few, many = (
+        fit_calibration(spec, [apart(np.random.default_rng(k)) for k in range(n)]).locate_temperature
+        for n in (20, 2000)
+    )
 
     assert 0.1 < many < few < 1
 
@@ -88,7 +91,7 @@ def test_no_error_in_a_few_is_no_certainty(spec):
 def test_what_is_all_but_certain_does_not_blunt_the_rest(spec):
     """Of 300 lights, all true, half are told of with 0.93: they are as sure beside others of 0.9999999 as of 0.97."""
     alike, apart_ = (
-        fit_calibration(spec, [lit(sure if k % 2 else 0.93, there=True) for k in range(300)]).located
+        fit_calibration(spec, [lit(sure if k % 2 else 0.93, there=True) for k in range(300)]).locate_temperature
         for sure in (0.97, 0.9999999)
     )
 
@@ -103,7 +106,7 @@ def test_a_stated_verdict_weighs_what_it_is_worth(spec, heard, least, most):
 
     found = fit_calibration(spec, [drawn(rng, heard) for _ in range(400)])
 
-    assert least <= found.stated <= most
+    assert least <= found.stated_weight <= most
 
 
 def test_strays_do_not_widen_a_spread():
@@ -111,7 +114,7 @@ def test_strays_do_not_widen_a_spread():
     spread = estimate_spread([0.5, -0.5] * 99 + [30.0, -40.0])
 
     assert spread.sd == pytest.approx(0.7413)
-    assert spread.stray == pytest.approx(2.5 / 201)
+    assert spread.outlier_rate == pytest.approx(2.5 / 201)
 
 
 def test_nothing_is_fitted_where_nothing_is_broken(spec):
@@ -121,5 +124,5 @@ def test_nothing_is_fitted_where_nothing_is_broken(spec):
 
     found = fit_calibration(spec, [CalibrationExample((whole,), frozenset(), (100, 100), look)] * 5)
 
-    assert (found.derived, found.stated, found.offset, found.examples) == (0.5, 0.5, 0.0, 0)
+    assert (found.derived_weight, found.stated_weight, found.offset, found.example_count) == (0.5, 0.5, 0.0, 0)
     assert log_odds(0.5) == 0.0

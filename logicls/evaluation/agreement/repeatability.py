@@ -18,7 +18,7 @@ from logicls.data.image_io import read_photo
 from logicls.errors import DataError, PhotoError, Problem, relative_path
 from logicls.evaluation.agreement.decisions import LOGICLS, Decision
 from logicls.evaluation.agreement.storage import Kept
-from logicls.predict.decision import grounds_of, verdict_on
+from logicls.predict.decision import load_decision_model, decide_photo
 from logicls.predict.readers.protocol import Reader
 from logicls.records import Outcome
 from logicls.synth.augmentation import Augmenter, AugmentationSettings
@@ -129,9 +129,9 @@ def decide_again(
 
 def outcomes_of(reader: Reader, photos: Sequence[np.ndarray]) -> list[Outcome]:
     """What the bundle decides on photos, uint8 RGB [height width 3]."""
-    grounds = grounds_of(reader.bundle)
+    grounds = load_decision_model(reader.bundle)
     looks = reader.predict_pixels(photos) if photos else []
-    return [verdict_on(grounds, look, "", photo).outcome for look, photo in zip(looks, photos, strict=True)]
+    return [decide_photo(grounds, look, "", photo).outcome for look, photo in zip(looks, photos, strict=True)]
 
 
 def _pixels(images: Path, photos: Sequence[str]) -> dict[str, np.ndarray]:

@@ -44,7 +44,7 @@ from logicls.plugins.anomaly.storage import (
     write_expert_state,
 )
 from logicls.plugins.settings import ExpertSettings
-from logicls.predict.plugin_protocols import Flaw, Photo
+from logicls.predict.plugin_protocols import AnomalyDetection, Photo
 
 MAX_FIT_PHOTOS = 80
 """Photos that are learned from where there are as many more as the bar needs for its promise."""
@@ -97,7 +97,7 @@ class PatchCoreExpert:
     def __init__(self, extractor: PatchFeatureExtractor, model: PatchCoreModel, localizer: FlawLocalizer) -> None:
         self.extractor, self.model, self.localizer = extractor, model, localizer
 
-    def examine(self, photos: Sequence[Photo]) -> list[Flaw]:
+    def examine(self, photos: Sequence[Photo]) -> list[AnomalyDetection]:
         """The flaw of each photo, or how far it is from having one."""
         if not photos:
             return []

@@ -58,7 +58,7 @@ from logicls.plugins.anomaly.text_expert import (
     localization_map,
 )
 from logicls.plugins.settings import ExpertSettings
-from logicls.predict.plugin_protocols import Flaw, Photo
+from logicls.predict.plugin_protocols import AnomalyDetection, Photo
 
 
 @runtime_checkable
@@ -208,7 +208,7 @@ class PriorExpert:
     def __init__(self, model: PriorModel, localizer: FlawLocalizer) -> None:
         self.model, self.localizer = model, localizer
 
-    def examine(self, photos: Sequence[Photo]) -> list[Flaw]:
+    def detect_anomalies(self, photos: Sequence[Photo]) -> list[AnomalyDetection]:
         """The flaw of each photo, or how far it is from having one."""
         if not photos:
             return []
@@ -216,7 +216,7 @@ class PriorExpert:
         log_odds = self.model.predict_log_odds(photos, loc_maps).tolist()
         return [self._flaw(*one) for one in zip(loc_maps, log_odds, photos, strict=True)]
 
-    def _flaw(self, loc_map: Float[Tensor, "rows columns"], log_odds: float, photo: Photo) -> Flaw:
+    def _flaw(self, loc_map: Float[Tensor, "rows columns"], log_odds: float, photo: Photo) -> AnomalyDetection:
         """What was said is about the worst place."""
         return self.localizer.localize(loc_map.numpy(), lambda _: log_odds, photo)
 

@@ -43,7 +43,7 @@ from logicls.plugins.anomaly.storage import (
 )
 from logicls.plugins.anomaly.synthetic_flaws import FLAW_TYPES, add_flaw
 from logicls.plugins.settings import ExpertSettings
-from logicls.predict.plugin_protocols import Flaw, Photo
+from logicls.predict.plugin_protocols import AnomalyDetection, Photo
 
 EMBEDDING_WIDTH, NORMAL_PROTOTYPES, PROTOTYPES_PER_TYPE = 64, 16, 4
 """Of an embedding; prototypes of what is right, and of each type of what is wrong."""
@@ -186,14 +186,14 @@ class PrototypeExpert:
     def __init__(self, extractor: PatchFeatureExtractor, model: PrototypeModel, localizer: FlawLocalizer) -> None:
         self.extractor, self.model, self.localizer = extractor, model, localizer
 
-    def examine(self, photos: Sequence[Photo]) -> list[Flaw]:
+    def detect_anomalies(self, photos: Sequence[Photo]) -> list[AnomalyDetection]:
         """The flaw of each photo, or how far it is from having one."""
         if not photos:
             return []
         heatmaps = self.model.localize(self.extractor, photos)
         return [self._flaw(heatmap, photo) for heatmap, photo in zip(heatmaps, photos, strict=True)]
 
-    def _flaw(self, heatmap: Float[Tensor, "rows columns"], photo: Photo) -> Flaw:
+    def _flaw(self, heatmap: Float[Tensor, "rows columns"], photo: Photo) -> AnomalyDetection:
         scores = torch.logit(heatmap.clamp(1e-4, 1 - 1e-4)).flatten()
 
         def describe(cell: int) -> str:

@@ -20,7 +20,7 @@ from jaxtyping import Bool, Float
 
 from logicls.data.image_io import letterbox_transform
 from logicls.plugins.anomaly.storage import ExpertState
-from logicls.predict.plugin_protocols import Flaw, Photo
+from logicls.predict.plugin_protocols import AnomalyDetection, Photo
 from logicls.records import Box, Scene
 
 DEFAULT_OVERKILL = 0.01
@@ -184,7 +184,7 @@ class FlawLocalizer:
         score_at: Callable[[int], float],
         photo: Photo,
         describe: Callable[[int], str] = lambda place: "",
-    ) -> Flaw:
+    ) -> AnomalyDetection:
         """The flaw of a photo: its worst place.
 
         `score_at` gives the score of a cell, by its number, and `told` more words for one that is a flaw.
@@ -197,11 +197,11 @@ class FlawLocalizer:
             f"{score:.1f} where good photos have up to {self.threshold.score:.1f}",
         )
         if probability < 0.5:
-            return Flaw(probability, score, found=comparison)
+            return AnomalyDetection(probability, score, description=comparison)
         box = self.frame.to_photo(bounding_box(connected_region(heatmap, peak)), width, height)
         details = describe(peak)
         text = f"{comparison}, {details}" if details else comparison
-        return Flaw(probability, score, box, text, components=self.zones.components_at(box, width, height))
+        return AnomalyDetection(probability, score, box, text, components=self.zones.components_at(box, width, height))
 
 
 def localizer_to_json(localizer: FlawLocalizer) -> dict[str, object]:

@@ -38,7 +38,7 @@ from logicls.plugins.anomaly.storage import (
 )
 from logicls.plugins.anomaly.synthetic_flaws import FLAW_TYPES
 from logicls.plugins.settings import ExpertSettings
-from logicls.predict.plugin_protocols import Flaw, Photo
+from logicls.predict.plugin_protocols import AnomalyDetection, Photo
 
 NORMAL_PROMPTS = ("a photo of a flawless surface", "a photo of a part without damage", "a clean and intact part")
 ANOMALY_PROMPTS = tuple(f"a photo of a {kind} on a part" for kind in FLAW_TYPES)
@@ -113,11 +113,11 @@ class TextExpert:
     def __init__(self, encoder: ClipEncoder, localizer: FlawLocalizer, normal: Tensor, anomalous: Tensor) -> None:
         self.encoder, self.localizer, self.normal, self.anomalous = encoder, localizer, normal, anomalous
 
-    def examine(self, photos: Sequence[Photo]) -> list[Flaw]:
+    def detect_anomalies(self, photos: Sequence[Photo]) -> list[AnomalyDetection]:
         """The flaw of each photo, or how far it is from having one."""
         return [self._flaw(photo) for photo in photos]
 
-    def _flaw(self, photo: Photo) -> Flaw:
+    def _flaw(self, photo: Photo) -> AnomalyDetection:
         patches, size = self.encoder.embed_patches(photo), self.localizer.frame.size
         loc_map = localization_map(patches, self.normal, self.anomalous, size)
         scores = loc_map.flatten()

@@ -17,7 +17,7 @@ from logicls.plugins.reasoning.second_look import SEEDED, LatentSettings, photo_
 from logicls.plugins.registry import load_factory
 from logicls.predict.input.listing import escape_name, list_photos
 from logicls.predict.inspector import Inspector
-from logicls.predict.plugin_protocols import Photo, PlugIns
+from logicls.predict.plugin_protocols import Photo, Plugins
 from logicls.predict.readers.protocol import make_reader
 from logicls.records import Verdict
 
@@ -156,7 +156,7 @@ def run_trial(
         replace(load_factory("reasoner", name)(bundle, LatentSettings(seed=seed)), open=min_entropy) for name, seed in runs
     ]  # fmt: skip
     first, verdicts = list[Verdict](), [list[Verdict]() for _ in reasoners]
-    plugins = PlugIns(reasoner=_NoReasoner())
+    plugins = Plugins(reasoner=_NoReasoner())
     with Inspector(make_reader(bundle), photos, 0, plugins) as inspector:
         for loaded in inspector.load(name for name in list_photos(photos) if escape_name(name) in truth):
             (verdict,) = inspector.inspect([loaded])

@@ -45,7 +45,13 @@ from logicls.plugins.reasoning.visual_injection import (
 )
 from logicls.plugins.registry import load_factory
 from logicls.plugins.settings import WITHOUT_STEPS, ReasonerSettings
-from logicls.predict.decision import UNSTATED, Grounds, grounds_of, unread, verdict_on
+from logicls.predict.decision import (
+    UNREADABLE_VERDICT,
+    DecisionModel,
+    load_decision_model,
+    unreadable_reasons,
+    decide_photo,
+)
 from logicls.predict.plugin_protocols import Photo
 from logicls.predict.readers.nano import EncodedPhotos, NanoReader, Prediction
 from logicls.records import SecondLook, Verdict
@@ -207,12 +213,12 @@ class Reinspection:
     """Looks again, in one way, at photos of one bundle."""
 
     name: str
-    decision_model: Grounds
+    decision_model: DecisionModel
     method: ReinspectionMethod
     min_entropy: float = DEFAULT_MIN_ENTROPY
     """As `OPEN`."""
 
-    def rethink(self, photo: Photo, verdict: Verdict) -> Verdict | None:
+    def reinspect(self, photo: Photo, verdict: Verdict) -> Verdict | None:
         """The verdict after a second look; None where there is no need of one, or a person has to see it anyway."""
         if photo_doubts(verdict) or (
             verdict.outcome != "review" and max_answer_entropy(verdict.answers) < self.min_entropy
@@ -223,7 +229,7 @@ class Reinspection:
         amended = verdict
         if output.prediction is not None:
             size = (verdict.width, verdict.height)
-            new_verdict = verdict_on(self.decision_model, output.prediction, verdict.photo, photo, size=size)
+            new_verdict = decide_photo(self.decision_model, output.prediction, verdict.photo, photo, size=size)
             amended = replace(new_verdict, sha256=verdict.sha256, bundle=verdict.bundle, version=verdict.version)
         seconds = round(time.perf_counter() - start, 6)
         if output.rewards:  # what was climbed, reward = 1 - mean entropy
@@ -262,7 +268,7 @@ def _latent_settings(settings: ReasonerSettings) -> LatentSettings:
 
 def photo_doubts(verdict: Verdict) -> tuple[str, ...]:
     """The doubts that no second look takes away: of the photo itself, not of what was read on it."""
-    prediction_doubts = {*unread(verdict.findings), UNSTATED}
+    prediction_doubts = {*unreadable_reasons(verdict.findings), UNREADABLE_VERDICT}
     return tuple(doubt for doubt in verdict.unconditional_reasons if doubt not in prediction_doubts)
 
 
@@ -289,12 +295,12 @@ def make_random(bundle: Bundle, settings: LatentSettings = LatentSettings()) -> 
 def make_closer(bundle: Bundle, settings: LatentSettings = LatentSettings()) -> Reinspection:
     """The whole photo with an input `thinking.closer` times as large, no think tokens: the control of it all."""
     _check_embedded("closer", bundle)
-    return Reinspection("closer", grounds_of(bundle), LargerInput(bundle, settings.input_scale))
+    return Reinspection("closer", load_decision_model(bundle), LargerInput(bundle, settings.input_scale))
 
 
 def _make_latent_reasoner(name: str, bundle: Bundle, settings: LatentSettings) -> Reinspection:
     _check_embedded(name, bundle)
-    return Reinspection(name, grounds_of(bundle), LatentReasoning(bundle, settings))
+    return Reinspection(name, load_decision_model(bundle), LatentReasoning(bundle, settings))
 
 
 def _check_embedded(name: str, bundle: Bundle) -> None:

@@ -30,7 +30,7 @@ from logicls.errors import DataError, Problem, relative_path
 from logicls.io.atomic import write_bytes, write_text
 from logicls.plugins.retrieval.embedding import ImageEncoder, ImageFeatures, load_encoder
 from logicls.plugins.retrieval.knowledge import FEATURES_FILE, KNOWLEDGE_FILE, KnowledgeConfig, read_config, render_page
-from logicls.predict.folder.runner import batched
+from logicls.predict.folder.runner import iterate_batches
 from logicls.predict.plugin_protocols import Photo
 from logicls.pretraining.scene_generator import make_world
 from logicls.records import Scene
@@ -220,7 +220,7 @@ class PageWriter:
 
 def _embed_photos(photos: Iterable[Photo], encoder: ImageEncoder, on_progress: Callable[[int], None]) -> ImageFeatures:
     features = []
-    for batch in batched(photos, BATCH_SIZE):
+    for batch in iterate_batches(photos, BATCH_SIZE):
         features.append(encoder.embed(batch))
         on_progress(len(batch))
     return np.concatenate(features)

@@ -42,7 +42,7 @@ from logicls.constraints.spec.models import Name
 from logicls.constraints.spec.yaml_reader import read_text, read_yaml
 from logicls.data.image_io import file_sha256
 from logicls.errors import DataError, LogiClsError, Problem, relative_path
-from logicls.predict.plugin_protocols import Cause
+from logicls.predict.plugin_protocols import ViolationCause
 
 FENCE = "---"
 _HEADING = re.compile(r"^#{1,6} +(.+?) *#*$")
@@ -249,15 +249,17 @@ def read_config(path: Path) -> KnowledgeConfig:
     """Those of a folder; the usual ones where it has none."""
     file = path / KNOWLEDGE_FILE
     return (
-        validate_tree(KnowledgeConfig, read_yaml(file), relative_path(file)) if file.exists() else KnowledgeConfig(logicls=1)
+        validate_tree(KnowledgeConfig, read_yaml(file), relative_path(file))
+        if file.exists()
+        else KnowledgeConfig(logicls=1)
     )
 
 
-def read_causes(folder: Path, product: str) -> Mapping[str, tuple[Cause, ...]]:
+def read_causes(folder: Path, product: str) -> Mapping[str, tuple[ViolationCause, ...]]:
     """Violation → what the product's pages say of it, those about any variant first. Raises as `read_knowledge`."""
-    causes: dict[str, list[Cause]] = {}
+    causes: dict[str, list[ViolationCause]] = {}
     for page in sorted(read_knowledge(folder).pages, key=lambda page: page.variant):
         if page.product == product and page.defect and (page.causes or page.consequences):
-            cause = Cause(page.name, page.variant, page.causes, page.consequences)
+            cause = ViolationCause(page.name, page.variant, page.causes, page.consequences)
             causes.setdefault(page.defect, []).append(cause)
     return {name: tuple(entries) for name, entries in causes.items()}

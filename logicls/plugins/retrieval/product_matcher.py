@@ -19,7 +19,7 @@ from logicls.plugins.retrieval import q2k
 from logicls.plugins.retrieval.drafting import read_photo_features
 from logicls.plugins.retrieval.embedding import EmbeddingSpace, ImageEncoder, Photos, fit_space, load_encoder
 from logicls.plugins.retrieval.knowledge import KnowledgeBase, KnowledgePage, read_knowledge
-from logicls.predict.plugin_protocols import Photo, Recall
+from logicls.predict.plugin_protocols import Photo, ProductMatch
 
 FOLDS = 4
 QUANTILE = 0.95
@@ -111,17 +111,17 @@ class DocumentRetriever:
     expected: str = ""
     """The product that photos are to show; any if empty."""
 
-    def recall(self, photos: list[Photo]) -> list[Recall]:
+    def match_products(self, photos: list[Photo]) -> list[ProductMatch]:
         """What is known of each photo."""
         return [self._match(key) for key in self.index.embed_keys(photos)] if photos else []
 
-    def _match(self, key: Float[np.ndarray, " width"]) -> Recall:
+    def _match(self, key: Float[np.ndarray, " width"]) -> ProductMatch:
         similarities = {name: float((kin.features @ key).max()) for name, kin in self.index.products.items()}
         product = max(similarities, key=lambda name: similarities[name])
         best, limit = similarities[product], self.index.products[product].min_similarity
         if best < limit:
             doubt = f"unlike every product known: {best:.2f} to {product}, whose own photos have {limit:.2f} or more"
-            return Recall("", likeness=best, nearest=product, doubt=doubt)
+            return ProductMatch("", similarity=best, nearest_product=product, review_reason=doubt)
         mismatch = f"shows another product: {product}" if self.expected and product != self.expected else ""
         own = [k for k, page in enumerate(self.index.pages) if page.product == product]
         document_similarities = self.index.locks[own] @ key
@@ -130,7 +130,7 @@ class DocumentRetriever:
         closest = max(own, key=lambda k: (self.index.pages[k].is_reference, self.index.locks[k] @ key))
         page = self.index.pages[closest]
         names, notes = tuple(page.name for page in selected), tuple(page.text for page in selected)
-        return Recall(product, page.variant, names, best, product, mismatch, notes, page.photo)
+        return ProductMatch(product, page.variant, names, best, product, mismatch, notes, page.photo)
 
     def _select_documents(self, similarities: Float[np.ndarray, " load_retriever"]) -> list[int]:
         settings = self.knowledge.settings

@@ -13,7 +13,7 @@ from logicls.io.atomic import open_atomic
 from logicls.plugins.retrieval.knowledge import KNOWLEDGE_FILE as SETTINGS
 from logicls.plugins.retrieval.knowledge import KnowledgeBase
 from logicls.plugins.retrieval.product_matcher import DocumentRetriever
-from logicls.predict.folder.runner import batched
+from logicls.predict.folder.runner import iterate_batches
 from logicls.predict.input.listing import escape_name, list_photos, no_photos_error
 from logicls.predict.input.loader import LoadedPhoto, make_loader
 
@@ -51,7 +51,7 @@ def route_photos(
     if first is None:
         raise no_photos_error(photos)
     with make_loader(photos, None, 0) as photo_loader:
-        for batch_photos in batched(photo_loader.stream(chain([first], names)), batch):
+        for batch_photos in iterate_batches(photo_loader.stream(chain([first], names)), batch):
             yield from _route_batch(retriever, batch_photos)
 
 
@@ -96,10 +96,17 @@ def find_bundles(knowledge: KnowledgeBase) -> dict[str, Path]:
 
 
 def _route_batch(retriever: DocumentRetriever, photos: Sequence[LoadedPhoto]) -> Iterator[Route]:
-    recalls = iter(retriever.recall([photo.pixels for photo in photos if photo.pixels is not None]))
+    recalls = iter(retriever.match_products([photo.pixels for photo in photos if photo.pixels is not None]))
     for photo in photos:
         if photo.pixels is None:
             yield Route(photo.name, "", reason=photo.error)
         else:
             recall = next(recalls)
-            yield Route(photo.name, recall.product, recall.variant, recall.likeness, recall.nearest, recall.doubt)
+            yield Route(
+                photo.name,
+                recall.product,
+                recall.variant,
+                recall.similarity,
+                recall.nearest_product,
+                recall.review_reason,
+            )

@@ -22,24 +22,24 @@ from typing import Any
 
 from logicls.errors import DataError, LogiClsError, Problem
 from logicls.models.bundle import Bundle
-from logicls.predict.folder.runner import Inspect, batched
+from logicls.predict.folder.runner import InspectPhotos, iterate_batches
 from logicls.predict.inspector import Inspector
-from logicls.predict.plugin_protocols import Plugged, PlugIns
+from logicls.predict.plugin_protocols import PluginManifest, Plugins
 from logicls.predict.readers.protocol import make_reader
 from logicls.predict.self_test import open_bundle
 from logicls.predict.serialization import verdict_from_json, verdict_to_json
 from logicls.records import Verdict
 
-LOCAL = "local"
+LOCAL_ADDRESS = "local"
 """The address that begins a Ray of this machine's own, which ends with the run."""
-STORE = 200_000_000
+OBJECT_STORE_BYTES = 200_000_000
 """Bytes of memory that such a Ray shares between its processes: names and verdicts, never photos."""
-BLOCKS = 5000
+MAX_BLOCKS = 5000
 """Tasks that a folder is divided into, at most."""
 
 
 @dataclass(frozen=True, slots=True)
-class Cluster:
+class RayCluster:
     """What Ray has to work with."""
 
     ray: Any
@@ -49,7 +49,7 @@ class Cluster:
 
 
 @contextmanager
-def cluster(address: str, cpus: int | None = None) -> Iterator[Cluster]:
+def connect_cluster(address: str, cpus: int | None = None) -> Iterator[RayCluster]:
     """Ray at that address: `local`, `auto`, or the address of a head node. `cpus` is for `local` alone.
 
     Nothing is reported to Ray's makers, and no dashboard is begun.
@@ -57,12 +57,16 @@ def cluster(address: str, cpus: int | None = None) -> Iterator[Cluster]:
     Raises:
         DataError: There is no Ray at the address (LC678).
     """
-    _knock(address)
+    _check_reachable(address)
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
     import ray
 
     logging.getLogger("ray.data").setLevel(logging.ERROR)
-    own = {"num_cpus": cpus, "object_store_memory": STORE, "include_dashboard": False} if address == LOCAL else {}
+    own = (
+        {"num_cpus": cpus, "object_store_memory": OBJECT_STORE_BYTES, "include_dashboard": False}
+        if address == LOCAL_ADDRESS
+        else {}
+    )
     try:
         ray.init(address=address, log_to_driver=False, logging_level="ERROR", **own)
     except (ConnectionError, ValueError, RuntimeError, TimeoutError) as error:
@@ -70,12 +74,12 @@ def cluster(address: str, cpus: int | None = None) -> Iterator[Cluster]:
         raise _error("LC678", f"there is no Ray cluster: {reason}", address) from error
     try:
         there = ray.cluster_resources()
-        yield Cluster(ray, int(there.get("CPU", 1)), int(there.get("GPU", 0)))
+        yield RayCluster(ray, int(there.get("CPU", 1)), int(there.get("GPU", 0)))
     finally:
         ray.shutdown()
 
 
-def _knock(address: str) -> None:
+def _check_reachable(address: str) -> None:
     """Ray itself would wait for minutes for somebody to open."""
     found = re.fullmatch(r"(?:ray://)?\[?(.+?)\]?:(\d+)", address)
     if found is None:
@@ -88,40 +92,42 @@ def _knock(address: str) -> None:
 
 
 @dataclass(frozen=True, slots=True)
-class Work:
+class WorkerSetup:
     """What every machine is told: it opens the bundle and makes the plug-ins itself."""
 
     bundle: str
     photos: str
-    wanted: str
+    bundle_id: str
     """The bundle's id."""
-    made: Callable[[Bundle], PlugIns] | None = None
+    make_plugins: Callable[[Bundle], Plugins] | None = None
     """Makes the plug-ins; it travels to the machines. None for none."""
-    plugged: Plugged = Plugged()  # noqa: RUF009  frozen
+    manifest: PluginManifest = PluginManifest()  # noqa: RUF009  frozen
     """What they must be."""
 
 
-def by_cluster(
-    cluster: Cluster, bundle: Bundle, photos: Path, batch: int, *, made: Callable[[Bundle], PlugIns] | None = None,
-    plugged: Plugged = Plugged(),  # noqa: B008  frozen
-) -> Inspect:  # fmt: skip
+def inspect_on_cluster(
+    cluster: RayCluster, bundle: Bundle, photos: Path, batch: int, *, make_plugins: Callable[[Bundle], Plugins] | None = None,
+    manifest: PluginManifest = PluginManifest(),  # noqa: B008  frozen
+) -> InspectPhotos:  # fmt: skip
     """Inspects photos by the machines of a cluster: one that has GPUs is given one each, others a core each.
 
     GPUs are for models of the hub: nano is as fast without. `made` makes the plug-ins on each of them, and `plugged`
     says which these are.
     """
-    work = Work(str(bundle.path.resolve()), str(photos.resolve()), bundle.id, made, plugged)
+    work = WorkerSetup(str(bundle.path.resolve()), str(photos.resolve()), bundle.id, make_plugins, manifest)
 
     def inspect(names: Iterable[str]) -> Generator[list[Verdict], None, None]:
-        shares = [{"names": json.dumps(some)} for some in batched(names, batch)]  # JSON has names that are no UTF-8
+        shares = [
+            {"names": json.dumps(some)} for some in iterate_batches(names, batch)
+        ]  # JSON has names that are no UTF-8
         if shares:
-            yield from _inspected(cluster, bundle, work, shares)
+            yield from _map_batches(cluster, bundle, work, shares)
 
     return inspect
 
 
-def _inspected(
-    cluster: Cluster, bundle: Bundle, work: Work, shares: list[dict[str, str]]
+def _map_batches(
+    cluster: RayCluster, bundle: Bundle, work: WorkerSetup, shares: list[dict[str, str]]
 ) -> Generator[list[Verdict], None, None]:
     data = cluster.ray.data
     context = data.DataContext.get_current()
@@ -129,8 +135,8 @@ def _inspected(
     context.enable_progress_bars = False
     gpus = cluster.gpus if bundle.hub is not None else 0
     actors = min(gpus or cluster.cpus, len(shares))
-    done = data.from_items(shares, override_num_blocks=min(len(shares), BLOCKS)).map(
-        Share, fn_constructor_args=(work,),
+    done = data.from_items(shares, override_num_blocks=min(len(shares), MAX_BLOCKS)).map(
+        BatchWorker, fn_constructor_args=(work,),
         compute=data.ActorPoolStrategy(size=actors),
         num_cpus=0 if gpus else 1, num_gpus=1 if gpus else None,
     )  # fmt: skip
@@ -140,13 +146,13 @@ def _inspected(
         yield [verdict_from_json(record) for record in json.loads(row["verdicts"])]
 
 
-class Share:
+class BatchWorker:
     """What one process of the cluster does: it opens the bundle once, and inspects what it is given."""
 
-    def __init__(self, work: Work) -> None:
+    def __init__(self, work: WorkerSetup) -> None:
         self._trouble, self._inspector = "", None
         try:
-            self._inspector = _inspector_for(work)
+            self._inspector = _make_inspector(work)
         except LogiClsError as error:
             told = "; ".join(f"{problem.file}: {problem.message}" for problem in error.problems)
             self._trouble = f"{socket.gethostname()} cannot do its share: {told}"
@@ -159,15 +165,15 @@ class Share:
         return {"verdicts": json.dumps([verdict_to_json(verdict) for verdict in verdicts]), "trouble": ""}
 
 
-def _inspector_for(work: Work) -> Inspector:
+def _make_inspector(work: WorkerSetup) -> Inspector:
     """Here. Raises `LogiClsError` where this machine does not have what the others have."""
     opened = open_bundle(Path(work.bundle))
-    if opened.id != work.wanted:
-        raise DataError(Problem("LC679", f"its bundle is {opened.id}, not {work.wanted}", work.bundle))
+    if opened.id != work.bundle_id:
+        raise DataError(Problem("LC679", f"its bundle is {opened.id}, not {work.bundle_id}", work.bundle))
     if not Path(work.photos).is_dir():
         raise DataError(Problem("LC679", "there is no such folder", work.photos))
-    plugins = work.made(opened) if work.made else PlugIns()
-    for here, wanted in zip(plugins.plugged.plugs, work.plugged.plugs, strict=True):
+    plugins = work.make_plugins(opened) if work.make_plugins else Plugins()
+    for here, wanted in zip(plugins.manifest.plugins, work.manifest.plugins, strict=True):
         if here != wanted:
             raise DataError(Problem("LC679", f"it has {here.to_text()}, not {wanted.to_text()}", work.bundle))
     return Inspector(make_reader(opened, plugins.retriever), Path(work.photos), 0, plugins)

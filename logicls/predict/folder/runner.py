@@ -14,24 +14,24 @@ from itertools import chain, islice
 from pathlib import Path
 from typing import TypeVar
 
-from logicls.errors import DataError, Problem, relative
+from logicls.errors import DataError, Problem, relative_path
 from logicls.io import atomic, jsonl
-from logicls.io.run_manifest import Difference, claim
+from logicls.io.run_manifest import ManifestDifference, check_manifest
 from logicls.models.bundle import Bundle
 from logicls.predict.input.listing import list_photos, no_photos_error, escape_name, spool_names
 from logicls.predict.inspector import Inspector
-from logicls.predict.plugin_protocols import Plugged, PlugIns
+from logicls.predict.plugin_protocols import PluginManifest, Plugins
 from logicls.predict.readers.protocol import Reader, make_reader
-from logicls.predict.serialization import verdict_from_json, verdict_to_json, write_table
-from logicls.predict.uncertainty.thresholds import Thresholds, settle
+from logicls.predict.serialization import verdict_from_json, verdict_to_json, write_verdicts_csv
+from logicls.predict.uncertainty.thresholds import Thresholds, apply_thresholds
 from logicls.records import Verdict
 
-FORCED = 2.0
+SYNC_SECONDS = 2.0
 """Seconds after which verdicts are on the disk itself at the latest: all that a power failure can take."""
 Item = TypeVar("Item")
-Inspect = Callable[[Iterable[str]], Generator[list[Verdict], None, None]]
+InspectPhotos = Callable[[Iterable[str]], Generator[list[Verdict], None, None]]
 """Gives the verdicts of the photos of these names, in their order, so many at a time as it likes."""
-Begin = Callable[[int], Callable[[int], object]]
+StartProgress = Callable[[int], Callable[[int], object]]
 """Told the number of photos before the first is looked at. What it gives is told how many more are finished; at first,
 how many an earlier run had finished."""
 
@@ -45,9 +45,9 @@ def predict_folder(
     workers: int = 0,
     only: Sequence[str] = (),
     among: Container[str] | None = None,
-    inspect: Inspect | None = None,
-    plugged: Plugged = Plugged(),  # noqa: B008  frozen
-    begin: Begin = lambda total: lambda count: None,
+    inspect: InspectPhotos | None = None,
+    manifest: PluginManifest = PluginManifest(),  # noqa: B008  frozen
+    on_start: StartProgress = lambda total: lambda count: None,
 ) -> int:
     """Write a verdict for every photo below the folder `photos` to the folder `out`; returns how many there are.
 
@@ -64,30 +64,32 @@ def predict_folder(
             LC602) or those with other plug-ins (LC710), is the folder of photos (LC605), is written by another run
             (LC606) or cannot be (LC253), or the processes die (LC607).
     """
-    names = _Counted(_listed(photos, out, only, among))
-    with adding(bundle, photos, out, plugged) as file, spool_names(_undone(names, out)) as left:
-        finished = begin(names.count)
+    names = _CountingIterator(_select_photos(photos, out, only, among))
+    with open_verdict_writer(bundle, photos, out, manifest) as file, spool_names(_skip_predicted(names, out)) as left:
+        finished = on_start(names.count)
         finished(names.count - left.count)
-        with closing((inspect or by_reader(make_reader(bundle), photos, batch, workers))(left)) as inspected:
+        with closing((inspect or inspect_with_reader(make_reader(bundle), photos, batch, workers))(left)) as inspected:
             for verdicts in inspected:
                 file.add(verdicts)
                 finished(len(verdicts))
-    tabulate(bundle, out)
+    write_folder_csv(bundle, out)
     return names.count
 
 
-def by_reader(reader: Reader, photos: Path, batch: int, workers: int, plugins: PlugIns = PlugIns()) -> Inspect:  # noqa: B008  frozen
+def inspect_with_reader(
+    reader: Reader, photos: Path, batch: int, workers: int, plugins: Plugins = Plugins()
+) -> InspectPhotos:  # noqa: B008  frozen
     """Inspects photos here, with a reader and what is plugged in."""
 
     def inspect(names: Iterable[str]) -> Generator[list[Verdict], None, None]:
         with Inspector(reader, photos, workers, plugins) as inspector:
-            for loaded in batched(inspector.load(names), batch):
+            for loaded in iterate_batches(inspector.load(names), batch):
                 yield inspector.inspect(loaded)
 
     return inspect
 
 
-class Verdicts:
+class VerdictWriter:
     """The file of verdicts that a run adds to."""
 
     def __init__(self, file: jsonl.Appender) -> None:
@@ -97,22 +99,22 @@ class Verdicts:
         """Append them. Raises `DataError` (LC253)."""
         for verdict in verdicts:
             self._file.append(verdict_to_json(verdict))
-        if time.monotonic() - self._forced > FORCED:
+        if time.monotonic() - self._forced > SYNC_SECONDS:
             self._file.sync()
             self._forced = time.monotonic()
 
 
 @contextmanager
-def adding(
-    bundle: Bundle, photos: Path, out: Path, plugged: Plugged = Plugged()  # noqa: B008  frozen
-) -> Iterator[Verdicts]:  # fmt: skip
+def open_verdict_writer(
+    bundle: Bundle, photos: Path, out: Path, manifest: PluginManifest = PluginManifest()  # noqa: B008  frozen
+) -> Iterator[VerdictWriter]:  # fmt: skip
     """The verdicts in `out`, to be gone on with by this run alone. Raises `DataError`."""
     if out.resolve() == photos.resolve():
-        problem = Problem("LC605", "is the folder of the photos.", relative(out), advice="Choose another --out.")
+        problem = Problem("LC605", "is the folder of the photos.", relative_path(out), advice="Choose another --out.")
         raise DataError(problem)
-    _claim(out, bundle, photos, plugged)
+    _write_manifest(out, bundle, photos, manifest)
     with jsonl.Appender(out / "verdicts.jsonl") as file:
-        yield Verdicts(file)
+        yield VerdictWriter(file)
         file.sync()
 
 
@@ -121,24 +123,24 @@ def read_verdicts(path: Path) -> Iterator[Verdict]:
     return (verdict_from_json(record) for record in jsonl.read_records(path))
 
 
-def names_in(out: Path) -> set[str]:
+def read_predicted_names(out: Path) -> set[str]:
     """The photos that the folder holds verdicts of."""
     return set(jsonl.read_values(out / "verdicts.jsonl", "photo"))
 
 
-def tabulate(bundle: Bundle, out: Path) -> None:
+def write_folder_csv(bundle: Bundle, out: Path) -> None:
     """Write `verdicts.csv` of the verdicts there are."""
-    write_table(read_verdicts(out / "verdicts.jsonl"), out / "verdicts.csv", violations=bundle.spec.violations)
+    write_verdicts_csv(read_verdicts(out / "verdicts.jsonl"), out / "verdicts.csv", violations=bundle.spec.violations)
 
 
-def batched(items: Iterable[Item], size: int) -> Iterator[list[Item]]:
+def iterate_batches(items: Iterable[Item], size: int) -> Iterator[list[Item]]:
     """The items in lists of that length, the last one shorter."""
     rest = iter(items)
     while some := list(islice(rest, size)):
         yield some
 
 
-class _Counted:
+class _CountingIterator:
     """Names, counted as they pass."""
 
     def __init__(self, names: Iterable[str]) -> None:
@@ -150,7 +152,7 @@ class _Counted:
             yield name
 
 
-def _listed(photos: Path, out: Path, only: Sequence[str], among: Container[str] | None) -> Iterator[str]:
+def _select_photos(photos: Path, out: Path, only: Sequence[str], among: Container[str] | None) -> Iterator[str]:
     """The names of the photos that are wanted, of which there is one at least."""
     names = (name for name in list_photos(photos, patterns=only, exclude=out) if among is None or name in among)
     first = next(names, None)
@@ -159,57 +161,57 @@ def _listed(photos: Path, out: Path, only: Sequence[str], among: Container[str] 
     return chain([first], names)
 
 
-def _undone(names: Iterable[str], out: Path) -> Iterator[str]:
+def _skip_predicted(names: Iterable[str], out: Path) -> Iterator[str]:
     """Those that the folder holds no verdict of."""
-    seen = names_in(out)
+    seen = read_predicted_names(out)
     yield from (name for name in names if escape_name(name) not in seen)
 
 
-def _claim(out: Path, bundle: Bundle, photos: Path, plugged: Plugged) -> None:
+def _write_manifest(out: Path, bundle: Bundle, photos: Path, manifest: PluginManifest) -> None:
     """Write what the verdicts are of, or check that it is the same bundle and folder, and the same plug-ins."""
 
-    def refusal(differences: Sequence[Difference]) -> DataError:
-        there = {difference.key: difference.there for difference in differences}
+    def refusal(differences: Sequence[ManifestDifference]) -> DataError:
+        there = {difference.key: difference.recorded for difference in differences}
         advice = "Choose another --out, or delete the folder."
         if set(there) <= {"photos"}:
             message = f"holds verdicts of the photos in {there['photos']}, not of those in {photos.resolve()}."
-            return DataError(Problem("LC602", message, relative(out), advice=advice))
+            return DataError(Problem("LC602", message, relative_path(out), advice=advice))
         if set(there) <= {"photos", "plugins"}:
-            was, now = _apart(there["plugins"], plugs), _apart(plugs, there["plugins"])
+            was, now = _list_difference(there["plugins"], plugs), _list_difference(plugs, there["plugins"])
             message = f"holds verdicts made with {was}, where now there is {now}."
             advice = "Plug in what it was begun with, or choose another --out."
-            return DataError(Problem("LC710", message, relative(out), advice=advice))
+            return DataError(Problem("LC710", message, relative_path(out), advice=advice))
         message = f"holds verdicts of bundle {there.get('bundle', bundle.id)}, not of {bundle.id}."
         return DataError(Problem("LC601", message, str(out), advice=advice))
 
-    plugs = [plug.to_text() for plug in plugged.plugs] or None  # none as in folders of before they were written down
+    plugs = [plug.to_text() for plug in manifest.plugins] or None  # none as in folders of before they were written down
     wanted = {"bundle": bundle.id, "spec": bundle.spec.hash, "product": bundle.spec.product.name}
     notes = {"folder": str(bundle.path.resolve())}
-    if plugged.knowledge is not None:
-        notes["knowledge"] = str(plugged.knowledge.resolve())
-    claim(out / "run.json", {**wanted, "photos": str(photos.resolve()), "plugins": plugs}, refusal, **notes)
+    if manifest.knowledge is not None:
+        notes["knowledge"] = str(manifest.knowledge.resolve())
+    check_manifest(out / "run.json", {**wanted, "photos": str(photos.resolve()), "plugins": plugs}, refusal, **notes)
 
 
-def _apart(plugs: object, others: object) -> str:
+def _list_difference(plugs: object, others: object) -> str:
     """Those plug-ins that are not among the others, as a list of `run.json` has them."""
     some, rest = (one if isinstance(one, list) else [] for one in (plugs, others))
     return ", ".join(str(plug) for plug in some if plug not in rest) or "no other plug-in"
 
 
-LINES = "verdicts.jsonl"
+VERDICTS_FILE = "verdicts.jsonl"
 
 
-def settle_folder(folder: Path, thresholds: Thresholds, *, violations: tuple[str, ...]) -> Mapping[str, int]:
+def rethreshold_folder(folder: Path, thresholds: Thresholds, *, violations: tuple[str, ...]) -> Mapping[str, int]:
     """Settle every verdict of a folder anew; returns how many there are of each outcome.
 
     One verdict is in memory at a time. A run that is broken off leaves the old file. Raises `DataError`.
     """
-    lines, outcomes = folder / LINES, Counter[str]()
+    lines, outcomes = folder / VERDICTS_FILE, Counter[str]()
     with atomic.open_atomic(lines) as file:
         for verdict in read_verdicts(lines):
-            settled = settle(verdict, thresholds)
+            settled = apply_thresholds(verdict, thresholds)
             outcomes[settled.outcome] += 1
             plain = json.dumps(verdict_to_json(settled), ensure_ascii=False, allow_nan=False, separators=(",", ":"))
             file.write(plain + "\n")
-    write_table(read_verdicts(lines), folder / "verdicts.csv", violations=violations)
+    write_verdicts_csv(read_verdicts(lines), folder / "verdicts.csv", violations=violations)
     return outcomes

@@ -15,26 +15,32 @@ from pathlib import Path
 
 from logicls.errors import DataError
 from logicls.models.bundle import Bundle
-from logicls.predict.folder.runner import Verdicts, adding, batched, names_in, tabulate
+from logicls.predict.folder.runner import (
+    VerdictWriter,
+    open_verdict_writer,
+    iterate_batches,
+    read_predicted_names,
+    write_folder_csv,
+)
 from logicls.predict.input.listing import RETRY_SECONDS, SETTLE_SECONDS, ArrivalTracker, list_photos
 from logicls.predict.input.loader import LoadedPhoto
 from logicls.predict.inspector import Inspector
-from logicls.predict.plugin_protocols import PlugIns
+from logicls.predict.plugin_protocols import Plugins
 from logicls.predict.readers.protocol import make_reader
 from logicls.records import Verdict
 
-ROUND = 0.5
+POLL_SECONDS = 0.5
 """Seconds between two looks at the folder, at least."""
-SHARE = 10
+PAUSE_FACTOR = 10
 """A look that takes long is followed by a pause so many times as long."""
-FRESH = 30.0
+REFRESH_SECONDS = 30.0
 """Seconds after which what is shown is made anew, at least; where that takes long, `SHARE` times as long."""
-LOST = 60.0
+UNREACHABLE_SECONDS = 60.0
 """Seconds for which a folder may be out of reach, as one on the network is at times."""
 
 
 @dataclass(frozen=True, slots=True)
-class Watch:
+class WatchOptions:
     """How long to watch, and what of."""
 
     seconds: float | None = None
@@ -45,9 +51,9 @@ class Watch:
     """Globs relative to the folder; a photo must match one of them."""
     batch: int = 16
     workers: int = 0
-    settled: float = SETTLE_SECONDS
+    settle_seconds: float = SETTLE_SECONDS
     """Seconds that a photo must not change before it is looked at."""
-    patience: float = RETRY_SECONDS
+    retry_seconds: float = RETRY_SECONDS
     """The same for one that cannot be read, before it is called broken."""
 
 
@@ -55,11 +61,11 @@ def watch_folder(
     bundle: Bundle,
     photos: Path,
     out: Path,
-    watch: Watch,
+    options: WatchOptions,
     *,
-    plugins: PlugIns = PlugIns(),  # noqa: B008  frozen
-    told: Callable[[Verdict], None] = lambda verdict: None,
-    shown: Callable[[], None] = lambda: None,
+    plugins: Plugins = Plugins(),  # noqa: B008  frozen
+    on_verdict: Callable[[Verdict], None] = lambda verdict: None,
+    on_refresh: Callable[[], None] = lambda: None,
 ) -> int:
     """Write a verdict for every photo that is in `photos` or comes into it; returns how many it wrote.
 
@@ -72,17 +78,17 @@ def watch_folder(
     """
     list_photos(photos)
     reader = make_reader(bundle, plugins.retriever)
-    inspected = Inspector(reader, photos, watch.workers, plugins)
-    with adding(bundle, photos, out, plugins.plugged) as file, inspected as inspector:
-        arrivals = ArrivalTracker(photos, names_in(out), watch.settled, watch.patience)
-        watcher = _Watcher(inspector, file, arrivals, watch, told)
+    inspected = Inspector(reader, photos, options.workers, plugins)
+    with open_verdict_writer(bundle, photos, out, plugins.manifest) as file, inspected as inspector:
+        arrivals = ArrivalTracker(photos, read_predicted_names(out), options.settle_seconds, options.retry_seconds)
+        watcher = _Watcher(inspector, file, arrivals, options, on_verdict)
 
         def refresh() -> None:
-            tabulate(bundle, out)
-            shown()
+            write_folder_csv(bundle, out)
+            on_refresh()
 
         with suppress(KeyboardInterrupt):
-            watcher.keep_on(lambda: list_photos(photos, patterns=watch.only, exclude=out), refresh)
+            watcher.run(lambda: list_photos(photos, patterns=options.only, exclude=out), refresh)
         refresh()
         return watcher.count
 
@@ -93,9 +99,9 @@ class _Watcher:
     def __init__(
         self,
         inspector: Inspector,
-        file: Verdicts,
+        file: VerdictWriter,
         arrivals: ArrivalTracker,
-        watch: Watch,
+        watch: WatchOptions,
         told: Callable[[Verdict], None],
     ) -> None:
         self._inspector, self._file, self._arrivals = inspector, file, arrivals
@@ -103,28 +109,28 @@ class _Watcher:
         self._began = self._news = self._listed = time.monotonic()
         self.count = 0
 
-    def keep_on(self, listed: Callable[[], Iterator[str]], refresh: Callable[[], None]) -> None:
+    def run(self, listed: Callable[[], Iterator[str]], refresh: Callable[[], None]) -> None:
         """Rounds until time is up; `refresh` is called after those that brought something, not too often."""
-        refreshed, pause, shown = self._began, FRESH, 0
+        refreshed, pause, shown = self._began, REFRESH_SECONDS, 0
         while not self._is_over():
             began = time.monotonic()
-            due = self._complete(listed)
+            due = self._find_complete(listed)
             took = time.monotonic() - began
-            self._look(due)
+            self._inspect(due)
             if self.count > shown and time.monotonic() - refreshed > pause:
                 began = time.monotonic()
                 refresh()
                 refreshed, shown = time.monotonic(), self.count
-                pause = max(FRESH, SHARE * (refreshed - began))
-            time.sleep(max(min(max(ROUND, SHARE * took), self._left()), 0.0))
+                pause = max(REFRESH_SECONDS, PAUSE_FACTOR * (refreshed - began))
+            time.sleep(max(min(max(POLL_SECONDS, PAUSE_FACTOR * took), self._left()), 0.0))
 
-    def _complete(self, listed: Callable[[], Iterator[str]]) -> list[str]:
+    def _find_complete(self, listed: Callable[[], Iterator[str]]) -> list[str]:
         """The photos that are new and complete."""
         now = time.monotonic()
         try:
             due = self._arrivals.find_complete(listed(), now)
         except DataError:
-            if now - self._listed > LOST:
+            if now - self._listed > UNREACHABLE_SECONDS:
                 raise
             return []
         self._listed = now
@@ -132,9 +138,9 @@ class _Watcher:
             self._news = now
         return due
 
-    def _look(self, names: Sequence[str]) -> None:
-        photos = (photo for photo in self._inspector.load(names) if self._counts(photo))
-        for loaded in batched(photos, self._watch.batch):
+    def _inspect(self, names: Sequence[str]) -> None:
+        photos = (photo for photo in self._inspector.load(names) if self._is_ready(photo))
+        for loaded in iterate_batches(photos, self._watch.batch):
             verdicts = self._inspector.inspect(loaded)
             self._file.add(verdicts)
             for photo, verdict in zip(loaded, verdicts, strict=True):
@@ -144,7 +150,7 @@ class _Watcher:
             if self._is_over():
                 break
 
-    def _counts(self, photo: LoadedPhoto) -> bool:
+    def _is_ready(self, photo: LoadedPhoto) -> bool:
         """False for one that may not be written to its end yet."""
         return photo.pixels is not None or self._arrivals.is_final_failure(photo.name)
 

@@ -23,7 +23,7 @@ from logicls.models.hub.chat_template import (
     place_photo,
     read_chat_format,
 )
-from logicls.predict.plugin_protocols import Recall, Retriever
+from logicls.predict.plugin_protocols import ProductMatch, Retriever
 
 MAX_CONTEXT_TOKENS = 1024
 """Tokens that knowledge takes in a prompt at most."""
@@ -59,11 +59,11 @@ class RetrievedContext:
 
 def retrieve_contexts(retriever: Retriever, photos: Sequence[np.ndarray]) -> list[RetrievedContext]:
     """What is known of each photo; nothing of one that does not show what it should."""
-    return [_known(recall) for recall in retriever.recall(list(photos))]
+    return [_known(recall) for recall in retriever.match_products(list(photos))]
 
 
-def _known(recall: Recall) -> RetrievedContext:
-    return RetrievedContext() if recall.doubt else RetrievedContext(recall.notes, recall.reference)
+def _known(recall: ProductMatch) -> RetrievedContext:
+    return RetrievedContext() if recall.review_reason else RetrievedContext(recall.notes, recall.reference)
 
 
 @dataclass

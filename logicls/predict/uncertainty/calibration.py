@@ -15,110 +15,112 @@ from pydantic import TypeAdapter, ValidationError
 
 from logicls.errors import BundleError, Problem
 from logicls.io.atomic import write_text
-from logicls.predict.uncertainty.ood import Pixels
+from logicls.predict.uncertainty.ood import TrainingResolution
 from logicls.records import Verdict
 
-FILE = "calibration.json"
-SURE = 1e-4
+CALIBRATION_FILE = "calibration.json"
+MIN_PROBABILITY = 1e-4
 """No probability is nearer to 0 or to 1 than this: nothing was ever fitted on enough examples to say more."""
-UNFITTED = 0.5
+DEFAULT_SD = 0.5
 """Spread, in dead zones, of a distance of which nothing is known: synthesis leaves out what lies within one."""
 
 
 @dataclass(frozen=True, slots=True)
-class Spread:
+class MeasurementNoise:
     """How far a distance from a rule's limit is read wrongly, in dead zones (`logicls.constraints.checker.margins`)."""
 
-    sd: float = UNFITTED
+    sd: float = DEFAULT_SD
     """Standard deviation of most readings."""
-    stray: float = 0.0
+    outlier_rate: float = 0.0
     """Share of the readings that are something else altogether, 0 to 1."""
 
-    def flipped(self, margin: float) -> float:
+    def flip_probability(self, margin: float) -> float:
         """Probability that the true distance lies on the other side of the limit than the one that was read.
 
         A normal distribution contaminated by strays that lie on either side alike (Tukey 1960).
         """
         tail = 0.5 * math.erfc(abs(margin) / max(self.sd, 1e-6) / math.sqrt(2))
-        return (1 - self.stray) * tail + self.stray / 2
+        return (1 - self.outlier_rate) * tail + self.outlier_rate / 2
 
 
 @dataclass(frozen=True, slots=True)
-class Scales:
+class Calibration:
     """All that was fitted. As it is made here it changes nothing but to weigh both readings alike."""
 
-    located: float = 1.0
+    locate_temperature: float = 1.0
     """Temperature of the chance that there is a thing at a place."""
-    likened: float = 1.0
+    attribute_temperature: float = 1.0
     """Temperature of the chance that a thing is so."""
-    derived: float = 0.5
+    derived_weight: float = 0.5
     """Weight of the log-odds that the answers make a rule broken."""
-    stated: float = 0.5
+    stated_weight: float = 0.5
     """Weight of the log-odds that the stated verdict names it."""
     offset: float = 0.0
     """Added to both."""
-    spreads: tuple[tuple[str, Spread], ...] = ()
+    noise: tuple[tuple[str, MeasurementNoise], ...] = ()
     """Constraint → how well distances from its limits are read."""
-    examples: int = 0
+    example_count: int = 0
     """That it was fitted on; 0 where nothing was."""
-    pixels: Pixels | None = None
+    resolution: TrainingResolution | None = None
     """How fine the photos were."""
 
-    def spread(self, constraint: str) -> Spread:
+    def noise_of(self, constraint: str) -> MeasurementNoise:
         """That of a constraint."""
-        return dict(self.spreads).get(constraint, Spread())
+        return dict(self.noise).get(constraint, MeasurementNoise())
 
-    def pooled(self, derived: float, stated: float | None) -> float:
+    def pool(self, derived: float, stated: float | None) -> float:
         """Probability that a rule is broken, out of what the answers make of it and what the stated verdict says.
 
         A logarithmic opinion pool (Genest and Zidek, Statistical Science 1, 1986) with fitted weights; with None for
         a stated verdict that is not there, the answers alone.
         """
         if stated is None:
-            return kept(derived)
-        return kept(chance(self.offset + self.derived * log_odds(derived) + self.stated * log_odds(stated)))
+            return clip_probability(derived)
+        return clip_probability(
+            sigmoid(self.offset + self.derived_weight * log_odds(derived) + self.stated_weight * log_odds(stated))
+        )
 
 
 def log_odds(probability: float) -> float:
     """Natural logarithm of the odds; of probabilities next to 0 and 1 that of the last one that is believed."""
-    p = kept(probability)
+    p = clip_probability(probability)
     return math.log(p / (1 - p))
 
 
-def chance(odds: float) -> float:
+def sigmoid(log_odds: float) -> float:
     """The probability of log-odds."""
-    return 1 / (1 + math.exp(-odds)) if odds > 0 else math.exp(odds) / (1 + math.exp(odds))
+    return 1 / (1 + math.exp(-log_odds)) if log_odds > 0 else math.exp(log_odds) / (1 + math.exp(log_odds))
 
 
-def kept(probability: float) -> float:
+def clip_probability(probability: float) -> float:
     """The probability, no nearer to 0 and 1 than is believed."""
-    return min(max(probability, SURE), 1 - SURE)
+    return min(max(probability, MIN_PROBABILITY), 1 - MIN_PROBABILITY)
 
 
-def tempered(probability: float, temperature: float) -> float:
+def temperature_scale(probability: float, temperature: float) -> float:
     """Guo et al., On Calibration of Modern Neural Networks (ICML 2017), section 4.2, for two classes.
 
     >>> round(tempered(0.9, 2.0), 3)
     0.75
     """
-    return chance(log_odds(probability) / temperature) if temperature != 1.0 else probability
+    return sigmoid(log_odds(probability) / temperature) if temperature != 1.0 else probability
 
 
-def write_scales(folder: Path, scales: Scales) -> None:
+def write_calibration(folder: Path, calibration: Calibration) -> None:
     """Beside the weights of a bundle."""
-    plain = {**asdict(scales), "spreads": {name: asdict(spread) for name, spread in scales.spreads}}
-    write_text(folder / FILE, json.dumps(plain, indent=1))
+    plain = {**asdict(calibration), "spreads": {name: asdict(spread) for name, spread in calibration.noise}}
+    write_text(folder / CALIBRATION_FILE, json.dumps(plain, indent=1))
 
 
-def read_scales(folder: Path) -> Scales:
+def read_calibration(folder: Path) -> Calibration:
     """Those of a bundle; nothing fitted where it has none. Raises `BundleError` (LC620)."""
-    file = folder / FILE
+    file = folder / CALIBRATION_FILE
     if not file.exists():
-        return Scales()
+        return Calibration()
     try:
         plain: Mapping[str, object] = dict(json.loads(file.read_text(encoding="utf-8")))
-        spreads = TypeAdapter(dict[str, Spread]).validate_python(plain.get("spreads", {}))
-        made: Scales = TypeAdapter(Scales).validate_python({**plain, "spreads": tuple(spreads.items())})
+        spreads = TypeAdapter(dict[str, MeasurementNoise]).validate_python(plain.get("spreads", {}))
+        made: Calibration = TypeAdapter(Calibration).validate_python({**plain, "spreads": tuple(spreads.items())})
     except (OSError, ValueError, TypeError, ValidationError) as error:
         first = error.errors()[0] if isinstance(error, ValidationError) else None
         told = f"{'.'.join(map(str, first['loc']))}: {first['msg'].lower()}" if first else str(error)
@@ -127,44 +129,50 @@ def read_scales(folder: Path) -> Scales:
     return made
 
 
-BINS = 10
+BIN_COUNT = 10
 
 
 @dataclass(frozen=True, slots=True)
-class Bin:
+class ReliabilityBin:
     """Cases whose probability lies from `low` to `high`."""
 
     low: float
     high: float
     count: int
-    said: float
+    mean_probability: float
     """Mean of the probabilities, 0 to 1."""
-    true: float
+    observed_rate: float
     """Share that came true."""
 
     def to_json(self) -> dict[str, float]:
         """Plain numbers."""
-        return {"low": self.low, "high": self.high, "count": self.count, "said": self.said, "true": self.true}
+        return {
+            "low": self.low,
+            "high": self.high,
+            "count": self.count,
+            "said": self.mean_probability,
+            "true": self.observed_rate,
+        }
 
 
-def reliability(verdicts: Iterable[Verdict], truth: Mapping[str, Sequence[str]]) -> tuple[Bin, ...]:
+def compute_reliability(verdicts: Iterable[Verdict], truth: Mapping[str, Sequence[str]]) -> tuple[ReliabilityBin, ...]:
     """Of every violation on every photo of the truth: how likely it was called, and whether it was there.
 
     Ten bins of the same width; those without a case are left out.
     """
     cases = [(p, name in truth[v.photo]) for v in verdicts if v.photo in truth for name, p in v.scores]
-    return bins(cases)
+    return bin_probabilities(cases)
 
 
-def bins(cases: Iterable[tuple[float, bool]]) -> tuple[Bin, ...]:
+def bin_probabilities(cases: Iterable[tuple[float, bool]]) -> tuple[ReliabilityBin, ...]:
     """Of probabilities and whether they came true."""
-    found: list[list[tuple[float, bool]]] = [[] for _ in range(BINS)]
+    found: list[list[tuple[float, bool]]] = [[] for _ in range(BIN_COUNT)]
     for chance, true in cases:
-        found[min(int(chance * BINS), BINS - 1)].append((chance, true))
+        found[min(int(chance * BIN_COUNT), BIN_COUNT - 1)].append((chance, true))
     return tuple(
-        Bin(
-            k / BINS,
-            (k + 1) / BINS,
+        ReliabilityBin(
+            k / BIN_COUNT,
+            (k + 1) / BIN_COUNT,
             len(some),
             sum(p for p, _ in some) / len(some),
             sum(t for _, t in some) / len(some),
@@ -174,10 +182,10 @@ def bins(cases: Iterable[tuple[float, bool]]) -> tuple[Bin, ...]:
     )
 
 
-def calibration_error(found: Sequence[Bin]) -> float | None:
+def expected_calibration_error(bins: Sequence[ReliabilityBin]) -> float | None:
     """Expected calibration error: the gap between told and true, averaged over all cases; None without any.
 
     Naeini et al., AAAI 2015; Guo et al., ICML 2017, equation 3.
     """
-    total = sum(one.count for one in found)
-    return sum(one.count * abs(one.said - one.true) for one in found) / total if total else None
+    total = sum(one.count for one in bins)
+    return sum(one.count * abs(one.mean_probability - one.observed_rate) for one in bins) / total if total else None

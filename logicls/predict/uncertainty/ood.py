@@ -20,150 +20,149 @@ from jaxtyping import Float, UInt8
 from safetensors import SafetensorError
 from safetensors.numpy import load_file, save
 
-from logicls.data.image_io import fitted, placed
+from logicls.data.image_io import letterbox, letterbox_transform
 from logicls.errors import BundleError, Problem
 from logicls.io.atomic import write_bytes
 
-FEWER = 0.5
+MIN_RESOLUTION_SHARE = 0.5
 """Share of the pixels on a side, of those that photos learned from had, below which a photo is too small."""
 
 
 @dataclass(frozen=True, slots=True)
-class Pixels:
+class TrainingResolution:
     """How fine the photos were that a model learned from."""
 
     component: str
     """The smallest one."""
-    across: float
+    component_size: float
     """Its shorter side, pixels of the photo; at most those of the model's input, for it never sees more."""
-    size: tuple[int, int]
+    input_size: tuple[int, int]
     """Height and width of the model's input."""
-    scale: float
+    max_scale: float
     """Pixels of the input for one of the photo, of the smallest photo learned from; 1 where it was larger."""
 
-    def too_few(self, width: int, height: int) -> tuple[str, ...]:
+    def ood_reasons(self, width: int, height: int) -> tuple[str, ...]:
         """Why a photo of that size is too small; empty where it is not."""
-        scale = max(placed(self.size, width, height)[0], 1.0)
-        left = self.scale / scale
-        if left >= FEWER:
+        scale = max(letterbox_transform(self.input_size, width, height)[0], 1.0)
+        left = self.max_scale / scale
+        if left >= MIN_RESOLUTION_SHARE:
             return ()
-        told = (
-            f"{self.component} is about {self.across * left:.1f} pixels across, {self.across:.1f} when it was learned"
-        )
+        told = f"{self.component} is about {self.component_size * left:.1f} pixels across, {self.component_size:.1f} when it was learned"
         return (f"too few pixels: {width} x {height}, on which {told}",)
 
 
-Sighting = tuple[str, float, tuple[int, int]]
+ComponentSize = tuple[str, float, tuple[int, int]]
 """A component, the shorter side of its box in pixels, and (width, height) of the photo."""
 
 
-def pixels(size: tuple[int, int], sightings: Iterable[Sighting]) -> Pixels | None:
+def fit_resolution(input_size: tuple[int, int], component_sizes: Iterable[ComponentSize]) -> TrainingResolution | None:
     """Of the components' boxes on photos; the smallest component is that with the smallest median. None without any."""
     from statistics import median
 
     sides: dict[str, list[float]] = {}
     largest = 1.0
-    for component, side, photo in sightings:
-        scale = placed(size, *photo)[0]
+    for component, side, photo in component_sizes:
+        scale = letterbox_transform(input_size, *photo)[0]
         sides.setdefault(component, []).append(side * min(scale, 1.0))
         largest = max(largest, scale)
     if not sides:
         return None
     smallest = min(sides, key=lambda name: median(sides[name]))
-    return Pixels(smallest, float(median(sides[smallest])), size, largest)
+    return TrainingResolution(smallest, float(median(sides[smallest])), input_size, largest)
 
 
-FILE = "usual.safetensors"
+OOD_FILE = "usual.safetensors"
 SIDE, CELLS = 128, 8
 """Pixels of the square that a photo is fitted into, and cells of the grid, on each axis."""
-EXPLAINED = 0.98
+EXPLAINED_VARIANCE = 0.98
 """Share of the sketches' variance that the space spans."""
-QUANTILE = 0.99
+LIMIT_QUANTILE = 0.99
 """Of the photos kept aside: so many of them count as usual however they look."""
-WIDER = 1.25
+LIMIT_FACTOR = 1.25
 """The limit is so much further out than the quantile: days differ more than the photos of one set."""
-LOWER = 2.0
+DETAIL_FACTOR = 2.0
 """The same for detail, in distances from the median to the quantile; of how much is to be seen, to the lowest: a photo
 is the emptier the more is missing, and that is no reason to doubt it."""
-LEAST = 30
+MIN_PHOTOS = 30
 """Photos below which there is nothing to compare with."""
 
 
 @dataclass(frozen=True, slots=True)
-class Usual:
+class OodModel:
     """What the photos of a product look like."""
 
     mean: Float[np.ndarray, " cells"]
-    axes: Float[np.ndarray, "axes cells"]
-    spans: Float[np.ndarray, " axes"]
+    components: Float[np.ndarray, "axes cells"]
+    variances: Float[np.ndarray, " components"]
     """Variance along each axis, and what is left of it elsewhere, by cell, is `rest`."""
-    rest: float
+    residual_variance: float
     limit: float
     """Distance beyond which a photo is unlike."""
-    least: Float[np.ndarray, " 3"]
+    min_detail: Float[np.ndarray, " 3"]
     """Detail below which a photo is blurred, or empty: of `detail`."""
-    size: tuple[int, int]
+    input_size: tuple[int, int]
     """Height and width of the model's input: what it does not see is not looked at."""
 
-    def unlike(self, photo: UInt8[np.ndarray, "h w 3"]) -> tuple[str, ...]:
+    def ood_reasons(self, photo: UInt8[np.ndarray, "h w 3"]) -> tuple[str, ...]:
         """Why a photo, or one in the input's size, is not like those that were learned from; empty where it is."""
-        small = seen(photo, self.size)
-        near, mid, empty = (found < least for found, least in zip(detail(small), self.least, strict=True))
+        small = resize_as_input(photo, self.input_size)
+        near, mid, empty = (found < least for found, least in zip(compute_detail(small), self.min_detail, strict=True))
         why = []
         if empty:
             why.append("next to nothing is to be seen on it: darker or emptier than the photos learned from")
         if near or mid:
             why.append("blurred: less fine detail than on the photos learned from")
-        far = self.distance(sketch(small)[None])[0] / self.limit
+        far = self.distance(compute_descriptor(small)[None])[0] / self.limit
         if far > 1:
             why.append(
                 f"unlike the photos learned from ({far:.1f} times as far from them as they are from one another)"
             )
         return tuple(why)
 
-    def distance(self, sketches: Float[np.ndarray, "photos cells"]) -> Float[np.ndarray, " photos"]:
+    def distance(self, descriptors: Float[np.ndarray, "photos cells"]) -> Float[np.ndarray, " photos"]:
         """Root mean square over the cells, in standard deviations; about 1 for usual photos."""
-        off = sketches - self.mean
-        along = off @ self.axes.T
-        outside = np.maximum((off**2).sum(1) - (along**2).sum(1), 0.0) / self.rest
-        return np.asarray(np.sqrt(((along**2 / self.spans).sum(1) + outside) / len(self.mean)))
+        off = descriptors - self.mean
+        along = off @ self.components.T
+        outside = np.maximum((off**2).sum(1) - (along**2).sum(1), 0.0) / self.residual_variance
+        return np.asarray(np.sqrt(((along**2 / self.variances).sum(1) + outside) / len(self.mean)))
 
     def write(self, folder: Path) -> None:
         """Into a bundle."""
-        values = {"mean": self.mean, "axes": self.axes, "spans": self.spans, "least": self.least}
+        values = {"mean": self.mean, "axes": self.components, "spans": self.variances, "least": self.min_detail}
         held = {name: np.ascontiguousarray(value, np.float32) for name, value in values.items()}
         write_bytes(
-            folder / FILE, save({**held, "scalars": np.asarray([self.rest, self.limit, *self.size], np.float32)})
+            folder / OOD_FILE,
+            save({**held, "scalars": np.asarray([self.residual_variance, self.limit, *self.input_size], np.float32)}),
         )
 
 
-def read_usual(folder: Path) -> Usual | None:
+def read_ood_model(folder: Path) -> OodModel | None:
     """That of a bundle; None where it has none. Raises `BundleError` (LC622)."""
-    file = folder / FILE
+    file = folder / OOD_FILE
     if not file.exists():
         return None
     try:
         held = {name: value.astype(np.float64) for name, value in load_file(file).items()}
         rest, limit, height, width = held.pop("scalars").tolist()
-        return Usual(rest=rest, limit=limit, size=(int(height), int(width)), **held)
+        return OodModel(residual_variance=rest, limit=limit, input_size=(int(height), int(width)), **held)
     except (OSError, SafetensorError, KeyError, TypeError, ValueError) as error:
         problem = Problem("LC622", f"cannot be read: {error}.", str(file), advice="Train again.")
         raise BundleError(problem) from error
 
 
-def seen(photo: UInt8[np.ndarray, "h w 3"], size: tuple[int, int]) -> UInt8[np.ndarray, "side side 3"]:
+def resize_as_input(photo: UInt8[np.ndarray, "h w 3"], size: tuple[int, int]) -> UInt8[np.ndarray, "side side 3"]:
     """The photo as the model sees it, as a square."""
-    inside = photo if photo.shape[:2] == size else fitted(size, photo)
+    inside = photo if photo.shape[:2] == size else letterbox(size, photo)
     return np.asarray(cv2.resize(inside, (SIDE, SIDE), interpolation=cv2.INTER_AREA), np.uint8)
 
 
-def sketch(small: UInt8[np.ndarray, "side side 3"]) -> Float[np.ndarray, " cells"]:
+def compute_descriptor(small: UInt8[np.ndarray, "side side 3"]) -> Float[np.ndarray, " cells"]:
     """Mean luminance and colour of each cell."""
     colours = cv2.cvtColor(small, cv2.COLOR_RGB2YCrCb).astype(np.float32)
     return cv2.resize(colours, (CELLS, CELLS), interpolation=cv2.INTER_AREA).reshape(-1).astype(np.float64)
 
 
-def detail(small: UInt8[np.ndarray, "side side 3"]) -> Float[np.ndarray, " 3"]:
+def compute_detail(small: UInt8[np.ndarray, "side side 3"]) -> Float[np.ndarray, " 3"]:
     """How much the finest of three octaves has against the second and the third, and the third by itself; logarithms.
 
     The octaves are those of a Laplacian pyramid (Burt and Adelson, IEEE Transactions on Communications 31, 1983).
@@ -178,30 +177,40 @@ def detail(small: UInt8[np.ndarray, "side side 3"]) -> Float[np.ndarray, " 3"]:
     return np.asarray([octaves[0] - octaves[1], octaves[0] - octaves[2], octaves[2]])
 
 
-def usual(
+def fit_ood_model(
     photos: Sequence[UInt8[np.ndarray, "h w 3"]],
-    aside: Sequence[UInt8[np.ndarray, "h w 3"]],
-    size: tuple[int, int],
-) -> Usual | None:
+    validation_photos: Sequence[UInt8[np.ndarray, "h w 3"]],
+    input_size: tuple[int, int],
+) -> OodModel | None:
     """The space is that of `photos`; limits are set on those kept `aside`. None where either are too few.
 
     `size`: (height, width) of the model's input.
     """
-    if len(photos) < LEAST or len(aside) < LEAST:
+    if len(photos) < MIN_PHOTOS or len(validation_photos) < MIN_PHOTOS:
         return None
-    small = [seen(photo, size) for photo in photos]
-    held = [seen(photo, size) for photo in aside]
-    sketches = np.stack([sketch(one) for one in small])
+    small = [resize_as_input(photo, input_size) for photo in photos]
+    held = [resize_as_input(photo, input_size) for photo in validation_photos]
+    sketches = np.stack([compute_descriptor(one) for one in small])
     mean = sketches.mean(0)
     _, sizes, axes = np.linalg.svd(sketches - mean, full_matrices=False)
     spans = sizes**2 / (len(small) - 1)
     share = np.cumsum(spans) / max(float(spans.sum()), 1e-9)
-    count = min(int(np.searchsorted(share, EXPLAINED)) + 1, len(small) // 5)
+    count = min(int(np.searchsorted(share, EXPLAINED_VARIANCE)) + 1, len(small) // 5)
     rest = max(float(spans[count:].sum()) / (len(mean) - count), 1e-3)
-    details = np.stack([detail(one) for one in [*small, *held]])
-    middle, low = np.median(details, 0), np.quantile(details, 1 - QUANTILE, 0)
+    details = np.stack([compute_detail(one) for one in [*small, *held]])
+    middle, low = np.median(details, 0), np.quantile(details, 1 - LIMIT_QUANTILE, 0)
     low[2] = details[:, 2].min()
-    found = Usual(mean, axes[:count], np.maximum(spans[:count], rest), rest, 1.0, middle - LOWER * (middle - low), size)
-    far = found.distance(np.stack([sketch(one) for one in held]))
-    limit = WIDER * float(np.quantile(far, QUANTILE))
-    return Usual(found.mean, found.axes, found.spans, found.rest, limit, found.least, size)
+    found = OodModel(
+        mean,
+        axes[:count],
+        np.maximum(spans[:count], rest),
+        rest,
+        1.0,
+        middle - DETAIL_FACTOR * (middle - low),
+        input_size,
+    )
+    far = found.distance(np.stack([compute_descriptor(one) for one in held]))
+    limit = LIMIT_FACTOR * float(np.quantile(far, LIMIT_QUANTILE))
+    return OodModel(
+        found.mean, found.components, found.variances, found.residual_variance, limit, found.min_detail, input_size
+    )

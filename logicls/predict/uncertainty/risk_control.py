@@ -12,47 +12,49 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from logicls.constraints.spec.models import Spec
-from logicls.predict.uncertainty.thresholds import Limit, Thresholds
+from logicls.predict.uncertainty.thresholds import RuleThresholds, Thresholds
 from logicls.records import Verdict
 
 
 @dataclass(frozen=True, slots=True)
-class Target:
+class RiskTarget:
     """What is wanted of the rules of one severity."""
 
-    escape: float
+    escape_rate: float
     """Share of broken ones that may pass."""
-    overkill: float
+    overkill_rate: float
     """Share of those not broken that may fail."""
-    low: float
+    max_low: float
     """The lower threshold is never above it."""
-    high: float
+    min_high: float
     """The upper threshold is never below it."""
 
 
-TARGETS: Mapping[str, Target] = {
-    "critical": Target(escape=0.005, overkill=0.05, low=0.05, high=0.9),
-    "major": Target(escape=0.01, overkill=0.02, low=0.1, high=0.9),
-    "minor": Target(escape=0.05, overkill=0.01, low=0.2, high=0.9),
+RISK_TARGETS: Mapping[str, RiskTarget] = {
+    "critical": RiskTarget(escape_rate=0.005, overkill_rate=0.05, max_low=0.05, min_high=0.9),
+    "major": RiskTarget(escape_rate=0.01, overkill_rate=0.02, max_low=0.1, min_high=0.9),
+    "minor": RiskTarget(escape_rate=0.05, overkill_rate=0.01, max_low=0.2, min_high=0.9),
 }
 """`low` and `high` are those of Chow (IEEE Transactions on Information Theory 16, 1970): a person looks where an error
 would cost more, times its probability, than the look: an escape as much as 20, 10 or 5 looks, an overkill as 10."""
 
 
 @dataclass(frozen=True, slots=True)
-class Case:
+class LabelledRule:
     """A rule on a photo of which the truth is known."""
 
     constraint: str
-    chance: float
-    broken: bool
+    probability: float
+    is_broken: bool
 
 
-def cases_of(spec: Spec, verdicts: Iterable[Verdict], truth: Mapping[str, Sequence[str]]) -> list[Case]:
+def collect_labelled_rules(
+    spec: Spec, verdicts: Iterable[Verdict], truth: Mapping[str, Sequence[str]]
+) -> list[LabelledRule]:
     """Those of photos that the truth names; a rule is broken where the truth has one of its violations."""
     names = {c.id: {c.violation_name(side) for side in c.failure_modes} for c in spec.constraints}
     return [
-        Case(f.constraint, f.probability, not names[f.constraint].isdisjoint(truth[verdict.photo]))
+        LabelledRule(f.constraint, f.probability, not names[f.constraint].isdisjoint(truth[verdict.photo]))
         for verdict in verdicts
         if verdict.photo in truth
         for f in verdict.findings
@@ -60,8 +62,8 @@ def cases_of(spec: Spec, verdicts: Iterable[Verdict], truth: Mapping[str, Sequen
     ]
 
 
-def choose(
-    spec: Spec, cases: Sequence[Case], targets: Mapping[str, Target], *, confidence: float, origin: str
+def choose_thresholds(
+    spec: Spec, samples: Sequence[LabelledRule], targets: Mapping[str, RiskTarget], *, confidence: float, origin: str
 ) -> Thresholds:
     """Two thresholds a constraint. Where its own photos are too few, those of its severity are taken together.
 
@@ -71,49 +73,55 @@ def choose(
     for constraint in spec.constraints:
         target = targets[constraint.severity]
         alike = {c.id for c in spec.constraints if c.severity == constraint.severity}
-        own = [case for case in cases if case.constraint == constraint.id]
-        pool = [case for case in cases if case.constraint in alike]
-        low, told = _lower(own, pool, target, confidence)
-        high, also = _upper(own, pool, target, confidence)
-        limits.append((constraint.id, Limit(low, max(high, low), f"{told}; {also}", constraint.severity)))
+        own = [case for case in samples if case.constraint == constraint.id]
+        pool = [case for case in samples if case.constraint in alike]
+        low, told = _choose_low(own, pool, target, confidence)
+        high, also = _choose_high(own, pool, target, confidence)
+        limits.append((constraint.id, RuleThresholds(low, max(high, low), f"{told}; {also}", constraint.severity)))
     return Thresholds(tuple(limits), origin)
 
 
-def _lower(own: Sequence[Case], pool: Sequence[Case], target: Target, confidence: float) -> tuple[float, str]:
-    groups = [[case.chance for case in some if case.broken] for some in (own, pool)]
-    at, told = _safe(groups, target.low, target.escape, confidence, what="escapes", kind="broken")
+def _choose_low(
+    own: Sequence[LabelledRule], pool: Sequence[LabelledRule], target: RiskTarget, confidence: float
+) -> tuple[float, str]:
+    groups = [[case.probability for case in some if case.is_broken] for some in (own, pool)]
+    at, told = _choose_certified(groups, target.max_low, target.escape_rate, confidence, what="escapes", kind="broken")
     return at, told
 
 
-def _upper(own: Sequence[Case], pool: Sequence[Case], target: Target, confidence: float) -> tuple[float, str]:
-    groups = [[1 - case.chance for case in some if not case.broken] for some in (own, pool)]
-    at, told = _safe(groups, 1 - target.high, target.overkill, confidence, what="overkill", kind="good")
+def _choose_high(
+    own: Sequence[LabelledRule], pool: Sequence[LabelledRule], target: RiskTarget, confidence: float
+) -> tuple[float, str]:
+    groups = [[1 - case.probability for case in some if not case.is_broken] for some in (own, pool)]
+    at, told = _choose_certified(
+        groups, 1 - target.min_high, target.overkill_rate, confidence, what="overkill", kind="good"
+    )
     return 1 - at, told
 
 
-def _safe(
+def _choose_certified(
     groups: Sequence[Sequence[float]], most: float, rate: float, confidence: float, *, what: str, kind: str
 ) -> tuple[float, str]:  # fmt: skip
     """The largest threshold up to `most` below which no more than `rate` of a group lie; and what is promised."""
-    needed = photos_needed(rate, confidence)
+    needed = required_photos(rate, confidence)
     for found, whose in zip(groups, ("", ", all rules of this severity together"), strict=True):
         if len(found) >= needed:
-            at = largest(found, rate, confidence, most=most)
+            at = largest_certified_threshold(found, rate, confidence, maximum=most)
             k = sum(value < at for value in found)
-            bound = upper_bound(k, len(found), confidence)
+            bound = upper_confidence_bound(k, len(found), confidence)
             return at, f"{what} at most {bound:.2%} with {confidence:.0%} confidence ({k} of {len(found)}{whose})"
     return most, f"{what} of {rate:.2%} not promised: {needed} {kind} photos are needed, {len(groups[0])} are there"
 
 
-def largest(found: Sequence[float], rate: float, confidence: float, *, most: float) -> float:
+def largest_certified_threshold(values: Sequence[float], rate: float, confidence: float, *, maximum: float) -> float:
     """The largest threshold up to `most` with an upper bound of `rate` on the share of values below it."""
-    ordered, allowed = sorted(found), -1
-    while allowed + 1 < len(ordered) and upper_bound(allowed + 1, len(ordered), confidence) <= rate:
+    ordered, allowed = sorted(values), -1
+    while allowed + 1 < len(ordered) and upper_confidence_bound(allowed + 1, len(ordered), confidence) <= rate:
         allowed += 1
-    return min(most, ordered[allowed]) if 0 <= allowed < len(ordered) else 0.0
+    return min(maximum, ordered[allowed]) if 0 <= allowed < len(ordered) else 0.0
 
 
-def upper_bound(count: int, of: int, confidence: float = 0.95) -> float:
+def upper_confidence_bound(count: int, total: int, confidence: float = 0.95) -> float:
     """One-sided upper limit of Clopper and Pearson for a share of which `count` of `of` were seen.
 
     >>> round(upper_bound(0, 299), 5)
@@ -121,10 +129,10 @@ def upper_bound(count: int, of: int, confidence: float = 0.95) -> float:
     """
     from scipy.stats import beta
 
-    return float(beta.ppf(confidence, count + 1, of - count)) if count < of else 1.0
+    return float(beta.ppf(confidence, count + 1, total - count)) if count < total else 1.0
 
 
-def photos_needed(rate: float, confidence: float = 0.95) -> int:
+def required_photos(rate: float, confidence: float = 0.95) -> int:
     """So many, with none among them that went wrong, are the fewest that promise a rate.
 
     >>> photos_needed(0.01)

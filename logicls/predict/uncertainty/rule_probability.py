@@ -23,15 +23,15 @@ from logicls.constraints.families.measure import Measure
 from logicls.constraints.families.quantity import Quantity
 from logicls.constraints.spec.models import Constraint, Spec
 from logicls.predict.readers.nano import Prediction
-from logicls.predict.uncertainty.calibration import Scales, Spread
-from logicls.predict.uncertainty.hypotheses import Candidate, candidates, readings
+from logicls.predict.uncertainty.calibration import Calibration, MeasurementNoise
+from logicls.predict.uncertainty.hypotheses import CandidateInstance, list_candidates, enumerate_hypotheses
 from logicls.records import Box
 
-Worth = Mapping[int, float]
+CountDistribution = Mapping[int, float]
 """What one thing counts for → probability; what is lacking of 1 goes to 0, for it may not be there at all."""
 
 
-def distribution(things: Iterable[Worth]) -> Float[np.ndarray, " totals"]:
+def sum_distribution(things: Iterable[CountDistribution]) -> Float[np.ndarray, " totals"]:
     """Probability of each total, from 0 on, of things that are there independently of one another.
 
     Where each counts for one this is the Poisson-binomial distribution (Poisson 1837; computed by adding one thing
@@ -51,72 +51,76 @@ def distribution(things: Iterable[Worth]) -> Float[np.ndarray, " totals"]:
 
 
 @dataclass(slots=True)
-class Broken:
+class RuleProbability:
     """How likely one rule is broken, by the answers alone."""
 
-    names: dict[str, float] = field(default_factory=dict)
+    violations: dict[str, float] = field(default_factory=dict)
     """Every violation of the rule → probability; a rule is broken in one way at a time."""
     unknown: float = 0.0
     """Probability that it cannot be checked."""
 
     @property
-    def chance(self) -> float:
+    def probability(self) -> float:
         """Probability that it is broken in any way."""
-        return min(sum(self.names.values()), 1.0)
+        return min(sum(self.violations.values()), 1.0)
 
     def add(self, name: str, probability: float) -> None:
         """One more way in which it may be broken."""
-        self.names[name] = self.names.get(name, 0.0) + probability
+        self.violations[name] = self.violations.get(name, 0.0) + probability
 
 
-def broken(spec: Spec, look: Prediction, size: tuple[int, int], scales: Scales) -> dict[str, Broken]:
+def compute_rule_probabilities(
+    spec: Spec, prediction: Prediction, size: tuple[int, int], calibration: Calibration
+) -> dict[str, RuleProbability]:
     """Of each constraint. `size`: (width, height) of the photo in pixels.
 
     A rule that another one says it all for (`unless_broken`) is broken only where that one is not.
     """
-    found = candidates(spec, look, size, scales)
-    readable = {answer.query for answer in look.answers if answer.readable}
-    best = EvaluationContext(index_answers(look.answers), *size, spec.vocabulary)
-    out: dict[str, Broken] = {}
+    found = list_candidates(spec, prediction, size, calibration)
+    readable = {answer.query for answer in prediction.answers if answer.readable}
+    best = EvaluationContext(index_answers(prediction.answers), *size, spec.vocabulary)
+    out: dict[str, RuleProbability] = {}
     for constraint in spec.constraints:
         if any(query.id not in readable for query in spec.queries_by_constraint[constraint.id]):
-            out[constraint.id] = Broken(_names(constraint), unknown=1.0)
+            out[constraint.id] = RuleProbability(_zero_probabilities(constraint), unknown=1.0)
         elif isinstance(constraint.rule, Quantity) and not constraint.is_conditional:
-            out[constraint.id] = _counted(constraint, constraint.rule, best, found, scales)
+            out[constraint.id] = _quantity_probability(constraint, constraint.rule, best, found, calibration)
         else:
-            out[constraint.id] = _judged(spec, constraint, size, found, scales)
-    return {name: _applying(spec, one, name, out) for name, one in out.items()}
+            out[constraint.id] = _expected_probability(spec, constraint, size, found, calibration)
+    return {name: _apply_exceptions(spec, one, name, out) for name, one in out.items()}
 
 
-def _names(constraint: Constraint) -> dict[str, float]:
+def _zero_probabilities(constraint: Constraint) -> dict[str, float]:
     return {constraint.violation_name(side): 0.0 for side in constraint.failure_modes}
 
 
-def _applying(spec: Spec, one: Broken, name: str, all_: Mapping[str, Broken]) -> Broken:
+def _apply_exceptions(
+    spec: Spec, one: RuleProbability, name: str, all_: Mapping[str, RuleProbability]
+) -> RuleProbability:
     stoppers = next(c for c in spec.constraints if c.id == name).unless_broken
     free = 1.0
     for other in stoppers:
-        free *= 1 - all_[other].chance
-    return Broken({violation: p * free for violation, p in one.names.items()}, one.unknown)
+        free *= 1 - all_[other].probability
+    return RuleProbability({violation: p * free for violation, p in one.violations.items()}, one.unknown)
 
 
-def _counted(
+def _quantity_probability(
     constraint: Constraint,
     rule: Quantity,
     best: EvaluationContext,
-    found: Mapping[str, Sequence[Candidate]],
-    scales: Scales,
-) -> Broken:
+    found: Mapping[str, Sequence[CandidateInstance]],
+    calibration: Calibration,
+) -> RuleProbability:
     """A rule about how many: every total that is too few or too many, by its name."""
     try:
         places = best.locations(rule.in_) if rule.in_ else None
     except UnreadableAnswer:
-        return Broken(_names(constraint), unknown=1.0)
+        return RuleProbability(_zero_probabilities(constraint), unknown=1.0)
     if places is not None and not places:
-        return Broken(_names(constraint))
-    spread, out = scales.spread(constraint.id), Broken(_names(constraint))
+        return RuleProbability(_zero_probabilities(constraint))
+    spread, out = calibration.noise_of(constraint.id), RuleProbability(_zero_probabilities(constraint))
     low, high = rule.limits
-    totals = distribution(_worths(rule, best, found, places, spread))
+    totals = sum_distribution(_count_distributions(rule, best, found, places, spread))
     for total, probability in enumerate(totals.tolist()):
         if total < low:
             out.add(constraint.violation_name(FailureMode("below", low - total)), probability)
@@ -125,20 +129,24 @@ def _counted(
     return out
 
 
-def _worths(
-    rule: Quantity, best: EvaluationContext, found: Mapping[str, Sequence[Candidate]], places: Sequence[Box] | None,
-    spread: Spread,
-) -> list[Worth]:  # fmt: skip
+def _count_distributions(
+    rule: Quantity, best: EvaluationContext, found: Mapping[str, Sequence[CandidateInstance]], places: Sequence[Box] | None,
+    spread: MeasurementNoise,
+) -> list[CountDistribution]:  # fmt: skip
     """What each candidate may count for: as many ways as there are kinds that it may be of."""
-    out: list[Worth] = []
+    out: list[CountDistribution] = []
     by_component: dict[str, list[tuple[str, int]]] = {}
     for thing, weight in rule.weights.items():
         by_component.setdefault(best.vocabulary.component(thing), []).append((thing, weight))
     for component, kinds in by_component.items():
         for one in found.get(component, ()):
-            there = one.chance * (_inside(one.box, places, spread) if places is not None else 1.0)
+            there = one.probability * (_inside_probability(one.box, places, spread) if places is not None else 1.0)
             ways = [
-                (weight, there * one.fits((*best.vocabulary.required_attributes(thing), *rule.required_attributes)))
+                (
+                    weight,
+                    there
+                    * one.match_probability((*best.vocabulary.required_attributes(thing), *rule.required_attributes)),
+                )
                 for thing, weight in kinds
             ]
             if sum(p for _, p in ways) > 1 + 1e-9:  # kinds that one thing may be of at once
@@ -151,34 +159,44 @@ def _worths(
     return out
 
 
-def _inside(box: Box, places: Sequence[Box], spread: Spread) -> float:
+def _inside_probability(box: Box, places: Sequence[Box], spread: MeasurementNoise) -> float:
     """Probability that the box's centre lies in one of the places."""
     x, y = box.centre
     outside = 1.0
     for place in places:
         width, height = max(place.width, 1e-6), max(place.height, 1e-6)
         out = max(max(place.x1 - x, x - place.x2) / width, max(place.y1 - y, y - place.y2) / height)
-        wrong = spread.flipped(out / (MIN_TOLERANCE * TOLERANCE_ZONE))
+        wrong = spread.flip_probability(out / (MIN_TOLERANCE * TOLERANCE_ZONE))
         outside *= wrong if out <= 0 else 1 - wrong
     return 1 - outside
 
 
-def _judged(
-    spec: Spec, constraint: Constraint, size: tuple[int, int], found: Mapping[str, Sequence[Candidate]], scales: Scales
-) -> Broken:
+def _expected_probability(
+    spec: Spec,
+    constraint: Constraint,
+    size: tuple[int, int],
+    found: Mapping[str, Sequence[CandidateInstance]],
+    calibration: Calibration,
+) -> RuleProbability:
     """Any other rule: by its own logic, on each of the likeliest readings."""
     queries = [query.id for query in spec.queries_by_constraint[constraint.id]]
     components = {query.component for query in spec.queries_by_constraint[constraint.id]}
     ours = {name: found.get(name, ()) for name in components}
-    spread, out, total = scales.spread(constraint.id), Broken(_names(constraint)), 0.0
-    for probability, answers in readings(ours, queries):
+    spread, out, total = calibration.noise_of(constraint.id), RuleProbability(_zero_probabilities(constraint)), 0.0
+    for probability, answers in enumerate_hypotheses(ours, queries):
         reading = EvaluationContext(answers, *size, spec.vocabulary)
-        _weigh(constraint, reading, probability, spread, out)
+        _add_hypothesis(constraint, reading, probability, spread, out)
         total += probability
-    return Broken({name: p / total for name, p in out.names.items()}, out.unknown / total)
+    return RuleProbability({name: p / total for name, p in out.violations.items()}, out.unknown / total)
 
 
-def _weigh(constraint: Constraint, reading: EvaluationContext, probability: float, spread: Spread, out: Broken) -> None:
+def _add_hypothesis(
+    constraint: Constraint,
+    reading: EvaluationContext,
+    probability: float,
+    spread: MeasurementNoise,
+    out: RuleProbability,
+) -> None:
     """What the rule comes to on one reading, and what it would come to beyond the nearest limit."""
     came = evaluate_constraint(constraint, reading)
     if came.status == "unknown":
@@ -186,16 +204,16 @@ def _weigh(constraint: Constraint, reading: EvaluationContext, probability: floa
     if came.status not in ("holds", "broken"):
         return
     nearest = min((abs(m) for m in compute_margins(constraint, reading)), default=None)
-    flipped = spread.flipped(nearest) if nearest is not None else 0.0
+    flipped = spread.flip_probability(nearest) if nearest is not None else 0.0
     if came.status == "broken":
         names = violation_names(constraint, came)
         for name in names:
             out.add(name, probability * (1 - flipped) / len(names))
     elif flipped and constraint.failure_modes:
-        out.add(constraint.violation_name(_beyond(constraint, reading)), probability * flipped)
+        out.add(constraint.violation_name(_nearest_failure_mode(constraint, reading)), probability * flipped)
 
 
-def _beyond(constraint: Constraint, reading: EvaluationContext) -> FailureMode:
+def _nearest_failure_mode(constraint: Constraint, reading: EvaluationContext) -> FailureMode:
     """The side on which a rule that holds would be broken first."""
     rule = constraint.rule
     if not isinstance(rule, Measure) or len(rule.failure_modes()) < 2:

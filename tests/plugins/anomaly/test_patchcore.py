@@ -17,7 +17,7 @@ from logicls.plugins.anomaly.patchcore import load_expert
 from logicls.plugins.anomaly.storage import expert_file, read_expert_state, write_expert_state
 from logicls.plugins.selection import PluginOptions, PluginSelection, read_default_plugins
 from logicls.plugins.settings import ExpertSettings
-from logicls.predict.amendments import QUERY, RULE, VIOLATION
+from logicls.predict.amendments import ANOMALY_QUERY, ANOMALY_RULE, ANOMALY_VIOLATION
 from logicls.predict.inspector import Inspector
 from logicls.predict.readers.protocol import make_reader
 from logicls.records import Box
@@ -36,8 +36,8 @@ def test_a_flaw_is_found_where_it_is(bundle, dataset):
     (bad,) = expert.examine([flawed_photo(200)])
 
     assert bar.photo_count == 30
-    assert sum(flaw.chance >= 0.5 for flaw in good) <= 1
-    assert bad.chance > 0.8
+    assert sum(flaw.probability >= 0.5 for flaw in good) <= 1
+    assert bad.probability > 0.8
     assert bad.box is not None
     assert bad.box.iou(Box(60, 66, 72, 76)) > 0.1
     assert bad.box.intersection(Box(60, 66, 72, 76)) > 60
@@ -90,11 +90,11 @@ def test_in_a_verdict(bundle, dataset, tmp_path):
 
     plain, (good, bad) = judged(PluginSelection()), judged(PluginOptions().resolve(bundle.path))
 
-    assert [v.findings[-1].constraint for v in (good, bad)] == [RULE, RULE]
-    assert [v.answers[-1].query for v in (good, bad)] == [QUERY, QUERY]
-    assert [dict(v.scores)[VIOLATION] for v in (good, bad)] == [v.findings[-1].chance for v in (good, bad)]
+    assert [v.findings[-1].constraint for v in (good, bad)] == [ANOMALY_RULE, ANOMALY_RULE]
+    assert [v.answers[-1].query for v in (good, bad)] == [ANOMALY_QUERY, ANOMALY_QUERY]
+    assert [dict(v.scores)[ANOMALY_VIOLATION] for v in (good, bad)] == [v.findings[-1].chance for v in (good, bad)]
     assert [v.findings for v in plain] == [v.findings[:-1] for v in (good, bad)]
-    assert score([good, bad], {"a.png": (), "b.png": (VIOLATION,)}).unknown == ()
+    assert score([good, bad], {"a.png": (), "b.png": (ANOMALY_VIOLATION,)}).unknown == ()
 
 
 def test_what_stands_in_the_bundle_can_be_turned_off(bundle, dataset):

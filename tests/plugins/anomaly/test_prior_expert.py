@@ -115,8 +115,8 @@ def test_written_and_read(bundle, dataset, good, view):
     write_priors(bundle, view, judgement, "")
     photos = [*good[:2], flawed_photo(7)]
 
-    assert load_expert(bundle).examine(photos) == PriorExpert(view, judgement).examine(photos)
-    assert load_expert(bundle).examine([]) == []
+    assert load_expert(bundle).detect_anomalies(photos) == PriorExpert(view, judgement).detect_anomalies(photos)
+    assert load_expert(bundle).detect_anomalies([]) == []
 
 
 def test_the_model_is_made_to_tell(lively, good):
@@ -147,7 +147,7 @@ def test_from_the_command_line(bundle, dataset, good, tmp_path):
 
     shown = CliRunner().invoke(app, [*asked, "--cells", "144", "--steps", "4"])
     assert shown.exit_code == 0, shown.output
-    flaws = load_expert(load_bundle(bundle.path)).examine([good_photo(100), flawed_photo(200)])
+    flaws = load_expert(load_bundle(bundle.path)).detect_anomalies([good_photo(100), flawed_photo(200)])
 
     assert "expert priors, on average 12.5% of good photos" in " ".join(shown.output.split())
     assert read_default_plugins(bundle.path) == DefaultPlugins(expert="priors")
@@ -163,7 +163,7 @@ def test_worst_place_has_the_answers_score(good, view, monkeypatch):
     monkeypatch.setattr(type(view), "localize", lambda self, photos: chart)
     monkeypatch.setattr(type(view), "predict_log_odds", lambda self, photos, charts: torch.tensor([9.0]))
 
-    (flaw,) = PriorExpert(view, judgement).examine(good[:1])
+    (flaw,) = PriorExpert(view, judgement).detect_anomalies(good[:1])
 
     assert flaw.score == 9.0
     assert flaw.box == Box(32, 24, 40, 32)
@@ -179,7 +179,7 @@ def test_built_on_texts(bundle, dataset, tmp_path):
 
     assert (bar.photo_count, bar.is_held_out) == (7, True)
     assert expert.model.loc.frame.size == (32, 32)
-    assert np.isfinite([flaw.score for flaw in expert.examine([good_photo(0), flawed_photo(1)])]).all()
+    assert np.isfinite([flaw.score for flaw in expert.detect_anomalies([good_photo(0), flawed_photo(1)])]).all()
     clip(tmp_path / "clip", 24)
     with pytest.raises(BundleError, match="embeds in 24 dimensions") as caught:
         load_expert(bundle)

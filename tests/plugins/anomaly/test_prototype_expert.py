@@ -55,8 +55,8 @@ def test_learns_to_tell_a_flaw(bundle, dataset):
     bar = fit_expert(bundle, dataset, ExpertSettings(kind="prototypes", cells=144, steps=150))
     expert = load_expert(bundle)
 
-    good = expert.examine([good_photo(seed) for seed in range(100, 106)])
-    (bad,) = expert.examine([flawed_photo(200)])
+    good = expert.detect_anomalies([good_photo(seed) for seed in range(100, 106)])
+    (bad,) = expert.detect_anomalies([flawed_photo(200)])
 
     assert (bar.photo_count, bar.is_held_out) == (7, True)
     assert bad.score > max(flaw.score for flaw in good)

@@ -91,11 +91,13 @@ def test_fit_and_examine(bundle, dataset, encoder):
     expert = load_expert(bundle)
     expert.localizer = replace(expert.localizer, bar=replace(bar, at=0.0, usual=-1.0))
 
-    (flaw,) = expert.examine([good_photo(3)])
+    (flaw,) = expert.detect_anomalies([good_photo(3)])
 
     assert (bar.photo_count, bar.is_held_out) == (30, True)
-    assert all(one.chance < 0.5 for one in load_expert(bundle).examine([good_photo(seed) for seed in range(30)]))
-    assert "most like: " in flaw.found
+    assert all(
+        one.probability < 0.5 for one in load_expert(bundle).detect_anomalies([good_photo(seed) for seed in range(30)])
+    )
+    assert "most like: " in flaw.description
 
 
 def test_no_such_encoder(bundle, dataset):

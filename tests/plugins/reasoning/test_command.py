@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 
 from logicls.cli.app import app
 from logicls.predict.folder.runner import read_verdicts
-from logicls.predict.uncertainty.thresholds import FILE, Limit, Thresholds, write_thresholds
+from logicls.predict.uncertainty.thresholds import THRESHOLDS_FILE, RuleThresholds, Thresholds, write_thresholds
 
 
 @pytest.fixture
@@ -38,8 +38,8 @@ def test_predict_with_a_reasoner(bundle, desk):
     """Photos in review are looked at again, others are not, and without the option none is."""
     careful = desk / "bundle"
     shutil.copytree(bundle.path, careful)
-    undecided = tuple((rule, Limit(0.2, 0.99)) for rule in ("two-pins", "lid-goes-with-pin"))
-    write_thresholds(careful / FILE, Thresholds(undecided))
+    undecided = tuple((rule, RuleThresholds(0.2, 0.99)) for rule in ("two-pins", "lid-goes-with-pin"))
+    write_thresholds(careful / THRESHOLDS_FILE, Thresholds(undecided))
     called("predict", careful, desk / "photos", "--out", desk / "first", "--workers", 0)
     called("predict", careful, desk / "photos", "--out", desk / "second", "--workers", 0, "--reasoner", "latent")
 

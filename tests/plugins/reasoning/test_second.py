@@ -12,7 +12,7 @@ from logicls.models.box_formats import BoxFamily
 from logicls.models.hub.bundle_io import HubModelInfo
 from logicls.plugins.reasoning.second_look import Reinspection, ReinspectionOutput, photo_doubts
 from logicls.plugins.registry import FACTORIES, load_factory
-from logicls.predict.decision import UNSTATED, grounds_of, verdict_on
+from logicls.predict.decision import UNREADABLE_VERDICT, load_decision_model, decide_photo
 from logicls.predict.readers.nano import NanoReader
 from logicls.records import Answer, Finding, Verdict
 
@@ -36,7 +36,7 @@ class Counted:
 @pytest.fixture
 def grounds(bundle):
     """Those of the small product's bundle."""
-    return grounds_of(bundle)
+    return load_decision_model(bundle)
 
 
 @pytest.mark.parametrize(
@@ -45,7 +45,7 @@ def grounds(bundle):
         (Verdict("a.png", "pass", answers=SURE), 0),
         (Verdict("a.png", "pass", answers=OPEN), 1),
         (Verdict("a.png", "review", answers=SURE), 1),
-        (Verdict("a.png", "review", answers=SURE, unconditional_reasons=(UNSTATED,)), 1),
+        (Verdict("a.png", "review", answers=SURE, unconditional_reasons=(UNREADABLE_VERDICT,)), 1),
         (Verdict("a.png", "review", answers=OPEN, unconditional_reasons=("too few pixels",)), 0),
     ],
 )
@@ -53,7 +53,7 @@ def test_the_gate(grounds, verdict, looks):
     """Reviews and open slots are looked at again; what is sure, or for a person however it is read, is not."""
     way = Counted(ReinspectionOutput(None, (0.5, 0.4)))
 
-    came = Reinspection("latent", grounds, way, min_entropy=0.95).rethink(PHOTO, verdict)
+    came = Reinspection("latent", grounds, way, min_entropy=0.95).reinspect(PHOTO, verdict)
 
     assert way.photos == looks
     assert (came is not None) == bool(looks)
@@ -62,7 +62,7 @@ def test_the_gate(grounds, verdict, looks):
 def test_lasting_doubts_are_those_about_the_photo():
     """What could not be read may be read the second time; that a photo is unlike those known stays."""
     finding = Finding("two-pins", "unknown", found="pins could not be read")
-    doubts = ("unlike those learned from", "two-pins: pins could not be read", UNSTATED)
+    doubts = ("unlike those learned from", "two-pins: pins could not be read", UNREADABLE_VERDICT)
 
     assert photo_doubts(Verdict("a.png", "review", findings=(finding,), unconditional_reasons=doubts)) == (
         "unlike those learned from",
@@ -74,10 +74,12 @@ def test_the_verdict_after_a_second_look(bundle, grounds, photos):
     (look,) = NanoReader(bundle).predict_pixels(photos[:1])
     first = Verdict("a.png", "review", width=160, height=160, sha256="ab", bundle="b", version="1", seconds=1.0)
 
-    came = Reinspection("closer", grounds, Counted(ReinspectionOutput(look, (0.5, 0.75), 2))).rethink(photos[0], first)
+    came = Reinspection("closer", grounds, Counted(ReinspectionOutput(look, (0.5, 0.75), 2))).reinspect(
+        photos[0], first
+    )
 
     second = came.second_look
-    own = verdict_on(grounds, look, "a.png", photos[0], size=(160, 160))
+    own = decide_photo(grounds, look, "a.png", photos[0], size=(160, 160))
     assert came == replace(own, sha256="ab", bundle="b", version="1", seconds=came.seconds, second_look=second)
     assert (second.reasoner, second.before, second.rewards) == ("closer", "review", (0.5, 0.75))
     assert (second.retained_views, second.is_accepted) == (2, True)
@@ -89,7 +91,7 @@ def test_a_look_that_made_nothing_surer(grounds):
     """The verdict stays, and says that it was looked at again for nothing."""
     first = Verdict("a.png", "review", answers=OPEN)
 
-    came = Reinspection("latent", grounds, Counted(ReinspectionOutput(None, (0.5, 0.4)))).rethink(PHOTO, first)
+    came = Reinspection("latent", grounds, Counted(ReinspectionOutput(None, (0.5, 0.4)))).reinspect(PHOTO, first)
 
     assert came == replace(first, seconds=came.seconds, second_look=came.second_look)
     assert (came.second_look.is_accepted, came.second_look.before) == (False, "review")

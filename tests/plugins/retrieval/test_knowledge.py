@@ -8,7 +8,7 @@ import pytest
 
 from logicls.errors import DataError, LogiClsError, SpecError
 from logicls.plugins.retrieval.knowledge import KnowledgePage, read_causes, read_knowledge, read_page, render_page
-from logicls.predict.plugin_protocols import Cause
+from logicls.predict.plugin_protocols import ViolationCause
 
 TEXT = """---
 product: box
@@ -120,5 +120,5 @@ def test_causes_are_of_the_product_and_of_defects(folder):
 
     found = read_causes(folder, "box")
 
-    general = Cause("box/pin", "", "The feeder is empty.\n\n### More\nIt jams.", "The lid opens.")
-    assert found == {"missing_pin": (general, Cause("a", "red", "y", ""))}
+    general = ViolationCause("box/pin", "", "The feeder is empty.\n\n### More\nIt jams.", "The lid opens.")
+    assert found == {"missing_pin": (general, ViolationCause("a", "red", "y", ""))}

@@ -180,7 +180,8 @@ def test_a_bundle_compares_photos(cards, tiny_nano, tmp_path):
     assert found.locks.shape == (4, 4 * 64)
     photos = [read_photo(path) for path in sorted((cards / "images").iterdir())]
     assert [
-        recall.product for recall in DocumentRetriever(read_knowledge(tmp_path / "b" / "known"), found).recall(photos)
+        recall.product
+        for recall in DocumentRetriever(read_knowledge(tmp_path / "b" / "known"), found).match_products(photos)
     ] == ["card"] * 12
     (tmp_path / "b" / "tiny" / "model.safetensors").write_bytes(b"other weights")
     with pytest.raises(BundleError, match="LC705"):

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from logicls.answer_format import write
+from logicls.answer_format import format_answers
 from logicls.constraints.checker.decomposition import decompose
 from logicls.constraints.spec.loader import load_spec
 from logicls.errors import LogiClsError
@@ -20,7 +20,7 @@ from logicls.models.box_formats import BOX_FORMATS, BoxFamily, encode_boxes
 from logicls.predict.endpoint.client import ChatClient, Endpoint, normalize_url
 from logicls.predict.endpoint.prompts import RequestBuilder, PromptMode, PromptOptions
 from logicls.predict.endpoint.reader import DEFAULT_MAX_ITEMS, open_endpoint_reader, guess_box_family
-from logicls.predict.folder.runner import by_reader, predict_folder, read_verdicts
+from logicls.predict.folder.runner import inspect_with_reader, predict_folder, read_verdicts
 from logicls.prompts.templates import build_response, canonical_question
 from logicls.records import Answer, Box
 
@@ -78,7 +78,7 @@ def test_verdicts_of_a_server_are_verdicts(spec, folder, tmp_path):
     mind._hold = lambda asked, said: None  # what cannot be read is to come through
 
     with listening(mind) as url, open_endpoint_reader(spec, Endpoint(url), PromptOptions()) as reader:
-        predict_folder(reader.bundle, folder, tmp_path / "out", inspect=by_reader(reader, folder, 2, 0))
+        predict_folder(reader.bundle, folder, tmp_path / "out", inspect=inspect_with_reader(reader, folder, 2, 0))
 
     verdicts = {verdict.photo: verdict for verdict in read_verdicts(tmp_path / "out" / "verdicts.jsonl")}
     assert {photo: (verdict.outcome, verdict.violations) for photo, verdict in verdicts.items()} == {
@@ -125,7 +125,7 @@ def test_lines_and_chains_are_read_as_their_family_writes_them(spec, family):
             for a, q in zip(answers, decompose(loaded), strict=True)
             if canonical_question(q, loaded) in text.splitlines()
         ]
-        whole = build_response(loaded, answers, size, rng) if len(asked) > 1 else write(asked)
+        whole = build_response(loaded, answers, size, rng) if len(asked) > 1 else format_answers(asked)
         return encode_boxes(whole, BOX_FORMATS[family], size).replace("<|box_start|>", "").replace("<|box_end|>", "")
 
     for manner, requests in ((PromptMode.lines, len(answers)), (PromptMode.chain, 1)):
@@ -263,7 +263,7 @@ def test_a_photo_that_a_server_refuses_goes_to_review(spec, folder, tmp_path):
         return good
 
     with listening(Strict(picky)) as url, open_endpoint_reader(spec, Endpoint(url), PromptOptions()) as reader:
-        predict_folder(reader.bundle, folder, tmp_path / "out", inspect=by_reader(reader, folder, 2, 0))
+        predict_folder(reader.bundle, folder, tmp_path / "out", inspect=inspect_with_reader(reader, folder, 2, 0))
 
     verdicts = read_verdicts(tmp_path / "out" / "verdicts.jsonl")
     assert [(v.photo, v.outcome) for v in verdicts] == [("a.png", "pass"), ("b.png", "pass"), ("c.png", "review")]

@@ -25,7 +25,7 @@ from logicls.models.hub.loading import load_model, load_processor
 from logicls.predict.endpoint.client import Endpoint
 from logicls.predict.endpoint.prompts import PromptMode, PromptOptions, answer_regex, answer_schema
 from logicls.predict.endpoint.reader import open_endpoint_reader
-from logicls.predict.folder.runner import by_reader, predict_folder, read_verdicts
+from logicls.predict.folder.runner import inspect_with_reader, predict_folder, read_verdicts
 from logicls.prompts.templates import canonical_question
 from logicls.records import Box
 
@@ -124,7 +124,10 @@ def test_a_real_server_s_answers_are_judged(address, learned, spec, tmp_path):
 
     with open_endpoint_reader(spec, endpoint, wish, told.append) as reader:
         predict_folder(
-            reader.bundle, tmp_path / "photos", tmp_path / "out", inspect=by_reader(reader, tmp_path / "photos", 2, 0)
+            reader.bundle,
+            tmp_path / "photos",
+            tmp_path / "out",
+            inspect=inspect_with_reader(reader, tmp_path / "photos", 2, 0),
         )
 
     (verdict,) = read_verdicts(tmp_path / "out" / "verdicts.jsonl")

@@ -13,9 +13,9 @@ from PIL import Image
 
 from logicls.errors import DataError
 from logicls.models.bundle import load_bundle_without_model
-from logicls.predict.folder.ray_cluster import Cluster, by_cluster, cluster
+from logicls.predict.folder.ray_cluster import RayCluster, inspect_on_cluster, connect_cluster
 from logicls.predict.folder.runner import predict_folder
-from logicls.predict.plugin_protocols import Plugged, PlugIns, Recall
+from logicls.predict.plugin_protocols import PluginManifest, Plugins, ProductMatch
 from logicls.records import PluginInfo
 
 
@@ -78,7 +78,9 @@ def test_shares_come_to_the_same_records(bundle, folder, tmp_path):
     """Word for word and in the same order, broken photos and odd names too; nano asks for no GPU."""
     outline, ray = load_bundle_without_model(bundle.path), Here()
 
-    predict_folder(outline, folder, tmp_path / "many", inspect=by_cluster(Cluster(ray, 2, 4), outline, folder, 2))
+    predict_folder(
+        outline, folder, tmp_path / "many", inspect=inspect_on_cluster(RayCluster(ray, 2, 4), outline, folder, 2)
+    )
 
     assert len(verdicts(tmp_path / "many")) == 11
     assert verdicts(tmp_path / "many") == once(bundle, folder, tmp_path / "one")
@@ -93,10 +95,10 @@ def test_a_run_goes_on_elsewhere_and_comes_back(bundle, folder, tmp_path):
     (out / "verdicts.jsonl").write_bytes(b"".join(lines[:4]) + lines[4][:20])
     ray = Here()
 
-    predict_folder(outline, folder, out, inspect=by_cluster(Cluster(ray, 2, 0), outline, folder, 2))
+    predict_folder(outline, folder, out, inspect=inspect_on_cluster(RayCluster(ray, 2, 0), outline, folder, 2))
     shares = [json.loads(item["names"]) for item in ray.items]
     again = Here()
-    predict_folder(outline, folder, out, inspect=by_cluster(Cluster(again, 2, 0), outline, folder, 2))
+    predict_folder(outline, folder, out, inspect=inspect_on_cluster(RayCluster(again, 2, 0), outline, folder, 2))
 
     assert [len(share) for share in shares] == [2, 2, 2, 1]
     assert [record["photo"] for record in verdicts(out)] == [record["photo"] for record in wanted]
@@ -106,7 +108,7 @@ def test_a_run_goes_on_elsewhere_and_comes_back(bundle, folder, tmp_path):
 def test_a_machine_without_the_photos_ends_the_run(bundle, folder, tmp_path):
     """Instead of sending to review what it does not see."""
     outline = load_bundle_without_model(bundle.path)
-    inspect = by_cluster(Cluster(Here(), 2, 0), outline, tmp_path / "not_there", 2)
+    inspect = inspect_on_cluster(RayCluster(Here(), 2, 0), outline, tmp_path / "not_there", 2)
 
     with pytest.raises(DataError, match=r"LC679 .* cannot do its share: .*not_there: there is no such folder"):
         predict_folder(outline, folder, tmp_path / "out", inspect=inspect)
@@ -119,7 +121,7 @@ def test_a_machine_with_another_bundle_ends_the_run(bundle, folder, tmp_path):
     outline = load_bundle_without_model(bundle.path)
     path = shutil.copytree(bundle.path, tmp_path / "bundle")
     facts = path / "bundle.json"
-    inspect = by_cluster(Cluster(Here(), 2, 0), load_bundle_without_model(path), folder, 2)
+    inspect = inspect_on_cluster(RayCluster(Here(), 2, 0), load_bundle_without_model(path), folder, 2)
     facts.write_text(facts.read_text().replace(outline.id, "0123456789ab"))
 
     with pytest.raises(DataError, match=r"cannot do its share: .*is not what the bundle was made with"):
@@ -129,25 +131,25 @@ def test_a_machine_with_another_bundle_ends_the_run(bundle, folder, tmp_path):
 class Doubting:
     """A retriever that knows nothing, and says so."""
 
-    def recall(self, photos: list[np.ndarray]) -> list[Recall]:
+    def recall(self, photos: list[np.ndarray]) -> list[ProductMatch]:
         """A doubt each."""
-        return [Recall("", doubt="never seen") for _ in photos]
+        return [ProductMatch("", review_reason="never seen") for _ in photos]
 
 
-PLUGGED = Plugged((PluginInfo("retriever", "doubting", "0a1b"),))
+PLUGGED = PluginManifest((PluginInfo("retriever", "doubting", "0a1b"),))
 
 
-def doubting(bundle) -> PlugIns:
+def doubting(bundle) -> Plugins:
     """Made on each machine."""
-    return PlugIns(retriever=Doubting(), plugged=PLUGGED)
+    return Plugins(retriever=Doubting(), manifest=PLUGGED)
 
 
 def test_every_machine_has_the_plug_ins(bundle, folder, tmp_path):
     """Made there, and written down with each verdict; the folder is not gone on with without them."""
     outline = load_bundle_without_model(bundle.path)
-    inspect = by_cluster(Cluster(Here(), 2, 0), outline, folder, 2, made=doubting, plugged=PLUGGED)
+    inspect = inspect_on_cluster(RayCluster(Here(), 2, 0), outline, folder, 2, make_plugins=doubting, manifest=PLUGGED)
 
-    predict_folder(outline, folder, tmp_path, inspect=inspect, plugged=PLUGGED)
+    predict_folder(outline, folder, tmp_path, inspect=inspect, manifest=PLUGGED)
 
     records = verdicts(tmp_path)
     assert {record["outcome"] for record in records} == {"review"}
@@ -162,11 +164,14 @@ def test_every_machine_has_the_plug_ins(bundle, folder, tmp_path):
 
 def test_a_machine_with_another_plug_in_ends_the_run(bundle, folder, tmp_path):
     """It is named."""
-    outline, other = load_bundle_without_model(bundle.path), Plugged((PluginInfo("retriever", "doubting", "ffff"),))
-    inspect = by_cluster(Cluster(Here(), 2, 0), outline, folder, 2, made=doubting, plugged=other)
+    outline, other = (
+        load_bundle_without_model(bundle.path),
+        PluginManifest((PluginInfo("retriever", "doubting", "ffff"),)),
+    )
+    inspect = inspect_on_cluster(RayCluster(Here(), 2, 0), outline, folder, 2, make_plugins=doubting, manifest=other)
 
     with pytest.raises(DataError, match="it has retriever doubting 0a1b, not retriever doubting ffff"):
-        predict_folder(outline, folder, tmp_path, inspect=inspect, plugged=other)
+        predict_folder(outline, folder, tmp_path, inspect=inspect, manifest=other)
 
 
 @pytest.mark.slow
@@ -177,8 +182,8 @@ def test_ray_itself(bundle, folder, tmp_path):
     outline, out = load_bundle_without_model(bundle.path), tmp_path / "many"
     wanted = once(bundle, folder, tmp_path / "one")
 
-    with cluster("local", cpus=2) as found:
-        inspect = by_cluster(found, outline, folder, 2)
+    with connect_cluster("local", cpus=2) as found:
+        inspect = inspect_on_cluster(found, outline, folder, 2)
         predict_folder(outline, folder, out, inspect=inspect)
         first = verdicts(out)
         lines = (out / "verdicts.jsonl").read_bytes().splitlines(keepends=True)

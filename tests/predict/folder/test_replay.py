@@ -9,7 +9,7 @@ from PIL import Image
 
 from logicls.errors import DataError, PhotoError
 from logicls.io.jsonl import Appender
-from logicls.predict.folder.replay import differences, find_result, origin_of, replay
+from logicls.predict.folder.replay import compare_verdicts, find_result, find_origin, replay
 from logicls.predict.folder.runner import predict_folder, read_verdicts
 from logicls.predict.serialization import result_id, verdict_to_json
 from logicls.records import Box
@@ -39,7 +39,7 @@ def test_the_same_photo_has_the_same_result(bundle, predicted, verdicts, photo):
     """Alone as among others; a photo that cannot be read still cannot."""
     again = replay(verdicts[photo], bundle, predicted / "photos")
 
-    assert differences(verdicts[photo], again) == ()
+    assert compare_verdicts(verdicts[photo], again) == ()
     assert result_id(again) == result_id(verdicts[photo])
 
 
@@ -51,9 +51,9 @@ def test_every_difference_is_said(verdicts):
     near = replace(before, score=before.score + 0.004, seconds=9.0)
     now = replace(before, outcome="pass", score=0.25, stated=None, answers=(answer, asked))
 
-    said = differences(replace(before, score=0.75, stated=()), now)
+    said = compare_verdicts(replace(before, score=0.75, stated=()), now)
 
-    assert differences(before, near) == ()
+    assert compare_verdicts(before, near) == ()
     assert [line for line in said if line.startswith(("outcome", "stated", "score:"))] == [
         f"outcome: was {before.outcome}, is pass", "stated: was none, is unreadable", "score: was 0.7500, is 0.2500",
     ]  # fmt: skip
@@ -114,9 +114,9 @@ def test_digits_of_several_results_are_refused(verdicts, tmp_path):
 
 def test_a_folder_of_verdicts_says_where_it_came_from(bundle, predicted, tmp_path):
     """Bundle and photos, unless others are named; nothing known is an error that asks for what is missing."""
-    there = origin_of(predicted / "verdicts")
+    there = find_origin(predicted / "verdicts")
 
     assert (there.bundle, there.photos) == (bundle.path.resolve(), (predicted / "photos").resolve())
-    assert origin_of(predicted / "verdicts", photos=tmp_path).photos == tmp_path
+    assert find_origin(predicted / "verdicts", photos=tmp_path).photos == tmp_path
     with pytest.raises(DataError, match=r"LC643 .* Name them with --photos"):
-        origin_of(tmp_path, bundle=bundle.path)
+        find_origin(tmp_path, bundle=bundle.path)

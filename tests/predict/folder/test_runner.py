@@ -243,7 +243,7 @@ def test_memory_is_flat_however_many_photos(bundle, photos, tmp_path):
         if seen[-1] in (500, 3000):
             resident[seen[-1]] = [each.memory_info().rss for each in (process, *process.children())]
 
-    predict_folder(bundle, tmp_path / "photos", tmp_path / "out", batch=20, workers=1, begin=lambda total: done)
+    predict_folder(bundle, tmp_path / "photos", tmp_path / "out", batch=20, workers=1, on_start=lambda total: done)
 
     assert seen[-1] == 3000
     assert [len(sizes) for sizes in resident.values()] == [3, 3]  # spawn keeps a process that tracks resources

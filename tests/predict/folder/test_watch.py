@@ -13,9 +13,9 @@ from PIL import Image
 
 from logicls.errors import DataError
 from logicls.predict.folder.runner import predict_folder, read_verdicts
-from logicls.predict.folder.watch import Watch, watch_folder
+from logicls.predict.folder.watch import WatchOptions, watch_folder
 
-PATIENT = Watch(idle=1.5, workers=0, settled=0.4, patience=2.5)
+PATIENT = WatchOptions(idle=1.5, workers=0, settle_seconds=0.4, retry_seconds=2.5)
 
 
 def jpeg(pixels) -> bytes:
@@ -45,7 +45,12 @@ def test_photos_are_looked_at_when_they_are_complete(bundle, photos, tmp_path):
     writer.start()
     told, shown = [], []
     count = watch_folder(
-        bundle, folder, tmp_path / "out", PATIENT, told=lambda v: told.append(v.photo), shown=lambda: shown.append(1)
+        bundle,
+        folder,
+        tmp_path / "out",
+        PATIENT,
+        on_verdict=lambda v: told.append(v.photo),
+        on_refresh=lambda: shown.append(1),
     )
     writer.join()
 
@@ -68,8 +73,8 @@ def test_watching_and_predicting_go_on_with_one_another(bundle, photos, tmp_path
     (folder / "b.jpg").write_bytes(jpeg(photos[1]))
 
     count = watch_folder(
-        bundle, folder, tmp_path / "out", Watch(workers=0, settled=0.2),
-        told=lambda verdict: signal.raise_signal(signal.SIGINT),
+        bundle, folder, tmp_path / "out", WatchOptions(workers=0, settle_seconds=0.2),
+        on_verdict=lambda verdict: signal.raise_signal(signal.SIGINT),
     )  # fmt: skip
 
     assert count == 0  # the run was ended before it counted the photo, whose verdict was written before
@@ -84,10 +89,10 @@ def test_a_limit_of_time_ends_it(bundle, tmp_path):
     (tmp_path / "photos").mkdir()
     began = time.monotonic()
 
-    assert watch_folder(bundle, tmp_path / "photos", tmp_path / "out", Watch(seconds=0.7, workers=0)) == 0
+    assert watch_folder(bundle, tmp_path / "photos", tmp_path / "out", WatchOptions(seconds=0.7, workers=0)) == 0
     assert 0.7 <= time.monotonic() - began < 5
     with pytest.raises(DataError, match="LC311"):
-        watch_folder(bundle, tmp_path / "absent", tmp_path / "out", Watch(seconds=1.0))
+        watch_folder(bundle, tmp_path / "absent", tmp_path / "out", WatchOptions(seconds=1.0))
 
 
 def test_a_folder_out_of_reach_is_waited_for(bundle, photos, tmp_path, monkeypatch):
@@ -98,9 +103,9 @@ def test_a_folder_out_of_reach_is_waited_for(bundle, photos, tmp_path, monkeypat
     threading.Timer(1.0, lambda: (tmp_path / "away").rename(folder)).start()
     threading.Timer(1.2, lambda: (folder / "a.jpg").write_bytes(jpeg(photos[0]))).start()
 
-    assert watch_folder(bundle, folder, tmp_path / "out", Watch(idle=3.0, workers=0, settled=0.2)) == 1
+    assert watch_folder(bundle, folder, tmp_path / "out", WatchOptions(idle=3.0, workers=0, settle_seconds=0.2)) == 1
 
     monkeypatch.setattr("logicls.predict.folder.watch.LOST", 0.5)
     threading.Timer(0.3, folder.rename, [tmp_path / "gone"]).start()
     with pytest.raises(DataError, match="LC311"):
-        watch_folder(bundle, folder, tmp_path / "out", Watch(workers=0))
+        watch_folder(bundle, folder, tmp_path / "out", WatchOptions(workers=0))

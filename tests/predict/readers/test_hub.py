@@ -22,7 +22,7 @@ from logicls.models.hub.bundle_io import describe_base
 from logicls.models.hub.chat_template import make_inputs, pad_photo, place_photo
 from logicls.models.hub.loading import find_checkpoint, conventions_for, load_model, load_processor
 from logicls.models.hub.shared_prefix import append_text
-from logicls.predict.plugin_protocols import Recall
+from logicls.predict.plugin_protocols import ProductMatch
 from logicls.predict.readers.hub import HubReader
 from logicls.predict.readers.nano import NanoReader
 from logicls.predict.readers.protocol import make_reader
@@ -355,9 +355,9 @@ class Knowing:
     """Knows the same of every photo."""
 
     def __init__(self, notes: tuple[str, ...], reference: Path | None, doubt: str = "") -> None:
-        self.known = Recall("box", notes=notes, reference=reference, doubt=doubt)
+        self.known = ProductMatch("box", notes=notes, reference=reference, review_reason=doubt)
 
-    def recall(self, photos: list[np.ndarray]) -> list[Recall]:
+    def recall(self, photos: list[np.ndarray]) -> list[ProductMatch]:
         """What is known of each photo."""
         return [self.known] * len(photos)
 

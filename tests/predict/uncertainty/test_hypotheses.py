@@ -7,8 +7,8 @@ import pytest
 from logicls.constraints.spec.loader import load_spec
 from logicls.predict.readers.detections import Detection
 from logicls.predict.readers.nano import Prediction
-from logicls.predict.uncertainty.calibration import Scales
-from logicls.predict.uncertainty.hypotheses import Candidate, candidates, readings
+from logicls.predict.uncertainty.calibration import Calibration
+from logicls.predict.uncertainty.hypotheses import CandidateInstance, list_candidates, enumerate_hypotheses
 from logicls.records import Answer, Box
 
 SPEC = """logicls: 1
@@ -42,14 +42,18 @@ def test_lights_are_candidates(spec):
     )
     look = Prediction(answers, Answer("verdict"), (), None, (("locate:pin", lights),))
 
-    found = candidates(spec, look, (100, 100), Scales())["pin"]
+    found = list_candidates(spec, look, (100, 100), Calibration())["pin"]
 
-    assert [(round(one.chance, 6), one.box) for one in found] == [(0.8, ONE), (0.9, TWO), (0.2, Box(50, 50, 60, 60))]
+    assert [(round(one.probability, 6), one.box) for one in found] == [
+        (0.8, ONE),
+        (0.9, TWO),
+        (0.2, Box(50, 50, 60, 60)),
+    ]
     colours = [dict(one.values)["colour"] for one in found]
     assert dict(colours[0]) == pytest.approx({"red": 0.7, "blue": 0.15, "green": 0.15})
     assert dict(colours[1]) == pytest.approx({"red": 0.2, "blue": 0.6, "green": 0.2})
     assert dict(colours[2]) == pytest.approx({"red": 1 / 3, "blue": 1 / 3, "green": 1 / 3})
-    assert found[0].fits((("colour", frozenset({"red", "blue"})),)) == pytest.approx(0.85)
+    assert found[0].match_probability((("colour", frozenset({"red", "blue"})),)) == pytest.approx(0.85)
 
 
 def test_temperatures_change_them(spec):
@@ -57,9 +61,11 @@ def test_temperatures_change_them(spec):
     answers = (Answer("locate:pin", boxes=(ONE,)), Answer("attribute:pin.colour", ("red",), probabilities=(0.5,)))
     look = Prediction(answers, Answer("verdict"), (), None, (("locate:pin", (Detection(0.8, (0.0,) * 4, ONE),)),))
 
-    found = candidates(spec, look, (100, 100), Scales(located=0.5, likened=0.5))["pin"][0]
+    found = list_candidates(spec, look, (100, 100), Calibration(locate_temperature=0.5, attribute_temperature=0.5))[
+        "pin"
+    ][0]
 
-    assert found.chance == pytest.approx(16 / 17)
+    assert found.probability == pytest.approx(16 / 17)
     assert dict(dict(found.values)["colour"])["red"] == pytest.approx(4 / 6)
 
 
@@ -67,15 +73,22 @@ def test_without_lights_the_boxes_share_the_answers_confidence(spec):
     """As of models that say their boxes: two boxes of 0.81 in all are 0.9 each."""
     look = Prediction((Answer("locate:pin", boxes=(ONE, TWO), confidence=0.81),), Answer("verdict"), ())
 
-    assert [one.chance for one in candidates(spec, look, (100, 100), Scales())["pin"]] == pytest.approx([0.9, 0.9])
+    assert [one.probability for one in list_candidates(spec, look, (100, 100), Calibration())["pin"]] == pytest.approx(
+        [0.9, 0.9]
+    )
 
 
 def test_the_likeliest_reading_comes_first():
     """Two pins of 0.9 and 0.6, one colour unsure: 0.9 x 0.6 x 0.7, and so on downwards; all of them are 1."""
     colours = (("red", 0.7), ("blue", 0.3))
-    found = {"pin": (Candidate(0.9, ONE, (("colour", colours),)), Candidate(0.6, TWO, (("colour", (("red", 1.0),)),)))}
+    found = {
+        "pin": (
+            CandidateInstance(0.9, ONE, (("colour", colours),)),
+            CandidateInstance(0.6, TWO, (("colour", (("red", 1.0),)),)),
+        )
+    }
 
-    told = list(readings(found, ["locate:pin", "attribute:pin.colour"]))
+    told = list(enumerate_hypotheses(found, ["locate:pin", "attribute:pin.colour"]))
 
     chances = [chance for chance, _ in told]
     assert chances == sorted(chances, reverse=True)

@@ -6,11 +6,11 @@ import cv2
 import numpy as np
 import pytest
 
-from logicls.data.image_io import fitted, read_photo
+from logicls.data.image_io import letterbox, read_photo
 from logicls.errors import BundleError
 from logicls.evaluation import read_truth
-from logicls.io.resources import share
-from logicls.predict.uncertainty.ood import Usual, detail, read_usual, usual
+from logicls.io.resources import resource_path
+from logicls.predict.uncertainty.ood import OodModel, compute_detail, read_ood_model, fit_ood_model
 from logicls.records import Box
 
 
@@ -22,15 +22,15 @@ def lit(photo: np.ndarray, gain: float) -> np.ndarray:
 @pytest.fixture(scope="module")
 def kit() -> list[np.ndarray]:
     """The sample product's good photos."""
-    photos = [read_photo(path) for path in sorted(share("data/dosing_kit/images").glob("*.jpg"))]
+    photos = [read_photo(path) for path in sorted(resource_path("data/dosing_kit/images").glob("*.jpg"))]
     assert len(photos) >= 60
     return photos
 
 
 @pytest.fixture(scope="module")
-def looks_like(kit) -> Usual:
+def looks_like(kit) -> OodModel:
     """Learned from three lights of two thirds of the photos, limits set on the rest."""
-    made = usual(
+    made = fit_ood_model(
         [lit(photo, gain) for n, photo in enumerate(kit) if n % 3 for gain in (0.85, 1.0, 1.15)],
         [lit(photo, gain) for photo in kit[::3] for gain in (0.85, 1.0, 1.15)],
         (224, 192),
@@ -72,7 +72,7 @@ def test_a_wrong_photo_is_told(looks_like, kit, wrong):
 
 def test_photos_of_the_product_are_not(looks_like):
     """Good ones that were not learned from, in the light that they were taken in and in one that was not learned."""
-    heldout = share("data/dosing_kit/heldout")
+    heldout = resource_path("data/dosing_kit/heldout")
     good = [name for name, broken in read_truth(heldout / "truth.csv").items() if not broken]
     photos = [read_photo(heldout / "images" / name) for name in good]
 
@@ -94,22 +94,22 @@ def test_a_photo_on_which_much_is_missing_is_no_empty_one():
 
     photos = [made(4) for _ in range(998)] + [made(1), made(1)]
 
-    learned = usual(photos[::2], photos[1::2], (128, 128))
+    learned = fit_ood_model(photos[::2], photos[1::2], (128, 128))
 
     assert learned is not None
-    assert not any("next to nothing" in why for why in learned.unlike(lit(made(1), 0.8)))
-    assert any("next to nothing" in why for why in learned.unlike(made(0)))
+    assert not any("next to nothing" in why for why in learned.ood_reasons(lit(made(1), 0.8)))
+    assert any("next to nothing" in why for why in learned.ood_reasons(made(0)))
 
 
 def test_it_comes_back_as_it_was_written(looks_like, kit, tmp_path):
     """To what 32 bits hold; a folder without the file has none."""
     looks_like.write(tmp_path)
-    again = read_usual(tmp_path)
+    again = read_ood_model(tmp_path)
 
     assert again is not None
-    assert read_usual(tmp_path / "nowhere") is None
+    assert read_ood_model(tmp_path / "nowhere") is None
     assert again.limit == pytest.approx(looks_like.limit)
-    assert again.unlike(box(kit[0])) == looks_like.unlike(box(kit[0]))
+    assert again.ood_reasons(box(kit[0])) == looks_like.unlike(box(kit[0]))
 
 
 def test_a_damaged_file_is_said_to_be(tmp_path):
@@ -117,20 +117,22 @@ def test_a_damaged_file_is_said_to_be(tmp_path):
     (tmp_path / "usual.safetensors").write_bytes(b"no tensors")
 
     with pytest.raises(BundleError, match="LC622"):
-        read_usual(tmp_path)
+        read_ood_model(tmp_path)
 
 
 def test_too_few_photos_are_nothing_to_compare_with(kit):
     """Nobody is told that a photo is unlike three others."""
-    assert usual(kit[:3], kit, (64, 64)) is None
-    assert usual(kit, kit[:3], (64, 64)) is None
+    assert fit_ood_model(kit[:3], kit, (64, 64)) is None
+    assert fit_ood_model(kit, kit[:3], (64, 64)) is None
 
 
 def test_blur_takes_away_the_finest_detail():
     """Against coarse detail, and in a black photo there is neither."""
     pattern = np.random.default_rng(0).integers(0, 255, (128, 128, 3), np.uint8)
 
-    sharp, blurred, black = (detail(one) for one in (pattern, cv2.GaussianBlur(pattern, (0, 0), 2.0), pattern * 0))
+    sharp, blurred, black = (
+        compute_detail(one) for one in (pattern, cv2.GaussianBlur(pattern, (0, 0), 2.0), pattern * 0)
+    )
 
     assert (blurred[:2] < sharp[:2] - 1).all()
     assert black[2] < min(blurred[2], sharp[2]) - 1
@@ -139,4 +141,4 @@ def test_blur_takes_away_the_finest_detail():
 def test_a_photo_in_the_inputs_size_is_the_same_photo(looks_like, kit):
     """Whoever has it in that size already need not fetch the whole one."""
     for photo in (kit[0], box(kit[0]), kit[0] * 0):
-        assert looks_like.unlike(fitted((224, 192), photo)) == looks_like.unlike(photo)
+        assert looks_like.unlike(letterbox((224, 192), photo)) == looks_like.unlike(photo)

@@ -7,8 +7,8 @@ import pytest
 from logicls.constraints.spec.loader import load_spec
 from logicls.predict.readers.detections import Detection
 from logicls.predict.readers.nano import Prediction
-from logicls.predict.uncertainty.calibration import Scales, Spread
-from logicls.predict.uncertainty.rule_probability import broken
+from logicls.predict.uncertainty.calibration import Calibration, MeasurementNoise
+from logicls.predict.uncertainty.rule_probability import compute_rule_probabilities
 from logicls.records import Answer, Box
 
 HEAD = """logicls: 1
@@ -30,7 +30,7 @@ LID = Box(40, 40, 60, 60)
 def chances(tmp_path):
     """Violation → probability for rules, of a look at pins of such chances and colours, and a lid."""
 
-    def of(rules: str, pins: list[tuple[float, Box, str, float]], lid: float = 1.0, scales: Scales | None = None):
+    def of(rules: str, pins: list[tuple[float, Box, str, float]], lid: float = 1.0, scales: Calibration | None = None):
         (tmp_path / "box.yaml").write_text(HEAD + rules)
         spec = load_spec(tmp_path / "box.yaml")
         lights = {
@@ -47,7 +47,10 @@ def chances(tmp_path):
             Answer("attribute:lid.shape", ("round",) if lid >= 0.5 else (), probabilities=(0.9,) if lid >= 0.5 else ()),
         )
         look = Prediction(answers, Answer("verdict"), (), None, tuple(lights.items()))
-        return {name: came.names for name, came in broken(spec, look, (100, 100), scales or Scales()).items()}
+        return {
+            name: came.violations
+            for name, came in compute_rule_probabilities(spec, look, (100, 100), scales or Calibration()).items()
+        }
 
     return of
 
@@ -120,7 +123,7 @@ def test_a_fitted_spread_counts(chances):
     """Twice as wide: one standard deviation."""
     rule = "  - {id: wide, measure: {width: lid, at_most: 0.208}}\n"
 
-    found = chances(rule, [], scales=Scales(spreads=(("wide", Spread(1.0)),)))
+    found = chances(rule, [], scales=Calibration(noise=(("wide", MeasurementNoise(1.0)),)))
 
     assert found["wide"]["wide"] == pytest.approx(0.15866, abs=1e-4)
 
@@ -140,6 +143,6 @@ def test_an_answer_that_cannot_be_read_is_unknown(tmp_path):
     spec = load_spec(tmp_path / "box.yaml")
     look = Prediction((Answer("locate:pin", readable=False),), Answer("verdict"), ())
 
-    came = broken(spec, look, (100, 100), Scales())["two-pins"]
+    came = compute_rule_probabilities(spec, look, (100, 100), Calibration())["two-pins"]
 
-    assert (came.unknown, came.chance) == (1.0, 0.0)
+    assert (came.unknown, came.probability) == (1.0, 0.0)

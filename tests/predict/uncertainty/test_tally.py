@@ -7,7 +7,7 @@ from itertools import product
 import numpy as np
 import pytest
 
-from logicls.predict.uncertainty.rule_probability import distribution
+from logicls.predict.uncertainty.rule_probability import sum_distribution
 
 
 def every_way(things: list[dict[int, float]]) -> dict[int, float]:
@@ -30,7 +30,7 @@ def every_way(things: list[dict[int, float]]) -> dict[int, float]:
 )
 def test_every_total_has_its_probability(things):
     """Things that count for one, for several, and for one or the other."""
-    found = distribution(things)
+    found = sum_distribution(things)
 
     expected = every_way(things)
     assert found.tolist() == pytest.approx([expected.get(total, 0.0) for total in range(len(found))])
@@ -39,4 +39,4 @@ def test_every_total_has_its_probability(things):
 
 def test_three_things_by_hand():
     """0.9, 0.8 and 0.3: none with 0.014, all with 0.216."""
-    assert distribution([{1: 0.9}, {1: 0.8}, {1: 0.3}]).round(3).tolist() == [0.014, 0.188, 0.582, 0.216]
+    assert sum_distribution([{1: 0.9}, {1: 0.8}, {1: 0.3}]).round(3).tolist() == [0.014, 0.188, 0.582, 0.216]

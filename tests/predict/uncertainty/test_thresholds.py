@@ -7,10 +7,16 @@ from dataclasses import replace
 import pytest
 
 from logicls.errors import DataError
-from logicls.predict.uncertainty.thresholds import Limit, Thresholds, read_thresholds, settle, write_thresholds
+from logicls.predict.uncertainty.thresholds import (
+    RuleThresholds,
+    Thresholds,
+    read_thresholds,
+    apply_thresholds,
+    write_thresholds,
+)
 from logicls.records import Finding, Verdict
 
-LIMITS = Thresholds((("a", Limit(0.1, 0.9)), ("b", Limit(0.2, 0.6))), "here")
+LIMITS = Thresholds((("a", RuleThresholds(0.1, 0.9)), ("b", RuleThresholds(0.2, 0.6))), "here")
 
 
 def verdict(a: float | None, b: float | None, broken: str = "", doubts: tuple[str, ...] = ()) -> Verdict:
@@ -49,7 +55,7 @@ def verdict(a: float | None, b: float | None, broken: str = "", doubts: tuple[st
 )
 def test_a_verdict_is_settled(one, outcome, reasons):
     """Below both pass, above and broken fail; between, or against logic, or with a doubt review."""
-    settled = settle(one, LIMITS)
+    settled = apply_thresholds(one, LIMITS)
 
     assert (settled.outcome, settled.reasons, settled.thresholds) == (outcome, reasons, LIMITS.id)
     assert settled.violations == one.violations
@@ -58,9 +64,9 @@ def test_a_verdict_is_settled(one, outcome, reasons):
 @pytest.mark.parametrize(("severity", "outcome"), [("minor", "review"), ("major", "fail"), ("critical", "fail")])
 def test_a_graver_rule_is_asked_of_beside_a_broken_one(severity, outcome):
     """A part that is rejected for a small thing may be mended and come back: a doubt of a larger one stays."""
-    limits = Thresholds((("a", Limit(0.1, 0.9, severity=severity)), ("b", Limit(0.2, 0.6))))
+    limits = Thresholds((("a", RuleThresholds(0.1, 0.9, severity=severity)), ("b", RuleThresholds(0.2, 0.6))))
 
-    assert settle(verdict(0.95, 0.4, "a"), limits).outcome == outcome
+    assert apply_thresholds(verdict(0.95, 0.4, "a"), limits).outcome == outcome
 
 
 @pytest.mark.parametrize(("status", "outcome"), [("holds", "fail"), ("not_applicable", "fail"), ("broken", "review")])
@@ -69,31 +75,31 @@ def test_a_rule_that_does_not_apply_is_not_asked_of(status, outcome):
     given = verdict(0.95, 0.4, "a")
     level = replace(given.findings[1], status=status, violations=("b",) if status == "broken" else ())
 
-    assert settle(replace(given, findings=(given.findings[0], level)), LIMITS).outcome == outcome
+    assert apply_thresholds(replace(given, findings=(given.findings[0], level)), LIMITS).outcome == outcome
 
 
 def test_settling_again_starts_from_the_doubts():
     """Reasons of other thresholds do not stay."""
-    strict = settle(verdict(0.05, 0.1), Thresholds((("a", Limit(0.01, 0.99)),)))
+    strict = apply_thresholds(verdict(0.05, 0.1), Thresholds((("a", RuleThresholds(0.01, 0.99)),)))
 
     assert strict.outcome == "review"
-    assert settle(strict, LIMITS) == settle(verdict(0.05, 0.1), LIMITS)
+    assert apply_thresholds(strict, LIMITS) == apply_thresholds(verdict(0.05, 0.1), LIMITS)
 
 
 def test_the_id_is_that_of_the_numbers():
     """Not of what was promised, and in whatever order; another number makes another id."""
-    told = Thresholds((("b", Limit(0.2, 0.6, "surely")), ("a", Limit(0.1, 0.9))), "elsewhere")
+    told = Thresholds((("b", RuleThresholds(0.2, 0.6, "surely")), ("a", RuleThresholds(0.1, 0.9))), "elsewhere")
 
     assert told.id == LIMITS.id
-    assert LIMITS.changed("a", 0.1, 0.8).id != LIMITS.id
-    assert LIMITS.changed("a", 0.3, 0.8).of("a") == Limit(0.3, 0.8, "set by hand")
+    assert LIMITS.override("a", 0.1, 0.8).id != LIMITS.id
+    assert LIMITS.override("a", 0.3, 0.8).for_rule("a") == RuleThresholds(0.3, 0.8, "set by hand")
 
 
 def test_they_come_back_as_they_were_written(tmp_path):
     """Limits, promises and origin."""
     write_thresholds(tmp_path / "t.json", LIMITS)
 
-    assert read_thresholds(tmp_path / "t.json", known=["a", "b"]) == LIMITS
+    assert read_thresholds(tmp_path / "t.json", constraints=["a", "b"]) == LIMITS
 
 
 @pytest.mark.parametrize(
@@ -111,6 +117,6 @@ def test_a_file_that_holds_none_is_refused(tmp_path, text, said):
     (tmp_path / "t.json").write_text(text)
 
     with pytest.raises(DataError, match="LC621") as raised:
-        read_thresholds(tmp_path / "t.json", known=["a", "b"])
+        read_thresholds(tmp_path / "t.json", constraints=["a", "b"])
 
     assert said in str(raised.value)
