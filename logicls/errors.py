@@ -1,13 +1,13 @@
-"""What can go wrong, and how it is said.
+"""Exceptions for errors that the user can correct, and the problems they report.
 
 LogiClsError
- ├─ SpecError     the YAML that a person wrote
- ├─ DataError     annotations, images, datasets
- ├─ PhotoError    one photo that cannot be read
- ├─ RecipeError   a training recipe
- └─ BundleError   a trained bundle that cannot be trusted
+ ├─ SpecError     a spec (YAML) is invalid
+ ├─ DataError     annotations, images or a dataset are invalid
+ ├─ PhotoError    one photo cannot be read
+ ├─ RecipeError   a training recipe is invalid
+ └─ BundleError   a trained bundle is damaged or incompatible
 
-An error carries every problem found, not only the first. A broken *product* is never an error: it is a
+An error reports every problem found, not only the first. A broken rule on a *product* is never an error: it is a
 `logicls.records.Finding`.
 """
 
@@ -21,72 +21,73 @@ from pathlib import Path
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """One thing that is wrong: where it is, what it is, and what to do about it."""
+    """One problem: its location, its description and advice."""
 
     code: str
     """Stable code, `LC` and three digits."""
     message: str
-    """What is wrong, quoting what was written."""
+    """Description of the problem, quoting the invalid text."""
     file: str = ""
     line: int = 0
-    """Counted from 1; 0 where the place is unknown."""
+    """Line number, from 1; 0 if the location is unknown."""
     column: int = 0
+    """Column number, from 1; 0 if the location is unknown."""
     advice: str = ""
-    """What to do, one sentence; empty where nothing useful can be said."""
+    """Remedy in one sentence; may be empty."""
 
     def __str__(self) -> str:
-        place = self.file
+        location = self.file
         if self.line:
-            place += f":{self.line}:{self.column}"
+            location += f":{self.line}:{self.column}"
         text = f"{self.code} {self.message}"
         if self.advice:
             text += f" {self.advice}"
-        return f"{place} {text}" if place else text
+        return f"{location} {text}" if location else text
 
 
 class LogiClsError(Exception):
-    """Base of every error that is the user's to mend. `problems` holds all of them."""
+    """Base class of all errors that the user can correct. `problems` holds every problem found."""
 
     def __init__(self, problems: Sequence[Problem] | Problem) -> None:
         self.problems: tuple[Problem, ...] = (problems,) if isinstance(problems, Problem) else tuple(problems)
         super().__init__("\n".join(str(p) for p in self.problems))
 
     def __reduce__(self) -> tuple[type[LogiClsError], tuple[tuple[Problem, ...]]]:
-        """Out of a worker process it comes whole, not as its text."""
+        """Pickle the problems: an error raised in a worker process keeps them, not only its text."""
         return type(self), (self.problems,)
 
 
 class SpecError(LogiClsError):
-    """The spec cannot be used."""
+    """A spec is invalid."""
 
 
 class DataError(LogiClsError):
-    """Annotations, images or a dataset cannot be used."""
+    """Annotations, images or a dataset are invalid."""
 
 
 class PhotoError(LogiClsError):
-    """One photo cannot be read; the run goes on without it."""
+    """One photo cannot be read; the run continues without it."""
 
 
 class RecipeError(LogiClsError):
-    """The training recipe cannot be used."""
+    """A training recipe is invalid."""
 
 
 class BundleError(LogiClsError):
-    """The bundle is damaged, or does not answer as it did when it was made."""
+    """A trained bundle is damaged, or its predictions differ from those recorded when it was saved."""
 
 
 def suggest_name(word: str, candidates: Iterable[str]) -> str:
-    """Advice naming the closest known word, or listing the known ones; empty when there are none."""
+    """Advise the valid name closest to `word`, or list the valid names; empty if there are none."""
     names = sorted(set(candidates))
     close = difflib.get_close_matches(word, names, n=1, cutoff=0.6)
     if close:
         return f'Did you mean "{close[0]}"?'
-    return f"Known: {', '.join(names)}." if names else ""
+    return f"Available: {', '.join(names)}." if names else ""
 
 
 def relative_path(path: Path) -> str:
-    """`path` as a person would type it: relative to the working folder where it lies below it."""
+    """Return `path` as a user would type it: relative to the working directory if it lies below it."""
     try:
         return str(path.resolve().relative_to(Path.cwd()))
     except ValueError:

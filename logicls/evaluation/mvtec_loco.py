@@ -25,8 +25,8 @@ from jaxtyping import Bool
 from PIL import Image
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, model_validator
 
-from logicls.data.image_io import photo_size
-from logicls.errors import DataError, LogiClsError, PhotoError, Problem, relative
+from logicls.data.image_io import read_size
+from logicls.errors import DataError, LogiClsError, PhotoError, Problem, relative_path
 from logicls.predict.input.listing import list_photos, no_photos_error
 
 CONFIG = "defects_config.json"
@@ -67,7 +67,7 @@ def read_config(path: Path) -> tuple[DefectKind, ...]:
     Raises:
         DataError: All that is wrong with the file (LC651).
     """
-    file = relative(path)
+    file = relative_path(path)
     try:
         content = path.read_text(encoding="utf-8-sig")
         entries = TypeAdapter(list[_Entry]).validate_json(content)
@@ -157,7 +157,7 @@ def read_loco(root: Path) -> LocoProduct:
         missing.append(f"test/{LOGICAL}")
     if missing:
         advice = "Give truth.csv, or the folder of one product of MVTec LOCO AD as it was unpacked."
-        raise DataError([Problem("LC650", f'has no "{name}".', relative(root), advice=advice) for name in missing])
+        raise DataError([Problem("LC650", f'has no "{name}".', relative_path(root), advice=advice) for name in missing])
     reader = _Reader(root, read_config(root / CONFIG))
     photos = [photo for split in (GOOD, *anomalous) for photo in reader.split(split)]
     if reader.problems:
@@ -184,7 +184,7 @@ class _Reader:
             return
         for file in files:
             try:
-                size = photo_size(file)
+                size = read_size(file)
             except PhotoError as error:
                 self.problems.extend(error.problems)
                 continue
@@ -197,7 +197,7 @@ class _Reader:
         if not files:
             message = f'"{split}/{photo.name}" is anomalous and has no region.'
             advice = f"Put its masks into ground_truth/{split}/{photo.stem}/."
-            self.problems.append(Problem("LC653", message, relative(folder), advice=advice))
+            self.problems.append(Problem("LC653", message, relative_path(folder), advice=advice))
         for file in files:
             found = _kind(file, size, self.kinds)
             if isinstance(found, Problem):
@@ -211,20 +211,20 @@ def _kind(file: Path, size: tuple[int, int], kinds: tuple[DefectKind, ...]) -> D
     try:
         mask = _opened(file)
     except (OSError, ValueError) as error:
-        return Problem("LC652", f"is not a grey picture that can be read: {error}.", relative(file))
+        return Problem("LC652", f"is not a grey picture that can be read: {error}.", relative_path(file))
     if mask.shape != (size[1], size[0]):
         told = f"{mask.shape[1]} x {mask.shape[0]} pixels, its photo {size[0]} x {size[1]}"
-        return Problem("LC652", f"has {told}.", relative(file))
+        return Problem("LC652", f"has {told}.", relative_path(file))
     values = [int(value) for value in np.unique(mask) if value]
     if len(values) != 1:
         told = f"the values {', '.join(map(str, values))}" if values else "no value"
         advice = "A region is one picture in which all its pixels have the defect's value."
-        return Problem("LC652", f"has {told} besides 0.", relative(file), advice=advice)
+        return Problem("LC652", f"has {told} besides 0.", relative_path(file), advice=advice)
     kind = next((kind for kind in kinds if kind.pixel_value == values[0]), None)
     if kind is None:
         known = ", ".join(str(kind.pixel_value) for kind in kinds)
         message = f"has the value {values[0]}, which {CONFIG} does not know."
-        return Problem("LC652", message, relative(file), advice=f"Known: {known}.")
+        return Problem("LC652", message, relative_path(file), advice=f"Available: {known}.")
     return kind
 
 

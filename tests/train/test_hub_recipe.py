@@ -7,7 +7,7 @@ import pytest
 from logicls.errors import RecipeError
 from logicls.io.resources import resource_path
 from logicls.train.fit import fit
-from logicls.train.recipe import NANO_ONLY_KEYS, HubSettings, Recipe, read_recipe, check_applicable_keys
+from logicls.train.recipe import NANO_ONLY_KEYS, HubSettings, Recipe, check_applicable_keys, read_recipe
 
 
 def refusals(recipe: Recipe) -> list[str]:
@@ -66,5 +66,5 @@ def test_nested_keys_are_checked(tmp_path):
 
     assert [str(problem).removeprefix(f"{tmp_path}/") for problem in caught.value.problems] == [
         'mine.yaml:3:3 LC021 unknown key "rnak" in hub. Did you mean "rank"?',
-        'mine.yaml:4:10 LC024 where of hub: "nowhere" is not one of the allowed values. Known: everywhere, language.',
+        'mine.yaml:4:10 LC024 where of hub: "nowhere" is not one of the allowed values. Available: everywhere, language.',
     ]

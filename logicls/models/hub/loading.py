@@ -23,7 +23,7 @@ import torch
 from safetensors import SafetensorError
 
 from logicls.errors import BundleError, Problem
-from logicls.models.box_formats import BOX_FORMATS, BoxFormat, BoxFamily, SmartResize
+from logicls.models.box_formats import BOX_FORMATS, BoxFamily, BoxFormat, SmartResize
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +65,7 @@ def box_format_for(family: BoxFamily, processor: Any) -> BoxFormat:
         return coordinates
     images = processor.image_processor
     limits = images.size["shortest_edge"], images.size["longest_edge"]
-    return replace(coordinates, resizing=SmartResize(images.patch_size * images.merge_size, *limits))
+    return replace(coordinates, resize=SmartResize(images.patch_size * images.merge_size, *limits))
 
 
 def count_overview_tokens(conventions: FamilyConventions, processor: Any) -> int:
@@ -153,7 +153,7 @@ def load_processor(folder: Path, settings: Mapping[str, Any] | None = None) -> A
     if unknown:
         message = f"its image processor has no setting {', '.join(unknown)}."
         known = ", ".join(sorted(name for name in images.to_dict() if not name.startswith("_")))
-        raise BundleError(Problem("LC511", message, str(folder), advice=f"Known: {known}."))
+        raise BundleError(Problem("LC511", message, str(folder), advice=f"Available: {known}."))
     return processor
 
 

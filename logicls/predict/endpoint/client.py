@@ -24,7 +24,7 @@ import cv2
 import httpx2
 import numpy as np
 
-from logicls.errors import DataError, Problem, did_you_mean
+from logicls.errors import DataError, Problem, suggest_name
 
 MAX_ATTEMPTS = 5
 MAX_WAIT = 60.0
@@ -203,7 +203,7 @@ class ChatClient:
         names = self.models()
         if names and self.model not in names:
             message = f'the server has no model "{self.model}".'
-            return _error("LC674", message, self.base, did_you_mean(self.model, names))
+            return _error("LC674", message, self.base, suggest_name(self.model, names))
         return _error("LC675", f"there is no chat/completions: {_reason(answer)}", self.base)
 
     def _tried(self, path: str, body: Mapping[str, object] | None) -> httpx2.Response:
@@ -278,7 +278,7 @@ def _reason(answer: httpx2.Response) -> str:
 
 
 def _known(names: list[str]) -> str:
-    return f"Known: {', '.join(sorted(names))}." if names else ""
+    return f"Available: {', '.join(sorted(names))}." if names else ""
 
 
 _ADVICE = {

@@ -57,7 +57,7 @@ def test_a_good_spec_loads(tmp_path: Path) -> None:
         (
             RULE + "extra: 1\n",
             'box.yaml:9:1 LC021 unknown key "extra" at the top level. '
-            "Known: components, constraints, examples, logicls, product, regions, variants.",
+            "Available: components, constraints, examples, logicls, product, regions, variants.",
         ),
         ("  - id: a\n    quantity: {exactly: 4}\n", "box.yaml:8:15 LC022 missing key \"of\" in quantity of 'a'."),
         ("  - quantity: {of: pin, exactly: 4}\n", 'box.yaml:7:5 LC022 missing key "id" in constraint 1.'),

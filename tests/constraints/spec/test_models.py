@@ -35,12 +35,12 @@ def test_a_good_spec_has_no_faults() -> None:
     ("rule", "path", "message", "advice"),
     [
         ({"quantity": {"of": "pim", "exactly": 1}}, ("quantity", "of"), 'component "pim"', 'Did you mean "pin"?'),
-        ({"quantity": {"of": "corner", "exactly": 1}}, ("quantity", "of"), 'component "corner"', "Known: pin, tray."),
+        ({"quantity": {"of": "corner", "exactly": 1}}, ("quantity", "of"), 'component "corner"', "Available: pin, tray."),
         (
             {"quantity": {"of": "pin.colour", "exactly": 1}},
             ("quantity", "of"),
             'component "pin.colour"',
-            "Known: pin, tray.",
+            "Available: pin, tray.",
         ),
         (
             {"quantity": {"of": "pin", "exactly": 1, "in": "korner"}},
@@ -100,9 +100,9 @@ def test_unknown_names_outside_the_rules() -> None:
     )
 
     assert sorted(found, key=str) == [
-        (("components", "pin", "leaves"), 'unknown component "hole"', "Known: pin, tray.", "LC030"),
+        (("components", "pin", "leaves"), 'unknown component "hole"', "Available: pin, tray.", "LC030"),
         (("components", "tray", "fills"), 'unknown component "pins"', 'Did you mean "pin"?', "LC030"),
-        (("constraints", 0, "unless_broken", 0), 'unknown constraint "pins"', "Known: ordr.", "LC030"),
+        (("constraints", 0, "unless_broken", 0), 'unknown constraint "pins"', "Available: ordr.", "LC030"),
         (("constraints", 0, "unless_broken", 1), 'unknown constraint "order"', 'Did you mean "ordr"?', "LC030"),
         (("examples", 0, "breaks", 0), 'unknown violation "pin"', 'Did you mean "pins"?', "LC030"),
         (("examples", 0, "scene", "pen"), 'unknown component "pen"', 'Did you mean "pin"?', "LC030"),

@@ -34,7 +34,7 @@ def refusal(action, *args, **kwargs) -> str:
 
 def test_every_family_takes_a_photo(each):
     """Without torchvision; the model finds as many placeholders as it sees visual tokens, or it would raise."""
-    inputs = make_inputs(each.processor, each.codec.talk, [PHOTO])
+    inputs = make_inputs(each.processor, each.codec.chat_format, [PHOTO])
 
     with torch.inference_mode():
         logits = each.model(**inputs).logits
@@ -50,7 +50,7 @@ def test_a_saved_processor_is_the_same(each, tmp_path):
 
     again = load_processor(tmp_path)
 
-    before, after = (make_inputs(p, each.codec.talk, [PHOTO]) for p in (each.processor, again))
+    before, after = (make_inputs(p, each.codec.chat_format, [PHOTO]) for p in (each.processor, again))
     assert type(again).__name__ == type(each.processor).__name__
     assert set(before) == set(after)
     assert all(torch.equal(before[name], after[name]) for name in before)
@@ -75,7 +75,9 @@ def test_boxes_of_qwen_are_pixels_of_the_picture_that_is_made(opened, shape):
     """The size that coordinates count in is the one that this very processor makes, with its own limits."""
     made = opened("qwen2_5_vl")
 
-    grid = make_inputs(made.processor, made.codec.talk, [np.zeros(shape, np.uint8)])["image_grid_thw"][0].tolist()
+    grid = make_inputs(made.processor, made.codec.chat_format, [np.zeros(shape, np.uint8)])["image_grid_thw"][
+        0
+    ].tolist()
 
     resizing = box_format_for(conventions_for("qwen2_5_vl").boxes, made.processor).resize
     assert resizing is not None
@@ -101,7 +103,7 @@ def test_settings_take_the_place_of_the_processors_own(checkpoint):
     said = refusal(load_processor, folder, {"longest": 3})
 
     assert smaller.image_processor(PHOTO)["image_grid_thw"].prod() <= 16
-    assert said.startswith(f"{folder} LC511 its image processor has no setting longest. Known: ")
+    assert said.startswith(f"{folder} LC511 its image processor has no setting longest. Available: ")
     assert " patch_size," in said
 
 
