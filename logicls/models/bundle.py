@@ -27,14 +27,14 @@ from logicls.constraints.spec.models import Spec
 from logicls.constraints.spec.yaml_reader import read_text
 from logicls.errors import BundleError, LogiClsError, Problem
 from logicls.io.atomic import write_text
-from logicls.io.resources import share
+from logicls.io.resources import resource_path
 from logicls.models.hub.bundle_io import (
     HubModelInfo,
+    hash_weights,
     hub_from_json,
     hub_to_json,
     load_hub_model,
     save_hub_model,
-    hash_weights,
 )
 from logicls.models.hub.loading import load_processor
 
@@ -185,7 +185,7 @@ def _weights_hash(path: Path) -> str:
 
 
 def _questions_hash() -> str:
-    return hashlib.sha256(share("synth/questions.j2").read_bytes()).hexdigest()[:12]
+    return hashlib.sha256(resource_path("synth/questions.j2").read_bytes()).hexdigest()[:12]
 
 
 def _error(code: str, message: str, path: Path, advice: str = "") -> BundleError:

@@ -22,6 +22,7 @@ from logicls.io.atomic import atomic_path
 from logicls.models.nano import NanoForImageTextToText
 from logicls.train.batching import Batch
 from logicls.train.distributed import ExternalProcesses, ProcessRank
+from logicls.train.observer import StepCallback
 
 
 def run_training_loop(
@@ -74,10 +75,6 @@ def read_checkpoint_step(checkpoint: Path | None) -> int:
         return 0
     state = torch.load(checkpoint, weights_only=True, map_location="cpu", mmap=True)
     return int(state["global_step"])
-
-
-StepCallback = Callable[[int, float], None]
-"""Told of each step: its number and the loss."""
 
 
 class NanoTrainingModule(lightning.LightningModule):

@@ -142,11 +142,11 @@ def test_base_weights_grow_eyes_where_the_processor_has_the_pixels(model, proces
     again = NanoForImageTextToText.from_pretrained(tmp_path / "grown")
 
     assert {n for n in grown.state_dict() if n not in model.state_dict()} == {
-        n for n in grown.state_dict() if n.startswith("pointer.glimpse.")
+        n for n in grown.state_dict() if n.startswith("detection_head.crop_encoder.")
     }
-    assert (again.config.detail, again.config.any_way) == (2, True)
+    assert (again.config.detail, again.config.orientation_invariant) == (2, True)
     assert all(torch.equal(weight, again.state_dict()[name]) for name, weight in grown.state_dict().items())
-    assert model.pointer.glimpse is None
+    assert model.detection_head.crop_encoder is None
 
 
 def test_it_begins_with_what_was_learned_of_marks(model, processor, tmp_path):
@@ -159,10 +159,10 @@ def test_it_begins_with_what_was_learned_of_marks(model, processor, tmp_path):
 
     grown = expand_model(tmp_path, fine)
 
-    look = grown.detection_head.glimpse.look.state_dict()
+    look = grown.detection_head.crop_encoder.backbone.state_dict()
     assert all(torch.equal(look[name], weight.half().float()) for name, weight in learned.items())
     (tmp_path / BACKBONE_FILE).unlink()
-    other = expand_model(tmp_path, fine).detection_head.glimpse.look.state_dict()
+    other = expand_model(tmp_path, fine).detection_head.crop_encoder.backbone.state_dict()
     assert not torch.equal(other["0.weight"], look["0.weight"])
 
 

@@ -39,7 +39,9 @@ def test_weights_are_the_bases(base, model):
     parts = grown.tokenizer("which rules", add_special_tokens=False)["input_ids"]
     mean = found.token_embeddings.weight[parts].mean(0)
     assert found.token_embeddings.weight.dtype == torch.float32
-    assert torch.allclose(found.token_embeddings.weight[:count], model.words.weight, atol=1e-3)
+    assert torch.allclose(found.token_embeddings.weight[:count], model.token_embeddings.weight, atol=1e-3)
     assert torch.allclose(found.token_embeddings.weight[count], mean, atol=1e-6)
-    assert torch.allclose(found.detection_head.pattern.weight, model.pointer.pattern.weight, atol=1e-3)
+    assert torch.allclose(
+        found.detection_head.centre_filter.weight, model.detection_head.centre_filter.weight, atol=1e-3
+    )
     assert (found.config.image_size, found.config.vocab_size) == ([64, 32], count + 1)

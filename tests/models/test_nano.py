@@ -38,7 +38,7 @@ def packed(codec, branches: list[list[int]]) -> dict[str, torch.Tensor]:
 @torch.inference_mode()
 def test_branches_do_not_see_each_other(model, codec, pixels):
     """A question's logits are the same alone and among others, wherever it stands."""
-    texts = [codec.prompt(question) for question in QUESTIONS]
+    texts = [codec.encode_prompt(question) for question in QUESTIONS]
     count = codec.processor.image_tokens
 
     together = model(**packed(codec, texts), pixel_values=pixels).logits[0, count:]
@@ -50,7 +50,7 @@ def test_branches_do_not_see_each_other(model, codec, pixels):
 @torch.inference_mode()
 def test_words_change_the_words_after_them(model, codec, pixels):
     """Within a branch a word is seen by those after it and by none before it."""
-    text = codec.prompt(QUESTIONS[0])
+    text = codec.encode_prompt(QUESTIONS[0])
     other = [*text[:2], (text[2] + 1) % model.config.vocab_size, *text[3:]]
 
     logits = [model(**packed(codec, [t]), pixel_values=pixels).logits[0, codec.processor.image_tokens :]
@@ -138,7 +138,7 @@ def test_only_the_logits_that_are_wanted_are_made(model, processor, photo):
 
     assert torch.allclose(last.logits, every.logits[:, -2:], atol=1e-5)
     assert torch.allclose(some.logits, every.logits[:, [3, 7]], atol=1e-5)
-    assert some.words.shape == every.words.shape
+    assert some.hidden.shape == every.hidden.shape
 
 
 @torch.inference_mode()
@@ -167,7 +167,7 @@ BOX = (10.0, 20.0, 30.0, 52.0)
 
 def learned(codec, answers: list[list[int]], things: list[tuple[tuple[float, ...], int, int]], **changes: object):
     """A batch of one photo whose questions have these answers; things as (box, question, value)."""
-    texts = [[*codec.prompt(q), *a] for q, a in zip(QUESTIONS, answers, strict=True)]
+    texts = [[*codec.encode_prompt(q), *a] for q, a in zip(QUESTIONS, answers, strict=True)]
     inputs = packed(codec, texts)
     labels, at = torch.full_like(inputs["input_ids"], IGNORE_INDEX), codec.processor.image_tokens
     for text, answer in zip(texts, answers, strict=True):
@@ -183,8 +183,8 @@ def learned(codec, answers: list[list[int]], things: list[tuple[tuple[float, ...
 
 def test_the_loss_is_the_mean_of_the_questions_by_weight(model, codec, pixels):
     """A question of weight 0 counts for nothing; its own loss is still told."""
-    answers = [codec.answer([], 1, located=True), codec.answer(["red"], 1, located=False)]
-    things = [(BOX, 0, IGNORE_INDEX), (BOX, 1, codec.value("red"))]
+    answers = [codec.encode_answer([], 1, located=True), codec.encode_answer(["red"], 1, located=False)]
+    things = [(BOX, 0, IGNORE_INDEX), (BOX, 1, codec.value_token("red"))]
 
     out = [
         model(**learned(codec, answers, things, weights=torch.tensor([w])), pixel_values=pixels)
@@ -201,29 +201,29 @@ def test_the_loss_is_the_mean_of_the_questions_by_weight(model, codec, pixels):
 
 def test_a_question_that_is_missing_has_no_loss(model, codec, pixels):
     """Examples may have fewer questions than others of the batch: theirs is nan and not right, and weighs nothing."""
-    answers = [codec.answer([], 1, located=True), codec.answer(["red"], 1, located=False)]
+    answers = [codec.encode_answer([], 1, located=True), codec.encode_answer(["red"], 1, located=False)]
     batch = learned(codec, answers, [(BOX, 0, IGNORE_INDEX)])
     more = batch | {"weights": torch.ones(1, 3), "located": torch.tensor([[True, False, False]])}
 
     out = [model(**some, pixel_values=pixels) for some in (batch, more)]
 
     assert out[1].question_loss[0, 2].isnan()
-    assert not out[1].question_right[0, 2]
+    assert not out[1].question_correct[0, 2]
     assert float(out[1].loss.detach()) == pytest.approx(float(out[0].loss.detach()), rel=1e-5)
 
 
 @pytest.mark.parametrize(("change", "question"), [("place", 0), ("number", 0), ("value", 1), ("word", 1)])
 def test_each_kind_of_answer_is_learned(model, codec, pixels, change, question):
     """Another place, number, value or word in the truth changes the loss of that question, and of no other."""
-    red, blue = codec.value("red"), codec.value("blue")
+    red, blue = codec.value_token("red"), codec.value_token("blue")
     box, number, value, word = BOX, 1, red, "red"
-    before = learned(codec, [codec.answer([], number, located=True), codec.answer([word], 1, located=False)],
+    before = learned(codec, [codec.encode_answer([], number, located=True), codec.encode_answer([word], 1, located=False)],
                      [(box, 0, IGNORE_INDEX), (box, 1, value)])  # fmt: skip
     if change == "place":
         box = (40.0, 60.0, 60.0, 90.0)
     number = 2 if change == "number" else number
     value, word = (blue if change == "value" else value), ("blue" if change == "word" else word)
-    after = learned(codec, [codec.answer([], number, located=True), codec.answer([word], 1, located=False)],
+    after = learned(codec, [codec.encode_answer([], number, located=True), codec.encode_answer([word], 1, located=False)],
                     [(box, 0, IGNORE_INDEX), (BOX, 1, value)])  # fmt: skip
 
     losses = [model(**batch, pixel_values=pixels).question_loss[0] for batch in (before, after)]
@@ -254,8 +254,8 @@ def test_things_that_touch_at_a_corner_are_two():
 def test_what_is_learned_is_right(model, codec, pixels):
     """After some steps on one photo the answers are right, the thing is lit, its box is read to a quarter of a cell."""
     model = type(model)(model.config).train()
-    answers = [codec.answer([], 1, located=True), codec.answer(["red"], 1, located=False)]
-    batch = learned(codec, answers, [(BOX, 0, IGNORE_INDEX), (BOX, 1, codec.value("red"))])
+    answers = [codec.encode_answer([], 1, located=True), codec.encode_answer(["red"], 1, located=False)]
+    batch = learned(codec, answers, [(BOX, 0, IGNORE_INDEX), (BOX, 1, codec.value_token("red"))])
     optimiser = torch.optim.AdamW(model.parameters(), 2e-3)
     before = model(**batch, pixel_values=pixels)
     for _ in range(240):
@@ -264,14 +264,14 @@ def test_what_is_learned_is_right(model, codec, pixels):
         optimiser.step()
 
     out = model(**batch, pixel_values=pixels)
-    ids = packed(codec, [codec.prompt(QUESTIONS[0])])
+    ids = packed(codec, [codec.encode_prompt(QUESTIONS[0])])
     read = model(**ids, pixel_values=pixels)
-    asked = read.words[:, -1:]
-    lit = local_maxima(model.pointer.lights(read.chart, asked), 0.5)[0, 0].nonzero()
-    _, boxes = model.pointer.boxes(read.chart, asked, lit[:, :1].T, lit[:, 1:].T)
+    asked = read.hidden[:, -1:]
+    lit = local_maxima(model.detection_head.score_centres(read.feature_map, asked), 0.5)[0, 0].nonzero()
+    _, boxes = model.detection_head.regress_boxes(read.feature_map, asked, lit[:, :1].T, lit[:, 1:].T)
 
-    assert not before.question_right.all()
-    assert out.question_right.all()
+    assert not before.question_correct.all()
+    assert out.question_correct.all()
     assert lit.tolist() == [[4, 2]]
     assert (boxes[0, 0] * 8).tolist() == pytest.approx(BOX, abs=2)
 
@@ -279,11 +279,11 @@ def test_what_is_learned_is_right(model, codec, pixels):
 @torch.inference_mode()
 def test_photos_of_any_size_are_read(model, codec, processor):
     """The same weights take other inputs than those of the configuration."""
-    ids = torch.tensor([[codec.image] * 8 + codec.prompt(QUESTIONS[0])])
+    ids = torch.tensor([[codec.image] * 8 + codec.encode_prompt(QUESTIONS[0])])
 
     out = model(ids, pixel_values=torch.zeros(1, 3, 32, 64, dtype=torch.uint8))
 
-    assert tuple(out.chart.shape[2:]) == (4, 8)
+    assert tuple(out.feature_map.shape[2:]) == (4, 8)
 
 
 @pytest.mark.parametrize("times", [2, 3])
@@ -310,9 +310,9 @@ def test_a_photo_is_read_alike_while_learning_and_afterwards(model, pixels):
     five = torch.cat([pixels, 255 - pixels, pixels // 2, pixels // 3, pixels // 4])
     given = five.clone()
 
-    learning = model.see(five)
+    learning = model.encode_photos(five)
     with torch.inference_mode():
-        afterwards = model.see(five)
+        afterwards = model.encode_photos(five)
 
     assert torch.equal(five, given)
     assert all(torch.allclose(a, b, atol=1e-4) for a, b in zip(learning, afterwards, strict=True))
@@ -322,19 +322,19 @@ def test_a_photo_is_read_alike_while_learning_and_afterwards(model, pixels):
 @torch.inference_mode()
 def test_words_that_are_kept_are_those_of_all(model, codec, pixels):
     """What matters afterwards is as if all had been read to the end, and so is what the cache holds."""
-    texts, count = [codec.prompt(question) for question in QUESTIONS], codec.processor.image_tokens
+    texts, count = [codec.encode_prompt(question) for question in QUESTIONS], codec.processor.image_tokens
     asked = packed(codec, texts)
     ids, branches = asked["input_ids"], asked["branch_ids"]
     kept, caches, reads = torch.tensor([2, len(texts[0]) - 1]), [], []
-    for which in ({}, {"words_to_keep": kept}):
+    for which in ({}, {"positions_to_keep": kept}):
         cache = DynamicCache()
         model(ids[:, :count], pixels, branch_ids=branches[:, :count], past_key_values=cache)
         reads.append(model(ids[:, count:], branch_ids=branches, past_key_values=cache, **which))
         caches.append(cache)
 
     whole, few = reads
-    assert few.words.shape[1] == 2
-    assert torch.allclose(few.words, whole.words[:, kept], atol=1e-5)
+    assert few.hidden.shape[1] == 2
+    assert torch.allclose(few.hidden, whole.hidden[:, kept], atol=1e-5)
     assert torch.allclose(few.logits, whole.logits[:, kept], atol=1e-5)
     for one, other in zip(*(cache.layers for cache in caches), strict=True):
         assert torch.allclose(one.keys, other.keys, atol=1e-5)

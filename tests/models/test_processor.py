@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from logicls.data.image_io import GREY
+from logicls.data.image_io import LETTERBOX_GREY
 from logicls.models.nano.answer_codec import collect_values
 from logicls.models.nano.processor import (
     ANSWER,
@@ -62,7 +62,7 @@ def test_photos_keep_their_proportions(width, height):
     fitted = processor.letterbox(np.full((height, width, 3), 255, np.uint8))
 
     scale, left, top = processor.letterbox_transform(width, height)
-    rows, columns = (np.flatnonzero((fitted != GREY).any((2, axis))) for axis in (1, 0))
+    rows, columns = (np.flatnonzero((fitted != LETTERBOX_GREY).any((2, axis))) for axis in (1, 0))
     assert fitted.shape == (96, 64, 3)
     assert [len(columns), len(rows)] == pytest.approx([width * scale, height * scale], abs=1)
     assert [columns[0], rows[0]] == pytest.approx([left, top], abs=1)
@@ -92,9 +92,9 @@ def test_no_word_is_unknown(processor, text):
 @given(st.text(min_size=1))
 def test_a_question_cannot_be_taken_for_an_answer(codec, text):
     """A prompt ends with the mark after which the answer begins."""
-    tokens = codec.prompt(text)
+    tokens = codec.encode_prompt(text)
 
-    assert tokens[-1] == codec.token(ANSWER)
+    assert tokens[-1] == codec.token_id(ANSWER)
     assert all(0 <= token < len(codec.processor.tokenizer) for token in tokens)
 
 
@@ -111,7 +111,7 @@ def test_a_question_cannot_be_taken_for_an_answer(codec, text):
 )
 def test_answers_are_a_token_a_value_or_a_number(codec, values, count, located, said):
     """No value is `<none>`; where things are is answered with their number; every answer is closed."""
-    tokens = codec.answer(values, count, located=located)
+    tokens = codec.encode_answer(values, count, located=located)
 
     assert codec.processor.tokenizer.convert_ids_to_tokens(tokens) == said
 
@@ -119,7 +119,7 @@ def test_answers_are_a_token_a_value_or_a_number(codec, values, count, located, 
 def test_a_value_that_is_no_token_is_refused(codec):
     """A value that the spec does not know raises instead of becoming something else."""
     with pytest.raises(KeyError, match="green"):
-        codec.answer(["green"], 0, located=False)
+        codec.encode_answer(["green"], 0, located=False)
 
 
 def test_only_a_querys_own_options_are_allowed(codec):
@@ -129,9 +129,9 @@ def test_only_a_querys_own_options_are_allowed(codec):
         Subquery("attribute:pin.colour", "attribute", options=("blue",)),
     ]
 
-    allowed = [codec.allowed(query) for query in queries]
+    allowed = [codec.allowed_tokens(query) for query in queries]
 
-    assert allowed == [[codec.token(f"<{n}>") for n in range(MAX_COUNT + 1)], [codec.token("<blue>")]]
+    assert allowed == [[codec.token_id(f"<{n}>") for n in range(MAX_COUNT + 1)], [codec.token_id("<blue>")]]
     assert collect_values(queries) == ["blue"]
 
 

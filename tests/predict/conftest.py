@@ -43,12 +43,12 @@ def make_bundle(tmp_path_factory, tiny_nano):
         folder = tmp_path_factory.mktemp("made")
         (folder / "spec.yaml").write_text(text)
         spec = load_spec(folder / "spec.yaml")
-        model, processor = tiny_nano(spec, width=64, decoder_layers=2, near=32)
+        model, processor = tiny_nano(spec, width=64, decoder_layers=2, stem_width=32)
         with torch.no_grad():  # larger than at the start of training, so that photos and questions differ in answers
-            model.words.weight.normal_(std=0.2)
-            model.order.weight.normal_(std=0.2)
-            model.pointer.pattern.weight.normal_(std=0.5)
-            model.pointer.pattern.bias.zero_()
+            model.token_embeddings.weight.normal_(std=0.2)
+            model.position_embeddings.weight.normal_(std=0.2)
+            model.detection_head.centre_filter.weight.normal_(std=0.5)
+            model.detection_head.centre_filter.bias.zero_()
         return write_bundle(
             folder / "bundle", model=model, processor=processor, spec_file=folder / "spec.yaml", max_boxes=max_boxes
         )

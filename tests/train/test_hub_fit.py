@@ -13,22 +13,22 @@ from PIL import Image
 from safetensors.torch import load_file
 from transformers.models.llama.modeling_llama import LlamaMLP
 
-from logicls.train.observer import SILENT, TrainingObserver
 from logicls.errors import BundleError, RecipeError
 from logicls.models.bundle import load_bundle
 from logicls.models.hub.answer_codec import HubAnswerCodec
 from logicls.models.hub.bundle_io import describe_base
 from logicls.models.hub.chat_template import read_chat_format
-from logicls.models.hub.loading import box_format_for, find_checkpoint, conventions_for, load_model, load_processor
+from logicls.models.hub.loading import box_format_for, conventions_for, find_checkpoint, load_model, load_processor
 from logicls.models.nano.losses import IGNORE_INDEX
 from logicls.predict.decision import load_decision_model
 from logicls.predict.folder.runner import predict_folder, read_verdicts
 from logicls.predict.readers.protocol import make_reader
 from logicls.predict.self_test import open_bundle
 from logicls.train.fit import fit
-from logicls.train.hub_dataset import HubExamples, HubBatches, open_rows
+from logicls.train.hub_dataset import HubBatches, HubExamples, open_rows
 from logicls.train.hub_module import score_answers
 from logicls.train.metrics_log import read_rows
+from logicls.train.observer import SILENT, TrainingObserver
 from logicls.train.recipe import HubSettings, Recipe
 from logicls.train.sampler import UniformSampler
 

@@ -16,12 +16,12 @@ from logicls.models.hub.loading import box_format_for, conventions_for, load_mod
 from logicls.models.hub.shared_prefix import PrefixBranches
 from logicls.train.hub_dataset import HubExamples, open_rows
 from logicls.train.hub_preflight import (
-    format_bytes,
-    read_available_memory,
-    estimate_memory,
-    preflight_hub,
     check_shared_prefix,
+    estimate_memory,
+    format_bytes,
     measure_part_time,
+    preflight_hub,
+    read_available_memory,
 )
 
 
@@ -57,7 +57,9 @@ def test_what_is_found_is_what_is_trained_on(made, family):
 
     longest = 0
     for number, row in enumerate(examples.rows):
-        inputs = examples.processor(text=[examples.codec.talk.before], images=[[examples.picture(number)]])
+        inputs = examples.processor(
+            text=[examples.codec.chat_format.prompt_prefix], images=[[examples.picture(number)]]
+        )
         turns = list(examples.turns(row))
         length = len(inputs["input_ids"][0]) + max(len(turn.asked) + len(turn.told) for turn in turns)
         longest = max(longest, length)

@@ -19,7 +19,7 @@ import jinja2
 import numpy as np
 from torch import Tensor
 
-from logicls.data.image_io import GREY
+from logicls.data.image_io import LETTERBOX_GREY
 from logicls.errors import DataError, Problem
 from logicls.models.box_formats import Size
 from logicls.records import Answer, Box
@@ -59,7 +59,7 @@ def pad_photo(photo: np.ndarray, placement: PhotoPlacement) -> np.ndarray:
     """The picture, uint8 RGB [height width 3], of a photo of the same kind."""
     if placement.canvas_size == placement.photo_size:
         return photo
-    canvas = np.full((placement.canvas_size[1], placement.canvas_size[0], 3), GREY, np.uint8)
+    canvas = np.full((placement.canvas_size[1], placement.canvas_size[0], 3), LETTERBOX_GREY, np.uint8)
     canvas[placement.top : placement.top + photo.shape[0], placement.left : placement.left + photo.shape[1]] = photo
     return canvas
 

@@ -1,6 +1,7 @@
-"""nano: the embedded vision-language model, an ordinary Hugging Face model that needs no GPU and no download.
+"""nano: the embedded vision-language model, a Hugging Face model that runs on a CPU and ships with the package.
 
-Importing this package makes `AutoModelForImageTextToText`, `AutoProcessor`, `AutoTokenizer` and `AutoConfig` know it.
+Importing this package registers it with `AutoModelForImageTextToText`, `AutoProcessor`, `AutoTokenizer` and
+`AutoConfig`.
 """
 
 import transformers

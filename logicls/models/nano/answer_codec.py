@@ -1,4 +1,7 @@
-"""Answers ↔ what nano says and points at. Every value is one token; boxes are in pixels of the model's input."""
+"""Conversion between answers and nano's tokens and boxes.
+
+Every value is one token. Boxes are in pixels of the model's input.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +12,17 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
-from logicls.models.nano.processor import ANSWER, END, IMAGE, MAX_COUNT, NONE, PAD, boxes_to_photo, box_to_input
+from logicls.models.nano.processor import (
+    ANSWER,
+    END,
+    IMAGE,
+    MAX_COUNT,
+    NONE,
+    PAD,
+    NanoProcessor,
+    box_to_input,
+    boxes_to_photo,
+)
 from logicls.records import Box, Subquery
 
 Edges = tuple[float, ...]
@@ -18,9 +31,9 @@ Edges = tuple[float, ...]
 
 @dataclass(frozen=True, slots=True)
 class NanoAnswerCodec:
-    """Token numbers and frame of one processor."""
+    """Token numbers and coordinate frame of one processor."""
 
-    processor: Any
+    processor: NanoProcessor
 
     @property
     def end(self) -> int:
@@ -34,7 +47,7 @@ class NanoAnswerCodec:
 
     @property
     def image(self) -> int:
-        """Placeholder of one visual token."""
+        """Placeholder token of one visual token."""
         return self.token_id(IMAGE)
 
     @property
@@ -44,50 +57,50 @@ class NanoAnswerCodec:
 
     @property
     def pad(self) -> int:
-        """Padding."""
+        """Padding token."""
         return self.token_id(PAD)
 
     def token_id(self, text: str) -> int:
-        """The number of a token. Raises `KeyError` for a text that is none."""
-        number = self.processor.tokenizer.convert_tokens_to_ids(text)
+        """Return the number of a token. Raises `KeyError` for an unknown token."""
+        number: Any = self.processor.tokenizer.convert_tokens_to_ids(text)
         if number is None:
             raise KeyError(text)
         return int(number)
 
     def encode_prompt(self, question: str) -> list[int]:
-        """Tokens of a question and the mark after which the answer begins."""
+        """Tokenize a question and append the token after which the answer begins."""
         return [*self.processor.tokenizer(question, add_special_tokens=False)["input_ids"], self.answer_start]
 
     def encode_answer(self, values: Sequence[str], count: int, *, located: bool) -> list[int]:
-        """Tokens of an answer, closed: its values, or how many things were asked for."""
-        words = [self.count_token(count)] if located else [self.value_token(value) for value in values]
-        return [*(words or [self.none]), self.end]
+        """Encode an answer with its end token: its values, or the number of boxes where `located`."""
+        tokens = [self.count_token(count)] if located else [self.value_token(value) for value in values]
+        return [*(tokens or [self.none]), self.end]
 
     def value_token(self, value: str) -> int:
-        """The token of a value."""
+        """Return the token of a value."""
         return self.token_id(f"<{value}>")
 
     def count_token(self, count: int) -> int:
-        """The token that says how many things there are."""
+        """Return the token of a number of boxes; numbers above `MAX_COUNT` share one token."""
         return self.token_id(f"<{min(count, MAX_COUNT)}>")
 
     def box_to_input(self, box: Box, size: tuple[int, int]) -> Edges:
-        """Where a box of a photo of that size (width, height) lies in the input."""
+        """Convert a box of a photo of that size (width, height) into pixels of the input."""
         return box_to_input(box, *size, self.processor.image_processor)
 
     def boxes_to_photo(
         self, edges: Float[np.ndarray, "boxes 4"], size: tuple[int, int]
     ) -> Float[np.ndarray, "boxes 4"]:
-        """Boxes x1, y1, x2, y2 of the input, in pixels of the photo of that size (width, height)."""
+        """Convert boxes x1, y1, x2, y2 of the input into pixels of a photo of that size (width, height)."""
         return boxes_to_photo(edges, *size, self.processor.image_processor)
 
     def allowed_tokens(self, query: Subquery) -> list[int]:
-        """Tokens that an answer to this question may hold, besides its end and `<none>`."""
+        """List the tokens that an answer to this question may contain, besides `<none>` and the end token."""
         if query.kind == "locate":
             return [self.count_token(count) for count in range(MAX_COUNT + 1)]
         return [self.value_token(value) for value in query.options]
 
 
 def collect_values(queries: Sequence[Subquery]) -> list[str]:
-    """Every value that an answer may have: each becomes a token."""
+    """Collect the values of all answers, sorted; each becomes one token."""
     return sorted({value for query in queries for value in query.options})

@@ -1,4 +1,4 @@
-"""nano's configuration."""
+"""Configuration of nano."""
 
 from __future__ import annotations
 
@@ -12,11 +12,17 @@ TOKEN_STRIDE = 16
 
 
 class NanoConfig(PretrainedConfig):
-    """Sizes of nano. `image_size` is (height, width) in pixels, multiples of 16, that photos are brought to.
+    """Sizes of nano.
 
-    No weight depends on it: the same weights read photos of any size. Every visual token covers 16 x 16 pixels.
-    Photos come with `detail` times as many pixels on each axis, from which things are looked at closely where these are
-    more than one (`glimpse`); `any_way`: those things are the same however they lie.
+    Args:
+        image_size: (height, width) of the input in pixels, multiples of 16. No weight depends on it: the same weights
+            read photos of any size. A visual token covers 16 x 16 pixels.
+        width: Channels of the transformer.
+        stem_width: Channels of the stem's feature map of stride 8, and of the detection head.
+        max_text: Tokens of the longest question with its answer.
+        detail: Factor, on each axis, between the pixels of a photo as it is given and those of the input. Above 1 the
+            crop encoder reads crops of the finer photo.
+        orientation_invariant: True where an instance keeps its attributes when it is rotated or mirrored.
     """
 
     model_type = "logicls_nano"
@@ -37,10 +43,11 @@ class NanoConfig(PretrainedConfig):
         orientation_invariant: bool = False,
         **kwargs: Any,
     ) -> None:
+        # `near` and `any_way` are the names of two keys in bundles of earlier versions.
         self.vocab_size = vocab_size
         self.image_size = list(image_size)
         self.width = width
-        self.stem_width = stem_width
+        self.stem_width = kwargs.pop("near", stem_width)
         self.heads = heads
         self.encoder_layers = encoder_layers
         self.decoder_layers = decoder_layers
@@ -48,7 +55,7 @@ class NanoConfig(PretrainedConfig):
         self.image_token_id = image_token_id
         self.answer_token_id = answer_token_id
         self.detail = detail
-        self.orientation_invariant = orientation_invariant
+        self.orientation_invariant = kwargs.pop("any_way", orientation_invariant)
         self.num_hidden_layers = decoder_layers
         self.hidden_size = width
         self.num_attention_heads = heads
@@ -61,12 +68,12 @@ class NanoConfig(PretrainedConfig):
 
     @property
     def image_tokens(self) -> int:
-        """Visual tokens a photo."""
+        """Visual tokens per photo."""
         return self.grid[0] * self.grid[1]
 
 
 def choose_input_size(aspect: float, tokens: int) -> tuple[int, int]:
-    """(height, width) of an input with about `tokens` visual tokens for photos of height / width = `aspect`."""
+    """Choose (height, width) of an input with about `tokens` visual tokens for photos of height / width = `aspect`."""
     rows = max(2, round((tokens * aspect) ** 0.5))
     columns = max(2, round(tokens / rows))
     return rows * TOKEN_STRIDE, columns * TOKEN_STRIDE

@@ -1,4 +1,4 @@
-"""What nano learns from: words of the answers, lights where things are, the sides of their boxes; each by question."""
+"""Training losses of nano, by question: tokens of answers, centre heatmaps, boxes and attributes of instances."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ from logicls.models.nano.detection_head import (
     DetectionHead,
     TargetBoxes,
     compute_box_losses,
-    local_maxima,
     compute_centre_losses,
+    local_maxima,
 )
 
 IGNORE_INDEX = -100
-"""Label of a position that is not learned."""
+"""Label of a position without a loss."""
 DETECTION_THRESHOLD = 0.5
-"""Chance from which on a light counts as a thing."""
+"""Probability from which on a local maximum of a heatmap counts as a detection."""
 
 
 @dataclass(frozen=True, slots=True)
 class LossInputs:
-    """A batch's hidden states and what is to be learned from them."""
+    """Hidden states of a batch, and its targets."""
 
     hidden: Float[Tensor, "batch new width"]
     answer_starts: Bool[Tensor, "batch new"]
@@ -37,17 +37,19 @@ class LossInputs:
     targets: TargetBoxes
     located: Bool[Tensor, "batch questions"]
     fine_pixels: Float[Tensor, "batch 3 height across"] | None = None
-    """In all its pixels, where things are looked at closely."""
+    """Normalized photo at full resolution, for the crop encoder."""
 
 
 @dataclass(frozen=True, slots=True)
 class QuestionLosses:
-    """Of a batch."""
+    """Losses of a batch."""
 
     total: Tensor
+    """Mean loss of the questions by weight."""
     per_question: Float[Tensor, "batch questions"]
     """nan where an example has fewer questions."""
     correct: Bool[Tensor, "batch questions"]
+    """True where every token is the likeliest and the number of detections is that of the boxes."""
 
 
 def compute_losses(
@@ -56,27 +58,24 @@ def compute_losses(
     head: Callable[[Tensor], Tensor],
     detection_head: DetectionHead,
 ) -> QuestionLosses:
-    """The losses of all questions, and their mean by weight."""
-    questions = inputs.located.shape[1]
-    said, right = _said(inputs, head)
-    asked = gather_queries(inputs.hidden, inputs.answer_starts, inputs.branches, questions)
-    lights = detection_head.score_centres(feature_map, asked)
-    shown = compute_centre_losses(lights, inputs.targets, inputs.located)
-    drawn = _drawn(inputs.targets, feature_map, asked, detection_head)
-    read, read_right = _read(inputs, feature_map, asked, detection_head, head)
-    each = said + shown + drawn + read
+    """Compute the losses of all questions. `head`: from hidden states to logits over the vocabulary."""
+    questions, targets = inputs.located.shape[1], inputs.targets
+    token_losses, tokens_correct = _token_losses(inputs, head)
+    queries = gather_queries(inputs.hidden, inputs.answer_starts, inputs.branches, questions)
+    heatmaps = detection_head.score_centres(feature_map, queries)
+    centre_losses = compute_centre_losses(heatmaps, targets, inputs.located)
+    box_losses = _box_losses(targets, feature_map, queries, detection_head)
+    value_losses, values_correct = _value_losses(inputs, feature_map, queries, detection_head, head)
+    each = token_losses + centre_losses + box_losses + value_losses
     present = torch.zeros_like(inputs.located)
     row, position = inputs.answer_starts.nonzero(as_tuple=True)
     present[row, inputs.branches[row, position] - 1] = True
     share = inputs.weights * present
     total = (each * share).sum() / share.sum().clamp(min=1e-6)
-    pointed = local_maxima(lights.detach(), DETECTION_THRESHOLD).sum((-1, -2))
-    right = (
-        right
-        & read_right
-        & ((pointed == count_boxes(inputs.targets, inputs.targets.location_mask, questions)) | ~inputs.located)
-    )
-    return QuestionLosses(total, each.detach().masked_fill(~present, torch.nan), right & present)
+    detected = local_maxima(heatmaps.detach(), DETECTION_THRESHOLD).sum((-1, -2))
+    count_correct = (detected == count_boxes(targets, targets.location_mask, questions)) | ~inputs.located
+    correct = tokens_correct & values_correct & count_correct & present
+    return QuestionLosses(total, each.detach().masked_fill(~present, torch.nan), correct)
 
 
 def gather_queries(
@@ -85,67 +84,81 @@ def gather_queries(
     branches: Int[Tensor, "batch new"],
     questions: int,
 ) -> Float[Tensor, "batch questions width"]:
-    """The last word of each question, after which its answer begins; zeros where an example has fewer questions."""
-    found = hidden.new_zeros(len(hidden), questions, hidden.shape[-1])
+    """Gather the hidden state of each question's last token; zeros where an example has fewer questions."""
+    queries = hidden.new_zeros(len(hidden), questions, hidden.shape[-1])
     row, position = answer_starts.nonzero(as_tuple=True)
-    found[row, branches[row, position] - 1] = hidden[row, position]
-    return found
+    queries[row, branches[row, position] - 1] = hidden[row, position]
+    return queries
 
 
-def _said(told: LossInputs, head: Callable[[Tensor], Tensor]) -> tuple[Tensor, Tensor]:
-    """Mean cross-entropy of each answer's words [batch questions], and whether each word is the likeliest."""
-    row, position = (told.labels != IGNORE_INDEX).nonzero(as_tuple=True)
-    target = told.labels[row, position]
-    logits = head(told.hidden[row, position]).float()
-    at = row * told.located.shape[1] + told.branches[row, position] - 1
-    size = told.located.numel()
+def _token_losses(inputs: LossInputs, head: Callable[[Tensor], Tensor]) -> tuple[Tensor, Tensor]:
+    """Return the cross-entropy of each answer's tokens, and True where all are the likeliest; [batch questions]."""
+    row, position = (inputs.labels != IGNORE_INDEX).nonzero(as_tuple=True)
+    target = inputs.labels[row, position]
+    logits = head(inputs.hidden[row, position]).float()
+    at = row * inputs.located.shape[1] + inputs.branches[row, position] - 1
+    size = inputs.located.numel()
     sums = logits.new_zeros(size).index_add(0, at, F.cross_entropy(logits, target, reduction="none"))
     count = logits.new_zeros(size).index_add(0, at, torch.ones_like(target, dtype=logits.dtype))
     wrong = logits.new_zeros(size).index_add(0, at, (logits.argmax(-1) != target).to(logits.dtype))
-    # The root, not the number: long lists neither drown the one-word answers nor are drowned.
-    return (sums / count.clamp(min=1).sqrt()).view_as(told.located), (wrong == 0).view_as(told.located)
+    # Divided by the root of the length, so that long lists neither dominate one-token answers nor vanish beside them.
+    return (sums / count.clamp(min=1).sqrt()).view_as(inputs.located), (wrong == 0).view_as(inputs.located)
 
 
-def _drawn(
-    things: TargetBoxes, chart: Tensor, asking: Tensor, pointer: DetectionHead
+def _box_losses(
+    targets: TargetBoxes, feature_map: Tensor, queries: Tensor, detection_head: DetectionHead
 ) -> Float[Tensor, "batch questions"]:
-    """Mean loss of each question's boxes, read where they are known to be."""
-    rows, columns = (v.clamp(max=side - 1) for v, side in zip(things.centre_cells, chart.shape[2:], strict=True))
-    boxes = pointer.regress_boxes(chart, _of(asking, things), rows, columns)
-    return _mean(compute_box_losses(*boxes, things), things, things.location_mask, asking.shape[1])
+    """Return the mean loss of each question's boxes, regressed from their true centre cells."""
+    sides = zip(targets.centre_cells, feature_map.shape[2:], strict=True)
+    rows, columns = (cells.clamp(max=side - 1) for cells, side in sides)
+    boxes = detection_head.regress_boxes(feature_map, _queries_of_boxes(queries, targets), rows, columns)
+    return _mean_by_question(compute_box_losses(*boxes, targets), targets, targets.location_mask, queries.shape[1])
 
 
-def _read(
-    told: LossInputs, chart: Tensor, asking: Tensor, pointer: DetectionHead, head: Callable[[Tensor], Tensor]
+def _value_losses(
+    inputs: LossInputs,
+    feature_map: Tensor,
+    queries: Tensor,
+    detection_head: DetectionHead,
+    head: Callable[[Tensor], Tensor],
 ) -> tuple[Float[Tensor, "batch questions"], Bool[Tensor, "batch questions"]]:
-    """Mean cross-entropy of the words read off each question's things, and whether each word is the likeliest."""
-    things, questions, known = told.targets, asking.shape[1], told.targets.value >= 0
-    if not bool(known.any()):
-        return asking.new_zeros(asking.shape[:2]), torch.ones(asking.shape[:2], dtype=torch.bool, device=asking.device)
-    logits = head(pointer.read_attributes(chart, _of(asking, things), things.boxes, told.fine_pixels)).float()
-    target = things.value.clamp(min=0)
-    losses = F.cross_entropy(logits.transpose(1, 2), target, reduction="none") * known
-    wrong = ((logits.argmax(-1) != target) & known).to(losses.dtype)
-    return _mean(losses, things, known, questions), _mean(wrong, things, known, questions) == 0
+    """Return the mean cross-entropy of each question's attribute values, and True where all are the likeliest."""
+    targets, questions, has_value = inputs.targets, queries.shape[1], inputs.targets.value >= 0
+    if not bool(has_value.any()):
+        shape, device = queries.shape[:2], queries.device
+        return queries.new_zeros(shape), torch.ones(shape, dtype=torch.bool, device=device)
+    own_queries = _queries_of_boxes(queries, targets)
+    features = detection_head.read_attributes(feature_map, own_queries, targets.boxes, inputs.fine_pixels)
+    logits = head(features).float()
+    target = targets.value.clamp(min=0)
+    losses = F.cross_entropy(logits.transpose(1, 2), target, reduction="none") * has_value
+    wrong = ((logits.argmax(-1) != target) & has_value).to(losses.dtype)
+    mean_wrong = _mean_by_question(wrong, targets, has_value, questions)
+    return _mean_by_question(losses, targets, has_value, questions), mean_wrong == 0
 
 
-def _of(asking: Float[Tensor, "batch questions width"], things: TargetBoxes) -> Float[Tensor, "batch most width"]:
-    """The question of each thing."""
-    each = torch.arange(len(asking), device=asking.device)[:, None]
-    return asking[each, things.question.clamp(min=0)]
+def _queries_of_boxes(
+    queries: Float[Tensor, "batch questions width"], targets: TargetBoxes
+) -> Float[Tensor, "batch most width"]:
+    """Return the query of each box."""
+    each = torch.arange(len(queries), device=queries.device)[:, None]
+    return queries[each, targets.question.clamp(min=0)]
 
 
-def _mean(values: Float[Tensor, "batch most"], things: TargetBoxes, of: Tensor, questions: int) -> Tensor:
-    """Mean over each question's things, [batch questions]; 0 where it has none."""
+def _mean_by_question(
+    values: Float[Tensor, "batch most"], targets: TargetBoxes, mask: Tensor, questions: int
+) -> Float[Tensor, "batch questions"]:
+    """Return the mean over each question's boxes in the mask; 0 where it has none."""
     batch = len(values)
-    at = (torch.arange(batch, device=values.device)[:, None] * questions + things.question.clamp(min=0)).flatten()
-    sums = values.new_zeros(batch * questions).index_add(0, at, (values * of).flatten())
-    return sums.view(batch, questions) / count_boxes(things, of, questions).clamp(min=1)
+    rows = torch.arange(batch, device=values.device)[:, None]
+    at = (rows * questions + targets.question.clamp(min=0)).flatten()
+    sums = values.new_zeros(batch * questions).index_add(0, at, (values * mask).flatten())
+    return sums.view(batch, questions) / count_boxes(targets, mask, questions).clamp(min=1)
 
 
 def count_boxes(
     targets: TargetBoxes, mask: Bool[Tensor, "batch most"], questions: int
 ) -> Int[Tensor, "batch questions"]:
-    """How many of those things answer each question."""
+    """Count the boxes in the mask that belong to each question."""
     numbers = torch.arange(questions, device=targets.question.device)
     return ((targets.question[:, :, None] == numbers) & mask[:, :, None]).sum(1)

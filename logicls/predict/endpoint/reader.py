@@ -61,7 +61,7 @@ def open_endpoint_reader(
             bundle.spec, manner, _coordinates(bundle, chat.model, options.boxes, own=own), bundle.max_boxes
         )
         if not own:  # how often the bundle's own model is right says nothing of another one
-            bundle = replace(bundle, processor=None, foreign=True)
+            bundle = replace(bundle, processor=None, is_external=True)
         yield EndpointReader(
             replace(bundle, id=compute_reader_id(bundle, asks, chat.model)), strip_special_tokens(asks), chat
         )
@@ -79,7 +79,7 @@ def strip_special_tokens(asks: RequestBuilder) -> RequestBuilder:
     if "<loc" in form:
         message = f'boxes of the family "{asks.box_format.name}" are special tokens, which servers leave out.'
         raise DataError(Problem("LC677", message, advice="Use --ask json."))
-    return replace(asks, coordinates=replace(asks.box_format, form=form))
+    return replace(asks, box_format=replace(asks.box_format, template=form))
 
 
 def guess_box_family(model: str) -> BoxFamily:

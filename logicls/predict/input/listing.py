@@ -18,7 +18,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import IO
 
-from logicls.errors import DataError, Problem, relative
+from logicls.errors import DataError, Problem, relative_path
 
 PHOTO_SUFFIXES = frozenset(
     {
@@ -47,7 +47,7 @@ def list_photos(root: Path, *, patterns: Sequence[str] = (), exclude: Path | Non
         DataError: There is no such folder (LC311).
     """
     if not root.is_dir():
-        raise DataError(Problem("LC311", f'"{root.name}" is not a folder.', relative(root)))
+        raise DataError(Problem("LC311", f'"{root.name}" is not a folder.', relative_path(root)))
     return _FolderWalk(root, patterns, exclude).below("")
 
 
@@ -57,9 +57,9 @@ def no_photos_error(root: Path, patterns: Sequence[str] = ()) -> DataError:
         asked = ", ".join(f'"{glob}"' for glob in patterns)
         advice = "Write globs relative to the folder, with **/ for any folders: --only '**/*.png'."
         message = f'no photo in "{root.name}" matches {asked}.'
-        return DataError(Problem("LC603", message, relative(root), advice=advice))
+        return DataError(Problem("LC603", message, relative_path(root), advice=advice))
     advice = f"Known suffixes: {' '.join(sorted(PHOTO_SUFFIXES))}."
-    return DataError(Problem("LC312", f'there is no photo in "{root.name}".', relative(root), advice=advice))
+    return DataError(Problem("LC312", f'there is no photo in "{root.name}".', relative_path(root), advice=advice))
 
 
 class NameSpool:
@@ -101,7 +101,7 @@ class _FolderWalk:
                 found = sorted((e.name, _is_folder(e), e.is_symlink()) for e in entries if not e.name.startswith("."))
         except OSError as error:
             where = Path(self.root, folder)
-            raise DataError(Problem("LC604", f"cannot be listed: {error.strerror}.", relative(where))) from error
+            raise DataError(Problem("LC604", f"cannot be listed: {error.strerror}.", relative_path(where))) from error
         for name, is_folder, is_link in found:
             path = f"{folder}{name}"
             if is_folder:

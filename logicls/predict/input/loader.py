@@ -24,9 +24,9 @@ import cv2
 import numpy as np
 from jaxtyping import UInt8
 
-from logicls.data.image_io import MAX_PIXELS, Stored, fitted, load_photo, sha256
+from logicls.data.image_io import MAX_PIXELS, StorageIssue, letterbox, load_photo, file_sha256
 from logicls.errors import DataError, PhotoError, Problem
-from logicls.io.processes import deaf, end_with_parent
+from logicls.io.processes import block_sigint, exit_with_parent
 
 DECODE_THREADS = 2
 """Threads that decode photos in this process where no other process does."""
@@ -50,7 +50,7 @@ class LoadedPhoto:
     """RGB, in the input's size where there is one."""
     size: Size = (0, 0)
     """(width, height) of the photo itself."""
-    storage_issues: tuple[Stored, ...] = ()
+    storage_issues: tuple[StorageIssue, ...] = ()
     """What is unusual about how it is stored."""
     sha256: str = ""
     error: str = ""
@@ -68,9 +68,9 @@ def decode_photo(
     began, path = time.perf_counter(), photos / name
     try:
         photo = load_photo(path, max_pixels=max_pixels, data=data)
-        pixels = fitted(size, photo.pixels) if size is not None else photo.pixels
+        pixels = letterbox(size, photo.pixels) if size is not None else photo.pixels
         shape = photo.pixels.shape[1], photo.pixels.shape[0]
-        loaded = LoadedPhoto(name, pixels, shape, photo.stored, photo.sha256)
+        loaded = LoadedPhoto(name, pixels, shape, photo.storage_issues, photo.sha256)
     except PhotoError as error:
         loaded = LoadedPhoto(name, None, error="; ".join(problem.message for problem in error.problems))
         with suppress(PhotoError, OSError):
@@ -83,7 +83,7 @@ def decode_photo(
 def _sha256(path: Path, data: bytes | None) -> str:
     if data is not None:
         return hashlib.sha256(data).hexdigest()
-    return sha256(path) if path.is_file() else ""
+    return file_sha256(path) if path.is_file() else ""
 
 
 class PhotoLoader:
@@ -143,7 +143,7 @@ class PhotoLoader:
             )
 
     def _send(self, names: list[str]) -> Future[list[LoadedPhoto]]:
-        with deaf():
+        with block_sigint():
             try:
                 return self._pool.submit(_work, self._load, names)
             except BrokenProcessPool as error:
@@ -181,7 +181,7 @@ def _is_lost(future: Future[list[LoadedPhoto]]) -> bool:
 
 def _begin() -> None:
     cv2.setNumThreads(1)  # processes share the cores among themselves
-    end_with_parent()
+    exit_with_parent()
 
 
 def _work(load: LoadFunction, names: list[str]) -> list[LoadedPhoto]:

@@ -44,7 +44,7 @@ def detect(
     sizes: Sequence[tuple[int, int]],
 ) -> list[list[list[Detection]]]:
     """The lights of each photo and question, the surest first. `sizes`: (width, height) of the photos in pixels."""
-    lights = model.pointer.lights(feature_map, queries)
+    lights = model.detection_head.score_centres(feature_map, queries)
     lit = local_maxima(lights, CANDIDATE_THRESHOLD).nonzero()
     chances = lights[tuple(lit.T)].sigmoid()
     order = chances.argsort(descending=True, stable=True)
@@ -151,8 +151,8 @@ def answer_attribute(
         return [Answer(query.id) for _ in detections]
     nowhere = [(0.0,) * 4]
     edges = torch.tensor([[one.cell_box for one in some] + nowhere * (most - len(some)) for some in detections])
-    seen = model.pointer.values(feature_map, queries[:, None].expand(-1, most, -1), edges, fine_pixels)
-    chances = model.head(seen)[..., codec.allowed_tokens(query)].float().softmax(-1)
+    seen = model.detection_head.read_attributes(feature_map, queries[:, None].expand(-1, most, -1), edges, fine_pixels)
+    chances = model.compute_logits(seen)[..., codec.allowed_tokens(query)].float().softmax(-1)
     best, values = chances.max(-1)
     return [
         _read(query, sure[: len(some)], numbers[: len(some)])

@@ -109,7 +109,7 @@ class NanoReader:
         nothing = torch.zeros(0, dtype=torch.long)
         branches = torch.zeros_like(photo[:1])
         seen = self.bundle.model(photo, pixels, branch_ids=branches, past_key_values=cache, logits_to_keep=nothing)
-        return EncodedPhotos(seen.chart, seen.feature, cache, seen.photo)
+        return EncodedPhotos(seen.feature_map, seen.feature, cache, seen.fine_pixels)
 
     def answer_queries(self, seen: EncodedPhotos) -> QueryOutputs:
         """Read the questions after the photos, and whatever else the cache holds of them; say what is to be said."""
@@ -121,11 +121,11 @@ class NanoReader:
             ids,
             branch_ids=branches,
             past_key_values=seen.cache,
-            words_to_keep=asked.last_positions,
+            positions_to_keep=asked.last_positions,
             logits_to_keep=spoken,
         )
         said = self._say(read.logits, branches, seen.cache)
-        return QueryOutputs(seen.feature_map, read.words, said, seen.feature, seen.fine_pixels)
+        return QueryOutputs(seen.feature_map, read.hidden, said, seen.feature, seen.fine_pixels)
 
     def to_predictions(self, read: QueryOutputs, sizes: Sequence[tuple[int, int]]) -> list[Prediction]:
         """What was read, as answers. `sizes`: (width, height) of the photos in pixels."""

@@ -26,7 +26,7 @@ from logicls.records import Answer
 from logicls.train.batching import Batch, collate
 from logicls.train.encoding import ExampleEncoder, decode_image
 from logicls.train.grpo.rewards import Task, Tokens
-from logicls.train.validation import QueryScores, Evaluation, score_batches, aggregate_scores
+from logicls.train.validation import Evaluation, QueryScores, aggregate_scores, score_batches
 
 EVALUATION_BATCH = 16
 """Examples that are looked at in one batch."""

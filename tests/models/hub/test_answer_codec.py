@@ -22,7 +22,7 @@ per_family = settings(max_examples=25, suppress_health_check=[HealthCheck.functi
 def decoder_of(each) -> ConstrainedDecoder:
     """The grammars' side of a model."""
     vocabulary = each.model.config.get_text_config().vocab_size
-    return ConstrainedDecoder(each.processor.tokenizer, vocabulary=vocabulary, end=each.codec.talk.end)
+    return ConstrainedDecoder(each.processor.tokenizer, vocabulary=vocabulary, end=each.codec.chat_format.end_token)
 
 
 def accepted(decoder: ConstrainedDecoder, codec: HubAnswerCodec, query: Subquery, text: str) -> bool:
@@ -47,10 +47,10 @@ def test_boxes_come_back(each, decoder, size, shares):
     width, height = size
     answer = Answer(LOCATE.id, boxes=tuple(Box(a * width, b * height, c * width, d * height) for a, b, c, d in shares))
 
-    text = each.codec.write(answer, size)
-    found = each.codec.read(each.codec.text(each.codec.tokens(text)), size)
+    text = each.codec.encode(answer, size)
+    found = each.codec.decode(each.codec.detokenize(each.codec.tokenize(text)), size)
 
-    resizing = each.codec.coordinates.resizing
+    resizing = each.codec.box_format.resize
     units = resizing(size) if resizing else (1000, 1000)
     near = [0.5 * side / count + 2 * 0.05 + 1e-6 for side, count in zip(size, units, strict=True)]
     assert accepted(decoder, each.codec, LOCATE, text)
@@ -67,10 +67,10 @@ def test_values_come_back(each, decoder, values):
     """Any list of an attribute's values, repeats included."""
     answer = Answer(COLOUR.id, tuple(values))
 
-    text = each.codec.write(answer, (100, 100))
+    text = each.codec.encode(answer, (100, 100))
 
     assert accepted(decoder, each.codec, COLOUR, text)
-    assert each.codec.read(each.codec.text(each.codec.tokens(text)), (100, 100)) == answer
+    assert each.codec.decode(each.codec.detokenize(each.codec.tokenize(text)), (100, 100)) == answer
 
 
 @per_family
@@ -79,10 +79,10 @@ def test_verdicts_come_back(each, decoder, names):
     """Any set of violations, in the alphabetical order of the trail."""
     answer = Answer(VERDICT.id, tuple(sorted(names)))
 
-    text = each.codec.write(answer, (100, 100))
+    text = each.codec.encode(answer, (100, 100))
 
     assert accepted(decoder, each.codec, VERDICT, text)
-    assert each.codec.read(each.codec.text(each.codec.tokens(text)), (100, 100)) == answer
+    assert each.codec.decode(each.codec.detokenize(each.codec.tokenize(text)), (100, 100)) == answer
 
 
 @pytest.mark.parametrize(
@@ -97,17 +97,17 @@ def test_what_is_no_answer_is_not_let_through(opened, query, value):
     """Words of another question, half a box, too many values, names twice or in another order."""
     codec, decoder = opened("qwen3_vl").codec, decoder_of(opened("qwen3_vl"))
 
-    assert not accepted(decoder, codec, query, codec.head(query) + value)
-    assert accepted(decoder, codec, query, codec.head(query) + "none")
+    assert not accepted(decoder, codec, query, codec.answer_prefix(query) + value)
+    assert accepted(decoder, codec, query, codec.answer_prefix(query) + "none")
 
 
 def test_a_grammar_that_is_none_is_refused(decoder):
     """With the reason."""
     with pytest.raises(ValueError, match="nowhere"):
-        decoder.matcher("start: nowhere\n")
+        decoder.make_matcher("start: nowhere\n")
 
 
 @pytest.mark.parametrize("text", ["", "prose", "@ locate:pin", "@ locate:pin = [1, 2", "@ a = b\n@ c = d", "@ x = !"])
 def test_what_cannot_be_read_is_none(opened, text):
     """Nonsense, and more than one answer."""
-    assert opened("llava").codec.read(text, (100, 100)) is None
+    assert opened("llava").codec.decode(text, (100, 100)) is None

@@ -16,8 +16,8 @@ TEXTS = ["where is every pin?", "red", "which rules are broken? none, none, none
 @torch.inference_mode()
 def test_side_by_side_is_as_alone(each):
     """Three texts of unlike length in two steps: the logits are those of the whole text read from its beginning."""
-    inputs = make_inputs(each.processor, each.codec.talk, [PHOTO])
-    texts = [each.codec.tokens(text) for text in TEXTS]
+    inputs = make_inputs(each.processor, each.codec.chat_format, [PHOTO])
+    texts = [each.codec.tokenize(text) for text in TEXTS]
     prefix = SharedPrefix(each.model, inputs)
     branches = prefix.branch(3)
     branches.step([text[: k + 1] for k, text in enumerate(texts)])
@@ -32,8 +32,8 @@ def test_side_by_side_is_as_alone(each):
 @torch.inference_mode()
 def test_texts_that_are_done_leave_the_rest_alone(each):
     """What goes on is not changed by what left, nor the photo by what was asked of it before."""
-    inputs = make_inputs(each.processor, each.codec.talk, [PHOTO])
-    prefix, chunk = SharedPrefix(each.model, inputs), each.codec.tokens("red blue")
+    inputs = make_inputs(each.processor, each.codec.chat_format, [PHOTO])
+    prefix, chunk = SharedPrefix(each.model, inputs), each.codec.tokenize("red blue")
     prefix.branch(2).step([chunk, chunk])
     both = prefix.branch(2)
     both.step([[9, 8, 7], chunk])
@@ -50,10 +50,10 @@ def test_texts_that_are_done_leave_the_rest_alone(each):
 def test_another_photo_read_meanwhile_changes_nothing(opened, family):
     """These models remember how far positions run behind in the model itself."""
     made = opened(family)
-    first = make_inputs(made.processor, made.codec.talk, [PHOTO])
+    first = make_inputs(made.processor, made.codec.chat_format, [PHOTO])
     prefix = SharedPrefix(made.model, first)
 
-    SharedPrefix(made.model, make_inputs(made.processor, made.codec.talk, [PHOTO[:60, :60]]))
+    SharedPrefix(made.model, make_inputs(made.processor, made.codec.chat_format, [PHOTO[:60, :60]]))
 
     alone = made.model(**append_text(first, [6, 5])).logits[0, -1]
     assert torch.allclose(prefix.branch(1).step([[6, 5]])[0, -1], alone, atol=1e-4)

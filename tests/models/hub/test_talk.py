@@ -25,9 +25,14 @@ def test_the_template_says_what_stands_around(opened, family):
     """The photo first, then the question; the turn ends with the template's token, or the tokenizer's."""
     codec = opened(family).codec
 
-    talk = codec.talk
+    talk = codec.chat_format
 
-    assert (talk.before, talk.after, talk.lead, codec.tokenizer.convert_ids_to_tokens(talk.end)) == AROUND[family]
+    assert (
+        talk.prompt_prefix,
+        talk.prompt_suffix,
+        talk.answer_lead,
+        codec.tokenizer.convert_ids_to_tokens(talk.end_token),
+    ) == AROUND[family]
 
 
 def refusal(processor) -> str:

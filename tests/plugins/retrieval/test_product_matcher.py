@@ -22,7 +22,7 @@ from logicls.plugins.retrieval.knowledge import KnowledgeConfig, read_knowledge
 from logicls.plugins.retrieval.product_matcher import DocumentRetriever, build_index
 from logicls.plugins.retrieval.q2k import sample_documents, top_documents
 from logicls.plugins.retrieval.routing import find_bundles, route_photos, write_routes
-from logicls.pretraining.scene_generator import make_world
+from logicls.pretraining.scene_generator import generate_scene
 from logicls.sample_product import parts as camera
 from logicls.synth.pipeline import SynthesisRequest
 
@@ -36,7 +36,7 @@ def retriever(knowledge) -> DocumentRetriever:
 @pytest.fixture(scope="module")
 def others() -> list[np.ndarray]:
     """Photos of other things."""
-    return [make_world(np.random.default_rng([9, k]), (208, 160)).pixels for k in range(6)]
+    return [generate_scene(np.random.default_rng([9, k]), (208, 160)).pixels for k in range(6)]
 
 
 def test_a_draft_has_a_page_a_rule_a_variant_and_a_violation(knowledge):
@@ -70,18 +70,18 @@ def test_a_page_that_somebody_worked_on_is_left_as_it_is(copied, cards):
 
 def test_photos_are_told_apart(retriever, kits, others):
     """Kits are kits, of a variant that there is; photos of other things are nobody's, and a person has to look."""
-    found, strange = retriever.recall(kits), retriever.recall(others)
+    found, strange = retriever.match_products(kits), retriever.match_products(others)
 
     assert [recall.product for recall in found] == ["dosing_kit"] * len(kits)
     assert {recall.variant for recall in found} <= {"blue-star", "red-drop", "yellow-leaf"}
-    assert [recall.doubt for recall in found] == [""] * len(kits)
+    assert [recall.review_reason for recall in found] == [""] * len(kits)
     assert [recall.product for recall in strange] == [""] * len(others)
-    assert all(recall.doubt.startswith("unlike every product known") for recall in strange)
+    assert all(recall.review_reason.startswith("unlike every product known") for recall in strange)
 
 
 def test_documents_are_of_the_photos_product_and_within_the_budget(retriever, kits):
     """The most alike come first; their text is told, and a good one's photo is shown."""
-    for recall in retriever.recall(kits):
+    for recall in retriever.match_products(kits):
         assert len(recall.documents) == retriever.knowledge.settings.budget
         assert all(name.startswith("dosing_kit/") for name in recall.documents)
         assert len(recall.notes) == len(recall.documents)
@@ -108,7 +108,7 @@ def test_documents_are_drawn_as_the_settings_say(retriever, kits, how):
     settings = retriever.knowledge.settings.model_copy(update={"draw": how, "budget": 2})
     asked = replace(retriever, knowledge=replace(retriever.knowledge, settings=settings))
 
-    [recall] = asked.recall(kits[:1])
+    [recall] = asked.match_products(kits[:1])
 
     key = retriever.sights.keys(kits[:1])[0]
     own = [k for k, page in enumerate(retriever.sights.pages) if page.product == "dosing_kit"]

@@ -17,6 +17,7 @@ from logicls.train.grpo.hub_policy import HubPolicy
 from logicls.train.grpo.nano_policy import NanoPolicy
 from logicls.train.grpo.rewards import Policy, Task, make_tasks
 from logicls.train.hub_dataset import HubExamples, open_rows
+from logicls.train.observer import SILENT
 from logicls.train.recipe import Recipe
 
 TINY = Recipe(
@@ -35,7 +36,7 @@ def rows(synth, tmp_path_factory):
 def nano(synth, rows, tmp_path_factory) -> NanoPolicy:
     """A nano that has hardly learned anything."""
     out = tmp_path_factory.mktemp("nano")
-    fit(synth, out, TINY, say=lambda _: None)
+    fit(synth, out, TINY, observer=SILENT)
     return NanoPolicy(load_bundle(out), rows)
 
 
