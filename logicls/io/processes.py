@@ -1,4 +1,4 @@
-"""Processes that work for this one: Ctrl-C is not for them, and none of them is left behind."""
+"""Keep worker processes in step with their parent: Ctrl-C is handled by the parent alone, and no orphan is left."""
 
 from __future__ import annotations
 
@@ -12,21 +12,21 @@ from contextlib import contextmanager
 
 @contextmanager
 def block_sigint() -> Iterator[None]:
-    """Processes that begin meanwhile do not hear Ctrl-C: it is for this one, which ends them."""
+    """Start child processes with SIGINT blocked: Ctrl-C reaches only this process, which then stops them."""
     if not hasattr(signal, "pthread_sigmask"):
         yield
         return
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    previous = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         yield
     finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        signal.pthread_sigmask(signal.SIG_SETMASK, previous)
 
 
 def exit_with_parent() -> None:
-    """This process ends as soon as the one that began it does, also where that was killed.
+    """Exit this process as soon as its parent exits, even if the parent is killed.
 
-    It could not end its children, and they would wait for work for ever.
+    A killed parent cannot stop its children, which would otherwise wait for work forever.
     """
     threading.Thread(target=_wait_for_parent, daemon=True).start()
 

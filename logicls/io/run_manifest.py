@@ -1,4 +1,4 @@
-"""A folder that holds one run: what it was begun with is written down, and a run with anything else is refused."""
+"""Record the settings of a run in its output folder, and refuse to continue the folder with other settings."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from logicls.io.atomic import write_text
 
 
 class ManifestDifference(NamedTuple):
-    """A setting that is not the one that the folder was begun with."""
+    """A setting whose requested value differs from the recorded one."""
 
     key: str
     recorded: object
@@ -25,24 +25,32 @@ def check_manifest(
     make_error: Callable[[Sequence[ManifestDifference]], LogiClsError],
     **metadata: object,
 ) -> None:
-    """Write what the folder is begun with to `mark`, or check that it is the same.
+    """Check that the settings equal those recorded in `path`, and write them there.
 
-    `notes` are written beside it and may differ. Raises what `refusal` makes of the differences; then nothing in the
-    folder was touched.
+    Args:
+        path: The manifest, a JSON file in the output folder.
+        settings: Settings that must not change between runs; JSON values.
+        make_error: Creates the exception to raise from the differences.
+        **metadata: Values to record beside the settings; they may change.
+
+    Raises:
+        LogiClsError: The result of `make_error`; the folder is unchanged.
     """
-    there = read_manifest(path)
+    recorded = read_manifest(path)
     differences = [
-        ManifestDifference(key, there.get(key), now) for key, now in settings.items() if there.get(key) != now
+        ManifestDifference(key, recorded.get(key), value)
+        for key, value in settings.items()
+        if recorded.get(key) != value
     ]
-    if there and differences:
+    if recorded and differences:
         raise make_error(differences)
     write_text(path, json.dumps({**settings, **metadata}, indent=1))
 
 
 def read_manifest(path: Path) -> Mapping[str, object]:
-    """What the folder was begun with; empty for a new one, or where that cannot be read."""
+    """Return the recorded settings and metadata; empty if there is no readable manifest."""
     try:
-        there = json.loads(path.read_text(encoding="utf-8"))
+        content = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return {}
-    return there if isinstance(there, dict) else {}
+    return content if isinstance(content, dict) else {}

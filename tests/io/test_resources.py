@@ -1,4 +1,4 @@
-"""Shipped files are found in a checkout and in a wheel, and nothing else is."""
+"""Shipped files are found in a checkout and in a wheel, and no other files are."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from logicls.io.resources import FOLDERS, resolve_resource, resource_path, resou
 
 @pytest.fixture
 def shipped(tmp_path: Path) -> Path:
-    """A folder with the four folders and one spec."""
+    """A root with the four folders and one spec."""
     for folder in FOLDERS:
         (tmp_path / folder).mkdir()
     (tmp_path / "constraints" / "juice_bottle.yaml").touch()
@@ -20,12 +20,12 @@ def shipped(tmp_path: Path) -> Path:
 
 
 def test_the_four_folders_are_found() -> None:
-    """Whether installed or checked out, each of them is there."""
+    """Each of them exists, in an installed package and in a checkout."""
     assert all(resource_path(folder).is_dir() for folder in FOLDERS)
 
 
-def test_a_wheel_carries_its_own(shipped: Path) -> None:
-    """What lies in the package comes before what lies around it."""
+def test_files_inside_the_package_come_first(shipped: Path) -> None:
+    """The folder `_share` of the package takes precedence over the folder around it."""
     package = shipped / "logicls"
     package.mkdir()
 
@@ -36,31 +36,35 @@ def test_a_wheel_carries_its_own(shipped: Path) -> None:
     assert resource_root(package) == package / "_share"
 
 
-def test_other_peoples_data_is_not_ours(tmp_path: Path) -> None:
-    """Beside an installed package may lie a folder `data` of somebody else."""
+def test_unrelated_folder_data_is_not_used(tmp_path: Path) -> None:
+    """All four folders must exist beside the package."""
     (tmp_path / "data").mkdir()
 
-    with pytest.raises(LogiClsError, match=r"LC903 the shipped files are missing\. Install LogiCls again\."):
+    with pytest.raises(LogiClsError, match=r"LC903 the shipped files are missing\. Reinstall LogiCls\."):
         resource_root(tmp_path / "logicls")
 
 
-def test_a_name_that_is_nearly_right(shipped: Path) -> None:
-    """The closest file is named."""
-    with pytest.raises(LogiClsError) as caught:
+def test_misspelt_name_gets_a_suggestion(shipped: Path) -> None:
+    """The advice names the closest file."""
+    with pytest.raises(LogiClsError) as error:
         resolve_resource("constraints/juice_botle.yaml", shipped)
 
-    said = 'LC902 no shipped file "constraints/juice_botle.yaml". Did you mean "constraints/juice_bottle.yaml"?'
-    assert str(caught.value) == said
+    message = (
+        'LC902 there is no shipped file "constraints/juice_botle.yaml". Did you mean "constraints/juice_bottle.yaml"?'
+    )
+    assert str(error.value) == message
     assert resolve_resource("constraints/juice_bottle.yaml", shipped).is_file()
 
 
 @pytest.mark.parametrize(
     "name", ["", "/etc/passwd", "../x", "data/../../x", "data\\..\\x", "logicls/cli.py", "data/\0"]
 )
-def test_names_that_lead_elsewhere(shipped: Path, name: str) -> None:
-    """Only plain paths below the four folders are looked for."""
-    with pytest.raises(LogiClsError) as caught:
+def test_unsafe_names_are_refused(shipped: Path, name: str) -> None:
+    """Only plain paths below the four folders are valid."""
+    with pytest.raises(LogiClsError) as error:
         resolve_resource(name, shipped)
 
-    said = "is not the name of a shipped file. Start with one of constraints, data, synth, train, and leave out `..`."
-    assert str(caught.value) == f'LC901 "{name}" {said}'
+    message = (
+        "is not the name of a shipped file. Start with one of constraints, data, synth, train, and do not use `..`."
+    )
+    assert str(error.value) == f'LC901 "{name}" {message}'

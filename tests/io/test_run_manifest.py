@@ -1,4 +1,4 @@
-"""A folder that holds one run."""
+"""A run manifest admits runs with the recorded settings only."""
 
 import json
 from pathlib import Path
@@ -9,40 +9,40 @@ from logicls.errors import DataError, Problem
 from logicls.io.run_manifest import ManifestDifference, check_manifest, read_manifest
 
 
-def refusal(differences):
-    """An error that says the differences."""
+def make_error(differences):
+    """An error whose message lists the differences."""
     return DataError(Problem("LC401", repr(list(differences))))
 
 
-def test_the_same_run_goes_on(tmp_path):
-    """What it was begun with is written, notes beside it; notes may change."""
-    mark = tmp_path / "run" / "mark.json"
+def test_run_with_equal_settings_continues(tmp_path):
+    """Settings and metadata are written; metadata may change."""
+    path = tmp_path / "run" / "manifest.json"
 
-    check_manifest(mark, {"seed": 1, "limits": [1, 2]}, refusal, place="here")
-    check_manifest(mark, {"seed": 1, "limits": [1, 2]}, refusal, place="there")
+    check_manifest(path, {"seed": 1, "limits": [1, 2]}, make_error, host="first")
+    check_manifest(path, {"seed": 1, "limits": [1, 2]}, make_error, host="second")
 
-    assert read_manifest(mark) == {"seed": 1, "limits": [1, 2], "place": "there"}
+    assert read_manifest(path) == {"seed": 1, "limits": [1, 2], "host": "second"}
 
 
-def test_another_run_is_refused(tmp_path):
-    """With each difference, also of a setting that was not known then; the folder is not touched."""
-    mark = tmp_path / "mark.json"
-    check_manifest(mark, {"seed": 1, "count": 9}, refusal)
-    before = mark.read_bytes()
+def test_run_with_other_settings_is_refused(tmp_path):
+    """Every difference is reported, also of a setting that was not recorded; the manifest is unchanged."""
+    path = tmp_path / "manifest.json"
+    check_manifest(path, {"seed": 1, "count": 9}, make_error)
+    before = path.read_bytes()
 
-    with pytest.raises(DataError) as caught:
-        check_manifest(mark, {"seed": 2, "count": 9, "colour": "red"}, refusal)
+    with pytest.raises(DataError) as error:
+        check_manifest(path, {"seed": 2, "count": 9, "colour": "red"}, make_error)
 
     differences = [ManifestDifference("seed", 1, 2), ManifestDifference("colour", None, "red")]
-    assert caught.value.problems == refusal(differences).problems
-    assert mark.read_bytes() == before
+    assert error.value.problems == make_error(differences).problems
+    assert path.read_bytes() == before
 
 
 @pytest.mark.parametrize("text", [None, "", "{", "[1]", json.dumps("run")])
-def test_a_mark_that_says_nothing_is_none(tmp_path: Path, text):
-    """A new folder, or one whose mark cannot be read, is anybody's."""
-    mark = tmp_path / "mark.json"
+def test_unreadable_manifest_counts_as_absent(tmp_path: Path, text):
+    """A new folder, and one whose manifest is not a JSON object, admit any run."""
+    path = tmp_path / "manifest.json"
     if text is not None:
-        mark.write_text(text)
+        path.write_text(text)
 
-    assert read_manifest(mark) == {}
+    assert read_manifest(path) == {}
