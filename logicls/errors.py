@@ -92,3 +92,8 @@ def relative_path(path: Path) -> str:
         return str(path.resolve().relative_to(Path.cwd()))
     except ValueError:
         return str(path)
+
+
+def count_text(count: int, noun: str, plural: str | None = None) -> str:
+    """Return a count with its noun: `1 photo`, `2 photos`, `1,204 photos`. `plural` is for irregular nouns."""
+    return f"{count:,} {noun if count == 1 else plural or f'{noun}s'}"

@@ -1,6 +1,6 @@
-"""Errors as people see them: every problem, its place in the file with a caret, and an exit code.
+"""Diagnostics on a terminal: problems with their source lines, and the output of `logicls explain`.
 
-What `logicls explain` shows: of a spec its rules in plain English, of a code what it means and what to do.
+The command line imports this module at start, so modules that load pydantic are imported inside functions.
 """
 
 from __future__ import annotations
@@ -18,41 +18,37 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from logicls.constraints.spec.loader import format_caret
-from logicls.constraints.spec.models import Spec
-from logicls.constraints.spec.yaml_reader import MAX_BYTES
 from logicls.diagnostics.codes import Code, Level, level_of
-from logicls.errors import LogiClsError, Problem
-from logicls.prompts.templates import canonical_question
+from logicls.errors import LogiClsError, Problem, count_text
 
 if TYPE_CHECKING:
-    from logicls.data.repair_log import Healed
+    from logicls.constraints.spec.models import Constraint, Spec
+    from logicls.data.repair_log import Repair
 
 EXIT_FAILURE = 2
 """Exit code of a command that could not do its work."""
+MAX_REPAIRS_PER_KIND = 20
+"""Repairs of one kind that are listed; the others are counted."""
+_STYLES: dict[Level, str] = {"error": "bold red", "warning": "bold yellow", "note": "bold cyan"}
 
 
 @contextmanager
 def handle_errors() -> Iterator[None]:
-    """Show errors of the user's making without a traceback, and end with exit code 2."""
+    """Print user errors without a traceback and exit with code 2; exit with code 130 on Ctrl-C."""
     try:
         yield
     except LogiClsError as error:
         print_problems(error.problems)
         sys.exit(EXIT_FAILURE)
     except KeyboardInterrupt:
-        Console(stderr=True).print("stopped; the same command goes on from here")
+        Console(stderr=True).print("stopped; run the same command again to continue")
         sys.exit(130)
 
 
-MAX_REPAIRS_PER_KIND = 20
-"""Lines of one kind of healing that are shown; the rest are counted."""
-
-
 def print_problems(problems: Iterable[Problem]) -> None:
-    """Print problems to standard error, those in a YAML file with the line they point at; a note is called one.
+    """Print problems to standard error, and for YAML files the source line with a caret; notes are labelled.
 
-    A line that several problems in a row point at stands under the last of them.
+    Consecutive problems at the same position share one source line, below the last of them.
     """
     console = Console(stderr=True)
     problem_list = list(problems)
@@ -69,14 +65,18 @@ def _location(problem: Problem) -> tuple[str, int, int]:
 
 
 def _quote_line(problem: Problem) -> str:
-    """The line of a YAML file that a problem points at, with a caret; empty for other files."""
+    """Return the line of a YAML file that a problem refers to, with a caret; empty for other files."""
+    from logicls.constraints.spec.loader import format_caret
+
     text = _read_source(Path(problem.file)) if problem.line else None
     lines = format_caret(problem, text) if text is not None else ""
     return f"{lines}\n" if lines else ""
 
 
 def _read_source(path: Path) -> str | None:
-    """The text of a YAML file; None for any other, and for one that could not be read in the first place."""
+    """Read the text of a YAML file; return None for other files and for files that cannot be read."""
+    from logicls.constraints.spec.yaml_reader import MAX_BYTES
+
     try:
         if path.suffix not in (".yaml", ".yml") or path.stat().st_size > MAX_BYTES:
             return None
@@ -86,58 +86,57 @@ def _read_source(path: Path) -> str | None:
 
 
 def format_counts(problems: Sequence[Problem]) -> str:
-    """How many there are: `1 problem, 2 notes`; notes are named only where there are some."""
+    """Return the numbers of problems and notes as text: `1 problem, 2 notes`; notes only if there are any."""
     notes = sum(level_of(problem) == "note" for problem in problems)
     counts = [(len(problems) - notes, "problem"), *([(notes, "note")] if notes else [])]
-    return ", ".join(f"{number} {word}{'' if number == 1 else 's'}" for number, word in counts)
+    return ", ".join(count_text(number, noun) for number, noun in counts)
 
 
-def print_repairs(repairs: Sequence[Healed], out: Path, console: Console) -> None:
-    """Print what was healed, a line each, and where the healed copy is."""
-    by_kind: dict[str, list[Healed]] = defaultdict(list)
-    for one in repairs:
-        by_kind[one.kind].append(one)
+def print_repairs(repairs: Sequence[Repair], out: Path, console: Console) -> None:
+    """Print one line per repair, and the path of the repaired copy."""
+    by_kind: dict[str, list[Repair]] = defaultdict(list)
+    for repair in repairs:
+        by_kind[repair.action].append(repair)
     for kind, same_kind in by_kind.items():
         lines = [str(repair) for repair in same_kind[:MAX_REPAIRS_PER_KIND]]
         if len(same_kind) > MAX_REPAIRS_PER_KIND:
-            lines.append(f"and {len(same_kind) - MAX_REPAIRS_PER_KIND} more: {kind}")
+            lines.append(f"and {len(same_kind) - MAX_REPAIRS_PER_KIND:,} more: {kind}")
         console.print(Text("\n".join(lines)), soft_wrap=True)
-    summary = (
-        f"{out}: {len(repairs)} healed; what is named below is for a person to mend" if repairs else "nothing to heal"
-    )
-    console.print(Text(summary), soft_wrap=True)
-
-
-_STYLES: dict[Level, str] = {"error": "bold red", "warning": "bold yellow", "note": "bold cyan"}
+    summary = f"{out}: {count_text(len(repairs), 'repair')}; fix the problems listed below by hand"
+    console.print(Text(summary if repairs else "nothing to repair"), soft_wrap=True)
 
 
 def print_rules(spec: Spec, console: Console) -> None:
-    """Print each rule, its questions, and the defects that synthesis makes of it."""
+    """Print each rule with its questions and the defects that violate it, then all questions."""
+    from logicls.prompts.templates import canonical_question
+
     numbers = {query.id: number for number, query in enumerate(spec.queries, 1)}
     for constraint in spec.constraints:
-        console.print()
-        console.print(Text.assemble((constraint.id, "bold"), f" ({constraint.severity})"))
-        _print_row("holds if", constraint.text, console)
-        if constraint.why:
-            _print_row("because", constraint.why, console)
-        _print_row(
-            "asks", ", ".join(str(numbers[query.id]) for query in spec.queries_by_constraint[constraint.id]), console
-        )
-        for side in constraint.failure_modes:
-            _print_row("defect", f"{constraint.violation_name(side)}: {constraint.rule.describe_edit(side)}", console)
-        if constraint.unless_broken:
-            _print_row("skipped", "while broken: " + ", ".join(constraint.unless_broken), console)
+        _print_rule(constraint, [numbers[query.id] for query in spec.queries_by_constraint[constraint.id]], console)
     console.print()
-    for query, number in numbers.items():
-        question_query = next(q for q in spec.queries if q.id == query)
-        options = f" ({' / '.join(question_query.options)})" if question_query.options else ""
-        console.print(Text(f"{number:>3}  {canonical_question(question_query, spec)}{options}"))
-    rules, violations = len(spec.constraints), len(spec.violations)
-    console.print(f"{rules} rules, {violations} defects; {len(numbers)} questions a photo, and one for the verdict")
+    for query in spec.queries:
+        options = f" ({' / '.join(query.options)})" if query.options else ""
+        console.print(Text(f"{numbers[query.id]:>3}  {canonical_question(query, spec)}{options}"))
+    rules, defects = count_text(len(spec.constraints), "rule"), count_text(len(spec.violations), "defect")
+    questions = count_text(len(numbers), "question")
+    console.print(f"{rules}, {defects}; {questions} per photo, and one for the verdict")
+
+
+def _print_rule(constraint: Constraint, questions: Sequence[int], console: Console) -> None:
+    console.print()
+    console.print(Text.assemble((constraint.id, "bold"), f" ({constraint.severity})"))
+    _print_row("holds if", constraint.text, console)
+    if constraint.why:
+        _print_row("because", constraint.why, console)
+    _print_row("questions", ", ".join(map(str, questions)), console)
+    for mode in constraint.failure_modes:
+        _print_row("defect", f"{constraint.violation_name(mode)}: {constraint.rule.describe_edit(mode)}", console)
+    if constraint.unless_broken:
+        _print_row("skipped", f"while violated: {', '.join(constraint.unless_broken)}", console)
 
 
 def _print_row(name: str, text: str, console: Console) -> None:
-    """A line under a rule; further lines of a long text begin where it does."""
+    """Print a labelled line below a rule, with a hanging indent."""
     grid = Table.grid(padding=(0, 1), pad_edge=True)
     grid.add_column(width=10, style="dim")
     grid.add_column(overflow="fold")
@@ -146,16 +145,16 @@ def _print_row(name: str, text: str, console: Console) -> None:
 
 
 def print_code(code: Code, console: Console) -> None:
-    """Print one entry of the catalogue."""
+    """Print an entry of the catalogue of error codes."""
     console.print(Text.assemble((f"{code.code} {code.title}", "bold"), " (", (code.level, _STYLES[code.level]), ")"))
     console.print(Text(f"\n{code.meaning}"))
     _print_part("For example:", code.example, console)
     console.print(Text(f"\n{code.fix}"))
     if code.corrected:
-        _print_part("Mended:", code.corrected, console)
+        _print_part("Corrected:", code.corrected, console)
 
 
 def _print_part(heading: str, text: str, console: Console) -> None:
-    """A piece of a file under its heading, indented; its lines are left whole, so that they can be copied."""
+    """Print a code block under its heading, indented; lines are not wrapped, so that they can be copied."""
     console.print(Text(f"\n{heading}", style="dim"))
     console.print(Text(indent(text.rstrip("\n").replace("\t", "→   "), "    ")), soft_wrap=True)

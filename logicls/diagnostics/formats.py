@@ -1,4 +1,4 @@
-"""What a check found, for other programs: JSON, SARIF 2.1.0 for code hosts and editors, JUnit XML for build servers.
+"""Machine-readable output of checks: JSON, SARIF 2.1.0 for code hosts and editors, JUnit XML for build servers.
 
 SARIF: OASIS Standard, "Static Analysis Results Interchange Format Version 2.1.0"; sections are given as §.
 """
@@ -29,7 +29,7 @@ _INVALID_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff
 
 
 class Format(StrEnum):
-    """How a check says what it found."""
+    """Output format of a check."""
 
     text = "text"
     json = "json"
@@ -39,13 +39,13 @@ class Format(StrEnum):
 
 @contextmanager
 def collect_problems(output_format: Format, subject: str) -> Iterator[list[Problem]]:
-    """A list for what a check finds; in a format other than text it is printed as one document when the block ends.
+    """Collect the problems of a check, and print them as one document when the block ends, unless the format is text.
 
-    There, an error of the user's making is part of the document, and ends the program with exit code 2.
+    A `LogiClsError` becomes part of the document, and ends the program with exit code 2.
 
     Args:
-        form: Text is left to the caller, errors included.
-        subject: The file that was checked; what is not about a place in another file is about this one.
+        output_format: Format of the document. For `text`, the caller prints the problems and handles errors.
+        subject: Path of the checked file; problems without a file are assigned to it.
     """
     problems: list[Problem] = []
     try:
@@ -60,7 +60,7 @@ def collect_problems(output_format: Format, subject: str) -> Iterator[list[Probl
 
 
 def format_problems(output_format: Format, problems: Sequence[Problem], subject: str) -> str:
-    """The problems in one of the formats; ASCII but for text, so that no terminal's encoding can spoil it."""
+    """Return the problems in a format; all formats but text are ASCII, so that no terminal encoding can damage them."""
     located = [problem if problem.file else replace(problem, file=subject) for problem in problems]
     match output_format:
         case Format.text:
@@ -76,7 +76,7 @@ def format_problems(output_format: Format, problems: Sequence[Problem], subject:
 
 
 def to_json(problems: Sequence[Problem]) -> str:
-    """A list of objects; `line` and `column` count from 1, and are 0 where the place is not known."""
+    """Return a JSON array of objects; `line` and `column` are 1-based, and 0 if the position is unknown."""
     rows = [
         {
             "code": p.code, "level": level_of(p), "message": p.message, "file": p.file, "line": p.line,
@@ -88,7 +88,7 @@ def to_json(problems: Sequence[Problem]) -> str:
 
 
 def to_sarif(problems: Sequence[Problem]) -> str:
-    """A log with one run; its rules are the whole catalogue."""
+    """Return a SARIF log with one run, whose rules are the complete catalogue."""
     indices = {code: index for index, code in enumerate(catalogue())}
     occurrences: Counter[str] = Counter()
     driver = {
@@ -103,7 +103,7 @@ def to_sarif(problems: Sequence[Problem]) -> str:
 
 
 def _sarif_rule(code: Code) -> dict[str, Any]:
-    """A reportingDescriptor (§3.49)."""
+    """Return a reportingDescriptor (§3.49)."""
     parts = [f"{code.meaning}\n\nFor example:\n\n", code.example.rstrip("\n"), f"\n\n{code.fix}"]
     return {
         "id": code.code,
@@ -116,7 +116,7 @@ def _sarif_rule(code: Code) -> dict[str, Any]:
 
 
 def _sarif_result(problem: Problem, indices: Mapping[str, int], occurrences: Counter[str]) -> dict[str, Any]:
-    """A result (§3.27). Its fingerprint leaves out the line, so that it stays the same when lines are added above."""
+    """Return a result (§3.27). The fingerprint does not depend on the line, so it survives lines added above."""
     identity = f"{problem.code} {problem.file} {problem.message}"
     fingerprint = hashlib.sha256(f"{identity} {occurrences[identity]}".encode(errors="replace")).hexdigest()
     occurrences[identity] += 1
@@ -134,13 +134,13 @@ def _sarif_result(problem: Problem, indices: Mapping[str, int], occurrences: Cou
 
 
 def _artifact(file: str) -> dict[str, str]:
-    """An artifactLocation (§3.4): relative to where the command ran, absolute where the file lies elsewhere."""
+    """Return an artifactLocation (§3.4): relative to the working directory, absolute for files outside it."""
     path = PurePath(file)
     return {"uri": path.as_uri()} if path.is_absolute() else {"uri": quote(path.as_posix()), "uriBaseId": "%SRCROOT%"}
 
 
 def to_junit(problems: Sequence[Problem], subject: str) -> str:
-    """One suite, a test case a problem; one that passes where there is none. A note is told, and does not fail."""
+    """Return a test suite with one test case per problem, or one passing case without problems. Notes do not fail."""
     failures = sum(level_of(problem) != "note" for problem in problems)
     counts = {"tests": str(max(len(problems), 1)), "failures": str(failures), "errors": "0", "skipped": "0"}
     suites = ET.Element("testsuites", counts)
@@ -169,5 +169,5 @@ def _junit_case(suite: ET.Element, problem: Problem) -> None:
 
 
 def sanitize_xml(text: str) -> str:
-    """The text without the characters that XML 1.0 cannot hold."""
+    """Replace the characters that XML 1.0 does not allow."""
     return _INVALID_XML.sub("\N{REPLACEMENT CHARACTER}", text)

@@ -111,13 +111,9 @@ def read_reliability(metrics: Path) -> tuple[ReliabilityBin, ...]:
         return ()
     try:
         rows = json.loads(metrics.read_text(encoding="utf-8")).get("reliability") or []
-        bins = [
-            ReliabilityBin(float(r["low"]), float(r["high"]), int(r["count"]), float(r["said"]), float(r["true"]))
-            for r in rows
-            if r["count"]
-        ]
+        bins = [ReliabilityBin.from_json(row) for row in rows if row["count"]]
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        message = "has something under `reliability` that are no bins with low, high, count, said and true."
+        message = "has invalid bins under `reliability` (low, high, count, mean_probability, observed_rate)."
         problem = Problem("LC645", message, relative_path(metrics), advice="Make it anew with `logicls eval`.")
         raise DataError(problem) from error
     return tuple(bins)

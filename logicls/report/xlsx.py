@@ -9,7 +9,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-from logicls.errors import DataError, Problem, relative
+from logicls.errors import DataError, Problem, relative_path
 from logicls.io.atomic import atomic_path
 from logicls.predict.serialization import Columns, columns_of
 from logicls.records import SEVERITIES, Verdict
@@ -48,7 +48,7 @@ def write_xlsx(verdicts: Iterable[Verdict], path: Path, labels: Labels, *, max_r
             provenance, outcomes = _write_rows(sheet, all_, labels, columns, max_rows)
             if outcomes.total() > max_rows:
                 message = f"there are more than {max_rows:,} verdicts, and a worksheet has no row for them."
-                raise DataError(Problem("LC646", message, relative(path), advice="Use verdicts.csv."))
+                raise DataError(Problem("LC646", message, relative_path(path), advice="Use verdicts.csv."))
             unsaved.pop_all()
         sheet.auto_filter.ref = f"A1:{_column_letter(len(titles))}{outcomes.total() + 1}"
         _write_run_sheet(book.create_sheet("run"), labels, provenance, outcomes)
