@@ -20,7 +20,7 @@ from logicls.predict.self_test import read_storage_kinds
 from logicls.records import Verdict
 
 
-class Inspector:
+class BatchInspector:
     """Inspects the photos of one folder with one reader. Use it in a `with` block, which no process outlives."""
 
     def __init__(self, reader: Reader, photos: Path, workers: int, plugins: Plugins = Plugins()) -> None:  # noqa: B008  frozen
@@ -93,7 +93,7 @@ class Inspector:
         version = bundle.spec.product.version
         return replace(verdict, sha256=photo.sha256, bundle=bundle.id, version=version, seconds=round(seconds, 6))
 
-    def __enter__(self) -> Inspector:
+    def __enter__(self) -> BatchInspector:
         return self
 
     def __exit__(

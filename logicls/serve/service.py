@@ -1,10 +1,7 @@
-"""Photos that come one by one: taken, decoded, looked at together, answered.
+"""Inference service: decode single photos, collect them into batches, predict, and count metrics.
 
-What the server counts, as Prometheus reads it.
-
-Requests that come at the same time are looked at together.
-
-One thread has the model. While it works, photos gather; a photo that comes alone waits a few milliseconds for others.
+One thread runs the model. Photos that arrive while it is busy form the next batch; a photo that arrives at an idle
+model waits a few milliseconds for others.
 """
 
 from __future__ import annotations
@@ -23,7 +20,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from logicls.models.bundle import Bundle
 from logicls.predict.input.loader import DECODE_THREADS, LoadedPhoto, Size, decode_photo
-from logicls.predict.inspector import Inspector
+from logicls.predict.inspector import BatchInspector
 from logicls.predict.plugin_protocols import Plugins
 from logicls.predict.readers.protocol import Reader, input_size, make_reader
 from logicls.predict.self_test import open_bundle
@@ -35,40 +32,43 @@ BATCH_SIZE_BUCKETS = (1, 2, 4, 8, 16, 32, 64)
 
 
 class Metrics:
-    """Counters of one server."""
+    """Prometheus metrics of one server."""
 
     def __init__(self) -> None:
         self._registry = CollectorRegistry()
         self.answers = Counter(
-            "logicls_answers", "Answers to POST /predict by HTTP status.", ["status"], registry=self._registry
+            "logicls_answers", "Responses to POST /predict by HTTP status.", ["status"], registry=self._registry
         )
         self.verdicts = Counter("logicls_verdicts", "Verdicts by outcome.", ["outcome"], registry=self._registry)
         self.seconds = Histogram(
-            "logicls_answer_seconds", "From a request to its verdict.", buckets=LATENCY_BUCKETS, registry=self._registry
+            "logicls_answer_seconds",
+            "Time from receiving a request to its verdict.",
+            buckets=LATENCY_BUCKETS,
+            registry=self._registry,
         )
         self.model = Histogram(
-            "logicls_model_seconds", "What a batch takes the model.", buckets=LATENCY_BUCKETS, registry=self._registry
+            "logicls_model_seconds", "Inference time of a batch.", buckets=LATENCY_BUCKETS, registry=self._registry
         )
         self.batch = Histogram(
-            "logicls_batch_photos", "Photos of a batch.", buckets=BATCH_SIZE_BUCKETS, registry=self._registry
+            "logicls_batch_photos", "Photos per batch.", buckets=BATCH_SIZE_BUCKETS, registry=self._registry
         )
-        self.pending = Gauge("logicls_taken_photos", "Photos taken and not answered yet.", registry=self._registry)
-        self.ready = Gauge("logicls_ready", "1 once the bundle gave its probe's answers.", registry=self._registry)
+        self.pending = Gauge("logicls_taken_photos", "Accepted photos without a response.", registry=self._registry)
+        self.ready = Gauge("logicls_ready", "1 once the bundle has passed its self-test.", registry=self._registry)
 
     def text(self) -> bytes:
-        """The page that Prometheus fetches."""
+        """Return the metrics in the Prometheus text format."""
         page: bytes = generate_latest(self._registry)
         return page
 
 
 class StatusCountMiddleware:
-    """Middleware that counts the answers to requests for one path by their status."""
+    """ASGI middleware that counts the responses of one path by HTTP status."""
 
     def __init__(self, app: ASGIApp, metrics: Metrics, path: str) -> None:
         self.app, self.metrics, self.path = app, metrics, path
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Passes everything on."""
+        """Handle a request and count its status."""
         if scope["type"] != "http" or scope["path"] != self.path:
             await self.app(scope, receive, send)
             return
@@ -81,7 +81,7 @@ class StatusCountMiddleware:
         try:
             await self.app(scope, receive, count_status)
         except Exception:
-            self.metrics.answers.labels(500).inc()  # whoever stands around this answers it
+            self.metrics.answers.labels(500).inc()  # the server sends this response
             raise
 
 
@@ -99,24 +99,25 @@ class PendingItem(Generic[ItemT, ResultT]):
 
 @dataclass(slots=True)
 class MicroBatcher(Generic[ItemT, ResultT]):
-    """Hands what was asked to `work` in batches, in the order in which it came, and each its own answer back."""
+    """Collects submitted items into batches, in order, and returns to each caller the result of its item."""
 
     process: Callable[[Sequence[ItemT]], Sequence[ResultT]]
-    """Runs in a thread of its own; gives as many answers as it is asked."""
+    """Function from items to results, in the same order; runs in a separate thread."""
     batch: int
+    """Largest number of items per batch."""
     wait: float
-    """Seconds."""
+    """Time that the first item of a batch waits for others, seconds."""
     _queue: asyncio.Queue[PendingItem[ItemT, ResultT] | None] = field(default_factory=asyncio.Queue)
     _thread: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(1, "model"))
 
     async def submit(self, item: ItemT) -> ResultT:
-        """The answer; raises what `work` raised for the batch that it was in."""
+        """Return the result of an item; raise the exception that `process` raised for its batch."""
         result: asyncio.Future[ResultT] = asyncio.get_running_loop().create_future()
         self._queue.put_nowait(PendingItem(item, result))
         return await result
 
     async def run(self) -> None:
-        """Answer until `end` is called, then what is left."""
+        """Process batches until `close` is called and the queue is empty."""
         try:
             while (first := await self._queue.get()) is not None:
                 batch, is_last = await self._collect_batch(first)
@@ -127,13 +128,13 @@ class MicroBatcher(Generic[ItemT, ResultT]):
             self._thread.shutdown()
 
     def close(self) -> None:
-        """Nothing is asked any more; what was asked is answered."""
+        """Accept no more items; `run` returns after the items in the queue."""
         self._queue.put_nowait(None)
 
     async def _collect_batch(
         self, first: PendingItem[ItemT, ResultT]
     ) -> tuple[list[PendingItem[ItemT, ResultT]], bool]:
-        """A batch, and whether it is the last one."""
+        """Return the next batch, and whether it is the last one."""
         batch = [first]
         if self._drain_queue(batch):
             return batch, True
@@ -142,7 +143,7 @@ class MicroBatcher(Generic[ItemT, ResultT]):
         return batch, self._drain_queue(batch)
 
     def _drain_queue(self, batch: list[PendingItem[ItemT, ResultT]]) -> bool:
-        """Add what is there until the batch is full; True where nothing follows any more."""
+        """Move items from the queue to the batch until it is full; return whether the queue is closed."""
         while len(batch) < self.batch and not self._queue.empty():
             following = self._queue.get_nowait()
             if following is None:
@@ -151,7 +152,7 @@ class MicroBatcher(Generic[ItemT, ResultT]):
         return False
 
     async def _process_batch(self, batch: Sequence[PendingItem[ItemT, ResultT]]) -> None:
-        pending = [one for one in batch if not one.result.done()]  # whoever went away waits no longer
+        pending = [one for one in batch if not one.result.done()]  # skip items whose caller was cancelled
         if not pending:
             return
         loop = asyncio.get_running_loop()
@@ -168,16 +169,16 @@ class MicroBatcher(Generic[ItemT, ResultT]):
 
 
 PluginFactory = Callable[[Bundle], Plugins]
-"""Makes what is plugged into the predictor."""
+"""Creates the plug-ins for a bundle."""
 
 
 def no_plugins(bundle: Bundle) -> Plugins:
-    """Nothing."""
+    """Return no plug-ins."""
     return Plugins()
 
 
 class InferenceService:
-    """Has a bundle from when its probe gave the answers that it gave when it was made."""
+    """Predicts photos with a bundle, once the bundle has passed its self-test."""
 
     def __init__(
         self, path: Path, limits: Limits, metrics: Metrics, plugin_factory: PluginFactory = no_plugins
@@ -186,33 +187,33 @@ class InferenceService:
         self._plugin_factory, self._plugins = plugin_factory, Plugins()
         self._pending_count = 0
         self._reader: Reader | None = None
-        self._inspector: Inspector | None = None
+        self._inspector: BatchInspector | None = None
         self._input_size: Size | None = None
         self._batcher = MicroBatcher[LoadedPhoto, Verdict](self._predict_batch, limits.batch, limits.wait)
         self._decoders = ThreadPoolExecutor(DECODE_THREADS, "decode")
         self._decode_slots = asyncio.Semaphore(
             2 * limits.batch
-        )  # decoded ones: a batch at the model, a batch to follow
+        )  # decoded photos: a batch at the model and the next one
         self._batcher_task: asyncio.Task[None] | None = None
 
     @property
     def bundle(self) -> Bundle | None:
-        """What answers; None as long as nothing does."""
+        """Opened bundle; None before `open` has finished."""
         return None if self._reader is None else self._reader.bundle
 
     @property
     def plugins(self) -> tuple[PluginInfo, ...]:
-        """What is plugged in, once the bundle is opened."""
+        """Active plug-ins, once the bundle is open."""
         return self._plugins.manifest.plugins
 
     @property
     def is_full(self) -> bool:
-        """True where no more photos are taken for now."""
+        """Whether the queue accepts no more photos at the moment."""
         return self._pending_count >= self.limits.queue
 
     @contextmanager
     def reserve_slot(self) -> Iterator[None]:
-        """A place in the queue, from before a photo arrives until it is answered."""
+        """Reserve a place in the queue, from before the photo is received until its response is ready."""
         self._pending_count += 1
         self.metrics.pending.set(self._pending_count)
         try:
@@ -222,7 +223,7 @@ class InferenceService:
             self.metrics.pending.set(self._pending_count)
 
     async def open(self) -> None:
-        """Load the bundle and replay its probe, make what is plugged in, then begin to answer.
+        """Load the bundle, run its self-test, create the plug-ins, and start processing photos.
 
         Raises:
             LogiClsError: The bundle or a plug-in cannot be used.
@@ -230,21 +231,21 @@ class InferenceService:
         bundle = await asyncio.to_thread(open_bundle, self.path)
         self._plugins = await asyncio.to_thread(self._plugin_factory, bundle)
         reader = make_reader(bundle, self._plugins.retriever)
-        self._input_size = None if self._plugins else input_size(reader)  # plug-ins are shown photos as they are
-        self._inspector = Inspector(reader, Path(), 0, self._plugins)
+        self._input_size = None if self._plugins else input_size(reader)  # plug-ins need the photos at full size
+        self._inspector = BatchInspector(reader, Path(), 0, self._plugins)
         self._reader = reader
         self._batcher_task = asyncio.create_task(self._batcher.run())
         self.metrics.ready.set(1)
 
     async def close(self) -> None:
-        """Answer what was taken."""
+        """Process the accepted photos and stop."""
         self._batcher.close()
         if self._batcher_task is not None:
             await self._batcher_task
         self._decoders.shutdown()
 
     async def predict(self, name: str, data: bytes) -> Verdict:
-        """The verdict on a photo that is given as the bytes of its file. Like that of the same photo in a folder."""
+        """Return the verdict on a photo given as the bytes of its file, as for the same photo in a folder."""
         async with self._decode_slots:
             loop = asyncio.get_running_loop()
             loaded = await loop.run_in_executor(self._decoders, self._load, name, data)
@@ -255,7 +256,7 @@ class InferenceService:
 
     def _predict_batch(self, loaded: Sequence[LoadedPhoto]) -> Sequence[Verdict]:
         if self._inspector is None:
-            raise RuntimeError("asked before the bundle was opened")
+            raise RuntimeError("the bundle is not open")
         start = time.monotonic()
         verdicts = self._inspector.inspect(loaded)
         self.metrics.model.observe(time.monotonic() - start)

@@ -1,6 +1,6 @@
-"""Is a second look worth it? Reviews, escapes and overkill before and after, at equal mistakes, and what it costs.
+"""Evaluation of reasoners: reviews, escapes and overkill before and after re-inspection, at equal errors, and its cost.
 
-All reasoners on the same photos and the same first looks, seed by seed, and what is written of it.
+All reasoners run on the same photos and first-pass verdicts, for several seeds.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from logicls.models.bundle import Bundle
 from logicls.plugins.reasoning.second_look import SEEDED, LatentSettings, photo_doubts
 from logicls.plugins.registry import load_factory
 from logicls.predict.input.listing import escape_name, list_photos
-from logicls.predict.inspector import Inspector
+from logicls.predict.inspector import BatchInspector
 from logicls.predict.plugin_protocols import Photo, Plugins
 from logicls.predict.readers.protocol import make_reader
 from logicls.records import Verdict
@@ -24,29 +24,29 @@ from logicls.records import Verdict
 
 @dataclass(frozen=True, slots=True)
 class ReasonerMetrics:
-    """What verdicts come to; shares of all photos, 0 to 1."""
+    """Metrics of verdicts; rates are shares of all photos, 0 to 1."""
 
     photos: int
     reinspected: float
-    """Looked at again."""
+    """Photos inspected again."""
     amended: float
-    """Whose verdict is that of the second look."""
+    """Photos whose verdict is that of the re-inspection."""
     review: float
     review_at_equal_errors: float
-    """Review rate at equal mistakes: once as many of the least sure verdicts went to review as to make no more
-    mistakes of either kind than the first looks."""
+    """Review rate at equal errors: after the least certain verdicts went to review until neither escapes nor overkill
+    exceed those of the first pass."""
     escapes: int
-    """Broken products that pass."""
+    """Defective products that pass."""
     overkill: int
     """Good products that fail."""
     exact: float
-    """With exactly the broken rules of the truth, whatever the outcome."""
+    """Verdicts with exactly the broken rules of the truth, whatever the outcome."""
     seconds: float
-    """Mean time of a second look, where one was taken."""
+    """Mean time of a re-inspection."""
 
 
 def compute_metrics(verdicts: Sequence[Verdict], truth: Truth, first: Sequence[Verdict]) -> ReasonerMetrics:
-    """Of these verdicts, beside those of the first looks at the same photos. Photos without truth are left out."""
+    """Compute the metrics of verdicts, and compare with the first pass. Photos without truth are ignored."""
     labelled = [v for v in verdicts if v.photo in truth]
     before = [v for v in first if v.photo in truth]
     reinspections = [v.second_look for v in labelled if v.second_look is not None]
@@ -66,19 +66,19 @@ def compute_metrics(verdicts: Sequence[Verdict], truth: Truth, first: Sequence[V
 
 
 def count_escapes(verdicts: Sequence[Verdict], truth: Truth) -> int:
-    """Broken products that pass."""
+    """Count defective products that pass."""
     return sum(v.outcome == "pass" and bool(truth[v.photo]) for v in verdicts)
 
 
 def count_overkill(verdicts: Sequence[Verdict], truth: Truth) -> int:
-    """Good products that fail."""
+    """Count good products that fail."""
     return sum(v.outcome == "fail" and not truth[v.photo] for v in verdicts)
 
 
 def limit_errors(verdicts: Sequence[Verdict], truth: Truth, limits: tuple[int, int]) -> list[Verdict]:
-    """The verdicts with the least sure ones in review, so many that there are at most so many escapes and overkill.
+    """Move the least certain verdicts to review until escapes and overkill are within the limits.
 
-    How sure a verdict is: the distance of its score from one half; that is fixed before the truth is looked at.
+    Certainty is the distance of the score from 0.5, so the order does not depend on the truth.
     """
     limited = list(verdicts)
     for n in sorted(range(len(limited)), key=lambda n: abs(limited[n].score - 0.5)):
@@ -89,21 +89,24 @@ def limit_errors(verdicts: Sequence[Verdict], truth: Truth, limits: tuple[int, i
 
 
 def decide_by_rules(verdict: Verdict, is_allowed: bool) -> Verdict:
-    """What logic alone makes of a verdict in review, where that `may` be: the cheapest way to have fewer reviews."""
+    """Decide a verdict in review by its violations alone, if allowed: the cheapest way to reduce reviews."""
     if verdict.outcome != "review" or not is_allowed:
         return verdict
     return replace(verdict, outcome="fail" if verdict.violations else "pass", reasons=())
 
 
 def mean_rewards(verdicts: Sequence[Verdict]) -> tuple[float, ...]:
-    """Mean reward of second looks: without think tokens, at their start, after each step; those that ended stay."""
+    """Return the mean reward without think tokens, at their start and after each step.
+
+    Finished runs keep their last value.
+    """
     rows = [v.second_look.rewards for v in verdicts if v.second_look is not None and v.second_look.rewards]
     longest = max(map(len, rows), default=0)
     return tuple(sum(row[min(n, len(row) - 1)] for row in rows) / len(rows) for n in range(longest))
 
 
 def to_rows(metrics: Mapping[tuple[str, int], ReasonerMetrics]) -> list[dict[str, object]]:
-    """A row for each reasoner and seed, for a table."""
+    """Return a table row for each reasoner and seed."""
     return [
         {"reasoner": name, "seed": seed, **{key: getattr(row, key) for key in ReasonerMetrics.__slots__}}
         for (name, seed), row in metrics.items()
@@ -111,22 +114,22 @@ def to_rows(metrics: Mapping[tuple[str, int], ReasonerMetrics]) -> list[dict[str
 
 
 FIRST_PASS = "none"
-"""Name of the row of the first looks."""
+"""Row name of the first pass."""
 DECIDED_BY_RULES = "decided"
-"""Name of the row of the first looks where what would be looked at again is decided by logic, without a look."""
+"""Row name of the first pass with reviews decided by rules instead of re-inspection."""
 
 
 @dataclass(frozen=True, slots=True)
 class ReasonerTrial:
-    """What every reasoner came to."""
+    """Verdicts of the first pass and of every reasoner."""
 
     truth: Truth
     first: tuple[Verdict, ...]
     verdicts: tuple[tuple[str, int, tuple[Verdict, ...]], ...]
-    """Reasoner, seed, and the verdicts after it; its own where it looked again, those of the first look elsewhere."""
+    """Reasoner, seed, and the verdicts after it; first-pass verdicts where it did not inspect again."""
 
     def to_rows(self) -> list[dict[str, object]]:
-        """A row for each reasoner and seed, those of the first looks at the top."""
+        """Return a row for each reasoner and seed, after those of the first pass."""
         by_rules = tuple(decide_by_rules(verdict, not photo_doubts(verdict)) for verdict in self.first)
         rows = ((FIRST_PASS, 0, self.first), (DECIDED_BY_RULES, 0, by_rules), *self.verdicts)
         return to_rows(
@@ -134,7 +137,7 @@ class ReasonerTrial:
         )
 
     def reward_curves(self) -> dict[str, tuple[float, ...]]:
-        """Mean reward by step, of the first seed of each reasoner that has one."""
+        """Return the mean reward by step, of the first seed of each reasoner that has one."""
         return {
             name: rewards for name, seed, verdicts in self.verdicts if seed == 0 and (rewards := mean_rewards(verdicts))
         }
@@ -150,19 +153,20 @@ def run_trial(
     min_entropy: float,
     report: Callable[[str], None],
 ) -> ReasonerTrial:
-    """Look at every photo with a truth once, and again with each reasoner. Raises `DataError`."""
+    """Inspect every photo with a truth once, and again with each reasoner. Raises `DataError`."""
     runs = [(name, seed) for name in names for seed in range(seeds if name in SEEDED else 1)]
     reasoners = [
-        replace(load_factory("reasoner", name)(bundle, LatentSettings(seed=seed)), open=min_entropy) for name, seed in runs
-    ]  # fmt: skip
+        replace(load_factory("reasoner", name)(bundle, LatentSettings(seed=seed)), min_entropy=min_entropy)
+        for name, seed in runs
+    ]
     first, verdicts = list[Verdict](), [list[Verdict]() for _ in reasoners]
     plugins = Plugins(reasoner=_NoReasoner())
-    with Inspector(make_reader(bundle), photos, 0, plugins) as inspector:
+    with BatchInspector(make_reader(bundle), photos, 0, plugins) as inspector:
         for loaded in inspector.load(name for name in list_photos(photos) if escape_name(name) in truth):
             (verdict,) = inspector.inspect([loaded])
             first.append(verdict)
             for reasoner, came in zip(reasoners, verdicts, strict=True):
-                amended = reasoner.rethink(loaded.pixels, verdict) if loaded.pixels is not None else None
+                amended = reasoner.reinspect(loaded.pixels, verdict) if loaded.pixels is not None else None
                 came.append(amended or verdict)
     report(
         f"{len(first)} photos, {sum(v.second_look is not None for v in verdicts[0]) if verdicts else 0} looked at again"
@@ -175,14 +179,14 @@ def run_trial(
 
 
 class _NoReasoner:
-    """Plugged in so that photos come as they were taken; looks at none again."""
+    """Reasoner that never inspects again; with it, photos are loaded at full resolution."""
 
-    def rethink(self, photo: Photo, verdict: Verdict) -> None:
+    def reinspect(self, photo: Photo, verdict: Verdict) -> None:
         return None
 
 
 def write_trial(trial: ReasonerTrial, out: Path) -> Path:
-    """second_look.csv, and rewards.json with the mean reward by step. Returns the path of the first."""
+    """Write second_look.csv, and rewards.json with mean rewards by step; return the path of the first."""
     out.mkdir(parents=True, exist_ok=True)
     rows = trial.to_rows()
     file = out / "second_look.csv"

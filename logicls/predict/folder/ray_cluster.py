@@ -23,7 +23,7 @@ from typing import Any
 from logicls.errors import DataError, LogiClsError, Problem
 from logicls.models.bundle import Bundle
 from logicls.predict.folder.runner import InspectPhotos, iterate_batches
-from logicls.predict.inspector import Inspector
+from logicls.predict.inspector import BatchInspector
 from logicls.predict.plugin_protocols import PluginManifest, Plugins
 from logicls.predict.readers.protocol import make_reader
 from logicls.predict.self_test import open_bundle
@@ -165,7 +165,7 @@ class BatchWorker:
         return {"verdicts": json.dumps([verdict_to_json(verdict) for verdict in verdicts]), "trouble": ""}
 
 
-def _make_inspector(work: WorkerSetup) -> Inspector:
+def _make_inspector(work: WorkerSetup) -> BatchInspector:
     """Here. Raises `LogiClsError` where this machine does not have what the others have."""
     opened = open_bundle(Path(work.bundle))
     if opened.id != work.bundle_id:
@@ -176,7 +176,7 @@ def _make_inspector(work: WorkerSetup) -> Inspector:
     for here, wanted in zip(plugins.manifest.plugins, work.manifest.plugins, strict=True):
         if here != wanted:
             raise DataError(Problem("LC679", f"it has {here.to_text()}, not {wanted.to_text()}", work.bundle))
-    return Inspector(make_reader(opened, plugins.retriever), Path(work.photos), 0, plugins)
+    return BatchInspector(make_reader(opened, plugins.retriever), Path(work.photos), 0, plugins)
 
 
 _ADVICE = {

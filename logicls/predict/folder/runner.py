@@ -19,7 +19,7 @@ from logicls.io import atomic, jsonl
 from logicls.io.run_manifest import ManifestDifference, check_manifest
 from logicls.models.bundle import Bundle
 from logicls.predict.input.listing import list_photos, no_photos_error, escape_name, spool_names
-from logicls.predict.inspector import Inspector
+from logicls.predict.inspector import BatchInspector
 from logicls.predict.plugin_protocols import PluginManifest, Plugins
 from logicls.predict.readers.protocol import Reader, make_reader
 from logicls.predict.serialization import verdict_from_json, verdict_to_json, write_verdicts_csv
@@ -82,7 +82,7 @@ def inspect_with_reader(
     """Inspects photos here, with a reader and what is plugged in."""
 
     def inspect(names: Iterable[str]) -> Generator[list[Verdict], None, None]:
-        with Inspector(reader, photos, workers, plugins) as inspector:
+        with BatchInspector(reader, photos, workers, plugins) as inspector:
             for loaded in iterate_batches(inspector.load(names), batch):
                 yield inspector.inspect(loaded)
 

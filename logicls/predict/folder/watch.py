@@ -24,7 +24,7 @@ from logicls.predict.folder.runner import (
 )
 from logicls.predict.input.listing import RETRY_SECONDS, SETTLE_SECONDS, ArrivalTracker, list_photos
 from logicls.predict.input.loader import LoadedPhoto
-from logicls.predict.inspector import Inspector
+from logicls.predict.inspector import BatchInspector
 from logicls.predict.plugin_protocols import Plugins
 from logicls.predict.readers.protocol import make_reader
 from logicls.records import Verdict
@@ -78,7 +78,7 @@ def watch_folder(
     """
     list_photos(photos)
     reader = make_reader(bundle, plugins.retriever)
-    inspected = Inspector(reader, photos, options.workers, plugins)
+    inspected = BatchInspector(reader, photos, options.workers, plugins)
     with open_verdict_writer(bundle, photos, out, plugins.manifest) as file, inspected as inspector:
         arrivals = ArrivalTracker(photos, read_predicted_names(out), options.settle_seconds, options.retry_seconds)
         watcher = _Watcher(inspector, file, arrivals, options, on_verdict)
@@ -98,7 +98,7 @@ class _Watcher:
 
     def __init__(
         self,
-        inspector: Inspector,
+        inspector: BatchInspector,
         file: VerdictWriter,
         arrivals: ArrivalTracker,
         watch: WatchOptions,

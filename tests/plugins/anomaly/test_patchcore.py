@@ -18,7 +18,7 @@ from logicls.plugins.anomaly.storage import expert_file, read_expert_state, writ
 from logicls.plugins.selection import PluginOptions, PluginSelection, read_default_plugins
 from logicls.plugins.settings import ExpertSettings
 from logicls.predict.amendments import ANOMALY_QUERY, ANOMALY_RULE, ANOMALY_VIOLATION
-from logicls.predict.inspector import Inspector
+from logicls.predict.inspector import BatchInspector
 from logicls.predict.readers.protocol import make_reader
 from logicls.records import Box
 
@@ -32,8 +32,8 @@ def test_a_flaw_is_found_where_it_is(bundle, dataset):
     bar = fit_expert(bundle, dataset, SMALL)
     expert = load_expert(bundle)
 
-    good = expert.examine([good_photo(seed) for seed in range(100, 110)])
-    (bad,) = expert.examine([flawed_photo(200)])
+    good = expert.detect_anomalies([good_photo(seed) for seed in range(100, 110)])
+    (bad,) = expert.detect_anomalies([flawed_photo(200)])
 
     assert bar.photo_count == 30
     assert sum(flaw.probability >= 0.5 for flaw in good) <= 1
@@ -59,10 +59,10 @@ def test_all_photos_are_looked_at_alike(bundle, dataset):
     expert = load_expert(bundle)
     photos = [good_photo(50), flawed_photo(51), good_photo(52)]
 
-    together, alone = expert.examine(photos), [expert.examine([photo])[0] for photo in photos]
+    together, alone = expert.detect_anomalies(photos), [expert.detect_anomalies([photo])[0] for photo in photos]
 
     assert [flaw.score for flaw in together] == pytest.approx([flaw.score for flaw in alone], rel=1e-4)
-    assert expert.examine([]) == []
+    assert expert.detect_anomalies([]) == []
 
 
 def test_the_same_seed_remembers_the_same(bundle, dataset):
@@ -70,7 +70,7 @@ def test_the_same_seed_remembers_the_same(bundle, dataset):
     scores = []
     for seed in (0, 0, 1):
         fit_expert(bundle, dataset, SMALL.model_copy(update={"seed": seed, "share": 0.2}))
-        scores.append(load_expert(bundle).examine([good_photo(70)])[0].score)
+        scores.append(load_expert(bundle).detect_anomalies([good_photo(70)])[0].score)
 
     assert scores[0] == scores[1] != scores[2]
 
@@ -85,14 +85,14 @@ def test_in_a_verdict(bundle, dataset, tmp_path):
     Image.fromarray(flawed_photo(81)).save(tmp_path / "photos" / "b.png")
 
     def judged(wanted: PluginSelection) -> list:
-        with Inspector(make_reader(bundle), tmp_path / "photos", 0, wanted.build(bundle)) as inspector:
+        with BatchInspector(make_reader(bundle), tmp_path / "photos", 0, wanted.build(bundle)) as inspector:
             return inspector.inspect(list(inspector.load(["a.png", "b.png"])))
 
     plain, (good, bad) = judged(PluginSelection()), judged(PluginOptions().resolve(bundle.path))
 
     assert [v.findings[-1].constraint for v in (good, bad)] == [ANOMALY_RULE, ANOMALY_RULE]
     assert [v.answers[-1].query for v in (good, bad)] == [ANOMALY_QUERY, ANOMALY_QUERY]
-    assert [dict(v.scores)[ANOMALY_VIOLATION] for v in (good, bad)] == [v.findings[-1].chance for v in (good, bad)]
+    assert [dict(v.scores)[ANOMALY_VIOLATION] for v in (good, bad)] == [v.findings[-1].probability for v in (good, bad)]
     assert [v.findings for v in plain] == [v.findings[:-1] for v in (good, bad)]
     assert score([good, bad], {"a.png": (), "b.png": (ANOMALY_VIOLATION,)}).unknown == ()
 

@@ -19,7 +19,7 @@ from logicls.errors import DataError
 from logicls.predict.decision import decide
 from logicls.predict.folder.runner import predict_folder, read_verdicts
 from logicls.predict.input.loader import LoadedPhoto
-from logicls.predict.inspector import Inspector
+from logicls.predict.inspector import BatchInspector
 from logicls.predict.readers.nano import NanoReader
 from logicls.predict.readers.protocol import make_reader
 
@@ -220,7 +220,7 @@ def test_a_photo_that_the_model_does_not_take_is_not_all_of_them(bundle, photos,
     monkeypatch.setattr(inspector, "look_at", picky)
     good, strip = (LoadedPhoto(name, np.zeros((64, 64, 3), np.uint8), (64, 64)) for name in ("a.png", "strip.png"))
 
-    with Inspector(make_reader(bundle), Path(), 0) as one:
+    with BatchInspector(make_reader(bundle), Path(), 0) as one:
         found = one.inspect([good, strip])
         with pytest.raises(ValueError, match="aspect ratio"):
             one.inspect([strip, strip])
