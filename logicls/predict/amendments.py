@@ -84,7 +84,7 @@ def _discount_explained(verdict: Verdict, flaw: AnomalyDetection) -> AnomalyDete
     if flaw.probability >= MIN_PROBABILITY_BESIDE_RULE and about.isdisjoint(flaw.components) and not covered:
         return flaw
     return replace(
-        flaw, chance=EXPLAINED_FACTOR * flaw.probability, box=None, found=f"{flaw.description}, where a rule is broken"
+        flaw, probability=EXPLAINED_FACTOR * flaw.probability, box=None, description=f"{flaw.description}, where a rule is broken"
     )
 
 

@@ -44,8 +44,8 @@ from logicls.predict.uncertainty.calibration import (
     write_calibration,
 )
 from logicls.predict.uncertainty.hypotheses import scale_top_probability
-from logicls.predict.uncertainty.ood import ComponentSize, fit_resolution, fit_ood_model
-from logicls.predict.uncertainty.risk_control import RISK_TARGETS, collect_labelled_rules, choose_thresholds
+from logicls.predict.uncertainty.ood import ComponentSize, fit_ood_model, fit_resolution
+from logicls.predict.uncertainty.risk_control import RISK_TARGETS, choose_thresholds, collect_labelled_rules
 from logicls.predict.uncertainty.rule_probability import compute_rule_probabilities
 from logicls.predict.uncertainty.thresholds import THRESHOLDS_FILE, write_thresholds
 from logicls.records import Answer, Box
@@ -262,7 +262,7 @@ def _fit_evidence_weights(spec: Spec, examples: Sequence[CalibrationExample], sc
                 rows.append((log_odds(p), log_odds(stated.get(name, 0.0))))
                 is_broken.append(name in example.violations)
     if not any(is_broken) or all(is_broken):
-        return replace(scales, examples=0)
+        return replace(scales, example_count=0)
     x, sign = np.asarray(rows), np.where(is_broken, 1.0, -1.0)
     initial = np.asarray([1.0, 0.0, 0.0])
 
@@ -273,7 +273,7 @@ def _fit_evidence_weights(spec: Spec, examples: Sequence[CalibrationExample], sc
         )
 
     weights = minimize(loss, initial, method="L-BFGS-B", bounds=[(0, None), (0, None), (None, None)]).x
-    return replace(scales, derived=float(weights[0]), stated=float(weights[1]), offset=float(weights[2]))
+    return replace(scales, derived_weight=float(weights[0]), stated_weight=float(weights[1]), offset=float(weights[2]))
 
 
 MAX_EXAMPLES = 600
@@ -310,7 +310,7 @@ def calibrate(bundle: Bundle, synth: Path, split: Split, seed: int, report: Call
     examples = list(zip(validation_rows, _predict_rows(bundle, validation_rows), strict=True))
     scales = fit_calibration(bundle.spec, [one for row, one in examples if row["photo"] in fitting_photos])
     if bundle.hub is None:  # others cut photos up, or see them at any size
-        scales = replace(scales, pixels=fit_resolution(_input_size(bundle), _component_sizes(validation_rows)))
+        scales = replace(scales, resolution=fit_resolution(_input_size(bundle), _component_sizes(validation_rows)))
     write_calibration(bundle.path, scales)
     held_out = [(row, example) for row, example in examples if row["photo"] not in fitting_photos] or examples
     truth = {str(row["number"]): tuple(row["violations"]) for row, _ in held_out}

@@ -11,7 +11,7 @@ import pytest
 from logicls.cli.threshold import threshold
 from logicls.constraints.spec.loader import load_spec
 from logicls.io.jsonl import Appender
-from logicls.io.resources import share
+from logicls.io.resources import resource_path
 from logicls.predict.folder.runner import read_verdicts
 from logicls.predict.serialization import verdict_to_json
 from logicls.records import Finding, Verdict
@@ -26,7 +26,7 @@ def folders(tmp_path) -> tuple[Path, Path, Path]:
     Broken ones have chances from 0.4 up, good ones of 0.01; one good one of 0.3.
     """
     (tmp_path / "bundle").mkdir()
-    text = share("constraints/dosing_kit.yaml").read_text(encoding="utf-8")
+    text = resource_path("constraints/dosing_kit.yaml").read_text(encoding="utf-8")
     (tmp_path / "bundle" / "spec.yaml").write_text(text)
     spec = load_spec(tmp_path / "bundle" / "spec.yaml").hash
     rows = ["image,violations"]
@@ -55,7 +55,7 @@ def test_thresholds_are_chosen_on_the_truth(folders, capsys):
 
     limit = json.loads((bundle / "thresholds.json").read_text())["limits"][RULE]
     assert (limit["low"], limit["high"]) == (0.2, 0.9)
-    assert limit["promise"].startswith("escapes at most 4.87% with 95% confidence (0 of 60)")
+    assert limit["guarantee"].startswith("escape rate at most 4.87% with 95% confidence (0 of 60)")
     found = outcomes(verdicts)
     assert (found[:50], found[50:60], found[60], set(found[61:])) == (
         ["review"] * 50,
@@ -76,7 +76,7 @@ def test_a_stricter_target_says_what_is_missing(folders, capsys):
 
     threshold(bundle, verdicts, truth=truth, escape=0.01)
 
-    assert "escapes of 1.00% not promised: 299 broken photos are needed, 60 are there" in capsys.readouterr().out
+    assert "escape rate of 1.00% not guaranteed: 299 broken photos are needed, there are 60" in capsys.readouterr().out
 
 
 def test_one_rule_is_set_by_hand(folders):

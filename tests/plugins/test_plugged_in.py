@@ -47,8 +47,8 @@ def test_every_record_says_what_was_plugged_in(outfit, everything):
     out, verdicts = everything
     bare = predicted(outfit, out / "bare")
 
-    told = [plug.said for plug in verdicts["a.png"].plugged]
-    assert [plug.kind for plug in verdicts["torn.png"].plugged] == list(KINDS)
+    told = [plug.to_text() for plug in verdicts["a.png"].plugins]
+    assert [plug.kind for plug in verdicts["torn.png"].plugins] == list(KINDS)
     run = json.loads((out / "run.json").read_text())
     assert (run["plugins"], run["knowledge"]) == (told, str(outfit.knowledge.resolve()))
     rows = list(csv.DictReader((out / "verdicts.csv").read_text().splitlines()))
@@ -59,7 +59,7 @@ def test_every_record_says_what_was_plugged_in(outfit, everything):
     assert all(result_id(verdicts[name]) != result_id(bare[name]) for name in bare)
     plain = json.loads((out / "bare" / "run.json").read_text())
     assert (plain["plugins"], "knowledge" in plain) == (None, False)
-    assert all(verdict.plugged == () for verdict in bare.values())
+    assert all(verdict.plugins == () for verdict in bare.values())
     assert not {"plugins", "score:structural_defect"} & set(
         (out / "bare" / "verdicts.csv").read_text().splitlines()[0].split(",")
     )
@@ -76,7 +76,7 @@ def test_the_workbook_has_the_same_columns(everything):
     facts = {row[0].value: row[1].value for row in book["run"].iter_rows()}
 
     assert {"score:structural_defect", "plugins"} <= set(head)
-    assert facts["plug-ins"] == ", ".join(sorted(plug.said for plug in verdicts["a.png"].plugged))
+    assert facts["plug-ins"] == ", ".join(sorted(plug.to_text() for plug in verdicts["a.png"].plugins))
 
 
 @pytest.mark.slow
@@ -126,11 +126,11 @@ def test_what_the_bundle_carries_is_on_without_options(own, tmp_path):
     less = predicted(own, tmp_path / "less", "--reasoner", "none", "--knowledge", "none")
     bare = predicted(own, tmp_path / "bare", "--reasoner", "none", "--knowledge", "none", "--expert", "none")
 
-    assert [plug.said.split()[0] for plug in full["a.png"].plugged] == list(KINDS)
+    assert [plug.to_text().split()[0] for plug in full["a.png"].plugins] == list(KINDS)
     assert [full[name].second_look is not None for name in ("a.png", "b.png", "flawed.png")] == [True] * 3
     assert any(full[name].documents for name in ("a.png", "b.png"))
-    assert [plug.kind for plug in less["a.png"].plugged] == ["expert"]
-    assert all(verdict.plugged == () for verdict in bare.values())
+    assert [plug.kind for plug in less["a.png"].plugins] == ["expert"]
+    assert all(verdict.plugins == () for verdict in bare.values())
 
 
 @pytest.mark.slow

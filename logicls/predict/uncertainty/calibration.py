@@ -1,6 +1,7 @@
-"""What turns a model's own chances into probabilities: fitted once after training, and read with the bundle.
+"""Calibration of a model's probabilities, and how reliable they are.
 
-Does what is called a chance of 70 % come true in 70 of 100 cases? Bins for a plot, and one number.
+A bundle's `calibration.json` holds what is fitted once after training: the temperatures of the model's probabilities,
+the measurement noise of each rule's distances, and the weights with which derived and stated verdicts are pooled.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
@@ -20,113 +22,131 @@ from logicls.records import Verdict
 
 CALIBRATION_FILE = "calibration.json"
 MIN_PROBABILITY = 1e-4
-"""No probability is nearer to 0 or to 1 than this: nothing was ever fitted on enough examples to say more."""
+"""Distance of every probability from 0 and 1, at least: nothing is fitted on enough examples to claim more."""
 DEFAULT_SD = 0.5
-"""Spread, in dead zones, of a distance of which nothing is known: synthesis leaves out what lies within one."""
+"""Standard deviation, in dead zones, of a distance without a fit: synthesis leaves out what lies within one zone."""
 
 
 @dataclass(frozen=True, slots=True)
 class MeasurementNoise:
-    """How far a distance from a rule's limit is read wrongly, in dead zones (`logicls.constraints.checker.margins`)."""
+    """Error of a measured distance from a rule's limit, in dead zones (`logicls.constraints.checker.margins`).
+
+    A normal distribution with a share of outliers on either side (Tukey 1960).
+    """
 
     sd: float = DEFAULT_SD
-    """Standard deviation of most readings."""
+    """Standard deviation of the errors that are not outliers."""
     outlier_rate: float = 0.0
-    """Share of the readings that are something else altogether, 0 to 1."""
+    """Share of the measurements that are outliers, 0 to 1."""
 
     def flip_probability(self, margin: float) -> float:
-        """Probability that the true distance lies on the other side of the limit than the one that was read.
-
-        A normal distribution contaminated by strays that lie on either side alike (Tukey 1960).
-        """
+        """Return the probability that the true distance lies on the other side of the limit than the measured one."""
         tail = 0.5 * math.erfc(abs(margin) / max(self.sd, 1e-6) / math.sqrt(2))
         return (1 - self.outlier_rate) * tail + self.outlier_rate / 2
 
 
 @dataclass(frozen=True, slots=True)
 class Calibration:
-    """All that was fitted. As it is made here it changes nothing but to weigh both readings alike."""
+    """Fitted calibration of one bundle. The defaults leave probabilities as they are and weigh both verdicts alike."""
 
     locate_temperature: float = 1.0
-    """Temperature of the chance that there is a thing at a place."""
+    """Temperature of the probability that there is an instance at a location."""
     attribute_temperature: float = 1.0
-    """Temperature of the chance that a thing is so."""
+    """Temperature of the probability of an attribute's value."""
     derived_weight: float = 0.5
-    """Weight of the log-odds that the answers make a rule broken."""
+    """Weight of the log-odds that a rule is broken by the answers."""
     stated_weight: float = 0.5
-    """Weight of the log-odds that the stated verdict names it."""
+    """Weight of the log-odds that the stated verdict names the violation."""
     offset: float = 0.0
-    """Added to both."""
+    """Bias added to the weighted log-odds."""
     noise: tuple[tuple[str, MeasurementNoise], ...] = ()
-    """Constraint → how well distances from its limits are read."""
+    """Constraint → error of its measured distances."""
     example_count: int = 0
-    """That it was fitted on; 0 where nothing was."""
+    """Number of examples of the fit; 0 without one."""
     resolution: TrainingResolution | None = None
-    """How fine the photos were."""
+    """Resolution of the training photos."""
 
     def noise_of(self, constraint: str) -> MeasurementNoise:
-        """That of a constraint."""
+        """Return the measurement noise of a constraint; the default without a fit."""
         return dict(self.noise).get(constraint, MeasurementNoise())
 
     def pool(self, derived: float, stated: float | None) -> float:
-        """Probability that a rule is broken, out of what the answers make of it and what the stated verdict says.
+        """Pool the probabilities that a rule is broken by the answers and by the stated verdict.
 
-        A logarithmic opinion pool (Genest and Zidek, Statistical Science 1, 1986) with fitted weights; with None for
-        a stated verdict that is not there, the answers alone.
+        Logarithmic opinion pool (Genest and Zidek, Statistical Science 1, 1986) with fitted weights. Without a stated
+        verdict (None) the answers alone count.
         """
         if stated is None:
             return clip_probability(derived)
-        return clip_probability(
-            sigmoid(self.offset + self.derived_weight * log_odds(derived) + self.stated_weight * log_odds(stated))
-        )
+        pooled = self.offset + self.derived_weight * log_odds(derived) + self.stated_weight * log_odds(stated)
+        return clip_probability(sigmoid(pooled))
 
 
 def log_odds(probability: float) -> float:
-    """Natural logarithm of the odds; of probabilities next to 0 and 1 that of the last one that is believed."""
+    """Return the natural logarithm of the odds of a probability, clipped by `clip_probability`."""
     p = clip_probability(probability)
     return math.log(p / (1 - p))
 
 
 def sigmoid(log_odds: float) -> float:
-    """The probability of log-odds."""
+    """Return the probability of log-odds."""
     return 1 / (1 + math.exp(-log_odds)) if log_odds > 0 else math.exp(log_odds) / (1 + math.exp(log_odds))
 
 
 def clip_probability(probability: float) -> float:
-    """The probability, no nearer to 0 and 1 than is believed."""
+    """Clip a probability to [`MIN_PROBABILITY`, 1 - `MIN_PROBABILITY`]."""
     return min(max(probability, MIN_PROBABILITY), 1 - MIN_PROBABILITY)
 
 
 def temperature_scale(probability: float, temperature: float) -> float:
-    """Guo et al., On Calibration of Modern Neural Networks (ICML 2017), section 4.2, for two classes.
+    """Scale a binary probability by a temperature.
 
-    >>> round(tempered(0.9, 2.0), 3)
+    Source: Guo et al., "On Calibration of Modern Neural Networks", ICML 2017, section 4.2, for two classes.
+
+    >>> round(temperature_scale(0.9, 2.0), 3)
     0.75
     """
     return sigmoid(log_odds(probability) / temperature) if temperature != 1.0 else probability
 
 
+_OLD_KEYS = {
+    "located": "locate_temperature", "likened": "attribute_temperature", "derived": "derived_weight",
+    "stated": "stated_weight", "spreads": "noise", "examples": "example_count", "pixels": "resolution",
+    "stray": "outlier_rate", "across": "component_size", "size": "input_size", "scale": "max_scale",
+}  # fmt: skip
+"""Keys of `calibration.json` in older bundles → current keys."""
+
+
 def write_calibration(folder: Path, calibration: Calibration) -> None:
-    """Beside the weights of a bundle."""
-    plain = {**asdict(calibration), "spreads": {name: asdict(spread) for name, spread in calibration.noise}}
-    write_text(folder / CALIBRATION_FILE, json.dumps(plain, indent=1))
+    """Write `calibration.json` to the folder of a bundle."""
+    content = {**asdict(calibration), "noise": {name: asdict(noise) for name, noise in calibration.noise}}
+    write_text(folder / CALIBRATION_FILE, json.dumps(content, indent=1))
 
 
 def read_calibration(folder: Path) -> Calibration:
-    """Those of a bundle; nothing fitted where it has none. Raises `BundleError` (LC620)."""
+    """Read `calibration.json` of a bundle; the default calibration without the file.
+
+    Raises:
+        BundleError: The file cannot be read (LC620).
+    """
     file = folder / CALIBRATION_FILE
     if not file.exists():
         return Calibration()
     try:
-        plain: Mapping[str, object] = dict(json.loads(file.read_text(encoding="utf-8")))
-        spreads = TypeAdapter(dict[str, MeasurementNoise]).validate_python(plain.get("spreads", {}))
-        made: Calibration = TypeAdapter(Calibration).validate_python({**plain, "spreads": tuple(spreads.items())})
+        content: Mapping[str, Any] = _rename_keys(json.loads(file.read_text(encoding="utf-8")))
+        noise = {name: _rename_keys(one) for name, one in dict(content.get("noise", {})).items()}
+        resolution = content.get("resolution")
+        return TypeAdapter[Calibration](Calibration).validate_python(
+            {**content, "noise": tuple(noise.items()), "resolution": resolution and _rename_keys(resolution)}
+        )
     except (OSError, ValueError, TypeError, ValidationError) as error:
         first = error.errors()[0] if isinstance(error, ValidationError) else None
-        told = f"{'.'.join(map(str, first['loc']))}: {first['msg'].lower()}" if first else str(error)
-        message = f"cannot be read: {told}."
-        raise BundleError(Problem("LC620", message, str(file), advice="Train again.")) from error
-    return made
+        detail = f"{'.'.join(map(str, first['loc']))}: {first['msg'].lower()}" if first else str(error)
+        raise BundleError(Problem("LC620", f"cannot be read: {detail}.", str(file), advice="Train again.")) from error
+
+
+def _rename_keys(content: Mapping[str, Any]) -> dict[str, Any]:
+    return {_OLD_KEYS.get(key, key): value for key, value in dict(content).items()}
 
 
 BIN_COUNT = 10
@@ -134,58 +154,64 @@ BIN_COUNT = 10
 
 @dataclass(frozen=True, slots=True)
 class ReliabilityBin:
-    """Cases whose probability lies from `low` to `high`."""
+    """Predictions with a probability from `low` to `high`."""
 
     low: float
     high: float
     count: int
     mean_probability: float
-    """Mean of the probabilities, 0 to 1."""
+    """Mean of the predicted probabilities, 0 to 1."""
     observed_rate: float
-    """Share that came true."""
+    """Share of the predictions that were true."""
 
     def to_json(self) -> dict[str, float]:
-        """Plain numbers."""
+        """Return one row of `reliability` in metrics.json."""
         return {
-            "low": self.low,
-            "high": self.high,
-            "count": self.count,
-            "said": self.mean_probability,
-            "true": self.observed_rate,
-        }
+            "low": self.low, "high": self.high, "count": self.count,
+            "mean_probability": self.mean_probability, "observed_rate": self.observed_rate,
+        }  # fmt: skip
+
+    @staticmethod
+    def from_json(row: Mapping[str, Any]) -> ReliabilityBin:
+        """Read a row of metrics.json, of older files too. Raises `KeyError`, `TypeError` or `ValueError`."""
+        mean_probability = row["mean_probability"] if "mean_probability" in row else row["said"]
+        observed_rate = row["observed_rate"] if "observed_rate" in row else row["true"]
+        return ReliabilityBin(
+            float(row["low"]), float(row["high"]), int(row["count"]), float(mean_probability), float(observed_rate)
+        )
 
 
 def compute_reliability(verdicts: Iterable[Verdict], truth: Mapping[str, Sequence[str]]) -> tuple[ReliabilityBin, ...]:
-    """Of every violation on every photo of the truth: how likely it was called, and whether it was there.
+    """Bin the predicted probability of every violation on every photo of the truth.
 
-    Ten bins of the same width; those without a case are left out.
+    Ten bins of equal width; empty ones are left out.
     """
     cases = [(p, name in truth[v.photo]) for v in verdicts if v.photo in truth for name, p in v.scores]
     return bin_probabilities(cases)
 
 
 def bin_probabilities(cases: Iterable[tuple[float, bool]]) -> tuple[ReliabilityBin, ...]:
-    """Of probabilities and whether they came true."""
-    found: list[list[tuple[float, bool]]] = [[] for _ in range(BIN_COUNT)]
-    for chance, true in cases:
-        found[min(int(chance * BIN_COUNT), BIN_COUNT - 1)].append((chance, true))
+    """Bin pairs of a predicted probability and whether the prediction was true."""
+    members: list[list[tuple[float, bool]]] = [[] for _ in range(BIN_COUNT)]
+    for probability, is_true in cases:
+        members[min(int(probability * BIN_COUNT), BIN_COUNT - 1)].append((probability, is_true))
     return tuple(
         ReliabilityBin(
             k / BIN_COUNT,
             (k + 1) / BIN_COUNT,
-            len(some),
-            sum(p for p, _ in some) / len(some),
-            sum(t for _, t in some) / len(some),
+            len(pairs),
+            sum(p for p, _ in pairs) / len(pairs),
+            sum(is_true for _, is_true in pairs) / len(pairs),
         )
-        for k, some in enumerate(found)
-        if some
+        for k, pairs in enumerate(members)
+        if pairs
     )
 
 
 def expected_calibration_error(bins: Sequence[ReliabilityBin]) -> float | None:
-    """Expected calibration error: the gap between told and true, averaged over all cases; None without any.
+    """Return the gap between predicted and observed probability, averaged over all predictions; None without any.
 
-    Naeini et al., AAAI 2015; Guo et al., ICML 2017, equation 3.
+    Source: Naeini et al., AAAI 2015; Guo et al., ICML 2017, equation 3.
     """
     total = sum(one.count for one in bins)
     return sum(one.count * abs(one.mean_probability - one.observed_rate) for one in bins) / total if total else None

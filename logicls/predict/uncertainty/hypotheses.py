@@ -1,4 +1,4 @@
-"""What else a photo may show: the places that may hold a thing, what each may be like, and the likeliest of these."""
+"""Alternative answers of a photo: candidate instances, their attributes, and the most probable combinations."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from logicls.predict.uncertainty.calibration import Calibration, temperature_sca
 from logicls.records import Answer, Box, reading_order
 
 MAX_HYPOTHESES = 32
-"""So many ways in which a photo may be otherwise are looked at; the first few mostly hold nearly everything."""
+"""Maximum number of hypotheses of a photo; the first few mostly hold nearly all probability."""
 ENOUGH_PROBABILITY = 0.999
-"""Probability of those looked at from which on the rest is left out."""
+"""Total probability at which the enumeration ends."""
 IMPOSSIBLE = 1e-3
-"""What is less likely than this is taken for impossible."""
+"""Probability below which an alternative is left out."""
 
 ValueDistribution = tuple[tuple[str, float], ...]
 """Value → probability."""
@@ -25,132 +25,154 @@ ValueDistribution = tuple[tuple[str, float], ...]
 
 @dataclass(frozen=True, slots=True)
 class CandidateInstance:
-    """A place that may hold a thing."""
+    """A location that may hold an instance of a component."""
 
     probability: float
     box: Box
     values: tuple[tuple[str, ValueDistribution], ...] = ()
-    """Attribute → what it may be."""
+    """Attribute → distribution of its value."""
 
     def match_probability(self, requirements: Sequence[tuple[str, frozenset[str]]]) -> float:
-        """Probability that its attributes are as wanted, if it is there."""
-        found = 1.0
+        """Return the probability that an instance here has an accepted value of each required attribute."""
+        product = 1.0
         for name, options in requirements:
-            found *= sum(p for value, p in dict(self.values).get(name, ()) if value in options)
-        return found
+            product *= sum(p for value, p in dict(self.values).get(name, ()) if value in options)
+        return product
 
 
 def list_candidates(
     spec: Spec, prediction: Prediction, size: tuple[int, int], calibration: Calibration
 ) -> dict[str, tuple[CandidateInstance, ...]]:
-    """Of each component, in reading order; those whose answers cannot be read are left out."""
+    """List the candidate instances of each component: detections in reading order, then those below the threshold.
+
+    `size`: (width, height) of the photo in pixels. Components without a readable answer have none.
+    """
     answers = {answer.query: answer for answer in prediction.answers if answer.readable}
-    lights = {query: [(light.probability, light.box) for light in some] for query, some in prediction.detections}
-    found = {}
+    detections = {query: [(one.probability, one.box) for one in found] for query, found in prediction.detections}
+    candidates = {}
     for component in spec.queried_components:
         query = f"locate:{component}"
-        told = lights.get(query) or _detections_of_answer(answers.get(query))
+        scored = detections.get(query) or _detections_of_answer(answers.get(query))
         values = {
             q.attribute: answers[q.id]
             for q in spec.queries
             if q.component == component and q.attribute and q.id in answers
         }
         options = {q.attribute: q.options for q in spec.queries if q.component == component}
-        counted = [place for place in told if place[0] >= DETECTION_THRESHOLD]
-        counted.sort(key=lambda place: reading_order(place[1], *size))
-        if not told and values:  # nobody asked where they are
-            counted = [(1.0, Box(0, 0, 0, 0))] * max(len(answer.values) for answer in values.values())
-        faint = [place for place in told if place[0] < DETECTION_THRESHOLD]
-        found[component] = tuple(
+        detected = [one for one in scored if one[0] >= DETECTION_THRESHOLD]
+        detected.sort(key=lambda one: reading_order(one[1], *size))
+        if not scored and values:  # the spec has no locate query of this component
+            detected = [(1.0, Box(0, 0, 0, 0))] * max(len(answer.values) for answer in values.values())
+        below = [one for one in scored if one[0] < DETECTION_THRESHOLD]
+        candidates[component] = tuple(
             CandidateInstance(
-                temperature_scale(chance, calibration.locate_temperature), box,
-                tuple((name, _value_distribution(answer, n, options[name], calibration)) for name, answer in values.items()),
+                temperature_scale(probability, calibration.locate_temperature),
+                box,
+                tuple(
+                    (name, _value_distribution(answer, n, options[name], calibration))
+                    for name, answer in values.items()
+                ),
             )
-            for n, (chance, box) in enumerate([*counted, *faint])
-        )  # fmt: skip
-    return found
+            for n, (probability, box) in enumerate([*detected, *below])
+        )
+    return candidates
 
 
 def _detections_of_answer(answer: Answer | None) -> list[tuple[float, Box]]:
-    """Places of an answer that tells boxes only: each as sure as makes the whole as sure as it is said to be."""
+    """Return (probability, box) of an answer without detections: the product of all is the answer's confidence."""
     if answer is None or not answer.boxes:
         return []
     return [(max(answer.confidence ** (1 / len(answer.boxes)), DETECTION_THRESHOLD), box) for box in answer.boxes]
 
 
-def _value_distribution(answer: Answer, number: int, options: Sequence[str], scales: Calibration) -> ValueDistribution:
-    """What a thing may be like: the other values share what the best one lacks of 1; anything where nobody looked."""
+def _value_distribution(
+    answer: Answer, number: int, options: Sequence[str], calibration: Calibration
+) -> ValueDistribution:
+    """Return the distribution of an instance's value: the other options share what the answer's value lacks of 1.
+
+    Uniform for an instance without a value in the answer.
+    """
     if number >= len(answer.values):
         return tuple((option, 1 / len(options)) for option in options)
     value, others = answer.values[number], max(len(options) - 1, 1)
-    sure = answer.probabilities[number] if answer.probabilities else answer.confidence ** (1 / len(answer.values))
+    top = answer.probabilities[number] if answer.probabilities else answer.confidence ** (1 / len(answer.values))
     if len(options) > 1:
-        sure = scale_top_probability(sure, len(options), scales.attribute_temperature)
-    return tuple((option, sure if option == value else (1 - sure) / others) for option in options)
+        top = scale_top_probability(top, len(options), calibration.attribute_temperature)
+    return tuple((option, top if option == value else (1 - top) / others) for option in options)
 
 
 def scale_top_probability(probability: float, option_count: int, temperature: float) -> float:
-    """The best of so many options at that temperature, the others being alike.
+    """Scale the probability of one of `option_count` options by a temperature; the others are equally probable.
 
-    >>> round(best_of(0.9, 3, 1.0), 3)
+    >>> round(scale_top_probability(0.9, 3, 1.0), 3)
     0.9
     """
     rest = max(1 - probability, 1e-9) / (option_count - 1)
-    best, other = probability ** (1 / temperature), rest ** (1 / temperature)
-    return float(best / (best + (option_count - 1) * other))
+    top, other = probability ** (1 / temperature), rest ** (1 / temperature)
+    return float(top / (top + (option_count - 1) * other))
 
 
 def enumerate_hypotheses(
     candidates: Mapping[str, Sequence[CandidateInstance]], queries: Sequence[str]
 ) -> Iterator[tuple[float, dict[str, Answer]]]:
-    """The likeliest ways in which those questions may be answered, each with its probability, the likeliest first.
+    """Yield (probability, answers to the queries), the most probable hypothesis first.
 
-    The places' and the values' chances are independent of one another. Ends when `ENOUGH` is told, or after `MOST`.
+    Presence and values of the candidates are independent of one another. Ends when `ENOUGH_PROBABILITY` is reached, or
+    after `MAX_HYPOTHESES`.
     """
-    places = [(component, n, one) for component, some in candidates.items() for n, one in enumerate(some)]
-    asked = {query.partition(":")[2] for query in queries}
-    parts: list[tuple[tuple[str, int, str], list[tuple[str, float]]]] = []
-    for component, number, one in places:
-        parts.append(((component, number, ""), [("1", one.probability), ("", 1 - one.probability)]))
-        told = dict(one.values)
-        parts += [((component, number, name), list(told[name])) for name in told if f"{component}.{name}" in asked]
-    keys = [key for key, _ in parts]
+    instances = [(component, n, one) for component, found in candidates.items() for n, one in enumerate(found)]
+    names = {query.partition(":")[2] for query in queries}
+    variables: list[tuple[tuple[str, int, str], list[tuple[str, float]]]] = []
+    for component, number, one in instances:
+        variables.append(((component, number, ""), [("1", one.probability), ("", 1 - one.probability)]))
+        values = dict(one.values)
+        variables += [
+            ((component, number, name), list(values[name])) for name in values if f"{component}.{name}" in names
+        ]
+    keys = [key for key, _ in variables]
     total = 0.0
-    for number, (chance, chosen) in enumerate(_rank_combinations([options for _, options in parts])):
-        yield chance, _build_answers(candidates, queries, dict(zip(keys, chosen, strict=True)))
-        total += chance
+    for number, (probability, choice) in enumerate(_rank_combinations([options for _, options in variables])):
+        yield probability, _build_answers(candidates, queries, dict(zip(keys, choice, strict=True)))
+        total += probability
         if total >= ENOUGH_PROBABILITY or number + 1 == MAX_HYPOTHESES:
             return
 
 
-def _rank_combinations(parts: Sequence[Sequence[tuple[str, float]]]) -> Iterator[tuple[float, tuple[str, ...]]]:
-    """One choice of each part, the likeliest combination first."""
-    ranked = [sorted((o for o in part if o[1] >= IMPOSSIBLE), key=lambda o: -o[1]) for part in parts]
+def _rank_combinations(
+    variables: Sequence[Sequence[tuple[str, float]]],
+) -> Iterator[tuple[float, tuple[str, ...]]]:
+    """Yield (probability, one option of each variable), the most probable combination first (best-first search)."""
+    ranked = [
+        sorted((option for option in options if option[1] >= IMPOSSIBLE), key=lambda option: -option[1])
+        for options in variables
+    ]
     start = (0,) * len(ranked)
     first = 1.0
-    for part in ranked:
-        first *= part[0][1]
+    for options in ranked:
+        first *= options[0][1]
     heap = [(-first, start, 0)]
     while heap:
-        minus, chosen, least = heappop(heap)
-        yield -minus, tuple(part[k][0] for part, k in zip(ranked, chosen, strict=True))
+        negative, choice, least = heappop(heap)
+        yield -negative, tuple(options[k][0] for options, k in zip(ranked, choice, strict=True))
         for at in range(least, len(ranked)):
-            k, part = chosen[at] + 1, ranked[at]
-            if k < len(part):
-                after = (*chosen[:at], k, *chosen[at + 1 :])
-                heappush(heap, (minus * part[k][1] / part[k - 1][1], after, at))
+            k, options = choice[at] + 1, ranked[at]
+            if k < len(options):
+                successor = (*choice[:at], k, *choice[at + 1 :])
+                heappush(heap, (negative * options[k][1] / options[k - 1][1], successor, at))
 
 
 def _build_answers(
-    found: Mapping[str, Sequence[CandidateInstance]], queries: Sequence[str], chosen: Mapping[tuple[str, int, str], str]
+    candidates: Mapping[str, Sequence[CandidateInstance]],
+    queries: Sequence[str],
+    choice: Mapping[tuple[str, int, str], str],
 ) -> dict[str, Answer]:
     answers = {}
     for query in queries:
         kind, _, name = query.partition(":")
         component, _, attribute = name.partition(".")
-        there = [n for n in range(len(found[component])) if chosen[component, n, ""]]
+        present = [n for n in range(len(candidates[component])) if choice[component, n, ""]]
         if kind == "locate":
-            answers[query] = Answer(query, boxes=tuple(found[component][n].box for n in there))
+            answers[query] = Answer(query, boxes=tuple(candidates[component][n].box for n in present))
         else:
-            answers[query] = Answer(query, tuple(chosen[component, n, attribute] for n in there))
+            answers[query] = Answer(query, tuple(choice[component, n, attribute] for n in present))
     return answers

@@ -1,11 +1,9 @@
-"""Is this a photo like those that were learned from? Another product, a turned, black or blurred photo is not.
+"""Out-of-distribution detection: photos that do not look like the training photos, and photos of too few pixels.
 
-What a photo looks like is a sketch: its colours on a coarse grid. Sketches of a product's photos span a small space. A
-new one's distance is that of probabilistic principal components (Tipping and Bishop, J. R. Stat. Soc. B 61, 1999):
-Hotelling's T² within the space and the squared error outside of it, in one number. Blur and darkness have measures of
-their own: how much fine detail there is against coarse detail, and how much coarse detail.
-
-Does a photo have the pixels that its smallest component needs?
+A photo's descriptor is its colours on a coarse grid. The descriptors of a product's photos span a small linear space;
+the distance of a new one is that of probabilistic principal component analysis (Tipping and Bishop, J. R. Stat. Soc. B
+61, 1999): Hotelling's T² within the space and the squared error outside of it, in one number. Blur and darkness have
+measures of their own: fine detail relative to coarse detail, and coarse detail by itself.
 """
 
 from __future__ import annotations
@@ -13,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import median
 
 import cv2
 import numpy as np
@@ -25,30 +24,33 @@ from logicls.errors import BundleError, Problem
 from logicls.io.atomic import write_bytes
 
 MIN_RESOLUTION_SHARE = 0.5
-"""Share of the pixels on a side, of those that photos learned from had, below which a photo is too small."""
+"""Share of the training photos' resolution (pixels on a side) below which a photo is too small."""
 
 
 @dataclass(frozen=True, slots=True)
 class TrainingResolution:
-    """How fine the photos were that a model learned from."""
+    """Resolution of the training photos, by their smallest component."""
 
     component: str
-    """The smallest one."""
+    """Smallest component."""
     component_size: float
-    """Its shorter side, pixels of the photo; at most those of the model's input, for it never sees more."""
+    """Shorter side of its box, median, pixels of the photo; at most pixels of the model's input."""
     input_size: tuple[int, int]
     """Height and width of the model's input."""
     max_scale: float
-    """Pixels of the input for one of the photo, of the smallest photo learned from; 1 where it was larger."""
+    """Pixels of the input per pixel of the smallest training photo; 1 if that photo was larger than the input."""
 
     def ood_reasons(self, width: int, height: int) -> tuple[str, ...]:
-        """Why a photo of that size is too small; empty where it is not."""
+        """Return the reason for review of a photo of that size; empty if it has enough pixels."""
         scale = max(letterbox_transform(self.input_size, width, height)[0], 1.0)
-        left = self.max_scale / scale
-        if left >= MIN_RESOLUTION_SHARE:
+        share = self.max_scale / scale
+        if share >= MIN_RESOLUTION_SHARE:
             return ()
-        told = f"{self.component} is about {self.component_size * left:.1f} pixels across, {self.component_size:.1f} when it was learned"
-        return (f"too few pixels: {width} x {height}, on which {told}",)
+        detail = (
+            f"{self.component} is about {self.component_size * share:.1f} pixels across, "
+            f"on training photos {self.component_size:.1f}"
+        )
+        return (f"too few pixels: {width} x {height}, on which {detail}",)
 
 
 ComponentSize = tuple[str, float, tuple[int, int]]
@@ -56,124 +58,130 @@ ComponentSize = tuple[str, float, tuple[int, int]]
 
 
 def fit_resolution(input_size: tuple[int, int], component_sizes: Iterable[ComponentSize]) -> TrainingResolution | None:
-    """Of the components' boxes on photos; the smallest component is that with the smallest median. None without any."""
-    from statistics import median
+    """Fit the resolution of training photos from the components' boxes; None without boxes.
 
+    The smallest component is that with the smallest median side.
+    """
     sides: dict[str, list[float]] = {}
-    largest = 1.0
+    max_scale = 1.0
     for component, side, photo in component_sizes:
         scale = letterbox_transform(input_size, *photo)[0]
         sides.setdefault(component, []).append(side * min(scale, 1.0))
-        largest = max(largest, scale)
+        max_scale = max(max_scale, scale)
     if not sides:
         return None
     smallest = min(sides, key=lambda name: median(sides[name]))
-    return TrainingResolution(smallest, float(median(sides[smallest])), input_size, largest)
+    return TrainingResolution(smallest, float(median(sides[smallest])), input_size, max_scale)
 
 
 OOD_FILE = "usual.safetensors"
 SIDE, CELLS = 128, 8
-"""Pixels of the square that a photo is fitted into, and cells of the grid, on each axis."""
+"""Side of the square that a photo is resized to, pixels, and number of grid cells on each axis."""
 EXPLAINED_VARIANCE = 0.98
-"""Share of the sketches' variance that the space spans."""
+"""Share of the descriptors' variance that the principal components explain."""
 LIMIT_QUANTILE = 0.99
-"""Of the photos kept aside: so many of them count as usual however they look."""
+"""Share of the validation photos within the limit before `LIMIT_FACTOR`."""
 LIMIT_FACTOR = 1.25
-"""The limit is so much further out than the quantile: days differ more than the photos of one set."""
+"""Factor on the quantile that gives the limit: photos of different days differ more than those of one set."""
 DETAIL_FACTOR = 2.0
-"""The same for detail, in distances from the median to the quantile; of how much is to be seen, to the lowest: a photo
-is the emptier the more is missing, and that is no reason to doubt it."""
+"""Limit of each detail measure, in distances from the median to the lower quantile. Coarse detail is measured to its
+minimum instead: the more components are missing the emptier is a photo, and that is no reason for review."""
 MIN_PHOTOS = 30
-"""Photos below which there is nothing to compare with."""
+"""Photos below which no model is fitted."""
 
 
 @dataclass(frozen=True, slots=True)
 class OodModel:
-    """What the photos of a product look like."""
+    """Distribution of the descriptors of a product's photos."""
 
     mean: Float[np.ndarray, " cells"]
-    components: Float[np.ndarray, "axes cells"]
+    components: Float[np.ndarray, "components cells"]
+    """Principal components, orthonormal."""
     variances: Float[np.ndarray, " components"]
-    """Variance along each axis, and what is left of it elsewhere, by cell, is `rest`."""
+    """Variance along each component."""
     residual_variance: float
+    """Variance of each cell outside the components."""
     limit: float
-    """Distance beyond which a photo is unlike."""
+    """Distance beyond which a photo is out of distribution."""
     min_detail: Float[np.ndarray, " 3"]
-    """Detail below which a photo is blurred, or empty: of `detail`."""
+    """Lower limits of `compute_detail`: below them a photo is blurred (first two) or empty (third)."""
     input_size: tuple[int, int]
-    """Height and width of the model's input: what it does not see is not looked at."""
+    """Height and width of the model's input: descriptors are computed on what the model receives."""
 
     def ood_reasons(self, photo: UInt8[np.ndarray, "h w 3"]) -> tuple[str, ...]:
-        """Why a photo, or one in the input's size, is not like those that were learned from; empty where it is."""
+        """Return the reasons for review of a photo (RGB, any size or the input's); empty if it is in distribution."""
         small = resize_as_input(photo, self.input_size)
-        near, mid, empty = (found < least for found, least in zip(compute_detail(small), self.min_detail, strict=True))
-        why = []
-        if empty:
-            why.append("next to nothing is to be seen on it: darker or emptier than the photos learned from")
-        if near or mid:
-            why.append("blurred: less fine detail than on the photos learned from")
-        far = self.distance(compute_descriptor(small)[None])[0] / self.limit
-        if far > 1:
-            why.append(
-                f"unlike the photos learned from ({far:.1f} times as far from them as they are from one another)"
-            )
-        return tuple(why)
+        is_low = [value < limit for value, limit in zip(compute_detail(small), self.min_detail, strict=True)]
+        reasons = []
+        if is_low[2]:
+            reasons.append("dark or empty: less content than on the training photos")
+        if is_low[0] or is_low[1]:
+            reasons.append("blurred: less fine detail than on the training photos")
+        ratio = self.distance(compute_descriptor(small)[None])[0] / self.limit
+        if ratio > 1:
+            reasons.append(f"unlike the training photos: {ratio:.1f} times the largest accepted distance from them")
+        return tuple(reasons)
 
     def distance(self, descriptors: Float[np.ndarray, "photos cells"]) -> Float[np.ndarray, " photos"]:
-        """Root mean square over the cells, in standard deviations; about 1 for usual photos."""
-        off = descriptors - self.mean
-        along = off @ self.components.T
-        outside = np.maximum((off**2).sum(1) - (along**2).sum(1), 0.0) / self.residual_variance
-        return np.asarray(np.sqrt(((along**2 / self.variances).sum(1) + outside) / len(self.mean)))
+        """Return the root mean square over the cells in standard deviations; about 1 in distribution."""
+        centred = descriptors - self.mean
+        scores = centred @ self.components.T
+        residual = np.maximum((centred**2).sum(1) - (scores**2).sum(1), 0.0) / self.residual_variance
+        return np.asarray(np.sqrt(((scores**2 / self.variances).sum(1) + residual) / len(self.mean)))
 
     def write(self, folder: Path) -> None:
-        """Into a bundle."""
+        """Write the model to the folder of a bundle."""
         values = {"mean": self.mean, "axes": self.components, "spans": self.variances, "least": self.min_detail}
-        held = {name: np.ascontiguousarray(value, np.float32) for name, value in values.items()}
-        write_bytes(
-            folder / OOD_FILE,
-            save({**held, "scalars": np.asarray([self.residual_variance, self.limit, *self.input_size], np.float32)}),
-        )
+        tensors = {name: np.ascontiguousarray(value, np.float32) for name, value in values.items()}
+        scalars = np.asarray([self.residual_variance, self.limit, *self.input_size], np.float32)
+        write_bytes(folder / OOD_FILE, save({**tensors, "scalars": scalars}))
 
 
 def read_ood_model(folder: Path) -> OodModel | None:
-    """That of a bundle; None where it has none. Raises `BundleError` (LC622)."""
+    """Read the model of a bundle; None without one.
+
+    Raises:
+        BundleError: The file cannot be read (LC622).
+    """
     file = folder / OOD_FILE
     if not file.exists():
         return None
     try:
-        held = {name: value.astype(np.float64) for name, value in load_file(file).items()}
-        rest, limit, height, width = held.pop("scalars").tolist()
-        return OodModel(residual_variance=rest, limit=limit, input_size=(int(height), int(width)), **held)
+        tensors = {name: value.astype(np.float64) for name, value in load_file(file).items()}
+        residual_variance, limit, height, width = tensors["scalars"].tolist()
+        return OodModel(
+            tensors["mean"], tensors["axes"], tensors["spans"], residual_variance, limit, tensors["least"],
+            (int(height), int(width)),
+        )  # fmt: skip
     except (OSError, SafetensorError, KeyError, TypeError, ValueError) as error:
         problem = Problem("LC622", f"cannot be read: {error}.", str(file), advice="Train again.")
         raise BundleError(problem) from error
 
 
-def resize_as_input(photo: UInt8[np.ndarray, "h w 3"], size: tuple[int, int]) -> UInt8[np.ndarray, "side side 3"]:
-    """The photo as the model sees it, as a square."""
-    inside = photo if photo.shape[:2] == size else letterbox(size, photo)
-    return np.asarray(cv2.resize(inside, (SIDE, SIDE), interpolation=cv2.INTER_AREA), np.uint8)
+def resize_as_input(photo: UInt8[np.ndarray, "h w 3"], input_size: tuple[int, int]) -> UInt8[np.ndarray, "side side 3"]:
+    """Letterbox a photo as for the model's input (height, width), then resize it to a square of `SIDE` pixels."""
+    letterboxed = photo if photo.shape[:2] == input_size else letterbox(input_size, photo)
+    return np.asarray(cv2.resize(letterboxed, (SIDE, SIDE), interpolation=cv2.INTER_AREA), np.uint8)
 
 
 def compute_descriptor(small: UInt8[np.ndarray, "side side 3"]) -> Float[np.ndarray, " cells"]:
-    """Mean luminance and colour of each cell."""
+    """Compute the mean luminance and chrominance (YCrCb) of each grid cell."""
     colours = cv2.cvtColor(small, cv2.COLOR_RGB2YCrCb).astype(np.float32)
     return cv2.resize(colours, (CELLS, CELLS), interpolation=cv2.INTER_AREA).reshape(-1).astype(np.float64)
 
 
 def compute_detail(small: UInt8[np.ndarray, "side side 3"]) -> Float[np.ndarray, " 3"]:
-    """How much the finest of three octaves has against the second and the third, and the third by itself; logarithms.
+    """Compute the log energy of the finest octave relative to the second and to the third, and that of the third.
 
     The octaves are those of a Laplacian pyramid (Burt and Adelson, IEEE Transactions on Communications 31, 1983).
     """
-    light = cv2.cvtColor(small, cv2.COLOR_RGB2GRAY).astype(np.float32)
+    level = cv2.cvtColor(small, cv2.COLOR_RGB2GRAY).astype(np.float32)
     octaves = []
     for _ in range(3):
-        half = cv2.pyrDown(light)
-        back = cv2.pyrUp(half, dstsize=(light.shape[1], light.shape[0]))
-        octaves.append(float(np.log(0.05 + np.abs(light - back).mean())))
-        light = half.astype(np.float32)
+        half = cv2.pyrDown(level)
+        restored = cv2.pyrUp(half, dstsize=(level.shape[1], level.shape[0]))
+        octaves.append(float(np.log(0.05 + np.abs(level - restored).mean())))
+        level = half.astype(np.float32)
     return np.asarray([octaves[0] - octaves[1], octaves[0] - octaves[2], octaves[2]])
 
 
@@ -182,35 +190,27 @@ def fit_ood_model(
     validation_photos: Sequence[UInt8[np.ndarray, "h w 3"]],
     input_size: tuple[int, int],
 ) -> OodModel | None:
-    """The space is that of `photos`; limits are set on those kept `aside`. None where either are too few.
+    """Fit the principal components on `photos` and the limits on `validation_photos`.
 
-    `size`: (height, width) of the model's input.
+    `input_size`: (height, width) of the model's input. None if there are fewer than `MIN_PHOTOS` of either.
     """
     if len(photos) < MIN_PHOTOS or len(validation_photos) < MIN_PHOTOS:
         return None
-    small = [resize_as_input(photo, input_size) for photo in photos]
-    held = [resize_as_input(photo, input_size) for photo in validation_photos]
-    sketches = np.stack([compute_descriptor(one) for one in small])
-    mean = sketches.mean(0)
-    _, sizes, axes = np.linalg.svd(sketches - mean, full_matrices=False)
-    spans = sizes**2 / (len(small) - 1)
-    share = np.cumsum(spans) / max(float(spans.sum()), 1e-9)
-    count = min(int(np.searchsorted(share, EXPLAINED_VARIANCE)) + 1, len(small) // 5)
-    rest = max(float(spans[count:].sum()) / (len(mean) - count), 1e-3)
-    details = np.stack([compute_detail(one) for one in [*small, *held]])
+    train = [resize_as_input(photo, input_size) for photo in photos]
+    validation = [resize_as_input(photo, input_size) for photo in validation_photos]
+    descriptors = np.stack([compute_descriptor(one) for one in train])
+    mean = descriptors.mean(0)
+    _, singular_values, components = np.linalg.svd(descriptors - mean, full_matrices=False)
+    variances = singular_values**2 / (len(train) - 1)
+    explained = np.cumsum(variances) / max(float(variances.sum()), 1e-9)
+    count = min(int(np.searchsorted(explained, EXPLAINED_VARIANCE)) + 1, len(train) // 5)
+    residual = max(float(variances[count:].sum()) / (len(mean) - count), 1e-3)
+    details = np.stack([compute_detail(one) for one in [*train, *validation]])
     middle, low = np.median(details, 0), np.quantile(details, 1 - LIMIT_QUANTILE, 0)
     low[2] = details[:, 2].min()
-    found = OodModel(
-        mean,
-        axes[:count],
-        np.maximum(spans[:count], rest),
-        rest,
-        1.0,
-        middle - DETAIL_FACTOR * (middle - low),
-        input_size,
-    )
-    far = found.distance(np.stack([compute_descriptor(one) for one in held]))
-    limit = LIMIT_FACTOR * float(np.quantile(far, LIMIT_QUANTILE))
-    return OodModel(
-        found.mean, found.components, found.variances, found.residual_variance, limit, found.min_detail, input_size
-    )
+    min_detail = middle - DETAIL_FACTOR * (middle - low)
+    retained = components[:count], np.maximum(variances[:count], residual), residual
+    unlimited = OodModel(mean, *retained, 1.0, min_detail, input_size)
+    distances = unlimited.distance(np.stack([compute_descriptor(one) for one in validation]))
+    limit = LIMIT_FACTOR * float(np.quantile(distances, LIMIT_QUANTILE))
+    return OodModel(mean, *retained, limit, min_detail, input_size)

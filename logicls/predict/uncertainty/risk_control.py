@@ -1,8 +1,8 @@
-"""Thresholds for a target of escapes and overkill, and how many photos it takes to promise them.
+"""Choice of thresholds for a target escape and overkill rate, with a guarantee at a confidence level.
 
-The promise is that of Clopper and Pearson (Biometrika 26, 1934): with the stated confidence the true rate is at most
-the target, however few photos there are. Thresholds are tried from the safest one on until the first that cannot be
-promised (fixed-sequence testing: Angelopoulos et al., Learn then Test, 2021), so that choosing costs no confidence.
+The guarantee is the upper bound of Clopper and Pearson (Biometrika 26, 1934): with the stated confidence the true rate
+is at most the target, however few photos there are. Thresholds are tested from the safest one on until the first that
+fails (fixed-sequence testing: Angelopoulos et al., "Learn then Test", 2021), so that choosing costs no confidence.
 """
 
 from __future__ import annotations
@@ -18,16 +18,16 @@ from logicls.records import Verdict
 
 @dataclass(frozen=True, slots=True)
 class RiskTarget:
-    """What is wanted of the rules of one severity."""
+    """Target rates of the rules of one severity."""
 
     escape_rate: float
-    """Share of broken ones that may pass."""
+    """Share of the broken rules that may pass."""
     overkill_rate: float
-    """Share of those not broken that may fail."""
+    """Share of the rules that hold that may fail."""
     max_low: float
-    """The lower threshold is never above it."""
+    """Upper limit of the lower threshold."""
     min_high: float
-    """The upper threshold is never below it."""
+    """Lower limit of the upper threshold."""
 
 
 RISK_TARGETS: Mapping[str, RiskTarget] = {
@@ -35,24 +35,27 @@ RISK_TARGETS: Mapping[str, RiskTarget] = {
     "major": RiskTarget(escape_rate=0.01, overkill_rate=0.02, max_low=0.1, min_high=0.9),
     "minor": RiskTarget(escape_rate=0.05, overkill_rate=0.01, max_low=0.2, min_high=0.9),
 }
-"""`low` and `high` are those of Chow (IEEE Transactions on Information Theory 16, 1970): a person looks where an error
-would cost more, times its probability, than the look: an escape as much as 20, 10 or 5 looks, an overkill as 10."""
+"""Severity → target. `max_low` and `min_high` are the reject rule of Chow (IEEE Transactions on Information Theory 16,
+1970): a review where the expected cost of an error exceeds that of a review. An escape costs 20, 10 or 5 reviews, an
+overkill 10."""
 
 
 @dataclass(frozen=True, slots=True)
 class LabelledRule:
-    """A rule on a photo of which the truth is known."""
+    """One rule on one photo of the ground truth."""
 
     constraint: str
     probability: float
+    """Predicted probability that the rule is broken."""
     is_broken: bool
+    """Ground truth."""
 
 
 def collect_labelled_rules(
     spec: Spec, verdicts: Iterable[Verdict], truth: Mapping[str, Sequence[str]]
 ) -> list[LabelledRule]:
-    """Those of photos that the truth names; a rule is broken where the truth has one of its violations."""
-    names = {c.id: {c.violation_name(side) for side in c.failure_modes} for c in spec.constraints}
+    """Collect the rules on the photos of the truth; a rule is broken if the photo has one of its violations."""
+    names = {c.id: {c.violation_name(mode) for mode in c.failure_modes} for c in spec.constraints}
     return [
         LabelledRule(f.constraint, f.probability, not names[f.constraint].isdisjoint(truth[verdict.photo]))
         for verdict in verdicts
@@ -63,58 +66,78 @@ def collect_labelled_rules(
 
 
 def choose_thresholds(
-    spec: Spec, samples: Sequence[LabelledRule], targets: Mapping[str, RiskTarget], *, confidence: float, origin: str
+    spec: Spec,
+    samples: Sequence[LabelledRule],
+    targets: Mapping[str, RiskTarget],
+    *,
+    confidence: float,
+    origin: str,
 ) -> Thresholds:
-    """Two thresholds a constraint. Where its own photos are too few, those of its severity are taken together.
+    """Choose two thresholds for each constraint.
 
-    Where these are too few as well it has those of its target, and the promise says how many photos are missing.
+    A constraint with too few photos of its own is given the thresholds of all constraints of its severity together;
+    where these are too few as well it has those of its target, and the guarantee says how many photos are missing.
+
+    Args:
+        spec: Spec of the constraints.
+        samples: Predicted probabilities with ground truth.
+        targets: Severity → target.
+        confidence: Confidence level of the guarantee, e.g. 0.95.
+        origin: Data of the samples, for the thresholds' file.
     """
     limits = []
     for constraint in spec.constraints:
         target = targets[constraint.severity]
-        alike = {c.id for c in spec.constraints if c.severity == constraint.severity}
-        own = [case for case in samples if case.constraint == constraint.id]
-        pool = [case for case in samples if case.constraint in alike]
-        low, told = _choose_low(own, pool, target, confidence)
-        high, also = _choose_high(own, pool, target, confidence)
-        limits.append((constraint.id, RuleThresholds(low, max(high, low), f"{told}; {also}", constraint.severity)))
+        pooled_ids = {c.id for c in spec.constraints if c.severity == constraint.severity}
+        own = [sample for sample in samples if sample.constraint == constraint.id]
+        pool = [sample for sample in samples if sample.constraint in pooled_ids]
+        low, escapes = _choose_low(own, pool, target, confidence)
+        high, overkill = _choose_high(own, pool, target, confidence)
+        limit = RuleThresholds(low, max(high, low), f"{escapes}; {overkill}", constraint.severity)
+        limits.append((constraint.id, limit))
     return Thresholds(tuple(limits), origin)
 
 
 def _choose_low(
     own: Sequence[LabelledRule], pool: Sequence[LabelledRule], target: RiskTarget, confidence: float
 ) -> tuple[float, str]:
-    groups = [[case.probability for case in some if case.is_broken] for some in (own, pool)]
-    at, told = _choose_certified(groups, target.max_low, target.escape_rate, confidence, what="escapes", kind="broken")
-    return at, told
+    groups = [[sample.probability for sample in group if sample.is_broken] for group in (own, pool)]
+    return _choose_certified(
+        groups, target.max_low, target.escape_rate, confidence, rate_name="escape rate", kind="broken"
+    )
 
 
 def _choose_high(
     own: Sequence[LabelledRule], pool: Sequence[LabelledRule], target: RiskTarget, confidence: float
 ) -> tuple[float, str]:
-    groups = [[1 - case.probability for case in some if not case.is_broken] for some in (own, pool)]
-    at, told = _choose_certified(
-        groups, 1 - target.min_high, target.overkill_rate, confidence, what="overkill", kind="good"
+    groups = [[1 - sample.probability for sample in group if not sample.is_broken] for group in (own, pool)]
+    threshold, guarantee = _choose_certified(
+        groups, 1 - target.min_high, target.overkill_rate, confidence, rate_name="overkill rate", kind="good"
     )
-    return 1 - at, told
+    return 1 - threshold, guarantee
 
 
 def _choose_certified(
-    groups: Sequence[Sequence[float]], most: float, rate: float, confidence: float, *, what: str, kind: str
-) -> tuple[float, str]:  # fmt: skip
-    """The largest threshold up to `most` below which no more than `rate` of a group lie; and what is promised."""
-    needed = required_photos(rate, confidence)
-    for found, whose in zip(groups, ("", ", all rules of this severity together"), strict=True):
-        if len(found) >= needed:
-            at = largest_certified_threshold(found, rate, confidence, maximum=most)
-            k = sum(value < at for value in found)
-            bound = upper_confidence_bound(k, len(found), confidence)
-            return at, f"{what} at most {bound:.2%} with {confidence:.0%} confidence ({k} of {len(found)}{whose})"
-    return most, f"{what} of {rate:.2%} not promised: {needed} {kind} photos are needed, {len(groups[0])} are there"
+    groups: Sequence[Sequence[float]], maximum: float, rate: float, confidence: float, *, rate_name: str, kind: str
+) -> tuple[float, str]:
+    """Return the largest threshold up to `maximum` below which at most `rate` of a group lie, and its guarantee.
+
+    The first of the groups that is large enough counts.
+    """
+    required = required_photos(rate, confidence)
+    for values, pooled in zip(groups, ("", ", all rules of this severity together"), strict=True):
+        if len(values) >= required:
+            threshold = largest_certified_threshold(values, rate, confidence, maximum=maximum)
+            count = sum(value < threshold for value in values)
+            bound = upper_confidence_bound(count, len(values), confidence)
+            evidence = f"({count} of {len(values)}{pooled})"
+            return threshold, f"{rate_name} at most {bound:.2%} with {confidence:.0%} confidence {evidence}"
+    missing = f"{required} {kind} photos are needed, there are {len(groups[0])}"
+    return maximum, f"{rate_name} of {rate:.2%} not guaranteed: {missing}"
 
 
 def largest_certified_threshold(values: Sequence[float], rate: float, confidence: float, *, maximum: float) -> float:
-    """The largest threshold up to `most` with an upper bound of `rate` on the share of values below it."""
+    """Return the largest threshold up to `maximum` with an upper bound of `rate` on the share of values below it."""
     ordered, allowed = sorted(values), -1
     while allowed + 1 < len(ordered) and upper_confidence_bound(allowed + 1, len(ordered), confidence) <= rate:
         allowed += 1
@@ -122,9 +145,9 @@ def largest_certified_threshold(values: Sequence[float], rate: float, confidence
 
 
 def upper_confidence_bound(count: int, total: int, confidence: float = 0.95) -> float:
-    """One-sided upper limit of Clopper and Pearson for a share of which `count` of `of` were seen.
+    """Return the one-sided upper limit of Clopper and Pearson for a share of which `count` of `total` were observed.
 
-    >>> round(upper_bound(0, 299), 5)
+    >>> round(upper_confidence_bound(0, 299), 5)
     0.00997
     """
     from scipy.stats import beta
@@ -133,9 +156,9 @@ def upper_confidence_bound(count: int, total: int, confidence: float = 0.95) -> 
 
 
 def required_photos(rate: float, confidence: float = 0.95) -> int:
-    """So many, with none among them that went wrong, are the fewest that promise a rate.
+    """Return the smallest number of photos, without an error among them, that guarantees a rate.
 
-    >>> photos_needed(0.01)
+    >>> required_photos(0.01)
     299
     """
     return math.ceil(math.log(1 - confidence) / math.log(1 - rate))

@@ -1,10 +1,8 @@
-"""From the chances of answers to the probability that each rule is broken.
+"""Probability that each rule is broken, from the probabilities of the answers.
 
-A count has the distribution of things that are there by chance; every other rule is judged, by its own logic, on the
-likeliest ways in which the answers it rests on may be otherwise. Where a distance decides, the limit is blurred by how
-far such distances are read wrongly. Answers to different questions are taken to be independent.
-
-How many there are, as a distribution: what a count is worth when each thing is there by chance.
+A count has the distribution of a sum of independent instances; every other rule is evaluated by its own logic on the
+most probable hypotheses of the answers that it uses. Where a distance decides, the limit is blurred by the measurement
+noise of that distance. Answers to different queries are taken to be independent.
 """
 
 from __future__ import annotations
@@ -24,150 +22,158 @@ from logicls.constraints.families.quantity import Quantity
 from logicls.constraints.spec.models import Constraint, Spec
 from logicls.predict.readers.nano import Prediction
 from logicls.predict.uncertainty.calibration import Calibration, MeasurementNoise
-from logicls.predict.uncertainty.hypotheses import CandidateInstance, list_candidates, enumerate_hypotheses
+from logicls.predict.uncertainty.hypotheses import CandidateInstance, enumerate_hypotheses, list_candidates
 from logicls.records import Box
 
 CountDistribution = Mapping[int, float]
-"""What one thing counts for → probability; what is lacking of 1 goes to 0, for it may not be there at all."""
+"""Amount that one instance counts for → probability; what is lacking of 1 goes to 0: it may not be present."""
 
 
-def sum_distribution(things: Iterable[CountDistribution]) -> Float[np.ndarray, " totals"]:
-    """Probability of each total, from 0 on, of things that are there independently of one another.
+def sum_distribution(instances: Iterable[CountDistribution]) -> Float[np.ndarray, " totals"]:
+    """Return the probability of each total from 0 on, of independent instances.
 
-    Where each counts for one this is the Poisson-binomial distribution (Poisson 1837; computed by adding one thing
-    after the other, as Chen and Liu, Statistica Sinica 7, 1997, equation 9, which is exact).
+    Where each counts for one this is the Poisson-binomial distribution (Poisson 1837), computed by adding one instance
+    after the other (Chen and Liu, Statistica Sinica 7, 1997, equation 9), which is exact.
 
-    >>> distribution([{1: 0.9}, {1: 0.5}]).round(3).tolist()
+    >>> sum_distribution([{1: 0.9}, {1: 0.5}]).round(3).tolist()
     [0.05, 0.5, 0.45]
     """
-    found = np.ones(1)
-    for worth in things:
-        one = np.zeros(max([0, *worth]) + 1)
-        for amount, chance in worth.items():
-            one[amount] += chance
-        one[0] += max(1.0 - float(one.sum()), 0.0)
-        found = np.convolve(found, one / one.sum())
-    return found
+    totals = np.ones(1)
+    for instance in instances:
+        amounts = np.zeros(max([0, *instance]) + 1)
+        for amount, probability in instance.items():
+            amounts[amount] += probability
+        amounts[0] += max(1.0 - float(amounts.sum()), 0.0)
+        totals = np.convolve(totals, amounts / amounts.sum())
+    return totals
 
 
 @dataclass(slots=True)
 class RuleProbability:
-    """How likely one rule is broken, by the answers alone."""
+    """Probability that one rule is broken, by the answers alone."""
 
     violations: dict[str, float] = field(default_factory=dict)
-    """Every violation of the rule → probability; a rule is broken in one way at a time."""
+    """Every violation of the rule → probability; violations of one rule exclude one another."""
     unknown: float = 0.0
-    """Probability that it cannot be checked."""
+    """Probability that the rule cannot be evaluated."""
 
     @property
     def probability(self) -> float:
-        """Probability that it is broken in any way."""
+        """Probability that the rule is broken in any way."""
         return min(sum(self.violations.values()), 1.0)
 
     def add(self, name: str, probability: float) -> None:
-        """One more way in which it may be broken."""
+        """Add to the probability of a violation."""
         self.violations[name] = self.violations.get(name, 0.0) + probability
 
 
 def compute_rule_probabilities(
     spec: Spec, prediction: Prediction, size: tuple[int, int], calibration: Calibration
 ) -> dict[str, RuleProbability]:
-    """Of each constraint. `size`: (width, height) of the photo in pixels.
+    """Compute the probability of each constraint. `size`: (width, height) of the photo in pixels.
 
-    A rule that another one says it all for (`unless_broken`) is broken only where that one is not.
+    A rule with exceptions (`unless_broken`) is broken only where none of these is.
     """
-    found = list_candidates(spec, prediction, size, calibration)
+    candidates = list_candidates(spec, prediction, size, calibration)
     readable = {answer.query for answer in prediction.answers if answer.readable}
-    best = EvaluationContext(index_answers(prediction.answers), *size, spec.vocabulary)
-    out: dict[str, RuleProbability] = {}
+    context = EvaluationContext(index_answers(prediction.answers), *size, spec.vocabulary)
+    probabilities: dict[str, RuleProbability] = {}
     for constraint in spec.constraints:
         if any(query.id not in readable for query in spec.queries_by_constraint[constraint.id]):
-            out[constraint.id] = RuleProbability(_zero_probabilities(constraint), unknown=1.0)
+            probabilities[constraint.id] = RuleProbability(_zero_probabilities(constraint), unknown=1.0)
         elif isinstance(constraint.rule, Quantity) and not constraint.is_conditional:
-            out[constraint.id] = _quantity_probability(constraint, constraint.rule, best, found, calibration)
+            probabilities[constraint.id] = _quantity_probability(
+                constraint, constraint.rule, context, candidates, calibration
+            )
         else:
-            out[constraint.id] = _expected_probability(spec, constraint, size, found, calibration)
-    return {name: _apply_exceptions(spec, one, name, out) for name, one in out.items()}
+            probabilities[constraint.id] = _expected_probability(spec, constraint, size, candidates, calibration)
+    return {name: _apply_exceptions(spec, one, name, probabilities) for name, one in probabilities.items()}
 
 
 def _zero_probabilities(constraint: Constraint) -> dict[str, float]:
-    return {constraint.violation_name(side): 0.0 for side in constraint.failure_modes}
+    return {constraint.violation_name(mode): 0.0 for mode in constraint.failure_modes}
 
 
 def _apply_exceptions(
-    spec: Spec, one: RuleProbability, name: str, all_: Mapping[str, RuleProbability]
+    spec: Spec, rule: RuleProbability, name: str, probabilities: Mapping[str, RuleProbability]
 ) -> RuleProbability:
-    stoppers = next(c for c in spec.constraints if c.id == name).unless_broken
-    free = 1.0
-    for other in stoppers:
-        free *= 1 - all_[other].probability
-    return RuleProbability({violation: p * free for violation, p in one.violations.items()}, one.unknown)
+    exceptions = next(c for c in spec.constraints if c.id == name).unless_broken
+    share = 1.0
+    for other in exceptions:
+        share *= 1 - probabilities[other].probability
+    return RuleProbability({violation: p * share for violation, p in rule.violations.items()}, rule.unknown)
 
 
 def _quantity_probability(
     constraint: Constraint,
     rule: Quantity,
-    best: EvaluationContext,
-    found: Mapping[str, Sequence[CandidateInstance]],
+    context: EvaluationContext,
+    candidates: Mapping[str, Sequence[CandidateInstance]],
     calibration: Calibration,
 ) -> RuleProbability:
-    """A rule about how many: every total that is too few or too many, by its name."""
+    """Return the probability of every total outside the limits of a quantity rule, by its violation."""
     try:
-        places = best.locations(rule.in_) if rule.in_ else None
+        locations = context.locations(rule.in_) if rule.in_ else None
     except UnreadableAnswer:
         return RuleProbability(_zero_probabilities(constraint), unknown=1.0)
-    if places is not None and not places:
+    if locations is not None and not locations:
         return RuleProbability(_zero_probabilities(constraint))
-    spread, out = calibration.noise_of(constraint.id), RuleProbability(_zero_probabilities(constraint))
+    noise, result = calibration.noise_of(constraint.id), RuleProbability(_zero_probabilities(constraint))
     low, high = rule.limits
-    totals = sum_distribution(_count_distributions(rule, best, found, places, spread))
+    totals = sum_distribution(_count_distributions(rule, context, candidates, locations, noise))
     for total, probability in enumerate(totals.tolist()):
         if total < low:
-            out.add(constraint.violation_name(FailureMode("below", low - total)), probability)
+            result.add(constraint.violation_name(FailureMode("below", low - total)), probability)
         elif total > high:
-            out.add(constraint.violation_name(FailureMode("above", total - high)), probability)
-    return out
+            result.add(constraint.violation_name(FailureMode("above", total - high)), probability)
+    return result
 
 
 def _count_distributions(
-    rule: Quantity, best: EvaluationContext, found: Mapping[str, Sequence[CandidateInstance]], places: Sequence[Box] | None,
-    spread: MeasurementNoise,
-) -> list[CountDistribution]:  # fmt: skip
-    """What each candidate may count for: as many ways as there are kinds that it may be of."""
-    out: list[CountDistribution] = []
+    rule: Quantity,
+    context: EvaluationContext,
+    candidates: Mapping[str, Sequence[CandidateInstance]],
+    locations: Sequence[Box] | None,
+    noise: MeasurementNoise,
+) -> list[CountDistribution]:
+    """Return what each candidate may count for: a probability for each of the kinds that it may be of."""
+    distributions: list[CountDistribution] = []
     by_component: dict[str, list[tuple[str, int]]] = {}
-    for thing, weight in rule.weights.items():
-        by_component.setdefault(best.vocabulary.component(thing), []).append((thing, weight))
+    for kind, weight in rule.weights.items():
+        by_component.setdefault(context.vocabulary.component(kind), []).append((kind, weight))
     for component, kinds in by_component.items():
-        for one in found.get(component, ()):
-            there = one.probability * (_inside_probability(one.box, places, spread) if places is not None else 1.0)
-            ways = [
+        for candidate in candidates.get(component, ()):
+            inside = _inside_probability(candidate.box, locations, noise) if locations is not None else 1.0
+            present = candidate.probability * inside
+            options = [
                 (
                     weight,
-                    there
-                    * one.match_probability((*best.vocabulary.required_attributes(thing), *rule.required_attributes)),
+                    present
+                    * candidate.match_probability(
+                        (*context.vocabulary.required_attributes(kind), *rule.required_attributes)
+                    ),
                 )
-                for thing, weight in kinds
+                for kind, weight in kinds
             ]
-            if sum(p for _, p in ways) > 1 + 1e-9:  # kinds that one thing may be of at once
-                out += [{weight: p} for weight, p in ways]
+            if sum(p for _, p in options) > 1 + 1e-9:  # kinds that one instance may be of at once
+                distributions += [{weight: p} for weight, p in options]
                 continue
-            worth: dict[int, float] = {}
-            for weight, p in ways:
-                worth[weight] = worth.get(weight, 0.0) + p
-            out.append(worth)
-    return out
+            amounts: dict[int, float] = {}
+            for weight, p in options:
+                amounts[weight] = amounts.get(weight, 0.0) + p
+            distributions.append(amounts)
+    return distributions
 
 
-def _inside_probability(box: Box, places: Sequence[Box], spread: MeasurementNoise) -> float:
-    """Probability that the box's centre lies in one of the places."""
+def _inside_probability(box: Box, locations: Sequence[Box], noise: MeasurementNoise) -> float:
+    """Return the probability that the box's centre lies in one of the locations."""
     x, y = box.centre
     outside = 1.0
-    for place in places:
-        width, height = max(place.width, 1e-6), max(place.height, 1e-6)
-        out = max(max(place.x1 - x, x - place.x2) / width, max(place.y1 - y, y - place.y2) / height)
-        wrong = spread.flip_probability(out / (MIN_TOLERANCE * TOLERANCE_ZONE))
-        outside *= wrong if out <= 0 else 1 - wrong
+    for location in locations:
+        width, height = max(location.width, 1e-6), max(location.height, 1e-6)
+        distance = max(max(location.x1 - x, x - location.x2) / width, max(location.y1 - y, y - location.y2) / height)
+        flip = noise.flip_probability(distance / (MIN_TOLERANCE * TOLERANCE_ZONE))
+        outside *= flip if distance <= 0 else 1 - flip
     return 1 - outside
 
 
@@ -175,55 +181,54 @@ def _expected_probability(
     spec: Spec,
     constraint: Constraint,
     size: tuple[int, int],
-    found: Mapping[str, Sequence[CandidateInstance]],
+    candidates: Mapping[str, Sequence[CandidateInstance]],
     calibration: Calibration,
 ) -> RuleProbability:
-    """Any other rule: by its own logic, on each of the likeliest readings."""
+    """Return the probability of a rule as its mean over the most probable hypotheses."""
     queries = [query.id for query in spec.queries_by_constraint[constraint.id]]
     components = {query.component for query in spec.queries_by_constraint[constraint.id]}
-    ours = {name: found.get(name, ()) for name in components}
-    spread, out, total = calibration.noise_of(constraint.id), RuleProbability(_zero_probabilities(constraint)), 0.0
-    for probability, answers in enumerate_hypotheses(ours, queries):
-        reading = EvaluationContext(answers, *size, spec.vocabulary)
-        _add_hypothesis(constraint, reading, probability, spread, out)
+    own = {name: candidates.get(name, ()) for name in components}
+    noise, sums, total = calibration.noise_of(constraint.id), RuleProbability(_zero_probabilities(constraint)), 0.0
+    for probability, answers in enumerate_hypotheses(own, queries):
+        context = EvaluationContext(answers, *size, spec.vocabulary)
+        _add_hypothesis(constraint, context, probability, noise, sums)
         total += probability
-    return RuleProbability({name: p / total for name, p in out.violations.items()}, out.unknown / total)
+    return RuleProbability({name: p / total for name, p in sums.violations.items()}, sums.unknown / total)
 
 
 def _add_hypothesis(
     constraint: Constraint,
-    reading: EvaluationContext,
+    context: EvaluationContext,
     probability: float,
-    spread: MeasurementNoise,
-    out: RuleProbability,
+    noise: MeasurementNoise,
+    sums: RuleProbability,
 ) -> None:
-    """What the rule comes to on one reading, and what it would come to beyond the nearest limit."""
-    came = evaluate_constraint(constraint, reading)
-    if came.status == "unknown":
-        out.unknown += probability
-    if came.status not in ("holds", "broken"):
+    """Add the rule's result on one hypothesis, and the opposite result with the flip probability of its margin."""
+    result = evaluate_constraint(constraint, context)
+    if result.status == "unknown":
+        sums.unknown += probability
+    if result.status not in ("holds", "broken"):
         return
-    nearest = min((abs(m) for m in compute_margins(constraint, reading)), default=None)
-    flipped = spread.flip_probability(nearest) if nearest is not None else 0.0
-    if came.status == "broken":
-        names = violation_names(constraint, came)
+    nearest = min((abs(m) for m in compute_margins(constraint, context)), default=None)
+    flip = noise.flip_probability(nearest) if nearest is not None else 0.0
+    if result.status == "broken":
+        names = violation_names(constraint, result)
         for name in names:
-            out.add(name, probability * (1 - flipped) / len(names))
-    elif flipped and constraint.failure_modes:
-        out.add(constraint.violation_name(_nearest_failure_mode(constraint, reading)), probability * flipped)
+            sums.add(name, probability * (1 - flip) / len(names))
+    elif flip and constraint.failure_modes:
+        sums.add(constraint.violation_name(_nearest_failure_mode(constraint, context)), probability * flip)
 
 
-def _nearest_failure_mode(constraint: Constraint, reading: EvaluationContext) -> FailureMode:
-    """The side on which a rule that holds would be broken first."""
+def _nearest_failure_mode(constraint: Constraint, context: EvaluationContext) -> FailureMode:
+    """Return the failure mode whose limit is nearest where the rule holds."""
     rule = constraint.rule
     if not isinstance(rule, Measure) or len(rule.failure_modes()) < 2:
         return constraint.failure_modes[0]
     try:
-        values = rule.measure_values(reading)
-    except (NotApplicable, UnreadableAnswer):  # it is measured within places
+        values = rule.measure_values(context)
+    except (NotApplicable, UnreadableAnswer):  # measured within regions
         return constraint.failure_modes[0]
-    turned = [rule.normalize_angle(value) for value in values] if rule.kind == "angle" else values
+    normalized = [rule.normalize_angle(value) for value in values] if rule.kind == "angle" else values
     low, high = rule.limits
-    return (
-        FailureMode("below") if min(v - low for v in turned) < min(high - v for v in turned) else FailureMode("above")
-    )
+    is_below = min(v - low for v in normalized) < min(high - v for v in normalized)
+    return FailureMode("below") if is_below else FailureMode("above")

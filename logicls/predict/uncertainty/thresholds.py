@@ -1,16 +1,18 @@
-"""Pass, fail or review: two thresholds a rule on the probability that it is broken, and what they promise.
+"""Outcome of a verdict: pass, fail or review, by two thresholds on the probability that each rule is broken.
 
-Below the lower one it counts as kept, above the upper one as broken; between them a person looks. They lie in a file of
-their own beside the bundle, so that they can be changed without training, and verdicts settled anew without predicting.
+Below the lower threshold a rule counts as satisfied, from the upper one on as broken; between them the photo goes to
+review. Thresholds are a file of their own beside the bundle: changing them needs no training, and applying them to
+verdicts needs no prediction.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
@@ -23,62 +25,62 @@ THRESHOLDS_FILE = "thresholds.json"
 
 @dataclass(frozen=True, slots=True)
 class RuleThresholds:
-    """Of one rule."""
+    """Thresholds of one rule."""
 
     low: float = 0.5
-    """Probability of being broken below which it counts as kept."""
+    """Probability of being broken below which the rule counts as satisfied."""
     high: float = 0.5
-    """Probability from which on it counts as broken."""
+    """Probability from which on the rule counts as broken."""
     guarantee: str = ""
-    """What may be said of escapes and overkill, or what is missing to say it."""
+    """Guaranteed escape and overkill rate, or what is missing to guarantee one."""
     severity: Severity = "major"
-    """The rule's own."""
+    """Severity of the rule."""
 
 
 @dataclass(frozen=True, slots=True)
 class Thresholds:
-    """Of all rules."""
+    """Thresholds of all rules."""
 
     limits: tuple[tuple[str, RuleThresholds], ...] = ()
-    """Constraint → its two thresholds; those of `Limit` for one that is not named."""
+    """Constraint → its thresholds; a constraint that is missing has the defaults of `RuleThresholds`."""
     origin: str = ""
-    """What they were chosen on."""
+    """Data that the thresholds were chosen on."""
 
     def for_rule(self, constraint: str) -> RuleThresholds:
-        """Those of a constraint."""
+        """Return the thresholds of a constraint."""
         return dict(self.limits).get(constraint, RuleThresholds())
 
     def override(self, constraint: str, low: float, high: float) -> Thresholds:
-        """With two others for one constraint, which promise nothing."""
+        """Return a copy with two other thresholds, without a guarantee, for one constraint."""
         limit = RuleThresholds(low, high, "set by hand", self.for_rule(constraint).severity)
         return replace(self, limits=(*((n, one) for n, one in self.limits if n != constraint), (constraint, limit)))
 
     @property
     def id(self) -> str:
-        """Twelve hex digits of the SHA-256 of the thresholds; what they promise and why does not count."""
+        """First twelve hexadecimal digits of the SHA-256 of the numbers; guarantees and origin do not count."""
         numbers = sorted((name, limit.low, limit.high) for name, limit in self.limits)
         return hashlib.sha256(json.dumps(numbers).encode()).hexdigest()[:12]
 
 
 def derive_outcome(reasons: Sequence[str], violations: Sequence[str]) -> Outcome:
-    """What a photo comes to: a person looks where there is a reason to; otherwise it fails by its violations."""
+    """Return review if there are reasons for it, else fail if there are violations, else pass."""
     return "review" if reasons else "fail" if violations else "pass"
 
 
 def apply_thresholds(verdict: Verdict, thresholds: Thresholds) -> Verdict:
-    """The verdict with the outcome that those thresholds make of it; nothing is read again.
+    """Return the verdict with outcome and reasons by these thresholds.
 
-    A photo goes to review where it has a doubt, where a rule's probability lies between its thresholds, and where it
-    lies on the other side of them than what the rule comes to by logic: no verdict contradicts its evidence. Where a
-    rule is surely broken, though, the part is rejected anyway, and one that is no graver, and rather kept than broken
-    or not asked of at all, needs nobody's look.
+    A photo goes to review for an unconditional reason, for a rule whose probability lies between its thresholds, and
+    for a rule whose probability lies on the other side of them than its status: no verdict contradicts its evidence.
+    A certainly broken rule rejects the part anyway, so a rule of equal or lesser severity that is probably satisfied,
+    or does not apply, needs no review beside it.
     """
-    ruled = [(finding, thresholds.for_rule(finding.constraint)) for finding in verdict.findings]
-    sure = [SEVERITIES.index(limit.severity) for finding, limit in ruled if _is_certainly_broken(finding, limit)]
-    gravest = min(sure, default=len(SEVERITIES))
-    asked = [(finding, limit) for finding, limit in ruled if not _is_review_unnecessary(finding, limit, gravest)]
-    unsettled = [said for finding, limit in asked if (said := _review_reason(finding, limit))]
-    reasons = (*verdict.unconditional_reasons, *unsettled)
+    rules = [(finding, thresholds.for_rule(finding.constraint)) for finding in verdict.findings]
+    broken = [SEVERITIES.index(limit.severity) for finding, limit in rules if _is_certainly_broken(finding, limit)]
+    gravest = min(broken, default=len(SEVERITIES))
+    reviewed = [(finding, limit) for finding, limit in rules if not _is_review_unnecessary(finding, limit, gravest)]
+    uncertain = [reason for finding, limit in reviewed if (reason := _review_reason(finding, limit))]
+    reasons = (*verdict.unconditional_reasons, *uncertain)
     outcome = derive_outcome(reasons, verdict.violations)
     return replace(verdict, outcome=outcome, reasons=reasons, thresholds=thresholds.id)
 
@@ -88,26 +90,25 @@ def _is_certainly_broken(finding: Finding, limit: RuleThresholds) -> bool:
 
 
 def _is_review_unnecessary(finding: Finding, limit: RuleThresholds, gravest: int) -> bool:
-    """Whether it is idle to ask of this rule, beside a surely broken one of that place among the severities."""
-    kept = finding.status in ("holds", "not_applicable")
-    rather_kept = kept and finding.probability is not None and finding.probability < min(0.5, limit.high)
-    return rather_kept and gravest <= SEVERITIES.index(limit.severity)
+    """Return whether a certainly broken rule, `gravest` by index of its severity, makes this rule irrelevant."""
+    is_satisfied = finding.status in ("holds", "not_applicable")
+    is_probable = is_satisfied and finding.probability is not None and finding.probability < min(0.5, limit.high)
+    return is_probable and gravest <= SEVERITIES.index(limit.severity)
 
 
 def _review_reason(finding: Finding, limit: RuleThresholds) -> str:
-    """Why a rule needs a person; empty where it does not."""
+    """Return the reason for review of a rule; empty without one."""
     if finding.probability is None:
         return ""
     is_broken = finding.status == "broken"
+    probability = _percentage(finding.probability)
     if limit.low <= finding.probability < limit.high:
         between = f"between {_percentage(limit.low)} and {_percentage(limit.high)}"
-        return f"{finding.constraint}: broken with a chance of {_percentage(finding.probability)}, {between}"
+        return f"{finding.constraint}: broken with a probability of {probability}, {between}"
     if is_broken == (finding.probability >= limit.high):
         return ""
-    came = "broken" if is_broken else "not broken"
-    return (
-        f"{finding.constraint}: {came} by its answers, but broken with a chance of {_percentage(finding.probability)}"
-    )
+    status = "broken" if is_broken else "not broken"
+    return f"{finding.constraint}: {status} by its answers, but broken with a probability of {probability}"
 
 
 def _percentage(probability: float) -> str:
@@ -115,35 +116,46 @@ def _percentage(probability: float) -> str:
 
 
 def write_thresholds(path: Path, thresholds: Thresholds) -> None:
-    """As JSON that people may change."""
+    """Write thresholds as JSON that can be edited by hand."""
     limits = {name: asdict(limit) for name, limit in thresholds.limits}
     write_text(path, json.dumps({"origin": thresholds.origin, "limits": limits}, indent=1))
 
 
 def read_thresholds(path: Path, *, constraints: Sequence[str]) -> Thresholds:
-    """Those of a file; `known` are the spec's constraints. Raises `DataError` (LC621)."""
+    """Read thresholds of the spec's `constraints` (ids).
+
+    Raises:
+        DataError: The file cannot be read, or thresholds are invalid (LC621).
+    """
+    file = relative_path(path)
     try:
-        plain = json.loads(path.read_text(encoding="utf-8"))
-        limits = TypeAdapter(dict[str, RuleThresholds]).validate_python(plain["limits"])
-        found = Thresholds(tuple(limits.items()), str(plain.get("origin", "")))
+        content = json.loads(path.read_text(encoding="utf-8"))
+        entries = {name: _rename_guarantee(entry) for name, entry in dict(content["limits"]).items()}
+        limits = TypeAdapter(dict[str, RuleThresholds]).validate_python(entries)
+        thresholds = Thresholds(tuple(limits.items()), str(content.get("origin", "")))
     except (OSError, ValueError, TypeError, KeyError, ValidationError) as error:
-        told = f'no "{error.args[0]}"' if isinstance(error, KeyError) else str(error).splitlines()[0]
-        advice = "Choose them with `logicls threshold`."
-        raise DataError(
-            Problem("LC621", f"holds no thresholds: {told}.", relative_path(path), advice=advice)
-        ) from error
+        detail = f'no "{error.args[0]}"' if isinstance(error, KeyError) else str(error).splitlines()[0]
+        advice = "Choose thresholds with `logicls threshold`."
+        raise DataError(Problem("LC621", f"is not a file of thresholds: {detail}.", file, advice=advice)) from error
     problems = [
-        problem for name, limit in found.limits if (problem := _refusal(name, limit, constraints, relative_path(path)))
+        problem for name, limit in thresholds.limits if (problem := _check_limit(name, limit, constraints, file))
     ]
     if problems:
         raise DataError(problems)
-    return found
+    return thresholds
 
 
-def _refusal(name: str, limit: RuleThresholds, known: Sequence[str], file: str) -> Problem | None:
-    if name not in known:
-        return Problem("LC621", f'there is no constraint "{name}".', file, advice="Use the spec's own ids.")
+def _rename_guarantee(entry: Any) -> Any:
+    """Rename the key that held the guarantee in older files."""
+    if isinstance(entry, Mapping) and "promise" in entry:
+        return {"guarantee" if key == "promise" else key: value for key, value in entry.items()}
+    return entry
+
+
+def _check_limit(name: str, limit: RuleThresholds, constraints: Sequence[str], file: str) -> Problem | None:
+    if name not in constraints:
+        return Problem("LC621", f'there is no constraint "{name}".', file, advice="Use the ids of the spec.")
     if not 0 <= limit.low <= limit.high <= 1:
-        message = f"{name}: {limit.low:g} and {limit.high:g} are not two shares in order."
+        message = f"{name}: low = {limit.low:g} and high = {limit.high:g} are not probabilities in ascending order."
         return Problem("LC621", message, file, advice="Write 0 <= low <= high <= 1.")
     return None

@@ -12,7 +12,7 @@ from logicls.models.box_formats import BoxFamily
 from logicls.models.hub.bundle_io import HubModelInfo
 from logicls.plugins.reasoning.second_look import Reinspection, ReinspectionOutput, photo_doubts
 from logicls.plugins.registry import FACTORIES, load_factory
-from logicls.predict.decision import UNREADABLE_VERDICT, load_decision_model, decide_photo
+from logicls.predict.decision import UNREADABLE_VERDICT, decide_photo, load_decision_model
 from logicls.predict.readers.nano import NanoReader
 from logicls.records import Answer, Finding, Verdict
 
@@ -103,7 +103,7 @@ def test_each_name_makes_a_reasoner_that_looks(bundle, photos, name):
     reasoner = load_factory("reasoner", name)(bundle)
     first = Verdict("a.png", "review", width=180, height=120)
 
-    came = reasoner.rethink(photos[1], first)
+    came = reasoner.reinspect(photos[1], first)
 
     assert came.second_look.reasoner == reasoner.name
     assert came.photo == "a.png"

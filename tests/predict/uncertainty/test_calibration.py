@@ -7,8 +7,8 @@ import pytest
 from logicls.predict.uncertainty.calibration import (
     ReliabilityBin,
     bin_probabilities,
-    expected_calibration_error,
     compute_reliability,
+    expected_calibration_error,
 )
 from logicls.records import Verdict
 
@@ -19,7 +19,9 @@ def test_bins_tell_what_was_called_and_what_came():
 
     first, last = found
     assert first == ReliabilityBin(0.0, 0.1, 1, 0.05, 0.0)
-    assert last.to_json() == pytest.approx({"low": 0.9, "high": 1.0, "count": 3, "said": 2.86 / 3, "true": 2 / 3})
+    assert last.to_json() == pytest.approx(
+        {"low": 0.9, "high": 1.0, "count": 3, "mean_probability": 2.86 / 3, "observed_rate": 2 / 3}
+    )
 
 
 def test_the_error_is_the_mean_gap():

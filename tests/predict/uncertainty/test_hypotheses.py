@@ -8,7 +8,7 @@ from logicls.constraints.spec.loader import load_spec
 from logicls.predict.readers.detections import Detection
 from logicls.predict.readers.nano import Prediction
 from logicls.predict.uncertainty.calibration import Calibration
-from logicls.predict.uncertainty.hypotheses import CandidateInstance, list_candidates, enumerate_hypotheses
+from logicls.predict.uncertainty.hypotheses import CandidateInstance, enumerate_hypotheses, list_candidates
 from logicls.records import Answer, Box
 
 SPEC = """logicls: 1

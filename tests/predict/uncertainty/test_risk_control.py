@@ -74,7 +74,7 @@ def test_enough_photos_are_promised_by_themselves(spec):
 
     assert (limit.low, limit.high) == (0.04, 0.9)
     assert limit.guarantee == (
-        "escapes at most 0.99% with 95% confidence (0 of 300); overkill at most 0.99% with 95% confidence (0 of 300)"
+        "escape rate at most 0.99% with 95% confidence (0 of 300); overkill rate at most 0.99% with 95% confidence (0 of 300)"
     )
 
 
@@ -85,11 +85,12 @@ def test_too_few_are_taken_together_with_those_of_the_severity(spec):
     found = choose_thresholds(spec, both, RISK_TARGETS, confidence=0.95, origin="here")
 
     assert found.for_rule("pins").low == found.for_rule("lids").low == 0.1
-    assert "escapes at most 0.99% with 95% confidence (0 of 300, all rules of this severity together)" in (
+    assert "escape rate at most 0.99% with 95% confidence (0 of 300, all rules of this severity together)" in (
         found.for_rule("lids").guarantee
     )
     assert (
-        "escapes of 5.00% not promised: 59 broken photos are needed, 50 are there" in found.for_rule("caps").guarantee
+        "escape rate of 5.00% not guaranteed: 59 broken photos are needed, there are 50"
+        in found.for_rule("caps").guarantee
     )
 
 
@@ -100,7 +101,7 @@ def test_what_cannot_be_promised_says_so(spec):
     limits = {name: (limit.low, limit.high) for name, limit in found.limits}
     assert limits == {"pins": (0.1, 0.9), "lids": (0.1, 0.9), "caps": (0.2, 0.9)}
     assert found.for_rule("pins").guarantee.startswith(
-        "escapes of 1.00% not promised: 299 broken photos are needed, 0 are"
+        "escape rate of 1.00% not guaranteed: 299 broken photos are needed, there are 0"
     )
 
 

@@ -10,8 +10,8 @@ from logicls.errors import DataError
 from logicls.predict.uncertainty.thresholds import (
     RuleThresholds,
     Thresholds,
-    read_thresholds,
     apply_thresholds,
+    read_thresholds,
     write_thresholds,
 )
 from logicls.records import Finding, Verdict
@@ -34,21 +34,21 @@ def verdict(a: float | None, b: float | None, broken: str = "", doubts: tuple[st
         (verdict(0.09, 0.19), "pass", ()),
         (verdict(0.9, 0.1, "a"), "fail", ()),
         (verdict(0.95, 0.7, "ab"), "fail", ()),
-        (verdict(0.1, 0.1), "review", ("a: broken with a chance of 10 %, between 10 % and 90 %",)),
-        (verdict(0.0, 0.59, "b"), "review", ("b: broken with a chance of 59 %, between 20 % and 60 %",)),
-        (verdict(0.95, 0.1), "review", ("a: not broken by its answers, but broken with a chance of 95 %",)),
-        (verdict(0.01, 0.1, "a"), "review", ("a: broken by its answers, but broken with a chance of 1 %",)),
+        (verdict(0.1, 0.1), "review", ("a: broken with a probability of 10 %, between 10 % and 90 %",)),
+        (verdict(0.0, 0.59, "b"), "review", ("b: broken with a probability of 59 %, between 20 % and 60 %",)),
+        (verdict(0.95, 0.1), "review", ("a: not broken by its answers, but broken with a probability of 95 %",)),
+        (verdict(0.01, 0.1, "a"), "review", ("a: broken by its answers, but broken with a probability of 1 %",)),
         (verdict(0.01, 0.1, doubts=("blurred",)), "review", ("blurred",)),
         (verdict(None, 0.1), "pass", ()),
         (verdict(0.95, 0.4, "a"), "fail", ()),
-        (verdict(0.95, 0.5, "a"), "review", ("b: broken with a chance of 50 %, between 20 % and 60 %",)),
+        (verdict(0.95, 0.5, "a"), "review", ("b: broken with a probability of 50 %, between 20 % and 60 %",)),
         (verdict(0.95, 0.4, "a", doubts=("blurred",)), "review", ("blurred",)),
         (
             verdict(0.85, 0.4, "a"),
             "review",
             (
-                "a: broken with a chance of 85 %, between 10 % and 90 %",
-                "b: broken with a chance of 40 %, between 20 % and 60 %",
+                "a: broken with a probability of 85 %, between 10 % and 90 %",
+                "b: broken with a probability of 40 %, between 20 % and 60 %",
             ),
         ),
     ],
@@ -108,7 +108,10 @@ def test_they_come_back_as_they_were_written(tmp_path):
         ("", "Expecting value"),
         ("{}", 'no "limits"'),
         ('{"limits": {"c": {}}}', 'there is no constraint "c"'),
-        ('{"limits": {"a": {"low": 0.9, "high": 0.1}}}', "a: 0.9 and 0.1 are not two shares in order"),
+        (
+            '{"limits": {"a": {"low": 0.9, "high": 0.1}}}',
+            "a: low = 0.9 and high = 0.1 are not probabilities in ascending order",
+        ),
         ('{"limits": {"a": {"low": "much"}}}', "1 validation error"),
     ],
 )
