@@ -1,1 +1,1 @@
-"""Retrievers, experts and reasoners, found by name; nothing but the command line imports them."""
+"""Optional retrievers, experts and reasoners, selected by name. Only the command line imports this package."""

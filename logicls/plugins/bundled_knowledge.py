@@ -1,4 +1,4 @@
-"""What a bundle carries so that it is plugged in wherever the bundle is: knowledge drafted or copied into it."""
+"""Knowledge stored inside a bundle: drafted for its product or copied from a folder, and on by default from then on."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 import yaml
 
 from logicls.constraints.spec.loader import load_spec
-from logicls.errors import DataError, Problem, suggest_name, relative_path
+from logicls.errors import DataError, Problem, relative_path, suggest_name
 from logicls.io.atomic import write_text
 from logicls.plugins.anomaly.fit import find_good_photos
 from logicls.plugins.reasoning.second_look import reject_foreign_model
@@ -22,17 +22,17 @@ from logicls.synth.pipeline import SynthesisRequest
 from logicls.train.recipe import NANO
 
 KNOWLEDGE_FOLDER = "knowledge"
-"""Of a bundle."""
+"""Folder name inside a bundle."""
 
 
 def check_reasoner(settings: ReasonerSettings, model: str) -> None:
-    """Raises `DataError` (LC740) where a model of the hub is to be trained."""
+    """Raise `DataError` (LC740) if a hub model is to be trained with a reasoner."""
     if model != NANO:
         reject_foreign_model(settings.name, model)
 
 
 def check_knowledge(settings: KnowledgeSettings, dataset: Path) -> None:
-    """Raises as `carry_knowledge` does, where that can be told before the model is trained."""
+    """Raise the errors of `bundle_knowledge` that can be found before training."""
     if settings.folder:
         _read_product_knowledge(Path(settings.folder), dataset)
     else:
@@ -42,12 +42,12 @@ def check_knowledge(settings: KnowledgeSettings, dataset: Path) -> None:
 def bundle_knowledge(
     dataset: Path, bundle: Path, settings: KnowledgeSettings, *, on_progress: Callable[[int], None] = lambda count: None
 ) -> int:
-    """Draft or copy knowledge into a bundle, and have it plugged in from now on; returns how many pages there are.
+    """Draft or copy knowledge into a bundle, make it the default, and return the number of pages.
 
     Raises:
         SpecError: knowledge.yaml or a page cannot be read (LC001 to LC025).
-        DataError: There are no pages, or one is broken (LC701 to LC703), none is of the product (LC708), a page shows a
-            photo that lies elsewhere (LC713), or the photos that the set was made of are gone (LC406).
+        DataError: There are no pages or one is invalid (LC701 to LC703), none is about the product (LC708), a photo is
+            outside the folder (LC713), or the good photos of the dataset are missing (LC406).
     """
     target = bundle / KNOWLEDGE_FOLDER
     if settings.folder:
@@ -62,7 +62,7 @@ def bundle_knowledge(
 
 
 def _read_product_knowledge(folder: Path, dataset: Path) -> KnowledgeBase:
-    """What is known, if that is of the product too, and can travel."""
+    """Read a knowledge folder of a product that can be copied. Raises `DataError` (LC708, LC713)."""
     knowledge, product = read_knowledge(folder), load_spec(dataset / "spec.yaml").product.name
     if product not in knowledge.products:
         message = f'nothing is known of "{product}", the bundle\'s product.'
@@ -80,7 +80,7 @@ def _read_product_knowledge(folder: Path, dataset: Path) -> KnowledgeBase:
 
 
 def _copy_knowledge(knowledge: KnowledgeBase, target: Path) -> None:
-    """Pages, their photos and features, in the place of what was there; an encoder that is a folder is named anew."""
+    """Copy pages, photos and features, replacing what was there; a path to an encoder folder is adapted."""
     root = knowledge.path.resolve()
     if root == target.resolve():
         return

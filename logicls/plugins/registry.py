@@ -1,4 +1,4 @@
-"""Which plug-ins there are: names → the functions that make them."""
+"""Registry of the plug-ins: kind and name → the factory that builds one for a bundle. Factories are imported lazily."""
 
 from __future__ import annotations
 
@@ -31,17 +31,17 @@ FACTORIES: Mapping[str, Mapping[str, str]] = MappingProxyType(
         "reasoner": {name: f"logicls.plugins.reasoning.second_look:{function}" for name, function in REASONERS.items()},
     }
 )
-"""Kind → name → `module:function` that makes one of a bundle (`models.bundle.Bundle`) and its settings."""
+"""Kind → name → `module:function` of a factory that takes a bundle (`models.bundle.Bundle`) and, if any, settings."""
 
 
 def load_factory(kind: PluginKind, name: str) -> Any:
-    """The function that makes the plug-in of that name. Raises `DataError` (LC700)."""
+    """Import the factory of a plug-in. Raises `DataError` (LC700) for an unknown name."""
     module, _, function = factory_path(kind, name).partition(":")
     return getattr(import_module(module), function)
 
 
 def factory_path(kind: PluginKind, name: str) -> str:
-    """Where the plug-in of that name is made, as `NAMES` says it. Raises `DataError` (LC700)."""
+    """Return the `module:function` of a plug-in from `FACTORIES`. Raises `DataError` (LC700) for an unknown name."""
     if name not in FACTORIES[kind]:
         raise DataError(Problem("LC700", f'there is no {kind} "{name}".', advice=suggest_name(name, FACTORIES[kind])))
     return FACTORIES[kind][name]

@@ -1,7 +1,4 @@
-"""What is to be plugged into the predictor of a bundle: what options ask for, and what the bundle has of its own.
-
-What a bundle has plugged in where nothing else is asked for: `plugins.json` beside its weights.
-"""
+"""Selection of the plug-ins for a bundle: command-line options, then the bundle's defaults in `plugins.json`."""
 
 from __future__ import annotations
 
@@ -25,20 +22,20 @@ if TYPE_CHECKING:
 
 PLUGINS_FILE = "plugins.json"
 NO_PLUGIN = "none"
-"""Asks for nothing where something stands."""
+"""Option value that switches off a default plug-in."""
 
 
 class DefaultPlugins(BaseModel):
-    """plugins.json; every key may be left out."""
+    """Plug-ins that a bundle uses unless options say otherwise; the content of plugins.json. Every key is optional."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     expert: str = ""
-    """Its name; what it knows is a file of the bundle."""
+    """Name of the expert; its state is a file of the bundle."""
     reasoner: ReasonerSettings | None = None
-    """Its name alone, or with its settings."""
+    """Settings of the reasoner; a plain name is accepted for default settings."""
     knowledge: str = ""
-    """Folder of what is known of products, a path relative to the bundle."""
+    """Knowledge folder, relative to the bundle."""
 
     @field_validator("reasoner", mode="before")
     @classmethod
@@ -47,7 +44,7 @@ class DefaultPlugins(BaseModel):
 
 
 def read_default_plugins(folder: Path) -> DefaultPlugins:
-    """Nothing for a bundle without the file. Raises `BundleError` (LC723)."""
+    """Read the default plug-ins of a bundle; empty if it has no plugins.json. Raises `BundleError` (LC723)."""
     file = folder / PLUGINS_FILE
     if not file.exists():
         return DefaultPlugins()
@@ -62,7 +59,7 @@ def read_default_plugins(folder: Path) -> DefaultPlugins:
 
 
 def set_default_plugins(folder: Path, **plugins: str | Mapping[str, object]) -> None:
-    """From now on these are on where the bundle predicts, beside those that are. Raises `BundleError`."""
+    """Add plug-ins to the bundle's defaults, replacing those of the same kind. Raises `BundleError` (LC723)."""
     before = {
         kind: value for kind, value in read_default_plugins(folder).model_dump(exclude_none=True).items() if value
     }
@@ -75,22 +72,24 @@ def _invalid_file(file: Path, why: str) -> BundleError:
 
 
 OPTION_NAMES: Mapping[str, str] = {"tokens": "--think-tokens", "steps": "--think-steps", "open": "--open"}
+"""Reasoner setting → command-line option."""
 
 
 @dataclass(frozen=True, slots=True)
 class PluginSelection:
-    """What is to be plugged in."""
+    """Plug-ins selected for a bundle, not yet loaded."""
 
     expert: str = ""
-    """Its name; none if empty."""
+    """Name of the expert; empty for none."""
     reasoner: ReasonerSettings | None = None
     knowledge: Path | None = None
+    """Folder of the retriever; None for no retriever."""
 
     def __bool__(self) -> bool:
         return bool(self.expert or self.reasoner or self.knowledge)
 
     def describe(self, bundle: Path) -> PluginManifest:
-        """What verdicts will say of them, without making them.
+        """Describe the selected plug-ins as verdicts record them, without loading them.
 
         Raises:
             BundleError: The bundle has no such expert (LC721).
@@ -112,7 +111,7 @@ class PluginSelection:
         return PluginManifest(tuple(infos), self.knowledge)
 
     def build(self, bundle: Bundle) -> Plugins:
-        """The plug-ins, made for the bundle. Raises `BundleError`, `SpecError`, `DataError`."""
+        """Load the selected plug-ins for a bundle. Raises `BundleError`, `SpecError`, `DataError`."""
         if not self:
             return Plugins()
         expert = load_factory("expert", self.expert)(bundle) if self.expert else None
@@ -127,12 +126,12 @@ class PluginSelection:
 
 @dataclass(frozen=True, slots=True)
 class PluginOptions:
-    """What options say; empty or None where they say nothing."""
+    """Command-line options about plug-ins; empty or None where an option was not given."""
 
     expert: str = ""
     reasoner: str = ""
     knowledge: str = ""
-    """A folder."""
+    """A folder, or `none`."""
     tokens: int | None = None
     steps: int | None = None
     open: float | None = None
@@ -142,11 +141,11 @@ class PluginOptions:
         return any(name not in ("", NO_PLUGIN) for name in names) or bool(self._reasoner_settings())
 
     def resolve(self, bundle: Path) -> PluginSelection:
-        """With what the bundle has plugged in where nothing else is asked for, and without what is not wanted.
+        """Combine the options with the bundle's defaults; `none` switches off a default.
 
         Raises:
-            DataError: There is no plug-in of a name (LC700), or an option would do nothing (LC711).
-            BundleError: What the bundle has plugged in cannot be read (LC723).
+            DataError: A plug-in name is unknown (LC700), or an option has no effect (LC711).
+            BundleError: The bundle's plugins.json is invalid (LC723).
         """
         defaults = read_default_plugins(bundle)
         expert = self.expert or defaults.expert
@@ -165,7 +164,7 @@ class PluginOptions:
         return {name: value for name, value in settings.items() if value is not None}
 
     def _resolve_reasoner(self, default: ReasonerSettings | None) -> ReasonerSettings | None:
-        """A reasoner by its name, or the bundle's, with the settings that options say."""
+        """Return the selected or default reasoner with the options' settings. Raises `DataError` (LC700, LC711)."""
         settings = self._reasoner_settings()
         before = default.model_dump(exclude_none=True) if default is not None and not self.reasoner else {}
         name = self.reasoner or str(before.get("name", NO_PLUGIN))
@@ -179,7 +178,7 @@ class PluginOptions:
 
 
 def _reject_unused(unused: Sequence[str], why: str, advice: str) -> None:
-    """An option that would do nothing is an error (LC711)."""
+    """Raise `DataError` (LC711) for options without effect."""
     if unused:
         raise DataError(
             [Problem("LC711", f"{OPTION_NAMES[name]} does nothing here: {why}.", advice=advice) for name in unused]
@@ -187,10 +186,10 @@ def _reject_unused(unused: Sequence[str], why: str, advice: str) -> None:
 
 
 def restore_selection(infos: Sequence[PluginInfo], knowledge: Path | None) -> PluginSelection:
-    """What a verdict was made with, to be plugged in again; `knowledge` is where that lies now.
+    """Return the selection that a verdict was made with; `knowledge` is the present location of its knowledge folder.
 
     Raises:
-        DataError: It was made with knowledge, and nobody says where that is (LC712).
+        DataError: The verdict was made with a retriever, and no knowledge folder is given (LC712).
     """
     by_kind = {info.kind: info for info in infos}
     if "retriever" in by_kind and knowledge is None:

@@ -1,8 +1,7 @@
-"""Settings of the expert that is fitted to good photos; a part of a recipe, and of `logicls expert fit`.
+"""Settings of the plug-ins: sections `expert`, `knowledge` and `reasoner` of a product's recipe.
 
-Settings of the knowledge that a bundle carries; a part of a recipe.
-
-Settings of a second look; a part of a recipe, of a bundle's `plugins.json`, and options of `logicls predict`.
+Expert settings are also options of `logicls expert fit`; reasoner settings are also stored in a bundle's plugins.json
+and set by options of `logicls predict`.
 """
 
 from __future__ import annotations
@@ -19,32 +18,33 @@ ExpertKind = Literal["patches", "prototypes", "texts", "priors"]
 
 
 class ExpertSettings(BaseModel):
-    """Every key may be left out; `{}` asks for an expert with those that were measured to be good."""
+    """Settings of an expert that is fitted to good photos; every key is optional."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     kind: ExpertKind = "patches"
-    """patches: a memory of good patches. prototypes: what good and flawed patches are like, learned from made flaws.
-    texts: patches against words for what is right and wrong, by a CLIP-type encoder; nothing is learned. priors: the
-    map of prototypes, or of texts where there is an encoder, and a small network's view of the photo as tokens that
-    the bundle's own model sees."""
+    """patches: PatchCore memory bank of normal patches. prototypes: normal and anomalous prototypes, learned from
+    synthetic flaws. texts: patches against texts, zero-shot, with a CLIP-type encoder. priors: the localization map
+    of prototypes (of texts if there is an encoder) and features of a small network as prior tokens in the bundle's
+    own model. Only patches is recommended: prototypes and priors measured worse, texts was not measured with trained
+    weights."""
     encoder: str = ""
-    """The encoder of texts, and of priors that are built on them: a model of the hub that is on this machine, by its
-    name, or a folder."""
+    """Encoder of texts, and of priors built on them: a local model, by its hub name or its folder."""
     cells: int = Field(5120, ge=64, le=20480)
-    """Patches of a photo: the more, the smaller the flaws that are seen, and the slower."""
+    """Number of patches of a photo. More patches detect smaller flaws and take longer."""
     share: float = Field(0.5, gt=0, le=1)
-    """Of the patches of good photos that are remembered: the more, the better a flaw is told, the larger the file."""
+    """Coreset sampling ratio: share of the good photos' patches in the memory bank. A larger one detects flaws better
+    and makes the file larger."""
     reach: int = Field(3, ge=-1)
-    """A patch is compared with those remembered from so many cells around it; -1: with all, for products that lie
-    anywhere."""
+    """A patch is compared with those of the memory bank at most so many cells away; -1: with all, for products without
+    a fixed position."""
     around: int = Field(1, ge=1, le=9)
-    """Each feature is the mean over so many cells on each axis; 3 in PatchCore. Odd."""
+    """Side of the neighbourhood, in cells, over which patch features are averaged; 3 in PatchCore. Odd."""
     overkill: float = Field(0.01, gt=0, lt=0.5)
-    """Share of good photos that may be called flawed. Few photos cannot promise so little, and miss flaws for trying:
-    of 60 the strangest sets the bar, and with 0.035 the second strangest."""
+    """Share of good photos that may be called flawed. A small number of photos cannot guarantee a small share, and more
+    flaws pass: with 60 photos and 0.01 the highest score sets the threshold, with 0.035 the second highest."""
     steps: int = Field(400, ge=1)
-    """In which prototypes are learned, and prior tokens, at most."""
+    """Training steps of prototypes, and at most of prior tokens."""
     seed: int = 0
 
     @model_validator(mode="after")
@@ -55,14 +55,17 @@ class ExpertSettings(BaseModel):
 
 
 class KnowledgeSettings(BaseModel):
-    """Every key may be left out; `{}` drafts pages from the spec and the photos that the set was made of."""
+    """Settings of the knowledge that a bundle carries; every key is optional.
+
+    `{}` drafts pages from the spec and the good photos.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     folder: str = ""
-    """A folder of knowledge that is there already, of this product and others: it is copied into the bundle."""
+    """Existing knowledge folder, of this product and possibly others, that is copied into the bundle."""
     count: int = Field(64, ge=8)
-    """Made examples that are looked at beside the good photos, where pages are drafted."""
+    """Number of synthetic examples to embed beside the good photos when pages are drafted."""
     seed: int = 0
 
     @model_validator(mode="after")
@@ -74,24 +77,25 @@ class KnowledgeSettings(BaseModel):
 
 ReasonerName = Literal["closer", "latent", "latent-sampled", "latent-still", "random"]
 WITHOUT_STEPS = frozenset({"closer", "random"})
-"""Reasoners that climb no step."""
+"""Reasoners without gradient ascent."""
 
 
 class ReasonerSettings(BaseModel):
-    """Every key may be left out; `{}` asks for the reasoner that was measured to be the best."""
+    """Settings of a reasoner. Every key is optional; the default is the reasoner that measured best."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     name: ReasonerName = "closer"
-    """closer: the whole photo with a larger input. latent: think tokens that climb, and are shown finer what they look
-    at; latent-sampled: by an estimated gradient; latent-still: shown nothing. random: tokens that do not climb."""
+    """closer: the same photo with a larger input. latent: think tokens with gradient ascent and visual injection.
+    latent-sampled: latent with a sampled gradient. latent-still: latent without visual injection. random: random
+    think tokens without ascent. The last two are controls; only closer is recommended, all others measured worse."""
     tokens: int | None = Field(None, ge=1, le=64)
-    """K, think tokens; 4 if left out."""
+    """K, the number of think tokens; 4 if left out."""
     steps: int | None = Field(None, ge=1, le=1000)
-    """T, steps of the climb at most; 20 if left out."""
+    """T, the most steps of gradient ascent; 20 if left out."""
     open: float | None = Field(None, ge=0, le=1)
-    """Look again wherever an answer's binary entropy is so high, in bits, whatever the verdict; left out: at photos in
-    review alone."""
+    """Entropy in bits: inspect again every photo with an answer of at least this binary entropy, whatever its outcome.
+    Left out: only photos in review."""
 
     @model_validator(mode="after")
     def _check_unused(self) -> ReasonerSettings:
@@ -102,22 +106,22 @@ class ReasonerSettings(BaseModel):
 
 
 def find_unused(name: str, names: Iterable[str]) -> list[str]:
-    """Those of the settings given that a reasoner does not have."""
+    """Return those of the settings `names` that the reasoner `name` does not support."""
     unsupported = {*(("tokens",) if name == "closer" else ()), *(("steps",) if name in WITHOUT_STEPS else ())}
     return [one for one in names if one in unsupported]
 
 
 class ProductRecipe(Recipe):
-    """A recipe as people write it: how the model is trained, and which plug-ins its bundle gets."""
+    """Recipe of a product: how its model is trained, and which plug-ins its bundle gets."""
 
     expert: ExpertSettings | None = None
-    """Fit an expert to the good photos once the model is trained (`logicls expert fit`); `{}` for the default one."""
+    """Fit an expert to the good photos after training (`logicls expert fit`); `{}` for the default one."""
     reasoner: ReasonerSettings | None = None
-    """Have the bundle look again where it is not sure; `{}` for the default one. For nano alone."""
+    """Inspect uncertain photos again; `{}` for the default reasoner. For nano only."""
     knowledge: KnowledgeSettings | None = None
-    """Have the bundle carry what is known of its product: `{}` drafts it (`logicls knowledge build`)."""
+    """Store knowledge of the product in the bundle; `{}` drafts it (`logicls knowledge build`)."""
 
 
 def read_product_recipe(path: Path) -> ProductRecipe:
-    """Read a recipe file with its plug-ins. Raises `RecipeError` with every problem in it."""
+    """Read a recipe file with its plug-in sections. Raises `RecipeError` with every problem in it."""
     return read_recipe_as(ProductRecipe, path)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,21 +19,21 @@ from logicls.models.nano import NanoConfig, NanoForImageTextToText, NanoImagePro
 from logicls.models.nano.answer_codec import NanoAnswerCodec
 from logicls.models.nano.losses import IGNORE_INDEX
 from logicls.models.nano.processor import expand_model, expand_processor, train_tokenizer
-from logicls.pretraining.crop_encoder_training import learn_marks
-from logicls.pretraining.photo_store import Shard, read_marks, read_shards, store, store_marks
-from logicls.pretraining.vocabulary import values, wordings
+from logicls.pretraining.crop_encoder_training import train_crop_encoder
+from logicls.pretraining.photo_store import SceneShard, read_mark_shards, read_scene_shards, store_marks, store_scenes
+from logicls.pretraining.vocabulary import list_answer_words, list_tokenizer_texts
 from logicls.prompts.templates import product_question_phrasings
 from logicls.records import Subquery
-from logicls.train.batching import Batch, collate, apply_color_jitter
+from logicls.train.batching import Batch, apply_color_jitter, collate
 from logicls.train.distributed import ProcessRank
 from logicls.train.encoding import EncodedExample, InstanceTarget
 from logicls.train.lightning_module import (
-    StepCallback,
-    NanoTrainingModule,
     CheckpointWriter,
-    run_training_loop,
+    NanoTrainingModule,
     read_checkpoint_step,
+    run_training_loop,
 )
+from logicls.train.observer import SILENT, StepCallback, TrainingObserver
 
 
 class BaseRecipe(BaseModel):
@@ -66,7 +66,7 @@ class BaseRecipe(BaseModel):
     seed: int = 0
 
     @model_validator(mode="after")
-    def _something(self) -> BaseRecipe:
+    def _check_purpose(self) -> BaseRecipe:
         if not self.steps and not self.marks:
             raise ValueError("steps and marks are both 0: there is nothing to learn")
         if self.steps and not self.shards:
@@ -82,44 +82,51 @@ def read_base_recipe(path: Path) -> BaseRecipe:
         raise RecipeError(error.problems) from error
 
 
-def make_base(
+def train_base(
     out: Path,
     recipe: BaseRecipe,
     *,
     start: Path | None = None,
     workers: int = 2,
     resume: bool = False,
-    made: Callable[[int], None] = lambda _: None,
-    told: StepCallback = lambda step, loss: None,
+    observer: TrainingObserver = SILENT,
 ) -> None:
     """Make photos in `out`/made, train on them, and write weights and processor to `out`; the same with marks.
 
     `start`: base weights to begin with, whose sizes and words then hold, not the recipe's.
-    `made` is told how many more photos there are, `told` each step and its loss. Photos that are there already are
-    used as they are; `resume` goes on with training from the last checkpoint. Raises `DataError`.
+    `observer` is notified of rendered photos (`on_examples`) and of steps (`on_step`), those of the crop encoder last.
+    Photos that exist already are used as they are; `resume` continues from the last checkpoint. Raises `DataError`.
     """
-    store(out / "made", recipe.shards, sizes=recipe.sizes, seed=recipe.seed, workers=workers, done=made)
+    store_scenes(
+        out / "made",
+        recipe.shards,
+        sizes=recipe.sizes,
+        seed=recipe.seed,
+        workers=workers,
+        on_photos=observer.on_examples,
+    )
     shards = recipe.mark_shards if recipe.marks else 0
-    store_marks(out / "made", shards, seed=recipe.seed, workers=workers, done=made)
+    store_marks(out / "made", shards, seed=recipe.seed, workers=workers, on_photos=observer.on_examples)
     if recipe.steps:
-        _learn(out, recipe, start, told, resume=resume)
+        _train_model(out, recipe, start, observer.on_step, resume=resume)
     if recipe.marks:
-        learn_marks(
-            out, read_marks(out / "made")[:shards], steps=recipe.marks, width=recipe.width, seed=recipe.seed,
-            every=recipe.checkpoint_every, resume=resume, told=lambda step, loss: told(recipe.steps + step, loss),
+        train_crop_encoder(
+            out, read_mark_shards(out / "made")[:shards], steps=recipe.marks, width=recipe.width, seed=recipe.seed,
+            every=recipe.checkpoint_every, resume=resume,
+            on_step=lambda step, loss: observer.on_step(recipe.steps + step, loss),
         )  # fmt: skip
 
 
-def _learn(out: Path, recipe: BaseRecipe, start: Path | None, told: StepCallback, *, resume: bool) -> None:
+def _train_model(out: Path, recipe: BaseRecipe, start: Path | None, on_step: StepCallback, *, resume: bool) -> None:
     lightning.seed_everything(recipe.seed, verbose=False)
-    processor = expand_processor(start, values(), recipe.sizes[0]) if start else base_processor(recipe)
-    model = expand_model(start, processor) if start else base_model(recipe, processor)
-    batches = Made(read_shards(out / "made")[: recipe.shards], processor, recipe)
-    last = out / "last.ckpt"
-    checkpoint = last if resume and last.exists() else None
+    processor = expand_processor(start, list_answer_words(), recipe.sizes[0]) if start else build_processor(recipe)
+    model = expand_model(start, processor) if start else build_model(recipe, processor)
+    batches = SceneBatches(read_scene_shards(out / "made")[: recipe.shards], processor, recipe)
+    last_checkpoint = out / "last.ckpt"
+    checkpoint = last_checkpoint if resume and last_checkpoint.exists() else None
     batches.start = read_checkpoint_step(checkpoint)
     watch = CheckpointWriter(
-        last, every=recipe.checkpoint_every, rank=ProcessRank(), on_step=told, on_saved=lambda: None
+        last_checkpoint, every=recipe.checkpoint_every, rank=ProcessRank(), on_step=on_step, on_saved=lambda: None
     )
     tuner = NanoTrainingModule(
         model, steps=recipe.steps, lr=recipe.lr, weight_decay=recipe.weight_decay, seed=recipe.seed
@@ -130,22 +137,22 @@ def _learn(out: Path, recipe: BaseRecipe, start: Path | None, told: StepCallback
     processor.save_pretrained(out)
 
 
-def base_processor(recipe: BaseRecipe) -> NanoProcessor:
+def build_processor(recipe: BaseRecipe) -> NanoProcessor:
     """Words of made photos' questions, and of the questions that products are asked."""
     parts = [
         Subquery("locate:part", "locate", "part"),
         Subquery("attribute:part.colour", "attribute", "part", "colour"),
     ]
-    asked = [
+    questions = [
         text
         for query in [*parts, Subquery("verdict", "verdict")]
         for text in product_question_phrasings(query, "product")
     ]
-    tokenizer = train_tokenizer([*wordings(), *asked], values(), recipe.vocabulary)
+    tokenizer = train_tokenizer([*list_tokenizer_texts(), *questions], list_answer_words(), recipe.vocabulary)
     return NanoProcessor(NanoImageProcessor(recipe.sizes[0]), tokenizer)
 
 
-def base_model(recipe: BaseRecipe, processor: NanoProcessor) -> NanoForImageTextToText:
+def build_model(recipe: BaseRecipe, processor: NanoProcessor) -> NanoForImageTextToText:
     """A nano of the recipe's size, untrained."""
     codec = NanoAnswerCodec(processor)
     config = NanoConfig(
@@ -156,13 +163,13 @@ def base_model(recipe: BaseRecipe, processor: NanoProcessor) -> NanoForImageText
     return NanoForImageTextToText(config)
 
 
-class Made(IterableDataset[Batch]):
+class SceneBatches(IterableDataset[Batch]):
     """Batches of made photos from step `start` on; each depends on its number and the seed alone."""
 
-    def __init__(self, shards: Sequence[Shard], processor: NanoProcessor, recipe: BaseRecipe) -> None:
+    def __init__(self, shards: Sequence[SceneShard], processor: NanoProcessor, recipe: BaseRecipe) -> None:
         super().__init__()
         self.codec, self.recipe, self.start = NanoAnswerCodec(processor), recipe, 0
-        self.groups: dict[tuple[int, int], list[Shard]] = {}
+        self.groups: dict[tuple[int, int], list[SceneShard]] = {}
         for shard in shards:
             self.groups.setdefault((shard.pixels.shape[1], shard.pixels.shape[2]), []).append(shard)
 
@@ -179,29 +186,31 @@ class Made(IterableDataset[Batch]):
         examples, pixels = [], []
         for _ in range(self.recipe.batch):
             shard = group[int(rng.integers(len(group)))]
-            number = int(rng.integers(len(shard.asked)))
-            chosen = rng.permutation(len(shard.asked[number]))[: self.recipe.questions]
-            examples.append(self._encoded([shard.asked[number][k] for k in chosen]))
+            number = int(rng.integers(len(shard.questions)))
+            selected = rng.permutation(len(shard.questions[number]))[: self.recipe.questions]
+            examples.append(self._encode([shard.questions[number][k] for k in selected]))
             pixels.append(shard.pixels[number])
-        shown = apply_color_jitter(np.stack(pixels), self.recipe.jitter, rng)
-        return collate(examples, shown, self.codec, size[0] // 16 * (size[1] // 16))
+        jittered = apply_color_jitter(np.stack(pixels), self.recipe.jitter, rng)
+        return collate(examples, jittered, self.codec, size[0] // 16 * (size[1] // 16))
 
-    def _encoded(self, asked: Sequence[Mapping[str, Any]]) -> EncodedExample:
-        located = tuple(one["kind"] == "locate" for one in asked)
+    def _encode(self, questions: Sequence[Mapping[str, Any]]) -> EncodedExample:
+        is_locate = tuple(one["kind"] == "locate" for one in questions)
         return EncodedExample(
-            tuple(tuple(self.codec.encode_prompt(one["text"])) for one in asked),
+            tuple(tuple(self.codec.encode_prompt(one["text"])) for one in questions),
             tuple(
                 tuple(self.codec.encode_answer(one["values"], len(one["boxes"]), located=here))
-                for one, here in zip(asked, located, strict=True)
+                for one, here in zip(questions, is_locate, strict=True)
             ),
-            (1.0,) * len(asked),
-            tuple(self._things(one) for one in asked),
-            located,
+            (1.0,) * len(questions),
+            tuple(self._encode_components(question) for question in questions),
+            is_locate,
         )
 
-    def _things(self, one: Mapping[str, Any]) -> tuple[InstanceTarget, ...]:
-        if one["kind"] == "locate":
-            return tuple((tuple(box), IGNORE_INDEX) for box in one["boxes"])
-        if one["kind"] != "attribute" or not one["boxes"]:
+    def _encode_components(self, question: Mapping[str, Any]) -> tuple[InstanceTarget, ...]:
+        if question["kind"] == "locate":
+            return tuple((tuple(box), IGNORE_INDEX) for box in question["boxes"])
+        if question["kind"] != "attribute" or not question["boxes"]:
             return ()
-        return tuple((tuple(b), self.codec.value_token(v)) for b, v in zip(one["boxes"], one["values"], strict=True))
+        return tuple(
+            (tuple(b), self.codec.value_token(v)) for b, v in zip(question["boxes"], question["values"], strict=True)
+        )

@@ -11,21 +11,21 @@ from logicls.pretraining import devices
 from logicls.pretraining import hardware as metal
 from logicls.pretraining import hardware as plain
 from logicls.pretraining import printed_parts as printed
-from logicls.pretraining.component_kinds import Kind
+from logicls.pretraining.component_kinds import ComponentKind
 from logicls.pretraining.surfaces import Rng
 
-KINDS: tuple[Kind, ...] = (
-    *plain.SHAPES,
-    *plain.THINGS,
-    *metal.KINDS,
-    *devices.KINDS,
-    *printed.FRUIT,
-    *printed.MARKS,
-    *printed.PRINT,
+KINDS: tuple[ComponentKind, ...] = (
+    *plain.SHAPE_KINDS,
+    *plain.OBJECT_KINDS,
+    *metal.METAL_KINDS,
+    *devices.DEVICE_KINDS,
+    *printed.FRUIT_KINDS,
+    *printed.SYMBOL_KINDS,
+    *printed.PRINT_KINDS,
 )
-PICTURES: tuple[Kind, ...] = (*printed.FRUIT, *printed.MARKS, *plain.SHAPES)
+PICTOGRAM_KINDS: tuple[ComponentKind, ...] = (*printed.FRUIT_KINDS, *printed.SYMBOL_KINDS, *plain.SHAPE_KINDS)
 """What is printed on labels."""
-_OFTEN = 3.0
+_ATTRIBUTE_WEIGHT = 3.0
 _LOOKALIKES = (
     {
         "disc",
@@ -98,8 +98,8 @@ _LOOKALIKES = (
 
 
 @cache
-def _pairs() -> frozenset[tuple[str, str]]:
-    """First names of kinds that share a word or look alike."""
+def _confusable_pairs() -> frozenset[tuple[str, str]]:
+    """First names of kinds that share a word or style alike."""
     words = {kind.names[0]: {name.split()[-1] for name in kind.names} | {kind.names[0]} for kind in KINDS}
     return frozenset(
         (one, other)
@@ -109,36 +109,40 @@ def _pairs() -> frozenset[tuple[str, str]]:
     )
 
 
-def clash(one: Kind, other: Kind) -> bool:
+def are_confusable(one: ComponentKind, other: ComponentKind) -> bool:
     """Whether a photo that holds one leaves it open whether it holds the other."""
-    return (one.names[0], other.names[0]) in _pairs()
+    return (one.names[0], other.names[0]) in _confusable_pairs()
 
 
-def free_beside(present: Sequence[Kind], kinds: Sequence[Kind] = KINDS) -> tuple[Kind, ...]:
+def find_absent_kinds(
+    present: Sequence[ComponentKind], kinds: Sequence[ComponentKind] = KINDS
+) -> tuple[ComponentKind, ...]:
     """The kinds that are not there, nor anything that might be taken for them."""
-    taken = {kind.names[0] for kind in present}
-    pairs = _pairs()
+    present_names = {kind.names[0] for kind in present}
+    pairs = _confusable_pairs()
     return tuple(
         kind
         for kind in kinds
-        if kind.names[0] not in taken and not any((kind.names[0], name) in pairs for name in taken)
+        if kind.names[0] not in present_names and not any((kind.names[0], name) in pairs for name in present_names)
     )
 
 
-def named(*names: str) -> tuple[Kind, ...]:
+def kinds_by_name(*names: str) -> tuple[ComponentKind, ...]:
     """The kinds whose first names these are."""
     return tuple(kind for kind in KINDS if kind.names[0] in names)
 
 
-def together(rng: Rng, count: int, kinds: Sequence[Kind], size: float) -> list[Kind]:
+def sample_kinds(rng: Rng, count: int, kinds: Sequence[ComponentKind], size: float) -> list[ComponentKind]:
     """Up to `count` kinds that can be told apart at that size, pixels; those with an attribute more often."""
-    fit = [kind for kind in kinds if kind.smallest <= size]
+    candidates = [kind for kind in kinds if kind.min_size <= size]
     # Keys of a weighted draw without repeats (Efraimidis and Spirakis 2006).
-    keys = rng.random(len(fit)) ** (1 / np.array([_OFTEN if kind.attribute else 1.0 for kind in fit]))
-    chosen: list[Kind] = []
+    keys = rng.random(len(candidates)) ** (
+        1 / np.array([_ATTRIBUTE_WEIGHT if kind.attribute else 1.0 for kind in candidates])
+    )
+    selected: list[ComponentKind] = []
     for number in np.argsort(-keys).tolist():
-        if len(chosen) == count:
+        if len(selected) == count:
             break
-        if not any(clash(fit[number], other) for other in chosen):
-            chosen.append(fit[number])
-    return chosen
+        if not any(are_confusable(candidates[number], other) for other in selected):
+            selected.append(candidates[number])
+    return selected

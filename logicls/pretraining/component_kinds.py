@@ -6,156 +6,197 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
-from logicls.pretraining.drawing import Canvas, Points, Pose, Shade, about, block, ellipse, fill, scale_inside, stroke
-from logicls.pretraining.surfaces import PAINTS, Rgb
+from logicls.pretraining.drawing import (
+    Canvas,
+    Points,
+    Pose,
+    Shade,
+    ellipse,
+    fill,
+    rectangle,
+    scale_inside,
+    scale_points,
+    stroke,
+)
+from logicls.pretraining.surfaces import PAINT_COLOURS, Rgb
 
-Turn = Literal["any", "slight", "none"]
+RotationRange = Literal["any", "slight", "none"]
 
 
 @dataclass(frozen=True, slots=True)
-class Look:
+class ComponentStyle:
     """How one component of a kind looks."""
 
     rgb: Rgb
     second: Rgb
     """Of its trimmings."""
-    light: tuple[float, float]
+    light_direction: tuple[float, float]
     """Where the light comes from, a unit vector on the photo."""
     form: tuple[float, float, float] = (0.5, 0.5, 0.5)
     """Proportions that a group of components shares, 0 to 1."""
     value: str = ""
     """Of the kind's attribute."""
-    wood: Canvas | None = None
+    wood_grain: Canvas | None = None
     """(h, w) factors of wood grain, as large as the canvas."""
 
 
-Paint = Callable[[Canvas, Pose, Look, Points], None]
+Painter = Callable[[Canvas, Pose, ComponentStyle, Points], None]
 
 
 @dataclass(frozen=True, slots=True)
-class Kind:
+class ComponentKind:
     """Components that bear the same name."""
 
     names: tuple[str, ...]
     """What people call one; the first is the usual word."""
-    outline: Callable[[Look], Points]
+    contour: Callable[[ComponentStyle], Points]
     """Its edge, of unit size."""
-    paint: Paint
-    colours: tuple[str, ...] = PAINTS
+    paint: Painter
+    colours: tuple[str, ...] = PAINT_COLOURS
     """What it may be painted in; empty where its colours are its own."""
-    smallest: float = 6.0
+    min_size: float = 6.0
     """Longer side at which a person can still tell what it is, pixels."""
-    turn: Turn = "any"
+    rotation: RotationRange = "any"
     attribute: str = ""
     values: tuple[str, ...] = ()
-    """What the attribute may be; which one is drawn is in the look."""
+    """What the attribute may be; which one is drawn is in the style."""
     family: str = ""
     """A wider word for it and its like, whose `shape` is the kind's own name."""
-    long: bool = False
+    is_elongated: bool = False
     """Much longer than wide, the long side upright when not turned."""
     material: str = ""
-    word: str = ""
+    answer_word: str = ""
     """What answers call it where that is not the first name."""
 
     @property
     def value(self) -> str:
         """Its name as an answer."""
-        return self.word or self.names[0].replace(" ", "_")
+        return self.answer_word or self.names[0].replace(" ", "_")
 
 
-def lit(look: Look, amount: float = 0.16) -> Shade:
+def directional_shade(style: ComponentStyle, amount: float = 0.16) -> Shade:
     """A slope of brightness towards the light."""
-    return Shade(look.light[0], look.light[1], amount)
+    return Shade(style.light_direction[0], style.light_direction[1], amount)
 
 
-def rolled(pose: Pose, amount: float = 0.45, *, lying: bool = False) -> Shade:
+def cylinder_shade(pose: Pose, amount: float = 0.45, *, is_horizontal: bool = False) -> Shade:
     """The shade of a round bar that stands upright in the unit frame (`lying`: across)."""
-    (x1, y1), (x2, y2) = pose.at(0, 0), pose.at(0, 1) if lying else pose.at(1, 0)
-    return Shade((x2 - x1) / pose.size, (y2 - y1) / pose.size, amount, bulge=True)
+    (x1, y1), (x2, y2) = (
+        pose.transform_point(0, 0),
+        pose.transform_point(0, 1) if is_horizontal else pose.transform_point(1, 0),
+    )
+    return Shade((x2 - x1) / pose.size, (y2 - y1) / pose.size, amount, is_cylinder=True)
 
 
-def darker(rgb: Rgb, factor: float) -> Rgb:
+def darken(rgb: Rgb, factor: float) -> Rgb:
     """The colour with its brightness times `factor`."""
     return min(rgb[0] * factor, 1.0), min(rgb[1] * factor, 1.0), min(rgb[2] * factor, 1.0)
 
 
-def paler(rgb: Rgb, share: float) -> Rgb:
+def lighten(rgb: Rgb, share: float) -> Rgb:
     """The colour mixed with that share of white."""
     return rgb[0] + (1 - rgb[0]) * share, rgb[1] + (1 - rgb[1]) * share, rgb[2] + (1 - rgb[2]) * share
 
 
-def shadow(canvas: Canvas, outline: Points, look: Look, reach: float, depth: float) -> None:
+def draw_shadow(canvas: Canvas, contour: Points, style: ComponentStyle, distance: float, brightness: float) -> None:
     """A soft shadow thrown away from the light, `reach` pixels far."""
-    x, y = -look.light[0] * reach, -look.light[1] * reach
-    scale_inside(canvas, about(outline, 1.02, x, y), depth, 0.4 + 0.5 * reach)
+    x, y = -style.light_direction[0] * distance, -style.light_direction[1] * distance
+    scale_inside(canvas, scale_points(contour, 1.02, x, y), brightness, 0.4 + 0.5 * distance)
 
 
-def flat(canvas: Canvas, pose: Pose, look: Look, outline: Points) -> None:
+def paint_flat(canvas: Canvas, pose: Pose, style: ComponentStyle, contour: Points) -> None:
     """Even paint."""
-    fill(canvas, outline, look.rgb, shade=lit(look, 0.1))
+    fill(canvas, contour, style.rgb, shade=directional_shade(style, 0.1))
 
 
-def glossy(canvas: Canvas, pose: Pose, look: Look, outline: Points) -> None:
+def paint_glossy(canvas: Canvas, pose: Pose, style: ComponentStyle, contour: Points) -> None:
     """Moulded plastic: a bevel and a bright spot."""
-    fill(canvas, outline, darker(look.rgb, 0.72), shade=lit(look, 0.3))
+    fill(canvas, contour, darken(style.rgb, 0.72), shade=directional_shade(style, 0.3))
     if pose.size > 8:
         shift = 0.02 * pose.size
-        fill(canvas, about(outline, 0.84, look.light[0] * shift, look.light[1] * shift), look.rgb, 1.0, 0.5)
-        glint(canvas, pose, look, outline, 0.22)
+        fill(
+            canvas,
+            scale_points(contour, 0.84, style.light_direction[0] * shift, style.light_direction[1] * shift),
+            style.rgb,
+            1.0,
+            0.5,
+        )
+        draw_highlight(canvas, pose, style, contour, 0.22)
 
 
-def glint(
-    canvas: Canvas, pose: Pose, look: Look, outline: Points, off: float, *, size: float = 0.16, strength: float = 0.7
+def draw_highlight(
+    canvas: Canvas,
+    pose: Pose,
+    style: ComponentStyle,
+    contour: Points,
+    offset: float,
+    *,
+    size: float = 0.16,
+    strength: float = 0.7,
 ) -> None:
     """A highlight, that far from the middle towards the light (share of the size)."""
-    x, y = pose.x + look.light[0] * off * pose.size, pose.y + look.light[1] * off * pose.size
-    spot = Pose(x, y, size * pose.size).put(ellipse(1, 0.7))
-    fill(canvas, spot, (1, 1, 1), strength, 0.03 * pose.size + 0.2, inside=outline)
+    x, y = (
+        pose.x + style.light_direction[0] * offset * pose.size,
+        pose.y + style.light_direction[1] * offset * pose.size,
+    )
+    spot = Pose(x, y, size * pose.size).transform(ellipse(1, 0.7))
+    fill(canvas, spot, (1, 1, 1), strength, 0.03 * pose.size + 0.2, inside=contour)
 
 
-def metallic(canvas: Canvas, pose: Pose, look: Look, outline: Points) -> None:
+def paint_metallic(canvas: Canvas, pose: Pose, style: ComponentStyle, contour: Points) -> None:
     """Polished metal: a dark edge and a strong slope of light."""
-    fill(canvas, outline, darker(look.rgb, 0.5))
+    fill(canvas, contour, darken(style.rgb, 0.5))
     wide = max(1 - 1.6 / pose.size, 0.6)
-    fill(canvas, about(outline, wide), look.rgb, shade=lit(look, 0.38))
+    fill(canvas, scale_points(contour, wide), style.rgb, shade=directional_shade(style, 0.38))
 
 
-def wooden(canvas: Canvas, pose: Pose, look: Look, outline: Points) -> None:
+def paint_wooden(canvas: Canvas, pose: Pose, style: ComponentStyle, contour: Points) -> None:
     """Wood with its grain."""
-    fill(canvas, outline, darker(look.rgb, 0.6), shade=lit(look, 0.2))
-    fill(canvas, about(outline, max(1 - 2.0 / pose.size, 0.6)), look.rgb, shade=lit(look, 0.12), grain=look.wood)
+    fill(canvas, contour, darken(style.rgb, 0.6), shade=directional_shade(style, 0.2))
+    fill(
+        canvas,
+        scale_points(contour, max(1 - 2.0 / pose.size, 0.6)),
+        style.rgb,
+        shade=directional_shade(style, 0.12),
+        grain=style.wood_grain,
+    )
 
 
-def ball(canvas: Canvas, pose: Pose, look: Look, outline: Points) -> None:
+def paint_sphere(canvas: Canvas, pose: Pose, style: ComponentStyle, contour: Points) -> None:
     """A sphere."""
-    fill(canvas, outline, darker(look.rgb, 0.55), shade=lit(look, 0.25))
+    fill(canvas, contour, darken(style.rgb, 0.55), shade=directional_shade(style, 0.25))
     if pose.size > 5:
-        x, y = (0.09 * pose.size * side for side in look.light)
-        fill(canvas, about(outline, 0.72, x, y), look.rgb, 0.95, 0.1 * pose.size, inside=outline)
-        glint(canvas, pose, look, outline, 0.24, size=0.2, strength=0.8)
+        x, y = (0.09 * pose.size * side for side in style.light_direction)
+        fill(canvas, scale_points(contour, 0.72, x, y), style.rgb, 0.95, 0.1 * pose.size, inside=contour)
+        draw_highlight(canvas, pose, style, contour, 0.24, size=0.2, strength=0.8)
 
 
-def holed(hole: float) -> Paint:
+def ring_painter(hole: float) -> Painter:
     """A flat thing with a round hole of that diameter (share of the size)."""
 
-    def paint(canvas: Canvas, pose: Pose, look: Look, outline: Points) -> None:
-        inside = pose.put(ellipse(hole, hole))
-        fill(canvas, [outline, inside], darker(look.rgb, 0.7 if pose.size > 9 else 1.0), shade=lit(look, 0.3))
+    def paint(canvas: Canvas, pose: Pose, style: ComponentStyle, contour: Points) -> None:
+        inside = pose.transform(ellipse(hole, hole))
+        fill(
+            canvas,
+            [contour, inside],
+            darken(style.rgb, 0.7 if pose.size > 9 else 1.0),
+            shade=directional_shade(style, 0.3),
+        )
         if pose.size > 9:
             trim = 1.2 / pose.size
-            inner = about(inside, 1 + 2 * trim / hole)
-            fill(canvas, [about(outline, 1 - 2 * trim), inner], look.rgb, shade=lit(look, 0.32))
+            inner = scale_points(inside, 1 + 2 * trim / hole)
+            fill(canvas, [scale_points(contour, 1 - 2 * trim), inner], style.rgb, shade=directional_shade(style, 0.32))
 
     return paint
 
 
-def slot(
+def draw_slot(
     canvas: Canvas, pose: Pose, wide: float, high: float, rgb: Rgb, *, x: float = 0, y: float = 0, opacity: float = 0.9
 ) -> None:
     """A small rectangle in the unit frame."""
-    fill(canvas, pose.put(block(wide, high, 0, x, y)), rgb, opacity)
+    fill(canvas, pose.transform(rectangle(wide, high, 0, x, y)), rgb, opacity)
 
 
-def seam(canvas: Canvas, outline: Points, rgb: Rgb, width: float = 0.6, opacity: float = 0.6) -> None:
-    """A line round the outline."""
-    stroke(canvas, outline, rgb, width, opacity, closed=True)
+def draw_contour(canvas: Canvas, contour: Points, rgb: Rgb, width: float = 0.6, opacity: float = 0.6) -> None:
+    """A line round the contour."""
+    stroke(canvas, contour, rgb, width, opacity, closed=True)

@@ -17,17 +17,18 @@ from torch.utils.data import IterableDataset
 from logicls.io.atomic import write_bytes
 from logicls.models.nano.crop_encoder import BACKBONE_FILE, normalize
 from logicls.pretraining.photo_store import MarkShard
-from logicls.pretraining.small_marks import marks
+from logicls.pretraining.small_marks import mark_kinds
 from logicls.train.crop_pretraining import Batch, CropClassifier
 from logicls.train.distributed import ProcessRank
-from logicls.train.lightning_module import StepCallback, CheckpointWriter, run_training_loop, read_checkpoint_step
+from logicls.train.lightning_module import CheckpointWriter, read_checkpoint_step, run_training_loop
+from logicls.train.observer import StepCallback
 
-BATCH = 128
-GAIN, SHIFT = 0.2, 0.25
+BATCH_SIZE = 128
+CONTRAST_JITTER, BRIGHTNESS_JITTER = 0.2, 0.25
 """Contrast (a factor's distance from 1) and brightness, as the network is given it, differ by at most so much."""
 
 
-def learn_marks(
+def train_crop_encoder(
     out: Path,
     shards: Sequence[MarkShard],
     *,
@@ -36,7 +37,7 @@ def learn_marks(
     seed: int,
     every: int,
     resume: bool,
-    told: StepCallback,
+    on_step: StepCallback,
 ) -> None:
     """Write `out`/look.safetensors, in half precision, after so many steps of 128 marks.
 
@@ -44,17 +45,17 @@ def learn_marks(
     `resume` goes on; `told` hears of each step and its loss.
     """
     lightning.seed_everything(seed, verbose=False)
-    reader = CropClassifier(width, steps, seed, classes=len(marks()))
+    reader = CropClassifier(width, steps, seed, classes=len(mark_kinds()))
     last = out / "last_of_marks.ckpt"
     checkpoint = last if resume and last.exists() else None
-    batches = Marks(shards, seed, steps, read_checkpoint_step(checkpoint))
-    watch = CheckpointWriter(last, every=every, rank=ProcessRank(), on_step=told, on_saved=lambda: None)
+    batches = MarkBatches(shards, seed, steps, read_checkpoint_step(checkpoint))
+    watch = CheckpointWriter(last, every=every, rank=ProcessRank(), on_step=on_step, on_saved=lambda: None)
     run_training_loop(reader, batches, [watch], steps=steps, checkpoint=checkpoint, rank=ProcessRank())
-    held = {name: weight.half().contiguous() for name, weight in reader.backbone.state_dict().items()}
-    write_bytes(out / BACKBONE_FILE, save(held))
+    weights = {name: weight.half().contiguous() for name, weight in reader.backbone.state_dict().items()}
+    write_bytes(out / BACKBONE_FILE, save(weights))
 
 
-class Marks(IterableDataset[Batch]):
+class MarkBatches(IterableDataset[Batch]):
     """Batches of marks, upright ones and those that lie any way in turns; each depends on its number and the seed.
 
     Red, green and blue change places by chance: a mark is the same in any colours.
@@ -71,18 +72,23 @@ class Marks(IterableDataset[Batch]):
     def batch(self, step: int) -> Batch:
         """The batch of a step: `pixels` as `normed` leaves them, `boxes`, `marks`, and whether they lie `any_way`."""
         rng = np.random.default_rng([self.seed, step])
-        chosen = rng.integers(len(self.shards), size=BATCH)
+        shard_numbers = rng.integers(len(self.shards), size=BATCH_SIZE)
         rows = [
-            (self.shards[n], int(rng.integers(len(self.shards[n].marks) // 2)) * 2 + step % 2) for n in chosen.tolist()
+            (self.shards[n], int(rng.integers(len(self.shards[n].marks) // 2)) * 2 + step % 2)
+            for n in shard_numbers.tolist()
         ]
-        colours = rng.permuted(np.tile(np.arange(3), (BATCH, 1)), axis=1)
+        colours = rng.permuted(np.tile(np.arange(3), (BATCH_SIZE, 1)), axis=1)
         photos = [shard.pixels[row][..., order] for (shard, row), order in zip(rows, colours, strict=True)]
-        seen = torch.from_numpy(np.stack(photos)).permute(0, 3, 1, 2).float()
-        light = torch.from_numpy(rng.uniform((-GAIN, -SHIFT), (GAIN, SHIFT), (BATCH, 2)).astype(np.float32))
-        gain, shift = (1 + light[:, 0])[:, None, None, None], light[:, 1][:, None, None, None]
+        pixels = torch.from_numpy(np.stack(photos)).permute(0, 3, 1, 2).float()
+        jitter = torch.from_numpy(
+            rng.uniform(
+                (-CONTRAST_JITTER, -BRIGHTNESS_JITTER), (CONTRAST_JITTER, BRIGHTNESS_JITTER), (BATCH_SIZE, 2)
+            ).astype(np.float32)
+        )
+        gain, shift = (1 + jitter[:, 0])[:, None, None, None], jitter[:, 1][:, None, None, None]
         return {
-            "pixels": normalize(seen) * gain + shift,
+            "pixels": normalize(pixels) * gain + shift,
             "boxes": torch.from_numpy(np.stack([shard.boxes[row] for shard, row in rows])),
-            "marks": torch.from_numpy(np.array([shard.marks[row] for shard, row in rows])),
-            "any_way": torch.tensor(step % 2 == 1),
+            "labels": torch.from_numpy(np.array([shard.marks[row] for shard, row in rows])),
+            "orientation_invariant": torch.tensor(step % 2 == 1),
         }

@@ -22,24 +22,24 @@ Colour = NDArray[np.float32] | tuple[float, float, float]
 
 SCALE = 2
 """Canvas pixels per pixel of the photo."""
-_FIXED = 4
+_FRACTION_BITS = 4
 """Fractional bits of the coordinates handed to OpenCV."""
-_EDGE = 1.0
+_ANTIALIAS_GROWTH = 1.0
 """Canvas pixels that `cv2.fillPoly` with anti-aliasing adds to the width and height of what it fills."""
 
 
 class Shade(NamedTuple):
-    """How brightness changes across an outline, along the direction (x, y)."""
+    """How brightness changes across an contour, along the direction (x, y)."""
 
     x: float
     y: float
     amount: float
     """Share of the brightness by which the far ends differ from the middle."""
-    bulge: bool = False
+    is_cylinder: bool = False
     """A cylinder whose sides are dark, in place of a plain slope."""
 
 
-class Window(NamedTuple):
+class CanvasWindow(NamedTuple):
     """A rectangle of canvas pixels, ends excluded."""
 
     left: int
@@ -50,43 +50,43 @@ class Window(NamedTuple):
 
 def fill(
     canvas: Canvas,
-    outline: Points | Sequence[Points],
+    contour: Points | Sequence[Points],
     colour: Colour,
     opacity: float = 1.0,
-    soft: float = 0.0,
+    softness: float = 0.0,
     *,
     shade: Shade | None = None,
     grain: Canvas | None = None,
     inside: Points | None = None,
 ) -> None:
-    """Paint inside the outline (outer one first, then holes).
+    """Paint inside the contour (outer one first, then holes).
 
     `soft`: blur of the edge, pixels; `grain`: (h, w) factors, as large as the canvas; `inside`: where paint may go.
     """
-    loops = [outline] if isinstance(outline, np.ndarray) else list(outline)
+    loops = [contour] if isinstance(contour, np.ndarray) else list(contour)
     points = [loop * SCALE - 0.5 for loop in loops]
-    window = _window(points[0], 2.5 * soft * SCALE, canvas)
+    window = _window_of(points[0], 2.5 * softness * SCALE, canvas)
     if window is None:
         return
-    mask = _mask(points, window, soft * SCALE)
+    mask = _rasterize(points, window, softness * SCALE)
     if inside is not None:
-        mask = np.minimum(mask, _mask([inside * SCALE - 0.5], window, 0))
+        mask = np.minimum(mask, _rasterize([inside * SCALE - 0.5], window, 0))
     part = canvas[:, window.top : window.bottom, window.left : window.right]
-    paint = np.asarray(colour, dtype=np.float32)[:, None, None]
+    colours = np.asarray(colour, dtype=np.float32)[:, None, None]
     if shade is not None:
-        paint = paint * _factor(shade, points[0], window)
+        colours = colours * _shade_factors(shade, points[0], window)
     if grain is not None:
-        paint = paint * grain[window.top : window.bottom, window.left : window.right]
-    part += (paint - part) * (mask * np.float32(opacity / 255))
+        colours = colours * grain[window.top : window.bottom, window.left : window.right]
+    part += (colours - part) * (mask * np.float32(opacity / 255))
 
 
-def scale_inside(canvas: Canvas, outline: Points, factor: float, soft: float = 0.0) -> None:
-    """Multiply the brightness inside the outline: shadows, and glass."""
-    points = outline * SCALE - 0.5
-    window = _window(points, 2.5 * soft * SCALE, canvas)
+def scale_inside(canvas: Canvas, contour: Points, factor: float, softness: float = 0.0) -> None:
+    """Multiply the brightness inside the contour: shadows, and glass."""
+    points = contour * SCALE - 0.5
+    window = _window_of(points, 2.5 * softness * SCALE, canvas)
     if window is None:
         return
-    weight = _mask([points], window, soft * SCALE) * np.float32((1 - factor) / 255)
+    weight = _rasterize([points], window, softness * SCALE) * np.float32((1 - factor) / 255)
     canvas[:, window.top : window.bottom, window.left : window.right] *= 1 - weight
 
 
@@ -96,44 +96,44 @@ def stroke(
     """Paint a line of that width, pixels, along the points."""
     thick = max(round(width * SCALE), 1)
     places = points * SCALE - 0.5
-    window = _window(places, thick, canvas)
+    window = _window_of(places, thick, canvas)
     if window is None:
         return
     mask = np.zeros((window.bottom - window.top, window.right - window.left), dtype=np.uint8)
-    cv2.polylines(mask, [_fixed(places, window)], closed, (255,), thick, cv2.LINE_AA, _FIXED)
+    cv2.polylines(mask, [_to_fixed_point(places, window)], closed, (255,), thick, cv2.LINE_AA, _FRACTION_BITS)
     part = canvas[:, window.top : window.bottom, window.left : window.right]
     weight = mask * np.float32(opacity * min(width * SCALE, 1.0) / 255)
     part += (np.asarray(colour, dtype=np.float32)[:, None, None] - part) * weight
 
 
-def _window(points: Points, margin: float, canvas: Canvas) -> Window | None:
+def _window_of(points: Points, margin: float, canvas: Canvas) -> CanvasWindow | None:
     (x1, y1), (x2, y2) = points.min(axis=0).tolist(), points.max(axis=0).tolist()
     left, top = max(int(x1 - margin) - 1, 0), max(int(y1 - margin) - 1, 0)
     right, bottom = min(int(x2 + margin) + 3, canvas.shape[2]), min(int(y2 + margin) + 3, canvas.shape[1])
-    return Window(left, top, right, bottom) if left < right and top < bottom else None
+    return CanvasWindow(left, top, right, bottom) if left < right and top < bottom else None
 
 
-def _fixed(points: Points, window: Window) -> NDArray[np.int32]:
-    return np.rint((points - (window.left, window.top)) * (1 << _FIXED)).astype(np.int32)
+def _to_fixed_point(points: Points, window: CanvasWindow) -> NDArray[np.int32]:
+    return np.rint((points - (window.left, window.top)) * (1 << _FRACTION_BITS)).astype(np.int32)
 
 
-def _mask(loops: Sequence[Points], window: Window, soft: float) -> NDArray[np.uint8]:
+def _rasterize(loops: Sequence[Points], window: CanvasWindow, softness: float) -> NDArray[np.uint8]:
     mask = np.zeros((window.bottom - window.top, window.right - window.left), dtype=np.uint8)
-    fixed = [_fixed(_drawn_in(loop, 1 if number == 0 else -1), window) for number, loop in enumerate(loops)]
-    cv2.fillPoly(mask, fixed, (255,), cv2.LINE_AA, _FIXED)
-    return np.asarray(cv2.stackBlur(mask, (2 * round(1.3 * soft) + 3,) * 2), dtype=np.uint8) if soft else mask
+    fixed = [_to_fixed_point(_shrink(loop, 1 if number == 0 else -1), window) for number, loop in enumerate(loops)]
+    cv2.fillPoly(mask, fixed, (255,), cv2.LINE_AA, _FRACTION_BITS)
+    return np.asarray(cv2.stackBlur(mask, (2 * round(1.3 * softness) + 3,) * 2), dtype=np.uint8) if softness else mask
 
 
-def _drawn_in(points: Points, sign: int) -> Points:
-    """The outline made smaller by what the anti-aliasing adds (a hole: larger)."""
+def _shrink(points: Points, sign: int) -> Points:
+    """The contour made smaller by what the anti-aliasing adds (a hole: larger)."""
     low, high = points.min(axis=0), points.max(axis=0)
     extent = np.maximum(high - low, 1e-6)
-    factor = np.maximum(extent - sign * _EDGE, 0.1) / extent
+    factor = np.maximum(extent - sign * _ANTIALIAS_GROWTH, 0.1) / extent
     middle = (low + high) / 2
     return np.asarray(middle + (points - middle) * factor, dtype=np.float64)
 
 
-def _factor(shade: Shade, points: Points, window: Window) -> Canvas:
+def _shade_factors(shade: Shade, points: Points, window: CanvasWindow) -> Canvas:
     low, high = points.min(axis=0), points.max(axis=0)
     middle = (low + high) / 2
     half = float(max(abs(np.dot((points - middle), (shade.x, shade.y))).max(), 1.0))
@@ -142,41 +142,43 @@ def _factor(shade: Shade, points: Points, window: Window) -> Canvas:
     )
     down = (np.arange(window.top, window.bottom, dtype=np.float32) - np.float32(middle[1])) * np.float32(shade.y / half)
     along = down[:, None] + right[None, :]
-    if shade.bulge:
+    if shade.is_cylinder:
         along = 0.45 * along + 0.35 - along * along
     return np.asarray(1 + np.float32(shade.amount) * along, dtype=np.float32)
 
 
 class Pose(NamedTuple):
-    """Where a unit outline goes: middle and longer side in pixels of the photo, turned clockwise."""
+    """Where a unit contour goes: middle and longer side in pixels of the photo, turned clockwise."""
 
     x: float
     y: float
     size: float
     degrees: float = 0.0
 
-    def put(self, unit: Points) -> Points:
-        """The outline on the photo."""
+    def transform(self, points: Points) -> Points:
+        """The contour on the photo."""
         a = np.deg2rad(self.degrees)
-        spin = np.array([[np.cos(a), np.sin(a)], [-np.sin(a), np.cos(a)]]) * self.size
-        return np.asarray(unit @ spin + (self.x, self.y), dtype=np.float64)
+        rotation = np.array([[np.cos(a), np.sin(a)], [-np.sin(a), np.cos(a)]]) * self.size
+        return np.asarray(points @ rotation + (self.x, self.y), dtype=np.float64)
 
-    def at(self, x: float, y: float) -> tuple[float, float]:
+    def transform_point(self, x: float, y: float) -> tuple[float, float]:
         """A unit point on the photo."""
-        (px, py) = self.put(np.array([[x, y]]))[0].tolist()
+        (px, py) = self.transform(np.array([[x, y]]))[0].tolist()
         return px, py
 
 
-def fitted(points: Points) -> Points:
-    """The outline scaled to unit size, proportions kept."""
+def normalize_points(points: Points) -> Points:
+    """The contour scaled to unit size, proportions kept."""
     low, high = points.min(axis=0), points.max(axis=0)
     return np.asarray((points - (low + high) / 2) / (high - low).max(), dtype=np.float64)
 
 
-def about(points: Points, factor: float, x: float = 0.0, y: float = 0.0, *, tall: float = 1.0) -> Points:
-    """The outline scaled about its box's middle (its height by `tall` once more) and moved by (x, y)."""
+def scale_points(
+    points: Points, factor: float, x: float = 0.0, y: float = 0.0, *, height_factor: float = 1.0
+) -> Points:
+    """The contour scaled about its box's middle (its height by `tall` once more) and moved by (x, y)."""
     middle = (points.min(axis=0) + points.max(axis=0)) / 2
-    return np.asarray(middle + (points - middle) * (factor, factor * tall) + (x, y), dtype=np.float64)
+    return np.asarray(middle + (points - middle) * (factor, factor * height_factor) + (x, y), dtype=np.float64)
 
 
 @cache
@@ -187,12 +189,12 @@ def ellipse(wide: float = 1.0, high: float = 1.0, x: float = 0.0, y: float = 0.0
 
 
 @cache
-def block(wide: float, high: float, round_by: float = 0.0, x: float = 0.0, y: float = 0.0) -> Points:
+def rectangle(wide: float, high: float, radius: float = 0.0, x: float = 0.0, y: float = 0.0) -> Points:
     """An upright rectangle around (x, y) with corners of radius `round_by`."""
-    if not round_by:
+    if not radius:
         return np.array([(-wide, -high), (wide, -high), (wide, high), (-wide, high)]) / 2 + (x, y)
     turn = np.linspace(0, np.pi / 2, 6)
-    arc = np.stack([np.cos(turn), np.sin(turn)], axis=1) * round_by + (wide / 2 - round_by, high / 2 - round_by)
+    arc = np.stack([np.cos(turn), np.sin(turn)], axis=1) * radius + (wide / 2 - radius, high / 2 - radius)
     right = np.concatenate([arc[::-1] * (1, -1), arc])
     return np.asarray(np.concatenate([right, right[::-1] * (-1, 1)]) + np.array((x, y)), dtype=np.float64)
 
@@ -203,15 +205,15 @@ def polygon(corners: int, inner: float = 0.0) -> Points:
     count = corners * 2 if inner else corners
     turn = np.arange(count) * 2 * np.pi / count
     radius = np.where(np.arange(count) % 2 == 1, inner, 1.0) if inner else np.ones(count)
-    return fitted(np.stack([radius * np.sin(turn), -radius * np.cos(turn)], axis=1))
+    return normalize_points(np.stack([radius * np.sin(turn), -radius * np.cos(turn)], axis=1))
 
 
 @cache
-def cog(teeth: int) -> Points:
+def gear(teeth: int) -> Points:
     """A gear wheel."""
     turn = np.arange(teeth * 4) * 2 * np.pi / (teeth * 4)
     radius = np.where(np.arange(teeth * 4) % 4 < 2, 1.0, 0.8)
-    return fitted(np.stack([radius * np.sin(turn), -radius * np.cos(turn)], axis=1))
+    return normalize_points(np.stack([radius * np.sin(turn), -radius * np.cos(turn)], axis=1))
 
 
 @cache
@@ -241,14 +243,14 @@ def heart() -> Points:
     """A heart."""
     t = np.linspace(0, 2 * np.pi, 48, endpoint=False)
     x, y = 16 * np.sin(t) ** 3, -(13 * np.cos(t) - 5 * np.cos(2 * t) - 2 * np.cos(3 * t) - np.cos(4 * t))
-    return fitted(np.stack([x, y], axis=1))
+    return normalize_points(np.stack([x, y], axis=1))
 
 
 @cache
 def drop() -> Points:
     """A drop, its tip on top."""
     t = np.linspace(0, 2 * np.pi, 48, endpoint=False)
-    return fitted(np.stack([0.8 * np.sin(t) * np.sin(t / 2) ** 1.5, -np.cos(t)], axis=1))
+    return normalize_points(np.stack([0.8 * np.sin(t) * np.sin(t / 2) ** 1.5, -np.cos(t)], axis=1))
 
 
 @cache
@@ -260,14 +262,14 @@ def leaf(wide: float = 0.5) -> Points:
 
 
 @cache
-def moon(bite: float = 0.62) -> Points:
+def crescent(bite: float = 0.62) -> Points:
     """A crescent, open to the right."""
     outer = np.linspace(np.pi / 3, 5 * np.pi / 3, 30)
     edge = np.stack([np.cos(outer), np.sin(outer)], axis=1)
     top, low = edge[-1], edge[0]
     line = np.linspace(0, 1, 20)[:, None]
     back = top + (low - top) * line - np.sin(line * np.pi) * (bite, 0)
-    return fitted(np.concatenate([edge, back[1:-1]]))
+    return normalize_points(np.concatenate([edge, back[1:-1]]))
 
 
 @cache
@@ -276,19 +278,19 @@ def banana() -> Points:
     turn = np.linspace(np.pi * 0.12, np.pi * 0.88, 24)
     thick = 0.17 * np.sin((turn - turn[0]) / (turn[-1] - turn[0]) * np.pi) ** 0.6 + 0.03
     ray = np.stack([np.cos(turn), np.sin(turn)], axis=1)
-    return fitted(np.concatenate([ray * (1 + thick)[:, None], (ray * (1 - thick)[:, None])[::-1]]))
+    return normalize_points(np.concatenate([ray * (1 + thick)[:, None], (ray * (1 - thick)[:, None])[::-1]]))
 
 
 @cache
-def cloud(lobes: int, depth: float) -> Points:
+def lobed_disc(lobes: int, depth: float) -> Points:
     """A disc whose edge goes in and out: flowers, clouds, biscuits."""
     t = np.linspace(0, 2 * np.pi, 72, endpoint=False)
     radius = 1 + depth * np.cos(lobes * t)
-    return fitted(np.stack([radius * np.sin(t), -radius * np.cos(t)], axis=1))
+    return normalize_points(np.stack([radius * np.sin(t), -radius * np.cos(t)], axis=1))
 
 
 def ribbon(middle: Points, width: float) -> Points:
-    """The outline of a band of that width along a line."""
+    """The contour of a band of that width along a line."""
     along = np.gradient(middle, axis=0)
     along = along / np.maximum(np.linalg.norm(along, axis=1, keepdims=True), 1e-9)
     across = np.stack([-along[:, 1], along[:, 0]], axis=1) * (width / 2)

@@ -11,46 +11,54 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from logicls.pretraining.camera import Matrix, aim, cast_light, expose, patches, photograph, seen
-from logicls.pretraining.carriers import cables, plate, tray
-from logicls.pretraining.labels import sheet
-from logicls.pretraining.questions import questions
-from logicls.pretraining.scattered_parts import Area, crowd
-from logicls.pretraining.scene_builder import Draft, Stage, Thing
-from logicls.pretraining.vessels import vessels
+from logicls.pretraining.camera import (
+    AffineMatrix,
+    cast_shadow,
+    paste_patches,
+    render_photo,
+    sample_warp,
+    simulate_camera,
+    warp_points,
+)
+from logicls.pretraining.carriers import draw_cables, draw_plate, draw_tray
+from logicls.pretraining.labels import draw_label_sheet
+from logicls.pretraining.questions import draft_questions
+from logicls.pretraining.scattered_parts import SceneArea, draw_crowd
+from logicls.pretraining.scene_builder import QuestionDraft, SceneBuilder, SceneComponent
+from logicls.pretraining.vessels import draw_vessels
 from logicls.records import Box, reading_order
 
 
-def compose(stage: Stage) -> None:
+def draw_scene(scene: SceneBuilder) -> None:
     """Draw a random scene."""
-    rng = stage.rng
+    rng = scene.rng
     if rng.random() < 0.3:
-        patches(stage.canvas, rng)
+        paste_patches(scene.canvas, rng)
     draw = rng.random()
     if draw < 0.44:
-        crowd(stage, Area(0, 0, stage.width, stage.height), stage.ground)
+        draw_crowd(scene, SceneArea(0, 0, scene.width, scene.height), scene.background)
     elif draw < 0.56:
-        plate(stage)
+        draw_plate(scene)
     elif draw < 0.67:
-        tray(stage)
+        draw_tray(scene)
     elif draw < 0.84:
-        vessels(stage)
+        draw_vessels(scene)
     elif draw < 0.92:
-        sheet(stage)
+        draw_label_sheet(scene)
     else:
-        cables(stage)
+        draw_cables(scene)
     if rng.random() < 0.2:
-        cast_light(stage.canvas, rng)
+        cast_shadow(scene.canvas, rng)
 
 
-_CUT = 0.6
+_MIN_VISIBLE = 0.6
 """Share of a component's box that the photo's edge may not cut to less than."""
-_TINY = 8.0
+_TINY_SIDE = 8.0
 """Longer side of what must be whole, pixels: a part of it would be a speck."""
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class SceneQuestion:
     """One question about a made photo."""
 
     kind: Literal["locate", "attribute", "verdict"]
@@ -63,47 +71,47 @@ class Asked:
 
 
 @dataclass(frozen=True, slots=True)
-class World:
+class SyntheticScene:
     """A made photo and what is asked about it."""
 
     pixels: NDArray[np.uint8]
     """RGB [height, width, 3]."""
-    asked: tuple[Asked, ...]
+    questions: tuple[SceneQuestion, ...]
 
 
-def make_world(rng: np.random.Generator, size: tuple[int, int]) -> World:
+def generate_scene(rng: np.random.Generator, size: tuple[int, int]) -> SyntheticScene:
     """A photo and 5 to 9 questions; equal generators make equal worlds.
 
     `size`: (height, width) in pixels, 96 to 550 each.
     """
     while True:
-        stage = Stage(rng, *size)
-        compose(stage)
-        warp = aim(rng, *size)
-        boxes = [_box(thing, warp, size) for thing in stage.things]
+        scene = SceneBuilder(rng, *size)
+        draw_scene(scene)
+        warp = sample_warp(rng, *size)
+        boxes = [_visible_box(component, warp, size) for component in scene.components]
         if any(box is None for box in boxes):
             continue
-        drafts = questions(stage)
+        drafts = draft_questions(scene)
         if len(drafts) >= 5:
             break
-    known = [box for box in boxes if box is not None]
-    pixels = expose(photograph(stage.canvas, warp), rng)
-    return World(pixels, tuple(_answered(draft, known, size) for draft in drafts))
+    visible_boxes = [box for box in boxes if box is not None]
+    pixels = simulate_camera(render_photo(scene.canvas, warp), rng)
+    return SyntheticScene(pixels, tuple(_answer(draft, visible_boxes, size) for draft in drafts))
 
 
-def _box(thing: Thing, warp: Matrix | None, size: tuple[int, int]) -> Box | None:
+def _visible_box(component: SceneComponent, warp: AffineMatrix | None, size: tuple[int, int]) -> Box | None:
     """The box on the photo; None where too little of it is left."""
-    points = seen(thing.outline, warp)
+    points = warp_points(component.contour, warp)
     (x1, y1), (x2, y2) = points.min(axis=0).tolist(), points.max(axis=0).tolist()
-    whole = Box(x1, y1, x2, y2)
-    rest = whole.clip(size[1], size[0])
-    tiny = max(whole.width, whole.height) < _TINY
-    return rest if rest.area > (0.97 if tiny else _CUT) * whole.area else None
+    full = Box(x1, y1, x2, y2)
+    visible = full.clip(size[1], size[0])
+    tiny = max(full.width, full.height) < _TINY_SIDE
+    return visible if visible.area > (0.97 if tiny else _MIN_VISIBLE) * full.area else None
 
 
-def _answered(draft: Draft, boxes: list[Box], size: tuple[int, int]) -> Asked:
+def _answer(draft: QuestionDraft, boxes: list[Box], size: tuple[int, int]) -> SceneQuestion:
     height, width = size
-    order = sorted(range(len(draft.things)), key=lambda k: reading_order(boxes[draft.things[k]], width, height))
-    values = tuple(draft.values[k] for k in order) if draft.paired else draft.values
-    places = tuple(boxes[draft.things[k]] for k in order) if draft.kind == "locate" or draft.paired else ()
-    return Asked(draft.kind, draft.text, values, places)
+    order = sorted(range(len(draft.components)), key=lambda k: reading_order(boxes[draft.components[k]], width, height))
+    values = tuple(draft.values[k] for k in order) if draft.is_paired else draft.values
+    answer_boxes = tuple(boxes[draft.components[k]] for k in order) if draft.kind == "locate" or draft.is_paired else ()
+    return SceneQuestion(draft.kind, draft.text, values, answer_boxes)

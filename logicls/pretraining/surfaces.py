@@ -17,7 +17,7 @@ from logicls.pretraining.drawing import SCALE, Canvas
 Rng = np.random.Generator
 Rgb = tuple[float, float, float]
 
-_RANGES: dict[str, tuple[tuple[float, float], tuple[float, float], tuple[float, float]]] = {
+_HSV_RANGES: dict[str, tuple[tuple[float, float], tuple[float, float], tuple[float, float]]] = {
     "red": ((-6, 6), (0.75, 1), (0.55, 0.92)),
     "orange": ((21, 30), (0.85, 1), (0.9, 1)),
     "yellow": ((49, 58), (0.75, 1), (0.88, 1)),
@@ -36,10 +36,23 @@ _RANGES: dict[str, tuple[tuple[float, float], tuple[float, float], tuple[float, 
     "beige": ((34, 42), (0.2, 0.28), (0.82, 0.9)),
 }
 """Hue in degrees, saturation and value 0 to 1."""
-COLOURS = tuple(_RANGES)
-PAINTS = ("red", "orange", "yellow", "green", "turquoise", "blue", "purple", "pink", "brown", "black", "grey", "white")
-METALS = ("silver", "gold", "copper")
-_ALIKE = (
+COLOURS = tuple(_HSV_RANGES)
+PAINT_COLOURS = (
+    "red",
+    "orange",
+    "yellow",
+    "green",
+    "turquoise",
+    "blue",
+    "purple",
+    "pink",
+    "brown",
+    "black",
+    "grey",
+    "white",
+)
+METAL_COLOURS = ("silver", "gold", "copper")
+_CONFUSABLE = (
     ("yellow", "gold"),
     ("grey", "silver"),
     ("copper", "orange"),
@@ -73,111 +86,125 @@ _ALIKE = (
 """Pairs that one photo does not hold together, since light and shade may make them one."""
 
 
-def shade_of(name: str, rng: Rng) -> Rgb:
+def sample_shade(name: str, rng: Rng) -> Rgb:
     """One shade of the colour, RGB 0 to 1."""
-    hue, saturation, value = (float(rng.uniform(*span)) for span in _RANGES[name])
+    hue, saturation, value = (float(rng.uniform(*span)) for span in _HSV_RANGES[name])
     return colorsys.hsv_to_rgb(hue % 360 / 360, saturation, value)
 
 
-def varied(rgb: Rgb, rng: Rng, amount: float = 0.04) -> Rgb:
+def vary_shade(rgb: Rgb, rng: Rng, amount: float = 0.04) -> Rgb:
     """A shade close to that one."""
     low = np.clip(np.asarray(rgb) * rng.uniform(1 - amount, 1 + amount, 3), 0, 1)
     return float(low[0]), float(low[1]), float(low[2])
 
 
-def alike(one: str, other: str) -> bool:
+def are_similar(one: str, other: str) -> bool:
     """Whether two names may be taken for each other."""
-    return one != other and ((one, other) in _ALIKE or (other, one) in _ALIKE)
+    return one != other and ((one, other) in _CONFUSABLE or (other, one) in _CONFUSABLE)
 
 
-def palette(rng: Rng, count: int, ground: Rgb, allowed: Sequence[str] = PAINTS) -> list[str]:
+def sample_palette(rng: Rng, count: int, background: Rgb, allowed: Sequence[str] = PAINT_COLOURS) -> list[str]:
     """Up to `count` names that differ from one another and from the ground."""
-    chosen: list[str] = []
+    selected: list[str] = []
     for name in rng.permutation(np.asarray(allowed)).tolist():
-        if len(chosen) < count and stands_out(name, ground) and not any(alike(name, other) for other in chosen):
-            chosen.append(name)
-    return chosen
+        if (
+            len(selected) < count
+            and has_contrast(name, background)
+            and not any(are_similar(name, other) for other in selected)
+        ):
+            selected.append(name)
+    return selected
 
 
-def stands_out(name: str, ground: Rgb) -> bool:
+def has_contrast(name: str, background: Rgb) -> bool:
     """Whether the colour is far from the ground's."""
-    hue, saturation, value = (sum(span) / 2 for span in _RANGES[name])
+    hue, saturation, value = (sum(span) / 2 for span in _HSV_RANGES[name])
     middle = colorsys.hsv_to_rgb(hue % 360 / 360, saturation, value)
-    return float(np.linalg.norm(np.subtract(middle, ground))) > 0.32
+    return float(np.linalg.norm(np.subtract(middle, background))) > 0.32
 
 
-SIDE = 1100
+TEXTURE_SIDE = 1100
 """Of a cached texture, canvas pixels; grounds are cut out of it."""
-GROUNDS = ("plain", "slope", "cloudy", "brushed", "wood", "cloth", "cardboard", "belt", "speckled", "dark", "paper")
+BACKGROUNDS = ("plain", "slope", "cloudy", "brushed", "wood", "cloth", "cardboard", "belt", "speckled", "dark", "paper")
 
 
 @cache
 def _noise(rows: int, columns: int, seed: int) -> Canvas:
     """Smooth noise with that many knots, standard deviation about 1, (SIDE, SIDE)."""
     knots = np.random.default_rng(seed).standard_normal((rows, columns), dtype=np.float32)
-    return np.asarray(cv2.resize(knots, (SIDE, SIDE), interpolation=cv2.INTER_CUBIC), dtype=np.float32)
+    return np.asarray(cv2.resize(knots, (TEXTURE_SIDE, TEXTURE_SIDE), interpolation=cv2.INTER_CUBIC), dtype=np.float32)
 
 
 @cache
 def texture(name: str) -> Canvas:
     """Brightness about 0 of a material, (SIDE, SIDE)."""
-    places = np.arange(SIDE, dtype=np.float32)
+    places = np.arange(TEXTURE_SIDE, dtype=np.float32)
     if name == "wood":
         bend = _noise(8, 4, 1) * 4 + places[:, None] * 0.12
         return np.asarray(
-            0.07 * np.sin(bend) + 0.07 * _noise(SIDE // 3, 7, 2) + 0.05 * _noise(SIDE, 40, 3), dtype=np.float32
+            0.07 * np.sin(bend) + 0.07 * _noise(TEXTURE_SIDE // 3, 7, 2) + 0.05 * _noise(TEXTURE_SIDE, 40, 3),
+            dtype=np.float32,
         )
     if name == "brushed":
         return np.asarray(
-            0.06 * _noise(SIDE // 2, 8, 4) + 0.04 * _noise(SIDE, 30, 5) + 0.05 * _noise(5, 5, 6), dtype=np.float32
+            0.06 * _noise(TEXTURE_SIDE // 2, 8, 4) + 0.04 * _noise(TEXTURE_SIDE, 30, 5) + 0.05 * _noise(5, 5, 6),
+            dtype=np.float32,
         )
     if name == "cloth":
         wave = np.sin(places * 0.75)
-        weave = 0.09 * wave[:, None] * wave[None, :] + 0.04 * _noise(SIDE // 5, SIDE // 5, 7)
+        weave = 0.09 * wave[:, None] * wave[None, :] + 0.04 * _noise(TEXTURE_SIDE // 5, TEXTURE_SIDE // 5, 7)
         return np.asarray(weave + 0.04 * _noise(6, 6, 8), dtype=np.float32)
     if name == "cardboard":
         flutes = 0.025 * np.sin(places * 0.35)[None, :]
-        return np.asarray(flutes + 0.035 * _noise(SIDE // 3, SIDE // 3, 9) + 0.04 * _noise(9, 9, 10), dtype=np.float32)
+        return np.asarray(
+            flutes + 0.035 * _noise(TEXTURE_SIDE // 3, TEXTURE_SIDE // 3, 9) + 0.04 * _noise(9, 9, 10), dtype=np.float32
+        )
     if name == "belt":
         ribs = 0.08 * np.sign(np.sin(places * 0.2))[None, :]
-        return np.asarray(ribs + 0.04 * _noise(SIDE // 2, SIDE // 2, 11) + 0.06 * _noise(7, 3, 12), dtype=np.float32)
+        return np.asarray(
+            ribs + 0.04 * _noise(TEXTURE_SIDE // 2, TEXTURE_SIDE // 2, 11) + 0.06 * _noise(7, 3, 12), dtype=np.float32
+        )
     if name == "speckled":
         return np.asarray(
-            0.07 * _noise(SIDE // 2, SIDE // 2, 13) + 0.06 * _noise(SIDE // 9, SIDE // 9, 14), dtype=np.float32
+            0.07 * _noise(TEXTURE_SIDE // 2, TEXTURE_SIDE // 2, 13)
+            + 0.06 * _noise(TEXTURE_SIDE // 9, TEXTURE_SIDE // 9, 14),
+            dtype=np.float32,
         )
     if name == "cloudy":
         cloud = 0.10 * _noise(6, 6, 15) + 0.06 * _noise(20, 20, 16) + 0.04 * _noise(70, 70, 17)
         return np.asarray(cloud + 0.02 * _noise(250, 250, 18), dtype=np.float32)
-    return np.asarray(0.012 * _noise(SIDE // 2, SIDE // 2, 19) + 0.02 * _noise(4, 4, 20), dtype=np.float32)
+    return np.asarray(
+        0.012 * _noise(TEXTURE_SIDE // 2, TEXTURE_SIDE // 2, 19) + 0.02 * _noise(4, 4, 20), dtype=np.float32
+    )
 
 
-def cut(name: str, high: int, wide: int, rng: Rng) -> Canvas:
+def crop_texture(name: str, high: int, wide: int, rng: Rng) -> Canvas:
     """A random piece of the texture, (high, wide), turned or mirrored; canvas pixels."""
-    whole = texture(name)
+    material = texture(name)
     if rng.random() < 0.5:
-        whole = whole.T
-    top, left = int(rng.integers(SIDE - high + 1)), int(rng.integers(SIDE - wide + 1))
-    return np.ascontiguousarray(whole[top : top + high, left : left + wide])
+        material = material.T
+    top, left = int(rng.integers(TEXTURE_SIDE - high + 1)), int(rng.integers(TEXTURE_SIDE - wide + 1))
+    return np.ascontiguousarray(material[top : top + high, left : left + wide])
 
 
-def ground(rng: Rng, height: int, width: int, name: str = "") -> tuple[Canvas, Rgb]:
+def draw_background(rng: Rng, height: int, width: int, name: str = "") -> tuple[Canvas, Rgb]:
     """A canvas of a photo of that size covered with a ground, and the ground's mean colour."""
-    chosen = name or str(rng.choice(GROUNDS))
-    rgb = _ground_colour(chosen, rng)
+    material = name or str(rng.choice(BACKGROUNDS))
+    rgb = _background_colour(material, rng)
     high, wide = height * SCALE, width * SCALE
-    tone = 1 + cut(chosen, high, wide, rng) * float(rng.uniform(0.6, 1.8))
-    if chosen in ("slope", "dark") or rng.random() < 0.2:
-        tone = tone + _slope(rng, high, wide)
+    tone = 1 + crop_texture(material, high, wide, rng) * float(rng.uniform(0.6, 1.8))
+    if material in ("slope", "dark") or rng.random() < 0.2:
+        tone = tone + _brightness_gradient(rng, high, wide)
     return np.stack([tone * np.float32(part) for part in rgb]), rgb
 
 
-def _slope(rng: Rng, high: int, wide: int) -> Canvas:
+def _brightness_gradient(rng: Rng, high: int, wide: int) -> Canvas:
     angle, steep = rng.uniform(0, 2 * np.pi), rng.uniform(0.1, 0.35)
     down = np.linspace(-1, 1, high, dtype=np.float32)[:, None] * np.float32(np.sin(angle) * steep)
     return np.asarray(down + np.linspace(-1, 1, wide, dtype=np.float32)[None, :] * np.float32(np.cos(angle) * steep))
 
 
-def _ground_colour(name: str, rng: Rng) -> Rgb:
+def _background_colour(name: str, rng: Rng) -> Rgb:
     draw = rng.uniform
     if name == "wood":
         hue, saturation, value = draw(20, 38), draw(0.25, 0.65), draw(0.35, 0.8)

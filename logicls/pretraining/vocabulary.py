@@ -10,9 +10,17 @@ from __future__ import annotations
 from logicls.pretraining import phrases as say
 from logicls.pretraining.catalogue import KINDS
 from logicls.pretraining.phrases import NUMBER_WORDS, Phrase
-from logicls.pretraining.questions import COUNT, EACH, LOCATE, LOCATE_ONE, RULES, SINGLE, VERDICT
+from logicls.pretraining.questions import (
+    COUNT_TEMPLATES,
+    EACH_TEMPLATES,
+    LOCATE_ONE_TEMPLATES,
+    LOCATE_TEMPLATES,
+    RULE_TEXTS,
+    SINGLE_TEMPLATES,
+    VERDICT_TEMPLATES,
+)
 from logicls.pretraining.surfaces import COLOURS
-from logicls.pretraining.vessels import CAPS, LIQUIDS, NAMES
+from logicls.pretraining.vessels import CAPS, LIQUIDS, VESSEL_NAMES
 
 LEVELS = ("empty", "low", "middle", "high")
 FRUITS = ("cherry", "banana", "orange", "apple", "lemon", "grape", "pear", "strawberry")
@@ -59,8 +67,8 @@ DEFECTS = (
     "turned",
 )
 """What a verdict may name."""
-THING_NAMES = (
-    *NAMES,
+COMPONENT_NAMES = (
+    *VESSEL_NAMES,
     *LIQUIDS,
     *CAPS,
     "label",
@@ -99,10 +107,10 @@ THING_NAMES = (
     "object",
     "fruit",
 )
-PLACES = (
+POSITION_WORDS = (
     "left right upper lower leftmost rightmost topmost lowest top bottom middle row column corner centre in on of",
 )
-SAID = (
+EXAMPLE_PHRASES = (
     "the bottle is filled to a third at most about half more than two thirds",
     "belongs to",
     "behind the icon which colour has",
@@ -117,7 +125,7 @@ SAID = (
 )
 
 
-PARTS = """
+PART_WORDS = """
 adapter anchor antenna arm armature axle bag ball bar barrel base basket batch battery beam bearing bell belt bin
 bit blade blank blister block board bobbin body bolt boot bottle bottom bow bowl box bracket brake branch brick
 bridge brush bucket buckle bulb bumper bundle bush button cable cage can cap capacitor capsule card carrier carton
@@ -141,7 +149,7 @@ syringe tab table tablet tag tank tap tape target tee terminal thread tile tin t
 transistor tray trigger trim trolley tube turbine tyre unit valve vent vessel vial wall washer wedge weight weld
 wheel window wing wire wrap wrapper wrench yoke zip
 """
-QUALITIES = """
+QUALITY_WORDS = """
 absent accurate additional adjacent alike aligned amber angled another attached bare bent beige big black blank blue
 blunt bottom bright broken bronze brown burnt central centred chipped circular clean clear closed cloudy coarse
 coloured complete concave conical convex correct covered cracked cream crooked crushed curved cyan damaged dark deep
@@ -156,13 +164,13 @@ stained standard steep sticky stiff straight striped strong stuck swapped tall t
 tilted tiny top torn transparent triangular turned turquoise twisted uneven unequal unlit upper upright vertical
 violet visible warped weak wet white whole wide wooden worn wrong yellow
 """
-MATERIALS = """
+MATERIAL_WORDS = """
 acrylic aluminium brass bronze cardboard carbon ceramic chrome clay cloth concrete copper cork cotton enamel fabric
 fibre foam gel glue grease gum ink iron juice lacquer lead leather liquid milk nickel nylon oil paint paper plaster
 plastic powder resin rubber sand silicone silk soap steel stone syrup textile titanium varnish water wax wire wood
 wool zinc
 """
-GROCERIES = """
+GROCERY_WORDS = """
 almond apple apricot banana bean berry biscuit bread butter cake candy carrot cereal cheese cherry chips chocolate
 coffee cookie cream egg fish flour fruit grape honey jam kiwi lemon lime mango meat melon muesli mushroom nectarine
 noodle oat olive onion orange pasta peach peanut pear pepper plum potato raisin rice salad salt sauce spice
@@ -182,14 +190,17 @@ while whole whose why width will with within without wrong
 """
 
 
-def trade_vocabulary() -> list[str]:
+def list_trade_words() -> list[str]:
     """The words, some to a line."""
     return [
-        line for words in (PARTS, QUALITIES, MATERIALS, GROCERIES, RULE_WORDS) for line in words.split("\n") if line
+        line
+        for words in (PART_WORDS, QUALITY_WORDS, MATERIAL_WORDS, GROCERY_WORDS, RULE_WORDS)
+        for line in words.split("\n")
+        if line
     ]
 
 
-def values() -> list[str]:
+def list_answer_words() -> list[str]:
     """Every word that an answer may be, sorted."""
     own = {value for kind in KINDS for value in kind.values}
     shapes = {kind.value for kind in KINDS if kind.family}
@@ -197,20 +208,41 @@ def values() -> list[str]:
     return sorted({*COLOURS, *NUMBER_WORDS, *own, *shapes, *closed, *DEFECTS})
 
 
-def wordings() -> list[str]:
+def list_tokenizer_texts() -> list[str]:
     """Texts that hold every word of every question, and a vocabulary of parts, colours, shapes and materials."""
-    names = sorted({name for kind in KINDS for name in kind.names} | set(THING_NAMES))
+    names = sorted({name for kind in KINDS for name in kind.names} | set(COMPONENT_NAMES))
     attributes = sorted(
         {kind.attribute for kind in KINDS if kind.attribute} | set(ATTRIBUTES) | {"colour", "size", "number"}
     )
     phrases = [Phrase(name) for name in names]
     phrases += [
-        say.said("part", key, value) for kind in KINDS for key in (kind.attribute,) if key for value in kind.values
+        say.phrase_with_value("part", key, value)
+        for kind in KINDS
+        for key in (kind.attribute,)
+        if key
+        for value in kind.values
     ]
     texts = [
-        line.format(one=p.one, many=p.many, attribute="", rules="") for p in phrases for line in (LOCATE[0], LOCATE[5])
+        line.format(one=p.singular, many=p.plural, attribute="", rules="")
+        for p in phrases
+        for line in (LOCATE_TEMPLATES[0], LOCATE_TEMPLATES[5])
     ]
-    texts += [line.format(one="part", many="parts", attribute=key) for key in attributes for line in (*EACH, *SINGLE)]
-    texts += [line.format(one="part", many="parts", rules="rule") for line in (*LOCATE, *LOCATE_ONE, *COUNT, *VERDICT)]
-    texts += [*RULES, *PLACES, *SAID, *COLOURS, *NUMBER_WORDS, *values(), *trade_vocabulary()]
+    texts += [
+        line.format(one="part", many="parts", attribute=key)
+        for key in attributes
+        for line in (*EACH_TEMPLATES, *SINGLE_TEMPLATES)
+    ]
+    texts += [
+        line.format(one="part", many="parts", rules="rule")
+        for line in (*LOCATE_TEMPLATES, *LOCATE_ONE_TEMPLATES, *COUNT_TEMPLATES, *VERDICT_TEMPLATES)
+    ]
+    texts += [
+        *RULE_TEXTS,
+        *POSITION_WORDS,
+        *EXAMPLE_PHRASES,
+        *COLOURS,
+        *NUMBER_WORDS,
+        *list_answer_words(),
+        *list_trade_words(),
+    ]
     return [" ".join(text.replace("{", " ").replace("}", " ").split()) for text in texts]

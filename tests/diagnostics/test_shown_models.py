@@ -23,12 +23,13 @@ from logicls.models.bundle import load_bundle, write_bundle
 from logicls.predict.folder.runner import predict_folder
 from logicls.predict.input.loader import PhotoLoader
 from logicls.predict.self_test import open_bundle, write_probe
-from logicls.pretraining.photo_store import read_shards
+from logicls.pretraining.photo_store import read_scene_shards
 from logicls.synth.pipeline import SynthesisRequest, build_dataset, load_source
 from logicls.train.distributed import ProcessRank, launch_processes
 from logicls.train.fit import fit
 from logicls.train.grpo import stage as grpo
 from logicls.train.grpo.stage import fit_grpo
+from logicls.train.observer import SILENT
 from logicls.train.online_examples import make_online_job
 from logicls.train.preflight import decode_image, preflight
 from logicls.train.recipe import Recipe, check_grpo_options
@@ -81,7 +82,7 @@ def other_recipe() -> object:
 def other_size() -> object:
     """A run that begins with a smaller model's weights."""
     recipe = TINY.model_copy(update={"width": 64})
-    return fit(Path("synth"), Path("new"), recipe, start=Path("bundle"), say=lambda _: None)
+    return fit(Path("synth"), Path("new"), recipe, start=Path("bundle"), observer=SILENT)
 
 
 def misspelt_spec() -> object:
@@ -166,7 +167,7 @@ def limit_without_watching() -> object:
 def moved_photos() -> object:
     """A run with fresh examples of photos that are not there any more."""
     edited("synth/synth.json", str(ORDER.data.resolve()), "/old/place")
-    return fit(Path("synth"), Path("new"), TINY.model_copy(update={"fresh": 1.0}))
+    return fit(Path("synth"), Path("new"), TINY.model_copy(update={"online": 1.0}))
 
 
 def end(rank: ProcessRank) -> None:
@@ -194,7 +195,7 @@ TRIGGERS: dict[str, Callable[[], object]] = {
     "LC404": killed_worker,
     "LC405": lambda: make_online_job((64, 64), 0)(load_source(ORDER).create_generator(), 0, 17),
     "LC406": moved_photos,
-    "LC407": lambda: read_shards(Path("nowhere")),
+    "LC407": lambda: read_scene_shards(Path("nowhere")),
     "LC411": other_recipe,
     "LC412": other_size,
     "LC413": lambda: fit_steps_to_time(

@@ -21,7 +21,7 @@ from logicls.plugins.selection import PLUGINS_FILE as STANDING
 from logicls.plugins.settings import ExpertSettings
 from logicls.predict.self_test import write_probe
 from logicls.predict.uncertainty.thresholds import THRESHOLDS_FILE, RuleThresholds, Thresholds, write_thresholds
-from logicls.pretraining.scene_generator import make_world
+from logicls.pretraining.scene_generator import generate_scene
 
 _EXPERT = runpy.run_path(str(Path(__file__).parent / "anomaly" / "conftest.py"))
 make_bundle, _one_thread, good, dataset, good_photo, flawed_photo = (
@@ -69,7 +69,7 @@ def write_knowledge(folder: Path, good: list[np.ndarray]) -> Path:
     (folder / "box" / "two.md").write_text(render_page({"product": "box"}, "The rule: two pins."))
     Image.fromarray(good[0]).save(folder / "box" / "good.png")
     write_photo_features(folder / "box", encoder.embed(good[:16]), encoder)
-    others = [make_world(np.random.default_rng([0, k]), (96, 96)).pixels for k in range(8)]
+    others = [generate_scene(np.random.default_rng([0, k]), (96, 96)).pixels for k in range(8)]
     write_photo_features(folder, encoder.embed(others), encoder)
     return folder
 

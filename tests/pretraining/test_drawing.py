@@ -5,21 +5,21 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from logicls.pretraining.camera import photograph, seen
-from logicls.pretraining.catalogue import KINDS, clash
+from logicls.pretraining.camera import render_photo, warp_points
+from logicls.pretraining.catalogue import KINDS, are_confusable
 from logicls.pretraining.drawing import SCALE, Pose, ellipse, fill
-from logicls.pretraining.scene_builder import Stage
-from logicls.pretraining.vessels import vessels
+from logicls.pretraining.scene_builder import SceneBuilder
+from logicls.pretraining.vessels import draw_vessels
 
 GREEN = np.array((0.1, 0.75, 0.2), dtype=np.float32)
 
 
-def plain_stage(seed: int, height: int, width: int) -> Stage:
-    """A stage without shadows on an even ground that no kind has the colour of."""
-    stage = Stage(np.random.default_rng(seed), height, width)
-    stage.canvas[:] = GREEN[:, None, None]
-    stage.shadows, stage.seamed = 1.0, False
-    return stage
+def plain_stage(seed: int, height: int, width: int) -> SceneBuilder:
+    """A scene without shadows on an even ground that no kind has the colour of."""
+    scene = SceneBuilder(np.random.default_rng(seed), height, width)
+    scene.canvas[:] = GREEN[:, None, None]
+    scene.shadow_brightness, scene.has_seams = 1.0, False
+    return scene
 
 
 def edges(picture: np.ndarray, background: np.ndarray) -> tuple[float, float, float, float]:
@@ -41,14 +41,14 @@ def edges(picture: np.ndarray, background: np.ndarray) -> tuple[float, float, fl
 def test_a_disc_is_where_its_box_is(size, turned):
     """The pixels of a disc end where its outline does, after the camera too."""
     canvas = np.full((3, 128 * SCALE, 128 * SCALE), 0.2, dtype=np.float32)
-    background = photograph(canvas, None)
+    background = render_photo(canvas, None)
     warp = np.array([(0.998, 0.05, -3.3), (-0.05, 1.01, 4.7)]) if turned else None
-    outline = Pose(60.3, 63.8, size).put(ellipse(1, 1))
-    fill(canvas, outline, (1, 1, 1))
+    contour = Pose(60.3, 63.8, size).transform(ellipse(1, 1))
+    fill(canvas, contour, (1, 1, 1))
 
-    picture = photograph(canvas, warp)
+    picture = render_photo(canvas, warp)
 
-    low, high = seen(outline, warp).min(axis=0), seen(outline, warp).max(axis=0)
+    low, high = warp_points(contour, warp).min(axis=0), warp_points(contour, warp).max(axis=0)
     assert edges(picture, background) == pytest.approx((*low, *high), abs=0.5)
 
 
@@ -57,21 +57,23 @@ def test_a_kind_fills_its_box_and_no_more(kind):
     """Paint reaches each side of the box within 1.5 pixels, and does not go beyond it by more than one."""
     values = kind.values or ("",)
     for number, value in enumerate(values[:3]):
-        stage = plain_stage(number, 96, 96)
-        background = photograph(stage.canvas, None)
+        scene = plain_stage(number, 96, 96)
+        background = render_photo(scene.canvas, None)
         colour = next(
             (name for name in kind.colours if name not in ("green", "turquoise")), "green" if kind.colours else ""
         )
         if colour == "green":
-            stage.canvas[:] = (GREEN[::-1] * 0.9)[:, None, None]
-            background = photograph(stage.canvas, None)
-        stage.add(
-            kind, Pose(48.2, 47.7, 70), stage.look(kind, colour, (0.4, 0.6, 0.3), "off" if value == "on" else value)
+            scene.canvas[:] = (GREEN[::-1] * 0.9)[:, None, None]
+            background = render_photo(scene.canvas, None)
+        scene.add(
+            kind,
+            Pose(48.2, 47.7, 70),
+            scene.sample_style(kind, colour, (0.4, 0.6, 0.3), "off" if value == "on" else value),
         )
 
-        x1, y1, x2, y2 = edges(photograph(stage.canvas, None), background)
+        x1, y1, x2, y2 = edges(render_photo(scene.canvas, None), background)
 
-        (left, top), (right, bottom) = stage.things[0].outline.min(axis=0), stage.things[0].outline.max(axis=0)
+        (left, top), (right, bottom) = scene.components[0].contour.min(axis=0), scene.components[0].contour.max(axis=0)
         assert left - 1 < x1 < left + 1.5
         assert top - 1 < y1 < top + 1.5
         assert right - 1.5 < x2 < right + 1
@@ -81,39 +83,45 @@ def test_a_kind_fills_its_box_and_no_more(kind):
 def test_a_kind_is_at_least_as_large_as_its_outline_says():
     """Outlines have unit size and lie around the middle: a pose's size is the component's longer side."""
     for kind in KINDS:
-        look = plain_stage(0, 32, 32).look(kind, kind.colours[0] if kind.colours else "", (0.5, 0.5, 0.5))
-        outline = kind.outline(look)
-        assert np.ptp(outline, axis=0).max() == pytest.approx(1, abs=0.03), kind.names
-        assert (outline.min(axis=0) + outline.max(axis=0)) / 2 == pytest.approx((0, 0), abs=0.03), kind.names
+        look = plain_stage(0, 32, 32).sample_style(kind, kind.colours[0] if kind.colours else "", (0.5, 0.5, 0.5))
+        contour = kind.contour(look)
+        assert np.ptp(contour, axis=0).max() == pytest.approx(1, abs=0.03), kind.names
+        assert (contour.min(axis=0) + contour.max(axis=0)) / 2 == pytest.approx((0, 0), abs=0.03), kind.names
 
 
 def test_no_photo_holds_kinds_that_may_be_taken_for_one_another():
     """Clashes go both ways, no kind clashes with itself, and those of equal words do."""
     by_name = {kind.names[0]: kind for kind in KINDS}
 
-    assert clash(by_name["screw"], by_name["long screw"])
-    assert not clash(by_name["gear"], by_name["banana"])
+    assert are_confusable(by_name["screw"], by_name["long screw"])
+    assert not are_confusable(by_name["gear"], by_name["banana"])
     for one in KINDS:
-        assert not clash(one, one)
-        assert all(clash(one, other) == clash(other, one) for other in KINDS)
+        assert not are_confusable(one, one)
+        assert all(are_confusable(one, other) == are_confusable(other, one) for other in KINDS)
 
 
 def test_a_liquid_ends_at_its_level():
     """The box of what is in a bottle begins where its colour does."""
     checked = 0
     for seed in range(260):
-        stage = plain_stage(seed, 256, 128)
-        stage.ground = (0.1, 0.75, 0.2)
-        vessels(stage)
-        liquids = [thing for thing in stage.things if thing.names[0] in ("liquid", "juice", "fluid", "drink", "syrup")]
-        if len(liquids) != 1 or len(stage.things) != 2 or liquids[0].colour not in ("red", "purple", "blue", "pink"):
+        scene = plain_stage(seed, 256, 128)
+        scene.background = (0.1, 0.75, 0.2)
+        draw_vessels(scene)
+        liquids = [
+            thing for thing in scene.components if thing.names[0] in ("liquid", "juice", "fluid", "drink", "syrup")
+        ]
+        if (
+            len(liquids) != 1
+            or len(scene.components) != 2
+            or liquids[0].colour not in ("red", "purple", "blue", "pink")
+        ):
             continue
         checked += 1
-        outline = liquids[0].outline
-        column = int(outline.mean(axis=0)[0])
-        strip = photograph(stage.canvas, None)[:, column - 3 : column + 4].mean(axis=1)
+        contour = liquids[0].contour
+        column = int(contour.mean(axis=0)[0])
+        strip = render_photo(scene.canvas, None)[:, column - 3 : column + 4].mean(axis=1)
         coloured = strip[:, 1] - strip[:, 0] - strip[:, 2] < -60
-        level = float(outline[:, 1].min())
+        level = float(contour[:, 1].min())
         near = int(level) - 7
         top = near + int(np.flatnonzero(coloured[max(near, 0) :])[0]) - min(near, 0)
         assert abs(top - level) < 2.5, seed

@@ -8,8 +8,8 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from logicls.pretraining.scene_generator import World, make_world
-from logicls.pretraining.vocabulary import values, wordings
+from logicls.pretraining.scene_generator import SyntheticScene, generate_scene
+from logicls.pretraining.vocabulary import list_answer_words, list_tokenizer_texts
 from logicls.records import reading_order
 
 SIZES = ((256, 128), (128, 256), (192, 192), (128, 128))
@@ -17,9 +17,9 @@ COUNT = 160
 
 
 @pytest.fixture(scope="module")
-def worlds() -> list[tuple[World, tuple[int, int]]]:
+def worlds() -> list[tuple[SyntheticScene, tuple[int, int]]]:
     """Many worlds of several sizes."""
-    return [(make_world(np.random.default_rng([5, n]), SIZES[n % 4]), SIZES[n % 4]) for n in range(COUNT)]
+    return [(generate_scene(np.random.default_rng([5, n]), SIZES[n % 4]), SIZES[n % 4]) for n in range(COUNT)]
 
 
 def test_a_world_is_a_photo_of_the_size_with_five_to_nine_questions(worlds):
@@ -44,10 +44,10 @@ def test_boxes_lie_on_the_photo_in_reading_order(worlds):
 
 def test_the_same_generator_makes_the_same_world():
     """Equal seeds give equal bytes and questions, other seeds others."""
-    one, same, other = (make_world(np.random.default_rng(seed), (128, 128)) for seed in (3, 3, 4))
+    one, same, other = (generate_scene(np.random.default_rng(seed), (128, 128)) for seed in (3, 3, 4))
 
     assert one.pixels.tobytes() == same.pixels.tobytes()
-    assert one.asked == same.asked
+    assert one.questions == same.questions
     assert one.pixels.tobytes() != other.pixels.tobytes()
 
 
@@ -56,7 +56,7 @@ def test_every_answer_is_a_known_word(worlds):
 
     The boxes of an attribute are its bearers', one a value.
     """
-    known = set(values())
+    known = set(list_answer_words())
     kinds = Counter(asked.kind for world, _ in worlds for asked in world.asked)
 
     assert set(kinds) == {"locate", "attribute", "verdict"}
@@ -70,7 +70,7 @@ def test_every_answer_is_a_known_word(worlds):
 
 def test_every_word_of_a_question_is_in_the_wordings(worlds):
     """A tokenizer that learns from the wordings has seen every word of every question."""
-    known = set(re.findall(r"[a-z]+", " ".join(wordings()).lower()))
+    known = set(re.findall(r"[a-z]+", " ".join(list_tokenizer_texts()).lower()))
     asked = {word for world, _ in worlds for asked in world.asked for word in re.findall(r"[a-z]+", asked.text.lower())}
 
     assert len(known) >= 600

@@ -9,8 +9,8 @@ import pytest
 from logicls.pretraining import photo_store as stored
 from logicls.pretraining import small_marks as made
 from logicls.pretraining.drawing import SCALE, Pose
-from logicls.pretraining.photo_store import read_marks, store_marks
-from logicls.pretraining.small_marks import SIDE, look_closely, marks
+from logicls.pretraining.photo_store import read_mark_shards, store_marks
+from logicls.pretraining.small_marks import PHOTO_SIDE, generate_mark, mark_kinds
 
 PAPER, INK = (0.9, 0.9, 0.9), (0.0, 0.0, 0.0)
 
@@ -22,7 +22,7 @@ def blots(canvas: np.ndarray) -> int:
 
 def painted(name: str, seed: int, degrees: float = 0.0) -> np.ndarray:
     """A mark on even paper, large."""
-    mark = next(one for one in marks() if one.name == name)
+    mark = next(one for one in mark_kinds() if one.name == name)
     canvas = np.full((3, 200 * SCALE, 200 * SCALE), PAPER[0], np.float32)
     mark.paint(canvas, Pose(100, 100, 160, degrees), INK, np.random.default_rng(seed))
     return canvas
@@ -40,7 +40,7 @@ def test_as_many_bars_as_are_said(count):
     assert {blots(painted(f"bars_{count}", seed)) for seed in range(8)} == {count}
 
 
-@pytest.mark.parametrize("mark", marks(), ids=lambda mark: mark.name)
+@pytest.mark.parametrize("mark", mark_kinds(), ids=lambda mark: mark.name)
 def test_a_mark_lies_on_its_body(mark):
     """It does not leave the body, and is to be seen."""
     inked = np.abs(painted(mark.name, 3) - PAPER[0]).max(0) > 0.1
@@ -62,35 +62,35 @@ def test_a_mark_turns_with_its_body(name):
 
 def test_names_are_one_each():
     """Letters, pips, bars, signs, drives, pictures, ways and needles are told apart by them."""
-    assert len({mark.name for mark in marks()}) == len(marks()) >= 90
+    assert len({mark.name for mark in mark_kinds()}) == len(mark_kinds()) >= 90
 
 
 def test_what_may_not_be_turned_is_upright():
     """A seven lying on its side is no seven; all others are turned."""
     rng = np.random.default_rng(0)
 
-    turned = {marks()[look_closely(rng, upright=False).mark].upright for _ in range(60)}
-    standing = {marks()[look_closely(rng, upright=True).mark].upright for _ in range(60)}
+    turned = {mark_kinds()[generate_mark(rng, upright=False).mark].is_orientation_bound for _ in range(60)}
+    standing = {mark_kinds()[generate_mark(rng, upright=True).mark].is_orientation_bound for _ in range(60)}
 
     assert (turned, standing) == ({False}, {False, True})
 
 
 def test_shards_are_made_once(tmp_path, monkeypatch):
     """The same seed makes the same, and what is there is not made again; boxes lie on the photo."""
-    monkeypatch.setattr(stored, "MARKS_EACH", 6)
+    monkeypatch.setattr(stored, "MARKS_PER_SHARD", 6)
     told: list[int] = []
     for folder in ("one", "other"):
-        store_marks(tmp_path / folder, 2, seed=5, workers=0, done=told.append)
-    monkeypatch.setattr(made, "look_closely", None)
+        store_marks(tmp_path / folder, 2, seed=5, workers=0, on_photos=told.append)
+    monkeypatch.setattr(made, "generate_mark", None)
 
-    store_marks(tmp_path / "one", 2, seed=5, workers=0, done=told.append)
+    store_marks(tmp_path / "one", 2, seed=5, workers=0, on_photos=told.append)
 
-    shards, others = read_marks(tmp_path / "one"), read_marks(tmp_path / "other")
+    shards, others = read_mark_shards(tmp_path / "one"), read_mark_shards(tmp_path / "other")
     assert told == [0, 6, 6, 0, 6, 6, 12]
-    assert [shard.pixels.shape for shard in shards] == [(6, SIDE, SIDE, 3)] * 2
+    assert [shard.pixels.shape for shard in shards] == [(6, PHOTO_SIDE, PHOTO_SIDE, 3)] * 2
     assert all(np.array_equal(a.pixels, b.pixels) for a, b in zip(shards, others, strict=True))
     assert not np.array_equal(shards[0].pixels, shards[1].pixels)
     for shard in shards:
         assert (shard.boxes[:, :2] < shard.boxes[:, 2:]).all()
         assert (np.abs(shard.boxes - 0.5) < 0.6).all()
-        assert all(not marks()[number].upright for number in shard.marks[1::2])
+        assert all(not mark_kinds()[number].upright for number in shard.marks[1::2])

@@ -1,1 +1,1 @@
-"""Experts: what good photos look like, patch by patch, and so what no rule names."""
+"""Experts: anomaly detection by patch features, for defects that no rule names."""

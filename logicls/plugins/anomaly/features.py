@@ -1,19 +1,19 @@
-"""Patch features: maps of nano's stem and of fixed filters, whitened: what good photos never vary in counts as well.
+"""Patch features of the experts, and localization maps over them.
 
-Of all of nano's maps the stem's finer one tells flaws best: later ones know what a thing is and not how it looks. The
-weights are the bundle's own; those of the shipped base serve where a hub model answers. Filters (`edges`) see what the
-stem was taught to overlook.
+Features are maps of nano's stem and of fixed filters, whitened so that directions of small variance count equally. Of
+all nano maps the finer one of the stem detects flaws best, since later ones encode the object class. The weights are
+the bundle's own, or those of the shipped base for hub models.
 
-What fixed filters see: colours and edges of a photo, by derivatives of Gaussians. Nothing is learned.
+Fixed filters keep what stem training discards, dents above all: the local jet of Gaussian derivatives (Koenderink and
+van Doorn 1987) in opponent colours (van de Sande et al., TPAMI 2010), both signs apart, pooled to cells as in SIFT and
+HOG. They are local, while each stem feature depends on the whole photo through its norms.
 
-The stem keeps what a product's questions need, and each of its features depends on the whole photo through its norms.
-Filters see all there is, dents above all, and one place alone: the local jet (Koenderink and van Doorn 1987) in
-opponent colours (van de Sande et al., TPAMI 2010), both signs apart, as cells of SIFT and HOG count them.
+The localization map of the AD Expert (ADSeeker, arXiv 2508.03088) is
 
-Loc of the AD Expert (ADSeeker, arXiv 2508.03088): where patches are like what is wrong.
+    Loc = upsample( cos(E_p, E_t-) / (cos(E_p, E_t+) + cos(E_p, E_t-)) )
 
-Loc = upsample( cos(E_p, E_t-) / (cos(E_p, E_t+) + cos(E_p, E_t-)) ), E_p the embedding of a patch, E_t+ and E_t- those
-of what is right and what is wrong: texts of a CLIP-type encoder, or prototypes that are learned.
+with E_p the embedding of a patch, E_t+ and E_t- those of normal and anomalous texts of a CLIP-type encoder, or learned
+prototypes.
 """
 
 from __future__ import annotations
@@ -36,17 +36,20 @@ from logicls.models.nano.detection_head import CELL_PIXELS
 from logicls.plugins.anomaly.regions import HeatmapFrame
 
 FILTER_CELL = 4
-"""Pixels, on each axis, over which responses are averaged."""
+"""Pixels, on each axis, over which filter responses are averaged."""
 SIGMAS = (1.0, 2.0)
 """Standard deviations of the Gaussians, pixels."""
 DERIVATIVE_ORDERS = ((1, 0), (0, 1), (2, 0), (1, 1), (0, 2))
-"""How often is derived along x and along y."""
+"""Derivative orders along x and along y."""
 FILTER_CHANNELS = 3 * (1 + 2 * len(SIGMAS) * len(DERIVATIVE_ORDERS))
-"""Three colours, and of each the positive and the negative part of every derivative."""
+"""Three opponent colours, and of each the positive and the negative part of every derivative."""
 
 
 def filter_photo(photo: UInt8[np.ndarray, "height width 3"]) -> Float32[np.ndarray, "channels rows columns"]:
-    """The features of an RGB photo, one for each `EDGE_CELL` x `EDGE_CELL` pixels; sides are multiples of these."""
+    """Return filter responses of an RGB photo, one for each `FILTER_CELL` x `FILTER_CELL` pixels.
+
+    Height and width are multiples of `FILTER_CELL`.
+    """
     colours = opponent_colours(photo)
     cells = photo.shape[1] // FILTER_CELL, photo.shape[0] // FILTER_CELL
     responses = [colours]
@@ -62,15 +65,16 @@ def filter_photo(photo: UInt8[np.ndarray, "height width 3"]) -> Float32[np.ndarr
 
 
 def opponent_colours(photo: UInt8[np.ndarray, "height width 3"]) -> Float32[np.ndarray, "height width 3"]:
-    """Brightness, red against green, yellow against blue; 1 is 64 levels."""
+    """Convert to intensity, red-green and yellow-blue; 1 equals 64 levels."""
     red, green, blue = np.moveaxis(photo.astype(np.float32) / 64, -1, 0)
     return np.stack([(red + green + blue) / 3, red - green, (red + green) / 2 - blue], axis=-1)
 
 
 def gaussian_kernel(sigma: float, order: int) -> Float32[np.ndarray, " taps"]:
-    """A Gaussian on a line or its derivative, to correlate with; times `width` to the power of `order`.
+    """Return a one-dimensional Gaussian or its derivative for correlation, times `sigma` to the power of `order`.
 
-    So all widths count alike. What is the same everywhere has no derivative, also to a bell that is cut off.
+    The factor makes all scales count equally. The truncated second derivative is corrected to have zero response on a
+    constant signal.
     """
     x = np.arange(-int(np.ceil(3 * sigma)), int(np.ceil(3 * sigma)) + 1) / sigma
     density = np.exp(-(x**2) / 2)
@@ -80,25 +84,28 @@ def gaussian_kernel(sigma: float, order: int) -> Float32[np.ndarray, " taps"]:
 
 
 BATCH_SIZE = 8
-"""Photos."""
+"""Photos per forward pass."""
 LAYER_MODULES = 3
 """Modules of the stem's last layer: convolution, norm, rectifier."""
 RETAINED_VARIANCE = 0.995
-"""Share of the features' variance that whitening keeps."""
+"""Share of the features' variance that whitening retains."""
 MIN_VARIANCE = 1e-8
 
 
 @dataclass(frozen=True, slots=True)
 class PatchFeatureExtractor:
-    """The stem, and the size that photos are brought to for it."""
+    """Extractor of patch features: nano's stem and fixed filters."""
 
     stem: nn.Sequential
     size: tuple[int, int]
-    """(height, width), pixels."""
+    """(height, width) of the input, pixels."""
 
     @torch.inference_mode()
     def extract(self, photos: Sequence[UInt8[np.ndarray, "h w 3"]]) -> Float[Tensor, "photos channels rows columns"]:
-        """A feature for each 8 x 8 pixels of the input: the stem's, then the filters' on half the input's size."""
+        """Return a feature for each 8 x 8 pixels of the input.
+
+        Channels are the stem's, then those of the filters at half the input size.
+        """
         return torch.cat([self._extract_batch(photos[k : k + BATCH_SIZE]) for k in range(0, len(photos), BATCH_SIZE)])
 
     def _extract_batch(self, photos: Sequence[UInt8[np.ndarray, "h w 3"]]) -> Tensor:
@@ -110,13 +117,13 @@ class PatchFeatureExtractor:
     def extract_layers(
         self, photos: Sequence[UInt8[np.ndarray, "h w 3"]]
     ) -> list[Float[Tensor, "p channels rows columns"]]:
-        """The stem's last two maps, each with a feature for 8 x 8 pixels: what is there, and what is around it."""
+        """Return the stem's last two maps, with a feature for each 8 x 8 pixels: local, and with surroundings."""
         return self._run_stem(photos)
 
     def extract_stem(
         self, photos: Sequence[UInt8[np.ndarray, "h w 3"]]
     ) -> Float[Tensor, "photos channels rows columns"]:
-        """The two as one."""
+        """Return the stem's last two maps, concatenated."""
         return torch.cat(self.extract_layers(photos), 1)
 
     def _run_stem(self, photos: Sequence[UInt8[np.ndarray, "h w 3"]]) -> list[Tensor]:
@@ -126,17 +133,17 @@ class PatchFeatureExtractor:
 
     @property
     def channels(self) -> int:
-        """Of `maps`."""
+        """Channels of `extract`."""
         return len(next(self.stem[-LAYER_MODULES].parameters())) + FILTER_CHANNELS
 
     @property
     def frame(self) -> HeatmapFrame:
-        """How its maps lie on photos."""
+        """Transform from its feature maps to photos."""
         return HeatmapFrame(self.size, CELL_PIXELS)
 
 
 def build_extractor(bundle: Bundle, size: tuple[int, int]) -> PatchFeatureExtractor:
-    """The bundle's own where it is nano's, which its training has made fit for the product; else the shipped base's."""
+    """Build an extractor from the bundle's stem, or from the shipped base for hub models."""
     from logicls.io.resources import resource_path
 
     model = bundle.model
@@ -146,7 +153,7 @@ def build_extractor(bundle: Bundle, size: tuple[int, int]) -> PatchFeatureExtrac
 
 
 def input_size(photos: Sequence[UInt8[np.ndarray, "h w 3"]], cells: int) -> tuple[int, int]:
-    """(height, width) of an input of photos like these whose map has about so many cells."""
+    """Return (height, width) of an input with the photos' aspect ratio whose feature map has about `cells` cells."""
     aspect = float(np.median([photo.shape[0] / photo.shape[1] for photo in photos]))
     rows = max(4, round((cells * aspect) ** 0.5))
     columns = max(4, round(cells / rows))
@@ -155,7 +162,10 @@ def input_size(photos: Sequence[UInt8[np.ndarray, "h w 3"]], cells: int) -> tupl
 
 
 def average_neighbourhood(maps: Float[Tensor, "photos channels rows columns"], window: int) -> Tensor:
-    """Each feature with its neighbours', mean over `around` x `around` cells (PatchCore, Roth et al. 2022, eq. 1-2)."""
+    """Average features over `window` x `window` cells: locally aware patch features.
+
+    PatchCore (Roth et al. 2022), eq. 1-2.
+    """
     if window == 1:
         return maps
     return F.avg_pool2d(maps, window, 1, window // 2, count_include_pad=False)
@@ -163,28 +173,29 @@ def average_neighbourhood(maps: Float[Tensor, "photos channels rows columns"], w
 
 @dataclass(frozen=True, slots=True)
 class Whitening:
-    """Makes distances count in standard deviations of good patches, along the axes in which they vary."""
+    """PCA whitening: distances count in standard deviations of normal patches along their principal axes."""
 
     mean: Float[Tensor, " channels"]
     axes: Float[Tensor, "channels kept"]
-    """Principal axes over their standard deviations, over the root of their number: distances do not grow with it."""
+    """Principal axes over their standard deviations and over the root of their number, so distances do not grow with
+    it."""
 
     def __call__(
         self, maps: Float[Tensor, "photos channels rows columns"]
     ) -> Float[Tensor, "photos rows columns kept"]:
-        """The features of maps, the channel last."""
+        """Return the whitened features of maps, channel last."""
         return (maps.permute(0, 2, 3, 1) - self.mean) @ self.axes
 
 
 def fit_whitening(maps: Float[Tensor, "photos channels rows columns"]) -> Whitening:
-    """That of good photos' maps: of the stem's channels and of the filters' apart, so that each counts as much."""
+    """Fit to feature maps of good photos; stem and filter channels are whitened separately and count equally."""
     parts = maps[:, :-FILTER_CHANNELS], maps[:, -FILTER_CHANNELS:]
     mean, axes = zip(*map(_fit_part, parts), strict=True)
     return Whitening(torch.cat(mean), torch.block_diag(*axes))
 
 
 def _fit_part(maps: Float[Tensor, "photos channels rows columns"]) -> tuple[Tensor, Tensor]:
-    """Mean and axes of some channels."""
+    """Return mean and scaled axes of a group of channels."""
     flat = maps.permute(0, 2, 3, 1).flatten(0, 2).double()
     mean = flat.mean(0)
     variances, axes = torch.linalg.eigh((flat - mean).T @ (flat - mean) / max(len(flat) - 1, 1))
@@ -194,13 +205,13 @@ def _fit_part(maps: Float[Tensor, "photos channels rows columns"]) -> tuple[Tens
 
 
 MIN_SIMILARITY = 1e-4
-"""No cosine counts as less: embeddings that point away from both say nothing, 0.5."""
+"""Lower bound of a cosine: an embedding opposite to both kinds of prototype gets 0.5."""
 
 
 def max_similarity(
     patches: Float[Tensor, "*places width"], prototypes: Float[Tensor, "prototypes width"]
 ) -> Float[Tensor, "*places"]:
-    """Cosine to the nearest of the prototypes, not less than `LEAST`."""
+    """Return the cosine similarity to the nearest prototype, at least `MIN_SIMILARITY`."""
     similarity = F.normalize(patches, dim=-1) @ F.normalize(prototypes, dim=-1).T
     return similarity.amax(-1).clamp_min(MIN_SIMILARITY)
 
@@ -210,7 +221,10 @@ def localization_ratio(
     normal: Float[Tensor, "rights width"],
     anomalous: Float[Tensor, "wrongs width"],
 ) -> Float[Tensor, "*places"]:
-    """cos(E_p, E_t-) / (cos(E_p, E_t+) + cos(E_p, E_t-)), the nearest of each kind: 0.5 where it is like either."""
+    """Return cos(E_p, E_t-) / (cos(E_p, E_t+) + cos(E_p, E_t-)), to the nearest prototype of each kind.
+
+    It is 0.5 for a patch that is equally similar to both.
+    """
     to_normal, to_anomalous = max_similarity(patches, normal), max_similarity(patches, anomalous)
     return to_anomalous / (to_normal + to_anomalous)
 
@@ -218,5 +232,5 @@ def localization_ratio(
 def upsample(
     heatmaps: Float[Tensor, "photos rows columns"], size: tuple[int, int]
 ) -> Float[Tensor, "photos height width"]:
-    """The map in (height, width) pixels, bilinear."""
+    """Upsample heatmaps to (height, width) pixels, bilinear."""
     return F.interpolate(heatmaps[:, None], size, mode="bilinear", align_corners=False)[:, 0]

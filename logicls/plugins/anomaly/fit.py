@@ -1,4 +1,4 @@
-"""`logicls expert fit`: an expert out of annotated photos of good products, written into the bundle."""
+"""Fitting of an expert to annotated good photos (`logicls expert fit`); its state is written into the bundle."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ from logicls.plugins.settings import ExpertSettings
 from logicls.predict.plugin_protocols import Photo
 
 MIN_GOOD_PHOTOS = 10
-"""Good photos below which nothing can be told."""
+"""Least number of good photos to fit an expert."""
 
 
 def find_good_photos(dataset: Path) -> Path:
-    """The dataset of good photos that a set was made of. Raises `DataError` (LC406)."""
+    """Return the dataset of good photos that a synthetic dataset was made from. Raises `DataError` (LC406)."""
     data = Path(str(read_manifest(dataset / "synth.json").get("data", "")))
     if not (data / "annotations.json").is_file():
         message = "the annotated photos that it was made of are not there."
@@ -42,12 +42,13 @@ def fit_expert(
     *,
     start_progress: Callable[[int], Callable[[int], object]] = lambda total: lambda count: None,
 ) -> ScoreThreshold:
-    """Fit, write, and have it plugged in from now on.
+    """Fit an expert, write it into the bundle, make it the bundle's default, and return its threshold.
 
-    `begin` is told the number of photos before the first is read; what it gives is told how many more were read.
+    `start_progress` is called with the number of photos before the first is read; it returns a function that is called
+    with the number of photos read since.
 
     Raises:
-        DataError: The dataset cannot be used, or has too few photos (LC720).
+        DataError: The dataset is invalid, or has too few photos (LC720).
         PhotoError: A photo cannot be read.
     """
     dataset = read_dataset_for(bundle.spec, data)
@@ -66,7 +67,7 @@ def fit_expert(
 def _fit_kind(
     bundle: Bundle, photos: Sequence[Photo], zones: ComponentZones, settings: ExpertSettings
 ) -> ScoreThreshold:
-    """Of that kind, written."""
+    """Fit and write an expert of the settings' kind."""
     if settings.kind == "texts":
         return fit_texts(bundle, photos, zones, settings)
     if settings.kind == "priors":

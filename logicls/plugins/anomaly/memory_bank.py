@@ -1,15 +1,12 @@
-"""The memory of good patches, and how far a photo's patches are from it.
+"""Memory bank of normal patch features with coreset subsampling (PatchCore, Roth et al., CVPR 2022).
 
-PatchCore (Roth et al., CVPR 2022): the distance to the nearest remembered patch (eq. 6), re-weighted by how alone that
-one is (eq. 7). Beyond the paper, measured to be worth it on photos of products that lie where they always lie: a
-patch is compared with those remembered from about the same place (`reach`), and its distance is counted in standard
-deviations of what good photos have at that place.
+A patch score is the distance to the nearest neighbour in the bank (eq. 6), re-weighted by the density around that
+neighbour (eq. 7). Two additions to the paper improved results on products with fixed positions: the search is limited
+to neighbours from about the same position (`reach`), and distances are counted in standard deviations of good photos'
+distances at that position.
 
-A few patches that stand for many: the greedy solution of the k-centre problem.
-
-PatchCore (Roth et al., CVPR 2022), section 3.2, eq. 5 and algorithm 1: the next one is always the patch that is
-farthest from all that were taken, after a random linear projection (Johnson and Lindenstrauss 1984), which keeps
-distances.
+Subsampling is the greedy k-centre solution (section 3.2, eq. 5 and algorithm 1): the next patch is always the farthest
+from all selected ones, after a random linear projection, which preserves distances (Johnson and Lindenstrauss 1984).
 """
 
 from __future__ import annotations
@@ -23,11 +20,11 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 PROJECTION_WIDTH = 32
-"""Axes of the projection."""
+"""Dimensions of the random projection."""
 
 
 def random_projection(width: int, projected_width: int, generator: torch.Generator) -> Float[Tensor, "width to"]:
-    """Random directions; lengths are kept on average."""
+    """Return a random Gaussian projection; it preserves lengths in expectation."""
     matrix: Tensor = torch.randn(width, projected_width, generator=generator) / projected_width**0.5
     return matrix
 
@@ -35,7 +32,10 @@ def random_projection(width: int, projected_width: int, generator: torch.Generat
 def select_coreset(
     patches: Float[Tensor, "patches width"], count: int, generator: torch.Generator
 ) -> Int[Tensor, " taken"]:
-    """Places of `count` patches, no other patch farther from them than need be; the first one is drawn."""
+    """Select `count` patches by greedy k-centre: minimise the largest distance of any patch to the selection.
+
+    The first patch is random. Returns row numbers of `patches`.
+    """
     count = min(count, len(patches))
     if patches.shape[1] > PROJECTION_WIDTH:
         patches = patches @ random_projection(patches.shape[1], PROJECTION_WIDTH, generator)
@@ -50,42 +50,43 @@ def select_coreset(
 
 
 TILE_CELLS = 4
-"""Cells of the map, on each axis, that are searched and thinned out together."""
+"""Cells of the feature map, on each axis, that are searched and subsampled together."""
 NEIGHBOURS = 5
 """`b` of eq. 7."""
 STATISTICS_WINDOW = 3
-"""Cells, on each axis, whose distances say what is usual at the middle one."""
+"""Cells, on each axis, over which distance statistics of a position are averaged."""
 SCORE_WINDOW = 3
-"""Cells, on each axis, over which a score is averaged."""
+"""Cells, on each axis, over which a heatmap is averaged."""
 MIN_DEVIATION = 0.02
-"""No place counts as steadier than that."""
+"""Least standard deviation of a position."""
 PatchFeatures = Float[Tensor, "photos rows columns width"]
 
 
 @dataclass(frozen=True, slots=True)
 class MemoryBank:
-    """Remembered patches and where they were."""
+    """Memory bank: normal patch features, their positions, and distance statistics of good photos."""
 
     patches: Float[Tensor, "remembered width"]
     rows: Int[Tensor, " remembered"]
     columns: Int[Tensor, " remembered"]
     photo_numbers: Int[Tensor, " remembered"]
-    """Which photo of the fit each is from."""
+    """Number of the training photo of each patch."""
     reach: int
-    """Cells, on each axis, within which a patch is compared; negative: with all."""
+    """Most cells, on each axis, between a patch and its neighbour; negative: unlimited."""
     mean: Float[Tensor, "all_rows all_columns"]
-    """Usual distance of a good photo's patch at each place, and its standard deviation."""
+    """Mean nearest-neighbour distance of good photos at each position."""
     deviation: Float[Tensor, "all_rows all_columns"]
+    """Standard deviation of these distances."""
 
     def distances(self, features: PatchFeatures) -> Float[Tensor, "p r c"]:
-        """To the nearest patch (eq. 6)."""
+        """Return distances to the nearest neighbour (eq. 6)."""
         return self.find_nearest(features)[0]
 
     def find_nearest(self, features: PatchFeatures, *excluded: Int[Tensor, "p r c"]) -> tuple[Tensor, Tensor]:
-        """The distance to the nearest patch (eq. 6), and the photo of the fit that is from, of each patch of photos.
+        """Return distances to the nearest neighbour (eq. 6), and the training photo that it is from.
 
-        `passed_over`: photos of the fit whose patches do not count, for each patch one; distances are infinite where
-        no other is remembered.
+        `excluded`: for each patch a training photo whose patches are not searched; distances are infinite if no other
+        patch is in the bank.
         """
         distances, photo_numbers = (
             features.new_full(features.shape[:3], torch.inf),
@@ -101,7 +102,7 @@ class MemoryBank:
     def _search_tile(
         self, features: PatchFeatures, rows: slice, columns: slice, excluded: Sequence[Tensor]
     ) -> tuple[Tensor, ...]:
-        """The same for the cells of a tile."""
+        """Search neighbours for the cells of one tile."""
         candidates = self._candidates(rows, columns)
         queries, photo_numbers = features[:, rows, columns], self.photo_numbers[candidates]
         photos, height, width = queries.shape[:3]
@@ -122,16 +123,17 @@ class MemoryBank:
         return nearest, photo_numbers[indices]
 
     def _candidates(self, rows: slice, columns: slice) -> Bool[Tensor, " remembered"]:
-        """Those that patches of the tile are compared with: all, where none is in reach of any of them."""
+        """Return a mask of patches within reach of the tile; all patches if there are none."""
         in_rows = (self.rows >= rows.start - self.reach) & (self.rows < rows.stop + self.reach)
         in_columns = (self.columns >= columns.start - self.reach) & (self.columns < columns.stop + self.reach)
         in_reach = in_rows & in_columns
         return in_reach if self.reach >= 0 and in_reach.any() else torch.ones_like(in_reach)
 
     def standardise(self, distances: Float[Tensor, "photos rows columns"]) -> Float[Tensor, "photos rows columns"]:
-        """Distances in standard deviations from what is usual at their place and on this photo, a few cells together.
+        """Return heatmaps of distances in standard deviations of their position, averaged over neighbouring cells.
 
-        The photo's own median is what its light, blur and noise do everywhere, no flaw; flaws are wider than a cell.
+        The photo's median is subtracted: it is the effect of lighting, blur and noise on the whole photo. Flaws extend
+        over more than a cell.
         """
         deviations = (distances - self.mean) / self.deviation
         median = deviations.flatten(1).median(1).values[:, None, None]
@@ -140,12 +142,12 @@ class MemoryBank:
         )[:, 0]
 
     def reweighting_factor(self, patch: Float[Tensor, " width"]) -> float:
-        """The weight of eq. 7: near 1 where the nearest patch has no like, small among many alike."""
+        """Return the factor of eq. 7: near 1 if the nearest neighbour is isolated, small in a dense region."""
         return reweighting_factor(patch, self.patches)
 
 
 def reweighting_factor(patch: Float[Tensor, " width"], bank: Float[Tensor, "remembered width"]) -> float:
-    """1 - exp|p - m*| / sum over m of exp|p - m|, m* the nearest and m its `NEIGHBOURS` nearest with itself (eq. 7)."""
+    """Return 1 - exp|p - m*| / Σ_m exp|p - m|, m* the nearest neighbour and m its `NEIGHBOURS` nearest ones (eq. 7)."""
     distances = torch.linalg.vector_norm(bank - patch, dim=1)
     nearest = bank[distances.argmin()]
     neighbours = torch.linalg.vector_norm(bank - nearest, dim=1).topk(min(NEIGHBOURS, len(bank)), largest=False)
@@ -153,7 +155,7 @@ def reweighting_factor(patch: Float[Tensor, " width"], bank: Float[Tensor, "reme
 
 
 def iter_tiles(rows: int, columns: int) -> Iterator[tuple[slice, slice]]:
-    """Those of a map."""
+    """Yield row and column slices of a feature map's tiles."""
     for top in range(0, rows, TILE_CELLS):
         for left in range(0, columns, TILE_CELLS):
             yield slice(top, min(top + TILE_CELLS, rows)), slice(left, min(left + TILE_CELLS, columns))
@@ -161,22 +163,22 @@ def iter_tiles(rows: int, columns: int) -> Iterator[tuple[slice, slice]]:
 
 @dataclass(frozen=True, slots=True)
 class LeaveOneOutDistances:
-    """How far the patches of each photo of a fit are from those remembered of the others."""
+    """Nearest-neighbour distances of the training photos, each to the patches of all other photos."""
 
     nearest: Float[Tensor, "photos rows columns"]
     nearest_photo: Int[Tensor, "photos rows columns"]
-    """The photo that the nearest is from."""
+    """Photo of the nearest neighbour."""
     second_nearest: Float[Tensor, "photos rows columns"]
-    """The nearest that is from neither of the two."""
+    """Distance to the nearest neighbour from a third photo."""
 
     def exclude(self, photo: int) -> Float[Tensor, "others rows columns"]:
-        """The distances of the other photos, had this one not been there."""
+        """Return the other photos' distances if this photo had not been in the training set."""
         others = torch.arange(len(self.nearest)) != photo
         return torch.where(self.nearest_photo == photo, self.second_nearest, self.nearest)[others]
 
 
 def measure_leave_one_out(bank: MemoryBank, features: PatchFeatures) -> LeaveOneOutDistances:
-    """Of the photos of a fit, in its order."""
+    """Measure the distances of all training photos, given in their order."""
     own_photo = torch.arange(len(features))[:, None, None].expand(features.shape[:3])
     nearest, nearest_photo = bank.find_nearest(features, own_photo)
     return LeaveOneOutDistances(
@@ -187,10 +189,10 @@ def measure_leave_one_out(bank: MemoryBank, features: PatchFeatures) -> LeaveOne
 
 
 def exclude_photo(bank: MemoryBank, distances: LeaveOneOutDistances, photo: int) -> MemoryBank:
-    """What would be remembered, and be usual, had a photo of the fit not been there.
+    """Return the memory bank and its statistics without one training photo.
 
-    But for which patches of the others are remembered: some stood for its own as well, and fewer are left. So it is
-    farther from them, if anything.
+    The coreset is not selected anew: where it held this photo's patches fewer patches remain, so distances of the photo
+    are at most overestimated.
     """
     is_kept = bank.photo_numbers != photo
     is_kept |= not is_kept.any()  # where one photo alone is remembered
@@ -199,7 +201,10 @@ def exclude_photo(bank: MemoryBank, distances: LeaveOneOutDistances, photo: int)
 
 
 def build_memory_bank(features: PatchFeatures, ratio: float, reach: int, generator: torch.Generator) -> MemoryBank:
-    """The memory of good photos: `share` of the patches of each tile; of all together where `reach` is negative."""
+    """Build the memory bank of good photos.
+
+    The coreset holds `ratio` of each tile's patches, or of all patches together if `reach` is negative.
+    """
     photos, rows, columns = features.shape[:3]
     positions = torch.stack(torch.meshgrid(*(torch.arange(n) for n in (photos, rows, columns)), indexing="ij"), -1)
     selected = []
@@ -219,7 +224,7 @@ def build_memory_bank(features: PatchFeatures, ratio: float, reach: int, generat
 
 
 def replace_infinite(distances: Float[Tensor, "photos rows columns"]) -> Float[Tensor, "photos rows columns"]:
-    """Distances, the largest of them also where no photo but those passed over is remembered."""
+    """Replace infinite distances (no patch of another photo in the bank) by the largest finite one."""
     known_distances = distances[distances.isfinite()]
     return distances.nan_to_num(posinf=float(known_distances.max()) if len(known_distances) else 0.0)
 
@@ -227,12 +232,12 @@ def replace_infinite(distances: Float[Tensor, "photos rows columns"]) -> Float[T
 def fit_position_statistics(
     distances: Float[Tensor, "photos rows columns"],
 ) -> tuple[Float[Tensor, "rows columns"], ...]:
-    """The mean and the spread, at each place, of the distances of good photos, none compared with itself."""
+    """Return mean and standard deviation of good photos' distances at each position."""
     return _smooth(distances.mean(0)), regularise_deviation(_smooth(distances.std(0)))
 
 
 def regularise_deviation(deviation: Float[Tensor, "rows columns"]) -> Float[Tensor, "rows columns"]:
-    """Standard deviations, the median of all added to each: that a few photos agree at a place proves little.
+    """Add the median to all standard deviations, since few photos may agree by coincidence.
 
     It is the constant s0 of significance analysis (Tusher et al., PNAS 2001).
     """
@@ -240,5 +245,5 @@ def regularise_deviation(deviation: Float[Tensor, "rows columns"]) -> Float[Tens
 
 
 def _smooth(values: Float[Tensor, "rows columns"]) -> Float[Tensor, "rows columns"]:
-    """Each place with those around it: few photos say little about one."""
+    """Average over neighbouring positions, since there are few photos."""
     return F.avg_pool2d(values[None, None], STATISTICS_WINDOW, 1, STATISTICS_WINDOW // 2, count_include_pad=False)[0, 0]

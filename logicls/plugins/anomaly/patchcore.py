@@ -1,6 +1,6 @@
-"""The expert that remembers what good patches look like: PatchCore on nano's own stem and on fixed filters.
+"""Expert `patches`: PatchCore (Roth et al., CVPR 2022) on nano's stem and fixed filters. The recommended expert.
 
-Needs no text, no download.
+It needs neither texts nor a download.
 """
 
 from __future__ import annotations
@@ -47,42 +47,42 @@ from logicls.plugins.settings import ExpertSettings
 from logicls.predict.plugin_protocols import AnomalyDetection, Photo
 
 MAX_FIT_PHOTOS = 80
-"""Photos that are learned from where there are as many more as the bar needs for its promise."""
+"""Photos in the memory bank if as many remain as the threshold's guarantee needs."""
 
 
 @dataclass(frozen=True, slots=True)
 class PatchScores:
-    """What the memory makes of one photo."""
+    """Heatmap and features of one photo."""
 
     heatmap: Float[Tensor, "rows columns"]
-    """Standard deviations from what is usual, at each place."""
+    """Standardised distance of each patch."""
     features: Float[Tensor, "rows columns width"]
     bank: MemoryBank
 
     def score_at(self, cell: int) -> float:
-        """What is in a cell, re-weighted (eq. 7)."""
+        """Return the re-weighted score of a cell (eq. 7)."""
         return float(self.heatmap.flatten()[cell]) * self.bank.reweighting_factor(self.features.flatten(0, 1)[cell])
 
     @property
     def image_score(self) -> float:
-        """That of the worst one."""
+        """Score of the heatmap's maximum."""
         return self.score_at(int(self.heatmap.argmax()))
 
 
 @dataclass(frozen=True, slots=True)
 class PatchCoreModel:
-    """All that was learned from good photos."""
+    """Everything learned from good photos."""
 
     whitening: Whitening
     bank: MemoryBank
     window: int
 
     def embed(self, maps: Float[Tensor, "photos channels rows columns"]) -> PatchFeatures:
-        """What is compared."""
+        """Return whitened patch features of feature maps."""
         return self.whitening(average_neighbourhood(maps, self.window))
 
     def score(self, maps: Float[Tensor, "photos channels rows columns"]) -> list[PatchScores]:
-        """What is made of photos, given as maps of the tower."""
+        """Score photos, given as feature maps of the extractor."""
         features = self.embed(maps)
         heatmaps = self.bank.standardise(self.bank.distances(features))
         return [
@@ -92,13 +92,13 @@ class PatchCoreModel:
 
 
 class PatchCoreExpert:
-    """Examines photos."""
+    """PatchCore expert."""
 
     def __init__(self, extractor: PatchFeatureExtractor, model: PatchCoreModel, localizer: FlawLocalizer) -> None:
         self.extractor, self.model, self.localizer = extractor, model, localizer
 
     def examine(self, photos: Sequence[Photo]) -> list[AnomalyDetection]:
-        """The flaw of each photo, or how far it is from having one."""
+        """Return the flaw of each photo, or its score if it has none."""
         if not photos:
             return []
         scores = self.model.score(self.extractor.extract(photos))
@@ -109,7 +109,7 @@ class PatchCoreExpert:
 
 
 def fit_model(maps: Float[Tensor, "photos channels rows columns"], settings: ExpertSettings) -> PatchCoreModel:
-    """What the maps of good photos teach."""
+    """Fit whitening and memory bank to feature maps of good photos."""
     maps = average_neighbourhood(maps, settings.around)
     whitening = fit_whitening(maps)
     features: PatchFeatures = whitening(maps)
@@ -122,10 +122,10 @@ def fit_model(maps: Float[Tensor, "photos channels rows columns"], settings: Exp
 def fit_patchcore(
     photos: Sequence[Photo], extractor: PatchFeatureExtractor, settings: ExpertSettings
 ) -> tuple[PatchCoreModel, ScoreThreshold]:
-    """What photos teach, and a bar that is set on scores of photos that were not learned from.
+    """Fit a model, and a threshold on scores of photos that are not in the memory bank.
 
-    Many photos are split: some are learned, on all others the bar is set. Few are all learned from, and each is scored
-    as if it had not been.
+    With enough photos the threshold is fitted to held-out ones. Otherwise all are in the memory bank, and each is
+    scored leave-one-out.
     """
     order = torch.randperm(len(photos), generator=torch.Generator().manual_seed(settings.seed)).tolist()
     if len(photos) >= MAX_FIT_PHOTOS + photos_needed(settings.overkill):
@@ -140,7 +140,7 @@ def fit_patchcore(
 
 
 def leave_one_out_scores(model: PatchCoreModel, maps: Float[Tensor, "photos channels rows columns"]) -> list[float]:
-    """The score of each photo that was learned from, by what is known without it (but for the whitening)."""
+    """Score each training photo with its own patches left out (the whitening still includes them)."""
     features = model.embed(maps)
     distances, scores = measure_leave_one_out(model.bank, features), []
     for photo in range(len(maps)):
@@ -151,27 +151,27 @@ def leave_one_out_scores(model: PatchCoreModel, maps: Float[Tensor, "photos chan
 
 
 def write_patchcore(bundle: Bundle, model: PatchCoreModel, localizer: FlawLocalizer) -> None:
-    """Into the bundle."""
+    """Write the model into the bundle."""
     bank, whitening = model.bank, model.whitening
     tensors = {
         "patches": to_half(bank.patches), "rows": bank.rows.short(), "columns": bank.columns.short(),
-        "mean": bank.mean, "spread": bank.deviation, "centre": whitening.mean, "axes": whitening.axes,
+        "mean": bank.mean, "deviation": bank.deviation, "centre": whitening.mean, "axes": whitening.axes,
     }  # fmt: skip
-    metadata = {"bundle": bundle.id, "reach": bank.reach, "around": model.window, **localizer_to_json(localizer)}
+    metadata = {"bundle": bundle.id, "reach": bank.reach, "window": model.window, **localizer_to_json(localizer)}
     write_expert_state(bundle.path, "patches", ExpertState(tensors, metadata))
 
 
 def load_expert(bundle: Bundle) -> PatchCoreExpert:
-    """That of a bundle. Raises `BundleError` (LC721, LC722)."""
+    """Load the expert of a bundle. Raises `BundleError` (LC721, LC722)."""
     state = read_expert_state(bundle.path, "patches", bundle.id)
     try:
         tensors = state.tensors
         rows, columns = tensors["rows"].long(), tensors["columns"].long()
         bank = MemoryBank(
             tensors["patches"].float(), rows, columns, torch.full_like(rows, -1), state.get_int("reach"),
-            tensors["mean"], tensors["spread"],
+            tensors["mean"], tensors["deviation"],
         )  # fmt: skip
-        model = PatchCoreModel(Whitening(tensors["centre"], tensors["axes"]), bank, state.get_int("around"))
+        model = PatchCoreModel(Whitening(tensors["centre"], tensors["axes"]), bank, state.get_int("window"))
         localizer = localizer_from_state(state)
         extractor = build_extractor(bundle, localizer.frame.size)
         if len(model.whitening.axes) != extractor.channels:

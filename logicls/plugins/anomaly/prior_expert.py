@@ -1,10 +1,11 @@
-"""The expert whose view the model itself is given: AD Expert with Loc and Vis as prior tokens.
+"""Expert `priors`: AD Expert with Loc and Vis as prior tokens of the bundle's own model (ADSeeker, arXiv 2508.03088).
 
-ADSeeker (arXiv 2508.03088). Vis, the way from both maps to tokens, and the question that is asked after them are
-learned on good photos and on flaws made on them (`damage`); the model stays as it is, and its answer is the score. Its
-box is where Loc is worst.
+Vis, the projections to tokens and a soft prompt are learned on good photos and synthetic flaws (`synthetic_flaws`)
+while the model stays frozen. Its answer is the image score; the box is the maximum of Loc, which comes from learned
+prototypes or from texts.
 
-Where Loc comes from that prior tokens are made of: prototypes that were learned, or an encoder and words.
+**Measured worse: do not use it with nano.** AUROC 0.770 on 200 photos of the sample product (`patches`: 0.954), with
+Loc tokens alone 0.774, with Vis tokens alone 0.655, without prior tokens 0.660; it flagged 27 of 100 good photos.
 """
 
 from __future__ import annotations
@@ -63,48 +64,48 @@ from logicls.predict.plugin_protocols import AnomalyDetection, Photo
 
 @runtime_checkable
 class LocalizationModel(Protocol):
-    """Says where patches are like what is wrong."""
+    """Model of Loc, which says how anomalous each patch is."""
 
     @property
     def frame(self) -> HeatmapFrame:
-        """How its maps lie on photos."""
+        """Transform from its maps to photos."""
         ...
 
     @property
     def tensors(self) -> Mapping[str, Tensor]:
-        """What it knows."""
+        """Tensors to store."""
         ...
 
     def localize(self, photos: Sequence[Photo]) -> Float[Tensor, "photos rows columns"]:
-        """Loc of photos, 0 to 1."""
+        """Return localization maps of photos, 0 to 1."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class PrototypeLocalization:
-    """By prototypes of good and flawed patches."""
+    """Loc by learned prototypes."""
 
     extractor: PatchFeatureExtractor
     network: PrototypeNetwork
 
     @property
     def frame(self) -> HeatmapFrame:
-        """How its maps lie on photos."""
+        """Transform from its maps to photos."""
         return self.extractor.frame
 
     @property
     def tensors(self) -> Mapping[str, Tensor]:
-        """The weights of its layers, and its prototypes."""
-        return {f"judge.{name}": value for name, value in self.network.state_dict().items()}
+        """Weights and prototypes of the network."""
+        return {f"network.{name}": value for name, value in self.network.state_dict().items()}
 
     def localize(self, photos: Sequence[Photo]) -> Float[Tensor, "photos rows columns"]:
-        """Loc of photos, 0 to 1."""
+        """Return localization maps of photos, 0 to 1."""
         return localize(self.network, self.extractor, photos)
 
 
 @dataclass(frozen=True, slots=True)
 class TextLocalization:
-    """By embeddings of words for what is right and wrong."""
+    """Loc by text embeddings."""
 
     encoder: ClipEncoder
     normal: Float[Tensor, "rights width"]
@@ -112,16 +113,16 @@ class TextLocalization:
 
     @property
     def frame(self) -> HeatmapFrame:
-        """How its maps lie on photos."""
+        """Transform from its maps to photos."""
         return self.encoder.frame
 
     @property
     def tensors(self) -> Mapping[str, Tensor]:
-        """The words."""
-        return {"right": self.normal, "wrong": self.anomalous}
+        """The text embeddings."""
+        return {"normal": self.normal, "anomalous": self.anomalous}
 
     def localize(self, photos: Sequence[Photo]) -> Float[Tensor, "photos rows columns"]:
-        """Loc of photos, 0 to 1."""
+        """Return localization maps of photos, 0 to 1."""
         return torch.stack([self._localize_photo(photo) for photo in photos])
 
     def _localize_photo(self, photo: Photo) -> Float[Tensor, "rows columns"]:
@@ -129,20 +130,23 @@ class TextLocalization:
 
 
 def build_text_localization(name: str) -> TextLocalization:
-    """That of the encoder of that name or folder. Raises `DataError` (LC725)."""
+    """Embed the prompts with the encoder of that name or folder. Raises `DataError` (LC725)."""
     encoder = load_clip(name)
     return TextLocalization(encoder, encoder.embed_texts(NORMAL_PROMPTS), encoder.embed_texts(ANOMALY_PROMPTS))
 
 
 def load_localization(bundle: Bundle, state: ExpertState, size: tuple[int, int], file: Path) -> LocalizationModel:
-    """That of an expert's file. Raises `KeyError`, `RuntimeError`, `DataError` (LC725), `BundleError` (LC726)."""
+    """Load Loc from an expert's state.
+
+    Raises `KeyError`, `RuntimeError`, `DataError` (LC725), `BundleError` (LC726).
+    """
     name, tensors = str(state.metadata["encoder"]), state.tensors
     if name:
-        encoder, normal = load_clip(name), tensors["right"]
+        encoder, normal = load_clip(name), tensors["normal"]
         check_dimension(name, encoder.width, normal.shape[1], file)
-        return TextLocalization(encoder, normal, tensors["wrong"])
-    weights = {name[6:]: value for name, value in tensors.items() if name.startswith("judge.")}
-    network = PrototypeNetwork(weights["embeds.0.weight"].shape[1]).eval()
+        return TextLocalization(encoder, normal, tensors["anomalous"])
+    weights = {name.removeprefix("network."): value for name, value in tensors.items() if name.startswith("network.")}
+    network = PrototypeNetwork(weights["embedding.0.weight"].shape[1]).eval()
     network.load_state_dict(weights)
     return PrototypeLocalization(build_extractor(bundle, size), network)
 
@@ -150,21 +154,21 @@ def load_localization(bundle: Bundle, state: ExpertState, size: tuple[int, int],
 BATCH_SIZE = 8
 LEARNING_RATE, VIS_LEARNING_RATE = 1e-2, 3e-3
 CLEAN_SHARE = 0.5
-"""Share of photos without a made flaw."""
+"""Share of training examples without a flaw."""
 EVALUATION_INTERVAL = 25
-"""Steps after which it is looked whether photos kept aside are told apart better than before."""
+"""Steps between evaluations on the validation examples."""
 PATIENCE = 6
-"""Such looks in a row without a gain after which it ends."""
+"""Evaluations in a row without improvement after which training stops."""
 TRAINING_EXAMPLES, VALIDATION_EXAMPLES = 400, 64
-"""Photos, with and without a made flaw, that are learned from, and on which it is seen how well."""
+"""Numbers of training and validation examples, flawed and clean."""
 VIS_DOWNSCALE = 2
-"""Vis has so many times fewer pixels, on each axis, than flaws are made on and prototypes look at."""
+"""Factor on each axis between the size at which flaws are synthesised and the input of Vis."""
 CHUNK_SIZE = 8
 
 
 @dataclass(frozen=True, slots=True)
 class PriorModel:
-    """What is seen of photos, and what the model then answers."""
+    """Localization model, prior tokens and the query to the bundle's model."""
 
     query: PriorQuery
     loc: LocalizationModel
@@ -179,31 +183,31 @@ class PriorModel:
         vis_maps: Float[Tensor, "photos channels fewer_rows fewer_columns"],
         parts: TokenParts = "both",
     ) -> Float[Tensor, " photos"]:
-        """Logit of the probability that anything is wrong; `charts` are Loc of the photos, `seen` what Vis sees."""
+        """Return the log-odds that a photo is defective; `vis_maps` are outputs of Vis."""
         prior_tokens = self.tokens(loc_maps, vis_maps, parts)
         return self.query.log_odds(self.query.encode(photos), prior_tokens, self.tokens.question)
 
     def encode_vis(self, photos: Sequence[Photo]) -> Float[Tensor, "photos channels rows columns"]:
-        """What Vis makes of photos."""
+        """Run Vis on photos."""
         vis_maps: Tensor = self.tokens.vis(stack_pixels(photos, self.vis_size))
         return vis_maps
 
     @torch.no_grad()
     def localize(self, photos: Sequence[Photo]) -> Float[Tensor, "photos rows columns"]:
-        """Loc of photos, some at a time."""
+        """Return localization maps, in chunks of photos."""
         return torch.cat([self.loc.localize(photos[k : k + CHUNK_SIZE]) for k in range(0, len(photos), CHUNK_SIZE)])
 
     @torch.no_grad()
     def predict_log_odds(
         self, photos: Sequence[Photo], loc_maps: Float[Tensor, "photos rows columns"], parts: TokenParts = "both"
     ) -> Float[Tensor, " photos"]:
-        """The answers, some photos at a time."""
+        """Return the log-odds, in chunks of photos."""
         chunks = [slice(k, k + CHUNK_SIZE) for k in range(0, len(photos), CHUNK_SIZE)]
         return torch.cat([self.log_odds(photos[k], loc_maps[k], self.encode_vis(photos[k]), parts) for k in chunks])
 
 
 class PriorExpert:
-    """Examines photos."""
+    """Prior-token expert."""
 
     def __init__(self, model: PriorModel, localizer: FlawLocalizer) -> None:
         self.model, self.localizer = model, localizer
@@ -217,19 +221,19 @@ class PriorExpert:
         return [self._flaw(*one) for one in zip(loc_maps, log_odds, photos, strict=True)]
 
     def _flaw(self, loc_map: Float[Tensor, "rows columns"], log_odds: float, photo: Photo) -> AnomalyDetection:
-        """What was said is about the worst place."""
+        """Return the flaw at the maximum of Loc, scored by the answer."""
         return self.localizer.localize(loc_map.numpy(), lambda _: log_odds, photo)
 
 
 def stack_pixels(photos: Sequence[Photo], size: tuple[int, int]) -> Float[Tensor, "photos 3 height across"]:
-    """Photos in one size, 0 to 255."""
+    """Letterbox photos to one size, 0 to 255."""
     resized = np.stack([letterbox(size, photo) for photo in photos])
     return torch.from_numpy(resized).permute(0, 3, 1, 2).float()
 
 
 @dataclass(frozen=True, slots=True)
 class LocalizedFlaws:
-    """Photos with and without a made flaw, and Loc of each."""
+    """Photos with and without synthetic flaws, and their localization maps."""
 
     examples: FlawedPhotos
     loc_maps: Float[Tensor, "photos rows columns"]
@@ -238,7 +242,7 @@ class LocalizedFlaws:
 def generate_examples(
     photos: Sequence[Photo], count: int, model: PriorModel, rng: np.random.Generator
 ) -> LocalizedFlaws:
-    """So many of them."""
+    """Generate `count` examples from good photos."""
     resized = [
         letterbox((model.vis_size[0] * VIS_DOWNSCALE, model.vis_size[1] * VIS_DOWNSCALE), photo) for photo in photos
     ]
@@ -253,10 +257,15 @@ def fit_tokens(
     settings: ExpertSettings,
     on_evaluation: Callable[[int, float], None] = lambda number, loss: None,
 ) -> None:
-    """Learns on a pool, and keeps what told photos of the other apart best. `told` hears how well, each time."""
+    """Train the tokens, and restore the weights with the least validation loss.
+
+    `on_evaluation` is called with step and loss of each evaluation.
+    """
     rng, tokens = np.random.default_rng(settings.seed), model.tokens
     vis_weights = [*tokens.vis.parameters(), *tokens.localization_head.parameters()]
-    other_weights = [weight for name, weight in tokens.named_parameters() if not name.startswith(("vis.", "where."))]
+    other_weights = [
+        weight for name, weight in tokens.named_parameters() if not name.startswith(("vis.", "localization_head."))
+    ]
     optimizer = torch.optim.AdamW(
         [{"params": vis_weights}, {"params": other_weights}], LEARNING_RATE, weight_decay=0.01
     )
@@ -286,7 +295,7 @@ def fit_tokens(
 
 
 def _batch_loss(model: PriorModel, examples: LocalizedFlaws, numbers: Sequence[int]) -> Float[Tensor, ""]:
-    """The loss of some photos: of the answer, and of where Vis sees flaws, without which it learns hardly anything."""
+    """Return the loss of the answers plus that of localization; without the latter Vis hardly learns."""
     photos, types = [examples.examples.photos[k] for k in numbers], [examples.examples.types[k] for k in numbers]
     vis_maps = model.encode_vis(photos)
     localization = localization_loss(
@@ -296,14 +305,14 @@ def _batch_loss(model: PriorModel, examples: LocalizedFlaws, numbers: Sequence[i
 
 
 def answer_loss(log_odds: Float[Tensor, " photos"], types: Sequence[int]) -> Float[Tensor, ""]:
-    """Binary cross-entropy of the answer; a type below 0 is no flaw."""
+    """Return the binary cross-entropy of the answers; a type below 0 means no flaw."""
     return F.binary_cross_entropy_with_logits(log_odds, torch.tensor([float(kind >= 0) for kind in types]))
 
 
 def fit_priors(
     bundle: Bundle, photos: Sequence[Photo], zones: ComponentZones, settings: ExpertSettings
 ) -> ScoreThreshold:
-    """Learns, sets the bar on photos kept aside, and writes both. Raises `DataError` (LC725, LC727)."""
+    """Train, fit the threshold to held-out photos, and write the expert. Raises `DataError` (LC725, LC727)."""
     query = build_prior_query(bundle)
     threshold_photos = list(photos[HELD_OUT_STRIDE - 1 :: HELD_OUT_STRIDE])
     validation_photos = list(photos[1 :: 2 * HELD_OUT_STRIDE])
@@ -337,7 +346,7 @@ def fit_priors(
 def _fit_localization(
     bundle: Bundle, photos: Sequence[Photo], size: tuple[int, int], settings: ExpertSettings
 ) -> LocalizationModel:
-    """By words where there is an encoder, else by prototypes, which are learned first."""
+    """Build Loc from texts if there is an encoder, otherwise train prototypes."""
     if settings.encoder:
         return build_text_localization(settings.encoder)
     extractor = build_extractor(bundle, size)
@@ -351,7 +360,7 @@ def initialize_model(
     photos: Sequence[Photo],
     seed: int,
 ) -> PriorModel:
-    """Before anything is learned: `vis` is the stem that Vis begins as, and the size of its input."""
+    """Build the untrained model; `vis_stem` initialises Vis and gives its input size."""
     question = query.embed_question()
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
@@ -363,21 +372,23 @@ def initialize_model(
 
 
 def write_priors(bundle: Bundle, model: PriorModel, localizer: FlawLocalizer, encoder: str) -> None:
-    """Into the bundle."""
+    """Write the model into the bundle."""
     tensors = {f"tokens.{name}": value for name, value in model.tokens.state_dict().items()}
     metadata = {
-        "bundle": bundle.id, "encoder": encoder, "look_height": model.vis_size[0], "look_width": model.vis_size[1],
+        "bundle": bundle.id, "encoder": encoder, "vis_height": model.vis_size[0], "vis_width": model.vis_size[1],
         **localizer_to_json(localizer),
     }  # fmt: skip
     write_expert_state(bundle.path, "priors", ExpertState({**tensors, **model.loc.tensors}, metadata))
 
 
 def load_expert(bundle: Bundle) -> PriorExpert:
-    """That of a bundle. Raises `BundleError` (LC721, LC722, LC726), `DataError` (LC725, LC727)."""
+    """Load the expert of a bundle. Raises `BundleError` (LC721, LC722, LC726), `DataError` (LC725, LC727)."""
     query, state = build_prior_query(bundle), read_expert_state(bundle.path, "priors", bundle.id)
     try:
-        weights = {name[7:]: value for name, value in state.tensors.items() if name.startswith("tokens.")}
-        localizer, vis_size = localizer_from_state(state), (state.get_int("look_height"), state.get_int("look_width"))
+        weights = {
+            name.removeprefix("tokens."): value for name, value in state.tensors.items() if name.startswith("tokens.")
+        }
+        localizer, vis_size = localizer_from_state(state), (state.get_int("vis_height"), state.get_int("vis_width"))
         tokens = PriorTokens(query.width, len(weights["question"]), build_extractor(bundle, vis_size).stem).eval()
         tokens.load_state_dict(weights)
         localization = load_localization(bundle, state, localizer.frame.size, expert_file(bundle.path, "priors"))

@@ -1,10 +1,8 @@
-"""The model as it is, asked one more question after a photo and prior tokens: is anything wrong?
+"""Query to the frozen model after a photo and prior tokens: is anything wrong?
 
-Prior tokens stand where think tokens do (`extras.reasoner.slots`): after the photo's tokens and before any question.
-The question is that for the verdict to begin with, its words then learned as tokens are (prompt tuning, Lester et al.
-2021, section 2). The answer is read from the model's own head, and no weight of the model is changed.
-
-The same question of a model of the hub: prior tokens as embeddings behind the photo's, the answer yes or no.
+Prior tokens stand between the photo's tokens and the question, as think tokens do (`plugins.reasoning.slot_entropy`).
+The soft prompt is initialised with the verdict question and then learned (prompt tuning, Lester et al. 2021, section
+2). The answer is read from the model's own head; for hub models it is yes or no, and tokens are input embeddings.
 """
 
 from __future__ import annotations
@@ -31,33 +29,33 @@ from logicls.prompts.templates import canonical_question
 
 @runtime_checkable
 class PriorQuery(Protocol):
-    """Asks a model about photos."""
+    """Query of a model about photos and prior tokens."""
 
     model: Any
     width: int
-    """Of a token."""
+    """Width of a token."""
 
     def embed_question(self) -> Float[Tensor, "words width"]:
-        """What is asked to begin with, as the model's first layer takes it."""
+        """Return the initial soft prompt, as input of the model's first layer."""
         ...
 
     def encode(self, photos: Sequence[Photo]) -> Any:
-        """What the model holds of photos, whatever is asked of them."""
+        """Encode photos, independently of any question."""
         ...
 
     def neutral_token(self, photos: Sequence[Photo]) -> Float[Tensor, " width"]:
-        """A token that is nothing out of the common to the model."""
+        """Return an embedding that is typical for the model."""
         ...
 
     def log_odds(
         self, encoded: Any, tokens: Float[Tensor, "photos tokens width"], question: Float[Tensor, "words width"]
     ) -> Float[Tensor, " photos"]:
-        """Logit of the answer's probability that anything is wrong."""
+        """Return the log-odds that anything is wrong."""
         ...
 
 
 def build_prior_query(bundle: Bundle) -> PriorQuery:
-    """That of a bundle. Raises `DataError` (LC727) where its own model does not answer."""
+    """Build the query for a bundle. Raises `DataError` (LC727) if an external model answers."""
     if bundle.is_external or bundle.model is None:
         message = "prior tokens go into the bundle's own model, and here a model answers that runs elsewhere."
         raise DataError(Problem("LC727", message, advice="Name another expert, or --expert none."))
@@ -68,7 +66,7 @@ def build_prior_query(bundle: Bundle) -> PriorQuery:
 
 
 class NanoPriorQuery:
-    """Asks the embedded model."""
+    """Query of the embedded model."""
 
     def __init__(self, bundle: Bundle) -> None:
         self.model, self._pass = bundle.model, NanoReader(bundle)
@@ -80,25 +78,25 @@ class NanoPriorQuery:
 
     @torch.no_grad()
     def embed_question(self) -> Float[Tensor, "words width"]:
-        """The question for the verdict."""
+        """Return the embedded verdict question."""
         positions = self.model.position_embeddings.weight[: len(self._question_ids)]
         embedded: Tensor = self.model.token_embeddings(self._question_ids) + positions
         return embedded
 
     @torch.no_grad()
     def encode(self, photos: Sequence[Photo]) -> PhotoKeys:
-        """Keys and values of the photos' tokens."""
+        """Return keys and values of the photos' tokens."""
         return photo_keys(self._pass.encode_photos(photos))
 
     @torch.no_grad()
     def neutral_token(self, photos: Sequence[Photo]) -> Float[Tensor, " width"]:
-        """The mean of the photos' tokens."""
+        """Return the mean of the photos' tokens."""
         return self._pass.encode_photos(photos).feature.mean(0)
 
     def log_odds(
         self, encoded: PhotoKeys, tokens: Float[Tensor, "photos tokens width"], question: Float[Tensor, "words width"]
     ) -> Float[Tensor, " photos"]:
-        """Any violation against none."""
+        """Return the log-odds of any violation against none."""
         cache = append_think_tokens(self.model, encoded, tokens)
         prefix, words = cache.get_seq_length(), len(question)
         mask = torch.ones(words, prefix + words, dtype=torch.bool).tril(prefix)[None, None]
@@ -112,7 +110,7 @@ class NanoPriorQuery:
 
 @contextmanager
 def freeze_weights(model: nn.Module) -> Iterator[None]:
-    """Meanwhile no weight of the model gets a gradient."""
+    """Disable gradients of the model's weights within the context."""
     trainable = [weight for weight in model.parameters() if weight.requires_grad]
     for weight in trainable:
         weight.requires_grad_(False)
@@ -128,7 +126,7 @@ ANSWERS = ("yes", "no")
 
 
 class HubPriorQuery:
-    """Asks a model of the hub, photo by photo: they may differ in size, and hold much memory."""
+    """Query of a hub model, photo by photo: photos may differ in size, and their caches are large."""
 
     def __init__(self, bundle: Bundle) -> None:
         self.model, self._pass = bundle.model, HubReader(bundle)
@@ -137,19 +135,19 @@ class HubPriorQuery:
 
     @torch.no_grad()
     def embed_question(self) -> Float[Tensor, "words width"]:
-        """The question and what the chat template writes after it."""
+        """Return the embedded question, with the chat template's suffix."""
         ids = torch.tensor(self._question_ids, device=self.model.device)
         embedded: Tensor = self.model.get_input_embeddings()(ids)
         return embedded.float().cpu()
 
     @torch.no_grad()
     def encode(self, photos: Sequence[Photo]) -> list[EncodedPrefix]:
-        """Each photo and the text before its questions, read."""
+        """Encode each photo with the text before its questions."""
         return [self._pass.encode_photos([photo])[0] for photo in photos]
 
     @torch.no_grad()
     def neutral_token(self, photos: Sequence[Photo]) -> Float[Tensor, " width"]:
-        """The mean of the question's words: a photo's own tokens are not told by every model."""
+        """Return the mean of the question's tokens, since not every model exposes the photo's tokens."""
         return self.embed_question().mean(0)
 
     def log_odds(
@@ -158,7 +156,7 @@ class HubPriorQuery:
         tokens: Float[Tensor, "photos tokens width"],
         question: Float[Tensor, "words width"],
     ) -> Float[Tensor, " photos"]:
-        """Yes against no."""
+        """Return the log-odds of yes against no."""
         return torch.cat(
             [
                 self._photo_log_odds(photo, torch.cat([photo_tokens, question])[None])
@@ -167,7 +165,7 @@ class HubPriorQuery:
         )
 
     def _photo_log_odds(self, encoded: EncodedPrefix, suffix: Float[Tensor, "1 new width"]) -> Float[Tensor, 1]:
-        """What stands `behind` a photo is read as the words of a question are (`models.hub.branches`)."""
+        """Run `suffix` after a photo, as the words of a question (`models.hub.shared_prefix`)."""
         model, branch, new = self.model, encoded.branch(1), suffix.shape[1]
         mask = torch.cat([branch.mask, branch.mask.new_ones(1, new)], 1)
         positions = (mask.cumsum(1) - 1)[:, -new:]
@@ -182,7 +180,7 @@ class HubPriorQuery:
 
 
 def _tokenize_question(codec: HubAnswerCodec) -> tuple[list[int], int, int]:
-    """Tokens of the question, with those that both answers begin with; then the first in which they differ."""
+    """Return tokens of the question with the answers' common prefix, then the first token that differs: yes, no."""
     question = codec.tokenize(codec.chat_format.format_question(QUESTION))
     yes, no = (codec.tokenize(codec.chat_format.format_answer(answer)) for answer in ANSWERS)
     common = next(k for k, (one, other) in enumerate(zip(yes, no, strict=False)) if one != other)

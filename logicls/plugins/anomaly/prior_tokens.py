@@ -1,7 +1,7 @@
-"""Prior tokens: Loc and Vis, pooled to a few places and brought to the width of the model that is to see them.
+"""Prior tokens of the AD Expert (ADSeeker, arXiv 2508.03088): Loc and Vis, pooled and projected to the model's width.
 
-AD Expert (ADSeeker, arXiv 2508.03088): the map of where patches are like what is wrong, and what a small network of its
-own makes of the photo, go into the vision-language model's input as tokens. How many, and how they are pooled, is ours.
+Loc is the localization map, Vis the features of a small network on the photo; both enter the vision-language model as
+tokens. Their number and pooling are ours. **Measured worse than `patches`**: see `prior_expert`.
 """
 
 from __future__ import annotations
@@ -18,19 +18,19 @@ from logicls.models.nano.blocks import NORM_GROUPS
 from logicls.models.nano.crop_encoder import normalize
 
 TokenParts = Literal["both", "loc", "vis", "none"]
-"""Which tokens the model is given; less than both is for finding out what each is worth."""
+"""Tokens given to the model; fewer than both are for ablations."""
 GRID = 4
-"""Rows and columns of places to which both maps are pooled: 16 tokens each."""
+"""Rows and columns to which both maps are pooled: 16 tokens each."""
 VIS_CHANNELS = 64
-"""Of Vis's last layer."""
+"""Channels of Vis."""
 MIN_COVERAGE = 0.3
-"""Share of a cell that a made flaw must cover for Vis to learn that it is there."""
+"""Share of a cell that a synthetic flaw must cover for the cell to count as flawed."""
 LOGIT_EPSILON = 1e-4
-"""Loc comes no nearer to 0 and 1 than that before its logit is taken."""
+"""Margin by which Loc is clipped to (0, 1) before its logit."""
 
 
 class VisEncoder(nn.Module):
-    """A small network on the photo: layers that begin as those of nano's stem, and one more. All of them learn."""
+    """Vis: a copy of nano's stem and one more layer, all trainable."""
 
     def __init__(self, stem: nn.Sequential) -> None:
         super().__init__()
@@ -43,16 +43,16 @@ class VisEncoder(nn.Module):
         self.layers = nn.Sequential(*copy.deepcopy(stem), *last_layer).requires_grad_()
 
     def forward(self, photos: Float[Tensor, "photos 3 height across"]) -> Float[Tensor, "photos channels rows columns"]:
-        """A feature for each 16 x 16 pixels of photos, 0 to 255."""
+        """Return a feature for each 16 x 16 pixels of photos, 0 to 255."""
         vis_maps: Tensor = self.layers(normalize(photos).contiguous(memory_format=torch.channels_last))
         return vis_maps
 
 
 class PriorTokens(nn.Module):
-    """Makes the tokens, and holds the question that is asked after them."""
+    """Projections of Loc and Vis to prior tokens, and a learned prompt."""
 
     def __init__(self, width: int, words: int, stem: nn.Sequential) -> None:
-        """`width` of the model that sees them; the question has so many `words`, learned; Vis begins as the `stem`."""
+        """Create tokens of `width` and a prompt of `words` tokens; Vis is initialised with `stem`."""
         super().__init__()
         self.vis = VisEncoder(stem)
         self.loc_projection = nn.Sequential(nn.Linear(2, width), nn.GELU(), nn.Linear(width, width))
@@ -70,7 +70,7 @@ class PriorTokens(nn.Module):
         question: Float[Tensor, "words width"],
         loc_maps: Float[Tensor, "photos rows columns"],
     ) -> None:
-        """To begin with, every token is about `place`; `charts` are Loc of good photos."""
+        """Initialise prompt, position embeddings around `mean_token`, and statistics of good localization maps."""
         logits = loc_logits(loc_maps)
         with torch.no_grad():
             self.position_embeddings.copy_(
@@ -85,7 +85,7 @@ class PriorTokens(nn.Module):
         vis_maps: Float[Tensor, "photos channels fewer_rows fewer_columns"],
         parts: TokenParts = "both",
     ) -> Float[Tensor, "photos tokens width"]:
-        """Tokens of Loc, then those of Vis, row by row; `charts` are Loc, `seen` is what Vis makes of the photos."""
+        """Return tokens of Loc, then those of Vis, row by row."""
         tokens = []
         if parts in ("both", "loc"):
             tokens.append(
@@ -102,14 +102,14 @@ class PriorTokens(nn.Module):
 
 
 def loc_logits(loc_maps: Float[Tensor, "photos rows columns"]) -> Float[Tensor, "photos rows columns"]:
-    """Of Loc: ln(cos(E_p, E_t-) / cos(E_p, E_t+))."""
+    """Return the logit of Loc: ln(cos(E_p, E_t-) / cos(E_p, E_t+))."""
     return torch.logit(loc_maps.clamp(LOGIT_EPSILON, 1 - LOGIT_EPSILON))
 
 
 def pool_loc(
     loc_maps: Float[Tensor, "photos rows columns"], statistics: Float[Tensor, 2]
 ) -> Float[Tensor, "photos places 2"]:
-    """Of each place the worst and the mean of Loc, in standard deviations from what good photos have."""
+    """Return maximum and mean of Loc in each cell of the grid, in standard deviations of good photos."""
     deviations = ((loc_logits(loc_maps) - statistics[0]) / statistics[1])[:, None]
     both = torch.cat([F.adaptive_max_pool2d(deviations, GRID), F.adaptive_avg_pool2d(deviations, GRID)], 1)
     return both.flatten(2).transpose(1, 2)
@@ -118,10 +118,10 @@ def pool_loc(
 def localization_loss(
     logits: Float[Tensor, "photos rows columns"], coverage: Float[Tensor, "photos finer_rows finer_columns"]
 ) -> Float[Tensor, ""]:
-    """Cross-entropy of logits where a flaw is, flawed places counting as much as good ones.
+    """Return the binary cross-entropy of flaw logits, flawed and good cells weighted equally.
 
-    `cover` is the share of finer cells that is flawed: a place is where one of its cells is at least `COVERED`, and
-    does not count where there is less of a flaw than that.
+    `coverage` is the flawed share of finer cells: a cell is flawed if its largest coverage is at least `MIN_COVERAGE`,
+    and is ignored if it is smaller but not zero.
     """
     max_coverage = F.adaptive_max_pool2d(coverage[:, None], logits.shape[1:])[:, 0]
     is_flawed, is_good = max_coverage >= MIN_COVERAGE, max_coverage == 0

@@ -1,8 +1,11 @@
-"""The expert that learned what good and what flawed patches are like: AD Expert with nano's stem in the place of CLIP.
+"""Expert `prototypes`: AD Expert with nano's stem instead of CLIP (ADSeeker, arXiv 2508.03088).
 
-ADSeeker (arXiv 2508.03088) holds patch embeddings against texts of what is right and wrong. nano has no such texts: a
-layer on its stem's maps and prototypes E_t+ and E_t- are learned instead, on good photos and on flaws made on them
-(`damage`). Which type a flaw is most like is told by sparse codes in type-level prompts (`prompts`), layer by layer.
+ADSeeker compares patch embeddings with texts. nano has no text encoder, so an embedding of the stem's maps and
+prototypes E_t+ and E_t- are learned instead, on good photos and synthetic flaws (`synthetic_flaws`). The type of a flaw
+is found by sparse codes over type-level prompts (`sparse_prompts`), layer by layer.
+
+**Measured worse than `patches`**: AUROC 0.824 where `patches` had 0.949 to 0.955 (sample product). It names the most
+similar type of flaw, which `patches` does not.
 """
 
 from __future__ import annotations
@@ -46,21 +49,21 @@ from logicls.plugins.settings import ExpertSettings
 from logicls.predict.plugin_protocols import AnomalyDetection, Photo
 
 EMBEDDING_WIDTH, NORMAL_PROTOTYPES, PROTOTYPES_PER_TYPE = 64, 16, 4
-"""Of an embedding; prototypes of what is right, and of each type of what is wrong."""
+"""Width of an embedding; number of normal prototypes, and of anomalous ones of each type."""
 BATCH_SIZE = 6
 LEARNING_RATE = 1e-2
 HELD_OUT_STRIDE = 4
-"""Every so manieth good photo is kept aside for the bar."""
+"""Every so manieth good photo is held out for the threshold."""
 MIN_COVERAGE = 0.15
-"""Share of a cell that a made flaw must cover for the cell to count as flawed; less than that counts as neither."""
+"""Share of a cell that a synthetic flaw must cover for the cell to count as flawed; cells with less are ignored."""
 SMOOTHING_WINDOW = 3
-"""Cells, on each axis, over which the map is averaged."""
+"""Cells, on each axis, over which heatmaps are averaged."""
 EXAMPLES_PER_TYPE = 40
-"""Of each type, that prompts are learned from."""
+"""Synthetic flaws of each type that prompts are learned from."""
 
 
 class PrototypeNetwork(nn.Module):
-    """Embeds patches, and holds them against prototypes."""
+    """Patch embedding with normal and anomalous prototypes."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -76,26 +79,26 @@ class PrototypeNetwork(nn.Module):
         self.anomalous = nn.Parameter(torch.rand(PROTOTYPES_PER_TYPE * len(FLAW_TYPES), EMBEDDING_WIDTH))
 
     def forward(self, maps: Float[Tensor, "photos channels rows columns"]) -> Float[Tensor, "photos rows columns"]:
-        """Loc before it is brought to the photo's size: 0 (like what is right) to 1."""
+        """Return Loc at the size of the feature map: 0 (normal) to 1."""
         embedded = self.embedding(maps).permute(0, 2, 3, 1)
         return localization_ratio(embedded, self.normal.relu(), self.anomalous.relu())
 
 
 @dataclass(frozen=True, slots=True)
 class FlawedPhotos:
-    """Photos in the input's size, some with a made flaw."""
+    """Photos at the input size, some with a synthetic flaw."""
 
     photos: list[Photo]
     coverage: Float[Tensor, "photos rows columns"]
-    """Share of each cell that is flawed."""
+    """Flawed share of each cell."""
     types: tuple[int, ...]
-    """Of each flaw; -1 for a photo without one."""
+    """Type of each flaw; -1 for a clean photo."""
 
 
 def generate_flawed_photos(
     photos: Sequence[Photo], count: int, rng: np.random.Generator, *, clean_share: float = 0.25
 ) -> FlawedPhotos:
-    """So many, drawn from photos in the input's size; a share stays `clean`."""
+    """Generate `count` examples from photos at the input size; `clean_share` of them have no flaw."""
     flawed, coverage, types = [], [], []
     for _ in range(count):
         photo = _augment(photos[int(rng.integers(len(photos)))], rng)
@@ -111,7 +114,7 @@ def generate_flawed_photos(
 
 
 def _augment(photo: Photo, rng: np.random.Generator) -> Photo:
-    """A little brighter or darker, of another colour, turned and moved: as good photos differ."""
+    """Vary brightness, colour, rotation and position as good photos do."""
     height, width = photo.shape[:2]
     matrix = cv2.getRotationMatrix2D((width / 2, height / 2), rng.uniform(-2, 2), rng.uniform(0.99, 1.01))
     matrix[:, 2] += rng.uniform(-0.01, 0.01, 2) * width
@@ -126,7 +129,7 @@ def fit_network(
     seed: int,
     on_step: Callable[[int], None] = lambda _: None,
 ) -> PrototypeNetwork:
-    """Learns on made flaws. `told` hears of each step."""
+    """Train on synthetic flaws. `on_step` is called after each step."""
     rng = np.random.default_rng(seed)
     resized = [letterbox(extractor.size, photo) for photo in photos]
     with torch.random.fork_rng(devices=[]):
@@ -145,7 +148,10 @@ def fit_network(
 
 
 def prototype_loss(loc: Float[Tensor, "photos rows columns"], coverage: Float[Tensor, "photos rows columns"]) -> Tensor:
-    """Cross-entropy of Loc, flawed cells counting as much as good ones; cells with a little of a flaw do not count."""
+    """Return the cross-entropy of Loc, flawed and good cells weighted equally, plus a focal term on good cells.
+
+    Cells with a small coverage are ignored.
+    """
     loc = loc.clamp(1e-4, 1 - 1e-4)
     is_flawed, is_good = coverage >= MIN_COVERAGE, coverage == 0
     flawed_loss = -loc[is_flawed].log().mean() if is_flawed.any() else loc.sum() * 0
@@ -159,7 +165,7 @@ def prototype_loss(loc: Float[Tensor, "photos rows columns"], coverage: Float[Te
 
 @dataclass(frozen=True, slots=True)
 class PrototypeModel:
-    """All that the expert knows."""
+    """Everything that the expert learned."""
 
     network: PrototypeNetwork
     prompts: PromptHierarchy
@@ -167,7 +173,7 @@ class PrototypeModel:
     def localize(
         self, extractor: PatchFeatureExtractor, photos: Sequence[Photo]
     ) -> Float[Tensor, "photos rows columns"]:
-        """Loc of photos, averaged over a few cells."""
+        """Return smoothed localization maps of photos."""
         return localize(self.network, extractor, photos)
 
 
@@ -175,13 +181,13 @@ class PrototypeModel:
 def localize(
     network: PrototypeNetwork, extractor: PatchFeatureExtractor, photos: Sequence[Photo]
 ) -> Float[Tensor, "photos rows columns"]:
-    """Loc of photos, averaged over a few cells."""
+    """Return localization maps of photos, averaged over neighbouring cells."""
     loc = torch.cat([network(extractor.extract_stem([photo])) for photo in photos])
     return F.avg_pool2d(loc[:, None], SMOOTHING_WINDOW, 1, SMOOTHING_WINDOW // 2, count_include_pad=False)[:, 0]
 
 
 class PrototypeExpert:
-    """Examines photos."""
+    """Prototype expert."""
 
     def __init__(self, extractor: PatchFeatureExtractor, model: PrototypeModel, localizer: FlawLocalizer) -> None:
         self.extractor, self.model, self.localizer = extractor, model, localizer
@@ -203,19 +209,19 @@ class PrototypeExpert:
 
     @torch.inference_mode()
     def classify_patch(self, photo: Photo, cell: int) -> str:
-        """The type whose prompts make up most of the patch in a cell, by its number."""
+        """Return the type of flaw whose prompts explain most of the patch in a cell."""
         layers = [layer.flatten(2)[:, :, cell] for layer in self.extractor.extract_layers([photo])]
         strengths = self.model.prompts.type_strengths(layers)[0]
         return self.model.prompts.names[int(strengths.argmax())] if float(strengths.max()) > 0 else "no type known"
 
 
 def image_score(heatmap: Float[Tensor, "rows columns"]) -> float:
-    """The logit of the worst place."""
+    """Return the logit of the heatmap's maximum."""
     return float(torch.logit(heatmap.max().clamp(1e-4, 1 - 1e-4)))
 
 
 def peak_features(layers: Sequence[Tensor], heatmaps: Float[Tensor, "photos rows columns"]) -> list[Tensor]:
-    """Each layer's features at the worst place of each photo."""
+    """Return each layer's features at the maximum of each photo's heatmap."""
     peaks = heatmaps.flatten(1).argmax(1)
     return [layer.flatten(2)[torch.arange(len(layer)), :, peaks] for layer in layers]
 
@@ -224,9 +230,9 @@ def fit_prompts(
     photos: Sequence[Photo],
     extractor: PatchFeatureExtractor,
     seed: int,
-    sparsity: SparseCodingSettings = SparseCodingSettings(),
+    sparsity: SparseCodingSettings = SparseCodingSettings(),  # noqa: B008  frozen
 ) -> PromptHierarchy:
-    """Type-level prompts of each of the tower's layers, from the middles of made flaws."""
+    """Learn type-level prompts of each stem layer, from the centres of synthetic flaws."""
     rng, resized = np.random.default_rng(seed), [letterbox(extractor.size, photo) for photo in photos]
     examples = generate_flawed_photos(resized, EXAMPLES_PER_TYPE * len(FLAW_TYPES), rng, clean_share=0.0)
     features = [
@@ -243,7 +249,7 @@ def fit_prototypes(
     settings: ExpertSettings,
     on_step: Callable[[int], None] = lambda _: None,
 ) -> tuple[PrototypeModel, ScoreThreshold]:
-    """Learns from all photos but those kept aside, on which the bar is set."""
+    """Train on all photos but the held-out ones, to which the threshold is fitted."""
     held_out = list(photos[HELD_OUT_STRIDE - 1 :: HELD_OUT_STRIDE])
     training_photos = [photo for place, photo in enumerate(photos) if place % HELD_OUT_STRIDE != HELD_OUT_STRIDE - 1]
     network = fit_network(training_photos, extractor, settings.steps, settings.seed, on_step)
@@ -254,29 +260,33 @@ def fit_prototypes(
 
 
 def write_prototypes(bundle: Bundle, model: PrototypeModel, localizer: FlawLocalizer) -> None:
-    """Into the bundle."""
+    """Write the model into the bundle."""
     levels = model.prompts.layers
-    tensors = {f"judge.{name}": to_half(value) for name, value in model.network.state_dict().items()}
+    tensors = {f"network.{name}": to_half(value) for name, value in model.network.state_dict().items()}
     tensors |= {f"prompts.{number}": level.prompts for number, level in enumerate(levels)}
     tensors |= {f"types.{number}": level.types for number, level in enumerate(levels)}
     sparsity = model.prompts.settings
     metadata = {
-        "bundle": bundle.id, "names": list(model.prompts.names), "levels": len(levels), "weight": sparsity.weight,
+        "bundle": bundle.id, "names": list(model.prompts.names), "layers": len(levels), "weight": sparsity.weight,
         "steps": sparsity.steps, **localizer_to_json(localizer),
     }  # fmt: skip
     write_expert_state(bundle.path, "prototypes", ExpertState(tensors, metadata))
 
 
 def load_expert(bundle: Bundle) -> PrototypeExpert:
-    """That of a bundle. Raises `BundleError` (LC721, LC722)."""
+    """Load the expert of a bundle. Raises `BundleError` (LC721, LC722)."""
     state = read_expert_state(bundle.path, "prototypes", bundle.id)
     try:
-        weights = {name[6:]: value.float() for name, value in state.tensors.items() if name.startswith("judge.")}
-        network = PrototypeNetwork(weights["embeds.0.weight"].shape[1]).eval()
+        weights = {
+            name.removeprefix("network."): value.float()
+            for name, value in state.tensors.items()
+            if name.startswith("network.")
+        }
+        network = PrototypeNetwork(weights["embedding.0.weight"].shape[1]).eval()
         network.load_state_dict(weights)
         names, tensors = state.metadata["names"], state.tensors
         levels = tuple(
-            PromptLayer(tensors[f"prompts.{n}"], tensors[f"types.{n}"]) for n in range(state.get_int("levels"))
+            PromptLayer(tensors[f"prompts.{n}"], tensors[f"types.{n}"]) for n in range(state.get_int("layers"))
         )  # fmt: skip
         sparsity = SparseCodingSettings(state.get_float("weight"), state.get_int("steps"))
         prompts = PromptHierarchy(levels, tuple(map(str, names)) if isinstance(names, list) else (), sparsity)

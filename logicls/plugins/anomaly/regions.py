@@ -1,11 +1,9 @@
-"""From a map of how bad each place is to the flaw of a photo: its worst place, with a box and what lies there.
+"""From a heatmap to the flaw of a photo: its maximum, the box around it, the score threshold and its guarantee.
 
-The bar that a score must reach to be called a flaw, and what so few photos can promise of it.
-
-Split conformal prediction (Vovk et al. 2005; Lei et al. 2018): of n scores of good photos that the expert did not learn
-from, the k-th largest is exceeded by a further good photo with a probability of at most k / (n + 1), whatever scores
-are like. Where every photo is scored as if it had not been learned from (cross-conformal, Vovk 2015; jackknife+, Barber
-et al. 2021) twice that can be proved, and about that much is seen.
+The threshold is split conformal prediction (Vovk et al. 2005; Lei et al. 2018): of n scores of good photos that the
+expert was not fitted to, a further good photo exceeds the k-th largest with a probability of at most k / (n + 1),
+whatever the distribution. With leave-one-out scores (cross-conformal, Vovk 2015; jackknife+, Barber et al. 2021) twice
+that can be proved, and about that much is observed.
 """
 
 from __future__ import annotations
@@ -24,38 +22,38 @@ from logicls.predict.plugin_protocols import AnomalyDetection, Photo
 from logicls.records import Box, Scene
 
 DEFAULT_OVERKILL = 0.01
-"""Share of good photos that may be called flawed, where nothing else is said and there are photos enough to say so."""
+"""Share of good photos that may be called flawed, if not set and if there are enough photos."""
 TAIL_SHARE = 0.1
-"""Share of the scores that are taken for their upper tail."""
+"""Share of the scores that form their upper tail."""
 MEDIAN_PROBABILITY = 0.02
-"""Probability of a flaw that the median good photo is given."""
+"""Probability of a flaw at the median score of good photos."""
 
 
 @dataclass(frozen=True, slots=True)
 class ScoreThreshold:
-    """Where a flaw begins."""
+    """Score from which on a photo is flawed."""
 
     score: float
-    """The score from which on a photo counts as flawed."""
+    """The threshold itself."""
     median: float
-    """The median of good photos."""
+    """Median score of good photos."""
     photo_count: int
-    """That it was set on, none of them known to the expert that scored it."""
+    """Number of good photos it was fitted to, none of them known to the expert that scored it."""
     rank: int
-    """It is above the `rank`-th largest of their scores, no more than just above where there are enough."""
+    """It lies above the `rank`-th largest score, and just above it if there are enough photos."""
     is_held_out: bool = False
-    """True where they were all kept aside of one fit, so that the rate itself is the bound."""
+    """Whether all photos were held out of one fit, so that the expected rate itself is the bound."""
     overkill: float = DEFAULT_OVERKILL
-    """Share of good photos that it was to call flawed."""
+    """Requested share of good photos called flawed."""
 
     @property
     def expected_overkill(self) -> float:
-        """Share of good photos like these that is called flawed, on average over sets of photos; half of the bound."""
+        """Expected share of good photos called flawed, on average over samples of photos."""
         return self.rank / (self.photo_count + 1)
 
     @property
     def guarantee(self) -> str:
-        """In words."""
+        """Expected rate and bound, as text."""
         bound = self.expected_overkill if self.is_held_out else min(2 * self.expected_overkill, 1.0)
         rates = f"on average {self.expected_overkill:.1%} of good photos called flawed, at most {bound:.1%}"
         method = "kept aside" if self.is_held_out else "each scored without it"
@@ -67,22 +65,21 @@ class ScoreThreshold:
         return f"{rates} ({self.photo_count} good photos, {method}{shortage})"
 
     def probability(self, score: float) -> float:
-        """Probability of a flaw: 0.5 at the bar, `USUAL_CHANCE` at the median of good photos, a logistic curve."""
+        """Return the probability of a flaw: logistic, 0.5 at the threshold, `MEDIAN_PROBABILITY` at the median."""
         slope = math.log(1 / MEDIAN_PROBABILITY - 1) / max(self.score - self.median, 1e-6)
         return 1 / (1 + math.exp(-max(min(slope * (score - self.score), 60.0), -60.0)))
 
 
 def photos_needed(overkill: float) -> int:
-    """Good photos that it takes to promise that no more than that share is called flawed."""
+    """Return the number of good photos that a guarantee of this share needs."""
     return math.ceil(1 / overkill) - 1
 
 
 def tail_quantile(scores: Sequence[float], overkill: float = DEFAULT_OVERKILL) -> float:
-    """The score that such a share of good photos exceeds, by the scores' upper tail; `ordered` from the highest down.
+    """Return the score exceeded by `overkill` of good photos, from the upper tail; `scores` are in descending order.
 
-    Few photos do not reach that far: their excesses over the `TAIL` quantile are taken for exponential (peaks over
-    threshold, Pickands 1975, with shape 0), where the share lies in that tail. It can only raise the bar, so that what
-    is promised without it holds.
+    Excesses over the `TAIL_SHARE` quantile are modelled as exponential (peaks over threshold, Pickands 1975, shape 0)
+    if the requested share lies in that tail. The result only raises the threshold, so its guarantee holds.
     """
     count = int(TAIL_SHARE * len(scores))
     if count < 2 or overkill >= TAIL_SHARE:
@@ -94,9 +91,9 @@ def tail_quantile(scores: Sequence[float], overkill: float = DEFAULT_OVERKILL) -
 def fit_threshold(
     scores: Sequence[float], overkill: float = DEFAULT_OVERKILL, *, is_held_out: bool = False
 ) -> ScoreThreshold:
-    """The bar that `wanted` of good photos reach, for scores of some, all kept `aside` of the fit or not.
+    """Fit the threshold to scores of good photos, all held out of the fit or scored leave-one-out.
 
-    Raises `ValueError` without any.
+    Raises `ValueError` without scores.
     """
     if not scores:
         raise ValueError("no scores")
@@ -108,17 +105,17 @@ def fit_threshold(
 
 
 REGION_SHARE = 0.5
-"""Cells around the worst one belong to the flaw that are at least so bad, as a share of it."""
+"""Neighbouring cells belong to the flaw if they reach this share of the maximum, above the median."""
 
 
 @dataclass(frozen=True, slots=True)
 class ComponentZones:
-    """Where each component lies on good photos, as shares of width and height."""
+    """Region of each component on good photos, as shares of width and height."""
 
     boxes: Mapping[str, Box]
 
     def components_at(self, box: Box, width: int, height: int) -> tuple[str, ...]:
-        """The components in whose zone the middle of a box on a photo of that size lies."""
+        """Return the components whose zone contains the centre of a box on a photo of that size."""
         x, y = box.centre
         return tuple(
             name
@@ -127,19 +124,19 @@ class ComponentZones:
         )
 
     def to_json(self) -> dict[str, list[float]]:
-        """As a fact of an expert's file."""
+        """Return plain data for an expert's metadata."""
         return {name: [zone.x1, zone.y1, zone.x2, zone.y2] for name, zone in self.boxes.items()}
 
 
 def zones_from_json(data: object) -> ComponentZones:
-    """Those of an expert's file. Raises `ValueError`, `TypeError`."""
+    """Parse zones from an expert's metadata. Raises `ValueError`, `TypeError`."""
     if not isinstance(data, dict):
         raise ValueError("no zones")
     return ComponentZones({str(name): Box(*(float(edge) for edge in edges)) for name, edges in data.items()})
 
 
 def fit_zones(scenes: Sequence[Scene]) -> ComponentZones:
-    """Around all instances of each component on annotated photos."""
+    """Return the union of each component's boxes on annotated photos."""
     boxes: dict[str, Box] = {}
     for scene in scenes:
         for instance in scene.instances:
@@ -155,15 +152,15 @@ def fit_zones(scenes: Sequence[Scene]) -> ComponentZones:
 
 @dataclass(frozen=True, slots=True)
 class HeatmapFrame:
-    """How a map lies on photos."""
+    """Transform from cells of a heatmap to pixels of photos."""
 
     size: tuple[int, int]
-    """(height, width) of the encoder's input, pixels, which photos are fitted into."""
+    """(height, width) of the encoder's input, to which photos are letterboxed, pixels."""
     cell: int
-    """Pixels of the input for each place of the map, on each axis."""
+    """Pixels of the input for each cell, on each axis."""
 
     def to_photo(self, box: Box, width: int, height: int) -> Box:
-        """A box in cells of the map, in pixels of the photo of that size, clipped to it."""
+        """Convert a box in cells to pixels of a photo of that size, clipped to it."""
         scale, left, top = letterbox_transform(self.size, width, height)
         x1, x2 = ((edge * self.cell - left) / scale for edge in (box.x1, box.x2))
         y1, y2 = ((edge * self.cell - top) / scale for edge in (box.y1, box.y2))
@@ -172,7 +169,7 @@ class HeatmapFrame:
 
 @dataclass(frozen=True, slots=True)
 class FlawLocalizer:
-    """How a place becomes a flaw."""
+    """Threshold and localization: from a heatmap to a `Flaw`."""
 
     threshold: ScoreThreshold
     frame: HeatmapFrame
@@ -185,9 +182,9 @@ class FlawLocalizer:
         photo: Photo,
         describe: Callable[[int], str] = lambda place: "",
     ) -> AnomalyDetection:
-        """The flaw of a photo: its worst place.
+        """Return the flaw at the maximum of a photo's heatmap.
 
-        `score_at` gives the score of a cell, by its number, and `told` more words for one that is a flaw.
+        `score_at` returns the score of a cell, by its number, and `describe` further text about a cell that is flawed.
         """
         height, width = photo.shape[:2]
         peak = int(heatmap.argmax())
@@ -205,25 +202,33 @@ class FlawLocalizer:
 
 
 def localizer_to_json(localizer: FlawLocalizer) -> dict[str, object]:
-    """As facts of an expert's file."""
+    """Return plain data for an expert's metadata."""
     threshold, (height, width) = localizer.threshold, localizer.frame.size
-    numbers = {"at": threshold.score, "usual": threshold.median, "photos": threshold.photo_count, "rank": threshold.rank, "aside": threshold.is_held_out,
-               "wanted": threshold.overkill}  # fmt: skip
-    derived = {"promise": threshold.guarantee, "zones": localizer.zones.to_json()}
+    numbers = {
+        "threshold": threshold.score,
+        "median": threshold.median,
+        "photo_count": threshold.photo_count,
+        "rank": threshold.rank,
+        "is_held_out": threshold.is_held_out,
+        "overkill": threshold.overkill,
+    }
+    derived = {"guarantee": threshold.guarantee, "zones": localizer.zones.to_json()}
     return {"height": height, "width": width, "cell": localizer.frame.cell, **numbers, **derived}
 
 
 def localizer_from_state(state: ExpertState) -> FlawLocalizer:
-    """That of an expert's file. Raises `KeyError`, `ValueError`, `TypeError`."""
-    is_held_out = state.metadata["aside"] is True
-    score, median, overkill = state.get_float("at"), state.get_float("usual"), state.get_float("wanted")
-    threshold = ScoreThreshold(score, median, state.get_int("photos"), state.get_int("rank"), is_held_out, overkill)
+    """Restore the localizer of an expert. Raises `KeyError`, `ValueError`, `TypeError`."""
+    is_held_out = state.metadata["is_held_out"] is True
+    score, median, overkill = state.get_float("threshold"), state.get_float("median"), state.get_float("overkill")
+    threshold = ScoreThreshold(
+        score, median, state.get_int("photo_count"), state.get_int("rank"), is_held_out, overkill
+    )
     frame = HeatmapFrame((state.get_int("height"), state.get_int("width")), state.get_int("cell"))
     return FlawLocalizer(threshold, frame, zones_from_json(state.metadata["zones"]))
 
 
 def connected_region(heatmap: Float[np.ndarray, "rows columns"], peak: int) -> Bool[np.ndarray, "rows columns"]:
-    """A cell, by its number, and those joined to it that stand out from the map's median nearly as much."""
+    """Return the connected component around a cell of all cells above the half maximum, measured from the median."""
     row, column = divmod(peak, heatmap.shape[1])
     median = float(np.median(heatmap))
     is_high = (heatmap > median + REGION_SHARE * (float(heatmap[row, column]) - median)).astype(np.uint8)
@@ -233,6 +238,6 @@ def connected_region(heatmap: Float[np.ndarray, "rows columns"], peak: int) -> B
 
 
 def bounding_box(mask: Bool[np.ndarray, "rows columns"]) -> Box:
-    """The box around cells, in cells."""
+    """Return the box around the cells of a mask, in cells."""
     rows, columns = np.nonzero(mask)
     return Box(float(columns.min()), float(rows.min()), float(columns.max()) + 1, float(rows.max()) + 1)

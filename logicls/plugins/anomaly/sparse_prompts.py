@@ -1,16 +1,13 @@
-"""Hierarchical sparse prompting: what kinds of defect a feature is made of, layer by layer.
+"""Hierarchical sparse prompting (ADSeeker, arXiv 2508.03088): types of defect as sparse codes of patch features.
 
-After ADSeeker (arXiv 2508.03088): prompts are of *types* of defect (scratch, hole, stain, bent, missing piece, …),
-which products share, and not of things. Features of examples of many defects are clustered, and a cluster's middle is
-where a type's prompt begins. Each layer of the encoder has prompts of its own; a feature of that layer is coded by N
-steps of ISTA in them, and the prompts go down the gradient of what ISTA minimises.
+Prompts describe *types* of defect (scratch, hole, stain, bent, missing piece, …), which products share. Features of
+example defects are clustered, and cluster means initialise the prompts of a type. Each layer of the encoder has prompts
+of its own. A feature E_q is coded in the dictionary E_l of a layer's prompts: the code P minimises
 
-Sparse codes by ISTA: which few prompts make up a feature.
+    1/2 |E_q - P E_l|^2 + lambda |P|_1
 
-Hierarchical sparse prompting (ADSeeker, arXiv 2508.03088): a feature E_q is made of rows of a dictionary E_l, with
-as few of them as will do: the code P minimises 1/2 |E_q - P E_l|^2 + lambda |P|_1. The iterative shrinkage-thresholding
-algorithm (Daubechies, Defrise and De Mol 2004; Beck and Teboulle 2009, section 2.3) goes N steps: down the gradient of
-the first term, then a soft threshold for the second.
+by N steps of ISTA, the iterative shrinkage-thresholding algorithm (Daubechies, Defrise and De Mol 2004; Beck and
+Teboulle 2009, section 2.3): a gradient step on the first term, then a soft threshold for the second.
 """
 
 from __future__ import annotations
@@ -25,7 +22,7 @@ from torch import Tensor
 
 
 def soft_threshold(values: Tensor, amount: float) -> Tensor:
-    """Each value moved towards zero by `by`, and no further: the proximal map of by * |x|."""
+    """Shrink each value towards zero by `amount`: the proximal operator of amount * |x|."""
     return values.sign() * (values.abs() - amount).clamp_min(0.0)
 
 
@@ -35,12 +32,12 @@ def objective(
     atoms: Float[Tensor, "atoms width"],
     weight: float,
 ) -> Float[Tensor, " queries"]:
-    """1/2 |E_q - P E_l|^2 + weight |P|_1 of each query."""
+    """Return 1/2 |E_q - P E_l|^2 + weight |P|_1 of each query."""
     return 0.5 * (queries - codes @ atoms).square().sum(1) + weight * codes.abs().sum(1)
 
 
 def max_step_size(atoms: Float[Tensor, "atoms width"]) -> float:
-    """1 / L, L the largest eigenvalue of E_l E_l^T: with steps up to it the objective never rises."""
+    """Return 1 / L, L the largest eigenvalue of E_l E_l^T: up to this step size the objective never increases."""
     return 1.0 / max(float(torch.linalg.matrix_norm(atoms, 2)) ** 2, 1e-12)
 
 
@@ -51,13 +48,13 @@ def ista_step(
     weight: float,
     step_size: float,
 ) -> Float[Tensor, "queries atoms"]:
-    """P <- soft(P - size (P E_l - E_q) E_l^T, size * weight)."""
+    """Return soft_threshold(P - step_size (P E_l - E_q) E_l^T, step_size * weight)."""
     return soft_threshold(codes - step_size * (codes @ atoms - queries) @ atoms.T, step_size * weight)
 
 
 @dataclass(frozen=True, slots=True)
 class SparseCodes:
-    """What ISTA came to."""
+    """Result of ISTA."""
 
     codes: Float[Tensor, "queries atoms"]
     objectives: tuple[float, ...]
@@ -67,7 +64,7 @@ class SparseCodes:
 def ista(
     queries: Float[Tensor, "queries width"], atoms: Float[Tensor, "atoms width"], weight: float, steps: int
 ) -> SparseCodes:
-    """Codes after so many steps from zero, each as long as is safe."""
+    """Compute codes by ISTA, starting at zero, with the largest safe step size."""
     codes, step_size = queries.new_zeros(len(queries), len(atoms)), max_step_size(atoms)
     objectives = [float(objective(queries, codes, atoms, weight).mean())]
     for _ in range(steps):
@@ -78,46 +75,47 @@ def ista(
 
 @dataclass(frozen=True, slots=True)
 class SparseCodingSettings:
-    """How codes are made and prompts learned."""
+    """Settings of sparse coding and dictionary learning."""
 
     weight: float = 0.1
-    """lambda: the larger, the fewer prompts a feature is made of."""
+    """lambda: the larger, the sparser the codes."""
     steps: int = 20
-    """N of ISTA."""
+    """N, steps of ISTA."""
     rounds: int = 40
-    """In which the prompts are changed."""
+    """Updates of the prompts."""
     rate: float = 0.2
+    """Learning rate of the prompts."""
 
 
 @dataclass(frozen=True, slots=True)
 class PromptLayer:
-    """The prompts of one layer."""
+    """Prompts of one layer."""
 
     prompts: Float[Tensor, "prompts width"]
-    """Each of length 1."""
+    """Unit vectors."""
     types: Int[Tensor, " prompts"]
-    """The type of defect that each is of."""
+    """Type of defect of each prompt."""
 
     def encode(
         self, queries: Float[Tensor, "queries width"], settings: SparseCodingSettings
     ) -> Float[Tensor, "queries prompts"]:
-        """Sparse codes of features."""
+        """Return sparse codes of features."""
         return ista(queries, self.prompts, settings.weight, settings.steps).codes
 
 
 @dataclass(frozen=True, slots=True)
 class PromptHierarchy:
-    """The prompts of all layers."""
+    """Prompts of all layers."""
 
     layers: tuple[PromptLayer, ...]
     names: tuple[str, ...]
-    """Of the types."""
+    """Names of the types."""
     settings: SparseCodingSettings
 
     def type_strengths(self, features: Sequence[Float[Tensor, "queries _"]]) -> Float[Tensor, "queries types"]:
-        """How much of each type is in features, one tensor a layer: squared codes, all layers together, shares of 1.
+        """Return each type's share in features: squared codes, summed over layers, normalised to 1.
 
-        A query that no prompt explains has nothing of any.
+        `features` has one tensor a layer. A query that no prompt explains gets zeros.
         """
         strengths = features[0].new_zeros(len(features[0]), len(self.names))
         for layer, layer_features in zip(self.layers, features, strict=True):
@@ -127,7 +125,7 @@ class PromptHierarchy:
 
 
 def cluster_features(features: Float[Tensor, "examples width"], count: int, seed: int) -> Int[Tensor, " examples"]:
-    """The cluster of each feature: k-means on the sphere, of scikit-learn."""
+    """Cluster features by spherical k-means (scikit-learn)."""
     from sklearn.cluster import KMeans
 
     clustering = KMeans(min(count, len(features)), n_init=4, random_state=seed).fit(
@@ -143,10 +141,10 @@ def fit_prompt_layer(
     seed: int,
     settings: SparseCodingSettings,
 ) -> tuple[PromptLayer, tuple[float, ...]]:
-    """`each` prompts a type, from clusters of its examples, and the mean objective before and after each round.
+    """Fit `per_type` prompts of each type, and return them with the mean objective of each round.
 
-    Prompts are columns of a dictionary: between rounds of ISTA they follow the gradient of its objective (Olshausen and
-    Field 1997) and are brought back to length 1.
+    Prompts are atoms of a dictionary: between rounds of ISTA they follow the objective's gradient (Olshausen and Field
+    1997) and are normalised to unit length.
     """
     queries = F.normalize(features, dim=1)
     starts, prompt_types = [], []
@@ -175,6 +173,6 @@ def fit_prompt_hierarchy(
     seed: int = 0,
     settings: SparseCodingSettings = SparseCodingSettings(),
 ) -> PromptHierarchy:
-    """Prompts of every layer from examples of defects, one tensor of features a layer."""
+    """Fit the prompts of every layer to features of example defects, one tensor a layer."""
     layers = tuple(fit_prompt_layer(layer_features, types, per_type, seed, settings)[0] for layer_features in features)
     return PromptHierarchy(layers, tuple(names), settings)

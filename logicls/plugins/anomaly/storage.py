@@ -1,4 +1,4 @@
-"""What an expert knows, as a file of the bundle: tensors and a few facts, safetensors."""
+"""State of an expert, stored in the bundle as safetensors: tensors and metadata."""
 
 from __future__ import annotations
 
@@ -17,31 +17,59 @@ from logicls.errors import BundleError, Problem, relative_path
 from logicls.io.atomic import write_bytes
 
 Metadata = Mapping[str, object]
+_OLD_TENSORS = (
+    ("judge.embeds.", "network.embedding."),
+    ("judge.right", "network.normal"),
+    ("judge.wrong", "network.anomalous"),
+    ("tokens.vis.look.", "tokens.vis.layers."),
+    ("tokens.from_loc.", "tokens.loc_projection."),
+    ("tokens.from_vis.", "tokens.vis_projection."),
+    ("tokens.where.", "tokens.localization_head."),
+    ("tokens.places", "tokens.position_embeddings"),
+    ("tokens.usual", "tokens.loc_statistics"),
+    ("right", "normal"),
+    ("wrong", "anomalous"),
+    ("spread", "deviation"),
+)
+"""Prefixes of tensor names in files of earlier versions, and their present ones."""
+_OLD_METADATA = {
+    "at": "threshold",
+    "usual": "median",
+    "photos": "photo_count",
+    "aside": "is_held_out",
+    "wanted": "overkill",
+    "promise": "guarantee",
+    "around": "window",
+    "levels": "layers",
+    "look_height": "vis_height",
+    "look_width": "vis_width",
+}
+"""Metadata keys of earlier versions, and their present ones."""
 
 
 @dataclass(frozen=True, slots=True)
 class ExpertState:
-    """Tensors by name, and numbers and words."""
+    """Tensors by name, and metadata."""
 
     tensors: Mapping[str, Tensor]
     metadata: Metadata
 
     def get_float(self, name: str) -> float:
-        """A fact. Raises `KeyError`, `ValueError`."""
+        """Return a number of the metadata. Raises `KeyError`, `ValueError`."""
         return float(str(self.metadata[name]))
 
     def get_int(self, name: str) -> int:
-        """The same for a whole number."""
+        """Return an integer of the metadata. Raises `KeyError`, `ValueError`."""
         return int(str(self.metadata[name]))
 
 
 def expert_file(folder: Path, kind: str) -> Path:
-    """Where an expert of that kind lies in a bundle."""
+    """Return the path of an expert in a bundle."""
     return folder / f"expert-{kind}.safetensors"
 
 
 def write_expert_state(folder: Path, kind: str, state: ExpertState) -> Path:
-    """Into a bundle; returns the file."""
+    """Write an expert's state into a bundle, and return the file."""
     tensors = {name: value.detach().contiguous().cpu() for name, value in state.tensors.items()}
     file = expert_file(folder, kind)
     write_bytes(file, save(tensors, metadata={"facts": json.dumps(dict(state.metadata), sort_keys=True)}))
@@ -49,16 +77,18 @@ def write_expert_state(folder: Path, kind: str, state: ExpertState) -> Path:
 
 
 def read_expert_state(folder: Path, kind: str, bundle: str) -> ExpertState:
-    """That of the bundle whose id is `bundle`.
+    """Read an expert's state of the bundle with the id `bundle`.
 
     Raises:
-        BundleError: There is none (LC721), it cannot be read, or it was fitted to another bundle (LC722).
+        BundleError: It is missing (LC721), it cannot be read, or it was fitted to another bundle (LC722).
     """
     file = _require_file(folder, kind)
     try:
         with safe_open(file, framework="pt") as archive:
-            metadata = dict(json.loads((archive.metadata() or {})["facts"]))
-            state = ExpertState({name: archive.get_tensor(name) for name in archive.keys()}, metadata)  # noqa: SIM118  no mapping
+            stored = dict(json.loads((archive.metadata() or {})["facts"]))
+            metadata = {_OLD_METADATA.get(key, key): value for key, value in stored.items()}
+            names: list[str] = list(archive.keys())
+            state = ExpertState({_present_name(name): archive.get_tensor(name) for name in names}, metadata)
     except (OSError, SafetensorError, KeyError, ValueError, TypeError) as error:
         raise _file_error(file, f"cannot be read: {error}") from error
     if metadata.get("bundle") != bundle:
@@ -66,12 +96,21 @@ def read_expert_state(folder: Path, kind: str, bundle: str) -> ExpertState:
     return state
 
 
+def _present_name(tensor: str) -> str:
+    """Translate a tensor name of an earlier version."""
+    for old, new in _OLD_TENSORS:
+        if tensor.startswith(old):
+            return new + tensor.removeprefix(old)
+    return tensor
+
+
 def hash_expert(folder: Path, kind: str) -> str:
-    """Twelve hex digits of the SHA-256 of all that the expert of a bundle knows. Raises `BundleError` (LC721)."""
+    """Return twelve hex digits of the SHA-256 of an expert's file. Raises `BundleError` (LC721)."""
     return file_sha256(_require_file(folder, kind))[:12]
 
 
 def _require_file(folder: Path, kind: str) -> Path:
+    """Return the path of an expert's file. Raises `BundleError` (LC721) if it is missing."""
     file = expert_file(folder, kind)
     if not file.exists():
         advice = f"Fit it: logicls expert fit {relative_path(folder)} --data DATASET --kind {kind}."
@@ -80,14 +119,16 @@ def _require_file(folder: Path, kind: str) -> Path:
 
 
 def invalid_state_error(folder: Path, kind: str, error: Exception) -> BundleError:
-    """For tensors that are not those of such an expert."""
+    """Return the error for a state whose tensors or metadata are not those of the kind."""
     return _file_error(expert_file(folder, kind), f"is not what such an expert knows: {error}")
 
 
 def _file_error(file: Path, why: str) -> BundleError:
-    return BundleError(Problem("LC722", f"{why}.", relative_path(file), advice="Fit it again with `logicls expert fit`."))
+    return BundleError(
+        Problem("LC722", f"{why}.", relative_path(file), advice="Fit it again with `logicls expert fit`.")
+    )
 
 
 def to_half(values: Tensor) -> Tensor:
-    """In half the bytes."""
+    """Convert to half precision."""
     return values.to(torch.float16)

@@ -1,8 +1,7 @@
-"""Flaws made on good photos, by type: what negative prototypes and prompts are learned from.
+"""Synthetic flaws by type, painted on good photos: training data of anomalous prototypes and prompts.
 
-After the idea of CutPaste (Li et al., CVPR 2021) and DRAEM (Zavrtanik et al., ICCV 2021): no made flaw looks like a
-real one, but a model that tells many of them from good patches tells real ones too. Made on the photo's pixels, at
-random places; nothing is known of the product.
+Follows CutPaste (Li et al., CVPR 2021) and DRAEM (Zavrtanik et al., ICCV 2021): synthetic flaws need not be realistic
+for a model to generalise to real ones. They are at random positions and independent of the product.
 """
 
 from __future__ import annotations
@@ -16,11 +15,11 @@ from jaxtyping import Bool, UInt8
 Pixels = UInt8[np.ndarray, "h w 3"]
 Mask = Bool[np.ndarray, "h w"]
 MIN_CHANGE = 12
-"""Levels by which a pixel must differ to belong to the flaw."""
+"""Least change of a pixel's level to belong to the flaw."""
 
 
 def add_scratch(photo: Pixels, rng: np.random.Generator) -> Pixels:
-    """Scratch: thin bent lines, light or dark."""
+    """Add a scratch: a thin curved line, light or dark."""
     out, side = photo.copy(), min(photo.shape[:2])
     start = _random_point(photo, rng)
     length = side * rng.uniform(0.04, 0.2)
@@ -35,18 +34,18 @@ def add_scratch(photo: Pixels, rng: np.random.Generator) -> Pixels:
 
 
 def add_hole(photo: Pixels, rng: np.random.Generator) -> Pixels:
-    """Hole or chip: a small ragged place that is nearly black, with a lighter rim at times."""
+    """Add a hole or chip: a small ragged region that is nearly black."""
     tone = rng.uniform(0, 60, 3)
     return _fill_region(photo, rng, np.broadcast_to(tone, photo.shape), size=(0.01, 0.035), strength=(0.75, 1.0))
 
 
 def add_stain(photo: Pixels, rng: np.random.Generator) -> Pixels:
-    """Stain: a see-through blot of some colour."""
+    """Add a stain: a translucent region of some colour."""
     return _fill_region(photo, rng, photo * rng.uniform(0.25, 1.0, 3), size=(0.015, 0.06), strength=(0.4, 0.9))
 
 
 def add_dent(photo: Pixels, rng: np.random.Generator) -> Pixels:
-    """Bent or dented: what is there is drawn aside, and the light on it changes from one side to the other."""
+    """Add a dent: a local displacement with shading from side to side."""
     x, y = _random_point(photo, rng)
     radius = min(photo.shape[:2]) * rng.uniform(0.02, 0.06)
     rows, columns = np.mgrid[: photo.shape[0], : photo.shape[1]].astype(np.float32)
@@ -60,13 +59,13 @@ def add_dent(photo: Pixels, rng: np.random.Generator) -> Pixels:
 
 
 def add_missing_piece(photo: Pixels, rng: np.random.Generator) -> Pixels:
-    """Missing or misplaced piece: a place is covered with another part of the same photo."""
+    """Add a missing or misplaced piece: a region covered by another part of the photo."""
     offset = rng.integers(-min(photo.shape[:2]) // 3, min(photo.shape[:2]) // 3, 2)
     return _fill_region(photo, rng, np.roll(photo, offset, (0, 1)), size=(0.015, 0.05), strength=(0.9, 1.0))
 
 
 def add_foreign_body(photo: Pixels, rng: np.random.Generator) -> Pixels:
-    """Foreign body: a small thing of a colour of its own, light on one side."""
+    """Add a foreign body: a small object of its own colour, with shading."""
     rows, columns = np.mgrid[: photo.shape[0], : photo.shape[1]]
     direction = rng.uniform(0, 2 * np.pi)
     shade = 1 + 0.4 * np.sin(2 * np.pi * (columns * np.cos(direction) + rows * np.sin(direction)) / rng.uniform(8, 40))
@@ -85,7 +84,7 @@ FLAW_TYPES: Mapping[str, Callable[[Pixels, np.random.Generator], Pixels]] = {
 
 
 def add_flaw(photo: Pixels, kind: str, rng: np.random.Generator) -> tuple[Pixels, Mask]:
-    """A photo with a flaw of that type and where it is; tried anew where nothing is to be seen of it."""
+    """Add a flaw of a type, and return the photo and the flaw's mask; retried while no change is visible."""
     for _ in range(20):
         flawed = FLAW_TYPES[kind](photo, rng)
         mask = np.abs(flawed.astype(np.int16) - photo).max(-1) >= MIN_CHANGE
@@ -108,7 +107,7 @@ def _fill_region(
     photo: Pixels, rng: np.random.Generator, content: np.ndarray, *, size: tuple[float, float],
     strength: tuple[float, float],
 ) -> Pixels:  # fmt: skip
-    """Inside a ragged outline, so large as a share of the photo's shorter side, something else is seen."""
+    """Blend `content` into a ragged region; `size` is its radius as a share of the photo's shorter side."""
     x, y = _random_point(photo, rng)
     radius = min(photo.shape[:2]) * rng.uniform(*size)
     angles = np.linspace(0, 2 * np.pi, 32, endpoint=False)

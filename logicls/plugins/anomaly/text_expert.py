@@ -1,7 +1,8 @@
-"""The expert that holds patches against words: AD Expert with a CLIP-type encoder, of which nothing is learned.
+"""Expert `texts`: zero-shot anomaly detection with a CLIP-type encoder (AD Expert of ADSeeker, arXiv 2508.03088).
 
-ADSeeker (arXiv 2508.03088): Loc of patch embeddings against texts of what is right and what is wrong, by types of
-defect and not by names of things. The encoder is one of the hub that is on this machine; good photos set the bar alone.
+Loc compares patch embeddings with normal and anomalous texts that name types of defect, not objects. The encoder is a
+local hub model; good photos only set the threshold. **Not measured with trained weights**: it was only run with a
+randomly initialised encoder.
 """
 
 from __future__ import annotations
@@ -46,25 +47,25 @@ ANOMALY_PROMPTS = tuple(f"a photo of a {kind} on a part" for kind in FLAW_TYPES)
 
 @dataclass(frozen=True, slots=True)
 class ClipEncoder:
-    """A dual encoder of CLIP's kind (Radford et al. 2021)."""
+    """Dual encoder of CLIP's architecture (Radford et al. 2021)."""
 
     model: Any
     processor: Any
 
     @property
     def frame(self) -> HeatmapFrame:
-        """Its input is a square, and maps are brought to its size."""
+        """Transform from its maps, upsampled to the square input, to photos."""
         side = self.model.config.vision_config.image_size
         return HeatmapFrame((side, side), 1)
 
     @property
     def width(self) -> int:
-        """Of an embedding."""
+        """Width of an embedding."""
         return int(self.model.config.projection_dim)
 
     @torch.inference_mode()
     def embed_patches(self, photo: Photo) -> Float[Tensor, "rows columns width"]:
-        """Embeddings of patches, in the space of texts: each goes the way that the photo's own token goes."""
+        """Return patch embeddings in the text space: each patch passes the class token's norm and projection."""
         image_processor, vision = self.processor.image_processor, self.model.vision_model
         pixels = torch.from_numpy(np.ascontiguousarray(letterbox(self.frame.size, photo))).permute(2, 0, 1)[None] / 255
         mean, std = (
@@ -77,14 +78,14 @@ class ClipEncoder:
 
     @torch.inference_mode()
     def embed_texts(self, texts: Sequence[str]) -> Float[Tensor, "texts width"]:
-        """Embeddings of texts."""
+        """Return embeddings of texts."""
         tokens = self.processor.tokenizer(list(texts), padding=True, return_tensors="pt", return_token_type_ids=False)
         embedded: Tensor = self.model.text_projection(self.model.text_model(**tokens).pooler_output)
         return embedded
 
 
 def load_clip(name: str) -> ClipEncoder:
-    """A model of the hub that is on this machine, by its name or folder. Raises `DataError` (LC725)."""
+    """Load a local hub model by its name or folder. Raises `DataError` (LC725)."""
     from transformers import AutoModel, AutoProcessor
 
     try:
@@ -108,7 +109,7 @@ def _encoder_error(name: str, why: str) -> DataError:
 
 
 class TextExpert:
-    """Examines photos."""
+    """Text expert."""
 
     def __init__(self, encoder: ClipEncoder, localizer: FlawLocalizer, normal: Tensor, anomalous: Tensor) -> None:
         self.encoder, self.localizer, self.normal, self.anomalous = encoder, localizer, normal, anomalous
@@ -135,14 +136,14 @@ class TextExpert:
 def localization_map(
     patches: Float[Tensor, "rows columns width"], normal: Tensor, anomalous: Tensor, size: tuple[int, int]
 ) -> Float[Tensor, "height across"]:
-    """Loc in the size of the encoder's input."""
+    """Return Loc at the size of the encoder's input."""
     return upsample(localization_ratio(patches, normal, anomalous)[None], size)[0]
 
 
 def fit_texts(
     bundle: Bundle, photos: Sequence[Photo], zones: ComponentZones, settings: ExpertSettings
 ) -> ScoreThreshold:
-    """Embed the words, set the bar on good photos, of which nothing was learned, and write both. Raises `DataError`."""
+    """Embed the prompts, fit the threshold to good photos, and write both. Raises `DataError`."""
     encoder = load_clip(settings.encoder)
     normal, anomalous = encoder.embed_texts(NORMAL_PROMPTS), encoder.embed_texts(ANOMALY_PROMPTS)
     scores = [
@@ -155,16 +156,16 @@ def fit_texts(
         "encoder": settings.encoder,
         **localizer_to_json(FlawLocalizer(threshold, encoder.frame, zones)),
     }
-    write_expert_state(bundle.path, "texts", ExpertState({"right": normal, "wrong": anomalous}, metadata))
+    write_expert_state(bundle.path, "texts", ExpertState({"normal": normal, "anomalous": anomalous}, metadata))
     return threshold
 
 
 def load_expert(bundle: Bundle) -> TextExpert:
-    """That of a bundle. Raises `BundleError` (LC721, LC722, LC726), `DataError` (LC725)."""
+    """Load the expert of a bundle. Raises `BundleError` (LC721, LC722, LC726), `DataError` (LC725)."""
     state = read_expert_state(bundle.path, "texts", bundle.id)
     try:
         localizer, name = localizer_from_state(state), str(state.metadata["encoder"])
-        normal, anomalous = state.tensors["right"], state.tensors["wrong"]
+        normal, anomalous = state.tensors["normal"], state.tensors["anomalous"]
     except (KeyError, ValueError, TypeError) as error:
         raise invalid_state_error(bundle.path, "texts", error) from error
     encoder = load_clip(name)
@@ -173,7 +174,7 @@ def load_expert(bundle: Bundle) -> TextExpert:
 
 
 def check_dimension(name: str, width: int, expected: int, file: Path) -> None:
-    """An encoder that embeds in `width` dimensions where words have those `known` is an error (LC726)."""
+    """Raise `BundleError` (LC726) if the encoder's width differs from that of the stored text embeddings."""
     if width != expected:
         message = f'"{name}" embeds in {width} dimensions, and the words of this expert have {expected}.'
         advice = "Fit it again with `logicls expert fit`."

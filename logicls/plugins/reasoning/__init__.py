@@ -1,1 +1,1 @@
-"""A second look at what the first one left open, and the controls that it is measured against."""
+"""Reasoners: re-inspection of photos that the first pass left uncertain, and the controls they are compared with."""

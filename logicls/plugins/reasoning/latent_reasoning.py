@@ -1,9 +1,8 @@
-"""Latent reasoning: think tokens go uphill on the reward, and what they look at is shown to them finer.
+"""Latent reasoning of Reason-IAD (arXiv 2602.09850): gradient ascent of think tokens on an entropy reward.
 
-Reason-IAD, arXiv 2602.09850: Z ← Z + η ∇J, T steps, the model as it is; after each step every think token is offered
-the patches that it attends to most, re-encoded from the photo at a higher resolution; they stay where the reward rises.
-
-Which way think tokens have to go for the reward to rise: exactly, or from rewards of tokens near them.
+Z ← Z + η ∇J for T steps with a frozen model. After each step, dynamic visual injection proposes for every think token
+the patches that it attends to most, re-encoded at a higher resolution; they are kept if the reward rises. The gradient
+is exact, or estimated from rewards of tokens sampled around Z.
 """
 
 from __future__ import annotations
@@ -17,15 +16,15 @@ from torch import Tensor
 
 BatchTokens = Float[Tensor, "batch tokens width"]
 Reward = Callable[[BatchTokens], Float[Tensor, " batch"]]
-"""Of think tokens, each row by itself."""
+"""Reward of think tokens, each row of the batch by itself."""
 
 
 GradientEstimator = Callable[[Reward, BatchTokens], tuple[BatchTokens, float]]
-"""A way to have ∇J at tokens that are a batch of one, and the reward there."""
+"""Function that returns ∇J at tokens (a batch of one), and the reward there."""
 
 
 def exact_gradient(reward: Reward, tokens: BatchTokens) -> tuple[BatchTokens, float]:
-    """J(Z) = R(Z), by differentiation. The model's weights get no gradient."""
+    """Return the gradient of J(Z) = R(Z) by differentiation; weights get no gradient."""
     with torch.enable_grad():
         variable = tokens.detach().requires_grad_()
         value = reward(variable)
@@ -35,10 +34,10 @@ def exact_gradient(reward: Reward, tokens: BatchTokens) -> tuple[BatchTokens, fl
 
 @dataclass(frozen=True, slots=True)
 class SampledGradient:
-    """∇J = E[R(Z + ε) ε / σ²], ε ~ N(0, σ²), the mean over draws: J is the reward of tokens drawn around Z.
+    """Estimator ∇J = E[R(Z + ε) ε / σ²], ε ~ N(0, σ²); J is the expected reward of tokens sampled around Z.
 
-    Williams, Machine Learning 8, 1992, for a normal distribution's mean. With `centred` the reward at Z is taken off
-    each draw's, which changes no expectation (E[ε] = 0) and takes away nearly all of the noise.
+    REINFORCE for the mean of a normal distribution (Williams, Machine Learning 8, 1992). The baseline R(Z) does not
+    change the expectation (E[ε] = 0) and removes most of the variance.
     """
 
     rng: torch.Generator
@@ -49,7 +48,7 @@ class SampledGradient:
 
     @torch.no_grad()
     def __call__(self, reward: Reward, tokens: BatchTokens) -> tuple[BatchTokens, float]:
-        """The estimate at `tokens`, and the reward there."""
+        """Return the estimate at `tokens`, and the reward there."""
         noise = torch.randn(self.samples, *tokens.shape[1:], generator=self.rng) * self.sigma
         value = float(reward(tokens))
         return estimate_gradient(reward(tokens + noise), noise, self.sigma, value if self.has_baseline else 0.0), value
@@ -58,44 +57,45 @@ class SampledGradient:
 def estimate_gradient(
     rewards: Float[Tensor, " draws"], noise: Float[Tensor, "draws tokens width"], sigma: float, baseline: float = 0.0
 ) -> Float[Tensor, "1 tokens width"]:
-    """(1/S) Σ (R_s − b) ε_s / σ²."""
+    """Return (1/S) Σ (R_s − b) ε_s / σ²."""
     return ((rewards - baseline)[:, None, None] * noise).mean(0, keepdim=True) / sigma**2
 
 
 Tokens = Float[Tensor, "1 tokens width"]
 InjectedTokens = Float[Tensor, "1 shown width"]
-"""What was shown to think tokens, behind them; at first nothing."""
+"""Visual tokens injected after the think tokens; empty at first."""
 PatchCandidates = list[tuple[tuple[int, ...], Float[Tensor, "1 finer width"]]]
-"""For each think token the places that it looks at most, and the tokens of these places, seen finer."""
+"""For each think token its most attended patches, and their tokens at a higher resolution."""
 PatchProposer = Callable[[Tokens], PatchCandidates]
 MIN_GAIN = 1e-4
-"""Rise of the reward below which a step has not helped."""
+"""Least increase of the reward that counts as progress."""
 
 
 @dataclass(frozen=True, slots=True)
 class AscentSettings:
-    """How far and how long."""
+    """Settings of the gradient ascent."""
 
     steps: int = 20
     """T."""
     step_share: float = 0.1
-    """η is such that a step is this share of Z's length, η = share · ‖Z‖ / ‖∇J‖, whatever the model; half of it from
-    each step on that does not make the reward rise, which is not taken."""
+    """Step length as a share of Z's norm, η = share · ‖Z‖ / ‖∇J‖; a step that does not increase the reward is rejected
+    and halves the share."""
     patience: int = 3
-    """Steps in a row that may not help before it ends."""
+    """Steps in a row without progress after which it stops."""
     stop_reward: float = 0.995
-    """Reward from which on nothing is left open."""
+    """Reward at which it stops."""
 
 
 @dataclass(frozen=True, slots=True)
 class AscentResult:
-    """Where think tokens came to."""
+    """Result of the gradient ascent."""
 
     tokens: Tokens
-    """And with them what was shown to them."""
+    """Think tokens, then injected tokens."""
     rewards: tuple[float, ...]
-    """At the start and after each step, injections of the step included."""
+    """At the start and after each step, injections included."""
     proposed: int = 0
+    """Number of proposed injections, and of those accepted."""
     accepted: int = 0
     """Think tokens' offers, and those of them that made the reward rise."""
 
@@ -107,7 +107,7 @@ def ascend(
     settings: AscentSettings,
     propose: PatchProposer | None = None,
 ) -> AscentResult:
-    """Go uphill from `start`; with `offer`, take what helps of what is offered after each step."""
+    """Run gradient ascent from `start`; with `propose`, inject proposed patches that increase the reward."""
     tokens, injected, share, stalled = start, start[:, :0], settings.step_share, 0
     rewards, injector = [float(reward(start))], _VisualInjector(reward, propose)
     for _ in range(settings.steps):
@@ -127,13 +127,13 @@ def ascend(
 
 
 def _step(gradient: Tokens, tokens: Tokens, share: float) -> Tokens:
-    """η ∇J; nothing where it is flat."""
+    """Return η ∇J; zero for a zero gradient."""
     norm = gradient.norm()
     return gradient * (share * tokens.norm() / norm) if norm > 0 else torch.zeros_like(gradient)
 
 
 class _VisualInjector:
-    """What was offered so far; the same is not offered twice."""
+    """Dynamic visual injection; the same patches are proposed once."""
 
     def __init__(self, reward: Reward, propose: PatchProposer | None) -> None:
         self._reward, self._propose = reward, propose
@@ -143,7 +143,7 @@ class _VisualInjector:
     def inject(
         self, tokens: Tokens, injected: InjectedTokens, value: float
     ) -> tuple[Float[Tensor, "1 now width"], float]:
-        """What is shown after the offers to these think tokens, and the reward then. `came` is that before."""
+        """Return the injected tokens and the reward after the proposals; `value` is the reward before."""
         for patches, finer in self._propose(tokens) if self._propose else ():
             if patches in self.proposed:
                 continue
@@ -157,7 +157,7 @@ class _VisualInjector:
 
 
 def _with_injected(reward: Reward, injected: InjectedTokens) -> Reward:
-    """The reward of think tokens that stand before what was shown to them."""
+    """Return the reward of think tokens followed by the injected ones."""
 
     def evaluate(tokens: Float[Tensor, "batch tokens width"]) -> Float[Tensor, " batch"]:
         return reward(torch.cat([tokens, injected.expand(len(tokens), -1, -1)], 1))

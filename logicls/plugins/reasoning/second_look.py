@@ -1,6 +1,8 @@
-"""The reasoner: which photos get a second look, and the verdict after it.
+"""Reasoners: selection of photos for re-inspection, the methods to predict again, and the verdict after it.
 
-The ways to look again: think tokens that climb, those that do not, and simply a larger input.
+`closer`, a 1.15 times larger input, is the recommended one: 29 reviews of 858 photos became 14, without more errors.
+**All others measured worse**: `latent` 16.3 reviews, 0.3 more overkill and up to ten times the time; `latent-still` 18;
+`latent-sampled` no better; `random`, a control, has no effect.
 """
 
 from __future__ import annotations
@@ -48,9 +50,9 @@ from logicls.plugins.settings import WITHOUT_STEPS, ReasonerSettings
 from logicls.predict.decision import (
     UNREADABLE_VERDICT,
     DecisionModel,
+    decide_photo,
     load_decision_model,
     unreadable_reasons,
-    decide_photo,
 )
 from logicls.predict.plugin_protocols import Photo
 from logicls.predict.readers.nano import EncodedPhotos, NanoReader, Prediction
@@ -59,61 +61,60 @@ from logicls.records import SecondLook, Verdict
 THINK_TOKENS = 4
 """K, think tokens."""
 PATCHES_PER_TOKEN = 2
-"""m, patches that a think token is offered at a time."""
+"""m, patches proposed for a think token at a time."""
 PATCH_SCALE = 2.0
-"""How many times as many pixels on a side a patch has that is shown again."""
+"""Resolution of injected patches, as a factor on the input size."""
 SAMPLING_SIGMA = 0.1
-"""σ of sampled rewards, as a share of the think tokens' root mean square."""
+"""σ of sampled gradients, as a share of the think tokens' root mean square."""
 INPUT_SCALE = 1.15
-"""How many times as many pixels on a side the whole photo has that is looked at again. At 1.5 nano, which has learned
-things at one size, no longer knew them."""
+"""Factor on the input size of `closer`. At 1.5 nano, trained at one size, no longer recognised components."""
 
 
 @dataclass(frozen=True, slots=True)
 class ReinspectionOutput:
-    """What a second look came to."""
+    """Prediction of a re-inspection."""
 
     prediction: Prediction | None
-    """None where nothing rose, so that the first look stands."""
+    """None if the reward did not increase, so that the first prediction stays."""
     rewards: tuple[float, ...] = ()
-    """Without think tokens, with those it began with, and after each step."""
+    """Without think tokens, at their start, and after each step."""
     accepted: int = 0
-    """Offers of finer patches that were kept."""
+    """Number of injected proposals."""
 
 
 @runtime_checkable
 class ReinspectionMethod(Protocol):
-    """A way to look again."""
+    """Method to predict a photo again."""
 
     def predict(self, photo: UInt8[np.ndarray, "h w 3"]) -> ReinspectionOutput:
-        """At one photo, as it was taken."""
+        """Predict one photo at its full resolution."""
         ...
 
 
 class LargerInput:
-    """The control that is simplest: the same questions, the whole photo with a larger input."""
+    """Prediction of the same questions with a larger input."""
 
     def __init__(self, bundle: Bundle, scale: float = INPUT_SCALE) -> None:
         self._pass = NanoReader(enlarge_input(bundle, scale))
 
     def predict(self, photo: UInt8[np.ndarray, "h w 3"]) -> ReinspectionOutput:
-        """At one photo, as it was taken."""
+        """Predict one photo at its full resolution."""
         return ReinspectionOutput(self._pass.predict_pixels([photo])[0])
 
 
 @dataclass(frozen=True, slots=True)
 class LatentSettings:
-    """How think tokens are made."""
+    """Settings of latent reasoning."""
 
     gradient: Literal["exact", "sampled", "none"] = "exact"
-    """none: they stay as they began, which is a control."""
+    """none: tokens stay as initialised, a control."""
     has_injection: bool = True
-    """Whether they are shown finer what they look at."""
+    """Whether visual tokens are injected."""
     tokens: int = THINK_TOKENS
     patches: int = PATCHES_PER_TOKEN
     patch_scale: float = PATCH_SCALE
     input_scale: float = INPUT_SCALE
-    """Of `LookCloser`."""
+    """Of `LargerInput`."""
     ascent: AscentSettings = AscentSettings()  # noqa: RUF009  frozen
     seed: int = 0
 
@@ -126,7 +127,7 @@ class LatentReasoning:
 
     @torch.no_grad()
     def predict(self, photo: UInt8[np.ndarray, "h w 3"]) -> ReinspectionOutput:
-        """At one photo, as it was taken."""
+        """Predict one photo at its full resolution."""
         one_pass, size = self._pass, (photo.shape[1], photo.shape[0])
         encoded = one_pass.encode_photos([photo])
         keys = photo_keys(encoded)
@@ -145,7 +146,7 @@ class LatentReasoning:
     def _think(
         self, photo: UInt8[np.ndarray, "h w 3"], keys: PhotoKeys, slots: AnswerSlots, feature: Float[Tensor, "1 width"]
     ) -> tuple[AscentResult, float]:
-        """What was thought, and the reward without any thought."""
+        """Run the gradient ascent; also returns the reward without think tokens."""
         settings, rng = self._settings, torch.Generator().manual_seed(self._settings.seed)
         start = initial_tokens(feature, settings.tokens, rng)
 
@@ -169,7 +170,7 @@ class LatentReasoning:
         ), base_reward
 
     def _patch_proposer(self, photo: UInt8[np.ndarray, "h w 3"], keys: PhotoKeys) -> PatchProposer:
-        """Of the patches that think tokens attend to most, finer."""
+        """Propose the patches that think tokens attend to most, at a higher resolution."""
         model, settings = self._pass.bundle.model, self._settings
         height, width = self._pass.bundle.processor.image_processor.size
         high_resolution = HighResolutionPhoto(model, (height, width), photo, settings.patch_scale)
@@ -188,13 +189,13 @@ class LatentReasoning:
 def initial_tokens(
     feature: Float[Tensor, "1 width"], count: int, rng: torch.Generator
 ) -> Float[Tensor, "1 tokens width"]:
-    """Think tokens to begin with: around the photo's mean visual token, as far from it as it is from nothing."""
+    """Initialise think tokens around the photo's mean visual token, with noise of the same root mean square."""
     noise = torch.randn(1, count, feature.shape[1], generator=rng)
     return feature[:, None] + noise * feature.square().mean().sqrt()
 
 
 def enlarge_input(bundle: Bundle, scale: float) -> Bundle:
-    """The same bundle with so many times as many pixels of input on a side; boxes are found in the photo as before."""
+    """Return the bundle with a larger input; boxes are still in pixels of the photo."""
     height, width = bundle.processor.image_processor.size
     size: Size = scale_size((height, width), scale)
     images = NanoImageProcessor(size, bundle.processor.image_processor.detail)
@@ -202,21 +203,23 @@ def enlarge_input(bundle: Bundle, scale: float) -> Bundle:
 
 
 DEFAULT_MIN_ENTROPY = 1.01
-"""Entropy of a slot, in bits, from which on a photo is looked at again whatever its verdict. Above 1 none is: where
-verdicts are sure a second look only unsettled them (at 0.95, 1 review of 132 became 5), at fifty times the time."""
+"""Entropy of a slot in bits from which on a photo is inspected again whatever its outcome; above 1: never.
+
+Re-inspection of certain verdicts made them worse (at 0.95, 1 review of 132 became 5), at fifty times the time.
+"""
 SEEDED = frozenset({"latent", "latent-sampled", "latent-still", "random"})
-"""Reasoners in which something is drawn by chance."""
+"""Reasoners with random initialisation."""
 
 
 @dataclass(frozen=True, slots=True)
 class Reinspection:
-    """Looks again, in one way, at photos of one bundle."""
+    """Reasoner: inspects photos of one bundle again, by one method."""
 
     name: str
     decision_model: DecisionModel
     method: ReinspectionMethod
     min_entropy: float = DEFAULT_MIN_ENTROPY
-    """As `OPEN`."""
+    """See `DEFAULT_MIN_ENTROPY`."""
 
     def reinspect(self, photo: Photo, verdict: Verdict) -> Verdict | None:
         """The verdict after a second look; None where there is no need of one, or a person has to see it anyway."""
@@ -244,13 +247,13 @@ class Reinspection:
 
 
 def build_reasoner(bundle: Bundle, settings: ReasonerSettings) -> Reinspection:
-    """The reasoner of these settings. Raises `DataError` (LC700, LC740)."""
+    """Build the reasoner of these settings. Raises `DataError` (LC700, LC740)."""
     reasoner: Reinspection = load_factory("reasoner", settings.name)(bundle, _latent_settings(settings))
     return reasoner if settings.open is None else replace(reasoner, min_entropy=settings.open)
 
 
 def effective_settings(settings: ReasonerSettings) -> tuple[tuple[str, float], ...]:
-    """The settings with what holds where they say nothing, as a verdict's record has them."""
+    """Return the settings with defaults filled in, as verdicts record them."""
     latent_settings = _latent_settings(settings)
     if settings.name == "closer":
         used = [("larger", latent_settings.input_scale)]
@@ -267,33 +270,33 @@ def _latent_settings(settings: ReasonerSettings) -> LatentSettings:
 
 
 def photo_doubts(verdict: Verdict) -> tuple[str, ...]:
-    """The doubts that no second look takes away: of the photo itself, not of what was read on it."""
+    """Return the doubts about the photo itself, which no re-inspection removes."""
     prediction_doubts = {*unreadable_reasons(verdict.findings), UNREADABLE_VERDICT}
     return tuple(doubt for doubt in verdict.unconditional_reasons if doubt not in prediction_doubts)
 
 
 def make_latent(bundle: Bundle, settings: LatentSettings = LatentSettings()) -> Reinspection:
-    """Think tokens that climb by the exact gradient, and are shown finer what they look at. Raises `DataError`."""
+    """Build latent reasoning with the exact gradient and visual injection. Raises `DataError` (LC740)."""
     return _make_latent_reasoner("latent", bundle, settings)
 
 
 def make_latent_sampled(bundle: Bundle, settings: LatentSettings = LatentSettings()) -> Reinspection:
-    """The same by the estimate of the gradient from sampled rewards."""
+    """Build latent reasoning with the sampled gradient. Raises `DataError` (LC740)."""
     return _make_latent_reasoner("latent-sampled", bundle, replace(settings, gradient="sampled"))
 
 
 def make_latent_still(bundle: Bundle, settings: LatentSettings = LatentSettings()) -> Reinspection:
-    """Think tokens that climb and are shown nothing: the control of the injection."""
+    """Build latent reasoning without visual injection, the control of injection. Raises `DataError` (LC740)."""
     return _make_latent_reasoner("latent-still", bundle, replace(settings, has_injection=False))
 
 
 def make_random(bundle: Bundle, settings: LatentSettings = LatentSettings()) -> Reinspection:
-    """Think tokens that stay as they were drawn: the control of the climb."""
+    """Build random think tokens without ascent, the control of the ascent. Raises `DataError` (LC740)."""
     return _make_latent_reasoner("random", bundle, replace(settings, gradient="none", has_injection=False))
 
 
 def make_closer(bundle: Bundle, settings: LatentSettings = LatentSettings()) -> Reinspection:
-    """The whole photo with an input `thinking.closer` times as large, no think tokens: the control of it all."""
+    """Build re-inspection with a larger input and without think tokens. Raises `DataError` (LC740)."""
     _check_embedded("closer", bundle)
     return Reinspection("closer", load_decision_model(bundle), LargerInput(bundle, settings.input_scale))
 
@@ -304,13 +307,13 @@ def _make_latent_reasoner(name: str, bundle: Bundle, settings: LatentSettings) -
 
 
 def _check_embedded(name: str, bundle: Bundle) -> None:
-    """LC740 for any model but the embedded one."""
+    """Raise `DataError` (LC740) for any model but the embedded one."""
     if bundle.hub is not None or bundle.is_external:
         reject_foreign_model(name, bundle.hub.base if bundle.hub is not None else "a model that runs elsewhere")
 
 
 def reject_foreign_model(name: str, answering: str) -> NoReturn:
-    """Raises `DataError` (LC740): another model than the embedded one answers."""
+    """Raise `DataError` (LC740): the embedded model does not answer."""
     message = f'the reasoner "{name}" looks into the embedded model, and here {answering} answers.'
     advice = "Leave out --reasoner, or train the bundle without --model."
     raise DataError(Problem("LC740", message, advice=advice))

@@ -1,13 +1,10 @@
-"""What nano has to choose for one photo, and how open each choice is once think tokens stand behind the photo.
+"""Entropies of answer slots given think tokens, and the reward computed from them (Reason-IAD, arXiv 2602.09850).
 
-Think tokens are read after the photo and before the questions: they see the photo and one another, every question sees
-them, and what the model's weights are nobody changes. What is chosen from is that of the first look: the words that
-were said, the places on the map that may hold something, the attributes of the things that were found there.
-
-How open answers are: entropies of their slots, and the reward that is made of them.
-
-A slot is a place where the model chooses. In words it chooses among options (the reward's own case, Reason-IAD, arXiv
-2602.09850); on the map of the photo it says of each place whether a thing is there, whose entropy is the binary one.
+A slot is a choice of the model: a word of an answer among its options, or, for the detection head, whether a location
+of the feature map holds a component (binary entropy; our analogue, the paper's models answer in words only). Think
+tokens are read after the photo and before the questions: they attend to the photo and to one another, and every
+question attends to them. Slots are those of the first pass: its answer words, its candidate locations, the attributes
+of its components.
 """
 
 from __future__ import annotations
@@ -30,17 +27,17 @@ from logicls.predict.readers.nano import EncodedPhotos, NanoReader, QueryOutputs
 from logicls.records import Answer
 
 TOP_OPTIONS = 5
-"""Options, the likeliest ones, that a slot's entropy is made of."""
+"""k, number of most likely options in a slot's entropy."""
 EPSILON = 1e-9
 
 
 def truncated_entropy(
     probabilities: Float[Tensor, "*slots options"], is_option: Bool[Tensor, "*#slots options"], top: int = TOP_OPTIONS
 ) -> Float[Tensor, "*slots"]:
-    """Entropy of the `most` likeliest of the options that are meant, as a share of the largest it can have, 0 to 1.
+    """Return the normalised entropy of the `top` most likely options, 0 to 1.
 
-    H(P) = −Σ p̃ log p̃ / log k, with p̃ the k likeliest options' chances, made to sum to 1; k is `most`, or the number of
-    options that are meant where they are fewer. A slot with one option has none.
+    H(P) = −Σ p̃ log p̃ / log k, with p̃ the probabilities of the k most likely options, normalised to sum to 1; k is
+    `top`, or the number of options if that is smaller. A slot with one option has entropy 0.
     """
     k = min(top, probabilities.shape[-1])
     likeliest = probabilities.masked_fill(~is_option, 0.0).topk(k, -1).values
@@ -51,21 +48,21 @@ def truncated_entropy(
 
 
 def binary_entropy(logits: Float[Tensor, "*slots"]) -> Float[Tensor, "*slots"]:
-    """Entropy of yes or no, in bits, 0 to 1, of the logit of yes."""
+    """Return the binary entropy of logits in bits, 0 to 1."""
     yes = logits.sigmoid()
     nats = -(yes * torch.nn.functional.logsigmoid(logits) + (1 - yes) * torch.nn.functional.logsigmoid(-logits))
     return nats / math.log(2)
 
 
 def entropy_reward(entropies: Float[Tensor, "batch slots"]) -> Float[Tensor, " batch"]:
-    """R = 1 − (1/m) Σ H(P_i) over the m slots, 0 to 1; 1 where there is nothing to choose."""
+    """Return R = 1 − (1/m) Σ H(P_i) over the m slots, 0 to 1; 1 without slots."""
     if not entropies.shape[1]:
         return torch.ones(len(entropies))
     return 1 - entropies.mean(1)
 
 
 def max_answer_entropy(answers: Iterable[Answer]) -> float:
-    """The largest binary entropy, in bits, among the slots of answers that were given: 0 where all is sure."""
+    """Return the largest binary entropy among the slots of answers, in bits; 0 if there are none."""
     return max(
         (
             _entropy_bits(probability)
@@ -77,7 +74,7 @@ def max_answer_entropy(answers: Iterable[Answer]) -> float:
 
 
 def mean_answer_entropy(answers: Iterable[Answer]) -> float:
-    """Mean binary entropy, in bits, of how sure the answers are, 0 to 1: 0 where all are sure, or there is none."""
+    """Return the mean binary entropy of the answers' confidences in bits, 0 to 1; 0 if there are none."""
     entropies = [_entropy_bits(answer.confidence) for answer in answers]
     return math.fsum(entropies) / len(entropies) if entropies else 0.0
 
@@ -87,13 +84,13 @@ def _entropy_bits(probability: float) -> float:
 
 
 PhotoKeys = tuple[tuple[Float[Tensor, "photos heads patches depth"], Float[Tensor, "photos heads patches depth"]], ...]
-"""Keys and values of the photo's tokens, or of those of several photos, by layer of the decoder."""
+"""Keys and values of the tokens of one or more photos, by decoder layer."""
 CANDIDATE_THRESHOLD = 0.02
-"""Chance from which on a place may hold something."""
+"""Probability from which on a location is a candidate."""
 
 
 def photo_keys(encoded: EncodedPhotos) -> PhotoKeys:
-    """Those that the photo left, whatever is read after it."""
+    """Return keys and values of the photo's tokens."""
     layers: list[Any] = list(encoded.cache.layers)
     return tuple((layer.keys, layer.values) for layer in layers)
 
@@ -101,7 +98,7 @@ def photo_keys(encoded: EncodedPhotos) -> PhotoKeys:
 def append_think_tokens(
     model: torch.nn.Module, keys: PhotoKeys, tokens: Float[Tensor, "batch tokens width"]
 ) -> DynamicCache:
-    """A cache that holds the photo's tokens and, after them, think tokens, of each row of the batch."""
+    """Return a cache with the photo's tokens and, after them, each row's think tokens."""
     cache = DynamicCache()
     for layer, (key, value) in enumerate(keys):
         rows = len(tokens), -1, -1, -1
@@ -115,17 +112,17 @@ def append_think_tokens(
 
 @dataclass(frozen=True, slots=True)
 class _AnswerWords:
-    """Words that were said, put behind their questions, so that each is chosen again after those before it."""
+    """Words of the first answers, appended to their questions, so that each is predicted again from those before it."""
 
     words: Int[Tensor, "1 words"]
     branches: Int[Tensor, "1 words"]
     slot_positions: Int[Tensor, " slots"]
-    """Place, among questions and then these words, after which a slot's word is chosen."""
+    """Position, among questions and then these words, that predicts a slot's word."""
     is_option: Bool[Tensor, "slots vocab"]
 
 
 class AnswerSlots:
-    """The choices on one photo, as the first look left them."""
+    """Slots of one photo, as the first pass left them."""
 
     def __init__(
         self, one_pass: NanoReader, keys: PhotoKeys, outputs: QueryOutputs, detections: Sequence[Sequence[Detection]]
@@ -140,7 +137,7 @@ class AnswerSlots:
         self._instances = _collect_instances(one_pass, detections)
 
     def entropies(self, tokens: Float[Tensor, "batch tokens width"]) -> Float[Tensor, "batch slots"]:
-        """Of every slot, 0 to 1, with these think tokens; there may be none of them."""
+        """Return the entropy of every slot, 0 to 1, given think tokens (possibly none)."""
         model, questions, answers = self._pass.bundle.model, self._pass.tokenized_queries, self._words
         cache = append_think_tokens(model, self._keys, tokens)
         prefix = torch.zeros(1, cache.get_seq_length(), dtype=torch.long)
@@ -159,7 +156,7 @@ class AnswerSlots:
         )
 
     def _location_entropies(self, questions: Float[Tensor, "batch questions width"]) -> Float[Tensor, "batch slots"]:
-        """Of each place that may hold a thing: is there one?"""
+        """Return the entropy of each candidate location: component or background."""
         feature_map = self._feature_map.expand(len(questions), -1, -1, -1)
         logits = self._pass.bundle.model.detection_head.score_centres(
             feature_map, questions[:, self._pass.location_queries]
@@ -167,7 +164,7 @@ class AnswerSlots:
         return binary_entropy(logits[:, *self._locations])
 
     def _attribute_entropies(self, questions: Float[Tensor, "batch questions width"]) -> Float[Tensor, "batch slots"]:
-        """Of each attribute of each thing: which of its values?"""
+        """Return the entropy of each attribute of each detected component."""
         model, feature_map, entropies = (
             self._pass.bundle.model,
             self._feature_map.expand(len(questions), -1, -1, -1),
@@ -189,7 +186,7 @@ class AnswerSlots:
 
 
 def _collect_words(one_pass: NanoReader, outputs: QueryOutputs) -> _AnswerWords:
-    """Of all questions that are answered in words, up to what closes each answer."""
+    """Collect the words of all verbal answers, up to the closing word of each."""
     questions, grammar = one_pass.tokenized_queries, outputs.decoded.grammar
     words, branches, slot_positions, is_option = list[int](), list[int](), list[int](), []
     for row, number in enumerate(one_pass.token_queries):
@@ -210,7 +207,7 @@ def _collect_words(one_pass: NanoReader, outputs: QueryOutputs) -> _AnswerWords:
 def _collect_instances(
     one_pass: NanoReader, detections: Sequence[Sequence[Detection]]
 ) -> tuple[tuple[int, Float[Tensor, "things 4"]], ...]:
-    """Number of each question what things are like, and the boxes of those it is about, in cells of the map."""
+    """Return each attribute question's number, and the boxes of its components in cells of the feature map."""
     by_query = {
         one_pass.queries[number].id: peaks for number, peaks in zip(one_pass.location_queries, detections, strict=True)
     }

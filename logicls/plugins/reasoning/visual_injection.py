@@ -1,4 +1,4 @@
-"""What think tokens look at, and the same places seen finer, from the photo as it was taken."""
+"""Dynamic visual injection (Reason-IAD, arXiv 2602.09850): attended patches at a higher resolution."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ Size = tuple[int, int]
 def think_token_attention(
     model: Any, keys: PhotoKeys, tokens: Float[Tensor, "1 tokens width"]
 ) -> Float[Tensor, "tokens patches"]:
-    """How much each think token attends to each of the photo's patches, rows summing to 1.
+    """Return the attention of each think token to the photo's patches, rows summing to 1.
 
-    Softmax of q · k / √d among the photo's patches alone, mean over heads and layers of the decoder.
+    Softmax of q · k / √d over the photo's patches alone, averaged over heads and layers of the decoder.
     """
     cache, attentions, x = append_think_tokens(model, keys, tokens[:, :0]), [], tokens
     for block, (key, _) in zip(model.decoder, keys, strict=True):
@@ -36,10 +36,13 @@ def think_token_attention(
 
 
 class HighResolutionPhoto:
-    """A photo read with a larger input. Positions are shares of the photo's longer side, so that no weight minds."""
+    """Photo encoded with a larger input.
+
+    Positions are relative to the photo's longer side, so the model's weights apply unchanged.
+    """
 
     def __init__(self, model: Any, size: Size, photo: UInt8[np.ndarray, "h w 3"], scale: float) -> None:
-        """`size` is that of the model's input; `finer`: how many times as many pixels on a side."""
+        """Encode a photo; `size` is the model's input size, `scale` the factor on it."""
         self._model, self._photo, self._size = model, (photo.shape[1], photo.shape[0]), size
         self.size = scale_size(size, scale)
         pixels = torch.from_numpy(letterbox(self.size, photo)).permute(2, 0, 1)[None]
@@ -47,27 +50,27 @@ class HighResolutionPhoto:
         """Row by row."""
 
     def tokens_in_patch(self, patch: int) -> tuple[int, ...]:
-        """Numbers of the tokens whose middle lies in a patch of the input, counted row by row; at least one."""
+        """Return numbers of the tokens whose centre lies in a patch of the input, counted row by row; at least one."""
         row, column = divmod(patch, self._size[1] // TOKEN_STRIDE)
         rows = _cells_in_patch(row, self._axis_transform(1), self.size[0] // TOKEN_STRIDE)
         columns = _cells_in_patch(column, self._axis_transform(0), self.size[1] // TOKEN_STRIDE)
         return tuple(r * (self.size[1] // TOKEN_STRIDE) + c for r in rows for c in columns)
 
     def _axis_transform(self, axis: int) -> tuple[float, float]:
-        """(scale, shift) that take pixels of the input to pixels of the larger one, along x (0) or y (1)."""
+        """Return (scale, shift) from pixels of the input to those of the larger one, along x (0) or y (1)."""
         before, after = letterbox_transform(self._size, *self._photo), letterbox_transform(self.size, *self._photo)
         scale = after[0] / before[0]
         return scale, after[1 + axis] - before[1 + axis] * scale
 
 
 def scale_size(size: Size, scale: float) -> Size:
-    """So many times that size, in whole patches."""
+    """Scale a size, rounded to whole patches."""
     height, width = (max(round(side * scale / TOKEN_STRIDE), 1) * TOKEN_STRIDE for side in size)
     return height, width
 
 
 def _cells_in_patch(patch: int, transform: tuple[float, float], count: int) -> list[int]:
-    """Cells of a line of `count` whose middle lies in the patch, or the nearest one."""
+    """Return the cells of `count` along an axis whose centre lies in the patch, or the nearest one."""
     scale, shift = transform
     low, high = ((edge * TOKEN_STRIDE * scale + shift) / TOKEN_STRIDE for edge in (patch, patch + 1))
     cells = [n for n in range(count) if low <= n + 0.5 < high]
@@ -75,5 +78,5 @@ def _cells_in_patch(patch: int, transform: tuple[float, float], count: int) -> l
 
 
 def top_patches(attention: Float[Tensor, "tokens patches"], count: int) -> list[list[int]]:
-    """The m patches that each think token attends to most, the first one first."""
+    """Return the `count` patches that each think token attends to most, in descending order."""
     return [[int(n) for n in row] for row in attention.topk(min(count, attention.shape[1]), -1).indices]

@@ -1,4 +1,4 @@
-"""What is known of products, in a folder that people edit: found for a photo, told to a model, shown in reports.
+"""Retrieval of product knowledge: pages that people edit, found by photo, added to prompts and shown in reports.
 
-After the knowledge module of ADSeeker (arXiv 2508.03088): Q2K retrieval of visual documents.
+After the knowledge module of ADSeeker (arXiv 2508.03088), query-image-to-knowledge (Q2K) RAG over visual documents.
 """

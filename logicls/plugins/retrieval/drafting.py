@@ -1,13 +1,9 @@
-"""Drafts what is known of a product, for people to go on with: from its spec, good photos, and made defects.
+"""Draft of a knowledge folder from a product's spec, its good photos and synthetic defects.
 
-Pages that are there already are left as they are: somebody may have worked on them.
-
-What the photos of a product look like to an encoder, in a file beside its pages.
-
-features   [photos width]: of good photos, and of made ones, some of them broken: a defect makes no other product
-The file at the folder's top holds those of made photos of many things, whose mean is the centre of the space.
-
-Which variants of a product there are, and the photo that shows each best.
+Existing pages are never overwritten, since people may have edited them. Beside the pages, `usual.safetensors` holds
+features [photos width] of good and synthetic photos, some of them defective: a defect does not make another product.
+The file at the top of the folder holds features of rendered scenes of unrelated objects; their mean is the centre of
+the embedding space. Each variant of the product gets a reference page with its medoid photo.
 """
 
 from __future__ import annotations
@@ -32,23 +28,23 @@ from logicls.plugins.retrieval.embedding import ImageEncoder, ImageFeatures, loa
 from logicls.plugins.retrieval.knowledge import FEATURES_FILE, KNOWLEDGE_FILE, KnowledgeConfig, read_config, render_page
 from logicls.predict.folder.runner import iterate_batches
 from logicls.predict.plugin_protocols import Photo
-from logicls.pretraining.scene_generator import make_world
+from logicls.pretraining.scene_generator import generate_scene
 from logicls.records import Scene
 from logicls.synth.example_generator import ExampleGenerator
 from logicls.synth.pipeline import SynthesisRequest, load_source
 
 
 def write_photo_features(folder: Path, features: ImageFeatures, encoder: ImageEncoder) -> None:
-    """Into a product's folder, or into the folder of all."""
+    """Write features and the encoder's id into a product's folder, or into the top folder."""
     tensors = {"features": np.ascontiguousarray(features, np.float32)}
     write_bytes(folder / FEATURES_FILE, save(tensors, metadata={"encoder": encoder.id}))
 
 
 def read_photo_features(folder: Path, encoder: ImageEncoder, width: int) -> ImageFeatures:
-    """The features in a folder.
+    """Read the features in a folder.
 
     Raises:
-        DataError: There are none, or they cannot be read (LC706), or another encoder made them (LC704).
+        DataError: The file is missing or cannot be read (LC706), or another encoder wrote it (LC704).
     """
     file = folder / FEATURES_FILE
     advice = "Run `logicls knowledge build` for the product again."
@@ -65,13 +61,13 @@ def read_photo_features(folder: Path, encoder: ImageEncoder, width: int) -> Imag
 
 
 MAX_REFERENCES = 12
-"""Variants that get a reference page, those of most photos first."""
+"""Number of variants that get a reference page, those with most photos first."""
 
 
 def variant_name(scene: Scene) -> str:
-    """The values that tell a photo's variant: of attributes that all their bearers on it agree on; empty for none.
+    """Join the attribute values that all bearers on a photo agree on; empty if there are none.
 
-    In the order of components and attributes, so that the same variant has the same name on every photo.
+    Components and attributes are in order, so the same variant has the same name on every photo.
     """
     values: dict[tuple[str, str], set[str]] = {}
     for instance in scene.instances:
@@ -82,9 +78,9 @@ def variant_name(scene: Scene) -> str:
 
 
 def select_references(scenes: Sequence[Scene], features: ImageFeatures) -> dict[str, Scene]:
-    """Variant → the photo that is the most like all others of it: of the smallest summed distance.
+    """Select the medoid photo of each variant: the smallest summed distance to the variant's other photos.
 
-    `features` has a row a scene.
+    `features` has a row per scene.
     """
     by_variant: dict[str, list[int]] = {}
     for number, scene in enumerate(scenes):
@@ -101,13 +97,13 @@ def _medoid(rows: Sequence[int], features: ImageFeatures) -> int:
 
 
 SYNTHETIC_PHOTOS = 64
-"""Made examples whose features are kept beside those of good photos; about half of them are broken."""
+"""Default number of synthetic examples embedded beside the good photos; about half of them are defective."""
 MAX_GOOD_PHOTOS = 200
-"""Good photos at most whose features are kept, evenly from all of them."""
+"""Most good photos to embed, evenly spaced over the dataset."""
 CENTRE_SCENES = 24
-"""Made photos of other things that the centre of the space is the mean of."""
+"""Number of rendered scenes whose mean feature is the centre of the embedding space."""
 MAX_ATTEMPTS = 40
-"""Photos on which a violation is tried before its page goes without one."""
+"""Photos on which a violation is tried before its page is written without a photo."""
 PAGE_PHOTO_SIDE = 640
 """Longer side of a page's photo at most, pixels."""
 BATCH_SIZE = 16
@@ -116,30 +112,30 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class KnowledgeDraft:
-    """What a draft came to."""
+    """Result of a draft."""
 
     written: tuple[str, ...]
-    """Pages, relative to the folder."""
+    """Pages written, relative to the folder."""
     existing: tuple[str, ...]
-    """Pages that were there."""
+    """Pages that existed and were not changed."""
     without_photo: tuple[str, ...]
-    """Violations that no photo allowed to be made: their pages have no photo."""
+    """Violations that could be synthesised on no photo; their pages have no photo."""
 
 
 def draft_knowledge(
     order: SynthesisRequest, *, encoder: str = "", bundle: str = "", on_progress: Callable[[int], None] = lambda _: None
 ) -> KnowledgeDraft:
-    """Draft a product's pages in `order.out`, and write down what its photos look like.
+    """Draft a product's pages in `order.out`, and write the features of its photos.
 
     Args:
-        order: Spec, data, folder and seed; `count` is how many made examples are looked at beside the good photos.
-        encoder: What photos are compared by; if left out that of the folder, which is `base` at first.
-        bundle: Where the product's bundle is, for routing; a path relative to the folder.
-        done: Told how many more photos were looked at.
+        order: Spec, data, folder and seed; `count` is the number of synthetic examples to embed beside the good photos.
+        encoder: Encoder of the folder; if left out the folder's present one, `base` at first.
+        bundle: Path of the product's bundle relative to the folder, for routing.
+        on_progress: Called with the number of photos embedded since the last call.
 
     Raises:
-        SpecError: The spec or knowledge.yaml cannot be used.
-        DataError: The data cannot be used (LC101 to LC111).
+        SpecError: The spec or knowledge.yaml is invalid.
+        DataError: The data is invalid (LC101 to LC111).
         BundleError: The encoder cannot be used (LC510, LC705).
     """
     source = load_source(order)
@@ -153,7 +149,9 @@ def draft_knowledge(
         (maker.render(order.seed, k).photo for k in range(order.count)), image_encoder, on_progress
     )
     write_photo_features(product, np.concatenate([good, synthetic]), image_encoder)
-    unrelated = (make_world(np.random.default_rng([order.seed, k]), (208, 160)).pixels for k in range(CENTRE_SCENES))
+    unrelated = (
+        generate_scene(np.random.default_rng([order.seed, k]), (208, 160)).pixels for k in range(CENTRE_SCENES)
+    )
     write_photo_features(order.out, _embed_photos(unrelated, image_encoder, lambda _: None), image_encoder)
     pages = PageWriter(product)
     for constraint in source.spec.constraints:
@@ -169,7 +167,7 @@ def draft_knowledge(
 
 
 def update_settings(folder: Path, encoder: str, bundles: Mapping[str, str]) -> KnowledgeConfig:
-    """The folder's settings after these have been added, where they are not there already."""
+    """Add encoder and bundles to the folder's settings, write them if they changed, and return them."""
     before = read_config(folder)
     changes = {"bundles": {**before.bundles, **bundles}, **({"encoder": encoder} if encoder else {})}
     after = before.model_copy(update=changes)
@@ -179,14 +177,14 @@ def update_settings(folder: Path, encoder: str, bundles: Mapping[str, str]) -> K
 
 
 def sample_evenly(items: Sequence[T], count: int) -> list[T]:
-    """So many of the items at most, from the first to the last."""
+    """Select at most `count` items, evenly spaced from first to last."""
     if len(items) <= count:
         return list(items)
     return [items[int(k)] for k in np.linspace(0, len(items) - 1, count)]
 
 
 class PageWriter:
-    """Pages of one product that are added to a folder; one that is there is left as it is."""
+    """Writer of one product's pages; an existing page is left unchanged."""
 
     def __init__(self, product: Path) -> None:
         self.written: list[str] = []
@@ -202,7 +200,7 @@ class PageWriter:
         consequences: str = "",
         photo: Photo | None = None,
     ) -> None:
-        """A page, with the photo beside it if there is one; `why` says what comes of it."""
+        """Write a page, with its photo beside it if there is one."""
         file = self._product / f"{name}.md"
         if file.exists():
             self.existing.append(name)
@@ -229,7 +227,7 @@ def _embed_photos(photos: Iterable[Photo], encoder: ImageEncoder, on_progress: C
 def _draft_defect_page(
     spec: Spec, maker: ExampleGenerator, pages: PageWriter, name: str, rng: np.random.Generator
 ) -> bool:
-    """The page of a violation; False where no photo allowed to make it, which leaves the page without one."""
+    """Draft the page of a violation; return False if no photo allowed to synthesise it."""
     rules = [c for c in spec.constraints if any(c.violation_name(side) == name for side in c.failure_modes)]
     description = "A defect: " + "; or ".join(f"this does not hold: {rule.text}" for rule in rules) + "."
     consequences = "; ".join(dict.fromkeys(rule.why for rule in rules if rule.why))

@@ -1,13 +1,12 @@
-"""What photos are compared by: an encoder's feature. One encoder for all products of a folder.
+"""Image encoders for retrieval, and the whitened embedding space in which photos are compared by cosine.
 
-`base` is the vision tower of the base weights that ship with the package: it has seen many kinds of things and none of
-the products. A bundle's own tower has forgotten what its product does not need, and tells others apart less well.
+All products of a folder share one encoder. `base` is the vision tower of the base weights that ship with the package. A
+bundle's own tower measured worse (84 to 95 % of photos routed correctly, `base` 100 %): training on one product
+discards features that other products need.
 
-Where photos lie to one another: features centred, and whitened by how photos of one product differ.
-
-Within-class covariance normalisation (Hatch, Kajarekar and Stolcke, Interspeech 2006): directions in which photos of
-the same product differ (light, place, variant, defect) count little, those in which they do not count much. The centre
-is the mean feature of made photos of many things, so that it does not move when a product is added.
+The space is centred and whitened by within-class covariance normalisation (Hatch, Kajarekar and Stolcke, Interspeech
+2006): directions in which photos of one product differ (lighting, position, variant, defect) count less. The centre is
+the mean feature of rendered scenes of unrelated objects, so it does not depend on the number of products.
 """
 
 from __future__ import annotations
@@ -30,29 +29,29 @@ from logicls.models.hub.chat_template import pad_photo, place_photo
 from logicls.models.hub.loading import find_checkpoint, hash_checkpoint
 
 SHRINKAGE = 0.1
-"""What is added to each direction's variance, in mean variances over all directions."""
+"""Shrinkage: added to each direction's variance, in mean variances over all directions."""
 ImageFeatures = Float[np.ndarray, "photos width"]
 
 
 @dataclass(frozen=True, slots=True)
 class EmbeddingSpace:
-    """Maps features to unit vectors whose product is the cosine that photos are compared by."""
+    """Map from features to unit vectors; their dot product is the cosine similarity of photos."""
 
     centre: Float[np.ndarray, " width"]
     axes: Float[np.ndarray, "axes width"]
-    """Orthonormal directions in which photos of one product differ."""
+    """Orthonormal directions of within-product variation."""
     gains: Float[np.ndarray, " axes"]
-    """Less one, what is multiplied along each of them; elsewhere it is one."""
+    """Gain along each axis, minus one; the gain in all other directions is one."""
 
     def transform(self, features: ImageFeatures) -> ImageFeatures:
-        """Unit vectors, one a photo."""
+        """Map features to unit vectors, one a photo."""
         centred = features.astype(np.float64) - self.centre
         centred = centred + (centred @ self.axes.T * self.gains) @ self.axes
         return np.asarray(centred / np.maximum(np.linalg.norm(centred, axis=1, keepdims=True), 1e-12))
 
 
 def fit_space(centre: Float[np.ndarray, " width"], products: Sequence[Float[np.ndarray, "_ width"]]) -> EmbeddingSpace:
-    """The space of products, each given by features of its photos; all count alike however many photos they have."""
+    """Fit the space to products, each given by features of its photos; all products count equally."""
     width, samples = len(centre), [features for features in products if len(features) > 1]
     if not samples:
         return EmbeddingSpace(centre.astype(np.float64), np.zeros((0, width)), np.zeros(0))
@@ -66,37 +65,39 @@ def fit_space(centre: Float[np.ndarray, " width"], products: Sequence[Float[np.n
 Photos = Sequence[UInt8[np.ndarray, "_ _ 3"]]
 BASE = "base"
 TOWER_SIDE, GRID = 192, 2
-"""Pixels of the square that nano's tower is shown, and parts of it on each axis whose tokens are averaged."""
+"""Side of nano's square input, pixels; and cells on each axis over whose tokens features are averaged."""
 BATCH_SIZE = 16
 
 
 @runtime_checkable
 class ImageEncoder(Protocol):
-    """Makes features of photos."""
+    """Encoder of photos."""
 
     @property
     def id(self) -> str:
-        """Its name and twelve hex digits of its weights' hash: features of different encoders cannot be compared."""
+        """Name and first twelve hex digits of the weights' hash; features of different encoders cannot be compared."""
         ...
 
     def embed(self, photos: Photos) -> Float[np.ndarray, "photos width"]:
-        """A feature of each photo, RGB of any size."""
+        """Return a feature for each photo, RGB of any size."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class NanoImageEncoder:
-    """The vision tower of nano: the mean of its tokens over each quarter of the photo."""
+    """Vision tower of nano: the mean of its tokens over each quarter of the photo."""
 
     id: str
     model: Any
 
     @torch.inference_mode()
     def embed(self, photos: Photos) -> Float[np.ndarray, "photos width"]:
-        """As `Encoder.embed` says."""
+        """Return a feature for each photo."""
         features = []
         for start in range(0, len(photos), BATCH_SIZE):
-            images = np.stack([letterbox((TOWER_SIDE, TOWER_SIDE), photo) for photo in photos[start : start + BATCH_SIZE]])
+            images = np.stack(
+                [letterbox((TOWER_SIDE, TOWER_SIDE), photo) for photo in photos[start : start + BATCH_SIZE]]
+            )
             tokens, _ = self.model.encode_photos(torch.from_numpy(images).permute(0, 3, 1, 2))
             cell = TOWER_SIDE // 16 // GRID
             features.append(tokens.float().unflatten(1, (GRID, cell, GRID, cell)).mean((2, 4)).flatten(1).numpy())
@@ -107,7 +108,7 @@ class NanoImageEncoder:
 
 @dataclass(frozen=True, slots=True)
 class DualImageEncoder:
-    """The photo's side of a dual encoder of the hub (CLIP, SigLIP and their like)."""
+    """Image branch of a dual encoder of the hub (CLIP, SigLIP and similar)."""
 
     id: str
     model: Any
@@ -115,7 +116,7 @@ class DualImageEncoder:
 
     @torch.inference_mode()
     def embed(self, photos: Photos) -> Float[np.ndarray, "photos width"]:
-        """As `Encoder.embed` says; all of a photo is shown, also where the processor would cut its sides off."""
+        """Return a feature for each photo; the whole photo is encoded, even if the processor would centre-crop it."""
         features = []
         for photo in photos:
             size = place_photo((photo.shape[1], photo.shape[0]), self)
@@ -126,15 +127,15 @@ class DualImageEncoder:
 
     @property
     def image_processor(self) -> Any:
-        """The processor, as those of image-text-to-text models name theirs."""
+        """The processor, under the name that image-text-to-text processors use."""
         return self.processor
 
 
 def load_encoder(name: str, root: Path) -> ImageEncoder:
-    """The encoder of that name; a path is relative to the folder `root`.
+    """Load an encoder by name; a path is relative to the folder `root`.
 
     Raises:
-        BundleError: It is not on this machine (LC510), or is no encoder (LC705).
+        BundleError: It is not on this machine (LC510), or it is not an image encoder (LC705).
     """
     if name == BASE:
         return _load_nano(BASE, resource_path("train/base"))

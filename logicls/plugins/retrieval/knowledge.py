@@ -1,29 +1,25 @@
-"""A page of knowledge: Markdown with front matter; with a photo it is a visual document, without one a note.
+"""Knowledge folder of one or more products: Markdown pages with front matter, photos, and settings. Needs no torch.
 
----
-product: dosing_kit
-defect: wrong_mark
-photo: wrong_mark.jpg
----
-The mark on the label is not that of the liquid.
+    knowledge.yaml                                encoder, document selection, paths of the products' bundles
+    PRODUCT/**/*.md, photos                       pages
+    PRODUCT/usual.safetensors, usual.safetensors  photo features of the encoder (`drafting`)
 
-## Causes
-…
+A page with a photo is a visual document, one without a photo is a note:
 
-## Consequences
-…
+    ---
+    product: dosing_kit
+    defect: wrong_mark
+    photo: wrong_mark.jpg
+    ---
+    The mark on the label is not that of the liquid.
 
-Needs no torch.
+    ## Causes
+    …
 
-A folder of knowledge: pages of one product or several, and the settings that hold for all of them.
+    ## Consequences
+    …
 
-knowledge.yaml           encoder, how documents are drawn, where the products' bundles are
-PRODUCT/**/*.md, photos  pages
-PRODUCT/usual.safetensors, usual.safetensors  what photos look like to the encoder (`usual`)
-
-Needs no torch.
-
-What reports say beside a violation: what brings it about, and what comes of it. Needs no torch.
+Reports show causes and consequences beside the violation.
 """
 
 from __future__ import annotations
@@ -50,33 +46,33 @@ _COMMENT = re.compile(r"<!--.*?-->", re.DOTALL)
 
 
 class FrontMatter(BaseModel):
-    """What stands above a page's text."""
+    """Front matter of a page."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     product: Name
-    """The spec's name of it."""
+    """Name of the product in its spec."""
     variant: str = ""
-    """Which variant of the product it is about; any if left out."""
+    """Variant of the product that the page is about; empty: any."""
     defect: str = ""
-    """The violation that it is about; a good product if left out."""
+    """Violation that the page is about; empty: a good product."""
     photo: str = ""
-    """A photo or crop, relative to the page."""
+    """Photo or crop, relative to the page."""
 
 
 @dataclass(frozen=True, slots=True)
 class KnowledgePage:
-    """What is known of one thing."""
+    """One page of a knowledge folder."""
 
     name: str
-    """Its path below the folder, with "/", without its suffix."""
+    """Path below the folder, with "/", without suffix."""
     product: str
     variant: str
     defect: str
     photo: Path | None
     """None for a note."""
     description: str
-    """What it looks like; the text before the first heading that is known."""
+    """Text before the first known heading."""
     causes: str = ""
     consequences: str = ""
 
@@ -87,7 +83,7 @@ class KnowledgePage:
 
     @property
     def text(self) -> str:
-        """All of it as a prompt says it, in one paragraph."""
+        """Text of the page for a prompt, in one paragraph."""
         about = ", ".join(
             part.replace("_", " ") for part in (self.product, self.variant, self.defect or "good") if part
         )
@@ -98,11 +94,11 @@ class KnowledgePage:
 
 
 def read_page(path: Path, root: Path) -> KnowledgePage:
-    """The page in a file below the folder `root`.
+    """Read the page in a file below the folder `root`.
 
     Raises:
-        SpecError: Its front matter is not strict YAML or has a key that there is not (LC001 to LC025).
-        DataError: It has no front matter (LC702), or its photo is not there (LC703).
+        SpecError: Its front matter is not strict YAML or has an unknown key (LC001 to LC025).
+        DataError: It has no front matter (LC702), or its photo is missing (LC703).
     """
     file, text = relative_path(path), read_text(path)
     front, body = _split_front_matter(text, file)
@@ -118,7 +114,7 @@ def read_page(path: Path, root: Path) -> KnowledgePage:
 
 
 def render_page(front: Mapping[str, str], description: str, *, causes: str = "", consequences: str = "") -> str:
-    """A page's file. Where there is nothing to say of causes or consequences, a comment asks for it."""
+    """Render a page as Markdown. A comment stands in for missing causes or consequences."""
     front_matter = "\n".join(f"{key}: {_quote(value)}" for key, value in front.items() if value)
     placeholder = "<!-- Not known yet: write it here. -->"
     sections = f"## Causes\n\n{causes or placeholder}\n\n## Consequences\n\n{consequences or placeholder}\n"
@@ -130,7 +126,7 @@ def _quote(value: str) -> str:
 
 
 def _split_front_matter(text: str, file: str) -> tuple[str, str]:
-    """The front matter, with as many lines before it as in the file, and what comes after it."""
+    """Split a file into front matter and body. The front matter keeps its line numbers for error messages."""
     lines = text.splitlines()
     fences = [n for n, line in enumerate(lines) if line.rstrip() == FENCE]
     if not fences or fences[0] != 0 or len(fences) < 2 or not any(line.strip() for line in lines[1 : fences[1]]):
@@ -140,7 +136,7 @@ def _split_front_matter(text: str, file: str) -> tuple[str, str]:
 
 
 def _split_sections(body: str) -> tuple[str, str, str]:
-    """What is said, the causes, the consequences; other headings belong to the part that they stand in."""
+    """Split a body into description, causes and consequences; unknown headings stay within their section."""
     parts: dict[str, list[str]] = {"": [], "causes": [], "consequences": []}
     section = ""
     for line in body.splitlines():
@@ -159,34 +155,34 @@ FEATURES_FILE = "usual.safetensors"
 
 
 class KnowledgeConfig(BaseModel):
-    """knowledge.yaml; every key but the first may be left out."""
+    """Content of knowledge.yaml; all keys but the first are optional."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     logicls: Literal[1]
     """Version of the format."""
     encoder: str = "base"
-    """What photos are compared by: `base` (the base weights that ship), a nano bundle, or a dual encoder."""
+    """Image encoder: `base` (the base weights that ship), a nano bundle, or a dual encoder."""
     draw: Literal["q2k", "nearest"] = "nearest"
-    """How documents are chosen: simply the most alike, or by Q2K's draw, which was not better and takes time."""
+    """Selection of documents: nearest neighbours, or Q2K sampling, which measured no better and takes longer."""
     budget: int = Field(default=4, ge=1, le=64)
-    """Documents that are drawn for a photo."""
+    """Number of documents for a photo."""
     bundles: dict[str, str] = {}
     """Product → its bundle, a path relative to the folder."""
 
 
 @dataclass(frozen=True, slots=True)
 class KnowledgeBase:
-    """A folder in memory."""
+    """A knowledge folder, loaded."""
 
     path: Path
     settings: KnowledgeConfig
     pages: tuple[KnowledgePage, ...]
-    """In the order of their names."""
+    """Sorted by name."""
 
     @property
     def products(self) -> tuple[str, ...]:
-        """Those that there is a page of."""
+        """Products that have a page."""
         return tuple(sorted({page.product for page in self.pages}))
 
     @property
@@ -196,22 +192,22 @@ class KnowledgeBase:
 
     @property
     def feature_files(self) -> tuple[Path, ...]:
-        """The files that say what photos look like, those that are there."""
+        """Existing files of photo features."""
         files = (self.path / FEATURES_FILE, *(self.path / product / FEATURES_FILE for product in self.products))
         return tuple(file for file in files if file.is_file())
 
     def bundle_path(self, product: str) -> Path | None:
-        """Where a product's bundle is; None where nobody said."""
+        """Return the path of a product's bundle; None if it is not set."""
         path = self.settings.bundles.get(product, "")
         return (self.path / path) if path else None
 
 
 def read_knowledge(path: Path) -> KnowledgeBase:
-    """Read a folder, telling of all that is wrong in it at once.
+    """Read a knowledge folder, and report all problems at once.
 
     Raises:
-        SpecError: knowledge.yaml or the front matter of a page cannot be read (LC001 to LC025).
-        DataError: There are no pages (LC701), or one has no front matter (LC702) or no photo where it says (LC703).
+        SpecError: knowledge.yaml or a page's front matter is invalid (LC001 to LC025).
+        DataError: There are no pages (LC701), or a page lacks its front matter (LC702) or its photo (LC703).
     """
     settings = read_config(path)
     files = sorted(p for p in path.rglob("*.md") if not any(part.startswith(".") for part in p.relative_to(path).parts))
@@ -231,9 +227,9 @@ def read_knowledge(path: Path) -> KnowledgeBase:
 
 
 def hash_knowledge(knowledge: KnowledgeBase) -> str:
-    """Twelve hex digits of the SHA-256 of all that is recalled from: pages, their photos, features, settings.
+    """Return twelve hex digits of the SHA-256 over pages, photos, features and settings.
 
-    Where bundles lie does not count. Raises `PhotoError` where a file cannot be read.
+    Bundle paths are left out. Raises `PhotoError` if a file cannot be read.
     """
     settings = knowledge.settings.model_dump_json(exclude={"bundles"})
     photos = [page.photo for page in knowledge.documents if page.photo is not None]
@@ -246,7 +242,7 @@ def hash_knowledge(knowledge: KnowledgeBase) -> str:
 
 
 def read_config(path: Path) -> KnowledgeConfig:
-    """Those of a folder; the usual ones where it has none."""
+    """Read the settings of a folder; defaults if it has none."""
     file = path / KNOWLEDGE_FILE
     return (
         validate_tree(KnowledgeConfig, read_yaml(file), relative_path(file))
@@ -256,7 +252,10 @@ def read_config(path: Path) -> KnowledgeConfig:
 
 
 def read_causes(folder: Path, product: str) -> Mapping[str, tuple[ViolationCause, ...]]:
-    """Violation → what the product's pages say of it, those about any variant first. Raises as `read_knowledge`."""
+    """Return violation → causes and consequences from the product's pages, those about any variant first.
+
+    Raises the errors of `read_knowledge`.
+    """
     causes: dict[str, list[ViolationCause]] = {}
     for page in sorted(read_knowledge(folder).pages, key=lambda page: page.variant):
         if page.product == product and page.defect and (page.causes or page.consequences):

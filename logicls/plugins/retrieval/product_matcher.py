@@ -1,6 +1,7 @@
-"""Documents and photos of products as an encoder sees them, and how far from them another photo may be.
+"""Retriever: matches a photo to a product by its nearest known photo, and selects documents of that product.
 
-The retriever: which product a photo shows, and the documents that are drawn for it.
+A photo whose cosine similarity to all known photos is below the limit of the nearest product is out-of-distribution and
+goes to review.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import numpy as np
 from jaxtyping import Float
 
 from logicls.data.image_io import read_photo
-from logicls.errors import DataError, Problem, suggest_name, relative_path
+from logicls.errors import DataError, Problem, relative_path, suggest_name
 from logicls.models.bundle import Bundle
 from logicls.plugins.retrieval import q2k
 from logicls.plugins.retrieval.drafting import read_photo_features
@@ -23,46 +24,46 @@ from logicls.predict.plugin_protocols import Photo, ProductMatch
 
 FOLDS = 4
 QUANTILE = 0.95
-"""Of a product's own photos: so many are as near to one of the others as the limit says, before it is widened."""
+"""Quantile of cosine distances between photos of a product, before the limit is widened."""
 LIMIT_FACTOR = 1.5
-"""The limit is so many times as far: days differ more than the photos of one set."""
+"""Factor on the distance limit: photos of other days differ more than photos of one dataset."""
 
 
 @dataclass(frozen=True, slots=True)
 class ProductFeatures:
-    """What the photos of one product look like."""
+    """Reference features of one product."""
 
     features: Float[np.ndarray, "photos width"]
-    """Of those that were looked at when it was built, unit vectors."""
+    """Unit vectors of the photos embedded when the knowledge was built."""
     min_similarity: float
-    """The least cosine to one of them that another photo of the product has."""
+    """Least cosine similarity of a photo of the product to its nearest neighbour here."""
 
 
 @dataclass(frozen=True, slots=True)
 class RetrievalIndex:
-    """What photos are held against."""
+    """Embedded documents and product photos."""
 
     encoder: ImageEncoder
     space: EmbeddingSpace
     pages: tuple[KnowledgePage, ...]
     """The documents."""
     locks: Float[np.ndarray, "documents width"]
-    """The lock feature of each, a unit vector."""
+    """Lock feature of each document, a unit vector."""
     products: Mapping[str, ProductFeatures]
-    """Of each product."""
+    """Product → its reference features."""
 
     def embed_keys(self, photos: Photos) -> Float[np.ndarray, "photos width"]:
-        """The key feature of each photo, a unit vector."""
+        """Return the key feature of each photo, a unit vector."""
         return self.space.transform(self.encoder.embed(photos))
 
 
 def build_index(knowledge: KnowledgeBase) -> RetrievalIndex:
-    """Look at a folder's documents.
+    """Embed the documents of a knowledge folder.
 
     Raises:
         BundleError: The encoder cannot be used (LC510, LC705).
-        DataError: A product has no document (LC707) or no photos that say how much they differ (LC706), another encoder
-            made the features (LC704).
+        DataError: A product has no document (LC707) or no photo features (LC706), or another encoder wrote the features
+            (LC704).
         PhotoError: A document's photo cannot be read (LC301 to LC307).
     """
     undocumented = [
@@ -88,7 +89,10 @@ def build_index(knowledge: KnowledgeBase) -> RetrievalIndex:
 def fit_limits(
     centre: Float[np.ndarray, " width"], photo_features: Mapping[str, Float[np.ndarray, "_ width"]]
 ) -> dict[str, float]:
-    """The limit of each product: of a fold of its photos, held against the others in a space made without it."""
+    """Fit the similarity limit of each product by cross-validation.
+
+    Each fold is compared with the other folds, in a space fitted without it.
+    """
     distances: dict[str, list[Float[np.ndarray, " some"]]] = {name: [] for name in photo_features}
     for fold in range(FOLDS):
         rest = {name: np.delete(features, np.s_[fold::FOLDS], 0) for name, features in photo_features.items()}
@@ -104,12 +108,12 @@ def fit_limits(
 
 @dataclass(frozen=True, slots=True)
 class DocumentRetriever:
-    """Recalls what a folder of knowledge says of photos."""
+    """Retriever over a knowledge folder."""
 
     knowledge: KnowledgeBase
     index: RetrievalIndex
     expected: str = ""
-    """The product that photos are to show; any if empty."""
+    """Product that photos should show; empty: any."""
 
     def match_products(self, photos: list[Photo]) -> list[ProductMatch]:
         """What is known of each photo."""
@@ -140,7 +144,7 @@ class DocumentRetriever:
 
 
 def load_retriever(bundle: Bundle, folder: Path) -> DocumentRetriever:
-    """The retriever for a bundle. Raises as `read_knowledge` and `sights_of` do, and `DataError` (LC708)."""
+    """Build the retriever of a bundle. Raises as `read_knowledge` and `build_index` do, and `DataError` (LC708)."""
     knowledge, product = read_knowledge(folder), bundle.spec.product.name
     if product not in knowledge.products:
         advice = suggest_name(product, knowledge.products)

@@ -1,14 +1,18 @@
-"""Q2K: which documents are drawn for a photo (ADSeeker, arXiv 2508.03088).
+"""Q2K sampling of documents for a photo: query-image-to-knowledge RAG (ADSeeker, arXiv 2508.03088).
 
-A photo's key feature is compared with each document's lock feature by cosine. The similarities of one class are near a
-normal distribution, so a Bayesian Gaussian mixture over them finds how many groups there are; a kernel density estimate
-W* says how common a similarity is, and cluster n weighs
+**Measured worse than plain top-k**, which is therefore the default. Over documents of all products 7 to 13 % of the
+sampled ones were of the right product (top-k: 96 to 97 %); over the product's own documents it found the page of the
+defect as often or less often, and took 30 to 107 ms a photo (top-k: under 0.1 ms). See the retriever's documentation.
+
+A photo's key feature is compared with each document's lock feature by cosine. The similarities of one class are close
+to normally distributed, so a Bayesian Gaussian mixture over them finds the number of clusters. With W* the kernel
+density estimate (KDE) of the similarities, cluster n weighs
 
     W_n = (1 / K) Σ exp(W*(m) − max W*)    over the documents m in cluster n,
 
-where K is the number of documents. The paper's code is not public; what it leaves open is chosen here: W* is the
-logarithm of the density, its bandwidth Scott's rule, clusters share the budget out by largest remainders, and give
-their most alike documents.
+K the number of documents. The paper's code is not public; chosen here are: W* is the logarithm of the density, its
+bandwidth follows Scott's rule, clusters share the budget by largest remainders, and each gives its most similar
+documents.
 """
 
 from __future__ import annotations
@@ -19,14 +23,14 @@ import numpy as np
 from jaxtyping import Float, Int
 
 MAX_CLUSTERS = 6
-"""Clusters that the mixture begins with; those that it does not need it leaves empty."""
+"""Components of the mixture before fitting; unnecessary ones end up empty."""
 MIN_BANDWIDTH = 1e-4
-"""Bandwidth at the least: similarities may all be the same."""
+"""Least bandwidth, for similarities that are all equal."""
 Similarities = Float[np.ndarray, " documents"]
 
 
 def log_density(similarities: Similarities) -> Float[np.ndarray, " documents"]:
-    """W* of each document: the logarithm of a Gaussian kernel density over the similarities, at its own."""
+    """Return W* of each document: the log of a Gaussian kernel density over the similarities, at its own similarity."""
     from sklearn.neighbors import KernelDensity
 
     column = similarities[:, None]
@@ -36,7 +40,7 @@ def log_density(similarities: Similarities) -> Float[np.ndarray, " documents"]:
 
 
 def cluster_documents(similarities: Similarities, seed: int) -> Int[np.ndarray, " documents"]:
-    """The number of each document's cluster, by a Bayesian Gaussian mixture; numbers have no order and no gaps."""
+    """Label each document's cluster by a Bayesian Gaussian mixture; labels have no order and no gaps."""
     from sklearn.exceptions import ConvergenceWarning
     from sklearn.mixture import BayesianGaussianMixture
 
@@ -59,7 +63,7 @@ def cluster_documents(similarities: Similarities, seed: int) -> Int[np.ndarray, 
 def cluster_weights(
     density: Float[np.ndarray, " documents"], labels: Int[np.ndarray, " documents"]
 ) -> Float[np.ndarray, " cluster_documents"]:
-    """W_n of each cluster."""
+    """Return W_n of each cluster."""
     weights = np.exp(density - density.max())
     return np.bincount(labels, weights) / len(density)
 
@@ -67,7 +71,7 @@ def cluster_weights(
 def allocate_budget(
     weights: Float[np.ndarray, " cluster_documents"], sizes: Int[np.ndarray, " cluster_documents"], budget: int
 ) -> Int[np.ndarray, " cluster_documents"]:
-    """How many documents each cluster gives: in proportion to its weight, no more than it has, the budget in all."""
+    """Allocate documents to clusters in proportion to their weights, at most their size, the budget in total."""
     allocated = np.zeros(len(weights), np.int64)
     while (left := min(budget, int(sizes.sum())) - int(allocated.sum())) > 0:
         remaining = sizes - allocated
@@ -83,12 +87,12 @@ def allocate_budget(
 
 
 def sample_documents(similarities: Similarities, budget: int, seed: int = 0) -> list[int]:
-    """The documents that are drawn, the most alike first.
+    """Sample documents by cluster weights, the most similar first.
 
     Args:
-        similarities: Cosine of the photo's feature to each document's.
+        similarities: Cosine of the photo's key to each document's lock.
         budget: Most documents.
-        seed: Of the mixture's beginning.
+        seed: Seed of the mixture's initialisation.
     """
     if len(similarities) <= budget:
         return top_documents(similarities, budget)
@@ -101,5 +105,5 @@ def sample_documents(similarities: Similarities, budget: int, seed: int = 0) -> 
 
 
 def top_documents(similarities: Similarities, budget: int) -> list[int]:
-    """Plain top-k: the most alike, in order."""
+    """Return the `budget` most similar documents, in order."""
     return [int(k) for k in np.argsort(-similarities, kind="stable")[:budget]]

@@ -1,4 +1,4 @@
-"""Photos of many products: each goes to its product's bundle, or to a person."""
+"""Routing of photos of many products: each to its product's bundle, or to review."""
 
 from __future__ import annotations
 
@@ -18,30 +18,30 @@ from logicls.predict.input.listing import escape_name, list_photos, no_photos_er
 from logicls.predict.input.loader import LoadedPhoto, make_loader
 
 REVIEW = "review"
-"""Where photos of no known product go."""
+"""Destination of photos of no known product."""
 ROUTES_FILE = "routes.csv"
 COLUMNS = ("photo", "product", "variant", "likeness", "nearest", "reason")
 
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """Where a photo goes."""
+    """Destination of one photo."""
 
     photo: str
     product: str
-    """Empty where a person has to say."""
+    """Empty if a person has to decide."""
     variant: str = ""
     likeness: float = 0.0
     nearest: str = ""
-    """The product whose document is the most alike, known or not."""
+    """Product with the most similar photo, whether it matches or not."""
     reason: str = ""
-    """Why it goes to review."""
+    """Reason for review."""
 
 
 def route_photos(
     retriever: DocumentRetriever, photos: Path, *, batch: int = 16, exclude: Path | None = None
 ) -> Iterator[Route]:
-    """Where each photo below the folder goes, in the order of their names; `without` is a folder that is left out.
+    """Route each photo below a folder, sorted by name; the folder `exclude` is skipped.
 
     Raises:
         DataError: There are no photos (LC311, LC312), or a folder cannot be listed (LC604).
@@ -56,7 +56,7 @@ def route_photos(
 
 
 def write_routes(routes: Iterable[Route], out: Path) -> dict[str, tuple[str, ...]]:
-    """Write routes.csv; returns the photos that go to each product, and to review."""
+    """Write routes.csv, and return the photos of each product and of review."""
     names: dict[str, list[str]] = {}
     with open_atomic(out / ROUTES_FILE) as file:
         rows = csv.writer(file, lineterminator="\n")
@@ -78,7 +78,7 @@ def write_routes(routes: Iterable[Route], out: Path) -> dict[str, tuple[str, ...
 
 
 def find_bundles(knowledge: KnowledgeBase) -> dict[str, Path]:
-    """Each product's bundle, checked before hours of work. Raises `DataError` for those that have none (LC709)."""
+    """Return each product's bundle. Raises `DataError` (LC709) if any is missing, before hours of prediction."""
     bundles, problems = {}, []
     for product in knowledge.products:
         path = knowledge.bundle_path(product)

@@ -80,7 +80,9 @@ def known(tmp_path_factory, cards) -> Path:
     """A folder of knowledge of the sample product and of cards; read only."""
     kits, out = tmp_path_factory.mktemp("kits"), tmp_path_factory.mktemp("knowledge")
     write_dataset(kits, good=24, seed=5)
-    draft_knowledge(SynthesisRequest(resource_path("constraints/dosing_kit.yaml"), kits, out, 24, 0), bundle="../kit_bundle")
+    draft_knowledge(
+        SynthesisRequest(resource_path("constraints/dosing_kit.yaml"), kits, out, 24, 0), bundle="../kit_bundle"
+    )
     draft_knowledge(SynthesisRequest(cards / "card.yaml", cards, out, 12, 0))
     return out
 
