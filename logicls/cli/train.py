@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -69,7 +68,7 @@ def train(
     product_recipe = read_product_recipe(
         recipe or resource_path(f"train/{'nano' if model in (None, 'nano') else 'hub'}.yaml")
     )
-    overrides = {"model": model, "fresh": online, "minutes": minutes, "processes": processes}
+    overrides = {"model": model, "online": online, "minutes": minutes, "processes": processes}
     product_recipe = product_recipe.model_copy(
         update={key: value for key, value in overrides.items() if value is not None}
     )
@@ -127,7 +126,7 @@ def add_knowledge(synth_dir: Path, out: Path, settings: KnowledgeSettings) -> No
 def add_expert(synth_dir: Path, out: Path, settings: ExpertSettings) -> None:
     """Fit an expert to the photos that the set was made of, progress on the screen. Raises `DataError` (LC406)."""
     from logicls.models.bundle import load_bundle
-    from logicls.plugins.anomaly.fit import fit_expert, find_good_photos
+    from logicls.plugins.anomaly.fit import find_good_photos, fit_expert
     from logicls.report.progress import show_stages
 
     data = find_good_photos(synth_dir)
@@ -142,20 +141,19 @@ def train_by_rewards(
     """Go on with a bundle by rewards, progress on the screen; `unused` options must not have been given."""
     from logicls.report.progress import ProgressCounter, show_stages
     from logicls.train.grpo.stage import fit_grpo
-    from logicls.train.metrics_log import SILENT
+    from logicls.train.observer import TrainingObserver
     from logicls.train.recipe import check_grpo_options
 
     check_grpo_options(unused)
     silence_progress_bars()
     with show_stages(console) as begin:
         training = list[ProgressCounter]()
-        heard = replace(
-            SILENT,
-            say=lambda line: console.print(Text(line)),
-            planned=lambda steps: training.append(begin("reward", steps)),
-            told=lambda step, mean: training[0].update(step, f"reward {mean:.3f}"),
+        observer = TrainingObserver(
+            on_message=lambda line: console.print(Text(line)),
+            on_plan=lambda steps: training.append(begin("reward", steps)),
+            on_step=lambda step, mean: training[0].update(step, f"reward {mean:.3f}"),
         )
-        fit_grpo(synth_dir, out, recipe, start=start, observer=heard)
+        fit_grpo(synth_dir, out, recipe, start=start, observer=observer)
 
 
 def train_with_progress(
@@ -170,28 +168,28 @@ def train_with_progress(
 ) -> None:
     """Train by that recipe, progress on the screen."""
     from logicls.report.progress import ProgressCounter, show_stages
-    from logicls.train.fit import fit, count_preflight_examples
+    from logicls.train.fit import count_preflight_examples, fit
+    from logicls.train.observer import TrainingObserver
 
     silence_progress_bars()
     with show_stages(console) as begin:
         preparing = begin("preflight", count_preflight_examples(synth_dir, recipe))
-        looking, training = list[ProgressCounter](), list[ProgressCounter]()
+        crop_pretraining, training = list[ProgressCounter](), list[ProgressCounter]()
 
-        def looked(done: int, steps: int) -> None:
-            if not looking:
-                looking.append(begin("close looks", steps))
-            looking[0].update(done)
+        def show_crop_step(done: int, steps: int) -> None:
+            if not crop_pretraining:
+                crop_pretraining.append(begin("crop encoder", steps))
+            crop_pretraining[0].update(done)
 
-        def planned(steps: int) -> None:
-            training.append(begin("train", steps))
-
-        def told(step: int, loss: float) -> None:
-            training[0].update(step, f"loss {loss:.3f}")
-
+        observer = TrainingObserver(
+            on_message=lambda line: console.print(Text(line)),
+            on_examples=preparing.add,
+            on_crop_step=show_crop_step,
+            on_plan=lambda steps: training.append(begin("train", steps)),
+            on_step=lambda step, loss: training[0].update(step, f"loss {loss:.3f}"),
+        )
         fit(
-            synth_dir, out, recipe, resume=resume, start=start, workers=workers, download=download,
-            say=lambda line: console.print(Text(line)), prepared=preparing.add, looked=looked,
-            planned=planned, told=told,
+            synth_dir, out, recipe, resume=resume, start=start, workers=workers, download=download, observer=observer
         )  # fmt: skip
 
 
@@ -206,22 +204,24 @@ def base(
 ) -> None:
     """Make the base weights that products' models begin with, out of made photos of many things."""
     from logicls.io.resources import resource_path
-    from logicls.pretraining.base_training import make_base, read_base_recipe
-    from logicls.pretraining.photo_store import EACH, MARKS_EACH
+    from logicls.pretraining.base_training import train_base, read_base_recipe
+    from logicls.pretraining.photo_store import SCENES_PER_SHARD, MARKS_PER_SHARD
     from logicls.report.progress import ProgressCounter, show_stages
+    from logicls.train.observer import TrainingObserver
 
     base_recipe = read_base_recipe(recipe or resource_path("train/base.yaml"))
     silence_progress_bars()
     with show_stages(console) as begin:
-        marks = base_recipe.mark_shards * MARKS_EACH if base_recipe.marks else 0
-        making, training = begin("photos", base_recipe.shards * EACH + marks), list[ProgressCounter]()
+        marks = base_recipe.mark_shards * MARKS_PER_SHARD if base_recipe.marks else 0
+        making, training = begin("photos", base_recipe.shards * SCENES_PER_SHARD + marks), list[ProgressCounter]()
 
-        def told(step: int, loss: float) -> None:
+        def show_step(step: int, loss: float) -> None:
             if not training:
                 training.append(begin("train", base_recipe.steps + base_recipe.marks))
             training[0].update(step, f"loss {loss:.3f}")
 
-        make_base(out, base_recipe, start=start, workers=workers, resume=resume, made=making.add, told=told)
+        observer = TrainingObserver(on_examples=making.add, on_step=show_step)
+        train_base(out, base_recipe, start=start, workers=workers, resume=resume, observer=observer)
     console.print(f"{out}: base weights")
 
 

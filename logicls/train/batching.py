@@ -1,7 +1,4 @@
-"""Examples → batches: the questions of a photo side by side, each a branch of its own; loss on the answers only.
-
-The batches of a run, and how long the model waits for them.
-"""
+"""Batches of nano: pack all questions of a photo into one sequence, each in an attention branch of its own."""
 
 from __future__ import annotations
 
@@ -22,10 +19,25 @@ from logicls.train.online_examples import OnlineExamples
 from logicls.train.preflight import PreflightResult
 
 Batch = dict[str, torch.Tensor]
+"""Arguments of nano's `forward` by name, as `collate` makes them."""
 
 
 def collate(examples: Sequence[EncodedExample], pixels: np.ndarray, codec: NanoAnswerCodec, image_tokens: int) -> Batch:
-    """What nano's `forward` is given to learn from. A label stands where its token is predicted: one before it."""
+    """Pack encoded examples into the arguments of nano's `forward`.
+
+    A row holds the photo's placeholders, then each question with its answer; `branch_ids` number the questions from 1,
+    with 0 for the photo and -1 for padding, so that questions attend to the photo but not to one another. Labels are
+    shifted: a label is at the position before its token, where the model predicts it; prompts and padding have
+    `IGNORE_INDEX`.
+
+    Args:
+        pixels: uint8 [examples height width 3].
+        image_tokens: Placeholders per photo.
+
+    Returns:
+        `input_ids`, `branch_ids`, `labels` [examples tokens]; `weights`, `located` [examples questions]; `pixel_values`
+        uint8 [examples 3 height width]; `boxes`, `box_question`, `box_value` (see `_collate_instances`).
+    """
     longest = max(sum(map(len, (*e.prompts, *e.answers))) for e in examples) + image_tokens
     questions = max(len(e.prompts) for e in examples)
     shape = len(examples), longest
@@ -53,7 +65,12 @@ def collate(examples: Sequence[EncodedExample], pixels: np.ndarray, codec: NanoA
 
 
 def _collate_instances(examples: Sequence[EncodedExample]) -> Batch:
-    """`boxes` [batch most 4], `box_question` and `box_value` [batch most]."""
+    """Pad the labelled instances of each example to the same number.
+
+    Returns:
+        `boxes` [examples instances 4] in pixels of the input, `box_question` [examples instances], -1 for padding, and
+        `box_value` [examples instances], the token of an attribute's value or `IGNORE_INDEX`.
+    """
     entries = [
         [(question, *instance) for question, instances in enumerate(example.instances) for instance in instances]
         for example in examples
@@ -76,9 +93,10 @@ def _collate_instances(examples: Sequence[EncodedExample]) -> Batch:
 
 
 class TrainingBatches(IterableDataset[Batch]):
-    """The batches of steps `start` to `stop`; each depends on its number, what is chosen for it, and the seed alone.
+    """Batches of steps `start` to `stop`.
 
-    No length: after a resume Lightning would take the steps before `start` off it, and begin anew too early.
+    A batch depends on its step, the seed and the examples selected for the step alone. The dataset has no length: after
+    a resume, Lightning would subtract the steps before `start` from it and end the epoch too early.
     """
 
     def __init__(
@@ -93,7 +111,9 @@ class TrainingBatches(IterableDataset[Batch]):
         seed: int,
         online: OnlineExamples | None = None,
     ) -> None:
-        """`choose` gives the numbers of a step's examples out of the set; it is asked when the batch is taken."""
+        """Set up the batches; `select(step)` returns the numbers of the set's examples in a step, and is called when
+        the batch is loaded.
+        """
         super().__init__()
         self.preflight, self.codec, self.select, self.online = preflight, codec, select, online
         self.start, self.stop, self.jitter, self.seed = start, stop, jitter, seed
@@ -108,7 +128,7 @@ class TrainingBatches(IterableDataset[Batch]):
                 yield self._collate(step, [*dataset_examples, *examples], np.concatenate([dataset_pixels, pixels]))
 
     def _load(self, step: int) -> tuple[list[EncodedExample], np.ndarray]:
-        """The step's examples out of the set, and their pixels."""
+        """Return a step's examples of the set, and their pixels."""
         numbers = list(self.select(step))
         return [self.preflight.examples[number] for number in numbers], self.preflight.pixels[numbers]
 
@@ -118,7 +138,12 @@ class TrainingBatches(IterableDataset[Batch]):
 
 
 def apply_color_jitter(pixels: np.ndarray, jitter: float, rng: np.random.Generator) -> np.ndarray:
-    """Photos with a random brightness and contrast each, uint8 [batch height width 3]."""
+    """Change brightness and contrast of each photo at random.
+
+    Args:
+        pixels: uint8 [batch height width 3].
+        jitter: Contrast varies by a factor of 1 - jitter to 1 + jitter, brightness by -80 to 80 times jitter.
+    """
     count = len(pixels)
     gain = rng.uniform(1 - jitter, 1 + jitter, (count, 1)).astype(np.float32)
     shift = rng.uniform(-80 * jitter, 80 * jitter, (count, 1)).astype(np.float32)
@@ -130,13 +155,13 @@ def apply_color_jitter(pixels: np.ndarray, jitter: float, rng: np.random.Generat
 
 
 class TimedBatches(IterableDataset[Batch]):
-    """Batches whose making is timed."""
+    """Batches with a measurement of the time that training waits for them."""
 
     def __init__(self, batches: Iterable[Batch]) -> None:
         super().__init__()
         self.batches = batches
         self.wait_seconds = 0.0
-        """Seconds in which the model waited for its batches."""
+        """Total time spent in loading batches."""
 
     def __iter__(self) -> Iterator[Batch]:
         with closing(cast(Any, iter(self.batches))) as batches:

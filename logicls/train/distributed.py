@@ -1,7 +1,7 @@
-"""Several processes train one model: each learns its share of every batch, and they share what they found out.
+"""Data-parallel training: several processes train one model, each on its share of every batch.
 
-They are started here, on this machine, or by `torchrun`, on one or many. The one that was started by hand, or that
-`torchrun` numbers 0, writes the files; all others are silent.
+Processes are started here, on this machine, or by `torchrun`, on one or more machines. The process with index 0 writes
+files and messages; the others are silent.
 """
 
 from __future__ import annotations
@@ -24,32 +24,34 @@ from logicls.errors import DataError, LogiClsError, Problem
 from logicls.io.processes import exit_with_parent
 
 LOCALHOST = "127.0.0.1"
-ItemT = TypeVar("Found")
+ItemT = TypeVar("ItemT")
 Work = Callable[..., object]
-"""What each process does, and then waits for the others; it is given its `rank`. It travels to processes: made of
-functions of modules, and settings."""
+"""Function that each process calls with its `rank`. It is pickled: a function of a module, with settings bound to it.
+"""
 
 
 @dataclass(frozen=True, slots=True)
 class ProcessRank:
-    """Which of how many processes this one is."""
+    """Position of this process among those that train together (torch.distributed: rank, world size)."""
 
     index: int = 0
+    """Rank of this process, from 0."""
     world_size: int = 1
+    """Number of processes."""
     local_world_size: int = 1
-    """How many of them are on this machine."""
+    """Number of processes on this machine."""
 
     @property
     def is_first(self) -> bool:
-        """True for the one that writes and talks."""
+        """True for the process that writes files and messages."""
         return self.index == 0
 
     def shard(self, items: Sequence[ItemT]) -> Sequence[ItemT]:
-        """The share of this process of what all of them do together."""
+        """Return this process's share of the items: every `world_size`-th, from `index` on."""
         return items[self.index :: self.world_size]
 
     def all_gather(self, item: ItemT) -> list[ItemT]:
-        """What each process has found, in their order."""
+        """Return the item of every process, in the order of their ranks."""
         if self.world_size == 1:
             return [item]
         items: list[Any] = [None] * self.world_size
@@ -57,20 +59,21 @@ class ProcessRank:
         return items
 
     def broadcast(self, item: ItemT) -> ItemT:
-        """What the first process says."""
+        """Return the item of the first process."""
         return self.all_gather(item)[0]
 
     def barrier(self) -> None:
-        """Until all are here."""
+        """Wait until all processes are here."""
         if self.world_size > 1:
             distributed.barrier()
 
 
 SINGLE_PROCESS = ProcessRank()
+"""Rank of a process that trains alone."""
 
 
 class ExternalProcesses(ClusterEnvironment):
-    """Tells Lightning of processes that are there already, and talk to one another."""
+    """Lightning cluster environment for processes that exist already and have joined a process group."""
 
     def __init__(self, rank: ProcessRank) -> None:
         self.rank = rank
@@ -81,34 +84,34 @@ class ExternalProcesses(ClusterEnvironment):
 
     @staticmethod
     def detect() -> bool:
-        """Never by itself."""
+        """Return False: the environment is always passed explicitly."""
         return False
 
     def world_size(self) -> int:
-        """How many processes."""
+        """Return the number of processes."""
         return self.rank.world_size
 
     def set_world_size(self, size: int) -> None:
-        """It is known."""
+        """Do nothing: the number of processes is fixed."""
 
     def global_rank(self) -> int:
-        """Number of this one."""
+        """Return the rank of this process."""
         return self.rank.index
 
     def set_global_rank(self, rank: int) -> None:
-        """It is known."""
+        """Do nothing: the rank is fixed."""
 
     def local_rank(self) -> int:
-        """Its number on this machine."""
+        """Return the rank of this process on its machine."""
         return self.rank.index % self.rank.local_world_size
 
     def node_rank(self) -> int:
-        """Number of this machine."""
+        """Return the number of this machine."""
         return self.rank.index // self.rank.local_world_size
 
 
 def read_torchrun_rank() -> ProcessRank | None:
-    """Which process of `torchrun` this one is; None where it was started otherwise."""
+    """Read the rank that `torchrun` set in the environment; None where it did not start this process."""
     if "TORCHELASTIC_RUN_ID" not in os.environ:
         return None
     index, world_size, local_world_size = (int(os.environ[name]) for name in ("RANK", "WORLD_SIZE", "LOCAL_WORLD_SIZE"))
@@ -117,9 +120,10 @@ def read_torchrun_rank() -> ProcessRank | None:
 
 @contextmanager
 def launch_processes(processes: int, work: Work) -> Iterator[ProcessRank]:
-    """Processes that do `work` beside this one, so that there are so many; those of `torchrun` where it started this.
+    """Start `processes` - 1 processes that call `work`, and yield the rank of this one; under `torchrun`, use its
+    processes.
 
-    Each has its share of the cores. They end with the block, and with this process however it ends.
+    CPU cores are split evenly. The processes end with the block, and with this process, however it ends.
 
     Raises:
         DataError: One of them died (LC415).
@@ -159,6 +163,7 @@ def launch_processes(processes: int, work: Work) -> Iterator[ProcessRank]:
 
 @contextmanager
 def _destroy_group() -> Iterator[None]:
+    """Destroy the process group at the end of the block."""
     try:
         yield
     finally:
@@ -166,13 +171,14 @@ def _destroy_group() -> Iterator[None]:
 
 
 def _start_process(rank: ProcessRank, port: int, threads: int, work: Work) -> Any:
+    """Start a process that calls `work` with `rank`."""
     process = multiprocessing.get_context("spawn").Process(target=_run_process, args=(rank, port, threads, work))
     process.start()
     return process
 
 
 def _run_process(rank: ProcessRank, port: int, threads: int, work: Work) -> None:
-    """In a process that was started: do the work."""
+    """Join the process group and call `work`; runs in the started process."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the first process, which ends this one
     exit_with_parent()
     torch.set_num_threads(threads)
@@ -184,7 +190,7 @@ def _run_process(rank: ProcessRank, port: int, threads: int, work: Work) -> None
 
 
 def _find_failure(others: Sequence[Any]) -> LogiClsError | None:
-    """The error of a process that ended before its time; None where all are still at work."""
+    """Return the error of a process that died; None where all still run."""
     for other in others:
         other.join(1)
     codes = [other.exitcode for other in others if other.exitcode]

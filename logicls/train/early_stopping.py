@@ -1,4 +1,4 @@
-"""Early stopping: the weights that read photos best that were not learned from are kept."""
+"""Early stopping: select the weights with the best validation score, and end a run that stops improving."""
 
 from __future__ import annotations
 
@@ -15,17 +15,19 @@ from logicls.io.atomic import atomic_path
 from logicls.train.batching import Batch
 from logicls.train.distributed import ProcessRank
 from logicls.train.metrics_log import MetricsLog, NullMetricsLog
-from logicls.train.validation import Evaluation, score_batches, aggregate_scores
+from logicls.train.validation import Evaluation, aggregate_scores, score_batches
 
 HEADER = "step,loss,exact,answers"
 NO_STEP = -1
+"""`best_step` before the first evaluation."""
 
 
 class EarlyStopping(Callback):
-    """Evaluates every so many steps and at the end, keeps the best weights, and stops a run that gets no better.
+    """Evaluates on the validation set every few steps and after the last one, keeps the best weights, ends the run
+    early.
 
-    The files with weights carry their step in the name. That of the best step so far stays until a checkpoint is there
-    that knows of a better one, so that whichever checkpoint a run goes on from has its best weights beside it.
+    File names of weights contain their step. The file of the best step is deleted only after a checkpoint that knows of
+    a better one was written (`delete_stale_weights`), so that every checkpoint has its best weights beside it.
     """
 
     def __init__(
@@ -40,27 +42,34 @@ class EarlyStopping(Callback):
         rank: ProcessRank,
         report: Callable[[str], None],
     ) -> None:
-        """`batches`: the share of this process of what is kept aside.
+        """Set up the callback.
 
-        `patience`: evaluations without a better one after which the run ends; 0 for no end before the last step.
+        Args:
+            folder: Receives the best weights.
+            batches: This process's share of the validation examples.
+            evaluate_every: Steps between evaluations.
+            steps: Steps of the run.
+            patience: Evaluations without improvement after which the run ends; 0: never before its last step.
+            log: Receives a row per evaluation.
+            report: Receives lines of text for people.
         """
         self.folder, self.batches, self.log, self.report = folder, batches, log, report
         self.evaluate_every, self.steps, self.patience, self.rank = evaluate_every, steps, patience, rank
         self.best_step, self.best_score, self.stale_evaluations = NO_STEP, float("inf"), 0
         self.seconds = 0.0
-        """Seconds."""
+        """Total time spent in evaluations."""
 
     @property
     def path(self) -> Path:
-        """The best weights."""
+        """File of the best weights."""
         return self.folder / f"best-{self.best_step}.safetensors"
 
     def on_train_start(self, trainer: Any, module: Any) -> None:
-        """A run that had ended early does not begin again."""
+        """Stop at once when the resumed run had already ended early."""
         self._stop_if_exhausted(trainer)
 
     def on_train_batch_end(self, trainer: Any, module: Any, outputs: Any, batch: Any, batch_idx: int) -> None:
-        """After each step."""
+        """Evaluate, if it is time, and keep the weights if they are the best."""
         step = trainer.global_step
         if step % self.evaluate_every and step != self.steps:
             return
@@ -92,21 +101,23 @@ class EarlyStopping(Callback):
             self.report(f"stopped: no better for {self.stale_evaluations} evaluations")
 
     def state_dict(self) -> dict[str, Any]:
-        """For the checkpoint."""
+        """Return the state that is stored in a checkpoint."""
         return {"step": self.best_step, "score": self.best_score, "waited": self.stale_evaluations}
 
     def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
-        """From the checkpoint."""
+        """Restore the state from a checkpoint."""
         self.best_step, self.best_score, self.stale_evaluations = (
             state_dict[name] for name in ("step", "score", "waited")
         )
 
     def delete_stale_weights(self) -> None:
-        """Delete the weights of other steps than the best one; to be called when a checkpoint knows of that."""
+        """Delete weights of steps that are no longer the best; call it after a checkpoint with the current state was
+        written.
+        """
         for path in self.folder.glob("best-*.safetensors"):
             if path != self.path:
                 path.unlink()
 
     def restore(self, model: torch.nn.Module) -> None:
-        """Give the model the best weights."""
+        """Load the best weights into the model."""
         model.load_state_dict(load_file(self.path))

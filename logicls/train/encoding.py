@@ -1,7 +1,4 @@
-"""Rows of a dataset to tokens.
-
-Pictures of a training set.
-"""
+"""Encoding of dataset rows: decode the photo, tokenise questions and answers, collect the labelled instances."""
 
 from __future__ import annotations
 
@@ -15,13 +12,13 @@ from PIL import Image, UnidentifiedImageError
 
 from logicls.constraints.checker.decomposition import VERDICT, locate_query_id
 from logicls.errors import DataError, Problem
-from logicls.models.nano.answer_codec import NanoAnswerCodec, Edges
+from logicls.models.nano.answer_codec import Edges, NanoAnswerCodec
 from logicls.models.nano.losses import IGNORE_INDEX
 from logicls.records import Box
 
 
 def decode_image(data: bytes, number: int) -> np.ndarray:
-    """RGB pixels of an example's picture. Raises `DataError`."""
+    """Decode the image file of example `number` to RGB, uint8 [height width 3]. Raises `DataError` (LC403)."""
     try:
         return np.asarray(Image.open(io.BytesIO(data)).convert("RGB"))
     except UnidentifiedImageError as error:  # its own text is the address of the bytes in memory
@@ -31,37 +28,41 @@ def decode_image(data: bytes, number: int) -> np.ndarray:
 
 
 LOCATE_PREFIX = "locate:"
-"""How the ids of questions begin that are answered with boxes."""
+"""Prefix of the ids of queries that ask for the boxes of a component."""
 
 
 InstanceTarget = tuple[Edges, int]
-"""A thing's box, and the token that is to be read of it; `IGNORED` where the question is where it is."""
+"""Box of an instance (x1, y1, x2, y2 in pixels of the input), and the token of its value; `IGNORE_INDEX` for locate
+queries."""
 
 
 @dataclass(frozen=True, slots=True)
 class EncodedExample:
-    """One example: prompt and answer of each question in tokens, and the things that it is about."""
+    """Questions of one example as tokens, with the instances that each question is about."""
 
     prompts: tuple[tuple[int, ...], ...]
+    """Tokens of each question."""
     answers: tuple[tuple[int, ...], ...]
+    """Tokens of each answer, its end token included."""
     weights: tuple[float, ...]
-    """Of each answer in the loss."""
+    """Loss weight of each answer."""
     instances: tuple[tuple[InstanceTarget, ...], ...]
+    """Targets of the detection head for each question."""
     is_locate: tuple[bool, ...]
-    """Whether the question is where things are."""
+    """True for questions that ask for the boxes of a component."""
 
 
 @dataclass(frozen=True, slots=True)
 class ExampleEncoder:
-    """Encodes questions and answers; a question that comes again costs nothing."""
+    """Encoder of dataset rows for nano; caches the tokens of questions."""
 
     codec: NanoAnswerCodec
     verdict_weight: float
-    """Weight of the stated verdict in the loss; that of every other answer is 1."""
+    """Loss weight of the stated verdict; every other answer has weight 1."""
     _prompts: dict[str, tuple[int, ...]] = field(default_factory=dict)
 
     def encode(self, row: Mapping[str, Any]) -> EncodedExample:
-        """A row, of which its picture is not needed."""
+        """Encode a row; its image is not needed."""
         size = row["width"], row["height"]
         boxes = {
             query: tuple(self.codec.box_to_input(Box(*box), size) for box in boxes_of_query)
@@ -83,7 +84,9 @@ class ExampleEncoder:
     def _instances(
         self, query: str, values: Sequence[str], boxes: Mapping[str, tuple[Edges, ...]]
     ) -> tuple[InstanceTarget, ...]:
-        """What a question is about: for an attribute, its bearers, where it is asked where they are."""
+        """Return the instances of a question: the located ones, or those that have the attribute if their boxes are
+        labelled.
+        """
         if query.startswith(LOCATE_PREFIX):
             return tuple((box, IGNORE_INDEX) for box in boxes[query])
         bearer_boxes = boxes.get(locate_query_id(query), ())

@@ -1,4 +1,4 @@
-"""`logicls train`: preflight, fit, and a bundle that has proved that it answers."""
+"""`logicls train`: check the dataset, train the model, calibrate it, and write a bundle with a self-test."""
 
 from __future__ import annotations
 
@@ -22,22 +22,21 @@ from logicls.models.nano.processor import expand_model
 from logicls.predict.self_test import write_probe
 from logicls.synth.dataset import read_rows
 from logicls.synth.invariances import is_orientation_free
-from logicls.train import time_budget as pace
-from logicls.train.calibration import MAX_DETECTION_EXAMPLES as MOST
-from logicls.train.calibration import calibrate, recenter_detection_scores
+from logicls.train import time_budget
+from logicls.train.calibration import MAX_DETECTION_EXAMPLES, calibrate, recenter_detection_scores
 from logicls.train.crop_pretraining import pretrain_crop_encoder
-from logicls.train.distributed import ProcessRank, read_torchrun_rank, launch_processes
+from logicls.train.distributed import ProcessRank, launch_processes, read_torchrun_rank
 from logicls.train.hub_fit import fit_hub
-from logicls.train.lightning_module import StepCallback, read_checkpoint_step
-from logicls.train.metrics_log import SILENT, TrainingObserver
+from logicls.train.lightning_module import read_checkpoint_step
+from logicls.train.observer import PRINTING, SILENT, TrainingObserver
 from logicls.train.online_examples import open_online_examples
 from logicls.train.preflight import PreflightResult, count_examples, preflight
 from logicls.train.recipe import NANO, Recipe, check_applicable_keys
-from logicls.train.run import TrainingRun, register_run, plot_metrics, train_model, measure_step_time_of_run
-from logicls.train.validation import iterate_batches, split_photos, describe_split
+from logicls.train.run import TrainingRun, measure_run_speed, plot_metrics, register_run, train_model
+from logicls.train.validation import describe_split, iterate_batches, split_photos
 
 PREFLIGHT_SAMPLE = 500
-"""Examples of the set that are looked at before a run that makes all of its own."""
+"""Examples that preflight checks where all training examples are made online."""
 
 
 def fit(
@@ -49,35 +48,42 @@ def fit(
     start: Path | None = None,
     workers: int = 1,
     download: bool = False,
-    say: Callable[[str], None] = print,
-    prepared: Callable[[int], None] = lambda _: None,
-    looked: Callable[[int, int], None] = lambda done, steps: None,
-    planned: Callable[[int], None] = lambda steps: None,
-    told: StepCallback = lambda step, loss: None,
+    observer: TrainingObserver = PRINTING,
 ) -> Bundle:
-    """Train on the dataset in `synth`, write the bundle to `out`.
+    """Train a model on the dataset in `synth`, calibrate it, and write the bundle to `out`.
 
-    `say` gets lines for people, `prepared` how many more examples went through preflight, `looked` how many steps of
-    how many close looks have learned by themselves, `planned` the number of steps of the whole before the first one,
-    `told` each of these and its loss. So many `workers` are the processes that make fresh examples; they change nothing
-    but the speed. With `resume` the run goes on from its last checkpoint, to the same weights as if it had never
-    stopped. `start` is a bundle whose weights it begins with. A model of the hub that is not on this machine is fetched
-    with `download` alone.
+    nano: trains all weights with AdamW and the one-cycle policy (Smith and Topin 2018, arXiv 1708.07120), with early
+    stopping on photos that were not trained on (`logicls.train.early_stopping`), hard example mining
+    (`logicls.train.sampler`), and temperature scaling at the end (Guo et al. 2017, arXiv 1706.04599;
+    `logicls.train.calibration`). Models of the hub: trains a LoRA adapter (`logicls.train.hub_fit`). The same seed
+    gives the same weights on one CPU.
+
+    Args:
+        synth: Folder that `logicls synth` wrote.
+        out: Folder of the bundle; its subfolder `work` holds checkpoints and metrics.
+        recipe: Settings of the run.
+        resume: Continue from the last checkpoint, to the same weights as a run without an interruption.
+        start: Bundle whose weights to start from, for the same rules and sizes.
+        workers: Processes that synthesise online examples; they change the speed, not the result.
+        download: Fetch a model of the hub that is not on this machine.
+        observer: Notified of progress.
+
+    Returns:
+        The bundle, as loaded from `out`.
 
     Raises:
-        DataError: The dataset cannot be used, or fresh examples cannot be made.
-        RecipeError: `resume` with a recipe other than the one the run was begun with, `start` with a bundle of
-            another size or other words, too few minutes, or batches that the processes cannot share.
+        DataError: The dataset cannot be used, or online examples cannot be made.
+        RecipeError: A key does not apply to the model; `resume` with a recipe other than the run was started with;
+            `start` with another size or vocabulary; too few minutes; or a batch that the processes cannot split.
         BundleError: `start` cannot be loaded.
     """
     check_applicable_keys(recipe)
-    observer = TrainingObserver(say, prepared, looked, planned, told)
     if recipe.model != NANO:
         return fit_hub(synth, out, recipe, resume=resume, start=start, download=download, observer=observer)
     _check_even_shares(recipe, read_torchrun_rank() or ProcessRank(world_size=recipe.processes))
     process_work = partial(_fit_in_process, synth, out, recipe, resume=resume, start=start, workers=workers)
     with launch_processes(recipe.processes, process_work) as rank:
-        bundle = process_work(rank=rank, listener=observer)
+        bundle = process_work(rank=rank, observer=observer)
         rank.barrier()
         return bundle or load_bundle(out)
 
@@ -93,7 +99,7 @@ def _fit_in_process(
     rank: ProcessRank,
     observer: TrainingObserver = SILENT,
 ) -> Bundle | None:
-    """What each process does; the first one has a bundle in the end."""
+    """Train in one of the processes; the first one returns the bundle."""
     started, last = time.perf_counter(), out / "work" / "last.ckpt"
     active_observer = observer if rank.is_first else SILENT
     run = _prepare_run(TrainingRun(synth, out, recipe, rank), workers, active_observer, resume=resume)
@@ -110,14 +116,14 @@ def _fit_in_process(
 
 
 def _prepare_run(run: TrainingRun, workers: int, observer: TrainingObserver, *, resume: bool) -> TrainingRun:
-    """The folder claimed and the examples prepared: by the first process, so that the others find them."""
+    """Register the run and prepare its examples, in the first process first, so that the others find them on disk."""
     if run.rank.is_first:
         register_run(run.work, run.recipe, resume=resume)
         delete_temporary_files(run.work)
-        run = _run_preflight(run, workers, observer.on_preflight)
+        run = _run_preflight(run, workers, observer.on_examples)
     run.rank.barrier()
     if not run.rank.is_first:
-        run = _run_preflight(run, workers, observer.on_preflight)
+        run = _run_preflight(run, workers, observer.on_examples)
     online = [run.online.report] if run.online else []
     for line in [*run.preflight.report, *online, *describe_split(run.split)]:
         observer.on_message(line)
@@ -125,16 +131,17 @@ def _prepare_run(run: TrainingRun, workers: int, observer: TrainingObserver, *, 
 
 
 def _write_bundle(model: NanoForImageTextToText, run: TrainingRun, observer: TrainingObserver) -> Bundle:
+    """Centre the detection scores, write the bundle with its self-test, calibrate it, and plot the metrics."""
     model.train(mode=False)
-    preflight_result, numbers = run.preflight, run.select_threshold_examples(MOST)
+    preflight_result, numbers = run.preflight, run.select_threshold_examples(MAX_DETECTION_EXAMPLES)
     if numbers:
         threshold = recenter_detection_scores(
             model, run.codec, iterate_batches(preflight_result, run.codec, numbers, run.recipe.batch)
         )
-        observer.on_message(f"a thing counts from a chance of {threshold:.2f} on, which is called a half from now on")
+        observer.on_message(f"detection threshold: scores are shifted so that {threshold:.2f} becomes 0.5")
     bundle = write_bundle(
         run.out, model=model, processor=preflight_result.processor, spec_file=run.synth / "spec.yaml",
-        max_boxes=preflight_result.boxes + 1,
+        max_boxes=preflight_result.max_boxes + 1,
     )  # fmt: skip
     write_probe(bundle, run.synth)
     calibrate(bundle, run.synth, run.split, run.recipe.seed, observer.on_message)
@@ -143,6 +150,7 @@ def _write_bundle(model: NanoForImageTextToText, run: TrainingRun, observer: Tra
 
 
 def _run_preflight(run: TrainingRun, workers: int, on_progress: Callable[[int], None]) -> TrainingRun:
+    """Check and encode the dataset, split its photos, and open the source of online examples."""
     recipe = run.recipe
     preflight_result = preflight(
         run.synth,
@@ -165,15 +173,17 @@ def _run_preflight(run: TrainingRun, workers: int, on_progress: Callable[[int], 
         workers=workers,
         excluded_photos=split.validation_photos,
     )
-    return replace(run, flight=preflight_result, split=split, fresh=replace(online, rank=run.rank) if online else None)
+    return replace(
+        run, preflight=preflight_result, split=split, online=replace(online, rank=run.rank) if online else None
+    )
 
 
 def _check_even_shares(recipe: Recipe, rank: ProcessRank) -> None:
-    """Each process must have the same share of a batch, of its fresh part and of the rest."""
+    """Raise `RecipeError` (LC414) where processes would get different shares of a batch, or of its online part."""
     online = round(recipe.online * recipe.batch)
     if recipe.batch % rank.world_size or online % rank.world_size:
-        parts = f"{recipe.batch}" + (f", {online} of them fresh," if online else "")
-        message = f"a batch of {parts} cannot be shared evenly by {rank.world_size} processes."
+        parts = f"{recipe.batch}" + (f", {online} of them online," if online else "")
+        message = f"a batch of {parts} cannot be split evenly between {rank.world_size} processes."
         advice = f"Make `batch` a multiple of {rank.world_size}, or use another number of processes."
         raise RecipeError(Problem("LC414", message, advice=advice))
 
@@ -181,36 +191,36 @@ def _check_even_shares(recipe: Recipe, rank: ProcessRank) -> None:
 def _plan_steps(
     run: TrainingRun, model: NanoForImageTextToText, started: float, observer: TrainingObserver
 ) -> TrainingRun:
-    """The run with as many steps as it was begun with, or as it has time for; says how long it takes."""
+    """Choose the number of steps: that of a resumed run, or what recipe and time allow; report the expected time."""
     plan, done = run.work / "plan.json", read_checkpoint_step(run.checkpoint)
-    steps = pace.read_planned_steps(plan)
+    steps = time_budget.read_planned_steps(plan)
     if steps is None or steps > done:
-        step_time = measure_step_time_of_run(model, run)
+        step_time = measure_run_speed(model, run)
         elapsed = run.rank.broadcast(time.perf_counter() - started)
-        steps = steps or pace.choose_steps(run.recipe, step_time, elapsed)
+        steps = steps or time_budget.choose_steps(run.recipe, step_time, elapsed)
         observer.on_message(step_time.to_text(steps - done))
         max_minutes = None if run.recipe.minutes else run.recipe.max_minutes
         if max_minutes and steps < run.recipe.steps:
-            limit = f"{max_minutes:g} minutes, which --minutes overrules"
-            observer.on_message(f"the {run.recipe.steps} steps of the recipe would take longer than its {limit}")
+            limit = f"max_minutes: {max_minutes:g}; set --minutes for more"
+            observer.on_message(f"fewer than the recipe's {run.recipe.steps} steps fit into its time ({limit})")
     if run.rank.is_first:
-        pace.write_plan(plan, steps)
+        time_budget.write_plan(plan, steps)
     observer.on_plan(steps)
     return replace(run, steps=steps)
 
 
 def make_model(recipe: Recipe, preflight_result: PreflightResult) -> NanoForImageTextToText:
-    """A nano for this product's words and photos: the base's, grown, or one of the recipe's size that knows nothing."""
-    base, any_way = find_base_weights(recipe), is_orientation_free(preflight_result.spec)
+    """Make a nano for this product's vocabulary and photos, from the base weights or with random ones."""
+    base, orientation_invariant = find_base_weights(recipe), is_orientation_free(preflight_result.spec)
     if base is not None:
-        return expand_model(base, preflight_result.processor, orientation_invariant=any_way)
+        return expand_model(base, preflight_result.processor, orientation_invariant=orientation_invariant)
     codec = NanoAnswerCodec(preflight_result.processor)
     sizes = {"width": recipe.width, "encoder_layers": recipe.encoder_layers, "decoder_layers": recipe.decoder_layers}
     config = NanoConfig(
         vocab_size=len(preflight_result.processor.tokenizer),
         image_size=preflight_result.processor.image_processor.size,
         detail=preflight_result.processor.image_processor.detail,
-        orientation_invariant=any_way,
+        orientation_invariant=orientation_invariant,
         image_token_id=codec.image,
         answer_token_id=codec.answer_start,
         pad_token_id=codec.pad,
@@ -221,26 +231,26 @@ def make_model(recipe: Recipe, preflight_result: PreflightResult) -> NanoForImag
 
 
 def find_base_weights(recipe: Recipe) -> Path | None:
-    """Where the weights are that a run begins with; None where it begins with nothing."""
+    """Return the folder of the shipped base weights; None with `base: false`."""
     return resource_path("train/base") if recipe.base else None
 
 
 def count_preflight_examples(synth: Path, recipe: Recipe) -> int:
-    """How many examples preflight looks at. Raises `DataError` where there are none."""
+    """Count the examples that preflight will check. Raises `DataError` where there are none."""
     return min(count_examples(synth), _preflight_limit(recipe) or sys.maxsize)
 
 
 def _preflight_limit(recipe: Recipe) -> int | None:
-    """A sample of the set is enough where none of it is trained on; all of it (None) otherwise."""
+    """Return how many examples preflight checks; None: all. A sample suffices where all examples are made online."""
     return PREFLIGHT_SAMPLE if round(recipe.online * recipe.batch) == recipe.batch else None
 
 
 def _load_start_weights(model: NanoForImageTextToText, preflight_result: PreflightResult, start: Path) -> None:
-    """Take over the weights of a bundle whose sizes and words are the same."""
+    """Load the weights of a bundle with the same sizes and vocabulary. Raises `RecipeError` (LC412)."""
     bundle = load_bundle(start)
-    same_words = bundle.processor.tokenizer.get_vocab() == preflight_result.processor.tokenizer.get_vocab()
+    has_same_vocabulary = bundle.processor.tokenizer.get_vocab() == preflight_result.processor.tokenizer.get_vocab()
     shapes = {name: value.shape for name, value in model.state_dict().items()}
-    if not same_words or shapes != {name: value.shape for name, value in bundle.model.state_dict().items()}:
-        message = "has another size, or was trained for other words, than this recipe and this dataset make."
+    if not has_same_vocabulary or shapes != {name: value.shape for name, value in bundle.model.state_dict().items()}:
+        message = "has another size or vocabulary than the model of this recipe and this dataset."
         raise RecipeError(Problem("LC412", message, str(start), advice="Train from scratch, without --from."))
     model.load_state_dict(bundle.model.state_dict())

@@ -14,39 +14,40 @@ from logicls.io.atomic import delete_temporary_files
 from logicls.models.bundle import Bundle, load_bundle, write_hub_bundle
 from logicls.models.hub.adapters import add_adapter, set_adapter_weights
 from logicls.models.hub.answer_codec import HubAnswerCodec
-from logicls.models.hub.bundle_io import HubModelInfo, read_adapter, describe_base
+from logicls.models.hub.bundle_io import HubModelInfo, describe_base, read_adapter
 from logicls.models.hub.chat_template import read_chat_format
 from logicls.models.hub.loading import (
     box_format_for,
-    find_checkpoint,
+    choose_precision,
     conventions_for,
+    find_checkpoint,
     load_model,
     load_processor,
-    choose_precision,
 )
 from logicls.predict.self_test import write_probe
 from logicls.train.calibration import calibrate
 from logicls.train.distributed import ProcessRank
 from logicls.train.hub_dataset import PREFETCH as READ_AHEAD
-from logicls.train.hub_dataset import HubExamples, HubBatches, open_rows
-from logicls.train.hub_module import HubResamplingCallback, HubTrainingModule, HubCheckpointWriter
+from logicls.train.hub_dataset import HubBatches, HubExamples, open_rows
+from logicls.train.hub_module import HubCheckpointWriter, HubResamplingCallback, HubTrainingModule
 from logicls.train.hub_preflight import (
     HubPreflightResult,
-    format_bytes,
-    read_available_memory,
-    estimate_memory,
-    preflight_hub,
     check_shared_prefix,
+    estimate_memory,
+    format_bytes,
     measure_part_time,
+    preflight_hub,
+    read_available_memory,
 )
-from logicls.train.lightning_module import StepCallback, run_training_loop, read_checkpoint_step
-from logicls.train.metrics_log import MetricsLog, TrainingObserver, plot_loss
+from logicls.train.lightning_module import read_checkpoint_step, run_training_loop
+from logicls.train.metrics_log import MetricsLog, plot_loss
+from logicls.train.observer import StepCallback, TrainingObserver
 from logicls.train.recipe import Recipe
 from logicls.train.run import register_run
 from logicls.train.sampler import (
+    HEADER,
     LOOKAHEAD,
     STRATUM_COLUMNS,
-    HEADER,
     DifficultySampler,
     DifficultyTracker,
     StepSampler,
@@ -54,7 +55,7 @@ from logicls.train.sampler import (
     build_strata,
     plot_difficulty,
 )
-from logicls.train.validation import Split, split_photos, describe_split
+from logicls.train.validation import Split, describe_split, split_photos
 
 
 def fit_hub(
@@ -78,7 +79,7 @@ def fit_hub(
     register_run(work, recipe, resume=resume)
     delete_temporary_files(work)
     model, examples, hub = _load_all(synth, work, recipe, download=download)
-    preflight_result = preflight_hub(examples, model, recipe.model, on_progress=observer.on_preflight)
+    preflight_result = preflight_hub(examples, model, recipe.model, on_progress=observer.on_examples)
     check_shared_prefix(examples, model, recipe.model)
     lightning.seed_everything(recipe.seed, verbose=False)
     given = recipe.hub
@@ -103,7 +104,7 @@ def fit_hub(
     write_probe(bundle, synth)
     calibrate(bundle, synth, split, recipe.seed, observer.on_message)
     plot_loss(out / "training.csv", out / "loss.png")
-    if recipe.difficulty:
+    if recipe.hard_example_mining:
         plot_difficulty(work / "difficulty.csv", out / "difficulty.png")
     return bundle
 
@@ -206,7 +207,7 @@ def _train(
 
 def _make_sampler(examples: HubExamples, split: Split, recipe: Recipe) -> StepSampler:
     """Which examples each step takes."""
-    if not recipe.difficulty:
+    if not recipe.hard_example_mining:
         return UniformSampler(split.train, batch=recipe.batch, seed=recipe.seed)
     difficulty = DifficultyTracker(build_strata(examples.rows.select_columns(list(STRATUM_COLUMNS))), split.train)
     return DifficultySampler(

@@ -18,8 +18,8 @@ from logicls.models.hub.shared_prefix import move_inputs
 from logicls.models.nano.losses import IGNORE_INDEX
 from logicls.train.distributed import ProcessRank
 from logicls.train.hub_dataset import Batch
-from logicls.train.lightning_module import StepCallback
 from logicls.train.metrics_log import MetricsLog
+from logicls.train.observer import StepCallback
 from logicls.train.sampler import DifficultySampler, ResamplingCallback
 
 

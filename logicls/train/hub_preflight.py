@@ -18,9 +18,9 @@ from torch import Tensor
 from logicls.errors import DataError, Problem
 from logicls.models.hub.chat_template import make_inputs
 from logicls.models.hub.loading import conventions_for, count_overview_tokens
-from logicls.models.hub.shared_prefix import SharedPrefix, move_inputs, append_text
+from logicls.models.hub.shared_prefix import SharedPrefix, append_text, move_inputs
 from logicls.records import Box
-from logicls.train.hub_dataset import HubExamples, Row, EncodedTurn, collate_turns
+from logicls.train.hub_dataset import EncodedTurn, HubExamples, Row, collate_turns
 from logicls.train.hub_module import score_answers
 
 ACTIVATION_BYTES = 34

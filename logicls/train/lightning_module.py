@@ -1,7 +1,4 @@
-"""The Lightning side of training: optimiser, schedule, progress, checkpoints that a `kill -9` cannot spoil.
-
-The training loop: Lightning's, without what is not needed.
-"""
+"""Lightning modules and loop: optimizer, one-cycle schedule, and checkpoints that are replaced atomically."""
 
 from __future__ import annotations
 
@@ -35,9 +32,13 @@ def run_training_loop(
     rank: ProcessRank,
     parts: int = 1,
 ) -> None:
-    """Train on the `batches`, an iterable dataset, up to step `steps`, on from the checkpoint if there is one.
+    """Train until step `steps`, from the beginning or from `checkpoint`, with gradients clipped at norm 1.
 
-    A step is taken after so many `parts` of a batch.
+    Args:
+        module: Computes loss, optimizer and schedule.
+        batches: An iterable dataset of batches.
+        callbacks: Called in this order; the checkpoint writer is last.
+        parts: Gradient accumulation: batches per optimizer step.
     """
     logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
     trainer = lightning.Trainer(
@@ -63,14 +64,14 @@ def run_training_loop(
 
 
 def _strategy(rank: ProcessRank) -> Any:
-    """How processes share what they learn: each the mean of all gradients."""
+    """Return Lightning's strategy: gradients are averaged over the processes (DistributedDataParallel over gloo)."""
     if rank.world_size == 1:
         return "auto"
     return DDPStrategy(cluster_environment=ExternalProcesses(rank), process_group_backend="gloo")
 
 
 def read_checkpoint_step(checkpoint: Path | None) -> int:
-    """Steps that were done when it was made; 0 where there is none."""
+    """Read the number of finished steps from a checkpoint; 0 without one."""
     if checkpoint is None:
         return 0
     state = torch.load(checkpoint, weights_only=True, map_location="cpu", mmap=True)
@@ -78,7 +79,7 @@ def read_checkpoint_step(checkpoint: Path | None) -> int:
 
 
 class NanoTrainingModule(lightning.LightningModule):
-    """Trains nano on packed questions."""
+    """Training of nano on packed questions (`logicls.train.batching`)."""
 
     def __init__(self, model: NanoForImageTextToText, *, steps: int, lr: float, weight_decay: float, seed: int) -> None:
         super().__init__()
@@ -86,23 +87,31 @@ class NanoTrainingModule(lightning.LightningModule):
         self.steps, self.lr, self.weight_decay, self.seed = steps, lr, weight_decay, seed
 
     def training_step(self, batch: Batch, _: int) -> dict[str, Tensor]:
-        """`loss`, the mean over the answers, and `question_loss` and `question_right` of each, [batch questions]."""
+        """Return `loss`, the weighted mean over the answers, and `question_loss` and `question_right` [batch
+        questions].
+        """
         seed_step(self.seed, self.global_step)
         out = self.model(**batch)
         return {"loss": out.loss, "question_loss": out.question_loss, "question_right": out.question_correct}
 
     def configure_optimizers(self) -> Any:
-        """See `one_cycle`."""
+        """Return optimizer and schedule (see `configure_one_cycle`)."""
         return configure_one_cycle(self.model, steps=self.steps, lr=self.lr, weight_decay=self.weight_decay)
 
 
 def seed_step(seed: int, step: int) -> None:
-    """Chance in a step depends on its number alone, so that a resumed run draws the same."""
+    """Seed torch for a step. Random draws depend on the step alone, so that a resumed run repeats them."""
     torch.manual_seed(seed * 1_000_003 + step)
 
 
 def configure_one_cycle(model: torch.nn.Module, *, steps: int, lr: float, weight_decay: float) -> dict[str, Any]:
-    """For Lightning: AdamW, no decay on vectors; one cycle up and down again."""
+    """Configure AdamW with the one-cycle policy, as Lightning expects it.
+
+    The learning rate rises to `lr` over the first tenth of the steps and falls to nearly 0 over the rest (Smith and
+    Topin 2018, "Super-Convergence", arXiv 1708.07120, section 3; torch's `OneCycleLR` with cosine annealing). Weight
+    decay applies to matrices only, not to biases and norms. AdamW: Loshchilov and Hutter 2019, arXiv 1711.05101,
+    algorithm 2.
+    """
     matrices = [p for p in model.parameters() if p.ndim > 1]
     vectors = [p for p in model.parameters() if p.ndim <= 1]
     groups = [{"params": matrices, "weight_decay": weight_decay}, {"params": vectors, "weight_decay": 0.0}]
@@ -112,19 +121,26 @@ def configure_one_cycle(model: torch.nn.Module, *, steps: int, lr: float, weight
 
 
 class CheckpointWriter(Callback):
-    """Tells the progress and keeps a resumable checkpoint, replaced atomically.
+    """Notifies of each step, and writes a checkpoint every few steps that replaces the previous one atomically.
 
-    It comes after all callbacks that have a state, so that what it keeps is as of the end of the step.
+    It must come after all callbacks that have a state, so that the checkpoint holds their state at the end of the step.
     """
 
     def __init__(
         self, path: Path, *, every: int, rank: ProcessRank, on_step: StepCallback, on_saved: Callable[[], None]
     ) -> None:
-        """`saved` is called when a checkpoint is on the disk. Both are, in the first process alone."""
+        """Set up the callback.
+
+        Args:
+            path: File of the checkpoint.
+            every: Steps between checkpoints.
+            on_step: Called after each step with its mean loss, in the first process.
+            on_saved: Called when a checkpoint is on disk, in the first process.
+        """
         self.path, self.every, self.rank, self.on_step, self.on_saved = path, every, rank, on_step, on_saved
 
     def on_train_batch_end(self, trainer: Any, module: Any, outputs: Any, batch: Any, batch_idx: int) -> None:
-        """After each step."""
+        """Notify of the step, and write a checkpoint if it is time."""
         step = trainer.global_step
         losses = self.rank.all_gather(float(outputs["loss"].detach()))
         if self.rank.is_first:

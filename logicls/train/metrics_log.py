@@ -1,49 +1,24 @@
-"""What a run tells of itself, step by step, as CSV, and its pictures. A resumed run continues where it was.
-
-Who hears of a training run while it goes on.
-"""
+"""Metrics of a run as CSV files, row by row, and their plots."""
 
 from __future__ import annotations
 
 import csv
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 from logicls.io.atomic import write_text
-from logicls.train.lightning_module import StepCallback
-
-
-@dataclass(frozen=True, slots=True)
-class TrainingObserver:
-    """Who hears of a run."""
-
-    on_message: Callable[[str], None]
-    """Gets lines for people."""
-    on_preflight: Callable[[int], None]
-    """Is told how many more examples went through preflight."""
-    on_crop_step: Callable[[int, int], None]
-    """Is told, of the steps that close looks learn by themselves, how many are done, and how many there are."""
-    on_plan: Callable[[int], None]
-    """Is told the number of steps of the whole, before the first one."""
-    on_step: StepCallback
-
-
-SILENT = TrainingObserver(
-    on_message=lambda _: None,
-    on_preflight=lambda _: None,
-    on_crop_step=lambda done, steps: None,
-    on_plan=lambda _: None,
-    on_step=lambda step, loss: None,
-)
-
 
 HEADER = "step,loss"
+"""Columns of training.csv."""
 
 
 class MetricsLog:
-    """Appends rows to a CSV file whose first column is a step; rows after `start`, done again, are dropped first."""
+    """Appends rows to a CSV file whose first column is a step.
+
+    With `start` above 0 the rows of a resumed run are kept up to that step; later ones, which are computed again, are
+    dropped.
+    """
 
     def __init__(self, path: Path, start: int, header: str = HEADER) -> None:
         rows = [",".join(row.values()) for row in read_rows(path) if int(row["step"]) <= start] if start else []
@@ -51,7 +26,7 @@ class MetricsLog:
         self._file = path.open("a", encoding="utf-8")
 
     def add(self, step: int, *values: float | str) -> None:
-        """One more row; in the file at once."""
+        """Append a row and write it to the file at once; numbers get five decimals."""
         cells = [value if isinstance(value, str) else f"{value:.5f}" for value in values]
         self._file.write(",".join([str(step), *cells]) + "\n")
         self._file.flush()
@@ -64,14 +39,14 @@ class MetricsLog:
 
 
 class NullMetricsLog:
-    """Takes rows and writes none: another process does."""
+    """Log that writes nothing, for processes other than the first."""
 
     def add(self, step: int, *values: float | str) -> None:
-        """Nothing."""
+        """Ignore the row."""
 
 
 def read_rows(path: Path) -> list[dict[str, str]]:
-    """Each complete row by the names of its columns; none where there is no file."""
+    """Read the complete rows of a CSV file by column name; none where there is no file."""
     if not path.exists():
         return []
     text = path.read_text(encoding="utf-8")
@@ -79,12 +54,18 @@ def read_rows(path: Path) -> list[dict[str, str]]:
 
 
 def read_metric(path: Path, column: str = "loss") -> list[tuple[int, float]]:
-    """(step, value) of each complete row; none where there is no file."""
+    """Read (step, value) of a column from each complete row; none where there is no file."""
     return [(int(row["step"]), float(row[column])) for row in read_rows(path)]
 
 
 def plot_loss(path: Path, out: Path, validation: Path | None = None) -> None:
-    """Draw the loss over the steps, with its running mean, as a PNG; with that of photos kept aside if it is there."""
+    """Plot the training loss with its running mean, and the validation loss if there is one, as a PNG.
+
+    Args:
+        path: training.csv.
+        out: PNG file to write.
+        validation: CSV of the evaluations.
+    """
     import numpy as np
 
     steps, losses = np.array(read_metric(path)).reshape(-1, 2).T
@@ -102,7 +83,7 @@ def plot_loss(path: Path, out: Path, validation: Path | None = None) -> None:
 
 
 def plot_rewards(path: Path, validation: Path, out: Path) -> None:
-    """Draw the reward over the steps, and of what is kept aside the reward and the share of exact examples."""
+    """Plot the rewards of training and validation, and the exact match of validation, as a PNG."""
     figure, (rewards, exact) = _make_figure(2)
     rewards.plot(*_split_points(read_metric(path, "reward")), linewidth=1, alpha=0.6, label="learned, drawn by chance")
     rewards.plot(*_split_points(read_metric(validation, "reward")), marker=".", label="kept aside")
@@ -114,12 +95,12 @@ def plot_rewards(path: Path, validation: Path, out: Path) -> None:
 
 
 def _split_points(rows: list[tuple[int, float]]) -> tuple[list[int], list[float]]:
-    """Steps and values."""
+    """Split (step, value) pairs into steps and values."""
     return [step for step, _ in rows], [value for _, value in rows]
 
 
 def plot_by_class(path: Path, out: Path, columns: Iterable[tuple[str, str]]) -> None:
-    """Draw columns of a table that has a row a step and kind, each (name, title) a picture with a line a kind."""
+    """Plot columns of a table that has a row per step and class: a panel per (column, title), a line per class."""
     rows, panels = read_rows(path), list(columns)
     figure, all_axes = _make_figure(len(panels))
     for axes, (column, title) in zip(all_axes, panels, strict=True):
@@ -133,7 +114,7 @@ def plot_by_class(path: Path, out: Path, columns: Iterable[tuple[str, str]]) -> 
 
 
 def _make_figure(count: int) -> tuple[Any, list[Any]]:
-    """A figure with so many pictures side by side."""
+    """Create a figure with `count` panels side by side."""
     import matplotlib as mpl
 
     mpl.use("Agg")
@@ -144,6 +125,7 @@ def _make_figure(count: int) -> tuple[Any, list[Any]]:
 
 
 def _save_figure(figure: Any, axes: list[Any], out: Path) -> None:
+    """Add a grid to each panel, write the figure and close it."""
     from matplotlib import pyplot as plt
 
     for panel in axes:

@@ -150,7 +150,7 @@ def _neighbor_distances(boxes: Sequence[Sequence[float]]) -> list[float]:
 
 def _smallest_instance(row: Mapping[str, Any], processor: NanoProcessor) -> tuple[float, str]:
     """Visual tokens on the shorter side of the narrowest box of an example, and the query that it answers."""
-    scale, _, _ = processor.image_processor.placed(row["width"], row["height"])
+    scale, _, _ = processor.image_processor.letterbox_transform(row["width"], row["height"])
     candidates = [
         (shorter_side(box) * scale / TOKEN_STRIDE, query)
         for query, boxes in zip(row["queries"], row["boxes"], strict=True)
@@ -195,7 +195,7 @@ def _cache_pixels(
     with atomic_path(path) as temporary, temporary.open("wb") as file:
         np.lib.format.write_array_header_1_0(file, header)
         for number, image in enumerate(rows["image"]):
-            file.write(processor.image_processor.fitted(decode_image(image["bytes"], number)).tobytes())
+            file.write(processor.image_processor.letterbox(decode_image(image["bytes"], number)).tobytes())
             on_progress(1)
     return np.asanyarray(np.load(path, mmap_mode="r"))
 

@@ -23,14 +23,15 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from logicls.io.resources import share
+from logicls.io.resources import resource_path
 from logicls.predict.folder.runner import predict_folder, read_verdicts
 from logicls.predict.self_test import open_bundle
 from logicls.synth.pipeline import SynthesisRequest, build_dataset
 from logicls.train.fit import fit
+from logicls.train.observer import SILENT
 from logicls.train.recipe import Recipe, read_recipe
 
-SPEC, DATA = share("constraints/dosing_kit.yaml"), share("data/dosing_kit")
+SPEC, DATA = resource_path("constraints/dosing_kit.yaml"), resource_path("data/dosing_kit")
 MEASURED = ("tail derived", "tail stated", "exact derived", "exact stated")
 
 
@@ -111,7 +112,7 @@ def tell(found: dict[bool, Sequence[tuple[float, ...]]]) -> None:
 def trained(synth: Path, out: Path, recipe: Recipe) -> Path:
     """The bundle; made unless it is there."""
     if not (out / "probe" / "expected.json").exists():
-        fit(synth, out, recipe, resume=True, say=lambda _: None)
+        fit(synth, out, recipe, resume=True, observer=SILENT)
     return out
 
 
@@ -130,11 +131,11 @@ def main() -> None:
     photos = given.folder / "photos"
     truth = laid_out(made(rest, given.folder / "test", given.measure, 1), photos)
     print(f"{len(truth)} to measure on, {sum(given.kind in shown for shown in truth.values())} with {given.kind}")
-    plan = read_recipe(share("train/demo.yaml")).model_copy(update={"steps": given.steps, "heldout": 0.0})
+    plan = read_recipe(resource_path("train/demo.yaml")).model_copy(update={"steps": given.steps, "validation": 0.0})
     found: dict[bool, list[tuple[float, ...]]] = {False: [], True: []}
     for seed in range(given.first, given.seeds):
         for on in (False, True):
-            recipe = plan.model_copy(update={"seed": seed, "difficulty": on})
+            recipe = plan.model_copy(update={"seed": seed, "hard_example_mining": on})
             name = f"{given.kind}-{given.steps}-{'on' if on else 'off'}-{seed}"
             bundle = trained(synth, given.folder / name, recipe)
             found[on].append(measured(bundle, photos, truth, given.kind))

@@ -27,8 +27,8 @@ from logicls.train.fit import fit
 from logicls.train.grpo.nano_policy import NanoPolicy
 from logicls.train.grpo.stage import fit_grpo
 from logicls.train.hub_dataset import open_rows
-from logicls.train.metrics_log import SILENT
-from logicls.train.recipe import Recipe, GrpoSettings
+from logicls.train.observer import SILENT, TrainingObserver
+from logicls.train.recipe import GrpoSettings, Recipe
 from logicls.train.validation import QueryScores, aggregate_scores, split_photos
 
 ASIDE = 384
@@ -69,11 +69,11 @@ def by_rewards(synth: Path, out: Path, recipe: Recipe, start: Path) -> float:
 def by_answers(synth: Path, out: Path, recipe: Recipe, start: Path, seconds: float) -> int:
     """Steps of the first stage that these seconds held."""
     times: list[float] = []
-    short = recipe.model_copy(update={"steps": TIMED, "heldout": 0.0})
-    fit(synth, out, short, start=start, say=lambda _: None, told=lambda *_: times.append(time.process_time()))
+    short = recipe.model_copy(update={"steps": TIMED, "validation": 0.0})
+    fit(synth, out, short, start=start, observer=TrainingObserver(on_step=lambda *_: times.append(time.process_time())))
     steps = int(seconds / ((times[-1] - times[WARM - 1]) / (TIMED - WARM)))
     plan = recipe.model_copy(update={"steps": steps, "evaluate_every": max(steps // 5, 1), "patience": 0})
-    fit(synth, out, plan, start=start, say=lambda line: print(line) if line.startswith("step") else None)
+    fit(synth, out, plan, start=start, observer=TrainingObserver(on_message=lambda line: print(line) if line.startswith("step") else None))
     return steps
 
 

@@ -17,11 +17,12 @@ from pathlib import Path
 
 from logicls.cli.train import silence_progress_bars
 from logicls.evaluation import read_truth
-from logicls.io.resources import share
+from logicls.io.resources import resource_path
 from logicls.predict.folder.runner import predict_folder, read_verdicts
 from logicls.predict.self_test import open_bundle
 from logicls.train.fit import fit
 from logicls.train.metrics_log import read_rows
+from logicls.train.observer import SILENT, TrainingObserver
 from logicls.train.recipe import Recipe
 
 WARM, TIMED = 4, 12
@@ -38,8 +39,8 @@ MEASURED = ("kept aside", "exact derived", "exact stated")
 def seconds_a_step(synth: Path, out: Path, recipe: Recipe) -> float:
     """Processor seconds of a step, its batch included."""
     times = []
-    short = recipe.model_copy(update={"steps": TIMED, "heldout": 0.0})
-    fit(synth, out, short, say=lambda _: None, told=lambda *_: times.append(time.process_time()))
+    short = recipe.model_copy(update={"steps": TIMED, "validation": 0.0})
+    fit(synth, out, short, observer=TrainingObserver(on_step=lambda *_: times.append(time.process_time())))
     return (times[-1] - times[WARM - 1]) / (TIMED - WARM)
 
 
@@ -50,7 +51,7 @@ def trained(synth: Path, out: Path, recipe: Recipe, minutes: float) -> int:
         steps = max(int(minutes * 60 / seconds_a_step(synth, out, recipe)), 2)
         plan = recipe.model_copy(update={"steps": steps, "evaluate_every": max(steps // 6, 1), "patience": 0})
         began = time.process_time()
-        fit(synth, out, plan, say=lambda _: None)
+        fit(synth, out, plan, observer=SILENT)
         print(f"{out.name}: {time.process_time() - began:.0f} s of the processor, preflight and bundle included")
         mark.write_text(str(steps))
     return int(mark.read_text())
@@ -73,7 +74,7 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("synth", type=Path)
     parser.add_argument("folder", type=Path)
-    parser.add_argument("--photos", type=Path, default=share("data/dosing_kit/heldout"))
+    parser.add_argument("--photos", type=Path, default=resource_path("data/dosing_kit/heldout"))
     parser.add_argument("--minutes", type=float, default=4.0)
     parser.add_argument("--ways", nargs="+", choices=list(WAYS), default=list(WAYS))
     for name, default in (("--seeds", 1), ("--batch", 16), ("--tokens", 168)):

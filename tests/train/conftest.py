@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from logicls.io.resources import share
+from logicls.io.resources import resource_path
 from logicls.synth.pipeline import SynthesisRequest, build_dataset
 from logicls.train.recipe import Recipe
 
@@ -21,20 +21,22 @@ import sys, time
 from pathlib import Path
 import torch
 from logicls.train.fit import fit
+from logicls.train.observer import TrainingObserver
 from logicls.train.recipe import Recipe
 
 torch.set_num_threads(1)
 synth, out, recipe, mark = sys.argv[1:]
 
-def told(step, loss):
-    say(f"step {step}, loss")
+def report_step(step, loss):
+    report(f"step {step}, loss")
 
-def say(line):
+def report(line):
     print(line, flush=True)
     if line.startswith(mark):
         time.sleep(300)
 
-fit(Path(synth), Path(out), Recipe.model_validate_json(recipe), resume=Path(out, "work").exists(), say=say, told=told)
+fit(Path(synth), Path(out), Recipe.model_validate_json(recipe), resume=Path(out, "work").exists(),
+    observer=TrainingObserver(on_message=report, on_step=report_step))
 """
 
 
@@ -70,7 +72,8 @@ def synth(tmp_path_factory) -> Path:
     """Twenty examples; read only."""
     out = tmp_path_factory.mktemp("synth")
     build_dataset(
-        SynthesisRequest(share("constraints/dosing_kit.yaml"), share("data/dosing_kit"), out, 20, 0), workers=1
+        SynthesisRequest(resource_path("constraints/dosing_kit.yaml"), resource_path("data/dosing_kit"), out, 20, 0),
+        workers=1,
     )
     return out
 

@@ -10,9 +10,9 @@ from logicls.models.nano import NanoImageProcessor, NanoProcessor
 from logicls.models.nano.answer_codec import NanoAnswerCodec
 from logicls.models.nano.losses import IGNORE_INDEX
 from logicls.models.nano.processor import train_tokenizer
-from logicls.train.batching import TrainingBatches, collate, apply_color_jitter
+from logicls.train.batching import TrainingBatches, apply_color_jitter, collate
 from logicls.train.encoding import EncodedExample
-from logicls.train.preflight import select_epoch_batch, preflight
+from logicls.train.preflight import preflight, select_epoch_batch
 
 
 @pytest.fixture(scope="module")

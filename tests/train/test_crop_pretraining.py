@@ -11,7 +11,6 @@ from logicls.io.resources import resource_path
 from logicls.pretraining.crop_encoder_training import CropClassifier
 from logicls.train.crop_pretraining import (
     CONTEXT_FACTOR,
-    BATCH,
     CROP_SIDE,
     AttributeCrops,
     CropBatches,
@@ -41,16 +40,16 @@ def painted(count: int, rng: np.random.Generator) -> AttributeCrops:
         half = SIZE.get(words[value], 24) // 2
         picture[32 - half : 32 + half, 32 - half : 32 + half] = INK.get(words[value], (20, 20, 20))
     boxes = np.tile(np.array([0.25, 0.25, 0.75, 0.75], np.float32), (count, 1))
-    return AttributeCrops(pixels, boxes, values, words, any_way=True)
+    return AttributeCrops(pixels, boxes, values, words, orientation_invariant=True)
 
 
 def test_things_are_cut_out_of_the_photos_own_pixels(flight, synth):
     """Each bearer of an attribute, in the middle of a square twice as wide as itself, with the word that it has."""
     numbers = range(len(flight.examples))
-    known = collect_crops(flight, synth, numbers, 0)
+    known = collect_crops(flight, synth, numbers, 0, 12_000)
 
     asked = {query for query, _ in known.classes}
-    things = sum(len([t for t in some if t[1] >= 0]) for e in flight.examples for some in e.things)
+    things = sum(len([t for t in some if t[1] >= 0]) for e in flight.examples for some in e.instances)
     longer = (known.boxes[:, 2:] - known.boxes[:, :2]).max(1)
     assert asked == {"attribute:liquid.colour", "attribute:mark.shape"}
     assert known.pixels.shape == (things, CROP_SIDE, CROP_SIDE, 3)
@@ -61,10 +60,10 @@ def test_things_are_cut_out_of_the_photos_own_pixels(flight, synth):
 
 def test_what_is_kept_aside_has_the_words_that_were_learned(flight, synth):
     """Numbers mean the same; a value that nobody learned is left out."""
-    known = collect_crops(flight, synth, range(20), 0)
+    known = collect_crops(flight, synth, range(20), 0, 12_000)
     words = known.classes[1:]
 
-    aside = collect_crops(flight, synth, range(20), 0, words)
+    aside = collect_crops(flight, synth, range(20), 0, 12_000, words)
 
     assert aside.classes == words
     assert len(aside.labels) == int((known.labels > 0).sum())
@@ -76,30 +75,30 @@ def test_a_batch_is_about_one_attribute_and_hangs_on_its_step():
     rare = known.labels.copy()
     rare[np.flatnonzero(rare == 0)[1:]] = 1
     shown = CropBatches(
-        AttributeCrops(known.pixels, known.boxes, rare, known.classes, any_way=True), seed=3, jitter=0.1
+        AttributeCrops(known.pixels, known.boxes, rare, known.classes, orientation_invariant=True), steps=2, batch=32, seed=3, jitter=0.1
     )
 
-    colours, sizes, again = shown.batch(0), shown.batch(1), shown.batch(1)
+    colours, sizes, again = shown.make_batch(0), shown.make_batch(1), shown.make_batch(1)
 
     assert all(torch.equal(sizes[name], again[name]) for name in sizes)
-    assert (colours["among"].tolist(), sizes["among"].tolist()) == (
+    assert (colours["class_mask"].tolist(), sizes["class_mask"].tolist()) == (
         [True, True, False, False],
         [False, False, True, True],
     )
-    assert set(colours["marks"].tolist()) == {0, 1}
-    assert 0.2 * BATCH < int((colours["marks"] == 0).sum()) < 0.8 * BATCH
+    assert set(colours["labels"].tolist()) == {0, 1}
+    assert 0.2 * 32 < int((colours["labels"] == 0).sum()) < 0.8 * 32
 
 
 def test_it_tells_the_values_of_each_attribute_apart():
     """What was learned of a few is told of others; before, it was a guess."""
     torch.manual_seed(0)
     known, others = (painted(count, np.random.default_rng(count)) for count in (64, 48))
-    reader, shown = CropClassifier(32, 40, 0, classes=4), CropBatches(known, seed=0, jitter=0.05)
+    reader, shown = CropClassifier(32, 40, 0, classes=4), CropBatches(known, steps=40, batch=32, seed=0, jitter=0.05)
     optimiser = torch.optim.AdamW(reader.parameters(), 3e-3)
     for step in range(40):
-        batch = shown.batch(step)
+        batch = shown.make_batch(step)
         optimiser.zero_grad()
-        F.cross_entropy(reader(batch), batch["marks"]).backward()
+        F.cross_entropy(reader(batch), batch["labels"]).backward()
         optimiser.step()
     reader.eval()
 

@@ -15,6 +15,7 @@ from logicls.predict.self_test import open_bundle
 from logicls.train.distributed import ProcessRank
 from logicls.train.fit import fit
 from logicls.train.metrics_log import read_rows
+from logicls.train.observer import TrainingObserver
 from logicls.train.recipe import Recipe
 from logicls.train.sampler import interleave
 
@@ -27,15 +28,16 @@ import sys, time
 from pathlib import Path
 import torch
 from logicls.train.fit import fit
+from logicls.train.observer import TrainingObserver
 from logicls.train.recipe import Recipe
 
-def told(step, loss):
+def report_step(step, loss):
     print("step", step, flush=True)
     if step == 9:
         time.sleep(300)
 
 if __name__ == "__main__":
-    fit(Path(sys.argv[1]), Path(sys.argv[2]), Recipe.model_validate_json(sys.argv[3]), say=lambda _: None, told=told)
+    fit(Path(sys.argv[1]), Path(sys.argv[2]), Recipe.model_validate_json(sys.argv[3]), observer=TrainingObserver(on_step=report_step))
 """
 
 
@@ -58,7 +60,7 @@ def runs(synth, tmp_path_factory):
     for processes in (1, 2):
         out, losses = tmp_path_factory.mktemp("run"), []
         recipe = TINY.model_copy(update={"processes": processes})
-        fit(synth, out, recipe, say=lambda _: None, told=lambda _, loss, losses=losses: losses.append(loss))
+        fit(synth, out, recipe, observer=TrainingObserver(on_step=lambda _, loss, losses=losses: losses.append(loss)))
         found.append((out, losses))
     return found
 
@@ -96,7 +98,13 @@ def test_both_may_be_killed(runs, synth, tmp_path):
                 os.kill(child.pid, signal.SIGKILL)
     losses: list[float] = []
 
-    fit(synth, tmp_path / "out", recipe, resume=True, say=lambda _: None, told=lambda _, loss: losses.append(loss))
+    fit(
+        synth,
+        tmp_path / "out",
+        recipe,
+        resume=True,
+        observer=TrainingObserver(on_step=lambda _, loss: losses.append(loss)),
+    )
 
     whole, told = runs[1]
     assert losses == told[6:]
@@ -108,6 +116,6 @@ def test_odd_shares_are_refused(synth, tmp_path):
     with pytest.raises(RecipeError, match=r"LC414 a batch of 8 cannot be shared evenly by 3 processes\."):
         fit(synth, tmp_path / "out", TINY.model_copy(update={"processes": 3}))
     with pytest.raises(RecipeError, match=r"LC414 a batch of 8, 3 of them fresh, cannot be shared evenly by 2"):
-        fit(synth, tmp_path / "out", TINY.model_copy(update={"processes": 2, "fresh": 0.375}))
+        fit(synth, tmp_path / "out", TINY.model_copy(update={"processes": 2, "online": 0.375}))
 
     assert not (tmp_path / "out").exists()

@@ -10,13 +10,14 @@ from logicls.errors import RecipeError
 from logicls.predict.self_test import open_bundle
 from logicls.train.fit import fit
 from logicls.train.metrics_log import read_metric
+from logicls.train.observer import SILENT, TrainingObserver
 from logicls.train.recipe import Recipe
 
 TINY = Recipe(
     steps=6, batch=4, visual_tokens=16, base=False, width=32, encoder_layers=1, decoder_layers=1, checkpoint_every=4
 )
 LONGER = TINY.model_copy(
-    update={"steps": 26, "checkpoint_every": 4, "evaluate_every": 3, "heldout": 0.3, "patience": 0}
+    update={"steps": 26, "checkpoint_every": 4, "evaluate_every": 3, "validation": 0.3, "patience": 0}
 )
 
 
@@ -24,7 +25,12 @@ LONGER = TINY.model_copy(
 def trained(synth, tmp_path_factory):
     """A run that nobody stopped: its folder, and what it told."""
     out, lines, steps = tmp_path_factory.mktemp("trained"), [], []
-    fit(synth, out, TINY, say=lines.append, told=lambda step, loss: steps.append((step, loss)))
+    fit(
+        synth,
+        out,
+        TINY,
+        observer=TrainingObserver(on_message=lines.append, on_step=lambda step, loss: steps.append((step, loss))),
+    )
     return out, lines, steps
 
 
@@ -59,7 +65,7 @@ def test_the_loss_falls(trained):
 def alone(synth, tmp_path_factory):
     """A longer run that nobody stopped: its folder and the loss of each step."""
     out, steps = tmp_path_factory.mktemp("alone"), []
-    fit(synth, out, LONGER, say=lambda _: None, told=lambda *step: steps.append(step))
+    fit(synth, out, LONGER, observer=TrainingObserver(on_step=lambda *step: steps.append(step)))
     return out, steps
 
 
@@ -80,7 +86,7 @@ def test_a_killed_run_goes_on_to_the_same_weights(alone, synth, killed, tmp_path
     for mark in marks:
         killed(synth, tmp_path, LONGER, mark)
 
-    fit(synth, tmp_path, LONGER, resume=True, say=lambda _: None, told=lambda *step: later.append(step))
+    fit(synth, tmp_path, LONGER, resume=True, observer=TrainingObserver(on_step=lambda *step: later.append(step)))
 
     assert later == steps[steps.index(later[0]) :]
     for name in ("model.safetensors", "training.csv", "work/heldout.csv", "work/difficulty.csv"):
@@ -94,12 +100,12 @@ def test_a_killed_run_goes_on_to_the_same_weights(alone, synth, killed, tmp_path
 def test_a_run_begun_anew_forgets_the_one_before(synth, tmp_path):
     """Killed before its first checkpoint, it goes on from its own beginning, not from the end of another run."""
     recipe = TINY.model_copy(update={"checkpoint_every": 5})
-    fit(synth, tmp_path, recipe, say=lambda _: None)
+    fit(synth, tmp_path, recipe, observer=SILENT)
     steps: list[int] = []
 
     with pytest.raises(ZeroDivisionError):
-        fit(synth, tmp_path, recipe, say=lambda _: None, told=lambda step, _: 1 / (3 - step))
-    fit(synth, tmp_path, recipe, resume=True, say=lambda _: None, told=lambda step, _: steps.append(step))
+        fit(synth, tmp_path, recipe, observer=TrainingObserver(on_step=lambda step, _: 1 / (3 - step)))
+    fit(synth, tmp_path, recipe, resume=True, observer=TrainingObserver(on_step=lambda step, _: steps.append(step)))
 
     assert steps == [1, 2, 3, 4, 5, 6]
 
@@ -108,10 +114,12 @@ def test_a_run_begun_anew_forgets_the_one_before(synth, tmp_path):
 def test_a_finished_run_may_be_resumed(synth, tmp_path):
     """With no step left it writes the same bundle again."""
     recipe = TINY.model_copy(update={"checkpoint_every": 6})
-    first = fit(synth, tmp_path, recipe, say=lambda _: None)
+    first = fit(synth, tmp_path, recipe, observer=SILENT)
     steps: list[int] = []
 
-    again = fit(synth, tmp_path, recipe, resume=True, say=lambda _: None, told=lambda step, _: steps.append(step))
+    again = fit(
+        synth, tmp_path, recipe, resume=True, observer=TrainingObserver(on_step=lambda step, _: steps.append(step))
+    )
 
     assert (again.id, steps) == (first.id, [])
 
@@ -138,9 +146,9 @@ def test_a_run_may_begin_with_a_bundle(trained, synth, tmp_path):
     before = trained[2]
     steps: list[tuple[int, float]] = []
 
-    fit(synth, tmp_path, TINY, start=trained[0], say=lambda _: None, told=lambda *step: steps.append(step))
+    fit(synth, tmp_path, TINY, start=trained[0], observer=TrainingObserver(on_step=lambda *step: steps.append(step)))
     with pytest.raises(RecipeError) as caught:
-        fit(synth, tmp_path / "b", TINY.model_copy(update={"width": 64}), start=trained[0], say=lambda _: None)
+        fit(synth, tmp_path / "b", TINY.model_copy(update={"width": 64}), start=trained[0], observer=SILENT)
 
     assert steps[0][1] < before[0][1] - 0.5 * (before[0][1] - before[-1][1])
     assert "LC412 has another size" in str(caught.value)

@@ -67,7 +67,7 @@ def test_a_run_ends_in_a_bundle_that_predicts(checkpoint, synth, tmp_path, famil
     """Preflight, two steps, adapter saved and loaded, probe replayed, calibrated, a folder of photos read."""
     told, lines, seen = [], [], []
     made = fit(
-        synth, tmp_path / "bundle", recipe(checkpoint(family)).model_copy(update={"heldout": 0.3}), observer=TrainingObserver(on_message=lines.append, on_examples=seen.append, on_step=lambda *step: told.append(step)),
+        synth, tmp_path / "bundle", recipe(checkpoint(family)).model_copy(update={"validation": 0.3}), observer=TrainingObserver(on_message=lines.append, on_examples=seen.append, on_step=lambda *step: told.append(step)),
     )  # fmt: skip
     (tmp_path / "photos").mkdir()
     for number in range(2):
@@ -250,7 +250,7 @@ def test_what_is_hard_is_drawn_more_often_and_a_stopped_run_draws_the_same(check
     """Over two blocks of draws: the table, a picture, and bit by bit the weights of a run left alone."""
     given = recipe(checkpoint("llava"), steps=13, accumulate=2)
     fit(synth, tmp_path / "whole", given, **QUIET)
-    even = fit(synth, tmp_path / "even", given.model_copy(update={"difficulty": False}), **QUIET)
+    even = fit(synth, tmp_path / "even", given.model_copy(update={"hard_example_mining": False}), **QUIET)
 
     def stop(step: int, _: float) -> None:
         if step == 8:

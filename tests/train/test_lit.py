@@ -13,6 +13,7 @@ from logicls.models.nano.detection_head import INITIAL_LOGIT
 from logicls.models.nano.losses import DETECTION_THRESHOLD
 from logicls.train.calibration import find_threshold, recenter_detection_scores
 from logicls.train.fit import fit, make_model
+from logicls.train.observer import TrainingObserver
 from logicls.train.preflight import preflight
 from logicls.train.recipe import Recipe
 from logicls.train.validation import iterate_batches
@@ -100,7 +101,7 @@ def test_training_settles_it(synth, tmp_path):
     """What is said is what was added to the one number that raises all lights; the rest are the best weights."""
     said = []
 
-    bundle = fit(synth, tmp_path / "bundle", TINY, say=said.append)
+    bundle = fit(synth, tmp_path / "bundle", TINY, observer=TrainingObserver(on_message=said.append))
 
     limit = next(float(line.split()[7]) for line in said if line.startswith("a thing counts from a chance of"))
     best = load_file(next((tmp_path / "bundle" / "work").glob("best-*.safetensors")))

@@ -14,8 +14,9 @@ from logicls.synth.dataset import build_row
 from logicls.train.batching import TrainingBatches
 from logicls.train.encoding import ExampleEncoder
 from logicls.train.fit import fit
-from logicls.train.online_examples import open_online_examples, make_online_job
-from logicls.train.preflight import select_epoch_batch, preflight
+from logicls.train.observer import SILENT, TrainingObserver
+from logicls.train.online_examples import make_online_job, open_online_examples
+from logicls.train.preflight import preflight, select_epoch_batch
 from logicls.train.recipe import Recipe
 
 SETTINGS = {"share": 0.5, "batch": 8, "verdict_weight": 3.0}
@@ -89,7 +90,7 @@ def test_workers_and_the_start_change_nothing(synth, flight):
 @pytest.mark.parametrize("share", [0.5, 1.0])
 def test_a_run_goes_on_to_the_same_weights(synth, tmp_path, share):
     """Interrupted after a checkpoint, with other workers: losses and weights are those of the run left alone."""
-    recipe = TINY.model_copy(update={"fresh": share})
+    recipe = TINY.model_copy(update={"online": share})
     steps: dict[str, list[tuple[int, float]]] = {"whole": [], "first": [], "later": []}
 
     def interrupted(step, loss):
@@ -97,13 +98,13 @@ def test_a_run_goes_on_to_the_same_weights(synth, tmp_path, share):
         if step == 5:
             raise ZeroDivisionError
 
-    quiet = {"say": lambda _: None}
-    fit(synth, tmp_path / "whole", recipe, told=lambda *step: steps["whole"].append(step), **quiet)
+    quiet = {"observer": SILENT}
+    fit(synth, tmp_path / "whole", recipe, observer=TrainingObserver(on_step=lambda *step: steps["whole"].append(step)))
     with pytest.raises(ZeroDivisionError):
-        fit(synth, tmp_path / "broken", recipe, told=interrupted, **quiet)
+        fit(synth, tmp_path / "broken", recipe, observer=TrainingObserver(on_step=interrupted))
     fit(
         synth, tmp_path / "broken", recipe, resume=True, workers=2,
-        told=lambda *step: steps["later"].append(step), **quiet,
+        observer=TrainingObserver(on_step=lambda *step: steps["later"].append(step)),
     )  # fmt: skip
 
     assert steps["later"] == steps["whole"][4:]

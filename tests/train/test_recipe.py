@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from logicls.errors import RecipeError
-from logicls.io.resources import share
+from logicls.io.resources import resource_path
 from logicls.train.recipe import Recipe, read_recipe
 
 
@@ -28,7 +28,9 @@ def test_what_is_written_is_read(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "path", sorted({*share("train").glob("*.yaml")} - {*share("train").glob("base*.yaml")}), ids=lambda path: path.name
+    "path",
+    sorted({*resource_path("train").glob("*.yaml")} - {*resource_path("train").glob("base*.yaml")}),
+    ids=lambda path: path.name,
 )
 def test_shipped_recipes_are_good(path):
     """Each can be read, and says only what there is to say."""

@@ -7,6 +7,7 @@ from PIL import Image
 
 from logicls.train.fit import fit
 from logicls.train.metrics_log import read_rows
+from logicls.train.observer import SILENT
 from logicls.train.recipe import Recipe
 
 TINY = Recipe(
@@ -20,7 +21,7 @@ def runs(synth, tmp_path_factory):
     folders = []
     for name, difficulty in (("on", True), ("off", False)):
         folders.append(tmp_path_factory.mktemp(name))
-        fit(synth, folders[-1], TINY.model_copy(update={"difficulty": difficulty}), say=lambda _: None)
+        fit(synth, folders[-1], TINY.model_copy(update={"hard_example_mining": difficulty}), observer=SILENT)
     return folders
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from logicls.train.sampler import MAX_WEIGHT, MAX_REPEAT_FACTOR, Strata, DifficultyTracker, build_strata, repeat_factors
+from logicls.train.sampler import MAX_REPEAT_FACTOR, MAX_WEIGHT, DifficultyTracker, Strata, build_strata, repeat_factors
 
 
 def row(colour: str, tablets: int, *violations: str) -> dict[str, object]:

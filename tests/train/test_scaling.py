@@ -8,9 +8,9 @@ import pytest
 from logicls.constraints.spec.loader import load_spec
 from logicls.predict.readers.detections import Detection
 from logicls.predict.readers.nano import Prediction
-from logicls.predict.uncertainty.calibration import sigmoid, log_odds
+from logicls.predict.uncertainty.calibration import log_odds, sigmoid
 from logicls.records import Answer, Box
-from logicls.train.calibration import CalibrationExample, fit_calibration, estimate_spread
+from logicls.train.calibration import CalibrationExample, estimate_spread, fit_calibration
 
 SPEC = """logicls: 1
 product: {name: box}

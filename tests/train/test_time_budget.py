@@ -9,8 +9,9 @@ import torch
 
 from logicls.errors import RecipeError
 from logicls.train.fit import fit
+from logicls.train.observer import TrainingObserver
 from logicls.train.recipe import Recipe
-from logicls.train.time_budget import MIN_STEPS, StepTime, fit_steps_to_time, choose_steps
+from logicls.train.time_budget import MIN_STEPS, StepTime, choose_steps, fit_steps_to_time
 
 TINY = Recipe(
     steps=6, batch=4, visual_tokens=16, base=False, width=32, encoder_layers=1, decoder_layers=1, checkpoint_every=4,
@@ -43,10 +44,10 @@ def test_too_few_minutes_are_refused():
     ("said", "steps"),
     [
         ({}, 2600),
-        ({"most_minutes": 30}, 2600),
-        ({"most_minutes": 20}, fit_steps_to_time(StepTime(0.5, 4.0, 100), 20.0, 60.0)),
-        ({"most_minutes": 20, "steps": 300}, 300),
-        ({"minutes": 40, "most_minutes": 20}, fit_steps_to_time(StepTime(0.5, 4.0, 100), 40.0, 60.0)),
+        ({"max_minutes": 30}, 2600),
+        ({"max_minutes": 20}, fit_steps_to_time(StepTime(0.5, 4.0, 100), 20.0, 60.0)),
+        ({"max_minutes": 20, "steps": 300}, 300),
+        ({"minutes": 40, "max_minutes": 20}, fit_steps_to_time(StepTime(0.5, 4.0, 100), 40.0, 60.0)),
     ],
 )
 def test_no_longer_than_is_wanted(said, steps):
@@ -56,10 +57,17 @@ def test_no_longer_than_is_wanted(said, steps):
 
 def test_fewer_steps_than_the_recipes_are_said(synth, tmp_path):
     """And the run has just so many."""
-    recipe, said, planned = TINY.model_copy(update={"steps": 10**6, "most_minutes": 0.2}), [], []
+    recipe, said, planned = TINY.model_copy(update={"steps": 10**6, "max_minutes": 0.2}), [], []
 
     with pytest.raises(ZeroDivisionError):
-        fit(synth, tmp_path, recipe, say=said.append, planned=planned.append, told=lambda step, _: 1 / (1 - step))
+        fit(
+            synth,
+            tmp_path,
+            recipe,
+            observer=TrainingObserver(
+                on_message=said.append, on_plan=planned.append, on_step=lambda step, _: 1 / (1 - step)
+            ),
+        )
 
     assert MIN_STEPS <= planned[0] < 10**5
     assert "the 1000000 steps of the recipe would take longer than its 0.2 minutes, which --minutes overrules" in said
@@ -83,9 +91,14 @@ def test_measuring_changes_nothing(synth, tmp_path):
     for name in ("a", "b"):
         torch.rand(5)
         mine: list[float] = []
-        fit(synth, tmp_path / name, TINY, say=lines.append, told=lambda _, loss, mine=mine: mine.append(loss))
+        fit(
+            synth,
+            tmp_path / name,
+            TINY,
+            observer=TrainingObserver(on_message=lines.append, on_step=lambda _, loss, mine=mine: mine.append(loss)),
+        )
         losses.append(mine)
-    fit(synth, tmp_path / "c", TINY, say=lines.append, told=told)
+    fit(synth, tmp_path / "c", TINY, observer=TrainingObserver(on_message=lines.append, on_step=told))
 
     place = max(number for number, line in enumerate(lines) if line.startswith("about "))
     assert losses[0] == losses[1]
@@ -106,12 +119,11 @@ def test_minutes_make_the_number_of_steps(synth, tmp_path):
             raise ZeroDivisionError
 
     with pytest.raises(ZeroDivisionError):
-        fit(synth, tmp_path, recipe, say=lambda _: None, planned=planned.append, told=stop)
+        fit(synth, tmp_path, recipe, observer=TrainingObserver(on_plan=planned.append, on_step=stop))
     mark = tmp_path / "work" / "plan.json"
     assert json.loads(mark.read_text()) == {"steps": planned[0]}
     mark.write_text('{"steps": 12}')
-    fit(synth, tmp_path, recipe, resume=True, say=lambda _: None, planned=planned.append,
-        told=lambda step, _: steps.append(step))  # fmt: skip
+    fit(synth, tmp_path, recipe, resume=True, observer=TrainingObserver(on_plan=planned.append, on_step=lambda step, _: steps.append(step)))  # fmt: skip
 
     assert planned[0] > MIN_STEPS
     assert planned[1:] == [12]

@@ -10,6 +10,7 @@ from safetensors.torch import load_file
 from logicls.synth.dataset import read_rows
 from logicls.train.fit import fit
 from logicls.train.metrics_log import read_metric
+from logicls.train.observer import TrainingObserver
 from logicls.train.online_examples import open_online_examples
 from logicls.train.preflight import preflight
 from logicls.train.recipe import Recipe
@@ -83,7 +84,7 @@ def test_fresh_examples_leave_them_out(synth, tmp_path):
 def trained(synth, tmp_path_factory):
     """A run with an evaluation every two steps: its folder and lines."""
     out, lines = tmp_path_factory.mktemp("trained"), []
-    fit(synth, out, TINY, say=lines.append)
+    fit(synth, out, TINY, observer=TrainingObserver(on_message=lines.append))
     return out, lines
 
 
@@ -124,9 +125,11 @@ def test_a_run_that_gets_no_better_ends(synth, tmp_path):
     recipe = TINY.model_copy(update={"lr": 1e-12, "patience": 2, "steps": 40, "evaluate_every": 4})
     steps: list[int] = []
 
-    first = fit(synth, tmp_path, recipe, say=lambda _: None, told=lambda step, _: steps.append(step))
+    first = fit(synth, tmp_path, recipe, observer=TrainingObserver(on_step=lambda step, _: steps.append(step)))
     done = len(steps)
-    again = fit(synth, tmp_path, recipe, resume=True, say=lambda _: None, told=lambda step, _: steps.append(step))
+    again = fit(
+        synth, tmp_path, recipe, resume=True, observer=TrainingObserver(on_step=lambda step, _: steps.append(step))
+    )
 
     assert 12 <= done < 40
     assert len(steps) == done
@@ -140,7 +143,12 @@ def test_photos_kept_aside_change_nothing_else(synth, tmp_path):
     for every in (1, 5):
         told: list[float] = []
         recipe = TINY.model_copy(update={"evaluate_every": every, "patience": 0})
-        fit(synth, tmp_path / str(every), recipe, say=lambda _: None, told=lambda _, loss, told=told: told.append(loss))
+        fit(
+            synth,
+            tmp_path / str(every),
+            recipe,
+            observer=TrainingObserver(on_step=lambda _, loss, told=told: told.append(loss)),
+        )
         losses.append(told)
 
     assert losses[0] == losses[1]

@@ -16,8 +16,8 @@ from logicls.models.hub.shared_prefix import move_inputs
 from logicls.models.nano.losses import IGNORE_INDEX
 from logicls.records import Answer
 from logicls.train.grpo.rewards import Task, Tokens
-from logicls.train.hub_dataset import Batch, HubExamples, EncodedTurn, collate_turns
-from logicls.train.validation import QueryScores, Evaluation, aggregate_scores
+from logicls.train.hub_dataset import Batch, EncodedTurn, HubExamples, collate_turns
+from logicls.train.validation import Evaluation, QueryScores, aggregate_scores
 
 LENGTH_MARGIN = 1.25
 """An answer may be so much longer than the longest true one that was seen."""

@@ -47,8 +47,8 @@ class NanoPolicy:
 
     def _load_pixels(self, number: int) -> UInt8[np.ndarray, "height width 3"]:
         photo = decode_image(self.rows[number]["image"]["bytes"], number)
-        fitted: np.ndarray = self.processor.image_processor.fitted(photo)
-        return fitted
+        pixels: np.ndarray = self.processor.image_processor.letterbox(photo)
+        return pixels
 
     def generates(self, query: str) -> bool:
         """Whether the question is neither where things are nor what the things are like that were pointed at."""

@@ -33,8 +33,8 @@ from logicls.train.grpo.hub_policy import HubPolicy
 from logicls.train.grpo.nano_policy import NanoPolicy
 from logicls.train.grpo.rewards import REWARDS, Policy, Task, make_tasks
 from logicls.train.hub_dataset import HubExamples, open_rows
-from logicls.train.lightning_module import StepCallback
-from logicls.train.metrics_log import SILENT, MetricsLog, TrainingObserver, plot_rewards
+from logicls.train.metrics_log import MetricsLog, plot_rewards
+from logicls.train.observer import SILENT, StepCallback, TrainingObserver
 from logicls.train.preflight import select_epoch_batch
 from logicls.train.recipe import Recipe
 from logicls.train.run import register_run
@@ -264,7 +264,7 @@ def _draw_tasks(policy: Policy, rows: Any, recipe: Recipe) -> TaskSet:
 def _train(
     policy: Policy, bundle: Bundle, tasks: TaskSet, out: Path, recipe: Recipe, observer: TrainingObserver
 ) -> None:
-    from logicls.train.grpo.trainer import PolicyTrainer, train, make_config
+    from logicls.train.grpo.trainer import PolicyTrainer, make_config, train
 
     is_hub = bundle.hub is not None
     settings = make_config(

@@ -8,7 +8,7 @@ import pytest
 
 from logicls.constraints.spec.loader import load_spec
 from logicls.records import Answer, Box
-from logicls.train.grpo.rewards import REWARDS, Task, score_boxes, score_format, score_verdict, score_slots, make_tasks
+from logicls.train.grpo.rewards import REWARDS, Task, make_tasks, score_boxes, score_format, score_slots, score_verdict
 
 PINS = (Box(0, 0, 10, 10), Box(20, 0, 30, 10))
 TRUTH = (

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-from dataclasses import replace
 
 import pytest
 import torch
@@ -17,8 +16,9 @@ from logicls.train.fit import fit
 from logicls.train.grpo import stage as grpo
 from logicls.train.grpo import trainer as grpo_trainer
 from logicls.train.grpo.stage import fit_grpo
-from logicls.train.metrics_log import SILENT, TrainingObserver, read_rows
-from logicls.train.recipe import HubSettings, Recipe, GrpoSettings, check_grpo_options
+from logicls.train.metrics_log import read_rows
+from logicls.train.observer import SILENT, TrainingObserver
+from logicls.train.recipe import GrpoSettings, HubSettings, Recipe, check_grpo_options
 
 SHORT = GrpoSettings(steps=4, questions=4, generations=4, lr=1e-3, evaluate_every=2, validation_examples=4)
 TINY = Recipe(
@@ -29,14 +29,14 @@ TINY = Recipe(
 
 def heard(lines: list[str], steps: list[tuple[int, float]]) -> TrainingObserver:
     """Keeps what it is told."""
-    return replace(SILENT, say=lines.append, told=lambda *step: steps.append(step))
+    return TrainingObserver(on_message=lines.append, on_step=lambda *step: steps.append(step))
 
 
 @pytest.fixture(scope="module")
 def begun(synth, tmp_path_factory):
     """A bundle whose verdicts are words already."""
     out = tmp_path_factory.mktemp("begun")
-    fit(synth, out, TINY, say=lambda _: None)
+    fit(synth, out, TINY, observer=SILENT)
     return out
 
 
@@ -84,7 +84,7 @@ def test_exactness_never_falls(rewarded):
 @pytest.mark.slow
 def test_the_weights_that_it_began_with_are_kept_where_none_are_better(synth, begun, tmp_path):
     """Steps so long that they spoil everything leave the bundle as it was."""
-    spoilt = TINY.model_copy(update={"grpo": SHORT.model_copy(update={"lr": 0.5, "hold": 0.0})})
+    spoilt = TINY.model_copy(update={"grpo": SHORT.model_copy(update={"lr": 0.5, "auxiliary_weight": 0.0})})
 
     lines, steps = [], []
     made = fit_grpo(synth, tmp_path / "out", spoilt, start=begun, observer=heard(lines, steps))
@@ -108,8 +108,8 @@ def test_a_hub_model_takes_two_steps(checkpoint, synth, tmp_path, monkeypatch, m
     monkeypatch.setattr(grpo_trainer, "REWARDS", {"form": lambda *_: 1 - 1 / next(calls)})
     hub = HubSettings(rank=2, merge=merged, accumulate=2)
     plan = Recipe(model=str(checkpoint("qwen3_vl")), steps=1, batch=4, hub=hub)
-    fit(synth, tmp_path / "begun", plan, say=lambda _: None)
-    given = SHORT.model_copy(update={"steps": 2, "looked_at": 2, "temperature": 3.0})
+    fit(synth, tmp_path / "begun", plan, observer=SILENT)
+    given = SHORT.model_copy(update={"steps": 2, "validation_examples": 2, "temperature": 3.0})
 
     lines, steps = [], []
     fit_grpo(
