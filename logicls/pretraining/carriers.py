@@ -139,10 +139,10 @@ _TONES: tuple[Rgb, ...] = (
 )
 
 
-def _draw_sheet(scene: SceneBuilder, smallest: float) -> tuple[SceneArea, Rgb, Points, ComponentStyle]:
+def _draw_sheet(scene: SceneBuilder, min_share: float) -> tuple[SceneArea, Rgb, Points, ComponentStyle]:
     """A rectangle drawn on the ground: its area, colour, contour and style."""
     rng = scene.rng
-    wide, high = (side * float(rng.uniform(smallest, 0.95)) for side in (scene.width, scene.height))
+    wide, high = (side * float(rng.uniform(min_share, 0.95)) for side in (scene.width, scene.height))
     x, y = (
         float(rng.uniform(0.02, 1)) * (scene.width - wide) * 0.97,
         float(rng.uniform(0.02, 1)) * (scene.height - high) * 0.97,

@@ -139,7 +139,7 @@ def _paint_flower(canvas: Canvas, pose: Pose, style: ComponentStyle, contour: Po
 def _shape_kind(
     names: tuple[str, ...], points: Points, paint: Painter = paint_glossy, min_size: float = 8
 ) -> ComponentKind:
-    return ComponentKind(names, constant_contour(points), paint, min_size=smallest, family="shape")
+    return ComponentKind(names, constant_contour(points), paint, min_size=min_size, family="shape")
 
 
 SHAPE_KINDS = (

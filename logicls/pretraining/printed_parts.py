@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import cache
 
 import cv2
@@ -10,6 +11,7 @@ import numpy as np
 from logicls.pretraining.component_kinds import (
     ComponentKind,
     ComponentStyle,
+    Painter,
     darken,
     directional_shade,
     draw_highlight,
@@ -66,11 +68,11 @@ def _paint_fruit(canvas: Canvas, pose: Pose, style: ComponentStyle, contour: Poi
     draw_highlight(canvas, pose, style, contour, 0.2, strength=0.6)
 
 
-def _fruit_painter(rgb: Rgb, foot: bool = True) -> object:
+def _fruit_painter(rgb: Rgb, *, has_stalk: bool = True) -> Painter:
     def paint(canvas: Canvas, pose: Pose, style: ComponentStyle, contour: Points) -> None:
         own = ComponentStyle(rgb, rgb, style.light_direction)
         _paint_fruit(canvas, pose, own, contour)
-        if foot:
+        if has_stalk:
             stroke(canvas, pose.transform(np.array([(0, -0.3), (0.04, -0.46)])), _STEM, max(0.06 * pose.size, 0.8))
             fill(canvas, pose.transform(leaf(0.5)[:, ::-1] * 0.3 + (0.17, -0.4)), _GREEN)
 
@@ -230,8 +232,10 @@ def _paint_warning_sign(canvas: Canvas, pose: Pose, style: ComponentStyle, conto
 FRUITS = ("cherry", "banana", "orange", "apple", "lemon", "grape", "pear", "strawberry")
 
 
-def _fruit_kind(name: str, contour: object, paint: object, smallest: float = 12, *, word: str = "") -> ComponentKind:
-    return ComponentKind((name,), contour, paint, (), smallest, "slight", family="fruit", answer_word=word)  # type: ignore[arg-type]
+def _fruit_kind(
+    name: str, contour: Callable[[ComponentStyle], Points], paint: Painter, min_size: float = 12, *, word: str = ""
+) -> ComponentKind:
+    return ComponentKind((name,), contour, paint, (), min_size, "slight", family="fruit", answer_word=word)
 
 
 def _tile_kind(names: tuple[str, ...], attribute: str, values: tuple[str, ...]) -> ComponentKind:
@@ -246,7 +250,7 @@ FRUIT_KINDS = (
     _fruit_kind("banana", constant_contour(banana()), _paint_banana),
     _fruit_kind("orange", constant_contour(ellipse(1, 0.96)), _fruit_painter((0.98, 0.55, 0.05))),
     _fruit_kind("apple", constant_contour(lobed_disc(2, 0.06)), _fruit_painter((0.45, 0.72, 0.15))),
-    _fruit_kind("lemon", constant_contour(leaf(0.78)[:, ::-1]), _fruit_painter((0.97, 0.87, 0.15), foot=False)),
+    _fruit_kind("lemon", constant_contour(leaf(0.78)[:, ::-1]), _fruit_painter((0.97, 0.87, 0.15), has_stalk=False)),
     _fruit_kind("bunch of grapes", _grape_contour, _paint_grapes, 14, word="grape"),
     _fruit_kind("pear", _pear_contour, _fruit_painter((0.72, 0.75, 0.2))),
     _fruit_kind("strawberry", _strawberry_contour, _paint_strawberry),

@@ -86,9 +86,9 @@ def read_expert_state(folder: Path, kind: str, bundle: str) -> ExpertState:
     try:
         with safe_open(file, framework="pt") as archive:
             stored = dict(json.loads((archive.metadata() or {})["facts"]))
-            metadata = {_OLD_METADATA.get(key, key): value for key, value in stored.items()}
-            names: list[str] = list(archive.keys())
-            state = ExpertState({_present_name(name): archive.get_tensor(name) for name in names}, metadata)
+            metadata = {_OLD_METADATA.get(str(key), str(key)): value for key, value in stored.items()}
+            tensors = {_present_name(str(name)): archive.get_tensor(name) for name in archive.keys()}  # noqa: SIM118
+            state = ExpertState(tensors, metadata)
     except (OSError, SafetensorError, KeyError, ValueError, TypeError) as error:
         raise _file_error(file, f"cannot be read: {error}") from error
     if metadata.get("bundle") != bundle:
