@@ -1,12 +1,12 @@
-"""The bundle: one folder with all that prediction needs and no knob.
+"""The bundle: one folder with everything that prediction needs.
 
-model.safetensors, config.json        weights and sizes; of a hub model the adapter alone, where it was not merged
-tokenizer…, preprocessor_config.json  how photos and words become tensors
-spec.yaml                             the rules
-bundle.json                           id, hashes, versions, the most boxes an answer may have, the base of a hub model
-calibration.json, usual.safetensors   how sure it may be, and what its photos look like (`logicls.predict.decision`)
-thresholds.json                       when a person looks; may be changed
-probe/                                photos with the answers that the bundle must still give
+model.safetensors, config.json        weights and sizes; only the adapter of a hub model that was not merged
+tokenizer…, preprocessor_config.json  conversion of photos and text to tensors
+spec.yaml                             rules
+bundle.json                           id, hashes, library versions, most boxes of an answer, base of a hub model
+calibration.json, usual.safetensors   calibration of probabilities, and the out-of-distribution model
+thresholds.json                       thresholds for review; may be changed
+probe/                                photos and the answers to reproduce (`logicls.predict.self_test`)
 """
 
 from __future__ import annotations
@@ -17,11 +17,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, cast
 
 from safetensors import SafetensorError
 
-import logicls.models.nano  # noqa: F401  registers nano with the Auto classes
 from logicls.constraints.spec.loader import load_spec
 from logicls.constraints.spec.models import Spec
 from logicls.constraints.spec.yaml_reader import read_text
@@ -37,6 +36,11 @@ from logicls.models.hub.bundle_io import (
     save_hub_model,
 )
 from logicls.models.hub.loading import load_processor
+from logicls.models.hub.protocols import HubModel, HubProcessor
+from logicls.models.nano import NanoForImageTextToText, NanoProcessor  # registers nano with the Auto classes
+
+if TYPE_CHECKING:
+    from peft import PeftModel
 
 FORMAT_VERSION = 1
 LIBRARIES = ("torch", "transformers", "peft")
@@ -50,30 +54,62 @@ class Bundle:
     id: str
     """Twelve hex digits of the weights' SHA-256."""
     spec: Spec
-    model: Any
-    processor: Any
+    model: NanoForImageTextToText | HubModel | None
+    """nano, or a hub model where `hub` is set; None where the model runs elsewhere."""
+    processor: NanoProcessor | HubProcessor | None
     max_boxes: int
+    """Largest number of boxes or values of an answer."""
     hub: HubModelInfo | None = None
-    """Which hub model was fine-tuned; None for nano."""
+    """Base model and settings of a hub model; None for nano."""
     versions: tuple[tuple[str, str], ...] = ()
-    """Of the libraries that it was made with."""
+    """Versions of the libraries with which the bundle was made."""
     is_external: bool = False
-    """True where another model answers than its own: nothing holds that was fitted to its own."""
+    """True where another model than the bundle's own answers, so that its calibration does not apply."""
+
+    @property
+    def nano_model(self) -> NanoForImageTextToText:
+        """The model of a nano bundle. Raises `TypeError` for a bundle without one."""
+        self._require(self.model, is_hub=False)
+        return cast(NanoForImageTextToText, self.model)
+
+    @property
+    def nano_processor(self) -> NanoProcessor:
+        """The processor of a nano bundle. Raises `TypeError` for a bundle without one."""
+        self._require(self.processor, is_hub=False)
+        return cast(NanoProcessor, self.processor)
+
+    @property
+    def hub_model(self) -> HubModel:
+        """The model of a bundle with a hub model. Raises `TypeError` for a bundle without one."""
+        self._require(self.model, is_hub=True)
+        return cast(HubModel, self.model)
+
+    @property
+    def hub_processor(self) -> HubProcessor:
+        """The processor of a bundle with a hub model. Raises `TypeError` for a bundle without one."""
+        self._require(self.processor, is_hub=True)
+        return cast(HubProcessor, self.processor)
+
+    def _require(self, part: object, *, is_hub: bool) -> None:
+        if part is None or (self.hub is not None) != is_hub:
+            raise TypeError(f"the bundle holds no {'hub model' if is_hub else 'nano model'}")
 
 
-def write_bundle(path: Path, *, model: Any, processor: Any, spec_file: Path, max_boxes: int) -> Bundle:
-    """Write everything but the probe."""
+def write_bundle(
+    path: Path, *, model: NanoForImageTextToText, processor: NanoProcessor, spec_file: Path, max_boxes: int
+) -> Bundle:
+    """Write a bundle of nano without its probe, and load it."""
     path.mkdir(parents=True, exist_ok=True)
     model.save_pretrained(path)
     processor.save_pretrained(path)
-    _write_metadata(path, {"id": _weights_hash(path)}, spec_file, max_boxes)
+    _write_metadata(path, {"id": _hash_nano_weights(path)}, spec_file, max_boxes)
     return load_bundle(path)
 
 
 def write_hub_bundle(
-    path: Path, *, adapter: Any, processor: Any, hub: HubModelInfo, spec_file: Path, max_boxes: int
-) -> None:  # fmt: skip
-    """The same for a hub model, given as an adapter of peft. It is not read back: two of them may not fit in memory."""
+    path: Path, *, adapter: PeftModel, processor: HubProcessor, hub: HubModelInfo, spec_file: Path, max_boxes: int
+) -> None:
+    """Write a bundle of a hub model without its probe. It is not loaded: two models may not fit into memory."""
     path.mkdir(parents=True, exist_ok=True)
     save_hub_model(path, adapter, processor, hub)
     facts = hub_to_json(hub)
@@ -82,70 +118,74 @@ def write_hub_bundle(
 
 def _write_metadata(path: Path, facts: Mapping[str, object], spec_file: Path, max_boxes: int) -> None:
     write_text(path / "spec.yaml", read_text(spec_file))
-    for weights in path.glob("*.safetensors"):  # safetensors writes them for their owner alone
+    for weights in path.glob("*.safetensors"):  # safetensors makes them readable to their owner alone
         weights.chmod((path / "spec.yaml").stat().st_mode)
-    written = {
+    metadata = {
         "format": FORMAT_VERSION,
         **facts,
         "spec": load_spec(path / "spec.yaml").hash,
-        "questions": _questions_hash(),
+        "questions": _hash_questions(),
         "max_boxes": max_boxes,
         "versions": {name: version(name) for name in LIBRARIES},
     }
-    write_text(path / "bundle.json", json.dumps(written, indent=1))
+    write_text(path / "bundle.json", json.dumps(metadata, indent=1))
 
 
 def load_bundle(path: Path) -> Bundle:
     """Load a bundle without replaying its probe. Raises `BundleError`."""
-    facts = _read_metadata(path)
-    try:
-        spec = load_spec(path / "spec.yaml")
-    except LogiClsError as error:
-        raise _unloadable(error, path) from error
-    hub = None
-    if "hub" in facts:
-        _check_hashes(facts, path, spec)  # first, because a model of the hub is large
-        hub, model, processor = load_hub_model(path, facts["hub"])
+    metadata = _read_metadata(path)
+    spec = _load_bundle_spec(path)
+    hub: HubModelInfo | None = None
+    model: NanoForImageTextToText | HubModel
+    processor: NanoProcessor | HubProcessor
+    if "hub" in metadata:
+        _check_hashes(metadata, path, spec)  # before loading, because a hub model is large
+        hub, model, processor = load_hub_model(path, metadata["hub"])
     else:
-        model, processor = _nano(path)
-        _check_hashes(facts, path, spec)
-    versions = facts.get("versions")
-    made_with = tuple(sorted(versions.items())) if isinstance(versions, dict) else ()
-    return Bundle(path, str(facts["id"]), spec, model, processor, int(str(facts["max_boxes"])), hub, made_with)
+        model, processor = _load_nano(path)
+        _check_hashes(metadata, path, spec)
+    recorded = metadata.get("versions")
+    versions = tuple(sorted(recorded.items())) if isinstance(recorded, dict) else ()
+    return Bundle(path, str(metadata["id"]), spec, model, processor, int(str(metadata["max_boxes"])), hub, versions)
 
 
 def load_bundle_without_model(path: Path) -> Bundle:
-    """A bundle without its model, which runs elsewhere: the rules, and the processor of a hub model.
+    """Load a bundle whose model runs elsewhere: its rules, and the processor of a hub model.
 
     Raises:
-        BundleError: It is none, or spec or questions are not those that it was made with.
+        BundleError: It is not a bundle, or spec or question templates differ from those of the bundle.
     """
-    facts = _read_metadata(path)
-    try:
-        spec = load_spec(path / "spec.yaml")
-    except LogiClsError as error:
-        raise _unloadable(error, path) from error
-    _check_hashes(facts, path, spec, weights=str(facts["id"]))
-    hub = hub_from_json(path, facts["hub"]) if "hub" in facts else None
+    metadata = _read_metadata(path)
+    spec = _load_bundle_spec(path)
+    _check_hashes(metadata, path, spec, weights=str(metadata["id"]))
+    hub = hub_from_json(path, metadata["hub"]) if "hub" in metadata else None
     processor = load_processor(path) if hub is not None else None
-    return Bundle(path, str(facts["id"]), spec, None, processor, int(str(facts["max_boxes"])), hub)
+    return Bundle(path, str(metadata["id"]), spec, None, processor, int(str(metadata["max_boxes"])), hub)
 
 
 def describe_version_changes(bundle: Bundle) -> str:
-    """Which libraries have another version than when the bundle was made; empty where all are the same."""
+    """List the libraries whose version differs from that with which the bundle was made; empty if none does."""
     now = {name: version(name) for name in LIBRARIES}
-    changed = [(name, then) for name, then in bundle.versions if now.get(name) != then]
-    return ", ".join(f"{name} {now.get(name, 'none')} instead of {then}" for name, then in changed)
+    changes = [(name, then) for name, then in bundle.versions if now.get(name) != then]
+    return ", ".join(f"{name} {now.get(name, 'none')} instead of {then}" for name, then in changes)
 
 
-def _nano(path: Path) -> tuple[Any, Any]:
+def _load_bundle_spec(path: Path) -> Spec:
+    try:
+        return load_spec(path / "spec.yaml")
+    except LogiClsError as error:
+        raise _unloadable(error, path) from error
+
+
+def _load_nano(path: Path) -> tuple[NanoForImageTextToText, NanoProcessor]:
     from transformers import AutoModelForImageTextToText, AutoProcessor
 
     try:
         model = AutoModelForImageTextToText.from_pretrained(path, local_files_only=True, use_safetensors=True).eval()
-        return model, AutoProcessor.from_pretrained(path, local_files_only=True)
+        processor = AutoProcessor.from_pretrained(path, local_files_only=True)
     except (OSError, ValueError, KeyError, SafetensorError) as error:
         raise _unloadable(error, path) from error
+    return cast(NanoForImageTextToText, model), cast(NanoProcessor, processor)
 
 
 def _unloadable(error: Exception, path: Path) -> BundleError:
@@ -154,37 +194,41 @@ def _unloadable(error: Exception, path: Path) -> BundleError:
 
 def _read_metadata(path: Path) -> dict[str, object]:
     try:
-        facts: dict[str, object] = dict(json.loads((path / "bundle.json").read_text(encoding="utf-8")))
+        metadata: dict[str, object] = dict(json.loads((path / "bundle.json").read_text(encoding="utf-8")))
     except (OSError, ValueError, TypeError) as error:
         raise _error("LC501", "is not a bundle: it has no readable bundle.json.", path,
                      "Make one with `logicls train`.") from error  # fmt: skip
-    missing = [key for key in ("format", "id", "spec", "questions", "max_boxes") if key not in facts]
-    if missing or facts["format"] != FORMAT_VERSION:
-        raise _error("LC501", f"has a bundle.json of another kind (lacks {missing}).", path, "Train it again.")
-    return facts
+    missing = [key for key in ("format", "id", "spec", "questions", "max_boxes") if key not in metadata]
+    if missing or metadata["format"] != FORMAT_VERSION:
+        reason = f"it lacks {', '.join(missing)}" if missing else f"its format is {metadata['format']}"
+        raise _error("LC501", f"has an incompatible bundle.json: {reason}.", path, "Train again.")
+    return metadata
 
 
-def _check_hashes(facts: dict[str, object], path: Path, spec: Spec, weights: str = "") -> None:
-    """`weights` is their hash, where it need not be worked out."""
-    hub = facts.get("hub")
-    weights = weights or (hash_weights(path, hub) if isinstance(hub, dict) else _weights_hash(path))
-    found = {"id": weights, "spec": spec.hash, "questions": _questions_hash()}
-    learned = "what was learned" if hub else "model.safetensors"
-    what = {"id": learned, "spec": "spec.yaml", "questions": "the shipped questions"}
+def _check_hashes(metadata: dict[str, object], path: Path, spec: Spec, weights: str = "") -> None:
+    """Compare weights, spec and question templates with the hashes in bundle.json.
+
+    `weights`: the hash of the weights, if it need not be computed. Raises `BundleError` (LC503).
+    """
+    hub = metadata.get("hub")
+    weights = weights or (hash_weights(path, hub) if isinstance(hub, dict) else _hash_nano_weights(path))
+    found = {"id": weights, "spec": spec.hash, "questions": _hash_questions()}
+    weight_files = "the trained weights" if hub else "model.safetensors"
+    subjects = {"id": weight_files, "spec": "spec.yaml", "questions": "the installed question templates"}
     problems = [
-        Problem("LC503", f"{what[key]} is not what the bundle was made with.", str(path), advice="Train it again.")
+        Problem("LC503", f"{subjects[key]} changed since the bundle was made.", str(path), advice="Train again.")
         for key in found
-        if found[key] != facts[key]
+        if found[key] != metadata[key]
     ]
     if problems:
         raise BundleError(problems)
 
 
-def _weights_hash(path: Path) -> str:
+def _hash_nano_weights(path: Path) -> str:
     return hashlib.sha256((path / "model.safetensors").read_bytes()).hexdigest()[:12]
 
 
-def _questions_hash() -> str:
+def _hash_questions() -> str:
     return hashlib.sha256(resource_path("synth/questions.j2").read_bytes()).hexdigest()[:12]
 
 

@@ -78,7 +78,7 @@ def test_a_bundle_of_another_kind_is_refused(copy):
 
     said = refusals(copy)
 
-    assert said == ["HERE LC501 has a bundle.json of another kind (lacks ['spec']). Train it again."]
+    assert said == ["HERE LC501 has an incompatible bundle.json: it lacks spec. Train again."]
 
 
 @pytest.mark.parametrize("text", ["[]", "3", "null"])
@@ -111,7 +111,7 @@ def test_changed_weights_are_refused(copy):
 
     said = refusals(copy)
 
-    assert said == ["HERE LC503 model.safetensors is not what the bundle was made with. Train it again."]
+    assert said == ["HERE LC503 model.safetensors changed since the bundle was made. Train again."]
 
 
 def test_a_changed_spec_is_refused(copy):
@@ -120,7 +120,7 @@ def test_a_changed_spec_is_refused(copy):
 
     said = refusals(copy)
 
-    assert said == ["HERE LC503 spec.yaml is not what the bundle was made with. Train it again."]
+    assert said == ["HERE LC503 spec.yaml changed since the bundle was made. Train again."]
 
 
 def test_a_spec_that_is_none_is_refused(copy):

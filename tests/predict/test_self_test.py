@@ -89,7 +89,7 @@ def test_a_question_that_is_no_longer_asked_is_named(copy):
 def test_weights_that_answer_otherwise_are_found_out(copy):
     """Even where the hash is made to fit: the probe names photos and questions."""
     weights = load_file(copy / "model.safetensors")
-    weights["words.weight"] = -weights["words.weight"]
+    weights["token_embeddings.weight"] = -weights["token_embeddings.weight"]
     save_file(weights, copy / "model.safetensors", {"format": "pt"})
     facts = json.loads((copy / "bundle.json").read_text())
     facts["id"] = hashlib.sha256((copy / "model.safetensors").read_bytes()).hexdigest()[:12]
@@ -106,12 +106,12 @@ def test_weights_that_answer_otherwise_are_found_out(copy):
 def test_changed_weights_are_refused_before_the_probe(copy):
     """The hash says so by itself."""
     weights = load_file(copy / "model.safetensors")
-    weights["words.weight"] = -weights["words.weight"]
+    weights["token_embeddings.weight"] = -weights["token_embeddings.weight"]
     save_file(weights, copy / "model.safetensors", {"format": "pt"})
 
     said = refusals(copy)
 
-    assert said == ["HERE LC503 model.safetensors is not what the bundle was made with. Train it again."]
+    assert said == ["HERE LC503 model.safetensors changed since the bundle was made. Train again."]
 
 
 @pytest.mark.parametrize("name", ["expected.json", "1.jpg"])

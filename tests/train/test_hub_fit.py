@@ -341,7 +341,7 @@ def test_a_bundle_whose_base_changed_or_is_gone_is_refused(checkpoint, synth, tm
 
     assert str(changed.value) == (
         f"{tmp_path / 'bundle'} LC514 {base} is not the model that the adapter was trained on: configuration or "
-        "weights differ. Bring that model back, or train again."
+        "weights differ. Restore that model, or train again."
     )
     assert str(gone.value).startswith(f"{base} LC510 this model is not on this machine.")
 

@@ -1,8 +1,7 @@
-"""Adapters: low-rank changes of a model's linear maps (Hu et al. 2021, arXiv 2106.09685), through peft.
+"""LoRA adapters of hub models (Hu et al. 2021, arXiv 2106.09685), through peft.
 
-An adapter that does not reach the model is the most common failure of such training, and peft passes over it: weights
-of another name are left out, and the model answers as if it had never been trained. Here every weight of the adapter
-must find its place and every place its weight.
+peft ignores weights with unknown names, so that a model may answer as if it had never been trained. Here every weight
+of a saved adapter must match one of the model's, and the other way round.
 """
 
 from __future__ import annotations
@@ -10,7 +9,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 from safetensors import SafetensorError
@@ -18,95 +17,111 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from logicls.errors import BundleError, Problem
+from logicls.models.hub.protocols import HubModel
+
+if TYPE_CHECKING:
+    from peft import PeftConfig, PeftModel
 
 ADAPTER_FILE = "adapter_model.safetensors"
-"""As peft names it, so that others can load it too."""
+"""File name that peft uses, so that other tools can load the adapter."""
 MAX_LISTED_NAMES = 3
-"""Names that an error lists."""
+"""Names of weights that an error lists."""
+Scope = Literal["language", "everywhere"]
 
 
-def add_adapter(model: Any, *, rank: int, alpha: int, dropout: float, scope: Literal["language", "everywhere"]) -> Any:
-    """The model with a fresh adapter, which changes nothing yet; all other weights are frozen."""
+def add_adapter(model: HubModel, *, rank: int, alpha: int, dropout: float, scope: Scope) -> PeftModel:
+    """Add a new adapter, whose initial output is zero, and freeze all other weights.
+
+    Args:
+        model: The base model.
+        rank: Rank of the low-rank matrices.
+        alpha: Scale of the adapter, divided by the rank.
+        dropout: Probability of dropout on the adapter's input.
+        scope: Adapt the linear layers of the language model, or all of them.
+    """
     from peft import LoraConfig
 
     targets = find_target_modules(model, scope)
     return attach_adapter(model, LoraConfig(r=rank, lora_alpha=alpha, lora_dropout=dropout, target_modules=targets))
 
 
-def attach_adapter(model: Any, config: Any) -> Any:
-    """The model with an adapter of that configuration of peft."""
+def attach_adapter(model: HubModel, config: PeftConfig) -> PeftModel:
+    """Attach an adapter with that configuration."""
     from peft import get_peft_model
 
-    config.base_model_name_or_path = None  # the bundle knows it better, by its hash
+    config.base_model_name_or_path = None  # bundle.json identifies the base model by its hash
     with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message=r".*is_gradient_checkpointing.*")  # peft asks by the old name
-        return get_peft_model(model, config)
+        # peft reads an attribute by its former name.
+        warnings.filterwarnings("ignore", message=r".*is_gradient_checkpointing.*")
+        adapter: Any = get_peft_model(model, config)
+    found: PeftModel = adapter
+    return found
 
 
-def find_target_modules(model: Any, scope: Literal["language", "everywhere"]) -> list[str]:
-    """Full names of the linear maps that are adapted: those of the language model, or of all but the last layer."""
-    decoder, head = model.get_decoder(), model.get_output_embeddings()
-    of_language = {id(module) for module in decoder.modules()}
-    # peft changes nothing in here, because its maps are never called.
-    inside = {id(part) for m in model.modules() if isinstance(m, nn.MultiheadAttention) for part in m.modules()}
+def find_target_modules(model: HubModel, scope: Scope) -> list[str]:
+    """List the full names of the linear layers to adapt: those of the language model, or all but the output layer."""
+    decoder: Any = model.get_decoder()
+    head = model.get_output_embeddings()
+    in_decoder = {id(module) for module in decoder.modules()}
+    # nn.MultiheadAttention reads the weights of its linear layers without calling them, so adapters have no effect.
+    in_attention = {id(part) for m in model.modules() if isinstance(m, nn.MultiheadAttention) for part in m.modules()}
     return [
         name
         for name, module in model.named_modules()
-        if isinstance(module, nn.Linear) and module is not head and id(module) not in inside
-        and (scope == "everywhere" or id(module) in of_language)
+        if isinstance(module, nn.Linear) and module is not head and id(module) not in in_attention
+        and (scope == "everywhere" or id(module) in in_decoder)
     ]  # fmt: skip
 
 
-def save_adapter(adapter: Any, folder: Path, base: str) -> None:
-    """Write the adapter's weights and configuration; `base` is the name of the model that it belongs to."""
+def save_adapter(adapter: PeftModel, folder: Path, base: str) -> None:
+    """Write the weights and the configuration of an adapter. `base`: name of its base model."""
     config = adapter.peft_config["default"]
     config.base_model_name_or_path, config.inference_mode = base, True
-    config.save_pretrained(folder)
-    save_file(
-        {name: value.contiguous().cpu() for name, value in get_adapter_weights(adapter).items()}, folder / ADAPTER_FILE
-    )
+    config.save_pretrained(str(folder))
+    weights = {name: value.contiguous().cpu() for name, value in get_adapter_weights(adapter).items()}
+    save_file(weights, folder / ADAPTER_FILE)
 
 
-def load_adapter(model: Any, folder: Path) -> Any:
-    """The model with the adapter in a folder.
+def load_adapter(model: HubModel, folder: Path) -> PeftModel:
+    """Load the adapter in a folder into a model.
 
     Raises:
-        BundleError: The adapter cannot be read (LC502), or does not fit the model weight by weight (LC513).
+        BundleError: The adapter cannot be read (LC502), or its weights do not match the model's (LC513).
     """
     from peft import PeftConfig
 
     try:
         config = PeftConfig.from_pretrained(str(folder))
-        given = load_file(folder / ADAPTER_FILE)
+        weights = load_file(folder / ADAPTER_FILE)
         adapter = attach_adapter(model, config)
     except (OSError, ValueError, TypeError, KeyError, SafetensorError) as error:
         raise BundleError(Problem("LC502", f"cannot be loaded: {error}", str(folder))) from error
-    set_adapter_weights(adapter, given, folder)
-    return adapter.eval()
+    set_adapter_weights(adapter, weights, folder)
+    adapter.eval()
+    return adapter
 
 
-def set_adapter_weights(adapter: Any, weights: Mapping[str, Tensor], folder: Path) -> None:
-    """Put weights into an adapter, all of them into all places. `folder` is where they are from.
+def set_adapter_weights(adapter: PeftModel, weights: Mapping[str, Tensor], folder: Path) -> None:
+    """Set all weights of an adapter. `folder`: their source, for messages.
 
     Raises:
-        BundleError: A weight is missing, superfluous, of another shape, or did not arrive (LC513).
+        BundleError: A weight is missing, unexpected, of another shape, or was not set (LC513).
     """
     from peft import set_peft_model_state_dict
 
-    wanted = get_adapter_weights(adapter)
+    expected = get_adapter_weights(adapter)
+    other_shape = [name for name in weights if name in expected and weights[name].shape != expected[name].shape]
     faults = [
-        _describe_mismatch("are missing", [name for name in wanted if name not in weights]),
-        _describe_mismatch("belong nowhere", [name for name in weights if name not in wanted]),
-        _describe_mismatch(
-            "have another shape", [n for n in weights if n in wanted and weights[n].shape != wanted[n].shape]
-        ),
+        _describe_mismatch("are missing", [name for name in expected if name not in weights]),
+        _describe_mismatch("are unexpected", [name for name in weights if name not in expected]),
+        _describe_mismatch("have another shape", other_shape),
     ]
     if not any(faults):
         set_peft_model_state_dict(adapter, dict(weights))
         now = get_adapter_weights(adapter)
         lost = [name for name in weights if not torch.equal(now[name].cpu(), weights[name].to(now[name].dtype))]
-        faults = [_describe_mismatch("did not arrive", lost)]
-    advice = "Use the model that it was trained on, or train again."
+        faults = [_describe_mismatch("were not set", lost)]
+    advice = "Use the base model that it was trained on, or train again."
     problems = [
         Problem("LC513", f"weights of the adapter {fault}.", str(folder), advice=advice) for fault in faults if fault
     ]
@@ -114,14 +129,14 @@ def set_adapter_weights(adapter: Any, weights: Mapping[str, Tensor], folder: Pat
         raise BundleError(problems)
 
 
-def get_adapter_weights(adapter: Any) -> dict[str, Tensor]:
-    """The adapter's weights, by the names that they are saved under."""
+def get_adapter_weights(adapter: PeftModel) -> dict[str, Tensor]:
+    """Return the adapter's weights by the names under which they are saved."""
     from peft import get_peft_model_state_dict
 
-    found: dict[str, Tensor] = get_peft_model_state_dict(adapter, save_embedding_layers=False)
-    return found
+    weights: dict[str, Tensor] = get_peft_model_state_dict(adapter, save_embedding_layers=False)
+    return weights
 
 
-def _describe_mismatch(what: str, names: list[str]) -> str:
+def _describe_mismatch(fault: str, names: list[str]) -> str:
     more = f" and {len(names) - MAX_LISTED_NAMES} more" if len(names) > MAX_LISTED_NAMES else ""
-    return f"{what}: {', '.join(sorted(names)[:MAX_LISTED_NAMES])}{more}" if names else ""
+    return f"{fault}: {', '.join(sorted(names)[:MAX_LISTED_NAMES])}{more}" if names else ""

@@ -1,7 +1,6 @@
-"""Answers ↔ text of a hub model: one canonical line of the trail, with boxes as the model's family writes them.
+"""Conversion between answers and text of a hub model: one canonical answer line, with boxes in the family's format.
 
-The grammar of a question holds every answer that there may be and nothing else, so that what a model says within it can
-always be read.
+The grammar of a question contains exactly the possible answers, so that text generated within it can always be parsed.
 """
 
 from __future__ import annotations
@@ -10,7 +9,9 @@ import json
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, assert_never
+from typing import assert_never
+
+from transformers import PreTrainedTokenizerBase
 
 from logicls import answer_format
 from logicls.models.box_formats import BoxFormat, Size, decode_boxes, encode_boxes
@@ -22,63 +23,64 @@ EDGE_PLACEHOLDER = re.compile(r"\{[xy][12]\}")
 
 @dataclass(frozen=True, slots=True)
 class HubAnswerCodec:
-    """Answers of one model."""
+    """Answers of one model as text."""
 
     box_format: BoxFormat
     chat_format: ChatFormat
-    tokenizer: Any
+    tokenizer: PreTrainedTokenizerBase
 
     def encode(self, answer: Answer, size: Size) -> str:
-        """The text of an answer. `size`: (width, height) of the picture that its boxes lie on."""
-        return self.chat_format.format_answer(
-            encode_boxes(answer_format.format_answers([answer]), self.box_format, size)
-        )
+        """Write an answer as text. `size`: (width, height) of the image whose pixels its boxes are in."""
+        line = encode_boxes(answer_format.format_answers([answer]), self.box_format, size)
+        return self.chat_format.format_answer(line)
 
     def decode(self, text: str, size: Size) -> Answer | None:
-        """The answer in a text; None where there is not exactly one."""
-        found = answer_format.parse_answers(decode_boxes(text.strip(), self.box_format, size))
-        return found.answers[0] if len(found.answers) == 1 and not found.invalid_lines else None
+        """Parse the answer in a text; None unless there is exactly one."""
+        parsed = answer_format.parse_answers(decode_boxes(text.strip(), self.box_format, size))
+        return parsed.answers[0] if len(parsed.answers) == 1 and not parsed.invalid_lines else None
 
     def tokenize(self, text: str) -> list[int]:
-        """Tokens of a text that another one stands before."""
+        """Tokenize a text that continues another one."""
         return list(self.tokenizer(text, add_special_tokens=False)["input_ids"])
 
     def detokenize(self, tokens: Sequence[int]) -> str:
-        """The other way round."""
+        """Return the text of tokens, special tokens included."""
         return str(self.tokenizer.decode(list(tokens), skip_special_tokens=False, clean_up_tokenization_spaces=False))
 
     def answer_prefix(self, query: Subquery) -> str:
-        """What every answer to the question begins with."""
+        """Return the text with which every answer to the question begins."""
         return self.chat_format.format_answer(f"{answer_format.PREFIX}{query.id} = ")
 
     def make_grammar(self, query: Subquery, max_items: int) -> str:
-        """Every answer with at most `most` boxes or values, as a grammar of llguidance (Lark's notation)."""
-        head = json.dumps(self.answer_prefix(query), ensure_ascii=False)
-        head = f"start: {head} (NONE | some)\nNONE: {json.dumps(answer_format.NONE)}\n"
+        """Write all answers with at most `max_items` boxes or values as a grammar of llguidance (Lark's notation)."""
+        prefix = json.dumps(self.answer_prefix(query), ensure_ascii=False)
+        start = f"start: {prefix} (NONE | some)\nNONE: {json.dumps(answer_format.NONE)}\n"
         match query.kind:
             case "locate":
-                return head + self._boxes(max_items)
+                return start + self._box_rules(max_items)
             case "attribute":
-                return head + f'some: VALUE ( ", " VALUE ){{0,{max_items - 1}}}\nVALUE: {_any(query.options)}\n'
+                value = _alternatives(query.options)
+                return start + f'some: VALUE ( ", " VALUE ){{0,{max_items - 1}}}\nVALUE: {value}\n'
             case "verdict":
-                return head + _subsets(query.options)
+                return start + _subset_rules(query.options)
             case _:
                 assert_never(query.kind)
 
-    def _boxes(self, most: int) -> str:
+    def _box_rules(self, max_items: int) -> str:
         special = {str(token) for token in self.tokenizer.get_added_vocab()}
-        between = json.dumps(self.box_format.separator)
-        form = " ".join(_term(piece, special) for piece in _pieces(self.box_format.template, special))
-        more = f"( {between} box ){{0,{most - 1}}}" if self.box_format.separator else f"box{{0,{most - 1}}}"
-        return f"some: box {more}\nbox: {form}\nEDGE: /{_number(self.box_format)}/\n"
+        separator, template = self.box_format.separator, self.box_format.template
+        box = " ".join(_terminal(piece, special) for piece in _split_template(template, special))
+        repeated = f"( {json.dumps(separator)} box )" if separator else "box"
+        more = f"{repeated}{{0,{max_items - 1}}}"
+        return f"some: box {more}\nbox: {box}\nEDGE: /{_edge_pattern(self.box_format)}/\n"
 
 
-def _any(options: Sequence[str]) -> str:
+def _alternatives(options: Sequence[str]) -> str:
     return " | ".join(json.dumps(option) for option in options)
 
 
-def _subsets(options: Sequence[str]) -> str:
-    """Rules for some of the options, each at most once and in alphabetical order, as the trail names violations."""
+def _subset_rules(options: Sequence[str]) -> str:
+    """Write rules for the non-empty subsets of the options, in alphabetical order as answers list violations."""
     names = sorted(options)
     lines = ["some: from0"]
     for number, name in enumerate(names):
@@ -88,30 +90,30 @@ def _subsets(options: Sequence[str]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _pieces(form: str, special: set[str]) -> list[str]:
-    """The form of a box cut at its edges and at special tokens."""
-    marks = sorted((token for token in special if token in form), key=len, reverse=True)
-    pattern = "|".join([EDGE_PLACEHOLDER.pattern, *map(re.escape, marks)])
-    return [piece for piece in re.split(f"({pattern})", form) if piece]
+def _split_template(template: str, special: set[str]) -> list[str]:
+    """Split the template of a box at its edges and at special tokens."""
+    tokens = sorted((token for token in special if token in template), key=len, reverse=True)
+    pattern = "|".join([EDGE_PLACEHOLDER.pattern, *map(re.escape, tokens)])
+    return [piece for piece in re.split(f"({pattern})", template) if piece]
 
 
-def _term(piece: str, special: set[str]) -> str:
+def _terminal(piece: str, special: set[str]) -> str:
     if EDGE_PLACEHOLDER.fullmatch(piece):
         return "EDGE"
     return piece if piece in special else json.dumps(piece)
 
 
-def _number(coordinates: BoxFormat) -> str:
-    """A regular expression for one edge, without zeros before it. What is beyond the photo is cut off when read."""
-    if coordinates.decimals:
-        whole = "0" if coordinates.bins == 1 else "0|[1-9][0-9]{0,4}"
-        fraction = rf"({whole})\.[0-9]{{{coordinates.decimals}}}"
-        return rf"{fraction}|1\.0{{{coordinates.decimals}}}" if coordinates.bins == 1 else fraction
-    if coordinates.digits:
-        return f"[0-9]{{{coordinates.digits}}}"
-    if not coordinates.bins:
+def _edge_pattern(box_format: BoxFormat) -> str:
+    """Write a regular expression for one edge, without leading zeros. Edges outside the photo are clipped later."""
+    if box_format.decimals:
+        integer = "0" if box_format.bins == 1 else "0|[1-9][0-9]{0,4}"
+        fraction = rf"({integer})\.[0-9]{{{box_format.decimals}}}"
+        return rf"{fraction}|1\.0{{{box_format.decimals}}}" if box_format.bins == 1 else fraction
+    if box_format.digits:
+        return f"[0-9]{{{box_format.digits}}}"
+    if not box_format.bins:
         return "0|[1-9][0-9]{0,4}"
-    digits = len(str(coordinates.max_value))
-    if coordinates.max_value == 10 ** (digits - 1):
-        return f"0|[1-9][0-9]{{0,{digits - 2}}}|{coordinates.max_value}"
+    digits = len(str(box_format.max_value))
+    if box_format.max_value == 10 ** (digits - 1):
+        return f"0|[1-9][0-9]{{0,{digits - 2}}}|{box_format.max_value}"
     return f"0|[1-9][0-9]{{0,{digits - 1}}}"

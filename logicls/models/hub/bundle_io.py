@@ -1,7 +1,7 @@
-"""A hub model in a bundle: its adapter and which model that changes, or the two of them merged.
+"""A hub model in a bundle: an adapter with the identity of its base model, or the merged model.
 
-adapter_model.safetensors, adapter_config.json   unmerged: what was learned; the base model stays where it is
-model.safetensors, config.json                   merged: everything, for use without the base model
+adapter_model.safetensors, adapter_config.json   not merged: the adapter; the base model is loaded from elsewhere
+model.safetensors, config.json                   merged: the full model, which does not need the base model
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 
 from pydantic import TypeAdapter, ValidationError
 from safetensors import SafetensorError
@@ -29,46 +29,52 @@ from logicls.models.hub.loading import (
     load_model,
     load_processor,
 )
+from logicls.models.hub.protocols import HubModel, HubProcessor
+
+if TYPE_CHECKING:
+    from peft import PeftModel
 
 
 @dataclass(frozen=True, slots=True)
 class HubModelInfo:
-    """Which model was fine-tuned, and how it is used."""
+    """Base model of a bundle, and the settings with which it is used. bundle.json contains it as `hub`."""
 
     base: str
     """Name on the hub, or folder."""
     revision: str
-    """The commit, for a name on the hub."""
+    """Commit of a model on the hub."""
     sha256: str
-    """Of the base model's configuration and weights."""
+    """Hash of the base model's configuration and weights."""
     merged: bool
+    """True where the adapter was merged into the weights."""
     precision: Precision
     four_bit: bool
     boxes: BoxFamily
-    """How it writes boxes."""
+    """Box format of the model."""
 
 
 def describe_base(
     base: HubCheckpoint, *, merged: bool, precision: Precision, four_bit: bool, boxes: BoxFamily
 ) -> HubModelInfo:
-    """What a bundle has to know of its base model, which is read once for its hash."""
+    """Describe a base model for a bundle. Reads its weights once, for the hash."""
     return HubModelInfo(base.name, base.revision, hash_checkpoint(base.path), merged, precision, four_bit, boxes)
 
 
-def save_hub_model(folder: Path, adapter: Any, processor: Any, hub: HubModelInfo) -> None:
-    """Write weights and processor. A merged adapter is merged for good."""
+def save_hub_model(folder: Path, adapter: PeftModel, processor: HubProcessor, hub: HubModelInfo) -> None:
+    """Write weights and processor. Where `hub.merged`, the adapter is merged into the model, irreversibly."""
     if hub.merged:
-        adapter.merge_and_unload().save_pretrained(folder)
+        mergeable: Any = adapter
+        mergeable.merge_and_unload().save_pretrained(folder)
     else:
         save_adapter(adapter, folder, hub.base)
     processor.save_pretrained(folder)
 
 
-def load_hub_model(folder: Path, facts: object) -> tuple[HubModelInfo, Any, Any]:
-    """What `save_hub` wrote: facts, model, processor; `written` is what bundle.json has under `hub`.
+def load_hub_model(folder: Path, facts: object) -> tuple[HubModelInfo, HubModel, HubProcessor]:
+    """Load what `save_hub_model` wrote. `facts`: the value of `hub` in bundle.json.
 
     Raises:
-        BundleError: The base model is not here (LC510) or is not the one (LC514), or something does not load.
+        BundleError: The base model is not available (LC510) or is another one (LC514), or a file cannot be loaded.
     """
     hub = hub_from_json(folder, facts)
     processor = load_processor(folder)
@@ -77,13 +83,14 @@ def load_hub_model(folder: Path, facts: object) -> tuple[HubModelInfo, Any, Any]
     base = find_checkpoint(hub.base, revision=hub.revision)
     if hash_checkpoint(base.path) != hub.sha256:
         message = f"{hub.base} is not the model that the adapter was trained on: configuration or weights differ."
-        raise BundleError(Problem("LC514", message, str(folder), advice="Bring that model back, or train again."))
+        advice = "Restore that model, or train again."
+        raise BundleError(Problem("LC514", message, str(folder), advice=advice))
     model = load_model(base.path, precision=hub.precision, four_bit=hub.four_bit)
-    return hub, load_adapter(model, folder).get_base_model(), processor
+    return hub, cast(HubModel, load_adapter(model, folder).get_base_model()), processor
 
 
 def read_adapter(folder: Path) -> tuple[HubModelInfo | None, dict[str, Tensor]]:
-    """The facts of a bundle and its adapter's weights; None and nothing for what holds no adapter."""
+    """Read a bundle's base model and its adapter's weights; None and {} for a folder without an adapter."""
     try:
         facts = json.loads((folder / "bundle.json").read_text(encoding="utf-8"))
         hub = TypeAdapter(HubModelInfo).validate_python(facts["hub"])
@@ -93,20 +100,20 @@ def read_adapter(folder: Path) -> tuple[HubModelInfo | None, dict[str, Tensor]]:
 
 
 def hub_from_json(folder: Path, facts: object) -> HubModelInfo:
-    """What `hub_to_json` gave. Raises `BundleError` (LC501)."""
+    """Read the value of `hub` in bundle.json. Raises `BundleError` (LC501)."""
     try:
         return TypeAdapter(HubModelInfo).validate_python(facts)
     except ValidationError as error:
-        raise BundleError(Problem("LC501", "has a bundle.json of another kind (hub).", str(folder))) from error
+        raise BundleError(Problem("LC501", "has an incompatible bundle.json (hub).", str(folder))) from error
 
 
 def hub_to_json(hub: HubModelInfo) -> Mapping[str, object]:
-    """What bundle.json has under `hub`."""
+    """Return the value of `hub` in bundle.json."""
     return asdict(hub)
 
 
 def hash_weights(folder: Path, hub: Mapping[str, Any]) -> str:
-    """Twelve hex digits that tell a trained model from any other."""
+    """Compute twelve hex digits that identify a trained hub model."""
     if hub.get("merged"):
         return hash_checkpoint(folder)[:12]
     try:

@@ -98,7 +98,7 @@ def test_a_weight_that_is_missing_is_named(checkpoint, copy):
     said = refusals(checkpoint, copy)
 
     assert said == [f"HERE LC513 weights of the adapter are missing: {lost}. "
-                    "Use the model that it was trained on, or train again."]  # fmt: skip
+                    "Use the base model that it was trained on, or train again."]  # fmt: skip
 
 
 def test_weights_that_belong_nowhere_are_named(checkpoint, copy):
@@ -111,7 +111,7 @@ def test_weights_that_belong_nowhere_are_named(checkpoint, copy):
     said = refusals(checkpoint, copy)
 
     assert [line.partition(": ")[0] for line in said] == [
-        "HERE LC513 weights of the adapter are missing", "HERE LC513 weights of the adapter belong nowhere",
+        "HERE LC513 weights of the adapter are missing", "HERE LC513 weights of the adapter are unexpected",
     ]  # fmt: skip
     assert all(f" and {len(weights) - 3} more." in line for line in said)
 

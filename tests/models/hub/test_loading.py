@@ -111,7 +111,7 @@ def test_a_model_that_is_not_here_is_not_fetched():
     """A name that this machine never had, and one that is none."""
     assert refusal(find_checkpoint, "nobody/nothing") == (
         "nobody/nothing LC510 this model is not on this machine. "
-        "Name a folder that holds it, or add --download to fetch it from the hub."
+        "Pass a folder that contains it, or add --download to fetch it."
     )
     assert "LC510" in refusal(find_checkpoint, "no such folder/at all/here")
 

@@ -45,9 +45,9 @@ def refusal(processor) -> str:
 @pytest.mark.parametrize(
     ("template", "said"),
     [
-        (None, "it has no chat template: it was not made to answer questions."),
-        ("{{ nothing.there }}", "its chat template cannot be filled in: 'nothing' is undefined."),
-        ("{{ messages[0]['content'][0]['type'] }}", "its chat template leaves out the question or the answer."),
+        (None, "it has no chat template: it was not trained to answer questions."),
+        ("{{ nothing.there }}", "its chat template cannot be rendered: 'nothing' is undefined."),
+        ("{{ messages[0]['content'][0]['type'] }}", "its chat template omits the question or the answer."),
     ],
 )
 def test_a_template_that_cannot_be_used_is_refused(checkpoint, template, said):
@@ -63,4 +63,4 @@ def test_a_model_that_never_ends_is_refused(checkpoint):
     processor = load_processor(checkpoint("llava"))
     processor.tokenizer.eos_token = None
 
-    assert "LC431 nothing says with which token it ends its turn." in refusal(processor)
+    assert "LC431 it has no token that ends a turn." in refusal(processor)

@@ -333,7 +333,7 @@ def test_a_sound_bundle_opens_and_a_changed_adapter_does_not(copy):
     data[-1] ^= 1
     file.write_bytes(bytes(data))
 
-    assert refusals(copy) == ["HERE LC503 what was learned is not what the bundle was made with. Train it again."]
+    assert refusals(copy) == ["HERE LC503 the trained weights changed since the bundle was made. Train again."]
 
 
 def test_other_versions_are_named_where_answers_differ(copy):
