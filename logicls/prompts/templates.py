@@ -1,4 +1,4 @@
-"""Answers → text: questions, reasoning and verdicts in several wordings, from sandboxed Jinja templates."""
+"""Text from answers: questions, reasoning and verdicts in several phrasings, from sandboxed Jinja templates."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from logicls.records import Answer, Finding, Subquery
 
 Rng = np.random.Generator
 TemplateVariables = Mapping[str, Hashable]
-"""What a template may name, and what it stands for."""
+"""Name → value, for a template."""
 
 
 def create_environment() -> SandboxedEnvironment:
-    """How templates are read: nothing but the facts is within reach, and a name that is none of them is an error."""
+    """Create the Jinja environment: sandboxed, and an unknown name is an error."""
     return SandboxedEnvironment(
         undefined=jinja2.StrictUndefined, autoescape=False, trim_blocks=True, lstrip_blocks=True
     )  # fmt: skip
@@ -34,17 +34,17 @@ def _load_template(name: str) -> jinja2.Template:
 
 
 def split_phrasings(text: str) -> list[str]:
-    """The wordings in what a template came to: one a line, empty lines left out."""
+    """Split a rendered template into phrasings: one a line, without empty lines."""
     return [line.strip() for line in text.splitlines() if line.strip()]
 
 
-@lru_cache(maxsize=4096)  # most sentences come again and again
+@lru_cache(maxsize=4096)  # most sentences repeat
 def _render_phrasings(name: str, **variables: Hashable) -> tuple[str, ...]:
     return tuple(split_phrasings(_load_template(name).render(**variables)))
 
 
 def question_variables(query: Subquery, product: str) -> TemplateVariables:
-    """What `questions.j2` may say."""
+    """Variables of `questions.j2`."""
     return {
         "kind": query.kind,
         "component": name_to_text(query.component),
@@ -54,7 +54,7 @@ def question_variables(query: Subquery, product: str) -> TemplateVariables:
 
 
 def reasoning_variables(finding: Finding, why: str = "") -> TemplateVariables:
-    """What `reasoning.j2` may say. `why`: the rule's reason; it is brought on one line, and loses its full stop."""
+    """Variables of `reasoning.j2`. `why`, the reason of the rule, is joined to one line without a full stop."""
     return {
         "status": finding.status,
         "rule": finding.expected,
@@ -65,40 +65,46 @@ def reasoning_variables(finding: Finding, why: str = "") -> TemplateVariables:
 
 
 def verdict_variables(violations: Sequence[str], product: str) -> TemplateVariables:
-    """What `verdicts.j2` may say."""
+    """Variables of `verdicts.j2`."""
     return {"product": name_to_text(product), "violations": tuple(name_to_text(name) for name in violations)}
 
 
 def question_phrasings(query: Subquery, spec: Spec) -> tuple[str, ...]:
-    """Every way to ask a subquery; the first is the one that prediction uses."""
+    """All phrasings of a question; the first is the one that prediction uses."""
     return product_question_phrasings(query, spec.product.name)
 
 
 def product_question_phrasings(query: Subquery, product: str) -> tuple[str, ...]:
-    """Every way to ask a subquery about a product of that name."""
+    """All phrasings of a question about a product of that name."""
     return _render_phrasings("questions", **question_variables(query, product))
 
 
 def canonical_question(query: Subquery, spec: Spec) -> str:
-    """The wording that prediction uses."""
+    """Phrasing of a question that prediction uses."""
     return question_phrasings(query, spec)[0]
 
 
 def sample_reasoning(finding: Finding, rng: Rng, why: str = "") -> str:
-    """What a rule came to, in words; where it is broken, some styles say `why` there is such a rule."""
+    """Draw a sentence about the finding of a rule; some phrasings of a broken rule give the reason `why` it exists."""
     return _draw(_render_phrasings("reasoning", **reasoning_variables(finding, why)), rng)
 
 
 def build_response(spec: Spec, answers: tuple[Answer, ...], size: tuple[int, int], rng: Rng) -> str:
-    """The grounded chain of thought: canonical answers, then each rule in words, then the verdict in words.
+    """Build the grounded chain of thought: canonical answers, then a sentence for each rule, then the verdict in words.
 
-    `size` is (width, height) of the photo. `trail.read` finds the same answers in it.
+    Args:
+        spec: Rules of the product.
+        answers: Answers to all questions; the verdict is last.
+        size: Width and height of the photo.
+        rng: Draws the phrasings.
+
+    `answer_format` parses the same answers from it.
     """
     findings = evaluate(spec, index_answers(answers), *size)
-    why = {constraint.id: constraint.why for constraint in spec.constraints}
+    reasons = {constraint.id: constraint.why for constraint in spec.constraints}
     lines = [
         answer_format.format_answers(answers),
-        *(sample_reasoning(finding, rng, why[finding.constraint]) for finding in findings),
+        *(sample_reasoning(finding, rng, reasons[finding.constraint]) for finding in findings),
     ]
     verdicts = _render_phrasings("verdicts", **verdict_variables(answers[-1].values, spec.product.name))
     return "\n".join([*lines, _draw(verdicts, rng)])

@@ -1,188 +1,178 @@
-"""Spec-aware augmentation: the photo varies, the labels stay true.
+"""Label-preserving augmentation: random geometric and photometric transforms of annotated photos.
 
-Pixels and boxes go through the same map, the rules are looked at again on what comes out, and what would cut or lose a
-box, change what is broken, or bring a rule into the dead zone of its limit is thrown away and drawn anew, more gently.
+Pixels and boxes go through the same transform. The rules are evaluated again on the result. A draw is rejected, and
+repeated with weaker settings, if it cuts or loses a box, changes which rules are broken, or moves a measurement into
+the dead zone of a limit.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Annotated, Literal, Self
 
+import albumentations
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from logicls.constraints.checker.evaluation import build_context, find_violations
 from logicls.constraints.checker.margins import find_near_limits
 from logicls.constraints.families.placement import is_in_photo
-from logicls.constraints.spec.loader import validate_tree
 from logicls.constraints.spec.models import Spec
-from logicls.constraints.spec.yaml_reader import read_yaml
 from logicls.records import Box, Scene
 from logicls.synth.compositor import Canvas
-from logicls.synth.geometric import Homography, warp_scene, sample_transform, box_slack, add_flip, warp_photo
+from logicls.synth.geometric import Homography, add_flip, box_slack, sample_transform, warp_photo, warp_scene
 from logicls.synth.image_ops import Photo
 from logicls.synth.invariances import find_restrictions
 from logicls.synth.photometric import (
-    is_newly_clipped,
-    build_photometric_transform,
     apply_photometric_transform,
+    build_photometric_transform,
+    is_newly_clipped,
     subsample,
 )
-from logicls.synth.torchless import albumentations
+from logicls.synth.settings import AugmentationSettings
 
 Rng = np.random.Generator
-Share = Annotated[float, Field(ge=0, le=1)]
 MAX_GEOMETRIC_DRAWS = 8
+"""Geometric draws before the photo stays where it is."""
 MAX_PHOTOMETRIC_DRAWS = 3
-"""Tries of ever weaker light before the photo keeps its own."""
+"""Photometric draws, each half as strong as the one before, until the photo keeps its brightness."""
 SUBSAMPLING = 4
-"""A light is tried on every so many-th pixel before it is cast on all."""
+"""Step at which pixels are sampled for a first, cheap test for clipping."""
+FLIP_NAMES = {"x": "horizontal", "y": "vertical"}
 ATTENUATION = 0.75
-"""Each further try is so much weaker."""
+"""Factor by which each further geometric draw is weaker."""
 MAX_BOX_SLACK = 0.04
-"""Share of its side by which a box may be looser than what is in it."""
-
-
-class AugmentationSettings(BaseModel):
-    """How far each change may go; see `synth/augment.yaml`."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    geometric: Share
-    shift: Annotated[float, Field(ge=0, le=0.5)]
-    scale: Annotated[float, Field(ge=0, le=0.5)]
-    rotation: Annotated[float, Field(ge=0, le=10)]
-    perspective: Annotated[float, Field(ge=0, le=0.1)]
-    flip: list[Literal["x", "y"]]
-    brightness: Share
-    contrast: Share
-    colour_cast: Annotated[float, Field(ge=0, le=64)]
-    hue: Annotated[int, Field(ge=0, le=90)]
-    illumination: Share
-    gradient: Annotated[float, Field(ge=0, le=0.2)]
-    vignette: Annotated[float, Field(ge=0, le=0.2)]
-    blur: Share
-    noise: Share
-    jpeg_quality: tuple[Annotated[int, Field(ge=1, le=100)], Annotated[int, Field(ge=1, le=100)]]
-
-    @model_validator(mode="after")
-    def _check_quality_range(self) -> Self:
-        if self.jpeg_quality[0] > self.jpeg_quality[1]:
-            raise ValueError(f"quality: {self.jpeg_quality[0]} is more than {self.jpeg_quality[1]}")
-        return self
-
-
-def load_augmentation_settings(path: Path) -> AugmentationSettings:
-    """The settings file. Raises `SpecError`."""
-    return validate_tree(AugmentationSettings, read_yaml(path), str(path))
+"""Largest share of its side by which a transformed box may be wider than its content."""
 
 
 @dataclass(frozen=True, slots=True)
 class AugmentedGroup:
-    """Photos that went through the same changes."""
+    """Photos that went through the same transforms."""
 
     canvases: tuple[Canvas, ...]
     rejected_draws: int
-    """Draws that were thrown away because a label would have become wrong."""
+    """Draws that were rejected because a label would have become wrong."""
 
 
 class Augmenter:
-    """Random but truthful changes of annotated photos of one spec."""
+    """Random transforms of annotated photos that keep their labels true."""
 
     def __init__(self, spec: Spec, settings: AugmentationSettings, scenes: Sequence[Scene] = ()) -> None:
-        """`scenes`: annotations of good photos, which tell where things lie."""
+        """Restrict the settings to the transforms that the rules of `spec` are invariant to.
+
+        Args:
+            spec: Rules of the product.
+            settings: Requested transforms.
+            scenes: Annotations of good photos, which show where components lie.
+        """
         self.spec = spec
         self.restrictions = find_restrictions(spec, scenes)
-        kept: dict[str, object] = {"hue": 0} if self.restrictions.hue else {}
-        kept |= {"rotation": 0.0, "perspective": 0.0} if self.restrictions.rotation else {}
-        mirror = [axis for axis in dict.fromkeys(settings.flip) if not self.restrictions.flip[axis]]
-        self.requested, self.settings = settings, settings.model_copy(update=kept | {"flip": mirror})
+        overrides: dict[str, object] = {"hue": 0} if self.restrictions.hue else {}
+        overrides |= {"rotation": 0.0, "perspective": 0.0} if self.restrictions.rotation else {}
+        flip_axes = [axis for axis in dict.fromkeys(settings.flip) if not self.restrictions.flip[axis]]
+        self.requested, self.settings = settings, settings.model_copy(update=overrides | {"flip": flip_axes})
 
     def describe_restrictions(self) -> Iterator[str]:
-        """What the settings ask for and the spec does not allow, and why."""
+        """Name each requested transform that is switched off, and the first reason."""
         if self.requested.hue and self.restrictions.hue:
-            yield f"no change of hue: {self.restrictions.hue}"
+            yield f"no hue shift: {self.restrictions.hue}"
         if (self.requested.rotation or self.requested.perspective) and self.restrictions.rotation:
-            yield f"no turn and no perspective: {self.restrictions.rotation}"
+            yield f"no rotation and no perspective: {self.restrictions.rotation}"
         for axis in dict.fromkeys(self.requested.flip):
             if self.restrictions.flip[axis]:
-                yield f"no mirroring along {axis}: {self.restrictions.flip[axis]}"
+                yield f"no {FLIP_NAMES[axis]} flip: {self.restrictions.flip[axis]}"
 
     def augment(self, canvases: Sequence[Canvas], rng: Rng) -> AugmentedGroup:
-        """Varied canvases, all of one size and in the same way, on which exactly the same rules are broken."""
-        moved, rejected = self._transform_geometry(canvases, rng)
-        shown, dimmed = self._transform_photometry(moved, rng)
-        return AugmentedGroup(shown, rejected + dimmed)
+        """Transform canvases of one size in the same way; the same rules stay broken on each."""
+        transformed, rejected_geometric = self._transform_geometry(canvases, rng)
+        augmented, rejected_photometric = self._transform_photometry(transformed, rng)
+        return AugmentedGroup(augmented, rejected_geometric + rejected_photometric)
 
     def _transform_geometry(self, canvases: Sequence[Canvas], rng: Rng) -> tuple[Sequence[Canvas], int]:
-        """Moved all alike, or left where they are; and how many draws were rejected."""
+        """Transform all canvases alike; returns them with the number of rejected draws.
+
+        Canvases come back unchanged with the complement of the settings' probability, or if every draw is rejected.
+        """
         if rng.random() >= self.settings.geometric:
             return canvases, 0
         before = [self._rule_state(canvas.scene) for canvas in canvases]
-        for number in range(MAX_GEOMETRIC_DRAWS):
-            matrix = self._sample_transform(canvases[0].scene, rng, ATTENUATION**number)
-            scenes = [self._transform_scene(c.scene, matrix, state) for c, state in zip(canvases, before, strict=True)]
+        for attempt in range(MAX_GEOMETRIC_DRAWS):
+            homography = self._sample_transform(canvases[0].scene, rng, ATTENUATION**attempt)
+            scenes = [
+                self._transform_scene(c.scene, homography, state) for c, state in zip(canvases, before, strict=True)
+            ]
             if all(scenes):
-                moved = (Canvas(warp_photo(c.photo, matrix), s) for c, s in zip(canvases, scenes, strict=True) if s)
-                return tuple(moved), number
+                warped = (
+                    Canvas(warp_photo(c.photo, homography), s) for c, s in zip(canvases, scenes, strict=True) if s
+                )
+                return tuple(warped), attempt
         return canvases, MAX_GEOMETRIC_DRAWS
 
     def _sample_transform(self, scene: Scene, rng: Rng, attenuation: float) -> Homography:
+        """Sample a homography at `attenuation` (0 to 1) times the strength of the settings."""
         size, s = (scene.width, scene.height), self.settings
-        matrix = sample_transform(
+        homography = sample_transform(
             size, rng, shift=s.shift * attenuation, scale=s.scale * attenuation, rotation=s.rotation * attenuation,
             perspective=s.perspective * attenuation,
         )  # fmt: skip
         for axis in s.flip:
-            matrix = add_flip(matrix, size, axis) if rng.random() < 0.5 else matrix
-        return matrix
+            homography = add_flip(homography, size, axis) if rng.random() < 0.5 else homography
+        return homography
 
-    def _transform_scene(self, scene: Scene, matrix: Homography, before: tuple[object, frozenset[str]]) -> Scene | None:
-        """The scene mapped; None where a label would not be true of it."""
-        loose, tight = warp_scene(scene, matrix)
+    def _transform_scene(
+        self, scene: Scene, homography: Homography, before: tuple[object, frozenset[str]]
+    ) -> Scene | None:
+        """Transform a scene; returns None if a label would no longer be true."""
+        loose, tight = warp_scene(scene, homography)
         if not all(is_in_photo(i.box, scene) for i in loose.instances) or _leaves_edge(scene, loose):
             return None
         if box_slack(loose, tight) > MAX_BOX_SLACK:
             return None
         for candidate in (loose, tight) if tight != loose else (loose,):
-            broken, close = self._rule_state(candidate)
-            if broken != before[0] or not close <= before[1]:
+            broken, near_limits = self._rule_state(candidate)
+            if broken != before[0] or not near_limits <= before[1]:
                 return None
         return loose
 
     def _rule_state(self, scene: Scene) -> tuple[tuple[str, ...], frozenset[str]]:
-        """What is broken, and what is in the dead zone."""
-        reading = build_context(self.spec, scene, quiet=True)
-        return find_violations(self.spec, reading), find_near_limits(self.spec, reading)
+        """Broken rules, and rules whose measurement lies in the dead zone of a limit."""
+        context = build_context(self.spec, scene, quiet=True)
+        return find_violations(self.spec, context), find_near_limits(self.spec, context)
 
     def _transform_photometry(self, canvases: Sequence[Canvas], rng: Rng) -> tuple[tuple[Canvas, ...], int]:
-        """The photos in light in which every thing can still be seen; and how many draws were too strong."""
+        """Change pixel values so that no component is clipped; returns canvases and the number of rejected draws."""
         seed = int(rng.integers(2**31))
-        small = [Canvas(subsample(c.photo, SUBSAMPLING), c.scene) for c in canvases]
-        for number in range(MAX_PHOTOMETRIC_DRAWS + 1):
-            light = self._photometric_transform(0.5**number if number < MAX_PHOTOMETRIC_DRAWS else 0.0)
-            if number < MAX_PHOTOMETRIC_DRAWS and _is_any_clipped(
-                small, [apply_photometric_transform(c.photo, light, seed) for c in small], subsampling=SUBSAMPLING
+        subsampled = [Canvas(subsample(c.photo, SUBSAMPLING), c.scene) for c in canvases]
+        for attempt in range(MAX_PHOTOMETRIC_DRAWS + 1):
+            transform = self._photometric_transform(0.5**attempt if attempt < MAX_PHOTOMETRIC_DRAWS else 0.0)
+            if attempt < MAX_PHOTOMETRIC_DRAWS and _is_any_clipped(
+                subsampled,
+                [apply_photometric_transform(c.photo, transform, seed) for c in subsampled],
+                subsampling=SUBSAMPLING,
             ):
                 continue
-            shown = [apply_photometric_transform(c.photo, light, seed) for c in canvases]
-            if number == MAX_PHOTOMETRIC_DRAWS or not _is_any_clipped(canvases, shown):
+            augmented = [apply_photometric_transform(c.photo, transform, seed) for c in canvases]
+            if attempt == MAX_PHOTOMETRIC_DRAWS or not _is_any_clipped(canvases, augmented):
                 break
-        return tuple(Canvas(photo, c.scene) for photo, c in zip(shown, canvases, strict=True)), number
+        return tuple(Canvas(photo, c.scene) for photo, c in zip(augmented, canvases, strict=True)), attempt
 
     def _photometric_transform(self, attenuation: float) -> albumentations.Compose:
+        """Build the photometric transform at `attenuation` (0 to 1) times the strength of the settings."""
         s = self.settings
         return build_photometric_transform(
-            brightness=s.brightness * attenuation, contrast=s.contrast * attenuation, colour_cast=s.colour_cast * attenuation, hue=s.hue,
-            illumination=s.illumination, gradient=s.gradient * attenuation, vignette=s.vignette * attenuation, blur=s.blur, noise=s.noise,
-        )  # fmt: skip
+            brightness=s.brightness * attenuation,
+            contrast=s.contrast * attenuation,
+            colour_cast=s.colour_cast * attenuation,
+            hue=s.hue,
+            illumination=s.illumination,
+            gradient=s.gradient * attenuation,
+            vignette=s.vignette * attenuation,
+            blur=s.blur,
+            noise=s.noise,
+        )
 
 
 def _is_any_clipped(before: Sequence[Canvas], after: Sequence[Photo], *, subsampling: int = 1) -> bool:
-    """Whether a thing on one of them has drowned in its new light."""
+    """Check whether a component of any canvas is newly clipped to black or white."""
     return any(
         is_newly_clipped(c.photo, photo, (i.box for i in c.scene.instances), subsampling=subsampling)
         for c, photo in zip(before, after, strict=True)
@@ -190,13 +180,16 @@ def _is_any_clipped(before: Sequence[Canvas], after: Sequence[Photo], *, subsamp
 
 
 def _leaves_edge(before: Scene, after: Scene) -> bool:
-    """Whether a box at the photo's edge, whose thing goes on outside, has left the edge: nobody knows what comes in."""
+    """Check whether a box cut off by the photo's edge is moved away from it: what comes into view is unknown."""
     return any(
-        was and not now
-        for one, other in zip(before.instances, after.instances, strict=True)
-        for was, now in zip(_touched_edges(one.box, before), _touched_edges(other.box, after), strict=True)
+        touched and not touches
+        for box_before, box_after in zip(before.instances, after.instances, strict=True)
+        for touched, touches in zip(
+            _touched_edges(box_before.box, before), _touched_edges(box_after.box, after), strict=True
+        )
     )
 
 
 def _touched_edges(box: Box, scene: Scene) -> tuple[bool, bool, bool, bool]:
+    """Left, top, right and bottom edge of the photo: whether the box reaches each."""
     return box.x1 <= 1, box.y1 <= 1, box.x2 >= scene.width - 1, box.y2 >= scene.height - 1

@@ -1,7 +1,4 @@
-"""An example as a row of the dataset.
-
-What `logicls synth` wrote, row by row: some columns of it, one batch in memory at a time.
-"""
+"""Rows of a generated dataset: written from examples, read back by columns in batches."""
 
 from __future__ import annotations
 
@@ -22,12 +19,12 @@ Row = dict[str, Any]
 
 
 def generate_row(generator: ExampleGenerator, seed: int, number: int) -> Row:
-    """Example number `number` of the set `seed`."""
+    """Generate example number `number` of the set `seed` as a row."""
     return build_row(generator, generator.generate(seed, number), seed)
 
 
 def build_row(generator: ExampleGenerator, example: Example, seed: int) -> Row:
-    """An example of the set `seed`, with a wording drawn for each question."""
+    """Convert an example of the set `seed` to a row, with a random phrasing of each question."""
     rng = np.random.default_rng([seed, 3, example.seed])
     scene = example.scene
     return {
@@ -36,11 +33,11 @@ def build_row(generator: ExampleGenerator, example: Example, seed: int) -> Row:
         **build_question_columns(generator, example, rng),
         "violations": list(example.violations),
         "edits": json.dumps([[e.kind, e.target, e.constraint, e.is_control] for e in example.edits]),
-        "trail": build_response(generator.spec, example.answers, (scene.width, scene.height), rng),
+        "response": build_response(generator.spec, example.answers, (scene.width, scene.height), rng),
         "pair": example.pair,
-        "fate": example.stats.category,
-        "wanted": list(example.stats.requested),
-        "tries": list(example.stats.attempts),
+        "category": example.stats.category,
+        "requested": list(example.stats.requested),
+        "attempts": list(example.stats.attempts),
         "rejected": example.stats.rejected,
         "seed": example.seed,
         "spec": generator.spec.hash,
@@ -48,14 +45,14 @@ def build_row(generator: ExampleGenerator, example: Example, seed: int) -> Row:
 
 
 def build_question_columns(generator: ExampleGenerator, example: Example, rng: np.random.Generator) -> Row:
-    """The questions, each in a wording of those there are, and their true answers."""
+    """Columns of the photo's size, the questions in random phrasings, and their true answers."""
     queries = {query.id: query for query in decompose(generator.spec)}
-    ways = [question_phrasings(queries[answer.query], generator.spec) for answer in example.answers]
+    phrasings = [question_phrasings(queries[answer.query], generator.spec) for answer in example.answers]
     return {
         "width": example.scene.width,
         "height": example.scene.height,
         "queries": [answer.query for answer in example.answers],
-        "questions": [way[int(rng.integers(len(way)))] for way in ways],
+        "questions": [choices[int(rng.integers(len(choices)))] for choices in phrasings],
         "values": [list(answer.values) for answer in example.answers],
         "boxes": [[[b.x1, b.y1, b.x2, b.y2] for b in answer.boxes] for answer in example.answers],
     }
@@ -63,22 +60,46 @@ def build_question_columns(generator: ExampleGenerator, example: Example, rng: n
 
 BATCH_SIZE = 64
 """Rows in memory."""
+OLD_COLUMNS = {"category": "fate", "requested": "wanted", "attempts": "tries", "response": "trail"}
+"""Column → its name in datasets of earlier versions."""
 
 
 def read_rows(folder: Path, columns: Sequence[str]) -> Iterator[Mapping[str, Any]]:
-    """The rows of a folder in order, each with those columns alone.
+    """Read the rows of a dataset folder in order, with the requested columns.
+
+    Datasets of earlier versions are read as well; their columns are renamed.
 
     Raises:
-        DataError: There is no training data in the folder (LC402).
+        DataError: The folder has no examples, or a column is missing (LC402).
     """
     import pyarrow.parquet as pq
 
     shards = sorted((folder / "data").glob("*.parquet"))
     if not shards:
         raise DataError(
-            Problem("LC402", "no examples here.", relative_path(folder), advice="Make them with `logicls synth`.")
+            Problem("LC402", "no examples in this folder.", relative_path(folder), advice="Run `logicls synth` first.")
         )
     for shard in shards:
         with pq.ParquetFile(shard) as file:
-            for batch in file.iter_batches(BATCH_SIZE, columns=list(columns)):
-                yield from batch.to_pylist()
+            names = _find_columns(shard, file.schema_arrow.names, columns)
+            for batch in file.iter_batches(BATCH_SIZE, columns=list(names.values())):
+                yield from (_rename_columns(row, names) for row in batch.to_pylist())
+
+
+def _find_columns(shard: Path, present: Sequence[str], columns: Sequence[str]) -> dict[str, str]:
+    """Map each requested column to its name in the file."""
+    names = {name: name if name in present else OLD_COLUMNS.get(name, name) for name in columns}
+    missing = [name for name, stored in names.items() if stored not in present]
+    if missing:
+        message = f"column missing: {', '.join(missing)}."
+        advice = "Delete the folder, and create it again with `logicls synth`."
+        raise DataError(Problem("LC402", message, relative_path(shard), advice=advice))
+    return names
+
+
+def _rename_columns(row: Mapping[str, Any], names: Mapping[str, str]) -> dict[str, Any]:
+    """Rename columns, and the category `twin` of earlier versions to `control`."""
+    renamed = {name: row[stored] for name, stored in names.items()}
+    if renamed.get("category") == "twin":
+        renamed["category"] = "control"
+    return renamed

@@ -1,4 +1,4 @@
-"""A plan carried out on the annotations; the pixels follow when somebody looks at them."""
+"""Edits of canvases: the annotations change at once, the pixels are rendered on demand."""
 
 from __future__ import annotations
 
@@ -29,23 +29,23 @@ from logicls.synth.compositor import Canvas, Compositor
 from logicls.synth.geometric import CableBend, RotatedPatch, find_cable
 from logicls.synth.image_ops import Photo, crop, paste
 from logicls.synth.inpainting import inpaint
-from logicls.synth.instance_bank import InstanceBank, Donor, Mask
+from logicls.synth.instance_bank import Donor, InstanceBank, Mask
 from logicls.synth.liquids import find_liquid
 
 Rng = np.random.Generator
 LazyPhoto = Callable[[], Photo]
 COLOUR_ATTRIBUTES = ("colour", "color")
-"""Attributes that a thing can be dyed to."""
+"""Attributes that colour transfer can change."""
 
 
 class Editor:
-    """Carries out plans for one spec with one bank of instances."""
+    """Applies edits for one spec with one bank of instances."""
 
     def __init__(self, spec: Spec, bank: InstanceBank) -> None:
         self.spec, self.bank, self.compositor = spec, bank, Compositor(spec, bank)
 
     def apply(self, edit: Edit, canvas: Canvas, rng: Rng) -> Canvas | None:
-        """The canvas after the plan; None where no photo has what it needs. The given canvas stays as it is."""
+        """Apply one edit; returns a new canvas, or None if no photo has the instances that it needs."""
         match edit:
             case Remove():
                 return self._remove(edit, canvas, rng)
@@ -66,201 +66,226 @@ class Editor:
             case _:
                 assert_never(edit)
 
-    def _remove(self, plan: Remove, canvas: Canvas, rng: Rng) -> Canvas | None:
-        target = get_instance(canvas.scene, plan.target)
-        component = self.spec.components[target.component]
-        if component.leaves:
-            return self._reveal(plan, target, component.leaves, canvas, rng)
-        if component.fills:
-            filling = find_liquid(canvas, target, component.fills)
-            if filling is None or not filling.has_headspace:
+    def _remove(self, edit: Remove, canvas: Canvas, rng: Rng) -> Canvas | None:
+        target = get_instance(canvas.scene, edit.target)
+        definition = self.spec.components[target.component]
+        if definition.leaves:
+            return self._reveal(edit, target, definition.leaves, canvas, rng)
+        if definition.fills:
+            liquid = find_liquid(canvas, target, definition.fills)
+            if liquid is None or not liquid.has_headspace:
                 return None
-            return self._derive(plan, canvas, partial(filling.lower, target.box.y2, _spawn_rng(rng)))
-        return self._derive(plan, canvas, partial(self.compositor.inpaint, canvas, target, _spawn_rng(rng)))
+            return self._derive(edit, canvas, partial(liquid.lower, target.box.y2, _spawn_rng(rng)))
+        return self._derive(edit, canvas, partial(self.compositor.inpaint, canvas, target, _spawn_rng(rng)))
 
-    def _reveal(self, plan: Remove, target: Instance, leaves: str, canvas: Canvas, rng: Rng) -> Canvas | None:
-        donor = self.bank.sample(leaves, rng)
+    def _reveal(self, edit: Remove, target: Instance, component: str, canvas: Canvas, rng: Rng) -> Canvas | None:
+        """Remove the target; the component that becomes visible in its place comes from a donor."""
+        donor = self.bank.sample(component, rng)
         if donor is None:
             return None
-        arriving = [Instance(_next_id(canvas.scene), leaves, target.box, donor.instance.attributes)]
+        additions = [Instance(_next_id(canvas.scene), component, target.box, donor.instance.attributes)]
         masks = [partial(self.bank.mask, donor.scene, donor.instance)]
-        painted = partial(self.compositor.blend_donor, canvas, donor, target.box)
-        return self._derive(plan, canvas, painted, arriving, masks)
+        source = partial(self.compositor.blend_donor, canvas, donor, target.box)
+        return self._derive(edit, canvas, source, additions, masks)
 
-    def _add(self, plan: Add, canvas: Canvas, rng: Rng) -> Canvas | None:
-        donor = self.bank.sample(plan.component, rng, **dict(plan.attributes))
+    def _add(self, edit: Add, canvas: Canvas, rng: Rng) -> Canvas | None:
+        donor = self.bank.sample(edit.component, rng, **dict(edit.attributes))
         if donor is None:
             return None
-        box = _centre_box(donor.instance.box, plan.box)
+        box = _centre_box(donor.instance.box, edit.box)
         if box.clip(canvas.scene.width, canvas.scene.height) != box:
             return None
         return self._derive(
-            plan,
+            edit,
             canvas,
             lambda: self.compositor.composite(canvas.photo, donor, box),
             *self._donor_instances(donor, box, canvas.scene),
         )
 
-    def _move(self, plan: Move, canvas: Canvas, rng: Rng) -> Canvas | None:
-        target = get_instance(canvas.scene, plan.target)
+    def _move(self, edit: Move, canvas: Canvas, rng: Rng) -> Canvas | None:
+        target = get_instance(canvas.scene, edit.target)
         fills = self.spec.components[target.component].fills
         if fills:
-            filling = find_liquid(canvas, target, fills)
-            stays = plan.dx == plan.dy == 0
-            return self._derive(plan, canvas, partial(filling.redraw, _spawn_rng(rng))) if filling and stays else None
-        there = target.box.translate(plan.dx, plan.dy)
-        return self._derive(plan, canvas, partial(self.compositor.relocate, canvas, target, there, _spawn_rng(rng)))
+            liquid = find_liquid(canvas, target, fills)
+            is_in_place = edit.dx == edit.dy == 0
+            return (
+                self._derive(edit, canvas, partial(liquid.redraw, _spawn_rng(rng))) if liquid and is_in_place else None
+            )
+        destination = target.box.translate(edit.dx, edit.dy)
+        return self._derive(
+            edit, canvas, partial(self.compositor.relocate, canvas, target, destination, _spawn_rng(rng))
+        )
 
-    def _swap(self, plan: Swap, canvas: Canvas, rng: Rng) -> Canvas:
-        after = self._derive(plan, canvas, canvas.source)
-        targets = tuple(get_instance(canvas.scene, number) for number in (plan.target, plan.other))
-        there = tuple(get_instance(after.scene, target.id).box for target in targets)
-        return replace(after, source=partial(self.compositor.swap, canvas, targets, there, _spawn_rng(rng)))
+    def _swap(self, edit: Swap, canvas: Canvas, rng: Rng) -> Canvas:
+        after = self._derive(edit, canvas, canvas.source)
+        targets = tuple(get_instance(canvas.scene, number) for number in (edit.target, edit.other))
+        destinations = tuple(get_instance(after.scene, target.id).box for target in targets)
+        return replace(after, source=partial(self.compositor.swap, canvas, targets, destinations, _spawn_rng(rng)))
 
-    def _replace(self, plan: Replace, canvas: Canvas, rng: Rng) -> Canvas | None:
-        target = get_instance(canvas.scene, plan.target)
-        donor = self.bank.sample(plan.component, rng, **dict(plan.attributes))
-        dyed = self._recolour(plan, canvas, target, donor, rng)
-        if dyed is not None or donor is None:
-            return dyed
+    def _replace(self, edit: Replace, canvas: Canvas, rng: Rng) -> Canvas | None:
+        target = get_instance(canvas.scene, edit.target)
+        donor = self.bank.sample(edit.component, rng, **dict(edit.attributes))
+        recoloured = self._recolour(edit, canvas, target, donor, rng)
+        if recoloured is not None or donor is None:
+            return recoloured
         target, donor = self._choose_carrier(canvas.scene, target, donor, rng)
-        box, chance = _centre_box(donor.instance.box, target.box), _spawn_rng(rng)
-        brought = self._donor_instances(donor, box, canvas.scene)
+        box, pixel_rng = _centre_box(donor.instance.box, target.box), _spawn_rng(rng)
+        additions = self._donor_instances(donor, box, canvas.scene)
 
-        def painted() -> Photo:
-            return self.compositor.composite(self.compositor.inpaint(canvas, target, chance), donor, box)
+        def render() -> Photo:
+            return self.compositor.composite(self.compositor.inpaint(canvas, target, pixel_rng), donor, box)
 
-        return self._derive(replace(plan, target=target.id), canvas, painted, *brought)
+        return self._derive(replace(edit, target=target.id), canvas, render, *additions)
 
     def _recolour(
-        self, plan: Replace, canvas: Canvas, target: Instance, donor: Donor | None, rng: Rng
+        self, edit: Replace, canvas: Canvas, target: Instance, donor: Donor | None, rng: Rng
     ) -> Canvas | None:
-        """The same thing in another colour, where a colour is all that changes; None where another one must come.
+        """Recolour the target if only its colour changes; returns None if another instance must be pasted.
 
-        Fillings are always dyed. Other things are where no photo has one of all the wanted attributes.
+        Liquids are always recoloured. Other components are recoloured if no photo has one with the requested
+        attributes.
         """
-        if plan.component != target.component:
+        if edit.component != target.component:
             return None
         fills = self.spec.components[target.component].fills
-        model = donor
+        reference = donor
         if not fills:
-            changed = set(plan.attributes) - set(target.attributes)
+            changed = set(edit.attributes) - set(target.attributes)
             if donor is not None or len(changed) != 1 or next(iter(changed))[0] not in COLOUR_ATTRIBUTES:
                 return None
-            model = self.bank.sample(target.component, rng, **dict(changed))
-        if model is None:
+            reference = self.bank.sample(target.component, rng, **dict(changed))
+        if reference is None:
             return None
         if fills:
-            source = Canvas(partial(self.bank.photo, model.scene), model.scene)
-            here, there = find_liquid(canvas, target, fills), find_liquid(source, model.instance, fills)
-            return self._derive(plan, canvas, partial(here.recolour, there)) if here and there else None
-        return self._derive(plan, canvas, partial(self.compositor.recolour, canvas, target, model))
+            source = Canvas(partial(self.bank.photo, reference.scene), reference.scene)
+            target_liquid, reference_liquid = (
+                find_liquid(canvas, target, fills),
+                find_liquid(source, reference.instance, fills),
+            )
+            return (
+                self._derive(edit, canvas, partial(target_liquid.recolour, reference_liquid))
+                if target_liquid and reference_liquid
+                else None
+            )
+        return self._derive(edit, canvas, partial(self.compositor.recolour, canvas, target, reference))
 
-    def _resize(self, plan: Resize, canvas: Canvas, rng: Rng) -> Canvas | None:
-        target = get_instance(canvas.scene, plan.target)
+    def _resize(self, edit: Resize, canvas: Canvas, rng: Rng) -> Canvas | None:
+        target = get_instance(canvas.scene, edit.target)
         fills = self.spec.components[target.component].fills
         if not fills:
             return self._derive(
-                plan, canvas, partial(self.compositor.relocate, canvas, target, plan.box, _spawn_rng(rng))
+                edit, canvas, partial(self.compositor.relocate, canvas, target, edit.box, _spawn_rng(rng))
             )
-        filling = find_liquid(canvas, target, fills)
-        lower = plan.box.y1 > target.box.y1
-        if filling is None or (lower and not filling.has_headspace):
+        liquid = find_liquid(canvas, target, fills)
+        is_lower = edit.box.y1 > target.box.y1
+        if liquid is None or (is_lower and not liquid.has_headspace):
             return None
         return self._derive(
-            plan, canvas, partial(filling.lower if lower else filling.top_up, plan.box.y1, _spawn_rng(rng))
+            edit, canvas, partial(liquid.lower if is_lower else liquid.top_up, edit.box.y1, _spawn_rng(rng))
         )
 
-    def _rotate(self, plan: Rotate, canvas: Canvas, rng: Rng) -> Canvas | None:
-        target, chance = get_instance(canvas.scene, plan.target), _spawn_rng(rng)
-        turn = RotatedPatch.compute(self.compositor.mask(canvas, target), target.box, plan.degrees)
-        if turn.box.clip(canvas.scene.width, canvas.scene.height) != turn.box:
+    def _rotate(self, edit: Rotate, canvas: Canvas, rng: Rng) -> Canvas | None:
+        target, pixel_rng = get_instance(canvas.scene, edit.target), _spawn_rng(rng)
+        rotated = RotatedPatch.compute(self.compositor.mask(canvas, target), target.box, edit.degrees)
+        if rotated.box.clip(canvas.scene.width, canvas.scene.height) != rotated.box:
             return None
 
-        def painted() -> Photo:
-            patch = turn.warp(crop(canvas.photo, target.box))
-            return paste(self.compositor.inpaint(canvas, target, chance), patch, turn.box, mask=turn.mask)
+        def render() -> Photo:
+            patch = rotated.warp(crop(canvas.photo, target.box))
+            return paste(self.compositor.inpaint(canvas, target, pixel_rng), patch, rotated.box, mask=rotated.mask)
 
-        after = self._derive(Resize(plan.target, turn.box), canvas, painted)
-        return replace(after, masks={**after.masks, target.id: lambda: turn.mask})
+        after = self._derive(Resize(edit.target, rotated.box), canvas, render)
+        return replace(after, masks={**after.masks, target.id: lambda: rotated.mask})
 
-    def _reroute(self, plan: Reroute, canvas: Canvas, rng: Rng) -> Canvas | None:
-        """The end is moved; what it is the end of, the largest thing that overlaps it, bends along."""
-        end = get_instance(canvas.scene, plan.target)
+    def _reroute(self, edit: Reroute, canvas: Canvas, rng: Rng) -> Canvas | None:
+        """Move a connector; the cable that it ends bends along."""
+        end = get_instance(canvas.scene, edit.target)
         cable = find_cable(canvas.scene, end)
         if cable is None:
-            return self._move(Move(plan.target, plan.dx, plan.dy), canvas, rng)
-        mask, chance = self.compositor.mask(canvas, cable), _spawn_rng(rng)
-        bend = CableBend.compute(canvas.scene, (cable.box, mask), end.box, (plan.dx, plan.dy))
+            return self._move(Move(edit.target, edit.dx, edit.dy), canvas, rng)
+        mask, pixel_rng = self.compositor.mask(canvas, cable), _spawn_rng(rng)
+        bend = CableBend.compute(canvas.scene, (cable.box, mask), end.box, (edit.dx, edit.dy))
 
-        def painted() -> Photo:
-            # It lies over what it joins: nothing beside it is spared, and what is under it is learned from there.
-            return bend.composite(canvas.photo, inpaint(canvas.photo, cable.box, mask, chance))
+        def render() -> Photo:
+            # A cable lies over what it connects: no occluders, and the surface under it is not restricted.
+            return bend.composite(canvas.photo, inpaint(canvas.photo, cable.box, mask, pixel_rng))
 
-        after = self._derive(plan, canvas, painted)
+        after = self._derive(edit, canvas, render)
         instances = tuple(replace(i, box=bend.box) if i.id == cable.id else i for i in after.scene.instances)
         masks = {**after.masks, cable.id: lambda: bend.mask}
-        return Canvas(painted, replace(after.scene, instances=instances), masks)
+        return Canvas(render, replace(after.scene, instances=instances), masks)
 
     def _choose_carrier(self, scene: Scene, target: Instance, donor: Donor, rng: Rng) -> tuple[Instance, Donor]:
-        """The instance itself, or half of the time the thing it lies on, if that lies on something in both photos."""
-        here, there = self._find_support(scene, target), self._find_support(donor.scene, donor.instance)
+        """Choose what to replace: the instance itself, or with probability 0.5 its support.
+
+        The support is eligible if it lies on something itself, and is of the same component on both photos.
+        """
+        support, donor_support = self._find_support(scene, target), self._find_support(donor.scene, donor.instance)
         if (
-            here
-            and there
-            and here.component == there.component
-            and self._find_support(scene, here)
+            support
+            and donor_support
+            and support.component == donor_support.component
+            and self._find_support(scene, support)
             and rng.random() < 0.5
         ):
-            return here, Donor(there, donor.scene)
+            return support, Donor(donor_support, donor.scene)
         return target, donor
 
     def _find_support(self, scene: Scene, top: Instance) -> Instance | None:
-        below = [i for i in scene.instances if top in find_supported(scene, i, self.spec.liquids)]
-        return min(below, key=lambda i: i.box.area, default=None)
+        """Smallest instance that `top` lies on; None if there is none."""
+        supports = [i for i in scene.instances if top in find_supported(scene, i, self.spec.liquids)]
+        return min(supports, key=lambda i: i.box.area, default=None)
 
     def _donor_instances(self, donor: Donor, box: Box, scene: Scene) -> tuple[list[Instance], list[Callable[[], Mask]]]:
-        """The donor and what lies on it, as instances of this scene, with their masks."""
-        coming = (donor.instance, *find_supported(donor.scene, donor.instance, self.spec.liquids))
-        start = _next_id(scene)
-        arriving = [
-            Instance(start - k, i.component, i.box.map_between(donor.instance.box, box), i.attributes)
-            for k, i in enumerate(coming)
+        """The donor and everything on it as new instances of `scene`, with functions that return their masks."""
+        members = (donor.instance, *find_supported(donor.scene, donor.instance, self.spec.liquids))
+        first_id = _next_id(scene)
+        additions = [
+            Instance(first_id - k, i.component, i.box.map_between(donor.instance.box, box), i.attributes)
+            for k, i in enumerate(members)
         ]
-        return arriving, [partial(self.bank.mask, donor.scene, i) for i in coming]
+        return additions, [partial(self.bank.mask, donor.scene, i) for i in members]
 
     def _derive(
         self,
-        plan: Edit,
+        edit: Edit,
         canvas: Canvas,
         source: Photo | LazyPhoto,
         additions: Sequence[Instance] = (),
         masks: Sequence[Callable[[], Mask]] = (),
     ) -> Canvas:
-        """The canvas with the plan carried out on its annotations; what was moved keeps its mask."""
-        scene = apply_edit(plan, canvas.scene, self.spec.liquids, additions)
+        """Build the canvas after an edit.
+
+        Args:
+            edit: Applied to the annotations.
+            canvas: State before the edit; stays as it is.
+            source: Pixels after the edit, or a function that renders them.
+            additions: Instances that the edit adds.
+            masks: Mask functions of the additions, in the same order.
+        """
+        scene = apply_edit(edit, canvas.scene, self.spec.liquids, additions)
         before = {i.id: i for i in canvas.scene.instances}
-        moved = [i for i in scene.instances if i.id in before and before[i.id].box != i.box]
-        kept = {
+        changed = [i for i in scene.instances if i.id in before and before[i.id].box != i.box]
+        source_masks = {
             i.id: partial(self.compositor.mask, canvas, before[i.id])
-            for i in moved
+            for i in changed
             if i.component not in self.spec.liquids
         }
-        brought = {i.id: mask for i, mask in zip(additions, masks, strict=True)}
-        return Canvas(source, scene, {**canvas.masks, **kept, **brought})
+        added_masks = {i.id: mask for i, mask in zip(additions, masks, strict=True)}
+        return Canvas(source, scene, {**canvas.masks, **source_masks, **added_masks})
 
 
 def _spawn_rng(rng: Rng) -> Rng:
-    """Chance for the pixels: whether they are ever made changes nothing about what is drawn next."""
+    """Create a generator for pixels, so that lazy rendering does not change later draws from `rng`."""
     return np.random.default_rng(int(rng.integers(2**63)))
 
 
-def _centre_box(size: Box, place: Box) -> Box:
-    """A box of `size`'s width and height about `place`'s centre."""
-    x, y = place.centre
+def _centre_box(size: Box, region: Box) -> Box:
+    """Box with the width and height of `size`, centred on `region`."""
+    x, y = region.centre
     return Box(x - size.width / 2, y - size.height / 2, x + size.width / 2, y + size.height / 2)
 
 
 def _next_id(scene: Scene) -> int:
-    """An id that the scene does not have: below every id it has, and below 0."""
+    """Unused negative instance id."""
     return min([0, *(i.id for i in scene.instances)]) - 1

@@ -1,12 +1,11 @@
-"""Training data for other trainers: photos as files beside a conversation each, as the trainer's documentation has it.
+"""Export of a generated dataset to the formats of other trainers, with a README for each.
 
-The user's turn is the photo and the questions, the assistant's is the whole chain: answers, reasoning, verdict. Boxes
-are in the convention of a model family (`logicls.models.box_formats`).
+Photos become files beside one conversation each. The user's turn is the photo and the questions; the assistant's turn
+is the complete response: answers, reasoning, verdict. Boxes are written in the convention of a model family
+(`logicls.models.box_formats`).
 
 Sources: TRL 1.16, "Dataset formats" (vision); LLaMA-Factory 0.9.5, data/README.md (sharegpt, multimodal); ms-swift 4.6,
 "Custom dataset" (grounding).
-
-What stands beside exported training data: how its trainer reads it, and what must be set there.
 """
 
 from __future__ import annotations
@@ -28,7 +27,7 @@ from logicls.records import Box
 from logicls.synth.dataset import read_rows
 
 _USAGE = {
-    "trl": """Read by `SFTTrainer` of TRL, from this folder:
+    "trl": """`SFTTrainer` of TRL reads this folder:
 
 ```python
 from datasets import load_dataset
@@ -37,17 +36,17 @@ rows = load_dataset("imagefolder", data_dir=".", split="train")
 # SFTTrainer(model=..., train_dataset=rows, args=SFTConfig(max_length=None, assistant_only_loss=True))
 ```
 
-`max_length=None` keeps the tokens of the photo from being cut off; `assistant_only_loss` learns the answers alone.
+`max_length=None` prevents truncation of the image tokens; with `assistant_only_loss` only the answers are learned.
 """,
-    "llamafactory": """Read by LLaMA-Factory, from this folder (`dataset_dir` is `data` where it is left out):
+    "llamafactory": """LLaMA-Factory reads this folder (`data` is the default of `dataset_dir`):
 
 ```yaml
 dataset: {product}
 dataset_dir: data
-image_max_pixels: 12845056    # 589824 if left out: larger photos would be shrunk before the model's own processor
+image_max_pixels: 12845056    # default 589824: larger photos would be downscaled before the model's own processor
 ```
 """,
-    "swift": """Read by ms-swift, from this folder; `ROOT_IMAGE_DIR` is where the paths of photos begin:
+    "swift": """ms-swift reads this folder; paths of photos are relative to `ROOT_IMAGE_DIR`:
 
 ```sh
 ROOT_IMAGE_DIR=. swift sft --dataset train.jsonl
@@ -55,42 +54,41 @@ ROOT_IMAGE_DIR=. swift sft --dataset train.jsonl
 """,
 }
 _SWIFT_BOXES = """\
-Boxes are in `objects`, in pixels of the photo, and stand in the text as `<bbox>`. ms-swift writes them as the
-model wants them, after its own resizing. `<ref-object>` stands for the component that a question is about.
+Boxes are in `objects`, in pixels of the photo; the text contains `<bbox>` in their place. ms-swift converts them to the
+model's convention, after its own resizing. `<ref-object>` stands for the component that a question asks for.
 """
 _RESIZED_BOXES = """
-These pixels are those of the picture that the model's processor makes of the photo: sides that are multiples of
-{factor}, {least} to {most} pixels in all. Train with these limits (`min_pixels`, `max_pixels`), or the boxes will be
-wrong.
+These are pixels of the photo as resized by the model's processor: sides are multiples of {factor}, the area is
+{least} to {most} pixels. Train with these limits (`min_pixels`, `max_pixels`), otherwise the boxes are wrong.
 """
 
 
 def render_readme(export_format: ExportFormat, product: str, boxes: BoxFamily | None) -> str:
-    """The text of the README in the folder."""
-    # Without a block of metadata, datasets says on every load that there is none.
-    head = "---\ntags: [logicls]\n---\n" if export_format == "trl" else ""
+    """Render the README of an exported folder."""
+    # Without metadata, the datasets library warns on every load.
+    header = "---\ntags: [logicls]\n---\n" if export_format == "trl" else ""
     lines = [
-        f"{head}# {product}, for {export_format}\n",
+        f"{header}# {product}, for {export_format}\n",
         _USAGE[export_format].replace("{product}", product),
         "## Boxes\n",
     ]
     if export_format == "swift" and boxes is None:
         return "\n".join([*lines, _SWIFT_BOXES])
     family = BOX_FORMATS[boxes or BoxFamily.pixels]
-    form = family.template.format(x1="x1", y1="y1", x2="x2", y2="y2")
+    template = family.template.format(x1="x1", y1="y1", x2="x2", y2="y2")
     unit = "pixels of the photo"
     if family.bins:
-        unit = f"0 to {family.max_value}, of {family.bins} to a side of the photo, whatever its size"
-    told = f"As `{family.name}` writes them: `{form}`; {unit}.\n"
+        unit = f"0 to {family.max_value}: each side of the photo is divided into {family.bins} bins"
+    text = f"Convention of `{family.name}`: `{template}`; {unit}.\n"
     if family.resize:
         limits = family.resize
-        told = told.replace(unit, "pixels of the resized photo")
-        told += _RESIZED_BOXES.format(factor=limits.factor, least=limits.min_pixels, most=limits.max_pixels)
-    told += "\nDistances that the reasoning speaks of are in pixels of the photo.\n"
-    return "\n".join([*lines, told])
+        text = text.replace(unit, "pixels of the resized photo")
+        text += _RESIZED_BOXES.format(factor=limits.factor, least=limits.min_pixels, most=limits.max_pixels)
+    text += "\nDistances in the reasoning are in pixels of the original photo.\n"
+    return "\n".join([*lines, text])
 
 
-COLUMNS = ("image", "width", "height", "queries", "questions", "trail")
+COLUMNS = ("image", "width", "height", "queries", "questions", "response")
 IMAGE = "<image>"
 BOX = "<bbox>"
 REF = "<ref-object>"
@@ -98,7 +96,7 @@ Record = Mapping[str, Any]
 
 
 class ExportFormat(StrEnum):
-    """Whose format: LogiCls' own, which is a Hugging Face dataset, or that of another trainer."""
+    """Format of the dataset: LogiCls' own, which is a Hugging Face dataset, or that of another trainer."""
 
     hf = "hf"
     trl = "trl"
@@ -108,13 +106,13 @@ class ExportFormat(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Conversation:
-    """One example as a conversation, with boxes as the trail has them."""
+    """One example as a conversation, with boxes in pixels of the photo."""
 
     image: str
-    """Path of the photo, relative to the file that the conversation is in."""
+    """Path of the photo, relative to the file of conversations."""
     size: Size
     components: tuple[str, ...]
-    """What each question is about, as words; empty for a question about no component's place."""
+    """Component that each question asks to locate, in words; empty for other questions."""
     questions: tuple[str, ...]
     response: str
 
@@ -126,48 +124,57 @@ def export_dataset(
     *,
     on_progress: Callable[[int], None] = lambda _: None,
 ) -> Path:
-    """Write the examples of a synth folder for a trainer; returns the folder below it where they are.
+    """Write the examples of a dataset folder in another trainer's format; returns the subfolder.
 
-    Photos that are there already are left alone, so that a killed run goes on; the conversations are written last, as a
-    whole. `boxes` left out is the trainer's own way where it has one (ms-swift), pixels of the photo elsewhere. `done`
-    is told of each example.
+    Photos that exist are skipped, so that a killed run resumes. The conversations are written last, atomically.
+
+    Args:
+        folder: A dataset folder of `logicls synth`.
+        export_format: Format to write.
+        boxes: Box convention. Default: the trainer's own if it has one (ms-swift), otherwise pixels of the photo.
+        on_progress: Called with 1 for each example.
 
     Raises:
-        DataError: There is no training data in the folder (LC402).
+        DataError: The folder has no examples (LC402).
     """
-    out = folder / export_format
+    output = folder / export_format
     product = load_spec(folder / "spec.yaml").product.name
     match export_format:
         case ExportFormat.hf:
             return folder
         case ExportFormat.trl:
-            # The name by which the `imagefolder` loader of datasets finds it.
+            # File name that the `imagefolder` loader of datasets requires.
             _write_jsonl(
-                out / "metadata.jsonl", (_to_trl(talk, boxes) for talk in _read_conversations(folder, out, on_progress))
+                output / "metadata.jsonl",
+                (_to_trl(conversation, boxes) for conversation in _read_conversations(folder, output, on_progress)),
             )
         case ExportFormat.llamafactory:
-            out = out / "data"
+            output = output / "data"
             _write_json_array(
-                out / f"{product}.json",
-                (_to_llamafactory(talk, boxes) for talk in _read_conversations(folder, out, on_progress)),
+                output / f"{product}.json",
+                (
+                    _to_llamafactory(conversation, boxes)
+                    for conversation in _read_conversations(folder, output, on_progress)
+                ),
             )
             write_text(
-                out / "dataset_info.json",
+                output / "dataset_info.json",
                 json.dumps({product: _DATASET_INFO | {"file_name": f"{product}.json"}}, indent=1),
             )
-            out = out.parent
+            output = output.parent
         case ExportFormat.swift:
             _write_jsonl(
-                out / "train.jsonl", (_to_swift(talk, boxes) for talk in _read_conversations(folder, out, on_progress))
+                output / "train.jsonl",
+                (_to_swift(conversation, boxes) for conversation in _read_conversations(folder, output, on_progress)),
             )
         case _:
             assert_never(export_format)
-    write_text(out / "README.md", render_readme(export_format, product, boxes))
-    return out
+    write_text(output / "README.md", render_readme(export_format, product, boxes))
+    return output
 
 
 def _read_conversations(folder: Path, out: Path, on_progress: Callable[[int], None]) -> Iterator[Conversation]:
-    """Every example as a conversation, its photo written below `out`."""
+    """Read every example as a conversation, and write its photo below `out`."""
     (out / "images").mkdir(parents=True, exist_ok=True)
     for number, row in enumerate(read_rows(folder, COLUMNS)):
         name = f"images/{number:08d}.jpg"
@@ -175,32 +182,32 @@ def _read_conversations(folder: Path, out: Path, on_progress: Callable[[int], No
         path = out / name
         if not path.exists() or path.stat().st_size != len(data):
             write_bytes(path, data)
-        kinds = [query.partition(":") for query in row["queries"]]
-        components = tuple(name_to_text(about) if kind == "locate" else "" for kind, _, about in kinds)
+        parsed_queries = [query.partition(":") for query in row["queries"]]
+        components = tuple(name_to_text(about) if kind == "locate" else "" for kind, _, about in parsed_queries)
         questions = tuple(_escape_tags(question) for question in row["questions"])
-        yield Conversation(name, (row["width"], row["height"]), components, questions, _escape_tags(row["trail"]))
+        yield Conversation(name, (row["width"], row["height"]), components, questions, _escape_tags(row["response"]))
         on_progress(1)
 
 
 def _escape_tags(text: str) -> str:
-    """The text without what a trainer would take for one of its marks, as `<image>` in the reason of a rule."""
+    """Break up tags that a trainer would interpret, such as `<image>` in the reason of a rule."""
     return re.sub(r"<(?=[|/a-z])", "< ", text)
 
 
-def _format_response(talk: Conversation, boxes: BoxFamily | None) -> str:
-    return encode_boxes(talk.response, BOX_FORMATS[boxes or BoxFamily.pixels], talk.size)
+def _format_response(conversation: Conversation, boxes: BoxFamily | None) -> str:
+    return encode_boxes(conversation.response, BOX_FORMATS[boxes or BoxFamily.pixels], conversation.size)
 
 
-def _build_messages(asked: object, told: object) -> list[Record]:
-    return [{"role": "user", "content": asked}, {"role": "assistant", "content": told}]
+def _build_messages(prompt: object, text: object) -> list[Record]:
+    return [{"role": "user", "content": prompt}, {"role": "assistant", "content": text}]
 
 
-def _to_trl(talk: Conversation, boxes: BoxFamily | None) -> Record:
-    """`images` are loaded from the names; each stands for one part of the content that is an image."""
-    asked = [{"type": "image"}, _text_part("\n".join(talk.questions))]
+def _to_trl(conversation: Conversation, boxes: BoxFamily | None) -> Record:
+    """Convert to TRL's format; each of `images` fills one part of the content of type image."""
+    prompt = [{"type": "image"}, _text_part("\n".join(conversation.questions))]
     return {
-        "images_file_names": [talk.image],
-        "messages": _build_messages(asked, [_text_part(_format_response(talk, boxes))]),
+        "images_file_names": [conversation.image],
+        "messages": _build_messages(prompt, [_text_part(_format_response(conversation, boxes))]),
     }
 
 
@@ -215,40 +222,45 @@ _DATASET_INFO = {
 }
 
 
-def _to_llamafactory(talk: Conversation, boxes: BoxFamily | None) -> Record:
-    """As many `<image>` in the messages as there are images."""
-    asked = "\n".join([IMAGE, *talk.questions])
-    return {"messages": _build_messages(asked, _format_response(talk, boxes)), "images": [talk.image]}
+def _to_llamafactory(conversation: Conversation, boxes: BoxFamily | None) -> Record:
+    """Convert to LLaMA-Factory's format, with one `<image>` in the messages for each image."""
+    prompt = "\n".join([IMAGE, *conversation.questions])
+    return {"messages": _build_messages(prompt, _format_response(conversation, boxes)), "images": [conversation.image]}
 
 
-def _to_swift(talk: Conversation, boxes: BoxFamily | None) -> Record:
-    """The same; where no family is asked for, boxes are left to ms-swift, which knows the model and its resizing."""
+def _to_swift(conversation: Conversation, boxes: BoxFamily | None) -> Record:
+    """Convert to ms-swift's format; without `boxes`, boxes are left to ms-swift, which knows the model's resizing."""
     if boxes is not None:
-        return _to_llamafactory(talk, boxes)
-    refs: list[str] = []
-    questions = [_insert_reference(*pair, refs) for pair in zip(talk.questions, talk.components, strict=True)]
-    found: list[Box] = []
-    told = rewrite_boxes(
-        talk.response, partial(PIXELS.text_to_boxes, size=talk.size), partial(_insert_placeholders, found)
+        return _to_llamafactory(conversation, boxes)
+    references: list[str] = []
+    questions = [
+        _insert_reference(*pair, references)
+        for pair in zip(conversation.questions, conversation.components, strict=True)
+    ]
+    boxes_in_order: list[Box] = []
+    text = rewrite_boxes(
+        conversation.response,
+        partial(PIXELS.text_to_boxes, size=conversation.size),
+        partial(_insert_placeholders, boxes_in_order),
     )
-    places = [[round(edge, 1) for edge in (box.x1, box.y1, box.x2, box.y2)] for box in found]
+    objects = [[round(edge, 1) for edge in (box.x1, box.y1, box.x2, box.y2)] for box in boxes_in_order]
     return {
-        "messages": _build_messages("\n".join([IMAGE, *questions]), told),
-        "images": [talk.image],
-        "objects": {"ref": refs, "bbox": places},
+        "messages": _build_messages("\n".join([IMAGE, *questions]), text),
+        "images": [conversation.image],
+        "objects": {"ref": references, "bbox": objects},
     }
 
 
-def _insert_reference(question: str, component: str, refs: list[str]) -> str:
-    """The question with its component as a reference, which is added to `refs`."""
-    asked, count = re.subn(rf"\b{re.escape(component)}\b", REF, question, count=1) if component else (question, 0)
-    refs += [component] * count
-    return asked
+def _insert_reference(question: str, component: str, references: list[str]) -> str:
+    """Replace the component in a question by a reference, which is appended to `references`."""
+    prompt, count = re.subn(rf"\b{re.escape(component)}\b", REF, question, count=1) if component else (question, 0)
+    references += [component] * count
+    return prompt
 
 
-def _insert_placeholders(found: list[Box], boxes: Sequence[Box]) -> str:
-    """As many marks as there are boxes, which are added to `found`."""
-    found += boxes
+def _insert_placeholders(collected: list[Box], boxes: Sequence[Box]) -> str:
+    """One placeholder for each box; the boxes are appended to `collected`."""
+    collected += boxes
     return " ".join([BOX] * len(boxes))
 
 
@@ -259,8 +271,8 @@ def _write_jsonl(path: Path, records: Iterator[Record]) -> None:
 
 def _write_json_array(path: Path, records: Iterator[Record]) -> None:
     with open_atomic(path) as file:
-        before = "["
+        separator = "["
         for record in records:
-            file.write(f"{before}\n{json.dumps(record, ensure_ascii=False)}")
-            before = ","
+            file.write(f"{separator}\n{json.dumps(record, ensure_ascii=False)}")
+            separator = ","
         file.write("\n]\n")

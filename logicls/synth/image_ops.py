@@ -1,6 +1,7 @@
-"""Pixel work of the edits: fill, paste, recolour, pour. Photos are uint8 [height, width, 3] RGB, boxes xyxy pixels.
+"""Image operations of the edits: crop, paste, alpha blending, colour transfer, profile extension.
 
-Random numbers by the million, drawn once: drawn anew they took longer than all else that is done to a photo.
+Photos are uint8 [height, width, 3] RGB, boxes xyxy in pixels. Random numbers come from precomputed pools: drawing
+millions of them anew would take longer than everything else that is done to a photo.
 """
 
 from __future__ import annotations
@@ -15,20 +16,23 @@ from jaxtyping import Float, Int8, Real, UInt8, UInt16
 from logicls.records import Box, Scene
 
 POOL_SIZE = 1 << 22
-"""So many of each kind."""
+"""Random numbers in each pool."""
 NOISE_UNIT = 32
-"""Standard deviation of the normal ones."""
+"""Standard deviation of the normal pool."""
 INTEGER_LIMIT = 4096
-"""The even ones are smaller."""
+"""Upper bound, exclusive, of the integer pool."""
 
 
 def sample_noise(shape: tuple[int, ...], offset: float) -> Int8[np.ndarray, "*shape"]:
-    """Normal numbers of standard deviation `UNIT`, cut off at four of them; which ones, `place` (0 to 1) tells."""
+    """Normal numbers of standard deviation `NOISE_UNIT`, truncated at four of them.
+
+    `offset` (0 to 1) is where they start in the pool.
+    """
     return _slice_pool(_normal_pool(), shape, offset)
 
 
 def sample_integers(shape: tuple[int, ...], offset: float) -> UInt16[np.ndarray, "*shape"]:
-    """Whole numbers from 0 up to `BELOW`, each as likely; which ones, `place` (0 to 1) tells."""
+    """Uniform integers from 0 to `INTEGER_LIMIT` - 1; `offset` (0 to 1) is where they start in the pool."""
     return _slice_pool(_integer_pool(), shape, offset)
 
 
@@ -53,17 +57,17 @@ def _integer_pool() -> UInt16[np.ndarray, " draws"]:
 Photo = UInt8[np.ndarray, "height width 3"]
 Mask = Float[np.ndarray, "height width"]
 BACKGROUND_STRIP = 5
-"""Pixels beside a box from which its background is learned."""
+"""Width of the strip beside a box from which its background is estimated, pixels."""
 CONTRAST_LIMITS = (18.0, 30.0)
-"""Grey levels by which a thing must differ from what is beside it, at the least and where a label outshines it."""
+"""Lower and upper bound of the foreground threshold, grey levels of difference from the background."""
 MIN_RELATIVE_WIDTH = 0.75
-"""An outline narrower than this share of that of its model is not believed."""
+"""Smallest width of a silhouette, as a share of its reference's width, that is trusted."""
 EDGE_MARGIN = 3
-"""Pixels at the edge of a thing that look unlike its face: nothing is learned from them."""
+"""Pixels at the edge of an instance that do not look like its face, and are not sampled."""
 
 
 def pixel_bounds(box: Box, photo: Photo | Scene, pad: int = 0) -> tuple[int, int, int, int]:
-    """Integer x1, y1, x2, y2 of the box, widened by `pad`, inside the photo and at least one pixel large."""
+    """Integer x1, y1, x2, y2 of the box, padded by `pad`, inside the photo and at least one pixel large."""
     height, width = (photo.height, photo.width) if isinstance(photo, Scene) else photo.shape[:2]
     x1, y1 = max(round(box.x1) - pad, 0), max(round(box.y1) - pad, 0)
     x2, y2 = min(round(box.x2) + pad, width), min(round(box.y2) + pad, height)
@@ -72,29 +76,34 @@ def pixel_bounds(box: Box, photo: Photo | Scene, pad: int = 0) -> tuple[int, int
 
 
 def paste(photo: Photo, patch: Photo, box: Box, *, gain: float = 1.0, mask: np.ndarray | None = None) -> Photo:
-    """`patch` scaled to the box and laid there with soft edges.
+    """Paste `patch`, scaled to the box, with feathered edges.
 
-    `gain` multiplies it. `mask`, 0 to 1 of the patch's size, tells which of its pixels count.
+    Args:
+        photo: Background; not changed.
+        patch: Pixels to paste.
+        box: Destination.
+        gain: Factor for the pixel values of the patch.
+        mask: Alpha of the patch, 0 to 1, of its size; the complete patch if left out.
     """
     x1, y1, x2, y2 = (round(v) for v in (box.x1, box.y1, box.x2, box.y2))
     size = max(x2 - x1, 1), max(y2 - y1, 1)
-    shrink = patch.shape[1] > size[0]
-    scaled = cv2.resize(patch, size, interpolation=cv2.INTER_AREA if shrink else cv2.INTER_LINEAR)
+    is_shrinking = patch.shape[1] > size[0]
+    scaled = cv2.resize(patch, size, interpolation=cv2.INTER_AREA if is_shrinking else cv2.INTER_LINEAR)
     alpha = feather_mask((size[1], size[0]), 2)
     if mask is not None and mask.min() < 0.5:
-        # Where the outline is known it is soft itself, and the box's edge is no seam.
+        # A known mask has soft edges itself, and the edge of the box needs no feathering.
         alpha = cv2.GaussianBlur(cv2.resize(mask, size, interpolation=cv2.INTER_LINEAR), (0, 0), 0.8)
     return _composite(photo, apply_gain(scaled, gain), x1, y1, alpha)
 
 
 def crop(photo: Photo, box: Box) -> Photo:
-    """A copy of the box's pixels."""
+    """Copy the pixels of the box."""
     x1, y1, x2, y2 = pixel_bounds(box, photo)
     return photo[y1:y2, x1:x2].copy()
 
 
 def surrounding_colour(photo: Photo, box: Box) -> Float[np.ndarray, " rgb"]:
-    """Mean colour just outside the box, each channel 0 to 255."""
+    """Mean colour of the strip around the box, each channel 0 to 255."""
     x1, y1, x2, y2 = pixel_bounds(box, photo, pad=BACKGROUND_STRIP)
     ix1, iy1, ix2, iy2 = pixel_bounds(box, photo)
     outer, inner = (np.array(cv2.sumElems(part)[:3]) for part in (photo[y1:y2, x1:x2], photo[iy1:iy2, ix1:ix2]))
@@ -104,12 +113,12 @@ def surrounding_colour(photo: Photo, box: Box) -> Float[np.ndarray, " rgb"]:
 
 
 def channel_max(values: Real[np.ndarray, "*shape rgb"]) -> Real[np.ndarray, "*shape"]:
-    """The largest of the three colours; ten times as fast as `max(-1)`."""
+    """Maximum over the three channels; ten times as fast as `max(-1)`."""
     return np.asarray(np.maximum(np.maximum(values[..., 0], values[..., 1]), values[..., 2]))
 
 
 def interpolate_background(photo: Photo, parent: Box, y1: int, y2: int) -> Float[np.ndarray, "rows columns rgb"]:
-    """Rows y1 to y2 of `parent` as the background would go on from its left to its right."""
+    """Interpolate the background in rows `y1` to `y2` of `parent` linearly, from its left to its right side."""
     px1, _, px2, _ = pixel_bounds(parent, photo)
     rows = photo[y1:y2]
     left = rows[:, max(px1 - BACKGROUND_STRIP, 0) : max(px1, 1)].mean(1, keepdims=True, dtype=np.float32)
@@ -119,75 +128,82 @@ def interpolate_background(photo: Photo, parent: Box, y1: int, y2: int) -> Float
 
 
 def trace_silhouette(photo: Photo, parent: Box, y1: int, y2: int) -> tuple[np.ndarray, np.ndarray]:
-    """Left and right edge of the thing inside `parent` in each row: where it leaves the background beside the box.
+    """Left and right edge of the instance inside `parent` in each row, by difference from the background.
 
-    Where the background cannot be told from the thing, the edges are those of the box.
+    Rows without contrast get the edges of the box.
     """
     px1, _, px2, _ = pixel_bounds(parent, photo)
     rows = photo[y1:y2, px1:px2]
-    away = channel_max(
+    difference = channel_max(
         cv2.absdiff(np.ascontiguousarray(rows), interpolate_background(photo, parent, y1, y2).astype(np.uint8))
     )
-    common = np.searchsorted(np.bincount(away.ravel(), minlength=256).cumsum(), 0.98 * away.size)
-    there = away > np.clip(0.25 * float(common), *CONTRAST_LIMITS)
-    lefts = np.where(there.any(1), there.argmax(1), 0)
-    rights = np.where(there.any(1), there.shape[1] - there[:, ::-1].argmax(1), px2 - px1)
-    narrow = rights - lefts < 0.25 * (px2 - px1)
-    lefts[narrow], rights[narrow] = 0, px2 - px1
+    high_difference = np.searchsorted(np.bincount(difference.ravel(), minlength=256).cumsum(), 0.98 * difference.size)
+    is_foreground = difference > np.clip(0.25 * float(high_difference), *CONTRAST_LIMITS)
+    lefts = np.where(is_foreground.any(1), is_foreground.argmax(1), 0)
+    rights = np.where(is_foreground.any(1), is_foreground.shape[1] - is_foreground[:, ::-1].argmax(1), px2 - px1)
+    is_narrow = rights - lefts < 0.25 * (px2 - px1)
+    lefts[is_narrow], rights[is_narrow] = 0, px2 - px1
     return px1 + _smooth_edge(lefts), px1 + _smooth_edge(rights)
 
 
 def extend_profile(
     photo: Photo, parent: Box, rows: tuple[int, int], reference: tuple[int, int], rng: np.random.Generator
 ) -> Photo:
-    """Rows `rows` of the parent made to look like its rows `model`: their mean profile, at the outline's width."""
+    """Render rows `rows` of the parent with the mean profile of its rows `reference`, at the silhouette's width."""
     (y1, y2), (m1, m2) = rows, reference
     lefts, rights = trace_silhouette(photo, parent, y1, y2)
     m_left, m_right, profile = _mean_profile(photo, parent, m1, m2)
-    # Empty glass before a dark ground has hardly an outline: what lies above a filling is about as wide as the filling.
-    faint = rights - lefts < MIN_RELATIVE_WIDTH * (m_right - m_left)
-    lefts[faint], rights[faint] = m_left, m_right
+    # Empty glass on a dark background has hardly a silhouette: the headspace is about as wide as the liquid.
+    is_narrow = rights - lefts < MIN_RELATIVE_WIDTH * (m_right - m_left)
+    lefts[is_narrow], rights[is_narrow] = m_left, m_right
     x1, x2 = int(lefts.min()), int(rights.max())
     columns = np.arange(x1, x2, dtype=np.float32)[None]
-    across = (columns + 0.5 - lefts[:, None]) * (profile.shape[1] / np.maximum(rights - lefts, 1)[:, None]) - 0.5
-    line = cv2.remap(profile, across.astype(np.float32), np.zeros_like(across, np.float32), cv2.INTER_LINEAR,
-                     borderMode=cv2.BORDER_REPLICATE)  # fmt: skip
-    sway = cv2.GaussianBlur(rng.normal(0, 1, (y2 - y1, 1)).astype(np.float32), (1, 0), sigmaX=1, sigmaY=12) * 8
-    line = line * (1 + 0.06 * sway)[..., None]
-    drawn = sample_noise(line.shape, rng.random())
-    line = cv2.addWeighted(
-        line, 1, drawn, _texture_std(photo[m1:m2, m_left:m_right]) / NOISE_UNIT, 0.5, dtype=cv2.CV_32F
+    source_columns = (columns + 0.5 - lefts[:, None]) * (
+        profile.shape[1] / np.maximum(rights - lefts, 1)[:, None]
+    ) - 0.5
+    rendered = cv2.remap(
+        profile,
+        source_columns.astype(np.float32),
+        np.zeros_like(source_columns, np.float32),
+        cv2.INTER_LINEAR,
+        borderMode=cv2.BORDER_REPLICATE,
     )
-    inside = (columns >= lefts[:, None]) & (columns < rights[:, None])
+    modulation = cv2.GaussianBlur(rng.normal(0, 1, (y2 - y1, 1)).astype(np.float32), (1, 0), sigmaX=1, sigmaY=12) * 8
+    rendered = rendered * (1 + 0.06 * modulation)[..., None]
+    noise = sample_noise(rendered.shape, rng.random())
+    rendered = cv2.addWeighted(
+        rendered, 1, noise, _texture_std(photo[m1:m2, m_left:m_right]) / NOISE_UNIT, 0.5, dtype=cv2.CV_32F
+    )
+    is_inside = (columns >= lefts[:, None]) & (columns < rights[:, None])
     out = photo.copy()
-    part = out[y1:y2, x1:x2]
-    np.copyto(part, np.clip(line, 0, 255).astype(np.uint8), where=inside[..., None])
-    part[:] = cv2.GaussianBlur(part, (0, 0), sigmaX=0.5, sigmaY=1.5)
+    region = out[y1:y2, x1:x2]
+    np.copyto(region, np.clip(rendered, 0, 255).astype(np.uint8), where=is_inside[..., None])
+    region[:] = cv2.GaussianBlur(region, (0, 0), sigmaX=0.5, sigmaY=1.5)
     return out
 
 
-def _texture_std(part: Photo) -> float:
-    """Standard deviation of what blurring takes away, three grey levels at most."""
-    off = cv2.subtract(part, cv2.GaussianBlur(part, (0, 0), 1.5), dtype=cv2.CV_16S)
-    return min(float(np.std(off)), 3.0)
+def _texture_std(photo: Photo) -> float:
+    """Standard deviation of the high-frequency residue, at most three grey levels."""
+    residue = cv2.subtract(photo, cv2.GaussianBlur(photo, (0, 0), 1.5), dtype=cv2.CV_16S)
+    return min(float(np.std(residue)), 3.0)
 
 
 def _mean_profile(photo: Photo, parent: Box, y1: int, y2: int) -> tuple[int, int, np.ndarray]:
-    """Left and right edge of the outline, and the mean over the rows of what lies between, float32 [1, 96, 3]."""
+    """Left and right edge of the silhouette, and the mean over the rows between them, float32 [1, 96, 3]."""
     lefts, rights = trace_silhouette(photo, parent, y1, y2)
     left, right = int(np.median(lefts)), max(int(np.median(rights)), int(np.median(lefts)) + 2)
-    stretched = cv2.resize(
+    resampled = cv2.resize(
         photo[y1:y2, left:right].astype(np.float32).mean(0)[None], (96, 1), interpolation=cv2.INTER_LINEAR
     )
-    return left, right, np.asarray(stretched)
+    return left, right, np.asarray(resampled)
 
 
 def transfer_colour(photo: Photo, region: Mask, reference: Float[np.ndarray, "pixels 3"]) -> Photo:
-    """The region with the model's colours, in CIELAB.
+    """Transfer the colours of `reference` to the region, in CIELAB.
 
-    Lightness gets the model's middle and spread (Reinhard et al. 2001; medians in the place of means, so that
-    highlights and edges do not pull). The two colour channels are those that the model has at that lightness: carried
-    over by their own middle and spread, a saturated red would leave what a screen can show on its way to blue.
+    Lightness is matched in location and scale (Reinhard et al. 2001, with medians in place of means, so that highlights
+    and edges have no leverage). The colour channels are those that the reference has at that lightness: matched by
+    location and scale, a saturated red would leave the gamut on its way to blue.
     """
     x1, y1, x2, y2 = _region_bounds(region)
     if x2 <= x1:
@@ -195,19 +211,21 @@ def transfer_colour(photo: Photo, region: Mask, reference: Float[np.ndarray, "pi
     part, mask = photo[y1:y2, x1:x2], region[y1:y2, x1:x2]
     lab = cv2.cvtColor(part, cv2.COLOR_RGB2LAB).astype(np.float32)
     target = cv2.cvtColor(reference[None].astype(np.uint8), cv2.COLOR_RGB2LAB)[0].astype(np.float32)
-    inside = lab[mask > 0.5][:, :1]
-    ratio = np.clip((_absolute_deviation(target[:, :1]) + 1.0) / (_absolute_deviation(inside) + 1.0), 0.7, 1.3)
-    light = np.clip((lab[..., 0] - np.median(inside)) * ratio + np.median(target[:, 0]), 0, 255)
-    levels, colours = _chroma_by_lightness(target)
-    tint = [np.interp(light, levels, colours[:, channel]) for channel in (0, 1)]
-    rgb = cv2.cvtColor(np.stack([light, *tint], 2).astype(np.uint8), cv2.COLOR_LAB2RGB)
+    region_lightness = lab[mask > 0.5][:, :1]
+    ratio = np.clip(
+        (_absolute_deviation(target[:, :1]) + 1.0) / (_absolute_deviation(region_lightness) + 1.0), 0.7, 1.3
+    )
+    lightness = np.clip((lab[..., 0] - np.median(region_lightness)) * ratio + np.median(target[:, 0]), 0, 255)
+    levels, chroma_levels = _chroma_by_lightness(target)
+    chroma = [np.interp(lightness, levels, chroma_levels[:, channel]) for channel in (0, 1)]
+    rgb = cv2.cvtColor(np.stack([lightness, *chroma], 2).astype(np.uint8), cv2.COLOR_LAB2RGB)
     out = photo.copy()
     out[y1:y2, x1:x2] = alpha_blend(part, rgb, cv2.GaussianBlur(mask, (0, 0), 1.0))
     return out
 
 
 def _region_bounds(region: Mask) -> tuple[int, int, int, int]:
-    """The region's box in whole pixels, three more on every side, inside the photo."""
+    """Bounding box of the region in whole pixels, padded by three, inside the photo."""
     rows, columns = np.flatnonzero((region > 0).any(1)), np.flatnonzero((region > 0).any(0))
     if not len(rows):
         return 0, 0, 0, 0
@@ -217,7 +235,7 @@ def _region_bounds(region: Mask) -> tuple[int, int, int, int]:
 
 
 def _chroma_by_lightness(target: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Lightness levels, ascending, and the model's mean colour (a, b) about each."""
+    """Lightness levels, ascending, and the mean colour (a, b) of the reference at each."""
     ordered = target[np.argsort(target[:, 0], kind="stable")]
     groups = np.array_split(ordered, min(24, len(ordered)))
     means = np.stack([group.mean(0) for group in groups])
@@ -230,38 +248,40 @@ def _absolute_deviation(values: np.ndarray) -> np.ndarray:
 
 
 def alpha_blend(background: Photo, foreground: Photo, alpha: Mask) -> Photo:
-    """`over` laid on `under`, both of one size: each pixel has so large a share of it, 0 to 1."""
+    """Blend `foreground` over `background`, both of one size; `alpha` is the foreground's share, 0 to 1."""
     return np.asarray(
         cv2.blendLinear(np.ascontiguousarray(foreground), np.ascontiguousarray(background), alpha, 1 - alpha)
     )
 
 
 def apply_gain(photo: Photo, gain: float | Float[np.ndarray, " rgb"]) -> Photo:
-    """The photo times `gain`, of each channel if need be."""
+    """Multiply the photo by one gain, or by one gain per channel."""
     return np.asarray(cv2.transform(photo, np.eye(3) * gain))
 
 
 def feather_mask(shape: tuple[int, int], width: int) -> Mask:
-    """1 inside, falling to 0 over `width` pixels at every edge of that height and width."""
-    height, across = shape
-    fade = [np.minimum(np.arange(1, n + 1), np.arange(n, 0, -1)) / (width + 1) for n in (height, across)]
-    return np.minimum(np.minimum(fade[0], 1)[:, None], np.minimum(fade[1], 1)[None]).astype(np.float32)
+    """Mask of that height and width: 1 inside, falling to 0 over `width` pixels at every edge."""
+    height, width_px = shape
+    ramps = [np.minimum(np.arange(1, n + 1), np.arange(n, 0, -1)) / (width + 1) for n in (height, width_px)]
+    return np.minimum(np.minimum(ramps[0], 1)[:, None], np.minimum(ramps[1], 1)[None]).astype(np.float32)
 
 
 def _composite(photo: Photo, patch: Photo, x1: int, y1: int, alpha: Mask) -> Photo:
-    """`patch` over the photo with its top left corner at (x1, y1); what falls outside the photo is dropped."""
+    """Composite `patch` with its top left corner at (x1, y1); what lies outside the photo is clipped."""
     height, width = photo.shape[:2]
     cx1, cy1 = max(x1, 0), max(y1, 0)
     cx2, cy2 = min(x1 + patch.shape[1], width), min(y1 + patch.shape[0], height)
     out = photo.copy()
     if cx2 > cx1 and cy2 > cy1:
-        part = slice(cy1 - y1, cy2 - y1), slice(cx1 - x1, cx2 - x1)
-        out[cy1:cy2, cx1:cx2] = alpha_blend(photo[cy1:cy2, cx1:cx2], patch[part], np.ascontiguousarray(alpha[part]))
+        visible = slice(cy1 - y1, cy2 - y1), slice(cx1 - x1, cx2 - x1)
+        out[cy1:cy2, cx1:cx2] = alpha_blend(
+            photo[cy1:cy2, cx1:cx2], patch[visible], np.ascontiguousarray(alpha[visible])
+        )
     return out
 
 
 def _smooth_edge(edge: np.ndarray) -> np.ndarray:
-    """Median over 25 rows: an outline does not jump."""
+    """Median filter over 25 rows."""
     if len(edge) < 25:
         return np.full(len(edge), int(np.median(edge)))
     padded = np.pad(edge, 12, mode="edge")

@@ -1,7 +1,4 @@
-"""The bank: every instance of the annotated photos, to be cut out and put elsewhere.
-
-Which pixels of a box are the thing: as annotated, or estimated where only the box was drawn.
-"""
+"""Bank of instances: crops and masks of all annotated instances, as donors of copy-paste augmentation."""
 
 from __future__ import annotations
 
@@ -23,13 +20,13 @@ Mask = Float[np.ndarray, "h w"]
 GRABCUT_SIZE = 96
 """Longer side of the crop on which a mask is estimated, pixels."""
 MIN_COVERAGE, MAX_COVERAGE = 0.3, 0.86
-"""Shares of the box between which an estimate is believed; beyond, the box is all that is known."""
+"""Shares of the box between which an estimated mask is trusted; otherwise the mask is the box."""
 
 
 def estimate_mask(photo: Photo, box: Box) -> Mask:
-    """Which pixels of the box are the thing, by GrabCut (Rother et al. 2004): unlike what surrounds the box.
+    """Estimate the mask of a box by GrabCut (Rother et al. 2004): pixels unlike the surroundings of the box.
 
-    All of them where the estimate makes no sense, or where the thing fills its box.
+    Returns all ones if the estimate is implausible, or the instance fills its box.
     """
     x1, y1, x2, y2 = pixel_bounds(box, photo)
     full = np.ones((y2 - y1, x2 - x1), np.float32)
@@ -48,24 +45,24 @@ def estimate_mask(photo: Photo, box: Box) -> Mask:
     cv2.setRNGSeed(0)
     models = np.zeros((1, 65)), np.zeros((1, 65))
     cv2.grabCut(small[..., ::-1].copy(), labels, (0, 0, 0, 0), *models, 3, cv2.GC_INIT_WITH_MASK)
-    found = _fill_largest_contour(((labels == cv2.GC_FGD) | (labels == cv2.GC_PR_FGD)).astype(np.uint8))
-    found = found[inner[1] : inner[3], inner[0] : inner[2]]
-    if found.size == 0 or not MIN_COVERAGE <= found.mean() <= MAX_COVERAGE:
+    foreground = _fill_largest_contour(((labels == cv2.GC_FGD) | (labels == cv2.GC_PR_FGD)).astype(np.uint8))
+    foreground = foreground[inner[1] : inner[3], inner[0] : inner[2]]
+    if foreground.size == 0 or not MIN_COVERAGE <= foreground.mean() <= MAX_COVERAGE:
         return full
-    return np.asarray(cv2.resize(found.astype(np.float32), full.shape[::-1], interpolation=cv2.INTER_LINEAR))
+    return np.asarray(cv2.resize(foreground.astype(np.float32), full.shape[::-1], interpolation=cv2.INTER_LINEAR))
 
 
-def _fill_largest_contour(found: np.ndarray) -> np.ndarray:
-    """The largest piece without its holes: the pips of a die belong to it."""
-    outlines, _ = cv2.findContours(found, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
-    out = np.zeros_like(found)
-    if outlines:
-        cv2.drawContours(out, [max(outlines, key=cv2.contourArea)], -1, 1, cv2.FILLED)
+def _fill_largest_contour(foreground: np.ndarray) -> np.ndarray:
+    """Largest connected component without holes: the pips belong to the die."""
+    contours, _ = cv2.findContours(foreground, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
+    out = np.zeros_like(foreground)
+    if contours:
+        cv2.drawContours(out, [max(contours, key=cv2.contourArea)], -1, 1, cv2.FILLED)
     return out
 
 
 def resize_mask(mask: Mask, box: Box, scene: Scene) -> Mask:
-    """The mask at the size that the box has on the scene's photo."""
+    """Resize the mask to the size of the box on the scene's photo."""
     x1, y1, x2, y2 = pixel_bounds(box, scene)
     if mask.shape == (y2 - y1, x2 - x1):
         return mask
@@ -73,9 +70,9 @@ def resize_mask(mask: Mask, box: Box, scene: Scene) -> Mask:
 
 
 PHOTO_CACHE_BYTES = 256_000_000
-"""Bytes of decoded photos that stay in memory; a bank of thousands must not fill it."""
+"""Most bytes of decoded photos in memory."""
 MASK_CACHE_SIZE = 2000
-"""Masks that stay in memory, of some kilobytes each."""
+"""Most masks in memory, of some kilobytes each."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,28 +85,31 @@ class Donor:
 
 @dataclass
 class InstanceBank:
-    """Instances by component, and their photos, read when needed."""
+    """Instances by component, with their photos, which are read on demand."""
 
     dataset: Dataset
     segmentations: Mapping[int, Segmentation] = field(default_factory=dict)
-    """Annotation id → its outline, where one was drawn; the others are estimated."""
+    """Annotation id → its segmentation; masks of other instances are estimated."""
     donors: Mapping[str, tuple[Donor, ...]] = field(init=False)
 
     def __post_init__(self) -> None:
-        found: dict[str, list[Donor]] = {}
+        donors: dict[str, list[Donor]] = {}
         for scene in self.dataset.scenes:
             for instance in scene.instances:
-                found.setdefault(instance.component, []).append(Donor(instance, scene))
-        self.donors = {component: tuple(donors) for component, donors in found.items()}
+                donors.setdefault(instance.component, []).append(Donor(instance, scene))
+        self.donors = {component: tuple(donors) for component, donors in donors.items()}
         self._photos: OrderedDict[str, np.ndarray] = OrderedDict()
         self._candidates: dict[tuple[str, tuple[tuple[str, str], ...]], tuple[Donor, ...]] = {}
         self._cached_bytes = 0
         self._masks: OrderedDict[tuple[str, int], np.ndarray] = OrderedDict()
 
     def photo(self, scene: Scene) -> np.ndarray:
-        """The scene's pixels, uint8 [height, width, 3] RGB. Not to be written to. Raises `PhotoError`.
+        """Pixels of the scene, uint8 [height, width, 3] RGB, cached; do not write to them.
 
-        A photo that is larger than its scene says is brought to the scene's size.
+        A photo larger than its scene is resized to the scene's size.
+
+        Raises:
+            PhotoError: The photo cannot be read.
         """
         if scene.photo not in self._photos:
             photo = read_photo(self.dataset.image_path(scene))
@@ -123,7 +123,7 @@ class InstanceBank:
         return self._photos[scene.photo]
 
     def mask(self, scene: Scene, instance: Instance) -> Mask:
-        """Which pixels of its box are the instance, 0 to 1. The scene is the annotated one, not an edited one."""
+        """Mask of an instance of an annotated (unedited) scene, float32 over its box, 0 to 1."""
         key = scene.photo, instance.id
         if key not in self._masks:
             self._masks[key] = np.round(self._build_mask(scene, instance) * 255).astype(np.uint8)
@@ -133,7 +133,7 @@ class InstanceBank:
         return self._masks[key].astype(np.float32) / 255
 
     def sample(self, component: str, rng: np.random.Generator, **attributes: str) -> Donor | None:
-        """A random instance of the component with those attributes; None where no photo has one."""
+        """Draw a random instance of the component with those attributes; None if no photo has one."""
         key = component, tuple(sorted(attributes.items()))
         if key not in self._candidates:
             self._candidates[key] = tuple(
@@ -141,14 +141,14 @@ class InstanceBank:
                 for donor in self.donors.get(component, ())
                 if all(donor.instance.attribute(name) == value for name, value in attributes.items())
             )
-        fits = self._candidates[key]
-        return fits[int(rng.integers(len(fits)))] if fits else None
+        candidates = self._candidates[key]
+        return candidates[int(rng.integers(len(candidates)))] if candidates else None
 
     def _build_mask(self, scene: Scene, instance: Instance) -> Mask:
         photo = self.photo(scene)
-        outline = self.segmentations.get(instance.id)
-        if outline is None:
+        segmentation = self.segmentations.get(instance.id)
+        if segmentation is None:
             return estimate_mask(photo, instance.box)
         x1, y1, x2, y2 = pixel_bounds(instance.box, photo)
-        drawn = outline.to_mask(scene.width, scene.height)[y1:y2, x1:x2].astype(np.float32)
-        return drawn if drawn.any() else np.ones_like(drawn)
+        mask = segmentation.to_mask(scene.width, scene.height)[y1:y2, x1:x2].astype(np.float32)
+        return mask if mask.any() else np.ones_like(mask)

@@ -39,8 +39,24 @@ CHIRAL_WORDS = (
 )
 """A name with one of these in it speaks of what looks different in a mirror."""
 
-ORIENTATION_WORDS = ("up", "down", "upright", "upside", "top", "bottom", "tilted", "turned", "rotated", "vertical", "horizontal",
-        "standing", "lying", "orientation", "direction", "angle")  # fmt: skip
+ORIENTATION_WORDS = (
+    "up",
+    "down",
+    "upright",
+    "upside",
+    "top",
+    "bottom",
+    "tilted",
+    "turned",
+    "rotated",
+    "vertical",
+    "horizontal",
+    "standing",
+    "lying",
+    "orientation",
+    "direction",
+    "angle",
+)
 """A word of a name that speaks of which way round something lies."""
 POSITION_BINS = 16
 """Of a photo's width or height, in which centres of things are counted."""

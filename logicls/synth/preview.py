@@ -1,4 +1,4 @@
-"""A contact sheet of what would be made, to look at before the long run."""
+"""Contact sheet of the first examples of a dataset, to inspect before it is generated."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from logicls.constraints.spec.loader import load_spec
 from logicls.constraints.spec.models import Spec
 from logicls.data.coco import read_dataset_for
 from logicls.records import AppliedEdit, Example, Scene
-from logicls.synth.dataset_card import measure_coverage
+from logicls.synth.coverage import measure_coverage
 from logicls.synth.pipeline import SynthesisRequest, describe_restrictions, generate_preview
 
 COLUMNS, SIDE, GAP, LINE = 4, 310, 12, 17
-"""Tiles in a row, an even number so that pairs stand side by side; then pixels: room for a photo, space, a line."""
+"""Tiles in a row (even, so that pairs are side by side); then pixels: tile, gap, line height."""
 COLOURS = ("#e6194b", "#ffe119", "#3cb44b", "#4363d8", "#f58231", "#42d4f4", "#f032e6", "#bfef45", "#fabed4", "#ffffff")
 INK, DIM, RED, GREEN, BAND, DARK = "#171b21", "#5c6673", "#c62f2f", "#14804a", "#eef3fb", "#2b2f36"
 Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
@@ -28,13 +28,13 @@ Line = tuple[str, str]
 
 @dataclass(frozen=True, slots=True)
 class _SheetContext:
-    """What all tiles need to know."""
+    """State shared by all tiles."""
 
     spec: Spec
     sources: dict[str, Scene]
-    """Photo → its scene as it was annotated."""
+    """Photo → its annotated scene."""
     colours: dict[str, str]
-    """Component → the colour of its boxes."""
+    """Component → colour of its boxes."""
     font: Font
 
 
@@ -57,14 +57,16 @@ def draw_contact_sheet(request: SynthesisRequest, count: int, out: Path) -> Path
     return out
 
 
-def _draw_header(sheet: _SheetContext, order: SynthesisRequest, examples: Sequence[Example]) -> Image.Image:
-    """What it is of, what the colours mean, what fell short."""
+def _draw_header(sheet: _SheetContext, request: SynthesisRequest, examples: Sequence[Example]) -> Image.Image:
+    """Draw the product, the counts, what fell short, and the legend."""
     width = COLUMNS * (SIDE + GAP) + GAP
     good = sum(not example.violations for example in examples)
-    made = f"{len(examples)} of {order.count} examples, seed {order.seed}: {good} good, {len(examples) - good} broken."
-    lines = [made, *measure_coverage(examples).to_lines(), *describe_restrictions(order)]
+    counts = (
+        f"{len(examples)} of {request.count} examples, seed {request.seed}: {good} good, {len(examples) - good} broken."
+    )
+    lines = [counts, *measure_coverage(examples).to_lines(), *describe_restrictions(request)]
     lines.append(
-        "Thick boxes were edited. A twin goes through the motions and breaks nothing. Pairs have a blue ground."
+        "Thick boxes: edited. Control edits break no rule. Blue background: a pair, one photo good and broken."
     )
     lines = [part for line in lines for part in _wrap(line, sheet.font, width - 2 * GAP)]
     image = Image.new("RGB", (width, 2 * GAP + 26 + (len(lines) + 1) * LINE), "white")
@@ -85,47 +87,51 @@ def _draw_legend(sheet: _SheetContext, draw: ImageDraw.ImageDraw, top: int) -> N
 
 
 def _draw_row(sheet: _SheetContext, examples: Sequence[Example]) -> Image.Image:
-    """Tiles side by side, as high as the highest of them."""
-    texts = [_caption(sheet, example) for example in examples]
+    """Draw tiles side by side, as high as the highest of them."""
+    captions = [_caption(sheet, example) for example in examples]
     heights = [round(min(SIDE / e.scene.width, SIDE * 1.25 / e.scene.height) * e.scene.height) for e in examples]
-    high = max(heights)
-    image = Image.new("RGB", (COLUMNS * (SIDE + GAP) + GAP, high + max(map(len, texts)) * LINE + 2 * GAP), "white")
+    photo_height = max(heights)
+    image = Image.new(
+        "RGB", (COLUMNS * (SIDE + GAP) + GAP, photo_height + max(map(len, captions)) * LINE + 2 * GAP), "white"
+    )
     draw = ImageDraw.Draw(image)
-    for number, (example, lines) in enumerate(zip(examples, texts, strict=True)):
-        left = GAP + number * (SIDE + GAP)
+    for number, (example, lines) in enumerate(zip(examples, captions, strict=True)):
+        x = GAP + number * (SIDE + GAP)
         if example.pair >= 0:
-            draw.rectangle([left - GAP // 2, 0, left + SIDE + GAP // 2, image.height - GAP // 2], fill=BAND)
+            draw.rectangle([x - GAP // 2, 0, x + SIDE + GAP // 2, image.height - GAP // 2], fill=BAND)
         photo = _draw_photo(sheet, example)
-        image.paste(photo, (left + (SIDE - photo.width) // 2, GAP // 2 + high - photo.height))
-        for place, (line, colour) in enumerate(lines):
-            draw.text((left, high + GAP + place * LINE), line, colour, sheet.font)
+        image.paste(photo, (x + (SIDE - photo.width) // 2, GAP // 2 + photo_height - photo.height))
+        for row, (line, colour) in enumerate(lines):
+            draw.text((x, photo_height + GAP + row * LINE), line, colour, sheet.font)
     return image
 
 
 def _draw_photo(sheet: _SheetContext, example: Example) -> Image.Image:
-    """The picture with its boxes, thick where something was edited."""
-    picture = Image.open(io.BytesIO(example.image)).convert("RGB")
-    scale = min(SIDE / picture.width, SIDE * 1.25 / picture.height)
-    photo = picture.resize((round(picture.width * scale), round(picture.height * scale)), Image.Resampling.LANCZOS)
+    """Draw the photo with its boxes; boxes of edited instances are thick."""
+    image = Image.open(io.BytesIO(example.image)).convert("RGB")
+    scale = min(SIDE / image.width, SIDE * 1.25 / image.height)
+    photo = image.resize((round(image.width * scale), round(image.height * scale)), Image.Resampling.LANCZOS)
     draw = ImageDraw.Draw(photo)
     targets = {edit.target for edit in example.edits}
     for instance in example.scene.instances:
-        thick = 3 if instance.id < 0 or instance.id in targets else 1
+        thickness = 3 if instance.id < 0 or instance.id in targets else 1
         box = [v * scale for v in (instance.box.x1, instance.box.y1, instance.box.x2, instance.box.y2)]
-        draw.rectangle(_expand(box, thick), outline=DARK, width=thick + 2)
-        draw.rectangle(_expand(box, thick - 1), outline=sheet.colours.get(instance.component, "#ffffff"), width=thick)
+        draw.rectangle(_expand(box, thickness), outline=DARK, width=thickness + 2)
+        draw.rectangle(
+            _expand(box, thickness - 1), outline=sheet.colours.get(instance.component, "#ffffff"), width=thickness
+        )
     return photo
 
 
-def _expand(box: list[float], by: float) -> list[float]:
-    return [box[0] - by, box[1] - by, box[2] + by, box[3] + by]
+def _expand(box: list[float], margin: float) -> list[float]:
+    return [box[0] - margin, box[1] - margin, box[2] + margin, box[3] + margin]
 
 
 def _caption(sheet: _SheetContext, example: Example) -> list[Line]:
-    """Number and fate, the edits, the broken rules."""
+    """Number and category, the edits, the broken rules."""
     pair = f", pair {example.pair}" if example.pair >= 0 else ""
     lines: list[Line] = [(f"{example.seed}: {example.stats.category.replace('_', ' ')}{pair}", INK)]
-    lines += [(_edit_text(sheet, edit, example.scene), DIM) for edit in example.edits] or [("as it was taken", DIM)]
+    lines += [(_edit_text(sheet, edit, example.scene), DIM) for edit in example.edits] or [("no edit", DIM)]
     findings = evaluate(sheet.spec, index_answers(example.answers), example.scene.width, example.scene.height)
     broken = [f for f in findings if f.status == "broken"]
     lines += [(f"{', '.join(f.violations)} (breaks {f.constraint}: {f.found})", RED) for f in broken]
@@ -134,19 +140,19 @@ def _caption(sheet: _SheetContext, example: Example) -> list[Line]:
 
 
 def _edit_text(sheet: _SheetContext, edit: AppliedEdit, scene: Scene) -> str:
-    """An edit in words: what was done to what, for which rule."""
-    known = (*scene.instances, *sheet.sources[scene.photo].instances)
-    component = next((i.component for i in known if i.id == edit.target and edit.target), "")
-    return f"{edit.kind} {component}".rstrip() + f" for {edit.constraint}{', twin' if edit.is_control else ''}"
+    """Describe an edit: kind, component, rule."""
+    instances = (*scene.instances, *sheet.sources[scene.photo].instances)
+    component = next((i.component for i in instances if i.id == edit.target and edit.target), "")
+    return f"{edit.kind} {component}".rstrip() + f" for {edit.constraint}{', control edit' if edit.is_control else ''}"
 
 
 def _wrap(text: str, font: Font, width: int) -> list[str]:
-    """The text in lines that are no wider than so many pixels, if its words are not."""
+    """Wrap the text to lines of at most `width` pixels; words are not split."""
     lines = [""]
     for word in text.split():
-        longer = f"{lines[-1]} {word}".lstrip()
-        if font.getlength(longer) <= width or not lines[-1]:
-            lines[-1] = longer
+        candidate = f"{lines[-1]} {word}".lstrip()
+        if font.getlength(candidate) <= width or not lines[-1]:
+            lines[-1] = candidate
         else:
             lines.append(f"  {word}")
     return lines

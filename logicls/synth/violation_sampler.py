@@ -1,4 +1,4 @@
-"""A photo and the edits on it, before anything else about it varies."""
+"""Source photos and the edits that break a rule on purpose, or that imitate such an edit without breaking one."""
 
 from __future__ import annotations
 
@@ -17,11 +17,12 @@ from logicls.records import AppliedEdit, Scene
 from logicls.synth.compositor import Canvas
 from logicls.synth.editor import Editor
 from logicls.synth.instance_bank import InstanceBank
-from logicls.synth.sampling_plan import BalanceSettings, compute_photo_weights, violation_variants
+from logicls.synth.sampling_plan import compute_photo_weights, list_violation_variants
+from logicls.synth.settings import BalanceSettings
 
 Rng = np.random.Generator
 DONOR_ATTEMPTS = 3
-"""Times an edit that brings something along is carried out, as long as it breaks more than it should."""
+"""Attempts with different donors while an edit breaks more rules than requested."""
 EDIT_NAMES: dict[type[Edit], str] = {
     Remove: "remove", Add: "add", Move: "move", Swap: "swap", Replace: "replace", Resize: "resize",
     Rotate: "rotate", Reroute: "reroute",
@@ -30,19 +31,19 @@ EDIT_NAMES: dict[type[Edit], str] = {
 
 @dataclass(frozen=True, slots=True)
 class EditedPhoto:
-    """A photo with what has been done to it."""
+    """A canvas with the edits that were applied to it."""
 
     canvas: Canvas
     edits: tuple[AppliedEdit, ...] = ()
 
 
 class ViolationSampler:
-    """Draws photos from a bank, and breaks the rules of a spec on them."""
+    """Draws photos from a bank, and edits them so that rules of a spec break."""
 
     def __init__(self, spec: Spec, bank: InstanceBank, balance: BalanceSettings) -> None:
         self.spec, self.bank = spec, bank
         self._editor = Editor(spec, bank)
-        self._variants = violation_variants(spec, balance)
+        self._variants = list_violation_variants(spec, balance)
         self._real_defects: dict[str, list[Scene]] = {}
         good = [scene for scene in bank.dataset.scenes if not self._record_real_defect(scene)]
         self._scenes = sorted(good or bank.dataset.scenes, key=_variant_key)
@@ -53,82 +54,92 @@ class ViolationSampler:
         )
 
     def _record_real_defect(self, scene: Scene) -> bool:
-        """Whether the photo is one of a real defect, which is then kept for that."""
+        """Register the photo under each rule that it breaks; returns whether it breaks any."""
         broken = find_violations(self.spec, build_context(self.spec, scene, quiet=True))
         for name in broken:
             self._real_defects.setdefault(name, []).append(scene)
         return bool(broken)
 
     def sample_real_defect(self, violation: str, rng: Rng) -> EditedPhoto | None:
-        """A photo with that violation as it was taken; None where nobody annotated one."""
-        found = self._real_defects.get(violation)
-        scene = found[int(rng.integers(len(found)))] if found else None
+        """Draw an unedited photo with that violation; None if none is annotated."""
+        scenes = self._real_defects.get(violation)
+        scene = scenes[int(rng.integers(len(scenes)))] if scenes else None
         return EditedPhoto(Canvas(partial(self.bank.photo, scene), scene)) if scene else None
 
     def select_photo(self, position: float) -> EditedPhoto:
-        """The good photo at that place, 0 to 1, of all in a row: alike ones side by side, rare ones with more room."""
+        """Select the good photo at a position (0 to 1) of the weighted list, in which similar photos are neighbours."""
         index = int(np.searchsorted(self._cumulative_weights, position * self._cumulative_weights[-1], side="right"))
         scene = self._scenes[min(index, len(self._scenes) - 1)]
         return EditedPhoto(Canvas(partial(self.bank.photo, scene), scene))
 
-    def add_violation(self, draft: EditedPhoto, violation: str, rng: Rng) -> EditedPhoto | None:
-        """The draft with one more violation; None where its photo does not allow it."""
-        return self._extend(draft, violation, rng, is_control=False)
+    def add_violation(self, edited: EditedPhoto, violation: str, rng: Rng) -> EditedPhoto | None:
+        """Add one violation; returns None if the photo does not allow it."""
+        return self._extend(edited, violation, rng, is_control=False)
 
-    def add_control_edit(self, draft: EditedPhoto, violation: str, rng: Rng) -> EditedPhoto | None:
-        """The draft after the motions of making that violation, which break nothing; None likewise."""
-        return self._extend(draft, violation, rng, is_control=True)
+    def add_control_edit(self, edited: EditedPhoto, violation: str, rng: Rng) -> EditedPhoto | None:
+        """Apply an edit like those that make the violation, but breaks no rule; None if the photo does not allow it."""
+        return self._extend(edited, violation, rng, is_control=True)
 
-    def _extend(self, draft: EditedPhoto, violation: str, rng: Rng, *, is_control: bool) -> EditedPhoto | None:
-        aim = self._sample_target(violation, rng)
-        scene = draft.canvas.scene
-        plans = find_counterexample(self.spec, aim, scene, rng, is_control=is_control)
-        if not plans:
+    def _extend(self, edited: EditedPhoto, violation: str, rng: Rng, *, is_control: bool) -> EditedPhoto | None:
+        target = self._sample_target(violation, rng)
+        scene = edited.canvas.scene
+        edits = find_counterexample(self.spec, target, scene, rng, is_control=is_control)
+        if not edits:
             return None
-        canvas = self._apply_checked(aim, plans, draft.canvas, rng, is_control)
+        canvas = self._apply_checked(target, edits, edited.canvas, rng, is_control)
         if canvas is None:
             return None
-        edits = [
-            AppliedEdit(EDIT_NAMES[type(plan)], getattr(plan, "target", 0), aim.constraint.id, is_control)
-            for plan in plans
+        planned = [
+            AppliedEdit(EDIT_NAMES[type(edit)], getattr(edit, "target", 0), target.constraint.id, is_control)
+            for edit in edits
         ]
-        return EditedPhoto(canvas, (*draft.edits, *edits))
+        return EditedPhoto(canvas, (*edited.edits, *planned))
 
-    def _apply_checked(self, aim: Target, plans: Edits, canvas: Canvas, rng: Rng, is_control: bool) -> Canvas | None:
-        """The canvas after the plans, with the donor that breaks the fewest other rules; None if none will do.
+    def _apply_checked(self, target: Target, edits: Edits, canvas: Canvas, rng: Rng, is_control: bool) -> Canvas | None:
+        """Apply the edits with the donor that breaks the fewest other rules; None if no donor will do.
 
         A donor may be larger than planned, and brings along what lies on it.
         """
-        before = build_context(self.spec, canvas.scene, quiet=True)
-        was, close = set(find_violations(self.spec, before)), find_near_limits(self.spec, before) - {aim.constraint.id}
+        context = build_context(self.spec, canvas.scene, quiet=True)
+        broken_before = set(find_violations(self.spec, context))
+        allowed_near_limits = find_near_limits(self.spec, context) - {target.constraint.id}
         best: tuple[int, Canvas] | None = None
-        fillings = self.spec.liquids
-        brings = any(isinstance(plan, Add | Replace) and plan.component not in fillings for plan in plans)
-        for _ in range(DONOR_ATTEMPTS if brings else 1):
-            edited = self._apply_edits(plans, canvas, rng)
-            if edited is None:
+        liquids = self.spec.liquids
+        needs_donor = any(isinstance(edit, Add | Replace) and edit.component not in liquids for edit in edits)
+        for _ in range(DONOR_ATTEMPTS if needs_donor else 1):
+            candidate = self._apply_edits(edits, canvas, rng)
+            if candidate is None:
                 continue
-            after = build_context(self.spec, edited.scene, quiet=True)
-            now = set(find_violations(self.spec, after))
-            meant = now == was if is_control else was | {aim.violation} <= now and aim.violation not in was
-            if meant and find_near_limits(self.spec, after) <= close and (best is None or len(now) < best[0]):
-                best = len(now), edited
-            if meant and len(now - was) <= 1:
+            after = build_context(self.spec, candidate.scene, quiet=True)
+            broken_after = set(find_violations(self.spec, after))
+            is_as_requested = (
+                broken_after == broken_before
+                if is_control
+                else broken_before | {target.violation} <= broken_after and target.violation not in broken_before
+            )
+            if (
+                is_as_requested
+                and find_near_limits(self.spec, after) <= allowed_near_limits
+                and (best is None or len(broken_after) < best[0])
+            ):
+                best = len(broken_after), candidate
+            if is_as_requested and len(broken_after - broken_before) <= 1:
                 break
         return best[1] if best else None
 
     def _sample_target(self, violation: str, rng: Rng) -> Target:
-        some = self._variants[violation]
-        weights = np.array([way.weight for way in some])
-        return some[int(rng.choice(len(some), p=weights / weights.sum()))].target
+        """Draw a variant of the violation."""
+        variants = self._variants[violation]
+        weights = np.array([variant.weight for variant in variants])
+        return variants[int(rng.choice(len(variants), p=weights / weights.sum()))].target
 
-    def _apply_edits(self, plans: Edits, canvas: Canvas, rng: Rng) -> Canvas | None:
-        edited: Canvas | None = canvas
-        for plan in plans:
-            edited = self._editor.apply(plan, edited, rng) if edited else None
-        return edited
+    def _apply_edits(self, edits: Edits, canvas: Canvas, rng: Rng) -> Canvas | None:
+        current: Canvas | None = canvas
+        for edit in edits:
+            current = self._editor.apply(edit, current, rng) if current else None
+        return current
 
 
 def _variant_key(scene: Scene) -> list[tuple[str, tuple[tuple[str, str], ...]]]:
-    """What the photo shows, apart from where: photos of a variant compare equal."""
+    """Components with attributes on the photo, without their positions: equal for photos of one variant."""
     return sorted((i.component, i.attributes) for i in scene.instances if i.attributes)
