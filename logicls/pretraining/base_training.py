@@ -1,4 +1,4 @@
-"""Base weights of nano: trained on made photos of many things, so that a product's own photos have less to teach."""
+"""Base weights of nano: pretraining on rendered scenes of many kinds of component, before any product."""
 
 from __future__ import annotations
 
@@ -37,18 +37,18 @@ from logicls.train.observer import SILENT, StepCallback, TrainingObserver
 
 
 class BaseRecipe(BaseModel):
-    """How base weights are trained; every key may be left out."""
+    """Recipe of base weights; every key is optional."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     shards: int = Field(140, ge=0)
-    """Of 256 made photos each."""
+    """Shards of 256 rendered scenes each."""
     sizes: tuple[tuple[int, int], ...] = ((256, 128), (208, 160), (176, 176), (160, 208))
-    """(height, width) of the photos in pixels, multiples of 16; shards take them in turns."""
+    """(height, width) of the photos in pixels, multiples of 16; shards use them in turn."""
     questions: int = Field(6, ge=1)
-    """Questions of a photo a step: it has more, and they come in turns."""
+    """Questions of a photo per step; a photo has more, and they are selected at random."""
     steps: int = Field(5000, ge=0)
-    """0: nothing but marks."""
+    """0: pretrain only the crop encoder."""
     batch: int = Field(32, ge=1)
     lr: float = Field(1.5e-3, gt=0)
     weight_decay: float = Field(0.05, ge=0)
@@ -59,18 +59,18 @@ class BaseRecipe(BaseModel):
     decoder_layers: int = Field(3, ge=1)
     vocabulary: int = Field(3000, ge=400)
     marks: int = Field(0, ge=0)
-    """Steps in which what looks at things closely learns to tell made marks apart; 0: it is not there."""
+    """Steps of crop-encoder pretraining on small marks; 0: no crop encoder."""
     mark_shards: int = Field(16, ge=1)
-    """Of 4,096 made marks each."""
+    """Shards of 4,096 rendered marks each."""
     checkpoint_every: int = Field(200, ge=1)
     seed: int = 0
 
     @model_validator(mode="after")
     def _check_purpose(self) -> BaseRecipe:
         if not self.steps and not self.marks:
-            raise ValueError("steps and marks are both 0: there is nothing to learn")
+            raise ValueError("steps and marks are both 0: there is nothing to train")
         if self.steps and not self.shards:
-            raise ValueError("steps need shards of made photos")
+            raise ValueError("steps need shards of rendered scenes")
         return self
 
 
@@ -91,11 +91,11 @@ def train_base(
     resume: bool = False,
     observer: TrainingObserver = SILENT,
 ) -> None:
-    """Make photos in `out`/made, train on them, and write weights and processor to `out`; the same with marks.
+    """Render scenes into `out`/made, train on them, and write weights and processor to `out`; then the crop encoder.
 
-    `start`: base weights to begin with, whose sizes and words then hold, not the recipe's.
-    `observer` is notified of rendered photos (`on_examples`) and of steps (`on_step`), those of the crop encoder last.
-    Photos that exist already are used as they are; `resume` continues from the last checkpoint. Raises `DataError`.
+    `start`: base weights to continue from, whose sizes and vocabulary replace the recipe's. `observer` is notified of
+    rendered photos (`on_examples`) and of steps (`on_step`), those of the crop encoder last. Photos that exist already
+    are used as they are; `resume` continues from the last checkpoint. Raises `DataError`.
     """
     store_scenes(
         out / "made",
@@ -138,7 +138,7 @@ def _train_model(out: Path, recipe: BaseRecipe, start: Path | None, on_step: Ste
 
 
 def build_processor(recipe: BaseRecipe) -> NanoProcessor:
-    """Words of made photos' questions, and of the questions that products are asked."""
+    """Build a processor whose tokenizer covers the questions of scenes and of products."""
     parts = [
         Subquery("locate:part", "locate", "part"),
         Subquery("attribute:part.colour", "attribute", "part", "colour"),
@@ -153,7 +153,7 @@ def build_processor(recipe: BaseRecipe) -> NanoProcessor:
 
 
 def build_model(recipe: BaseRecipe, processor: NanoProcessor) -> NanoForImageTextToText:
-    """A nano of the recipe's size, untrained."""
+    """Build an untrained nano of the recipe's size."""
     codec = NanoAnswerCodec(processor)
     config = NanoConfig(
         vocab_size=len(processor.tokenizer), image_size=recipe.sizes[0], width=recipe.width, stem_width=recipe.near,
@@ -164,7 +164,7 @@ def build_model(recipe: BaseRecipe, processor: NanoProcessor) -> NanoForImageTex
 
 
 class SceneBatches(IterableDataset[Batch]):
-    """Batches of made photos from step `start` on; each depends on its number and the seed alone."""
+    """Batches of scenes from step `start` on; each depends on its number and the seed only."""
 
     def __init__(self, shards: Sequence[SceneShard], processor: NanoProcessor, recipe: BaseRecipe) -> None:
         super().__init__()
@@ -178,7 +178,7 @@ class SceneBatches(IterableDataset[Batch]):
             yield self.batch(step)
 
     def batch(self, step: int) -> Batch:
-        """The batch of a step: photos of one size, of each as many questions as the recipe says."""
+        """Return the batch of a step: photos of one size, with the recipe's number of questions each."""
         rng = np.random.default_rng([self.recipe.seed, step])
         sizes = list(self.groups)
         size = sizes[int(rng.integers(len(sizes)))]

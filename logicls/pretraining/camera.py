@@ -1,6 +1,6 @@
-"""The camera: a slight turn, light, blur, noise, JPEG.
+"""Simulated camera (perspective, illumination, blur, noise, JPEG), and distractors that change no answer.
 
-Traces that an edit leaves on a photo, and light that falls on it: they say nothing about any answer.
+Distractors are traces of image editing, as synthesis leaves them, and cast shadows.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _PATCH_SHAPES = (ellipse(1, 1), rectangle(1, 1), rectangle(0.5, 1), polygon(5), 
 
 
 def paste_patch(canvas: Canvas, rng: Rng, contour: Points) -> None:
-    """Cover the contour with a piece of the canvas from elsewhere, feathered, a little brighter or darker."""
+    """Cover a contour with a feathered patch from elsewhere on the canvas, slightly brighter or darker."""
     high, wide = canvas.shape[1:]
     rows, columns = _window_around(canvas, contour)
     tall, broad = rows.stop - rows.start, columns.stop - columns.start
@@ -42,14 +42,14 @@ def paste_patch(canvas: Canvas, rng: Rng, contour: Points) -> None:
 
 
 def _window_around(canvas: Canvas, contour: Points) -> tuple[slice, slice]:
-    """Rows and columns around the contour, some pixels wider."""
+    """Return rows and columns around a contour with a margin of 8 canvas pixels."""
     high, wide = canvas.shape[1:]
     (x1, y1), (x2, y2) = (contour.min(axis=0) * SCALE).astype(int), (contour.max(axis=0) * SCALE).astype(int)
     return slice(max(y1 - 8, 0), max(min(y2 + 8, high), 0)), slice(max(x1 - 8, 0), max(min(x2 + 8, wide), 0))
 
 
 def _feather_mask(rng: Rng, contour: Points, rows: slice, columns: slice) -> Canvas:
-    """1 inside the contour, feathered towards 0."""
+    """Return a mask of the contour, feathered from 1 inside to 0."""
     mask = np.zeros((rows.stop - rows.start, columns.stop - columns.start), dtype=np.uint8)
     cv2.fillPoly(mask, [np.rint(contour * SCALE - (columns.start, rows.start)).astype(np.int32)], (255,))
     size = 2 * int(rng.integers(1, 5)) + 1
@@ -57,7 +57,7 @@ def _feather_mask(rng: Rng, contour: Points, rows: slice, columns: slice) -> Can
 
 
 def paste_patches(canvas: Canvas, rng: Rng) -> None:
-    """A few patches anywhere on a ground that holds nothing yet: where something was taken away."""
+    """Paste a few patches on an empty background, as inpainting leaves them."""
     high, wide = canvas.shape[1] / SCALE, canvas.shape[2] / SCALE
     for _ in range(int(rng.integers(1, 4))):
         size = float(rng.uniform(0.08, 0.4)) * min(high, wide)
@@ -66,7 +66,7 @@ def paste_patches(canvas: Canvas, rng: Rng) -> None:
 
 
 def blur_halo(canvas: Canvas, rng: Rng, contour: Points) -> None:
-    """Smoothed ground, a little wider than what will be drawn on it: where something was put in."""
+    """Blur the background slightly beyond a contour before it is drawn, as compositing leaves it."""
     wider = scale_points(contour, float(rng.uniform(1.1, 1.4)))
     rows, columns = _window_around(canvas, wider)
     if rows.stop - rows.start < 4 or columns.stop - columns.start < 4:
@@ -78,7 +78,7 @@ def blur_halo(canvas: Canvas, rng: Rng, contour: Points) -> None:
 
 
 def cast_shadow(canvas: Canvas, rng: Rng) -> None:
-    """A shadow with a soft edge, as of a window frame or an arm, over a part of the photo."""
+    """Draw a soft shadow across a part of the photo, as of a window frame or an arm."""
     high, wide = canvas.shape[1] / SCALE, canvas.shape[2] / SCALE
     x, y = float(rng.uniform(0, wide)), float(rng.uniform(0, high))
     bar = Pose(x, y, 2.5 * max(high, wide), float(rng.uniform(0, 180))).transform(
@@ -92,7 +92,7 @@ RgbImage = NDArray[np.uint8]
 
 
 def sample_warp(rng: Rng, height: int, width: int) -> AffineMatrix | None:
-    """An affine map, photo pixels to photo pixels: a turn, a zoom, a shear; None for a camera that stands straight."""
+    """Sample an affine map from photo pixels to photo pixels (rotation, zoom, shear), or None for an aligned camera."""
     if rng.random() < 0.45:
         return None
     a, zoom, shear = np.deg2rad(rng.normal(0, 2.5)), rng.uniform(0.96, 1.06), rng.normal(0, 0.015)
@@ -103,12 +103,12 @@ def sample_warp(rng: Rng, height: int, width: int) -> AffineMatrix | None:
 
 
 def warp_points(contour: Points, warp: AffineMatrix | None) -> Points:
-    """Where the contour is on the photo."""
+    """Transform points by the camera's warp."""
     return contour if warp is None else np.asarray(contour @ warp[:, :2].T + warp[:, 2], dtype=np.float64)
 
 
 def render_photo(canvas: Canvas, warp: AffineMatrix | None) -> Canvas:
-    """The canvas at the photo's size, 0 to 255, float32."""
+    """Render the canvas at the photo's size, 0 to 255, float32."""
     high, wide = canvas.shape[1:]
     planes = np.clip(canvas * np.float32(255), 0, 255).astype(np.uint8)
     image = cv2.merge([planes[0], planes[1], planes[2]])
@@ -131,7 +131,7 @@ def _noise_field() -> NDArray[np.float32]:
 
 
 def simulate_camera(image: Canvas, rng: Rng) -> RgbImage:
-    """Uneven light, a colour cast, contrast, blur, the sensor's noise, JPEG."""
+    """Apply uneven illumination, a colour cast, contrast, blur, sensor noise and JPEG compression."""
     high, wide = image.shape[:2]
     exposed = image
     if rng.random() < 0.6:

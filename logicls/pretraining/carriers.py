@@ -1,7 +1,4 @@
-"""What carries other things: plates, trays with compartments, blocks joined by cables.
-
-Two blocks of slots with cables between them.
-"""
+"""Scenes with a carrier: components on a plate, in a tray with compartments, or blocks joined by cables."""
 
 from __future__ import annotations
 
@@ -39,20 +36,20 @@ Point = tuple[float, float]
 
 
 class BlockDesign(NamedTuple):
-    """What both blocks have in common."""
+    """Properties that both blocks share."""
 
     name: str
     rgb: Rgb
     slots: int
     depth: float
-    """Along the cables, pixels."""
+    """Extent along the cables, pixels."""
     width: float
     is_vertical: bool
-    """The cables run from top to bottom."""
+    """Whether cables run from top to bottom."""
 
 
 def draw_cables(scene: SceneBuilder) -> None:
-    """Two blocks of slots, and cables of different colours between them."""
+    """Draw two blocks of slots with cables of different colours between them."""
     rng, is_vertical = scene.rng, scene.height > 1.3 * scene.width
     scene.exclude_from_absent(
         *kinds_by_name("socket", "hole", "bar", "ring", "washer", "block", "rectangle", "box", "plug")
@@ -80,7 +77,7 @@ def draw_cables(scene: SceneBuilder) -> None:
 def _ask_slots(
     scene: SceneBuilder, cable: str, blocks: BlockDesign, slots: tuple[int, int], places: tuple[str, str]
 ) -> None:
-    """Which slots it ends in, as questions and as a rule."""
+    """Add questions and a rule about the slots where a cable ends."""
     rng = scene.rng
     for place, slot in zip(places, slots, strict=True):
         text = f"which slot of the {place} {blocks.name} does the {cable} end in?"
@@ -91,7 +88,7 @@ def _ask_slots(
 
 
 def _draw_block(scene: SceneBuilder, blocks: BlockDesign, along: float, across: float) -> list[Point]:
-    """A block with round slots in a row; returns the slots' middles."""
+    """Draw a block with round slots in a row, and return the slots' centres."""
     depth, width, is_vertical = blocks.depth, blocks.width, blocks.is_vertical
     x, y, w, h = (across, along, width, depth) if is_vertical else (along, across, depth, width)
     contour = Pose(x, y, 1).transform(rectangle(w, h, 0.08 * depth))
@@ -113,7 +110,7 @@ def _draw_block(scene: SceneBuilder, blocks: BlockDesign, along: float, across: 
 
 
 def _draw_cable(scene: SceneBuilder, endpoints: tuple[Point, Point], colour: str, noun: str, *, upright: bool) -> None:
-    """A bent cable from one place to the other."""
+    """Draw a curved cable between two points."""
     rng = scene.rng
     t = np.linspace(0, 1, 36)[:, None]
     a, b = np.array(endpoints[0]), np.array(endpoints[1])
@@ -140,7 +137,7 @@ _TONES: tuple[Rgb, ...] = (
 
 
 def _draw_sheet(scene: SceneBuilder, min_share: float) -> tuple[SceneArea, Rgb, Points, ComponentStyle]:
-    """A rectangle drawn on the ground: its area, colour, contour and style."""
+    """Draw a rectangle on the background, and return its area, colour, contour and style."""
     rng = scene.rng
     wide, high = (side * float(rng.uniform(min_share, 0.95)) for side in (scene.width, scene.height))
     x, y = (
@@ -162,7 +159,7 @@ def _draw_sheet(scene: SceneBuilder, min_share: float) -> tuple[SceneArea, Rgb, 
 
 
 def draw_plate(scene: SceneBuilder) -> None:
-    """A crowd on a plate."""
+    """Draw a plate with a crowd of components."""
     area, rgb, contour, _ = _draw_sheet(scene, 0.6)
     scene.exclude_from_absent(
         *kinds_by_name("rectangle", "square", "number tile", "box", "block", "wooden block", "eraser", "hinge")
@@ -174,7 +171,7 @@ def draw_plate(scene: SceneBuilder) -> None:
 
 
 def draw_tray(scene: SceneBuilder) -> None:
-    """A tray with compartments, and things in them."""
+    """Draw a tray with compartments and their contents."""
     rng = scene.rng
     area, rgb, contour, _ = _draw_sheet(scene, 0.75)
     case, cell = choose(rng, ("tray", "case", "box insert")), choose(rng, ("compartment", "cell", "pocket"))
@@ -207,7 +204,7 @@ _Contents = list[tuple[ComponentKind, str, ComponentStyle]]
 def _draw_compartment(
     scene: SceneBuilder, area: SceneArea, round_by: float, design: tuple[str, Rgb], contents: _Contents
 ) -> int:
-    """One compartment, its name and floor as `made` says, and what lies in it; returns how many."""
+    """Draw a compartment with its contents, and return their number; `design` is its name and floor colour."""
     name, floor = design
     contour = Pose(*area.centre, 1).transform(
         rectangle(area.width, area.height, min(round_by, area.width / 2, area.height / 2))
@@ -241,7 +238,7 @@ def _sample_content(
 
 
 def _place_contents(scene: SceneBuilder, area: SceneArea, contents: _Contents) -> int:
-    """Nothing, one or two things in a compartment; returns how many."""
+    """Draw up to two components in a compartment, and return their number."""
     rng = scene.rng
     count = int(rng.choice((0, 1, 2), p=(0.12, 0.8, 0.08))) if contents else 0
     across = area.width > area.height

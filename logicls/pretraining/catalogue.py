@@ -1,4 +1,4 @@
-"""All kinds there are, and which of them one photo must not hold together."""
+"""Catalogue of all component kinds, and pairs that one photo must not hold together."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ KINDS: tuple[ComponentKind, ...] = (
     *printed.PRINT_KINDS,
 )
 PICTOGRAM_KINDS: tuple[ComponentKind, ...] = (*printed.FRUIT_KINDS, *printed.SYMBOL_KINDS, *plain.SHAPE_KINDS)
-"""What is printed on labels."""
+"""Kinds that are printed on labels."""
 _ATTRIBUTE_WEIGHT = 3.0
 _LOOKALIKES = (
     {
@@ -94,12 +94,12 @@ _LOOKALIKES = (
     {"bulb", "pushpin", "plug", "pear"},
     {"heart", "strawberry", "apple"},
 )
-"""Kinds that a person may take for one another when they are small."""
+"""Kinds that may be confused when they are small."""
 
 
 @cache
 def _confusable_pairs() -> frozenset[tuple[str, str]]:
-    """First names of kinds that share a word or style alike."""
+    """Return pairs of first names of kinds that share a word or look alike."""
     words = {kind.names[0]: {name.split()[-1] for name in kind.names} | {kind.names[0]} for kind in KINDS}
     return frozenset(
         (one, other)
@@ -110,14 +110,14 @@ def _confusable_pairs() -> frozenset[tuple[str, str]]:
 
 
 def are_confusable(one: ComponentKind, other: ComponentKind) -> bool:
-    """Whether a photo that holds one leaves it open whether it holds the other."""
+    """Return whether a photo with one kind leaves it open whether it holds the other."""
     return (one.names[0], other.names[0]) in _confusable_pairs()
 
 
 def find_absent_kinds(
     present: Sequence[ComponentKind], kinds: Sequence[ComponentKind] = KINDS
 ) -> tuple[ComponentKind, ...]:
-    """The kinds that are not there, nor anything that might be taken for them."""
+    """Return the kinds that are not present and cannot be confused with a present one."""
     present_names = {kind.names[0] for kind in present}
     pairs = _confusable_pairs()
     return tuple(
@@ -128,12 +128,12 @@ def find_absent_kinds(
 
 
 def kinds_by_name(*names: str) -> tuple[ComponentKind, ...]:
-    """The kinds whose first names these are."""
+    """Return the kinds with these first names."""
     return tuple(kind for kind in KINDS if kind.names[0] in names)
 
 
 def sample_kinds(rng: Rng, count: int, kinds: Sequence[ComponentKind], size: float) -> list[ComponentKind]:
-    """Up to `count` kinds that can be told apart at that size, pixels; those with an attribute more often."""
+    """Sample up to `count` kinds that can be distinguished at that size, pixels; those with an attribute more often."""
     candidates = [kind for kind in kinds if kind.min_size <= size]
     # Keys of a weighted draw without repeats (Efraimidis and Spirakis 2006).
     keys = rng.random(len(candidates)) ** (

@@ -1,4 +1,4 @@
-"""What a kind of component is, and the finishes that many kinds share."""
+"""Kinds of component and the finishes that they share."""
 
 from __future__ import annotations
 
@@ -25,19 +25,19 @@ RotationRange = Literal["any", "slight", "none"]
 
 @dataclass(frozen=True, slots=True)
 class ComponentStyle:
-    """How one component of a kind looks."""
+    """Appearance of one component."""
 
     rgb: Rgb
     second: Rgb
-    """Of its trimmings."""
+    """Colour of its secondary parts."""
     light_direction: tuple[float, float]
-    """Where the light comes from, a unit vector on the photo."""
+    """Direction towards the light source, a unit vector on the photo."""
     form: tuple[float, float, float] = (0.5, 0.5, 0.5)
     """Proportions that a group of components shares, 0 to 1."""
     value: str = ""
-    """Of the kind's attribute."""
+    """Value of the kind's attribute."""
     wood_grain: Canvas | None = None
-    """(h, w) factors of wood grain, as large as the canvas."""
+    """(h, w) brightness factors of wood grain, the size of the canvas."""
 
 
 Painter = Callable[[Canvas, Pose, ComponentStyle, Points], None]
@@ -45,28 +45,28 @@ Painter = Callable[[Canvas, Pose, ComponentStyle, Points], None]
 
 @dataclass(frozen=True, slots=True)
 class ComponentKind:
-    """Components that bear the same name."""
+    """Kind of component with one name."""
 
     names: tuple[str, ...]
-    """What people call one; the first is the usual word."""
+    """Synonyms, the most common first."""
     contour: Callable[[ComponentStyle], Points]
-    """Its edge, of unit size."""
+    """Contour of unit size."""
     paint: Painter
     colours: tuple[str, ...] = PAINT_COLOURS
-    """What it may be painted in; empty where its colours are its own."""
+    """Possible colours; empty if the kind has colours of its own."""
     min_size: float = 6.0
-    """Longer side at which a person can still tell what it is, pixels."""
+    """Least longer side at which it is recognisable, pixels."""
     rotation: RotationRange = "any"
     attribute: str = ""
     values: tuple[str, ...] = ()
-    """What the attribute may be; which one is drawn is in the style."""
+    """Values of the attribute; the style holds the one to draw."""
     family: str = ""
-    """A wider word for it and its like, whose `shape` is the kind's own name."""
+    """Hypernym; its members' attribute `shape` or `fruit` is the kind's own name."""
     is_elongated: bool = False
-    """Much longer than wide, the long side upright when not turned."""
+    """Whether it is much longer than wide; upright if not rotated."""
     material: str = ""
     answer_word: str = ""
-    """What answers call it where that is not the first name."""
+    """Name in answers, if not the first name."""
 
     @property
     def value(self) -> str:
@@ -75,12 +75,12 @@ class ComponentKind:
 
 
 def directional_shade(style: ComponentStyle, amount: float = 0.16) -> Shade:
-    """A slope of brightness towards the light."""
+    """Return a linear shading towards the light."""
     return Shade(style.light_direction[0], style.light_direction[1], amount)
 
 
 def cylinder_shade(pose: Pose, amount: float = 0.45, *, is_horizontal: bool = False) -> Shade:
-    """The shade of a round bar that stands upright in the unit frame (`lying`: across)."""
+    """Return the shading of a cylinder, upright in the unit frame or horizontal."""
     (x1, y1), (x2, y2) = (
         pose.transform_point(0, 0),
         pose.transform_point(0, 1) if is_horizontal else pose.transform_point(1, 0),
@@ -89,28 +89,28 @@ def cylinder_shade(pose: Pose, amount: float = 0.45, *, is_horizontal: bool = Fa
 
 
 def darken(rgb: Rgb, factor: float) -> Rgb:
-    """The colour with its brightness times `factor`."""
+    """Scale the brightness of a colour."""
     return min(rgb[0] * factor, 1.0), min(rgb[1] * factor, 1.0), min(rgb[2] * factor, 1.0)
 
 
 def lighten(rgb: Rgb, share: float) -> Rgb:
-    """The colour mixed with that share of white."""
+    """Mix a colour with a share of white."""
     return rgb[0] + (1 - rgb[0]) * share, rgb[1] + (1 - rgb[1]) * share, rgb[2] + (1 - rgb[2]) * share
 
 
 def draw_shadow(canvas: Canvas, contour: Points, style: ComponentStyle, distance: float, brightness: float) -> None:
-    """A soft shadow thrown away from the light, `reach` pixels far."""
+    """Draw a soft shadow away from the light, `distance` pixels far."""
     x, y = -style.light_direction[0] * distance, -style.light_direction[1] * distance
     scale_inside(canvas, scale_points(contour, 1.02, x, y), brightness, 0.4 + 0.5 * distance)
 
 
 def paint_flat(canvas: Canvas, pose: Pose, style: ComponentStyle, contour: Points) -> None:
-    """Even paint."""
+    """Paint a uniform surface."""
     fill(canvas, contour, style.rgb, shade=directional_shade(style, 0.1))
 
 
 def paint_glossy(canvas: Canvas, pose: Pose, style: ComponentStyle, contour: Points) -> None:
-    """Moulded plastic: a bevel and a bright spot."""
+    """Paint moulded plastic: a bevel and a highlight."""
     fill(canvas, contour, darken(style.rgb, 0.72), shade=directional_shade(style, 0.3))
     if pose.size > 8:
         shift = 0.02 * pose.size
@@ -134,7 +134,7 @@ def draw_highlight(
     size: float = 0.16,
     strength: float = 0.7,
 ) -> None:
-    """A highlight, that far from the middle towards the light (share of the size)."""
+    """Draw a highlight, offset from the centre towards the light (share of the size)."""
     x, y = (
         pose.x + style.light_direction[0] * offset * pose.size,
         pose.y + style.light_direction[1] * offset * pose.size,
@@ -144,14 +144,14 @@ def draw_highlight(
 
 
 def paint_metallic(canvas: Canvas, pose: Pose, style: ComponentStyle, contour: Points) -> None:
-    """Polished metal: a dark edge and a strong slope of light."""
+    """Paint polished metal: a dark edge and strong shading."""
     fill(canvas, contour, darken(style.rgb, 0.5))
     wide = max(1 - 1.6 / pose.size, 0.6)
     fill(canvas, scale_points(contour, wide), style.rgb, shade=directional_shade(style, 0.38))
 
 
 def paint_wooden(canvas: Canvas, pose: Pose, style: ComponentStyle, contour: Points) -> None:
-    """Wood with its grain."""
+    """Paint wood with its grain."""
     fill(canvas, contour, darken(style.rgb, 0.6), shade=directional_shade(style, 0.2))
     fill(
         canvas,
@@ -163,7 +163,7 @@ def paint_wooden(canvas: Canvas, pose: Pose, style: ComponentStyle, contour: Poi
 
 
 def paint_sphere(canvas: Canvas, pose: Pose, style: ComponentStyle, contour: Points) -> None:
-    """A sphere."""
+    """Paint a sphere."""
     fill(canvas, contour, darken(style.rgb, 0.55), shade=directional_shade(style, 0.25))
     if pose.size > 5:
         x, y = (0.09 * pose.size * side for side in style.light_direction)
@@ -172,7 +172,7 @@ def paint_sphere(canvas: Canvas, pose: Pose, style: ComponentStyle, contour: Poi
 
 
 def ring_painter(hole: float) -> Painter:
-    """A flat thing with a round hole of that diameter (share of the size)."""
+    """Return a painter of a flat ring with a round hole of that diameter (share of the size)."""
 
     def paint(canvas: Canvas, pose: Pose, style: ComponentStyle, contour: Points) -> None:
         inside = pose.transform(ellipse(hole, hole))
@@ -193,10 +193,10 @@ def ring_painter(hole: float) -> Painter:
 def draw_slot(
     canvas: Canvas, pose: Pose, wide: float, high: float, rgb: Rgb, *, x: float = 0, y: float = 0, opacity: float = 0.9
 ) -> None:
-    """A small rectangle in the unit frame."""
+    """Draw a small rectangle in the unit frame."""
     fill(canvas, pose.transform(rectangle(wide, high, 0, x, y)), rgb, opacity)
 
 
 def draw_contour(canvas: Canvas, contour: Points, rgb: Rgb, width: float = 0.6, opacity: float = 0.6) -> None:
-    """A line round the contour."""
+    """Draw a line along the contour."""
     stroke(canvas, contour, rgb, width, opacity, closed=True)

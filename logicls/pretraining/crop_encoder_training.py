@@ -1,6 +1,6 @@
-"""Before there is a product: what looks at things closely learns on made photos what small marks are made of.
+"""Pretraining of the crop encoder: classification of small marks on rendered photos.
 
-Its weights are a file of the base (`LOOK`), with which a product's model begins where its recipe asks for `detail`.
+Its weights are a file of the base (`BACKBONE_FILE`), from which a product's model starts if its recipe sets `detail`.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from logicls.train.observer import StepCallback
 
 BATCH_SIZE = 128
 CONTRAST_JITTER, BRIGHTNESS_JITTER = 0.2, 0.25
-"""Contrast (a factor's distance from 1) and brightness, as the network is given it, differ by at most so much."""
+"""Largest random change of contrast (a factor's distance from 1) and of brightness, in units of the network's input."""
 
 
 def train_crop_encoder(
@@ -39,10 +39,10 @@ def train_crop_encoder(
     resume: bool,
     on_step: StepCallback,
 ) -> None:
-    """Write `out`/look.safetensors, in half precision, after so many steps of 128 marks.
+    """Train for `steps` batches of 128 marks, and write `out`/look.safetensors in half precision.
 
-    `width`: of the network that it is made for; `every`: steps from checkpoint to checkpoint, from the last of which
-    `resume` goes on; `told` hears of each step and its loss.
+    `width`: width of the model that the encoder is for; `every`: steps between checkpoints, from the last of which
+    `resume` continues; `on_step` is called with each step and its loss.
     """
     lightning.seed_everything(seed, verbose=False)
     reader = CropClassifier(width, steps, seed, classes=len(mark_kinds()))
@@ -56,9 +56,9 @@ def train_crop_encoder(
 
 
 class MarkBatches(IterableDataset[Batch]):
-    """Batches of marks, upright ones and those that lie any way in turns; each depends on its number and the seed.
+    """Batches of marks, upright ones and rotated ones in turn; each depends on its number and the seed only.
 
-    Red, green and blue change places by chance: a mark is the same in any colours.
+    Colour channels are permuted at random, since a mark is the same in any colours.
     """
 
     def __init__(self, shards: Sequence[MarkShard], seed: int, steps: int, start: int = 0) -> None:
@@ -70,7 +70,7 @@ class MarkBatches(IterableDataset[Batch]):
             yield self.batch(step)
 
     def batch(self, step: int) -> Batch:
-        """The batch of a step: `pixels` as `normed` leaves them, `boxes`, `marks`, and whether they lie `any_way`."""
+        """Return the batch of a step: `pixels`, `boxes`, `marks`, and whether marks are rotated (`any_way`)."""
         rng = np.random.default_rng([self.seed, step])
         shard_numbers = rng.integers(len(self.shards), size=BATCH_SIZE)
         rows = [

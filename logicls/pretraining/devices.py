@@ -1,4 +1,4 @@
-"""Kinds of electronics, medicine, kitchen and desk."""
+"""Kinds of electronics, medicine, kitchen and office supplies."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ _PIPS: dict[str, tuple[tuple[float, float], ...]] = {
 
 
 def contrasting_ink(rgb: tuple[float, float, float]) -> tuple[float, float, float]:
-    """Black or white, whichever can be read on that colour."""
+    """Return black or white, whichever is legible on that colour."""
     return (0.95, 0.95, 0.93) if sum(rgb) < 1.55 else (0.07, 0.07, 0.08)
 
 

@@ -1,9 +1,8 @@
-"""Outlines of unit size: the longer side is 1, the box's middle is (0, 0).
+"""Drawing of contours on a canvas (anti-aliased, shaded, soft, translucent), and contours of unit size.
 
-Painting with outlines: anti-aliased, shaded, soft or see-through.
-
-Outlines are (n, 2) arrays, x and y in pixels of the photo, continuous coordinates (a pixel's middle is at .5). Canvases
-are (3, h, w) float32, red, green and blue, 0 to 1, `SCALE` times the photo's size.
+A contour is an (n, 2) array, x and y in pixels of the photo, continuous coordinates (a pixel's centre is at .5). A
+canvas is a (3, h, w) float32 array, red, green and blue, 0 to 1, `SCALE` times the photo's size. Contours of unit size
+have a longer side of 1 and a bounding box centred at (0, 0).
 """
 
 from __future__ import annotations
@@ -23,24 +22,24 @@ Colour = NDArray[np.float32] | tuple[float, float, float]
 SCALE = 2
 """Canvas pixels per pixel of the photo."""
 _FRACTION_BITS = 4
-"""Fractional bits of the coordinates handed to OpenCV."""
+"""Fractional bits of coordinates passed to OpenCV."""
 _ANTIALIAS_GROWTH = 1.0
-"""Canvas pixels that `cv2.fillPoly` with anti-aliasing adds to the width and height of what it fills."""
+"""Canvas pixels that anti-aliased `cv2.fillPoly` adds to width and height."""
 
 
 class Shade(NamedTuple):
-    """How brightness changes across an contour, along the direction (x, y)."""
+    """Change of brightness across a contour, along the direction (x, y)."""
 
     x: float
     y: float
     amount: float
-    """Share of the brightness by which the far ends differ from the middle."""
+    """Relative change from the centre to the far ends."""
     is_cylinder: bool = False
-    """A cylinder whose sides are dark, in place of a plain slope."""
+    """Shading of a cylinder with dark sides instead of a linear one."""
 
 
 class CanvasWindow(NamedTuple):
-    """A rectangle of canvas pixels, ends excluded."""
+    """Rectangle of canvas pixels, end exclusive."""
 
     left: int
     top: int
@@ -59,9 +58,10 @@ def fill(
     grain: Canvas | None = None,
     inside: Points | None = None,
 ) -> None:
-    """Paint inside the contour (outer one first, then holes).
+    """Fill a contour, or a contour with holes (outer contour first).
 
-    `soft`: blur of the edge, pixels; `grain`: (h, w) factors, as large as the canvas; `inside`: where paint may go.
+    `softness`: blur of the edge, pixels; `grain`: (h, w) brightness factors, the size of the canvas; `inside`: clipping
+    contour.
     """
     loops = [contour] if isinstance(contour, np.ndarray) else list(contour)
     points = [loop * SCALE - 0.5 for loop in loops]
@@ -81,7 +81,7 @@ def fill(
 
 
 def scale_inside(canvas: Canvas, contour: Points, factor: float, softness: float = 0.0) -> None:
-    """Multiply the brightness inside the contour: shadows, and glass."""
+    """Scale the brightness inside a contour, for shadows and glass."""
     points = contour * SCALE - 0.5
     window = _window_of(points, 2.5 * softness * SCALE, canvas)
     if window is None:
@@ -93,7 +93,7 @@ def scale_inside(canvas: Canvas, contour: Points, factor: float, softness: float
 def stroke(
     canvas: Canvas, points: Points, colour: Colour, width: float, opacity: float = 1.0, *, closed: bool = False
 ) -> None:
-    """Paint a line of that width, pixels, along the points."""
+    """Draw a line of that width, pixels, along points."""
     thick = max(round(width * SCALE), 1)
     places = points * SCALE - 0.5
     window = _window_of(places, thick, canvas)
@@ -125,7 +125,7 @@ def _rasterize(loops: Sequence[Points], window: CanvasWindow, softness: float) -
 
 
 def _shrink(points: Points, sign: int) -> Points:
-    """The contour made smaller by what the anti-aliasing adds (a hole: larger)."""
+    """Shrink a contour by the growth of anti-aliasing (enlarge a hole)."""
     low, high = points.min(axis=0), points.max(axis=0)
     extent = np.maximum(high - low, 1e-6)
     factor = np.maximum(extent - sign * _ANTIALIAS_GROWTH, 0.1) / extent
@@ -148,7 +148,7 @@ def _shade_factors(shade: Shade, points: Points, window: CanvasWindow) -> Canvas
 
 
 class Pose(NamedTuple):
-    """Where a unit contour goes: middle and longer side in pixels of the photo, turned clockwise."""
+    """Position of a unit contour: centre and longer side in pixels of the photo, rotated clockwise."""
 
     x: float
     y: float
@@ -156,19 +156,19 @@ class Pose(NamedTuple):
     degrees: float = 0.0
 
     def transform(self, points: Points) -> Points:
-        """The contour on the photo."""
+        """Transform points of the unit frame to the photo."""
         a = np.deg2rad(self.degrees)
         rotation = np.array([[np.cos(a), np.sin(a)], [-np.sin(a), np.cos(a)]]) * self.size
         return np.asarray(points @ rotation + (self.x, self.y), dtype=np.float64)
 
     def transform_point(self, x: float, y: float) -> tuple[float, float]:
-        """A unit point on the photo."""
+        """Transform one point of the unit frame to the photo."""
         (px, py) = self.transform(np.array([[x, y]]))[0].tolist()
         return px, py
 
 
 def normalize_points(points: Points) -> Points:
-    """The contour scaled to unit size, proportions kept."""
+    """Scale a contour to unit size, keeping its proportions."""
     low, high = points.min(axis=0), points.max(axis=0)
     return np.asarray((points - (low + high) / 2) / (high - low).max(), dtype=np.float64)
 
@@ -176,21 +176,21 @@ def normalize_points(points: Points) -> Points:
 def scale_points(
     points: Points, factor: float, x: float = 0.0, y: float = 0.0, *, height_factor: float = 1.0
 ) -> Points:
-    """The contour scaled about its box's middle (its height by `tall` once more) and moved by (x, y)."""
+    """Scale a contour about its box's centre (its height by `height_factor` as well), and translate it by (x, y)."""
     middle = (points.min(axis=0) + points.max(axis=0)) / 2
     return np.asarray(middle + (points - middle) * (factor, factor * height_factor) + (x, y), dtype=np.float64)
 
 
 @cache
 def ellipse(wide: float = 1.0, high: float = 1.0, x: float = 0.0, y: float = 0.0) -> Points:
-    """An upright ellipse around (x, y)."""
+    """Return an axis-aligned ellipse around (x, y)."""
     turn = np.linspace(0, 2 * np.pi, 40, endpoint=False)
     return np.stack([x + wide / 2 * np.cos(turn), y + high / 2 * np.sin(turn)], axis=1)
 
 
 @cache
 def rectangle(wide: float, high: float, radius: float = 0.0, x: float = 0.0, y: float = 0.0) -> Points:
-    """An upright rectangle around (x, y) with corners of radius `round_by`."""
+    """Return an axis-aligned rectangle around (x, y) with corners of that radius."""
     if not radius:
         return np.array([(-wide, -high), (wide, -high), (wide, high), (-wide, high)]) / 2 + (x, y)
     turn = np.linspace(0, np.pi / 2, 6)
@@ -201,7 +201,7 @@ def rectangle(wide: float, high: float, radius: float = 0.0, x: float = 0.0, y: 
 
 @cache
 def polygon(corners: int, inner: float = 0.0) -> Points:
-    """A regular polygon with a corner on top; a star where `inner` gives the radius between its points."""
+    """Return a regular polygon with a corner on top, or a star if `inner` gives its inner radius."""
     count = corners * 2 if inner else corners
     turn = np.arange(count) * 2 * np.pi / count
     radius = np.where(np.arange(count) % 2 == 1, inner, 1.0) if inner else np.ones(count)
@@ -210,7 +210,7 @@ def polygon(corners: int, inner: float = 0.0) -> Points:
 
 @cache
 def gear(teeth: int) -> Points:
-    """A gear wheel."""
+    """Return a gear wheel."""
     turn = np.arange(teeth * 4) * 2 * np.pi / (teeth * 4)
     radius = np.where(np.arange(teeth * 4) % 4 < 2, 1.0, 0.8)
     return normalize_points(np.stack([radius * np.sin(turn), -radius * np.cos(turn)], axis=1))
@@ -218,7 +218,7 @@ def gear(teeth: int) -> Points:
 
 @cache
 def cross(arm: float) -> Points:
-    """A plus whose arms are `arm` wide."""
+    """Return a plus sign with arms of that width."""
     a, b = arm / 2, 0.5
     quarter = [(a, -b), (a, -a), (b, -a)]
     return np.array(
@@ -233,14 +233,14 @@ def cross(arm: float) -> Points:
 
 @cache
 def arrow() -> Points:
-    """An arrow that points up."""
+    """Return an arrow that points up."""
     half = [(0, -0.5), (0.38, -0.08), (0.15, -0.08), (0.15, 0.5)]
     return np.array([*half, *[(-x, y) for x, y in half[:0:-1]]])
 
 
 @cache
 def heart() -> Points:
-    """A heart."""
+    """Return a heart."""
     t = np.linspace(0, 2 * np.pi, 48, endpoint=False)
     x, y = 16 * np.sin(t) ** 3, -(13 * np.cos(t) - 5 * np.cos(2 * t) - 2 * np.cos(3 * t) - np.cos(4 * t))
     return normalize_points(np.stack([x, y], axis=1))
@@ -248,14 +248,14 @@ def heart() -> Points:
 
 @cache
 def drop() -> Points:
-    """A drop, its tip on top."""
+    """Return a drop, its tip on top."""
     t = np.linspace(0, 2 * np.pi, 48, endpoint=False)
     return normalize_points(np.stack([0.8 * np.sin(t) * np.sin(t / 2) ** 1.5, -np.cos(t)], axis=1))
 
 
 @cache
 def leaf(wide: float = 0.5) -> Points:
-    """A leaf along the vertical."""
+    """Return a vertical leaf."""
     half = np.linspace(-0.5, 0.5, 20)
     bow = wide / 2 * np.cos(half * np.pi)
     return np.concatenate([np.stack([bow, half], 1), np.stack([-bow, half], 1)[::-1]])
@@ -263,7 +263,7 @@ def leaf(wide: float = 0.5) -> Points:
 
 @cache
 def crescent(bite: float = 0.62) -> Points:
-    """A crescent, open to the right."""
+    """Return a crescent, open to the right."""
     outer = np.linspace(np.pi / 3, 5 * np.pi / 3, 30)
     edge = np.stack([np.cos(outer), np.sin(outer)], axis=1)
     top, low = edge[-1], edge[0]
@@ -274,7 +274,7 @@ def crescent(bite: float = 0.62) -> Points:
 
 @cache
 def banana() -> Points:
-    """A banana, bent downwards."""
+    """Return a banana, curved downwards."""
     turn = np.linspace(np.pi * 0.12, np.pi * 0.88, 24)
     thick = 0.17 * np.sin((turn - turn[0]) / (turn[-1] - turn[0]) * np.pi) ** 0.6 + 0.03
     ray = np.stack([np.cos(turn), np.sin(turn)], axis=1)
@@ -283,14 +283,14 @@ def banana() -> Points:
 
 @cache
 def lobed_disc(lobes: int, depth: float) -> Points:
-    """A disc whose edge goes in and out: flowers, clouds, biscuits."""
+    """Return a disc with a sinusoidal edge: flowers, clouds, biscuits."""
     t = np.linspace(0, 2 * np.pi, 72, endpoint=False)
     radius = 1 + depth * np.cos(lobes * t)
     return normalize_points(np.stack([radius * np.sin(t), -radius * np.cos(t)], axis=1))
 
 
 def ribbon(middle: Points, width: float) -> Points:
-    """The contour of a band of that width along a line."""
+    """Return the contour of a band of that width along a line."""
     along = np.gradient(middle, axis=0)
     along = along / np.maximum(np.linalg.norm(along, axis=1, keepdims=True), 1e-9)
     across = np.stack([-along[:, 1], along[:, 0]], axis=1) * (width / 2)

@@ -1,7 +1,4 @@
-"""Kinds of metal: screws and what goes with them, and other hardware.
-
-Kinds of simple shape, painted, turned of wood or moulded.
-"""
+"""Kinds of simple shape, everyday objects, and metal hardware."""
 
 from __future__ import annotations
 
@@ -55,7 +52,7 @@ DIRECTIONS = ("up", "right", "down", "left")
 
 
 def constant_contour(points: Points) -> Callable[[ComponentStyle], Points]:
-    """An contour that is always the same."""
+    """Return a contour function that ignores the style."""
     return lambda style: points
 
 
@@ -171,7 +168,7 @@ SHAPE_KINDS = (
         ("half disc", "semicircle"), _half_disc_contour(ComponentStyle((0, 0, 0), (0, 0, 0), (0, -1))), paint_flat, 9
     ),
 )
-"""Those whose `shape` may be asked for."""
+"""Kinds whose attribute `shape` may be asked for."""
 
 OBJECT_KINDS = (
     ComponentKind(("dot", "spot", "point"), constant_contour(ellipse(1, 1)), paint_flat, min_size=2.0),

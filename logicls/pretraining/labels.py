@@ -1,4 +1,4 @@
-"""Labels and what is printed on them."""
+"""Labels with text lines or pictograms."""
 
 from __future__ import annotations
 
@@ -21,21 +21,21 @@ ICONS = ("icon", "mark", "picture", "symbol", "logo")
 
 
 class PictogramCell(NamedTuple):
-    """Where a picture goes: units of the label's pose."""
+    """Cell of a label for one pictogram, in units of the label's pose."""
 
     x: float
     y: float
     size: float
-    """Of the picture."""
+    """Size of the pictogram."""
     width: float
     height: float
     paper: Rgb
 
 
 def draw_label(scene: SceneBuilder, pose: Pose, wide: float, high: float, *, is_only: bool) -> list[str]:
-    """A label of that size (units of the pose) with print on it; returns the pictures' words.
+    """Draw a label of that size (units of the pose) with its print, and return the pictograms' names.
 
-    `single`: it is on the only vessel of the photo, so that rules may name it.
+    `is_only`: it is on the only vessel of the photo, so rules may refer to it.
     """
     rng = scene.rng
     scene.exclude_from_absent(
@@ -59,7 +59,7 @@ def _draw_print(
     *,
     is_only: bool,
 ) -> list[str]:
-    """Nothing, text or pictures on the paper; keeps the label and returns the pictures' words."""
+    """Draw nothing, text or pictograms on the paper, add the label, and return the pictograms' names."""
     rng, (contour, colour, style) = scene.rng, paper
     short, draw = min(size) * pose.size, rng.random()
     plain = SceneComponent(("label", "paper label"), contour, colour, family="label")
@@ -87,7 +87,7 @@ def _draw_print(
 
 
 def _draw_pictograms(scene: SceneBuilder, pose: Pose, wide: float, high: float, *, is_only: bool) -> list[str]:
-    """One or several pictures on the label."""
+    """Draw one or more pictograms on the label, and return their names."""
     rng, short = scene.rng, min(wide, high)
     count = 1 if rng.random() < 0.8 else int(rng.integers(2, 4))
     count = min(count, max(int(max(wide, high) * pose.size / 18), 1))
@@ -112,7 +112,7 @@ def _draw_pictograms(scene: SceneBuilder, pose: Pose, wide: float, high: float, 
 def _draw_pictogram(
     scene: SceneBuilder, pose: Pose, kind: ComponentKind, cell: PictogramCell, *, is_only: bool
 ) -> list[str]:
-    """One picture, in the middle of its cell or off it."""
+    """Draw one pictogram, centred in its cell or off-centre, and return its name."""
     rng = scene.rng
     dx, dy, position = (0.0, 0.0, "centred") if rng.random() < 0.55 else _sample_offset(rng, cell)
     colours = sample_palette(rng, 1, cell.paper, kind.colours) if kind.colours else [""]
@@ -136,7 +136,7 @@ def _draw_pictogram(
 
 
 def _sample_offset(rng: Rng, cell: PictogramCell) -> tuple[float, float, str]:
-    """How far a picture is off its cell's middle, and where that is; no word where it is hard to tell."""
+    """Sample an offset from the cell's centre, and its direction; no direction if it is hard to tell."""
     slack = (cell.width - cell.size) / 2 * 0.96, (cell.height - cell.size) / 2 * 0.96
     axis, side = int(slack[1] > slack[0]), int(rng.choice((-1, 1)))
     offset = slack[axis] * side * float(rng.uniform(0.7, 1))
@@ -146,7 +146,7 @@ def _sample_offset(rng: Rng, cell: PictogramCell) -> tuple[float, float, str]:
 
 
 def draw_label_sheet(scene: SceneBuilder) -> None:
-    """One to four labels that lie by themselves, large enough to see their print."""
+    """Draw one to four separate labels, large enough to recognise their print."""
     rng = scene.rng
     rows, columns = ((1, 1), (1, 1), (2, 1), (1, 2), (2, 2), (3, 1))[int(rng.integers(6))]
     cell_w, cell_h = scene.width / columns, scene.height / rows

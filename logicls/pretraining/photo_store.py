@@ -1,6 +1,6 @@
-"""Made photos on disk: made once, read many times. A shard holds photos of one size, a resumed run makes what lacks.
+"""Shards of rendered photos on disk, generated once and read many times. A resumed run generates the missing shards.
 
-So do shards of marks, each of them on a photo of its own.
+A scene shard holds photos of one size with their questions, a mark shard small photos of one mark each.
 """
 
 from __future__ import annotations
@@ -21,31 +21,31 @@ from logicls.pretraining.scene_generator import SyntheticScene, generate_scene
 from logicls.pretraining.small_marks import generate_mark
 
 SCENES_PER_SHARD = 256
-"""Photos a shard."""
+"""Scenes in a shard."""
 MARKS_PER_SHARD = 4096
-"""The same where each shows one mark."""
+"""Marks in a shard."""
 
 
 @dataclass(frozen=True, slots=True)
 class SceneShard:
-    """Photos of one size and what is asked about them."""
+    """Photos of one size and their questions."""
 
     pixels: np.ndarray
-    """uint8 [photos height width 3], RGB, mapped from disk."""
+    """uint8 [photos height width 3], RGB, memory-mapped."""
     questions: tuple[tuple[dict[str, Any], ...], ...]
-    """For each photo its questions: kind, text, values, boxes."""
+    """Questions of each photo: kind, text, values, boxes."""
 
 
 @dataclass(frozen=True, slots=True)
 class MarkShard:
-    """Photos of marks: those with even numbers upright, the others turned any way."""
+    """Photos of marks: even numbers upright, odd numbers rotated."""
 
     pixels: np.ndarray
-    """uint8 [photos SIDE SIDE 3], RGB, mapped from disk."""
+    """uint8 [photos PHOTO_SIDE PHOTO_SIDE 3], RGB, memory-mapped."""
     boxes: np.ndarray
     """float32 [photos 4], x1, y1, x2, y2 as shares of the side."""
     marks: np.ndarray
-    """int64 [photos], numbers of marks."""
+    """int64 [photos], numbers of mark kinds."""
 
 
 def store_scenes(
@@ -57,10 +57,10 @@ def store_scenes(
     workers: int,
     on_photos: Callable[[int], None],
 ) -> None:
-    """Make shards of 256 photos, in turns of the sizes (height, width) in pixels.
+    """Generate shards of 256 scenes, with the sizes (height, width) in pixels in turn.
 
-    `done` is told of each shard's photos. The same seed makes the same photos, whatever the number of workers; with
-    none they are made in this process.
+    `on_photos` is called with the number of photos of each shard. The seed determines the photos, whatever the number
+    of workers; with none they are generated in this process.
     """
     missing = [n for n in range(shards) if not _scene_file(folder, n).exists()]
     on_photos(SCENES_PER_SHARD * (shards - len(missing)))
@@ -69,7 +69,7 @@ def store_scenes(
 
 
 def store_marks(folder: Path, shards: int, *, seed: int, workers: int, on_photos: Callable[[int], None]) -> None:
-    """Make shards of 4,096 marks, as `store` does."""
+    """Generate shards of 4,096 marks, as `store_scenes` does."""
     missing = [n for n in range(shards) if not _mark_file(folder, n).exists()]
     on_photos(MARKS_PER_SHARD * (shards - len(missing)))
     _run_jobs(
@@ -95,15 +95,19 @@ def _run_jobs(folder: Path, jobs: Sequence[Callable[[], None]], workers: int, on
 
 
 def read_scene_shards(folder: Path) -> list[SceneShard]:
-    """All shards of a folder, in order. Raises `DataError` where there is none."""
+    """Read all scene shards of a folder, in order. Raises `DataError` (LC407) if there are none."""
     files = sorted(folder.glob("made-*.jsonl"))
     if not files:
-        raise DataError(Problem("LC407", "no made photos here.", str(folder), advice="Make them with `logicls base`."))
+        raise DataError(
+            Problem(
+                "LC407", "the folder has no rendered scenes.", str(folder), advice="Generate them with `logicls base`."
+            )
+        )
     return [SceneShard(np.load(path.with_suffix(".npy"), mmap_mode="r"), _read_questions(path)) for path in files]
 
 
 def read_mark_shards(folder: Path) -> list[MarkShard]:
-    """All shards of marks of a folder, in order."""
+    """Read all mark shards of a folder, in order."""
     files = sorted(folder.glob("marks-*.npy"))
     labels = [np.load(path.with_suffix(".npz")) for path in files]
     return [
@@ -114,7 +118,7 @@ def read_mark_shards(folder: Path) -> list[MarkShard]:
 
 def _read_questions(path: Path) -> tuple[tuple[dict[str, Any], ...], ...]:
     lines: list[Mapping[str, Any]] = list(jsonl.read_records(path))
-    return tuple(tuple(line["asked"]) for line in lines)
+    return tuple(tuple(line["questions"] if "questions" in line else line["asked"]) for line in lines)
 
 
 def _scene_file(folder: Path, number: int) -> Path:
@@ -128,7 +132,7 @@ def _make_scene_shard(folder: Path, number: int, size: tuple[int, int], seed: in
         np.save(file, np.stack([world.pixels for world in scenes]), allow_pickle=False)
     with atomic.atomic_path(path) as temporary, jsonl.Appender(temporary) as lines:
         for scene in scenes:
-            lines.append({"asked": _questions_to_json(scene)})
+            lines.append({"questions": _questions_to_json(scene)})
 
 
 def _mark_file(folder: Path, number: int) -> Path:

@@ -1,4 +1,4 @@
-"""Phrases that mean some of the things on a photo, in words."""
+"""Referring expressions: phrases that denote some of the components on a photo."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ _SUFFIXES = {
     "position": "in the {} position",
     "letter": "with the letter {}",
 }
-"""How an attribute's value is said after the name; others stand before it."""
+"""Attribute → phrase after the name; values of other attributes stand before the name."""
 FAMILY_KEYS = ("shape", "fruit", "kind")
-"""Attributes that tell the members of a family apart."""
+"""Attributes that distinguish the members of a family."""
 _UNITS = ("one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
 _TEENS = ("eleven", "twelve", "thirteen", "fourteen", "fifteen", "sixteen", "seventeen", "eighteen", "nineteen")
 NUMBER_WORDS = ("zero", *_UNITS, "ten", *_TEENS, "twenty", *(f"twenty-{unit}" for unit in _UNITS), "thirty")
 
 
 class Phrase(NamedTuple):
-    """Words around a name."""
+    """Noun phrase: a name with words before and after it."""
 
     name: str
     front: str = ""
@@ -35,12 +35,12 @@ class Phrase(NamedTuple):
 
     @property
     def singular(self) -> str:
-        """For one of them."""
+        """Singular form."""
         return " ".join(part for part in (self.front, self.name, self.tail) if part)
 
     @property
     def plural(self) -> str:
-        """For several."""
+        """Plural form."""
         tail = (
             self.tail.replace("that shows", "that show")
             .replace("that is", "that are")
@@ -50,18 +50,18 @@ class Phrase(NamedTuple):
 
 
 class ReferringExpression(NamedTuple):
-    """A phrase and the numbers of the things that it means."""
+    """Phrase and the numbers of the components that it denotes."""
 
     phrase: Phrase
     components: tuple[int, ...]
     mentioned: frozenset[str]
-    """What the phrase tells of them (`colour`, `size`, an attribute): not to be asked for."""
+    """Properties that the phrase states (`colour`, `size`, an attribute), which must not be asked for."""
     is_family: bool = False
-    """The name is that of a family: its members' `shape` or `fruit` may be asked for."""
+    """Whether the name is a hypernym: its members' `shape` or `fruit` may be asked for."""
 
 
 def pluralize(name: str) -> str:
-    """More than one of it."""
+    """Return the plural of a name."""
     head, of, rest = name.partition(" of ")
     if of:
         return pluralize(head) + of + rest
@@ -74,7 +74,7 @@ def pluralize(name: str) -> str:
 
 
 def find_expressions(scene: SceneBuilder) -> list[ReferringExpression]:
-    """Every way in which the photo's things can be told apart, each clear to a person."""
+    """Return all unambiguous referring expressions for the components of a scene."""
     expressions: list[ReferringExpression] = []
     for names in dict.fromkeys(thing.names for thing in scene.components):
         expressions += _kind_expressions(scene, names)
@@ -133,7 +133,7 @@ def _distinct_values(components: Sequence[SceneComponent], of: str) -> list[str]
 
 
 def _has_both_sizes(components: Sequence[SceneComponent]) -> bool:
-    """Whether both sizes are there, so that a person can tell which is which."""
+    """Return whether both sizes are present, so that they can be told apart."""
     return {"small", "large"} == {component.size for component in components}
 
 
@@ -164,14 +164,14 @@ def _expressions_by_value(scene: SceneBuilder, members: Sequence[int], name: str
 
 
 def phrase_with_value(name: str, attribute: str, value: str) -> Phrase:
-    """The name with an attribute's value."""
+    """Return the name with an attribute's value."""
     if value == "empty":
         return Phrase(name, value)
     return Phrase(name, "", _SUFFIXES[attribute].format(value)) if attribute in _SUFFIXES else Phrase(name, value)
 
 
 def _expressions_by_position(scene: SceneBuilder, members: Sequence[int], name: str) -> Iterator[ReferringExpression]:
-    """The left one of two, the leftmost of several, where that is plain to see."""
+    """Yield the left one of two, the leftmost of several and so on, if that is unambiguous."""
     if not 2 <= len(members) <= 8:
         return
     middles = np.array([(t.min(axis=0) + t.max(axis=0)) / 2 for t in (scene.components[n].contour for n in members)])
@@ -192,7 +192,7 @@ def _expressions_by_position(scene: SceneBuilder, members: Sequence[int], name: 
 
 
 def _expressions_by_anchor(scene: SceneBuilder, members: Sequence[int], name: str) -> Iterator[ReferringExpression]:
-    """Those on one side of a thing that there is once, where all are plainly on one or the other."""
+    """Yield those on one side of a unique component, if all are clearly on one side or the other."""
     unique = [
         n
         for n, component in enumerate(scene.components)
@@ -213,10 +213,10 @@ def _expressions_by_anchor(scene: SceneBuilder, members: Sequence[int], name: st
 
 
 def number_word(count: int) -> str:
-    """0 to 30 in words."""
+    """Return 0 to 30 in words."""
     return NUMBER_WORDS[count]
 
 
 def choose(rng: Rng, lines: Sequence[str]) -> str:
-    """One of the lines."""
+    """Choose one of the items at random."""
     return lines[int(rng.integers(len(lines)))]

@@ -1,4 +1,4 @@
-"""Kinds that are printed or stuck on: pictures of fruit, letters, numbers, bar codes, lines of text, labels."""
+"""Printed kinds: pictures of fruit, symbols, letters, numbers, bar codes, lines of text, stickers."""
 
 from __future__ import annotations
 
@@ -147,7 +147,7 @@ def _convex_hull(*loops: Points) -> Points:
 
 
 def draw_glyph(canvas: Canvas, pose: Pose, text: str, rgb: Rgb, high: float) -> None:
-    """A letter or number in the middle of the pose, `high` times its size; upright."""
+    """Draw an upright letter or number at the pose's centre, `high` times its size."""
     mask = _glyph_mask(text, max(int(pose.size * SCALE * high), 4))
     tall, wide = mask.shape[:2]
     top, left = int(pose.y * SCALE - tall / 2), int(pose.x * SCALE - wide / 2)
@@ -158,7 +158,7 @@ def draw_glyph(canvas: Canvas, pose: Pose, text: str, rgb: Rgb, high: float) -> 
 
 @cache
 def _glyph_mask(text: str, high: int) -> Canvas:
-    """Coverage of a character, about `high` canvas pixels tall."""
+    """Return the coverage mask of a character, about `high` canvas pixels tall."""
     (wide, tall), _ = cv2.getTextSize(text, cv2.FONT_HERSHEY_SIMPLEX, 4.0, 12)
     mask = np.zeros((tall + 16, wide + 16), dtype=np.uint8)
     cv2.putText(mask, text, (8, tall + 8), cv2.FONT_HERSHEY_SIMPLEX, 4.0, (255,), 12, cv2.LINE_AA)
@@ -175,7 +175,7 @@ def _paint_tile(canvas: Canvas, pose: Pose, style: ComponentStyle, contour: Poin
 
 
 def draw_text_lines(canvas: Canvas, contour: Points, rgb: Rgb, rows: int, form: float) -> None:
-    """Rows of strokes that style like small print inside the contour's box."""
+    """Draw rows of strokes that resemble small print inside the contour's box."""
     (x1, y1), (x2, y2) = contour.min(axis=0).tolist(), contour.max(axis=0).tolist()
     pitch = (y2 - y1) / (rows - 0.4)
     rng = np.random.default_rng(int(form * 1e6))
@@ -208,7 +208,7 @@ def _paint_barcode(canvas: Canvas, pose: Pose, style: ComponentStyle, contour: P
 
 
 def paint_label(canvas: Canvas, pose: Pose, style: ComponentStyle, contour: Points) -> None:
-    """Paper with a printed frame."""
+    """Paint paper with a printed frame."""
     fill(canvas, contour, style.rgb, shade=directional_shade(style, 0.12))
     if style.form[2] < 0.6:
         trim = 1 - 3.5 / max(float(np.ptp(contour, axis=0).min()), 8)

@@ -1,9 +1,4 @@
-"""Questions about what was drawn, with their answers.
-
-What a question is about: some of the things that are there, or something that is not.
-
-Rules about what was drawn, in words, and which of them are broken.
-"""
+"""Questions about a scene with their answers, and rules in words of which some are violated."""
 
 from __future__ import annotations
 
@@ -18,7 +13,7 @@ from logicls.pretraining.surfaces import COLOURS, Rng, are_similar
 
 
 def choose_expression(rng: Rng, expressions: Sequence[ReferringExpression]) -> ReferringExpression | None:
-    """One of them; phrases that mean several things more often than those that tell one by its place."""
+    """Choose an expression; those of several components more often than those by position."""
     if not expressions:
         return None
     weights = np.array(
@@ -32,7 +27,7 @@ def choose_expression(rng: Rng, expressions: Sequence[ReferringExpression]) -> R
 
 
 def choose_absent(scene: SceneBuilder) -> Phrase:
-    """What is not on the photo, nor anything that might be taken for it."""
+    """Choose a phrase for something that is not on the photo and cannot be confused with a present component."""
     rng = scene.rng
     coloured = [thing for thing in scene.components if thing.colour]
     if coloured and rng.random() < 0.6:
@@ -68,11 +63,11 @@ RULE_TEXTS = (
     "the is left of the",
     "the is above the",
 )
-"""The words of rules that are made from any photo's things."""
+"""Words of the rules that are generated for any scene; part of the tokenizer's training text."""
 
 
 def draft_verdict(scene: SceneBuilder, expressions: Sequence[ReferringExpression]) -> QuestionDraft | None:
-    """One to three rules, and which of them are broken."""
+    """Draft a question about one to three rules, answered by the defects of the violated ones."""
     rng = scene.rng
     rules = list(scene.rules) if rng.random() < 0.85 else []
     rules = [rules[number] for number in rng.permutation(len(rules)).tolist()][:2]
@@ -89,7 +84,7 @@ def draft_verdict(scene: SceneBuilder, expressions: Sequence[ReferringExpression
 
 
 def _draft_rule(scene: SceneBuilder, expressions: Sequence[ReferringExpression]) -> SceneRule | None:
-    """A rule about what is there, which holds or not."""
+    """Draft a rule about present components, which holds or is violated."""
     rng, expression = scene.rng, choose_expression(scene.rng, expressions)
     if expression is None or rng.random() < 0.1:
         phrase = choose_absent(scene)
@@ -130,7 +125,7 @@ def _colour_rule(rng: Rng, expression: ReferringExpression, colours: list[str]) 
 def _value_rule(
     rng: Rng, expression: ReferringExpression, components: Sequence[SceneComponent], key: str
 ) -> SceneRule | None:
-    """Every one of them has that value, or does not."""
+    """Draft a rule that all components have a value."""
     values = [component.attribute(key) for component in components]
     required = "filled" if "filled" in values else "on" if key == "state" else choose(rng, values)
     if not all(values) or (key == "state" and set(values) == {"empty"}):
@@ -155,7 +150,7 @@ def _count_rule(rng: Rng, expression: ReferringExpression, count: int) -> SceneR
 
 
 def _order_rule(scene: SceneBuilder, expressions: Sequence[ReferringExpression]) -> SceneRule | None:
-    """One thing left of or above another, right or the wrong way round."""
+    """Draft a rule about the order of two components, true or swapped."""
     unique = [one for one in expressions if len(one.components) == 1 and "place" not in one.mentioned]
     if len(unique) < 2:
         return None
@@ -219,11 +214,11 @@ COUNT_TEMPLATES = (
     "what is the number of {many}?",
 )
 MAX_COMPONENTS = 8
-"""Things whose attributes one question asks for."""
+"""Most components whose attributes one question asks for."""
 
 
 def draft_questions(scene: SceneBuilder) -> list[QuestionDraft]:
-    """5 to 9 drafts: the scene's own first among them, no two alike."""
+    """Draft 5 to 9 different questions, those of the scene itself included, in random order."""
     rng = scene.rng
     expressions = find_expressions(scene)
     drafters: list[tuple[float, Callable[[], QuestionDraft | None]]] = [
@@ -248,7 +243,7 @@ def draft_questions(scene: SceneBuilder) -> list[QuestionDraft]:
 
 
 def _draft_odd(scene: SceneBuilder, expressions: Sequence[ReferringExpression]) -> QuestionDraft | None:
-    """The only one of several that has another colour."""
+    """Draft a question about the only one of several with another colour."""
     expression = choose_expression(
         scene.rng, [one for one in expressions if not one.mentioned and not one.is_family and len(one.components) > 3]
     )
@@ -282,7 +277,7 @@ def _draft_locate(rng: Rng, expressions: Sequence[ReferringExpression]) -> Quest
 
 
 def _draft_absent(scene: SceneBuilder, expressions: Sequence[ReferringExpression]) -> QuestionDraft:
-    """Something that is not there: another kind, or a kind that is there in a colour that is not."""
+    """Draft a question about an absent kind, or a present kind in an absent colour."""
     phrase = choose_absent(scene)
     return QuestionDraft("locate", choose(scene.rng, LOCATE_TEMPLATES).format(one=phrase.singular, many=phrase.plural))
 

@@ -1,7 +1,4 @@
-"""Many components of a few kinds and colours on one area.
-
-Where things go: scattered, in rows, on a grid, on a circle, in a heap.
-"""
+"""Crowds: many components of a few kinds and colours, scattered, in rows, on a grid, on a circle or in a heap."""
 
 from __future__ import annotations
 
@@ -20,7 +17,7 @@ from logicls.pretraining.surfaces import Rgb, Rng, sample_palette
 
 
 class SceneArea(NamedTuple):
-    """An upright rectangle on the photo, pixels."""
+    """Axis-aligned rectangle on the photo, pixels."""
 
     x: float
     y: float
@@ -33,7 +30,7 @@ class SceneArea(NamedTuple):
         return self.x + self.width / 2, self.y + self.height / 2
 
     def inset(self, by: float) -> SceneArea:
-        """The area without a border of that width."""
+        """Return the area without a border of that width."""
         return SceneArea(self.x + by, self.y + by, max(self.width - 2 * by, 1), max(self.height - 2 * by, 1))
 
 
@@ -43,9 +40,10 @@ Points2d = list[tuple[float, float]]
 def scatter(
     rng: Rng, area: SceneArea, radii: list[float], gap: float, *, is_heap: bool = False
 ) -> list[tuple[float, float] | None]:
-    """A place for each circle, `gap` times their radii apart (below 1 they may overlap); None where none was found.
+    """Sample a centre for each circle; None if there is no space for it.
 
-    `heaped`: they keep to the middle.
+    Circles are `gap` times their radii apart (below 1 they may overlap). `is_heap`: centres are concentrated in the
+    middle.
     """
     centres: list[tuple[float, float] | None] = []
     placed = np.zeros((0, 3))
@@ -68,7 +66,7 @@ def scatter(
 
 
 def grid_centres(rng: Rng, area: SceneArea, rows: int, columns: int, jitter: float) -> Points2d:
-    """The middles of the cells, row by row, each off by up to `jitter` of a cell."""
+    """Return the centres of a grid's cells, row by row, each shifted by up to `jitter` of a cell."""
     wide, high = area.width / columns, area.height / rows
     off = rng.uniform(-jitter, jitter, (rows * columns, 2))
     return [
@@ -82,19 +80,19 @@ def grid_centres(rng: Rng, area: SceneArea, rows: int, columns: int, jitter: flo
 
 
 def circle_centres(rng: Rng, area: SceneArea, count: int, radius: float) -> Points2d:
-    """Evenly on a circle around the area's middle."""
+    """Return points evenly spaced on a circle around the area's centre."""
     (x, y), start = area.centre, rng.uniform(0, 2 * np.pi)
     turn = start + np.arange(count) * 2 * np.pi / count
     return [(float(x + radius * np.cos(t)), float(y + radius * np.sin(t))) for t in turn]
 
 
 SIZE_RATIO = 1.75
-"""Of a large component's size to a small one's."""
+"""Size of a large component relative to a small one."""
 
 
 @dataclass(frozen=True, slots=True)
 class ComponentGroup:
-    """Components that style the same."""
+    """Components of the same appearance."""
 
     kind: ComponentKind
     colour: str
@@ -102,7 +100,7 @@ class ComponentGroup:
     size: str
     pixels: float
     orientation: str
-    """`horizontal` or `vertical` where each lies so; empty: turned any way."""
+    """`horizontal` or `vertical` if all have it, `either` if each has one of them; empty: any rotation."""
 
 
 def draw_crowd(
@@ -113,7 +111,7 @@ def draw_crowd(
     *,
     max_count: int = 30,
 ) -> list[int]:
-    """Fill the area; returns the numbers of what was added."""
+    """Fill the area with a crowd, and return the numbers of the components added."""
     rng = scene.rng
     count = min(_sample_count(rng), max_count)
     if not count:
@@ -142,7 +140,7 @@ def _sample_count(rng: Rng) -> int:
 
 
 def _sample_size(rng: Rng, area: SceneArea, count: int) -> float:
-    """The longer side of most of them, pixels."""
+    """Sample the longer side of most components, pixels."""
     short = min(area.width, area.height)
     roomy = np.sqrt(area.width * area.height / count) * 0.72
     highest = min(roomy, 0.9 * short)

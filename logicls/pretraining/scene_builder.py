@@ -1,4 +1,4 @@
-"""What a photo is built on: the canvas, what was drawn on it, and what may be asked of it."""
+"""Scene under construction: canvas, components, and what may be asked about them."""
 
 from __future__ import annotations
 
@@ -15,47 +15,47 @@ from logicls.pretraining.surfaces import COLOURS, Rgb, Rng, crop_texture, draw_b
 
 @dataclass(frozen=True, slots=True)
 class SceneComponent:
-    """One component that was drawn."""
+    """Component that was drawn."""
 
     names: tuple[str, ...]
     contour: Points
-    """Pixels of the photo before the camera."""
+    """Pixels of the photo before the camera's warp."""
     colour: str = ""
-    """Empty where nobody would name it by one."""
+    """Empty if it has no clear colour."""
     size: str = ""
-    """`small` or `large` where the photo holds both."""
+    """`small` or `large` if the photo holds both."""
     attributes: tuple[tuple[str, str], ...] = ()
     family: str = ""
 
     def attribute(self, name: str) -> str:
-        """The value of an attribute; empty where it has none."""
+        """Return the value of an attribute; empty if it has none."""
         return dict(self.attributes).get(name, "")
 
 
 @dataclass(frozen=True, slots=True)
 class QuestionDraft:
-    """A question whose boxes are not yet known: `things` are numbers of the scene's things."""
+    """Question whose boxes are not yet known: `components` are numbers of the scene's components."""
 
     kind: Literal["locate", "attribute", "verdict"]
     text: str
     components: tuple[int, ...] = ()
     values: tuple[str, ...] = ()
     is_paired: bool = False
-    """Each value belongs to the thing at its place; both are brought into reading order."""
+    """Whether each value belongs to the component at its index; both are then sorted into reading order."""
 
 
 @dataclass(frozen=True, slots=True)
 class SceneRule:
-    """Something that a good product would obey, in words."""
+    """Rule about a product, in words."""
 
     text: str
     defect: str = ""
-    """What is wrong, one word; empty where it holds."""
+    """Defect as one word; empty if the rule holds."""
 
 
 @dataclass(slots=True)
 class SceneBuilder:
-    """A photo in the making."""
+    """Builder of a scene."""
 
     rng: Rng
     height: int
@@ -67,7 +67,7 @@ class SceneBuilder:
     shadow_brightness: float = field(init=False)
     """Brightness of a shadow; 1 for none."""
     has_seams: bool = field(init=False)
-    """Some things stand on a patch, as an edit leaves it."""
+    """Whether some components have a halo, as compositing leaves it."""
     components: list[SceneComponent] = field(default_factory=list)
     drafts: list[QuestionDraft] = field(default_factory=list)
     rules: list[SceneRule] = field(default_factory=list)
@@ -84,19 +84,19 @@ class SceneBuilder:
 
     @property
     def short_side(self) -> int:
-        """The shorter side, pixels."""
+        """Length of the shorter side, pixels."""
         return min(self.height, self.width)
 
     def sample_style(
         self, kind: ComponentKind, colour: str, form: tuple[float, float, float], value: str = ""
     ) -> ComponentStyle:
-        """A style in that colour; the trimmings take another."""
+        """Sample a style of that colour; secondary parts get another colour."""
         rgb = sample_shade(colour, self.rng) if colour else (0.8, 0.8, 0.8)
         second = sample_shade(str(self.rng.choice(COLOURS)), self.rng)
         return ComponentStyle(rgb, second, self.light_direction, form, value, self.wood_grain)
 
     def plain_style(self, colour: str) -> ComponentStyle:
-        """A style in that colour for what is no kind: labels, glass."""
+        """Return a style of that colour for labels and glass, which have no kind."""
         rgb = sample_shade(colour, self.rng)
         first, second, third = self.rng.random(3).tolist()
         dark = sum(rgb) > 1.5
@@ -105,14 +105,14 @@ class SceneBuilder:
         )
 
     def colour_at(self, x: float, y: float) -> Rgb:
-        """The canvas' colour at a place of the photo."""
+        """Return the canvas's colour at a point of the photo."""
         row = min(max(int(y * SCALE), 0), self.canvas.shape[1] - 1)
         column = min(max(int(x * SCALE), 0), self.canvas.shape[2] - 1)
         red, green, blue = self.canvas[:, row, column].tolist()
         return red, green, blue
 
     def exclude_from_absent(self, *kinds: ComponentKind) -> None:
-        """These are there, or something like them: no question may take them for absent."""
+        """Mark kinds as present, or as similar to something present, so no question treats them as absent."""
         self.kinds.extend(kind for kind in kinds if kind not in self.kinds)
 
     def add(
@@ -126,7 +126,7 @@ class SceneBuilder:
         family: str = "",
         extra: tuple[tuple[str, str], ...] = (),
     ) -> int:
-        """Draw one component and keep it; returns its number."""
+        """Draw a component, add it, and return its number."""
         contour = pose.transform(kind.contour(style))
         if self.has_seams and self.rng.random() < 0.5:
             blur_halo(self.canvas, self.rng, contour)
@@ -143,6 +143,6 @@ class SceneBuilder:
         return len(self.components) - 1
 
     def vary_style(self, style: ComponentStyle) -> ComponentStyle:
-        """The style of the next component of the same group."""
+        """Return the style of the next component of the same group."""
         rgb = vary_shade(style.rgb, self.rng)
         return ComponentStyle(rgb, style.second, style.light_direction, style.form, style.value, style.wood_grain)

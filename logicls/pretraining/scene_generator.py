@@ -1,6 +1,6 @@
-"""A made photo of many possible things, and questions about it with their true answers.
+"""Generator of rendered scenes with questions and their ground-truth answers.
 
-What is on a photo: a crowd on a ground or a plate, a tray, vessels, labels, cables.
+A scene is a crowd of components on a background or a plate, a tray, vessels, labels or cables.
 """
 
 from __future__ import annotations
@@ -52,27 +52,27 @@ def draw_scene(scene: SceneBuilder) -> None:
 
 
 _MIN_VISIBLE = 0.6
-"""Share of a component's box that the photo's edge may not cut to less than."""
+"""Least share of a component's box within the photo."""
 _TINY_SIDE = 8.0
-"""Longer side of what must be whole, pixels: a part of it would be a speck."""
+"""Longer side below which a component must be entirely visible, pixels."""
 
 
 @dataclass(frozen=True, slots=True)
 class SceneQuestion:
-    """One question about a made photo."""
+    """Question about a scene."""
 
     kind: Literal["locate", "attribute", "verdict"]
     text: str
     values: tuple[str, ...] = ()
-    """The answer's words; in reading order where each belongs to a component; empty for `locate`."""
+    """Words of the answer, in reading order if each belongs to a component; empty for `locate`."""
     boxes: tuple[Box, ...] = ()
-    """Pixels of the photo, in reading order; empty where there is none. For `attribute` those of the bearers, one a
-    value, or none where the question is about something else than things."""
+    """Pixels of the photo, in reading order; empty if there is none. For `attribute` those of the components, one per
+    value, or none if the question is not about components."""
 
 
 @dataclass(frozen=True, slots=True)
 class SyntheticScene:
-    """A made photo and what is asked about it."""
+    """Rendered photo and its questions."""
 
     pixels: NDArray[np.uint8]
     """RGB [height, width, 3]."""
@@ -80,7 +80,7 @@ class SyntheticScene:
 
 
 def generate_scene(rng: np.random.Generator, size: tuple[int, int]) -> SyntheticScene:
-    """A photo and 5 to 9 questions; equal generators make equal worlds.
+    """Generate a photo with 5 to 9 questions; equal generators produce equal scenes.
 
     `size`: (height, width) in pixels, 96 to 550 each.
     """
@@ -100,7 +100,7 @@ def generate_scene(rng: np.random.Generator, size: tuple[int, int]) -> Synthetic
 
 
 def _visible_box(component: SceneComponent, warp: AffineMatrix | None, size: tuple[int, int]) -> Box | None:
-    """The box on the photo; None where too little of it is left."""
+    """Return the component's box on the photo; None if too little of it is visible."""
     points = warp_points(component.contour, warp)
     (x1, y1), (x2, y2) = points.min(axis=0).tolist(), points.max(axis=0).tolist()
     full = Box(x1, y1, x2, y2)

@@ -1,10 +1,7 @@
-"""Small marks on made things: pips, digits, letters, signs, screw drives; each may be told only from near.
+"""Small marks for crop-encoder pretraining: pips, digits, letters, signs, screw drives.
 
-Made photos of one marked thing each (`logicls.pretraining.small_marks`), among others of its kind.
-
-What looks at things closely (`logicls.models.nano.crop_encoder`) learns from them what marks are made of, before there
-is a product. A mark is painted on a body, in photos of `SIDE` pixels; the body is 14 to 44 pixels wide, like a die or a
-token on a photo of a whole product.
+A photo has `PHOTO_SIDE` pixels and shows one marked body among others of its kind. The body is 14 to 44 pixels wide,
+like a die or a token on the photo of a whole product, so its mark is legible only at high resolution.
 """
 
 from __future__ import annotations
@@ -62,18 +59,18 @@ _NEEDLES = 8
 
 @dataclass(frozen=True, slots=True)
 class MarkKind:
-    """What is to be told of a thing."""
+    """Class of mark."""
 
     name: str
     paint: Callable[[Canvas, Pose, Rgb, Rng], None]
-    """Onto a body in that pose, in that ink."""
+    """Paint the mark onto a body in that pose, in that ink."""
     is_orientation_bound: bool = False
-    """It is another one, or none, when it is turned."""
+    """Whether rotation makes it another mark, or none."""
 
 
 @cache
 def mark_kinds() -> tuple[MarkKind, ...]:
-    """All there are."""
+    """Return all kinds of mark; their order defines the class numbers."""
     pips = [MarkKind(f"pips_{count}", _pip_painter(count)) for count in range(_MAX_PIPS + 1)]
     bars = [MarkKind(f"bars_{count}", _bar_painter(count)) for count in range(1, _MAX_BARS + 1)]
     signs = [MarkKind(name, _sign_painter(contour)) for name, contour in _SIGNS.items()]
@@ -104,7 +101,7 @@ def _pip_painter(count: int) -> Callable[[Canvas, Pose, Rgb, Rng], None]:
 
 
 def _pip_layout(count: int, rng: Rng) -> tuple[list[tuple[float, float]], float]:
-    """Places of so many pips in the unit frame, and how large each may be: as on dice, in a ring, or anyhow."""
+    """Sample pip positions in the unit frame and the largest pip size: as on dice, in a ring, or random."""
     kind, step = rng.random(), float(rng.uniform(0.2, 0.29))
     on_dice = [(step * x, step * y) for x, y in _die_layout(count)]
     if kind < 0.6:
@@ -191,7 +188,7 @@ def _glyph_painter(text: str) -> Callable[[Canvas, Pose, Rgb, Rng], None]:
 
 @cache
 def _character_mask(text: str, font: int, thick: int) -> Canvas:
-    """Coverage of a character, its own box, about 100 pixels high."""
+    """Return the coverage mask of a character, cropped to its box, about 100 pixels high."""
     (wide, tall), _ = cv2.getTextSize(text, _FONTS[font], 4.0, thick)
     mask = np.zeros((tall + 48, wide + 48), dtype=np.uint8)
     cv2.putText(mask, text, (24, tall + 24), _FONTS[font], 4.0, (255,), thick, cv2.LINE_AA)
@@ -211,31 +208,31 @@ def _needle_painter(degrees: float) -> Callable[[Canvas, Pose, Rgb, Rng], None]:
 
 
 PHOTO_SIDE = 64
-"""Pixels of a made photo on a side."""
+"""Side of a photo, pixels."""
 MIN_BODY_SIZE, MAX_BODY_SIZE = 14.0, 44.0
-"""Pixels of a body on its longer side."""
+"""Smallest and largest longer side of a body, pixels."""
 _MARBLED_SHARE, _SHINY_SHARE, _FADED_SHARE = 0.25, 0.25, 0.5
-"""Shares of bodies; the last one of those whose ink has faded."""
+"""Shares of bodies; the last of bodies with faded ink."""
 _MIN_CONTRAST = 0.16
-"""Least difference of an ink from what it is on, in red, green or blue (0 to 1)."""
+"""Least difference of ink from its background, in red, green or blue (0 to 1)."""
 _MIN_MARKED_THICKNESS = 0.1
-"""Thicker bodies, in their size, show a mark on their side."""
+"""Least thickness of a body with a mark on its side, relative to its size."""
 
 
 @dataclass(frozen=True, slots=True)
 class MarkedPhoto:
-    """A made photo with one marked thing in its middle."""
+    """Rendered photo with a marked body in its centre."""
 
     pixels: NDArray[np.uint8]
-    """[SIDE, SIDE, 3], red, green, blue."""
+    """[PHOTO_SIDE, PHOTO_SIDE, 3], red, green, blue."""
     box: tuple[float, float, float, float]
     """x1, y1, x2, y2 of the body, as shares of the photo's side."""
     mark: int
-    """Number of its mark among all (`marks`)."""
+    """Number of its mark in `mark_kinds`."""
 
 
 def generate_mark(rng: Rng, *, upright: bool) -> MarkedPhoto:
-    """A made photo of a thing with any mark. `upright`: of those as well that may not be turned."""
+    """Generate a photo with a random mark; `upright`: not rotated, so orientation-bound marks are included."""
     allowed = [number for number, mark in enumerate(mark_kinds()) if upright or not mark.is_orientation_bound]
     number = int(rng.choice(allowed))
     canvas, colour = draw_background(rng, PHOTO_SIDE, PHOTO_SIDE)
@@ -284,7 +281,7 @@ def _draw_body(
     thickness: float,
     mark_side: Callable[[Pose], None] | None = None,
 ) -> None:
-    """A body with its shadow, and its side away from the light where it is thick, with a mark of its own on it."""
+    """Draw a body with its shadow, and if it is thick its side, with a mark of its own."""
     contour = pose.transform(body)
     scale_inside(
         canvas, scale_points(contour, 1.06, -style.light_direction[0] * 1.5, -style.light_direction[1] * 1.5), 0.6, 1.0
@@ -308,7 +305,7 @@ def _draw_body(
 
 
 def _draw_marbling(canvas: Canvas, pose: Pose, rgb: Rgb, contour: Points, rng: Rng) -> None:
-    """Clouds of another colour in a body."""
+    """Draw clouds of another colour on a body."""
     for _ in range(int(rng.integers(1, 4))):
         wide, tall, x, y = rng.uniform((0.2, 0.15, -0.4, -0.4), (0.7, 0.5, 0.4, 0.4)).tolist()
         cloud = pose.transform(_oval(wide, tall, float(rng.uniform(0, np.pi)), x, y))
@@ -316,21 +313,21 @@ def _draw_marbling(canvas: Canvas, pose: Pose, rgb: Rgb, contour: Points, rng: R
 
 
 def _draw_reflection(canvas: Canvas, pose: Pose, contour: Points, rng: Rng) -> None:
-    """A lamp mirrored in a body, across whatever is on it."""
+    """Draw the reflection of a lamp across a body and its mark."""
     tall, x, y = rng.uniform((0.02, -0.3, -0.3), (0.09, 0.3, 0.3)).tolist()
     bar = pose.transform(_oval(float(rng.uniform(0.1, 0.6)), tall, float(rng.uniform(0, np.pi)), x, y))
     fill(canvas, bar, (1.0, 1.0, 1.0), float(rng.uniform(0.3, 0.9)), 0.02 * pose.size, inside=contour)
 
 
 def _oval(wide: float, tall: float, angle: float, x: float, y: float) -> Points:
-    """An ellipse around (x, y), turned by so many radians."""
+    """Return an ellipse around (x, y), rotated by that angle in radians."""
     cos, sin = float(np.cos(angle)), float(np.sin(angle))
     rotated = (ellipse() * (wide, tall)) @ np.array([[cos, sin], [-sin, cos]])
     return np.asarray(rotated + np.array((x, y)), dtype=np.float64)
 
 
 def _neighbour_poses(pose: Pose, rng: Rng) -> list[Pose]:
-    """Where neighbours stand, close by."""
+    """Sample poses of close neighbours."""
     poses = []
     for _ in range(int(rng.integers(0, 4))):
         a, far = rng.uniform(0, 2 * np.pi), pose.size * rng.uniform(1.15, 1.6)
@@ -353,7 +350,7 @@ def _sample_colour(rng: Rng) -> Rgb:
 
 
 def _sample_ink(surfaces: Sequence[Rgb], rng: Rng) -> Rgb:
-    """A colour that stands out from those, be it in one of red, green and blue alone."""
+    """Sample a colour that contrasts with all surfaces in at least one channel."""
     for _ in range(12):
         full, share = _sample_colour(rng), float(rng.uniform(0.3, 1)) if rng.random() < _FADED_SHARE else 1.0
         r, g, b = (surfaces[0][k] + share * (full[k] - surfaces[0][k]) for k in range(3))

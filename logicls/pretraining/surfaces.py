@@ -1,7 +1,4 @@
-"""Grounds that things lie on: plain, shaded, wood, metal, cloth, board, belt; out of noise that is made once.
-
-Colours by name, each a range of shades that a person would call so.
-"""
+"""Backgrounds with procedural textures, and named colours as ranges of shades."""
 
 from __future__ import annotations
 
@@ -83,28 +80,28 @@ _CONFUSABLE = (
     ("orange", "brown"),
     ("grey", "white"),
 )
-"""Pairs that one photo does not hold together, since light and shade may make them one."""
+"""Pairs that one photo does not hold together, since illumination may make them equal."""
 
 
 def sample_shade(name: str, rng: Rng) -> Rgb:
-    """One shade of the colour, RGB 0 to 1."""
+    """Sample a shade of the colour, RGB 0 to 1."""
     hue, saturation, value = (float(rng.uniform(*span)) for span in _HSV_RANGES[name])
     return colorsys.hsv_to_rgb(hue % 360 / 360, saturation, value)
 
 
 def vary_shade(rgb: Rgb, rng: Rng, amount: float = 0.04) -> Rgb:
-    """A shade close to that one."""
+    """Sample a shade close to that one."""
     low = np.clip(np.asarray(rgb) * rng.uniform(1 - amount, 1 + amount, 3), 0, 1)
     return float(low[0]), float(low[1]), float(low[2])
 
 
 def are_similar(one: str, other: str) -> bool:
-    """Whether two names may be taken for each other."""
+    """Return whether two colour names may be confused."""
     return one != other and ((one, other) in _CONFUSABLE or (other, one) in _CONFUSABLE)
 
 
 def sample_palette(rng: Rng, count: int, background: Rgb, allowed: Sequence[str] = PAINT_COLOURS) -> list[str]:
-    """Up to `count` names that differ from one another and from the ground."""
+    """Sample up to `count` colour names that differ from one another and from the background."""
     selected: list[str] = []
     for name in rng.permutation(np.asarray(allowed)).tolist():
         if (
@@ -117,27 +114,27 @@ def sample_palette(rng: Rng, count: int, background: Rgb, allowed: Sequence[str]
 
 
 def has_contrast(name: str, background: Rgb) -> bool:
-    """Whether the colour is far from the ground's."""
+    """Return whether the colour is far from the background's."""
     hue, saturation, value = (sum(span) / 2 for span in _HSV_RANGES[name])
     middle = colorsys.hsv_to_rgb(hue % 360 / 360, saturation, value)
     return float(np.linalg.norm(np.subtract(middle, background))) > 0.32
 
 
 TEXTURE_SIDE = 1100
-"""Of a cached texture, canvas pixels; grounds are cut out of it."""
+"""Side of a cached texture, canvas pixels; backgrounds are crops of it."""
 BACKGROUNDS = ("plain", "slope", "cloudy", "brushed", "wood", "cloth", "cardboard", "belt", "speckled", "dark", "paper")
 
 
 @cache
 def _noise(rows: int, columns: int, seed: int) -> Canvas:
-    """Smooth noise with that many knots, standard deviation about 1, (SIDE, SIDE)."""
+    """Return smooth noise with that many knots, standard deviation about 1, (TEXTURE_SIDE, TEXTURE_SIDE)."""
     knots = np.random.default_rng(seed).standard_normal((rows, columns), dtype=np.float32)
     return np.asarray(cv2.resize(knots, (TEXTURE_SIDE, TEXTURE_SIDE), interpolation=cv2.INTER_CUBIC), dtype=np.float32)
 
 
 @cache
 def texture(name: str) -> Canvas:
-    """Brightness about 0 of a material, (SIDE, SIDE)."""
+    """Return the brightness texture of a material around 0, (TEXTURE_SIDE, TEXTURE_SIDE)."""
     places = np.arange(TEXTURE_SIDE, dtype=np.float32)
     if name == "wood":
         bend = _noise(8, 4, 1) * 4 + places[:, None] * 0.12
@@ -179,7 +176,7 @@ def texture(name: str) -> Canvas:
 
 
 def crop_texture(name: str, high: int, wide: int, rng: Rng) -> Canvas:
-    """A random piece of the texture, (high, wide), turned or mirrored; canvas pixels."""
+    """Return a random crop of a texture, (high, wide) canvas pixels, transposed at random."""
     material = texture(name)
     if rng.random() < 0.5:
         material = material.T
@@ -188,7 +185,7 @@ def crop_texture(name: str, high: int, wide: int, rng: Rng) -> Canvas:
 
 
 def draw_background(rng: Rng, height: int, width: int, name: str = "") -> tuple[Canvas, Rgb]:
-    """A canvas of a photo of that size covered with a ground, and the ground's mean colour."""
+    """Return a canvas for a photo of that size covered with a background, and the background's mean colour."""
     material = name or str(rng.choice(BACKGROUNDS))
     rgb = _background_colour(material, rng)
     high, wide = height * SCALE, width * SCALE

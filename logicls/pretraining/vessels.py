@@ -1,4 +1,4 @@
-"""Bottles and other glass, what is in them, their caps and labels."""
+"""Bottles and other glass vessels, with liquids, caps and labels."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ VESSEL_NAMES = ("bottle", "vial", "jar", "flask", "test tube", "beaker")
 LIQUIDS = ("liquid", "juice", "fluid", "drink", "syrup")
 CAPS = ("cap", "stopper", "screw cap", "lid")
 _FILL_RANGES = ((0.06, 0.31), (0.41, 0.59), (0.71, 0.93), (0.06, 0.93))
-"""Of the inner height; the last has levels that have no name."""
+"""Fill levels as shares of the inner height; the last range includes levels without a name."""
 _LIQUID_COLOURS = ("red", "orange", "yellow", "green", "blue", "purple", "pink", "brown", "white", "turquoise")
 
 
 def draw_vessels(scene: SceneBuilder) -> None:
-    """One vessel that fills the photo, or a row of them."""
+    """Draw one vessel that fills the photo, or a row of them."""
     rng = scene.rng
     count = 1 if rng.random() < 0.55 else int(rng.integers(2, 6))
     name, liquid = choose(rng, VESSEL_NAMES), choose(rng, LIQUIDS)
@@ -52,7 +52,7 @@ def _vessel_width(name: str, form: Points) -> float:
 
 
 def _profile(name: str, form: Points) -> Points:
-    """The right edge from the mouth to the foot, unit height."""
+    """Return the right edge of a vessel from mouth to foot, unit height."""
     a, b, c = form.tolist()
     if name == "beaker":
         return np.array([(0.33 + 0.1 * a, -0.5), (0.33 + 0.1 * a, 0.47), (0.3 + 0.1 * a, 0.5)])
@@ -78,7 +78,7 @@ def _mirror(right: Points) -> Points:
 
 
 class _Vessel:
-    """One vessel on the scene; drawing it adds it and what belongs to it."""
+    """Vessel that is drawn and added to the scene with its parts."""
 
     def __init__(self, scene: SceneBuilder, pose: Pose, name: str, form: Points, *, is_only: bool) -> None:
         self.scene, self.pose, self.name, self.is_only = scene, pose, name, is_only
@@ -89,7 +89,7 @@ class _Vessel:
         self.draw_glass()
 
     def draw_glass(self) -> None:
-        """The back of the glass, and the vessel itself among the things."""
+        """Draw the back of the glass, and add the vessel to the components."""
         scene, contour = self.scene, self.pose.transform(_mirror(self.right))
         if scene.shadow_brightness < 1:
             draw_shadow(scene.canvas, contour, scene.plain_style("white"), 3, scene.shadow_brightness)
@@ -101,7 +101,7 @@ class _Vessel:
         scene.components.append(SceneComponent((self.name,), contour))
 
     def fill(self, liquid: str, colour: str) -> str:
-        """Pour in; returns the liquid's colour, empty where it stays empty."""
+        """Draw a random amount of liquid, and return its colour; empty if there is none."""
         rng = self.scene.rng
         share = 0.0 if rng.random() < 0.12 else float(rng.uniform(*_FILL_RANGES[int(rng.integers(len(_FILL_RANGES)))]))
         if share:
@@ -111,7 +111,7 @@ class _Vessel:
         return colour if share else ""
 
     def _record_level(self, share: float) -> None:
-        """Keep how full it is, where there is a plain word for it."""
+        """Add the fill level to the vessel's attributes, if it has a clear name."""
         scene, order = self.scene, ("empty", "low", "middle", "high")
         level = "low" if share < 0.32 else "middle" if 0.4 < share < 0.6 else "high" if share > 0.7 else ""
         level = level if share else "empty"
@@ -146,7 +146,7 @@ class _Vessel:
         scene.components.append(SceneComponent((liquid,), contour, colour))
 
     def _draw_reflections(self) -> None:
-        """Streaks of light on the glass."""
+        """Draw reflections on the glass."""
         body = float(self.right[:, 0].max())
         glass = self.pose.transform(_mirror(self.right))
         for x, wide, bright in ((-0.72, 0.12, 0.4), (0.8, 0.06, 0.25)):
@@ -157,7 +157,7 @@ class _Vessel:
         fill(self.scene.canvas, self.pose.transform(rectangle(2 * neck, 0.015, 0, 0, -0.49)), (0.9, 0.93, 0.95), 0.5)
 
     def draw_cap(self, name: str, colour: str) -> None:
-        """Close it."""
+        """Draw a cap."""
         scene, neck = self.scene, float(self.right[0, 0])
         contour = self.pose.transform(rectangle(2 * neck + 0.03, 0.09, 0.01, 0, -0.455))
         rgb: Rgb = sample_shade(colour, scene.rng)
@@ -168,7 +168,7 @@ class _Vessel:
         scene.components.append(SceneComponent((name,), contour, colour))
 
     def draw_labels(self, *, is_only: bool, liquid: str, colour: str) -> None:
-        """Up to three labels on the body, below one another."""
+        """Draw up to three labels on the body, one below the other."""
         scene, rng = self.scene, self.scene.rng
         body, top = (
             float(self.right[:, 0].max()),
@@ -196,7 +196,7 @@ class _Vessel:
             self._add_pairing_rule(icons[0], liquid, colour)
 
     def _add_pairing_rule(self, icon: str, liquid: str, colour: str) -> None:
-        """A rule about which picture belongs to which colour."""
+        """Add a rule about which pictogram belongs to which liquid colour."""
         rng = self.scene.rng
         other = choose(rng, [name for name in _LIQUID_COLOURS if name != colour])
         right = rng.random() < 0.5

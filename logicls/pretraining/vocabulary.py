@@ -1,8 +1,6 @@
-"""Words of the trade that a spec or a question may use, whether or not a made photo shows the thing.
+"""Vocabulary of nano's tokenizer: words of scene questions and answers, and industrial terms that scenes do not show.
 
-Words of the scenes that are more than a crowd: vessels, trays, labels, cables.
-
-What a tokenizer learns from: every word of questions and answers about made photos, and more words of the trade.
+The tokenizer of the base weights is trained on these texts, in this order: a change makes new base weights necessary.
 """
 
 from __future__ import annotations
@@ -50,7 +48,7 @@ ATTRIBUTES: dict[str, tuple[str, ...]] = {
     "place": ("left", "right", "above", "below", "centred"),
     "state": ("on", "off", "filled", "empty"),
 }
-"""What is asked of things, and every answer to it."""
+"""Attributes that are asked for, with all their answers."""
 DEFECTS = (
     "none",
     "missing",
@@ -66,7 +64,7 @@ DEFECTS = (
     "odd",
     "turned",
 )
-"""What a verdict may name."""
+"""Defects that a verdict may name."""
 COMPONENT_NAMES = (
     *VESSEL_NAMES,
     *LIQUIDS,
@@ -191,7 +189,7 @@ while whole whose why width will with within without wrong
 
 
 def list_trade_words() -> list[str]:
-    """The words, some to a line."""
+    """Return the industrial terms, several per line."""
     return [
         line
         for words in (PART_WORDS, QUALITY_WORDS, MATERIAL_WORDS, GROCERY_WORDS, RULE_WORDS)
@@ -201,7 +199,7 @@ def list_trade_words() -> list[str]:
 
 
 def list_answer_words() -> list[str]:
-    """Every word that an answer may be, sorted."""
+    """Return every word of an answer, sorted."""
     own = {value for kind in KINDS for value in kind.values}
     shapes = {kind.value for kind in KINDS if kind.family}
     closed = {value for options in ATTRIBUTES.values() for value in options}
@@ -209,7 +207,7 @@ def list_answer_words() -> list[str]:
 
 
 def list_tokenizer_texts() -> list[str]:
-    """Texts that hold every word of every question, and a vocabulary of parts, colours, shapes and materials."""
+    """Return texts with every word of every question, and a vocabulary of parts, colours, shapes and materials."""
     names = sorted({name for kind in KINDS for name in kind.names} | set(COMPONENT_NAMES))
     attributes = sorted(
         {kind.attribute for kind in KINDS if kind.attribute} | set(ATTRIBUTES) | {"colour", "size", "number"}

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from logicls.evaluation.ground_truth import Truth
 from logicls.models.bundle import Bundle
+from logicls.plugins.reasoning.reinspection_result import reinspection_of
 from logicls.plugins.reasoning.second_look import SEEDED, LatentSettings, photo_doubts
 from logicls.plugins.registry import load_factory
 from logicls.predict.input.listing import escape_name, list_photos
@@ -49,7 +50,7 @@ def compute_metrics(verdicts: Sequence[Verdict], truth: Truth, first: Sequence[V
     """Compute the metrics of verdicts, and compare with the first pass. Photos without truth are ignored."""
     labelled = [v for v in verdicts if v.photo in truth]
     before = [v for v in first if v.photo in truth]
-    reinspections = [v.second_look for v in labelled if v.second_look is not None]
+    reinspections = [one for one in map(reinspection_of, labelled) if one is not None]
     limits = count_escapes(before, truth), count_overkill(before, truth)
     count = max(len(labelled), 1)
     return ReasonerMetrics(
@@ -100,7 +101,7 @@ def mean_rewards(verdicts: Sequence[Verdict]) -> tuple[float, ...]:
 
     Finished runs keep their last value.
     """
-    rows = [v.second_look.rewards for v in verdicts if v.second_look is not None and v.second_look.rewards]
+    rows = [one.rewards for one in map(reinspection_of, verdicts) if one is not None and one.rewards]
     longest = max(map(len, rows), default=0)
     return tuple(sum(row[min(n, len(row) - 1)] for row in rows) / len(rows) for n in range(longest))
 
@@ -169,7 +170,7 @@ def run_trial(
                 amended = reasoner.reinspect(loaded.pixels, verdict) if loaded.pixels is not None else None
                 came.append(amended or verdict)
     report(
-        f"{len(first)} photos, {sum(v.second_look is not None for v in verdicts[0]) if verdicts else 0} looked at again"
+        f"{len(first)} photos, {sum(reinspection_of(v) is not None for v in verdicts[0]) if verdicts else 0} looked at again"
     )
     return ReasonerTrial(
         truth,

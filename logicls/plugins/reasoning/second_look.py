@@ -29,6 +29,7 @@ from logicls.plugins.reasoning.latent_reasoning import (
     ascend,
     exact_gradient,
 )
+from logicls.plugins.reasoning.reinspection_result import ReinspectionResult
 from logicls.plugins.reasoning.slot_entropy import (
     AnswerSlots,
     PhotoKeys,
@@ -56,7 +57,7 @@ from logicls.predict.decision import (
 )
 from logicls.predict.plugin_protocols import Photo
 from logicls.predict.readers.nano import EncodedPhotos, NanoReader, Prediction
-from logicls.records import SecondLook, Verdict
+from logicls.records import Verdict
 
 THINK_TOKENS = 4
 """K, think tokens."""
@@ -239,11 +240,13 @@ class Reinspection:
             entropies = [1 - output.rewards[0], 1 - output.rewards[-1 if output.prediction is not None else 0]]
         else:
             entropies = [mean_answer_entropy(verdict.answers), mean_answer_entropy(amended.answers)]
-        record = SecondLook(
+        record = ReinspectionResult(
             self.name, verdict.outcome, seconds, tuple(round(r, 6) for r in output.rewards), output.accepted,
             output.prediction is not None, amended.outcome, tuple(round(entropy, 6) for entropy in entropies),
         )  # fmt: skip
-        return replace(amended, seconds=round(verdict.seconds + seconds, 6), second_look=record)
+        return replace(
+            amended, seconds=round(verdict.seconds + seconds, 6), plugin_results=(record.to_plugin_result(),)
+        )
 
 
 def build_reasoner(bundle: Bundle, settings: ReasonerSettings) -> Reinspection:

@@ -19,7 +19,7 @@ A page with a photo is a visual document, one without a photo is a note:
     ## Consequences
     …
 
-Reports show causes and consequences beside the violation.
+Reports show causes and consequences beside the violation. `documents_of` reads the retrieved pages of a verdict.
 """
 
 from __future__ import annotations
@@ -39,6 +39,7 @@ from logicls.constraints.spec.yaml_reader import read_text, read_yaml
 from logicls.data.image_io import file_sha256
 from logicls.errors import DataError, LogiClsError, Problem, relative_path
 from logicls.predict.plugin_protocols import ViolationCause
+from logicls.records import Verdict
 
 FENCE = "---"
 _HEADING = re.compile(r"^#{1,6} +(.+?) *#*$")
@@ -262,3 +263,10 @@ def read_causes(folder: Path, product: str) -> Mapping[str, tuple[ViolationCause
             cause = ViolationCause(page.name, page.variant, page.causes, page.consequences)
             causes.setdefault(page.defect, []).append(cause)
     return {name: tuple(entries) for name, entries in causes.items()}
+
+
+def documents_of(verdict: Verdict) -> tuple[str, ...]:
+    """Return the names of the pages that the retriever found for a verdict's photo, the most relevant first."""
+    result = verdict.plugin_result("retriever")
+    documents = dict(result.payload).get("documents") if result else ()
+    return tuple(map(str, documents)) if isinstance(documents, tuple) else ()
