@@ -1,4 +1,4 @@
-"""Heals damaged annotations, where what is meant is certain; all else stays as it is, for a person to mend."""
+"""Repair damaged annotation files where the correction is unambiguous; everything else is left unchanged."""
 
 from __future__ import annotations
 
@@ -26,70 +26,71 @@ from logicls.data.repair_tables import (
 from logicls.errors import DataError, PhotoError, Problem, relative_path
 from logicls.io.atomic import write_text
 
-_TEXT_OR_COMMA = re.compile(r'"(?:[^"\\]|\\.)*+"|,(?=\s*[]}])', re.DOTALL)
+_STRING_OR_TRAILING_COMMA = re.compile(r'"(?:[^"\\]|\\.)*+"|,(?=\s*[]}])', re.DOTALL)
 
 
-def repair(content: object, look: HeaderReader, components: SpecVocabulary) -> tuple[object, tuple[Repair, ...]]:
-    """The content with everything healed that can be, and what that was. `content` itself is left alone.
+def repair(content: object, read_header: HeaderReader, vocabulary: SpecVocabulary) -> tuple[object, tuple[Repair, ...]]:
+    """Return a repaired copy of a COCO file's content, and the repairs.
 
     Args:
-        content: What the JSON holds.
-        look: Tells a photo's size and orientation by its file_name.
-        components: The spec's components → their attributes → the values that each may have.
+        content: Parsed JSON; not modified.
+        read_header: Returns a photo's size and orientation.
+        vocabulary: Category names that the spec allows → their attributes → the values of each.
     """
     if not isinstance(content, dict):
         return content, ()
-    notes: list[Repair] = []
-    tables = repair_lists(content, notes)
-    repair_numbers(tables, notes)
-    repair_file_names(tables, look, notes)
-    merge_images(tables, notes)
-    repair_categories(tables, components, notes)
-    merge_categories(tables, notes)
-    drop_orphans(tables, notes)
-    repair_attributes(tables, components, notes)
-    repair_sizes_and_boxes(tables, look, notes)
-    drop_duplicates(tables, notes)
-    repair_annotation_ids(tables, notes)
-    return {**content, **tables}, tuple(notes)
+    log: list[Repair] = []
+    tables = repair_lists(content, log)
+    repair_numbers(tables, log)
+    repair_file_names(tables, read_header, log)
+    merge_images(tables, log)
+    repair_categories(tables, vocabulary, log)
+    merge_categories(tables, log)
+    drop_orphans(tables, log)
+    repair_attributes(tables, vocabulary, log)
+    repair_sizes_and_boxes(tables, read_header, log)
+    drop_duplicates(tables, log)
+    repair_annotation_ids(tables, log)
+    return {**content, **tables}, tuple(log)
 
 
-def repair_file(root: Path, out: Path, components: SpecVocabulary) -> tuple[Repair, ...]:
-    """Write a healed copy of the folder's `annotations.json` to `out`; nothing is written where nothing is to heal.
+def repair_file(root: Path, out: Path, vocabulary: SpecVocabulary) -> tuple[Repair, ...]:
+    """Write a repaired copy of the dataset's `annotations.json` to `out`, unless nothing needs repair.
 
     Raises:
-        DataError: The file cannot be read (LC101) or is broken beyond healing (LC130), or `out` is the file itself or
-            holds something else (LC132).
+        DataError: The file cannot be read (LC101) or parsed (LC130), or `out` is the file itself or exists with other
+            content (LC132).
     """
     path = root / "annotations.json"
     text = read_utf8(path)
-    content, slips = _parsed(text, relative_path(path))
-    healed, notes = repair(content, _looking(root / "images"), components)
-    if slips or notes:
-        _write(path, out, _as_text(healed))
-    return (*slips, *notes)
+    content, syntax_repairs = _parse_leniently(text, relative_path(path))
+    repaired, log = repair(content, _create_header_reader(root / "images"), vocabulary)
+    if syntax_repairs or log:
+        _write_copy(path, out, _to_json(repaired))
+    return (*syntax_repairs, *log)
 
 
-def _parsed(text: str, file: str) -> tuple[object, list[Repair]]:
-    """What the JSON holds, read without the commas that JSON does not allow."""
-    slips = [Repair("file", "dropped the byte order mark")] if text.startswith(BYTE_ORDER_MARK) else []
+def _parse_leniently(text: str, file: str) -> tuple[object, list[Repair]]:
+    """Parse JSON that may have a byte order mark and trailing commas."""
+    log = [Repair("file", "removed the byte order mark")] if text.startswith(BYTE_ORDER_MARK) else []
     try:
-        return parse_json(text, file), slips
+        return parse_json(text, file), log
     except DataError as error:
-        strict = error
-    cut = _TEXT_OR_COMMA.sub(lambda found: "" if found[0] == "," else found[0], text)
+        strict_error = error
+    stripped = _STRING_OR_TRAILING_COMMA.sub(lambda match: "" if match[0] == "," else match[0], text)
     try:
-        content = parse_json(cut, file)
+        content = parse_json(stripped, file)
     except DataError:
-        first = strict.problems[0]
-        message = f"cannot be healed: it {first.message}"
-        raise DataError(Problem("LC130", message, first.file, first.line, first.column, first.advice)) from strict
-    commas = text.count(",") - cut.count(",")
-    return content, [*slips, Repair("file", "dropped commas before a closing bracket", str(commas))]
+        first = strict_error.problems[0]
+        message = f"cannot be repaired: it {first.message}"
+        problem = Problem("LC130", message, first.file, first.line, first.column, first.advice)
+        raise DataError(problem) from strict_error
+    commas = text.count(",") - stripped.count(",")
+    return content, [*log, Repair("file", "removed trailing commas", str(commas))]
 
 
-def _looking(images: Path) -> HeaderReader:
-    def look(name: str) -> PhotoHeader | None:
+def _create_header_reader(images: Path) -> HeaderReader:
+    def read_if_valid(name: str) -> PhotoHeader | None:
         path = images / name
         if is_unsafe_path(name) or not os.path.isfile(path):
             return None
@@ -98,30 +99,31 @@ def _looking(images: Path) -> HeaderReader:
         except PhotoError:
             return None
 
-    return look
+    return read_if_valid
 
 
-def _write(path: Path, out: Path, text: str) -> None:
+def _write_copy(path: Path, out: Path, text: str) -> None:
     if out.exists():
         if out.samefile(path):
-            advice = "Name another file with --out."
-            raise DataError(Problem("LC132", "the original is never written over.", relative_path(out), advice=advice))
-        if read_utf8(out) != text:
-            advice = "Move it away, or name another file with --out."
+            advice = "Choose another file with --out."
             raise DataError(
-                Problem("LC132", "is there already and says something else.", relative_path(out), advice=advice)
+                Problem("LC132", "the original file is not overwritten.", relative_path(out), advice=advice)
             )
+        if read_utf8(out) != text:
+            advice = "Move it, or choose another file with --out."
+            raise DataError(Problem("LC132", "exists already with other content.", relative_path(out), advice=advice))
     write_text(out, text)
 
 
-def _as_text(content: object) -> str:
-    """JSON with a row of each list on a line of its own, so that a person can mend what remains."""
+def _to_json(content: object) -> str:
+    """Write JSON with one row per line, so that a person can edit it."""
     if not isinstance(content, dict):
         return json.dumps(content)
-    return "{\n" + ",\n".join(f"{json.dumps(key)}: {_listed(value)}" for key, value in content.items()) + "\n}\n"
+    items = (f"{json.dumps(key)}: {_list_to_json(value)}" for key, value in content.items())
+    return "{\n" + ",\n".join(items) + "\n}\n"
 
 
-def _listed(value: object) -> str:
+def _list_to_json(value: object) -> str:
     if not isinstance(value, list) or not value:
         return json.dumps(value)
     return "[\n" + ",\n".join(json.dumps(row) for row in value) + "\n]"

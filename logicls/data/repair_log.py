@@ -1,4 +1,4 @@
-"""What healing did to a file of annotations, one line each."""
+"""Types shared by the repairs: tables of a COCO file, and the log of repairs."""
 
 from __future__ import annotations
 
@@ -11,20 +11,20 @@ from logicls.data.image_io import PhotoHeader
 
 Row: TypeAlias = dict[str, Any]
 Tables: TypeAlias = dict[str, list[Row]]
-"""images, categories and annotations; the rows may be written to, what lies in them may not."""
+"""Lists `images`, `categories` and `annotations`; rows may be modified, nested values may not."""
 
 HeaderReader: TypeAlias = Callable[[str], PhotoHeader | None]
-"""file_name → what the photo's header tells; None where there is no readable photo below `images/`."""
+"""Function from file_name to the photo's header; None if there is no readable photo below `images/`."""
 
 
 @dataclass(frozen=True, slots=True)
 class Repair:
-    """One thing that was wrong in a certain way and is right now."""
+    """One repair."""
 
     location: str
     """`annotation 9`, `image 3`, `category 5` or `file`."""
     action: str
-    """What was done, in words that all of its kind share."""
+    """Description shared by all repairs of this kind."""
     detail: str = ""
 
     def __str__(self) -> str:
@@ -34,11 +34,11 @@ class Repair:
 RepairLog: TypeAlias = list[Repair]
 
 
-def row_name(one: str, row: Row) -> str:
-    """What a row is called: `annotation 9`."""
-    return f"{one} {json.dumps(row['id'])}" if "id" in row else f"{one} without id"
+def row_name(kind: str, row: Row) -> str:
+    """Name a row by its id: `annotation 9`."""
+    return f"{kind} {json.dumps(row['id'])}" if "id" in row else f"{kind} without id"
 
 
 def is_single_instance(row: Row) -> bool:
-    """True for an annotation that is read: not a crowd."""
+    """Return True unless the annotation is a crowd; crowds are not read."""
     return row.get("iscrowd") != 1

@@ -1,6 +1,7 @@
-"""Outlines of annotated things: COCO polygons and run lengths, as masks. Only synthesis needs them.
+"""Read COCO segmentations, polygons and run-length encodings (RLE), and rasterize them to masks.
 
-pycocotools draws the polygons. It checks nothing that it is given, so everything is checked here first.
+pycocotools rasterizes polygons without checking them, so everything is validated here first. Only synthesis needs
+segmentations.
 """
 
 from __future__ import annotations
@@ -24,48 +25,48 @@ Mask = Bool[np.ndarray, "height width"]
 
 @dataclass(frozen=True, slots=True)
 class Segmentation:
-    """An annotation's `segmentation`, checked."""
+    """Valid segmentation of an annotation: either polygons or run lengths."""
 
     polygons: tuple[tuple[float, ...], ...] = ()
-    """x, y in turn, pixels of the photo."""
+    """Polygons as x1, y1, x2, y2, ... in pixels of the photo."""
     run_lengths: tuple[int, ...] = ()
-    """Pixels off and on in turn, down the columns."""
+    """Numbers of pixels outside and inside in turn, in column-major order."""
 
     def to_mask(self, width: int, height: int) -> Mask:
-        """True where the thing is, on a photo of that size."""
+        """Rasterize to a mask of that size: True inside."""
         if self.run_lengths:
-            return _drawn(self.run_lengths, width, height)
-        packed = coco_mask.frPyObjects([list(polygon) for polygon in self.polygons], height, width)
-        masks = [_drawn(_unpacked(one["counts"].decode()) or [width * height], width, height) for one in packed]
+            return _decode_runs(self.run_lengths, width, height)
+        encoded = coco_mask.frPyObjects([list(polygon) for polygon in self.polygons], height, width)
+        runs = (_decompress_runs(rle["counts"].decode()) or [width * height] for rle in encoded)
+        masks = [_decode_runs(counts, width, height) for counts in runs]
         return np.asarray(np.logical_or.reduce(masks))
 
 
 def read_segmentations(dataset: Dataset) -> Mapping[int, Segmentation]:
-    """Annotation id → its outline, for those that have one.
+    """Return annotation id → segmentation, for the annotations that have one.
 
     Raises:
-        DataError: LC112, for every segmentation that is none.
+        DataError: Segmentations are invalid (LC112).
     """
     sizes = {i.id: (scene.width, scene.height) for scene in dataset.scenes for i in scene.instances}
-    found: dict[int, Segmentation] = {}
+    segmentations: dict[int, Segmentation] = {}
     problems: list[Problem] = []
     file = relative_path(dataset.annotations_path)
-    for number, raw in _segmentations(dataset):
+    for number, raw in _read_raw_segmentations(dataset):
         if number not in sizes:
             continue
-        outline, fault = _outline(raw, *sizes[number])
-        if outline is None:
-            shown = json.dumps(raw)[:60]
-            message = f"segmentation {shown} of annotation {number} {fault}."
-            problems.append(Problem("LC112", message, file, advice="Draw it again, or delete it: the box is enough."))
+        segmentation, fault = _parse_segmentation(raw, *sizes[number])
+        if segmentation is None:
+            message = f"segmentation {json.dumps(raw)[:60]} of annotation {number} {fault}."
+            problems.append(Problem("LC112", message, file, advice="Redraw or delete it: the box is sufficient."))
         else:
-            found[number] = outline
+            segmentations[number] = segmentation
     if problems:
         raise DataError(truncate_problems(problems))
-    return found
+    return segmentations
 
 
-def _segmentations(dataset: Dataset) -> Iterator[tuple[int, Any]]:
+def _read_raw_segmentations(dataset: Dataset) -> Iterator[tuple[int, Any]]:
     content = parse_json(read_utf8(dataset.annotations_path), relative_path(dataset.annotations_path))
     rows = content.get("annotations") if isinstance(content, dict) else None
     for row in rows if isinstance(rows, list) else []:
@@ -73,38 +74,39 @@ def _segmentations(dataset: Dataset) -> Iterator[tuple[int, Any]]:
             yield row.get("id", 0), row["segmentation"]
 
 
-def _outline(raw: object, width: int, height: int) -> tuple[Segmentation | None, str]:
-    """The outline, or what is wrong with it."""
+def _parse_segmentation(raw: object, width: int, height: int) -> tuple[Segmentation | None, str]:
+    """Return the segmentation, or None and a description of the fault."""
     if isinstance(raw, list):
         if all(_is_polygon(polygon) for polygon in raw):
             return Segmentation(polygons=tuple(tuple(float(v) for v in polygon) for polygon in raw)), ""
         return None, "is not a list of polygons [x, y, x, y, x, y ...]"
     if not isinstance(raw, dict) or raw.get("size") != [height, width]:
-        return None, f"is neither polygons nor run lengths for {width} x {height} pixels"
-    runs = _unpacked(raw["counts"]) if isinstance(raw.get("counts"), str) else raw.get("counts")
+        return None, f"is neither a list of polygons nor an RLE of {width} x {height} pixels"
+    runs = _decompress_runs(raw["counts"]) if isinstance(raw.get("counts"), str) else raw.get("counts")
     if not isinstance(runs, list) or not all(type(run) is int and run >= 0 for run in runs):
-        return None, "has no run lengths"
+        return None, "has no valid run lengths"
     if sum(runs) != width * height:
-        return None, f"has run lengths of {sum(runs)} pixels, not {width * height}"
+        return None, f"has run lengths for {sum(runs)} pixels instead of {width * height}"
     return Segmentation(run_lengths=tuple(runs)), ""
 
 
 def _is_polygon(polygon: object) -> bool:
     if not isinstance(polygon, Sequence) or len(polygon) < 6 or len(polygon) % 2:
         return False
-    numbers = all(isinstance(v, int | float) and not isinstance(v, bool) for v in polygon)
-    return numbers and all(math.isfinite(v) and abs(v) < 1e6 for v in polygon)
+    is_numeric = all(isinstance(v, int | float) and not isinstance(v, bool) for v in polygon)
+    return is_numeric and all(math.isfinite(v) and abs(v) < 1e6 for v in polygon)
 
 
-def _drawn(runs: Sequence[int], width: int, height: int) -> Mask:
-    on = np.arange(len(runs)) % 2 == 1
-    return np.asarray(np.repeat(on, runs).reshape((height, width), order="F"))
+def _decode_runs(runs: Sequence[int], width: int, height: int) -> Mask:
+    is_inside = np.arange(len(runs)) % 2 == 1
+    return np.asarray(np.repeat(is_inside, runs).reshape((height, width), order="F"))
 
 
-def _unpacked(text: str) -> list[int] | None:
-    """Run lengths out of COCO's compressed text; None where it breaks off.
+def _decompress_runs(text: str) -> list[int] | None:
+    """Decode COCO's compressed run lengths; None if the text is invalid.
 
-    Six bits a character, five of them digits; from the third run on the difference to the run before the last.
+    Each character holds six bits: five of data and a continuation bit. From the fourth run on, the text holds the
+    difference to the run before the last (pycocotools, `rleFrString`).
     """
     runs: list[int] = []
     value = shift = 0

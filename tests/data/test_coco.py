@@ -1,4 +1,4 @@
-"""A dataset is read whole or refused with everything that is wrong in it."""
+"""A COCO dataset is read completely, or all of its problems are reported."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from logicls.records import Box, Instance, Scene
 
 
 def content() -> dict[str, Any]:
-    """A good file: two photos of 40 x 30 pixels, one pin."""
+    """A valid file: two photos of 40 x 30 pixels, one pin."""
     return {
         "licenses": [{"id": 1, "name": "CC0"}],
         "images": [
@@ -41,22 +41,22 @@ def content() -> dict[str, Any]:
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """A dataset with its photos and no annotations yet."""
+    """A dataset with photos and without annotations."""
     (tmp_path / "images" / "sub").mkdir(parents=True)
     for name in ("a.png", "sub/b.png"):
         Image.new("L", (40, 30)).save(tmp_path / "images" / name)
     return tmp_path
 
 
-def complaints(folder: Path, text: str) -> list[str]:
-    """What is said of annotations, a line each, without the folder."""
+def problems_of(folder: Path, text: str) -> list[str]:
+    """Read a dataset with these annotations and return its problems as text, without the folder."""
     (folder / "annotations.json").write_text(text)
-    with pytest.raises(DataError) as caught:
+    with pytest.raises(DataError) as error:
         read_dataset(folder)
-    return [str(problem).removeprefix(f"{folder / 'annotations.json'}") for problem in caught.value.problems]
+    return [str(problem).removeprefix(f"{folder / 'annotations.json'}") for problem in error.value.problems]
 
 
-def test_a_good_dataset_is_read(folder: Path) -> None:
+def test_valid_dataset(folder: Path) -> None:
     """Boxes become xyxy, attributes text; a photo without annotations is a scene too."""
     (folder / "annotations.json").write_text(json.dumps(content()))
 
@@ -68,8 +68,8 @@ def test_a_good_dataset_is_read(folder: Path) -> None:
     assert dataset.image_path(scenes[1]) == folder / "images" / "sub" / "b.png"
 
 
-def test_crowds_and_outlines_are_left_out(folder: Path) -> None:
-    """What has no box of one thing is skipped, not refused; a box is clipped to its photo."""
+def test_crowds_and_annotations_without_box_are_skipped(folder: Path) -> None:
+    """They are no problem; a box is clipped to its photo."""
     file = content()
     file["annotations"] += [
         {"id": 10, "image_id": 1, "category_id": 5, "iscrowd": 1, "segmentation": {}},
@@ -78,9 +78,9 @@ def test_crowds_and_outlines_are_left_out(folder: Path) -> None:
     ]
     (folder / "annotations.json").write_text(json.dumps(file))
 
-    found = read_dataset(folder).scenes[0].instances
+    instances = read_dataset(folder).scenes[0].instances
 
-    assert [(i.id, i.box) for i in found] == [(9, Box(1.0, 2.0, 11.0, 22.0)), (12, Box(0.0, 0.0, 40, 30))]
+    assert [(i.id, i.box) for i in instances] == [(9, Box(1.0, 2.0, 11.0, 22.0)), (12, Box(0.0, 0.0, 40, 30))]
 
 
 def _pin(**changes: object) -> Callable[[dict[str, Any]], object]:
@@ -92,103 +92,114 @@ def _image(**changes: object) -> Callable[[dict[str, Any]], object]:
 
 
 @pytest.mark.parametrize(
-    ("spoil", "said"),
+    ("corrupt", "message"),
     [
         (lambda f: f.pop("categories"), ' LC103 the list "categories" is missing. Export the annotations as COCO.'),
         (lambda f: f["images"].append(3), " LC103 item 3 of images is not an object."),
-        (_image(width="40"), ' LC103 item 1 of images needs "width", a whole number, not "40".'),
-        (lambda f: f["images"][0].pop("id"), ' LC103 item 1 of images needs "id", a whole number.'),
+        (_image(width="40"), ' LC103 item 1 of images needs "width", an integer, not "40".'),
+        (lambda f: f["images"][0].pop("id"), ' LC103 item 1 of images needs "id", an integer.'),
         (
             lambda f: f["images"].append(f["images"][0] | {"id": 3}),
-            ' LC104 file_name "a.png" stands 2 times in images. ',
+            ' LC104 file_name "a.png" occurs 2 times in images. ',
         ),
-        (lambda f: f["images"].append(f["images"][0] | {"id": 2}), " LC104 id 2 stands 2 times in images. Keep one."),
+        (lambda f: f["images"].append(f["images"][0] | {"id": 2}), " LC104 id 2 occurs 2 times in images. Keep one."),
         (
             lambda f: f["categories"].append({"id": 5, "name": "x"}),
-            " LC104 id 5 stands 2 times in categories. Keep one.",
+            " LC104 id 5 occurs 2 times in categories. Keep one.",
         ),
         (
             lambda f: f["annotations"].append(f["annotations"][0]),
-            " LC104 id 9 stands 2 times in annotations. Keep one.",
+            " LC104 id 9 occurs 2 times in annotations. Keep one.",
         ),
         (_pin(image_id=7), " LC105 annotation 9 has image_id 7, which is not in images."),
         (_pin(category_id=7), " LC105 annotation 9 has category_id 7, which is not in categories."),
-        (_image(file_name="../a.png"), ' LC106 file_name "../a.png" leads out of images/. Give a path below images/.'),
-        (_image(file_name="/etc/a.png"), ' LC106 file_name "/etc/a.png" leads out of images/.'),
-        (_image(file_name="..\\a.png"), ' LC106 file_name "..\\a.png" leads out of images/.'),
-        (_image(file_name="C:a.png"), ' LC106 file_name "C:a.png" leads out of images/.'),
+        (
+            _image(file_name="../a.png"),
+            ' LC106 file_name "../a.png" is not a path below images/. Use a relative path without `..`.',
+        ),
+        (_image(file_name="/etc/a.png"), ' LC106 file_name "/etc/a.png" is not a path below images/.'),
+        (_image(file_name="..\\a.png"), ' LC106 file_name "..\\a.png" is not a path below images/.'),
+        (_image(file_name="C:a.png"), ' LC106 file_name "C:a.png" is not a path below images/.'),
         (_image(file_name="x" * 999), ' LC107 image "xxx'),
-        (_image(file_name=""), ' LC106 file_name "" leads out of images/.'),
-        (_image(file_name="c.png"), ' LC107 image "c.png" is missing. Put it into '),
+        (_image(file_name=""), ' LC106 file_name "" is not a path below images/.'),
+        (_image(file_name="c.png"), ' LC107 image "c.png" is missing. Copy it to '),
         (
             _image(width=30, height=40),
             ' LC108 image "a.png" is 40 x 30 pixels, annotated as 30 x 40. '
-            "The photo was annotated before its EXIF rotation. Annotate the photo as it is shown.",
+            "It was annotated without its EXIF rotation. Annotate the photo as image viewers show it.",
         ),
         (_pin(bbox=[1, 2, 3]), ' LC109 bbox [1, 2, 3] of annotation 9 on "a.png" is not [x, y, width, height].'),
         (_pin(bbox=[1, 2, float("nan"), 3]), ' LC109 bbox [1, 2, NaN, 3] of annotation 9 on "a.png" is not [x, y, '),
         (_pin(bbox=None), ' LC109 bbox null of annotation 9 on "a.png" is not [x, y, width, height].'),
-        (_pin(bbox=[1, 2, 0, 3]), ' LC109 bbox [1, 2, 0, 3] of annotation 9 on "a.png" has no area. Draw it again, '),
-        (_pin(bbox=[1, 2, -4, 3]), ' LC109 bbox [1, 2, -4, 3] of annotation 9 on "a.png" has no area. Draw it again, '),
+        (
+            _pin(bbox=[1, 2, 0, 3]),
+            ' LC109 bbox [1, 2, 0, 3] of annotation 9 on "a.png" has no area. Redraw or delete it.',
+        ),
+        (
+            _pin(bbox=[1, 2, -4, 3]),
+            ' LC109 bbox [1, 2, -4, 3] of annotation 9 on "a.png" has no area. Redraw or delete it.',
+        ),
         (
             _pin(bbox=[1, 2, 41, 3]),
-            ' LC110 bbox [1, 2, 41, 3] of annotation 9 on "a.png" lies outside of its 40 x 30 pixels.',
+            ' LC110 bbox [1, 2, 41, 3] of annotation 9 on "a.png" exceeds the photo of 40 x 30 pixels.',
         ),
         (_pin(attributes=[1]), ' LC111 attributes of annotation 9 on "a.png" are not an object.'),
     ],
 )
-def test_complaints(folder: Path, spoil: Callable[[dict[str, Any]], object], said: str) -> None:
-    """Each fault is named with the annotation and the photo it is on."""
+def test_problems_name_annotation_and_photo(
+    folder: Path, corrupt: Callable[[dict[str, Any]], object], message: str
+) -> None:
+    """Each problem names the annotation and its photo."""
     file = content()
-    spoil(file)
+    corrupt(file)
 
-    assert any(line.startswith(said) for line in complaints(folder, json.dumps(file)))
+    assert any(line.startswith(message) for line in problems_of(folder, json.dumps(file)))
 
 
-def test_a_photo_that_cannot_be_read_is_named(folder: Path) -> None:
-    """A damaged photo is found before training, with the photo's own reason."""
+def test_damaged_photo_is_reported(folder: Path) -> None:
+    """It is found before training, with the code of the image reader."""
     (folder / "images" / "a.png").write_bytes(b"")
 
-    assert [line.split()[1] for line in complaints(folder, json.dumps(content()))] == ["LC302"]
+    assert [line.split()[1] for line in problems_of(folder, json.dumps(content()))] == ["LC302"]
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "message"),
     [
-        ('{"images": [1,]}', ":1:15 LC102 is not JSON: Illegal trailing comma before end of array."),
-        ("[" * 100_000, " LC102 is not JSON: "),
-        ('{"a": ' + "9" * 5000 + "}", " LC102 is not JSON: "),
-        ("[]", " LC103 is not a COCO file: an object at the top is needed."),
+        ('{"images": [1,]}', ":1:15 LC102 is not valid JSON: Illegal trailing comma before end of array."),
+        ("[" * 100_000, " LC102 is not valid JSON: "),
+        ('{"a": ' + "9" * 5000 + "}", " LC102 is not valid JSON: "),
+        ("[]", " LC103 is not a COCO file: the top level must be an object."),
     ],
 )
-def test_files_that_are_not_coco(folder: Path, text: str, said: str) -> None:
-    """Text that is no JSON is pointed at; nothing passes as a traceback."""
-    found = complaints(folder, text)[0]
+def test_files_that_are_not_coco_json(folder: Path, text: str, message: str) -> None:
+    """Invalid JSON is reported with its location; no text raises another exception."""
+    problem = problems_of(folder, text)[0]
 
-    # Python before 3.13 words the comma's fault otherwise.
-    assert found.startswith(said) or found == ":1:15 LC102 is not JSON: Expecting value."
+    # Python before 3.13 has another message for the comma.
+    assert problem.startswith(message) or problem == ":1:15 LC102 is not valid JSON: Expecting value."
 
 
-def test_no_annotations(tmp_path: Path) -> None:
-    """The file that was looked for is named."""
+def test_missing_annotation_file(tmp_path: Path) -> None:
+    """The error names the expected file."""
     with pytest.raises(DataError, match=r"annotations\.json LC101 cannot be read: No such file or directory\."):
         read_dataset(tmp_path)
 
 
-def test_all_at_once_and_at_most_twenty_of_a_kind(folder: Path) -> None:
-    """A systematic fault does not bury the others."""
+def test_all_codes_and_at_most_twenty_problems_of_each(folder: Path) -> None:
+    """A systematic error does not hide the others."""
     file = content()
     file["annotations"] = [file["annotations"][0] | {"id": n, "bbox": [0, 0, 0, 0]} for n in range(30)]
-    file["images"][1]["file_name"] = "gone.png"
+    file["images"][1]["file_name"] = "absent.png"
 
-    said = complaints(folder, json.dumps(file))
+    problems = problems_of(folder, json.dumps(file))
 
-    assert [line.split()[0] for line in said] == ["LC107"] + ["LC109"] * 21
-    assert said[-1] == " LC109 and 10 more like these."
+    assert [line.split()[0] for line in problems] == ["LC107"] + ["LC109"] * 21
+    assert problems[-1] == " LC109 and 10 more like these."
 
 
-def test_another_file_of_annotations(folder: Path) -> None:
-    """A copy can be read before it takes the place of the original; complaints name the copy."""
+def test_custom_annotation_file(folder: Path) -> None:
+    """A repaired copy can be read before it replaces the original; problems name the copy."""
     (folder / "fixed.json").write_text(json.dumps(content()))
 
     dataset = read_dataset(folder, folder / "fixed.json")
@@ -202,10 +213,10 @@ def test_another_file_of_annotations(folder: Path) -> None:
 names = st.lists(st.sampled_from(["..", ".", "", "a", "C:", "c", "/", "\\", "\0", "a.png", "D:x"]), max_size=6)
 
 
-@given(parts=names, joint=st.sampled_from(["", "/", "\\"]))
-def test_no_name_leads_out_of_images(parts: list[str], joint: str) -> None:
-    """What is taken for a name below `images/` stays there, on POSIX and on Windows."""
-    name = joint.join(parts)
+@given(parts=names, separator=st.sampled_from(["", "/", "\\"]))
+def test_safe_paths_stay_below_images(parts: list[str], separator: str) -> None:
+    """A path that is not unsafe stays below `images/`, on POSIX and on Windows."""
+    name = separator.join(parts)
     if not is_unsafe_path(name):
         for kind in (PurePosixPath, PureWindowsPath):
             path = kind("root/images", name)
@@ -216,8 +227,8 @@ def test_no_name_leads_out_of_images(parts: list[str], joint: str) -> None:
 
 
 @given(parts=names)
-def test_plain_names_are_taken(parts: list[str]) -> None:
-    """The check does not refuse everything."""
+def test_plain_names_are_safe(parts: list[str]) -> None:
+    """The check does not reject every name."""
     plain = [part for part in parts if part in ("a", "c", "a.png")]
 
     assert is_unsafe_path("/".join(plain)) == (not plain)

@@ -26,12 +26,12 @@ from logicls.predict.readers.protocol import make_reader
 EXIF = Image.Exif()
 EXIF[0x0112] = 6
 STORED = {
-    "deep.png": "stored with 16 bits a channel",
-    "grey-deep.tif": "stored with 16 bits a channel",
+    "deep.png": "stored with 16 bits per channel",
+    "grey-deep.tif": "stored with 16 bits per channel",
     "print.jpg": "stored in CMYK",
     "web.png": "stored with a palette",
     "clear.png": "stored with an alpha channel",
-    "turned.jpg": "stored turned (EXIF orientation)",
+    "turned.jpg": "stored with an EXIF rotation",
     "bits.png": "stored in black and white alone",
 }
 REFUSED = {

@@ -1,4 +1,4 @@
-"""Boxes that are called as a spec's variants are its components, with their attributes."""
+"""Categories named like variants of the spec become components with attributes."""
 
 from __future__ import annotations
 
@@ -36,14 +36,14 @@ def spec(tmp_path):
     return load_spec(path)
 
 
-def dataset(root: Path, *boxes: tuple[str, dict[str, Any]]) -> Path:
+def write_dataset(root: Path, *boxes: tuple[str, dict[str, Any]]) -> Path:
     """A photo with a box for each category and its attributes."""
     (root / "images").mkdir()
     Image.new("L", (90, 30)).save(root / "images" / "a.png")
     names = list(dict.fromkeys(name for name, _ in boxes))
     rows = [
-        {"id": n, "image_id": 1, "category_id": names.index(name), "bbox": [9 * n, 2, 8, 8], "attributes": told}
-        for n, (name, told) in enumerate(boxes)
+        {"id": n, "image_id": 1, "category_id": names.index(name), "bbox": [9 * n, 2, 8, 8], "attributes": attributes}
+        for n, (name, attributes) in enumerate(boxes)
     ]
     content = {
         "images": [{"id": 1, "file_name": "a.png", "width": 90, "height": 30}],
@@ -54,33 +54,33 @@ def dataset(root: Path, *boxes: tuple[str, dict[str, Any]]) -> Path:
     return root
 
 
-def test_a_variant_is_its_component(spec, tmp_path):
-    """Its attributes are added to those annotated, and what is called as the component stays as it is."""
+def test_variant_becomes_its_component(spec, tmp_path):
+    """Its attributes are added to the annotated ones; an annotation of the component is unchanged."""
     boxes = ("one", {"colour": "red"}), ("white_two", {}), ("die", {"face": "three", "colour": "red"})
 
-    found = read_dataset_for(spec, dataset(tmp_path, *boxes))
+    dataset = read_dataset_for(spec, write_dataset(tmp_path, *boxes))
 
-    told = [(i.component, dict(i.attributes)) for i in found.scenes[0].instances]
-    assert told == [
+    instances = [(i.component, dict(i.attributes)) for i in dataset.scenes[0].instances]
+    assert instances == [
         ("die", {"colour": "red", "face": "one"}),
         ("die", {"face": "two", "colour": "white"}),
         ("die", {"face": "three", "colour": "red"}),
     ]
-    assert found.categories == ("die",)
-    assert not check_against_spec(found, spec.components)
+    assert dataset.categories == ("die",)
+    assert not check_against_spec(dataset, spec.components)
 
 
-def test_a_variant_that_leaves_a_choice_is_not_known(spec, tmp_path):
-    """Nobody can say whether a low die is a one or a two."""
-    found = read_dataset_for(spec, dataset(tmp_path, ("low", {"colour": "red"})))
+def test_variant_with_several_values_is_unknown(spec, tmp_path):
+    """A low die may be a one or a two."""
+    dataset = read_dataset_for(spec, write_dataset(tmp_path, ("low", {"colour": "red"})))
 
-    assert [i.component for i in found.scenes[0].instances] == ["low"]
-    assert "LC120" in {problem.code for problem in check_against_spec(found, spec.components)}
+    assert [i.component for i in dataset.scenes[0].instances] == ["low"]
+    assert "LC120" in {problem.code for problem in check_against_spec(dataset, spec.components)}
 
 
-def test_names_that_may_be_annotated(spec):
-    """Components and plain variants, with the attributes of the component."""
-    known = annotation_vocabulary(spec)
+def test_annotation_vocabulary(spec):
+    """Components and single-valued variants, with the attributes of the component."""
+    vocabulary = annotation_vocabulary(spec)
 
-    assert list(known) == ["die", "one", "white_two"]
-    assert known["one"] == known["die"]
+    assert list(vocabulary) == ["die", "one", "white_two"]
+    assert vocabulary["one"] == vocabulary["die"]
