@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from pycocotools import mask as coco_mask
 
 from logicls.data.coco import Dataset
-from logicls.data.segmentation import Outline, read_outlines
+from logicls.data.segmentation import Segmentation, read_segmentations
 from logicls.errors import DataError
 from logicls.records import Box, Instance, Scene
 from logicls.synth.instance_bank import estimate_mask
@@ -57,7 +57,7 @@ def test_run_lengths_are_read_as_they_were_written(drawn) -> None:
 
     found = outlines({"size": [height, width], "counts": packed["counts"].decode()}, width, height)
 
-    assert np.array_equal(found[1].mask(width, height), mask.astype(bool))
+    assert np.array_equal(found[1].to_mask(width, height), mask.astype(bool))
 
 
 def outlines(segmentation, width: int = 40, height: int = 30, folder=None):
@@ -69,14 +69,14 @@ def outlines(segmentation, width: int = 40, height: int = 30, folder=None):
     row = {"id": 1, "image_id": 1, "category_id": 1, "bbox": [1, 1, 5, 5], "segmentation": segmentation}
     (root / "annotations.json").write_text(json.dumps({"annotations": [row]}))
     scene = Scene("a.png", width, height, (Instance(1, "pin", Box(1, 1, 6, 6)),))
-    return read_outlines(Dataset(root, (scene,), ""))
+    return read_segmentations(Dataset(root, (scene,), ""))
 
 
 def test_a_polygon_is_drawn() -> None:
     """A rectangle as a polygon covers its pixels."""
     found = outlines([[10, 5, 20, 5, 20, 15, 10, 15]])
 
-    mask = found[1].mask(40, 30)
+    mask = found[1].to_mask(40, 30)
     assert (mask[5:15, 10:20]).all()
     assert mask.sum() == 100
 
@@ -86,12 +86,12 @@ def test_a_polygon_is_drawn() -> None:
     [
         ([[1, 2, 3, 4]], "is not a list of polygons"),
         ([[1, 2, 3, 4, float("nan"), 6]], "is not a list of polygons"),
-        ({"size": [40, 30], "counts": [1200]}, "is neither polygons nor run lengths for 40 x 30 pixels"),
-        ({"size": [30, 40], "counts": [1199]}, "has run lengths of 1199 pixels, not 1200"),
-        ({"size": [30, 40], "counts": [-1, 1201]}, "has no run lengths"),
-        ({"size": [30, 40], "counts": "\u00e9"}, "has no run lengths"),
-        ({"size": [30, 40], "counts": "PPPPPPPPPP"}, "has no run lengths"),
-        ("all", "is neither polygons nor run lengths"),
+        ({"size": [40, 30], "counts": [1200]}, "is neither a list of polygons nor an RLE of 40 x 30 pixels"),
+        ({"size": [30, 40], "counts": [1199]}, "has run lengths for 1199 pixels instead of 1200"),
+        ({"size": [30, 40], "counts": [-1, 1201]}, "has no valid run lengths"),
+        ({"size": [30, 40], "counts": "\u00e9"}, "has no valid run lengths"),
+        ({"size": [30, 40], "counts": "PPPPPPPPPP"}, "has no valid run lengths"),
+        ("all", "is neither a list of polygons nor an RLE"),
     ],
 )
 def test_a_damaged_outline_is_an_error(tmp_path, segmentation, fault: str) -> None:
@@ -105,7 +105,7 @@ def test_an_annotated_outline_is_used(bank) -> None:
     scene = bank.dataset.scenes[0]
     tablet = scene.of("tablet")[0]
     x, y = tablet.box.centre
-    drawn = Outline(polygons=((x, y, x + 5, y, x + 5, y + 5, x, y + 5),))
+    drawn = Segmentation(polygons=((x, y, x + 5, y, x + 5, y + 5, x, y + 5),))
 
     mask = replace(bank, outlines={tablet.id: drawn}).mask(scene, tablet)
 
