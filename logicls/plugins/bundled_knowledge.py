@@ -65,13 +65,13 @@ def _read_product_knowledge(folder: Path, dataset: Path) -> KnowledgeBase:
     """Read a knowledge folder of a product that can be copied. Raises `DataError` (LC708, LC713)."""
     knowledge, product = read_knowledge(folder), load_spec(dataset / "spec.yaml").product.name
     if product not in knowledge.products:
-        message = f'nothing is known of "{product}", the bundle\'s product.'
+        message = f'no page is about "{product}", the product of the bundle.'
         advice = suggest_name(product, knowledge.products)
         raise DataError(Problem("LC708", message, relative_path(folder), advice=advice))
     root = folder.resolve()
     problems = [
-        Problem("LC713", f"its photo lies outside of {relative_path(folder)}, and would be left behind.",
-                relative_path(folder / f"{page.name}.md"), advice="Put the photo beside the page.")
+        Problem("LC713", f"its photo is outside {relative_path(folder)} and would not be copied.",
+                relative_path(folder / f"{page.name}.md"), advice="Move the photo beside the page.")
         for page in knowledge.documents if page.photo and not page.photo.resolve().is_relative_to(root)
     ]  # fmt: skip
     if problems:

@@ -53,7 +53,7 @@ def read_default_plugins(folder: Path) -> DefaultPlugins:
     except ValidationError as error:
         problems = [(".".join(map(str, one["loc"])), one["msg"][:1].lower() + one["msg"][1:]) for one in error.errors()]
         details = "; ".join(f"{key}: {message}" if key else message for key, message in problems)
-        raise _invalid_file(file, f"names no plug-in with {details}") from error
+        raise _invalid_file(file, f"is invalid: {details}") from error
     except (OSError, ValueError) as error:
         raise _invalid_file(file, f"cannot be read: {error}") from error
 
@@ -169,11 +169,11 @@ class PluginOptions:
         before = default.model_dump(exclude_none=True) if default is not None and not self.reasoner else {}
         name = self.reasoner or str(before.get("name", NO_PLUGIN))
         if name == NO_PLUGIN:
-            _reject_unused(list(settings), "no second look is asked for", "Add --reasoner, or leave it out.")
+            _reject_unused(list(settings), "no reasoner is selected", "Add --reasoner, or omit the option.")
             return None
         factory_path("reasoner", name)
-        advice = "Leave it out, or choose another reasoner."
-        _reject_unused(find_unused(name, settings), f'the reasoner "{name}" has none', advice)
+        advice = "Omit the option, or select another reasoner."
+        _reject_unused(find_unused(name, settings), f'the reasoner "{name}" does not use it', advice)
         return ReasonerSettings.model_validate({**before, "name": name, **settings})
 
 
@@ -181,7 +181,7 @@ def _reject_unused(unused: Sequence[str], why: str, advice: str) -> None:
     """Raise `DataError` (LC711) for options without effect."""
     if unused:
         raise DataError(
-            [Problem("LC711", f"{OPTION_NAMES[name]} does nothing here: {why}.", advice=advice) for name in unused]
+            [Problem("LC711", f"{OPTION_NAMES[name]} has no effect: {why}.", advice=advice) for name in unused]
         )
 
 
@@ -193,7 +193,7 @@ def restore_selection(infos: Sequence[PluginInfo], knowledge: Path | None) -> Pl
     """
     by_kind = {info.kind: info for info in infos}
     if "retriever" in by_kind and knowledge is None:
-        message = f"the verdict was made with {by_kind['retriever'].to_text()}, and nothing says where that lies."
+        message = f"the verdict was made with {by_kind['retriever'].to_text()}, but no knowledge folder is given."
         raise DataError(Problem("LC712", message, advice="Name the folder with --knowledge."))
     reasoner = by_kind.get("reasoner")
     settings = (

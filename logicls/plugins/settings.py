@@ -50,7 +50,7 @@ class ExpertSettings(BaseModel):
     @model_validator(mode="after")
     def _check_encoder(self) -> ExpertSettings:
         if self.kind != "priors" and bool(self.encoder) != (self.kind == "texts"):
-            raise ValueError("kind texts needs an encoder, priors may have one, and no other kind has one")
+            raise ValueError("kind texts needs an encoder, kind priors accepts one, other kinds do not")
         return self
 
 
@@ -71,7 +71,7 @@ class KnowledgeSettings(BaseModel):
     @model_validator(mode="after")
     def _check_source(self) -> KnowledgeSettings:
         if self.folder and {"count", "seed"} & self.model_fields_set:
-            raise ValueError("count and seed are for pages that are drafted: leave them out, or folder")
+            raise ValueError("count and seed apply to drafted pages only: omit them, or folder")
         return self
 
 
@@ -101,7 +101,7 @@ class ReasonerSettings(BaseModel):
     def _check_unused(self) -> ReasonerSettings:
         unused = find_unused(self.name, [name for name in ("tokens", "steps") if getattr(self, name) is not None])
         if unused:
-            raise ValueError(f"{self.name} has no {' and no '.join(unused)}")
+            raise ValueError(f"{self.name} does not use {' and '.join(unused)}")
         return self
 
 

@@ -176,13 +176,13 @@ class Whitening:
     """PCA whitening: distances count in standard deviations of normal patches along their principal axes."""
 
     mean: Float[Tensor, " channels"]
-    axes: Float[Tensor, "channels kept"]
+    axes: Float[Tensor, "channels retained"]
     """Principal axes over their standard deviations and over the root of their number, so distances do not grow with
     it."""
 
     def __call__(
         self, maps: Float[Tensor, "photos channels rows columns"]
-    ) -> Float[Tensor, "photos rows columns kept"]:
+    ) -> Float[Tensor, "photos rows columns retained"]:
         """Return the whitened features of maps, channel last."""
         return (maps.permute(0, 2, 3, 1) - self.mean) @ self.axes
 
@@ -209,18 +209,18 @@ MIN_SIMILARITY = 1e-4
 
 
 def max_similarity(
-    patches: Float[Tensor, "*places width"], prototypes: Float[Tensor, "prototypes width"]
-) -> Float[Tensor, "*places"]:
+    patches: Float[Tensor, "*cells width"], prototypes: Float[Tensor, "prototypes width"]
+) -> Float[Tensor, "*cells"]:
     """Return the cosine similarity to the nearest prototype, at least `MIN_SIMILARITY`."""
     similarity = F.normalize(patches, dim=-1) @ F.normalize(prototypes, dim=-1).T
     return similarity.amax(-1).clamp_min(MIN_SIMILARITY)
 
 
 def localization_ratio(
-    patches: Float[Tensor, "*places width"],
-    normal: Float[Tensor, "rights width"],
-    anomalous: Float[Tensor, "wrongs width"],
-) -> Float[Tensor, "*places"]:
+    patches: Float[Tensor, "*cells width"],
+    normal: Float[Tensor, "normals width"],
+    anomalous: Float[Tensor, "anomalies width"],
+) -> Float[Tensor, "*cells"]:
     """Return cos(E_p, E_t-) / (cos(E_p, E_t+) + cos(E_p, E_t-)), to the nearest prototype of each kind.
 
     It is 0.5 for a patch that is equally similar to both.

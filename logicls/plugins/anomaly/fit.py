@@ -29,8 +29,8 @@ def find_good_photos(dataset: Path) -> Path:
     """Return the dataset of good photos that a synthetic dataset was made from. Raises `DataError` (LC406)."""
     data = Path(str(read_manifest(dataset / "synth.json").get("data", "")))
     if not (data / "annotations.json").is_file():
-        message = "the annotated photos that it was made of are not there."
-        advice = "Fit the expert with `logicls expert fit`, and name them."
+        message = "the annotated photos that the dataset was made from are missing."
+        advice = "Fit the expert with `logicls expert fit --data DATASET`."
         raise DataError(Problem("LC406", message, relative_path(dataset), advice=advice))
     return data
 
@@ -53,7 +53,7 @@ def fit_expert(
     """
     dataset = read_dataset_for(bundle.spec, data)
     if len(dataset.scenes) < MIN_GOOD_PHOTOS:
-        message = f"has {len(dataset.scenes)} good photos; an expert needs {MIN_GOOD_PHOTOS}, and should have 50."
+        message = f"has {len(dataset.scenes)} good photos; an expert needs at least {MIN_GOOD_PHOTOS}, better 50."
         raise DataError(Problem("LC720", message, relative_path(data), advice="Take more photos of good products."))
     advance, photos = start_progress(len(dataset.scenes)), []
     for scene in dataset.scenes:

@@ -31,7 +31,7 @@ def random_projection(width: int, projected_width: int, generator: torch.Generat
 
 def select_coreset(
     patches: Float[Tensor, "patches width"], count: int, generator: torch.Generator
-) -> Int[Tensor, " taken"]:
+) -> Int[Tensor, " selected"]:
     """Select `count` patches by greedy k-centre: minimise the largest distance of any patch to the selection.
 
     The first patch is random. Returns row numbers of `patches`.
@@ -66,10 +66,10 @@ PatchFeatures = Float[Tensor, "photos rows columns width"]
 class MemoryBank:
     """Memory bank: normal patch features, their positions, and distance statistics of good photos."""
 
-    patches: Float[Tensor, "remembered width"]
-    rows: Int[Tensor, " remembered"]
-    columns: Int[Tensor, " remembered"]
-    photo_numbers: Int[Tensor, " remembered"]
+    patches: Float[Tensor, "bank width"]
+    rows: Int[Tensor, " bank"]
+    columns: Int[Tensor, " bank"]
+    photo_numbers: Int[Tensor, " bank"]
     """Number of the training photo of each patch."""
     reach: int
     """Most cells, on each axis, between a patch and its neighbour; negative: unlimited."""
@@ -117,12 +117,12 @@ class MemoryBank:
         out_of_reach = (row_offset.abs() > self.reach) | (column_offset.abs() > self.reach)
         nearest, indices = distances.masked_fill(out_of_reach, torch.inf).min(-1)
         is_empty = nearest.isinf()
-        if is_empty.any():  # where so few are remembered that none is in reach
+        if is_empty.any():  # no patch of the bank is in reach
             all_nearest, all_indices = distances.min(-1)
             nearest, indices = torch.where(is_empty, all_nearest, nearest), torch.where(is_empty, all_indices, indices)
         return nearest, photo_numbers[indices]
 
-    def _candidates(self, rows: slice, columns: slice) -> Bool[Tensor, " remembered"]:
+    def _candidates(self, rows: slice, columns: slice) -> Bool[Tensor, " bank"]:
         """Return a mask of patches within reach of the tile; all patches if there are none."""
         in_rows = (self.rows >= rows.start - self.reach) & (self.rows < rows.stop + self.reach)
         in_columns = (self.columns >= columns.start - self.reach) & (self.columns < columns.stop + self.reach)
@@ -146,7 +146,7 @@ class MemoryBank:
         return reweighting_factor(patch, self.patches)
 
 
-def reweighting_factor(patch: Float[Tensor, " width"], bank: Float[Tensor, "remembered width"]) -> float:
+def reweighting_factor(patch: Float[Tensor, " width"], bank: Float[Tensor, "bank width"]) -> float:
     """Return 1 - exp|p - m*| / Σ_m exp|p - m|, m* the nearest neighbour and m its `NEIGHBOURS` nearest ones (eq. 7)."""
     distances = torch.linalg.vector_norm(bank - patch, dim=1)
     nearest = bank[distances.argmin()]
@@ -195,7 +195,7 @@ def exclude_photo(bank: MemoryBank, distances: LeaveOneOutDistances, photo: int)
     are at most overestimated.
     """
     is_kept = bank.photo_numbers != photo
-    is_kept |= not is_kept.any()  # where one photo alone is remembered
+    is_kept |= not is_kept.any()  # the bank has patches of one photo only
     remaining = bank.patches[is_kept], bank.rows[is_kept], bank.columns[is_kept], bank.photo_numbers[is_kept]
     return MemoryBank(*remaining, bank.reach, *fit_position_statistics(distances.exclude(photo)))
 

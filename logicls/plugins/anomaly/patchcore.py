@@ -97,8 +97,8 @@ class PatchCoreExpert:
     def __init__(self, extractor: PatchFeatureExtractor, model: PatchCoreModel, localizer: FlawLocalizer) -> None:
         self.extractor, self.model, self.localizer = extractor, model, localizer
 
-    def examine(self, photos: Sequence[Photo]) -> list[AnomalyDetection]:
-        """Return the flaw of each photo, or its score if it has none."""
+    def detect_anomalies(self, photos: Sequence[Photo]) -> list[AnomalyDetection]:
+        """Detect the anomaly of each photo, or return its score if there is none."""
         if not photos:
             return []
         scores = self.model.score(self.extractor.extract(photos))
@@ -176,7 +176,7 @@ def load_expert(bundle: Bundle) -> PatchCoreExpert:
         extractor = build_extractor(bundle, localizer.frame.size)
         if len(model.whitening.axes) != extractor.channels:
             raise ValueError(
-                f"features of {len(model.whitening.axes)} channels, and there are {extractor.channels} now"
+                f"features of {len(model.whitening.axes)} channels, but the extractor has {extractor.channels}"
             )
     except (KeyError, ValueError, TypeError, RuntimeError) as error:
         raise invalid_state_error(bundle.path, "patches", error) from error

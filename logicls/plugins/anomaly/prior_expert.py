@@ -108,8 +108,8 @@ class TextLocalization:
     """Loc by text embeddings."""
 
     encoder: ClipEncoder
-    normal: Float[Tensor, "rights width"]
-    anomalous: Float[Tensor, "wrongs width"]
+    normal: Float[Tensor, "normals width"]
+    anomalous: Float[Tensor, "anomalies width"]
 
     @property
     def frame(self) -> HeatmapFrame:
@@ -213,7 +213,7 @@ class PriorExpert:
         self.model, self.localizer = model, localizer
 
     def detect_anomalies(self, photos: Sequence[Photo]) -> list[AnomalyDetection]:
-        """The flaw of each photo, or how far it is from having one."""
+        """Detect the anomaly of each photo, or return its score if there is none."""
         if not photos:
             return []
         loc_maps = self.model.localize(photos)
@@ -318,8 +318,8 @@ def fit_priors(
     validation_photos = list(photos[1 :: 2 * HELD_OUT_STRIDE])
     training_photos = [
         photo
-        for place, photo in enumerate(photos)
-        if place % HELD_OUT_STRIDE != HELD_OUT_STRIDE - 1 and place % (2 * HELD_OUT_STRIDE) != 1
+        for number, photo in enumerate(photos)
+        if number % HELD_OUT_STRIDE != HELD_OUT_STRIDE - 1 and number % (2 * HELD_OUT_STRIDE) != 1
     ]
     height, width = input_size(photos, settings.cells)
     localization = _fit_localization(bundle, training_photos, (height, width), settings)

@@ -57,8 +57,8 @@ class PriorQuery(Protocol):
 def build_prior_query(bundle: Bundle) -> PriorQuery:
     """Build the query for a bundle. Raises `DataError` (LC727) if an external model answers."""
     if bundle.is_external or bundle.model is None:
-        message = "prior tokens go into the bundle's own model, and here a model answers that runs elsewhere."
-        raise DataError(Problem("LC727", message, advice="Name another expert, or --expert none."))
+        message = "prior tokens need the bundle's own model, but an external model answers."
+        raise DataError(Problem("LC727", message, advice="Select another expert, or --expert none."))
     if bundle.hub is None:
         return NanoPriorQuery(bundle)
 

@@ -108,7 +108,7 @@ def loc_logits(loc_maps: Float[Tensor, "photos rows columns"]) -> Float[Tensor, 
 
 def pool_loc(
     loc_maps: Float[Tensor, "photos rows columns"], statistics: Float[Tensor, 2]
-) -> Float[Tensor, "photos places 2"]:
+) -> Float[Tensor, "photos cells 2"]:
     """Return maximum and mean of Loc in each cell of the grid, in standard deviations of good photos."""
     deviations = ((loc_logits(loc_maps) - statistics[0]) / statistics[1])[:, None]
     both = torch.cat([F.adaptive_max_pool2d(deviations, GRID), F.adaptive_avg_pool2d(deviations, GRID)], 1)

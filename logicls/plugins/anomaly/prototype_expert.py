@@ -193,7 +193,7 @@ class PrototypeExpert:
         self.extractor, self.model, self.localizer = extractor, model, localizer
 
     def detect_anomalies(self, photos: Sequence[Photo]) -> list[AnomalyDetection]:
-        """The flaw of each photo, or how far it is from having one."""
+        """Detect the anomaly of each photo, or return its score if there is none."""
         if not photos:
             return []
         heatmaps = self.model.localize(self.extractor, photos)
@@ -203,16 +203,16 @@ class PrototypeExpert:
         scores = torch.logit(heatmap.clamp(1e-4, 1 - 1e-4)).flatten()
 
         def describe(cell: int) -> str:
-            return f"most like: {self.classify_patch(photo, cell)}"
+            return f"most similar to: {self.classify_patch(photo, cell)}"
 
-        return self.localizer.localize(heatmap.numpy(), lambda place: float(scores[place]), photo, describe)
+        return self.localizer.localize(heatmap.numpy(), lambda cell: float(scores[cell]), photo, describe)
 
     @torch.inference_mode()
     def classify_patch(self, photo: Photo, cell: int) -> str:
         """Return the type of flaw whose prompts explain most of the patch in a cell."""
         layers = [layer.flatten(2)[:, :, cell] for layer in self.extractor.extract_layers([photo])]
         strengths = self.model.prompts.type_strengths(layers)[0]
-        return self.model.prompts.names[int(strengths.argmax())] if float(strengths.max()) > 0 else "no type known"
+        return self.model.prompts.names[int(strengths.argmax())] if float(strengths.max()) > 0 else "no known type"
 
 
 def image_score(heatmap: Float[Tensor, "rows columns"]) -> float:
@@ -251,7 +251,7 @@ def fit_prototypes(
 ) -> tuple[PrototypeModel, ScoreThreshold]:
     """Train on all photos but the held-out ones, to which the threshold is fitted."""
     held_out = list(photos[HELD_OUT_STRIDE - 1 :: HELD_OUT_STRIDE])
-    training_photos = [photo for place, photo in enumerate(photos) if place % HELD_OUT_STRIDE != HELD_OUT_STRIDE - 1]
+    training_photos = [photo for number, photo in enumerate(photos) if number % HELD_OUT_STRIDE != HELD_OUT_STRIDE - 1]
     network = fit_network(training_photos, extractor, settings.steps, settings.seed, on_step)
     model = PrototypeModel(network, fit_prompts(training_photos, extractor, settings.seed))
     return model, fit_threshold(
@@ -261,13 +261,13 @@ def fit_prototypes(
 
 def write_prototypes(bundle: Bundle, model: PrototypeModel, localizer: FlawLocalizer) -> None:
     """Write the model into the bundle."""
-    levels = model.prompts.layers
+    layers = model.prompts.layers
     tensors = {f"network.{name}": to_half(value) for name, value in model.network.state_dict().items()}
-    tensors |= {f"prompts.{number}": level.prompts for number, level in enumerate(levels)}
-    tensors |= {f"types.{number}": level.types for number, level in enumerate(levels)}
+    tensors |= {f"prompts.{number}": layer.prompts for number, layer in enumerate(layers)}
+    tensors |= {f"types.{number}": layer.types for number, layer in enumerate(layers)}
     sparsity = model.prompts.settings
     metadata = {
-        "bundle": bundle.id, "names": list(model.prompts.names), "layers": len(levels), "weight": sparsity.weight,
+        "bundle": bundle.id, "names": list(model.prompts.names), "layers": len(layers), "weight": sparsity.weight,
         "steps": sparsity.steps, **localizer_to_json(localizer),
     }  # fmt: skip
     write_expert_state(bundle.path, "prototypes", ExpertState(tensors, metadata))
@@ -285,11 +285,11 @@ def load_expert(bundle: Bundle) -> PrototypeExpert:
         network = PrototypeNetwork(weights["embedding.0.weight"].shape[1]).eval()
         network.load_state_dict(weights)
         names, tensors = state.metadata["names"], state.tensors
-        levels = tuple(
+        layers = tuple(
             PromptLayer(tensors[f"prompts.{n}"], tensors[f"types.{n}"]) for n in range(state.get_int("layers"))
         )  # fmt: skip
         sparsity = SparseCodingSettings(state.get_float("weight"), state.get_int("steps"))
-        prompts = PromptHierarchy(levels, tuple(map(str, names)) if isinstance(names, list) else (), sparsity)
+        prompts = PromptHierarchy(layers, tuple(map(str, names)) if isinstance(names, list) else (), sparsity)
         localizer = localizer_from_state(state)
     except (KeyError, ValueError, TypeError, RuntimeError) as error:
         raise invalid_state_error(bundle.path, "prototypes", error) from error

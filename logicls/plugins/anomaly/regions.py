@@ -55,10 +55,10 @@ class ScoreThreshold:
     def guarantee(self) -> str:
         """Expected rate and bound, as text."""
         bound = self.expected_overkill if self.is_held_out else min(2 * self.expected_overkill, 1.0)
-        rates = f"on average {self.expected_overkill:.1%} of good photos called flawed, at most {bound:.1%}"
-        method = "kept aside" if self.is_held_out else "each scored without it"
+        rates = f"expected overkill {self.expected_overkill:.1%}, at most {bound:.1%}"
+        method = "held out" if self.is_held_out else "leave-one-out"
         shortage = (
-            f"; {100 * self.overkill:.3g}% takes {photos_needed(self.overkill)} of them"
+            f"; {100 * self.overkill:.3g}% needs {photos_needed(self.overkill)}"
             if self.expected_overkill > self.overkill
             else ""
         )
@@ -180,7 +180,7 @@ class FlawLocalizer:
         heatmap: Float[np.ndarray, "rows columns"],
         score_at: Callable[[int], float],
         photo: Photo,
-        describe: Callable[[int], str] = lambda place: "",
+        describe: Callable[[int], str] = lambda cell: "",
     ) -> AnomalyDetection:
         """Return the flaw at the maximum of a photo's heatmap.
 
@@ -191,7 +191,7 @@ class FlawLocalizer:
         score = score_at(peak)
         probability, comparison = (
             self.threshold.probability(score),
-            f"{score:.1f} where good photos have up to {self.threshold.score:.1f}",
+            f"anomaly score {score:.1f}, threshold {self.threshold.score:.1f}",
         )
         if probability < 0.5:
             return AnomalyDetection(probability, score, description=comparison)

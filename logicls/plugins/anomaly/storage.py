@@ -92,7 +92,7 @@ def read_expert_state(folder: Path, kind: str, bundle: str) -> ExpertState:
     except (OSError, SafetensorError, KeyError, ValueError, TypeError) as error:
         raise _file_error(file, f"cannot be read: {error}") from error
     if metadata.get("bundle") != bundle:
-        raise _file_error(file, f"was fitted to bundle {metadata.get('bundle')}, and this is {bundle}")
+        raise _file_error(file, f"was fitted to bundle {metadata.get('bundle')}, not to {bundle}")
     return state
 
 
@@ -113,14 +113,14 @@ def _require_file(folder: Path, kind: str) -> Path:
     """Return the path of an expert's file. Raises `BundleError` (LC721) if it is missing."""
     file = expert_file(folder, kind)
     if not file.exists():
-        advice = f"Fit it: logicls expert fit {relative_path(folder)} --data DATASET --kind {kind}."
+        advice = f"Fit one: logicls expert fit {relative_path(folder)} --data DATASET --kind {kind}."
         raise BundleError(Problem("LC721", f'has no expert "{kind}".', relative_path(folder), advice=advice))
     return file
 
 
 def invalid_state_error(folder: Path, kind: str, error: Exception) -> BundleError:
     """Return the error for a state whose tensors or metadata are not those of the kind."""
-    return _file_error(expert_file(folder, kind), f"is not what such an expert knows: {error}")
+    return _file_error(expert_file(folder, kind), f'is not the state of an expert "{kind}": {error}')
 
 
 def _file_error(file: Path, why: str) -> BundleError:

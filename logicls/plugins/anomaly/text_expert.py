@@ -104,7 +104,7 @@ def load_clip(name: str) -> ClipEncoder:
 
 
 def _encoder_error(name: str, why: str) -> DataError:
-    advice = "Name a model of CLIP's kind that is on this machine, or its folder."
+    advice = "Give the name or folder of a local model of CLIP's architecture."
     return DataError(Problem("LC725", f'"{name}" cannot embed photos and texts: {why.rstrip(".")}.', advice=advice))
 
 
@@ -115,7 +115,7 @@ class TextExpert:
         self.encoder, self.localizer, self.normal, self.anomalous = encoder, localizer, normal, anomalous
 
     def detect_anomalies(self, photos: Sequence[Photo]) -> list[AnomalyDetection]:
-        """The flaw of each photo, or how far it is from having one."""
+        """Detect the anomaly of each photo, or return its score if there is none."""
         return [self._flaw(photo) for photo in photos]
 
     def _flaw(self, photo: Photo) -> AnomalyDetection:
@@ -128,9 +128,9 @@ class TextExpert:
                 v * n // side for v, n, side in zip(divmod(cell, size[1]), patches.shape, size, strict=False)
             )
             similarity = torch.cosine_similarity(patches[row, column][None], self.anomalous)
-            return f"most like: {tuple(FLAW_TYPES)[int(similarity.argmax())]}"
+            return f"most similar to: {tuple(FLAW_TYPES)[int(similarity.argmax())]}"
 
-        return self.localizer.localize(loc_map.numpy(), lambda place: float(scores[place]), photo, describe)
+        return self.localizer.localize(loc_map.numpy(), lambda cell: float(scores[cell]), photo, describe)
 
 
 def localization_map(
@@ -176,6 +176,6 @@ def load_expert(bundle: Bundle) -> TextExpert:
 def check_dimension(name: str, width: int, expected: int, file: Path) -> None:
     """Raise `BundleError` (LC726) if the encoder's width differs from that of the stored text embeddings."""
     if width != expected:
-        message = f'"{name}" embeds in {width} dimensions, and the words of this expert have {expected}.'
+        message = f'"{name}" has {width} embedding dimensions, but the text embeddings of this expert have {expected}.'
         advice = "Fit it again with `logicls expert fit`."
         raise BundleError(Problem("LC726", message, relative_path(file), advice=advice))

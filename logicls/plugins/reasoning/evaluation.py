@@ -56,7 +56,7 @@ def compute_metrics(verdicts: Sequence[Verdict], truth: Truth, first: Sequence[V
     return ReasonerMetrics(
         photos=len(labelled),
         reinspected=len(reinspections) / count,
-        amended=sum(look.is_accepted for look in reinspections) / count,
+        amended=sum(result.is_accepted for result in reinspections) / count,
         review=sum(v.outcome == "review" for v in labelled) / count,
         review_at_equal_errors=sum(v.outcome == "review" for v in limit_errors(labelled, truth, limits)) / count,
         escapes=count_escapes(labelled, truth),
@@ -166,12 +166,11 @@ def run_trial(
         for loaded in inspector.load(name for name in list_photos(photos) if escape_name(name) in truth):
             (verdict,) = inspector.inspect([loaded])
             first.append(verdict)
-            for reasoner, came in zip(reasoners, verdicts, strict=True):
+            for reasoner, run_verdicts in zip(reasoners, verdicts, strict=True):
                 amended = reasoner.reinspect(loaded.pixels, verdict) if loaded.pixels is not None else None
-                came.append(amended or verdict)
-    report(
-        f"{len(first)} photos, {sum(reinspection_of(v) is not None for v in verdicts[0]) if verdicts else 0} looked at again"
-    )
+                run_verdicts.append(amended or verdict)
+    count = sum(reinspection_of(verdict) is not None for verdict in verdicts[0]) if verdicts else 0
+    report(f"{len(first)} photos, {count} inspected again")
     return ReasonerTrial(
         truth,
         tuple(first),
@@ -187,10 +186,10 @@ class _NoReasoner:
 
 
 def write_trial(trial: ReasonerTrial, out: Path) -> Path:
-    """Write second_look.csv, and rewards.json with mean rewards by step; return the path of the first."""
+    """Write second_result.csv, and rewards.json with mean rewards by step; return the path of the first."""
     out.mkdir(parents=True, exist_ok=True)
     rows = trial.to_rows()
-    file = out / "second_look.csv"
+    file = out / "second_result.csv"
     with file.open("w", newline="", encoding="utf-8") as lines:
         writer = csv.DictWriter(lines, list(rows[0]))
         writer.writeheader()

@@ -62,7 +62,7 @@ def estimate_gradient(
 
 
 Tokens = Float[Tensor, "1 tokens width"]
-InjectedTokens = Float[Tensor, "1 shown width"]
+InjectedTokens = Float[Tensor, "1 injected width"]
 """Visual tokens injected after the think tokens; empty at first."""
 PatchCandidates = list[tuple[tuple[int, ...], Float[Tensor, "1 finer width"]]]
 """For each think token its most attended patches, and their tokens at a higher resolution."""
@@ -95,9 +95,9 @@ class AscentResult:
     rewards: tuple[float, ...]
     """At the start and after each step, injections included."""
     proposed: int = 0
-    """Number of proposed injections, and of those accepted."""
+    """Number of proposed injections."""
     accepted: int = 0
-    """Think tokens' offers, and those of them that made the reward rise."""
+    """Number of accepted injections."""
 
 
 def ascend(

@@ -223,7 +223,7 @@ class Reinspection:
     """See `DEFAULT_MIN_ENTROPY`."""
 
     def reinspect(self, photo: Photo, verdict: Verdict) -> Verdict | None:
-        """The verdict after a second look; None where there is no need of one, or a person has to see it anyway."""
+        """Return the verdict after re-inspection; None if none is needed, or if the photo itself is in doubt."""
         if photo_doubts(verdict) or (
             verdict.outcome != "review" and max_answer_entropy(verdict.answers) < self.min_entropy
         ):
@@ -312,11 +312,11 @@ def _make_latent_reasoner(name: str, bundle: Bundle, settings: LatentSettings) -
 def _check_embedded(name: str, bundle: Bundle) -> None:
     """Raise `DataError` (LC740) for any model but the embedded one."""
     if bundle.hub is not None or bundle.is_external:
-        reject_foreign_model(name, bundle.hub.base if bundle.hub is not None else "a model that runs elsewhere")
+        reject_foreign_model(name, bundle.hub.base if bundle.hub is not None else "an external model")
 
 
 def reject_foreign_model(name: str, answering: str) -> NoReturn:
     """Raise `DataError` (LC740): the embedded model does not answer."""
-    message = f'the reasoner "{name}" looks into the embedded model, and here {answering} answers.'
-    advice = "Leave out --reasoner, or train the bundle without --model."
+    message = f'the reasoner "{name}" needs the embedded model nano, but {answering} answers.'
+    advice = "Omit --reasoner, or train the bundle without --model."
     raise DataError(Problem("LC740", message, advice=advice))

@@ -206,7 +206,7 @@ def _collect_words(one_pass: NanoReader, outputs: QueryOutputs) -> _AnswerWords:
 
 def _collect_instances(
     one_pass: NanoReader, detections: Sequence[Sequence[Detection]]
-) -> tuple[tuple[int, Float[Tensor, "things 4"]], ...]:
+) -> tuple[tuple[int, Float[Tensor, "instances 4"]], ...]:
     """Return each attribute question's number, and the boxes of its components in cells of the feature map."""
     by_query = {
         one_pass.queries[number].id: peaks for number, peaks in zip(one_pass.location_queries, detections, strict=True)

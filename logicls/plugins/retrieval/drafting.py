@@ -52,10 +52,10 @@ def read_photo_features(folder: Path, encoder: ImageEncoder, width: int) -> Imag
         with safe_open(file, "numpy") as archive:
             encoder_id, features = (archive.metadata() or {}).get("encoder", "?"), archive.get_tensor("features")
     except (OSError, SafetensorError) as error:
-        message = "nothing says here how much photos of a product differ."
+        message = "photo features are missing, or cannot be read."
         raise DataError(Problem("LC706", message, relative_path(file), advice=advice)) from error
     if features.ndim != 2 or features.shape[1] != width or encoder_id != encoder.id:
-        message = f'has features of {features.shape[-1]} numbers by "{encoder_id}"; "{encoder.id}" gives {width}.'
+        message = f'has features of width {features.shape[-1]} by "{encoder_id}", but "{encoder.id}" has width {width}.'
         raise DataError(Problem("LC704", message, relative_path(file), advice=advice))
     return np.asarray(features)
 
@@ -155,9 +155,9 @@ def draft_knowledge(
     write_photo_features(order.out, _embed_photos(unrelated, image_encoder, lambda _: None), image_encoder)
     pages = PageWriter(product)
     for constraint in source.spec.constraints:
-        pages.add(f"rules/{constraint.id}", {}, f"The rule: {constraint.text}.", consequences=constraint.why)
+        pages.add(f"rules/{constraint.id}", {}, f"Rule: {constraint.text}.", consequences=constraint.why)
     for variant, scene in select_references(scenes, good).items():
-        description = "A good one." if not variant else f"A good one of the variant {variant}."
+        description = "A good product." if not variant else f"A good product, variant {variant}."
         pages.add(f"references/{variant or 'good'}", {"variant": variant}, description, photo=maker.bank.photo(scene))
     rng = np.random.default_rng([order.seed, CENTRE_SCENES])
     without = tuple(
@@ -229,7 +229,7 @@ def _draft_defect_page(
 ) -> bool:
     """Draft the page of a violation; return False if no photo allowed to synthesise it."""
     rules = [c for c in spec.constraints if any(c.violation_name(side) == name for side in c.failure_modes)]
-    description = "A defect: " + "; or ".join(f"this does not hold: {rule.text}" for rule in rules) + "."
+    description = "Defect: " + "; or ".join(f"violates the rule: {rule.text}" for rule in rules) + "."
     consequences = "; ".join(dict.fromkeys(rule.why for rule in rules if rule.why))
     photo = None
     for _ in range(MAX_ATTEMPTS):

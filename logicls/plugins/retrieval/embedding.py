@@ -142,7 +142,7 @@ def load_encoder(name: str, root: Path) -> ImageEncoder:
     path = root / name
     if not path.is_dir():
         return _load_dual(name, find_checkpoint(name).path)
-    own_name = path.resolve().name  # where it lies does not count: a folder of knowledge may be copied
+    own_name = path.resolve().name  # without its path, since the knowledge folder may be copied
     if (path / "bundle.json").is_file():
         return _load_nano(own_name, path)
     return _load_dual(own_name, find_checkpoint(str(path)).path)
@@ -174,11 +174,11 @@ def _load_dual(name: str, folder: Path) -> DualImageEncoder:
     except (OSError, ValueError, KeyError, TypeError, RuntimeError, ImportError, SafetensorError) as error:
         raise _encoder_error(name, str(error)) from error
     if not hasattr(model, "get_image_features"):
-        raise _encoder_error(name, f"a {type(model).__name__} has no features of a photo by itself.")
+        raise _encoder_error(name, f"a {type(model).__name__} has no image encoder.")
     return DualImageEncoder(f"{name} {hash_checkpoint(folder)[:12]}", model, processor)
 
 
 def _encoder_error(name: str, why: str) -> BundleError:
     reason = next((line for line in why.splitlines() if line.strip()), "it cannot be loaded.")
     advice = 'Use "base", the folder of a nano bundle, or a dual encoder such as CLIP or SigLIP.'
-    return BundleError(Problem("LC705", f"cannot compare photos: {reason.strip()}", name, advice=advice))
+    return BundleError(Problem("LC705", f"is not an image encoder: {reason.strip()}", name, advice=advice))

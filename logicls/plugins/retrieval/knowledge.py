@@ -107,7 +107,7 @@ def read_page(path: Path, root: Path) -> KnowledgePage:
     photo = path.parent / facts.photo if facts.photo else None
     if photo is not None and not photo.is_file():
         line = next(n for n, one in enumerate(text.splitlines(), 1) if one.startswith("photo"))
-        message = f'its photo "{facts.photo}" is not there.'
+        message = f'its photo "{facts.photo}" is missing.'
         raise DataError(Problem("LC703", message, file, line, 1, "Paths are relative to the page."))
     parts = _split_sections(_COMMENT.sub("", body))
     name = path.relative_to(root).with_suffix("").as_posix()
@@ -131,7 +131,7 @@ def _split_front_matter(text: str, file: str) -> tuple[str, str]:
     lines = text.splitlines()
     fences = [n for n, line in enumerate(lines) if line.rstrip() == FENCE]
     if not fences or fences[0] != 0 or len(fences) < 2 or not any(line.strip() for line in lines[1 : fences[1]]):
-        advice = "Begin it with a line ---, `product: NAME`, and a line ---."
+        advice = "Start the file with a line ---, `product: NAME`, and a line ---."
         raise DataError(Problem("LC702", "has no front matter.", file, 1, 1, advice))
     return "\n" + "\n".join(lines[1 : fences[1]]) + "\n", "\n".join(lines[fences[1] + 1 :])
 
@@ -213,8 +213,8 @@ def read_knowledge(path: Path) -> KnowledgeBase:
     settings = read_config(path)
     files = sorted(p for p in path.rglob("*.md") if not any(part.startswith(".") for part in p.relative_to(path).parts))
     if not files:
-        advice = "Draft some with `logicls knowledge build SPEC --data DATASET --out FOLDER`."
-        raise DataError(Problem("LC701", "there are no pages of knowledge here.", relative_path(path), advice=advice))
+        advice = "Draft them with `logicls knowledge build SPEC --data DATASET --out FOLDER`."
+        raise DataError(Problem("LC701", "the folder has no pages of knowledge.", relative_path(path), advice=advice))
     pages: list[KnowledgePage] = []
     problems: list[Problem] = []
     for file in files:

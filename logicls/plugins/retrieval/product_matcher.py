@@ -70,9 +70,9 @@ def build_index(knowledge: KnowledgeBase) -> RetrievalIndex:
         name for name in knowledge.products if not any(page.product == name for page in knowledge.documents)
     ]
     if undocumented:
-        advice, folder = "Give a page of it a photo.", relative_path(knowledge.path)
+        advice, folder = "Add a photo to one of its pages.", relative_path(knowledge.path)
         raise DataError(
-            [Problem("LC707", f'no page shows what "{n}" looks like.', folder, advice=advice) for n in undocumented]
+            [Problem("LC707", f'no page of "{n}" has a photo.', folder, advice=advice) for n in undocumented]
         )
     encoder = load_encoder(knowledge.settings.encoder, knowledge.path)
     features = encoder.embed([read_photo(page.photo) for page in knowledge.documents if page.photo is not None])
@@ -93,7 +93,7 @@ def fit_limits(
 
     Each fold is compared with the other folds, in a space fitted without it.
     """
-    distances: dict[str, list[Float[np.ndarray, " some"]]] = {name: [] for name in photo_features}
+    distances: dict[str, list[Float[np.ndarray, " photos"]]] = {name: [] for name in photo_features}
     for fold in range(FOLDS):
         rest = {name: np.delete(features, np.s_[fold::FOLDS], 0) for name, features in photo_features.items()}
         space = fit_space(centre, list(rest.values()))
@@ -116,15 +116,18 @@ class DocumentRetriever:
     """Product that photos should show; empty: any."""
 
     def match_products(self, photos: list[Photo]) -> list[ProductMatch]:
-        """What is known of each photo."""
+        """Match each photo to a product, and select its documents."""
         return [self._match(key) for key in self.index.embed_keys(photos)] if photos else []
 
     def _match(self, key: Float[np.ndarray, " width"]) -> ProductMatch:
-        similarities = {name: float((kin.features @ key).max()) for name, kin in self.index.products.items()}
+        similarities = {
+            name: float((product_features.features @ key).max())
+            for name, product_features in self.index.products.items()
+        }
         product = max(similarities, key=lambda name: similarities[name])
         best, limit = similarities[product], self.index.products[product].min_similarity
         if best < limit:
-            doubt = f"unlike every product known: {best:.2f} to {product}, whose own photos have {limit:.2f} or more"
+            doubt = f"out of distribution: similarity {best:.2f} to {product}, the nearest product, needs {limit:.2f}"
             return ProductMatch("", similarity=best, nearest_product=product, review_reason=doubt)
         mismatch = f"shows another product: {product}" if self.expected and product != self.expected else ""
         own = [k for k, page in enumerate(self.index.pages) if page.product == product]
@@ -136,7 +139,7 @@ class DocumentRetriever:
         names, notes = tuple(page.name for page in selected), tuple(page.text for page in selected)
         return ProductMatch(product, page.variant, names, best, product, mismatch, notes, page.photo)
 
-    def _select_documents(self, similarities: Float[np.ndarray, " load_retriever"]) -> list[int]:
+    def _select_documents(self, similarities: Float[np.ndarray, " documents"]) -> list[int]:
         settings = self.knowledge.settings
         if settings.draw == "nearest":
             return q2k.top_documents(similarities, settings.budget)
@@ -148,6 +151,6 @@ def load_retriever(bundle: Bundle, folder: Path) -> DocumentRetriever:
     knowledge, product = read_knowledge(folder), bundle.spec.product.name
     if product not in knowledge.products:
         advice = suggest_name(product, knowledge.products)
-        message = f'nothing is known of "{product}", the bundle\'s product.'
+        message = f'no page is about "{product}", the product of the bundle.'
         raise DataError(Problem("LC708", message, relative_path(folder), advice=advice))
     return DocumentRetriever(knowledge, build_index(knowledge), product)

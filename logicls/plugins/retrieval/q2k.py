@@ -62,15 +62,15 @@ def cluster_documents(similarities: Similarities, seed: int) -> Int[np.ndarray, 
 
 def cluster_weights(
     density: Float[np.ndarray, " documents"], labels: Int[np.ndarray, " documents"]
-) -> Float[np.ndarray, " cluster_documents"]:
+) -> Float[np.ndarray, " clusters"]:
     """Return W_n of each cluster."""
     weights = np.exp(density - density.max())
     return np.bincount(labels, weights) / len(density)
 
 
 def allocate_budget(
-    weights: Float[np.ndarray, " cluster_documents"], sizes: Int[np.ndarray, " cluster_documents"], budget: int
-) -> Int[np.ndarray, " cluster_documents"]:
+    weights: Float[np.ndarray, " clusters"], sizes: Int[np.ndarray, " clusters"], budget: int
+) -> Int[np.ndarray, " clusters"]:
     """Allocate documents to clusters in proportion to their weights, at most their size, the budget in total."""
     allocated = np.zeros(len(weights), np.int64)
     while (left := min(budget, int(sizes.sum())) - int(allocated.sum())) > 0:

@@ -85,11 +85,9 @@ def find_bundles(knowledge: KnowledgeBase) -> dict[str, Path]:
         if path is not None and (path / "bundle.json").is_file():
             bundles[product] = path
             continue
-        message = f'no bundle of "{product}" is known.' if path is None else f'the bundle of "{product}" is not there.'
+        message = f'no bundle is set for "{product}".' if path is None else f'the bundle of "{product}" is missing.'
         location = relative_path(knowledge.path / SETTINGS if path is None else path)
-        problems.append(
-            Problem("LC709", message, location, advice="Say where it is: `logicls knowledge build … --bundle`.")
-        )
+        problems.append(Problem("LC709", message, location, advice="Set it with `logicls knowledge build … --bundle`."))
     if problems:
         raise DataError(problems)
     return bundles
