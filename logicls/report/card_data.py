@@ -1,4 +1,4 @@
-"""Cards as the page carries them: words as JSON, thumbnails as WebP in base64, each read when it is turned to."""
+"""Photo cards as embedded in the page: texts as JSON, thumbnails as WebP in base64, decoded when displayed."""
 
 from __future__ import annotations
 
@@ -11,39 +11,41 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from logicls.evaluation import Truth
+from logicls.plugins.reasoning.reinspection_result import reinspection_of
+from logicls.plugins.retrieval.knowledge import documents_of
 from logicls.predict.serialization import result_id
 from logicls.records import Box, Verdict
 from logicls.report.card_view import EvidenceBox, RuleRow, build_card, describe_second_look, open_photo, place_overlays
 
 THUMBNAIL_SIDES = ((200, 640, 640), (1000, 420, 420))
-"""Up to so many cards: longer side of a thumbnail, pixels, and of one of a photo that passes."""
+"""Largest number of cards; longer side of their thumbnails, and of those of photos that pass, pixels."""
 SMALLEST_SIDES = (320, 220)
-"""The same beyond: a page of 5,000 stays at about 40 MB."""
+"""Sides for more cards: a page of 5,000 cards has about 40 MB."""
 WEBP_QUALITY, WEBP_METHOD = 70, 2
-"""Of WebP: half the bytes of a JPEG that looks alike, in 3 ms."""
+"""WebP settings: half the bytes of a JPEG of the same visual quality, in 3 ms."""
 TAG_SIZE = (44.0, 38.0)
-"""Width and height of a box's number where the photo's longer side is 1000."""
+"""Width and height of a box's number tag, if the photo's longer side is 1000."""
 WORKERS, CHUNK = 2, 32
 STATUSES = ("broken", "unknown", "holds", "not_applicable")
 
 
 @dataclass(frozen=True, slots=True)
 class EmbeddedCard:
-    """One photo's part of the page."""
+    """Data of one photo in the page."""
 
     record: str
-    """JSON."""
+    """Texts and boxes as JSON."""
     thumbnail: str
-    """WebP in base64; empty where there is none."""
+    """WebP image in base64; empty if the photo cannot be opened."""
 
 
 def thumbnail_sides(cards: int) -> tuple[int, int]:
-    """Longer side of each thumbnail, and of those that pass, so that the page stays of a size that browsers take."""
+    """Return the longer side of thumbnails, and of those of passing photos, that keep the page small enough."""
     return next(((side, passing) for max_cards, side, passing in THUMBNAIL_SIDES if cards <= max_cards), SMALLEST_SIDES)
 
 
 def embed_cards(verdicts: Sequence[Verdict], photos: Path, truth: Truth) -> Iterator[EmbeddedCard]:
-    """A card each, in order; a few thumbnails are made ahead in threads."""
+    """Yield the embedded card of each verdict, in order; thumbnails are encoded ahead in threads."""
     sides = thumbnail_sides(len(verdicts))
     with ThreadPoolExecutor(WORKERS) as pool:
         for start in range(0, len(verdicts), CHUNK):
@@ -54,12 +56,12 @@ def embed_cards(verdicts: Sequence[Verdict], photos: Path, truth: Truth) -> Iter
 
 
 def build_index(verdicts: Sequence[Verdict], truth: Truth) -> dict[str, object]:
-    """What filters, search and order need of every card: columns, a place a card."""
+    """Return the columns for filtering, searching and sorting, with one entry per card."""
     names = sorted({name for verdict in verdicts for name in verdict.violations})
     violation_indices = {name: place for place, name in enumerate(names)}
-    second_looks = [int(v.second_look is not None) for v in verdicts]
+    second_looks = [int(reinspection_of(v) is not None) for v in verdicts]
     return {
-        **({"looked": second_looks} if any(second_looks) else {}),
+        **({"secondLook": second_looks} if any(second_looks) else {}),
         "violations": names,
         "photo": [v.photo for v in verdicts],
         "result": [result_id(v) for v in verdicts],
@@ -71,13 +73,13 @@ def build_index(verdicts: Sequence[Verdict], truth: Truth) -> dict[str, object]:
 
 
 def to_script_json(record: object) -> str:
-    """JSON that may stand in a `<script>`: nothing in it can end the element."""
+    """Return JSON that is safe in a `<script>` element: nothing in it can end the element."""
     text = json.dumps(record, ensure_ascii=False, separators=(",", ":"))
     return text.replace("<", "\\u003c")
 
 
 def _card_record(verdict: Verdict, truth: Truth) -> dict[str, object]:
-    """Everything that is said of one photo; rules and questions by their ids, whose words the page has once."""
+    """Return the data of one card; rules and questions are ids, whose texts the page contains once."""
     card = build_card(verdict, spec_lines={}, questions={})
     scale = 1000 / max(verdict.width, verdict.height, 1)
     record: dict[str, object] = {
@@ -86,28 +88,29 @@ def _card_record(verdict: Verdict, truth: Truth) -> dict[str, object]:
         "sha256": verdict.sha256,
         "reasons": card.reasons,
         "stated": card.stated,
-        "agrees": card.is_consistent,
+        "consistent": card.is_consistent,
         "rules": [_rule_record(rule) for rule in (*card.broken, *card.unknown, *card.others)],
-        "asked": [
+        "answers": [
             [a.number, a.query, a.answer, round(a.confidence, 3), int(a.is_broken), int(a.is_readable)]
             for a in card.answers
         ],
-        "marks": _mark_records(card.marks, scale, (verdict.width * scale, verdict.height * scale)),
+        "boxes": _mark_records(card.marks, scale, (verdict.width * scale, verdict.height * scale)),
     }
-    record |= {"documents": verdict.documents} if verdict.documents else {}
+    documents = documents_of(verdict)
+    record |= {"documents": documents} if documents else {}
     second_look = describe_second_look(verdict)
-    record |= {"again": [second_look.reasoner, second_look.change, second_look.detail]} if second_look else {}
+    record |= {"secondLook": [second_look.reasoner, second_look.change, second_look.detail]} if second_look else {}
     return record | ({"truth": sorted(truth[verdict.photo])} if verdict.photo in truth else {})
 
 
 def _rule_record(rule: RuleRow) -> list[object]:
-    """What is not shown of a rule that is not broken is left out."""
+    """Return a rule as a list; texts that only violated and unevaluated rules show are empty for others."""
     names = [rule.name, rule.expected] if rule.status in ("broken", "unknown") else ["", ""]
     return [rule.constraint, STATUSES.index(rule.status), *names, rule.found, rule.questions, round(rule.confidence, 2)]
 
 
 def _mark_records(marks: Sequence[EvidenceBox], scale: float, size: tuple[float, float]) -> list[list[float]]:
-    """Number, whether broken, the box and the top left corner of its number's plate, as they are drawn."""
+    """Return question number, is_broken, box, and top left corner of the number tag, in drawing order."""
     overlays = place_overlays(marks, scale=scale, size=size, tag=TAG_SIZE)
     return [
         [m.number, int(m.is_broken), *(round(v, 1) for v in (*_visible_box(m.box), m.tag.x1, m.tag.y1))]
@@ -116,7 +119,7 @@ def _mark_records(marks: Sequence[EvidenceBox], scale: float, size: tuple[float,
 
 
 def _visible_box(box: Box) -> tuple[float, float, float, float]:
-    """Left, top, width and height; never so thin that it cannot be seen."""
+    """Return left, top, width and height; at least 1 wide and high, so that the box is visible."""
     return box.x1, box.y1, max(box.width, 1.0), max(box.height, 1.0)
 
 

@@ -1,7 +1,4 @@
-"""What a card says of one photo, in words and ready to draw; the page and the picture show the same.
-
-What a report says of a spec: its rules and questions in words, and how bad each violation is.
-"""
+"""Content of reports: texts of a spec's rules and questions, and the card of one photo with its boxes."""
 
 from __future__ import annotations
 
@@ -12,8 +9,9 @@ from typing import TYPE_CHECKING
 
 from PIL import Image, ImageOps
 
+from logicls.plugins.reasoning.reinspection_result import ReinspectionResult, reinspection_of
 from logicls.predict.plugin_protocols import ViolationCause
-from logicls.records import SEVERITIES, Answer, Box, Finding, Outcome, SecondLook, Severity, Status, Verdict
+from logicls.records import SEVERITIES, Answer, Box, Finding, Outcome, Severity, Status, Verdict
 
 if TYPE_CHECKING:
     from logicls.constraints.spec.models import Spec
@@ -21,28 +19,28 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Labels:
-    """How things are called. An id stands for itself where its words are missing."""
+    """Texts of a spec for reports. An id without a text is displayed itself."""
 
     title: str
     rules: Mapping[str, str] = field(default_factory=dict)
-    """Constraint id → the rule in words."""
+    """Constraint id → text of the rule."""
     reasons: Mapping[str, str] = field(default_factory=dict)
-    """Constraint id → the reason for the rule, where its author gave one."""
+    """Constraint id → reason for the rule, if the author gave one."""
     questions: Mapping[str, str] = field(default_factory=dict)
-    """Query id → the question as it was asked."""
+    """Query id → text of the question."""
     severities: Mapping[str, Severity] = field(default_factory=dict)
-    """Violation → the worst severity of the rules that it names; in the spec's order."""
+    """Violation → highest severity of its rules; in the order of the spec."""
     causes: Mapping[str, tuple[ViolationCause, ...]] = field(default_factory=dict)
-    """Violation → what pages of knowledge say of it; empty where there are none."""
+    """Violation → causes and consequences from the knowledge base; empty without one."""
 
     def worst_severity(self, violations: Iterable[str]) -> Severity | None:
-        """The worst severity among violations; None where there is none. One that is not known counts as major."""
+        """Return the highest severity among violations; None without violations. Unknown violations count as major."""
         severities = {self.severities.get(name, "major") for name in violations}
         return next((severity for severity in SEVERITIES if severity in severities), None)
 
 
 def build_labels(spec: Spec) -> Labels:
-    """What a spec calls things."""
+    """Build the labels of a spec."""
     from logicls.constraints.checker.decomposition import decompose
     from logicls.prompts.templates import canonical_question
 
@@ -61,45 +59,45 @@ def build_labels(spec: Spec) -> Labels:
 
 @dataclass(frozen=True, slots=True)
 class EvidenceBox:
-    """One box on the photo, with the number of its question."""
+    """Box on the photo, with the number of its question."""
 
     question: int
     box: Box
     is_broken: bool
-    """True where a broken rule rests on it."""
+    """Whether the box is evidence for a violated rule."""
 
 
 @dataclass(frozen=True, slots=True)
 class Overlay:
-    """A mark as it is drawn over the scaled photo, in the pixels of that."""
+    """Box as drawn over the scaled photo, in pixels of the scaled photo."""
 
     number: int
     is_broken: bool
     box: Box
     tag: Box
-    """Where the number stands: on the box's top edge, or near it where another number does already."""
+    """Position of the number tag: at the top edge of the box, or near it if that is occupied."""
 
 
 @dataclass(frozen=True, slots=True)
 class RuleRow:
-    """What a rule came to on one photo."""
+    """Result of a rule on one photo."""
 
     constraint: str
     status: Status
     name: str
-    """The violation; the constraint's id where there is none."""
+    """Names of the violations; the constraint's id without violations."""
     rule: str
-    """The rule in words."""
+    """Text of the rule."""
     expected: str
     found: str
     questions: tuple[int, ...]
-    """The questions it rests on."""
+    """Numbers of the questions that the result is based on."""
     confidence: float
 
 
 @dataclass(frozen=True, slots=True)
 class AnswerRow:
-    """A question and what was read."""
+    """Question and its answer."""
 
     number: int
     question: str
@@ -112,7 +110,7 @@ class AnswerRow:
 
 @dataclass(frozen=True, slots=True)
 class PhotoCard:
-    """Everything that is shown of one photo."""
+    """Content of the card of one photo."""
 
     photo: str
     outcome: Outcome
@@ -120,19 +118,19 @@ class PhotoCard:
     violations: tuple[str, ...]
     broken: tuple[RuleRow, ...]
     unknown: tuple[RuleRow, ...]
-    """Rules that could not be checked."""
+    """Rules that could not be evaluated."""
     others: tuple[RuleRow, ...]
-    """Rules that hold or do not apply."""
+    """Rules that hold or are not applicable."""
     answers: tuple[AnswerRow, ...]
     marks: tuple[EvidenceBox, ...]
     reasons: tuple[str, ...]
     stated: str
     is_consistent: bool
-    """Whether the stated violations are the derived ones."""
+    """Whether the stated violations equal the derived ones."""
 
 
 def build_card(verdict: Verdict, *, spec_lines: Mapping[str, str], questions: Mapping[str, str]) -> PhotoCard:
-    """The verdict in words; ids stand for rules and questions that the mappings lack."""
+    """Build the card of a verdict; rules and questions without a text are displayed by id."""
     numbers = {answer.query: number for number, answer in enumerate(verdict.answers, start=1)}
     evidence = {q for f in verdict.findings if f.status == "broken" for q in f.queries}
     rows = {f: _rule_row(f, spec_lines, numbers) for f in verdict.findings}
@@ -160,49 +158,49 @@ def build_card(verdict: Verdict, *, spec_lines: Mapping[str, str], questions: Ma
             EvidenceBox(numbers[a.query], box, a.query in evidence) for a in verdict.answers for box in a.boxes
         ),
         reasons=verdict.reasons,
-        stated="nothing readable" if verdict.stated is None else ", ".join(verdict.stated) or "no rule broken",
+        stated="unreadable" if verdict.stated is None else ", ".join(verdict.stated) or "no violations",
         is_consistent=verdict.stated is not None and set(verdict.stated) == set(verdict.violations),
     )
 
 
 @dataclass(frozen=True, slots=True)
 class SecondLookText:
-    """A second look in words."""
+    """Second look as text."""
 
     reasoner: str
-    """The reasoner's name."""
+    """Name of the reasoner."""
     change: str
-    """From what to what."""
+    """Outcome before and after."""
     detail: str
-    """Whether answers became surer, and how long it took."""
+    """Change of the answers' entropy, and the duration."""
 
 
 def describe_second_look(verdict: Verdict) -> SecondLookText | None:
-    """What a second look came to; None where there was none."""
-    second_look = verdict.second_look
+    """Return the description of a verdict's second look; None without one."""
+    second_look = reinspection_of(verdict)
     if second_look is None:
         return None
     after = second_look.after or verdict.outcome
-    change = f"{second_look.before} → {after}" if after != second_look.before else f"{after}, as before"
+    change = f"{second_look.before} → {after}" if after != second_look.before else f"{after}, unchanged"
     took = f"It took {second_look.seconds:.2g} s."
     return SecondLookText(second_look.reasoner, change, f"{_describe_entropy(second_look)} {took}".strip())
 
 
-def _describe_entropy(second_look: SecondLook) -> str:
-    """Whether choices became less open; empty where the record does not tell."""
+def _describe_entropy(second_look: ReinspectionResult) -> str:
+    """Return a sentence about the change of entropy; empty if the record does not contain it."""
     if not second_look.is_accepted:
-        return "No answer became surer, so the first look stands."
+        return "The entropy of the answers did not decrease, so the first result was kept."
     if len(second_look.entropies) != 2:
         return ""
     before, after = (f"{entropy:.3f}" for entropy in second_look.entropies)
     if before == after:
-        return "The answers are as sure as before."
+        return "The entropy of the answers did not change."
     verb = "fell" if second_look.entropies[1] < second_look.entropies[0] else "rose"
-    return f"The mean entropy of the answers {verb} from {before} to {after} (0: sure, 1: open)."
+    return f"The mean entropy of the answers {verb} from {before} to {after} (0: certain, 1: undecided)."
 
 
 def open_photo(path: Path, verdict: Verdict, side: int) -> Image.Image | None:
-    """The photo in RGB, its longer side at most `side` pixels, upright as the boxes have it; None if it is broken."""
+    """Open a photo in RGB, downscaled to `side` pixels, in the orientation of the boxes; None if it is unreadable."""
     if not verdict.width:
         return None
     try:
@@ -220,13 +218,13 @@ def open_photo(path: Path, verdict: Verdict, side: int) -> Image.Image | None:
 def place_overlays(
     marks: Sequence[EvidenceBox], *, scale: float, size: tuple[float, float], tag: tuple[float, float]
 ) -> tuple[Overlay, ...]:
-    """The marks over a photo that was scaled to `size`, those of broken rules last and so on top.
+    """Place boxes and number tags over a scaled photo; evidence for violated rules comes last, on top.
 
     Args:
-        marks: In pixels of the original photo.
-        scale: Pixels drawn for one of the original photo.
+        marks: Boxes in pixels of the original photo.
+        scale: Scaled pixels per pixel of the original photo.
         size: Width and height of the scaled photo.
-        tag: Width and height of a number's plate.
+        tag: Width and height of a number tag.
     """
     tags: list[Box] = []
     overlays: list[Overlay] = []
@@ -239,7 +237,7 @@ def place_overlays(
 
 
 def _place_tag(box: Box, size: tuple[float, float], tag: tuple[float, float], taken_boxes: Sequence[Box]) -> Box:
-    """The first free place above, inside or below the box; the first of all where none is free."""
+    """Return the first free tag position above, inside or below the box; the first position if none is free."""
     width, height = tag
     xs = [box.x1, box.x2 - width, box.x1 + width, box.x1 + 2 * width]
     ys = [box.y1 - height, box.y1, box.y2 - height, box.y2]
@@ -265,9 +263,9 @@ def _rule_row(finding: Finding, spec_lines: Mapping[str, str], numbers: Mapping[
 
 def _answer_text(answer: Answer) -> str:
     if not answer.readable:
-        return "could not be read"
+        return "unreadable"
     if answer.values:
         return ", ".join(answer.values)
     if answer.boxes:
         return f"{len(answer.boxes)} found"
-    return "no rule broken" if answer.query == "verdict" else "none"
+    return "no violations" if answer.query == "verdict" else "none"

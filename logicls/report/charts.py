@@ -1,6 +1,6 @@
-"""Charts as places in percent of a frame: the page's template puts lines and points there, and the browser the text.
+"""Chart geometry in percent of the plot area: lines and points for SVG, positions of tick labels for HTML.
 
-So text is as large on a phone as on a desk, whatever the width of the frame. y runs downwards, as on a screen.
+Text is set by the browser, so its size does not depend on the width of the plot. y points downwards, as in SVG.
 """
 
 from __future__ import annotations
@@ -16,23 +16,23 @@ from logicls.report.summary import bin_rate
 
 @dataclass(frozen=True, slots=True)
 class Point:
-    """One point, and what it says when it is pointed at."""
+    """Data point with its tooltip."""
 
     x: float
     y: float
     label: str
     is_out_of_control: bool = False
-    """Whether it is beyond the limits."""
+    """Whether the point is outside the control limits."""
     size: float = 0.0
-    """Share of all photos that it stands for, 0 to 1."""
+    """Fraction of all photos that the point represents, 0 to 1."""
     low: float = 0.0
-    """Where its interval ends, at the bottom and at the top."""
+    """y positions of the lower and upper end of the confidence interval."""
     high: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
 class Plot:
-    """Lines as the `points` of a polyline, points, and ticks of the axes as (place, text)."""
+    """Lines as `points` attributes of polylines, data points, and axis ticks as (position, text)."""
 
     line: str
     points: tuple[Point, ...]
@@ -44,14 +44,13 @@ class Plot:
 
 
 def plot_p_chart(chart: PChart) -> Plot:
-    """A p-chart."""
+    """Return the geometry of a p-chart."""
     width, top = 100 / len(chart.groups), chart.axis_top
     points = []
     for n, group in enumerate(chart.groups):
         start = f", from {group.start_time}" if group.start_time else ""
-        label = (
-            f"photos {group.first} to {group.last}{start}: {group.count} of {group.size}, {format_percent(group.share)}"
-        )
+        photos = f"photos {group.first:,} to {group.last:,}{start}"
+        label = f"{photos}: {group.count} of {group.size}, {format_percent(group.share)}"
         points.append(Point((n + 0.5) * width, _y_position(group.share, top), label, group.is_out_of_control))
     return Plot(
         line=_polyline((p.x, p.y) for p in points),
@@ -65,12 +64,13 @@ def plot_p_chart(chart: PChart) -> Plot:
 
 
 def plot_reliability(bins: Sequence[ReliabilityBin]) -> Plot:
-    """How often what was said was true, over what was said."""
+    """Return the geometry of a reliability diagram: observed frequency over predicted probability."""
     total = sum(b.count for b in bins)
     points = []
     for b in bins:
         low, high = bin_rate(b).ci95 or (0.0, 1.0)
-        label = f"said {format_percent(b.mean_probability)}, true {format_percent(b.observed_rate)} ({format_interval(bin_rate(b))}), {b.count} times"
+        observed = f"observed {format_percent(b.observed_rate)} ({format_interval(bin_rate(b))})"
+        label = f"predicted {format_percent(b.mean_probability)}, {observed}, n = {b.count}"
         points.append(
             Point(
                 100 * b.mean_probability,
@@ -91,12 +91,12 @@ def plot_reliability(bins: Sequence[ReliabilityBin]) -> Plot:
 
 
 def format_tick(share: float) -> str:
-    """A share as a tick says it: `2.5 %`, `20 %`."""
+    """Return a share as a tick label: `2.5 %`, `20 %`."""
     return f"{100 * share:.3g} %"
 
 
 def _group_ticks(chart: PChart, points: Sequence[Point]) -> list[tuple[Point, str]]:
-    """Ticks at the first group, one in the middle and the last."""
+    """Return tick labels for the first, the middle and the last subgroup."""
     indices = sorted({0, len(points) // 2, len(points) - 1})
     return [(points[n], chart.groups[n].start_time or str(chart.groups[n].first)) for n in indices]
 

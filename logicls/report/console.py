@@ -1,10 +1,6 @@
-"""What was measured beyond the scoreboard, on a terminal: LOCO test sets and faithfulness.
+"""Tables on a terminal: scoreboard, MVTec LOCO scores, faithfulness, agreement study, and training-data summary.
 
-The scoreboard on a terminal, and how its figures are written everywhere.
-
-What a set of training data holds, on a terminal.
-
-An attribute agreement study on a terminal.
+Also the number formats that the report page shares.
 """
 
 from __future__ import annotations
@@ -15,6 +11,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from logicls.errors import count_text
 from logicls.evaluation import Scoreboard
 from logicls.evaluation.agreement.statistics import (
     EFFECTIVENESS,
@@ -38,8 +35,8 @@ from logicls.synth.dataset_card import DatasetSummary, format_shares, summary_ta
 
 
 def print_scoreboard(board: Scoreboard, console: Console) -> None:
-    """Print the rates with their intervals, the violations, and what may be claimed about escapes."""
-    rates = Table("", "share", "95 % interval", "count", title=f"{board.n} photos", title_justify="left")
+    """Print the rates with their confidence intervals, the scores per violation, and the escape-rate claim."""
+    rates = Table("", "share", "95 % interval", "count", title=count_text(board.n, "photo"), title_justify="left")
     for name, rate in rate_rows(board):
         rates.add_row(name, format_percent(rate.value), format_interval(rate), f"{rate.count} of {rate.of}")
     for name, value in figure_rows(board):
@@ -58,48 +55,47 @@ def print_scoreboard(board: Scoreboard, console: Console) -> None:
 
 
 def rate_rows(board: Scoreboard) -> tuple[tuple[str, Rate], ...]:
-    """Every rate under the name that people read."""
+    """Return every rate with its label."""
     return (
         ("escape rate", board.escape),
         ("overkill rate", board.overkill),
         ("review rate", board.review),
         ("exact match", board.exact_match),
-        ("exact match without review", board.exact_match_without_review),
-        ("agreement of stated and derived", board.agreement),
+        ("exact match, reviews excluded", board.exact_match_without_review),
+        ("stated = derived violations", board.agreement),
     )
 
 
 def figure_rows(board: Scoreboard) -> tuple[tuple[str, float | None], ...]:
-    """Every other figure under the name that people read."""
+    """Return every other score with its label."""
     return ("macro F1", board.macro_f1), ("micro F1", board.micro_f1), ("AUROC", board.auroc)
 
 
 def notes(board: Scoreboard, max_names: int = 10) -> tuple[str, ...]:
-    """Sentences to go with the figures: the claim, and names that met no partner."""
+    """Return the escape-rate claim, and notes about photos and violations that could not be matched."""
     sentences = [board.claim]
     if board.unlabelled:
-        sentences.append(
-            f"Verdicts without truth, not counted ({len(board.unlabelled)}): {_join_names(board.unlabelled, max_names)}."
-        )
+        verdicts, names = count_text(len(board.unlabelled), "verdict"), _join_names(board.unlabelled, max_names)
+        sentences.append(f"{verdicts} without ground truth, not evaluated: {names}.")
     if board.unknown:
         sentences.append(
-            f"Violations of the truth that the spec does not know: {_join_names(board.unknown, max_names)}."
+            f"Violations in the ground truth that the spec does not declare: {_join_names(board.unknown, max_names)}."
         )
     return tuple(sentences)
 
 
 def format_percent(value: float | None) -> str:
-    """A share as `12.3 %`; a dash where it is undefined."""
+    """Format a share as `12.3 %`; a dash if it is undefined."""
     return "–" if value is None else f"{100 * value:.1f} %"
 
 
 def format_figure(value: float | None) -> str:
-    """A figure from 0 to 1 with three decimals; a dash where it is undefined."""
+    """Format a score from 0 to 1 with three decimals; a dash if it is undefined."""
     return "–" if value is None else f"{value:.3f}"
 
 
 def format_interval(rate: Share) -> str:
-    """The rate's 95 % interval as `1.2 – 30.8 %`; a dash where it is undefined."""
+    """Format the 95 % confidence interval of a rate as `1.2 – 30.8 %`; a dash if it is undefined."""
     if rate.ci95 is None:
         return "–"
     low, high = rate.ci95
@@ -111,7 +107,7 @@ def _join_names(names: tuple[str, ...], max_names: int) -> str:
 
 
 def print_dataset_summary(counts: DatasetSummary, console: Console) -> None:
-    """Print the counts in one table, then the defects that no example has."""
+    """Print the counts of training examples in one table, then the defects without an example."""
     table = Table("", "count", "share", title=f"{counts.examples} examples", title_justify="left")
     for column in table.columns[1:]:
         column.justify = "right"
@@ -124,20 +120,22 @@ def print_dataset_summary(counts: DatasetSummary, console: Console) -> None:
     console.print(table)
     missing = [name for name, number in counts.violations if not number and name != "none"]
     if missing:
-        message = f"No example has {', '.join(missing)}: make more, or see `logicls check --data`."
+        message = f"No example has {', '.join(missing)}. Create more examples, or run `logicls check --data`."
         console.print(Text(message), soft_wrap=True)
 
 
 def print_loco(score: LocoScore, console: Console) -> None:
-    """Print the splits, every defect, and what was not counted."""
+    """Print the scores per split and defect, and the number of verdicts that were not evaluated."""
     heads = [f"sPRO to {limit:g}" for limit in LIMITS]
-    splits = Table("anomalies", "n", "AUROC", *heads, "failed", "passed", title="MVTec LOCO", title_justify="left")
+    splits = Table(
+        "anomalies", "n", "AUROC", *heads, "fail rate", "pass rate", title="MVTec LOCO", title_justify="left"
+    )
     for split in score.splits:
         rates = format_percent(split.failed.value), format_percent(split.escape.value)
         splits.add_row(split.name, str(split.n), format_figure(split.auroc), *_area_cells(split.spro), *rates)
     splits.add_row("mean", "", format_figure(score.mean_auroc), *_area_cells(score.mean_spro), "", "")
     _print_table(splits, console)
-    defects = Table("defect", "", "n", "AUROC", "recall", "95 % interval", "failed")
+    defects = Table("defect", "", "n", "AUROC", "recall", "95 % interval", "fail rate")
     for d in score.defects:
         recall = (format_percent(d.recall.value), format_interval(d.recall)) if d.recall else ("no rule", "")
         defects.add_row(
@@ -145,22 +143,20 @@ def print_loco(score: LocoScore, console: Console) -> None:
         )
     _print_table(defects, console)
     chance_level = ", ".join(f"{limit / 2:g}" for limit in LIMITS)
-    console.print(
-        Text(f"sPRO is of the boxes that broken rules rest on; a map that tells nothing comes to {chance_level}.")
-    )
+    console.print(Text(f"sPRO rates the boxes cited by violated rules; an uninformative map scores {chance_level}."))
     if score.left_out:
-        console.print(Text(f"Verdicts on photos that are not of the test set, not counted: {score.left_out}."))
+        console.print(Text(f"{count_text(score.left_out, 'verdict')} on photos outside the test set, not evaluated."))
 
 
 def print_faithfulness(result: Faithfulness, console: Console) -> None:
-    """Print the three tests, each with its kinds, and some of what failed."""
-    table = Table("faithfulness", "of", "share", "95 % interval", "count", title_justify="left")
+    """Print the three faithfulness tests with their categories, and some of the failed trials."""
+    table = Table("faithfulness", "category", "share", "95 % interval", "count", title_justify="left")
     tests: list[tuple[str, Trials]] = [
-        ("blanked: the answer changes", result.necessity),
-        ("kept alone: the answer stays", result.sufficiency),
+        ("cited region blanked: answer changes", result.necessity),
+        ("only cited region visible: answer unchanged", result.sufficiency),
     ]
     if result.counterfactual:
-        tests.append(("one edit flips just its rule", result.counterfactual))
+        tests.append(("one edit violates only its rule", result.counterfactual))
     for name, tested in tests:
         table.add_section()
         for kind, rate in (("all", tested.rate), *tested.kinds):
@@ -169,9 +165,9 @@ def print_faithfulness(result: Faithfulness, console: Console) -> None:
     for name, tested in tests:
         failed = [trial.told for trial in tested.trials if not trial.passed]
         if failed:
-            console.print(Text(f"{name}, but not on {_join_sentences(failed)}."))
+            console.print(Text(f"{name} failed on {_join_sentences(failed)}."))
     if result.counterfactual is None:
-        console.print(Text("Edits were not tried: they need annotated photos of good products (--data)."))
+        console.print(Text("The edit test was skipped: it needs annotated photos of good products (--data)."))
 
 
 def _rate_row(rate: Rate) -> tuple[str, str, str]:
@@ -193,24 +189,24 @@ def _join_sentences(names: Sequence[str], max_names: int = 5) -> str:
 
 
 StudyCells = tuple[str, str, str, str]
-"""Value, interval, count, and what AIAG says of it."""
+"""Value, confidence interval, count, and AIAG rating."""
 
 
 def print_study(result: Study, console: Console) -> None:
-    """Print each inspector, how they agree, and what the figures leave open."""
-    title = f"{result.photos} photos, {result.bad} of them bad"
-    table = Table("inspector", "", "value", "95 % interval", "count", "by AIAG", title=title, title_justify="left")
+    """Print the appraisal of each inspector, the agreement between inspectors, and notes."""
+    title = f"{count_text(result.photos, 'photo')}, {result.bad:,} of them bad"
+    table = Table("inspector", "", "value", "95 % interval", "count", "AIAG rating", title=title, title_justify="left")
     for appraisal in result.appraisals:
         table.add_section()
         for number, (name, cells) in enumerate(_appraisal_rows(appraisal).items()):
             table.add_row(Text(appraisal.name if not number else ""), name, *cells)
     if result.between is not None:
         table.add_section()
-        table.add_row("all together", "all alike", *_rate_cells(result.between))
+        table.add_row("all inspectors", "all agree", *_rate_cells(result.between))
         table.add_row("", "kappa", *_kappa_cells(result.between_kappa))
-        table.add_row("", "all right", *_rate_cells(result.between_standard))
+        table.add_row("", "all correct", *_rate_cells(result.between_standard))
         for first, second, kappa in result.pairs:
-            table.add_row("", Text(f"kappa of {first}, {second}"), *_kappa_cells(kappa))
+            table.add_row("", Text(f"kappa {first} – {second}"), *_kappa_cells(kappa))
     for column in table.columns[2:5]:
         column.justify = "right"
     console.print(table)
@@ -220,13 +216,13 @@ def print_study(result: Study, console: Console) -> None:
 
 
 def _appraisal_rows(appraisal: Appraisal) -> dict[str, StudyCells]:
-    without = {"  without review": _rate_cells(appraisal.decided)} if appraisal.review.count else {}
+    without = {"  reviews excluded": _rate_cells(appraisal.decided)} if appraisal.review.count else {}
     return {
-        "trials alike": _rate_cells(appraisal.within),
-        "kappa of trials": _kappa_cells(appraisal.within_kappa),
+        "within-inspector agreement": _rate_cells(appraisal.within),
+        "kappa within inspector": _kappa_cells(appraisal.within_kappa),
         "effectiveness": _rate_cells(appraisal.effectiveness, EFFECTIVENESS),
         **without,
-        "kappa to the standard": _kappa_cells(appraisal.kappa),
+        "kappa against standard": _kappa_cells(appraisal.kappa),
         "miss rate": _rate_cells(appraisal.miss, MISS),
         "false-alarm rate": _rate_cells(appraisal.false_alarm, FALSE_ALARM),
         "review rate": _rate_cells(appraisal.review),
@@ -253,4 +249,4 @@ def _aiag_guidance() -> str:
         ("false alarms at most", FALSE_ALARM),
     )
     criteria = ", ".join(f"{name} {100 * good:g} % (marginal: {100 * fair:g} %)" for name, (good, fair) in limits)
-    return f"Guidance of AIAG: {criteria}. It is no substitute for the cost of a miss."
+    return f"AIAG criteria: {criteria}. They do not replace an estimate of the cost of a miss."

@@ -1,7 +1,7 @@
-"""Verdicts as JUnit XML, the form in which build servers take test results: a test case a photo.
+"""Verdicts as JUnit XML for build servers: one test case per photo.
 
-A photo that fails is a failure, with the broken rules and where they were looked for. So is one that a person has to
-look at, of type `review`: build servers hide what is skipped, and an error would say that nothing is known.
+A photo with the outcome `fail` is a failure with the violated rules and their evidence. A photo with the outcome
+`review` is a failure of type `review`: build servers hide skipped tests, and an error would mean a fault of the test.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ from logicls.report.card_view import Labels
 
 
 def write_junit(read_verdicts: Callable[[], Iterable[Verdict]], path: Path, labels: Labels) -> None:
-    """Write one test case a verdict, in the order given.
+    """Write one test case per verdict, in the given order.
 
     Args:
-        read: Gives the verdicts from the first on; called twice, because the counts come first in the file.
-        path: The XML file; it is replaced as a whole.
-        words: What rules and questions are called.
+        read_verdicts: Returns an iterator over all verdicts; called twice, because the counts precede the test cases.
+        path: XML file, replaced atomically.
+        labels: Texts of rules and questions.
 
     Raises:
         DataError: The file cannot be written (LC253).
@@ -45,7 +45,7 @@ def write_junit(read_verdicts: Callable[[], Iterable[Verdict]], path: Path, labe
 
 
 def _test_case(verdict: Verdict, labels: Labels) -> ET.Element:
-    """The photo's folder stands for a class, its name for a test."""
+    """Return the test case of a photo; its folder is the class name."""
     folder, _, name = verdict.photo.rpartition("/")
     attributes = {"classname": folder.replace("/", ".") or labels.title, "name": name, "file": verdict.photo}
     case = ET.Element("testcase", _sanitize(attributes) | {"time": f"{verdict.seconds:.3f}"})
@@ -63,9 +63,9 @@ def _test_case(verdict: Verdict, labels: Labels) -> ET.Element:
 
 
 def _failure_lines(verdict: Verdict, labels: Labels) -> list[str]:
-    """Why it does not pass, a line each, with the evidence below."""
+    """Return the reasons why a photo does not pass, each followed by its evidence."""
     answers = {answer.query: answer for answer in verdict.answers}
-    lines = [f"for a person to decide: {reason}" for reason in verdict.reasons]
+    lines = [f"needs review: {reason}" for reason in verdict.reasons]
     for finding in verdict.findings:
         if finding.status in ("broken", "unknown"):
             lines += _finding_lines(finding, labels, [answers[q] for q in finding.queries if q in answers])
@@ -73,7 +73,7 @@ def _failure_lines(verdict: Verdict, labels: Labels) -> list[str]:
 
 
 def _finding_lines(finding: Finding, labels: Labels, answers: Sequence[Answer]) -> list[str]:
-    names = [f"{name} ({labels.worst_severity([name])})" for name in finding.violations] or ["could not be checked"]
+    names = [f"{name} ({labels.worst_severity([name])})" for name in finding.violations] or ["not evaluated"]
     lines = [f"{', '.join(names)}: {labels.rules.get(finding.constraint, finding.constraint)}"]
     if finding.expected or finding.found:
         lines.append(f"  expected {finding.expected or '-'}, found {finding.found or '-'}")
@@ -84,7 +84,7 @@ def _answer_line(answer: Answer, questions: Mapping[str, str]) -> str:
     values = ", ".join(answer.values) or ("none" if not answer.boxes else f"{len(answer.boxes)} found")
     boxes = "".join(f" [{b.x1:.0f} {b.y1:.0f} {b.x2:.0f} {b.y2:.0f}]" for b in answer.boxes)
     text = values if answer.readable else "could not be read"
-    return f"{questions.get(answer.query, answer.query)} {text}{boxes}, sure to {answer.confidence:.0%}"
+    return f"{questions.get(answer.query, answer.query)} {text}{boxes}, confidence {answer.confidence:.0%}"
 
 
 def _sanitize(attributes: Mapping[str, str]) -> dict[str, str]:

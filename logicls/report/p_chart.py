@@ -1,10 +1,8 @@
-"""A p-chart: the share of photos with some outcome, group by group, and whether it is under control.
+"""p-charts: the share of photos with an outcome per subgroup, with control limits.
 
-Limits are three standard deviations of a binomial share around the mean of all (Shewhart, Economic Control of Quality
-of Manufactured Product, 1931; ISO 7870-2). A group is photos that follow one another: by time where every photo that
-could be read has one in its EXIF data, in the order of the verdicts otherwise.
-
-When a photo was taken, as its camera wrote it down.
+The limits are three standard deviations of a binomial proportion around the overall mean (Shewhart, Economic Control
+of Quality of Manufactured Product, 1931; ISO 7870-2). A subgroup consists of consecutive photos: by capture time if
+every readable photo has one in its EXIF data, otherwise in the order of the verdicts.
 """
 
 from __future__ import annotations
@@ -19,16 +17,16 @@ from pathlib import Path
 
 from PIL import Image
 
-from logicls.data.image_io import FORMATS  # which also keeps Pillow's warnings quiet
+from logicls.data.image_io import FORMATS  # the import also filters Pillow's warnings
 from logicls.records import Outcome, Verdict
 
 _EXIF_IFD, _DATE_TIME_ORIGINAL, _SUBSEC_TIME_ORIGINAL = 0x8769, 0x9003, 0x9291
 
 
 def read_capture_time(photo: Path) -> float | None:
-    """Seconds of the camera's clock (EXIF DateTimeOriginal with its fraction); None where the file does not tell.
+    """Read the capture time (EXIF DateTimeOriginal with SubSecTimeOriginal) in seconds; None if it is missing.
 
-    EXIF 2.3 knows no time zone, so the clock is taken for UTC: good for order and for what a person reads off it.
+    EXIF 2.3 has no time zone, so the camera's clock is interpreted as UTC: sufficient for sorting and display.
     """
     try:
         with Image.open(photo, formats=FORMATS) as image:
@@ -43,53 +41,55 @@ def read_capture_time(photo: Path) -> float | None:
 
 
 def format_time(seconds: float) -> str:
-    """That as the camera's clock showed it, to the minute."""
+    """Format a capture time as the camera's clock displayed it, to the minute."""
     return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%d %H:%M}"
 
 
 MIN_GROUP_SIZE = 10
-"""Fewest photos in a group."""
+"""Smallest number of photos in a subgroup."""
 MAX_GROUPS = 40
-"""Most groups on a chart."""
+"""Largest number of subgroups in a chart."""
 MIN_GROUPS_FOR_LIMITS = 20
-"""Groups from which on the limits are worth trusting."""
+"""Number of subgroups from which the control limits are reliable."""
 OUTCOMES: tuple[Outcome, ...] = ("pass", "fail", "review")
 AXIS_TOPS = (0.02, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.8)
 
 
 @dataclass(frozen=True, slots=True)
 class Subgroup:
-    """Photos in a row; shares 0 to 1."""
+    """Consecutive photos; shares are 0 to 1."""
 
     first: int
-    """Counted from 1, in the chart's order."""
+    """Position of the first photo in the chart's order, from 1."""
     last: int
     count: int
-    """Photos with the outcome."""
+    """Number of photos with the outcome."""
     low: float
+    """Lower control limit of the share."""
     high: float
+    """Upper control limit of the share."""
     start_time: str
-    """When its first photo was taken; empty where the order is not that of time."""
+    """Capture time of the first photo; empty if the photos are not ordered by time."""
 
     @property
     def size(self) -> int:
-        """Photos in it."""
+        """Number of photos."""
         return self.last - self.first + 1
 
     @property
     def share(self) -> float:
-        """With the outcome."""
+        """Share of photos with the outcome."""
         return self.count / self.size
 
     @property
     def is_out_of_control(self) -> bool:
-        """Whether its share is beyond the limits."""
+        """Whether the share is outside the control limits."""
         return not self.low <= self.share <= self.high
 
 
 @dataclass(frozen=True, slots=True)
 class PChart:
-    """The p-chart of one outcome."""
+    """p-chart of one outcome."""
 
     outcome: Outcome
     mean: float
@@ -97,29 +97,29 @@ class PChart:
 
     @property
     def out_of_control(self) -> tuple[Subgroup, ...]:
-        """Groups out of control."""
+        """Subgroups outside the control limits."""
         return tuple(group for group in self.groups if group.is_out_of_control)
 
     @property
     def axis_top(self) -> float:
-        """A round share that nothing drawn is above."""
+        """Upper end of the y axis: a round share at or above all shares and limits."""
         highest = max(max(group.share, group.high) for group in self.groups)
         return next((top for top in AXIS_TOPS if highest <= top), 1.0)
 
 
 @dataclass(slots=True)
 class OutcomeSeries:
-    """The outcomes of all photos as they pass by: nine bytes a photo."""
+    """Outcomes and capture times of all photos, in nine bytes per photo."""
 
     photos: Path
     times: array[float] = field(default_factory=lambda: array("d"))
-    """Seconds of the camera's clock; NaN for a photo that could not be read."""
+    """Capture times in seconds; NaN for an unreadable photo."""
     outcomes: bytearray = field(default_factory=bytearray)
     has_times: bool = True
-    """False once a photo without a time was met; no further file is opened then."""
+    """False after the first readable photo without a capture time; no further files are opened then."""
 
     def add(self, verdict: Verdict) -> None:
-        """The next photo."""
+        """Append a photo."""
         timestamp = read_capture_time(self.photos / verdict.photo) if self.has_times and verdict.width else math.nan
         self.has_times = self.has_times and timestamp is not None
         self.times.append(math.nan if timestamp is None else timestamp)
@@ -127,16 +127,16 @@ class OutcomeSeries:
 
     @property
     def is_by_time(self) -> bool:
-        """Whether the photos tell when they were taken."""
+        """Whether the photos can be ordered by capture time."""
         return self.has_times and not all(map(math.isnan, self.times))
 
     @property
     def untimed(self) -> int:
-        """Photos that could not be read, and so have no place in an order by time."""
+        """Number of unreadable photos, which have no position in an order by time."""
         return sum(map(math.isnan, self.times)) if self.is_by_time else 0
 
     def build_charts(self) -> tuple[PChart, ...]:
-        """A chart of what fails, and one of what goes to review; none where there are fewer than two groups."""
+        """Return the p-charts of `fail` and `review`; none if there are fewer than two subgroups."""
         order = [n for n in range(len(self.outcomes)) if not (self.is_by_time and math.isnan(self.times[n]))]
         if self.is_by_time:
             order.sort(key=self.times.__getitem__)
@@ -148,12 +148,12 @@ class OutcomeSeries:
 
 
 def build_p_chart(outcome: Outcome, codes: bytes, times: Sequence[float]) -> PChart:
-    """The chart of an outcome over photos in order, in groups of at least `SMALLEST` that differ by one at most.
+    """Build the p-chart of an outcome; subgroups have at least `MIN_GROUP_SIZE` photos, and sizes differ by at most 1.
 
     Args:
-        outcome: What is counted.
-        codes: The photos' outcomes, as places in `OUTCOMES`.
-        times: When each was taken, seconds of the camera's clock; empty where that is not known.
+        outcome: Outcome to count.
+        codes: Outcomes of the photos in order, as indices into `OUTCOMES`.
+        times: Capture times in seconds; empty if unknown.
     """
     groups = min(MAX_GROUPS, len(codes) // MIN_GROUP_SIZE)
     edges = [len(codes) * n // groups for n in range(groups + 1)]

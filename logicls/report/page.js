@@ -1,224 +1,231 @@
 "use strict";
 const data = JSON.parse(document.querySelector("#data").textContent);
-const total = data.photo.length, most = 20;
-const find = (id) => document.querySelector(id);
-const list = find("#list"), search = find("#search"), violation = find("#violation"), sorted = find("#sorted");
-const chosen = { outcome: "", wrong: "", looked: "" };
-const folded = data.photo.map((name, n) => `${name}\n${data.result[n]}`.toLowerCase());
-let fitting = [], page = 0, openAll = false;
+const total = data.photo.length, pageSize = 20;
+const find = (selector) => document.querySelector(selector);
+const list = find("#list"), search = find("#search"), violation = find("#violation"), sort = find("#sort");
+const filters = { outcome: "", wrong: "", secondLook: "" };
+const searchTexts = data.photo.map((name, n) => `${name}\n${data.result[n]}`.toLowerCase());
+let matches = [], page = 0, expandAll = false;
 
-/** An element with a class and children; text stays text. */
-function make(tag, kind, ...children) {
+/** Create an element with a class and children; strings become text nodes. */
+function make(tag, className, ...children) {
   const element = document.createElement(tag);
-  if (kind) element.className = kind;
+  if (className) element.className = className;
   element.append(...children);
   return element;
 }
 
-function drawn(tag, facts, text) {
+function makeSvg(tag, attributes, text) {
   const element = document.createElementNS("http://www.w3.org/2000/svg", tag);
-  for (const [name, value] of Object.entries(facts)) element.setAttribute(name, value);
+  for (const [name, value] of Object.entries(attributes)) element.setAttribute(name, value);
   if (text !== undefined) element.textContent = text;
   return element;
 }
 
-function source(n) {
-  const held = document.getElementById(`picture${n}`);
-  return held && `data:image/webp;base64,${held.textContent}`;
+/** Return the data URL of a thumbnail; null without one. */
+function thumbnailUrl(n) {
+  const script = document.getElementById(`thumbnail${n}`);
+  return script && `data:image/webp;base64,${script.textContent}`;
 }
 
-const sign = () => { const mark = make("i", "sign"); mark.ariaHidden = "true"; return mark; };
+const makeSign = () => { const sign = make("i", "sign"); sign.ariaHidden = "true"; return sign; };
 const percent = (share) => `${Math.round(100 * share)} %`;
-const dot = (number, broken) => make("span", broken ? "dot broken" : "dot", String(number));
+const questionTag = (number, broken) => make("span", broken ? "dot broken" : "dot", String(number));
+const questionTags = (numbers, broken) => numbers.flatMap((number) => [questionTag(number, broken), " "]);
 
-/** The closed card: picture, verdict, name, and what is broken in one line each. */
-function card(n) {
-  const outcome = data.outcome[n], box = make("details", `card ${outcome}`), head = make("summary", "");
-  const url = source(n);
+/** Create the collapsed card: thumbnail, outcome, name, and violations. */
+function makeCard(n) {
+  const outcome = data.outcome[n], card = make("details", `card ${outcome}`), head = make("summary", "");
+  const url = thumbnailUrl(n);
   if (url) {
     const small = make("img", "small");
     small.src = url;
     small.alt = "";
     head.append(small);
-  } else head.append(make("span", "small", "no picture"));
+  } else head.append(make("span", "small", "no photo"));
   const names = make("span", "names");
-  for (const place of data.broken[n]) {
-    const name = data.violations[place];
+  for (const index of data.broken[n]) {
+    const name = data.violations[index], severity = data.severities[name] ?? "major";
     const grade = make("i", "grade");
-    grade.title = data.severities[name] ?? "major";
-    names.append(make("span", data.severities[name] ?? "major", grade, name));
+    grade.title = severity;
+    names.append(make("span", severity, grade, name));
   }
-  if (data.wrong[n]) names.append(make("span", "differs", "not as the truth"));
-  if (data.looked?.[n]) names.append(make("span", "dim", "second look"));
-  const title = make("span", "title", make("span", "badge", sign(), outcome), make("strong", "", data.photo[n]), names);
-  head.append(title, make("span", "score dim", `score ${data.score[n].toFixed(3)}`));
-  box.append(head);
-  box.id = data.result[n];
-  box.addEventListener("toggle", () => box.open && fill(box, n));
-  return box;
+  if (data.wrong[n]) names.append(make("span", "differs", "wrong"));
+  if (data.secondLook?.[n]) names.append(make("span", "dim", "second look"));
+  const badge = make("span", "badge", makeSign(), outcome);
+  head.append(make("span", "title", badge, make("strong", "", data.photo[n]), names));
+  head.append(make("span", "score dim", `score ${data.score[n].toFixed(3)}`));
+  card.append(head);
+  card.id = data.result[n];
+  card.addEventListener("toggle", () => card.open && fillCard(card, n));
+  return card;
 }
 
-function open(box, n) {
-  fill(box, n);
-  box.open = true;
+function openCard(card, n) {
+  fillCard(card, n);
+  card.open = true;
 }
 
-function fill(box, n) {
-  if (box.children.length > 1) return;
-  const said = JSON.parse(document.getElementById(`card${n}`).textContent);
-  const body = make("div", "body", make("div", "look", picture(n, said)), words(n, said));
-  box.append(body);
+function fillCard(card, n) {
+  if (card.children.length > 1) return;
+  const record = JSON.parse(document.getElementById(`card${n}`).textContent);
+  const body = make("div", "body", make("div", "photo", makePhoto(n, record)), makeTexts(n, record));
+  card.append(body);
   for (const row of body.querySelectorAll("[data-number]"))
     for (const [kind, on] of [["mouseenter", true], ["mouseleave", false], ["focusin", true], ["focusout", false]])
-      row.addEventListener(kind, () => point(body, row.dataset.number, on));
+      row.addEventListener(kind, () => highlightBoxes(body, row.dataset.number, on));
 }
 
-/** Let the boxes of one question stand out. */
-function point(body, number, on) {
-  body.classList.toggle("pointing", on && body.querySelector(`[data-mark="${number}"]`) !== null);
+/** Highlight the boxes of one question. */
+function highlightBoxes(body, number, on) {
+  body.classList.toggle("highlighting", on && body.querySelector(`[data-mark="${number}"]`) !== null);
   for (const mark of body.querySelectorAll(`[data-mark="${number}"]`)) mark.classList.toggle("on", on);
 }
 
-function picture(n, said) {
-  const url = source(n);
-  if (!url) return make("div", "blank", "no picture");
-  const [width, height] = said.size, frame = make("div", "frame"), photo = make("img", "");
+function makePhoto(n, record) {
+  const url = thumbnailUrl(n);
+  if (!url) return make("div", "blank", "no photo");
+  const [width, height] = record.size, frame = make("div", "frame"), image = make("img", "");
+  const count = record.boxes.length;
   frame.style.setProperty("--ratio", width / height);
-  photo.src = url;
-  photo.alt = `${data.photo[n]}, ${said.marks.length} boxes; the table has what they are`;
-  const over = drawn("svg", { viewBox: `0 0 ${width} ${height}`, "aria-hidden": "true" });
-  for (const [number, broken, x, y, wide, high, tagX, tagY] of said.marks) {
-    const mark = drawn("g", { class: broken ? "mark broken" : "mark", "data-mark": number });
+  image.src = url;
+  image.alt = `${data.photo[n]} with ${count} ${count === 1 ? "box" : "boxes"}, described in the table`;
+  const overlay = makeSvg("svg", { viewBox: `0 0 ${width} ${height}`, "aria-hidden": "true" });
+  for (const [number, broken, x, y, boxWidth, boxHeight, tagX, tagY] of record.boxes) {
+    const mark = makeSvg("g", { class: broken ? "mark broken" : "mark", "data-mark": number });
     mark.append(
-      drawn("rect", { class: "halo", x, y, width: wide, height: high, rx: 4 }),
-      drawn("rect", { class: "box", x, y, width: wide, height: high, rx: 4 }),
-      drawn("rect", { class: "plate", x: tagX, y: tagY, width: data.tag[0], height: data.tag[1], rx: 8 }),
-      drawn("text", { x: tagX + data.tag[0] / 2, y: tagY + data.tag[1] - 9 }, number),
+      makeSvg("rect", { class: "halo", x, y, width: boxWidth, height: boxHeight, rx: 4 }),
+      makeSvg("rect", { class: "box", x, y, width: boxWidth, height: boxHeight, rx: 4 }),
+      makeSvg("rect", { class: "plate", x: tagX, y: tagY, width: data.tag[0], height: data.tag[1], rx: 8 }),
+      makeSvg("text", { x: tagX + data.tag[0] / 2, y: tagY + data.tag[1] - 9 }, number),
     );
-    over.append(mark);
+    overlay.append(mark);
   }
-  frame.append(photo, over);
+  frame.append(image, overlay);
   return frame;
 }
 
-/** What pages of knowledge say of a violation: of any variant, and of the photo's where pages were drawn for it. */
-function causes(name, why, documents) {
-  const some = (data.causes[name] ?? []).filter(([page, variant]) => !variant || !documents || documents.includes(page));
-  return some.flatMap(([, variant, before, after]) => {
-    const of = variant ? ` (${variant})` : "";
-    return [["Causes", before], ["Consequences", after]]
-      .filter(([, said]) => said && said !== why)
-      .map(([head, said]) => make("p", "known", make("b", "", `${head}${of}: `), said));
+/** Causes and consequences of a violation from the knowledge base: general ones, and those of the retrieved pages. */
+function makeCauses(name, reason, documents) {
+  const pages = (data.causes[name] ?? []).filter(([page, variant]) => !variant || !documents || documents.includes(page));
+  return pages.flatMap(([, variant, causes, consequences]) => {
+    const suffix = variant ? ` (${variant})` : "";
+    return [["Causes", causes], ["Consequences", consequences]]
+      .filter(([, text]) => text && text !== reason)
+      .map(([heading, text]) => make("p", "knowledge", make("b", "", `${heading}${suffix}: `), text));
   });
 }
 
-function rule([id, status, name, expected, found, numbers, confidence], documents) {
-  const broken = status === 0, words = data.rules[id] ?? id;
-  const head = make("p", "", make("b", "", name), " ", ...numbers.flatMap((number) => [dot(number, broken), " "]));
-  head.append(make("span", "dim", broken ? `sure to ${percent(confidence)}` : ""));
-  const box = make("div", "rule", head);
-  if (words !== name && words !== expected) box.append(make("p", "", words));
+function makeRule([id, status, name, expected, found, numbers, confidence], documents) {
+  const broken = status === 0, text = data.rules[id] ?? id;
+  const head = make("p", "", make("b", "", name), " ", ...questionTags(numbers, broken));
+  head.append(make("span", "dim", broken ? `confidence ${percent(confidence)}` : ""));
+  const rule = make("div", "rule", head);
+  if (text !== name && text !== expected) rule.append(make("p", "", text));
   if (expected || found)
-    box.append(make("p", "against",
+    rule.append(make("p", "comparison",
       ...(expected ? [make("span", "", make("span", "dim", "expected "), make("b", "", expected))] : []),
       ...(found ? [make("span", "", make("span", "dim", "found "), make("b", "", found))] : [])));
-  if (data.whys[id]) box.append(make("p", "dim", `Why the rule: ${data.whys[id]}`));
-  if (broken) box.append(...name.split(", ").flatMap((one) => causes(one, data.whys[id], documents)));
-  return box;
+  if (data.reasons[id]) rule.append(make("p", "dim", `Reason for the rule: ${data.reasons[id]}`));
+  if (broken) rule.append(...name.split(", ").flatMap((one) => makeCauses(one, data.reasons[id], documents)));
+  return rule;
 }
 
-function words(n, said) {
-  const part = make("div", "words");
-  if (said.truth) {
-    const told = said.truth.join(", ") || "no rule broken";
-    part.append(make("p", data.wrong[n] ? "truth differs" : "truth", make("span", "", "The truth: "), told));
+function makeTexts(n, record) {
+  const texts = make("div", "texts");
+  if (record.truth) {
+    const truth = record.truth.join(", ") || "no violations";
+    texts.append(make("p", data.wrong[n] ? "truth differs" : "truth", make("span", "", "Ground truth: "), truth));
   }
-  if (said.again) {
-    const [by, change, told] = said.again;
-    part.append(make("p", "again", make("b", "", `Second look: ${change}.`), ` ${told} `, make("span", "dim", `Reasoner: ${by}.`)));
+  if (record.secondLook) {
+    const [reasoner, change, detail] = record.secondLook;
+    texts.append(make("p", "second-look", make("b", "", `Second look: ${change}.`), ` ${detail} `,
+      make("span", "dim", `Reasoner: ${reasoner}.`)));
   }
-  if (said.reasons.length)
-    part.append(make("div", "why", make("p", "", "For a person to decide:"),
-      make("ul", "", ...said.reasons.map((reason) => make("li", "", reason)))));
-  for (const one of said.rules.filter((one) => one[1] === 0)) part.append(rule(one, said.documents));
-  const unknown = said.rules.filter((one) => one[1] === 1);
-  if (unknown.length) part.append(make("p", "dim", "Could not be checked:"), ...unknown.map((one) => rule(one)));
-  if (said.asked.length) part.append(answers(said), held(said));
-  const origin = [`result ${data.result[n]}`];
-  if (said.seconds) origin.push(`${Math.round(1000 * said.seconds)} ms`);
-  if (said.sha256) origin.push(`photo ${said.sha256.slice(0, 16)}…`);
-  const line = make("p", "origin", origin.join("  ·  "));
-  line.title = said.sha256;
-  part.append(line);
-  return part;
+  if (record.reasons.length)
+    texts.append(make("div", "why", make("p", "", "Needs review:"),
+      make("ul", "", ...record.reasons.map((reason) => make("li", "", reason)))));
+  for (const rule of record.rules.filter((rule) => rule[1] === 0)) texts.append(makeRule(rule, record.documents));
+  const unknown = record.rules.filter((rule) => rule[1] === 1);
+  if (unknown.length) texts.append(make("p", "dim", "Not evaluated:"), ...unknown.map((rule) => makeRule(rule)));
+  if (record.answers.length) texts.append(makeAnswers(record), makeOtherRules(record));
+  const provenance = [`result ${data.result[n]}`];
+  if (record.seconds) provenance.push(`${Math.round(1000 * record.seconds)} ms`);
+  if (record.sha256) provenance.push(`SHA-256 ${record.sha256.slice(0, 16)}…`);
+  const line = make("p", "origin", provenance.join("  ·  "));
+  line.title = record.sha256;
+  texts.append(line);
+  return texts;
 }
 
-function answers(said) {
-  const head = make("tr", "", ...["", "question", "answer"].map((text) => make("th", "", text)), make("th", "number", "sure"));
-  const rows = said.asked.map(([number, query, answer, confidence, broken, readable]) => {
-    const sure = make("td", "number");
+function makeAnswers(record) {
+  const titles = ["", "question", "answer"].map((text) => make("th", "", text));
+  const head = make("tr", "", ...titles, make("th", "number", "confidence"));
+  const rows = record.answers.map(([number, query, answer, confidence, broken, readable]) => {
+    const cell = make("td", "number");
     if (readable) {
       const bar = make("i", "");
       bar.style.width = `${100 * confidence}%`;
-      sure.append(make("span", "meter", bar), make("span", "sure", percent(confidence)));
-    } else sure.append("–");
-    const row = make("tr", "", make("td", "", dot(number, broken)), make("td", "", data.questions[query] ?? query),
-      make("td", broken ? "answer broken" : "answer", answer), sure);
+      cell.append(make("span", "meter", bar), make("span", "confidence", percent(confidence)));
+    } else cell.append("–");
+    const row = make("tr", "", make("td", "", questionTag(number, broken)), make("td", "", data.questions[query] ?? query),
+      make("td", broken ? "answer broken" : "answer", answer), cell);
     row.dataset.number = number;
     row.tabIndex = 0;
     return row;
   });
-  return make("table", "asked", make("thead", "", head), make("tbody", "", ...rows));
+  return make("table", "answers", make("thead", "", head), make("tbody", "", ...rows));
 }
 
-/** What the model stated, and the rules that are not broken, folded away. */
-function held(said) {
-  const stated = make("p", "stated", make("span", "dim", "Asked for the broken rules alone, the model said: "), said.stated);
-  if (!said.agrees) stated.append(make("span", "dim", " (differs from what its answers imply)"));
-  const rest = said.rules.filter((one) => one[1] > 1), holding = rest.filter((one) => one[1] === 2).length;
-  const told = [[holding, holding === 1 ? "rule holds" : "rules hold"], [rest.length - holding, "do not apply"]];
-  const summary = make("summary", "", told.filter(([count]) => count).map((pair) => pair.join(" ")).join(", "));
-  const lines = rest.map(([id, status, , , found, numbers]) =>
+/** The violations that the model stated, and the collapsed list of rules that are not violated. */
+function makeOtherRules(record) {
+  const stated = make("p", "stated", make("span", "dim", "Violations stated by the model itself: "), record.stated);
+  if (!record.consistent) stated.append(make("span", "dim", " (differs from the violations derived from its answers)"));
+  const others = record.rules.filter((rule) => rule[1] > 1), holding = others.filter((rule) => rule[1] === 2).length;
+  const counts = [[holding, holding === 1 ? "rule holds" : "rules hold"], [others.length - holding, "not applicable"]];
+  const summary = make("summary", "", counts.filter(([count]) => count).map((pair) => pair.join(" ")).join(", "));
+  const lines = others.map(([id, status, , , found, numbers]) =>
     make("li", "", status === 2 ? "✓ " : "– ", data.rules[id] ?? id, found ? make("span", "dim", ` (found ${found}) `) : " ",
-      ...numbers.flatMap((number) => [dot(number, 0), " "])));
-  return make("div", "", stated, ...(rest.length ? [make("details", "held", summary, make("ul", "", ...lines))] : []));
+      ...questionTags(numbers, 0)));
+  return make("div", "", stated, ...(others.length ? [make("details", "others", summary, make("ul", "", ...lines))] : []));
 }
 
-/** Which cards fit, then the first page of them. */
-function choose() {
-  const words = search.value.trim().toLowerCase(), place = data.violations.indexOf(violation.value);
-  fitting = [];
+/** Apply filters, search and sorting, then show the first page. */
+function update() {
+  const text = search.value.trim().toLowerCase(), index = data.violations.indexOf(violation.value);
+  matches = [];
   for (let n = 0; n < total; n++)
-    if ((!chosen.outcome || data.outcome[n] === chosen.outcome) && (!chosen.wrong || data.wrong[n]) &&
-        (!chosen.looked || data.looked[n]) &&
-        (!violation.value || data.broken[n].includes(place)) && folded[n].includes(words)) fitting.push(n);
-  if (sorted.value === "score") fitting.sort((a, b) => data.score[b] - data.score[a]);
-  if (sorted.value === "photo") fitting.sort((a, b) => (folded[a] < folded[b] ? -1 : 1));
+    if ((!filters.outcome || data.outcome[n] === filters.outcome) && (!filters.wrong || data.wrong[n]) &&
+        (!filters.secondLook || data.secondLook[n]) &&
+        (!violation.value || data.broken[n].includes(index)) && searchTexts[n].includes(text)) matches.push(n);
+  if (sort.value === "score") matches.sort((a, b) => data.score[b] - data.score[a]);
+  if (sort.value === "photo") matches.sort((a, b) => (searchTexts[a] < searchTexts[b] ? -1 : 1));
   for (const button of document.querySelectorAll("[data-filter]")) {
-    const now = button.dataset.filter === "violation" ? violation.value : chosen[button.dataset.filter];
-    button.setAttribute("aria-pressed", now === button.value);
+    const value = button.dataset.filter === "violation" ? violation.value : filters[button.dataset.filter];
+    button.setAttribute("aria-pressed", value === button.value);
   }
-  turn(0);
+  showPage(0);
 }
 
-function turn(to) {
-  const pages = Math.max(Math.ceil(fitting.length / most), 1);
-  page = Math.min(Math.max(to, 0), pages - 1);
-  const here = fitting.slice(page * most, (page + 1) * most);
-  list.replaceChildren(...here.map(card));
-  for (const [n, box] of [...list.children].entries()) if (openAll || (n === 0 && page === 0)) open(box, here[n]);
-  const many = fitting.length.toLocaleString("en");
-  const range = here.length < fitting.length ? `, ${page * most + 1} to ${page * most + here.length} shown` : "";
-  find("#shown").textContent = fitting.length ? `${many} ${fitting.length === 1 ? "photo fits" : "photos fit"}${range}` : "No photo fits.";
+function showPage(number) {
+  const pages = Math.max(Math.ceil(matches.length / pageSize), 1);
+  page = Math.min(Math.max(number, 0), pages - 1);
+  const numbers = matches.slice(page * pageSize, (page + 1) * pageSize);
+  list.replaceChildren(...numbers.map(makeCard));
+  for (const [k, card] of [...list.children].entries()) if (expandAll || (k === 0 && page === 0)) openCard(card, numbers[k]);
+  const count = matches.length.toLocaleString("en"), first = page * pageSize + 1;
+  const range = numbers.length < matches.length ? `, ${first} to ${page * pageSize + numbers.length} displayed` : "";
+  const counts = `${count} ${matches.length === 1 ? "photo matches" : "photos match"}${range}`;
+  find("#match-count").textContent = matches.length ? counts : "No photo matches.";
   find("#page").textContent = `page ${page + 1} of ${pages}`;
-  find("#before").disabled = page === 0;
-  find("#after").disabled = page === pages - 1;
+  find("#previous").disabled = page === 0;
+  find("#next").disabled = page === pages - 1;
   find(".pages").hidden = pages === 1;
 }
 
-function turnAndShow(to) {
-  turn(to);
-  find("#shown").scrollIntoView({ block: "start" });
+function turnToPage(number) {
+  showPage(number);
+  find("#match-count").scrollIntoView({ block: "start" });
 }
 
 document.addEventListener("click", (event) => {
@@ -227,38 +234,39 @@ document.addEventListener("click", (event) => {
   const key = button.dataset.filter;
   if (key === "violation") {
     violation.value = violation.value === button.value ? "" : button.value;
-    choose();
+    update();
     find("#photos").scrollIntoView();
   } else {
-    chosen[key] = chosen[key] === button.value ? "" : button.value;
-    choose();
+    filters[key] = filters[key] === button.value ? "" : button.value;
+    update();
   }
 });
-search.addEventListener("input", choose);
-violation.addEventListener("change", choose);
-sorted.addEventListener("change", choose);
-find("#before").addEventListener("click", () => turnAndShow(page - 1));
-find("#after").addEventListener("click", () => turnAndShow(page + 1));
-find("#open-all").addEventListener("click", (event) => {
-  openAll = !openAll;
-  event.currentTarget.setAttribute("aria-pressed", openAll);
-  for (const [n, box] of [...list.children].entries()) openAll ? open(box, fitting[page * most + n]) : (box.open = false);
+search.addEventListener("input", update);
+violation.addEventListener("change", update);
+sort.addEventListener("change", update);
+find("#previous").addEventListener("click", () => turnToPage(page - 1));
+find("#next").addEventListener("click", () => turnToPage(page + 1));
+find("#expand-all").addEventListener("click", (event) => {
+  expandAll = !expandAll;
+  event.currentTarget.setAttribute("aria-pressed", expandAll);
+  for (const [k, card] of [...list.children].entries())
+    expandAll ? openCard(card, matches[page * pageSize + k]) : (card.open = false);
 });
-// On paper every card of the page is open: a closed one cannot be opened there.
-let before = [];
+// Print all cards of the page open: a closed card cannot be opened on paper.
+let openStates = [];
 addEventListener("beforeprint", () => {
-  before = [...list.children].map((box) => box.open);
-  for (const [n, box] of [...list.children].entries()) open(box, fitting[page * most + n]);
+  openStates = [...list.children].map((card) => card.open);
+  for (const [k, card] of [...list.children].entries()) openCard(card, matches[page * pageSize + k]);
 });
-addEventListener("afterprint", () => before.forEach((open, n) => { list.children[n].open = open; }));
+addEventListener("afterprint", () => openStates.forEach((open, k) => { list.children[k].open = open; }));
 
-/** `page.html#RESULT` opens that photo's card. */
-function jump() {
+/** Show the photo of a link `index.html#RESULT`. */
+function showLinkedResult() {
   const n = data.result.indexOf(location.hash.slice(1));
   if (n < 0) return;
   search.value = data.result[n];
-  choose();
+  update();
 }
-addEventListener("hashchange", jump);
-choose();
-jump();
+addEventListener("hashchange", showLinkedResult);
+update();
+showLinkedResult();

@@ -1,7 +1,7 @@
-"""The report: one HTML page that carries everything in itself and asks nothing of the network.
+"""Report page: one self-contained HTML file that needs no network.
 
-What filters and charts need stands in the page; each card and each thumbnail is a text of its own in it, and becomes
-part of what is shown only when it is turned to. So a page of thousands of photos opens at once.
+Cards and thumbnails are embedded as inert text and rendered when displayed, so a page with thousands of photos opens
+at once.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from jinja2.sandbox import SandboxedEnvironment
 from markupsafe import Markup
 
 from logicls import __version__
+from logicls.errors import count_text
 from logicls.io import atomic
 from logicls.predict.uncertainty.calibration import expected_calibration_error
 from logicls.records import SEVERITIES, Verdict
@@ -36,7 +37,7 @@ from logicls.report.summary import (
 )
 
 CARDS_PLACEHOLDER = "<!-- cards -->"
-"""Where the template leaves room for them."""
+"""Position of the cards in the template."""
 MAX_CARDS = 5000
 
 
@@ -50,17 +51,17 @@ def write_report(
     comparison: TruthComparison | None = None,
     max_cards: int = MAX_CARDS,
 ) -> ReportSummary:
-    """Write the page to `out`; returns what was counted. The verdicts are read once, and few are kept.
+    """Write the report page and return its figures. The verdicts are read once, and few stay in memory.
 
     Args:
-        verdicts: Those of photos that could not be opened have width 0 and get a card without a picture.
-        words: What rules, questions and violations are called.
-        photos: Folder that the verdicts' photos lie below.
-        out: The HTML file.
-        now: When it is made, as the page says it.
-        held: Shown where there is a truth.
-        limit: Most cards: those that fail first, then those to review, then of those that pass some by chance, but
-            a twentieth is kept for passes and a quarter for reviews. All photos count in the figures.
+        verdicts: Verdicts on unreadable photos have width 0 and get a card without a photo.
+        labels: Texts of rules, questions and violations.
+        photos: Folder that photo names are relative to.
+        out: HTML file.
+        now: Creation time displayed on the page.
+        comparison: Ground truth and scores to display; None without ground truth.
+        max_cards: Largest number of cards: first failing photos, then reviews, then a random sample of passes; up to
+            1/20 is reserved for passes and 1/4 for reviews. The figures count all photos.
 
     Raises:
         DataError: The file cannot be written (LC253).
@@ -83,7 +84,7 @@ def write_report(
         for number, embedded in enumerate(embed_cards(verdicts_with_card, photos, truth)):
             file.write(f'<script type="application/json" id="card{number}">{embedded.record}</script>\n')
             file.write(
-                f'<script type="text/plain" id="picture{number}">{embedded.thumbnail}</script>\n'
+                f'<script type="text/plain" id="thumbnail{number}">{embedded.thumbnail}</script>\n'
                 if embedded.thumbnail
                 else ""
             )
@@ -98,16 +99,16 @@ def _render_frame(
     card_counts: dict[str, int],
     now: datetime,
 ) -> tuple[str, str]:
-    """The page before and after the cards."""
+    """Render the page; return the parts before and after the cards."""
     package = files(__package__)
     environment = SandboxedEnvironment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     labels = summary.labels
-    names = {"rules": dict(labels.rules), "whys": dict(labels.reasons), "questions": dict(labels.questions)}
+    names = {"rules": dict(labels.rules), "reasons": dict(labels.reasons), "questions": dict(labels.questions)}
     causes = {
         name: [[c.page, c.variant, c.causes, c.consequences] for c in some] for name, some in labels.causes.items()
     }
     data = {**columns, **names, "causes": causes, "severities": dict(labels.severities), "tag": TAG_SIZE}
-    charts, second_looks = summary.series.build_charts(), columns.get("looked")
+    charts, second_looks = summary.series.build_charts(), columns.get("secondLook")
     bins = (
         (comparison.reliability or summary.truth_counter.reliability_bins())
         if comparison and summary.truth_counter
@@ -128,6 +129,7 @@ def _render_frame(
         else None,
         bins=bins,
         bin_rate=bin_rate,
+        count_text=count_text,
         calibrated=bool(comparison and comparison.reliability),
         error=expected_calibration_error(bins),
         reliability=chart_plots.plot_reliability(bins) if bins else None,

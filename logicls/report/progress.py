@@ -1,4 +1,4 @@
-"""Progress that people can read: a bar with the time left on a terminal, plain lines elsewhere."""
+"""Progress of long tasks: a bar with the remaining time on a terminal, plain lines elsewhere."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 PRINT_INTERVAL = 20.0
-"""Seconds between two plain lines."""
+"""Time between two plain lines, seconds."""
 
 
 class ProgressCounter:
-    """Counts up to a total and tells how far it is; `note` is shown beside the count."""
+    """Counts completed items up to a total and displays the progress; `note` is displayed next to the count."""
 
     def __init__(self, name: str, total: int, console: Console, bar: Progress | None) -> None:
         self.name, self.total, self.console, self.bar = name, total, console, bar
@@ -23,47 +23,49 @@ class ProgressCounter:
         self.start_time = self.last_print = time.monotonic()
 
     def add(self, increment: int, note: str = "") -> None:
-        """So many more are done; the first call may tell what an earlier run had done."""
+        """Add completed items; the first call may include those of an earlier run."""
         self.update(self.count + increment, note)
 
     def update(self, count: int, note: str = "") -> None:
-        """So many are done in all."""
+        """Set the number of completed items."""
         self.count = min(count, self.total)
         self.resumed_count = self.resumed_count or self.count
         if self.bar is not None and self.task is not None:
             self.bar.update(self.task, completed=self.count, note=note)
         elif time.monotonic() - self.last_print > PRINT_INTERVAL:
             self.last_print = time.monotonic()
-            self.console.print(f"{self.name}: {self.count} of {self.total}{self._format_time_left()} {note}".rstrip())
+            self.console.print(
+                f"{self.name}: {self.count:,} of {self.total:,}{self._format_time_left()} {note}".rstrip()
+            )
 
     def _format_time_left(self) -> str:
         completed = self.count - self.resumed_count
         if completed <= 0:
             return ""
         seconds = (time.monotonic() - self.start_time) / completed * (self.total - self.count)
-        return f", {int(seconds // 60)}:{int(seconds % 60):02d} left"
+        return f", {int(seconds // 60)}:{int(seconds % 60):02d} remaining"
 
 
 @contextmanager
 def show_progress(name: str, total: int, console: Console) -> Iterator[ProgressCounter]:
-    """A counter for one stage; says how long it took at the end."""
+    """Yield a counter for one stage; print its duration at the end."""
     start = time.monotonic()
     if console.is_terminal:
         columns = (
             TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(),
-            TextColumn("left"), TimeRemainingColumn(), TextColumn("{task.fields[note]}"),
+            TextColumn("remaining"), TimeRemainingColumn(), TextColumn("{task.fields[note]}"),
         )  # fmt: skip
         with Progress(*columns, console=console, transient=True) as bar:
             yield ProgressCounter(name, total, console, bar)
     else:
-        console.print(f"{name}: {total} to do")
+        console.print(f"{name}: {total:,} to do")
         yield ProgressCounter(name, total, console, None)
-    console.print(f"{name}: {total} done in {time.monotonic() - start:.0f} s")
+    console.print(f"{name}: {total:,} done in {time.monotonic() - start:.0f} s")
 
 
 @contextmanager
 def show_stages(console: Console) -> Iterator[Callable[[str, int], ProgressCounter]]:
-    """Counters for stages that follow one another: beginning one, by its name and total, ends the one before."""
+    """Yield a function that starts a stage, by name and total, and ends the previous stage."""
     with ExitStack() as stack:
 
         def begin_stage(name: str, total: int) -> ProgressCounter:

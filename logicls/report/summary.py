@@ -1,6 +1,6 @@
-"""What the page says of all photos, counted while they pass by; only those that get a card are kept.
+"""Figures of the report, counted in one pass over the verdicts, and the comparison with the ground truth.
 
-Verdicts beside the truth: which sets of violations are taken for which, and do probabilities keep their word?
+Only the verdicts that may get a card stay in memory.
 """
 
 from __future__ import annotations
@@ -15,42 +15,43 @@ from pathlib import Path
 
 from logicls.errors import DataError, Problem, relative_path
 from logicls.evaluation import Rate, Scoreboard, Truth
+from logicls.plugins.reasoning.reinspection_result import reinspection_of
 from logicls.predict.uncertainty.calibration import BIN_COUNT, ReliabilityBin
 from logicls.records import Outcome, Severity, Verdict
 from logicls.report.card_view import Labels
 from logicls.report.p_chart import OutcomeSeries
 
 MAX_SETS = 12
-"""Rows of a confusion matrix; the rarest sets beyond that share one."""
+"""Largest number of classes in a confusion matrix; rarer sets are merged into one class."""
 OTHER_SETS = "other sets"
 ViolationSet = tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class ConfusionMatrix:
-    """How often a photo that has one set of violations was read as having another."""
+    """Confusion matrix over sets of violations."""
 
     labels: tuple[str, ...]
-    """Of rows (what is true) and columns (what was found); good first, then the most frequent."""
+    """Classes of the rows (true) and columns (predicted): `good`, then by descending frequency."""
     counts: tuple[tuple[int, ...], ...]
 
     @property
     def correct(self) -> int:
-        """Photos on the diagonal; those whose sets are lumped together are not known to be right."""
+        """Number of photos on the diagonal, without the merged class."""
         return sum(row[n] for n, row in enumerate(self.counts) if self.labels[n] != OTHER_SETS)
 
 
 @dataclass(slots=True)
 class TruthCounter:
-    """What is counted of verdicts beside the truth."""
+    """Counts of verdicts on photos with ground truth."""
 
     truth: Truth
     set_pairs: Counter[tuple[ViolationSet, ViolationSet]] = field(default_factory=Counter)
     score_bins: list[list[float]] = field(default_factory=lambda: [[0.0] * 3 for _ in range(BIN_COUNT)])
-    """By tenth of the anomaly score: how many photos, the sum of their scores, how many are bad."""
+    """Per score bin: number of photos, sum of anomaly scores, number of bad photos."""
 
     def add(self, verdict: Verdict) -> None:
-        """Count one verdict; one of a photo that the truth does not name is passed over."""
+        """Count a verdict; verdicts without ground truth are ignored."""
         if verdict.photo not in self.truth:
             return
         true = tuple(sorted(self.truth[verdict.photo]))
@@ -60,7 +61,7 @@ class TruthCounter:
             score_bin[place] += more
 
     def reliability_bins(self) -> tuple[ReliabilityBin, ...]:
-        """The anomaly score as the probability that a photo is bad."""
+        """Return reliability bins of the anomaly score as probability that a photo is bad."""
         return tuple(
             ReliabilityBin(n / BIN_COUNT, (n + 1) / BIN_COUNT, int(count), total / count, bad / count)
             for n, (count, total, bad) in enumerate(self.score_bins)
@@ -70,16 +71,16 @@ class TruthCounter:
 
 @dataclass(frozen=True, slots=True)
 class TruthComparison:
-    """The truth, and what verdicts came to beside it."""
+    """Ground truth, and the scores of the verdicts."""
 
     truth: Truth
     board: Scoreboard
     reliability: tuple[ReliabilityBin, ...] = ()
-    """Of calibrated probabilities; empty where there are none."""
+    """Reliability bins of calibrated probabilities; empty if unknown."""
 
 
 def build_confusion_matrix(set_pairs: Counter[tuple[ViolationSet, ViolationSet]]) -> ConfusionMatrix:
-    """The matrix of (true, found) sets."""
+    """Build the confusion matrix from the counts of (true, predicted) pairs."""
     frequencies: Counter[ViolationSet] = Counter()
     for (true, predicted), count in set_pairs.items():
         frequencies[true] += count
@@ -97,15 +98,15 @@ def build_confusion_matrix(set_pairs: Counter[tuple[ViolationSet, ViolationSet]]
 
 
 def bin_rate(bin_: ReliabilityBin) -> Rate:
-    """The share that came true, with its interval."""
+    """Return the observed frequency of a bin, with its confidence interval."""
     return Rate(round(bin_.observed_rate * bin_.count), bin_.count)
 
 
 def read_reliability(metrics: Path) -> tuple[ReliabilityBin, ...]:
-    """The bins in metrics.json under `reliability`; none where the file or the key is not there.
+    """Read the reliability bins from metrics.json; return none if the file or the key is missing.
 
     Raises:
-        DataError: They are of another kind (LC645).
+        DataError: The bins are invalid (LC645).
     """
     if not metrics.exists():
         return ()
@@ -114,7 +115,7 @@ def read_reliability(metrics: Path) -> tuple[ReliabilityBin, ...]:
         bins = [ReliabilityBin.from_json(row) for row in rows if row["count"]]
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         message = "has invalid bins under `reliability` (low, high, count, mean_probability, observed_rate)."
-        problem = Problem("LC645", message, relative_path(metrics), advice="Make it anew with `logicls eval`.")
+        problem = Problem("LC645", message, relative_path(metrics), advice="Create the file again with `logicls eval`.")
         raise DataError(problem) from error
     return tuple(bins)
 
@@ -124,20 +125,20 @@ OUTCOME_ORDER: tuple[Outcome, ...] = ("fail", "review", "pass")
 
 @dataclass(frozen=True, slots=True)
 class ParetoBar:
-    """One bar of the Pareto chart; shares in percent."""
+    """Bar of the Pareto chart; shares in percent."""
 
     name: str
     severity: Severity
     count: int
     length: float
-    """Of the longest bar."""
+    """Length relative to the longest bar."""
     cumulative: float
-    """This and all longer bars, of all violations."""
+    """Share of this bar and all longer ones in all violations."""
 
 
 @dataclass(slots=True)
 class Provenance:
-    """Every value that the verdicts have of what they were made with: mostly one each."""
+    """Bundles, specs, versions, thresholds and plug-ins that made the verdicts; normally one of each."""
 
     bundles: set[str] = field(default_factory=set)
     specs: set[str] = field(default_factory=set)
@@ -146,7 +147,7 @@ class Provenance:
     plugins: set[str] = field(default_factory=set)
 
     def add(self, verdict: Verdict) -> None:
-        """Take up what one verdict names."""
+        """Add the provenance of a verdict."""
         self.bundles |= {verdict.bundle} - {""}
         self.specs |= {verdict.spec} - {""}
         self.versions |= {verdict.version} - {""}
@@ -156,20 +157,21 @@ class Provenance:
 
 @dataclass(slots=True)
 class SecondLookStats:
-    """Second looks, counted."""
+    """Statistics of second looks."""
 
     count: int = 0
     reviews: int = 0
-    """Of photos whose first look left them in review."""
+    """Second looks at photos whose first outcome was `review`."""
     resolved: int = 0
-    """Those of them that the second one did not."""
+    """Those whose second outcome was not `review`."""
     entropies: tuple[float, float] = (0.0, 0.0)
-    """Summed over looks that tell them: mean entropy, 0 to 1, before and after."""
+    """Sums of mean entropies, 0 to 1, before and after."""
     with_entropy: int = 0
+    """Second looks with recorded entropies."""
 
     def add(self, verdict: Verdict) -> None:
-        """Count that of one photo, if it had one."""
-        second_look = verdict.second_look
+        """Count the second look of a verdict, if there is one."""
+        second_look = reinspection_of(verdict)
         if second_look is None:
             return
         self.count += 1
@@ -181,13 +183,13 @@ class SecondLookStats:
 
     @property
     def mean_entropy(self) -> tuple[float, float] | None:
-        """Mean entropy before and after, 0 to 1; None where no look tells it."""
+        """Mean entropy before and after, 0 to 1; None if no second look recorded it."""
         before, after = self.entropies
         return (before / self.with_entropy, after / self.with_entropy) if self.with_entropy else None
 
 
 class ReservoirSample:
-    """The first of a stream, or so many drawn at random where each is as likely as any other; in their order.
+    """First `capacity` verdicts of a stream, or a uniform random sample if `rng` is given; in stream order.
 
     Vitter, Random Sampling with a Reservoir, ACM TOMS 11, 1985, algorithm R.
     """
@@ -197,7 +199,7 @@ class ReservoirSample:
         self.items: list[tuple[int, Verdict]] = []
 
     def add(self, verdict: Verdict) -> None:
-        """The next of the stream."""
+        """Add the next verdict of the stream."""
         if len(self.items) < self.capacity:
             self.items.append((self.count, verdict))
         elif self.rng is not None and (place := self.rng.randrange(self.count + 1)) < self.capacity:
@@ -205,7 +207,7 @@ class ReservoirSample:
         self.count += 1
 
     def select(self, count: int) -> list[Verdict]:
-        """So many of them, or all that there are."""
+        """Return up to `count` verdicts of the sample, in stream order."""
         items = self.items
         if self.rng is not None and count < len(items):
             items = self.rng.sample(items, count)
@@ -214,7 +216,7 @@ class ReservoirSample:
 
 @dataclass(slots=True)
 class ReportSummary:
-    """The figures, and the photos that get a card."""
+    """Figures of a report, and samples of verdicts for its cards."""
 
     labels: Labels
     series: OutcomeSeries
@@ -223,22 +225,22 @@ class ReportSummary:
     outcomes: Counter[str] = field(default_factory=Counter)
     violations: Counter[str] = field(default_factory=Counter)
     worst_severities: Counter[str] = field(default_factory=Counter)
-    """Photos by the worst severity of their violations."""
+    """Number of photos by the highest severity of their violations."""
     provenance: Provenance = field(default_factory=Provenance)
     second_looks: SecondLookStats = field(default_factory=SecondLookStats)
     seconds: float = 0.0
 
     @property
     def n(self) -> int:
-        """Photos counted."""
+        """Number of photos."""
         return self.outcomes.total()
 
     def rate(self, outcome: Outcome) -> Rate:
-        """The share of photos with an outcome."""
+        """Return the share of photos with an outcome."""
         return Rate(self.outcomes[outcome], self.n)
 
     def add(self, verdict: Verdict) -> None:
-        """Count one photo."""
+        """Count a photo."""
         self.outcomes[verdict.outcome] += 1
         self.violations.update(verdict.violations)
         self.worst_severities.update(filter(None, [self.labels.worst_severity(verdict.violations)]))
@@ -251,7 +253,7 @@ class ReportSummary:
             self.truth_counter.add(verdict)
 
     def pareto(self) -> tuple[ParetoBar, ...]:
-        """Violations, the most frequent first."""
+        """Return the bars of the Pareto chart, by descending frequency."""
         ranked = sorted(self.violations.items(), key=lambda item: (-item[1], item[0]))
         sums = accumulate(count for _, count in ranked)
         return tuple(
@@ -266,7 +268,7 @@ class ReportSummary:
         )
 
     def select_photos(self, limit: int) -> dict[Outcome, list[Verdict]]:
-        """At most `limit` photos for cards; where there are enough, a twentieth are passes and a quarter reviews."""
+        """Select at most `limit` verdicts for cards; up to 1/20 of them are passes, and up to 1/4 reviews."""
         available = {outcome: len(sample.items) for outcome, sample in self.samples.items()}
         passes, reviews = min(available["pass"], limit // 20), min(available["review"], limit // 4)
         fails = min(available["fail"], limit - passes - reviews)
@@ -279,7 +281,7 @@ class ReportSummary:
 def summarize(
     verdicts: Iterable[Verdict], labels: Labels, *, photos: Path, limit: int, truth_counter: TruthCounter | None = None
 ) -> ReportSummary:
-    """Count verdicts, read once. Kept are at most `limit` of each outcome: the first, of passes some by chance."""
+    """Count verdicts in one pass; keep up to `limit` of each outcome: the first ones, and a random sample of passes."""
     samples = {
         outcome: ReservoirSample(limit, random.Random(0) if outcome == "pass" else None) for outcome in OUTCOME_ORDER
     }

@@ -1,9 +1,10 @@
-"""The web server: POST /predict, GET /healthz, GET /metrics."""
+"""HTTP application: POST /predict, GET /healthz, GET /metrics."""
 
 from __future__ import annotations
 
 import asyncio
 import hmac
+import logging
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
@@ -23,32 +24,34 @@ REQUEST_BODIES = {
     "multipart/form-data": {"schema": {"type": "object", "properties": {"photo": BINARY}}},
 }
 ERROR_RESPONSES = {
-    400: "There is not exactly one photo, or its name cannot be used.",
-    401: "The token is missing or wrong.",
-    408: "The photo does not arrive.",
+    400: "The request does not contain exactly one photo, or the photo's name is invalid.",
+    401: "The bearer token is missing or wrong.",
+    408: "The request was not received within the time limit.",
     413: "The request is too large.",
-    429: "Too many photos from this address; `Retry-After` says how many seconds to wait.",
-    503: "Not ready yet, or too many photos were taken and not answered yet.",
+    429: "Too many requests from this address. `Retry-After` gives the seconds to wait.",
+    500: "The server failed to inspect the photo. This is no verdict: see the server log, and send the photo again.",
+    503: "The server is not ready yet, or its queue is full. `Retry-After` gives the seconds to wait.",
 }
+logger = logging.getLogger(__name__)
 
 
 @dataclass(slots=True)
 class StartupState:
-    """How the start went: whoever runs the server is told of a bundle that cannot be used."""
+    """Callbacks and errors of the start, for the process that runs the server."""
 
     on_ready: Callable[[], None] = lambda: None
-    """Called when photos are answered."""
+    """Called when the service accepts photos."""
     on_failure: Callable[[], None] = lambda: None
-    """Called where that will never be."""
+    """Called if the bundle cannot be opened."""
     errors: list[Exception] = field(default_factory=list)
-    """Why."""
+    """Errors that prevented the start."""
 
 
 def create_app(service: InferenceService, startup: StartupState, token: str) -> FastAPI:
-    """The application. An empty `token` asks nobody for one."""
+    """Create the application. With an empty `token`, requests need no authorization."""
     app = FastAPI(
         title="LogiCls", lifespan=_lifespan(service, startup),
-        docs_url=None, redoc_url=None,  # their pages load scripts from elsewhere
+        docs_url=None, redoc_url=None,  # these pages load scripts from the internet
     )  # fmt: skip
     limiter = RateLimiter(service.limits.rate)
 
@@ -58,19 +61,19 @@ def create_app(service: InferenceService, startup: StartupState, token: str) -> 
             raise HTTPException(401, ERROR_RESPONSES[401], {"WWW-Authenticate": "Bearer"})
 
     async def predict(request: Request) -> JSONResponse:
-        """The verdict on one photo, as a line of verdicts.jsonl; a photo that cannot be read goes to review."""
+        """Return the verdict on one photo, as in verdicts.jsonl. An unreadable photo gets the outcome `review`."""
         return await _predict(service, limiter, request)
 
     async def healthz() -> JSONResponse:
-        """200 from when the bundle gave its probe's answers, 503 before."""
+        """Return 200 once the bundle has passed its self-test, 503 before."""
         bundle = service.bundle
         if bundle is None:
             return JSONResponse({"ready": False}, 503)
-        plugged = {"plugins": [plug.to_text() for plug in desk.plugged]} if desk.plugged else {}
+        plugins = {"plugins": [plugin.to_text() for plugin in service.plugins]} if service.plugins else {}
         return JSONResponse({"ready": True, "bundle": bundle.id, "spec": bundle.spec.hash, **plugins})
 
     async def metrics() -> Response:
-        """Counters in the format of Prometheus."""
+        """Return the metrics in the Prometheus text format."""
         return Response(service.metrics.text(), media_type=CONTENT_TYPE_LATEST)
 
     app.post(
@@ -86,7 +89,7 @@ def create_app(service: InferenceService, startup: StartupState, token: str) -> 
 def _lifespan(
     service: InferenceService, startup: StartupState
 ) -> Callable[[FastAPI], AbstractAsyncContextManager[None]]:
-    """Opens the bundle while the server listens already, and at the end answers what was taken."""
+    """Open the bundle while the server already listens; at shutdown, answer the accepted photos."""
 
     async def open_service() -> None:
         try:
@@ -110,14 +113,21 @@ def _lifespan(
 async def _predict(service: InferenceService, limiter: RateLimiter, request: Request) -> JSONResponse:
     start = time.monotonic()
     if service.bundle is None:
-        raise HTTPException(503, "Not ready yet.", {"Retry-After": "1"})
+        raise HTTPException(503, "The server is not ready yet.", {"Retry-After": "1"})
     wait = limiter.acquire(request.client.host if request.client else "", start)
     if wait:
-        raise HTTPException(429, f"More than {limiter.rate:g} photos a second.", {"Retry-After": str(wait)})
+        raise HTTPException(
+            429, f"More than {limiter.rate:g} photos per second from this address.", {"Retry-After": str(wait)}
+        )
     if service.is_full:
-        raise HTTPException(503, "Too many photos were taken and not answered yet.", {"Retry-After": "1"})
+        raise HTTPException(503, "The queue is full.", {"Retry-After": "1"})
     with service.reserve_slot():
-        verdict = await service.predict(*await read_photo(request, service.limits))
+        photo = await read_photo(request, service.limits)
+        try:
+            verdict = await service.predict(*photo)
+        except Exception as error:  # a fault of the machine or the code: it must not look like a verdict
+            logger.exception("inspection of a photo failed")
+            raise HTTPException(500, ERROR_RESPONSES[500]) from error
     service.metrics.verdicts.labels(verdict.outcome).inc()
     service.metrics.seconds.observe(time.monotonic() - start)
     return JSONResponse(verdict_to_json(verdict))

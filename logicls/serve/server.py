@@ -1,4 +1,4 @@
-"""Runs the server until it is told to stop."""
+"""Run the HTTP server until SIGINT or SIGTERM."""
 
 from __future__ import annotations
 
@@ -18,19 +18,19 @@ from logicls.serve.service import InferenceService, Metrics, PluginFactory, no_p
 from logicls.serve.uploads import Limits
 
 SHUTDOWN_SECONDS = 120
-"""Seconds in which what was taken is answered before the server ends."""
+"""Longest time for answering accepted photos at shutdown, seconds."""
 
 
 @dataclass(frozen=True, slots=True)
 class Address:
-    """Where the server listens."""
+    """Address that the server listens on."""
 
     host: str
     port: int
 
     @property
     def is_loopback(self) -> bool:
-        """True where only this machine can reach it."""
+        """Whether only this machine can connect."""
         try:
             return ipaddress.ip_address(self.host).is_loopback
         except ValueError:
@@ -38,13 +38,13 @@ class Address:
 
 
 def security_warnings(address: Address, token: str) -> tuple[str, ...]:
-    """What whoever starts the server should know; empty where only this machine can reach it."""
+    """Return security warnings about an address; empty if only this machine can connect."""
     if address.is_loopback:
         return ()
-    authentication = "" if token else "nobody is asked who they are (--token), "
+    authentication = "" if token else " without authentication (set --token)"
     return (
-        f"listening on {address.host}: other machines can send photos; {authentication}nothing is encrypted: put a server that "
-        "does TLS before it.",
+        f"warning: listening on {address.host}: other machines can send photos{authentication}. "
+        "Connections are not encrypted: put a TLS proxy in front of the server.",
     )
 
 
@@ -57,19 +57,25 @@ def serve(
     report: Callable[[str], None],
     plugin_factory: PluginFactory = no_plugins,
 ) -> None:
-    """Serve until SIGINT or SIGTERM; what was taken is answered first.
+    """Serve verdicts until SIGINT or SIGTERM; answer the accepted photos before returning.
 
-    `say` is told what a person should know; `make` makes what is plugged into the predictor.
+    Args:
+        bundle: Folder of the bundle.
+        address: Address to listen on.
+        limits: Limits on requests and batches.
+        token: Bearer token that clients must send; empty: none.
+        report: Called with each message for the operator.
+        plugin_factory: Creates the plug-ins of the predictor.
 
     Raises:
-        LogiClsError: The address cannot be had (LC671), or the bundle cannot be used.
+        LogiClsError: The address is not available (LC671), or the bundle cannot be used.
     """
     listener = _listen(address)
     startup, service = StartupState(), InferenceService(bundle, limits, Metrics(), plugin_factory)
     server = uvicorn.Server(
         uvicorn.Config(
             create_app(service, startup, token), log_level="warning", access_log=False,
-            proxy_headers=False,  # whoever sends such a header could pose as any address
+            proxy_headers=False,  # clients could forge such a header and evade the rate limit
             server_header=False, timeout_graceful_shutdown=SHUTDOWN_SECONDS,
         )
     )  # fmt: skip
@@ -82,7 +88,7 @@ def serve(
 
     def on_ready() -> None:
         for plugin in service.plugins:
-            say(f"plugged in: {one.to_text()}")
+            report(f"plug-in: {plugin.to_text()}")
         report(f"{url}: ready")
 
     startup.on_failure, startup.on_ready = stop, on_ready
@@ -94,7 +100,7 @@ def serve(
 
 
 def _listen(address: Address) -> socket.socket:
-    """Taken before anything is loaded, so that whoever chose a port that is in use does not wait to hear so."""
+    """Bind the address. This is done before the bundle is loaded, so that a port in use is reported at once."""
     try:
         family, *_, socket_address = socket.getaddrinfo(address.host, address.port, type=socket.SOCK_STREAM)[0]
         return socket.create_server(socket_address, family=family)
@@ -104,12 +110,12 @@ def _listen(address: Address) -> socket.socket:
 
 
 def _reason(error: OSError) -> str:
-    """What the system says, without what Python adds."""
+    """Return the system's error message without Python's additions."""
     return os.strerror(error.errno) if error.errno is not None and error.errno > 0 else error.strerror or str(error)
 
 
 def _run(server: uvicorn.Server, listener: socket.socket) -> None:
-    # Afterwards uvicorn raises once more the signal that stopped it. It has done its work by then.
+    # uvicorn raises the signal that stopped it once more after the shutdown; it must not end the process.
     previous_handlers = {number: signal.signal(number, lambda *_: None) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         server.run(sockets=[listener])

@@ -1,7 +1,4 @@
-"""What comes in a request: one photo, as the body itself or as the file of a form, and not more than is allowed.
-
-How much the server takes: of one photo, of one client, and of all of them together.
-"""
+"""Uploads: read the photo of a request, from the body or a multipart form, within limits on size, time and rate."""
 
 from __future__ import annotations
 
@@ -21,38 +18,38 @@ from starlette.requests import ClientDisconnect
 from logicls.data.image_io import MAX_PIXELS
 
 MAX_CLIENTS = 10_000
-"""So many addresses are remembered; of more the one that was heard of longest ago is forgotten."""
+"""Addresses in the rate limiter; the least recently used one is dropped first."""
 
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What a server is started with."""
+    """Limits on requests, the queue and batches."""
 
     batch: int = 16
-    """Photos that the model looks at together, at most."""
+    """Largest number of photos per batch."""
     wait: float = 0.005
-    """Seconds that a photo waits for others to be looked at with."""
+    """Time that a photo waits for others to form a batch, seconds."""
     queue: int = 128
-    """Photos that were taken and not answered yet, at most."""
+    """Largest number of accepted photos without a response."""
     rate: float = 100.0
-    """Photos a second from one address in the long run; at once it may send twice as many."""
+    """Photos per second from one address; a burst may have twice as many."""
     max_bytes: int = 20_000_000
-    """Bytes of a request."""
+    """Largest size of a request, bytes."""
     max_pixels: int = MAX_PIXELS
-    """Of a photo; a larger one is not decoded, and goes to review."""
+    """Largest photo, pixels; a larger one is not decoded and gets the outcome `review`."""
     timeout: float = 30.0
-    """Seconds that a request may take to arrive."""
+    """Time limit for receiving a request, seconds."""
 
 
 class RateLimiter:
-    """A bucket of tokens for each address: a photo takes one, and so many a second come back."""
+    """Token bucket per address: each photo takes one token, and `rate` tokens per second are added."""
 
     def __init__(self, rate: float) -> None:
         self.rate, self.capacity = rate, max(1.0, 2.0 * rate)
         self._buckets: OrderedDict[str, tuple[float, float]] = OrderedDict()
 
     def acquire(self, address: str, now: float) -> int:
-        """0, or how many whole seconds the address must wait. `now`: seconds of a clock that never goes back."""
+        """Take a token; return 0, or the whole seconds to wait if there is none. `now`: monotonic time, seconds."""
         tokens, last_time = self._buckets.pop(address, (self.capacity, now))
         tokens = min(self.capacity, tokens + (now - last_time) * self.rate)
         wait = 0 if tokens >= 1.0 else math.ceil((1.0 - tokens) / self.rate)
@@ -63,24 +60,25 @@ class RateLimiter:
 
 
 MAX_NAME_LENGTH = 255
-"""Characters of a photo's name."""
+"""Longest name of a photo, characters."""
 
 
 class UploadedPhoto(NamedTuple):
-    """One photo as it was sent."""
+    """Photo as received."""
 
     name: str
     data: bytes
-    """The bytes of its file."""
+    """Content of the file."""
 
 
 async def read_photo(request: Request, limits: Limits) -> UploadedPhoto:
-    """The photo of a request.
+    """Read the photo of a request.
 
-    Its name is that of the form's file; the query's `photo` where there is one.
+    The photo's name is the query parameter `photo`, or else the file name in the form.
 
     Raises:
-        HTTPException: 400 where there is not exactly one, 408 where it does not arrive, 413 where it is too large.
+        HTTPException: The request does not contain exactly one photo (400), is not received in time (408), or is too
+            large (413).
     """
     body = await _read_body(request, limits)
     name, data = request.query_params.get("photo", ""), body
@@ -88,13 +86,17 @@ async def read_photo(request: Request, limits: Limits) -> UploadedPhoto:
         upload = await _read_form_file(request, body)
         name, data = name or upload.name, upload.data
     if not data:
-        raise HTTPException(400, "There is no photo: send the bytes of its file, or a form with one file.")
+        raise HTTPException(
+            400, "The request contains no photo. Send the file as the body, or a multipart form with one file."
+        )
     return UploadedPhoto(_check_name(name), data)
 
 
 async def _read_body(request: Request, limits: Limits) -> bytes:
     content_length = request.headers.get("content-length", "0")
-    too_large = HTTPException(413, f"A request may have {limits.max_bytes} bytes.", {"Connection": "close"})
+    too_large = HTTPException(
+        413, f"The request is larger than the limit of {limits.max_bytes:,} bytes.", {"Connection": "close"}
+    )
     if content_length.isdecimal() and int(content_length) > limits.max_bytes:
         raise too_large
     body = bytearray()
@@ -105,14 +107,14 @@ async def _read_body(request: Request, limits: Limits) -> bytes:
                 if len(body) > limits.max_bytes:
                     raise too_large
     except TimeoutError as error:
-        raise HTTPException(408, f"It did not arrive in {limits.timeout:g} seconds.") from error
+        raise HTTPException(408, f"The request was not received within {limits.timeout:g} seconds.") from error
     except ClientDisconnect as error:
-        raise HTTPException(400, "It broke off.") from error
+        raise HTTPException(400, "The connection was closed before the request was complete.") from error
     return bytes(body)
 
 
 async def _read_form_file(request: Request, body: bytes) -> UploadedPhoto:
-    """The one file of a form."""
+    """Read the only file of a multipart form."""
 
     async def stream() -> AsyncGenerator[bytes, None]:
         yield body
@@ -120,10 +122,13 @@ async def _read_form_file(request: Request, body: bytes) -> UploadedPhoto:
     try:
         form = await MultiPartParser(request.headers, stream(), max_files=1, max_fields=8).parse()
     except MultiPartException as error:
-        raise HTTPException(400, f"The form cannot be read: {error.message}") from error
+        raise HTTPException(400, f"The multipart form is invalid: {error.message}") from error
     files = [part for part in form.values() if isinstance(part, UploadFile)]
     if len(files) != 1:
-        raise HTTPException(400, "A form has one file: photos that are sent at the same time are looked at together.")
+        raise HTTPException(
+            400,
+            "The form must contain exactly one file. Send several photos in parallel requests.",
+        )
     try:
         return UploadedPhoto(files[0].filename or "", await files[0].read())
     finally:
@@ -131,7 +136,9 @@ async def _read_form_file(request: Request, body: bytes) -> UploadedPhoto:
 
 
 def _check_name(name: str) -> str:
-    """The name, if it can stand in a record; paths are kept, for folders tell photos apart."""
+    """Return the name if it is valid in a verdict; folders are kept, because they distinguish photos."""
     if len(name) > MAX_NAME_LENGTH or any(unicodedata.category(character) in ("Cc", "Cs") for character in name):
-        raise HTTPException(400, f"A name has up to {MAX_NAME_LENGTH} characters, all of which can be printed.")
+        raise HTTPException(
+            400, f"The photo's name must have at most {MAX_NAME_LENGTH} characters, all of them printable."
+        )
     return name or "photo"

@@ -1,4 +1,4 @@
-"""Verdicts on a small product, and what its rules are called."""
+"""Verdicts on a small product, and the labels of its rules."""
 
 from dataclasses import replace
 from datetime import datetime
@@ -6,7 +6,7 @@ from datetime import datetime
 from logicls.records import Answer, Box, Finding, Verdict
 from logicls.report.card_view import Labels
 
-WORDS = Labels(
+LABELS = Labels(
     title="lid box",
     rules={"one-lid": "exactly 1 lid", "pin-in-box": "every pin is in the box"},
     reasons={"one-lid": "customer complaint"},
@@ -25,5 +25,5 @@ FAILED = Verdict(
 PASSED = replace(
     FAILED, photo="good.jpg", outcome="pass", violations=(), stated=(), score=0.1, sha256="cd" * 32, findings=(HOLDS,)
 )
-UNSURE = replace(FAILED, photo="unsure.jpg", outcome="review", reasons=("the answers differ",), sha256="ef" * 32)
-TORN = Verdict("torn.jpg", "review", reasons=("the file is truncated",), bundle="kit", spec="c0ffee")
+REVIEW = replace(FAILED, photo="unsure.jpg", outcome="review", reasons=("the answers differ",), sha256="ef" * 32)
+UNREADABLE = Verdict("truncated.jpg", "review", reasons=("the file is truncated",), bundle="kit", spec="c0ffee")

@@ -1,4 +1,4 @@
-"""Photos for the verdicts."""
+"""Photos of the verdicts in `cases`."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from PIL import Image
 
 @pytest.fixture
 def photos(tmp_path: Path) -> Path:
-    """A folder with a photo for each verdict that has one."""
+    """Folder with a photo for each verdict on a readable photo."""
     folder = tmp_path / "photos"
     folder.mkdir()
     for name in ("bad.jpg", "good.jpg", "unsure.jpg"):

@@ -1,4 +1,4 @@
-"""The small product's bundle of the tests of prediction, and a server of it on a port of its own."""
+"""Fixtures: the bundle of the small test product, and a server for it on a free port."""
 
 from __future__ import annotations
 
@@ -28,36 +28,36 @@ _one_thread, photos, make_bundle, bundle = (
 
 @pytest.fixture(scope="session")
 def folder(tmp_path_factory) -> Path:
-    """Sixty-four photos that differ in size and pixels, and one that is cut short."""
-    made = tmp_path_factory.mktemp("many")
+    """64 photos of different sizes and content, and a truncated one."""
+    folder = tmp_path_factory.mktemp("many")
     for number in range(64):
         patches = np.random.default_rng(number).integers(0, 256, (4, 4, 3), np.uint8)
         size = 60 + number, 90 - number // 2
-        Image.fromarray(patches).resize(size, Image.Resampling.NEAREST).save(made / f"{number:02d}.png")
-    whole = (made / "00.png").read_bytes()
-    (made / "torn.png").write_bytes(whole[: len(whole) // 2])
-    return made
+        Image.fromarray(patches).resize(size, Image.Resampling.NEAREST).save(folder / f"{number:02d}.png")
+    data = (folder / "00.png").read_bytes()
+    (folder / "truncated.png").write_bytes(data[: len(data) // 2])
+    return folder
 
 
 @pytest.fixture
 def png() -> bytes:
-    """A photo."""
+    """Bytes of a PNG photo."""
     file = io.BytesIO()
     Image.new("RGB", (40, 30), "red").save(file, "PNG")
     return file.getvalue()
 
 
 @contextmanager
-def running(desk: InferenceService, token: str = "") -> Iterator[str]:
-    """The address of a server, real but for the thread that it runs in."""
-    server = uvicorn.Server(uvicorn.Config(create_app(desk, StartupState(), token), log_level="warning", ws="none"))
-    listening = socket.create_server(("127.0.0.1", 0))
-    thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]})
+def run_server(service: InferenceService, token: str = "") -> Iterator[str]:
+    """Run a server in a thread; yield its URL."""
+    server = uvicorn.Server(uvicorn.Config(create_app(service, StartupState(), token), log_level="warning", ws="none"))
+    listener = socket.create_server(("127.0.0.1", 0))
+    thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
     thread.start()
     try:
-        while desk.bundle is None:
+        while service.bundle is None:
             time.sleep(0.01)
-        yield f"http://127.0.0.1:{listening.getsockname()[1]}"
+        yield f"http://127.0.0.1:{listener.getsockname()[1]}"
     finally:
         server.should_exit = True
         thread.join()
@@ -65,12 +65,12 @@ def running(desk: InferenceService, token: str = "") -> Iterator[str]:
 
 @pytest.fixture(scope="module")
 def address(bundle) -> Iterator[str]:
-    """A server without limits that matter."""
-    with running(InferenceService(bundle.path, Limits(rate=1e6), Metrics())) as url:
+    """URL of a server with a high rate limit."""
+    with run_server(InferenceService(bundle.path, Limits(rate=1e6), Metrics())) as url:
         yield url
 
 
 @pytest.fixture(scope="session")
-def served():
-    """Runs a server for a desk, in a `with` block."""
-    return running
+def serve_in_thread():
+    """Context manager that runs a server for an inference service."""
+    return run_server

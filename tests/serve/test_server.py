@@ -19,36 +19,36 @@ from logicls.serve.uploads import Limits
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "127.8.9.1", "::1", "localhost"])
-def test_nobody_is_warned_of_a_server_that_only_this_machine_reaches(host):
-    """Which is what it is unless asked otherwise."""
+def test_loopback_addresses_cause_no_warning(host):
+    """The default address is local and needs no warning."""
     assert security_warnings(Address(host, 8000), "") == ()
 
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "10.0.0.5", "line3.example"])
-def test_whoever_lets_other_machines_in_is_warned(host):
-    """Of being open to all where no token is asked for, and in any case of what is not encrypted."""
+def test_other_addresses_cause_a_warning(host):
+    """The warning mentions the missing authentication without a token, and always the missing encryption."""
     (open_,), (guarded,) = security_warnings(Address(host, 8000), ""), security_warnings(Address(host, 8000), "sesame")
 
     assert f"listening on {host}" in open_
-    assert "nobody is asked who they are" in open_
-    assert "nobody is asked" not in guarded
-    assert "nothing is encrypted" in guarded
+    assert "without authentication" in open_
+    assert "without authentication" not in guarded
+    assert "not encrypted" in guarded
     assert "sesame" not in guarded
 
 
-def test_a_bundle_that_cannot_be_used_ends_the_server(tmp_path):
-    """With the error, and not with a server that is never ready."""
-    told: list[str] = []
+def test_an_unusable_bundle_stops_the_server(tmp_path):
+    """The error is raised, instead of a server that never becomes ready."""
+    messages: list[str] = []
 
     with pytest.raises(BundleError, match="LC501"):
-        serve(tmp_path, Address("127.0.0.1", 0), Limits(), report=told.append)
+        serve(tmp_path, Address("127.0.0.1", 0), Limits(), report=messages.append)
 
-    assert told == []
+    assert messages == []
 
 
 @pytest.mark.slow
-def test_a_server_that_is_told_to_end_answers_what_it_took(bundle, folder):
-    """SIGTERM while photos wait: every one of them has its verdict, and the exit code is 0."""
+def test_a_terminated_server_answers_accepted_photos(bundle, folder):
+    """After SIGTERM, every accepted photo gets its verdict, and the exit code is 0."""
     code = "from logicls.cli.app import main; main()"
     words = [sys.executable, "-c", code, "serve", str(bundle.path), "--port", "0", "--batch", "1", "--rate", "10000"]
     env = {**os.environ, "OMP_NUM_THREADS": "1", "COLUMNS": "200"}
@@ -60,11 +60,13 @@ def test_a_server_that_is_told_to_end_answers_what_it_took(bundle, folder):
             return httpx2.post(f"{url}/predict", content=data, timeout=60, trust_env=False).status_code
 
         with ThreadPoolExecutor(len(photos)) as pool:
-            asked = [pool.submit(ask, data) for data in photos]
-            while f"logicls_taken_photos {len(photos)}" not in _rounded(url) and not all(one.done() for one in asked):
+            requests = [pool.submit(ask, data) for data in photos]
+            while f"logicls_taken_photos {len(photos)}" not in _rounded(url) and not all(
+                one.done() for one in requests
+            ):
                 time.sleep(0.005)
             process.send_signal(signal.SIGTERM)
-            statuses = [one.result() for one in asked]
+            statuses = [one.result() for one in requests]
 
         assert process.wait(60) == 0
     assert statuses == [200] * len(photos)

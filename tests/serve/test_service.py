@@ -9,32 +9,32 @@ import pytest
 from logicls.serve.service import MicroBatcher
 
 
-class Work:
-    """Squares, and remembers what came together; 13 it cannot do. It does not begin before `go`."""
+class SquareWorker:
+    """Squares numbers and records the batches; fails for 13. Waits until `go` is set."""
 
     def __init__(self) -> None:
         self.batches: list[list[int]] = []
         self.go = threading.Event()
         self.go.set()
 
-    def __call__(self, asked: Sequence[int]) -> list[int]:
-        """Square."""
+    def __call__(self, items: Sequence[int]) -> list[int]:
+        """Return the squares of a batch."""
         self.go.wait()
-        self.batches.append(list(asked))
-        if 13 in asked:
+        self.batches.append(list(items))
+        if 13 in items:
             raise ValueError("thirteen")
-        return [number**2 for number in asked]
+        return [number**2 for number in items]
 
 
-def test_what_comes_together_is_done_together_and_each_gets_its_own_answer():
-    """Batches are full while there is enough; nothing is lost, doubled or given to another."""
-    work = Work()
+def test_simultaneous_items_form_batches_and_each_gets_its_result():
+    """Batches are as large as possible; no result is lost, duplicated or swapped."""
+    work = SquareWorker()
 
     async def many() -> list[int]:
-        gatherer = MicroBatcher[int, int](work, 4, 0.001)
-        running = asyncio.create_task(gatherer.run())
-        answers = await asyncio.gather(*(gatherer.submit(number) for number in range(10)))
-        gatherer.close()
+        batcher = MicroBatcher[int, int](work, 4, 0.001)
+        running = asyncio.create_task(batcher.run())
+        answers = await asyncio.gather(*(batcher.submit(number) for number in range(10)))
+        batcher.close()
         await running
         return answers
 
@@ -42,17 +42,17 @@ def test_what_comes_together_is_done_together_and_each_gets_its_own_answer():
     assert work.batches == [[0, 1, 2, 3], [4, 5, 6, 7], [8, 9]]
 
 
-def test_one_that_comes_a_little_later_is_done_with_the_first():
-    """It waits for others for a moment, and no longer."""
-    work = Work()
+def test_an_item_within_the_waiting_time_joins_the_batch():
+    """The first item waits for others for the waiting time."""
+    work = SquareWorker()
 
     async def two() -> None:
-        gatherer = MicroBatcher[int, int](work, 4, 0.2)
-        running = asyncio.create_task(gatherer.run())
-        first = asyncio.create_task(gatherer.submit(1))
+        batcher = MicroBatcher[int, int](work, 4, 0.2)
+        running = asyncio.create_task(batcher.run())
+        first = asyncio.create_task(batcher.submit(1))
         await asyncio.sleep(0.02)
-        await asyncio.gather(first, gatherer.submit(2))
-        gatherer.close()
+        await asyncio.gather(first, batcher.submit(2))
+        batcher.close()
         await running
 
     asyncio.run(two())
@@ -60,16 +60,16 @@ def test_one_that_comes_a_little_later_is_done_with_the_first():
     assert work.batches == [[1, 2]]
 
 
-def test_a_failure_is_told_to_those_who_asked_and_work_goes_on():
-    """Everybody of the batch hears of it; the next batch is answered."""
-    work = Work()
+def test_a_failure_reaches_the_whole_batch_and_processing_continues():
+    """Every caller of the batch gets the exception; the next batch is processed."""
+    work = SquareWorker()
 
     async def after() -> tuple[list[int | BaseException], int]:
-        gatherer = MicroBatcher[int, int](work, 4, 0.001)
-        running = asyncio.create_task(gatherer.run())
-        failed = await asyncio.gather(gatherer.submit(12), gatherer.submit(13), return_exceptions=True)
-        answer = await gatherer.submit(3)
-        gatherer.close()
+        batcher = MicroBatcher[int, int](work, 4, 0.001)
+        running = asyncio.create_task(batcher.run())
+        failed = await asyncio.gather(batcher.submit(12), batcher.submit(13), return_exceptions=True)
+        answer = await batcher.submit(3)
+        batcher.close()
         await running
         return failed, answer
 
@@ -79,40 +79,40 @@ def test_a_failure_is_told_to_those_who_asked_and_work_goes_on():
     assert answer == 9
 
 
-def test_at_the_end_what_was_asked_is_answered():
-    """More than a batch may be waiting when it is told to end."""
-    work = Work()
+def test_close_processes_the_remaining_items():
+    """More than one batch may be in the queue when the batcher is closed."""
+    work = SquareWorker()
     work.go.clear()
 
-    async def ended() -> list[int]:
-        gatherer = MicroBatcher[int, int](work, 2, 0.001)
-        asked = [asyncio.create_task(gatherer.submit(number)) for number in range(5)]
-        running = asyncio.create_task(gatherer.run())
+    async def close_while_waiting() -> list[int]:
+        batcher = MicroBatcher[int, int](work, 2, 0.001)
+        tasks = [asyncio.create_task(batcher.submit(number)) for number in range(5)]
+        running = asyncio.create_task(batcher.run())
         await asyncio.sleep(0.02)
-        gatherer.close()
+        batcher.close()
         work.go.set()
         await running
-        return [await one for one in asked]
+        return [await one for one in tasks]
 
-    assert asyncio.run(ended()) == [0, 1, 4, 9, 16]
+    assert asyncio.run(close_while_waiting()) == [0, 1, 4, 9, 16]
 
 
-def test_whoever_goes_away_is_not_looked_at():
-    """A client that hung up costs the model nothing, and the others nothing."""
-    work = Work()
+def test_a_cancelled_item_is_not_processed():
+    """A client that disconnected costs no inference time."""
+    work = SquareWorker()
 
-    async def gone() -> int:
-        gatherer = MicroBatcher[int, int](work, 4, 0.001)
-        asked = [asyncio.create_task(gatherer.submit(number)) for number in (1, 2)]
+    async def cancel_one() -> int:
+        batcher = MicroBatcher[int, int](work, 4, 0.001)
+        tasks = [asyncio.create_task(batcher.submit(number)) for number in (1, 2)]
         await asyncio.sleep(0)
-        asked[0].cancel()
-        running = asyncio.create_task(gatherer.run())
-        answer = await asked[1]
-        gatherer.close()
+        tasks[0].cancel()
+        running = asyncio.create_task(batcher.run())
+        answer = await tasks[1]
+        batcher.close()
         await running
         with pytest.raises(asyncio.CancelledError):
-            await asked[0]
+            await tasks[0]
         return answer
 
-    assert asyncio.run(gone()) == 4
+    assert asyncio.run(cancel_one()) == 4
     assert work.batches == [[2]]

@@ -1,8 +1,8 @@
 from logicls.serve.uploads import MAX_CLIENTS, RateLimiter
 
 
-def test_an_address_may_send_so_many_at_once_and_so_many_a_second():
-    """Ten a second: twenty at once, then one for each tenth of a second."""
+def test_the_limiter_allows_a_burst_and_then_the_rate():
+    """At ten per second: a burst of twenty, then one per tenth of a second."""
     rate = RateLimiter(10)
 
     at_once = [rate.acquire("a", 0.0) for _ in range(22)]
@@ -12,16 +12,16 @@ def test_an_address_may_send_so_many_at_once_and_so_many_a_second():
     assert later == [1, 0, 1, 0, 0, 1]
 
 
-def test_addresses_do_not_share():
-    """One that sends too much takes nothing from another."""
+def test_addresses_have_separate_buckets():
+    """An address above its limit does not affect others."""
     rate = RateLimiter(0.5)
 
     assert [rate.acquire(name, 0.0) for name in ("a", "a", "b")] == [0, 2, 0]
     assert rate.acquire("a", 2.0) == 0
 
 
-def test_the_wait_is_long_enough():
-    """Whoever waits for as long as was said is let in."""
+def test_a_request_after_the_wait_is_accepted():
+    """The returned waiting time is sufficient."""
     rate = RateLimiter(0.3)
     rate.acquire("a", 0.0)
 
@@ -31,8 +31,8 @@ def test_the_wait_is_long_enough():
     assert rate.acquire("a", 1.0 + wait) == 0
 
 
-def test_addresses_are_forgotten():
-    """The one that was heard of longest ago is; memory does not grow with the number of addresses."""
+def test_the_least_recent_address_is_dropped():
+    """Memory does not grow with the number of addresses."""
     rate = RateLimiter(0.5)
     for number in range(MAX_CLIENTS + 1):
         rate.acquire(str(number), 0.0)
