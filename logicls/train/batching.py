@@ -31,7 +31,9 @@ def collate(examples: Sequence[EncodedExample], pixels: np.ndarray, codec: NanoA
     `IGNORE_INDEX`.
 
     Args:
-        pixels: uint8 [examples height width 3].
+        examples: Encoded examples of the batch.
+        pixels: Their photos, uint8 [examples height width 3].
+        codec: Tokens of nano.
         image_tokens: Placeholders per photo.
 
     Returns:
@@ -111,9 +113,7 @@ class TrainingBatches(IterableDataset[Batch]):
         seed: int,
         online: OnlineExamples | None = None,
     ) -> None:
-        """Set up the batches; `select(step)` returns the numbers of the set's examples in a step, and is called when
-        the batch is loaded.
-        """
+        """Set up the batches; `select(step)` returns the numbers of a step's examples when its batch is loaded."""
         super().__init__()
         self.preflight, self.codec, self.select, self.online = preflight, codec, select, online
         self.start, self.stop, self.jitter, self.seed = start, stop, jitter, seed
@@ -143,6 +143,7 @@ def apply_color_jitter(pixels: np.ndarray, jitter: float, rng: np.random.Generat
     Args:
         pixels: uint8 [batch height width 3].
         jitter: Contrast varies by a factor of 1 - jitter to 1 + jitter, brightness by -80 to 80 times jitter.
+        rng: Source of the random changes.
     """
     count = len(pixels)
     gain = rng.uniform(1 - jitter, 1 + jitter, (count, 1)).astype(np.float32)

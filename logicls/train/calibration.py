@@ -1,13 +1,8 @@
-"""After training: what makes probabilities of the model's chances is fitted on examples that it never learned from.
+"""Calibration after training, on validation examples: detection threshold, probabilities, decision thresholds.
 
-How bright a light must be to count as a thing: settled at the end of training, on examples kept aside.
-
-A centre's one cell is lit among many dark ones, a centre near the border of two cells is shared by both, and focal loss
-forgives an answer that is not sure (Mukhoti et al. 2020, "Calibrating Deep Neural Networks using Focal Loss",
-section 4). So lights are too dark, and at a chance of a half things are missed. All of them are raised alike, in the
-weights, so that a half is again where the number of things is right most often.
-
-The last step of training: on examples that were not learned from, how sure the model may be, and what is usual.
+`recenter_detection_scores` runs before the bundle is written and changes the model's weights. `calibrate` runs on the
+bundle and adds calibration.json (temperatures, measurement noise, evidence weights), thresholds.json (risk control) and
+usual.safetensors (out-of-distribution model).
 """
 
 from __future__ import annotations
@@ -51,24 +46,55 @@ from logicls.predict.uncertainty.thresholds import THRESHOLDS_FILE, write_thresh
 from logicls.records import Answer, Box
 from logicls.synth.dataset import read_rows
 from logicls.train.batching import Batch
+from logicls.train.encoding import LOCATE_PREFIX
 from logicls.train.validation import Split, sample_numbers
 
 MIN_THRESHOLD, MAX_THRESHOLD = 0.1, 0.7
-"""Chances between which the limit is looked for."""
+"""Range of the search for the detection threshold, as probabilities."""
 GRID_POINTS = 121
+"""Thresholds that are tried, evenly spaced in logits."""
 LOGIT_NOISE = 0.4
-"""Standard deviation, in logits, of how bright a light is on another photo."""
+"""Standard deviation of a detection's logit between photos."""
 MAX_DETECTION_EXAMPLES = 320
-"""Examples that are looked at: ten seconds."""
+"""Validation examples for the detection threshold; they take about ten seconds."""
 LogitInterval = tuple[float, float]
-"""Limits, as logits, above the first and up to the second of which the number of lights is the number of things."""
+"""Thresholds (low, high] in logits at which the number of detections equals the number of instances."""
+MIN_SAMPLES = 20
+"""Measurements below which a rule's noise is that of all rules together."""
+MAX_MARGIN = 4.0
+"""Margins, in dead zones, beyond which a measurement does not count: there its noise decides nothing."""
+OUTLIER_SDS = 4.0
+"""Standard deviations beyond which a measurement is an outlier."""
+PRIOR_STRENGTH = 1.0
+"""Strength of the L2 penalty that pulls evidence weights to their initial values; it matters with few examples."""
+LOG_TEMPERATURE_SD = 0.35
+"""Standard deviation of the prior of a temperature's logarithm: mostly within a factor of 1.4 of 1."""
+MAX_EXAMPLES = 600
+"""Validation examples for nano; they take about 15 seconds."""
+MAX_EXAMPLES_HUB = 120
+"""Validation examples for a model of the hub, which takes a hundred times as long for each."""
+DESCRIPTOR_INPUT = (256, 256)
+"""(height, width) of photos for the out-of-distribution descriptor, for models without a fixed input size."""
+MAX_DESCRIPTOR_EXAMPLES = 400
+"""Training examples on which the out-of-distribution model is fitted."""
+BATCH_NANO = 16
+BATCH_HUB = 4
+CONFIDENCE = 0.95
+"""Confidence level of the risk bounds behind the thresholds."""
+CALIBRATION_COLUMNS = ("image", "photo", "width", "height", "queries", "values", "boxes", "violations")
+ScoredLabel = tuple[float, bool]
+"""A predicted probability, and whether the prediction is correct."""
 
 
 def recenter_detection_scores(model: Any, codec: NanoAnswerCodec, batches: Iterable[Batch]) -> float:
-    """Raise or lower all lights of a model so that a half is the best limit; returns the chance that it was at before.
+    """Shift all detection logits of a model so that a score of 0.5 is the best threshold; returns the old threshold.
 
-    Lights are counted as prediction does: of two on one thing the surer one. 0.5, and nothing changes, where the
-    batches ask for no place.
+    Scores of focal loss are too low: a centre is one cell of many, a centre near the border of two cells is shared by
+    both, and the loss forgives an uncertain answer (Mukhoti et al. 2020, "Calibrating Deep Neural Networks using Focal
+    Loss", arXiv 2002.09437, section 4). With a threshold of 0.5, instances would be missed.
+
+    Detections are counted after the suppression of duplicates, as in prediction. Without locate queries in the batches
+    nothing changes, and 0.5 is returned.
     """
     intervals = [interval for batch in batches for interval in _threshold_intervals(model, codec, batch)]
     threshold = find_threshold(intervals)
@@ -78,12 +104,12 @@ def recenter_detection_scores(model: Any, codec: NanoAnswerCodec, batches: Itera
 
 
 def find_threshold(intervals: Iterable[LogitInterval]) -> float:
-    """The logit that lies in most spans, where the lights of all of them may be brighter or darker by chance.
+    """Find the threshold (logit) that lies in most intervals, with normal noise of `LOGIT_NOISE` on their limits.
 
-    By so much as `VARIES`: a wide range that does as well ends in a cliff, over which other photos would fall. Of
-    several the one nearest to 0; 0 if none lies in any.
+    The noise keeps the threshold away from the end of a range: other photos would fall beyond it. Of several equally
+    good thresholds the one nearest to 0 is returned; 0 if no interval overlaps the search range.
 
-    >>> round(best_limit([(-2.0, 1.0), (-1.5, -0.5), (1.1, 4.0)]), 1)
+    >>> round(find_threshold([(-2.0, 1.0), (-1.5, -0.5), (1.1, 4.0)]), 1)
     -1.0
     """
     edges = np.array(list(intervals)).reshape(-1, 2)
@@ -95,7 +121,7 @@ def find_threshold(intervals: Iterable[LogitInterval]) -> float:
 
 
 def _threshold_intervals(model: Any, codec: NanoAnswerCodec, batch: Batch) -> Iterator[LogitInterval]:
-    """Of each question of a batch where things are."""
+    """Compute the interval of each locate query of a batch; none where too few detections exist at any threshold."""
     was_training, device = model.training, next(model.parameters()).device
     model.train(mode=False)
     inputs = {name: value.to(device) for name, value in batch.items()}
@@ -103,102 +129,94 @@ def _threshold_intervals(model: Any, codec: NanoAnswerCodec, batch: Batch) -> It
     with torch.no_grad():
         outputs = model(inputs["input_ids"], pixel_values=inputs["pixel_values"], branch_ids=inputs["branch_ids"])
         is_answer_token = inputs["input_ids"] == model.config.answer_token_id
-        query_vectors = gather_queries(outputs.words, is_answer_token, inputs["branch_ids"], inputs["located"].shape[1])
-        detections = detect(model, codec, outputs.chart, query_vectors, [(width, height)] * len(query_vectors))
+        questions = inputs["located"].shape[1]
+        query_vectors = gather_queries(outputs.hidden, is_answer_token, inputs["branch_ids"], questions)
+        detections = detect(model, codec, outputs.feature_map, query_vectors, [(width, height)] * len(query_vectors))
     model.train(mode=was_training)
-    instances = TargetBoxes(inputs["boxes"] / CELL_PIXELS, inputs["box_question"], inputs["box_value"])
-    counts = count_boxes(instances, instances.location_mask, query_vectors.shape[1])
+    targets = TargetBoxes(inputs["boxes"] / CELL_PIXELS, inputs["box_question"], inputs["box_value"])
+    counts = count_boxes(targets, targets.location_mask, query_vectors.shape[1])
     for photo, question in inputs["located"].nonzero().tolist():
-        scores = [_logit(detection.chance) for detection in detections[photo][question]]
-        ladder, count = [math.inf, *scores, -math.inf], int(counts[photo, question])
-        if count <= len(scores):
-            yield ladder[count + 1], ladder[count]
+        logits = [_logit(detection.probability) for detection in detections[photo][question]]
+        limits, count = [math.inf, *logits, -math.inf], int(counts[photo, question])
+        if count <= len(logits):
+            yield limits[count + 1], limits[count]
 
 
 def _logit(probability: float) -> float:
     return math.log(probability / max(1 - probability, 1e-9))
 
 
-MIN_SAMPLES = 20
-"""Readings of a distance below which a rule's spread is that of all rules."""
-MAX_MARGIN = 4.0
-"""Dead zones from the limit within which the readings of a distance count: far from it they decide nothing."""
-OUTLIER_SDS = 4.0
-"""Standard deviations from which on a reading is a stray."""
-PRIOR_STRENGTH = 1.0
-"""How strongly weights are pulled to where they begin, in examples: it matters where there are few."""
-LOG_TEMPERATURE_SD = 0.35
-"""Standard deviation of a temperature's logarithm before anything is known: within a factor of 1.4 of 1, mostly."""
-ScoredLabel = tuple[float, bool]
-"""A chance, and whether what it is of was so."""
-
-
 @dataclass(frozen=True, slots=True)
 class CalibrationExample:
-    """An example that was not learned from: what is true of it, and what was read."""
+    """A validation example: its labels, and the model's raw prediction."""
 
     answers: tuple[Answer, ...]
+    """True answers; boxes in pixels of the photo."""
     violations: frozenset[str]
     size: tuple[int, int]
-    look: Prediction
+    """(width, height) of the photo in pixels."""
+    prediction: Prediction
 
 
-def make_calibration_example(row: Mapping[str, Any], look: Prediction) -> CalibrationExample:
-    """Out of a row of the dataset."""
+def make_calibration_example(row: Mapping[str, Any], prediction: Prediction) -> CalibrationExample:
+    """Combine a row of the dataset with the prediction for its photo."""
     answers = tuple(
-        Answer(query, tuple(values) if not query.startswith("locate:") else (), tuple(Box(*box) for box in boxes))
+        Answer(query, tuple(values) if not query.startswith(LOCATE_PREFIX) else (), tuple(Box(*box) for box in boxes))
         for query, values, boxes in zip(row["queries"], row["values"], row["boxes"], strict=True)
     )
-    return CalibrationExample(answers, frozenset(row["violations"]), (row["width"], row["height"]), look)
+    return CalibrationExample(answers, frozenset(row["violations"]), (row["width"], row["height"]), prediction)
 
 
 def fit_calibration(spec: Spec, examples: Sequence[CalibrationExample]) -> Calibration:
-    """Temperatures first, then spreads, then the weights of the two readings, each given those before it."""
-    detections = [pair for one in examples for pair in _detection_labels(one)]
-    values = [value for example in examples for value in _attribute_labels(spec, example)]
-    scales = Calibration(
-        locate_temperature=_fit_temperature(lambda t: [(temperature_scale(p, t), right) for p, right in detections]),
+    """Fit temperatures, then measurement noise, then evidence weights, each given the results before it."""
+    detections = [label for example in examples for label in _detection_labels(example)]
+    values = [label for example in examples for label in _attribute_labels(spec, example)]
+    calibration = Calibration(
+        locate_temperature=_fit_temperature(
+            lambda t: [(temperature_scale(p, t), is_correct) for p, is_correct in detections]
+        ),
         attribute_temperature=_fit_temperature(
             lambda t: [(scale_top_probability(p, options, t), is_correct) for p, options, is_correct in values]
         ),
-        noise=fit_spreads(spec, examples),
+        noise=fit_measurement_noise(spec, examples),
         example_count=len(examples),
     )
-    return _fit_evidence_weights(spec, examples, scales)
+    return _fit_evidence_weights(spec, examples, calibration)
 
 
 def _fit_temperature(probabilities_at: Callable[[float], Sequence[ScoredLabel]]) -> float:
-    """That at which the chances `at` it are likeliest; its logarithm is looked for between -3 and 3.
+    """Fit the temperature T with the highest posterior probability; log T is searched between -3 and 3.
 
-    So many chances can show no more than that one in so many is wrong: targets stop short of 0 and 1 by as much (Platt
-    1999, section 2.2), and chances count as if they did, so that those that are surer do not blunt the others. Where
-    what is true and what is not lie wholly apart, the likeliest temperature would be 0, nothing in doubt, ever: it is
-    pulled to 1 (`EXPECTED`).
+    Temperature scaling: Guo et al. 2017, "On Calibration of Modern Neural Networks" (arXiv 1706.04599, section 4.2,
+    equation 9), by negative log-likelihood. Two changes for few examples: targets are (N₊ + 1) / (N₊ + 2) and
+    1 / (N₋ + 2) instead of 1 and 0, and probabilities are clipped to them (Platt 1999, "Probabilistic Outputs for
+    Support Vector Machines", section 2.2), as N examples cannot show an error rate below about 1 / N; and log T has a
+    normal prior around 0 (`LOG_TEMPERATURE_SD`), as T would be 0 where correct and wrong predictions are separable.
+
+    Args:
+        probabilities_at: Returns the probabilities at a temperature, each with whether its prediction is correct.
     """
     from scipy.optimize import minimize_scalar
 
-    is_correct = np.array([right for _, right in probabilities_at(1.0)])
+    is_correct = np.array([label for _, label in probabilities_at(1.0)])
     if not len(is_correct):
         return 1.0
     lowest, highest = 1 / (len(is_correct) - is_correct.sum() + 2), (is_correct.sum() + 1) / (is_correct.sum() + 2)
     targets = np.where(is_correct, highest, lowest)
 
     def loss(log_temperature: float) -> float:
-        p = np.clip(
-            [probability for probability, _ in probabilities_at(float(np.exp(log_temperature)))], lowest, highest
-        )
-        return float(
-            -np.sum(targets * np.log(p) + (1 - targets) * np.log(1 - p))
-            + 0.5 * (log_temperature / LOG_TEMPERATURE_SD) ** 2
-        )
+        scaled = [probability for probability, _ in probabilities_at(float(np.exp(log_temperature)))]
+        p = np.clip(scaled, lowest, highest)
+        nll = -np.sum(targets * np.log(p) + (1 - targets) * np.log(1 - p))
+        return float(nll + 0.5 * (log_temperature / LOG_TEMPERATURE_SD) ** 2)
 
     return float(np.exp(minimize_scalar(loss, bounds=(-3.0, 3.0), method="bounded").x))
 
 
 def _detection_labels(example: CalibrationExample) -> Iterator[ScoredLabel]:
-    """The chance of each place, and whether a thing is there that no surer place was taken for."""
+    """Match detections to true boxes greedily, in the order of their scores, at an IoU of 0.5 or more."""
     truth = index_answers(example.answers)
-    for query, detections in example.look.detections:
+    for query, detections in example.prediction.detections:
         unmatched = list(truth[query].boxes)
         for detection in detections:
             match = max(unmatched, key=detection.box.iou, default=None)
@@ -210,39 +228,40 @@ def _detection_labels(example: CalibrationExample) -> Iterator[ScoredLabel]:
 
 
 def _attribute_labels(spec: Spec, example: CalibrationExample) -> Iterator[tuple[float, int, bool]]:
-    """The chance of each value that was read, of how many there are to choose from, and whether it is right."""
-    truth, predicted = index_answers(example.answers), index_answers(example.look.answers)
+    """Yield the probability of each predicted attribute value, the number of options, and whether it is correct."""
+    truth, predicted = index_answers(example.answers), index_answers(example.prediction.answers)
     for query in spec.queries:
         prediction, label = predicted.get(query.id), truth.get(query.id)
         if not query.attribute or prediction is None or label is None or len(query.options) < 2:
             continue
         if prediction.readable and len(prediction.values) == len(label.values) == len(prediction.probabilities):
-            for probability, value, true_value in zip(
-                prediction.probabilities, prediction.values, label.values, strict=True
-            ):
+            values = zip(prediction.probabilities, prediction.values, label.values, strict=True)
+            for probability, value, true_value in values:
                 yield probability, len(query.options), value == true_value
 
 
-def fit_spreads(spec: Spec, examples: Sequence[CalibrationExample]) -> tuple[tuple[str, MeasurementNoise], ...]:
-    """Of each constraint about distances: the spread of its readings near the limit; of all such rules where few."""
-    errors: dict[str, list[float]] = {c.id: [] for c in spec.constraints}
+def fit_measurement_noise(
+    spec: Spec, examples: Sequence[CalibrationExample]
+) -> tuple[tuple[str, MeasurementNoise], ...]:
+    """Fit the error of each rule's margin, in dead zones, near its limit; pooled over all rules where there are few."""
+    errors: dict[str, list[float]] = {constraint.id: [] for constraint in spec.constraints}
     for example in examples:
         truth = EvaluationContext(index_answers(example.answers), *example.size, spec.vocabulary)
-        predicted = EvaluationContext(index_answers(example.look.answers), *example.size, spec.vocabulary)
+        predicted = EvaluationContext(index_answers(example.prediction.answers), *example.size, spec.vocabulary)
         for constraint in spec.constraints:
-            pairs = list(zip(compute_margins(constraint, truth), compute_margins(constraint, predicted), strict=False))
-            errors[constraint.id] += [m - t for t, m in pairs if abs(t) <= MAX_MARGIN]
-    pooled = [error for found in errors.values() for error in found]
-    default = estimate_spread(pooled) if len(pooled) >= MIN_SAMPLES else MeasurementNoise()
+            margins = zip(compute_margins(constraint, truth), compute_margins(constraint, predicted), strict=False)
+            errors[constraint.id] += [measured - true for true, measured in margins if abs(true) <= MAX_MARGIN]
+    pooled = [error for sample in errors.values() for error in sample]
+    default = estimate_noise(pooled) if len(pooled) >= MIN_SAMPLES else MeasurementNoise()
     return tuple(
-        (name, estimate_spread(sample) if len(sample) >= MIN_SAMPLES else default) for name, sample in errors.items()
+        (name, estimate_noise(sample) if len(sample) >= MIN_SAMPLES else default) for name, sample in errors.items()
     )
 
 
-def estimate_spread(errors: Sequence[float]) -> MeasurementNoise:
-    """Standard deviation by the median of the absolute errors (Huber 1981), and the share of strays beyond it.
+def estimate_noise(errors: Sequence[float]) -> MeasurementNoise:
+    """Estimate the standard deviation from the median absolute error (Huber 1981), and the share of outliers.
 
-    Half a stray more than there were is counted (Krichevsky and Trofimov 1981): none seen is not none.
+    Half an outlier more than observed is counted (Krichevsky and Trofimov 1981): none observed does not mean none.
     """
     absolute = np.abs(np.asarray(errors))
     sd = max(float(np.median(absolute)) * 1.4826, 1e-3)
@@ -250,88 +269,85 @@ def estimate_spread(errors: Sequence[float]) -> MeasurementNoise:
     return MeasurementNoise(sd, (outliers + 0.5) / (len(absolute) + 1))
 
 
-def _fit_evidence_weights(spec: Spec, examples: Sequence[CalibrationExample], scales: Calibration) -> Calibration:
-    """Logistic regression of what is broken on the log-odds of both readings; no weight is less than 0."""
+def _fit_evidence_weights(spec: Spec, examples: Sequence[CalibrationExample], calibration: Calibration) -> Calibration:
+    """Fit a logistic regression of violations on the log-odds derived from answers and those of the stated verdict.
+
+    Both weights are at least 0. Without both outcomes in the examples the calibration counts as not fitted.
+    """
     from scipy.optimize import minimize
 
-    rows, is_broken = [], []
+    rows, is_violated = [], []
     for example in examples:
-        stated = dict(example.look.violation_probabilities)
-        for rule in compute_rule_probabilities(spec, example.look, example.size, scales).values():
+        stated = dict(example.prediction.violation_probabilities)
+        rules = compute_rule_probabilities(spec, example.prediction, example.size, calibration)
+        for rule in rules.values():
             for name, p in rule.violations.items():
                 rows.append((log_odds(p), log_odds(stated.get(name, 0.0))))
-                is_broken.append(name in example.violations)
-    if not any(is_broken) or all(is_broken):
-        return replace(scales, example_count=0)
-    x, sign = np.asarray(rows), np.where(is_broken, 1.0, -1.0)
+                is_violated.append(name in example.violations)
+    if not any(is_violated) or all(is_violated):
+        return replace(calibration, example_count=0)
+    x, sign = np.asarray(rows), np.where(is_violated, 1.0, -1.0)
     initial = np.asarray([1.0, 0.0, 0.0])
 
     def loss(weights: Any) -> float:
-        log_odds_broken = x @ weights[:2] + weights[2]
-        return float(
-            np.logaddexp(0, -sign * log_odds_broken).sum() + PRIOR_STRENGTH * np.square(weights - initial).sum()
-        )
+        combined = x @ weights[:2] + weights[2]
+        return float(np.logaddexp(0, -sign * combined).sum() + PRIOR_STRENGTH * np.square(weights - initial).sum())
 
     weights = minimize(loss, initial, method="L-BFGS-B", bounds=[(0, None), (0, None), (None, None)]).x
-    return replace(scales, derived_weight=float(weights[0]), stated_weight=float(weights[1]), offset=float(weights[2]))
-
-
-MAX_EXAMPLES = 600
-"""Examples kept aside that are looked at: about 15 seconds."""
-MAX_EXAMPLES_HUB = 120
-"""The same for a model of the hub, which takes a hundred times as long for each."""
-DESCRIPTOR_INPUT = (256, 256)
-"""(height, width) in which it is looked at what photos look like, where the model's input has no size of its own."""
-MAX_DESCRIPTOR_EXAMPLES = 400
-"""Examples that were learned from, of which only what they look like counts."""
-BATCH_NANO = 16
-BATCH_HUB = 4
-CONFIDENCE = 0.95
-CALIBRATION_COLUMNS = ("image", "photo", "width", "height", "queries", "values", "boxes", "violations")
+    derived, stated_weight, offset = map(float, weights)
+    return replace(calibration, derived_weight=derived, stated_weight=stated_weight, offset=offset)
 
 
 def calibrate(bundle: Bundle, synth: Path, split: Split, seed: int, report: Callable[[str], None]) -> None:
-    """Write what prediction needs to be sure of itself where it may be, into the bundle.
+    """Fit calibration, thresholds and out-of-distribution model on validation examples, and write them to the bundle.
 
-    Source photos are dealt out in turn: on the examples of one half scales are fitted, on those of the other half
-    thresholds chosen, so that what these promise is of examples that nothing was fitted to.
+    The source photos of the validation set are split in two: the calibration is fitted on the examples of one half and
+    thresholds are chosen on those of the other, so that their risk bounds hold for examples that nothing was fitted to.
+    Fewer than two validation examples: nothing is written.
     """
     max_examples = MAX_EXAMPLES if bundle.hub is None else MAX_EXAMPLES_HUB
-    validation, train = (
-        sample_numbers(split.validation, max_examples, seed),
-        sample_numbers(split.train, MAX_DESCRIPTOR_EXAMPLES, seed),
-    )
+    validation = sample_numbers(split.validation, max_examples, seed)
+    train = sample_numbers(split.train, MAX_DESCRIPTOR_EXAMPLES, seed)
     if len(validation) < 2:
-        report("not calibrated: no examples were kept aside")
+        report("not calibrated: there are no validation examples")
         return
-    rows_by_number = {row["number"]: row for row in _read_rows(synth, {*validation, *train})}
-    validation_rows = [rows_by_number[number] for number in validation]
-    fitting_photos = split.calibration_photos
+    rows = {row["number"]: row for row in _read_rows(synth, {*validation, *train})}
+    validation_rows = [rows[number] for number in validation]
     examples = list(zip(validation_rows, _predict_rows(bundle, validation_rows), strict=True))
-    scales = fit_calibration(bundle.spec, [one for row, one in examples if row["photo"] in fitting_photos])
-    if bundle.hub is None:  # others cut photos up, or see them at any size
-        scales = replace(scales, resolution=fit_resolution(_input_size(bundle), _component_sizes(validation_rows)))
-    write_calibration(bundle.path, scales)
-    held_out = [(row, example) for row, example in examples if row["photo"] not in fitting_photos] or examples
-    truth = {str(row["number"]): tuple(row["violations"]) for row, _ in held_out}
-    verdicts = [
-        decide(bundle.spec, example.look, str(row["number"]), example.size, calibration=scales)
-        for row, example in held_out
-    ]
-    origin = f"{len(held_out)} made examples of {len({row['photo'] for row, _ in held_out})} photos kept aside"
-    cases = collect_labelled_rules(bundle.spec, verdicts, truth)
-    write_thresholds(
-        bundle.path / THRESHOLDS_FILE, choose_thresholds(bundle.spec, cases, RISK_TARGETS, confidence=CONFIDENCE, origin=origin)
-    )  # fmt: skip
-    photos = {number: row["pixels"] for number, row in rows_by_number.items()}
+    fitting = [example for row, example in examples if row["photo"] in split.calibration_photos]
+    calibration = fit_calibration(bundle.spec, fitting)
+    if bundle.hub is None:  # models of the hub tile photos, or take them at any size
+        resolution = fit_resolution(_input_size(bundle), _component_sizes(validation_rows))
+        calibration = replace(calibration, resolution=resolution)
+    write_calibration(bundle.path, calibration)
+    held_out = [(row, example) for row, example in examples if row["photo"] not in split.calibration_photos]
+    _write_thresholds(bundle, calibration, held_out or examples)
+    photos = {number: row["pixels"] for number, row in rows.items()}
     ood_model = fit_ood_model([photos[n] for n in train], [photos[n] for n in validation], _input_size(bundle))
     if ood_model:
         ood_model.write(bundle.path)
-    report(f"calibrated on {scales.example_count} examples kept aside, thresholds chosen on {len(held_out)} others")
+    count = len(held_out or examples)
+    report(f"calibrated on {calibration.example_count} validation examples, thresholds chosen on {count} others")
+
+
+def _write_thresholds(
+    bundle: Bundle, calibration: Calibration, examples: Sequence[tuple[Mapping[str, Any], CalibrationExample]]
+) -> None:
+    """Choose the decision thresholds on rows with their predictions, and write thresholds.json."""
+    truth = {str(row["number"]): tuple(row["violations"]) for row, _ in examples}
+    verdicts = [
+        decide(bundle.spec, example.prediction, str(row["number"]), example.size, calibration=calibration)
+        for row, example in examples
+    ]
+    photos = len({row["photo"] for row, _ in examples})
+    origin = f"{len(examples)} synthetic examples of {photos} validation photos"
+    cases = collect_labelled_rules(bundle.spec, verdicts, truth)
+    thresholds = choose_thresholds(bundle.spec, cases, RISK_TARGETS, confidence=CONFIDENCE, origin=origin)
+    write_thresholds(bundle.path / THRESHOLDS_FILE, thresholds)
 
 
 def _read_rows(synth: Path, numbers: set[int]) -> Iterator[dict[str, Any]]:
-    """The rows with those numbers, decoded."""
+    """Read the rows with those numbers; adds `number` and the decoded photo as `pixels`."""
     for number, row in enumerate(read_rows(synth, CALIBRATION_COLUMNS)):
         if number in numbers:
             photo = np.asarray(Image.open(io.BytesIO(row["image"]["bytes"])).convert("RGB"))
@@ -339,15 +355,19 @@ def _read_rows(synth: Path, numbers: set[int]) -> Iterator[dict[str, Any]]:
 
 
 def _predict_rows(bundle: Bundle, rows: Sequence[Mapping[str, Any]]) -> Iterator[CalibrationExample]:
+    """Predict the photos of the rows in batches."""
     reader = make_reader(bundle)
     batch = BATCH_NANO if bundle.hub is None else BATCH_HUB
-    for at in range(0, len(rows), batch):
-        batch_rows = rows[at : at + batch]
-        for row, look in zip(batch_rows, reader.predict_pixels([row["pixels"] for row in batch_rows]), strict=True):
-            yield make_calibration_example(row, look)
+    for start in range(0, len(rows), batch):
+        batch_rows = rows[start : start + batch]
+        for row, prediction in zip(
+            batch_rows, reader.predict_pixels([row["pixels"] for row in batch_rows]), strict=True
+        ):
+            yield make_calibration_example(row, prediction)
 
 
 def _input_size(bundle: Bundle) -> tuple[int, int]:
+    """Return (height, width) of the model's input; `DESCRIPTOR_INPUT` for models of the hub."""
     if bundle.hub is not None:
         return DESCRIPTOR_INPUT
     height, width = bundle.processor.image_processor.size
@@ -355,7 +375,8 @@ def _input_size(bundle: Bundle) -> tuple[int, int]:
 
 
 def _component_sizes(rows: Sequence[Mapping[str, Any]]) -> Iterator[ComponentSize]:
+    """Yield each labelled box's component, its shorter side in pixels, and (width, height) of its photo."""
     for row in rows:
         for query, boxes in zip(row["queries"], row["boxes"], strict=True):
             for box in (Box(*box) for box in boxes):
-                yield query.removeprefix("locate:"), min(box.width, box.height), (row["width"], row["height"])
+                yield query.removeprefix(LOCATE_PREFIX), min(box.width, box.height), (row["width"], row["height"])

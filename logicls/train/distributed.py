@@ -120,10 +120,10 @@ def read_torchrun_rank() -> ProcessRank | None:
 
 @contextmanager
 def launch_processes(processes: int, work: Work) -> Iterator[ProcessRank]:
-    """Start `processes` - 1 processes that call `work`, and yield the rank of this one; under `torchrun`, use its
-    processes.
+    """Start processes that call `work`, `processes` with this one, and yield this one's rank.
 
-    CPU cores are split evenly. The processes end with the block, and with this process, however it ends.
+    Under `torchrun` its processes are used. CPU cores are split evenly. The processes end with the block, and with this
+    process, however it ends.
 
     Raises:
         DataError: One of them died (LC415).
@@ -196,6 +196,6 @@ def _find_failure(others: Sequence[Any]) -> LogiClsError | None:
     codes = [other.exitcode for other in others if other.exitcode]
     if not codes:
         return None
-    message = f"a process that trains died (exit code {codes[0]}); most likely the memory was used up."
-    advice = "Use fewer processes; then go on with --resume."
+    message = f"a training process died (exit code {codes[0]}); most likely it ran out of memory."
+    advice = "Use fewer processes, and continue with --resume."
     return DataError(Problem("LC415", message, advice=advice))

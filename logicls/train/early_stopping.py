@@ -17,14 +17,14 @@ from logicls.train.distributed import ProcessRank
 from logicls.train.metrics_log import MetricsLog, NullMetricsLog
 from logicls.train.validation import Evaluation, aggregate_scores, score_batches
 
-HEADER = "step,loss,exact,answers"
+HEADER = "step,loss,exact_match,answer_accuracy"
+"""Columns of the log of evaluations."""
 NO_STEP = -1
 """`best_step` before the first evaluation."""
 
 
 class EarlyStopping(Callback):
-    """Evaluates on the validation set every few steps and after the last one, keeps the best weights, ends the run
-    early.
+    """Evaluates every few steps and after the last one, keeps the best weights, and ends the run early.
 
     File names of weights contain their step. The file of the best step is deleted only after a checkpoint that knows of
     a better one was written (`delete_stale_weights`), so that every checkpoint has its best weights beside it.
@@ -51,6 +51,7 @@ class EarlyStopping(Callback):
             steps: Steps of the run.
             patience: Evaluations without improvement after which the run ends; 0: never before its last step.
             log: Receives a row per evaluation.
+            rank: This process.
             report: Receives lines of text for people.
         """
         self.folder, self.batches, self.log, self.report = folder, batches, log, report
@@ -58,6 +59,11 @@ class EarlyStopping(Callback):
         self.best_step, self.best_score, self.stale_evaluations = NO_STEP, float("inf"), 0
         self.seconds = 0.0
         """Total time spent in evaluations."""
+
+    @property
+    def state_key(self) -> str:
+        """Name of the state in checkpoints, as earlier releases wrote it."""
+        return "Best"
 
     @property
     def path(self) -> Path:
@@ -95,25 +101,23 @@ class EarlyStopping(Callback):
             trainer.should_stop = True
 
     def _report(self, step: int, evaluation: Evaluation, is_better: bool) -> None:
-        comparison = "best so far" if is_better else f"{self.best_step} was better"
-        self.report(f"step {step}, kept aside: {evaluation}; {comparison}")
+        comparison = "best so far" if is_better else f"step {self.best_step} was better"
+        self.report(f"step {step}, validation: {evaluation}; {comparison}")
         if self.patience and self.stale_evaluations >= self.patience:
-            self.report(f"stopped: no better for {self.stale_evaluations} evaluations")
+            self.report(f"stopped early: no improvement in {self.stale_evaluations} evaluations")
 
     def state_dict(self) -> dict[str, Any]:
         """Return the state that is stored in a checkpoint."""
-        return {"step": self.best_step, "score": self.best_score, "waited": self.stale_evaluations}
+        return {"step": self.best_step, "score": self.best_score, "stale_evaluations": self.stale_evaluations}
 
     def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
         """Restore the state from a checkpoint."""
-        self.best_step, self.best_score, self.stale_evaluations = (
-            state_dict[name] for name in ("step", "score", "waited")
-        )
+        self.best_step, self.best_score = state_dict["step"], state_dict["score"]
+        key = "stale_evaluations" if "stale_evaluations" in state_dict else "waited"  # its name in earlier releases
+        self.stale_evaluations = state_dict[key]
 
     def delete_stale_weights(self) -> None:
-        """Delete weights of steps that are no longer the best; call it after a checkpoint with the current state was
-        written.
-        """
+        """Delete the weights of earlier best steps; call it after a checkpoint with the current state was written."""
         for path in self.folder.glob("best-*.safetensors"):
             if path != self.path:
                 path.unlink()

@@ -22,9 +22,9 @@ def decode_image(data: bytes, number: int) -> np.ndarray:
     try:
         return np.asarray(Image.open(io.BytesIO(data)).convert("RGB"))
     except UnidentifiedImageError as error:  # its own text is the address of the bytes in memory
-        raise DataError(Problem("LC403", f"example {number} has no readable picture: it is no image.")) from error
+        raise DataError(Problem("LC403", f"the photo of example {number} is not an image.")) from error
     except OSError as error:
-        raise DataError(Problem("LC403", f"example {number} has no readable picture: {error}.")) from error
+        raise DataError(Problem("LC403", f"the photo of example {number} cannot be decoded: {error}.")) from error
 
 
 LOCATE_PREFIX = "locate:"
@@ -84,9 +84,7 @@ class ExampleEncoder:
     def _instances(
         self, query: str, values: Sequence[str], boxes: Mapping[str, tuple[Edges, ...]]
     ) -> tuple[InstanceTarget, ...]:
-        """Return the instances of a question: the located ones, or those that have the attribute if their boxes are
-        labelled.
-        """
+        """Return the instances of a question: the located ones, or those with the attribute if their boxes match."""
         if query.startswith(LOCATE_PREFIX):
             return tuple((box, IGNORE_INDEX) for box in boxes[query])
         bearer_boxes = boxes.get(locate_query_id(query), ())

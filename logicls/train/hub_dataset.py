@@ -1,6 +1,6 @@
-"""Examples for a hub model: a photo and one question about it, answered in one line.
+"""Training examples for models of the hub: a photo and one question about it, as a chat turn; batches made by threads.
 
-Batches for a hub model, made ahead by other threads: PIL, numpy and tokenizers leave the interpreter free.
+PIL, numpy and tokenizers release the interpreter lock, so that threads suffice.
 """
 
 from __future__ import annotations
@@ -36,28 +36,28 @@ Row = Mapping[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class EncodedTurn:
-    """A question and its answer in tokens."""
+    """Tokens of a question and its answer."""
 
     question: tuple[int, ...]
     answer: tuple[int, ...]
-    """With the token that ends it."""
+    """Tokens of the answer, its end token included."""
 
 
 @dataclass(frozen=True, slots=True)
 class HubExamples:
-    """The rows of a dataset, as a model's processor and codec see them."""
+    """Rows of a dataset, encoded by a model's processor and codec."""
 
     rows: datasets.Dataset
     processor: Any
     codec: HubAnswerCodec
 
     def image(self, number: int) -> np.ndarray:
-        """The picture that is shown of a row's photo, uint8 RGB [height width 3]. Raises `DataError`."""
+        """Load a row's photo as the model gets it, uint8 RGB [height width 3]. Raises `DataError` (LC403)."""
         photo = decode_image(self.rows[number]["image"]["bytes"], number)
         return pad_photo(photo, place_photo((photo.shape[1], photo.shape[0]), self.processor))
 
     def turns(self, row: Row) -> Iterator[EncodedTurn]:
-        """Every question of a row with its answer."""
+        """Encode every question of a row with its answer."""
         placement = place_photo((row["width"], row["height"]), self.processor)
         for query, question, values, boxes in zip(
             row["queries"], row["questions"], row["values"], row["boxes"], strict=True
@@ -68,10 +68,10 @@ class HubExamples:
             yield EncodedTurn(tuple(question_tokens), (*answer_tokens, self.codec.chat_format.end_token))
 
     def batch(self, draws: Sequence[tuple[int, Rng]], *, jitter: float, verdict_weight: float) -> Batch:
-        """One question of each row, drawn by its own chance, which makes the photo lighter or darker too.
+        """Make a batch with one question of each row, and colour jitter on its photo.
 
-        The stated verdict is drawn `verdict_weight` times as often as any other question. `question` has the number of
-        each that was asked, among those of its row.
+        The stated verdict is drawn `verdict_weight` times as often as any other question. `question` [batch] has the
+        number of each drawn question in its row. `draws`: row and random generator of each example.
         """
         questions, turns = zip(*(self.draw_turn(number, rng, verdict_weight) for number, rng in draws), strict=True)
         images = [apply_color_jitter(self.image(number)[None], jitter, rng)[0] for number, rng in draws]
@@ -81,7 +81,7 @@ class HubExamples:
         return {**batch, "question": torch.tensor(questions)}
 
     def draw_turn(self, number: int, rng: Rng, verdict_weight: float) -> tuple[int, EncodedTurn]:
-        """One question of a row, and its number."""
+        """Draw a question of a row; returns its number and tokens."""
         row = self.rows[number]
         weights = np.array([verdict_weight if query == VERDICT else 1.0 for query in row["queries"]])
         number_of_question = int(rng.choice(len(weights), p=weights / weights.sum()))
@@ -92,9 +92,9 @@ class HubExamples:
 
 
 def collate_turns(inputs: Mapping[str, Tensor], turns: Sequence[EncodedTurn], tokenizer: Any) -> Batch:
-    """Photos with their turns as rows that end together, filled up in front.
+    """Append turns to the tokens of their photos, with padding on the left.
 
-    Adds `labels` [batch tokens]: the answers' tokens where they stand, all else left out of the loss.
+    Adds `labels` [batch tokens]: the answers' tokens at their own positions, `IGNORE_INDEX` elsewhere.
     """
     ids, mask = inputs["input_ids"], inputs["attention_mask"]
     rows = [[*ids[k][mask[k].bool()].tolist(), *turn.question, *turn.answer] for k, turn in enumerate(turns)]
@@ -117,7 +117,7 @@ def collate_turns(inputs: Mapping[str, Tensor], turns: Sequence[EncodedTurn], to
 
 
 def open_rows(synth: Path, cache: Path) -> datasets.Dataset:
-    """The rows of a dataset, pictures as bytes. Raises `DataError` where there are none."""
+    """Load the rows of a dataset with undecoded images. Raises `DataError` (LC402) where there are none."""
     datasets.disable_progress_bars()
     count_examples(synth)
     files = sorted(str(path) for path in (synth / "data").glob("*.parquet"))
@@ -126,11 +126,11 @@ def open_rows(synth: Path, cache: Path) -> datasets.Dataset:
 
 
 PREFETCH = 4
-"""Parts of batches that are made before they are asked for, one a thread."""
+"""Parts of batches that are made ahead, one per thread."""
 
 
 class HubBatches(IterableDataset[Batch]):
-    """The batches of steps `start` to `stop`, each in `parts`; they depend on step, seed and draws alone."""
+    """Batches of steps `start` to `stop`, each in `parts`; they depend on step, seed and sampler alone."""
 
     def __init__(
         self,
@@ -144,7 +144,7 @@ class HubBatches(IterableDataset[Batch]):
         verdict_weight: float,
         seed: int,
     ) -> None:
-        """`draws` tell which examples a step takes, and are asked up to `AHEAD` steps before it is learned."""
+        """Set up the batches; `sampler` is called up to `PREFETCH` parts ahead."""
         super().__init__()
         self.examples, self.sampler, self.start, self.stop, self.parts = examples, sampler, start, stop, parts
         self.jitter, self.verdict_weight, self.seed = jitter, verdict_weight, seed
@@ -164,7 +164,7 @@ class HubBatches(IterableDataset[Batch]):
                     future.cancel()
 
     def make_part(self, step: int, part: int) -> Batch:
-        """One part of a step's batch, with a question drawn for each example."""
+        """Make a part of a step's batch, with a question drawn for each example."""
         numbers = self.sampler(step)
         part_size = len(numbers) // self.parts
         draws = [(number, np.random.default_rng([self.seed, step, k, 13])) for k, number in enumerate(numbers)]

@@ -1,4 +1,4 @@
-"""Fine-tuning a model of the hub: an adapter learns the answers, and a bundle proves that it applies."""
+"""Fine-tuning of a model of the hub with a LoRA adapter, from preflight to the written bundle."""
 
 from __future__ import annotations
 
@@ -68,12 +68,16 @@ def fit_hub(
     download: bool,
     observer: TrainingObserver,
 ) -> Bundle:
-    """Train an adapter for the recipe's model on the dataset in `synth`, write the bundle to `out`.
+    """Train a LoRA adapter for the recipe's model on the dataset in `synth`, and write the bundle to `out`.
+
+    LoRA: Hu et al. 2021, arXiv 2106.09685, section 4.1; with `four_bit` QLoRA: Dettmers et al. 2023, arXiv 2305.14314,
+    section 3. AdamW with the one-cycle policy (Smith and Topin 2018, arXiv 1708.07120). There is no early stopping:
+    evaluations cost too much. Temperature scaling as for nano (`logicls.train.calibration`). Arguments as for `fit`.
 
     Raises:
         BundleError: The model is not on this machine, or cannot be used.
         DataError: The dataset cannot be used with this model.
-        RecipeError: `resume` with another recipe, or `start` with a bundle that does not fit.
+        RecipeError: `resume` with another recipe, or `start` with a bundle of another model.
     """
     work = out / "work"
     register_run(work, recipe, resume=resume)
@@ -110,7 +114,7 @@ def fit_hub(
 
 
 def _load_all(synth: Path, work: Path, recipe: Recipe, *, download: bool) -> tuple[Any, HubExamples, HubModelInfo]:
-    """Model, examples, and what the bundle has to know of the model."""
+    """Load model and examples, and describe the model for the bundle."""
     given, rows = recipe.hub, open_rows(synth, work)
     base = find_checkpoint(recipe.model, download=download)
     processor = load_processor(base.path, given.processor)
@@ -125,7 +129,7 @@ def _load_all(synth: Path, work: Path, recipe: Recipe, *, download: bool) -> tup
 
 
 def _prepare_adapter(adapter: Any, recipe: Recipe) -> Any:
-    """The model with its adapter inside, ready to learn."""
+    """Return the model with its adapter, ready to train: only adapter weights are trainable."""
     if recipe.hub.four_bit:
         from peft import prepare_model_for_kbit_training
 
@@ -143,7 +147,7 @@ def _prepare_adapter(adapter: Any, recipe: Recipe) -> Any:
 def _describe_costs(
     examples: HubExamples, model: Any, preflight_result: HubPreflightResult, recipe: Recipe
 ) -> list[str]:
-    """Memory and time, before they are spent."""
+    """Describe memory and time before they are spent."""
     rows = recipe.batch // recipe.hub.accumulate
     memory = estimate_memory(
         model, rows=rows, tokens=preflight_result.lengths[-1], answer_tokens=preflight_result.answer_tokens,
@@ -152,15 +156,15 @@ def _describe_costs(
     trained = sum(weight.numel() for weight in model.parameters() if weight.requires_grad)
     available = read_available_memory()
     lines = [
-        f"{trained:,} weights are trained, of {sum(weight.numel() for weight in model.parameters()):,}",
-        f"memory: about {format_bytes(memory.total)} (weights {format_bytes(memory.weights)}, optimiser "
-        f"{format_bytes(memory.optimizer)}, between the layers {format_bytes(memory.activations)}, answers "
+        f"{trained:,} trainable weights of {sum(weight.numel() for weight in model.parameters()):,}",
+        f"memory: about {format_bytes(memory.total)} (weights {format_bytes(memory.weights)}, optimizer "
+        f"{format_bytes(memory.optimizer)}, activations {format_bytes(memory.activations)}, logits "
         f"{format_bytes(memory.logits)}); this machine has {format_bytes(available)}",
     ]
     if memory.total > available:
         lines.append("warning: this may not fit; raise hub.accumulate, set hub.gradient_checkpointing, or hub.four_bit")
     seconds = measure_part_time(examples, model, preflight_result, rows) * recipe.hub.accumulate
-    return [*lines, f"time: about {seconds * recipe.steps / 60:.0f} min, {seconds:.1f} s a step at most"]
+    return [*lines, f"time: about {seconds * recipe.steps / 60:.0f} min, at most {seconds:.1f} s per step"]
 
 
 def _train(
@@ -172,6 +176,7 @@ def _train(
     out: Path,
     on_step: StepCallback,
 ) -> None:
+    """Run the training loop."""
     start = read_checkpoint_step(checkpoint)
     sampler = _make_sampler(examples, split, recipe)
     batches = HubBatches(
@@ -206,7 +211,7 @@ def _train(
 
 
 def _make_sampler(examples: HubExamples, split: Split, recipe: Recipe) -> StepSampler:
-    """Which examples each step takes."""
+    """Make the sampler of examples."""
     if not recipe.hard_example_mining:
         return UniformSampler(split.train, batch=recipe.batch, seed=recipe.seed)
     difficulty = DifficultyTracker(build_strata(examples.rows.select_columns(list(STRATUM_COLUMNS))), split.train)
@@ -216,7 +221,7 @@ def _make_sampler(examples: HubExamples, split: Split, recipe: Recipe) -> StepSa
 
 
 def _load_start_adapter(adapter: Any, hub: HubModelInfo, start: Path) -> None:
-    """Take over the adapter of a bundle of the same base model."""
+    """Load the adapter of a bundle with the same base model. Raises `RecipeError` (LC412)."""
     stored, weights = read_adapter(start)
     if stored is None or stored.merged or stored.sha256 != hub.sha256:
         message = "holds no adapter of this model."

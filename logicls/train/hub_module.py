@@ -1,4 +1,4 @@
-"""The Lightning side of training an adapter: loss, optimiser, checkpoints of what is trained alone."""
+"""Lightning module and callbacks for LoRA fine-tuning: loss, optimizer, checkpoints of the trained weights alone."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ from logicls.train.sampler import DifficultySampler, ResamplingCallback
 
 
 def score_answers(model: Any, batch: Batch) -> tuple[Float[Tensor, " batch"], Bool[Tensor, " batch"]]:
-    """Mean cross-entropy over the tokens of each answer, and whether each of them is the likeliest.
+    """Compute the mean cross-entropy over the tokens of each answer, and whether each token is the likeliest one.
 
-    Each example counts the same, whichever others are in its batch and however that is divided.
+    Each example has the same weight, whichever others are in its batch and however the batch is split.
     """
     inputs = move_inputs(model, {name: value for name, value in batch.items() if name != "question"})
     labels = inputs.pop("labels")
@@ -43,7 +43,7 @@ def score_answers(model: Any, batch: Batch) -> tuple[Float[Tensor, " batch"], Bo
 
 
 class HubTrainingModule(lightning.LightningModule):
-    """Trains the adapter of a hub model."""
+    """Training of a hub model's adapter."""
 
     strict_loading = False  # a checkpoint holds what is trained alone
 
@@ -53,22 +53,22 @@ class HubTrainingModule(lightning.LightningModule):
         self.steps, self.lr, self.weight_decay, self.seed = steps, lr, weight_decay, seed
 
     def training_step(self, batch: Batch, number: int) -> dict[str, Tensor]:
-        """`loss`, the mean of the examples'; of each its loss, whether it is right, and the number of its question."""
+        """Return `loss`, the mean over the examples; and each example's loss, correctness and question number."""
         # Chance depends on the step alone, so that a resumed run drops out the same.
         torch.manual_seed(self.seed * 1_000_003 + self.global_step * 101 + number % 101)
         loss, is_correct = score_answers(self.model, batch)
-        details = {"question_loss": loss.detach(), "question_right": is_correct, "question": batch["question"]}
+        details = {"question_loss": loss.detach(), "question_correct": is_correct, "question": batch["question"]}
         return {"loss": loss.mean(), **details}
 
     def configure_optimizers(self) -> Any:
-        """AdamW on what is trained; one cycle up and down again."""
+        """Configure AdamW on the trained weights with the one-cycle policy (see `configure_one_cycle`)."""
         parameters = [weight for weight in self.model.parameters() if weight.requires_grad]
         optimiser = torch.optim.AdamW(parameters, lr=self.lr, weight_decay=self.weight_decay, betas=(0.9, 0.98))
         cycle = torch.optim.lr_scheduler.OneCycleLR(optimiser, self.lr, total_steps=self.steps + 1, pct_start=0.1)
         return {"optimizer": optimiser, "lr_scheduler": {"scheduler": cycle, "interval": "step"}}
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Leave out what is frozen: it may be gigabytes, and the base model has it."""
+        """Remove frozen weights from the checkpoint: they may take gigabytes, and the base model has them."""
         names = {name for name, weight in self.named_parameters() if weight.requires_grad}
         state = checkpoint["state_dict"]
         checkpoint["state_dict"] = {name: state[name] for name in names}
@@ -81,9 +81,14 @@ class HubResamplingCallback(ResamplingCallback):
         super().__init__(sampler, log, ProcessRank())
         self.parts: list[Any] = []
 
+    @property
+    def state_key(self) -> str:
+        """Name of the state in checkpoints, as earlier releases wrote it."""
+        return "HubResample"
+
     def on_train_batch_end(self, trainer: Any, module: Any, outputs: Any, batch: Any, batch_idx: int) -> None:
-        """After each part of a batch; a step is over when its last part is."""
-        self.parts.append([outputs[name].cpu() for name in ("question", "question_loss", "question_right")])
+        """Collect a part's results; update the sampler when the last part of a step is done."""
+        self.parts.append([outputs[name].cpu() for name in ("question", "question_loss", "question_correct")])
         if len(self.parts) < trainer.accumulate_grad_batches:
             return
         question_numbers, losses, rights = (torch.cat(some).numpy() for some in zip(*self.parts, strict=True))
@@ -99,14 +104,14 @@ class HubResamplingCallback(ResamplingCallback):
 
 
 class HubCheckpointWriter(Callback):
-    """Tells the progress step by step, and keeps a resumable checkpoint, replaced atomically."""
+    """Notifies of each step, and writes a checkpoint every few steps that replaces the previous one atomically."""
 
     def __init__(self, path: Path, *, every: int, on_step: StepCallback) -> None:
         self.path, self.every, self.on_step = path, every, on_step
         self.parts: list[float] = []
 
     def on_train_batch_end(self, trainer: Any, module: Any, outputs: Any, batch: Any, batch_idx: int) -> None:
-        """After each part of a batch; a step is over when its last part is."""
+        """Collect a part's loss; notify and write when the last part of a step is done."""
         part_count = trainer.accumulate_grad_batches
         self.parts.append(float(outputs["loss"].detach()) * part_count)  # Lightning has divided it already
         if len(self.parts) < part_count:

@@ -1,7 +1,4 @@
-"""Before the first step of a hub model: every example through its processor, and one through the model both ways.
-
-How much memory a run needs, said before it starts.
-"""
+"""Preflight for a model of the hub: check every example and the model itself, and estimate memory and time."""
 
 from __future__ import annotations
 
@@ -24,35 +21,35 @@ from logicls.train.hub_dataset import EncodedTurn, HubExamples, Row, collate_tur
 from logicls.train.hub_module import score_answers
 
 ACTIVATION_BYTES = 34
-"""Bytes a token, layer and unit of width that are kept for the way back, at two bytes a number.
+"""Bytes of activations per token, layer and unit of width, at two bytes per number.
 
-Source: Korthikanti et al. 2022 (arXiv 2205.05198), section 4.1, without the attention matrix, which is not kept.
+Source: Korthikanti et al. 2022 (arXiv 2205.05198), section 4.1, without the attention matrix, which is not stored.
 """
 
 
 @dataclass(frozen=True, slots=True)
 class MemoryEstimate:
-    """Bytes at the same time, at most."""
+    """Peak memory in bytes."""
 
     weights: int
-    """Of the model, as it is loaded."""
+    """The model's weights, as loaded."""
     optimizer: int
-    """The adapter's gradients and the optimiser's two means, 32 bits each."""
+    """Gradients of the adapter and the optimizer's two moments, 32 bits each."""
     activations: int
-    """What lies between the layers until the way back."""
+    """Activations that the backward pass needs."""
     logits: int
-    """Of the answers' tokens, with their gradients."""
+    """Logits of the answers' tokens, and their gradients."""
 
     @property
     def total(self) -> int:
-        """Bytes."""
+        """Sum of the parts."""
         return self.weights + self.optimizer + self.activations + self.logits
 
 
 def estimate_memory(
     model: Any, *, rows: int, tokens: int, answer_tokens: int, gradient_checkpointing: bool
 ) -> MemoryEstimate:
-    """The memory for a part of a batch: so many `rows` of `tokens`, of which `told` are an answer's."""
+    """Estimate the memory of a part of a batch: `rows` of `tokens`, of which `answer_tokens` are an answer's."""
     config = model.config.get_text_config(decoder=True)
     size = torch.finfo(model.dtype).bits // 8
     layer = rows * tokens * config.hidden_size * ACTIVATION_BYTES * size // 2
@@ -65,68 +62,68 @@ def estimate_memory(
 
 
 def read_available_memory() -> int:
-    """Bytes that the GPU has, or the machine where there is none."""
+    """Return the bytes of the GPU's memory, or of the machine's where there is no GPU."""
     if torch.cuda.is_available():
         return int(torch.cuda.mem_get_info()[1])
     return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
 
 
 def format_bytes(count: int) -> str:
-    """As people say it."""
+    """Format a number of bytes as MB or GB."""
     return f"{count / 1e9:.1f} GB" if count >= 1e8 else f"{count / 1e6:.1f} MB"
 
 
 MIN_VISUAL_TOKENS = 1.0
-"""Visual tokens below which a component may not be seen apart from what is around it."""
+"""Visual tokens below which a component may not be distinguished from its surroundings."""
 MAX_SHAPES = 8
-"""So many kinds of pictures, by what the processor makes of them, are shown to the model itself."""
+"""Distinct input shapes that are run through the model itself."""
 MAX_LISTED = 5
-"""Examples that an error lists."""
+"""Examples that an error message lists."""
 LOGIT_TOLERANCE = 0.05
-"""How far logits may be apart, in standard deviations, with numbers of 32 bits; six times as far with 16."""
+"""Allowed difference of logits in their standard deviations, with 32-bit numbers; six times as much with 16 bits."""
 
 
 @dataclass(frozen=True, slots=True)
 class HubPreflightResult:
-    """What preflight found."""
+    """Facts about the examples, as the model's processor encodes them."""
 
     count: int
     lengths: tuple[int, ...]
-    """Tokens of the longest question of each example, with photo and answer, sorted."""
+    """Tokens of each example's longest question, photo and answer included, sorted."""
     visual_tokens: tuple[int, int]
     """Fewest and most visual tokens of a photo."""
     answer_tokens: int
     """Tokens of the longest answer."""
     max_tokens: int
-    """Tokens that the model can read."""
+    """Context length of the model."""
     smallest_component: tuple[str, float, int]
-    """Component whose box covers the fewest visual tokens, how many, and the number of the example."""
+    """Component whose box covers the fewest visual tokens, their number, and the number of the example."""
     max_boxes: int
-    """Most boxes or values in one answer."""
+    """Largest number of boxes or values in an answer."""
     longest_example: int
     """Number of the example with the most tokens."""
 
     @property
     def report(self) -> list[str]:
-        """Plain lines for the terminal."""
+        """Lines of text for the terminal."""
         name, tokens, number = self.smallest_component
         fewest, most = self.visual_tokens
         visual = f"{most}" if fewest == most else f"{fewest} to {most}"
         nearly_all = self.lengths[int(0.95 * (len(self.lengths) - 1))]
         lines = [
             f"{self.count} examples of at most {self.lengths[-1]} tokens, 95 % of at most {nearly_all}; "
-            f"{visual} of them visual; the model reads {self.max_tokens}",
+            f"{visual} of them visual; the context length is {self.max_tokens}",
             f"smallest component: {name}, {tokens:.1f} visual tokens (example {number})",
         ]
         if tokens < MIN_VISUAL_TOKENS:
-            lines.append(f"warning: {name} may be too small to be read; crop the photos, or let the processor make "
+            lines.append(f"warning: {name} may be too small; crop the photos, or let the processor make "
                          "larger pictures (hub.processor in the recipe)")  # fmt: skip
         return lines
 
 
 @dataclass(slots=True)
 class _TokenStatistics:
-    """What the examples came to so far."""
+    """Token counts over the examples so far."""
 
     lengths: list[int]
     visual_tokens: list[int]
@@ -137,7 +134,7 @@ class _TokenStatistics:
     def add(
         self, number: int, row: Row, inputs: Mapping[str, Tensor], turns: Sequence[EncodedTurn], image_token: int
     ) -> None:
-        """One more example. `image`: the token that stands for a visual one."""
+        """Add an example; `image_token` is the placeholder of a visual token."""
         prompt_tokens = int(inputs["input_ids"].shape[1])
         self.lengths.append(prompt_tokens + max(len(turn.question) + len(turn.answer) for turn in turns))
         self.visual_tokens.append(int((inputs["input_ids"] == image_token).sum()))
@@ -145,7 +142,7 @@ class _TokenStatistics:
         self.max_boxes = max(self.max_boxes, *map(len, row["boxes"]), *map(len, row["values"]))
 
     def measure_components(self, number: int, row: Row, visual_tokens: int) -> None:
-        """The smallest component of an example whose photo is shown by so many visual tokens."""
+        """Update the smallest component with those of an example, whose photo has that many visual tokens."""
         share = visual_tokens / (row["width"] * row["height"])
         for query, boxes in zip(row["queries"], row["boxes"], strict=True):
             for box in boxes:
@@ -157,11 +154,17 @@ class _TokenStatistics:
 def preflight_hub(
     examples: HubExamples, model: Any, name: str, *, on_progress: Callable[[int], None] = lambda _: None
 ) -> HubPreflightResult:
-    """Look at every example. `done` is told how many more it has seen.
+    """Check every example with the model's processor, and some with the model itself.
+
+    Args:
+        examples: Rows with processor and codec.
+        model: The model.
+        name: Its name, for error messages.
+        on_progress: Takes the number of examples checked since its last call.
 
     Raises:
-        DataError: An example is too long for the model (LC433), its photo does not go through the processor and the
-            model as it should (LC432), or has no readable picture (LC403).
+        DataError: An example is too long for the model (LC433), its photo is not processed as it should be (LC432),
+            or cannot be decoded (LC403).
     """
     config = model.config
     limits = config.get_text_config(decoder=True).max_position_embeddings, examples.processor.tokenizer.model_max_length
@@ -186,21 +189,22 @@ def preflight_hub(
 
 
 def read_image_token(config: Any) -> int:
-    """The token that stands for a visual one; families have it under one of two names."""
+    """Read the placeholder token of visual tokens, which has one of two names in a model's configuration."""
     return int(config.image_token_id if hasattr(config, "image_token_id") else config.image_token_index)
 
 
 def _process(examples: HubExamples, number: int, name: str) -> dict[str, Tensor]:
+    """Process the photo of an example. Raises `DataError` (LC432)."""
     image = examples.image(number)
     try:
         return make_inputs(examples.processor, examples.codec.chat_format, [image])
     except (ValueError, TypeError, ZeroDivisionError) as error:
-        raise _processor_error(name, number, f"its processor does not take the photo: {error}") from error
+        raise _processor_error(name, number, f"the processor refuses the photo: {error}") from error
 
 
 @torch.inference_mode()
 def _check_placeholders(model: Any, inputs: Mapping[str, Tensor], number: int, name: str) -> None:
-    """The model itself holds the placeholders against what it sees of the photo."""
+    """Run a photo through the model, which compares placeholders with visual tokens. Raises `DataError` (LC432)."""
     try:
         model(**move_inputs(model, inputs), use_cache=False, logits_to_keep=1)
     except (ValueError, RuntimeError, IndexError) as error:
@@ -208,27 +212,29 @@ def _check_placeholders(model: Any, inputs: Mapping[str, Tensor], number: int, n
 
 
 def _processor_error(name: str, number: int, message: str) -> DataError:
+    """Make the error for an example that the processor or model refuses."""
     text = message.strip().splitlines()[0].rstrip(".")
     return DataError(Problem("LC432", f"example {number}: {text}.", name, advice="Check the model's processor files."))
 
 
 def _check_lengths(lengths: Sequence[int], limit: int, name: str) -> None:
+    """Raise `DataError` (LC433) for examples with more tokens than the model's context."""
     long = [number for number, length in enumerate(lengths) if length > limit]
     if long:
         listed = ", ".join(map(str, long[:MAX_LISTED])) + (
             f" and {len(long) - MAX_LISTED} more" if len(long) > MAX_LISTED else ""
         )
-        message = f"example {listed}: up to {max(lengths)} tokens, and the model reads {limit}; nothing is cut off."
+        message = f"example {listed}: up to {max(lengths)} tokens, more than the context length of {limit}."
         advice = "Let the processor make smaller pictures (hub.processor in the recipe)."
         raise DataError(Problem("LC433", message, name, advice=advice))
 
 
 @torch.inference_mode()
 def check_shared_prefix(examples: HubExamples, model: Any, name: str) -> None:
-    """One photo's questions side by side, as prediction reads them, against each of them read from the beginning.
+    """Compare questions answered from a shared photo prefix, as in prediction, with each answered from the beginning.
 
     Raises:
-        DataError: They differ: what was computed of the photo cannot be shared among questions (LC434).
+        DataError: They differ: the model's photo prefix cannot be shared between questions (LC434).
     """
     inputs, turns = _process(examples, 0, name), list(examples.turns(examples.rows[0]))[:4]
     rows = [[*turn.question, *turn.answer] for turn in turns]
@@ -249,12 +255,13 @@ def check_shared_prefix(examples: HubExamples, model: Any, name: str) -> None:
 
 
 def _shared_prefix_error(name: str, message: str) -> DataError:
-    text = f"questions cannot be answered side by side with this model: {message}."
+    """Make the error for a model whose photo prefix cannot be shared."""
+    text = f"questions cannot share a photo prefix with this model: {message}."
     return DataError(Problem("LC434", text, name, advice="Choose a model of another family."))
 
 
 def measure_part_time(examples: HubExamples, model: Any, preflight_result: HubPreflightResult, rows: int) -> float:
-    """How long a part of a batch takes, forth and back, with the longest example in all its rows; changes nothing."""
+    """Measure a part's forward and backward pass in seconds, with the longest example in all rows; changes nothing."""
     turns = list(examples.turns(examples.rows[preflight_result.longest_example]))
     turn = max(turns, key=lambda turn: len(turn.question) + len(turn.answer))
     image = examples.image(preflight_result.longest_example)

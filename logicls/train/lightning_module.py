@@ -32,12 +32,15 @@ def run_training_loop(
     rank: ProcessRank,
     parts: int = 1,
 ) -> None:
-    """Train until step `steps`, from the beginning or from `checkpoint`, with gradients clipped at norm 1.
+    """Train until step `steps` with gradients clipped at norm 1.
 
     Args:
         module: Computes loss, optimizer and schedule.
         batches: An iterable dataset of batches.
         callbacks: Called in this order; the checkpoint writer is last.
+        steps: Number of the last step.
+        checkpoint: Checkpoint to resume from; None: from the beginning.
+        rank: This process.
         parts: Gradient accumulation: batches per optimizer step.
     """
     logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
@@ -87,12 +90,10 @@ class NanoTrainingModule(lightning.LightningModule):
         self.steps, self.lr, self.weight_decay, self.seed = steps, lr, weight_decay, seed
 
     def training_step(self, batch: Batch, _: int) -> dict[str, Tensor]:
-        """Return `loss`, the weighted mean over the answers, and `question_loss` and `question_right` [batch
-        questions].
-        """
+        """Return `loss`, the weighted mean over answers; `question_loss`, `question_correct` [batch questions]."""
         seed_step(self.seed, self.global_step)
         out = self.model(**batch)
-        return {"loss": out.loss, "question_loss": out.question_loss, "question_right": out.question_correct}
+        return {"loss": out.loss, "question_loss": out.question_loss, "question_correct": out.question_correct}
 
     def configure_optimizers(self) -> Any:
         """Return optimizer and schedule (see `configure_one_cycle`)."""
@@ -134,8 +135,9 @@ class CheckpointWriter(Callback):
         Args:
             path: File of the checkpoint.
             every: Steps between checkpoints.
-            on_step: Called after each step with its mean loss, in the first process.
-            on_saved: Called when a checkpoint is on disk, in the first process.
+            rank: This process; the first one calls `on_step` and `on_saved`.
+            on_step: Called after each step with its mean loss.
+            on_saved: Called when a checkpoint is on disk.
         """
         self.path, self.every, self.rank, self.on_step, self.on_saved = path, every, rank, on_step, on_saved
 

@@ -73,24 +73,24 @@ def plot_loss(path: Path, out: Path, validation: Path | None = None) -> None:
     mean = np.convolve(losses, np.ones(span) / span, mode="valid")
     figure, (axes,) = _make_figure(1)
     axes.plot(steps, losses, linewidth=0.6, alpha=0.4, marker="." if len(losses) < 30 else "")
-    axes.plot(steps[span - 1 :], mean, linewidth=1.5, label="learned")
+    axes.plot(steps[span - 1 :], mean, linewidth=1.5, label="training")
     validation_points = read_metric(validation) if validation else []
     if validation_points:
-        axes.plot(*zip(*validation_points, strict=True), linewidth=1, marker=".", label="kept aside")
+        axes.plot(*zip(*validation_points, strict=True), linewidth=1, marker=".", label="validation")
         axes.legend(fontsize=8)
-    axes.set(xlabel="step", ylabel="loss", yscale="log", title="training loss")
+    axes.set(xlabel="step", ylabel="loss", yscale="log", title="loss")
     _save_figure(figure, [axes], out)
 
 
 def plot_rewards(path: Path, validation: Path, out: Path) -> None:
     """Plot the rewards of training and validation, and the exact match of validation, as a PNG."""
     figure, (rewards, exact) = _make_figure(2)
-    rewards.plot(*_split_points(read_metric(path, "reward")), linewidth=1, alpha=0.6, label="learned, drawn by chance")
-    rewards.plot(*_split_points(read_metric(validation, "reward")), marker=".", label="kept aside")
+    rewards.plot(*_split_points(read_metric(path, "reward")), linewidth=1, alpha=0.6, label="training (sampled)")
+    rewards.plot(*_split_points(read_metric(validation, "reward")), marker=".", label="validation")
     rewards.legend(fontsize=8)
     rewards.set(xlabel="step", title="mean reward")
-    exact.plot(*_split_points(read_metric(validation, "exact")), marker=".")
-    exact.set(xlabel="step", title="kept aside: examples without an error")
+    exact.plot(*_split_points(read_metric(validation, "exact_match")), marker=".")
+    exact.set(xlabel="step", title="validation: exact match")
     _save_figure(figure, [rewards, exact], out)
 
 
@@ -104,8 +104,8 @@ def plot_by_class(path: Path, out: Path, columns: Iterable[tuple[str, str]]) -> 
     rows, panels = read_rows(path), list(columns)
     figure, all_axes = _make_figure(len(panels))
     for axes, (column, title) in zip(all_axes, panels, strict=True):
-        for class_ in dict.fromkeys(row["kind"] for row in rows):
-            points = [(int(row["step"]), float(row[column])) for row in rows if row["kind"] == class_]
+        for class_ in dict.fromkeys(row["class"] for row in rows):
+            points = [(int(row["step"]), float(row[column])) for row in rows if row["class"] == class_]
             axes.plot(*zip(*points, strict=True), linewidth=1, label=class_, marker="." if len(points) < 3 else "")
         axes.set(xlabel="step", title=title)
     if rows:

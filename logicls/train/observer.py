@@ -1,4 +1,4 @@
-"""Notifications of a training run: one object of callbacks that `fit`, `fit_hub` and `fit_grpo` call while they work."""
+"""Notifications of a training run: one object with the callbacks of `fit`, `fit_hub` and `fit_grpo`."""
 
 from __future__ import annotations
 

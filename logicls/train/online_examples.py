@@ -1,7 +1,4 @@
-"""Examples that are made while training, so that the model sees each of them once: their part of every batch.
-
-Examples for a model that is being trained: made when they are needed, and never written.
-"""
+"""Online synthesis: examples that are made during training and used once, as a share of every batch."""
 
 from __future__ import annotations
 
@@ -30,32 +27,32 @@ from logicls.train.encoding import EncodedExample, ExampleEncoder
 from logicls.train.preflight import PreflightResult
 
 MAX_ATTEMPTS = 8
-"""Examples that are tried in the place of one that has more boxes than the model is made for."""
+"""Examples that are tried where one has more boxes than the model is made for."""
 ATTEMPT_STRIDE = 1 << 32
-"""From the number of an example to that of the next one that is tried in its place."""
+"""Distance between the numbers of successive attempts for an example."""
 
 
 @dataclass(frozen=True, slots=True)
 class OnlineExample:
-    """An example as the model sees it."""
+    """Synthetic example at the model's input size."""
 
     pixels: UInt8[np.ndarray, "height width 3"]
     row: Mapping[str, Any]
-    """Questions and answers, in the columns of the dataset; boxes in pixels of the photo, whose size it has, too."""
+    """Questions and answers, in the columns of the dataset; size and boxes are in pixels of the photo."""
 
 
 def make_online_job(size: tuple[int, int], max_boxes: int) -> ExampleTask[OnlineExample]:
-    """Makes an example for an input of `size` (height, width) with at most so many boxes in an answer."""
+    """Make a job that synthesises an example for an input of `size` (height, width), at most `max_boxes` per answer."""
     return partial(_make_example, size=size, max_boxes=max_boxes)
 
 
 def _make_example(
     maker: ExampleGenerator, seed: int, number: int, *, size: tuple[int, int], max_boxes: int
 ) -> OnlineExample:
-    """The example, or the first of those that stand in for it that has no more boxes.
+    """Make an example, or the first of its replacements with few enough boxes.
 
     Raises:
-        DataError: Not one of them has (LC405).
+        DataError: All of them have too many boxes (LC405).
     """
     for attempt in range(MAX_ATTEMPTS):
         rendered = maker.render(seed, number + attempt * ATTEMPT_STRIDE)
@@ -63,33 +60,35 @@ def _make_example(
         if max(len(answer.boxes) for answer in example.answers) <= max_boxes:
             rng = np.random.default_rng([seed, 3, example.seed])
             return OnlineExample(letterbox(size, rendered.photo), build_question_columns(maker, example, rng))
-    message = f"example {number}, made while training, has more than {max_boxes} boxes in an answer, and so have "
-    message += f"{MAX_ATTEMPTS - 1} others."
+    message = (
+        f"online example {number} and {MAX_ATTEMPTS - 1} replacements have more than {max_boxes} boxes in an answer."
+    )
     raise DataError(Problem("LC405", message, advice="Make a larger set with `logicls synth`, and train on that one."))
 
 
 EncodedPart = tuple[list[EncodedExample], np.ndarray]
-"""Examples, and their pixels, uint8 [examples height width 3]."""
+"""Encoded examples, and their pixels, uint8 [examples height width 3]."""
 
 
 @dataclass(frozen=True, slots=True)
 class OnlineExamples:
-    """Where the fresh examples of a run come from."""
+    """Source of a run's online examples."""
 
     source: SynthesisSource
     job: ExampleTask[OnlineExample]
     encoder: ExampleEncoder
     first_number: int
-    """Number of the first one: after those of the set."""
+    """Number of the first example, after those of the set."""
     per_batch: int
-    """So many a batch."""
+    """Online examples in a batch."""
     workers: int
     rank: ProcessRank = SINGLE_PROCESS
 
     def generate_parts(self, start: int, stop: int) -> Generator[EncodedPart, None, None]:
-        """This process's share of the fresh part of each batch from step `start` to `stop`; it depends on the step.
+        """Yield this process's share of the online part of each batch from step `start` to `stop`.
 
-        Close it to end the processes. Raises `DataError` as `produce` does.
+        Parts depend on the step alone. Close the generator to end the worker processes. Raises `DataError` as
+        `run_tasks` does.
         """
         numbers = self.rank.shard(
             range(self.first_number + start * self.per_batch, self.first_number + stop * self.per_batch)
@@ -102,10 +101,11 @@ class OnlineExamples:
 
     @property
     def report(self) -> str:
-        """A plain line for the terminal."""
+        """Line of text for the terminal."""
         scene = self.source.dataset.scenes[0]
-        where = f"{len(self.source.dataset.scenes)} photos of {scene.width} x {scene.height} pixels"
-        return f"{self.per_batch} examples of each batch are made while training, of {where}, by {self.workers} process(es)"
+        photos = f"{len(self.source.dataset.scenes)} photos of {scene.width} x {scene.height} pixels"
+        processes = "1 process" if self.workers == 1 else f"{self.workers} processes"
+        return f"online synthesis: {self.per_batch} examples of each batch, of {photos}, by {processes}"
 
 
 def open_online_examples(
@@ -118,12 +118,19 @@ def open_online_examples(
     workers: int,
     excluded_photos: Collection[str] = (),
 ) -> OnlineExamples | None:
-    """Fresh examples for a run on the set in `synth`, `share` of each batch; None where that is none.
+    """Open the source photos of the set in `synth` for online synthesis; None where its share of a batch is no example.
 
-    They are made of all photos but those `without`.
+    Args:
+        synth: Folder of the set.
+        preflight: The checked set.
+        share: Share of each batch.
+        batch: Examples in a batch.
+        verdict_weight: Loss weight of the stated verdict.
+        workers: Processes that synthesise.
+        excluded_photos: Source photos that are not used (the validation set).
 
     Raises:
-        DataError: The photos that the set was made of are not there any more, or are annotated otherwise (LC406).
+        DataError: The source photos were moved, or differ from those that the set was made of (LC406).
     """
     per_batch = round(share * batch)
     if not per_batch:
@@ -138,25 +145,27 @@ def open_online_examples(
 
 
 def _exclude_photos(photos: Collection[str], source: SynthesisSource) -> SynthesisSource:
+    """Remove photos from a source."""
     scenes = tuple(scene for scene in source.dataset.scenes if scene.photo not in photos)
     return replace(source, dataset=replace(source.dataset, scenes=scenes))
 
 
 def _load_source(synth: Path, manifest: Mapping[str, object]) -> SynthesisSource:
-    """What the set was made of."""
+    """Load what the set was made of, as its manifest names it. Raises `DataError` (LC406)."""
     data = Path(str(manifest.get("data", "")))
     if "data" not in manifest or not (data / "annotations.json").is_file():
         where = f" at {data}" if "data" in manifest else ""
-        raise _source_error(synth, f"the annotated photos that it was made of are not there{where}.")
+        raise _source_error(synth, f"the annotated photos that it was made of were not found{where}.")
     source = load_source(
         SynthesisRequest(synth / "spec.yaml", data, synth, int(str(manifest["count"])), int(str(manifest["seed"])))
     )
     differs = [key for key, now in hash_inputs(source.spec, data).items() if manifest.get(key) != now]
     if differs:
-        raise _source_error(synth, f"the {' and '.join(differs)} are not those that it was made with.")
+        raise _source_error(synth, f"the {' and '.join(differs)} changed since it was made.")
     return source
 
 
 def _source_error(synth: Path, message: str) -> DataError:
-    advice = "Make the set again with `logicls synth`, or train without fresh examples."
+    """Make the error for a source that is missing or differs."""
+    advice = "Make the set again with `logicls synth`, or train without online examples."
     return DataError(Problem("LC406", message, relative_path(synth), advice=advice))

@@ -1,4 +1,4 @@
-"""Before the first step: every example through the processor, so that nothing is found out in the middle of a run."""
+"""Preflight: read, check and encode every example before the first step, so that errors come before the run."""
 
 from __future__ import annotations
 
@@ -27,49 +27,50 @@ from logicls.train.encoding import EncodedExample, ExampleEncoder, decode_image
 from logicls.train.resolution_check import ResolutionCheck, check_resolution, shorter_side
 
 MIN_TOKENS_ACROSS = 1.0
-"""Visual tokens on a thing's shorter side below which it is hard to tell from its neighbours: two cells of the map."""
+"""Visual tokens on an instance's shorter side for telling it from its neighbours: two feature-map cells."""
 MIN_TOKENS_APART = 1.25
-"""Visual tokens between the centres of neighbours below which they are likely to be read as one: 2.5 cells."""
+"""Visual tokens between the centres of neighbours for detecting both: 2.5 feature-map cells."""
 MIN_VISUAL_TOKENS, MAX_VISUAL_TOKENS = 128, 640
-"""Visual tokens of a photo, where a recipe leaves them to preflight."""
+"""Range of visual tokens per photo, where the recipe leaves them to preflight."""
 TAIL_SHARE = 0.05
-"""Share of a component's boxes that may be smaller, or closer, than what the visual tokens are chosen for."""
+"""Share of a component's boxes that may be smaller, or closer, than the visual tokens are chosen for."""
 ENCODED_COLUMNS = ["width", "height", "queries", "questions", "values", "boxes"]
-"""What is encoded."""
+"""Columns of a row that are encoded."""
 
 
 @dataclass(frozen=True, slots=True)
 class PreflightResult:
-    """What preflight found, and the examples ready for training."""
+    """Checked dataset: processor and encoded examples, with the facts that preflight reports."""
 
     spec: Spec
     processor: NanoProcessor
     examples: tuple[EncodedExample, ...]
     pixels: np.ndarray
-    """uint8 [examples, height, width, 3], mapped from disk."""
+    """uint8 [examples height width 3], memory-mapped."""
     max_text_tokens: int
     """Text tokens of the longest example, all questions together."""
     smallest_component: tuple[str, float, int]
-    """Component whose box is the narrowest, visual tokens on its shorter side, and the number of the example."""
+    """Component with the narrowest box, visual tokens on the box's shorter side, and number of the example."""
     max_boxes: int
-    """Most boxes in one answer."""
+    """Largest number of boxes in an answer."""
     resolution: ResolutionCheck
-    """How well the values of attributes can be told from the input's own pixels."""
+    """Check whether attributes can be read at the input's resolution."""
 
     @property
     def report(self) -> list[str]:
-        """Plain lines for the terminal."""
+        """Lines of text for the terminal."""
         name, tokens, number = self.smallest_component
+        height, width = self.processor.image_processor.size
         lines = [
             f"{len(self.examples)} examples, {self.processor.image_tokens} visual tokens, "
-            f"at most {self.max_text_tokens} words' tokens; input {self.processor.image_processor.size} (height, width)",
+            f"at most {self.max_text_tokens} text tokens; input {height} x {width} pixels",
             f"smallest component: {name}, {tokens:.1f} visual tokens across (example {number})",
         ]
         if tokens < MIN_TOKENS_ACROSS:
-            wanted = round(self.processor.image_tokens * (MIN_TOKENS_ACROSS / tokens) ** 2)
+            required = round(self.processor.image_tokens * (MIN_TOKENS_ACROSS / tokens) ** 2)
             lines.append(
-                f"warning: {name} is small: neighbours may be read as one, and its sides roughly; "
-                f"crop the photos, or raise visual_tokens (to {wanted})"
+                f"warning: {name} is small: neighbours may be detected as one, and boxes are inaccurate; "
+                f"crop the photos, or raise visual_tokens (to {required})"
             )
         return lines + self.resolution.report(self.processor.image_processor.detail)
 
@@ -85,13 +86,24 @@ def preflight(
     max_examples: int | None = None,
     on_progress: Callable[[int], None] = lambda _: None,
 ) -> PreflightResult:
-    """Read the dataset in `synth`, encode it; pixels go to `cache`.
+    """Read, check and encode the dataset in `synth`; its photos are resized once and cached on disk.
 
-    `visual_tokens` left out are chosen so that 95 % of the boxes of each component have a token on their shorter side,
-    and 1.25 from their centre to that of the nearest one like them, within 128 and 640; then `detail`, if it is left
-    out, too, so that values that a plain classifier cannot tell are told from 32 pixels across, as far as photos have
-    them (`legible`). `base` is the folder of the weights that training begins with: its words are kept. With `most` it
-    looks at the first so many examples alone. `done` is told how many more it has seen. Raises `DataError`.
+    Args:
+        synth: Folder that `logicls synth` wrote.
+        cache: Folder for resized photos.
+        visual_tokens: Size of the input in tokens. None: so many, between 128 and 640, that 95 % of each
+            component's boxes have a token on their shorter side, and 1.25 between their centre and the nearest one of
+            the same component.
+        detail: Resolution of crops relative to the input. None: 1 if `visual_tokens` is given, else so much that
+            attributes that a linear classifier cannot read are read from 32 pixels, as far as photos have them
+            (`resolution_check`).
+        base: Folder of base weights, whose vocabulary is extended; None: a new vocabulary.
+        verdict_weight: Loss weight of the stated verdict.
+        max_examples: Read only so many examples, from the first on.
+        on_progress: Takes the number of examples read since its last call.
+
+    Raises:
+        DataError: There are no examples (LC402), or a photo cannot be decoded (LC403).
     """
     spec = load_spec(synth / "spec.yaml")
     rows = _load_rows(synth, cache, max_examples)
@@ -117,7 +129,7 @@ def preflight(
 
 
 def make_processor(spec: Spec, size: Sequence[int], base: Path | None, detail: int) -> NanoProcessor:
-    """The processor of a product's model, for inputs of that size (height, width): the base's, grown, or a new one."""
+    """Make the processor for an input of `size` (height, width); its vocabulary extends that of `base`, or is new."""
     queries = decompose(spec)
     if base is not None:
         return expand_processor(base, collect_values(queries), size, detail)
@@ -126,7 +138,7 @@ def make_processor(spec: Spec, size: Sequence[int], base: Path | None, detail: i
 
 
 def _choose_visual_tokens(rows: datasets.Dataset) -> int:
-    """Visual tokens with which few boxes of any component are narrower than `ENOUGH`, or closer than `APART`."""
+    """Choose the visual tokens by which nearly all boxes keep to `MIN_TOKENS_ACROSS` and `MIN_TOKENS_APART`."""
     lengths: dict[tuple[str, float], list[float]] = {}
     for row in rows.select_columns(["width", "height", "queries", "boxes"]):
         scale = (row["width"] * row["height"]) ** -0.5
@@ -141,7 +153,7 @@ def _choose_visual_tokens(rows: datasets.Dataset) -> int:
 
 
 def _neighbor_distances(boxes: Sequence[Sequence[float]]) -> list[float]:
-    """From the centre of each box to the nearest other one, in the boxes' unit; infinite where there is none."""
+    """Compute the distance from each box's centre to the nearest other one, in the boxes' unit; inf for one box."""
     centers = np.array([((x1 + x2) / 2, (y1 + y2) / 2) for x1, y1, x2, y2 in boxes]).reshape(-1, 2)
     distances = np.linalg.norm(centers[:, None] - centers, axis=-1)
     np.fill_diagonal(distances, np.inf)
@@ -149,7 +161,7 @@ def _neighbor_distances(boxes: Sequence[Sequence[float]]) -> list[float]:
 
 
 def _smallest_instance(row: Mapping[str, Any], processor: NanoProcessor) -> tuple[float, str]:
-    """Visual tokens on the shorter side of the narrowest box of an example, and the query that it answers."""
+    """Find the narrowest box of an example: visual tokens on its shorter side, and the query that it answers."""
     scale, _, _ = processor.image_processor.letterbox_transform(row["width"], row["height"])
     candidates = [
         (shorter_side(box) * scale / TOKEN_STRIDE, query)
@@ -160,18 +172,20 @@ def _smallest_instance(row: Mapping[str, Any], processor: NanoProcessor) -> tupl
 
 
 def count_examples(synth: Path) -> int:
-    """How many examples the dataset in `synth` has. Raises `DataError` where it has none."""
+    """Count the examples of the dataset in `synth`. Raises `DataError` (LC402) where it has none."""
     return sum(pq.read_metadata(shard).num_rows for shard in _find_shards(synth))
 
 
 def _find_shards(synth: Path) -> list[str]:
+    """List the parquet files of a dataset. Raises `DataError` (LC402) without any."""
     shards = sorted(str(path) for path in (synth / "data").glob("*.parquet"))
     if not shards:
-        raise DataError(Problem("LC402", "no examples here.", str(synth), advice="Make them with `logicls synth`."))
+        raise DataError(Problem("LC402", "contains no examples.", str(synth), advice="Make them with `logicls synth`."))
     return shards
 
 
 def _load_rows(synth: Path, cache: Path, max_examples: int | None) -> datasets.Dataset:
+    """Load the dataset with undecoded images."""
     datasets.disable_progress_bars()
     loaded: datasets.Dataset = datasets.load_dataset(
         "parquet", data_files=_find_shards(synth), split="train", cache_dir=str(cache / "arrow")
@@ -183,7 +197,7 @@ def _load_rows(synth: Path, cache: Path, max_examples: int | None) -> datasets.D
 def _cache_pixels(
     rows: datasets.Dataset, processor: NanoProcessor, cache: Path, on_progress: Callable[[int], None]
 ) -> np.ndarray:
-    """All photos in the model's size, made once and kept on disk. Raises `DataError` for one that cannot be read."""
+    """Letterbox all photos to the model's input, or map those of an earlier run. Raises `DataError` (LC403)."""
     height, width = processor.image_processor.shape
     key = hashlib.sha256(json.dumps([rows._fingerprint, height, width]).encode()).hexdigest()[:12]
     path = cache / f"pixels-{key}.npy"
@@ -201,9 +215,9 @@ def _cache_pixels(
 
 
 def select_epoch_batch(step: int, count: int, batch: int, seed: int) -> list[int]:
-    """Numbers of the examples of a step: every example once before any comes again, each time in another order.
+    """Select the examples of a step: sampling without replacement, with another permutation in each epoch.
 
-    It depends on the step's number and the seed alone, so that a resumed run goes on the same.
+    The selection depends on the step's number and the seed alone, so that a resumed run repeats it.
     """
     positions = np.arange(step * batch, (step + 1) * batch)
     epochs = {int(r): np.random.default_rng([seed, int(r)]).permutation(count) for r in set(positions // count)}

@@ -75,7 +75,7 @@ class CropSettings(BaseModel):
 
 
 class GrpoSettings(BaseModel):
-    """Settings of the stage `grpo` (Group Relative Policy Optimization: Shao et al. 2024, arXiv 2402.03300, sect. 4.1)."""
+    """Settings of the stage `grpo` (Group Relative Policy Optimization: Shao et al. 2024, arXiv 2402.03300)."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 

@@ -1,8 +1,8 @@
-"""From how many pixels the values of attributes are told, and whether it takes more than the input has.
+"""Resolution check: whether attribute values can be read at the input's resolution, or need crops of a finer one.
 
-Small things are not always hard to tell apart: a fruit's picture shows its colour in a few pixels, the pips of a die
-do not. So a plain classifier tries: if it tells the values on photos that it has not seen from the input's own pixels,
-the network will, and nothing has to be looked at closely.
+Small components are not always hard to read: the picture of a fruit shows its colour in a few pixels, the pips of a die
+do not show. A linear classifier is trained on the input's own pixels; if it generalises to other photos, the network
+will too, and no crops are needed.
 """
 
 from __future__ import annotations
@@ -27,41 +27,45 @@ from logicls.train.encoding import LOCATE_PREFIX, decode_image
 from logicls.train.recipe import MAX_DETAIL
 
 LEGIBLE_PIXELS = 32.0
-"""Pixels across from which on a small mark on a thing, such as the pips of a die, can be read."""
+"""Shorter side in pixels at which a small mark on a component, such as the pips of a die, can be read."""
 MIN_ACCURACY = 0.9
-"""Balanced accuracy from which on values are told from the input's own pixels."""
+"""Balanced accuracy of the linear classifier from which an attribute counts as readable."""
 MAX_EXAMPLES, MAX_INSTANCES = 240, 2000
-"""Examples and things by which that is found out."""
+"""Examples and instances that are used at most."""
 PATCH_SIDE = 12
-"""Pixels on a side in which the classifier is given a thing."""
+"""Side in pixels of the patches that are classified."""
 FOLDS = 3
+"""Folds of the cross-validation."""
 
 
 @dataclass(frozen=True, slots=True)
 class ResolutionCheck:
-    """How well the values of attributes can be told."""
+    """Result of the check."""
 
     attribute: str
-    """The one that is hardest to tell: that of the narrowest things of those that need a closer look, else of all."""
+    """Attribute that is hardest to read: of those that need crops, or of all, the one of the narrowest instances."""
     median_pixels: float
-    """Pixels of the input on the shorter side of its bearers, the median; infinite where nothing bears one."""
+    """Median of the shorter sides of its instances in pixels of the input; infinite without instances."""
     required_detail: int
-    """How many times the input's pixels on each axis it takes to tell it, as far as photos have them; 1: no more."""
+    """Resolution relative to the input, per axis, that it takes, as far as photos have it; 1: the input's own."""
 
     def report(self, detail: int) -> list[str]:
-        """A plain line for the terminal, where there is something to say; `detail`: what the model is given."""
-        requirement = f"{self.attribute} is told from {self.median_pixels * detail:.0f} pixels across"
+        """Describe the result in a line, if there is something to say; `detail` is the model's resolution."""
+        size = f"{self.attribute} is read from {self.median_pixels * detail:.0f} pixels across"
         if detail > 1:
-            return [f"{requirement}: photos come in {detail} times the input's pixels on each axis (detail)"]
+            return [f"{size}: crops have {detail} times the input's resolution (detail)"]
         if self.required_detail > 1:
-            return [
-                f"{requirement}, too few for a plain classifier: raise detail in the recipe (to {self.required_detail})"
-            ]
+            return [f"{size}, too few for a linear classifier: raise detail in the recipe (to {self.required_detail})"]
         return []
 
 
 def check_resolution(rows: Any, coarse: NanoImageProcessor) -> ResolutionCheck:
-    """Of a set's rows (a `datasets.Dataset` with undecoded images), as the model is given them."""
+    """Check the attributes of a dataset's rows at the resolution of `coarse`.
+
+    Args:
+        rows: A `datasets.Dataset` with undecoded images.
+        coarse: Image processor of the model's input.
+    """
     medians = _median_sides(rows, coarse)
     small = [query for query in sorted(medians, key=medians.__getitem__) if medians[query] < LEGIBLE_PIXELS]
     hard = next((query for query in small if measure_linear_accuracy(rows, coarse, query) < MIN_ACCURACY), None)
@@ -73,10 +77,11 @@ def check_resolution(rows: Any, coarse: NanoImageProcessor) -> ResolutionCheck:
 
 
 def measure_linear_accuracy(rows: Any, coarse: NanoImageProcessor, query: str) -> float:
-    """Mean share of an attribute's values that linear discriminants tell, of photos that they have not seen.
+    """Measure the balanced accuracy of linear discriminant analysis for an attribute, on photos not trained on.
 
-    From `PATCH` x `PATCH` pixels of each bearer, as it is in the input (Ledoit and Wolf 2004 for the covariance). 1
-    where there is but one value; 0 where there are too few photos to try.
+    Features are `PATCH_SIDE` x `PATCH_SIDE` pixels of each instance at the input's resolution; the covariance is shrunk
+    (Ledoit and Wolf 2004); folds are split by source photo. Returns 1 where there is only one value, 0 where there are
+    too few photos.
     """
     instances = list(islice(_extract_patches(rows, coarse, query), MAX_INSTANCES))
     values = np.array([value for _, value, _ in instances])
@@ -90,7 +95,7 @@ def measure_linear_accuracy(rows: Any, coarse: NanoImageProcessor, query: str) -
         0, 1, patches.shape
     )  # pixels that never vary have no covariance to invert
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # a value that no photo of a fold shows
+        warnings.simplefilter("ignore")  # a value that is missing in a fold
         predicted = cross_val_predict(
             LinearDiscriminantAnalysis(solver="lsqr", shrinkage="auto"),
             patches,
@@ -104,7 +109,7 @@ def measure_linear_accuracy(rows: Any, coarse: NanoImageProcessor, query: str) -
 def _extract_patches(
     rows: Any, coarse: NanoImageProcessor, query: str
 ) -> Iterator[tuple[Float[np.ndarray, " numbers"], str, str]]:
-    """Each bearer in a spread of the examples: what it looks like in the input, its value, and its source photo."""
+    """Yield patch, value and source photo of each instance, from evenly spaced examples."""
     step = max(len(rows) // MAX_EXAMPLES, 1)
     for number in range(0, len(rows), step):
         row = rows[number]
@@ -120,7 +125,7 @@ def _extract_patches(
 def _extract_patch(
     photo: Float[np.ndarray, "height across 3"], box: Float[np.ndarray, " 4"]
 ) -> Float[np.ndarray, " numbers"]:
-    """The pixels of a box, brought to a square."""
+    """Crop a box (pixels of the input) and resize it to a square; returns its flattened pixels."""
     (x1, y1), (x2, y2) = np.floor(box[:2]).astype(int), np.ceil(box[2:]).astype(int)
     x1, y1 = np.clip((x1, y1), 0, (photo.shape[1] - 1, photo.shape[0] - 1))
     inside = photo[y1 : max(y2, y1 + 1), x1 : max(x2, x1 + 1)]
@@ -128,7 +133,7 @@ def _extract_patch(
 
 
 def _median_sides(rows: Any, coarse: NanoImageProcessor) -> dict[str, float]:
-    """Of each attribute's question the median of its bearers' shorter sides, in pixels of the input."""
+    """Compute the median shorter side of each attribute's instances, in pixels of the input."""
     sides: dict[str, list[float]] = {}
     for row in rows.select_columns(["width", "height", "queries", "values", "boxes"]):
         scale, _, _ = coarse.letterbox_transform(row["width"], row["height"])
@@ -138,14 +143,14 @@ def _median_sides(rows: Any, coarse: NanoImageProcessor) -> dict[str, float]:
 
 
 def _attribute_instances(row: Mapping[str, Any], query: str) -> tuple[Sequence[str], Sequence[Sequence[float]]]:
-    """An attribute's values on an example, and the boxes of the things that bear it."""
+    """Return an attribute's values on an example, and the boxes of the instances that have it."""
     values = dict(zip(row["queries"], row["values"], strict=True))
     boxes = dict(zip(row["queries"], row["boxes"], strict=True))
     return values.get(query, ()), boxes.get(locate_query_id(query), ())
 
 
 def _required_detail(rows: Any, coarse: NanoImageProcessor, median_pixels: float) -> int:
-    """So many times the pixels, as far as most photos have them."""
+    """Compute the resolution at which instances reach `LEGIBLE_PIXELS`, limited by that of the median photo."""
     scales = [
         coarse.letterbox_transform(width, height)[0]
         for width, height in zip(rows["width"], rows["height"], strict=True)
@@ -155,5 +160,5 @@ def _required_detail(rows: Any, coarse: NanoImageProcessor, median_pixels: float
 
 
 def shorter_side(box: Sequence[float]) -> float:
-    """Shorter side of x1, y1, x2, y2."""
+    """Return the shorter side of a box x1, y1, x2, y2."""
     return min(box[2] - box[0], box[3] - box[1])

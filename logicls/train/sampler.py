@@ -1,29 +1,34 @@
-"""How hard each example is at the moment, and how much more often than an easy one it is therefore drawn.
+"""Difficulty-aware resampling: hard example mining combined with class balancing, without replacement.
 
-Errors are kept by *cell*, a question and the answer that it has: `locate:tablet` with five boxes is a cell, and so is
-`attribute:liquid.colour` with red. A cell is seen in many examples, so that its running error is known after few steps,
-also for examples that were not drawn yet, and one example with a wrong label cannot raise itself above its like.
+The sampling weight of example x is
 
-- e(c), running share of wrong answers, and l(c), running loss: exponential averages over the answers of cell c, each
-  new one weighing 1 - `MEMORY`. What was never seen counts as wrong, with the mean loss of its kind of question.
-- d(c) = e/2 + l / (l + L) / 2 with L the mean of l over the cells of the same kind of question (locate, attribute,
-  verdict), for boxes have another loss than words. Between 0 and 1.
-- D(x) = (mean of d(c)^4 over the cells of example x)^(1/4). One hard question among many easy ones counts more than in
-  their mean, and a question that is hard on every photo does not hide the others, as in their maximum.
-- R(x) = min(max(1, sqrt(m / f(k))), 4), the highest among the kinds k of x: the violations that it has, or none. f(k)
-  is a kind's share of the examples, m the median share of the violations.
-- weight(x) = min(R(x) · (1 + 3 · D(x)), 8).
+    w(x) = min(R(x) · (1 + G · D(x)), W),    G = `DIFFICULTY_GAIN` = 3,  W = `MAX_WEIGHT` = 8
 
-Weights lie between 1 and 8, so that what cannot be learned is drawn at most eight times as often as what is known by
-heart, and nothing is forgotten. The rarity is bounded by itself: f · R grows with f, so that no rare kind comes more
-often than a common one for its rarity alone.
+with the difficulty D(x) between 0 and 1 and the repeat factor R(x) of at least 1. Weights lie between 1 and 8: an
+example that cannot be learned (a wrong label) is drawn at most eight times as often as an easy one, and no example is
+forgotten.
 
-Sources: prioritised replay (Schaul et al. 2016, section 3.3: sampling by the last error, with a floor); repeat factors
-(Gupta et al. 2019, LVIS, appendix B.2: the square root of rarity, the highest factor of a picture's categories).
+*Difficulty.* Errors are tracked by stratum, a query together with its true answer: `locate:tablet` with five boxes is a
+stratum, and so is `attribute:liquid.colour` with red. Many examples share a stratum, so that its running error is known
+after few steps, for examples that were not drawn yet as well, and one wrong label cannot raise an example's weight by
+itself.
 
-Which examples a step takes: each as often as any other, or as often as its weight says.
+- e(s) and l(s): exponential moving averages of error rate and loss over the answers of stratum s, with decay `DECAY`
+  per answer. A stratum without answers has e = 1 and the mean loss of its query kind.
+- d(s) = e(s) / 2 + l(s) / (l(s) + L) / 2, with L the mean of l over the strata of the same query kind (locate,
+  attribute, verdict), as losses of boxes and of words are not comparable.
+- D(x) = (mean of d(s)^p over the strata s of x)^(1/p), p = `NORM_ORDER` = 4: a generalised mean, between the mean, in
+  which one hard question among many easy ones vanishes, and the maximum, in which one that is hard on every photo hides
+  the others.
 
-Difficulty-aware resampling as a part of the training loop: what each step says goes into the next draws.
+*Class balancing.* R(x) = max over the classes k of x of clip(sqrt(m / f(k)), 1, `MAX_REPEAT_FACTOR`). Classes are the
+violations of an example, or none; f(k) is the share of examples with class k, m its median over the violations. f · R
+grows with f: rarity alone never makes a rare class more frequent than a common one.
+
+Sources: loss-proportional sampling with a floor as in prioritised experience replay (Schaul et al. 2016, arXiv
+1511.05952, section 3.3, equation 1), which is used here without importance weights, as the shift of the distribution is
+intended; online hard example mining (Shrivastava et al. 2016, arXiv 1604.03540); repeat factor sampling (Gupta et al.
+2019, LVIS, arXiv 1908.03195, appendix B.2).
 """
 
 from __future__ import annotations
@@ -46,41 +51,45 @@ from logicls.train.metrics_log import MetricsLog, NullMetricsLog, plot_by_class
 from logicls.train.preflight import select_epoch_batch
 
 DECAY = 0.98
-"""What is left of a running mean after one more answer: it reaches back about fifty."""
+"""Decay of running means per answer; their memory is about fifty answers."""
 NORM_ORDER = 4
 DIFFICULTY_GAIN = 3.0
 MAX_REPEAT_FACTOR = 4.0
 MAX_WEIGHT = 8.0
+"""p, G, the upper limit of R, and W of the formula above."""
 NO_VIOLATION = "none"
-"""The kind of an example without a violation."""
+"""Class of an example without a violation."""
 STRATUM_COLUMNS = ("queries", "values", "boxes")
-"""Of a row: what its cells are made of."""
+"""Columns of a row that its strata are made of."""
 
 
 @dataclass(frozen=True, slots=True)
 class Strata:
-    """Which cells the answers of each example belong to, and of which kinds it is."""
+    """Strata of every answer in the dataset, and classes of every example, in compressed sparse row format."""
 
     names: tuple[str, ...]
-    query_kinds: Int[np.ndarray, " cells"]
-    """Number of the kind of question of each cell."""
-    offsets: Int[np.ndarray, " ends"]
-    """Where the entries of each example begin in `cell` and `question`; one more at the end."""
+    """Query and answer of each stratum."""
+    query_kinds: Int[np.ndarray, " strata"]
+    """Number of each stratum's query kind."""
+    offsets: Int[np.ndarray, " examples_plus_1"]
+    """First entry of each example in `stratum` and `question`; the last offset is the number of entries."""
     stratum: Int[np.ndarray, " entries"]
+    """Stratum of each entry."""
     question: Int[np.ndarray, " entries"]
-    """Number of the question in its example."""
+    """Number of each entry's question in its example."""
     classes: tuple[str, ...]
-    """Those that an example has, sorted; `none` is the last one."""
-    has_class: Bool[np.ndarray, "examples kinds"]
+    """Violations in the dataset, sorted; `none` is the last class."""
+    has_class: Bool[np.ndarray, "examples classes"]
+    """Class membership of each example."""
 
     def entries(self, numbers: Sequence[int]) -> tuple[Int[np.ndarray, " some"], Int[np.ndarray, " some"]]:
-        """Entries of those examples, and of each the place of its example among the numbers."""
+        """Return the entries of the examples `numbers`, and for each entry the position of its example in `numbers`."""
         spans = [np.arange(self.offsets[number], self.offsets[number + 1]) for number in numbers]
         return np.concatenate(spans), np.repeat(np.arange(len(spans)), list(map(len, spans)))
 
 
 def build_strata(rows: Iterable[Mapping[str, Any]]) -> Strata:
-    """The cells of the rows of a dataset, in their order. Of each row `COLUMNS` are needed."""
+    """Build the strata of a dataset's rows, which need `STRATUM_COLUMNS`."""
     names: dict[str, int] = {}
     kind_numbers: dict[str, int] = {}
     entries: list[tuple[int, int]] = []
@@ -97,27 +106,30 @@ def build_strata(rows: Iterable[Mapping[str, Any]]) -> Strata:
         violations.append(
             tuple(dict(zip(row["queries"], row["values"], strict=True)).get(VERDICT, ())) or (NO_VIOLATION,)
         )
-    classes = (*sorted({name for some in violations for name in some} - {NO_VIOLATION}), NO_VIOLATION)
+    classes = (
+        *sorted({name for names_of_example in violations for name in names_of_example} - {NO_VIOLATION}),
+        NO_VIOLATION,
+    )
     has_class = np.array([[class_ in names_of_example for class_ in classes] for names_of_example in violations])
-    stratum, question_ = np.array(entries).T
-    return Strata(tuple(names), np.array(query_kinds), np.array(offsets), stratum, question_, classes, has_class)
+    stratum, numbers = np.array(entries).T
+    return Strata(tuple(names), np.array(query_kinds), np.array(offsets), stratum, numbers, classes, has_class)
 
 
 def _stratum_names(query: str, values: Sequence[str], boxes: Sequence[object]) -> list[str]:
-    """Cells of one answer: one, or one for each of several values."""
+    """Name the strata of an answer: one, or one for each distinct value."""
     if query.startswith("locate:"):
         return [f"{query} = {len(boxes)}"]
     return [f"{query} = {value}" for value in sorted(set(values)) or [NO_VIOLATION]]
 
 
 class RunningStatistics:
-    """Running error and loss of numbered things; each answer counts the same, however many come at a time."""
+    """Exponential moving averages of error rate and loss of numbered items; each answer has the same weight."""
 
     def __init__(self, count: int) -> None:
-        self.error: Float[np.ndarray, " things"] = np.ones(count)
-        self.loss: Float[np.ndarray, " things"] = np.zeros(count)
-        self.observed: Float[np.ndarray, " things"] = np.zeros(count)
-        """Share of the mean that is made of answers: 0 before the first, near 1 after some hundred."""
+        self.error: Float[np.ndarray, " items"] = np.ones(count)
+        self.loss: Float[np.ndarray, " items"] = np.zeros(count)
+        self.observed: Float[np.ndarray, " items"] = np.zeros(count)
+        """Total weight of the answers in a mean: 0 before the first, near 1 after some hundred."""
 
     def add(
         self,
@@ -125,39 +137,39 @@ class RunningStatistics:
         loss: Float[np.ndarray, " answers"],
         wrong: Float[np.ndarray, " answers"],
     ) -> None:
-        """So many more answers, each of one of the things."""
+        """Add answers: the item, the loss and the error (0 or 1) of each."""
         count = np.bincount(items, minlength=len(self.observed))
-        kept_share = DECAY**count
+        retained = DECAY**count
         for mean, new in ((self.error, wrong), (self.loss, loss)):
             sums = np.bincount(items, new, minlength=len(count))
-            mean *= kept_share
-            mean += (1 - kept_share) * sums / np.maximum(count, 1)
-        self.observed *= kept_share
-        self.observed += 1 - kept_share
+            mean *= retained
+            mean += (1 - retained) * sums / np.maximum(count, 1)
+        self.observed *= retained
+        self.observed += 1 - retained
 
     @property
-    def mean_loss(self) -> Float[np.ndarray, " things"]:
-        """Of the answers that were seen; nan where there was none."""
+    def mean_loss(self) -> Float[np.ndarray, " items"]:
+        """Bias-corrected mean loss; nan for items without an answer."""
         mean: np.ndarray = np.divide(
             self.loss, self.observed, out=np.full_like(self.loss, np.nan), where=self.observed > 0
         )
         return mean
 
     def state_dict(self) -> dict[str, torch.Tensor]:
-        """What a checkpoint keeps."""
-        return {name: torch.from_numpy(getattr(self, name).copy()) for name in ("error", "loss", "seen")}
+        """Return the state that is stored in a checkpoint."""
+        return {name: torch.from_numpy(getattr(self, name).copy()) for name in ("error", "loss", "observed")}
 
     def load_state_dict(self, state: Mapping[str, torch.Tensor]) -> None:
-        """Go on from there."""
-        for name in ("error", "loss", "seen"):
-            getattr(self, name)[:] = state[name].numpy()
+        """Restore the state from a checkpoint."""
+        for name, old in (("error", "error"), ("loss", "loss"), ("observed", "seen")):
+            getattr(self, name)[:] = _read(state, name, old).numpy()
 
 
 class DifficultyTracker:
-    """What the answers of a run say about the cells and kinds of its examples."""
+    """Running errors of strata and classes, and the sampling weights that follow from them."""
 
     def __init__(self, strata: Strata, train: Sequence[int]) -> None:
-        """`learned`: numbers of the examples that are trained on; kinds are as rare as they are among these."""
+        """Track the answers to `strata`; class frequencies are those of the training examples `train`."""
         self.strata = strata
         self.by_stratum, self.by_class = RunningStatistics(len(strata.names)), RunningStatistics(len(strata.classes))
         factors = repeat_factors(strata.has_class[list(train)])
@@ -169,20 +181,20 @@ class DifficultyTracker:
         loss: Float[np.ndarray, "batch questions"],
         is_correct: Bool[np.ndarray, "batch questions"],
     ) -> None:
-        """The answers to some examples: loss and rightness of each question; losses that are no number are left out."""
+        """Add the answers to examples: loss and correctness of each question; non-finite losses are ignored."""
         entry, row = self.strata.entries(numbers)
         losses, wrong = (array[row, self.strata.question[entry]].astype(float) for array in (loss, ~is_correct))
         is_finite = np.isfinite(losses)
         self.by_stratum.add(self.strata.stratum[entry][is_finite], losses[is_finite], wrong[is_finite])
         is_asked = np.isfinite(loss)
         has_answer = is_asked.any(1)
-        inexact = (is_asked & ~is_correct).any(1).astype(float)
+        has_error = (is_asked & ~is_correct).any(1).astype(float)
         mean = np.where(is_asked, loss, 0.0).sum(1) / np.maximum(is_asked.sum(1), 1)
-        row_, class_ = (self.strata.has_class[list(numbers)] & has_answer[:, None]).nonzero()
-        self.by_class.add(class_, mean[row_].astype(float), inexact[row_])
+        example, class_ = (self.strata.has_class[list(numbers)] & has_answer[:, None]).nonzero()
+        self.by_class.add(class_, mean[example].astype(float), has_error[example])
 
-    def stratum_difficulty(self) -> Float[np.ndarray, " cells"]:
-        """How hard each cell is, 0 to 1."""
+    def stratum_difficulty(self) -> Float[np.ndarray, " strata"]:
+        """Compute d(s) of each stratum, between 0 and 1."""
         loss, query_kinds = self.by_stratum.mean_loss, self.strata.query_kinds
         is_known = np.isfinite(loss)
         count = np.bincount(query_kinds[is_known], minlength=query_kinds.max() + 1)
@@ -195,7 +207,7 @@ class DifficultyTracker:
         return 0.5 * self.by_stratum.error + 0.5 * share
 
     def sampling_weights(self) -> Float[np.ndarray, " examples"]:
-        """How often each example is to be drawn, against one that is known by heart: 1 to 8."""
+        """Compute w(x) of each example, between 1 and 8."""
         powers = (self.stratum_difficulty() ** NORM_ORDER)[self.strata.stratum]
         difficulty = (np.add.reduceat(powers, self.strata.offsets[:-1]) / np.diff(self.strata.offsets)) ** (
             1 / NORM_ORDER
@@ -203,17 +215,17 @@ class DifficultyTracker:
         return np.asarray(np.minimum(self.repeat_factor * (1 + DIFFICULTY_GAIN * difficulty), MAX_WEIGHT))
 
     def state_dict(self) -> dict[str, dict[str, torch.Tensor]]:
-        """What a checkpoint keeps."""
-        return {"cells": self.by_stratum.state_dict(), "kinds": self.by_class.state_dict()}
+        """Return the state that is stored in a checkpoint."""
+        return {"strata": self.by_stratum.state_dict(), "classes": self.by_class.state_dict()}
 
     def load_state_dict(self, state: Mapping[str, Mapping[str, torch.Tensor]]) -> None:
-        """Go on from there."""
-        self.by_stratum.load_state_dict(state["cells"])
-        self.by_class.load_state_dict(state["kinds"])
+        """Restore the state from a checkpoint."""
+        self.by_stratum.load_state_dict(_read(state, "strata", "cells"))
+        self.by_class.load_state_dict(_read(state, "classes", "kinds"))
 
 
-def repeat_factors(has_class: Bool[np.ndarray, "examples kinds"]) -> Float[np.ndarray, " kinds"]:
-    """R of each kind; `none`, the last one, is not rare. 1 for a kind that no example has."""
+def repeat_factors(has_class: Bool[np.ndarray, "examples classes"]) -> Float[np.ndarray, " classes"]:
+    """Compute the repeat factor of each class; 1 for `none`, the last class, and for classes without an example."""
     share = has_class.mean(0)
     violations = share[:-1][share[:-1] > 0]
     if not len(violations):
@@ -224,36 +236,38 @@ def repeat_factors(has_class: Bool[np.ndarray, "examples kinds"]) -> Float[np.nd
 
 
 StepSampler = Callable[[int], list[int]]
-"""Tells the numbers of the examples of each step, which are counted from 0."""
+"""Returns the numbers of the examples of a step, which is counted from 0."""
 BLOCK_STEPS = 10
-"""Steps that are drawn at a time, by the same weights."""
+"""Steps that are planned together, with the same weights."""
 LOOKAHEAD = 2
-"""Steps before a block when it is drawn: the loader takes a batch while the one before is being learned. More where
-batches are made further ahead, but fewer than a block's."""
+"""Steps before a block at which it is planned, as the loader takes a batch during the step before it.
+
+Larger where batches are prefetched further ahead, but smaller than a block.
+"""
 
 
 class UniformSampler:
-    """Every example once before any comes again; it depends on step and seed alone."""
+    """Sampler without replacement: each epoch is a random permutation that depends on its number and the seed."""
 
     def __init__(self, train: Sequence[int], *, batch: int, seed: int) -> None:
         self.train, self.batch, self.seed = train, batch, seed
 
     def __call__(self, step: int) -> list[int]:
-        """Numbers of the examples of a step."""
+        """Return the numbers of the examples of a step."""
         return [self.train[index] for index in select_epoch_batch(step, len(self.train), self.batch, self.seed)]
 
 
 class DifficultySampler:
-    """Every example as often as its weight says, at distances that are as even as chance allows.
+    """Sampler with frequencies proportional to the weights, at distances that are as even as possible.
 
-    An example's credit grows by its share of a batch with each step. A step takes those with the most, and each of them
-    pays one. Chance adds up to one to a credit, drawn anew whenever it is paid, so that batches are mixed each time.
-    With equal weights every example comes about once before any comes again, as in a permutation; independent draws
-    would leave out a third of them meanwhile.
-    Source: stride scheduling (Waldspurger and Weihl 1995), with credits, as weights change between two draws.
+    Stride scheduling (Waldspurger and Weihl 1995), with credits, as weights change: an example's credit grows by its
+    expected count, batch · w / Σw, with each step; a step takes the examples with the most credit, and each of them
+    pays 1. A random number below 1, drawn anew at each payment, breaks ties and mixes the batches. With equal weights
+    each example is drawn about once per epoch, as in a permutation; independent draws would leave out a third of the
+    examples.
 
-    It depends on step, seed and what `add` was told, all of which `state` holds. `add` must be told each step in turn;
-    a step can be asked for once the one so many steps `ahead` of it has been.
+    Samples depend on step, seed and the results passed to `add`, all of which are in the state. Results must be added
+    step by step; a step can be requested once the results of the step `lookahead` before it were added.
     """
 
     def __init__(
@@ -264,21 +278,21 @@ class DifficultySampler:
         self.credit = np.zeros(len(train))
         self.tie_break = np.random.default_rng([seed, 11]).random(len(train))
         self.planned: dict[int, list[int]] = {}
-        """Step → examples, of the steps that are not learned yet."""
+        """Examples by step, for planned steps without results."""
         self._plan(0)
 
     def __call__(self, step: int) -> list[int]:
-        """Numbers of the examples of a step. Raises `KeyError` where it is not known yet."""
+        """Return the numbers of the examples of a step. Raises `KeyError` where it is not planned yet."""
         return self.planned[step]
 
     def add(self, step: int, loss: np.ndarray, is_correct: np.ndarray) -> None:
-        """What came of a step, of its examples in order, [batch questions] both."""
+        """Add the results of a step, [batch questions] both, in the order of its examples."""
         self.difficulty.add(self.planned.pop(step), loss, is_correct)
         if (step + self.lookahead) % BLOCK_STEPS == 0:
             self._plan(step + self.lookahead)
 
     def _plan(self, first: int) -> None:
-        """Draw the steps of a block."""
+        """Select the examples of a block of steps."""
         weights = self.difficulty.sampling_weights()[self.train]
         share = weights / weights.sum() * self.batch
         for step in range(first, first + BLOCK_STEPS):
@@ -287,7 +301,7 @@ class DifficultySampler:
             self.planned[step] = [int(number) for number in self.train[self._select(rng)]]
 
     def _select(self, rng: np.random.Generator) -> np.ndarray:
-        """Places of those with the most credit, which they pay."""
+        """Select the positions with the most credit, which pay for it."""
         selected: list[np.ndarray] = []
         missing = self.batch
         while missing:
@@ -300,45 +314,47 @@ class DifficultySampler:
         return np.concatenate(selected)
 
     def state_dict(self) -> dict[str, Any]:
-        """What a checkpoint keeps."""
+        """Return the state that is stored in a checkpoint."""
         steps = {str(step): torch.tensor(numbers) for step, numbers in self.planned.items()}
-        credit = {name: torch.from_numpy(getattr(self, name).copy()) for name in ("credit", "chance")}
+        credit = {name: torch.from_numpy(getattr(self, name).copy()) for name in ("credit", "tie_break")}
         return {**credit, "planned": steps, "difficulty": self.difficulty.state_dict()}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Go on from there."""
-        self.credit, self.tie_break = (state[name].numpy().copy() for name in ("credit", "chance"))
+        """Restore the state from a checkpoint."""
+        self.credit = state["credit"].numpy().copy()
+        self.tie_break = _read(state, "tie_break", "chance").numpy().copy()
         self.planned = {int(step): numbers.tolist() for step, numbers in state["planned"].items()}
         self.difficulty.load_state_dict(state["difficulty"])
 
 
-HEADER = "step,kind,weight,drawn,inexact,loss"
+HEADER = "step,class,mean_weight,sampled_share,error_rate,loss"
+"""Columns of difficulty.csv."""
 
 
 class ResamplingCallback(Callback):
-    """Tells the draws what came of each step; writes a row a kind every few steps.
+    """Passes the results of each step to the sampler, and logs a row per class every few steps.
 
-    In the table, of the examples of each kind: `weight`, the mean; `drawn`, their share of the draws since the row
-    before; `inexact`, the running share of those with a wrong answer among all; `loss`, running.
+    Columns, over the examples of a class: `mean_weight`; `sampled_share`, their share of the samples since the previous
+    row; `error_rate`, the running share of examples with a wrong answer; `loss`, the running mean.
     """
 
     def __init__(self, sampler: DifficultySampler, log: MetricsLog | NullMetricsLog, rank: ProcessRank) -> None:
         self.sampler, self.log, self.rank = sampler, log, rank
         self.sampled: Counter[int] = Counter()
-        """Example → how often it was drawn since the last row."""
+        """Number of times each example was sampled since the last row."""
 
     def on_train_batch_end(self, trainer: Any, module: Any, outputs: Any, batch: Any, batch_idx: int) -> None:
-        """After each step."""
+        """Gather the results of a step from all processes."""
         count = len(self.rank.shard(self.sampler(trainer.global_step - 1)))
         loss, is_correct = (
-            outputs[name][:count].detach().float().cpu() for name in ("question_loss", "question_right")
+            outputs[name][:count].detach().float().cpu() for name in ("question_loss", "question_correct")
         )
         self.update(trainer, *interleave(self.rank.all_gather((loss, is_correct))))
 
     def update(
         self, trainer: Any, loss: Float[np.ndarray, "batch questions"], is_correct: Bool[np.ndarray, "batch questions"]
     ) -> None:
-        """What came of the step that ended; nan where a question was not asked."""
+        """Add the results of the finished step; losses are nan where a question was not asked."""
         step = trainer.global_step - 1
         self.sampled.update(self.sampler(step))
         self.sampler.add(step, loss, is_correct)
@@ -346,6 +362,7 @@ class ResamplingCallback(Callback):
             self._log_classes(trainer.global_step)
 
     def _log_classes(self, step: int) -> None:
+        """Write a row for each class."""
         difficulty = self.sampler.difficulty
         weights, has_class, by_class = difficulty.sampling_weights(), difficulty.strata.has_class, difficulty.by_class
         loss = by_class.mean_loss
@@ -356,18 +373,28 @@ class ResamplingCallback(Callback):
             self.log.add(step, class_, mean, share, float(by_class.error[number]), float(loss[number]))
         self.sampled.clear()
 
+    @property
+    def state_key(self) -> str:
+        """Name of the state in checkpoints, as earlier releases wrote it."""
+        return "Resample"
+
     def state_dict(self) -> dict[str, Any]:
-        """For the checkpoint."""
-        return {"draws": self.sampler.state_dict(), "drawn": dict(self.sampled)}
+        """Return the state that is stored in a checkpoint."""
+        return {"sampler": self.sampler.state_dict(), "sampled": dict(self.sampled)}
 
     def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
-        """From the checkpoint."""
-        self.sampler.load_state_dict(state_dict["draws"])
-        self.sampled = Counter(state_dict["drawn"])
+        """Restore the state from a checkpoint."""
+        self.sampler.load_state_dict(_read(state_dict, "sampler", "draws"))
+        self.sampled = Counter(_read(state_dict, "sampled", "drawn"))
+
+
+def _read(state: Mapping[str, Any], name: str, old: str) -> Any:
+    """Read an entry of a checkpoint by its name, or by the one that earlier releases wrote."""
+    return state[name] if name in state else state[old]
 
 
 def interleave(parts: Sequence[tuple[Tensor, Tensor]]) -> tuple[np.ndarray, np.ndarray]:
-    """Loss and rightness of the questions of a batch [batch questions] of which each process has every so-manieth."""
+    """Merge losses and correctness [batch questions] of n processes, each with every n-th example of the batch."""
     count = sum(len(loss) for loss, _ in parts)
     losses = np.full((count, max(loss.shape[1] for loss, _ in parts)), np.nan)
     is_correct = np.zeros(losses.shape, bool)
@@ -378,6 +405,6 @@ def interleave(parts: Sequence[tuple[Tensor, Tensor]]) -> tuple[np.ndarray, np.n
 
 
 def plot_difficulty(path: Path, out: Path) -> None:
-    """Draw how hard each kind was and how often it was drawn, over the steps, as a PNG."""
-    titles = [("weight", "mean weight"), ("drawn", "share of the draws"), ("inexact", "share with a wrong answer")]
-    plot_by_class(path, out, titles)
+    """Plot weight, share of samples and error rate of each class over the steps, as a PNG."""
+    panels = [("mean_weight", "mean weight"), ("sampled_share", "share of samples"), ("error_rate", "error rate")]
+    plot_by_class(path, out, panels)

@@ -1,4 +1,4 @@
-"""How long a run takes: measured before its first step, and fitted into the minutes that there are."""
+"""Time budget of a run: measure the time of a step before the first one, and choose a number of steps that fits."""
 
 from __future__ import annotations
 
@@ -22,45 +22,48 @@ from logicls.train.recipe import Recipe
 from logicls.train.validation import score_batches
 
 WARMUP_STEPS = 2
-"""Steps before the first one that counts: memory is laid out in them."""
+"""Steps before the measurement, in which memory is allocated."""
 TIMED_STEPS = 4
 BENCHMARK_STEPS = WARMUP_STEPS + TIMED_STEPS
 MIN_STEPS = 10
-"""Steps of the shortest run that is worth its name."""
+"""Steps of the shortest run."""
 RESERVE = 0.03
-"""Share of the minutes that is left for the bundle, and for a machine that is slower later."""
+"""Share of the time that is reserved for writing the bundle and for slowdowns."""
 
 
 @dataclass(frozen=True, slots=True)
 class StepTime:
-    """What a run costs."""
+    """Measured speed of a run."""
 
     step_seconds: float
-    """Seconds a step, its batch included."""
+    """Time of a step, its batch included."""
     evaluation_seconds: float
-    """Seconds an evaluation."""
+    """Time of an evaluation."""
     evaluate_every: int
-    """Steps from one evaluation to the next."""
+    """Steps between evaluations."""
 
     def total_seconds(self, steps: int) -> float:
-        """Of so many steps, evaluations included."""
+        """Compute the time of that many steps, evaluations included."""
         return steps * self.step_seconds + -(-steps // self.evaluate_every) * self.evaluation_seconds
 
     def count_steps(self, seconds: float) -> int:
-        """As many as fit."""
+        """Count the steps that fit into that time, evaluations included."""
         return int(seconds / (self.step_seconds + self.evaluation_seconds / self.evaluate_every))
 
     def to_text(self, steps: int) -> str:
-        """A plain line for the terminal."""
+        """Describe the time of that many steps in a line."""
         seconds = self.total_seconds(steps)
         length = f"{seconds / 60:.0f} minutes" if seconds > 90 else f"{seconds:.0f} s"
         return f"about {length}: {steps} steps of {self.step_seconds:.2g} s"
 
 
 def measure_step_time(model: torch.nn.Module, make_module: Callable[[Any], Any], batches: Iterable[Batch]) -> float:
-    """Seconds a step, its batch included, on a copy: the model and the course of chance stay as they were.
+    """Measure the seconds per step, batch loading included, on a copy; model and random state do not change.
 
-    `tuned` makes the tuner of a model. There are `REHEARSED` batches.
+    Args:
+        model: The model to train.
+        make_module: Makes the Lightning module of a model.
+        batches: `BENCHMARK_STEPS` batches.
     """
     with torch.random.fork_rng():
         module = make_module(copy.deepcopy(model))
@@ -78,7 +81,7 @@ def measure_step_time(model: torch.nn.Module, make_module: Callable[[Any], Any],
 
 
 def measure_evaluation_time(model: torch.nn.Module, batches: Sequence[Batch]) -> float:
-    """Seconds that reading those batches takes; 0 where there are none."""
+    """Measure the seconds that scoring those batches takes; 0 without batches."""
     if not batches:
         return 0.0
     score_batches(model, batches[:1])
@@ -88,7 +91,7 @@ def measure_evaluation_time(model: torch.nn.Module, batches: Sequence[Batch]) ->
 
 
 def choose_steps(recipe: Recipe, step_time: StepTime, elapsed: float) -> int:
-    """How many steps a new run has, `gone` seconds after it was begun. Raises `RecipeError` (LC413)."""
+    """Choose the number of steps of a new run, `elapsed` seconds after its start. Raises `RecipeError` (LC413)."""
     if recipe.minutes:
         return fit_steps_to_time(step_time, recipe.minutes, elapsed)
     if recipe.max_minutes and elapsed + step_time.total_seconds(recipe.steps) > recipe.max_minutes * 60 * (1 - RESERVE):
@@ -97,27 +100,27 @@ def choose_steps(recipe: Recipe, step_time: StepTime, elapsed: float) -> int:
 
 
 def fit_steps_to_time(step_time: StepTime, minutes: float, elapsed: float) -> int:
-    """How many steps there are in those minutes, `gone` seconds of which have passed.
+    """Count the steps that fit into `minutes`, of which `elapsed` seconds have passed.
 
     Raises:
-        RecipeError: They are too few for a run of ten steps (LC413).
+        RecipeError: They are fewer than `MIN_STEPS` (LC413).
     """
     remaining = (minutes * 60) * (1 - RESERVE) - elapsed
     steps = step_time.count_steps(remaining)
     if steps < MIN_STEPS:
         needed = (elapsed + step_time.total_seconds(MIN_STEPS)) / (1 - RESERVE) / 60
-        message = f"{minutes:g} minutes are too few: {max(steps, 0)} steps fit into what is left of them."
-        advice = f"Give it {needed:.1f} minutes at least, for {MIN_STEPS} steps; good ones take hundreds."
+        message = f"{minutes:g} minutes are too few: {max(steps, 0)} steps fit into the remaining time."
+        advice = f"Allow {needed:.1f} minutes at least, for {MIN_STEPS} steps; a good model takes hundreds."
         raise RecipeError(Problem("LC413", message, advice=advice))
     return steps
 
 
 def read_planned_steps(plan: Path) -> int | None:
-    """How many steps a run was begun with; None where it was not begun."""
+    """Read the number of steps that a run was started with; None for a new run."""
     steps = read_manifest(plan).get("steps")
     return steps if isinstance(steps, int) else None
 
 
 def write_plan(plan: Path, steps: int) -> None:
-    """Write down how many steps a run has, so that it has as many when it goes on."""
+    """Record the number of steps of a run, so that a resumed run has the same."""
     write_text(plan, json.dumps({"steps": steps}))

@@ -1,4 +1,4 @@
-"""Photos that are not learned from, and how well a model that is being trained reads what was made of them."""
+"""Validation set: split the source photos, select examples for evaluations, and score a model on them."""
 
 from __future__ import annotations
 
@@ -14,25 +14,28 @@ from logicls.train.batching import Batch, collate
 from logicls.train.preflight import PreflightResult
 
 EVALUATION_SHARE = 0.07
-"""Of the examples that are learned between two evaluations, so many are looked at in one. A look costs about a third of
-a step for the same example (there is no way back through the network): evaluation takes about 2 % of the time."""
+"""Examples of an evaluation, as a share of those that are trained on between two evaluations.
+
+Scoring an example costs about a third of a training step for it (no backward pass): evaluations take about 2 % of the
+time.
+"""
 
 
 @dataclass(frozen=True, slots=True)
 class Split:
-    """Numbers of the examples that are learned and of those that are kept aside, by their source photos.
+    """Numbers of the training and validation examples, split by source photo.
 
-    A part that an edit adds may come from a photo of the other side: photos are kept apart, their parts are not.
+    Parts that an edit adds may come from a photo of the other side: photos are separated, the parts on them are not.
     """
 
     train: tuple[int, ...]
     validation: tuple[int, ...]
     validation_photos: frozenset[str]
-    """Those that are kept aside."""
+    """Source photos of the validation examples."""
 
     @property
     def calibration_photos(self) -> frozenset[str]:
-        """Those on which is fitted what has to be; what is promised is measured on the others."""
+        """Half of the validation photos, on which calibration is fitted; guarantees are measured on the other half."""
         return frozenset(sorted(self.validation_photos)[::2])
 
 
@@ -41,32 +44,37 @@ EMPTY_SPLIT = Split((), (), frozenset())
 
 @dataclass(frozen=True, slots=True)
 class Evaluation:
-    """How well the examples were read that are kept aside."""
+    """Metrics of a model on validation examples."""
 
     examples: int
+    """Number of examples."""
     loss: float
     """Mean over all answers."""
     exact_match: float
-    """Share of the examples whose every answer is right."""
+    """Share of examples whose answers are all correct."""
     answer_accuracy: float
-    """Share of the answers that are right."""
+    """Share of answers that are correct."""
 
     @property
     def score(self) -> float:
-        """Lower is better: the loss, which also tells how near boxes are, plus the share of examples with an error.
+        """Criterion of early stopping, lower is better: loss, which also measures boxes, plus 1 - exact match.
 
-        Few examples make the share jump and the loss of a sure, wrong answer is large: neither is trusted alone.
+        On few examples exact match varies in large steps, and loss is dominated by confident errors: neither suffices
+        alone.
         """
         return self.loss + 1 - self.exact_match
 
     def __str__(self) -> str:
-        return f"loss {self.loss:.3f}, {self.exact_match:.1%} exact, {self.answer_accuracy:.1%} of answers right"
+        return f"loss {self.loss:.3f}, exact match {self.exact_match:.1%}, answer accuracy {self.answer_accuracy:.1%}"
 
 
 def split_photos(photos: Sequence[str], share: float, seed: int) -> Split:
-    """Keep that share of the source photos aside, at least one; none where there is but one.
+    """Split the source photos: a random `share`, at least one, for validation; none where there is only one photo.
 
-    `photos`: the source photo of each example.
+    Args:
+        photos: Source photo of each example.
+        share: Share of the photos for validation.
+        seed: Seed of the split.
     """
     names = sorted(set(photos))
     count = min(max(round(share * len(names)), 1), len(names) - 1) if share else 0
@@ -79,23 +87,24 @@ def split_photos(photos: Sequence[str], share: float, seed: int) -> Split:
 
 
 def describe_split(split: Split) -> list[str]:
-    """A plain line on what is kept aside."""
+    """Describe the validation set in a line; no line without one."""
     if not split.validation_photos:
         return []
     names = sorted(split.validation_photos)
     listed = ", ".join(names[:3]) + (", …" if len(names) > 3 else "")
-    return [f"kept aside: {len(split.validation)} examples of {len(names)} photo(s), {listed}"]
+    photos = "1 photo" if len(names) == 1 else f"{len(names)} photos"
+    return [f"validation set: {len(split.validation)} examples of {photos} ({listed})"]
 
 
 def select_validation_examples(split: Split, *, evaluate_every: int, batch: int, seed: int) -> tuple[int, ...]:
-    """Those of the examples kept aside that an evaluation looks at, the same ones each time: few enough to be cheap."""
+    """Select the examples of evaluations, the same for all of them, few enough to be cheap (`EVALUATION_SHARE`)."""
     max_examples = max(int(EVALUATION_SHARE * evaluate_every * batch), 1)
     order = np.random.default_rng([seed, 19]).permutation(len(split.validation))[:max_examples]
     return tuple(split.validation[index] for index in sorted(order.tolist()))
 
 
 def sample_numbers(numbers: Sequence[int], max_count: int, seed: int) -> list[int]:
-    """So many of the numbers, in order, by chance."""
+    """Sample at most `max_count` of the numbers without replacement, in their order."""
     order = np.random.default_rng([seed, 23]).permutation(len(numbers))[:max_count]
     return [numbers[index] for index in sorted(order.tolist())]
 
@@ -103,7 +112,7 @@ def sample_numbers(numbers: Sequence[int], max_count: int, seed: int) -> list[in
 def iterate_batches(
     preflight: PreflightResult, codec: NanoAnswerCodec, numbers: Sequence[int], batch: int
 ) -> Iterator[Batch]:
-    """Those examples in batches, their light as it is."""
+    """Collate the examples `numbers` into batches, without augmentation."""
     for start in range(0, len(numbers), batch):
         batch_numbers = list(numbers[start : start + batch])
         examples = [preflight.examples[number] for number in batch_numbers]
@@ -111,11 +120,11 @@ def iterate_batches(
 
 
 QueryScores = tuple[torch.Tensor, torch.Tensor]
-"""Loss and rightness of each question, [examples questions] both; a loss of nan where there is no question."""
+"""Loss and correctness of each question, [examples questions] both; the loss is nan where there is no question."""
 
 
 def score_batches(model: Any, batches: Sequence[Batch]) -> list[QueryScores]:
-    """The answers to each batch."""
+    """Compute loss and correctness of each question, batch by batch, in evaluation mode."""
     was_training, scores = model.training, []
     device = next(model.parameters()).device
     model.train(mode=False)
@@ -128,7 +137,7 @@ def score_batches(model: Any, batches: Sequence[Batch]) -> list[QueryScores]:
 
 
 def aggregate_scores(parts: Sequence[Sequence[QueryScores]]) -> Evaluation:
-    """Of the answers that each process has found."""
+    """Aggregate the scores of all processes."""
     scores = [batch for part in parts for batch in part]
     losses = torch.cat([loss[loss.isfinite()] for loss, _ in scores]).double()
     right = torch.cat([right[loss.isfinite()] for loss, right in scores]).double()

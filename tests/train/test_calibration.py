@@ -73,7 +73,7 @@ def test_what_it_leaves_is_read_back(once):
     }
     assert grounds.calibration.example_count > 0
     assert {name for name, _ in grounds.thresholds.limits} <= {c.id for c in bundle.spec.constraints}
-    assert "made examples of" in grounds.thresholds.origin
+    assert "synthetic examples of" in grounds.thresholds.origin
     assert grounds.warnings == ()
     assert said[-1].startswith(f"calibrated on {grounds.calibration.example_count} examples kept aside")
 

@@ -10,7 +10,7 @@ from logicls.predict.readers.detections import Detection
 from logicls.predict.readers.nano import Prediction
 from logicls.predict.uncertainty.calibration import log_odds, sigmoid
 from logicls.records import Answer, Box
-from logicls.train.calibration import CalibrationExample, estimate_spread, fit_calibration
+from logicls.train.calibration import CalibrationExample, estimate_noise, fit_calibration
 
 SPEC = """logicls: 1
 product: {name: box}
@@ -111,7 +111,7 @@ def test_a_stated_verdict_weighs_what_it_is_worth(spec, heard, least, most):
 
 def test_strays_do_not_widen_a_spread():
     """Two of 200 readings are something else: the spread is that of the rest, by hand 1.4826 x 0.5."""
-    spread = estimate_spread([0.5, -0.5] * 99 + [30.0, -40.0])
+    spread = estimate_noise([0.5, -0.5] * 99 + [30.0, -40.0])
 
     assert spread.sd == pytest.approx(0.7413)
     assert spread.outlier_rate == pytest.approx(2.5 / 201)

@@ -1,4 +1,4 @@
-"""A model of the hub, as the stage with rewards sees it: every answer is a line of words, boxes too."""
+"""Policy of the stage `grpo` for a model of the hub, all of whose answers are text, boxes included."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ from logicls.train.hub_dataset import Batch, EncodedTurn, HubExamples, collate_t
 from logicls.train.validation import Evaluation, QueryScores, aggregate_scores
 
 LENGTH_MARGIN = 1.25
-"""An answer may be so much longer than the longest true one that was seen."""
+"""Limit of an answer's length, relative to the longest true answer."""
 LENGTH_SAMPLE = 50
-"""Examples whose answers are measured for that."""
+"""Examples whose answers are measured for the limit."""
 
 
 class HubPolicy:
-    """Of an adapter of peft, for the rows of a dataset."""
+    """Policy of a peft adapter, for the rows of a dataset."""
 
     def __init__(self, adapter: Any, examples: HubExamples) -> None:
         self.model, self.examples = adapter, examples
@@ -36,11 +36,11 @@ class HubPolicy:
         self.max_tokens = int(LENGTH_MARGIN * max(len(turn.answer) for row in some for turn in examples.turns(row)))
 
     def generates(self, query: str) -> bool:
-        """Every question."""
+        """Return True: every answer is text."""
         return True
 
     def make_prompts(self, tasks: Sequence[Task]) -> tuple[list[list[int]], Mapping[str, Any]]:
-        """The photo's part as the processor writes it, and the question with what the template puts after it."""
+        """Return photo tokens, question and answer prefix of each task, and the processor's other outputs."""
         inputs = self._make_inputs(tasks)
         ids, mask = inputs["input_ids"], inputs["attention_mask"].bool()
         questions = [self._encode_question(task) for task in tasks]
@@ -56,13 +56,13 @@ class HubPolicy:
         return prompts, model_inputs
 
     def generate(self, tasks: Sequence[Task], generation: GenerationConfig) -> list[list[int]] | None:
-        """As all models do."""
+        """Return None: TRL generates."""
         return None
 
     def score(
         self, model: Any, tasks: Sequence[Task], answers: Sequence[Tokens]
     ) -> list[Float[Tensor, "tokens vocab"]]:
-        """All answers end together."""
+        """Return the logits of each answer's tokens; answers are aligned at their ends."""
         turns = [
             EncodedTurn(tuple(self._encode_question(task)), tuple(some))
             for task, some in zip(tasks, answers, strict=True)
@@ -71,11 +71,11 @@ class HubPolicy:
         return [row[-len(answer) :] for row, answer in zip(logits, answers, strict=True)]
 
     def auxiliary_loss(self, model: Any, tasks: Sequence[Task]) -> Tensor | None:
-        """Nothing: all is told in words, and the reference holds them."""
+        """Return None: all answers are text, which the KL divergence holds near the reference."""
         return None
 
     def _logits(self, model: Any, batch: Batch) -> Float[Tensor, "rows longest vocab"]:
-        """Of the answers' tokens, those of the shorter ones at the end."""
+        """Compute the logits of the answers' tokens, aligned at their ends."""
         inputs = move_inputs(model, batch)
         keep = int((inputs.pop("labels") != IGNORE_INDEX).sum(1).max()) + 1
         logits: Tensor = model(**inputs, use_cache=False, logits_to_keep=keep).logits[:, -keep:-1].float()
@@ -89,7 +89,7 @@ class HubPolicy:
         return self.codec.tokenize(self.codec.chat_format.format_question(task.question))
 
     def decode(self, task: Task, tokens: Tokens) -> Answer | None:
-        """The line, if it is one, with its boxes on the photo."""
+        """Decode the answer line, with boxes in pixels of the photo; None where it is not one."""
         if tokens[-1] != self.end_token:
             return None
         placement = place_photo(task.size, self.examples.processor)
@@ -97,7 +97,7 @@ class HubPolicy:
         return placement.answer_to_photo(answer) if answer is not None and answer.query == task.query else None
 
     def evaluate(self, numbers: Sequence[int]) -> Evaluation:
-        """An answer is right if each of its tokens is the likeliest after the true ones before it."""
+        """Evaluate by teacher forcing: an answer is correct if each token is the likeliest after the true ones."""
         was_training = self.model.training
         self.model.eval()
         with torch.no_grad():

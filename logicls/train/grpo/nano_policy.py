@@ -1,8 +1,8 @@
-"""nano, as the stage with rewards sees it.
+"""Policy of the stage `grpo` for nano.
 
-Where things are, nano points at, and what those things are like is read off there: no words, nothing drawn by chance,
-nothing for a reward to choose from. What it says in words is left: the verdict, and attributes of components that it
-is never asked to find. All answers about one photo are read side by side from one reading of the photo, as in training.
+nano detects components and reads their attributes from the feature map; nothing is sampled there, so that a reward has
+nothing to choose from. What nano generates as text remains: the verdict, and attributes of components that it is not
+asked to locate. All answers about a photo are scored in one pass, in attention branches as in training.
 """
 
 from __future__ import annotations
@@ -29,11 +29,11 @@ from logicls.train.grpo.rewards import Task, Tokens
 from logicls.train.validation import Evaluation, QueryScores, aggregate_scores, score_batches
 
 EVALUATION_BATCH = 16
-"""Examples that are looked at in one batch."""
+"""Examples per batch of an evaluation."""
 
 
 class NanoPolicy:
-    """Of a bundle, for the rows of a dataset."""
+    """Policy of a bundle's nano, for the rows of a dataset."""
 
     def __init__(self, bundle: Bundle, rows: datasets.Dataset) -> None:
         self.model, self.rows = bundle.model, rows
@@ -51,17 +51,17 @@ class NanoPolicy:
         return pixels
 
     def generates(self, query: str) -> bool:
-        """Whether the question is neither where things are nor what the things are like that were pointed at."""
+        """Return True for queries that are neither locate queries nor attributes of located components."""
         return self.queries[query].kind != "locate" and locate_query_id(query) not in self.queries
 
     def make_prompts(self, tasks: Sequence[Task]) -> tuple[list[list[int]], Mapping[str, Any]]:
-        """The photo's placeholders, the question, `<answer>`; and `pixel_values`."""
+        """Return photo placeholders, question and `<answer>` of each task, and `pixel_values`."""
         photo = [self.image_token] * self.processor.image_tokens
         prompts = [[*photo, *self.codec.encode_prompt(task.question)] for task in tasks]
         return prompts, {"pixel_values": self._stack_pixels([task.number for task in tasks])}
 
     def generate(self, tasks: Sequence[Task], generation: GenerationConfig) -> list[list[int]] | None:
-        """By `generate`, but each photo is read once for all answers about it."""
+        """Sample with `generate`, encoding each photo once for all answers about it."""
         numbers, photo, cache = (
             list(dict.fromkeys(task.number for task in tasks)),
             self.processor.image_tokens,
@@ -94,7 +94,7 @@ class NanoPolicy:
     def score(
         self, model: Any, tasks: Sequence[Task], answers: Sequence[Tokens]
     ) -> list[Float[Tensor, "tokens vocab"]]:
-        """Each photo is read once, with the answers to all questions about it as branches."""
+        """Return the logits of each answer's tokens; each photo is encoded once, with its answers as branches."""
         numbers = list(dict.fromkeys(task.number for task in tasks))
         texts = [[*self.codec.encode_prompt(task.question), *some] for task, some in zip(tasks, answers, strict=True)]
         batch, ends = self._pack([numbers.index(task.number) for task in tasks], texts)
@@ -107,7 +107,7 @@ class NanoPolicy:
         ]
 
     def auxiliary_loss(self, model: Any, tasks: Sequence[Task]) -> Tensor | None:
-        """As in the first stage, all questions but those that are answered in words."""
+        """Compute the supervised loss of all questions but those that are answered as text."""
         numbers = list(dict.fromkeys(task.number for task in tasks))
         rows = [self.rows[number] for number in numbers]
         weights = [tuple(float(not self.generates(query)) for query in row["queries"]) for row in rows]
@@ -121,7 +121,7 @@ class NanoPolicy:
         return loss
 
     def _pack(self, rows: Sequence[int], texts: Sequence[Tokens]) -> tuple[Batch, list[tuple[int, int]]]:
-        """Texts as branches of the photos in these rows; row of each, and where it ends."""
+        """Pack texts as branches of the photos in these rows; returns the batch, and each text's row and end."""
         photo = self.processor.image_tokens
         lengths = [photo] * (max(rows) + 1)
         branch_count, ends = [0] * len(lengths), []
@@ -144,7 +144,7 @@ class NanoPolicy:
         return torch.from_numpy(pixels).permute(0, 3, 1, 2)
 
     def decode(self, task: Task, tokens: Tokens) -> Answer | None:
-        """Values up to the end, or none alone."""
+        """Decode the values before the end token, or `none` alone; None where the tokens are not an answer."""
         options = {self.codec.value_token(value): value for value in self.queries[task.query].options}
         *words, last = tokens
         if last != self.end_token or not words:
@@ -156,11 +156,11 @@ class NanoPolicy:
         return Answer(task.query, tuple(options[word] for word in words))
 
     def evaluate(self, numbers: Sequence[int]) -> Evaluation:
-        """All answers, those that are pointed out as well."""
+        """Evaluate all answers, detections included."""
         return aggregate_scores([self.score_examples(numbers)])
 
     def score_examples(self, numbers: Sequence[int]) -> list[QueryScores]:
-        """Loss and rightness of all answers."""
+        """Compute loss and correctness of all answers."""
         scores = list[QueryScores]()
         for start in range(0, len(numbers), EVALUATION_BATCH):
             batch_numbers = list(numbers[start : start + EVALUATION_BATCH])

@@ -1,9 +1,7 @@
-"""What an answer is worth: told by the annotation and the checker alone. No model judges another, and no chance.
+"""Rewards of the stage `grpo`, computed from labels and the constraint checker; and the protocol of its policies.
 
-Each reward is a number from 0 to 1, or None where the question has nothing that it could be about. An answer that
-cannot be read (None) is worth 0 in all of them.
-
-What the stage with rewards asks of a model, whichever kind it is.
+Each reward is between 0 and 1, or None where it does not apply to a question. An answer that cannot be decoded (None)
+gets 0 from all of them. No reward model is involved.
 """
 
 from __future__ import annotations
@@ -28,26 +26,26 @@ from logicls.train.validation import Evaluation
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """A question about a photo, with all that is true of the photo."""
+    """Question about a photo, with the photo's labels."""
 
     number: int
-    """Of the photo's row in the dataset."""
+    """Row of the photo in the dataset."""
     question: str
     query: str
     truth: tuple[Answer, ...]
-    """Of every question about the photo."""
+    """True answers to every question about the photo."""
     violations: tuple[str, ...]
     size: tuple[int, int]
     """(width, height) of the photo in pixels."""
 
     @property
     def true_answer(self) -> Answer:
-        """The true answer to this question."""
+        """True answer to this question."""
         return index_answers(self.truth)[self.query]
 
 
 def make_tasks(row: Mapping[str, Any], number: int) -> tuple[Task, ...]:
-    """The questions of a dataset's row."""
+    """Make a task of each question in a dataset row."""
     truth = tuple(
         Answer(query, tuple(values), tuple(Box(*box) for box in boxes))
         for query, values, boxes in zip(row["queries"], row["values"], row["boxes"], strict=True)
@@ -60,10 +58,10 @@ def make_tasks(row: Mapping[str, Any], number: int) -> tuple[Task, ...]:
 
 
 def score_slots(spec: Spec, task: Task, answer: Answer | None) -> float | None:
-    """Share of the answer's slots that are exactly right.
+    """Score the share of the answer's slots that are correct.
 
-    Values: those that are right where they stand, of as many as the longer list has. A verdict: the names in both sets
-    of those in either. Where things are: 1 if there are as many boxes as things, else 0.
+    Values: those that are correct at their position, of the longer list. A verdict: Jaccard index of the sets of
+    violations. Boxes: 1 if their number is correct, else 0.
     """
     if answer is None:
         return 0.0
@@ -78,9 +76,9 @@ def score_slots(spec: Spec, task: Task, answer: Answer | None) -> float | None:
 
 
 def score_boxes(spec: Spec, task: Task, answer: Answer | None) -> float | None:
-    """Mean overlap (intersection over union) of the boxes with the true ones; None for a question without boxes.
+    """Score the mean IoU of predicted and true boxes; None for a question without boxes.
 
-    Each box is held against one true box at most, so that the sum is largest (Kuhn 1955); what has no partner counts 0.
+    Boxes are matched one to one so that the sum of IoUs is largest (Kuhn 1955); unmatched boxes count 0.
     """
     if not task.query.startswith(LOCATE_PREFIX):
         return None
@@ -97,9 +95,9 @@ def score_boxes(spec: Spec, task: Task, answer: Answer | None) -> float | None:
 
 
 def score_verdict(spec: Spec, task: Task, answer: Answer | None) -> float | None:
-    """1 if the checker comes to the true violations with this answer in the place of the true one, else 0.
+    """Score 1 if the checker derives the true violations with this answer instead of the true one, else 0.
 
-    A stated verdict implies itself: 1 if it names what the checker derives from the true answers, and nothing else.
+    A stated verdict scores 1 if it names exactly the violations that the checker derives from the true answers.
     """
     if answer is None:
         return 0.0
@@ -110,7 +108,7 @@ def score_verdict(spec: Spec, task: Task, answer: Answer | None) -> float | None
 
 
 def score_format(spec: Spec, task: Task, answer: Answer | None) -> float | None:
-    """1 if the answer can be read: it has the form of an answer to this question and only words that it may have."""
+    """Score 1 if the answer has the format of this question and only allowed values, else 0."""
     if answer is None:
         return 0.0
     query = next(query for query in decompose(spec) if query.id == task.query)
@@ -122,9 +120,9 @@ def score_format(spec: Spec, task: Task, answer: Answer | None) -> float | None:
 
 RewardFunction = Callable[[Spec, Task, Answer | None], float | None]
 REWARDS: Mapping[str, RewardFunction] = MappingProxyType(
-    {"slots": score_slots, "boxes": score_boxes, "implied": score_verdict, "form": score_format}
+    {"slot_accuracy": score_slots, "box_iou": score_boxes, "verdict_match": score_verdict, "format": score_format}
 )
-"""By the name of their column in reward.csv."""
+"""Reward functions by their column in reward.csv."""
 
 
 Tokens = Sequence[int]
@@ -132,44 +130,44 @@ Tokens = Sequence[int]
 
 @runtime_checkable
 class Policy(Protocol):
-    """A model that answers questions about photos in words that are drawn by chance."""
+    """Model that samples answers to questions about photos."""
 
     model: Any
-    """The model itself, or an adapter of peft around it."""
+    """The model itself, or a peft adapter around it."""
     tokenizer: Any
     end_token: int
     """Token that ends an answer."""
     image_token: int
-    """Placeholder of a photo, which no answer may hold."""
+    """Placeholder of a photo, which an answer must not contain."""
     max_tokens: int
-    """Tokens that an answer may have."""
+    """Tokens of an answer at most."""
 
     def generates(self, query: str) -> bool:
-        """Whether the answer to a question of that id is in words, so that a reward can change it."""
+        """Return True for queries whose answers are generated as text, so that a reward can change them."""
         ...
 
     def make_prompts(self, tasks: Sequence[Task]) -> tuple[list[list[int]], Mapping[str, Any]]:
-        """Tokens of each prompt, and what else `generate` is given for all of them: pixels above all."""
+        """Return the tokens of each prompt, and the other inputs of `generate` for all of them, such as pixels."""
         ...
 
     def generate(self, tasks: Sequence[Task], generation: GenerationConfig) -> list[list[int]] | None:
-        """An answer to each task, up to its end; None where `generate` may as well be given the prompts."""
+        """Sample an answer to each task, up to its end token; None where TRL may call `generate` itself."""
         ...
 
     def score(
         self, model: Any, tasks: Sequence[Task], answers: Sequence[Tokens]
     ) -> list[Float[Tensor, "tokens vocab"]]:
-        """For each answer that was given, the logits of its tokens, each from what stands before it."""
+        """Return the logits of each answer's tokens, each predicted from those before it."""
         ...
 
     def auxiliary_loss(self, model: Any, tasks: Sequence[Task]) -> Tensor | None:
-        """Loss of what the model tells about these photos without words, so that it does not forget it."""
+        """Compute the supervised loss of what the model predicts on these photos without text; None without any."""
         ...
 
     def decode(self, task: Task, tokens: Tokens) -> Answer | None:
-        """The answer in these tokens; None where there is none."""
+        """Decode an answer from tokens; None where they are not one."""
         ...
 
     def evaluate(self, numbers: Sequence[int]) -> Evaluation:
-        """How well the examples of these rows are answered, all of their questions, without chance."""
+        """Evaluate the greedy answers to all questions about the photos in these rows."""
         ...

@@ -1,7 +1,4 @@
-"""`logicls train --stage grpo`: a bundle answers, the checker gives rewards, what is worth more becomes likelier.
-
-What the stage with rewards tells while it goes on, and the weights that it keeps: never worse ones than it had.
-"""
+"""`logicls train --stage grpo`: reinforcement learning of a finished bundle, with rewards from labels and rules."""
 
 from __future__ import annotations
 
@@ -40,22 +37,24 @@ from logicls.train.recipe import Recipe
 from logicls.train.run import register_run
 from logicls.train.validation import Evaluation, split_photos
 
-TRAINING_HEADER = ",".join(["step", "reward", *REWARDS, "kl", "undecided"])
-VALIDATION_HEADER = ",".join(["step", "reward", *REWARDS, "exact", "answers", "loss"])
+TRAINING_HEADER = ",".join(["step", "reward", *REWARDS, "kl", "zero_std_share"])
+"""Columns of reward.csv."""
+VALIDATION_HEADER = ",".join(["step", "reward", *REWARDS, "exact_match", "answer_accuracy", "loss"])
+"""Columns of the log of evaluations."""
 
 
 def read_mean_reward(logs: Mapping[str, Any], prefix: str = "") -> tuple[float, list[float]]:
-    """Mean of the rewards that anything was worth of, and each of them; nan where no question was about it."""
+    """Read the mean over the rewards that apply to any question, and each of them; nan for those that do not."""
     rewards = [logs.get(f"{prefix}rewards/{name}/mean") for name in REWARDS]
     finite = [value for value in rewards if value is not None and value == value]
     return sum(finite) / len(finite), [float("nan") if value is None else float(value) for value in rewards]
 
 
 class BestPolicyCallback(TrainerCallback):
-    """Writes the tables, and keeps the weights with which most examples kept aside are answered without an error.
+    """Logs rewards, and keeps the weights with the highest exact match on the validation examples.
 
-    The first look is before the first step: the weights that the stage begins with are kept until others are better.
-    Where as many examples are right, the larger reward decides.
+    The first evaluation comes before the first step: initial weights are kept until others are better. Ties in exact
+    match are decided by the mean reward.
     """
 
     def __init__(
@@ -68,7 +67,7 @@ class BestPolicyCallback(TrainerCallback):
         on_step: StepCallback,
         report: Callable[[str], None],
     ) -> None:
-        """`numbers`: rows of the examples kept aside that are looked at."""
+        """Set up the callback; `numbers` are the rows of the validation examples."""
         self.policy, self.numbers = policy, numbers
         self.training_log, self.validation_log, self.on_step, self.report = (
             training_log,
@@ -79,16 +78,16 @@ class BestPolicyCallback(TrainerCallback):
         self.best_score = (-1.0, -1.0)
         self.best_step, self.weights = 0, dict[str, Tensor]()
         self.evaluations: list[tuple[int, float, Evaluation]] = []
-        """Step, reward and how well examples were answered."""
+        """Step, mean reward and metrics of each evaluation."""
 
     def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> Any:
-        """The last step is looked at, too."""
+        """Request an evaluation after the last step."""
         if state.global_step == state.max_steps and self.numbers:
             control.should_evaluate = True
         return control
 
     def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **_: Any) -> None:
-        """After each step."""
+        """Log the rewards of a step."""
         if not logs or "reward" not in logs:
             return
         reward, rewards = read_mean_reward(logs)
@@ -97,7 +96,7 @@ class BestPolicyCallback(TrainerCallback):
         self.on_step(state.global_step, reward)
 
     def on_evaluate(self, args: Any, state: Any, control: Any, metrics: Any = None, **_: Any) -> None:
-        """A look at what is kept aside: rewards of the likeliest answers, and all answers held against the truth."""
+        """Evaluate all greedy answers, log them with the mean reward, and keep the weights if they are the best."""
         reward, rewards = read_mean_reward(metrics, "eval_")
         evaluation = self.policy.evaluate(self.numbers)
         self.validation_log.add(
@@ -105,8 +104,8 @@ class BestPolicyCallback(TrainerCallback):
         )
         self.evaluations.append((state.global_step, reward, evaluation))
         is_better = (evaluation.exact_match, reward) > self.best_score
-        comparison = "best so far" if is_better else f"{self.best_step} was better"
-        self.report(f"step {state.global_step}, kept aside: reward {reward:.3f}, {evaluation}; {comparison}")
+        comparison = "best so far" if is_better else f"step {self.best_step} was better"
+        self.report(f"step {state.global_step}, validation: reward {reward:.3f}, {evaluation}; {comparison}")
         if is_better:
             self.best_score, self.best_step = (evaluation.exact_match, reward), state.global_step
             self.weights = {
@@ -115,20 +114,20 @@ class BestPolicyCallback(TrainerCallback):
 
     @property
     def outcome(self) -> str:
-        """A plain line: what came of it."""
+        """Line of text with the result."""
         if not self.evaluations:
-            return "nothing is kept aside, so that the bundle has the last weights"
+            return "no validation set; the bundle has the last weights"
         (_, before, was), (_, after, now) = (
             self.evaluations[0],
             next(look for look in self.evaluations if look[0] == self.best_step),
         )
         if not self.best_step:
-            return "no weights were better than those that it began with: the bundle has these"
-        return (f"the bundle has the weights of step {self.best_step}: kept aside, the reward went from {before:.3f} to "
-                f"{after:.3f}, exact examples from {was.exact_match:.1%} to {now.exact_match:.1%}")  # fmt: skip
+            return "no improvement; the bundle has the initial weights"
+        return (f"the bundle has the weights of step {self.best_step}; validation reward from {before:.3f} to {after:.3f}, "
+                f"exact match from {was.exact_match:.1%} to {now.exact_match:.1%}")  # fmt: skip
 
     def restore(self) -> None:
-        """Give the model the best weights."""
+        """Load the best weights into the model."""
         with torch.no_grad():
             for name, weight in _trainable_parameters(self.policy.model):
                 if self.weights:
@@ -141,26 +140,37 @@ def _trainable_parameters(model: Any) -> list[tuple[str, Any]]:
 
 @dataclass(frozen=True, slots=True)
 class TaskSet:
-    """What is asked."""
+    """Questions that are drawn for a run."""
 
     train: tuple[Task, ...]
-    """In the order of the steps."""
+    """Training tasks in the order of the steps."""
     validation: tuple[Task, ...]
-    """One question about each example kept aside that is looked at."""
+    """One task for each validation example."""
     validation_rows: tuple[int, ...]
-    """The rows of these examples."""
+    """Rows of the validation examples."""
 
 
 def fit_grpo(
     synth: Path, out: Path, recipe: Recipe, *, start: Path | None, observer: TrainingObserver = SILENT
 ) -> Bundle:  # fmt: skip
-    """Go on training the bundle `start` by rewards, on the dataset in `synth`; write the bundle to `out`.
+    """Continue the training of bundle `start` with GRPO on the dataset in `synth`; write the bundle to `out`.
 
-    The weights that read best what is kept aside become the bundle's, those it began with among them.
+    Group Relative Policy Optimization: Shao et al. 2024, "DeepSeekMath" (arXiv 2402.03300, section 4.1, equations 3 and
+    4): for each question G answers are sampled, the advantage of an answer is its reward minus the group's mean, in
+    units of the group's standard deviation, and the clipped policy objective is maximised with a KL penalty towards the
+    initial model. Rewards: `logicls.train.grpo.rewards`. The bundle gets the weights with the best validation result,
+    which may be the initial ones.
+
+    Args:
+        synth: Folder that `logicls synth` wrote.
+        out: Folder of the bundle.
+        recipe: Settings; `grpo`, `seed`, `validation`, `verdict_weight` and `hub` apply.
+        start: Bundle to start from, for the same rules.
+        observer: Notified of progress; `on_step` gets the mean reward.
 
     Raises:
-        RecipeError: TRL is not installed (LC435), there is no bundle for these rules to begin with (LC436), or the
-            answers of a step cannot be taken in so many parts (LC430).
+        RecipeError: TRL is not installed (LC435), there is no bundle for these rules to start from (LC436), or the
+            answers of a step cannot be split into equal parts (LC430).
         BundleError: `start` cannot be loaded.
         DataError: The dataset cannot be used.
     """
@@ -174,8 +184,10 @@ def fit_grpo(
     rows = open_rows(synth, out / "work")
     policy = NanoPolicy(bundle, rows) if bundle.hub is None else _make_hub_policy(bundle, rows, recipe)
     tasks = _draw_tasks(policy, rows, recipe)
-    observer.on_message(f"{len(tasks.train)} questions, {recipe.grpo.generations} answers to each; "
-              f"kept aside: {len(tasks.validation_rows)} examples")  # fmt: skip
+    observer.on_message(
+        f"{len(tasks.train)} questions with {recipe.grpo.generations} answers each; "
+        f"validation set: {len(tasks.validation_rows)} examples"
+    )
     observer.on_plan(recipe.grpo.steps)
     _train(policy, bundle, tasks, out, recipe, observer)
     _write_bundle(policy, bundle, synth, out)
@@ -189,13 +201,15 @@ def fit_grpo(
 
 
 def _check_even_parts(recipe: Recipe) -> None:
+    """Raise `RecipeError` (LC430) where the answers of a step cannot be split into equal parts."""
     count, parts = recipe.grpo.questions * recipe.grpo.generations, recipe.hub.accumulate
     if count % parts:
-        message = f"{count} answers a step (grpo) cannot be taken in {parts} equal parts (hub.accumulate)."
-        raise RecipeError(Problem("LC430", message, advice="Choose other numbers of questions or answers."))
+        message = f"{count} answers per step (grpo) cannot be split into {parts} equal parts (hub.accumulate)."
+        raise RecipeError(Problem("LC430", message, advice="Change grpo.questions or grpo.generations."))
 
 
 def _check_trl() -> None:
+    """Raise `RecipeError` (LC435) where TRL is not installed."""
     missing = [name for name in ("trl", "accelerate") if find_spec(name) is None]
     if missing:
         message = f"the stage grpo needs {' and '.join(missing)}, which is not installed."
@@ -203,19 +217,20 @@ def _check_trl() -> None:
 
 
 def _load_start_bundle(start: Path | None, synth: Path) -> Bundle:
+    """Load the bundle to start from. Raises `RecipeError` (LC436) without one, or for other rules."""
     if start is None:
         message, advice = "the stage grpo begins with a finished bundle.", "Name it with --from."
         raise RecipeError(Problem("LC436", message, advice=advice))
     bundle = load_bundle(start)
     if load_spec(synth / "spec.yaml").hash != bundle.spec.hash:
-        message = "was trained for other rules than those that the dataset was made by."
+        message = "was trained for other rules than those of the dataset."
         advice = "Make the dataset by the rules of the bundle, or train another bundle."
         raise RecipeError(Problem("LC436", message, str(start), advice=advice))
     return bundle
 
 
 def _make_hub_policy(bundle: Bundle, rows: Any, recipe: Recipe) -> HubPolicy:
-    """With the bundle's adapter; with a new one where it was merged."""
+    """Make the policy of a hub bundle: with its adapter, or with a new one where the adapter was merged."""
     hub, processor, settings = bundle.hub, bundle.processor, recipe.hub
     assert hub is not None
     codec = HubAnswerCodec(
@@ -238,7 +253,7 @@ def _make_hub_policy(bundle: Bundle, rows: Any, recipe: Recipe) -> HubPolicy:
 
 
 def _draw_tasks(policy: Policy, rows: Any, recipe: Recipe) -> TaskSet:
-    """For each step so many photos, and a question about each; every photo comes once before any comes again."""
+    """Draw the photos of each step, without replacement within an epoch, and a question about each."""
     settings, seed = recipe.grpo, recipe.seed
     split = split_photos(rows["photo"], recipe.validation, seed)
     order = np.random.default_rng([seed, 29]).permutation(len(split.validation))[: settings.validation_examples]
@@ -264,6 +279,7 @@ def _draw_tasks(policy: Policy, rows: Any, recipe: Recipe) -> TaskSet:
 def _train(
     policy: Policy, bundle: Bundle, tasks: TaskSet, out: Path, recipe: Recipe, observer: TrainingObserver
 ) -> None:
+    """Run TRL's trainer, restore the best weights, and plot the rewards."""
     from logicls.train.grpo.trainer import PolicyTrainer, make_config, train
 
     is_hub = bundle.hub is not None
@@ -271,7 +287,7 @@ def _train(
         recipe.grpo, policy, out / "work", seed=recipe.seed, parts=recipe.hub.accumulate, adapter=is_hub,
         evaluates=bool(tasks.validation), recompute=recipe.hub.gradient_checkpointing,
     )  # fmt: skip
-    training_csv, validation_csv = out / "reward.csv", out / "work" / "kept_aside.csv"
+    training_csv, validation_csv = out / "reward.csv", out / "work" / "validation.csv"
     started = time.perf_counter()
     with ExitStack() as stack:
         logs = {"learned": stack.enter_context(MetricsLog(training_csv, 0, TRAINING_HEADER)),
@@ -291,7 +307,7 @@ def _train(
 
 
 def _write_bundle(policy: Policy, bundle: Bundle, synth: Path, out: Path) -> None:
-    """Everything but the probe and the calibration."""
+    """Write the bundle without self-test and calibration."""
     model = policy.model.eval()
     contents: dict[str, Any] = {"spec_file": synth / "spec.yaml", "max_boxes": bundle.max_boxes}
     if isinstance(policy, NanoPolicy):

@@ -1,8 +1,7 @@
-"""TRL's GRPOTrainer, asking and scoring the way our models answer (.github/decisions/0014).
+"""TRL's GRPOTrainer with our prompts and probabilities (docs/decisions/0014).
 
-TRL gives the groups, their advantages, the clipped loss, the divergence from the reference, optimiser and loop. Ours
-are the two places where it would need a chat template and a language head of the usual build: prompts are made, and
-probabilities computed, by the policy.
+TRL provides groups, advantages, the clipped loss, the KL divergence, optimizer and loop. Two of its steps assume a chat
+template and a plain language head; here the policy makes prompts and computes probabilities.
 """
 
 from __future__ import annotations
@@ -28,7 +27,7 @@ Rows = list[dict[str, Any]]
 
 
 class PolicyTrainer(GRPOTrainer):
-    """Trains a policy on tasks: those to learn from first, and after them those that are kept aside."""
+    """Trains a policy on tasks; validation tasks are numbered after the training tasks."""
 
     def __init__(
         self,
@@ -41,6 +40,17 @@ class PolicyTrainer(GRPOTrainer):
         beta: float,
         auxiliary_weight: float,
     ) -> None:
+        """Set up TRL's trainer.
+
+        Args:
+            policy: Model with its prompts and codec.
+            spec: Rules that rewards refer to.
+            train: Training tasks, in the order of the steps.
+            validation: Validation tasks.
+            settings: TRL's settings (see `make_config`).
+            beta: Weight of the KL divergence from a copy of the model, where TRL's own `beta` is 0.
+            auxiliary_weight: Weight of the policy's auxiliary loss.
+        """
         self.policy, self.auxiliary_weight = policy, auxiliary_weight
         self.tasks, self.current_tasks = [*train, *validation], list[Task]()
         # Before TRL touches the model. An adapter is its own reference: TRL keeps a copy of it beside it.
@@ -58,7 +68,7 @@ class PolicyTrainer(GRPOTrainer):
             self.ref_model, self.beta = reference.to(self.accelerator.device), beta
 
     def _make_reward_function(self, spec: Spec, name: str, reward: RewardFunction) -> Callable[..., list[float | None]]:
-        """A reward as TRL calls it: for a list of answers in tokens, beside the columns of the dataset."""
+        """Adapt a reward to TRL's signature: a list of answers in tokens, beside the columns of the dataset."""
 
         def reward_function(
             *, completion_ids: Sequence[Sequence[int]], task: Sequence[int], **_: object
@@ -73,17 +83,18 @@ class PolicyTrainer(GRPOTrainer):
         return reward_function
 
     def _generate_and_score_completions(self, inputs: Rows) -> dict[str, Any]:
-        """TRL's, told which tasks these are; what comes out carries their numbers."""
+        """Remember the tasks of the prompts, and add their numbers to TRL's result."""
         numbers = [row["task"] for row in inputs]
         self.current_tasks = [self.tasks[number] for number in numbers]
         return {**super()._generate_and_score_completions(inputs), "tasks": torch.tensor(numbers)}
 
     def _tokenize_prompts(self, prompts: list[Any]) -> tuple[list[list[int]], None, Mapping[str, Any]]:
+        """Make prompts with the policy."""
         ids, given = self.policy.make_prompts(self.current_tasks)
         return ids, None, given
 
     def _generate_single_turn(self, *given: Any, **named: Any) -> tuple[list[list[int]], None]:
-        """By chance to learn from; the likeliest words where it is only looked how good they are."""
+        """Sample answers in training; decode greedily in evaluation."""
         self.generation_config.do_sample = self.policy.model.training
         answers = self.policy.generate(self.current_tasks, self.generation_config)
         if answers is not None:
@@ -92,7 +103,7 @@ class PolicyTrainer(GRPOTrainer):
         return generated
 
     def _compute_loss(self, model: Any, inputs: dict[str, Any]) -> Tensor:
-        """TRL's, told which tasks these are, for it has shuffled them; and the loss of what no reward is about."""
+        """Restore the tasks, which TRL has shuffled, and add the auxiliary loss."""
         self.current_tasks = [self.tasks[number] for number in inputs["tasks"].tolist()]
         loss: Tensor = super()._compute_loss(model, inputs)  # type: ignore[no-untyped-call]
         if not self.auxiliary_weight or not self.policy.model.training:
@@ -114,7 +125,7 @@ class PolicyTrainer(GRPOTrainer):
         compute_entropy: bool = False,
         **_: Any,
     ) -> tuple[Tensor, Tensor | None, None]:
-        """Log-probability of each token that was said, and the entropy there; 0 after the end of an answer."""
+        """Compute log-probability and entropy of each generated token; 0 after the end of an answer."""
         ids, mask = input_ids[:, -logits_to_keep:], attention_mask[:, -logits_to_keep:].bool()
         answers = [row[real].tolist() for row, real in zip(ids, mask, strict=True)]
         logps = torch.zeros(ids.shape, device=ids.device)
@@ -139,9 +150,17 @@ def make_config(
     evaluates: bool,
     recompute: bool,
 ) -> GRPOConfig:
-    """TRL's settings: none of its reports, bars and files; a batch in so many parts; `looks` at what is kept aside.
+    """Make TRL's settings, without its reports, progress bars and files.
 
-    `again`: what lies between the layers is computed again on the way back.
+    Args:
+        settings: The recipe's settings.
+        policy: The policy.
+        work: Working folder.
+        seed: Seed of TRL.
+        parts: Gradient accumulation: parts per step.
+        adapter: The policy is an adapter, whose reference TRL keeps itself.
+        evaluates: Evaluate on validation tasks.
+        recompute: Gradient checkpointing.
     """
     size = settings.questions * settings.generations
     return GRPOConfig(
@@ -179,7 +198,7 @@ def make_config(
 
 
 def train(trainer: PolicyTrainer) -> None:
-    """Train, without what transformers' Trainer prints."""
+    """Train without the output of transformers' trainer."""
     from transformers.trainer_callback import PrinterCallback
 
     trainer.remove_callback(PrinterCallback)
@@ -191,11 +210,12 @@ def train(trainer: PolicyTrainer) -> None:
 
 
 def _checkpointing_option(recompute: bool) -> dict[str, Any]:
-    """By the name that transformers has for it: it was renamed between two releases of version 5."""
+    """Return the option for gradient checkpointing, which was renamed between two releases of transformers 5."""
     names = {field.name for field in fields(GRPOConfig)}
     return {"activation_checkpointing" if "activation_checkpointing" in names else "gradient_checkpointing": recompute}
 
 
 def _make_dataset(tasks: Sequence[Task], first: int) -> datasets.Dataset:
+    """Make TRL's dataset: question and number of each task, counted from `first`."""
     numbers = list(range(first, first + len(tasks)))
     return datasets.Dataset.from_dict({"prompt": [task.question for task in tasks], "task": numbers})
