@@ -96,7 +96,7 @@ def recenter_detection_scores(model: Any, codec: NanoAnswerCodec, batches: Itera
     Detections are counted after the suppression of duplicates, as in prediction. Without locate queries in the batches
     nothing changes, and 0.5 is returned.
     """
-    intervals = [interval for batch in batches for interval in _threshold_intervals(model, codec, batch)]
+    intervals = [interval for batch in batches for interval in _compute_threshold_intervals(model, codec, batch)]
     threshold = find_threshold(intervals)
     with torch.no_grad():
         model.detection_head.centre_filter.bias[-1] -= threshold
@@ -120,7 +120,7 @@ def find_threshold(intervals: Iterable[LogitInterval]) -> float:
     return min((float(threshold) for threshold in grid[expected_hits >= expected_hits.max() - 1e-6]), key=abs)
 
 
-def _threshold_intervals(model: Any, codec: NanoAnswerCodec, batch: Batch) -> Iterator[LogitInterval]:
+def _compute_threshold_intervals(model: Any, codec: NanoAnswerCodec, batch: Batch) -> Iterator[LogitInterval]:
     """Compute the interval of each locate query of a batch; none where too few detections exist at any threshold."""
     was_training, device = model.training, next(model.parameters()).device
     model.train(mode=False)
@@ -169,8 +169,8 @@ def make_calibration_example(row: Mapping[str, Any], prediction: Prediction) -> 
 
 def fit_calibration(spec: Spec, examples: Sequence[CalibrationExample]) -> Calibration:
     """Fit temperatures, then measurement noise, then evidence weights, each given the results before it."""
-    detections = [label for example in examples for label in _detection_labels(example)]
-    values = [label for example in examples for label in _attribute_labels(spec, example)]
+    detections = [label for example in examples for label in _match_detections(example)]
+    values = [label for example in examples for label in _match_attributes(spec, example)]
     calibration = Calibration(
         locate_temperature=_fit_temperature(
             lambda t: [(temperature_scale(p, t), is_correct) for p, is_correct in detections]
@@ -213,7 +213,7 @@ def _fit_temperature(probabilities_at: Callable[[float], Sequence[ScoredLabel]])
     return float(np.exp(minimize_scalar(loss, bounds=(-3.0, 3.0), method="bounded").x))
 
 
-def _detection_labels(example: CalibrationExample) -> Iterator[ScoredLabel]:
+def _match_detections(example: CalibrationExample) -> Iterator[ScoredLabel]:
     """Match detections to true boxes greedily, in the order of their scores, at an IoU of 0.5 or more."""
     truth = index_answers(example.answers)
     for query, detections in example.prediction.detections:
@@ -227,7 +227,7 @@ def _detection_labels(example: CalibrationExample) -> Iterator[ScoredLabel]:
             yield detection.probability, True
 
 
-def _attribute_labels(spec: Spec, example: CalibrationExample) -> Iterator[tuple[float, int, bool]]:
+def _match_attributes(spec: Spec, example: CalibrationExample) -> Iterator[tuple[float, int, bool]]:
     """Yield the probability of each predicted attribute value, the number of options, and whether it is correct."""
     truth, predicted = index_answers(example.answers), index_answers(example.prediction.answers)
     for query in spec.queries:
@@ -317,13 +317,13 @@ def calibrate(bundle: Bundle, synth: Path, split: Split, seed: int, report: Call
     fitting = [example for row, example in examples if row["photo"] in split.calibration_photos]
     calibration = fit_calibration(bundle.spec, fitting)
     if bundle.hub is None:  # models of the hub tile photos, or take them at any size
-        resolution = fit_resolution(_input_size(bundle), _component_sizes(validation_rows))
+        resolution = fit_resolution(_descriptor_size(bundle), _collect_component_sizes(validation_rows))
         calibration = replace(calibration, resolution=resolution)
     write_calibration(bundle.path, calibration)
     held_out = [(row, example) for row, example in examples if row["photo"] not in split.calibration_photos]
     _write_thresholds(bundle, calibration, held_out or examples)
     photos = {number: row["pixels"] for number, row in rows.items()}
-    ood_model = fit_ood_model([photos[n] for n in train], [photos[n] for n in validation], _input_size(bundle))
+    ood_model = fit_ood_model([photos[n] for n in train], [photos[n] for n in validation], _descriptor_size(bundle))
     if ood_model:
         ood_model.write(bundle.path)
     count = len(held_out or examples)
@@ -366,7 +366,7 @@ def _predict_rows(bundle: Bundle, rows: Sequence[Mapping[str, Any]]) -> Iterator
             yield make_calibration_example(row, prediction)
 
 
-def _input_size(bundle: Bundle) -> tuple[int, int]:
+def _descriptor_size(bundle: Bundle) -> tuple[int, int]:
     """Return (height, width) of the model's input; `DESCRIPTOR_INPUT` for models of the hub."""
     if bundle.hub is not None:
         return DESCRIPTOR_INPUT
@@ -374,7 +374,7 @@ def _input_size(bundle: Bundle) -> tuple[int, int]:
     return int(height), int(width)
 
 
-def _component_sizes(rows: Sequence[Mapping[str, Any]]) -> Iterator[ComponentSize]:
+def _collect_component_sizes(rows: Sequence[Mapping[str, Any]]) -> Iterator[ComponentSize]:
     """Yield each labelled box's component, its shorter side in pixels, and (width, height) of its photo."""
     for row in rows:
         for query, boxes in zip(row["queries"], row["boxes"], strict=True):

@@ -71,17 +71,17 @@ class ExampleEncoder:
         is_locate = tuple(query.startswith(LOCATE_PREFIX) for query in row["queries"])
         answers = list(zip(row["queries"], row["values"], is_locate, strict=True))
         return EncodedExample(
-            tuple(self._prompt(question) for question in row["questions"]),
+            tuple(self._encode_prompt(question) for question in row["questions"]),
             tuple(
                 tuple(self.codec.encode_answer(values, len(boxes[query]), located=located))
                 for query, values, located in answers
             ),
             tuple(self.verdict_weight if query == VERDICT else 1.0 for query in row["queries"]),
-            tuple(self._instances(query, values, boxes) for query, values, _ in answers),
+            tuple(self._collect_instances(query, values, boxes) for query, values, _ in answers),
             is_locate,
         )
 
-    def _instances(
+    def _collect_instances(
         self, query: str, values: Sequence[str], boxes: Mapping[str, tuple[Edges, ...]]
     ) -> tuple[InstanceTarget, ...]:
         """Return the instances of a question: the located ones, or those with the attribute if their boxes match."""
@@ -92,7 +92,7 @@ class ExampleEncoder:
             return ()
         return tuple((box, self.codec.value_token(value)) for box, value in zip(bearer_boxes, values, strict=True))
 
-    def _prompt(self, question: str) -> tuple[int, ...]:
+    def _encode_prompt(self, question: str) -> tuple[int, ...]:
         if question not in self._prompts:
             self._prompts[question] = tuple(self.codec.encode_prompt(question))
         return self._prompts[question]

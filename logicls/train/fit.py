@@ -159,7 +159,7 @@ def _run_preflight(run: TrainingRun, workers: int, on_progress: Callable[[int], 
         detail=recipe.detail,
         base=find_base_weights(recipe),
         verdict_weight=recipe.verdict_weight,
-        max_examples=_preflight_limit(recipe),
+        max_examples=_count_preflight_limit(recipe),
         on_progress=on_progress,
     )
     photos = [row["photo"] for row in islice(read_rows(run.synth, ("photo",)), len(preflight_result.examples))]
@@ -237,10 +237,10 @@ def find_base_weights(recipe: Recipe) -> Path | None:
 
 def count_preflight_examples(synth: Path, recipe: Recipe) -> int:
     """Count the examples that preflight will check. Raises `DataError` where there are none."""
-    return min(count_examples(synth), _preflight_limit(recipe) or sys.maxsize)
+    return min(count_examples(synth), _count_preflight_limit(recipe) or sys.maxsize)
 
 
-def _preflight_limit(recipe: Recipe) -> int | None:
+def _count_preflight_limit(recipe: Recipe) -> int | None:
     """Return how many examples preflight checks; None: all. A sample suffices where all examples are made online."""
     return PREFLIGHT_SAMPLE if round(recipe.online * recipe.batch) == recipe.batch else None
 

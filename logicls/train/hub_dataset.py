@@ -51,12 +51,12 @@ class HubExamples:
     processor: Any
     codec: HubAnswerCodec
 
-    def image(self, number: int) -> np.ndarray:
+    def load_image(self, number: int) -> np.ndarray:
         """Load a row's photo as the model gets it, uint8 RGB [height width 3]. Raises `DataError` (LC403)."""
         photo = decode_image(self.rows[number]["image"]["bytes"], number)
         return pad_photo(photo, place_photo((photo.shape[1], photo.shape[0]), self.processor))
 
-    def turns(self, row: Row) -> Iterator[EncodedTurn]:
+    def encode_turns(self, row: Row) -> Iterator[EncodedTurn]:
         """Encode every question of a row with its answer."""
         placement = place_photo((row["width"], row["height"]), self.processor)
         for query, question, values, boxes in zip(
@@ -67,14 +67,14 @@ class HubExamples:
             question_tokens = self.codec.tokenize(self.codec.chat_format.format_question(question))
             yield EncodedTurn(tuple(question_tokens), (*answer_tokens, self.codec.chat_format.end_token))
 
-    def batch(self, draws: Sequence[tuple[int, Rng]], *, jitter: float, verdict_weight: float) -> Batch:
+    def make_batch(self, draws: Sequence[tuple[int, Rng]], *, jitter: float, verdict_weight: float) -> Batch:
         """Make a batch with one question of each row, and colour jitter on its photo.
 
         The stated verdict is drawn `verdict_weight` times as often as any other question. `question` [batch] has the
         number of each drawn question in its row. `draws`: row and random generator of each example.
         """
         questions, turns = zip(*(self.draw_turn(number, rng, verdict_weight) for number, rng in draws), strict=True)
-        images = [apply_color_jitter(self.image(number)[None], jitter, rng)[0] for number, rng in draws]
+        images = [apply_color_jitter(self.load_image(number)[None], jitter, rng)[0] for number, rng in draws]
         batch = collate_turns(
             make_inputs(self.processor, self.codec.chat_format, images), turns, self.processor.tokenizer
         )
@@ -88,7 +88,7 @@ class HubExamples:
         row_of_question = {
             name: [row[name][number_of_question]] for name in ("queries", "questions", "values", "boxes")
         }
-        return number_of_question, next(self.turns({**row, **row_of_question}))
+        return number_of_question, next(self.encode_turns({**row, **row_of_question}))
 
 
 def collate_turns(inputs: Mapping[str, Tensor], turns: Sequence[EncodedTurn], tokenizer: Any) -> Batch:
@@ -169,4 +169,4 @@ class HubBatches(IterableDataset[Batch]):
         part_size = len(numbers) // self.parts
         draws = [(number, np.random.default_rng([self.seed, step, k, 13])) for k, number in enumerate(numbers)]
         part_draws = draws[part * part_size : (part + 1) * part_size]
-        return self.examples.batch(part_draws, jitter=self.jitter, verdict_weight=self.verdict_weight)
+        return self.examples.make_batch(part_draws, jitter=self.jitter, verdict_weight=self.verdict_weight)

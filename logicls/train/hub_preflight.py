@@ -171,7 +171,7 @@ def preflight_hub(
     overview = count_overview_tokens(conventions_for(config.model_type), examples.processor)
     statistics, shapes = _TokenStatistics([], []), set[tuple[object, ...]]()
     for number, row in enumerate(examples.rows):
-        inputs, turns = _process(examples, number, name), list(examples.turns(row))
+        inputs, turns = _process(examples, number, name), list(examples.encode_turns(row))
         statistics.add(number, row, inputs, turns, read_image_token(config))
         visual = statistics.visual_tokens[-1]
         statistics.measure_components(number, row, visual - overview if visual > overview else visual)
@@ -195,11 +195,11 @@ def read_image_token(config: Any) -> int:
 
 def _process(examples: HubExamples, number: int, name: str) -> dict[str, Tensor]:
     """Process the photo of an example. Raises `DataError` (LC432)."""
-    image = examples.image(number)
+    image = examples.load_image(number)
     try:
         return make_inputs(examples.processor, examples.codec.chat_format, [image])
     except (ValueError, TypeError, ZeroDivisionError) as error:
-        raise _processor_error(name, number, f"the processor refuses the photo: {error}") from error
+        raise _make_processor_error(name, number, f"the processor refuses the photo: {error}") from error
 
 
 @torch.inference_mode()
@@ -208,10 +208,10 @@ def _check_placeholders(model: Any, inputs: Mapping[str, Tensor], number: int, n
     try:
         model(**move_inputs(model, inputs), use_cache=False, logits_to_keep=1)
     except (ValueError, RuntimeError, IndexError) as error:
-        raise _processor_error(name, number, f"placeholders and visual tokens differ: {error}") from error
+        raise _make_processor_error(name, number, f"placeholders and visual tokens differ: {error}") from error
 
 
-def _processor_error(name: str, number: int, message: str) -> DataError:
+def _make_processor_error(name: str, number: int, message: str) -> DataError:
     """Make the error for an example that the processor or model refuses."""
     text = message.strip().splitlines()[0].rstrip(".")
     return DataError(Problem("LC432", f"example {number}: {text}.", name, advice="Check the model's processor files."))
@@ -236,13 +236,13 @@ def check_shared_prefix(examples: HubExamples, model: Any, name: str) -> None:
     Raises:
         DataError: They differ: the model's photo prefix cannot be shared between questions (LC434).
     """
-    inputs, turns = _process(examples, 0, name), list(examples.turns(examples.rows[0]))[:4]
+    inputs, turns = _process(examples, 0, name), list(examples.encode_turns(examples.rows[0]))[:4]
     rows = [[*turn.question, *turn.answer] for turn in turns]
     tolerance = LOGIT_TOLERANCE if model.dtype == torch.float32 else 6 * LOGIT_TOLERANCE
     try:
         side_by_side = SharedPrefix(model, inputs).branch(len(rows)).step(rows)[:, -1]
     except (ValueError, RuntimeError, TypeError, IndexError, AttributeError, NotImplementedError) as error:
-        raise _shared_prefix_error(name, f"it fails: {str(error).strip().splitlines()[0]}") from error
+        raise _make_shared_prefix_error(name, f"it fails: {str(error).strip().splitlines()[0]}") from error
     for row, shared in zip(rows, side_by_side, strict=True):
         alone = (
             model(**move_inputs(model, append_text(inputs, row)), use_cache=False, logits_to_keep=1)
@@ -251,10 +251,10 @@ def check_shared_prefix(examples: HubExamples, model: Any, name: str) -> None:
         )
         distance = float((shared - alone).abs().max() / alone.std())
         if distance > tolerance:
-            raise _shared_prefix_error(name, f"its answers are {distance:.2f} standard deviations apart")
+            raise _make_shared_prefix_error(name, f"its answers are {distance:.2f} standard deviations apart")
 
 
-def _shared_prefix_error(name: str, message: str) -> DataError:
+def _make_shared_prefix_error(name: str, message: str) -> DataError:
     """Make the error for a model whose photo prefix cannot be shared."""
     text = f"questions cannot share a photo prefix with this model: {message}."
     return DataError(Problem("LC434", text, name, advice="Choose a model of another family."))
@@ -262,9 +262,9 @@ def _shared_prefix_error(name: str, message: str) -> DataError:
 
 def measure_part_time(examples: HubExamples, model: Any, preflight_result: HubPreflightResult, rows: int) -> float:
     """Measure a part's forward and backward pass in seconds, with the longest example in all rows; changes nothing."""
-    turns = list(examples.turns(examples.rows[preflight_result.longest_example]))
+    turns = list(examples.encode_turns(examples.rows[preflight_result.longest_example]))
     turn = max(turns, key=lambda turn: len(turn.question) + len(turn.answer))
-    image = examples.image(preflight_result.longest_example)
+    image = examples.load_image(preflight_result.longest_example)
     inputs = make_inputs(examples.processor, examples.codec.chat_format, [image] * rows)
     batch = collate_turns(inputs, [turn] * rows, examples.processor.tokenizer)
     with torch.random.fork_rng():

@@ -50,7 +50,7 @@ def run_training_loop(
         accelerator="auto",
         devices=rank.local_world_size,
         num_nodes=rank.world_size // rank.local_world_size,
-        strategy=_strategy(rank),
+        strategy=_make_strategy(rank),
         use_distributed_sampler=False,  # each process takes its share itself
         gradient_clip_val=1.0,
         callbacks=list(callbacks),
@@ -66,7 +66,7 @@ def run_training_loop(
         trainer.fit(module, DataLoader(batches, batch_size=None), ckpt_path=checkpoint, weights_only=True)
 
 
-def _strategy(rank: ProcessRank) -> Any:
+def _make_strategy(rank: ProcessRank) -> Any:
     """Return Lightning's strategy: gradients are averaged over the processes (DistributedDataParallel over gloo)."""
     if rank.world_size == 1:
         return "auto"

@@ -41,7 +41,7 @@ class OnlineExample:
     """Questions and answers, in the columns of the dataset; size and boxes are in pixels of the photo."""
 
 
-def make_online_job(size: tuple[int, int], max_boxes: int) -> ExampleTask[OnlineExample]:
+def make_online_task(size: tuple[int, int], max_boxes: int) -> ExampleTask[OnlineExample]:
     """Make a job that synthesises an example for an input of `size` (height, width), at most `max_boxes` per answer."""
     return partial(_make_example, size=size, max_boxes=max_boxes)
 
@@ -75,7 +75,7 @@ class OnlineExamples:
     """Source of a run's online examples."""
 
     source: SynthesisSource
-    job: ExampleTask[OnlineExample]
+    task: ExampleTask[OnlineExample]
     encoder: ExampleEncoder
     first_number: int
     """Number of the first example, after those of the set."""
@@ -94,7 +94,7 @@ class OnlineExamples:
             range(self.first_number + start * self.per_batch, self.first_number + stop * self.per_batch)
         )
         count = self.per_batch // self.rank.world_size
-        with closing(run_tasks(self.source, self.job, numbers, self.workers)) as examples:
+        with closing(run_tasks(self.source, self.task, numbers, self.workers)) as examples:
             for _ in range(start, stop):
                 part = list(islice(examples, count))
                 yield [self.encoder.encode(one.row) for one in part], np.stack([one.pixels for one in part])
@@ -138,7 +138,7 @@ def open_online_examples(
     manifest = read_manifest(synth / "synth.json")
     shape = preflight.processor.image_processor.shape
     source = downscale_source(_exclude_photos(excluded_photos, _load_source(synth, manifest)), shape)
-    job = make_online_job(shape, preflight.max_boxes + 1)
+    job = make_online_task(shape, preflight.max_boxes + 1)
     encoder = ExampleEncoder(NanoAnswerCodec(preflight.processor), verdict_weight)
     count = int(str(manifest["count"]))
     return OnlineExamples(source, job, encoder, count + count % 2, per_batch, workers)
@@ -155,17 +155,17 @@ def _load_source(synth: Path, manifest: Mapping[str, object]) -> SynthesisSource
     data = Path(str(manifest.get("data", "")))
     if "data" not in manifest or not (data / "annotations.json").is_file():
         where = f" at {data}" if "data" in manifest else ""
-        raise _source_error(synth, f"the annotated photos that it was made of were not found{where}.")
+        raise _make_source_error(synth, f"the annotated photos that it was made of were not found{where}.")
     source = load_source(
         SynthesisRequest(synth / "spec.yaml", data, synth, int(str(manifest["count"])), int(str(manifest["seed"])))
     )
     differs = [key for key, now in hash_inputs(source.spec, data).items() if manifest.get(key) != now]
     if differs:
-        raise _source_error(synth, f"the {' and '.join(differs)} changed since it was made.")
+        raise _make_source_error(synth, f"the {' and '.join(differs)} changed since it was made.")
     return source
 
 
-def _source_error(synth: Path, message: str) -> DataError:
+def _make_source_error(synth: Path, message: str) -> DataError:
     """Make the error for a source that is missing or differs."""
     advice = "Make the set again with `logicls synth`, or train without online examples."
     return DataError(Problem("LC406", message, relative_path(synth), advice=advice))

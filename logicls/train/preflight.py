@@ -117,7 +117,7 @@ def preflight(
     smallest_component, max_boxes = ("nothing", float("inf"), -1), 0
     for number, row in enumerate(rows.select_columns(ENCODED_COLUMNS)):
         examples.append(encoder.encode(row))
-        across, query = _smallest_instance(row, processor)
+        across, query = _find_smallest_instance(row, processor)
         if across < smallest_component[1]:
             smallest_component = query.removeprefix("locate:"), across, number
         max_boxes = max(max_boxes, *map(len, row["boxes"]))
@@ -144,7 +144,9 @@ def _choose_visual_tokens(rows: datasets.Dataset) -> int:
         scale = (row["width"] * row["height"]) ** -0.5
         for query, boxes in zip(row["queries"], row["boxes"], strict=True):
             lengths.setdefault((query, MIN_TOKENS_ACROSS), []).extend(shorter_side(box) * scale for box in boxes)
-            lengths.setdefault((query, MIN_TOKENS_APART), []).extend(gap * scale for gap in _neighbor_distances(boxes))
+            lengths.setdefault((query, MIN_TOKENS_APART), []).extend(
+                gap * scale for gap in _compute_neighbor_distances(boxes)
+            )
     quantiles = {
         key: float(np.quantile(sample, TAIL_SHARE, method="lower")) for key, sample in lengths.items() if sample
     }
@@ -152,7 +154,7 @@ def _choose_visual_tokens(rows: datasets.Dataset) -> int:
     return int(np.clip(round(max(min(least, default=1.0), 1e-3) ** -2), MIN_VISUAL_TOKENS, MAX_VISUAL_TOKENS))
 
 
-def _neighbor_distances(boxes: Sequence[Sequence[float]]) -> list[float]:
+def _compute_neighbor_distances(boxes: Sequence[Sequence[float]]) -> list[float]:
     """Compute the distance from each box's centre to the nearest other one, in the boxes' unit; inf for one box."""
     centers = np.array([((x1 + x2) / 2, (y1 + y2) / 2) for x1, y1, x2, y2 in boxes]).reshape(-1, 2)
     distances = np.linalg.norm(centers[:, None] - centers, axis=-1)
@@ -160,7 +162,7 @@ def _neighbor_distances(boxes: Sequence[Sequence[float]]) -> list[float]:
     return [float(gap) for gap in distances.min(1, initial=np.inf)]
 
 
-def _smallest_instance(row: Mapping[str, Any], processor: NanoProcessor) -> tuple[float, str]:
+def _find_smallest_instance(row: Mapping[str, Any], processor: NanoProcessor) -> tuple[float, str]:
     """Find the narrowest box of an example: visual tokens on its shorter side, and the query that it answers."""
     scale, _, _ = processor.image_processor.letterbox_transform(row["width"], row["height"])
     candidates = [

@@ -239,7 +239,7 @@ def check_applicable_keys(recipe: Recipe) -> None:
 def check_grpo_options(options: Mapping[str, object]) -> None:
     """Raise `RecipeError` (LC437) for command-line options with a value that the stage `grpo` does not use."""
     problems = [
-        Problem("LC437", f"--{name} does not apply to the stage grpo.", advice=_grpo_advice(name))
+        Problem("LC437", f"--{name} does not apply to the stage grpo.", advice=_describe_grpo_option(name))
         for name, value in options.items()
         if value
     ]
@@ -247,7 +247,7 @@ def check_grpo_options(options: Mapping[str, object]) -> None:
         raise RecipeError(problems)
 
 
-def _grpo_advice(name: str) -> str:
+def _describe_grpo_option(name: str) -> str:
     if name == "resume":
         return "The stage writes no checkpoints: start it again from the bundle of --from."
     return "Leave it out; settings of the stage are under `grpo` in the recipe."

@@ -66,13 +66,13 @@ def check_resolution(rows: Any, coarse: NanoImageProcessor) -> ResolutionCheck:
         rows: A `datasets.Dataset` with undecoded images.
         coarse: Image processor of the model's input.
     """
-    medians = _median_sides(rows, coarse)
+    medians = _compute_median_sides(rows, coarse)
     small = [query for query in sorted(medians, key=medians.__getitem__) if medians[query] < LEGIBLE_PIXELS]
     hard = next((query for query in small if measure_linear_accuracy(rows, coarse, query) < MIN_ACCURACY), None)
     query = hard or min(medians, key=medians.__getitem__, default=":")
     median_pixels = medians.get(query, math.inf)
     return ResolutionCheck(
-        query.partition(":")[2], median_pixels, _required_detail(rows, coarse, median_pixels) if hard else 1
+        query.partition(":")[2], median_pixels, _choose_detail(rows, coarse, median_pixels) if hard else 1
     )
 
 
@@ -113,7 +113,7 @@ def _extract_patches(
     step = max(len(rows) // MAX_EXAMPLES, 1)
     for number in range(0, len(rows), step):
         row = rows[number]
-        values, boxes = _attribute_instances(row, query)
+        values, boxes = _select_attribute_instances(row, query)
         if not values or len(values) != len(boxes):
             continue
         photo = coarse.letterbox(decode_image(row["image"]["bytes"], number)).astype(np.float32)
@@ -132,24 +132,26 @@ def _extract_patch(
     return np.asarray(cv2.resize(inside, (PATCH_SIDE, PATCH_SIDE), interpolation=cv2.INTER_LINEAR)).ravel()
 
 
-def _median_sides(rows: Any, coarse: NanoImageProcessor) -> dict[str, float]:
+def _compute_median_sides(rows: Any, coarse: NanoImageProcessor) -> dict[str, float]:
     """Compute the median shorter side of each attribute's instances, in pixels of the input."""
     sides: dict[str, list[float]] = {}
     for row in rows.select_columns(["width", "height", "queries", "values", "boxes"]):
         scale, _, _ = coarse.letterbox_transform(row["width"], row["height"])
         for query in (query for query in row["queries"] if not query.startswith(LOCATE_PREFIX)):
-            sides.setdefault(query, []).extend(shorter_side(box) * scale for box in _attribute_instances(row, query)[1])
+            sides.setdefault(query, []).extend(
+                shorter_side(box) * scale for box in _select_attribute_instances(row, query)[1]
+            )
     return {query: float(np.median(lengths)) for query, lengths in sides.items() if lengths}
 
 
-def _attribute_instances(row: Mapping[str, Any], query: str) -> tuple[Sequence[str], Sequence[Sequence[float]]]:
+def _select_attribute_instances(row: Mapping[str, Any], query: str) -> tuple[Sequence[str], Sequence[Sequence[float]]]:
     """Return an attribute's values on an example, and the boxes of the instances that have it."""
     values = dict(zip(row["queries"], row["values"], strict=True))
     boxes = dict(zip(row["queries"], row["boxes"], strict=True))
     return values.get(query, ()), boxes.get(locate_query_id(query), ())
 
 
-def _required_detail(rows: Any, coarse: NanoImageProcessor, median_pixels: float) -> int:
+def _choose_detail(rows: Any, coarse: NanoImageProcessor, median_pixels: float) -> int:
     """Compute the resolution at which instances reach `LEGIBLE_PIXELS`, limited by that of the median photo."""
     scales = [
         coarse.letterbox_transform(width, height)[0]

@@ -97,7 +97,7 @@ def build_strata(rows: Iterable[Mapping[str, Any]]) -> Strata:
     for row in rows:
         answers = zip(row["queries"], row["values"], row["boxes"], strict=True)
         for question, (query, values, boxes) in enumerate(answers):
-            for name in _stratum_names(query, values, boxes):
+            for name in _name_strata(query, values, boxes):
                 if name not in names:
                     names[name] = len(names)
                     query_kinds.append(kind_numbers.setdefault(query.partition(":")[0], len(kind_numbers)))
@@ -115,7 +115,7 @@ def build_strata(rows: Iterable[Mapping[str, Any]]) -> Strata:
     return Strata(tuple(names), np.array(query_kinds), np.array(offsets), stratum, numbers, classes, has_class)
 
 
-def _stratum_names(query: str, values: Sequence[str], boxes: Sequence[object]) -> list[str]:
+def _name_strata(query: str, values: Sequence[str], boxes: Sequence[object]) -> list[str]:
     """Name the strata of an answer: one, or one for each distinct value."""
     if query.startswith("locate:"):
         return [f"{query} = {len(boxes)}"]
@@ -172,7 +172,7 @@ class DifficultyTracker:
         """Track the answers to `strata`; class frequencies are those of the training examples `train`."""
         self.strata = strata
         self.by_stratum, self.by_class = RunningStatistics(len(strata.names)), RunningStatistics(len(strata.classes))
-        factors = repeat_factors(strata.has_class[list(train)])
+        factors = compute_repeat_factors(strata.has_class[list(train)])
         self.repeat_factor = np.where(strata.has_class, factors, 1.0).max(1)
 
     def add(
@@ -193,7 +193,7 @@ class DifficultyTracker:
         example, class_ = (self.strata.has_class[list(numbers)] & has_answer[:, None]).nonzero()
         self.by_class.add(class_, mean[example].astype(float), has_error[example])
 
-    def stratum_difficulty(self) -> Float[np.ndarray, " strata"]:
+    def compute_difficulty(self) -> Float[np.ndarray, " strata"]:
         """Compute d(s) of each stratum, between 0 and 1."""
         loss, query_kinds = self.by_stratum.mean_loss, self.strata.query_kinds
         is_known = np.isfinite(loss)
@@ -206,9 +206,9 @@ class DifficultyTracker:
         )
         return 0.5 * self.by_stratum.error + 0.5 * share
 
-    def sampling_weights(self) -> Float[np.ndarray, " examples"]:
+    def compute_weights(self) -> Float[np.ndarray, " examples"]:
         """Compute w(x) of each example, between 1 and 8."""
-        powers = (self.stratum_difficulty() ** NORM_ORDER)[self.strata.stratum]
+        powers = (self.compute_difficulty() ** NORM_ORDER)[self.strata.stratum]
         difficulty = (np.add.reduceat(powers, self.strata.offsets[:-1]) / np.diff(self.strata.offsets)) ** (
             1 / NORM_ORDER
         )
@@ -224,7 +224,7 @@ class DifficultyTracker:
         self.by_class.load_state_dict(_read(state, "classes", "kinds"))
 
 
-def repeat_factors(has_class: Bool[np.ndarray, "examples classes"]) -> Float[np.ndarray, " classes"]:
+def compute_repeat_factors(has_class: Bool[np.ndarray, "examples classes"]) -> Float[np.ndarray, " classes"]:
     """Compute the repeat factor of each class; 1 for `none`, the last class, and for classes without an example."""
     share = has_class.mean(0)
     violations = share[:-1][share[:-1] > 0]
@@ -293,7 +293,7 @@ class DifficultySampler:
 
     def _plan(self, first: int) -> None:
         """Select the examples of a block of steps."""
-        weights = self.difficulty.sampling_weights()[self.train]
+        weights = self.difficulty.compute_weights()[self.train]
         share = weights / weights.sum() * self.batch
         for step in range(first, first + BLOCK_STEPS):
             rng = np.random.default_rng([self.seed, step, 13])
@@ -364,7 +364,7 @@ class ResamplingCallback(Callback):
     def _log_classes(self, step: int) -> None:
         """Write a row for each class."""
         difficulty = self.sampler.difficulty
-        weights, has_class, by_class = difficulty.sampling_weights(), difficulty.strata.has_class, difficulty.by_class
+        weights, has_class, by_class = difficulty.compute_weights(), difficulty.strata.has_class, difficulty.by_class
         loss = by_class.mean_loss
         for number, class_ in enumerate(difficulty.strata.classes):
             members = has_class[:, number]

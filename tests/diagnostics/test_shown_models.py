@@ -30,7 +30,7 @@ from logicls.train.fit import fit
 from logicls.train.grpo import stage as grpo
 from logicls.train.grpo.stage import fit_grpo
 from logicls.train.observer import SILENT
-from logicls.train.online_examples import make_online_job
+from logicls.train.online_examples import make_online_task
 from logicls.train.preflight import decode_image, preflight
 from logicls.train.recipe import Recipe, check_grpo_options
 from logicls.train.time_budget import StepTime, fit_steps_to_time
@@ -193,7 +193,7 @@ TRIGGERS: dict[str, Callable[[], object]] = {
     "LC402": lambda: preflight(Path("bundle"), Path("cache"), visual_tokens=16),
     "LC403": lambda: decode_image(b"no picture", 17),
     "LC404": killed_worker,
-    "LC405": lambda: make_online_job((64, 64), 0)(load_source(ORDER).create_generator(), 0, 17),
+    "LC405": lambda: make_online_task((64, 64), 0)(load_source(ORDER).create_generator(), 0, 17),
     "LC406": moved_photos,
     "LC407": lambda: read_scene_shards(Path("nowhere")),
     "LC411": other_recipe,

@@ -45,7 +45,7 @@ def test_hard_ones_come_more_often():
         Counter(n for step in range(400) for n in answered(d, step, how)) for d, how in ((hard, True), (easy, False))
     ]
 
-    weights = hard.difficulty.sampling_weights()
+    weights = hard.difficulty.compute_weights()
     assert weights[0] > 1.5 * weights[1]
     assert counts[0][0] / counts[0][1] == pytest.approx(weights[0] / weights[1], rel=0.15)
     assert max(counts[1].values()) - min(counts[1].values()) <= 3

@@ -15,7 +15,7 @@ from logicls.train.batching import TrainingBatches
 from logicls.train.encoding import ExampleEncoder
 from logicls.train.fit import fit
 from logicls.train.observer import SILENT, TrainingObserver
-from logicls.train.online_examples import make_online_job, open_online_examples
+from logicls.train.online_examples import make_online_task, open_online_examples
 from logicls.train.preflight import preflight, select_epoch_batch
 from logicls.train.recipe import Recipe
 
@@ -121,9 +121,9 @@ def test_what_is_not_planned_for_is_drawn_anew(synth, flight):
     most = max(counts.values())
     crowded = next(number for number, count in counts.items() if count == most)
 
-    row = make_online_job((64, 64), most - 1)(maker, 0, crowded).row
+    row = make_online_task((64, 64), most - 1)(maker, 0, crowded).row
     with pytest.raises(DataError) as caught:
-        make_online_job((64, 64), 0)(maker, 0, 21)
+        make_online_task((64, 64), 0)(maker, 0, 21)
 
     assert 0 < max(map(len, row["boxes"])) < most
     assert str(caught.value) == (

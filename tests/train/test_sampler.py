@@ -5,7 +5,14 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from logicls.train.sampler import MAX_REPEAT_FACTOR, MAX_WEIGHT, DifficultyTracker, Strata, build_strata, repeat_factors
+from logicls.train.sampler import (
+    MAX_REPEAT_FACTOR,
+    MAX_WEIGHT,
+    DifficultyTracker,
+    Strata,
+    build_strata,
+    compute_repeat_factors,
+)
 
 
 def row(colour: str, tablets: int, *violations: str) -> dict[str, object]:
@@ -58,7 +65,7 @@ def test_what_is_answered_wrongly_is_drawn_more_often(cells):
     difficulty = DifficultyTracker(cells, range(30))
     told(difficulty, 200, wrong=dict.fromkeys(range(20, 30), 0))
 
-    weights = difficulty.sampling_weights()
+    weights = difficulty.compute_weights()
 
     assert len(set(weights[:20])) == 1
     assert len(set(weights[20:29])) == 1
@@ -72,8 +79,8 @@ def test_one_hopeless_example_does_not_stand_out(cells):
     told(clean, 200, wrong={})
     told(spoilt, 200, wrong={7: 0})
 
-    assert spoilt.sampling_weights()[7] == spoilt.sampling_weights()[8]
-    assert spoilt.sampling_weights()[7] < 1.5 * clean.sampling_weights()[7]
+    assert spoilt.compute_weights()[7] == spoilt.compute_weights()[8]
+    assert spoilt.compute_weights()[7] < 1.5 * clean.compute_weights()[7]
 
 
 def test_what_is_never_learned_is_bounded():
@@ -85,7 +92,7 @@ def test_what_is_never_learned_is_bounded():
     for _ in range(100):
         difficulty.add(range(80), np.where(right, 0.0, 50.0), right)
 
-    weights = difficulty.sampling_weights()
+    weights = difficulty.compute_weights()
 
     assert weights[79] == MAX_WEIGHT
     assert weights.min() >= 1
@@ -96,7 +103,7 @@ def test_rare_kinds_come_more_often():
     shares = {"a": 0.1, "b": 0.1, "c": 0.1, "d": 0.025, "e": 0.001}
     is_of = np.array([[number < share * 1000 for share in shares.values()] + [True] for number in range(1000)])
 
-    factors = repeat_factors(is_of)
+    factors = compute_repeat_factors(is_of)
 
     assert factors.tolist() == pytest.approx([1, 1, 1, 2, MAX_REPEAT_FACTOR, 1])
 
@@ -134,5 +141,5 @@ def test_a_checkpoint_holds_all_of_it(cells):
 
     after.load_state_dict(before.state_dict())
 
-    assert after.sampling_weights().tobytes() == before.sampling_weights().tobytes()
+    assert after.compute_weights().tobytes() == before.compute_weights().tobytes()
     assert after.by_class.error.tobytes() == before.by_class.error.tobytes()

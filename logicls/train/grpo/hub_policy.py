@@ -33,7 +33,9 @@ class HubPolicy:
         self.tokenizer, self.codec = examples.processor.tokenizer, examples.codec
         self.end_token, self.image_token = self.codec.chat_format.end_token, int(adapter.config.image_token_id)
         some = (examples.rows[number] for number in range(min(LENGTH_SAMPLE, len(examples.rows))))
-        self.max_tokens = int(LENGTH_MARGIN * max(len(turn.answer) for row in some for turn in examples.turns(row)))
+        self.max_tokens = int(
+            LENGTH_MARGIN * max(len(turn.answer) for row in some for turn in examples.encode_turns(row))
+        )
 
     def generates(self, query: str) -> bool:
         """Return True: every answer is text."""
@@ -82,7 +84,7 @@ class HubPolicy:
         return logits
 
     def _make_inputs(self, tasks: Sequence[Task]) -> dict[str, Tensor]:
-        images = {number: self.examples.image(number) for number in {task.number for task in tasks}}
+        images = {number: self.examples.load_image(number) for number in {task.number for task in tasks}}
         return make_inputs(self.examples.processor, self.codec.chat_format, [images[task.number] for task in tasks])
 
     def _encode_question(self, task: Task) -> list[int]:
@@ -106,9 +108,9 @@ class HubPolicy:
         return aggregate_scores([scores])
 
     def _score_example(self, number: int) -> QueryScores:
-        turns = list(self.examples.turns(self.examples.rows[number]))
+        turns = list(self.examples.encode_turns(self.examples.rows[number]))
         inputs = make_inputs(
-            self.examples.processor, self.codec.chat_format, [self.examples.image(number)] * len(turns)
+            self.examples.processor, self.codec.chat_format, [self.examples.load_image(number)] * len(turns)
         )
         batch = collate_turns(inputs, turns, self.tokenizer)
         logits = self._logits(self.model, batch).cpu()

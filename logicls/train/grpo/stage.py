@@ -109,7 +109,7 @@ class BestPolicyCallback(TrainerCallback):
         if is_better:
             self.best_score, self.best_step = (evaluation.exact_match, reward), state.global_step
             self.weights = {
-                name: weight.detach().cpu().clone() for name, weight in _trainable_parameters(self.policy.model)
+                name: weight.detach().cpu().clone() for name, weight in _list_trainable_parameters(self.policy.model)
             }
 
     @property
@@ -129,12 +129,12 @@ class BestPolicyCallback(TrainerCallback):
     def restore(self) -> None:
         """Load the best weights into the model."""
         with torch.no_grad():
-            for name, weight in _trainable_parameters(self.policy.model):
+            for name, weight in _list_trainable_parameters(self.policy.model):
                 if self.weights:
                     weight.copy_(self.weights[name])
 
 
-def _trainable_parameters(model: Any) -> list[tuple[str, Any]]:
+def _list_trainable_parameters(model: Any) -> list[tuple[str, Any]]:
     return [(name, weight) for name, weight in model.named_parameters() if weight.requires_grad]
 
 
@@ -192,12 +192,12 @@ def fit_grpo(
     _train(policy, bundle, tasks, out, recipe, observer)
     _write_bundle(policy, bundle, synth, out)
     del policy
-    bundle_ = load_bundle(out)
-    write_probe(bundle_, synth)
-    if bundle_.hub is None:
+    result = load_bundle(out)
+    write_probe(result, synth)
+    if result.hub is None:
         split = split_photos(rows["photo"], recipe.validation, recipe.seed)
-        calibrate(bundle_, synth, split, recipe.seed, observer.on_message)
-    return bundle_
+        calibrate(result, synth, split, recipe.seed, observer.on_message)
+    return result
 
 
 def _check_even_parts(recipe: Recipe) -> None:

@@ -191,7 +191,7 @@ def make_config(
         save_strategy="no",
         report_to="none",
         disable_tqdm=True,
-        **_checkpointing_option(recompute),
+        **_make_checkpointing_option(recompute),
         bf16=False,
         use_cpu=not torch.cuda.is_available(),
     )
@@ -209,7 +209,7 @@ def train(trainer: PolicyTrainer) -> None:
     vars(trainer.accelerator.unwrap_model(trainer.model)).pop("forward", None)  # TRL puts its own before the model's
 
 
-def _checkpointing_option(recompute: bool) -> dict[str, Any]:
+def _make_checkpointing_option(recompute: bool) -> dict[str, Any]:
     """Return the option for gradient checkpointing, which was renamed between two releases of transformers 5."""
     names = {field.name for field in fields(GRPOConfig)}
     return {"activation_checkpointing" if "activation_checkpointing" in names else "gradient_checkpointing": recompute}
