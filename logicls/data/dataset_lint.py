@@ -35,12 +35,12 @@ def check_spec(spec_file: SpecFile, data: Path | None = None, annotations: Path 
         DataError: The dataset is invalid; problems found before have been yielded.
     """
     spec = spec_file.spec
-    yield from (spec_file.problem(f.code, f.message, f.path, f.advice) for f in lint_spec(spec))
+    yield from (spec_file.make_problem(f.code, f.message, f.path, f.advice) for f in lint_spec(spec))
     if data is not None:
         dataset = read_dataset_for(spec, data, annotations)
         yield from lint_dataset(dataset, spec.components)
         faults = audit_photos(spec, dataset.scenes)
-        yield from (spec_file.problem(f.code, f.message, f.path, f.advice) for f in faults)
+        yield from (spec_file.make_problem(f.code, f.message, f.path, f.advice) for f in faults)
 
 
 def lint_dataset(dataset: Dataset, components: Mapping[str, Component]) -> list[Problem]:

@@ -1,9 +1,9 @@
-"""The sample product `dosing_kit`: photo-like pictures, good ones with annotations and broken ones with truth.
+"""Render the sample product `dosing_kit`: good photos with annotations, and defective photos with ground truth.
 
     python -m logicls.sample_product.render OUT --good 60 --seed 0
 
-A kit is a vial of liquid with a printed label, four tablets and a spoon on a tray. Everything that a rule of
-`constraints/dosing_kit.yaml` is about is a field of `Kit`; board, light, camera and noise are left to chance.
+A kit is a vial of liquid with a printed label, four tablets and a spoon on a tray. Every property that a
+rule of `constraints/dosing_kit.yaml` constrains is a field of `Kit`; board, lighting, camera and noise are random.
 """
 
 from __future__ import annotations
@@ -19,12 +19,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from logicls.records import Instance, Scene
-from logicls.sample_product import parts
-from logicls.sample_product import parts as camera
+from logicls.sample_product import camera, parts
 from logicls.sample_product.parts import HEIGHT, WIDTH, Canvas, Points
 
 PAIRS = {"drop": "red", "leaf": "yellow", "star": "blue"}
-"""The mark that belongs to each colour of the liquid."""
+"""Mark → colour of the liquid that it belongs to."""
 KIT_VIOLATIONS: tuple[str, ...] = (
     "missing_tablet",
     "extra_tablet",
@@ -38,44 +37,44 @@ KIT_VIOLATIONS: tuple[str, ...] = (
     "overfilled",
     "empty_vial",
 )
-"""What can be wrong with a kit, as `constraints/dosing_kit.yaml` names it."""
-DOUBLES: tuple[tuple[str, str], ...] = (
+"""Violations of `constraints/dosing_kit.yaml`."""
+VIOLATION_PAIRS: tuple[tuple[str, str], ...] = (
     ("missing_tablet", "wrong_mark"),
     ("extra_tablet", "underfilled"),
     ("missing_spoon", "misplaced_mark"),
     ("misplaced_spoon", "overfilled"),
 )
-"""Pairs of violations that held-out photos show together."""
+"""Pairs of violations that test photos combine."""
 COMPONENTS = ("vial", "liquid", "label", "mark", "tablet", "spoon")
-"""The categories of the annotations, ids from 1 in this order."""
+"""Categories of the annotations; their ids are 1, 2, ... in this order."""
 
 
 @dataclass(frozen=True)
 class Kit:
-    """What lies where on one drawing: pixels of the photo before the camera's warp, angles clockwise in degrees."""
+    """Parts of one kit: pixels of the photo before the camera's homography, angles clockwise in degrees."""
 
     board: str
-    """Material below the parts: one of `sample_parts.BOARDS`."""
+    """Material of the board: one of `parts.BOARDS`."""
     vial: tuple[float, float, float, float]
-    """Middle x and y, width, height."""
+    """Centre x and y, width, height."""
     colour: str | None
-    """Of the liquid: red, yellow or blue; None for an empty vial."""
+    """Colour of the liquid: red, yellow or blue; None for an empty vial."""
     level: float
     """Height of the liquid as a fraction of the vial's height."""
     label: tuple[float, float, float, float] | None
-    """Middle x and y from the vial's middle, width, height; None for no label."""
+    """Centre x and y relative to the vial's centre, width, height; None for no label."""
     mark: str | None
-    """drop, leaf or star; None for no mark. Only a label carries one."""
+    """drop, leaf or star; None for no mark. Marks are only on labels."""
     mark_offset: tuple[float, float]
-    """The mark's middle from the label's, fractions of the label's width and height."""
+    """Centre of the mark relative to the label's centre, fractions of the label's width and height."""
     tablets: tuple[tuple[float, float, float], ...]
-    """Middle x and y and the score line's angle, for each tablet."""
+    """Centre x and y and the score line's angle, for each tablet."""
     spoon: tuple[float, float, float] | None
-    """Middle x and y and the angle (0: bowl up); None for no spoon."""
+    """Centre x and y and the angle (0: bowl at the top); None for no spoon."""
 
 
 def create_good_kit(rng: np.random.Generator) -> Kit:
-    """A kit that breaks no rule, with the small differences that good kits have."""
+    """Draw a kit that breaks no rule, with the variation of good kits."""
     mark = str(rng.choice(list(PAIRS)))
     x, y = rng.uniform(-3, 3, 2)
     column = rng.uniform(-2, 2)
@@ -96,30 +95,30 @@ def create_good_kit(rng: np.random.Generator) -> Kit:
 
 
 def create_broken_kit(rng: np.random.Generator, violation: str) -> Kit:
-    """A kit that breaks the rule which names `violation`, and no other rule."""
-    return _broken(create_good_kit(rng), violation, rng)
+    """Draw a kit with that violation and no other. Raises `ValueError` if `violation` is not in `KIT_VIOLATIONS`."""
+    return _apply_violation(create_good_kit(rng), violation, rng)
 
 
-def _broken(kit: Kit, violation: str, rng: np.random.Generator) -> Kit:
-    """`kit` with one thing changed, clearly beyond the tolerance. A name not in `VIOLATIONS` is a ValueError."""
+def _apply_violation(kit: Kit, violation: str, rng: np.random.Generator) -> Kit:
+    """Change one property of the kit, clearly beyond the tolerance. Raises `ValueError` for an unknown violation."""
     match violation:
         case "missing_tablet":
-            lost = int(rng.integers(4))
-            return replace(kit, tablets=kit.tablets[:lost] + kit.tablets[lost + 1 :])
+            index = int(rng.integers(4))
+            return replace(kit, tablets=kit.tablets[:index] + kit.tablets[index + 1 :])
         case "extra_tablet":
-            return replace(kit, tablets=(*kit.tablets, _spare_tablet(kit, rng)))
+            return replace(kit, tablets=(*kit.tablets, _sample_extra_tablet(kit, rng)))
         case "missing_spoon":
             return replace(kit, spoon=None)
         case "misplaced_spoon":
-            return replace(kit, spoon=_elsewhere(rng))
+            return replace(kit, spoon=_sample_wrong_spoon(rng))
         case "missing_label":
             return replace(kit, label=None, mark=None)
         case "missing_mark":
             return replace(kit, mark=None)
         case "misplaced_mark":
-            way = rng.choice([-1.0, 1.0], 2)
-            far, other = rng.uniform(0.20, 0.24), rng.uniform(0.0, 0.2)
-            offset = (way[0] * far, way[1] * other) if rng.random() < 0.5 else (way[0] * other, way[1] * far)
+            sign = rng.choice([-1.0, 1.0], 2)
+            large, small = rng.uniform(0.20, 0.24), rng.uniform(0.0, 0.2)
+            offset = (sign[0] * large, sign[1] * small) if rng.random() < 0.5 else (sign[0] * small, sign[1] * large)
             return replace(kit, mark_offset=(float(offset[0]), float(offset[1])))
         case "wrong_mark":
             return replace(kit, mark=str(rng.choice([m for m in PAIRS if m != kit.mark])))
@@ -129,11 +128,11 @@ def _broken(kit: Kit, violation: str, rng: np.random.Generator) -> Kit:
             return replace(kit, level=rng.uniform(0.78, 0.86))
         case "empty_vial":
             return replace(kit, colour=None)
-    raise ValueError(f'no violation "{violation}" in the sample product')
+    raise ValueError(f'the sample product has no violation "{violation}"')
 
 
-def _spare_tablet(kit: Kit, rng: np.random.Generator) -> tuple[float, float, float]:
-    """A place for a fifth tablet that touches nothing: at either end of the column, or beside it."""
+def _sample_extra_tablet(kit: Kit, rng: np.random.Generator) -> tuple[float, float, float]:
+    """Draw a position for a fifth tablet that touches no other part: at either end of the column, or beside it."""
     end = int(rng.integers(3))
     if end == 2:
         x, y, _ = kit.tablets[int(rng.integers(4))]
@@ -142,99 +141,118 @@ def _spare_tablet(kit: Kit, rng: np.random.Generator) -> tuple[float, float, flo
     return x + rng.uniform(-3, 3), y + (38 if end else -40), rng.uniform(0, 180)
 
 
-def _elsewhere(rng: np.random.Generator) -> tuple[float, float, float]:
-    """A place where the spoon does not belong: too high, too low, or across the bottom of the tray."""
-    place = int(rng.integers(3))
-    if place == 2:
+def _sample_wrong_spoon(rng: np.random.Generator) -> tuple[float, float, float]:
+    """Draw a wrong position of the spoon: too high, too low, or across the bottom of the tray."""
+    position = int(rng.integers(3))
+    if position == 2:
         return 168 + rng.uniform(-4, 4), 290 + rng.uniform(-2, 2), 90 + rng.uniform(-3, 3)
     shift = rng.uniform(46, 54)
-    return 217 + rng.uniform(-2, 2), 160 + (shift if place else -shift), rng.uniform(-2.5, 2.5)
+    return 217 + rng.uniform(-2, 2), 160 + (shift if position else -shift), rng.uniform(-2.5, 2.5)
 
 
 @dataclass(frozen=True)
-class _Part:
+class _KitPart:
+    """One part of a kit: its contours and annotation."""
+
     component: str
-    outlines: tuple[Points, ...]
+    contours: tuple[Points, ...]
     attributes: tuple[tuple[str, str], ...] = ()
 
 
 def render(
-    kit: Kit, rng: np.random.Generator, photo: str = "", mar: Callable[..., Points] | None = None
+    kit: Kit, rng: np.random.Generator, photo: str = "", add_flaw: Callable[..., Points] | None = None
 ) -> tuple[NDArray[np.uint8], Scene]:
-    """The photo, (h, w, 3) uint8 RGB, and what the camera sees; `mar` damages it and tells where (`sample_flaws`)."""
-    drawn, canvas = _parts(kit), parts.draw_board(kit.board, rng)
-    light = (float(rng.uniform(3, 6)), float(rng.uniform(3, 6)))
-    standing = [o for part in drawn if part.component in ("vial", "tablet", "spoon") for o in part.outlines]
-    parts.cast_shadows(canvas, standing, light)
-    _draw(canvas, kit, drawn, rng)
-    if mar is not None:
-        drawn.append(_Part("flaw", (mar(canvas, [(part.component, part.outlines[0]) for part in drawn]),)))
-    warp = camera.sample_homography(rng)
-    picture = camera.simulate_exposure(camera.apply_homography(canvas, warp), rng)
+    """Render a photo of the kit.
+
+    Args:
+        kit: The kit.
+        rng: Source of board, lighting, camera and noise.
+        photo: File name for the scene.
+        add_flaw: Paints a flaw on the canvas and returns its contour, see `logicls.sample_product.flaws`.
+
+    Returns:
+        The photo, (h, w, 3) uint8 RGB, and its annotations.
+    """
+    kit_parts, canvas = _create_parts(kit), parts.draw_board(kit.board, rng)
+    shadow_offset = (float(rng.uniform(3, 6)), float(rng.uniform(3, 6)))
+    raised = [o for part in kit_parts if part.component in ("vial", "tablet", "spoon") for o in part.contours]
+    parts.cast_shadows(canvas, raised, shadow_offset)
+    _draw_parts(canvas, kit, kit_parts, rng)
+    if add_flaw is not None:
+        kit_parts.append(
+            _KitPart("flaw", (add_flaw(canvas, [(part.component, part.contours[0]) for part in kit_parts]),))
+        )
+    homography = camera.sample_homography(rng)
+    image = camera.simulate_exposure(camera.apply_homography(canvas, homography), rng)
     instances = tuple(
         Instance(
-            id=k, component=part.component, box=camera.project_box(part.outlines, warp), attributes=part.attributes
+            id=k,
+            component=part.component,
+            box=camera.project_box(part.contours, homography),
+            attributes=part.attributes,
         )
-        for k, part in enumerate(drawn, start=1)
+        for k, part in enumerate(kit_parts, start=1)
     )
-    return picture, Scene(photo=photo, width=WIDTH, height=HEIGHT, instances=instances)
+    return image, Scene(photo=photo, width=WIDTH, height=HEIGHT, instances=instances)
 
 
-def _parts(kit: Kit) -> list[_Part]:
-    """The outlines of all that is there, in the order in which it is painted."""
+def _create_parts(kit: Kit) -> list[_KitPart]:
+    """Create the kit's parts in the order in which they are painted."""
     x, y, width, height = kit.vial
-    drawn = [_Part("vial", (parts.vial_outline(*kit.vial),))]
+    kit_parts = [_KitPart("vial", (parts.vial_contour(*kit.vial),))]
     if kit.colour is not None:
         bottom, half = y + height / 2 - 3.5, width / 2 - 3
         top = bottom - kit.level * height
-        inside = parts.block(x - half, top - 20, x + half, bottom, round_by=7.0)
+        inside = parts.rectangle(x - half, top - 20, x + half, bottom, radius=7.0)
         surface = np.array([(x - half, top), (x + half, top)])
-        drawn.append(_Part("liquid", (np.concatenate([inside[:16], surface]),), (("colour", kit.colour),)))
+        kit_parts.append(_KitPart("liquid", (np.concatenate([inside[:16], surface]),), (("colour", kit.colour),)))
     if kit.label is not None:
-        dx, dy, wide, high = kit.label
-        box = (x + dx - wide / 2, y + dy - high / 2, x + dx + wide / 2, y + dy + high / 2)
-        drawn.append(_Part("label", (parts.block(*box, round_by=2.0),)))
+        dx, dy, label_width, label_height = kit.label
+        left, top = x + dx - label_width / 2, y + dy - label_height / 2
+        box = (left, top, x + dx + label_width / 2, y + dy + label_height / 2)
+        kit_parts.append(_KitPart("label", (parts.rectangle(*box, radius=2.0),)))
         if kit.mark is not None:
-            centre = (x + dx + kit.mark_offset[0] * wide, y + dy + kit.mark_offset[1] * high)
-            drawn.append(_Part("mark", (parts.shape_outline(kit.mark, *centre, 27.0),), (("shape", kit.mark),)))
-    drawn += [_Part("tablet", (parts.ellipse(tx, ty, 14, 14),)) for tx, ty, _ in kit.tablets]
+            offset = kit.mark_offset
+            centre = (x + dx + offset[0] * label_width, y + dy + offset[1] * label_height)
+            kit_parts.append(_KitPart("mark", (parts.shape_contour(kit.mark, *centre, 27.0),), (("shape", kit.mark),)))
+    kit_parts += [_KitPart("tablet", (parts.ellipse(tx, ty, 14, 14),)) for tx, ty, _ in kit.tablets]
     if kit.spoon is not None:
-        drawn.append(_Part("spoon", parts.spoon_outlines(*kit.spoon)))
-    return drawn
+        kit_parts.append(_KitPart("spoon", parts.spoon_contours(*kit.spoon)))
+    return kit_parts
 
 
-def _draw(canvas: Canvas, kit: Kit, drawn: Sequence[_Part], rng: np.random.Generator) -> None:
-    angles = iter(kit.tablets)
-    parts.draw_glass(canvas, drawn[0].outlines[0])
-    for part in drawn:
-        outline = part.outlines[0]
+def _draw_parts(canvas: Canvas, kit: Kit, kit_parts: Sequence[_KitPart], rng: np.random.Generator) -> None:
+    tablets = iter(kit.tablets)
+    parts.draw_glass(canvas, kit_parts[0].contours[0])
+    for part in kit_parts:
+        contour = part.contours[0]
         match part.component:
             case "liquid":
-                parts.draw_liquid(canvas, outline, str(kit.colour))
+                parts.draw_liquid(canvas, contour, str(kit.colour))
             case "label":
-                parts.draw_label(canvas, outline, rng)
+                parts.draw_label(canvas, contour, rng)
             case "mark":
-                parts.draw_mark(canvas, outline, str(kit.mark))
+                parts.draw_mark(canvas, contour, str(kit.mark))
             case "tablet":
-                parts.draw_tablet(canvas, outline, next(angles)[2])
+                parts.draw_tablet(canvas, contour, next(tablets)[2])
             case "spoon":
-                parts.draw_spoon(canvas, *part.outlines)
-    parts.draw_shine(canvas, drawn[0].outlines[0])
+                parts.draw_spoon(canvas, *part.contours)
+    parts.draw_shine(canvas, kit_parts[0].contours[0])
 
 
 def write_dataset(root: Path, *, good: int, seed: int) -> None:
-    """Write `good` good photos to `root/images` and their COCO annotations to `root/annotations.json`."""
+    """Write good photos to `root/images` and their COCO annotations to `root/annotations.json`."""
     rng = np.random.default_rng(seed)
     scenes = []
     for k in range(good):
-        picture, scene = render(create_good_kit(rng), rng, f"good_{k:03d}.jpg")
-        camera.save(root / "images" / scene.photo, picture)
+        image, scene = render(create_good_kit(rng), rng, f"good_{k:03d}.jpg")
+        camera.save_jpeg(root / "images" / scene.photo, image)
         scenes.append(scene)
-    (root / "annotations.json").write_text(json.dumps(_coco(scenes), indent=1) + "\n", encoding="utf-8")
+    (root / "annotations.json").write_text(json.dumps(_to_coco(scenes), indent=1) + "\n", encoding="utf-8")
 
 
-def _coco(scenes: Sequence[Scene]) -> dict[str, object]:
-    """The scenes as a COCO document: boxes [x, y, width, height], ids from 1."""
+def _to_coco(scenes: Sequence[Scene]) -> dict[str, object]:
+    """Convert scenes to a COCO document: boxes [x, y, width, height], ids from 1."""
     images: list[dict[str, object]] = []
     annotations: list[dict[str, object]] = []
     for image_id, scene in enumerate(scenes, start=1):
@@ -254,7 +272,10 @@ def _coco(scenes: Sequence[Scene]) -> dict[str, object]:
                 }
             )
     return {
-        "info": {"description": "dosing_kit, the sample product of LogiCls: drawn, not photographed", "version": "1"},
+        "info": {
+            "description": "dosing_kit, the sample product of LogiCls: drawn, not photographed",
+            "version": "1",
+        },
         "licenses": [{"id": 1, "name": "CC0 1.0", "url": "https://creativecommons.org/publicdomain/zero/1.0/"}],
         "categories": [{"id": k, "name": name} for k, name in enumerate(COMPONENTS, start=1)],
         "images": images,
@@ -263,41 +284,45 @@ def _coco(scenes: Sequence[Scene]) -> dict[str, object]:
 
 
 def write_photos(root: Path, *, per_violation: int, good: int, seed: int) -> None:
-    """Write photos to judge to `root/images`, and what each breaks to `root/truth.csv` (several joined by `;`).
+    """Write test photos to `root/images`, and the violations of each to `root/truth.csv`, separated by `;`.
 
-    Beside the good photos and those of each violation there are `per_violation` that break two rules at once.
+    Args:
+        root: Output folder.
+        per_violation: Number of photos of each violation, and of photos with two violations.
+        good: Number of good photos.
+        seed: Seed of the random generator.
     """
     rng = np.random.default_rng(seed)
-    wanted: list[tuple[str, ...]] = [()] * good
-    wanted += [(name,) for name in KIT_VIOLATIONS for _ in range(per_violation)]
-    wanted += [DOUBLES[k % len(DOUBLES)] for k in range(per_violation)]
+    photos: list[tuple[str, ...]] = [()] * good
+    photos += [(name,) for name in KIT_VIOLATIONS for _ in range(per_violation)]
+    photos += [VIOLATION_PAIRS[k % len(VIOLATION_PAIRS)] for k in range(per_violation)]
     rows = []
-    for k, broken in enumerate(wanted):
+    for k, violations in enumerate(photos):
         kit = create_good_kit(rng)
-        for violation in broken:
-            kit = _broken(kit, violation, rng)
-        picture, scene = render(kit, rng, f"kit_{k:03d}.jpg")
-        camera.save(root / "images" / scene.photo, picture)
-        rows.append((scene.photo, ";".join(sorted(broken))))
+        for violation in violations:
+            kit = _apply_violation(kit, violation, rng)
+        image, scene = render(kit, rng, f"kit_{k:03d}.jpg")
+        camera.save_jpeg(root / "images" / scene.photo, image)
+        rows.append((scene.photo, ";".join(sorted(violations))))
     with (root / "truth.csv").open("w", encoding="utf-8", newline="") as file:
         csv.writer(file, lineterminator="\n").writerows([("image", "violations"), *rows])
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Write good photos with annotations, and with `--per-violation` the photos to judge below `heldout/`."""
+    """Write good photos with annotations, and with `--per-violation` test photos below `heldout/`."""
     parser = argparse.ArgumentParser(
-        prog="python -m logicls.sample_product.render", description="Draw the sample product."
+        prog="python -m logicls.sample_product.render", description="Render the sample product."
     )
-    parser.add_argument("out", type=Path, metavar="OUT", help="folder to write to")
-    parser.add_argument("--good", type=int, default=60, help="good photos with annotations (60)")
-    parser.add_argument("--seed", type=int, default=0, help="of every choice made (0)")
-    parser.add_argument("--per-violation", type=int, default=0, help="held-out photos of each violation (0: none)")
-    parser.add_argument("--heldout-good", type=int, default=16, help="good photos among the held-out ones (16)")
-    given = parser.parse_args(arguments)
-    write_dataset(given.out, good=given.good, seed=given.seed)
-    if given.per_violation:
-        heldout = given.out / "heldout"
-        write_photos(heldout, per_violation=given.per_violation, good=given.heldout_good, seed=given.seed + 1000)
+    parser.add_argument("out", type=Path, metavar="OUT", help="output folder")
+    parser.add_argument("--good", type=int, default=60, help="number of good photos with annotations (60)")
+    parser.add_argument("--seed", type=int, default=0, help="seed of the random generator (0)")
+    parser.add_argument("--per-violation", type=int, default=0, help="number of test photos of each violation (0)")
+    parser.add_argument("--heldout-good", type=int, default=16, help="number of good test photos (16)")
+    options = parser.parse_args(arguments)
+    write_dataset(options.out, good=options.good, seed=options.seed)
+    if options.per_violation:
+        heldout = options.out / "heldout"
+        write_photos(heldout, per_violation=options.per_violation, good=options.heldout_good, seed=options.seed + 1000)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Damage on the sample product."""
+"""Surface flaws on the sample product."""
 
 from __future__ import annotations
 
@@ -14,24 +14,24 @@ from logicls.sample_product.render import KIT_VIOLATIONS, create_good_kit, rende
 
 
 @pytest.mark.parametrize("kind", FLAWS)
-def test_a_flaw_is_seen_where_its_box_is(kind: str) -> None:
-    """The photo with a flaw differs from the one without inside the flaw's box and hardly anywhere else."""
+def test_flaw_is_inside_its_box(kind: str) -> None:
+    """Photos with and without the flaw differ inside the flaw's box and hardly anywhere else."""
     for seed in range(3):
-        mar = partial(FLAWS[kind], rng=np.random.default_rng(seed))
-        plain, scene = render(create_good_kit(np.random.default_rng(seed)), np.random.default_rng(seed))
-        marred, after = render(create_good_kit(np.random.default_rng(seed)), np.random.default_rng(seed), "", mar)
+        add_flaw = partial(FLAWS[kind], rng=np.random.default_rng(seed))
+        good, scene = render(create_good_kit(np.random.default_rng(seed)), np.random.default_rng(seed))
+        flawed, after = render(create_good_kit(np.random.default_rng(seed)), np.random.default_rng(seed), "", add_flaw)
 
         assert after.instances[:-1] == scene.instances
         box = after.instances[-1].box
-        change = np.abs(marred.astype(int) - plain).max(-1)
+        change = np.abs(flawed.astype(int) - good).max(-1)
         rows, columns = np.nonzero(change > 25)
         inside = (rows > box.y1 - 8) & (rows < box.y2 + 8) & (columns > box.x1 - 8) & (columns < box.x2 + 8)
         assert len(rows) > 5
         assert inside.mean() > 0.95
 
 
-def test_files_say_what_is_there(tmp_path: Path) -> None:
-    """truth.csv names flaws and broken rules, flaws.csv each flaw's kind and box; the same seed draws the same."""
+def test_ground_truth_of_flaws(tmp_path: Path) -> None:
+    """truth.csv names flaws and violations, flaws.csv each flaw's kind and box; a seed determines all files."""
     for name in ("one", "two"):
         write_damaged_photos(tmp_path / name, per_flaw=2, good=3, seed=5)
 
@@ -39,10 +39,10 @@ def test_files_say_what_is_there(tmp_path: Path) -> None:
         list(csv.DictReader((tmp_path / "one" / name).read_text(encoding="utf-8").splitlines()))
         for name in ("truth.csv", "flaws.csv")
     )
-    named = [set(row["violations"].split(";")) - {""} for row in truth]
-    assert [STRUCTURAL in names for names in named] == [False] * 3 + [True] * 10
-    assert set().union(*named) - {STRUCTURAL} <= set(KIT_VIOLATIONS)
-    assert any(len(names) == 2 for names in named)
+    violations = [set(row["violations"].split(";")) - {""} for row in truth]
+    assert [STRUCTURAL in names for names in violations] == [False] * 3 + [True] * 10
+    assert set().union(*violations) - {STRUCTURAL} <= set(KIT_VIOLATIONS)
+    assert any(len(names) == 2 for names in violations)
     assert [row["flaw"] for row in flaws] == [kind for kind in FLAWS for _ in range(2)]
     files = [sorted(p for p in (tmp_path / name).rglob("*") if p.is_file()) for name in ("one", "two")]
     assert len(files[0]) == 15
@@ -50,7 +50,7 @@ def test_files_say_what_is_there(tmp_path: Path) -> None:
 
 
 def test_command(tmp_path: Path) -> None:
-    """The module draws what its options say."""
+    """The module writes as many photos as its options request."""
     main([str(tmp_path / "out"), "--per-flaw", "1", "--good", "1", "--seed", "2"])
 
     assert len(list((tmp_path / "out" / "images").iterdir())) == 6

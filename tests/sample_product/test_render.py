@@ -1,4 +1,4 @@
-"""The sample product: what is drawn is what the annotations and the truth say."""
+"""The sample product: photos agree with annotations and ground truth."""
 
 from __future__ import annotations
 
@@ -30,26 +30,26 @@ SAMPLE = resource_path("data/dosing_kit")
 SPEC = resource_path("constraints/dosing_kit.yaml")
 
 
-def off_centre(box: Box, place: Box) -> tuple[float, float]:
-    """How far the box's middle is from the place's, fractions of the place's width and height."""
-    (x, y), (px, py) = box.centre, place.centre
-    return abs(x - px) / place.width, abs(y - py) / place.height
+def centre_offset(box: Box, region: Box) -> tuple[float, float]:
+    """Distance of the centres, fractions of the region's width and height."""
+    (x, y), (rx, ry) = box.centre, region.centre
+    return abs(x - rx) / region.width, abs(y - ry) / region.height
 
 
-def broken_rules(scene: Scene) -> set[str]:
-    """The rules of dosing_kit.yaml once more, in plain Python, over the annotations."""
+def find_violations(scene: Scene) -> set[str]:
+    """The rules of dosing_kit.yaml, reimplemented in plain Python on the annotations."""
     vial, liquid, label, mark, tablet, spoon = (scene.instances_of(name) for name in COMPONENTS)
-    place = Box(0.75 * scene.width, 0.2 * scene.height, 0.95 * scene.width, 0.8 * scene.height)
+    region = Box(0.75 * scene.width, 0.2 * scene.height, 0.95 * scene.width, 0.8 * scene.height)
     level = liquid[0].box.height / vial[0].box.height if liquid else None
-    aside = off_centre(spoon[0].box, place) if spoon else (0.0, 0.0)
+    offset = centre_offset(spoon[0].box, region) if spoon else (0.0, 0.0)
     rules = {
         "missing_tablet": len(tablet) < 4,
         "extra_tablet": len(tablet) > 4,
         "missing_spoon": not spoon,
-        "misplaced_spoon": aside[0] > 0.35 or aside[1] > 0.13,
+        "misplaced_spoon": offset[0] > 0.35 or offset[1] > 0.13,
         "missing_label": not label,
         "missing_mark": bool(label) and not mark,
-        "misplaced_mark": bool(mark) and max(off_centre(mark[0].box, label[0].box)) > 0.1,
+        "misplaced_mark": bool(mark) and max(centre_offset(mark[0].box, label[0].box)) > 0.1,
         "wrong_mark": bool(mark and liquid)
         and PAIRS[mark[0].attribute("shape") or ""] != liquid[0].attribute("colour"),
         "underfilled": level is not None and level < 0.6,
@@ -60,8 +60,8 @@ def broken_rules(scene: Scene) -> set[str]:
     return {name for name, broken in rules.items() if broken}
 
 
-def draw(kit: Kit, seed: int) -> Scene:
-    """The annotations alone."""
+def render_scene(kit: Kit, seed: int) -> Scene:
+    """Annotations of a photo of the kit."""
     return render(kit, np.random.default_rng(seed))[1]
 
 
@@ -76,68 +76,73 @@ def test_same_seed_same_bytes(tmp_path: Path) -> None:
 
 
 def test_another_seed_another_photo() -> None:
-    """A different seed moves things: the boxes of two good kits differ."""
-    first, second = (draw(create_good_kit(np.random.default_rng(seed)), seed) for seed in (1, 2))
+    """The boxes of two good kits differ."""
+    first, second = (render_scene(create_good_kit(np.random.default_rng(seed)), seed) for seed in (1, 2))
 
     assert first.instances_of("vial")[0].box != second.instances_of("vial")[0].box
 
 
-def test_good_kits_break_nothing() -> None:
-    """Good kits keep every rule of the spec, from whatever angle the camera sees them."""
-    found = [broken_rules(draw(create_good_kit(np.random.default_rng(seed)), seed)) for seed in range(20)]
+def test_good_kits_have_no_violation() -> None:
+    """Good kits obey every rule of the spec from every viewpoint."""
+    violations = [
+        find_violations(render_scene(create_good_kit(np.random.default_rng(seed)), seed)) for seed in range(20)
+    ]
 
-    assert found == [set()] * 20
+    assert violations == [set()] * 20
 
 
 @pytest.mark.parametrize("violation", KIT_VIOLATIONS)
-def test_broken_kits_break_just_that(violation: str) -> None:
-    """A broken kit's annotations show the violation it is named after, and no other."""
-    found = [broken_rules(draw(create_broken_kit(np.random.default_rng(seed), violation), seed)) for seed in range(4)]
+def test_broken_kits_have_one_violation(violation: str) -> None:
+    """A broken kit has the requested violation and no other."""
+    violations = [
+        find_violations(render_scene(create_broken_kit(np.random.default_rng(seed), violation), seed))
+        for seed in range(4)
+    ]
 
-    assert found == [{violation}] * 4
+    assert violations == [{violation}] * 4
 
 
 def test_unknown_violation() -> None:
-    """A violation that the sample product does not have is refused by name."""
-    with pytest.raises(ValueError, match='no violation "melted_spoon"'):
+    """The error names the violation."""
+    with pytest.raises(ValueError, match='has no violation "melted_spoon"'):
         create_broken_kit(np.random.default_rng(0), "melted_spoon")
 
 
 @pytest.mark.parametrize("violation", KIT_VIOLATIONS)
 def test_boxes_lie_inside_the_photo(violation: str) -> None:
-    """Every box lies inside the photo and has an area, wherever a broken kit puts things."""
+    """Every box lies inside the photo and has an area, also on broken kits."""
     for seed in range(3):
-        picture, scene = render(create_broken_kit(np.random.default_rng(seed), violation), np.random.default_rng(seed))
+        image, scene = render(create_broken_kit(np.random.default_rng(seed), violation), np.random.default_rng(seed))
 
-        assert picture.shape == (scene.height, scene.width, 3)
+        assert image.shape == (scene.height, scene.width, 3)
         boxes = [instance.box for instance in scene.instances]
         assert [b for b in boxes if b.clip(scene.width, scene.height) != b or b.area < 50] == []
 
 
-def test_boxes_are_where_the_paint_is() -> None:
-    """The liquid's box frames the liquid's colour: red pixels fill it above the label and stop at its edges."""
+def test_boxes_fit_the_pixels() -> None:
+    """Red pixels fill the liquid's box above the label and end at its edges."""
     seed = next(s for s in range(99) if create_good_kit(np.random.default_rng(s)).colour == "red")
-    picture, scene = render(create_good_kit(np.random.default_rng(seed)), np.random.default_rng(seed))
+    image, scene = render(create_good_kit(np.random.default_rng(seed)), np.random.default_rng(seed))
     box, label = scene.instances_of("liquid")[0].box, scene.instances_of("label")[0].box
 
-    red = picture[..., 0].astype(int) - picture[..., 1].astype(int) > 90
+    red = image[..., 0].astype(int) - image[..., 1].astype(int) > 90
     rows, columns = np.nonzero(red[: int(label.y1) - 2])
-    seen = Box(float(columns.min()), float(rows.min()), float(columns.max()) + 1, label.y1)
-    assert seen.iou(Box(box.x1, box.y1, box.x2, label.y1)) > 0.9
+    measured = Box(float(columns.min()), float(rows.min()), float(columns.max()) + 1, label.y1)
+    assert measured.iou(Box(box.x1, box.y1, box.x2, label.y1)) > 0.9
 
 
 def test_spec_names_the_same_violations() -> None:
-    """The spec that ships knows the very violations that the drawings show."""
+    """The shipped spec has exactly the violations of the sample product."""
     spec = yaml.safe_load(SPEC.read_text(encoding="utf-8"))
 
-    named = [c["violation"] for c in spec["constraints"]]
-    flat = {v for name in named for v in (name.values() if isinstance(name, dict) else [name])}
-    assert flat == set(KIT_VIOLATIONS)
+    violations = [c["violation"] for c in spec["constraints"]]
+    names = {v for name in violations for v in (name.values() if isinstance(name, dict) else [name])}
+    assert names == set(KIT_VIOLATIONS)
     assert tuple(spec["components"]) == COMPONENTS
 
 
 def test_committed_annotations() -> None:
-    """The committed annotations cover 60 photos that are there, in the size they say, and free to use."""
+    """The committed annotations cover 60 existing photos of the annotated size under a free licence."""
     coco = json.loads((SAMPLE / "annotations.json").read_text(encoding="utf-8"))
 
     assert len(coco["images"]) == 60
@@ -150,7 +155,7 @@ def test_committed_annotations() -> None:
 
 
 def test_committed_truth() -> None:
-    """The held-out photos show every violation four times alone, 16 good kits, and four with two violations."""
+    """The test photos show each violation four times, 16 good kits, and four kits with two violations."""
     with (SAMPLE / "heldout" / "truth.csv").open(encoding="utf-8", newline="") as file:
         rows = list(csv.DictReader(file))
 
@@ -163,7 +168,7 @@ def test_committed_truth() -> None:
 
 
 def test_write_photos(tmp_path: Path) -> None:
-    """The truth lists the good photos, one row a violation, and the doubles, each with its photo."""
+    """The ground truth lists the good photos, each violation, and the pairs of violations."""
     write_photos(tmp_path, per_violation=1, good=2, seed=3)
 
     lines = (tmp_path / "truth.csv").read_text(encoding="utf-8").splitlines()
@@ -173,7 +178,7 @@ def test_write_photos(tmp_path: Path) -> None:
 
 
 def test_command(tmp_path: Path) -> None:
-    """The command writes a dataset to the folder named, and no held-out photos unless asked for."""
+    """The command writes a dataset, and test photos only on request."""
     main([str(tmp_path), "--good", "1", "--seed", "0"])
 
     assert sorted(p.name for p in tmp_path.iterdir()) == ["annotations.json", "images"]

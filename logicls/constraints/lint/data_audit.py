@@ -11,10 +11,9 @@ import numpy as np
 from logicls.constraints.checker.counterexamples import Target, can_break
 from logicls.constraints.checker.evaluation import build_context, evaluate_constraint, evaluate_constraints
 from logicls.constraints.families.context import EvaluationContext, FailureMode, NotApplicable, UnreadableAnswer
-from logicls.constraints.families.layout import TOLERANT, Layout
-from logicls.constraints.families.quantity import Quantity
+from logicls.constraints.families.protocol import CountTerms, Family, Fault, walk_rules
+from logicls.constraints.families.queries import Path
 from logicls.constraints.spec.models import Constraint, Spec
-from logicls.constraints.spec.references import Fault, Path, walk_rules
 from logicls.records import Scene
 
 MAX_PHOTOS_LISTED = 20
@@ -53,16 +52,12 @@ class DataAudit:
         self.sample = Sample()
         self.extremes: dict[int, dict[str, Scene]] = {}
         self._reached: dict[int, tuple[float, float]] = {}
-        self._counts = [
-            (index, c.rule)
-            for index, c in enumerate(spec.constraints)
-            if isinstance(c.rule, Quantity) and c.each is None and c.rule.limits[0] != c.rule.limits[1]
-        ]
-        self._fine = list(_tolerances(spec))
+        self._counts = list(_variable_counts(spec))
+        self._tolerant = list(_tolerant_rules(spec))
 
     def add(self, scene: Scene) -> None:
         """Hold every rule against one photo."""
-        reading = build_context(self.spec, scene, quiet=True)
+        reading = build_context(self.spec, scene, status_only=True)
         self.photos += 1
         checks = evaluate_constraints(self.spec, reading)
         if all(found.status != "broken" for found in checks):
@@ -94,17 +89,19 @@ class DataAudit:
         yield from self._unbreakable()
 
     def _measure(self, reading: EvaluationContext) -> None:
-        for path, rule in self._fine:
+        for path, rule, _ in self._tolerant:
             try:
-                self.sizes.setdefault(path, []).append(_allowed(rule, reading))
-            except (NotApplicable, UnreadableAnswer, ValueError):
+                tolerance = rule.measure_tolerance(reading)
+            except (NotApplicable, UnreadableAnswer):
                 continue
+            if tolerance is not None:
+                self.sizes.setdefault(path, []).append(tolerance)
 
     def _too_fine(self) -> Iterator[Fault]:
-        for path, rule in self._fine:
+        for path, _, text in self._tolerant:
             allowed = float(np.median(self.sizes.get(path) or [1.0]))
             if 0 < allowed < 1:
-                message = f"a tolerance of {rule.tolerance} is {allowed:.2f} px on these photos, less than a pixel"
+                message = f"a tolerance of {text} is {allowed:.2f} px on these photos, less than a pixel"
                 yield Fault((*path, "tolerance"), message, "No annotation is that exact: widen it.", "LC046")
 
     def unmade(self) -> Iterator[tuple[Constraint, list[str], bool]]:
@@ -136,9 +133,9 @@ class DataAudit:
 
     def _stretch(self, scene: Scene, reading: EvaluationContext) -> None:
         """Keep the photos on which a count comes nearest to its limits: from there an edit or two go over them."""
-        for index, rule in self._counts:
+        for index, terms in self._counts:
             try:
-                total = rule.count_total(reading)
+                total = terms.total(reading)
             except (NotApplicable, UnreadableAnswer):
                 continue
             least, most = self._reached.get(index, (math.inf, -math.inf))
@@ -161,7 +158,7 @@ def audit_photos(spec: Spec, scenes: Iterable[Scene]) -> list[Fault]:
 def _broken(spec: Spec, scene: Scene, index: int) -> Fault:
     """The photo, the annotations, what was found and what was expected."""
     constraint, reading = spec.constraints[index], build_context(spec, scene)
-    things = dict.fromkeys(n.name.partition(".")[0] for n in constraint.references() if n.role != "place")
+    things = dict.fromkeys(n.name.partition(".")[0] for n in constraint.references() if n.role != "location")
     components = {reading.vocabulary.component(thing) for thing in things}
     ids = [str(i.id) for i in scene.instances if i.component in components]
     told = f" (annotation{'s' if len(ids) > 1 else ''} {', '.join(islice(ids, 6))}{' ...' if len(ids) > 6 else ''})"
@@ -170,23 +167,18 @@ def _broken(spec: Spec, scene: Scene, index: int) -> Fault:
     return Fault(("constraints", index), message, "Mend the annotation, the rule, or take the photo out.", "LC050")
 
 
-def _tolerances(spec: Spec) -> Iterator[tuple[Path, Layout]]:
+def _variable_counts(spec: Spec) -> Iterator[tuple[int, CountTerms]]:
+    """Yield the index and the terms of each rule that allows different counts on the whole photo."""
+    for index, constraint in enumerate(spec.constraints):
+        terms = constraint.rule.count_terms()
+        if terms is not None and constraint.each is None and terms.limits[0] != terms.limits[1]:
+            yield index, terms
+
+
+def _tolerant_rules(spec: Spec) -> Iterator[tuple[Path, Family, str]]:
+    """Yield the path of each rule that has a tolerance, the rule, and its tolerance as it is written."""
     for index, constraint in enumerate(spec.constraints):
         for path, rule in walk_rules(constraint.rule, ("constraints", index, constraint.family)):
-            if isinstance(rule, Layout) and rule.relation in TOLERANT:
-                yield path, rule
-
-
-def _allowed(rule: Layout, reading: EvaluationContext) -> float:
-    """Pixels that the rule tolerates on this photo. Raises `ValueError` where there is nothing to compare."""
-    boxes = [box for thing in rule.subjects for box in reading.boxes(thing)]
-    if rule.relation == "centred_in":
-        places: Sequence[object] = reading.locations(rule.object or "")
-        if not boxes or not places:
-            raise ValueError
-        return min(
-            s for s in rule.tolerance_px(reading, reading.nearest_location(rule.object or "", boxes[0])) if s > 0
-        )
-    if len(boxes) < (2 if rule.relation == "aligned" else 3):
-        raise ValueError
-    return rule.measure_spread(boxes, reading)[1]
+            tolerance = rule.tolerance_terms()
+            if tolerance is not None:
+                yield path, rule, tolerance.text

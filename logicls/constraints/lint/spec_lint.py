@@ -10,19 +10,12 @@ from itertools import combinations
 from typing import Any
 
 from logicls.constraints.checker.evaluation import build_context, evaluate_constraints
-from logicls.constraints.families.attribute import Attribute
-from logicls.constraints.families.composition import Composition
-from logicls.constraints.families.connection import Connection
 from logicls.constraints.families.context import join_names
-from logicls.constraints.families.layout import TOLERANT, Layout
-from logicls.constraints.families.match import Match
-from logicls.constraints.families.measure import Measure
-from logicls.constraints.families.quantity import UNLIMITED, Quantity
+from logicls.constraints.families.protocol import Axis, Fault, walk_rules
+from logicls.constraints.families.queries import Path
 from logicls.constraints.spec.models import Constraint, ExampleTest, Spec, ViolationNames
-from logicls.constraints.spec.references import Fault, Path, walk_rules
 from logicls.records import Box, Instance, Scene
 
-Interval = tuple[float, float]
 Placed = tuple[int, Constraint]
 NEITHER = "No product can obey both: mend one of them."
 
@@ -39,7 +32,6 @@ def find_contradictions(spec: Spec) -> Iterator[Fault]:
         for one, other in combinations(group, 2):
             yield from _pair(spec, one, other)
         yield from _circles(group)
-        yield from _crowded(group)
 
 
 def _pair(spec: Spec, one: Placed, other: Placed) -> Iterator[Fault]:
@@ -47,99 +39,21 @@ def _pair(spec: Spec, one: Placed, other: Placed) -> Iterator[Fault]:
     if first.rule == second.rule:
         yield _shadowed(other, first)
         return
-    intervals = _limits(first), _limits(second)
-    if intervals[0] and intervals[1] and intervals[0][0] == intervals[1][0]:
-        yield from _compared(one, other, intervals[0][1], intervals[1][1])
-    elif isinstance(first.rule, Attribute) and isinstance(second.rule, Attribute):
-        yield from _attributes(spec, one, other, first.rule, second.rule)
-    elif isinstance(first.rule, Match) and isinstance(second.rule, Match):
-        yield from _matches(one, other, first.rule, second.rule)
-    else:
-        yield from _sets(one, other)
-        yield from _sets(other, one)
-
-
-def _limits(constraint: Constraint) -> tuple[Hashable, Interval] | None:
-    """What is limited, and its limits."""
-    rule = constraint.rule
-    if isinstance(rule, Quantity):
-        return ("quantity", tuple(sorted(rule.weights.items())), rule.required_attributes, rule.in_), rule.limits
-    if isinstance(rule, Measure) and rule.kind != "angle":
-        return (rule.kind, rule.of, rule.other, rule.relative_to, rule.unit), rule.limits
-    return None
-
-
-def _compared(one: Placed, other: Placed, first: Interval, second: Interval) -> Iterator[Fault]:
-    if first[0] > second[1] or second[0] > first[1]:
-        yield _contradiction(other, one[1], f"{one[1].rule.to_text()}; {other[1].rule.to_text()}")
-    elif first[0] <= second[0] and second[1] <= first[1]:
-        yield _shadowed(one, other[1])
-    elif second[0] <= first[0] and first[1] <= second[1]:
-        yield _shadowed(other, one[1])
-
-
-def _attributes(spec: Spec, one: Placed, other: Placed, first: Attribute, second: Attribute) -> Iterator[Fault]:
-    if first.of != second.of or first.same or second.same:
+    for a, b in ((one, other), (other, one)):
+        comparison = a[1].rule.compare(b[1].rule, spec.vocabulary)
+        if comparison is None:
+            continue
+        if comparison.relation == "contradicts":
+            yield _contradiction(b, a[1], comparison.reason)
+        else:
+            yield _shadowed(b, a[1]) if comparison.relation == "implies" else _shadowed(a, b[1])
         return
-    known = set(spec.vocabulary.values(*first.of.split(".")))
-    allowed = [
-        known & set(rule.listed_values) if rule.is_ is not None else known - set(rule.listed_values)
-        for rule in (first, second)
-    ]
-    if not allowed[0] & allowed[1]:
-        yield _contradiction(other, one[1], f"{first.to_text()}; {second.to_text()}")
-    elif allowed[0] <= allowed[1]:
-        yield _shadowed(other, one[1])
-    elif allowed[1] <= allowed[0]:
-        yield _shadowed(one, other[1])
-
-
-def _matches(one: Placed, other: Placed, first: Match, second: Match) -> Iterator[Fault]:
-    if (first.left, first.right) != (second.left, second.right):
-        return
-    lefts = set(first.pairs) & set(second.pairs)
-    none = sorted(left for left in lefts if not set(first.allowed_values(left)) & set(second.allowed_values(left)))
-    if none:
-        yield _contradiction(other, one[1], f"nothing goes with {none[0]}")
-
-
-def _sets(one: Placed, other: Placed) -> Iterator[Fault]:
-    """A required set against a quantity that does not allow it."""
-    needs, limits = one[1].rule, other[1].rule
-    if not isinstance(needs, Composition) or needs.required is None or not isinstance(limits, Quantity):
-        return
-    if not isinstance(limits.of, str) or limits.required_attributes or (limits.in_ and limits.in_ != needs.in_):
-        return
-    fewest = needs.required[limits.of] if isinstance(needs.required, dict) and limits.of in needs.required else 1
-    if limits.of in needs.required and not (needs.in_ and not limits.in_) and not _within(fewest, limits, needs):
-        yield _contradiction(other, one[1], f"{needs.to_text()}; {limits.to_text()}")
-
-
-def _within(fewest: int, limits: Quantity, needs: Composition) -> bool:
-    low, high = limits.limits
-    return low <= fewest <= high if isinstance(needs.required, dict) else high >= fewest
-
-
-def _crowded(group: list[Placed]) -> Iterator[Fault]:
-    """A thing of which more must be in a place than there may be altogether."""
-    rules = [(p, p[1].rule) for p in group]
-    counted = [(p, r) for p, r in rules if isinstance(r, Quantity) and isinstance(r.of, str)]
-    for placed, rule in counted:
-        for total, whole in counted:
-            if (
-                rule.in_
-                and not whole.in_
-                and (rule.of, rule.required_attributes) == (whole.of, whole.required_attributes)
-            ):
-                if rule.limits[0] > whole.limits[1]:
-                    yield _contradiction(placed, total[1], f"{rule.to_text()}; {whole.to_text()}")
-                elif rule.limits[1] >= whole.limits[1] < UNLIMITED and rule.limits[0] == 0:
-                    yield _shadowed(placed, total[1])
 
 
 def _circles(group: list[Placed]) -> Iterator[Fault]:
     """Orders that come back to where they began: a above b, b above c, c above a."""
-    for axis in ("x", "y"):
+    axes: tuple[Axis, Axis] = ("x", "y")
+    for axis in axes:
         after: dict[str, list[tuple[str, Placed]]] = {}
         for placed in group:
             for first, second in _orders(placed[1], axis):
@@ -152,17 +66,9 @@ def _circles(group: list[Placed]) -> Iterator[Fault]:
                 after.setdefault(first, []).append((second, placed))
 
 
-def _orders(constraint: Constraint, axis: str) -> list[tuple[str, str]]:
-    """Pairs (first, second) along the axis that a strict layout rule asks for."""
-    rule = constraint.rule
-    if not isinstance(rule, Layout) or max(rule.tolerances) > 0:
-        return []
-    if rule.relation == "in_order" and rule.axis == axis:
-        return list(zip(rule.subjects, rule.subjects[1:], strict=False))
-    pair = rule.subjects[0], rule.object or ""
-    if rule.relation == ("left_of" if axis == "x" else "above"):
-        return [pair]
-    return [pair[::-1]] if rule.relation == ("right_of" if axis == "x" else "below") else []
+def _orders(constraint: Constraint, axis: Axis) -> list[tuple[str, str]]:
+    """Return the strict orders (first, second) that the rule demands along the axis."""
+    return [(order.first, order.second) for order in constraint.rule.orderings() if order.axis == axis]
 
 
 def _way(after: dict[str, list[tuple[str, Placed]]], start: str, goal: str) -> list[Placed] | None:
@@ -250,9 +156,10 @@ def example_violations(spec: Spec, example: ExampleTest) -> set[str]:
 
 def needs_boxes(spec: Spec, constraint: Constraint) -> bool:
     """Whether what it comes to depends on where things are, other than on or in one another."""
-    where = any(named.name in spec.regions for named in constraint.references())
-    rules = [*walk_rules(constraint.rule, ()), *(walk_rules(constraint.when.rule, ()) if constraint.when else ())]
-    return where or constraint.each is not None or any(isinstance(r, Layout | Measure | Connection) for _, r in rules)
+    in_region = any(reference.name in spec.regions for reference in constraint.references())
+    clauses = [clause for clause in (constraint, constraint.when) if clause is not None]
+    rules = [rule for clause in clauses for _, rule in walk_rules(clause.rule)]
+    return in_region or constraint.each is not None or any(rule.needs_boxes for rule in rules)
 
 
 def example_to_scene(short: Mapping[str, Any]) -> tuple[Scene, bool]:
@@ -288,24 +195,13 @@ def _unbreakable(spec: Spec) -> Iterator[Fault]:
     """Rules that every scene obeys."""
     for index, constraint in enumerate(spec.constraints):
         here: Path = ("constraints", index)
-        if not constraint.rule.failure_modes():
+        if not constraint.rule.failure_kinds():
             message = f"nothing can break '{constraint.id}': it allows everything"
             yield Fault((*here, constraint.family), message, "Narrow its limits, or remove it.", "LC044")
         for path, rule in walk_rules(constraint.rule, (*here, constraint.family)):
-            if _allows_all(spec, rule):
+            if rule.allows_everything(spec.vocabulary):
                 message = f"nothing can break '{constraint.id}': every value that the spec knows is right"
                 yield Fault(path, message, "Narrow it, or remove it.", "LC044")
-
-
-def _allows_all(spec: Spec, rule: object) -> bool:
-    if isinstance(rule, Attribute) and not rule.same:
-        known = set(spec.vocabulary.values(*rule.of.split(".")))
-        wrong = known - set(rule.listed_values) if rule.is_ is not None else known & set(rule.listed_values)
-        return not wrong
-    if isinstance(rule, Match):
-        lefts, rights = (spec.vocabulary.values(*what.split(".")) for what in (rule.left, rule.right))
-        return all(set(rights) <= set(rule.allowed_values(left)) for left in lefts)
-    return False
 
 
 def _unnamed(spec: Spec) -> Iterator[Fault]:
@@ -314,7 +210,7 @@ def _unnamed(spec: Spec) -> Iterator[Fault]:
         if not isinstance(constraint.violation, ViolationNames):
             continue
         here: Path = ("constraints", index, "violation")
-        kinds = constraint.rule.failure_modes()
+        kinds = constraint.rule.failure_kinds()
         for kind in ("below", "above"):
             named = constraint.violation.names_by_amount(kind)
             if kind in kinds and not named:
@@ -330,15 +226,11 @@ def _too_fine(spec: Spec) -> Iterator[Fault]:
     """Tolerances of nothing, where boxes would have to meet exactly."""
     for index, constraint in enumerate(spec.constraints):
         for path, rule in walk_rules(constraint.rule, ("constraints", index, constraint.family)):
-            if isinstance(rule, Layout) and _finer_than_a_pixel(rule):
-                message = f"'{constraint.id}' has a tolerance of {max(rule.tolerances):g}, less than any pixel"
+            tolerance = rule.tolerance_terms()
+            if tolerance is not None and tolerance.fraction < FINEST:
+                message = f"'{constraint.id}' has a tolerance of {tolerance.fraction:g}, less than any pixel"
                 advice = "It is a fraction of the object's size, not a number of pixels: widen it."
                 yield Fault((*path, "tolerance"), message, advice, "LC046")
-
-
-def _finer_than_a_pixel(rule: Layout) -> bool:
-    most = max(rule.tolerances)
-    return most < FINEST and (most > 0 or rule.relation in TOLERANT)
 
 
 def _untested(spec: Spec) -> Iterator[Fault]:

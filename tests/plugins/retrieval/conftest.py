@@ -14,8 +14,7 @@ from transformers import CLIPConfig, CLIPImageProcessorPil, CLIPModel
 from logicls.io.resources import resource_path
 from logicls.plugins.retrieval.drafting import draft_knowledge
 from logicls.plugins.retrieval.knowledge import KnowledgeBase, read_knowledge
-from logicls.sample_product import parts
-from logicls.sample_product import parts as camera
+from logicls.sample_product import camera, parts
 from logicls.sample_product.render import create_good_kit, render, write_dataset
 from logicls.synth.pipeline import SynthesisRequest
 
@@ -39,7 +38,7 @@ def draw_card(rng: np.random.Generator) -> tuple[np.ndarray, list[tuple[int, lis
     canvas = parts.draw_board(str(rng.choice(parts.BOARDS)), rng)
     places = [(60 + 62 * column, 60 + 70 * row) for row in range(2) for column in range(3)]
     tablets = [parts.ellipse(x + rng.uniform(-3, 3), y + rng.uniform(-3, 3), 14, 14) for x, y in places]
-    label = parts.block(80, 215, 180, 280, round_by=2.0)
+    label = parts.rectangle(80, 215, 180, 280, radius=2.0)
     parts.cast_shadows(canvas, tablets, (4.0, 4.0))
     for tablet in tablets:
         parts.draw_tablet(canvas, tablet, float(rng.uniform(0, 180)))
@@ -55,7 +54,7 @@ def write_cards(root: Path, count: int) -> None:
     rng, images, annotations = np.random.default_rng(3), [], []
     for number in range(1, count + 1):
         picture, boxes = draw_card(rng)
-        camera.save(root / "images" / f"{number}.jpg", picture)
+        camera.save_jpeg(root / "images" / f"{number}.jpg", picture)
         size = {"height": picture.shape[0], "width": picture.shape[1]}
         images.append({"id": number, "file_name": f"{number}.jpg", **size})
         for kind, box in boxes:

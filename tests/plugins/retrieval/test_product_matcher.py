@@ -23,7 +23,7 @@ from logicls.plugins.retrieval.product_matcher import DocumentRetriever, build_i
 from logicls.plugins.retrieval.q2k import sample_documents, top_documents
 from logicls.plugins.retrieval.routing import find_bundles, route_photos, write_routes
 from logicls.pretraining.scene_generator import generate_scene
-from logicls.sample_product import parts as camera
+from logicls.sample_product import camera
 from logicls.synth.pipeline import SynthesisRequest
 
 
@@ -119,8 +119,8 @@ def test_documents_are_drawn_as_the_settings_say(retriever, kits, how):
 def test_a_folder_of_mixed_photos_is_split(knowledge, retriever, kits, others, tmp_path):
     """routes.csv has a row a photo; a file that is no photo goes to review with the reason."""
     for number, photo in enumerate(kits[:2]):
-        camera.save(tmp_path / "in" / f"kit{number}.jpg", photo)
-    camera.save(tmp_path / "in" / "other.jpg", others[0])
+        camera.save_jpeg(tmp_path / "in" / f"kit{number}.jpg", photo)
+    camera.save_jpeg(tmp_path / "in" / "other.jpg", others[0])
     (tmp_path / "in" / "torn.jpg").write_bytes(b"no photo")
 
     found = write_routes(route_photos(replace(retriever, expected=""), tmp_path / "in"), tmp_path / "out")
@@ -135,7 +135,7 @@ def test_a_folder_of_mixed_photos_is_split(knowledge, retriever, kits, others, t
 
 def test_route_from_the_command_line(known, kits, tmp_path):
     """Exit code 0 where each photo is somebody's."""
-    camera.save(tmp_path / "in" / "kit.jpg", kits[0])
+    camera.save_jpeg(tmp_path / "in" / "kit.jpg", kits[0])
 
     came = CliRunner().invoke(app, ["route", str(known), str(tmp_path / "in"), "--out", str(tmp_path / "out")])
 
