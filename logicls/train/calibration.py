@@ -370,7 +370,7 @@ def _descriptor_size(bundle: Bundle) -> tuple[int, int]:
     """Return (height, width) of the model's input; `DESCRIPTOR_INPUT` for models of the hub."""
     if bundle.hub is not None:
         return DESCRIPTOR_INPUT
-    height, width = bundle.processor.image_processor.size
+    height, width = bundle.nano_processor.image_processor.size
     return int(height), int(width)
 
 

@@ -248,9 +248,13 @@ def _count_preflight_limit(recipe: Recipe) -> int | None:
 def _load_start_weights(model: NanoForImageTextToText, preflight_result: PreflightResult, start: Path) -> None:
     """Load the weights of a bundle with the same sizes and vocabulary. Raises `RecipeError` (LC412)."""
     bundle = load_bundle(start)
-    has_same_vocabulary = bundle.processor.tokenizer.get_vocab() == preflight_result.processor.tokenizer.get_vocab()
+    has_same_vocabulary = (
+        bundle.nano_processor.tokenizer.get_vocab() == preflight_result.processor.tokenizer.get_vocab()
+    )
     shapes = {name: value.shape for name, value in model.state_dict().items()}
-    if not has_same_vocabulary or shapes != {name: value.shape for name, value in bundle.model.state_dict().items()}:
+    if not has_same_vocabulary or shapes != {
+        name: value.shape for name, value in bundle.nano_model.state_dict().items()
+    }:
         message = "has another size or vocabulary than the model of this recipe and this dataset."
         raise RecipeError(Problem("LC412", message, str(start), advice="Train from scratch, without --from."))
-    model.load_state_dict(bundle.model.state_dict())
+    model.load_state_dict(bundle.nano_model.state_dict())

@@ -183,9 +183,15 @@ def preflight_hub(
     _check_lengths(statistics.lengths, min(limits), name)
     longest = int(np.argmax(statistics.lengths))
     return HubPreflightResult(
-        len(statistics.lengths), tuple(sorted(statistics.lengths)), (min(statistics.visual_tokens), max(statistics.visual_tokens)), statistics.answer_tokens,
-        min(limits), statistics.smallest_component, statistics.max_boxes, longest,
-    )  # fmt: skip
+        count=len(statistics.lengths),
+        lengths=tuple(sorted(statistics.lengths)),
+        visual_tokens=(min(statistics.visual_tokens), max(statistics.visual_tokens)),
+        answer_tokens=statistics.answer_tokens,
+        max_tokens=min(limits),
+        smallest_component=statistics.smallest_component,
+        max_boxes=statistics.max_boxes,
+        longest_example=longest,
+    )
 
 
 def read_image_token(config: Any) -> int:

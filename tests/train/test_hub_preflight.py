@@ -60,7 +60,7 @@ def test_what_is_found_is_what_is_trained_on(made, family):
         inputs = examples.processor(
             text=[examples.codec.chat_format.prompt_prefix], images=[[examples.picture(number)]]
         )
-        turns = list(examples.turns(row))
+        turns = list(examples.encode_turns(row))
         length = len(inputs["input_ids"][0]) + max(len(turn.asked) + len(turn.told) for turn in turns)
         longest = max(longest, length)
         visual = sum(token == model.config.image_token_id for token in inputs["input_ids"][0])

@@ -36,10 +36,11 @@ class NanoPolicy:
     """Policy of a bundle's nano, for the rows of a dataset."""
 
     def __init__(self, bundle: Bundle, rows: datasets.Dataset) -> None:
-        self.model, self.rows = bundle.model, rows
-        self.processor, self.codec = bundle.processor, NanoAnswerCodec(bundle.processor)
+        self.model: Any = bundle.nano_model  # generate is not typed for models of our own
+        self.rows, self.processor = rows, bundle.nano_processor
+        self.codec = NanoAnswerCodec(self.processor)
         self.encoder = ExampleEncoder(self.codec, 1.0)
-        self.tokenizer = bundle.processor.tokenizer
+        self.tokenizer = self.processor.tokenizer
         self.end_token, self.image_token = self.codec.end, self.codec.image
         self.queries = {query.id: query for query in decompose(bundle.spec)}
         self.max_tokens = max(bundle.max_boxes, *(len(query.options) for query in self.queries.values())) + 1

@@ -123,8 +123,8 @@ class BestPolicyCallback(TrainerCallback):
         )
         if not self.best_step:
             return "no improvement; the bundle has the initial weights"
-        return (f"the bundle has the weights of step {self.best_step}; validation reward from {before:.3f} to {after:.3f}, "
-                f"exact match from {was.exact_match:.1%} to {now.exact_match:.1%}")  # fmt: skip
+        return (f"the bundle has the weights of step {self.best_step}; validation reward from {before:.3f} to "
+                f"{after:.3f}, exact match from {was.exact_match:.1%} to {now.exact_match:.1%}")  # fmt: skip
 
     def restore(self) -> None:
         """Load the best weights into the model."""
@@ -231,14 +231,14 @@ def _load_start_bundle(start: Path | None, synth: Path) -> Bundle:
 
 def _make_hub_policy(bundle: Bundle, rows: Any, recipe: Recipe) -> HubPolicy:
     """Make the policy of a hub bundle: with its adapter, or with a new one where the adapter was merged."""
-    hub, processor, settings = bundle.hub, bundle.processor, recipe.hub
+    hub, processor, settings = bundle.hub, bundle.hub_processor, recipe.hub
     assert hub is not None
     codec = HubAnswerCodec(
         box_format_for(hub.boxes, processor), read_chat_format(processor, hub.base), processor.tokenizer
     )
     if hub.merged:
         adapter = add_adapter(
-            bundle.model,
+            bundle.hub_model,
             rank=settings.rank,
             alpha=settings.alpha,
             dropout=settings.dropout,
@@ -311,9 +311,9 @@ def _write_bundle(policy: Policy, bundle: Bundle, synth: Path, out: Path) -> Non
     model = policy.model.eval()
     contents: dict[str, Any] = {"spec_file": synth / "spec.yaml", "max_boxes": bundle.max_boxes}
     if isinstance(policy, NanoPolicy):
-        write_bundle(out, model=model, processor=bundle.processor, **contents)
+        write_bundle(out, model=model, processor=bundle.nano_processor, **contents)
         return
     assert bundle.hub is not None
     if "ref" in model.peft_config:  # TRL's copy of what the stage began with
         model.delete_adapter("ref")
-    write_hub_bundle(out, adapter=model, processor=bundle.processor, hub=bundle.hub, **contents)
+    write_hub_bundle(out, adapter=model, processor=bundle.hub_processor, hub=bundle.hub, **contents)

@@ -158,7 +158,7 @@ def test_nano_s_words_are_read(nano, rows):
 def test_a_true_line_is_read_as_it_was_written(hub, rows):
     """Of every question, boxes within the rounding of the family's numbers; a line that goes on is none."""
     policy = hub("qwen3_vl")
-    for task, turn in zip(make_tasks(rows[0], 0), policy.examples.turns(rows[0]), strict=True):
+    for task, turn in zip(make_tasks(rows[0], 0), policy.examples.encode_turns(rows[0]), strict=True):
         found = policy.read(task, list(turn.told))
 
         assert (found.query, found.values, len(found.boxes)) == (
