@@ -135,7 +135,7 @@ class Augmenter:
 
     def _rule_state(self, scene: Scene) -> tuple[tuple[str, ...], frozenset[str]]:
         """Broken rules, and rules whose measurement lies in the dead zone of a limit."""
-        context = build_context(self.spec, scene, quiet=True)
+        context = build_context(self.spec, scene, status_only=True)
         return find_violations(self.spec, context), find_near_limits(self.spec, context)
 
     def _transform_photometry(self, canvases: Sequence[Canvas], rng: Rng) -> tuple[tuple[Canvas, ...], int]:

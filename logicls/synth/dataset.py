@@ -91,7 +91,8 @@ def _find_columns(shard: Path, present: Sequence[str], columns: Sequence[str]) -
     names = {name: name if name in present else OLD_COLUMNS.get(name, name) for name in columns}
     missing = [name for name, stored in names.items() if stored not in present]
     if missing:
-        message = f"column missing: {', '.join(missing)}."
+        noun = "column" if len(missing) == 1 else "columns"
+        message = f"{noun} missing: {', '.join(missing)}."
         advice = "Delete the folder, and create it again with `logicls synth`."
         raise DataError(Problem("LC402", message, relative_path(shard), advice=advice))
     return names

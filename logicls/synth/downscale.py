@@ -8,7 +8,8 @@ from dataclasses import replace
 import cv2
 import numpy as np
 
-from logicls.constraints.spec.models import Clause, Spec
+from logicls.constraints.families.protocol import walk_rules
+from logicls.constraints.spec.models import Spec
 from logicls.data.image_io import letterbox_transform
 from logicls.data.segmentation import Segmentation
 from logicls.records import Box, Scene
@@ -64,10 +65,6 @@ def _encode_runs(mask: np.ndarray) -> tuple[int, ...]:
 
 def _uses_absolute_units(spec: Spec) -> bool:
     """Check whether a rule measures in pixels or millimetres."""
-    conditions: list[Clause] = [constraint.when for constraint in spec.constraints if constraint.when]
-    return any(_measures_units(clause) for clause in (*spec.constraints, *conditions))
-
-
-def _measures_units(clause: Clause) -> bool:
-    nested = [*(clause.all_ or ()), *(clause.any_ or ()), *([clause.not_] if clause.not_ else ())]
-    return bool(clause.measure and clause.measure.unit) or any(map(_measures_units, nested))
+    conditions = [constraint.when for constraint in spec.constraints if constraint.when is not None]
+    clauses = [*spec.constraints, *conditions]
+    return any(rule.uses_absolute_units for clause in clauses for _, rule in walk_rules(clause.rule))

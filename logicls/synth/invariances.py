@@ -6,23 +6,14 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain
-from typing import Literal
 
 import numpy as np
 
-from logicls.constraints.families.connection import Connection
-from logicls.constraints.families.layout import Layout
-from logicls.constraints.families.measure import Measure
-from logicls.constraints.families.protocol import Family
+from logicls.constraints.families.protocol import Axis, Invariances, walk_rules
 from logicls.constraints.spec.models import Spec
-from logicls.constraints.spec.references import walk_rules
 from logicls.records import Scene
 
-Axis = Literal["x", "y"]
 AXES: tuple[Axis, Axis] = ("x", "y")
-EDGE_RELATIONS = ("inside", "overlaps", "touching", "not_touching")
-"""Relations that read the edges of boxes, not their centres alone."""
-RELATION_AXES = {"left_of": "x", "right_of": "x", "above": "y", "below": "y"}
 CHIRAL_WORDS = (
     "text",
     "print",
@@ -94,36 +85,25 @@ def is_orientation_free(spec: Spec) -> bool:
     return not told and not any(find_restrictions(spec).flip.values())
 
 
-def _rules(spec: Spec) -> Iterator[tuple[str, Family]]:
-    """Every rule, those inside others and conditions too, with its constraint's id."""
+def _rule_invariances(spec: Spec) -> Iterator[tuple[str, Invariances]]:
+    """Yield the constraint id and the invariances of every rule, including nested rules and conditions."""
     for constraint in spec.constraints:
         for clause in (constraint, constraint.when):
             if clause is not None:
-                yield from ((constraint.id, rule) for _, rule in walk_rules(clause.rule, ()))
+                yield from ((constraint.id, rule.invariances()) for _, rule in walk_rules(clause.rule))
 
 
 def _edge_reasons(spec: Spec) -> Iterator[str]:
-    """A turned box is looser than the thing in it: rules that would see that."""
-    for name, rule in _rules(spec):
-        if isinstance(rule, Measure):
-            yield f"{name} measures {rule.kind}"
-        elif isinstance(rule, Connection):
-            yield f"{name} counts slots"
-        elif isinstance(rule, Layout) and rule.relation in EDGE_RELATIONS:
-            yield f"{name} says {rule.relation.replace('_', ' ')}"
+    """Yield rules that see that the box of a rotated object is larger than the object."""
+    yield from (f"{name} {reasons.rotation}" for name, reasons in _rule_invariances(spec) if reasons.rotation)
 
 
 def _asymmetry_reasons(spec: Spec, axis: Axis) -> Iterator[str]:
-    """What tells one side from the other."""
-    for name, rule in _rules(spec):
-        if isinstance(rule, Layout) and (
-            RELATION_AXES.get(rule.relation) == axis or (rule.relation == "in_order" and rule.axis == axis)
-        ):
-            yield f"{name} says {rule.relation.replace('_', ' ')}"
-        elif isinstance(rule, Connection) and rule.axis == axis:
-            yield f"{name} counts slots"
-        elif isinstance(rule, Measure) and rule.kind == "angle":
-            yield f"{name} measures an angle"
+    """Yield rules, regions and names that distinguish one side from the other."""
+    for name, reasons in _rule_invariances(spec):
+        reason = reasons.flip_x if axis == "x" else reasons.flip_y
+        if reason:
+            yield f"{name} {reason}"
     start = 0 if axis == "x" else 1
     for name, region in spec.regions.items():
         if abs(region.box[start] + region.box[start + 2] - 1) > 1e-6:

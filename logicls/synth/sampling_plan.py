@@ -18,8 +18,6 @@ from logicls.constraints.checker.counterexamples import Target, list_targets
 from logicls.constraints.checker.evaluation import build_context
 from logicls.constraints.checker.margins import compute_margins
 from logicls.constraints.families.context import FailureMode
-from logicls.constraints.families.placement import MAX_EDITS
-from logicls.constraints.families.quantity import Quantity
 from logicls.constraints.spec.models import Constraint, Spec
 from logicls.records import Scene
 from logicls.synth.settings import BalanceSettings
@@ -79,10 +77,7 @@ def list_violation_variants(spec: Spec, balance: BalanceSettings) -> dict[str, l
 
 def _list_amounts(constraint: Constraint, mode: FailureMode) -> list[int]:
     """Amounts by which a count can be off and still be the same violation, ascending."""
-    rule = constraint.rule
-    if not isinstance(rule, Quantity):
-        return [mode.amount]
-    limit = min(rule.limits[0], MAX_EDITS) if mode.kind == "below" else MAX_EDITS
+    limit = constraint.rule.max_amount(mode.kind)
     name = constraint.violation_name(mode)
     larger = (
         n for n in range(mode.amount + 1, limit + 1) if constraint.violation_name(FailureMode(mode.kind, n)) == name
@@ -231,7 +226,7 @@ def _count_values(spec: Spec, scenes: Sequence[Scene]) -> list[Float[np.ndarray,
 
 def _is_near_limit(spec: Spec, scene: Scene) -> bool:
     """Check whether a measurement is near a limit, but outside its dead zone."""
-    context = build_context(spec, scene, quiet=True)
+    context = build_context(spec, scene, status_only=True)
     return any(
         1 <= abs(margin) < NEAR_LIMIT
         for constraint in spec.constraints

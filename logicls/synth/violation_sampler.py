@@ -10,8 +10,7 @@ import numpy as np
 from logicls.constraints.checker.counterexamples import Target, find_counterexample
 from logicls.constraints.checker.evaluation import build_context, find_violations
 from logicls.constraints.checker.margins import find_near_limits
-from logicls.constraints.families.edits import Add, Edit, Move, Remove, Replace, Reroute, Resize, Rotate, Swap
-from logicls.constraints.families.protocol import Edits
+from logicls.constraints.families.edits import Add, Edit, Edits, Move, Remove, Replace, Reroute, Resize, Rotate, Swap
 from logicls.constraints.spec.models import Spec
 from logicls.records import AppliedEdit, Scene
 from logicls.synth.compositor import Canvas
@@ -55,7 +54,7 @@ class ViolationSampler:
 
     def _record_real_defect(self, scene: Scene) -> bool:
         """Register the photo under each rule that it breaks; returns whether it breaks any."""
-        broken = find_violations(self.spec, build_context(self.spec, scene, quiet=True))
+        broken = find_violations(self.spec, build_context(self.spec, scene, status_only=True))
         for name in broken:
             self._real_defects.setdefault(name, []).append(scene)
         return bool(broken)
@@ -100,7 +99,7 @@ class ViolationSampler:
 
         A donor may be larger than planned, and brings along what lies on it.
         """
-        context = build_context(self.spec, canvas.scene, quiet=True)
+        context = build_context(self.spec, canvas.scene, status_only=True)
         broken_before = set(find_violations(self.spec, context))
         allowed_near_limits = find_near_limits(self.spec, context) - {target.constraint.id}
         best: tuple[int, Canvas] | None = None
@@ -110,7 +109,7 @@ class ViolationSampler:
             candidate = self._apply_edits(edits, canvas, rng)
             if candidate is None:
                 continue
-            after = build_context(self.spec, candidate.scene, quiet=True)
+            after = build_context(self.spec, candidate.scene, status_only=True)
             broken_after = set(find_violations(self.spec, after))
             is_as_requested = (
                 broken_after == broken_before

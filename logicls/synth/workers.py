@@ -26,7 +26,7 @@ CHUNK_SIZE = 4
 """Examples that a worker process generates per call."""
 PREFETCHED_CHUNKS = 4
 """Chunks per process that are submitted before they are consumed: memory stays bounded however slow the consumer is."""
-RESUME_ADVICE = "Then run the same command again; completed work is kept."
+RESUME_ADVICE = "Then run the same command again; finished work is kept."
 Output = TypeVar("Output")
 ExampleTask = Callable[[ExampleGenerator, int, int], Output]
 """Function of generator, seed of the set and number of the example. It is pickled: only functions of a module work."""

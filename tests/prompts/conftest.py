@@ -1,4 +1,4 @@
-"""The sample product's rules, for the tests of prompt templates."""
+"""Sample product for the tests of prompt templates."""
 
 from __future__ import annotations
 
@@ -6,10 +6,18 @@ import pytest
 
 from logicls.constraints.spec.loader import load_spec
 from logicls.constraints.spec.models import Spec
-from logicls.io.resources import share
+from logicls.data.coco import read_dataset
+from logicls.io.resources import resource_path
+from logicls.synth.instance_bank import InstanceBank
 
 
 @pytest.fixture(scope="session")
 def spec() -> Spec:
-    """The rules of the dosing kit."""
-    return load_spec(share("constraints/dosing_kit.yaml"))
+    """Rules of the dosing kit."""
+    return load_spec(resource_path("constraints/dosing_kit.yaml"))
+
+
+@pytest.fixture(scope="session")
+def bank() -> InstanceBank:
+    """Instances of the good photos of the dosing kit."""
+    return InstanceBank(read_dataset(resource_path("data/dosing_kit")))

@@ -1,4 +1,4 @@
-"""The templates are whole, read well with every family of rules, and what is wrong with one is found."""
+"""Shipped templates have no problems with any rule family, and the linter finds mistakes."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ from logicls.prompts.template_lint import TEMPLATE_NAMES, lint_templates
 from logicls.prompts.templates import (
     build_response,
     create_environment,
-    split_phrasings,
-    reasoning_variables,
     question_phrasings,
+    reasoning_variables,
+    split_phrasings,
 )
 from logicls.records import Box, Instance, Scene
 from logicls.synth.instance_bank import InstanceBank
@@ -69,8 +69,8 @@ constraints:
   - {id: after, quantity: {of: box, exactly: 1}, unless_broken: [exactly]}
 """)
 )
-PLACES = st.tuples(st.integers(0, 300), st.integers(0, 300), st.integers(5, 90), st.integers(5, 90))
-FACTS = {"clamp": {"slots": ["2", "3"], "colour": ["red", "dark_blue"]}, "plug": {"colour": ["red", "dark_blue"]}}
+BOX_EDGES = st.tuples(st.integers(0, 300), st.integers(0, 300), st.integers(5, 90), st.integers(5, 90))
+ATTRIBUTES = {"clamp": {"slots": ["2", "3"], "colour": ["red", "dark_blue"]}, "plug": {"colour": ["red", "dark_blue"]}}
 
 
 @st.composite
@@ -78,24 +78,28 @@ def scenes(draw: st.DrawFn) -> Scene:
     """Any boxes, clamps and plugs."""
     instances = []
     for component in draw(st.lists(st.sampled_from(["box", "clamp", "plug"]), max_size=6)):
-        x, y, width, height = draw(PLACES)
-        facts = tuple((name, draw(st.sampled_from(values))) for name, values in FACTS.get(component, {}).items())
-        instances.append(Instance(len(instances), component, Box(x, y, x + width, y + height), facts))
+        x, y, width, height = draw(BOX_EDGES)
+        attributes = tuple(
+            (name, draw(st.sampled_from(values))) for name, values in ATTRIBUTES.get(component, {}).items()
+        )
+        instances.append(Instance(len(instances), component, Box(x, y, x + width, y + height), attributes))
     return Scene("any.png", 400, 400, tuple(instances))
 
 
-def test_the_templates_that_ship_are_fine(spec: Spec, bank: InstanceBank) -> None:
+def test_shipped_templates_have_no_problems(spec: Spec, bank: InstanceBank) -> None:
     """Alone, with every shipped spec, and with the photos of the sample product."""
     specs = [load_spec(path) for path in sorted(resource_path("constraints").glob("*.yaml"))]
 
     assert len(specs) >= 3
-    assert [lint_templates(resource_path("synth"), one) for one in [None, FAMILIES, *specs]] == [[]] * (len(specs) + 2)
+    assert [lint_templates(resource_path("synth"), spec_) for spec_ in [None, FAMILIES, *specs]] == [[]] * (
+        len(specs) + 2
+    )
     assert lint_templates(resource_path("synth"), spec, bank.dataset.scenes) == []
 
 
 @given(scenes())
-def test_every_style_of_every_family_reads_well(scene: Scene) -> None:
-    """A style is one line of whole sentences: no name as YAML has it, no hole, no stray or doubled mark."""
+def test_every_phrasing_of_every_family_is_well_formed(scene: Scene) -> None:
+    """A phrasing is one line of complete sentences: no YAML names, gaps, stray or doubled punctuation."""
     findings = evaluate(FAMILIES, index_answers(compute_answers(FAMILIES, scene)), 400, 400)
     template = create_environment().from_string(resource_path("synth/reasoning.j2").read_text())
     for finding in findings:
@@ -109,8 +113,8 @@ def test_every_style_of_every_family_reads_well(scene: Scene) -> None:
 
 
 @given(scenes(), st.integers(0, 2**32 - 1))
-def test_the_chain_reads_back(scene: Scene, seed: int) -> None:
-    """The trail inside any draw of styles holds the same answers, whatever is given as a reason."""
+def test_the_response_parses_to_its_answers(scene: Scene, seed: int) -> None:
+    """A response with any phrasings parses to the same answers, whatever the reason says."""
     answers = compute_answers(FAMILIES, scene)
 
     text = build_response(FAMILIES, answers, (400, 400), np.random.default_rng(seed))
@@ -119,20 +123,20 @@ def test_the_chain_reads_back(scene: Scene, seed: int) -> None:
     assert len(text.splitlines()) == len(answers) + len(FAMILIES.constraints) + 1
 
 
-def test_a_reason_is_given_for_broken_rules_alone() -> None:
-    """Some styles say why there is such a rule, in the spec's own words, on one line; rules that hold say nothing."""
+def test_reasons_are_given_for_broken_rules_only() -> None:
+    """Some phrasings quote the reason of the rule, on one line; rules that hold give none."""
     clamps = tuple(Instance(n, "clamp", Box(0, 0, 9, 9), (("slots", "2"), ("colour", "red"))) for n in range(1))
     answers = compute_answers(FAMILIES, Scene("any.png", 400, 400, clamps))
 
     texts = [build_response(FAMILIES, answers, (400, 400), np.random.default_rng(seed)) for seed in range(40)]
 
     assert any("Why it matters: complaint 8D-2231. @ verdict = none." in text for text in texts)
-    held = [line for text in texts for line in text.splitlines() if "lid must close" in line and "holds" in line]
-    assert held == []
+    unexpected = [line for text in texts for line in text.splitlines() if "lid must close" in line and "holds" in line]
+    assert unexpected == []
 
 
-def test_the_words_are_those_of_the_golden_file() -> None:
-    """Questions, and each rule on one photo, for a person to read; `LOGICLS_REWRITE_GOLDEN=1` writes it anew."""
+def test_phrasings_match_the_golden_file() -> None:
+    """Questions, and each rule on one photo, for review; `LOGICLS_REWRITE_GOLDEN=1` rewrites the file."""
     red, blue = (("colour", "red"),), (("colour", "dark_blue"),)
     instances = (
         Instance(1, "box", Box(20, 20, 380, 380)),
@@ -143,9 +147,9 @@ def test_the_words_are_those_of_the_golden_file() -> None:
     )
     rng = np.random.default_rng(7)
     text = "\n".join(
-        [way for query in decompose(FAMILIES) for way in question_phrasings(query, FAMILIES)]
-        + [build_response(FAMILIES, compute_answers(FAMILIES, Scene("any.png", 400, 400, each)), (400, 400), rng)
-           for each in (instances, instances[:2], instances[3:])]
+        [phrasing for query in decompose(FAMILIES) for phrasing in question_phrasings(query, FAMILIES)]
+        + [build_response(FAMILIES, compute_answers(FAMILIES, Scene("any.png", 400, 400, subset)), (400, 400), rng)
+           for subset in (instances, instances[:2], instances[3:])]
     )  # fmt: skip
 
     if os.environ.get("LOGICLS_REWRITE_GOLDEN") == "1":
@@ -153,21 +157,21 @@ def test_the_words_are_those_of_the_golden_file() -> None:
     assert text + "\n" == GOLDEN.read_text(encoding="utf-8")
 
 
-def test_what_a_spec_brings_about_is_told_once(tmp_path: Path) -> None:
-    """A slip in a template is told for the first case in which it shows, not for each rule of a spec."""
+def test_a_mistake_is_reported_once(tmp_path: Path) -> None:
+    """A mistake is reported for the first case in which it shows, not for each rule of a spec."""
     for name in TEMPLATE_NAMES:
         (tmp_path / f"{name}.j2").write_text(
             resource_path(f"synth/{name}.j2").read_text().replace("{{ product }}", "{{ it }}")
         )
 
-    alone = lint_templates(tmp_path)
+    problems = lint_templates(tmp_path)
 
-    assert {problem.code for problem in alone} == {"LC422"}
-    assert lint_templates(tmp_path, FAMILIES) == alone
+    assert {problem.code for problem in problems} == {"LC422"}
+    assert lint_templates(tmp_path, FAMILIES) == problems
 
 
-def test_two_names_that_sound_alike_are_told(tmp_path: Path) -> None:
-    """Wordings that differ in made-up names may be the same in those of a spec: that is found only with the spec."""
+def test_duplicates_that_a_spec_causes_are_found(tmp_path: Path) -> None:
+    """Phrasings that differ with generic names may coincide with the names of a spec."""
     for name in TEMPLATE_NAMES:
         (tmp_path / f"{name}.j2").write_text(resource_path(f"synth/{name}.j2").read_text())
     path = tmp_path / "verdicts.j2"
@@ -179,8 +183,8 @@ def test_two_names_that_sound_alike_are_told(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("text", ["{{ x" * 500, "\0", "{% for x in range(10**9) %}a{% endfor %}", "{% include 'a' %}"])
-def test_no_template_stops_the_linter(tmp_path: Path, text: str) -> None:
-    """Whatever stands in a template, it is a problem with a code and a file."""
+def test_any_template_can_be_linted(tmp_path: Path, text: str) -> None:
+    """Whatever a template contains, the problem has a code and a file."""
     for name in TEMPLATE_NAMES:
         (tmp_path / f"{name}.j2").write_text(text)
 

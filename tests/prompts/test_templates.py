@@ -1,4 +1,4 @@
-"""Answers as text, in several wordings."""
+"""Text of questions, findings and verdicts in several phrasings."""
 
 from __future__ import annotations
 
@@ -14,36 +14,36 @@ from logicls.prompts.templates import (
     _render_phrasings,
     build_response,
     canonical_question,
-    sample_reasoning,
     question_phrasings,
+    sample_reasoning,
 )
 from logicls.records import Finding, Scene
 from logicls.synth.instance_bank import InstanceBank
 
 
-def test_five_wordings_of_every_question(spec: Spec) -> None:
-    """No two alike, and the first is the one that prediction uses."""
+def test_every_question_has_five_phrasings(spec: Spec) -> None:
+    """All differ, and the first is the one that prediction uses."""
     for query in decompose(spec):
-        ways = question_phrasings(query, spec)
-        assert len(set(ways)) == len(ways) >= 5
-        assert canonical_question(query, spec) == ways[0]
+        phrasings = question_phrasings(query, spec)
+        assert len(set(phrasings)) == len(phrasings) >= 5
+        assert canonical_question(query, spec) == phrasings[0]
 
 
 @pytest.mark.parametrize("status", ["holds", "broken", "not_applicable"])
-def test_five_wordings_of_every_finding(status) -> None:
-    """Each says what was found, and none of them is drawn never."""
+def test_every_finding_has_five_phrasings(status) -> None:
+    """Each says what was found, and each is drawn."""
     finding = Finding("rule", status, ("bad_thing",) if status == "broken" else (), "4 tablet", "3 tablet")
     rng = np.random.default_rng(0)
 
-    said = {sample_reasoning(finding, rng) for _ in range(100)}
+    sentences = {sample_reasoning(finding, rng) for _ in range(100)}
 
-    assert len(said) >= 5
-    assert [line for line in said if "3 tablet" not in line] == []
+    assert len(sentences) >= 5
+    assert [line for line in sentences if "3 tablet" not in line] == []
 
 
 @pytest.mark.parametrize("broken", [(), ("missing label", "wrong mark")])
-def test_five_wordings_of_the_verdict(broken: tuple[str, ...]) -> None:
-    """Those for a bad product name every defect."""
+def test_the_verdict_has_five_phrasings(broken: tuple[str, ...]) -> None:
+    """Those for a failed product name every violation."""
     lines = _render_phrasings("verdicts", product="kit", violations=broken)
 
     assert len(set(lines)) >= 5
@@ -51,21 +51,21 @@ def test_five_wordings_of_the_verdict(broken: tuple[str, ...]) -> None:
 
 
 @pytest.mark.parametrize("name", ["questions", "reasoning", "verdicts"])
-def test_an_undefined_name_is_an_error(name: str) -> None:
-    """A template never leaves a hole in a sentence."""
+def test_an_undefined_variable_is_an_error(name: str) -> None:
+    """A template never leaves a gap in a sentence."""
     with pytest.raises(jinja2.UndefinedError):
         _render_phrasings(name)
 
 
-def test_the_chain_holds_the_answers(spec: Spec, bank: InstanceBank) -> None:
-    """Between the sentences, the reader finds what was written, boxes to tenths of a pixel, and nothing strange."""
-    full = bank.dataset.scenes[0]
-    bare = Scene(full.photo, full.width, full.height, full.instances[:6])
-    for scene in (full, bare):
+def test_the_response_contains_the_answers(spec: Spec, bank: InstanceBank) -> None:
+    """The parser finds all answers between the sentences, boxes to tenths of a pixel, and no invalid line."""
+    complete = bank.dataset.scenes[0]
+    partial = Scene(complete.photo, complete.width, complete.height, complete.instances[:6])
+    for scene in (complete, partial):
         answers = compute_answers(spec, scene)
         text = build_response(spec, answers, (scene.width, scene.height), np.random.default_rng(0))
-        found = answer_format.parse_answers(text)
+        parsed = answer_format.parse_answers(text)
         rules = evaluate(spec, index_answers(answers), scene.width, scene.height)
-        assert found == answer_format.parse_answers(answer_format.format_answers(answers))
-        assert (len(found.answers), found.invalid_lines) == (len(answers), ())
+        assert parsed == answer_format.parse_answers(answer_format.format_answers(answers))
+        assert (len(parsed.answers), parsed.invalid_lines) == (len(answers), ())
         assert len(text.splitlines()) == len(answers) + len(rules) + 1

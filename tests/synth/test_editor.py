@@ -1,4 +1,4 @@
-"""Plans carried out on pixels: the photo and the annotations change together."""
+"""Edits change photo and annotations together."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def kit(bank: InstanceBank) -> Canvas:
 
 @pytest.fixture
 def board() -> Canvas:
-    """A grey tray with a white tablet and a black one."""
+    """A grey tray with a white and a black tablet."""
     photo = np.full((100, 160, 3), 120, np.uint8)
     photo[20:40, 20:40] = 240
     photo[60:80, 100:120] = 10
@@ -40,7 +40,7 @@ def board() -> Canvas:
     )
 
 
-def core(canvas: Canvas, box: Box) -> float:
+def mean_inside(canvas: Canvas, box: Box) -> float:
     """Mean brightness well inside the box."""
     x1, y1, x2, y2 = (round(edge) for edge in (box.x1, box.y1, box.x2, box.y2))
     return float(canvas.photo[y1 + 5 : y2 - 5, x1 + 5 : x2 - 5].mean())
@@ -51,57 +51,60 @@ def boxes(canvas: Canvas) -> dict[int, Box]:
     return {i.id: i.box for i in canvas.scene.instances}
 
 
-def test_a_removed_thing_leaves_the_ground(editor: Editor, board: Canvas) -> None:
-    """Its pixels and its annotation go; the other's stay."""
+def test_remove_inpaints_the_background(editor: Editor, board: Canvas) -> None:
+    """Pixels and annotation disappear; the other instance stays."""
     out = editor.apply(Remove(1), board, np.random.default_rng(0))
 
     assert out is not None
     assert np.abs(out.photo[15:45, 15:45].astype(int) - 120).max() <= 2
     assert boxes(out) == {2: Box(100, 60, 120, 80)}
-    assert core(out, Box(100, 60, 120, 80)) == 10
+    assert mean_inside(out, Box(100, 60, 120, 80)) == 10
 
 
-def test_a_moved_thing_is_where_its_box_says(editor: Editor, board: Canvas) -> None:
-    """It is there, and where it was is ground."""
+def test_move_relocates_pixels_and_box(editor: Editor, board: Canvas) -> None:
+    """The instance is at its new box, and its old location shows the background."""
     out = editor.apply(Move(1, 50, 30), board, np.random.default_rng(0))
 
     assert out is not None
     assert boxes(out)[1] == Box(70, 50, 90, 70)
-    assert [core(out, Box(70, 50, 90, 70)), core(out, Box(20, 20, 40, 40))] == [240, pytest.approx(120, abs=2)]
+    assert [mean_inside(out, Box(70, 50, 90, 70)), mean_inside(out, Box(20, 20, 40, 40))] == [
+        240,
+        pytest.approx(120, abs=2),
+    ]
 
 
-def test_swapped_things_change_places(editor: Editor, board: Canvas) -> None:
+def test_swap_exchanges_two_instances(editor: Editor, board: Canvas) -> None:
     """Pixels follow the boxes."""
     out = editor.apply(Swap(1, 2), board, np.random.default_rng(0))
 
     assert out is not None
     assert boxes(out) == {1: Box(100, 60, 120, 80), 2: Box(20, 20, 40, 40)}
-    assert [core(out, box) for box in boxes(out).values()] == [240, 10]
+    assert [mean_inside(out, box) for box in boxes(out).values()] == [240, 10]
 
 
 def liquid(canvas: Canvas) -> Instance:
-    """The filling of the vial."""
+    """Liquid of the vial."""
     return canvas.scene.instances_of("liquid")[0]
 
 
-def test_a_lower_level_shows_the_empty_vial(editor: Editor, kit: Canvas) -> None:
+def test_a_lower_level_reveals_the_empty_vial(editor: Editor, kit: Canvas) -> None:
     """The uncovered rows look like the vial above the level, not like the liquid; below the level nothing changes."""
     box = liquid(kit).box
-    lower = Box(box.x1, box.y1 + 40, box.x2, box.y2)
+    lower_box = Box(box.x1, box.y1 + 40, box.x2, box.y2)
     x, y = int(box.centre[0]), int(box.y1)
     empty, full = (kit.photo[a:b, x - 10 : x + 10].mean((0, 1)) for a, b in ((y - 12, y - 4), (y + 8, y + 30)))
 
-    out = editor.apply(Resize(liquid(kit).id, lower), kit, np.random.default_rng(0))
+    out = editor.apply(Resize(liquid(kit).id, lower_box), kit, np.random.default_rng(0))
 
     assert out is not None
-    assert liquid(out).box == lower
-    shown = out.photo[y + 8 : y + 30, x - 10 : x + 10].mean((0, 1))
-    assert np.abs(shown - empty).sum() < np.abs(shown - full).sum() / 2
+    assert liquid(out).box == lower_box
+    revealed = out.photo[y + 8 : y + 30, x - 10 : x + 10].mean((0, 1))
+    assert np.abs(revealed - empty).sum() < np.abs(revealed - full).sum() / 2
     assert np.array_equal(out.photo[y + 44 :], kit.photo[y + 44 :])
 
 
-def test_dye_stays_in_the_liquid(editor: Editor, kit: Canvas) -> None:
-    """Another colour changes the liquid alone: not the label before it, and nothing beside the vial."""
+def test_recolouring_is_confined_to_the_liquid(editor: Editor, kit: Canvas) -> None:
+    """Neither the label in front nor anything beside the vial changes."""
     out = editor.apply(Replace(liquid(kit).id, "liquid", (("colour", "red"),)), kit, np.random.default_rng(0))
 
     assert out is not None
@@ -112,11 +115,11 @@ def test_dye_stays_in_the_liquid(editor: Editor, kit: Canvas) -> None:
     changed[int(box.y1) - 4 : int(box.y2) + 5, int(box.x1) - 4 : int(box.x2) + 5] = False
     assert not changed.any()
     label = kit.scene.instances_of("label")[0].box
-    inside = slice(int(label.y1) + 6, int(label.y2) - 6), slice(int(label.x1) + 6, int(label.x2) - 6)
-    assert np.array_equal(out.photo[inside], kit.photo[inside])
+    interior = slice(int(label.y1) + 6, int(label.y2) - 6), slice(int(label.x1) + 6, int(label.x2) - 6)
+    assert np.array_equal(out.photo[interior], kit.photo[interior])
 
 
-PLANS: list[Callable[[Canvas], Edit]] = [
+EDITS: list[Callable[[Canvas], Edit]] = [
     lambda kit: Remove(kit.scene.instances_of("label")[0].id),
     lambda kit: Remove(liquid(kit).id),
     lambda kit: Add("tablet", Box(165, 250, 193, 278)),
@@ -127,9 +130,9 @@ PLANS: list[Callable[[Canvas], Edit]] = [
 ]
 
 
-@pytest.mark.parametrize("plan", PLANS, ids=["label", "liquid", "add", "move", "swap", "replace", "resize"])
-def test_the_given_canvas_stays_as_it_is(editor: Editor, kit: Canvas, plan: Callable[[Canvas], Edit]) -> None:
-    """An edit makes a new photo of the same size, never writes to the bank's."""
+@pytest.mark.parametrize("plan", EDITS, ids=["label", "liquid", "add", "move", "swap", "replace", "resize"])
+def test_edits_do_not_modify_their_input(editor: Editor, kit: Canvas, plan: Callable[[Canvas], Edit]) -> None:
+    """An edit creates a new photo of the same size, and never writes to the photos of the bank."""
     before = kit.photo.copy()
 
     out = editor.apply(plan(kit), kit, np.random.default_rng(1))
@@ -140,25 +143,25 @@ def test_the_given_canvas_stays_as_it_is(editor: Editor, kit: Canvas, plan: Call
     assert not np.array_equal(out.photo, before)
 
 
-def test_an_edit_that_nobody_looks_at_makes_no_pixels(editor: Editor, kit: Canvas) -> None:
-    """The annotations are changed without a look at the photo, and what chance does next does not depend on a look."""
+def test_pixels_are_rendered_lazily(editor: Editor, kit: Canvas) -> None:
+    """An edit changes annotations without reading the photo, and later random draws do not depend on rendering."""
 
-    def looked_at() -> np.ndarray:
+    def fail() -> np.ndarray:
         raise AssertionError("the photo was read")
 
-    blind, rngs = Canvas(looked_at, kit.scene), [np.random.default_rng(0) for _ in range(2)]
+    lazy, rngs = Canvas(fail, kit.scene), [np.random.default_rng(0) for _ in range(2)]
 
-    for plan in (plan(kit) for plan in PLANS):
-        unseen, seen = editor.apply(plan, blind, rngs[0]), editor.apply(plan, kit, rngs[1])
-        assert unseen is not None
-        assert seen is not None
-        assert unseen.scene == seen.scene
-        assert seen.photo.shape == kit.photo.shape
+    for plan in (plan(kit) for plan in EDITS):
+        lazy_edit, edited = editor.apply(plan, lazy, rngs[0]), editor.apply(plan, kit, rngs[1])
+        assert lazy_edit is not None
+        assert edited is not None
+        assert lazy_edit.scene == edited.scene
+        assert edited.photo.shape == kit.photo.shape
         assert rngs[0].bit_generator.state == rngs[1].bit_generator.state
 
 
-def test_no_donor_no_edit(editor: Editor, kit: Canvas) -> None:
-    """A value that no photo has cannot be put there."""
+def test_an_edit_without_a_donor_is_impossible(editor: Editor, kit: Canvas) -> None:
+    """A value that no photo has cannot be pasted."""
     rng = np.random.default_rng(0)
 
     assert editor.apply(Replace(liquid(kit).id, "liquid", (("colour", "green"),)), kit, rng) is None

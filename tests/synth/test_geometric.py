@@ -1,4 +1,4 @@
-"""Turned things and bent cables, on pictures so simple that the right answer is known."""
+"""Rotated patches and bent cables on simple photos with known results."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ SPEC = Spec.model_validate(
 
 
 def joint() -> Canvas:
-    """A red cable that joins the middle slots of two dark sockets; a blue bar below."""
+    """A red cable between the middle slots of two dark sockets; a blue bar below."""
     photo = np.full((160, 300, 3), 130, np.uint8)
     photo[20:80, 10:50], photo[20:80, 250:290] = 40, 40
     photo[46:54, 40:260] = (220, 20, 20)
@@ -44,43 +44,45 @@ def joint() -> Canvas:
 
 
 @pytest.fixture
-def joiner(bank: InstanceBank) -> Editor:
+def editor(bank: InstanceBank) -> Editor:
     """An editor of joints."""
     return Editor(SPEC, bank)
 
 
-def red(canvas: Canvas, x: int) -> float:
-    """The row in which the cable's middle is, in a column."""
+def cable_row(canvas: Canvas, x: int) -> float:
+    """Middle row of the cable in a column."""
     rows = np.nonzero(canvas.photo[:100, x, 0].astype(int) - canvas.photo[:100, x, 1] > 90)[0]
     return float(rows.mean())
 
 
-def test_a_cable_bends_to_its_new_slot(joiner: Editor) -> None:
-    """The end lies in the other slot, the far half stays, and between the cable runs from the one to the other."""
-    out = joiner.apply(Reroute(5, 0.0, 20.0), joint(), np.random.default_rng(0))
+def test_a_cable_bends_to_its_new_slot(editor: Editor) -> None:
+    """The end lies in the other slot, the far half stays, and the cable connects both."""
+    out = editor.apply(Reroute(5, 0.0, 20.0), joint(), np.random.default_rng(0))
 
     assert out is not None
     assert [i.box for i in out.scene.instances if i.id in (4, 5)] == [Box(40, 46, 48, 54), Box(252, 66, 260, 74)]
-    assert [red(out, 60), red(out, 255)] == pytest.approx([49.5, 69.5], abs=1)
-    assert 52 < red(out, 210) < 68
+    assert [cable_row(out, 60), cable_row(out, 255)] == pytest.approx([49.5, 69.5], abs=1)
+    assert 52 < cable_row(out, 210) < 68
     cable = next(i for i in out.scene.instances if i.component == "cable")
     assert (cable.box.y1, cable.box.y2) == pytest.approx((46, 74), abs=1.5)
 
 
-def test_an_end_without_a_cable_is_moved(joiner: Editor) -> None:
-    """Where nothing else is annotated, the end alone goes."""
+def test_an_end_without_a_cable_is_moved(editor: Editor) -> None:
+    """If no cable is annotated, the end alone moves."""
     kit = joint()
-    bare = Canvas(kit.photo, Scene("a.png", 300, 160, tuple(i for i in kit.scene.instances if i.id != 3)), kit.masks)
+    without_cable = Canvas(
+        kit.photo, Scene("a.png", 300, 160, tuple(i for i in kit.scene.instances if i.id != 3)), kit.masks
+    )
 
-    out = joiner.apply(Reroute(5, 0.0, 20.0), bare, np.random.default_rng(0))
+    out = editor.apply(Reroute(5, 0.0, 20.0), without_cable, np.random.default_rng(0))
 
     assert out is not None
     assert out.scene.instances[-2].box == Box(252, 66, 260, 74)
 
 
-def test_a_turned_thing_has_the_box_of_what_is_seen(joiner: Editor) -> None:
-    """A lying bar turned by 90 degrees stands."""
-    out = joiner.apply(Rotate(6, 90.0), joint(), np.random.default_rng(0))
+def test_rotation_updates_the_box(editor: Editor) -> None:
+    """A horizontal bar rotated by 90 degrees is vertical."""
+    out = editor.apply(Rotate(6, 90.0), joint(), np.random.default_rng(0))
 
     assert out is not None
     box = out.scene.instances[-1].box
@@ -90,8 +92,8 @@ def test_a_turned_thing_has_the_box_of_what_is_seen(joiner: Editor) -> None:
     assert abs(int(out.photo[125, 105, 2]) - 130) < 12
 
 
-def test_the_box_fits_the_thing_and_not_its_old_box() -> None:
-    """A disc that is turned keeps its box."""
+def test_a_rotated_disc_keeps_its_box() -> None:
+    """The box fits the rotated mask, not the rotated box."""
     y, x = np.mgrid[:41, :41]
     disc = ((x - 20) ** 2 + (y - 20) ** 2 <= 400).astype(np.float32)
 

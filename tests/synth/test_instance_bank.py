@@ -1,4 +1,4 @@
-"""Which pixels of a box are the thing: annotated outlines, and estimates where there are none."""
+"""Masks of instances: annotated segmentations, and estimates where there are none."""
 
 from __future__ import annotations
 
@@ -19,29 +19,29 @@ from logicls.records import Box, Instance, Scene
 from logicls.synth.instance_bank import estimate_mask
 
 
-def disc(size: int, radius: int) -> np.ndarray:
+def draw_disc(size: int, radius: int) -> np.ndarray:
     """A white disc in the middle of a grey photo."""
     photo = np.full((size, size, 3), 90, np.uint8)
     cv2.circle(photo, (size // 2, size // 2), radius, (240, 240, 240), -1)
     return photo
 
 
-def test_a_round_thing_is_told_from_its_corners() -> None:
-    """The estimate covers the disc and not the box."""
-    mask = estimate_mask(disc(120, 30), Box(30, 30, 90, 90))
+def test_the_mask_of_a_disc_excludes_the_corners() -> None:
+    """The estimate covers the disc, not the box."""
+    mask = estimate_mask(draw_disc(120, 30), Box(30, 30, 90, 90))
 
-    truth = np.zeros((60, 60))
+    expected = np.zeros((60, 60))
     y, x = np.mgrid[:60, :60]
-    truth[(x - 29.5) ** 2 + (y - 29.5) ** 2 <= 30**2] = 1
-    overlap = np.minimum(mask, truth).sum() / np.maximum(mask, truth).sum()
-    assert overlap > 0.93
+    expected[(x - 29.5) ** 2 + (y - 29.5) ** 2 <= 30**2] = 1
+    iou = np.minimum(mask, expected).sum() / np.maximum(mask, expected).sum()
+    assert iou > 0.93
 
 
 @pytest.mark.parametrize(
     "box", [Box(0, 0, 120, 120), Box(5, 5, 9, 9), Box(40, 40, 80, 80)], ids=["all", "tiny", "plain"]
 )
-def test_where_nothing_can_be_told_the_box_is_the_mask(box: Box) -> None:
-    """No surroundings, no pixels, or no difference: everything in the box counts."""
+def test_an_implausible_estimate_falls_back_to_the_box(box: Box) -> None:
+    """No surroundings, no pixels, or no contrast: the mask is the box."""
     assert (estimate_mask(np.full((120, 120, 3), 90, np.uint8), box) == 1).all()
 
 
@@ -49,19 +49,21 @@ RUNS = st.tuples(st.integers(2, 30), st.integers(2, 30), st.integers(0, 2**32 - 
 
 
 @given(RUNS)
-def test_run_lengths_are_read_as_they_were_written(drawn) -> None:
-    """A mask that pycocotools packed comes out the same, packed or as a list."""
-    height, width, seed, share = drawn
-    mask = (np.random.default_rng(seed).random((height, width)) < share).astype(np.uint8)
-    packed = coco_mask.encode(np.asfortranarray(mask))
+def test_run_lengths_round_trip(case) -> None:
+    """A mask encoded by pycocotools decodes to itself, compressed or as a list."""
+    height, width, seed, density = case
+    mask = (np.random.default_rng(seed).random((height, width)) < density).astype(np.uint8)
+    encoded = coco_mask.encode(np.asfortranarray(mask))
 
-    found = outlines({"size": [height, width], "counts": packed["counts"].decode()}, width, height)
+    segmentations = read_one_segmentation(
+        {"size": [height, width], "counts": encoded["counts"].decode()}, width, height
+    )
 
-    assert np.array_equal(found[1].to_mask(width, height), mask.astype(bool))
+    assert np.array_equal(segmentations[1].to_mask(width, height), mask.astype(bool))
 
 
-def outlines(segmentation, width: int = 40, height: int = 30, folder=None):
-    """What is read of one annotation with that segmentation."""
+def read_one_segmentation(segmentation, width: int = 40, height: int = 30, folder=None):
+    """Segmentations read from one annotation."""
     import tempfile
     from pathlib import Path
 
@@ -72,17 +74,17 @@ def outlines(segmentation, width: int = 40, height: int = 30, folder=None):
     return read_segmentations(Dataset(root, (scene,), ""))
 
 
-def test_a_polygon_is_drawn() -> None:
+def test_a_polygon_is_rasterised() -> None:
     """A rectangle as a polygon covers its pixels."""
-    found = outlines([[10, 5, 20, 5, 20, 15, 10, 15]])
+    segmentations = read_one_segmentation([[10, 5, 20, 5, 20, 15, 10, 15]])
 
-    mask = found[1].to_mask(40, 30)
+    mask = segmentations[1].to_mask(40, 30)
     assert (mask[5:15, 10:20]).all()
     assert mask.sum() == 100
 
 
 @pytest.mark.parametrize(
-    ("segmentation", "fault"),
+    ("segmentation", "message"),
     [
         ([[1, 2, 3, 4]], "is not a list of polygons"),
         ([[1, 2, 3, 4, float("nan"), 6]], "is not a list of polygons"),
@@ -94,20 +96,20 @@ def test_a_polygon_is_drawn() -> None:
         ("all", "is neither a list of polygons nor an RLE"),
     ],
 )
-def test_a_damaged_outline_is_an_error(tmp_path, segmentation, fault: str) -> None:
-    """Nothing that pycocotools would take at its word gets there."""
-    with pytest.raises(DataError, match=f"LC112 segmentation .* of annotation 1 {fault}"):
-        outlines(segmentation, folder=tmp_path)
+def test_an_invalid_segmentation_is_an_error(tmp_path, segmentation, message: str) -> None:
+    """Values that pycocotools would accept unchecked are rejected."""
+    with pytest.raises(DataError, match=f"LC112 segmentation .* of annotation 1 {message}"):
+        read_one_segmentation(segmentation, folder=tmp_path)
 
 
-def test_an_annotated_outline_is_used(bank) -> None:
-    """Where somebody drew the outline, nothing is estimated."""
+def test_an_annotated_segmentation_is_used(bank) -> None:
+    """An annotated segmentation replaces the estimate."""
     scene = bank.dataset.scenes[0]
-    tablet = scene.of("tablet")[0]
+    tablet = scene.instances_of("tablet")[0]
     x, y = tablet.box.centre
-    drawn = Segmentation(polygons=((x, y, x + 5, y, x + 5, y + 5, x, y + 5),))
+    case = Segmentation(polygons=((x, y, x + 5, y, x + 5, y + 5, x, y + 5),))
 
-    mask = replace(bank, outlines={tablet.id: drawn}).mask(scene, tablet)
+    mask = replace(bank, segmentations={tablet.id: case}).mask(scene, tablet)
 
     assert mask.shape == bank.mask(scene, tablet).shape
     assert 16 <= mask.sum() <= 40

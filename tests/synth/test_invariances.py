@@ -1,4 +1,4 @@
-"""What photos may go through follows from the rules."""
+"""The rules and the photos determine which augmentations are allowed."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from logicls.synth.invariances import AugmentationRestrictions, find_restriction
 COUNT = {"quantity": {"of": "pin", "exactly": 2}}
 
 
-def of(rule: dict[str, object], **keys: object) -> AugmentationRestrictions:
-    """What a spec with that rule allows."""
+def restrictions_of(rule: dict[str, object], **keys: object) -> AugmentationRestrictions:
+    """Restrictions of a spec with that rule."""
     body = {
         "logicls": 1,
         "product": {"name": "box"},
@@ -28,7 +28,7 @@ def layout(relation: str, **keys: object) -> dict[str, object]:
 
 
 @pytest.mark.parametrize(
-    ("rule", "turn", "x", "y"),
+    ("rule", "rotation", "x", "y"),
     [
         (COUNT, "", "", ""),
         (layout("left_of"), "", "rule says left of", ""),
@@ -45,15 +45,15 @@ def layout(relation: str, **keys: object) -> dict[str, object]:
         ({"not": layout("touching")}, "rule says touching", "", ""),
     ],
 )  # fmt: skip
-def test_rules_decide(rule: dict[str, object], turn: str, x: str, y: str) -> None:
-    """A rule forbids what would falsify its answers, and nothing else, also inside of other rules."""
-    assert of(rule) == AugmentationRestrictions("", turn, {"x": x, "y": y})
+def test_rules_restrict_augmentation(rule: dict[str, object], rotation: str, x: str, y: str) -> None:
+    """A rule forbids the transforms that would falsify its answers, and no others, also inside other rules."""
+    assert restrictions_of(rule) == AugmentationRestrictions("", rotation, {"x": x, "y": y})
 
 
-def test_an_attribute_that_is_asked_keeps_its_hue() -> None:
-    """The attribute of a component that no rule asks about does not count."""
-    assert of({"attribute": {"of": "pin.colour", "is": "red"}}).hue == "pin.colour is asked for"
-    assert of(COUNT).hue == ""
+def test_a_queried_attribute_forbids_hue_shifts() -> None:
+    """An attribute that no rule queries does not count."""
+    assert restrictions_of({"attribute": {"of": "pin.colour", "is": "red"}}).hue == "pin.colour is asked for"
+    assert restrictions_of(COUNT).hue == ""
 
 
 @pytest.mark.parametrize(
@@ -66,13 +66,13 @@ def test_an_attribute_that_is_asked_keeps_its_hue() -> None:
         ({"components": {"pin": {"fills": "cup"}, "cup": {}}}, "", "pin fills cup"),
     ],
 )  # fmt: skip
-def test_names_and_places_decide_about_mirrors(keys: dict[str, object], x: str, y: str) -> None:
-    """Regions to one side, writing and liquids are not the same in a mirror."""
-    assert of(COUNT, **keys).flip == {"x": x, "y": y}
+def test_names_and_regions_forbid_flips(keys: dict[str, object], x: str, y: str) -> None:
+    """Regions on one side, writing and liquids are not symmetric."""
+    assert restrictions_of(COUNT, **keys).flip == {"x": x, "y": y}
 
 
 @pytest.mark.parametrize(
-    ("rule", "attribute", "anyhow"),
+    ("rule", "attribute", "is_free"),
     [
         (COUNT, "face", True),
         (COUNT, "supplier", True),  # speaks of no way up, though it has the letters
@@ -83,41 +83,41 @@ def test_names_and_places_decide_about_mirrors(keys: dict[str, object], x: str, 
         (layout("above"), "face", False),
     ],
 )
-def test_what_may_lie_any_way_round(rule: dict[str, object], attribute: str, anyhow: bool) -> None:
-    """Where no rule tells sides apart, and no name speaks of them."""
+def test_orientation_free_specs(rule: dict[str, object], attribute: str, is_free: bool) -> None:
+    """No rule tells sides apart, and no name mentions an orientation."""
     body = {
         "logicls": 1,
         "product": {"name": "box"},
         "components": {"pin": {"attributes": {attribute: ["one", "two"]}}, "cup": {}},
     }
-    assert is_orientation_free(Spec.model_validate({**body, "constraints": [{"id": "rule", **rule}]})) == anyhow
+    assert is_orientation_free(Spec.model_validate({**body, "constraints": [{"id": "rule", **rule}]})) == is_free
 
 
-def strewn(x: tuple[float, float], photos: int = 30) -> list[Scene]:
-    """Photos with six pins each, evenly between those shares of the width, anywhere from top to bottom."""
+def scatter_pins(x: tuple[float, float], photos: int = 30) -> list[Scene]:
+    """Photos with six pins each, uniform between those shares of the width, and over the height."""
     rng = np.random.default_rng(0)
-    low, high = (x[0], 0.1), (x[1], 0.9)
-    places = rng.uniform(low, high, (photos, 6, 2)) * (200, 100)
+    lowest, highest = (x[0], 0.1), (x[1], 0.9)
+    positions = rng.uniform(lowest, highest, (photos, 6, 2)) * (200, 100)
     return [
         Scene(
             f"{n}.png",
             200,
             100,
-            tuple(Instance(k, "pin", Box(a - 4, b - 4, a + 4, b + 4)) for k, (a, b) in enumerate(some)),
+            tuple(Instance(k, "pin", Box(a - 4, b - 4, a + 4, b + 4)) for k, (a, b) in enumerate(pins)),
         )
-        for n, some in enumerate(places.tolist())
+        for n, pins in enumerate(positions.tolist())
     ]
 
 
 @pytest.mark.parametrize(
-    ("x", "said"),
+    ("x", "reason"),
     [((0.05, 0.95), ""), ((0.45, 0.55), "pin does not lie anywhere"), ((0.05, 0.65), "pin does not lie anywhere")],
     ids=["anywhere", "in the middle", "to one side"],
 )
-def test_photos_decide_about_mirrors(x: tuple[float, float], said: str) -> None:
-    """Things that keep to a place, or to a side, are not to be seen elsewhere."""
+def test_fixed_positions_forbid_flips(x: tuple[float, float], reason: str) -> None:
+    """Components with a fixed position, or on one side, must not appear elsewhere."""
     body = {"logicls": 1, "product": {"name": "box"}, "components": {"pin": {}}}
     spec = Spec.model_validate({**body, "constraints": [{"id": "rule", **COUNT}]})
 
-    assert find_restrictions(spec, strewn(x)).flip == {"x": said, "y": ""}
+    assert find_restrictions(spec, scatter_pins(x)).flip == {"x": reason, "y": ""}
     assert find_restrictions(spec).flip == {"x": "", "y": ""}

@@ -1,4 +1,4 @@
-"""Emptied glass: what is behind it shows through, differently each time; an opaque vessel stays what it is."""
+"""Emptied glass shows the background, differently each time; an opaque vessel stays opaque."""
 
 from __future__ import annotations
 
@@ -19,24 +19,24 @@ def photo(grey: int) -> Photo:
     return out
 
 
-def emptied(grey: int, seed: int) -> Photo:
-    """Its lower part, seen through."""
+def render_empty(grey: int, seed: int) -> Photo:
+    """The vessel with its lower part rendered as glass."""
     return render_glass(photo(grey), VESSEL, ROWS, WALLS, np.random.default_rng(seed))
 
 
 def test_the_background_shows_through() -> None:
-    """Now more of it, now less; and where light falls it is brighter than both."""
-    seen = [emptied(60, seed)[60:170, 46:94].astype(int) for seed in range(40)]
+    """More or less of it is visible, and highlights are brighter than both."""
+    rendered = [render_empty(60, seed)[60:170, 46:94].astype(int) for seed in range(40)]
 
-    darkest = np.array([one.min() for one in seen])
+    darkest = np.array([photo_.min() for photo_ in rendered])
     assert (darkest <= BACKGROUND + 2).any()
     assert (darkest > BACKGROUND + 10).any()
-    assert sum(one.max() > 120 for one in seen) > 20
-    assert len({one.tobytes() for one in seen}) == len(seen)
+    assert sum(photo_.max() > 120 for photo_ in rendered) > 20
+    assert len({photo_.tobytes() for photo_ in rendered}) == len(rendered)
 
 
-def test_nothing_changes_beside_it() -> None:
-    """Neither above the rows nor beside the vessel; the given photo is left alone."""
+def test_other_pixels_do_not_change() -> None:
+    """Neither above the rows nor beside the vessel; the given photo is not modified."""
     before = photo(60)
     out = render_glass(before, VESSEL, ROWS, WALLS, np.random.default_rng(3))
 
@@ -46,22 +46,22 @@ def test_nothing_changes_beside_it() -> None:
     assert np.array_equal(before, photo(60))
 
 
-def test_an_opaque_vessel_is_not_seen_through() -> None:
-    """It differs too much from what is behind it."""
-    assert all(np.array_equal(emptied(200, seed), photo(200)) for seed in range(10))
+def test_an_opaque_vessel_stays_opaque() -> None:
+    """It differs too much from the background."""
+    assert all(np.array_equal(render_empty(200, seed), photo(200)) for seed in range(10))
 
 
-def test_a_dent_in_a_wall_is_bridged() -> None:
-    """What a label leaves of an outline is no place where the old look may stay."""
+def test_dents_in_a_wall_are_closed() -> None:
+    """A dent that a label leaves in a silhouette does not keep the old pixels."""
     lefts = np.full(130, 42.0)
     lefts[60:64] = 60.0
-    whole, dented = (
+    straight, dented = (
         render_glass(photo(60), VESSEL, ROWS, (left, WALLS[1]), np.random.default_rng(5)) for left in (WALLS[0], lefts)
     )
 
-    assert np.array_equal(whole, dented)
+    assert np.array_equal(straight, dented)
 
 
-def test_the_same_chance_gives_the_same_pixels() -> None:
-    """As everything that is made."""
-    assert np.array_equal(emptied(60, 7), emptied(60, 7))
+def test_rendering_is_reproducible() -> None:
+    """The same seed gives the same pixels."""
+    assert np.array_equal(render_empty(60, 7), render_empty(60, 7))
