@@ -166,15 +166,15 @@ class Finding:
 
 @dataclass(frozen=True, slots=True)
 class PluginInfo:
-    """One thing that was plugged into the predictor."""
+    """Identity of one plug-in of the inspector."""
 
     kind: str
     """expert, reasoner or retriever."""
     name: str
     knowledge_id: str = ""
-    """Twelve hex digits of the hash of what it knows; empty for one that knows nothing of its own."""
+    """First twelve hexadecimal digits of the hash of its fitted data; empty without any."""
     settings: tuple[tuple[str, float], ...] = ()
-    """What it was made with, where that can be chosen when predicting."""
+    """Settings that can be chosen at prediction."""
 
     def to_text(self) -> str:
         """Return kind, name, knowledge id and settings on one line, e.g. `reasoner latent tokens=4 steps=3`."""
@@ -182,67 +182,65 @@ class PluginInfo:
         return " ".join(filter(None, (self.kind, self.name, self.knowledge_id, *settings)))
 
 
-@dataclass(frozen=True, slots=True)
-class SecondLook:
-    """That a reasoner looked again, and what it took."""
+PluginValue = str | int | float | bool | None | tuple[str, ...] | tuple[float, ...]
+"""Value in the payload of a plug-in's result."""
 
-    reasoner: str
-    """Its name."""
-    before: Outcome
-    """What the first look came to."""
-    seconds: float
-    """Time that it took, beside the first one."""
-    rewards: tuple[float, ...] = ()
-    """How sure all answers were, 0 to 1: without think tokens, with those it began with, after each step."""
-    retained_views: int = 0
-    """Finer views of a place that were kept."""
-    is_accepted: bool = True
-    """False where it made nothing surer, so that the verdict is that of the first look."""
-    after: Outcome | None = None
-    """What it came to, by thresholds and before any other plug-in; None in records of before it was written down."""
-    entropies: tuple[float, ...] = ()
-    """How open the choices were, 0 to 1, after the first look and after the second: the mean entropy of the slots,
-    which is 1 less the reward; where there are no rewards the mean binary entropy of the answers, in bits."""
+
+@dataclass(frozen=True, slots=True)
+class PluginResult:
+    """Record of one plug-in about one photo. Only the plug-in's own package knows the keys of the payload."""
+
+    kind: str
+    """expert, reasoner or retriever."""
+    name: str
+    payload: tuple[tuple[str, PluginValue], ...] = ()
+    """Key → value."""
 
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """All that is known of one photo after the look at it."""
+    """Result of the inspection of one photo."""
 
     photo: str
+    """Path below the inspected folder."""
     outcome: Outcome
     violations: tuple[str, ...] = ()
-    """Derived by the checker from the answers; sorted, without repeats."""
+    """Violations derived by the checker from the answers; sorted, without duplicates."""
     stated: tuple[str, ...] | None = None
-    """What the model said when asked for the broken rules alone; None where nothing was readable."""
+    """Violations that the model stated when queried for them directly; None if that answer was unreadable."""
     score: float = 1.0
     """Anomaly score, 0 (good) to 1."""
     scores: tuple[tuple[str, float], ...] = ()
-    """Score of each violation that the spec knows, 0 to 1."""
+    """Violation of the spec → its probability, 0 to 1."""
     findings: tuple[Finding, ...] = ()
     answers: tuple[Answer, ...] = ()
     reasons: tuple[str, ...] = ()
-    """Why it goes to review; empty for pass and fail."""
+    """Reasons for review; empty for pass and fail."""
     width: int = 0
+    """Pixels of the photo."""
     height: int = 0
     sha256: str = ""
+    """Hash of the photo's file."""
     bundle: str = ""
+    """Id of the bundle."""
     spec: str = ""
-    """Hash of the spec that was applied."""
+    """Hash of the spec."""
     version: str = ""
-    """The spec's version, as its author counts."""
+    """Version of the spec, as its author counts."""
     thresholds: str = ""
-    """Id of the thresholds that decided; empty where there were none."""
+    """Id of the thresholds; empty without any."""
     seconds: float = 0.0
-    """Time that the look at it took; 0 where it was not measured."""
+    """Inspection time; 0 if it was not measured."""
     unconditional_reasons: tuple[str, ...] = ()
-    """Those of the reasons that no threshold changes: what could not be read, a photo unlike those learned from."""
-    second_look: SecondLook | None = None
-    """None where the first one was enough, or nobody was there to look again."""
-    documents: tuple[str, ...] = ()
-    """Pages of knowledge that were drawn for the photo, the most telling first; empty where none were asked for."""
+    """Reasons for review whatever the thresholds: unreadable answers, out-of-distribution photos."""
+    plugin_results: tuple[PluginResult, ...] = ()
+    """Records of plug-ins about this photo."""
     plugins: tuple[PluginInfo, ...] = ()
-    """What was plugged in when it was made; empty where nothing was."""
+    """Plug-ins that took part in the inspection."""
+
+    def plugin_result(self, kind: str) -> PluginResult | None:
+        """Return the last record of a kind of plug-in; None without one."""
+        return next((result for result in reversed(self.plugin_results) if result.kind == kind), None)
 
 
 @dataclass(frozen=True, slots=True)

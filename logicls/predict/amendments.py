@@ -1,9 +1,4 @@
-"""A flaw that no rule names, in a verdict: a finding, an answer with a box, a violation and a score of its own.
-
-What is known of a photo's product, in its verdict: another product, or none that is known, is a person's matter.
-
-What plug-ins make of verdicts: a second look, a flaw that no rule names, what is known of the product.
-"""
+"""Amendment of verdicts by plug-ins: a second inspection, an anomaly that no rule names, the matched product."""
 
 from __future__ import annotations
 
@@ -13,47 +8,58 @@ from dataclasses import replace
 from logicls.constraints.checker.decomposition import query_component
 from logicls.predict.plugin_protocols import ANOMALY_VIOLATION, AnomalyDetection, Photo, Plugins, ProductMatch
 from logicls.predict.uncertainty.thresholds import derive_outcome
-from logicls.records import Answer, Box, Finding, Status, Verdict
+from logicls.records import Answer, Box, Finding, PluginResult, Status, Verdict
 
 ANOMALY_RULE = "looks like good photos"
 ANOMALY_QUERY = "unlike good photos"
-"""Names of rules and questions have no spaces, so that no spec's are these; they are words that reports can show."""
-
+"""Constraint and query of an expert's finding. Ids in a spec have no spaces, so these are in no spec."""
 
 BOX_MARGIN = 0.03
-"""Around the boxes that a broken rule rests on, as a share of the photo's longer side: shadows and edges lie there."""
+"""Margin around the boxes of a broken rule, as a share of the photo's longer side: shadows and edges lie there."""
 MIN_COVERAGE = 0.5
-"""Share of a place's box that must lie in one of them."""
-
+"""Share of an anomaly's box that must lie in such a box for the rule to explain it."""
 MIN_PROBABILITY_BESIDE_RULE = 0.9
-"""Chance that a place must have to be named beside a broken rule: that rule fails the photo already, and two defects on
-one photo are rarer than a rule whose breach looks odd."""
+"""Probability from which on an anomaly is reported beside a broken rule: that rule fails the photo already, and two
+defects on one photo are rarer than a broken rule that looks anomalous."""
 EXPLAINED_FACTOR = 0.49
-"""Share of its chance that is left to a place which a broken rule explains: too little to name it, and more than what a
-good photo has, for a flaw may lie there as well."""
+"""Factor on the probability of an anomaly that a broken rule explains: too little to report it, and more than that of a
+good photo, because there may be an anomaly as well."""
+
+
+def apply_plugins(plugins: Plugins, photos: Sequence[Photo], verdicts: Sequence[Verdict]) -> list[Verdict]:
+    """Amend the verdicts of these photos by the reasoner, the expert and the retriever, in that order."""
+    amended = list(verdicts)
+    if plugins.reasoner is not None:
+        reinspected = [plugins.reasoner.reinspect(photo, one) for photo, one in zip(photos, amended, strict=True)]
+        amended = [new or old for new, old in zip(reinspected, amended, strict=True)]
+    if plugins.expert is not None:
+        anomalies = plugins.expert.detect_anomalies(list(photos))
+        amended = [apply_anomaly(verdict, anomaly) for verdict, anomaly in zip(amended, anomalies, strict=True)]
+    if plugins.retriever is not None:
+        matches = plugins.retriever.match_products(list(photos))
+        name = plugins.manifest.plugin_name("retriever")
+        amended = [apply_product_match(verdict, one, name) for verdict, one in zip(amended, matches, strict=True)]
+    return amended
 
 
 def apply_anomaly(verdict: Verdict, anomaly: AnomalyDetection) -> Verdict:
-    """The verdict with what an expert found. Its score is that of either being there, as if they were independent.
+    """Add an expert's result as a finding, an answer with a box, a violation and a score.
 
-    What a broken rule explains is no flaw of its own: a spoon that is missing looks like no good photo, either.
+    The verdict's score becomes the probability of either, as if rules and anomaly were independent. An anomaly that a
+    broken rule explains is not reported: a photo with a missing component looks anomalous, too.
     """
     anomaly = _discount_explained(verdict, anomaly)
-    is_flawed = anomaly.probability >= 0.5
-    sure = max(anomaly.probability, 1 - anomaly.probability)
-    names = (ANOMALY_VIOLATION,) if is_flawed else ()
-    boxes = (anomaly.box,) if is_flawed and anomaly.box else ()
-    status: Status = "broken" if is_flawed else "holds"
-    expected = "like good photos everywhere"
+    is_anomalous = anomaly.probability >= 0.5
+    confidence = max(anomaly.probability, 1 - anomaly.probability)
+    names = (ANOMALY_VIOLATION,) if is_anomalous else ()
+    boxes = (anomaly.box,) if is_anomalous and anomaly.box else ()
+    status: Status = "broken" if is_anomalous else "holds"
     finding = Finding(
-        ANOMALY_RULE, status, names, expected, anomaly.description, (ANOMALY_QUERY,), sure, anomaly.probability
-    )
-    doubts = (
-        (*verdict.unconditional_reasons, f"{ANOMALY_RULE}: {anomaly.description}")
-        if anomaly.needs_review
-        else verdict.unconditional_reasons
-    )
-    reasons = (*verdict.reasons, *doubts[len(verdict.unconditional_reasons) :])
+        ANOMALY_RULE, status, names, "like good photos everywhere", anomaly.description, (ANOMALY_QUERY,), confidence,
+        anomaly.probability,
+    )  # fmt: skip
+    new_reasons = (f"{ANOMALY_RULE}: {anomaly.description}",) if anomaly.needs_review else ()
+    reasons = (*verdict.reasons, *new_reasons)
     violations = tuple(sorted({*verdict.violations, *names}))
     return replace(
         verdict,
@@ -62,59 +68,46 @@ def apply_anomaly(verdict: Verdict, anomaly: AnomalyDetection) -> Verdict:
         score=1 - (1 - verdict.score) * (1 - anomaly.probability),
         scores=(*verdict.scores, (ANOMALY_VIOLATION, anomaly.probability)),
         findings=(*verdict.findings, finding),
-        answers=(*verdict.answers, Answer(ANOMALY_QUERY, names, boxes, sure)),
+        answers=(*verdict.answers, Answer(ANOMALY_QUERY, names, boxes, confidence)),
         reasons=reasons,
-        unconditional_reasons=doubts,
+        unconditional_reasons=(*verdict.unconditional_reasons, *new_reasons),
     )
 
 
-def _discount_explained(verdict: Verdict, flaw: AnomalyDetection) -> AnomalyDetection:
-    """The flaw; with a share of its chance where a broken rule explains it, or where it is not sure beside one.
+def _discount_explained(verdict: Verdict, anomaly: AnomalyDetection) -> AnomalyDetection:
+    """Lower the probability of an anomaly that a broken rule explains, or that is uncertain beside a broken rule.
 
-    The worst place alone counts: the photo is looked at as a whole, and what is missing from it makes all other places
-    look odd as well, three quarters as odd as that place itself.
+    Only the most anomalous region counts: features cover the photo as a whole, and a missing component makes all other
+    regions look anomalous as well, three quarters as much as its own.
     """
-    asked = {query for finding in verdict.findings if finding.status == "broken" for query in finding.queries}
-    if not asked or flaw.box is None or flaw.probability < 0.5:
-        return flaw
-    about = {query_component(query) for query in asked}
+    queries = {query for finding in verdict.findings if finding.status == "broken" for query in finding.queries}
+    if not queries or anomaly.box is None or anomaly.probability < 0.5:
+        return anomaly
+    components = {query_component(query) for query in queries}
     margin = BOX_MARGIN * max(verdict.width, verdict.height)
-    boxes = [_expand(box, margin) for a in verdict.answers if query_component(a.query) in about for box in a.boxes]
-    covered = any(flaw.box.ioa(box) >= MIN_COVERAGE for box in boxes)
-    if flaw.probability >= MIN_PROBABILITY_BESIDE_RULE and about.isdisjoint(flaw.components) and not covered:
-        return flaw
-    return replace(
-        flaw, probability=EXPLAINED_FACTOR * flaw.probability, box=None, description=f"{flaw.description}, where a rule is broken"
-    )
+    boxes = [_expand(box, margin) for a in verdict.answers if query_component(a.query) in components for box in a.boxes]
+    is_covered = any(anomaly.box.ioa(box) >= MIN_COVERAGE for box in boxes)
+    is_probable = anomaly.probability >= MIN_PROBABILITY_BESIDE_RULE
+    if is_probable and components.isdisjoint(anomaly.components) and not is_covered:
+        return anomaly
+    description = f"{anomaly.description}, where a rule is broken"
+    return replace(anomaly, probability=EXPLAINED_FACTOR * anomaly.probability, box=None, description=description)
 
 
-def _expand(box: Box, by: float) -> Box:
-    return Box(box.x1 - by, box.y1 - by, box.x2 + by, box.y2 + by)
+def _expand(box: Box, margin: float) -> Box:
+    return Box(box.x1 - margin, box.y1 - margin, box.x2 + margin, box.y2 + margin)
 
 
-def apply_product_match(verdict: Verdict, match: ProductMatch) -> Verdict:
-    """The verdict with the documents that were drawn for its photo; it goes to review where there is a doubt."""
-    known = replace(verdict, documents=match.documents)
+def apply_product_match(verdict: Verdict, match: ProductMatch, retriever: str) -> Verdict:
+    """Add the documents that the `retriever` of that name found; a mismatch sends the photo to review."""
+    results = (PluginResult("retriever", retriever, (("documents", match.documents),)),) if match.documents else ()
+    amended = replace(verdict, plugin_results=(*verdict.plugin_results, *results))
     if not match.review_reason:
-        return known
-    reasons, doubts = (*verdict.reasons, match.review_reason), (*verdict.unconditional_reasons, match.review_reason)
+        return amended
+    reasons = (*verdict.reasons, match.review_reason)
     return replace(
-        known, outcome=derive_outcome(reasons, verdict.violations), reasons=reasons, unconditional_reasons=doubts
+        amended,
+        outcome=derive_outcome(reasons, verdict.violations),
+        reasons=reasons,
+        unconditional_reasons=(*verdict.unconditional_reasons, match.review_reason),
     )
-
-
-def apply_plugins(plugins: Plugins, photos: Sequence[Photo], verdicts: Sequence[Verdict]) -> list[Verdict]:
-    """The verdicts on these photos after every plug-in has been asked, in order."""
-    came = list(verdicts)
-    if plugins.reasoner is not None:
-        second = [plugins.reasoner.reinspect(photo, verdict) for photo, verdict in zip(photos, came, strict=True)]
-        came = [new or old for new, old in zip(second, came, strict=True)]
-    if plugins.expert is not None:
-        flaws = plugins.expert.detect_anomalies(list(photos))
-        came = [apply_anomaly(verdict, flaw) for verdict, flaw in zip(came, flaws, strict=True)]
-    if plugins.retriever is not None:
-        came = [
-            apply_product_match(*both)
-            for both in zip(came, plugins.retriever.match_products(list(photos)), strict=True)
-        ]
-    return came

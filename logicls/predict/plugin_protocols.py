@@ -1,6 +1,6 @@
-"""What may be plugged into the predictor: a retriever, an expert, a reasoner. One method each; the core knows no more.
+"""Protocols of the inspector's plug-ins: retriever, expert and reasoner, one method each.
 
-They are found by name in `logicls.plugins` and given to whoever inspects photos; where there is none, nothing is paid.
+`logicls.plugins` finds them by name; the core knows nothing else about them.
 """
 
 from __future__ import annotations
@@ -15,101 +15,104 @@ from jaxtyping import UInt8
 from logicls.records import Box, PluginInfo, Verdict
 
 Photo = UInt8[np.ndarray, "_height _width 3"]
-"""RGB, as it is on the disk, whatever the size of the model's input."""
+"""RGB at the photo's own resolution, whatever the size of the model's input."""
 ANOMALY_VIOLATION = "structural_defect"
-"""What truth.csv calls a flaw that an expert finds and no rule names."""
+"""Violation of an anomaly that no rule names, in verdicts and in truth.csv."""
 
 
 @dataclass(frozen=True, slots=True)
 class ProductMatch:
-    """What is known of a photo's product before any rule is applied to it."""
+    """Output of a retriever: the product that a photo shows, and the documents about it."""
 
     product: str
-    """The product that it shows; empty where it is none of those known."""
+    """Matched product; empty if the photo shows none of the knowledge base."""
     variant: str = ""
     documents: tuple[str, ...] = ()
-    """Names of the documents that were drawn for it, the most telling first."""
+    """Names of the retrieved documents, the most relevant first."""
     similarity: float = 0.0
-    """Cosine to the nearest photo that is known, -1 to 1."""
+    """Cosine similarity to the nearest reference photo, -1 to 1."""
     nearest_product: str = ""
-    """The product of that one, whether the photo shows it or not."""
+    """Product of that reference photo, whether it counts as a match or not."""
     review_reason: str = ""
-    """Why a person has to look; empty where the photo shows what it should."""
+    """Reason for review; empty if the photo shows the expected product."""
     notes: tuple[str, ...] = ()
-    """What the documents say, in their order; text for a prompt."""
+    """Texts of the documents, in their order, for a prompt."""
     reference: Path | None = None
-    """A photo of a good one, of the variant that is the most alike."""
+    """Photo of a good product, of the most similar variant."""
 
 
 @dataclass(frozen=True, slots=True)
 class ViolationCause:
-    """What is known of a violation beyond its rule."""
+    """Causes and consequences of a violation, from the knowledge base."""
 
     page: str
-    """The page of knowledge that says it."""
+    """Page of the knowledge base."""
     variant: str
-    """Which variant it is about; empty for any."""
+    """Variant that it is about; empty for any."""
     causes: str
     consequences: str
 
 
 @dataclass(frozen=True, slots=True)
 class AnomalyDetection:
-    """How unlike those of good photos the patches of a photo are."""
+    """Output of an expert: anomaly of one photo that no rule names."""
 
     probability: float
-    """Probability that it has a defect that no rule names, 0 to 1."""
+    """Probability of such an anomaly, 0 to 1."""
     score: float
-    """What the chance was made of, in the expert's own unit."""
+    """Anomaly score behind the probability, in the expert's own unit."""
     box: Box | None = None
-    """Around the place that is most unlike; None where nothing is unlike."""
+    """Around the most anomalous region; None without one."""
     description: str = ""
-    """In words, as a finding says it."""
+    """Text for the finding."""
     needs_review: bool = False
-    """True where a person has to say."""
     components: tuple[str, ...] = ()
-    """Those that lie at that place on good photos: a broken rule about them may explain it."""
+    """Components that lie in that region on good photos: a broken rule about one of them may explain the anomaly."""
 
 
 @runtime_checkable
 class Retriever(Protocol):
-    """Knows products by documents."""
+    """Plug-in that matches photos with the products of a knowledge base."""
 
     def match_products(self, photos: list[Photo]) -> list[ProductMatch]:
-        """What is known of each photo."""
+        """Match each photo."""
         ...
 
 
 @runtime_checkable
 class Expert(Protocol):
-    """Knows what good photos look like, patch by patch."""
+    """Plug-in that detects anomalies by comparison with good photos."""
 
     def detect_anomalies(self, photos: list[Photo]) -> list[AnomalyDetection]:
-        """The flaw of each photo, or how far it is from having one."""
+        """Score each photo."""
         ...
 
 
 @runtime_checkable
 class Reasoner(Protocol):
-    """Looks once more where a verdict is not sure."""
+    """Plug-in that inspects photos with an uncertain verdict again."""
 
     def reinspect(self, photo: Photo, verdict: Verdict) -> Verdict | None:
-        """The verdict after a second look; None where the first one was sure enough to need none."""
+        """Return the verdict after a second inspection; None if the first was certain enough."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class PluginManifest:
-    """What verdicts say of the plug-ins that they are made with."""
+    """Identity of the plug-ins of a run."""
 
     plugins: tuple[PluginInfo, ...] = ()
     knowledge: Path | None = None
-    """Folder that the retriever reads; a run notes where it lay, verdicts do not."""
+    """Folder of the retriever's knowledge base; `run.json` has it, verdicts do not."""
+
+    def plugin_name(self, kind: str) -> str:
+        """Return the name of the plug-in of a kind; the kind itself if it is not in the manifest."""
+        return next((plugin.name for plugin in self.plugins if plugin.kind == kind), kind)
 
 
 @dataclass(frozen=True, slots=True)
 class Plugins:
-    """Those that are plugged in."""
+    """Plug-ins of an inspector; false without any."""
 
     retriever: Retriever | None = None
     expert: Expert | None = None
@@ -117,4 +120,4 @@ class Plugins:
     manifest: PluginManifest = PluginManifest()
 
     def __bool__(self) -> bool:
-        return any(one is not None for one in (self.retriever, self.expert, self.reasoner))
+        return any(plugin is not None for plugin in (self.retriever, self.expert, self.reasoner))

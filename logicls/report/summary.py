@@ -20,6 +20,7 @@ from logicls.predict.uncertainty.calibration import BIN_COUNT, ReliabilityBin
 from logicls.records import Outcome, Severity, Verdict
 from logicls.report.card_view import Labels
 from logicls.report.p_chart import OutcomeSeries
+from logicls.reservoir import Reservoir
 
 MAX_SETS = 12
 """Largest number of classes in a confusion matrix; rarer sets are merged into one class."""
@@ -188,29 +189,18 @@ class SecondLookStats:
         return (before / self.with_entropy, after / self.with_entropy) if self.with_entropy else None
 
 
-class ReservoirSample:
-    """First `capacity` verdicts of a stream, or a uniform random sample if `rng` is given; in stream order.
-
-    Vitter, Random Sampling with a Reservoir, ACM TOMS 11, 1985, algorithm R.
-    """
+class VerdictSample(Reservoir[Verdict]):
+    """First `capacity` verdicts of a stream, or a uniform random sample if `rng` is given."""
 
     def __init__(self, capacity: int, rng: random.Random | None) -> None:
-        self.capacity, self.rng, self.count = capacity, rng, 0
-        self.items: list[tuple[int, Verdict]] = []
-
-    def add(self, verdict: Verdict) -> None:
-        """Add the next verdict of the stream."""
-        if len(self.items) < self.capacity:
-            self.items.append((self.count, verdict))
-        elif self.rng is not None and (place := self.rng.randrange(self.count + 1)) < self.capacity:
-            self.items[place] = (self.count, verdict)
-        self.count += 1
+        super().__init__(capacity, rng.randrange if rng else None)
+        self._rng = rng
 
     def select(self, count: int) -> list[Verdict]:
         """Return up to `count` verdicts of the sample, in stream order."""
         items = self.items
-        if self.rng is not None and count < len(items):
-            items = self.rng.sample(items, count)
+        if self._rng is not None and count < len(items):
+            items = self._rng.sample(items, count)
         return [verdict for _, verdict in sorted(items, key=lambda item: item[0])[:count]]
 
 
@@ -220,7 +210,7 @@ class ReportSummary:
 
     labels: Labels
     series: OutcomeSeries
-    samples: dict[Outcome, ReservoirSample]
+    samples: dict[Outcome, VerdictSample]
     truth_counter: TruthCounter | None
     outcomes: Counter[str] = field(default_factory=Counter)
     violations: Counter[str] = field(default_factory=Counter)
@@ -283,7 +273,7 @@ def summarize(
 ) -> ReportSummary:
     """Count verdicts in one pass; keep up to `limit` of each outcome: the first ones, and a random sample of passes."""
     samples = {
-        outcome: ReservoirSample(limit, random.Random(0) if outcome == "pass" else None) for outcome in OUTCOME_ORDER
+        outcome: VerdictSample(limit, random.Random(0) if outcome == "pass" else None) for outcome in OUTCOME_ORDER
     }
     summary = ReportSummary(labels, OutcomeSeries(photos), samples, truth_counter)
     for verdict in verdicts:

@@ -8,7 +8,7 @@ import pytest
 
 from logicls.constraints.spec.loader import load_spec
 from logicls.predict.decision import decide
-from logicls.predict.readers.nano import Prediction
+from logicls.predict.readers.protocol import Prediction
 from logicls.predict.uncertainty.calibration import MIN_PROBABILITY, Calibration
 from logicls.predict.uncertainty.thresholds import RuleThresholds, Thresholds
 from logicls.records import Answer, Box
@@ -121,7 +121,7 @@ def test_a_stated_verdict_that_cannot_be_read_goes_to_review(spec):
     verdict = decide(spec, replace(look, stated=replace(look.stated, readable=False)), "a.jpg", (100, 80))
 
     assert (verdict.outcome, verdict.stated) == ("review", None)
-    assert verdict.reasons == ("the stated verdict could not be read",)
+    assert verdict.reasons == ("the stated verdict is unreadable",)
 
 
 def test_scores_are_probabilities(spec):

@@ -12,14 +12,16 @@ import pytest
 from logicls.errors import BundleError
 from logicls.plugins.selection import PluginOptions, PluginSelection, set_default_plugins
 from logicls.predict.folder.runner import inspect_with_reader, predict_folder
-from logicls.predict.readers.protocol import make_reader
+from logicls.predict.readers.factory import make_reader
 from logicls.predict.self_test import open_bundle
 from logicls.serve.server import Address, serve
 from logicls.serve.service import InferenceService, Metrics
 from logicls.serve.uploads import Limits
 
 _PLUGIN_FIXTURES = runpy.run_path(str(Path(__file__).parents[1] / "plugins" / "conftest.py"))
-outfit, own, good, dataset = (_PLUGIN_FIXTURES[name] for name in ("outfit", "own", "good", "dataset"))
+plugin_setup, plugin_setup_copy, good, dataset = (
+    _PLUGIN_FIXTURES[name] for name in ("plugin_setup", "plugin_setup_copy", "good", "dataset")
+)
 OPTIONS = PluginOptions("patches", "closer", open=0.0)
 
 
@@ -43,18 +45,18 @@ def request_records(url: str, photos: Path) -> dict[str, object]:
 
 
 @pytest.mark.slow
-def test_records_equal_those_of_a_folder_run(outfit, serve_in_thread, tmp_path):
+def test_records_equal_those_of_a_folder_run(plugin_setup, serve_in_thread, tmp_path):
     """With all three plug-ins, the records and result ids equal those of a folder run."""
-    selection = PluginSelection("patches", OPTIONS.resolve(outfit.bundle).reasoner, outfit.knowledge)
-    bundle = open_bundle(outfit.bundle)
+    selection = PluginSelection("patches", OPTIONS.resolve(plugin_setup.bundle).reasoner, plugin_setup.knowledge)
+    bundle = open_bundle(plugin_setup.bundle)
     plugins = selection.build(bundle)
-    inspect = inspect_with_reader(make_reader(bundle, plugins.retriever), outfit.photos, 1, 0, plugins)
-    predict_folder(bundle, outfit.photos, tmp_path, inspect=inspect, manifest=plugins.manifest)
+    inspect = inspect_with_reader(make_reader(bundle, plugins.retriever), plugin_setup.photos, 1, 0, plugins)
+    predict_folder(bundle, plugin_setup.photos, tmp_path, inspect=inspect, manifest=plugins.manifest)
     lines = map(json.loads, (tmp_path / "verdicts.jsonl").read_text().splitlines())
     expected = {record["photo"]: without_times(record) for record in lines}
 
-    with serve_in_thread(InferenceService(outfit.bundle, Limits(batch=1), Metrics(), selection.build)) as url:
-        records = request_records(url, outfit.photos)
+    with serve_in_thread(InferenceService(plugin_setup.bundle, Limits(batch=1), Metrics(), selection.build)) as url:
+        records = request_records(url, plugin_setup.photos)
         health = httpx2.get(f"{url}/healthz", trust_env=False).json()
 
     assert records == expected
@@ -66,12 +68,14 @@ def test_records_equal_those_of_a_folder_run(outfit, serve_in_thread, tmp_path):
 
 
 @pytest.mark.slow
-def test_without_plugins_photos_are_downscaled_on_loading(outfit, serve_in_thread):
+def test_without_plugins_photos_are_downscaled_on_loading(plugin_setup, serve_in_thread):
     """Photos are decoded at the model's input size, and the records list no plug-ins."""
-    service = InferenceService(outfit.bundle, Limits(), Metrics(), PluginOptions().resolve(outfit.bundle).build)
+    service = InferenceService(
+        plugin_setup.bundle, Limits(), Metrics(), PluginOptions().resolve(plugin_setup.bundle).build
+    )
 
     with serve_in_thread(service) as url:
-        records = request_records(url, outfit.photos)
+        records = request_records(url, plugin_setup.photos)
         health = httpx2.get(f"{url}/healthz", trust_env=False).json()
         size = service._input_size
 
@@ -81,18 +85,18 @@ def test_without_plugins_photos_are_downscaled_on_loading(outfit, serve_in_threa
 
 
 @pytest.mark.slow
-def test_a_missing_plugin_stops_the_server(own):
+def test_a_missing_plugin_stops_the_server(plugin_setup_copy):
     """The error is raised, instead of a server that predicts without the plug-in."""
-    set_default_plugins(own.bundle, expert="prototypes")
+    set_default_plugins(plugin_setup_copy.bundle, expert="prototypes")
     messages: list[str] = []
 
     with pytest.raises(BundleError, match="LC721"):
         serve(
-            own.bundle,
+            plugin_setup_copy.bundle,
             Address("127.0.0.1", 0),
             Limits(),
             report=messages.append,
-            plugin_factory=PluginOptions().resolve(own.bundle).build,
+            plugin_factory=PluginOptions().resolve(plugin_setup_copy.bundle).build,
         )
 
     assert messages == []

@@ -56,7 +56,8 @@ from logicls.predict.decision import (
     unreadable_reasons,
 )
 from logicls.predict.plugin_protocols import Photo
-from logicls.predict.readers.nano import EncodedPhotos, NanoReader, Prediction
+from logicls.predict.readers.nano import EncodedPhotos, NanoReader
+from logicls.predict.readers.protocol import Prediction, predict_arrays
 from logicls.records import Verdict
 
 THINK_TOKENS = 4
@@ -100,7 +101,7 @@ class LargerInput:
 
     def predict(self, photo: UInt8[np.ndarray, "h w 3"]) -> ReinspectionOutput:
         """Predict one photo at its full resolution."""
-        return ReinspectionOutput(self._pass.predict_pixels([photo])[0])
+        return ReinspectionOutput(predict_arrays(self._pass, [photo])[0])
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,11 +18,13 @@ from logicls.errors import DataError, Problem, relative_path
 from logicls.io import atomic, jsonl
 from logicls.io.run_manifest import ManifestDifference, check_manifest
 from logicls.models.bundle import Bundle
-from logicls.predict.input.listing import list_photos, no_photos_error, escape_name, spool_names
+from logicls.predict.columns import write_verdicts_csv
+from logicls.predict.input.listing import escape_name, list_photos, no_photos_error, spool_names
 from logicls.predict.inspector import BatchInspector
 from logicls.predict.plugin_protocols import PluginManifest, Plugins
-from logicls.predict.readers.protocol import Reader, make_reader
-from logicls.predict.serialization import verdict_from_json, verdict_to_json, write_verdicts_csv
+from logicls.predict.readers.factory import make_reader
+from logicls.predict.readers.protocol import Reader
+from logicls.predict.serialization import verdict_from_json, verdict_to_json
 from logicls.predict.uncertainty.thresholds import Thresholds, apply_thresholds
 from logicls.records import Verdict
 
@@ -78,7 +80,7 @@ def predict_folder(
 
 def inspect_with_reader(
     reader: Reader, photos: Path, batch: int, workers: int, plugins: Plugins = Plugins()
-) -> InspectPhotos:  # noqa: B008  frozen
+) -> InspectPhotos:
     """Inspects photos here, with a reader and what is plugged in."""
 
     def inspect(names: Iterable[str]) -> Generator[list[Verdict], None, None]:

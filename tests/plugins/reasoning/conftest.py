@@ -1,4 +1,4 @@
-"""A bundle of random weights for a small product, and photos for it."""
+"""Bundle with random weights for a small product, and photos for it."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def _one_thread():
 
 @pytest.fixture(scope="session")
 def photos() -> list[np.ndarray]:
-    """Coloured patches, RGB, of different sizes."""
+    """Return coloured blocks, RGB, of different sizes."""
     rng = np.random.default_rng(1)
     made = []
     for height, width in ((160, 160), (120, 180), (200, 150)):
@@ -35,7 +35,7 @@ def photos() -> list[np.ndarray]:
 
 @pytest.fixture(scope="session")
 def bundle(box_spec, tmp_path_factory, tiny_nano, photos) -> Bundle:
-    """Inputs of 64 x 64 pixels; lights nearly everywhere."""
+    """Return a bundle with an input of 64 x 64 pixels and detections nearly everywhere."""
     folder = tmp_path_factory.mktemp("made")
     model, processor = tiny_nano(load_spec(box_spec), width=64, decoder_layers=2, stem_width=32)
     with torch.no_grad():  # larger than at the start of training, so that photos and questions differ in answers

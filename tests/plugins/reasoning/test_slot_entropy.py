@@ -1,4 +1,4 @@
-"""Entropies of slots and the reward, against values worked out by hand."""
+"""Entropies of answer slots with and without think tokens, and the reward."""
 
 from __future__ import annotations
 
@@ -7,13 +7,23 @@ import math
 import pytest
 import torch
 
-from logicls.plugins.reasoning.slot_entropy import binary_entropy, entropy_reward, max_answer_entropy, truncated_entropy
+from logicls.plugins.reasoning.latent_reasoning import exact_gradient
+from logicls.plugins.reasoning.slot_entropy import (
+    AnswerSlots,
+    append_think_tokens,
+    binary_entropy,
+    entropy_reward,
+    max_answer_entropy,
+    photo_keys,
+    truncated_entropy,
+)
+from logicls.predict.readers.nano import EncodedPhotos, NanoReader, QueryOutputs
 from logicls.records import Answer
 
 ALL = torch.tensor([True, True, True, True])
 
 
-def test_truncated_entropy_by_hand():
+def test_truncated_entropy_value():
     """Of 1/2, 1/4, 1/8, 1/8 the two likeliest are 2/3 and 1/3: log 3 − 2/3 log 2, as a share of log 2."""
     chances = torch.tensor([0.5, 0.25, 0.125, 0.125])
 
@@ -22,21 +32,21 @@ def test_truncated_entropy_by_hand():
 
 
 @pytest.mark.parametrize(("chances", "entropy"), [([0.25] * 4, 1.0), ([0.0, 1.0, 0.0, 0.0], 0.0)])
-def test_ends_of_the_scale(chances, entropy):
-    """All alike is 1, one alone is 0."""
+def test_entropy_range(chances, entropy):
+    """Equal probabilities give 1, a single one 0."""
     assert float(truncated_entropy(torch.tensor(chances), ALL)) == pytest.approx(entropy, abs=1e-6)
 
 
-def test_options_that_are_not_meant_do_not_count():
-    """Two options that are meant and alike are wholly open; one alone leaves nothing open."""
+def test_masked_options():
+    """Two equal options give 1; a single option gives 0."""
     chances = torch.tensor([[0.5, 0.5, 0.0], [0.4, 0.6, 0.0]])
     meant = torch.tensor([[True, True, False], [True, False, False]])
 
     assert truncated_entropy(chances, meant).tolist() == pytest.approx([1.0, 0.0], abs=1e-6)
 
 
-def test_entropy_has_a_finite_slope_at_certainty():
-    """A chance of 0 among the options does not make the slope infinite."""
+def test_finite_gradient():
+    """A probability of 0 has a finite gradient."""
     logits = torch.tensor([60.0, 0.0, -60.0], requires_grad=True)
 
     truncated_entropy(logits.softmax(-1), ALL[:3]).backward()
@@ -44,23 +54,102 @@ def test_entropy_has_a_finite_slope_at_certainty():
     assert torch.isfinite(logits.grad).all()
 
 
-def test_binary_entropy_by_hand():
+def test_binary_entropy_value():
     """Even odds are one bit; three to one is 2 − 3/4 log2 3; near certainty it is 0."""
     found = binary_entropy(torch.tensor([0.0, math.log(3), -math.log(3), 80.0]))
 
     assert found.tolist() == pytest.approx([1.0, 2 - 0.75 * math.log2(3), 2 - 0.75 * math.log2(3), 0.0], abs=1e-6)
 
 
-def test_reward_is_one_less_the_mean_entropy():
-    """R = 1 − (1/m) Σ H; 1 where there is no slot."""
+def test_entropy_reward():
+    """R = 1 − (1/m) Σ H; 1 without slots."""
     assert entropy_reward(torch.tensor([[0.2, 0.4, 0.9], [0.0, 0.0, 0.0]])).tolist() == pytest.approx([0.5, 1.0])
     assert entropy_reward(torch.zeros(2, 0)).tolist() == [1.0, 1.0]
 
 
-def test_openness_is_that_of_the_least_sure_slot():
-    """The largest entropy among all places, values and answers; 0 where all is sure."""
+def test_max_answer_entropy():
+    """The largest entropy of all locations, values and answers; 0 if all are certain."""
     sure = Answer("locate:pin", confidence=1.0, probabilities=(1.0,))
 
     assert max_answer_entropy([sure, Answer("verdict", confidence=0.75)]) == pytest.approx(2 - 0.75 * math.log2(3))
     assert max_answer_entropy([sure, Answer("locate:lid", probabilities=(0.99, 0.5))]) == 1.0
     assert max_answer_entropy([sure]) == 0.0
+
+
+NOTHING = torch.zeros(1, 0, 64)
+
+
+@pytest.fixture(scope="module")
+def reader(bundle) -> NanoReader:
+    """Return a reader with the small product's questions."""
+    return NanoReader(bundle)
+
+
+@pytest.fixture
+@torch.no_grad()
+def slots(reader, photos) -> tuple[AnswerSlots, QueryOutputs, object]:
+    """Return the slots of the first photo, its outputs, and its detections."""
+    seen = reader.see(photos[:1])
+    keys = photo_keys(seen)
+    read = reader.ask(seen)
+    lights = reader.lights(read, [(160, 160)])[0]
+    return AnswerSlots(reader, keys, read, lights), read, lights
+
+
+@torch.no_grad()
+def test_entropies_without_think_tokens(reader, slots):
+    """The entropies are those of the first answers' probabilities."""
+    made, read, lights = slots
+
+    found = made.entropies(NOTHING)[0]
+
+    grammar = read.said.grammar
+    meant = grammar.values[0].clone()
+    meant[grammar.none] = True
+    asked = read.asked[0, reader.spoken[0]]
+    first_word = reader.bundle.model.compute_logits(asked).masked_fill(~meant, -torch.inf).softmax(-1)
+    assert float(found[0]) == pytest.approx(float(truncated_entropy(first_word, meant)), abs=1e-4)
+    chances = torch.tensor([light.chance for some in lights for light in some])
+    assert len(chances) > 3
+    assert all(float((found - entropy).abs().min()) < 1e-4 for entropy in binary_entropy(chances.logit()))
+
+
+@torch.no_grad()
+def test_rows_are_independent(slots):
+    """Rows of a batch have the entropies that they have alone."""
+    made, _, _ = slots
+    tokens = torch.randn(2, 3, 64, generator=torch.Generator().manual_seed(0)) * 3
+
+    both = made.entropies(tokens)
+
+    assert torch.allclose(both[:1], made.entropies(tokens[:1]), atol=1e-5)
+    assert not torch.allclose(both[0], both[1], atol=1e-4)
+    assert not torch.allclose(both[0], made.entropies(NOTHING)[0], atol=1e-4)
+    assert ((both >= 0) & (both <= 1 + 1e-5)).all()
+
+
+def test_gradient_matches_differences(slots):
+    """∇R equals finite differences, through decoder, words, detections and attributes."""
+    made, _, _ = slots
+    tokens = torch.randn(1, 2, 64, generator=torch.Generator().manual_seed(0))
+    way = torch.randn(1, 2, 64, generator=torch.Generator().manual_seed(1))
+
+    def worth(some: torch.Tensor) -> torch.Tensor:
+        return 1 - made.entropies(some).mean(1)
+
+    slope, _ = exact_gradient(worth, tokens)
+
+    with torch.no_grad():
+        step = float(worth(tokens + 0.01 * way) - worth(tokens - 0.01 * way)) / 0.02
+    assert float((slope * way).sum()) == pytest.approx(step, rel=0.02, abs=1e-5)
+
+
+@torch.no_grad()
+def test_no_tokens_change_nothing(reader, photos):
+    """Without think tokens the query outputs are unchanged."""
+    seen, again = reader.see(photos[:1]), reader.see(photos[:1])
+    cache = append_think_tokens(reader.bundle.model, photo_keys(seen), NOTHING)
+
+    thought = reader.ask(EncodedPhotos(seen.chart, seen.feature, cache))
+
+    assert torch.allclose(thought.asked, reader.ask(again).asked, atol=1e-5)

@@ -1,4 +1,4 @@
-"""What think tokens look at, and where that lies on a finer photo."""
+"""Attention of think tokens, and the same patches at a higher resolution."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from logicls.predict.readers.nano import NanoReader
 
 
 @torch.no_grad()
-def test_attention_is_that_of_the_decoder(bundle, photos):
-    """Per head and layer softmax(q · k / √d) over the photo's patches, worked out one by one; their mean."""
+def test_attention_value(bundle, photos):
+    """softmax(q · k / √d) over the photo's patches, computed per head and layer, averaged."""
     model, one = bundle.model, NanoReader(bundle)
     keys = photo_keys(one.encode_photos(photos[:1]))
     tokens = torch.randn(1, 3, 64, generator=torch.Generator().manual_seed(0))
@@ -36,8 +36,8 @@ def test_attention_is_that_of_the_decoder(bundle, photos):
     assert found.sum(1).tolist() == pytest.approx([1.0] * 3, abs=1e-5)
 
 
-def test_most_attended_patches_come_in_order():
-    """Of each think token the m that it attends to most; all where there are fewer."""
+def test_top_patches():
+    """The most attended patches of each think token, in descending order."""
     seen = torch.tensor([[0.1, 0.6, 0.3], [0.5, 0.1, 0.4]])
 
     assert top_patches(seen, 2) == [[1, 2], [0, 2]]
@@ -45,8 +45,8 @@ def test_most_attended_patches_come_in_order():
 
 
 @torch.no_grad()
-def test_twice_as_fine_a_patch_is_four(bundle):
-    """Of an input of 4 x 4 patches, patch 6 (row 1, column 2) is rows 2 and 3, columns 4 and 5 of 8 x 8."""
+def test_patch_at_double_resolution(bundle):
+    """Of 4 x 4 patches, patch 6 (row 1, column 2) is rows 2 and 3, columns 4 and 5 of 8 x 8."""
     closer = HighResolutionPhoto(bundle.model, (64, 64), np.zeros((200, 200, 3), np.uint8), 2.0)
 
     assert closer.size == (128, 128)
@@ -55,8 +55,8 @@ def test_twice_as_fine_a_patch_is_four(bundle):
 
 
 @torch.no_grad()
-def test_a_patch_is_followed_into_an_input_of_other_borders(bundle):
-    """Where the larger input's borders are others, a patch is looked for by where it lies on the photo."""
+def test_patch_with_other_padding(bundle):
+    """With other letterbox padding a patch is found by its position on the photo."""
     photo = np.zeros((100, 200, 3), np.uint8)  # in 64 x 64 it lies between grey borders of 16 pixels
     closer = HighResolutionPhoto(bundle.model, (64, 64), photo, 1.25)
 
@@ -65,7 +65,7 @@ def test_a_patch_is_followed_into_an_input_of_other_borders(bundle):
     assert closer.tokens_in_patch(2) == (2, 3)
 
 
-def test_larger_inputs_are_whole_patches():
-    """To the nearest multiple of sixteen, and at least one patch."""
+def test_scale_size():
+    """Sizes are rounded to multiples of sixteen, at least one patch."""
     assert scale_size((288, 144), 1.5) == (432, 224)
     assert scale_size((64, 64), 0.01) == (16, 16)

@@ -9,7 +9,7 @@ from PIL import Image
 
 from logicls.errors import DataError, PhotoError
 from logicls.io.jsonl import Appender
-from logicls.predict.folder.replay import compare_verdicts, find_result, find_origin, replay
+from logicls.predict.folder.replay import compare_verdicts, find_origin, find_result, replay
 from logicls.predict.folder.runner import predict_folder, read_verdicts
 from logicls.predict.serialization import result_id, verdict_to_json
 from logicls.records import Box
@@ -60,9 +60,9 @@ def test_every_difference_is_said(verdicts):
     name = before.answers[0].query
     assert any(line.startswith(f"{name}: was ") and line.endswith(", is red") for line in said)
     assert any(line.startswith(f"{name}: the boxes were ") and line.endswith("are [1 2 3 4]") for line in said)
-    assert any(line.startswith(f"{name}: was sure to ") and line.endswith("is to 0.5000") for line in said)
-    assert f"{before.answers[1].query}: is not asked" in said
-    assert "locate:moon: was not asked" in said
+    assert any(line.startswith(f"{name}: the confidence was ") and line.endswith("is 0.5000") for line in said)
+    assert f"{before.answers[1].query}: is no query any more" in said
+    assert "locate:moon: was not a query" in said
 
 
 def test_a_photo_that_changed_is_no_replay(bundle, predicted, verdicts, tmp_path):
@@ -108,7 +108,7 @@ def test_digits_of_several_results_are_refused(verdicts, tmp_path):
 
     assert find_result(names[0], tmp_path).photo == "0.png"
     assert find_result(result_id(twin), tmp_path).photo == "twin.png"
-    with pytest.raises(DataError, match=f'LC640 "{shared}" begins {many} results'):
+    with pytest.raises(DataError, match=f'LC640 {many} results begin with "{shared}"'):
         find_result(shared, tmp_path)
 
 

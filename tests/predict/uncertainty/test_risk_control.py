@@ -74,7 +74,8 @@ def test_enough_photos_are_promised_by_themselves(spec):
 
     assert (limit.low, limit.high) == (0.04, 0.9)
     assert limit.guarantee == (
-        "escape rate at most 0.99% with 95% confidence (0 of 300); overkill rate at most 0.99% with 95% confidence (0 of 300)"
+        "escape rate at most 0.99% with 95% confidence (0 of 300); "
+        "overkill rate at most 0.99% with 95% confidence (0 of 300)"
     )
 
 

@@ -5,8 +5,7 @@ from __future__ import annotations
 import pytest
 
 from logicls.constraints.spec.loader import load_spec
-from logicls.predict.readers.detections import Detection
-from logicls.predict.readers.nano import Prediction
+from logicls.predict.readers.protocol import Detection, Prediction
 from logicls.predict.uncertainty.calibration import Calibration, MeasurementNoise
 from logicls.predict.uncertainty.rule_probability import compute_rule_probabilities
 from logicls.records import Answer, Box
