@@ -1,4 +1,4 @@
-"""A bundle of random weights with all three plug-ins at hand: a fitted expert, knowledge, and photos in review."""
+"""Bundle with random weights and all three plug-ins: a fitted expert, knowledge, and photos in review."""
 
 from __future__ import annotations
 
@@ -31,8 +31,8 @@ shards = _EXPERT["_PREDICT"]["dataset"]
 
 
 @dataclass(frozen=True)
-class Outfit:
-    """What a test needs to plug in everything."""
+class PluginSetup:
+    """Bundle, photos and knowledge for tests with plug-ins."""
 
     bundle: Path
     """Nothing is plugged in by itself; an expert is fitted. Its thresholds send nearly all to review."""
@@ -42,8 +42,8 @@ class Outfit:
 
 
 @pytest.fixture(scope="session")
-def outfit(make_bundle, box_spec, dataset, good, tmp_path_factory) -> Outfit:
-    """Made once; read only."""
+def plugin_setup(make_bundle, box_spec, dataset, good, tmp_path_factory) -> PluginSetup:
+    """Return the setup; read only."""
     torch.manual_seed(0)
     bundle, root = make_bundle(box_spec.read_text()), tmp_path_factory.mktemp("outfit")
     write_probe(bundle, shards(root, good[:2]))
@@ -57,11 +57,11 @@ def outfit(make_bundle, box_spec, dataset, good, tmp_path_factory) -> Outfit:
     for name, photo in (("a", good_photo(91)), ("b", good_photo(92)), ("flawed", flawed_photo(93))):
         Image.fromarray(photo).save(root / "photos" / f"{name}.png")
     (root / "photos" / "torn.png").write_bytes(b"torn")
-    return Outfit(bundle.path, root / "photos", write_knowledge(root / "known", good))
+    return PluginSetup(bundle.path, root / "photos", write_knowledge(root / "known", good))
 
 
 def write_knowledge(folder: Path, good: list[np.ndarray]) -> Path:
-    """What is known of boxes: a reference and a note."""
+    """Write knowledge of boxes: a reference and a note."""
     encoder = load_encoder("base", folder)
     page = render_page({"product": "box", "photo": "good.png"}, "A good one.", causes="None.")
     (folder / "box").mkdir(parents=True)
@@ -75,7 +75,10 @@ def write_knowledge(folder: Path, good: list[np.ndarray]) -> Path:
 
 
 @pytest.fixture
-def own(outfit, tmp_path) -> Outfit:
-    """A copy of it, to be changed."""
-    copied = (shutil.copytree(one, tmp_path / one.name) for one in (outfit.bundle, outfit.photos, outfit.knowledge))
-    return Outfit(*copied)
+def plugin_setup_copy(plugin_setup, tmp_path) -> PluginSetup:
+    """Return a copy of the setup that a test may change."""
+    copied = (
+        shutil.copytree(one, tmp_path / one.name)
+        for one in (plugin_setup.bundle, plugin_setup.photos, plugin_setup.knowledge)
+    )
+    return PluginSetup(*copied)

@@ -1,4 +1,4 @@
-"""Plug-ins that a recipe asks for: checked before training, carried by the bundle, on without an option."""
+"""Plug-ins of a recipe: checks before training, knowledge inside the bundle, defaults."""
 
 from __future__ import annotations
 
@@ -18,43 +18,44 @@ from logicls.plugins.settings import KnowledgeSettings, ReasonerSettings, read_p
 
 
 @pytest.fixture
-def synth(own, dataset, tmp_path) -> Path:
-    """As much of a training set as plug-ins need."""
+def synth(plugin_setup_copy, dataset, tmp_path) -> Path:
+    """Return the files of a synthetic dataset that plug-ins need."""
     folder = tmp_path / "synth"
     folder.mkdir()
     (folder / "synth.json").write_text(json.dumps({"data": str(dataset)}))
-    shutil.copy(own.bundle / "spec.yaml", folder / "spec.yaml")
+    shutil.copy(plugin_setup_copy.bundle / "spec.yaml", folder / "spec.yaml")
     return folder
 
 
-def recipe(folder: Path, text: str):
-    """The recipe of that text."""
+def read_recipe(folder: Path, text: str):
+    """Read a recipe from text."""
     (folder / "recipe.yaml").write_text(text)
     return read_product_recipe(folder / "recipe.yaml")
 
 
-def test_a_recipe_asks_for_each_by_its_key(own, synth, tmp_path):
-    """One, two or all three; then the bundle has them, and predicts with them where no option says otherwise."""
-    plan = recipe(
-        tmp_path, f"reasoner: {{name: latent, tokens: 2, open: 0.9}}\nknowledge: {{folder: {own.knowledge}}}\n"
+def test_recipe_sets_defaults(plugin_setup_copy, synth, tmp_path):
+    """Plug-ins of a recipe become defaults of the bundle."""
+    plan = read_recipe(
+        tmp_path,
+        f"reasoner: {{name: latent, tokens: 2, open: 0.9}}\nknowledge: {{folder: {plugin_setup_copy.knowledge}}}\n",
     )
     check_plugins(synth, plan)
-    add_plugins(synth, own.bundle, plan)
+    add_plugins(synth, plugin_setup_copy.bundle, plan)
 
     reasoner = ReasonerSettings(name="latent", tokens=2, open=0.9)
-    assert read_default_plugins(own.bundle) == DefaultPlugins(reasoner=reasoner, knowledge="knowledge")
-    wanted = PluginOptions().resolve(own.bundle)
-    assert (wanted.expert, wanted.reasoner) == ("", reasoner)
-    plugins = wanted.build(load_bundle(own.bundle))
+    assert read_default_plugins(plugin_setup_copy.bundle) == DefaultPlugins(reasoner=reasoner, knowledge="knowledge")
+    selection = PluginOptions().resolve(plugin_setup_copy.bundle)
+    assert (selection.expert, selection.reasoner) == ("", reasoner)
+    plugins = selection.build(load_bundle(plugin_setup_copy.bundle))
     assert [plug.kind for plug in plugins.manifest.plugins] == ["reasoner", "retriever"]
 
 
-def test_the_usual_ones_are_asked_for_by_nothing(tmp_path):
-    """`{}` is the one that was measured to be the best."""
-    plan = recipe(tmp_path, "expert: {}\nreasoner: {}\nknowledge: {}\n")
+def test_empty_section_selects_default(tmp_path):
+    """`{}` selects the default of each kind."""
+    plan = read_recipe(tmp_path, "expert: {}\nreasoner: {}\nknowledge: {}\n")
 
     assert (plan.expert.kind, plan.reasoner.name, plan.knowledge.folder) == ("patches", "closer", "")
-    bare = recipe(tmp_path, "steps: 10\n")
+    bare = read_recipe(tmp_path, "steps: 10\n")
     assert (bare.expert, bare.reasoner, bare.knowledge) == (None, None, None)
 
 
@@ -65,47 +66,47 @@ def test_the_usual_ones_are_asked_for_by_nothing(tmp_path):
         "reasoner: {open: 1.5}", "knowledge: {folder: known, count: 32}", "knowledge: {fold: known}",
     ],
 )  # fmt: skip
-def test_what_a_recipe_cannot_ask_for(tmp_path, text):
-    """A name that there is not, a setting that would do nothing, an unknown key."""
+def test_invalid_recipe(tmp_path, text):
+    """Unknown names, settings without effect and unknown keys are errors."""
     with pytest.raises(RecipeError):
-        recipe(tmp_path, text)
+        read_recipe(tmp_path, text)
 
 
-def test_what_cannot_be_plugged_in_is_told_before_training(own, synth, tmp_path):
-    """A reasoner for a model of the hub, knowledge of other products, photos that are gone."""
-    with pytest.raises(
-        DataError, match='LC740 the reasoner "closer" looks into the embedded model, and here org/model'
-    ):
-        check_plugins(synth, recipe(tmp_path, "model: org/model\nreasoner: {}"))
-    for page in (own.knowledge / "box").glob("*.md"):
+def test_checks_before_training(plugin_setup_copy, synth, tmp_path):
+    """A reasoner for a hub model, knowledge of other products and missing photos are errors."""
+    with pytest.raises(DataError, match='LC740 the reasoner "closer" needs the embedded model nano, but org/model'):
+        check_plugins(synth, read_recipe(tmp_path, "model: org/model\nreasoner: {}"))
+    for page in (plugin_setup_copy.knowledge / "box").glob("*.md"):
         page.write_text(page.read_text().replace("box", "lid"))
-    with pytest.raises(DataError, match=r'LC708 nothing is known of "box"'):
-        check_plugins(synth, recipe(tmp_path, f"knowledge: {{folder: {own.knowledge}}}"))
+    with pytest.raises(DataError, match=r'LC708 no page is about "box"'):
+        check_plugins(synth, read_recipe(tmp_path, f"knowledge: {{folder: {plugin_setup_copy.knowledge}}}"))
     (synth / "synth.json").unlink()
     with pytest.raises(DataError, match="LC406"):
-        check_plugins(synth, recipe(tmp_path, "knowledge: {}"))
+        check_plugins(synth, read_recipe(tmp_path, "knowledge: {}"))
 
 
-def test_a_copy_works_where_the_folder_is_gone(own, synth):
-    """Pages, photos, features travel; what was in the bundle before does not stay, products' bundles do not count."""
-    (own.bundle / "knowledge").mkdir()
-    (own.bundle / "knowledge" / "old.md").write_text("---\nproduct: box\n---\nOld.\n")
-    (own.knowledge / "knowledge.yaml").write_text("logicls: 1\nbudget: 1\nbundles: {box: ../box}\n")
+def test_copy_is_independent(plugin_setup_copy, synth):
+    """A copy has pages, photos and features, replaces older content, and drops bundle paths."""
+    (plugin_setup_copy.bundle / "knowledge").mkdir()
+    (plugin_setup_copy.bundle / "knowledge" / "old.md").write_text("---\nproduct: box\n---\nOld.\n")
+    (plugin_setup_copy.knowledge / "knowledge.yaml").write_text("logicls: 1\nbudget: 1\nbundles: {box: ../box}\n")
 
-    pages = bundle_knowledge(synth, own.bundle, KnowledgeSettings(folder=str(own.knowledge)))
-    shutil.rmtree(own.knowledge)
+    pages = bundle_knowledge(
+        synth, plugin_setup_copy.bundle, KnowledgeSettings(folder=str(plugin_setup_copy.knowledge))
+    )
+    shutil.rmtree(plugin_setup_copy.knowledge)
 
-    retriever = load_retriever(load_bundle(own.bundle), own.bundle / "knowledge")
+    retriever = load_retriever(load_bundle(plugin_setup_copy.bundle), plugin_setup_copy.bundle / "knowledge")
     assert pages == 2
     assert [page.name for page in retriever.knowledge.pages] == ["box/good", "box/two"]
     assert (retriever.knowledge.settings.budget, retriever.knowledge.settings.bundles) == (1, {})
 
 
-def test_a_photo_outside_of_the_folder_is_refused(own, synth):
-    """It would be left behind."""
-    (own.knowledge / "box" / "good.png").rename(own.knowledge.parent / "away.png")
-    page = own.knowledge / "box" / "good.md"
+def test_photo_outside_folder(plugin_setup_copy, synth):
+    """A photo outside the folder would not be copied: LC713."""
+    (plugin_setup_copy.knowledge / "box" / "good.png").rename(plugin_setup_copy.knowledge.parent / "away.png")
+    page = plugin_setup_copy.knowledge / "box" / "good.md"
     page.write_text(page.read_text().replace("good.png", "../../away.png"))
 
     with pytest.raises(DataError, match="LC713"):
-        bundle_knowledge(synth, own.bundle, KnowledgeSettings(folder=str(own.knowledge)))
+        bundle_knowledge(synth, plugin_setup_copy.bundle, KnowledgeSettings(folder=str(plugin_setup_copy.knowledge)))

@@ -1,4 +1,4 @@
-"""What options and a bundle plug in, what verdicts say of it, and how it is plugged in again."""
+"""Selection of info-ins by options and bundle, their description, and restoring a selection."""
 
 from __future__ import annotations
 
@@ -17,20 +17,20 @@ LATENT = ReasonerSettings(name="latent", tokens=8)
 
 @pytest.fixture
 def bundle(tmp_path) -> Path:
-    """A folder that has a reasoner, an expert and knowledge plugged in."""
+    """Return a folder with a default reasoner, expert and knowledge."""
     set_default_plugins(tmp_path, expert="patches", reasoner={"name": "latent", "tokens": 8})
     set_default_plugins(tmp_path, knowledge="known")
     return tmp_path
 
 
-def test_what_the_bundle_has_is_on(bundle):
-    """All three, with their settings; the folder of knowledge lies in the bundle."""
+def test_defaults_are_selected(bundle):
+    """All three defaults are selected with their settings; knowledge is relative to the bundle."""
     assert PluginOptions().resolve(bundle) == PluginSelection("patches", LATENT, (bundle / "known").resolve())
     assert not PluginOptions()
 
 
-def test_none_switches_each_off(bundle):
-    """Alone or together; nothing is left then, and nothing is paid."""
+def test_none_switches_off(bundle):
+    """`none` switches off each default, alone or together."""
     assert PluginOptions(expert="none").resolve(bundle) == PluginSelection("", LATENT, (bundle / "known").resolve())
     assert PluginOptions(reasoner="none").resolve(bundle) == PluginSelection(
         "patches", None, (bundle / "known").resolve()
@@ -41,11 +41,11 @@ def test_none_switches_each_off(bundle):
     assert not nothing
 
 
-def test_options_change_the_settings_of_the_bundle(bundle, tmp_path):
-    """K, T and the gate, of the reasoner that is on; one that is named begins with its own."""
-    wanted = PluginOptions(steps=3, open=0.5).resolve(bundle)
+def test_options_override_settings(bundle, tmp_path):
+    """Options override settings of the default reasoner; a named reasoner starts with its own."""
+    selection = PluginOptions(steps=3, open=0.5).resolve(bundle)
 
-    assert wanted.reasoner == ReasonerSettings(name="latent", tokens=8, steps=3, open=0.5)
+    assert selection.reasoner == ReasonerSettings(name="latent", tokens=8, steps=3, open=0.5)
     assert PluginOptions(reasoner="latent", steps=3).resolve(bundle).reasoner == ReasonerSettings(
         name="latent", steps=3
     )
@@ -53,70 +53,80 @@ def test_options_change_the_settings_of_the_bundle(bundle, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("asked", "said"),
+    ("options", "message"),
     [
-        (PluginOptions(tokens=4), "--think-tokens does nothing here: no second look is asked for"),
-        (PluginOptions(open=0.5, reasoner="none"), "--open does nothing here: no second look is asked for"),
-        (PluginOptions(steps=4, reasoner="closer"), '--think-steps does nothing here: the reasoner "closer" has none'),
-        (PluginOptions(steps=4, reasoner="random"), '--think-steps does nothing here: the reasoner "random" has none'),
+        (PluginOptions(tokens=4), "--think-tokens has no effect: no reasoner is selected"),
+        (PluginOptions(open=0.5, reasoner="none"), "--open has no effect: no reasoner is selected"),
+        (
+            PluginOptions(steps=4, reasoner="closer"),
+            '--think-steps has no effect: the reasoner "closer" does not use it',
+        ),
+        (
+            PluginOptions(steps=4, reasoner="random"),
+            '--think-steps has no effect: the reasoner "random" does not use it',
+        ),
     ],
 )
-def test_an_option_that_would_do_nothing_is_an_error(tmp_path, asked, said):
-    """It is named, and why; before anything is loaded."""
-    with pytest.raises(DataError, match=f"LC711 {said}"):
-        asked.here(tmp_path)
-    assert asked
+def test_option_without_effect(tmp_path, options, message):
+    """An option without effect is an error with its reason: LC711."""
+    with pytest.raises(DataError, match=f"LC711 {message}"):
+        options.resolve(tmp_path)
+    assert options
 
 
-@pytest.mark.parametrize("asked", [PluginOptions(expert="patch"), PluginOptions(reasoner="later")])
-def test_a_name_that_there_is_not_is_told_at_once(tmp_path, asked):
-    """Before anything is loaded."""
+@pytest.mark.parametrize("options", [PluginOptions(expert="patch"), PluginOptions(reasoner="later")])
+def test_unknown_name(tmp_path, options):
+    """An unknown name is an error before anything is loaded: LC700."""
     with pytest.raises(DataError, match="LC700"):
-        asked.here(tmp_path)
+        options.resolve(tmp_path)
 
 
-def test_verdicts_say_what_is_plugged_in(outfit):
-    """Kind, name, hash of what it knows, settings that are in effect; the same every time."""
-    wanted = PluginSelection("patches", ReasonerSettings(name="latent", steps=3, open=0.5), outfit.knowledge)
+def test_describe(plugin_setup):
+    """A description has kind, name, hash and effective settings."""
+    selection = PluginSelection("patches", ReasonerSettings(name="latent", steps=3, open=0.5), plugin_setup.knowledge)
 
-    expert, reasoner, retriever = wanted.describe(outfit.bundle).plugins
+    expert, reasoner, retriever = selection.describe(plugin_setup.bundle).plugins
 
     assert (expert.kind, expert.name, len(expert.knowledge_id)) == ("expert", "patches", 12)
     assert reasoner.to_text() == "reasoner latent tokens=4 steps=3 open=0.5"
     assert (retriever.kind, retriever.name, len(retriever.knowledge_id)) == ("retriever", "documents", 12)
-    assert wanted.describe(outfit.bundle) == wanted.describe(outfit.bundle)
-    closer = PluginSelection("", ReasonerSettings(), None).describe(outfit.bundle).plugins
-    assert [plug.to_text() for plug in closer] == ["reasoner closer larger=1.15"]
+    assert selection.describe(plugin_setup.bundle) == selection.describe(plugin_setup.bundle)
+    closer = PluginSelection("", ReasonerSettings(), None).describe(plugin_setup.bundle).plugins
+    assert [info.to_text() for info in closer] == ["reasoner closer larger=1.15"]
 
 
 @pytest.mark.parametrize("changed", ["box/good.md", "box/good.png", "box/usual.safetensors", "knowledge.yaml"])
-def test_other_knowledge_has_another_hash(own, changed):
-    """A word of a page, a photo, features, settings; not where bundles lie."""
-    wanted = PluginSelection(knowledge=own.knowledge)
-    before = wanted.describe(own.bundle)
-    (own.knowledge / "knowledge.yaml").write_text("logicls: 1\nbundles: {box: ../box}\n")
-    assert wanted.describe(own.bundle) == before
+def test_knowledge_hash(plugin_setup_copy, changed):
+    """The hash covers page text, photos, features and settings, but not bundle paths."""
+    selection = PluginSelection(knowledge=plugin_setup_copy.knowledge)
+    before = selection.describe(plugin_setup_copy.bundle)
+    (plugin_setup_copy.knowledge / "knowledge.yaml").write_text("logicls: 1\nbundles: {box: ../box}\n")
+    assert selection.describe(plugin_setup_copy.bundle) == before
 
-    with (own.knowledge / changed).open("ab") as file:
+    with (plugin_setup_copy.knowledge / changed).open("ab") as file:
         file.write(b"budget: 2\n")
 
-    assert wanted.describe(own.bundle) != before
+    assert selection.describe(plugin_setup_copy.bundle) != before
 
 
-def test_the_same_is_plugged_in_again(outfit):
-    """From what verdicts say."""
-    wanted = PluginSelection("patches", ReasonerSettings(name="latent", tokens=2, steps=3, open=0.5), outfit.knowledge)
-    plugged = wanted.describe(outfit.bundle)
+def test_restore_selection(plugin_setup):
+    """A selection is restored from a verdict's records."""
+    selection = PluginSelection(
+        "patches", ReasonerSettings(name="latent", tokens=2, steps=3, open=0.5), plugin_setup.knowledge
+    )
+    description = selection.describe(plugin_setup.bundle)
 
-    repeated = restore_selection(plugged.plugins, outfit.knowledge)
+    repeated = restore_selection(description.plugins, plugin_setup.knowledge)
 
-    assert repeated.describe(outfit.bundle) == plugged
+    assert repeated.describe(plugin_setup.bundle) == description
     assert restore_selection((), None) == PluginSelection()
 
 
-def test_knowledge_that_nobody_has_any_more():
-    """It is asked for by its option."""
-    with pytest.raises(DataError, match=r"LC712 .*retriever documents 0a1b, and nothing says .*--knowledge"):
+def test_restore_without_knowledge():
+    """Restoring a retriever needs its folder: LC712."""
+    with pytest.raises(
+        DataError, match=r"LC712 .*retriever documents 0a1b, but no knowledge folder is given.*--knowledge"
+    ):
         restore_selection((PluginInfo("retriever", "documents", "0a1b"),), None)
 
 
@@ -128,16 +138,16 @@ def test_knowledge_that_nobody_has_any_more():
         '{"knowledge": 3}',
     ],
 )
-def test_a_bundle_with_other_settings_than_there_are(tmp_path, text):
-    """Nothing is guessed."""
+def test_invalid_default_settings(tmp_path, text):
+    """Invalid settings in plugins.json are an error: LC723."""
     (tmp_path / "plugins.json").write_text(text)
 
     with pytest.raises(BundleError, match="LC723"):
         PluginOptions().resolve(tmp_path)
 
 
-def test_what_stands_is_written_by_name_or_with_settings(bundle):
-    """The file stays one that people may write."""
+def test_plugins_file_format(bundle):
+    """plugins.json accepts a reasoner by name or with settings."""
     assert json.loads((bundle / "plugins.json").read_text()) == {
         "expert": "patches", "knowledge": "known", "reasoner": {"name": "latent", "tokens": 8},
     }  # fmt: skip

@@ -1,4 +1,4 @@
-"""Base weights: made photos, a short training, and a folder that a product's training can begin with."""
+"""Base weights: scene shards, batches, training and recipes."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from logicls.errors import RecipeError
 from logicls.io.resources import resource_path
 from logicls.models.nano.losses import IGNORE_INDEX
 from logicls.models.nano.processor import expand_model, expand_processor
-from logicls.pretraining import photo_store as stored
+from logicls.pretraining import photo_store
 from logicls.pretraining.base_training import BaseRecipe, SceneBatches, build_processor, read_base_recipe, train_base
 from logicls.pretraining.photo_store import read_scene_shards, store_scenes
 from logicls.pretraining.vocabulary import list_answer_words
@@ -22,54 +22,54 @@ SMALL = BaseRecipe(
 
 
 @pytest.fixture(autouse=True)
-def _few(monkeypatch):
-    """Three photos a shard, made in this process."""
-    monkeypatch.setattr(stored, "SCENES_PER_SHARD", 3)
+def _small_shards(monkeypatch):
+    """Use three photos per shard."""
+    monkeypatch.setattr(photo_store, "SCENES_PER_SHARD", 3)
 
 
 @pytest.fixture
-def made(tmp_path):
-    """Two shards."""
+def shards(tmp_path):
+    """Return a folder with two shards."""
     store_scenes(tmp_path / "made", 2, sizes=SMALL.sizes, seed=0, workers=0, on_photos=lambda _: None)
     return tmp_path / "made"
 
 
-def test_shards_take_sizes_in_turns(made):
-    """Photos and what is asked about them; a second run makes nothing anew, another seed makes others."""
-    before = (made / "made-00000.npy").stat().st_mtime_ns
-    told: list[int] = []
+def test_shards_alternate_sizes(shards):
+    """Sizes alternate; a second run generates nothing, another seed generates other photos."""
+    before = (shards / "made-00000.npy").stat().st_mtime_ns
+    counts: list[int] = []
 
-    store_scenes(made, 2, sizes=SMALL.sizes, seed=0, workers=0, on_photos=told.append)
-    store_scenes(made.parent / "other", 1, sizes=SMALL.sizes, seed=1, workers=0, on_photos=lambda _: None)
+    store_scenes(shards, 2, sizes=SMALL.sizes, seed=0, workers=0, on_photos=counts.append)
+    store_scenes(shards.parent / "other", 1, sizes=SMALL.sizes, seed=1, workers=0, on_photos=lambda _: None)
 
-    shards, others = read_scene_shards(made), read_scene_shards(made.parent / "other")
+    shards, others = read_scene_shards(shards), read_scene_shards(shards.parent / "other")
     assert [shard.pixels.shape for shard in shards] == [(3, 96, 96, 3), (3, 128, 96, 3)]
-    assert all(len(asked) >= 5 for shard in shards for asked in shard.questions)
-    assert (made / "made-00000.npy").stat().st_mtime_ns == before
-    assert told == [6]
+    assert all(len(questions) >= 5 for shard in shards for questions in shard.questions)
+    assert (shards / "made-00000.npy").stat().st_mtime_ns == before
+    assert counts == [6]
     assert not np.array_equal(shards[0].pixels, others[0].pixels)
 
 
-def test_a_batch_is_of_one_size_and_depends_on_its_step(made):
-    """Boxes belong to questions where things are, or what they are like; values are words."""
+def test_batch_depends_on_step(shards):
+    """A batch has one size and depends on its step; boxes belong to locate and attribute questions."""
     processor = build_processor(SMALL)
-    batches = SceneBatches(read_scene_shards(made), processor, SMALL)
+    batches = SceneBatches(read_scene_shards(shards), processor, SMALL)
 
     some = [batches.batch(step) for step in range(8)]
 
-    again = SceneBatches(read_scene_shards(made), processor, SMALL).batch(5)
+    again = SceneBatches(read_scene_shards(shards), processor, SMALL).batch(5)
     assert all(torch.equal(some[5][key], again[key]) for key in again)
     assert {tuple(batch["pixel_values"].shape[2:]) for batch in some} == set(SMALL.sizes)
     assert all(batch["weights"].shape[1] <= 4 for batch in some)
     for batch in some:
-        here = batch["box_question"] >= 0
-        located = batch["located"].gather(1, batch["box_question"].clamp(min=0))
-        assert torch.equal(located[here], batch["box_value"][here] == IGNORE_INDEX)
+        has_box = batch["box_question"] >= 0
+        is_locate = batch["located"].gather(1, batch["box_question"].clamp(min=0))
+        assert torch.equal(is_locate[has_box], batch["box_value"][has_box] == IGNORE_INDEX)
 
 
-def test_a_products_training_can_begin_with_it(made):
-    """The folder has weights in half precision and all words of answers; a resumed run ends with the same weights."""
-    out = made.parent
+def test_base_can_be_expanded(shards):
+    """The base has every answer word, and a resumed run ends with equal weights."""
+    out = shards.parent
     train_base(out, SMALL, workers=0)
     processor = expand_processor(out, ["red", "missing_screw"], (64, 64))
     model = expand_model(out, processor)
@@ -82,23 +82,25 @@ def test_a_products_training_can_begin_with_it(made):
     assert all(torch.equal(a, b) for a, b in zip(model.state_dict().values(), again.state_dict().values(), strict=True))
 
 
-def test_base_weights_can_begin_with_others(made, tmp_path):
-    """One step of next to no size leaves them where they were; without them it begins somewhere else."""
-    first, more = made.parent, SMALL.model_copy(update={"seed": 1, "steps": 1, "lr": 1e-9})
+def test_continue_from_base_weights(shards, tmp_path):
+    """With a negligible learning rate the weights stay those of the start."""
+    first, more = shards.parent, SMALL.model_copy(update={"seed": 1, "steps": 1, "lr": 1e-9})
     train_base(first, SMALL, workers=0)
-    begun = expand_model(first, expand_processor(first, [], (96, 96))).state_dict()
-    left = {}
+    initial = expand_model(first, expand_processor(first, [], (96, 96))).state_dict()
+    embeddings = {}
     for name, start in (("on", first), ("anew", None)):
         out = tmp_path / name
         train_base(out, more, start=start, workers=0)
-        left[name] = expand_model(out, expand_processor(out, [], (96, 96))).state_dict()["token_embeddings.weight"]
+        embeddings[name] = expand_model(out, expand_processor(out, [], (96, 96))).state_dict()[
+            "token_embeddings.weight"
+        ]
 
-    assert torch.allclose(begun["token_embeddings.weight"], left["on"], atol=1e-4)
-    assert not torch.allclose(begun["token_embeddings.weight"], left["anew"], atol=1e-2)
+    assert torch.allclose(initial["token_embeddings.weight"], embeddings["on"], atol=1e-4)
+    assert not torch.allclose(initial["token_embeddings.weight"], embeddings["anew"], atol=1e-2)
 
 
-def test_the_shipped_base_is_small_and_made_by_the_shipped_recipe():
-    """At most 16 MB; its sizes are the recipe's."""
+def test_shipped_base_matches_recipe():
+    """The shipped weights have at most 16 MB and the recipe's sizes."""
     recipe, folder = read_base_recipe(resource_path("train/base.yaml")), resource_path("train/base")
 
     model = expand_model(folder, expand_processor(folder, [], (256, 128)))
@@ -108,8 +110,8 @@ def test_the_shipped_base_is_small_and_made_by_the_shipped_recipe():
     assert (model.config.encoder_layers, model.config.decoder_layers) == (recipe.encoder_layers, recipe.decoder_layers)
 
 
-def test_a_wrong_recipe_is_refused(tmp_path):
-    """With the line and what is known."""
+def test_invalid_recipe(tmp_path):
+    """An unknown key is an error."""
     (tmp_path / "mine.yaml").write_text("shard: 3\n")
 
     with pytest.raises(RecipeError, match='unknown key "shard"'):

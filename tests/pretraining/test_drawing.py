@@ -1,4 +1,4 @@
-"""What is drawn lies where its box says, to a fraction of a pixel."""
+"""Components are drawn at their boxes, to a fraction of a pixel."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ def plain_stage(seed: int, height: int, width: int) -> SceneBuilder:
     return scene
 
 
-def edges(picture: np.ndarray, background: np.ndarray) -> tuple[float, float, float, float]:
-    """x1, y1, x2, y2 of what differs from the background, by how much of the outermost pixels is covered."""
-    change = np.abs(picture - background).max(axis=2)
+def find_edges(image: np.ndarray, background: np.ndarray) -> tuple[float, float, float, float]:
+    """Return x1, y1, x2, y2 of the difference to the background, weighted by coverage of the outermost pixels."""
+    change = np.abs(image - background).max(axis=2)
     share = np.clip(change / (0.9 * change.max()), 0, 1)
     down, right = share.max(axis=1), share.max(axis=0)
     rows, columns = np.flatnonzero(down > 0.1), np.flatnonzero(right > 0.1)
@@ -38,23 +38,23 @@ def edges(picture: np.ndarray, background: np.ndarray) -> tuple[float, float, fl
 
 @pytest.mark.parametrize("size", [5.0, 13.3, 40.6, 101.7])
 @pytest.mark.parametrize("turned", [False, True])
-def test_a_disc_is_where_its_box_is(size, turned):
-    """The pixels of a disc end where its outline does, after the camera too."""
+def test_disc_matches_its_box(size, turned):
+    """The pixels of a disc end at its contour, also after the camera's warp."""
     canvas = np.full((3, 128 * SCALE, 128 * SCALE), 0.2, dtype=np.float32)
     background = render_photo(canvas, None)
     warp = np.array([(0.998, 0.05, -3.3), (-0.05, 1.01, 4.7)]) if turned else None
     contour = Pose(60.3, 63.8, size).transform(ellipse(1, 1))
     fill(canvas, contour, (1, 1, 1))
 
-    picture = render_photo(canvas, warp)
+    image = render_photo(canvas, warp)
 
     low, high = warp_points(contour, warp).min(axis=0), warp_points(contour, warp).max(axis=0)
-    assert edges(picture, background) == pytest.approx((*low, *high), abs=0.5)
+    assert find_edges(image, background) == pytest.approx((*low, *high), abs=0.5)
 
 
 @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.names[0].replace(" ", "_"))
-def test_a_kind_fills_its_box_and_no_more(kind):
-    """Paint reaches each side of the box within 1.5 pixels, and does not go beyond it by more than one."""
+def test_kind_fills_its_box(kind):
+    """Paint reaches each side of the box within 1.5 pixels, and exceeds it by at most one."""
     values = kind.values or ("",)
     for number, value in enumerate(values[:3]):
         scene = plain_stage(number, 96, 96)
@@ -71,7 +71,7 @@ def test_a_kind_fills_its_box_and_no_more(kind):
             scene.sample_style(kind, colour, (0.4, 0.6, 0.3), "off" if value == "on" else value),
         )
 
-        x1, y1, x2, y2 = edges(render_photo(scene.canvas, None), background)
+        x1, y1, x2, y2 = find_edges(render_photo(scene.canvas, None), background)
 
         (left, top), (right, bottom) = scene.components[0].contour.min(axis=0), scene.components[0].contour.max(axis=0)
         assert left - 1 < x1 < left + 1.5
@@ -80,8 +80,8 @@ def test_a_kind_fills_its_box_and_no_more(kind):
         assert bottom - 1.5 < y2 < bottom + 1
 
 
-def test_a_kind_is_at_least_as_large_as_its_outline_says():
-    """Outlines have unit size and lie around the middle: a pose's size is the component's longer side."""
+def test_contours_have_unit_size():
+    """Contours have unit size and are centred: a pose's size is the component's longer side."""
     for kind in KINDS:
         look = plain_stage(0, 32, 32).sample_style(kind, kind.colours[0] if kind.colours else "", (0.5, 0.5, 0.5))
         contour = kind.contour(look)
@@ -89,8 +89,8 @@ def test_a_kind_is_at_least_as_large_as_its_outline_says():
         assert (contour.min(axis=0) + contour.max(axis=0)) / 2 == pytest.approx((0, 0), abs=0.03), kind.names
 
 
-def test_no_photo_holds_kinds_that_may_be_taken_for_one_another():
-    """Clashes go both ways, no kind clashes with itself, and those of equal words do."""
+def test_confusable_kinds():
+    """The relation is symmetric, excludes the kind itself, and includes kinds with equal words."""
     by_name = {kind.names[0]: kind for kind in KINDS}
 
     assert are_confusable(by_name["screw"], by_name["long screw"])
@@ -100,15 +100,17 @@ def test_no_photo_holds_kinds_that_may_be_taken_for_one_another():
         assert all(are_confusable(one, other) == are_confusable(other, one) for other in KINDS)
 
 
-def test_a_liquid_ends_at_its_level():
-    """The box of what is in a bottle begins where its colour does."""
+def test_liquid_level():
+    """The box of a liquid starts where its colour does."""
     checked = 0
     for seed in range(260):
         scene = plain_stage(seed, 256, 128)
         scene.background = (0.1, 0.75, 0.2)
         draw_vessels(scene)
         liquids = [
-            thing for thing in scene.components if thing.names[0] in ("liquid", "juice", "fluid", "drink", "syrup")
+            component
+            for component in scene.components
+            if component.names[0] in ("liquid", "juice", "fluid", "drink", "syrup")
         ]
         if (
             len(liquids) != 1

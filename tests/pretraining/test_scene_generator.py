@@ -1,4 +1,4 @@
-"""Made photos: what is asked of them is true, can be said, and comes out the same again."""
+"""Scenes: questions are correct, expressible, and reproducible."""
 
 from __future__ import annotations
 
@@ -17,33 +17,33 @@ COUNT = 160
 
 
 @pytest.fixture(scope="module")
-def worlds() -> list[tuple[SyntheticScene, tuple[int, int]]]:
-    """Many worlds of several sizes."""
+def scenes() -> list[tuple[SyntheticScene, tuple[int, int]]]:
+    """Return many scenes of several sizes."""
     return [(generate_scene(np.random.default_rng([5, n]), SIZES[n % 4]), SIZES[n % 4]) for n in range(COUNT)]
 
 
-def test_a_world_is_a_photo_of_the_size_with_five_to_nine_questions(worlds):
-    """Pixels are RGB bytes of the size asked for; no question is there twice."""
-    for world, size in worlds:
-        assert world.pixels.shape == (*size, 3)
-        assert world.pixels.dtype == np.uint8
-        assert 5 <= len(world.asked) <= 9
-        assert len({asked.text for asked in world.asked}) == len(world.asked)
+def test_photo_and_questions(scenes):
+    """Pixels are RGB of the requested size; there are five to nine different questions."""
+    for scene, size in scenes:
+        assert scene.pixels.shape == (*size, 3)
+        assert scene.pixels.dtype == np.uint8
+        assert 5 <= len(scene.questions) <= 9
+        assert len({question.text for question in scene.questions}) == len(scene.questions)
 
 
-def test_boxes_lie_on_the_photo_in_reading_order(worlds):
-    """Every box has an area and lies within the photo; an answer's boxes are in reading order."""
-    for world, (height, width) in worlds:
-        for asked in world.asked:
-            for box in asked.boxes:
+def test_boxes_in_reading_order(scenes):
+    """Boxes are inside the photo and in reading order."""
+    for scene, (height, width) in scenes:
+        for question in scene.questions:
+            for box in question.boxes:
                 assert 0 <= box.x1 < box.x2 <= width
                 assert 0 <= box.y1 < box.y2 <= height
-            keys = [reading_order(box, width, height) for box in asked.boxes]
+            keys = [reading_order(box, width, height) for box in question.boxes]
             assert keys == sorted(keys)
 
 
-def test_the_same_generator_makes_the_same_world():
-    """Equal seeds give equal bytes and questions, other seeds others."""
+def test_seed_determines_scene():
+    """Equal seeds give identical pixels and questions."""
     one, same, other = (generate_scene(np.random.default_rng(seed), (128, 128)) for seed in (3, 3, 4))
 
     assert one.pixels.tobytes() == same.pixels.tobytes()
@@ -51,36 +51,38 @@ def test_the_same_generator_makes_the_same_world():
     assert one.pixels.tobytes() != other.pixels.tobytes()
 
 
-def test_every_answer_is_a_known_word(worlds):
-    """Attributes and verdicts are answered with words of the closed set, places with boxes alone.
-
-    The boxes of an attribute are its bearers', one a value.
-    """
-    known = set(list_answer_words())
-    kinds = Counter(asked.kind for world, _ in worlds for asked in world.asked)
+def test_answers_are_in_vocabulary(scenes):
+    """Answers are words of the closed vocabulary, with one box per value or none."""
+    vocabulary = set(list_answer_words())
+    kinds = Counter(question.kind for scene, _ in scenes for question in scene.questions)
 
     assert set(kinds) == {"locate", "attribute", "verdict"}
-    for world, _ in worlds:
-        for asked in world.asked:
-            assert set(asked.values) <= known, asked
-            assert bool(asked.values) == (asked.kind != "locate"), asked
-            assert asked.kind == "locate" or len(asked.boxes) in (0, len(asked.values))
-            assert asked.kind != "verdict" or not asked.boxes
+    for scene, _ in scenes:
+        for question in scene.questions:
+            assert set(question.values) <= vocabulary, question
+            assert bool(question.values) == (question.kind != "locate"), question
+            assert question.kind == "locate" or len(question.boxes) in (0, len(question.values))
+            assert question.kind != "verdict" or not question.boxes
 
 
-def test_every_word_of_a_question_is_in_the_wordings(worlds):
-    """A tokenizer that learns from the wordings has seen every word of every question."""
-    known = set(re.findall(r"[a-z]+", " ".join(list_tokenizer_texts()).lower()))
-    asked = {word for world, _ in worlds for asked in world.asked for word in re.findall(r"[a-z]+", asked.text.lower())}
+def test_questions_are_in_tokenizer_texts(scenes):
+    """The tokenizer's texts cover every word of the questions."""
+    vocabulary = set(re.findall(r"[a-z]+", " ".join(list_tokenizer_texts()).lower()))
+    question = {
+        word
+        for scene, _ in scenes
+        for question in scene.questions
+        for word in re.findall(r"[a-z]+", question.text.lower())
+    }
 
-    assert len(known) >= 600
-    assert len(asked) > 100
-    assert asked <= known, asked - known
+    assert len(vocabulary) >= 600
+    assert len(question) > 100
+    assert question <= vocabulary, question - vocabulary
 
 
-def test_places_are_asked_for_none_to_thirty_things(worlds):
-    """Answers range from no box, about one in seven, to many."""
-    counts = [len(asked.boxes) for world, _ in worlds for asked in world.asked if asked.kind == "locate"]
+def test_number_of_boxes(scenes):
+    """Answers have zero (about one in seven) to thirty boxes."""
+    counts = [len(question.boxes) for scene, _ in scenes for question in scene.questions if question.kind == "locate"]
 
     assert 0.08 < counts.count(0) / len(counts) < 0.25
     assert set(range(13)) <= set(counts)

@@ -1,4 +1,4 @@
-"""A bundle with random weights, and good photos that differ a little from one another."""
+"""Bundle with random weights, and photos of a board that vary slightly."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ SIZE = 96
 
 
 def good_photo(seed: int) -> np.ndarray:
-    """A board with a bright square, a little brighter or darker each time, and noise."""
+    """Return a board with a bright square, random brightness and noise."""
     rng = np.random.default_rng(seed)
     photo = np.full((SIZE, SIZE, 3), 90.0)
     photo[30:64, 30:64] = (210, 200, 180)
@@ -25,7 +25,7 @@ def good_photo(seed: int) -> np.ndarray:
 
 
 def flawed_photo(seed: int) -> np.ndarray:
-    """The same with a dark spot at x 60 to 72, y 66 to 76."""
+    """Return the board with a dark spot at x 60 to 72, y 66 to 76."""
     photo = good_photo(seed)
     photo[66:76, 60:72] = (20, 10, 60)
     return photo
@@ -33,13 +33,13 @@ def flawed_photo(seed: int) -> np.ndarray:
 
 @pytest.fixture(scope="session")
 def good() -> list[np.ndarray]:
-    """Good photos."""
+    """Return good photos."""
     return [good_photo(seed) for seed in range(30)]
 
 
 @pytest.fixture(scope="session")
 def dataset(tmp_path_factory, good) -> Path:
-    """The same as annotated photos."""
+    """Return a dataset of the good photos with annotations."""
     root = tmp_path_factory.mktemp("good")
     (root / "images").mkdir()
     for number, photo in enumerate(good):
@@ -53,6 +53,6 @@ def dataset(tmp_path_factory, good) -> Path:
 
 @pytest.fixture
 def bundle(make_bundle, box_spec):
-    """A bundle of its own for each test: experts are written into it."""
+    """Return a fresh bundle for each test, since experts are written into it."""
     torch.manual_seed(0)
     return make_bundle(box_spec.read_text())

@@ -1,4 +1,4 @@
-"""The patch-memory expert, from fit to verdict."""
+"""PatchCore expert, from fit to verdict."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from logicls.plugins.selection import PluginOptions, PluginSelection, read_defau
 from logicls.plugins.settings import ExpertSettings
 from logicls.predict.amendments import ANOMALY_QUERY, ANOMALY_RULE, ANOMALY_VIOLATION
 from logicls.predict.inspector import BatchInspector
-from logicls.predict.readers.protocol import make_reader
+from logicls.predict.readers.factory import make_reader
 from logicls.records import Box
 
 SMALL = ExpertSettings(cells=144, share=0.5, reach=1)
@@ -27,15 +27,15 @@ _HERE = runpy.run_path(str(Path(__file__).with_name("conftest.py")))
 good_photo, flawed_photo = _HERE["good_photo"], _HERE["flawed_photo"]
 
 
-def test_a_flaw_is_found_where_it_is(bundle, dataset):
-    """Good photos that were not learned from stay below the bar; a dark spot is a flaw, with a box around it."""
-    bar = fit_expert(bundle, dataset, SMALL)
+def test_detects_and_localizes_flaw(bundle, dataset):
+    """Unseen good photos stay below the threshold; a dark spot is a flaw with a box around it."""
+    threshold = fit_expert(bundle, dataset, SMALL)
     expert = load_expert(bundle)
 
     good = expert.detect_anomalies([good_photo(seed) for seed in range(100, 110)])
     (bad,) = expert.detect_anomalies([flawed_photo(200)])
 
-    assert bar.photo_count == 30
+    assert threshold.photo_count == 30
     assert sum(flaw.probability >= 0.5 for flaw in good) <= 1
     assert bad.probability > 0.8
     assert bad.box is not None
@@ -43,8 +43,8 @@ def test_a_flaw_is_found_where_it_is(bundle, dataset):
     assert bad.box.intersection(Box(60, 66, 72, 76)) > 60
 
 
-def test_who_allows_for_more_has_more_called_flawed(bundle, dataset):
-    """With a larger `overkill` the bar of the same photos is lower, and is kept with what was allowed."""
+def test_overkill_setting(bundle, dataset):
+    """A larger `overkill` lowers the threshold, and is stored."""
     one = fit_expert(bundle, dataset, SMALL)
     two = fit_expert(bundle, dataset, SMALL.model_copy(update={"overkill": 0.1}))
 
@@ -53,8 +53,8 @@ def test_who_allows_for_more_has_more_called_flawed(bundle, dataset):
     assert load_expert(bundle).localizer.threshold == two
 
 
-def test_all_photos_are_looked_at_alike(bundle, dataset):
-    """What is found on a photo does not depend on those beside it, and none is fine."""
+def test_batch_equals_single_photos(bundle, dataset):
+    """Scores do not depend on the batch; an empty batch is allowed."""
     fit_expert(bundle, dataset, SMALL)
     expert = load_expert(bundle)
     photos = [good_photo(50), flawed_photo(51), good_photo(52)]
@@ -65,8 +65,8 @@ def test_all_photos_are_looked_at_alike(bundle, dataset):
     assert expert.detect_anomalies([]) == []
 
 
-def test_the_same_seed_remembers_the_same(bundle, dataset):
-    """Another seed remembers other patches and scores a little differently."""
+def test_seed_determines_coreset(bundle, dataset):
+    """The seed determines coreset and scores."""
     scores = []
     for seed in (0, 0, 1):
         fit_expert(bundle, dataset, SMALL.model_copy(update={"seed": seed, "share": 0.2}))
@@ -75,8 +75,8 @@ def test_the_same_seed_remembers_the_same(bundle, dataset):
     assert scores[0] == scores[1] != scores[2]
 
 
-def test_in_a_verdict(bundle, dataset, tmp_path):
-    """Plugged in, the flaw is a violation with a finding, an answer with a box and a score; truth.csv is scored."""
+def test_flaw_in_verdict(bundle, dataset, tmp_path):
+    """A flaw is a violation with a finding, an answer with a box, and a score."""
     from PIL import Image
 
     fit_expert(bundle, dataset, SMALL)
@@ -84,11 +84,11 @@ def test_in_a_verdict(bundle, dataset, tmp_path):
     Image.fromarray(good_photo(80)).save(tmp_path / "photos" / "a.png")
     Image.fromarray(flawed_photo(81)).save(tmp_path / "photos" / "b.png")
 
-    def judged(wanted: PluginSelection) -> list:
-        with BatchInspector(make_reader(bundle), tmp_path / "photos", 0, wanted.build(bundle)) as inspector:
+    def inspect(selection: PluginSelection) -> list:
+        with BatchInspector(make_reader(bundle), tmp_path / "photos", 0, selection.build(bundle)) as inspector:
             return inspector.inspect(list(inspector.load(["a.png", "b.png"])))
 
-    plain, (good, bad) = judged(PluginSelection()), judged(PluginOptions().resolve(bundle.path))
+    plain, (good, bad) = inspect(PluginSelection()), inspect(PluginOptions().resolve(bundle.path))
 
     assert [v.findings[-1].constraint for v in (good, bad)] == [ANOMALY_RULE, ANOMALY_RULE]
     assert [v.answers[-1].query for v in (good, bad)] == [ANOMALY_QUERY, ANOMALY_QUERY]
@@ -97,8 +97,8 @@ def test_in_a_verdict(bundle, dataset, tmp_path):
     assert score([good, bad], {"a.png": (), "b.png": (ANOMALY_VIOLATION,)}).unknown == ()
 
 
-def test_what_stands_in_the_bundle_can_be_turned_off(bundle, dataset):
-    """A fitted expert is on where nothing is said; `none` turns it off, another name is taken instead."""
+def test_default_expert_can_be_switched_off(bundle, dataset):
+    """A fitted expert is the default; `none` switches it off, another name replaces it."""
     assert PluginOptions().resolve(bundle.path) == PluginSelection()
     fit_expert(bundle, dataset, SMALL)
 
@@ -108,15 +108,15 @@ def test_what_stands_in_the_bundle_can_be_turned_off(bundle, dataset):
     assert PluginOptions(expert="prototypes").resolve(bundle.path) == PluginSelection(expert="prototypes")
 
 
-def test_the_bundle_stays_what_it_was(bundle, dataset):
-    """Its id is that of the model's weights: fitting an expert does not change it."""
+def test_bundle_id_is_unchanged(bundle, dataset):
+    """The bundle's id is that of its model's weights."""
     fit_expert(bundle, dataset, SMALL)
 
     assert load_bundle(bundle.path).id == bundle.id
 
 
 def test_too_few_photos(bundle, dataset, tmp_path):
-    """With nine photos nothing is fitted."""
+    """Nine photos are too few: LC720."""
     coco = json.loads((dataset / "annotations.json").read_text())
     (tmp_path / "few").mkdir()
     (tmp_path / "few" / "images").symlink_to(dataset / "images")
@@ -128,26 +128,26 @@ def test_too_few_photos(bundle, dataset, tmp_path):
     assert [problem.code for problem in caught.value.problems] == ["LC720"]
 
 
-def test_an_expert_of_another_bundle_is_refused(bundle, dataset):
-    """Distances in another model's features mean nothing; so does a file with other tensors."""
+def test_expert_of_another_bundle(bundle, dataset):
+    """An expert of another bundle or kind is rejected."""
     fit_expert(bundle, dataset, SMALL)
 
     with pytest.raises(BundleError, match="was fitted to bundle"):
         load_expert(replace(bundle, id="0123456789ab"))
     expert_file(bundle.path, "prototypes").write_bytes(expert_file(bundle.path, "patches").read_bytes())
-    from logicls.plugins.anomaly.prototype_expert import load_expert as other
+    from logicls.plugins.anomaly.prototype_expert import load_expert as load_prototypes
 
-    with pytest.raises(BundleError, match="not what such an expert knows"):
-        other(bundle)
+    with pytest.raises(BundleError, match="is not the state of an expert"):
+        load_prototypes(bundle)
 
 
-def test_an_expert_of_before_filters_is_refused(bundle, dataset):
-    """What was remembered of other features is told, with what to do: LC722."""
+def test_expert_with_other_features(bundle, dataset):
+    """An expert with another number of feature channels is rejected: LC722."""
     fit_expert(bundle, dataset, SMALL)
-    kept = read_expert_state(bundle.path, "patches", bundle.id)
-    fewer = {**kept.tensors, "centre": kept.tensors["centre"][:-1], "axes": kept.tensors["axes"][:-1]}
-    write_expert_state(bundle.path, "patches", replace(kept, tensors=fewer))
+    state = read_expert_state(bundle.path, "patches", bundle.id)
+    fewer = {**state.tensors, "centre": state.tensors["centre"][:-1], "axes": state.tensors["axes"][:-1]}
+    write_expert_state(bundle.path, "patches", replace(state, tensors=fewer))
 
-    with pytest.raises(BundleError, match="and there are") as caught:
+    with pytest.raises(BundleError, match="but the extractor has") as caught:
         load_expert(bundle)
     assert [problem.code for problem in caught.value.problems] == ["LC722"]

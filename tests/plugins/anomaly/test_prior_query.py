@@ -1,4 +1,4 @@
-"""The question that is asked after prior tokens."""
+"""Query to the model after prior tokens, for nano and for hub models."""
 
 from __future__ import annotations
 
@@ -11,57 +11,65 @@ import torch
 
 from logicls.constraints.checker.decomposition import VERDICT
 from logicls.errors import DataError
-from logicls.plugins.anomaly.prior_query import build_prior_query, freeze_weights
+from logicls.models.bundle import load_bundle, write_hub_bundle
+from logicls.models.hub.adapters import add_adapter
+from logicls.models.hub.bundle_io import describe_base
+from logicls.models.hub.chat_template import make_inputs, read_chat_format
+from logicls.models.hub.loading import conventions_for, find_checkpoint, load_model, load_processor
+from logicls.models.hub.shared_prefix import append_text, move_inputs
+from logicls.plugins.anomaly.prior_query import ANSWERS, QUESTION, build_prior_query, freeze_weights
 from logicls.predict.readers.nano import NanoReader
 
 _HERE = runpy.run_path(str(Path(__file__).with_name("conftest.py")))
 good_photo, flawed_photo = _HERE["good_photo"], _HERE["flawed_photo"]
 
 
-def test_without_tokens_it_is_the_models_own_answer(bundle):
-    """No tokens and the words as they are: the odds of any violation against none are those of the model's pass."""
-    asking, one = build_prior_query(bundle), NanoReader(bundle)
+def test_log_odds_without_tokens(bundle):
+    """Without prior tokens the log-odds of any violation are those of the model itself."""
+    query, one = build_prior_query(bundle), NanoReader(bundle)
     photos = [good_photo(0), flawed_photo(1)]
     with torch.no_grad():
-        found = asking.log_odds(asking.encode(photos), torch.zeros(2, 0, asking.width), asking.embed_question())
+        found = query.log_odds(query.encode(photos), torch.zeros(2, 0, query.width), query.embed_question())
 
-        seen, (number, query) = one.encode_photos(photos), next(
+        encoded, (number, query) = one.encode_photos(photos), next(
             pair for pair in enumerate(one.queries) if pair[1].id == VERDICT
         )  # fmt: skip
-        logits = bundle.model.compute_logits(one.answer_queries(seen).queries[:, number])
-    chances = logits[:, [*one.codec.allowed_tokens(query), one.codec.none]].softmax(1)
+        logits = bundle.model.compute_logits(one.answer_queries(encoded).queries[:, number])
+    probabilities = logits[:, [*one.codec.allowed_tokens(query), one.codec.none]].softmax(1)
 
-    assert torch.allclose(found.sigmoid(), 1 - chances[:, -1], atol=1e-5)
+    assert torch.allclose(found.sigmoid(), 1 - probabilities[:, -1], atol=1e-5)
 
 
-def test_tokens_change_the_answer(bundle):
-    """What stands before the question is seen."""
-    asking = build_prior_query(bundle)
-    seen, asked = asking.encode([good_photo(0)]), asking.embed_question()
+def test_tokens_change_log_odds(bundle):
+    """Prior tokens change the answer."""
+    query = build_prior_query(bundle)
+    encoded, question = query.encode([good_photo(0)]), query.embed_question()
     with torch.no_grad():
-        bare = asking.log_odds(seen, torch.zeros(1, 0, asking.width), asked)
-        told = asking.log_odds(seen, torch.randn(1, 4, asking.width, generator=torch.Generator().manual_seed(1)), asked)
+        unchanged = query.log_odds(encoded, torch.zeros(1, 0, query.width), question)
+        changed = query.log_odds(
+            encoded, torch.randn(1, 4, query.width, generator=torch.Generator().manual_seed(1)), question
+        )
 
-    assert not torch.allclose(bare, told, atol=1e-3)
+    assert not torch.allclose(unchanged, changed, atol=1e-3)
 
 
-def test_photos_of_a_batch_do_not_see_each_other(bundle):
-    """Two photos asked at once are answered as each is alone."""
-    asking = build_prior_query(bundle)
+def test_photos_of_a_batch_are_independent(bundle):
+    """Two photos of a batch get the same answers as alone."""
+    query = build_prior_query(bundle)
     photos = [good_photo(0), flawed_photo(1)]
-    tokens = torch.randn(2, 4, asking.width, generator=torch.Generator().manual_seed(1))
+    tokens = torch.randn(2, 4, query.width, generator=torch.Generator().manual_seed(1))
     with torch.no_grad():
-        both = asking.log_odds(asking.encode(photos), tokens, asking.embed_question())
+        both = query.log_odds(query.encode(photos), tokens, query.embed_question())
         alone = [
-            asking.log_odds(asking.encode([photo]), some[None], asking.embed_question())
+            query.log_odds(query.encode([photo]), some[None], query.embed_question())
             for photo, some in zip(photos, tokens, strict=True)
         ]
 
     assert torch.allclose(both, torch.cat(alone), atol=1e-4)
 
 
-def test_still_is_over_when_it_is_over(bundle):
-    """Inside no weight learns; what learned before does so again, and what did not does not."""
+def test_freeze_weights_restores(bundle):
+    """No weight has a gradient inside the context; afterwards each is as before."""
     frozen = next(bundle.model.parameters()).requires_grad_(False)
 
     with freeze_weights(bundle.model):
@@ -72,8 +80,65 @@ def test_still_is_over_when_it_is_over(bundle):
     assert not frozen.requires_grad
 
 
-def test_a_model_elsewhere(bundle):
-    """It takes no tokens: LC727."""
-    with pytest.raises(DataError, match="runs elsewhere") as caught:
-        build_prior_query(replace(bundle, foreign=True))
+def test_external_model_is_rejected(bundle):
+    """An external model accepts no tokens: LC727."""
+    with pytest.raises(DataError, match="external model") as caught:
+        build_prior_query(replace(bundle, is_external=True))
     assert [problem.code for problem in caught.value.problems] == ["LC727"]
+
+
+FAMILIES = ("qwen2_5_vl", "smolvlm", "llava")
+
+
+@pytest.fixture(scope="module")
+def make_hub_bundle(checkpoint, box_spec, tmp_path_factory):
+    """Return a function that writes a bundle of a hub model family."""
+
+    def make(family: str):
+        folder, base = tmp_path_factory.mktemp("hub"), find_checkpoint(str(checkpoint(family)))
+        adapter = add_adapter(
+            load_model(base.path, precision="float32"), rank=2, alpha=4, dropout=0.1, scope="language"
+        )
+        hub = describe_base(
+            base, merged=False, precision="float32", four_bit=False, boxes=conventions_for(family).boxes
+        )
+        write_hub_bundle(
+            folder / "bundle", adapter=adapter, processor=load_processor(base.path), hub=hub, spec_file=box_spec,
+            max_boxes=2,
+        )  # fmt: skip
+        return load_bundle(folder / "bundle")
+
+    return make
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_hub_log_odds_without_tokens(make_hub_bundle, family):
+    """Photo and question as one text have the same log-odds of yes against no."""
+    bundle = make_hub_bundle(family)
+    query, processor = build_prior_query(bundle), bundle.processor
+    talk = read_chat_format(processor, bundle.hub.base)
+    yes, no = (processor.tokenizer(talk.format_answer(word), add_special_tokens=False)["input_ids"] for word in ANSWERS)
+    words = processor.tokenizer(talk.format_question(QUESTION), add_special_tokens=False)["input_ids"]
+    common = next(k for k, (one, other) in enumerate(zip(yes, no, strict=False)) if one != other)
+    photo = good_photo(0)
+    with torch.no_grad():
+        found = query.log_odds(query.encode([photo]), torch.zeros(1, 0, query.width), query.embed_question())
+        inputs = append_text(make_inputs(processor, talk, [photo]), [*words, *yes[:common]])
+        logits = bundle.model(**move_inputs(bundle.model, inputs), logits_to_keep=1).logits[0, -1]
+
+    assert float(found[0]) == pytest.approx(float(logits[yes[common]] - logits[no[common]]), abs=1e-3)
+
+
+def test_hub_tokens_change_log_odds(make_hub_bundle):
+    """Tokens change the answer for photos of two sizes; gradients reach the tokens and no weight."""
+    query = build_prior_query(make_hub_bundle("qwen2_5_vl"))
+    tokens = torch.randn(2, 4, query.width, generator=torch.Generator().manual_seed(1)).requires_grad_()
+    encoded = query.encode([good_photo(0), flawed_photo(1)[:64]])
+
+    with freeze_weights(query.model):
+        odds = query.log_odds(encoded, tokens, query.embed_question())
+        odds.sum().backward()
+
+    assert not torch.allclose(odds, query.log_odds(encoded, tokens[:, :0], query.embed_question()), atol=1e-3)
+    assert bool((tokens.grad.abs().amax(-1) > 0).all())
+    assert all(weight.grad is None for weight in query.model.parameters())

@@ -1,4 +1,4 @@
-"""The expert with learned prototypes, and the flaws that it learns from."""
+"""Prototype expert, and the synthetic flaws that it is trained on."""
 
 from __future__ import annotations
 
@@ -19,29 +19,29 @@ good_photo, flawed_photo = _HERE["good_photo"], _HERE["flawed_photo"]
 
 
 @pytest.mark.parametrize("kind", FLAW_TYPES)
-def test_damage_is_where_the_mask_says(kind):
-    """Outside of the mask nothing is changed by more than a trace; inside it is, and the flaw is a small part."""
+def test_flaw_is_inside_mask(kind):
+    """Pixels change inside the mask only, which is a small part of the photo."""
     photo = good_photo(1)
 
-    made, where = add_flaw(photo, kind, np.random.default_rng(3))
+    flawed, mask = add_flaw(photo, kind, np.random.default_rng(3))
 
-    change = np.abs(made.astype(int) - photo).max(-1)
-    assert where.sum() >= 12
-    assert where.mean() < 0.4
-    assert change[~where].max() < 12 <= change[where].min()
-
-
-def test_cover_is_a_share_of_each_cell():
-    """Clean photos have none; of the others some cell is flawed, and shares lie between 0 and 1."""
-    made = generate_flawed_photos([good_photo(n) for n in range(4)], 24, np.random.default_rng(0))
-
-    assert made.coverage.shape == (24, 12, 12)
-    assert 0 <= float(made.coverage.min()) < float(made.coverage.max()) <= 1
-    for kind, cover in zip(made.types, made.coverage, strict=True):
-        assert bool(cover.any()) == (kind >= 0)
+    change = np.abs(flawed.astype(int) - photo).max(-1)
+    assert mask.sum() >= 12
+    assert mask.mean() < 0.4
+    assert change[~mask].max() < 12 <= change[mask].min()
 
 
-def test_loss_by_hand():
+def test_coverage_is_a_share():
+    """Coverage is between 0 and 1, zero for clean photos and not for others."""
+    batch = generate_flawed_photos([good_photo(n) for n in range(4)], 24, np.random.default_rng(0))
+
+    assert batch.coverage.shape == (24, 12, 12)
+    assert 0 <= float(batch.coverage.min()) < float(batch.coverage.max()) <= 1
+    for kind, coverage in zip(batch.types, batch.coverage, strict=True):
+        assert bool(coverage.any()) == (kind >= 0)
+
+
+def test_prototype_loss_value():
     """One flawed cell at 0.8, good ones at 0.2 and 0.4, one between: -ln .8 - (.2 ln .8 + .4 ln .6) / .6 - mean."""
     loc, cover = torch.tensor([[[0.8, 0.2, 0.4, 0.9]]]), torch.tensor([[[1.0, 0.0, 0.0, MIN_COVERAGE / 2]]])
     good = -np.log([0.8, 0.6])
@@ -50,14 +50,14 @@ def test_loss_by_hand():
     assert float(prototype_loss(loc, cover)) == pytest.approx(expected, abs=1e-5)
 
 
-def test_learns_to_tell_a_flaw(bundle, dataset):
-    """After a few steps a dark spot scores above all good photos, and the finding says what it is most like."""
-    bar = fit_expert(bundle, dataset, ExpertSettings(kind="prototypes", cells=144, steps=150))
+def test_training_separates_flaw(bundle, dataset):
+    """After a few steps a dark spot scores above all good photos, and its type is named."""
+    threshold = fit_expert(bundle, dataset, ExpertSettings(kind="prototypes", cells=144, steps=150))
     expert = load_expert(bundle)
 
     good = expert.detect_anomalies([good_photo(seed) for seed in range(100, 106)])
     (bad,) = expert.detect_anomalies([flawed_photo(200)])
 
-    assert (bar.photo_count, bar.is_held_out) == (7, True)
+    assert (threshold.photo_count, threshold.is_held_out) == (7, True)
     assert bad.score > max(flaw.score for flaw in good)
     assert expert.classify_patch(flawed_photo(200), 8 * 12 + 8) in FLAW_TYPES

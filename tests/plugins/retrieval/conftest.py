@@ -1,4 +1,4 @@
-"""Two small products, a folder of knowledge of both, and a tiny dual encoder; made once."""
+"""Two small products, a knowledge folder of both, and a tiny dual encoder."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def _one_thread():
 
 
 def draw_card(rng: np.random.Generator) -> tuple[np.ndarray, list[tuple[int, list[float]]]]:
-    """A photo of a card of six tablets and a label, and the category and COCO box of each."""
+    """Return a photo of a card with six tablets and a label, and the category and COCO box of each."""
     canvas = parts.draw_board(str(rng.choice(parts.BOARDS)), rng)
     places = [(60 + 62 * column, 60 + 70 * row) for row in range(2) for column in range(3)]
     tablets = [parts.ellipse(x + rng.uniform(-3, 3), y + rng.uniform(-3, 3), 14, 14) for x, y in places]
@@ -50,7 +50,7 @@ def draw_card(rng: np.random.Generator) -> tuple[np.ndarray, list[tuple[int, lis
 
 
 def write_cards(root: Path, count: int) -> None:
-    """A dataset of cards."""
+    """Write a dataset of cards."""
     rng, images, annotations = np.random.default_rng(3), [], []
     for number in range(1, count + 1):
         picture, boxes = draw_card(rng)
@@ -68,15 +68,15 @@ def write_cards(root: Path, count: int) -> None:
 
 @pytest.fixture(scope="session")
 def cards(tmp_path_factory) -> Path:
-    """Twelve good cards with annotations, and card.yaml."""
+    """Return twelve good cards with annotations, and card.yaml."""
     root = tmp_path_factory.mktemp("cards")
     write_cards(root, 12)
     return root
 
 
 @pytest.fixture(scope="session")
-def known(tmp_path_factory, cards) -> Path:
-    """A folder of knowledge of the sample product and of cards; read only."""
+def knowledge_folder(tmp_path_factory, cards) -> Path:
+    """Return a knowledge folder of the sample product and of cards; read only."""
     kits, out = tmp_path_factory.mktemp("kits"), tmp_path_factory.mktemp("knowledge")
     write_dataset(kits, good=24, seed=5)
     draft_knowledge(
@@ -87,21 +87,21 @@ def known(tmp_path_factory, cards) -> Path:
 
 
 @pytest.fixture(scope="session")
-def knowledge(known) -> KnowledgeBase:
-    """The same, read."""
-    return read_knowledge(known)
+def knowledge(knowledge_folder) -> KnowledgeBase:
+    """Return the knowledge folder, loaded."""
+    return read_knowledge(knowledge_folder)
 
 
 @pytest.fixture(scope="session")
 def kits() -> list[np.ndarray]:
-    """Photos of good kits that nobody has seen."""
+    """Return photos of unseen good kits."""
     rng = np.random.default_rng(77)
     return [render(create_good_kit(rng), rng)[0] for _ in range(6)]
 
 
 @pytest.fixture(scope="session")
 def clip(tmp_path_factory) -> Path:
-    """A checkpoint of CLIP's architecture with random weights: features of 24 numbers."""
+    """Return a checkpoint of CLIP's architecture with random weights and 24 features."""
     folder = tmp_path_factory.mktemp("clip")
     torch.manual_seed(0)
     tower = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 2}
@@ -115,8 +115,8 @@ def clip(tmp_path_factory) -> Path:
 
 
 @pytest.fixture
-def copied(known, tmp_path) -> Callable[[], Path]:
-    """Copies the folder of knowledge, to be spoiled."""
+def copy_knowledge(knowledge_folder, tmp_path) -> Callable[[], Path]:
+    """Return a function that copies the knowledge folder."""
     import shutil
 
-    return lambda: Path(shutil.copytree(known, tmp_path / "copy"))
+    return lambda: Path(shutil.copytree(knowledge_folder, tmp_path / "copy"))

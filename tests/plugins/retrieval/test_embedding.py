@@ -1,4 +1,4 @@
-"""The space: centred, whitened within products, and its cosines."""
+"""Embedding space: centring, within-class whitening, and cosines."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ import pytest
 from logicls.plugins.retrieval.embedding import SHRINKAGE, fit_space
 
 
-def test_whitening_is_that_of_the_within_class_covariance():
-    """Two photos a product that differ by ±2 on the first axis: its variance is 4, the mean over both axes 2."""
+def test_whitening_value():
+    """Two photos that differ by ±2 on the first axis: its variance is 4, the mean over both axes 2."""
     product = np.array([[2.0, 5.0], [-2.0, 5.0]])
 
     space = fit_space(np.zeros(2), [product])
@@ -20,8 +20,8 @@ def test_whitening_is_that_of_the_within_class_covariance():
     assert placed[0] == pytest.approx(np.array([across, 1.0]) / np.hypot(across, 1.0))
 
 
-def test_products_count_alike_however_many_photos_they_have():
-    """The same photos ten times over change nothing."""
+def test_products_count_equally():
+    """Repeating a product's photos ten times changes nothing."""
     rng = np.random.default_rng(0)
     one, other, asked = rng.normal(size=(5, 3)), rng.normal(size=(6, 3)), rng.normal(size=(4, 3))
 
@@ -30,8 +30,8 @@ def test_products_count_alike_however_many_photos_they_have():
     assert few.transform(asked) == pytest.approx(many.transform(asked))
 
 
-def test_without_photos_only_the_centre_counts():
-    """Cosines are those of features less the centre."""
+def test_space_without_photos():
+    """Without photos cosines are those of the centred features."""
     centre = np.array([1.0, 1.0])
 
     space = fit_space(centre, [])

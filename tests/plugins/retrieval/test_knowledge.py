@@ -1,4 +1,4 @@
-"""Pages and folders of knowledge: what people write is read strictly, and all that is wrong is told at once."""
+"""Pages and folders of knowledge: strict parsing, and all problems in one error."""
 
 from __future__ import annotations
 
@@ -30,15 +30,15 @@ The lid opens.
 
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder of knowledge with one note."""
+    """Return a knowledge folder with one note."""
     monkeypatch.chdir(tmp_path)
     (tmp_path / "box").mkdir()
     (tmp_path / "box" / "pin.md").write_text(TEXT)
     return tmp_path
 
 
-def test_a_page_is_its_front_matter_and_its_sections(folder):
-    """Comments are left out; a heading that is not known belongs to the section it stands in."""
+def test_read_page(folder):
+    """Comments are removed; an unknown heading belongs to its section."""
     page = read_page(folder / "box" / "pin.md", folder)
 
     assert page == KnowledgePage(
@@ -48,8 +48,8 @@ def test_a_page_is_its_front_matter_and_its_sections(folder):
     assert page.text.startswith("box, missing pin: A pin is not there. Look closely. Causes: The feeder")
 
 
-def test_a_page_that_is_drafted_can_be_read(folder):
-    """Names with quotes and colons survive; what is not known yet is asked for in a comment."""
+def test_rendered_page_round_trip(folder):
+    """Names with quotes and colons survive; missing sections get a comment."""
     front = {"product": "box", "variant": 'no: "12"', "defect": ""}
     (folder / "new.md").write_text(render_page(front, "A good one.", consequences="None."))
 
@@ -59,7 +59,7 @@ def test_a_page_that_is_drafted_can_be_read(folder):
 
 
 @pytest.mark.parametrize(
-    ("text", "code", "said"),
+    ("text", "code", "message"),
     [
         ("# A pin\n", "LC702", "bad.md:1:1 LC702 has no front matter"),
         ("---\n---\nA pin\n", "LC702", "bad.md:1:1"),
@@ -67,22 +67,22 @@ def test_a_page_that_is_drafted_can_be_read(folder):
         ("---\nproduct: box\ncolour: red\n---\n", "LC021", "bad.md:3:1"),
         ("---\nproduct: box\nproduct: lid\n---\n", "LC007", "bad.md:3:1"),
         ("---\nvariant: red\n---\n", "LC022", "product"),
-        ("---\nproduct: box\nphoto: no.jpg\n---\n", "LC703", 'bad.md:3:1 LC703 its photo "no.jpg" is not there'),
+        ("---\nproduct: box\nphoto: no.jpg\n---\n", "LC703", 'bad.md:3:1 LC703 its photo "no.jpg" is missing'),
     ],
 )
-def test_what_is_wrong_with_a_page_is_told(folder, text, code, said):
-    """Each with its code and its place."""
+def test_invalid_page(folder, text, code, message):
+    """Each problem has its code and location."""
     (folder / "bad.md").write_text(text)
 
     with pytest.raises((DataError, SpecError)) as caught:
         read_page(folder / "bad.md", folder)
 
     assert [problem.code for problem in caught.value.problems] == [code]
-    assert said in str(caught.value)
+    assert message in str(caught.value)
 
 
-def test_all_pages_that_are_wrong_are_told_at_once(folder):
-    """Two bad pages are two problems of one error."""
+def test_all_invalid_pages(folder):
+    """Two invalid pages are two problems of one error."""
     (folder / "one.md").write_text("nothing")
     (folder / "two.md").write_text("---\nproduct: box\nphoto: no.jpg\n---\n")
 
@@ -93,16 +93,16 @@ def test_all_pages_that_are_wrong_are_told_at_once(folder):
 
 
 @pytest.mark.parametrize("name", ["empty", "missing"])
-def test_a_folder_without_pages_is_an_error(folder, name):
-    """It says how to draft some."""
+def test_folder_without_pages(folder, name):
+    """The error names the command that drafts pages."""
     (folder / "empty").mkdir()
 
-    with pytest.raises(DataError, match=r"LC701 there are no pages of knowledge here.*knowledge build"):
+    with pytest.raises(DataError, match=r"LC701 the folder has no pages of knowledge.*knowledge build"):
         read_knowledge(folder / name)
 
 
-def test_settings_are_strict(folder):
-    """A key of knowledge.yaml that there is not is an error; without the file the usual settings hold."""
+def test_settings(folder):
+    """An unknown key is an error; without knowledge.yaml defaults apply."""
     assert (read_knowledge(folder).settings.encoder, read_knowledge(folder).settings.budget) == ("base", 4)
     (folder / "knowledge.yaml").write_text("logicls: 1\nbudjet: 3\n")
 
@@ -110,8 +110,8 @@ def test_settings_are_strict(folder):
         read_knowledge(folder)
 
 
-def test_causes_are_of_the_product_and_of_defects(folder):
-    """Those about any variant come first; pages with neither causes nor consequences say nothing."""
+def test_read_causes(folder):
+    """Pages about any variant come first; pages without causes and consequences are skipped."""
     (folder / "a.md").write_text(
         render_page({"product": "box", "variant": "red", "defect": "missing_pin"}, "x", causes="y")
     )

@@ -1,4 +1,4 @@
-"""From a spec and photos to pages, from pages to which product a photo shows and what is known of it."""
+"""Drafting of pages, matching of photos to products, selection of documents, and routing."""
 
 from __future__ import annotations
 
@@ -29,18 +29,18 @@ from logicls.synth.pipeline import SynthesisRequest
 
 @pytest.fixture(scope="module")
 def retriever(knowledge) -> DocumentRetriever:
-    """What recalls, where photos are to show kits."""
+    """Return a retriever that expects kits."""
     return DocumentRetriever(knowledge, build_index(knowledge), "dosing_kit")
 
 
 @pytest.fixture(scope="module")
-def others() -> list[np.ndarray]:
-    """Photos of other things."""
+def unrelated_photos() -> list[np.ndarray]:
+    """Return photos of unrelated objects."""
     return [generate_scene(np.random.default_rng([9, k]), (208, 160)).pixels for k in range(6)]
 
 
-def test_a_draft_has_a_page_a_rule_a_variant_and_a_violation(knowledge):
-    """Rules say why, variants and defects have photos; knowledge.yaml has the bundle."""
+def test_draft_pages(knowledge):
+    """Rules, variants and violations have pages; knowledge.yaml has the bundle."""
     pages = {page.name: page for page in knowledge.pages}
 
     assert {name.split("/")[2] for name in pages if name.startswith("dosing_kit/references/")} == {
@@ -54,9 +54,9 @@ def test_a_draft_has_a_page_a_rule_a_variant_and_a_violation(knowledge):
     assert knowledge.settings.bundles == {"dosing_kit": "../kit_bundle"}
 
 
-def test_a_page_that_somebody_worked_on_is_left_as_it_is(copied, cards):
-    """Drafted again, only what is missing is written."""
-    folder = copied()
+def test_edited_page_is_unchanged(copy_knowledge, cards):
+    """A second draft writes only missing pages."""
+    folder = copy_knowledge()
     page = folder / "card" / "defects" / "no_label.md"
     page.write_text("---\nproduct: card\ndefect: no_label\n---\nMine.\n")
     (folder / "card" / "rules" / "six.md").unlink()
@@ -68,59 +68,59 @@ def test_a_page_that_somebody_worked_on_is_left_as_it_is(copied, cards):
     assert page.read_text().endswith("Mine.\n")
 
 
-def test_photos_are_told_apart(retriever, kits, others):
-    """Kits are kits, of a variant that there is; photos of other things are nobody's, and a person has to look."""
-    found, strange = retriever.match_products(kits), retriever.match_products(others)
+def test_match_products(retriever, kits, unrelated_photos):
+    """Kits match with their variant; unrelated photos are out of distribution and go to review."""
+    found, unknown = retriever.match_products(kits), retriever.match_products(unrelated_photos)
 
-    assert [recall.product for recall in found] == ["dosing_kit"] * len(kits)
-    assert {recall.variant for recall in found} <= {"blue-star", "red-drop", "yellow-leaf"}
-    assert [recall.review_reason for recall in found] == [""] * len(kits)
-    assert [recall.product for recall in strange] == [""] * len(others)
-    assert all(recall.review_reason.startswith("unlike every product known") for recall in strange)
-
-
-def test_documents_are_of_the_photos_product_and_within_the_budget(retriever, kits):
-    """The most alike come first; their text is told, and a good one's photo is shown."""
-    for recall in retriever.match_products(kits):
-        assert len(recall.documents) == retriever.knowledge.settings.budget
-        assert all(name.startswith("dosing_kit/") for name in recall.documents)
-        assert len(recall.notes) == len(recall.documents)
-        assert recall.reference is not None
-        assert recall.reference.parent.name == "references"
+    assert [match.product for match in found] == ["dosing_kit"] * len(kits)
+    assert {match.variant for match in found} <= {"blue-star", "red-drop", "yellow-leaf"}
+    assert [match.review_reason for match in found] == [""] * len(kits)
+    assert [match.product for match in unknown] == [""] * len(unrelated_photos)
+    assert all(match.review_reason.startswith("out of distribution") for match in unknown)
 
 
-def test_another_product_is_a_doubt(retriever, cards):
-    """A card where kits are expected goes to review, and the reason names the product."""
-    [recall] = route_of(retriever, cards)[:1]
+def test_documents_of_the_product(retriever, kits):
+    """Documents are of the matched product and within the budget, with texts and a reference photo."""
+    for match in retriever.match_products(kits):
+        assert len(match.documents) == retriever.knowledge.settings.budget
+        assert all(name.startswith("dosing_kit/") for name in match.documents)
+        assert len(match.notes) == len(match.documents)
+        assert match.reference is not None
+        assert match.reference.parent.name == "references"
 
-    assert recall.product == "card"
-    assert recall.reason == "shows another product: card"
+
+def test_unexpected_product(retriever, cards):
+    """A card instead of a kit goes to review, with the product as reason."""
+    [match] = route_cards(retriever, cards)[:1]
+
+    assert match.product == "card"
+    assert match.reason == "shows another product: card"
 
 
-def route_of(retriever, cards):
-    """Where the cards' own photos go."""
+def route_cards(retriever, cards):
+    """Route the cards' own photos."""
     return list(route_photos(retriever, cards / "images"))
 
 
-@pytest.mark.parametrize("how", ["nearest", "q2k"])
-def test_documents_are_drawn_as_the_settings_say(retriever, kits, how):
-    """Simply the most alike of the product, or those that Q2K draws."""
-    settings = retriever.knowledge.settings.model_copy(update={"draw": how, "budget": 2})
-    asked = replace(retriever, knowledge=replace(retriever.knowledge, settings=settings))
+@pytest.mark.parametrize("draw", ["nearest", "q2k"])
+def test_document_selection_setting(retriever, kits, draw):
+    """Documents are the nearest ones or sampled by Q2K, as set."""
+    settings = retriever.knowledge.settings.model_copy(update={"draw": draw, "budget": 2})
+    configured = replace(retriever, knowledge=replace(retriever.knowledge, settings=settings))
 
-    [recall] = asked.match_products(kits[:1])
+    [match] = configured.match_products(kits[:1])
 
-    key = retriever.sights.keys(kits[:1])[0]
-    own = [k for k, page in enumerate(retriever.sights.pages) if page.product == "dosing_kit"]
-    chosen = {"nearest": top_documents, "q2k": sample_documents}[how](retriever.sights.locks[own] @ key, 2)
-    assert recall.documents == tuple(retriever.sights.pages[own[k]].name for k in chosen)
+    key = retriever.index.embed_keys(kits[:1])[0]
+    own = [k for k, page in enumerate(retriever.index.pages) if page.product == "dosing_kit"]
+    chosen = {"nearest": top_documents, "q2k": sample_documents}[draw](retriever.index.locks[own] @ key, 2)
+    assert match.documents == tuple(retriever.index.pages[own[k]].name for k in chosen)
 
 
-def test_a_folder_of_mixed_photos_is_split(knowledge, retriever, kits, others, tmp_path):
-    """routes.csv has a row a photo; a file that is no photo goes to review with the reason."""
+def test_write_routes(knowledge, retriever, kits, unrelated_photos, tmp_path):
+    """routes.csv has a row per photo; an unreadable file goes to review with its reason."""
     for number, photo in enumerate(kits[:2]):
         camera.save_jpeg(tmp_path / "in" / f"kit{number}.jpg", photo)
-    camera.save_jpeg(tmp_path / "in" / "other.jpg", others[0])
+    camera.save_jpeg(tmp_path / "in" / "other.jpg", unrelated_photos[0])
     (tmp_path / "in" / "torn.jpg").write_bytes(b"no photo")
 
     found = write_routes(route_photos(replace(retriever, expected=""), tmp_path / "in"), tmp_path / "out")
@@ -133,27 +133,29 @@ def test_a_folder_of_mixed_photos_is_split(knowledge, retriever, kits, others, t
     ]  # fmt: skip
 
 
-def test_route_from_the_command_line(known, kits, tmp_path):
-    """Exit code 0 where each photo is somebody's."""
+def test_route_command(knowledge_folder, kits, tmp_path):
+    """The exit code is 0 if every photo has a product."""
     camera.save_jpeg(tmp_path / "in" / "kit.jpg", kits[0])
 
-    came = CliRunner().invoke(app, ["route", str(known), str(tmp_path / "in"), "--out", str(tmp_path / "out")])
+    result = CliRunner().invoke(
+        app, ["route", str(knowledge_folder), str(tmp_path / "in"), "--out", str(tmp_path / "out")]
+    )
 
-    assert (came.exit_code, came.output) == (0, "dosing_kit: 1 photos\n")
+    assert (result.exit_code, result.output) == (0, "dosing_kit: 1 photos\n")
 
 
-def test_products_without_a_bundle_are_told(knowledge):
-    """Before anything is predicted, all of them at once."""
+def test_missing_bundles(knowledge):
+    """All products without a bundle are reported before prediction."""
     with pytest.raises(DataError) as caught:
         find_bundles(knowledge)
 
     assert [problem.code for problem in caught.value.problems] == ["LC709", "LC709"]
-    assert 'no bundle of "card" is known' in str(caught.value)
-    assert 'the bundle of "dosing_kit" is not there' in str(caught.value)
+    assert 'no bundle is set for "card"' in str(caught.value)
+    assert 'the bundle of "dosing_kit" is missing' in str(caught.value)
 
 
-def test_any_dual_encoder_compares_photos(clip, cards, tmp_path):
-    """CLIP by its folder: pages are drafted with its features, of its own width."""
+def test_dual_encoder(clip, cards, tmp_path):
+    """A CLIP folder drafts pages with features of its own width."""
     draft_knowledge(SynthesisRequest(cards / "card.yaml", cards, tmp_path, 8, 0), encoder=str(clip))
     found = build_index(read_knowledge(tmp_path))
 
@@ -162,17 +164,17 @@ def test_any_dual_encoder_compares_photos(clip, cards, tmp_path):
 
 
 @pytest.mark.slow
-def test_a_bundle_compares_photos(cards, tiny_nano, tmp_path):
-    """`knowledge build --encoder BUNDLE`: by its vision tower; the folder finds it, also after both were moved."""
+def test_bundle_as_encoder(cards, tiny_nano, tmp_path):
+    """`knowledge build --encoder BUNDLE` works with its vision tower, also after both were moved."""
     spec = cards / "card.yaml"
     torch.manual_seed(0)
     model, processor = tiny_nano(load_spec(spec), width=64, decoder_layers=1, stem_width=32)
     write_bundle(tmp_path / "a" / "tiny", model=model, processor=processor, spec_file=spec, max_boxes=3)
-    told = ["build", str(spec), "--data", str(cards), "--out", str(tmp_path / "a" / "known"), "--count", "8"]
+    arguments = ["build", str(spec), "--data", str(cards), "--out", str(tmp_path / "a" / "known"), "--count", "8"]
 
-    came = CliRunner().invoke(app, ["knowledge", *told, "--encoder", str(tmp_path / "a" / "tiny")])
+    result = CliRunner().invoke(app, ["knowledge", *arguments, "--encoder", str(tmp_path / "a" / "tiny")])
 
-    assert (came.exit_code, came.exception) == (0, None)
+    assert (result.exit_code, result.exception) == (0, None)
     assert read_knowledge(tmp_path / "a" / "known").settings.encoder == "../tiny"
     (tmp_path / "a").rename(tmp_path / "b")
     found = build_index(read_knowledge(tmp_path / "b" / "known"))
@@ -180,37 +182,37 @@ def test_a_bundle_compares_photos(cards, tiny_nano, tmp_path):
     assert found.locks.shape == (4, 4 * 64)
     photos = [read_photo(path) for path in sorted((cards / "images").iterdir())]
     assert [
-        recall.product
-        for recall in DocumentRetriever(read_knowledge(tmp_path / "b" / "known"), found).match_products(photos)
+        match.product
+        for match in DocumentRetriever(read_knowledge(tmp_path / "b" / "known"), found).match_products(photos)
     ] == ["card"] * 12
     (tmp_path / "b" / "tiny" / "model.safetensors").write_bytes(b"other weights")
     with pytest.raises(BundleError, match="LC705"):
         build_index(read_knowledge(tmp_path / "b" / "known"))
 
 
-def test_features_of_another_encoder_are_told(copied, clip):
-    """An encoder of another dimension, put into knowledge.yaml by hand: one line with both."""
-    folder = copied()
+def test_features_of_another_encoder(copy_knowledge, clip):
+    """An encoder of another width is an error that names both."""
+    folder = copy_knowledge()
     (folder / "knowledge.yaml").write_text(f"logicls: 1\nencoder: {clip}\n")
 
-    with pytest.raises(DataError, match=r'LC704 has features of 512 numbers by "base .*gives 24'):
+    with pytest.raises(DataError, match=r'LC704 has features of width 512 by "base .*has width 24'):
         build_index(read_knowledge(folder))
 
 
-def test_what_is_no_encoder_is_told(checkpoint, tmp_path):
-    """A chat model has no photo's side by itself; a name that is not here is not fetched."""
+def test_invalid_encoder(checkpoint, tmp_path):
+    """A missing model or one without an image encoder is an error."""
     with pytest.raises(BundleError, match="LC510"):
         load_encoder("nobody/nothing", tmp_path)
     (tmp_path / "odd").mkdir()
     (tmp_path / "odd" / "config.json").write_text('{"model_type": "nothing"}')
-    with pytest.raises(BundleError, match="LC705 cannot compare photos"):
+    with pytest.raises(BundleError, match="LC705 is not an image encoder"):
         load_encoder("odd", tmp_path)
 
 
-def test_a_bundle_stays_the_same_encoder_when_an_expert_is_fitted(outfit, tmp_path):
-    """What lies beside the model's weights is no part of what it sees; other weights are another encoder."""
+def test_encoder_id(plugin_setup, tmp_path):
+    """An expert beside the weights does not change the encoder's id; other weights do."""
     bundle = tmp_path / "product"
-    shutil.copytree(outfit.bundle, bundle)
+    shutil.copytree(plugin_setup.bundle, bundle)
     before = load_encoder("product", tmp_path).id
     (bundle / "expert-patches.safetensors").unlink()
 
@@ -223,9 +225,9 @@ def test_a_bundle_stays_the_same_encoder_when_an_expert_is_fitted(outfit, tmp_pa
 
 
 @pytest.mark.parametrize(("gone", "code"), [("card/usual.safetensors", "LC706"), ("card/*/*.jpg", "LC707")])
-def test_what_a_product_lacks_is_told(copied, gone, code):
-    """No features, or no page with a photo."""
-    folder = copied()
+def test_incomplete_product(copy_knowledge, gone, code):
+    """Missing features or photos are errors."""
+    folder = copy_knowledge()
     for file in folder.glob(gone):
         file.unlink()
         page = file.with_suffix(".md")
@@ -236,6 +238,6 @@ def test_what_a_product_lacks_is_told(copied, gone, code):
         build_index(read_knowledge(folder))
 
 
-def test_settings_can_be_left_out():
-    """All but the version."""
+def test_default_settings():
+    """All settings but the version are optional."""
     assert KnowledgeConfig(logicls=1).draw == "nearest"

@@ -1,4 +1,4 @@
-"""Q2K: each equation against values worked out by hand, and what the draw is for."""
+"""Q2K sampling: each equation against values computed by hand."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ TWO = np.concatenate([np.linspace(0.88, 0.92, 10), np.linspace(0.18, 0.22, 10)])
 """Similarities in two groups: documents 0 to 9 are alike, 10 to 19 are not."""
 
 
-def test_density_is_a_gaussian_kernel_with_scotts_bandwidth():
-    """Of two similarities, 0 and 1: their standard deviation is 1/2, so the bandwidth is 2^(-1/5) / 2."""
+def test_density_value():
+    """Of similarities 0 and 1 the standard deviation is 1/2, so the bandwidth is 2^(-1/5) / 2."""
     width = 0.5 * 2**-0.2
     peak, across = 1 / (width * math.sqrt(2 * math.pi)), math.exp(-1 / (2 * width**2))
 
@@ -32,15 +32,15 @@ def test_density_is_a_gaussian_kernel_with_scotts_bandwidth():
     assert found == pytest.approx([math.log((peak + peak * across) / 2)] * 2)
 
 
-def test_density_is_largest_where_similarities_lie_close():
-    """Three of four are alike: each of them is more common than the fourth."""
+def test_density_of_close_similarities():
+    """Three of four are close: each is denser than the fourth."""
     found = log_density(np.array([0.5, 0.51, 0.49, 0.9]))
 
     assert found.argmax() == 0
     assert found.argmin() == 3
 
 
-def test_cluster_weights_are_those_of_the_equation():
+def test_cluster_weights_value():
     """W* = 0, ln 1/2 in one cluster, ln 1/4, 0 in the other, K = 4: W = (1 + 1/2) / 4 and (1/4 + 1) / 4."""
     density = np.array([0.0, math.log(0.5), math.log(0.25), 0.0])
 
@@ -49,8 +49,8 @@ def test_cluster_weights_are_those_of_the_equation():
     assert found == pytest.approx([0.375, 0.3125])
 
 
-def test_cluster_weights_do_not_change_where_all_densities_are_scaled():
-    """The largest W* is taken off: a density twice as high everywhere weighs the same."""
+def test_cluster_weights_scale():
+    """Scaling all densities does not change the weights."""
     density, numbers = np.array([0.3, -1.0, 0.1]), np.array([0, 1, 1])
 
     assert cluster_weights(density + math.log(2), numbers) == pytest.approx(cluster_weights(density, numbers))
@@ -65,8 +65,8 @@ def test_cluster_weights_do_not_change_where_all_densities_are_scaled():
         ((0.7, 0.3), (3, 3), 9, (3, 3)),
     ],
 )
-def test_the_budget_is_shared_out_in_proportion(weights, sizes, budget, expected):
-    """By largest remainders, no cluster giving more than it has."""
+def test_allocate_budget(weights, sizes, budget, expected):
+    """By largest remainders, no cluster beyond its size."""
     found = allocate_budget(np.array(weights), np.array(sizes), budget)
 
     assert tuple(found) == expected
@@ -76,8 +76,8 @@ def test_the_budget_is_shared_out_in_proportion(weights, sizes, budget, expected
     st.lists(st.tuples(st.floats(0, 1), st.integers(1, 6)), min_size=1, max_size=6),
     st.integers(1, 30),
 )
-def test_shares_use_the_budget_up(clusters_, budget):
-    """Whatever the weights: the budget is given or every document is, and none is given twice."""
+def test_budget_is_used_up(clusters_, budget):
+    """The budget or all documents are allocated, whatever the weights."""
     weights, sizes = (np.array(part) for part in zip(*clusters_, strict=True))
 
     found = allocate_budget(weights.astype(float), sizes, budget)
@@ -87,7 +87,7 @@ def test_shares_use_the_budget_up(clusters_, budget):
 
 
 @pytest.mark.parametrize("seed", [0, 1, 2])
-def test_mixture_finds_groups_that_lie_apart(seed):
+def test_mixture_separates_groups(seed):
     """No cluster has documents of both groups."""
     found = cluster_documents(TWO, seed)
 
@@ -95,14 +95,14 @@ def test_mixture_finds_groups_that_lie_apart(seed):
 
 
 @pytest.mark.parametrize("same", [[0.5], [0.5] * 7])
-def test_similarities_that_are_the_same_are_one_cluster(same):
-    """There is nothing to tell apart."""
+def test_equal_similarities(same):
+    """Equal similarities are one cluster."""
     assert set(cluster_documents(np.array(same), 0)) == {0}
 
 
 @pytest.mark.parametrize("seed", [0, 1, 2])
-def test_draw_takes_from_every_group_where_top_k_takes_from_one(seed):
-    """Both groups are as large and as dense: half of the budget is of each, the most alike of all first."""
+def test_sampling_covers_groups(seed):
+    """Sampling takes half of the budget from each equally dense group, top-k from one."""
     found = sample_documents(TWO, 4, seed)
 
     assert sum(number < 10 for number in found) == 2
@@ -110,6 +110,6 @@ def test_draw_takes_from_every_group_where_top_k_takes_from_one(seed):
     assert all(number < 10 for number in top_documents(TWO, 4))
 
 
-def test_a_budget_that_all_fit_in_takes_all():
-    """In the order of their similarity."""
+def test_large_budget():
+    """A larger budget returns all documents, sorted by similarity."""
     assert sample_documents(np.array([0.1, 0.9, 0.5]), 3) == [1, 2, 0]

@@ -1,4 +1,4 @@
-"""Experts from the command line and from a recipe."""
+"""Fitting of experts from a recipe and from the command line, and the bundle's default plug-ins."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from logicls.plugins.settings import ExpertSettings, ReasonerSettings, read_prod
 SETTINGS = ExpertSettings(cells=144, share=0.5, reach=1)
 
 
-def test_a_recipe_may_ask_for_one(bundle, dataset, tmp_path, capsys):
-    """`expert: {}` is the default one; it is fitted to the photos that the set was made of, once it is trained."""
+def test_recipe_fits_expert(bundle, dataset, tmp_path, capsys):
+    """An expert section fits an expert to the dataset's good photos after training."""
     (tmp_path / "recipe.yaml").write_text("model: nano\nexpert: {cells: 144, share: 0.5, reach: 1}\n")
     (tmp_path / "synth.json").write_text(json.dumps({"data": str(dataset)}))
 
@@ -25,18 +25,18 @@ def test_a_recipe_may_ask_for_one(bundle, dataset, tmp_path, capsys):
     add_expert(tmp_path, bundle.path, SETTINGS)
 
     assert read_default_plugins(bundle.path) == DefaultPlugins(expert="patches")
-    assert "expert patches: on average" in capsys.readouterr().out.replace("\n", " ")
+    assert "expert patches: expected overkill" in capsys.readouterr().out.replace("\n", " ")
 
 
-def test_photos_that_are_gone(bundle, tmp_path):
-    """A set whose photos were moved cannot say what is good."""
-    with pytest.raises(DataError, match="are not there") as caught:
+def test_missing_good_photos(bundle, tmp_path):
+    """A dataset whose good photos are missing is an error: LC406."""
+    with pytest.raises(DataError, match="are missing") as caught:
         add_expert(tmp_path, bundle.path, SETTINGS)
     assert [problem.code for problem in caught.value.problems] == ["LC406"]
 
 
-def test_one_plug_in_leaves_the_others_standing(tmp_path):
-    """What stands is written beside what is there."""
+def test_defaults_are_merged(tmp_path):
+    """A new default plug-in does not remove the others."""
     set_default_plugins(tmp_path, reasoner="latent")
     set_default_plugins(tmp_path, expert="patches")
 
@@ -44,8 +44,8 @@ def test_one_plug_in_leaves_the_others_standing(tmp_path):
 
 
 @pytest.mark.parametrize("text", ["[]", "{", '{"expert": 7}', '{"exprt": "patches"}'])
-def test_what_stands_cannot_be_read(tmp_path, text):
-    """Each is told, and nothing is guessed."""
+def test_invalid_plugins_file(tmp_path, text):
+    """An invalid plugins.json is an error: LC723."""
     (tmp_path / "plugins.json").write_text(text)
 
     with pytest.raises(BundleError) as caught:
@@ -53,9 +53,9 @@ def test_what_stands_cannot_be_read(tmp_path, text):
     assert [problem.code for problem in caught.value.problems] == ["LC723"]
 
 
-def test_help_is_there():
-    """`logicls expert fit` says what it takes."""
-    shown = CliRunner().invoke(app, ["expert", "fit", "--help"])
+def test_help():
+    """`logicls expert fit --help` lists its options."""
+    result = CliRunner().invoke(app, ["expert", "fit", "--help"])
 
-    assert shown.exit_code == 0
-    assert "--data" in shown.output
+    assert result.exit_code == 0
+    assert "--data" in result.output
