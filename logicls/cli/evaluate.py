@@ -16,12 +16,12 @@ from logicls.errors import DataError, Problem
 if TYPE_CHECKING:
     from logicls.constraints.spec.models import Spec
     from logicls.data.coco import Dataset
-    from logicls.evaluation import Scoreboard
+    from logicls.evaluation import EvaluationMetrics
     from logicls.evaluation.agreement.decisions import Decision
-    from logicls.evaluation.agreement.repeatability import Repeats
-    from logicls.evaluation.agreement.statistics import Study
-    from logicls.evaluation.faithfulness import Faithfulness, Sample
-    from logicls.evaluation.mvtec_loco_scores import LocoScore
+    from logicls.evaluation.agreement.repeatability import RepeatOptions
+    from logicls.evaluation.agreement.statistics import AgreementStudy
+    from logicls.evaluation.faithfulness import Faithfulness, TrialSample
+    from logicls.evaluation.mvtec_loco_scores import LocoMetrics
     from logicls.records import Outcome
 
 console = Console()
@@ -50,7 +50,7 @@ def evaluate(
     as_json: JSON = False,
 ) -> None:
     """Hold verdicts against the truth."""
-    from logicls.evaluation.faithfulness import Sample
+    from logicls.evaluation.faithfulness import TrialSample
 
     _check_options(
         faithfulness, {"--bundle": bundle, "--images": images, "--data": data, "--sample": sample, "--seed": seed}
@@ -59,7 +59,7 @@ def evaluate(
     faithfulness_result = None
     if bundle and images:
         faithfulness_result = _measure_faithfulness(
-            verdicts_dir, bundle, images, data, Sample(sample or DEFAULT_TRIALS, seed or 0), is_quiet=as_json
+            verdicts_dir, bundle, images, data, TrialSample(sample or DEFAULT_TRIALS, seed or 0), is_quiet=as_json
         )
     metrics = _write_metrics(out, board, loco, faithfulness_result)
     if as_json:
@@ -69,7 +69,7 @@ def evaluate(
     console.print(str(out / "metrics.json"), soft_wrap=True)
 
 
-def write_scoreboard(verdicts_dir: Path, truth: Path, out: Path) -> Scoreboard:
+def write_scoreboard(verdicts_dir: Path, truth: Path, out: Path) -> EvaluationMetrics:
     """Hold verdicts against truth.csv, and write metrics.json."""
     board, _ = _score(verdicts_dir, truth)
     _write_metrics(out, board, None, None)
@@ -90,30 +90,30 @@ def _check_options(faithfulness: bool, options: dict[str, object]) -> None:
         raise DataError(problems)
 
 
-def _score(verdicts_dir: Path, truth: Path) -> tuple[Scoreboard, LocoScore | None]:
-    from logicls.evaluation import read_truth, score
+def _score(verdicts_dir: Path, truth: Path) -> tuple[EvaluationMetrics, LocoMetrics | None]:
+    from logicls.evaluation import read_truth, compute_metrics
     from logicls.predict.folder.runner import read_verdicts
 
     verdicts = read_verdicts(verdicts_dir / "verdicts.jsonl")
     if not truth.is_dir():
-        return score(verdicts, read_truth(truth)), None
+        return compute_metrics(verdicts, read_truth(truth)), None
     from logicls.evaluation.mvtec_loco import read_loco
-    from logicls.evaluation.mvtec_loco_scores import place, rules_truth, score_loco
+    from logicls.evaluation.mvtec_loco_scores import match_verdicts, rule_truth, compute_loco_metrics
 
     product = read_loco(truth)
-    matched, others = place(verdicts, product)
-    rule_truth = rules_truth(product, matched)
-    board = score([verdict for verdict in matched.values() if verdict.photo in rule_truth], rule_truth)
-    return board, score_loco(product, matched, left_out=len(others))
+    matched, others = match_verdicts(verdicts, product)
+    rule_truth = rule_truth(product, matched)
+    board = compute_metrics([verdict for verdict in matched.values() if verdict.photo in rule_truth], rule_truth)
+    return board, compute_loco_metrics(product, matched, ignored_verdicts=len(others))
 
 
 def _measure_faithfulness(
-    verdicts_dir: Path, bundle: Path, images: Path, data: Path | None, sample: Sample, *, is_quiet: bool
+    verdicts_dir: Path, bundle: Path, images: Path, data: Path | None, sample: TrialSample, *, is_quiet: bool
 ) -> Faithfulness:
     """Look at a sample again. Where it is `quiet`, progress goes to standard error."""
-    from logicls.evaluation.faithfulness import faithfulness
+    from logicls.evaluation.faithfulness import measure_faithfulness
     from logicls.predict.folder.runner import read_verdicts
-    from logicls.predict.readers.protocol import make_reader
+    from logicls.predict.readers.factory import make_reader
     from logicls.predict.self_test import open_bundle
     from logicls.report.progress import show_progress
 
@@ -123,7 +123,9 @@ def _measure_faithfulness(
     progress_console = Console(stderr=True) if is_quiet else console
     with show_progress("faithful", sample.size * (2 if dataset else 1), progress_console) as counter:
         verdicts = read_verdicts(verdicts_dir / "verdicts.jsonl")
-        return faithfulness(make_reader(opened), verdicts, images, sample, data=dataset, done=counter.add)
+        return measure_faithfulness(
+            make_reader(opened), verdicts, images, sample, data=dataset, on_progress=counter.add
+        )
 
 
 def _read_matching_dataset(data: Path, spec: Spec) -> Dataset:
@@ -139,7 +141,7 @@ def _read_matching_dataset(data: Path, spec: Spec) -> Dataset:
 
 
 def _write_metrics(
-    out: Path, board: Scoreboard, loco: LocoScore | None, faithfulness_result: Faithfulness | None
+    out: Path, board: EvaluationMetrics, loco: LocoMetrics | None, faithfulness_result: Faithfulness | None
 ) -> dict[str, object]:
     from logicls.io.atomic import write_text
 
@@ -150,7 +152,7 @@ def _write_metrics(
     return metrics
 
 
-def _print(board: Scoreboard, loco: LocoScore | None, faithfulness_result: Faithfulness | None) -> None:
+def _print(board: EvaluationMetrics, loco: LocoMetrics | None, faithfulness_result: Faithfulness | None) -> None:
     from logicls.report.console import print_faithfulness, print_loco, print_scoreboard
 
     print_scoreboard(board, console)
@@ -178,15 +180,15 @@ def study(
     """Attribute agreement: the bundle decides on photos several times, beside people, against the truth."""
     from logicls.evaluation import read_truth
     from logicls.evaluation.agreement.decisions import read_decisions, write_decisions
-    from logicls.evaluation.agreement.repeatability import Repeats, check_photos
-    from logicls.evaluation.agreement.statistics import study as figures
+    from logicls.evaluation.agreement.repeatability import RepeatOptions, check_photos
+    from logicls.evaluation.agreement.statistics import analyze_agreement as figures
     from logicls.report.console import print_study
 
     true_violations = read_truth(truth)
     human_decisions = read_decisions(inspectors, true_violations) if inspectors else ()
     check_photos(tuple(true_violations), images)
     progress_console = Console(stderr=True) if as_json else console
-    repeats = Repeats(trials, seed)
+    repeats = RepeatOptions(trials, seed)
     decisions = (
         *_repeat_decisions(
             bundle, images, tuple(true_violations), strength, repeats, out=out, console=progress_console
@@ -209,34 +211,39 @@ def _repeat_decisions(
     images: Path,
     photos: tuple[str, ...],
     strength: float,
-    repeats: Repeats,
+    repeats: RepeatOptions,
     *,
     out: Path,
     console: Console,
 ) -> tuple[Decision, ...]:
     """The bundle's decisions; those that an earlier run has left in `out` are gone on from."""
-    from logicls.evaluation.agreement.repeatability import decide_again, retake
-    from logicls.evaluation.agreement.storage import kept
+    from logicls.evaluation.agreement.repeatability import repeat_decisions, make_retake
+    from logicls.evaluation.agreement.storage import open_decision_log
     from logicls.io.resources import resource_path
     from logicls.predict.decision import load_decision_model
-    from logicls.predict.readers.protocol import make_reader
+    from logicls.predict.readers.factory import make_reader
     from logicls.predict.self_test import open_bundle
     from logicls.report.progress import show_progress
-    from logicls.synth.augmentation import load_augmentation_settings
+    from logicls.synth.settings import load_augmentation_settings
 
     cli_train.silence_progress_bars()
     opened = open_bundle(bundle)
-    again = retake(opened.spec, load_augmentation_settings(resource_path("synth/augment.yaml")), strength)
+    again = make_retake(opened.spec, load_augmentation_settings(resource_path("synth/augment.yaml")), strength)
     manifest = {
         "bundle": opened.id, "thresholds": load_decision_model(opened).thresholds.id, "photos": str(images.resolve()),
         "strength": strength, "seed": repeats.seed,
     }  # fmt: skip
     total = len(photos) * repeats.trials
-    with kept(out / "decisions.jsonl", manifest) as finished, show_progress("study", total, console) as counter:
-        return tuple(decide_again(make_reader(opened), photos, images, again, repeats, kept=finished, done=counter.add))
+    with (
+        open_decision_log(out / "decisions.jsonl", manifest) as finished,
+        show_progress("study", total, console) as counter,
+    ):
+        return tuple(
+            repeat_decisions(make_reader(opened), photos, images, again, repeats, log=finished, on_progress=counter.add)
+        )
 
 
-def _write_study(out: Path, result: Study, settings: Mapping[str, object]) -> dict[str, object]:
+def _write_study(out: Path, result: AgreementStudy, settings: Mapping[str, object]) -> dict[str, object]:
     from logicls.evaluation.agreement.storage import study_to_json
     from logicls.io.atomic import write_text
 

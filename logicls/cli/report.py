@@ -153,22 +153,22 @@ def compare_with_truth(out: Path, truth: Path) -> TruthComparison:
 
     Reliability is that of metrics.json in `out`, if it has any.
     """
-    from logicls.evaluation import read_truth, score
+    from logicls.evaluation import read_truth, compute_metrics
     from logicls.evaluation.mvtec_loco import read_loco
-    from logicls.evaluation.mvtec_loco_scores import place, rules_truth
+    from logicls.evaluation.mvtec_loco_scores import match_verdicts, rule_truth
     from logicls.predict.folder.runner import read_verdicts
     from logicls.report.summary import TruthComparison, read_reliability
 
     lines, reliability = out / "verdicts.jsonl", read_reliability(out / "metrics.json")
     if not truth.is_dir():
         true_violations = read_truth(truth)
-        return TruthComparison(true_violations, score(read_verdicts(lines), true_violations), reliability)
+        return TruthComparison(true_violations, compute_metrics(read_verdicts(lines), true_violations), reliability)
     product = read_loco(truth)
-    matched, _ = place(read_verdicts(lines), product)
-    true_violations = rules_truth(product, matched)
+    matched, _ = match_verdicts(read_verdicts(lines), product)
+    true_violations = rule_truth(product, matched)
     return TruthComparison(
         true_violations,
-        score([v for v in matched.values() if v.photo in true_violations], true_violations),
+        compute_metrics([v for v in matched.values() if v.photo in true_violations], true_violations),
         reliability,
     )
 

@@ -10,14 +10,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from logicls.errors import DataError, Problem, relative
+from logicls.errors import DataError, Problem, relative_path
 
 Row = Mapping[str, str]
 """Column → what stands there, without spaces around it."""
 
 
 @dataclass(frozen=True, slots=True)
-class Codes:
+class TableCodes:
     """How the problems of one kind of table are called."""
 
     unreadable: str
@@ -27,7 +27,7 @@ class Codes:
 
 
 @dataclass(frozen=True, slots=True)
-class Rows:
+class Table:
     """A table as it was read; rows of another length are problems, not rows."""
 
     file: str
@@ -36,13 +36,13 @@ class Rows:
     problems: tuple[Problem, ...]
 
 
-def read_rows(path: Path, columns: Sequence[str], codes: Codes, *, length_advice: str = "") -> Rows:
+def read_rows(path: Path, columns: Sequence[str], codes: TableCodes, *, length_advice: str = "") -> Table:
     """The rows that are not blank.
 
     Raises:
         DataError: It cannot be read, has not all of the columns, or no row.
     """
-    file = relative(path)
+    file = relative_path(path)
     try:
         with path.open(encoding="utf-8-sig", newline="") as stream:
             reader = csv.reader(stream)
@@ -59,7 +59,7 @@ def read_rows(path: Path, columns: Sequence[str], codes: Codes, *, length_advice
         raise DataError([Problem(codes.column, f'no column "{name}".', file, 1, 1, advice) for name in missing])
     if not rows:
         raise DataError(Problem(codes.empty, "names no photo.", file, 1, 1, "Write one line a photo."))
-    return Rows(file, *_whole(file, head, rows, codes.length, length_advice))
+    return Table(file, *_whole(file, head, rows, codes.length, length_advice))
 
 
 def _whole(
@@ -73,7 +73,7 @@ def _whole(
 
 Truth = Mapping[str, tuple[str, ...]]
 """Photo → the violations it has; empty for a good one."""
-CODES = Codes(unreadable="LC240", column="LC241", length="LC242", empty="LC246")
+TRUTH_CODES = TableCodes(unreadable="LC240", column="LC241", length="LC242", empty="LC246")
 
 
 def read_truth(path: Path) -> dict[str, tuple[str, ...]]:
@@ -83,10 +83,10 @@ def read_truth(path: Path) -> dict[str, tuple[str, ...]]:
         DataError: All that is wrong with it (LC240 to LC246), with the line.
     """
     advice = "Put ';' between several violations."
-    return _truth_of_rows(read_rows(path, ("image", "violations"), CODES, length_advice=advice))
+    return _truth_of_rows(read_rows(path, ("image", "violations"), TRUTH_CODES, length_advice=advice))
 
 
-def _truth_of_rows(table: Rows) -> dict[str, tuple[str, ...]]:
+def _truth_of_rows(table: Table) -> dict[str, tuple[str, ...]]:
     truth: dict[str, tuple[str, ...]] = {}
     lines: dict[str, int] = {}
     problems = list(table.problems)

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 
-class Share(Protocol):
+class HasInterval(Protocol):
     """A share that has an interval."""
 
     @property
@@ -26,26 +26,26 @@ class Rate:
     """`count` out of `of`."""
 
     count: int
-    of: int
+    total: int
 
     @property
     def value(self) -> float | None:
         """The share, 0 to 1; None where there was nothing to count."""
-        return self.count / self.of if self.of else None
+        return self.count / self.total if self.total else None
 
     @property
     def ci95(self) -> tuple[float, float] | None:
         """Two-sided exact 95 % interval of the share; None where there was nothing to count."""
-        return clopper_pearson(self.count, self.of) if self.of else None
+        return clopper_pearson(self.count, self.total) if self.total else None
 
 
-def rate_of(hits: Iterable[bool]) -> Rate:
+def estimate_rate(successes: Iterable[bool]) -> Rate:
     """How many of them are true."""
-    listed = list(hits)
+    listed = list(successes)
     return Rate(sum(listed), len(listed))
 
 
-def clopper_pearson(count: float, of: int, confidence: float = 0.95) -> tuple[float, float]:
+def clopper_pearson(count: float, total: int, confidence: float = 0.95) -> tuple[float, float]:
     """Two-sided exact interval of a share: both tails hold (1 - confidence) / 2.
 
     A count between two whole numbers has an interval between theirs.
@@ -56,12 +56,12 @@ def clopper_pearson(count: float, of: int, confidence: float = 0.95) -> tuple[fl
     from scipy.stats import beta
 
     tail = (1 - confidence) / 2
-    low = float(beta.ppf(tail, count, of - count + 1)) if count else 0.0
-    high = float(beta.ppf(1 - tail, count + 1, of - count)) if count < of else 1.0
+    low = float(beta.ppf(tail, count, total - count + 1)) if count else 0.0
+    high = float(beta.ppf(1 - tail, count + 1, total - count)) if count < total else 1.0
     return low, high
 
 
-def escape_claim(escape: Rate, goal: float = 0.01) -> str:
+def describe_escape_bound(escape: Rate, goal: float = 0.01) -> str:
     """The upper bound that the escapes allow (one-sided, 95 %), and the bad photos needed to claim `goal`.
 
     >>> escape_claim(Rate(0, 40))
@@ -69,7 +69,7 @@ def escape_claim(escape: Rate, goal: float = 0.01) -> str:
     """
     from scipy.stats import beta, binom
 
-    count, of = escape.count, escape.of
+    count, of = escape.count, escape.total
     if not of:
         return "The truth has no bad photo: nothing can be said about escapes."
     bound = float(beta.ppf(0.95, count + 1, of - count)) if count < of else 1.0

@@ -44,7 +44,7 @@ class DefectKind:
     relative_saturation: bool
 
 
-class _Entry(BaseModel):
+class _DefectEntry(BaseModel):
     """One entry as it is written; other keys are passed over."""
 
     model_config = ConfigDict(strict=True)
@@ -61,7 +61,7 @@ class _Entry(BaseModel):
         return self
 
 
-def read_config(path: Path) -> tuple[DefectKind, ...]:
+def read_defects_config(path: Path) -> tuple[DefectKind, ...]:
     """The kinds of defects, in the file's order.
 
     Raises:
@@ -70,11 +70,11 @@ def read_config(path: Path) -> tuple[DefectKind, ...]:
     file = relative_path(path)
     try:
         content = path.read_text(encoding="utf-8-sig")
-        entries = TypeAdapter(list[_Entry]).validate_json(content)
+        entries = TypeAdapter(list[_DefectEntry]).validate_json(content)
     except (OSError, UnicodeDecodeError) as error:
         raise DataError(Problem("LC651", f"cannot be read: {error}.", file)) from error
     except ValidationError as error:
-        raise DataError([Problem("LC651", _told(e["loc"], e["msg"]), file) for e in error.errors()]) from error
+        raise DataError([Problem("LC651", _error_to_text(e["loc"], e["msg"]), file) for e in error.errors()]) from error
     values = [entry.pixel_value for entry in entries]
     repeated = sorted({value for value in values if values.count(value) > 1})
     if repeated or not entries:
@@ -85,7 +85,7 @@ def read_config(path: Path) -> tuple[DefectKind, ...]:
     )
 
 
-def _told(place: tuple[int | str, ...], message: str) -> str:
+def _error_to_text(place: tuple[int | str, ...], message: str) -> str:
     where = f"entry {int(place[0]) + 1}, " if place and isinstance(place[0], int) else ""
     key = f"{place[1]}: " if len(place) > 1 else ""
     return f"{where}{key}{message[:1].lower()}{message[1:]}."
@@ -96,15 +96,15 @@ SPLITS = (GOOD, LOGICAL, STRUCTURAL)
 
 
 @dataclass(frozen=True, slots=True)
-class Region:
+class DefectRegion:
     """One defect on one photo."""
 
     file: Path
     kind: DefectKind
 
-    def pixels(self) -> Bool[np.ndarray, "height width"]:
+    def read_mask(self) -> Bool[np.ndarray, "height width"]:
         """Where it is."""
-        return np.asarray(_opened(self.file) != 0)
+        return np.asarray(_read_mask(self.file) != 0)
 
     def saturation(self, area: int) -> int:
         """Pixels of it, of `area` in all, that have to be found for it to count as found wholly; at least 1."""
@@ -123,7 +123,7 @@ class LocoPhoto:
     width: int
     """Pixels."""
     height: int
-    regions: tuple[Region, ...] = ()
+    regions: tuple[DefectRegion, ...] = ()
 
     @property
     def defects(self) -> tuple[str, ...]:
@@ -139,7 +139,7 @@ class LocoProduct:
     photos: tuple[LocoPhoto, ...]
     kinds: tuple[DefectKind, ...]
 
-    def of(self, split: str) -> tuple[LocoPhoto, ...]:
+    def photos_of(self, split: str) -> tuple[LocoPhoto, ...]:
         """The photos of a split."""
         return tuple(photo for photo in self.photos if photo.split == split)
 
@@ -158,7 +158,7 @@ def read_loco(root: Path) -> LocoProduct:
     if missing:
         advice = "Give truth.csv, or the folder of one product of MVTec LOCO AD as it was unpacked."
         raise DataError([Problem("LC650", f'has no "{name}".', relative_path(root), advice=advice) for name in missing])
-    reader = _Reader(root, read_config(root / CONFIG))
+    reader = _SplitReader(root, read_defects_config(root / CONFIG))
     photos = [photo for split in (GOOD, *anomalous) for photo in reader.split(split)]
     if reader.problems:
         raise DataError(reader.problems)
@@ -166,7 +166,7 @@ def read_loco(root: Path) -> LocoProduct:
 
 
 @dataclass(frozen=True, slots=True)
-class _Reader:
+class _SplitReader:
     """Reads splits, and gathers what is wrong."""
 
     root: Path
@@ -191,7 +191,7 @@ class _Reader:
             regions = () if split == GOOD else tuple(self.regions(split, file, size))
             yield LocoPhoto(file.relative_to(self.root / "test").as_posix(), split, *size, regions)
 
-    def regions(self, split: str, photo: Path, size: tuple[int, int]) -> Iterator[Region]:
+    def regions(self, split: str, photo: Path, size: tuple[int, int]) -> Iterator[DefectRegion]:
         folder = self.root / "ground_truth" / split / photo.stem
         files = sorted(folder.glob("*.png"))
         if not files:
@@ -199,17 +199,17 @@ class _Reader:
             advice = f"Put its masks into ground_truth/{split}/{photo.stem}/."
             self.problems.append(Problem("LC653", message, relative_path(folder), advice=advice))
         for file in files:
-            found = _kind(file, size, self.kinds)
+            found = _identify_kind(file, size, self.kinds)
             if isinstance(found, Problem):
                 self.problems.append(found)
             else:
-                yield Region(file, found)
+                yield DefectRegion(file, found)
 
 
-def _kind(file: Path, size: tuple[int, int], kinds: tuple[DefectKind, ...]) -> DefectKind | Problem:
+def _identify_kind(file: Path, size: tuple[int, int], kinds: tuple[DefectKind, ...]) -> DefectKind | Problem:
     """The kind of a region, by the one value that its pixels have; or what is wrong with it."""
     try:
-        mask = _opened(file)
+        mask = _read_mask(file)
     except (OSError, ValueError) as error:
         return Problem("LC652", f"is not a grey picture that can be read: {error}.", relative_path(file))
     if mask.shape != (size[1], size[0]):
@@ -228,7 +228,7 @@ def _kind(file: Path, size: tuple[int, int], kinds: tuple[DefectKind, ...]) -> D
     return kind
 
 
-def _opened(file: Path) -> np.ndarray:
+def _read_mask(file: Path) -> np.ndarray:
     with Image.open(file, formats=["PNG"]) as image:
         if image.mode not in ("L", "1"):
             raise ValueError(f'its mode is "{image.mode}"')

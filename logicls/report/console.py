@@ -12,33 +12,33 @@ from rich.table import Table
 from rich.text import Text
 
 from logicls.errors import count_text
-from logicls.evaluation import Scoreboard
+from logicls.evaluation import EvaluationMetrics
 from logicls.evaluation.agreement.statistics import (
     EFFECTIVENESS,
     FALSE_ALARM,
     MISS,
     Appraisal,
     Kappa,
-    Repeated,
-    Study,
-    grade,
-    kappa_word,
+    DecisionRate,
+    AgreementStudy,
+    grade_value,
+    grade_kappa,
 )
 from logicls.evaluation.agreement.statistics import (
-    notes as study_notes,
+    study_notes as study_notes,
 )
 from logicls.evaluation.faithfulness import Faithfulness
-from logicls.evaluation.intervals import Rate, Share
-from logicls.evaluation.mvtec_loco_scores import LIMITS, Areas, LocoScore
-from logicls.evaluation.necessity import Trials
+from logicls.evaluation.intervals import Rate, HasInterval
+from logicls.evaluation.mvtec_loco_scores import LIMITS, SproAreas, LocoMetrics
+from logicls.evaluation.necessity import FaithfulnessTest
 from logicls.synth.dataset_card import DatasetSummary, format_shares, summary_tables, table_total
 
 
-def print_scoreboard(board: Scoreboard, console: Console) -> None:
+def print_scoreboard(board: EvaluationMetrics, console: Console) -> None:
     """Print the rates with their confidence intervals, the scores per violation, and the escape-rate claim."""
     rates = Table("", "share", "95 % interval", "count", title=count_text(board.n, "photo"), title_justify="left")
     for name, rate in rate_rows(board):
-        rates.add_row(name, format_percent(rate.value), format_interval(rate), f"{rate.count} of {rate.of}")
+        rates.add_row(name, format_percent(rate.value), format_interval(rate), f"{rate.count} of {rate.total}")
     for name, value in figure_rows(board):
         rates.add_row(name, format_figure(value), "", "")
     violations = Table("violation", "n", "precision", "recall", "F1", "AUROC")
@@ -54,32 +54,32 @@ def print_scoreboard(board: Scoreboard, console: Console) -> None:
         console.print(Text(note))
 
 
-def rate_rows(board: Scoreboard) -> tuple[tuple[str, Rate], ...]:
+def rate_rows(board: EvaluationMetrics) -> tuple[tuple[str, Rate], ...]:
     """Return every rate with its label."""
     return (
-        ("escape rate", board.escape),
-        ("overkill rate", board.overkill),
-        ("review rate", board.review),
+        ("escape rate", board.escape_rate),
+        ("overkill rate", board.overkill_rate),
+        ("review rate", board.review_rate),
         ("exact match", board.exact_match),
         ("exact match, reviews excluded", board.exact_match_without_review),
         ("stated = derived violations", board.agreement),
     )
 
 
-def figure_rows(board: Scoreboard) -> tuple[tuple[str, float | None], ...]:
+def figure_rows(board: EvaluationMetrics) -> tuple[tuple[str, float | None], ...]:
     """Return every other score with its label."""
     return ("macro F1", board.macro_f1), ("micro F1", board.micro_f1), ("AUROC", board.auroc)
 
 
-def notes(board: Scoreboard, max_names: int = 10) -> tuple[str, ...]:
+def notes(board: EvaluationMetrics, max_names: int = 10) -> tuple[str, ...]:
     """Return the escape-rate claim, and notes about photos and violations that could not be matched."""
-    sentences = [board.claim]
+    sentences = [board.escape_bound]
     if board.unlabelled:
         verdicts, names = count_text(len(board.unlabelled), "verdict"), _join_names(board.unlabelled, max_names)
         sentences.append(f"{verdicts} without ground truth, not evaluated: {names}.")
-    if board.unknown:
+    if board.unknown_violations:
         sentences.append(
-            f"Violations in the ground truth that the spec does not declare: {_join_names(board.unknown, max_names)}."
+            f"Violations in the ground truth that the spec does not declare: {_join_names(board.unknown_violations, max_names)}."
         )
     return tuple(sentences)
 
@@ -94,7 +94,7 @@ def format_figure(value: float | None) -> str:
     return "–" if value is None else f"{value:.3f}"
 
 
-def format_interval(rate: Share) -> str:
+def format_interval(rate: HasInterval) -> str:
     """Format the 95 % confidence interval of a rate as `1.2 – 30.8 %`; a dash if it is undefined."""
     if rate.ci95 is None:
         return "–"
@@ -124,14 +124,14 @@ def print_dataset_summary(counts: DatasetSummary, console: Console) -> None:
         console.print(Text(message), soft_wrap=True)
 
 
-def print_loco(score: LocoScore, console: Console) -> None:
+def print_loco(score: LocoMetrics, console: Console) -> None:
     """Print the scores per split and defect, and the number of verdicts that were not evaluated."""
     heads = [f"sPRO to {limit:g}" for limit in LIMITS]
     splits = Table(
         "anomalies", "n", "AUROC", *heads, "fail rate", "pass rate", title="MVTec LOCO", title_justify="left"
     )
     for split in score.splits:
-        rates = format_percent(split.failed.value), format_percent(split.escape.value)
+        rates = format_percent(split.fail_rate.value), format_percent(split.escape_rate.value)
         splits.add_row(split.name, str(split.n), format_figure(split.auroc), *_area_cells(split.spro), *rates)
     splits.add_row("mean", "", format_figure(score.mean_auroc), *_area_cells(score.mean_spro), "", "")
     _print_table(splits, console)
@@ -139,19 +139,21 @@ def print_loco(score: LocoScore, console: Console) -> None:
     for d in score.defects:
         recall = (format_percent(d.recall.value), format_interval(d.recall)) if d.recall else ("no rule", "")
         defects.add_row(
-            Text(d.name), d.split, str(d.n), format_figure(d.auroc), *recall, format_percent(d.failed.value)
+            Text(d.name), d.split, str(d.n), format_figure(d.auroc), *recall, format_percent(d.fail_rate.value)
         )
     _print_table(defects, console)
     chance_level = ", ".join(f"{limit / 2:g}" for limit in LIMITS)
     console.print(Text(f"sPRO rates the boxes cited by violated rules; an uninformative map scores {chance_level}."))
-    if score.left_out:
-        console.print(Text(f"{count_text(score.left_out, 'verdict')} on photos outside the test set, not evaluated."))
+    if score.ignored_verdicts:
+        console.print(
+            Text(f"{count_text(score.ignored_verdicts, 'verdict')} on photos outside the test set, not evaluated.")
+        )
 
 
 def print_faithfulness(result: Faithfulness, console: Console) -> None:
     """Print the three faithfulness tests with their categories, and some of the failed trials."""
     table = Table("faithfulness", "category", "share", "95 % interval", "count", title_justify="left")
-    tests: list[tuple[str, Trials]] = [
+    tests: list[tuple[str, FaithfulnessTest]] = [
         ("cited region blanked: answer changes", result.necessity),
         ("only cited region visible: answer unchanged", result.sufficiency),
     ]
@@ -159,11 +161,11 @@ def print_faithfulness(result: Faithfulness, console: Console) -> None:
         tests.append(("one edit violates only its rule", result.counterfactual))
     for name, tested in tests:
         table.add_section()
-        for kind, rate in (("all", tested.rate), *tested.kinds):
+        for kind, rate in (("all", tested.rate), *tested.rates_by_kind):
             table.add_row(name if kind == "all" else "", kind, *_rate_row(rate))
     _print_table(table, console, left=2)
     for name, tested in tests:
-        failed = [trial.told for trial in tested.trials if not trial.passed]
+        failed = [trial.description for trial in tested.trials if not trial.has_passed]
         if failed:
             console.print(Text(f"{name} failed on {_join_sentences(failed)}."))
     if result.counterfactual is None:
@@ -171,10 +173,10 @@ def print_faithfulness(result: Faithfulness, console: Console) -> None:
 
 
 def _rate_row(rate: Rate) -> tuple[str, str, str]:
-    return format_percent(rate.value), format_interval(rate), f"{rate.count} of {rate.of}"
+    return format_percent(rate.value), format_interval(rate), f"{rate.count} of {rate.total}"
 
 
-def _area_cells(areas: Areas) -> list[str]:
+def _area_cells(areas: SproAreas) -> list[str]:
     return [format_figure(dict(areas).get(limit)) for limit in LIMITS]
 
 
@@ -192,9 +194,9 @@ StudyCells = tuple[str, str, str, str]
 """Value, confidence interval, count, and AIAG rating."""
 
 
-def print_study(result: Study, console: Console) -> None:
+def print_study(result: AgreementStudy, console: Console) -> None:
     """Print the appraisal of each inspector, the agreement between inspectors, and notes."""
-    title = f"{count_text(result.photos, 'photo')}, {result.bad:,} of them bad"
+    title = f"{count_text(result.photos, 'photo')}, {result.defective:,} of them bad"
     table = Table("inspector", "", "value", "95 % interval", "count", "AIAG rating", title=title, title_justify="left")
     for appraisal in result.appraisals:
         table.add_section()
@@ -216,30 +218,34 @@ def print_study(result: Study, console: Console) -> None:
 
 
 def _appraisal_rows(appraisal: Appraisal) -> dict[str, StudyCells]:
-    without = {"  reviews excluded": _rate_cells(appraisal.decided)} if appraisal.review.count else {}
+    without = (
+        {"  reviews excluded": _rate_cells(appraisal.effectiveness_without_review)}
+        if appraisal.review_rate.count
+        else {}
+    )
     return {
         "within-inspector agreement": _rate_cells(appraisal.within),
         "kappa within inspector": _kappa_cells(appraisal.within_kappa),
         "effectiveness": _rate_cells(appraisal.effectiveness, EFFECTIVENESS),
         **without,
         "kappa against standard": _kappa_cells(appraisal.kappa),
-        "miss rate": _rate_cells(appraisal.miss, MISS),
-        "false-alarm rate": _rate_cells(appraisal.false_alarm, FALSE_ALARM),
-        "review rate": _rate_cells(appraisal.review),
+        "miss rate": _rate_cells(appraisal.miss_rate, MISS),
+        "false-alarm rate": _rate_cells(appraisal.false_alarm_rate, FALSE_ALARM),
+        "review rate": _rate_cells(appraisal.review_rate),
     }
 
 
-def _rate_cells(rate: Rate | Repeated | None, limits: tuple[float, float] | None = None) -> StudyCells:
+def _rate_cells(rate: Rate | DecisionRate | None, limits: tuple[float, float] | None = None) -> StudyCells:
     if rate is None:
         return "–", "–", "", ""
-    verdict = grade(rate.value, limits) if limits else None
-    return format_percent(rate.value), format_interval(rate), f"{rate.count} of {rate.of}", verdict or ""
+    verdict = grade_value(rate.value, limits) if limits else None
+    return format_percent(rate.value), format_interval(rate), f"{rate.count} of {rate.total}", verdict or ""
 
 
 def _kappa_cells(kappa: Kappa | None) -> StudyCells:
     ci95 = kappa.ci95 if kappa else None
     ci_text = f"{ci95[0]:.3f} – {ci95[1]:.3f}" if ci95 else "–"
-    return format_figure(kappa.value if kappa else None), ci_text, "", kappa_word(kappa)
+    return format_figure(kappa.value if kappa else None), ci_text, "", grade_kappa(kappa)
 
 
 def _aiag_guidance() -> str:

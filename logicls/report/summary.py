@@ -14,7 +14,7 @@ from itertools import accumulate
 from pathlib import Path
 
 from logicls.errors import DataError, Problem, relative_path
-from logicls.evaluation import Rate, Scoreboard, Truth
+from logicls.evaluation import Rate, EvaluationMetrics, Truth
 from logicls.plugins.reasoning.reinspection_result import reinspection_of
 from logicls.predict.uncertainty.calibration import BIN_COUNT, ReliabilityBin
 from logicls.records import Outcome, Severity, Verdict
@@ -75,7 +75,7 @@ class TruthComparison:
     """Ground truth, and the scores of the verdicts."""
 
     truth: Truth
-    board: Scoreboard
+    board: EvaluationMetrics
     reliability: tuple[ReliabilityBin, ...] = ()
     """Reliability bins of calibrated probabilities; empty if unknown."""
 

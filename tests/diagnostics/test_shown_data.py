@@ -10,26 +10,26 @@ from typing import Any
 
 import numpy as np
 import pytest
+from logicls.report.draw import draw_card
 from PIL import Image
 
 from logicls.cli.environment import create_project
-from logicls.constraints.lint.data_audit import hold
+from logicls.constraints.lint.data_audit import audit_photos
 from logicls.constraints.mining.infer import infer
 from logicls.constraints.spec.loader import load_spec, load_spec_file
 from logicls.constraints.spec.models import Component
 from logicls.data.coco import read_dataset
-from logicls.data.dataset_lint import dataset_problems
+from logicls.data.dataset_lint import lint_dataset
 from logicls.data.image_io import read_photo
-from logicls.data.repair import heal_file
-from logicls.data.segmentation import read_outlines
+from logicls.data.repair import repair_file
+from logicls.data.segmentation import read_segmentations
 from logicls.diagnostics.codes import find_code
-from logicls.evaluation import read_truth, score
+from logicls.evaluation import read_truth, compute_metrics
 from logicls.io import atomic, jsonl
-from logicls.io.resources import find, share_root
+from logicls.io.resources import resolve_resource, resource_root
 from logicls.predict.input.listing import list_photos, no_photos_error
 from logicls.predict.serialization import verdict_from_json
 from logicls.records import Box, Instance, Scene, Verdict
-from logicls.report.draw import draw_card
 
 SPEC = """logicls: 1
 product: {name: box}
@@ -91,7 +91,7 @@ def fitting(component: str = "pin", **attributes: str) -> Trigger:
     def check() -> object:
         annotations(json.dumps({"images": [], "categories": [], "annotations": []}))()
         dataset = read_dataset(Path("data"))
-        return dataset_problems(type(dataset)(dataset.root, scenes, ""), COMPONENTS)
+        return lint_dataset(type(dataset)(dataset.root, scenes, ""), COMPONENTS)
 
     return check
 
@@ -107,7 +107,7 @@ def two_pins(second: Sequence[float]) -> Trigger:
         image = {"id": 1, "file_name": "a.png", "width": 40, "height": 30}
         content = {"images": [image], "categories": categories, "annotations": [*rows, tray]}
         annotations(json.dumps(content))()
-        return dataset_problems(read_dataset(Path("data")), {"pin": Component(), "tray": Component()})
+        return lint_dataset(read_dataset(Path("data")), {"pin": Component(), "tray": Component()})
 
     return check
 
@@ -117,7 +117,7 @@ def outlined(segmentation: object) -> Trigger:
 
     def read() -> object:
         coco(pin={"segmentation": segmentation})()
-        return read_outlines(read_dataset(Path("data")))
+        return read_segmentations(read_dataset(Path("data")))
 
     return read
 
@@ -127,7 +127,7 @@ def photo_without_annotation() -> object:
     pin = Instance(1, "pin", Box(1, 2, 11, 22))
     scenes = (Scene("a.png", 40, 30, (pin,)), Scene("b.png", 40, 30, ()))
     annotations(json.dumps({"images": [], "categories": [], "annotations": []}))()
-    return dataset_problems(type(read_dataset(Path("data")))(Path("data"), scenes, ""), {"pin": Component()})
+    return lint_dataset(type(read_dataset(Path("data")))(Path("data"), scenes, ""), {"pin": Component()})
 
 
 def healing(content: str, out: str) -> Trigger:
@@ -135,7 +135,7 @@ def healing(content: str, out: str) -> Trigger:
 
     def heal() -> object:
         written("data/annotations.json", content)
-        return heal_file(Path("data"), Path(out), {"pin": {}})
+        return repair_file(Path("data"), Path(out), {"pin": {}})
 
     return heal
 
@@ -147,7 +147,7 @@ def truth(content: str | bytes) -> Trigger:
 
 def scored(*photos: str) -> Trigger:
     """Holding a verdict of each photo against a truth about kit_001.jpg."""
-    return lambda: score([Verdict(photo, "pass") for photo in photos], {"kit_001.jpg": ()})
+    return lambda: compute_metrics([Verdict(photo, "pass") for photo in photos], {"kit_001.jpg": ()})
 
 
 def photo(content: bytes, name: str = "kit_001.jpg") -> Trigger:
@@ -174,7 +174,7 @@ def broken_photo() -> object:
 def held(text: str, *scenes: Scene) -> object:
     """A spec held against good photos."""
     sheet = load_spec_file(written("box.yaml", text))
-    return [sheet.make_problem(f.code, f.message, f.path, f.advice) for f in hold(sheet.spec, scenes)]
+    return [sheet.make_problem(f.code, f.message, f.path, f.advice) for f in audit_photos(sheet.spec, scenes)]
 
 
 def no_room() -> object:
@@ -195,7 +195,7 @@ def without_the_lid() -> object:
 def without_tray() -> object:
     """A component of the spec that is annotated nowhere."""
     coco(pin={"attributes": {"colour": "red"}})()
-    return dataset_problems(read_dataset(Path("data")), COMPONENTS)
+    return lint_dataset(read_dataset(Path("data")), COMPONENTS)
 
 
 def cut_short() -> object:
@@ -285,9 +285,9 @@ TRIGGERS: dict[str, Trigger] = {
     "LC603": lambda: no_photos_error(Path("photos"), ["line3/*.png"]).problems,
     "LC604": vanished,
     "LC606": written_twice,
-    "LC901": lambda: find("../secrets.txt", Path("share")),
+    "LC901": lambda: resolve_resource("../secrets.txt", Path("share")),
     "LC902": started_twice,
-    "LC903": lambda: share_root(Path("logicls")),
+    "LC903": lambda: resource_root(Path("logicls")),
     "LC904": lambda: find_code("LC21"),
 }  # fmt: skip
 

@@ -13,9 +13,9 @@ from PIL import Image
 from logicls.cli.evaluate import evaluate
 from logicls.evaluation.agreement.decisions import read_decisions
 from logicls.evaluation.agreement.repeatability import check_photos
-from logicls.evaluation.faithfulness import Sample, faithfulness
+from logicls.evaluation.faithfulness import TrialSample, measure_faithfulness
 from logicls.evaluation.mvtec_loco import read_loco
-from logicls.evaluation.mvtec_loco_scores import place
+from logicls.evaluation.mvtec_loco_scores import match_verdicts
 from logicls.records import Answer, Verdict
 
 Trigger = Callable[[], object]
@@ -48,14 +48,14 @@ def product(*entries: dict[str, object], mask: int = 255) -> Trigger:
 def not_predicted() -> object:
     """A product of whose photos one was predicted."""
     whole = product()()
-    return place([Verdict("000.png", "pass")], whole)
+    return match_verdicts([Verdict("000.png", "pass")], whole)
 
 
 def tried(bundle: str) -> Trigger:
     """Trying a verdict of that bundle, the photo of which is not there, with the bundle 0123456789ab."""
     verdict = Verdict("kit_001.jpg", "pass", answers=(Answer("locate:pin"),), bundle=bundle)
     reader = SimpleNamespace(bundle=SimpleNamespace(id="0123456789ab"))
-    return lambda: faithfulness(reader, [verdict], Path("photos"), Sample(1, 0))
+    return lambda: measure_faithfulness(reader, [verdict], Path("photos"), TrialSample(1, 0))
 
 
 def decisions(content: str) -> Trigger:

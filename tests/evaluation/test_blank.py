@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from logicls.evaluation.necessity import blanked, kept
+from logicls.evaluation.necessity import blank_boxes, blur_outside
 from logicls.records import Box
 
 BOX = Box(40, 20, 60, 40)
@@ -21,7 +21,7 @@ def test_a_blanked_box_looks_like_its_ground():
     """No red is left, the grey of the slope is there, and what lies elsewhere is as it was."""
     before = scene()
 
-    after = blanked(before, [BOX], [Box(90, 10, 100, 20)], np.random.default_rng(0))
+    after = blank_boxes(before, [BOX], [Box(90, 10, 100, 20)], np.random.default_rng(0))
 
     inside = after[20:40, 40:60].reshape(-1, 3).mean(0)
     assert np.abs(inside - np.linspace(80, 160, 120)[40:60].mean()).max() < 12
@@ -33,7 +33,7 @@ def test_only_what_is_kept_is_in_focus():
     """The box is as it was; of the other square hardly any blue is left; the light of the photo stays."""
     before = scene()
 
-    after = kept(before, [BOX])
+    after = blur_outside(before, [BOX])
 
     assert (after[20:40, 40:60] == before[20:40, 40:60]).all()
     blue = after[10:20, 90:100].astype(int)

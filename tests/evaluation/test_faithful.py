@@ -6,10 +6,10 @@ import pytest
 from PIL import Image
 
 from logicls.constraints.spec.loader import load_spec
-from logicls.data.image_io import sha256
+from logicls.data.image_io import file_sha256
 from logicls.errors import DataError
-from logicls.evaluation.faithfulness import Sample, faithfulness
-from logicls.predict.readers.nano import Prediction
+from logicls.evaluation.faithfulness import TrialSample, measure_faithfulness
+from logicls.predict.readers.protocol import Prediction
 from logicls.records import Answer, Box, Verdict
 
 SPEC = """logicls: 1
@@ -53,7 +53,7 @@ def images(tmp_path):
 def verdicts(images):
     """One a photo; nothing was found on the last, and one more could not be read."""
     found = [
-        Verdict(path.name, "pass", answers=SAID, width=40, height=30, sha256=sha256(path), bundle="b")
+        Verdict(path.name, "pass", answers=SAID, width=40, height=30, sha256=file_sha256(path), bundle="b")
         for path in sorted(images.iterdir())
     ]
     empty = Verdict("5.png", "fail", answers=(Answer("locate:pin"),), width=40, height=30, bundle="b",
@@ -70,16 +70,18 @@ def test_every_photo_that_cites_something_is_tried_once(reader, images, verdicts
     """A photo on which nothing was found is left out, one that could not be read is none of the sample."""
     calls = []
 
-    found = faithfulness(reader, verdicts, images, Sample(9, 0), done=calls.append)
+    found = measure_faithfulness(reader, verdicts, images, TrialSample(9, 0), on_progress=calls.append)
 
     assert names(found) == [f"{number}.png" for number in range(5)]
-    assert (found.necessity.rate.count, found.sufficiency.rate.count, found.sufficiency.rate.of) == (0, 5, 5)
-    assert (found.necessity.left_out, found.counterfactual, sum(calls)) == (1, None, 9)
+    assert (found.necessity.rate.count, found.sufficiency.rate.count, found.sufficiency.rate.total) == (0, 5, 5)
+    assert (found.necessity.ignored_photos, found.counterfactual, sum(calls)) == (1, None, 9)
 
 
 def test_a_sample_is_drawn_by_its_seed(reader, images, verdicts):
     """The same seed tries the same photos, others try others."""
-    drawn = [names(faithfulness(reader, verdicts[:5], images, Sample(2, seed))) for seed in (0, 0, 1, 2, 3)]
+    drawn = [
+        names(measure_faithfulness(reader, verdicts[:5], images, TrialSample(2, seed))) for seed in (0, 0, 1, 2, 3)
+    ]
 
     assert drawn[0] == drawn[1]
     assert {len(some) for some in drawn} == {2}
@@ -92,7 +94,7 @@ def test_photos_that_are_others_now_are_named_all_at_once(reader, images, verdic
     Image.new("RGB", (40, 30)).save(images / "3.png")
 
     with pytest.raises(DataError) as caught:
-        faithfulness(reader, verdicts, images, Sample(9, 0))
+        measure_faithfulness(reader, verdicts, images, TrialSample(9, 0))
 
     assert [problem.code for problem in caught.value.problems] == ["LC657", "LC657"]
     assert "1.png" in caught.value.problems[0].message

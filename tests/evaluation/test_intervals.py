@@ -2,7 +2,7 @@
 
 import pytest
 
-from logicls.evaluation.intervals import Rate, clopper_pearson, rate_of
+from logicls.evaluation.intervals import Rate, clopper_pearson, estimate_rate
 
 
 def test_nothing_counted_has_no_share():
@@ -12,7 +12,7 @@ def test_nothing_counted_has_no_share():
 
 def test_true_ones_are_counted():
     """Out of however many there are."""
-    assert rate_of(iter([True, False, True])) == Rate(2, 3)
+    assert estimate_rate(iter([True, False, True])) == Rate(2, 3)
 
 
 def test_the_interval_of_a_part_of_a_count_lies_between():

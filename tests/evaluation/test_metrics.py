@@ -3,7 +3,7 @@
 import pytest
 
 from logicls.errors import DataError
-from logicls.evaluation import clopper_pearson, escape_claim, read_truth, score
+from logicls.evaluation import clopper_pearson, describe_escape_bound, read_truth, compute_metrics
 from logicls.records import Verdict
 
 
@@ -24,18 +24,18 @@ VERDICTS = [
 
 def test_rates_are_shares_of_the_right_photos():
     """Escapes are of the bad, overkill of the good, review and exact match of all."""
-    board = score(VERDICTS, TRUTH)
+    board = compute_metrics(VERDICTS, TRUTH)
 
-    assert (board.n, board.exact_match.count, board.review.count) == (4, 2, 1)
-    assert (board.escape.count, board.escape.of) == (1, 2)
-    assert (board.overkill.count, board.overkill.of) == (1, 2)
-    assert (board.exact_match_without_review.count, board.exact_match_without_review.of) == (1, 3)
+    assert (board.n, board.exact_match.count, board.review_rate.count) == (4, 2, 1)
+    assert (board.escape_rate.count, board.escape_rate.total) == (1, 2)
+    assert (board.overkill_rate.count, board.overkill_rate.total) == (1, 2)
+    assert (board.exact_match_without_review.count, board.exact_match_without_review.total) == (1, 3)
     assert board.agreement.value == 0.75
 
 
 def test_figures_of_each_violation():
     """bent: one of two found, nothing else called so; gone: found once, once wrongly."""
-    bent, gone = score(VERDICTS, TRUTH).violations
+    bent, gone = compute_metrics(VERDICTS, TRUTH).violations
 
     assert (bent.name, bent.n, bent.precision, bent.recall) == ("bent", 2, 1.0, 0.5)
     assert (gone.name, gone.n, gone.precision, gone.recall) == ("gone", 1, 0.5, 1.0)
@@ -45,7 +45,7 @@ def test_figures_of_each_violation():
 
 def test_image_auroc_counts_ordered_pairs():
     """Of the four pairs of a good and a bad photo three have the higher score on the bad one."""
-    assert score(VERDICTS, TRUTH).auroc == pytest.approx(0.75)
+    assert compute_metrics(VERDICTS, TRUTH).auroc == pytest.approx(0.75)
 
 
 def test_clopper_pearson_of_none_in_ten():
@@ -57,14 +57,14 @@ def test_clopper_pearson_of_none_in_ten():
 
 def test_too_few_defectives_are_said_to_be_too_few():
     """Nothing escaped of ten: the sentence names the 299 that a claim of 1 % takes."""
-    board = score([verdict("d.jpg", "fail", ["bent"])], {"d.jpg": ("bent",)})
+    board = compute_metrics([verdict("d.jpg", "fail", ["bent"])], {"d.jpg": ("bent",)})
 
-    assert "299" in escape_claim(board.escape)
+    assert "299" in describe_escape_bound(board.escape_rate)
 
 
 def test_metrics_json_has_the_agreed_keys():
     """Every key that scripts read, each rate with its interval."""
-    metrics = score(VERDICTS, TRUTH).to_json()
+    metrics = compute_metrics(VERDICTS, TRUTH).to_json()
 
     rates = ["exact_match", "escape_rate", "overkill_rate", "review_rate"]
     keys = {*rates, *(f"{rate}_ci95" for rate in rates), "macro_f1", "micro_f1", "auroc", "n", "violations"}
@@ -75,7 +75,7 @@ def test_metrics_json_has_the_agreed_keys():
 def test_a_photo_without_verdict_is_named():
     """A truth that was not predicted is an error, not a good score."""
     with pytest.raises(DataError) as caught:
-        score(VERDICTS[:3], TRUTH)
+        compute_metrics(VERDICTS[:3], TRUTH)
 
     assert "d.jpg" in str(caught.value)
 

@@ -31,7 +31,7 @@ def test_saturation_is_a_share_or_pixels(loco):
     assert half.kind == DefectKind("missing_pin", 255, 0.5, True)
     assert (half.saturation(20), half.saturation(5), half.saturation(1)) == (10, 2, 1)
     assert (four.saturation(16), four.saturation(3)) == (4, 3)
-    assert int(half.pixels().sum()) == 20
+    assert int(half.read_mask().sum()) == 20
 
 
 def test_a_product_without_structural_anomalies_is_read(loco):

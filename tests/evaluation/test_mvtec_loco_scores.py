@@ -7,7 +7,7 @@ import pytest
 from logicls.cli.report import compare_with_truth
 from logicls.errors import DataError
 from logicls.evaluation.mvtec_loco import read_loco
-from logicls.evaluation.mvtec_loco_scores import place, rules_truth, score_loco
+from logicls.evaluation.mvtec_loco_scores import match_verdicts, rule_truth, compute_loco_metrics
 from logicls.io.jsonl import Appender
 from logicls.predict.serialization import verdict_to_json
 from logicls.records import Box
@@ -16,7 +16,7 @@ from logicls.records import Box
 def scored(loco, verdicts, left_out=0):
     """The figures of the verdicts on the folder."""
     product = read_loco(loco)
-    return score_loco(product, place(verdicts, product)[0], left_out=left_out)
+    return compute_loco_metrics(product, match_verdicts(verdicts, product)[0], ignored_verdicts=left_out)
 
 
 def test_logical_and_structural_anomalies_are_apart(loco, verdicts):
@@ -24,9 +24,9 @@ def test_logical_and_structural_anomalies_are_apart(loco, verdicts):
     logical, structural = scored(loco, verdicts).splits
 
     assert (logical.name, logical.n, logical.auroc) == ("logical", 2, 1)
-    assert (logical.failed.count, logical.escape.count) == (2, 0)
+    assert (logical.fail_rate.count, logical.escape_rate.count) == (2, 0)
     assert (structural.name, structural.n, structural.auroc) == ("structural", 1, 0.5)
-    assert (structural.failed.count, structural.escape.count) == (0, 1)
+    assert (structural.fail_rate.count, structural.escape_rate.count) == (0, 1)
     assert scored(loco, verdicts).mean_auroc == 0.75
 
 
@@ -35,8 +35,8 @@ def test_each_defect_has_its_own_figures(loco, verdicts):
     extra, missing, dent = scored(loco, verdicts).defects
 
     assert (extra.name, extra.n, extra.recall.count, extra.auroc) == ("extra_pin", 1, 1, 1)
-    assert (missing.name, missing.n, missing.recall.count, missing.recall.of) == ("missing_pin", 2, 1, 2)
-    assert missing.failed.count == 2
+    assert (missing.name, missing.n, missing.recall.count, missing.recall.total) == ("missing_pin", 2, 1, 2)
+    assert missing.fail_rate.count == 2
     assert (dent.name, dent.split, dent.recall, dent.auroc) == ("dent", "structural", None, 0.5)
 
 
@@ -73,11 +73,11 @@ def test_verdicts_of_any_folder_above_are_found(loco, verdicts, base, told):
     other = told(f"{base.removesuffix('test/')}validation/good/000.png")
     product = read_loco(loco)
 
-    placed, others = place([*renamed, other], product)
+    placed, others = match_verdicts([*renamed, other], product)
 
     assert list(placed) == [photo.name for photo in product.photos]
     assert others == (other,)
-    assert rules_truth(product, placed) == {
+    assert rule_truth(product, placed) == {
         f"{base}good/000.png": (),
         f"{base}good/001.png": (),
         f"{base}logical_anomalies/000.png": ("missing_pin",),
@@ -88,7 +88,9 @@ def test_verdicts_of_any_folder_above_are_found(loco, verdicts, base, told):
 def test_photos_without_a_verdict_are_named(loco, verdicts):
     """The message names them, what the verdicts are of, and the folder to predict."""
     with pytest.raises(DataError) as caught:
-        place([replace(verdict, photo=verdict.photo.rpartition("/")[2]) for verdict in verdicts[:1]], read_loco(loco))
+        match_verdicts(
+            [replace(verdict, photo=verdict.photo.rpartition("/")[2]) for verdict in verdicts[:1]], read_loco(loco)
+        )
 
     (problem,) = caught.value.problems
     assert problem.code == "LC654"

@@ -8,8 +8,14 @@ import numpy as np
 import pytest
 
 from logicls.constraints.spec.loader import load_spec
-from logicls.evaluation.necessity import Case, draw_case, is_gone, is_kept, try_cases
-from logicls.predict.readers.nano import Prediction
+from logicls.evaluation.necessity import (
+    CitationCase,
+    draw_case,
+    is_answer_lost,
+    is_answer_unchanged,
+    run_citation_trials,
+)
+from logicls.predict.readers.protocol import Prediction
 from logicls.records import Answer, Box, Verdict
 
 SPEC = """logicls: 1
@@ -79,9 +85,9 @@ def tried(spec, reader, count=8):
     rng = np.random.default_rng(0)
     verdicts = [verdict(pixels, f"{number}.png") for number in range(count)]
     cases = [(draw_case(spec, one, rng), one) for one in verdicts]
-    tests = try_cases(reader, cases, lambda _: pixels, seed=0, batch=3)
+    tests = run_citation_trials(reader, cases, lambda _: pixels, seed=0, batch=3)
     assert {trial.kind for trial in tests[0]} == {"locate", "attribute"}
-    return tuple(sum(trial.passed for trial in trials) for trials in tests)
+    return tuple(sum(trial.has_passed for trial in trials) for trials in tests)
 
 
 def test_a_reader_that_looks_where_it_says_passes_both(spec):
@@ -102,7 +108,7 @@ def test_a_reader_that_looks_elsewhere_fails_sufficiency(spec):
 def case(query, answer, blank=(0,)):
     """A case about two pins."""
     boxes = (Box(10, 24, 22, 36), Box(50, 24, 62, 36))
-    return Case("a.png", query, answer, boxes, blank)
+    return CitationCase("a.png", query, answer, boxes, blank)
 
 
 @pytest.mark.parametrize(
@@ -113,9 +119,9 @@ def test_the_count_falls_by_one_and_it_is_the_blanked_one(spec, pins, gone):
     """Nothing else may go, and nothing may be seen where it was."""
     tested = case(spec.questions[0], Answer("locate:pin"))
 
-    found = {"locate:pin": Answer("locate:pin", boxes=tuple(tested.cited[number] for number in pins))}
+    found = {"locate:pin": Answer("locate:pin", boxes=tuple(tested.boxes[number] for number in pins))}
 
-    assert is_gone(tested, found) is gone
+    assert is_answer_lost(tested, found) is gone
 
 
 @pytest.mark.parametrize(
@@ -127,11 +133,11 @@ def test_a_value_is_read_no_more_or_is_another(spec, pins, values, gone):
     tested = case(spec.questions[1], Answer("attribute:pin.colour", ("red", "blue")))
 
     found = {
-        "locate:pin": Answer("locate:pin", boxes=tuple(tested.cited[number] for number in pins)),
+        "locate:pin": Answer("locate:pin", boxes=tuple(tested.boxes[number] for number in pins)),
         "attribute:pin.colour": Answer("attribute:pin.colour", values),
     }
 
-    assert is_gone(tested, found) is gone
+    assert is_answer_lost(tested, found) is gone
 
 
 def test_an_answer_stays_where_places_and_values_do(spec):
@@ -145,11 +151,11 @@ def test_an_answer_stays_where_places_and_values_do(spec):
     def coloured(*values):
         return {"attribute:pin.colour": Answer("attribute:pin.colour", values)}
 
-    assert is_kept(where, located(*(box.translate(2, 0) for box in where.cited)))
-    assert not is_kept(where, located(where.cited[0]))
-    assert not is_kept(where, located(where.cited[0], where.cited[1].translate(12, 0)))
-    assert is_kept(what, coloured("red", "blue"))
-    assert not is_kept(what, coloured("blue", "red"))
+    assert is_answer_unchanged(where, located(*(box.translate(2, 0) for box in where.boxes)))
+    assert not is_answer_unchanged(where, located(where.boxes[0]))
+    assert not is_answer_unchanged(where, located(where.boxes[0], where.boxes[1].translate(12, 0)))
+    assert is_answer_unchanged(what, coloured("red", "blue"))
+    assert not is_answer_unchanged(what, coloured("blue", "red"))
 
 
 def test_things_that_overlap_are_blanked_together(spec):
@@ -157,7 +163,7 @@ def test_things_that_overlap_are_blanked_together(spec):
     stacked = (Box(10, 24, 22, 36), Box(14, 24, 26, 36))
     one = replace(verdict(photo(RED)), answers=(Answer("locate:pin", boxes=stacked),))
 
-    assert draw_case(spec, one, np.random.default_rng(0)).blank == (0, 1)
+    assert draw_case(spec, one, np.random.default_rng(0)).blank_numbers == (0, 1)
 
 
 def test_answers_that_cite_nothing_are_left_out(spec):

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from logicls.evaluation.mvtec_loco_scores import Curve, curve, shown
+from logicls.evaluation.mvtec_loco_scores import SproCurve, compute_spro_curve, compute_histograms
 
 
 def painted(*parts):
@@ -21,12 +21,12 @@ def photos():
     region = painted((slice(0, 2), slice(None), 1)) > 0
     bad = painted((slice(0, 5), slice(5, 10), 0.6), (slice(0, 1), slice(0, 5), 0.9))
     good = painted((slice(0, 3), slice(0, 3), 0.3))
-    return [shown(bad, [(region, 10)]), shown(good, [])]
+    return [compute_histograms(bad, [(region, 10)]), compute_histograms(good, [])]
 
 
 def test_the_curve_worked_out_by_hand():
     """Half is found without a false pixel; the rest costs 15 of 180; nine more tell nothing; all is all."""
-    found = curve(photos())
+    found = compute_spro_curve(photos())
 
     assert found.rates == pytest.approx((0, 0, 15 / 180, 24 / 180, 1))
     assert found.spros == pytest.approx((0, 0.5, 1, 1, 1))
@@ -34,7 +34,7 @@ def test_the_curve_worked_out_by_hand():
 
 def test_areas_worked_out_by_hand():
     """To 0.05 the curve rises from 0.5 to 0.8; to 0.3 it rises to 1 at 1/12 and stays there."""
-    found = curve(photos())
+    found = compute_spro_curve(photos())
 
     assert found.area(0.05) == pytest.approx(0.65)
     assert found.area(0.3) == pytest.approx((0.75 / 12 + 0.3 - 1 / 12) / 0.3)
@@ -45,7 +45,7 @@ def test_regions_count_alike_whatever_their_size():
     """A small region that is found and a large one that is not make one half."""
     small, large = painted((0, 0, 1)) > 0, painted((slice(5, 10), slice(None), 1)) > 0
 
-    found = curve([shown(painted((0, 0, 0.9)), [(small, 1), (large, 50)])])
+    found = compute_spro_curve([compute_histograms(painted((0, 0, 0.9)), [(small, 1), (large, 50)])])
 
     assert found.spros[:2] == (0.0, 0.5)
 
@@ -54,15 +54,15 @@ def test_a_map_that_tells_nothing_comes_to_half_the_limit():
     """What is all of one value is a straight line from nothing to everything."""
     region = painted((0, 0, 1)) > 0
 
-    found = curve([shown(painted(), [(region, 1)])])
+    found = compute_spro_curve([compute_histograms(painted(), [(region, 1)])])
 
-    assert found == Curve((0.0, 1.0), (0.0, 1.0))
+    assert found == SproCurve((0.0, 1.0), (0.0, 1.0))
     assert found.area(0.05) == pytest.approx(0.025)
 
 
 def test_without_regions_there_is_no_curve():
     """Good photos alone have nothing to find."""
-    assert curve([shown(painted(), [])]) is None
+    assert compute_spro_curve([compute_histograms(painted(), [])]) is None
 
 
 @given(seed=st.integers(0, 10_000), limit=st.sampled_from([0.05, 0.3, 1.0]))
@@ -82,6 +82,6 @@ def test_the_area_is_that_of_the_definition(seed, limit):
     fine = np.linspace(0, limit, 20001)
     expected = np.trapezoid(np.interp(fine, xs, ys), fine) / limit
 
-    found = curve([shown(m, some) for m, some in zip(maps, regions, strict=True)])
+    found = compute_spro_curve([compute_histograms(m, some) for m, some in zip(maps, regions, strict=True)])
 
     assert found.area(limit) == pytest.approx(expected, abs=1e-3)

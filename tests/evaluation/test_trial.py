@@ -1,14 +1,24 @@
 """What was tried, as figures."""
 
-from logicls.evaluation.necessity import Trial, Trials
+from logicls.evaluation.necessity import FaithfulnessTrial, FaithfulnessTest
 
-TRIED = Trials((Trial("locate", "a: x", True), Trial("locate", "b: x", False), Trial("attribute", "c: y", True)), 2)
+TRIED = FaithfulnessTest(
+    (
+        FaithfulnessTrial("locate", "a: x", True),
+        FaithfulnessTrial("locate", "b: x", False),
+        FaithfulnessTrial("attribute", "c: y", True),
+    ),
+    2,
+)
 
 
 def test_each_kind_has_its_share():
     """All together, and each kind by itself."""
-    assert (TRIED.rate.count, TRIED.rate.of) == (2, 3)
-    assert [(kind, rate.count, rate.of) for kind, rate in TRIED.kinds] == [("attribute", 1, 1), ("locate", 1, 2)]
+    assert (TRIED.rate.count, TRIED.rate.total) == (2, 3)
+    assert [(kind, rate.count, rate.total) for kind, rate in TRIED.rates_by_kind] == [
+        ("attribute", 1, 1),
+        ("locate", 1, 2),
+    ]
 
 
 def test_the_json_names_what_failed():

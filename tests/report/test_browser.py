@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 from PIL import Image
 
-from logicls.evaluation import score
+from logicls.evaluation import compute_metrics
 from logicls.plugins.reasoning.reinspection_result import ReinspectionResult
 from logicls.report.page import write_report
 from logicls.report.summary import TruthComparison
@@ -48,7 +48,7 @@ def report_path(tmp_path_factory):
     for verdict in verdicts[:-1]:
         Image.new("RGB", (80, 60), "grey").save(folder / verdict.photo)
     truth = {v.photo: v.violations for v in verdicts} | {"bad03.jpg": ("stray",)}
-    comparison = TruthComparison(truth, score(verdicts, truth))
+    comparison = TruthComparison(truth, compute_metrics(verdicts, truth))
     write_report(verdicts, LABELS, photos=folder, out=folder / "page.html", now=NOW, comparison=comparison)
     return folder / "page.html"
 

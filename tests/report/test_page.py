@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from PIL import Image
 
-from logicls.evaluation import score
+from logicls.evaluation import compute_metrics
 from logicls.plugins.reasoning.reinspection_result import ReinspectionResult
 from logicls.predict.plugin_protocols import ViolationCause
 from logicls.predict.uncertainty.calibration import ReliabilityBin
@@ -132,7 +132,7 @@ def test_photos_without_a_card_are_counted(photos):
 def test_ground_truth_adds_confusion_matrix_and_reliability_diagram(photos):
     """Both are displayed only with ground truth."""
     truth = {"bad.jpg": ("stray",), "good.jpg": ()}
-    comparison = TruthComparison(truth, score([FAILED, PASSED], truth))
+    comparison = TruthComparison(truth, compute_metrics([FAILED, PASSED], truth))
 
     html = render(photos, FAILED, PASSED, comparison=comparison)
 
@@ -147,7 +147,9 @@ def test_ground_truth_adds_confusion_matrix_and_reliability_diagram(photos):
 def test_calibrated_probabilities_replace_the_anomaly_score(photos):
     """The reliability diagram uses the bins of `logicls eval` if there are any."""
     comparison = TruthComparison(
-        {"bad.jpg": ("gone",)}, score([FAILED], {"bad.jpg": ("gone",)}), (ReliabilityBin(0.9, 1.0, 10, 0.95, 0.8),)
+        {"bad.jpg": ("gone",)},
+        compute_metrics([FAILED], {"bad.jpg": ("gone",)}),
+        (ReliabilityBin(0.9, 1.0, 10, 0.95, 0.8),),
     )
 
     html = render(photos, FAILED, comparison=comparison)

@@ -8,7 +8,7 @@ import pytest
 
 from logicls.constraints.spec.loader import load_spec
 from logicls.errors import DataError
-from logicls.evaluation import score
+from logicls.evaluation import compute_metrics
 from logicls.predict.uncertainty.calibration import ReliabilityBin
 from logicls.report.card_view import build_labels
 from logicls.report.summary import TruthCounter, build_confusion_matrix, read_reliability, summarize
@@ -136,7 +136,7 @@ def test_reliability_is_read_from_the_metrics(tmp_path):
 
 def test_reliability_that_eval_writes_can_be_read(tmp_path):
     """The report reads the bins that `logicls eval` writes."""
-    board = score([FAILED, PASSED], {"bad.jpg": ("gone",), "good.jpg": ()})
+    board = compute_metrics([FAILED, PASSED], {"bad.jpg": ("gone",), "good.jpg": ()})
 
     (tmp_path / "metrics.json").write_text(json.dumps(board.to_json()))
 

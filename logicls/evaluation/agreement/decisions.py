@@ -11,17 +11,17 @@ from itertools import count
 from pathlib import Path
 from typing import get_args
 
-from logicls.errors import DataError, Problem, did_you_mean
-from logicls.evaluation.ground_truth import Codes, Row, read_rows
+from logicls.errors import DataError, Problem, suggest_name
+from logicls.evaluation.ground_truth import TableCodes, Row, read_rows
 from logicls.io import atomic
 from logicls.records import Outcome
 
 COLUMNS = ("photo", "inspector", "trial", "decision")
-CODES = Codes(unreadable="LC660", column="LC661", length="LC662", empty="LC661")
+DECISION_CODES = TableCodes(unreadable="LC660", column="LC661", length="LC662", empty="LC661")
 OUTCOMES: tuple[Outcome, ...] = get_args(Outcome)
-LOGICLS = "logicls"
+BUNDLE_INSPECTOR = "logicls"
 """The inspector that a bundle is."""
-MOST = 10
+MAX_NAMED = 10
 """Photos that are named where decisions on them are missing."""
 
 
@@ -44,53 +44,55 @@ def read_decisions(path: Path, photos: Collection[str]) -> tuple[Decision, ...]:
             (LC664), repeats (LC665), photos that the truth does not name (LC666); or, where every row is right, what
             is missing: an inspector decides each photo in each of the trials (LC667).
     """
-    table = read_rows(path, COLUMNS, CODES)
+    table = read_rows(path, COLUMNS, DECISION_CODES)
     problems = list(table.problems)
     lines: dict[tuple[str, str, int], int] = {}
     decisions: list[Decision] = []
     for line, row in table.rows:
-        found = [Problem(code, message, table.file, line, 1, advice) for code, message, advice in _wrong(row, photos)]
+        found = [
+            Problem(code, message, table.file, line, 1, advice) for code, message, advice in _check_row(row, photos)
+        ]
         problems += found
         if found:
             continue
-        decision = Decision(row["photo"], row["inspector"], int(row["trial"]), _outcome(row["decision"]))
+        decision = Decision(row["photo"], row["inspector"], int(row["trial"]), _parse_outcome(row["decision"]))
         key = decision.photo, decision.inspector, decision.trial
         if key in lines:
             message = f'{key[1]} decided on "{key[0]}" in trial {key[2]} on line {lines[key]} already.'
             problems.append(Problem("LC665", message, table.file, line, 1, "Keep one of the two."))
         lines.setdefault(key, line)
         decisions.append(decision)
-    problems = problems or list(_gaps(decisions, photos, table.file))
+    problems = problems or list(_find_missing(decisions, photos, table.file))
     if problems:
         raise DataError(sorted(problems, key=lambda problem: problem.line))
     return tuple(decisions)
 
 
-def _wrong(row: Row, photos: Collection[str]) -> Iterator[tuple[str, str, str]]:
+def _check_row(row: Row, photos: Collection[str]) -> Iterator[tuple[str, str, str]]:
     """Code, message and advice of all that is wrong in one row."""
     for column in ("photo", "inspector"):
         if not row[column]:
             yield "LC662", f"no {column} in this row.", ""
-    if row["inspector"] == LOGICLS:
-        yield "LC662", f'the inspector "{LOGICLS}" is the bundle itself.', "Give the person another name."
+    if row["inspector"] == BUNDLE_INSPECTOR:
+        yield "LC662", f'the inspector "{BUNDLE_INSPECTOR}" is the bundle itself.', "Give the person another name."
     if row["photo"] and row["photo"] not in photos:
-        yield "LC666", f'the truth does not name the photo "{row["photo"]}".', _near(row["photo"], photos)
+        yield "LC666", f'the truth does not name the photo "{row["photo"]}".', _suggest_photo(row["photo"], photos)
     if not re.fullmatch(r"[1-9][0-9]{0,5}", row["trial"]):
         yield "LC663", f'the trial is "{row["trial"]}".', "Count the trials: 1, 2, 3."
     if row["decision"] not in OUTCOMES:
         yield "LC664", f'the decision is "{row["decision"]}".', f"Write one of {', '.join(OUTCOMES)}."
 
 
-def _near(photo: str, photos: Collection[str]) -> str:
-    advice = did_you_mean(photo, photos)
+def _suggest_photo(photo: str, photos: Collection[str]) -> str:
+    advice = suggest_name(photo, photos)
     return advice if advice.startswith("Did") else ""
 
 
-def _outcome(word: str) -> Outcome:
+def _parse_outcome(word: str) -> Outcome:
     return next(outcome for outcome in OUTCOMES if outcome == word)
 
 
-def _gaps(decisions: Sequence[Decision], photos: Collection[str], file: str) -> Iterator[Problem]:
+def _find_missing(decisions: Sequence[Decision], photos: Collection[str], file: str) -> Iterator[Problem]:
     """What an inspector has not decided."""
     there: dict[str, dict[int, set[str]]] = defaultdict(lambda: defaultdict(set))
     for one in decisions:
@@ -105,11 +107,13 @@ def _gaps(decisions: Sequence[Decision], photos: Collection[str], file: str) -> 
         for trial in sorted(trials):
             missing = sorted(set(photos) - trials[trial])
             if missing:
-                named = ", ".join(missing[:MOST]) + (f" and {len(missing) - MOST} more" if len(missing) > MOST else "")
+                named = ", ".join(missing[:MAX_NAMED]) + (
+                    f" and {len(missing) - MAX_NAMED} more" if len(missing) > MAX_NAMED else ""
+                )
                 yield Problem("LC667", f"{inspector} has not decided in trial {trial} on {named}.", file, advice=advice)
 
 
-def by_photo(decisions: Iterable[Decision]) -> Mapping[str, Mapping[str, tuple[Outcome, ...]]]:
+def group_decisions(decisions: Iterable[Decision]) -> Mapping[str, Mapping[str, tuple[Outcome, ...]]]:
     """Inspector → photo → what was said of it, in the order of the trials."""
     found: dict[str, dict[str, list[Decision]]] = defaultdict(lambda: defaultdict(list))
     for one in decisions:

@@ -30,8 +30,8 @@ from typing import Literal
 
 import numpy as np
 
-from logicls.evaluation.agreement.decisions import Decision, by_photo
-from logicls.evaluation.intervals import Rate, clopper_pearson, rate_of
+from logicls.evaluation.agreement.decisions import Decision, group_decisions
+from logicls.evaluation.intervals import Rate, clopper_pearson, estimate_rate
 from logicls.records import Outcome
 
 Z = 1.959963984540054
@@ -43,18 +43,18 @@ class Kappa:
     """Agreement beyond chance: 1 is perfect, 0 what chance gives."""
 
     value: float
-    error: float
+    standard_error: float
     """Standard error; 0 where agreement is perfect, of which the sample says nothing more."""
 
     @property
     def ci95(self) -> tuple[float, float] | None:
         """Interval by the normal distribution; None where agreement is perfect: the formula has none then."""
-        if self.error <= 0:
+        if self.standard_error <= 0:
             return None
-        return max(self.value - Z * self.error, -1.0), min(self.value + Z * self.error, 1.0)
+        return max(self.value - Z * self.standard_error, -1.0), min(self.value + Z * self.standard_error, 1.0)
 
 
-def cohen(photos: Sequence[Sequence[tuple[Hashable, Hashable]]]) -> Kappa | None:
+def cohen_kappa(photos: Sequence[Sequence[tuple[Hashable, Hashable]]]) -> Kappa | None:
     """Kappa of two readings: for each photo the pairs of what was read.
 
     None where nothing was read, or all that was read by both is one and the same category.
@@ -78,10 +78,10 @@ def cohen(photos: Sequence[Sequence[tuple[Hashable, Hashable]]]) -> Kappa | None
         for one, other in cells
     }
     mean = sum(slope[cell] * count for cell, count in cells.items()) / n
-    return Kappa(kappa, _error([sum(slope[pair] - mean for pair in photo) for photo in photos], n))
+    return Kappa(kappa, _standard_error([sum(slope[pair] - mean for pair in photo) for photo in photos], n))
 
 
-def fleiss(photos: Sequence[Sequence[Hashable]]) -> Kappa | None:
+def fleiss_kappa(photos: Sequence[Sequence[Hashable]]) -> Kappa | None:
     """Kappa of any number of readings, the same number for each photo, two at the least.
 
     None where there are fewer, or all readings are one and the same category.
@@ -99,16 +99,16 @@ def fleiss(photos: Sequence[Sequence[Hashable]]) -> Kappa | None:
         return None
     kappa = (agreed - chance) / (1 - chance)
     slopes = (alike - agreed - 2 * (1 - kappa) * (shares @ common - chance)) / (1 - chance)
-    return Kappa(kappa, _error(slopes.tolist(), len(photos)))
+    return Kappa(kappa, _standard_error(slopes.tolist(), len(photos)))
 
 
-def _error(parts: Sequence[float], n: int) -> float:
+def _standard_error(parts: Sequence[float], n: int) -> float:
     """Standard error from what each photo adds to the sum of `n` parts; rounding alone makes none."""
     error = math.sqrt(sum(part**2 for part in parts)) / n
     return error if error > 1e-12 else 0.0
 
 
-Said = Mapping[str, tuple[Outcome, ...]]
+OutcomesByPhoto = Mapping[str, tuple[Outcome, ...]]
 """Photo → what one inspector said of it, trial by trial."""
 Standard = Mapping[str, Outcome]
 """Photo → what is right: pass or fail."""
@@ -117,22 +117,22 @@ EFFECTIVENESS, MISS, FALSE_ALARM = (0.90, 0.80), (0.02, 0.05), (0.05, 0.10)
 """AIAG's limits: acceptable, marginal; beyond the second one unacceptable."""
 GOOD_KAPPA, POOR_KAPPA = 0.75, 0.40
 """Kappa above the first is good agreement, below the second poor, says AIAG."""
-FEW = 50
+MIN_PHOTOS = 50
 """Photos that AIAG's own example has."""
 
 
 @dataclass(frozen=True, slots=True)
-class Repeated:
+class DecisionRate:
     """`count` out of `of` decisions, on so many photos."""
 
     count: int
-    of: int
+    total: int
     photos: int
 
     @property
     def value(self) -> float | None:
         """The share, 0 to 1; None where there was nothing to decide."""
-        return self.count / self.of if self.of else None
+        return self.count / self.total if self.total else None
 
     @property
     def ci95(self) -> tuple[float, float] | None:
@@ -151,21 +151,21 @@ class Appraisal:
     """Photos on which all trials are alike; None for a single trial."""
     within_kappa: Kappa | None
     effectiveness: Rate
-    decided: Rate
+    effectiveness_without_review: Rate
     """The same over the photos of which none of the trials went to review."""
     kappa: Kappa | None
     """Decisions against the standard."""
-    miss: Repeated
-    false_alarm: Repeated
-    review: Repeated
+    miss_rate: DecisionRate
+    false_alarm_rate: DecisionRate
+    review_rate: DecisionRate
 
 
 @dataclass(frozen=True, slots=True)
-class Study:
+class AgreementStudy:
     """All inspectors, and how they agree."""
 
     photos: int
-    bad: int
+    defective: int
     appraisals: tuple[Appraisal, ...]
     between: Rate | None
     """Photos on which all trials of all inspectors are alike; None for a single inspector."""
@@ -176,50 +176,50 @@ class Study:
     """Any two inspectors, trial by trial."""
 
 
-def study(decisions: Iterable[Decision], standard: Standard) -> Study:
+def analyze_agreement(decisions: Iterable[Decision], standard: Standard) -> AgreementStudy:
     """The figures; every inspector has decided each photo of the standard in each of his trials."""
-    said = by_photo(decisions)
+    said = group_decisions(decisions)
     together = {p: tuple(outcome for one in said.values() for outcome in one[p]) for p in standard}
     several = len(said) > 1
-    return Study(
+    return AgreementStudy(
         len(standard),
         sum(right == "fail" for right in standard.values()),
-        tuple(_appraisal(name, one, standard) for name, one in said.items()),
-        rate_of(len(set(some)) == 1 for some in together.values()) if several else None,
-        fleiss(list(together.values())) if several else None,
-        rate_of(set(together[p]) == {right} for p, right in standard.items()) if several else None,
-        tuple((one, other, _pair(said[one], said[other])) for one, other in combinations(said, 2)),
+        tuple(_appraise(name, one, standard) for name, one in said.items()),
+        estimate_rate(len(set(some)) == 1 for some in together.values()) if several else None,
+        fleiss_kappa(list(together.values())) if several else None,
+        estimate_rate(set(together[p]) == {right} for p, right in standard.items()) if several else None,
+        tuple((one, other, _pair_kappa(said[one], said[other])) for one, other in combinations(said, 2)),
     )
 
 
-def _appraisal(name: str, said: Said, standard: Standard) -> Appraisal:
+def _appraise(name: str, said: OutcomesByPhoto, standard: Standard) -> Appraisal:
     trials = max(len(some) for some in said.values())
     good, bad = (tuple(p for p, right in standard.items() if right == side) for side in ("pass", "fail"))
     return Appraisal(
         name,
         trials,
-        rate_of(len(set(said[p])) == 1 for p in standard) if trials > 1 else None,
-        fleiss([said[p] for p in standard]),
-        rate_of(set(said[p]) == {right} for p, right in standard.items()),
-        rate_of(set(said[p]) == {right} for p, right in standard.items() if "review" not in said[p]),
-        cohen([[(outcome, right) for outcome in said[p]] for p, right in standard.items()]),
-        _repeated(said, bad, "pass"),
-        _repeated(said, good, "fail"),
-        _repeated(said, tuple(standard), "review"),
+        estimate_rate(len(set(said[p])) == 1 for p in standard) if trials > 1 else None,
+        fleiss_kappa([said[p] for p in standard]),
+        estimate_rate(set(said[p]) == {right} for p, right in standard.items()),
+        estimate_rate(set(said[p]) == {right} for p, right in standard.items() if "review" not in said[p]),
+        cohen_kappa([[(outcome, right) for outcome in said[p]] for p, right in standard.items()]),
+        _decision_rate(said, bad, "pass"),
+        _decision_rate(said, good, "fail"),
+        _decision_rate(said, tuple(standard), "review"),
     )
 
 
-def _repeated(said: Said, photos: Sequence[str], outcome: Outcome) -> Repeated:
+def _decision_rate(said: OutcomesByPhoto, photos: Sequence[str], outcome: Outcome) -> DecisionRate:
     found = [one == outcome for photo in photos for one in said[photo]]
-    return Repeated(sum(found), len(found), len(photos))
+    return DecisionRate(sum(found), len(found), len(photos))
 
 
-def _pair(one: Said, other: Said) -> Kappa | None:
+def _pair_kappa(one: OutcomesByPhoto, other: OutcomesByPhoto) -> Kappa | None:
     """Trial with trial; those that only one of the two has are left out."""
-    return cohen([list(zip(one[photo], other[photo], strict=False)) for photo in one])
+    return cohen_kappa([list(zip(one[photo], other[photo], strict=False)) for photo in one])
 
 
-def grade(value: float | None, limits: tuple[float, float]) -> Grade | None:
+def grade_value(value: float | None, limits: tuple[float, float]) -> Grade | None:
     """Where a figure stands by AIAG's limits; None where it is undefined."""
     if value is None:
         return None
@@ -229,19 +229,19 @@ def grade(value: float | None, limits: tuple[float, float]) -> Grade | None:
     return "acceptable" if value <= first else "marginal" if value <= second else "unacceptable"
 
 
-def kappa_word(kappa: Kappa | None) -> str:
+def grade_kappa(kappa: Kappa | None) -> str:
     """What AIAG calls a kappa of that size; empty where it is undefined or in between."""
     if kappa is None:
         return ""
     return "good" if kappa.value > GOOD_KAPPA else "poor" if kappa.value < POOR_KAPPA else ""
 
 
-def notes(found: Study) -> tuple[str, ...]:
+def study_notes(found: AgreementStudy) -> tuple[str, ...]:
     """What keeps the figures from saying much."""
     said = []
-    if found.photos < FEW:
-        said.append(f"{found.photos} photos are few: AIAG's example has {FEW}.")
-    if found.bad in (0, found.photos):
-        missing, figure = ("bad", "misses") if not found.bad else ("good", "false alarms")
+    if found.photos < MIN_PHOTOS:
+        said.append(f"{found.photos} photos are few: AIAG's example has {MIN_PHOTOS}.")
+    if found.defective in (0, found.photos):
+        missing, figure = ("bad", "misses") if not found.defective else ("good", "false alarms")
         said.append(f"There is no {missing} photo: nothing can be said about {figure}, and kappa is undefined or low.")
     return tuple(said)

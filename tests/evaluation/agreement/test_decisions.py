@@ -3,7 +3,7 @@
 import pytest
 
 from logicls.errors import DataError
-from logicls.evaluation.agreement.decisions import Decision, by_photo, read_decisions, write_decisions
+from logicls.evaluation.agreement.decisions import Decision, group_decisions, read_decisions, write_decisions
 
 HEAD = "photo,inspector,trial,decision\n"
 PHOTOS = ("a.jpg", "b.jpg")
@@ -61,7 +61,7 @@ def test_decisions_are_gathered_by_inspector_and_photo():
     """In the order of the trials, whatever that of the rows."""
     said = [Decision("a.jpg", "anna", 2, "fail"), Decision("a.jpg", "anna", 1, "pass")]
 
-    assert by_photo(said) == {"anna": {"a.jpg": ("pass", "fail")}}
+    assert group_decisions(said) == {"anna": {"a.jpg": ("pass", "fail")}}
 
 
 def test_what_is_written_can_be_read_again(tmp_path):

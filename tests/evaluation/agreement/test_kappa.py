@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from logicls.evaluation.agreement.statistics import Kappa, cohen, fleiss
+from logicls.evaluation.agreement.statistics import Kappa, cohen_kappa, fleiss_kappa
 
 
 def photos(table):
@@ -39,30 +39,30 @@ def classic_error(table):
 )
 def test_the_kappas_of_the_manual(table, kappa):
     """AIAG's example: three inspectors with one another, and with the standard."""
-    assert round(cohen(photos(table)).value, 2) == kappa
+    assert round(cohen_kappa(photos(table)).value, 2) == kappa
 
 
 @pytest.mark.parametrize("table", [[[44, 6], [3, 97]], [[75, 1, 4], [5, 4, 1], [0, 0, 10]]])
 def test_the_error_is_that_of_the_paper(table):
     """Where every photo is read once."""
-    assert cohen(photos(table)).error == pytest.approx(classic_error(table), rel=1e-12)
+    assert cohen_kappa(photos(table)).standard_error == pytest.approx(classic_error(table), rel=1e-12)
 
 
 def test_the_kappa_of_three_categories():
     """By hand: 89 of 100 agree, by chance 66: 23 of 34."""
-    assert cohen(photos([[75, 1, 4], [5, 4, 1], [0, 0, 10]])).value == pytest.approx(23 / 34)
+    assert cohen_kappa(photos([[75, 1, 4], [5, 4, 1], [0, 0, 10]])).value == pytest.approx(23 / 34)
 
 
 def test_cohen_worked_out_by_hand():
     """Of ten, seven agree; by chance half do: (0.7 - 0.5) / (1 - 0.5)."""
-    assert cohen(photos([[4, 1], [2, 3]])).value == pytest.approx(0.4)
+    assert cohen_kappa(photos([[4, 1], [2, 3]])).value == pytest.approx(0.4)
 
 
 def test_reading_the_same_again_makes_nothing_surer():
     """Three trials that are all alike have the error of one."""
     once = photos([[44, 6], [3, 97]])
 
-    assert cohen([3 * photo for photo in once]).error == pytest.approx(cohen(once).error)
+    assert cohen_kappa([3 * photo for photo in once]).standard_error == pytest.approx(cohen_kappa(once).standard_error)
 
 
 def test_trials_that_vary_make_surer():
@@ -70,11 +70,11 @@ def test_trials_that_vary_make_surer():
     rng = np.random.default_rng(0)
     pairs = [(bool(a), bool(a) ^ bool(b)) for a, b in zip(rng.random(300) < 0.5, rng.random(300) < 0.1, strict=True)]
 
-    alone = cohen([[pair] for pair in pairs])
-    together = cohen([pairs[start : start + 3] for start in range(0, 300, 3)])
+    alone = cohen_kappa([[pair] for pair in pairs])
+    together = cohen_kappa([pairs[start : start + 3] for start in range(0, 300, 3)])
 
     assert together.value == alone.value
-    assert together.error == pytest.approx(alone.error, rel=0.25)
+    assert together.standard_error == pytest.approx(alone.standard_error, rel=0.25)
 
 
 def test_fleiss_kappa_of_the_textbook_example():
@@ -85,7 +85,7 @@ def test_fleiss_kappa_of_the_textbook_example():
     ]  # fmt: skip
     readings = [[key for key, count in enumerate(row) for _ in range(count)] for row in table]
 
-    assert round(fleiss(readings).value, 3) == 0.210
+    assert round(fleiss_kappa(readings).value, 3) == 0.210
 
 
 def test_the_error_of_fleiss_is_what_samples_vary_by():
@@ -93,27 +93,27 @@ def test_the_error_of_fleiss_is_what_samples_vary_by():
     rng = np.random.default_rng(0)
     bad = rng.random(200) < 0.4
     readings = [[bool(b) ^ bool(w) for w in rng.random(4) < 0.1] for b in bad]
-    again = [fleiss([readings[k] for k in rng.integers(200, size=200)]).value for _ in range(300)]
+    again = [fleiss_kappa([readings[k] for k in rng.integers(200, size=200)]).value for _ in range(300)]
 
-    assert fleiss(readings).error == pytest.approx(float(np.std(again)), rel=0.15)
+    assert fleiss_kappa(readings).standard_error == pytest.approx(float(np.std(again)), rel=0.15)
 
 
 def test_perfect_agreement_has_no_interval():
     """The formulas' error is 0 there, which would claim too much."""
     perfect = photos([[5, 0], [0, 5]])
 
-    assert cohen(perfect) == Kappa(1.0, 0.0)
-    assert cohen(perfect).ci95 is None
-    assert fleiss([[a, b] for ((a, b),) in perfect]) == Kappa(1.0, 0.0)
+    assert cohen_kappa(perfect) == Kappa(1.0, 0.0)
+    assert cohen_kappa(perfect).ci95 is None
+    assert fleiss_kappa([[a, b] for ((a, b),) in perfect]) == Kappa(1.0, 0.0)
 
 
 def test_one_category_has_no_kappa():
     """Chance agrees wholly, too; nor is there one of nothing, or of single readings."""
-    assert cohen(photos([[9, 0], [0, 0]])) is None
-    assert fleiss([["pass", "pass"]] * 3) is None
-    assert cohen([]) is None
-    assert fleiss([]) is None
-    assert fleiss([["pass"], ["fail"]]) is None
+    assert cohen_kappa(photos([[9, 0], [0, 0]])) is None
+    assert fleiss_kappa([["pass", "pass"]] * 3) is None
+    assert cohen_kappa([]) is None
+    assert fleiss_kappa([]) is None
+    assert fleiss_kappa([["pass"], ["fail"]]) is None
 
 
 def test_the_interval_stays_within_what_kappa_can_be():

@@ -9,11 +9,11 @@ from PIL import Image
 
 from logicls.constraints.spec.loader import load_spec
 from logicls.errors import DataError
-from logicls.evaluation.agreement.decisions import by_photo
-from logicls.evaluation.agreement.repeatability import Repeats, check_photos, decide_again
-from logicls.evaluation.agreement.storage import kept
+from logicls.evaluation.agreement.decisions import group_decisions
+from logicls.evaluation.agreement.repeatability import RepeatOptions, check_photos, repeat_decisions
+from logicls.evaluation.agreement.storage import open_decision_log
 from logicls.models.bundle import Bundle
-from logicls.predict.readers.nano import Prediction
+from logicls.predict.readers.protocol import Prediction
 from logicls.records import Answer, Box
 
 SPEC = """logicls: 1
@@ -72,7 +72,7 @@ NAMES = ("a.png", "b.png", "c.png", "d.png")
 
 def decided(reader, images, batch, seed=0, names=NAMES):
     """Photo → decisions of ten trials."""
-    return by_photo(decide_again(reader, names, images, Dimmer(), Repeats(10, seed, batch)))["logicls"]
+    return group_decisions(repeat_decisions(reader, names, images, Dimmer(), RepeatOptions(10, seed, batch)))["logicls"]
 
 
 def test_each_trial_looks_at_the_photo_taken_anew(reader, images):
@@ -104,9 +104,9 @@ def test_a_study_that_was_ended_goes_on(reader, images, tmp_path):
         return Bright(reader.bundle).look(photos)
 
     def some(trials, stop):
-        with kept(tmp_path / "decisions.jsonl", {}) as known:
-            again = decide_again(reader, NAMES, images, Dimmer(), Repeats(trials, 0, 2), kept=known)
-            return by_photo(list(islice(again, stop)))["logicls"]
+        with open_decision_log(tmp_path / "decisions.jsonl", {}) as known:
+            again = repeat_decisions(reader, NAMES, images, Dimmer(), RepeatOptions(trials, 0, 2), log=known)
+            return group_decisions(list(islice(again, stop)))["logicls"]
 
     some(6, 9)
     reader.look = counted

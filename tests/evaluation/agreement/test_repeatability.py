@@ -4,19 +4,19 @@ import numpy as np
 import pytest
 
 from logicls.constraints.spec.loader import load_spec
-from logicls.evaluation.agreement.repeatability import retake
-from logicls.io.resources import share
-from logicls.synth.augmentation import load_augmentation_settings
+from logicls.evaluation.agreement.repeatability import make_retake
+from logicls.io.resources import resource_path
+from logicls.synth.settings import load_augmentation_settings
 
 
 @pytest.fixture(scope="module")
 def made():
     """How photos of the sample product are taken again, by how much."""
     spec, strength = (
-        load_spec(share("constraints/dosing_kit.yaml")),
-        load_augmentation_settings(share("synth/augment.yaml")),
+        load_spec(resource_path("constraints/dosing_kit.yaml")),
+        load_augmentation_settings(resource_path("synth/augment.yaml")),
     )
-    return lambda much: retake(spec, strength, much)
+    return lambda much: make_retake(spec, strength, much)
 
 
 @pytest.fixture

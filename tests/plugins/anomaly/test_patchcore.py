@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from logicls.errors import BundleError, DataError
-from logicls.evaluation import score
+from logicls.evaluation import compute_metrics
 from logicls.models.bundle import load_bundle
 from logicls.plugins.anomaly.fit import fit_expert
 from logicls.plugins.anomaly.patchcore import load_expert
@@ -94,7 +94,7 @@ def test_flaw_in_verdict(bundle, dataset, tmp_path):
     assert [v.answers[-1].query for v in (good, bad)] == [ANOMALY_QUERY, ANOMALY_QUERY]
     assert [dict(v.scores)[ANOMALY_VIOLATION] for v in (good, bad)] == [v.findings[-1].probability for v in (good, bad)]
     assert [v.findings for v in plain] == [v.findings[:-1] for v in (good, bad)]
-    assert score([good, bad], {"a.png": (), "b.png": (ANOMALY_VIOLATION,)}).unknown == ()
+    assert compute_metrics([good, bad], {"a.png": (), "b.png": (ANOMALY_VIOLATION,)}).unknown_violations == ()
 
 
 def test_default_expert_can_be_switched_off(bundle, dataset):
