@@ -1,8 +1,6 @@
-"""The dataset's card: what was made, out of what, and how to load it; as README.md with a picture of the counts.
+"""Dataset card: counts of a generated dataset, as README.md with a plot and as tables on the screen.
 
-What was made against what was wanted: shares, violations that fell short, changes that were thrown away.
-
-What a set of training data holds, counted from its columns; no photo is decoded.
+Counts come from the columns; no image is decoded.
 """
 
 from __future__ import annotations
@@ -21,35 +19,39 @@ from logicls.io.atomic import write_bytes, write_text
 from logicls.synth.dataset import read_rows
 
 Counts = tuple[tuple[str, int], ...]
-"""Name → how many."""
+"""Name → count."""
 COLUMNS = ("photo", "queries", "values", "boxes", "violations", "edits")
 
 
 @dataclass(frozen=True, slots=True)
 class DatasetSummary:
-    """Counts over a set; names that could be there and are not have a count of 0."""
+    """Counts over a dataset; names that do not occur have a count of 0."""
 
     examples: int
     photos: int
-    """Source photos that at least one example comes from."""
+    """Source photos of at least one example."""
     categories: Counts
-    """untouched, twin (edited, and nothing was to break) and broken (edited to break a rule)."""
+    """untouched, control (edited, no rule broken) and broken (one or two rules broken)."""
     violations: Counts
-    """Examples with each defect, in the order of the spec; `none` comes last."""
+    """Examples with each violation, in the order of the spec; `none` is last."""
     edits: Counts
-    """Edits that were to break a rule, by kind."""
+    """Edits that break a rule, by kind."""
     control_edits: Counts
-    """Edits that were to break none, by kind."""
+    """Edits that break no rule, by kind."""
     families: Counts
-    """Edits by the family of the rule that they are about."""
+    """Edits by the family of their rule."""
     components: Counts
     """Boxes of each component."""
     answers: tuple[tuple[str, Counts], ...]
-    """Query → how often each answer: numbers of boxes, or values."""
+    """Query → frequency of each answer: values, or numbers of boxes."""
 
 
 def summarize_dataset(folder: Path) -> DatasetSummary:
-    """Count what is in a synth folder. Raises `DataError` where there are no examples."""
+    """Count the content of a dataset folder.
+
+    Raises:
+        DataError: The folder has no examples (LC402).
+    """
     spec = load_spec(folder / "spec.yaml")
     family = {constraint.id: constraint.family for constraint in spec.constraints}
     examples, photos = 0, set()
@@ -100,7 +102,7 @@ def _by_frequency(counter: Counter[str]) -> Counts:
 
 
 def _answer_sort_key(item: tuple[str, int]) -> tuple[int, str]:
-    """Numbers by their size, all else by the alphabet."""
+    """Sort numbers by value, everything else alphabetically."""
     return (int(item[0]) if item[0].isdecimal() else -1), item[0]
 
 
@@ -146,7 +148,7 @@ rows = load_dataset(".", split="train")     # this folder
 
 
 def write_dataset_card(folder: Path, licence: str) -> DatasetSummary:
-    """Count what is in a synth folder, and write its README.md and distribution.png; returns the counts."""
+    """Write README.md and distribution.png of a dataset folder; returns the counts."""
     summary, manifest = summarize_dataset(folder), json.loads((folder / "synth.json").read_text(encoding="utf-8"))
     product = load_spec(folder / "spec.yaml").product.name
     head = _HEAD.format(
@@ -164,7 +166,7 @@ def write_dataset_card(folder: Path, licence: str) -> DatasetSummary:
 
 
 def summary_tables(summary: DatasetSummary) -> tuple[tuple[str, str, Counts], ...]:
-    """(title, heading of the names, counts) of each table, as the card and the screen show them."""
+    """(title, heading of the names, counts) of each table."""
     return (
         ("Examples by category", "category", summary.categories),
         ("Violations", "violation", summary.violations),
@@ -176,12 +178,12 @@ def summary_tables(summary: DatasetSummary) -> tuple[tuple[str, str, Counts], ..
 
 
 def format_shares(counts: Counts, total: int) -> list[tuple[str, str, str]]:
-    """(name, how many, share) of each count, as they are read."""
+    """(name, count, share) of each count, as text."""
     return [(name, str(number), f"{100 * number / max(total, 1):.1f} %") for name, number in counts]
 
 
 def table_total(summary: DatasetSummary, counts: Counts) -> int:
-    """What the shares of a table are of: examples where it counts these, else all that the table counts."""
+    """Denominator of a table's shares: the examples for violations, otherwise the sum of the counts."""
     return summary.examples if counts is summary.violations else sum(number for _, number in counts)
 
 
@@ -200,7 +202,7 @@ def _answer_section(summary: DatasetSummary) -> str:
 
 
 def _plot_distribution(summary: DatasetSummary) -> bytes:
-    """Bars of defects, components and edits, as a PNG without a date."""
+    """Bar charts of violations, components and edits, as PNG without a date."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 

@@ -14,7 +14,6 @@ import json
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from enum import StrEnum
 from functools import partial
 from pathlib import Path
 from typing import Any, assert_never
@@ -25,6 +24,7 @@ from logicls.io.atomic import open_atomic, write_bytes, write_text
 from logicls.models.box_formats import BOX_FORMATS, PIXELS, BoxFamily, Size, encode_boxes, rewrite_boxes
 from logicls.records import Box
 from logicls.synth.dataset import read_rows
+from logicls.synth.export_format import ExportFormat
 
 _USAGE = {
     "trl": """`SFTTrainer` of TRL reads this folder:
@@ -93,15 +93,6 @@ IMAGE = "<image>"
 BOX = "<bbox>"
 REF = "<ref-object>"
 Record = Mapping[str, Any]
-
-
-class ExportFormat(StrEnum):
-    """Format of the dataset: LogiCls' own, which is a Hugging Face dataset, or that of another trainer."""
-
-    hf = "hf"
-    trl = "trl"
-    llamafactory = "llamafactory"
-    swift = "swift"
 
 
 @dataclass(frozen=True, slots=True)

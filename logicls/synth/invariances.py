@@ -1,4 +1,4 @@
-"""What photos may go through: the rules tell which changes would make a label wrong, good photos where things lie."""
+"""Augmentations to which a product is not invariant: by its rules, its names, and the positions on good photos."""
 
 from __future__ import annotations
 
@@ -28,8 +28,7 @@ CHIRAL_WORDS = (
     "right",
     "clockwise",
 )
-"""A name with one of these in it speaks of what looks different in a mirror."""
-
+"""Parts of names of components and values that are not mirror-symmetric."""
 ORIENTATION_WORDS = (
     "up",
     "down",
@@ -48,41 +47,46 @@ ORIENTATION_WORDS = (
     "direction",
     "angle",
 )
-"""A word of a name that speaks of which way round something lies."""
+"""Words of names that describe an orientation."""
 POSITION_BINS = 16
-"""Of a photo's width or height, in which centres of things are counted."""
+"""Bins of a photo's width or height in which box centres are counted."""
 MIN_OCCUPANCY = 0.5
-"""Share of the bands in which things must be found that lie anywhere."""
+"""Share of the bins that a component must occupy to count as lying anywhere."""
 MIN_SYMMETRY = 0.7
-"""Share of the things that a mirror leaves in a band with as many others, where photos may be mirrored."""
+"""Smallest overlap of the histogram of positions with its mirror image, 0 to 1, at which photos may be flipped."""
 
 
 @dataclass(frozen=True, slots=True)
 class AugmentationRestrictions:
-    """Why each kind of change is not allowed; empty where it is."""
+    """First reason why each transform is not allowed; empty if it is."""
 
     hue: str
     rotation: str
-    """Of a rotation, and of perspective."""
+    """Applies to perspective as well."""
     flip: dict[Axis, str]
 
 
 def find_restrictions(spec: Spec, scenes: Sequence[Scene] = ()) -> AugmentationRestrictions:
-    """What the spec forbids, with the first reason for each; and `scenes`, annotations of good photos."""
-    asked = [f"{q.component}.{q.attribute}" for q in spec.queries if q.kind == "attribute"]
+    """Find the transforms that would make a label wrong.
+
+    Args:
+        spec: Rules of the product.
+        scenes: Annotations of good photos; without them, positions do not count.
+    """
+    queried = [f"{q.component}.{q.attribute}" for q in spec.queries if q.kind == "attribute"]
     return AugmentationRestrictions(
-        hue=f"{asked[0]} is asked for" if asked else "",
+        hue=f"{queried[0]} is queried" if queried else "",
         rotation=next(_edge_reasons(spec), ""),
         flip={axis: next(chain(_asymmetry_reasons(spec, axis), _position_reasons(scenes, axis)), "") for axis in AXES},
     )
 
 
 def is_orientation_free(spec: Spec) -> bool:
-    """Whether nothing in the spec tells which way round a thing lies, nor the thing from its mirror image."""
-    told = any(
+    """Check that no rule or name of the spec depends on the orientation of a component or on its mirror image."""
+    has_orientation = any(
         word in ORIENTATION_WORDS for name in _vocabulary_names(spec) for word in re.split(r"[^a-z]+", name.lower())
     )
-    return not told and not any(find_restrictions(spec).flip.values())
+    return not has_orientation and not any(find_restrictions(spec).flip.values())
 
 
 def _rule_invariances(spec: Spec) -> Iterator[tuple[str, Invariances]]:
@@ -94,7 +98,7 @@ def _rule_invariances(spec: Spec) -> Iterator[tuple[str, Invariances]]:
 
 
 def _edge_reasons(spec: Spec) -> Iterator[str]:
-    """Yield rules that see that the box of a rotated object is larger than the object."""
+    """Yield rules that depend on box edges: the box of a rotated instance is looser than the instance."""
     yield from (f"{name} {reasons.rotation}" for name, reasons in _rule_invariances(spec) if reasons.rotation)
 
 
@@ -107,33 +111,31 @@ def _asymmetry_reasons(spec: Spec, axis: Axis) -> Iterator[str]:
     start = 0 if axis == "x" else 1
     for name, region in spec.regions.items():
         if abs(region.box[start] + region.box[start + 2] - 1) > 1e-6:
-            yield f"region {name} lies to one side"
+            yield f"region {name} is on one side"
     if axis == "y":
         yield from (f"{name} fills {component.fills}" for name, component in spec.components.items() if component.fills)
     yield from (
-        f"{name} looks different in a mirror"
-        for name in _vocabulary_names(spec)
-        if any(w in name for w in CHIRAL_WORDS)
+        f"{name} is not mirror-symmetric" for name in _vocabulary_names(spec) if any(w in name for w in CHIRAL_WORDS)
     )
 
 
 def _position_reasons(scenes: Sequence[Scene], axis: Axis) -> Iterator[str]:
-    """What keeps to its place along an axis, or to one side: its mirror image would be no photo of the product."""
-    places: dict[str, list[float]] = {}
+    """Yield components with a fixed position along an axis, or on one side: flipped photos would be unrealistic."""
+    positions: dict[str, list[float]] = {}
     for scene in scenes:
         for instance in scene.instances:
             x, y = instance.box.centre
-            places.setdefault(instance.component, []).append(x / scene.width if axis == "x" else y / scene.height)
-    for name, found in places.items():
-        bands = np.histogram(found, POSITION_BINS, (0.0, 1.0))[0]
-        alike = np.minimum(bands, bands[::-1]).sum() / bands.sum()
-        if np.count_nonzero(bands) < MIN_OCCUPANCY * POSITION_BINS or alike < MIN_SYMMETRY:
-            yield f"{name} does not lie anywhere"
+            positions.setdefault(instance.component, []).append(x / scene.width if axis == "x" else y / scene.height)
+    for name, values in positions.items():
+        bins = np.histogram(values, POSITION_BINS, (0.0, 1.0))[0]
+        symmetry = np.minimum(bins, bins[::-1]).sum() / bins.sum()
+        if np.count_nonzero(bins) < MIN_OCCUPANCY * POSITION_BINS or symmetry < MIN_SYMMETRY:
+            yield f"{name} has a fixed position"
 
 
 def _vocabulary_names(spec: Spec) -> Iterator[str]:
-    for component, facts in spec.attribute_values.items():
+    for component, attributes in spec.attribute_values.items():
         yield component
-        for attribute, values in facts.items():
+        for attribute, values in attributes.items():
             yield f"{component}.{attribute}"
             yield from values

@@ -52,17 +52,17 @@ def test_rules_restrict_augmentation(rule: dict[str, object], rotation: str, x: 
 
 def test_a_queried_attribute_forbids_hue_shifts() -> None:
     """An attribute that no rule queries does not count."""
-    assert restrictions_of({"attribute": {"of": "pin.colour", "is": "red"}}).hue == "pin.colour is asked for"
+    assert restrictions_of({"attribute": {"of": "pin.colour", "is": "red"}}).hue == "pin.colour is queried"
     assert restrictions_of(COUNT).hue == ""
 
 
 @pytest.mark.parametrize(
     ("keys", "x", "y"),
     [
-        ({"regions": {"left": {"box": [0, 0.1, 0.5, 0.9]}}}, "region left lies to one side", ""),
+        ({"regions": {"left": {"box": [0, 0.1, 0.5, 0.9]}}}, "region left is on one side", ""),
         ({"regions": {"middle": {"box": [0.2, 0.1, 0.8, 0.9]}}}, "", ""),
-        ({"components": {"pin": {}, "cup": {}, "text_label": {}}}, *["text_label looks different in a mirror"] * 2),
-        ({"components": {"pin": {"attributes": {"turn": ["left"]}}}}, *["left looks different in a mirror"] * 2),
+        ({"components": {"pin": {}, "cup": {}, "text_label": {}}}, *["text_label is not mirror-symmetric"] * 2),
+        ({"components": {"pin": {"attributes": {"turn": ["left"]}}}}, *["left is not mirror-symmetric"] * 2),
         ({"components": {"pin": {"fills": "cup"}, "cup": {}}}, "", "pin fills cup"),
     ],
 )  # fmt: skip
@@ -111,7 +111,7 @@ def scatter_pins(x: tuple[float, float], photos: int = 30) -> list[Scene]:
 
 @pytest.mark.parametrize(
     ("x", "reason"),
-    [((0.05, 0.95), ""), ((0.45, 0.55), "pin does not lie anywhere"), ((0.05, 0.65), "pin does not lie anywhere")],
+    [((0.05, 0.95), ""), ((0.45, 0.55), "pin has a fixed position"), ((0.05, 0.65), "pin has a fixed position")],
     ids=["anywhere", "in the middle", "to one side"],
 )
 def test_fixed_positions_forbid_flips(x: tuple[float, float], reason: str) -> None:
