@@ -1,4 +1,4 @@
-"""Rules held against annotated photos of good products: which photo breaks one, and which rule none exercises."""
+"""Check rules on annotated photos of good products: photos that break a rule, and rules that no photo can test."""
 
 from __future__ import annotations
 
@@ -15,156 +15,153 @@ from logicls.constraints.families.protocol import CountTerms, Family, Fault, wal
 from logicls.constraints.families.queries import Path
 from logicls.constraints.spec.models import Constraint, Spec
 from logicls.records import Scene
+from logicls.reservoir import Reservoir
 
 MAX_PHOTOS_LISTED = 20
-"""Photos that are named for one rule; the others are counted."""
+"""Number of photos that are listed per rule; the others are counted."""
 MAX_PHOTOS_EDITED = 8
-"""Photos on which it is tried to break each rule: some of those that break none."""
-
-
-class Sample:
-    """Some of the photos that it is given, each as likely; the same each time (Vitter 1985, algorithm R)."""
-
-    def __init__(self) -> None:
-        self.scenes: list[Scene] = []
-        self._seen = 0
-        self._rng = np.random.default_rng(0)
-
-    def add(self, scene: Scene) -> None:
-        """Take the photo, or leave it."""
-        self._seen += 1
-        if len(self.scenes) < MAX_PHOTOS_EDITED:
-            self.scenes.append(scene)
-        elif (place := int(self._rng.integers(self._seen))) < MAX_PHOTOS_EDITED:
-            self.scenes[place] = scene
+"""Number of randomly chosen photos that are edited to break each rule; they break no rule themselves."""
+MAX_PHOTOS_MEASURED = 200
+"""Number of photos on which tolerances are measured in pixels."""
+MAX_IDS_LISTED = 6
+"""Number of annotation ids in a message."""
 
 
 class DataAudit:
-    """Takes good photos one by one and keeps what is to be said of them; memory does not grow with their number."""
+    """Check photos one by one and collect faults; memory does not grow with the number of photos."""
 
     def __init__(self, spec: Spec) -> None:
+        rng = np.random.default_rng(0)
         self.spec = spec
         self.photos = 0
-        self.applied = [0] * len(spec.constraints)
+        self.applicable = [0] * len(spec.constraints)
+        """Number of photos to which each rule applies."""
         self.broken = [0] * len(spec.constraints)
-        self.told: list[Fault] = []
-        self.sizes: dict[Path, list[float]] = {}
-        self.sample = Sample()
-        self.extremes: dict[int, dict[str, Scene]] = {}
-        self._reached: dict[int, tuple[float, float]] = {}
+        """Number of photos that break each rule."""
+        self.sample: Reservoir[Scene] = Reservoir(MAX_PHOTOS_EDITED, lambda count: int(rng.integers(count)))
+        self._broken_faults: list[Fault] = []
+        self._tolerances: dict[Path, list[float]] = {}
+        self._extremes: dict[int, dict[str, Scene]] = {}
+        self._count_ranges: dict[int, tuple[float, float]] = {}
         self._counts = list(_variable_counts(spec))
         self._tolerant = list(_tolerant_rules(spec))
 
     def add(self, scene: Scene) -> None:
-        """Hold every rule against one photo."""
-        reading = build_context(self.spec, scene, status_only=True)
+        """Evaluate every rule on one photo."""
+        context = build_context(self.spec, scene, status_only=True)
         self.photos += 1
-        checks = evaluate_constraints(self.spec, reading)
-        if all(found.status != "broken" for found in checks):
+        results = evaluate_constraints(self.spec, context)
+        if all(result.status != "broken" for result in results):
             self.sample.add(scene)
-            self._stretch(scene, reading)
-        for index, found in enumerate(checks):
-            if found.status != "not_applicable":
-                self.applied[index] += 1
-            if found.status == "broken":
+            self._update_extremes(scene, context)
+        for index, result in enumerate(results):
+            if result.status != "not_applicable":
+                self.applicable[index] += 1
+            if result.status == "broken":
                 self.broken[index] += 1
                 if self.broken[index] <= MAX_PHOTOS_LISTED:
-                    self.told.append(_broken(self.spec, scene, index))
-        if self.photos <= 200:
-            self._measure(reading)
+                    self._broken_faults.append(_describe_broken_rule(self.spec, scene, index))
+        if self.photos <= MAX_PHOTOS_MEASURED:
+            self._measure_tolerances(context)
 
     def faults(self) -> Iterator[Fault]:
-        """What is wrong, by rule: photos that break it, rules that no photo exercises or that no edit can break."""
-        yield from sorted(self.told, key=lambda fault: fault.path)
+        """Yield photos that break a rule (LC050), rules that apply to no photo (LC051), and untestable rules."""
+        yield from sorted(self._broken_faults, key=lambda fault: fault.path)
         for index, constraint in enumerate(self.spec.constraints):
             more = self.broken[index] - MAX_PHOTOS_LISTED
             if more > 0:
                 message = f"and {more} more of {self.photos} photos break '{constraint.id}'"
-                yield Fault(("constraints", index), message, "A rule that so many break is hardly one.", "LC050")
+                advice = "A rule that so many good photos break is probably wrong."
+                yield Fault(("constraints", index), message, advice, "LC050")
         for index, constraint in enumerate(self.spec.constraints):
-            if self.photos and not self.applied[index]:
-                message = f"no photo exercises '{constraint.id}': what it speaks of is on none of the {self.photos}"
-                yield Fault(("constraints", index), message, "Annotate it, or remove the rule.", "LC051")
-        yield from self._too_fine()
-        yield from self._unbreakable()
+            if self.photos and not self.applicable[index]:
+                photos = f"{self.photos} photo{'' if self.photos == 1 else 's'}"
+                message = f"'{constraint.id}' applies to none of the {photos}: its components are on none of them"
+                yield Fault(("constraints", index), message, "Annotate them, or remove the rule.", "LC051")
+        yield from self._find_small_tolerances()
+        yield from self._find_unbreakable_rules()
 
-    def _measure(self, reading: EvaluationContext) -> None:
+    def find_unreachable_violations(self) -> Iterator[tuple[Constraint, list[str], bool]]:
+        """Yield constraints, their violations that no edit of the sampled photos creates, and whether these are all."""
+        for index, constraint in enumerate(self.spec.constraints):
+            modes: dict[str, list[FailureMode]] = {}
+            sample = [scene for _, scene in self.sample.items]
+            scenes = [*sample, *self._extremes.get(index, {}).values()]
+            for mode in constraint.failure_modes if sample and self.applicable[index] else ():
+                modes.setdefault(constraint.violation_name(mode), []).append(mode)
+            missing = [name for name, group in modes.items() if not self._is_reachable(constraint, group, scenes)]
+            if missing:
+                yield constraint, missing, len(missing) == len(modes)
+
+    def _is_reachable(self, constraint: Constraint, modes: Sequence[FailureMode], scenes: Sequence[Scene]) -> bool:
+        """Return True if an edit of one of the photos breaks the constraint in one of the failure modes."""
+        attempts = ((Target(constraint, mode), scene) for scene in scenes for mode in modes)
+        return any(can_break(self.spec, target, scene, np.random.default_rng(0)) for target, scene in attempts)
+
+    def _measure_tolerances(self, context: EvaluationContext) -> None:
         for path, rule, _ in self._tolerant:
             try:
-                tolerance = rule.measure_tolerance(reading)
+                tolerance = rule.measure_tolerance(context)
             except (NotApplicable, UnreadableAnswer):
                 continue
             if tolerance is not None:
-                self.sizes.setdefault(path, []).append(tolerance)
+                self._tolerances.setdefault(path, []).append(tolerance)
 
-    def _too_fine(self) -> Iterator[Fault]:
+    def _find_small_tolerances(self) -> Iterator[Fault]:
         for path, _, text in self._tolerant:
-            allowed = float(np.median(self.sizes.get(path) or [1.0]))
-            if 0 < allowed < 1:
-                message = f"a tolerance of {text} is {allowed:.2f} px on these photos, less than a pixel"
-                yield Fault((*path, "tolerance"), message, "No annotation is that exact: widen it.", "LC046")
+            pixels = float(np.median(self._tolerances.get(path) or [1.0]))
+            if 0 < pixels < 1:
+                message = f"a tolerance of {text} is {pixels:.2f} px on these photos, less than a pixel"
+                advice = "No annotation is that exact: increase it."
+                yield Fault((*path, "tolerance"), message, advice, "LC046")
 
-    def unmade(self) -> Iterator[tuple[Constraint, list[str], bool]]:
-        """Constraints with those of their defects that no edit makes on some of the photos, and whether that is all."""
-        for index, constraint in enumerate(self.spec.constraints):
-            sides: dict[str, list[FailureMode]] = {}
-            scenes = [*self.sample.scenes, *self.extremes.get(index, {}).values()]
-            for side in constraint.failure_modes if self.sample.scenes and self.applied[index] else ():
-                sides.setdefault(constraint.violation_name(side), []).append(side)
-            missing = [violation for violation, ways in sides.items() if not self._makes(constraint, ways, scenes)]
-            if missing:
-                yield constraint, missing, len(missing) == len(sides)
-
-    def _unbreakable(self) -> Iterator[Fault]:
+    def _find_unbreakable_rules(self) -> Iterator[Fault]:
         numbers = {constraint.id: index for index, constraint in enumerate(self.spec.constraints)}
-        advice = "Synthesis will not show it: see whether the rule can be broken, or add photos of it."
-        for constraint, missing, all_of_them in self.unmade():
-            here: Path = ("constraints", numbers[constraint.id])
-            if all_of_them:
-                yield Fault(here, f"no edit of these photos breaks '{constraint.id}'", advice, "LC044")
+        advice = "Synthesis cannot show it: check whether the rule can be broken, or add photos."
+        for constraint, missing, is_all in self.find_unreachable_violations():
+            path: Path = ("constraints", numbers[constraint.id])
+            if is_all:
+                yield Fault(path, f"no edit of these photos breaks '{constraint.id}'", advice, "LC044")
             else:
-                message = f"no edit of these photos makes {', '.join(missing)} ('{constraint.id}')"
-                yield Fault(here, message, advice, "LC048")
+                message = f"no edit of these photos creates {', '.join(missing)} ('{constraint.id}')"
+                yield Fault(path, message, advice, "LC048")
 
-    def _makes(self, constraint: Constraint, sides: Sequence[FailureMode], scenes: Sequence[Scene]) -> bool:
-        """Whether an edit of one of the photos breaks the constraint on one of the sides."""
-        tries = ((Target(constraint, side), scene) for scene in scenes for side in sides)
-        return any(can_break(self.spec, aim, scene, np.random.default_rng(0)) for aim, scene in tries)
-
-    def _stretch(self, scene: Scene, reading: EvaluationContext) -> None:
-        """Keep the photos on which a count comes nearest to its limits: from there an edit or two go over them."""
+    def _update_extremes(self, scene: Scene, context: EvaluationContext) -> None:
+        """Keep the photos whose counts are closest to the limits: few edits are needed to exceed them."""
         for index, terms in self._counts:
             try:
-                total = terms.total(reading)
+                total = terms.total(context)
             except (NotApplicable, UnreadableAnswer):
                 continue
-            least, most = self._reached.get(index, (math.inf, -math.inf))
-            kept = self.extremes.setdefault(index, {})
-            if total < least:
-                kept["below"] = scene
-            if total > most:
-                kept["above"] = scene
-            self._reached[index] = min(least, total), max(most, total)
+            low, high = self._count_ranges.get(index, (math.inf, -math.inf))
+            extremes = self._extremes.setdefault(index, {})
+            if total < low:
+                extremes["below"] = scene
+            if total > high:
+                extremes["above"] = scene
+            self._count_ranges[index] = min(low, total), max(high, total)
 
 
 def audit_photos(spec: Spec, scenes: Iterable[Scene]) -> list[Fault]:
-    """All that good photos say against the rules."""
+    """Check all photos and return the faults."""
     audit = DataAudit(spec)
     for scene in scenes:
         audit.add(scene)
     return list(audit.faults())
 
 
-def _broken(spec: Spec, scene: Scene, index: int) -> Fault:
-    """The photo, the annotations, what was found and what was expected."""
-    constraint, reading = spec.constraints[index], build_context(spec, scene)
-    things = dict.fromkeys(n.name.partition(".")[0] for n in constraint.references() if n.role != "location")
-    components = {reading.vocabulary.component(thing) for thing in things}
+def _describe_broken_rule(spec: Spec, scene: Scene, index: int) -> Fault:
+    """Describe a broken rule: photo, annotations, actual and expected value."""
+    constraint, context = spec.constraints[index], build_context(spec, scene)
+    names = dict.fromkeys(n.name.partition(".")[0] for n in constraint.references() if n.role != "location")
+    components = {context.vocabulary.component(name) for name in names}
     ids = [str(i.id) for i in scene.instances if i.component in components]
-    told = f" (annotation{'s' if len(ids) > 1 else ''} {', '.join(islice(ids, 6))}{' ...' if len(ids) > 6 else ''})"
-    found = evaluate_constraint(constraint, reading).found
-    message = f"{scene.photo}{told if ids else ''} breaks '{constraint.id}': found {found}; expected {constraint.text}"
-    return Fault(("constraints", index), message, "Mend the annotation, the rule, or take the photo out.", "LC050")
+    listed = ", ".join(islice(ids, MAX_IDS_LISTED)) + (" ..." if len(ids) > MAX_IDS_LISTED else "")
+    annotations = f" (annotation{'s' if len(ids) > 1 else ''} {listed})" if ids else ""
+    found = evaluate_constraint(constraint, context).found
+    message = f"{scene.photo}{annotations} breaks '{constraint.id}': found {found}; expected {constraint.text}"
+    advice = "Correct the annotation or the rule, or remove the photo."
+    return Fault(("constraints", index), message, advice, "LC050")
 
 
 def _variable_counts(spec: Spec) -> Iterator[tuple[int, CountTerms]]:

@@ -1,7 +1,4 @@
-"""What is wrong with a spec that can be read: rules that say nothing, too much, or not what its examples say.
-
-Rules that cannot all be obeyed, and rules that another one already says.
-"""
+"""Check a valid spec for rules that are unused, contradictory, redundant, unbreakable, or wrong on its examples."""
 
 from __future__ import annotations
 
@@ -16,230 +13,233 @@ from logicls.constraints.families.queries import Path
 from logicls.constraints.spec.models import Constraint, ExampleTest, Spec, ViolationNames
 from logicls.records import Box, Instance, Scene
 
-Placed = tuple[int, Constraint]
-NEITHER = "No product can obey both: mend one of them."
+IndexedConstraint = tuple[int, Constraint]
+"""Index in the spec and constraint."""
+MIN_TOLERANCE = 0.0005
+"""Tolerance that is less than a pixel even on an object of 2000 pixels."""
+EXAMPLE_SIZE = 1000
+"""Width and height of the virtual photo of an example, pixels."""
 
 
 def find_contradictions(spec: Spec) -> Iterator[Fault]:
-    """LC042 for rules that contradict each other, LC043 for one that another one makes superfluous.
+    """Yield rules that contradict each other (LC042), and rules that another one implies (LC043).
 
-    Only rules that apply under the same condition and in the same places are compared.
+    Only rules with the same condition (`when`) and the same scope (`each`) are compared.
     """
-    groups: dict[Hashable, list[Placed]] = {}
+    groups: dict[Hashable, list[IndexedConstraint]] = {}
     for index, constraint in enumerate(spec.constraints):
         groups.setdefault((constraint.each, repr(constraint.when)), []).append((index, constraint))
     for group in groups.values():
-        for one, other in combinations(group, 2):
-            yield from _pair(spec, one, other)
-        yield from _circles(group)
+        for first, second in combinations(group, 2):
+            yield from _compare_pair(spec, first, second)
+        yield from _find_cycles(group)
 
 
-def _pair(spec: Spec, one: Placed, other: Placed) -> Iterator[Fault]:
-    first, second = one[1], other[1]
-    if first.rule == second.rule:
-        yield _shadowed(other, first)
+def _compare_pair(spec: Spec, first: IndexedConstraint, second: IndexedConstraint) -> Iterator[Fault]:
+    if first[1].rule == second[1].rule:
+        yield _redundancy(second, first[1])
         return
-    for a, b in ((one, other), (other, one)):
+    for a, b in ((first, second), (second, first)):
         comparison = a[1].rule.compare(b[1].rule, spec.vocabulary)
         if comparison is None:
             continue
         if comparison.relation == "contradicts":
             yield _contradiction(b, a[1], comparison.reason)
         else:
-            yield _shadowed(b, a[1]) if comparison.relation == "implies" else _shadowed(a, b[1])
+            yield _redundancy(b, a[1]) if comparison.relation == "implies" else _redundancy(a, b[1])
         return
 
 
-def _circles(group: list[Placed]) -> Iterator[Fault]:
-    """Orders that come back to where they began: a above b, b above c, c above a."""
+def _find_cycles(group: list[IndexedConstraint]) -> Iterator[Fault]:
+    """Yield orders that form a cycle: a above b, b above c, c above a."""
     axes: tuple[Axis, Axis] = ("x", "y")
     for axis in axes:
-        after: dict[str, list[tuple[str, Placed]]] = {}
-        for placed in group:
-            for first, second in _orders(placed[1], axis):
-                circle = _way(after, second, first)
-                if circle is not None:
-                    others = [p for p in circle if p is not placed]
-                    with_them = f"with {join_names([repr(p[1].id) for p in others])} " if others else ""
-                    told = f"{with_them}it goes in a circle"
-                    yield _contradiction(placed, others[0][1] if others else placed[1], told)
-                after.setdefault(first, []).append((second, placed))
+        edges: dict[str, list[tuple[str, IndexedConstraint]]] = {}
+        for item in group:
+            for first, second in _find_orders(item[1], axis):
+                path = _find_path(edges, second, first)
+                if path is not None:
+                    others = [other for other in path if other is not item]
+                    together = f"together with {join_names([repr(other[1].id) for other in others])} " if others else ""
+                    reason = f"{together}it demands a cyclic order"
+                    yield _contradiction(item, others[0][1] if others else item[1], reason)
+                edges.setdefault(first, []).append((second, item))
 
 
-def _orders(constraint: Constraint, axis: Axis) -> list[tuple[str, str]]:
+def _find_orders(constraint: Constraint, axis: Axis) -> list[tuple[str, str]]:
     """Return the strict orders (first, second) that the rule demands along the axis."""
     return [(order.first, order.second) for order in constraint.rule.orderings() if order.axis == axis]
 
 
-def _way(after: dict[str, list[tuple[str, Placed]]], start: str, goal: str) -> list[Placed] | None:
-    """The constraints that lead from start to goal; None where there is no way."""
-    queue: list[tuple[str, list[Placed]]] = [(start, [])]
-    seen = {start}
+def _find_path(
+    edges: dict[str, list[tuple[str, IndexedConstraint]]], start: str, goal: str
+) -> list[IndexedConstraint] | None:
+    """Return the constraints on the shortest path from start to goal; None if there is no path."""
+    queue: list[tuple[str, list[IndexedConstraint]]] = [(start, [])]
+    visited = {start}
     while queue:
-        here, way = queue.pop(0)
-        if here == goal:
-            return way
-        for there, placed in after.get(here, []):
-            if there not in seen:
-                seen.add(there)
-                queue.append((there, [*way, placed]))
+        node, path = queue.pop(0)
+        if node == goal:
+            return path
+        for target, item in edges.get(node, []):
+            if target not in visited:
+                visited.add(target)
+                queue.append((target, [*path, item]))
     return None
 
 
-def _contradiction(placed: Placed, other: Constraint, told: str) -> Fault:
-    if other is placed[1]:
-        message, advice = f"'{other.id}' contradicts itself: {told}", "No product can obey it: mend it."
+def _contradiction(item: IndexedConstraint, other: Constraint, reason: str) -> Fault:
+    index, constraint = item
+    if other is constraint:
+        message, advice = f"'{other.id}' contradicts itself: {reason}", "No product can satisfy it: correct it."
     else:
-        message, advice = f"'{placed[1].id}' contradicts '{other.id}': {told}", NEITHER
-    return Fault(("constraints", placed[0]), message, advice, "LC042")
+        message = f"'{constraint.id}' contradicts '{other.id}': {reason}"
+        advice = "No product can satisfy both: correct one of them."
+    return Fault(("constraints", index), message, advice, "LC042")
 
 
-def _shadowed(placed: Placed, by: Constraint) -> Fault:
-    message = f"'{placed[1].id}' says nothing that '{by.id}' does not say"
-    return Fault(("constraints", placed[0]), message, "Remove it.", "LC043")
-
-
-FINEST = 0.0005
-"""A tolerance below it is less than a pixel even on a thing that is 2000 pixels wide."""
-SIDE = 1000
-"""Pixels of the imaginary photo on which an example's scene lies."""
+def _redundancy(item: IndexedConstraint, other: Constraint) -> Fault:
+    index, constraint = item
+    message = f"'{constraint.id}' is redundant: '{other.id}' implies it"
+    return Fault(("constraints", index), message, "Remove it.", "LC043")
 
 
 def lint_spec(spec: Spec) -> Iterator[Fault]:
-    """Everything that can be told from the spec alone, by kind."""
+    """Yield all faults that can be found without photos, grouped by kind."""
     yield from find_unused_names(spec)
     yield from find_contradictions(spec)
-    yield from _unbreakable(spec)
-    yield from _unnamed(spec)
-    yield from _too_fine(spec)
+    yield from _find_unbreakable(spec)
+    yield from _find_unnamed_violations(spec)
+    yield from _find_small_tolerances(spec)
     yield from find_wrong_examples(spec)
-    yield from _untested(spec)
+    yield from _find_missing_examples(spec)
 
 
 def find_unused_names(spec: Spec) -> Iterator[Fault]:
-    """Components, variants and regions that no rule speaks about."""
-    named = {n.name.partition(".")[0] for c in spec.constraints for n in c.references()}
-    used = named | {spec.variants[name].of for name in named if name in spec.variants}
-    used |= {region.of for name, region in spec.regions.items() if region.of and name in named}
+    """Yield components, variants and regions that no rule uses (LC040)."""
+    referenced = {n.name.partition(".")[0] for c in spec.constraints for n in c.references()}
+    used = referenced | {spec.variants[name].of for name in referenced if name in spec.variants}
+    used |= {region.of for name, region in spec.regions.items() if region.of and name in referenced}
     used |= {other for c in spec.components.values() for other in (c.fills, c.leaves) if other}
     for kind, names in (("component", spec.components), ("variant", spec.variants), ("region", spec.regions)):
         for name in names:
             if name not in used:
-                message = f'no rule speaks about {kind} "{name}"'
-                yield Fault((f"{kind}s", name), message, "Remove it, or write its rule.", "LC040")
+                message = f'no rule uses {kind} "{name}"'
+                yield Fault((f"{kind}s", name), message, "Remove it, or add a rule.", "LC040")
 
 
 def find_wrong_examples(spec: Spec) -> Iterator[Fault]:
-    """Examples that do not come to the violations they name.
-
-    Where an example gives no boxes, only rules that need none are held against it.
-    """
+    """Yield examples whose violations differ from those they name (LC041)."""
     for index, example in enumerate(spec.examples):
         found, expected = example_violations(spec, example), set(example.breaks)
         if found != expected:
-            told = [", ".join(sorted(names)) or "nothing" for names in (expected, found)]
-            message = f"example {index + 1} should break {told[0]}, but breaks {told[1]}"
-            yield Fault(("examples", index), message, "Mend the rule or the example.", "LC041")
+            wanted, actual = (", ".join(sorted(names)) or "nothing" for names in (expected, found))
+            message = f"example {index + 1} should break {wanted}, but breaks {actual}"
+            yield Fault(("examples", index), message, "Correct the rule or the example.", "LC041")
 
 
 def example_violations(spec: Spec, example: ExampleTest) -> set[str]:
-    """The violations that an example comes to."""
-    scene, placed = example_to_scene(example.scene)
-    checks = zip(spec.constraints, evaluate_constraints(spec, build_context(spec, scene)), strict=True)
+    """Return the violations of an example; without boxes, only of rules that need none."""
+    scene, has_boxes = example_to_scene(example.scene)
+    results = zip(spec.constraints, evaluate_constraints(spec, build_context(spec, scene)), strict=True)
     return {
-        constraint.violation_name(side)
-        for constraint, check in checks
-        if placed or not needs_boxes(spec, constraint)
-        for side in check.failure_modes
+        constraint.violation_name(mode)
+        for constraint, result in results
+        if has_boxes or not needs_boxes(spec, constraint)
+        for mode in result.failure_modes
     }
 
 
 def needs_boxes(spec: Spec, constraint: Constraint) -> bool:
-    """Whether what it comes to depends on where things are, other than on or in one another."""
+    """Return True if the result of the constraint depends on positions, other than one object in or on another."""
     in_region = any(reference.name in spec.regions for reference in constraint.references())
     clauses = [clause for clause in (constraint, constraint.when) if clause is not None]
     rules = [rule for clause in clauses for _, rule in walk_rules(clause.rule)]
     return in_region or constraint.each is not None or any(rule.needs_boxes for rule in rules)
 
 
-def example_to_scene(short: Mapping[str, Any]) -> tuple[Scene, bool]:
-    """A scene written in short, and whether it gives boxes.
+def example_to_scene(notation: Mapping[str, Any]) -> tuple[Scene, bool]:
+    """Convert the short notation of an example to a scene, and return whether it has boxes.
 
-    Component → how many; or a mapping with `count`, `box` or `boxes` (fractions of the photo) and attributes, one value
-    for all or a list; or a list of such. Without boxes everything lies on one spot, so that "in" and "on" hold.
+    The notation maps a component to its count; or to a mapping with `count`, `box` or `boxes` (fractions of the photo)
+    and attributes, one value for all instances or a list; or to a list of these. Without boxes all instances have the
+    same box, so that "in" and "on" hold.
     """
     instances: list[Instance] = []
-    placed = False
-    for name, body in short.items():
+    has_boxes = False
+    for name, body in notation.items():
         for item in body if isinstance(body, list) else [body]:
-            facts: dict[str, Any] = {"count": item} if isinstance(item, int) else dict(item)
-            placed = placed or "box" in facts or "boxes" in facts
-            instances += _instances(len(instances), name, facts)
-    return Scene("example", SIDE, SIDE, tuple(instances)), placed
+            fields: dict[str, Any] = {"count": item} if isinstance(item, int) else dict(item)
+            has_boxes = has_boxes or "box" in fields or "boxes" in fields
+            instances += _create_instances(len(instances), name, fields)
+    return Scene("example", EXAMPLE_SIZE, EXAMPLE_SIZE, tuple(instances)), has_boxes
 
 
-def _instances(start: int, name: str, facts: dict[str, Any]) -> list[Instance]:
-    boxes = [facts.pop("box")] if "box" in facts else facts.pop("boxes", [])
-    lists = [value for value in facts.values() if isinstance(value, list)]
-    count = int(facts.pop("count", max([len(boxes), *map(len, lists), 0]) or 1))
-    found = []
+def _create_instances(start: int, name: str, fields: dict[str, Any]) -> list[Instance]:
+    boxes = [fields.pop("box")] if "box" in fields else fields.pop("boxes", [])
+    lists = [value for value in fields.values() if isinstance(value, list)]
+    count = int(fields.pop("count", max([len(boxes), *map(len, lists), 0]) or 1))
+    instances = []
     for index in range(count):
         edges = boxes[index] if index < len(boxes) else (0.4, 0.4, 0.6, 0.6)
-        told = {k: v[min(index, len(v) - 1)] if isinstance(v, list) else v for k, v in facts.items()}
-        attributes = tuple(sorted((key, str(value)) for key, value in told.items()))
-        found.append(Instance(start + index + 1, name, Box(*(SIDE * float(edge) for edge in edges)), attributes))
-    return found
+        values = {k: v[min(index, len(v) - 1)] if isinstance(v, list) else v for k, v in fields.items()}
+        attributes = tuple(sorted((key, str(value)) for key, value in values.items()))
+        instances.append(
+            Instance(start + index + 1, name, Box(*(EXAMPLE_SIZE * float(edge) for edge in edges)), attributes)
+        )
+    return instances
 
 
-def _unbreakable(spec: Spec) -> Iterator[Fault]:
-    """Rules that every scene obeys."""
+def _find_unbreakable(spec: Spec) -> Iterator[Fault]:
+    """Yield rules that every scene obeys (LC044)."""
     for index, constraint in enumerate(spec.constraints):
-        here: Path = ("constraints", index)
+        base: Path = ("constraints", index)
         if not constraint.rule.failure_kinds():
-            message = f"nothing can break '{constraint.id}': it allows everything"
-            yield Fault((*here, constraint.family), message, "Narrow its limits, or remove it.", "LC044")
-        for path, rule in walk_rules(constraint.rule, (*here, constraint.family)):
+            message = f"'{constraint.id}' cannot be broken: it allows everything"
+            yield Fault((*base, constraint.family), message, "Narrow its limits, or remove it.", "LC044")
+        for path, rule in walk_rules(constraint.rule, (*base, constraint.family)):
             if rule.allows_everything(spec.vocabulary):
-                message = f"nothing can break '{constraint.id}': every value that the spec knows is right"
+                message = f"'{constraint.id}' cannot be broken: it allows every value in the spec"
                 yield Fault(path, message, "Narrow it, or remove it.", "LC044")
 
 
-def _unnamed(spec: Spec) -> Iterator[Fault]:
-    """Sides on which a rule can be broken that have no name, and names of sides on which it cannot."""
+def _find_unnamed_violations(spec: Spec) -> Iterator[Fault]:
+    """Yield failure modes without a violation name, and names of failure modes that the rule does not have (LC045)."""
     for index, constraint in enumerate(spec.constraints):
         if not isinstance(constraint.violation, ViolationNames):
             continue
-        here: Path = ("constraints", index, "violation")
+        base: Path = ("constraints", index, "violation")
         kinds = constraint.rule.failure_kinds()
         for kind in ("below", "above"):
-            named = constraint.violation.names_by_amount(kind)
-            if kind in kinds and not named:
-                message = f"'{constraint.id}' has no name for the defect {kind} its limits"
-                advice = f"Write {kind}: under violation; until then it is called {constraint.id}-{kind}."
-                yield Fault(here, message, advice, "LC045")
-            elif named and kind not in kinds:
+            names = constraint.violation.names_by_amount(kind)
+            if kind in kinds and not names:
+                message = f"'{constraint.id}' has no violation name for values {kind} its limits"
+                advice = f"Add {kind}: under violation; the default is {constraint.id}-{kind}."
+                yield Fault(base, message, advice, "LC045")
+            elif names and kind not in kinds:
                 message = f"'{constraint.id}' cannot be broken {kind} its limits"
-                yield Fault((*here, kind), message, f"Remove {kind}:.", "LC045")
+                yield Fault((*base, kind), message, f"Remove {kind}:.", "LC045")
 
 
-def _too_fine(spec: Spec) -> Iterator[Fault]:
-    """Tolerances of nothing, where boxes would have to meet exactly."""
+def _find_small_tolerances(spec: Spec) -> Iterator[Fault]:
+    """Yield tolerances below `MIN_TOLERANCE` (LC046): boxes would have to agree exactly."""
     for index, constraint in enumerate(spec.constraints):
         for path, rule in walk_rules(constraint.rule, ("constraints", index, constraint.family)):
             tolerance = rule.tolerance_terms()
-            if tolerance is not None and tolerance.fraction < FINEST:
-                message = f"'{constraint.id}' has a tolerance of {tolerance.fraction:g}, less than any pixel"
-                advice = "It is a fraction of the object's size, not a number of pixels: widen it."
+            if tolerance is not None and tolerance.fraction < MIN_TOLERANCE:
+                message = f"'{constraint.id}' has a tolerance of {tolerance.fraction:g}, less than a pixel"
+                advice = "A tolerance is a fraction of the object's size, not a number of pixels: increase it."
                 yield Fault((*path, "tolerance"), message, advice, "LC046")
 
 
-def _untested(spec: Spec) -> Iterator[Fault]:
-    """Violations that no example comes to, where there are examples."""
+def _find_missing_examples(spec: Spec) -> Iterator[Fault]:
+    """Yield violations that no example shows, if there are examples (LC047)."""
     if not spec.examples:
         return
     tested = {name for example in spec.examples for name in example.breaks}
     for index, constraint in enumerate(spec.constraints):
-        missing = [name for side in constraint.failure_modes if (name := constraint.violation_name(side)) not in tested]
+        names = [constraint.violation_name(mode) for mode in constraint.failure_modes]
+        missing = [name for name in names if name not in tested]
         if missing:
-            message = f"no example breaks '{constraint.id}' by {', '.join(dict.fromkeys(missing))}"
+            message = f"no example shows {', '.join(dict.fromkeys(missing))} ('{constraint.id}')"
             yield Fault(("constraints", index), message, "Add one under examples.", "LC047")

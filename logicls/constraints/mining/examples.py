@@ -34,7 +34,7 @@ def drop_unbreakable(draft: SpecDraft, scenes: Sequence[Scene]) -> SpecDraft:
         audit = DataAudit(draft.to_spec())
         for scene in scenes:
             audit.add(scene)
-        unmade = list(audit.unmade())
+        unmade = list(audit.find_unreachable_violations())
         stuck = {constraint.id for constraint, _, all_of_them in unmade if all_of_them}
         if not stuck:
             return replace(draft, rules=_noted(draft.rules, {c.id: missing for c, missing, _ in unmade}))

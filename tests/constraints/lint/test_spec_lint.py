@@ -1,4 +1,4 @@
-"""What is wrong with rules that can be read: each code with what gives it, and with what comes close and does not."""
+"""Spec lint: each code with specs that trigger it, and near misses that do not."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from logicls.constraints.spec.references import find_faults
 from logicls.records import Box, Instance, Scene
 
 Body = dict[str, Any]
-ALWAYS = [{"quantity": {"of": thing, "at_least": 1}} for thing in ("pin", "cap", "tray")]
+ALWAYS = [{"quantity": {"of": component, "at_least": 1}} for component in ("pin", "cap", "tray")]
 """Rules that use every component."""
 
 
 def spec(*constraints: Body, **more: Any) -> Spec:
-    """A box of pins and caps on a tray; constraints are numbered."""
+    """Spec of a box of pins and caps on a tray with constraints c0, c1, ..."""
     return Spec.model_validate(
         {
             "logicls": 1,
@@ -36,14 +36,14 @@ def spec(*constraints: Body, **more: Any) -> Spec:
     )
 
 
-def said(rules: Spec, *codes: str) -> list[tuple[str, str]]:
-    """Code and message of what lint says, of these codes."""
+def messages_of(rules: Spec, *codes: str) -> list[tuple[str, str]]:
+    """Codes and messages of the lint faults with these codes."""
     assert find_faults(rules) == []
     return [(f.code, f.message) for f in lint_spec(rules) if not codes or f.code in codes]
 
 
 def pin(**body: Any) -> Body:
-    """A quantity of pins."""
+    """A rule on the number of pins."""
     return {"quantity": {"of": "pin", **body}}
 
 
@@ -53,17 +53,17 @@ def layout(subject: str, relation: str, target: str, **body: Any) -> Body:
 
 
 def height(**body: Any) -> Body:
-    """A measure of pins."""
+    """A rule on the height of pins."""
     return {"measure": {"height": "pin", **body}}
 
 
-def colour(thing: str = "pin", **body: Any) -> Body:
-    """A rule about a colour."""
-    return {"attribute": {"of": f"{thing}.colour", **body}}
+def colour(component: str = "pin", **body: Any) -> Body:
+    """A rule on a colour."""
+    return {"attribute": {"of": f"{component}.colour", **body}}
 
 
 def match(pairs: Body) -> Body:
-    """Which pins go with which caps."""
+    """A rule on colours of pins and caps."""
     return {"match": {"left": "pin.colour", "right": "cap.colour", "pairs": pairs}}
 
 
@@ -90,25 +90,25 @@ UNUSED: dict[str, Any] = {
         ),
     ],
 )
-def test_what_no_rule_speaks_about(constraints: list[Body], unused: list[str]) -> None:
-    """LC040: names that no rule, condition or place uses, itself or by way of a variant or a region."""
-    expected = [("LC040", f"no rule speaks about {what}") for what in unused]
+def test_unused_names(constraints: list[Body], unused: list[str]) -> None:
+    """LC040: names that no rule, condition or scope uses, directly or through a variant or a region."""
+    expected = [("LC040", f"no rule uses {name}") for name in unused]
 
-    assert said(spec(*constraints, **UNUSED), "LC040") == expected
+    assert messages_of(spec(*constraints, **UNUSED), "LC040") == expected
 
 
-def test_what_fills_and_what_is_left_are_used() -> None:
-    """A component that is only seen where another one is taken away is spoken about."""
+def test_components_used_by_other_components() -> None:
+    """`fills` and `leaves` of a used component count as uses."""
     components = {"pin": {"leaves": "hole", "fills": "tray"}, "hole": {}, "tray": {}, "nut": {}}
 
-    assert said(spec(pin(at_least=1), components=components)) == [("LC040", 'no rule speaks about component "nut"')]
+    assert messages_of(spec(pin(at_least=1), components=components)) == [("LC040", 'no rule uses component "nut"')]
 
 
 ROW = {"layout": {"subject": ["pin", "cap"], "relation": "in_order", "axis": "x"}}
 
 
 @pytest.mark.parametrize(
-    ("one", "other", "told"),
+    ("first", "second", "reason"),
     [
         (pin(exactly=2), pin(at_least=3), "2 pin; at least 3 pin"),
         (pin(at_most=1), pin(between=[2, 3]), "at most 1 pin; 2 to 3 pin"),
@@ -123,29 +123,32 @@ ROW = {"layout": {"subject": ["pin", "cap"], "relation": "in_order", "axis": "x"
         (match({"red": "red"}), match({"red": ["blue", "green"]}), "nothing goes with red"),
         ({"composition": {"required": ["pin"]}}, pin(exactly=0), "there must be pin; 0 pin"),
         ({"composition": {"required": {"pin": 2}}}, pin(at_least=3), "there must be 2 pin; at least 3 pin"),
-        (layout("pin", "above", "cap"), layout("cap", "above", "pin"), "with 'c0' it goes in a circle"),
-        (layout("pin", "left_of", "cap"), layout("pin", "right_of", "cap"), "with 'c0' it goes in a circle"),
-        (ROW, layout("cap", "left_of", "pin"), "with 'c0' it goes in a circle"),
+        (layout("pin", "above", "cap"), layout("cap", "above", "pin"), "together with 'c0' it demands a cyclic order"),
+        (layout("pin", "left_of", "cap"), layout("pin", "right_of", "cap"),
+         "together with 'c0' it demands a cyclic order"),
+        (ROW, layout("cap", "left_of", "pin"), "together with 'c0' it demands a cyclic order"),
     ],
 )  # fmt: skip
-def test_rules_that_contradict_each_other(one: Body, other: Body, told: str) -> None:
-    """LC042, in either order; not where they apply in different places, or under different conditions."""
+def test_contradictions(first: Body, second: Body, reason: str) -> None:
+    """LC042 in either order, but not with different scopes or conditions."""
     condition = {"when": {"quantity": {"of": "tray", "at_least": 1}}}
 
-    found = said(spec(one, other), "LC042", "LC043")
-    apart = [said(spec(one, {**other, **scope}), "LC042", "LC043") for scope in (condition, {"each": "tray"})]
-    together = said(spec({**one, **condition}, {**other, **condition}), "LC042")
+    found = messages_of(spec(first, second), "LC042", "LC043")
+    separate = [
+        messages_of(spec(first, {**second, **scope}), "LC042", "LC043") for scope in (condition, {"each": "tray"})
+    ]
+    together = messages_of(spec({**first, **condition}, {**second, **condition}), "LC042")
 
     assert len(found) == 1
-    assert {code for code, _ in said(spec(other, one), "LC042", "LC043")} == {"LC042"}
+    assert {code for code, _ in messages_of(spec(second, first), "LC042", "LC043")} == {"LC042"}
     assert found[0][0] == "LC042"
-    assert sorted(found[0][1].partition(": ")[2].split("; ")) == sorted(told.split("; "))
-    assert apart == [[], []]
+    assert sorted(found[0][1].partition(": ")[2].split("; ")) == sorted(reason.split("; "))
+    assert separate == [[], []]
     assert len(together) == 1
 
 
 @pytest.mark.parametrize(
-    ("one", "other"),
+    ("first", "second"),
     [
         (pin(at_least=2), pin(at_most=2)),
         (pin(exactly=1), {"quantity": {"of": "cap", "exactly": 2}}),
@@ -167,26 +170,28 @@ def test_rules_that_contradict_each_other(one: Body, other: Body, told: str) -> 
         (layout("pin", "above", "cap"), layout("cap", "above", "tray")),
     ],
 )  # fmt: skip
-def test_rules_that_only_come_close(one: Body, other: Body) -> None:
-    """Limits that meet, other things, places, units, axes and tolerances do not contradict."""
+def test_near_misses(first: Body, second: Body) -> None:
+    """Touching limits, and other components, regions, units, axes or tolerances are no contradiction."""
     product = {"name": "box", "px_per_mm": 2.0}
 
-    assert said(spec(one, other, product=product), "LC042", "LC043") == []
+    assert messages_of(spec(first, second, product=product), "LC042", "LC043") == []
 
 
-def test_a_circle_may_be_long_and_may_be_alone() -> None:
-    """All that it goes through are named; a thing that must be before itself contradicts itself."""
+def test_cycles_of_any_length() -> None:
+    """All rules of the cycle are named; a component before itself contradicts itself."""
     long = spec(layout("pin", "above", "cap"), layout("cap", "above", "tray"), layout("pin", "below", "tray"))
     alone = spec({"layout": {"subject": ["pin", "cap", "pin"], "relation": "in_order", "axis": "x"}})
     itself = spec(layout("pin", "left_of", "pin"))
 
-    assert said(long, "LC042") == [("LC042", "'c2' contradicts 'c0': with 'c0' and 'c1' it goes in a circle")]
-    assert said(alone, "LC042") == [("LC042", "'c0' contradicts itself: it goes in a circle")]
-    assert said(itself, "LC042") == [("LC042", "'c0' contradicts itself: it goes in a circle")]
+    assert messages_of(long, "LC042") == [
+        ("LC042", "'c2' contradicts 'c0': together with 'c0' and 'c1' it demands a cyclic order")
+    ]
+    assert messages_of(alone, "LC042") == [("LC042", "'c0' contradicts itself: it demands a cyclic order")]
+    assert messages_of(itself, "LC042") == [("LC042", "'c0' contradicts itself: it demands a cyclic order")]
 
 
 @pytest.mark.parametrize(
-    ("one", "other", "superfluous"),
+    ("first", "second", "redundant"),
     [
         (pin(exactly=2), pin(exactly=2), "c1"),
         (pin(exactly=2), pin(at_least=1), "c1"),
@@ -199,31 +204,31 @@ def test_a_circle_may_be_long_and_may_be_alone() -> None:
         ({"not": pin(exactly=2)}, {"not": pin(exactly=2)}, "c1"),
     ],
 )
-def test_rules_that_another_one_says(one: Body, other: Body, superfluous: str) -> None:
-    """LC043: the wider one says nothing that the narrower one does not say."""
-    found = said(spec(one, other), "LC042", "LC043")
-    kept = "c0" if superfluous == "c1" else "c1"
+def test_redundant_rules(first: Body, second: Body, redundant: str) -> None:
+    """LC043: a narrower rule implies a wider one."""
+    found = messages_of(spec(first, second), "LC042", "LC043")
+    other = "c0" if redundant == "c1" else "c1"
 
-    assert found == [("LC043", f"'{superfluous}' says nothing that '{kept}' does not say")]
+    assert found == [("LC043", f"'{redundant}' is redundant: '{other}' implies it")]
 
 
 INTERVALS = st.tuples(st.integers(0, 6), st.integers(0, 6)).map(sorted)
 
 
 @given(INTERVALS, INTERVALS)
-def test_limits_clash_where_no_count_obeys_both(one: list[int], other: list[int]) -> None:
-    """Over all counts: a contradiction where none is right for both, superfluous where one's counts are the other's."""
-    rules = spec(pin(between=one), pin(between=other))
-    right = [
+def test_limits_contradict_if_no_count_satisfies_both(first: list[int], second: list[int]) -> None:
+    """A contradiction if no count is valid for both, redundant if the valid counts of one include the other's."""
+    rules = spec(pin(between=first), pin(between=second))
+    valid = [
         {n for n in range(9) if "c" + str(index) not in compute_answers(rules, scene(n))[-1].values} for index in (0, 1)
     ]
 
-    codes = [code for code, _ in said(rules, "LC042", "LC043")]
+    codes = [code for code, _ in messages_of(rules, "LC042", "LC043")]
 
-    assert (codes == ["LC042"]) == (not right[0] & right[1])
-    assert (codes == ["LC043"]) == (right[0] <= right[1] or right[1] <= right[0])
+    assert (codes == ["LC042"]) == (not valid[0] & valid[1])
+    assert (codes == ["LC043"]) == (valid[0] <= valid[1] or valid[1] <= valid[0])
 
 
 def scene(pins: int) -> Scene:
-    """So many pins."""
+    """A photo of pins."""
     return Scene("a.png", 100, 100, tuple(Instance(n, "pin", Box(n, 0, n + 1, 1)) for n in range(pins)))
