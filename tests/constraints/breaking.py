@@ -5,8 +5,7 @@ from __future__ import annotations
 from hypothesis import strategies as st
 
 from logicls.constraints.checker.evaluation import compute_answers, evaluate, index_answers
-from logicls.constraints.families.edits import simulate_edits
-from logicls.constraints.families.protocol import Edits
+from logicls.constraints.families.edits import Edits, simulate_edits
 from logicls.constraints.spec.models import Spec
 from logicls.records import Finding, Scene
 

@@ -42,7 +42,7 @@ def broken(found: str) -> RuleResult:
 )
 def test_a_rule_is_said_and_has_one_side(rule: Any, said: str) -> None:
     """Plain English; there is one way to be broken."""
-    assert (rule.to_text(), rule.failure_modes()) == (said, ("",))
+    assert (rule.to_text(), rule.failure_kinds()) == (said, ("",))
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,7 @@ import yaml
 from logicls.constraints.checker.counterexamples import find_counterexample, list_targets
 from logicls.constraints.checker.decomposition import decompose
 from logicls.constraints.checker.evaluation import compute_answers, evaluate, index_answers
-from logicls.constraints.lint.spec_lint import lint_spec, example_to_scene
+from logicls.constraints.lint.spec_lint import example_to_scene, lint_spec
 from logicls.constraints.spec.loader import SpecFile, load_spec_file
 from logicls.constraints.spec.models import Spec
 from logicls.errors import Problem, SpecError

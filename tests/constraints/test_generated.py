@@ -20,10 +20,10 @@ from logicls.constraints.checker.counterexamples import (
 )
 from logicls.constraints.checker.evaluation import build_context, compute_answers, index_answers
 from logicls.constraints.checker.margins import find_near_limits
+from logicls.constraints.families.edits import Edits
 from logicls.constraints.families.layout import Layout
 from logicls.constraints.families.measure import Measure
-from logicls.constraints.families.protocol import Edits
-from logicls.constraints.spec.models import FAMILIES, Constraint, Spec
+from logicls.constraints.spec.models import Constraint, Spec, registered_families
 from logicls.constraints.spec.references import find_faults
 from logicls.records import Box, Instance, Scene
 
@@ -183,6 +183,7 @@ def labels(constraint: Constraint, aim: Target) -> list[str]:
     return found
 
 
+FAMILIES = tuple(family.key for family in registered_families())
 ALL = (
     *FAMILIES, *RELATIONS, "when", "each", "unless_broken", "wrong set", "other set",
     *(f"{kind} {side}" for kind in KINDS for side in ("below", "above")),

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from logicls.constraints.mining.intervals import coverage, percent_to_text, photos_needed, describe_coverage
+from logicls.constraints.mining.intervals import coverage, describe_coverage, percent_to_text, photos_needed
 
 WANTED = st.floats(0.5, 0.995)
 

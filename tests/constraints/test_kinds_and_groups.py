@@ -8,8 +8,7 @@ import numpy as np
 import pytest
 
 from logicls.constraints.checker.counterexamples import find_broken, find_counterexample, list_targets, simulate
-from logicls.constraints.families.edits import Add, Edit, Move, Remove, Replace
-from logicls.constraints.families.protocol import Edits
+from logicls.constraints.families.edits import Add, Edit, Edits, Move, Remove, Replace
 from logicls.constraints.spec.models import Spec
 from logicls.records import Box, Instance, Scene
 

@@ -16,9 +16,8 @@ from logicls.constraints.checker.evaluation import (
 )
 from logicls.constraints.checker.margins import find_near_limits
 from logicls.constraints.families.context import EvaluationContext, FailureMode, NotApplicable, UnreadableAnswer
-from logicls.constraints.families.edits import Rng, simulate_edits
+from logicls.constraints.families.edits import Edits, Rng, simulate_edits
 from logicls.constraints.families.placement import MAX_EDITS, is_in_photo
-from logicls.constraints.families.protocol import Edits
 from logicls.constraints.spec.models import Constraint, Spec
 from logicls.records import Instance, Scene
 
@@ -77,7 +76,7 @@ def find_counterexample(
     breaks the fewest: then those others follow from this one on this scene. None where the scene does not allow it, or
     only by what brings a rule into the dead zone of its limit.
     """
-    context_before = build_context(spec, scene, quiet=True)
+    context_before = build_context(spec, scene, status_only=True)
     before, near_before = (
         find_broken(spec, context_before),
         find_near_limits(spec, context_before) - {target.constraint.id},
@@ -126,7 +125,7 @@ def simulate(spec: Spec, edits: Edits, scene: Scene) -> EvaluationContext | None
     before = set(scene.instances)
     if not all(_is_valid(i, scene) for i in edited.instances if i not in before):
         return None
-    return build_context(spec, edited, quiet=True)
+    return build_context(spec, edited, status_only=True)
 
 
 def _hits_target(target: Target, context: EvaluationContext) -> bool:

@@ -25,7 +25,7 @@ from logicls.records import Answer, Finding, Instance, Scene, Subquery
 @lru_cache(maxsize=256)  # synthesis looks at a scene again and again while it edits it
 def compute_answers(spec: Spec, scene: Scene) -> tuple[Answer, ...]:
     """The true answer to every subquery of the spec, in the order of `decompose`."""
-    context = build_context(spec, scene, quiet=True)
+    context = build_context(spec, scene, status_only=True)
     return (*context.answers.values(), Answer(VERDICT, find_violations(spec, context)))
 
 

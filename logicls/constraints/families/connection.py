@@ -1,67 +1,70 @@
-"""What is joined to what: the connection family."""
+"""Connection family: cables that join the same slots of several sockets."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from logicls.constraints.families.context import (
     EvaluationContext,
     FailureMode,
     NotApplicable,
     RuleResult,
+    Vocabulary,
     box_gap,
     centre_distance,
     join_names,
     name_to_text,
 )
-from logicls.constraints.families.edits import Move, Reroute, Rng
+from logicls.constraints.families.edits import Edits, Move, Reroute, Rng
 from logicls.constraints.families.match import AttributePath
 from logicls.constraints.families.placement import choose_instance, find_instances, sample_instances
-from logicls.constraints.families.protocol import Edits, Reference
+from logicls.constraints.families.protocol import Axis, Fault, Invariances, RuleModel
+from logicls.constraints.families.queries import Reference
 from logicls.records import Box, Scene
 
 
-class Connection(BaseModel):
-    """A cable joins the same slots: each of its ends sits in a slot, and the slots have the same number."""
+class Connection(RuleModel):
+    """Cables join slots of the same number on all sockets."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+    key: ClassVar[str] = "connection"
+    summary: ClassVar[str] = "Cables that join the same slots."
 
     ends: str
-    """Thing at either end of a cable."""
+    """Component at either end of a cable."""
     sockets: str
-    """Things that have the slots; an end belongs to the nearest one."""
+    """Component that has the slots; an end belongs to the nearest instance."""
     slots: Annotated[int, Field(ge=1, le=1000)] | AttributePath
-    """How many slots lie side by side: a number, or the thing.attribute of the sockets that tells it."""
-    axis: Literal["x", "y"] = "y"
-    """Along which the slots lie; they are counted from the left, or from the top."""
+    """Number of slots per socket, or the component.attribute of the sockets that gives it."""
+    axis: Axis = "y"
+    """Axis along which the slots lie; they are counted from the left, or from the top."""
 
     def references(self) -> Iterator[Reference]:
-        """Everything that it speaks about."""
-        yield Reference(("ends",), self.ends, "thing")
-        yield Reference(("sockets",), self.sockets, "thing")
+        """Yield the ends, the sockets and the attribute with the number of slots."""
+        yield Reference(("ends",), self.ends, "component")
+        yield Reference(("sockets",), self.sockets, "component")
         if isinstance(self.slots, str):
             yield Reference(("slots",), self.slots, "attribute")
 
-    def failure_modes(self) -> tuple[str, ...]:
-        """There is one way to be broken."""
+    def failure_kinds(self) -> tuple[str, ...]:
+        """Return the single kind of failure."""
         return ("",)
 
     def to_text(self) -> str:
-        """The rule in plain English."""
+        """Return the rule in plain English."""
         return f"the {name_to_text(self.ends)}s sit in the same slots of every {name_to_text(self.sockets)}"
 
     def evaluate(self, context: EvaluationContext) -> RuleResult:
-        """Find the slot of each end, and compare the sockets. Raises `Absent`, `Unreadable`."""
+        """Find the slot of each end and compare the sockets."""
         occupied = self._occupied_slots(context)
         found = ", ".join(f"slot {join_names([str(n) for n in numbers])}" for numbers in occupied)
-        same = all(numbers == occupied[0] for numbers in occupied)
-        return RuleResult("holds", found) if same else RuleResult("broken", found, (FailureMode(),))
+        is_same = all(numbers == occupied[0] for numbers in occupied)
+        return RuleResult("holds", found) if is_same else RuleResult("broken", found, (FailureMode(),))
 
     def edits(self, scene: Scene, context: EvaluationContext, mode: FailureMode, rng: Rng) -> Iterator[Edits]:
-        """An end put into another slot of its socket."""
+        """Yield moves of an end into another slot of its socket."""
         sockets, counts = context.boxes(self.sockets), self._slot_counts(context)
         if not sockets:
             raise NotApplicable(f"no {name_to_text(self.sockets)}")
@@ -76,17 +79,38 @@ class Connection(BaseModel):
                     yield (Reroute(end.id, offset if self.axis == "x" else 0.0, offset if self.axis == "y" else 0.0),)
 
     def describe_edit(self, mode: FailureMode) -> str:
-        """What those edits do, in plain English."""
+        """Describe the edits in plain English."""
         return f"one {name_to_text(self.ends)} put into another slot of its {name_to_text(self.sockets)}"
 
     def control_edits(self, scene: Scene, context: EvaluationContext, mode: FailureMode, rng: Rng) -> Iterator[Edits]:
-        """The twin: an end taken out and put back."""
+        """Yield the removal of an end that is put back."""
         ends = find_instances(scene, context, self.ends)
         if ends:
             yield (Move(choose_instance(rng, ends).id, 0.0, 0.0),)
 
+    def check_references(self, vocabulary: Vocabulary) -> Iterator[Fault]:
+        """Yield a fault if the number of slots is given by an attribute whose values are not numbers."""
+        if not isinstance(self.slots, str):
+            return
+        values = vocabulary.values(*self.slots.split("."))
+        wrong = [value for value in values if not value.isdecimal() or not int(value)]
+        if wrong:
+            message = f'{self.slots} gives the number of slots, but may be "{wrong[0]}"'
+            yield Fault(("slots",), message, 'Its values must be numbers in quotes: ["2", "3"].', "LC036")
+
+    @property
+    def needs_boxes(self) -> bool:
+        """Always true."""
+        return True
+
+    def invariances(self) -> Invariances:
+        """Return the order of the slots as the reason."""
+        reason = "counts slots"
+        is_horizontal = self.axis == "x"
+        return Invariances(reason, reason if is_horizontal else "", "" if is_horizontal else reason)
+
     def _occupied_slots(self, context: EvaluationContext) -> list[list[int]]:
-        """For each socket the numbers of the slots in which ends sit, sorted."""
+        """Return the sorted numbers of the occupied slots of each socket."""
         sockets, counts = context.boxes(self.sockets), self._slot_counts(context)
         if len(sockets) < 2:
             raise NotApplicable(f"{len(sockets)} {name_to_text(self.sockets)}")
@@ -99,7 +123,7 @@ class Connection(BaseModel):
         return [sorted(numbers) for numbers in occupied]
 
     def _slot_counts(self, context: EvaluationContext) -> list[int]:
-        """Slots of each socket."""
+        """Return the number of slots of each socket."""
         sockets = context.boxes(self.sockets)
         if isinstance(self.slots, int):
             return [self.slots] * len(sockets)
@@ -108,7 +132,7 @@ class Connection(BaseModel):
         return counts if len(counts) == len(sockets) else [max(counts, default=1)] * len(sockets)
 
     def _slot_number(self, end: Box, frame: Box, count: int) -> int:
-        """The slot, from 1, that the end's centre is nearest to."""
+        """Return the number, from 1, of the slot nearest to the end's centre."""
         x, y = end.centre
         share = (
             (x - frame.x1) / max(frame.width, 1e-6) if self.axis == "x" else (y - frame.y1) / max(frame.height, 1e-6)

@@ -1,8 +1,8 @@
-"""What the answers say about a photo, looked up by name, so that a rule need not know about subqueries."""
+"""Evaluation context of a rule: the answers about one photo, looked up by the names that the spec uses."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
 from typing import NamedTuple
@@ -10,50 +10,53 @@ from typing import NamedTuple
 from logicls.records import Answer, Box, Status
 
 AttributeFilter = tuple[tuple[str, frozenset[str]], ...]
-"""Attribute → the values that are wanted."""
+"""Attribute → the values that an instance may have to be selected."""
 
 
 class FailureMode(NamedTuple):
-    """How a rule is broken."""
+    """A way in which a rule is broken."""
 
     kind: str = ""
-    """`below` or `above` its limits, the name of a wrong set, or empty where there is only one way."""
+    """`below` or `above` the limits, the name of a wrong set, or empty if there is only one way."""
     amount: int = 1
-    """By how many, where things are counted."""
+    """Number of instances by which a count misses its limit."""
 
 
 class UnreadableAnswer(Exception):
-    """An answer that the rule needs could not be read, or was never given."""
+    """An answer that the rule needs is missing or could not be parsed; the rule's status is unknown."""
 
 
 class NotApplicable(Exception):
-    """Something that the rule speaks about is not on the photo: it does not apply."""
+    """A component that the rule refers to is not on the photo; the rule does not apply."""
 
 
 class RuleResult(NamedTuple):
-    """What one rule came to."""
+    """Result of evaluating one rule on one photo."""
 
     status: Status
     found: str
+    """The observation in plain English, for the report."""
     failure_modes: tuple[FailureMode, ...] = ()
-    """Where it is broken; empty where it is not."""
+    """Ways in which the rule is broken; empty unless the status is `broken`."""
 
 
 HOLDS = RuleResult("holds", "")
-"""A rule that holds, where nobody reads what was found."""
+"""Result of a rule that holds, without an observation."""
 
 
 @dataclass(frozen=True, slots=True)
 class RegionGrid:
-    """A named place, or the cells of a grid: fractions of the photo, or of a component's box (`of`)."""
+    """A named region, or a grid of regions, in fractions of the photo or of a component's box."""
 
     box: tuple[float, float, float, float]
+    """xyxy, fractions."""
     of: str | None = None
+    """Component whose box is the frame of reference; the photo if None."""
     grid: tuple[int, int] = (1, 1)
     """Columns and rows."""
 
     def split_cells(self, frame: Box) -> tuple[Box, ...]:
-        """Its boxes where `frame` is what the fractions are of; row by row."""
+        """Return the boxes of the cells in pixels, row by row, for a frame of reference in pixels."""
         x1, y1, x2, y2 = self.box
         columns, rows = self.grid
         left, top = frame.x1 + x1 * frame.width, frame.y1 + y1 * frame.height
@@ -66,7 +69,7 @@ class RegionGrid:
 
 @dataclass(frozen=True, slots=True)
 class Variant:
-    """A component with certain attributes."""
+    """A component with certain attribute values, under a name of its own."""
 
     of: str
     attributes: AttributeFilter
@@ -74,35 +77,36 @@ class Variant:
 
 @dataclass(frozen=True, slots=True)
 class Vocabulary:
-    """What the spec says of names, apart from its rules."""
+    """The names that a spec declares: components, variants, regions and attribute values."""
 
     variants: Mapping[str, Variant] = field(default_factory=dict)
     regions: Mapping[str, RegionGrid] = field(default_factory=dict)
     fills: Mapping[str, str] = field(default_factory=dict)
-    """Filling → the component that it fills."""
+    """Liquid → the component that it fills."""
     leaves: Mapping[str, str] = field(default_factory=dict)
-    """Component → what shows where it is taken away."""
+    """Component → the component that becomes visible when it is removed."""
     attribute_values: Mapping[str, Mapping[str, tuple[str, ...]]] = field(default_factory=dict)
-    """Component → attribute → values."""
+    """Component → attribute → values; has every component as a key."""
     px_per_mm: float = 0.0
+    """Scale of the photo; 0 if the spec gives none."""
 
     def component(self, name: str) -> str:
-        """The component that a thing is."""
+        """Return the component that a variant is made of; a component's own name otherwise."""
         variant = self.variants.get(name)
         return variant.of if variant else name
 
     def required_attributes(self, name: str) -> AttributeFilter:
-        """The attributes that make a component that thing; empty for a component."""
+        """Return the attribute values that define a variant; empty for a component."""
         variant = self.variants.get(name)
         return variant.attributes if variant else ()
 
     def values(self, name: str, attribute: str) -> tuple[str, ...]:
-        """The values that an attribute may have."""
+        """Return the values that an attribute of a component or variant may have."""
         return self.attribute_values.get(self.component(name), {}).get(attribute, ())
 
 
 class EvaluationContext:
-    """Answers of one photo, by subquery id; what was looked up is remembered."""
+    """Answers about one photo, looked up by component, variant and region; lookups are cached."""
 
     def __init__(
         self,
@@ -116,28 +120,32 @@ class EvaluationContext:
     ) -> None:
         self.answers, self.width, self.height, self.vocabulary = answers, width, height, vocabulary
         self.frame = frame
-        """What has its centre elsewhere is left out; None for the whole photo."""
+        """Box that an instance's centre must lie in; None for the whole photo."""
         self.status_only = status_only
-        """True where nobody reads what was found: checks then leave it empty, which takes a third of the time."""
+        """True if observations are not needed: rules leave `found` empty then, which saves two thirds of the time."""
         self.results: dict[str, list[RuleResult]] = {}
-        """Spec's hash → what each of its constraints came to, once somebody asked."""
+        """Spec hash → the cached result of each constraint."""
         self._boxes: dict[tuple[str, AttributeFilter], tuple[Box, ...]] = {}
         self._values: dict[tuple[str, str], tuple[str, ...]] = {}
         self._locations: dict[str, tuple[Box, ...]] = {}
 
     def restrict(self, frame: Box) -> EvaluationContext:
-        """The same answers, as far as they speak of what lies in the frame."""
+        """Return a context with only the instances whose centre lies in the frame."""
         return EvaluationContext(
             self.answers, self.width, self.height, self.vocabulary, frame=frame, status_only=self.status_only
         )
 
     @cached_property
     def photo_box(self) -> Box:
-        """The whole photo."""
+        """The box of the photo, pixels."""
         return Box(0, 0, self.width, self.height)
 
     def boxes(self, name: str, required: AttributeFilter = ()) -> tuple[Box, ...]:
-        """Where the thing is, in reading order; empty where there is none. Raises `Unreadable`."""
+        """Return the boxes of a component or variant in reading order.
+
+        Raises:
+            UnreadableAnswer: A needed answer is missing or inconsistent.
+        """
         key = name, required
         if key not in self._boxes:
             found = self._require_answer(f"locate:{self.vocabulary.component(name)}").boxes
@@ -146,7 +154,11 @@ class EvaluationContext:
         return self._boxes[key]
 
     def values(self, name: str, attribute: str) -> tuple[str, ...]:
-        """The attribute of each instance in reading order. Raises `Unreadable`."""
+        """Return the attribute's value for each instance in reading order.
+
+        Raises:
+            UnreadableAnswer: A needed answer is missing or inconsistent.
+        """
         key = name, attribute
         if key not in self._values:
             found = self._require_answer(f"attribute:{self.vocabulary.component(name)}.{attribute}").values
@@ -155,27 +167,42 @@ class EvaluationContext:
         return self._values[key]
 
     def locations(self, name: str) -> tuple[Box, ...]:
-        """The boxes of a thing, or of a region. Raises `Unreadable`."""
+        """Return the boxes of a component, variant or region.
+
+        Raises:
+            UnreadableAnswer: A needed answer is missing or inconsistent.
+        """
         if name not in self._locations:
             self._locations[name] = self._compute_locations(name)
         return self._locations[name]
 
-    def instance_indices(self, component_name: str, required: AttributeFilter = ()) -> tuple[int, ...] | None:
-        """Which of the component's instances are meant; None for all of them.
+    def require_locations(self, name: str | None) -> tuple[Box, ...] | None:
+        """Return the locations that a rule is restricted to; None if it is not restricted.
 
         Raises:
-            Unreadable: An answer is missing, or two answers differ in how many instances there are.
+            NotApplicable: The photo has no such location.
         """
-        component, required = (
-            self.vocabulary.component(component_name),
-            (*self.vocabulary.required_attributes(component_name), *required),
-        )
+        if name is None:
+            return None
+        locations = self.locations(name)
+        if not locations:
+            raise NotApplicable(f"no {name_to_text(name)}")
+        return locations
+
+    def instance_indices(self, name: str, required: AttributeFilter = ()) -> tuple[int, ...] | None:
+        """Return the indices of the component's instances that match; None if all of them do.
+
+        Raises:
+            UnreadableAnswer: An answer is missing, or two answers disagree on the number of instances.
+        """
+        component = self.vocabulary.component(name)
+        required = (*self.vocabulary.required_attributes(name), *required)
         if not required and self.frame is None:
             return None
         boxes = self.answers.get(f"locate:{component}")
         if self.frame is not None:
             boxes = self._require_answer(f"locate:{component}")
-        lists = [self._require_answer(f"attribute:{component}.{name}").values for name, _ in required]
+        lists = [self._require_answer(f"attribute:{component}.{attribute}").values for attribute, _ in required]
         counts = {*(len(values) for values in lists), *([len(boxes.boxes)] if boxes and boxes.readable else [])}
         if len(counts) > 1:
             raise UnreadableAnswer(f"{component}: {' or '.join(map(str, sorted(counts)))} of them")
@@ -188,27 +215,30 @@ class EvaluationContext:
             selected = [i for i in selected if contains_centre(self.frame, boxes.boxes[i])]
         return tuple(selected)
 
+    def instance_numbers(self, name: str) -> Sequence[int]:
+        """Return, for each box of a component or variant, its number among all of the component's instances."""
+        indices = self.instance_indices(name)
+        return range(len(self.boxes(name))) if indices is None else indices
+
     def nearest_location(self, name: str, box: Box) -> Box:
-        """The place of that name that goes with the box: the only one, or else the one nearest to it.
+        """Return the location of that name nearest to the box.
 
         Raises:
-            Absent: There is none.
+            NotApplicable: The photo has no such location.
         """
         found = self.locations(name)
         if not found:
             raise NotApplicable(f"no {name_to_text(name)}")
-        return (
-            found[0]
-            if len(found) == 1
-            else min(found, key=lambda place: (box_gap(place, box), centre_distance(place, box)))
-        )
+        if len(found) == 1:
+            return found[0]
+        return min(found, key=lambda location: (box_gap(location, box), centre_distance(location, box)))
 
     def _compute_locations(self, name: str) -> tuple[Box, ...]:
-        area = self.vocabulary.regions.get(name)
-        if area is None:
+        region = self.vocabulary.regions.get(name)
+        if region is None:
             return self.boxes(name)
-        frames = self.boxes(area.of) if area.of else (self.photo_box,)
-        return tuple(cell for frame in frames for cell in area.split_cells(frame))
+        frames = self.boxes(region.of) if region.of else (self.photo_box,)
+        return tuple(cell for frame in frames for cell in region.split_cells(frame))
 
     def _require_answer(self, query: str) -> Answer:
         answer = self.answers.get(query)
@@ -218,28 +248,35 @@ class EvaluationContext:
 
 
 def contains_centre(location: Box, box: Box) -> bool:
-    """Whether the box's centre lies in the place; the edge belongs to it."""
+    """Check if the box's centre lies in the location, edges included."""
     x, y = (box.x1 + box.x2) / 2, (box.y1 + box.y2) / 2
     return location.x1 <= x <= location.x2 and location.y1 <= y <= location.y2
 
 
+def select_inside(boxes: Sequence[Box], locations: Sequence[Box] | None) -> tuple[Box, ...]:
+    """Return the boxes whose centre lies in one of the locations; all boxes if `locations` is None."""
+    if locations is None:
+        return tuple(boxes)
+    return tuple(box for box in boxes if any(contains_centre(location, box) for location in locations))
+
+
 def box_gap(one: Box, other: Box) -> float:
-    """Pixels between two boxes along the axis on which they are further apart; 0 or less where they meet."""
+    """Return the gap in pixels along the axis on which the boxes are further apart; 0 or less if they touch."""
     return max(one.x1 - other.x2, other.x1 - one.x2, one.y1 - other.y2, other.y1 - one.y2)
 
 
 def centre_distance(one: Box, other: Box) -> float:
-    """Pixels from centre to centre."""
+    """Return the Euclidean distance of the centres, pixels."""
     (x1, y1), (x2, y2) = one.centre, other.centre
     return float(((x1 - x2) ** 2 + (y1 - y2) ** 2) ** 0.5)
 
 
 @lru_cache(maxsize=4096)
 def name_to_text(name: str) -> str:
-    """A YAML name as people say it."""
+    """Return a YAML name with spaces in place of underscores."""
     return name.replace("_", " ")
 
 
 def join_names(names: list[str], last: str = "and") -> str:
-    """`a, b and c`."""
+    """Join names as `a, b and c`."""
     return f" {last} ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)

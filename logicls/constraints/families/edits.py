@@ -1,8 +1,6 @@
-"""Edits as plans: what to change on a scene, before any pixel is touched.
+"""Edits of a scene's annotations, planned before any pixel is changed.
 
-A plan names one instance and what becomes of it; whatever lies on that instance goes with it.
-
-Attributes as rules speak of them, and edits that change one.
+An edit names one instance, the target; instances that lie on the target are moved, scaled and removed with it.
 """
 
 from __future__ import annotations
@@ -18,19 +16,19 @@ from logicls.constraints.families.context import name_to_text
 from logicls.records import Box, Instance, Scene
 
 SUPPORT_SHARE = 0.85
-"""Share of an instance's area that must lie in another for it to count as lying on it."""
+"""Share of an instance's area that must lie in another instance to count as lying on it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Remove:
-    """Take the instance away."""
+    """Remove the instance."""
 
     target: int
 
 
 @dataclass(frozen=True, slots=True)
 class Add:
-    """Put one more instance of a component at a box."""
+    """Add an instance of a component at a box."""
 
     component: str
     box: Box
@@ -39,7 +37,7 @@ class Add:
 
 @dataclass(frozen=True, slots=True)
 class Move:
-    """Shift the instance by pixels."""
+    """Translate the instance by pixels."""
 
     target: int
     dx: float
@@ -48,7 +46,7 @@ class Move:
 
 @dataclass(frozen=True, slots=True)
 class Swap:
-    """Let two instances change places, centre to centre."""
+    """Exchange the centres of two instances."""
 
     target: int
     other: int
@@ -56,17 +54,17 @@ class Swap:
 
 @dataclass(frozen=True, slots=True)
 class Replace:
-    """Put something else in its place: another component, or the same one with other attributes."""
+    """Replace the instance by one of another component, or with other attributes."""
 
     target: int
     component: str
     attributes: tuple[tuple[str, str], ...] = ()
-    """All attributes that what comes in its place has."""
+    """All attributes of the new instance."""
 
 
 @dataclass(frozen=True, slots=True)
 class Resize:
-    """Give the instance another box: a filling grows and shrinks at its top, others with what lies on them."""
+    """Give the instance another box; a liquid changes at its top, other components scale with what lies on them."""
 
     target: int
     box: Box
@@ -74,14 +72,14 @@ class Resize:
 
 @dataclass(frozen=True, slots=True)
 class Rotate:
-    """Turn the instance about its centre; what lies on it stays where it is."""
+    """Rotate the instance about its centre, without what lies on it."""
 
     target: int
     degrees: float
-    """Anticlockwise."""
+    """Counterclockwise."""
 
     def rotate_box(self, box: Box) -> Box:
-        """The box about the turned box: larger than the thing needs, unless it fills its box."""
+        """Return the axis-aligned box around the rotated box; loose unless the object fills its box."""
         angle = math.radians(self.degrees)
         c, s = abs(math.cos(angle)), abs(math.sin(angle))
         width, height = box.width * c + box.height * s, box.width * s + box.height * c
@@ -91,7 +89,7 @@ class Rotate:
 
 @dataclass(frozen=True, slots=True)
 class Reroute:
-    """Put the end of a cable elsewhere; the cable bends along."""
+    """Move the end of a cable by pixels; the cable bends."""
 
     target: int
     dx: float
@@ -99,11 +97,17 @@ class Reroute:
 
 
 Edit = Remove | Add | Move | Swap | Replace | Resize | Rotate | Reroute
+Edits = tuple[Edit, ...]
+"""Edits to apply one after the other."""
 Rng = np.random.Generator
 
 
 def get_instance(scene: Scene, target: int) -> Instance:
-    """The instance with that id. Raises `KeyError`."""
+    """Return the instance with an id.
+
+    Raises:
+        KeyError: The scene has no such instance.
+    """
     for candidate in scene.instances:
         if candidate.id == target:
             return candidate
@@ -111,9 +115,9 @@ def get_instance(scene: Scene, target: int) -> Instance:
 
 
 def find_supported(scene: Scene, target: Instance, liquids: frozenset[str]) -> tuple[Instance, ...]:
-    """What lies on `target` and moves with it. Nothing lies on a filling: it only shows behind things.
+    """Return the instances that lie on `target` and move with it.
 
-    A filling counts as lying on what it fills.
+    A liquid lies on the component that it fills; nothing lies on a liquid, which is only visible behind other objects.
     """
     if target.component in liquids:
         return ()
@@ -125,7 +129,10 @@ def find_supported(scene: Scene, target: Instance, liquids: frozenset[str]) -> t
 
 
 def apply_edit(edit: Edit, scene: Scene, liquids: frozenset[str], new_instances: Sequence[Instance] = ()) -> Scene:
-    """The scene after the plan. `arriving` come with an Add or a Replace, or are what a Remove leaves."""
+    """Return the scene after an edit.
+
+    `new_instances`: those that an Add or a Replace inserts, or that a Remove uncovers.
+    """
     match edit:
         case Remove():
             removed = _supported_ids(scene, edit.target, liquids)
@@ -156,17 +163,20 @@ def apply_edit(edit: Edit, scene: Scene, liquids: frozenset[str], new_instances:
 
 
 def simulate_edits(edits: Sequence[Edit], scene: Scene, liquids: frozenset[str], leaves: Mapping[str, str]) -> Scene:
-    """The scene after the plans, where what arrives is just as it was planned. Raises `KeyError` for a lost target."""
+    """Return the scene after some edits, with new instances exactly as planned.
+
+    Raises:
+        KeyError: The target of an edit is not on the scene.
+    """
     for edit in edits:
-        new_id = min((i.id for i in scene.instances), default=0)
-        new_id = min(new_id, 0) - 1
+        new_id = min([0, *(i.id for i in scene.instances)]) - 1
         new_instances: list[Instance] = []
         if isinstance(edit, Add):
             new_instances = [Instance(new_id, edit.component, edit.box, edit.attributes)]
         elif isinstance(edit, Remove):
             removed = get_instance(scene, edit.target)
-            left = leaves.get(removed.component)
-            new_instances = [Instance(new_id, left, removed.box)] if left else []
+            uncovered = leaves.get(removed.component)
+            new_instances = [Instance(new_id, uncovered, removed.box)] if uncovered else []
         scene = apply_edit(edit, scene, liquids, new_instances)
     return scene
 
@@ -196,19 +206,19 @@ def _update_instance(scene: Scene, target: int, **facts: object) -> Scene:
 
 
 def attribute_to_text(path: str) -> str:
-    """`thing.attribute` as people say it."""
+    """Return `component.attribute` in plain English."""
     component, attribute = path.split(".")
     return f"{name_to_text(component)}'s {name_to_text(attribute)}"
 
 
 def set_attribute(target: Instance, attribute: str, value: str) -> Replace:
-    """The same thing with that value in the target's place."""
+    """Replace the target by the same component with an attribute value."""
     facts = {**dict(target.attributes), attribute: value}
     return Replace(target.id, target.component, tuple(sorted(facts.items())))
 
 
 def change_attribute(target: Instance, attribute: str, values: Sequence[str], rng: Rng) -> Iterator[tuple[Replace]]:
-    """The target with one of the values that it does not have."""
+    """Yield the replacement of the target by one with a random other value; nothing if there is no other value."""
     other = [value for value in values if value != target.attribute(attribute)]
     if other:
         yield (set_attribute(target, attribute, other[int(rng.integers(len(other)))]),)

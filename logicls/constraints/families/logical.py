@@ -1,17 +1,18 @@
-"""Rules made of rules: all, any, not.
+"""Logical family: rules that combine other rules with all, any and not.
 
-Kleene's three-valued logic, with a fourth value for what does not apply: that one is left out.
-
-S. C. Kleene, Introduction to Metamathematics (1952), section 64, the strong tables.
-
-Random edits of what a rule speaks about: for rules that say what must not be.
+Statuses follow the strong three-valued logic of Kleene (Introduction to Metamathematics, 1952, section 64), extended by
+`not_applicable`: members that do not apply are ignored.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from abc import abstractmethod
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
+from typing import Annotated, Any, ClassVar
+
+from pydantic import BaseModel, Field
 
 from logicls.constraints.families.context import (
     EvaluationContext,
@@ -20,7 +21,7 @@ from logicls.constraints.families.context import (
     RuleResult,
     UnreadableAnswer,
 )
-from logicls.constraints.families.edits import Move, Rng, Swap, change_attribute
+from logicls.constraints.families.edits import Edits, Move, Rng, Swap, change_attribute
 from logicls.constraints.families.placement import (
     MAX_EDITS,
     add_instances,
@@ -30,12 +31,13 @@ from logicls.constraints.families.placement import (
     sample_moves,
     sample_moves_into,
 )
-from logicls.constraints.families.protocol import Edits, Family, Reference
+from logicls.constraints.families.protocol import Family, Member
+from logicls.constraints.families.queries import Path, Reference
 from logicls.records import Box, Instance, Scene, Status
 
 
 def conjunction(statuses: Iterable[Status]) -> Status:
-    """Broken if one is broken, else unknown if one is, else holds; not applicable where none applies."""
+    """Return `broken` if one status is, else `unknown` if one is, else `holds`; `not_applicable` if no rule applies."""
     found = set(statuses)
     for status in ("broken", "unknown", "holds"):
         if status in found:
@@ -44,20 +46,20 @@ def conjunction(statuses: Iterable[Status]) -> Status:
 
 
 def disjunction(statuses: Iterable[Status]) -> Status:
-    """Holds if one holds, else unknown if one is, else broken; not applicable where none applies."""
+    """Return `holds` if one status is, else `unknown` if one is, else `broken`; `not_applicable` if no rule applies."""
     return negation(conjunction(negation(status) for status in statuses))
 
 
 def negation(status: Status) -> Status:
-    """Holds for broken and the other way round."""
+    """Exchange `holds` and `broken`."""
     opposite: dict[Status, Status] = {"holds": "broken", "broken": "holds"}
     return opposite.get(status, status)
 
 
 def implication(condition: Status, status: Status) -> Status:
-    """What a rule comes to under a condition: it does not apply unless that holds.
+    """Return the status of a rule under a condition: `not_applicable` unless the condition holds.
 
-    Where the condition is unknown, only a rule that is not broken in either case is known.
+    If the condition is unknown, so is the status, unless the rule is not broken in either case.
     """
     if condition in ("broken", "not_applicable"):
         return "not_applicable"
@@ -66,19 +68,206 @@ def implication(condition: Status, status: Status) -> Status:
     return status
 
 
+def evaluate_rule(rule: Family, context: EvaluationContext) -> RuleResult:
+    """Evaluate a rule; exceptions become the statuses `unknown` and `not_applicable`."""
+    try:
+        return rule.evaluate(context)
+    except UnreadableAnswer as query:
+        return RuleResult("unknown", f"no readable answer to {query}")
+    except NotApplicable as reason:
+        return RuleResult("not_applicable", str(reason))
+
+
+class Combination(Family):
+    """A rule that combines other rules."""
+
+    @property
+    @abstractmethod
+    def rules(self) -> tuple[Member, ...]:
+        """The combined rules, each with its family's key."""
+
+    def members(self) -> Iterator[tuple[Path, Family]]:
+        """Yield the combined rules with their key paths."""
+        for position, (key, rule) in enumerate(self.rules):
+            yield (position, key), rule
+
+    def references(self) -> Iterator[Reference]:
+        """Yield the references of all combined rules."""
+        for path, rule in self.members():
+            for reference in rule.references():
+                yield Reference((*path, *reference.path), reference.name, reference.role)
+
+    def control_edits(self, scene: Scene, context: EvaluationContext, mode: FailureMode, rng: Rng) -> Iterator[Edits]:
+        """Yield the control edits of the combined rules in random order."""
+        for index in rng.permutation(len(self.rules)):
+            rule = self.rules[index][1]
+            for kind in rule.failure_kinds()[:1]:
+                try:
+                    yield from rule.control_edits(scene, context, FailureMode(kind), rng)
+                except (NotApplicable, UnreadableAnswer):
+                    continue
+
+
+@dataclass(frozen=True)
+class RuleList(Combination):
+    """A rule whose body is a list of rules in YAML."""
+
+    clauses: tuple[Member, ...]
+
+    @property
+    def rules(self) -> tuple[Member, ...]:
+        """The combined rules, each with its family's key."""
+        return self.clauses
+
+    @classmethod
+    def yaml_type(cls, clause: type[BaseModel]) -> Any:
+        """Return the type of a list of at least one nested rule."""
+        return Annotated[list[clause], Field(min_length=1)]  # type: ignore[valid-type]
+
+    @classmethod
+    def from_yaml(cls, body: Any) -> Family:
+        """Combine the rules of nested clauses."""
+        return cls(tuple((clause.family, clause.rule) for clause in body))
+
+
+class AllOf(RuleList):
+    """Every rule of a list holds."""
+
+    key: ClassVar[str] = "all"
+    summary: ClassVar[str] = "Rules that must all hold."
+
+    def failure_kinds(self) -> tuple[str, ...]:
+        """Return the single kind of failure, if at least one member can be broken."""
+        return ("",) if any(rule.failure_kinds() for _, rule in self.rules) else ()
+
+    def to_text(self) -> str:
+        """Return the rule in plain English."""
+        return "; and ".join(rule.to_text() for _, rule in self.rules)
+
+    def evaluate(self, context: EvaluationContext) -> RuleResult:
+        """Return the conjunction of the members' results."""
+        results = [evaluate_rule(rule, context) for _, rule in self.rules]
+        return _combine_results(conjunction([result.status for result in results]), results, "broken")
+
+    def edits(self, scene: Scene, context: EvaluationContext, mode: FailureMode, rng: Rng) -> Iterator[Edits]:
+        """Yield edits that break one of the rules."""
+        for index in rng.permutation(len(self.rules)):
+            yield from propose_violations(self.rules[index][1], scene, context, rng)
+
+    def describe_edit(self, mode: FailureMode) -> str:
+        """Describe the edits in plain English."""
+        return "one of the rules broken: " + "; ".join(_describe_edits(rule) for _, rule in self.rules)
+
+
+class AnyOf(RuleList):
+    """At least one rule of a list holds."""
+
+    key: ClassVar[str] = "any"
+    summary: ClassVar[str] = "Rules of which at least one must hold."
+
+    def failure_kinds(self) -> tuple[str, ...]:
+        """Return the single kind of failure, unless a member cannot be broken."""
+        return ("",) if all(rule.failure_kinds() for _, rule in self.rules) else ()
+
+    def to_text(self) -> str:
+        """Return the rule in plain English."""
+        return "; or ".join(rule.to_text() for _, rule in self.rules)
+
+    def evaluate(self, context: EvaluationContext) -> RuleResult:
+        """Return the disjunction of the members' results."""
+        results = [evaluate_rule(rule, context) for _, rule in self.rules]
+        return _combine_results(disjunction([result.status for result in results]), results, "holds")
+
+    def edits(self, scene: Scene, context: EvaluationContext, mode: FailureMode, rng: Rng) -> Iterator[Edits]:
+        """Yield edits that break every rule that holds."""
+        holding = [rule for _, rule in self.rules if evaluate_rule(rule, context).status == "holds"]
+        proposals = [list(islice(propose_violations(rule, scene, context, rng), 12)) for rule in holding]
+        for _ in range(40 if proposals and all(proposals) else 0):
+            steps = [edits[int(rng.integers(len(edits)))] for edits in proposals]
+            yield tuple(edit for step in steps for edit in step)
+
+    def describe_edit(self, mode: FailureMode) -> str:
+        """Describe the edits in plain English."""
+        return "all of the rules broken: " + "; ".join(_describe_edits(rule) for _, rule in self.rules)
+
+
+@dataclass(frozen=True)
+class Not(Combination):
+    """A rule does not hold."""
+
+    key: ClassVar[str] = "not"
+    summary: ClassVar[str] = "A rule that must not hold."
+
+    clause: Member
+
+    @property
+    def rules(self) -> tuple[Member, ...]:
+        """The negated rule with its family's key."""
+        return (self.clause,)
+
+    @classmethod
+    def yaml_type(cls, clause: type[BaseModel]) -> Any:
+        """Return the type of a nested rule."""
+        return clause
+
+    @classmethod
+    def from_yaml(cls, body: Any) -> Family:
+        """Negate the rule of a nested clause."""
+        return cls((body.family, body.rule))
+
+    def members(self) -> Iterator[tuple[Path, Family]]:
+        """Yield the negated rule with its key path."""
+        key, rule = self.clause
+        yield (key,), rule
+
+    def failure_kinds(self) -> tuple[str, ...]:
+        """Return the single kind of failure."""
+        return ("",)
+
+    def to_text(self) -> str:
+        """Return the rule in plain English."""
+        return f"not: {self.clause[1].to_text()}"
+
+    def evaluate(self, context: EvaluationContext) -> RuleResult:
+        """Return the negation of the rule's result."""
+        inner = self.clause[1].evaluate(context)
+        status = negation(inner.status)
+        return RuleResult(status, inner.found, (FailureMode(),) if status == "broken" else ())
+
+    def edits(self, scene: Scene, context: EvaluationContext, mode: FailureMode, rng: Rng) -> Iterator[Edits]:
+        """Yield random edits of the components that the rule refers to."""
+        for _ in range(60):
+            yield from propose_random_edits(self.clause[1], scene, context, rng)
+
+    def describe_edit(self, mode: FailureMode) -> str:
+        """Describe the edits in plain English."""
+        return f"made to hold: {self.clause[1].to_text()}"
+
+
+def propose_violations(rule: Family, scene: Scene, context: EvaluationContext, rng: Rng) -> Iterator[Edits]:
+    """Yield edits that may break the rule in any mode."""
+    kinds = rule.failure_kinds()
+    for index in rng.permutation(len(kinds)):
+        try:
+            yield from rule.edits(scene, context, FailureMode(kinds[index]), rng)
+        except (NotApplicable, UnreadableAnswer):
+            continue
+
+
 def propose_random_edits(rule: Family, scene: Scene, context: EvaluationContext, rng: Rng) -> Iterator[Edits]:
-    """One random edit of a random thing that the rule names."""
-    reference = [n for n in rule.references() if n.role != "place" or n.name not in context.vocabulary.regions]
-    if not reference:
+    """Yield one random edit of a random component that the rule refers to."""
+    regions = context.vocabulary.regions
+    references = [r for r in rule.references() if r.role != "location" or r.name not in regions]
+    if not references:
         return
-    component, _, attribute = reference[int(rng.integers(len(reference)))].name.partition(".")
+    component, _, attribute = references[int(rng.integers(len(references)))].name.partition(".")
     try:
         present = find_instances(scene, context, component)
         if attribute and present:
             targets = present if len(present) <= MAX_EDITS and rng.random() < 0.5 else [choose_instance(rng, present)]
             values = context.vocabulary.values(component, attribute)
-            edits = [next(change_attribute(target, attribute, values, rng), ()) for target in targets]
-            yield tuple(plan for edit in edits for plan in edit)
+            changes = [next(change_attribute(target, attribute, values, rng), ()) for target in targets]
+            yield tuple(edit for edits in changes for edit in edits)
         else:
             yield from _edit_instance(rule, scene, context, component, present, rng)
     except (NotApplicable, UnreadableAnswer):
@@ -88,15 +277,15 @@ def propose_random_edits(rule: Family, scene: Scene, context: EvaluationContext,
 def _edit_instance(
     rule: Family, scene: Scene, context: EvaluationContext, component: str, present: list[Instance], rng: Rng
 ) -> Iterator[Edits]:
-    """Taken away, added, moved anywhere, moved to a place that the rule names, or swapped."""
+    """Remove, add, move, move to a location of the rule, or swap an instance."""
     action = int(rng.integers(5))
     if action == 0 or not present:
-        more = add_instances(scene, context, component, rng)
-        if more:
-            yield more
+        additions = add_instances(scene, context, component, rng)
+        if additions:
+            yield additions
         return
     target = choose_instance(rng, present)
-    locations = [box for n in rule.references() if n.role == "place" for box in context.locations(n.name)]
+    locations = [box for r in rule.references() if r.role == "location" for box in context.locations(r.name)]
     if action == 1:
         yield remove_instances([target])
     elif action == 2 and locations:
@@ -106,9 +295,8 @@ def _edit_instance(
         else:
             yield tuple(_move_onto(i, location, rng) for i in present[:MAX_EDITS] if i.box != location)
     elif action == 3:
-        others = [
-            i for i in scene.instances if i.id != target.id and i.component in {n.name for n in rule.references()}
-        ]
+        names = {r.name for r in rule.references()}
+        others = [i for i in scene.instances if i.id != target.id and i.component in names]
         if others:
             yield (Swap(target.id, choose_instance(rng, others).id),)
     else:
@@ -116,177 +304,20 @@ def _edit_instance(
 
 
 def _move_onto(subject: Instance, location: Box, rng: Rng) -> Move:
-    """The subject's centre anywhere in the place, whatever is there."""
+    """Move the subject's centre to a random point of the location, even onto other instances."""
     x, y = location.x1 + location.width * float(rng.random()), location.y1 + location.height * float(rng.random())
     return Move(subject.id, x - subject.box.centre[0], y - subject.box.centre[1])
 
 
-Member = tuple[str, Family]
-"""A family's key, and the rule."""
-
-
-@dataclass(frozen=True)
-class AllOf:
-    """Every one of the rules holds."""
-
-    members: tuple[Member, ...]
-
-    def references(self) -> Iterator[Reference]:
-        """Everything that it speaks about."""
-        yield from _member_references(self.members)
-
-    def failure_modes(self) -> tuple[str, ...]:
-        """There is one way to be broken, if there is a member that can be."""
-        return ("",) if any(rule.failure_modes() for _, rule in self.members) else ()
-
-    def to_text(self) -> str:
-        """The rule in plain English."""
-        return "; and ".join(rule.to_text() for _, rule in self.members)
-
-    def evaluate(self, context: EvaluationContext) -> RuleResult:
-        """Broken if one is."""
-        return _combine(conjunction, [evaluate_rule(rule, context) for _, rule in self.members], "broken")
-
-    def edits(self, scene: Scene, context: EvaluationContext, mode: FailureMode, rng: Rng) -> Iterator[Edits]:
-        """One of the rules broken, or all of the side's kinds in turn."""
-        for index in rng.permutation(len(self.members)):
-            yield from propose_violations(self.members[index][1], scene, context, rng)
-
-    def describe_edit(self, mode: FailureMode) -> str:
-        """What those edits do, in plain English."""
-        return "one of the rules broken: " + "; ".join(_describe_edits(rule) for _, rule in self.members)
-
-    def control_edits(self, scene: Scene, context: EvaluationContext, mode: FailureMode, rng: Rng) -> Iterator[Edits]:
-        """The twin of one of the rules."""
-        yield from _member_controls(self.members, scene, context, rng)
-
-
-@dataclass(frozen=True)
-class AnyOf:
-    """At least one of the rules holds."""
-
-    members: tuple[Member, ...]
-
-    def references(self) -> Iterator[Reference]:
-        """Everything that it speaks about."""
-        yield from _member_references(self.members)
-
-    def failure_modes(self) -> tuple[str, ...]:
-        """There is one way to be broken, unless a member cannot be."""
-        return ("",) if all(rule.failure_modes() for _, rule in self.members) else ()
-
-    def to_text(self) -> str:
-        """The rule in plain English."""
-        return "; or ".join(rule.to_text() for _, rule in self.members)
-
-    def evaluate(self, context: EvaluationContext) -> RuleResult:
-        """Holds if one does."""
-        return _combine(disjunction, [evaluate_rule(rule, context) for _, rule in self.members], "holds")
-
-    def edits(self, scene: Scene, context: EvaluationContext, mode: FailureMode, rng: Rng) -> Iterator[Edits]:
-        """Every rule that holds broken, one after the other."""
-        holding = [rule for _, rule in self.members if evaluate_rule(rule, context).status == "holds"]
-        declared = [list(islice(propose_violations(rule, scene, context, rng), 12)) for rule in holding]
-        for _ in range(40 if declared and all(declared) else 0):
-            steps = [edits[int(rng.integers(len(edits)))] for edits in declared]
-            yield tuple(edit for step in steps for edit in step)
-
-    def describe_edit(self, mode: FailureMode) -> str:
-        """What those edits do, in plain English."""
-        return "all of the rules broken: " + "; ".join(_describe_edits(rule) for _, rule in self.members)
-
-    def control_edits(self, scene: Scene, context: EvaluationContext, mode: FailureMode, rng: Rng) -> Iterator[Edits]:
-        """The twin of one of the rules."""
-        yield from _member_controls(self.members, scene, context, rng)
-
-
-@dataclass(frozen=True)
-class Not:
-    """The rule does not hold."""
-
-    member: Member
-
-    def references(self) -> Iterator[Reference]:
-        """Everything that it speaks about."""
-        key, rule = self.member
-        yield from (
-            Reference((key, *reference.path), reference.name, reference.role) for reference in rule.references()
-        )
-
-    def failure_modes(self) -> tuple[str, ...]:
-        """There is one way to be broken."""
-        return ("",)
-
-    def to_text(self) -> str:
-        """The rule in plain English."""
-        return f"not: {self.member[1].to_text()}"
-
-    def evaluate(self, context: EvaluationContext) -> RuleResult:
-        """Broken if the rule holds."""
-        inner = self.member[1].evaluate(context)
-        status = negation(inner.status)
-        return RuleResult(status, inner.found, (FailureMode(),) if status == "broken" else ())
-
-    def edits(self, scene: Scene, context: EvaluationContext, mode: FailureMode, rng: Rng) -> Iterator[Edits]:
-        """Random edits of what the rule speaks about, until it holds."""
-        for _ in range(60):
-            yield from propose_random_edits(self.member[1], scene, context, rng)
-
-    def describe_edit(self, mode: FailureMode) -> str:
-        """What those edits do, in plain English."""
-        return f"made to hold: {self.member[1].to_text()}"
-
-    def control_edits(self, scene: Scene, context: EvaluationContext, mode: FailureMode, rng: Rng) -> Iterator[Edits]:
-        """The twin of the rule."""
-        yield from _member_controls((self.member,), scene, context, rng)
-
-
 def _describe_edits(rule: Family) -> str:
-    return " or ".join(rule.describe_edit(FailureMode(kind)) for kind in rule.failure_modes())
+    return " or ".join(rule.describe_edit(FailureMode(kind)) for kind in rule.failure_kinds())
 
 
-def evaluate_rule(rule: Family, context: EvaluationContext) -> RuleResult:
-    """What the rule comes to, with what it cannot read or does not find as statuses."""
-    try:
-        return rule.evaluate(context)
-    except UnreadableAnswer as missing:
-        return RuleResult("unknown", f"no readable answer to {missing}")
-    except NotApplicable as absent:
-        return RuleResult("not_applicable", str(absent))
+def _combine_results(status: Status, results: Sequence[RuleResult], decisive: Status) -> RuleResult:
+    """Return the combined result with the observations of the members that have its status, or of the first member.
 
-
-def propose_violations(rule: Family, scene: Scene, context: EvaluationContext, rng: Rng) -> Iterator[Edits]:
-    """Plans that may break the rule on any side."""
-    modes = rule.failure_modes()
-    for index in rng.permutation(len(modes)):
-        try:
-            yield from rule.edits(scene, context, FailureMode(modes[index]), rng)
-        except (NotApplicable, UnreadableAnswer):
-            continue
-
-
-def _member_references(members: tuple[Member, ...]) -> Iterator[Reference]:
-    for position, (key, rule) in enumerate(members):
-        yield from (
-            Reference((position, key, *reference.path), reference.name, reference.role)
-            for reference in rule.references()
-        )
-
-
-def _member_controls(
-    members: tuple[Member, ...], scene: Scene, context: EvaluationContext, rng: Rng
-) -> Iterator[Edits]:
-    for index in rng.permutation(len(members)):
-        rule = members[index][1]
-        for kind in rule.failure_modes()[:1]:
-            try:
-                yield from rule.control_edits(scene, context, FailureMode(kind), rng)
-            except (NotApplicable, UnreadableAnswer):
-                continue
-
-
-def _combine(combine: object, results: list[RuleResult], decisive: Status) -> RuleResult:
-    status = combine([check.status for check in results])  # type: ignore[operator]
-    text = [result.found for result in results if result.status == status] or [results[0].found]
-    found = text[0] if status == decisive else "; ".join(text)
+    One observation is enough for the decisive status.
+    """
+    observations = [result.found for result in results if result.status == status] or [results[0].found]
+    found = observations[0] if status == decisive else "; ".join(observations)
     return RuleResult(status, found, (FailureMode(),) if status == "broken" else ())

@@ -1,16 +1,13 @@
-"""How much: the measure family.
-
-Edits that take a measure over its limit, and edits that leave it within.
-"""
+"""Measure family: sizes, distances and angles within limits."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
 from functools import cached_property
-from typing import Literal, Self
+from typing import ClassVar, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, model_validator
+from pydantic import ConfigDict, model_validator
 
 from logicls.constraints.families.context import (
     HOLDS,
@@ -18,48 +15,65 @@ from logicls.constraints.families.context import (
     FailureMode,
     NotApplicable,
     RuleResult,
+    Vocabulary,
     centre_distance,
     name_to_text,
 )
-from logicls.constraints.families.dead_zone import inner_zone, measure_zone, sample_distance
-from logicls.constraints.families.edits import Move, Resize, Rng, Rotate
+from logicls.constraints.families.dead_zone import ANGLE_ZONE, SIZE_ZONE, sample_distance
+from logicls.constraints.families.edits import Edits, Move, Resize, Rng, Rotate
 from logicls.constraints.families.placement import choose_instance, find_instances
-from logicls.constraints.families.protocol import Edits, Reference
+from logicls.constraints.families.protocol import (
+    Comparison,
+    Family,
+    Fault,
+    Invariances,
+    RuleModel,
+    compare_limits,
+    exactly_one_of,
+)
+from logicls.constraints.families.queries import Reference
 from logicls.records import Box, Instance, Scene
 
 KINDS = ("height", "width", "length", "area", "fill", "distance", "angle")
 Pair = tuple[str, str]
+ROTATION_SHARE = 0.25
+"""Share of edits of a height or a width that try a rotation first."""
+MAX_ATTEMPTS = 20
 
 
-class Measure(BaseModel):
-    """The size of a thing, or how two things lie to one another, in numbers."""
+class Measure(RuleModel):
+    """A size, a distance or an angle is within limits."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+    key: ClassVar[str] = "measure"
+    summary: ClassVar[str] = "Sizes, distances and angles."
+    model_config = ConfigDict(
+        json_schema_extra={"allOf": [exactly_one_of(*KINDS), exactly_one_of("between", "at_least", "at_most")]}
+    )
 
     height: str | None = None
-    """Thing whose height is measured."""
+    """Component whose height is measured."""
     width: str | None = None
-    """Thing whose width is measured."""
+    """Component whose width is measured."""
     length: str | None = None
-    """Thing whose diagonal is measured: the length of a thin straight thing at any angle."""
+    """Component whose diagonal is measured: the length of a thin straight object at any angle."""
     area: str | None = None
-    """Thing whose area is measured."""
+    """Component whose area is measured."""
     fill: str | None = None
-    """Thing whose boxes cover a share of `relative_to`, or of what it fills."""
+    """Component whose boxes cover a share of `relative_to`, or of the component that it fills."""
     distance: Pair | None = None
-    """Two things or regions: from the centre of the one to the nearest centre of the other."""
+    """Two components or regions: from the centre of the first to the nearest centre of the second."""
     angle: Pair | None = None
-    """Two things or regions: direction from the one to the nearest other, degrees, 0 to the right, 90 up."""
+    """Two components or regions: direction from the first to the nearest second, degrees, 0 to the right, 90 up."""
     relative_to: str | None = None
-    """Thing or region whose size is 1; the photo where it is left out."""
+    """Component or region whose size is 1; the photo by default."""
     unit: Literal["px", "mm"] | None = None
-    """For an absolute size: pixels of the photo, or millimetres by `product: px_per_mm`."""
+    """Unit of an absolute size: pixels of the photo, or millimetres by `product: px_per_mm`."""
     between: tuple[float, float] | None = None
-    """Least and most that are allowed."""
+    """Smallest and largest allowed value."""
     at_least: float | None = None
-    """Least that is allowed."""
+    """Smallest allowed value."""
     at_most: float | None = None
-    """Most that is allowed."""
+    """Largest allowed value."""
 
     @model_validator(mode="after")
     def _check_keys(self) -> Self:
@@ -76,52 +90,52 @@ class Measure(BaseModel):
         if self.kind == "angle" and (self.relative_to or not self.between):
             raise ValueError("angle takes between: [from, to] in degrees, and is relative to nothing")
         if self.kind == "angle" and self.between and self.between[1] - self.between[0] >= 360:
-            raise ValueError("between: holds every angle")
+            raise ValueError("between: contains every angle")
         return self
 
     @cached_property
     def kind(self) -> str:
-        """What is measured."""
+        """The measured quantity: the key that is written."""
         return next(kind for kind in KINDS if getattr(self, kind) is not None)
 
     @cached_property
     def of(self) -> str:
-        """The thing that is measured; the first of two."""
+        """The measured component; the first of two."""
         names = getattr(self, self.kind)
         return names if isinstance(names, str) else names[0]
 
     @cached_property
     def other(self) -> str:
-        """The second of two; empty where there is one."""
+        """The second of two components; empty if there is one."""
         names = getattr(self, self.kind)
         return "" if isinstance(names, str) else names[1]
 
     @cached_property
     def limits(self) -> tuple[float, float]:
-        """Least and most that are allowed: fractions of the reference, pixels, millimetres or degrees."""
+        """Smallest and largest allowed value: fractions of the reference, pixels, millimetres or degrees."""
         if self.between:
             return self.between
         return self.at_least or 0.0, math.inf if self.at_most is None else self.at_most
 
     def references(self) -> Iterator[Reference]:
-        """Everything that it speaks about."""
+        """Yield the measured components and the reference."""
         if self.other:
-            yield Reference((self.kind, 0), self.of, "place")
-            yield Reference((self.kind, 1), self.other, "place")
+            yield Reference((self.kind, 0), self.of, "location")
+            yield Reference((self.kind, 1), self.other, "location")
         else:
             yield Reference(
-                (self.kind,), self.of, "filling" if self.kind == "fill" and not self.relative_to else "thing"
+                (self.kind,), self.of, "liquid" if self.kind == "fill" and not self.relative_to else "component"
             )
         if self.relative_to:
-            yield Reference(("relative_to",), self.relative_to, "place")
+            yield Reference(("relative_to",), self.relative_to, "location")
 
-    def failure_modes(self) -> tuple[str, ...]:
-        """The kinds of side on which it can be broken."""
+    def failure_kinds(self) -> tuple[str, ...]:
+        """Return `below`, `above` or both."""
         low, high = self.limits
         return (*(("below",) if low > 0 or self.kind == "angle" else ()), *(("above",) if high < math.inf else ()))
 
     def to_text(self) -> str:
-        """The rule in plain English."""
+        """Return the rule in plain English."""
         low, high = self.limits
         limit = f"{self._value_text(low)} to {self._value_text(high)}"
         if high == math.inf:
@@ -141,34 +155,117 @@ class Measure(BaseModel):
         return f"{self.kind} {subject} {limit}{reference}"
 
     def evaluate(self, context: EvaluationContext) -> RuleResult:
-        """Measure every instance, and compare. Raises `Absent`, `Unreadable`."""
+        """Measure every instance and compare the values with the limits."""
         low, high = self.limits
-        values = self.measure_values(context)
-        if self.kind == "angle":
-            values = [self.normalize_angle(value) for value in values]
+        values = self._normalized_values(context)
         wrong = next((value for value in values if not low <= value <= high), None)
         if wrong is None:
             return HOLDS if context.status_only else RuleResult("holds", self._value_text(values[0]))
         return RuleResult("broken", self._value_text(wrong), (FailureMode(self._mode_kind(wrong)),))
 
     def edits(self, scene: Scene, context: EvaluationContext, mode: FailureMode, rng: Rng) -> Iterator[Edits]:
-        """Shrink or grow, or move, beyond the limit; how far is drawn with more weight near it."""
-        yield from propose_violations(self, scene, context, mode, rng)
+        """Yield changes of size or position beyond the limit, mostly near it."""
+        for _ in range(MAX_ATTEMPTS):
+            target, location = _choose_subject(self, scene, context, rng)
+            value = _sample_violating_value(self, context, mode, rng)
+            yield from _change_value(self, context, target, location, value, rng)
 
     def describe_edit(self, mode: FailureMode) -> str:
-        """What those edits do, in plain English."""
+        """Describe the edits in plain English."""
         if self.other:
-            verb = "towards" if mode.kind == "below" else "away from"
-            return f"{name_to_text(self.of)} {'turned about' if self.kind == 'angle' else f'moved {verb}'} {name_to_text(self.other)}"
-        verb = "shrunk" if mode.kind == "below" else "grown"
+            verb = "moved towards" if mode.kind == "below" else "moved away from"
+            verb = "rotated about" if self.kind == "angle" else verb
+            return f"{name_to_text(self.of)} {verb} {name_to_text(self.other)}"
+        verb = "shrunk" if mode.kind == "below" else "enlarged"
         return f"{name_to_text(self.of)} {verb}, mostly by little more than is allowed"
 
     def control_edits(self, scene: Scene, context: EvaluationContext, mode: FailureMode, rng: Rng) -> Iterator[Edits]:
-        """The twin: another size within the limits."""
-        yield from propose_controls(self, scene, context, rng)
+        """Yield changes within the limits, then an instance removed and put back."""
+        target, location = _choose_subject(self, scene, context, rng)
+        for _ in range(MAX_ATTEMPTS // 2):
+            value = _sample_allowed_value(self, context, rng)
+            yield from _change_value(self, context, target, location, value, rng)
+        yield (Move(target.id, 0.0, 0.0),)
+
+    def margin(self, context: EvaluationContext) -> float | None:
+        """Return the smallest distance of a value to its limit; the zone within the limits may be narrower."""
+        low, high = self.limits
+        zone = self.dead_zone(context)
+        values = self._normalized_values(context)
+        below = [value - low for value in values] if "below" in self.failure_kinds() else []
+        distances = [*below, *(high - value for value in values)]
+        return min(distance / (self.inner_zone(zone) if distance > 0 else zone) for distance in distances)
+
+    def nearest_failure_mode(self, context: EvaluationContext) -> FailureMode:
+        """Return the limit nearest to a value."""
+        kinds = self.failure_kinds()
+        if len(kinds) < 2:
+            return FailureMode(kinds[0])
+        (low, high), values = self.limits, self._normalized_values(context)
+        is_below = min(value - low for value in values) < min(high - value for value in values)
+        return FailureMode("below" if is_below else "above")
+
+    @property
+    def needs_boxes(self) -> bool:
+        """Always true."""
+        return True
+
+    @property
+    def uses_absolute_units(self) -> bool:
+        """True if the limits are in pixels or millimetres."""
+        return self.unit is not None
+
+    def invariances(self) -> Invariances:
+        """Return the quantity as the reason; flips change an angle only."""
+        flip = "measures an angle" if self.kind == "angle" else ""
+        return Invariances(f"measures {self.kind}", flip, flip)
+
+    def check_references(self, vocabulary: Vocabulary) -> Iterator[Fault]:
+        """Yield a fault for millimetres without a scale, and for a fill level without a container."""
+        if self.unit == "mm" and not vocabulary.px_per_mm:
+            message = "unit: mm needs the scale of the photo"
+            yield Fault(("unit",), message, "Write px_per_mm under product.", "LC035")
+        component = vocabulary.component(self.of)
+        is_declared = component in vocabulary.attribute_values
+        if self.kind == "fill" and not self.relative_to and is_declared and not vocabulary.fills.get(component):
+            message = f'"{self.of}" fills nothing'
+            yield Fault(("fill",), message, "Write relative_to here, or fills under its component.", "LC035")
+
+    def compare(self, other: Family, vocabulary: Vocabulary) -> Comparison | None:
+        """Compare the limits of two measures of the same quantity; angles are not compared."""
+        if not isinstance(other, Measure) or self.kind == "angle" or self._quantity != other._quantity:
+            return None
+        return compare_limits(self, other, (self.limits, other.limits))
+
+    @cached_property
+    def _quantity(self) -> tuple[str | None, ...]:
+        return self.kind, self.of, self.other, self.relative_to, self.unit
+
+    def dead_zone(self, context: EvaluationContext) -> float:
+        """Return the dead zone beyond the limits, in the unit of the measure."""
+        if self.kind == "angle":
+            return ANGLE_ZONE
+        if not self.unit:
+            return SIZE_ZONE
+        size = context.photo_box.height if self.kind == "height" else context.photo_box.width
+        return SIZE_ZONE * size / self.unit_px(context, context.photo_box)
+
+    def inner_zone(self, zone: float) -> float:
+        """Return the dead zone between the limits: at most a quarter of the interval."""
+        low, high = self.limits
+        return min(zone, (high - low) / 4)
+
+    def _normalized_values(self, context: EvaluationContext) -> list[float]:
+        values = self.measure_values(context)
+        return [self.normalize_angle(value) for value in values] if self.kind == "angle" else values
 
     def measure_values(self, context: EvaluationContext) -> list[float]:
-        """Measures of all instances, in reading order. Raises `Absent`."""
+        """Return the measured values of all instances in reading order.
+
+        Raises:
+            NotApplicable: A component or region is not on the photo.
+            UnreadableAnswer: A needed answer is missing.
+        """
         if self.other:
             ones, others = context.locations(self.of), context.locations(self.other)
             rests = [(one, [box for box in others if box is not one]) for one in ones]
@@ -194,7 +291,7 @@ class Measure(BaseModel):
         return math.degrees(math.atan2(y1 - y2, x2 - x1))
 
     def _measure_fill(self, boxes: Sequence[Box], context: EvaluationContext) -> list[float]:
-        """Share that is covered, of each place that holds something."""
+        """Return the share of each container that is covered."""
         locations = context.locations(self._reference_name(context))
         if not locations:
             raise NotApplicable(f"no {name_to_text(self._reference_name(context))}")
@@ -204,14 +301,14 @@ class Measure(BaseModel):
         return self.relative_to or context.vocabulary.fills.get(context.vocabulary.component(self.of), "")
 
     def unit_px(self, context: EvaluationContext, box: Box) -> float:
-        """Pixels, or square pixels, of 1."""
+        """Return the pixels, or square pixels, of one unit for an instance."""
         if self.unit:
             return 1.0 if self.unit == "px" else max(context.vocabulary.px_per_mm, 1e-6)
         name = self._reference_name(context) if self.kind == "fill" else self.relative_to
         return max(self.measure_box(context.nearest_location(name, box) if name else context.photo_box), 1e-6)
 
     def measure_box(self, box: Box) -> float:
-        """Pixels, or square pixels, of what is measured."""
+        """Return the measured size of a box, pixels or square pixels."""
         match self.kind:
             case "height":
                 return box.height
@@ -223,7 +320,7 @@ class Measure(BaseModel):
                 return math.hypot(box.width, box.height)
 
     def normalize_angle(self, value: float) -> float:
-        """An angle in the turn that begins half of the free part below the lower limit."""
+        """Return the angle within 180 degrees of the middle of the limits."""
         low, high = self.limits
         start = (low + high) / 2 - 180
         return (value - start) % 360 + start
@@ -237,32 +334,8 @@ class Measure(BaseModel):
         return f"{value:.1f} {self.unit}" if self.unit else f"{value:.1%}"
 
 
-ROTATION_SHARE = 0.25
-"""Share of edits of a height or a width that try to turn the thing first."""
-MAX_ATTEMPTS = 20
-
-
-def propose_violations(
-    rule: Measure, scene: Scene, context: EvaluationContext, mode: FailureMode, rng: Rng
-) -> Iterator[Edits]:
-    """Plans that may break the rule on that side."""
-    for _ in range(MAX_ATTEMPTS):
-        target, location = _choose_subject(rule, scene, context, rng)
-        yield from _change_value(
-            rule, context, target, location, _sample_violating_value(rule, context, mode, rng), rng
-        )
-
-
-def propose_controls(rule: Measure, scene: Scene, context: EvaluationContext, rng: Rng) -> Iterator[Edits]:
-    """Plans that bring another value within the limits."""
-    target, location = _choose_subject(rule, scene, context, rng)
-    for _ in range(MAX_ATTEMPTS // 2):
-        yield from _change_value(rule, context, target, location, _sample_allowed_value(rule, context, rng), rng)
-    yield (Move(target.id, 0.0, 0.0),)
-
-
 def _choose_subject(rule: Measure, scene: Scene, context: EvaluationContext, rng: Rng) -> tuple[Instance, str]:
-    """A random instance that can be changed, and the name of what it is measured from."""
+    """Choose an instance to change; return it with the name of the location that it is measured from."""
     for name, other in ((rule.of, rule.other), (rule.other, rule.of)):
         if name and name not in context.vocabulary.regions:
             found = find_instances(scene, context, name)
@@ -272,8 +345,8 @@ def _choose_subject(rule: Measure, scene: Scene, context: EvaluationContext, rng
 
 
 def _sample_violating_value(rule: Measure, context: EvaluationContext, mode: FailureMode, rng: Rng) -> float:
-    """A value beyond the limit of that side."""
-    (low, high), zone = rule.limits, measure_zone(rule, context)
+    """Sample a value beyond the limit of that mode."""
+    (low, high), zone = rule.limits, rule.dead_zone(context)
     if rule.kind == "angle":
         max_distance = max(360.0 - (high - low), 0.0) / 2
     elif mode.kind == "below":
@@ -282,27 +355,27 @@ def _sample_violating_value(rule: Measure, context: EvaluationContext, mode: Fai
         max_distance = zone + max(0.99 - high - zone, 0.3 * high if high >= 0.9 else 0.02)
     else:
         max_distance = zone + max(0.6 * high, 4 * zone)
-    reach = sample_distance(zone, max_distance, rng)
-    return low - reach if mode.kind == "below" else high + reach
+    distance = sample_distance(zone, max_distance, rng)
+    return low - distance if mode.kind == "below" else high + distance
 
 
 def _sample_allowed_value(rule: Measure, context: EvaluationContext, rng: Rng) -> float:
-    """A value within the limits, mostly near one of them."""
-    (low, high), zone = rule.limits, inner_zone(rule, measure_zone(rule, context))
-    from_low = "below" in rule.failure_modes() and (high == math.inf or rng.random() < 0.5)
+    """Sample a value within the limits, mostly near one of them."""
+    (low, high), zone = rule.limits, rule.inner_zone(rule.dead_zone(context))
+    from_low = "below" in rule.failure_kinds() and (high == math.inf or rng.random() < 0.5)
     max_distance = (high - low) / 2
-    if not from_low and "below" not in rule.failure_modes():
+    if not from_low and "below" not in rule.failure_kinds():
         max_distance = 0.6 * high
     elif high == math.inf:
         max_distance = max(0.3 * low, 4 * zone)
-    reach = sample_distance(zone, max_distance, rng)
-    return low + reach if from_low else high - reach
+    distance = sample_distance(zone, max_distance, rng)
+    return low + distance if from_low else high - distance
 
 
 def _change_value(
     rule: Measure, context: EvaluationContext, target: Instance, location: str, value: float, rng: Rng
 ) -> Iterator[Edits]:
-    """The edit after which the target measures so much."""
+    """Yield the edits after which the target has that value; a rotation may come first."""
     if location:
         yield (_move(rule, context, target, location, value, rng),)
         return
@@ -318,27 +391,27 @@ def _change_value(
 
 
 def _move(rule: Measure, context: EvaluationContext, target: Instance, location: str, value: float, rng: Rng) -> Move:
-    """The target on the same line at another distance, or at the same distance in another direction.
+    """Move the target to another distance on the same line, or to another direction at the same distance.
 
-    Where that may leave the photo, half of the time in any direction, or nearer.
+    Half of the moves go in a random direction, or nearer, because the others may leave the photo.
     """
     box, start = target.box, context.nearest_location(location, target.box).centre
     x, y = box.centre[0] - start[0], box.centre[1] - start[1]
     if rule.kind == "angle":
-        # Seen from the second of the two, the first lies the other way.
+        # The angle points from the first component to the second; from the second, the sign is reversed.
         reach = math.hypot(x, y) * (-1 if location == rule.other else 1)
         reach *= 1.0 if rng.random() < 0.5 else 0.3 + 0.7 * float(rng.random())
         dx, dy = math.cos(math.radians(value)) * reach, -math.sin(math.radians(value)) * reach
     else:
-        same = math.hypot(x, y) > 1 and rng.random() < 0.5
-        angle = math.atan2(y, x) if same else float(rng.random()) * 2 * math.pi
+        is_same_line = math.hypot(x, y) > 1 and rng.random() < 0.5
+        angle = math.atan2(y, x) if is_same_line else float(rng.random()) * 2 * math.pi
         reach = value * rule.unit_px(context, box)
         dx, dy = math.cos(angle) * reach, math.sin(angle) * reach
     return Move(target.id, start[0] + dx - box.centre[0], start[1] + dy - box.centre[1])
 
 
 def _resize(rule: Measure, context: EvaluationContext, target: Instance, value: float) -> Box | None:
-    """The target's box with another size. A filling changes at its top, a height keeps its foot."""
+    """Return the target's box with another size; a liquid changes at its top, a height keeps its bottom edge."""
     box, size = target.box, value * rule.unit_px(context, target.box)
     if rule.kind == "height":
         return Box(box.x1, box.y2 - size, box.x2, box.y2)

@@ -1,26 +1,27 @@
-"""How many: the quantity family."""
+"""Quantity family: the number of instances."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 from itertools import islice
-from typing import Annotated, Self
+from typing import Annotated, ClassVar, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import ConfigDict, Field, model_validator
 
 from logicls.constraints.families.context import (
     HOLDS,
     AttributeFilter,
     EvaluationContext,
     FailureMode,
-    NotApplicable,
     RuleResult,
-    contains_centre,
+    Vocabulary,
     join_names,
     name_to_text,
+    select_inside,
 )
-from logicls.constraints.families.edits import Move, Rng
+from logicls.constraints.families.dead_zone import containment_margin
+from logicls.constraints.families.edits import Edits, Move, Rng
 from logicls.constraints.families.placement import (
     MAX_EDITS,
     add_instances,
@@ -31,36 +32,51 @@ from logicls.constraints.families.placement import (
     sample_moves_into,
     sample_moves_out,
 )
-from logicls.constraints.families.protocol import Edits, Reference
+from logicls.constraints.families.protocol import (
+    Comparison,
+    CountTerms,
+    Family,
+    Fault,
+    RuleModel,
+    check_values,
+    compare_limits,
+    exactly_one_of,
+)
+from logicls.constraints.families.queries import Path, Reference
 from logicls.records import Box, Instance, Scene
 
 Count = Annotated[int, Field(ge=0, le=100_000)]
 Weight = Annotated[int, Field(ge=1, le=1000)]
 Values = str | list[str]
 UNLIMITED = 100_000
+"""Upper limit of a count without one."""
 REPLACE_SHARE = 0.4
-"""Share of edits that put another kind in the place of what is counted, where there are several."""
+"""Share of edits that replace counted instances by another kind, if there are several kinds."""
 
 
-class Quantity(BaseModel):
-    """So many of a thing, on the whole photo or in a place."""
+class Quantity(RuleModel):
+    """The number of instances, on the photo or in a location, is within limits."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+    key: ClassVar[str] = "quantity"
+    summary: ClassVar[str] = "The number of instances."
+    model_config = ConfigDict(
+        json_schema_extra={"allOf": [exactly_one_of("exactly", "at_least", "at_most", "between")]}
+    )
 
     of: str | Annotated[list[str], Field(min_length=1)] | Annotated[dict[str, Weight], Field(min_length=1)]
-    """Thing that is counted; a list, counted together; or thing → what one of it counts for."""
+    """Component or variant that is counted; a list, counted together; or component → weight of one instance."""
     with_: dict[str, Values] = Field({}, alias="with")
-    """Attribute → the value, or values, of those that are counted."""
+    """Attribute → the value or values of the instances that are counted."""
     exactly: Count | None = None
-    """The number that there must be."""
+    """Required number."""
     at_least: Count | None = None
-    """The fewest that are allowed."""
+    """Smallest allowed number."""
     at_most: Count | None = None
-    """The most that are allowed."""
+    """Largest allowed number."""
     between: tuple[Count, Count] | None = None
-    """The fewest and the most that are allowed."""
+    """Smallest and largest allowed number."""
     in_: str | None = Field(None, alias="in")
-    """Thing or region; an instance is in it when its centre is."""
+    """Component or region; only instances whose centre lies in it are counted."""
 
     @model_validator(mode="after")
     def _check_limits(self) -> Self:
@@ -70,12 +86,12 @@ class Quantity(BaseModel):
         if self.between and self.between[0] > self.between[1]:
             raise ValueError(f"between: {self.between[0]} is more than {self.between[1]}")
         if self.with_ and not isinstance(self.of, str):
-            raise ValueError("with: goes with a single thing; give the others a name under variants")
+            raise ValueError("with: applies to a single component; declare the others under variants")
         return self
 
     @cached_property
     def limits(self) -> tuple[int, int]:
-        """Fewest and most that are allowed."""
+        """Smallest and largest allowed number."""
         if self.exactly is not None:
             return self.exactly, self.exactly
         if self.between is not None:
@@ -84,34 +100,34 @@ class Quantity(BaseModel):
 
     @cached_property
     def weights(self) -> dict[str, int]:
-        """Thing → what one of it counts for."""
+        """Component or variant → weight of one instance."""
         if isinstance(self.of, dict):
             return self.of
         return dict.fromkeys([self.of] if isinstance(self.of, str) else self.of, 1)
 
     @cached_property
     def required_attributes(self) -> AttributeFilter:
-        """What `with` asks for."""
+        """The attribute values of `with`."""
         return tuple((k, frozenset([v] if isinstance(v, str) else v)) for k, v in self.with_.items())
 
     def references(self) -> Iterator[Reference]:
-        """Everything that it speaks about."""
+        """Yield the counted components, the attributes of `with`, and the location."""
         for position, component in enumerate(self.weights):
             path = () if isinstance(self.of, str) else (component if isinstance(self.of, dict) else position,)
-            yield Reference(("of", *path), component, "thing")
+            yield Reference(("of", *path), component, "component")
         if isinstance(self.of, str):
             for name in self.with_:
                 yield Reference(("with", name), f"{self.of}.{name}", "attribute")
         if self.in_:
-            yield Reference(("in",), self.in_, "place")
+            yield Reference(("in",), self.in_, "location")
 
-    def failure_modes(self) -> tuple[str, ...]:
-        """The kinds of side on which it can be broken."""
+    def failure_kinds(self) -> tuple[str, ...]:
+        """Return `below`, `above` or both."""
         low, high = self.limits
         return (*(("below",) if low > 0 else ()), *(("above",) if high < UNLIMITED else ()))
 
     def to_text(self) -> str:
-        """The rule in plain English."""
+        """Return the rule in plain English."""
         low, high = self.limits
         number = str(low) if low == high else f"{low} to {high}"
         if high == UNLIMITED:
@@ -123,17 +139,17 @@ class Quantity(BaseModel):
             return f"{self._subject_text}{where}: {number}"
         return f"{number} {self._subject_text}{where}"
 
-    def count_total(self, context: EvaluationContext) -> int:
-        """What they count for altogether. Raises `Absent`, `Unreadable`."""
-        locations = self._locations(context)
-        return sum(
-            weight * len(self._counted_boxes(context, component, locations))
-            for component, weight in self.weights.items()
-        )
+    def count_terms(self) -> CountTerms:
+        """Return the weights, the filter, the location and the limits of the count."""
+        return self._terms
+
+    @cached_property
+    def _terms(self) -> CountTerms:
+        return CountTerms(self.weights, self.required_attributes, self.in_, self.limits)
 
     def evaluate(self, context: EvaluationContext) -> RuleResult:
-        """Count, and compare. Raises `Absent`, `Unreadable`."""
-        total = self.count_total(context)
+        """Count the instances and compare the total with the limits."""
+        total = self._terms.total(context)
         low, high = self.limits
         found = ""
         if context.status_only and low <= total <= high:
@@ -147,9 +163,9 @@ class Quantity(BaseModel):
         return RuleResult("holds", found)
 
     def edits(self, scene: Scene, context: EvaluationContext, mode: FailureMode, rng: Rng) -> Iterator[Edits]:
-        """Take some away, or put some more there; or let another kind take their place; then move one."""
-        locations = self._locations(context)
-        inside = {thing: self._counted_instances(scene, context, thing, locations) for thing in self.weights}
+        """Yield removals or additions, replacements by another kind, and then moves across the location's edge."""
+        locations = context.require_locations(self.in_)
+        inside = {name: self._counted_instances(scene, context, name, locations) for name in self.weights}
         total = sum(self.weights[component] * len(found) for component, found in inside.items())
         low, high = self.limits
         kinds = self._kind_weights(context)
@@ -168,45 +184,57 @@ class Quantity(BaseModel):
             yield from self._move_across(scene, context, mode, inside, locations, rng)
 
     def describe_edit(self, mode: FailureMode) -> str:
-        """What those edits do, in plain English."""
-        verb = "taken away" if mode.kind == "below" else "added"
+        """Describe the edits in plain English."""
+        verb = "removed" if mode.kind == "below" else "added"
         if isinstance(self.of, dict):
             return f"some {join_names([name_to_text(component) for component in self.of], 'or')} {verb}"
         return f"{mode.amount} {self._subject_text}{f' in the {name_to_text(self.in_)}' if self.in_ else ''} {verb}"
 
     def control_edits(self, scene: Scene, context: EvaluationContext, mode: FailureMode, rng: Rng) -> Iterator[Edits]:
-        """The twin: an instance taken up and put down where it was; one of another kind where there must be none."""
-        locations = self._locations(context)
-        inside = [i for thing in self.weights for i in self._counted_instances(scene, context, thing, locations)]
+        """Yield the removal of an instance that is put back; of any variant if none is counted."""
+        locations = context.require_locations(self.in_)
+        inside = [i for name in self.weights for i in self._counted_instances(scene, context, name, locations)]
         anywhere = [
             i for component in self.weights for i in scene.instances_of(context.vocabulary.component(component))
         ]
         if anywhere:
             yield (Move(choose_instance(rng, inside or anywhere).id, 0.0, 0.0),)
 
-    def _locations(self, context: EvaluationContext) -> tuple[Box, ...] | None:
+    def max_amount(self, kind: str) -> int:
+        """Return the largest amount that a few edits reach; a count cannot fall below zero."""
+        return min(self.limits[0], MAX_EDITS) if kind == "below" else MAX_EDITS
+
+    def margin(self, context: EvaluationContext) -> float | None:
+        """Return the distance of the instances to the edge of the location; None without a location."""
         if self.in_ is None:
             return None
         locations = context.locations(self.in_)
-        if not locations:
-            raise NotApplicable(f"no {name_to_text(self.in_)}")
-        return locations
+        return containment_margin([box for name in self.weights for box in context.boxes(name)], locations)
 
-    def _counted_boxes(
-        self, context: EvaluationContext, component: str, locations: tuple[Box, ...] | None
-    ) -> tuple[Box, ...]:
-        boxes = context.boxes(component, self.required_attributes)
-        if locations is None:
-            return boxes
-        return tuple(b for b in boxes if any(contains_centre(location, b) for location in locations))
+    def check_references(self, vocabulary: Vocabulary) -> Iterator[Fault]:
+        """Yield a fault for each value of `with` that the attribute cannot have."""
+        for attribute, values in self.with_.items():
+            path: Path = ("with", attribute)
+            yield from check_values(vocabulary, path, f"{self.of}.{attribute}", values)
+
+    def compare(self, other: Family, vocabulary: Vocabulary) -> Comparison | None:
+        """Compare the limits of two counts of the same instances, or of a total and its part in a location."""
+        if not isinstance(other, Quantity) or self.required_attributes != other.required_attributes:
+            return None
+        if sorted(self.weights.items()) == sorted(other.weights.items()) and self.in_ == other.in_:
+            return compare_limits(self, other, (self.limits, other.limits))
+        if not isinstance(self.of, str) or self.of != other.of or self.in_ or not other.in_:
+            return None
+        (low, high), most = other.limits, self.limits[1]
+        if low > most:
+            return Comparison("contradicts", f"{other.to_text()}; {self.to_text()}")
+        return Comparison("implies") if low == 0 and most <= high and most < UNLIMITED else None
 
     def _counted_instances(
         self, scene: Scene, context: EvaluationContext, component: str, locations: tuple[Box, ...] | None
     ) -> list[Instance]:
         found = find_instances(scene, context, component, self.required_attributes)
-        return [
-            i for i in found if locations is None or any(contains_centre(location, i.box) for location in locations)
-        ]
+        return [i for i in found if select_inside((i.box,), locations)]
 
     @cached_property
     def _subject_text(self) -> str:
@@ -216,19 +244,21 @@ class Quantity(BaseModel):
             return join_names([name_to_text(component) for component in self.of])
         if not self.with_:
             return name_to_text(self.of)
-        facts = [f"{name_to_text(k)} {join_names([name_to_text(v)] if isinstance(v, str) else list(map(name_to_text, v)), 'or')}"
-                 for k, v in self.with_.items()]  # fmt: skip
+        facts = [
+            f"{name_to_text(name)} {join_names([name_to_text(v) for v in values], 'or')}"
+            for name, values in ((k, [v] if isinstance(v, str) else v) for k, v in self.with_.items())
+        ]
         return f"{name_to_text(self.of)} with {join_names(facts)}"
 
     def _remove_some(self, inside: dict[str, list[Instance]], surplus: int, rng: Rng) -> Iterator[Edits]:
-        """Take away until the weights of what is gone add up to the surplus, or more where they do not fit."""
-        owned = [(i, self.weights[component]) for component, found in inside.items() for i in found]
+        """Remove random instances until their weights reach the surplus."""
+        weighted = [(i, self.weights[component]) for component, found in inside.items() for i in found]
         removed: list[Instance] = []
-        for index in rng.permutation(len(owned)):
+        for index in rng.permutation(len(weighted)):
             if surplus <= 0:
                 break
-            removed.append(owned[index][0])
-            surplus -= owned[index][1]
+            removed.append(weighted[index][0])
+            surplus -= weighted[index][1]
         if surplus <= 0 and 0 < len(removed) <= MAX_EDITS:
             yield remove_instances(removed)
 
@@ -253,7 +283,7 @@ class Quantity(BaseModel):
         self, scene: Scene, context: EvaluationContext, mode: FailureMode, inside: dict[str, list[Instance]],
         locations: tuple[Box, ...] | None, rng: Rng,
     ) -> Iterator[Edits]:  # fmt: skip
-        """Over the edge of the place, where the rule is about one."""
+        """Move an instance across the edge of the location, if the rule has one."""
         if locations is None:
             return
         ours = {i.id for found in inside.values() for i in found}
@@ -275,7 +305,7 @@ class Quantity(BaseModel):
                 )
 
     def _kind_weights(self, context: EvaluationContext) -> dict[str, int]:
-        """Things that one may put in another's place → what they count for; none where there is only one kind."""
+        """Return the variants that may replace one another → weight; empty if all have the same weight."""
         vocabulary, counted = context.vocabulary, self.weights
         ours = {vocabulary.component(component) for component in counted} - set(counted)
         kinds = {name: 0 for name, variant in vocabulary.variants.items() if variant.of in ours} | counted
@@ -284,17 +314,17 @@ class Quantity(BaseModel):
     def _replace_kinds(
         self, scene: Scene, context: EvaluationContext, mode: FailureMode, missing: int, rng: Rng
     ) -> Iterator[Edits]:
-        """Another kind in their place: a screw of another length, a die that shows another number."""
-        kinds, locations = self._kind_weights(context), self._locations(context)
+        """Replace instances by another kind: a screw of another length, a die that shows another number."""
+        kinds, locations = self._kind_weights(context), context.require_locations(self.in_)
         gain = 1 if mode.kind == "above" else -1
         candidates = [
-            (i, worth * gain)
-            for component, worth in kinds.items()
+            (i, weight * gain)
+            for component, weight in kinds.items()
             for i in self._counted_instances(scene, context, component, locations)
         ]
         found = [candidates[index] for index in rng.permutation(len(candidates))]
         weights = {name: weight * gain for name, weight in kinds.items()}
-        # Whichever comes; and where that takes too many, those that have the most to gain.
+        # A random order first; if that takes too many edits, the instances with the most to gain.
         for order in (found, sorted(found, key=lambda each: each[1])):
             replacements = _choose_replacements(order, weights, missing, rng)
             if 0 < len(replacements) <= MAX_EDITS:
@@ -305,7 +335,7 @@ class Quantity(BaseModel):
 def _choose_replacements(
     candidates: Sequence[tuple[Instance, int]], weights: Mapping[str, int], missing: int, rng: Rng
 ) -> list[tuple[Instance, str]]:
-    """Instances in that order, and what takes the place of each, until enough is gained; nothing where it never is."""
+    """Choose replacements in that order until the missing amount is reached; none if it cannot be reached."""
     replacements = []
     for target, weight in candidates:
         most = min(missing, max(weights.values()) - weight)

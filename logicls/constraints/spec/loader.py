@@ -14,7 +14,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from logicls.constraints.spec.yaml_reader import Tree, TreePath, read_yaml
-from logicls.errors import Problem, SpecError, suggest_name, relative_path
+from logicls.errors import Problem, SpecError, relative_path, suggest_name
 
 if TYPE_CHECKING:
     from logicls.constraints.spec.models import Spec
@@ -206,8 +206,8 @@ def _describe_error(
             quotes = expected == "text" and isinstance(error["input"], int | float)
             return "LC023", f"{subject}: expected {expected}, got {value_text}", "Put it in quotes." if quotes else ""
         case "literal_error" | "enum":
-            allowed = str(error.get("ctx", {}).get("expected", ""))
-            words = [word.strip("'") for word in allowed.replace(" or ", ", ").split(", ")]
+            expected_values = str(error.get("ctx", {}).get("expected", ""))
+            words = [word.strip("'") for word in expected_values.replace(" or ", ", ").split(", ")]
             return (
                 "LC024",
                 f"{subject}: {value_text} is not one of the allowed values",

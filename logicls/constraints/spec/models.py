@@ -1,32 +1,28 @@
-"""The spec: what a quality engineer writes, as pydantic models."""
+"""Pydantic models of a spec, and the registry of the rule families that it may use."""
 
 from __future__ import annotations
 
+import builtins
 import hashlib
 import json
+import keyword
 from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cached_property
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic.fields import FieldInfo
 
-from logicls.constraints.families.attribute import Attribute
-from logicls.constraints.families.composition import Composition
-from logicls.constraints.families.connection import Connection
 from logicls.constraints.families.context import FailureMode, RegionGrid, Variant, Vocabulary
-from logicls.constraints.families.layout import Layout
-from logicls.constraints.families.logical import AllOf, AnyOf, Not
-from logicls.constraints.families.match import Match
-from logicls.constraints.families.measure import Measure
-from logicls.constraints.families.protocol import Reference, derive_queries
-from logicls.constraints.families.quantity import Quantity
+from logicls.constraints.families.protocol import Family, exactly_one_of
+from logicls.constraints.families.queries import Reference, derive_queries
+from logicls.constraints.families.registry import BUILT_IN_FAMILIES
 from logicls.records import Severity, Subquery
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_-]*$", max_length=60)]
-Rule = Quantity | Layout | Composition | Match | Connection | Attribute | Measure | AllOf | AnyOf | Not
-FAMILIES = ("quantity", "layout", "composition", "match", "connection", "attribute", "measure", "all", "any", "not")
-FIELD_NAMES = tuple(f"{key}_" if key in ("all", "any", "not") else key for key in FAMILIES)
-"""The families' field names."""
+_FAMILIES: dict[str, type[Family]] = {}
+"""Key → registered family, in the order of the schema; filled by `_set_families`."""
 
 
 class _Strict(BaseModel):
@@ -34,54 +30,54 @@ class _Strict(BaseModel):
 
 
 class Product(_Strict):
-    """What the spec describes."""
+    """The product that a spec describes."""
 
     name: Name
-    """What the product is called."""
+    """Name of the product."""
     version: str = "1"
     """Version of these rules."""
     drawing: str = ""
-    """Number of the drawing that they come from."""
+    """Number of the drawing that the rules come from."""
     owner: str = ""
-    """Who answers for them."""
+    """Person or department that is responsible for the rules."""
     px_per_mm: Annotated[float, Field(gt=0)] | None = None
-    """Pixels of the photo to a millimetre of the product."""
+    """Pixels per millimetre of the product."""
 
 
 class Component(_Strict):
-    """An annotated thing on the product: a COCO category."""
+    """A category of annotated objects, as in COCO."""
 
     attributes: dict[Name, Annotated[list[Name], Field(min_length=1)]] = {}
-    """Attribute → the values it may have."""
+    """Attribute → allowed values."""
     optional: bool = False
-    """True where good photos may lack it."""
+    """True if good photos may lack the component."""
     fills: Name | None = None
-    """The component whose inside it fills up to a level, as a liquid does: it is resized at its top, and where it is
-    taken away the empty inside shows."""
+    """The container that this component fills up to a level, as a liquid does: it is resized at its top, and the empty
+    inside becomes visible when it is removed."""
     leaves: Name | None = None
-    """The component that is seen where this one is taken away, as a screw leaves a hole."""
+    """The component that becomes visible when this one is removed, as a screw leaves a hole."""
 
 
 class VariantDefinition(_Strict):
-    """A component with certain attributes, under a name of its own."""
+    """A component with certain attribute values, under a name of its own."""
 
     of: Name
     """The component."""
     with_: Annotated[dict[Name, Name | Annotated[list[Name], Field(min_length=1)]], Field(min_length=1)] = Field(
         alias="with"
     )
-    """Attribute → the value, or the values, that make it."""
+    """Attribute → the value or values of the variant."""
 
 
 class Region(_Strict):
-    """A named place, or the cells of a grid."""
+    """A named part of the photo or of a component, or the cells of a grid."""
 
     box: tuple[float, float, float, float]
     """Left, top, right, bottom: fractions of the photo, or of the component `of`."""
     of: Name | None = None
-    """The component that it is a part of; the photo where it is left out."""
+    """The component that the region is a part of; the photo by default."""
     grid: tuple[Annotated[int, Field(ge=1, le=100)], Annotated[int, Field(ge=1, le=100)]] = (1, 1)
-    """Columns and rows that the box is divided into: as many places of the same name."""
+    """Columns and rows that the box is divided into; all cells have the same name."""
 
     @model_validator(mode="after")
     def _check_order(self) -> Self:
@@ -94,111 +90,93 @@ NamesByAmount = Annotated[dict[Annotated[int, Field(ge=1, le=1000)], Name], Fiel
 
 
 class ViolationNames(_Strict):
-    """Names of the defect on either side of a limit, or by how much it is missed: the last stands for more, too."""
+    """Names of the violation below and above a limit, optionally by amount; the last name covers larger amounts."""
 
     below: Name | NamesByAmount | None = None
-    """The defect's name where it is less than allowed."""
+    """Name of the violation below the limit."""
     above: Name | NamesByAmount | None = None
-    """The defect's name where it is more than allowed."""
+    """Name of the violation above the limit."""
 
     def names_by_amount(self, kind: str) -> dict[int, str]:
-        """Amount → name, on one side."""
+        """Return amount → name for a kind of failure."""
         names = {"below": self.below, "above": self.above}.get(kind)
         return {} if names is None else {1: names} if isinstance(names, str) else dict(sorted(names.items()))
 
 
-class Clause(_Strict):
-    """A rule: the body of one family, or rules combined."""
+def _add_key_rule(schema: dict[str, Any]) -> None:
+    schema["allOf"] = [exactly_one_of(*_FAMILIES)]
 
-    quantity: Quantity | None = None
-    """How many."""
-    layout: Layout | None = None
-    """Where."""
-    composition: Composition | None = None
-    """What belongs together."""
-    match: Match | None = None
-    """Two attributes agree."""
-    connection: Connection | None = None
-    """A cable joins the same slots."""
-    attribute: Attribute | None = None
-    """An attribute is right."""
-    measure: Measure | None = None
-    """How much."""
-    all_: Annotated[list[Clause], Field(min_length=1)] | None = Field(None, alias="all")
-    """Rules of which every one holds."""
-    any_: Annotated[list[Clause], Field(min_length=1)] | None = Field(None, alias="any")
-    """Rules of which at least one holds."""
-    not_: Clause | None = Field(None, alias="not")
-    """A rule that does not hold."""
+
+class Clause(_Strict):
+    """A rule: a mapping with the key of one family."""
+
+    model_config = ConfigDict(defer_build=True, json_schema_extra=_add_key_rule)
 
     @model_validator(mode="after")
     def _check_family(self) -> Self:
-        if sum(getattr(self, key) is not None for key in FIELD_NAMES) != 1:
-            raise ValueError(f"write exactly one of: {', '.join(FAMILIES)}")
+        if sum(self._body(key) is not None for key in _FAMILIES) != 1:
+            raise ValueError(f"write exactly one of: {', '.join(_FAMILIES)}")
         return self
 
     @cached_property
     def family(self) -> str:
-        """The key of the body."""
-        return next(family for family, key in zip(FAMILIES, FIELD_NAMES, strict=True) if getattr(self, key) is not None)
+        """The key of the rule's family."""
+        return next(key for key in _FAMILIES if self._body(key) is not None)
 
     @cached_property
-    def rule(self) -> Rule:
-        """The body."""
-        if self.all_ is not None:
-            return AllOf(tuple((clause.family, clause.rule) for clause in self.all_))
-        if self.any_ is not None:
-            return AnyOf(tuple((clause.family, clause.rule) for clause in self.any_))
-        if self.not_ is not None:
-            return Not((self.not_.family, self.not_.rule))
-        body: Rule = getattr(self, self.family)
-        return body
+    def rule(self) -> Family:
+        """The rule."""
+        return _FAMILIES[self.family].from_yaml(self._body(self.family))
+
+    def _body(self, key: str) -> Any:
+        return getattr(self, _field_name(key), None)
 
 
 class Constraint(Clause):
-    """A rule, and what is said of it."""
+    """A rule with its name, the violation that it detects, and the condition under which it applies."""
 
     id: Name
     """The constraint's name, once in the file."""
     violation: Name | ViolationNames | None = None
-    """What the QE calls the defect; the constraint's id where it is left out."""
+    """Name of the violation; the constraint's id by default."""
     severity: Severity = "major"
-    """How bad it is."""
+    """Severity of the violation."""
     why: str = ""
-    """The reason; shown in reports."""
+    """Reason for the rule; part of the report."""
     when: Clause | None = None
     """The constraint applies only where this rule holds."""
     each: Name | None = None
-    """A place: the constraint is checked within every one of them by itself."""
+    """Component or region within whose instances the constraint is checked separately."""
     unless_broken: list[Name] = []
-    """Constraints that say it all: while one of them is broken, this one does not apply."""
+    """Constraints that explain this one's violation: if one of them is broken, this one does not apply."""
 
     def references(self) -> Iterator[Reference]:
-        """Everything that it speaks about, by key path from the constraint."""
+        """Yield every name that the constraint uses, with the key path from the constraint."""
         yield from (Reference((self.family, *n.path), n.name, n.role) for n in self.rule.references())
         if self.when is not None:
             yield from (
                 Reference(("when", self.when.family, *n.path), n.name, n.role) for n in self.when.rule.references()
             )
         if self.each is not None:
-            yield Reference(("each",), self.each, "place")
+            yield Reference(("each",), self.each, "location")
 
     @cached_property
     def is_conditional(self) -> bool:
-        """Whether it is checked under a condition, or within places."""
+        """True if the rule is evaluated under a condition or within locations."""
         return self.each is not None or self.when is not None
 
     @cached_property
     def text(self) -> str:
-        """The whole rule in plain English."""
+        """The constraint in plain English."""
         condition = f"where {self.when.rule.to_text()}: " if self.when else ""
         scope = f"in each {self.each.replace('_', ' ')}, " if self.each else ""
         return f"{scope}{condition}{self.rule.to_text()}"
 
     def violation_name(self, mode: FailureMode) -> str:
-        """The defect's name when it is broken on that side."""
-        if isinstance(self.rule, Composition) and mode.kind:
-            return mode.kind
+        """Return the name of the violation for a failure mode."""
+        name = self.rule.violation_name(mode)
+        if name:
+            return name
         if isinstance(self.violation, ViolationNames):
             names = self.violation.names_by_amount(mode.kind)
             fitting = [name for amount, name in names.items() if amount <= mode.amount] or list(names.values())[:1]
@@ -207,57 +185,59 @@ class Constraint(Clause):
 
     @cached_property
     def failure_modes(self) -> tuple[FailureMode, ...]:
-        """Every way of being broken that has a name of its own."""
+        """The failure modes with distinct violations."""
         if not isinstance(self.violation, ViolationNames):
-            return tuple(FailureMode(kind) for kind in self.rule.failure_modes())
+            return tuple(FailureMode(kind) for kind in self.rule.failure_kinds())
         return tuple(
             FailureMode(kind, amount)
-            for kind in self.rule.failure_modes()
+            for kind in self.rule.failure_kinds()
             for amount in self.violation.names_by_amount(kind) or {1: ""}
         )
 
 
 class ExampleTest(_Strict):
-    """A test of the rules: a scene in short, and the violations it must come to."""
+    """A test of the rules: a scene in short notation, and the violations that it must have."""
 
     scene: dict[Name, Any]
-    """Component → how many; or its attributes, with `count` for more than one, `box` or `boxes` in fractions of the
-    photo; or a list of such."""
+    """Component → number; or its attributes, with `count` for more than one, `box` or `boxes` in fractions of the
+    photo; or a list of these."""
     breaks: list[Name] = []
-    """The violations, all of them."""
+    """All violations of the scene."""
 
 
 class Spec(_Strict):
-    """One product's rules."""
+    """The rules of one product."""
+
+    model_config = ConfigDict(defer_build=True)
 
     logicls: Literal[1]
     """Version of the language."""
     product: Product
-    """What the spec describes."""
+    """The product."""
     components: Annotated[dict[Name, Component], Field(min_length=1)]
-    """What is annotated on the photos."""
+    """Annotated categories of objects."""
     variants: dict[Name, VariantDefinition] = {}
-    """Components with certain attributes, under names of their own."""
+    """Components with certain attribute values, under names of their own."""
     regions: dict[Name, Region] = {}
-    """Named places."""
+    """Named parts of the photo or of a component."""
     constraints: Annotated[list[Constraint], Field(min_length=1)]
-    """What a good product obeys."""
+    """Rules that a good product meets."""
     examples: list[ExampleTest] = []
-    """Tests of the rules themselves."""
+    """Tests of the rules."""
 
     @cached_property
     def violations(self) -> tuple[str, ...]:
-        """Every defect the spec can name, in the order of its constraints."""
+        """The names of all violations, in the order of the constraints."""
         return tuple(dict.fromkeys(c.violation_name(mode) for c in self.constraints for mode in c.failure_modes))
 
     @property
     def attribute_values(self) -> dict[str, dict[str, list[str]]]:
-        """Component → attribute → the values it may have."""
+        """Component → attribute → allowed values."""
         return {name: component.attributes for name, component in self.components.items()}
 
     @cached_property
     def vocabulary(self) -> Vocabulary:
-        """What it says of names, as a record."""
+        """The declared names as a record."""
         return Vocabulary(
             variants={
                 name: Variant(v.of, tuple((k, frozenset([x] if isinstance(x, str) else x)) for k, x in v.with_.items()))
@@ -275,7 +255,7 @@ class Spec(_Strict):
 
     @cached_property
     def queries_by_constraint(self) -> dict[str, tuple[Subquery, ...]]:
-        """Constraint → the questions that it rests on."""
+        """Constraint → the queries that it needs."""
         return {
             c.id: derive_queries(self.vocabulary, c.references(), in_locations=c.each is not None)
             for c in self.constraints
@@ -283,24 +263,88 @@ class Spec(_Strict):
 
     @cached_property
     def queries(self) -> tuple[Subquery, ...]:
-        """Every question once, in the order in which the constraints need them."""
+        """All distinct queries, in the order in which the constraints need them."""
         return tuple(dict.fromkeys(query for c in self.constraints for query in self.queries_by_constraint[c.id]))
 
     @cached_property
     def queried_components(self) -> tuple[str, ...]:
-        """Components that a question is about."""
+        """The components that queries refer to."""
         return tuple(dict.fromkeys(query.component for query in self.queries))
 
     @cached_property
     def liquids(self) -> frozenset[str]:
-        """Components that fill another one."""
+        """The components that fill another component."""
         return frozenset(self.vocabulary.fills)
 
     @cached_property
     def hash(self) -> str:
-        """Twelve hex digits of the SHA-256 of its canonical JSON."""
-        canonical = json.dumps(self.model_dump(mode="json", by_alias=True), sort_keys=True)
+        """The first twelve hex digits of the SHA-256 of the canonical JSON."""
+        content = self.model_dump(mode="json", by_alias=True)
+        later = [key for key in _FAMILIES if key not in _HASHED_FAMILIES]
+        canonical = json.dumps(_drop_empty(content, later) if later else content, sort_keys=True)
         return hashlib.sha256(canonical.encode()).hexdigest()[:12]
 
     def __hash__(self) -> int:
         return hash(self.hash)
+
+
+_HASHED_FAMILIES = ("quantity", "layout", "composition", "match", "connection", "attribute", "measure", "all", "any",
+                    "not")  # fmt: skip
+"""Families whose keys are in the hash even where they are not used; a new family must not change existing hashes."""
+
+
+def _drop_empty(content: Any, keys: list[str]) -> Any:
+    """Remove keys without a value from nested mappings."""
+    if isinstance(content, dict):
+        used = ((k, v) for k, v in content.items() if k not in keys or v is not None)
+        return {key: _drop_empty(value, keys) for key, value in used}
+    return [_drop_empty(value, keys) for value in content] if isinstance(content, list) else content
+
+
+def registered_families() -> tuple[type[Family], ...]:
+    """Return the families that specs may use."""
+    return tuple(_FAMILIES.values())
+
+
+@contextmanager
+def register_family(family: type[Family]) -> Iterator[None]:
+    """Let specs use one more family within the context.
+
+    Raises:
+        ValueError: Its key is already registered, or is a key of constraints.
+    """
+    if family.key in _FAMILIES or _field_name(family.key) in Constraint.model_fields:
+        raise ValueError(f'key "{family.key}" is already in use')
+    before = registered_families()
+    _set_families((*before, family))
+    try:
+        yield
+    finally:
+        _set_families(before)
+
+
+def _field_name(key: str) -> str:
+    """Return the field for a YAML key; keywords and built-in functions have a trailing underscore."""
+    return f"{key}_" if keyword.iskeyword(key) or hasattr(builtins, key) else key
+
+
+def _set_families(families: tuple[type[Family], ...]) -> None:
+    """Make the families' keys the fields of clauses and constraints, and rebuild the models."""
+    fields = {}
+    for family in families:
+        name = _field_name(family.key)
+        default = Field(None, alias=None if name == family.key else family.key, description=family.summary)
+        fields[name] = FieldInfo.from_annotated_attribute(family.yaml_type(Clause) | None, default)
+    before = [_field_name(key) for key in _FAMILIES]
+    for model in (Clause, Constraint):
+        own = {name: field for name, field in model.model_fields.items() if name not in before}
+        model.model_fields.clear()
+        model.model_fields.update(fields | own)
+    _FAMILIES.clear()
+    _FAMILIES.update({family.key: family for family in families})
+    rebuilt: tuple[type[_Strict], ...] = (Clause, Constraint, Spec)
+    for each in rebuilt:
+        each.model_rebuild(force=True)
+
+
+_set_families(BUILT_IN_FAMILIES)

@@ -1,35 +1,16 @@
-"""What the schema of a spec cannot see: names that mean nothing, and what stands twice."""
+"""Semantic checks of a spec: undeclared names, duplicates, cycles and invalid values."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Any, NamedTuple
 
-from logicls.constraints.families.attribute import Attribute
-from logicls.constraints.families.connection import Connection
-from logicls.constraints.families.logical import AllOf, AnyOf, Not
-from logicls.constraints.families.match import Match
-from logicls.constraints.families.measure import Measure
-from logicls.constraints.families.protocol import Family, Reference
-from logicls.constraints.families.quantity import Quantity
+from logicls.constraints.families.protocol import Fault, check_values, unknown_name, walk_rules
+from logicls.constraints.families.queries import Path, Reference
 from logicls.constraints.spec.models import Spec
-from logicls.errors import suggest_name
-
-Path = tuple[str | int, ...]
-
-
-class Fault(NamedTuple):
-    """Something wrong with a spec."""
-
-    path: Path
-    """Keys from the top of the file to where it is."""
-    message: str
-    advice: str
-    code: str
 
 
 def find_faults(spec: Spec) -> list[Fault]:
-    """Every name that does not resolve, and repeats."""
+    """Return all semantic faults of a spec."""
     return [
         *_check_declarations(spec),
         *_check_duplicates(spec),
@@ -39,29 +20,19 @@ def find_faults(spec: Spec) -> list[Fault]:
     ]
 
 
-def walk_rules(rule: Family, path: Path) -> Iterator[tuple[Path, Family]]:
-    """The rule and those that it is made of, with the key path of each body."""
-    yield path, rule
-    if isinstance(rule, AllOf | AnyOf):
-        for position, (key, inner) in enumerate(rule.members):
-            yield from walk_rules(inner, (*path, position, key))
-    elif isinstance(rule, Not):
-        yield from walk_rules(rule.member[1], (*path, rule.member[0]))
-
-
 def _check_declarations(spec: Spec) -> Iterator[Fault]:
     for name, component in spec.components.items():
         for attribute, values in component.attributes.items():
             if "none" in values:
-                message = f'"none" cannot be a value of {name}.{attribute}: it is the answer where there is nothing'
-                yield Fault(("components", name, "attributes", attribute), message, "Call it otherwise.", "LC033")
+                message = f'"none" cannot be a value of {name}.{attribute}: it means that there is no instance'
+                yield Fault(("components", name, "attributes", attribute), message, "Use another name.", "LC033")
         for key in ("fills", "leaves"):
             other = getattr(component, key)
             if other is not None and other not in spec.components:
-                yield _unknown_name(("components", name, key), "component", other, spec.components)
+                yield unknown_name(("components", name, key), "component", other, spec.components)
     for name, region in spec.regions.items():
         if region.of is not None and region.of not in spec.components:
-            yield _unknown_name(("regions", name, "of"), "component", region.of, spec.components)
+            yield unknown_name(("regions", name, "of"), "component", region.of, spec.components)
     kinds = dict.fromkeys(spec.components, "component")
     for kind, names in (("variant", list(spec.variants)), ("region", list(spec.regions))):
         for name in names:
@@ -79,31 +50,28 @@ def _check_variant(spec: Spec, name: str, of: str, required: Mapping[str, str | 
         message = f'variant "{name}" is of "{of}", which is itself a variant'
         yield Fault((*base, "of"), message, "Name the component, and all its attributes under with.", "LC034")
     elif of not in spec.components:
-        yield _unknown_name((*base, "of"), "component", of, spec.components)
+        yield unknown_name((*base, "of"), "component", of, spec.components)
     else:
         for attribute, values in required.items():
             yield from _check_attribute(spec, (*base, "with", attribute), of, attribute, values)
 
 
 def _check_attribute(spec: Spec, path: Path, name: str, attribute: str, values: str | Iterable[str]) -> Iterator[Fault]:
-    """An attribute or a value that the thing does not have; nothing for a thing that does not exist."""
+    """Yield faults for an undeclared attribute or value; nothing for an undeclared component."""
     component = spec.components.get(spec.vocabulary.component(name))
     if component is None:
         return
-    declared = component.attributes.get(attribute)
-    if declared is None:
-        yield _unknown_name(path, f'attribute of "{name}":', attribute, component.attributes)
-        return
-    for value in [values] if isinstance(values, str) else values:
-        if value not in declared:
-            yield _unknown_name(path, f"value of {name}.{attribute}:", value, declared)
+    if attribute not in component.attributes:
+        yield unknown_name(path, f'attribute of "{name}":', attribute, component.attributes)
+    else:
+        yield from check_values(spec.vocabulary, path, f"{name}.{attribute}", values)
 
 
 def _check_duplicates(spec: Spec) -> Iterator[Fault]:
     first_index: dict[str, int] = {}
     for index, constraint in enumerate(spec.constraints):
         if constraint.id in first_index:
-            message = f'constraint id "{constraint.id}" is already that of constraint {first_index[constraint.id] + 1}'
+            message = f'constraint id "{constraint.id}" is already used by constraint {first_index[constraint.id] + 1}'
             yield Fault(("constraints", index, "id"), message, "Give every constraint its own id.", "LC031")
         first_index.setdefault(constraint.id, index)
 
@@ -118,94 +86,36 @@ def _check_constraints(spec: Spec) -> Iterator[Fault]:
         if constraint.when is not None:
             bodies += walk_rules(constraint.when.rule, (*base, "when", constraint.when.family))
         for path, rule in bodies:
-            yield from _check_rule(spec, path, rule)
+            for fault in rule.check_references(spec.vocabulary):
+                yield fault._replace(path=(*path, *fault.path))
         others = [name for name in ids if name != constraint.id]
         for position, other in enumerate(constraint.unless_broken):
             if other not in others:
-                yield _unknown_name((*base, "unless_broken", position), "constraint", other, others)
+                yield unknown_name((*base, "unless_broken", position), "constraint", other, others)
 
 
 def _check_cycles(spec: Spec) -> Iterator[Fault]:
-    """Constraints that stop one another in a circle: all of them broken, none would say so."""
+    """Yield constraints that suppress one another in a cycle: if all of them are broken, none is reported."""
     stoppers = {c.id: c.unless_broken for c in spec.constraints}
     for index, constraint in enumerate(spec.constraints):
         reached = list(constraint.unless_broken)
         for other in reached:
             reached += [name for name in stoppers.get(other, []) if name not in reached]
         if constraint.id in reached and constraint.id not in constraint.unless_broken:
-            message = f"'{constraint.id}' is stopped by what it stops itself: both broken, neither would say so"
+            message = f"'{constraint.id}' and the rules in unless_broken suppress each other: none is reported"
             yield Fault(("constraints", index, "unless_broken"), message, "Remove one of the two.", "LC037")
 
 
 def _check_reference(spec: Spec, path: Path, reference: Reference) -> Iterator[Fault]:
     name, _, attribute = reference.name.partition(".") if reference.role == "attribute" else (reference.name, "", "")
     components = {**spec.components, **spec.variants}
-    locations = {**components, **spec.regions} if reference.role == "place" else components
+    locations = {**components, **spec.regions} if reference.role == "location" else components
     if name not in locations:
-        yield _unknown_name(path, "place" if reference.role == "place" else "component", name, locations)
+        yield unknown_name(
+            path, "component or region" if reference.role == "location" else "component", name, locations
+        )
     elif attribute:
         yield from _check_attribute(spec, path, name, attribute, ())
-
-
-def _check_rule(spec: Spec, path: Path, rule: Family) -> Iterator[Fault]:
-    """What is wrong with the values, and what is missing elsewhere in the spec."""
-    match rule:
-        case Quantity():
-            for attribute, values in rule.with_.items():
-                if attribute in _declared_attributes(spec, str(rule.of)):
-                    yield from _check_attribute(spec, (*path, "with", attribute), str(rule.of), attribute, values)
-        case Match():
-            for left in rule.pairs:
-                yield from _check_values(spec, (*path, "pairs", left), rule.left, (left,))
-                yield from _check_values(spec, (*path, "pairs", left), rule.right, rule.allowed_values(left))
-        case Attribute():
-            yield from _check_values(
-                spec, (*path, "is" if rule.is_ is not None else "is_not"), rule.of, rule.listed_values
-            )
-        case Connection() if isinstance(rule.slots, str):
-            yield from _check_slot_values(spec, (*path, "slots"), rule.slots)
-        case Measure():
-            yield from _check_measure(spec, path, rule)
-        case _:
-            return
-
-
-def _declared_attributes(spec: Spec, name: str) -> Mapping[str, Any]:
-    component = spec.components.get(spec.vocabulary.component(name))
-    return component.attributes if component else {}
-
-
-def _check_values(spec: Spec, path: Path, attribute_path: str, values: Iterable[str]) -> Iterator[Fault]:
-    name, attribute = attribute_path.split(".")
-    if attribute in _declared_attributes(spec, name):
-        yield from _check_attribute(spec, path, name, attribute, values)
-
-
-def _check_slot_values(spec: Spec, path: Path, attribute_path: str) -> Iterator[Fault]:
-    name, attribute = attribute_path.split(".")
-    wrong = [
-        value
-        for value in _declared_attributes(spec, name).get(attribute, [])
-        if not value.isdecimal() or not int(value)
-    ]
-    if wrong:
-        message = f'{attribute_path} tells how many slots there are, but may be "{wrong[0]}"'
-        yield Fault(path, message, 'Its values must be numbers in quotes: ["2", "3"].', "LC036")
-
-
-def _check_measure(spec: Spec, path: Path, rule: Measure) -> Iterator[Fault]:
-    if rule.unit == "mm" and spec.product.px_per_mm is None:
-        message = "unit: mm needs to know how large the product is on the photo"
-        yield Fault((*path, "unit"), message, "Write px_per_mm under product.", "LC035")
-    component = spec.vocabulary.component(rule.of)
-    if (
-        rule.kind == "fill"
-        and not rule.relative_to
-        and component in spec.components
-        and not spec.vocabulary.fills.get(component)
-    ):
-        message = f'"{rule.of}" fills nothing'
-        yield Fault((*path, "fill"), message, "Write relative_to here, or fills under its component.", "LC035")
 
 
 def _check_examples(spec: Spec) -> Iterator[Fault]:
@@ -213,16 +123,16 @@ def _check_examples(spec: Spec) -> Iterator[Fault]:
         base: Path = ("examples", index)
         for name, body in example.scene.items():
             if name not in spec.components:
-                yield _unknown_name((*base, "scene", name), "component", name, spec.components)
+                yield unknown_name((*base, "scene", name), "component", name, spec.components)
             else:
                 yield from _check_scene_entry(spec, (*base, "scene", name), name, body)
         for position, name in enumerate(example.breaks):
             if name not in spec.violations:
-                yield _unknown_name((*base, "breaks", position), "violation", name, spec.violations)
+                yield unknown_name((*base, "breaks", position), "violation", name, spec.violations)
 
 
 def _check_scene_entry(spec: Spec, path: Path, name: str, body: object) -> Iterator[Fault]:
-    """A component of a scene in short: a number, its facts, or a list of them."""
+    """Check one component of an example scene: a number, its properties, or a list of them."""
     if isinstance(body, list) and not any(isinstance(item, list) for item in body):
         for position, item in enumerate(body):
             yield from _check_scene_entry(spec, (*path, position), name, item)
@@ -258,7 +168,3 @@ def _is_box(box: object) -> bool:
         return False
     numbers = all(isinstance(edge, int | float) and not isinstance(edge, bool) for edge in box)
     return numbers and 0 <= box[0] < box[2] <= 1 and 0 <= box[1] < box[3] <= 1
-
-
-def _unknown_name(path: Path, kind: str, name: str, declared: Iterable[str]) -> Fault:
-    return Fault(path, f'unknown {kind} "{name}"', suggest_name(name, declared), "LC030")

@@ -17,10 +17,9 @@ from logicls.constraints.checker.evaluation import evaluate_constraint, index_an
 from logicls.constraints.checker.margins import compute_margins
 from logicls.constraints.families.context import EvaluationContext, FailureMode, NotApplicable, UnreadableAnswer
 from logicls.constraints.families.dead_zone import MIN_TOLERANCE, TOLERANCE_ZONE
-from logicls.constraints.families.measure import Measure
-from logicls.constraints.families.quantity import Quantity
+from logicls.constraints.families.protocol import CountTerms
 from logicls.constraints.spec.models import Constraint, Spec
-from logicls.predict.readers.nano import Prediction
+from logicls.predict.readers.protocol import Prediction
 from logicls.predict.uncertainty.calibration import Calibration, MeasurementNoise
 from logicls.predict.uncertainty.hypotheses import CandidateInstance, enumerate_hypotheses, list_candidates
 from logicls.records import Box
@@ -79,12 +78,11 @@ def compute_rule_probabilities(
     context = EvaluationContext(index_answers(prediction.answers), *size, spec.vocabulary)
     probabilities: dict[str, RuleProbability] = {}
     for constraint in spec.constraints:
+        terms = None if constraint.is_conditional else constraint.rule.count_terms()
         if any(query.id not in readable for query in spec.queries_by_constraint[constraint.id]):
             probabilities[constraint.id] = RuleProbability(_zero_probabilities(constraint), unknown=1.0)
-        elif isinstance(constraint.rule, Quantity) and not constraint.is_conditional:
-            probabilities[constraint.id] = _quantity_probability(
-                constraint, constraint.rule, context, candidates, calibration
-            )
+        elif terms is not None:
+            probabilities[constraint.id] = _count_probability(constraint, terms, context, candidates, calibration)
         else:
             probabilities[constraint.id] = _expected_probability(spec, constraint, size, candidates, calibration)
     return {name: _apply_exceptions(spec, one, name, probabilities) for name, one in probabilities.items()}
@@ -104,23 +102,23 @@ def _apply_exceptions(
     return RuleProbability({violation: p * share for violation, p in rule.violations.items()}, rule.unknown)
 
 
-def _quantity_probability(
+def _count_probability(
     constraint: Constraint,
-    rule: Quantity,
+    terms: CountTerms,
     context: EvaluationContext,
     candidates: Mapping[str, Sequence[CandidateInstance]],
     calibration: Calibration,
 ) -> RuleProbability:
-    """Return the probability of every total outside the limits of a quantity rule, by its violation."""
+    """Return the probability of every total outside the limits of a count, by its violation."""
     try:
-        locations = context.locations(rule.in_) if rule.in_ else None
+        locations = context.require_locations(terms.location)
     except UnreadableAnswer:
         return RuleProbability(_zero_probabilities(constraint), unknown=1.0)
-    if locations is not None and not locations:
+    except NotApplicable:
         return RuleProbability(_zero_probabilities(constraint))
     noise, result = calibration.noise_of(constraint.id), RuleProbability(_zero_probabilities(constraint))
-    low, high = rule.limits
-    totals = sum_distribution(_count_distributions(rule, context, candidates, locations, noise))
+    low, high = terms.limits
+    totals = sum_distribution(_count_distributions(terms, context, candidates, locations, noise))
     for total, probability in enumerate(totals.tolist()):
         if total < low:
             result.add(constraint.violation_name(FailureMode("below", low - total)), probability)
@@ -130,7 +128,7 @@ def _quantity_probability(
 
 
 def _count_distributions(
-    rule: Quantity,
+    terms: CountTerms,
     context: EvaluationContext,
     candidates: Mapping[str, Sequence[CandidateInstance]],
     locations: Sequence[Box] | None,
@@ -139,22 +137,15 @@ def _count_distributions(
     """Return what each candidate may count for: a probability for each of the kinds that it may be of."""
     distributions: list[CountDistribution] = []
     by_component: dict[str, list[tuple[str, int]]] = {}
-    for kind, weight in rule.weights.items():
+    for kind, weight in terms.weights.items():
         by_component.setdefault(context.vocabulary.component(kind), []).append((kind, weight))
     for component, kinds in by_component.items():
         for candidate in candidates.get(component, ()):
             inside = _inside_probability(candidate.box, locations, noise) if locations is not None else 1.0
             present = candidate.probability * inside
-            options = [
-                (
-                    weight,
-                    present
-                    * candidate.match_probability(
-                        (*context.vocabulary.required_attributes(kind), *rule.required_attributes)
-                    ),
-                )
-                for kind, weight in kinds
-            ]
+            filters = [(*context.vocabulary.required_attributes(kind), *terms.attributes) for kind, _ in kinds]
+            matches = [candidate.match_probability(required) for required in filters]
+            options = [(weight, present * match) for (_, weight), match in zip(kinds, matches, strict=True)]
             if sum(p for _, p in options) > 1 + 1e-9:  # kinds that one instance may be of at once
                 distributions += [{weight: p} for weight, p in options]
                 continue
@@ -221,14 +212,7 @@ def _add_hypothesis(
 
 def _nearest_failure_mode(constraint: Constraint, context: EvaluationContext) -> FailureMode:
     """Return the failure mode whose limit is nearest where the rule holds."""
-    rule = constraint.rule
-    if not isinstance(rule, Measure) or len(rule.failure_modes()) < 2:
-        return constraint.failure_modes[0]
     try:
-        values = rule.measure_values(context)
+        return constraint.rule.nearest_failure_mode(context)
     except (NotApplicable, UnreadableAnswer):  # measured within regions
         return constraint.failure_modes[0]
-    normalized = [rule.normalize_angle(value) for value in values] if rule.kind == "angle" else values
-    low, high = rule.limits
-    is_below = min(v - low for v in normalized) < min(high - v for v in normalized)
-    return FailureMode("below") if is_below else FailureMode("above")

@@ -11,14 +11,15 @@ from hypothesis import strategies as st
 
 from logicls.constraints.checker.counterexamples import Target, find_counterexample, list_targets
 from logicls.constraints.checker.evaluation import build_context
-from logicls.constraints.checker.margins import compute_margins, find_near_limits, rule_margin
+from logicls.constraints.checker.margins import compute_margins, find_near_limits
 from logicls.constraints.families.context import EvaluationContext, NotApplicable
 from logicls.constraints.families.dead_zone import NEAR_LIMIT_SHARE, sample_distance
 from logicls.constraints.families.edits import simulate_edits
-from logicls.constraints.families.layout import DIRECTIONS, Layout
+from logicls.constraints.families.layout import Layout
 from logicls.constraints.families.logical import evaluate_rule
 from logicls.constraints.families.measure import Measure
 from logicls.constraints.families.protocol import Family
+from logicls.constraints.families.relations import DIRECTIONS
 from logicls.constraints.spec.loader import load_spec
 from logicls.constraints.spec.models import Spec
 from logicls.io.resources import resource_path
@@ -86,7 +87,7 @@ def test_a_margin_is_positive_where_its_rule_holds(rule: dict[str, object]) -> N
 def margin_or_none(rule: Family, reading: EvaluationContext) -> float | None:
     """None where the rule does not apply."""
     try:
-        return rule_margin(rule, reading)
+        return rule.margin(reading)
     except NotApplicable:
         return None
 
@@ -117,7 +118,7 @@ def drawn_margins(good: Good, name: str, aim: Target, *, twin: bool) -> list[flo
         plans = find_counterexample(spec, aim, scene, rng, is_control=twin)
         if plans:
             edited = simulate_edits(plans, scene, spec.liquids, spec.vocabulary.leaves)
-            found.append(rule_margin(aim.constraint.rule, build_context(spec, edited)) or 0.0)
+            found.append(aim.constraint.rule.margin(build_context(spec, edited)) or 0.0)
 
     draw()
     return found

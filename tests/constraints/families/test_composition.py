@@ -46,7 +46,7 @@ def broken(found: str, kind: str = "") -> RuleResult:
 )
 def test_a_rule_is_said_and_knows_its_sides(rule: Composition, said: str, sides: tuple[str, ...]) -> None:
     """Plain English; the wrong sets that have names, and any other."""
-    assert (rule.to_text(), rule.failure_modes()) == (said, sides)
+    assert (rule.to_text(), rule.failure_kinds()) == (said, sides)
 
 
 @pytest.mark.parametrize(

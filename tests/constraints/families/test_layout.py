@@ -8,7 +8,8 @@ import pytest
 from pydantic import ValidationError
 
 from logicls.constraints.families.context import FailureMode, NotApplicable, RuleResult
-from logicls.constraints.families.layout import GROUPS, Layout
+from logicls.constraints.families.layout import Layout
+from logicls.constraints.families.relations import GROUPS
 from logicls.records import Answer, Box
 
 from ..readings import TRAY, at, located, reading, told
@@ -57,7 +58,7 @@ EVEN: dict[str, Any] = {"relation": "evenly_spaced", "axis": "x", "tolerance": 0
 )
 def test_a_rule_is_said_and_has_one_side(rule: Layout, said: str) -> None:
     """Plain English; there is one way to be broken."""
-    assert (rule.to_text(), rule.failure_modes()) == (said, ("",))
+    assert (rule.to_text(), rule.failure_kinds()) == (said, ("",))
 
 
 @pytest.mark.parametrize(
@@ -69,9 +70,9 @@ def test_a_rule_is_said_and_has_one_side(rule: Layout, said: str) -> None:
         ({"relation": "aligned", "tolerance": 0.1}, "aligned needs axis: x .left to right. or y .top to bottom."),
         (
             {"relation": "aligned", "axis": "x", "object": "tray"},
-            "aligned has no object: name all the things in subject",
+            "aligned has no object: name all components in subject",
         ),
-        ({"relation": "in_order", "axis": "x"}, "in_order needs a list of at least two things in subject"),
+        ({"relation": "in_order", "axis": "x"}, "in_order needs a list of at least two components in subject"),
         ({"relation": "overlaps", "tolerance": 0.1}, "overlaps takes no tolerance"),
         ({"relation": "centred_in"}, "centred_in needs a tolerance"),
         ({"relation": "inside", "tolerance": -0.1}, "greater than or equal to 0"),
@@ -191,13 +192,13 @@ def test_the_only_one_has_no_other() -> None:
 @pytest.mark.parametrize(
     ("body", "pins", "check"),
     [
-        (ROW, (at(50, 50), at(100, 54), at(150, 44)), RuleResult("holds", "as it should")),
+        (ROW, (at(50, 50), at(100, 54), at(150, 44)), RuleResult("holds", "as specified")),
         (ROW, (at(50, 50), at(100, 54), at(150, 43)), broken("off by 11 px, 10 px allowed")),
         (ROW | {"tolerance": (0.9, 0.1)}, (at(50, 50), at(100, 53)), broken("off by 3 px, 2 px allowed")),
         (
             ROW | {"relative_to": "tray", "tolerance": 0.1},
             (at(50, 50), at(100, 60)),
-            RuleResult("holds", "as it should"),
+            RuleResult("holds", "as specified"),
         ),
         (
             ROW | {"relative_to": "tray", "tolerance": 0.1},
@@ -206,10 +207,10 @@ def test_the_only_one_has_no_other() -> None:
         ),
         (ROW | {"axis": "y"}, (at(50, 50), at(61, 90)), broken("off by 11 px, 10 px allowed")),
         (ROW | {"subject": ["pin", "cap"]}, (at(50, 50), at(100, 61)), broken("off by 11 px, 10 px allowed")),
-        (EVEN, (at(50, 0), at(160, 90), at(100, 9)), RuleResult("holds", "as it should")),
+        (EVEN, (at(50, 0), at(160, 90), at(100, 9)), RuleResult("holds", "as specified")),
         (EVEN | {"tolerance": 0.05}, (at(50, 0), at(160, 90), at(100, 9)), broken("off by 5 px, 3 px allowed")),
         (EVEN | {"axis": "y"}, (at(50, 0), at(50, 40), at(50, 90)), broken("off by 5 px, 4 px allowed")),
-        (EVEN | {"subject": ["pin", "cap"]}, (at(50, 0), at(200, 90)), RuleResult("holds", "as it should")),
+        (EVEN | {"subject": ["pin", "cap"]}, (at(50, 0), at(200, 90)), RuleResult("holds", "as specified")),
         (
             EVEN | {"relative_to": "tray", "tolerance": 0.01},
             (at(50, 0), at(160, 90), at(100, 9)),
@@ -227,17 +228,17 @@ def test_one_that_goes_by_two_names_stands_in_the_row_once() -> None:
     three = located("pin", at(50, 50), at(100, 50), at(150, 50)), told("pin.colour", "red", "red", "blue")
 
     assert layout(**EVEN | {"subject": ["pin", "red_pin"]}).evaluate(reading(*three)) == RuleResult(
-        "holds", "as it should"
+        "holds", "as specified"
     )
 
 
 @pytest.mark.parametrize(
     ("subject", "axis", "check"),
     [
-        (["pin", "tray", "cap"], "x", RuleResult("holds", "as it should")),
+        (["pin", "tray", "cap"], "x", RuleResult("holds", "as specified")),
         (["pin", "cap", "tray"], "x", broken("cap not before tray")),
-        (["pin", "nut", "cap"], "x", RuleResult("holds", "as it should")),
-        (["cap", "pin"], "y", RuleResult("holds", "as it should")),
+        (["pin", "nut", "cap"], "x", RuleResult("holds", "as specified")),
+        (["cap", "pin"], "y", RuleResult("holds", "as specified")),
         (["pin", "cap"], "y", broken("pin not before cap")),
     ],
 )

@@ -46,7 +46,7 @@ def measure(**body: Any) -> Measure:
 )
 def test_a_rule_is_said_and_knows_its_sides(rule: Measure, said: str, sides: tuple[str, ...]) -> None:
     """Plain English, and the ways in which it can be broken: nothing is less than nothing, but for angles."""
-    assert (rule.to_text(), rule.failure_modes()) == (said, sides)
+    assert (rule.to_text(), rule.failure_kinds()) == (said, sides)
 
 
 @pytest.mark.parametrize(
@@ -62,7 +62,7 @@ def test_a_rule_is_said_and_knows_its_sides(rule: Measure, said: str, sides: tup
         ),
         ({"area": "a", "unit": "px"}, "area has no unit"),
         ({"angle": ["a", "b"], "at_least": 3}, "angle takes between: .from, to. in degrees"),
-        ({"angle": ["a", "b"], "between": [0, 360]}, "between: holds every angle"),
+        ({"angle": ["a", "b"], "between": [0, 360]}, "between: contains every angle"),
         ({"distance": ["a"]}, "Field required"),
     ],
 )

@@ -49,7 +49,7 @@ SUM = {"of": {"pin": 2, "my_cap": 1}}
 )
 def test_a_rule_is_said_and_knows_its_sides(rule: Quantity, said: str, sides: tuple[str, ...]) -> None:
     """Plain English, and the ways in which it can be broken."""
-    assert (rule.to_text(), rule.failure_modes()) == (said, sides)
+    assert (rule.to_text(), rule.failure_kinds()) == (said, sides)
 
 
 @pytest.mark.parametrize(
@@ -60,7 +60,7 @@ def test_a_rule_is_said_and_knows_its_sides(rule: Quantity, said: str, sides: tu
         ({"between": [3, 1]}, "between: 3 is more than 1"),
         (
             {"of": ["pin", "cap"], "exactly": 1, "with": {"colour": "red"}},
-            "with: goes with a single thing; give the others a name under variants",
+            "with: applies to a single component; declare the others under variants",
         ),
     ],
 )

@@ -13,9 +13,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from jsonschema import Draft7Validator
 
-from logicls.constraints.spec.json_schema import DRAFT, EXAMPLE, EXCLUSIVE_KEYS, build_schema
+from logicls.constraints.spec.json_schema import DRAFT, EXAMPLE, build_schema
 from logicls.constraints.spec.loader import allowed_keys, validate_tree
-from logicls.constraints.spec.models import Spec
+from logicls.constraints.spec.models import Spec, registered_families
 from logicls.constraints.spec.yaml_reader import Tree, read_yaml
 from logicls.diagnostics.codes import catalogue
 from logicls.errors import SpecError
@@ -71,7 +71,7 @@ def in_schema() -> Iterator[str]:
         yield from (f"{place} {key}" for key in (keys(items(top[plural])) if plural in top else ()))
     yield from (f"example {key}" for key in keys(items(top["examples"])))
     yield from (f"constraint {key}" for key in constraint)
-    for rule in set(EXCLUSIVE_KEYS[0]) & set(constraint) - {"all", "any", "not"}:
+    for rule in {family.key for family in registered_families()} & set(constraint) - {"all", "any", "not"}:
         yield from (f"{rule} {key}" for key in keys(constraint[rule]))
     yield from (f"relation {name}" for name in keys(constraint["layout"])["relation"]["enum"])
 
@@ -221,7 +221,7 @@ def test_docstrings_are_descriptions():
         key for d in SCHEMA["definitions"].values() for key in d["properties"].values() if "description" in key
     ]
 
-    assert keys(items(keys(SCHEMA)["components"]))["optional"]["description"] == "True where good photos may lack it."
+    assert keys(items(keys(SCHEMA)["components"]))["optional"]["description"] == "True if good photos may lack the component."
     assert len(described) > 10
     assert [key for d in SCHEMA["definitions"].values() for key in d["properties"].values() if "title" in key] == []
 

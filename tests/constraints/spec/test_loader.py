@@ -119,7 +119,7 @@ def test_a_good_spec_loads(tmp_path: Path) -> None:
         ),
         (
             RULE + RULE,
-            'box.yaml:9:9 LC031 constraint id "pins-per-box" is already that of constraint 1. '
+            'box.yaml:9:9 LC031 constraint id "pins-per-box" is already used by constraint 1. '
             "Give every constraint its own id.",
         ),
     ],

@@ -45,25 +45,25 @@ def test_a_good_spec_has_no_faults() -> None:
         (
             {"quantity": {"of": "pin", "exactly": 1, "in": "korner"}},
             ("quantity", "in"),
-            'place "korner"',
+            'component or region "korner"',
             'Did you mean "corner"?',
         ),
         (
             {"quantity": {"of": "pin", "exactly": 1, "in": "corner.left"}},
             ("quantity", "in"),
-            'place "corner.left"',
+            'component or region "corner.left"',
             'Did you mean "corner"?',
         ),
         (
             {"layout": {"subject": "pin", "relation": "above", "object": "trey"}},
             ("layout", "object"),
-            'place "trey"',
+            'component or region "trey"',
             'Did you mean "tray"?',
         ),
         (
             {"measure": {"width": "pin", "relative_to": "tary", "at_least": 0.1}},
             ("measure", "relative_to"),
-            'place "tary"',
+            'component or region "tary"',
             'Did you mean "tray"?',
         ),
         (
@@ -127,7 +127,7 @@ def test_rules_that_silence_each_other() -> None:
     assert [[f.message.split("'")[1] for f in fault] for fault in found] == circles
     assert found[1][0] == (
         ("constraints", 0, "unless_broken"),
-        "'a' is stopped by what it stops itself: both broken, neither would say so",
+        "'a' and the rules in unless_broken suppress each other: none is reported",
         *advice,
     )
 
@@ -137,7 +137,7 @@ def test_an_id_twice() -> None:
     assert find_faults(spec(PINS, {"id": "other", "quantity": {"of": "tray", "exactly": 1}}, PINS)) == [
         (
             ("constraints", 2, "id"),
-            'constraint id "pins" is already that of constraint 1',
+            'constraint id "pins" is already used by constraint 1',
             "Give every constraint its own id.",
             "LC031",
         )
