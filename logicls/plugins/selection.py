@@ -71,7 +71,7 @@ def _invalid_file(file: Path, why: str) -> BundleError:
     return BundleError(Problem("LC723", f"{why}.", relative_path(file), advice=advice))
 
 
-OPTION_NAMES: Mapping[str, str] = {"tokens": "--think-tokens", "steps": "--think-steps", "open": "--open"}
+OPTION_NAMES: Mapping[str, str] = {"tokens": "--think-tokens", "steps": "--think-steps", "open": "--min-entropy"}
 """Reasoner setting → command-line option."""
 
 

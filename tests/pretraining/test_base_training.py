@@ -28,36 +28,36 @@ def _small_shards(monkeypatch):
 
 
 @pytest.fixture
-def shards(tmp_path):
+def shard_folder(tmp_path):
     """Return a folder with two shards."""
     store_scenes(tmp_path / "made", 2, sizes=SMALL.sizes, seed=0, workers=0, on_photos=lambda _: None)
     return tmp_path / "made"
 
 
-def test_shards_alternate_sizes(shards):
+def test_shards_alternate_sizes(shard_folder):
     """Sizes alternate; a second run generates nothing, another seed generates other photos."""
-    before = (shards / "made-00000.npy").stat().st_mtime_ns
+    before = (shard_folder / "made-00000.npy").stat().st_mtime_ns
     counts: list[int] = []
 
-    store_scenes(shards, 2, sizes=SMALL.sizes, seed=0, workers=0, on_photos=counts.append)
-    store_scenes(shards.parent / "other", 1, sizes=SMALL.sizes, seed=1, workers=0, on_photos=lambda _: None)
+    store_scenes(shard_folder, 2, sizes=SMALL.sizes, seed=0, workers=0, on_photos=counts.append)
+    store_scenes(shard_folder.parent / "other", 1, sizes=SMALL.sizes, seed=1, workers=0, on_photos=lambda _: None)
 
-    shards, others = read_scene_shards(shards), read_scene_shards(shards.parent / "other")
+    shards, others = read_scene_shards(shard_folder), read_scene_shards(shard_folder.parent / "other")
     assert [shard.pixels.shape for shard in shards] == [(3, 96, 96, 3), (3, 128, 96, 3)]
     assert all(len(questions) >= 5 for shard in shards for questions in shard.questions)
-    assert (shards / "made-00000.npy").stat().st_mtime_ns == before
+    assert (shard_folder / "made-00000.npy").stat().st_mtime_ns == before
     assert counts == [6]
     assert not np.array_equal(shards[0].pixels, others[0].pixels)
 
 
-def test_batch_depends_on_step(shards):
+def test_batch_depends_on_step(shard_folder):
     """A batch has one size and depends on its step; boxes belong to locate and attribute questions."""
     processor = build_processor(SMALL)
-    batches = SceneBatches(read_scene_shards(shards), processor, SMALL)
+    batches = SceneBatches(read_scene_shards(shard_folder), processor, SMALL)
 
     some = [batches.batch(step) for step in range(8)]
 
-    again = SceneBatches(read_scene_shards(shards), processor, SMALL).batch(5)
+    again = SceneBatches(read_scene_shards(shard_folder), processor, SMALL).batch(5)
     assert all(torch.equal(some[5][key], again[key]) for key in again)
     assert {tuple(batch["pixel_values"].shape[2:]) for batch in some} == set(SMALL.sizes)
     assert all(batch["weights"].shape[1] <= 4 for batch in some)
@@ -67,9 +67,9 @@ def test_batch_depends_on_step(shards):
         assert torch.equal(is_locate[has_box], batch["box_value"][has_box] == IGNORE_INDEX)
 
 
-def test_base_can_be_expanded(shards):
+def test_base_can_be_expanded(shard_folder):
     """The base has every answer word, and a resumed run ends with equal weights."""
-    out = shards.parent
+    out = shard_folder.parent
     train_base(out, SMALL, workers=0)
     processor = expand_processor(out, ["red", "missing_screw"], (64, 64))
     model = expand_model(out, processor)
@@ -82,9 +82,9 @@ def test_base_can_be_expanded(shards):
     assert all(torch.equal(a, b) for a, b in zip(model.state_dict().values(), again.state_dict().values(), strict=True))
 
 
-def test_continue_from_base_weights(shards, tmp_path):
+def test_continue_from_base_weights(shard_folder, tmp_path):
     """With a negligible learning rate the weights stay those of the start."""
-    first, more = shards.parent, SMALL.model_copy(update={"seed": 1, "steps": 1, "lr": 1e-9})
+    first, more = shard_folder.parent, SMALL.model_copy(update={"seed": 1, "steps": 1, "lr": 1e-9})
     train_base(first, SMALL, workers=0)
     initial = expand_model(first, expand_processor(first, [], (96, 96))).state_dict()
     embeddings = {}

@@ -92,4 +92,4 @@ def test_shards_are_reused(tmp_path, monkeypatch):
     for shard in shards:
         assert (shard.boxes[:, :2] < shard.boxes[:, 2:]).all()
         assert (np.abs(shard.boxes - 0.5) < 0.6).all()
-        assert all(not mark_kinds()[number].upright for number in shard.marks[1::2])
+        assert all(not mark_kinds()[number].is_orientation_bound for number in shard.marks[1::2])

@@ -18,7 +18,7 @@ from torch import Tensor
 from logicls.data.image_io import LETTERBOX_GREY
 from logicls.errors import DataError, Problem
 from logicls.models.box_formats import Size
-from logicls.models.hub.protocols import HubProcessor
+from logicls.models.hub.protocols import HasImageProcessor, HubProcessor
 from logicls.records import Answer, Box
 
 
@@ -45,7 +45,7 @@ class PhotoPlacement:
         return replace(answer, boxes=boxes)
 
 
-def place_photo(size: Size, processor: HubProcessor) -> PhotoPlacement:
+def place_photo(size: Size, processor: HasImageProcessor) -> PhotoPlacement:
     """Place a photo of that (width, height): within a square where the processor crops one, else as it is."""
     if not getattr(processor.image_processor, "do_center_crop", False):
         return PhotoPlacement(size, 0, 0, size)

@@ -14,6 +14,16 @@ HubModel = PreTrainedModel
 
 
 @runtime_checkable
+class HasImageProcessor(Protocol):
+    """Processor with an image processor, as of vision-language models and dual encoders."""
+
+    @property
+    def image_processor(self) -> Any:
+        """Its attributes depend on the family."""
+        ...
+
+
+@runtime_checkable
 class HubProcessor(Protocol):
     """Processor of a hub model: images and text to tensors."""
 

@@ -146,9 +146,10 @@ def build_extractor(bundle: Bundle, size: tuple[int, int]) -> PatchFeatureExtrac
     """Build an extractor from the bundle's stem, or from the shipped base for hub models."""
     from logicls.io.resources import resource_path
 
-    model = bundle.model
-    if bundle.hub is not None or bundle.is_external or model is None:
+    if bundle.hub is not None or bundle.is_external or bundle.model is None:
         model = NanoForImageTextToText.from_pretrained(resource_path("train/base"), local_files_only=True)
+    else:
+        model = bundle.nano_model
     return PatchFeatureExtractor(model.stem.fine.float().eval(), size)
 
 

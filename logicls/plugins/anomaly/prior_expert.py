@@ -323,7 +323,7 @@ def fit_priors(
     ]
     height, width = input_size(photos, settings.cells)
     localization = _fit_localization(bundle, training_photos, (height, width), settings)
-    with freeze_weights(bundle.model):
+    with freeze_weights(query.model):
         model = initialize_model(
             query,
             localization,

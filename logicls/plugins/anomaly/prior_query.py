@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Protocol, cast, runtime_checkable
 
 import torch
 from jaxtyping import Float
@@ -19,9 +19,9 @@ from logicls.constraints.checker.decomposition import VERDICT
 from logicls.errors import DataError, Problem
 from logicls.models.bundle import Bundle
 from logicls.models.hub.answer_codec import HubAnswerCodec
+from logicls.models.hub.shared_prefix import SharedPrefix
 from logicls.plugins.reasoning.slot_entropy import PhotoKeys, append_think_tokens, photo_keys
 from logicls.predict.plugin_protocols import Photo
-from logicls.predict.readers.constrained_decoding import EncodedPrefix
 from logicls.predict.readers.hub import HubReader
 from logicls.predict.readers.nano import NanoReader
 from logicls.prompts.templates import canonical_question
@@ -69,7 +69,7 @@ class NanoPriorQuery:
     """Query of the embedded model."""
 
     def __init__(self, bundle: Bundle) -> None:
-        self.model, self._pass = bundle.model, NanoReader(bundle)
+        self.model, self._pass = bundle.nano_model, NanoReader(bundle)
         self.width = int(self.model.config.width)
         codec = self._pass.codec
         query = next(query for query in self._pass.queries if query.id == VERDICT)
@@ -129,21 +129,22 @@ class HubPriorQuery:
     """Query of a hub model, photo by photo: photos may differ in size, and their caches are large."""
 
     def __init__(self, bundle: Bundle) -> None:
-        self.model, self._pass = bundle.model, HubReader(bundle)
-        self.width = int(self.model.get_input_embeddings().weight.shape[1])
+        self.model, self._pass = bundle.hub_model, HubReader(bundle)
+        self._embeddings = cast(nn.Embedding, self.model.get_input_embeddings())
+        self.width = int(self._embeddings.weight.shape[1])
         self._question_ids, self._yes_id, self._no_id = _tokenize_question(self._pass.codec)
 
     @torch.no_grad()
     def embed_question(self) -> Float[Tensor, "words width"]:
         """Return the embedded question, with the chat template's suffix."""
         ids = torch.tensor(self._question_ids, device=self.model.device)
-        embedded: Tensor = self.model.get_input_embeddings()(ids)
+        embedded: Tensor = self._embeddings(ids)
         return embedded.float().cpu()
 
     @torch.no_grad()
-    def encode(self, photos: Sequence[Photo]) -> list[EncodedPrefix]:
+    def encode(self, photos: Sequence[Photo]) -> list[SharedPrefix]:
         """Encode each photo with the text before its questions."""
-        return [self._pass.encode_photos([photo])[0] for photo in photos]
+        return [cast(SharedPrefix, self._pass.encode_photos([photo])[0]) for photo in photos]
 
     @torch.no_grad()
     def neutral_token(self, photos: Sequence[Photo]) -> Float[Tensor, " width"]:
@@ -152,7 +153,7 @@ class HubPriorQuery:
 
     def log_odds(
         self,
-        encoded: Sequence[EncodedPrefix],
+        encoded: Sequence[SharedPrefix],
         tokens: Float[Tensor, "photos tokens width"],
         question: Float[Tensor, "words width"],
     ) -> Float[Tensor, " photos"]:
@@ -164,13 +165,13 @@ class HubPriorQuery:
             ]
         )
 
-    def _photo_log_odds(self, encoded: EncodedPrefix, suffix: Float[Tensor, "1 new width"]) -> Float[Tensor, 1]:
+    def _photo_log_odds(self, encoded: SharedPrefix, suffix: Float[Tensor, "1 new width"]) -> Float[Tensor, 1]:
         """Run `suffix` after a photo, as the words of a question (`models.hub.shared_prefix`)."""
         model, branch, new = self.model, encoded.branch(1), suffix.shape[1]
         mask = torch.cat([branch.mask, branch.mask.new_ones(1, new)], 1)
         positions = (mask.cumsum(1) - 1)[:, -new:]
-        if branch.shift is not None:
-            positions = (positions + branch.shift)[None].expand(3, -1, -1)
+        if branch.position_shift is not None:
+            positions = (positions + branch.position_shift)[None].expand(3, -1, -1)
         out = model(
             inputs_embeds=suffix.to(model.device, model.dtype), attention_mask=mask, position_ids=positions,
             past_key_values=branch.cache, use_cache=True, logits_to_keep=1,

@@ -139,7 +139,7 @@ class LatentReasoning:
         rewards = (base_reward, *result.rewards)
         if self._settings.gradient != "none" and result.rewards[-1] <= base_reward:
             return ReinspectionOutput(None, rewards, result.accepted)
-        cache = append_think_tokens(one_pass.bundle.model, keys, result.tokens)
+        cache = append_think_tokens(one_pass.bundle.nano_model, keys, result.tokens)
         new_outputs = one_pass.answer_queries(
             EncodedPhotos(encoded.feature_map, encoded.feature, cache, encoded.fine_pixels)
         )
@@ -173,8 +173,8 @@ class LatentReasoning:
 
     def _patch_proposer(self, photo: UInt8[np.ndarray, "h w 3"], keys: PhotoKeys) -> PatchProposer:
         """Propose the patches that think tokens attend to most, at a higher resolution."""
-        model, settings = self._pass.bundle.model, self._settings
-        height, width = self._pass.bundle.processor.image_processor.size
+        model, settings = self._pass.bundle.nano_model, self._settings
+        height, width = self._pass.bundle.nano_processor.image_processor.size
         high_resolution = HighResolutionPhoto(model, (height, width), photo, settings.patch_scale)
 
         def propose(tokens: Float[Tensor, "1 tokens width"]) -> PatchCandidates:
@@ -198,10 +198,10 @@ def initial_tokens(
 
 def enlarge_input(bundle: Bundle, scale: float) -> Bundle:
     """Return the bundle with a larger input; boxes are still in pixels of the photo."""
-    height, width = bundle.processor.image_processor.size
+    height, width = bundle.nano_processor.image_processor.size
     size: Size = scale_size((height, width), scale)
-    images = NanoImageProcessor(size, bundle.processor.image_processor.detail)
-    return replace(bundle, processor=NanoProcessor(images, bundle.processor.tokenizer))
+    images = NanoImageProcessor(size, bundle.nano_processor.image_processor.detail)
+    return replace(bundle, processor=NanoProcessor(images, bundle.nano_processor.tokenizer))
 
 
 DEFAULT_MIN_ENTROPY = 1.01

@@ -20,6 +20,7 @@ from torch import Tensor
 from transformers import DynamicCache
 
 from logicls.constraints.checker.decomposition import locate_query_id
+from logicls.models.nano import NanoForImageTextToText
 from logicls.models.nano.detection_head import local_maxima
 from logicls.models.nano.losses import DETECTION_THRESHOLD
 from logicls.predict.readers.nano import EncodedPhotos, NanoReader, QueryOutputs
@@ -96,7 +97,7 @@ def photo_keys(encoded: EncodedPhotos) -> PhotoKeys:
 
 
 def append_think_tokens(
-    model: torch.nn.Module, keys: PhotoKeys, tokens: Float[Tensor, "batch tokens width"]
+    model: NanoForImageTextToText, keys: PhotoKeys, tokens: Float[Tensor, "batch tokens width"]
 ) -> DynamicCache:
     """Return a cache with the photo's tokens and, after them, each row's think tokens."""
     cache = DynamicCache()
@@ -105,7 +106,7 @@ def append_think_tokens(
         cache.update(key.expand(rows), value.expand(rows), layer)
     x = tokens
     if tokens.shape[1]:
-        for block in model.decoder:  # type: ignore[union-attr]
+        for block in model.decoder:
             x = block(x, None, cache)
     return cache
 
@@ -130,15 +131,15 @@ class AnswerSlots:
         self._pass, self._keys, self._feature_map = one_pass, keys, outputs.feature_map
         self._photo = outputs.fine_pixels
         self._words = _collect_words(one_pass, outputs)
-        scores = one_pass.bundle.model.detection_head.score_centres(
+        scores = one_pass.bundle.nano_model.detection_head.score_centres(
             outputs.feature_map, outputs.queries[:, one_pass.location_queries]
         )
-        self._locations = local_maxima(scores, CANDIDATE_THRESHOLD)[0].nonzero(as_tuple=True)
+        self._is_candidate = local_maxima(scores, CANDIDATE_THRESHOLD)[0]
         self._instances = _collect_instances(one_pass, detections)
 
     def entropies(self, tokens: Float[Tensor, "batch tokens width"]) -> Float[Tensor, "batch slots"]:
         """Return the entropy of every slot, 0 to 1, given think tokens (possibly none)."""
-        model, questions, answers = self._pass.bundle.model, self._pass.tokenized_queries, self._words
+        model, questions, answers = self._pass.bundle.nano_model, self._pass.tokenized_queries, self._words
         cache = append_think_tokens(model, self._keys, tokens)
         prefix = torch.zeros(1, cache.get_seq_length(), dtype=torch.long)
         ids = torch.cat([questions.tokens, answers.words], 1).expand(len(tokens), -1)
@@ -158,15 +159,15 @@ class AnswerSlots:
     def _location_entropies(self, questions: Float[Tensor, "batch questions width"]) -> Float[Tensor, "batch slots"]:
         """Return the entropy of each candidate location: component or background."""
         feature_map = self._feature_map.expand(len(questions), -1, -1, -1)
-        logits = self._pass.bundle.model.detection_head.score_centres(
+        logits = self._pass.bundle.nano_model.detection_head.score_centres(
             feature_map, questions[:, self._pass.location_queries]
         )
-        return binary_entropy(logits[:, *self._locations])
+        return binary_entropy(logits[:, self._is_candidate])
 
     def _attribute_entropies(self, questions: Float[Tensor, "batch questions width"]) -> Float[Tensor, "batch slots"]:
         """Return the entropy of each attribute of each detected component."""
         model, feature_map, entropies = (
-            self._pass.bundle.model,
+            self._pass.bundle.nano_model,
             self._feature_map.expand(len(questions), -1, -1, -1),
             [],
         )

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from collections.abc import Sequence
+from typing import cast
 
 import numpy as np
 import torch
@@ -11,6 +12,8 @@ from jaxtyping import Float, UInt8
 from torch import Tensor
 
 from logicls.data.image_io import letterbox, letterbox_transform
+from logicls.models.nano import NanoForImageTextToText
+from logicls.models.nano.blocks import Block
 from logicls.models.nano.config import TOKEN_STRIDE
 from logicls.plugins.reasoning.slot_entropy import PhotoKeys, append_think_tokens
 
@@ -19,14 +22,14 @@ Size = tuple[int, int]
 
 
 def think_token_attention(
-    model: Any, keys: PhotoKeys, tokens: Float[Tensor, "1 tokens width"]
+    model: NanoForImageTextToText, keys: PhotoKeys, tokens: Float[Tensor, "1 tokens width"]
 ) -> Float[Tensor, "tokens patches"]:
     """Return the attention of each think token to the photo's patches, rows summing to 1.
 
     Softmax of q · k / √d over the photo's patches alone, averaged over heads and layers of the decoder.
     """
     cache, attentions, x = append_think_tokens(model, keys, tokens[:, :0]), [], tokens
-    for block, (key, _) in zip(model.decoder, keys, strict=True):
+    for block, (key, _) in zip(cast("Sequence[Block]", model.decoder), keys, strict=True):
         query = block.attention.qkv(block.norm1(x)).chunk(3, -1)[0]
         heads = query.unflatten(-1, (key.shape[1], -1)).transpose(1, 2)
         match = heads @ key.transpose(-1, -2) / math.sqrt(key.shape[-1])
@@ -41,7 +44,9 @@ class HighResolutionPhoto:
     Positions are relative to the photo's longer side, so the model's weights apply unchanged.
     """
 
-    def __init__(self, model: Any, size: Size, photo: UInt8[np.ndarray, "h w 3"], scale: float) -> None:
+    def __init__(
+        self, model: NanoForImageTextToText, size: Size, photo: UInt8[np.ndarray, "h w 3"], scale: float
+    ) -> None:
         """Encode a photo; `size` is the model's input size, `scale` the factor on it."""
         self._model, self._photo, self._size = model, (photo.shape[1], photo.shape[0]), size
         self.size = scale_size(size, scale)
