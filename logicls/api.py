@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from itertools import islice
 from pathlib import Path
 from types import TracebackType
@@ -19,11 +19,14 @@ from logicls.plugins.selection import PluginOptions
 from logicls.predict.input.loader import LoadedPhoto, decode_photo
 from logicls.predict.inspector import BatchInspector
 from logicls.predict.plugin_protocols import Plugins
-from logicls.predict.readers.protocol import Reader, make_reader
+from logicls.predict.readers.factory import make_reader
+from logicls.predict.readers.protocol import Reader
 from logicls.predict.self_test import open_bundle
 from logicls.records import Verdict
 
-PhotoSource: TypeAlias = str | os.PathLike[str] | UInt8[np.ndarray, "height width 3"] | UInt8[np.ndarray, "height width"]
+PhotoSource: TypeAlias = (
+    str | os.PathLike[str] | UInt8[np.ndarray, "height width 3"] | UInt8[np.ndarray, "height width"]
+)
 """A photo: the path of its file, or its pixels, RGB or grey, 8 bits per channel."""
 ARRAY_NAME = "array"
 """Name in the verdict of a photo that was given as an array."""
@@ -64,7 +67,7 @@ class Inspector:
         Raises:
             FileNotFoundError: There is no such file.
             ValueError: An array has another shape or type.
-            MachineError: The machine failed (memory, accelerator); this says nothing about the photo.
+            InferenceError: The machine failed (memory, accelerator); this says nothing about the photo.
         """
         if isinstance(photos, str | os.PathLike | np.ndarray):
             return self._inspector.inspect([self._load(photos)])[0]

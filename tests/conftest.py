@@ -51,6 +51,12 @@ def box_spec() -> Path:
 
 
 @pytest.fixture(scope="session")
+def old_bundle() -> Path:
+    """Give a small bundle that version 0.1 trained, before its fields were renamed; read only."""
+    return Path(__file__).parent / "fixtures" / "bundle_0_1"
+
+
+@pytest.fixture(scope="session")
 def root() -> Path:
     """The checkout. A test that uses it is marked `checkout`."""
     return Path(__file__).resolve().parent.parent
