@@ -86,8 +86,8 @@ class Inspector:
 
     def _load_array(self, pixels: np.ndarray[Any, Any]) -> LoadedPhoto:
         if pixels.dtype != np.uint8 or not (pixels.ndim == 2 or (pixels.ndim == 3 and pixels.shape[2] == 3)):
-            message = f"a photo is uint8 of shape [height width 3] (RGB) or [height width], not {pixels.dtype} of {pixels.shape}"
-            raise ValueError(message)
+            expected = "a photo is uint8 of shape [height width 3] (RGB) or [height width] (grey)"
+            raise ValueError(f"{expected}, not {pixels.dtype} of shape {pixels.shape}")
         rgb = np.ascontiguousarray(pixels if pixels.ndim == 3 else np.repeat(pixels[..., None], 3, axis=2))
         size = rgb.shape[1], rgb.shape[0]
         if min(size) < 1:
