@@ -10,44 +10,39 @@ from typing import Any
 import numpy as np
 
 from logicls.constraints.checker.decomposition import decompose
+from logicls.constraints.spec.models import Spec
 from logicls.errors import DataError, Problem, relative_path
 from logicls.prompts.templates import build_response, question_phrasings
 from logicls.records import Example
-from logicls.synth.example_generator import ExampleGenerator
 
 Row = dict[str, Any]
 
 
-def generate_row(generator: ExampleGenerator, seed: int, number: int) -> Row:
-    """Generate example number `number` of the set `seed` as a row."""
-    return build_row(generator, generator.generate(seed, number), seed)
-
-
-def build_row(generator: ExampleGenerator, example: Example, seed: int) -> Row:
+def build_row(spec: Spec, example: Example, seed: int) -> Row:
     """Convert an example of the set `seed` to a row, with a random phrasing of each question."""
     rng = np.random.default_rng([seed, 3, example.seed])
     scene = example.scene
     return {
         "image": {"bytes": example.image, "path": None},
         "photo": scene.photo,
-        **build_question_columns(generator, example, rng),
+        **build_question_columns(spec, example, rng),
         "violations": list(example.violations),
         "edits": json.dumps([[e.kind, e.target, e.constraint, e.is_control] for e in example.edits]),
-        "response": build_response(generator.spec, example.answers, (scene.width, scene.height), rng),
+        "response": build_response(spec, example.answers, (scene.width, scene.height), rng),
         "pair": example.pair,
         "category": example.stats.category,
         "requested": list(example.stats.requested),
         "attempts": list(example.stats.attempts),
         "rejected": example.stats.rejected,
         "seed": example.seed,
-        "spec": generator.spec.hash,
+        "spec": spec.hash,
     }
 
 
-def build_question_columns(generator: ExampleGenerator, example: Example, rng: np.random.Generator) -> Row:
+def build_question_columns(spec: Spec, example: Example, rng: np.random.Generator) -> Row:
     """Columns of the photo's size, the questions in random phrasings, and their true answers."""
-    queries = {query.id: query for query in decompose(generator.spec)}
-    phrasings = [question_phrasings(queries[answer.query], generator.spec) for answer in example.answers]
+    queries = {query.id: query for query in decompose(spec)}
+    phrasings = [question_phrasings(queries[answer.query], spec) for answer in example.answers]
     return {
         "width": example.scene.width,
         "height": example.scene.height,

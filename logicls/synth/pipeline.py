@@ -25,10 +25,10 @@ from logicls.io.resources import resource_path
 from logicls.io.run_manifest import ManifestDifference, check_manifest
 from logicls.records import Example
 from logicls.synth.augmentation import Augmenter
-from logicls.synth.dataset import Row, generate_row
+from logicls.synth.dataset import Row
 from logicls.synth.dataset_card import write_dataset_card
 from logicls.synth.settings import load_augmentation_settings, load_balance_settings
-from logicls.synth.workers import SynthesisSource, run_tasks
+from logicls.synth.workers import SynthesisSource, generate_row, run_tasks
 
 SHARD_SIZE = 200
 """Examples per shard: at most this many are lost when a run is killed."""

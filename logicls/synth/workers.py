@@ -18,6 +18,7 @@ from logicls.data.coco import Dataset
 from logicls.data.segmentation import Segmentation
 from logicls.errors import DataError, PhotoError, Problem
 from logicls.io.processes import block_sigint, exit_with_parent
+from logicls.synth.dataset import Row, build_row
 from logicls.synth.example_generator import ExampleGenerator
 from logicls.synth.instance_bank import InstanceBank
 from logicls.synth.settings import AugmentationSettings, BalanceSettings
@@ -48,6 +49,11 @@ class SynthesisSource:
         return ExampleGenerator(
             self.spec, InstanceBank(self.dataset, self.segmentations), self.augmentation, self.balance
         )
+
+
+def generate_row(generator: ExampleGenerator, seed: int, number: int) -> Row:
+    """Generate example number `number` of the set `seed` as a row of the dataset."""
+    return build_row(generator.spec, generator.generate(seed, number), seed)
 
 
 def run_tasks(

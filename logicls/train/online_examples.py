@@ -59,7 +59,7 @@ def _make_example(
         example = rendered.example
         if max(len(answer.boxes) for answer in example.answers) <= max_boxes:
             rng = np.random.default_rng([seed, 3, example.seed])
-            return OnlineExample(letterbox(size, rendered.photo), build_question_columns(maker, example, rng))
+            return OnlineExample(letterbox(size, rendered.photo), build_question_columns(maker.spec, example, rng))
     message = (
         f"online example {number} and {MAX_ATTEMPTS - 1} replacements have more than {max_boxes} boxes in an answer."
     )

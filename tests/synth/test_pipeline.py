@@ -92,10 +92,10 @@ def test_phrasings_differ_between_seeds(request_of_ten: SynthesisRequest) -> Non
     generator = load_source(request_of_ten).create_generator()
     example = generator.generate(request_of_ten.seed, 0)
 
-    questions = {seed: build_row(generator, example, seed)["questions"] for seed in range(6)}
+    questions = {seed: build_row(generator.spec, example, seed)["questions"] for seed in range(6)}
 
     assert len({tuple(questions) for questions in questions.values()}) == 6
-    assert build_row(generator, example, 3)["questions"] == questions[3]
+    assert build_row(generator.spec, example, 3)["questions"] == questions[3]
 
 
 def test_storage_properties_are_recorded(request_of_ten: SynthesisRequest, tmp_path: Path) -> None:

@@ -36,7 +36,7 @@ def batches(flight, fresh, start, stop):
     """The batches from one step to another."""
 
     def choose(step):
-        return select_epoch_batch(step, len(flight.examples), 8 - (fresh.each if fresh else 0), seed=0)
+        return select_epoch_batch(step, len(flight.examples), 8 - (fresh.per_batch if fresh else 0), seed=0)
 
     codec = NanoAnswerCodec(flight.processor)
     return list(TrainingBatches(flight, codec, choose, start=start, stop=stop, jitter=0.1, seed=0, online=fresh))
@@ -56,7 +56,7 @@ def test_fresh_examples_follow_those_of_the_set(synth, flight):
     parts = list(fresh.generate_parts(0, 3))
 
     seed = json.loads((synth / "synth.json").read_text())["seed"]
-    rows = [build_row(maker, maker.generate(seed, number), seed) for number in range(20, 32)]
+    rows = [build_row(maker.spec, maker.generate(seed, number), seed) for number in range(20, 32)]
     assert [example for examples, _ in parts for example in examples] == [encoder.encode(one) for one in rows]
     assert [pixels.shape for _, pixels in parts] == [(4, 64, 64, 3)] * 3
     assert len({pixels.tobytes() for _, some in parts for pixels in some}) == 12
@@ -127,7 +127,7 @@ def test_what_is_not_planned_for_is_drawn_anew(synth, flight):
 
     assert 0 < max(map(len, row["boxes"])) < most
     assert str(caught.value) == (
-        "LC405 example 21, made while training, has more than 0 boxes in an answer, and so have 7 others. "
+        "LC405 online example 21 and 7 replacements have more than 0 boxes in an answer. "
         "Make a larger set with `logicls synth`, and train on that one."
     )
 
@@ -135,9 +135,9 @@ def test_what_is_not_planned_for_is_drawn_anew(synth, flight):
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        ({"data": "/nowhere"}, "the annotated photos that it was made of are not there at /nowhere."),
-        ({"data": None}, "the annotated photos that it was made of are not there."),
-        ({"annotations": "0", "settings": "0"}, "the annotations and settings are not those that it was made with."),
+        ({"data": "/nowhere"}, "the annotated photos that it was made of were not found at /nowhere."),
+        ({"data": None}, "the annotated photos that it was made of were not found."),
+        ({"annotations": "0", "settings": "0"}, "the annotations and settings changed since it was made."),
     ],
 )
 def test_other_photos_are_refused(synth, flight, tmp_path, change, said):
@@ -149,7 +149,7 @@ def test_other_photos_are_refused(synth, flight, tmp_path, change, said):
     with pytest.raises(DataError) as caught:
         open_online_examples(tmp_path, flight, **SETTINGS, workers=0)
 
-    advice = "Make the set again with `logicls synth`, or train without fresh examples."
+    advice = "Make the set again with `logicls synth`, or train without online examples."
     assert str(caught.value) == f"{tmp_path} LC406 {said} {advice}"
 
 
