@@ -1,11 +1,12 @@
 """Exceptions for errors that the user can correct, and the problems they report.
 
 LogiClsError
- ├─ SpecError     a spec (YAML) is invalid
- ├─ DataError     annotations, images or a dataset are invalid
- ├─ PhotoError    one photo cannot be read
- ├─ RecipeError   a training recipe is invalid
- └─ BundleError   a trained bundle is damaged or incompatible
+ ├─ SpecError       a spec (YAML) is invalid
+ ├─ DataError       annotations, images or a dataset are invalid
+ ├─ PhotoError      one photo cannot be read
+ ├─ RecipeError     a training recipe is invalid
+ ├─ BundleError     a trained bundle is damaged or incompatible
+ └─ InferenceError  the model cannot run on this machine
 
 An error reports every problem found, not only the first. A broken rule on a *product* is never an error: it is a
 `logicls.records.Finding`.
@@ -75,6 +76,10 @@ class RecipeError(LogiClsError):
 
 class BundleError(LogiClsError):
     """A trained bundle is damaged, or its predictions differ from those recorded when it was saved."""
+
+
+class InferenceError(LogiClsError):
+    """The model cannot run on this machine: out of memory, or a fault of the GPU. Nothing is written for the photo."""
 
 
 def suggest_name(word: str, candidates: Iterable[str]) -> str:

@@ -1,4 +1,8 @@
-"""Photos → verdicts: loaded by others, looked at in batches; a photo that cannot be looked at is a verdict too."""
+"""Inspection of photos in batches: loaded photos in, verdicts out.
+
+A photo that cannot be decoded, or that the model's processor rejects, gets a verdict for review. A fault of the machine
+raises `InferenceError` and gives no verdict.
+"""
 
 from __future__ import annotations
 
@@ -9,86 +13,97 @@ from pathlib import Path
 from types import TracebackType
 
 from logicls.data.image_io import storage_issue_to_text
+from logicls.errors import PhotoError
 from logicls.predict.amendments import apply_plugins
-from logicls.predict.decision import load_decision_model, decide_photo
+from logicls.predict.decision import decide_photo, load_decision_model
+from logicls.predict.faults import convert_faults, is_out_of_memory, to_inference_error
 from logicls.predict.input.listing import escape_name
 from logicls.predict.input.loader import LoadedPhoto, make_loader
 from logicls.predict.plugin_protocols import Plugins
-from logicls.predict.readers.nano import Prediction
-from logicls.predict.readers.protocol import Reader, input_size, predict_raw
+from logicls.predict.readers.protocol import Prediction, Reader
 from logicls.predict.self_test import read_storage_kinds
 from logicls.records import Verdict
 
 
 class BatchInspector:
-    """Inspects the photos of one folder with one reader. Use it in a `with` block, which no process outlives."""
+    """Inspects the photos of one folder with one reader. A context manager: its processes end with the block."""
 
     def __init__(self, reader: Reader, photos: Path, workers: int, plugins: Plugins = Plugins()) -> None:  # noqa: B008  frozen
-        """So many `workers` are processes that decode; without any, threads of this process do it.
+        """Load what verdicts are based on, and start the decoders.
 
-        Plug-ins are shown photos as they are, which are then brought to the input's size in this process.
+        Args:
+            reader: Reads the photos.
+            photos: Folder of the photos.
+            workers: Processes that decode photos; 0 for threads of this process.
+            plugins: Plug-ins. They get photos in their own size, so decoders do not letterbox them.
         """
-        self._bundle, self._reader, self._known = reader.bundle, reader, read_storage_kinds(reader.bundle)
-        self._grounds = load_decision_model(reader.bundle)
+        self._bundle, self._reader = reader.bundle, reader
+        self._trained_storage = read_storage_kinds(reader.bundle)
+        self._decision_model = load_decision_model(reader.bundle)
         self._plugins = plugins
-        self._loader = make_loader(photos, None if plugins else input_size(self._reader), workers)
+        self._loader = make_loader(photos, None if plugins else reader.input_size, workers)
 
     def load(self, names: Iterable[str]) -> Iterator[LoadedPhoto]:
-        """The photos of these names, in their order, decoded ahead. Raises `DataError` (LC607)."""
+        """Decode the photos of these names ahead, in order.
+
+        Raises:
+            DataError: The processes that decode photos die (LC607).
+            InferenceError: Memory is exhausted (LC609).
+        """
         return self._loader.stream(names)
 
     def inspect(self, photos: Sequence[LoadedPhoto]) -> list[Verdict]:
-        """A verdict a photo, in order, all looked at in one batch; those that could not be read go to review."""
-        began = time.perf_counter()
-        whole = [photo for photo in photos if photo.pixels is not None]
-        looks = iter(self._looks(whole))
-        each = (time.perf_counter() - began) / max(len(whole), 1)
+        """Inspect photos in one batch; returns their verdicts in order.
+
+        Raises:
+            InferenceError: The model or a plug-in failed on this machine (LC609).
+        """
+        start = time.perf_counter()
+        decoded = [photo for photo in photos if photo.pixels is not None]
+        predictions = iter(self._predict(decoded))
+        share = (time.perf_counter() - start) / max(len(decoded), 1)
         verdicts = []
         for photo in photos:
-            look, taken = (photo.error, 0.0) if photo.pixels is None else (next(looks), each)
-            verdicts.append(self._verdict(photo, look, photo.seconds + taken))
-        return self._amended(photos, verdicts) if self._plugins else verdicts
+            prediction, seconds = (photo.error, 0.0) if photo.pixels is None else (next(predictions), share)
+            verdicts.append(self._decide(photo, prediction, photo.seconds + seconds))
+        return self._apply_plugins(photos, verdicts) if self._plugins else verdicts
 
-    def _amended(self, photos: Sequence[LoadedPhoto], verdicts: Sequence[Verdict]) -> list[Verdict]:
-        """The same, with what plug-ins made of those that could be read; all say what was plugged in."""
-        shown = {n: photo.pixels for n, photo in enumerate(photos) if photo.pixels is not None}
-        came = dict(
-            zip(shown, apply_plugins(self._plugins, list(shown.values()), [verdicts[n] for n in shown]), strict=True)
-        )
-        plugs = self._plugins.manifest.plugins
-        return [replace(came.get(n, verdict), plugins=plugs) for n, verdict in enumerate(verdicts)]
+    def _apply_plugins(self, photos: Sequence[LoadedPhoto], verdicts: Sequence[Verdict]) -> list[Verdict]:
+        """Let plug-ins amend the verdicts of decoded photos, and record the plug-ins in all."""
+        pixels = {n: photo.pixels for n, photo in enumerate(photos) if photo.pixels is not None}
+        with convert_faults():
+            amended = apply_plugins(self._plugins, list(pixels.values()), [verdicts[n] for n in pixels])
+        by_number = dict(zip(pixels, amended, strict=True))
+        manifest = self._plugins.manifest.plugins
+        return [replace(by_number.get(n, verdict), plugins=manifest) for n, verdict in enumerate(verdicts)]
 
-    def _looks(self, photos: list[LoadedPhoto]) -> list[Prediction | str]:
-        """What was read on each, or why nothing was: one photo that the model does not take is not all of them."""
+    def _predict(self, photos: list[LoadedPhoto]) -> list[Prediction | str]:
+        """Return the prediction of each photo, or the reason why the model's processor rejects it.
+
+        A batch with a rejected photo, or too large for the memory, is repeated one photo at a time.
+        """
         if not photos:
             return []
         try:
-            return [*predict_raw(self._reader, photos)]
-        except (ValueError, RuntimeError, MemoryError):
-            each = [self._look_alone(photo) for photo in photos]
-            if len(photos) > 1 and all(isinstance(look, str) for look in each):
-                raise
-            return each
+            return [*self._reader.predict_raw(photos)]
+        except PhotoError as error:
+            if len(photos) == 1:
+                return ["; ".join(problem.message for problem in error.problems)]
+        except (RuntimeError, MemoryError, ValueError, ArithmeticError) as error:
+            if len(photos) == 1 or not is_out_of_memory(error):
+                raise to_inference_error(error) from error
+        return [prediction for photo in photos for prediction in self._predict([photo])]
 
-    def _look_alone(self, photo: LoadedPhoto) -> Prediction | str:
-        try:
-            return predict_raw(self._reader, [photo])[0]
-        except (ValueError, RuntimeError, MemoryError) as error:
-            return f"the model cannot look at it: {str(error) or type(error).__name__}"
-
-    def _verdict(self, photo: LoadedPhoto, look: Prediction | str, seconds: float) -> Verdict:
+    def _decide(self, photo: LoadedPhoto, prediction: Prediction | str, seconds: float) -> Verdict:
         bundle, name = self._bundle, escape_name(photo.name)
-        if isinstance(look, str) or photo.pixels is None:
-            why = (str(look),)
-            verdict = Verdict(name, "review", reasons=why, unconditional_reasons=why, spec=bundle.spec.hash)
+        if isinstance(prediction, str) or photo.pixels is None:
+            reasons: tuple[str, ...] = (str(prediction),)
+            verdict = Verdict(name, "review", reasons=reasons, unconditional_reasons=reasons, spec=bundle.spec.hash)
         else:
-            strange = [
-                f"{storage_issue_to_text(k)}, as no photo was that it learned from"
-                for k in photo.storage_issues
-                if k not in self._known
-            ]
+            untrained = [kind for kind in photo.storage_issues if kind not in self._trained_storage]
+            reasons = tuple(f"{storage_issue_to_text(kind)}, unlike the training photos" for kind in untrained)
             verdict = decide_photo(
-                self._grounds, look, name, photo.pixels, size=photo.size, unconditional_reasons=strange
+                self._decision_model, prediction, name, photo.pixels, size=photo.size, unconditional_reasons=reasons
             )
         version = bundle.spec.product.version
         return replace(verdict, sha256=photo.sha256, bundle=bundle.id, version=version, seconds=round(seconds, 6))

@@ -1,1 +1,1 @@
-"""A reader whose model runs on a server: what it is asked about, in what manner, and over what connection."""
+"""Reader whose model runs on a server that implements OpenAI's API."""

@@ -1,11 +1,11 @@
-"""A conversation with a server that speaks OpenAI's API: one picture and a text, one answer.
+"""Client of OpenAI's chat completions API: one image and a text, one answer.
 
-What a server does not take of what is asked beyond the API's core, it is not asked for again: answers within a
-structure, and their probabilities.
+Beyond the core of the API, structured output and token probabilities are requested. What a server rejects is not
+requested again.
 
 Sources: OpenAI's API reference, "Create chat completion"; vLLM, "Structured outputs" (`structured_outputs`, since
-0.12); SGLang, "Structured outputs" (`regex`). Both take `response_format`. `transformers serve` (5.23) holds answers to
-neither: it passes over `response_format` and refuses what OpenAI's API does not have.
+0.12); SGLang, "Structured outputs" (`regex`). Both accept `response_format`. `transformers serve` (5.23) supports
+neither: it ignores `response_format` and rejects parameters that OpenAI's API does not have.
 """
 
 from __future__ import annotations
@@ -28,52 +28,51 @@ from logicls.errors import DataError, Problem, suggest_name
 
 MAX_ATTEMPTS = 5
 MAX_WAIT = 60.0
-"""Seconds that are waited before another try, at most."""
+"""Longest wait before another attempt, in seconds."""
 GREY_IMAGE = np.full((64, 64, 3), 128, np.uint8)
 RETRY_STATUSES = frozenset({408, 425, 429, 500, 502, 503, 504})
-"""What a server may answer that would answer otherwise a little later."""
+"""HTTP statuses of temporary failures."""
 TIMEOUT = httpx2.Timeout(300.0, connect=10.0)
 """Seconds: a large model without a GPU takes minutes for an answer."""
 
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """Whom to ask."""
+    """Address and credentials of a server."""
 
     url: str
-    """As people write it: with or without `/v1`."""
+    """URL, with or without `/v1`."""
     model: str = ""
-    """Empty: the only one that the server has."""
+    """Name of the model; empty for the only one of the server."""
     key: str = ""
-    """Sent as a bearer token; empty where the server asks for none."""
+    """Bearer token; empty for none."""
     pause: float = 0.5
-    """Seconds before the second try; each further pause is twice as long."""
+    """Seconds before the second attempt; each further pause is twice as long."""
 
 
 class TokenProbability(NamedTuple):
-    """A piece of an answer."""
+    """A token of an answer."""
 
     text: str
     probability: float
-    """Probability that the model gave to it."""
 
 
 class Completion(NamedTuple):
-    """An answer."""
+    """An answer of the server."""
 
     text: str
     is_complete: bool
-    """False where it was cut off."""
+    """False where it was cut off by the token limit."""
     tokens: tuple[TokenProbability, ...] = ()
-    """Empty where the server does not tell probabilities."""
+    """Empty where the server gives no probabilities."""
 
 
 class RequestRejectedError(Exception):
-    """The server does not take this request, and would not take it a second time."""
+    """The server rejects this request, and would reject it again."""
 
 
 class RequestFeatures(NamedTuple):
-    """What is asked for beyond an answer."""
+    """Features that are requested beyond the core of the API."""
 
     structure: bool
     logprobs: bool
@@ -85,11 +84,11 @@ FEATURE_LEVELS = (
     RequestFeatures(False, True),
     RequestFeatures(False, False),
 )
-"""From all to nothing."""
+"""Combinations of features in the order in which they are tried."""
 
 
 class ChatClient:
-    """Asks one model of one server, from any number of threads. Use it in a `with` block."""
+    """Client for one model of one server, usable from several threads. A context manager."""
 
     def __init__(
         self,
@@ -97,11 +96,17 @@ class ChatClient:
         report: Callable[[str], None] = lambda _: None,
         transport: httpx2.BaseTransport | None = None,
     ) -> None:
-        """`say` is told once of what the server cannot do; `transport` takes the network's place."""
+        """Create a client.
+
+        Args:
+            endpoint: The server.
+            report: Called once with a message about features that the server lacks.
+            transport: Replacement of the network, for tests.
+        """
         self.endpoint, self.base, self.report = endpoint, normalize_url(endpoint.url), report
         headers = {"Authorization": f"Bearer {endpoint.key}"} if endpoint.key else {}
         self._http = httpx2.Client(base_url=self.base, headers=headers, timeout=TIMEOUT, transport=transport)
-        self._lock, self._level, self._answered = threading.Lock(), 0, False
+        self._lock, self._level, self._has_answered = threading.Lock(), 0, False
 
     def __enter__(self) -> ChatClient:
         return self
@@ -111,18 +116,26 @@ class ChatClient:
 
     @cached_property
     def model(self) -> str:
-        """The one that was chosen, or the only one. Raises `DataError`."""
-        return self.endpoint.model or self._only()
+        """Name of the selected model, or of the server's only one. Raises `DataError`."""
+        return self.endpoint.model or self._find_only_model()
 
-    def complete(self, image: np.ndarray, text: str, max_tokens: int, structure: Mapping[str, object]) -> Completion:
-        """The answer in at most so many tokens. `picture`: uint8 RGB [height width 3]; it is sent without loss.
+    def complete(
+        self, image: np.ndarray, text: str, max_tokens: int, structure: Mapping[str, object]
+    ) -> Completion:  # fmt: skip
+        """Request an answer of at most `max_tokens` tokens.
+
+        Args:
+            image: uint8 RGB [height width 3]; sent losslessly.
+            text: The prompt.
+            max_tokens: Limit of the answer.
+            structure: Parameters that constrain the answer.
 
         Raises:
-            RefusedError: Of this request.
-            DataError: The server cannot be asked at all (LC672, LC673, LC674, LC675).
+            RequestRejectedError: The server rejects this request.
+            DataError: The server is unusable (LC672, LC673, LC674, LC675).
         """
-        body = self._body(image, text, max_tokens)
-        refused: RequestRejectedError | None = None
+        body = self._make_body(image, text, max_tokens)
+        rejection: RequestRejectedError | None = None
         tried: list[Mapping[str, object]] = []
         for number in range(self._level, len(FEATURE_LEVELS)):
             level = FEATURE_LEVELS[number]
@@ -131,119 +144,117 @@ class ChatClient:
                 continue
             tried.append(extras)
             try:
-                told = parse_completion(self._answer("chat/completions", {**body, **extras}), self.base)
+                completion = parse_completion(self._request("chat/completions", {**body, **extras}), self.base)
             except RequestRejectedError as error:
-                refused = refused or error
+                rejection = rejection or error
                 continue
-            self._settle(number, refused)
-            return told
+            self._lower_level(number, rejection)
+            return completion
         self._check_core()
-        raise refused or RequestRejectedError("nothing is left to ask for")
+        raise rejection or RequestRejectedError("no combination of features is left")
 
     def _check_core(self) -> None:
-        """Whether what was refused is all there is, or that request alone. Raises `DataError` (LC675)."""
-        if self._answered:
+        """Check that the server accepts a plain request. Raises `DataError` (LC675)."""
+        if self._has_answered:
             return
         try:
-            parse_completion(self._answer("chat/completions", self._body(GREY_IMAGE, "What is this?", 8)), self.base)
+            parse_completion(
+                self._request("chat/completions", self._make_body(GREY_IMAGE, "What is this?", 8)), self.base
+            )  # fmt: skip
         except RequestRejectedError as error:
-            raise _error("LC675", f"the server refuses whatever it is asked: {error}", self.base) from error
-        self._answered = True
+            raise _error("LC675", f"the server rejects every request: {error}", self.base) from error
+        self._has_answered = True
 
-    def _body(self, picture: np.ndarray, text: str, most: int) -> dict[str, object]:
-        """What every server takes."""
-        url = "data:image/png;base64," + base64.b64encode(encode_png(picture)).decode()
+    def _make_body(self, image: np.ndarray, text: str, max_tokens: int) -> dict[str, object]:
+        """Make a request that uses only the core of the API."""
+        url = "data:image/png;base64," + base64.b64encode(encode_png(image)).decode()
         content = [{"type": "image_url", "image_url": {"url": url}}, {"type": "text", "text": text}]
         messages = [{"role": "user", "content": content}]
-        return {"model": self.model, "messages": messages, "temperature": 0, "max_completion_tokens": most}
+        return {"model": self.model, "messages": messages, "temperature": 0, "max_completion_tokens": max_tokens}
 
-    def _settle(self, number: int, refused: RequestRejectedError | None) -> None:
-        """What was taken is asked for from now on; what is lost is said once."""
+    def _lower_level(self, number: int, rejection: RequestRejectedError | None) -> None:
+        """Request the accepted features from now on, and report the rejected ones once."""
         with self._lock:
-            before, self._level, self._answered = self._level, max(self._level, number), True
+            before, self._level, self._has_answered = self._level, max(self._level, number), True
         if number > before:
-            change = zip(("structure", "probabilities"), FEATURE_LEVELS[before], FEATURE_LEVELS[number], strict=True)
-            lost = " and ".join(name for name, had, has in change if had and not has)
-            self.report(f"{self.base}: answers come without {lost}, which the server refuses: {refused}")
+            pairs = zip(("structure", "probabilities"), FEATURE_LEVELS[before], FEATURE_LEVELS[number], strict=True)
+            lost = " and ".join(name for name, had, has in pairs if had and not has)
+            self.report(f"{self.base}: answers come without {lost}, which the server rejects: {rejection}")
 
-    def _only(self) -> str:
-        names = self.models()
+    def _find_only_model(self) -> str:
+        names = self.list_models()
         if len(names) == 1:
             return names[0]
-        told = f"has {len(names)} models" if names else "does not say which models it has"
-        advice = f"Choose one with --model. {_known(names)}".strip()
-        raise _error("LC674", f"no model was chosen, and the server {told}.", self.base, advice)
+        reason = f"has {len(names)} models" if names else "does not list its models"
+        advice = f"Select one with --model. {_list_names(names)}".strip()
+        raise _error("LC674", f"no model is selected, and the server {reason}.", self.base, advice)
 
-    def models(self) -> list[str]:
-        """What the server says it has; empty where it does not say."""
+    def list_models(self) -> list[str]:
+        """List the models of the server; empty where it does not list them."""
         try:
-            answer = self._answer("models")
+            answer = self._request("models")
             return [str(one["id"]) for one in answer["data"]]
         except (RequestRejectedError, LookupError, TypeError):
             return []
 
-    def _answer(self, path: str, body: Mapping[str, object] | None = None) -> Any:
-        """The JSON that the server answers."""
-        answer = self._tried(path, body)
-        match answer.status_code:
+    def _request(self, path: str, body: Mapping[str, object] | None = None) -> Any:
+        """Send a request, with retries. Returns the JSON of the answer."""
+        response = self._send_with_retries(path, body)
+        match response.status_code:
             case 200:
                 pass
             case 401 | 403:
-                raise _error("LC673", f"the server refuses the key: {_reason(answer)}", self.base)
+                raise _error("LC673", f"the server rejects the API key: {_describe(response)}", self.base)
             case 404 if body is not None:
-                raise self._not_found(answer)
+                raise self._not_found(response)
             case _:
-                raise RequestRejectedError(_reason(answer))
+                raise RequestRejectedError(_describe(response))
         try:
-            return answer.json()
+            return response.json()
         except ValueError as error:
-            raise _error("LC675", f"what /{path} answers is not JSON.", self.base) from error
+            raise _error("LC675", f"the answer of /{path} is not JSON.", self.base) from error
 
-    def _not_found(self, answer: httpx2.Response) -> DataError:
-        names = self.models()
+    def _not_found(self, response: httpx2.Response) -> DataError:
+        names = self.list_models()
         if names and self.model not in names:
             message = f'the server has no model "{self.model}".'
             return _error("LC674", message, self.base, suggest_name(self.model, names))
-        return _error("LC675", f"there is no chat/completions: {_reason(answer)}", self.base)
+        return _error("LC675", f"there is no chat/completions: {_describe(response)}", self.base)
 
-    def _tried(self, path: str, body: Mapping[str, object] | None) -> httpx2.Response:
-        """The answer, after as many tries as it takes or may take."""
-        failed = ""
+    def _send_with_retries(self, path: str, body: Mapping[str, object] | None) -> httpx2.Response:
+        """Send a request up to `MAX_ATTEMPTS` times, until it succeeds or fails permanently."""
+        failure = ""
         for pause in (0.0, *self._pauses()):
             time.sleep(pause)
             try:
-                answer = self._http.get(path) if body is None else self._http.post(path, json=body)
+                response = self._http.get(path) if body is None else self._http.post(path, json=body)
             except httpx2.HTTPError as error:
-                failed = f"{type(error).__name__}: {error}".rstrip(": ")
+                failure = f"{type(error).__name__}: {error}".rstrip(": ")
                 continue
-            if answer.status_code not in RETRY_STATUSES:
-                return answer
-            failed = _reason(answer)
-            time.sleep(_asked_to_wait(answer))
-        raise _error("LC672", f"the server does not answer, {MAX_ATTEMPTS} times: {failed}", self.base)
+            if response.status_code not in RETRY_STATUSES:
+                return response
+            failure = _describe(response)
+            time.sleep(_retry_after(response))
+        raise _error("LC672", f"the server does not answer after {MAX_ATTEMPTS} attempts: {failure}", self.base)
 
     def _pauses(self) -> Iterator[float]:
         return (min(self.endpoint.pause * 2**k, MAX_WAIT) for k in range(MAX_ATTEMPTS - 1))
 
 
 def normalize_url(url: str) -> str:
-    """The address below which the API is, from what people write.
-
-    Raises:
-        DataError: It is none (LC676).
-    """
+    """Return the base URL of the API for a URL as users write it. Raises `DataError` for an invalid one (LC676)."""
     try:
         parsed = httpx2.URL(url.strip())
     except httpx2.InvalidURL:
         parsed = httpx2.URL("")
     if parsed.scheme not in ("http", "https") or not parsed.host:
-        raise _error("LC676", f'"{url}" is not the address of a server.', "--endpoint")
+        raise _error("LC676", f'"{url}" is not the URL of a server.', "--endpoint")
     path = parsed.path.rstrip("/").removesuffix("/chat/completions")
     return str(parsed.copy_with(path=path or "/v1", query=None, fragment=None))
 
 
 def parse_completion(answer: Any, base: str) -> Completion:
-    """What is in an answer of the API. Raises `DataError` where it is none (LC675)."""
+    """Parse an answer of the API. Raises `DataError` where it has another form (LC675)."""
     try:
         choice = answer["choices"][0]
         text = choice["message"]["content"] or ""
@@ -251,41 +262,41 @@ def parse_completion(answer: Any, base: str) -> Completion:
         tokens = tuple(TokenProbability(str(one["token"]), math.exp(min(one["logprob"], 0.0))) for one in pieces)
         return Completion(str(text), choice.get("finish_reason") != "length", tokens)
     except (LookupError, TypeError, AttributeError) as error:
-        raise _error("LC675", "what /chat/completions answers is not OpenAI's API.", base) from error
+        raise _error("LC675", "the answer of /chat/completions is not that of OpenAI's API.", base) from error
 
 
-def encode_png(picture: np.ndarray) -> bytes:
-    """The picture as a file."""
-    done, data = cv2.imencode(".png", picture[..., ::-1], [cv2.IMWRITE_PNG_COMPRESSION, 1])
-    if not done:
-        raise ValueError("the picture cannot be written as PNG")
+def encode_png(image: np.ndarray) -> bytes:
+    """Encode an RGB image as PNG."""
+    is_encoded, data = cv2.imencode(".png", image[..., ::-1], [cv2.IMWRITE_PNG_COMPRESSION, 1])
+    if not is_encoded:
+        raise ValueError("the image cannot be encoded as PNG")
     return data.tobytes()
 
 
-def _asked_to_wait(answer: httpx2.Response) -> float:
-    told = answer.headers.get("retry-after", "")
-    return min(float(told), MAX_WAIT) if told.isdecimal() else 0.0
+def _retry_after(response: httpx2.Response) -> float:
+    seconds = response.headers.get("retry-after", "")
+    return min(float(seconds), MAX_WAIT) if seconds.isdecimal() else 0.0
 
 
-def _reason(answer: httpx2.Response) -> str:
-    """The status, and what the server says about it on one line."""
-    said = " ".join(answer.text.split())[:300]
+def _describe(response: httpx2.Response) -> str:
+    """Describe a response on one line: the status, and the beginning of its text."""
+    text = " ".join(response.text.split())[:300]
     try:
-        name = HTTPStatus(answer.status_code).phrase
+        name = HTTPStatus(response.status_code).phrase
     except ValueError:
         name = ""
-    return f"{answer.status_code} {name}: {said}".rstrip(": ")
+    return f"{response.status_code} {name}: {text}".rstrip(": ")
 
 
-def _known(names: list[str]) -> str:
+def _list_names(names: list[str]) -> str:
     return f"Available: {', '.join(sorted(names))}." if names else ""
 
 
 _ADVICE = {
-    "LC672": "Start it, or look at its log; then run the same command again: what is finished stays.",
-    "LC673": "Put the key into the environment variable LOGICLS_API_KEY.",
-    "LC675": "Give the address of a server that speaks OpenAI's API, as http://localhost:8000/v1.",
-    "LC676": "An address begins with http:// or https://.",
+    "LC672": "Start it, or check its log; then run the same command again: finished verdicts are kept.",
+    "LC673": "Set the environment variable LOGICLS_API_KEY to the key.",
+    "LC675": "Pass the URL of a server that implements OpenAI's API, such as http://localhost:8000/v1.",
+    "LC676": "A URL begins with http:// or https://.",
 }
 
 

@@ -1,6 +1,6 @@
-"""A reader whose model runs on a server: what it answers is judged like the answers of a bundle's own model.
+"""Reader whose model runs on a server. Its answers are evaluated like those of a bundle's own model.
 
-What a server is asked about: the rules of a bundle, or of a spec where nothing was trained; and in what manner.
+The server is asked about the rules of a bundle, or of a spec without a trained model.
 """
 
 from __future__ import annotations
@@ -20,17 +20,19 @@ import numpy as np
 from logicls.constraints.checker.decomposition import VERDICT
 from logicls.constraints.spec.loader import load_spec
 from logicls.errors import DataError, Problem
-from logicls.models.box_formats import BOX_FORMATS, BoxFormat, BoxFamily, Size
+from logicls.models.box_formats import BOX_FORMATS, BoxFamily, BoxFormat, Size
 from logicls.models.bundle import Bundle, load_bundle_without_model
 from logicls.models.hub.chat_template import PhotoPlacement, pad_photo, place_photo
 from logicls.models.hub.loading import box_format_for
 from logicls.predict.endpoint.client import ChatClient, Endpoint, RequestRejectedError
-from logicls.predict.endpoint.prompts import EndpointRequest, RequestBuilder, PromptMode, PromptOptions
-from logicls.predict.readers.nano import Prediction
+from logicls.predict.endpoint.prompts import EndpointRequest, PromptMode, PromptOptions, RequestBuilder
+from logicls.predict.input.loader import LoadedPhoto
+from logicls.predict.readers.protocol import Prediction, unpack_pixels
 from logicls.records import Answer, Box
 
 DEFAULT_MAX_ITEMS = 50
-"""Boxes or values of an answer where no training data tells."""
+"""Largest number of boxes or values of an answer, without training data that limits it."""
+MAX_CONCURRENT_REQUESTS = 16
 FAMILY_PATTERNS = {
     r"qwen[-_]?2[._]?5[-_]?vl": BoxFamily.qwen2_5_vl,
     r"qwen[-_]?2[-_]?vl": BoxFamily.qwen2_vl,
@@ -39,135 +41,137 @@ FAMILY_PATTERNS = {
     r"florence": BoxFamily.florence2,
     r"llava": BoxFamily.llava,
 }
-"""How models are called whose family writes boxes in a way of its own; all others are asked for thousandths."""
+"""Pattern of a model's name → its box format; other models are asked for thousandths."""
 
 
 @contextmanager
 def open_endpoint_reader(
     subject: Path, endpoint: Endpoint, options: PromptOptions, report: Callable[[str], None] = lambda _: None
 ) -> Iterator[EndpointReader]:
-    """A reader for a bundle's folder or a spec's file. `say` is told what the server cannot do.
+    """Open a reader for a bundle or a spec. The model of a bundle is not loaded: the server is trusted to run it.
 
-    The model of a bundle is not loaded: the server is trusted to have it.
+    Args:
+        subject: Folder of a bundle, or file of a spec.
+        endpoint: The server.
+        options: Form of the requests.
+        report: Called with a message about features that the server lacks.
 
     Raises:
-        LogiClsError: The bundle or spec cannot be used, or the server cannot be asked (LC672 to LC677).
+        LogiClsError: The bundle or spec is unusable, or the server is (LC672 to LC677).
     """
     bundle = load_bundle_without_model(subject) if subject.is_dir() else make_spec_bundle(subject)
-    manner = options.mode or (PromptMode.lines if bundle.hub is not None else PromptMode.json)
-    own = manner is PromptMode.lines and bundle.hub is not None
-    with ChatClient(endpoint, report) as chat:
-        asks = RequestBuilder(
-            bundle.spec, manner, _coordinates(bundle, chat.model, options.boxes, own=own), bundle.max_boxes
-        )
-        if not own:  # how often the bundle's own model is right says nothing of another one
+    mode = options.mode or (PromptMode.lines if bundle.hub is not None else PromptMode.json)
+    is_own_model = mode is PromptMode.lines and bundle.hub is not None
+    with ChatClient(endpoint, report) as client:
+        box_format = _choose_box_format(bundle, client.model, options.boxes, is_own_model=is_own_model)
+        requests = RequestBuilder(bundle.spec, mode, box_format, bundle.max_boxes)
+        if not is_own_model:  # the calibration of the bundle's own model does not apply to another one
             bundle = replace(bundle, processor=None, is_external=True)
-        yield EndpointReader(
-            replace(bundle, id=compute_reader_id(bundle, asks, chat.model)), strip_special_tokens(asks), chat
-        )
+        reader_id = compute_reader_id(bundle, requests, client.model)
+        yield EndpointReader(replace(bundle, id=reader_id), strip_special_tokens(requests), client)
 
 
-def strip_special_tokens(asks: RequestBuilder) -> RequestBuilder:
-    """With boxes as they are in the text of an answer, which servers give without special tokens.
+def strip_special_tokens(requests: RequestBuilder) -> RequestBuilder:
+    """Remove special tokens from the box format, because servers return text without them.
 
     Raises:
-        DataError: Nothing would be left of them (LC677).
+        DataError: Boxes consist of special tokens (LC677).
     """
-    form = re.sub(r"<\|\w+\|>", "", asks.box_format.template)
-    if asks.mode is PromptMode.json:
-        return asks
-    if "<loc" in form:
-        message = f'boxes of the family "{asks.box_format.name}" are special tokens, which servers leave out.'
-        raise DataError(Problem("LC677", message, advice="Use --ask json."))
-    return replace(asks, box_format=replace(asks.box_format, template=form))
+    template = re.sub(r"<\|\w+\|>", "", requests.box_format.template)
+    if requests.mode is PromptMode.json:
+        return requests
+    if "<loc" in template:
+        message = f'boxes of the family "{requests.box_format.name}" are special tokens, which servers remove.'
+        raise DataError(Problem("LC677", message, advice="Use --answer-format json."))
+    return replace(requests, box_format=replace(requests.box_format, template=template))
 
 
 def guess_box_family(model: str) -> BoxFamily:
-    """How a model of that name writes boxes."""
-    for spelling, family in FAMILY_PATTERNS.items():
-        if re.search(spelling, model.lower()):
+    """Guess the box format of a model from its name."""
+    for pattern, family in FAMILY_PATTERNS.items():
+        if re.search(pattern, model.lower()):
             return family
     return BoxFamily.qwen3_vl
 
 
-def _coordinates(bundle: Bundle, model: str, boxes: BoxFamily | None, *, own: bool) -> BoxFormat:
-    if boxes is None and own and bundle.hub is not None:
-        return box_format_for(bundle.hub.boxes, bundle.processor)
+def _choose_box_format(bundle: Bundle, model: str, boxes: BoxFamily | None, *, is_own_model: bool) -> BoxFormat:
+    if boxes is None and is_own_model and bundle.hub is not None:
+        return box_format_for(bundle.hub.boxes, bundle.hub_processor)
     return BOX_FORMATS[boxes or guess_box_family(model)]
 
 
 def make_spec_bundle(spec: Path) -> Bundle:
-    """A spec in a bundle's place: rules, and no model. Raises `SpecError`."""
+    """Make a bundle of a spec, without a model. Raises `SpecError`."""
     return Bundle(spec, "", load_spec(spec), None, None, DEFAULT_MAX_ITEMS)
-
-
-MAX_CONCURRENT_REQUESTS = 16
-"""Requests that are under way at a time."""
 
 
 @dataclass(slots=True)
 class EndpointReader:
-    """Answers the questions of a spec by asking a server."""
+    """Answers the questions of a spec by requests to a server. Implements `Reader`."""
 
     bundle: Bundle
-    """Of it the spec alone is used, and the processor where the model is the bundle's."""
+    """Supplies the spec, and the processor if the server runs the bundle's own model."""
     requests: RequestBuilder
     client: ChatClient
 
-    def predict_pixels(self, photos: Sequence[np.ndarray]) -> list[Prediction]:
-        """Read photos, uint8 RGB [height width 3] of any sizes, several requests at a time. Raises `DataError`."""
+    @property
+    def input_size(self) -> Size | None:
+        """None: photos are sent in their own size."""
+        return None
+
+    def predict_raw(self, photos: Sequence[LoadedPhoto]) -> list[Prediction]:
+        """Read photos, with several requests at a time; see `Reader.predict_raw`. Raises `DataError`."""
         with ThreadPoolExecutor(MAX_CONCURRENT_REQUESTS) as pool:
-            return list(pool.map(self._look, photos))
+            return list(pool.map(self._predict, unpack_pixels(photos)))
 
-    def _look(self, photo: np.ndarray) -> Prediction:
+    def _predict(self, photo: np.ndarray) -> Prediction:
         size = photo.shape[1], photo.shape[0]
-        shown = (
-            PhotoPlacement(size, 0, 0, size)
-            if self.bundle.processor is None
-            else place_photo(size, self.bundle.processor)
-        )
-        picture = self._sent(pad_photo(photo, shown))
-        answers = [answer for ask in self.requests.build(_size(picture)) for answer in self._asked(ask, picture)]
-        mapped = [shown.answer_to_photo(_resized(answer, _size(picture), shown)) for answer in answers]
-        stated = next(answer for answer in mapped if answer.query == VERDICT)
-        rest = tuple(answer for answer in mapped if answer.query != VERDICT)
-        return Prediction(rest, stated, self._chances(stated))
+        own_model = self.bundle.processor is not None
+        placement = place_photo(size, self.bundle.hub_processor) if own_model else PhotoPlacement(size, 0, 0, size)
+        image = self._resize(pad_photo(photo, placement))
+        answers = [answer for request in self.requests.build(_size(image)) for answer in self._ask(request, image)]
+        in_photo = [placement.answer_to_photo(_resize_answer(answer, _size(image), placement)) for answer in answers]
+        stated = next(answer for answer in in_photo if answer.query == VERDICT)
+        rest = tuple(answer for answer in in_photo if answer.query != VERDICT)
+        return Prediction(rest, stated, self._violation_probabilities(stated))
 
-    def _sent(self, picture: np.ndarray) -> np.ndarray:
-        """Where boxes are counted in pixels, the picture in the size in which the model sees it."""
-        resizing = self.requests.box_format.resize
-        if self.requests.mode is not PromptMode.json or resizing is None:
-            return picture
-        return cv2.resize(picture, resizing(_size(picture)), interpolation=cv2.INTER_AREA)
+    def _resize(self, image: np.ndarray) -> np.ndarray:
+        """Resize the image as the model's processor does, where boxes are pixels of the resized one."""
+        resize = self.requests.box_format.resize
+        if self.requests.mode is not PromptMode.json or resize is None:
+            return image
+        return cv2.resize(image, resize(_size(image)), interpolation=cv2.INTER_AREA)
 
-    def _asked(self, ask: EndpointRequest, picture: np.ndarray) -> tuple[Answer, ...]:
+    def _ask(self, request: EndpointRequest, image: np.ndarray) -> tuple[Answer, ...]:
         try:
-            told = self.client.complete(picture, ask.text, ask.max_tokens, ask.structure)
+            completion = self.client.complete(image, request.text, request.max_tokens, request.structure)
         except RequestRejectedError:
-            told = None
-        if told is None or not told.is_complete:
-            return tuple(Answer(query.id, readable=False, confidence=0.0) for query in ask.queries)
-        return self.requests.parse(ask, told.text, told.tokens, _size(picture))
+            completion = None
+        if completion is None or not completion.is_complete:
+            return tuple(Answer(query.id, readable=False, confidence=0.0) for query in request.queries)
+        return self.requests.parse(request, completion.text, completion.tokens, _size(image))
 
-    def _chances(self, stated: Answer) -> tuple[tuple[str, float], ...]:
-        """How sure the model is of a verdict that names a violation; what one without it lacks of being sure."""
-        sure = stated.confidence if stated.readable else 0.5
-        return tuple((name, sure if name in stated.values else 1.0 - sure) for name in self.bundle.spec.violations)
-
-
-def compute_reader_id(bundle: Bundle, asks: RequestBuilder, model: str) -> str:
-    """Twelve hex digits in the place of a bundle's: verdicts of another model, or asked otherwise, are others."""
-    told = [model, asks.mode, asks.box_format.name, asks.max_items, bundle.id]
-    return hashlib.sha256(json.dumps(told).encode()).hexdigest()[:12]
+    def _violation_probabilities(self, stated: Answer) -> tuple[tuple[str, float], ...]:
+        """Derive probabilities from the confidence of the stated verdict: for a violation that it does not name, 1 - p."""
+        p = stated.confidence if stated.readable else 0.5
+        return tuple((name, p if name in stated.values else 1.0 - p) for name in self.bundle.spec.violations)
 
 
-def _size(picture: np.ndarray) -> Size:
-    return picture.shape[1], picture.shape[0]
+def compute_reader_id(bundle: Bundle, requests: RequestBuilder, model: str) -> str:
+    """Compute twelve hex digits that identify bundle, model and form of the requests, in the place of a bundle's id."""
+    facts = [model, requests.mode, requests.box_format.name, requests.max_items, bundle.id]
+    return hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:12]
 
 
-def _resized(answer: Answer, sent: Size, shown: PhotoPlacement) -> Answer:
-    """An answer about the picture that was sent, as one about the picture that was shown."""
-    if sent == shown.canvas_size:
+def _size(image: np.ndarray) -> Size:
+    return image.shape[1], image.shape[0]
+
+
+def _resize_answer(answer: Answer, image_size: Size, placement: PhotoPlacement) -> Answer:
+    """Convert an answer's boxes from the image that was sent to the canvas before it was resized."""
+    if image_size == placement.canvas_size:
         return answer
-    here, there = (Box(0.0, 0.0, float(width), float(height)) for width, height in (sent, shown.canvas_size))
-    return replace(answer, boxes=tuple(box.map_between(here, there) for box in answer.boxes))
+    image, canvas = (
+        Box(0.0, 0.0, float(width), float(height)) for width, height in (image_size, placement.canvas_size)
+    )
+    return replace(answer, boxes=tuple(box.map_between(image, canvas) for box in answer.boxes))

@@ -1,1 +1,1 @@
-"""Photos on their way in: listed, waited for until they are complete, decoded."""
+"""Input of prediction: list photos, wait until they are complete, decode them."""

@@ -1,10 +1,11 @@
-"""The photos below a folder, one name at a time: sorted, each once, however folders are linked to one another.
+"""Listing of photos in a folder: all at once, or as they arrive.
 
-Photos that come into a folder while one looks: each is handed out once, when whoever writes it is done.
+`list_photos` yields the photos below a folder one name at a time, sorted, each once, however folders are linked.
 
-Nothing says of a file that it is complete. One whose size and time of change stay the same for `SETTLED` seconds is
-taken to be; where it cannot be read then, that may have been a pause of its writer, and it is given `PATIENCE` seconds.
-A file that is renamed into the folder is complete at once, and waits no longer than others.
+`ArrivalTracker` finds new photos of a watched folder once they are complete. Nothing marks a file as complete: a file
+whose size and modification time have not changed for `SETTLE_SECONDS` is taken to be. If it cannot be read then, its
+writer may have paused, and it is tried again after `RETRY_SECONDS`. A file that is renamed into the folder is complete
+at once, and waits like all others.
 """
 
 from __future__ import annotations
@@ -26,44 +27,43 @@ PHOTO_SUFFIXES = frozenset(
         ".heic", ".heif", ".avif", ".jp2",
     }
 )  # fmt: skip
-"""How photos' names end. Some of them cannot be read: they are listed all the same, so that nobody takes them for
-inspected."""
+"""Suffixes of photos. Formats that cannot be read are listed too, so that such photos are reported and not skipped."""
 
 
 def list_photos(root: Path, *, patterns: Sequence[str] = (), exclude: Path | None = None) -> Iterator[str]:
-    """The paths of the photos below `root`, relative to it, with "/", by suffix, in the order of their parts.
+    """List the photos below `root` by suffix: paths relative to it, with "/", in the order of their parts.
 
-    Hidden files and folders are left out, and so is the folder `without`. Links to photos are photos. A linked folder
-    outside of `root` is entered once; one inside is found by its own name. No photo is opened, and no more names are
-    in memory than those of the folders on the way to the present one.
+    Hidden files and folders are skipped. Links to photos are photos. A linked folder outside of `root` is entered once;
+    one inside is found by its own name. No photo is opened, and only the names in the folders on the current path are
+    in memory.
 
     Args:
         root: The folder.
-        only: Globs that a path must match one of: `*`, `?` and `[...]` within a name, `**` for any folders. All if
-            empty.
-        without: What the run itself writes.
+        patterns: Globs of which a path must match one: `*`, `?` and `[...]` within a name, `**` for any folders. Empty
+            for all photos.
+        exclude: A folder to skip, such as the output of the run.
 
     Raises:
-        DataError: There is no such folder (LC311).
+        DataError: There is no such folder (LC311), or a folder cannot be listed (LC604).
     """
     if not root.is_dir():
         raise DataError(Problem("LC311", f'"{root.name}" is not a folder.', relative_path(root)))
-    return _FolderWalk(root, patterns, exclude).below("")
+    return _FolderWalk(root, patterns, exclude).walk("")
 
 
 def no_photos_error(root: Path, patterns: Sequence[str] = ()) -> DataError:
-    """What is wrong where none were listed (LC312, LC603)."""
+    """Make the error for a folder without photos (LC312), or without matching ones (LC603)."""
     if patterns:
-        asked = ", ".join(f'"{glob}"' for glob in patterns)
-        advice = "Write globs relative to the folder, with **/ for any folders: --only '**/*.png'."
-        message = f'no photo in "{root.name}" matches {asked}.'
+        quoted = ", ".join(f'"{pattern}"' for pattern in patterns)
+        advice = "Write patterns relative to the folder, with **/ for any folders: --only '**/*.png'."
+        message = f'no photo in "{root.name}" matches {quoted}.'
         return DataError(Problem("LC603", message, relative_path(root), advice=advice))
-    advice = f"Known suffixes: {' '.join(sorted(PHOTO_SUFFIXES))}."
+    advice = f"Supported suffixes: {' '.join(sorted(PHOTO_SUFFIXES))}."
     return DataError(Problem("LC312", f'there is no photo in "{root.name}".', relative_path(root), advice=advice))
 
 
 class NameSpool:
-    """Names on disk, to be counted before they are gone through: a million of them take no memory."""
+    """Names in a temporary file, counted before they are used, so that a million of them take no memory."""
 
     def __init__(self, file: IO[str], names: Iterable[str]) -> None:
         self._file = file
@@ -73,7 +73,7 @@ class NameSpool:
             self.count += 1
 
     def __iter__(self) -> Iterator[str]:
-        """The names, in the order given; one pass at a time."""
+        """Yield the names in order. Only one iteration at a time is possible."""
         self._file.seek(0)
         rest = ""
         while block := self._file.read(1 << 16):
@@ -83,109 +83,112 @@ class NameSpool:
 
 @contextmanager
 def spool_names(names: Iterable[str]) -> Iterator[NameSpool]:
-    """The names in a file that has none itself, and is gone with the block."""
+    """Write the names to an anonymous temporary file, which is deleted after the block."""
     with tempfile.TemporaryFile("w+", encoding="utf-8", errors="surrogateescape", newline="") as file:
         yield NameSpool(file, names)
 
 
 class _FolderWalk:
-    def __init__(self, root: Path, only: Sequence[str], without: Path | None) -> None:
-        self.root, self.real = str(root), _real(root)
-        self.only = [tuple(glob.strip("/").split("/")) for glob in only]
-        self.entered = {self.real} | ({_real(without)} if without is not None else set())
+    """Recursive listing of the photos below a root."""
 
-    def below(self, folder: str) -> Iterator[str]:
-        """The photos below a folder, given by its path relative to the root, with "/" at its end."""
+    def __init__(self, root: Path, patterns: Sequence[str], exclude: Path | None) -> None:
+        self.root, self.real = str(root), _real_path(root)
+        self.patterns = [tuple(pattern.strip("/").split("/")) for pattern in patterns]
+        self.entered = {self.real} | ({_real_path(exclude)} if exclude is not None else set())
+
+    def walk(self, folder: str) -> Iterator[str]:
+        """Yield the photos below a folder, given by its path relative to the root with a final "/"."""
         try:
             with os.scandir(os.path.join(self.root, folder)) as entries:
                 found = sorted((e.name, _is_folder(e), e.is_symlink()) for e in entries if not e.name.startswith("."))
         except OSError as error:
-            where = Path(self.root, folder)
-            raise DataError(Problem("LC604", f"cannot be listed: {error.strerror}.", relative_path(where))) from error
+            path = relative_path(Path(self.root, folder))
+            raise DataError(Problem("LC604", f"cannot be listed: {error.strerror}.", path)) from error
         for name, is_folder, is_link in found:
             path = f"{folder}{name}"
             if is_folder:
-                if self._leads_on(path, is_link=is_link):
-                    yield from self.below(f"{path}/")
-            elif os.path.splitext(name)[1].lower() in PHOTO_SUFFIXES and self._wanted(path):
+                if self._should_enter(path, is_link=is_link):
+                    yield from self.walk(f"{path}/")
+            elif os.path.splitext(name)[1].lower() in PHOTO_SUFFIXES and self._is_selected(path):
                 yield path
 
-    def _wanted(self, path: str) -> bool:
-        return not self.only or any(_matches(path.split("/"), glob) for glob in self.only)
+    def _is_selected(self, path: str) -> bool:
+        return not self.patterns or any(_matches(path.split("/"), pattern) for pattern in self.patterns)
 
-    def _leads_on(self, path: str, *, is_link: bool) -> bool:
-        """True where a folder is to be entered."""
-        if self.only and not any(_may_lead_to(path.split("/"), glob) for glob in self.only):
+    def _should_enter(self, path: str, *, is_link: bool) -> bool:
+        """Tell whether to enter a folder, and remember it as entered."""
+        if self.patterns and not any(_may_contain_match(path.split("/"), pattern) for pattern in self.patterns):
             return False
-        real = _real(os.path.join(self.root, path))
-        if is_link and (self._has_own_name(real) or f"{self.real}/".startswith(f"{real.rstrip('/')}/")):
+        real = _real_path(os.path.join(self.root, path))
+        if is_link and (self._is_reachable(real) or f"{self.real}/".startswith(f"{real.rstrip('/')}/")):
             return False
-        known = real in self.entered
+        was_entered = real in self.entered
         self.entered.add(real)
-        return not known
+        return not was_entered
 
-    def _has_own_name(self, real: str) -> bool:
-        """True for a folder below the root that is reached without links; a hidden one is not."""
+    def _is_reachable(self, real: str) -> bool:
+        """Tell whether a folder below the root is reached without links; a hidden one is not."""
         inside = real.removeprefix(f"{self.real}/")
         return inside != real and not any(part.startswith(".") for part in inside.split("/"))
 
 
-def _real(path: str | Path) -> str:
-    """Where it leads, with "/"."""
+def _real_path(path: str | Path) -> str:
+    """Resolve links, and write the path with "/"."""
     return os.path.realpath(path).replace(os.sep, "/")
 
 
 def _is_folder(entry: os.DirEntry[str]) -> bool:
-    """False for a link that leads nowhere, or to itself."""
+    """Tell whether an entry is a folder or a link to one; False for a broken or circular link."""
     try:
         return entry.is_dir()
     except OSError:
         return False
 
 
-def _matches(parts: Sequence[str], glob: Sequence[str]) -> bool:
-    if not glob:
+def _matches(parts: Sequence[str], pattern: Sequence[str]) -> bool:
+    if not pattern:
         return not parts
-    if glob[0] == "**":
-        return any(_matches(parts[k:], glob[1:]) for k in range(len(parts) + 1))
-    return bool(parts) and fnmatchcase(parts[0], glob[0]) and _matches(parts[1:], glob[1:])
+    if pattern[0] == "**":
+        return any(_matches(parts[k:], pattern[1:]) for k in range(len(parts) + 1))
+    return bool(parts) and fnmatchcase(parts[0], pattern[0]) and _matches(parts[1:], pattern[1:])
 
 
-def _may_lead_to(folder: Sequence[str], glob: Sequence[str]) -> bool:
-    """True where something below the folder can match."""
-    for part, wanted in zip(folder, glob, strict=False):
-        if wanted == "**":
+def _may_contain_match(folder: Sequence[str], pattern: Sequence[str]) -> bool:
+    """Tell whether a path below the folder can match."""
+    for part, glob in zip(folder, pattern, strict=False):
+        if glob == "**":
             return True
-        if not fnmatchcase(part, wanted):
+        if not fnmatchcase(part, glob):
             return False
-    return len(folder) < len(glob)
+    return len(folder) < len(pattern)
 
 
 def escape_name(name: str) -> str:
-    """The name as records have it: bytes of it that are no UTF-8 are escaped, every other name is left as it is."""
+    """Escape the bytes of a file name that are not UTF-8, as records contain it."""
     return name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
 
 
 SETTLE_SECONDS = 1.0
-"""Seconds that a photo must not change before it is looked at."""
+"""Seconds without a change after which a photo is taken to be complete."""
 RETRY_SECONDS = 20.0
-"""Seconds that a photo which cannot be read must not change before it is called broken."""
+"""Seconds without a change after which an unreadable photo is tried a last time."""
 MAX_PENDING = 4096
-"""Photos that are waited for at a time; more are met in the next round."""
+"""Pending photos that are tracked at a time; others are found in a later round."""
 FileStamp = tuple[int, int]
 
 
 @dataclass(slots=True)
 class _PendingFile:
     stamp: FileStamp
-    """Size in bytes, time of change in nanoseconds."""
+    """Size in bytes, modification time in nanoseconds."""
     since: float
-    """When it was first seen like that."""
+    """Time at which it was first found with this stamp."""
     wait: float
+    """Seconds without a change that it needs."""
 
 
 class ArrivalTracker:
-    """Which photos of a folder are new and complete."""
+    """Tracks which photos of a folder are new and complete."""
 
     def __init__(
         self,
@@ -194,51 +197,53 @@ class ArrivalTracker:
         settle_seconds: float = SETTLE_SECONDS,
         retry_seconds: float = RETRY_SECONDS,
     ) -> None:
-        """`known` are photos that are no news, by their `printable` names; those that are finished join them."""
-        self._photos, self._known = photos, processed
-        self._settled, self._patience = settle_seconds, retry_seconds
-        self._waiting: dict[str, _PendingFile] = {}
+        """Start tracking. `processed`: escaped names of photos that are not new; processed ones are added to it."""
+        self._photos, self._processed = photos, processed
+        self._settle_seconds, self._retry_seconds = settle_seconds, retry_seconds
+        self._pending: dict[str, _PendingFile] = {}
 
     @property
     def pending_count(self) -> int:
-        """Photos that were seen and are not handed out yet."""
-        return len(self._waiting)
+        """Number of photos that were found and are not processed yet."""
+        return len(self._pending)
 
     def find_complete(self, names: Iterable[str], now: float) -> list[str]:
-        """Of the photos that are there, the new ones that are complete, in their order; `now` in seconds.
+        """Select the new photos that are complete, in order. `now`: time in seconds.
 
-        Each is handed out again by every call until it is `finished`.
+        A photo is returned by every call until `mark_processed`.
         """
-        before, self._waiting = self._waiting, {}
-        due = []
+        before, self._pending = self._pending, {}
+        complete = []
         for name in names:
-            stamp = _stamp(self._photos / name) if escape_name(name) not in self._known else None
+            stamp = _read_stamp(self._photos / name) if escape_name(name) not in self._processed else None
             if stamp is None:
                 continue
-            seen = before.get(name)
-            self._waiting[name] = seen if seen and seen.stamp == stamp else _PendingFile(stamp, now, self._settled)
-            if now - self._waiting[name].since >= self._waiting[name].wait:
-                due.append(name)
-            if len(self._waiting) == MAX_PENDING:
+            file = before.get(name)
+            is_unchanged = file is not None and file.stamp == stamp
+            file = file if file is not None and is_unchanged else _PendingFile(stamp, now, self._settle_seconds)
+            self._pending[name] = file
+            if now - file.since >= file.wait:
+                complete.append(name)
+            if len(self._pending) == MAX_PENDING:
                 break
-        return due
+        return complete
 
     def mark_processed(self, name: str) -> None:
-        """It is no news any more."""
-        self._known.add(escape_name(name))
-        self._waiting.pop(name, None)
+        """Do not return this photo again."""
+        self._processed.add(escape_name(name))
+        self._pending.pop(name, None)
 
     def is_final_failure(self, name: str) -> bool:
-        """Of one that could not be read, whether that is final; if not, it is handed out again after `PATIENCE`."""
-        seen = self._waiting[name]
-        final, seen.wait = seen.wait == self._patience, self._patience
-        return final
+        """Tell whether an unreadable photo has been tried twice; if not, it is returned again after the retry time."""
+        file = self._pending[name]
+        is_final, file.wait = file.wait == self._retry_seconds, self._retry_seconds
+        return is_final
 
 
-def _stamp(path: Path) -> FileStamp | None:
-    """None for a photo that is gone again, as a name that was only for the time of writing is."""
+def _read_stamp(path: Path) -> FileStamp | None:
+    """Read size and modification time; None for a file that is gone, such as a temporary name during writing."""
     try:
-        found = os.stat(path)
+        status = os.stat(path)
     except OSError:
         return None
-    return found.st_size, found.st_mtime_ns
+    return status.st_size, status.st_mtime_ns

@@ -1,7 +1,7 @@
-"""Photos on their way to the model: decoded by other processes or threads, a few ahead, in order. Needs no torch.
+"""Decoding of photos ahead of the model, in order, by other processes or by threads. Needs no torch.
 
-What comes over from a process is as small as the model takes it: the photo is brought to the input's size there, by the
-same function as everywhere (`logicls.data.image_io`), so that its pixels are the same whoever did it.
+A process letterboxes photos to the model's input before it sends them, with the function that is used everywhere
+(`logicls.data.image_io`), so that the pixels do not depend on where a photo was decoded.
 """
 
 from __future__ import annotations
@@ -24,48 +24,58 @@ import cv2
 import numpy as np
 from jaxtyping import UInt8
 
-from logicls.data.image_io import MAX_PIXELS, StorageIssue, letterbox, load_photo, file_sha256
+from logicls.data.image_io import MAX_PIXELS, StorageIssue, file_sha256, letterbox, load_photo
 from logicls.errors import DataError, PhotoError, Problem
 from logicls.io.processes import block_sigint, exit_with_parent
+from logicls.predict.faults import to_inference_error
 
 DECODE_THREADS = 2
-"""Threads that decode photos in this process where no other process does."""
+"""Threads that decode photos in this process where there are no other processes."""
 CHUNK_SIZE = 4
-"""Photos that are sent for at a time."""
+"""Photos per task of a worker."""
 PREFETCH_CHUNKS = 4
-"""Chunks a process or thread that are asked for before they are taken: memory stays flat however slow the model is."""
+"""Tasks per worker that are submitted ahead: the limit keeps memory constant however slow the model is."""
 MAX_CONSECUTIVE_CRASHES = 3
-"""Photos in a row that end the process which decodes them, after which photos are not what is wrong."""
+"""Photos in a row whose process dies before the run is stopped: then photos are not the cause."""
 Size = tuple[int, int]
 LoadFunction = Callable[[str], "LoadedPhoto"]
-"""Reads the photo of a name. Travels to processes: a function of a module, or a `partial` of one."""
+"""Loads the photo of a name. Must be picklable: a function of a module, or a `partial` of one."""
 
 
 @dataclass(frozen=True, slots=True)
 class LoadedPhoto:
-    """A photo in memory, or why it is not."""
+    """A decoded photo, or the reason why it could not be decoded."""
 
     name: str
     pixels: UInt8[np.ndarray, "height width 3"] | None
-    """RGB, in the input's size where there is one."""
+    """RGB, letterboxed to the model's input where the loader was given its size."""
     size: Size = (0, 0)
-    """(width, height) of the photo itself."""
+    """(width, height) of the photo file."""
     storage_issues: tuple[StorageIssue, ...] = ()
-    """What is unusual about how it is stored."""
+    """Unusual properties of the file."""
     sha256: str = ""
     error: str = ""
+    """Reason why there are no pixels."""
     seconds: float = 0.0
-    """Time that it took."""
+    """Time to decode the photo."""
 
 
 def decode_photo(
     photos: Path, size: Size | None, name: str, data: bytes | None = None, max_pixels: int = MAX_PIXELS
 ) -> LoadedPhoto:
-    """The photo `name` below the folder, in that size (height, width), or in its own; never an error.
+    """Decode the photo `name` below the folder; one that cannot be decoded is returned with an error.
 
-    `data` are the bytes of its file where they are in memory.
+    Args:
+        photos: The folder.
+        size: (height, width) to letterbox it to; None for its own size.
+        name: Path relative to the folder.
+        data: Content of the file, if it is in memory.
+        max_pixels: Limit of its number of pixels.
+
+    Raises:
+        InferenceError: Memory is exhausted (LC609).
     """
-    began, path = time.perf_counter(), photos / name
+    start, path = time.perf_counter(), photos / name
     try:
         photo = load_photo(path, max_pixels=max_pixels, data=data)
         pixels = letterbox(size, photo.pixels) if size is not None else photo.pixels
@@ -74,92 +84,93 @@ def decode_photo(
     except PhotoError as error:
         loaded = LoadedPhoto(name, None, error="; ".join(problem.message for problem in error.problems))
         with suppress(PhotoError, OSError):
-            loaded = replace(loaded, sha256=_sha256(path, data))
-    except (OSError, ValueError, MemoryError, cv2.error) as error:
+            loaded = replace(loaded, sha256=_hash(path, data))
+    except MemoryError as error:
+        raise to_inference_error(error) from error
+    except (OSError, ValueError, cv2.error) as error:
         loaded = LoadedPhoto(name, None, error=f"cannot be read: {str(error) or type(error).__name__}")
-    return replace(loaded, seconds=time.perf_counter() - began)
+    return replace(loaded, seconds=time.perf_counter() - start)
 
 
-def _sha256(path: Path, data: bytes | None) -> str:
+def _hash(path: Path, data: bytes | None) -> str:
     if data is not None:
         return hashlib.sha256(data).hexdigest()
     return file_sha256(path) if path.is_file() else ""
 
 
 class PhotoLoader:
-    """Loads photos ahead of whoever takes them. Use it in a `with` block, which no process outlives.
+    """Decodes photos ahead of their use. A context manager: its processes end with the block.
 
-    A photo that ends the process which decodes it (a decoder's crash, memory) is a trouble of that photo; another
-    process loads the rest.
+    If the process that decodes a photo dies (a crash of the decoder, too little memory), that photo is returned with an
+    error, and another process decodes the rest.
     """
 
     def __init__(self, load: LoadFunction, workers: int, chunk: int = CHUNK_SIZE) -> None:
-        """So many `workers` are processes; without any, threads of this process do it."""
+        """Start the pool. `workers`: number of processes, 0 for threads; `chunk`: photos per task."""
         self._load, self._workers, self._chunk = load, workers, chunk
-        self._pool = self._begun()
-        self._answered, self._ended = False, 0
+        self._pool = self._start_pool()
+        self._has_result, self._crashes = False, 0
 
     def stream(self, names: Iterable[str]) -> Iterator[LoadedPhoto]:
-        """The photos in the order of their names, as many asked for ahead as `AHEAD` says.
+        """Yield the photos in the order of their names, with `PREFETCH_CHUNKS` tasks per worker submitted ahead.
 
         Raises:
-            DataError: Processes that decode photos die whatever they are given (LC607).
+            DataError: The processes that decode photos die, whatever the photo (LC607).
         """
         rest = iter(names)
-        waiting: deque[tuple[list[str], Future[list[LoadedPhoto]]]] = deque()
+        submitted: deque[tuple[list[str], Future[list[LoadedPhoto]]]] = deque()
         while True:
-            while len(waiting) < (self._workers or DECODE_THREADS) * PREFETCH_CHUNKS and (
-                chunk := list(islice(rest, self._chunk))
-            ):
-                waiting.append((chunk, self._send(chunk)))
-            if not waiting:
+            limit = (self._workers or DECODE_THREADS) * PREFETCH_CHUNKS
+            while len(submitted) < limit and (chunk := list(islice(rest, self._chunk))):
+                submitted.append((chunk, self._submit(chunk)))
+            if not submitted:
                 return
-            chunk, coming = waiting.popleft()
+            chunk, future = submitted.popleft()
             try:
-                yield from self._answers(coming)
+                yield from self._result(future)
             except BrokenProcessPool:
-                self._renew()
-                yield from [self._by_itself(name) for name in chunk]
-                waiting = deque((c, self._send(c) if _is_lost(f) else f) for c, f in waiting)
+                self._restart_pool()
+                yield from [self._load_alone(name) for name in chunk]
+                submitted = deque((c, self._submit(c) if _is_lost(f) else f) for c, f in submitted)
 
-    def _answers(self, coming: Future[list[LoadedPhoto]]) -> list[LoadedPhoto]:
-        found = coming.result()
-        self._answered, self._ended = True, 0
-        return found
+    def _result(self, future: Future[list[LoadedPhoto]]) -> list[LoadedPhoto]:
+        photos = future.result()
+        self._has_result, self._crashes = True, 0
+        return photos
 
-    def _by_itself(self, name: str) -> LoadedPhoto:
-        """A photo that may be the one that ended a process."""
+    def _load_alone(self, name: str) -> LoadedPhoto:
+        """Load one photo of a task during which a process died."""
         try:
-            return self._answers(self._send([name]))[0]
+            return self._result(self._submit([name]))[0]
         except BrokenProcessPool as error:
-            self._renew()
-            self._ended += 1
-            if not self._answered or self._ended == MAX_CONSECUTIVE_CRASHES:
-                message = "processes that decode photos die, whatever they are given."
-                advice = "Use --workers 0, or fewer of them if memory is short; what is finished stays."
+            self._restart_pool()
+            self._crashes += 1
+            if not self._has_result or self._crashes == MAX_CONSECUTIVE_CRASHES:
+                message = "the processes that decode photos die, whatever the photo."
+                advice = "Use --workers 0, or fewer workers if memory is short; finished verdicts are kept."
                 raise DataError(Problem("LC607", message, advice=advice)) from error
             return LoadedPhoto(
                 name, None, error="the process that decoded it died: a damaged file, or too little memory"
             )
 
-    def _send(self, names: list[str]) -> Future[list[LoadedPhoto]]:
+    def _submit(self, names: list[str]) -> Future[list[LoadedPhoto]]:
         with block_sigint():
             try:
-                return self._pool.submit(_work, self._load, names)
+                return self._pool.submit(_load_chunk, self._load, names)
             except BrokenProcessPool as error:
                 lost: Future[list[LoadedPhoto]] = Future()
                 lost.set_exception(error)
                 return lost
 
-    def _begun(self) -> Executor:
+    def _start_pool(self) -> Executor:
         if not self._workers:
             return ThreadPoolExecutor(DECODE_THREADS)
-        return ProcessPoolExecutor(self._workers, multiprocessing.get_context("spawn"), _begin)
+        return ProcessPoolExecutor(self._workers, multiprocessing.get_context("spawn"), _initialize_worker)
 
-    def _renew(self) -> None:
-        """Another pool; what the old one was sent for is there then, or lost."""
+    def _restart_pool(self) -> None:
+        """Replace the pool; tasks of the old one are finished or lost afterwards."""
         self._pool.shutdown(cancel_futures=True)
-        self._pool = self._begun()
+        self._pool = self._start_pool()
 
     def __enter__(self) -> PhotoLoader:
         return self
@@ -171,7 +182,10 @@ class PhotoLoader:
 
 
 def make_loader(photos: Path, size: Size | None, workers: int) -> PhotoLoader:
-    """What loads the photos of a folder, in that size (height, width), or in their own, of which few fit in memory."""
+    """Make a loader of the photos in a folder, letterboxed to (height, width), or in their own size for None.
+
+    Photos in their own size may be large: they are sent one at a time.
+    """
     return PhotoLoader(partial(decode_photo, photos.resolve(), size), workers, CHUNK_SIZE if size is not None else 1)
 
 
@@ -179,10 +193,10 @@ def _is_lost(future: Future[list[LoadedPhoto]]) -> bool:
     return future.cancelled() or (future.done() and future.exception() is not None)
 
 
-def _begin() -> None:
-    cv2.setNumThreads(1)  # processes share the cores among themselves
+def _initialize_worker() -> None:
+    cv2.setNumThreads(1)  # the processes share the cores
     exit_with_parent()
 
 
-def _work(load: LoadFunction, names: list[str]) -> list[LoadedPhoto]:
+def _load_chunk(load: LoadFunction, names: list[str]) -> list[LoadedPhoto]:
     return [load(name) for name in names]

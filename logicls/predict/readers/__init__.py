@@ -1,1 +1,1 @@
-"""What a bundle's own model reads from photos: nano by pointing and words, hub models by text within grammars."""
+"""Readers: how the model of a bundle answers the questions about photos, nano by detection, hub models by text."""

@@ -1,6 +1,6 @@
-"""One pass for hub models: a photo is read once, all its questions are answered side by side as text.
+"""Reader of hub models: a photo is encoded once, and all its questions are answered in parallel as text.
 
-What comes out is what nano's pass gives (`logicls.predict.readers.nano`), so that everything after it is the same.
+Predictions have the form of nano's (`logicls.predict.readers.nano`), so that all later steps are the same.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import groupby
+from typing import Any
 
 import numpy as np
 import torch
@@ -20,20 +21,21 @@ from logicls.models.hub.answer_codec import HubAnswerCodec
 from logicls.models.hub.chat_template import PhotoPlacement, pad_photo, place_photo, read_chat_format
 from logicls.models.hub.loading import box_format_for
 from logicls.models.hub.shared_prefix import SharedPrefix
+from logicls.predict.input.loader import LoadedPhoto, Size
 from logicls.predict.plugin_protocols import Retriever
-from logicls.predict.readers.constrained_decoding import DecodedToken, EncodedPrefix, ConstrainedDecoder
-from logicls.predict.readers.nano import Prediction
-from logicls.predict.readers.retrieval_prompt import RetrievedContext, RetrievalPrompter, retrieve_contexts
+from logicls.predict.readers.constrained_decoding import ConstrainedDecoder, DecodedToken, EncodedPrefix
+from logicls.predict.readers.protocol import Prediction, rejected_photo, unpack_pixels
+from logicls.predict.readers.retrieval_prompt import RetrievalPrompter, RetrievedContext, retrieve_contexts
 from logicls.prompts.templates import canonical_question
 from logicls.records import Answer, Subquery
 
 MAX_ROWS = 64
-"""Questions that are answered at once, of as many photos as that makes: each of them holds a photo in memory."""
+"""Questions that are answered at once, over as many photos: each row holds a photo's key-value cache in memory."""
 
 
 @dataclass(frozen=True, slots=True)
 class _CompiledQuery:
-    """One question, ready to be asked of any photo."""
+    """A question with its tokens and its grammar, the same for every photo."""
 
     query: Subquery
     prompt: tuple[int, ...]
@@ -41,152 +43,172 @@ class _CompiledQuery:
 
 
 class HubReader:
-    """Answers the questions of a bundle's spec."""
+    """Answers the questions of a spec with a hub model. Implements `Reader`."""
 
     def __init__(self, bundle: Bundle, retriever: Retriever | None = None) -> None:
-        """What the `retriever` knows of a photo stands in its prompt."""
+        """Compile prompts and grammars. A `retriever` adds context about each photo's product to its prompt."""
         if bundle.hub is None:
             raise TypeError("the bundle holds no hub model")
-        self.bundle, processor = bundle, bundle.processor
+        self.bundle, self.model, self.processor = bundle, bundle.hub_model, bundle.hub_processor
         self.codec = HubAnswerCodec(
-            box_format_for(bundle.hub.boxes, processor),
-            read_chat_format(processor, bundle.hub.base),
-            processor.tokenizer,
+            box_format_for(bundle.hub.boxes, self.processor),
+            read_chat_format(self.processor, bundle.hub.base),
+            self.processor.tokenizer,
         )
-        vocabulary = bundle.model.config.get_text_config(decoder=True).vocab_size
-        self.decoder = ConstrainedDecoder(
-            processor.tokenizer, vocabulary=vocabulary, end=self.codec.chat_format.end_token
-        )
-        text = bundle.model.config.get_text_config(decoder=True)
-        self._prompter = RetrievalPrompter(processor, bundle.hub.base, text.max_position_embeddings)
+        config: Any = self.model.config
+        text = config.get_text_config(decoder=True)
+        end = self.codec.chat_format.end_token
+        self.decoder = ConstrainedDecoder(self.processor.tokenizer, vocabulary=text.vocab_size, end=end)
+        self._prompter = RetrievalPrompter(self.processor, bundle.hub.base, text.max_position_embeddings)
         self._retriever = retriever
 
+    @property
+    def input_size(self) -> Size | None:
+        """None: the processor resizes photos itself."""
+        return None
+
     @torch.inference_mode()
-    def predict_pixels(self, photos: Sequence[np.ndarray]) -> list[Prediction]:
-        """Read photos, uint8 RGB [height width 3] of any sizes; those of one size that follow one another at once."""
-        at_once = max(MAX_ROWS // len(self.compiled_queries), 1)
-        known = retrieve_contexts(self._retriever, photos) if self._retriever else [RetrievedContext()] * len(photos)
-        looks: list[Prediction] = []
-        for (_, what), pairs in groupby(zip(photos, known, strict=True), key=lambda pair: (pair[0].shape, pair[1])):
-            some = [photo for photo, _ in pairs]
-            for k in range(0, len(some), at_once):
-                looks += self._look(some[k : k + at_once], what)
-        return looks
+    def predict_raw(self, photos: Sequence[LoadedPhoto]) -> list[Prediction]:
+        """Read photos; consecutive ones of one size in one batch. See `Reader.predict_raw`."""
+        arrays = unpack_pixels(photos)
+        batch = max(MAX_ROWS // len(self.compiled_queries), 1)
+        contexts = retrieve_contexts(self._retriever, arrays) if self._retriever else [RetrievedContext()] * len(arrays)
+        pairs = zip(arrays, contexts, strict=True)
+        predictions: list[Prediction] = []
+        for (_, context), group in groupby(pairs, key=lambda pair: (pair[0].shape, pair[1])):
+            alike = [photo for photo, _ in group]
+            for k in range(0, len(alike), batch):
+                predictions += self._predict_batch(alike[k : k + batch], context)
+        return predictions
 
     @cached_property
     def compiled_queries(self) -> tuple[_CompiledQuery, ...]:
-        """Every question of the spec; one more box or value than was ever seen shows an answer that would not end."""
-        spec, codec, most = self.bundle.spec, self.codec, self.bundle.max_boxes + 1
+        """All questions. Their grammars allow one box or value more than the training data: an answer without end."""
+        spec, codec, max_items = self.bundle.spec, self.codec, self.bundle.max_boxes + 1
         return tuple(
             _CompiledQuery(
                 query,
                 tuple(codec.tokenize(codec.chat_format.format_question(canonical_question(query, spec)))),
-                self.decoder.make_matcher(codec.make_grammar(query, most)),
+                self.decoder.make_matcher(codec.make_grammar(query, max_items)),
             )
             for query in decompose(spec)
         )
 
     def encode_photos(
-        self, photos: Sequence[np.ndarray], context: RetrievedContext = RetrievedContext()
-    ) -> tuple[EncodedPrefix, PhotoPlacement]:  # noqa: B008  frozen
-        """Photos of one size, of which the same is known, read by the model up to where their questions begin."""
-        shown = place_photo((photos[0].shape[1], photos[0].shape[0]), self.bundle.processor)
-        pictures = [pad_photo(photo, shown) for photo in photos]
-        return SharedPrefix(self.bundle.model, self._prompter.make_inputs(pictures, context)), shown
+        self, photos: Sequence[np.ndarray], context: RetrievedContext = RetrievedContext()  # noqa: B008  frozen
+    ) -> tuple[EncodedPrefix, PhotoPlacement]:  # fmt: skip
+        """Encode photos of one size with the same context, up to their questions. Raises `PhotoError`."""
+        placement = place_photo((photos[0].shape[1], photos[0].shape[0]), self.processor)
+        images = [pad_photo(photo, placement) for photo in photos]
+        try:
+            inputs = self._prompter.make_inputs(images, context)
+        except (ValueError, ArithmeticError) as error:
+            raise rejected_photo(error) from error
+        return SharedPrefix(self.model, inputs), placement
 
     def answer_queries(self, prefix: EncodedPrefix) -> list[list[list[DecodedToken]]]:
-        """The answer to each question about each photo."""
-        asked = self.compiled_queries * len(prefix.feature)
-        said = self.decoder.decode(prefix, [one.prompt for one in asked], [one.matcher for one in asked])
-        return [said[k : k + len(self.compiled_queries)] for k in range(0, len(said), len(self.compiled_queries))]
+        """Decode the answer to each question about each photo."""
+        queries = self.compiled_queries * len(prefix.feature)
+        decoded = self.decoder.decode(prefix, [one.prompt for one in queries], [one.matcher for one in queries])
+        per_photo = len(self.compiled_queries)
+        return [decoded[k : k + per_photo] for k in range(0, len(decoded), per_photo)]
 
-    def _look(self, photos: Sequence[np.ndarray], known: RetrievedContext) -> list[Prediction]:
-        prefix, shown = self.encode_photos(photos, known)
-        said = self.answer_queries(prefix)
-        verdict = next(k for k, asked in enumerate(self.compiled_queries) if asked.query.id == VERDICT)
-        chances = self._chances(prefix, self.compiled_queries[verdict], [each[verdict] for each in said])
-        features = prefix.feature.numpy()
-        return [self._gather(*one, shown) for one in zip(said, chances, features, strict=True)]
+    def _predict_batch(self, photos: Sequence[np.ndarray], context: RetrievedContext) -> list[Prediction]:
+        prefix, placement = self.encode_photos(photos, context)
+        decoded = self.answer_queries(prefix)
+        verdict = next(k for k, one in enumerate(self.compiled_queries) if one.query.id == VERDICT)
+        verdicts = [answers[verdict] for answers in decoded]
+        violations = self._violation_probabilities(prefix, self.compiled_queries[verdict], verdicts)
+        rows = zip(decoded, violations, prefix.feature.numpy(), strict=True)
+        return [self._to_prediction(*row, placement) for row in rows]
 
-    def _gather(
+    def _to_prediction(
         self,
-        said: Sequence[Sequence[DecodedToken]],
-        chances: tuple[tuple[str, float], ...],
+        decoded: Sequence[Sequence[DecodedToken]],
+        violations: tuple[tuple[str, float], ...],
         feature: np.ndarray,
-        shown: PhotoPlacement,
+        placement: PhotoPlacement,
     ) -> Prediction:
         answers = {
-            asked.query.id: self._answer(asked.query, tokens, shown)
-            for asked, tokens in zip(self.compiled_queries, said, strict=True)
+            one.query.id: self._to_answer(one.query, tokens, placement)
+            for one, tokens in zip(self.compiled_queries, decoded, strict=True)
         }
         stated = answers.pop(VERDICT)
-        return Prediction(tuple(answers.values()), stated, chances, feature)
+        return Prediction(tuple(answers.values()), stated, violations, feature)
 
-    def _answer(self, query: Subquery, said: Sequence[DecodedToken], shown: PhotoPlacement) -> Answer:
-        found = self.codec.decode(self._text(said), shown.canvas_size)
-        if found is None:  # no grammar lets this through; a tokenizer that does not decode what it encoded would
+    def _to_answer(self, query: Subquery, tokens: Sequence[DecodedToken], placement: PhotoPlacement) -> Answer:
+        parsed = self.codec.decode(self._text(tokens), placement.canvas_size)
+        if parsed is None:  # possible only if the tokenizer does not decode what it encoded
             return Answer(query.id, readable=False, confidence=0.0)
         most = self.bundle.max_boxes
-        too_many = query.kind != "verdict" and max(len(found.boxes), len(found.values)) > most
-        kept = replace(found, boxes=found.boxes[:most], values=found.values if not too_many else found.values[:most])
-        chances = self._each(query, said, max(len(found.boxes), len(found.values)))
-        confidence = self._confidence(query, said)
-        return replace(shown.answer_to_photo(kept), confidence=confidence, readable=not too_many, probabilities=chances)
+        count = max(len(parsed.boxes), len(parsed.values))
+        is_too_long = query.kind != "verdict" and count > most
+        values = parsed.values[:most] if is_too_long else parsed.values
+        answer = placement.answer_to_photo(replace(parsed, boxes=parsed.boxes[:most], values=values))
+        return replace(
+            answer,
+            confidence=self._confidence(query, tokens),
+            readable=not is_too_long,
+            probabilities=self._item_probabilities(query, tokens, count),
+        )
 
-    def _confidence(self, query: Subquery, said: Sequence[DecodedToken]) -> float:
-        """Probability of the answer's decisions: for boxes, that there is one more or no more; not where they lie."""
+    def _confidence(self, query: Subquery, tokens: Sequence[DecodedToken]) -> float:
+        """Compute the probability of the answer; for boxes only of their number, not of their coordinates."""
         if query.kind != "locate":
-            return float(np.prod([one.probability for one in said])) if said else 0.0
-        return min(float(np.prod(self._decisions(query, said))), 1.0)
+            return float(np.prod([one.probability for one in tokens])) if tokens else 0.0
+        return min(float(np.prod(self._count_probabilities(query, tokens))), 1.0)
 
-    def _each(self, query: Subquery, said: Sequence[DecodedToken], count: int) -> tuple[float, ...]:
-        """Probability of each of `count` boxes, each after those before it, and of one more; or of each value."""
+    def _item_probabilities(self, query: Subquery, tokens: Sequence[DecodedToken], count: int) -> tuple[float, ...]:
+        """Compute the probability of each value; or of each box given those before it, and of one more."""
         if query.kind != "locate":
-            return tuple(self._places(query, said)[:count])
-        decisions = self._decisions(query, said)
-        more, last = decisions[:count], decisions[count:]
-        return (*more, 1.0 - last[0] if last else 0.0)
+            return tuple(self._value_probabilities(query, tokens)[:count])
+        probabilities = self._count_probabilities(query, tokens)
+        boxes, stop = probabilities[:count], probabilities[count:]
+        return (*boxes, 1.0 - stop[0] if stop else 0.0)
 
-    def _decisions(self, query: Subquery, said: Sequence[DecodedToken]) -> list[float]:
-        """Of each number of boxes, from 0, the probability that there was one more, or at last that there was not.
+    def _count_probabilities(self, query: Subquery, tokens: Sequence[DecodedToken]) -> list[float]:
+        """Compute, for each number of boxes from 0, the probability to continue, and for the last one to stop.
 
-        The next character decides, where an answer begins or may end.
+        The first character after complete boxes decides it.
         """
-        chances: list[float] = []
-        for k, one in enumerate(said):
-            value = self._value(query, said[:k])
+        probabilities: list[float] = []
+        for k, one in enumerate(tokens):
+            value = self._value_text(query, tokens[:k])
             boxes = self.codec.box_format.text_to_boxes(value, (1000, 1000)) if value else ()
             if boxes is not None:
-                chances += [1.0] * (len(boxes) + 1 - len(chances))
-                chances[len(boxes)] = min(chances[len(boxes)] * one.first_character_probability, 1.0)
-        return chances
+                probabilities += [1.0] * (len(boxes) + 1 - len(probabilities))
+                so_far = probabilities[len(boxes)] * one.first_character_probability
+                probabilities[len(boxes)] = min(so_far, 1.0)
+        return probabilities
 
-    def _chances(
-        self, prefix: EncodedPrefix, asked: _CompiledQuery, said: Sequence[Sequence[DecodedToken]]
+    def _violation_probabilities(
+        self, prefix: EncodedPrefix, verdict: _CompiledQuery, decoded: Sequence[Sequence[DecodedToken]]
     ) -> list[tuple[tuple[str, float], ...]]:
-        """For each photo and violation the probability that it is the first to be named, or at its place."""
-        names = asked.query.options
-        answers = [self.codec.tokenize(self.codec.answer_prefix(asked.query) + name) for name in names] * len(said)
-        first = iter(self.decoder.score_answers(prefix, asked.prompt, asked.matcher, answers))
-        named = [self._named(asked.query, each) for each in said]
+        """Compute each violation's probability to be named first, or at its place in the answer if that is higher."""
+        names = verdict.query.options
+        answers = [self.codec.tokenize(self.codec.answer_prefix(verdict.query) + name) for name in names] * len(decoded)
+        first = iter(self.decoder.score_answers(prefix, verdict.prompt, verdict.matcher, answers))
+        named = [self._named_probabilities(verdict.query, tokens) for tokens in decoded]
         return [tuple((name, max(next(first), each.get(name, 0.0))) for name in names) for each in named]
 
-    def _named(self, query: Subquery, said: Sequence[DecodedToken]) -> dict[str, float]:
-        """Each violation that was said, with the probability of its tokens after those before it."""
-        return dict(zip(self._value(query, said).split(", "), self._places(query, said), strict=False))
+    def _named_probabilities(self, query: Subquery, tokens: Sequence[DecodedToken]) -> dict[str, float]:
+        """Map each violation in the answer to the probability of its tokens given those before it."""
+        names = self._value_text(query, tokens).split(", ")
+        return dict(zip(names, self._value_probabilities(query, tokens), strict=False))
 
-    def _places(self, query: Subquery, said: Sequence[DecodedToken]) -> list[float]:
-        """The same for whatever values there are, in their order."""
-        chances: list[float] = []
-        for k, one in enumerate(said):
-            place = self._value(query, said[: k + 1]).count(",")
-            chances += [1.0] * (place + 1 - len(chances))
-            chances[place] *= one.probability
-        return chances
+    def _value_probabilities(self, query: Subquery, tokens: Sequence[DecodedToken]) -> list[float]:
+        """Compute the probability of each value's tokens given those before it, in the order of the answer."""
+        probabilities: list[float] = []
+        for k, one in enumerate(tokens):
+            position = self._value_text(query, tokens[: k + 1]).count(",")
+            probabilities += [1.0] * (position + 1 - len(probabilities))
+            probabilities[position] *= one.probability
+        return probabilities
 
-    def _value(self, query: Subquery, said: Sequence[DecodedToken]) -> str:
-        """What an answer says, as far as it goes, without what all answers to the question begin with."""
-        return self._text(said).strip().removeprefix(self.codec.answer_prefix(query).strip()).strip()
+    def _value_text(self, query: Subquery, tokens: Sequence[DecodedToken]) -> str:
+        """Return the text of an incomplete answer without the prefix of all answers to the question."""
+        return self._text(tokens).strip().removeprefix(self.codec.answer_prefix(query).strip()).strip()
 
-    def _text(self, said: Sequence[DecodedToken]) -> str:
-        return self.codec.detokenize([one.token for one in said if one.token != self.codec.chat_format.end_token])
+    def _text(self, tokens: Sequence[DecodedToken]) -> str:
+        end = self.codec.chat_format.end_token
+        return self.codec.detokenize([one.token for one in tokens if one.token != end])

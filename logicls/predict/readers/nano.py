@@ -1,16 +1,16 @@
-"""One pass: every question of a photo answered side by side from one reading of the photo.
+"""Reader of nano: every question about a photo answered in parallel from one encoding of the photo.
 
-The photo is read once into the key-value cache; the questions are read after it in one go, each a branch that sees the
-photo and its own words. What is asked for with "where" is pointed out on the map of the photo as soon as the question
-is read; values are said word by word, all branches of all photos of a batch taking a step together, so that the number
-of steps is that of the longest answer. Only words that make sense where they stand are said
-(`logicls.predict.readers.constrained_decoding`): an answer that cannot be read cannot occur.
+The photo is encoded once into the key-value cache; the questions are appended in one pass, each a branch that attends
+to the photo and to its own tokens. Instances are localized by the detection head as soon as their question is encoded;
+values are decoded token by token, the branches of all photos of a batch in parallel, so that the number of steps is
+that of the longest answer. Decoding is constrained (`logicls.predict.readers.nano_decoding`): every answer can be
+parsed.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
@@ -22,223 +22,239 @@ from transformers import Cache
 from logicls.constraints.checker.decomposition import VERDICT, decompose, locate_query_id
 from logicls.models.bundle import Bundle
 from logicls.models.nano.answer_codec import NanoAnswerCodec
-from logicls.predict.readers.constrained_decoding import TokenGrammar, PreallocatedCache, AnswerDecoder
-from logicls.predict.readers.detections import Detection, answer_location, detect, answer_attribute, select_detections
+from logicls.predict.input.loader import LoadedPhoto, Size
+from logicls.predict.readers.detections import answer_attribute, answer_location, detect, select_detections
+from logicls.predict.readers.nano_decoding import AnswerDecoder, PreallocatedCache, TokenGrammar
+from logicls.predict.readers.protocol import Detection, Prediction, rejected_photo, unpack_pixels
 from logicls.prompts.templates import canonical_question
 from logicls.records import Answer, Subquery
 
 
 @dataclass(frozen=True, slots=True)
-class Prediction:
-    """What the model read on one photo."""
-
-    answers: tuple[Answer, ...]
-    """Of every subquery but the verdict."""
-    stated: Answer
-    """The verdict that the model states, asked alone."""
-    violation_probabilities: tuple[tuple[str, float], ...]
-    """Probability that the model gives to each violation when asked for its verdict."""
-    feature: np.ndarray | None = field(default=None, compare=False, repr=False)
-    """Mean of what the model saw at each of the photo's tokens, float32 [width]: alike for photos that look alike."""
-    detections: tuple[tuple[str, tuple[Detection, ...]], ...] = field(default=(), compare=False, repr=False)
-    """Of each question where things are every place that may hold one, the surest first; empty where none were told."""
-
-
-@dataclass(frozen=True, slots=True)
 class QueryOutputs:
-    """A batch of photos, read with all questions."""
+    """Outputs of the model for a batch of photos and all questions."""
 
     feature_map: Float[Tensor, "photos depth rows columns"]
     queries: Float[Tensor, "photos queries width"]
-    """Each question, having seen the photo."""
+    """Hidden state of each question's last token."""
     decoded: AnswerDecoder
-    """Of the questions that are answered in words."""
+    """Answers of the questions that are answered with tokens."""
     features: Float[Tensor, "photos width"]
-    """Of the photos, whatever was asked."""
+    """Feature of each photo, independent of the questions."""
     fine_pixels: Float[Tensor, "photos 3 height across"] | None = None
-    """In all their pixels, where things are looked at closely."""
+    """Normalized photos at full resolution; None without a crop encoder."""
 
 
 @dataclass(frozen=True, slots=True)
 class EncodedPhotos:
-    """A batch of photos, read before any question."""
+    """A batch of photos, encoded before any question."""
 
     feature_map: Float[Tensor, "photos depth rows columns"]
     feature: Float[Tensor, "photos width"]
     cache: Cache
-    """Of the decoder; what is read next is added to it."""
+    """Key-value cache of the decoder, to which tokens are appended."""
     fine_pixels: Float[Tensor, "photos 3 height across"] | None = None
-    """In all their pixels, where things are looked at closely."""
+    """Normalized photos at full resolution; None without a crop encoder."""
 
 
 @dataclass(frozen=True, slots=True)
 class TokenizedQueries:
-    """All questions one after the other, ready to be asked of any photo."""
+    """Tokens of all questions in sequence, the same for every photo."""
 
-    tokens: Int[Tensor, "1 words"]
-    branches: Int[Tensor, "1 words"]
-    """Number of the question that each word belongs to, from 1."""
+    tokens: Int[Tensor, "1 tokens"]
+    branches: Int[Tensor, "1 tokens"]
+    """Number of the question that each token belongs to, from 1."""
     last_positions: Int[Tensor, " questions"]
-    """Place of the word after which the answer begins."""
+    """Position of each question's last token, after which its answer begins."""
 
 
 class NanoReader:
-    """Answers the questions of a bundle's spec."""
+    """Answers the questions of a spec with nano. Implements `Reader`."""
 
     def __init__(self, bundle: Bundle) -> None:
         self.bundle = bundle
-        self.codec = NanoAnswerCodec(bundle.processor)
+        self.model, self.processor = bundle.nano_model, bundle.nano_processor
+        self.codec = NanoAnswerCodec(self.processor)
         self.queries = decompose(bundle.spec)
 
-    @torch.inference_mode()
-    def predict_pixels(self, photos: Sequence[np.ndarray]) -> list[Prediction]:
-        """Read photos, uint8 RGB [height width 3] of any sizes, in one batch."""
-        return self.predict_letterboxed(photos, [(photo.shape[1], photo.shape[0]) for photo in photos])
+    @property
+    def input_size(self) -> Size | None:
+        """(height, width) to which photos may be letterboxed beforehand."""
+        return self.processor.image_processor.shape
 
     @torch.inference_mode()
-    def predict_letterboxed(self, photos: Sequence[np.ndarray], sizes: Sequence[tuple[int, int]]) -> list[Prediction]:
-        """The same for photos that were of those (width, height) before they were brought to the input's size."""
-        return self.to_predictions(self.answer_queries(self.encode_photos(photos)), sizes)
+    def predict_raw(self, photos: Sequence[LoadedPhoto]) -> list[Prediction]:
+        """Read photos in one batch; see `Reader.predict_raw`."""
+        encoded = self.encode_photos(unpack_pixels(photos))
+        return self.to_predictions(self.answer_queries(encoded), [photo.size for photo in photos])
 
     def encode_photos(self, photos: Sequence[np.ndarray]) -> EncodedPhotos:
-        """Read photos of any sizes, and nothing but the photos."""
-        pixels = self.bundle.processor.image_processor(list(photos))["pixel_values"]
-        photo = torch.full((len(pixels), self.bundle.processor.image_tokens), self.codec.image)
-        words = self.tokenized_queries.tokens.shape[1] + self.grammar.max_values + 1
-        cache = PreallocatedCache(self.bundle.model.config.decoder_layers, photo.shape[1] + words)
-        nothing = torch.zeros(0, dtype=torch.long)
-        branches = torch.zeros_like(photo[:1])
-        seen = self.bundle.model(photo, pixels, branch_ids=branches, past_key_values=cache, logits_to_keep=nothing)
-        return EncodedPhotos(seen.feature_map, seen.feature, cache, seen.fine_pixels)
+        """Encode photos, uint8 RGB [height width 3] of any sizes."""
+        try:
+            pixels = self.processor.image_processor(list(photos))["pixel_values"]
+        except ValueError as error:
+            raise rejected_photo(error) from error
+        photo_ids = torch.full((len(pixels), self.processor.image_tokens), self.codec.image)
+        text_tokens = self.tokenized_queries.tokens.shape[1] + self.grammar.max_values + 1
+        cache = PreallocatedCache(self.model.config.decoder_layers, photo_ids.shape[1] + text_tokens)
+        no_logits = torch.zeros(0, dtype=torch.long)
+        branches = torch.zeros_like(photo_ids[:1])
+        out = self.model(photo_ids, pixels, branch_ids=branches, past_key_values=cache, logits_to_keep=no_logits)
+        return EncodedPhotos(out.feature_map, out.feature, cache, out.fine_pixels)
 
-    def answer_queries(self, seen: EncodedPhotos) -> QueryOutputs:
-        """Read the questions after the photos, and whatever else the cache holds of them; say what is to be said."""
-        asked = self.tokenized_queries
-        ids = asked.tokens.expand(len(seen.feature_map), -1)
-        branches = torch.cat([torch.zeros(1, seen.cache.get_seq_length(), dtype=torch.long), asked.branches], 1)
-        spoken = torch.tensor(self.token_queries, dtype=torch.long)
-        read = self.bundle.model(
+    def answer_queries(self, encoded: EncodedPhotos) -> QueryOutputs:
+        """Append the questions to the photos, and whatever else the cache holds, and decode the token answers."""
+        questions = self.tokenized_queries
+        ids = questions.tokens.expand(len(encoded.feature_map), -1)
+        photo_branch = torch.zeros(1, encoded.cache.get_seq_length(), dtype=torch.long)
+        branches = torch.cat([photo_branch, questions.branches], 1)
+        out = self.model(
             ids,
             branch_ids=branches,
-            past_key_values=seen.cache,
-            positions_to_keep=asked.last_positions,
-            logits_to_keep=spoken,
+            past_key_values=encoded.cache,
+            positions_to_keep=questions.last_positions,
+            logits_to_keep=torch.tensor(self.token_queries, dtype=torch.long),
         )
-        said = self._say(read.logits, branches, seen.cache)
-        return QueryOutputs(seen.feature_map, read.hidden, said, seen.feature, seen.fine_pixels)
+        decoded = self._decode(out.logits, branches, encoded.cache)
+        return QueryOutputs(encoded.feature_map, out.hidden, decoded, encoded.feature, encoded.fine_pixels)
 
-    def to_predictions(self, read: QueryOutputs, sizes: Sequence[tuple[int, int]]) -> list[Prediction]:
-        """What was read, as answers. `sizes`: (width, height) of the photos in pixels."""
-        lights = self.detect(read, sizes)
-        pointed = self._points(read, lights, sizes)
-        return [self._gather(read, n, pointed, some) for n, some in enumerate(lights)]
+    def to_predictions(self, outputs: QueryOutputs, sizes: Sequence[tuple[int, int]]) -> list[Prediction]:
+        """Convert outputs to predictions. `sizes`: (width, height) of the photos in pixels."""
+        detections = self.detect(outputs, sizes)
+        answers = self._detection_answers(outputs, detections, sizes)
+        return [self._to_prediction(outputs, photo, answers, found) for photo, found in enumerate(detections)]
 
-    def detect(self, read: QueryOutputs, sizes: Sequence[tuple[int, int]]) -> list[list[list[Detection]]]:
-        """What was pointed out on each photo for each question where things are, the surest first."""
-        return detect(self.bundle.model, self.codec, read.feature_map, read.queries[:, self.location_queries], sizes)
+    def detect(self, outputs: QueryOutputs, sizes: Sequence[tuple[int, int]]) -> list[list[list[Detection]]]:
+        """Detect the candidates of each photo and each question for locations, by descending probability."""
+        queries = outputs.queries[:, self.location_queries]
+        return detect(self.model.detection_head, self.codec, outputs.feature_map, queries, sizes)
 
-    def _say(
-        self, logits: Float[Tensor, "photos spoken vocab"], branches: Int[Tensor, "1 seen"], cache: Cache
+    def _decode(
+        self, logits: Float[Tensor, "photos questions vocab"], branches: Int[Tensor, "1 seen"], cache: Cache
     ) -> AnswerDecoder:
-        """Greedy decoding from the logits of the first word on; photos of which all is said leave the batch."""
-        said, rows = AnswerDecoder(self.grammar, len(logits)), torch.arange(len(logits))
+        """Decode greedily from the logits of the first token on; photos with complete answers leave the batch."""
+        decoder, rows = AnswerDecoder(self.grammar, len(logits)), torch.arange(len(logits))
         numbers = torch.tensor(self.token_queries)[None] + 1
         while True:
-            said.step(logits, rows)
-            going = said.is_open[rows].any(1).nonzero()[:, 0]
-            if not len(going):
-                return said
-            if len(going) < len(rows):
-                rows = rows[going]
-                cache.batch_select_indices(going)
+            decoder.step(logits, rows)
+            active = decoder.is_open[rows].any(1).nonzero()[:, 0]
+            if not len(active):
+                return decoder
+            if len(active) < len(rows):
+                rows = rows[active]
+                cache.batch_select_indices(active)
             branches = torch.cat([branches, numbers], 1)
-            logits = self.bundle.model(said.tokens[rows, :, -1], branch_ids=branches, past_key_values=cache).logits
+            logits = self.model(decoder.tokens[rows, :, -1], branch_ids=branches, past_key_values=cache).logits
 
     @cached_property
     def location_queries(self) -> list[int]:
-        """Numbers of the questions where things are."""
+        """Numbers of the questions for locations."""
         return [number for number, query in enumerate(self.queries) if query.kind == "locate"]
 
     @cached_property
     def detected_ids(self) -> frozenset[str]:
-        """Questions that are answered by pointing: where things are, and what those things are like."""
-        places = {self.queries[number].id for number in self.location_queries}
-        return frozenset(places | {query.id for query in self.queries if locate_query_id(query.id) in places})
+        """Ids of the questions that the detection head answers: for locations, and for attributes of instances."""
+        locations = {self.queries[number].id for number in self.location_queries}
+        return frozenset(locations | {query.id for query in self.queries if locate_query_id(query.id) in locations})
 
     @cached_property
     def token_queries(self) -> list[int]:
-        """Numbers of the questions that are answered in words."""
+        """Numbers of the questions that are answered with tokens."""
         return [number for number, query in enumerate(self.queries) if query.id not in self.detected_ids]
 
     @cached_property
     def values_by_token(self) -> dict[str, dict[int, str]]:
-        """Of each question its answers by their tokens."""
+        """Values of each question by their tokens."""
         return {query.id: {self.codec.value_token(one): one for one in query.options} for query in self.queries}
 
     @cached_property
     def violation_tokens(self) -> list[int]:
-        """Their tokens."""
+        """Tokens of the spec's violations."""
         return [self.codec.value_token(name) for name in self.bundle.spec.violations]
 
     @cached_property
     def tokenized_queries(self) -> TokenizedQueries:
-        """The questions, as prediction puts them."""
-        texts = [self.codec.encode_prompt(canonical_question(query, self.bundle.spec)) for query in self.queries]
-        words = [word for text in texts for word in text]
-        branches = [number for number, text in enumerate(texts, 1) for _ in text]
-        last = torch.tensor([len(text) for text in texts]).cumsum(0) - 1
-        return TokenizedQueries(torch.tensor([words]), torch.tensor([branches]), last)
+        """Tokens of all questions, in their canonical phrasing."""
+        prompts = [self.codec.encode_prompt(canonical_question(query, self.bundle.spec)) for query in self.queries]
+        tokens = [token for prompt in prompts for token in prompt]
+        branches = [number for number, prompt in enumerate(prompts, 1) for _ in prompt]
+        last = torch.tensor([len(prompt) for prompt in prompts]).cumsum(0) - 1
+        return TokenizedQueries(torch.tensor([tokens]), torch.tensor([branches]), last)
 
     @cached_property
     def grammar(self) -> TokenGrammar:
-        """What may be said to the questions that are answered in words."""
-        spoken = [self.queries[number] for number in self.token_queries]
-        values = torch.zeros(len(spoken), self.bundle.model.config.vocab_size, dtype=torch.bool)
-        for row, query in enumerate(spoken):
+        """Grammar of the questions that are answered with tokens."""
+        queries = [self.queries[number] for number in self.token_queries]
+        values = torch.zeros(len(queries), self.model.config.vocab_size, dtype=torch.bool)
+        for row, query in enumerate(queries):
             values[row, self.codec.allowed_tokens(query)] = True
-        once = torch.tensor([query.kind == "verdict" for query in spoken], dtype=torch.bool)
-        return TokenGrammar(values, once, self.bundle.max_boxes, self.codec.none, self.codec.end)
+        is_unique = torch.tensor([query.kind == "verdict" for query in queries], dtype=torch.bool)
+        return TokenGrammar(values, is_unique, self.bundle.max_boxes, self.codec.none, self.codec.end)
 
-    def _points(
-        self, read: QueryOutputs, lights: Sequence[Sequence[Sequence[Detection]]], sizes: Sequence[tuple[int, int]]
+    def _detection_answers(
+        self,
+        outputs: QueryOutputs,
+        detections: Sequence[Sequence[Sequence[Detection]]],
+        sizes: Sequence[tuple[int, int]],
     ) -> dict[str, list[Answer]]:
-        """The answer for each photo to each question that is answered by pointing."""
-        model, out = self.bundle.model, {}
-        found = {self.queries[number].id: [one[k] for one in lights] for k, number in enumerate(self.location_queries)}
+        """Answer, for each photo, the questions that the detection head answers."""
+        by_query = {
+            self.queries[number].id: [photo[k] for photo in detections]
+            for k, number in enumerate(self.location_queries)
+        }  # fmt: skip
+        answers: dict[str, list[Answer]] = {}
         for number, query in enumerate(self.queries):
             if query.kind == "locate":
-                pairs = zip(found[query.id], sizes, strict=True)
-                out[query.id] = [answer_location(query, some, size) for some, size in pairs]
+                pairs = zip(by_query[query.id], sizes, strict=True)
+                answers[query.id] = [answer_location(query, found, size) for found, size in pairs]
             elif query.id in self.detected_ids:
-                pairs = zip(found[locate_query_id(query.id)], sizes, strict=True)
-                bearers = [select_detections(some, size) for some, size in pairs]
-                out[query.id] = answer_attribute(
-                    model, self.codec, query, bearers, read.feature_map, read.queries[:, number], read.fine_pixels
+                pairs = zip(by_query[locate_query_id(query.id)], sizes, strict=True)
+                instances = [select_detections(found, size) for found, size in pairs]
+                queries = outputs.queries[:, number]
+                answers[query.id] = answer_attribute(
+                    self.model, self.codec, query, instances, outputs.feature_map, queries, outputs.fine_pixels
                 )
-        return out
+        return answers
 
-    def _gather(
-        self, read: QueryOutputs, n: int, pointed: Mapping[str, Sequence[Answer]], lights: Sequence[Sequence[Detection]]
+    def _to_prediction(
+        self,
+        outputs: QueryOutputs,
+        photo: int,
+        detection_answers: Mapping[str, Sequence[Answer]],
+        detections: Sequence[Sequence[Detection]],
     ) -> Prediction:
-        """What was said and pointed out on photo `n`, as answers."""
-        answers, words, sure = [], read.decoded.tokens, read.decoded.probabilities
+        """Collect the answers for photo number `photo`."""
+        answers, tokens, probabilities = [], outputs.decoded.tokens, outputs.decoded.probabilities
         for number, query in enumerate(self.queries):
-            if query.id in pointed:
-                answers.append(pointed[query.id][n])
+            if query.id in detection_answers:
+                answers.append(detection_answers[query.id][photo])
             else:
                 row = self.token_queries.index(number)
-                answers.append(self._worded(query, words[n, row].tolist(), sure[n, row].tolist()))
-        names = self.bundle.spec.violations
-        each = read.decoded.max_probability[n, -1, self.violation_tokens].tolist()  # the verdict is asked last
+                answers.append(
+                    self._token_answer(query, tokens[photo, row].tolist(), probabilities[photo, row].tolist())
+                )
+        # The verdict is the last question.
+        violations = outputs.decoded.max_probability[photo, -1, self.violation_tokens].tolist()
         stated = next(answer for answer in answers if answer.query == VERDICT)
         rest = tuple(answer for answer in answers if answer.query != VERDICT)
-        places = zip(self.location_queries, lights, strict=True)
-        lit = tuple((self.queries[number].id, tuple(some)) for number, some in places)
-        return Prediction(rest, stated, tuple(zip(names, each, strict=True)), read.features[n].float().numpy(), lit)
+        pairs = zip(self.location_queries, detections, strict=True)
+        by_query = tuple((self.queries[number].id, tuple(found)) for number, found in pairs)
+        return Prediction(
+            rest,
+            stated,
+            tuple(zip(self.bundle.spec.violations, violations, strict=True)),
+            outputs.features[photo].float().numpy(),
+            by_query,
+        )
 
-    def _worded(self, query: Subquery, tokens: list[int], sure: list[float]) -> Answer:
-        """The answer in words that were said, each with its probability."""
+    def _token_answer(self, query: Subquery, tokens: list[int], probabilities: list[float]) -> Answer:
+        """Convert decoded tokens to an answer."""
         names = self.values_by_token[query.id]
-        said = [(names[token], chance) for token, chance in zip(tokens, sure, strict=True) if token in names]
-        values, chances = zip(*said, strict=True) if said else ((), ())
-        return Answer(query.id, tuple(values), confidence=min(float(np.prod(sure)), 1.0), probabilities=tuple(chances))
+        pairs = [(names[token], p) for token, p in zip(tokens, probabilities, strict=True) if token in names]
+        values, value_probabilities = zip(*pairs, strict=True) if pairs else ((), ())
+        return Answer(
+            query.id,
+            tuple(values),
+            confidence=min(float(np.prod(probabilities)), 1.0),
+            probabilities=tuple(value_probabilities),
+        )

@@ -1,46 +1,85 @@
-"""Who reads a photo: whatever kind of model a bundle holds, what is read looks alike."""
+"""Protocol of readers, and their predictions, which have one form whatever the model."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 from typing import Protocol, runtime_checkable
 
 import numpy as np
+from jaxtyping import UInt8
 
+from logicls.errors import PhotoError, Problem
 from logicls.models.bundle import Bundle
 from logicls.predict.input.loader import LoadedPhoto, Size
-from logicls.predict.plugin_protocols import Retriever
-from logicls.predict.readers.hub import HubReader
-from logicls.predict.readers.nano import Prediction, NanoReader
+from logicls.records import Answer, Box
+
+Edges = tuple[float, ...]
+"""x1, y1, x2, y2."""
+
+
+@dataclass(frozen=True, slots=True)
+class Detection:
+    """A detected instance."""
+
+    probability: float
+    cell_box: Edges
+    """x1, y1, x2, y2 in cells of the feature map."""
+    box: Box
+    """Box in pixels of the photo."""
+
+
+@dataclass(frozen=True, slots=True)
+class Prediction:
+    """Raw output of a reader for one photo."""
+
+    answers: tuple[Answer, ...]
+    """Answers to all subqueries but the verdict."""
+    stated: Answer
+    """Verdict that the model states, as the answer to a question of its own."""
+    violation_probabilities: tuple[tuple[str, float], ...]
+    """Probability that the model gives to each violation when asked for its verdict."""
+    feature: np.ndarray | None = field(default=None, compare=False, repr=False)
+    """Mean feature of the photo's visual tokens, float32 [width]: similar for similar photos."""
+    detections: tuple[tuple[str, tuple[Detection, ...]], ...] = field(default=(), compare=False, repr=False)
+    """Candidate detections of each question for locations, by descending probability; empty for readers without."""
 
 
 @runtime_checkable
 class Reader(Protocol):
-    """Answers the questions of a bundle's spec."""
+    """Reads photos and answers the questions of a bundle's spec."""
 
     bundle: Bundle
+    """Bundle whose spec, calibration and thresholds apply to the predictions."""
 
-    def predict_pixels(self, photos: Sequence[np.ndarray]) -> list[Prediction]:
-        """Read photos, uint8 RGB [height width 3] of any sizes."""
+    @property
+    def input_size(self) -> Size | None:
+        """(height, width) to which photos may be letterboxed beforehand; None if they must keep their own size."""
+        ...
+
+    def predict_raw(self, photos: Sequence[LoadedPhoto]) -> list[Prediction]:
+        """Read photos, in their own size or letterboxed to `input_size`, and answer the questions about each.
+
+        Raises:
+            PhotoError: The model's processor rejects a photo (LC610). Any other error is none of the photo.
+        """
         ...
 
 
-def input_size(reader: Reader) -> Size | None:
-    """(height, width) that photos may be brought to before they are looked at; None where it takes them as they are."""
-    if not isinstance(reader, NanoReader):
-        return None
-    height, width = reader.bundle.processor.image_processor.shape
-    return int(height), int(width)
+def predict_arrays(reader: Reader, photos: Sequence[UInt8[np.ndarray, "_height _width 3"]]) -> list[Prediction]:
+    """Read RGB photos that are in memory in their own size."""
+    return reader.predict_raw([LoadedPhoto("", photo, (photo.shape[1], photo.shape[0])) for photo in photos])
 
 
-def predict_raw(reader: Reader, photos: Sequence[LoadedPhoto]) -> list[Prediction]:
-    """Read loaded photos, which are in the size that `input_size` says."""
+def unpack_pixels(photos: Sequence[LoadedPhoto]) -> list[UInt8[np.ndarray, "_height _width 3"]]:
+    """Return the pixels of loaded photos. Raises `ValueError` for one without pixels."""
     pixels = [photo.pixels for photo in photos if photo.pixels is not None]
-    if isinstance(reader, NanoReader):
-        return reader.predict_letterboxed(pixels, [photo.size for photo in photos if photo.pixels is not None])
-    return reader.predict_pixels(pixels)
+    if len(pixels) < len(photos):
+        raise ValueError("a photo that could not be decoded cannot be read")
+    return pixels
 
 
-def make_reader(bundle: Bundle, retriever: Retriever | None = None) -> Reader:
-    """The reader for a bundle's kind of model; a hub model's prompt says what a `retriever` knows of each photo."""
-    return NanoReader(bundle) if bundle.hub is None else HubReader(bundle, retriever)
+def rejected_photo(error: Exception) -> PhotoError:
+    """Make the error for a photo that the model's processor rejects."""
+    reason = str(error) or type(error).__name__
+    return PhotoError(Problem("LC610", f"the model does not accept this photo: {reason.rstrip('.')}."))

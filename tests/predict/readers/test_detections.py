@@ -1,4 +1,4 @@
-"""Lights of photos that are read together: each photo has its own, however many the others have."""
+"""Detections of photos in one batch: each photo has its own, whatever the others contain."""
 
 from __future__ import annotations
 
@@ -6,49 +6,44 @@ import numpy as np
 import torch
 
 from logicls.models.nano.answer_codec import NanoAnswerCodec
-from logicls.models.nano.detection_head import CELL_PIXELS
-from logicls.predict.readers.detections import BOXES_PER_PASS, Detection, detect
+from logicls.models.nano.detection_head import CELL_PIXELS, DetectionHead
+from logicls.predict.readers.detections import BOXES_PER_PASS, detect
+from logicls.predict.readers.protocol import Detection
 
 ROWS, COLUMNS = 12, 10
 
 
-class Pointer:
-    """Has the chart's planes for lights, one a question, and gives a thing the box of the cell it lies in."""
+class FakeHead(DetectionHead):
+    """Takes the feature map's channels as heatmaps, one per query, and regresses boxes from the cells alone."""
 
     def __init__(self) -> None:
-        self.asked_for: list[int] = []
+        super().__init__(8, 8, 8)
+        self.box_counts: list[int] = []
 
-    def lights(self, chart, asked):
-        """The planes."""
-        return chart
+    def score_centres(self, feature_map, queries):
+        """Return the channels."""
+        return feature_map
 
-    def boxes(self, chart, asked, rows, columns):
-        """A cell, as wide as what is asked for says."""
-        self.asked_for.append(rows.numel())
-        box = torch.stack([columns, rows, columns + 0.5 * asked[..., 0], rows + 0.5], -1).float()
+    def regress_boxes(self, feature_map, queries, rows, columns):
+        """Return boxes half a cell high, and as wide as half the query's value."""
+        self.box_counts.append(rows.numel())
+        box = torch.stack([columns, rows, columns + 0.5 * queries[..., 0], rows + 0.5], -1).float()
         return box, box
 
 
-class Model:
-    """Nothing but a pointer."""
-
-    def __init__(self) -> None:
-        self.pointer = Pointer()
-
-
-class AsItIs(NanoAnswerCodec):
-    """Leaves boxes where they are."""
+class IdentityCodec(NanoAnswerCodec):
+    """Leaves boxes in pixels of the input."""
 
     def __init__(self) -> None:
         pass
 
-    def boxes(self, edges, size):
-        """The same."""
+    def boxes_to_photo(self, edges, size):
+        """Return the boxes."""
         return edges
 
 
-def charts(*counts):
-    """Planes of two questions with so many lights in them, in cells that do not touch, each of another chance."""
+def make_heatmaps(*counts):
+    """Make heatmaps of two queries with that many maxima, in cells that do not touch, with different logits."""
     out = torch.full((len(counts), 2, ROWS, COLUMNS), -9.0)
     for photo, count in enumerate(counts):
         for number in range(count):
@@ -57,36 +52,36 @@ def charts(*counts):
     return out
 
 
-def pointed(planes):
-    """What is pointed out there."""
-    asked = torch.tensor([1.0, 2.0])[None, :, None].expand(len(planes), -1, 3)
-    model = Model()
-    return detect(model, AsItIs(), planes, asked, [(80, 96)] * len(planes)), model.pointer
+def detect_in(heatmaps):
+    """Detect in heatmaps; returns the detections and the head."""
+    queries = torch.tensor([1.0, 2.0])[None, :, None].expand(len(heatmaps), -1, 3)
+    head = FakeHead()
+    return detect(head, IdentityCodec(), heatmaps, queries, [(80, 96)] * len(heatmaps)), head
 
 
-def test_a_photo_has_the_same_lights_alone_and_among_others():
-    """One without any, one with a few, one with more than are looked at in one go."""
-    planes = charts(3, 0, 4 * BOXES_PER_PASS + 5, BOXES_PER_PASS)
+def test_a_photo_has_the_same_detections_alone_and_in_a_batch():
+    """Photos without detections, with a few, and with more than one pass regresses."""
+    heatmaps = make_heatmaps(3, 0, 4 * BOXES_PER_PASS + 5, BOXES_PER_PASS)
 
-    together, _ = pointed(planes)
+    batch, _ = detect_in(heatmaps)
 
-    assert together == [pointed(planes[n : n + 1])[0][0] for n in range(len(planes))]
-    assert [[len(some) for some in one] for one in together] == [[2, 1], [0, 0], [19, 18], [4, 4]]
+    assert batch == [detect_in(heatmaps[n : n + 1])[0][0] for n in range(len(heatmaps))]
+    assert [[len(found) for found in photo] for photo in batch] == [[2, 1], [0, 0], [19, 18], [4, 4]]
 
 
-def test_lights_of_a_question_are_its_own_the_surest_first():
-    """With the box of the cell, as wide as that question says, in pixels."""
-    ((_, second),), _ = pointed(charts(7))
+def test_detections_of_a_query_are_its_own_by_descending_probability():
+    """The box is that of the cell, with the width of the query, in pixels."""
+    ((_, second),), _ = detect_in(make_heatmaps(7))
 
-    assert [light.probability for light in second] == sorted((light.probability for light in second), reverse=True)
+    assert [one.probability for one in second] == sorted((one.probability for one in second), reverse=True)
     assert isinstance(second[0], Detection)
-    for light in second:
-        assert light.cell_box[2] - light.cell_box[0] == 1.0
-        assert np.allclose((light.box.x1, light.box.y1), np.multiply(light.cell_box[:2], CELL_PIXELS))
+    for one in second:
+        assert one.cell_box[2] - one.cell_box[0] == 1.0
+        assert np.allclose((one.box.x1, one.box.y1), np.multiply(one.cell_box[:2], CELL_PIXELS))
 
 
-def test_few_lights_are_not_asked_for_again_beside_many():
-    """A photo that is full of lights costs the others nothing."""
-    _, pointer = pointed(charts(2, 2, 2, 5 * BOXES_PER_PASS))
+def test_photos_with_few_detections_are_not_regressed_again():
+    """A photo full of detections costs the others nothing."""
+    _, head = detect_in(make_heatmaps(2, 2, 2, 5 * BOXES_PER_PASS))
 
-    assert pointer.asked_for == [4 * BOXES_PER_PASS, BOXES_PER_PASS, BOXES_PER_PASS, BOXES_PER_PASS, BOXES_PER_PASS]
+    assert head.box_counts == [4 * BOXES_PER_PASS, BOXES_PER_PASS, BOXES_PER_PASS, BOXES_PER_PASS, BOXES_PER_PASS]
