@@ -13,6 +13,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
+from enum import StrEnum
 
 from logicls.records import Answer, Box
 
@@ -23,6 +24,17 @@ NONE = "none"
 _BOX = re.compile(r"\[(-?\d+\.\d) (-?\d+\.\d) (-?\d+\.\d) (-?\d+\.\d)\]")
 _BOXES = re.compile(rf"{_BOX.pattern}(?: {_BOX.pattern})*")
 _WORD = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_-]*")
+
+
+class PromptMode(StrEnum):
+    """Format in which a model is asked and answers."""
+
+    json = "json"
+    """All questions at once; the answer is JSON. For models that were not trained by LogiCls."""
+    lines = "lines"
+    """One question at a time; each answer is a line, as `logicls train` teaches it."""
+    chain = "chain"
+    """All questions at once; the answer is a chain of thought, as other trainers teach it from `logicls synth`."""
 
 
 @dataclass(frozen=True, slots=True)

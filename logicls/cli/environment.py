@@ -1,4 +1,4 @@
-"""What a newcomer needs: a folder to start from, and what the machine can do."""
+"""Commands `init` and `doctor`, and checks of the installation."""
 
 from __future__ import annotations
 
@@ -8,10 +8,12 @@ import shutil
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Annotated
 
-from logicls.constraints.spec.json_schema import schema_to_text
+import typer
+
+from logicls.cli.options import print_line
 from logicls.errors import DataError, LogiClsError, Problem
-from logicls.io.atomic import write_text
 
 SCHEMA_FILE = "spec.schema.json"
 SPEC_TEMPLATE = (
@@ -20,15 +22,15 @@ SPEC_TEMPLATE = (
 logicls: 1
 product: {{name: {name}, version: "1", owner: ""}}
 
-components:                # the things that are annotated on the photos: COCO categories
+components:                # categories of the annotations (COCO)
   label: {{}}
 
-constraints:               # what a good product obeys
+constraints:               # rules that a good product satisfies
   - id: one-label
     quantity: {{of: label, exactly: 1}}
     violation: {{below: missing_label, above: additional_label}}
 
-examples:                  # tests of the rules themselves, run by `logicls check`
+examples:                  # tests of the rules, run by `logicls check`
   - {{scene: {{label: 1}}}}
   - {{scene: {{label: 0}}, breaks: [missing_label]}}
   - {{scene: {{label: 2}}, breaks: [additional_label]}}
@@ -36,14 +38,25 @@ examples:                  # tests of the rules themselves, run by `logicls chec
 )
 
 
+def init(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="Folder to create; its name is the product's name.")],
+) -> None:
+    """Create a project folder with a spec to start from, its JSON Schema, and empty photo folders."""
+    for path in create_project(Path(name)):
+        print_line(str(path))
+
+
 def create_project(folder: Path) -> list[Path]:
-    """Make `folder` with a spec, its schema for editors and empty places for photos.
+    """Create a project folder with a spec, its JSON Schema for editors, and empty photo folders.
 
     Raises:
         DataError: The folder exists (LC902).
     """
+    from logicls.constraints.spec.json_schema import schema_to_text
+    from logicls.io.atomic import write_text
+
     if folder.exists():
-        raise DataError(Problem("LC902", "exists already.", str(folder), advice="Choose another name."))
+        raise DataError(Problem("LC902", "already exists.", str(folder), advice="Choose another name."))
     name = "".join(c if c.isalnum() or c == "_" else "_" for c in folder.name.lower())
     spec = folder / f"{name}.yaml"
     write_text(spec, SPEC_TEMPLATE.format(name=name))
@@ -54,9 +67,15 @@ def create_project(folder: Path) -> list[Path]:
     return [spec, folder / SCHEMA_FILE, *folders]
 
 
+def doctor() -> None:
+    """Print versions and resources: Python, libraries, CPU cores, GPU, memory, disk space."""
+    for name, value in collect_facts():
+        print_line(f"{name}: {value}")
+
+
 def collect_facts() -> list[tuple[str, str]]:
-    """Name and value of what decides how fast things are."""
-    facts = [("python", platform.python_version()), ("cores", str(os.cpu_count()))]
+    """Return name and value of each version and resource."""
+    facts = [("python", platform.python_version()), ("CPU cores", str(os.cpu_count()))]
     for name in ("logicls", "torch", "transformers", "lightning", "albumentations"):
         try:
             facts.append((name, version(name)))
@@ -64,18 +83,36 @@ def collect_facts() -> list[tuple[str, str]]:
             facts.append((name, "not installed"))
     import torch
 
-    gpu = torch.cuda.get_device_name() if torch.cuda.is_available() else "none: the default model needs none"
+    gpu = torch.cuda.get_device_name() if torch.cuda.is_available() else "none (not needed by the built-in model)"
     free = shutil.disk_usage(Path.cwd()).free / 2**30
-    return [*facts, ("GPU", gpu), ("disk free", f"{free:.0f} GiB"), ("torch threads", str(torch.get_num_threads()))]
+    facts += [("GPU", gpu), ("torch threads", str(torch.get_num_threads()))]
+    return [*facts, ("memory", _memory_text()), ("free disk space", f"{free:.0f} GiB")]
+
+
+def _memory_text() -> str:
+    try:
+        return f"{os.sysconf('SC_PAGE_SIZE') * os.sysconf('SC_PHYS_PAGES') / 2**30:.0f} GiB"
+    except (AttributeError, ValueError, OSError):  # no sysconf on Windows
+        return "unknown"
 
 
 def require_extra(*modules: str, extra: str) -> None:
-    """Make sure that what an extra of the package brings is here.
+    """Check that the modules of an optional dependency are installed.
 
     Raises:
-        LogiClsError: It is not (LC670).
+        LogiClsError: A module is missing (LC670).
     """
     missing = [name for name in modules if find_spec(name) is None]
     if missing:
         advice = f'Install the extra: pip install "logicls[{extra}]".'
         raise LogiClsError(Problem("LC670", f"not installed: {', '.join(missing)}.", advice=advice))
+
+
+def silence_progress_bars() -> None:
+    """Disable the progress bars of datasets and transformers, which would interfere with those of LogiCls."""
+    import datasets
+    import transformers
+
+    datasets.disable_progress_bars()
+    transformers.utils.logging.disable_progress_bar()
+    transformers.utils.logging.set_verbosity_error()

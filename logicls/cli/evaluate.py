@@ -1,4 +1,4 @@
-"""The commands that measure: eval, study."""
+"""Commands `eval` and `study`: scores against the ground truth, and attribute agreement studies."""
 
 from __future__ import annotations
 
@@ -10,7 +10,17 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.console import Console
 
-from logicls.cli import train as cli_train
+from logicls.cli.environment import silence_progress_bars
+from logicls.cli.options import (
+    AS_JSON,
+    BUNDLE_ARGUMENT,
+    IMAGES_ARGUMENT,
+    OUT,
+    TRUTH,
+    VERDICTS_ARGUMENT,
+    console,
+    print_line,
+)  # fmt: skip
 from logicls.errors import DataError, Problem
 
 if TYPE_CHECKING:
@@ -20,108 +30,120 @@ if TYPE_CHECKING:
     from logicls.evaluation.agreement.decisions import Decision
     from logicls.evaluation.agreement.repeatability import RepeatOptions
     from logicls.evaluation.agreement.statistics import AgreementStudy
-    from logicls.evaluation.faithfulness import Faithfulness, TrialSample
+    from logicls.evaluation.faithfulness_results import Faithfulness, TrialSample
     from logicls.evaluation.mvtec_loco_scores import LocoMetrics
     from logicls.records import Outcome
 
-console = Console()
-OUT = Annotated[Path, typer.Option("--out", help="Folder to write to.")]
-JSON = Annotated[bool, typer.Option("--json", help="For scripts.")]
 DEFAULT_TRIALS = 200
-"""Trials of each test of faithfulness, where nothing else is asked for."""
+"""Default number of trials per faithfulness test."""
+FAITHFULNESS = "Faithfulness"
+"""Panel of the help."""
 
 
 def evaluate(
-    verdicts_dir: Annotated[Path, typer.Argument(help="What `logicls predict` wrote.")],
-    truth: Annotated[Path, typer.Option("--truth", help="truth.csv, or a product's folder of MVTec LOCO AD.")],
+    verdicts_dir: VERDICTS_ARGUMENT,
+    truth: Annotated[
+        Path, typer.Option("--truth", help="Ground truth: a CSV file image,violations, or a folder of MVTec LOCO AD.")
+    ],
     out: OUT,
     faithfulness: Annotated[
-        bool, typer.Option("--faithful", help="Try whether the cited boxes are what answers rest on.")
+        bool,
+        typer.Option(
+            "--faithfulness", rich_help_panel=FAITHFULNESS,
+            help="Also test whether answers depend on the boxes they cite.",
+        ),
     ] = False,
-    bundle: Annotated[Path | None, typer.Option(help="With --faithful: what predicted the verdicts.")] = None,
-    images: Annotated[Path | None, typer.Option(help="With --faithful: the folder that was predicted.")] = None,
+    bundle: Annotated[
+        Path | None, typer.Option(rich_help_panel=FAITHFULNESS, help="Bundle that made the verdicts.")
+    ] = None,
+    images: Annotated[
+        Path | None, typer.Option(rich_help_panel=FAITHFULNESS, help="Folder of the predicted photos.")
+    ] = None,
     data: Annotated[
-        Path | None, typer.Option(help="With --faithful: annotated photos of good products, for edits.")
+        Path | None,
+        typer.Option(rich_help_panel=FAITHFULNESS, help="Annotated photos of good products, for the edit test."),
     ] = None,
     sample: Annotated[
-        int | None, typer.Option(min=1, help=f"With --faithful: trials of each test; {DEFAULT_TRIALS} if left out.")
+        int | None,
+        typer.Option(min=1, rich_help_panel=FAITHFULNESS, help=f"Trials per test. Default: {DEFAULT_TRIALS}."),
     ] = None,
-    seed: Annotated[int | None, typer.Option(help="With --faithful: draws the sample; 0 if left out.")] = None,
-    as_json: JSON = False,
-) -> None:
-    """Hold verdicts against the truth."""
-    from logicls.evaluation.faithfulness import TrialSample
+    seed: Annotated[
+        int | None, typer.Option(rich_help_panel=FAITHFULNESS, help="Random seed of the sample. Default: 0.")
+    ] = None,
+    as_json: AS_JSON = False,
+) -> None:  # fmt: skip
+    """Score verdicts against the ground truth: escape rate, overkill rate, review rate, F1, AUROC, calibration."""
+    from logicls.evaluation.faithfulness_results import TrialSample
 
     _check_options(
         faithfulness, {"--bundle": bundle, "--images": images, "--data": data, "--sample": sample, "--seed": seed}
     )
     board, loco = _score(verdicts_dir, truth)
-    faithfulness_result = None
+    result = None
     if bundle and images:
-        faithfulness_result = _measure_faithfulness(
+        result = _measure_faithfulness(
             verdicts_dir, bundle, images, data, TrialSample(sample or DEFAULT_TRIALS, seed or 0), is_quiet=as_json
         )
-    metrics = _write_metrics(out, board, loco, faithfulness_result)
+    metrics = _write_metrics(out, board, loco, result)
     if as_json:
         print(json.dumps(metrics))
         return
-    _print(board, loco, faithfulness_result)
-    console.print(str(out / "metrics.json"), soft_wrap=True)
+    _print_scores(board, loco, result)
+    print_line(str(out / "metrics.json"))
 
 
 def write_scoreboard(verdicts_dir: Path, truth: Path, out: Path) -> EvaluationMetrics:
-    """Hold verdicts against truth.csv, and write metrics.json."""
+    """Score verdicts against truth.csv, and write metrics.json."""
     board, _ = _score(verdicts_dir, truth)
     _write_metrics(out, board, None, None)
     return board
 
 
 def _check_options(faithfulness: bool, options: dict[str, object]) -> None:
-    """No option does nothing, and none is missing. Raises `DataError` (LC655)."""
+    """Check that the options of the faithfulness tests are complete, or absent. Raises `DataError` (LC655)."""
     present = [name for name, value in options.items() if value is not None]
     if faithfulness:
         missing = [name for name in ("--bundle", "--images") if name not in present]
-        problems = [
-            Problem("LC655", f"--faithful needs {name}.", advice="The photos are looked at again.") for name in missing
-        ]
+        advice = "The tests predict the photos again."
+        problems = [Problem("LC655", f"--faithfulness requires {name}.", advice=advice) for name in missing]
     else:
-        problems = [Problem("LC655", f"{name} does nothing without --faithful.") for name in present]
+        problems = [Problem("LC655", f"{name} has no effect without --faithfulness.") for name in present]
     if problems:
         raise DataError(problems)
 
 
 def _score(verdicts_dir: Path, truth: Path) -> tuple[EvaluationMetrics, LocoMetrics | None]:
-    from logicls.evaluation import read_truth, compute_metrics
-    from logicls.predict.folder.runner import read_verdicts
+    from logicls.evaluation import compute_metrics, read_truth
+    from logicls.predict.serialization import read_verdicts
 
     verdicts = read_verdicts(verdicts_dir / "verdicts.jsonl")
     if not truth.is_dir():
         return compute_metrics(verdicts, read_truth(truth)), None
     from logicls.evaluation.mvtec_loco import read_loco
-    from logicls.evaluation.mvtec_loco_scores import match_verdicts, rule_truth, compute_loco_metrics
+    from logicls.evaluation.mvtec_loco_scores import compute_loco_metrics, match_verdicts, rule_truth
 
     product = read_loco(truth)
     matched, others = match_verdicts(verdicts, product)
-    rule_truth = rule_truth(product, matched)
-    board = compute_metrics([verdict for verdict in matched.values() if verdict.photo in rule_truth], rule_truth)
+    table = rule_truth(product, matched)
+    board = compute_metrics([verdict for verdict in matched.values() if verdict.photo in table], table)
     return board, compute_loco_metrics(product, matched, ignored_verdicts=len(others))
 
 
 def _measure_faithfulness(
     verdicts_dir: Path, bundle: Path, images: Path, data: Path | None, sample: TrialSample, *, is_quiet: bool
 ) -> Faithfulness:
-    """Look at a sample again. Where it is `quiet`, progress goes to standard error."""
+    """Predict a sample again for the faithfulness tests. If `is_quiet`, progress goes to standard error."""
     from logicls.evaluation.faithfulness import measure_faithfulness
-    from logicls.predict.folder.runner import read_verdicts
     from logicls.predict.readers.factory import make_reader
     from logicls.predict.self_test import open_bundle
+    from logicls.predict.serialization import read_verdicts
     from logicls.report.progress import show_progress
 
-    cli_train.silence_progress_bars()
+    silence_progress_bars()
     opened = open_bundle(bundle)
     dataset = _read_matching_dataset(data, opened.spec) if data else None
     progress_console = Console(stderr=True) if is_quiet else console
-    with show_progress("faithful", sample.size * (2 if dataset else 1), progress_console) as counter:
+    with show_progress("faithfulness", sample.size * (2 if dataset else 1), progress_console) as counter:
         verdicts = read_verdicts(verdicts_dir / "verdicts.jsonl")
         return measure_faithfulness(
             make_reader(opened), verdicts, images, sample, data=dataset, on_progress=counter.add
@@ -129,7 +151,7 @@ def _measure_faithfulness(
 
 
 def _read_matching_dataset(data: Path, spec: Spec) -> Dataset:
-    """Annotated photos that fit the spec. Raises `DataError`."""
+    """Read annotated photos that match the spec. Raises `DataError`."""
     from logicls.data.coco import read_dataset_for
     from logicls.data.dataset_lint import check_against_spec
 
@@ -152,7 +174,7 @@ def _write_metrics(
     return metrics
 
 
-def _print(board: EvaluationMetrics, loco: LocoMetrics | None, faithfulness_result: Faithfulness | None) -> None:
+def _print_scores(board: EvaluationMetrics, loco: LocoMetrics | None, faithfulness_result: Faithfulness | None) -> None:
     from logicls.report.console import print_faithfulness, print_loco, print_scoreboard
 
     print_scoreboard(board, console)
@@ -163,25 +185,26 @@ def _print(board: EvaluationMetrics, loco: LocoMetrics | None, faithfulness_resu
 
 
 def study(
-    bundle: Annotated[Path, typer.Argument(help="What `logicls train` wrote.")],
-    images: Annotated[Path, typer.Argument(help="Folder of photos.")],
-    truth: Annotated[Path, typer.Option("--truth", help="truth.csv: image,violations.")],
+    bundle: BUNDLE_ARGUMENT,
+    images: IMAGES_ARGUMENT,
+    truth: TRUTH,
     out: OUT,
     inspectors: Annotated[
-        Path | None, typer.Option(help="Decisions of people, a CSV file: photo,inspector,trial,decision.")
+        Path | None, typer.Option(help="Decisions of human inspectors, a CSV file photo,inspector,trial,decision.")
     ] = None,
-    trials: Annotated[int, typer.Option(min=1, help="Times that the bundle decides on each photo.")] = 3,
+    trials: Annotated[int, typer.Option(min=1, help="Decisions of the bundle per photo.")] = 3,
     strength: Annotated[
-        float, typer.Option(min=0, max=1, help="How much the photo varies; 1: as much as in training.")
+        float,
+        typer.Option(min=0, max=1, help="Strength of the photo variations between trials; 1: as in training."),
     ] = 0.5,
-    seed: Annotated[int, typer.Option(help="The same seed varies photos alike.")] = 0,
-    as_json: JSON = False,
+    seed: Annotated[int, typer.Option(help="Random seed of the variations.")] = 0,
+    as_json: AS_JSON = False,
 ) -> None:
-    """Attribute agreement: the bundle decides on photos several times, beside people, against the truth."""
+    """Run an attribute agreement study (AIAG MSA): repeated decisions of the bundle, compared with inspectors."""
     from logicls.evaluation import read_truth
     from logicls.evaluation.agreement.decisions import read_decisions, write_decisions
     from logicls.evaluation.agreement.repeatability import RepeatOptions, check_photos
-    from logicls.evaluation.agreement.statistics import analyze_agreement as figures
+    from logicls.evaluation.agreement.statistics import analyze_agreement
     from logicls.report.console import print_study
 
     true_violations = read_truth(truth)
@@ -196,7 +219,7 @@ def study(
         *human_decisions,
     )
     standard: dict[str, Outcome] = {photo: "fail" if names else "pass" for photo, names in true_violations.items()}
-    result = figures(decisions, standard)
+    result = analyze_agreement(decisions, standard)
     write_decisions(decisions, standard, out / "study.csv")
     board = _write_study(out, result, {"seed": seed, "strength": strength})
     if as_json:
@@ -216,8 +239,8 @@ def _repeat_decisions(
     out: Path,
     console: Console,
 ) -> tuple[Decision, ...]:
-    """The bundle's decisions; those that an earlier run has left in `out` are gone on from."""
-    from logicls.evaluation.agreement.repeatability import repeat_decisions, make_retake
+    """Return the bundle's decisions; decisions of an interrupted run in `out` are reused."""
+    from logicls.evaluation.agreement.repeatability import make_variation, repeat_decisions
     from logicls.evaluation.agreement.storage import open_decision_log
     from logicls.io.resources import resource_path
     from logicls.predict.decision import load_decision_model
@@ -226,21 +249,20 @@ def _repeat_decisions(
     from logicls.report.progress import show_progress
     from logicls.synth.settings import load_augmentation_settings
 
-    cli_train.silence_progress_bars()
+    silence_progress_bars()
     opened = open_bundle(bundle)
-    again = make_retake(opened.spec, load_augmentation_settings(resource_path("synth/augment.yaml")), strength)
+    variation = make_variation(opened.spec, load_augmentation_settings(resource_path("synth/augment.yaml")), strength)
     manifest = {
         "bundle": opened.id, "thresholds": load_decision_model(opened).thresholds.id, "photos": str(images.resolve()),
         "strength": strength, "seed": repeats.seed,
     }  # fmt: skip
     total = len(photos) * repeats.trials
     with (
-        open_decision_log(out / "decisions.jsonl", manifest) as finished,
+        open_decision_log(out / "decisions.jsonl", manifest) as log,
         show_progress("study", total, console) as counter,
     ):
-        return tuple(
-            repeat_decisions(make_reader(opened), photos, images, again, repeats, log=finished, on_progress=counter.add)
-        )
+        reader = make_reader(opened)
+        return tuple(repeat_decisions(reader, photos, images, variation, repeats, log=log, on_progress=counter.add))
 
 
 def _write_study(out: Path, result: AgreementStudy, settings: Mapping[str, object]) -> dict[str, object]:

@@ -1,4 +1,4 @@
-"""The command that predicts, for a folder that is there and for one that a camera writes into."""
+"""Command `predict`: inspect a folder of photos, once or while a camera writes into it."""
 
 from __future__ import annotations
 
@@ -11,64 +11,92 @@ import typer
 from rich.console import Console
 from rich.text import Text
 
-from logicls.cli import options as cli_extras
-from logicls.cli import report as cli_report
-from logicls.cli import serve as cli_serve
-from logicls.cli import train as cli_train
-from logicls.errors import LogiClsError, Problem
-from logicls.plugins.selection import PluginOptions, PluginSelection
+from logicls.cli.environment import silence_progress_bars
+from logicls.cli.options import (
+    BATCH,
+    EXPERT,
+    IMAGES_ARGUMENT,
+    JUNIT,
+    KNOWLEDGE,
+    MIN_ENTROPY,
+    OUT,
+    REASONER,
+    THINK_STEPS,
+    THINK_TOKENS,
+    XLSX,
+    console,
+    print_line,
+)  # fmt: skip
+from logicls.cli.remote import ANSWER_FORMAT, BOX_FORMAT, ENDPOINT, MODEL, RAY, RemoteExecution
+from logicls.cli.report import check_xlsx_installed, exit_by_outcome, write_files
+from logicls.errors import LogiClsError, Problem, count_text
 
 if TYPE_CHECKING:
     from logicls.constraints.spec.models import Spec
     from logicls.models.bundle import Bundle
+    from logicls.plugins.selection import PluginSelection
     from logicls.predict.folder.watch import WatchOptions
     from logicls.predict.plugin_protocols import PluginManifest
     from logicls.records import Verdict
 
-console = Console()
 DEFAULT_WORKERS = 2
 """Processes that decode photos while the model works."""
-OUT = Annotated[Path, typer.Option("--out", help="Folder to write to.")]
+WATCH = "Watching"
+"""Panel of the help."""
 
 
 def predict(
-    bundle: Annotated[Path, typer.Argument(help="What `logicls train` wrote; with --endpoint, a spec will do.")],
-    images: Annotated[Path, typer.Argument(help="Folder of photos.")],
+    bundle: Annotated[
+        Path,
+        typer.Argument(
+            metavar="BUNDLE", help="Bundle, a folder written by `logicls train`; with --endpoint, a spec is enough."
+        ),
+    ],
+    images: IMAGES_ARGUMENT,
     out: OUT,
-    batch: Annotated[int, typer.Option(min=1, help="Photos at a time.")] = 16,
+    batch: BATCH = 16,
     workers: Annotated[
-        int, typer.Option(min=0, help="Processes that decode photos; 0: threads of this one.")
+        int, typer.Option(min=0, help="Processes that decode photos; 0: decode in threads of this process.")
     ] = DEFAULT_WORKERS,
     only: Annotated[
         list[str] | None,
-        typer.Option("--only", help="Glob that a photo must match, relative to IMAGES: 'line3/**/*.png'; repeatable."),
+        typer.Option("--only", help="Inspect only photos whose path matches, such as 'line3/**/*.png'; repeatable."),
     ] = None,
-    watch: Annotated[bool, typer.Option("--watch", help="Go on with photos that come, until Ctrl-C.")] = False,
-    seconds: Annotated[float | None, typer.Option("--for", min=0, help="Watch for so many seconds.")] = None,
-    idle: Annotated[float | None, typer.Option(min=0, help="Watch until nothing came for so many seconds.")] = None,
-    endpoint: cli_serve.ENDPOINT = "",
-    model: cli_serve.MODEL = "",
-    answer_format: cli_serve.ANSWER_FORMAT = None,
-    box_format: cli_serve.BOX_FORMAT = None,
-    ray: cli_serve.RAY = "",
-    expert: cli_extras.EXPERT = "",
-    reasoner: cli_extras.REASONER = "",
-    tokens: cli_extras.THINK_TOKENS = None,
-    steps: cli_extras.THINK_STEPS = None,
-    min_entropy: cli_extras.MIN_ENTROPY = None,
-    knowledge: cli_extras.KNOWLEDGE = "",
-    xlsx: cli_report.XLSX = False,
-    junit: cli_report.JUNIT = None,
+    watch: Annotated[
+        bool, typer.Option("--watch", rich_help_panel=WATCH, help="Keep inspecting new photos until Ctrl-C.")
+    ] = False,
+    seconds: Annotated[
+        float | None, typer.Option("--for", min=0, rich_help_panel=WATCH, help="Stop watching after this many seconds.")
+    ] = None,
+    idle: Annotated[
+        float | None,
+        typer.Option(min=0, rich_help_panel=WATCH, help="Stop watching after this many seconds without a new photo."),
+    ] = None,
+    endpoint: ENDPOINT = "",
+    model: MODEL = "",
+    answer_format: ANSWER_FORMAT = None,
+    box_format: BOX_FORMAT = None,
+    ray: RAY = "",
+    expert: EXPERT = "",
+    reasoner: REASONER = "",
+    tokens: THINK_TOKENS = None,
+    steps: THINK_STEPS = None,
+    min_entropy: MIN_ENTROPY = None,
+    knowledge: KNOWLEDGE = "",
+    xlsx: XLSX = False,
+    junit: JUNIT = None,
 ) -> None:
-    """Verdicts for a folder of photos, as JSON Lines, CSV and a page. Exit code 1 where one does not pass.
+    """Inspect a folder of photos; write verdicts.jsonl, verdicts.csv and a report page.
 
-    However it was ended, the same command goes on.
+    Exit code 1 if any photo does not pass. Photos with a verdict are skipped: run the command again to continue.
     """
-    cli_report.check_xlsx_installed(xlsx=xlsx)
-    globs, remote = tuple(only or ()), cli_serve.RemoteExecution(endpoint, model, answer_format, box_format, ray)
-    requested = PluginOptions(expert, reasoner, knowledge, tokens, steps, min_entropy)
-    remote.check(watch=watch, has_plugins=bool(requested))
-    selection = remote.drop_plugins(requested.resolve(bundle))
+    from logicls.plugins.selection import PluginOptions
+
+    check_xlsx_installed(xlsx=xlsx)
+    globs, remote = tuple(only or ()), RemoteExecution(endpoint, model, answer_format, box_format, ray)
+    options = PluginOptions(expert, reasoner, knowledge, tokens, steps, min_entropy)
+    remote.check(watch=watch, has_plugins=bool(options))
+    selection = remote.drop_plugins(options.resolve(bundle))
     if watch:
         from logicls.predict.folder.watch import WatchOptions
 
@@ -78,16 +106,16 @@ def predict(
         spec = predict_with_progress(
             bundle, images, out, batch=batch, workers=workers, only=globs, remote=remote, selection=selection
         )
-    summary = cli_report.write_files(spec, images, out, xlsx=xlsx, junit=junit, knowledge=selection.knowledge)
-    cli_report.exit_by_outcome(summary, out)
+    summary = write_files(spec, images, out, xlsx=xlsx, junit=junit, knowledge=selection.knowledge)
+    exit_by_outcome(summary, out)
 
 
 def _check_watch_options(seconds: float | None, idle: float | None) -> None:
-    """An option that would do nothing is an error (LC608)."""
+    """Check that no watch option is given without --watch. Raises `LogiClsError` (LC608)."""
     if seconds is not None or idle is not None:
         option = "--for" if seconds is not None else "--idle"
-        problem = Problem("LC608", f"{option} says how long to watch.", advice="Add --watch, or leave it out.")
-        raise LogiClsError(problem)
+        advice = "Add --watch, or remove the option."
+        raise LogiClsError(Problem("LC608", f"{option} has no effect without --watch.", advice=advice))
 
 
 def predict_with_progress(
@@ -99,21 +127,22 @@ def predict_with_progress(
     workers: int = 0,
     only: tuple[str, ...] = (),
     subset: Container[str] | None = None,
-    remote: cli_serve.RemoteExecution | None = None,
-    selection: PluginSelection = PluginSelection(),  # noqa: B008  frozen
+    remote: RemoteExecution | None = None,
+    selection: PluginSelection | None = None,
 ) -> Spec:
-    """Predict a folder, progress on the screen."""
+    """Inspect a folder of photos, with progress on the console; return the bundle's spec."""
+    from logicls.plugins.selection import PluginSelection
     from logicls.predict.folder.runner import inspect_with_reader, predict_folder
     from logicls.predict.plugin_protocols import Plugins
-    from logicls.predict.readers.protocol import make_reader
+    from logicls.predict.readers.factory import make_reader
     from logicls.report.progress import show_stages
 
-    cli_train.silence_progress_bars()
-    execution = remote or cli_serve.RemoteExecution()
+    silence_progress_bars()
+    execution, selection = remote or RemoteExecution(), selection or PluginSelection()
     with (
         _explain_interrupt(out),
         execution.open_bundle(bundle, images, batch, workers, selection=selection) as (opened, inspect),
-        show_stages(console) as begin,
+        show_stages(console) as begin_stage,
     ):
         plugins = selection.build(opened) if inspect is None else Plugins(manifest=selection.describe(opened.path))
         _print_plugins(opened, plugins.manifest)
@@ -121,55 +150,55 @@ def predict_with_progress(
             inspect = inspect_with_reader(make_reader(opened, plugins.retriever), images, batch, workers, plugins)
         predict_folder(
             opened, images, out, batch=batch, workers=workers, only=only, among=subset, inspect=inspect,
-            manifest=plugins.manifest, on_start=lambda total: begin("predict", total).add,
+            manifest=plugins.manifest, on_start=lambda total: begin_stage("predict", total).add,
         )  # fmt: skip
     return opened.spec
 
 
-def _print_plugins(bundle: Bundle, plugins: PluginManifest) -> None:
-    """Say what the bundle lacks, and what is plugged in."""
+def _print_plugins(bundle: Bundle, manifest: PluginManifest) -> None:
+    """Print warnings about missing parts of the bundle, and the active plug-ins."""
     from logicls.predict.decision import load_decision_model
 
-    for line in load_decision_model(bundle).warnings:
-        console.print(line, soft_wrap=True)
-    for plug in plugins.plugins:
-        console.print(Text(f"plugged in: {plug.to_text()}"), soft_wrap=True)
+    for warning in load_decision_model(bundle).warnings:
+        print_line(warning)
+    for plugin in manifest.plugins:
+        print_line(f"plug-in: {plugin.to_text()}")
 
 
 def _watch_with_progress(
     bundle: Path, images: Path, out: Path, watch: WatchOptions, selection: PluginSelection
 ) -> Spec:
-    """Predict what comes, a line for each photo that does not pass."""
+    """Inspect new photos as they arrive; print a line for each one that does not pass."""
     from logicls.predict.folder.watch import watch_folder
     from logicls.predict.self_test import open_bundle
 
-    cli_train.silence_progress_bars()
+    silence_progress_bars()
     opened = open_bundle(bundle)
     plugins = selection.build(opened)
     _print_plugins(opened, plugins.manifest)
-    console.print(Text(f"watching {images}; Ctrl-C ends it"), soft_wrap=True)
+    print_line(f"watching {images}; press Ctrl-C to stop")
 
     def print_verdict(verdict: Verdict) -> None:
         if verdict.outcome != "pass":
             reason = "; ".join(verdict.violations or verdict.reasons)
-            console.print(Text(f"{verdict.outcome} {verdict.photo!r}: {reason}"), soft_wrap=True)
+            print_line(f"{verdict.outcome} {verdict.photo!r}: {reason}")
 
     def update_report() -> None:
-        cli_report.write_files(opened.spec, images, out, knowledge=selection.knowledge)
+        write_files(opened.spec, images, out, knowledge=selection.knowledge)
 
     count = watch_folder(
         opened, images, out, watch, plugins=plugins, on_verdict=print_verdict, on_refresh=update_report
     )
-    console.print(f"watch: {count} done")
+    print_line(f"watch: {count_text(count, 'photo')} inspected")
     return opened.spec
 
 
 @contextmanager
 def _explain_interrupt(out: Path) -> Iterator[None]:
-    """Say how to go on where Ctrl-C ends a run."""
+    """On Ctrl-C, print how to continue, and exit with code 130."""
     try:
         yield
     except KeyboardInterrupt:
-        message = f"stopped; what is finished is in {out}, and the same command goes on from there"
+        message = f"stopped; finished verdicts are in {out}. Run the same command again to continue."
         Console(stderr=True).print(Text(message), soft_wrap=True)
         raise typer.Exit(130) from None

@@ -1,4 +1,4 @@
-"""The commands about what was predicted: report and replay; and the files that predict leaves for people to read."""
+"""Commands `report` and `replay`, and the report files that `predict` also writes."""
 
 from __future__ import annotations
 
@@ -8,37 +8,45 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
-from rich.text import Text
+
+from logicls.cli.environment import silence_progress_bars
+from logicls.cli.options import BUNDLE, JUNIT, PHOTOS, VERDICTS_ARGUMENT, XLSX, print_line
+from logicls.errors import count_text
 
 if TYPE_CHECKING:
     from logicls.constraints.spec.models import Spec
     from logicls.report.summary import ReportSummary, TruthComparison
 
-console = Console()
 MAX_CARDS = 5000
-VERDICTS = Annotated[Path, typer.Argument(help="What `logicls predict` wrote.")]
-XLSX = Annotated[bool, typer.Option("--xlsx", help="Also verdicts.xlsx; needs `pip install logicls[xlsx]`.")]
-JUNIT = Annotated[Path | None, typer.Option("--junit", help="Also JUnit XML for a build server, a test case a photo.")]
-BUNDLE = Annotated[Path | None, typer.Option("--bundle", help="The bundle; where it lay if left out.")]
-PHOTOS = Annotated[Path | None, typer.Option("--photos", help="Folder of the photos; where they lay if left out.")]
+"""Default number of photos with a card on the page."""
 
 
 def report(
-    verdicts_dir: VERDICTS,
+    verdicts_dir: VERDICTS_ARGUMENT,
     truth: Annotated[
-        Path | None, typer.Option("--truth", help="truth.csv, or a product's folder of MVTec LOCO AD.")
+        Path | None,
+        typer.Option(
+            "--truth", help="Ground truth for scores: a CSV file image,violations, or a folder of MVTec LOCO AD."
+        ),
     ] = None,
     bundle: BUNDLE = None,
     photos: PHOTOS = None,
     xlsx: XLSX = False,
     junit: JUNIT = None,
-    max_cards: Annotated[int, typer.Option(min=1, help="Most photos with a card on the page.")] = MAX_CARDS,
+    max_cards: Annotated[
+        int, typer.Option("--cards", min=1, help="Largest number of photos with a card on the page.")
+    ] = MAX_CARDS,
     knowledge: Annotated[
-        Path | None, typer.Option("--knowledge", help="Folder of what is known of products: causes, consequences.")
+        Path | None,
+        typer.Option(
+            "--knowledge", help="Knowledge base with causes and consequences of violations. Default: the recorded one."
+        ),
     ] = None,
 ) -> None:
-    """Make the page again from verdicts, without predicting. Exit code 1 where a photo does not pass."""
+    """Create the report page again from verdicts, without inspecting the photos again.
+
+    Exit code 1 if any photo does not pass.
+    """
     from logicls.constraints.spec.loader import load_spec
     from logicls.predict.folder.replay import find_origin
 
@@ -51,35 +59,42 @@ def report(
 
 
 def replay(
-    result_id: Annotated[str, typer.Argument(help="As on the card and in verdicts.csv; its first digits do.")],
-    verdicts: Annotated[Path, typer.Option("--verdicts", help="What `logicls predict` wrote.")],
+    result_id: Annotated[
+        str,
+        typer.Argument(
+            metavar="RESULT_ID", help="Result id from the photo's card or verdicts.csv; its first digits are enough."
+        ),
+    ],
+    verdicts: Annotated[Path, typer.Option("--verdicts", help="Folder of verdicts, written by `logicls predict`.")],
     bundle: BUNDLE = None,
     photos: PHOTOS = None,
     knowledge: Annotated[
-        Path | None, typer.Option("--knowledge", help="Folder that was plugged in; where it lay if left out.")
+        Path | None, typer.Option("--knowledge", help="Knowledge base of the result. Default: the recorded path.")
     ] = None,
 ) -> None:
-    """Predict a photo again, with the same plug-ins, and compare. Exit code 1 where something is not as it was."""
-    from logicls.cli import train as cli_train
-    from logicls.plugins import selection as wanted
-    from logicls.predict.folder import replay as again
+    """Repeat the inspection of a photo with the same bundle and plug-ins, and compare the verdicts.
+
+    Exit code 1 if the verdicts differ.
+    """
+    from logicls.plugins.selection import restore_selection
+    from logicls.predict.folder import replay as replays
     from logicls.predict.self_test import open_bundle
 
-    recorded = again.find_result(result_id, verdicts)
-    origin = again.find_origin(verdicts, bundle=bundle, photos=photos)
-    cli_train.silence_progress_bars()
+    recorded = replays.find_result(result_id, verdicts)
+    origin = replays.find_origin(verdicts, bundle=bundle, photos=photos)
+    silence_progress_bars()
     opened = open_bundle(origin.bundle)
-    plugins = wanted.restore_selection(recorded.plugins, knowledge or origin.knowledge).build(opened)
-    repeated = again.replay(recorded, opened, origin.photos, plugins)
-    differences = again.compare_verdicts(recorded, repeated)
+    plugins = restore_selection(recorded.plugins, knowledge or origin.knowledge).build(opened)
+    repeated = replays.replay(recorded, opened, origin.photos, plugins)
+    differences = replays.compare_verdicts(recorded, repeated)
     for line in differences:
-        console.print(Text(f"{recorded.photo}: {line}"), soft_wrap=True)
+        print_line(f"{recorded.photo}: {line}")
     if not differences:
-        tolerance = f"probabilities within {again.PROBABILITY_TOLERANCE:g}, boxes within {again.BOX_TOLERANCE:g} pixel"
+        answers = count_text(len(recorded.answers), "answer")
+        probability, pixels = replays.PROBABILITY_TOLERANCE, replays.BOX_TOLERANCE
+        tolerance = f"probabilities within {probability:g}, boxes within {pixels:g} pixels"
         plugin_text = "".join(f", {plugin.to_text()}" for plugin in recorded.plugins)
-        result = f"{recorded.outcome}: {len(recorded.answers)} answers, {tolerance}{plugin_text}"
-        message = f"{recorded.photo}: the same again, {result}"
-        console.print(Text(message), soft_wrap=True)
+        print_line(f"{recorded.photo}: reproduced, {recorded.outcome}: {answers}, {tolerance}{plugin_text}")
     raise typer.Exit(1 if differences else 0)
 
 
@@ -94,15 +109,15 @@ def write_files(
     max_cards: int = MAX_CARDS,
     knowledge: Path | None = None,
 ) -> ReportSummary:
-    """Write the page, and the tables that were asked for, from the verdicts in `out`; returns what was counted.
+    """Write the report page and the requested tables from the verdicts in `out`; return the figures.
 
-    Causes and consequences beside violations are those of the folder `knowledge`, or of the one that was plugged in.
+    Causes and consequences of violations come from the folder `knowledge`, or from the knowledge base of the run.
 
     Raises:
-        SpecError, DataError: The knowledge cannot be read (LC701 to LC703).
-        DataError: openpyxl is missing (LC644), the truth cannot be used, or a file cannot be written (LC253).
+        SpecError, DataError: The knowledge base cannot be read (LC701 to LC703).
+        DataError: openpyxl is missing (LC644), the ground truth is invalid, or a file cannot be written (LC253).
     """
-    from logicls.predict.folder.runner import read_verdicts
+    from logicls.predict.serialization import read_verdicts
     from logicls.report.card_view import build_labels
     from logicls.report.junit import write_junit
     from logicls.report.page import write_report
@@ -115,16 +130,10 @@ def write_files(
         from logicls.plugins.retrieval.knowledge import read_causes
 
         labels = replace(labels, causes=read_causes(knowledge_folder, spec.product.name))
-    comparison = compare_with_truth(out, truth) if truth else None
     summary = write_report(
-        read_verdicts(lines),
-        labels,
-        photos=photos,
-        out=report_path(out),
-        now=datetime.now(),
-        comparison=comparison,
-        max_cards=max_cards,
-    )
+        read_verdicts(lines), labels, photos=photos, out=report_path(out), now=datetime.now(),
+        comparison=compare_with_truth(out, truth) if truth else None, max_cards=max_cards,
+    )  # fmt: skip
     if xlsx:
         write_xlsx(read_verdicts(lines), out / "verdicts.xlsx", labels)
     if junit:
@@ -133,7 +142,7 @@ def write_files(
 
 
 def _find_knowledge(out: Path) -> Path | None:
-    """The folder of knowledge that the verdicts were made with; None without one, or where it is gone."""
+    """Return the knowledge base that the verdicts were made with; None if there was none, or it does not exist."""
     from logicls.io.run_manifest import read_manifest
 
     path = read_manifest(out / "run.json").get("knowledge")
@@ -141,7 +150,7 @@ def _find_knowledge(out: Path) -> Path | None:
 
 
 def check_xlsx_installed(*, xlsx: bool) -> None:
-    """Say what is missing before hours of work, not after. Raises `DataError` (LC644)."""
+    """Check before the inspection that a requested workbook can be written. Raises `DataError` (LC644)."""
     if xlsx:
         from logicls.report.xlsx import open_workbook
 
@@ -149,42 +158,39 @@ def check_xlsx_installed(*, xlsx: bool) -> None:
 
 
 def compare_with_truth(out: Path, truth: Path) -> TruthComparison:
-    """The verdicts in `out` beside truth.csv, or a product's folder of MVTec LOCO AD.
+    """Score the verdicts in `out` against a CSV file, or a folder of a product of MVTec LOCO AD.
 
-    Reliability is that of metrics.json in `out`, if it has any.
+    Reliability bins come from metrics.json in `out`, if it exists.
     """
-    from logicls.evaluation import read_truth, compute_metrics
+    from logicls.evaluation import compute_metrics, read_truth
     from logicls.evaluation.mvtec_loco import read_loco
     from logicls.evaluation.mvtec_loco_scores import match_verdicts, rule_truth
-    from logicls.predict.folder.runner import read_verdicts
+    from logicls.predict.serialization import read_verdicts
     from logicls.report.summary import TruthComparison, read_reliability
 
     lines, reliability = out / "verdicts.jsonl", read_reliability(out / "metrics.json")
     if not truth.is_dir():
-        true_violations = read_truth(truth)
-        return TruthComparison(true_violations, compute_metrics(read_verdicts(lines), true_violations), reliability)
+        table = read_truth(truth)
+        return TruthComparison(table, compute_metrics(read_verdicts(lines), table), reliability)
     product = read_loco(truth)
     matched, _ = match_verdicts(read_verdicts(lines), product)
-    true_violations = rule_truth(product, matched)
-    return TruthComparison(
-        true_violations,
-        compute_metrics([v for v in matched.values() if v.photo in true_violations], true_violations),
-        reliability,
-    )
+    table = rule_truth(product, matched)
+    board = compute_metrics([verdict for verdict in matched.values() if verdict.photo in table], table)
+    return TruthComparison(table, board, reliability)
 
 
 def exit_by_outcome(summary: ReportSummary, out: Path) -> None:
-    """Say how many of each outcome there are and where the page is; ends with exit code 0 where all pass, 1 else."""
+    """Print the outcomes and exit: code 0 if all photos pass, else 1."""
     raise typer.Exit(0 if print_outcomes(summary, out) else 1)
 
 
 def print_outcomes(summary: ReportSummary, out: Path) -> bool:
-    """Say the same; whether all pass."""
-    counts = ", ".join(f"{count} {name}" for name, count in sorted(summary.outcomes.items())) or "no photos"
-    console.print(f"{counts}\n{report_path(out)}", soft_wrap=True)
+    """Print the number of photos per outcome and the path of the page; return whether all photos pass."""
+    print_line(", ".join(f"{count:,} {name}" for name, count in sorted(summary.outcomes.items())) or "no photos")
+    print_line(str(report_path(out)))
     return set(summary.outcomes) <= {"pass"}
 
 
 def report_path(out: Path) -> Path:
-    """Where the page of a folder of verdicts is."""
+    """Return the path of the report page of a folder of verdicts."""
     return out / "report" / "index.html"

@@ -1,4 +1,4 @@
-"""The commands about rules: check, explain, infer, schema, init. None of them waits for torch."""
+"""Commands about rules: `check`, `explain`, `infer`, `schema`. They do not load torch."""
 
 from __future__ import annotations
 
@@ -6,89 +6,89 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
 
+from logicls.cli.options import SPEC, console, print_line
 from logicls.diagnostics.console import format_counts, print_problems
 from logicls.diagnostics.formats import Format, collect_problems
-from logicls.errors import relative
+from logicls.errors import count_text, relative_path
 
 if TYPE_CHECKING:
     from logicls.constraints.spec.models import Spec
     from logicls.errors import Problem
 
-console = Console()
+OUT_FILE = Annotated[Path | None, typer.Option("--out", help="Output file. Default: standard output.")]
 
 
 def check(
-    spec: Annotated[Path, typer.Argument(help="Spec, a YAML file.")],
+    spec: SPEC,
     data: Annotated[
-        Path | None, typer.Option("--data", help="Dataset of good photos to hold the rules against.")
+        Path | None,
+        typer.Option("--data", help="Annotated photos of good products, to check for rule violations as well."),
     ] = None,
-    output_format: Annotated[
-        Format, typer.Option("--format", help="text, or one document for another program.")
-    ] = Format.text,
-    as_json: Annotated[bool, typer.Option("--json", help="The same as --format json.")] = False,
+    output_format: Annotated[Format, typer.Option("--format", help="Output format.")] = Format.text,
+    as_json: Annotated[bool, typer.Option("--json", help="Same as --format json.")] = False,
     fix: Annotated[
-        bool, typer.Option("--fix", help="Write a healed copy of damaged annotations, and check it.")
+        bool, typer.Option("--fix", help="Write a repaired copy of damaged annotations, and check the copy.")
     ] = False,
     out: Annotated[
-        Path | None, typer.Option("--out", help="The healed copy; DATASET/annotations.fixed.json if left out.")
+        Path | None, typer.Option("--out", help="With --fix: repaired copy. Default: DATA/annotations.fixed.json.")
     ] = None,
     templates: Annotated[
-        bool, typer.Option("--templates", help="Check the wordings in synth/ as well, and what they say of this spec.")
+        bool, typer.Option("--templates", help="Also check the prompt templates in synth/ with this spec.")
     ] = False,
 ) -> None:
-    """Find what is wrong with the rules, and good photos that break one. Exit code 1 where something is."""
+    """Check a spec for errors, contradictions and gaps, and its rules against photos of good products.
+
+    Exit code 1 if there are problems, 2 if the spec or the data cannot be read.
+    """
     from logicls.constraints.spec.loader import load_spec_file
-    from logicls.data.dataset_lint import check as held
+    from logicls.data.dataset_lint import check_spec
     from logicls.diagnostics.codes import exit_code
 
     if (fix and data is None) or (out is not None and not fix):
-        raise typer.BadParameter("--fix needs --data" if fix else "--out needs --fix")
+        raise typer.BadParameter("--fix requires --data" if fix else "--out requires --fix")
     output_format = Format.json if as_json else output_format
-    with collect_problems(output_format, relative(spec)) as problems:
-        sheet = load_spec_file(spec)
-        annotations = (
-            _repair_annotations(data, out, sheet.spec, is_quiet=output_format is not Format.text)
-            if fix and data
-            else None
-        )
-        problems += held(sheet, data, annotations)
-        problems += _template_problems(sheet.spec, data, annotations) if templates else []
-    if output_format is Format.text:
-        loaded = sheet.spec
+    is_text = output_format is Format.text
+    with collect_problems(output_format, relative_path(spec)) as problems:
+        spec_file = load_spec_file(spec)
+        annotations = _repair_annotations(data, out, spec_file.spec, is_quiet=not is_text) if fix and data else None
+        problems += check_spec(spec_file, data, annotations)
+        problems += _check_templates(spec_file.spec, data, annotations) if templates else []
+    if is_text:
         print_problems(problems)
-        rules = f"{len(loaded.constraints)} rules, {len(loaded.examples)} examples"
-        console.print(f"{spec}: {rules}, {format_counts(problems)}")
+        rules = count_text(len(spec_file.spec.constraints), "rule")
+        examples = count_text(len(spec_file.spec.examples), "example")
+        print_line(f"{spec}: {rules}, {examples}, {format_counts(problems)}")
     raise typer.Exit(exit_code(problems))
 
 
-def _template_problems(spec: Spec, data: Path | None, annotations: Path | None) -> list[Problem]:
-    """What is wrong with the templates that ship, alone and with the words of this spec and of its photos."""
-    from logicls.data.coco import read_for
-    from logicls.io.resources import share
+def _check_templates(spec: Spec, data: Path | None, annotations: Path | None) -> list[Problem]:
+    """Return the problems of the shipped prompt templates, rendered with this spec and its photos."""
+    from logicls.data.coco import read_dataset_for
+    from logicls.io.resources import resource_path
     from logicls.prompts.template_lint import lint_templates
 
-    return lint_templates(share("synth"), spec, read_for(spec, data, annotations).scenes if data else ())
+    scenes = read_dataset_for(spec, data, annotations).scenes if data else ()
+    return lint_templates(resource_path("synth"), spec, scenes)
 
 
 def _repair_annotations(data: Path, out: Path | None, spec: Spec, *, is_quiet: bool) -> Path | None:
-    """The healed copy of the dataset's annotations; None where nothing was to heal."""
-    from logicls.data.coco import known_names
-    from logicls.data.repair import heal_file
+    """Write a repaired copy of the annotations; return its path, None if there was nothing to repair."""
+    from logicls.data.coco import annotation_vocabulary
+    from logicls.data.repair import repair_file
     from logicls.diagnostics.console import print_repairs
 
     out = out or data / "annotations.fixed.json"
-    repairs = heal_file(data, out, known_names(spec))
+    repairs = repair_file(data, out, annotation_vocabulary(spec))
     if not is_quiet:
         print_repairs(repairs, out, console)
     return out if repairs else None
 
 
 def explain(
-    subject: Annotated[str, typer.Argument(metavar="SPEC|CODE", help="Spec, or a code such as LC021.")],
+    subject: Annotated[str, typer.Argument(metavar="SPEC|CODE", help="Spec, or an error code such as LC021.")],
 ) -> None:
-    """Say each rule, its questions and its defects in plain English; or what a code means, and what to do."""
+    """Explain a spec: each rule in plain English, its questions and its defects; or explain an error code."""
     from logicls.constraints.spec.loader import load_spec
     from logicls.diagnostics.codes import find_code, is_code
     from logicls.diagnostics.console import print_code, print_rules
@@ -99,43 +99,38 @@ def explain(
         print_rules(load_spec(Path(subject)), console)
 
 
-def schema(
-    out: Annotated[Path | None, typer.Option("--out", help="File to write; printed where it is left out.")] = None,
-) -> None:
-    """The JSON Schema (draft-07) of specs, by which an editor completes keys and marks slips."""
+def schema(out: OUT_FILE = None) -> None:
+    """Print the JSON Schema (draft-07) of specs, for completion and validation in editors."""
     from logicls.constraints.spec.json_schema import schema_to_text
-    from logicls.io.atomic import write_text
 
-    if out is None:
-        print(schema_to_text(), end="")
-    else:
-        write_text(out, schema_to_text())
-        console.print(str(out))
-
-
-def init(name: Annotated[str, typer.Argument(help="Folder to make, named as the product.")]) -> None:
-    """Make a folder to start a product from."""
-    from logicls.cli.environment import create_project
-
-    for path in create_project(Path(name)):
-        console.print(str(path))
+    _write_or_print(schema_to_text(), out)
 
 
 def infer(
-    dataset: Annotated[Path, typer.Argument(help="Annotated photos of good products.")],
-    out: Annotated[Path | None, typer.Option("--out", help="File to write; printed where it is left out.")] = None,
-    name: Annotated[str | None, typer.Option(help="The product's name; the folder's if left out.")] = None,
+    dataset: Annotated[
+        Path,
+        typer.Argument(
+            metavar="DATASET", help="Annotated photos of good products: a folder with annotations.json and images/."
+        ),
+    ],
+    out: OUT_FILE = None,
+    name: Annotated[str | None, typer.Option(help="Name of the product. Default: name of the folder.")] = None,
 ) -> None:
-    """Draft a spec from annotated good photos, each rule with its support; for a person to edit."""
-    from logicls.constraints.mining.infer import infer as drafted
+    """Infer a draft spec from annotated photos of good products; each rule has its support, for review."""
+    from logicls.constraints.mining.infer import infer as infer_spec
     from logicls.data.coco import read_dataset
-    from logicls.io.atomic import write_text
 
     data = read_dataset(dataset)
     folder = dataset.resolve().name
-    draft = drafted(data.scenes, data.categories, product=name or folder, source=folder, licence=data.licence)
+    draft = infer_spec(data.scenes, data.categories, product=name or folder, source=folder, licence=data.licence)
+    _write_or_print(draft.to_yaml(), out)
+
+
+def _write_or_print(text: str, out: Path | None) -> None:
+    from logicls.io.atomic import write_text
+
     if out is None:
-        print(draft.text(), end="")
+        print(text, end="")
     else:
-        write_text(out, draft.text())
-        console.print(str(out))
+        write_text(out, text)
+        print_line(str(out))

@@ -1,4 +1,4 @@
-"""The command that says when a person looks: threshold."""
+"""Command `threshold`: choose the review thresholds of each rule."""
 
 from __future__ import annotations
 
@@ -7,49 +7,59 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
-from rich.text import Text
 
-from logicls.cli import report as cli_report
-from logicls.errors import DataError, Problem, suggest_name
+from logicls.cli.options import BUNDLE_ARGUMENT, VERDICTS_ARGUMENT, print_line
+from logicls.cli.report import report_path, write_files
+from logicls.errors import DataError, Problem, count_text, suggest_name
 
 if TYPE_CHECKING:
     from logicls.constraints.spec.models import Spec
     from logicls.predict.uncertainty.thresholds import Thresholds
 
-console = Console()
-
 
 def threshold(
-    bundle: Annotated[Path, typer.Argument(help="What `logicls train` wrote.")],
-    verdicts_dir: Annotated[Path, typer.Argument(help="What `logicls predict` wrote with it.")],
+    bundle: BUNDLE_ARGUMENT,
+    verdicts_dir: VERDICTS_ARGUMENT,
     truth: Annotated[
-        Path | None, typer.Option("--truth", help="truth.csv of these photos: thresholds are chosen on them.")
+        Path | None,
+        typer.Option("--truth", help="Ground truth of these photos, a CSV file: choose thresholds that meet targets."),
     ] = None,
     escape: Annotated[
         float | None,
-        typer.Option(min=0.0001, max=0.5, help="Share of broken photos that may pass; by severity if left out."),
+        typer.Option(
+            min=0.0001, max=0.5,
+            help="Target escape rate: share of defective photos that may pass. Default: by severity.",
+        ),
     ] = None,
     overkill: Annotated[
         float | None,
-        typer.Option(min=0.0001, max=0.5, help="Share of good photos that may fail; by severity if left out."),
+        typer.Option(
+            min=0.0001, max=0.5,
+            help="Target overkill rate: share of good photos that may fail. Default: by severity.",
+        ),
     ] = None,
-    confidence: Annotated[float, typer.Option(min=0.5, max=0.999, help="Of what is promised.")] = 0.95,
+    confidence: Annotated[
+        float, typer.Option(min=0.5, max=0.999, help="Confidence level of the guarantee for both rates.")
+    ] = 0.95,
     set_: Annotated[
-        list[str] | None, typer.Option("--set", help="RULE=LOW:HIGH, for one rule; may be given again.")
+        list[str] | None,
+        typer.Option(
+            "--set",
+            help="Set the thresholds of one rule as RULE=LOW:HIGH: pass below LOW, fail above HIGH; repeatable.",
+        ),
     ] = None,
     file: Annotated[
-        Path | None, typer.Option("--file", help="Thresholds to read and write; those of the bundle if left out.")
+        Path | None, typer.Option("--file", help="Thresholds file to read and write. Default: the bundle's.")
     ] = None,
-) -> None:
-    """Choose when a person looks, settle verdicts anew without predicting again, and draw their page again."""
+) -> None:  # fmt: skip
+    """Choose the thresholds between pass, review and fail, and apply them to verdicts without a new inspection."""
     from logicls.constraints.spec.loader import load_spec
     from logicls.predict.folder.runner import rethreshold_folder
     from logicls.predict.uncertainty.thresholds import THRESHOLDS_FILE, Thresholds, read_thresholds, write_thresholds
 
     if truth is None and (escape is not None or overkill is not None):
-        advice = "Give --truth, or set thresholds by --set."
-        raise DataError(Problem("LC624", "targets can be met only where the truth is known.", advice=advice))
+        advice = "Add --truth, or set thresholds with --set."
+        raise DataError(Problem("LC624", "target rates require the ground truth.", advice=advice))
     spec, path = load_spec(bundle / "spec.yaml"), file or bundle / THRESHOLDS_FILE
     rule_ids = [constraint.id for constraint in spec.constraints]
     if truth is not None:
@@ -62,66 +72,66 @@ def threshold(
     if truth is not None or set_:
         write_thresholds(path, thresholds)
     outcomes = rethreshold_folder(verdicts_dir, thresholds, violations=spec.violations)
-    for name in rule_ids:
-        limit = thresholds.for_rule(name)
-        console.print(
-            Text(f"{name}: {limit.low:.3g} to {limit.high:.3g}; {limit.guarantee or 'nothing promised'}"),
-            soft_wrap=True,
-        )
-    counts = ", ".join(f"{count} {name}" for name, count in sorted(outcomes.items()))
-    console.print(f"thresholds {thresholds.id}: {counts}", soft_wrap=True)
-    if cli_report.report_path(verdicts_dir).exists():
+    for rule in rule_ids:
+        limits = thresholds.for_rule(rule)
+        band = f"pass below {limits.low:.3g}, fail above {limits.high:.3g}"
+        print_line(f"{rule}: {band}; {limits.guarantee or 'no guarantee'}")
+    counts = ", ".join(f"{count:,} {outcome}" for outcome, count in sorted(outcomes.items()))
+    print_line(f"thresholds {thresholds.id}: {counts}")
+    if report_path(verdicts_dir).exists():
         _update_report(spec, bundle, verdicts_dir, truth)
 
 
 def _update_report(spec: Spec, bundle: Path, folder: Path, truth: Path | None) -> None:
-    """The page shows what the verdicts are now."""
+    """Create the report page again from the changed verdicts."""
     from logicls.predict.folder.replay import find_origin
 
-    cli_report.write_files(spec, find_origin(folder, bundle=bundle).photos, folder, truth=truth)
-    console.print(str(cli_report.report_path(folder)), soft_wrap=True)
+    write_files(spec, find_origin(folder, bundle=bundle).photos, folder, truth=truth)
+    print_line(str(report_path(folder)))
 
 
 def _choose_thresholds(
     spec: Spec, folder: Path, truth: Path, escape: float | None, overkill: float | None, *, confidence: float
 ) -> Thresholds:
-    """By the photos of the truth."""
+    """Choose thresholds that meet the target rates on photos with ground truth. Raises `DataError` (LC623)."""
     from logicls.evaluation import read_truth
-    from logicls.predict.folder.runner import VERDICTS_FILE, read_verdicts
-    from logicls.predict.uncertainty.risk_control import RISK_TARGETS, collect_labelled_rules, choose_thresholds
+    from logicls.predict.folder.runner import VERDICTS_FILE
+    from logicls.predict.serialization import read_verdicts
+    from logicls.predict.uncertainty.risk_control import RISK_TARGETS, choose_thresholds, collect_labelled_rules
 
     options = {key: value for key, value in (("escape", escape), ("overkill", overkill)) if value is not None}
     targets = {severity: replace(target, **options) for severity, target in RISK_TARGETS.items()}
-    truth_table = read_truth(truth)
-    cases = collect_labelled_rules(spec, read_verdicts(folder / VERDICTS_FILE), truth_table)
+    table = read_truth(truth)
+    cases = collect_labelled_rules(spec, read_verdicts(folder / VERDICTS_FILE), table)
     if not cases:
-        advice = "Verdicts of before probabilities were worked out have none: predict again."
-        raise DataError(Problem("LC623", "no verdict with probabilities is of a photo of the truth.", str(folder),
-                                advice=advice))  # fmt: skip
-    return choose_thresholds(
-        spec, cases, targets, confidence=confidence, origin=f"{len(truth_table)} photos of {truth.name}"
-    )
+        message = "no verdict with probabilities belongs to a photo in the ground truth."
+        advice = "Pass the ground truth of these photos; predict again if the verdicts contain no probabilities."
+        raise DataError(Problem("LC623", message, str(folder), advice=advice))
+    origin = f"{count_text(len(table), 'photo')} of {truth.name}"
+    return choose_thresholds(spec, cases, targets, confidence=confidence, origin=origin)
 
 
 def _check_same_spec(folder: Path, spec: Spec) -> None:
-    from logicls.predict.folder.runner import VERDICTS_FILE, read_verdicts
+    """Check that the verdicts belong to the spec. Raises `DataError` (LC625)."""
+    from logicls.predict.folder.runner import VERDICTS_FILE
+    from logicls.predict.serialization import read_verdicts
 
     verdict = next(read_verdicts(folder / VERDICTS_FILE), None)
     if verdict is not None and verdict.spec != spec.hash:
-        message = "the verdicts are of another spec than the bundle's."
-        raise DataError(Problem("LC625", message, str(folder), advice="Name the bundle that they were made with."))
+        message = "the verdicts were made with another spec than the bundle's."
+        raise DataError(Problem("LC625", message, str(folder), advice="Pass the bundle that made the verdicts."))
 
 
 def _set_limits(thresholds: Thresholds, setting: str, rule_ids: list[str]) -> Thresholds:
-    name, _, values = setting.partition("=")
+    """Return thresholds with the setting RULE=LOW:HIGH. Raises `DataError` (LC626)."""
+    rule, _, values = setting.partition("=")
     low, _, high = values.partition(":")
     try:
         limits = float(low), float(high)
     except ValueError:
         limits = -1.0, -1.0
-    if name not in rule_ids or not 0 <= limits[0] <= limits[1] <= 1:
-        advice = (
-            suggest_name(name, rule_ids) if name not in rule_ids else "Write RULE=LOW:HIGH, two shares of 1 in order."
-        )
-        raise DataError(Problem("LC626", f'"{setting}" sets no thresholds.', advice=advice))
-    return thresholds.override(name, *limits)
+    if rule not in rule_ids or not 0 <= limits[0] <= limits[1] <= 1:
+        syntax = "Write RULE=LOW:HIGH with two probabilities from 0 to 1, the lower one first."
+        advice = suggest_name(rule, rule_ids) if rule not in rule_ids else syntax
+        raise DataError(Problem("LC626", f'"{setting}" is not a valid threshold setting.', advice=advice))
+    return thresholds.override(rule, *limits)

@@ -1,4 +1,4 @@
-"""The commands that train: train, base."""
+"""Commands `train` and `base`: train a product's model, and the base weights that it starts from."""
 
 from __future__ import annotations
 
@@ -7,8 +7,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
-from rich.text import Text
+
+from logicls.cli.environment import silence_progress_bars
+from logicls.cli.options import OUT, console, print_line
+from logicls.errors import count_text
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -16,129 +18,144 @@ if TYPE_CHECKING:
     from logicls.plugins.settings import ExpertSettings, KnowledgeSettings, ProductRecipe
     from logicls.train.recipe import Recipe
 
-console = Console()
-OUT = Annotated[Path, typer.Option("--out", help="Folder to write to.")]
+OVERRIDES = "Overrides of the recipe"
+"""Panel of the help."""
 
 
 class TrainingStage(StrEnum):
-    """Of training."""
+    """Stage of training."""
 
     sft = "sft"
-    """From the true answers."""
+    """Supervised fine-tuning on the correct answers."""
     grpo = "grpo"
-    """From rewards for answers that are drawn by chance."""
+    """Reinforcement learning with rewards for sampled answers (GRPO)."""
 
 
 def train(
-    synth_dir: Annotated[Path, typer.Argument(help="What `logicls synth` wrote.")],
+    synth_dir: Annotated[
+        Path, typer.Argument(metavar="SYNTH_DIR", help="Training data, a folder written by `logicls synth`.")
+    ],
     out: OUT,
     recipe: Annotated[
         Path | None,
-        typer.Option(help="Recipe, a YAML file; the shipped train/nano.yaml or train/hub.yaml if left out."),
-    ] = None,
-    model: Annotated[
-        str | None, typer.Option(help="nano, or a model of the Hugging Face hub by its name or folder; the recipe's.")
+        typer.Option(help="Training recipe, a YAML file. Default: train/nano.yaml; with --model, train/hub.yaml."),
     ] = None,
     download: Annotated[
-        bool, typer.Option("--download", help="Fetch the model where it is not on this machine.")
+        bool, typer.Option("--download", help="Download the model if it is not on this machine.")
     ] = False,
-    start: Annotated[Path | None, typer.Option("--from", help="Bundle whose weights to begin with.")] = None,
+    start: Annotated[
+        Path | None, typer.Option("--from", help="Start from the weights of this bundle instead of the base weights.")
+    ] = None,
     stage: Annotated[
-        TrainingStage, typer.Option(help="sft learns true answers; grpo goes on with a bundle (--from), by rewards.")
+        TrainingStage,
+        typer.Option(help="sft: supervised fine-tuning; grpo: continue a bundle (--from) by reinforcement learning."),
     ] = TrainingStage.sft,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on from the last checkpoint.")] = False,
+    resume: Annotated[bool, typer.Option("--resume", help="Continue from the last checkpoint.")] = False,
+    workers: Annotated[int, typer.Option(min=1, help="Worker processes that create online examples.")] = 1,
+    model: Annotated[
+        str | None,
+        typer.Option(
+            rich_help_panel=OVERRIDES, help="`nano` (built-in), or a Hugging Face model by its name or folder."
+        ),
+    ] = None,
     online: Annotated[
-        float | None, typer.Option(min=0, max=1, help="Share of each batch that is made while training; the recipe's.")
+        float | None,
+        typer.Option(
+            min=0, max=1, rich_help_panel=OVERRIDES, help="Fraction of each batch that is synthesised during training."
+        ),
     ] = None,
     minutes: Annotated[
-        float | None, typer.Option(min=0, help="Train for so long, in as many steps as fit; the recipe's.")
+        float | None,
+        typer.Option(min=0, rich_help_panel=OVERRIDES, help="Time limit in minutes; sets the number of steps."),
     ] = None,
     processes: Annotated[
-        int | None, typer.Option(min=1, help="Processes that train together, on shares of each batch; the recipe's.")
+        int | None,
+        typer.Option(min=1, rich_help_panel=OVERRIDES, help="Processes for data-parallel training on this machine."),
     ] = None,
-    workers: Annotated[int, typer.Option(min=1, help="Processes that make fresh examples.")] = 1,
 ) -> None:
-    """Train a model, and write one bundle."""
+    """Train a model on synthesised data, calibrate it, and write a bundle for inspection."""
     from logicls.io.resources import resource_path
     from logicls.plugins.settings import read_product_recipe
     from logicls.train.distributed import read_torchrun_rank
 
     rank = read_torchrun_rank()
     console.quiet = rank is not None and not rank.is_first
-    product_recipe = read_product_recipe(
-        recipe or resource_path(f"train/{'nano' if model in (None, 'nano') else 'hub'}.yaml")
-    )
+    default = f"train/{'nano' if model in (None, 'nano') else 'hub'}.yaml"
+    product_recipe = read_product_recipe(recipe or resource_path(default))
     overrides = {"model": model, "online": online, "minutes": minutes, "processes": processes}
-    product_recipe = product_recipe.model_copy(
-        update={key: value for key, value in overrides.items() if value is not None}
-    )
+    changes = {key: value for key, value in overrides.items() if value is not None}
+    product_recipe = product_recipe.model_copy(update=changes)
     if rank is None or rank.is_first:
         check_plugins(synth_dir, product_recipe)
     if stage is TrainingStage.grpo:
-        train_by_rewards(
-            synth_dir, out, product_recipe, start=start, unused={**overrides, "resume": resume, "download": download}
-        )
+        options = {**overrides, "resume": resume, "download": download}
+        train_by_rewards(synth_dir, out, product_recipe, start=start, unused=options)
     else:
         train_with_progress(
             synth_dir, out, product_recipe, resume=resume, start=start, workers=workers, download=download
         )
     if rank is None or rank.is_first:
         add_plugins(synth_dir, out, product_recipe)
-    console.print(f"{out}: bundle")
+    print_line(f"{out}: bundle")
 
 
-def check_plugins(synth_dir: Path, plan: ProductRecipe) -> None:
-    """Say what cannot be plugged in before hours of work. Raises `SpecError`, `DataError`."""
+def check_plugins(synth_dir: Path, recipe: ProductRecipe) -> None:
+    """Check before training that the plug-ins of the recipe can be added. Raises `SpecError`, `DataError`."""
     from logicls.plugins.bundled_knowledge import check_knowledge, check_reasoner
 
-    if plan.reasoner is not None:
-        check_reasoner(plan.reasoner, plan.model)
-    if plan.knowledge is not None:
-        check_knowledge(plan.knowledge, synth_dir)
+    if recipe.reasoner is not None:
+        check_reasoner(recipe.reasoner, recipe.model)
+    if recipe.knowledge is not None:
+        check_knowledge(recipe.knowledge, synth_dir)
 
 
-def add_plugins(synth_dir: Path, out: Path, plan: ProductRecipe) -> None:
-    """Have the bundle carry what the recipe plugs in, progress on the screen. Raises `DataError`."""
-    if plan.expert is not None:
-        add_expert(synth_dir, out, plan.expert)
-    if plan.reasoner is not None:
+def add_plugins(synth_dir: Path, out: Path, recipe: ProductRecipe) -> None:
+    """Add the plug-ins of the recipe to the bundle, with progress on the console. Raises `DataError`."""
+    if recipe.expert is not None:
+        add_expert(synth_dir, out, recipe.expert)
+    if recipe.reasoner is not None:
         from logicls.plugins.selection import set_default_plugins
 
-        set_default_plugins(out, reasoner=plan.reasoner.model_dump(exclude_none=True))
-        console.print(Text(f"reasoner {plan.reasoner.name}"))
-    if plan.knowledge is not None:
-        add_knowledge(synth_dir, out, plan.knowledge)
+        set_default_plugins(out, reasoner=recipe.reasoner.model_dump(exclude_none=True))
+        print_line(f"reasoner {recipe.reasoner.name}")
+    if recipe.knowledge is not None:
+        add_knowledge(synth_dir, out, recipe.knowledge)
 
 
 def add_knowledge(synth_dir: Path, out: Path, settings: KnowledgeSettings) -> None:
-    """Draft what is known of the product into the bundle, or copy it, progress on the screen. Raises `DataError`."""
+    """Draft a knowledge base in the bundle, or copy an existing one. Raises `DataError`."""
     from logicls.plugins.bundled_knowledge import KNOWLEDGE_FOLDER, bundle_knowledge
     from logicls.report.progress import show_progress
 
     if settings.folder:
         pages = bundle_knowledge(synth_dir, out, settings)
     else:
-        with show_progress("knowledge", settings.count, console) as counter:
+        with show_progress("knowledge base", settings.count, console) as counter:
             pages = bundle_knowledge(synth_dir, out, settings, on_progress=counter.add)
-    console.print(Text(f"knowledge: {pages} pages in {out / KNOWLEDGE_FOLDER}"), soft_wrap=True)
+    print_line(f"knowledge base: {count_text(pages, 'page')} in {out / KNOWLEDGE_FOLDER}")
 
 
 def add_expert(synth_dir: Path, out: Path, settings: ExpertSettings) -> None:
-    """Fit an expert to the photos that the set was made of, progress on the screen. Raises `DataError` (LC406)."""
+    """Fit an expert to the good photos that the dataset was made from. Raises `DataError` (LC406)."""
     from logicls.models.bundle import load_bundle
     from logicls.plugins.anomaly.fit import find_good_photos, fit_expert
     from logicls.report.progress import show_stages
 
     data = find_good_photos(synth_dir)
-    with show_stages(console) as begin:
-        bar = fit_expert(load_bundle(out), data, settings, start_progress=lambda total: begin("expert", total).add)
-    console.print(Text(f"expert {settings.kind}: {bar.guarantee}"))
+    with show_stages(console) as begin_stage:
+        threshold = fit_expert(
+            load_bundle(out), data, settings, start_progress=lambda total: begin_stage("expert", total).add
+        )
+    print_line(f"expert {settings.kind}: {threshold.guarantee}")
 
 
 def train_by_rewards(
     synth_dir: Path, out: Path, recipe: Recipe, *, start: Path | None, unused: Mapping[str, object]
 ) -> None:
-    """Go on with a bundle by rewards, progress on the screen; `unused` options must not have been given."""
+    """Continue a bundle by reinforcement learning, with progress on the console.
+
+    `unused` are options that this stage does not support; giving one is an error (LC437).
+    """
     from logicls.report.progress import ProgressCounter, show_stages
     from logicls.train.grpo.stage import fit_grpo
     from logicls.train.observer import TrainingObserver
@@ -146,12 +163,12 @@ def train_by_rewards(
 
     check_grpo_options(unused)
     silence_progress_bars()
-    with show_stages(console) as begin:
+    with show_stages(console) as begin_stage:
         training = list[ProgressCounter]()
         observer = TrainingObserver(
-            on_message=lambda line: console.print(Text(line)),
-            on_plan=lambda steps: training.append(begin("reward", steps)),
-            on_step=lambda step, mean: training[0].update(step, f"reward {mean:.3f}"),
+            on_message=print_line,
+            on_plan=lambda steps: training.append(begin_stage("grpo", steps)),
+            on_step=lambda step, mean: training[0].update(step, f"mean reward {mean:.3f}"),
         )
         fit_grpo(synth_dir, out, recipe, start=start, observer=observer)
 
@@ -166,26 +183,26 @@ def train_with_progress(
     workers: int = 1,
     download: bool = False,
 ) -> None:
-    """Train by that recipe, progress on the screen."""
+    """Train a bundle by supervised fine-tuning, with progress on the console."""
     from logicls.report.progress import ProgressCounter, show_stages
     from logicls.train.fit import count_preflight_examples, fit
     from logicls.train.observer import TrainingObserver
 
     silence_progress_bars()
-    with show_stages(console) as begin:
-        preparing = begin("preflight", count_preflight_examples(synth_dir, recipe))
+    with show_stages(console) as begin_stage:
+        preflight = begin_stage("preflight", count_preflight_examples(synth_dir, recipe))
         crop_pretraining, training = list[ProgressCounter](), list[ProgressCounter]()
 
-        def show_crop_step(done: int, steps: int) -> None:
+        def show_crop_step(step: int, steps: int) -> None:
             if not crop_pretraining:
-                crop_pretraining.append(begin("crop encoder", steps))
-            crop_pretraining[0].update(done)
+                crop_pretraining.append(begin_stage("crop encoder", steps))
+            crop_pretraining[0].update(step)
 
         observer = TrainingObserver(
-            on_message=lambda line: console.print(Text(line)),
-            on_examples=preparing.add,
+            on_message=print_line,
+            on_examples=preflight.add,
             on_crop_step=show_crop_step,
-            on_plan=lambda steps: training.append(begin("train", steps)),
+            on_plan=lambda steps: training.append(begin_stage("train", steps)),
             on_step=lambda step, loss: training[0].update(step, f"loss {loss:.3f}"),
         )
         fit(
@@ -195,41 +212,33 @@ def train_with_progress(
 
 def base(
     out: OUT,
-    recipe: Annotated[
-        Path | None, typer.Option(help="Recipe, a YAML file; the shipped train/base.yaml if left out.")
-    ] = None,
-    start: Annotated[Path | None, typer.Option("--from", help="Base weights to begin with.")] = None,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on from the last checkpoint.")] = False,
-    workers: Annotated[int, typer.Option(min=1, help="Processes that make photos.")] = 2,
+    recipe: Annotated[Path | None, typer.Option(help="Training recipe, a YAML file. Default: train/base.yaml.")] = None,
+    start: Annotated[Path | None, typer.Option("--from", help="Start from these base weights.")] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Continue from the last checkpoint.")] = False,
+    workers: Annotated[int, typer.Option(min=1, help="Worker processes that render photos.")] = 2,
 ) -> None:
-    """Make the base weights that products' models begin with, out of made photos of many things."""
+    """Pretrain the base weights of the built-in model on rendered photos of many kinds of objects.
+
+    The package includes base weights; this command is needed only to change them.
+    """
     from logicls.io.resources import resource_path
-    from logicls.pretraining.base_training import train_base, read_base_recipe
-    from logicls.pretraining.photo_store import SCENES_PER_SHARD, MARKS_PER_SHARD
+    from logicls.pretraining.base_training import read_base_recipe, train_base
+    from logicls.pretraining.photo_store import MARKS_PER_SHARD, SCENES_PER_SHARD
     from logicls.report.progress import ProgressCounter, show_stages
     from logicls.train.observer import TrainingObserver
 
     base_recipe = read_base_recipe(recipe or resource_path("train/base.yaml"))
     silence_progress_bars()
-    with show_stages(console) as begin:
+    with show_stages(console) as begin_stage:
         marks = base_recipe.mark_shards * MARKS_PER_SHARD if base_recipe.marks else 0
-        making, training = begin("photos", base_recipe.shards * SCENES_PER_SHARD + marks), list[ProgressCounter]()
+        rendering = begin_stage("photos", base_recipe.shards * SCENES_PER_SHARD + marks)
+        training = list[ProgressCounter]()
 
         def show_step(step: int, loss: float) -> None:
             if not training:
-                training.append(begin("train", base_recipe.steps + base_recipe.marks))
+                training.append(begin_stage("train", base_recipe.steps + base_recipe.marks))
             training[0].update(step, f"loss {loss:.3f}")
 
-        observer = TrainingObserver(on_examples=making.add, on_step=show_step)
+        observer = TrainingObserver(on_examples=rendering.add, on_step=show_step)
         train_base(out, base_recipe, start=start, workers=workers, resume=resume, observer=observer)
-    console.print(f"{out}: base weights")
-
-
-def silence_progress_bars() -> None:
-    """Libraries' own bars would stand in the way of ours."""
-    import datasets
-    import transformers
-
-    datasets.disable_progress_bars()
-    transformers.utils.logging.disable_progress_bar()
-    transformers.utils.logging.set_verbosity_error()
+    print_line(f"{out}: base weights")

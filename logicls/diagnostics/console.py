@@ -138,7 +138,7 @@ def _print_rule(constraint: Constraint, questions: Sequence[int], console: Conso
 def _print_row(name: str, text: str, console: Console) -> None:
     """Print a labelled line below a rule, with a hanging indent."""
     grid = Table.grid(padding=(0, 1), pad_edge=True)
-    grid.add_column(width=10, style="dim")
+    grid.add_column(width=11, style="dim")
     grid.add_column(overflow="fold")
     grid.add_row(f" {name}", Text(text))
     console.print(grid)

@@ -1,4 +1,4 @@
-"""The commands that measure, as people use them: what they print, what they write, how they end."""
+"""Commands `eval` and `study`: output, files, exit codes."""
 
 import csv
 import json
@@ -11,31 +11,30 @@ import pytest
 import torch
 from PIL import Image
 
-from logicls.cli import app as cli
-from logicls.cli import evaluate as cli_measure
+from logicls.cli.app import main
 from logicls.constraints.spec.loader import load_spec
 from logicls.io.jsonl import Appender
-from logicls.io.resources import share
+from logicls.io.resources import resource_path
 from logicls.models.bundle import write_bundle
-from logicls.predict.folder.runner import predict_folder, read_verdicts
+from logicls.predict.folder.runner import predict_folder
 from logicls.predict.self_test import write_probe
-from logicls.predict.serialization import verdict_to_json
+from logicls.predict.serialization import read_verdicts, verdict_to_json
 from logicls.records import Verdict
 from logicls.synth.pipeline import SynthesisRequest, build_dataset
 
-KIT = share("constraints/dosing_kit.yaml")
+KIT = resource_path("constraints/dosing_kit.yaml")
 WIDTH = 100
 
 
 @pytest.fixture
 def run(monkeypatch, capsys):
-    """Calls `logicls` in this process; gives (exit code, what it printed, what it complained about)."""
+    """Function that runs `logicls` in this process and returns (exit code, standard output, standard error)."""
+    monkeypatch.setenv("COLUMNS", str(WIDTH))
 
     def call(*words):
         monkeypatch.setattr(sys, "argv", ["logicls", *map(str, words)])
-        monkeypatch.setattr(cli_measure, "console", type(cli.console)(width=WIDTH))
         with pytest.raises(SystemExit) as stop:
-            cli.main()
+            main()
         printed = capsys.readouterr()
         return stop.value.code, printed.out, printed.err
 
@@ -43,22 +42,22 @@ def run(monkeypatch, capsys):
 
 
 @pytest.fixture(scope="module")
-def bench(tmp_path_factory, tiny_nano) -> Path:
-    """A folder with `bundle`, a model of random weights, `photos`, three of them, `truth.csv` and `verdicts`."""
+def workspace(tmp_path_factory, tiny_nano) -> Path:
+    """Folder with a `bundle` of random weights, three `photos`, `truth.csv` and `verdicts`."""
     torch.set_num_threads(1)
-    folder = tmp_path_factory.mktemp("bench")
+    folder = tmp_path_factory.mktemp("workspace")
     spec = load_spec(KIT)
     model, processor = tiny_nano(spec)
-    with torch.no_grad():  # so that it points at something
+    with torch.no_grad():  # so that it detects something
         model.detection_head.centre_filter.weight.normal_(std=0.5)
         model.detection_head.centre_filter.bias.zero_()
     bundle = write_bundle(folder / "bundle", model=model, processor=processor, spec_file=KIT, max_boxes=5)
-    build_dataset(SynthesisRequest(KIT, share("data/dosing_kit"), folder / "synth", 2, 0), workers=1)
+    build_dataset(SynthesisRequest(KIT, resource_path("data/dosing_kit"), folder / "synth", 2, 0), workers=1)
     write_probe(bundle, folder / "synth")
     (folder / "photos").mkdir()
-    rows = list(csv.DictReader(share("data/dosing_kit/heldout/truth.csv").read_text().splitlines()))
+    rows = list(csv.DictReader(resource_path("data/dosing_kit/heldout/truth.csv").read_text().splitlines()))
     for row in rows[:3]:
-        shutil.copy(share(f"data/dosing_kit/heldout/images/{row['image']}"), folder / "photos")
+        shutil.copy(resource_path(f"data/dosing_kit/heldout/images/{row['image']}"), folder / "photos")
     (folder / "truth.csv").write_text(
         "image,violations\n" + "".join(f"{row['image']},{row['violations']}\n" for row in rows[:3])
     )
@@ -66,17 +65,17 @@ def bench(tmp_path_factory, tiny_nano) -> Path:
     return folder
 
 
-def narrow(text):
-    """Whether every line fits on a screen of that width; paths are not broken, so that they can be copied."""
+def fits_width(text):
+    """Return whether every line fits on a terminal of `WIDTH` columns; paths are not wrapped."""
     return all(len(line) <= WIDTH or line.endswith(".json") for line in text.splitlines())
 
 
-def test_eval_tries_faithfulness_beside_the_scoreboard(run, bench, tmp_path):
-    """Three tests with their figures in metrics.json, and a table that fits the screen."""
-    tested = "--faithful", "--bundle", bench / "bundle", "--images", bench / "photos", "--sample", "2"
-    words = "eval", bench / "verdicts", "--truth", bench / "truth.csv", "--out", tmp_path, *tested
+def test_eval_measures_faithfulness(run, workspace, tmp_path):
+    """Three tests are in metrics.json and in a table that fits the terminal."""
+    options = "--faithfulness", "--bundle", workspace / "bundle", "--images", workspace / "photos", "--sample", "2"
+    words = "eval", workspace / "verdicts", "--truth", workspace / "truth.csv", "--out", tmp_path, *options
 
-    code, out, err = run(*words, "--data", share("data/dosing_kit"))
+    code, out, err = run(*words, "--data", resource_path("data/dosing_kit"))
 
     assert (code, err) == (0, "")
     metrics = json.loads((tmp_path / "metrics.json").read_text())
@@ -84,14 +83,14 @@ def test_eval_tries_faithfulness_beside_the_scoreboard(run, bench, tmp_path):
     assert metrics["n"] == 3
     assert set(tests) == {"necessity", "sufficiency", "counterfactual"}
     assert [tests[name]["n"] + tests[name]["left_out"] for name in tests] == [2, 2, 2]
-    assert "kept alone: the answer stays" in out
-    assert narrow(out)
+    assert "only cited region visible: answer unchanged" in out
+    assert fits_width(out)
 
 
-def test_eval_prints_json_alone(run, bench, tmp_path):
-    """What a script reads is on standard output, progress elsewhere; without --data the third test is null."""
-    tested = "--faithful", "--bundle", bench / "bundle", "--images", bench / "photos", "--sample", "1"
-    words = "eval", bench / "verdicts", "--truth", bench / "truth.csv", "--out", tmp_path, *tested
+def test_eval_prints_json_alone(run, workspace, tmp_path):
+    """Standard output has only JSON; progress is on standard error; without --data the third test is null."""
+    options = "--faithfulness", "--bundle", workspace / "bundle", "--images", workspace / "photos", "--sample", "1"
+    words = "eval", workspace / "verdicts", "--truth", workspace / "truth.csv", "--out", tmp_path, *options
 
     code, out, _ = run(*words, "--json")
 
@@ -100,21 +99,21 @@ def test_eval_prints_json_alone(run, bench, tmp_path):
     assert json.loads(out)["faithful"]["counterfactual"] is None
 
 
-def test_faithfulness_needs_the_photos_that_were_predicted(run, bench, tmp_path):
-    """One that was changed since is named."""
-    photos = Path(shutil.copytree(bench / "photos", tmp_path / "photos"))
-    first = next(read_verdicts(bench / "verdicts/verdicts.jsonl")).photo
+def test_faithfulness_rejects_modified_photos(run, workspace, tmp_path):
+    """A photo that changed after the prediction is reported."""
+    photos = Path(shutil.copytree(workspace / "photos", tmp_path / "photos"))
+    first = next(read_verdicts(workspace / "verdicts/verdicts.jsonl")).photo
     Image.new("RGB", (9, 9)).save(photos / first)
-    tested = "--faithful", "--bundle", bench / "bundle", "--images", photos
+    options = "--faithfulness", "--bundle", workspace / "bundle", "--images", photos
 
-    code, _, err = run("eval", bench / "verdicts", "--truth", bench / "truth.csv", "--out", tmp_path, *tested)
+    code, _, err = run("eval", workspace / "verdicts", "--truth", workspace / "truth.csv", "--out", tmp_path, *options)
 
     assert code == 2
     assert f'LC657 "{first}" is another photo than the one that was predicted.' in err
 
 
-def test_eval_reads_a_folder_of_loco(run, tmp_path):
-    """The top figures are about good and logical photos; structural ones have their own; other sets count nowhere."""
+def test_eval_reads_a_folder_of_mvtec_loco(run, tmp_path):
+    """The main metrics cover good and logical photos; structural ones are separate; others are ignored."""
     root = tmp_path / "pin_box"
     for name in ("good", "logical_anomalies", "structural_anomalies"):
         (root / "test" / name).mkdir(parents=True)
@@ -144,15 +143,23 @@ def test_eval_reads_a_folder_of_loco(run, tmp_path):
     assert metrics["loco"]["structural"]["escape_rate"] == 1
     assert metrics["loco"]["left_out"] == 1
     assert "no rule" in out
-    assert narrow(out)
+    assert fits_width(out)
 
 
-def test_study_beside_people(run, bench, tmp_path):
-    """The bundle and Anna, two trials each: figures in study.json, every decision in study.csv, a table that fits."""
-    photos = [line.partition(",")[0] for line in (bench / "truth.csv").read_text().splitlines()[1:]]
+def test_study_compares_bundle_and_inspectors(run, workspace, tmp_path):
+    """Statistics are in study.json, all decisions in study.csv, and the table fits the terminal."""
+    photos = [line.partition(",")[0] for line in (workspace / "truth.csv").read_text().splitlines()[1:]]
     rows = [f"{photo},anna,{trial},pass" for photo in photos for trial in (1, 2)]
     (tmp_path / "people.csv").write_text("\n".join(["photo,inspector,trial,decision", *rows]))
-    words = "study", bench / "bundle", bench / "photos", "--truth", bench / "truth.csv", "--out", tmp_path / "study"
+    words = (
+        "study",
+        workspace / "bundle",
+        workspace / "photos",
+        "--truth",
+        workspace / "truth.csv",
+        "--out",
+        tmp_path / "study",
+    )
 
     code, out, err = run(*words, "--inspectors", tmp_path / "people.csv", "--trials", "2", "--seed", "1")
 
@@ -165,27 +172,27 @@ def test_study_beside_people(run, bench, tmp_path):
     assert [(row["inspector"], row["trial"]) for row in table].count(("logicls", "2")) == 3
     assert len(table) == 12
     assert "effectiveness" in out
-    assert narrow(out)
+    assert fits_width(out)
 
 
-def test_a_study_goes_on_after_it_was_ended(run, bench, tmp_path):
-    """The same command takes what is decided, and comes to the same; a line that a kill tore is decided again."""
-    words = "study", bench / "bundle", bench / "photos", "--truth", bench / "truth.csv", "--out", tmp_path
+def test_an_interrupted_study_continues(run, workspace, tmp_path):
+    """The same command reuses finished decisions and gives the same result; an incomplete line is repeated."""
+    words = "study", workspace / "bundle", workspace / "photos", "--truth", workspace / "truth.csv", "--out", tmp_path
     run(*words, "--trials", "2")
-    kept, table = tmp_path / "decisions.jsonl", (tmp_path / "study.csv").read_text()
-    whole = kept.read_bytes()
-    kept.write_bytes(whole[:-5])
+    log, table = tmp_path / "decisions.jsonl", (tmp_path / "study.csv").read_text()
+    complete = log.read_bytes()
+    log.write_bytes(complete[:-5])
 
     code, _, err = run(*words, "--trials", "2")
 
     assert (code, err) == (0, "")
-    assert (kept.read_bytes(), (tmp_path / "study.csv").read_text()) == (whole, table)
-    assert whole.count(b"\n") == 6
+    assert (log.read_bytes(), (tmp_path / "study.csv").read_text()) == (complete, table)
+    assert complete.count(b"\n") == 6
 
 
-def test_study_alone_prints_json(run, bench, tmp_path):
-    """Without people there is nothing between; one trial has nothing within."""
-    words = "study", bench / "bundle", bench / "photos", "--truth", bench / "truth.csv", "--out", tmp_path
+def test_study_alone_prints_json(run, workspace, tmp_path):
+    """Without inspectors, the agreement between them is null; with one trial, the agreement within is null."""
+    words = "study", workspace / "bundle", workspace / "photos", "--truth", workspace / "truth.csv", "--out", tmp_path
 
     code, out, _ = run(*words, "--trials", "1", "--json")
 
@@ -195,10 +202,18 @@ def test_study_alone_prints_json(run, bench, tmp_path):
     assert board["inspectors"]["logicls"]["within"] is None
 
 
-def test_study_refuses_bad_decisions_before_it_looks(run, bench, tmp_path):
-    """All problems at once, with their lines; nothing is written."""
+def test_study_rejects_invalid_decisions_before_inspection(run, workspace, tmp_path):
+    """All problems are reported with their lines; nothing is written."""
     (tmp_path / "people.csv").write_text("photo,inspector,trial,decision\nx.jpg,anna,1,ok\nx.jpg,anna,one,pass\n")
-    words = "study", bench / "bundle", bench / "photos", "--truth", bench / "truth.csv", "--out", tmp_path / "study"
+    words = (
+        "study",
+        workspace / "bundle",
+        workspace / "photos",
+        "--truth",
+        workspace / "truth.csv",
+        "--out",
+        tmp_path / "study",
+    )
 
     code, _, err = run(*words, "--inspectors", tmp_path / "people.csv")
 

@@ -1,4 +1,4 @@
-"""`logicls threshold`: verdicts are settled anew without predicting, and the bundle keeps what was chosen."""
+"""Command `threshold`: new thresholds are applied to verdicts and stored in the bundle."""
 
 from __future__ import annotations
 
@@ -12,18 +12,17 @@ from logicls.cli.threshold import threshold
 from logicls.constraints.spec.loader import load_spec
 from logicls.io.jsonl import Appender
 from logicls.io.resources import resource_path
-from logicls.predict.folder.runner import read_verdicts
-from logicls.predict.serialization import verdict_to_json
+from logicls.predict.serialization import read_verdicts, verdict_to_json
 from logicls.records import Finding, Verdict
 
-RULE = "spoon-in-place"  # a minor one: 59 broken photos promise 5 %
+RULE = "spoon-in-place"  # severity minor: 59 defective photos are enough to guarantee 5 %
 
 
 @pytest.fixture
 def folders(tmp_path) -> tuple[Path, Path, Path]:
-    """A bundle's spec; verdicts on 60 photos with a misplaced spoon and 400 good ones; the truth.
+    """Bundle with a spec, verdicts on 60 photos with a misplaced spoon and 400 good ones, and the ground truth.
 
-    Broken ones have chances from 0.4 up, good ones of 0.01; one good one of 0.3.
+    Defective photos have probabilities from 0.4 up, good photos 0.01, and one good photo 0.3.
     """
     (tmp_path / "bundle").mkdir()
     text = resource_path("constraints/dosing_kit.yaml").read_text(encoding="utf-8")
@@ -33,22 +32,22 @@ def folders(tmp_path) -> tuple[Path, Path, Path]:
     with Appender(tmp_path / "verdicts" / "verdicts.jsonl") as lines:
         for n in range(460):
             is_broken = n < 60
-            chance = 0.4 + 0.6 * n / 60 if is_broken else 0.3 if n == 60 else 0.01
+            probability = 0.4 + 0.6 * n / 60 if is_broken else 0.3 if n == 60 else 0.01
             names = ("misplaced_spoon",) if is_broken else ()
-            found = Finding(RULE, "broken" if is_broken else "holds", names, probability=chance)
-            lines.append(verdict_to_json(Verdict(f"{n}.jpg", "review", names, findings=(found,), spec=spec)))
+            finding = Finding(RULE, "broken" if is_broken else "holds", names, probability=probability)
+            lines.append(verdict_to_json(Verdict(f"{n}.jpg", "review", names, findings=(finding,), spec=spec)))
             rows.append(f"{n}.jpg,{';'.join(names)}")
     (tmp_path / "truth.csv").write_text("\n".join(rows) + "\n")
     return tmp_path / "bundle", tmp_path / "verdicts", tmp_path / "truth.csv"
 
 
 def outcomes(folder: Path) -> list[str]:
-    """In the order of the file."""
+    """Return the outcomes in the order of the file."""
     return [verdict.outcome for verdict in read_verdicts(folder / "verdicts.jsonl")]
 
 
-def test_thresholds_are_chosen_on_the_truth(folders, capsys):
-    """Targets of the severity; the bundle, the verdicts and the table have them, and what they promise is said."""
+def test_thresholds_meet_the_targets_on_ground_truth(folders, capsys):
+    """The bundle, the verdicts and the table get the thresholds, and the guarantee is printed."""
     bundle, verdicts, truth = folders
 
     threshold(bundle, verdicts, truth=truth)
@@ -56,22 +55,22 @@ def test_thresholds_are_chosen_on_the_truth(folders, capsys):
     limit = json.loads((bundle / "thresholds.json").read_text())["limits"][RULE]
     assert (limit["low"], limit["high"]) == (0.2, 0.9)
     assert limit["guarantee"].startswith("escape rate at most 4.87% with 95% confidence (0 of 60)")
-    found = outcomes(verdicts)
-    assert (found[:50], found[50:60], found[60], set(found[61:])) == (
+    actual = outcomes(verdicts)
+    assert (actual[:50], actual[50:60], actual[60], set(actual[61:])) == (
         ["review"] * 50,
         ["fail"] * 10,
         "review",
         {"pass"},
     )
     with (verdicts / "verdicts.csv").open() as table:
-        assert [row["outcome"] for row in csv.DictReader(table)] == found
+        assert [row["outcome"] for row in csv.DictReader(table)] == actual
     ids = {verdict.thresholds for verdict in read_verdicts(verdicts / "verdicts.jsonl")}
     assert len(ids) == 1
     assert f"thresholds {ids.pop()}: 10 fail, 399 pass, 51 review" in capsys.readouterr().out
 
 
-def test_a_stricter_target_says_what_is_missing(folders, capsys):
-    """1 % needs 299 broken photos."""
+def test_a_target_without_enough_photos_has_no_guarantee(folders, capsys):
+    """1 % needs 299 defective photos; the message has the number."""
     bundle, verdicts, truth = folders
 
     threshold(bundle, verdicts, truth=truth, escape=0.01)
@@ -79,8 +78,8 @@ def test_a_stricter_target_says_what_is_missing(folders, capsys):
     assert "escape rate of 1.00% not guaranteed: 299 broken photos are needed, there are 60" in capsys.readouterr().out
 
 
-def test_one_rule_is_set_by_hand(folders):
-    """In a file of its own: the bundle's are left alone; another run without a change reads that file again."""
+def test_thresholds_of_one_rule_are_set(folders):
+    """`--set` with `--file` leaves the bundle unchanged; a later run reads the file."""
     bundle, verdicts, _ = folders
     file = verdicts.parent / "mine.json"
 
@@ -96,18 +95,18 @@ def test_one_rule_is_set_by_hand(folders):
     assert not (bundle / "thresholds.json").exists()
 
 
-def test_the_page_is_drawn_again_where_there_is_one(folders, capsys):
-    """It counts what the verdicts are now; where there was no page none is made."""
+def test_an_existing_report_page_is_updated(folders, capsys):
+    """The page shows the new outcomes; without a page, none is created."""
     bundle, verdicts, _ = folders
     threshold(bundle, verdicts, set_=[f"{RULE}=0.35:0.5"])
     page = verdicts / "report" / "index.html"
     assert not page.exists()
     page.parent.mkdir()
-    page.write_text("of before")
+    page.write_text("former page")
     (verdicts / "run.json").write_text(json.dumps({"photos": str(verdicts.parent), "folder": str(bundle)}))
 
     threshold(bundle, verdicts, set_=[f"{RULE}=0.2:0.9"])
 
     assert str(page) in capsys.readouterr().out
-    assert "of before" not in page.read_text()
+    assert "former page" not in page.read_text()
     assert "399" in page.read_text()

@@ -56,7 +56,7 @@ def test_options_override_settings(bundle, tmp_path):
     ("options", "message"),
     [
         (PluginOptions(tokens=4), "--think-tokens has no effect: no reasoner is selected"),
-        (PluginOptions(open=0.5, reasoner="none"), "--open has no effect: no reasoner is selected"),
+        (PluginOptions(open=0.5, reasoner="none"), "--min-entropy has no effect: no reasoner is selected"),
         (
             PluginOptions(steps=4, reasoner="closer"),
             '--think-steps has no effect: the reasoner "closer" does not use it',

@@ -147,7 +147,7 @@ def test_command_line(bundle, dataset, good, tmp_path):
     before = (bundle.path / "model.safetensors").read_bytes()
     arguments = ["expert", "fit", str(bundle.path), "--data", str(dataset), "--kind", "priors"]
 
-    output = CliRunner().invoke(app, [*arguments, "--cells", "144", "--steps", "4"])
+    output = CliRunner().invoke(app, [*arguments, "--patches", "144", "--steps", "4"])
     assert output.exit_code == 0, output.output
     flaws = load_expert(load_bundle(bundle.path)).detect_anomalies([good_photo(100), flawed_photo(200)])
 

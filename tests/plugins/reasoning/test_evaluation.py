@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 from logicls.cli.app import app
 from logicls.plugins.reasoning.evaluation import compute_metrics, decide_by_rules, limit_errors, mean_rewards
 from logicls.plugins.reasoning.reinspection_result import ReinspectionResult
-from logicls.predict.folder.runner import read_verdicts
+from logicls.predict.serialization import read_verdicts
 from logicls.predict.uncertainty.thresholds import THRESHOLDS_FILE, RuleThresholds, Thresholds, write_thresholds
 from logicls.records import Verdict
 
@@ -135,7 +135,7 @@ def test_second_look_command(bundle, workspace):
         workspace / "looks",
     )
 
-    printed = run_command(*words, "--seeds", 2, "--open", 0, *chosen)
+    printed = run_command(*words, "--seeds", 2, "--min-entropy", 0, *chosen)
 
     rows = list(csv.DictReader((workspace / "looks" / "second_look.csv").read_text().splitlines()))
     names = [(row["reasoner"], row["seed"]) for row in rows]
