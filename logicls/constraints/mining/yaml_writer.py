@@ -1,7 +1,4 @@
-"""A draft as YAML that people edit.
-
-A draft: what was found, as a spec and as the YAML that people edit.
-"""
+"""Write an inferred draft as a spec and as commented YAML for a person to edit."""
 
 from __future__ import annotations
 
@@ -13,159 +10,162 @@ from dataclasses import dataclass
 from logicls.constraints.mining.intervals import CONFIDENCE, coverage, percent_to_text
 from logicls.constraints.mining.observations import MIN_PHOTOS, ComponentDeclaration
 from logicls.constraints.mining.proposals import MiningResult, OpenQuestion, Proposal, RegionProposal
-from logicls.constraints.spec.models import Spec
+from logicls.constraints.spec.models import Spec, registered_families
 
 SECTIONS = {
-    "quantity": "What must be there.",
-    "composition": "What must be there together.",
-    "layout": "Where it must be.",
-    "match": "What belongs together.",
-    "attribute": "What it must be like.",
-    "measure": "How much.",
+    "quantity": "Counts",
+    "composition": "Sets of components",
+    "layout": "Positions",
+    "match": "Matching attributes",
+    "attribute": "Attributes",
+    "measure": "Sizes and fill levels",
 }
-ASKED = (
-    "Questions: what holds on all photos but a few, and what no edit of them breaks. Is it a rule, and those few are "
-    "annotated wrong, or no good products? Then mend them, or take them out, and take the rule over."
+QUESTIONS_HEADING = (
+    "Questions: rules that hold on all but a few photos, or that no edit of the photos breaks. If it is a rule, "
+    "correct the annotations of the exceptions or remove these photos, and uncomment the rule."
 )
-CONSTANTS = ("true", "false", "null")
-"""Words that YAML does not read as text."""
-WIDTH = 120
-"""Characters of a comment line."""
+YAML_CONSTANTS = ("true", "false", "null")
+"""Words that YAML does not parse as strings."""
+LINE_WIDTH = 120
+"""Maximum length of a line, characters."""
 
 
-def flow(value: object) -> str:
-    """The value on one line."""
+def to_flow_style(value: object) -> str:
+    """Format a value in YAML's flow style, on one line."""
     if isinstance(value, Mapping):
-        return "{" + ", ".join(f"{_text(str(key))}: {flow(item)}" for key, item in value.items()) + "}"
+        return "{" + ", ".join(f"{_quote(str(key))}: {to_flow_style(item)}" for key, item in value.items()) + "}"
     if isinstance(value, list | tuple):
-        return "[" + ", ".join(flow(item) for item in value) + "]"
+        return "[" + ", ".join(to_flow_style(item) for item in value) + "]"
     if isinstance(value, bool):
         return str(value).lower()
-    return f"{value:g}" if isinstance(value, float) else _text(value) if isinstance(value, str) else str(value)
+    return f"{value:g}" if isinstance(value, float) else _quote(value) if isinstance(value, str) else str(value)
 
 
-def comments(said: str, indent: str = "") -> list[str]:
-    """Comment lines; what YAML cannot hold is replaced."""
-    start = f"{indent}# "
-    return textwrap.wrap(printable(said), WIDTH, initial_indent=start, subsequent_indent=start, break_long_words=False)
+def to_comments(text: str, indent: str = "") -> list[str]:
+    """Wrap a text to comment lines."""
+    prefix = f"{indent}# "
+    text = replace_unprintable(text)
+    return textwrap.wrap(text, LINE_WIDTH, initial_indent=prefix, subsequent_indent=prefix, break_long_words=False)
 
 
-def printable(said: str) -> str:
-    """The text on one line, without characters that YAML refuses."""
-    return "".join(c if c.isprintable() else "?" for c in said)
+def replace_unprintable(text: str) -> str:
+    """Replace line breaks and other characters that YAML comments cannot have."""
+    return "".join(c if c.isprintable() else "?" for c in text)
 
 
-def component_lines(components: Sequence[ComponentDeclaration]) -> Iterator[str]:
-    """`components:`, one a line."""
+def format_components(components: Sequence[ComponentDeclaration]) -> Iterator[str]:
+    """Yield the lines of `components:`."""
     yield "components:"
     for component in components:
         body: dict[str, object] = {"attributes": component.attributes} if component.attributes else {}
         body |= {"optional": True} if component.optional else {}
         body |= {"fills": component.fills} if component.fills else {}
-        yield f"  {_text(component.name)}: {flow(body)}  # {component.note}"
+        yield f"  {_quote(component.name)}: {to_flow_style(body)}  # {component.note}"
 
 
-def place_lines(places: Sequence[RegionProposal]) -> Iterator[str]:
-    """`regions:`, one a line; nothing where there are none."""
-    if places:
+def format_regions(regions: Sequence[RegionProposal]) -> Iterator[str]:
+    """Yield the lines of `regions:`, if there are any."""
+    if regions:
         yield from ("", "regions:")
-    for place in places:
-        yield f"  {_text(place.name)}: {flow(place.body)}"
+    for region in regions:
+        yield f"  {_quote(region.name)}: {to_flow_style(region.body)}"
 
 
-def constraint_lines(proposals: Sequence[Proposal]) -> Iterator[str]:
-    """`constraints:`, in sections."""
+def format_constraints(proposals: Sequence[Proposal]) -> Iterator[str]:
+    """Yield the lines of `constraints:`, grouped by family."""
     yield from ("", "constraints:")
-    for family, heading in SECTIONS.items():
+    sections = SECTIONS | {f.key: f.summary for f in registered_families() if f.key not in SECTIONS}
+    for family, heading in sections.items():
         group = [proposal for proposal in proposals if proposal.family == family]
         if group:
             yield f"  # {heading}"
         for proposal in group:
-            yield from rule_lines(proposal)
+            yield from format_rule(proposal)
 
 
-def rule_lines(proposal: Proposal) -> Iterator[str]:
-    """One constraint, with its support beside it and what is to be known above it."""
+def format_rule(proposal: Proposal) -> Iterator[str]:
+    """Yield the lines of one constraint, with its note above and its support beside it."""
     if proposal.note:
-        yield from comments(proposal.note, "  ")
+        yield from to_comments(proposal.note, "  ")
     for key, value in proposal.content.items():
         support = f"  # {proposal.support}" if key == proposal.family else ""
-        yield f"  {'- ' if key == 'id' else '  '}{key}: {flow(value)}{support}"
+        yield f"  {'- ' if key == 'id' else '  '}{key}: {to_flow_style(value)}{support}"
 
 
-def question_lines(questions: Sequence[OpenQuestion]) -> Iterator[str]:
-    """Rules to be, as comments."""
+def format_questions(questions: Sequence[OpenQuestion]) -> Iterator[str]:
+    """Yield questions and their rules as comments."""
     if questions:
-        yield from ("", *comments(ASKED))
+        yield from ("", *to_comments(QUESTIONS_HEADING))
     for question in questions:
         yield "#"
-        yield from comments(question.text)
-        yield from (f"#{line}" for line in rule_lines(question.proposal))
+        yield from to_comments(question.text)
+        yield from (f"#{line}" for line in format_rule(question.proposal))
 
 
-def example_lines(examples: Sequence[Mapping[str, object]], source: str) -> Iterator[str]:
-    """`examples:`; nothing where there are none."""
+def format_examples(examples: Sequence[Mapping[str, object]], source: str) -> Iterator[str]:
+    """Yield the lines of `examples:`, if there are any."""
     if examples:
-        yield from ("", f"examples:  # after {printable(source)}")
+        yield from ("", f"examples:  # based on {replace_unprintable(source)}")
     for example in examples:
         scene = example["scene"]
         assert isinstance(scene, Mapping)
-        yield from _packed([f"{_text(name)}: {flow(facts)}" for name, facts in scene.items()])
+        yield from _wrap_scene([f"{_quote(name)}: {to_flow_style(value)}" for name, value in scene.items()])
         if "breaks" in example:
-            yield f"    breaks: {flow(example['breaks'])}"
+            yield f"    breaks: {to_flow_style(example['breaks'])}"
 
 
-def _packed(items: Sequence[str]) -> Iterator[str]:
-    """A scene, with as many components on a line as it holds."""
+def _wrap_scene(items: Sequence[str]) -> Iterator[str]:
+    """Yield a scene, with as many components per line as fit."""
     line = "  - scene: {"
     for item in items:
-        if len(line) + len(item) + 1 > WIDTH and line.strip() != "- scene: {":
+        if len(line) + len(item) + 1 > LINE_WIDTH and line.strip() != "- scene: {":
             yield line
             line = " " * 12
         line += item + (", " if item is not items[-1] else "")
     yield line + "}"
 
 
-def _text(name: str) -> str:
-    """A name, in quotes where YAML would read something else."""
-    plain = name.isascii() and name[:1].isalpha() and name.lower() not in CONSTANTS
-    return name if plain or name[:1] == "_" else json.dumps(name)
+def _quote(name: str) -> str:
+    """Quote a name that YAML would not parse as a string."""
+    is_plain = name.isascii() and name[:1].isalpha() and name.lower() not in YAML_CONSTANTS
+    return name if is_plain or name[:1] == "_" else json.dumps(name)
 
 
 @dataclass(frozen=True, slots=True)
 class SpecDraft:
-    """A spec to be: what was found in the photos, and what could not be used."""
+    """Inferred spec: components, rules, questions and examples, and the names that could not be used."""
 
     product: str
     photos: int
+    """Number of photos from which it was inferred."""
     components: tuple[ComponentDeclaration, ...]
     rules: MiningResult
     unused: tuple[str, ...]
-    """Categories and attributes that a spec cannot speak about, and why."""
+    """Categories and attributes that a spec cannot name, with the reasons."""
     source: str
     """Name of the dataset."""
     licence: str
     typical: str = ""
-    """The photo that the examples are made after."""
+    """Photo on which the examples are based."""
     examples: tuple[Mapping[str, object], ...] = ()
 
     def to_yaml(self) -> str:
-        """The draft as a commented YAML file."""
+        """Write the draft as a commented YAML file."""
         lines = [
-            *self._heading(),
+            *self._format_heading(),
             "logicls: 1",
-            f"product: {flow({'name': self.product})}",
+            f"product: {to_flow_style({'name': self.product})}",
             "",
-            *component_lines(self.components),
-            *place_lines(self.rules.regions),
-            *constraint_lines(self.rules.proposals),
-            *question_lines(self.rules.questions),
-            *example_lines(self.examples, self.typical),
+            *format_components(self.components),
+            *format_regions(self.rules.regions),
+            *format_constraints(self.rules.proposals),
+            *format_questions(self.rules.questions),
+            *format_examples(self.examples, self.typical),
         ]
         return "\n".join(line.rstrip() for line in lines) + "\n"
 
     def to_spec(self) -> Spec:
-        """The draft as a spec."""
+        """Convert the draft to a spec."""
         components = {
             c.name: {"attributes": c.attributes, "optional": c.optional, **({"fills": c.fills} if c.fills else {})}
             for c in self.components
@@ -180,19 +180,19 @@ class SpecDraft:
         }
         return Spec.model_validate_json(json.dumps(content))
 
-    def _heading(self) -> list[str]:
-        """What a reader must know before the first rule."""
-        held = percent_to_text(coverage(self.photos, 1))
-        said = [
-            f"A draft, to be edited: what {self.photos} annotated photos of {self.source or self.product} have in "
-            "common. Delete what is chance, and add what good photos cannot show. Beside each rule stands on how many "
-            "photos it holds, of those that it applies to.",
-            f"What held on all {self.photos} holds on at least {held} of such photos, with {percent_to_text(CONFIDENCE)} "
-            "confidence.",
+    def _format_heading(self) -> list[str]:
+        """Explain the draft to its reader."""
+        share = percent_to_text(coverage(self.photos, 1))
+        texts = [
+            f"Draft to edit: rules that {self.photos} annotated photos of {self.source or self.product} obey. Delete "
+            "coincidences, and add rules that good photos cannot show. The comment beside a rule gives the number of "
+            "photos on which it holds, and to which it applies.",
+            f"A rule that holds on all {self.photos} photos holds on at least {share} of such photos, with "
+            f"{percent_to_text(CONFIDENCE)} confidence.",
         ]
         if self.photos < MIN_PHOTOS:
-            said.append(f"Too few photos for places, orders, pairs and sizes: those need {MIN_PHOTOS}.")
+            texts.append(f"Too few photos to infer positions, orders, matches and sizes: {MIN_PHOTOS} are needed.")
         if self.licence:
-            said.append(f"Licence of the photos: {self.licence}.")
-        said += [f"Not used: {fault}." for fault in self.unused]
-        return [line for text in said for line in comments(text)]
+            texts.append(f"Licence of the photos: {self.licence}.")
+        texts += [f"Not used: {reason}." for reason in self.unused]
+        return [line for text in texts for line in to_comments(text)]

@@ -23,7 +23,7 @@ from logicls.io.resources import resource_path
 
 SCHEMA = build_schema()
 VALIDATOR = Draft7Validator(SCHEMA)
-README = resource_path("constraints") / "README.md"
+README = Path(__file__).parents[3] / "docs" / "constraint-language.md"
 SPECS = sorted(resource_path("constraints").glob("*.yaml"))
 VALUES = {"px", "mm", "x", "y"}
 """Words in the README's column of keys that are values."""
@@ -98,7 +98,7 @@ def in_readme(text: str) -> Iterator[str]:
     spec: Any = read_yaml(Path("README.yaml"), block[1]).value
     yield from spec
     yield from (f"product {key}" for key in spec["product"])
-    yield from (f"product {key}" for key in re.findall(r"`product: \{(\w+):", text))
+    yield from (f"product {key}" for key in re.findall(r"`product:\s+\{(\w+):", text))
     for place, plural in (("region", "regions"), ("variant", "variants")):
         yield from (f"{place} {key}" for entry in spec[plural].values() for key in entry)
     yield from (f"example {key}" for entry in spec["examples"] for key in entry)
