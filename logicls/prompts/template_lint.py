@@ -54,7 +54,7 @@ def lint_templates(folder: Path, spec: Spec | None = None, scenes: Sequence[Scen
 
     The quality of the English is not checked.
     """
-    cases = [*_sample_cases(), *(_spec_cases(spec, scenes) if spec else ())]
+    cases = [*_list_sample_cases(), *(_list_spec_cases(spec, scenes) if spec else ())]
     return [
         p
         for name in TEMPLATE_NAMES
@@ -105,8 +105,8 @@ def _check_case(template: jinja2.Template, case: TemplateCase, text: str, file: 
     try:
         lines = split_phrasings(template.render(**case.variables))
     except Exception as error:  # a template may do anything that an expression can
-        number = _template_line(error)
-        yield Problem(_error_code(error), f"{case.name}: {_to_sentence(error)}", file, number, 1 if number else 0)
+        number = _find_template_line(error)
+        yield Problem(_choose_code(error), f"{case.name}: {_to_sentence(error)}", file, number, 1 if number else 0)
         return
     if len(lines) < MIN_PHRASINGS:
         message = f"{case.name}: {count_text(len(lines), 'phrasing')}, at least {MIN_PHRASINGS} required."
@@ -124,7 +124,7 @@ def _check_case(template: jinja2.Template, case: TemplateCase, text: str, file: 
             yield Problem("LC429", message, file, source_line, 1)
 
 
-def _error_code(error: Exception) -> str:
+def _choose_code(error: Exception) -> str:
     match error:
         case jinja2.exceptions.SecurityError():
             return "LC423"
@@ -139,7 +139,7 @@ def _to_sentence(error: Exception) -> str:
     return text if text.endswith((".", "?", "!")) else f"{text}."
 
 
-def _template_line(error: Exception) -> int:
+def _find_template_line(error: Exception) -> int:
     """Line of the template at which rendering failed, from the traceback that Jinja annotates; 0 if unknown."""
     frames = traceback.extract_tb(error.__traceback__)
     return next((frame.lineno or 0 for frame in reversed(frames) if frame.filename == "<template>"), 0)
@@ -165,7 +165,7 @@ def _is_prose(line: str) -> bool:
     )
 
 
-def _sample_cases() -> Iterator[TemplateCase]:
+def _list_sample_cases() -> Iterator[TemplateCase]:
     """Every case with generic names."""
     queries = {
         "question that locates a component": Subquery("locate:part", "locate", "part"),
@@ -193,14 +193,14 @@ _STATUSES: dict[Status, str] = {
 }  # fmt: skip
 
 
-def _spec_cases(spec: Spec, scenes: Iterable[Scene]) -> Iterator[TemplateCase]:
+def _list_spec_cases(spec: Spec, scenes: Iterable[Scene]) -> Iterator[TemplateCase]:
     """Every question, rule and violation of a spec; for photos also what each rule finds on them."""
     product = spec.product.name
     for query in decompose(spec):
         yield TemplateCase("questions", f"'{query.id}'", question_variables(query, product), is_sample=False)
     reasons = {constraint.id: constraint.why for constraint in spec.constraints}
     observed = [finding for scene in list(scenes)[:MAX_SCENES] for finding in _evaluate_scene(spec, scene)]
-    for finding in [*_possible_findings(spec), *observed]:
+    for finding in [*_list_possible_findings(spec), *observed]:
         variables = reasoning_variables(finding, reasons[finding.constraint])
         yield TemplateCase(
             "reasoning", f"'{finding.constraint}' ({_STATUSES[finding.status]})", variables, is_sample=False
@@ -210,7 +210,7 @@ def _spec_cases(spec: Spec, scenes: Iterable[Scene]) -> Iterator[TemplateCase]:
         yield TemplateCase("verdicts", f"'{name}'", verdict_variables([name], product), is_sample=False)
 
 
-def _possible_findings(spec: Spec) -> Iterator[Finding]:
+def _list_possible_findings(spec: Spec) -> Iterator[Finding]:
     """Each rule in each status it can have, independent of photos."""
     for constraint in spec.constraints:
         for status in _STATUSES:

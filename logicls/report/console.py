@@ -17,21 +17,20 @@ from logicls.evaluation.agreement.statistics import (
     EFFECTIVENESS,
     FALSE_ALARM,
     MISS,
-    Appraisal,
-    Kappa,
-    DecisionRate,
     AgreementStudy,
-    grade_value,
+    Appraisal,
+    DecisionRate,
+    Kappa,
     grade_kappa,
+    grade_value,
 )
 from logicls.evaluation.agreement.statistics import (
     study_notes as study_notes,
 )
-from logicls.evaluation.faithfulness import Faithfulness
-from logicls.evaluation.intervals import Rate, HasInterval
-from logicls.evaluation.mvtec_loco_scores import LIMITS, SproAreas, LocoMetrics
-from logicls.evaluation.necessity import FaithfulnessTest
-from logicls.synth.dataset_card import DatasetSummary, format_shares, summary_tables, table_total
+from logicls.evaluation.faithfulness_results import Faithfulness, FaithfulnessTest
+from logicls.evaluation.intervals import HasInterval, Rate
+from logicls.evaluation.mvtec_loco_scores import LIMITS, LocoMetrics, SproAreas
+from logicls.synth.dataset_card import DatasetSummary, format_shares, build_tables, compute_table_total
 
 
 def print_scoreboard(board: EvaluationMetrics, console: Console) -> None:
@@ -111,11 +110,11 @@ def print_dataset_summary(counts: DatasetSummary, console: Console) -> None:
     table = Table("", "count", "share", title=f"{counts.examples} examples", title_justify="left")
     for column in table.columns[1:]:
         column.justify = "right"
-    for title, _, category_counts in summary_tables(counts):
+    for title, _, category_counts in build_tables(counts):
         if category_counts:
             table.add_section()
             table.add_row(Text(title, style="bold"), "", "")
-        for name, number, share in format_shares(category_counts, table_total(counts, category_counts)):
+        for name, number, share in format_shares(category_counts, compute_table_total(counts, category_counts)):
             table.add_row(Text(f"  {name}"), number, share)
     console.print(table)
     missing = [name for name, number in counts.violations if not number and name != "none"]

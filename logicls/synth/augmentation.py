@@ -19,7 +19,7 @@ from logicls.constraints.families.placement import is_in_photo
 from logicls.constraints.spec.models import Spec
 from logicls.records import Box, Scene
 from logicls.synth.compositor import Canvas
-from logicls.synth.geometric import Homography, add_flip, box_slack, sample_transform, warp_photo, warp_scene
+from logicls.synth.geometric import Homography, add_flip, measure_box_slack, sample_transform, warp_photo, warp_scene
 from logicls.synth.image_ops import Photo
 from logicls.synth.invariances import find_restrictions
 from logicls.synth.photometric import (
@@ -94,7 +94,7 @@ class Augmenter:
         """
         if rng.random() >= self.settings.geometric:
             return canvases, 0
-        before = [self._rule_state(canvas.scene) for canvas in canvases]
+        before = [self._evaluate_rules(canvas.scene) for canvas in canvases]
         for attempt in range(MAX_GEOMETRIC_DRAWS):
             homography = self._sample_transform(canvases[0].scene, rng, ATTENUATION**attempt)
             scenes = [
@@ -123,17 +123,17 @@ class Augmenter:
     ) -> Scene | None:
         """Transform a scene; returns None if a label would no longer be true."""
         loose, tight = warp_scene(scene, homography)
-        if not all(is_in_photo(i.box, scene) for i in loose.instances) or _leaves_edge(scene, loose):
+        if not all(is_in_photo(i.box, scene) for i in loose.instances) or _has_left_edge(scene, loose):
             return None
-        if box_slack(loose, tight) > MAX_BOX_SLACK:
+        if measure_box_slack(loose, tight) > MAX_BOX_SLACK:
             return None
         for candidate in (loose, tight) if tight != loose else (loose,):
-            broken, near_limits = self._rule_state(candidate)
+            broken, near_limits = self._evaluate_rules(candidate)
             if broken != before[0] or not near_limits <= before[1]:
                 return None
         return loose
 
-    def _rule_state(self, scene: Scene) -> tuple[tuple[str, ...], frozenset[str]]:
+    def _evaluate_rules(self, scene: Scene) -> tuple[tuple[str, ...], frozenset[str]]:
         """Broken rules, and rules whose measurement lies in the dead zone of a limit."""
         context = build_context(self.spec, scene, status_only=True)
         return find_violations(self.spec, context), find_near_limits(self.spec, context)
@@ -143,19 +143,19 @@ class Augmenter:
         seed = int(rng.integers(2**31))
         subsampled = [Canvas(subsample(c.photo, SUBSAMPLING), c.scene) for c in canvases]
         for attempt in range(MAX_PHOTOMETRIC_DRAWS + 1):
-            transform = self._photometric_transform(0.5**attempt if attempt < MAX_PHOTOMETRIC_DRAWS else 0.0)
-            if attempt < MAX_PHOTOMETRIC_DRAWS and _is_any_clipped(
+            transform = self._build_photometric_transform(0.5**attempt if attempt < MAX_PHOTOMETRIC_DRAWS else 0.0)
+            if attempt < MAX_PHOTOMETRIC_DRAWS and _has_clipped_component(
                 subsampled,
                 [apply_photometric_transform(c.photo, transform, seed) for c in subsampled],
                 subsampling=SUBSAMPLING,
             ):
                 continue
             augmented = [apply_photometric_transform(c.photo, transform, seed) for c in canvases]
-            if attempt == MAX_PHOTOMETRIC_DRAWS or not _is_any_clipped(canvases, augmented):
+            if attempt == MAX_PHOTOMETRIC_DRAWS or not _has_clipped_component(canvases, augmented):
                 break
         return tuple(Canvas(photo, c.scene) for photo, c in zip(augmented, canvases, strict=True)), attempt
 
-    def _photometric_transform(self, attenuation: float) -> albumentations.Compose:
+    def _build_photometric_transform(self, attenuation: float) -> albumentations.Compose:
         """Build the photometric transform at `attenuation` (0 to 1) times the strength of the settings."""
         s = self.settings
         return build_photometric_transform(
@@ -171,7 +171,7 @@ class Augmenter:
         )
 
 
-def _is_any_clipped(before: Sequence[Canvas], after: Sequence[Photo], *, subsampling: int = 1) -> bool:
+def _has_clipped_component(before: Sequence[Canvas], after: Sequence[Photo], *, subsampling: int = 1) -> bool:
     """Check whether a component of any canvas is newly clipped to black or white."""
     return any(
         is_newly_clipped(c.photo, photo, (i.box for i in c.scene.instances), subsampling=subsampling)
@@ -179,17 +179,17 @@ def _is_any_clipped(before: Sequence[Canvas], after: Sequence[Photo], *, subsamp
     )
 
 
-def _leaves_edge(before: Scene, after: Scene) -> bool:
+def _has_left_edge(before: Scene, after: Scene) -> bool:
     """Check whether a box cut off by the photo's edge is moved away from it: what comes into view is unknown."""
     return any(
         touched and not touches
         for box_before, box_after in zip(before.instances, after.instances, strict=True)
         for touched, touches in zip(
-            _touched_edges(box_before.box, before), _touched_edges(box_after.box, after), strict=True
+            _find_touched_edges(box_before.box, before), _find_touched_edges(box_after.box, after), strict=True
         )
     )
 
 
-def _touched_edges(box: Box, scene: Scene) -> tuple[bool, bool, bool, bool]:
+def _find_touched_edges(box: Box, scene: Scene) -> tuple[bool, bool, bool, bool]:
     """Left, top, right and bottom edge of the photo: whether the box reaches each."""
     return box.x1 <= 1, box.y1 <= 1, box.x2 >= scene.width - 1, box.y2 >= scene.height - 1

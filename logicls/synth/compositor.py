@@ -12,7 +12,7 @@ import numpy as np
 from logicls.constraints.families.edits import SUPPORT_SHARE, find_supported
 from logicls.constraints.spec.models import Spec
 from logicls.records import Box, Instance, Scene
-from logicls.synth.image_ops import Photo, crop, paste, pixel_bounds, surrounding_colour, transfer_colour
+from logicls.synth.image_ops import Photo, crop, paste, pixel_bounds, measure_surrounding_colour, transfer_colour
 from logicls.synth.inpainting import blend_patch, inpaint
 from logicls.synth.instance_bank import Donor, InstanceBank, Mask, resize_mask
 
@@ -49,17 +49,17 @@ class Compositor:
     spec: Spec
     bank: InstanceBank
 
-    def mask(self, canvas: Canvas, target: Instance) -> Mask:
+    def get_mask(self, canvas: Canvas, target: Instance) -> Mask:
         """Mask of an instance, float32 [height, width] of its box, 0 to 1."""
         edited_mask = canvas.masks.get(target.id)
         return resize_mask(
-            edited_mask() if edited_mask else self.bank.mask(canvas.scene, target), target.box, canvas.scene
+            edited_mask() if edited_mask else self.bank.load_mask(canvas.scene, target), target.box, canvas.scene
         )
 
-    def combined_mask(self, canvas: Canvas, target: Instance) -> Mask:
+    def get_combined_mask(self, canvas: Canvas, target: Instance) -> Mask:
         """Union of the instance's mask with the masks of everything that lies on it."""
         contents = find_supported(canvas.scene, target, self.spec.liquids)
-        mask = self.mask(canvas, target)
+        mask = self.get_mask(canvas, target)
         if contents and target.id not in self.bank.segmentations:
             # An instance with others on it is too varied for an estimated mask.
             return np.ones_like(mask)
@@ -68,7 +68,7 @@ class Compositor:
         for content in contents:
             tx1, ty1, tx2, ty2 = pixel_bounds(content.box, canvas.scene)
             part = mask[max(ty1 - y1, 0) : ty2 - y1, max(tx1 - x1, 0) : tx2 - x1]
-            content_mask = self.mask(canvas, content)[max(y1 - ty1, 0) :, max(x1 - tx1, 0) :][
+            content_mask = self.get_mask(canvas, content)[max(y1 - ty1, 0) :, max(x1 - tx1, 0) :][
                 : part.shape[0], : part.shape[1]
             ]
             np.maximum(part, content_mask, out=part)
@@ -81,8 +81,10 @@ class Compositor:
         support = min((i.box for i in supports), key=lambda b: b.area, default=None)
         excluded = {target.id, *(i.id for i in (*supports, *find_supported(scene, target, self.spec.liquids)))}
         obstacles = [i for i in scene.instances if i.id not in excluded]
-        occluders = [(i.box, self.mask(canvas, i)) for i in obstacles if i.box.intersection(_expand(target.box)) > 0]
-        mask, obstacle_boxes = self.combined_mask(canvas, target), [i.box for i in obstacles]
+        occluders = [
+            (i.box, self.get_mask(canvas, i)) for i in obstacles if i.box.intersection(_expand(target.box)) > 0
+        ]
+        mask, obstacle_boxes = self.get_combined_mask(canvas, target), [i.box for i in obstacles]
         return inpaint(
             canvas.photo, target.box, mask, rng, support=support, obstacles=obstacle_boxes, occluders=occluders
         )
@@ -90,7 +92,9 @@ class Compositor:
     def relocate(self, canvas: Canvas, target: Instance, destination: Box, rng: Rng) -> Photo:
         """Render the photo with `target` scaled to `destination`, and its old location inpainted."""
         background = self.inpaint(canvas, target, rng)
-        return paste(background, crop(canvas.photo, target.box), destination, mask=self.combined_mask(canvas, target))
+        return paste(
+            background, crop(canvas.photo, target.box), destination, mask=self.get_combined_mask(canvas, target)
+        )
 
     def swap(self, canvas: Canvas, targets: tuple[Instance, ...], destinations: tuple[Box, ...], rng: Rng) -> Photo:
         """Render the photo with each target at its destination, and the old locations inpainted."""
@@ -98,7 +102,7 @@ class Compositor:
         for target in targets:
             photo = self.inpaint(Canvas(photo, canvas.scene, canvas.masks), target, rng)
         for target, box in zip(targets, destinations, strict=True):
-            photo = paste(photo, crop(canvas.photo, target.box), box, mask=self.combined_mask(canvas, target))
+            photo = paste(photo, crop(canvas.photo, target.box), box, mask=self.get_combined_mask(canvas, target))
         return photo
 
     def composite(self, photo: Photo, donor: Donor, box: Box) -> Photo:
@@ -106,21 +110,21 @@ class Compositor:
 
         One gain for all channels: colours of the donor stay.
         """
-        source = self.bank.photo(donor.scene)
+        source = self.bank.load_photo(donor.scene)
         target_colour, donor_colour = (
-            surrounding_colour(photo, box),
-            np.maximum(surrounding_colour(source, donor.instance.box), 1.0),
+            measure_surrounding_colour(photo, box),
+            np.maximum(measure_surrounding_colour(source, donor.instance.box), 1.0),
         )
         gain = float(np.clip(target_colour.mean() / donor_colour.mean(), 0.85, 1.2))
-        mask = self.combined_mask(Canvas(source, donor.scene), donor.instance)
+        mask = self.get_combined_mask(Canvas(source, donor.scene), donor.instance)
         return paste(photo, crop(source, donor.instance.box), box, gain=gain, mask=mask)
 
     def blend_donor(self, canvas: Canvas, donor: Donor, box: Box) -> Photo:
         """Blend the donor's complete box, background included, into the photo at the box."""
-        source = self.bank.photo(donor.scene)
+        source = self.bank.load_photo(donor.scene)
         target_colour, donor_colour = (
-            surrounding_colour(canvas.photo, box),
-            surrounding_colour(source, donor.instance.box),
+            measure_surrounding_colour(canvas.photo, box),
+            measure_surrounding_colour(source, donor.instance.box),
         )
         gain = np.clip(target_colour / np.maximum(donor_colour, 1.0), 0.6, 1.7)
         return blend_patch(canvas.photo, crop(source, donor.instance.box), box, gain)
@@ -129,9 +133,9 @@ class Compositor:
         """Render `target` in the colours of `reference`."""
         x1, y1, x2, y2 = pixel_bounds(target.box, canvas.scene)
         region = np.zeros((canvas.scene.height, canvas.scene.width), np.float32)
-        region[y1:y2, x1:x2] = self.mask(canvas, target)
-        pixels = crop(self.bank.photo(reference.scene), reference.instance.box)
-        is_foreground = self.bank.mask(reference.scene, reference.instance) > 0.5
+        region[y1:y2, x1:x2] = self.get_mask(canvas, target)
+        pixels = crop(self.bank.load_photo(reference.scene), reference.instance.box)
+        is_foreground = self.bank.load_mask(reference.scene, reference.instance) > 0.5
         return transfer_colour(canvas.photo, region, pixels[is_foreground])
 
 

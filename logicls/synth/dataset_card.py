@@ -83,21 +83,21 @@ def summarize_dataset(folder: Path) -> DatasetSummary:
     return DatasetSummary(
         examples=examples,
         photos=len(photos),
-        categories=_in_order(categories),
-        violations=_in_order(violations),
-        edits=_by_frequency(edits),
-        control_edits=_by_frequency(control_edits),
-        families=_in_order(families),
-        components=_in_order(components),
+        categories=_to_counts(categories),
+        violations=_to_counts(violations),
+        edits=_sort_by_frequency(edits),
+        control_edits=_sort_by_frequency(control_edits),
+        families=_to_counts(families),
+        components=_to_counts(components),
         answers=answer_counts,
     )
 
 
-def _in_order(counter: Counter[str]) -> Counts:
+def _to_counts(counter: Counter[str]) -> Counts:
     return tuple(counter.items())
 
 
-def _by_frequency(counter: Counter[str]) -> Counts:
+def _sort_by_frequency(counter: Counter[str]) -> Counts:
     return tuple(sorted(counter.items(), key=lambda item: (-item[1], item[0])))
 
 
@@ -157,15 +157,15 @@ def write_dataset_card(folder: Path, licence: str) -> DatasetSummary:
         seed=manifest["seed"], licence=licence,
     )  # fmt: skip
     tables = [
-        f"## {title}\n\n{_to_markdown(heading, counts, table_total(summary, counts))}"
-        for title, heading, counts in summary_tables(summary)
+        f"## {title}\n\n{_to_markdown(heading, counts, compute_table_total(summary, counts))}"
+        for title, heading, counts in build_tables(summary)
     ]
     write_bytes(folder / "distribution.png", _plot_distribution(summary))
-    write_text(folder / "README.md", "\n".join([head, _USAGE, *tables, _answer_section(summary)]))
+    write_text(folder / "README.md", "\n".join([head, _USAGE, *tables, _render_answers(summary)]))
     return summary
 
 
-def summary_tables(summary: DatasetSummary) -> tuple[tuple[str, str, Counts], ...]:
+def build_tables(summary: DatasetSummary) -> tuple[tuple[str, str, Counts], ...]:
     """(title, heading of the names, counts) of each table."""
     return (
         ("Examples by category", "category", summary.categories),
@@ -182,7 +182,7 @@ def format_shares(counts: Counts, total: int) -> list[tuple[str, str, str]]:
     return [(name, str(number), f"{100 * number / max(total, 1):.1f} %") for name, number in counts]
 
 
-def table_total(summary: DatasetSummary, counts: Counts) -> int:
+def compute_table_total(summary: DatasetSummary, counts: Counts) -> int:
     """Denominator of a table's shares: the examples for violations, otherwise the sum of the counts."""
     return summary.examples if counts is summary.violations else sum(number for _, number in counts)
 
@@ -192,7 +192,7 @@ def _to_markdown(heading: str, counts: Counts, total: int) -> str:
     return "\n".join([f"| {heading} | count | share |", "|---|---:|---:|", *rows, ""])
 
 
-def _answer_section(summary: DatasetSummary) -> str:
+def _render_answers(summary: DatasetSummary) -> str:
     rows = [
         f"| `{query}` | {', '.join(f'{name}: {number}' for name, number in counts)} |"
         for query, counts in summary.answers
@@ -206,7 +206,7 @@ def _plot_distribution(summary: DatasetSummary) -> bytes:
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    panels = (("examples", summary.violations), ("boxes", summary.components), ("edits", _labelled_edits(summary)))
+    panels = (("examples", summary.violations), ("boxes", summary.components), ("edits", _label_edits(summary)))
     most_bars = max(len(counts) for _, counts in panels)
     figure = Figure(figsize=(13, 1.2 + 0.26 * most_bars), dpi=110, layout="constrained")
     FigureCanvasAgg(figure)
@@ -224,7 +224,7 @@ def _plot_distribution(summary: DatasetSummary) -> bytes:
     return out.getvalue()
 
 
-def _labelled_edits(summary: DatasetSummary) -> Counts:
+def _label_edits(summary: DatasetSummary) -> Counts:
     return (*summary.edits, *((f"{name} (control)", number) for name, number in summary.control_edits))
 
 

@@ -84,7 +84,7 @@ class Editor:
         if donor is None:
             return None
         additions = [Instance(_next_id(canvas.scene), component, target.box, donor.instance.attributes)]
-        masks = [partial(self.bank.mask, donor.scene, donor.instance)]
+        masks = [partial(self.bank.load_mask, donor.scene, donor.instance)]
         source = partial(self.compositor.blend_donor, canvas, donor, target.box)
         return self._derive(edit, canvas, source, additions, masks)
 
@@ -99,7 +99,7 @@ class Editor:
             edit,
             canvas,
             lambda: self.compositor.composite(canvas.photo, donor, box),
-            *self._donor_instances(donor, box, canvas.scene),
+            *self._place_donor(donor, box, canvas.scene),
         )
 
     def _move(self, edit: Move, canvas: Canvas, rng: Rng) -> Canvas | None:
@@ -130,7 +130,7 @@ class Editor:
             return recoloured
         target, donor = self._choose_carrier(canvas.scene, target, donor, rng)
         box, pixel_rng = _centre_box(donor.instance.box, target.box), _spawn_rng(rng)
-        additions = self._donor_instances(donor, box, canvas.scene)
+        additions = self._place_donor(donor, box, canvas.scene)
 
         def render() -> Photo:
             return self.compositor.composite(self.compositor.inpaint(canvas, target, pixel_rng), donor, box)
@@ -157,7 +157,7 @@ class Editor:
         if reference is None:
             return None
         if fills:
-            source = Canvas(partial(self.bank.photo, reference.scene), reference.scene)
+            source = Canvas(partial(self.bank.load_photo, reference.scene), reference.scene)
             target_liquid, reference_liquid = (
                 find_liquid(canvas, target, fills),
                 find_liquid(source, reference.instance, fills),
@@ -186,7 +186,7 @@ class Editor:
 
     def _rotate(self, edit: Rotate, canvas: Canvas, rng: Rng) -> Canvas | None:
         target, pixel_rng = get_instance(canvas.scene, edit.target), _spawn_rng(rng)
-        rotated = RotatedPatch.compute(self.compositor.mask(canvas, target), target.box, edit.degrees)
+        rotated = RotatedPatch.compute(self.compositor.get_mask(canvas, target), target.box, edit.degrees)
         if rotated.box.clip(canvas.scene.width, canvas.scene.height) != rotated.box:
             return None
 
@@ -203,7 +203,7 @@ class Editor:
         cable = find_cable(canvas.scene, end)
         if cable is None:
             return self._move(Move(edit.target, edit.dx, edit.dy), canvas, rng)
-        mask, pixel_rng = self.compositor.mask(canvas, cable), _spawn_rng(rng)
+        mask, pixel_rng = self.compositor.get_mask(canvas, cable), _spawn_rng(rng)
         bend = CableBend.compute(canvas.scene, (cable.box, mask), end.box, (edit.dx, edit.dy))
 
         def render() -> Photo:
@@ -236,7 +236,7 @@ class Editor:
         supports = [i for i in scene.instances if top in find_supported(scene, i, self.spec.liquids)]
         return min(supports, key=lambda i: i.box.area, default=None)
 
-    def _donor_instances(self, donor: Donor, box: Box, scene: Scene) -> tuple[list[Instance], list[Callable[[], Mask]]]:
+    def _place_donor(self, donor: Donor, box: Box, scene: Scene) -> tuple[list[Instance], list[Callable[[], Mask]]]:
         """The donor and everything on it as new instances of `scene`, with functions that return their masks."""
         members = (donor.instance, *find_supported(donor.scene, donor.instance, self.spec.liquids))
         first_id = _next_id(scene)
@@ -244,7 +244,7 @@ class Editor:
             Instance(first_id - k, i.component, i.box.map_between(donor.instance.box, box), i.attributes)
             for k, i in enumerate(members)
         ]
-        return additions, [partial(self.bank.mask, donor.scene, i) for i in members]
+        return additions, [partial(self.bank.load_mask, donor.scene, i) for i in members]
 
     def _derive(
         self,
@@ -267,7 +267,7 @@ class Editor:
         before = {i.id: i for i in canvas.scene.instances}
         changed = [i for i in scene.instances if i.id in before and before[i.id].box != i.box]
         source_masks = {
-            i.id: partial(self.compositor.mask, canvas, before[i.id])
+            i.id: partial(self.compositor.get_mask, canvas, before[i.id])
             for i in changed
             if i.component not in self.spec.liquids
         }

@@ -25,7 +25,7 @@ MAX_SUBSTITUTES = 3
 
 
 @dataclass(frozen=True, slots=True)
-class _BrokenPair:
+class _ExamplePair:
     """A photo and its broken counterpart; `bad` is None if no violation could be made."""
 
     good: EditedPhoto
@@ -74,7 +74,7 @@ class ExampleGenerator:
     def render(self, seed: int, index: int) -> RenderedExample:
         """Render example number `index` of the set `seed` without encoding it."""
         number, position = divmod(index, 2)
-        slot = self._planned_slot(seed, number)
+        slot = self._get_slot(seed, number)
         if not slot.is_pair:
             return self._render_single(slot.examples[position], index, np.random.default_rng([seed, 1, index]))
         if self._last_pair[0] != (seed, number):
@@ -82,7 +82,7 @@ class ExampleGenerator:
             self._last_pair = (seed, number), self._render_pair(slot.examples, number, rng)
         return self._last_pair[1][position]
 
-    def _planned_slot(self, seed: int, number: int) -> Slot:
+    def _get_slot(self, seed: int, number: int) -> Slot:
         """Slot number `number` of the sampling plan; one block is cached."""
         block, position = divmod(number, SLOTS_PER_BLOCK)
         if self._block[0] != (seed, block):
@@ -135,7 +135,7 @@ class ExampleGenerator:
 
     def _break_rules(
         self, example_spec: ExampleSpec, rng: Rng, *, with_control: bool = False, with_control_pair: bool = False
-    ) -> _BrokenPair:
+    ) -> _ExamplePair:
         """Make the requested violations on a photo that allows them.
 
         If no photo of many allows a violation, another one is made in its place.
@@ -156,11 +156,11 @@ class ExampleGenerator:
                     attempts = [count + (position <= completed) for position, count in enumerate(attempts)]
                 counterpart = self.sampler.add_control_edit(good, names[0], rng) if with_control_pair and bad else good
                 if bad is not None and counterpart is not None:
-                    return _BrokenPair(counterpart, bad, tuple(attempts))
+                    return _ExamplePair(counterpart, bad, tuple(attempts))
                 good = self.sampler.select_photo(rng.random())
             failed = min(completed, len(names) - 1)
             names = (*names[:failed], self._draw_violation(names, rng), *names[failed + 1 :])
-        return _BrokenPair(good, None, tuple(attempts))
+        return _ExamplePair(good, None, tuple(attempts))
 
     def _add_violations(
         self, edited: EditedPhoto | None, names: tuple[str, ...], rng: Rng
@@ -210,7 +210,7 @@ class ExampleGenerator:
                 quality,
                 first + k,
                 pair_id,
-                _generation_stats(example_spec, attempts, group.rejected_draws if k == 0 else 0),
+                _build_stats(example_spec, attempts, group.rejected_draws if k == 0 else 0),
             )
             for k, (edited, canvas, example_spec) in enumerate(zip(photos, group.canvases, example_specs, strict=True))
         )
@@ -224,7 +224,7 @@ class ExampleGenerator:
         return RenderedExample(canvas.photo, quality, example)
 
 
-def _generation_stats(example_spec: ExampleSpec, attempts: tuple[int, ...], rejected: int) -> GenerationStats:
+def _build_stats(example_spec: ExampleSpec, attempts: tuple[int, ...], rejected: int) -> GenerationStats:
     if example_spec.category in ("untouched", "control"):
         return GenerationStats(example_spec.category, rejected=rejected)
     return GenerationStats(example_spec.category, example_spec.violations, attempts, rejected)

@@ -71,7 +71,7 @@ def warp_scene(scene: Scene, homography: Homography) -> tuple[Scene, Scene]:
     return loose, tight
 
 
-def box_slack(loose: Scene, tight: Scene) -> float:
+def measure_box_slack(loose: Scene, tight: Scene) -> float:
     """Largest share of a box's side by which the loose box exceeds the tight one."""
     pairs = [(a.box, b.box) for a, b in zip(loose.instances, tight.instances, strict=True)]
     return max((max(1 - b.width / a.width, 1 - b.height / a.height) for a, b in pairs), default=0.0)

@@ -102,7 +102,7 @@ def crop(photo: Photo, box: Box) -> Photo:
     return photo[y1:y2, x1:x2].copy()
 
 
-def surrounding_colour(photo: Photo, box: Box) -> Float[np.ndarray, " rgb"]:
+def measure_surrounding_colour(photo: Photo, box: Box) -> Float[np.ndarray, " rgb"]:
     """Mean colour of the strip around the box, each channel 0 to 255."""
     x1, y1, x2, y2 = pixel_bounds(box, photo, pad=BACKGROUND_STRIP)
     ix1, iy1, ix2, iy2 = pixel_bounds(box, photo)
@@ -152,7 +152,7 @@ def extend_profile(
     """Render rows `rows` of the parent with the mean profile of its rows `reference`, at the silhouette's width."""
     (y1, y2), (m1, m2) = rows, reference
     lefts, rights = trace_silhouette(photo, parent, y1, y2)
-    m_left, m_right, profile = _mean_profile(photo, parent, m1, m2)
+    m_left, m_right, profile = _measure_profile(photo, parent, m1, m2)
     # Empty glass on a dark background has hardly a silhouette: the headspace is about as wide as the liquid.
     is_narrow = rights - lefts < MIN_RELATIVE_WIDTH * (m_right - m_left)
     lefts[is_narrow], rights[is_narrow] = m_left, m_right
@@ -172,7 +172,7 @@ def extend_profile(
     rendered = rendered * (1 + 0.06 * modulation)[..., None]
     noise = sample_noise(rendered.shape, rng.random())
     rendered = cv2.addWeighted(
-        rendered, 1, noise, _texture_std(photo[m1:m2, m_left:m_right]) / NOISE_UNIT, 0.5, dtype=cv2.CV_32F
+        rendered, 1, noise, _measure_texture(photo[m1:m2, m_left:m_right]) / NOISE_UNIT, 0.5, dtype=cv2.CV_32F
     )
     is_inside = (columns >= lefts[:, None]) & (columns < rights[:, None])
     out = photo.copy()
@@ -182,13 +182,13 @@ def extend_profile(
     return out
 
 
-def _texture_std(photo: Photo) -> float:
+def _measure_texture(photo: Photo) -> float:
     """Standard deviation of the high-frequency residue, at most three grey levels."""
     residue = cv2.subtract(photo, cv2.GaussianBlur(photo, (0, 0), 1.5), dtype=cv2.CV_16S)
     return min(float(np.std(residue)), 3.0)
 
 
-def _mean_profile(photo: Photo, parent: Box, y1: int, y2: int) -> tuple[int, int, np.ndarray]:
+def _measure_profile(photo: Photo, parent: Box, y1: int, y2: int) -> tuple[int, int, np.ndarray]:
     """Left and right edge of the silhouette, and the mean over the rows between them, float32 [1, 96, 3]."""
     lefts, rights = trace_silhouette(photo, parent, y1, y2)
     left, right = int(np.median(lefts)), max(int(np.median(rights)), int(np.median(lefts)) + 2)

@@ -103,7 +103,7 @@ class InstanceBank:
         self._cached_bytes = 0
         self._masks: OrderedDict[tuple[str, int], np.ndarray] = OrderedDict()
 
-    def photo(self, scene: Scene) -> np.ndarray:
+    def load_photo(self, scene: Scene) -> np.ndarray:
         """Pixels of the scene, uint8 [height, width, 3] RGB, cached; do not write to them.
 
         A photo larger than its scene is resized to the scene's size.
@@ -122,7 +122,7 @@ class InstanceBank:
         self._photos.move_to_end(scene.photo)
         return self._photos[scene.photo]
 
-    def mask(self, scene: Scene, instance: Instance) -> Mask:
+    def load_mask(self, scene: Scene, instance: Instance) -> Mask:
         """Mask of an instance of an annotated (unedited) scene, float32 over its box, 0 to 1."""
         key = scene.photo, instance.id
         if key not in self._masks:
@@ -145,7 +145,7 @@ class InstanceBank:
         return candidates[int(rng.integers(len(candidates)))] if candidates else None
 
     def _build_mask(self, scene: Scene, instance: Instance) -> Mask:
-        photo = self.photo(scene)
+        photo = self.load_photo(scene)
         segmentation = self.segmentations.get(instance.id)
         if segmentation is None:
             return estimate_mask(photo, instance.box)

@@ -76,20 +76,23 @@ def find_restrictions(spec: Spec, scenes: Sequence[Scene] = ()) -> AugmentationR
     queried = [f"{q.component}.{q.attribute}" for q in spec.queries if q.kind == "attribute"]
     return AugmentationRestrictions(
         hue=f"{queried[0]} is queried" if queried else "",
-        rotation=next(_edge_reasons(spec), ""),
-        flip={axis: next(chain(_asymmetry_reasons(spec, axis), _position_reasons(scenes, axis)), "") for axis in AXES},
+        rotation=next(_find_edge_reasons(spec), ""),
+        flip={
+            axis: next(chain(_find_asymmetry_reasons(spec, axis), _find_position_reasons(scenes, axis)), "")
+            for axis in AXES
+        },
     )
 
 
 def is_orientation_free(spec: Spec) -> bool:
     """Check that no rule or name of the spec depends on the orientation of a component or on its mirror image."""
     has_orientation = any(
-        word in ORIENTATION_WORDS for name in _vocabulary_names(spec) for word in re.split(r"[^a-z]+", name.lower())
+        word in ORIENTATION_WORDS for name in _list_names(spec) for word in re.split(r"[^a-z]+", name.lower())
     )
     return not has_orientation and not any(find_restrictions(spec).flip.values())
 
 
-def _rule_invariances(spec: Spec) -> Iterator[tuple[str, Invariances]]:
+def _list_rule_invariances(spec: Spec) -> Iterator[tuple[str, Invariances]]:
     """Yield the constraint id and the invariances of every rule, including nested rules and conditions."""
     for constraint in spec.constraints:
         for clause in (constraint, constraint.when):
@@ -97,14 +100,14 @@ def _rule_invariances(spec: Spec) -> Iterator[tuple[str, Invariances]]:
                 yield from ((constraint.id, rule.invariances()) for _, rule in walk_rules(clause.rule))
 
 
-def _edge_reasons(spec: Spec) -> Iterator[str]:
+def _find_edge_reasons(spec: Spec) -> Iterator[str]:
     """Yield rules that depend on box edges: the box of a rotated instance is looser than the instance."""
-    yield from (f"{name} {reasons.rotation}" for name, reasons in _rule_invariances(spec) if reasons.rotation)
+    yield from (f"{name} {reasons.rotation}" for name, reasons in _list_rule_invariances(spec) if reasons.rotation)
 
 
-def _asymmetry_reasons(spec: Spec, axis: Axis) -> Iterator[str]:
+def _find_asymmetry_reasons(spec: Spec, axis: Axis) -> Iterator[str]:
     """Yield rules, regions and names that distinguish one side from the other."""
-    for name, reasons in _rule_invariances(spec):
+    for name, reasons in _list_rule_invariances(spec):
         reason = reasons.flip_x if axis == "x" else reasons.flip_y
         if reason:
             yield f"{name} {reason}"
@@ -114,12 +117,10 @@ def _asymmetry_reasons(spec: Spec, axis: Axis) -> Iterator[str]:
             yield f"region {name} is on one side"
     if axis == "y":
         yield from (f"{name} fills {component.fills}" for name, component in spec.components.items() if component.fills)
-    yield from (
-        f"{name} is not mirror-symmetric" for name in _vocabulary_names(spec) if any(w in name for w in CHIRAL_WORDS)
-    )
+    yield from (f"{name} is not mirror-symmetric" for name in _list_names(spec) if any(w in name for w in CHIRAL_WORDS))
 
 
-def _position_reasons(scenes: Sequence[Scene], axis: Axis) -> Iterator[str]:
+def _find_position_reasons(scenes: Sequence[Scene], axis: Axis) -> Iterator[str]:
     """Yield components with a fixed position along an axis, or on one side: flipped photos would be unrealistic."""
     positions: dict[str, list[float]] = {}
     for scene in scenes:
@@ -133,7 +134,7 @@ def _position_reasons(scenes: Sequence[Scene], axis: Axis) -> Iterator[str]:
             yield f"{name} has a fixed position"
 
 
-def _vocabulary_names(spec: Spec) -> Iterator[str]:
+def _list_names(spec: Spec) -> Iterator[str]:
     for component, attributes in spec.attribute_values.items():
         yield component
         for attribute, values in attributes.items():

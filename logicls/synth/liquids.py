@@ -183,9 +183,11 @@ class Liquid:
 
     def recolour(self, reference: Liquid) -> Photo:
         """Render the liquid in the colours of `reference`."""
-        return transfer_colour(self.photo, self.visible_mask(), reference.photo[reference.visible_mask() > 0.5])
+        return transfer_colour(
+            self.photo, self.build_visible_mask(), reference.photo[reference.build_visible_mask() > 0.5]
+        )
 
-    def visible_mask(self) -> Mask:
+    def build_visible_mask(self) -> Mask:
         """Mask over the photo, 0 or 1: inside the vessel's silhouette, not behind other instances."""
         x1, y1, x2, y2 = pixel_bounds(self.target.box, self.photo)
         mask = np.zeros(self.photo.shape[:2], np.float32)

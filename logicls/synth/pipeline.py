@@ -134,8 +134,8 @@ def hash_inputs(spec: Spec, data: Path) -> dict[str, object]:
     settings = b"".join(path.read_bytes() for path in sorted(resource_path("synth").iterdir()))
     return {
         "spec": spec.hash,
-        "annotations": _short_hash((data / "annotations.json").read_bytes()),
-        "settings": _short_hash(settings),
+        "annotations": _hash_bytes((data / "annotations.json").read_bytes()),
+        "settings": _hash_bytes(settings),
     }
 
 
@@ -153,17 +153,17 @@ def _check_manifest(request: SynthesisRequest, source: SynthesisSource) -> None:
         inputs,
         refusal,
         data=str(request.data.resolve()),
-        stored=_storage_properties(source.dataset),
+        stored=_list_storage_properties(source.dataset),
     )
     write_text(request.out / "spec.yaml", read_text(request.spec))
 
 
-def _storage_properties(dataset: Dataset) -> list[str]:
+def _list_storage_properties(dataset: Dataset) -> list[str]:
     """Unusual ways in which source photos are stored (palette, orientation tag ...): they are in-distribution later."""
     return sorted({kind for scene in dataset.scenes for kind in read_header(dataset.image_path(scene)).storage_issues})
 
 
-def _short_hash(content: bytes) -> str:
+def _hash_bytes(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()[:12]
 
 

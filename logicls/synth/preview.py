@@ -88,7 +88,7 @@ def _draw_legend(sheet: _SheetContext, draw: ImageDraw.ImageDraw, top: int) -> N
 
 def _draw_row(sheet: _SheetContext, examples: Sequence[Example]) -> Image.Image:
     """Draw tiles side by side, as high as the highest of them."""
-    captions = [_caption(sheet, example) for example in examples]
+    captions = [_build_caption(sheet, example) for example in examples]
     heights = [round(min(SIDE / e.scene.width, SIDE * 1.25 / e.scene.height) * e.scene.height) for e in examples]
     photo_height = max(heights)
     image = Image.new(
@@ -127,11 +127,11 @@ def _expand(box: list[float], margin: float) -> list[float]:
     return [box[0] - margin, box[1] - margin, box[2] + margin, box[3] + margin]
 
 
-def _caption(sheet: _SheetContext, example: Example) -> list[Line]:
+def _build_caption(sheet: _SheetContext, example: Example) -> list[Line]:
     """Number and category, the edits, the broken rules."""
     pair = f", pair {example.pair}" if example.pair >= 0 else ""
     lines: list[Line] = [(f"{example.seed}: {example.stats.category.replace('_', ' ')}{pair}", INK)]
-    lines += [(_edit_text(sheet, edit, example.scene), DIM) for edit in example.edits] or [("no edit", DIM)]
+    lines += [(_describe_edit(sheet, edit, example.scene), DIM) for edit in example.edits] or [("no edit", DIM)]
     findings = evaluate(sheet.spec, index_answers(example.answers), example.scene.width, example.scene.height)
     broken = [f for f in findings if f.status == "broken"]
     lines += [(f"{', '.join(f.violations)} (breaks {f.constraint}: {f.found})", RED) for f in broken]
@@ -139,7 +139,7 @@ def _caption(sheet: _SheetContext, example: Example) -> list[Line]:
     return [(part, colour) for line, colour in lines for part in _wrap(line, sheet.font, SIDE)]
 
 
-def _edit_text(sheet: _SheetContext, edit: AppliedEdit, scene: Scene) -> str:
+def _describe_edit(sheet: _SheetContext, edit: AppliedEdit, scene: Scene) -> str:
     """Describe an edit: kind, component, rule."""
     instances = (*scene.instances, *sheet.sources[scene.photo].instances)
     component = next((i.component for i in instances if i.id == edit.target and edit.target), "")

@@ -14,7 +14,7 @@ Share = Annotated[float, Field(ge=0, le=1)]
 Quality = Annotated[int, Field(ge=1, le=100)]
 
 
-def accept_keys(name: str, old: str) -> Any:
+def accept_old_key(name: str, old: str) -> Any:
     """Field of a settings file that is also read by its key of earlier versions."""
     return Field(validation_alias=AliasChoices(name, old))
 
@@ -27,19 +27,19 @@ class AugmentationSettings(BaseModel):
     geometric: Share
     shift: Annotated[float, Field(ge=0, le=0.5)]
     scale: Annotated[float, Field(ge=0, le=0.5)]
-    rotation: Annotated[float, Field(ge=0, le=10), accept_keys("rotation", "turn")]
+    rotation: Annotated[float, Field(ge=0, le=10), accept_old_key("rotation", "turn")]
     perspective: Annotated[float, Field(ge=0, le=0.1)]
-    flip: Annotated[list[Literal["x", "y"]], accept_keys("flip", "mirror")]
+    flip: Annotated[list[Literal["x", "y"]], accept_old_key("flip", "mirror")]
     brightness: Share
     contrast: Share
-    colour_cast: Annotated[float, Field(ge=0, le=64), accept_keys("colour_cast", "cast")]
+    colour_cast: Annotated[float, Field(ge=0, le=64), accept_old_key("colour_cast", "cast")]
     hue: Annotated[int, Field(ge=0, le=90)]
-    illumination: Annotated[Share, accept_keys("illumination", "uneven")]
+    illumination: Annotated[Share, accept_old_key("illumination", "uneven")]
     gradient: Annotated[float, Field(ge=0, le=0.2)]
     vignette: Annotated[float, Field(ge=0, le=0.2)]
     blur: Share
     noise: Share
-    jpeg_quality: Annotated[tuple[Quality, Quality], accept_keys("jpeg_quality", "quality")]
+    jpeg_quality: Annotated[tuple[Quality, Quality], accept_old_key("jpeg_quality", "quality")]
 
     @model_validator(mode="after")
     def _check_quality_range(self) -> Self:
@@ -63,7 +63,7 @@ class CategoryShares(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     untouched: Share
-    control: Annotated[Share, accept_keys("control", "twin")]
+    control: Annotated[Share, accept_old_key("control", "twin")]
     broken: Share
     broken_twice: Share
 
@@ -92,14 +92,14 @@ class BalanceSettings(BaseModel):
 
     shares: CategoryShares
     pairs: Share
-    control_with_broken: Annotated[Share, accept_keys("control_with_broken", "twin_besides")]
-    real_defects: Annotated[Share, accept_keys("real_defects", "real")]
-    family_balance: Annotated[Share, accept_keys("family_balance", "kinds")]
+    control_with_broken: Annotated[Share, accept_old_key("control_with_broken", "twin_besides")]
+    real_defects: Annotated[Share, accept_old_key("real_defects", "real")]
+    family_balance: Annotated[Share, accept_old_key("family_balance", "kinds")]
     floor: Share
-    count_decay: Annotated[Share, accept_keys("count_decay", "farther")]
-    max_photo_weight: Annotated[float, Field(ge=1), accept_keys("max_photo_weight", "rare")]
-    near_limit_weight: Annotated[float, Field(ge=1), accept_keys("near_limit_weight", "near")]
-    attempts: Annotated[int, Field(ge=1, le=1000), accept_keys("attempts", "tries")]
+    count_decay: Annotated[Share, accept_old_key("count_decay", "farther")]
+    max_photo_weight: Annotated[float, Field(ge=1), accept_old_key("max_photo_weight", "rare")]
+    near_limit_weight: Annotated[float, Field(ge=1), accept_old_key("near_limit_weight", "near")]
+    attempts: Annotated[int, Field(ge=1, le=1000), accept_old_key("attempts", "tries")]
 
     @model_validator(mode="after")
     def _check_pairs(self) -> Self:

@@ -63,13 +63,13 @@ class ViolationSampler:
         """Draw an unedited photo with that violation; None if none is annotated."""
         scenes = self._real_defects.get(violation)
         scene = scenes[int(rng.integers(len(scenes)))] if scenes else None
-        return EditedPhoto(Canvas(partial(self.bank.photo, scene), scene)) if scene else None
+        return EditedPhoto(Canvas(partial(self.bank.load_photo, scene), scene)) if scene else None
 
     def select_photo(self, position: float) -> EditedPhoto:
         """Select the good photo at a position (0 to 1) of the weighted list, in which similar photos are neighbours."""
         index = int(np.searchsorted(self._cumulative_weights, position * self._cumulative_weights[-1], side="right"))
         scene = self._scenes[min(index, len(self._scenes) - 1)]
-        return EditedPhoto(Canvas(partial(self.bank.photo, scene), scene))
+        return EditedPhoto(Canvas(partial(self.bank.load_photo, scene), scene))
 
     def add_violation(self, edited: EditedPhoto, violation: str, rng: Rng) -> EditedPhoto | None:
         """Add one violation; returns None if the photo does not allow it."""

@@ -48,7 +48,7 @@ def test_labels_stay_true(spec: Spec, bank: InstanceBank, augmentation: Augmenta
     @given(st.sampled_from(bank.dataset.scenes), st.sets(st.integers(0, 8), max_size=3), SEEDS)
     def check(scene: Scene, removed: set[int], seed: int) -> None:
         instances = tuple(i for number, i in enumerate(scene.instances) if number not in removed)
-        before = Canvas(bank.photo(scene), Scene(scene.photo, scene.width, scene.height, instances))
+        before = Canvas(bank.load_photo(scene), Scene(scene.photo, scene.width, scene.height, instances))
         after = augment_canvas(augmenter, before, seed)
         bounds = Box(-0.5, -0.5, scene.width + 0.5, scene.height + 0.5)
         transformed.append(after.scene != before.scene)
@@ -102,7 +102,7 @@ def test_photos_of_a_group_get_the_same_transform(
 ) -> None:
     """Equal pixels stay equal, and equal boxes stay equal."""
     augmenter, scene = Augmenter(spec, augmentation), bank.dataset.scenes[0]
-    full = Canvas(bank.photo(scene), scene)
+    full = Canvas(bank.load_photo(scene), scene)
     without_first = Canvas(full.photo.copy(), Scene(scene.photo, scene.width, scene.height, scene.instances[1:]))
 
     for seed in range(20):

@@ -21,7 +21,7 @@ from logicls.synth.dataset_card import (
     DatasetSummary,
     _answer_sort_key,
     summarize_dataset,
-    summary_tables,
+    build_tables,
     write_dataset_card,
 )
 from logicls.synth.pipeline import SynthesisRequest, build_dataset
@@ -84,7 +84,7 @@ def test_the_card_describes_the_dataset(dataset: Path, summary: DatasetSummary) 
     assert "# dosing_kit: synthetic inspection examples" in text
     assert f"spec {manifest['spec']}, seed 5.\n" in text
     assert "Licence of the source photos: CC0" in text
-    for title, _, counts in summary_tables(summary):
+    for title, _, counts in build_tables(summary):
         assert f"## {title}\n" in text
         assert [name for name, number in counts if f"| {name} | {number} | " not in text] == []
     assert [query for query, _ in summary.answers if f"| `{query}` |" not in text] == []

@@ -30,7 +30,7 @@ def test_photos_are_twice_as_large_as_the_input(source: SynthesisSource) -> None
     scaled = downscale_source(source, (64, 96))
 
     before, after = source.dataset.scenes, scaled.dataset.scenes
-    photo = scaled.create_generator().bank.photo(after[0])
+    photo = scaled.create_generator().bank.load_photo(after[0])
     boxes = [[(i.box.x1, i.box.y1, i.box.x2, i.box.y2) for i in scene.instances] for scene in (before[0], after[0])]
     assert {(scene.width, scene.height) for scene in after} == {(102, 128)}
     assert photo.shape == (128, 102, 3)
@@ -67,7 +67,7 @@ def test_segmentations_are_downscaled(source: SynthesisSource) -> None:
     scaled = downscale_source(segmented, (64, 96))
 
     masks = [
-        s.create_generator().bank.mask(s.dataset.scenes[0], s.dataset.scenes[0].instances[0])
+        s.create_generator().bank.load_mask(s.dataset.scenes[0], s.dataset.scenes[0].instances[0])
         for s in (segmented, scaled)
     ]
     assert masks[1].size < 0.4 * masks[0].size

@@ -25,7 +25,7 @@ def editor(spec: Spec, bank: InstanceBank) -> Editor:
 def kit(bank: InstanceBank) -> Canvas:
     """The first good photo."""
     scene = bank.dataset.scenes[0]
-    return Canvas(bank.photo(scene), scene)
+    return Canvas(bank.load_photo(scene), scene)
 
 
 @pytest.fixture

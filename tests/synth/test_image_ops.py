@@ -15,7 +15,7 @@ from logicls.synth.image_ops import (
     pixel_bounds,
     sample_integers,
     sample_noise,
-    surrounding_colour,
+    measure_surrounding_colour,
     transfer_colour,
 )
 
@@ -84,7 +84,7 @@ def test_surrounding_colour_excludes_the_box() -> None:
     photo = PLAIN.copy()
     photo[30:50, 40:60] = 255
 
-    assert surrounding_colour(photo, BOX) == pytest.approx(120)
+    assert measure_surrounding_colour(photo, BOX) == pytest.approx(120)
 
 
 def test_colour_transfer_stays_in_the_region() -> None:

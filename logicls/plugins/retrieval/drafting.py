@@ -144,7 +144,7 @@ def draft_knowledge(
         update_settings(order.out, encoder, {product.name: bundle} if bundle else {}).encoder, order.out
     )
     scenes = sample_evenly(source.dataset.scenes, MAX_GOOD_PHOTOS)
-    good = _embed_photos((maker.bank.photo(scene) for scene in scenes), image_encoder, on_progress)
+    good = _embed_photos((maker.bank.load_photo(scene) for scene in scenes), image_encoder, on_progress)
     synthetic = _embed_photos(
         (maker.render(order.seed, k).photo for k in range(order.count)), image_encoder, on_progress
     )
@@ -158,7 +158,9 @@ def draft_knowledge(
         pages.add(f"rules/{constraint.id}", {}, f"Rule: {constraint.text}.", consequences=constraint.why)
     for variant, scene in select_references(scenes, good).items():
         description = "A good product." if not variant else f"A good product, variant {variant}."
-        pages.add(f"references/{variant or 'good'}", {"variant": variant}, description, photo=maker.bank.photo(scene))
+        pages.add(
+            f"references/{variant or 'good'}", {"variant": variant}, description, photo=maker.bank.load_photo(scene)
+        )
     rng = np.random.default_rng([order.seed, CENTRE_SCENES])
     without = tuple(
         name for name in source.spec.violations if not _draft_defect_page(source.spec, maker, pages, name, rng)
