@@ -14,8 +14,7 @@ from logicls.errors import DataError
 from logicls.plugins.reasoning.reinspection_result import reinspection_of
 from logicls.plugins.retrieval.knowledge import documents_of
 from logicls.plugins.selection import set_default_plugins
-from logicls.predict.folder.runner import read_verdicts
-from logicls.predict.serialization import result_id
+from logicls.predict.serialization import read_verdicts, result_id
 
 ALL = ("--expert", "patches", "--reasoner", "latent", "--think-tokens", 2, "--think-steps", 2)
 KINDS = ("expert", "reasoner", "retriever")

@@ -69,10 +69,10 @@ class NanoPriorQuery:
     """Query of the embedded model."""
 
     def __init__(self, bundle: Bundle) -> None:
-        self.model, self._pass = bundle.nano_model, NanoReader(bundle)
+        self.model, self._reader = bundle.nano_model, NanoReader(bundle)
         self.width = int(self.model.config.width)
-        codec = self._pass.codec
-        query = next(query for query in self._pass.queries if query.id == VERDICT)
+        codec = self._reader.codec
+        query = next(query for query in self._reader.queries if query.id == VERDICT)
         self._question_ids = torch.tensor(codec.encode_prompt(canonical_question(query, bundle.spec)))
         self._violation_ids, self._none_id = torch.tensor(codec.allowed_tokens(query)), codec.none
 
@@ -86,12 +86,12 @@ class NanoPriorQuery:
     @torch.no_grad()
     def encode(self, photos: Sequence[Photo]) -> PhotoKeys:
         """Return keys and values of the photos' tokens."""
-        return photo_keys(self._pass.encode_photos(photos))
+        return photo_keys(self._reader.encode_photos(photos))
 
     @torch.no_grad()
     def neutral_token(self, photos: Sequence[Photo]) -> Float[Tensor, " width"]:
         """Return the mean of the photos' tokens."""
-        return self._pass.encode_photos(photos).feature.mean(0)
+        return self._reader.encode_photos(photos).feature.mean(0)
 
     def log_odds(
         self, encoded: PhotoKeys, tokens: Float[Tensor, "photos tokens width"], question: Float[Tensor, "words width"]
@@ -129,10 +129,10 @@ class HubPriorQuery:
     """Query of a hub model, photo by photo: photos may differ in size, and their caches are large."""
 
     def __init__(self, bundle: Bundle) -> None:
-        self.model, self._pass = bundle.hub_model, HubReader(bundle)
+        self.model, self._reader = bundle.hub_model, HubReader(bundle)
         self._embeddings = cast(nn.Embedding, self.model.get_input_embeddings())
         self.width = int(self._embeddings.weight.shape[1])
-        self._question_ids, self._yes_id, self._no_id = _tokenize_question(self._pass.codec)
+        self._question_ids, self._yes_id, self._no_id = _tokenize_question(self._reader.codec)
 
     @torch.no_grad()
     def embed_question(self) -> Float[Tensor, "words width"]:
@@ -144,7 +144,7 @@ class HubPriorQuery:
     @torch.no_grad()
     def encode(self, photos: Sequence[Photo]) -> list[SharedPrefix]:
         """Encode each photo with the text before its questions."""
-        return [cast(SharedPrefix, self._pass.encode_photos([photo])[0]) for photo in photos]
+        return [cast(SharedPrefix, self._reader.encode_photos([photo])[0]) for photo in photos]
 
     @torch.no_grad()
     def neutral_token(self, photos: Sequence[Photo]) -> Float[Tensor, " width"]:

@@ -97,11 +97,11 @@ class LargerInput:
     """Prediction of the same questions with a larger input."""
 
     def __init__(self, bundle: Bundle, scale: float = INPUT_SCALE) -> None:
-        self._pass = NanoReader(enlarge_input(bundle, scale))
+        self._reader = NanoReader(enlarge_input(bundle, scale))
 
     def predict(self, photo: UInt8[np.ndarray, "h w 3"]) -> ReinspectionOutput:
         """Predict one photo at its full resolution."""
-        return ReinspectionOutput(predict_arrays(self._pass, [photo])[0])
+        return ReinspectionOutput(predict_arrays(self._reader, [photo])[0])
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,25 +125,25 @@ class LatentReasoning:
     """Latent reasoning over the embedded model."""
 
     def __init__(self, bundle: Bundle, settings: LatentSettings) -> None:
-        self._pass, self._settings = NanoReader(bundle), settings
+        self._reader, self._settings = NanoReader(bundle), settings
 
     @torch.no_grad()
     def predict(self, photo: UInt8[np.ndarray, "h w 3"]) -> ReinspectionOutput:
         """Predict one photo at its full resolution."""
-        one_pass, size = self._pass, (photo.shape[1], photo.shape[0])
-        encoded = one_pass.encode_photos([photo])
+        reader, size = self._reader, (photo.shape[1], photo.shape[0])
+        encoded = reader.encode_photos([photo])
         keys = photo_keys(encoded)
-        outputs = one_pass.answer_queries(encoded)
-        slots = AnswerSlots(one_pass, keys, outputs, one_pass.detect(outputs, [size])[0])
+        outputs = reader.answer_queries(encoded)
+        slots = AnswerSlots(reader, keys, outputs, reader.detect(outputs, [size])[0])
         result, base_reward = self._think(photo, keys, slots, encoded.feature)
         rewards = (base_reward, *result.rewards)
         if self._settings.gradient != "none" and result.rewards[-1] <= base_reward:
             return ReinspectionOutput(None, rewards, result.accepted)
-        cache = append_think_tokens(one_pass.bundle.nano_model, keys, result.tokens)
-        new_outputs = one_pass.answer_queries(
+        cache = append_think_tokens(reader.bundle.nano_model, keys, result.tokens)
+        new_outputs = reader.answer_queries(
             EncodedPhotos(encoded.feature_map, encoded.feature, cache, encoded.fine_pixels)
         )
-        return ReinspectionOutput(one_pass.to_predictions(new_outputs, [size])[0], rewards, result.accepted)
+        return ReinspectionOutput(reader.to_predictions(new_outputs, [size])[0], rewards, result.accepted)
 
     def _think(
         self, photo: UInt8[np.ndarray, "h w 3"], keys: PhotoKeys, slots: AnswerSlots, feature: Float[Tensor, "1 width"]
@@ -173,8 +173,8 @@ class LatentReasoning:
 
     def _patch_proposer(self, photo: UInt8[np.ndarray, "h w 3"], keys: PhotoKeys) -> PatchProposer:
         """Propose the patches that think tokens attend to most, at a higher resolution."""
-        model, settings = self._pass.bundle.nano_model, self._settings
-        height, width = self._pass.bundle.nano_processor.image_processor.size
+        model, settings = self._reader.bundle.nano_model, self._settings
+        height, width = self._reader.bundle.nano_processor.image_processor.size
         high_resolution = HighResolutionPhoto(model, (height, width), photo, settings.patch_scale)
 
         def propose(tokens: Float[Tensor, "1 tokens width"]) -> PatchCandidates:

@@ -126,20 +126,20 @@ class AnswerSlots:
     """Slots of one photo, as the first pass left them."""
 
     def __init__(
-        self, one_pass: NanoReader, keys: PhotoKeys, outputs: QueryOutputs, detections: Sequence[Sequence[Detection]]
+        self, reader: NanoReader, keys: PhotoKeys, outputs: QueryOutputs, detections: Sequence[Sequence[Detection]]
     ) -> None:
-        self._pass, self._keys, self._feature_map = one_pass, keys, outputs.feature_map
+        self._reader, self._keys, self._feature_map = reader, keys, outputs.feature_map
         self._photo = outputs.fine_pixels
-        self._words = _collect_words(one_pass, outputs)
-        scores = one_pass.bundle.nano_model.detection_head.score_centres(
-            outputs.feature_map, outputs.queries[:, one_pass.location_queries]
+        self._words = _collect_words(reader, outputs)
+        scores = reader.bundle.nano_model.detection_head.score_centres(
+            outputs.feature_map, outputs.queries[:, reader.location_queries]
         )
         self._is_candidate = local_maxima(scores, CANDIDATE_THRESHOLD)[0]
-        self._instances = _collect_instances(one_pass, detections)
+        self._instances = _collect_instances(reader, detections)
 
     def entropies(self, tokens: Float[Tensor, "batch tokens width"]) -> Float[Tensor, "batch slots"]:
         """Return the entropy of every slot, 0 to 1, given think tokens (possibly none)."""
-        model, questions, answers = self._pass.bundle.nano_model, self._pass.tokenized_queries, self._words
+        model, questions, answers = self._reader.bundle.nano_model, self._reader.tokenized_queries, self._words
         cache = append_think_tokens(model, self._keys, tokens)
         prefix = torch.zeros(1, cache.get_seq_length(), dtype=torch.long)
         ids = torch.cat([questions.tokens, answers.words], 1).expand(len(tokens), -1)
@@ -159,15 +159,15 @@ class AnswerSlots:
     def _location_entropies(self, questions: Float[Tensor, "batch questions width"]) -> Float[Tensor, "batch slots"]:
         """Return the entropy of each candidate location: component or background."""
         feature_map = self._feature_map.expand(len(questions), -1, -1, -1)
-        logits = self._pass.bundle.nano_model.detection_head.score_centres(
-            feature_map, questions[:, self._pass.location_queries]
+        logits = self._reader.bundle.nano_model.detection_head.score_centres(
+            feature_map, questions[:, self._reader.location_queries]
         )
         return binary_entropy(logits[:, self._is_candidate])
 
     def _attribute_entropies(self, questions: Float[Tensor, "batch questions width"]) -> Float[Tensor, "batch slots"]:
         """Return the entropy of each attribute of each detected component."""
         model, feature_map, entropies = (
-            self._pass.bundle.nano_model,
+            self._reader.bundle.nano_model,
             self._feature_map.expand(len(questions), -1, -1, -1),
             [],
         )
@@ -178,7 +178,7 @@ class AnswerSlots:
                 feature_map, question, edges.expand(len(questions), -1, -1), photo
             )
             probabilities = (
-                model.compute_logits(features)[..., self._pass.codec.allowed_tokens(self._pass.queries[number])]
+                model.compute_logits(features)[..., self._reader.codec.allowed_tokens(self._reader.queries[number])]
                 .float()
                 .softmax(-1)
             )
@@ -186,11 +186,11 @@ class AnswerSlots:
         return torch.cat(entropies, 1) if entropies else questions.new_zeros(len(questions), 0)
 
 
-def _collect_words(one_pass: NanoReader, outputs: QueryOutputs) -> _AnswerWords:
+def _collect_words(reader: NanoReader, outputs: QueryOutputs) -> _AnswerWords:
     """Collect the words of all verbal answers, up to the closing word of each."""
-    questions, grammar = one_pass.tokenized_queries, outputs.decoded.grammar
+    questions, grammar = reader.tokenized_queries, outputs.decoded.grammar
     words, branches, slot_positions, is_option = list[int](), list[int](), list[int](), []
-    for row, number in enumerate(one_pass.token_queries):
+    for row, number in enumerate(reader.token_queries):
         position = int(questions.last_positions[number])
         for step, word in enumerate(outputs.decoded.tokens[0, row].tolist()):
             closing = grammar.end if step else grammar.none
@@ -206,14 +206,14 @@ def _collect_words(one_pass: NanoReader, outputs: QueryOutputs) -> _AnswerWords:
 
 
 def _collect_instances(
-    one_pass: NanoReader, detections: Sequence[Sequence[Detection]]
+    reader: NanoReader, detections: Sequence[Sequence[Detection]]
 ) -> tuple[tuple[int, Float[Tensor, "instances 4"]], ...]:
     """Return each attribute question's number, and the boxes of its components in cells of the feature map."""
     by_query = {
-        one_pass.queries[number].id: peaks for number, peaks in zip(one_pass.location_queries, detections, strict=True)
+        reader.queries[number].id: peaks for number, peaks in zip(reader.location_queries, detections, strict=True)
     }
     instances = []
-    for number, query in enumerate(one_pass.queries):
+    for number, query in enumerate(reader.queries):
         edges = [
             peak.cell_box
             for peak in by_query.get(locate_query_id(query.id), ())

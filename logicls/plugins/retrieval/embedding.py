@@ -21,12 +21,12 @@ import torch
 from jaxtyping import Float, UInt8
 from safetensors import SafetensorError
 
-import logicls.models.nano  # noqa: F401  registers nano with the Auto classes
 from logicls.data.image_io import letterbox
 from logicls.errors import BundleError, Problem
 from logicls.io.resources import resource_path
 from logicls.models.hub.chat_template import pad_photo, place_photo
 from logicls.models.hub.loading import find_checkpoint, hash_checkpoint
+from logicls.models.nano import NanoForImageTextToText
 
 SHRINKAGE = 0.1
 """Shrinkage: added to each direction's variance, in mean variances over all directions."""
@@ -157,7 +157,7 @@ def _load_nano(name: str, folder: Path) -> NanoImageEncoder:
         ).eval()
     except (OSError, ValueError, KeyError, SafetensorError) as error:
         raise _encoder_error(name, str(error)) from error
-    if not hasattr(model, "see"):
+    if not isinstance(model, NanoForImageTextToText):
         raise _encoder_error(name, "it holds a hub model, not nano.")
     # Of the files beside it, an expert's or what was learned of marks, nothing comes into what it sees.
     return NanoImageEncoder(f"{name} {hash_checkpoint(folder, 'model.safetensors')[:12]}", model)

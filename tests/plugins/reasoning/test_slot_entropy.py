@@ -25,24 +25,26 @@ ALL = torch.tensor([True, True, True, True])
 
 def test_truncated_entropy_value():
     """Of 1/2, 1/4, 1/8, 1/8 the two likeliest are 2/3 and 1/3: log 3 − 2/3 log 2, as a share of log 2."""
-    chances = torch.tensor([0.5, 0.25, 0.125, 0.125])
+    probabilities = torch.tensor([0.5, 0.25, 0.125, 0.125])
 
-    assert float(truncated_entropy(chances, ALL, 2)) == pytest.approx((math.log(3) - 2 / 3 * math.log(2)) / math.log(2))
-    assert float(truncated_entropy(chances, ALL, 5)) == pytest.approx(1.75 * math.log(2) / math.log(4))
+    assert float(truncated_entropy(probabilities, ALL, 2)) == pytest.approx(
+        (math.log(3) - 2 / 3 * math.log(2)) / math.log(2)
+    )
+    assert float(truncated_entropy(probabilities, ALL, 5)) == pytest.approx(1.75 * math.log(2) / math.log(4))
 
 
-@pytest.mark.parametrize(("chances", "entropy"), [([0.25] * 4, 1.0), ([0.0, 1.0, 0.0, 0.0], 0.0)])
-def test_entropy_range(chances, entropy):
+@pytest.mark.parametrize(("probabilities", "entropy"), [([0.25] * 4, 1.0), ([0.0, 1.0, 0.0, 0.0], 0.0)])
+def test_entropy_range(probabilities, entropy):
     """Equal probabilities give 1, a single one 0."""
-    assert float(truncated_entropy(torch.tensor(chances), ALL)) == pytest.approx(entropy, abs=1e-6)
+    assert float(truncated_entropy(torch.tensor(probabilities), ALL)) == pytest.approx(entropy, abs=1e-6)
 
 
 def test_masked_options():
     """Two equal options give 1; a single option gives 0."""
-    chances = torch.tensor([[0.5, 0.5, 0.0], [0.4, 0.6, 0.0]])
-    meant = torch.tensor([[True, True, False], [True, False, False]])
+    probabilities = torch.tensor([[0.5, 0.5, 0.0], [0.4, 0.6, 0.0]])
+    is_option = torch.tensor([[True, True, False], [True, False, False]])
 
-    assert truncated_entropy(chances, meant).tolist() == pytest.approx([1.0, 0.0], abs=1e-6)
+    assert truncated_entropy(probabilities, is_option).tolist() == pytest.approx([1.0, 0.0], abs=1e-6)
 
 
 def test_finite_gradient():
@@ -76,7 +78,7 @@ def test_max_answer_entropy():
     assert max_answer_entropy([sure]) == 0.0
 
 
-NOTHING = torch.zeros(1, 0, 64)
+NO_TOKENS = torch.zeros(1, 0, 64)
 
 
 @pytest.fixture(scope="module")
@@ -89,67 +91,67 @@ def reader(bundle) -> NanoReader:
 @torch.no_grad()
 def slots(reader, photos) -> tuple[AnswerSlots, QueryOutputs, object]:
     """Return the slots of the first photo, its outputs, and its detections."""
-    seen = reader.see(photos[:1])
-    keys = photo_keys(seen)
-    read = reader.ask(seen)
-    lights = reader.lights(read, [(160, 160)])[0]
-    return AnswerSlots(reader, keys, read, lights), read, lights
+    encoded = reader.encode_photos(photos[:1])
+    keys = photo_keys(encoded)
+    outputs = reader.answer_queries(encoded)
+    detections = reader.detect(outputs, [(160, 160)])[0]
+    return AnswerSlots(reader, keys, outputs, detections), outputs, detections
 
 
 @torch.no_grad()
 def test_entropies_without_think_tokens(reader, slots):
     """The entropies are those of the first answers' probabilities."""
-    made, read, lights = slots
+    answer_slots, outputs, detections = slots
 
-    found = made.entropies(NOTHING)[0]
+    found = answer_slots.entropies(NO_TOKENS)[0]
 
-    grammar = read.said.grammar
-    meant = grammar.values[0].clone()
-    meant[grammar.none] = True
-    asked = read.asked[0, reader.spoken[0]]
-    first_word = reader.bundle.model.compute_logits(asked).masked_fill(~meant, -torch.inf).softmax(-1)
-    assert float(found[0]) == pytest.approx(float(truncated_entropy(first_word, meant)), abs=1e-4)
-    chances = torch.tensor([light.chance for some in lights for light in some])
-    assert len(chances) > 3
-    assert all(float((found - entropy).abs().min()) < 1e-4 for entropy in binary_entropy(chances.logit()))
+    grammar = outputs.decoded.grammar
+    is_option = grammar.values[0].clone()
+    is_option[grammar.none] = True
+    question = outputs.queries[0, reader.token_queries[0]]
+    first_word = reader.bundle.model.compute_logits(question).masked_fill(~is_option, -torch.inf).softmax(-1)
+    assert float(found[0]) == pytest.approx(float(truncated_entropy(first_word, is_option)), abs=1e-4)
+    probabilities = torch.tensor([peak.probability for peaks in detections for peak in peaks])
+    assert len(probabilities) > 3
+    assert all(float((found - entropy).abs().min()) < 1e-4 for entropy in binary_entropy(probabilities.logit()))
 
 
 @torch.no_grad()
 def test_rows_are_independent(slots):
     """Rows of a batch have the entropies that they have alone."""
-    made, _, _ = slots
+    answer_slots, _, _ = slots
     tokens = torch.randn(2, 3, 64, generator=torch.Generator().manual_seed(0)) * 3
 
-    both = made.entropies(tokens)
+    both = answer_slots.entropies(tokens)
 
-    assert torch.allclose(both[:1], made.entropies(tokens[:1]), atol=1e-5)
+    assert torch.allclose(both[:1], answer_slots.entropies(tokens[:1]), atol=1e-5)
     assert not torch.allclose(both[0], both[1], atol=1e-4)
-    assert not torch.allclose(both[0], made.entropies(NOTHING)[0], atol=1e-4)
+    assert not torch.allclose(both[0], answer_slots.entropies(NO_TOKENS)[0], atol=1e-4)
     assert ((both >= 0) & (both <= 1 + 1e-5)).all()
 
 
 def test_gradient_matches_differences(slots):
     """∇R equals finite differences, through decoder, words, detections and attributes."""
-    made, _, _ = slots
+    answer_slots, _, _ = slots
     tokens = torch.randn(1, 2, 64, generator=torch.Generator().manual_seed(0))
-    way = torch.randn(1, 2, 64, generator=torch.Generator().manual_seed(1))
+    direction = torch.randn(1, 2, 64, generator=torch.Generator().manual_seed(1))
 
-    def worth(some: torch.Tensor) -> torch.Tensor:
-        return 1 - made.entropies(some).mean(1)
+    def reward(think_tokens: torch.Tensor) -> torch.Tensor:
+        return 1 - answer_slots.entropies(think_tokens).mean(1)
 
-    slope, _ = exact_gradient(worth, tokens)
+    gradient, _ = exact_gradient(reward, tokens)
 
     with torch.no_grad():
-        step = float(worth(tokens + 0.01 * way) - worth(tokens - 0.01 * way)) / 0.02
-    assert float((slope * way).sum()) == pytest.approx(step, rel=0.02, abs=1e-5)
+        step = float(reward(tokens + 0.01 * direction) - reward(tokens - 0.01 * direction)) / 0.02
+    assert float((gradient * direction).sum()) == pytest.approx(step, rel=0.02, abs=1e-5)
 
 
 @torch.no_grad()
 def test_no_tokens_change_nothing(reader, photos):
     """Without think tokens the query outputs are unchanged."""
-    seen, again = reader.see(photos[:1]), reader.see(photos[:1])
-    cache = append_think_tokens(reader.bundle.model, photo_keys(seen), NOTHING)
+    encoded, again = reader.encode_photos(photos[:1]), reader.encode_photos(photos[:1])
+    cache = append_think_tokens(reader.bundle.model, photo_keys(encoded), NO_TOKENS)
 
-    thought = reader.ask(EncodedPhotos(seen.chart, seen.feature, cache))
+    with_cache = reader.answer_queries(EncodedPhotos(encoded.feature_map, encoded.feature, cache))
 
-    assert torch.allclose(thought.asked, reader.ask(again).asked, atol=1e-5)
+    assert torch.allclose(with_cache.queries, reader.answer_queries(again).queries, atol=1e-5)

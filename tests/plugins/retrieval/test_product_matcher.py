@@ -141,7 +141,7 @@ def test_route_command(knowledge_folder, kits, tmp_path):
         app, ["route", str(knowledge_folder), str(tmp_path / "in"), "--out", str(tmp_path / "out")]
     )
 
-    assert (result.exit_code, result.output) == (0, "dosing_kit: 1 photos\n")
+    assert (result.exit_code, result.output) == (0, "dosing_kit: 1 photo\n")
 
 
 def test_missing_bundles(knowledge):
