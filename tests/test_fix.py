@@ -46,7 +46,7 @@ def test_what_is_certain_is_healed_and_checked(fix, tmp_path):
     assert out.splitlines()[:3] == [
         'annotation "1": id made a whole number: "1" → 1',
         "category 1: renamed as in the spec: Vial → vial",
-        "data/annotations.fixed.json: 2 healed; what is named below is for a person to mend",
+        "data/annotations.fixed.json: 2 repairs; fix the problems listed below by hand",
     ]
     assert json.loads((tmp_path / "annotations.json").read_text())["categories"][0]["name"] == "Vial"
     assert json.loads((tmp_path / "annotations.fixed.json").read_text())["categories"][0]["name"] == "vial"
@@ -62,7 +62,7 @@ def test_what_remains_is_named(fix, tmp_path):
     code, out, err = fix(damage, "--out", str(tmp_path / "x.json"))
 
     assert code == 2
-    assert "healed; what is named below is for a person to mend" in out
+    assert "fix the problems listed below by hand" in out
     assert 'LC107 image "gone.jpg" is missing.' in err
 
 
@@ -79,7 +79,7 @@ def test_many_of_a_kind_are_counted(fix):
     assert out.splitlines()[19:22] == [
         'annotation "20": id made a whole number: "20" → 20',
         "and 30 more: id made a whole number",
-        "data/annotations.fixed.json: 50 healed; what is named below is for a person to mend",
+        "data/annotations.fixed.json: 50 repairs; fix the problems listed below by hand",
     ]
 
 
@@ -88,7 +88,7 @@ def test_a_sound_file_needs_no_copy(fix, tmp_path):
     code, out, _ = fix(lambda file: None)
 
     assert code == 0
-    assert out.splitlines()[0] == "nothing to heal"
+    assert out.splitlines()[0] == "nothing to repair"
     assert not (tmp_path / "annotations.fixed.json").exists()
 
 

@@ -1,7 +1,4 @@
-"""Examples for a draft: a typical photo that passes, and for every defect what it looks like.
-
-A draft put to the test: can its rules be broken by an edit of these photos?
-"""
+"""Test a draft by editing photos: drop rules that no edit breaks, and add an example for each violation."""
 
 from __future__ import annotations
 
@@ -20,147 +17,154 @@ from logicls.constraints.mining.yaml_writer import SpecDraft
 from logicls.constraints.spec.models import ExampleTest, Spec
 from logicls.records import Instance, Scene
 
-ROUNDS = 3
-"""Times that a draft is tried again after rules were taken out of it."""
+MAX_ROUNDS = 3
+"""Maximum number of tests of a draft; dropping rules may make others unbreakable."""
+DIGITS = 3
+"""Decimals of the boxes of examples."""
+MAX_INSTANCES = 40
+"""Maximum number of instances in an example, for readability."""
+MAX_TYPICAL_PHOTOS = 10
+"""Number of typical photos that are tried."""
+
+Example = Mapping[str, object]
+"""Example as written in YAML: `scene`, and `breaks` if it breaks a rule."""
 
 
 def drop_unbreakable(draft: SpecDraft, scenes: Sequence[Scene]) -> SpecDraft:
-    """The draft without the rules that no edit breaks: of those, training would see nothing.
+    """Convert rules that no edit of the photos breaks to questions: training data could not show their violations.
 
-    They become questions. What is left of a component that no other rule speaks about stays. A rule that can be broken
-    on one side only stays as it is, and says so.
+    The last rule on a component is kept. A rule of which only some violations can be shown is kept with a note.
     """
-    for _ in range(ROUNDS):
+    for _ in range(MAX_ROUNDS):
         audit = DataAudit(draft.to_spec())
         for scene in scenes:
             audit.add(scene)
-        unmade = list(audit.find_unreachable_violations())
-        stuck = {constraint.id for constraint, _, all_of_them in unmade if all_of_them}
-        if not stuck:
-            return replace(draft, rules=_noted(draft.rules, {c.id: missing for c, missing, _ in unmade}))
-        draft = replace(draft, rules=_without(draft.rules, stuck, {component.name for component in draft.components}))
+        unreachable = list(audit.find_unreachable_violations())
+        unbreakable = {constraint.id for constraint, _, is_all in unreachable if is_all}
+        if not unbreakable:
+            return replace(draft, rules=_add_notes(draft.rules, {c.id: missing for c, missing, _ in unreachable}))
+        components = {component.name for component in draft.components}
+        draft = replace(draft, rules=_drop_rules(draft.rules, unbreakable, components))
     return draft
 
 
-def _noted(found: MiningResult, halves: Mapping[str, list[str]]) -> MiningResult:
-    """The rules, with what synthesis will not show of them."""
+def _add_notes(result: MiningResult, unreachable: Mapping[str, list[str]]) -> MiningResult:
+    """Note the violations that synthesis cannot show."""
     rules = []
-    for rule in found.proposals:
-        missing = halves.get(rule.id)
-        told = f"no edit of these photos makes {', '.join(missing)}: synthesis will not show it" if missing else ""
-        rules.append(replace(rule, note="; ".join(filter(None, (rule.note, told)))))
-    return replace(found, proposals=tuple(rules))
+    for rule in result.proposals:
+        missing = unreachable.get(rule.id)
+        note = f"no edit of these photos creates {', '.join(missing)}: synthesis cannot show it" if missing else ""
+        rules.append(replace(rule, note="; ".join(filter(None, (rule.note, note)))))
+    return replace(result, proposals=tuple(rules))
 
 
-def _without(found: MiningResult, stuck: set[str], components: set[str]) -> MiningResult:
-    kept: list[Proposal] = []
-    questions = list(found.questions)
-    for rule in found.proposals:
-        others = [other for other in found.proposals if other is not rule and other.id not in stuck]
-        if rule.id not in stuck or not rule.references & components <= {
-            t for other in others for t in other.references
-        }:
-            kept.append(rule)
+def _drop_rules(result: MiningResult, unbreakable: set[str], components: set[str]) -> MiningResult:
+    remaining: list[Proposal] = []
+    questions = list(result.questions)
+    for rule in result.proposals:
+        others = [other for other in result.proposals if other is not rule and other.id not in unbreakable]
+        covered = {name for other in others for name in other.references}
+        if rule.id not in unbreakable or not rule.references & components <= covered:
+            remaining.append(rule)
         else:
-            said = f"{rule.id} holds on {rule.support} photos, but no edit of them breaks it."
-            questions.append(OpenQuestion(said, rule))
-    ids = {rule.id for rule in kept}
-    places = tuple(place for place in found.regions if any(place.name in rule.references for rule in kept))
-    rules = (replace(r, unless_broken=tuple(other for other in r.unless_broken if other in ids)) for r in kept)
-    return MiningResult(tuple(rules), tuple(questions), places)
+            text = f"{rule.id} holds on {rule.support} photos, but no edit of them breaks it."
+            questions.append(OpenQuestion(text, rule))
+    ids = {rule.id for rule in remaining}
+    regions = tuple(r for r in result.regions if any(r.name in rule.references for rule in remaining))
+    rules = (replace(r, unless_broken=tuple(other for other in r.unless_broken if other in ids)) for r in remaining)
+    return MiningResult(tuple(rules), tuple(questions), regions)
 
 
-DIGITS = 3
-MOST = 40
-"""On a photo with more instances than this an example is no longer read by anybody."""
-TRIES = 10
-"""Typical photos that are tried."""
-Example = Mapping[str, object]
-
-
-def add_examples(draft: SpecDraft, usual: Sequence[Scene], scenes: Sequence[Scene]) -> SpecDraft:
-    """The draft with a scene that passes, and one for each defect that can be made.
+def add_examples(draft: SpecDraft, typical: Sequence[Scene], scenes: Sequence[Scene]) -> SpecDraft:
+    """Add an example without violations, and one for each violation that an edit creates.
 
     Args:
-        draft: Without examples.
-        usual: Typical photos, best first.
+        draft: Draft without examples.
+        typical: Typical photos, best first.
         scenes: All photos.
     """
     spec = draft.to_spec()
-    for scene in usual:
-        good = _tested(spec, scene, draft.components, placed=True) if len(scene.instances) <= MOST else None
+    for scene in typical:
+        is_small = len(scene.instances) <= MAX_INSTANCES
+        good = _create_example(spec, scene, draft.components, with_boxes=True) if is_small else None
         if good and "breaks" not in good:
-            examples = [good, *_defects(draft, spec, (scene, *usual, *scenes[:MAX_PHOTOS_EDITED]))]
+            candidates = (scene, *typical, *scenes[:MAX_PHOTOS_EDITED])
+            examples = [good, *_create_violation_examples(draft, spec, candidates)]
             return replace(draft, typical=scene.photo, examples=tuple(examples))
     return draft
 
 
 def rank_typical_photos(table: Observations) -> list[int]:
-    """The photos with the usual counts whose single things lie nearest to where they usually lie, best first."""
-    far = np.zeros(len(table.photos))
+    """Return the photos with the most frequent counts and positions close to the median, best first."""
+    distance = np.zeros(len(table.photos))
     for column in table.columns.values():
-        usual = int(np.bincount(column.counts).argmax())
-        far += 100.0 * (column.counts != usual)
+        mode = int(np.bincount(column.counts).argmax())
+        distance += 100.0 * (column.counts != mode)
         if column.is_single:
-            place = column.box / np.tile(table.frame.size[column.photo], 2)
-            np.add.at(far, column.photo, np.abs(place - np.median(place, axis=0)).sum(axis=1))
-    return [int(photo) for photo in np.argsort(far, kind="stable")[:TRIES]]
+            box = column.box / np.tile(table.frame.size[column.photo], 2)
+            np.add.at(distance, column.photo, np.abs(box - np.median(box, axis=0)).sum(axis=1))
+    return [int(photo) for photo in np.argsort(distance, kind="stable")[:MAX_TYPICAL_PHOTOS]]
 
 
-def _defects(draft: SpecDraft, spec: Spec, scenes: Sequence[Scene]) -> Iterator[Example]:
-    """An example for each defect, alone where that is possible."""
-    alone: set[str] = set()
-    for aim in list_targets(spec):
-        example = None if aim.violation in alone else _broken(draft, spec, aim, scenes)
+def _create_violation_examples(draft: SpecDraft, spec: Spec, scenes: Sequence[Scene]) -> Iterator[Example]:
+    """Yield an example for each failure mode, until one shows its violation alone."""
+    isolated: set[str] = set()
+    for target in list_targets(spec):
+        example = None if target.violation in isolated else _create_violation_example(draft, spec, target, scenes)
         if example:
-            alone |= set(_names(example)) if len(list(_names(example))) == 1 else set()
+            violations = list(_violations(example))
+            isolated |= set(violations) if len(violations) == 1 else set()
             yield example
 
 
-def _broken(draft: SpecDraft, spec: Spec, aim: Target, scenes: Sequence[Scene]) -> Example | None:
-    """An example that comes to the defect: in short where its rule needs no boxes, and with few other defects."""
+def _create_violation_example(draft: SpecDraft, spec: Spec, target: Target, scenes: Sequence[Scene]) -> Example | None:
+    """Create an example with the target's violation, without boxes if its rule needs none."""
     for scene in scenes:
-        plans = find_counterexample(spec, aim, scene, np.random.default_rng(0))
-        if plans:
-            edited = simulate_edits(plans, scene, spec.liquids, spec.vocabulary.leaves)
-            for placed in (True,) if needs_boxes(spec, aim.constraint) else (False, True):
-                example = _tested(spec, edited, draft.components, placed=placed)
-                if example and aim.violation in _names(example):
+        edits = find_counterexample(spec, target, scene, np.random.default_rng(0))
+        if edits:
+            edited = simulate_edits(edits, scene, spec.liquids, spec.vocabulary.leaves)
+            for with_boxes in (True,) if needs_boxes(spec, target.constraint) else (False, True):
+                example = _create_example(spec, edited, draft.components, with_boxes=with_boxes)
+                if example and target.violation in _violations(example):
                     return example
     return None
 
 
-def _tested(spec: Spec, scene: Scene, components: Sequence[ComponentDeclaration], *, placed: bool) -> Example | None:
-    """The scene as an example, with what it breaks; None where a box is too small to be written."""
-    facts: dict[str, object] = {}
+def _create_example(
+    spec: Spec, scene: Scene, components: Sequence[ComponentDeclaration], *, with_boxes: bool
+) -> Example | None:
+    """Convert a scene to an example with its violations; None if rounding makes a box empty."""
+    content: dict[str, object] = {}
     for component in components:
         instances = scene.instances_of(component.name)
-        boxes = [_box(scene, instance) for instance in instances]
-        if placed and not all(x1 < x2 and y1 < y2 for x1, y1, x2, y2 in boxes):
+        boxes = [_round_box(scene, instance) for instance in instances]
+        if with_boxes and not all(x1 < x2 and y1 < y2 for x1, y1, x2, y2 in boxes):
             return None
         if instances:
-            facts[component.name] = _facts(instances, component, boxes if placed else [])
-    names = sorted(example_violations(spec, ExampleTest(scene=facts)))
-    return {"scene": facts, "breaks": names} if names else {"scene": facts}
+            content[component.name] = _describe_instances(instances, component, boxes if with_boxes else [])
+    names = sorted(example_violations(spec, ExampleTest(scene=content)))
+    return {"scene": content, "breaks": names} if names else {"scene": content}
 
 
-def _names(example: Example) -> Iterator[str]:
+def _violations(example: Example) -> Iterator[str]:
     names = example.get("breaks", ())
     assert isinstance(names, Sequence)
     yield from names
 
 
-def _box(scene: Scene, instance: Instance) -> list[float]:
+def _round_box(scene: Scene, instance: Instance) -> list[float]:
     box, width, height = instance.box, scene.width, scene.height
     return [round(edge, DIGITS) for edge in (box.x1 / width, box.y1 / height, box.x2 / width, box.y2 / height)]
 
 
-def _facts(instances: Sequence[Instance], component: ComponentDeclaration, boxes: Sequence[list[float]]) -> object:
-    """Boxes and attributes, or how many there are where there is nothing else to say."""
-    facts: dict[str, object] = {"count": len(instances)} if len(instances) > 1 else {}
+def _describe_instances(
+    instances: Sequence[Instance], component: ComponentDeclaration, boxes: Sequence[list[float]]
+) -> object:
+    """Describe instances by count, attributes and boxes; by the count alone if nothing else is given."""
+    fields: dict[str, object] = {"count": len(instances)} if len(instances) > 1 else {}
     for attribute in component.attributes:
         values = [instance.attribute(attribute) for instance in instances]
-        facts[attribute] = values[0] if len(set(values)) == 1 else values
+        fields[attribute] = values[0] if len(set(values)) == 1 else values
     if boxes:
-        facts |= {"box": boxes[0]} if len(boxes) == 1 else {"boxes": boxes}
-    return facts if set(facts) - {"count"} else len(instances)
+        fields |= {"box": boxes[0]} if len(boxes) == 1 else {"boxes": boxes}
+    return fields if set(fields) - {"count"} else len(instances)

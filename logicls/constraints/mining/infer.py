@@ -1,4 +1,4 @@
-"""Drafts a spec from annotated photos of good products, for a person to edit."""
+"""Infer a draft spec from annotated photos of good products, for a person to edit."""
 
 from __future__ import annotations
 
@@ -31,63 +31,62 @@ def infer(
     scenes: Sequence[Scene], categories: Sequence[str] = (), *, product: str = "product", source: str = "",
     licence: str = "",
 ) -> SpecDraft:  # fmt: skip
-    """The rules that good photos obey, such that the draft passes `logicls check` on them.
+    """Find the rules that good photos obey; the draft passes `logicls check` on these photos.
 
     Args:
         scenes: Annotated photos of good products.
         categories: Every category that the annotations declare, used or not.
-        product: The product's name; what a name cannot hold becomes `_`.
+        product: Name of the product; characters that a name cannot have become `_`.
         source: Name of the dataset, for the heading.
-        licence: Its licence, for the heading.
+        licence: Licence of the dataset, for the heading.
 
     Raises:
-        DataError: LC131, where there is nothing to learn from.
+        DataError: There are no photos or no usable annotations (LC131).
     """
-    components, left_out = find_components(scenes, categories)
+    components, unused = find_components(scenes, categories)
     table = tabulate(scenes, components)
     if not any(len(column.photo) for column in table.columns.values()):
-        what = "nothing that a rule could name is annotated on any photo" if scenes else "no photos"
-        advice = "Annotate some good photos first."
-        raise DataError(Problem("LC131", f"there is nothing to draft rules from: {what}.", advice=advice))
+        reason = "no photo has an annotation with a valid category name" if scenes else "there are no photos"
+        message = f"cannot infer rules: {reason}."
+        raise DataError(Problem("LC131", message, advice="Annotate some photos of good products first."))
     nesting = find_nesting(table)
-    vocabulary: dict[str, Mapping[str, tuple[str, ...]]] = {}
+    values: dict[str, Mapping[str, tuple[str, ...]]] = {}
     for name, column in table.columns.items():
-        vocabulary[name], faults = find_attribute_values(column)
-        left_out += faults
+        values[name], invalid = find_attribute_values(column)
+        unused += invalid
     draft = SpecDraft(
         product=to_legal_name(product),
         photos=len(scenes),
-        components=tuple(_described(name, table, nesting, vocabulary[name]) for name in components),
-        rules=_search(table, nesting, vocabulary),
-        unused=tuple(left_out),
+        components=tuple(_declare_component(name, table, nesting, values[name]) for name in components),
+        rules=_mine_rules(table, nesting, values),
+        unused=tuple(unused),
         source=source,
         licence=licence,
     )
-    return add_examples(
-        drop_unbreakable(draft, scenes), [scenes[photo] for photo in rank_typical_photos(table)], scenes
-    )
+    typical = [scenes[photo] for photo in rank_typical_photos(table)]
+    return add_examples(drop_unbreakable(draft, scenes), typical, scenes)
 
 
-def _search(table: Observations, nesting: Nesting, vocabulary: AttributeValues) -> MiningResult:
-    """All rules, in the order in which a person wants to read them."""
+def _mine_rules(table: Observations, nesting: Nesting, values: AttributeValues) -> MiningResult:
+    """Mine all rules, in the order in which they are written."""
     names = NameRegistry(set(table.columns))
     counts = mine_compositions(table, mine_counts(table, nesting, names), names)
-    counts = mine_slots(table, nesting, vocabulary, counts, names)
-    values = mine_attributes(table, vocabulary, counts, names)
+    counts = mine_slots(table, nesting, values, counts, names)
+    attributes = mine_attributes(table, values, counts, names)
     orders = mine_orders(table, nesting, names)
-    layouts = mine_positions(table, nesting, orders, names)
-    belonging = values + mine_matches(table, vocabulary, names)
-    return counts + orders + layouts + belonging + mine_measures(table, nesting, names)
+    positions = mine_positions(table, nesting, orders, names)
+    matches = mine_matches(table, values, names)
+    return counts + orders + positions + attributes + matches + mine_measures(table, nesting, names)
 
 
-def _described(
+def _declare_component(
     name: str, table: Observations, nesting: Nesting, attributes: Mapping[str, tuple[str, ...]]
 ) -> ComponentDeclaration:
     present, photos = int((table.columns[name].counts > 0).sum()), len(table.photos)
     note = f"on {present}/{photos} photos"
     parent, fills = nesting.parent[name], nesting.fills.get(name, "")
     if fills:
-        note += f"; fills {fills}, it seems: only its top moves"
+        note += f"; probably fills {fills}: only its top edge varies"
     elif parent:
-        note += f"; lies in {parent}"
+        note += f"; inside {parent}"
     return ComponentDeclaration(name, attributes, present < photos, fills, note)

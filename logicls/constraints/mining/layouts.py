@@ -1,4 +1,4 @@
-"""Where: things centred in, placed in, or just lying in what holds them."""
+"""Mine rules on positions: components centred in, at a region of, or inside their container."""
 
 from __future__ import annotations
 
@@ -20,164 +20,169 @@ from logicls.constraints.mining.proposals import (
 )
 from logicls.constraints.mining.spatial_relations import Nesting
 
-CENTRED = 0.15
-"""A thing whose centre is never further off than this share of its container's size may be centred in it."""
-MIDDLE = 0.05
-"""It is if the middle between its extremes is no further off than this."""
-PLACED = 0.25
-"""A thing whose centre moves by no more than this share of its container's size has a place."""
-WIDEST = 100.0
-"""The largest tolerance that a rule may have."""
-SMALLEST = 0.01
-"""A place is at least so large, share of what it is a part of."""
+MAX_CENTRE_OFFSET = 0.15
+"""Maximum distance of a centred component from its container's centre, share of the container's size."""
+MAX_MEAN_OFFSET = 0.05
+"""Maximum distance of the middle of its range from the container's centre."""
+MAX_POSITION_RANGE = 0.25
+"""Maximum range of a component's centre for which its position is fixed, share of the container's size."""
+MAX_TOLERANCE = 100.0
+"""Largest tolerance that a spec allows."""
+MIN_REGION_SIZE = 0.01
+"""Minimum width and height of a region, share of what it is a part of."""
 
 
 @dataclass(frozen=True, slots=True)
-class Offset:
-    """Where a component's centre is in its container."""
+class PositionStats:
+    """Positions of a component relative to its container."""
 
     subject: InstanceColumn
     frame: InstanceColumn
-    at: Float[np.ndarray, "rows 2"]
-    """Fractions of the frame, from its top left corner."""
+    """Container, or the photo."""
+    centre: Float[np.ndarray, "rows 2"]
+    """Centres, fractions of the frame from its top left corner."""
     size: Float[np.ndarray, "rows 2"]
-    """The subject's size, fractions of the frame."""
+    """Sizes, fractions of the frame."""
     pixels: Float[np.ndarray, "rows 2"]
-    """The frame's size, pixels."""
+    """Size of the frame, pixels."""
     photo: Int[np.ndarray, " rows"]
+    """Index of each row's photo."""
     spans: tuple[Span, Span]
+    """Spans of the centre along x and y."""
 
     @property
     def photos(self) -> int:
-        """On how many photos both are."""
+        """Number of photos with both component and container."""
         return len(np.unique(self.photo))
 
     @property
-    def centred(self) -> bool:
-        """Whether it is in the middle of its container; the photo is none."""
-        near = np.abs(self.at - 0.5).max() <= CENTRED
-        return bool(self.frame.name and near and all(abs(s.low + s.high - 1) / 2 <= MIDDLE for s in self.spans))
+    def is_centred(self) -> bool:
+        """True if the component is centred in its container, other than the photo."""
+        is_near = np.abs(self.centre - 0.5).max() <= MAX_CENTRE_OFFSET
+        are_middles_near = all(abs(s.low + s.high - 1) / 2 <= MAX_MEAN_OFFSET for s in self.spans)
+        return bool(self.frame.name and is_near and are_middles_near)
 
     @property
-    def held(self) -> tuple[int, ...]:
-        """The axes along which it has a place."""
-        return tuple(axis for axis in (0, 1) if self.spans[axis].range <= PLACED)
+    def fixed_axes(self) -> tuple[int, ...]:
+        """Axes along which the position is fixed; 0 for x, 1 for y."""
+        return tuple(axis for axis in (0, 1) if self.spans[axis].range <= MAX_POSITION_RANGE)
 
 
 def mine_positions(table: Observations, nesting: Nesting, orders: MiningResult, names: NameRegistry) -> MiningResult:
-    """The place of each component in what holds it; where it has none, that it lies inside."""
-    found = MiningResult()
+    """Propose the position of each component in its container, or that it lies inside."""
+    result = MiningResult()
     for name in table.columns:
-        seen = _offset(table, nesting, name)
-        if seen and seen.held:
-            about = tuple(p.id for p in orders.proposals if name in (p.body["subject"], p.body["object"]))
-            found += _centred(seen, names) if seen.centred else _placed(table, seen, about, names)
-        if nesting.parent[name] and name not in nesting.fills and not (seen and len(seen.held) == 2):
-            found += _inside(table, nesting, name, names)
-    return found
+        stats = _compute_positions(table, nesting, name)
+        if stats and stats.fixed_axes:
+            order_ids = tuple(p.id for p in orders.proposals if name in (p.body["subject"], p.body["object"]))
+            if stats.is_centred:
+                result += _create_centring_rule(stats, names)
+            else:
+                result += _create_region_rule(table, stats, order_ids, names)
+        is_fixed = stats is not None and len(stats.fixed_axes) == 2
+        if nesting.parent[name] and name not in nesting.fills and not is_fixed:
+            result += _create_inside_rule(table, nesting, name, names)
+    return result
 
 
-def _offset(table: Observations, nesting: Nesting, name: str) -> Offset | None:
-    """Where the component is; None where it has no place of its own, or too few photos show one."""
+def _compute_positions(table: Observations, nesting: Nesting, name: str) -> PositionStats | None:
+    """Compute relative positions; None for several instances per container, fillings, the product, or few photos."""
     subject, parent = table.columns[name], nesting.parent[name]
     frame = table.columns[parent] if parent else table.frame
-    row = nesting.inside[name].row if parent else subject.photo
-    near = row >= 0
-    photo, row = subject.photo[near], row[near]
-    once = are_exceptions_rare(len(row) - len(np.unique(row)), len(row))
-    if name == nesting.product or name in nesting.fills or not once or len(np.unique(photo)) < MIN_PHOTOS:
+    row = nesting.containment[name].row if parent else subject.photo
+    is_contained = row >= 0
+    photo, row = subject.photo[is_contained], row[is_contained]
+    is_unique = are_exceptions_rare(len(row) - len(np.unique(row)), len(row))
+    is_few = len(np.unique(photo)) < MIN_PHOTOS
+    if name == nesting.product or name in nesting.fills or not is_unique or is_few:
         return None
     size = np.maximum(frame.size[row], 1e-6)
-    at = (subject.centre[near] - frame.box[row, :2]) / size
-    across, down = (compute_span(at[:, axis], photo, len(table.photos)) for axis in (0, 1))
-    return Offset(subject, frame, at, subject.size[near] / size, size, photo, (across, down))
+    centre = (subject.centre[is_contained] - frame.box[row, :2]) / size
+    x, y = (compute_span(centre[:, axis], photo, len(table.photos)) for axis in (0, 1))
+    return PositionStats(subject, frame, centre, subject.size[is_contained] / size, size, photo, (x, y))
 
 
-def _centred(seen: Offset, names: NameRegistry) -> MiningResult:
-    name, frame = seen.subject.name, seen.frame.name
-    across, down = _tolerances(seen, (0.0, 0.0, 1.0, 1.0))
-    tolerance = across if across == down else [across, down]
-    body = {"subject": name, "relation": "centred_in", "object": frame, "tolerance": tolerance}
-    support = f"{seen.photos}/{seen.photos}"
-    id_ = names.add(f"{name}-centred-in-{frame}")
-    return MiningResult(
-        (
-            Proposal(
-                id_, "layout", body, truncate_name(f"misplaced_{name}"), support, note=describe_coverage(seen.photos)
-            ),
-        )
-    )
+def _create_centring_rule(stats: PositionStats, names: NameRegistry) -> MiningResult:
+    name, frame = stats.subject.name, stats.frame.name
+    x, y = _compute_tolerances(stats, (0.0, 0.0, 1.0, 1.0))
+    body = {"subject": name, "relation": "centred_in", "object": frame, "tolerance": x if x == y else [x, y]}
+    support = f"{stats.photos}/{stats.photos}"
+    id_, violation = names.add(f"{name}-centred-in-{frame}"), truncate_name(f"misplaced_{name}")
+    note = describe_coverage(stats.photos)
+    return MiningResult((Proposal(id_, "layout", body, violation, support, note=note),))
 
 
-def _placed(table: Observations, seen: Offset, about: tuple[str, ...], names: NameRegistry) -> MiningResult:
-    """A region that is the middle of where it was seen, and how far from there it may be."""
-    name = seen.subject.name
-    box = _place(seen)
-    place = RegionProposal(names.add(f"{name}_place"), box, seen.frame.name)
-    tolerances = _tolerances(seen, box)
-    body: dict[str, object] = {"subject": name, "relation": "centred_in", "object": place.name}
-    if len(seen.held) == 2:
+def _create_region_rule(
+    table: Observations, stats: PositionStats, order_ids: tuple[str, ...], names: NameRegistry
+) -> MiningResult:
+    """Propose a region around the middle of the observed positions, and a tolerance."""
+    name = stats.subject.name
+    box = _compute_region(stats)
+    region = RegionProposal(names.add(f"{name}_place"), box, stats.frame.name)
+    tolerances = _compute_tolerances(stats, box)
+    body: dict[str, object] = {"subject": name, "relation": "centred_in", "object": region.name}
+    if len(stats.fixed_axes) == 2:
         body["tolerance"] = tolerances
     else:
-        [axis] = seen.held
-        pixel = round_up(1 / float(seen.pixels[:, 1 - axis].min()))
-        body |= {"tolerance": min(max(tolerances[axis], pixel), WIDEST), "axis": "xy"[axis]}
-    note = f"{describe_coverage(seen.photos, 2 * len(seen.held))}; {_extremes(table, seen)}"
+        [axis] = stats.fixed_axes
+        pixel = round_up(1 / float(stats.pixels[:, 1 - axis].min()))
+        body |= {"tolerance": min(max(tolerances[axis], pixel), MAX_TOLERANCE), "axis": "xy"[axis]}
+    note = f"{describe_coverage(stats.photos, 2 * len(stats.fixed_axes))}; {_describe_extremes(table, stats)}"
     rule = Proposal(
         id=names.add(f"{name}-in-place"),
         family="layout",
         body=body,
         violation=truncate_name(f"misplaced_{name}"),
-        support=f"{seen.photos}/{seen.photos}",
+        support=f"{stats.photos}/{stats.photos}",
         note=note,
-        unless_broken=about,
+        unless_broken=order_ids,
     )
-    return MiningResult((rule,), regions=(place,))
+    return MiningResult((rule,), regions=(region,))
 
 
-def _place(seen: Offset) -> tuple[float, float, float, float]:
-    """The box of a typical instance about the middle between the extremes; what is free fills its container."""
+def _compute_region(stats: PositionStats) -> tuple[float, float, float, float]:
+    """Return a box of median size at the middle of the observed centres; it spans the frame along the other axis."""
     edges = [0.0, 0.0, 1.0, 1.0]
-    for axis in seen.held:
-        middle = (seen.spans[axis].low + seen.spans[axis].high) / 2
-        half = max(float(np.median(seen.size[:, axis])), SMALLEST) / 2
-        low = min(max(middle - half, 0.0), 1.0 - SMALLEST)
-        edges[axis], edges[axis + 2] = low, max(min(middle + half, 1.0), low + SMALLEST)
+    for axis in stats.fixed_axes:
+        middle = (stats.spans[axis].low + stats.spans[axis].high) / 2
+        half = max(float(np.median(stats.size[:, axis])), MIN_REGION_SIZE) / 2
+        low = min(max(middle - half, 0.0), 1.0 - MIN_REGION_SIZE)
+        edges[axis], edges[axis + 2] = low, max(min(middle + half, 1.0), low + MIN_REGION_SIZE)
     x1, y1, x2, y2 = (round(edge, DIGITS) for edge in edges)
     return x1, y1, x2, y2
 
 
-def _tolerances(seen: Offset, box: tuple[float, float, float, float]) -> list[float]:
-    """How far centres were from that of the box, at most; across and down, shares of its size, and a pixel at least."""
+def _compute_tolerances(stats: PositionStats, box: tuple[float, float, float, float]) -> list[float]:
+    """Return the maximum distance of centres from the box's centre along x and y, at least a pixel, as shares of it."""
     middle, size = np.array([box[0] + box[2], box[1] + box[3]]) / 2, np.array([box[2] - box[0], box[3] - box[1]])
-    far, pixel = np.abs(seen.at - middle).max(axis=0), 1 / seen.pixels.min(axis=0)
-    return [min(round_up(float(tolerance)), WIDEST) for tolerance in np.maximum(far, pixel) / size]
+    distance, pixel = np.abs(stats.centre - middle).max(axis=0), 1 / stats.pixels.min(axis=0)
+    return [min(round_up(float(tolerance)), MAX_TOLERANCE) for tolerance in np.maximum(distance, pixel) / size]
 
 
-def _extremes(table: Observations, seen: Offset) -> str:
-    sides = (("leftmost", "rightmost"), ("topmost", "lowest"))
-    ends = ((sides[axis], seen.spans[axis]) for axis in seen.held)
+def _describe_extremes(table: Observations, stats: PositionStats) -> str:
+    labels = (("leftmost", "rightmost"), ("topmost", "bottommost"))
+    extremes = ((labels[axis], stats.spans[axis]) for axis in stats.fixed_axes)
     return ", ".join(
-        f"{side} {table.photos[photo]}"
-        for names, s in ends
-        for side, photo in zip(names, (s.lowest, s.highest), strict=True)
+        f"{label} {table.photos[photo]}"
+        for pair, span in extremes
+        for label, photo in zip(pair, (span.lowest, span.highest), strict=True)
     )
 
 
-def _inside(table: Observations, nesting: Nesting, name: str, names: NameRegistry) -> MiningResult:
-    """That it lies in its container, with the tolerance that the photos need; a question where a few do not obey."""
-    lies, parent = nesting.inside[name], nesting.parent[name]
-    out = lies.out[np.isfinite(lies.out) & lies.fits[table.columns[name].photo]]
-    both = (table.columns[name].counts > 0) & (table.columns[parent].counts > 0)
-    wrong, photos = np.flatnonzero(both & ~lies.fits), int(both.sum())
-    tolerance = {"tolerance": round_up(float(out.max()))} if out.max() > 0 else {}
+def _create_inside_rule(table: Observations, nesting: Nesting, name: str, names: NameRegistry) -> MiningResult:
+    """Propose that a component lies inside its container, with the necessary tolerance; ask if a few photos differ."""
+    containment, parent = nesting.containment[name], nesting.parent[name]
+    is_used = np.isfinite(containment.excess) & containment.is_inside[table.columns[name].photo]
+    excess = containment.excess[is_used]
+    has_both = (table.columns[name].counts > 0) & (table.columns[parent].counts > 0)
+    exceptions, photos = np.flatnonzero(has_both & ~containment.is_inside), int(has_both.sum())
+    tolerance = {"tolerance": round_up(float(excess.max()))} if excess.max() > 0 else {}
     body = {"subject": name, "relation": "inside", "object": parent, **tolerance}
-    support = f"{photos - len(wrong)}/{photos}"
+    support = f"{photos - len(exceptions)}/{photos}"
     id_ = names.add(f"{name}-inside-{parent}")
     rule = Proposal(id_, "layout", body, truncate_name(f"{name}_outside_{parent}"), support)
-    if not len(wrong):
+    if not len(exceptions):
         return MiningResult((rule,))
-    exceptions = list_photos([table.photos[index] for index in wrong])
-    return MiningResult(
-        questions=(OpenQuestion(f"{name} lies inside {parent} on {support} photos, not on {exceptions}.", rule),)
-    )
+    photo_list = list_photos([table.photos[index] for index in exceptions])
+    text = f"{name} lies inside {parent} on {support} photos, not on {photo_list}."
+    return MiningResult(questions=(OpenQuestion(text, rule),))

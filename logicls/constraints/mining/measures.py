@@ -1,4 +1,4 @@
-"""How much: heights and widths that hardly vary, and the levels of fillings."""
+"""Mine rules on sizes: heights and widths that hardly vary, and fill levels."""
 
 from __future__ import annotations
 
@@ -19,76 +19,81 @@ from logicls.constraints.mining.proposals import (
 )
 from logicls.constraints.mining.spatial_relations import Nesting
 
-NARROW = 0.1
-"""A size that varies by no more than this share of itself is a rule, not a habit."""
+MAX_RELATIVE_RANGE = 0.1
+"""Maximum range of a size, as a share of its median, for which a rule is proposed."""
 DEFECTS = {"level": ("too_low", "too_high"), "height": ("too_short", "too_tall"), "width": ("too_narrow", "too_wide")}
+"""Kind of size → suffixes of the violations below and above its limits."""
 
 
 @dataclass(frozen=True, slots=True)
-class Size:
-    """A size that can be measured."""
+class RelativeSize:
+    """Size of a component relative to its container."""
 
     of: InstanceColumn
     axis: str
     """`height` or `width`."""
     frame: InstanceColumn
-    """What it is a fraction of."""
-    level: bool
-    """Whether it is how far something is filled."""
+    """Container."""
+    is_level: bool
+    """True for the fill level of a container."""
 
     @property
-    def said(self) -> str:
-        """As the draft names it."""
-        return f"{self.of.name}-{'level' if self.level else self.axis}"
+    def rule_name(self) -> str:
+        """Name of the rule on this size."""
+        return f"{self.of.name}-{'level' if self.is_level else self.axis}"
 
 
 def mine_measures(table: Observations, nesting: Nesting, names: NameRegistry) -> MiningResult:
-    """Sizes relative to what the component lies in: a size on the photo says more about the camera."""
-    return sum((_measured(table, size, names) for size in _sizes(table, nesting)), MiningResult())
+    """Propose rules on sizes relative to the container; sizes relative to the photo depend on the camera."""
+    return sum((_mine_size(table, size, names) for size in _relative_sizes(table, nesting)), MiningResult())
 
 
-def _sizes(table: Observations, nesting: Nesting) -> Iterator[Size]:
+def _relative_sizes(table: Observations, nesting: Nesting) -> Iterator[RelativeSize]:
     for name, column in table.columns.items():
         frame = table.columns.get(nesting.parent[name])
         if frame is None or not (column.is_single and frame.is_single):
             continue
-        level = name in nesting.fills
-        for axis in ("height",) if level else ("height", "width"):
-            yield Size(column, axis, frame, level)
+        is_level = name in nesting.fills
+        for axis in ("height",) if is_level else ("height", "width"):
+            yield RelativeSize(column, axis, frame, is_level)
 
 
-def _measured(table: Observations, size: Size, names: NameRegistry) -> MiningResult:
+def _mine_size(table: Observations, size: RelativeSize, names: NameRegistry) -> MiningResult:
     pairs = pair_instances(size.of, size.frame)
     photos = len(np.unique(pairs.photo))
     if photos < MIN_PHOTOS:
         return MiningResult()
-    along = ("width", "height").index(size.axis)
-    ratio = size.of.size[pairs.inner, along] / np.maximum(size.frame.size[pairs.outer, along], 1e-6)
-    seen = compute_span(ratio, pairs.photo, len(table.photos))
-    if size.level or seen.range <= NARROW * seen.middle:
-        note = f"{describe_coverage(photos)}; least {table.photos[seen.lowest]}, most {table.photos[seen.highest]}"
-        return MiningResult((_rule(size, (seen.low, seen.high), f"{photos}/{photos}", note, names),))
-    if seen.core_range <= min(NARROW * seen.middle, seen.range / 2):
-        return MiningResult(questions=(_question(table, size, seen, photos, names),))
+    axis = ("width", "height").index(size.axis)
+    ratio = size.of.size[pairs.inner, axis] / np.maximum(size.frame.size[pairs.outer, axis], 1e-6)
+    span = compute_span(ratio, pairs.photo, len(table.photos))
+    if size.is_level or span.range <= MAX_RELATIVE_RANGE * span.median:
+        extremes = f"minimum on {table.photos[span.lowest]}, maximum on {table.photos[span.highest]}"
+        note = f"{describe_coverage(photos)}; {extremes}"
+        return MiningResult((_create_rule(size, (span.low, span.high), f"{photos}/{photos}", note, names),))
+    if span.core_range <= min(MAX_RELATIVE_RANGE * span.median, span.range / 2):
+        return MiningResult(questions=(_create_question(table, size, span, photos, names),))
     return MiningResult()
 
 
-def _question(table: Observations, size: Size, seen: Span, photos: int, names: NameRegistry) -> OpenQuestion:
-    """The interval would be narrow, were it not for a few photos."""
-    wrong = np.flatnonzero(seen.off)
-    support = f"{photos - len(wrong)}/{photos}"
-    rule = _rule(size, seen.core, support, "", names)
-    between = f"{round_down(seen.core[0]):.3f} and {round_up(seen.core[1]):.3f}"
-    where = f"of the {size.frame.name}"
-    said = f"{size.axis} of {size.of.name} between {between} {where} on {support} photos, not on "
-    return OpenQuestion(f"{said}{list_photos([table.photos[index] for index in wrong])}.", rule)
+def _create_question(
+    table: Observations, size: RelativeSize, span: Span, photos: int, names: NameRegistry
+) -> OpenQuestion:
+    """Ask about an interval that is narrow without a few photos."""
+    exceptions = np.flatnonzero(span.outliers)
+    support = f"{photos - len(exceptions)}/{photos}"
+    rule = _create_rule(size, span.core, support, "", names)
+    interval = f"{round_down(span.core[0]):.3f} and {round_up(span.core[1]):.3f}"
+    subject = f"the {size.axis} of {size.of.name} is between {interval} of the {size.frame.name}"
+    photo_list = list_photos([table.photos[index] for index in exceptions])
+    return OpenQuestion(f"{subject} on {support} photos, not on {photo_list}.", rule)
 
 
-def _rule(size: Size, limits: tuple[float, float], support: str, note: str, names: NameRegistry) -> Proposal:
+def _create_rule(
+    size: RelativeSize, limits: tuple[float, float], support: str, note: str, names: NameRegistry
+) -> Proposal:
     low, high = max(round_down(limits[0]), 0.0), round_up(limits[1])
     body = {size.axis: size.of.name, "relative_to": size.frame.name, "between": [low, high]}
-    below, above = (
-        truncate_name(f"{size.of.name}_{ending}") for ending in DEFECTS["level" if size.level else size.axis]
-    )
+    suffixes = DEFECTS["level" if size.is_level else size.axis]
+    below, above = (truncate_name(f"{size.of.name}_{suffix}") for suffix in suffixes)
     violation: str | dict[str, str] = {"below": below, "above": above} if low > 0 else {"above": above}
-    return Proposal(names.add(size.said), "measure", body, violation, support, note=note)
+    return Proposal(names.add(size.rule_name), "measure", body, violation, support, note=note)

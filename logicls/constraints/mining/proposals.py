@@ -1,4 +1,4 @@
-"""What was found in the photos: rules for a person to accept, and questions."""
+"""Results of rule mining: proposed rules, open questions, and the regions that the rules need."""
 
 from __future__ import annotations
 
@@ -8,80 +8,80 @@ from dataclasses import dataclass, field
 
 NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_-]*")
 MAX_NAME_LENGTH = 60
-"""Characters of a name, at most."""
+"""Maximum length of a name, characters."""
 MAX_PHOTOS_NAMED = 3
-"""Photos that are named."""
+"""Number of photos that a question names."""
 
 
 @dataclass(frozen=True, slots=True)
 class Proposal:
-    """A constraint that holds on every photo it applies to."""
+    """Constraint that holds on every photo to which it applies."""
 
     id: str
     family: str
     body: Mapping[str, object]
-    """The family's keys, as they are written in YAML."""
+    """Keys and values of the family, as written in YAML."""
     violation: str | Mapping[str, str]
     support: str
-    """On how many photos it holds: `335/335`."""
+    """Number of photos on which it holds, and to which it applies: `335/335`."""
     each: str = ""
-    """The place in which it is checked by itself; empty for the whole photo."""
+    """Scope in each of which it is checked separately; empty for the whole photo."""
     note: str = ""
-    """What the limits promise, or how the rule is meant."""
+    """Coverage of its limits, or an explanation."""
     unless_broken: tuple[str, ...] = ()
 
     @property
     def content(self) -> dict[str, object]:
-        """The constraint as it is written."""
+        """Constraint as written in YAML."""
         more: dict[str, object] = {"each": self.each} if self.each else {}
         more |= {"unless_broken": list(self.unless_broken)} if self.unless_broken else {}
         return {"id": self.id, self.family: self.body, "violation": self.violation, **more}
 
     @property
     def constant_component(self) -> str:
-        """The component of which it says that there is always the same number; empty where it says no such thing."""
+        """Component whose number on a photo the rule fixes; empty for other rules."""
         of = self.body.get("of")
-        plain = isinstance(of, str) and "exactly" in self.body and not {"in", "with"} & set(self.body) and not self.each
-        return str(of) if plain else ""
+        is_plain = "exactly" in self.body and not {"in", "with"} & set(self.body) and not self.each
+        return of if isinstance(of, str) and is_plain else ""
 
     @property
     def references(self) -> set[str]:
-        """The components and places that it speaks about."""
-        words = {word.partition(".")[0] for item in self.body.values() for word in _words(item)}
+        """Names of components and regions in the rule."""
+        words = {word.partition(".")[0] for item in self.body.values() for word in _iterate_strings(item)}
         return words | {self.each} if self.each else words
 
 
 @dataclass(frozen=True, slots=True)
 class OpenQuestion:
-    """A rule that all but a few photos obey."""
+    """Rule that holds on all but a few photos, or that no edit breaks."""
 
     text: str
-    """What holds where, and which photos are exceptions."""
+    """Statement of the rule and its exceptions."""
     proposal: Proposal
-    """The rule that it would be."""
+    """Rule to add if the answer is yes."""
 
 
 @dataclass(frozen=True, slots=True)
 class RegionProposal:
-    """A region that a rule needs."""
+    """Region that a proposed rule needs."""
 
     name: str
     box: tuple[float, float, float, float]
-    """Fractions of the photo, or of the component `of`: left, top, right, bottom."""
+    """Left, top, right, bottom, fractions of the photo or of the component `of`."""
     of: str = ""
     grid: tuple[int, int] | None = None
-    """Columns and rows of the places that it is divided into."""
+    """Columns and rows into which it is divided."""
 
     @property
     def body(self) -> dict[str, object]:
-        """The region as it is written."""
-        divided = {"grid": self.grid} if self.grid else {}
-        return {**({"of": self.of} if self.of else {}), "box": self.box, **divided}
+        """Region as written in YAML."""
+        grid = {"grid": self.grid} if self.grid else {}
+        return {**({"of": self.of} if self.of else {}), "box": self.box, **grid}
 
 
 @dataclass(frozen=True, slots=True)
 class MiningResult:
-    """What one search came to."""
+    """Results of one or several miners."""
 
     proposals: tuple[Proposal, ...] = ()
     questions: tuple[OpenQuestion, ...] = ()
@@ -95,38 +95,38 @@ class MiningResult:
 
 @dataclass(slots=True)
 class NameRegistry:
-    """Hands out names that are legal and used once."""
+    """Registry of names that keeps them unique."""
 
     used: set[str] = field(default_factory=set)
 
-    def add(self, wanted: str) -> str:
-        """The name that was wanted, or one like it."""
-        name, number = truncate_name(wanted), 1
-        while name in self.used:
+    def add(self, name: str) -> str:
+        """Register a name, shortened and numbered if necessary, and return it."""
+        unique, number = truncate_name(name), 1
+        while unique in self.used:
             number += 1
-            name = truncate_name(wanted, f"_{number}")
-        self.used.add(name)
-        return name
+            unique = truncate_name(name, f"_{number}")
+        self.used.add(unique)
+        return unique
 
 
-def _words(value: object) -> Iterator[str]:
-    """Every text in the value, keys too."""
+def truncate_name(name: str, suffix: str = "") -> str:
+    """Shorten a name, and append a suffix, to at most `MAX_NAME_LENGTH` characters."""
+    return name[: MAX_NAME_LENGTH - len(suffix)] + suffix
+
+
+def list_photos(photos: Sequence[str]) -> str:
+    """Join the first photos and the number of the others to a text."""
+    listed = ", ".join(photos[:MAX_PHOTOS_NAMED])
+    return listed if len(photos) <= MAX_PHOTOS_NAMED else f"{listed} and {len(photos) - MAX_PHOTOS_NAMED} more"
+
+
+def _iterate_strings(value: object) -> Iterator[str]:
+    """Yield all strings in a nested value, keys included."""
     if isinstance(value, str):
         yield value
     elif isinstance(value, Mapping):
         for key, item in value.items():
-            yield from (*_words(key), *_words(item))
+            yield from (*_iterate_strings(key), *_iterate_strings(item))
     elif isinstance(value, list | tuple):
         for item in value:
-            yield from _words(item)
-
-
-def truncate_name(wanted: str, ending: str = "") -> str:
-    """A name of at most sixty characters."""
-    return wanted[: MAX_NAME_LENGTH - len(ending)] + ending
-
-
-def list_photos(photos: Sequence[str]) -> str:
-    """The first few of the photos, and how many more there are."""
-    shown = ", ".join(photos[:MAX_PHOTOS_NAMED])
-    return shown if len(photos) <= MAX_PHOTOS_NAMED else f"{shown} and {len(photos) - MAX_PHOTOS_NAMED} more"
+            yield from _iterate_strings(item)

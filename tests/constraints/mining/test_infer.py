@@ -1,4 +1,4 @@
-"""Drafts: what is found in photos, what is asked, and how it is written."""
+"""Inferred drafts: rules, questions, and YAML."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from logicls.errors import DataError, Problem
 from logicls.io.resources import resource_path
 from logicls.records import Box, Instance, Scene
 
-Thing = tuple[str, tuple[float, float, float, float], Mapping[str, str]]
+AnnotatedBox = tuple[str, tuple[float, float, float, float], Mapping[str, str]]
 
 
-def photos(count: int, draw: Callable[[np.random.Generator, int], Sequence[Thing]]) -> list[Scene]:
-    """Photos of 1000 x 1000 pixels; `draw` gives the things on each."""
+def photos(count: int, draw: Callable[[np.random.Generator, int], Sequence[AnnotatedBox]]) -> list[Scene]:
+    """Photos of 1000 x 1000 pixels with the boxes that `draw` returns."""
     rng = np.random.default_rng(0)
     return [
         Scene(f"good_{number:03d}.jpg", 1000, 1000, tuple(
@@ -33,32 +33,32 @@ def photos(count: int, draw: Callable[[np.random.Generator, int], Sequence[Thing
 
 
 def at(x: float, y: float, size: float = 40) -> tuple[float, float, float, float]:
-    """A square about that centre."""
+    """A square around a centre."""
     return x - size / 2, y - size / 2, x + size / 2, y + size / 2
 
 
 def rules(draft: SpecDraft, family: str) -> list[Mapping[str, object]]:
-    """The bodies of the proposed rules of a family."""
+    """Bodies of the proposed rules of a family."""
     return [p.body for p in draft.rules.proposals if p.family == family]
 
 
-def asked(draft: SpecDraft) -> list[str]:
-    """What the questions say."""
+def questions(draft: SpecDraft) -> list[str]:
+    """Texts of the questions."""
     return [question.text for question in draft.rules.questions]
 
 
 @pytest.fixture(scope="module")
 def kit() -> SpecDraft:
-    """The draft from the sample product's photos."""
+    """Draft inferred from the sample product."""
     dataset = read_dataset(resource_path("data/dosing_kit"))
     return infer(
         dataset.scenes, dataset.categories, product="dosing_kit", source="dosing_kit", licence=dataset.licence
     )  # fmt: skip
 
 
-def test_the_sample_products_counts(kit):
-    """One of everything, and four tablets; for a second vial there is no room on the photos."""
-    counts = [p for p in kit.found.proposals if p.id.endswith("-count")]
+def test_counts_of_the_sample_product(kit):
+    """One of each component, and four tablets; the photos have no space for a second vial."""
+    counts = [p for p in kit.rules.proposals if p.id.endswith("-count")]
 
     assert [p.body for p in counts] == [
         {"of": "vial", "exactly": 1},
@@ -68,29 +68,29 @@ def test_the_sample_products_counts(kit):
         {"of": "tablet", "exactly": 4},
         {"of": "spoon", "exactly": 1},
     ]
-    assert counts[0].note == "no edit of these photos makes additional_vial: synthesis will not show it"
+    assert counts[0].note == "no edit of these photos creates additional_vial: synthesis cannot show it"
 
 
-def test_the_sample_products_match(kit):
-    """The mark's shape tells the liquid's colour, and is told by it."""
+def test_match_of_the_sample_product(kit):
+    """The mark's shape and the liquid's colour determine each other."""
     assert rules(kit, "match") == [
         {"left": "mark.shape", "right": "liquid.colour", "pairs": {"drop": "red", "leaf": "yellow", "star": "blue"}}
     ]
 
 
-def test_the_sample_products_level(kit):
-    """The liquid fills the vial; its level lies in what the shipped spec allows."""
+def test_level_of_the_sample_product(kit):
+    """The liquid fills the vial; its level is within the limits of the shipped spec."""
     [level] = [rule for rule in rules(kit, "measure") if rule.get("height") == "liquid"]
 
     assert level == {"height": "liquid", "relative_to": "vial", "between": [0.632, 0.688]}
     assert {component.name: component.fills for component in kit.components if component.fills} == {"liquid": "vial"}
 
 
-def test_the_sample_products_layout(kit):
-    """From left to right vial, tablets, spoon; the mark is centred in its label; nothing follows from the rest."""
-    said = [(rule["subject"], rule["relation"], rule["object"]) for rule in rules(kit, "layout")]
+def test_layout_of_the_sample_product(kit):
+    """Vial, tablets and spoon from left to right; the mark centred in its label; no redundant rule."""
+    relations = [(rule["subject"], rule["relation"], rule["object"]) for rule in rules(kit, "layout")]
 
-    assert said == [
+    assert relations == [
         ("vial", "left_of", "tablet"),
         ("tablet", "left_of", "spoon"),
         ("vial", "centred_in", "vial_place"),
@@ -100,70 +100,71 @@ def test_the_sample_products_layout(kit):
     ]
 
 
-def test_the_sample_products_draft_passes_check(kit, tmp_path):
-    """As a file it has no problem, on its own nor with the photos; what no edit can make is noted."""
+def test_draft_of_the_sample_product_passes_check(kit, tmp_path):
+    """There is no problem with the file or the photos; violations that no edit creates are notes."""
     path = tmp_path / "draft.yaml"
-    path.write_text(kit.text(), encoding="utf-8")
+    path.write_text(kit.to_yaml(), encoding="utf-8")
 
-    found = list(check_spec(load_spec_file(path), resource_path("data/dosing_kit")))
+    problems = list(check_spec(load_spec_file(path), resource_path("data/dosing_kit")))
 
-    assert {level_of(problem) for problem in found} == {"note"}
-    assert [p.message for p in found if p.code == "LC048"] == [
-        "no edit of these photos makes additional_vial ('vial-count').",
-        "no edit of these photos makes additional_liquid ('liquid-count').",
+    assert {level_of(problem) for problem in problems} == {"note"}
+    assert [p.message for p in problems if p.code == "LC048"] == [
+        "no edit of these photos creates additional_vial ('vial-count').",
+        "no edit of these photos creates additional_liquid ('liquid-count').",
     ]
 
 
-def test_the_file_is_the_draft(kit, tmp_path):
-    """What is written loads as what was proposed."""
+def test_yaml_equals_the_draft(kit, tmp_path):
+    """The YAML loads as the draft's spec."""
     path = tmp_path / "draft.yaml"
-    path.write_text(kit.text(), encoding="utf-8")
+    path.write_text(kit.to_yaml(), encoding="utf-8")
 
-    assert load_spec(path) == kit.spec()
+    assert load_spec(path) == kit.to_spec()
 
 
-def test_the_heading(kit):
-    """It says what this is, what the number of photos promises, and whose photos they are."""
-    assert kit.text().split("logicls: 1")[0] == (
-        "# A draft, to be edited: what 60 annotated photos of dosing_kit have in common. Delete what is chance, "
-        "and add what good\n"
-        "# photos cannot show. Beside each rule stands on how many photos it holds, of those that it applies to.\n"
-        "# What held on all 60 holds on at least 95.1 % of such photos, with 95 % confidence.\n"
+def test_heading(kit):
+    """It explains the draft, the coverage of the number of photos, and the licence."""
+    assert kit.to_yaml().split("logicls: 1")[0] == (
+        "# Draft to edit: rules that 60 annotated photos of dosing_kit obey. Delete coincidences, and add rules that "
+        "good photos\n"
+        "# cannot show. The comment beside a rule gives the number of photos on which it holds, and to which it "
+        "applies.\n"
+        "# A rule that holds on all 60 photos holds on at least 95.1 % of such photos, with 95 % confidence.\n"
         "# Licence of the photos: CC0 1.0.\n"
     )
 
 
-def test_a_rule_bears_its_support_and_its_promise(kit):
-    """Beside the rule the photos; above it what the interval covers, and which photos are its extremes."""
-    level = kit.text()[kit.text().index("- id: liquid-level") :].split("  #", 2)
-    above = kit.text()[: kit.text().index("  - id: liquid-level")].splitlines()[-2:]
+def test_rule_has_support_and_coverage(kit):
+    """The support is beside the rule; coverage and extreme photos are above it."""
+    level = kit.to_yaml()[kit.to_yaml().index("- id: liquid-level") :].split("  #", 2)
+    above = kit.to_yaml()[: kit.to_yaml().index("  - id: liquid-level")].splitlines()[-2:]
 
     assert level[1].startswith(" 60/60\n")
     assert above == [
         "  # covers at least 92.3 % of such photos with 95 % confidence; 93 photos needed for 95 %; "
-        "least good_027.jpg, most",
-        "  # good_050.jpg",
+        "minimum on good_027.jpg,",
+        "  # maximum on good_050.jpg",
     ]
 
 
-def test_nothing_to_learn_from():
-    """Without photos, or without anything on them, there is no draft."""
-    with pytest.raises(DataError) as none:
+def test_no_photos_or_annotations():
+    """Without photos, or without annotations, there is no draft."""
+    with pytest.raises(DataError) as no_photos:
         infer([])
-    with pytest.raises(DataError) as bare:
+    with pytest.raises(DataError) as no_annotations:
         infer([Scene("a.jpg", 10, 10, ())], ["screw"])
 
-    advice = "Annotate some good photos first."
-    assert none.value.problems == (
-        Problem("LC131", "there is nothing to draft rules from: no photos.", advice=advice),
+    advice = "Annotate some photos of good products first."
+    assert no_photos.value.problems == (
+        Problem("LC131", "cannot infer rules: there are no photos.", advice=advice),
     )  # fmt: skip
-    said = "there is nothing to draft rules from: nothing that a rule could name is annotated on any photo."
-    assert bare.value.problems == (Problem("LC131", said, advice=advice),)
+    message = "cannot infer rules: no photo has an annotation with a valid category name."
+    assert no_annotations.value.problems == (Problem("LC131", message, advice=advice),)
 
 
 @pytest.mark.parametrize("count", [1, 3])
-def test_few_photos_show_counts_only(count):
-    """A handful may agree on anything by chance: the draft says so, and has counts."""
+def test_few_photos_yield_only_counts(count):
+    """Few photos agree by coincidence: the draft says so and has rules on counts only."""
     scenes = photos(
         count, lambda rng, n: [("lid", at(300, 300), {"hue": "red"}), ("nut", at(300, 600), {"hue": "red"})]
     )
@@ -172,11 +173,11 @@ def test_few_photos_show_counts_only(count):
 
     assert rules(draft, "quantity") == [{"of": "lid", "exactly": 1}, {"of": "nut", "exactly": 1}]
     assert len(draft.rules.proposals) == 2
-    assert "# Too few photos for places, orders, pairs and sizes: those need 10.\n" in draft.to_yaml()
+    assert "# Too few photos to infer positions, orders, matches and sizes: 10 are needed.\n" in draft.to_yaml()
 
 
-def test_a_category_that_is_never_annotated():
-    """It is declared, so that the annotations fit; good photos have none of it."""
+def test_declared_category_without_annotations():
+    """It is declared as optional, with a rule that good photos have none."""
     scenes = photos(3, lambda rng, n: [("screw", at(300, 300), {})])
 
     draft = infer(scenes, ["screw", "hole"])
@@ -189,11 +190,11 @@ def test_a_category_that_is_never_annotated():
 
 
 def test_counts_that_vary_become_ranges():
-    """With what the range promises; a thing that may be absent is optional and has an upper limit only."""
+    """The note states the coverage; a component that may be absent is optional and has only an upper limit."""
 
     def draw(rng, n):
-        things = ["nut"] * (2 + int(rng.integers(3))) + ["chip"] * int(rng.integers(2))
-        return [(name, at(*rng.uniform(50, 950, 2)), {}) for name in things]
+        components = ["nut"] * (2 + int(rng.integers(3))) + ["chip"] * int(rng.integers(2))
+        return [(name, at(*rng.uniform(50, 950, 2)), {}) for name in components]
 
     draft = infer(photos(60, draw))
 
@@ -201,24 +202,24 @@ def test_counts_that_vary_become_ranges():
         (
             {"of": "nut", "between": [2, 4]},
             {"below": "missing_nut", "above": "additional_nut"},
-            "2 to 4 a photo; covers at least 92.3 % of such photos with 95 % confidence; 93 photos needed for 95 %",
+            "2 to 4 per photo; covers at least 92.3 % of such photos with 95 % confidence; 93 photos needed for 95 %",
         ),
         (
             {"of": "chip", "at_most": 1},
             "additional_chip",
-            "0 to 1 a photo; covers at least 95.1 % of such photos with 95 % confidence; 299 photos needed for 99 %",
+            "0 to 1 per photo; covers at least 95.1 % of such photos with 95 % confidence; 299 photos needed for 99 %",
         ),
     ]
     assert [(c.name, c.optional) for c in draft.components] == [("nut", False), ("chip", True)]
 
 
-def test_a_count_that_nearly_always_holds_is_asked():
-    """The photos that differ are named, and the rule is there to be taken over."""
+def test_count_with_rare_exceptions_is_a_question():
+    """The exceptions are named, and the rule is there to be uncommented."""
     scenes = photos(100, lambda rng, n: [("nut", at(*rng.uniform(50, 950, 2)), {})] * (2 if n == 17 else 1))
 
     draft = infer(scenes)
 
-    assert asked(draft) == ["99/100 photos have exactly 1 nut: good_017.jpg has 2."]
+    assert questions(draft) == ["99/100 photos have exactly 1 nut: good_017.jpg has 2."]
     assert (
         "#\n"
         "# 99/100 photos have exactly 1 nut: good_017.jpg has 2.\n"
@@ -228,26 +229,26 @@ def test_a_count_that_nearly_always_holds_is_asked():
     ) in draft.to_yaml()
 
 
-def test_no_question_names_more_than_three_photos():
+def test_questions_name_at_most_three_photos():
     """The others are counted."""
     scenes = photos(200, lambda rng, n: [("nut", at(*rng.uniform(50, 950, 2)), {})] * (2 if n < 5 else 1))
 
     draft = infer(scenes)
 
-    assert asked(draft) == [
+    assert questions(draft) == [
         "195/200 photos have exactly 1 nut: good_000.jpg has 2, good_001.jpg has 2, good_002.jpg has 2 and 2 more."
     ]
 
 
 def test_counts_inside_a_container():
-    """Where the total varies and the number in the container does not, that number is the rule."""
+    """If only the count inside the container is constant, there is a rule on it."""
 
     def draw(rng, n):
-        loose = [("nut", at(800, 100 + 60 * i), {}) for i in range(n % 4)]
+        outside = [("nut", at(800, 100 + 60 * i), {}) for i in range(n % 4)]
         return [
             ("tray", (100, 100, 600, 900), {}),
             *(("nut", at(*rng.uniform(200, 500, 2)), {}) for _ in range(3)),
-            *loose,
+            *outside,
         ]
 
     draft = infer(photos(40, draw))
@@ -256,12 +257,12 @@ def test_counts_inside_a_container():
     assert {"of": "nut", "between": [3, 6]} in rules(draft, "quantity")
 
 
-def test_things_in_places_of_their_own():
-    """Always as many, each in its place: an empty place is a misplaced thing, if the number is right."""
+def test_slots():
+    """A constant number, each in its slot: an empty slot means a misplaced component if the count is correct."""
 
     def draw(rng, n):
-        spots = np.array([(200, 200), (800, 210), (210, 500), (500, 790)]) + rng.uniform(-10, 10, (4, 2))
-        return [("peg", at(*spots[place]), {}) for place in rng.permutation(4)]
+        slots = np.array([(200, 200), (800, 210), (210, 500), (500, 790)]) + rng.uniform(-10, 10, (4, 2))
+        return [("peg", at(*slots[place]), {}) for place in rng.permutation(4)]
 
     draft = infer(photos(30, draw))
 
@@ -271,14 +272,14 @@ def test_things_in_places_of_their_own():
     ]
 
 
-def test_places_in_columns_and_rows():
-    """A single region with as many cells, and a single rule."""
+def test_slots_in_a_grid():
+    """One region with a cell per slot, and one rule."""
 
     def draw(rng, n):
         columns, rows = np.meshgrid(np.arange(5), np.arange(3))
-        spots = np.stack([150 + 170 * columns.ravel(), 300 + 200 * rows.ravel()], axis=1)
-        spots = spots + rng.uniform(-30, 30, (15, 2))
-        return [("peg", at(*spots[place]), {}) for place in rng.permutation(15)]
+        slots = np.stack([150 + 170 * columns.ravel(), 300 + 200 * rows.ravel()], axis=1)
+        slots = slots + rng.uniform(-30, 30, (15, 2))
+        return [("peg", at(*slots[place]), {}) for place in rng.permutation(15)]
 
     draft = infer(photos(30, draw))
     rule = draft.rules.proposals[1]
@@ -290,11 +291,11 @@ def test_places_in_columns_and_rows():
     assert ", grid: [5, 3]}\n" in draft.to_yaml()
 
 
-def test_places_that_an_attribute_names():
-    """They bear its values, an empty one is a thing missing there, and of the count there are no more."""
-    spots = {"left": (200, 500), "right": (800, 500)}
+def test_slots_named_by_an_attribute():
+    """Regions are named by its values, an empty slot is a missing component, and the count has an upper limit."""
+    slots = {"left": (200, 500), "right": (800, 500)}
     scenes = photos(30, lambda rng, n: [
-        ("peg", at(*(np.array(spot) + rng.uniform(-10, 10, 2))), {"slot": slot}) for slot, spot in spots.items()
+        ("peg", at(*(np.array(position) + rng.uniform(-10, 10, 2))), {"slot": slot}) for slot, position in slots.items()
     ])  # fmt: skip
 
     draft = infer(scenes)
@@ -306,8 +307,8 @@ def test_places_that_an_attribute_names():
     ]
 
 
-def test_what_no_edit_breaks_is_a_question():
-    """There is no room for a third: a rule that says so would have nothing to be trained on."""
+def test_unbreakable_rule_is_a_question():
+    """There is no space for a third peg: training data could not show the violation."""
     scenes = photos(
         30, lambda rng, n: [("peg", (5, 5, 480, 995), {"slot": "left"}), ("peg", (520, 5, 995, 995), {"slot": "right"})]
     )
@@ -315,11 +316,11 @@ def test_what_no_edit_breaks_is_a_question():
     draft = infer(scenes)
 
     assert [p.id for p in draft.rules.proposals] == ["peg_left-filled", "peg_right-filled"]
-    assert asked(draft) == ["peg-count holds on 30/30 photos, but no edit of them breaks it."]
+    assert questions(draft) == ["peg-count holds on 30/30 photos, but no edit of them breaks it."]
 
 
-def bottle(rng: np.random.Generator, number: int) -> list[Thing]:
-    """A filled bottle somewhere on the photo, with a label, its icon and a second label."""
+def bottle(rng: np.random.Generator, number: int) -> list[AnnotatedBox]:
+    """A filled bottle anywhere on the photo, with a label, its icon and a second label."""
     dx, dy = rng.uniform(-150, 150, 2)
     level, shift = rng.uniform(0, 30), rng.uniform(-12, 12, 2)
     boxes = {
@@ -334,12 +335,12 @@ def bottle(rng: np.random.Generator, number: int) -> list[Thing]:
     ]
 
 
-def test_a_product_with_parts_in_parts():
-    """Labels in order and in place on the bottle, the icon centred in its label, a filling, nothing of the photo."""
+def test_nested_components():
+    """Labels are ordered and positioned on the bottle, the icon is centred in its label, the juice is a filling."""
     draft = infer(photos(40, bottle))
 
-    said = [(rule["subject"], rule["relation"], rule["object"]) for rule in rules(draft, "layout")]
-    assert said == [
+    relations = [(rule["subject"], rule["relation"], rule["object"]) for rule in rules(draft, "layout")]
+    assert relations == [
         ("emblem", "above", "text"),
         ("emblem", "centred_in", "emblem_place"),
         ("icon", "centred_in", "emblem"),
@@ -348,16 +349,16 @@ def test_a_product_with_parts_in_parts():
     assert [p.unless_broken for p in draft.rules.proposals if p.id == "text-in-place"] == [("emblem-above-text",)]
     assert [component.note for component in draft.components] == [
         "on 40/40 photos",
-        "on 40/40 photos; fills bottle, it seems: only its top moves",
-        "on 40/40 photos; lies in bottle",
-        "on 40/40 photos; lies in emblem",
-        "on 40/40 photos; lies in bottle",
+        "on 40/40 photos; probably fills bottle: only its top edge varies",
+        "on 40/40 photos; inside bottle",
+        "on 40/40 photos; inside emblem",
+        "on 40/40 photos; inside bottle",
     ]
     assert {rule.get("relative_to") for rule in rules(draft, "measure")} == {"bottle", "emblem"}
 
 
-def test_what_just_lies_inside():
-    """A thing without a place of its own lies inside, with the tolerance that the photos need."""
+def test_component_without_fixed_position_is_inside():
+    """It lies inside its container, with the necessary tolerance."""
     scenes = photos(40, lambda rng, n: [
         ("tray", (100, 100, 900, 900), {}), ("nut", at(*rng.uniform(110, 890, 2)), {}), ("nut", at(500, 95 + 20), {})
     ])  # fmt: skip
@@ -368,8 +369,8 @@ def test_what_just_lies_inside():
     assert 0.006 < rule["tolerance"] < 0.0125
 
 
-def test_one_photo_outside_is_a_question():
-    """Everything but one lies inside: the photo is named."""
+def test_containment_with_an_exception_is_a_question():
+    """The exception is named."""
     scenes = photos(100, lambda rng, n: [
         ("tray", (100, 100, 700, 900), {}), ("nut", at(850, 500) if n == 3 else at(*rng.uniform(150, 650, 2)), {})
     ])  # fmt: skip
@@ -377,41 +378,41 @@ def test_one_photo_outside_is_a_question():
     draft = infer(scenes)
 
     assert rules(draft, "layout") == []
-    assert asked(draft) == ["nut lies inside tray on 99/100 photos, not on good_003.jpg."]
+    assert questions(draft) == ["nut lies inside tray on 99/100 photos, not on good_003.jpg."]
 
 
-def test_orders_that_follow_from_others_are_left_out():
-    """Of a row of four only the neighbours are named."""
+def test_implied_orders_are_dropped():
+    """In a row of four only neighbours have an order."""
     scenes = photos(30, lambda rng, n: [
         (name, at(150 + 220 * i + float(rng.uniform(-80, 80)), float(rng.uniform(100, 900))), {})
         for i, name in enumerate("abcd")
     ])  # fmt: skip
 
-    said = [(rule["subject"], rule["relation"], rule["object"]) for rule in rules(infer(scenes), "layout")]
+    relations = [(rule["subject"], rule["relation"], rule["object"]) for rule in rules(infer(scenes), "layout")]
 
-    assert [order for order in said if order[1] == "left_of"] == [
+    assert [order for order in relations if order[1] == "left_of"] == [
         ("a", "left_of", "b"), ("b", "left_of", "c"), ("c", "left_of", "d")
     ]  # fmt: skip
 
 
-def test_an_order_that_may_be_a_coincidence_is_left_out():
-    """Centres that always differ by a little, on boxes that overlap along the axis, are no order."""
+def test_coincidental_orders_are_dropped():
+    """Small differences of centres of overlapping boxes are no order."""
     scenes = photos(30, lambda rng, n: [
         ("a", at(200, 500 + float(rng.uniform(0, 300)), 100), {}), ("b", at(600, 0, 100), {})
     ])  # fmt: skip
-    nearly = [
+    overlapping = [
         Scene(s.photo, 1000, 1000, (s.instances[0], Instance(2, "b", s.instances[0].box.translate(400, 1 + n % 20))))
         for n, s in enumerate(scenes)
     ]
 
-    said = [(rule["subject"], rule["relation"], rule["object"]) for rule in rules(infer(nearly), "layout")]
+    relations = [(rule["subject"], rule["relation"], rule["object"]) for rule in rules(infer(overlapping), "layout")]
 
-    assert ("a", "left_of", "b") in said
-    assert ("a", "above", "b") not in said
+    assert ("a", "left_of", "b") in relations
+    assert ("a", "above", "b") not in relations
 
 
-def test_one_photo_the_other_way_round_is_a_question():
-    """The photo is named."""
+def test_order_with_an_exception_is_a_question():
+    """The exception is named."""
 
     def draw(rng, n):
         lid, cup = (800, 200) if n == 7 else (200, 800)
@@ -419,21 +420,21 @@ def test_one_photo_the_other_way_round_is_a_question():
 
     draft = infer(photos(50, draw))
 
-    assert asked(draft) == ["lid is above cup on 49/50 photos, not on good_007.jpg."]
+    assert questions(draft) == ["lid is above cup on 49/50 photos, not on good_007.jpg."]
 
 
 @pytest.mark.parametrize(
-    ("count", "found"), [(8, False), (12, False), (30, True)], ids=["too few photos", "chance", "enough"]
+    ("count", "is_found"), [(8, False), (12, False), (30, True)], ids=["too few photos", "coincidence", "enough"]
 )
-def test_pairs_need_photos(count, found):
-    """Two values that fall in with two others on a dozen photos may do so by chance."""
+def test_matches_need_enough_photos(count, is_found):
+    """Two values may match two others on a dozen photos by coincidence."""
     draft = infer(photos(count, bottle))
 
-    assert (rules(draft, "match") != []) is found
+    assert (rules(draft, "match") != []) is is_found
 
 
-def test_a_value_that_tells_another_one_way():
-    """Several left values go with the same right one; the determining attribute stands on the left."""
+def test_one_way_match():
+    """Several left values have the same right value; the determining attribute is on the left."""
 
     def draw(rng, n):
         kind = int(rng.integers(4))
@@ -448,8 +449,8 @@ def test_a_value_that_tells_another_one_way():
     assert match["pairs"] == {"a": "red", "b": "red", "c": "blue", "d": "blue"}
 
 
-def test_three_attributes_that_tell_one_another_need_two_rules():
-    """The third pair follows."""
+def test_three_matching_attributes_need_two_rules():
+    """The third match follows from the others."""
 
     def draw(rng, n):
         kind = int(rng.integers(3))
@@ -458,13 +459,13 @@ def test_three_attributes_that_tell_one_another_need_two_rules():
             for name, x in (("p", 200), ("q", 500), ("r", 800))
         ]
 
-    said = [(match["left"], match["right"]) for match in rules(infer(photos(60, draw)), "match")]
+    matches = [(match["left"], match["right"]) for match in rules(infer(photos(60, draw)), "match")]
 
-    assert said == [("p.kind", "q.kind"), ("p.kind", "r.kind")]
+    assert matches == [("p.kind", "q.kind"), ("p.kind", "r.kind")]
 
 
-def test_a_pair_that_nearly_always_holds_is_asked():
-    """One wrong pair in a hundred is a question."""
+def test_match_with_an_exception_is_a_question():
+    """One exception in a hundred photos is named."""
 
     def draw(rng, n):
         kind = n % 3
@@ -475,14 +476,14 @@ def test_a_pair_that_nearly_always_holds_is_asked():
 
     draft = infer(photos(100, draw))
 
-    assert asked(draft) == [
-        "p.kind tells q.kind on 99/100 photos, not on good_044.jpg.",
+    assert questions(draft) == [
+        "p.kind determines q.kind on 99/100 photos, not on good_044.jpg.",
     ]
     assert rules(draft, "match") == []
 
 
-def test_attributes_of_chance_do_not_match():
-    """Values that were drawn by themselves go with nothing."""
+def test_independent_attributes_do_not_match():
+    """Independently drawn values yield no rule."""
     scenes = photos(
         100,
         lambda rng, n: [(name, at(x, 500), {"kind": "xyz"[rng.integers(3)]}) for name, x in (("p", 200), ("q", 700))],
@@ -491,8 +492,8 @@ def test_attributes_of_chance_do_not_match():
     assert rules(infer(scenes), "match") == []
 
 
-def test_a_size_but_for_one_photo_is_a_question():
-    """The interval would be narrow; the photo that is not in it is named."""
+def test_size_with_an_exception_is_a_question():
+    """The interval is narrow without one photo, which is named."""
 
     def draw(rng, n):
         height = 260 if n == 5 else 100 + rng.uniform(0, 4)
@@ -501,11 +502,14 @@ def test_a_size_but_for_one_photo_is_a_question():
 
     draft = infer(photos(60, draw))
 
-    assert "height of label between 0.125 and 0.130 of the box on 59/60 photos, not on good_005.jpg." in asked(draft)
+    assert (
+        "the height of label is between 0.125 and 0.130 of the box on 59/60 photos, not on good_005.jpg."
+        in questions(draft)
+    )
 
 
-def test_names_that_cannot_be_used_are_said():
-    """Illegal categories, values and attributes, texts and gaps are left out, each with its reason."""
+def test_unusable_names_are_reported():
+    """Illegal categories, values and attributes, free text and incomplete attributes are not used, with a reason."""
 
     def draw(rng, n):
         facts = {"kind": "a b", "serial": f"no{n}", "maybe": "x", "the side": "l"} | ({} if n else {"extra": "x"})
@@ -517,18 +521,18 @@ def test_names_that_cannot_be_used_are_said():
 
     assert draft.unused == (
         'category "Größe" is not a legal name: rename it in the annotations to use it',
-        'attribute "extra" of lid is left out: annotated on 1 of 40 only',
-        'attribute "kind" of lid is left out: '
+        'attribute "extra" of lid is not used: only 1 of 40 instances have it',
+        'attribute "kind" of lid is not used: '
         'its value "a b" is not a legal name, rename it in the annotations to use it',
-        'attribute "maybe" of lid is left out: annotated on 39 of 40 only',
-        'attribute "serial" of lid is left out: 40 different values',
-        'attribute "the side" of lid is left out: not a legal name, rename it in the annotations to use it',
+        'attribute "maybe" of lid is not used: only 39 of 40 instances have it',
+        'attribute "serial" of lid is not used: it has 40 different values',
+        'attribute "the side" of lid is not used: its name is not legal, rename it in the annotations to use it',
     )
     assert "# Not used: category" in draft.to_yaml()
 
 
-def test_names_that_yaml_would_misread_are_quoted(tmp_path: Path):
-    """Numbers and truth values stay names."""
+def test_ambiguous_yaml_names_are_quoted(tmp_path: Path):
+    """Names that look like numbers and booleans stay strings."""
     scenes = photos(3, lambda rng, n: [("true", at(300, 300), {"1": ("true", "1e3", "2")[n]})])
     path = tmp_path / "draft.yaml"
     path.write_text(infer(scenes, product="007").to_yaml(), encoding="utf-8")
@@ -539,15 +543,15 @@ def test_names_that_yaml_would_misread_are_quoted(tmp_path: Path):
     assert spec.attribute_values == {"true": {"1": ["1e3", "2", "true"]}}
 
 
-def test_two_labels_each_with_its_mark():
-    """Where there are several containers, each thing is held against its own."""
+def test_several_containers():
+    """Each component is compared with its own container."""
 
     def draw(rng, n):
         shift = rng.uniform(-100, 100, (2, 2))
-        spots = [np.array(spot) + s for spot, s in zip(((250, 300), (750, 700)), shift, strict=True)]
+        slots = [np.array(slot) + s for slot, s in zip(((250, 300), (750, 700)), shift, strict=True)]
         return [
-            *(("label", at(*spot, 200), {}) for spot in spots),
-            *(("mark", at(*(spot + 8), 40), {}) for spot in spots),
+            *(("label", at(*slot, 200), {}) for slot in slots),
+            *(("mark", at(*(slot + 8), 40), {}) for slot in slots),
         ]
 
     draft = infer(photos(30, draw))

@@ -1,4 +1,4 @@
-"""Whatever the photos are like, a draft passes `logicls check` on them."""
+"""Drafts of random products pass `logicls check` on their photos."""
 
 from __future__ import annotations
 
@@ -25,24 +25,24 @@ ILLEGAL = ("none", "a b", "")
 
 
 @dataclass(frozen=True)
-class Kind:
-    """How a component of a made-up product is found on photos."""
+class ComponentModel:
+    """Random model of a component's instances on photos."""
 
     name: str
     counts: tuple[int, ...]
-    """One of these a photo."""
-    rare: bool
-    """Whether one photo has one more."""
+    """Possible counts per photo."""
+    has_exception: bool
+    """True if one photo has one more."""
     place: str
-    """`fixed`, `anywhere`, `inside` the one before, `filling` of it."""
+    """`fixed`, `anywhere`, `inside` the first instance, or `filling` it."""
     jitter: float
-    facts: str
-    """`none`, `constant`, `free`, `variant` (told by the photo's variant), `coarse` (so, one way only), `some`."""
+    attribute: str
+    """`none`, `constant`, `free`, `variant` (depends on the photo's variant), `coarse` (one way), or `some` photos."""
     values: tuple[str, ...]
 
 
 KINDS = st.builds(
-    Kind,
+    ComponentModel,
     st.sampled_from(NAMES),
     st.sampled_from([(1,), (1,), (0, 1), (2,), (4,), (0, 3), (2, 5), (120,), (0,)]),
     st.booleans(),
@@ -55,62 +55,68 @@ KINDS = st.builds(
 
 @st.composite
 def products(draw: st.DrawFn) -> list[Scene]:
-    """Photos of a made-up product, most of them in reach of the rules that are searched for."""
+    """Photos of a random product, for which most kinds of rules can be mined."""
     kinds = draw(st.lists(KINDS, min_size=1, max_size=5, unique_by=lambda kind: kind.name))
     photos = draw(st.sampled_from([1, 3, 10, 30, 60]))
     rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
-    spots = rng.uniform(0.05, 0.7, (len(kinds), 200, 2))
+    positions = rng.uniform(0.05, 0.7, (len(kinds), 200, 2))
     size = (int(rng.integers(40, 4000)), int(rng.integers(40, 4000)))
-    return [photograph(kinds, number, spots, size, rng) for number in range(photos)]
+    return [create_scene(kinds, number, positions, size, rng) for number in range(photos)]
 
 
-def photograph(
-    kinds: list[Kind], number: int, spots: np.ndarray, size: tuple[int, int], rng: np.random.Generator
+def create_scene(
+    kinds: list[ComponentModel], number: int, positions: np.ndarray, size: tuple[int, int], rng: np.random.Generator
 ) -> Scene:
-    """One photo of the product."""
+    """Create one photo of the product."""
     instances: list[Instance] = []
     variant = int(rng.integers(3))
     for index, kind in enumerate(kinds):
-        count = int(rng.choice(kind.counts)) + (kind.rare and number == 2)
+        count = int(rng.choice(kind.counts)) + (kind.has_exception and number == 2)
         for place in range(count):
-            before = instances[0].box if instances else Box(0, 0, *size)
-            box = placed(kind, spots[index, place], before, size, rng)
-            facts = described(kind, variant, number, rng)
-            instances.append(Instance(len(instances) + 1, kind.name, box, facts))
+            first = instances[0].box if instances else Box(0, 0, *size)
+            box = create_box(kind, positions[index, place], first, size, rng)
+            attributes = create_attributes(kind, variant, number, rng)
+            instances.append(Instance(len(instances) + 1, kind.name, box, attributes))
     return Scene(f"photo #{number}: \x07.jpg", *size, tuple(instances))
 
 
-def placed(kind: Kind, spot: np.ndarray, before: Box, size: tuple[int, int], rng: np.random.Generator) -> Box:
-    """Where one instance lies."""
+def create_box(
+    kind: ComponentModel, position: np.ndarray, first: Box, size: tuple[int, int], rng: np.random.Generator
+) -> Box:
+    """Draw the box of an instance."""
     if kind.place == "filling":
         level = 0.4 + kind.jitter * float(rng.random())
-        return Box(before.x1, before.y1 + level * before.height, before.x2, before.y2)
-    frame = before if kind.place == "inside" else Box(0, 0, *size)
-    x, y = rng.uniform(0.05, 0.7, 2) if kind.place == "anywhere" else spot + rng.uniform(-1, 1, 2) * kind.jitter * 0.5
+        return Box(first.x1, first.y1 + level * first.height, first.x2, first.y2)
+    frame = first if kind.place == "inside" else Box(0, 0, *size)
+    x, y = (
+        rng.uniform(0.05, 0.7, 2) if kind.place == "anywhere" else position + rng.uniform(-1, 1, 2) * kind.jitter * 0.5
+    )
     width, height = 0.1 + kind.jitter * rng.random(2)
     left, top = frame.x1 + float(x) * frame.width, frame.y1 + float(y) * frame.height
     return Box(left, top, left + float(width) * frame.width, top + float(height) * frame.height)
 
 
-def described(kind: Kind, variant: int, number: int, rng: np.random.Generator) -> tuple[tuple[str, str], ...]:
-    """What one instance has annotated."""
+def create_attributes(
+    kind: ComponentModel, variant: int, number: int, rng: np.random.Generator
+) -> tuple[tuple[str, str], ...]:
+    """Draw the attributes of an instance."""
     index = {"constant": 0, "free": int(rng.integers(3)), "variant": variant, "coarse": min(variant, 1)}
-    if kind.facts == "some":
+    if kind.attribute == "some":
         return (("kind", kind.values[0]),) if number % 2 else ()
-    return (("kind", kind.values[index[kind.facts]]),) if kind.facts in index else ()
+    return (("kind", kind.values[index[kind.attribute]]),) if kind.attribute in index else ()
 
 
 @settings(max_examples=150)
 @given(scenes=products())
-def test_a_draft_passes_on_its_own_photos(tmp_path_factory: pytest.TempPathFactory, scenes: list[Scene]) -> None:
-    """It loads, no rule is idle or contradicts another, examples say what they should, and no photo breaks a rule.
+def test_draft_passes_check_on_its_photos(tmp_path_factory: pytest.TempPathFactory, scenes: list[Scene]) -> None:
+    """It loads, no rule is unused or contradicts another, examples are correct, and no photo breaks a rule.
 
-    What may be left: notes of defects that no edit makes, a component whose only rule no edit breaks, and one that is
-    declared and on no photo.
+    Allowed are notes on violations that no edit creates, a component whose only rule no edit breaks, and a declared
+    component on no photo.
     """
     annotated = {i.component for scene in scenes for i in scene.instances}
-    usable = any(is_legal_name(name) for name in annotated)
-    if not usable:
+    is_usable = any(is_legal_name(name) for name in annotated)
+    if not is_usable:
         return
     path = tmp_path_factory.mktemp("draft") / "draft.yaml"
 
@@ -119,10 +125,10 @@ def test_a_draft_passes_on_its_own_photos(tmp_path_factory: pytest.TempPathFacto
 
     faults = [*lint_spec(spec), *audit_photos(spec, scenes)]
     assert [fault.message for fault in faults if fault.code not in ("LC044", "LC047", "LC048")] == []
-    known = tuple(name for name in annotated if is_legal_name(name))
-    unfit = check_against_spec(Dataset(Path(), tuple(scenes), "", known), spec.components)
-    assert [str(problem) for problem in unfit if problem.code != "LC120"] == []
-    spoken = [{n.name for n in constraint.references()} for constraint in spec.constraints]
+    categories = tuple(name for name in annotated if is_legal_name(name))
+    mismatches = check_against_spec(Dataset(Path(), tuple(scenes), "", categories), spec.components)
+    assert [str(problem) for problem in mismatches if problem.code != "LC120"] == []
+    referenced = [{n.name for n in constraint.references()} for constraint in spec.constraints]
     for fault in (fault for fault in faults if fault.code == "LC044"):
-        about = spoken[int(fault.path[1])]
-        assert not any(about <= other for index, other in enumerate(spoken) if index != fault.path[1])
+        names = referenced[int(fault.path[1])]
+        assert not any(names <= other for index, other in enumerate(referenced) if index != fault.path[1])

@@ -1,4 +1,4 @@
-"""Drafts of what goes together: sums, sets, numbers of each value, counts in each container."""
+"""Mined rules on dependent counts: sums, sets, counts of each value, counts in each container."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from logicls.constraints.mining.infer import SpecDraft, infer
 from logicls.constraints.mining.proposals import Proposal
 from logicls.records import Box, Instance, Scene
 
-Thing = tuple[str, Mapping[str, str]]
+LabelledInstance = tuple[str, Mapping[str, str]]
 
 
-def photos(count: int, draw: Callable[[np.random.Generator, int], Sequence[Thing]]) -> list[Scene]:
-    """Photos of 1000 x 1000 pixels with these things anywhere on them."""
+def photos(count: int, draw: Callable[[np.random.Generator, int], Sequence[LabelledInstance]]) -> list[Scene]:
+    """Photos of 1000 x 1000 pixels with instances at random positions."""
     rng = np.random.default_rng(0)
     scenes = []
     for number in range(count):
@@ -26,22 +26,22 @@ def photos(count: int, draw: Callable[[np.random.Generator, int], Sequence[Thing
     return scenes
 
 
-def several(**counts: int) -> list[Thing]:
-    """So many of each, without attributes."""
+def instances_of(**counts: int) -> list[LabelledInstance]:
+    """Instances without attributes."""
     return [(name, {}) for name, count in counts.items() for _ in range(count)]
 
 
 def family(draft: SpecDraft, name: str) -> list[Proposal]:
-    """The proposals of a family."""
+    """Proposals of a family."""
     return [proposal for proposal in draft.rules.proposals if proposal.family == name]
 
 
-def test_counts_that_add_up():
-    """Where two counts vary and their sum does not, the sum is the rule, and limits that follow are left out."""
+def test_constant_sum():
+    """If two counts vary and their sum does not, there is a rule on the sum, and implied limits are dropped."""
 
     def draw(rng, n):
         nuts = int(rng.integers(5))
-        return several(nut=nuts, hole=4 - nuts)
+        return instances_of(nut=nuts, hole=4 - nuts)
 
     [rule] = infer(photos(40, draw)).rules.proposals
 
@@ -49,11 +49,13 @@ def test_counts_that_add_up():
     assert rule.violation == {"below": "missing_nut_or_hole", "above": "additional_nut_or_hole"}
 
 
-def test_one_of_several_sets():
-    """Few combinations of counts, each on several photos, and none of those that chance would have mixed."""
+def test_alternative_sets():
+    """Few combinations of counts, each on several photos, without those that independent counts would show."""
 
     def draw(rng, n):
-        return (several(nut=2, washer=1), several(nut=4, washer=2), several(nut=1, washer=3))[int(rng.integers(3))]
+        return (instances_of(nut=2, washer=1), instances_of(nut=4, washer=2), instances_of(nut=1, washer=3))[
+            int(rng.integers(3))
+        ]
 
     [rule] = infer(photos(90, draw)).rules.proposals
 
@@ -63,33 +65,33 @@ def test_one_of_several_sets():
     ]  # fmt: skip
 
 
-def test_one_of_three_kinds():
-    """Always one, of any of three kinds: the three are counted together."""
+def test_constant_sum_of_three():
+    """Always one of three components: there is a rule on their sum."""
 
     def draw(rng, n):
-        return (several(lid=1), several(cap=1), several(box=1))[int(rng.integers(3))]
+        return (instances_of(lid=1), instances_of(cap=1), instances_of(box=1))[int(rng.integers(3))]
 
     [rule] = infer(photos(120, draw), ["lid", "cap", "box"]).rules.proposals
 
     assert rule.body == {"of": ["lid", "cap", "box"], "exactly": 1}
 
 
-def test_never_both_but_sometimes_none():
-    """Two things of which there is at most one."""
+def test_exclusion():
+    """Never both components, sometimes none."""
 
     def draw(rng, n):
-        return (several(lid=1), several(cap=1), [])[int(rng.integers(3))] + several(tray=1)
+        return (instances_of(lid=1), instances_of(cap=1), [])[int(rng.integers(3))] + instances_of(tray=1)
 
     [rule] = family(infer(photos(120, draw), ["lid", "cap"]), "composition")
 
     assert (rule.body, rule.violation) == ({"exclusive": ["lid", "cap"]}, "lid_with_cap")
 
 
-def test_the_one_only_with_the_other():
-    """Never a nut without its bolt, though bolts without nuts."""
+def test_implication():
+    """Never a nut without a bolt, but bolts without nuts."""
 
     def draw(rng, n):
-        return (several(nut=1, bolt=1), several(bolt=1), [])[int(rng.integers(3))] + several(tray=1)
+        return (instances_of(nut=1, bolt=1), instances_of(bolt=1), [])[int(rng.integers(3))] + instances_of(tray=1)
 
     [rule] = family(infer(photos(120, draw)), "composition")
 
@@ -97,27 +99,29 @@ def test_the_one_only_with_the_other():
 
 
 def test_at_least_one_of_two():
-    """Both, or either, and never neither."""
+    """Both or either, never neither."""
 
     def draw(rng, n):
-        return (several(nut=1, clip=1), several(clip=1), several(nut=1))[int(rng.integers(3))] + several(tray=1)
+        return (instances_of(nut=1, clip=1), instances_of(clip=1), instances_of(nut=1))[
+            int(rng.integers(3))
+        ] + instances_of(tray=1)
 
     rules = family(infer(photos(120, draw)), "quantity")
 
     assert {"of": ["nut", "clip"], "at_least": 1} in [rule.body for rule in rules]
 
 
-def test_counts_of_chance_make_no_set():
-    """Things that come and go by themselves are left alone."""
+def test_independent_counts_yield_no_set():
+    """There is no rule on independent counts."""
 
     def draw(rng, n):
-        return several(nut=int(rng.integers(3)), clip=int(rng.integers(3)), tray=1)
+        return instances_of(nut=int(rng.integers(3)), clip=int(rng.integers(3)), tray=1)
 
     assert family(infer(photos(200, draw)), "composition") == []
 
 
-def test_a_number_of_each_value():
-    """A long one and two short ones: asked where there are three at all."""
+def test_count_of_each_value():
+    """One long and two short screws: the rules apply if there are three screws."""
 
     def draw(rng, n):
         return [("screw", {"length": length}) for length in rng.permutation(["long", "short", "short"])]
@@ -130,8 +134,8 @@ def test_a_number_of_each_value():
     ]
 
 
-def test_all_alike():
-    """Three of the same colour, whichever it is; one photo with two colours makes it a question."""
+def test_equal_values():
+    """Three candles of one colour per photo; one photo with two colours makes it a question."""
 
     def draw(rng, n):
         colour = ("red", "blue")[int(rng.integers(2))]
@@ -141,14 +145,16 @@ def test_all_alike():
         return [("candle", {"colour": "red"}), *draw(rng, n)[1:]] if n == 8 else draw(rng, n)
 
     [rule] = family(infer(photos(60, draw)), "attribute")
-    asked = [question.text for question in infer(photos(60, mixed)).rules.questions]
+    questions = [question.text for question in infer(photos(60, mixed)).rules.questions]
 
     assert (rule.body, rule.violation) == ({"of": "candle.colour", "same": True}, "mixed_candle_colour")
-    assert asked == ["all candle of a photo have the same colour on 59/60 photos, not on good_008.jpg."]
+    assert questions == [
+        "all instances of candle on a photo have the same colour on 59/60 photos, not on good_008.jpg."
+    ]
 
 
-def test_a_count_in_each_container():
-    """Two in every tray, however many trays there are."""
+def test_count_in_each_container():
+    """Two nuts in every tray, for any number of trays."""
 
     def scene(number: int) -> Scene:
         rng = np.random.default_rng(number)
