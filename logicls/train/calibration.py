@@ -24,13 +24,14 @@ from logicls.constraints.checker.margins import compute_margins
 from logicls.constraints.families.context import EvaluationContext
 from logicls.constraints.spec.models import Spec
 from logicls.models.bundle import Bundle
+from logicls.models.nano import NanoForImageTextToText
 from logicls.models.nano.answer_codec import NanoAnswerCodec
 from logicls.models.nano.detection_head import CELL_PIXELS, TargetBoxes
 from logicls.models.nano.losses import count_boxes, gather_queries
 from logicls.predict.decision import decide
 from logicls.predict.readers.detections import detect
-from logicls.predict.readers.nano import Prediction
-from logicls.predict.readers.protocol import make_reader
+from logicls.predict.readers.factory import make_reader
+from logicls.predict.readers.protocol import Prediction, predict_arrays
 from logicls.predict.uncertainty.calibration import (
     Calibration,
     MeasurementNoise,
@@ -86,7 +87,7 @@ ScoredLabel = tuple[float, bool]
 """A predicted probability, and whether the prediction is correct."""
 
 
-def recenter_detection_scores(model: Any, codec: NanoAnswerCodec, batches: Iterable[Batch]) -> float:
+def recenter_detection_scores(model: NanoForImageTextToText, codec: NanoAnswerCodec, batches: Iterable[Batch]) -> float:
     """Shift all detection logits of a model so that a score of 0.5 is the best threshold; returns the old threshold.
 
     Scores of focal loss are too low: a centre is one cell of many, a centre near the border of two cells is shared by
@@ -120,7 +121,9 @@ def find_threshold(intervals: Iterable[LogitInterval]) -> float:
     return min((float(threshold) for threshold in grid[expected_hits >= expected_hits.max() - 1e-6]), key=abs)
 
 
-def _compute_threshold_intervals(model: Any, codec: NanoAnswerCodec, batch: Batch) -> Iterator[LogitInterval]:
+def _compute_threshold_intervals(
+    model: NanoForImageTextToText, codec: NanoAnswerCodec, batch: Batch
+) -> Iterator[LogitInterval]:
     """Compute the interval of each locate query of a batch; none where too few detections exist at any threshold."""
     was_training, device = model.training, next(model.parameters()).device
     model.train(mode=False)
@@ -131,7 +134,9 @@ def _compute_threshold_intervals(model: Any, codec: NanoAnswerCodec, batch: Batc
         is_answer_token = inputs["input_ids"] == model.config.answer_token_id
         questions = inputs["located"].shape[1]
         query_vectors = gather_queries(outputs.hidden, is_answer_token, inputs["branch_ids"], questions)
-        detections = detect(model, codec, outputs.feature_map, query_vectors, [(width, height)] * len(query_vectors))
+        detections = detect(
+            model.detection_head, codec, outputs.feature_map, query_vectors, [(width, height)] * len(query_vectors)
+        )
     model.train(mode=was_training)
     targets = TargetBoxes(inputs["boxes"] / CELL_PIXELS, inputs["box_question"], inputs["box_value"])
     counts = count_boxes(targets, targets.location_mask, query_vectors.shape[1])
@@ -361,7 +366,7 @@ def _predict_rows(bundle: Bundle, rows: Sequence[Mapping[str, Any]]) -> Iterator
     for start in range(0, len(rows), batch):
         batch_rows = rows[start : start + batch]
         for row, prediction in zip(
-            batch_rows, reader.predict_pixels([row["pixels"] for row in batch_rows]), strict=True
+            batch_rows, predict_arrays(reader, [row["pixels"] for row in batch_rows]), strict=True
         ):
             yield make_calibration_example(row, prediction)
 

@@ -54,7 +54,8 @@ class EarlyStopping(Callback):
             rank: This process.
             report: Receives lines of text for people.
         """
-        self.folder, self.batches, self.log, self.report = folder, batches, log, report
+        # Not `log`, which Lightning overwrites in callbacks.
+        self.folder, self.batches, self.metrics_log, self.report = folder, batches, log, report
         self.evaluate_every, self.steps, self.patience, self.rank = evaluate_every, steps, patience, rank
         self.best_step, self.best_score, self.stale_evaluations = NO_STEP, float("inf"), 0
         self.seconds = 0.0
@@ -82,7 +83,7 @@ class EarlyStopping(Callback):
         started = time.perf_counter()
         evaluation = aggregate_scores(self.rank.all_gather(score_batches(module.model, self.batches)))
         self.seconds += time.perf_counter() - started
-        self.log.add(step, evaluation.loss, evaluation.exact_match, evaluation.answer_accuracy)
+        self.metrics_log.add(step, evaluation.loss, evaluation.exact_match, evaluation.answer_accuracy)
         is_better = evaluation.score < self.best_score
         self.stale_evaluations = 0 if is_better else self.stale_evaluations + 1
         self._report(step, evaluation, is_better)

@@ -339,7 +339,8 @@ class ResamplingCallback(Callback):
     """
 
     def __init__(self, sampler: DifficultySampler, log: MetricsLog | NullMetricsLog, rank: ProcessRank) -> None:
-        self.sampler, self.log, self.rank = sampler, log, rank
+        # Not `log`, which Lightning overwrites in callbacks.
+        self.sampler, self.metrics_log, self.rank = sampler, log, rank
         self.sampled: Counter[int] = Counter()
         """Number of times each example was sampled since the last row."""
 
@@ -370,7 +371,7 @@ class ResamplingCallback(Callback):
             members = has_class[:, number]
             share = sum(count for example, count in self.sampled.items() if members[example]) / self.sampled.total()
             mean = float(weights[members].mean()) if members.any() else 0.0
-            self.log.add(step, class_, mean, share, float(by_class.error[number]), float(loss[number]))
+            self.metrics_log.add(step, class_, mean, share, float(by_class.error[number]), float(loss[number]))
         self.sampled.clear()
 
     @property

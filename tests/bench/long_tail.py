@@ -24,8 +24,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from logicls.io.resources import resource_path
-from logicls.predict.folder.runner import predict_folder, read_verdicts
+from logicls.predict.folder.runner import predict_folder
 from logicls.predict.self_test import open_bundle
+from logicls.predict.serialization import read_verdicts
 from logicls.synth.pipeline import SynthesisRequest, build_dataset
 from logicls.train.fit import fit
 from logicls.train.observer import SILENT

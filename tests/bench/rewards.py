@@ -22,7 +22,8 @@ from logicls.cli.train import silence_progress_bars
 from logicls.evaluation import read_truth
 from logicls.io.resources import resource_path
 from logicls.models.bundle import load_bundle
-from logicls.predict.folder.runner import predict_folder, read_verdicts
+from logicls.predict.folder.runner import predict_folder
+from logicls.predict.serialization import read_verdicts
 from logicls.train.fit import fit
 from logicls.train.grpo.nano_policy import NanoPolicy
 from logicls.train.grpo.stage import fit_grpo

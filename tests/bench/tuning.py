@@ -18,8 +18,9 @@ from pathlib import Path
 from logicls.cli.train import silence_progress_bars
 from logicls.evaluation import read_truth
 from logicls.io.resources import resource_path
-from logicls.predict.folder.runner import predict_folder, read_verdicts
+from logicls.predict.folder.runner import predict_folder
 from logicls.predict.self_test import open_bundle
+from logicls.predict.serialization import read_verdicts
 from logicls.train.fit import fit
 from logicls.train.metrics_log import read_rows
 from logicls.train.observer import SILENT, TrainingObserver
@@ -64,8 +65,8 @@ def measured(out: Path, photos: Path) -> tuple[float, ...]:
     verdicts = {verdict.photo: verdict for verdict in read_verdicts(out / "verdicts" / "verdicts.jsonl")}
     derived = statistics.mean(set(verdicts[name].violations) == some for name, some in truth.items())
     stated = statistics.mean(set(verdicts[name].stated or ()) == some for name, some in truth.items())
-    looks = [(float(row["loss"]) - float(row["exact"]), float(row["exact"]))
-             for row in read_rows(out / "work" / "heldout.csv")]  # fmt: skip
+    looks = [(float(row["loss"]) - float(row["exact_match"]), float(row["exact_match"]))
+             for row in read_rows(out / "work" / "validation.csv")]  # fmt: skip
     return min(looks)[1], derived, stated
 
 

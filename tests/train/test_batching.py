@@ -1,6 +1,8 @@
-"""Batches: questions side by side, and only the answers learned."""
+"""Batches: packed questions, and training batches with their waiting time."""
 
 from __future__ import annotations
+
+import time
 
 import numpy as np
 import pytest
@@ -10,7 +12,7 @@ from logicls.models.nano import NanoImageProcessor, NanoProcessor
 from logicls.models.nano.answer_codec import NanoAnswerCodec
 from logicls.models.nano.losses import IGNORE_INDEX
 from logicls.models.nano.processor import train_tokenizer
-from logicls.train.batching import TrainingBatches, apply_color_jitter, collate
+from logicls.train.batching import TimedBatches, TrainingBatches, apply_color_jitter, collate
 from logicls.train.encoding import EncodedExample
 from logicls.train.preflight import preflight, select_epoch_batch
 
@@ -130,3 +132,41 @@ def test_light_keeps_the_order_of_values():
     assert (np.diff(seen.astype(int), axis=0) >= 0).all()
     assert (seen[:, :1] == seen).all()
     assert np.array_equal(photo.reshape(256, 3)[:, 0], np.arange(256))
+
+
+PAUSE = 0.05
+
+
+def made(count, closed):
+    """So many batches, each after a pause; tells when it is closed."""
+    try:
+        for number in range(count):
+            time.sleep(PAUSE)
+            yield {"step": torch.tensor(number)}
+    finally:
+        closed.append(True)
+
+
+def test_waiting_is_the_time_that_batches_take_to_make():
+    """Not the time that the model takes between two of them."""
+    feed, steps = TimedBatches(made(3, [])), []
+
+    began = time.perf_counter()
+    for batch in feed:
+        steps.append(int(batch["step"]))
+        time.sleep(4 * PAUSE)
+    whole = time.perf_counter() - began
+
+    assert steps == [0, 1, 2]
+    assert 3 * PAUSE <= feed.wait_seconds <= whole - 12 * PAUSE
+
+
+def test_a_feed_that_is_left_ends_what_makes_batches():
+    """Processes that make examples would go on otherwise."""
+    closed = []
+    batches = iter(TimedBatches(made(3, closed)))
+    next(batches)
+
+    batches.close()
+
+    assert closed == [True]

@@ -74,7 +74,7 @@ def test_two_processes_learn_what_one_does(runs):
     assert two == pytest.approx(one, rel=0.01)
     assert two[-1] < 0.9 * two[0]
     assert open_bundle(out).max_boxes > 1
-    assert [row["step"] for row in read_rows(out / "work" / "heldout.csv")] == ["5", "10", "15", "16"]
+    assert [row["step"] for row in read_rows(out / "work" / "validation.csv")] == ["5", "10", "15", "16"]
 
 
 @pytest.mark.slow
@@ -113,9 +113,9 @@ def test_both_may_be_killed(runs, synth, tmp_path):
 
 def test_odd_shares_are_refused(synth, tmp_path):
     """Before anything is begun; the fresh part must be shared evenly, too."""
-    with pytest.raises(RecipeError, match=r"LC414 a batch of 8 cannot be shared evenly by 3 processes\."):
+    with pytest.raises(RecipeError, match=r"LC414 a batch of 8 cannot be split evenly between 3 processes\."):
         fit(synth, tmp_path / "out", TINY.model_copy(update={"processes": 3}))
-    with pytest.raises(RecipeError, match=r"LC414 a batch of 8, 3 of them fresh, cannot be shared evenly by 2"):
+    with pytest.raises(RecipeError, match=r"LC414 a batch of 8, 3 of them online, cannot be split evenly between 2"):
         fit(synth, tmp_path / "out", TINY.model_copy(update={"processes": 2, "online": 0.375}))
 
     assert not (tmp_path / "out").exists()

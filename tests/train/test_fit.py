@@ -75,7 +75,7 @@ def alone(synth, tmp_path_factory):
     [
         ("step 2, loss",),  # before there is a checkpoint
         ("step 9, loss", "step 14, loss"),  # in a step; the second time in the middle of what is drawn together
-        ("step 12, kept aside",),  # between an evaluation and its weights on the disk
+        ("step 12, validation",),  # between an evaluation and its weights on the disk
     ],
     ids=" and ".join,
 )
@@ -89,7 +89,7 @@ def test_a_killed_run_goes_on_to_the_same_weights(alone, synth, killed, tmp_path
     fit(synth, tmp_path, LONGER, resume=True, observer=TrainingObserver(on_step=lambda *step: later.append(step)))
 
     assert later == steps[steps.index(later[0]) :]
-    for name in ("model.safetensors", "training.csv", "work/heldout.csv", "work/difficulty.csv"):
+    for name in ("model.safetensors", "training.csv", "work/validation.csv", "work/difficulty.csv"):
         assert (tmp_path / name).read_bytes() == (out / name).read_bytes()
     assert [path.name for path in (tmp_path / "work").glob("best-*")] == [
         path.name for path in (out / "work").glob("best-*")
@@ -134,8 +134,8 @@ def test_another_recipe_is_not_resumed(synth, tmp_path):
         fit(synth, tmp_path, TINY.model_copy(update={"lr": 0.5, "batch": 8}), resume=True)
 
     assert str(caught.value) == (
-        f"{begun} LC411 the run was begun with another recipe (batch: 4 then, 8 now; lr: 0.002 then, 0.5 now). "
-        "Resume with the same recipe, or train anew without --resume."
+        f"{begun} LC411 the run was started with another recipe (batch: 4 then, 8 now; lr: 0.002 then, 0.5 now). "
+        "Resume with the same recipe, or train from the beginning without --resume."
     )
     assert begun.read_text() == TINY.model_dump_json()
 

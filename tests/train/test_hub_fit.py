@@ -21,9 +21,11 @@ from logicls.models.hub.chat_template import read_chat_format
 from logicls.models.hub.loading import box_format_for, conventions_for, find_checkpoint, load_model, load_processor
 from logicls.models.nano.losses import IGNORE_INDEX
 from logicls.predict.decision import load_decision_model
-from logicls.predict.folder.runner import predict_folder, read_verdicts
-from logicls.predict.readers.protocol import make_reader
+from logicls.predict.folder.runner import predict_folder
+from logicls.predict.readers.factory import make_reader
+from logicls.predict.readers.protocol import predict_arrays
 from logicls.predict.self_test import open_bundle
+from logicls.predict.serialization import read_verdicts
 from logicls.train.fit import fit
 from logicls.train.hub_dataset import HubBatches, HubExamples, open_rows
 from logicls.train.hub_module import score_answers
@@ -88,10 +90,10 @@ def test_a_run_ends_in_a_bundle_that_predicts(checkpoint, synth, tmp_path, famil
     assert facts["versions"] == {name: version(name) for name in ("torch", "transformers", "peft")}
     assert facts["hub"]["base"] == str(checkpoint(family))
     assert not (tmp_path / "bundle" / "model.safetensors").exists()
-    assert any(line.startswith("kept aside: ") for line in lines)
+    assert any(line.startswith("validation set: ") for line in lines)
     assert load_decision_model(opened).calibration.example_count > 0
     assert lines[-1].startswith(
-        f"calibrated on {load_decision_model(opened).calibration.example_count} examples kept aside"
+        f"calibrated on {load_decision_model(opened).calibration.example_count} validation examples"
     )
     assert verdicts[0].thresholds == load_decision_model(opened).thresholds.id
 
@@ -107,7 +109,7 @@ def test_a_merged_bundle_does_without_its_base_and_answers_alike(checkpoint, syn
     bundles = [open_bundle(tmp_path / name) for name in "ab"]
 
     photo = np.asarray(Image.open(tmp_path / "a" / "probe" / "0.jpg").convert("RGB"))
-    one, other = (make_reader(bundle).predict_pixels([photo])[0] for bundle in bundles)
+    one, other = (predict_arrays(make_reader(bundle), [photo])[0] for bundle in bundles)
     facts = json.loads((tmp_path / "b" / "bundle.json").read_text())
     assert (facts["hub"]["merged"], (tmp_path / "b" / "adapter_model.safetensors").exists()) == (True, False)
     assert [(a.query, a.values, a.boxes) for a in one.answers] == [(a.query, a.values, a.boxes) for a in other.answers]
@@ -170,7 +172,7 @@ def test_an_example_has_the_same_loss_alone_and_among_others(checkpoint, example
     def loss(rows: list[int]) -> list[float]:
         drawn = [(row, np.random.default_rng(row)) for row in rows]
         with torch.inference_mode():
-            return score_answers(model, examples.batch(drawn, jitter=0.0, verdict_weight=1.0))[0].tolist()
+            return score_answers(model, examples.make_batch(drawn, jitter=0.0, verdict_weight=1.0))[0].tolist()
 
     together, alone = loss([0, 1, 2]), [loss([row])[0] for row in range(3)]
 
@@ -182,7 +184,7 @@ def test_the_answers_tokens_alone_are_learned(examples_of, family):
     """The labels are the answer and the token that ends it, at the end of each row; the question is before them."""
     examples = examples_of(family)
     drawn = [(row, np.random.default_rng(row)) for row in range(4)]
-    batch = examples.batch(drawn, jitter=0.0, verdict_weight=1.0)
+    batch = examples.make_batch(drawn, jitter=0.0, verdict_weight=1.0)
     codec, width = examples.codec, batch["input_ids"].shape[1]
 
     for ids, labels in zip(batch["input_ids"], batch["labels"], strict=True):
@@ -274,7 +276,7 @@ def test_what_is_hard_is_drawn_more_often_and_a_stopped_run_draws_the_same(check
 def test_an_answer_is_right_where_each_of_its_tokens_is_the_likeliest(checkpoint, examples_of):
     """What the model itself would say is right; with its last token changed it is not."""
     examples, model = examples_of("llava"), load_model(checkpoint("llava"), precision="float32")
-    batch = examples.batch(
+    batch = examples.make_batch(
         [(0, np.random.default_rng(0)), (1, np.random.default_rng(1))], jitter=0.0, verdict_weight=1.0
     )
     told = batch["labels"] != IGNORE_INDEX

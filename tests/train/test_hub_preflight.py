@@ -58,10 +58,10 @@ def test_what_is_found_is_what_is_trained_on(made, family):
     longest = 0
     for number, row in enumerate(examples.rows):
         inputs = examples.processor(
-            text=[examples.codec.chat_format.prompt_prefix], images=[[examples.picture(number)]]
+            text=[examples.codec.chat_format.prompt_prefix], images=[[examples.load_image(number)]]
         )
         turns = list(examples.encode_turns(row))
-        length = len(inputs["input_ids"][0]) + max(len(turn.asked) + len(turn.told) for turn in turns)
+        length = len(inputs["input_ids"][0]) + max(len(turn.question) + len(turn.answer) for turn in turns)
         longest = max(longest, length)
         visual = sum(token == model.config.image_token_id for token in inputs["input_ids"][0])
         assert flight.visual_tokens[0] <= visual <= flight.visual_tokens[1]
@@ -84,9 +84,9 @@ def test_the_report_says_tokens_and_the_smallest_component(made):
     assert tokens == pytest.approx(min(areas) * share)
     assert flight.report == [
         f"20 examples of at most {flight.lengths[-1]} tokens, 95 % of at most {flight.lengths[18]}; "
-        f"{flight.visual_tokens[1]} of them visual; the model reads 4096",
+        f"{flight.visual_tokens[1]} of them visual; the context length is 4096",
         f"smallest component: {name}, {tokens:.1f} visual tokens (example {number})",
-        f"warning: {name} may be too small to be read; crop the photos, or let the processor make larger pictures "
+        f"warning: {name} may be too small; crop the photos, or let the processor make larger pictures "
         "(hub.processor in the recipe)",
     ]
 
@@ -112,7 +112,7 @@ def test_an_example_that_is_too_long_is_refused(made):
 
     assert said.startswith("tiny LC433 example 0, 1, 2, 3, 4 and 15 more: up to ")
     assert said.endswith(
-        " tokens, and the model reads 150; nothing is cut off. "
+        " tokens, more than the context length of 150. "
         "Let the processor make smaller pictures (hub.processor in the recipe)."
     )
 
@@ -141,11 +141,11 @@ def test_a_photo_that_the_processor_does_not_take_is_named(made, monkeypatch):
     """By the number of its example."""
     model, examples = made("qwen3_vl")
     strip = np.zeros((2, 900, 3), np.uint8)
-    monkeypatch.setattr(HubExamples, "picture", lambda self, number: strip)
+    monkeypatch.setattr(HubExamples, "load_image", lambda self, number: strip)
 
     said = refusal(preflight_hub, examples, model, "tiny")
 
-    assert said.startswith("tiny LC432 example 0: its processor does not take the photo: absolute aspect ratio must be")
+    assert said.startswith("tiny LC432 example 0: the processor refuses the photo: absolute aspect ratio must be")
 
 
 @pytest.mark.parametrize("family", ["idefics3", "llava", "llava_onevision", "qwen2_5_vl", "qwen3_vl", "smolvlm"])
@@ -162,7 +162,7 @@ def test_a_model_that_loses_its_place_does_not_pass(made, monkeypatch):
     plain = PrefixBranches.step
 
     def shifted(self, chunks, keep=1):
-        self.shift = self.shift + 7
+        self.position_shift = self.position_shift + 7
         return plain(self, chunks, keep)
 
     monkeypatch.setattr(PrefixBranches, "step", shifted)
@@ -170,7 +170,7 @@ def test_a_model_that_loses_its_place_does_not_pass(made, monkeypatch):
     monkeypatch.setattr(PrefixBranches, "step", lambda *_: (_ for _ in ()).throw(ValueError("no such thing\nmore")))
     failed = refusal(check_shared_prefix, examples, model, "tiny")
 
-    assert said.startswith("tiny LC434 questions cannot be answered side by side with this model: its answers are ")
+    assert said.startswith("tiny LC434 questions cannot share a photo prefix with this model: its answers are ")
     assert "with this model: it fails: no such thing. Choose a model of another family." in failed
 
 
@@ -193,7 +193,7 @@ def test_memory_is_that_of_the_weights_and_what_is_kept(made):
     model, _ = made("llava")
     adapter = add_adapter(model, rank=2, alpha=4, dropout=0.0, scope="language")
     base = adapter.get_base_model()
-    given = {"tokens": 100, "told": 10}
+    given = {"tokens": 100, "answer_tokens": 10}
 
     plain = estimate_memory(base, rows=2, **given, gradient_checkpointing=False)
     again = estimate_memory(base, rows=2, **given, gradient_checkpointing=True)

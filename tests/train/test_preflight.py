@@ -52,7 +52,7 @@ def test_prompts_and_answers_are_the_rows(flight, rows):
 def test_pixels_are_those_of_the_pictures(flight, rows):
     """Each photo in the model's size, at the number of its example."""
     fitted = [
-        flight.processor.image_processor.fitted(
+        flight.processor.image_processor.letterbox(
             np.asarray(Image.open(io.BytesIO(row["image"]["bytes"])).convert("RGB"))
         )
         for row in rows
@@ -70,24 +70,24 @@ def test_the_report_names_the_smallest_component(flight, rows):
     name, tokens = query.removeprefix("locate:"), across(box) * 64 / 320 / 16
 
     longest = max(sum(map(len, (*e.prompts, *e.answers))) for e in flight.examples)
-    assert flight.smallest == (name, pytest.approx(tokens), number)
-    assert flight.boxes == max(len(bs) for row in rows for bs in row["boxes"])
+    assert flight.smallest_component == (name, pytest.approx(tokens), number)
+    assert flight.max_boxes == max(len(bs) for row in rows for bs in row["boxes"])
     assert flight.report == [
-        f"20 examples, 16 visual tokens, at most {longest} words' tokens; input [64, 64] (height, width)",
+        f"20 examples, 16 visual tokens, at most {longest} text tokens; input 64 x 64 pixels",
         f"smallest component: {name}, {tokens:.1f} visual tokens across (example {number})",
-        f"warning: {name} is small: neighbours may be read as one, and its sides roughly; "
+        f"warning: {name} is small: neighbours may be detected as one, and boxes are inaccurate; "
         f"crop the photos, or raise visual_tokens (to {round(16 / tokens**2)})",
-        "mark.shape is told from 4 pixels across, too few for a plain classifier: raise detail in the recipe (to 4)",
+        "mark.shape is read from 4 pixels across, too few for a linear classifier: raise detail in the recipe (to 4)",
     ]
 
 
 def test_detail_is_chosen_with_the_visual_tokens(synth, tmp_path, monkeypatch):
     """As many times the pixels as small bearers need and photos have, if a plain classifier cannot tell them."""
-    monkeypatch.setattr(preflight_, "LEAST", 64)
-    monkeypatch.setattr(preflight_, "MOST", 64)
-    monkeypatch.setattr(legible, "PLAIN", 0.0)
+    monkeypatch.setattr(preflight_, "MIN_VISUAL_TOKENS", 64)
+    monkeypatch.setattr(preflight_, "MAX_VISUAL_TOKENS", 64)
+    monkeypatch.setattr(legible, "MIN_ACCURACY", 0.0)
     easy = preflight(synth, tmp_path / "a")
-    monkeypatch.setattr(legible, "PLAIN", 2.0)
+    monkeypatch.setattr(legible, "MIN_ACCURACY", 2.0)
     hard = preflight(synth, tmp_path / "b")
     told = preflight(synth, tmp_path / "c", detail=1)
     few = preflight(synth, tmp_path / "d", visual_tokens=64)
@@ -97,11 +97,11 @@ def test_detail_is_chosen_with_the_visual_tokens(synth, tmp_path, monkeypatch):
     assert hard.pixels.shape[1:3] == tuple(2 * side for side in told.pixels.shape[1:3])
     assert "mark.shape" not in "".join(easy.report)
     assert hard.report[-1] == (
-        f"mark.shape is told from {2 * hard.resolution.median_pixels:.0f} pixels across: "
-        "photos come in 2 times the input's pixels on each axis (detail)"
+        f"mark.shape is read from {2 * hard.resolution.median_pixels:.0f} pixels across: "
+        "crops have 2 times the input's resolution (detail)"
     )
     assert told.report[-1] == (
-        f"mark.shape is told from {told.resolution.median_pixels:.0f} pixels across, too few for a plain classifier: "
+        f"mark.shape is read from {told.resolution.median_pixels:.0f} pixels across, too few for a linear classifier: "
         "raise detail in the recipe (to 2)"
     )
 
@@ -118,7 +118,7 @@ def test_visual_tokens_left_out_are_enough_for_the_smallest_component(synth, tmp
     rows_of, columns = (side // 16 for side in flight.processor.image_processor.size)
     found: dict[str, list[float]] = {}
     for row in rows:
-        scale, _, _ = flight.processor.image_processor.placed(row["width"], row["height"])
+        scale, _, _ = flight.processor.image_processor.letterbox_transform(row["width"], row["height"])
         for query, boxes in zip(row["queries"], row["boxes"], strict=True):
             found.setdefault(query, []).extend(across(box) * scale / 16 for box in boxes)
     few = min(np.quantile(sides, 0.05) for sides in found.values() if sides)
@@ -128,13 +128,13 @@ def test_visual_tokens_left_out_are_enough_for_the_smallest_component(synth, tmp
 
 def test_visual_tokens_left_out_are_enough_to_tell_neighbours_apart(synth, tmp_path, rows, monkeypatch):
     """95 % of the things have so many tokens to the nearest like them; what is there once has no neighbour."""
-    monkeypatch.setattr(preflight_, "APART", 3.0)
+    monkeypatch.setattr(preflight_, "MIN_TOKENS_APART", 3.0)
     flight = preflight(synth, tmp_path)
 
     rows_of, columns = (side // 16 for side in flight.processor.image_processor.size)
     gaps: dict[str, list[float]] = {}
     for row in rows:
-        scale, _, _ = flight.processor.image_processor.placed(row["width"], row["height"])
+        scale, _, _ = flight.processor.image_processor.letterbox_transform(row["width"], row["height"])
         for query, boxes in zip(row["queries"], row["boxes"], strict=True):
             middles = [((x1 + x2) / 2, (y1 + y2) / 2) for x1, y1, x2, y2 in boxes]
             for one in middles:
@@ -146,11 +146,11 @@ def test_visual_tokens_left_out_are_enough_to_tell_neighbours_apart(synth, tmp_p
 
 def test_visual_tokens_stay_within_bounds(synth, tmp_path, monkeypatch):
     """A tiny thing does not cost hours, and large ones are not read from a stamp."""
-    monkeypatch.setattr("logicls.train.preflight.APART", 0.1)
-    monkeypatch.setattr("logicls.train.preflight.ENOUGH", 9.0)
+    monkeypatch.setattr("logicls.train.preflight.MIN_TOKENS_APART", 0.1)
+    monkeypatch.setattr("logicls.train.preflight.MIN_TOKENS_ACROSS", 9.0)
     assert 600 < preflight(synth, tmp_path).processor.image_tokens < 680
 
-    monkeypatch.setattr("logicls.train.preflight.ENOUGH", 0.1)
+    monkeypatch.setattr("logicls.train.preflight.MIN_TOKENS_ACROSS", 0.1)
     assert 120 < preflight(synth, tmp_path).processor.image_tokens < 136
 
 
@@ -174,7 +174,7 @@ def test_a_folder_without_examples_is_refused(synth, tmp_path):
     with pytest.raises(DataError) as caught:
         preflight(tmp_path, tmp_path / "cache", visual_tokens=16)
 
-    assert str(caught.value) == f"{tmp_path} LC402 no examples here. Make them with `logicls synth`."
+    assert str(caught.value) == f"{tmp_path} LC402 contains no examples. Make them with `logicls synth`."
 
 
 def test_a_picture_that_cannot_be_read_is_named(synth, tmp_path):
@@ -187,7 +187,7 @@ def test_a_picture_that_cannot_be_read_is_named(synth, tmp_path):
     column = pa.array(images, type=table.schema.field("image").type)
     pq.write_table(table.set_column(table.schema.get_field_index("image"), table.schema.field("image"), column), shard)
 
-    with pytest.raises(DataError, match="LC403 example 3 has no readable picture") as caught:
+    with pytest.raises(DataError, match="LC403 the photo of example 3 is not an image") as caught:
         preflight(tmp_path / "synth", tmp_path / "cache", visual_tokens=16)
 
     assert len(caught.value.problems) == 1

@@ -1,4 +1,4 @@
-"""Recipes: every key may be left out, none may be misspelt."""
+"""Recipes: keys, aliases, and which keys apply to a model."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ import pytest
 
 from logicls.errors import RecipeError
 from logicls.io.resources import resource_path
-from logicls.train.recipe import Recipe, read_recipe
+from logicls.train.fit import fit
+from logicls.train.recipe import NANO_ONLY_KEYS, HubSettings, Recipe, check_applicable_keys, read_recipe
 
 
 def refusals(tmp_path, text: str) -> list[str]:
@@ -65,3 +66,63 @@ def test_a_recipe_that_is_not_there_is_refused(tmp_path):
     """A missing file is the recipe's error too."""
     with pytest.raises(RecipeError, match=r"none\.yaml"):
         read_recipe(tmp_path / "none.yaml")
+
+
+def applicability_errors(recipe: Recipe) -> list[str]:
+    """What is said."""
+    with pytest.raises(RecipeError) as caught:
+        check_applicable_keys(recipe)
+    return [str(problem) for problem in caught.value.problems]
+
+
+def test_what_is_misplaced_is_named_all_at_once():
+    """Nano's sizes for a hub model, hub settings for nano."""
+    hub, nano = Recipe(model="some/model", visual_tokens=64, online=0.5), Recipe(hub=HubSettings(rank=2))
+
+    assert [applicability_errors(hub), applicability_errors(nano)] == [
+        ["LC430 online does not apply to the model some/model. Delete the key.",
+         "LC430 visual_tokens does not apply to the model some/model. Delete the key."],
+        ["LC430 hub does not apply to the model nano. Delete the key."],
+    ]  # fmt: skip
+
+
+def test_settings_that_exclude_each_other_are_refused():
+    """A batch in unequal parts, a merge in four bits."""
+    settings = HubSettings(accumulate=3, merge=True, four_bit=True)
+
+    assert applicability_errors(Recipe(model="some/model", batch=8, hub=settings)) == [
+        "LC430 a batch of 8 cannot be split into 3 equal parts (hub.accumulate). "
+        "Make batch a multiple of hub.accumulate.",
+        "LC430 an adapter cannot be merged into a model in four bits without loss (hub.merge, hub.four_bit). "
+        "Delete one of the two keys.",
+    ]
+
+
+def test_the_refusal_comes_before_anything_is_touched(tmp_path):
+    """No folder is begun."""
+    with pytest.raises(RecipeError, match="LC430 visual_tokens"):
+        fit(tmp_path / "synth", tmp_path / "out", Recipe(model="some/model", visual_tokens=64))
+
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_shipped_recipes_go_with_their_models():
+    """The one for hub models with any of them, the others with nano."""
+    for name in ("nano", "demo", "hub"):
+        recipe = read_recipe(resource_path(f"train/{name}.yaml"))
+        check_applicable_keys(recipe.model_copy(update={"model": "some/model"}) if name == "hub" else recipe)
+
+    assert {"width", "base"} < NANO_ONLY_KEYS
+
+
+def test_nested_keys_are_checked(tmp_path):
+    """A slip in them has its line."""
+    (tmp_path / "mine.yaml").write_text("model: some/model\nhub:\n  rnak: 4\n  where: nowhere\n")
+
+    with pytest.raises(RecipeError) as caught:
+        read_recipe(tmp_path / "mine.yaml")
+
+    assert [str(problem).removeprefix(f"{tmp_path}/") for problem in caught.value.problems] == [
+        'mine.yaml:3:3 LC021 unknown key "rnak" in hub. Did you mean "rank"?',
+        'mine.yaml:4:10 LC024 where of hub: "nowhere" is not one of the allowed values. Available: everywhere, language.',
+    ]

@@ -61,7 +61,7 @@ def test_only_what_is_hard_to_tell_takes_more_pixels() -> None:
 
 def test_large_things_are_not_even_tried(monkeypatch: pytest.MonkeyPatch) -> None:
     """Whatever is to be told on them."""
-    monkeypatch.setattr("logicls.train.resolution_check.told_plainly", lambda *_: pytest.fail("tried"))
+    monkeypatch.setattr("logicls.train.resolution_check.measure_linear_accuracy", lambda *_: pytest.fail("tried"))
     whole = NanoImageProcessor((320, 320))
 
     assert check_resolution(rows("pips", photos=3), whole).median_pixels > LEGIBLE_PIXELS

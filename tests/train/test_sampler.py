@@ -1,15 +1,24 @@
-"""Difficulty: what is answered wrongly and what is rare is drawn more often, within bounds."""
+"""Difficulty-aware resampling: weights, samplers, and the callback of a run."""
 
 from __future__ import annotations
 
+from collections import Counter
+
 import numpy as np
 import pytest
+from PIL import Image
 
+from logicls.train.fit import fit
+from logicls.train.metrics_log import read_rows
+from logicls.train.observer import SILENT
+from logicls.train.recipe import Recipe
 from logicls.train.sampler import (
     MAX_REPEAT_FACTOR,
     MAX_WEIGHT,
+    DifficultySampler,
     DifficultyTracker,
     Strata,
+    UniformSampler,
     build_strata,
     compute_repeat_factors,
 )
@@ -25,7 +34,7 @@ def row(colour: str, tablets: int, *violations: str) -> dict[str, object]:
 
 
 @pytest.fixture
-def cells() -> Strata:
+def strata() -> Strata:
     """Twenty good photos, nine that lack a tablet, one with a wrong colour besides."""
     good = [row("red", 4)] * 20
     return build_strata(
@@ -43,26 +52,26 @@ def told(difficulty: DifficultyTracker, times: int, wrong: dict[int, int]) -> No
         difficulty.add(range(count), np.where(right, 0.1, 2.0), right)
 
 
-def test_a_cell_is_a_question_and_its_answer(cells):
-    """Boxes count by their number; an answer with two values belongs to two cells, one without any to `none`."""
-    entries, rows = cells.entries([29, 0])
+def test_a_cell_is_a_question_and_its_answer(strata):
+    """Boxes count by their number; an answer with two values belongs to two strata, one without any to `none`."""
+    entries, rows = strata.entries([29, 0])
 
-    assert cells.names == (
+    assert strata.names == (
         "locate:tablet = 4", "attribute:liquid.colour = red", "verdict = none", "locate:tablet = 3",
         "verdict = missing_tablet", "attribute:liquid.colour = blue", "verdict = wrong_colour",
     )  # fmt: skip
-    assert [cells.names[cell] for cell in cells.cell[entries]] == [
+    assert [strata.names[stratum] for stratum in strata.stratum[entries]] == [
         "locate:tablet = 3", "attribute:liquid.colour = blue", "verdict = missing_tablet", "verdict = wrong_colour",
         "locate:tablet = 4", "attribute:liquid.colour = red", "verdict = none",
     ]  # fmt: skip
-    assert (rows.tolist(), cells.question[entries].tolist()) == ([0, 0, 0, 0, 1, 1, 1], [0, 1, 2, 2, 0, 1, 2])
-    assert cells.kinds == ("missing_tablet", "wrong_colour", "none")
-    assert cells.is_of[[0, 20, 29]].tolist() == [[False, False, True], [True, False, False], [True, True, False]]
+    assert (rows.tolist(), strata.question[entries].tolist()) == ([0, 0, 0, 0, 1, 1, 1], [0, 1, 2, 2, 0, 1, 2])
+    assert strata.classes == ("missing_tablet", "wrong_colour", "none")
+    assert strata.has_class[[0, 20, 29]].tolist() == [[False, False, True], [True, False, False], [True, True, False]]
 
 
-def test_what_is_answered_wrongly_is_drawn_more_often(cells):
+def test_what_is_answered_wrongly_is_drawn_more_often(strata):
     """Examples of the same answers share it; the others stay where they were, all within the bounds."""
-    difficulty = DifficultyTracker(cells, range(30))
+    difficulty = DifficultyTracker(strata, range(30))
     told(difficulty, 200, wrong=dict.fromkeys(range(20, 30), 0))
 
     weights = difficulty.compute_weights()
@@ -73,9 +82,9 @@ def test_what_is_answered_wrongly_is_drawn_more_often(cells):
     assert 1 <= weights.min() < weights.max() <= MAX_WEIGHT
 
 
-def test_one_hopeless_example_does_not_stand_out(cells):
+def test_one_hopeless_example_does_not_stand_out(strata):
     """A wrong label among nineteen right ones of the same cell hardly raises its weight."""
-    clean, spoilt = DifficultyTracker(cells, range(30)), DifficultyTracker(cells, range(30))
+    clean, spoilt = DifficultyTracker(strata, range(30)), DifficultyTracker(strata, range(30))
     told(clean, 200, wrong={})
     told(spoilt, 200, wrong={7: 0})
 
@@ -108,18 +117,18 @@ def test_rare_kinds_come_more_often():
     assert factors.tolist() == pytest.approx([1, 1, 1, 2, MAX_REPEAT_FACTOR, 1])
 
 
-def test_rarity_is_that_of_what_is_learned(cells):
+def test_rarity_is_that_of_what_is_learned(strata):
     """Examples that are held out do not count."""
-    all_of_them, some = DifficultyTracker(cells, range(30)), DifficultyTracker(cells, [*range(20), 28, 29])
+    all_of_them, some = DifficultyTracker(strata, range(30)), DifficultyTracker(strata, [*range(20), 28, 29])
 
     assert all_of_them.repeat_factor[29] == pytest.approx((5.5 / 1) ** 0.5)
     assert some.repeat_factor[29] == pytest.approx((1.5 / 1) ** 0.5)
     assert all_of_them.repeat_factor[0] == 1
 
 
-def test_answers_count_one_by_one(cells):
+def test_answers_count_one_by_one(strata):
     """Ten at a time, or one after the other: the same; a question that was not asked changes nothing."""
-    one, other = DifficultyTracker(cells, range(30)), DifficultyTracker(cells, range(30))
+    one, other = DifficultyTracker(strata, range(30)), DifficultyTracker(strata, range(30))
     loss = np.array([[0.5, np.nan, 1.0]] * 10)
     right = np.array([[True, False, False]] * 10)
 
@@ -127,19 +136,160 @@ def test_answers_count_one_by_one(cells):
     for number in range(10):
         other.add([number], loss[:1], right[:1])
 
-    red = cells.names.index("attribute:liquid.colour = red")
+    red = strata.names.index("attribute:liquid.colour = red")
     assert one.by_stratum.error.tolist() == pytest.approx(other.by_stratum.error.tolist())
     assert one.by_stratum.mean_loss[:3].tolist() == pytest.approx([0.5, np.nan, 1.0], nan_ok=True)
     assert (one.by_stratum.error[red], one.by_stratum.observed[red]) == (1, 0)
     assert one.by_stratum.error[0] == pytest.approx(0.98**10)
 
 
-def test_a_checkpoint_holds_all_of_it(cells):
+def test_a_checkpoint_holds_all_of_it(strata):
     """What is restored weighs as before, to the last bit."""
-    before, after = DifficultyTracker(cells, range(30)), DifficultyTracker(cells, range(30))
+    before, after = DifficultyTracker(strata, range(30)), DifficultyTracker(strata, range(30))
     told(before, 3, wrong={3: 1})
 
     after.load_state_dict(before.state_dict())
 
     assert after.compute_weights().tobytes() == before.compute_weights().tobytes()
     assert after.by_class.error.tobytes() == before.by_class.error.tobytes()
+
+
+ROWS = [
+    {"queries": ["attribute:a.b", "verdict"], "values": [["x" if number % 4 else "y"], []], "boxes": [[], []]}
+    for number in range(40)
+]
+
+
+def draws(learned=range(40), batch=4, seed=0) -> DifficultySampler:
+    """Draws of forty examples, a quarter of which answer `y`."""
+    return DifficultySampler(DifficultyTracker(build_strata(ROWS), learned), learned, batch=batch, seed=seed)
+
+
+def answered(draws: DifficultySampler, step: int, hard: bool) -> list[int]:
+    """Take a step whose answers `y` are wrong, where it is `hard`."""
+    numbers = draws(step)
+    wrong = np.array([[hard and number % 4 == 0, False] for number in numbers])
+    draws.add(step, np.where(wrong, 2.0, 0.1), ~wrong)
+    return numbers
+
+
+def test_evenly_takes_what_is_learned():
+    """Each once before any comes again, and none that is held out."""
+    even = UniformSampler([3, 5, 8, 9], batch=2, seed=0)
+
+    taken = [even(step) for step in range(4)]
+
+    assert sorted(taken[0] + taken[1]) == sorted(taken[2] + taken[3]) == [3, 5, 8, 9]
+
+
+def test_hard_ones_come_more_often():
+    """About as much as their weight says; without a difference all come alike, none is left out for long."""
+    hard, easy = draws(), draws()
+
+    counts = [
+        Counter(n for step in range(400) for n in answered(d, step, how)) for d, how in ((hard, True), (easy, False))
+    ]
+
+    weights = hard.difficulty.compute_weights()
+    assert weights[0] > 1.5 * weights[1]
+    assert counts[0][0] / counts[0][1] == pytest.approx(weights[0] / weights[1], rel=0.15)
+    assert max(counts[1].values()) - min(counts[1].values()) <= 3
+    assert counts[1].total() == counts[0].total() == 1600
+
+
+@pytest.mark.parametrize("batch", [1, 7, 40, 90])
+def test_a_batch_is_full(batch):
+    """Also where it is larger than the set; then every example is in it about as often as any other."""
+    some = draws(batch=batch)
+
+    for step in range(12):
+        counts = Counter(answered(some, step, hard=False))
+        assert counts.total() == batch
+        assert max(counts.values()) - min(counts[number] for number in range(40)) <= 1 + (batch == 90)
+
+
+def test_batches_are_mixed_anew():
+    """What comes together once does not come together the next time; another seed draws in another order."""
+    some, other = draws(), draws(seed=1)
+
+    batches = [tuple(sorted(answered(some, step, hard=False))) for step in range(60)]
+
+    assert len(set(batches)) > 50
+    assert [tuple(sorted(answered(other, step, hard=False))) for step in range(60)] != batches
+
+
+@pytest.mark.parametrize("break_at", [1, 7, 8, 9, 25])
+def test_a_break_changes_nothing(break_at):
+    """What a checkpoint held goes on with the same examples and the same state, wherever in a block it was made."""
+    whole, before, after = draws(), draws(), draws(seed=0)
+    taken = [answered(whole, step, hard=True) for step in range(40)]
+    for step in range(break_at):
+        answered(before, step, hard=True)
+
+    after.load_state_dict(before.state_dict())
+
+    assert [answered(after, step, hard=True) for step in range(break_at, 40)] == taken[break_at:]
+    assert after.credit.tobytes() == whole.credit.tobytes()
+
+
+def test_the_next_batch_is_known_before_a_step_ends():
+    """A loader may take the batch after the one that is being learned, but not the one after that at a block's end."""
+    some = draws()
+    for step in range(9):
+        answered(some, step, hard=True)
+
+    assert len(some(9)) == 4
+    with pytest.raises(KeyError):
+        draws()(10)
+    assert len(some(10)) == 4
+
+
+def test_only_what_is_learned_is_drawn():
+    """Numbers are those of the examples, not of their places among the learned ones."""
+    learned = [1, 2, 4, 39]
+    some = draws(learned)
+
+    taken = {number for step in range(12) for number in answered(some, step, hard=True)}
+
+    assert taken == set(learned)
+
+
+TINY = Recipe(
+    steps=20, batch=4, visual_tokens=16, base=False, width=32, encoder_layers=1, decoder_layers=1, checkpoint_every=50
+)
+
+
+@pytest.fixture(scope="module")
+def runs(synth, tmp_path_factory):
+    """The folders of a run that resamples and of one that does not."""
+    folders = []
+    for name, difficulty in (("on", True), ("off", False)):
+        folders.append(tmp_path_factory.mktemp(name))
+        fit(synth, folders[-1], TINY.model_copy(update={"hard_example_mining": difficulty}), observer=SILENT)
+    return folders
+
+
+@pytest.mark.slow
+def test_a_table_tells_of_each_kind(runs):
+    """Every ten steps a row a kind, with its mean weight and what was drawn of it, and a picture of that."""
+    on, off = runs
+
+    rows = read_rows(on / "work" / "difficulty.csv")
+
+    kinds = {row["class"] for row in rows}
+    assert "none" in kinds
+    assert len(kinds) > 3
+    assert [int(row["step"]) for row in rows] == [10] * len(kinds) + [20] * len(kinds)
+    assert all(1 <= float(row["mean_weight"]) <= 8 and 0 <= float(row["error_rate"]) <= 1 for row in rows)
+    assert sum(float(row["sampled_share"]) for row in rows if row["step"] == "10") >= 0.999
+    with Image.open(on / "difficulty.png") as picture:
+        assert picture.size[0] > 600
+    assert not (off / "difficulty.png").exists()
+
+
+@pytest.mark.slow
+def test_it_changes_what_is_learned(runs):
+    """Other examples come, so that other weights come out."""
+    weights = [(folder / "model.safetensors").read_bytes() for folder in runs]
+
+    assert weights[0] != weights[1]

@@ -36,7 +36,7 @@ def test_too_few_minutes_are_refused():
         fit_steps_to_time(pace, 0.1, elapsed=4.0)
 
     told = str(caught.value)
-    assert told.startswith("LC413 0.1 minutes are too few: 3 steps fit into what is left of them. Give it 0.2 minutes")
+    assert told.startswith("LC413 0.1 minutes are too few: 3 steps fit into the remaining time. Allow 0.2 minutes")
     assert fit_steps_to_time(pace, 0.2, elapsed=4.0) >= MIN_STEPS
 
 
@@ -70,7 +70,7 @@ def test_fewer_steps_than_the_recipes_are_said(synth, tmp_path):
         )
 
     assert MIN_STEPS <= planned[0] < 10**5
-    assert "the 1000000 steps of the recipe would take longer than its 0.2 minutes, which --minutes overrules" in said
+    assert "fewer than the recipe's 1000000 steps fit into its time (max_minutes: 0.2; set --minutes for more)" in said
 
 
 @pytest.mark.parametrize(("steps", "said"), [(100, "about 54 s: 100 steps of 0.5 s"), (2600, "about 23 minutes: 2600")])

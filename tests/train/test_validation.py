@@ -92,7 +92,7 @@ def trained(synth, tmp_path_factory):
 def test_the_best_weights_are_the_bundle(trained):
     """They are those of the step with the lowest score, which is said, but for how bright lights are; others go."""
     out, lines = trained
-    loss, exact = (read_metric(out / "work" / "heldout.csv", name) for name in ("loss", "exact"))
+    loss, exact = (read_metric(out / "work" / "validation.csv", name) for name in ("loss", "exact_match"))
 
     scores = {step: value + 1 - dict(exact)[step] for step, value in loss}
 
@@ -111,12 +111,12 @@ def test_what_is_kept_aside_is_said(trained, synth):
     """How many examples of which photos, and how they are read each time."""
     photos = [row["photo"] for row in read_rows(synth, ("photo",))]
     split = split_photos(photos, 0.3, 0)
-    told = [line for line in trained[1] if line.startswith("kept aside")]
+    told = [line for line in trained[1] if line.startswith("validation set")]
 
     assert told[0].startswith(
-        f"kept aside: {len(split.validation)} examples of {len(split.validation_photos)} photo(s), "
+        f"validation set: {len(split.validation)} examples of {len(split.validation_photos)} photos ("
     )
-    assert sum(line.startswith("step ") and "kept aside: loss" in line for line in trained[1]) == 6
+    assert sum(line.startswith("step ") and "validation: loss" in line for line in trained[1]) == 6
 
 
 @pytest.mark.slow

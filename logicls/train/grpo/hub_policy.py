@@ -29,7 +29,7 @@ class HubPolicy:
     """Policy of a peft adapter, for the rows of a dataset."""
 
     def __init__(self, adapter: Any, examples: HubExamples) -> None:
-        self.model, self.examples = adapter, examples
+        self.model, self.base, self.examples = adapter, adapter.get_base_model(), examples
         self.tokenizer, self.codec = examples.processor.tokenizer, examples.codec
         self.end_token, self.image_token = self.codec.chat_format.end_token, int(adapter.config.image_token_id)
         some = (examples.rows[number] for number in range(min(LENGTH_SAMPLE, len(examples.rows))))
@@ -48,7 +48,7 @@ class HubPolicy:
         questions = [self._encode_question(task) for task in tasks]
         prompts = [[*row[real].tolist(), *text] for row, real, text in zip(ids, mask, questions, strict=True)]
         model_inputs: dict[str, Any] = {}
-        for name, value in move_inputs(self.model, inputs).items():
+        for name, value in move_inputs(self.base, inputs).items():
             if value.shape != ids.shape:
                 model_inputs[name] = value
             elif name not in ("input_ids", "attention_mask"):
@@ -78,7 +78,7 @@ class HubPolicy:
 
     def _logits(self, model: Any, batch: Batch) -> Float[Tensor, "rows longest vocab"]:
         """Compute the logits of the answers' tokens, aligned at their ends."""
-        inputs = move_inputs(model, batch)
+        inputs = move_inputs(self.base, batch)
         keep = int((inputs.pop("labels") != IGNORE_INDEX).sum(1).max()) + 1
         logits: Tensor = model(**inputs, use_cache=False, logits_to_keep=keep).logits[:, -keep:-1].float()
         return logits

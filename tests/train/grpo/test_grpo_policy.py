@@ -106,7 +106,7 @@ def test_generate_goes_on_from_the_prompts(nano, hub, rows, family):
     """What `generate` says without chance are the likeliest tokens by the logits of the loss."""
     policy = nano if family == "nano" else hub(family)
     task = tasks(policy, rows)[0]
-    prompts, given = policy.prompts([task])
+    prompts, given = policy.make_prompts([task])
     tensors = {name: value if isinstance(value, torch.Tensor) else torch.tensor(value) for name, value in given.items()}
 
     ids = torch.tensor(prompts)
@@ -116,7 +116,7 @@ def test_generate_goes_on_from_the_prompts(nano, hub, rows, family):
     )[0, ids.shape[1] :].tolist()  # fmt: skip
 
     with torch.no_grad():
-        logits = policy.logits(policy.model, [task], [said])[0]
+        logits = policy.score(policy.model, [task], [said])[0]
     assert logits.argmax(-1).tolist() == said
 
 
@@ -125,21 +125,21 @@ def test_nano_says_what_generate_says_from_whole_prompts(nano, rows):
     asked = [one for k in range(3) for one in make_tasks(rows[k], k)[-4:]]
     given = GenerationConfig(max_new_tokens=5, do_sample=False, eos_token_id=nano.end, pad_token_id=nano.codec.pad)
 
-    said = nano.say(asked, given)
+    said = nano.generate(asked, given)
 
     for task, some in zip(asked, said, strict=True):
-        prompts, pixels = nano.prompts([task])
+        prompts, pixels = nano.make_prompts([task])
         ids = torch.tensor(prompts)
         alone = nano.model.generate(
             input_ids=ids, attention_mask=torch.ones_like(ids), **pixels, generation_config=given
         )  # fmt: skip
         assert some == alone[0, ids.shape[1] :].tolist()
-    assert len({len(prompt) for prompt in nano.prompts(asked)[0]}) > 1
+    assert len({len(prompt) for prompt in nano.make_prompts(asked)[0]}) > 1
 
 
 def test_nano_is_asked_what_it_says_in_words(nano, rows):
     """The sample product's components are all looked for: the verdict alone is said."""
-    assert {one.query for k in range(20) for one in make_tasks(rows[k], k) if nano.asks(one.query)} == {"verdict"}
+    assert {one.query for k in range(20) for one in make_tasks(rows[k], k) if nano.generates(one.query)} == {"verdict"}
 
 
 def test_nano_s_words_are_read(nano, rows):
@@ -150,7 +150,7 @@ def test_nano_s_words_are_read(nano, rows):
     said = [[*names, codec.end], [codec.none, codec.end], [*names], [codec.none, names[0], codec.end], [codec.end],
             [codec.count_token(3), codec.end]]  # fmt: skip
 
-    found = [nano.read(task, some) for some in said]
+    found = [nano.decode(task, some) for some in said]
     assert found[:2] == [Answer("verdict", nano.queries["verdict"].options[:2]), Answer("verdict")]
     assert found[2:] == [None] * 4
 
@@ -159,7 +159,7 @@ def test_a_true_line_is_read_as_it_was_written(hub, rows):
     """Of every question, boxes within the rounding of the family's numbers; a line that goes on is none."""
     policy = hub("qwen3_vl")
     for task, turn in zip(make_tasks(rows[0], 0), policy.examples.encode_turns(rows[0]), strict=True):
-        found = policy.read(task, list(turn.told))
+        found = policy.decode(task, list(turn.answer))
 
         assert (found.query, found.values, len(found.boxes)) == (
             task.query,
@@ -167,8 +167,8 @@ def test_a_true_line_is_read_as_it_was_written(hub, rows):
             len(task.true_answer.boxes),
         )
         assert all(a.iou(b) > 0.8 for a, b in zip(found.boxes, task.true_answer.boxes, strict=True))
-        assert policy.read(task, list(turn.told[:-1])) is None
-        assert len(turn.told) <= policy.most
+        assert policy.decode(task, list(turn.answer[:-1])) is None
+        assert len(turn.answer) <= policy.max_tokens
 
 
 @pytest.mark.parametrize("family", ["nano", "llava"])
@@ -176,9 +176,9 @@ def test_a_look_counts_every_question(nano, hub, rows, family):
     """An example is exact when each answer is right; a model that knows nothing has none."""
     policy = nano if family == "nano" else hub(family)
 
-    found = policy.look([0, 1, 2])
+    found = policy.evaluate([0, 1, 2])
 
-    assert (found.examples, found.exact) == (3, 0.0)
+    assert (found.examples, found.exact_match) == (3, 0.0)
     assert 0 <= found.answers < 1
     assert found.loss > 0
 
@@ -188,11 +188,11 @@ def test_what_nano_points_at_is_held(nano, hub, rows):
     asked = tasks(nano, rows)
     nano.model.zero_grad()
 
-    loss = nano.held(nano.model, asked)
+    loss = nano.auxiliary_loss(nano.model, asked)
     loss.backward()
 
-    answers = nano.answers([0, 1, 2])[0]
-    pointed = torch.tensor([[not nano.asks(q) for q in rows[k]["queries"]] for k in range(3)])
+    answers = nano.score_examples([0, 1, 2])[0]
+    pointed = torch.tensor([[not nano.generates(q) for q in rows[k]["queries"]] for k in range(3)])
     assert float(loss.detach()) == pytest.approx(float(answers[0][pointed].mean()), abs=1e-4)
     assert nano.model.detection_head.coarse_projection.weight.grad.abs().sum() > 0
-    assert hub("llava").held(None, asked) is None
+    assert hub("llava").auxiliary_loss(None, asked) is None

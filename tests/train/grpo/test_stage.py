@@ -57,11 +57,13 @@ def test_the_stage_ends_in_a_bundle(rewarded, begun):
 
     assert [step for step, _ in steps] == [1, 2, 3, 4]
     assert [float(row["reward"]) for row in rows] == pytest.approx([mean for _, mean in steps], abs=1e-4)
-    assert all(0 <= float(row[name]) <= 1 for row in rows for name in ("reward", "slots", "implied", "form"))
-    assert {row["boxes"] for row in rows} == {"nan"}
+    assert all(
+        0 <= float(row[name]) <= 1 for row in rows for name in ("reward", "slot_accuracy", "verdict_match", "format")
+    )
+    assert {row["box_iou"] for row in rows} == {"nan"}
     assert all(float(row["kl"]) >= 0 for row in rows)
     assert float(rows[-1]["kl"]) > 0
-    assert lines[0] == "16 questions, 4 answers to each; kept aside: 4 examples"
+    assert lines[0] == "16 questions with 4 answers each; validation set: 4 examples"
     assert (made.path / "thresholds.json").exists()
     with Image.open(out / "reward.png") as picture:
         assert picture.size[0] > 600
@@ -71,9 +73,9 @@ def test_the_stage_ends_in_a_bundle(rewarded, begun):
 def test_exactness_never_falls(rewarded):
     """The first look is before the first step, and the weights of the best one are kept."""
     out, lines, _ = rewarded
-    rows = read_rows(out / "work" / "kept_aside.csv")
+    rows = read_rows(out / "work" / "validation.csv")
 
-    ranks = [(float(row["exact"]), float(row["reward"])) for row in rows]
+    ranks = [(float(row["exact_match"]), float(row["reward"])) for row in rows]
     best = rows[max(range(len(rows)), key=lambda place: (ranks[place], -place))]["step"]
 
     assert [row["step"] for row in rows] == ["0", "2", "4"]
@@ -90,7 +92,7 @@ def test_the_weights_that_it_began_with_are_kept_where_none_are_better(synth, be
     made = fit_grpo(synth, tmp_path / "out", spoilt, start=begun, observer=heard(lines, steps))
 
     before, after = (load_file(path / "model.safetensors") for path in (begun, tmp_path / "out"))
-    rows = read_rows(tmp_path / "out" / "work" / "kept_aside.csv")
+    rows = read_rows(tmp_path / "out" / "work" / "validation.csv")
     assert float(rows[-1]["loss"]) > float(rows[0]["loss"]) + 1
     assert lines[-2].endswith("no weights were better than those that it began with: the bundle has these")
     assert all(torch.equal(after[name], value) for name, value in before.items())
@@ -105,7 +107,7 @@ def test_a_hub_model_takes_two_steps(checkpoint, synth, tmp_path, monkeypatch, m
     What a random model says is never right; so here each answer is worth more than the one before.
     """
     calls = itertools.count(1)
-    monkeypatch.setattr(grpo_trainer, "REWARDS", {"form": lambda *_: 1 - 1 / next(calls)})
+    monkeypatch.setattr(grpo_trainer, "REWARDS", {"format": lambda *_: 1 - 1 / next(calls)})
     hub = HubSettings(rank=2, merge=merged, accumulate=2)
     plan = Recipe(model=str(checkpoint("qwen3_vl")), steps=1, batch=4, hub=hub)
     fit(synth, tmp_path / "begun", plan, observer=SILENT)
@@ -145,7 +147,7 @@ def test_what_is_missing_is_said_before_anything_is_touched(synth, tmp_path, mon
 
     monkeypatch.undo()
     odd = TINY.model_copy(update={"hub": HubSettings(accumulate=3)})
-    with pytest.raises(RecipeError, match=r"LC430 16 answers a step \(grpo\) cannot be taken in 3 equal parts"):
+    with pytest.raises(RecipeError, match=r"LC430 16 answers per step \(grpo\) cannot be split into 3 equal parts"):
         fit_grpo(synth, tmp_path / "out", odd, start=tmp_path / "begun")
 
     assert list(tmp_path.iterdir()) == []
@@ -157,9 +159,9 @@ def test_options_of_the_other_stage_are_refused():
         check_grpo_options({"model": None, "minutes": 3.0, "resume": True, "download": False})
 
     assert [str(problem) for problem in caught.value.problems] == [
-        "LC437 --minutes says nothing about the stage grpo. Leave it out; what the stage is told stands under `grpo` "
-        "in the recipe.",
-        "LC437 --resume says nothing about the stage grpo. It keeps no checkpoints: begin it anew from the bundle of "
-        "--from.",
+        "LC437 --minutes does not apply to the stage grpo. Leave it out; settings of the stage are under `grpo` in the "
+        "recipe.",
+        "LC437 --resume does not apply to the stage grpo. The stage writes no checkpoints: start it again from the "
+        "bundle of --from.",
     ]
     check_grpo_options({"model": None, "resume": False})
