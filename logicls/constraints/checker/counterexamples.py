@@ -1,4 +1,4 @@
-"""Break a constraint on purpose, or go through the same motions and break nothing."""
+"""Counterexamples: edits of a scene that break one constraint, and control edits that break none."""
 
 from __future__ import annotations
 
@@ -22,65 +22,73 @@ from logicls.constraints.spec.models import Constraint, Spec
 from logicls.records import Instance, Scene
 
 MAX_CANDIDATES = 60
-"""Plans that are looked at before the best of them is taken."""
+"""Edits that are evaluated before the best of them is used."""
 MULTI_LOCATION_SHARE = 0.4
-"""Share of the searches that begin with several places at once, where a constraint is checked in several."""
+"""Share of the searches that start with several locations at once, for constraints checked at several locations."""
 TWO_LOCATIONS_SHARE = 0.6
-"""Share of those with two places; the same share of the others with three, and so on."""
+"""Share of those with two locations; the same share of the others has three, and so on (geometric distribution)."""
 PATIENCE = 12
-"""Plans in a row that break the constraint, but none fewer of the others than the best so far, before that is taken."""
+"""Successive hits without improvement after which the best edits are used."""
 
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """One way to break one constraint."""
+    """One failure mode of one constraint."""
 
     constraint: Constraint
     mode: FailureMode
 
     @property
     def violation(self) -> str:
-        """The defect that it makes."""
+        """The violation that results."""
         return self.constraint.violation_name(self.mode)
 
 
 def can_break(spec: Spec, target: Target, scene: Scene, rng: Rng) -> bool:
-    """Whether some edit of the scene breaks the aim's constraint as it should, whatever else it breaks."""
-    plans_tried = islice(propose_edits(spec, target, scene, rng, is_control=False), MAX_CANDIDATES)
-    contexts = (simulate(spec, edits, scene) for edits in plans_tried)
+    """Check if an edit of the scene produces the target's violation, regardless of other violations."""
+    candidates = islice(propose_edits(spec, target, scene, rng, is_control=False), MAX_CANDIDATES)
+    contexts = (simulate(spec, edits, scene) for edits in candidates)
     return any(context is not None and _hits_target(target, context) for context in contexts)
 
 
 @dataclass(frozen=True, slots=True)
 class BrokenConstraints:
-    """What is broken after some edits: constraint id → its violations."""
+    """Broken constraints of a scene: constraint id → violations."""
 
     violations: dict[str, tuple[str, ...]]
 
     def difference(self, before: BrokenConstraints) -> dict[str, tuple[str, ...]]:
-        """Constraints that were not broken before, or otherwise."""
+        """Return the constraints that were not broken before, or with other violations."""
         return {key: names for key, names in self.violations.items() if before.violations.get(key) != names}
 
 
 def list_targets(spec: Spec) -> tuple[Target, ...]:
-    """Every way in which the spec can be broken."""
+    """Return every failure mode of every constraint."""
     return tuple(Target(constraint, mode) for constraint in spec.constraints for mode in constraint.failure_modes)
 
 
 def find_counterexample(
     spec: Spec, target: Target, scene: Scene, rng: Rng, *, is_control: bool = False
 ) -> Edits | None:
-    """Edits that break the aim's constraint on a scene where it holds; with `twin`, ones that break nothing.
+    """Find edits that break the target's constraint on a scene where it holds.
 
-    Of the plans that come to mind the first is taken that breaks no other constraint; if every one does, the one that
-    breaks the fewest: then those others follow from this one on this scene. None where the scene does not allow it, or
-    only by what brings a rule into the dead zone of its limit.
+    The first proposal that breaks no other constraint is used; if all of them do, the one that breaks the fewest,
+    because the other violations then follow from this one on this scene. Edits that bring a rule into the dead zone of
+    its limit are rejected.
+
+    Args:
+        spec: All constraints.
+        target: The failure mode to produce.
+        scene: The scene to edit.
+        rng: Source of randomness.
+        is_control: True for control edits, which must not break any constraint.
+
+    Returns:
+        The edits; None if the scene does not allow any.
     """
     context_before = build_context(spec, scene, status_only=True)
-    before, near_before = (
-        find_broken(spec, context_before),
-        find_near_limits(spec, context_before) - {target.constraint.id},
-    )
+    before = find_broken(spec, context_before)
+    near_before = find_near_limits(spec, context_before) - {target.constraint.id}
     if target.constraint.id in before.violations:
         return None
     best: tuple[int, Edits] | None = None
@@ -105,19 +113,19 @@ def find_counterexample(
 
 
 def find_broken(spec: Spec, context: EvaluationContext) -> BrokenConstraints:
-    """What is broken on a scene."""
+    """Return the broken constraints on a photo."""
     results = evaluate_constraints(spec, context)
     return BrokenConstraints(
         {
-            constraint.id: violation_names(constraint, found)
-            for constraint, found in zip(spec.constraints, results, strict=True)
-            if found.status == "broken"
+            constraint.id: violation_names(constraint, result)
+            for constraint, result in zip(spec.constraints, results, strict=True)
+            if result.status == "broken"
         }
     )
 
 
 def simulate(spec: Spec, edits: Edits, scene: Scene) -> EvaluationContext | None:
-    """What there is to read after the plans; None where they cannot be carried out or lead out of the photo."""
+    """Return the context of the edited scene; None if the edits are impossible or move an instance out of the photo."""
     try:
         edited = simulate_edits(edits, scene, spec.liquids, spec.vocabulary.leaves)
     except KeyError:
@@ -129,7 +137,7 @@ def simulate(spec: Spec, edits: Edits, scene: Scene) -> EvaluationContext | None
 
 
 def _hits_target(target: Target, context: EvaluationContext) -> bool:
-    """Whether the aim's constraint, taken by itself, is broken as it should be and in no other way."""
+    """Check if the target's constraint, evaluated by itself, has the target's violation and no other."""
     return violation_names(target.constraint, evaluate_constraint(target.constraint, context)) == (target.violation,)
 
 
@@ -138,21 +146,21 @@ def _is_valid(instance: Instance, scene: Scene) -> bool:
 
 
 def propose_edits(spec: Spec, target: Target, scene: Scene, rng: Rng, *, is_control: bool) -> Iterator[Edits]:
-    """The plans that come to mind, in the order in which they come, whatever comes of them."""
+    """Yield the edits that the rule proposes at each of its locations, without evaluating them."""
     context = build_context(spec, scene)
-    make = target.constraint.rule.control_edits if is_control else target.constraint.rule.edits
+    propose = target.constraint.rule.control_edits if is_control else target.constraint.rule.edits
     frames = _shuffle_frames(target.constraint, context, rng)
     if not is_control and len(frames) > 1 and rng.random() < MULTI_LOCATION_SHARE:
         yield from _break_several(target, scene, frames, rng)
     for frame in frames:
         try:
-            yield from make(scene, frame, target.mode, rng)
+            yield from propose(scene, frame, target.mode, rng)
         except (NotApplicable, UnreadableAnswer):
             continue
 
 
 def _break_several(target: Target, scene: Scene, frames: Sequence[EvaluationContext], rng: Rng) -> Iterator[Edits]:
-    """Break it in several places at once, if it bears the same name then: two things too many may lie in two places."""
+    """Yield edits at several locations at once, if together they have the same violation."""
     count = min(1 + int(rng.geometric(TWO_LOCATIONS_SHARE)), len(frames), MAX_EDITS)
     shares = np.ones(count, dtype=int) + rng.multinomial(max(target.mode.amount - count, 0), [1 / count] * count)
     if target.constraint.violation_name(FailureMode(target.mode.kind, int(shares.sum()))) != target.violation:
@@ -160,9 +168,8 @@ def _break_several(target: Target, scene: Scene, frames: Sequence[EvaluationCont
     parts: list[Edits] = []
     for frame, share in zip(frames, shares.tolist(), strict=False):
         try:
-            edits = next(
-                iter(target.constraint.rule.edits(scene, frame, FailureMode(target.mode.kind, share), rng)), None
-            )
+            mode = FailureMode(target.mode.kind, share)
+            edits = next(target.constraint.rule.edits(scene, frame, mode, rng), None)
         except (NotApplicable, UnreadableAnswer):
             return
         if edits is None:
@@ -172,7 +179,7 @@ def _break_several(target: Target, scene: Scene, frames: Sequence[EvaluationCont
 
 
 def _shuffle_frames(constraint: Constraint, context: EvaluationContext, rng: Rng) -> list[EvaluationContext]:
-    """The whole photo, or each place that the constraint is checked in, in random order."""
+    """Return the contexts of the constraint's locations in random order; that of the photo if it has none."""
     if constraint.each is None:
         return [context]
     locations = context.locations(constraint.each)

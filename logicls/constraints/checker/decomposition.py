@@ -1,4 +1,4 @@
-"""Spec → subqueries: the smallest set of questions from which every rule can be checked."""
+"""Decomposition of a spec into queries: the smallest set from which every rule can be evaluated."""
 
 from __future__ import annotations
 
@@ -9,21 +9,21 @@ VERDICT = "verdict"
 
 
 def decompose(spec: Spec) -> tuple[Subquery, ...]:
-    """Every question once, in the order in which the constraints need them; last, the model's own verdict."""
+    """Return the distinct queries in the order of the constraints, and the query for the model's own verdict."""
     return (*spec.queries, Subquery(VERDICT, "verdict", options=spec.violations))
 
 
 def query_component(query: str) -> str:
-    """What a question is about, by its id: `locate:tablet` and `attribute:tablet.colour` are about the tablet.
+    """Return the component of a query id: `tablet` for `locate:tablet` and `attribute:tablet.colour`.
 
-    Empty for the verdict.
+    It is empty for the verdict.
     """
     return query.partition(":")[2].partition(".")[0]
 
 
 def locate_query_id(query: str) -> str:
-    """The id of the question where the bearers of an attribute are, from that of the question what it is.
+    """Return the id of the query that locates the instances which an attribute query is about.
 
-    The verdict has none: what comes out is the id of no question.
+    For the verdict, the result is not the id of any query.
     """
     return f"locate:{query_component(query)}"

@@ -1,6 +1,7 @@
-"""Answers → findings: what each constraint came to. No model, no photo: logic alone.
+"""Evaluation of a spec: answers to findings, and annotated scenes to the true answers.
 
-Scene → answers: what a perfect reader would answer. The ground truth of every photo, real or made.
+No model and no pixels are needed, only logic on answers. The true answers of a scene are the ground truth of original
+and synthetic photos.
 """
 
 from __future__ import annotations
@@ -9,7 +10,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
 
 from logicls.constraints.checker.decomposition import VERDICT
-from logicls.constraints.families import logical as logic
 from logicls.constraints.families.context import (
     EvaluationContext,
     FailureMode,
@@ -17,28 +17,28 @@ from logicls.constraints.families.context import (
     UnreadableAnswer,
     name_to_text,
 )
-from logicls.constraints.families.logical import evaluate_rule
+from logicls.constraints.families.logical import conjunction, evaluate_rule, implication
 from logicls.constraints.spec.models import Constraint, Spec
 from logicls.records import Answer, Finding, Instance, Scene, Subquery
 
 
-@lru_cache(maxsize=256)  # synthesis looks at a scene again and again while it edits it
+@lru_cache(maxsize=256)  # synthesis evaluates a scene repeatedly while it edits it
 def compute_answers(spec: Spec, scene: Scene) -> tuple[Answer, ...]:
-    """The true answer to every subquery of the spec, in the order of `decompose`."""
+    """Return the true answer to every query of the spec, in the order of `decompose`."""
     context = build_context(spec, scene, status_only=True)
     return (*context.answers.values(), Answer(VERDICT, find_violations(spec, context)))
 
 
-@lru_cache(maxsize=64)  # the same, and a reading remembers what was looked up in it
+@lru_cache(maxsize=64)  # a context caches its lookups
 def build_context(spec: Spec, scene: Scene, *, status_only: bool = False) -> EvaluationContext:
-    """The true answers to all subqueries but the verdict, ready to be looked up."""
+    """Build the evaluation context of a scene from its true answers."""
     found = {component: scene.instances_of(component) for component in spec.queried_components}
     answers = {query.id: _compute_answer(query, found[query.component]) for query in spec.queries}
     return EvaluationContext(answers, scene.width, scene.height, spec.vocabulary, status_only=status_only)
 
 
 def find_violations(spec: Spec, context: EvaluationContext) -> tuple[str, ...]:
-    """The violations, in the order of the spec's."""
+    """Return the violations on a photo, in the order of the spec."""
     found = {
         name
         for constraint, result in zip(spec.constraints, evaluate_constraints(spec, context), strict=True)
@@ -48,7 +48,7 @@ def find_violations(spec: Spec, context: EvaluationContext) -> tuple[str, ...]:
 
 
 def index_answers(answers: tuple[Answer, ...]) -> Mapping[str, Answer]:
-    """Answers by subquery id."""
+    """Return query id → answer."""
     return {answer.query: answer for answer in answers}
 
 
@@ -61,15 +61,18 @@ def _compute_answer(query: Subquery, instances: Sequence[Instance]) -> Answer:
 
 
 def evaluate(spec: Spec, answers: Mapping[str, Answer], width: int, height: int) -> tuple[Finding, ...]:
-    """One finding a constraint, in the spec's order. `width`, `height`: the photo's size in pixels."""
+    """Evaluate all constraints; return one finding each, in the order of the spec.
+
+    `width`, `height`: size of the photo in pixels.
+    """
     results = evaluate_constraints(spec, EvaluationContext(answers, width, height, spec.vocabulary))
-    return tuple(_build_finding(spec, c, found, answers) for c, found in zip(spec.constraints, results, strict=True))
+    return tuple(_build_finding(spec, c, result, answers) for c, result in zip(spec.constraints, results, strict=True))
 
 
 def evaluate_constraints(spec: Spec, context: EvaluationContext) -> list[RuleResult]:
-    """What each constraint comes to, in the spec's order, those that a broken one says it all for left out.
+    """Return the result of each constraint, in the order of the spec.
 
-    Not to be written to: the reading remembers it.
+    A constraint that lists a broken one in `unless_broken` does not apply. The list is cached: do not change it.
     """
     if spec.hash not in context.results:
         context.results[spec.hash] = _compute_results(spec, context)
@@ -77,92 +80,89 @@ def evaluate_constraints(spec: Spec, context: EvaluationContext) -> list[RuleRes
 
 
 def _compute_results(spec: Spec, context: EvaluationContext) -> list[RuleResult]:
-    found = [
+    results = [
         evaluate_constraint(c, context) if c.is_conditional else evaluate_rule(c.rule, context)
         for c in spec.constraints
     ]
-    broken = {c.id: c for c, one in zip(spec.constraints, found, strict=True) if one.status == "broken"}
+    broken = {c.id: c for c, result in zip(spec.constraints, results, strict=True) if result.status == "broken"}
     if broken:
         for index, constraint in enumerate(spec.constraints):
-            stopper = _find_stopper(constraint, broken)
-            if stopper:
-                found[index] = RuleResult("not_applicable", f"{stopper} is broken")
-    return found
+            cause = _find_cause(constraint, broken)
+            if cause:
+                results[index] = RuleResult("not_applicable", f"{cause} is broken")
+    return results
 
 
-def _find_stopper(
-    constraint: Constraint, broken: Mapping[str, Constraint], visited: frozenset[str] = frozenset()
-) -> str:
-    """The broken constraint that says it all for this one; one that is stopped itself stops none."""
+def _find_cause(constraint: Constraint, broken: Mapping[str, Constraint], visited: frozenset[str] = frozenset()) -> str:
+    """Return the broken constraint that suppresses this one; empty if none does.
+
+    A constraint that is suppressed itself suppresses none.
+    """
+    visited = visited | {constraint.id}
     for other in constraint.unless_broken:
-        if (
-            other in broken
-            and other not in visited
-            and not _find_stopper(broken[other], broken, visited | {constraint.id})
-        ):
+        if other in broken and other not in visited and not _find_cause(broken[other], broken, visited):
             return other
     return ""
 
 
 def collect_violations(findings: Iterable[Finding]) -> tuple[str, ...]:
-    """The defects that are there, sorted, each once."""
+    """Return the distinct violations of all findings, sorted."""
     return tuple(sorted({violation for finding in findings for violation in finding.violations}))
 
 
 def evaluate_constraint(constraint: Constraint, context: EvaluationContext) -> RuleResult:
-    """What one constraint comes to by itself."""
+    """Evaluate one constraint, regardless of `unless_broken`."""
     if constraint.each is None:
         return _evaluate_condition(constraint, context)
     try:
         frames = context.locations(constraint.each)
-    except UnreadableAnswer as missing:
-        return RuleResult("unknown", f"no readable answer to {missing}")
+    except UnreadableAnswer as query:
+        return RuleResult("unknown", f"no readable answer to {query}")
     if not frames:
         return RuleResult("not_applicable", f"no {name_to_text(constraint.each)}")
-    return _merge_results(
-        constraint.each, [_evaluate_condition(constraint, context.restrict(frame)) for frame in frames]
-    )
+    results = [_evaluate_condition(constraint, context.restrict(frame)) for frame in frames]
+    return _merge_results(constraint.each, results)
 
 
-def violation_names(constraint: Constraint, found: RuleResult) -> tuple[str, ...]:
-    """The defects that a check of the constraint came to, each once."""
-    return tuple(dict.fromkeys(constraint.violation_name(mode) for mode in found.failure_modes))
+def violation_names(constraint: Constraint, result: RuleResult) -> tuple[str, ...]:
+    """Return the distinct violations of a result."""
+    return tuple(dict.fromkeys(constraint.violation_name(mode) for mode in result.failure_modes))
 
 
 def _evaluate_condition(constraint: Constraint, context: EvaluationContext) -> RuleResult:
-    found = evaluate_rule(constraint.rule, context)
+    result = evaluate_rule(constraint.rule, context)
     if constraint.when is None:
-        return found
+        return result
     condition = evaluate_rule(constraint.when.rule, context)
-    status = logic.implication(condition.status, found.status)
-    if status == found.status:
-        return found
+    status = implication(condition.status, result.status)
+    if status == result.status:
+        return result
     return RuleResult(status, f"the condition: {condition.found}")
 
 
 def _merge_results(location: str, results: list[RuleResult]) -> RuleResult:
-    """One check of the same constraint in several places; amounts on one side add up."""
-    status = logic.conjunction([one.status for one in results])
+    """Merge the results of one constraint at several locations; amounts of one kind add up."""
+    status = conjunction([result.status for result in results])
     amounts: dict[str, int] = {}
-    for one in results:
-        for mode in one.failure_modes:
+    for result in results:
+        for mode in result.failure_modes:
             amounts[mode.kind] = amounts.get(mode.kind, 0) + mode.amount
-    decisive = [(n, one.found) for n, one in enumerate(results, 1) if one.status == status]
+    decisive = [(n, result.found) for n, result in enumerate(results, 1) if result.status == status]
     text = "; ".join(f"{name_to_text(location)} {number}: {found}" for number, found in decisive[:4])
     more = f"; and {len(decisive) - 4} more" if len(decisive) > 4 else ""
     found = f"in all {len(results)}" if status == "holds" and len(decisive) == len(results) else text + more
     return RuleResult(status, found, tuple(FailureMode(kind, amount) for kind, amount in amounts.items()))
 
 
-def _build_finding(spec: Spec, constraint: Constraint, found: RuleResult, answers: Mapping[str, Answer]) -> Finding:
+def _build_finding(spec: Spec, constraint: Constraint, result: RuleResult, answers: Mapping[str, Answer]) -> Finding:
     queries = tuple(query.id for query in spec.queries_by_constraint[constraint.id])
     used = [answers[query].confidence for query in queries if query in answers]
     return Finding(
         constraint.id,
-        found.status,
-        violation_names(constraint, found),
+        result.status,
+        violation_names(constraint, result),
         constraint.text,
-        found.found,
+        result.found,
         queries,
         min(used, default=1.0),
     )

@@ -1,4 +1,4 @@
-"""Loads a spec, and says of everything that is wrong in it where that stands and what to do."""
+"""Loader of specs: reports every fault with its line, its column and advice."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 M = TypeVar("M", bound=BaseModel)
 _Match: TypeAlias = "tuple[TreePath, TreePath | None]"
-"""Path to a value, and the path at which a step was first skipped; None where every step was taken."""
+"""Path to a value, and the path at which a step was first skipped; None if no step was skipped."""
 
 _TYPE_NAMES = {
     "string": "text",
@@ -33,7 +33,7 @@ _TYPE_NAMES = {
     "dict": "a mapping",
     "model": "a mapping",
 }
-_TYPE_ERRORS = {f"{kind}_{suffix}": said for kind, said in _TYPE_NAMES.items() for suffix in ("type", "parsing")} | {
+_TYPE_ERRORS = {f"{kind}_{suffix}": text for kind, text in _TYPE_NAMES.items() for suffix in ("type", "parsing")} | {
     "int_from_float": "a whole number",
     "model_attributes_type": "a mapping",
 }
@@ -41,47 +41,47 @@ _TYPE_ERRORS = {f"{kind}_{suffix}": said for kind, said in _TYPE_NAMES.items() f
 
 @dataclass(frozen=True, slots=True)
 class _Fault:
-    """One of pydantic's errors, found in the tree."""
+    """A pydantic error with its path in the YAML tree."""
 
     error: ErrorDetails
     path: TreePath
-    """Where it is; ends with the absent key for `missing`."""
+    """Path to the value; ends with the absent key for `missing`."""
     union: TreePath | None
-    """The value that none of a union's branches took; None outside of unions."""
+    """Path to the value that no branch of a union accepted; None outside of unions."""
 
 
 @dataclass(frozen=True, slots=True)
 class SpecFile:
-    """A spec with the places of everything in its file."""
+    """A spec with the positions of all keys and values in its file."""
 
     spec: Spec
     tree: Tree
     file: str
 
     def make_problem(self, code: str, message: str, path: TreePath, advice: str = "") -> Problem:
-        """A problem with what stands at `path`."""
+        """Build the problem for the value at `path`."""
         return Problem(code, _to_sentence(message), self.file, *self.tree.position(path), advice)
 
 
 def load_spec(path: Path) -> Spec:
-    """Read and check a spec.
+    """Load and check a spec.
 
     Raises:
-        SpecError: With every problem found, by line: LC001 to LC013 where it is not strict YAML, LC020 to LC025 where
-            it is not a spec, and the codes of `logicls.constraints.spec.models.problems`.
+        SpecError: With all problems, sorted by line: LC001 to LC013 if the file is not strict YAML, LC020 to LC025 if
+            it is not a spec, LC030 to LC037 for undeclared names and other semantic faults.
     """
     return load_spec_file(path).spec
 
 
 def load_spec_file(path: Path) -> SpecFile:
-    """The spec together with where everything stands. Raises as `load_spec` does."""
-    # The models take longer to import than a broken file takes to be refused.
+    """Load and check a spec with the positions in its file. Raises as `load_spec` does."""
+    # A file that is not YAML is reported before the models are imported, which takes longer.
     tree = read_yaml(path)
-    resolve = importlib.import_module("logicls.constraints.spec.references")
-    spec_file = SpecFile(validate_tree(resolve.Spec, tree, relative_path(path)), tree, relative_path(path))
+    references = importlib.import_module("logicls.constraints.spec.references")
+    spec_file = SpecFile(validate_tree(references.Spec, tree, relative_path(path)), tree, relative_path(path))
     problems = [
-        spec_file.make_problem(code, message, where, advice)
-        for where, message, advice, code in resolve.find_faults(spec_file.spec)
+        spec_file.make_problem(code, message, place, advice)
+        for place, message, advice, code in references.find_faults(spec_file.spec)
     ]
     if problems:
         raise SpecError(_sort_by_line(problems))
@@ -89,16 +89,16 @@ def load_spec_file(path: Path) -> SpecFile:
 
 
 def validate_tree(model: type[M], tree: Tree, file: str) -> M:
-    """The tree as `model`; numbers in quotes are text, and `true` is not 1.
+    """Validate a YAML tree as a pydantic model, strictly: numbers in quotes are text, and `true` is not 1.
 
     Raises:
-        SpecError: With every problem, by line.
+        SpecError: With all problems, sorted by line.
     """
     if not isinstance(tree.value, dict):
         complaint = "is empty." if tree.value is None else "is not a mapping of keys to values."
         raise SpecError(Problem("LC020", complaint, file, *tree.position(()), "Start with `logicls: 1`."))
     try:
-        # By way of JSON: pydantic's strict mode takes lists for tuples only there.
+        # In strict mode pydantic accepts lists for tuples only in JSON.
         return model.model_validate_json(json.dumps(tree.value), strict=True)
     except ValidationError as error:
         faults = _collapse([_locate(tree.value, e) for e in error.errors(include_url=False)])
@@ -108,23 +108,23 @@ def validate_tree(model: type[M], tree: Tree, file: str) -> M:
 
 
 def format_caret(problem: Problem, text: str) -> str:
-    """The line of `text` that the problem is about with a ^ under its column; empty where there is none."""
+    """Return the problem's line of `text` with a ^ under its column; empty if there is no such line."""
     lines = text.split("\n")
     if not 1 <= problem.line <= len(lines):
         return ""
     margin = f"{problem.line} | "
     line = lines[problem.line - 1].rstrip("\r")
-    # Tabs are kept, so that the terminal moves the ^ as far as the text above it.
+    # Tabs are preserved, so that the terminal indents the ^ as far as the text above it.
     before = "".join("\t" if c == "\t" else " " for c in line[: max(problem.column - 1, 0)])
     return f"{margin}{line}\n{' ' * (len(margin) - 2)}| {before}^"
 
 
 def _locate(value: object, error: ErrorDetails) -> _Fault:
-    """Find pydantic's place in what was written; its own has the names of union branches in between."""
+    """Find the path of a pydantic error in the YAML tree; pydantic's own path contains the names of union branches."""
     key = error["loc"][-1:] == ("[key]",)
     loc = error["loc"][:-1] if error["type"] == "missing" or key else error["loc"]
-    found = None if key else _walk(value, loc, lambda there: there == error["input"], set())
-    path, union = found or _walk(value, loc, lambda there: True, set()) or ((), None)
+    found = None if key else _walk(value, loc, lambda node: node == error["input"], set())
+    path, union = found or _walk(value, loc, lambda node: True, set()) or ((), None)
     if error["type"] == "missing":
         path = (*path, error["loc"][-1])
     return _Fault(error, path, union)
@@ -133,9 +133,9 @@ def _locate(value: object, error: ErrorDetails) -> _Fault:
 def _walk(
     value: object, loc: TreePath, matches: Callable[[object], bool], visited: set[tuple[int, int]]
 ) -> _Match | None:
-    """The way along `loc` that leads to `goal` and skips as late as it can; None where none does.
+    """Return the path along `loc` to a matching value that skips steps as late as possible; None if there is none.
 
-    `vain` holds where nothing came of it: in rules of rules the same keys repeat, and the ways double at each of them.
+    `visited` holds dead ends: in nested rules the same keys repeat, and the number of paths doubles at each level.
     """
     if not loc:
         return ((), None) if matches(value) else None
@@ -152,16 +152,16 @@ def _walk(
 
 
 def _children(value: object, part: str | int) -> list[object]:
-    """What stands below `part`: one thing, or none."""
+    """Return the value under a key or index in a list; an empty list if there is none."""
     if isinstance(value, dict):
         return [value[part]] if part in value else []
     return [value[part]] if isinstance(value, list) and isinstance(part, int) and part < len(value) else []
 
 
 def _collapse(faults: Sequence[_Fault]) -> list[tuple[_Fault, str]]:
-    """One fault for each thing written, with the types that would have been right where that is the fault.
+    """Reduce the faults to one per value, with the expected types for a type error.
 
-    A union's branches each complain. Those that wanted another type are silent if a branch got further.
+    Each branch of a union reports errors; type errors are dropped if another branch got further.
     """
     first_faults: dict[tuple[TreePath, str], _Fault] = {}
     expected_types: dict[tuple[TreePath, str], list[str]] = {}
@@ -178,7 +178,7 @@ def _collapse(faults: Sequence[_Fault]) -> list[tuple[_Fault, str]]:
 
 
 def _make_problem(fault: _Fault, expected: str, model: type[BaseModel], tree: Tree, file: str) -> Problem:
-    """What to tell the person who wrote it."""
+    """Build the problem for a fault."""
     error, path = fault.error, fault.path
     code, message, advice = _describe_error(error, path, expected, model, tree.value)
     key = error["type"] == "extra_forbidden" or error["loc"][-1:] == ("[key]",)
@@ -188,7 +188,7 @@ def _make_problem(fault: _Fault, expected: str, model: type[BaseModel], tree: Tr
 def _describe_error(
     error: ErrorDetails, path: TreePath, expected: str, model: type[BaseModel], value: object
 ) -> tuple[str, str, str]:
-    """Code, message and advice."""
+    """Return code, message and advice of a pydantic error."""
     value_text, subject = _quote_value(error["input"]), _path_text(path, value)
     match error["type"]:
         case "extra_forbidden":
@@ -229,7 +229,7 @@ def _name_advice(error: ErrorDetails) -> str:
 
 
 def allowed_keys(model: type[BaseModel], path: TreePath) -> set[str]:
-    """The keys that `model` knows at `path`, as they are written in YAML."""
+    """Return the keys that are allowed at `path` of a model, as written in YAML."""
     annotations: list[object] = [model]
     for part in path:
         annotations = [inner for annotation in annotations for inner in _child_annotations(annotation, part)]
@@ -242,7 +242,7 @@ def allowed_keys(model: type[BaseModel], path: TreePath) -> set[str]:
 
 
 def _child_annotations(annotation: object, part: str | int) -> list[object]:
-    """What may stand below `part` of a value of that type, unions unfolded."""
+    """Return the types that a key or index of a value of that type may have, with unions unfolded."""
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         fields = [f for name, f in annotation.model_fields.items() if part == (f.alias or name)]
         return [branch for field in fields for branch in _unfold_union(field.annotation)]
@@ -257,7 +257,7 @@ def _child_annotations(annotation: object, part: str | int) -> list[object]:
 
 
 def _unfold_union(annotation: object) -> list[object]:
-    """The branches of a union, without what is only annotated."""
+    """Return the branches of a union, without annotations."""
     if get_origin(annotation) is Annotated:
         return _unfold_union(get_args(annotation)[0])
     if get_origin(annotation) in (Union, types.UnionType):
@@ -270,7 +270,7 @@ def _location_text(path: TreePath, value: object) -> str:
 
 
 def _path_text(path: TreePath, value: object) -> str:
-    """What stands at `path`, from the inside out: `between of quantity of 'pins-per-box'`."""
+    """Describe a path from the inside out: `between of quantity of 'pins-per-box'`."""
     names: list[str] = []
     start = 0
     if path[:1] == ("constraints",) and len(path) > 1 and isinstance(path[1], int):
@@ -283,14 +283,14 @@ def _path_text(path: TreePath, value: object) -> str:
 
 
 def _constraint_id(value: object, index: int) -> str:
-    """The id that the constraint was given; empty if it has none."""
+    """Return the id of a constraint; empty if it has none."""
     for part in ("constraints", index, "id"):
         value = next(iter(_children(value, part)), None)
     return value if isinstance(value, str) else ""
 
 
 def _quote_value(value: object) -> str:
-    """The value as it was written, in short."""
+    """Return the value as written, shortened."""
     if value is None:
         return "nothing"
     if isinstance(value, dict | list):

@@ -1,8 +1,8 @@
-"""A strict YAML reader that remembers where everything stands.
+"""Strict YAML reader that records the position of every key and value.
 
 It reads PyYAML's events, which carry line and column, and resolves scalars by the YAML 1.2 core schema, not by PyYAML's
-1.1: `no`, `on`, `012`, `1:30` and dates are names that a product may have. Keys are always text. What makes a spec mean
-something other than what stands there (duplicate keys, anchors, aliases, tags, several documents) is an error.
+1.1: `no`, `on`, `012`, `1:30` and dates are names that a product may have. Keys are always text. Features that hide the
+meaning of a spec (duplicate keys, anchors, aliases, tags, several documents) are errors.
 """
 
 from __future__ import annotations
@@ -34,20 +34,20 @@ _INT = re.compile(r"[-+]?(0|[1-9][0-9]*)")
 _FLOAT = re.compile(r"[-+]?(\.[0-9]+|(0|[1-9][0-9]*)(\.[0-9]*)?)([eE][-+]?[0-9]+)?")
 _LEADING_TAB = re.compile(r"^ *\t[\t ]*(?=[^\s#])", re.MULTILINE)
 _LINE_BREAK = re.compile(r"\r\n?|\n")
-# Besides what YAML forbids: PyYAML takes three for ends of lines, as few editors do, and counts no column for the last.
+# Beyond YAML: PyYAML treats three more characters as line breaks, unlike most editors, and a BOM has no column.
 _FORBIDDEN = re.compile(yaml.reader.Reader.NON_PRINTABLE.pattern + "|[\x85\u2028\u2029\ufeff]")
 
 
 @dataclass(frozen=True, slots=True)
 class Tree:
-    """What a file says, and where."""
+    """Content of a YAML file with positions."""
 
     value: Value
     positions: Mapping[TreePath, tuple[Position, Position]] = field(repr=False)
-    """For each path: where its key stands and where its value stands. A list's items have no key: both are the same."""
+    """Path → positions of its key and of its value; both are the same for the items of a list."""
 
     def position(self, path: TreePath, key: bool = False) -> Position:
-        """Line and column, from 1, of the value at `path`, or of its key; of the nearest parent that exists if not."""
+        """Return line and column, from 1, of the value at `path` or of its key; of a parent if the path is absent."""
         for length in range(len(path), -1, -1):
             found = self.positions.get(path[:length])
             if found is not None:
@@ -56,11 +56,11 @@ class Tree:
 
 
 class _TooDeep(Exception):
-    """Nested deeper than any spec is."""
+    """Raised if the file is nested deeper than `MAX_DEPTH`."""
 
 
 class _Builder:
-    """Builds values from events and notes every problem on the way."""
+    """Builder of values from YAML events that collects all problems."""
 
     def __init__(self, events: Iterator[yaml.Event], file: str) -> None:
         self.events = events
@@ -72,7 +72,7 @@ class _Builder:
         self.problems.append(Problem(code, message, self.file, *position, advice))
 
     def document(self) -> Value:
-        """The first document; any further one is a problem."""
+        """Build the first document; a second one is a problem."""
         value: Value = None
         documents = 0
         for event in self.events:
@@ -87,7 +87,7 @@ class _Builder:
         return value
 
     def node(self, event: yaml.Event, path: TreePath, key: Position | None) -> Value:
-        """The value that starts with `event`."""
+        """Build the value that starts with `event`."""
         if len(path) > MAX_DEPTH:
             raise _TooDeep(_event_position(event))
         self.positions[path] = (key or _event_position(event), _event_position(event))
@@ -103,8 +103,8 @@ class _Builder:
                 return None
 
     def check_indirection(self, event: yaml.Event) -> None:
-        """Note aliases, anchors and tags."""
-        advice = "Write the value out where it is needed."
+        """Add a problem for an alias, an anchor or a tag."""
+        advice = "Repeat the value instead."
         name = getattr(event, "anchor", None)
         if isinstance(event, yaml.AliasEvent):
             self.add_problem("LC008", f'alias "*{name}" is not allowed.', _event_position(event), advice)
@@ -135,13 +135,13 @@ class _Builder:
                 line = self.positions[inner][0][0]
                 advice = "Keep one of the two."
                 self.add_problem(
-                    "LC007", f'duplicate key "{key}": it stands in line {line} already.', _event_position(event), advice
+                    "LC007", f'duplicate key "{key}": it is already in line {line}.', _event_position(event), advice
                 )
             entries[key] = self.node(next(self.events), inner, _event_position(event))
         return entries
 
     def key(self, event: yaml.Event, path: TreePath) -> str:
-        """The key as it was written."""
+        """Return the key as written."""
         if isinstance(event, yaml.ScalarEvent):
             self.check_indirection(event)
             return self.text(event)
@@ -153,7 +153,7 @@ class _Builder:
         return ""
 
     def text(self, event: yaml.ScalarEvent) -> str:
-        """The scalar's text; escapes may have put characters there that no file may hold."""
+        """Return the scalar's text; escape sequences may contain characters that are not allowed."""
         text = str(event.value)
         invalid = next((c for c in text if c == "\0" or "\ud800" <= c <= "\udfff"), None)
         if invalid is None:
@@ -164,7 +164,7 @@ class _Builder:
         return ""
 
     def scalar(self, event: yaml.ScalarEvent) -> Value:
-        """Text, or the constant or number that a plain scalar spells."""
+        """Return the constant or number of a plain scalar, else its text."""
         text = self.text(event)
         if event.style is not None:
             return text
@@ -187,10 +187,10 @@ def read_yaml(path: Path, text: str | None = None) -> Tree:
 
     Args:
         path: The file; only its name is used where `text` is given.
-        text: What to read instead of the file's content.
+        text: Text to read instead of the file's content.
 
     Raises:
-        SpecError: With every problem found, LC001 to LC013.
+        SpecError: With all problems, LC001 to LC013.
     """
     file = relative_path(path)
     source = read_text(path) if text is None else text.removeprefix("\ufeff")
@@ -212,7 +212,7 @@ def read_yaml(path: Path, text: str | None = None) -> Tree:
 
 
 def read_text(path: Path) -> str:
-    """The file's text, without a byte order mark.
+    """Return the file's text without a byte order mark.
 
     Raises:
         SpecError: The file is missing, too large, or not UTF-8 (LC001 to LC003).
@@ -228,7 +228,7 @@ def read_text(path: Path) -> str:
     try:
         return data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        # The error's own offset does not count a byte order mark.
+        # The error's offset does not include a byte order mark.
         skipped = 3 if data.startswith(b"\xef\xbb\xbf") else 0
         position = _offset_position(data[skipped : skipped + error.start].decode("utf-8", "replace"))
         message = f"byte 0x{data[skipped + error.start]:02x} is not UTF-8."
@@ -240,7 +240,7 @@ def _size_problem(file: str) -> Problem:
 
 
 def _check_characters(text: str, file: str) -> None:
-    """Raise for characters that YAML forbids, and for tabs in the indentation."""
+    """Raise `SpecError` for forbidden characters and for tabs in the indentation."""
     if len(text) > MAX_BYTES:
         raise SpecError(_size_problem(file))
     problems = [
@@ -253,7 +253,7 @@ def _check_characters(text: str, file: str) -> None:
 
 
 def _character_problem(text: str, start: int, file: str) -> Problem:
-    """The problem with a forbidden character, or with the first tab of an indentation, at `start`."""
+    """Build the problem for a forbidden character, or for the first tab of an indentation, at `start`."""
     if _FORBIDDEN.match(text[start]):
         name = "NUL character" if text[start] == "\0" else f"character U+{ord(text[start]):04X}"
         return Problem("LC004", f"{name} is not allowed.", file, *_offset_position(text[:start]), "Remove it.")
@@ -261,11 +261,11 @@ def _character_problem(text: str, start: int, file: str) -> Problem:
 
 
 def _tab_problem(file: str, line: int, column: int) -> Problem:
-    return Problem("LC005", "a tab stands where YAML wants spaces.", file, line, column, "Replace it with spaces.")
+    return Problem("LC005", "a tab is used for indentation.", file, line, column, "Replace it with spaces.")
 
 
 def _syntax_problem(error: yaml.MarkedYAMLError, file: str) -> Problem:
-    """PyYAML's complaint with its place, in one line."""
+    """Build the problem for a PyYAML error, in one line."""
     mark = error.problem_mark or error.context_mark
     line, column = (mark.line + 1, mark.column + 1) if mark else (1, 1)
     message = " ".join(part for part in (error.context, error.problem) if part)
@@ -280,7 +280,7 @@ def _syntax_problem(error: yaml.MarkedYAMLError, file: str) -> Problem:
 
 
 def _offset_position(before: str) -> Position:
-    """Line and column, from 1, of the character after `before`."""
+    """Return line and column, from 1, of the character after `before`."""
     breaks = [found.end() for found in _LINE_BREAK.finditer(before)]
     return len(breaks) + 1, len(before) - (breaks[-1] if breaks else 0) + 1
 

@@ -74,10 +74,10 @@ def test_empty_file_is_nothing() -> None:
     [
         (
             "a: 1\nb: 2\na: 3\n",
-            'box.yaml:3:1 LC007 duplicate key "a": it stands in line 1 already. Keep one of the two.',
+            'box.yaml:3:1 LC007 duplicate key "a": it is already in line 1. Keep one of the two.',
         ),
-        ("a: *x\n", 'box.yaml:1:4 LC008 alias "*x" is not allowed. Write the value out where it is needed.'),
-        ("a: &x 1\n", 'box.yaml:1:4 LC008 anchor "&x" is not allowed. Write the value out where it is needed.'),
+        ("a: *x\n", 'box.yaml:1:4 LC008 alias "*x" is not allowed. Repeat the value instead.'),
+        ("a: &x 1\n", 'box.yaml:1:4 LC008 anchor "&x" is not allowed. Repeat the value instead.'),
         ("a: !!str 1\n", 'box.yaml:1:4 LC009 tag "!!str" is not allowed. Remove it; put text in quotes.'),
         ("a: !evil 1\n", 'box.yaml:1:4 LC009 tag "!evil" is not allowed. Remove it; put text in quotes.'),
         (
@@ -97,8 +97,8 @@ def test_empty_file_is_nothing() -> None:
             'a: "\\UFFFFFFFF"\n',
             "box.yaml:1:1 LC006 cannot be read as YAML: Python int too large to convert to C int.",
         ),
-        ("a:\n\tb: 1\n", "box.yaml:2:1 LC005 a tab stands where YAML wants spaces. Replace it with spaces."),
-        ("a:\t1\n", "box.yaml:1:3 LC005 a tab stands where YAML wants spaces. Replace it with spaces."),
+        ("a:\n\tb: 1\n", "box.yaml:2:1 LC005 a tab is used for indentation. Replace it with spaces."),
+        ("a:\t1\n", "box.yaml:1:3 LC005 a tab is used for indentation. Replace it with spaces."),
         (
             "a: b: c\n",
             "box.yaml:1:5 LC006 is not YAML: mapping values are not allowed here. "
