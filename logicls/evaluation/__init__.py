@@ -1,9 +1,10 @@
-"""Verdicts held against the truth."""
+"""Evaluation of verdicts against ground truth: metrics with confidence intervals, faithfulness, agreement studies."""
 
 from logicls.evaluation.ground_truth import Truth, read_truth
 from logicls.evaluation.intervals import Rate, clopper_pearson, describe_escape_bound
 from logicls.evaluation.metrics import EvaluationMetrics, ViolationMetrics, compute_metrics
 
 __all__ = [
-    "Rate", "EvaluationMetrics", "Truth", "ViolationMetrics", "clopper_pearson", "describe_escape_bound", "read_truth", "compute_metrics",
+    "EvaluationMetrics", "Rate", "Truth", "ViolationMetrics", "clopper_pearson", "compute_metrics",
+    "describe_escape_bound", "read_truth",
 ]  # fmt: skip

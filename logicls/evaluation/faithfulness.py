@@ -1,6 +1,7 @@
-"""The three tests of faithfulness on one bundle, its verdicts and their photos.
+"""Faithfulness tests of a bundle's citations: necessity, sufficiency, and counterfactual edits of good photos.
 
-Does one edit of a good photo flip exactly the rule that it breaks, and leave every other as it was?
+The counterfactual test edits a good photo so that one rule is broken: the prediction must change exactly the rules that
+the edit changes.
 """
 
 from __future__ import annotations
@@ -17,13 +18,8 @@ from logicls.data.coco import Dataset
 from logicls.data.image_io import file_sha256, read_photo
 from logicls.data.segmentation import read_segmentations
 from logicls.errors import DataError, PhotoError, Problem, relative_path
-from logicls.evaluation.necessity import (
-    CitationCase,
-    FaithfulnessTrial,
-    FaithfulnessTest,
-    draw_case,
-    run_citation_trials,
-)
+from logicls.evaluation.faithfulness_results import Faithfulness, FaithfulnessTest, FaithfulnessTrial, TrialSample
+from logicls.evaluation.necessity import CitationCase, draw_case, run_citation_trials
 from logicls.io.resources import resource_path
 from logicls.predict.readers.protocol import Reader, predict_arrays
 from logicls.records import Answer, Scene, Verdict
@@ -32,32 +28,35 @@ from logicls.synth.settings import load_balance_settings
 from logicls.synth.violation_sampler import EditedPhoto, ViolationSampler
 
 MAX_ATTEMPTS = 8
-"""Photos that are tried for a violation before it is left out."""
+"""Photos that are tried for a violation."""
+MAX_NAMED = 20
+"""Invalid photos that are listed."""
+OnProgress = Callable[[int], None]
 
 
 @dataclass(frozen=True, slots=True)
 class CounterfactualPair:
-    """A good photo and the same photo after an edit."""
+    """Good photo before and after an edit that adds a violation."""
 
     violation: str
     before: EditedPhoto
     after: EditedPhoto
 
 
-def draw_counterfactuals(drafter: ViolationSampler, count: int, seed: int) -> Iterator[CounterfactualPair | None]:
-    """So many edits, each violation as often as any other; None for one that no photo of some allowed."""
-    names = drafter.spec.violations
+def draw_counterfactuals(sampler: ViolationSampler, count: int, seed: int) -> Iterator[CounterfactualPair | None]:
+    """Draw `count` edits, each violation equally often; None for a violation that none of the tried photos allows."""
+    names = sampler.spec.violations
     for number in range(count):
         rng = np.random.default_rng([seed, number])
         if number % len(names) == 0:
             order = np.random.default_rng([seed, number, 1]).permutation(len(names))
-        yield _draw_pair(drafter, names[int(order[number % len(names)])], rng)
+        yield _draw_pair(sampler, names[int(order[number % len(names)])], rng)
 
 
-def _draw_pair(drafter: ViolationSampler, violation: str, rng: np.random.Generator) -> CounterfactualPair | None:
+def _draw_pair(sampler: ViolationSampler, violation: str, rng: np.random.Generator) -> CounterfactualPair | None:
     for _ in range(MAX_ATTEMPTS):
-        before = drafter.select_photo(rng.random())
-        after = drafter.add_violation(before, violation, rng)
+        before = sampler.select_photo(rng.random())
+        after = sampler.add_violation(before, violation, rng)
         if after is not None:
             return CounterfactualPair(violation, before, after)
     return None
@@ -65,85 +64,50 @@ def _draw_pair(drafter: ViolationSampler, violation: str, rng: np.random.Generat
 
 def run_counterfactual_trials(
     reader: Reader,
-    drafter: ViolationSampler,
+    sampler: ViolationSampler,
     count: int,
     *,
     seed: int,
     batch: int = 16,
-    on_progress: Callable[[int], None] = lambda _: None,
+    on_progress: OnProgress = lambda _: None,
 ) -> FaithfulnessTest:
-    """Look at good photos before and after edits that `drafter` makes of them, `batch` at a time."""
+    """Predict good photos before and after edits of the `sampler`, `batch` edits at a time."""
     trials: list[FaithfulnessTrial] = []
-    drawn = draw_counterfactuals(drafter, count, seed)
-    left_out = 0
+    pairs = draw_counterfactuals(sampler, count, seed)
+    ignored = 0
     for start in range(0, count, batch):
         size = min(batch, count - start)
-        flips = [flip for _, flip in zip(range(size), drawn, strict=False) if flip is not None]
-        left_out += size - len(flips)
-        trials += _evaluate_pairs(reader, flips)
+        chunk = [pair for _, pair in zip(range(size), pairs, strict=False) if pair is not None]
+        ignored += size - len(chunk)
+        trials += _evaluate_pairs(reader, chunk)
         on_progress(size)
-    return FaithfulnessTest(tuple(trials), left_out)
+    return FaithfulnessTest(tuple(trials), ignored)
 
 
-def _evaluate_pairs(reader: Reader, flips: Sequence[CounterfactualPair]) -> Iterator[FaithfulnessTrial]:
+def _evaluate_pairs(reader: Reader, pairs: Sequence[CounterfactualPair]) -> Iterator[FaithfulnessTrial]:
     spec = reader.bundle.spec
-    drafts = [draft for flip in flips for draft in (flip.before, flip.after)]
-    looks = predict_arrays(reader, [draft.canvas.photo for draft in drafts]) if drafts else []
-    read = [broken_constraints(spec, one.answers, draft.canvas.scene) for one, draft in zip(looks, drafts, strict=True)]
-    true = [broken_constraints(spec, compute_answers(spec, draft.canvas.scene), draft.canvas.scene) for draft in drafts]
-    for number, flip in enumerate(flips):
-        was, now = read[2 * number : 2 * number + 2]
-        meant = true[2 * number] ^ true[2 * number + 1]
-        told = f"{flip.before.canvas.scene.photo}: {flip.violation}"
-        yield FaithfulnessTrial(_edited_family(spec, flip), told, was ^ now == meant)
+    canvases = [draft.canvas for pair in pairs for draft in (pair.before, pair.after)]
+    predictions = predict_arrays(reader, [canvas.photo for canvas in canvases]) if canvases else []
+    predicted = [
+        broken_constraints(spec, one.answers, canvas.scene) for one, canvas in zip(predictions, canvases, strict=True)
+    ]
+    true = [broken_constraints(spec, compute_answers(spec, canvas.scene), canvas.scene) for canvas in canvases]
+    for number, pair in enumerate(pairs):
+        before, after = predicted[2 * number : 2 * number + 2]
+        expected_change = true[2 * number] ^ true[2 * number + 1]
+        description = f"{pair.before.canvas.scene.photo}: {pair.violation}"
+        yield FaithfulnessTrial(_edited_family(spec, pair), description, before ^ after == expected_change)
 
 
 def broken_constraints(spec: Spec, answers: tuple[Answer, ...], scene: Scene) -> frozenset[str]:
-    """Ids of the constraints that the answers break."""
+    """Return the ids of the constraints that the answers break."""
     findings = evaluate(spec, index_answers(answers), scene.width, scene.height)
     return frozenset(finding.constraint for finding in findings if finding.status == "broken")
 
 
-def _edited_family(spec: Spec, flip: CounterfactualPair) -> str:
+def _edited_family(spec: Spec, pair: CounterfactualPair) -> str:
     families = {constraint.id: constraint.family for constraint in spec.constraints}
-    return families[flip.after.edits[-1].constraint]
-
-
-OnProgress = Callable[[int], None]
-MAX_NAMED = 20
-"""Photos that cannot be used which are named."""
-
-
-@dataclass(frozen=True, slots=True)
-class Faithfulness:
-    """Whether cited boxes are what answers rest on."""
-
-    necessity: FaithfulnessTest
-    """What was cited is blanked: the answer must change."""
-    sufficiency: FaithfulnessTest
-    """Only what was cited is kept: the answer must stay."""
-    counterfactual: FaithfulnessTest | None
-    """One edit of a good photo must flip exactly what it breaks; None where no annotated photos were given."""
-
-    def to_json(self) -> dict[str, object]:
-        """What metrics.json holds under `faithful`."""
-        third = self.counterfactual.to_json() if self.counterfactual else None
-        return {
-            "necessity": self.necessity.to_json(),
-            "sufficiency": self.sufficiency.to_json(),
-            "counterfactual": third,
-        }
-
-
-@dataclass(frozen=True, slots=True)
-class TrialSample:
-    """Which trials are made."""
-
-    size: int
-    """Photos, and edits."""
-    seed: int
-    batch: int = 16
-    """Trials at a time."""
+    return families[pair.after.edits[-1].constraint]
 
 
 def measure_faithfulness(
@@ -155,23 +119,23 @@ def measure_faithfulness(
     data: Dataset | None = None,
     on_progress: OnProgress = lambda _: None,
 ) -> Faithfulness:
-    """Try a sample of a bundle's verdicts, and edits of annotated photos of good products.
+    """Run the tests on a sample of a bundle's verdicts, and on edits of annotated photos of good products.
 
     Args:
-        reader: Of the bundle.
-        verdicts: What it said.
-        images: The folder that was predicted.
-        sample: How many.
-        data: Annotated photos of good products; the third test is left out without them.
-        done: Told how many trials were finished; there are at most twice the sample's size.
+        reader: Reader of the bundle.
+        verdicts: Verdicts of the bundle.
+        images: Folder of the predicted photos.
+        sample: Size and seed.
+        data: Annotated photos of good products; without them there is no counterfactual test.
+        on_progress: Called with the number of trials that were finished, at most twice the sample's size in total.
 
     Raises:
-        DataError: The verdicts are of another bundle (LC656), or photos are not there or not the same (LC657).
+        DataError: The verdicts are of another bundle (LC656), or photos are missing or have changed (LC657).
     """
     drawn = _draw_verdicts(verdicts, reader.bundle.id, sample)
     _check_photos(drawn, images)
-    cases, left_out = _draw_cases(reader.bundle.spec, drawn, sample.seed)
-    necessary, sufficient = run_citation_trials(
+    cases, ignored = _draw_cases(reader.bundle.spec, drawn, sample.seed)
+    necessity, sufficiency = run_citation_trials(
         reader,
         cases,
         lambda name: read_photo(images / name),
@@ -180,26 +144,26 @@ def measure_faithfulness(
         on_progress=on_progress,
     )
     on_progress(sample.size - len(cases))
-    flips = None
+    counterfactual = None
     if data is not None:
-        drafter = ViolationSampler(
+        sampler = ViolationSampler(
             reader.bundle.spec,
             InstanceBank(data, read_segmentations(data)),
             load_balance_settings(resource_path("synth/balance.yaml")),
         )
-        flips = run_counterfactual_trials(
-            reader, drafter, sample.size, seed=sample.seed, batch=sample.batch, on_progress=on_progress
+        counterfactual = run_counterfactual_trials(
+            reader, sampler, sample.size, seed=sample.seed, batch=sample.batch, on_progress=on_progress
         )
-    return Faithfulness(FaithfulnessTest(necessary, left_out), FaithfulnessTest(sufficient, left_out), flips)
+    return Faithfulness(FaithfulnessTest(necessity, ignored), FaithfulnessTest(sufficiency, ignored), counterfactual)
 
 
 def _draw_verdicts(verdicts: Iterable[Verdict], bundle: str, sample: TrialSample) -> list[Verdict]:
-    """A random sample of the verdicts on photos that could be read, in the order of the file."""
+    """Draw a random sample of the verdicts with answers, in the order of the file. Raises `DataError` (LC656)."""
     usable: list[Verdict] = []
     for verdict in verdicts:
         if verdict.bundle != bundle:
-            message = f'the verdict on "{verdict.photo}" is of bundle {verdict.bundle or "?"}, not of {bundle}.'
-            raise DataError(Problem("LC656", message, advice="Give the bundle that predicted them, or predict again."))
+            message = f'the verdict of "{verdict.photo}" is of bundle {verdict.bundle or "?"}, not of {bundle}.'
+            raise DataError(Problem("LC656", message, advice="Use the bundle of the verdicts, or predict again."))
         if verdict.answers:
             usable.append(verdict)
     rng = np.random.default_rng([sample.seed, 0])
@@ -211,21 +175,22 @@ def _check_photos(verdicts: Sequence[Verdict], images: Path) -> None:
     problems = []
     for verdict in verdicts:
         try:
-            same = file_sha256(images / verdict.photo) == verdict.sha256
+            is_same = file_sha256(images / verdict.photo) == verdict.sha256
         except PhotoError as error:
             problems.append(Problem("LC657", error.problems[0].message, relative_path(images / verdict.photo)))
             continue
-        if not same:
-            told = f'"{verdict.photo}" is another photo than the one that was predicted.'
-            problems.append(Problem("LC657", told, relative_path(images / verdict.photo)))
+        if not is_same:
+            message = f'"{verdict.photo}" is not the photo that was predicted: its SHA-256 differs.'
+            problems.append(Problem("LC657", message, relative_path(images / verdict.photo)))
     if problems:
         more = len(problems) - MAX_NAMED
-        rest = [Problem("LC657", f"and {more} more like these.", relative_path(images))] if more > 0 else []
+        message = f"{more} more photos are missing or have changed."
+        rest = [Problem("LC657", message, relative_path(images))] if more > 0 else []
         raise DataError([*problems[:MAX_NAMED], *rest])
 
 
 def _draw_cases(spec: Spec, verdicts: Sequence[Verdict], seed: int) -> tuple[list[tuple[CitationCase, Verdict]], int]:
-    """A case of each verdict that has one, and how many have none."""
+    """Draw a case of each verdict, and count the verdicts without one."""
     rng = np.random.default_rng([seed, 1])
     drawn = [(draw_case(spec, verdict, rng), verdict) for verdict in verdicts]
     cases = [(case, verdict) for case, verdict in drawn if case is not None]

@@ -1,7 +1,4 @@
-"""Rows of a table that people write: CSV in UTF-8, the names of its columns in the first line.
-
-The truth about photos, as people write it down: truth.csv.
-"""
+"""Ground truth of photos: truth.csv, and the reading of CSV tables that people write (UTF-8, with a header)."""
 
 from __future__ import annotations
 
@@ -13,12 +10,12 @@ from pathlib import Path
 from logicls.errors import DataError, Problem, relative_path
 
 Row = Mapping[str, str]
-"""Column → what stands there, without spaces around it."""
+"""Column → cell, without surrounding spaces."""
 
 
 @dataclass(frozen=True, slots=True)
 class TableCodes:
-    """How the problems of one kind of table are called."""
+    """Error codes of one kind of table."""
 
     unreadable: str
     column: str
@@ -28,61 +25,65 @@ class TableCodes:
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """A table as it was read; rows of another length are problems, not rows."""
+    """Rows of a CSV table; rows of another length than the header are problems instead."""
 
     file: str
     rows: tuple[tuple[int, Row], ...]
-    """With the line that each ends on."""
+    """(line on which the row ends, row)."""
     problems: tuple[Problem, ...]
 
 
 def read_rows(path: Path, columns: Sequence[str], codes: TableCodes, *, length_advice: str = "") -> Table:
-    """The rows that are not blank.
+    """Read the rows of a table that are not blank.
 
     Raises:
-        DataError: It cannot be read, has not all of the columns, or no row.
+        DataError: The file cannot be read, lacks one of the columns, or has no row.
     """
     file = relative_path(path)
     try:
         with path.open(encoding="utf-8-sig", newline="") as stream:
             reader = csv.reader(stream)
-            head = [cell.strip() for cell in next(reader, [])]
+            header = [cell.strip() for cell in next(reader, [])]
             rows = [(reader.line_num, row) for row in reader if any(cell.strip() for cell in row)]
     except UnicodeDecodeError as error:
         raise DataError(Problem(codes.unreadable, "is not UTF-8.", file, advice="Save it as CSV in UTF-8.")) from error
     except (OSError, csv.Error) as error:
         reason = (error.strerror if isinstance(error, OSError) else "") or str(error)
         raise DataError(Problem(codes.unreadable, f"cannot be read: {reason}.", file)) from error
-    missing = [name for name in columns if name not in head]
+    missing = [name for name in columns if name not in header]
     if missing:
         advice = f'The first line should be "{",".join(columns)}".'
         raise DataError([Problem(codes.column, f'no column "{name}".', file, 1, 1, advice) for name in missing])
     if not rows:
-        raise DataError(Problem(codes.empty, "names no photo.", file, 1, 1, "Write one line a photo."))
-    return Table(file, *_whole(file, head, rows, codes.length, length_advice))
+        raise DataError(Problem(codes.empty, "lists no photo.", file, 1, 1, "Write one line per photo."))
+    return Table(file, *_check_lengths(file, header, rows, codes.length, length_advice))
 
 
-def _whole(
-    file: str, head: Sequence[str], rows: Sequence[tuple[int, list[str]]], code: str, advice: str
+def _check_lengths(
+    file: str, header: Sequence[str], rows: Sequence[tuple[int, list[str]]], code: str, advice: str
 ) -> tuple[tuple[tuple[int, Row], ...], tuple[Problem, ...]]:
-    said = f"fields where the first line has {len(head)}."
-    problems = [Problem(code, f"{len(r)} {said}", file, line, 1, advice) for line, r in rows if len(r) != len(head)]
-    whole = [(line, dict(zip(head, map(str.strip, row), strict=True))) for line, row in rows if len(row) == len(head)]
-    return tuple(whole), tuple(problems)
+    expected = f"fields, but the header has {len(header)}."
+    problems = [
+        Problem(code, f"{len(row)} {expected}", file, line, 1, advice) for line, row in rows if len(row) != len(header)
+    ]
+    complete = [
+        (line, dict(zip(header, map(str.strip, row), strict=True))) for line, row in rows if len(row) == len(header)
+    ]
+    return tuple(complete), tuple(problems)
 
 
 Truth = Mapping[str, tuple[str, ...]]
-"""Photo → the violations it has; empty for a good one."""
+"""Photo → its violations; empty for a good one."""
 TRUTH_CODES = TableCodes(unreadable="LC240", column="LC241", length="LC242", empty="LC246")
 
 
 def read_truth(path: Path) -> dict[str, tuple[str, ...]]:
-    """Read truth.csv: columns `image` and `violations`, several with ';' between, none for a good photo.
+    """Read truth.csv: columns `image` and `violations`, several violations separated by ';', none for a good photo.
 
     Raises:
-        DataError: All that is wrong with it (LC240 to LC246), with the line.
+        DataError: Every error of the file (LC240 to LC246), with its line.
     """
-    advice = "Put ';' between several violations."
+    advice = "Separate several violations with ';'."
     return _truth_of_rows(read_rows(path, ("image", "violations"), TRUTH_CODES, length_advice=advice))
 
 
@@ -97,7 +98,7 @@ def _truth_of_rows(table: Table) -> dict[str, tuple[str, ...]]:
             problems.append(Problem("LC243", "no image in this row.", table.file, line, 1))
         elif image in lines:
             message = f'image "{image}" is already on line {lines[image]}.'
-            problems.append(Problem("LC244", message, table.file, line, 1, "Keep one row a photo."))
+            problems.append(Problem("LC244", message, table.file, line, 1, "Keep one row per photo."))
         for name in sorted(names & {"good", "ok", "none", "pass"}):
             advice = "Leave the field empty for a good photo."
             problems.append(Problem("LC245", f'"{name}" is not a violation.', table.file, line, 1, advice))

@@ -1,7 +1,6 @@
-"""Shares with the interval that their count allows, and what may be claimed about escapes.
+"""Rates with exact confidence intervals, and the bound that a count of escapes allows.
 
-Rates come with the exact interval of Clopper and Pearson (Biometrika 26, 1934), which holds its 95 % however small the
-count.
+Source: Clopper and Pearson, Biometrika 26, 1934. The interval has at least its nominal confidence for any count.
 """
 
 from __future__ import annotations
@@ -13,42 +12,42 @@ from typing import Protocol
 
 
 class HasInterval(Protocol):
-    """A share that has an interval."""
+    """Estimate with a confidence interval."""
 
     @property
     def ci95(self) -> tuple[float, float] | None:
-        """Two-sided 95 % interval; None where there was nothing to count."""
+        """Two-sided 95 % confidence interval; None without observations."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class Rate:
-    """`count` out of `of`."""
+    """Binomial proportion: `count` of `total`."""
 
     count: int
     total: int
 
     @property
     def value(self) -> float | None:
-        """The share, 0 to 1; None where there was nothing to count."""
+        """Estimate, 0 to 1; None without observations."""
         return self.count / self.total if self.total else None
 
     @property
     def ci95(self) -> tuple[float, float] | None:
-        """Two-sided exact 95 % interval of the share; None where there was nothing to count."""
+        """Two-sided exact 95 % confidence interval; None without observations."""
         return clopper_pearson(self.count, self.total) if self.total else None
 
 
 def estimate_rate(successes: Iterable[bool]) -> Rate:
-    """How many of them are true."""
-    listed = list(successes)
-    return Rate(sum(listed), len(listed))
+    """Return the rate of true values."""
+    values = list(successes)
+    return Rate(sum(values), len(values))
 
 
 def clopper_pearson(count: float, total: int, confidence: float = 0.95) -> tuple[float, float]:
-    """Two-sided exact interval of a share: both tails hold (1 - confidence) / 2.
+    """Return the two-sided exact confidence interval of a proportion, (1 - confidence) / 2 in each tail.
 
-    A count between two whole numbers has an interval between theirs.
+    `count` may lie between two integers; the interval then lies between theirs.
 
     >>> [round(limit, 4) for limit in clopper_pearson(0, 10)]
     [0.0, 0.3085]
@@ -61,22 +60,23 @@ def clopper_pearson(count: float, total: int, confidence: float = 0.95) -> tuple
     return low, high
 
 
-def describe_escape_bound(escape: Rate, goal: float = 0.01) -> str:
-    """The upper bound that the escapes allow (one-sided, 95 %), and the bad photos needed to claim `goal`.
+def describe_escape_bound(escapes: Rate, target: float = 0.01) -> str:
+    """Describe the one-sided 95 % upper bound of the escape rate, and the sample size that demonstrates `target`.
 
-    >>> escape_claim(Rate(0, 40))
-    '0 of 40 bad photos escaped: with 95 % confidence at most 7.2 % do. A claim of 1 % needs 299 bad photos.'
+    >>> describe_escape_bound(Rate(0, 40))
+    '0 of 40 defective photos escaped: escape rate at most 7.2 % (95 % confidence). 1 % needs 299 defective photos.'
     """
     from scipy.stats import beta, binom
 
-    count, of = escape.count, escape.total
-    if not of:
-        return "The truth has no bad photo: nothing can be said about escapes."
-    bound = float(beta.ppf(0.95, count + 1, of - count)) if count < of else 1.0
-    said = f"{count} of {of} bad photos escaped: with 95 % confidence at most {100 * bound:.1f} % do."
-    if bound <= goal:
-        return said
-    enough = range(int(4 * (count + 10) / goal))
-    needed = bisect_left(enough, True, key=lambda n: bool(binom.cdf(count, n, goal) <= 0.05))
-    still = f" with no more than {count} escaped" if count else ""
-    return f"{said} A claim of {100 * goal:g} % needs {needed} bad photos{still}."
+    count, total = escapes.count, escapes.total
+    if not total:
+        return "The truth has no defective photo: the escape rate is undefined."
+    bound = float(beta.ppf(0.95, count + 1, total - count)) if count < total else 1.0
+    escaped = f"{count} of {total} defective photos escaped"
+    text = f"{escaped}: escape rate at most {100 * bound:.1f} % (95 % confidence)."
+    if bound <= target:
+        return text
+    sizes = range(int(4 * (count + 10) / target))
+    needed = bisect_left(sizes, True, key=lambda n: bool(binom.cdf(count, n, target) <= 0.05))
+    condition = f" with at most {count} escaped" if count else ""
+    return f"{text} {100 * target:g} % needs {needed} defective photos{condition}."

@@ -1,24 +1,17 @@
-"""Are the boxes that an answer cites really what it rests on?
+"""Necessity and sufficiency tests: do answers depend on the boxes that they cite?
 
-*Necessity*: what was cited is blanked, and the answer must change. *Sufficiency*: nothing but what was cited is kept,
-and the answer must stay. The two tests of an explanation are those of comprehensiveness and sufficiency (DeYoung et
-al., "ERASER", ACL 2020), here on answers, which are right or not, in place of probabilities.
+*Necessity*: the cited boxes are blanked, and the answer must change. *Sufficiency*: everything but the cited boxes is
+blurred, and the answer must stay. They are the tests of comprehensiveness and sufficiency of explanations (DeYoung et
+al., "ERASER", ACL 2020), on answers, which are correct or not, instead of probabilities.
 
-What is fair depends on the question. Where a thing is: one of the things found is blanked, the count must fall by one,
-and none may be found there; things that overlap cannot be blanked one by one and go all together. What it is like:
-the thing is blanked, and its value must be read no more, or another. Answers that cite nothing, and things that are
-nearly the whole photo, are left out.
+The condition depends on the query. *Locate*: one of the instances is blanked; the count must fall by one, and nothing
+may be detected there. Instances that overlap are blanked together. *Attribute*: the instance is blanked; its value must
+be missing or another one. Answers without citations are ignored, and so are instances that cover most of the photo.
 
-What was tried, and how often it went as it must.
-
-Photos on which a region is not to be seen, or nothing but it.
-
-A region is blanked with the ground around it, as synthesis takes things away: an eighth of its size beyond the box goes
-with it. A flat patch of the colours beside the box was tried, and was itself something to see: a dark red block in a
-bottle is read as red juice. What is kept stands sharp in its photo out of focus: so much that no thing can be told any
-more, while light and colours stay those of the photo.
-
-The boxes that a verdict rests on, and those of its broken rules painted as an anomaly map.
+A box is blanked by inpainting it with the background around it, like synthesis removes instances: an eighth of its size
+beyond the box is replaced as well. A patch of uniform colour was tried and is an object by itself: a dark red patch in
+a bottle is read as red juice. The rest of the photo is blurred until no component can be recognised while illumination
+and colours stay those of the photo.
 """
 
 from __future__ import annotations
@@ -28,159 +21,85 @@ from dataclasses import dataclass
 
 import cv2
 import numpy as np
-from jaxtyping import Float
 
 from logicls.constraints.checker.decomposition import locate_query_id
 from logicls.constraints.spec.models import Spec
-from logicls.evaluation.intervals import Rate, estimate_rate
+from logicls.evaluation.evidence import cited_boxes
+from logicls.evaluation.faithfulness_results import FaithfulnessTrial
 from logicls.predict.readers.protocol import Reader, predict_arrays
-from logicls.records import Answer, Box, Finding, Subquery, Verdict
+from logicls.records import Answer, Box, Subquery, Verdict
 from logicls.synth.image_ops import Photo, alpha_blend, pixel_bounds
 from logicls.synth.inpainting import inpaint
 
-
-@dataclass(frozen=True, slots=True)
-class FaithfulnessTrial:
-    """One thing that was tried."""
-
-    kind: str
-    """Of question or rule."""
-    description: str
-    """Photo and question or edit, for those who want to look."""
-    has_passed: bool
-
-
-@dataclass(frozen=True, slots=True)
-class FaithfulnessTest:
-    """One test of faithfulness."""
-
-    trials: tuple[FaithfulnessTrial, ...]
-    ignored_photos: int = 0
-    """Photos with nothing to try."""
-
-    @property
-    def rate(self) -> Rate:
-        """Trials that went as they must."""
-        return estimate_rate(trial.has_passed for trial in self.trials)
-
-    @property
-    def rates_by_kind(self) -> tuple[tuple[str, Rate], ...]:
-        """The same for each kind."""
-        kinds = sorted({trial.kind for trial in self.trials})
-        return tuple((kind, estimate_rate(t.has_passed for t in self.trials if t.kind == kind)) for kind in kinds)
-
-    def to_json(self) -> dict[str, object]:
-        """What metrics.json holds of it."""
-        kinds = {kind: _rate_json(rate) for kind, rate in self.rates_by_kind}
-        failed = [trial.description for trial in self.trials if not trial.has_passed]
-        return {**_rate_json(self.rate), "left_out": self.ignored_photos, "kinds": kinds, "failed": failed}
-
-
-def _rate_json(rate: Rate) -> dict[str, object]:
-    return {"value": rate.value, "ci95": list(rate.ci95) if rate.ci95 else None, "n": rate.total}
-
-
 MARGIN, MIN_MARGIN = 0.08, 4
-"""Share of a box's sides, and pixels at the least, that are kept around it: an edge is seen from both of its sides."""
+"""Margin around a cited box that stays sharp, as a share of its sides and at least in pixels: an edge has two sides."""
 BLUR_SHARE = 0.15
-"""Standard deviation of the blur, share of the photo's smaller side."""
+"""Standard deviation of the blur, as a share of the photo's smaller side."""
 BLUR_SIZE = 128
-"""Pixels of the smaller side of the copy that is blurred: more would look the same."""
+"""Smaller side of the copy that is blurred, pixels: a larger one would look the same."""
 
 
 def blank_boxes(photo: Photo, boxes: Sequence[Box], others: Sequence[Box], rng: np.random.Generator) -> Photo:
-    """The photo without what the boxes show. Nothing is learned about the ground from `others`.
-
-    Boxes that the blanked ones lie in are not others: the ground is inside them.
-    """
+    """Inpaint the boxes without sampling the background from `others`, unless these contain the box."""
     for box in boxes:
         x1, y1, x2, y2 = pixel_bounds(box, photo)
-        around = [other for other in others if box.ioa(other) < 0.5]
-        photo = inpaint(photo, box, np.ones((y2 - y1, x2 - x1), np.float32), rng, obstacles=around)
+        obstacles = [other for other in others if box.ioa(other) < 0.5]
+        photo = inpaint(photo, box, np.ones((y2 - y1, x2 - x1), np.float32), rng, obstacles=obstacles)
     return photo
 
 
 def blur_outside(photo: Photo, boxes: Sequence[Box]) -> Photo:
-    """The photo in which only the boxes are in focus."""
+    """Blur everything but the boxes and a margin around them."""
     height, width = photo.shape[:2]
-    share = np.zeros((height, width), np.float32)
+    sharp = np.zeros((height, width), np.float32)
     for box in boxes:
         dx, dy = max(MARGIN * box.width, MIN_MARGIN), max(MARGIN * box.height, MIN_MARGIN)
         x1, y1, x2, y2 = pixel_bounds(Box(box.x1 - dx, box.y1 - dy, box.x2 + dx, box.y2 + dy), photo)
-        share[y1:y2, x1:x2] = 1
-    soft = cv2.GaussianBlur(share, (0, 0), MIN_MARGIN / 3)
-    return alpha_blend(_out_of_focus(photo), photo, soft)
+        sharp[y1:y2, x1:x2] = 1
+    alpha = cv2.GaussianBlur(sharp, (0, 0), MIN_MARGIN / 3)
+    return alpha_blend(_blur(photo), photo, alpha)
 
 
-def _out_of_focus(photo: Photo) -> Photo:
+def _blur(photo: Photo) -> Photo:
     height, width = photo.shape[:2]
-    shrink = min(BLUR_SIZE / min(height, width), 1.0)
-    size = max(round(width * shrink), 1), max(round(height * shrink), 1)
+    scale = min(BLUR_SIZE / min(height, width), 1.0)
+    size = max(round(width * scale), 1), max(round(height * scale), 1)
     small = cv2.resize(photo, size, interpolation=cv2.INTER_AREA)
     small = cv2.GaussianBlur(small, (0, 0), BLUR_SHARE * min(size))
     return np.asarray(cv2.resize(small, (width, height), interpolation=cv2.INTER_LINEAR))
 
 
-def cited_boxes(verdict: Verdict, query: str) -> tuple[Box, ...]:
-    """The boxes that an answer speaks of: its own, or those of the things whose attribute it tells."""
-    answers = {answer.query: answer for answer in verdict.answers}
-    own = answers[query].boxes if query in answers else ()
-    where = answers.get(locate_query_id(query))
-    return own or (where.boxes if where else ())
-
-
-def evidence_boxes(verdict: Verdict, finding: Finding) -> tuple[Box, ...]:
-    """The boxes that a finding rests on, each once; none where it is about something that is not there."""
-    return tuple(dict.fromkeys(box for query in finding.queries for box in cited_boxes(verdict, query)))
-
-
-def draw_anomaly_map(verdict: Verdict, width: int, height: int) -> Float[np.ndarray, "height width"]:
-    """The evidence of the broken rules, each painted with the probability that its answers are right; 0 elsewhere.
-
-    Where boxes lie on one another the surest counts. The map has `width` x `height` pixels, whatever the size of the
-    photo that was predicted.
-    """
-    out = np.zeros((height, width), np.float32)
-    for box, chance in _scored_boxes(verdict):
-        here = box.map_between(Box(0, 0, verdict.width, verdict.height), Box(0, 0, width, height)).clip(width, height)
-        part = out[round(here.y1) : round(here.y2), round(here.x1) : round(here.x2)]
-        np.maximum(part, chance, out=part)
-    return out
-
-
-def _scored_boxes(verdict: Verdict) -> Iterator[tuple[Box, float]]:
-    for finding in verdict.findings:
-        if finding.status == "broken":
-            for box in evidence_boxes(verdict, finding):
-                yield box, finding.confidence if finding.probability is None else finding.probability
-
-
 Rng = np.random.Generator
 MIN_IOU = 0.5
-"""Intersection over union from which on two boxes are of the same thing."""
+"""Intersection over union from which on two boxes are of the same instance."""
 MAX_OVERLAP = 0.05
-"""Share of a thing that may lie under others of its kind for it to be blanked by itself."""
+"""Share of an instance that may lie under others of its component for it to be blanked alone."""
 MAX_BLANK_SHARE = 0.6
-"""Share of the photo that may be blanked: beyond it there is no ground to blank it with."""
+"""Share of the photo that may be blanked: beyond it there is no background to inpaint with."""
 
 
 @dataclass(frozen=True, slots=True)
 class CitationCase:
-    """One answer that is put to the test."""
+    """An answer and the boxes that the tests blank or keep."""
 
     photo: str
     query: Subquery
     answer: Answer
     boxes: tuple[Box, ...]
-    """The boxes that the answer speaks of, in reading order."""
+    """Cited boxes, in reading order."""
     blank_numbers: tuple[int, ...]
-    """Which of them are blanked."""
+    """Indices of the boxes that are blanked."""
+
+    @property
+    def blank_boxes(self) -> list[Box]:
+        """Boxes that are blanked."""
+        return [self.boxes[number] for number in self.blank_numbers]
 
 
 def draw_case(spec: Spec, verdict: Verdict, rng: Rng) -> CitationCase | None:
-    """One answer of a verdict, of either kind as likely; None where none cites anything that can be blanked.
+    """Draw one answer of a verdict, each kind of query with equal probability; None without a suitable citation.
 
-    One a photo: cases on one photo would not be independent, and the interval of their share too narrow.
+    One case per photo: several would not be independent, and the confidence interval too narrow.
     """
     answers = {answer.query: answer for answer in verdict.answers}
     cases: dict[str, list[CitationCase]] = {}
@@ -188,24 +107,24 @@ def draw_case(spec: Spec, verdict: Verdict, rng: Rng) -> CitationCase | None:
         answer, boxes = answers.get(query.id), cited_boxes(verdict, query.id)
         if answer is None or not answer.readable or not boxes:
             continue
-        blank = _draw_boxes(boxes, rng)
-        area = sum(boxes[number].area for number in blank)
+        numbers = _draw_boxes(boxes, rng)
+        area = sum(boxes[number].area for number in numbers)
         if area <= MAX_BLANK_SHARE * verdict.width * verdict.height:
-            cases.setdefault(query.kind, []).append(CitationCase(verdict.photo, query, answer, boxes, blank))
+            cases.setdefault(query.kind, []).append(CitationCase(verdict.photo, query, answer, boxes, numbers))
     if not cases:
         return None
-    some = cases[sorted(cases)[int(rng.integers(len(cases)))]]
-    return some[int(rng.integers(len(some)))]
+    same_kind = cases[sorted(cases)[int(rng.integers(len(cases)))]]
+    return same_kind[int(rng.integers(len(same_kind)))]
 
 
 def _draw_boxes(boxes: Sequence[Box], rng: Rng) -> tuple[int, ...]:
-    """One that lies by itself; all of them where there is none."""
-    free = [
+    """Draw the index of one box that does not overlap others; all indices if there is none."""
+    separate = [
         number
         for number, box in enumerate(boxes)
         if all(box.ioa(other) <= MAX_OVERLAP for k, other in enumerate(boxes) if k != number)
     ]
-    return (free[int(rng.integers(len(free)))],) if free else tuple(range(len(boxes)))
+    return (separate[int(rng.integers(len(separate)))],) if separate else tuple(range(len(boxes)))
 
 
 def run_citation_trials(
@@ -217,58 +136,57 @@ def run_citation_trials(
     batch: int = 16,
     on_progress: Callable[[int], None] = lambda _: None,
 ) -> tuple[tuple[FaithfulnessTrial, ...], tuple[FaithfulnessTrial, ...]]:
-    """Necessity and sufficiency of each case, by looking at the photo twice more.
+    """Run the necessity and the sufficiency trial of each case: two predictions of the photo.
 
     Args:
-        reader: Whose verdicts they are.
+        reader: Reader of the verdicts' bundle.
         cases: Each with the verdict that it was drawn from.
-        photo: Gives the pixels of a photo by its name.
-        seed: Draws the ground that is put in the place of what is blanked.
-        batch: Cases at a time.
-        done: Told how many cases were finished.
+        read_photo: Return the pixels of a photo by its name.
+        seed: Seed of the inpainting.
+        batch: Number of cases at a time.
+        on_progress: Called with the number of cases that were finished.
     """
-    necessary: list[FaithfulnessTrial] = []
-    sufficient: list[FaithfulnessTrial] = []
+    necessity: list[FaithfulnessTrial] = []
+    sufficiency: list[FaithfulnessTrial] = []
     for start in range(0, len(cases), batch):
-        some, rng = cases[start : start + batch], np.random.default_rng([seed, start])
-        shown = [variant for case, verdict in some for variant in _variants(case, verdict, read_photo(case.photo), rng)]
-        looks = [{a.query: a for a in look.answers} for look in predict_arrays(reader, shown)]
-        for (case, _), without, alone in zip(some, looks[::2], looks[1::2], strict=True):
-            told = f"{case.photo}: {case.query.id}"
-            necessary.append(FaithfulnessTrial(case.query.kind, told, is_answer_lost(case, without)))
-            sufficient.append(FaithfulnessTrial(case.query.kind, told, is_answer_unchanged(case, alone)))
-        on_progress(len(some))
-    return tuple(necessary), tuple(sufficient)
+        chunk, rng = cases[start : start + batch], np.random.default_rng([seed, start])
+        photos = [variant for case, verdict in chunk for variant in _variants(case, verdict, read_photo, rng)]
+        answers = [{a.query: a for a in one.answers} for one in predict_arrays(reader, photos)]
+        for (case, _), blanked, blurred in zip(chunk, answers[::2], answers[1::2], strict=True):
+            description = f"{case.photo}: {case.query.id}"
+            necessity.append(FaithfulnessTrial(case.query.kind, description, is_answer_lost(case, blanked)))
+            sufficiency.append(FaithfulnessTrial(case.query.kind, description, is_answer_unchanged(case, blurred)))
+        on_progress(len(chunk))
+    return tuple(necessity), tuple(sufficiency)
 
 
-def _variants(case: CitationCase, verdict: Verdict, photo: Photo, rng: Rng) -> Iterator[Photo]:
-    """The photo with what is cited blanked, and with nothing else kept."""
-    chosen = [case.boxes[number] for number in case.blank_numbers]
-    others = [box for answer in verdict.answers for box in answer.boxes if box not in chosen]
-    yield blank_boxes(photo, chosen, others, rng)
+def _variants(case: CitationCase, verdict: Verdict, read_photo: Callable[[str], Photo], rng: Rng) -> Iterator[Photo]:
+    """Yield the photo with the chosen boxes blanked, then the one with everything but the cited boxes blurred."""
+    photo = read_photo(case.photo)
+    others = [box for answer in verdict.answers for box in answer.boxes if box not in case.blank_boxes]
+    yield blank_boxes(photo, case.blank_boxes, others, rng)
     yield blur_outside(photo, case.boxes)
 
 
 def is_answer_lost(case: CitationCase, answers: Mapping[str, Answer]) -> bool:
-    """Whether the answer has changed as it must once the blanked things are not to be seen."""
-    chosen = [case.boxes[number] for number in case.blank_numbers]
+    """Return whether the answer changed as it must without the blanked instances."""
     if case.query.kind == "locate":
-        found = answers[case.query.id].boxes
-        still = any(one.iou(box) >= MIN_IOU for one in found for box in chosen)
-        return not still and len(found) == len(case.boxes) - len(chosen)
-    where = answers[locate_query_id(case.query.id)].boxes
+        boxes = answers[case.query.id].boxes
+        is_detected = any(one.iou(box) >= MIN_IOU for one in boxes for box in case.blank_boxes)
+        return not is_detected and len(boxes) == len(case.boxes) - len(case.blank_numbers)
+    boxes = answers[locate_query_id(case.query.id)].boxes
     values = answers[case.query.id].values
     for number in case.blank_numbers:
-        now = [value for box, value in zip(where, values, strict=False) if box.iou(case.boxes[number]) >= MIN_IOU]
+        now = [value for box, value in zip(boxes, values, strict=False) if box.iou(case.boxes[number]) >= MIN_IOU]
         if case.answer.values[number : number + 1] == tuple(now[:1]) and now:
             return False
     return True
 
 
 def is_answer_unchanged(case: CitationCase, answers: Mapping[str, Answer]) -> bool:
-    """Whether the answer is what it was: as many things in the same places, or the same values."""
+    """Return whether the answer is the same: as many instances at the same locations, or the same values."""
     now = answers[case.query.id]
     if case.query.kind != "locate":
         return now.readable and now.values == case.answer.values
-    found = all(any(box.iou(one) >= MIN_IOU for one in now.boxes) for box in case.boxes)
-    return found and len(now.boxes) == len(case.boxes)
+    is_matched = all(any(box.iou(one) >= MIN_IOU for one in now.boxes) for box in case.boxes)
+    return is_matched and len(now.boxes) == len(case.boxes)

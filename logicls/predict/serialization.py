@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
 from logicls.errors import DataError, Problem
+from logicls.io import jsonl
 from logicls.records import Verdict
 
 RESULT_ID_DIGITS = 12
@@ -26,6 +28,11 @@ def result_id(verdict: Verdict) -> str:
     plugins = (plugin.to_text() for plugin in verdict.plugins)
     content = "\0".join((verdict.photo, verdict.sha256, verdict.bundle, verdict.thresholds, *plugins))
     return hashlib.sha256(content.encode("utf-8", "surrogatepass")).hexdigest()[:RESULT_ID_DIGITS]
+
+
+def read_verdicts(path: Path) -> Iterator[Verdict]:
+    """Read the verdicts of a jsonl file, one at a time. Raises `DataError`."""
+    return (verdict_from_json(record) for record in jsonl.read_records(path))
 
 
 def verdict_to_json(verdict: Verdict) -> dict[str, Any]:

@@ -79,18 +79,18 @@ def peak() -> float:
 
 def measure(root: Path) -> None:
     """Check one dataset and print a row; run in a process of its own."""
-    from logicls.constraints.lint.data_audit import hold
+    from logicls.constraints.lint.data_audit import audit_photos
     from logicls.constraints.spec.loader import load_spec
     from logicls.data.coco import read_dataset
-    from logicls.data.dataset_lint import dataset_problems
+    from logicls.data.dataset_lint import lint_dataset
 
     spec, start = load_spec(root / "spec.yaml"), peak()
     times = [time.perf_counter()]
     dataset = read_dataset(root)
     times.append(time.perf_counter())
-    found = len(dataset_problems(dataset, spec.components))
+    found = len(lint_dataset(dataset, spec.components))
     times.append(time.perf_counter())
-    found += sum(fault.code == "LC050" for fault in hold(spec, dataset.scenes))
+    found += sum(fault.code == "LC050" for fault in audit_photos(spec, dataset.scenes))
     times.append(time.perf_counter())
     assert not found, f"{found} problems on photos that obey every rule"
     reading, lint, rules = (end - begin for begin, end in pairwise(times))

@@ -54,7 +54,8 @@ def main() -> int:
 
     from logicls.constraints.checker.decomposition import decompose
     from logicls.models.bundle import load_bundle
-    from logicls.predict.readers.protocol import make_reader
+    from logicls.predict.readers.factory import make_reader
+    from logicls.predict.readers.protocol import predict_arrays
 
     reader, count = make_reader(load_bundle(Path(sys.argv[1]))), int(sys.argv[2]) if len(sys.argv) > 2 else 10_000
     torch.set_num_threads(min(torch.get_num_threads(), 2))
@@ -62,7 +63,7 @@ def main() -> int:
     asked = unreadable = things = said = 0
     photos = odd_photos(count)
     while some := list(islice(photos, 16)):
-        for look in reader.predict_pixels(some):
+        for look in predict_arrays(reader, some):
             answers = (*look.answers, look.stated)
             asked, unreadable = asked + len(answers), unreadable + len(faults(queries, answers))
             things, said = things + sum(len(a.boxes) for a in answers), said + sum(len(a.values) for a in answers)

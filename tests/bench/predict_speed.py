@@ -26,11 +26,11 @@ def measure(bundle: Path, photos: Path, workers: int, batch: int) -> None:
     """Predict one folder and print what it took."""
     from logicls.predict.folder.runner import predict_folder
     from logicls.predict.input.loader import decode_photo
-    from logicls.predict.readers.protocol import input_size, make_reader
+    from logicls.predict.readers.factory import make_reader
     from logicls.predict.self_test import open_bundle
 
     opened = open_bundle(bundle)
-    names, size = sorted(os.listdir(photos))[:100], input_size(make_reader(opened))
+    names, size = sorted(os.listdir(photos))[:100], make_reader(opened).input_size
     for name in names[:10]:
         decode_photo(photos, size, name)
     began = time.process_time()

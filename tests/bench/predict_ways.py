@@ -37,6 +37,7 @@ from ways_told import Way
 
 from logicls.models.bundle import load_bundle
 from logicls.predict.readers.nano import NanoReader
+from logicls.predict.readers.protocol import predict_arrays
 
 FEW = 3
 """Photos a round of the slow ways."""
@@ -74,7 +75,7 @@ def compare(title: str, ways: dict[str, Way], photos: list[np.ndarray], rounds: 
 def floor(reader: NanoReader, files: list[Path], photos: list[np.ndarray], took: float) -> None:
     """How far the pass is from what its multiplications and the decoding of the photos take by themselves."""
     with sdpa_kernel(SDPBackend.MATH), FlopCounterMode(display=False) as counter:
-        reader.predict_pixels(photos)
+        predict_arrays(reader, photos)
     one = torch.randn(1536, 1536)
     rate = 2 * 1536**3 / min(_seconds(lambda: one @ one) for _ in range(8))
     decode = min(_seconds(lambda: [np.asarray(Image.open(f).convert("RGB")) for f in files]) for _ in range(3))

@@ -17,7 +17,7 @@ from logicls.models.bundle import Bundle, load_bundle, write_hub_bundle
 from logicls.models.hub.adapters import add_adapter
 from logicls.models.hub.bundle_io import describe_base
 from logicls.models.hub.chat_template import make_inputs, pad_photo, place_photo
-from logicls.models.hub.loading import find_checkpoint, conventions_for, load_model, load_processor
+from logicls.models.hub.loading import conventions_for, find_checkpoint, load_model, load_processor
 from logicls.models.hub.shared_prefix import append_text
 from logicls.predict.readers.hub import HubReader
 from logicls.prompts.templates import question_phrasings

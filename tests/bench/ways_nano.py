@@ -12,8 +12,9 @@ from ways_told import VOTES, Way, generate
 from logicls import answer_format
 from logicls.constraints.checker.decomposition import locate_query_id
 from logicls.models.bundle import Bundle
-from logicls.predict.readers.detections import Detection, answer_attribute, answer_location, select_detections
+from logicls.predict.readers.detections import answer_attribute, answer_location, select_detections
 from logicls.predict.readers.nano import NanoReader, TokenizedQueries
+from logicls.predict.readers.protocol import Detection, predict_arrays
 from logicls.prompts.templates import question_phrasings
 from logicls.records import Answer, Subquery
 
@@ -91,12 +92,12 @@ def nano_ways(bundle: Bundle, double: bool = False) -> dict[str, Way]:
     known: dict[int, list[Answer]] = {}
 
     def one_pass(photos: Sequence[np.ndarray]) -> list[list[object]]:
-        looks = [look for k in range(0, len(photos), 16) for look in reader.predict_pixels(photos[k : k + 16])]
+        looks = [look for k in range(0, len(photos), 16) for look in predict_arrays(reader, photos[k : k + 16])]
         known.update({id(p): [*look.answers, look.stated] for p, look in zip(photos, looks, strict=True)})
         return [list(map(main_content, known[id(photo)])) for photo in photos]
 
     def doubled(photos: Sequence[np.ndarray]) -> list[list[object]]:
-        looks = [look for k in range(0, len(photos), 16) for look in twice.predict_pixels(photos[k : k + 16])]
+        looks = [look for k in range(0, len(photos), 16) for look in predict_arrays(twice, photos[k : k + 16])]
         return [[*map(main_content, look.answers[: len(queries) - 1]), main_content(look.stated)] for look in looks]
 
     return {

@@ -1,6 +1,6 @@
-"""A bundle as an inspector: it decides on each photo several times, taken anew each time.
+"""Repeated decisions of a bundle for an attribute agreement study: each trial varies the photo as if it was retaken.
 
-The same photo as if it had been taken again: light, colour, blur, noise, a small shift, compression.
+A variation changes illumination, colour, sharpness, noise, JPEG quality, and shifts the photo slightly.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import numpy as np
 from logicls.constraints.spec.models import Spec
 from logicls.data.image_io import read_photo
 from logicls.errors import DataError, PhotoError, Problem, relative_path
-from logicls.evaluation.agreement.decisions import BUNDLE_INSPECTOR, Decision
+from logicls.evaluation.agreement.decisions import BUNDLE_INSPECTOR, MAX_NAMED, Decision
 from logicls.evaluation.agreement.storage import DecisionLog
 from logicls.predict.decision import decide_photo, load_decision_model
 from logicls.predict.readers.protocol import Reader, predict_arrays
@@ -27,123 +27,123 @@ from logicls.synth.photometric import apply_photometric_transform, build_photome
 from logicls.synth.settings import AugmentationSettings
 
 MAX_SHIFT = 0.01
-"""Share of its sides by which a photo is shifted at the most, at full strength: play of the fixture."""
+"""Largest shift at full strength, as a share of the photo's sides: tolerance of the fixture."""
 
 
 @dataclass(frozen=True, slots=True)
-class Retake:
-    """How far two photos of one part may differ: a share of what training varies photos by."""
+class PhotoVariation:
+    """Random variation of a photo, at a share of the strength of the augmentation in training."""
 
-    limits: AugmentationSettings
-    share: float
+    settings: AugmentationSettings
+    strength: float
     """0 to 1."""
 
     def apply(self, photo: Photo, rng: np.random.Generator) -> Photo:
-        """The photo, taken once more."""
+        """Return a variation of the photo."""
         seed = int(rng.integers(2**31))
-        moved = _shift(photo, MAX_SHIFT * self.share * rng.uniform(-1, 1, 2))
-        low, high = self.limits.jpeg_quality
-        return _compress(apply_photometric_transform(moved, self._light(), seed), int(rng.integers(low, high + 1)))
+        shifted = _shift(photo, MAX_SHIFT * self.strength * rng.uniform(-1, 1, 2))
+        low, high = self.settings.jpeg_quality
+        varied = apply_photometric_transform(shifted, self._photometric_transform(), seed)
+        return _compress(varied, int(rng.integers(low, high + 1)))
 
-    def _light(self) -> object:
-        s, share = self.limits, self.share
+    def _photometric_transform(self) -> object:
+        settings, strength = self.settings, self.strength
         return build_photometric_transform(
-            brightness=s.brightness * share, contrast=s.contrast * share, colour_cast=s.colour_cast * share,
-            hue=round(s.hue * share), illumination=s.illumination, gradient=s.gradient * share, vignette=s.vignette * share,
-            blur=s.blur * share, noise=s.noise * share,
-        )  # fmt: skip
+            brightness=settings.brightness * strength,
+            contrast=settings.contrast * strength,
+            colour_cast=settings.colour_cast * strength,
+            hue=round(settings.hue * strength),
+            illumination=settings.illumination,
+            gradient=settings.gradient * strength,
+            vignette=settings.vignette * strength,
+            blur=settings.blur * strength,
+            noise=settings.noise * strength,
+        )
 
 
-def make_retake(spec: Spec, strength: AugmentationSettings, share: float) -> Retake:
-    """How photos of a product are taken again: where a rule asks for a colour, hues stay."""
-    return Retake(Augmenter(spec, strength).settings, share)
+def make_variation(spec: Spec, settings: AugmentationSettings, strength: float) -> PhotoVariation:
+    """Return the variation for photos of a product; without hue changes if a rule depends on a colour."""
+    return PhotoVariation(Augmenter(spec, settings).settings, strength)
 
 
-def _shift(photo: Photo, by: np.ndarray) -> Photo:
-    """Moved by those shares of its width and height; the edge is drawn out over what comes in."""
+def _shift(photo: Photo, shares: np.ndarray) -> Photo:
+    """Shift by shares of width and height; border pixels are replicated."""
     height, width = photo.shape[:2]
-    there = np.array([[1, 0, by[0] * width], [0, 1, by[1] * height]])
-    return np.asarray(cv2.warpAffine(photo, there, (width, height), borderMode=cv2.BORDER_REPLICATE))
+    matrix = np.array([[1, 0, shares[0] * width], [0, 1, shares[1] * height]])
+    return np.asarray(cv2.warpAffine(photo, matrix, (width, height), borderMode=cv2.BORDER_REPLICATE))
 
 
 def _compress(photo: Photo, quality: int) -> Photo:
-    done, data = cv2.imencode(".jpg", cv2.cvtColor(photo, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, quality])
-    if not done:  # pragma: no cover - the encoder takes every uint8 picture
+    is_done, data = cv2.imencode(".jpg", cv2.cvtColor(photo, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, quality])
+    if not is_done:  # pragma: no cover - the encoder accepts every uint8 image
         raise ValueError("cannot encode a photo")
     decoded = np.asarray(cv2.imdecode(data, cv2.IMREAD_COLOR))
     return np.asarray(cv2.cvtColor(decoded, cv2.COLOR_BGR2RGB))
 
 
-MAX_NAMED = 20
-"""Photos that cannot be read which are named."""
-
-
 @dataclass(frozen=True, slots=True)
 class RepeatOptions:
-    """How often a photo is decided, and what chance does."""
+    """Number of trials, and the seed of their variations."""
 
     trials: int
     seed: int
     batch: int = 16
-    """Photos at a time."""
+    """Number of photos at a time."""
 
 
 def check_photos(photos: Sequence[str], images: Path) -> None:
-    """Every photo of the truth is there. Raises `DataError` (LC668)."""
+    """Check that every photo of the truth exists. Raises `DataError` (LC668)."""
     missing = [name for name in photos if not (images / name).is_file()]
     if missing:
-        named = ", ".join(missing[:MAX_NAMED]) + (
-            f" and {len(missing) - MAX_NAMED} more" if len(missing) > MAX_NAMED else ""
-        )
-        message = f"{len(missing)} of {len(photos)} photos of the truth are not there: {named}."
-        raise DataError(Problem("LC668", message, relative_path(images)))
+        more = f" and {len(missing) - MAX_NAMED} more" if len(missing) > MAX_NAMED else ""
+        message = f"{len(missing)} of {len(photos)} photos of the truth are missing: {', '.join(missing[:MAX_NAMED])}"
+        raise DataError(Problem("LC668", f"{message}{more}.", relative_path(images)))
 
 
 def repeat_decisions(
     reader: Reader,
     photos: Sequence[str],
     images: Path,
-    retake: Retake,
+    variation: PhotoVariation,
     options: RepeatOptions,
     *,
     log: DecisionLog | None = None,
     on_progress: Callable[[int], None] = lambda _: None,
 ) -> Iterator[Decision]:
-    """A decision for each photo and trial; a photo that cannot be read goes to review. `done` is told how many more.
+    """Yield a decision for each photo and trial; a photo that cannot be read goes to review.
 
-    What chance does to a photo depends on the seed, the trial and the photo's name alone. A batch that was decided on
-    as a whole, by what is `kept`, is not looked at again.
+    The variation of a photo depends on the seed, the trial and the photo's name only. Batches whose decisions are all
+    in the `log` are not predicted again. `on_progress` is called with the number of further decisions.
     """
     for start in range(0, len(photos), options.batch):
-        some, pixels = photos[start : start + options.batch], None
+        chunk, pixels = photos[start : start + options.batch], None
         for trial in range(1, options.trials + 1):
-            outcomes = log.find(some, trial) if log else None
+            outcomes = log.find(chunk, trial) if log else None
             if outcomes is None:
-                pixels = _read_photos(images, some) if pixels is None else pixels
+                pixels = _read_photos(images, chunk) if pixels is None else pixels
                 rngs = (np.random.default_rng([options.seed, trial, zlib.crc32(name.encode())]) for name in pixels)
-                shown = [retake.apply(photo, rng) for photo, rng in zip(pixels.values(), rngs, strict=True)]
-                came = dict(zip(pixels, predict_outcomes(reader, shown), strict=True))
-                outcomes = {name: came.get(name, "review") for name in some}
+                varied = [variation.apply(photo, rng) for photo, rng in zip(pixels.values(), rngs, strict=True)]
+                predicted = dict(zip(pixels, predict_outcomes(reader, varied), strict=True))
+                outcomes = {name: predicted.get(name, "review") for name in chunk}
                 if log:
                     log.add(outcomes, trial)
-            yield from (Decision(name, BUNDLE_INSPECTOR, trial, outcomes[name]) for name in some)
-            on_progress(len(some))
+            yield from (Decision(name, BUNDLE_INSPECTOR, trial, outcomes[name]) for name in chunk)
+            on_progress(len(chunk))
 
 
 def predict_outcomes(reader: Reader, photos: Sequence[np.ndarray]) -> list[Outcome]:
-    """What the bundle decides on photos, uint8 RGB [height width 3]."""
-    grounds = load_decision_model(reader.bundle)
-    looks = predict_arrays(reader, photos) if photos else []
-    return [decide_photo(grounds, look, "", photo).outcome for look, photo in zip(looks, photos, strict=True)]
+    """Return the bundle's outcome of each photo, uint8 RGB [height width 3]."""
+    model = load_decision_model(reader.bundle)
+    predictions = predict_arrays(reader, photos) if photos else []
+    return [decide_photo(model, one, "", photo).outcome for one, photo in zip(predictions, photos, strict=True)]
 
 
-def _read_photos(images: Path, photos: Sequence[str]) -> dict[str, np.ndarray]:
-    """Those that can be read."""
-    return {name: photo for name in photos for photo in [_read_or_none(images / name)] if photo is not None}
-
-
-def _read_or_none(path: Path) -> np.ndarray | None:
-    try:
-        return read_photo(path)
-    except PhotoError:
-        return None
+def _read_photos(images: Path, names: Sequence[str]) -> dict[str, np.ndarray]:
+    """Read the photos that can be read."""
+    photos = {}
+    for name in names:
+        try:
+            photos[name] = read_photo(images / name)
+        except PhotoError:
+            continue
+    return photos

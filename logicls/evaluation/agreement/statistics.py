@@ -1,22 +1,18 @@
-"""The figures of an attribute agreement study.
+"""Statistics of an attribute agreement study.
 
-AIAG, Measurement Systems Analysis, 4th edition (2010), chapter III section C: how often an inspector's trials are
-alike, agree with those of others, and with the standard; how often a bad part passes (miss) and a good one fails (false
-alarm). Its limits are guidance, and so they are here.
+AIAG, Measurement Systems Analysis, 4th edition (2010), chapter III section C: repeatability of each inspector,
+reproducibility between inspectors, and agreement with the reference standard; the rate of defective parts that pass
+(miss rate) and of good parts that fail (false alarm rate). Its limits are guidance.
 
-An inspector's *effectiveness* is the share of photos on which all trials are right. Misses and false alarms are counted
-over decisions; their intervals are as wide as if each photo had been decided once, for decisions on one photo
-are alike. A review is a decision by itself: it is not right, and neither a miss nor a false alarm.
+An inspector's *effectiveness* is the share of photos on which all trials are correct. Misses and false alarms are
+counted over decisions; their intervals are as wide as if each photo had been decided once, because decisions on one
+photo are correlated. A review is a category of its own: it is not correct, and neither a miss nor a false alarm.
 
-Agreement beyond chance.
-
-Cohen's kappa (Educational and Psychological Measurement 20, 1960) of two readings with the standard error of Fleiss,
-Cohen and Everitt (Psychological Bulletin 72, 1969), and Fleiss' kappa (Psychological Bulletin 76, 1971) of any number
-of readings, with the standard error that the delta method gives for a sample of photos (Gwet, British Journal of
-Mathematical and Statistical Psychology 61, 2008).
-
-Readings of one photo are no independent sample. Errors are therefore those of photos, whose readings vary together;
-where each photo is read once they are those of the papers.
+Kappa is agreement beyond chance: Cohen's (Educational and Psychological Measurement 20, 1960) of two raters with the
+standard error of Fleiss, Cohen and Everitt (Psychological Bulletin 72, 1969), and Fleiss' (Psychological Bulletin 76,
+1971) of any number of ratings with the standard error that the delta method gives for a sample of photos (Gwet, British
+Journal of Mathematical and Statistical Psychology 61, 2008). Ratings of one photo are not independent, so the standard
+errors treat photos as the sampling unit; with one rating per photo they are those of the papers.
 """
 
 from __future__ import annotations
@@ -35,29 +31,29 @@ from logicls.evaluation.intervals import Rate, clopper_pearson, estimate_rate
 from logicls.records import Outcome
 
 Z = 1.959963984540054
-"""95 % of a normal distribution lie within so many standard deviations."""
+"""Quantile of the standard normal distribution for a two-sided 95 % interval."""
 
 
 @dataclass(frozen=True, slots=True)
 class Kappa:
-    """Agreement beyond chance: 1 is perfect, 0 what chance gives."""
+    """Agreement beyond chance: 1 is perfect, 0 that of chance."""
 
     value: float
     standard_error: float
-    """Standard error; 0 where agreement is perfect, of which the sample says nothing more."""
+    """0 for perfect agreement, of which the sample gives no estimate."""
 
     @property
     def ci95(self) -> tuple[float, float] | None:
-        """Interval by the normal distribution; None where agreement is perfect: the formula has none then."""
+        """Interval by the normal distribution; None for perfect agreement, for which the formula has none."""
         if self.standard_error <= 0:
             return None
         return max(self.value - Z * self.standard_error, -1.0), min(self.value + Z * self.standard_error, 1.0)
 
 
 def cohen_kappa(photos: Sequence[Sequence[tuple[Hashable, Hashable]]]) -> Kappa | None:
-    """Kappa of two readings: for each photo the pairs of what was read.
+    """Compute Cohen's kappa of two raters, from the pairs of ratings of each photo.
 
-    None where nothing was read, or all that was read by both is one and the same category.
+    None without ratings, or if both raters used the same single category.
     """
     cells = Counter(pair for photo in photos for pair in photo)
     n = cells.total()
@@ -67,63 +63,63 @@ def cohen_kappa(photos: Sequence[Sequence[tuple[Hashable, Hashable]]]) -> Kappa 
     for (one, other), count in cells.items():
         first[one] += count
         second[other] += count
-    agreed = sum(count for (one, other), count in cells.items() if one == other) / n
-    chance = sum(first[key] * second[key] for key in first) / n**2
-    if math.isclose(chance, 1):
+    observed = sum(count for (one, other), count in cells.items() if one == other) / n
+    expected = sum(first[key] * second[key] for key in first) / n**2
+    if math.isclose(expected, 1):
         return None
-    kappa = (agreed - chance) / (1 - chance)
-    # How kappa changes with the share of a cell.
-    slope = {
-        (one, other): ((one == other) - (1 - kappa) * (second[one] + first[other]) / n) / (1 - chance)
+    kappa = (observed - expected) / (1 - expected)
+    # Derivative of kappa with respect to the share of each cell.
+    gradient = {
+        (one, other): ((one == other) - (1 - kappa) * (second[one] + first[other]) / n) / (1 - expected)
         for one, other in cells
     }
-    mean = sum(slope[cell] * count for cell, count in cells.items()) / n
-    return Kappa(kappa, _standard_error([sum(slope[pair] - mean for pair in photo) for photo in photos], n))
+    mean = sum(gradient[cell] * count for cell, count in cells.items()) / n
+    return Kappa(kappa, _standard_error([sum(gradient[pair] - mean for pair in photo) for photo in photos], n))
 
 
 def fleiss_kappa(photos: Sequence[Sequence[Hashable]]) -> Kappa | None:
-    """Kappa of any number of readings, the same number for each photo, two at the least.
+    """Compute Fleiss' kappa of the ratings of each photo, the same number for every photo.
 
-    None where there are fewer, or all readings are one and the same category.
+    None with fewer than two ratings per photo, or if all ratings are of one category.
     """
     count = len(photos[0]) if photos else 0
     if count < 2:
         return None
-    keys = sorted({str(reading) for photo in photos for reading in photo})
-    table = np.array([[sum(str(r) == key for r in photo) for key in keys] for photo in photos], float)
+    categories = sorted({str(rating) for photo in photos for rating in photo})
+    table = np.array([[sum(str(r) == category for r in photo) for category in categories] for photo in photos], float)
     shares = table / count
-    alike = (count * (shares**2).sum(1) - 1) / (count - 1)
-    common = shares.mean(0)
-    chance, agreed = float((common**2).sum()), float(alike.mean())
-    if math.isclose(chance, 1):
+    agreement = (count * (shares**2).sum(1) - 1) / (count - 1)
+    marginal = shares.mean(0)
+    expected, observed = float((marginal**2).sum()), float(agreement.mean())
+    if math.isclose(expected, 1):
         return None
-    kappa = (agreed - chance) / (1 - chance)
-    slopes = (alike - agreed - 2 * (1 - kappa) * (shares @ common - chance)) / (1 - chance)
-    return Kappa(kappa, _standard_error(slopes.tolist(), len(photos)))
+    kappa = (observed - expected) / (1 - expected)
+    influence = (agreement - observed - 2 * (1 - kappa) * (shares @ marginal - expected)) / (1 - expected)
+    return Kappa(kappa, _standard_error(influence.tolist(), len(photos)))
 
 
 def _standard_error(parts: Sequence[float], n: int) -> float:
-    """Standard error from what each photo adds to the sum of `n` parts; rounding alone makes none."""
+    """Return the standard error of a mean of `n` ratings from the sum of each photo; 0 up to rounding."""
     error = math.sqrt(sum(part**2 for part in parts)) / n
     return error if error > 1e-12 else 0.0
 
 
 OutcomesByPhoto = Mapping[str, tuple[Outcome, ...]]
-"""Photo → what one inspector said of it, trial by trial."""
+"""Photo → outcomes of one inspector, in the order of the trials."""
 Standard = Mapping[str, Outcome]
-"""Photo → what is right: pass or fail."""
+"""Photo → reference: pass or fail."""
 Grade = Literal["acceptable", "marginal", "unacceptable"]
 EFFECTIVENESS, MISS, FALSE_ALARM = (0.90, 0.80), (0.02, 0.05), (0.05, 0.10)
-"""AIAG's limits: acceptable, marginal; beyond the second one unacceptable."""
+"""Limits of AIAG: acceptable, marginal; unacceptable beyond the second."""
 GOOD_KAPPA, POOR_KAPPA = 0.75, 0.40
-"""Kappa above the first is good agreement, below the second poor, says AIAG."""
+"""Kappa above the first is good agreement, below the second poor (AIAG)."""
 MIN_PHOTOS = 50
-"""Photos that AIAG's own example has."""
+"""Sample size of AIAG's example."""
 
 
 @dataclass(frozen=True, slots=True)
 class DecisionRate:
-    """`count` out of `of` decisions, on so many photos."""
+    """`count` of `total` decisions, on `photos` photos."""
 
     count: int
     total: int
@@ -131,28 +127,29 @@ class DecisionRate:
 
     @property
     def value(self) -> float | None:
-        """The share, 0 to 1; None where there was nothing to decide."""
+        """Estimate, 0 to 1; None without decisions."""
         return self.count / self.total if self.total else None
 
     @property
     def ci95(self) -> tuple[float, float] | None:
-        """Exact interval for so many decisions as there are photos; None where there are none."""
+        """Exact interval for as many decisions as there are photos; None without any."""
         value = self.value
         return None if value is None else clopper_pearson(value * self.photos, self.photos)
 
 
 @dataclass(frozen=True, slots=True)
 class Appraisal:
-    """One inspector."""
+    """Statistics of one inspector."""
 
     name: str
     trials: int
     within: Rate | None
-    """Photos on which all trials are alike; None for a single trial."""
+    """Repeatability: photos on which all trials agree; None for a single trial."""
     within_kappa: Kappa | None
     effectiveness: Rate
+    """Photos on which all trials are correct."""
     effectiveness_without_review: Rate
-    """The same over the photos of which none of the trials went to review."""
+    """The same for the photos without a review in any trial."""
     kappa: Kappa | None
     """Decisions against the standard."""
     miss_rate: DecisionRate
@@ -162,65 +159,70 @@ class Appraisal:
 
 @dataclass(frozen=True, slots=True)
 class AgreementStudy:
-    """All inspectors, and how they agree."""
+    """Statistics of all inspectors, and between them."""
 
     photos: int
     defective: int
     appraisals: tuple[Appraisal, ...]
     between: Rate | None
-    """Photos on which all trials of all inspectors are alike; None for a single inspector."""
+    """Reproducibility: photos on which all trials of all inspectors agree; None for a single inspector."""
     between_kappa: Kappa | None
     between_standard: Rate | None
-    """Photos on which all of them are right."""
+    """Photos on which all of them are correct."""
     pairs: tuple[tuple[str, str, Kappa | None], ...]
-    """Any two inspectors, trial by trial."""
+    """Kappa of every two inspectors, trial by trial."""
 
 
 def analyze_agreement(decisions: Iterable[Decision], standard: Standard) -> AgreementStudy:
-    """The figures; every inspector has decided each photo of the standard in each of his trials."""
-    said = group_decisions(decisions)
-    together = {p: tuple(outcome for one in said.values() for outcome in one[p]) for p in standard}
-    several = len(said) > 1
+    """Compute the statistics. Every inspector has decided each photo of the standard in each trial."""
+    inspectors = group_decisions(decisions)
+    together = {photo: tuple(outcome for one in inspectors.values() for outcome in one[photo]) for photo in standard}
+    is_several = len(inspectors) > 1
     return AgreementStudy(
         len(standard),
-        sum(right == "fail" for right in standard.values()),
-        tuple(_appraise(name, one, standard) for name, one in said.items()),
-        estimate_rate(len(set(some)) == 1 for some in together.values()) if several else None,
-        fleiss_kappa(list(together.values())) if several else None,
-        estimate_rate(set(together[p]) == {right} for p, right in standard.items()) if several else None,
-        tuple((one, other, _pair_kappa(said[one], said[other])) for one, other in combinations(said, 2)),
+        sum(reference == "fail" for reference in standard.values()),
+        tuple(_appraise(name, outcomes, standard) for name, outcomes in inspectors.items()),
+        estimate_rate(len(set(outcomes)) == 1 for outcomes in together.values()) if is_several else None,
+        fleiss_kappa(list(together.values())) if is_several else None,
+        estimate_rate(set(together[p]) == {reference} for p, reference in standard.items()) if is_several else None,
+        tuple(
+            (one, other, _pair_kappa(inspectors[one], inspectors[other])) for one, other in combinations(inspectors, 2)
+        ),
     )
 
 
-def _appraise(name: str, said: OutcomesByPhoto, standard: Standard) -> Appraisal:
-    trials = max(len(some) for some in said.values())
-    good, bad = (tuple(p for p, right in standard.items() if right == side) for side in ("pass", "fail"))
+def _appraise(name: str, outcomes: OutcomesByPhoto, standard: Standard) -> Appraisal:
+    trials = max(len(repeats) for repeats in outcomes.values())
+    good, defective = (
+        tuple(photo for photo, reference in standard.items() if reference == value) for value in ("pass", "fail")
+    )
+    without_review = {photo: reference for photo, reference in standard.items() if "review" not in outcomes[photo]}
     return Appraisal(
         name,
         trials,
-        estimate_rate(len(set(said[p])) == 1 for p in standard) if trials > 1 else None,
-        fleiss_kappa([said[p] for p in standard]),
-        estimate_rate(set(said[p]) == {right} for p, right in standard.items()),
-        estimate_rate(set(said[p]) == {right} for p, right in standard.items() if "review" not in said[p]),
-        cohen_kappa([[(outcome, right) for outcome in said[p]] for p, right in standard.items()]),
-        _decision_rate(said, bad, "pass"),
-        _decision_rate(said, good, "fail"),
-        _decision_rate(said, tuple(standard), "review"),
+        estimate_rate(len(set(outcomes[photo])) == 1 for photo in standard) if trials > 1 else None,
+        fleiss_kappa([outcomes[photo] for photo in standard]),
+        estimate_rate(set(outcomes[photo]) == {reference} for photo, reference in standard.items()),
+        estimate_rate(set(outcomes[photo]) == {reference} for photo, reference in without_review.items()),
+        cohen_kappa([[(outcome, reference) for outcome in outcomes[p]] for p, reference in standard.items()]),
+        _decision_rate(outcomes, defective, "pass"),
+        _decision_rate(outcomes, good, "fail"),
+        _decision_rate(outcomes, tuple(standard), "review"),
     )
 
 
-def _decision_rate(said: OutcomesByPhoto, photos: Sequence[str], outcome: Outcome) -> DecisionRate:
-    found = [one == outcome for photo in photos for one in said[photo]]
-    return DecisionRate(sum(found), len(found), len(photos))
+def _decision_rate(outcomes: OutcomesByPhoto, photos: Sequence[str], outcome: Outcome) -> DecisionRate:
+    matches = [one == outcome for photo in photos for one in outcomes[photo]]
+    return DecisionRate(sum(matches), len(matches), len(photos))
 
 
 def _pair_kappa(one: OutcomesByPhoto, other: OutcomesByPhoto) -> Kappa | None:
-    """Trial with trial; those that only one of the two has are left out."""
+    """Compute kappa of trial with trial; trials that only one of the two has are ignored."""
     return cohen_kappa([list(zip(one[photo], other[photo], strict=False)) for photo in one])
 
 
 def grade_value(value: float | None, limits: tuple[float, float]) -> Grade | None:
-    """Where a figure stands by AIAG's limits; None where it is undefined."""
+    """Grade a value by limits of AIAG; None for an undefined value."""
     if value is None:
         return None
     first, second = limits
@@ -230,18 +232,18 @@ def grade_value(value: float | None, limits: tuple[float, float]) -> Grade | Non
 
 
 def grade_kappa(kappa: Kappa | None) -> str:
-    """What AIAG calls a kappa of that size; empty where it is undefined or in between."""
+    """Return good or poor as AIAG grades kappa; empty in between, and for an undefined one."""
     if kappa is None:
         return ""
     return "good" if kappa.value > GOOD_KAPPA else "poor" if kappa.value < POOR_KAPPA else ""
 
 
-def study_notes(found: AgreementStudy) -> tuple[str, ...]:
-    """What keeps the figures from saying much."""
-    said = []
-    if found.photos < MIN_PHOTOS:
-        said.append(f"{found.photos} photos are few: AIAG's example has {MIN_PHOTOS}.")
-    if found.defective in (0, found.photos):
-        missing, figure = ("bad", "misses") if not found.defective else ("good", "false alarms")
-        said.append(f"There is no {missing} photo: nothing can be said about {figure}, and kappa is undefined or low.")
-    return tuple(said)
+def study_notes(study: AgreementStudy) -> tuple[str, ...]:
+    """Return notes about limitations of the study."""
+    notes = []
+    if study.photos < MIN_PHOTOS:
+        notes.append(f"{study.photos} photos are a small sample: the example of AIAG has {MIN_PHOTOS}.")
+    if study.defective in (0, study.photos):
+        missing, rate = ("defective", "miss rate") if not study.defective else ("good", "false alarm rate")
+        notes.append(f"There is no {missing} photo: the {rate} is undefined, and kappa is undefined or low.")
+    return tuple(notes)

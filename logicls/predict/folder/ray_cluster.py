@@ -25,7 +25,7 @@ from logicls.models.bundle import Bundle
 from logicls.predict.folder.runner import InspectPhotos, iterate_batches
 from logicls.predict.inspector import BatchInspector
 from logicls.predict.plugin_protocols import PluginManifest, Plugins
-from logicls.predict.readers.protocol import make_reader
+from logicls.predict.readers.factory import make_reader
 from logicls.predict.self_test import open_bundle
 from logicls.predict.serialization import verdict_from_json, verdict_to_json
 from logicls.records import Verdict
@@ -161,7 +161,11 @@ class BatchWorker:
         """The verdicts of a share's photos, or what is wrong with this machine."""
         if self._inspector is None:
             return {"verdicts": "[]", "trouble": self._trouble}
-        verdicts = self._inspector.inspect([*self._inspector.load(json.loads(share["names"]))])
+        try:
+            verdicts = self._inspector.inspect([*self._inspector.load(json.loads(share["names"]))])
+        except LogiClsError as error:
+            reason = "; ".join(problem.message for problem in error.problems)
+            return {"verdicts": "[]", "trouble": f"{socket.gethostname()} cannot inspect photos: {reason}"}
         return {"verdicts": json.dumps([verdict_to_json(verdict) for verdict in verdicts]), "trouble": ""}
 
 

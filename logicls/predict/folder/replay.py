@@ -7,16 +7,17 @@ import tempfile
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from logicls.data.image_io import file_sha256
 from logicls.errors import DataError, Problem, relative_path, suggest_name
 from logicls.io.run_manifest import read_manifest
-from logicls.models.bundle import Bundle
-from logicls.predict.folder.runner import inspect_with_reader, predict_folder, read_verdicts
 from logicls.predict.plugin_protocols import Plugins
-from logicls.predict.readers.factory import make_reader
-from logicls.predict.serialization import result_id
+from logicls.predict.serialization import read_verdicts, result_id
 from logicls.records import Answer, Verdict
+
+if TYPE_CHECKING:
+    from logicls.models.bundle import Bundle
 
 PROBABILITY_TOLERANCE = 0.005
 """Accepted difference of a probability: a batch of another size sums up in another order."""
@@ -81,6 +82,10 @@ def replay(before: Verdict, bundle: Bundle, photos: Path, plugins: Plugins = Plu
         DataError: The photo has changed (LC641), the bundle is another one (LC642), or a plug-in is (LC712).
         PhotoError: The photo is missing.
     """
+    # Imported here, because the command `report` uses this module and must not load torch.
+    from logicls.predict.folder.runner import inspect_with_reader, predict_folder
+    from logicls.predict.readers.factory import make_reader
+
     path = photos / before.photo
     if bundle.id != before.bundle:
         message = f"the verdict is of bundle {before.bundle}, and this is {bundle.id}."

@@ -24,7 +24,7 @@ from logicls.predict.inspector import BatchInspector
 from logicls.predict.plugin_protocols import PluginManifest, Plugins
 from logicls.predict.readers.factory import make_reader
 from logicls.predict.readers.protocol import Reader
-from logicls.predict.serialization import verdict_from_json, verdict_to_json
+from logicls.predict.serialization import read_verdicts, verdict_to_json
 from logicls.predict.uncertainty.thresholds import Thresholds, apply_thresholds
 from logicls.records import Verdict
 
@@ -118,11 +118,6 @@ def open_verdict_writer(
     with jsonl.Appender(out / "verdicts.jsonl") as file:
         yield VerdictWriter(file)
         file.sync()
-
-
-def read_verdicts(path: Path) -> Iterator[Verdict]:
-    """The verdicts of a jsonl file, one at a time. Raises `DataError`."""
-    return (verdict_from_json(record) for record in jsonl.read_records(path))
 
 
 def read_predicted_names(out: Path) -> set[str]:

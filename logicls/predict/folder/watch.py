@@ -17,8 +17,8 @@ from logicls.errors import DataError
 from logicls.models.bundle import Bundle
 from logicls.predict.folder.runner import (
     VerdictWriter,
-    open_verdict_writer,
     iterate_batches,
+    open_verdict_writer,
     read_predicted_names,
     write_folder_csv,
 )
@@ -26,7 +26,7 @@ from logicls.predict.input.listing import RETRY_SECONDS, SETTLE_SECONDS, Arrival
 from logicls.predict.input.loader import LoadedPhoto
 from logicls.predict.inspector import BatchInspector
 from logicls.predict.plugin_protocols import Plugins
-from logicls.predict.readers.protocol import make_reader
+from logicls.predict.readers.factory import make_reader
 from logicls.records import Verdict
 
 POLL_SECONDS = 0.5

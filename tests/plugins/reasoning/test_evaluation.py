@@ -36,10 +36,10 @@ def test_correct_reinspections():
         Verdict("d", "fail", ("x",), score=0.8),
     ]
 
-    found = compute_metrics(after, TRUTH, FIRST)
+    result = compute_metrics(after, TRUTH, FIRST)
 
-    assert (found.photos, found.reinspected, found.amended, found.seconds) == (4, 0.25, 0.25, 0.5)
-    assert (found.review, found.review_at_equal_errors, found.escapes, found.overkill, found.exact) == (
+    assert (result.photos, result.reinspected, result.amended, result.seconds) == (4, 0.25, 0.25, 0.5)
+    assert (result.review, result.review_at_equal_errors, result.escapes, result.overkill, result.exact) == (
         0.0,
         0.0,
         0,
@@ -52,10 +52,10 @@ def test_escape_costs_reviews():
     """An escape sends the least certain verdicts to review until it is caught."""
     after = [*FIRST[:2], Verdict("c", "pass", score=0.45), Verdict("d", "pass", score=0.3)]
 
-    found = compute_metrics(after, TRUTH, FIRST)
+    result = compute_metrics(after, TRUTH, FIRST)
 
-    assert (found.review, found.escapes, found.exact) == (0.0, 1, 0.75)
-    assert found.review_at_equal_errors == 0.5
+    assert (result.review, result.escapes, result.exact) == (0.0, 1, 0.75)
+    assert result.review_at_equal_errors == 0.5
     assert [v.outcome for v in limit_errors(after, TRUTH, (1, 0))] == ["pass", "fail", "pass", "pass"]
 
 
@@ -124,7 +124,7 @@ def test_predict_with_reasoner(bundle, workspace):
 @pytest.mark.slow
 def test_second_look_command(bundle, workspace):
     """The table has the first pass, the first pass decided by rules, and each reasoner by seed."""
-    chosen = [word for name in ("latent", "random", "closer") for word in ("--reasoner", name)]
+    selected = [word for name in ("latent", "random", "closer") for word in ("--reasoner", name)]
     words = (
         "second-look",
         bundle.path,
@@ -135,7 +135,7 @@ def test_second_look_command(bundle, workspace):
         workspace / "looks",
     )
 
-    printed = run_command(*words, "--seeds", 2, "--min-entropy", 0, *chosen)
+    printed = run_command(*words, "--seeds", 2, "--min-entropy", 0, *selected)
 
     rows = list(csv.DictReader((workspace / "looks" / "second_look.csv").read_text().splitlines()))
     names = [(row["reasoner"], row["seed"]) for row in rows]

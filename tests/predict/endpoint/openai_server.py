@@ -1,7 +1,7 @@
-"""A small strict server of OpenAI's API: what the API's own schema does not know is refused, as are wrong types.
+"""A small strict server of OpenAI's API: it rejects unknown parameters and wrong types by the API's own schema.
 
-It has no model: what it answers is given to it. An answer that was asked for within a JSON Schema or a regular
-expression must be one, or the request fails: so it is with servers that have them.
+It has no model: a function gives the answers. An answer that violates the requested JSON Schema or regular expression
+fails the request, as constrained servers never return one.
 """
 
 from __future__ import annotations
@@ -27,33 +27,33 @@ from pydantic import TypeAdapter, ValidationError
 
 BODY, PART = TypeAdapter(CompletionCreateParamsNonStreaming), TypeAdapter(ChatCompletionContentPartParam)
 EXTRAS = frozenset({"structured_outputs", "regex"})
-"""What vLLM and SGLang know beyond the API."""
+"""Parameters of vLLM and SGLang beyond the API."""
 
 
 @dataclass
-class Strict:
-    """The server's mind: `answer` gets the text of a request and its picture, and gives the text of the answer."""
+class StrictServer:
+    """Behaviour of the server: `answer` maps the text and the image of a request to the text of the answer."""
 
     answer: Callable[[str, np.ndarray], str]
     models: Sequence[str] = ("tiny",)
     key: str = ""
     refuses: frozenset[str] = frozenset()
-    """Fields that it does not take."""
+    """Parameters that it rejects."""
     fails: list[int] = field(default_factory=list)
-    """Statuses of the next answers."""
+    """Statuses of the next responses."""
     tokens: Callable[[str], list[tuple[str, float]]] | None = None
-    """Pieces of an answer with the logarithms of their probabilities."""
-    seen: list[Mapping[str, Any]] = field(default_factory=list)
-    """Bodies of requests, but for those that failed."""
-    pictures: list[np.ndarray] = field(default_factory=list)
+    """Splits an answer into tokens with the logarithms of their probabilities."""
+    requests: list[Mapping[str, Any]] = field(default_factory=list)
+    """Bodies of successful requests."""
+    images: list[np.ndarray] = field(default_factory=list)
 
     def __call__(self, request: httpx2.Request) -> httpx2.Response:
-        """Answer, where no network is."""
-        status, told = self.told(request.method, request.url.path, dict(request.headers), request.read())
-        return httpx2.Response(status, json=told, headers={"retry-after": "0"} if status == 429 else {})
+        """Respond without a network."""
+        status, content = self.respond(request.method, request.url.path, dict(request.headers), request.read())
+        return httpx2.Response(status, json=content, headers={"retry-after": "0"} if status == 429 else {})
 
-    def told(self, method: str, path: str, headers: Mapping[str, str], body: bytes) -> tuple[int, object]:
-        """Status and JSON."""
+    def respond(self, method: str, path: str, headers: Mapping[str, str], body: bytes) -> tuple[int, object]:
+        """Return status and JSON of a response."""
         if self.key and headers.get("authorization") != f"Bearer {self.key}":
             return 401, {"error": {"message": "no such key"}}
         if self.fails:
@@ -63,56 +63,56 @@ class Strict:
         if (method, path) != ("POST", "/v1/chat/completions"):
             return 404, {"detail": "Not Found"}
         try:
-            return self._completed(json.loads(body))
+            return self._complete(json.loads(body))
         except (ValidationError, ValueError, KeyError) as error:
             return 400, {"error": {"message": str(error)}}
 
-    def _completed(self, asked: dict[str, Any]) -> tuple[int, object]:
-        strange = set(asked) - set(CompletionCreateParamsNonStreaming.__mutable_keys__) - EXTRAS
-        if strange | set(asked) & self.refuses:
-            return 422, {"detail": f"unexpected: {sorted(strange | set(asked) & self.refuses)}"}
-        BODY.validate_python(asked)
-        if asked["model"] not in self.models:
-            return 404, {"error": {"message": f"The model `{asked['model']}` does not exist."}}
-        (message,) = asked["messages"]
+    def _complete(self, body: dict[str, Any]) -> tuple[int, object]:
+        unknown = set(body) - set(CompletionCreateParamsNonStreaming.__mutable_keys__) - EXTRAS
+        if unknown | set(body) & self.refuses:
+            return 422, {"detail": f"unexpected: {sorted(unknown | set(body) & self.refuses)}"}
+        BODY.validate_python(body)
+        if body["model"] not in self.models:
+            return 404, {"error": {"message": f"The model `{body['model']}` does not exist."}}
+        (message,) = body["messages"]
         image, text = (PART.validate_python(part) for part in message["content"])
         head, data = image["image_url"]["url"].split(",", 1)
         assert head == "data:image/png;base64"
-        picture = np.asarray(Image.open(io.BytesIO(base64.b64decode(data, validate=True))))
-        said = self.answer(text["text"], picture)
-        self._hold(asked, said)
-        self.seen.append(asked)
-        self.pictures.append(picture)
-        return 200, self._completion(asked, said)
+        image = np.asarray(Image.open(io.BytesIO(base64.b64decode(data, validate=True))))
+        text = self.answer(text["text"], image)
+        self._check_form(body, text)
+        self.requests.append(body)
+        self.images.append(image)
+        return 200, self._completion(body, text)
 
-    def _hold(self, asked: Mapping[str, Any], said: str) -> None:
-        if "response_format" in asked:
-            form = asked["response_format"]["json_schema"]
+    def _check_form(self, body: Mapping[str, Any], text: str) -> None:
+        if "response_format" in body:
+            form = body["response_format"]["json_schema"]
             assert form["strict"] is True
             jsonschema.Draft202012Validator.check_schema(form["schema"])
-            jsonschema.validate(json.loads(said), form["schema"])
-        if "regex" in asked:
-            assert asked["structured_outputs"] == {"regex": asked["regex"]}
-            assert re.fullmatch(asked["regex"], said), f"{said!r} is not {asked['regex']!r}"
+            jsonschema.validate(json.loads(text), form["schema"])
+        if "regex" in body:
+            assert body["structured_outputs"] == {"regex": body["regex"]}
+            assert re.fullmatch(body["regex"], text), f"{text!r} is not {body['regex']!r}"
 
-    def _completion(self, asked: Mapping[str, Any], said: str) -> object:
-        message = {"role": "assistant", "content": said}
+    def _completion(self, body: Mapping[str, Any], text: str) -> object:
+        message = {"role": "assistant", "content": text}
         choice: dict[str, Any] = {"index": 0, "finish_reason": "stop", "message": message}
-        if len(said) > asked["max_completion_tokens"]:
+        if len(text) > body["max_completion_tokens"]:
             choice["finish_reason"] = "length"
-        if asked.get("logprobs") and self.tokens is not None:
+        if body.get("logprobs") and self.tokens is not None:
             pieces = [
                 {"token": text, "logprob": chance, "bytes": [*text.encode()], "top_logprobs": []}
-                for text, chance in self.tokens(said)
+                for text, chance in self.tokens(text)
             ]
             choice["logprobs"] = {"content": pieces, "refusal": None}
-        made = {"id": "1", "created": 0, "object": "chat.completion", "model": asked["model"], "choices": [choice]}
-        return ChatCompletion.model_validate(made).model_dump(exclude_none=True)
+        completion = {"id": "1", "created": 0, "object": "chat.completion", "model": body["model"], "choices": [choice]}
+        return ChatCompletion.model_validate(completion).model_dump(exclude_none=True)
 
 
 @contextmanager
-def listening(mind: Strict) -> Iterator[str]:
-    """The address of a server with that mind."""
+def run_server(server: StrictServer) -> Iterator[str]:
+    """Run the server in a thread; yields its URL."""
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
@@ -125,22 +125,22 @@ def listening(mind: Strict) -> Iterator[str]:
 
         def _answer(self, method: str, body: bytes) -> None:
             headers = {name.lower(): value for name, value in self.headers.items()}
-            status, told = mind.told(method, self.path, headers, body)
-            data = json.dumps(told).encode()
+            status, content = server.respond(method, self.path, headers, body)
+            data = json.dumps(content).encode()
             self.send_response(status)
             self.send_header("content-length", str(len(data)))
             self.end_headers()
             self.wfile.write(data)
 
         def log_message(self, *_: object) -> None:
-            """Nothing is printed."""
+            """Print nothing."""
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+    http_server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    thread = threading.Thread(target=http_server.serve_forever, kwargs={"poll_interval": 0.01})
     thread.start()
     try:
-        yield f"http://127.0.0.1:{server.server_port}"
+        yield f"http://127.0.0.1:{http_server.server_port}"
     finally:
-        server.shutdown()
+        http_server.shutdown()
         thread.join()
-        server.server_close()
+        http_server.server_close()

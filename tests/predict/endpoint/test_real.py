@@ -25,7 +25,9 @@ from logicls.models.hub.loading import load_model, load_processor
 from logicls.predict.endpoint.client import Endpoint
 from logicls.predict.endpoint.prompts import PromptMode, PromptOptions, answer_regex, answer_schema
 from logicls.predict.endpoint.reader import open_endpoint_reader
-from logicls.predict.folder.runner import inspect_with_reader, predict_folder, read_verdicts
+from logicls.predict.folder.runner import inspect_with_reader, predict_folder
+from logicls.predict.readers.protocol import predict_arrays
+from logicls.predict.serialization import read_verdicts
 from logicls.prompts.templates import canonical_question
 from logicls.records import Box
 
@@ -145,7 +147,7 @@ def test_a_real_server_s_nonsense_goes_to_review(address, learned, spec):
     with open_endpoint_reader(
         spec, Endpoint(address, str(learned), pause=0.0), PromptOptions(PromptMode.json)
     ) as reader:
-        (look,) = reader.predict_pixels([np.asarray(photo(0))])
+        (look,) = predict_arrays(reader, [np.asarray(photo(0))])
 
     assert [answer.readable for answer in (*look.answers, look.stated)] == [False] * 3
 
@@ -158,7 +160,7 @@ def test_a_real_server_without_the_model_is_an_error(address, learned, spec):
         open_endpoint_reader(spec, Endpoint(address, "no/such-model", pause=0.0), PromptOptions()) as reader,
         pytest.raises(LogiClsError, match=r"LC675 the server refuses whatever it is asked: 400 .*no/such-model"),
     ):
-        reader.predict_pixels([np.asarray(photo(0))])
+        predict_arrays(reader, [np.asarray(photo(0))])
 
 
 def engine(checkpoint):

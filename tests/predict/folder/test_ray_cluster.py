@@ -13,7 +13,7 @@ from PIL import Image
 
 from logicls.errors import DataError
 from logicls.models.bundle import load_bundle_without_model
-from logicls.predict.folder.ray_cluster import RayCluster, inspect_on_cluster, connect_cluster
+from logicls.predict.folder.ray_cluster import RayCluster, connect_cluster, inspect_on_cluster
 from logicls.predict.folder.runner import predict_folder
 from logicls.predict.plugin_protocols import PluginManifest, Plugins, ProductMatch
 from logicls.records import PluginInfo

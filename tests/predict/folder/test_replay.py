@@ -10,8 +10,8 @@ from PIL import Image
 from logicls.errors import DataError, PhotoError
 from logicls.io.jsonl import Appender
 from logicls.predict.folder.replay import compare_verdicts, find_origin, find_result, replay
-from logicls.predict.folder.runner import predict_folder, read_verdicts
-from logicls.predict.serialization import result_id, verdict_to_json
+from logicls.predict.folder.runner import predict_folder
+from logicls.predict.serialization import read_verdicts, result_id, verdict_to_json
 from logicls.records import Box
 
 

@@ -17,11 +17,10 @@ from PIL import Image
 
 from logicls.errors import DataError
 from logicls.predict.decision import decide
-from logicls.predict.folder.runner import predict_folder, read_verdicts
-from logicls.predict.input.loader import LoadedPhoto
-from logicls.predict.inspector import BatchInspector
+from logicls.predict.folder.runner import predict_folder
 from logicls.predict.readers.nano import NanoReader
-from logicls.predict.readers.protocol import make_reader
+from logicls.predict.readers.protocol import predict_arrays
+from logicls.predict.serialization import read_verdicts
 
 EXIF = Image.Exif()
 EXIF[0x0112] = 6
@@ -36,7 +35,7 @@ STORED = {
 }
 REFUSED = {
     "empty.jpg": '"empty.jpg" is empty: 0 bytes.',
-    "cut.jpg": '"cut.jpg" is damaged or cut short: image file is truncated',
+    "cut.jpg": '"cut.jpg" is damaged or truncated: image file is truncated',
     "text.jpg": '"text.jpg" is not an image that can be read.',
     "bomb.png": '"bomb.png" has 20000 x 6000 pixels, more than the 100000000 allowed.',
     "film.gif": '"film.gif" has 2 frames.',
@@ -97,7 +96,7 @@ def test_what_is_no_plain_photo_goes_to_review_with_its_reason(bundle, photos, t
     assert set(found) == {"plain.png", *STORED, *REFUSED}
     assert {name for name, v in found.items() if v.outcome == "review"} >= {*STORED, *REFUSED}
     assert {name: found[name].reasons[0] for name in STORED} == {
-        name: f"{said}, as no photo was that it learned from" for name, said in STORED.items()
+        name: f"{said}, unlike the training photos" for name, said in STORED.items()
     }
     for name, said in REFUSED.items():
         assert found[name].reasons[0].startswith(said)
@@ -128,7 +127,7 @@ def test_verdicts_are_those_of_the_whole_photos(bundle, folder, tmp_path, photos
     sizes = [(photo.shape[1], photo.shape[0]) for photo in photos]
     whole = [
         decide(bundle.spec, look, "", size)
-        for look, size in zip(NanoReader(bundle).predict_pixels(photos), sizes, strict=True)
+        for look, size in zip(predict_arrays(NanoReader(bundle), photos), sizes, strict=True)
     ]
 
     here = predicted(bundle, folder, tmp_path / "here", batch=4)
@@ -204,29 +203,6 @@ def test_globs_and_folders_without_photos(bundle, folder, tmp_path):
     with pytest.raises(DataError, match="LC603"):
         predict_folder(bundle, folder, tmp_path / "none", only=["*.png"])
     assert not (tmp_path / "none").exists()
-
-
-def test_a_photo_that_the_model_does_not_take_is_not_all_of_them(bundle, photos, monkeypatch):
-    """Some models refuse a strip; the other photos of its batch get their verdicts."""
-    from logicls.predict import inspector
-
-    look_at = inspector.predict_raw
-
-    def picky(reader, some):
-        if any(photo.name == "strip.png" for photo in some):
-            raise ValueError("aspect ratio")
-        return look_at(reader, some)
-
-    monkeypatch.setattr(inspector, "look_at", picky)
-    good, strip = (LoadedPhoto(name, np.zeros((64, 64, 3), np.uint8), (64, 64)) for name in ("a.png", "strip.png"))
-
-    with BatchInspector(make_reader(bundle), Path(), 0) as one:
-        found = one.inspect([good, strip])
-        with pytest.raises(ValueError, match="aspect ratio"):
-            one.inspect([strip, strip])
-
-    assert found[0].answers != ()
-    assert (found[1].outcome, found[1].reasons) == ("review", ("the model cannot look at it: aspect ratio",))
 
 
 @pytest.mark.slow

@@ -12,8 +12,9 @@ import pytest
 from PIL import Image
 
 from logicls.errors import DataError
-from logicls.predict.folder.runner import predict_folder, read_verdicts
+from logicls.predict.folder.runner import predict_folder
 from logicls.predict.folder.watch import WatchOptions, watch_folder
+from logicls.predict.serialization import read_verdicts
 
 PATIENT = WatchOptions(idle=1.5, workers=0, settle_seconds=0.4, retry_seconds=2.5)
 
