@@ -214,13 +214,13 @@ def test_a_token_protects_predictions_and_metrics(bundle, png):
 
 
 def test_a_fault_of_the_machine_is_no_verdict(bundle, png, caplog):
-    """A failure of the model gets 500 with an explanation and a log entry; the next photo is inspected."""
+    """A failure of the model at a lone request gets 500 with an explanation and a log entry; the next photo is inspected."""
 
     async def ask(http, service):
-        inspector = service._inspector
-        service._inspector = FailingInspector()
+        reader = service._inspector._reader
+        service._inspector._reader = FailingReader()
         failed = await http.post("/predict", content=png)
-        service._inspector = inspector
+        service._inspector._reader = reader
         return failed, await http.post("/predict", content=png), await http.get("/metrics")
 
     async def run() -> object:
@@ -239,9 +239,9 @@ def test_a_fault_of_the_machine_is_no_verdict(bundle, png, caplog):
     assert "logicls_taken_photos 0.0" in metrics.text
 
 
-class FailingInspector:
-    """Inspector whose device fails."""
+class FailingReader:
+    """Reader whose device fails."""
 
-    def inspect(self, photos):
+    def predict_raw(self, photos):
         """Raise the error that torch raises for a failed kernel."""
         raise RuntimeError("CUDA error: device-side assert triggered")

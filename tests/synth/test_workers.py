@@ -201,7 +201,7 @@ def test_a_damaged_photo_ends_the_run(request_of_120: SynthesisRequest, workers:
         (photos / name).write_bytes(data)
 
     name = Path(message.split()[0]).name
-    assert message.startswith(f'{photos / name} LC306 "{name}" is damaged or cut short: ')
+    assert message.startswith(f'{photos / name} LC306 "{name}" is damaged or truncated: ')
     assert message.endswith("Copy it again. Then run the same command again; finished work is kept.")
     assert build_dataset(request_of_120, workers=workers) == 120
     assert read_files(request_of_120.out) == build_uninterrupted(request_of_120)
