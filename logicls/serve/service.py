@@ -22,7 +22,8 @@ from logicls.models.bundle import Bundle
 from logicls.predict.input.loader import DECODE_THREADS, LoadedPhoto, Size, decode_photo
 from logicls.predict.inspector import BatchInspector
 from logicls.predict.plugin_protocols import Plugins
-from logicls.predict.readers.protocol import Reader, input_size, make_reader
+from logicls.predict.readers.factory import make_reader
+from logicls.predict.readers.protocol import Reader
 from logicls.predict.self_test import open_bundle
 from logicls.records import PluginInfo, Verdict
 from logicls.serve.uploads import Limits
@@ -231,7 +232,7 @@ class InferenceService:
         bundle = await asyncio.to_thread(open_bundle, self.path)
         self._plugins = await asyncio.to_thread(self._plugin_factory, bundle)
         reader = make_reader(bundle, self._plugins.retriever)
-        self._input_size = None if self._plugins else input_size(reader)  # plug-ins need the photos at full size
+        self._input_size = None if self._plugins else reader.input_size  # plug-ins need the photos at full size
         self._inspector = BatchInspector(reader, Path(), 0, self._plugins)
         self._reader = reader
         self._batcher_task = asyncio.create_task(self._batcher.run())

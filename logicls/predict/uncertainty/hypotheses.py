@@ -8,7 +8,7 @@ from heapq import heappop, heappush
 
 from logicls.constraints.spec.models import Spec
 from logicls.models.nano.losses import DETECTION_THRESHOLD
-from logicls.predict.readers.nano import Prediction
+from logicls.predict.readers.protocol import Prediction
 from logicls.predict.uncertainty.calibration import Calibration, temperature_scale
 from logicls.records import Answer, Box, reading_order
 

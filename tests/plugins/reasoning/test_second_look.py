@@ -36,11 +36,11 @@ def test_initial_tokens():
     """The mean is the photo's mean token, the deviation its root mean square; the seed determines them."""
     feature = torch.tensor([[3.0, -4.0]])
 
-    found = initial_tokens(feature, 20000, torch.Generator().manual_seed(0))
+    result = initial_tokens(feature, 20000, torch.Generator().manual_seed(0))
 
-    assert found.mean((0, 1)).tolist() == pytest.approx([3.0, -4.0], abs=0.1)
-    assert found.std(1)[0].tolist() == pytest.approx([12.5**0.5] * 2, abs=0.1)
-    assert torch.equal(found, initial_tokens(feature, 20000, torch.Generator().manual_seed(0)))
+    assert result.mean((0, 1)).tolist() == pytest.approx([3.0, -4.0], abs=0.1)
+    assert result.std(1)[0].tolist() == pytest.approx([12.5**0.5] * 2, abs=0.1)
+    assert torch.equal(result, initial_tokens(feature, 20000, torch.Generator().manual_seed(0)))
 
 
 @pytest.mark.parametrize("gradient", ["exact", "sampled"])
@@ -205,8 +205,8 @@ def test_every_reasoner(bundle, photos, name):
 
 
 @pytest.mark.parametrize("name", FACTORIES["reasoner"])
-def test_another_model_is_refused(bundle, name):
-    """Think tokens and larger inputs are the embedded model's; a hub model is LC740."""
+def test_other_model_is_rejected(bundle, name):
+    """A hub model or an external model is rejected: LC740."""
     hub = HubModelInfo("org/model", "", "0", False, "float32", False, BoxFamily.pixels)
 
     with pytest.raises(DataError) as caught:
