@@ -47,7 +47,7 @@ def test_recipe_sets_defaults(plugin_setup_copy, synth, tmp_path):
     selection = PluginOptions().resolve(plugin_setup_copy.bundle)
     assert (selection.expert, selection.reasoner) == ("", reasoner)
     plugins = selection.build(load_bundle(plugin_setup_copy.bundle))
-    assert [plug.kind for plug in plugins.manifest.plugins] == ["reasoner", "retriever"]
+    assert [info.kind for info in plugins.manifest.plugins] == ["reasoner", "retriever"]
 
 
 def test_empty_section_selects_default(tmp_path):
@@ -55,8 +55,8 @@ def test_empty_section_selects_default(tmp_path):
     plan = read_recipe(tmp_path, "expert: {}\nreasoner: {}\nknowledge: {}\n")
 
     assert (plan.expert.kind, plan.reasoner.name, plan.knowledge.folder) == ("patches", "closer", "")
-    bare = read_recipe(tmp_path, "steps: 10\n")
-    assert (bare.expert, bare.reasoner, bare.knowledge) == (None, None, None)
+    without_tokens = read_recipe(tmp_path, "steps: 10\n")
+    assert (without_tokens.expert, without_tokens.reasoner, without_tokens.knowledge) == (None, None, None)
 
 
 @pytest.mark.parametrize(

@@ -91,8 +91,8 @@ def test_describe(plugin_setup):
     assert reasoner.to_text() == "reasoner latent tokens=4 steps=3 open=0.5"
     assert (retriever.kind, retriever.name, len(retriever.knowledge_id)) == ("retriever", "documents", 12)
     assert selection.describe(plugin_setup.bundle) == selection.describe(plugin_setup.bundle)
-    closer = PluginSelection("", ReasonerSettings(), None).describe(plugin_setup.bundle).plugins
-    assert [info.to_text() for info in closer] == ["reasoner closer larger=1.15"]
+    high_resolution = PluginSelection("", ReasonerSettings(), None).describe(plugin_setup.bundle).plugins
+    assert [info.to_text() for info in high_resolution] == ["reasoner closer larger=1.15"]
 
 
 @pytest.mark.parametrize("changed", ["box/good.md", "box/good.png", "box/usual.safetensors", "knowledge.yaml"])

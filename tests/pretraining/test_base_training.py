@@ -55,13 +55,13 @@ def test_batch_depends_on_step(shard_folder):
     processor = build_processor(SMALL)
     batches = SceneBatches(read_scene_shards(shard_folder), processor, SMALL)
 
-    some = [batches.batch(step) for step in range(8)]
+    photo_tokens = [batches.batch(step) for step in range(8)]
 
     again = SceneBatches(read_scene_shards(shard_folder), processor, SMALL).batch(5)
-    assert all(torch.equal(some[5][key], again[key]) for key in again)
-    assert {tuple(batch["pixel_values"].shape[2:]) for batch in some} == set(SMALL.sizes)
-    assert all(batch["weights"].shape[1] <= 4 for batch in some)
-    for batch in some:
+    assert all(torch.equal(photo_tokens[5][key], again[key]) for key in again)
+    assert {tuple(batch["pixel_values"].shape[2:]) for batch in photo_tokens} == set(SMALL.sizes)
+    assert all(batch["weights"].shape[1] <= 4 for batch in photo_tokens)
+    for batch in photo_tokens:
         has_box = batch["box_question"] >= 0
         is_locate = batch["located"].gather(1, batch["box_question"].clamp(min=0))
         assert torch.equal(is_locate[has_box], batch["box_value"][has_box] == IGNORE_INDEX)

@@ -14,8 +14,8 @@ from logicls.pretraining.vessels import draw_vessels
 GREEN = np.array((0.1, 0.75, 0.2), dtype=np.float32)
 
 
-def plain_stage(seed: int, height: int, width: int) -> SceneBuilder:
-    """A scene without shadows on an even ground that no kind has the colour of."""
+def plain_scene(seed: int, height: int, width: int) -> SceneBuilder:
+    """Return a scene without shadows on a uniform background in a colour that no kind has."""
     scene = SceneBuilder(np.random.default_rng(seed), height, width)
     scene.canvas[:] = GREEN[:, None, None]
     scene.shadow_brightness, scene.has_seams = 1.0, False
@@ -37,12 +37,12 @@ def find_edges(image: np.ndarray, background: np.ndarray) -> tuple[float, float,
 
 
 @pytest.mark.parametrize("size", [5.0, 13.3, 40.6, 101.7])
-@pytest.mark.parametrize("turned", [False, True])
-def test_disc_matches_its_box(size, turned):
+@pytest.mark.parametrize("is_warped", [False, True])
+def test_disc_matches_its_box(size, is_warped):
     """The pixels of a disc end at its contour, also after the camera's warp."""
     canvas = np.full((3, 128 * SCALE, 128 * SCALE), 0.2, dtype=np.float32)
     background = render_photo(canvas, None)
-    warp = np.array([(0.998, 0.05, -3.3), (-0.05, 1.01, 4.7)]) if turned else None
+    warp = np.array([(0.998, 0.05, -3.3), (-0.05, 1.01, 4.7)]) if is_warped else None
     contour = Pose(60.3, 63.8, size).transform(ellipse(1, 1))
     fill(canvas, contour, (1, 1, 1))
 
@@ -57,7 +57,7 @@ def test_kind_fills_its_box(kind):
     """Paint reaches each side of the box within 1.5 pixels, and exceeds it by at most one."""
     values = kind.values or ("",)
     for number, value in enumerate(values[:3]):
-        scene = plain_stage(number, 96, 96)
+        scene = plain_scene(number, 96, 96)
         background = render_photo(scene.canvas, None)
         colour = next(
             (name for name in kind.colours if name not in ("green", "turquoise")), "green" if kind.colours else ""
@@ -83,7 +83,7 @@ def test_kind_fills_its_box(kind):
 def test_contours_have_unit_size():
     """Contours have unit size and are centred: a pose's size is the component's longer side."""
     for kind in KINDS:
-        look = plain_stage(0, 32, 32).sample_style(kind, kind.colours[0] if kind.colours else "", (0.5, 0.5, 0.5))
+        look = plain_scene(0, 32, 32).sample_style(kind, kind.colours[0] if kind.colours else "", (0.5, 0.5, 0.5))
         contour = kind.contour(look)
         assert np.ptp(contour, axis=0).max() == pytest.approx(1, abs=0.03), kind.names
         assert (contour.min(axis=0) + contour.max(axis=0)) / 2 == pytest.approx((0, 0), abs=0.03), kind.names
@@ -104,7 +104,7 @@ def test_liquid_level():
     """The box of a liquid starts where its colour does."""
     checked = 0
     for seed in range(260):
-        scene = plain_stage(seed, 256, 128)
+        scene = plain_scene(seed, 256, 128)
         scene.background = (0.1, 0.75, 0.2)
         draw_vessels(scene)
         liquids = [
@@ -124,8 +124,8 @@ def test_liquid_level():
         strip = render_photo(scene.canvas, None)[:, column - 3 : column + 4].mean(axis=1)
         coloured = strip[:, 1] - strip[:, 0] - strip[:, 2] < -60
         level = float(contour[:, 1].min())
-        near = int(level) - 7
-        top = near + int(np.flatnonzero(coloured[max(near, 0) :])[0]) - min(near, 0)
+        close = int(level) - 7
+        top = close + int(np.flatnonzero(coloured[max(close, 0) :])[0]) - min(close, 0)
         assert abs(top - level) < 2.5, seed
 
     assert checked >= 5

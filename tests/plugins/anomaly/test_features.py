@@ -136,13 +136,13 @@ def test_ratio_uses_nearest_prototype():
     normal = torch.tensor([[1.0, 0.0]])
     anomalous = torch.tensor([[-1.0, 0.1], [0.0, 1.0]])
 
-    found = localization_ratio(torch.tensor([[0.0, 5.0]]), normal, anomalous).item()
+    result = localization_ratio(torch.tensor([[0.0, 5.0]]), normal, anomalous).item()
 
-    assert found == pytest.approx(1 / (1 + MIN_SIMILARITY), abs=1e-6)
+    assert result == pytest.approx(1 / (1 + MIN_SIMILARITY), abs=1e-6)
 
 
 def test_upsample_is_bilinear():
     """With half-pixel centres 0 and 1 become 0, 0.25, 0.75 and 1 on four pixels."""
-    found = upsample(torch.tensor([[[0.0, 1.0]]]), (1, 4))
+    result = upsample(torch.tensor([[[0.0, 1.0]]]), (1, 4))
 
-    assert found.tolist() == [[[0.0, 0.25, 0.75, 1.0]]]
+    assert result.tolist() == [[[0.0, 0.25, 0.75, 1.0]]]

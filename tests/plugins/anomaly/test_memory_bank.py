@@ -77,19 +77,19 @@ def make_bank(patches: list[float], columns: list[int], reach: int, width: int =
 
 def test_nearest_neighbour_distance():
     """Equation 6: of 1, 5 and 9 the nearest to 6.5 is 1.5 away."""
-    found = make_bank([1.0, 5.0, 9.0], [0, 1, 2], -1, 1).distances(torch.tensor([6.5]).view(1, 1, 1, 1))
+    result = make_bank([1.0, 5.0, 9.0], [0, 1, 2], -1, 1).distances(torch.tensor([6.5]).view(1, 1, 1, 1))
 
-    assert found.tolist() == [[[1.5]]]
+    assert result.tolist() == [[[1.5]]]
 
 
 def test_reach_limits_position():
     """An equal patch beyond `reach` is not a neighbour; with -1 all patches are."""
     queries = torch.tensor([5.0, 5.0, 5.0, 5.0]).view(1, 1, 4, 1)
 
-    near = make_bank([0.0, 1.0, 2.0, 5.0], [0, 1, 2, 3], 1).distances(queries)
+    close = make_bank([0.0, 1.0, 2.0, 5.0], [0, 1, 2, 3], 1).distances(queries)
     all_ = make_bank([0.0, 1.0, 2.0, 5.0], [0, 1, 2, 3], -1).distances(queries)
 
-    assert near.tolist() == [[[4.0, 3.0, 0.0, 0.0]]]
+    assert close.tolist() == [[[4.0, 3.0, 0.0, 0.0]]]
     assert all_.tolist() == [[[0.0, 0.0, 0.0, 0.0]]]
 
 
@@ -134,26 +134,26 @@ def test_exclude_only_photo_of_a_tile():
 
 def test_reweighting_factor_value():
     """Equation 7: p = 0 with neighbours at 1 and 3: 1 - e^1 / (e^1 + e^3)."""
-    found = reweighting_factor(torch.tensor([0.0]), torch.tensor([[1.0], [3.0]]))
+    result = reweighting_factor(torch.tensor([0.0]), torch.tensor([[1.0], [3.0]]))
 
-    assert found == pytest.approx(1 - math.e / (math.e + math.e**3), abs=1e-6)
+    assert result == pytest.approx(1 - math.e / (math.e + math.e**3), abs=1e-6)
 
 
 def test_reweighting_uses_b_neighbours():
     """With b = 5 a distant sixth patch does not change the factor."""
-    near = torch.tensor([[1.0], [1.1], [1.2], [1.3], [1.4]])
+    close = torch.tensor([[1.0], [1.1], [1.2], [1.3], [1.4]])
 
-    without = reweighting_factor(torch.tensor([0.0]), near)
+    without = reweighting_factor(torch.tensor([0.0]), close)
 
-    assert reweighting_factor(torch.tensor([0.0]), torch.cat([near, torch.tensor([[50.0]])])) == pytest.approx(without)
+    assert reweighting_factor(torch.tensor([0.0]), torch.cat([close, torch.tensor([[50.0]])])) == pytest.approx(without)
 
 
 def test_reweighting_of_isolated_patch():
     """The factor is closer to 1 if the nearest patch is isolated."""
     alone = reweighting_factor(torch.tensor([0.0]), torch.tensor([[1.0], [4.0], [5.0]]))
-    among = reweighting_factor(torch.tensor([0.0]), torch.tensor([[1.0], [1.01], [1.02]]))
+    dense = reweighting_factor(torch.tensor([0.0]), torch.tensor([[1.0], [1.01], [1.02]]))
 
-    assert alone > 0.9 > 0.7 > among
+    assert alone > 0.9 > 0.7 > dense
 
 
 def test_tiles_partition_the_map():
@@ -185,9 +185,9 @@ def test_standardise_value():
     """The photo's median 1 is subtracted, then each cell is averaged with its neighbours."""
     bank = make_bank([0.0], [0], -1, 5)
 
-    found = bank.standardise(torch.tensor([[[1.0, 1.0, 10.0, 1.0, 1.0]]]))
+    result = bank.standardise(torch.tensor([[[1.0, 1.0, 10.0, 1.0, 1.0]]]))
 
-    assert found.tolist() == [[[0.0, 3.0, 3.0, 3.0, 0.0]]]
+    assert result.tolist() == [[[0.0, 3.0, 3.0, 3.0, 0.0]]]
 
 
 def test_minimum_deviation():
@@ -204,6 +204,6 @@ def test_regularise_deviation():
 
 def test_fallback_beyond_reach():
     """Without a patch within reach the nearest of all is used."""
-    found = make_bank([0.0], [0], 1).distances(torch.tensor([2.0, 2.0, 2.0, 2.0]).view(1, 1, 4, 1))
+    result = make_bank([0.0], [0], 1).distances(torch.tensor([2.0, 2.0, 2.0, 2.0]).view(1, 1, 4, 1))
 
-    assert found.tolist() == [[[2.0, 2.0, 2.0, 2.0]]]
+    assert result.tolist() == [[[2.0, 2.0, 2.0, 2.0]]]

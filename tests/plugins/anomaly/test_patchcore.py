@@ -120,8 +120,8 @@ def test_too_few_photos(bundle, dataset, tmp_path):
     coco = json.loads((dataset / "annotations.json").read_text())
     (tmp_path / "few").mkdir()
     (tmp_path / "few" / "images").symlink_to(dataset / "images")
-    few = {**coco, "images": coco["images"][:9], "annotations": coco["annotations"][:9]}
-    (tmp_path / "few" / "annotations.json").write_text(json.dumps(few))
+    single = {**coco, "images": coco["images"][:9], "annotations": coco["annotations"][:9]}
+    (tmp_path / "few" / "annotations.json").write_text(json.dumps(single))
 
     with pytest.raises(DataError, match="has 9 good photos") as caught:
         fit_expert(bundle, tmp_path / "few", SMALL)

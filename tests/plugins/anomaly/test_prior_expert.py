@@ -66,9 +66,9 @@ def prior_model(bundle, good):
 
 def test_answer_loss_value():
     """A flaw at log-odds 0 costs ln 2, a clean photo at log-odds ln 3 costs ln 4."""
-    found = answer_loss(torch.tensor([0.0, np.log(3)]), (2, -1))
+    result = answer_loss(torch.tensor([0.0, np.log(3)]), (2, -1))
 
-    assert float(found) == pytest.approx((np.log(2) + np.log(4)) / 2)
+    assert float(result) == pytest.approx((np.log(2) + np.log(4)) / 2)
 
 
 def test_trainable_parts(bundle, good, prior_model):
@@ -103,10 +103,12 @@ def test_without_tokens_the_answer_is_unchanged(bundle, good, prior_model):
     """Without tokens the model answers as it does without an expert."""
     query, loc_maps = build_prior_query(bundle), prior_model.localize(good[:3])
     with torch.no_grad():
-        bare = query.log_odds(query.encode(good[:3]), torch.zeros(3, 0, query.width), prior_model.tokens.question)
+        without_tokens = query.log_odds(
+            query.encode(good[:3]), torch.zeros(3, 0, query.width), prior_model.tokens.question
+        )
 
-    assert torch.equal(prior_model.predict_log_odds(good[:3], loc_maps, "none"), bare)
-    assert not torch.allclose(prior_model.predict_log_odds(good[:3], loc_maps), bare, atol=1e-4)
+    assert torch.equal(prior_model.predict_log_odds(good[:3], loc_maps, "none"), without_tokens)
+    assert not torch.allclose(prior_model.predict_log_odds(good[:3], loc_maps), without_tokens, atol=1e-4)
 
 
 def test_write_and_load(bundle, dataset, good, prior_model):
@@ -134,11 +136,13 @@ def test_training_separates_flaws(trained_like_bundle, good):
     before = view.predict_log_odds(photos, examples.loc_maps)
     with freeze_weights(trained_like_bundle.model):
         fit_tokens(examples, examples, view, ExpertSettings(kind="priors", steps=50))
-    after, bare = (view.predict_log_odds(photos, examples.loc_maps, parts) for parts in ("both", "none"))
+    after, without_tokens = (view.predict_log_odds(photos, examples.loc_maps, parts) for parts in ("both", "none"))
 
     assert float(before[16:].min()) < float(before[:16].max())
     assert float(after[16:].min()) > float(after[:16].max())
-    assert float(answer_loss(after, examples.examples.types)) < 0.5 * float(answer_loss(bare, examples.examples.types))
+    assert float(answer_loss(after, examples.examples.types)) < 0.5 * float(
+        answer_loss(without_tokens, examples.examples.types)
+    )
 
 
 def test_command_line(bundle, dataset, good, tmp_path):

@@ -29,7 +29,7 @@ def test_log_odds_without_tokens(bundle):
     query, one = build_prior_query(bundle), NanoReader(bundle)
     photos = [good_photo(0), flawed_photo(1)]
     with torch.no_grad():
-        found = query.log_odds(query.encode(photos), torch.zeros(2, 0, query.width), query.embed_question())
+        result = query.log_odds(query.encode(photos), torch.zeros(2, 0, query.width), query.embed_question())
 
         encoded, (number, query) = one.encode_photos(photos), next(
             pair for pair in enumerate(one.queries) if pair[1].id == VERDICT
@@ -37,7 +37,7 @@ def test_log_odds_without_tokens(bundle):
         logits = bundle.model.compute_logits(one.answer_queries(encoded).queries[:, number])
     probabilities = logits[:, [*one.codec.allowed_tokens(query), one.codec.none]].softmax(1)
 
-    assert torch.allclose(found.sigmoid(), 1 - probabilities[:, -1], atol=1e-5)
+    assert torch.allclose(result.sigmoid(), 1 - probabilities[:, -1], atol=1e-5)
 
 
 def test_tokens_change_log_odds(bundle):
@@ -46,11 +46,11 @@ def test_tokens_change_log_odds(bundle):
     encoded, question = query.encode([good_photo(0)]), query.embed_question()
     with torch.no_grad():
         unchanged = query.log_odds(encoded, torch.zeros(1, 0, query.width), question)
-        changed = query.log_odds(
+        with_tokens = query.log_odds(
             encoded, torch.randn(1, 4, query.width, generator=torch.Generator().manual_seed(1)), question
         )
 
-    assert not torch.allclose(unchanged, changed, atol=1e-3)
+    assert not torch.allclose(unchanged, with_tokens, atol=1e-3)
 
 
 def test_photos_of_a_batch_are_independent(bundle):
@@ -61,8 +61,8 @@ def test_photos_of_a_batch_are_independent(bundle):
     with torch.no_grad():
         both = query.log_odds(query.encode(photos), tokens, query.embed_question())
         alone = [
-            query.log_odds(query.encode([photo]), some[None], query.embed_question())
-            for photo, some in zip(photos, tokens, strict=True)
+            query.log_odds(query.encode([photo]), batches[None], query.embed_question())
+            for photo, batches in zip(photos, tokens, strict=True)
         ]
 
     assert torch.allclose(both, torch.cat(alone), atol=1e-4)
@@ -122,11 +122,11 @@ def test_hub_log_odds_without_tokens(make_hub_bundle, family):
     common = next(k for k, (one, other) in enumerate(zip(yes, no, strict=False)) if one != other)
     photo = good_photo(0)
     with torch.no_grad():
-        found = query.log_odds(query.encode([photo]), torch.zeros(1, 0, query.width), query.embed_question())
+        result = query.log_odds(query.encode([photo]), torch.zeros(1, 0, query.width), query.embed_question())
         inputs = append_text(make_inputs(processor, talk, [photo]), [*words, *yes[:common]])
         logits = bundle.model(**move_inputs(bundle.model, inputs), logits_to_keep=1).logits[0, -1]
 
-    assert float(found[0]) == pytest.approx(float(logits[yes[common]] - logits[no[common]]), abs=1e-3)
+    assert float(result[0]) == pytest.approx(float(logits[yes[common]] - logits[no[common]]), abs=1e-3)
 
 
 def test_hub_tokens_change_log_odds(make_hub_bundle):
@@ -136,9 +136,9 @@ def test_hub_tokens_change_log_odds(make_hub_bundle):
     encoded = query.encode([good_photo(0), flawed_photo(1)[:64]])
 
     with freeze_weights(query.model):
-        odds = query.log_odds(encoded, tokens, query.embed_question())
-        odds.sum().backward()
+        log_odds = query.log_odds(encoded, tokens, query.embed_question())
+        log_odds.sum().backward()
 
-    assert not torch.allclose(odds, query.log_odds(encoded, tokens[:, :0], query.embed_question()), atol=1e-3)
+    assert not torch.allclose(log_odds, query.log_odds(encoded, tokens[:, :0], query.embed_question()), atol=1e-3)
     assert bool((tokens.grad.abs().amax(-1) > 0).all())
     assert all(weight.grad is None for weight in query.model.parameters())

@@ -14,9 +14,9 @@ CELLS = GRID * GRID
 
 def test_loc_logits():
     """A patch three times as similar to anomalous as to normal has Loc 0.75 and logit ln 3."""
-    found = loc_logits(torch.tensor([[[0.75, 0.5, 0.0]]]))
+    result = loc_logits(torch.tensor([[[0.75, 0.5, 0.0]]]))
 
-    assert found.flatten().tolist() == pytest.approx([np.log(3), 0.0, np.log(1e-4 / (1 - 1e-4))], rel=1e-4)
+    assert result.flatten().tolist() == pytest.approx([np.log(3), 0.0, np.log(1e-4 / (1 - 1e-4))], rel=1e-4)
 
 
 def test_pool_loc_value():
@@ -24,12 +24,12 @@ def test_pool_loc_value():
     loc_map = torch.full((1, 8, 8), 0.5)
     loc_map[0, 2, 5] = 0.75
 
-    found = pool_loc(loc_map, torch.tensor([0.0, 2.0]))
+    result = pool_loc(loc_map, torch.tensor([0.0, 2.0]))
 
-    assert found.shape == (1, CELLS, 2)
+    assert result.shape == (1, CELLS, 2)
     at = 1 * GRID + 2
-    assert found[0, at].tolist() == pytest.approx([np.log(3) / 2, np.log(3) / 8], rel=1e-5)
-    assert float(found.abs().sum()) == pytest.approx(float(found[0, at].sum()))
+    assert result[0, at].tolist() == pytest.approx([np.log(3) / 2, np.log(3) / 8], rel=1e-5)
+    assert float(result.abs().sum()) == pytest.approx(float(result[0, at].sum()))
 
 
 @pytest.fixture
@@ -58,10 +58,10 @@ def test_token_parts(parts, count, stem):
     tokens = PriorTokens(16, 3, stem)
     loc_maps, vis_maps = torch.rand(2, 12, 12), torch.rand(2, 64, 3, 3)
 
-    found, both = tokens(loc_maps, vis_maps, parts), tokens(loc_maps, vis_maps)
+    result, both = tokens(loc_maps, vis_maps, parts), tokens(loc_maps, vis_maps)
 
-    assert found.shape == (2, count, 16)
-    assert torch.equal(found, both[:, CELLS:] if parts == "vis" else both[:, :count])
+    assert result.shape == (2, count, 16)
+    assert torch.equal(result, both[:, CELLS:] if parts == "vis" else both[:, :count])
 
 
 def test_initialize(stem):
@@ -79,9 +79,9 @@ def test_localization_loss_value():
     """One flawed cell at ln 3, one good at 0, one with too little coverage: ln(4 / 3) + ln 2."""
     coverage = torch.tensor([[[0.0, 0.9, 0.0, 0.0, 0.1, 0.0]]])
 
-    found = localization_loss(torch.tensor([[[np.log(3), 0.0, 5.0]]]), coverage)
+    result = localization_loss(torch.tensor([[[np.log(3), 0.0, 5.0]]]), coverage)
 
-    assert float(found) == pytest.approx(np.log(4 / 3) + np.log(2), rel=1e-5)
+    assert float(result) == pytest.approx(np.log(4 / 3) + np.log(2), rel=1e-5)
 
 
 def test_localization_loss_without_flaws():

@@ -65,9 +65,9 @@ def test_orthonormal_atoms():
     """With orthonormal atoms one step reaches the minimum soft(E_q E_l^T, lambda)."""
     queries = torch.tensor([[0.9, -0.4, 0.05, 0.2]], dtype=torch.float64)
 
-    found = ista(queries, torch.eye(4, dtype=torch.float64), 0.3, 1).codes
+    result = ista(queries, torch.eye(4, dtype=torch.float64), 0.3, 1).codes
 
-    assert torch.allclose(found, torch.tensor([[0.6, -0.1, 0.0, 0.0]], dtype=torch.float64))
+    assert torch.allclose(result, torch.tensor([[0.6, -0.1, 0.0, 0.0]], dtype=torch.float64))
 
 
 @pytest.mark.parametrize("weight", [0.5, 1.0, 2.0])
@@ -139,13 +139,13 @@ def test_larger_weight_is_sparser():
     layer, _ = fit_prompt_layer(features, types, 2, 0, SETTINGS)
     queries = F.normalize(features, dim=1)
 
-    used = [
+    counts = [
         int((layer.encode(queries, SparseCodingSettings(weight=weight)) != 0).sum())
         for weight in (0.01, 0.2, 0.6, 1.01)
     ]
 
-    assert used == sorted(used, reverse=True)
-    assert used[0] > used[2] > used[3] == 0
+    assert counts == sorted(counts, reverse=True)
+    assert counts[0] > counts[2] > counts[3] == 0
     none = fit_prompt_hierarchy([features], types, NAMES, per_type=1, settings=SparseCodingSettings(weight=1.01))
     assert not none.type_strengths([features]).any()
 

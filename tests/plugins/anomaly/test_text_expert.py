@@ -67,10 +67,10 @@ def test_text_embeddings_equal_model(encoder):
         list(NORMAL_PROMPTS[:1]), return_tensors="pt", return_token_type_ids=False
     )
     with torch.inference_mode():
-        found = CLIPModel.from_pretrained(encoder).get_text_features(**tokens)
+        result = CLIPModel.from_pretrained(encoder).get_text_features(**tokens)
 
     assert torch.allclose(
-        clip_encoder.embed_texts(NORMAL_PROMPTS[:1]), getattr(found, "pooler_output", found), atol=1e-5
+        clip_encoder.embed_texts(NORMAL_PROMPTS[:1]), getattr(result, "pooler_output", result), atol=1e-5
     )
 
 
@@ -83,13 +83,13 @@ def test_localization_map_size(encoder):
         clip_encoder.embed_texts(ANOMALY_PROMPTS),
     )
 
-    found, expected = (
+    result, expected = (
         localization_map(patches, normal, anomalous, (32, 32)),
         localization_ratio(patches, normal, anomalous),
     )
 
-    assert found.shape == (32, 32)
-    assert torch.allclose(torch.nn.functional.avg_pool2d(found[None], 8)[0], expected, atol=0.15)
+    assert result.shape == (32, 32)
+    assert torch.allclose(torch.nn.functional.avg_pool2d(result[None], 8)[0], expected, atol=0.15)
 
 
 def test_fit_and_detect(bundle, dataset, encoder):

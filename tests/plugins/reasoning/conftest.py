@@ -26,11 +26,11 @@ def _one_thread():
 def photos() -> list[np.ndarray]:
     """Return coloured blocks, RGB, of different sizes."""
     rng = np.random.default_rng(1)
-    made = []
+    generated = []
     for height, width in ((160, 160), (120, 180), (200, 150)):
         patches = Image.fromarray(rng.integers(0, 256, (4, 4, 3), np.uint8))
-        made.append(np.asarray(patches.resize((width, height), Image.Resampling.NEAREST)))
-    return made
+        generated.append(np.asarray(patches.resize((width, height), Image.Resampling.NEAREST)))
+    return generated
 
 
 @pytest.fixture(scope="session")
@@ -43,11 +43,11 @@ def bundle(box_spec, tmp_path_factory, tiny_nano, photos) -> Bundle:
         model.position_embeddings.weight.normal_(std=0.2)
         model.detection_head.centre_filter.weight.normal_(std=0.5)
         model.detection_head.centre_filter.bias.zero_()
-    made = write_bundle(folder / "bundle", model=model, processor=processor, spec_file=box_spec, max_boxes=3)
+    generated = write_bundle(folder / "bundle", model=model, processor=processor, spec_file=box_spec, max_boxes=3)
     file = io.BytesIO()
     Image.fromarray(photos[0]).save(file, "JPEG")
     (folder / "data").mkdir()
     image = pa.table({"image": [{"bytes": file.getvalue(), "path": None}]})
     pq.write_table(image, folder / "data" / "train-00000-of-00001.parquet")
-    write_probe(made, folder)
-    return made
+    write_probe(generated, folder)
+    return generated

@@ -107,9 +107,9 @@ def test_estimate_value():
 def test_estimate_converges(has_baseline, off):
     """With many samples the estimate converges, with or without a baseline."""
     tokens = torch.zeros(1, 2, 2)
-    sampled = SampledGradient(torch.Generator().manual_seed(0), sigma=0.5, samples=40000, has_baseline=has_baseline)
+    estimator = SampledGradient(torch.Generator().manual_seed(0), sigma=0.5, samples=40000, has_baseline=has_baseline)
 
-    gradient, value = sampled(negative_distance, tokens)
+    gradient, value = estimator(negative_distance, tokens)
 
     assert value == pytest.approx(float(negative_distance(tokens)))
     assert float((gradient - 2 * TARGET).abs().max()) < off
@@ -119,8 +119,8 @@ def test_baseline_reduces_variance():
     """With eight samples the baseline reduces the mean error of 50 estimates."""
     errors = {}
     for has_baseline in (True, False):
-        sampled = SampledGradient(torch.Generator().manual_seed(0), sigma=0.1, samples=8, has_baseline=has_baseline)
-        gradients = torch.cat([sampled(negative_distance, torch.zeros(1, 2, 2))[0] for _ in range(50)])
+        estimator = SampledGradient(torch.Generator().manual_seed(0), sigma=0.1, samples=8, has_baseline=has_baseline)
+        gradients = torch.cat([estimator(negative_distance, torch.zeros(1, 2, 2))[0] for _ in range(50)])
         errors[has_baseline] = float((gradients - 2 * TARGET).norm(dim=(1, 2)).mean())
 
     assert errors[True] < errors[False] / 5

@@ -58,9 +58,9 @@ def test_finite_gradient():
 
 def test_binary_entropy_value():
     """Even odds are one bit; three to one is 2 − 3/4 log2 3; near certainty it is 0."""
-    found = binary_entropy(torch.tensor([0.0, math.log(3), -math.log(3), 80.0]))
+    result = binary_entropy(torch.tensor([0.0, math.log(3), -math.log(3), 80.0]))
 
-    assert found.tolist() == pytest.approx([1.0, 2 - 0.75 * math.log2(3), 2 - 0.75 * math.log2(3), 0.0], abs=1e-6)
+    assert result.tolist() == pytest.approx([1.0, 2 - 0.75 * math.log2(3), 2 - 0.75 * math.log2(3), 0.0], abs=1e-6)
 
 
 def test_entropy_reward():
@@ -71,11 +71,11 @@ def test_entropy_reward():
 
 def test_max_answer_entropy():
     """The largest entropy of all locations, values and answers; 0 if all are certain."""
-    sure = Answer("locate:pin", confidence=1.0, probabilities=(1.0,))
+    certain = Answer("locate:pin", confidence=1.0, probabilities=(1.0,))
 
-    assert max_answer_entropy([sure, Answer("verdict", confidence=0.75)]) == pytest.approx(2 - 0.75 * math.log2(3))
-    assert max_answer_entropy([sure, Answer("locate:lid", probabilities=(0.99, 0.5))]) == 1.0
-    assert max_answer_entropy([sure]) == 0.0
+    assert max_answer_entropy([certain, Answer("verdict", confidence=0.75)]) == pytest.approx(2 - 0.75 * math.log2(3))
+    assert max_answer_entropy([certain, Answer("locate:lid", probabilities=(0.99, 0.5))]) == 1.0
+    assert max_answer_entropy([certain]) == 0.0
 
 
 NO_TOKENS = torch.zeros(1, 0, 64)
@@ -103,17 +103,17 @@ def test_entropies_without_think_tokens(reader, slots):
     """The entropies are those of the first answers' probabilities."""
     answer_slots, outputs, detections = slots
 
-    found = answer_slots.entropies(NO_TOKENS)[0]
+    result = answer_slots.entropies(NO_TOKENS)[0]
 
     grammar = outputs.decoded.grammar
     is_option = grammar.values[0].clone()
     is_option[grammar.none] = True
     question = outputs.queries[0, reader.token_queries[0]]
     first_word = reader.bundle.model.compute_logits(question).masked_fill(~is_option, -torch.inf).softmax(-1)
-    assert float(found[0]) == pytest.approx(float(truncated_entropy(first_word, is_option)), abs=1e-4)
+    assert float(result[0]) == pytest.approx(float(truncated_entropy(first_word, is_option)), abs=1e-4)
     probabilities = torch.tensor([peak.probability for peaks in detections for peak in peaks])
     assert len(probabilities) > 3
-    assert all(float((found - entropy).abs().min()) < 1e-4 for entropy in binary_entropy(probabilities.logit()))
+    assert all(float((result - entropy).abs().min()) < 1e-4 for entropy in binary_entropy(probabilities.logit()))
 
 
 @torch.no_grad()

@@ -45,17 +45,17 @@ def draw_card(rng: np.random.Generator) -> tuple[np.ndarray, list[tuple[int, lis
     parts.draw_label(canvas, label, rng)
     warp = camera.sample_homography(rng)
     boxes = [(1, camera.project_box((tablet,), warp)) for tablet in tablets] + [(2, camera.project_box((label,), warp))]
-    picture = camera.simulate_exposure(camera.apply_homography(canvas, warp), rng)
-    return picture, [(kind, [box.x1, box.y1, box.width, box.height]) for kind, box in boxes]
+    image = camera.simulate_exposure(camera.apply_homography(canvas, warp), rng)
+    return image, [(kind, [box.x1, box.y1, box.width, box.height]) for kind, box in boxes]
 
 
 def write_cards(root: Path, count: int) -> None:
     """Write a dataset of cards."""
     rng, images, annotations = np.random.default_rng(3), [], []
     for number in range(1, count + 1):
-        picture, boxes = draw_card(rng)
-        camera.save_jpeg(root / "images" / f"{number}.jpg", picture)
-        size = {"height": picture.shape[0], "width": picture.shape[1]}
+        image, boxes = draw_card(rng)
+        camera.save_jpeg(root / "images" / f"{number}.jpg", image)
+        size = {"height": image.shape[0], "width": image.shape[1]}
         images.append({"id": number, "file_name": f"{number}.jpg", **size})
         for kind, box in boxes:
             facts = {"id": len(annotations) + 1, "image_id": number, "category_id": kind, "iscrowd": 0}

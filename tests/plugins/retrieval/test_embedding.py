@@ -13,21 +13,21 @@ def test_whitening_value():
     product = np.array([[2.0, 5.0], [-2.0, 5.0]])
 
     space = fit_space(np.zeros(2), [product])
-    placed = space.transform(np.array([[1.0, 1.0]]))
+    transformed = space.transform(np.array([[1.0, 1.0]]))
 
-    least = SHRINKAGE * 4 / 2
-    across = np.sqrt(least / (4 + least))
-    assert placed[0] == pytest.approx(np.array([across, 1.0]) / np.hypot(across, 1.0))
+    floor = SHRINKAGE * 4 / 2
+    across = np.sqrt(floor / (4 + floor))
+    assert transformed[0] == pytest.approx(np.array([across, 1.0]) / np.hypot(across, 1.0))
 
 
 def test_products_count_equally():
     """Repeating a product's photos ten times changes nothing."""
     rng = np.random.default_rng(0)
-    one, other, asked = rng.normal(size=(5, 3)), rng.normal(size=(6, 3)), rng.normal(size=(4, 3))
+    one, other, queries = rng.normal(size=(5, 3)), rng.normal(size=(6, 3)), rng.normal(size=(4, 3))
 
-    few, many = fit_space(np.zeros(3), [one, other]), fit_space(np.zeros(3), [np.tile(one, (10, 1)), other])
+    single, repeated = fit_space(np.zeros(3), [one, other]), fit_space(np.zeros(3), [np.tile(one, (10, 1)), other])
 
-    assert few.transform(asked) == pytest.approx(many.transform(asked))
+    assert single.transform(queries) == pytest.approx(repeated.transform(queries))
 
 
 def test_space_without_photos():

@@ -118,7 +118,7 @@ def test_read_causes(folder):
     (folder / "b.md").write_text(render_page({"product": "lid", "defect": "missing_pin"}, "x", causes="z"))
     (folder / "c.md").write_text(render_page({"product": "box", "defect": "extra_pin"}, "x"))
 
-    found = read_causes(folder, "box")
+    result = read_causes(folder, "box")
 
     general = ViolationCause("box/pin", "", "The feeder is empty.\n\n### More\nIt jams.", "The lid opens.")
-    assert found == {"missing_pin": (general, ViolationCause("a", "red", "y", ""))}
+    assert result == {"missing_pin": (general, ViolationCause("a", "red", "y", ""))}

@@ -70,11 +70,11 @@ def test_edited_page_is_unchanged(copy_knowledge, cards):
 
 def test_match_products(retriever, kits, unrelated_photos):
     """Kits match with their variant; unrelated photos are out of distribution and go to review."""
-    found, unknown = retriever.match_products(kits), retriever.match_products(unrelated_photos)
+    result, unknown = retriever.match_products(kits), retriever.match_products(unrelated_photos)
 
-    assert [match.product for match in found] == ["dosing_kit"] * len(kits)
-    assert {match.variant for match in found} <= {"blue-star", "red-drop", "yellow-leaf"}
-    assert [match.review_reason for match in found] == [""] * len(kits)
+    assert [match.product for match in result] == ["dosing_kit"] * len(kits)
+    assert {match.variant for match in result} <= {"blue-star", "red-drop", "yellow-leaf"}
+    assert [match.review_reason for match in result] == [""] * len(kits)
     assert [match.product for match in unknown] == [""] * len(unrelated_photos)
     assert all(match.review_reason.startswith("out of distribution") for match in unknown)
 
@@ -112,8 +112,8 @@ def test_document_selection_setting(retriever, kits, draw):
 
     key = retriever.index.embed_keys(kits[:1])[0]
     own = [k for k, page in enumerate(retriever.index.pages) if page.product == "dosing_kit"]
-    chosen = {"nearest": top_documents, "q2k": sample_documents}[draw](retriever.index.locks[own] @ key, 2)
-    assert match.documents == tuple(retriever.index.pages[own[k]].name for k in chosen)
+    selected = {"nearest": top_documents, "q2k": sample_documents}[draw](retriever.index.locks[own] @ key, 2)
+    assert match.documents == tuple(retriever.index.pages[own[k]].name for k in selected)
 
 
 def test_write_routes(knowledge, retriever, kits, unrelated_photos, tmp_path):
@@ -123,9 +123,9 @@ def test_write_routes(knowledge, retriever, kits, unrelated_photos, tmp_path):
     camera.save_jpeg(tmp_path / "in" / "other.jpg", unrelated_photos[0])
     (tmp_path / "in" / "torn.jpg").write_bytes(b"no photo")
 
-    found = write_routes(route_photos(replace(retriever, expected=""), tmp_path / "in"), tmp_path / "out")
+    result = write_routes(route_photos(replace(retriever, expected=""), tmp_path / "in"), tmp_path / "out")
 
-    assert found == {"dosing_kit": ("kit0.jpg", "kit1.jpg"), "review": ("other.jpg", "torn.jpg")}
+    assert result == {"dosing_kit": ("kit0.jpg", "kit1.jpg"), "review": ("other.jpg", "torn.jpg")}
     rows = (tmp_path / "out" / "routes.csv").read_text().splitlines()
     assert rows[0] == "photo,product,variant,likeness,nearest,reason"
     assert [row.split(",")[:2] for row in rows[1:]] == [
@@ -157,10 +157,10 @@ def test_missing_bundles(knowledge):
 def test_dual_encoder(clip, cards, tmp_path):
     """A CLIP folder drafts pages with features of its own width."""
     draft_knowledge(SynthesisRequest(cards / "card.yaml", cards, tmp_path, 8, 0), encoder=str(clip))
-    found = build_index(read_knowledge(tmp_path))
+    result = build_index(read_knowledge(tmp_path))
 
-    assert found.locks.shape[1] == 24
-    assert np.linalg.norm(found.locks, axis=1) == pytest.approx(np.ones(len(found.locks)))
+    assert result.locks.shape[1] == 24
+    assert np.linalg.norm(result.locks, axis=1) == pytest.approx(np.ones(len(result.locks)))
 
 
 @pytest.mark.slow
@@ -177,13 +177,13 @@ def test_bundle_as_encoder(cards, tiny_nano, tmp_path):
     assert (result.exit_code, result.exception) == (0, None)
     assert read_knowledge(tmp_path / "a" / "known").settings.encoder == "../tiny"
     (tmp_path / "a").rename(tmp_path / "b")
-    found = build_index(read_knowledge(tmp_path / "b" / "known"))
-    assert found.encoder.id.startswith("tiny ")
-    assert found.locks.shape == (4, 4 * 64)
+    computed = build_index(read_knowledge(tmp_path / "b" / "known"))
+    assert computed.encoder.id.startswith("tiny ")
+    assert computed.locks.shape == (4, 4 * 64)
     photos = [read_photo(path) for path in sorted((cards / "images").iterdir())]
     assert [
         match.product
-        for match in DocumentRetriever(read_knowledge(tmp_path / "b" / "known"), found).match_products(photos)
+        for match in DocumentRetriever(read_knowledge(tmp_path / "b" / "known"), computed).match_products(photos)
     ] == ["card"] * 12
     (tmp_path / "b" / "tiny" / "model.safetensors").write_bytes(b"other weights")
     with pytest.raises(BundleError, match="LC705"):
@@ -224,11 +224,11 @@ def test_encoder_id(plugin_setup, tmp_path):
     assert load_encoder("product", tmp_path).id != before
 
 
-@pytest.mark.parametrize(("gone", "code"), [("card/usual.safetensors", "LC706"), ("card/*/*.jpg", "LC707")])
-def test_incomplete_product(copy_knowledge, gone, code):
+@pytest.mark.parametrize(("missing", "code"), [("card/usual.safetensors", "LC706"), ("card/*/*.jpg", "LC707")])
+def test_incomplete_product(copy_knowledge, missing, code):
     """Missing features or photos are errors."""
     folder = copy_knowledge()
-    for file in folder.glob(gone):
+    for file in folder.glob(missing):
         file.unlink()
         page = file.with_suffix(".md")
         if page.exists():

@@ -27,26 +27,26 @@ def test_density_value():
     width = 0.5 * 2**-0.2
     peak, across = 1 / (width * math.sqrt(2 * math.pi)), math.exp(-1 / (2 * width**2))
 
-    found = log_density(np.array([0.0, 1.0]))
+    result = log_density(np.array([0.0, 1.0]))
 
-    assert found == pytest.approx([math.log((peak + peak * across) / 2)] * 2)
+    assert result == pytest.approx([math.log((peak + peak * across) / 2)] * 2)
 
 
 def test_density_of_close_similarities():
     """Three of four are close: each is denser than the fourth."""
-    found = log_density(np.array([0.5, 0.51, 0.49, 0.9]))
+    result = log_density(np.array([0.5, 0.51, 0.49, 0.9]))
 
-    assert found.argmax() == 0
-    assert found.argmin() == 3
+    assert result.argmax() == 0
+    assert result.argmin() == 3
 
 
 def test_cluster_weights_value():
     """W* = 0, ln 1/2 in one cluster, ln 1/4, 0 in the other, K = 4: W = (1 + 1/2) / 4 and (1/4 + 1) / 4."""
     density = np.array([0.0, math.log(0.5), math.log(0.25), 0.0])
 
-    found = cluster_weights(density, np.array([0, 0, 1, 1]))
+    result = cluster_weights(density, np.array([0, 0, 1, 1]))
 
-    assert found == pytest.approx([0.375, 0.3125])
+    assert result == pytest.approx([0.375, 0.3125])
 
 
 def test_cluster_weights_scale():
@@ -67,9 +67,9 @@ def test_cluster_weights_scale():
 )
 def test_allocate_budget(weights, sizes, budget, expected):
     """By largest remainders, no cluster beyond its size."""
-    found = allocate_budget(np.array(weights), np.array(sizes), budget)
+    result = allocate_budget(np.array(weights), np.array(sizes), budget)
 
-    assert tuple(found) == expected
+    assert tuple(result) == expected
 
 
 @given(
@@ -80,18 +80,18 @@ def test_budget_is_used_up(clusters_, budget):
     """The budget or all documents are allocated, whatever the weights."""
     weights, sizes = (np.array(part) for part in zip(*clusters_, strict=True))
 
-    found = allocate_budget(weights.astype(float), sizes, budget)
+    result = allocate_budget(weights.astype(float), sizes, budget)
 
-    assert found.sum() == min(budget, sizes.sum())
-    assert (found <= sizes).all()
+    assert result.sum() == min(budget, sizes.sum())
+    assert (result <= sizes).all()
 
 
 @pytest.mark.parametrize("seed", [0, 1, 2])
 def test_mixture_separates_groups(seed):
     """No cluster has documents of both groups."""
-    found = cluster_documents(TWO, seed)
+    result = cluster_documents(TWO, seed)
 
-    assert set(found[:10]) & set(found[10:]) == set()
+    assert set(result[:10]) & set(result[10:]) == set()
 
 
 @pytest.mark.parametrize("same", [[0.5], [0.5] * 7])
@@ -103,10 +103,10 @@ def test_equal_similarities(same):
 @pytest.mark.parametrize("seed", [0, 1, 2])
 def test_sampling_covers_groups(seed):
     """Sampling takes half of the budget from each equally dense group, top-k from one."""
-    found = sample_documents(TWO, 4, seed)
+    result = sample_documents(TWO, 4, seed)
 
-    assert sum(number < 10 for number in found) == 2
-    assert found[0] == top_documents(TWO, 1)[0] == 9
+    assert sum(number < 10 for number in result) == 2
+    assert result[0] == top_documents(TWO, 1)[0] == 9
     assert all(number < 10 for number in top_documents(TWO, 4))
 
 
