@@ -90,7 +90,7 @@ class Augmenter:
     def _transform_geometry(self, canvases: Sequence[Canvas], rng: Rng) -> tuple[Sequence[Canvas], int]:
         """Transform all canvases alike; returns them with the number of rejected draws.
 
-        Canvases come back unchanged with the complement of the settings' probability, or if every draw is rejected.
+        Canvases stay unchanged with probability 1 - `geometric`, or if every draw is rejected.
         """
         if rng.random() >= self.settings.geometric:
             return canvases, 0

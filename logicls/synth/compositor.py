@@ -12,7 +12,7 @@ import numpy as np
 from logicls.constraints.families.edits import SUPPORT_SHARE, find_supported
 from logicls.constraints.spec.models import Spec
 from logicls.records import Box, Instance, Scene
-from logicls.synth.image_ops import Photo, crop, paste, pixel_bounds, measure_surrounding_colour, transfer_colour
+from logicls.synth.image_ops import Photo, crop, measure_surrounding_colour, paste, pixel_bounds, transfer_colour
 from logicls.synth.inpainting import blend_patch, inpaint
 from logicls.synth.instance_bank import Donor, InstanceBank, Mask, resize_mask
 
@@ -111,10 +111,8 @@ class Compositor:
         One gain for all channels: colours of the donor stay.
         """
         source = self.bank.load_photo(donor.scene)
-        target_colour, donor_colour = (
-            measure_surrounding_colour(photo, box),
-            np.maximum(measure_surrounding_colour(source, donor.instance.box), 1.0),
-        )
+        target_colour = measure_surrounding_colour(photo, box)
+        donor_colour = np.maximum(measure_surrounding_colour(source, donor.instance.box), 1.0)
         gain = float(np.clip(target_colour.mean() / donor_colour.mean(), 0.85, 1.2))
         mask = self.get_combined_mask(Canvas(source, donor.scene), donor.instance)
         return paste(photo, crop(source, donor.instance.box), box, gain=gain, mask=mask)
@@ -122,10 +120,8 @@ class Compositor:
     def blend_donor(self, canvas: Canvas, donor: Donor, box: Box) -> Photo:
         """Blend the donor's complete box, background included, into the photo at the box."""
         source = self.bank.load_photo(donor.scene)
-        target_colour, donor_colour = (
-            measure_surrounding_colour(canvas.photo, box),
-            measure_surrounding_colour(source, donor.instance.box),
-        )
+        target_colour = measure_surrounding_colour(canvas.photo, box)
+        donor_colour = measure_surrounding_colour(source, donor.instance.box)
         gain = np.clip(target_colour / np.maximum(donor_colour, 1.0), 0.6, 1.7)
         return blend_patch(canvas.photo, crop(source, donor.instance.box), box, gain)
 

@@ -64,10 +64,10 @@ def warp_scene(scene: Scene, homography: Homography) -> tuple[Scene, Scene]:
     outer, inner = (
         zip(*(_map_box(i.box, homography) for i in scene.instances), strict=True) if scene.instances else ((), ())
     )
-    scenes_instances = (
+    instances_by_bound = (
         tuple(replace(i, box=box) for i, box in zip(scene.instances, boxes, strict=True)) for boxes in (outer, inner)
     )
-    loose, tight = (replace(scene, instances=instances) for instances in scenes_instances)
+    loose, tight = (replace(scene, instances=instances) for instances in instances_by_bound)
     return loose, tight
 
 
@@ -108,7 +108,8 @@ class RotatedPatch:
     mask: Mask
     box: Box
     """Bounding box of the rotated mask."""
-    _matrix: Float[np.ndarray, "2 3"]
+    _affine: Float[np.ndarray, "2 3"]
+    """Map of the patch's pixels to the rotated patch."""
     _bounds: tuple[int, int, int, int]
     """x1, y1, x2, y2 of that box on the rotated patch; there is no foreground outside."""
 
@@ -117,25 +118,23 @@ class RotatedPatch:
         """Rotate a mask anticlockwise about the centre of its box."""
         height, width = mask.shape
         side = math.ceil(math.hypot(width, height)) + 2
-        homography = cv2.getRotationMatrix2D((width / 2, height / 2), degrees, 1.0)
-        homography[:, 2] += side / 2 - width / 2, side / 2 - height / 2
-        rotated = np.asarray(cv2.warpAffine(mask, homography, (side, side), flags=cv2.INTER_LINEAR, borderValue=0))
+        affine = cv2.getRotationMatrix2D((width / 2, height / 2), degrees, 1.0)
+        affine[:, 2] += side / 2 - width / 2, side / 2 - height / 2
+        rotated = np.asarray(cv2.warpAffine(mask, affine, (side, side), flags=cv2.INTER_LINEAR, borderValue=0))
         ys, xs = np.nonzero(rotated > 0.5)
         if not len(xs):
             return cls(mask, box, np.eye(2, 3), (0, 0, width, height))
         x1, y1, x2, y2 = int(xs.min()), int(ys.min()), int(xs.max()) + 1, int(ys.max()) + 1
         left, top = box.centre[0] - side / 2, box.centre[1] - side / 2
         bounds = Box(left + x1, top + y1, left + x2, top + y2)
-        return cls(rotated[y1:y2, x1:x2], bounds, homography, (x1, y1, x2, y2))
+        return cls(rotated[y1:y2, x1:x2], bounds, affine, (x1, y1, x2, y2))
 
     def warp(self, patch: Photo) -> Photo:
         """Rotate the pixels of the instance's original box."""
         x1, y1, x2, y2 = self._bounds
-        homography = self._matrix - np.array([[0, 0, x1], [0, 0, y1]])
+        affine = self._affine - np.array([[0, 0, x1], [0, 0, y1]])
         size = x2 - x1, y2 - y1
-        return np.asarray(
-            cv2.warpAffine(patch, homography, size, flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-        )
+        return np.asarray(cv2.warpAffine(patch, affine, size, flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE))
 
 
 def find_cable(scene: Scene, end: Instance) -> Instance | None:

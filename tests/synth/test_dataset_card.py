@@ -20,8 +20,8 @@ from logicls.report.console import print_dataset_summary
 from logicls.synth.dataset_card import (
     DatasetSummary,
     _answer_sort_key,
-    summarize_dataset,
     build_tables,
+    summarize_dataset,
     write_dataset_card,
 )
 from logicls.synth.pipeline import SynthesisRequest, build_dataset

@@ -11,11 +11,11 @@ from logicls.synth.image_ops import (
     NOISE_UNIT,
     POOL_SIZE,
     crop,
+    measure_surrounding_colour,
     paste,
     pixel_bounds,
     sample_integers,
     sample_noise,
-    measure_surrounding_colour,
     transfer_colour,
 )
 

@@ -16,7 +16,7 @@ from logicls.data.coco import Dataset
 from logicls.data.segmentation import Segmentation, read_segmentations
 from logicls.errors import DataError
 from logicls.records import Box, Instance, Scene
-from logicls.synth.instance_bank import estimate_mask
+from logicls.synth.instance_bank import InstanceBank, estimate_mask
 
 
 def draw_disc(size: int, radius: int) -> np.ndarray:
@@ -102,14 +102,14 @@ def test_an_invalid_segmentation_is_an_error(tmp_path, segmentation, message: st
         read_one_segmentation(segmentation, folder=tmp_path)
 
 
-def test_an_annotated_segmentation_is_used(bank) -> None:
+def test_an_annotated_segmentation_is_used(bank: InstanceBank) -> None:
     """An annotated segmentation replaces the estimate."""
     scene = bank.dataset.scenes[0]
     tablet = scene.instances_of("tablet")[0]
     x, y = tablet.box.centre
-    case = Segmentation(polygons=((x, y, x + 5, y, x + 5, y + 5, x, y + 5),))
+    triangle = Segmentation(polygons=((x, y, x + 5, y, x + 5, y + 5, x, y + 5),))
 
-    mask = replace(bank, segmentations={tablet.id: case}).mask(scene, tablet)
+    mask = replace(bank, segmentations={tablet.id: triangle}).load_mask(scene, tablet)
 
-    assert mask.shape == bank.mask(scene, tablet).shape
+    assert mask.shape == bank.load_mask(scene, tablet).shape
     assert 16 <= mask.sum() <= 40
