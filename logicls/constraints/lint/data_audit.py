@@ -75,8 +75,7 @@ class DataAudit:
                 yield Fault(("constraints", index), message, advice, "LC050")
         for index, constraint in enumerate(self.spec.constraints):
             if self.photos and not self.applicable[index]:
-                photos = f"{self.photos} photo{'' if self.photos == 1 else 's'}"
-                message = f"'{constraint.id}' applies to none of the {photos}: its components are on none of them"
+                message = f"'{constraint.id}' applies to no photo ({self.photos} checked): its components are missing"
                 yield Fault(("constraints", index), message, "Annotate them, or remove the rule.", "LC051")
         yield from self._find_small_tolerances()
         yield from self._find_unbreakable_rules()

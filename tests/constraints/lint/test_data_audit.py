@@ -93,7 +93,7 @@ def test_rule_that_applies_to_no_photo() -> None:
     """LC051 is reported if there are photos and none has the components of the rule."""
     rules = spec(RED, {"quantity": {"of": "tray", "exactly": 1}})
 
-    message = "'c0' applies to none of the 2 photos: its components are on none of them"
+    message = "'c0' applies to no photo (2 checked): its components are missing"
     assert [f[:2] for f in audit_photos(rules, [photo("a.png"), photo("b.png")]) if f.code == "LC051"] == [
         (("constraints", 0), message)
     ]
