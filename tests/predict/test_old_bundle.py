@@ -1,6 +1,10 @@
 """A bundle and verdicts of version 0.1, written before fields were renamed, are read as they were."""
 
 import json
+import os
+import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -65,3 +69,23 @@ def test_the_bundle_predicts_as_before(before, now):
             assert answer.confidence == pytest.approx(old["confidence"], abs=1e-3)
         assert dict(verdict.scores) == pytest.approx(dict(map(tuple, record["scores"])), abs=2e-3)
         assert verdict.score == pytest.approx(record["score"], abs=2e-3)
+
+
+@pytest.mark.slow
+def test_scores_do_not_depend_on_the_process(old_bundle, tmp_path):
+    """Two processes with different hash seeds write the same verdicts, to the last bit."""
+    photos = tmp_path / "photos"
+    photos.mkdir()
+    for path in sorted((resource_path("data/dosing_kit") / "heldout" / "images").iterdir())[24:40]:
+        shutil.copy(path, photos)
+    scores = []
+    for seed in ("1", "6"):
+        out = tmp_path / seed
+        command = [sys.executable, "-m", "logicls", "predict", str(old_bundle), str(photos), "--out", str(out)]
+        done = subprocess.run(command, env=os.environ | {"PYTHONHASHSEED": seed}, capture_output=True, check=False)
+        assert done.returncode == 1, done.stderr
+        lines = (out / "verdicts.jsonl").read_text(encoding="utf-8").splitlines()
+        scores.append([json.loads(line)["scores"] for line in lines])
+
+    assert len(scores[0]) == 16
+    assert scores[0] == scores[1]

@@ -177,7 +177,8 @@ def _expected_probability(
 ) -> RuleProbability:
     """Return the probability of a rule as its mean over the most probable hypotheses."""
     queries = [query.id for query in spec.queries_by_constraint[constraint.id]]
-    components = {query.component for query in spec.queries_by_constraint[constraint.id]}
+    # in the order of the questions, not of a set: sums of floats must not depend on the hash seed of the process
+    components = dict.fromkeys(query.component for query in spec.queries_by_constraint[constraint.id])
     own = {name: candidates.get(name, ()) for name in components}
     noise, sums, total = calibration.noise_of(constraint.id), RuleProbability(_zero_probabilities(constraint)), 0.0
     for probability, answers in enumerate_hypotheses(own, queries):
