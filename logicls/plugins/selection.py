@@ -134,7 +134,7 @@ class PluginOptions:
     """A folder, or `none`."""
     tokens: int | None = None
     steps: int | None = None
-    open: float | None = None
+    min_entropy: float | None = None
 
     def __bool__(self) -> bool:
         names = (self.expert, self.reasoner, self.knowledge)
@@ -160,7 +160,7 @@ class PluginOptions:
         )
 
     def _reasoner_settings(self) -> dict[str, int | float]:
-        settings = {"tokens": self.tokens, "steps": self.steps, "open": self.open}
+        settings = {"tokens": self.tokens, "steps": self.steps, "open": self.min_entropy}
         return {name: value for name, value in settings.items() if value is not None}
 
     def _resolve_reasoner(self, default: ReasonerSettings | None) -> ReasonerSettings | None:

@@ -30,15 +30,15 @@ class ExpertSettings(BaseModel):
     weights."""
     encoder: str = ""
     """Encoder of texts, and of priors built on them: a local model, by its hub name or its folder."""
-    cells: int = Field(5120, ge=64, le=20480)
+    patches: int = Field(5120, ge=64, le=20480)
     """Number of patches of a photo. More patches detect smaller flaws and take longer."""
-    share: float = Field(0.5, gt=0, le=1)
+    coreset_ratio: float = Field(0.5, gt=0, le=1)
     """Coreset sampling ratio: share of the good photos' patches in the memory bank. A larger one detects flaws better
     and makes the file larger."""
-    reach: int = Field(3, ge=-1)
+    neighbourhood: int = Field(3, ge=-1)
     """A patch is compared with those of the memory bank at most so many cells away; -1: with all, for products without
     a fixed position."""
-    around: int = Field(1, ge=1, le=9)
+    averaging_window: int = Field(1, ge=1, le=9)
     """Side of the neighbourhood, in cells, over which patch features are averaged; 3 in PatchCore. Odd."""
     overkill: float = Field(0.01, gt=0, lt=0.5)
     """Share of good photos that may be called flawed. A small number of photos cannot guarantee a small share, and more
@@ -93,7 +93,7 @@ class ReasonerSettings(BaseModel):
     """K, the number of think tokens; 4 if left out."""
     steps: int | None = Field(None, ge=1, le=1000)
     """T, the most steps of gradient ascent; 20 if left out."""
-    open: float | None = Field(None, ge=0, le=1)
+    min_entropy: float | None = Field(None, ge=0, le=1)
     """Entropy in bits: inspect again every photo with an answer of at least this binary entropy, whatever its outcome.
     Left out: only photos in review."""
 
@@ -108,7 +108,7 @@ class ReasonerSettings(BaseModel):
 def find_unused(name: str, names: Iterable[str]) -> list[str]:
     """Return those of the settings `names` that the reasoner `name` does not support."""
     unsupported = {*(("tokens",) if name == "closer" else ()), *(("steps",) if name in WITHOUT_STEPS else ())}
-    return [one for one in names if one in unsupported]
+    return [setting for setting in names if setting in unsupported]
 
 
 class ProductRecipe(Recipe):

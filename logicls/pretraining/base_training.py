@@ -198,8 +198,8 @@ class SceneBatches(IterableDataset[Batch]):
         return EncodedExample(
             tuple(tuple(self.codec.encode_prompt(one["text"])) for one in questions),
             tuple(
-                tuple(self.codec.encode_answer(one["values"], len(one["boxes"]), located=here))
-                for one, here in zip(questions, is_locate, strict=True)
+                tuple(self.codec.encode_answer(one["values"], len(one["boxes"]), located=is_located))
+                for one, is_located in zip(questions, is_locate, strict=True)
             ),
             (1.0,) * len(questions),
             tuple(self._encode_components(question) for question in questions),

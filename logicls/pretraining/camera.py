@@ -30,13 +30,13 @@ _PATCH_SHAPES = (ellipse(1, 1), rectangle(1, 1), rectangle(0.5, 1), polygon(5), 
 
 def paste_patch(canvas: Canvas, rng: Rng, contour: Points) -> None:
     """Cover a contour with a feathered patch from elsewhere on the canvas, slightly brighter or darker."""
-    high, wide = canvas.shape[1:]
+    canvas_height, canvas_width = canvas.shape[1:]
     rows, columns = _window_around(canvas, contour)
-    tall, broad = rows.stop - rows.start, columns.stop - columns.start
-    if tall < 4 or broad < 4:
+    height, width = rows.stop - rows.start, columns.stop - columns.start
+    if height < 4 or width < 4:
         return
-    y, x = int(rng.integers(high - tall + 1)), int(rng.integers(wide - broad + 1))
-    source = canvas[:, y : y + tall, x : x + broad] * np.float32(rng.uniform(0.93, 1.07))
+    y, x = int(rng.integers(canvas_height - height + 1)), int(rng.integers(canvas_width - width + 1))
+    source = canvas[:, y : y + height, x : x + width] * np.float32(rng.uniform(0.93, 1.07))
     part = canvas[:, rows, columns]
     part += (source - part) * _feather_mask(rng, contour, rows, columns)
 
@@ -97,8 +97,8 @@ def sample_warp(rng: Rng, height: int, width: int) -> AffineMatrix | None:
         return None
     a, zoom, shear = np.deg2rad(rng.normal(0, 2.5)), rng.uniform(0.96, 1.06), rng.normal(0, 0.015)
     turn = zoom * np.array([[np.cos(a), -np.sin(a) + shear], [np.sin(a), np.cos(a)]])
-    middle = np.array([width / 2, height / 2])
-    shift = middle - turn @ middle + rng.uniform(-0.012, 0.012, 2) * (width, height)
+    centre = np.array([width / 2, height / 2])
+    shift = centre - turn @ centre + rng.uniform(-0.012, 0.012, 2) * (width, height)
     return np.concatenate([turn, shift[:, None]], axis=1)
 
 

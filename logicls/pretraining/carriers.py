@@ -61,9 +61,9 @@ def draw_cables(scene: SceneBuilder) -> None:
         choose(rng, ("white", "black", "grey", "green")),
     )
     blocks = BlockDesign(name, sample_shade(colour_name, rng), int(rng.integers(2, 6)), depth, width, is_vertical)
-    gap, middle = long * float(rng.uniform(0.02, 0.1)), across * float(rng.uniform(0.46, 0.54))
+    gap, centre = long * float(rng.uniform(0.02, 0.1)), across * float(rng.uniform(0.46, 0.54))
     start_slots, end_slots = (
-        _draw_block(scene, blocks, at, middle) for at in (gap + depth / 2, long - gap - depth / 2)
+        _draw_block(scene, blocks, at, centre) for at in (gap + depth / 2, long - gap - depth / 2)
     )
     noun, places = choose(rng, ("cable", "wire", "lead")), ("upper", "lower") if is_vertical else ("left", "right")
     first, second = rng.permutation(blocks.slots).tolist(), rng.permutation(blocks.slots).tolist()
@@ -87,10 +87,10 @@ def _ask_slots(
     scene.rules.append(SceneRule(text, "" if required == slots[1] else "swapped"))
 
 
-def _draw_block(scene: SceneBuilder, blocks: BlockDesign, along: float, across: float) -> list[Point]:
+def _draw_block(scene: SceneBuilder, blocks: BlockDesign, position: float, centre: float) -> list[Point]:
     """Draw a block with round slots in a row, and return the slots' centres."""
     depth, width, is_vertical = blocks.depth, blocks.width, blocks.is_vertical
-    x, y, w, h = (across, along, width, depth) if is_vertical else (along, across, depth, width)
+    x, y, w, h = (centre, position, width, depth) if is_vertical else (position, centre, depth, width)
     contour = Pose(x, y, 1).transform(rectangle(w, h, 0.08 * depth))
     style = ComponentStyle(blocks.rgb, blocks.rgb, scene.light_direction)
     draw_shadow(scene.canvas, contour, style, 2, 0.6)
@@ -99,8 +99,8 @@ def _draw_block(scene: SceneBuilder, blocks: BlockDesign, along: float, across: 
     scene.components.append(SceneComponent((blocks.name,), contour))
     centres = []
     for number in range(blocks.slots):
-        at = across + (number - (blocks.slots - 1) / 2) * width / blocks.slots
-        centre = (at, along) if is_vertical else (along, at)
+        at = centre + (number - (blocks.slots - 1) / 2) * width / blocks.slots
+        centre = (at, position) if is_vertical else (position, at)
         hole = Pose(*centre, min(0.62 * width / blocks.slots, 0.7 * depth)).transform(ellipse(1, 1))
         fill(scene.canvas, hole, (0.45, 0.45, 0.46))
         fill(scene.canvas, scale_points(hole, 0.72), (0.06, 0.06, 0.07))
@@ -117,13 +117,13 @@ def _draw_cable(scene: SceneBuilder, endpoints: tuple[Point, Point], colour: str
     tangent = 0.45 * (b - a) * ((0, 1) if upright else (1, 0))
     sag = float(rng.normal(0, 0.05)) * float(np.hypot(*(b - a))) * np.array((1, 0) if upright else (0, 1))
     p1, p2 = a + tangent + sag, b - tangent + sag
-    middle = (1 - t) ** 3 * a + 3 * (1 - t) ** 2 * t * p1 + 3 * (1 - t) * t**2 * p2 + t**3 * b
+    centreline = (1 - t) ** 3 * a + 3 * (1 - t) ** 2 * t * p1 + 3 * (1 - t) * t**2 * p2 + t**3 * b
     width = max(float(rng.uniform(0.018, 0.03)) * scene.short_side, 2.0)
     rgb = sample_shade(colour, rng)
-    stroke(scene.canvas, middle - np.array(scene.light_direction) * 1.2, (0.05, 0.05, 0.05), width, 0.3)
-    stroke(scene.canvas, middle, darken(rgb, 0.75), width)
-    stroke(scene.canvas, middle + np.array(scene.light_direction) * 0.15 * width, lighten(rgb, 0.12), 0.5 * width)
-    scene.components.append(SceneComponent((noun,), ribbon(middle, width), colour))
+    stroke(scene.canvas, centreline - np.array(scene.light_direction) * 1.2, (0.05, 0.05, 0.05), width, 0.3)
+    stroke(scene.canvas, centreline, darken(rgb, 0.75), width)
+    stroke(scene.canvas, centreline + np.array(scene.light_direction) * 0.15 * width, lighten(rgb, 0.12), 0.5 * width)
+    scene.components.append(SceneComponent((noun,), ribbon(centreline, width), colour))
 
 
 _TONES: tuple[Rgb, ...] = (
@@ -221,10 +221,10 @@ def _draw_compartment(
 def _sample_grid(scene: SceneBuilder, area: SceneArea) -> tuple[int, int]:
     rng = scene.rng
     finest = max(int(min(area.width, area.height) / 24), 1)
-    across, down = area.width > 1.4 * area.height, area.height > 1.4 * area.width
-    rows = int(rng.integers(1, min(finest, 3 if across else 5) + 1))
-    columns = int(rng.integers(1, min(finest, 3 if down else 5) + 1))
-    return (rows, columns) if rows * columns > 1 else (1, 2) if across else (2, 1)
+    is_wide, is_tall = area.width > 1.4 * area.height, area.height > 1.4 * area.width
+    rows = int(rng.integers(1, min(finest, 3 if is_wide else 5) + 1))
+    columns = int(rng.integers(1, min(finest, 3 if is_tall else 5) + 1))
+    return (rows, columns) if rows * columns > 1 else (1, 2) if is_wide else (2, 1)
 
 
 def _sample_content(
@@ -241,7 +241,7 @@ def _place_contents(scene: SceneBuilder, area: SceneArea, contents: _Contents) -
     """Draw up to two components in a compartment, and return their number."""
     rng = scene.rng
     count = int(rng.choice((0, 1, 2), p=(0.12, 0.8, 0.08))) if contents else 0
-    across = area.width > area.height
+    is_wide = area.width > area.height
     for number in range(count):
         kind, colour, style = contents[int(rng.integers(len(contents)))]
         short = min(area.width, area.height, max(area.width, area.height) / count)
@@ -250,7 +250,7 @@ def _place_contents(scene: SceneBuilder, area: SceneArea, contents: _Contents) -
             return number
         offset = (number - (count - 1) / 2) * max(area.width, area.height) / count
         (x, y), jitter = area.centre, 0.05 * short
-        x, y = (x + offset, y) if across else (x, y + offset)
+        x, y = (x + offset, y) if is_wide else (x, y + offset)
         value = str(rng.choice(kind.values)) if kind.values else ""
         degrees = {"any": rng.uniform(0, 360), "slight": rng.uniform(-9, 9), "none": 0.0}[kind.rotation]
         if kind.attribute == "direction":

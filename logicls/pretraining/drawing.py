@@ -94,13 +94,15 @@ def stroke(
     canvas: Canvas, points: Points, colour: Colour, width: float, opacity: float = 1.0, *, closed: bool = False
 ) -> None:
     """Draw a line of that width, pixels, along points."""
-    thick = max(round(width * SCALE), 1)
-    places = points * SCALE - 0.5
-    window = _window_of(places, thick, canvas)
+    thickness = max(round(width * SCALE), 1)
+    canvas_points = points * SCALE - 0.5
+    window = _window_of(canvas_points, thickness, canvas)
     if window is None:
         return
     mask = np.zeros((window.bottom - window.top, window.right - window.left), dtype=np.uint8)
-    cv2.polylines(mask, [_to_fixed_point(places, window)], closed, (255,), thick, cv2.LINE_AA, _FRACTION_BITS)
+    cv2.polylines(
+        mask, [_to_fixed_point(canvas_points, window)], closed, (255,), thickness, cv2.LINE_AA, _FRACTION_BITS
+    )
     part = canvas[:, window.top : window.bottom, window.left : window.right]
     weight = mask * np.float32(opacity * min(width * SCALE, 1.0) / 255)
     part += (np.asarray(colour, dtype=np.float32)[:, None, None] - part) * weight
@@ -129,18 +131,18 @@ def _shrink(points: Points, sign: int) -> Points:
     low, high = points.min(axis=0), points.max(axis=0)
     extent = np.maximum(high - low, 1e-6)
     factor = np.maximum(extent - sign * _ANTIALIAS_GROWTH, 0.1) / extent
-    middle = (low + high) / 2
-    return np.asarray(middle + (points - middle) * factor, dtype=np.float64)
+    centre = (low + high) / 2
+    return np.asarray(centre + (points - centre) * factor, dtype=np.float64)
 
 
 def _shade_factors(shade: Shade, points: Points, window: CanvasWindow) -> Canvas:
     low, high = points.min(axis=0), points.max(axis=0)
-    middle = (low + high) / 2
-    half = float(max(abs(np.dot((points - middle), (shade.x, shade.y))).max(), 1.0))
-    right = (np.arange(window.left, window.right, dtype=np.float32) - np.float32(middle[0])) * np.float32(
+    centre = (low + high) / 2
+    half = float(max(abs(np.dot((points - centre), (shade.x, shade.y))).max(), 1.0))
+    right = (np.arange(window.left, window.right, dtype=np.float32) - np.float32(centre[0])) * np.float32(
         shade.x / half
     )
-    down = (np.arange(window.top, window.bottom, dtype=np.float32) - np.float32(middle[1])) * np.float32(shade.y / half)
+    down = (np.arange(window.top, window.bottom, dtype=np.float32) - np.float32(centre[1])) * np.float32(shade.y / half)
     along = down[:, None] + right[None, :]
     if shade.is_cylinder:
         along = 0.45 * along + 0.35 - along * along
@@ -177,8 +179,8 @@ def scale_points(
     points: Points, factor: float, x: float = 0.0, y: float = 0.0, *, height_factor: float = 1.0
 ) -> Points:
     """Scale a contour about its box's centre (its height by `height_factor` as well), and translate it by (x, y)."""
-    middle = (points.min(axis=0) + points.max(axis=0)) / 2
-    return np.asarray(middle + (points - middle) * (factor, factor * height_factor) + (x, y), dtype=np.float64)
+    centre = (points.min(axis=0) + points.max(axis=0)) / 2
+    return np.asarray(centre + (points - centre) * (factor, factor * height_factor) + (x, y), dtype=np.float64)
 
 
 @cache
@@ -289,9 +291,9 @@ def lobed_disc(lobes: int, depth: float) -> Points:
     return normalize_points(np.stack([radius * np.sin(t), -radius * np.cos(t)], axis=1))
 
 
-def ribbon(middle: Points, width: float) -> Points:
+def ribbon(centreline: Points, width: float) -> Points:
     """Return the contour of a band of that width along a line."""
-    along = np.gradient(middle, axis=0)
+    along = np.gradient(centreline, axis=0)
     along = along / np.maximum(np.linalg.norm(along, axis=1, keepdims=True), 1e-9)
     across = np.stack([-along[:, 1], along[:, 0]], axis=1) * (width / 2)
-    return np.concatenate([middle + across, (middle - across)[::-1]])
+    return np.concatenate([centreline + across, (centreline - across)[::-1]])

@@ -282,8 +282,8 @@ def _paint_bearing(canvas: Canvas, pose: Pose, style: ComponentStyle, contour: P
     groove = [pose.transform(ellipse(0.76, 0.76)), pose.transform(ellipse(0.56, 0.56))]
     fill(canvas, groove, _DARK, 0.7)
     for angle in np.arange(8) * np.pi / 4:
-        place = pose.transform(ellipse(0.13, 0.13, 0.33 * np.cos(angle), 0.33 * np.sin(angle)))
-        fill(canvas, place, lighten(style.rgb, 0.5))
+        ball = pose.transform(ellipse(0.13, 0.13, 0.33 * np.cos(angle), 0.33 * np.sin(angle)))
+        fill(canvas, ball, lighten(style.rgb, 0.5))
 
 
 def _spring_contour(style: ComponentStyle) -> Points:

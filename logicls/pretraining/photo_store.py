@@ -129,7 +129,7 @@ def _make_scene_shard(folder: Path, number: int, size: tuple[int, int], seed: in
     scenes = [generate_scene(np.random.default_rng([seed, number, k]), size) for k in range(SCENES_PER_SHARD)]
     path = _scene_file(folder, number)
     with atomic.atomic_path(path.with_suffix(".npy")) as temporary, temporary.open("wb") as file:
-        np.save(file, np.stack([world.pixels for world in scenes]), allow_pickle=False)
+        np.save(file, np.stack([scene.pixels for scene in scenes]), allow_pickle=False)
     with atomic.atomic_path(path) as temporary, jsonl.Appender(temporary) as lines:
         for scene in scenes:
             lines.append({"questions": _questions_to_json(scene)})

@@ -76,7 +76,7 @@ def pluralize(name: str) -> str:
 def find_expressions(scene: SceneBuilder) -> list[ReferringExpression]:
     """Return all unambiguous referring expressions for the components of a scene."""
     expressions: list[ReferringExpression] = []
-    for names in dict.fromkeys(thing.names for thing in scene.components):
+    for names in dict.fromkeys(component.names for component in scene.components):
         expressions += _kind_expressions(scene, names)
     for family in dict.fromkeys(component.family for component in scene.components if component.family):
         expressions += _family_expressions(scene, family)

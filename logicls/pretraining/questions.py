@@ -29,7 +29,7 @@ def choose_expression(rng: Rng, expressions: Sequence[ReferringExpression]) -> R
 def choose_absent(scene: SceneBuilder) -> Phrase:
     """Choose a phrase for something that is not on the photo and cannot be confused with a present component."""
     rng = scene.rng
-    coloured = [thing for thing in scene.components if thing.colour]
+    coloured = [component for component in scene.components if component.colour]
     if coloured and rng.random() < 0.6:
         component = coloured[int(rng.integers(len(coloured)))]
         colours = {other.colour for other in scene.components if other.names == component.names}
@@ -102,7 +102,9 @@ def _draft_rule(scene: SceneBuilder, expressions: Sequence[ReferringExpression])
     if keys and rng.random() < 0.6:
         return _value_rule(rng, expression, components, choose(rng, keys))
     has_colours = (
-        len(components) > 1 and all(thing.colour for thing in components) and "colour" not in expression.mentioned
+        len(components) > 1
+        and all(component.colour for component in components)
+        and "colour" not in expression.mentioned
     )
     if has_colours and rng.random() < 0.4:
         return _colour_rule(rng, expression, [component.colour for component in components])
@@ -293,7 +295,10 @@ def _draft_attribute(scene: SceneBuilder, expressions: Sequence[ReferringExpress
     )
     values_by_key = {key: tuple(thing.attribute(key) for thing in components) for key in keys}
     values_by_key["colour"] = tuple(thing.colour for thing in components)
-    if {thing.size for thing in scene.components if thing.names == components[0].names} == {"small", "large"}:
+    if {component.size for component in scene.components if component.names == components[0].names} == {
+        "small",
+        "large",
+    }:
         values_by_key["size"] = tuple(component.size for component in components)
     open_keys = [key for key, values in values_by_key.items() if all(values) and key not in expression.mentioned]
     if not open_keys:

@@ -126,9 +126,9 @@ def draw_crowd(
         rng.shuffle(order)
     members = [groups[number] for number in order]
     return [
-        _add_component(scene, group, *place)
-        for group, place in zip(members, _arrange(rng, area, members), strict=False)
-        if place
+        _add_component(scene, group, *centre)
+        for group, centre in zip(members, _arrange(rng, area, members), strict=False)
+        if centre
     ]
 
 
@@ -191,9 +191,9 @@ def _arrange(rng: Rng, area: SceneArea, members: list[ComponentGroup]) -> Sequen
         columns = max(round(np.sqrt(count * area.width / area.height)), 1)
         rows = -(-count // columns)
         if widest * 1.05 < min(area.width / columns, area.height / rows):
-            places = grid_centres(rng, area, rows, columns, 0.06 * rng.random())
+            centres = grid_centres(rng, area, rows, columns, 0.06 * rng.random())
             return [
-                places[int(k)] for k in (rng.permutation(len(places)) if rng.random() < 0.4 else range(len(places)))
+                centres[int(k)] for k in (rng.permutation(len(centres)) if rng.random() < 0.4 else range(len(centres)))
             ][:count]
     if arrangement == "row" and count < 9:
         across = widest * count * 1.1 < area.width

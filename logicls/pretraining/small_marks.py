@@ -110,28 +110,28 @@ def _pip_layout(count: int, rng: Rng) -> tuple[list[tuple[float, float]], float]
         turn = rng.uniform(0, 2 * np.pi) + np.arange(count) * 2 * np.pi / count
         around = [(0.3 * float(np.cos(a)), 0.3 * float(np.sin(a))) for a in turn]
         return around, 0.45 * float(np.sin(np.pi / count))
-    places: list[tuple[float, float]] = []
+    centres: list[tuple[float, float]] = []
     for _ in range(200):
         x, y = rng.uniform(-0.34, 0.34, 2).tolist()
-        if len(places) < count and all((x - p) ** 2 + (y - q) ** 2 > 0.04 for p, q in places):
-            places.append((x, y))
-    return (places, 0.15) if len(places) == count else (on_dice, 0.85 * step)
+        if len(centres) < count and all((x - p) ** 2 + (y - q) ** 2 > 0.04 for p, q in centres):
+            centres.append((x, y))
+    return (centres, 0.15) if len(centres) == count else (on_dice, 0.85 * step)
 
 
 def _die_layout(count: int) -> list[tuple[int, int]]:
     corners, middles = [(-1, -1), (1, 1), (-1, 1), (1, -1)], [(-1, 0), (1, 0), (0, -1), (0, 1)]
     even = count - count % 2
-    places = corners[:even] + middles[: max(even - 4, 0)]
-    return [*places, (0, 0)] if count % 2 else places
+    positions = corners[:even] + middles[: max(even - 4, 0)]
+    return [*positions, (0, 0)] if count % 2 else positions
 
 
 def _bar_painter(count: int) -> Callable[[Canvas, Pose, Rgb, Rng], None]:
     def paint(canvas: Canvas, pose: Pose, ink: Rgb, rng: Rng) -> None:
         pitch = float(rng.uniform(0.1, min(0.2, 0.66 / count)))
-        long = float(rng.uniform(0.35, 0.6))
+        length = float(rng.uniform(0.35, 0.6))
         for number in range(count):
             y = (number - (count - 1) / 2) * pitch
-            fill(canvas, pose.transform(rectangle(1, 1) * (long, 0.5 * pitch) + (0, y)), ink)
+            fill(canvas, pose.transform(rectangle(1, 1) * (length, 0.5 * pitch) + (0, y)), ink)
 
     return paint
 
@@ -176,9 +176,9 @@ def _glyph_painter(text: str) -> Callable[[Canvas, Pose, Rgb, Rng], None]:
     def paint(canvas: Canvas, pose: Pose, ink: Rgb, rng: Rng) -> None:
         mask = _character_mask(text, int(rng.integers(len(_FONTS))), int(rng.integers(8, 18)))
         high = float(rng.uniform(0.45, 0.72)) * pose.size * SCALE
-        middle = ((mask.shape[1] - 1) / 2, (mask.shape[0] - 1) / 2)
-        matrix = cv2.getRotationMatrix2D(middle, -pose.degrees, high / mask.shape[0])
-        matrix[:, 2] += np.array([pose.x * SCALE - 0.5, pose.y * SCALE - 0.5]) - middle
+        centre = ((mask.shape[1] - 1) / 2, (mask.shape[0] - 1) / 2)
+        matrix = cv2.getRotationMatrix2D(centre, -pose.degrees, high / mask.shape[0])
+        matrix[:, 2] += np.array([pose.x * SCALE - 0.5, pose.y * SCALE - 0.5]) - centre
         shrunk = cv2.blur(mask, (max(round(mask.shape[0] / high), 1),) * 2)
         weight = cv2.warpAffine(shrunk, matrix, (canvas.shape[2], canvas.shape[1]))
         canvas += (np.asarray(ink, np.float32)[:, None, None] - canvas) * weight
@@ -199,9 +199,9 @@ def _character_mask(text: str, font: int, thick: int) -> Canvas:
 
 def _needle_painter(degrees: float) -> Callable[[Canvas, Pose, Rgb, Rng], None]:
     def paint(canvas: Canvas, pose: Pose, ink: Rgb, rng: Rng) -> None:
-        long, degrees_total = float(rng.uniform(0.3, 0.42)), pose.degrees + degrees + float(rng.uniform(-12, 12))
+        length, degrees_total = float(rng.uniform(0.3, 0.42)), pose.degrees + degrees + float(rng.uniform(-12, 12))
         placement = Pose(pose.x, pose.y, pose.size, degrees_total)
-        stroke(canvas, placement.transform(np.array([(0.0, 0.04), (0.0, -long)])), ink, max(0.07 * pose.size, 0.8))
+        stroke(canvas, placement.transform(np.array([(0.0, 0.04), (0.0, -length)])), ink, max(0.07 * pose.size, 0.8))
         fill(canvas, placement.transform(ellipse(0.14, 0.14)), ink)
 
     return paint
@@ -243,8 +243,8 @@ def generate_mark(rng: Rng, *, upright: bool) -> MarkedPhoto:
     pose = Pose(PHOTO_SIDE / 2 + float(rng.uniform(-4, 4)), PHOTO_SIDE / 2 + float(rng.uniform(-4, 4)), size, degrees)
     is_marbled = rng.random() < _MARBLED_SHARE
     body, ink = _sample_body(rng), _sample_ink((style.rgb, style.second) if is_marbled else (style.rgb,), rng)
-    thickness, is_bare = float(rng.uniform(0, 0.25)) * size * (rng.random() < 0.5), rng.random() < 0.08
-    if is_bare:
+    thickness, is_bodiless = float(rng.uniform(0, 0.25)) * size * (rng.random() < 0.5), rng.random() < 0.08
+    if is_bodiless:
         style, ink, is_marbled = (
             ComponentStyle(colour, style.second, style.light_direction),
             _sample_ink((colour,), rng),
@@ -254,7 +254,7 @@ def generate_mark(rng: Rng, *, upright: bool) -> MarkedPhoto:
         _draw_body(canvas, neighbour, style, body, thickness)
         mark_kinds()[int(rng.choice(allowed))].paint(canvas, neighbour, ink, rng)
     contour = pose.transform(body)
-    if not is_bare:
+    if not is_bodiless:
         _draw_body(
             canvas,
             pose,
@@ -307,22 +307,22 @@ def _draw_body(
 def _draw_marbling(canvas: Canvas, pose: Pose, rgb: Rgb, contour: Points, rng: Rng) -> None:
     """Draw clouds of another colour on a body."""
     for _ in range(int(rng.integers(1, 4))):
-        wide, tall, x, y = rng.uniform((0.2, 0.15, -0.4, -0.4), (0.7, 0.5, 0.4, 0.4)).tolist()
-        cloud = pose.transform(_oval(wide, tall, float(rng.uniform(0, np.pi)), x, y))
+        width, height, x, y = rng.uniform((0.2, 0.15, -0.4, -0.4), (0.7, 0.5, 0.4, 0.4)).tolist()
+        cloud = pose.transform(_oval(width, height, float(rng.uniform(0, np.pi)), x, y))
         fill(canvas, cloud, rgb, float(rng.uniform(0.4, 1)), 0.05 * pose.size, inside=contour)
 
 
 def _draw_reflection(canvas: Canvas, pose: Pose, contour: Points, rng: Rng) -> None:
     """Draw the reflection of a lamp across a body and its mark."""
-    tall, x, y = rng.uniform((0.02, -0.3, -0.3), (0.09, 0.3, 0.3)).tolist()
-    bar = pose.transform(_oval(float(rng.uniform(0.1, 0.6)), tall, float(rng.uniform(0, np.pi)), x, y))
+    height, x, y = rng.uniform((0.02, -0.3, -0.3), (0.09, 0.3, 0.3)).tolist()
+    bar = pose.transform(_oval(float(rng.uniform(0.1, 0.6)), height, float(rng.uniform(0, np.pi)), x, y))
     fill(canvas, bar, (1.0, 1.0, 1.0), float(rng.uniform(0.3, 0.9)), 0.02 * pose.size, inside=contour)
 
 
-def _oval(wide: float, tall: float, angle: float, x: float, y: float) -> Points:
+def _oval(width: float, height: float, angle: float, x: float, y: float) -> Points:
     """Return an ellipse around (x, y), rotated by that angle in radians."""
     cos, sin = float(np.cos(angle)), float(np.sin(angle))
-    rotated = (ellipse() * (wide, tall)) @ np.array([[cos, sin], [-sin, cos]])
+    rotated = (ellipse() * (width, height)) @ np.array([[cos, sin], [-sin, cos]])
     return np.asarray(rotated + np.array((x, y)), dtype=np.float64)
 
 

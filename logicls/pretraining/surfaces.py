@@ -116,8 +116,8 @@ def sample_palette(rng: Rng, count: int, background: Rgb, allowed: Sequence[str]
 def has_contrast(name: str, background: Rgb) -> bool:
     """Return whether the colour is far from the background's."""
     hue, saturation, value = (sum(span) / 2 for span in _HSV_RANGES[name])
-    middle = colorsys.hsv_to_rgb(hue % 360 / 360, saturation, value)
-    return float(np.linalg.norm(np.subtract(middle, background))) > 0.32
+    mean_colour = colorsys.hsv_to_rgb(hue % 360 / 360, saturation, value)
+    return float(np.linalg.norm(np.subtract(mean_colour, background))) > 0.32
 
 
 TEXTURE_SIDE = 1100
@@ -135,9 +135,9 @@ def _noise(rows: int, columns: int, seed: int) -> Canvas:
 @cache
 def texture(name: str) -> Canvas:
     """Return the brightness texture of a material around 0, (TEXTURE_SIDE, TEXTURE_SIDE)."""
-    places = np.arange(TEXTURE_SIDE, dtype=np.float32)
+    coordinates = np.arange(TEXTURE_SIDE, dtype=np.float32)
     if name == "wood":
-        bend = _noise(8, 4, 1) * 4 + places[:, None] * 0.12
+        bend = _noise(8, 4, 1) * 4 + coordinates[:, None] * 0.12
         return np.asarray(
             0.07 * np.sin(bend) + 0.07 * _noise(TEXTURE_SIDE // 3, 7, 2) + 0.05 * _noise(TEXTURE_SIDE, 40, 3),
             dtype=np.float32,
@@ -148,16 +148,16 @@ def texture(name: str) -> Canvas:
             dtype=np.float32,
         )
     if name == "cloth":
-        wave = np.sin(places * 0.75)
+        wave = np.sin(coordinates * 0.75)
         weave = 0.09 * wave[:, None] * wave[None, :] + 0.04 * _noise(TEXTURE_SIDE // 5, TEXTURE_SIDE // 5, 7)
         return np.asarray(weave + 0.04 * _noise(6, 6, 8), dtype=np.float32)
     if name == "cardboard":
-        flutes = 0.025 * np.sin(places * 0.35)[None, :]
+        flutes = 0.025 * np.sin(coordinates * 0.35)[None, :]
         return np.asarray(
             flutes + 0.035 * _noise(TEXTURE_SIDE // 3, TEXTURE_SIDE // 3, 9) + 0.04 * _noise(9, 9, 10), dtype=np.float32
         )
     if name == "belt":
-        ribs = 0.08 * np.sign(np.sin(places * 0.2))[None, :]
+        ribs = 0.08 * np.sign(np.sin(coordinates * 0.2))[None, :]
         return np.asarray(
             ribs + 0.04 * _noise(TEXTURE_SIDE // 2, TEXTURE_SIDE // 2, 11) + 0.06 * _noise(7, 3, 12), dtype=np.float32
         )

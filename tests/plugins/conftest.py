@@ -51,7 +51,7 @@ def plugin_setup(make_bundle, box_spec, dataset, good, tmp_path_factory) -> Plug
         bundle.path / THRESHOLDS_FILE,
         Thresholds(tuple((c.id, RuleThresholds(0.01, 0.99)) for c in bundle.spec.constraints)),
     )
-    fit_expert(load_bundle(bundle.path), dataset, ExpertSettings(cells=144, share=0.5, reach=1))
+    fit_expert(load_bundle(bundle.path), dataset, ExpertSettings(patches=144, coreset_ratio=0.5, neighbourhood=1))
     (bundle.path / STANDING).unlink()
     (root / "photos").mkdir()
     for name, photo in (("a", good_photo(91)), ("b", good_photo(92)), ("flawed", flawed_photo(93))):

@@ -42,7 +42,7 @@ def test_recipe_sets_defaults(plugin_setup_copy, synth, tmp_path):
     check_plugins(synth, plan)
     add_plugins(synth, plugin_setup_copy.bundle, plan)
 
-    reasoner = ReasonerSettings(name="latent", tokens=2, open=0.9)
+    reasoner = ReasonerSettings(name="latent", tokens=2, min_entropy=0.9)
     assert read_default_plugins(plugin_setup_copy.bundle) == DefaultPlugins(reasoner=reasoner, knowledge="knowledge")
     selection = PluginOptions().resolve(plugin_setup_copy.bundle)
     assert (selection.expert, selection.reasoner) == ("", reasoner)

@@ -43,9 +43,9 @@ def test_none_switches_off(bundle):
 
 def test_options_override_settings(bundle, tmp_path):
     """Options override settings of the default reasoner; a named reasoner starts with its own."""
-    selection = PluginOptions(steps=3, open=0.5).resolve(bundle)
+    selection = PluginOptions(steps=3, min_entropy=0.5).resolve(bundle)
 
-    assert selection.reasoner == ReasonerSettings(name="latent", tokens=8, steps=3, open=0.5)
+    assert selection.reasoner == ReasonerSettings(name="latent", tokens=8, steps=3, min_entropy=0.5)
     assert PluginOptions(reasoner="latent", steps=3).resolve(bundle).reasoner == ReasonerSettings(
         name="latent", steps=3
     )
@@ -56,7 +56,7 @@ def test_options_override_settings(bundle, tmp_path):
     ("options", "message"),
     [
         (PluginOptions(tokens=4), "--think-tokens has no effect: no reasoner is selected"),
-        (PluginOptions(open=0.5, reasoner="none"), "--min-entropy has no effect: no reasoner is selected"),
+        (PluginOptions(min_entropy=0.5, reasoner="none"), "--min-entropy has no effect: no reasoner is selected"),
         (
             PluginOptions(steps=4, reasoner="closer"),
             '--think-steps has no effect: the reasoner "closer" does not use it',
@@ -83,7 +83,9 @@ def test_unknown_name(tmp_path, options):
 
 def test_describe(plugin_setup):
     """A description has kind, name, hash and effective settings."""
-    selection = PluginSelection("patches", ReasonerSettings(name="latent", steps=3, open=0.5), plugin_setup.knowledge)
+    selection = PluginSelection(
+        "patches", ReasonerSettings(name="latent", steps=3, min_entropy=0.5), plugin_setup.knowledge
+    )
 
     expert, reasoner, retriever = selection.describe(plugin_setup.bundle).plugins
 
@@ -112,7 +114,7 @@ def test_knowledge_hash(plugin_setup_copy, changed):
 def test_restore_selection(plugin_setup):
     """A selection is restored from a verdict's records."""
     selection = PluginSelection(
-        "patches", ReasonerSettings(name="latent", tokens=2, steps=3, open=0.5), plugin_setup.knowledge
+        "patches", ReasonerSettings(name="latent", tokens=2, steps=3, min_entropy=0.5), plugin_setup.knowledge
     )
     description = selection.describe(plugin_setup.bundle)
 

@@ -22,7 +22,7 @@ _PLUGIN_FIXTURES = runpy.run_path(str(Path(__file__).parents[1] / "plugins" / "c
 plugin_setup, plugin_setup_copy, good, dataset = (
     _PLUGIN_FIXTURES[name] for name in ("plugin_setup", "plugin_setup_copy", "good", "dataset")
 )
-OPTIONS = PluginOptions("patches", "closer", open=0.0)
+OPTIONS = PluginOptions("patches", "closer", min_entropy=0.0)
 
 
 def without_times(record: dict[str, object]) -> object:

@@ -72,7 +72,7 @@ def _fit_kind(
         return fit_texts(bundle, photos, zones, settings)
     if settings.kind == "priors":
         return fit_priors(bundle, photos, zones, settings)
-    extractor = build_extractor(bundle, input_size(photos, settings.cells))
+    extractor = build_extractor(bundle, input_size(photos, settings.patches))
     match settings.kind:
         case "patches":
             model, threshold = fit_patchcore(photos, extractor, settings)

@@ -110,12 +110,14 @@ class PatchCoreExpert:
 
 def fit_model(maps: Float[Tensor, "photos channels rows columns"], settings: ExpertSettings) -> PatchCoreModel:
     """Fit whitening and memory bank to feature maps of good photos."""
-    maps = average_neighbourhood(maps, settings.around)
+    maps = average_neighbourhood(maps, settings.averaging_window)
     whitening = fit_whitening(maps)
     features: PatchFeatures = whitening(maps)
     generator = torch.Generator().manual_seed(settings.seed)
     return PatchCoreModel(
-        whitening, build_memory_bank(features, settings.share, settings.reach, generator), settings.around
+        whitening,
+        build_memory_bank(features, settings.coreset_ratio, settings.neighbourhood, generator),
+        settings.averaging_window,
     )
 
 

@@ -321,7 +321,7 @@ def fit_priors(
         for number, photo in enumerate(photos)
         if number % HELD_OUT_STRIDE != HELD_OUT_STRIDE - 1 and number % (2 * HELD_OUT_STRIDE) != 1
     ]
-    height, width = input_size(photos, settings.cells)
+    height, width = input_size(photos, settings.patches)
     localization = _fit_localization(bundle, training_photos, (height, width), settings)
     with freeze_weights(query.model):
         model = initialize_model(

@@ -253,18 +253,18 @@ class Reinspection:
 def build_reasoner(bundle: Bundle, settings: ReasonerSettings) -> Reinspection:
     """Build the reasoner of these settings. Raises `DataError` (LC700, LC740)."""
     reasoner: Reinspection = load_factory("reasoner", settings.name)(bundle, _latent_settings(settings))
-    return reasoner if settings.open is None else replace(reasoner, min_entropy=settings.open)
+    return reasoner if settings.min_entropy is None else replace(reasoner, min_entropy=settings.min_entropy)
 
 
 def effective_settings(settings: ReasonerSettings) -> tuple[tuple[str, float], ...]:
     """Return the settings with defaults filled in, as verdicts record them."""
     latent_settings = _latent_settings(settings)
     if settings.name == "closer":
-        used = [("larger", latent_settings.input_scale)]
+        values = [("larger", latent_settings.input_scale)]
     else:
         steps = [] if settings.name in WITHOUT_STEPS else [("steps", float(latent_settings.ascent.steps))]
-        used = [("tokens", float(latent_settings.tokens)), *steps]
-    return (*used, *([("open", settings.open)] if settings.open is not None else []))
+        values = [("tokens", float(latent_settings.tokens)), *steps]
+    return (*values, *([("open", settings.min_entropy)] if settings.min_entropy is not None else []))
 
 
 def _latent_settings(settings: ReasonerSettings) -> LatentSettings:
@@ -299,7 +299,7 @@ def make_random(bundle: Bundle, settings: LatentSettings = LatentSettings()) -> 
     return _make_latent_reasoner("random", bundle, replace(settings, gradient="none", has_injection=False))
 
 
-def make_closer(bundle: Bundle, settings: LatentSettings = LatentSettings()) -> Reinspection:
+def make_larger_input(bundle: Bundle, settings: LatentSettings = LatentSettings()) -> Reinspection:
     """Build re-inspection with a larger input and without think tokens. Raises `DataError` (LC740)."""
     _check_embedded("closer", bundle)
     return Reinspection("closer", load_decision_model(bundle), LargerInput(bundle, settings.input_scale))

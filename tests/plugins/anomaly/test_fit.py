@@ -13,7 +13,7 @@ from logicls.errors import BundleError, DataError
 from logicls.plugins.selection import DefaultPlugins, read_default_plugins, set_default_plugins
 from logicls.plugins.settings import ExpertSettings, ReasonerSettings, read_product_recipe
 
-SETTINGS = ExpertSettings(cells=144, share=0.5, reach=1)
+SETTINGS = ExpertSettings(patches=144, coreset_ratio=0.5, neighbourhood=1)
 
 
 def test_recipe_fits_expert(bundle, dataset, tmp_path, capsys):

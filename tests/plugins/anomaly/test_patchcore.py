@@ -22,7 +22,7 @@ from logicls.predict.inspector import BatchInspector
 from logicls.predict.readers.factory import make_reader
 from logicls.records import Box
 
-SMALL = ExpertSettings(cells=144, share=0.5, reach=1)
+SMALL = ExpertSettings(patches=144, coreset_ratio=0.5, neighbourhood=1)
 _HERE = runpy.run_path(str(Path(__file__).with_name("conftest.py")))
 good_photo, flawed_photo = _HERE["good_photo"], _HERE["flawed_photo"]
 

@@ -178,7 +178,7 @@ def test_flaw_has_score_of_the_answer(good, prior_model, monkeypatch):
 def test_localization_by_texts(bundle, dataset, tmp_path):
     """With an encoder Loc is by texts, whose embeddings are in the file."""
     write_clip = runpy.run_path(str(Path(__file__).with_name("test_text_expert.py")))["write_clip"]
-    settings = ExpertSettings(kind="priors", cells=144, steps=2, encoder=str(write_clip(tmp_path / "clip")))
+    settings = ExpertSettings(kind="priors", patches=144, steps=2, encoder=str(write_clip(tmp_path / "clip")))
 
     threshold = fit_expert(bundle, dataset, settings)
     expert = load_expert(bundle)

@@ -52,7 +52,7 @@ def test_prototype_loss_value():
 
 def test_training_separates_flaw(bundle, dataset):
     """After a few steps a dark spot scores above all good photos, and its type is named."""
-    threshold = fit_expert(bundle, dataset, ExpertSettings(kind="prototypes", cells=144, steps=150))
+    threshold = fit_expert(bundle, dataset, ExpertSettings(kind="prototypes", patches=144, steps=150))
     expert = load_expert(bundle)
 
     good = expert.detect_anomalies([good_photo(seed) for seed in range(100, 106)])

@@ -144,4 +144,4 @@ def test_encoder_setting():
         with pytest.raises(ValueError, match="kind texts needs an encoder"):
             ExpertSettings.model_validate(wrong)
     assert json.loads(ExpertSettings().model_dump_json())["encoder"] == ""
-    assert np.isfinite(ExpertSettings().share)
+    assert np.isfinite(ExpertSettings().coreset_ratio)
