@@ -99,8 +99,9 @@ def _choose_thresholds(
     from logicls.predict.serialization import read_verdicts
     from logicls.predict.uncertainty.risk_control import RISK_TARGETS, choose_thresholds, collect_labelled_rules
 
-    options = {key: value for key, value in (("escape", escape), ("overkill", overkill)) if value is not None}
-    targets = {severity: replace(target, **options) for severity, target in RISK_TARGETS.items()}
+    rates = {"escape_rate": escape, "overkill_rate": overkill}
+    changes = {name: rate for name, rate in rates.items() if rate is not None}
+    targets = {severity: replace(target, **changes) for severity, target in RISK_TARGETS.items()}
     table = read_truth(truth)
     cases = collect_labelled_rules(spec, read_verdicts(folder / VERDICTS_FILE), table)
     if not cases:

@@ -124,7 +124,7 @@ def test_good_photos_that_violate_a_rule_are_reported(run, spec):
     code, _, err = run("check", spec, "--data", resource_path("data/dosing_kit"))
 
     assert code == 1
-    message = "good_000.jpg (annotations 5, 6, 7, 8) breaks 'four-tablets': found 4 tablet; expected 5 tablet."
+    message = "good_000.jpg (annotations 5, 6, 7, 8) breaks 'four-tablets': found 4 tablets; expected 5 tablets."
     assert message in err
 
 
@@ -184,7 +184,7 @@ def test_explain_prints_rules_questions_and_defects(run):
     code, out, _ = run("explain", resource_path("constraints/dosing_kit.yaml"))
 
     assert code == 0
-    assert "4 tablet" in out
+    assert "4 tablets" in out
     assert "where is every tablet?" in out
     assert "missing_tablet: 1 tablet removed" in out
 

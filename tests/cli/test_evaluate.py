@@ -109,7 +109,7 @@ def test_faithfulness_rejects_modified_photos(run, workspace, tmp_path):
     code, _, err = run("eval", workspace / "verdicts", "--truth", workspace / "truth.csv", "--out", tmp_path, *options)
 
     assert code == 2
-    assert f'LC657 "{first}" is another photo than the one that was predicted.' in err
+    assert f'LC657 "{first}" is not the photo that was predicted: its SHA-256 differs.' in err
 
 
 def test_eval_reads_a_folder_of_mvtec_loco(run, tmp_path):

@@ -1,4 +1,4 @@
-"""What people see of a problem, held against a file in `tests/golden/codes/`."""
+"""Fixtures that compare printed messages with the golden files in `tests/golden/codes/`."""
 
 from __future__ import annotations
 
@@ -16,26 +16,26 @@ Trigger = Callable[[], object]
 
 
 @pytest.fixture
-def desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """An empty folder that one works in, so that files are named without it."""
+def workdir(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Empty working directory, so that messages contain relative paths."""
     monkeypatch.chdir(tmp_path)
     return tmp_path
 
 
 @pytest.fixture
-def look_right(desk: Path, capsys: pytest.CaptureFixture[str]) -> Callable[[str, Trigger], None]:
-    """Runs what brings a code about, and holds the text shown against the code's golden file.
+def check_message(workdir: Path, capsys: pytest.CaptureFixture[str]) -> Callable[[str, Trigger], None]:
+    """Function that triggers a code and compares the printed message with the golden file.
 
-    With `LOGICLS_REWRITE_GOLDEN=1` the file is written instead.
+    With `LOGICLS_REWRITE_GOLDEN=1` the file is written first.
     """
 
     def check(code: str, trigger: Trigger) -> None:
-        found = problems_of(trigger)
-        assert {problem.code for problem in found} == {code}
+        problems = collect_problems(trigger)
+        assert {problem.code for problem in problems} == {code}
         capsys.readouterr()
-        print_problems(found)
+        print_problems(problems)
         text = capsys.readouterr().err
-        assert str(desk) not in text
+        assert str(workdir) not in text
         golden = GOLDEN / f"{code}.txt"
         if os.environ.get("LOGICLS_REWRITE_GOLDEN") == "1":
             golden.write_text(text, encoding="utf-8")
@@ -44,11 +44,11 @@ def look_right(desk: Path, capsys: pytest.CaptureFixture[str]) -> Callable[[str,
     return check
 
 
-def problems_of(trigger: Trigger) -> list[Problem]:
-    """The problems that it raises or returns."""
+def collect_problems(trigger: Trigger) -> list[Problem]:
+    """Return the problems that a trigger raises or returns."""
     try:
-        found = trigger()
+        problems = trigger()
     except LogiClsError as error:
         return list(error.problems)
-    assert isinstance(found, Iterable)
-    return list(found)
+    assert isinstance(problems, Iterable)
+    return list(problems)

@@ -1,4 +1,4 @@
-"""Problems on the screen; what each code looks like is in `tests/codes/`."""
+"""Printing of problems; the messages of each code are in `tests/golden/codes/`."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ NOTE = Problem("LC047", "no example breaks it.", "box.yaml", 6, 3, "Add one.")
 WARNING = Problem("LC040", "no rule speaks about it.")
 
 
-def test_a_note_is_called_one(capsys):
-    """It explains why the exit code is 0; of errors and warnings the level adds nothing."""
+def test_notes_are_labelled(capsys):
+    """The label explains the exit code 0; errors and warnings have no label."""
     print_problems([NOTE, WARNING])
 
     assert capsys.readouterr().err.splitlines() == [
@@ -20,9 +20,9 @@ def test_a_note_is_called_one(capsys):
     ]
 
 
-def test_notes_are_counted_apart():
-    """Nobody should look for a problem that is only a note."""
-    assert [format_counts(found) for found in ([], [WARNING], [NOTE], [WARNING, NOTE, NOTE, WARNING])] == [
+def test_notes_are_counted_separately():
+    """The number of problems does not include notes."""
+    assert [format_counts(problems) for problems in ([], [WARNING], [NOTE], [WARNING, NOTE, NOTE, WARNING])] == [
         "0 problems",
         "1 problem",
         "0 problems, 1 note",
@@ -30,8 +30,8 @@ def test_notes_are_counted_apart():
     ]
 
 
-def test_a_problem_is_shown_with_its_line(tmp_path, capsys):
-    """The line stands below it with a mark under the column, whatever ends the lines."""
+def test_a_problem_is_printed_with_its_line(tmp_path, capsys):
+    """The source line follows with a caret below the column, for any line ending."""
     path = tmp_path / "box.yaml"
     path.write_bytes(b"\xef\xbb\xbfa: 1\rb: cd\r\n")
 
@@ -40,8 +40,8 @@ def test_a_problem_is_shown_with_its_line(tmp_path, capsys):
     assert capsys.readouterr().err == f"{path}:2:4 LC021 unknown key.\n2 | b: cd\n  |    ^\n"
 
 
-def test_a_file_that_cannot_be_read_is_shown_without_a_line(tmp_path, capsys):
-    """A folder, a file that is not there, and one that is far too large are only named."""
+def test_an_unreadable_file_is_printed_without_a_line(tmp_path, capsys):
+    """For a folder, a missing file and a file that is too large, only the path is printed."""
     folder, absent, large = (tmp_path / name for name in ("a.yaml", "b.yaml", "c.yaml"))
     folder.mkdir()
     large.write_bytes(b"#" * (MAX_BYTES + 1))

@@ -1,4 +1,4 @@
-"""What other programs are told of a check: valid documents, nothing beside them, and the exit code."""
+"""Machine-readable output of `logicls check`: valid documents, nothing else on standard output, exit codes."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import logicls
-from logicls.cli import app as cli
+from logicls.cli.app import main
 from logicls.diagnostics.codes import LEVELS, catalogue
-from logicls.diagnostics.formats import Format, format_problems, collect_problems
+from logicls.diagnostics.formats import Format, collect_problems, format_problems
 from logicls.errors import Problem, SpecError
 
 SPEC = """logicls: 1
@@ -25,7 +25,7 @@ components: {pin: {}, tray: {}}
 constraints:
   - {id: pins, quantity: {of: pin, exactly: 4}}
 """
-FOUND = [
+EXAMPLES = [
     Problem("LC021", 'unknown key "exacly".', "specs/my box.yaml", 6, 25, 'Did you mean "exactly"?'),
     Problem("LC040", "no rule speaks <of> \x07 é.", advice="Remove it."),
     Problem("LC047", "no example breaks it.", "specs/my box.yaml", 6, 3),
@@ -45,7 +45,7 @@ PROBLEMS = st.lists(
 
 
 def sarif_faults(log: Any) -> list[str]:
-    """Where a log is not what SARIF 2.1.0 asks for, of the parts that are used here."""
+    """Return the parts of a log that do not comply with SARIF 2.1.0."""
     faults = [] if (log.get("version"), set(log)) == ("2.1.0", {"$schema", "version", "runs"}) else ["log"]
     for run in log["runs"]:
         driver, results = run["tool"]["driver"], run["results"]
@@ -58,14 +58,14 @@ def sarif_faults(log: Any) -> list[str]:
 
 
 def is_descriptor(rule: Any) -> bool:
-    """True for a reportingDescriptor (§3.49): an identifier for a name, texts, and a level."""
+    """Return whether a rule is a valid reportingDescriptor (§3.49): name, texts and level."""
     texts = [rule["shortDescription"]["text"], rule["fullDescription"]["text"], rule["help"]["text"]]
     named = re.fullmatch(r"[A-Z][A-Za-z0-9]*", rule["name"]) is not None
     return named and all(texts) and rule["defaultConfiguration"]["level"] in LEVELS and "markdown" in rule["help"]
 
 
 def is_result(result: Any, rules: Any) -> bool:
-    """True for a result (§3.27) of the rule that it points at, at a place that can be."""
+    """Return whether a result (§3.27) has a valid rule and location."""
     places = [location["physicalLocation"] for location in result["locations"]]
     uris = [place["artifactLocation"]["uri"] for place in places]
     numbers = [n for place in places for n in place.get("region", {"startLine": 1}).values()]
@@ -82,23 +82,23 @@ def is_result(result: Any, rules: Any) -> bool:
 
 @pytest.fixture
 def check(tmp_path, monkeypatch, capsys):
-    """Calls `logicls check` on a spec of that text; gives (exit code, stdout, stderr)."""
+    """Function that runs `logicls check` on a spec and returns (exit code, standard output, standard error)."""
     monkeypatch.chdir(tmp_path)
 
     def call(text, *words):
         Path("box.yaml").write_text(text)
         monkeypatch.setattr(sys, "argv", ["logicls", "check", "box.yaml", *words])
         with pytest.raises(SystemExit) as stop:
-            cli.main()
+            main()
         printed = capsys.readouterr()
         return stop.value.code, printed.out, printed.err
 
     return call
 
 
-def test_json_has_a_row_a_problem():
-    """Each with its level; what is about no place in a file is about the file that was checked."""
-    rows = json.loads(format_problems(Format.json, FOUND, "specs/my box.yaml"))
+def test_json_has_an_object_per_problem():
+    """Each has its level; problems without a file are assigned to the checked file."""
+    rows = json.loads(format_problems(Format.json, EXAMPLES, "specs/my box.yaml"))
 
     assert rows[0] == {
         "code": "LC021", "level": "error", "message": 'unknown key "exacly".', "file": "specs/my box.yaml",
@@ -110,9 +110,9 @@ def test_json_has_a_row_a_problem():
     ]
 
 
-def test_sarif_names_the_rules_and_where_they_were_broken():
-    """The whole catalogue as rules; each result points at its rule, its file and its place."""
-    log = json.loads(format_problems(Format.sarif, FOUND, "/srv/box.yaml"))
+def test_sarif_has_rules_and_locations():
+    """The rules are the complete catalogue; each result refers to its rule, file and position."""
+    log = json.loads(format_problems(Format.sarif, EXAMPLES, "/srv/box.yaml"))
 
     (run,) = log["runs"]
     driver, (first, second, third) = run["tool"]["driver"], run["results"]
@@ -133,9 +133,9 @@ def test_sarif_names_the_rules_and_where_they_were_broken():
     assert [result["level"] for result in (first, second, third)] == ["error", "warning", "note"]
 
 
-def test_a_log_that_is_not_sarif_is_seen():
-    """The check above can fail: a wrong index, a place before the first line, a rule without a text."""
-    log = json.loads(format_problems(Format.sarif, FOUND, "box.yaml"))
+def test_an_invalid_log_is_detected():
+    """The check above can fail: a wrong index, line 0 and a rule without a text are noticed."""
+    log = json.loads(format_problems(Format.sarif, EXAMPLES, "box.yaml"))
     log["runs"][0]["results"][0]["ruleIndex"] += 1
     log["runs"][0]["results"][2]["locations"][0]["physicalLocation"]["region"]["startLine"] = 0
     log["runs"][0]["tool"]["driver"]["rules"][3]["help"]["text"] = ""
@@ -143,25 +143,25 @@ def test_a_log_that_is_not_sarif_is_seen():
     assert sarif_faults(log) == ["rule LC004", "result 0", "result 2"]
 
 
-def test_fingerprints_stay_when_lines_move():
-    """The same problem further down is the same one; two alike are two."""
+def test_fingerprints_do_not_depend_on_lines():
+    """A problem that moved keeps its fingerprint; equal problems have different ones."""
     above = [Problem("LC040", "x.", "a.yaml", 3, 1), Problem("LC040", "x.", "a.yaml", 5, 1)]
     below = [Problem("LC040", "x.", "a.yaml", 4, 2), Problem("LC040", "x.", "a.yaml", 9, 2)]
 
-    marks = [
+    fingerprints = [
         [
             result["partialFingerprints"]
-            for result in json.loads(format_problems(Format.sarif, found, ""))["runs"][0]["results"]
+            for result in json.loads(format_problems(Format.sarif, problems, ""))["runs"][0]["results"]
         ]
-        for found in (above, below)
+        for problems in (above, below)
     ]
-    assert marks[0] == marks[1]
-    assert marks[0][0] != marks[0][1]
+    assert fingerprints[0] == fingerprints[1]
+    assert fingerprints[0][0] != fingerprints[0][1]
 
 
-def test_junit_has_a_case_a_problem():
-    """Failures with code and message, notes as output; characters that XML cannot hold are replaced."""
-    suites = ET.fromstring(format_problems(Format.junit, FOUND, "box.yaml"))
+def test_junit_has_a_test_case_per_problem():
+    """Failures have code and message, notes are output; invalid XML characters are replaced."""
+    suites = ET.fromstring(format_problems(Format.junit, EXAMPLES, "box.yaml"))
 
     (suite,) = suites
     assert (suites.tag, suite.attrib) == (
@@ -179,8 +179,8 @@ def test_junit_has_a_case_a_problem():
     assert suite[0][0].text == 'specs/my box.yaml:6:25 LC021 unknown key "exacly". Did you mean "exactly"?'
 
 
-def test_junit_of_nothing_passes():
-    """A build server takes a suite without cases for a mistake."""
+def test_junit_without_problems_has_a_passing_case():
+    """Build servers report an empty suite as an error."""
     (suite,) = ET.fromstring(format_problems(Format.junit, [], "box.yaml"))
 
     assert (suite.get("tests"), suite.get("failures")) == ("1", "0")
@@ -188,14 +188,16 @@ def test_junit_of_nothing_passes():
 
 
 @given(PROBLEMS)
-def test_whatever_was_found_can_be_read_back(found):
-    """Texts with anything in them give documents of as many problems."""
-    rows, log, suites = (format_problems(form, found, "box.yaml") for form in (Format.json, Format.sarif, Format.junit))
+def test_documents_can_be_parsed(problems):
+    """Problems with arbitrary texts give valid documents with the same number of problems."""
+    rows, log, suites = (
+        format_problems(name, problems, "box.yaml") for name in (Format.json, Format.sarif, Format.junit)
+    )
 
-    assert [row["message"] for row in json.loads(rows)] == [problem.message for problem in found]
+    assert [row["message"] for row in json.loads(rows)] == [problem.message for problem in problems]
     assert sarif_faults(json.loads(log)) == []
-    assert len(json.loads(log)["runs"][0]["results"]) == len(found)
-    assert len(ET.fromstring(suites)[0]) == max(len(found), 1)
+    assert len(json.loads(log)["runs"][0]["results"]) == len(problems)
+    assert len(ET.fromstring(suites)[0]) == max(len(problems), 1)
     assert all(text.isascii() for text in (rows, log, suites))
 
 
@@ -208,15 +210,15 @@ def test_whatever_was_found_can_be_read_back(found):
         ("", "LC020", 2),
     ],
 )
-def test_the_document_is_all_that_is_printed(check, text, code, exit_code):
-    """Nothing, a warning, and errors that stop the check: all come out in the format, with the exit code."""
+def test_standard_output_has_only_the_document(check, text, code, exit_code):
+    """No problem, a warning, and errors that stop the check are in the document; the exit code matches."""
     codes = set()
-    for form in ("json", "sarif", "junit"):
-        stopped, out, err = check(text, "--format", form)
+    for output_format in ("json", "sarif", "junit"):
+        stopped, out, err = check(text, "--format", output_format)
         assert (stopped, err) == (exit_code, "")
-        if form == "json":
+        if output_format == "json":
             codes = {row["code"] for row in json.loads(out)}
-        elif form == "sarif":
+        elif output_format == "sarif":
             assert {result["ruleId"] for result in json.loads(out)["runs"][0]["results"]} == codes
         else:
             assert {case.get("type") for case in ET.fromstring(out).iter("failure")} == codes
@@ -224,13 +226,13 @@ def test_the_document_is_all_that_is_printed(check, text, code, exit_code):
     assert code in codes or (code is None and codes == set())
 
 
-def test_json_is_a_short_form(check):
-    """`--json` is `--format json`."""
+def test_json_is_a_short_option(check):
+    """`--json` equals `--format json`."""
     assert check(SPEC, "--json") == check(SPEC, "--format", "json")
 
 
-def test_data_that_cannot_be_read_is_in_the_document(check):
-    """What was found in the rules before the data failed is not lost."""
+def test_unreadable_data_is_in_the_document(check):
+    """Problems of the rules that were found before the error are included."""
     stopped, out, err = check(SPEC, "--data", "nowhere", "--json")
 
     assert (stopped, err) == (2, "")
@@ -240,15 +242,15 @@ def test_data_that_cannot_be_read_is_in_the_document(check):
     ]
 
 
-def test_text_leaves_errors_to_the_command_line():
-    """There they are shown with their lines."""
+def test_text_format_raises_errors():
+    """The command line prints them with their source lines."""
     with pytest.raises(SpecError), collect_problems(Format.text, "box.yaml"):
-        raise SpecError(FOUND[0])
+        raise SpecError(EXAMPLES[0])
 
 
-def test_only_notes_end_well(capsys):
-    """A note is in the document; the exit code does not mind it."""
-    with collect_problems(Format.json, "box.yaml") as found:
-        found.append(FOUND[2])
+def test_notes_do_not_change_the_exit_code(capsys):
+    """A note is in the document, and the command succeeds."""
+    with collect_problems(Format.json, "box.yaml") as problems:
+        problems.append(EXAMPLES[2])
 
     assert [row["level"] for row in json.loads(capsys.readouterr().out)] == ["note"]

@@ -214,7 +214,7 @@ def test_a_token_protects_predictions_and_metrics(bundle, png):
 
 
 def test_a_fault_of_the_machine_is_no_verdict(bundle, png, caplog):
-    """A failure of the model at a lone request gets 500 with an explanation and a log entry; the next photo is inspected."""
+    """A failure of the model gets 500 and a log entry, even for a single photo; the next photo is inspected."""
 
     async def ask(http, service):
         reader = service._inspector._reader

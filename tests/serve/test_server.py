@@ -6,14 +6,11 @@ import subprocess
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
 import httpx2
 import pytest
 
-from logicls.cli.serve import RemoteExecution
-from logicls.errors import BundleError, LogiClsError
-from logicls.predict.endpoint.prompts import PromptMode
+from logicls.errors import BundleError
 from logicls.serve.server import Address, security_warnings, serve
 from logicls.serve.uploads import Limits
 
@@ -76,26 +73,3 @@ def test_a_terminated_server_answers_accepted_photos(bundle, folder):
 
 def _rounded(url: str) -> str:
     return httpx2.get(f"{url}/metrics", trust_env=False).text.replace(".0\n", "\n")
-
-
-@pytest.mark.parametrize(
-    ("chosen", "watch", "said"),
-    [
-        (RemoteExecution(endpoint="http://a", ray="auto"), False, "--endpoint and --ray exclude each other."),
-        (RemoteExecution(ray="auto"), True, "--ray and --watch exclude each other."),
-        (RemoteExecution(endpoint="http://a"), True, "--endpoint and --watch exclude each other."),
-        (RemoteExecution(answer_format=PromptMode.json), False, "--ask is about a server."),
-    ],
-)
-def test_no_option_is_passed_over(chosen, watch, said):
-    """Those that make no sense together are an error."""
-    with pytest.raises(LogiClsError, match=f"LC680 {said}"):
-        chosen.check(watch=watch)
-
-
-def test_work_is_done_here_unless_asked_otherwise(bundle, tmp_path):
-    """By the bundle's own model."""
-    RemoteExecution().check(watch=True)
-
-    with RemoteExecution().open_bundle(Path(bundle.path), tmp_path, 1, 0) as (opened, inspect):
-        assert (opened.id, inspect) == (bundle.id, None)

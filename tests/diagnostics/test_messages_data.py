@@ -1,4 +1,4 @@
-"""What people see when a file, a dataset, a table or a photo cannot be used."""
+"""Messages about files, datasets, ground truth and photos."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from logicls.report.draw import draw_card
 from PIL import Image
 
 from logicls.cli.environment import create_project
@@ -24,7 +23,7 @@ from logicls.data.image_io import read_photo
 from logicls.data.repair import repair_file
 from logicls.data.segmentation import read_segmentations
 from logicls.diagnostics.codes import find_code
-from logicls.evaluation import read_truth, compute_metrics
+from logicls.evaluation import compute_metrics, read_truth
 from logicls.io import atomic, jsonl
 from logicls.io.resources import resolve_resource, resource_root
 from logicls.predict.input.listing import list_photos, no_photos_error
@@ -42,8 +41,8 @@ Trigger = Callable[[], object]
 NOTHING: Mapping[str, Any] = MappingProxyType({})
 
 
-def written(name: str, content: str | bytes) -> Path:
-    """A file in the folder that one works in."""
+def write_file(name: str, content: str | bytes) -> Path:
+    """Write a file in the working directory."""
     path = Path(name)
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(content.encode() if isinstance(content, str) else content)
@@ -51,15 +50,15 @@ def written(name: str, content: str | bytes) -> Path:
 
 
 def spec(content: str | bytes) -> Trigger:
-    """Loading a spec of that content."""
-    return lambda: load_spec(written("box.yaml", content))
+    """Return a trigger that loads a spec with this content."""
+    return lambda: load_spec(write_file("box.yaml", content))
 
 
 def annotations(content: str | bytes) -> Trigger:
-    """Reading a dataset of that content, with one photo."""
+    """Return a trigger that reads a dataset with these annotations and one photo."""
 
     def read() -> object:
-        written("data/annotations.json", content)
+        write_file("data/annotations.json", content)
         (Path("data") / "images").mkdir(exist_ok=True)
         Image.new("L", (40, 30)).save("data/images/a.png")
         return read_dataset(Path("data"))
@@ -70,7 +69,7 @@ def annotations(content: str | bytes) -> Trigger:
 def coco(
     image: Mapping[str, Any] = NOTHING, pin: Mapping[str, Any] = NOTHING, categories: Sequence[Mapping[str, Any]] = ()
 ) -> Trigger:
-    """Reading a good file with one photo and one pin, with these changes."""
+    """Return a trigger that reads valid annotations of one photo and one pin, with these changes."""
     file = {
         "images": [{"id": 1, "file_name": "a.png", "width": 40, "height": 30, **image}],
         "categories": [{"id": 5, "name": "pin"}, *categories],
@@ -79,8 +78,8 @@ def coco(
     return annotations(json.dumps(file))
 
 
-def fitting(component: str = "pin", **attributes: str) -> Trigger:
-    """Holding a pin, a tray and one more instance against the spec."""
+def lint_instances(component: str = "pin", **attributes: str) -> Trigger:
+    """Return a trigger that checks a pin, a tray and one more instance against the spec."""
     parts = (("pin", {"colour": "red"}), ("tray", {}), (component, attributes))
     instances = tuple(
         Instance(number, name, Box(number * 11 - 10, 2, number * 11, 22), tuple(facts.items()))
@@ -97,7 +96,7 @@ def fitting(component: str = "pin", **attributes: str) -> Trigger:
 
 
 def two_pins(second: Sequence[float]) -> Trigger:
-    """A pin at 1, 2 of 10 x 20 pixels, and another one, held against the spec."""
+    """Return a trigger that checks two pins, one of them at (1, 2) with 10 x 20 pixels, against the spec."""
 
     def check() -> object:
         box = (1, 2, 10, 20)
@@ -112,8 +111,8 @@ def two_pins(second: Sequence[float]) -> Trigger:
     return check
 
 
-def outlined(segmentation: object) -> Trigger:
-    """Reading the outline of a pin."""
+def read_segmentation(segmentation: object) -> Trigger:
+    """Return a trigger that reads the segmentation of a pin."""
 
     def read() -> object:
         coco(pin={"segmentation": segmentation})()
@@ -122,110 +121,110 @@ def outlined(segmentation: object) -> Trigger:
     return read
 
 
-def photo_without_annotation() -> object:
-    """Two photos, of which one was forgotten."""
+def lint_photo_without_annotation() -> object:
+    """Check two photos, one of them without annotations."""
     pin = Instance(1, "pin", Box(1, 2, 11, 22))
     scenes = (Scene("a.png", 40, 30, (pin,)), Scene("b.png", 40, 30, ()))
     annotations(json.dumps({"images": [], "categories": [], "annotations": []}))()
     return lint_dataset(type(read_dataset(Path("data")))(Path("data"), scenes, ""), {"pin": Component()})
 
 
-def healing(content: str, out: str) -> Trigger:
-    """Healing a dataset whose annotations are that text."""
+def repair(content: str, out: str) -> Trigger:
+    """Return a trigger that repairs annotations with this content."""
 
-    def heal() -> object:
-        written("data/annotations.json", content)
+    def run() -> object:
+        write_file("data/annotations.json", content)
         return repair_file(Path("data"), Path(out), {"pin": {}})
 
-    return heal
+    return run
 
 
 def truth(content: str | bytes) -> Trigger:
-    """Reading a table of true violations."""
-    return lambda: read_truth(written("truth.csv", content))
+    """Return a trigger that reads a ground-truth table."""
+    return lambda: read_truth(write_file("truth.csv", content))
 
 
-def scored(*photos: str) -> Trigger:
-    """Holding a verdict of each photo against a truth about kit_001.jpg."""
+def evaluate(*photos: str) -> Trigger:
+    """Return a trigger that scores verdicts on these photos against the ground truth of kit_001.jpg."""
     return lambda: compute_metrics([Verdict(photo, "pass") for photo in photos], {"kit_001.jpg": ()})
 
 
 def photo(content: bytes, name: str = "kit_001.jpg") -> Trigger:
-    """Reading a photo of that content."""
-    return lambda: read_photo(written(name, content))
+    """Return a trigger that reads a photo with this content."""
+    return lambda: read_photo(write_file(name, content))
 
 
-def saved(name: str, image: Image.Image, *, most: int = 10_000, **options: object) -> Trigger:
-    """Reading a photo that was saved like that, where so many pixels are allowed."""
+def read_saved(name: str, image: Image.Image, *, max_pixels: int = 10_000, **options: object) -> Trigger:
+    """Return a trigger that saves an image and reads it with a limit on its pixels."""
 
     def read() -> object:
         image.save(name, **options)
-        return read_photo(Path(name), max_pixels=most)
+        return read_photo(Path(name), max_pixels=max_pixels)
 
     return read
 
 
-def broken_photo() -> object:
-    """A good photo with three pins where the rule wants four."""
+def audit_missing_pin() -> object:
+    """Audit a good photo with three pins; the rule requires four."""
     pins = tuple(Instance(n, "pin", Box(5 * n, 5, 5 * n + 4, 9)) for n in range(1, 4))
-    return held(SPEC, Scene("good_017.jpg", 40, 30, pins))
+    return audit(SPEC, Scene("good_017.jpg", 40, 30, pins))
 
 
-def held(text: str, *scenes: Scene) -> object:
-    """A spec held against good photos."""
-    sheet = load_spec_file(written("box.yaml", text))
+def audit(text: str, *scenes: Scene) -> object:
+    """Audit good photos with a spec."""
+    sheet = load_spec_file(write_file("box.yaml", text))
     return [sheet.make_problem(f.code, f.message, f.path, f.advice) for f in audit_photos(sheet.spec, scenes)]
 
 
-def no_room() -> object:
-    """A rule about a thing that fills the photo."""
+def audit_full_photo() -> object:
+    """Audit a photo that a component fills."""
     pin = Instance(1, "pin", Box(2, 2, 78, 58))
     violation = "violation: {below: missing_pin, above: additional_pin}"
     text = SPEC.replace("exactly: 4}", "exactly: 1}, " + violation)
-    return held(text, Scene("good_001.jpg", 80, 60, (pin,)))
+    return audit(text, Scene("good_001.jpg", 80, 60, (pin,)))
 
 
-def without_the_lid() -> object:
-    """A rule about lids where no photo has one."""
+def audit_without_lid() -> object:
+    """Audit photos without a lid with a rule about lids."""
     lid = "  - {id: lids, quantity: {of: pin, exactly: 4}, when: {quantity: {of: lid, at_least: 1}}}\n"
     pins = tuple(Instance(n, "pin", Box(9 * n, 5, 9 * n + 8, 9)) for n in range(4))
-    return held(SPEC.replace("{pin: {}}", "{pin: {}, lid: {}}") + lid, Scene("good_001.jpg", 80, 60, pins))
+    return audit(SPEC.replace("{pin: {}}", "{pin: {}, lid: {}}") + lid, Scene("good_001.jpg", 80, 60, pins))
 
 
-def without_tray() -> object:
-    """A component of the spec that is annotated nowhere."""
+def lint_without_tray() -> object:
+    """Check a dataset that lacks a component of the spec."""
     coco(pin={"attributes": {"colour": "red"}})()
     return lint_dataset(read_dataset(Path("data")), COMPONENTS)
 
 
-def cut_short() -> object:
-    """A photo whose second half is missing."""
-    Image.fromarray(np.arange(4800, dtype=np.uint8).reshape(40, 40, 3)).save("whole.bmp")
-    return photo(Path("whole.bmp").read_bytes()[:2000], "kit_001.bmp")()
+def read_truncated() -> object:
+    """Read a photo whose second half is missing."""
+    Image.fromarray(np.arange(4800, dtype=np.uint8).reshape(40, 40, 3)).save("intact.bmp")
+    return photo(Path("intact.bmp").read_bytes()[:2000], "kit_001.bmp")()
 
 
-def empty_folder() -> object:
-    """A folder without a photo."""
+def list_empty_folder() -> object:
+    """List a folder without photos."""
     Path("photos").mkdir()
     return no_photos_error(Path("photos")).problems
 
 
-def vanished() -> object:
-    """A folder that is gone by the time it is listed."""
+def list_removed_folder() -> object:
+    """List a folder that is removed in the meantime."""
     Path("photos").mkdir()
     names = list_photos(Path("photos"))
     Path("photos").rmdir()
     return list(names)
 
 
-def written_twice() -> object:
-    """Verdicts that two runs add to at a time."""
+def append_twice() -> object:
+    """Open the same verdicts for appending twice."""
     with jsonl.Appender(Path("verdicts.jsonl")):
         return jsonl.Appender(Path("verdicts.jsonl"))
 
 
-def started_twice() -> object:
-    """A folder that exists."""
+def create_twice() -> object:
+    """Create a project in an existing folder."""
     create_project(Path("gear"))
     return create_project(Path("gear"))
 
@@ -234,9 +233,9 @@ TRIGGERS: dict[str, Trigger] = {
     "LC001": lambda: load_spec(Path("box.yaml")),
     "LC002": spec("#" * 1_000_001),
     "LC003": spec(SPEC.replace("name: box", "name: box, owner: Müller").encode("cp1252")),
-    "LC048": no_room,
-    "LC050": broken_photo,
-    "LC051": without_the_lid,
+    "LC048": audit_full_photo,
+    "LC050": audit_missing_pin,
+    "LC051": audit_without_lid,
     "LC101": lambda: read_dataset(Path("data")),
     "LC102": annotations('{"images": nothing}'),
     "LC103": annotations('{"images": [{"id": 1, "file_name": "a.png", "width": "40"}], "annotations": []}'),
@@ -248,17 +247,17 @@ TRIGGERS: dict[str, Trigger] = {
     "LC109": coco(pin={"bbox": [12, 20, 0, 18]}),
     "LC110": coco(pin={"bbox": [30, 20, 38, 28]}),
     "LC111": coco(pin={"attributes": ["red"]}),
-    "LC112": outlined([[10, 5, 20, 5]]),
-    "LC120": fitting("trey"),
-    "LC121": without_tray,
-    "LC122": fitting(colour="rad"),
-    "LC123": fitting(color="red"),
+    "LC112": read_segmentation([[10, 5, 20, 5]]),
+    "LC120": lint_instances("trey"),
+    "LC121": lint_without_tray,
+    "LC122": lint_instances(colour="rad"),
+    "LC123": lint_instances(color="red"),
     "LC124": two_pins((1, 2, 10, 20)),
     "LC125": two_pins((4, 2, 10, 20)),
-    "LC126": photo_without_annotation,
-    "LC130": healing('{"images": [{"id": 1', "data/annotations.fixed.json"),
+    "LC126": lint_photo_without_annotation,
+    "LC130": repair('{"images": [{"id": 1', "data/annotations.fixed.json"),
     "LC131": lambda: infer([]),
-    "LC132": healing('{"images": [], "categories": [], "annotations": [],}', "data/annotations.json"),
+    "LC132": repair('{"images": [], "categories": [], "annotations": [],}', "data/annotations.json"),
     "LC240": truth("image,violations\nkit_001.jpg,zu_groß\n".encode("cp1252")),
     "LC241": truth("photo,violations\nkit_001.jpg,\n"),
     "LC242": truth("image,violations\nkit_001.jpg,missing_pin,extra_tray\n"),
@@ -266,41 +265,40 @@ TRIGGERS: dict[str, Trigger] = {
     "LC244": truth("image,violations\nkit_001.jpg,missing_pin\nkit_001.jpg,extra_tray\n"),
     "LC245": truth("image,violations\nkit_001.jpg,good\n"),
     "LC246": truth("image,violations\n"),
-    "LC247": scored("kit_002.jpg"),
-    "LC248": scored("kit_001.jpg", "kit_001.jpg"),
-    "LC249": lambda: draw_card(Verdict("kit_001.jpg", "pass", width=4, height=3), Path("kit_001.jpg"), Path("a.png")),
-    "LC250": lambda: list(jsonl.read_records(written("verdicts.jsonl", '{"photo": "kit_001.jpg", "outc\n{}\n'))),
+    "LC247": evaluate("kit_002.jpg"),
+    "LC248": evaluate("kit_001.jpg", "kit_001.jpg"),
+    "LC250": lambda: list(jsonl.read_records(write_file("verdicts.jsonl", '{"photo": "kit_001.jpg", "outc\n{}\n'))),
     "LC251": lambda: list(jsonl.read_records(Path("verdicts.jsonl"))),
     "LC252": lambda: verdict_from_json({"photo": "kit_001.jpg", "outcome": "maybe"}),
-    "LC253": lambda: atomic.write_text(written("out", "") / "truth.csv", "image,violations\n"),
+    "LC253": lambda: atomic.write_text(write_file("out", "") / "truth.csv", "image,violations\n"),
     "LC301": lambda: read_photo(Path("kit_001.jpg")),
     "LC302": photo(b""),
     "LC303": photo(b"<html>"),
-    "LC304": saved("scan.png", Image.new("L", (40, 30)), most=1000),
-    "LC305": saved("scan.tif", Image.new("L", (4, 3)), save_all=True, append_images=[Image.new("L", (4, 3))]),
-    "LC306": cut_short,
-    "LC307": saved("scan.tif", Image.new("F", (4, 3))),
+    "LC304": read_saved("scan.png", Image.new("L", (40, 30)), max_pixels=1000),
+    "LC305": read_saved("scan.tif", Image.new("L", (4, 3)), save_all=True, append_images=[Image.new("L", (4, 3))]),
+    "LC306": read_truncated,
+    "LC307": read_saved("scan.tif", Image.new("F", (4, 3))),
     "LC311": lambda: list_photos(Path("photos")),
-    "LC312": empty_folder,
+    "LC312": list_empty_folder,
     "LC603": lambda: no_photos_error(Path("photos"), ["line3/*.png"]).problems,
-    "LC604": vanished,
-    "LC606": written_twice,
+    "LC604": list_removed_folder,
+    "LC606": append_twice,
     "LC901": lambda: resolve_resource("../secrets.txt", Path("share")),
-    "LC902": started_twice,
+    "LC902": create_twice,
     "LC903": lambda: resource_root(Path("logicls")),
     "LC904": lambda: find_code("LC21"),
 }  # fmt: skip
 
 
 @pytest.mark.parametrize("code", TRIGGERS)
-def test_what_is_shown(look_right, code):
-    """The text that people see, word for word."""
-    look_right(code, TRIGGERS[code])
+def test_message(check_message, code):
+    """The printed message equals the golden file."""
+    check_message(code, TRIGGERS[code])
 
 
-def test_another_text_is_seen(look_right, monkeypatch):
-    """The check above can fail: a text that is not the one in the file is noticed."""
+def test_a_different_message_is_detected(check_message, monkeypatch):
+    """The check above can fail: a message that differs from the golden file is noticed."""
     monkeypatch.delenv("LOGICLS_REWRITE_GOLDEN", raising=False)
 
     with pytest.raises(AssertionError):
-        look_right("LC904", lambda: find_code("LC22"))
+        check_message("LC904", lambda: find_code("LC22"))

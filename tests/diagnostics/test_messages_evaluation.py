@@ -1,4 +1,4 @@
-"""What people see when what is to be measured cannot be used: LOCO folders, verdicts to try, decisions."""
+"""Messages about MVTec LOCO folders, faithfulness tests and decisions."""
 
 from __future__ import annotations
 
@@ -23,43 +23,42 @@ ENTRY = {"defect_name": "missing_pin", "pixel_value": 255, "saturation_threshold
 HEAD = "photo,inspector,trial,decision\n"
 
 
-def grey(name: str, value: int = 0) -> None:
-    """A grey picture of one value."""
+def save_grey(name: str, value: int = 0) -> None:
+    """Save a grey image of one value."""
     path = Path("pin_box", name)
     path.parent.mkdir(parents=True, exist_ok=True)
     Image.new("L", (4, 3), value).save(path)
 
 
 def product(*entries: dict[str, object], mask: int = 255) -> Trigger:
-    """Reading the folder of a product whose one region has that value; no region for 0."""
+    """Return a trigger that reads a product whose mask has this value; no mask for 0."""
 
     def read() -> object:
         for name in ("good", "logical_anomalies"):
-            grey(f"test/{name}/000.png")
+            save_grey(f"test/{name}/000.png")
         Path("pin_box/ground_truth").mkdir()
         if mask:
-            grey("ground_truth/logical_anomalies/000/000.png", mask)
+            save_grey("ground_truth/logical_anomalies/000/000.png", mask)
         Path("pin_box/defects_config.json").write_text(json.dumps([ENTRY, *entries]))
         return read_loco(Path("pin_box"))
 
     return read
 
 
-def not_predicted() -> object:
-    """A product of whose photos one was predicted."""
-    whole = product()()
-    return match_verdicts([Verdict("000.png", "pass")], whole)
+def match_incomplete_verdicts() -> object:
+    """Match verdicts that lack a photo of the product."""
+    return match_verdicts([Verdict("000.png", "pass")], product()())
 
 
-def tried(bundle: str) -> Trigger:
-    """Trying a verdict of that bundle, the photo of which is not there, with the bundle 0123456789ab."""
+def measure(bundle: str) -> Trigger:
+    """Return a trigger that tests a verdict of this bundle, on a missing photo, with the bundle 0123456789ab."""
     verdict = Verdict("kit_001.jpg", "pass", answers=(Answer("locate:pin"),), bundle=bundle)
     reader = SimpleNamespace(bundle=SimpleNamespace(id="0123456789ab"))
     return lambda: measure_faithfulness(reader, [verdict], Path("photos"), TrialSample(1, 0))
 
 
 def decisions(content: str) -> Trigger:
-    """Reading a table of decisions on kit_001.jpg and kit_002.jpg."""
+    """Return a trigger that reads decisions on kit_001.jpg and kit_002.jpg."""
 
     def read() -> object:
         Path("people.csv").write_text(content)
@@ -73,10 +72,10 @@ TRIGGERS: dict[str, Trigger] = {
     "LC651": product({"defect_name": "extra_pin", "pixel_value": 300}),
     "LC652": product(mask=7),
     "LC653": product(mask=0),
-    "LC654": not_predicted,
+    "LC654": match_incomplete_verdicts,
     "LC655": lambda: evaluate(Path("verdicts"), Path("truth.csv"), Path("scores"), faithfulness=True),
-    "LC656": tried("ba9876543210"),
-    "LC657": tried("0123456789ab"),
+    "LC656": measure("ba9876543210"),
+    "LC657": measure("0123456789ab"),
     "LC660": lambda: read_decisions(Path("monday.xlsx"), ()),
     "LC661": decisions("photo,name,decision\n"),
     "LC662": decisions(f"{HEAD}kit_001.jpg,anna,pass\nkit_001.jpg,,1,pass\nkit_001.jpg,logicls,1,pass\n"),
@@ -90,12 +89,12 @@ TRIGGERS: dict[str, Trigger] = {
 
 
 @pytest.mark.parametrize("code", TRIGGERS)
-def test_what_is_shown(look_right, code):
-    """The text that people see, word for word."""
-    look_right(code, TRIGGERS[code])
+def test_message(check_message, code):
+    """The printed message equals the golden file."""
+    check_message(code, TRIGGERS[code])
 
 
-def test_no_option_does_nothing():
-    """What only --faithful uses is refused without it."""
-    with pytest.raises(Exception, match="LC655 --sample does nothing without --faithful"):
+def test_an_option_without_effect_is_an_error():
+    """Options of the faithfulness tests are rejected without --faithfulness."""
+    with pytest.raises(Exception, match="LC655 --sample has no effect without --faithfulness"):
         evaluate(Path("verdicts"), Path("truth.csv"), Path("scores"), sample=3)
