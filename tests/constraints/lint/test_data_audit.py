@@ -53,7 +53,7 @@ def test_good_photo_that_breaks_a_rule() -> None:
     assert found == [
         Fault(
             ("constraints", 0),
-            "bad.png (annotations 1, 2, 3) breaks 'c0': found 3 pin; expected 2 pin",
+            "bad.png (annotations 1, 2, 3) breaks 'c0': found 3 pins; expected 2 pins",
             advice,
             "LC050",
         ),
@@ -73,7 +73,7 @@ def test_many_photos_that_break_a_rule_are_counted() -> None:
     found = audit_photos(spec(PINS), photos)
 
     assert [f.message for f in found[:MAX_PHOTOS_LISTED]] == [
-        f"{n}.png (annotations 1, 2, 3, 4, 5, 6 ...) breaks 'c0': found 7 pin; expected 2 pin"
+        f"{n}.png (annotations 1, 2, 3, 4, 5, 6 ...) breaks 'c0': found 7 pins; expected 2 pins"
         for n in range(MAX_PHOTOS_LISTED)
     ]
     assert found[MAX_PHOTOS_LISTED][1:3] == (
@@ -86,7 +86,7 @@ def test_missing_component_has_no_annotation() -> None:
     """LC050 names only the photo."""
     found = audit_photos(spec({"quantity": {"of": "pin", "at_least": 1}}), [photo("a.png")])
 
-    assert found[0].message == "a.png breaks 'c0': found 0 pin; expected at least 1 pin"
+    assert found[0].message == "a.png breaks 'c0': found 0 pins; expected at least 1 pin"
 
 
 def test_rule_that_applies_to_no_photo() -> None:
