@@ -195,7 +195,7 @@ def test_connection_reads_how_many_slots_there_are(slots: str, check: RuleResult
         (((15, 15), (15, 75)), SOCKETS, "a socket without plug"),
         ((), SOCKETS, "a socket without plug"),
         (((15, 15),), located("socket", Box(0, 0, 30, 90)), "1 socket"),
-        (((15, 15),), located("socket"), "0 socket"),
+        (((15, 15),), located("socket"), "0 sockets"),
     ],
 )
 def test_connection_needs_two_ends(ends: tuple[tuple[float, float], ...], sockets: Answer, absent: str) -> None:

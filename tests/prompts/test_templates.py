@@ -32,13 +32,13 @@ def test_every_question_has_five_phrasings(spec: Spec) -> None:
 @pytest.mark.parametrize("status", ["holds", "broken", "not_applicable"])
 def test_every_finding_has_five_phrasings(status) -> None:
     """Each says what was found, and each is drawn."""
-    finding = Finding("rule", status, ("bad_thing",) if status == "broken" else (), "4 tablet", "3 tablet")
+    finding = Finding("rule", status, ("bad_thing",) if status == "broken" else (), "4 tablets", "3 tablets")
     rng = np.random.default_rng(0)
 
     sentences = {sample_reasoning(finding, rng) for _ in range(100)}
 
     assert len(sentences) >= 5
-    assert [line for line in sentences if "3 tablet" not in line] == []
+    assert [line for line in sentences if "3 tablets" not in line] == []
 
 
 @pytest.mark.parametrize("broken", [(), ("missing label", "wrong mark")])

@@ -14,6 +14,7 @@ from logicls.constraints.families.context import (
     NotApplicable,
     RuleResult,
     Vocabulary,
+    count_to_text,
     join_names,
     name_to_text,
     select_inside,
@@ -118,7 +119,7 @@ class Composition(RuleModel):
         """Count the components and compare the counts with the sets."""
         locations = context.require_locations(self.in_)
         counts = {name: len(select_inside(context.boxes(name), locations)) for name in self.components}
-        found = ", ".join(f"{count} {name_to_text(component)}" for component, count in counts.items())
+        found = ", ".join(count_to_text(count, component) for component, count in counts.items())
         if self.if_ is not None and not _matches_set(self.if_, counts):
             raise NotApplicable(found)
         if self._is_allowed(counts):
@@ -253,5 +254,5 @@ def _matches_set(group: ComponentSet, counts: Counts) -> bool:
 
 def _set_to_text(group: ComponentSet) -> str:
     if isinstance(group, dict):
-        return join_names([f"{number} {name_to_text(name)}" for name, number in group.items()])
+        return join_names([count_to_text(number, name) for name, number in group.items()])
     return join_names([name_to_text(component) for component in group])

@@ -15,8 +15,10 @@ from logicls.constraints.families.context import (
     Vocabulary,
     box_gap,
     centre_distance,
+    count_to_text,
     join_names,
     name_to_text,
+    pluralize_name,
 )
 from logicls.constraints.families.edits import Edits, Move, Reroute, Rng
 from logicls.constraints.families.match import AttributePath
@@ -54,7 +56,7 @@ class Connection(RuleModel):
 
     def to_text(self) -> str:
         """Return the rule in plain English."""
-        return f"the {name_to_text(self.ends)}s sit in the same slots of every {name_to_text(self.sockets)}"
+        return f"the {pluralize_name(self.ends)} sit in the same slots of every {name_to_text(self.sockets)}"
 
     def evaluate(self, context: EvaluationContext) -> RuleResult:
         """Find the slot of each end and compare the sockets."""
@@ -113,7 +115,7 @@ class Connection(RuleModel):
         """Return the sorted numbers of the occupied slots of each socket."""
         sockets, counts = context.boxes(self.sockets), self._slot_counts(context)
         if len(sockets) < 2:
-            raise NotApplicable(f"{len(sockets)} {name_to_text(self.sockets)}")
+            raise NotApplicable(count_to_text(len(sockets), self.sockets))
         occupied: list[list[int]] = [[] for _ in sockets]
         for end in context.boxes(self.ends):
             index = _nearest_socket(end, sockets)

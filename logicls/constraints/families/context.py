@@ -40,6 +40,7 @@ class RuleResult(NamedTuple):
     """Ways in which the rule is broken; empty unless the status is `broken`."""
 
 
+_IRREGULAR_PLURALS = {"die": "dice", "leaf": "leaves", "knife": "knives"}
 HOLDS = RuleResult("holds", "")
 """Result of a rule that holds, without an observation."""
 
@@ -275,6 +276,26 @@ def centre_distance(one: Box, other: Box) -> float:
 def name_to_text(name: str) -> str:
     """Return a YAML name with spaces in place of underscores."""
     return name.replace("_", " ")
+
+
+@lru_cache(maxsize=4096)
+def pluralize_name(name: str) -> str:
+    """Return a YAML name in the plural; names that end in a single s count as plural already."""
+    *modifiers, noun = name_to_text(name).split(" ")
+    if noun in _IRREGULAR_PLURALS:
+        noun = _IRREGULAR_PLURALS[noun]
+    elif noun.endswith(("ss", "x", "ch", "sh")):
+        noun += "es"
+    elif noun.endswith("y") and noun[-2:-1] not in ("", *"aeiou"):
+        noun = f"{noun[:-1]}ies"
+    elif noun[-1:].isalpha() and not noun.endswith("s"):
+        noun += "s"
+    return " ".join([*modifiers, noun])
+
+
+def count_to_text(number: int, name: str) -> str:
+    """Return a number with a YAML name: `1 tablet`, `4 tablets`."""
+    return f"{number} {name_to_text(name) if number == 1 else pluralize_name(name)}"
 
 
 def join_names(names: list[str], last: str = "and") -> str:

@@ -18,6 +18,7 @@ from logicls.constraints.families.context import (
     Vocabulary,
     join_names,
     name_to_text,
+    pluralize_name,
     select_inside,
 )
 from logicls.constraints.families.dead_zone import containment_margin
@@ -136,8 +137,9 @@ class Quantity(RuleModel):
             number = f"at most {high}"
         where = f" in the {name_to_text(self.in_)}" if self.in_ else ""
         if isinstance(self.of, dict):
-            return f"{self._subject_text}{where}: {number}"
-        return f"{number} {self._subject_text}{where}"
+            return f"{self._sum_text}{where}: {number}"
+        last = low if high in (low, UNLIMITED) else high
+        return f"{number} {self._subject_text(is_plural=last != 1)}{where}"
 
     def count_terms(self) -> CountTerms:
         """Return the weights, the filter, the location and the limits of the count."""
@@ -155,7 +157,8 @@ class Quantity(RuleModel):
         if context.status_only and low <= total <= high:
             return HOLDS
         if not context.status_only:
-            found = f"{self._subject_text}: {total}" if isinstance(self.of, dict) else f"{total} {self._subject_text}"
+            subject = self._subject_text(is_plural=total != 1)
+            found = f"{self._sum_text}: {total}" if isinstance(self.of, dict) else f"{total} {subject}"
         if total < low:
             return RuleResult("broken", found, (FailureMode("below", low - total),))
         if total > high:
@@ -188,7 +191,8 @@ class Quantity(RuleModel):
         verb = "removed" if mode.kind == "below" else "added"
         if isinstance(self.of, dict):
             return f"some {join_names([name_to_text(component) for component in self.of], 'or')} {verb}"
-        return f"{mode.amount} {self._subject_text}{f' in the {name_to_text(self.in_)}' if self.in_ else ''} {verb}"
+        where = f" in the {name_to_text(self.in_)}" if self.in_ else ""
+        return f"{mode.amount} {self._subject_text(is_plural=mode.amount != 1)}{where} {verb}"
 
     def control_edits(self, scene: Scene, context: EvaluationContext, mode: FailureMode, rng: Rng) -> Iterator[Edits]:
         """Yield the removal of an instance that is put back; of any variant if none is counted."""
@@ -237,18 +241,21 @@ class Quantity(RuleModel):
         return [i for i in found if select_inside((i.box,), locations)]
 
     @cached_property
-    def _subject_text(self) -> str:
-        if isinstance(self.of, dict):
-            return f"sum over {join_names([f'{name_to_text(t)} (each {w})' for t, w in self.of.items()])}"
-        if isinstance(self.of, list):
-            return join_names([name_to_text(component) for component in self.of])
+    def _sum_text(self) -> str:
+        terms = [f"{name_to_text(name)} (each {weight})" for name, weight in self.weights.items()]
+        return f"sum over {join_names(terms)}"
+
+    def _subject_text(self, *, is_plural: bool) -> str:
+        """Return the counted components in plain English."""
+        to_text = pluralize_name if is_plural else name_to_text
+        subject = join_names([to_text(component) for component in self.weights])
         if not self.with_:
-            return name_to_text(self.of)
+            return subject
         facts = [
             f"{name_to_text(name)} {join_names([name_to_text(v) for v in values], 'or')}"
             for name, values in ((k, [v] if isinstance(v, str) else v) for k, v in self.with_.items())
         ]
-        return f"{name_to_text(self.of)} with {join_names(facts)}"
+        return f"{subject} with {join_names(facts)}"
 
     def _remove_some(self, inside: dict[str, list[Instance]], surplus: int, rng: Rng) -> Iterator[Edits]:
         """Remove random instances until their weights reach the surplus."""

@@ -21,7 +21,7 @@ TRAYS = {"quantity": {"of": "tray", "exactly": 1}}
 ABOVE = {"layout": {"subject": "pin", "relation": "above", "object": "tray"}}
 TOLD = {
     "holds": (CAPS, "1 cap"),
-    "broken": (PIN, "2 pin"),
+    "broken": (PIN, "2 pins"),
     "unknown": (TRAYS, "no readable answer to locate:tray"),
     "not_applicable": ({"measure": {"height": "nut", "at_most": 1}}, "no nut"),
 }
@@ -65,8 +65,8 @@ def came_to(
         ({"any": [CAPS, PIN]}, "at most 1 cap; or 1 pin", ("",)),
         ({"not": CAPS}, "not: at most 1 cap", ("",)),
         ({"any": [{"all": [CAPS, PIN]}, {"not": PIN}]}, "at most 1 cap; and 1 pin; or not: 1 pin", ("",)),
-        ({"all": [{"quantity": {"of": "cap", "at_least": 0}}]}, "at least 0 cap", ()),
-        ({"any": [PIN, {"quantity": {"of": "cap", "at_least": 0}}]}, "1 pin; or at least 0 cap", ()),
+        ({"all": [{"quantity": {"of": "cap", "at_least": 0}}]}, "at least 0 caps", ()),
+        ({"any": [PIN, {"quantity": {"of": "cap", "at_least": 0}}]}, "1 pin; or at least 0 caps", ()),
         (PIN | {"when": CAPS}, "where at most 1 cap: 1 pin", ("below", "above")),
         (PIN | {"each": "bays", "when": CAPS}, "in each bays, where at most 1 cap: 1 pin", ("below", "above")),
     ],
@@ -82,18 +82,18 @@ def test_a_rule_is_said_and_knows_its_sides(body: dict[str, Any], said: str, sid
     ("key", "members", "status", "found"),
     [
         ("all", "holds holds", "holds", "1 cap; 1 cap"),
-        ("all", "holds broken", "broken", "2 pin"),
-        ("all", "unknown broken", "broken", "2 pin"),
+        ("all", "holds broken", "broken", "2 pins"),
+        ("all", "unknown broken", "broken", "2 pins"),
         ("all", "holds unknown", "unknown", "no readable answer to locate:tray"),
         ("all", "holds not_applicable", "holds", "1 cap"),
         ("all", "not_applicable not_applicable", "not_applicable", "no nut; no nut"),
         ("any", "broken holds", "holds", "1 cap"),
-        ("any", "broken broken", "broken", "2 pin; 2 pin"),
+        ("any", "broken broken", "broken", "2 pins; 2 pins"),
         ("any", "unknown holds", "holds", "1 cap"),
         ("any", "broken unknown", "unknown", "no readable answer to locate:tray"),
-        ("any", "broken not_applicable", "broken", "2 pin"),
+        ("any", "broken not_applicable", "broken", "2 pins"),
         ("any", "not_applicable", "not_applicable", "no nut"),
-        ("not", "broken", "holds", "2 pin"),
+        ("not", "broken", "holds", "2 pins"),
         ("not", "holds", "broken", "1 cap"),
         ("not", "unknown", "unknown", "no readable answer to locate:tray"),
         ("not", "not_applicable", "not_applicable", "no nut"),
@@ -112,17 +112,17 @@ def test_rules_of_rules_of_rules() -> None:
     both = {"all": [CAPS, {"not": PIN}]}
 
     assert came_to({"not": {"any": [both, {"quantity": {"of": "nut", "at_least": 1}}]}}) == [
-        ("broken", ("c0",), "1 cap; 2 pin")
+        ("broken", ("c0",), "1 cap; 2 pins")
     ]
 
 
 @pytest.mark.parametrize(
     ("condition", "rule", "status", "found"),
     [
-        ("holds", "broken", "broken", "2 pin"),
+        ("holds", "broken", "broken", "2 pins"),
         ("holds", "holds", "holds", "1 cap"),
         ("holds", "unknown", "unknown", "no readable answer to locate:tray"),
-        ("broken", "broken", "not_applicable", "the condition: 2 pin"),
+        ("broken", "broken", "not_applicable", "the condition: 2 pins"),
         ("broken", "not_applicable", "not_applicable", "no nut"),
         ("not_applicable", "broken", "not_applicable", "the condition: no nut"),
         ("unknown", "broken", "unknown", "the condition: no readable answer to locate:tray"),
@@ -143,11 +143,11 @@ EACH = PIN | {"each": "bays", "violation": {"below": "few", "above": {1: "one-mo
     ("pins", "finding"),
     [
         ((110, 250), ("holds", (), "in all 2")),
-        ((110, 120, 250), ("broken", ("one-more",), "bays 1: 2 pin")),
-        ((110, 120, 250, 260), ("broken", ("more",), "bays 1: 2 pin; bays 2: 2 pin")),
-        ((110, 120, 130), ("broken", ("more", "few"), "bays 1: 3 pin; bays 2: 0 pin")),
+        ((110, 120, 250), ("broken", ("one-more",), "bays 1: 2 pins")),
+        ((110, 120, 250, 260), ("broken", ("more",), "bays 1: 2 pins; bays 2: 2 pins")),
+        ((110, 120, 130), ("broken", ("more", "few"), "bays 1: 3 pins; bays 2: 0 pins")),
         ((20, 110, 250), ("holds", (), "in all 2")),
-        ((), ("broken", ("few",), "bays 1: 0 pin; bays 2: 0 pin")),
+        ((), ("broken", ("few",), "bays 1: 0 pins; bays 2: 0 pins")),
     ],
 )
 def test_in_each_cell_of_a_grid(pins: tuple[float, ...], finding: tuple[Any, ...]) -> None:
@@ -163,7 +163,7 @@ def test_in_each_of_more_places_than_can_be_told() -> None:
     there = located("tray", *trays), located("pin", at(15, 150), at(55, 150)), told("pin.colour", "red", "blue")
 
     assert came_to({"quantity": {"of": "red_pin", "exactly": 1}, "each": "tray"}, answers=there) == [
-        ("broken", ("c0",), "tray 2: 0 red pin; tray 3: 0 red pin; tray 4: 0 red pin; tray 5: 0 red pin; and 1 more")
+        ("broken", ("c0",), "tray 2: 0 red pins; tray 3: 0 red pins; tray 4: 0 red pins; tray 5: 0 red pins; and 1 more")
     ]
 
 
@@ -171,7 +171,7 @@ def test_in_each_of_more_places_than_can_be_told() -> None:
     ("body", "answers", "status", "found"),
     [
         (ABOVE, (located("pin", at(350, 350)), located("tray", TRAY)), "not_applicable", "quarters 1: no pin"),
-        (PIN, (located("pin", at(50, 50)),), "broken", "quarters 2: 0 pin"),
+        (PIN, (located("pin", at(50, 50)),), "broken", "quarters 2: 0 pins"),
         (ABOVE, (located("pin", at(50, 50)), located("tray", at(90, 90))), "holds", "quarters 1: above"),
     ],
 )
@@ -203,7 +203,7 @@ def test_each_place_has_its_condition() -> None:
     there = located("pin", at(250, 150), at(260, 150)), located("cap", at(120, 150)), located("tray", TRAY)
 
     assert came_to(PIN | {"each": "bays", "when": {"quantity": {"of": "cap", "at_least": 1}}}, answers=there) == [
-        ("broken", ("c0",), "bays 1: 0 pin")
+        ("broken", ("c0",), "bays 1: 0 pins")
     ]
 
 

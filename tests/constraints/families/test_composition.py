@@ -35,10 +35,10 @@ def broken(found: str, kind: str = "") -> RuleResult:
         (composition(required=["a_b", "c", "d"]), "there must be a b, c and d", ("",)),
         (
             composition(required={"a": 2, "c": 0}, **{"in": "my_tray"}),
-            "there must be 2 a and 0 c in the my tray",
+            "there must be 2 as and 0 cs in the my tray",
             ("",),
         ),
-        (composition(one_of=[["a"], {"b": 1, "c": 2}]), "one of these sets: a; 1 b and 2 c", ("",)),
+        (composition(one_of=[["a"], {"b": 1, "c": 2}]), "one of these sets: a; 1 b and 2 cs", ("",)),
         (composition(**{"if": ["a"], "then": {"b": 1}}), "where there is a, there must be 1 b", ("",)),
         (composition(exclusive=["a", "b"]), "at most one kind of a and b", ("",)),
         (composition(required=["a"], wrong={"no-a": {"a": 0}}), "there must be a", ("no-a", "")),
@@ -83,25 +83,25 @@ NAMED = composition(
 @pytest.mark.parametrize(
     ("rule", "counts", "check"),
     [
-        (LIST, (3, 1), RuleResult("holds", "3 pin, 1 cap")),
-        (LIST, (3, 0), broken("3 pin, 0 cap")),
-        (EXACT, (2, 0), RuleResult("holds", "2 pin, 0 cap")),
-        (EXACT, (3, 0), broken("3 pin, 0 cap")),
-        (EXACT, (2, 1), broken("2 pin, 1 cap")),
-        (ONE_OF, (0, 1), RuleResult("holds", "1 cap, 0 pin")),
-        (ONE_OF, (2, 0), RuleResult("holds", "0 cap, 2 pin")),
-        (ONE_OF, (1, 0), broken("0 cap, 1 pin")),
+        (LIST, (3, 1), RuleResult("holds", "3 pins, 1 cap")),
+        (LIST, (3, 0), broken("3 pins, 0 caps")),
+        (EXACT, (2, 0), RuleResult("holds", "2 pins, 0 caps")),
+        (EXACT, (3, 0), broken("3 pins, 0 caps")),
+        (EXACT, (2, 1), broken("2 pins, 1 cap")),
+        (ONE_OF, (0, 1), RuleResult("holds", "1 cap, 0 pins")),
+        (ONE_OF, (2, 0), RuleResult("holds", "0 caps, 2 pins")),
+        (ONE_OF, (1, 0), broken("0 caps, 1 pin")),
         (GOES_WITH, (1, 1), RuleResult("holds", "1 pin, 1 cap")),
-        (GOES_WITH, (3, 2), broken("3 pin, 2 cap")),
-        (TWO, (2, 3), RuleResult("holds", "2 pin, 3 cap")),
-        (TWO, (2, 0), broken("2 pin, 0 cap")),
-        (KINDS, (0, 0, 0), RuleResult("holds", "0 pin, 0 cap, 0 nut")),
-        (KINDS, (0, 4, 0), RuleResult("holds", "0 pin, 4 cap, 0 nut")),
-        (KINDS, (1, 0, 1), broken("1 pin, 0 cap, 1 nut")),
-        (NAMED, (1, 0), broken("1 pin, 0 cap", "no-cap")),
-        (NAMED, (2, 0), broken("2 pin, 0 cap", "bare")),
-        (NAMED, (2, 1), broken("2 pin, 1 cap", "both")),
-        (NAMED, (0, 1), broken("0 pin, 1 cap")),
+        (GOES_WITH, (3, 2), broken("3 pins, 2 caps")),
+        (TWO, (2, 3), RuleResult("holds", "2 pins, 3 caps")),
+        (TWO, (2, 0), broken("2 pins, 0 caps")),
+        (KINDS, (0, 0, 0), RuleResult("holds", "0 pins, 0 caps, 0 nuts")),
+        (KINDS, (0, 4, 0), RuleResult("holds", "0 pins, 4 caps, 0 nuts")),
+        (KINDS, (1, 0, 1), broken("1 pin, 0 caps, 1 nut")),
+        (NAMED, (1, 0), broken("1 pin, 0 caps", "no-cap")),
+        (NAMED, (2, 0), broken("2 pins, 0 caps", "bare")),
+        (NAMED, (2, 1), broken("2 pins, 1 cap", "both")),
+        (NAMED, (0, 1), broken("0 pins, 1 cap")),
     ],
 )
 def test_sets(rule: Composition, counts: tuple[int, ...], check: RuleResult) -> None:
@@ -110,7 +110,7 @@ def test_sets(rule: Composition, counts: tuple[int, ...], check: RuleResult) -> 
 
 
 @pytest.mark.parametrize(
-    ("rule", "counts", "found"), [(GOES_WITH, (0, 3), "0 pin, 3 cap"), (TWO, (1, 0), "1 pin, 0 cap")]
+    ("rule", "counts", "found"), [(GOES_WITH, (0, 3), "0 pins, 3 caps"), (TWO, (1, 0), "1 pin, 0 caps")]
 )
 def test_a_set_that_is_not_there_asks_for_nothing(rule: Composition, counts: tuple[int, ...], found: str) -> None:
     """The rule does not apply."""
@@ -136,7 +136,7 @@ def test_variants_are_things() -> None:
     """A red pin is counted as one, and as a pin."""
     rule = composition(required={"red_pin": 1, "pin": 2})
 
-    assert rule.evaluate(reading(pins(2), told("pin.colour", "red", "blue"))) == RuleResult("holds", "1 red pin, 2 pin")
+    assert rule.evaluate(reading(pins(2), told("pin.colour", "red", "blue"))) == RuleResult("holds", "1 red pin, 2 pins")
 
 
 def test_what_cannot_be_read() -> None:

@@ -25,12 +25,12 @@ SUM = {"of": {"pin": 2, "my_cap": 1}}
 @pytest.mark.parametrize(
     ("rule", "said", "sides"),
     [
-        (quantity(exactly=2), "2 pin", ("below", "above")),
-        (quantity(exactly=0), "0 pin", ("above",)),
-        (quantity(at_least=2), "at least 2 pin", ("below",)),
-        (quantity(at_least=0), "at least 0 pin", ()),
-        (quantity(at_most=2), "at most 2 pin", ("above",)),
-        (quantity(between=(1, 3)), "1 to 3 pin", ("below", "above")),
+        (quantity(exactly=2), "2 pins", ("below", "above")),
+        (quantity(exactly=0), "0 pins", ("above",)),
+        (quantity(at_least=2), "at least 2 pins", ("below",)),
+        (quantity(at_least=0), "at least 0 pins", ()),
+        (quantity(at_most=2), "at most 2 pins", ("above",)),
+        (quantity(between=(1, 3)), "1 to 3 pins", ("below", "above")),
         (quantity(exactly=1, **{"in": "my_tray"}), "1 pin in the my tray", ("below", "above")),
         (quantity(exactly=1, **{"with": {"colour": "dark_red"}}), "1 pin with colour dark red", ("below", "above")),
         (
@@ -38,7 +38,7 @@ SUM = {"of": {"pin": 2, "my_cap": 1}}
             "at most 1 pin with colour red or blue and size s in the tray",
             ("above",),
         ),
-        (quantity(of=["pin", "my_cap"], exactly=2), "2 pin and my cap", ("below", "above")),
+        (quantity(of=["pin", "my_cap"], exactly=2), "2 pins and my caps", ("below", "above")),
         (quantity(**SUM, between=(3, 5)), "sum over pin (each 2) and my cap (each 1): 3 to 5", ("below", "above")),
         (
             quantity(**SUM, at_least=1, **{"in": "tray"}),
@@ -73,11 +73,11 @@ def test_what_is_no_rule(body: dict[str, Any], wrong: str) -> None:
 @pytest.mark.parametrize(
     ("count", "check"),
     [
-        (0, RuleResult("broken", "0 pin", (FailureMode("below", 2),))),
+        (0, RuleResult("broken", "0 pins", (FailureMode("below", 2),))),
         (1, RuleResult("broken", "1 pin", (FailureMode("below", 1),))),
-        (2, RuleResult("holds", "2 pin")),
-        (3, RuleResult("holds", "3 pin")),
-        (5, RuleResult("broken", "5 pin", (FailureMode("above", 2),))),
+        (2, RuleResult("holds", "2 pins")),
+        (3, RuleResult("holds", "3 pins")),
+        (5, RuleResult("broken", "5 pins", (FailureMode("above", 2),))),
     ],
 )
 def test_counts(count: int, check: RuleResult) -> None:
@@ -91,12 +91,12 @@ PINS = (pins(3), told("pin.colour", "red", "blue", "red"), told("pin.size", "s",
 @pytest.mark.parametrize(
     ("body", "found"),
     [
-        ({"with": {"colour": "red"}}, "2 pin with colour red"),
-        ({"with": {"colour": ["red", "blue"]}}, "3 pin with colour red or blue"),
+        ({"with": {"colour": "red"}}, "2 pins with colour red"),
+        ({"with": {"colour": ["red", "blue"]}}, "3 pins with colour red or blue"),
         ({"with": {"colour": "red", "size": ["s", "l"]}}, "1 pin with colour red and size s or l"),
-        ({"of": "red_pin"}, "2 red pin"),
+        ({"of": "red_pin"}, "2 red pins"),
         ({"of": "red_pin", "with": {"size": "xs"}}, "1 red pin with size xs"),
-        ({"of": ["red_pin", "small_pin"]}, "4 red pin and small pin"),
+        ({"of": ["red_pin", "small_pin"]}, "4 red pins and small pins"),
         ({"of": {"red_pin": 3, "my_cap": 2}}, "sum over red pin (each 3) and my cap (each 2): 8"),
     ],
 )
@@ -117,7 +117,7 @@ def test_a_sum_is_broken_by_what_it_lacks() -> None:
 
 
 @pytest.mark.parametrize(
-    ("place", "found"), [("tray", "2 pin"), ("corner", "2 pin"), ("left", "1 pin"), ("bays", "2 pin")]
+    ("place", "found"), [("tray", "2 pins"), ("corner", "2 pins"), ("left", "1 pin"), ("bays", "2 pins")]
 )
 def test_in_a_place_centres_count(place: str, found: str) -> None:
     """A component, a part of the photo or of a component, and a grid are places; the edge belongs to them."""
