@@ -76,10 +76,11 @@ def test_scores_do_not_depend_on_the_process(old_bundle, tmp_path):
     """Two processes with different hash seeds write the same verdicts, to the last bit."""
     photos = tmp_path / "photos"
     photos.mkdir()
-    for path in sorted((resource_path("data/dosing_kit") / "heldout" / "images").iterdir())[24:40]:
-        shutil.copy(path, photos)
+    names = [f"kit_{number:03d}.jpg" for number in (4, 8, 10, 12, 15, 33)]  # on these the order of sums showed before
+    for name in names:
+        shutil.copy(resource_path("data/dosing_kit") / "heldout" / "images" / name, photos)
     scores = []
-    for seed in ("1", "6"):
+    for seed in ("1", "5"):
         out = tmp_path / seed
         command = [sys.executable, "-m", "logicls", "predict", str(old_bundle), str(photos), "--out", str(out)]
         done = subprocess.run(command, env=os.environ | {"PYTHONHASHSEED": seed}, capture_output=True, check=False)
@@ -87,5 +88,5 @@ def test_scores_do_not_depend_on_the_process(old_bundle, tmp_path):
         lines = (out / "verdicts.jsonl").read_text(encoding="utf-8").splitlines()
         scores.append([json.loads(line)["scores"] for line in lines])
 
-    assert len(scores[0]) == 16
+    assert len(scores[0]) == len(names)
     assert scores[0] == scores[1]
