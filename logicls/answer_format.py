@@ -30,11 +30,11 @@ class PromptMode(StrEnum):
     """Format in which a model is asked and answers."""
 
     json = "json"
-    """All questions at once; the answer is JSON. For models that were not trained by LogiCls."""
+    """One prompt with all questions and an answer in JSON, for models that LogiCls did not train."""
     lines = "lines"
-    """One question at a time; each answer is a line, as `logicls train` teaches it."""
+    """One prompt per question and an answer of one line, as `logicls train` trains it."""
     chain = "chain"
-    """All questions at once; the answer is a chain of thought, as other trainers teach it from `logicls synth`."""
+    """One prompt with all questions and a chain of thought, as other trainers train it with data of `logicls synth`."""
 
 
 @dataclass(frozen=True, slots=True)

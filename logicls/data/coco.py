@@ -34,7 +34,7 @@ class Dataset:
     licence: str
     """Names of the licences, separated by semicolons; empty if the file names none."""
     categories: tuple[str, ...] = ()
-    """Every category that the file declares, used or not."""
+    """Categories that the file declares, used or not."""
     custom_annotations: Path | None = None
     """The annotation file, if it is not `annotations.json` in the folder."""
 

@@ -43,7 +43,7 @@ class CocoAnnotation(NamedTuple):
     bbox: object
     """The JSON value, not validated."""
     attributes: Attributes | None
-    """None if the JSON value is not an object."""
+    """Attributes as text; None if the JSON value is not an object."""
     has_segmentation: bool
 
 

@@ -11,6 +11,7 @@ from logicls.data.coco_parser import find_box_fault, parse_bbox
 from logicls.data.image_io import PhotoHeader
 from logicls.data.overlaps import find_overlaps
 from logicls.data.repair_log import HeaderReader, Repair, RepairLog, Row, Tables, is_single_instance, row_name
+from logicls.errors import count_text
 from logicls.records import Box
 
 Size = tuple[int, int]
@@ -88,7 +89,7 @@ def _repair_size(image: Row, rows: Sequence[Row], header: PhotoHeader | None, lo
     for row in rows:
         _rotate(row, header.orientation, size)
     image["width"], image["height"] = actual
-    detail = f"orientation {header.orientation}, {len(rows)} annotation{'' if len(rows) == 1 else 's'}"
+    detail = f"orientation {header.orientation}, {count_text(len(rows), 'annotation')}"
     log.append(Repair(row_name("image", image), "applied the EXIF orientation", detail))
     return actual
 

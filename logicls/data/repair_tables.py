@@ -133,8 +133,8 @@ def repair_attributes(tables: Tables, vocabulary: SpecVocabulary, log: RepairLog
             log.append(Repair(row_name("annotation", row), "converted attributes to an object", json.dumps(raw)[:80]))
         category = names.get(row["category_id"], set()) if type(row.get("category_id")) is int else set()
         valid = [vocabulary[name] for name in category if isinstance(name, str) and name in vocabulary]
-        is_known = len(category) == len(valid) == 1
-        row["attributes"] = _rename_attributes(attributes, valid[0], row, log) if is_known else attributes
+        is_unique = len(category) == len(valid) == 1
+        row["attributes"] = _rename_attributes(attributes, valid[0], row, log) if is_unique else attributes
 
 
 def parse_integer(value: object) -> int | None:

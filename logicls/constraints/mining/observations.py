@@ -91,7 +91,7 @@ class Observations:
 
 @dataclass(frozen=True, slots=True)
 class InstancePairs:
-    """All pairs of instances of two components on the same photo."""
+    """Pairs of instances of two components on the same photo."""
 
     inner: Int[np.ndarray, " pairs"]
     """Row of the first component's instance; ascending."""

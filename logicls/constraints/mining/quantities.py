@@ -9,6 +9,7 @@ from dataclasses import replace
 import numpy as np
 from jaxtyping import Bool, Int
 
+from logicls.constraints.families.context import count_to_text
 from logicls.constraints.mining.intervals import describe_coverage
 from logicls.constraints.mining.matches import MAX_COINCIDENCE, MIN_OCCURRENCES
 from logicls.constraints.mining.observations import (
@@ -85,7 +86,7 @@ def _ask_exact_count(table: Observations, column: InstanceColumn, names: NameReg
         return ()
     support = f"{photos - exceptions}/{photos}"
     actual = _list_counts(table.photos, column.counts, is_exception)
-    text = f"{support} photos have exactly {mode} {column.name}: {actual}."
+    text = f"{support} photos have exactly {count_to_text(mode, column.name)}: {actual}."
     rule = _create_exact_rule(names.add(f"{column.name}-exactly-{mode}"), column.name, mode, support)
     return (OpenQuestion(text, rule),)
 
