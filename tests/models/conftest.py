@@ -1,4 +1,4 @@
-"""A nano small enough to be made on the spot, and the processor that goes with it."""
+"""Fixtures: a tiny nano with its processor and codec."""
 
 from __future__ import annotations
 
@@ -18,20 +18,20 @@ def _one_thread():
 
 @pytest.fixture(scope="session")
 def processor() -> NanoProcessor:
-    """Inputs of 96 x 64 pixels, 24 visual tokens."""
+    """A processor with inputs of 96 x 64 pixels and 24 visual tokens."""
     texts = ["where is every pin?", "which colour has the pin?", "which rules are broken?"]
     return NanoProcessor(NanoImageProcessor((96, 64)), train_tokenizer(texts, ["red", "blue"]))
 
 
 @pytest.fixture(scope="session")
 def codec(processor: NanoProcessor) -> NanoAnswerCodec:
-    """Its codec."""
+    """The codec of the processor."""
     return NanoAnswerCodec(processor)
 
 
 @pytest.fixture(scope="session")
 def model(codec: NanoAnswerCodec) -> NanoForImageTextToText:
-    """Random weights, larger than at the start of training so that answers differ."""
+    """A model with random weights, larger than initial ones so that answers differ."""
     torch.manual_seed(0)
     config = NanoConfig(
         vocab_size=len(codec.processor.tokenizer),

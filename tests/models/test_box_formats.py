@@ -1,4 +1,4 @@
-"""Boxes in each family's convention: written as its models were taught, and read back to the same place."""
+"""Box formats of all families: boxes as text and back."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ UNITS = {"qwen2_vl": 1000, "qwen3_vl": 1000, "internvl": 1000, "florence2": 1000
 """Units into which a side of the photo is divided."""
 
 
-def on(size: tuple[int, int], shares: list[tuple[float, float, float, float]]) -> tuple[Box, ...]:
-    """Boxes at those shares of a photo."""
+def scale_boxes(size: tuple[int, int], shares: list[tuple[float, float, float, float]]) -> tuple[Box, ...]:
+    """Make boxes from shares of a photo's sides."""
     width, height = size
     return tuple(Box(a * width, b * height, c * width, d * height) for a, b, c, d in shares)
 
 
 def unit(name: str, size: tuple[int, int]) -> tuple[float, float]:
-    """Pixels of the photo, across and down, that are one unit of the family."""
+    """Return the width and height in pixels of one unit of the family."""
     width, height = size
     if name == "pixels":
         return 0.1, 0.1
@@ -37,9 +37,9 @@ def unit(name: str, size: tuple[int, int]) -> tuple[float, float]:
 
 @pytest.mark.parametrize("name", BOX_FORMATS)
 @given(size=SIZES, shares=BOXES)
-def test_a_box_is_read_where_it_was_written(name, size, shares):
-    """To half a unit of the family, and to one where its scale ends before the photo does."""
-    family, boxes = BOX_FORMATS[name], on(size, shares)
+def test_boxes_are_parsed_where_they_were_written(name, size, shares):
+    """The error is at most half a unit of the format, or one unit where its range ends before the photo does."""
+    family, boxes = BOX_FORMATS[name], scale_boxes(size, shares)
 
     found = family.text_to_boxes(family.boxes_to_text(boxes, size), size)
 
@@ -54,10 +54,10 @@ def test_a_box_is_read_where_it_was_written(name, size, shares):
 
 @pytest.mark.parametrize("name", BOX_FORMATS)
 @given(size=SIZES, shares=BOXES)
-def test_writing_what_was_read_changes_nothing(name, size, shares):
-    """The second time round no digit moves: a model that copies a box copies it exactly."""
+def test_writing_parsed_boxes_changes_no_digit(name, size, shares):
+    """A model that copies a box copies it exactly."""
     family = BOX_FORMATS[name]
-    text = family.boxes_to_text(on(size, shares), size)
+    text = family.boxes_to_text(scale_boxes(size, shares), size)
 
     assert family.boxes_to_text(family.text_to_boxes(text, size), size) == text
 
@@ -66,7 +66,7 @@ BOX = (Box(20, 30, 40, 60),)
 
 
 @pytest.mark.parametrize(
-    ("name", "said"),
+    ("name", "text"),
     [
         ("pixels", "[20.0 30.0 40.0 60.0]"),
         ("qwen2_vl", "<|box_start|>(100,100),(200,200)<|box_end|>"),
@@ -78,13 +78,13 @@ BOX = (Box(20, 30, 40, 60),)
         ("llava", "[0.100, 0.100, 0.200, 0.200]"),
     ],
 )
-def test_the_form_of_each_family(name, said):
-    """A photo of 200 x 300; Qwen2.5-VL sees it as 196 x 308."""
-    assert BOX_FORMATS[name].boxes_to_text(BOX, (200, 300)) == said
+def test_the_text_of_each_family(name, text):
+    """The photo is 200 x 300; Qwen2.5-VL resizes it to 196 x 308."""
+    assert BOX_FORMATS[name].boxes_to_text(BOX, (200, 300)) == text
 
 
-def test_every_family_is_shown_above():
-    """Two boxes stand as their form asks: side by side, or with a semicolon between."""
+def test_separators_and_all_families():
+    """Two boxes have the separator of their family; the tests above cover all families."""
     two = BOX * 2
 
     assert BOX_FORMATS["paligemma"].boxes_to_text(two, (200, 300)).count(" ; ") == 1
@@ -97,25 +97,26 @@ def test_every_family_is_shown_above():
 @pytest.mark.parametrize(
     "text", ["", "none", "[1, 2, 3]", "[1, 2, 3, 4", "<loc1>", "[a, b, c, d]", "x [1.0 2.0 3.0 4.0]"]
 )
-def test_what_are_no_boxes_is_none(name, text):
-    """A model's nonsense is told from boxes."""
+def test_other_text_is_no_box(name, text):
+    """Invalid output of a model is distinguished from boxes."""
     assert BOX_FORMATS[name].text_to_boxes(text, (200, 300)) is None
 
 
 @pytest.mark.parametrize("name", BOX_FORMATS)
 @given(text=st.text(alphabet="[]<>()locbx_|endstar0123456789., ;-", max_size=60))
-def test_reading_never_raises(name, text):
-    """Whatever stands there, it is boxes or none."""
+def test_parsing_never_raises(name, text):
+    """Any text is boxes or None."""
     found = BOX_FORMATS[name].text_to_boxes(text, (200, 300))
 
     assert found is None or len(found) > 0
 
 
 @pytest.mark.parametrize("name", BOX_FORMATS)
-def test_a_chain_goes_there_and_back(name):
-    """Only the boxes of answers change; prose that looks like one stays, and the trail reads as before."""
+def test_a_chain_of_thought_is_encoded_and_decoded(name):
+    """Only the boxes of answers change; similar text in prose is kept."""
     answers = (Answer("locate:pin", boxes=BOX * 2), Answer("locate:cap"), Answer("attribute:pin.colour", ("red",)))
-    text = f"{answer_format.format_answers(answers)}\nI see [20.0 30.0 40.0 60.0] = two pins.\nlocate:pin = [1.0 2.0 3.0 4.0]"
+    prose = "I see [20.0 30.0 40.0 60.0] = two pins.\nlocate:pin = [1.0 2.0 3.0 4.0]"
+    text = f"{answer_format.format_answers(answers)}\n{prose}"
     family = BOX_FORMATS[name]
 
     there = encode_boxes(text, family, (200, 300))
@@ -130,8 +131,8 @@ def test_a_chain_goes_there_and_back(name):
 
 
 @given(SIZES)
-def test_photos_are_resized_as_the_processor_does(size):
-    """The size is that of transformers' own function, with the limits of Qwen2.5-VL and with narrow ones."""
+def test_smart_resize_equals_that_of_transformers(size):
+    """With the limits of Qwen2.5-VL and with narrow ones."""
     pil = pytest.importorskip("transformers.models.qwen2_vl.image_processing_pil_qwen2_vl")
     width, height = size
     if max(size) / min(size) > 200:

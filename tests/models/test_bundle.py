@@ -1,4 +1,4 @@
-"""A bundle is read back as it was written, or refused with the reason."""
+"""Bundles are loaded as they were written, or the reason is reported."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ constraints:
 
 @pytest.fixture(scope="module")
 def written(tmp_path_factory, model, processor):
-    """A bundle; read only."""
+    """A bundle, which must not be changed."""
     folder = tmp_path_factory.mktemp("bundle")
     (folder / "box.yaml").write_text(SPEC)
     return write_bundle(folder / "bundle", model=model, processor=processor, spec_file=folder / "box.yaml", max_boxes=5)
@@ -30,19 +30,19 @@ def written(tmp_path_factory, model, processor):
 
 @pytest.fixture
 def copy(tmp_path, written):
-    """The same bundle, to be spoiled."""
+    """A copy of the bundle, to be changed."""
     return shutil.copytree(written.path, tmp_path / "bundle")
 
 
 def refusals(path) -> list[str]:
-    """What is said of a bundle that is refused, without its folder."""
+    """Messages for a bundle that cannot be loaded, with its folder replaced."""
     with pytest.raises(BundleError) as caught:
         load_bundle(path)
     return [str(problem).replace(str(path), "HERE") for problem in caught.value.problems]
 
 
-def test_a_bundle_comes_back(copy, written, model):
-    """Weights, tokens, rules and limits are those that were written."""
+def test_a_bundle_loads_as_it_was_written(copy, written, model):
+    """Weights, tokens, rules and limits are equal."""
     bundle = load_bundle(copy)
 
     facts = (bundle.id, bundle.spec, bundle.max_boxes)
@@ -53,8 +53,8 @@ def test_a_bundle_comes_back(copy, written, model):
     assert all(torch.equal(value, weights[name]) for name, value in bundle.model.state_dict().items())
 
 
-def test_the_same_weights_have_the_same_id(tmp_path, copy, written, model, processor):
-    """The id is that of the weights: writing them again changes nothing, other weights do."""
+def test_the_id_depends_on_the_weights_alone(tmp_path, copy, written, model, processor):
+    """Equal weights have the same id, others another one."""
     again = write_bundle(
         tmp_path / "again", model=model, processor=processor, spec_file=copy / "spec.yaml", max_boxes=5
     )
@@ -63,15 +63,15 @@ def test_the_same_weights_have_the_same_id(tmp_path, copy, written, model, proce
     assert (tmp_path / "again" / "bundle.json").read_text() == (copy / "bundle.json").read_text()
 
 
-def test_a_folder_without_a_bundle_is_refused(tmp_path):
-    """What is not a bundle is called that, with the way to make one."""
+def test_a_folder_without_a_bundle_is_an_error(tmp_path):
+    """The message says how to make one."""
     said = refusals(tmp_path)
 
     assert said == ["HERE LC501 is not a bundle: it has no readable bundle.json. Make one with `logicls train`."]
 
 
-def test_a_bundle_of_another_kind_is_refused(copy):
-    """A bundle.json that lacks a key is not guessed at."""
+def test_an_incompatible_bundle_json_is_an_error(copy):
+    """A missing key is not guessed."""
     facts = json.loads((copy / "bundle.json").read_text())
     del facts["spec"]
     (copy / "bundle.json").write_text(json.dumps(facts))
@@ -82,8 +82,8 @@ def test_a_bundle_of_another_kind_is_refused(copy):
 
 
 @pytest.mark.parametrize("text", ["[]", "3", "null"])
-def test_a_bundle_json_that_is_no_mapping_is_refused(copy, text):
-    """JSON of another shape is another kind too."""
+def test_a_bundle_json_without_a_mapping_is_an_error(copy, text):
+    """JSON of another form is incompatible."""
     (copy / "bundle.json").write_text(text)
 
     said = refusals(copy)
@@ -92,8 +92,8 @@ def test_a_bundle_json_that_is_no_mapping_is_refused(copy, text):
 
 
 @pytest.mark.parametrize("keep", [0, 100, -64])
-def test_damaged_weights_are_refused(copy, keep):
-    """A weights file that was cut off is not loaded."""
+def test_truncated_weights_are_an_error(copy, keep):
+    """A truncated file is not loaded."""
     weights = copy / "model.safetensors"
     weights.write_bytes(weights.read_bytes()[:keep])
 
@@ -102,8 +102,8 @@ def test_damaged_weights_are_refused(copy, keep):
     assert [line.partition(":")[0] for line in said] == ["HERE LC502 cannot be loaded"]
 
 
-def test_changed_weights_are_refused(copy):
-    """Weights that can be loaded and are not those that were written are named."""
+def test_changed_weights_are_an_error(copy):
+    """Weights that load but differ from those written are reported."""
     weights = copy / "model.safetensors"
     data = bytearray(weights.read_bytes())
     data[-1] ^= 1
@@ -114,8 +114,8 @@ def test_changed_weights_are_refused(copy):
     assert said == ["HERE LC503 model.safetensors changed since the bundle was made. Train again."]
 
 
-def test_a_changed_spec_is_refused(copy):
-    """Rules that are not those of the training are named."""
+def test_a_changed_spec_is_an_error(copy):
+    """Rules that differ from those of the training are reported."""
     (copy / "spec.yaml").write_text(SPEC.replace("exactly: 4", "exactly: 5"))
 
     said = refusals(copy)
@@ -123,8 +123,8 @@ def test_a_changed_spec_is_refused(copy):
     assert said == ["HERE LC503 spec.yaml changed since the bundle was made. Train again."]
 
 
-def test_a_spec_that_is_none_is_refused(copy):
-    """What is wrong in the spec is said, by line."""
+def test_an_invalid_spec_is_an_error(copy):
+    """The problem in the spec is reported with its line."""
     (copy / "spec.yaml").write_text(SPEC.replace("exactly", "exacly"))
 
     said = refusals(copy)
@@ -134,6 +134,6 @@ def test_a_spec_that_is_none_is_refused(copy):
     assert "spec.yaml:6:" in said[0]
 
 
-def test_who_may_read_the_rules_may_read_the_weights(written):
-    """All files of a bundle have the same rights."""
+def test_all_files_have_the_same_permissions(written):
+    """Whoever may read the rules may read the weights."""
     assert len({file.stat().st_mode for file in written.path.iterdir() if file.is_file()}) == 1

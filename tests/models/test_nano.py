@@ -1,4 +1,4 @@
-"""nano is an ordinary Hugging Face model, and a question's answer depends on the photo and its own words alone."""
+"""Network of nano: Hugging Face interface, independent branches, cache, losses and detection head."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ QUESTIONS = ("where is every pin?", "which colour has the pin?")
 
 @pytest.fixture
 def photo() -> np.ndarray:
-    """Noise, 48 x 40 pixels."""
+    """A photo of noise, 48 x 40 pixels."""
     return np.random.default_rng(3).integers(0, 256, (48, 40, 3), np.uint8)
 
 
 @pytest.fixture
 def pixels(processor, photo) -> torch.Tensor:
-    """The photo as the model takes it."""
+    """Pixel values of the photo."""
     return processor.image_processor(photo)["pixel_values"]
 
 
-def packed(codec, branches: list[list[int]]) -> dict[str, torch.Tensor]:
-    """The photo's placeholders and several branches of tokens, side by side."""
+def pack_branches(codec, branches: list[list[int]]) -> dict[str, torch.Tensor]:
+    """Concatenate the photo's placeholders and several branches of tokens."""
     count = codec.processor.image_tokens
     ids = [codec.image] * count + [token for branch in branches for token in branch]
     numbers = [0] * count + [n for n, branch in enumerate(branches, 1) for _ in branch]
@@ -36,24 +36,24 @@ def packed(codec, branches: list[list[int]]) -> dict[str, torch.Tensor]:
 
 
 @torch.inference_mode()
-def test_branches_do_not_see_each_other(model, codec, pixels):
-    """A question's logits are the same alone and among others, wherever it stands."""
+def test_branches_are_independent(model, codec, pixels):
+    """A question has the same logits alone and among others, at any position."""
     texts = [codec.encode_prompt(question) for question in QUESTIONS]
     count = codec.processor.image_tokens
 
-    together = model(**packed(codec, texts), pixel_values=pixels).logits[0, count:]
+    together = model(**pack_branches(codec, texts), pixel_values=pixels).logits[0, count:]
 
-    alone = [model(**packed(codec, [text]), pixel_values=pixels).logits[0, count:] for text in texts]
+    alone = [model(**pack_branches(codec, [text]), pixel_values=pixels).logits[0, count:] for text in texts]
     assert torch.allclose(together, torch.cat(alone), atol=1e-4)
 
 
 @torch.inference_mode()
-def test_words_change_the_words_after_them(model, codec, pixels):
-    """Within a branch a word is seen by those after it and by none before it."""
+def test_attention_within_a_branch_is_causal(model, codec, pixels):
+    """A token changes the logits after it and none before it."""
     text = codec.encode_prompt(QUESTIONS[0])
     other = [*text[:2], (text[2] + 1) % model.config.vocab_size, *text[3:]]
 
-    logits = [model(**packed(codec, [t]), pixel_values=pixels).logits[0, codec.processor.image_tokens :]
+    logits = [model(**pack_branches(codec, [t]), pixel_values=pixels).logits[0, codec.processor.image_tokens :]
               for t in (text, other)]  # fmt: skip
 
     changed = [not torch.allclose(a, b, atol=1e-4) for a, b in zip(*logits, strict=True)]
@@ -61,8 +61,8 @@ def test_words_change_the_words_after_them(model, codec, pixels):
 
 
 @torch.inference_mode()
-def test_the_photo_matters(model, processor, pixels):
-    """The same question of another photo has other logits."""
+def test_logits_depend_on_the_photo(model, processor, pixels):
+    """The same question about another photo has other logits."""
     inputs = processor(text=QUESTIONS[0])
 
     first, second = (model(**inputs, pixel_values=p).logits[0, -1] for p in (pixels, 255 - pixels))
@@ -71,24 +71,24 @@ def test_the_photo_matters(model, processor, pixels):
 
 
 @torch.inference_mode()
-def test_the_cache_changes_nothing(model, processor, photo):
-    """`generate` gives the tokens that repeated full passes give, with its cache and without."""
+def test_generation_is_the_same_with_and_without_a_cache(model, processor, photo):
+    """`generate` gives the tokens of repeated full passes in both cases."""
     inputs = processor(photo, QUESTIONS[0])
     ids, mask = inputs["input_ids"], inputs["attention_mask"]
     for _ in range(6):
         logits = model(input_ids=ids, attention_mask=mask, pixel_values=inputs["pixel_values"]).logits
         ids, mask = torch.cat([ids, logits[:, -1:].argmax(-1)], 1), torch.nn.functional.pad(mask, (0, 1), value=1)
-    wanted = {"do_sample": False, "min_new_tokens": 6, "max_new_tokens": 6, "eos_token_id": None}
+    expected = {"do_sample": False, "min_new_tokens": 6, "max_new_tokens": 6, "eos_token_id": None}
 
-    cached = model.generate(**inputs, **wanted, use_cache=True)
-    plain = model.generate(**inputs, **wanted, use_cache=False)
+    cached = model.generate(**inputs, **expected, use_cache=True)
+    plain = model.generate(**inputs, **expected, use_cache=False)
 
     assert (cached.tolist(), plain.tolist()) == (ids.tolist(), ids.tolist())
 
 
 @torch.inference_mode()
-def test_no_cache_where_none_is_wanted(model, processor, photo):
-    """`generate(use_cache=False)` keeps no cache."""
+def test_generation_without_a_cache_keeps_none(model, processor, photo):
+    """`generate(use_cache=False)` returns no cache."""
     inputs = processor(photo, QUESTIONS[0])
 
     out = model.generate(**inputs, max_new_tokens=2, do_sample=False, use_cache=False, return_dict_in_generate=True)
@@ -97,14 +97,14 @@ def test_no_cache_where_none_is_wanted(model, processor, photo):
 
 
 @torch.inference_mode()
-def test_left_padding_changes_nothing(model, processor, photo):
-    """A short question beside a long one gets the logits and the tokens that it gets alone."""
+def test_left_padding_does_not_change_logits(model, processor, photo):
+    """A short question in a batch with a long one has the logits and tokens that it has alone."""
     short, long = "pin?", "which rules are broken, and where, and why?"
     alone, both = processor(photo, short), processor([photo, photo], [long, short])
-    wanted = {"do_sample": False, "max_new_tokens": 5}
+    expected = {"do_sample": False, "max_new_tokens": 5}
 
     logits = model(**alone).logits[0], model(**both).logits[1, -alone["input_ids"].shape[1] :]
-    tokens = model.generate(**alone, **wanted)[0], model.generate(**both, **wanted)[1]
+    tokens = model.generate(**alone, **expected)[0], model.generate(**both, **expected)[1]
 
     ends = [t[len(i["input_ids"][0]) :].tolist() for t, i in zip(tokens, (alone, both), strict=True)]
     assert both["attention_mask"][1, 0] == 0
@@ -113,8 +113,8 @@ def test_left_padding_changes_nothing(model, processor, photo):
 
 
 @torch.inference_mode()
-def test_a_folder_holds_all_of_it(tmp_path, model, processor, photo):
-    """The Auto classes load what was saved: the same tensors in, the same logits out, weights as safetensors."""
+def test_a_saved_model_is_complete(tmp_path, model, processor, photo):
+    """The Auto classes load it: inputs and logits are the same, and weights are safetensors."""
     model.save_pretrained(tmp_path)
     processor.save_pretrained(tmp_path)
 
@@ -130,8 +130,8 @@ def test_a_folder_holds_all_of_it(tmp_path, model, processor, photo):
 
 
 @torch.inference_mode()
-def test_only_the_logits_that_are_wanted_are_made(model, processor, photo):
-    """So many at the end, or those of given places; hidden states stay those of all."""
+def test_logits_of_selected_positions(model, processor, photo):
+    """Logits of the last positions or of given ones equal those of all; hidden states are complete."""
     inputs = processor(photo, QUESTIONS[0])
 
     every, last, some = (model(**inputs, logits_to_keep=keep) for keep in (0, 2, torch.tensor([3, 7])))
@@ -142,8 +142,8 @@ def test_only_the_logits_that_are_wanted_are_made(model, processor, photo):
 
 
 @torch.inference_mode()
-def test_a_row_of_questions_goes_on_from_the_cache(model, processor, pixels):
-    """Photo, questions and next words in three passes give what one pass over all of it gives."""
+def test_questions_continue_from_the_cache(model, processor, pixels):
+    """Photo, questions and next tokens in three passes have the logits of one pass."""
     one, other = (processor(text=text)["input_ids"][0] for text in QUESTIONS)
     tokens = int((one == model.config.image_token_id).sum())
     texts, cache = (one[tokens:], other[tokens:]), DynamicCache()
@@ -151,43 +151,43 @@ def test_a_row_of_questions_goes_on_from_the_cache(model, processor, pixels):
     numbers = [torch.zeros(tokens), *(torch.full((len(text),), k + 1.0) for k, text in enumerate(texts))]
     branches = torch.cat([*numbers, torch.tensor([1.0, 2.0])]).long()[None]
 
-    whole = model(torch.cat(rows)[None], pixels, branch_ids=branches).logits
-    parts, seen = [], 0
+    full = model(torch.cat(rows)[None], pixels, branch_ids=branches).logits
+    parts, length = [], 0
     for row in rows:
-        seen += len(row)
+        length += len(row)
         given = pixels if not parts else None
-        parts.append(model(row[None], given, branch_ids=branches[:, :seen], past_key_values=cache).logits)
+        parts.append(model(row[None], given, branch_ids=branches[:, :length], past_key_values=cache).logits)
 
-    assert torch.allclose(torch.cat(parts, 1), whole, atol=1e-4)
+    assert torch.allclose(torch.cat(parts, 1), full, atol=1e-4)
 
 
 BOX = (10.0, 20.0, 30.0, 52.0)
-"""Of a thing, in pixels of the input."""
+"""A box in pixels of the input."""
 
 
-def learned(codec, answers: list[list[int]], things: list[tuple[tuple[float, ...], int, int]], **changes: object):
-    """A batch of one photo whose questions have these answers; things as (box, question, value)."""
+def make_batch(codec, answers: list[list[int]], boxes: list[tuple[tuple[float, ...], int, int]], **changes: object):
+    """Make a training batch of one photo. `answers`: tokens of each question; `boxes`: (box, question, value)."""
     texts = [[*codec.encode_prompt(q), *a] for q, a in zip(QUESTIONS, answers, strict=True)]
-    inputs = packed(codec, texts)
+    inputs = pack_branches(codec, texts)
     labels, at = torch.full_like(inputs["input_ids"], IGNORE_INDEX), codec.processor.image_tokens
     for text, answer in zip(texts, answers, strict=True):
         at += len(text)
         labels[0, at - len(answer) - 1 : at - 1] = torch.tensor(answer)
-    boxes, questions, values = zip(*things, strict=True)
+    edges, questions, values = zip(*boxes, strict=True)
     return {
         **inputs, "labels": labels, "weights": torch.ones(1, 2), "located": torch.tensor([[True, False]]),
-        "boxes": torch.tensor([boxes]), "box_question": torch.tensor([questions]), "box_value": torch.tensor([values]),
+        "boxes": torch.tensor([edges]), "box_question": torch.tensor([questions]), "box_value": torch.tensor([values]),
         **changes,
     }  # fmt: skip
 
 
-def test_the_loss_is_the_mean_of_the_questions_by_weight(model, codec, pixels):
-    """A question of weight 0 counts for nothing; its own loss is still told."""
+def test_the_loss_is_the_weighted_mean_over_questions(model, codec, pixels):
+    """A question of weight 0 does not count; its own loss is still returned."""
     answers = [codec.encode_answer([], 1, located=True), codec.encode_answer(["red"], 1, located=False)]
-    things = [(BOX, 0, IGNORE_INDEX), (BOX, 1, codec.value_token("red"))]
+    boxes = [(BOX, 0, IGNORE_INDEX), (BOX, 1, codec.value_token("red"))]
 
     out = [
-        model(**learned(codec, answers, things, weights=torch.tensor([w])), pixel_values=pixels)
+        model(**make_batch(codec, answers, boxes, weights=torch.tensor([w])), pixel_values=pixels)
         for w in ((1.0, 1.0), (0.0, 2.0), (1.0, 3.0))
     ]
 
@@ -199,43 +199,43 @@ def test_the_loss_is_the_mean_of_the_questions_by_weight(model, codec, pixels):
     assert out[1].question_loss[0].tolist() == pytest.approx([first, second], rel=1e-4)
 
 
-def test_a_question_that_is_missing_has_no_loss(model, codec, pixels):
-    """Examples may have fewer questions than others of the batch: theirs is nan and not right, and weighs nothing."""
+def test_a_missing_question_has_no_loss(model, codec, pixels):
+    """An example may have fewer questions than others of its batch: the loss is nan, not correct, and has no weight."""
     answers = [codec.encode_answer([], 1, located=True), codec.encode_answer(["red"], 1, located=False)]
-    batch = learned(codec, answers, [(BOX, 0, IGNORE_INDEX)])
+    batch = make_batch(codec, answers, [(BOX, 0, IGNORE_INDEX)])
     more = batch | {"weights": torch.ones(1, 3), "located": torch.tensor([[True, False, False]])}
 
-    out = [model(**some, pixel_values=pixels) for some in (batch, more)]
+    out = [model(**one, pixel_values=pixels) for one in (batch, more)]
 
     assert out[1].question_loss[0, 2].isnan()
     assert not out[1].question_correct[0, 2]
     assert float(out[1].loss.detach()) == pytest.approx(float(out[0].loss.detach()), rel=1e-5)
 
 
-@pytest.mark.parametrize(("change", "question"), [("place", 0), ("number", 0), ("value", 1), ("word", 1)])
-def test_each_kind_of_answer_is_learned(model, codec, pixels, change, question):
-    """Another place, number, value or word in the truth changes the loss of that question, and of no other."""
+@pytest.mark.parametrize(("change", "question"), [("location", 0), ("number", 0), ("value", 1), ("token", 1)])
+def test_every_part_of_the_target_changes_the_loss_of_its_question(model, codec, pixels, change, question):
+    """Another location, number, value or token changes the loss of that question, and of no other."""
     red, blue = codec.value_token("red"), codec.value_token("blue")
     box, number, value, word = BOX, 1, red, "red"
-    before = learned(codec, [codec.encode_answer([], number, located=True), codec.encode_answer([word], 1, located=False)],
-                     [(box, 0, IGNORE_INDEX), (box, 1, value)])  # fmt: skip
-    if change == "place":
+    answers = [codec.encode_answer([], number, located=True), codec.encode_answer([word], 1, located=False)]
+    before = make_batch(codec, answers, [(box, 0, IGNORE_INDEX), (box, 1, value)])
+    if change == "location":
         box = (40.0, 60.0, 60.0, 90.0)
     number = 2 if change == "number" else number
-    value, word = (blue if change == "value" else value), ("blue" if change == "word" else word)
-    after = learned(codec, [codec.encode_answer([], number, located=True), codec.encode_answer([word], 1, located=False)],
-                    [(box, 0, IGNORE_INDEX), (BOX, 1, value)])  # fmt: skip
+    value, word = (blue if change == "value" else value), ("blue" if change == "token" else word)
+    answers = [codec.encode_answer([], number, located=True), codec.encode_answer([word], 1, located=False)]
+    after = make_batch(codec, answers, [(box, 0, IGNORE_INDEX), (BOX, 1, value)])
 
     losses = [model(**batch, pixel_values=pixels).question_loss[0] for batch in (before, after)]
 
-    moved = (losses[0] - losses[1]).abs() > 1e-4
-    assert moved.tolist() == [question == 0, question == 1]
+    changed = (losses[0] - losses[1]).abs() > 1e-4
+    assert changed.tolist() == [question == 0, question == 1]
 
 
-def test_things_that_touch_at_a_corner_are_two():
-    """Of two cells side by side the brighter one glows; two at a corner both do, unless one between is brighter."""
-    lights = torch.full((1, 1, 6, 6), -5.0)
-    for row, column, chance in (
+def test_diagonal_neighbours_are_two_local_maxima():
+    """Of horizontal neighbours the higher one is a maximum; diagonal ones both are, unless one between is higher."""
+    logits = torch.full((1, 1, 6, 6), -5.0)
+    for row, column, logit in (
         (0, 0, 3.0),
         (0, 1, 2.0),
         (3, 1, 3.0),
@@ -244,18 +244,18 @@ def test_things_that_touch_at_a_corner_are_two():
         (2, 5, 2.5),
         (3, 5, 2.0),
     ):
-        lights[0, 0, row, column] = chance
+        logits[0, 0, row, column] = logit
 
-    assert local_maxima(lights, 0.5)[0, 0].nonzero().tolist() == [[0, 0], [2, 4], [3, 1], [4, 2]]
-    assert local_maxima(lights, 0.9)[0, 0].nonzero().tolist() == [[0, 0], [2, 4], [3, 1]]
+    assert local_maxima(logits, 0.5)[0, 0].nonzero().tolist() == [[0, 0], [2, 4], [3, 1], [4, 2]]
+    assert local_maxima(logits, 0.9)[0, 0].nonzero().tolist() == [[0, 0], [2, 4], [3, 1]]
 
 
 @pytest.mark.slow
-def test_what_is_learned_is_right(model, codec, pixels):
-    """After some steps on one photo the answers are right, the thing is lit, its box is read to a quarter of a cell."""
+def test_training_on_one_photo_converges(model, codec, pixels):
+    """After some steps answers are correct, the instance is detected, and its box is exact to a quarter of a cell."""
     model = type(model)(model.config).train()
     answers = [codec.encode_answer([], 1, located=True), codec.encode_answer(["red"], 1, located=False)]
-    batch = learned(codec, answers, [(BOX, 0, IGNORE_INDEX), (BOX, 1, codec.value_token("red"))])
+    batch = make_batch(codec, answers, [(BOX, 0, IGNORE_INDEX), (BOX, 1, codec.value_token("red"))])
     optimiser = torch.optim.AdamW(model.parameters(), 2e-3)
     before = model(**batch, pixel_values=pixels)
     for _ in range(240):
@@ -264,21 +264,21 @@ def test_what_is_learned_is_right(model, codec, pixels):
         optimiser.step()
 
     out = model(**batch, pixel_values=pixels)
-    ids = packed(codec, [codec.encode_prompt(QUESTIONS[0])])
+    ids = pack_branches(codec, [codec.encode_prompt(QUESTIONS[0])])
     read = model(**ids, pixel_values=pixels)
-    asked = read.hidden[:, -1:]
-    lit = local_maxima(model.detection_head.score_centres(read.feature_map, asked), 0.5)[0, 0].nonzero()
-    _, boxes = model.detection_head.regress_boxes(read.feature_map, asked, lit[:, :1].T, lit[:, 1:].T)
+    queries = read.hidden[:, -1:]
+    cells = local_maxima(model.detection_head.score_centres(read.feature_map, queries), 0.5)[0, 0].nonzero()
+    _, boxes = model.detection_head.regress_boxes(read.feature_map, queries, cells[:, :1].T, cells[:, 1:].T)
 
     assert not before.question_correct.all()
     assert out.question_correct.all()
-    assert lit.tolist() == [[4, 2]]
+    assert cells.tolist() == [[4, 2]]
     assert (boxes[0, 0] * 8).tolist() == pytest.approx(BOX, abs=2)
 
 
 @torch.inference_mode()
-def test_photos_of_any_size_are_read(model, codec, processor):
-    """The same weights take other inputs than those of the configuration."""
+def test_the_input_size_is_free(model, codec, processor):
+    """The weights accept other sizes than that of the configuration."""
     ids = torch.tensor([[codec.image] * 8 + codec.encode_prompt(QUESTIONS[0])])
 
     out = model(ids, pixel_values=torch.zeros(1, 3, 32, 64, dtype=torch.uint8))
@@ -286,56 +286,56 @@ def test_photos_of_any_size_are_read(model, codec, processor):
     assert tuple(out.feature_map.shape[2:]) == (4, 8)
 
 
-@pytest.mark.parametrize("times", [2, 3])
-def test_bytes_are_shrunk_to_the_same_means(times):
-    """Bit for bit, however photos lie in memory."""
+@pytest.mark.parametrize("factor", [2, 3])
+def test_downscaled_bytes_equal_average_pooling(factor):
+    """They are equal bit for bit, in any memory format."""
     photos = torch.randint(0, 256, (2, 36, 24, 3), dtype=torch.uint8).permute(0, 3, 1, 2)
-    wanted = torch.nn.functional.avg_pool2d(photos.float(), times)
+    expected = torch.nn.functional.avg_pool2d(photos.float(), factor)
 
     for given in (photos, photos.contiguous(), photos.float()):
-        assert torch.equal(average_downscale(given, times), wanted)
+        assert torch.equal(average_downscale(given, factor), expected)
 
 
-def test_pixels_are_normed_where_they_lie():
-    """As `normed` does it, in the memory that was given."""
+def test_pixels_are_normalized_in_place():
+    """The result equals that of `normalize`."""
     photos = torch.randint(0, 256, (2, 3, 8, 8)).float()
-    wanted = normalize(photos)
+    expected = normalize(photos)
 
-    assert torch.equal(normalize_(photos), wanted)
-    assert torch.equal(photos, wanted)
+    assert torch.equal(normalize_(photos), expected)
+    assert torch.equal(photos, expected)
 
 
-def test_a_photo_is_read_alike_while_learning_and_afterwards(model, pixels):
-    """A few at a time, the same tokens and map; pixels are not changed."""
+def test_photos_are_encoded_equally_in_training_and_inference(model, pixels):
+    """Chunks give the same tokens and feature map; pixels are not changed."""
     five = torch.cat([pixels, 255 - pixels, pixels // 2, pixels // 3, pixels // 4])
     given = five.clone()
 
-    learning = model.encode_photos(five)
+    training = model.encode_photos(five)
     with torch.inference_mode():
-        afterwards = model.encode_photos(five)
+        inference = model.encode_photos(five)
 
     assert torch.equal(five, given)
-    assert all(torch.allclose(a, b, atol=1e-4) for a, b in zip(learning, afterwards, strict=True))
-    assert not torch.allclose(afterwards[0][0], afterwards[0][1], atol=1e-2)
+    assert all(torch.allclose(a, b, atol=1e-4) for a, b in zip(training, inference, strict=True))
+    assert not torch.allclose(inference[0][0], inference[0][1], atol=1e-2)
 
 
 @torch.inference_mode()
-def test_words_that_are_kept_are_those_of_all(model, codec, pixels):
-    """What matters afterwards is as if all had been read to the end, and so is what the cache holds."""
+def test_kept_positions_equal_those_of_a_full_pass(model, codec, pixels):
+    """Hidden states, logits and the cache are those of a pass over all positions."""
     texts, count = [codec.encode_prompt(question) for question in QUESTIONS], codec.processor.image_tokens
-    asked = packed(codec, texts)
-    ids, branches = asked["input_ids"], asked["branch_ids"]
-    kept, caches, reads = torch.tensor([2, len(texts[0]) - 1]), [], []
-    for which in ({}, {"positions_to_keep": kept}):
+    inputs = pack_branches(codec, texts)
+    ids, branches = inputs["input_ids"], inputs["branch_ids"]
+    positions, caches, reads = torch.tensor([2, len(texts[0]) - 1]), [], []
+    for which in ({}, {"positions_to_keep": positions}):
         cache = DynamicCache()
         model(ids[:, :count], pixels, branch_ids=branches[:, :count], past_key_values=cache)
         reads.append(model(ids[:, count:], branch_ids=branches, past_key_values=cache, **which))
         caches.append(cache)
 
-    whole, few = reads
+    full, few = reads
     assert few.hidden.shape[1] == 2
-    assert torch.allclose(few.hidden, whole.hidden[:, kept], atol=1e-5)
-    assert torch.allclose(few.logits, whole.logits[:, kept], atol=1e-5)
+    assert torch.allclose(few.hidden, full.hidden[:, positions], atol=1e-5)
+    assert torch.allclose(few.logits, full.logits[:, positions], atol=1e-5)
     for one, other in zip(*(cache.layers for cache in caches), strict=True):
         assert torch.allclose(one.keys, other.keys, atol=1e-5)
         assert torch.allclose(one.values, other.values, atol=1e-5)

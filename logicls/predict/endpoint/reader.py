@@ -17,6 +17,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from logicls.answer_format import PromptMode
 from logicls.constraints.checker.decomposition import VERDICT
 from logicls.constraints.spec.loader import load_spec
 from logicls.errors import DataError, Problem
@@ -25,7 +26,7 @@ from logicls.models.bundle import Bundle, load_bundle_without_model
 from logicls.models.hub.chat_template import PhotoPlacement, pad_photo, place_photo
 from logicls.models.hub.loading import box_format_for
 from logicls.predict.endpoint.client import ChatClient, Endpoint, RequestRejectedError
-from logicls.predict.endpoint.prompts import EndpointRequest, PromptMode, PromptOptions, RequestBuilder
+from logicls.predict.endpoint.prompts import EndpointRequest, PromptOptions, RequestBuilder
 from logicls.predict.input.loader import LoadedPhoto
 from logicls.predict.readers.protocol import Prediction, unpack_pixels
 from logicls.records import Answer, Box
@@ -152,7 +153,7 @@ class EndpointReader:
         return self.requests.parse(request, completion.text, completion.tokens, _size(image))
 
     def _violation_probabilities(self, stated: Answer) -> tuple[tuple[str, float], ...]:
-        """Derive probabilities from the confidence of the stated verdict: for a violation that it does not name, 1 - p."""
+        """Derive probabilities from the confidence p of the stated verdict: 1 - p for violations that it does not name."""
         p = stated.confidence if stated.readable else 0.5
         return tuple((name, p if name in stated.values else 1.0 - p) for name in self.bundle.spec.violations)
 

@@ -1,4 +1,4 @@
-"""Tiny hub models, opened once each."""
+"""Fixtures: tiny hub models, loaded once each."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ import pytest
 
 from logicls.models.hub.answer_codec import HubAnswerCodec
 from logicls.models.hub.chat_template import read_chat_format
-from logicls.models.hub.loading import box_format_for, find_checkpoint, conventions_for, load_model, load_processor
+from logicls.models.hub.loading import box_format_for, conventions_for, find_checkpoint, load_model, load_processor
 
 
 @dataclass(frozen=True)
 class Opened:
-    """A model and what goes with it; read only."""
+    """A model with its checkpoint, processor and codec, which must not be changed."""
 
     base: Any
     processor: Any
@@ -44,5 +44,5 @@ def opened(checkpoint):
 
 @pytest.fixture(params=["idefics3", "llava", "llava_onevision", "qwen2_5_vl", "qwen3_vl", "smolvlm"])
 def each(request, opened):
-    """Every family in turn."""
+    """Each family in turn."""
     return opened(request.param)

@@ -1,4 +1,4 @@
-"""An adapter reaches every place that it is for, or is refused."""
+"""Adapters: all weights are set, or the mismatch is reported."""
 
 from __future__ import annotations
 
@@ -13,22 +13,22 @@ from logicls.errors import BundleError
 from logicls.models.hub.adapters import (
     ADAPTER_FILE,
     add_adapter,
-    load_adapter,
-    save_adapter,
     find_target_modules,
     get_adapter_weights,
+    load_adapter,
+    save_adapter,
 )
 from logicls.models.hub.loading import load_model
 
 
 def fresh(folder: Path):
-    """A model as it is loaded."""
+    """A loaded model."""
     return load_model(folder, precision="float32")
 
 
 @pytest.fixture(scope="module")
 def saved(checkpoint, tmp_path_factory):
-    """An adapter that changes something; read only."""
+    """A folder with a random adapter, which must not be changed."""
     adapter = add_adapter(fresh(checkpoint("llava")), rank=2, alpha=4, dropout=0.0, scope="language")
     with torch.no_grad():
         for weight in get_adapter_weights(adapter).values():
@@ -40,19 +40,19 @@ def saved(checkpoint, tmp_path_factory):
 
 @pytest.fixture
 def copy(saved, tmp_path):
-    """The same, to be spoiled."""
+    """A copy of the adapter, to be changed."""
     return shutil.copytree(saved, tmp_path / "adapter")
 
 
 def refusals(checkpoint, folder: Path) -> list[str]:
-    """What is said of an adapter, without its folder."""
+    """Messages for an adapter, with its folder replaced."""
     with pytest.raises(BundleError) as caught:
         load_adapter(fresh(checkpoint("llava")), folder)
     return [str(problem).replace(str(folder), "HERE") for problem in caught.value.problems]
 
 
-def test_an_adapter_comes_back_and_changes_the_model(checkpoint, saved):
-    """Every weight is where it was, and the logits are not those of the base model."""
+def test_a_saved_adapter_loads_and_changes_the_model(checkpoint, saved):
+    """All weights are equal, and the logits differ from those of the base model."""
     base, ids = fresh(checkpoint("llava")), torch.tensor([[5, 6, 7]])
     before = base(input_ids=ids).logits
 
@@ -64,8 +64,8 @@ def test_an_adapter_comes_back_and_changes_the_model(checkpoint, saved):
     assert (adapter.get_base_model()(input_ids=ids).logits - before).abs().max() > 1e-3
 
 
-def test_a_new_adapter_changes_nothing_and_is_all_that_is_trained(opened):
-    """Before the first step the model is the base model."""
+def test_a_new_adapter_changes_no_logits_and_alone_is_trained(opened):
+    """Before the first step the model equals the base model."""
     model, ids = fresh(opened("qwen2_5_vl").base.path), torch.tensor([[5, 6, 7]])
     before = model(input_ids=ids).logits
 
@@ -77,8 +77,8 @@ def test_a_new_adapter_changes_nothing_and_is_all_that_is_trained(opened):
     assert all("lora_" in name for name in trained)
 
 
-def test_the_language_model_alone_or_everything(each):
-    """Seven maps a layer of the language model; what sees comes on top, and never the last layer."""
+def test_the_scope_of_an_adapter(each):
+    """Seven layers per block of the language model; everywhere adds the vision tower, but never the output layer."""
     language, everywhere = (find_target_modules(each.model, where) for where in ("language", "everywhere"))
 
     decoder = {id(module) for module in each.model.get_decoder().modules()}
@@ -88,8 +88,8 @@ def test_the_language_model_alone_or_everything(each):
     assert not any(name.endswith("lm_head") for name in everywhere)
 
 
-def test_a_weight_that_is_missing_is_named(checkpoint, copy):
-    """Peft would leave it at its beginning without a word."""
+def test_a_missing_weight_is_reported(checkpoint, copy):
+    """Peft would leave its initial value without a message."""
     weights = load_file(copy / ADAPTER_FILE)
     (lost, *_) = sorted(weights)
     del weights[lost]
@@ -101,8 +101,8 @@ def test_a_weight_that_is_missing_is_named(checkpoint, copy):
                     "Use the base model that it was trained on, or train again."]  # fmt: skip
 
 
-def test_weights_that_belong_nowhere_are_named(checkpoint, copy):
-    """As after another program renamed them all: each is missing, and each is superfluous."""
+def test_unexpected_weights_are_reported(checkpoint, copy):
+    """If another program renamed all weights, each is missing and each is unexpected."""
     weights = {
         name.replace("language_model", "text_model"): value for name, value in load_file(copy / ADAPTER_FILE).items()
     }
@@ -116,8 +116,8 @@ def test_weights_that_belong_nowhere_are_named(checkpoint, copy):
     assert all(f" and {len(weights) - 3} more." in line for line in said)
 
 
-def test_a_weight_of_another_shape_is_named(checkpoint, copy):
-    """As after training with another rank."""
+def test_a_weight_of_another_shape_is_reported(checkpoint, copy):
+    """This happens after training with another rank."""
     weights = load_file(copy / ADAPTER_FILE)
     name = sorted(weights)[0]
     weights[name] = torch.zeros(3, *weights[name].shape[1:])
@@ -129,8 +129,8 @@ def test_a_weight_of_another_shape_is_named(checkpoint, copy):
 
 
 @pytest.mark.parametrize("name", [ADAPTER_FILE, "adapter_config.json"])
-def test_a_file_that_is_missing_is_refused(checkpoint, copy, name):
-    """An adapter is both files."""
+def test_a_missing_file_is_an_error(checkpoint, copy, name):
+    """An adapter consists of two files."""
     (copy / name).unlink()
 
     assert [line.partition(": ")[0] for line in refusals(checkpoint, copy)] == ["HERE LC502 cannot be loaded"]

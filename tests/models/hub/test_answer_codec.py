@@ -1,4 +1,4 @@
-"""Answers become text that a model's grammar lets through, and are read back."""
+"""Answers of hub models as text within a grammar, and back."""
 
 from __future__ import annotations
 
@@ -20,29 +20,29 @@ per_family = settings(max_examples=25, suppress_health_check=[HealthCheck.functi
 
 
 def decoder_of(each) -> ConstrainedDecoder:
-    """The grammars' side of a model."""
+    """Make the constrained decoder of a model."""
     vocabulary = each.model.config.get_text_config().vocab_size
     return ConstrainedDecoder(each.processor.tokenizer, vocabulary=vocabulary, end=each.codec.chat_format.end_token)
 
 
 def accepted(decoder: ConstrainedDecoder, codec: HubAnswerCodec, query: Subquery, text: str) -> bool:
-    """True where the grammar lets the tokens of the text through, and the answer may end there."""
+    """Tell whether the grammar accepts the tokens of the text as a complete answer."""
     matcher, tokens = decoder.make_matcher(codec.make_grammar(query, MOST)), codec.tokenize(text)
     return matcher.try_consume_tokens(tokens) == len(tokens) and matcher.is_accepting()
 
 
 @pytest.fixture
 def decoder(each):
-    """Grammars of the family."""
+    """Constrained decoder of the family."""
     return decoder_of(each)
 
 
 @per_family
 @given(size=SIZES, shares=st.lists(st.tuples(SHARE, SHARE, SHARE, SHARE), max_size=MOST))
-def test_boxes_come_back(each, decoder, size, shares):
-    """Any boxes on any photo: through tokens and back, and the grammar knows them all.
+def test_boxes_are_encoded_and_decoded(each, decoder, size, shares):
+    """Any boxes on any photo are decoded from their tokens, and the grammar accepts them.
 
-    To half a unit of the family, and half a tenth of a pixel each time that the trail writes them.
+    The error is at most half a unit of the format, plus half a tenth of a pixel per conversion to pixels.
     """
     width, height = size
     answer = Answer(LOCATE.id, boxes=tuple(Box(a * width, b * height, c * width, d * height) for a, b, c, d in shares))
@@ -63,8 +63,8 @@ def test_boxes_come_back(each, decoder, size, shares):
 
 @per_family
 @given(values=st.lists(st.sampled_from(COLOUR.options), max_size=MOST))
-def test_values_come_back(each, decoder, values):
-    """Any list of an attribute's values, repeats included."""
+def test_values_are_encoded_and_decoded(each, decoder, values):
+    """Any list of an attribute's values, repetitions included."""
     answer = Answer(COLOUR.id, tuple(values))
 
     text = each.codec.encode(answer, (100, 100))
@@ -75,8 +75,8 @@ def test_values_come_back(each, decoder, values):
 
 @per_family
 @given(names=st.sets(st.sampled_from(VERDICT.options)))
-def test_verdicts_come_back(each, decoder, names):
-    """Any set of violations, in the alphabetical order of the trail."""
+def test_verdicts_are_encoded_and_decoded(each, decoder, names):
+    """Any set of violations, in alphabetical order."""
     answer = Answer(VERDICT.id, tuple(sorted(names)))
 
     text = each.codec.encode(answer, (100, 100))
@@ -93,21 +93,21 @@ def test_verdicts_come_back(each, decoder, names):
         (VERDICT, "none, extra"),
     ],
 )  # fmt: skip
-def test_what_is_no_answer_is_not_let_through(opened, query, value):
-    """Words of another question, half a box, too many values, names twice or in another order."""
+def test_invalid_answers_are_rejected_by_the_grammar(opened, query, value):
+    """Values of another question, incomplete boxes, too many values, repeated or unsorted names."""
     codec, decoder = opened("qwen3_vl").codec, decoder_of(opened("qwen3_vl"))
 
     assert not accepted(decoder, codec, query, codec.answer_prefix(query) + value)
     assert accepted(decoder, codec, query, codec.answer_prefix(query) + "none")
 
 
-def test_a_grammar_that_is_none_is_refused(decoder):
-    """With the reason."""
+def test_an_invalid_grammar_is_an_error(decoder):
+    """The message gives the reason."""
     with pytest.raises(ValueError, match="nowhere"):
         decoder.make_matcher("start: nowhere\n")
 
 
 @pytest.mark.parametrize("text", ["", "prose", "@ locate:pin", "@ locate:pin = [1, 2", "@ a = b\n@ c = d", "@ x = !"])
-def test_what_cannot_be_read_is_none(opened, text):
-    """Nonsense, and more than one answer."""
+def test_invalid_text_is_decoded_to_none(opened, text):
+    """Invalid text, and more than one answer."""
     assert opened("llava").codec.decode(text, (100, 100)) is None

@@ -1,4 +1,4 @@
-"""Models of the hub are found on this machine, and read without videos, networks and foreign code."""
+"""Loading of hub models from this machine: without videos, network access and foreign code."""
 
 from __future__ import annotations
 
@@ -13,27 +13,27 @@ from logicls.errors import BundleError
 from logicls.models.hub.chat_template import make_inputs
 from logicls.models.hub.loading import (
     box_format_for,
-    find_checkpoint,
+    choose_precision,
     conventions_for,
+    count_overview_tokens,
+    find_checkpoint,
     hash_checkpoint,
     load_model,
     load_processor,
-    count_overview_tokens,
-    choose_precision,
 )
 
 PHOTO = np.random.default_rng(0).integers(0, 256, (90, 150, 3), np.uint8)
 
 
 def refusal(action, *args, **kwargs) -> str:
-    """What is said."""
+    """Return the message of the error."""
     with pytest.raises(BundleError) as caught:
         action(*args, **kwargs)
     return str(caught.value)
 
 
-def test_every_family_takes_a_photo(each):
-    """Without torchvision; the model finds as many placeholders as it sees visual tokens, or it would raise."""
+def test_every_family_processes_a_photo(each):
+    """It needs no torchvision; placeholders match visual tokens, or the model would raise."""
     inputs = make_inputs(each.processor, each.codec.chat_format, [PHOTO])
 
     with torch.inference_mode():
@@ -44,8 +44,8 @@ def test_every_family_takes_a_photo(each):
     assert logits.shape[1] == inputs["input_ids"].shape[1]
 
 
-def test_a_saved_processor_is_the_same(each, tmp_path):
-    """What a bundle keeps makes the same of a photo."""
+def test_a_saved_processor_gives_the_same_inputs(each, tmp_path):
+    """The processor in a bundle processes a photo equally."""
     each.processor.save_pretrained(tmp_path)
 
     again = load_processor(tmp_path)
@@ -57,8 +57,8 @@ def test_a_saved_processor_is_the_same(each, tmp_path):
 
 
 @pytest.mark.parametrize("shape", [(20, 20, 3), (90, 150, 3), (150, 40, 3)])
-def test_the_stand_in_for_smolvlm_writes_the_same(opened, shape):
-    """Idefics3's processor puts the same text for a photo as SmolVLM's own, which asks for libraries for videos."""
+def test_the_substitute_processor_of_smolvlm_writes_the_same_text(opened, shape):
+    """Idefics3's processor writes the text of SmolVLM's own, which needs libraries for videos."""
     processor = opened("smolvlm").processor
     photo = np.zeros(shape, np.uint8)
 
@@ -71,8 +71,8 @@ def test_the_stand_in_for_smolvlm_writes_the_same(opened, shape):
 
 
 @pytest.mark.parametrize("shape", [(90, 150, 3), (400, 300, 3), (30, 200, 3)])
-def test_boxes_of_qwen_are_pixels_of_the_picture_that_is_made(opened, shape):
-    """The size that coordinates count in is the one that this very processor makes, with its own limits."""
+def test_boxes_of_qwen_are_pixels_of_the_resized_photo(opened, shape):
+    """The size is that of this processor, with its own limits."""
     made = opened("qwen2_5_vl")
 
     grid = make_inputs(made.processor, made.codec.chat_format, [np.zeros(shape, np.uint8)])["image_grid_thw"][
@@ -84,8 +84,8 @@ def test_boxes_of_qwen_are_pixels_of_the_picture_that_is_made(opened, shape):
     assert resizing((shape[1], shape[0])) == (grid[2] * 14, grid[1] * 14)
 
 
-def test_the_overview_is_known_where_there_is_one(opened):
-    """Its tokens show the photo a second time."""
+def test_the_overview_tokens_are_counted(opened):
+    """They show the photo a second time."""
     tokens = {
         f: count_overview_tokens(conventions_for(f), opened(f).processor)
         for f in ("idefics3", "llava_onevision", "qwen3_vl")
@@ -95,8 +95,8 @@ def test_the_overview_is_known_where_there_is_one(opened):
     assert conventions_for("of tomorrow") == conventions_for("qwen3_vl")
 
 
-def test_settings_take_the_place_of_the_processors_own(checkpoint):
-    """A smaller limit makes fewer patches; a setting that it does not have is refused with those that it has."""
+def test_settings_override_those_of_the_processor(checkpoint):
+    """A lower limit makes fewer patches; an unknown setting is an error that lists the available ones."""
     folder = checkpoint("qwen3_vl")
 
     smaller = load_processor(folder, {"size": {"shortest_edge": 32 * 32, "longest_edge": 32 * 32 * 4}})
@@ -107,8 +107,8 @@ def test_settings_take_the_place_of_the_processors_own(checkpoint):
     assert " patch_size," in said
 
 
-def test_a_model_that_is_not_here_is_not_fetched():
-    """A name that this machine never had, and one that is none."""
+def test_a_model_is_not_downloaded_without_permission():
+    """It holds for a name that was never cached and for an invalid one."""
     assert refusal(find_checkpoint, "nobody/nothing") == (
         "nobody/nothing LC510 this model is not on this machine. "
         "Pass a folder that contains it, or add --download to fetch it."
@@ -116,8 +116,8 @@ def test_a_model_that_is_not_here_is_not_fetched():
     assert "LC510" in refusal(find_checkpoint, "no such folder/at all/here")
 
 
-def test_a_folder_is_remembered_as_a_whole_path(checkpoint, monkeypatch):
-    """It is found again from another folder."""
+def test_a_folder_is_recorded_by_its_absolute_path(checkpoint, monkeypatch):
+    """It is found from another working directory."""
     folder = checkpoint("llava")
     monkeypatch.chdir(folder.parent)
 
@@ -127,8 +127,8 @@ def test_a_folder_is_remembered_as_a_whole_path(checkpoint, monkeypatch):
 
 
 @pytest.mark.parametrize("name", ["config.json", "model.safetensors"])
-def test_another_byte_is_another_model(checkpoint, tmp_path, name):
-    """In the weights or the configuration; other files do not count."""
+def test_the_hash_covers_weights_and_configuration(checkpoint, tmp_path, name):
+    """One byte changes it; other files do not count."""
     copy = shutil.copytree(checkpoint("llava"), tmp_path / "copy")
     before = hash_checkpoint(copy)
     (copy / "README.md").write_text("new")
@@ -142,8 +142,8 @@ def test_another_byte_is_another_model(checkpoint, tmp_path, name):
     assert hash_checkpoint(copy) != before
 
 
-def test_what_is_no_model_is_refused(checkpoint, tmp_path):
-    """An empty folder, weights that are damaged, pickled weights."""
+def test_an_unusable_folder_is_an_error(checkpoint, tmp_path):
+    """An empty folder, damaged weights, pickled weights."""
     copy = shutil.copytree(checkpoint("llava"), tmp_path / "copy")
     empty = refusal(load_processor, tmp_path)
     (copy / "model.safetensors").write_bytes(b"no weights")
@@ -158,7 +158,7 @@ def test_what_is_no_model_is_refused(checkpoint, tmp_path):
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU here")
 def test_four_bits_need_a_gpu(checkpoint):
-    """And say so before anything is loaded; the precision is chosen for the machine."""
+    """It is an error before anything is loaded; the precision depends on the machine."""
     said = refusal(load_model, checkpoint("llava"), precision="float32", four_bit=True)
 
     assert said.startswith("LC512 the model cannot be loaded in four bits: ")

@@ -1,4 +1,4 @@
-"""Questions that go on from one reading of a photo come to what each would come to by itself."""
+"""Prefix sharing: branches equal separate sequences."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ TEXTS = ["where is every pin?", "red", "which rules are broken? none, none, none
 
 
 @torch.inference_mode()
-def test_side_by_side_is_as_alone(each):
-    """Three texts of unlike length in two steps: the logits are those of the whole text read from its beginning."""
+def test_branches_equal_separate_sequences(each):
+    """Three texts of different length in two steps have the logits of complete sequences."""
     inputs = make_inputs(each.processor, each.codec.chat_format, [PHOTO])
     texts = [each.codec.tokenize(text) for text in TEXTS]
     prefix = SharedPrefix(each.model, inputs)
@@ -30,8 +30,8 @@ def test_side_by_side_is_as_alone(each):
 
 
 @torch.inference_mode()
-def test_texts_that_are_done_leave_the_rest_alone(each):
-    """What goes on is not changed by what left, nor the photo by what was asked of it before."""
+def test_finished_rows_do_not_change_the_others(each):
+    """Neither removed rows nor earlier branches change later logits."""
     inputs = make_inputs(each.processor, each.codec.chat_format, [PHOTO])
     prefix, chunk = SharedPrefix(each.model, inputs), each.codec.tokenize("red blue")
     prefix.branch(2).step([chunk, chunk])
@@ -47,8 +47,8 @@ def test_texts_that_are_done_leave_the_rest_alone(each):
 
 @torch.inference_mode()
 @pytest.mark.parametrize("family", ["qwen2_5_vl", "qwen3_vl"])
-def test_another_photo_read_meanwhile_changes_nothing(opened, family):
-    """These models remember how far positions run behind in the model itself."""
+def test_prefixes_are_independent(opened, family):
+    """These models store the position shift in the model itself; another photo must not change it."""
     made = opened(family)
     first = make_inputs(made.processor, made.codec.chat_format, [PHOTO])
     prefix = SharedPrefix(made.model, first)
