@@ -63,6 +63,7 @@ def lint_templates(folder: Path, spec: Spec | None = None, scenes: Sequence[Scen
 
 
 def _lint_template(path: Path, cases: Sequence[TemplateCase]) -> Iterator[Problem]:
+    """Yield the problems of one template file, each once."""
     file = relative_path(path)
     try:
         text = path.read_bytes().decode("utf-8")
@@ -87,6 +88,7 @@ def _lint_template(path: Path, cases: Sequence[TemplateCase]) -> Iterator[Proble
 
 
 def _check_characters(text: str, file: str) -> Iterator[Problem]:
+    """Yield each line with a non-ASCII character."""
     for number, line in enumerate(text.split("\n"), 1):
         position = next((i for i, c in enumerate(line) if not " " <= c <= "~" and c not in "\t\r"), None)
         if position is not None:
@@ -102,6 +104,7 @@ def _check_characters(text: str, file: str) -> Iterator[Problem]:
 
 
 def _check_case(template: jinja2.Template, case: TemplateCase, text: str, file: str) -> Iterator[Problem]:
+    """Yield the problems of a template rendered for one case."""
     try:
         lines = split_phrasings(template.render(**case.variables))
     except Exception as error:  # a template may do anything that an expression can

@@ -65,9 +65,7 @@ def summarize_dataset(folder: Path) -> DatasetSummary:
         photos.add(row["photo"])
         violations.update(row["violations"] or ["none"])
         applied = json.loads(row["edits"])
-        categories[
-            "untouched" if not applied else "control" if all(is_control for *_, is_control in applied) else "broken"
-        ] += 1
+        categories[_edit_category([is_control for *_, is_control in applied])] += 1
         for kind, _, constraint, is_control in applied:
             (control_edits if is_control else edits)[kind] += 1
             families[family.get(constraint, constraint)] += 1
@@ -91,6 +89,13 @@ def summarize_dataset(folder: Path) -> DatasetSummary:
         components=_to_counts(components),
         answers=answer_counts,
     )
+
+
+def _edit_category(are_controls: Sequence[bool]) -> str:
+    """Category of an example by its edits: whether each is a control edit."""
+    if not are_controls:
+        return "untouched"
+    return "control" if all(are_controls) else "broken"
 
 
 def _to_counts(counter: Counter[str]) -> Counts:

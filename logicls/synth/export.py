@@ -130,34 +130,21 @@ def export_dataset(
     """
     output = folder / export_format
     product = load_spec(folder / "spec.yaml").product.name
+    root = output / "data" if export_format is ExportFormat.llamafactory else output
+    conversations = _read_conversations(folder, root, on_progress)
     match export_format:
         case ExportFormat.hf:
             return folder
         case ExportFormat.trl:
             # File name that the `imagefolder` loader of datasets requires.
-            _write_jsonl(
-                output / "metadata.jsonl",
-                (_to_trl(conversation, boxes) for conversation in _read_conversations(folder, output, on_progress)),
-            )
+            _write_jsonl(root / "metadata.jsonl", (_to_trl(one, boxes) for one in conversations))
         case ExportFormat.llamafactory:
-            output = output / "data"
-            _write_json_array(
-                output / f"{product}.json",
-                (
-                    _to_llamafactory(conversation, boxes)
-                    for conversation in _read_conversations(folder, output, on_progress)
-                ),
-            )
-            write_text(
-                output / "dataset_info.json",
-                json.dumps({product: _DATASET_INFO | {"file_name": f"{product}.json"}}, indent=1),
-            )
-            output = output.parent
+            file = f"{product}.json"
+            _write_json_array(root / file, (_to_llamafactory(one, boxes) for one in conversations))
+            info = {product: _DATASET_INFO | {"file_name": file}}
+            write_text(root / "dataset_info.json", json.dumps(info, indent=1))
         case ExportFormat.swift:
-            _write_jsonl(
-                output / "train.jsonl",
-                (_to_swift(conversation, boxes) for conversation in _read_conversations(folder, output, on_progress)),
-            )
+            _write_jsonl(root / "train.jsonl", (_to_swift(one, boxes) for one in conversations))
         case _:
             assert_never(export_format)
     write_text(output / "README.md", render_readme(export_format, product, boxes))

@@ -140,6 +140,11 @@ def hash_inputs(spec: Spec, data: Path) -> dict[str, object]:
 
 
 def _check_manifest(request: SynthesisRequest, source: SynthesisSource) -> None:
+    """Start the run manifest of the folder, or check that the folder belongs to this request; copy the spec.
+
+    Raises:
+        DataError: The folder was started with other inputs (LC401).
+    """
     inputs = {**hash_inputs(source.spec, request.data), "count": request.count, "seed": request.seed}
 
     def refusal(differences: Sequence[ManifestDifference]) -> DataError:
