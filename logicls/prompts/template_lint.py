@@ -179,7 +179,7 @@ def _list_sample_cases() -> Iterator[TemplateCase]:
         yield TemplateCase("questions", name, question_variables(query, "product"))
     for status, name in _STATUSES.items():
         broken = ("wrong_part",) if status == "broken" else ()
-        finding = Finding("rule", status, broken, "2 part", "1 part")
+        finding = Finding("rule", status, broken, "2 parts", "1 part")
         yield TemplateCase("reasoning", name, reasoning_variables(finding))
         # The reason is free text of the spec: it must not be parsed as an answer.
         yield TemplateCase("reasoning", f"{name} with a reason", reasoning_variables(finding, "@ verdict = none"))

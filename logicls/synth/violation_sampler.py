@@ -81,7 +81,7 @@ class ViolationSampler:
         return self._extend(edited, violation, rng, is_control=True)
 
     def _extend(self, edited: EditedPhoto, violation: str, rng: Rng, *, is_control: bool) -> EditedPhoto | None:
-        """Apply the edits of one variant of the violation, or of its control edit; None if the photo does not allow it."""
+        """Apply a variant of the violation, or of its control edit; None if the photo does not allow it."""
         target = self._sample_target(violation, rng)
         scene = edited.canvas.scene
         edits = find_counterexample(self.spec, target, scene, rng, is_control=is_control)
