@@ -1,4 +1,4 @@
-"""A dataset of a few examples of the sample product, made once."""
+"""Dataset with a few examples of the sample product, and a run that is killed."""
 
 from __future__ import annotations
 
@@ -40,8 +40,8 @@ fit(Path(synth), Path(out), Recipe.model_validate_json(recipe), resume=Path(out,
 """
 
 
-def _killed(synth: Path, out: Path, recipe: Recipe, mark: str) -> None:
-    """Train, or go on, in a process of its own, and kill it when it says a line that begins with `mark`."""
+def _kill_training(synth: Path, out: Path, recipe: Recipe, mark: str) -> None:
+    """Train, or resume, in a process of its own, and kill it when it prints a line that begins with `mark`."""
     command = [
         sys.executable,
         "-W",
@@ -63,7 +63,7 @@ def _killed(synth: Path, out: Path, recipe: Recipe, mark: str) -> None:
 
 @pytest.fixture(scope="session", autouse=True)
 def _one_thread():
-    """Models this small are slower on more threads."""
+    """Train on one thread: models this small are slower on more."""
     torch.set_num_threads(1)
 
 
@@ -79,6 +79,6 @@ def synth(tmp_path_factory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def killed() -> Callable[[Path, Path, Recipe, str], None]:
-    """Trains, or goes on, in a process of its own, and kills it when it says a line that begins with a mark."""
-    return _killed
+def kill_training() -> Callable[[Path, Path, Recipe, str], None]:
+    """Function that trains, or resumes, in a process of its own, and kills it at a line that begins with a mark."""
+    return _kill_training

@@ -19,12 +19,12 @@ from logicls.train.preflight import preflight, select_epoch_batch
 
 @pytest.fixture(scope="module")
 def codec() -> NanoAnswerCodec:
-    """Inputs of 32 x 32 pixels: four visual tokens."""
+    """Codec for inputs of 32 x 32 pixels: four visual tokens."""
     return NanoAnswerCodec(NanoProcessor(NanoImageProcessor((32, 32)), train_tokenizer(["a b"], ["red"])))
 
 
-def test_a_label_stands_where_its_token_is_predicted(codec):
-    """One position before it; prompts, photo and padding are not learned; short rows are padded on the right."""
+def test_labels_are_shifted_and_masked(codec):
+    """A label is one position before its token; prompts, photo and padding are masked; padding is on the right."""
     long = EncodedExample(((50, 51, 52), (60, 61)), ((70, 71), (80,)), (1.0, 3.0), ((), ()), (True, False))
     short = EncodedExample(((50, 51),), ((70,),), (1.0,), ((),), (True,))
     photos = np.zeros((2, 32, 32, 3), np.uint8)
@@ -48,8 +48,8 @@ def test_a_label_stands_where_its_token_is_predicted(codec):
     assert batch["located"].tolist() == [[True, False], [True, False]]
 
 
-def test_things_go_with_their_questions(codec):
-    """Boxes, numbers of questions and words to be read, padded to the most on one photo."""
+def test_instances_are_padded_with_their_questions(codec):
+    """Boxes, question numbers and values are padded to the largest number per photo."""
     box, other = (1.0, 2.0, 3.0, 4.0), (5.0, 6.0, 7.0, 8.0)
     many = EncodedExample(
         ((50,), (51,)),
@@ -67,8 +67,8 @@ def test_things_go_with_their_questions(codec):
     assert batch["box_value"].tolist() == [[IGNORE_INDEX, IGNORE_INDEX, 80], [IGNORE_INDEX] * 3]
 
 
-def test_pixels_go_in_unchanged(codec):
-    """Colours second, still bytes."""
+def test_pixels_stay_bytes(codec):
+    """Channels come first, still uint8."""
     photos = np.random.default_rng(0).integers(0, 256, (1, 32, 32, 3), np.uint8)
 
     pixels = collate([EncodedExample(((50,),), ((70,),), (1.0,), ((),), (True,))], photos, codec, 4)["pixel_values"]
@@ -78,8 +78,8 @@ def test_pixels_go_in_unchanged(codec):
 
 
 @pytest.mark.parametrize(("count", "batch"), [(20, 4), (7, 3), (3, 8), (1, 2)])
-def test_every_example_once_before_any_twice(count, batch):
-    """Rounds follow one another without a gap, also where a batch spans two of them."""
+def test_epochs_sample_without_replacement(count, batch):
+    """Epochs follow one another without a gap, also where a batch spans two of them."""
     steps = [select_epoch_batch(step, count, batch, seed=5) for step in range(4 * count)]
 
     order = [number for step in steps for number in step]
@@ -88,15 +88,15 @@ def test_every_example_once_before_any_twice(count, batch):
     assert [sorted(r) for r in rounds] == [list(range(count))] * len(rounds)
 
 
-def test_rounds_have_orders_of_their_own():
-    """One round is not the next one again, nor that of another seed."""
+def test_epochs_and_seeds_have_different_orders():
+    """Neither the next epoch nor another seed repeats a permutation."""
     orders = [select_epoch_batch(step, 20, 20, seed) for step, seed in ((0, 0), (1, 0), (0, 1))]
 
     assert len({tuple(order) for order in orders}) == 3
 
 
-def test_a_batch_is_independent_of_the_start(synth, tmp_path):
-    """To the last pixel, brightness and contrast included; the run ends where it would have ended."""
+def test_a_batch_does_not_depend_on_the_start(synth, tmp_path):
+    """Batches are equal to the last pixel, colour jitter included, and end at the same step."""
     flight = preflight(synth, tmp_path, visual_tokens=16)
     settings = {"stop": 6, "jitter": 0.3, "seed": 0}
 
@@ -111,8 +111,8 @@ def test_a_batch_is_independent_of_the_start(synth, tmp_path):
     assert all(torch.equal(a[key], b[key]) for a, b in zip(whole[4:], later, strict=True) for key in a)
 
 
-def test_light_changes_within_bounds():
-    """Without jitter nothing changes; with it, each photo as a whole does."""
+def test_color_jitter_stays_within_bounds():
+    """Without jitter nothing changes; with it, each photo changes as a unit."""
     photos = np.full((8, 4, 4, 3), 100, np.uint8)
 
     still, changed = (apply_color_jitter(photos, jitter, np.random.default_rng(0)) for jitter in (0.0, 0.2))
@@ -123,8 +123,8 @@ def test_light_changes_within_bounds():
     assert np.abs(changed.astype(int) - 100).max() <= 18
 
 
-def test_light_keeps_the_order_of_values():
-    """What was brighter than something is not darker than it afterwards, nor is anything beyond what a byte holds."""
+def test_color_jitter_is_monotonic():
+    """The order of brightness is kept, and values stay within a byte."""
     photo = np.arange(256, dtype=np.uint8).repeat(3).reshape(1, 16, 16, 3)
 
     seen = apply_color_jitter(photo, 0.5, np.random.default_rng(3))[0].reshape(256, 3)
@@ -137,8 +137,8 @@ def test_light_keeps_the_order_of_values():
 PAUSE = 0.05
 
 
-def made(count, closed):
-    """So many batches, each after a pause; tells when it is closed."""
+def generate_batches(count, closed):
+    """Generate batches, each after a pause; records when it is closed."""
     try:
         for number in range(count):
             time.sleep(PAUSE)
@@ -147,9 +147,9 @@ def made(count, closed):
         closed.append(True)
 
 
-def test_waiting_is_the_time_that_batches_take_to_make():
-    """Not the time that the model takes between two of them."""
-    feed, steps = TimedBatches(made(3, [])), []
+def test_wait_time_excludes_the_time_between_batches():
+    """Only the time of making batches is counted."""
+    feed, steps = TimedBatches(generate_batches(3, [])), []
 
     began = time.perf_counter()
     for batch in feed:
@@ -161,10 +161,10 @@ def test_waiting_is_the_time_that_batches_take_to_make():
     assert 3 * PAUSE <= feed.wait_seconds <= whole - 12 * PAUSE
 
 
-def test_a_feed_that_is_left_ends_what_makes_batches():
-    """Processes that make examples would go on otherwise."""
+def test_closing_the_iterator_closes_the_batches():
+    """Worker processes would go on otherwise."""
     closed = []
-    batches = iter(TimedBatches(made(3, closed)))
+    batches = iter(TimedBatches(generate_batches(3, closed)))
     next(batches)
 
     batches.close()

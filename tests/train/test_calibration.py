@@ -45,47 +45,47 @@ KIT = resource_path("constraints/dosing_kit.yaml")
 
 
 @pytest.fixture(scope="module")
-def many(tmp_path_factory):
-    """Enough examples to tell what is usual."""
+def large_synth(tmp_path_factory):
+    """Enough examples to fit the out-of-distribution model."""
     out = tmp_path_factory.mktemp("many")
     build_dataset(SynthesisRequest(KIT, resource_path("data/dosing_kit"), out, 80, 0), workers=1)
     return out
 
 
 @pytest.fixture(scope="module")
-def plain(tiny_nano, tmp_path_factory) -> Bundle:
-    """A bundle of random weights that was not calibrated."""
+def uncalibrated(tiny_nano, tmp_path_factory) -> Bundle:
+    """Bundle of random weights without calibration."""
     model, processor = tiny_nano(load_spec(KIT))
     path = tmp_path_factory.mktemp("plain") / "bundle"
     return write_bundle(path, model=model, processor=processor, spec_file=KIT, max_boxes=5)
 
 
-def calibrated(plain: Bundle, synth, said: list[str], share_aside: float = 0.5) -> Bundle:
-    """The same bundle after the last step of training."""
+def calibrate_copy(uncalibrated: Bundle, synth, said: list[str], share_aside: float = 0.5) -> Bundle:
+    """Calibrate a bundle."""
     split = split_photos([row["photo"] for row in read_rows(synth, ("photo",))], share_aside, 0)
-    calibrate(plain, synth, split, 0, said.append)
-    return plain
+    calibrate(uncalibrated, synth, split, 0, said.append)
+    return uncalibrated
 
 
 @pytest.fixture(scope="module")
-def once(plain, many, tmp_path_factory):
-    """A calibrated copy, with what was said; read only."""
+def calibrated(uncalibrated, large_synth, tmp_path_factory):
+    """Calibrated bundle with its messages; read only."""
     path, said = tmp_path_factory.mktemp("once") / "bundle", list[str]()
-    shutil.copytree(plain.path, path)
-    return calibrated(replace(plain, path=path), many, said), said
+    shutil.copytree(uncalibrated.path, path)
+    return calibrate_copy(replace(uncalibrated, path=path), large_synth, said), said
 
 
 @pytest.fixture
-def made(once, tmp_path):
-    """A copy to damage."""
-    bundle, _ = once
+def copy(calibrated, tmp_path):
+    """Copy of the calibrated bundle to damage."""
+    bundle, _ = calibrated
     shutil.copytree(bundle.path, tmp_path / "bundle")
     return replace(bundle, path=tmp_path / "bundle")
 
 
-def test_what_it_leaves_is_read_back(once):
-    """All three files are there, prediction takes them up, and nothing is left to warn of."""
-    bundle, said = once
+def test_calibration_files_are_used_in_prediction(calibrated):
+    """All three files exist, prediction uses them, and no warning is left."""
+    bundle, said = calibrated
 
     grounds = load_decision_model(bundle)
 
@@ -99,26 +99,26 @@ def test_what_it_leaves_is_read_back(once):
     assert said[-1].startswith(f"calibrated on {grounds.calibration.example_count} validation examples")
 
 
-def test_the_same_again(made, many):
-    """Nothing in it is by chance: the same bundle and examples give the same files."""
+def test_calibration_is_deterministic(copy, large_synth):
+    """The same bundle and examples give the same files."""
     before = {
-        name: (made.path / name).read_bytes()
+        name: (copy.path / name).read_bytes()
         for name in (scales.CALIBRATION_FILE, thresholds.THRESHOLDS_FILE, novelty.OOD_FILE)
     }
 
-    calibrated(made, many, [])
+    calibrate_copy(copy, large_synth, [])
 
-    assert before == {name: (made.path / name).read_bytes() for name in before}
+    assert before == {name: (copy.path / name).read_bytes() for name in before}
 
 
-def test_without_examples_aside_nothing_is_written(plain, synth):
-    """It says so, the bundle stays as it was, and prediction warns of both."""
+def test_no_validation_set_writes_nothing(uncalibrated, synth):
+    """It is reported, the bundle stays unchanged, and prediction warns of both."""
     said: list[str] = []
 
-    calibrated(plain, synth, said, 0.0)
+    calibrate_copy(uncalibrated, synth, said, 0.0)
 
     assert said == ["not calibrated: there are no validation examples"]
-    assert len(load_decision_model(plain).warnings) == 2
+    assert len(load_decision_model(uncalibrated).warnings) == 2
 
 
 @pytest.mark.parametrize(
@@ -131,12 +131,12 @@ def test_without_examples_aside_nothing_is_written(plain, synth):
         (novelty.OOD_FILE, "not a tensor", "LC622"),
     ],
 )
-def test_damage_is_told(made, file, text, code):
-    """A bundle of which a part cannot be read is refused, and the file is named."""
-    (made.path / file).write_text(text)
+def test_damaged_files_are_refused(copy, file, text, code):
+    """A bundle with an unreadable part is refused, and the file is named."""
+    (copy.path / file).write_text(text)
 
     with pytest.raises((BundleError, DataError)) as caught:
-        load_decision_model(made)
+        load_decision_model(copy)
 
     assert [problem.code for problem in caught.value.problems] == [code]
     assert file in str(caught.value)
@@ -154,15 +154,15 @@ constraints:
 
 @pytest.fixture
 def spec(tmp_path):
-    """One pin, so wide."""
+    """One pin of a given width."""
     (tmp_path / "box.yaml").write_text(SPEC)
     return load_spec(tmp_path / "box.yaml")
 
 
-def drawn(rng: np.random.Generator, heard: float) -> CalibrationExample:
-    """A photo with or without a pin, read by one whose log-odds are half of what they ought to be.
+def sample_example(rng: np.random.Generator, heard: float) -> CalibrationExample:
+    """Sample a photo with or without a pin, predicted with half of the true log-odds.
 
-    The width is read with an error of 0.004, half a dead zone. The stated verdict knows with log-odds of `heard`.
+    The width has an error of 0.004, half a dead zone. The stated verdict has log-odds of `stated`.
     """
     odds = rng.normal(0.0, 3.0)
     there = rng.random() < sigmoid(odds)
@@ -180,11 +180,11 @@ def drawn(rng: np.random.Generator, heard: float) -> CalibrationExample:
     return CalibrationExample((Answer("locate:pin", boxes=(box,) if there else ()),), violations, (100, 100), look)
 
 
-def test_what_is_known_is_found(spec):
-    """A temperature of one half, and a spread of half a dead zone."""
+def test_known_parameters_are_recovered(spec):
+    """A temperature of one half, and noise of half a dead zone."""
     rng = np.random.default_rng(0)
 
-    found = fit_calibration(spec, [drawn(rng, 2.0) for _ in range(600)])
+    found = fit_calibration(spec, [sample_example(rng, 2.0) for _ in range(600)])
 
     assert found.locate_temperature == pytest.approx(0.5, rel=0.2)
     assert found.noise_of("narrow").sd == pytest.approx(0.5, rel=0.2)
@@ -192,8 +192,8 @@ def test_what_is_known_is_found(spec):
     assert found.example_count == 600
 
 
-def lit(chance: float, *, there: bool) -> CalibrationExample:
-    """A photo with one light, and a pin under it or none."""
+def one_detection(chance: float, *, there: bool) -> CalibrationExample:
+    """Make a photo with one detection, and a pin there or none."""
     box = Box(40.0, 40.0, 55.0, 60.0)
     answers = (Answer("locate:pin", boxes=(box,) if there else ()),)
     light = ("locate:pin", (Detection(chance, (0.0,) * 4, box),))
@@ -202,53 +202,55 @@ def lit(chance: float, *, there: bool) -> CalibrationExample:
     )
 
 
-def apart(rng: np.random.Generator) -> CalibrationExample:
-    """A photo whose one light has a chance above 0.7 where there is a pin, and below 0.3 where there is none."""
+def separable_detection(rng: np.random.Generator) -> CalibrationExample:
+    """Make a photo whose detection scores above 0.7 with a pin, and below 0.3 without."""
     there = rng.random() < 0.5
-    return lit(0.7 + 0.3 * rng.random() if there else 0.3 * rng.random(), there=there)
+    return one_detection(0.7 + 0.3 * rng.random() if there else 0.3 * rng.random(), there=there)
 
 
-def test_no_error_in_a_few_is_no_certainty(spec):
-    """Where true and false lights lie wholly apart a lower temperature is always likelier: few bear no low one."""
-    few, many = (
-        fit_calibration(spec, [apart(np.random.default_rng(k)) for k in range(n)]).locate_temperature
+def test_few_examples_do_not_make_low_temperatures(spec):
+    """Separable detections favour a temperature of 0; few examples do not justify it."""
+    few, large_synth = (
+        fit_calibration(spec, [separable_detection(np.random.default_rng(k)) for k in range(n)]).locate_temperature
         for n in (20, 2000)
     )
 
-    assert 0.1 < many < few < 1
+    assert 0.1 < large_synth < few < 1
 
 
-def test_what_is_all_but_certain_does_not_blunt_the_rest(spec):
-    """Of 300 lights, all true, half are told of with 0.93: they are as sure beside others of 0.9999999 as of 0.97."""
-    alike, apart_ = (
-        fit_calibration(spec, [lit(sure if k % 2 else 0.93, there=True) for k in range(300)]).locate_temperature
-        for sure in (0.97, 0.9999999)
+def test_certain_detections_do_not_change_the_temperature(spec):
+    """Of 300 correct detections half score 0.93; the rest may score 0.97 or 0.9999999."""
+    first, second = (
+        fit_calibration(
+            spec, [one_detection(high if k % 2 else 0.93, there=True) for k in range(300)]
+        ).locate_temperature
+        for high in (0.97, 0.9999999)
     )
 
-    assert apart_ < 0.9
-    assert apart_ == pytest.approx(alike, rel=0.1)
+    assert second < 0.9
+    assert second == pytest.approx(first, rel=0.1)
 
 
 @pytest.mark.parametrize(("heard", "least", "most"), [(0.0, 0.0, 0.25), (3.0, 0.4, 3.0)])
-def test_a_stated_verdict_weighs_what_it_is_worth(spec, heard, least, most):
-    """One that guesses next to nothing, one that knows a good deal."""
+def test_stated_weight_follows_its_information(spec, heard, least, most):
+    """One that is hardly better than a guess, and an informative one."""
     rng = np.random.default_rng(0)
 
-    found = fit_calibration(spec, [drawn(rng, heard) for _ in range(400)])
+    found = fit_calibration(spec, [sample_example(rng, heard) for _ in range(400)])
 
     assert least <= found.stated_weight <= most
 
 
-def test_strays_do_not_widen_a_spread():
-    """Two of 200 readings are something else: the spread is that of the rest, by hand 1.4826 x 0.5."""
+def test_outliers_do_not_change_the_noise():
+    """Two of 200 measurements are outliers: the standard deviation is that of the rest, 1.4826 x 0.5 by hand."""
     spread = estimate_noise([0.5, -0.5] * 99 + [30.0, -40.0])
 
     assert spread.sd == pytest.approx(0.7413)
     assert spread.outlier_rate == pytest.approx(2.5 / 201)
 
 
-def test_nothing_is_fitted_where_nothing_is_broken(spec):
-    """Weights stay as they are, and it counts as not calibrated."""
+def test_no_violation_leaves_the_weights_unfitted(spec):
+    """Weights keep their defaults, and the calibration counts as not fitted."""
     whole = Answer("locate:pin", boxes=(Box(40, 40, 55, 60),))
     look = Prediction((whole,), Answer("verdict"), ())
 
@@ -275,29 +277,29 @@ TINY = Recipe(
         ([(3.0, 4.0)], 0.0),  # nothing looked at is right
     ],
 )
-def test_the_limit_that_is_right_most_often(spans, limit):
-    """In logits; the middle, so that photos a little otherwise are right as well."""
+def test_threshold_lies_in_most_intervals(spans, limit):
+    """In logits; in the middle, which is robust for other photos."""
     assert find_threshold(spans) == pytest.approx(limit, abs=0.05)
 
 
 @pytest.fixture
-def shining(synth, tmp_path, monkeypatch):
-    """Six examples; a model whose lights are what a test says of each question's things; and codec and batch."""
+def fake_detections(synth, tmp_path, monkeypatch):
+    """Six examples; a function that makes a model with given detections; codec and batch."""
     flight = preflight(synth, tmp_path, visual_tokens=16)
     model, codec = make_model(TINY, flight), NanoAnswerCodec(flight.processor)
     batch = next(iterate_batches(flight, codec, range(6), 6))
 
-    def shine(light, cells):
+    def make_model_with(light, cells):
         """`light(n, count)`: logits by (row, column) for the n-th of `count` things; boxes are so many `cells` wide."""
 
         def score_centres(feature_map, queries):
-            made = torch.full((*queries.shape[:2], 8, 8), -9.0)
+            copy = torch.full((*queries.shape[:2], 8, 8), -9.0)
             for photo, question in batch["located"].nonzero().tolist():
                 here = (batch["box_question"][photo] == question) & (batch["box_value"][photo] < 0)
                 for n in range(int(here.sum()) + 1):
                     for (row, column), logit in light(n, int(here.sum())).items():
-                        made[photo, question, row, column] = logit
-            return made + model.detection_head.centre_filter.bias[-1] - INITIAL_LOGIT
+                        copy[photo, question, row, column] = logit
+            return copy + model.detection_head.centre_filter.bias[-1] - INITIAL_LOGIT
 
         def regress_boxes(feature_map, queries, rows, columns):
             middle = torch.stack([columns, rows, columns, rows], -1).div(cells, rounding_mode="floor") * cells + 0.5
@@ -307,13 +309,13 @@ def shining(synth, tmp_path, monkeypatch):
         monkeypatch.setattr(model.detection_head, "regress_boxes", regress_boxes)
         return model
 
-    return shine, codec, batch
+    return make_model_with, codec, batch
 
 
-def test_lights_are_raised_until_a_half_counts_right(shining):
-    """A faint light for each thing is above a half afterwards, and a fainter one beside them is not."""
-    shine, codec, batch = shining
-    model = shine(lambda n, count: {(n // 4 * 2, n % 4 * 2): -0.5 if n < count else -1.5}, 1)
+def test_scores_are_shifted_until_one_half_counts_correctly(fake_detections):
+    """A low score of each instance is above one half afterwards, and lower ones of others are not."""
+    make_model_with, codec, batch = fake_detections
+    model = make_model_with(lambda n, count: {(n // 4 * 2, n % 4 * 2): -0.5 if n < count else -1.5}, 1)
 
     limit = recenter_detection_scores(model, codec, [batch])
 
@@ -325,25 +327,25 @@ def test_lights_are_raised_until_a_half_counts_right(shining):
     assert (raised >= DETECTION_THRESHOLD).sum() == things > 0
 
 
-def test_two_lights_on_one_thing_count_once(shining):
-    """As in prediction: the fainter of two boxes that lie on one another is none, however bright."""
-    shine, codec, batch = shining
+def test_duplicate_detections_count_once(fake_detections):
+    """As in prediction, the lower of two overlapping detections is suppressed, whatever its score."""
+    make_model_with, codec, batch = fake_detections
 
     def doubled(n, count):
         row, column = n // 4 * 2, n % 4 * 2
         return {(row, column): -0.5, (row + 1, column + 1): -0.6} if n < count else {}
 
-    assert recenter_detection_scores(shine(doubled, 2), codec, [batch]) < 1 / (1 + math.exp(0.6))
-    assert recenter_detection_scores(shine(doubled, 1), codec, [batch]) > 1 / (1 + math.exp(0.6))
+    assert recenter_detection_scores(make_model_with(doubled, 2), codec, [batch]) < 1 / (1 + math.exp(0.6))
+    assert recenter_detection_scores(make_model_with(doubled, 1), codec, [batch]) > 1 / (1 + math.exp(0.6))
 
 
-def test_training_settles_it(synth, tmp_path):
-    """What is said is what was added to the one number that raises all lights; the rest are the best weights."""
+def test_training_reports_the_shift(synth, tmp_path):
+    """The reported threshold is the shift of one bias; all other weights are the best ones."""
     said = []
 
     bundle = fit(synth, tmp_path / "bundle", TINY, observer=TrainingObserver(on_message=said.append))
 
-    limit = next(float(line.split()[6]) for line in said if line.startswith("detection threshold: "))
+    limit = next(float(line.split()[7]) for line in said if line.startswith("detection threshold: "))
     best = load_file(next((tmp_path / "bundle" / "work").glob("best-*.safetensors")))
     now = bundle.model.state_dict()
     assert all(

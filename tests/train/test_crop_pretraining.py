@@ -32,15 +32,15 @@ SIZE = {("attribute:b.size", 3): 8, ("attribute:b.size", 4): 24}
 
 
 @pytest.fixture(scope="module")
-def flight(synth, tmp_path_factory):
-    """The sample product's examples, in twice the input's pixels."""
+def checked(synth, tmp_path_factory):
+    """The sample product's examples, at twice the input's resolution."""
     return preflight(
         synth, tmp_path_factory.mktemp("pixels"), visual_tokens=48, detail=2, base=resource_path("train/base")
     )
 
 
-def painted(count: int, rng: np.random.Generator) -> AttributeCrops:
-    """Things of a colour, and others of a size, in turns."""
+def paint_crops(count: int, rng: np.random.Generator) -> AttributeCrops:
+    """Paint crops of two attributes, colour and size, in turns."""
     words = (*INK, *SIZE)
     pixels = np.full((count, CROP_SIDE, CROP_SIDE, 3), 128, np.uint8)
     values = rng.permutation(np.arange(count) % len(words))
@@ -51,13 +51,13 @@ def painted(count: int, rng: np.random.Generator) -> AttributeCrops:
     return AttributeCrops(pixels, boxes, values, words, orientation_invariant=True)
 
 
-def test_things_are_cut_out_of_the_photos_own_pixels(flight, synth):
-    """Each bearer of an attribute, in the middle of a square twice as wide as itself, with the word that it has."""
-    numbers = range(len(flight.examples))
-    known = collect_crops(flight, synth, numbers, 0, 12_000)
+def test_instances_are_cropped_with_context(checked, synth):
+    """Each instance with an attribute is in the centre of a square twice as wide as itself, with its value as label."""
+    numbers = range(len(checked.examples))
+    known = collect_crops(checked, synth, numbers, 0, 12_000)
 
     asked = {query for query, _ in known.classes}
-    things = sum(len([t for t in some if t[1] >= 0]) for e in flight.examples for some in e.instances)
+    things = sum(len([t for t in some if t[1] >= 0]) for e in checked.examples for some in e.instances)
     longer = (known.boxes[:, 2:] - known.boxes[:, :2]).max(1)
     assert asked == {"attribute:liquid.colour", "attribute:mark.shape"}
     assert known.pixels.shape == (things, CROP_SIDE, CROP_SIDE, 3)
@@ -66,20 +66,20 @@ def test_things_are_cut_out_of_the_photos_own_pixels(flight, synth):
     assert {len(set(known.labels[among[known.labels]].tolist())) for among in known.class_masks} == {3}
 
 
-def test_what_is_kept_aside_has_the_words_that_were_learned(flight, synth):
-    """Numbers mean the same; a value that nobody learned is left out."""
-    known = collect_crops(flight, synth, range(20), 0, 12_000)
+def test_validation_crops_use_the_training_classes(checked, synth):
+    """Labels mean the same; a value without training crops is left out."""
+    known = collect_crops(checked, synth, range(20), 0, 12_000)
     words = known.classes[1:]
 
-    aside = collect_crops(flight, synth, range(20), 0, 12_000, words)
+    aside = collect_crops(checked, synth, range(20), 0, 12_000, words)
 
     assert aside.classes == words
     assert len(aside.labels) == int((known.labels > 0).sum())
 
 
-def test_a_batch_is_about_one_attribute_and_hangs_on_its_step():
-    """In turns, each value about as often as any other, whatever there is more of."""
-    known = painted(40, np.random.default_rng(0))
+def test_batches_are_class_balanced_per_attribute():
+    """Attributes take turns, and each value is about as frequent as any other; a batch depends on its step."""
+    known = paint_crops(40, np.random.default_rng(0))
     rare = known.labels.copy()
     rare[np.flatnonzero(rare == 0)[1:]] = 1
     shown = CropBatches(
@@ -101,10 +101,10 @@ def test_a_batch_is_about_one_attribute_and_hangs_on_its_step():
     assert 0.2 * 32 < int((colours["labels"] == 0).sum()) < 0.8 * 32
 
 
-def test_it_tells_the_values_of_each_attribute_apart():
-    """What was learned of a few is told of others; before, it was a guess."""
+def test_the_classifier_generalises():
+    """It predicts values of other crops; an untrained one guesses."""
     torch.manual_seed(0)
-    known, others = (painted(count, np.random.default_rng(count)) for count in (64, 48))
+    known, others = (paint_crops(count, np.random.default_rng(count)) for count in (64, 48))
     reader, shown = CropClassifier(32, 40, 0, classes=4), CropBatches(known, steps=40, batch=32, seed=0, jitter=0.05)
     optimiser = torch.optim.AdamW(reader.parameters(), 3e-3)
     for step in range(40):
@@ -124,8 +124,8 @@ CLOSELY = Recipe(
 )  # fmt: skip
 
 
-def test_a_recipe_asks_for_closer_looks(synth, tmp_path):
-    """With `detail`, photos come finer from training to prediction, and the bundle gives the answers of its probe."""
+def test_detail_trains_and_predicts_with_crops(synth, tmp_path):
+    """With `detail` photos have a higher resolution in training and prediction, and the bundle passes its self-test."""
     said: list[str] = []
     looked: list[tuple[int, int]] = []
     bundle = fit(
@@ -144,8 +144,8 @@ def test_a_recipe_asks_for_closer_looks(synth, tmp_path):
     assert any(name.startswith("detection_head.crop_encoder.") for name in bundle.model.state_dict())
 
 
-def test_a_resumed_run_is_shaken_alike(synth, tmp_path):
-    """Squares are cut a little beside, by chance that hangs on the step: the weights are those of a run left alone."""
+def test_a_resumed_run_repeats_the_augmentation(synth, tmp_path):
+    """Augmentation depends on the step: the weights are those of an uninterrupted run."""
     recipe = CLOSELY.model_copy(update={"checkpoint_every": 4})
     alone = fit(synth, tmp_path / "alone", recipe, observer=SILENT)
     with pytest.raises(ZeroDivisionError):
@@ -156,8 +156,8 @@ def test_a_resumed_run_is_shaken_alike(synth, tmp_path):
     assert all(torch.equal(weight, found[name]) for name, weight in alone.model.state_dict().items())
 
 
-def test_a_run_that_was_ended_goes_on_with_what_was_learned_by_itself(synth, tmp_path):
-    """Ended before its first checkpoint: what looks closely is read from the run's folder, and not learned anew."""
+def test_a_resumed_run_reuses_the_crop_encoder(synth, tmp_path):
+    """Interrupted before its first checkpoint: the backbone is loaded from the run's folder, not trained again."""
     ended, said = tmp_path / "ended", []
     with pytest.raises(ZeroDivisionError):
         fit(synth, ended, CLOSELY, observer=TrainingObserver(on_step=lambda step, _: 1 / (1 - step)))
@@ -173,8 +173,8 @@ def test_a_run_that_was_ended_goes_on_with_what_was_learned_by_itself(synth, tmp
     )
 
 
-def test_what_goes_on_from_a_bundle_does_not_begin_anew(synth, tmp_path):
-    """Its own look is taken over."""
+def test_a_start_bundle_skips_crop_pretraining(synth, tmp_path):
+    """The bundle's own crop encoder is used."""
     first = fit(synth, tmp_path / "first", CLOSELY, observer=SILENT)
     said: list[str] = []
     fit(synth, tmp_path / "second", CLOSELY, start=first.path, observer=TrainingObserver(on_message=said.append))

@@ -1,4 +1,4 @@
-"""Several processes that train one model: they learn what one would, and end when one of them does."""
+"""Data-parallel training: processes learn what one would, and end when one of them does."""
 
 from __future__ import annotations
 
@@ -37,12 +37,13 @@ def report_step(step, loss):
         time.sleep(300)
 
 if __name__ == "__main__":
-    fit(Path(sys.argv[1]), Path(sys.argv[2]), Recipe.model_validate_json(sys.argv[3]), observer=TrainingObserver(on_step=report_step))
+    recipe = Recipe.model_validate_json(sys.argv[3])
+    fit(Path(sys.argv[1]), Path(sys.argv[2]), recipe, observer=TrainingObserver(on_step=report_step))
 """
 
 
-def test_shares_make_a_whole():
-    """Each process takes every so-manieth example, and what all have found is in the order of the batch again."""
+def test_shards_make_up_the_batch():
+    """Each process takes every n-th example, and gathered results are in the order of the batch."""
     ranks = [ProcessRank(number, 2, 2) for number in range(2)]
     loss = [[2.0 * number, 2.0 * number + 1] for number in range(6)]
 
@@ -55,7 +56,7 @@ def test_shares_make_a_whole():
 
 @pytest.fixture(scope="module")
 def runs(synth, tmp_path_factory):
-    """The same run by one process and by two: folders and losses."""
+    """Same run by one process and by two: folders and losses."""
     found = []
     for processes in (1, 2):
         out, losses = tmp_path_factory.mktemp("run"), []
@@ -66,8 +67,8 @@ def runs(synth, tmp_path_factory):
 
 
 @pytest.mark.slow
-def test_two_processes_learn_what_one_does(runs):
-    """The loss of each step is the same but for what batch norms see of a batch, and of the shares' means."""
+def test_two_processes_have_the_losses_of_one(runs):
+    """Losses are equal but for batch norms, and for the mean of the shards' means."""
     (_, one), (out, two) = runs
 
     assert len(one) == len(two) == 16
@@ -78,8 +79,8 @@ def test_two_processes_learn_what_one_does(runs):
 
 
 @pytest.mark.slow
-def test_both_may_be_killed(runs, synth, tmp_path):
-    """The others end with the first one; resumed, they come to the weights of the run left alone, to the last bit."""
+def test_killed_processes_resume_to_the_same_weights(runs, synth, tmp_path):
+    """The other process ends with the first; resumed, weights equal those of an uninterrupted run, to the last bit."""
     script = tmp_path / "child.py"
     script.write_text(CHILD)
     recipe = TINY.model_copy(update={"processes": 2})
@@ -111,8 +112,8 @@ def test_both_may_be_killed(runs, synth, tmp_path):
     assert (tmp_path / "out" / "model.safetensors").read_bytes() == (whole / "model.safetensors").read_bytes()
 
 
-def test_odd_shares_are_refused(synth, tmp_path):
-    """Before anything is begun; the fresh part must be shared evenly, too."""
+def test_uneven_shards_are_refused(synth, tmp_path):
+    """Before files are written; the online part must be split evenly as well."""
     with pytest.raises(RecipeError, match=r"LC414 a batch of 8 cannot be split evenly between 3 processes\."):
         fit(synth, tmp_path / "out", TINY.model_copy(update={"processes": 3}))
     with pytest.raises(RecipeError, match=r"LC414 a batch of 8, 3 of them online, cannot be split evenly between 2"):

@@ -1,4 +1,4 @@
-"""Training: from a dataset to a bundle, and on from where it was killed."""
+"""Training: from a dataset to a bundle, and resumed after it was killed."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ LONGER = TINY.model_copy(
 
 
 @pytest.fixture(scope="module")
-def trained(synth, tmp_path_factory):
-    """A run that nobody stopped: its folder, and what it told."""
+def run(synth, tmp_path_factory):
+    """Uninterrupted run: its folder, messages and steps."""
     out, lines, steps = tmp_path_factory.mktemp("trained"), [], []
     fit(
         synth,
@@ -35,9 +35,9 @@ def trained(synth, tmp_path_factory):
 
 
 @pytest.mark.slow
-def test_a_run_ends_in_a_bundle(trained, synth):
-    """One that opens, and so answers its probe; beside it the loss as numbers and as a picture."""
-    out, lines, steps = trained
+def test_a_run_writes_a_bundle(run, synth):
+    """The bundle passes its self-test; the loss is beside it as CSV and as a plot."""
+    out, lines, steps = run
 
     bundle = open_bundle(out)
 
@@ -54,16 +54,16 @@ def test_a_run_ends_in_a_bundle(trained, synth):
 
 
 @pytest.mark.slow
-def test_the_loss_falls(trained):
-    """Even six steps learn something."""
-    losses = [loss for _, loss in trained[2]]
+def test_the_loss_falls(run):
+    """Six steps reduce the loss."""
+    losses = [loss for _, loss in run[2]]
 
     assert losses[-1] < losses[0]
 
 
 @pytest.fixture(scope="module")
-def alone(synth, tmp_path_factory):
-    """A longer run that nobody stopped: its folder and the loss of each step."""
+def uninterrupted(synth, tmp_path_factory):
+    """Longer uninterrupted run: its folder and the loss of each step."""
     out, steps = tmp_path_factory.mktemp("alone"), []
     fit(synth, out, LONGER, observer=TrainingObserver(on_step=lambda *step: steps.append(step)))
     return out, steps
@@ -79,12 +79,12 @@ def alone(synth, tmp_path_factory):
     ],
     ids=" and ".join,
 )
-def test_a_killed_run_goes_on_to_the_same_weights(alone, synth, killed, tmp_path, marks):
-    """`kill -9`, resume: losses, draws, evaluations and weights are those of the run left alone, to the last bit."""
-    out, steps = alone
+def test_a_killed_run_resumes_to_the_same_weights(uninterrupted, synth, kill_training, tmp_path, marks):
+    """Losses, samples, evaluations and weights equal those of an uninterrupted run, to the last bit."""
+    out, steps = uninterrupted
     later: list[tuple[int, float]] = []
     for mark in marks:
-        killed(synth, tmp_path, LONGER, mark)
+        kill_training(synth, tmp_path, LONGER, mark)
 
     fit(synth, tmp_path, LONGER, resume=True, observer=TrainingObserver(on_step=lambda *step: later.append(step)))
 
@@ -97,8 +97,8 @@ def test_a_killed_run_goes_on_to_the_same_weights(alone, synth, killed, tmp_path
 
 
 @pytest.mark.slow
-def test_a_run_begun_anew_forgets_the_one_before(synth, tmp_path):
-    """Killed before its first checkpoint, it goes on from its own beginning, not from the end of another run."""
+def test_a_new_run_replaces_an_earlier_one(synth, tmp_path):
+    """Killed before its first checkpoint, it resumes from its own beginning, not from the end of the earlier run."""
     recipe = TINY.model_copy(update={"checkpoint_every": 5})
     fit(synth, tmp_path, recipe, observer=SILENT)
     steps: list[int] = []
@@ -112,7 +112,7 @@ def test_a_run_begun_anew_forgets_the_one_before(synth, tmp_path):
 
 @pytest.mark.slow
 def test_a_finished_run_may_be_resumed(synth, tmp_path):
-    """With no step left it writes the same bundle again."""
+    """Without a step left it writes the same bundle again."""
     recipe = TINY.model_copy(update={"checkpoint_every": 6})
     first = fit(synth, tmp_path, recipe, observer=SILENT)
     steps: list[int] = []
@@ -125,7 +125,7 @@ def test_a_finished_run_may_be_resumed(synth, tmp_path):
 
 
 def test_another_recipe_is_not_resumed(synth, tmp_path):
-    """What differs is said, key by key, and nothing is overwritten."""
+    """The message lists the differences, and nothing is overwritten."""
     (tmp_path / "work").mkdir()
     begun = tmp_path / "work" / "recipe.json"
     begun.write_text(TINY.model_dump_json())
@@ -141,14 +141,14 @@ def test_another_recipe_is_not_resumed(synth, tmp_path):
 
 
 @pytest.mark.slow
-def test_a_run_may_begin_with_a_bundle(trained, synth, tmp_path):
+def test_a_run_may_start_from_a_bundle(run, synth, tmp_path):
     """Its first loss is near that of the bundle, not that of random weights; a bundle of another size is refused."""
-    before = trained[2]
+    before = run[2]
     steps: list[tuple[int, float]] = []
 
-    fit(synth, tmp_path, TINY, start=trained[0], observer=TrainingObserver(on_step=lambda *step: steps.append(step)))
+    fit(synth, tmp_path, TINY, start=run[0], observer=TrainingObserver(on_step=lambda *step: steps.append(step)))
     with pytest.raises(RecipeError) as caught:
-        fit(synth, tmp_path / "b", TINY.model_copy(update={"width": 64}), start=trained[0], observer=SILENT)
+        fit(synth, tmp_path / "b", TINY.model_copy(update={"width": 64}), start=run[0], observer=SILENT)
 
     assert steps[0][1] < before[0][1] - 0.5 * (before[0][1] - before[-1][1])
     assert "LC412 has another size" in str(caught.value)

@@ -1,4 +1,4 @@
-"""Training an adapter for a model of the hub: from a dataset to a bundle, whatever its family."""
+"""Training an adapter for a model of the hub: from a dataset to a bundle, for each family."""
 
 from __future__ import annotations
 
@@ -44,14 +44,14 @@ def family(request) -> str:
     return request.param
 
 
-def recipe(folder, steps: int = 2, **hub) -> Recipe:
-    """A short run."""
+def short_recipe(folder, steps: int = 2, **hub) -> Recipe:
+    """Make the recipe of a short run."""
     return Recipe(model=str(folder), steps=steps, batch=4, lr=5e-3, checkpoint_every=1, hub=HubSettings(rank=2, **hub))
 
 
 @pytest.fixture(scope="module")
 def examples_of(checkpoint, synth, tmp_path_factory):
-    """The dataset as a family's processor sees it."""
+    """Function that encodes the dataset with a family's processor."""
     rows = open_rows(synth, tmp_path_factory.mktemp("cache"))
 
     def made(family: str) -> HubExamples:
@@ -65,11 +65,15 @@ def examples_of(checkpoint, synth, tmp_path_factory):
 
 
 @pytest.mark.slow
-def test_a_run_ends_in_a_bundle_that_predicts(checkpoint, synth, tmp_path, family):
-    """Preflight, two steps, adapter saved and loaded, probe replayed, calibrated, a folder of photos read."""
-    told, lines, seen = [], [], []
+def test_a_run_writes_a_bundle_that_predicts(checkpoint, synth, tmp_path, family):
+    """Preflight, two steps, adapter saved and loaded, self-test, calibration, a folder of photos predicted."""
+    steps, lines, counts = [], [], []
+    observer = TrainingObserver(
+        on_message=lines.append, on_examples=counts.append, on_step=lambda *step: steps.append(step)
+    )
     made = fit(
-        synth, tmp_path / "bundle", recipe(checkpoint(family)).model_copy(update={"validation": 0.3}), observer=TrainingObserver(on_message=lines.append, on_examples=seen.append, on_step=lambda *step: told.append(step)),
+        synth, tmp_path / "bundle", short_recipe(checkpoint(family)).model_copy(update={"validation": 0.3}), 
+        observer=observer,
     )  # fmt: skip
     (tmp_path / "photos").mkdir()
     for number in range(2):
@@ -83,8 +87,8 @@ def test_a_run_ends_in_a_bundle_that_predicts(checkpoint, synth, tmp_path, famil
     adapter = load_file(tmp_path / "bundle" / "adapter_model.safetensors")
     verdicts = list(read_verdicts(tmp_path / "verdicts" / "verdicts.jsonl"))
     assert (count, [verdict.bundle for verdict in verdicts]) == (2, [made.id, made.id])
-    assert [step for step, _ in told] == [1, 2]
-    assert sum(seen) == 20
+    assert [step for step, _ in steps] == [1, 2]
+    assert sum(counts) == 20
     assert lines[0].startswith("20 examples of at most ")
     assert any(value.abs().sum() > 0 for name, value in adapter.items() if "lora_B" in name)
     assert facts["versions"] == {name: version(name) for name in ("torch", "transformers", "peft")}
@@ -100,9 +104,9 @@ def test_a_run_ends_in_a_bundle_that_predicts(checkpoint, synth, tmp_path, famil
 
 @pytest.mark.slow
 @pytest.mark.parametrize("family", ["llava", "qwen3_vl"])
-def test_a_merged_bundle_does_without_its_base_and_answers_alike(checkpoint, synth, tmp_path, family):
-    """The same run, written whole: same answers on the probe's photos."""
-    given = recipe(checkpoint(family), where="everywhere")
+def test_a_merged_bundle_needs_no_base_and_predicts_the_same(checkpoint, synth, tmp_path, family):
+    """The same run, written as a full model: same answers in the self-test."""
+    given = short_recipe(checkpoint(family), where="everywhere")
     fit(synth, tmp_path / "a", given, **QUIET)
     fit(synth, tmp_path / "b", given.model_copy(update={"hub": given.hub.model_copy(update={"merge": True})}), **QUIET)
 
@@ -118,12 +122,13 @@ def test_a_merged_bundle_does_without_its_base_and_answers_alike(checkpoint, syn
 
 @pytest.mark.slow
 @pytest.mark.parametrize("settings", [{"precision": "bfloat16"}, {"gradient_checkpointing": True}])
-def test_precision_and_recomputing_are_followed(checkpoint, synth, tmp_path, settings):
-    """The frozen weights are in that precision, also when the bundle is opened; recomputing changes no loss."""
+def test_precision_and_gradient_checkpointing_are_applied(checkpoint, synth, tmp_path, settings):
+    """Frozen weights have the precision, also in the opened bundle; gradient checkpointing changes no loss."""
     losses_of = {}
     for name, hub in (("plain", {}), ("set", settings)):
-        told = losses_of[name] = []
-        fit(synth, tmp_path / name, recipe(checkpoint("qwen2_5_vl"), dropout=0.0, **hub), observer=TrainingObserver(on_step=lambda _, loss, told=told: told.append(loss)))  # fmt: skip
+        losses = losses_of[name] = []
+        observer = TrainingObserver(on_step=lambda _, loss, losses=losses: losses.append(loss))
+        fit(synth, tmp_path / name, short_recipe(checkpoint("qwen2_5_vl"), dropout=0.0, **hub), observer=observer)
 
     near = 1e-4 if "gradient_checkpointing" in settings else 0.05
     model = open_bundle(tmp_path / "set").model
@@ -132,14 +137,14 @@ def test_precision_and_recomputing_are_followed(checkpoint, synth, tmp_path, set
 
 
 @pytest.mark.slow
-def test_layers_are_computed_again_where_it_is_asked_for(checkpoint, synth, tmp_path, monkeypatch):
-    """Each layer of the language model runs once more on the way back."""
+def test_gradient_checkpointing_recomputes_each_layer(checkpoint, synth, tmp_path, monkeypatch):
+    """Each layer of the language model runs once more in the backward pass."""
     calls, plain = [], LlamaMLP.forward
     monkeypatch.setattr(LlamaMLP, "forward", lambda self, x: calls.append(torch.is_grad_enabled()) or plain(self, x))
     counts = []
     for wanted in (False, True):
         calls.clear()
-        given = recipe(checkpoint("idefics3"), steps=1, gradient_checkpointing=wanted)
+        given = short_recipe(checkpoint("idefics3"), steps=1, gradient_checkpointing=wanted)
         fit(synth, tmp_path / str(wanted), given, **QUIET)
         counts.append(sum(calls))
 
@@ -147,11 +152,11 @@ def test_layers_are_computed_again_where_it_is_asked_for(checkpoint, synth, tmp_
 
 
 @pytest.mark.slow
-def test_a_batch_in_parts_takes_the_same_steps(checkpoint, synth, tmp_path):
-    """The same examples, the same losses, the same weights but for rounding."""
+def test_gradient_accumulation_takes_the_same_steps(checkpoint, synth, tmp_path):
+    """Same examples, same losses, same weights but for rounding."""
     found = {}
     for parts in (1, 4):
-        told, given = [], recipe(checkpoint("llava"), dropout=0.0, accumulate=parts)
+        told, given = [], short_recipe(checkpoint("llava"), dropout=0.0, accumulate=parts)
         fit(
             synth,
             tmp_path / str(parts),
@@ -165,8 +170,8 @@ def test_a_batch_in_parts_takes_the_same_steps(checkpoint, synth, tmp_path):
     assert all(torch.allclose(parts[name], value, atol=1e-3) for name, value in whole.items())
 
 
-def test_an_example_has_the_same_loss_alone_and_among_others(checkpoint, examples_of, family):
-    """What rows are filled up with changes nothing, whatever positions a family counts."""
+def test_padding_does_not_change_an_example_s_loss(checkpoint, examples_of, family):
+    """Whichever positions a family counts."""
     examples, model = examples_of(family), load_model(checkpoint(family), precision="float32")
 
     def loss(rows: list[int]) -> list[float]:
@@ -180,8 +185,8 @@ def test_an_example_has_the_same_loss_alone_and_among_others(checkpoint, example
     assert len({round(one, 3) for one in alone}) == 3
 
 
-def test_the_answers_tokens_alone_are_learned(examples_of, family):
-    """The labels are the answer and the token that ends it, at the end of each row; the question is before them."""
+def test_labels_are_the_answers_tokens(examples_of, family):
+    """Labels are the answer and its end token, at the end of each row; the question is before them."""
     examples = examples_of(family)
     drawn = [(row, np.random.default_rng(row)) for row in range(4)]
     batch = examples.make_batch(drawn, jitter=0.0, verdict_weight=1.0)
@@ -199,8 +204,8 @@ def test_the_answers_tokens_alone_are_learned(examples_of, family):
         assert len(labels) == width
 
 
-def test_an_epoch_takes_every_photo_once_and_draws_a_question(examples_of):
-    """Five steps of four are the twenty rows; the questions differ from one round to the next."""
+def test_an_epoch_has_every_photo_once_with_a_drawn_question(examples_of):
+    """Five steps of four are the twenty rows; the questions differ between epochs."""
     examples = examples_of("llava")
     even = UniformSampler(range(20), batch=4, seed=0)
     feed = HubBatches(examples, sampler=even, start=0, stop=10, parts=2, jitter=0.1, verdict_weight=3.0, seed=0)
@@ -219,9 +224,9 @@ class Killed(Exception):
 
 
 @pytest.mark.slow
-def test_a_stopped_run_goes_on_to_the_same_weights(checkpoint, synth, tmp_path):
-    """Bit by bit, dropout included; the checkpoint holds what is trained alone."""
-    given = recipe(checkpoint("qwen2_5_vl"), steps=4, dropout=0.2, accumulate=2)
+def test_an_interrupted_run_resumes_to_the_same_weights(checkpoint, synth, tmp_path):
+    """To the last bit, dropout included; the checkpoint holds trained weights alone."""
+    given = short_recipe(checkpoint("qwen2_5_vl"), steps=4, dropout=0.2, accumulate=2)
     fit(synth, tmp_path / "whole", given, **QUIET)
 
     def stop(step: int, _: float) -> None:
@@ -248,9 +253,9 @@ def test_a_stopped_run_goes_on_to_the_same_weights(checkpoint, synth, tmp_path):
 
 
 @pytest.mark.slow
-def test_what_is_hard_is_drawn_more_often_and_a_stopped_run_draws_the_same(checkpoint, synth, tmp_path):
-    """Over two blocks of draws: the table, a picture, and bit by bit the weights of a run left alone."""
-    given = recipe(checkpoint("llava"), steps=13, accumulate=2)
+def test_resampling_survives_an_interruption(checkpoint, synth, tmp_path):
+    """Over two blocks: the log, a plot, and the weights of an uninterrupted run to the last bit."""
+    given = short_recipe(checkpoint("llava"), steps=13, accumulate=2)
     fit(synth, tmp_path / "whole", given, **QUIET)
     even = fit(synth, tmp_path / "even", given.model_copy(update={"hard_example_mining": False}), **QUIET)
 
@@ -273,8 +278,8 @@ def test_what_is_hard_is_drawn_more_often_and_a_stopped_run_draws_the_same(check
     assert (even.path / "training.csv").read_text() != (tmp_path / "whole" / "training.csv").read_text()
 
 
-def test_an_answer_is_right_where_each_of_its_tokens_is_the_likeliest(checkpoint, examples_of):
-    """What the model itself would say is right; with its last token changed it is not."""
+def test_an_answer_is_correct_if_each_token_is_the_likeliest(checkpoint, examples_of):
+    """The model's own greedy answer is correct; with another last token it is not."""
     examples, model = examples_of("llava"), load_model(checkpoint("llava"), precision="float32")
     batch = examples.make_batch(
         [(0, np.random.default_rng(0)), (1, np.random.default_rng(1))], jitter=0.0, verdict_weight=1.0
@@ -295,12 +300,12 @@ def test_an_answer_is_right_where_each_of_its_tokens_is_the_likeliest(checkpoint
 
 
 @pytest.mark.slow
-def test_a_killed_run_goes_on_to_the_same_weights(checkpoint, synth, killed, tmp_path):
+def test_a_killed_run_resumes_to_the_same_weights(checkpoint, synth, kill_training, tmp_path):
     """`kill -9` in a step, then resume: the same adapter to the last bit."""
-    given = recipe(checkpoint("smolvlm"), steps=4, dropout=0.2)
+    given = short_recipe(checkpoint("smolvlm"), steps=4, dropout=0.2)
     fit(synth, tmp_path / "whole", given, **QUIET)
 
-    killed(synth, tmp_path / "parts", given, "step 3, loss")
+    kill_training(synth, tmp_path / "parts", given, "step 3, loss")
     fit(synth, tmp_path / "parts", given, resume=True, **QUIET)
 
     one, other = (tmp_path / name / "adapter_model.safetensors" for name in ("whole", "parts"))
@@ -308,10 +313,10 @@ def test_a_killed_run_goes_on_to_the_same_weights(checkpoint, synth, killed, tmp
 
 
 @pytest.mark.slow
-def test_a_run_may_begin_with_a_bundle_of_the_same_model(checkpoint, synth, tmp_path):
+def test_a_run_may_start_from_a_bundle_of_the_same_model(checkpoint, synth, tmp_path):
     """Its first loss is that of the bundle's last steps; a bundle of another model is refused."""
     before, after = [], []
-    given = recipe(checkpoint("llava"), steps=6, dropout=0.0)
+    given = short_recipe(checkpoint("llava"), steps=6, dropout=0.0)
     fit(synth, tmp_path / "a", given, observer=TrainingObserver(on_step=lambda _, loss: before.append(loss)))
     fit(
         synth,
@@ -322,17 +327,17 @@ def test_a_run_may_begin_with_a_bundle_of_the_same_model(checkpoint, synth, tmp_
     )
 
     with pytest.raises(RecipeError, match="LC412 holds no adapter of this model"):
-        fit(synth, tmp_path / "c", recipe(checkpoint("idefics3")), start=tmp_path / "a", **QUIET)
+        fit(synth, tmp_path / "c", short_recipe(checkpoint("idefics3")), start=tmp_path / "a", **QUIET)
 
     assert before[-1] < before[0]
     assert after[0] < before[0] - 0.5 * (before[0] - before[-1])
 
 
 @pytest.mark.slow
-def test_a_bundle_whose_base_changed_or_is_gone_is_refused(checkpoint, synth, tmp_path):
-    """The hash tells a changed one; a missing one is named."""
+def test_a_changed_or_missing_base_model_is_refused(checkpoint, synth, tmp_path):
+    """The hash identifies a changed one; a missing one is named."""
     base = shutil.copytree(checkpoint("llava"), tmp_path / "base")
-    fit(synth, tmp_path / "bundle", recipe(base, steps=1), **QUIET)
+    fit(synth, tmp_path / "bundle", short_recipe(base, steps=1), **QUIET)
     (base / "config.json").write_text((base / "config.json").read_text() + " ")
 
     with pytest.raises(BundleError) as changed:
@@ -348,9 +353,9 @@ def test_a_bundle_whose_base_changed_or_is_gone_is_refused(checkpoint, synth, tm
     assert str(gone.value).startswith(f"{base} LC510 this model is not on this machine.")
 
 
-def test_facts_are_those_of_the_base(checkpoint):
-    """Name, hash, and how boxes are written."""
-    hub = describe_base(find_checkpoint(str(checkpoint("qwen3_vl"))), merged=False, precision="bfloat16", four_bit=False,
-                   boxes=conventions_for("qwen3_vl").boxes)  # fmt: skip
+def test_bundle_facts_describe_the_base_model(checkpoint):
+    """Name, hash, and box format."""
+    found, boxes = find_checkpoint(str(checkpoint("qwen3_vl"))), conventions_for("qwen3_vl").boxes
+    hub = describe_base(found, merged=False, precision="bfloat16", four_bit=False, boxes=boxes)
 
     assert (len(hub.sha256), hub.precision, str(hub.boxes)) == (64, "bfloat16", "qwen3_vl")

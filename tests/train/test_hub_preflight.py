@@ -1,4 +1,4 @@
-"""Preflight of hub models: what cannot be trained on is said before the first step."""
+"""Preflight of hub models: errors come before the first step."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ from logicls.train.hub_preflight import (
 
 
 @pytest.fixture(scope="module")
-def made(checkpoint, synth, tmp_path_factory):
-    """Model and examples of a family."""
+def loaded(checkpoint, synth, tmp_path_factory):
+    """Function that loads model and examples of a family."""
     rows = open_rows(synth, tmp_path_factory.mktemp("cache"))
 
     def opened(family: str):
@@ -40,17 +40,17 @@ def made(checkpoint, synth, tmp_path_factory):
     return opened
 
 
-def refusal(action, *args) -> str:
-    """What is said."""
+def error_of(action, *args) -> str:
+    """Return the message of the error that a call raises."""
     with pytest.raises(DataError) as caught:
         action(*args)
     return str(caught.value)
 
 
 @pytest.mark.parametrize("family", ["idefics3", "llava", "llava_onevision", "qwen2_5_vl", "qwen3_vl", "smolvlm"])
-def test_what_is_found_is_what_is_trained_on(made, family):
-    """The longest example is that of the batches, and every photo has as many visual tokens as the processor says."""
-    model, examples = made(family)
+def test_counts_are_those_of_the_batches(loaded, family):
+    """The longest example is that of the batches, and every photo has the visual tokens of the processor."""
+    model, examples = loaded(family)
     seen: list[int] = []
 
     flight = preflight_hub(examples, model, family, on_progress=seen.append)
@@ -72,9 +72,9 @@ def test_what_is_found_is_what_is_trained_on(made, family):
     )  # fmt: skip
 
 
-def test_the_report_says_tokens_and_the_smallest_component(made):
-    """At most, 95 %, visual ones; what is smallest, on which example, and what to do."""
-    model, examples = made("qwen3_vl")
+def test_report_has_tokens_and_the_smallest_component(loaded):
+    """Maximum, 95 %, visual tokens; the smallest component, its example, and advice."""
+    model, examples = loaded("qwen3_vl")
 
     flight = preflight_hub(examples, model, "tiny")
 
@@ -91,9 +91,9 @@ def test_the_report_says_tokens_and_the_smallest_component(made):
     ]
 
 
-def test_an_overview_is_not_counted_twice(made):
-    """Tiles show the photo once; the small picture of the whole adds no detail."""
-    model, examples = made("idefics3")
+def test_an_overview_is_not_counted_twice(loaded):
+    """Tiles show the photo once; the overview adds no detail."""
+    model, examples = loaded("idefics3")
 
     flight = preflight_hub(examples, model, "tiny")
 
@@ -103,12 +103,12 @@ def test_an_overview_is_not_counted_twice(made):
     assert flight.smallest_component[1] == pytest.approx(area * 16 / (row["width"] * row["height"]))
 
 
-def test_an_example_that_is_too_long_is_refused(made):
-    """All of them are counted, the first ones named; nothing is cut off."""
-    model, examples = made("llava")
+def test_too_long_examples_are_refused(loaded):
+    """All are counted, the first ones named; nothing is truncated."""
+    model, examples = loaded("llava")
     model.config.text_config.max_position_embeddings = 150
 
-    said = refusal(preflight_hub, examples, model, "tiny")
+    said = error_of(preflight_hub, examples, model, "tiny")
 
     assert said.startswith("tiny LC433 example 0, 1, 2, 3, 4 and 15 more: up to ")
     assert said.endswith(
@@ -126,39 +126,39 @@ def test_an_example_that_is_too_long_is_refused(made):
         ("qwen2_5_vl", lambda processor: setattr(processor.image_processor, "merge_size", 1)),
     ],
 )
-def test_placeholders_are_held_against_what_the_model_sees(made, family, spoil):
-    """A processor that does not go with its model is found on the first example."""
-    model, examples = made(family)
+def test_placeholders_are_compared_with_visual_tokens(loaded, family, spoil):
+    """A processor that does not match its model is found on the first example."""
+    model, examples = loaded(family)
     spoil(examples.processor)
 
-    said = refusal(preflight_hub, examples, model, "tiny")
+    said = error_of(preflight_hub, examples, model, "tiny")
 
     assert said.startswith("tiny LC432 example 0: ")
     assert said.endswith(" Check the model's processor files.")
 
 
-def test_a_photo_that_the_processor_does_not_take_is_named(made, monkeypatch):
+def test_a_photo_that_the_processor_refuses_is_named(loaded, monkeypatch):
     """By the number of its example."""
-    model, examples = made("qwen3_vl")
+    model, examples = loaded("qwen3_vl")
     strip = np.zeros((2, 900, 3), np.uint8)
     monkeypatch.setattr(HubExamples, "load_image", lambda self, number: strip)
 
-    said = refusal(preflight_hub, examples, model, "tiny")
+    said = error_of(preflight_hub, examples, model, "tiny")
 
     assert said.startswith("tiny LC432 example 0: the processor refuses the photo: absolute aspect ratio must be")
 
 
 @pytest.mark.parametrize("family", ["idefics3", "llava", "llava_onevision", "qwen2_5_vl", "qwen3_vl", "smolvlm"])
-def test_every_family_passes_the_rehearsal(made, family):
-    """Side by side is as alone."""
-    model, examples = made(family)
+def test_every_family_shares_a_prefix(loaded, family):
+    """Questions with a shared prefix have the answers of single ones."""
+    model, examples = loaded(family)
 
     check_shared_prefix(examples, model, family)
 
 
-def test_a_model_that_loses_its_place_does_not_pass(made, monkeypatch):
-    """Positions that are counted wrongly make other answers; a model that fails is refused too."""
-    model, examples = made("qwen2_5_vl")
+def test_wrong_positions_are_detected(loaded, monkeypatch):
+    """Wrong positions give other answers; a model that fails is refused too."""
+    model, examples = loaded("qwen2_5_vl")
     plain = PrefixBranches.step
 
     def shifted(self, chunks, keep=1):
@@ -166,17 +166,17 @@ def test_a_model_that_loses_its_place_does_not_pass(made, monkeypatch):
         return plain(self, chunks, keep)
 
     monkeypatch.setattr(PrefixBranches, "step", shifted)
-    said = refusal(check_shared_prefix, examples, model, "tiny")
+    said = error_of(check_shared_prefix, examples, model, "tiny")
     monkeypatch.setattr(PrefixBranches, "step", lambda *_: (_ for _ in ()).throw(ValueError("no such thing\nmore")))
-    failed = refusal(check_shared_prefix, examples, model, "tiny")
+    failed = error_of(check_shared_prefix, examples, model, "tiny")
 
     assert said.startswith("tiny LC434 questions cannot share a photo prefix with this model: its answers are ")
     assert "with this model: it fails: no such thing. Choose a model of another family." in failed
 
 
-def test_time_is_taken_and_nothing_changes(made):
-    """Neither weights nor gradients nor chance."""
-    model, examples = made("llava")
+def test_measuring_time_changes_nothing(loaded):
+    """Neither weights nor gradients nor random state."""
+    model, examples = loaded("llava")
     model = add_adapter(model, rank=2, alpha=4, dropout=0.5, scope="language").get_base_model().train()
     flight = preflight_hub(examples, model, "tiny")
     before, state = {n: w.clone() for n, w in model.named_parameters()}, torch.get_rng_state()
@@ -188,9 +188,9 @@ def test_time_is_taken_and_nothing_changes(made):
     assert all(torch.equal(weight, before[name]) and weight.grad is None for name, weight in model.named_parameters())
 
 
-def test_memory_is_that_of_the_weights_and_what_is_kept(made):
-    """Of a model whose sizes are known; computing layers again keeps less, and more rows keep more."""
-    model, _ = made("llava")
+def test_memory_is_estimated_from_sizes(loaded):
+    """For a model of known sizes; gradient checkpointing reduces, and more rows increase the activations."""
+    model, _ = loaded("llava")
     adapter = add_adapter(model, rank=2, alpha=4, dropout=0.0, scope="language")
     base = adapter.get_base_model()
     given = {"tokens": 100, "answer_tokens": 10}
@@ -211,7 +211,7 @@ def test_memory_is_that_of_the_weights_and_what_is_kept(made):
     assert [format_bytes(count) for count in (12_340_000_000, 5_600_000)] == ["12.3 GB", "5.6 MB"]
 
 
-def test_families_have_the_token_of_an_image_under_two_names():
+def test_image_token_has_one_of_two_names():
     """Older configurations call it an index."""
     from logicls.train.hub_preflight import read_image_token
 

@@ -1,4 +1,4 @@
-"""Tables that a run writes: a resumed one continues where its checkpoint was made."""
+"""Metrics logs: a resumed run continues at its checkpoint."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from PIL import Image
 from logicls.train.metrics_log import MetricsLog, plot_by_class, read_metric, read_rows
 
 
-def test_rows_that_are_done_again_are_dropped(tmp_path):
-    """And so is a torn last line; the head may be any."""
+def test_repeated_rows_are_dropped(tmp_path):
+    """A torn last line is dropped too; the header is free."""
     path = tmp_path / "a.csv"
     with MetricsLog(path, 0, "step,class,weight") as curve:
         for step in (1, 2, 3):
@@ -24,8 +24,8 @@ def test_rows_that_are_done_again_are_dropped(tmp_path):
     assert read_metric(path, "weight") == [(1, 0.33333), (2, 0.66667), (3, 0.5)]
 
 
-def test_kinds_are_drawn_side_by_side(tmp_path):
-    """A picture a column."""
+def test_classes_are_plotted_in_panels(tmp_path):
+    """A panel per column."""
     with MetricsLog(tmp_path / "a.csv", 0, "step,class,weight,sampled_share") as curve:
         for step in (10, 20):
             curve.add(step, "none", 1.0, 0.9)

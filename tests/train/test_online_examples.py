@@ -1,4 +1,4 @@
-"""Fresh examples: the same ones whoever makes them and wherever a run begins, and no run on photos that are gone."""
+"""Online synthesis: the same examples for any workers and any start, and errors for missing photos."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from logicls.synth.dataset import build_row
 from logicls.train.batching import TrainingBatches
 from logicls.train.encoding import ExampleEncoder
 from logicls.train.fit import fit
-from logicls.train.observer import SILENT, TrainingObserver
+from logicls.train.observer import TrainingObserver
 from logicls.train.online_examples import make_online_task, open_online_examples
 from logicls.train.preflight import preflight, select_epoch_batch
 from logicls.train.recipe import Recipe
@@ -27,31 +27,31 @@ TINY = Recipe(
 
 
 @pytest.fixture(scope="module")
-def flight(synth, tmp_path_factory):
+def checked(synth, tmp_path_factory):
     """Inputs of 16 visual tokens."""
     return preflight(synth, tmp_path_factory.mktemp("cache"), visual_tokens=16, verdict_weight=3.0)
 
 
-def batches(flight, fresh, start, stop):
-    """The batches from one step to another."""
+def make_batches(checked, fresh, start, stop):
+    """Make the batches of a range of steps."""
 
     def choose(step):
-        return select_epoch_batch(step, len(flight.examples), 8 - (fresh.per_batch if fresh else 0), seed=0)
+        return select_epoch_batch(step, len(checked.examples), 8 - (fresh.per_batch if fresh else 0), seed=0)
 
-    codec = NanoAnswerCodec(flight.processor)
-    return list(TrainingBatches(flight, codec, choose, start=start, stop=stop, jitter=0.1, seed=0, online=fresh))
+    codec = NanoAnswerCodec(checked.processor)
+    return list(TrainingBatches(checked, codec, choose, start=start, stop=stop, jitter=0.1, seed=0, online=fresh))
 
 
-def same(one, other):
-    """Whether two batches are equal to the last bit."""
+def is_equal(one, other):
+    """Return whether two batches are equal to the last bit."""
     return one.keys() == other.keys() and all(torch.equal(one[key], other[key]) for key in one)
 
 
-def test_fresh_examples_follow_those_of_the_set(synth, flight):
-    """They are the ones that a larger set would have had next, of smaller photos; none comes twice."""
-    fresh = open_online_examples(synth, flight, **SETTINGS, workers=0)
+def test_online_examples_continue_the_set(synth, checked):
+    """They are those that a larger set would have next, of smaller photos; none repeats."""
+    fresh = open_online_examples(synth, checked, **SETTINGS, workers=0)
     maker = fresh.source.create_generator()
-    encoder = ExampleEncoder(NanoAnswerCodec(flight.processor), 3.0)
+    encoder = ExampleEncoder(NanoAnswerCodec(checked.processor), 3.0)
 
     parts = list(fresh.generate_parts(0, 3))
 
@@ -62,34 +62,34 @@ def test_fresh_examples_follow_those_of_the_set(synth, flight):
     assert len({pixels.tobytes() for _, some in parts for pixels in some}) == 12
 
 
-def test_a_batch_holds_the_share(synth, flight):
-    """Half of it is of the set, each example of that once before any comes again; the other half is fresh."""
-    fresh = open_online_examples(synth, flight, **SETTINGS, workers=0)
+def test_a_batch_has_the_online_share(synth, checked):
+    """Half is of the set, sampled without replacement; the other half is online."""
+    fresh = open_online_examples(synth, checked, **SETTINGS, workers=0)
 
-    mixed, known = batches(flight, fresh, 0, 5), batches(flight, None, 0, 5)
+    mixed, known = make_batches(checked, fresh, 0, 5), make_batches(checked, None, 0, 5)
 
-    old = {tuple(flight.examples[number].answers) for number in range(20)}
+    old = {tuple(checked.examples[number].answers) for number in range(20)}
     assert [len(batch["input_ids"]) for batch in mixed] == [8] * 5
     assert len(old) > 10
-    assert not any(same(one, other) for one, other in zip(mixed, known, strict=True))
+    assert not any(is_equal(one, other) for one, other in zip(mixed, known, strict=True))
 
 
 @pytest.mark.slow
-def test_workers_and_the_start_change_nothing(synth, flight):
-    """Made here or by two processes, from the first step or from the third: batches are equal to the last bit."""
-    here = open_online_examples(synth, flight, **SETTINGS, workers=0)
-    elsewhere = open_online_examples(synth, flight, **SETTINGS, workers=2)
+def test_workers_and_start_do_not_change_batches(synth, checked):
+    """Made here or by two processes, from the first step or the third: batches are equal to the last bit."""
+    here = open_online_examples(synth, checked, **SETTINGS, workers=0)
+    elsewhere = open_online_examples(synth, checked, **SETTINGS, workers=2)
 
-    whole, later = batches(flight, here, 0, 5), batches(flight, elsewhere, 2, 5)
+    whole, later = make_batches(checked, here, 0, 5), make_batches(checked, elsewhere, 2, 5)
 
     assert len(later) == 3
-    assert all(same(one, other) for one, other in zip(whole[2:], later, strict=True))
+    assert all(is_equal(one, other) for one, other in zip(whole[2:], later, strict=True))
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("share", [0.5, 1.0])
-def test_a_run_goes_on_to_the_same_weights(synth, tmp_path, share):
-    """Interrupted after a checkpoint, with other workers: losses and weights are those of the run left alone."""
+def test_an_interrupted_run_resumes_to_the_same_weights(synth, tmp_path, share):
+    """Interrupted after a checkpoint, with other workers: losses and weights are those of an uninterrupted run."""
     recipe = TINY.model_copy(update={"online": share})
     steps: dict[str, list[tuple[int, float]]] = {"whole": [], "first": [], "later": []}
 
@@ -98,7 +98,6 @@ def test_a_run_goes_on_to_the_same_weights(synth, tmp_path, share):
         if step == 5:
             raise ZeroDivisionError
 
-    quiet = {"observer": SILENT}
     fit(synth, tmp_path / "whole", recipe, observer=TrainingObserver(on_step=lambda *step: steps["whole"].append(step)))
     with pytest.raises(ZeroDivisionError):
         fit(synth, tmp_path / "broken", recipe, observer=TrainingObserver(on_step=interrupted))
@@ -112,9 +111,9 @@ def test_a_run_goes_on_to_the_same_weights(synth, tmp_path, share):
     assert weights[0] == weights[1]
 
 
-def test_what_is_not_planned_for_is_drawn_anew(synth, flight):
-    """An example with more boxes in an answer than the model is made for is another one; if all are, that is said."""
-    maker = open_online_examples(synth, flight, **SETTINGS, workers=0).source.create_generator()
+def test_examples_with_too_many_boxes_are_replaced(synth, checked):
+    """An example with more boxes in an answer than the model is made for is replaced; an error if all have more."""
+    maker = open_online_examples(synth, checked, **SETTINGS, workers=0).source.create_generator()
     counts = {
         number: max(len(answer.boxes) for answer in maker.generate(0, number).answers) for number in range(20, 60)
     }  # fmt: skip
@@ -140,19 +139,19 @@ def test_what_is_not_planned_for_is_drawn_anew(synth, flight):
         ({"annotations": "0", "settings": "0"}, "the annotations and settings changed since it was made."),
     ],
 )
-def test_other_photos_are_refused(synth, flight, tmp_path, change, said):
-    """Where the set was made of something else than there is now, examples would not be those of the same seed."""
+def test_changed_sources_are_refused(synth, checked, tmp_path, change, said):
+    """Examples of the same seed would differ from those of the set."""
     mark = {**json.loads((synth / "synth.json").read_text()), **change}
     shutil.copy(synth / "spec.yaml", tmp_path)
     (tmp_path / "synth.json").write_text(json.dumps({key: value for key, value in mark.items() if value is not None}))
 
     with pytest.raises(DataError) as caught:
-        open_online_examples(tmp_path, flight, **SETTINGS, workers=0)
+        open_online_examples(tmp_path, checked, **SETTINGS, workers=0)
 
     advice = "Make the set again with `logicls synth`, or train without online examples."
     assert str(caught.value) == f"{tmp_path} LC406 {said} {advice}"
 
 
-def test_no_share_needs_no_photos(tmp_path, flight):
-    """Also one too small for a single example of a batch."""
-    assert open_online_examples(tmp_path, flight, **{**SETTINGS, "share": 0.05}, workers=0) is None
+def test_without_a_share_no_photos_are_needed(tmp_path, checked):
+    """Also for a share too small for one example of a batch."""
+    assert open_online_examples(tmp_path, checked, **{**SETTINGS, "share": 0.05}, workers=0) is None

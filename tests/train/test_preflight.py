@@ -1,4 +1,4 @@
-"""Preflight: what cannot be trained on is said before the first step."""
+"""Preflight: errors come before the first step."""
 
 from __future__ import annotations
 
@@ -21,27 +21,27 @@ from logicls.train.preflight import preflight
 
 
 @pytest.fixture(scope="module")
-def flight(synth, tmp_path_factory):
+def checked(synth, tmp_path_factory):
     """Inputs of 16 visual tokens."""
     return preflight(synth, tmp_path_factory.mktemp("cache"), visual_tokens=16)
 
 
 @pytest.fixture(scope="module")
 def rows(synth):
-    """The dataset as it is on disk."""
+    """Dataset as it is on disk."""
     return pq.read_table(next((synth / "data").glob("*.parquet"))).to_pylist()
 
 
-def test_prompts_and_answers_are_the_rows(flight, rows):
-    """Every question and every answer is encoded, in order."""
-    codec = NanoAnswerCodec(flight.processor)
+def test_every_question_is_encoded(checked, rows):
+    """Every question and every answer, in order."""
+    codec = NanoAnswerCodec(checked.processor)
 
     prompts = [tuple(tuple(codec.encode_prompt(question)) for question in row["questions"]) for row in rows]
 
-    words = flight.processor.tokenizer.convert_ids_to_tokens
+    words = checked.processor.tokenizer.convert_ids_to_tokens
     said = [[words(a) for a, q in zip(e.answers, row["queries"], strict=True) if not q.startswith("locate")]
-            for e, row in zip(flight.examples, rows, strict=True)]  # fmt: skip
-    assert [example.prompts for example in flight.examples] == prompts
+            for e, row in zip(checked.examples, rows, strict=True)]  # fmt: skip
+    assert [example.prompts for example in checked.examples] == prompts
     assert said == [
         [[*(f"<{v}>" for v in values or ["none"]), "<end>"]
          for values, q in zip(row["values"], row["queries"], strict=True) if not q.startswith("locate")]
@@ -49,30 +49,30 @@ def test_prompts_and_answers_are_the_rows(flight, rows):
     ]  # fmt: skip
 
 
-def test_pixels_are_those_of_the_pictures(flight, rows):
-    """Each photo in the model's size, at the number of its example."""
+def test_photos_are_letterboxed(checked, rows):
+    """Each photo at the model's size, at the number of its example."""
     fitted = [
-        flight.processor.image_processor.letterbox(
+        checked.processor.image_processor.letterbox(
             np.asarray(Image.open(io.BytesIO(row["image"]["bytes"])).convert("RGB"))
         )
         for row in rows
     ]
 
-    assert flight.pixels.shape == (20, 64, 64, 3)
-    assert np.array_equal(flight.pixels, np.stack(fitted))
+    assert checked.pixels.shape == (20, 64, 64, 3)
+    assert np.array_equal(checked.pixels, np.stack(fitted))
 
 
-def test_the_report_names_the_smallest_component(flight, rows):
-    """How much fits, how small the smallest thing is and on which example, and what to do about it."""
+def test_report_names_the_smallest_component(checked, rows):
+    """Counts, the smallest component with its example, and advice."""
     boxes = [(q, b, n) for n, row in enumerate(rows) for q, bs in zip(row["queries"], row["boxes"], strict=True)
              for b in bs]  # fmt: skip
-    query, box, number = min(boxes, key=lambda found: across(found[1]))
-    name, tokens = query.removeprefix("locate:"), across(box) * 64 / 320 / 16
+    query, box, number = min(boxes, key=lambda found: shorter_side_of(found[1]))
+    name, tokens = query.removeprefix("locate:"), shorter_side_of(box) * 64 / 320 / 16
 
-    longest = max(sum(map(len, (*e.prompts, *e.answers))) for e in flight.examples)
-    assert flight.smallest_component == (name, pytest.approx(tokens), number)
-    assert flight.max_boxes == max(len(bs) for row in rows for bs in row["boxes"])
-    assert flight.report == [
+    longest = max(sum(map(len, (*e.prompts, *e.answers))) for e in checked.examples)
+    assert checked.smallest_component == (name, pytest.approx(tokens), number)
+    assert checked.max_boxes == max(len(bs) for row in rows for bs in row["boxes"])
+    assert checked.report == [
         f"20 examples, 16 visual tokens, at most {longest} text tokens; input 64 x 64 pixels",
         f"smallest component: {name}, {tokens:.1f} visual tokens across (example {number})",
         f"warning: {name} is small: neighbours may be detected as one, and boxes are inaccurate; "
@@ -82,7 +82,7 @@ def test_the_report_names_the_smallest_component(flight, rows):
 
 
 def test_detail_is_chosen_with_the_visual_tokens(synth, tmp_path, monkeypatch):
-    """As many times the pixels as small bearers need and photos have, if a plain classifier cannot tell them."""
+    """The resolution that small instances need and photos have, if a linear classifier fails."""
     monkeypatch.setattr(preflight_, "MIN_VISUAL_TOKENS", 64)
     monkeypatch.setattr(preflight_, "MAX_VISUAL_TOKENS", 64)
     monkeypatch.setattr(legible, "MIN_ACCURACY", 0.0)
@@ -106,35 +106,35 @@ def test_detail_is_chosen_with_the_visual_tokens(synth, tmp_path, monkeypatch):
     )
 
 
-def across(box):
-    """Shorter side of a box."""
+def shorter_side_of(box):
+    """Return the shorter side of a box."""
     return min(box[2] - box[0], box[3] - box[1])
 
 
-def test_visual_tokens_left_out_are_enough_for_the_smallest_component(synth, tmp_path, rows):
-    """95 % of the boxes of each component are a token or more across, and the time for more is not spent."""
-    flight = preflight(synth, tmp_path)
+def test_default_visual_tokens_suit_the_smallest_component(synth, tmp_path, rows):
+    """95 % of each component's boxes are at least a token wide, and no time is spent on more."""
+    checked = preflight(synth, tmp_path)
 
-    rows_of, columns = (side // 16 for side in flight.processor.image_processor.size)
+    rows_of, columns = (side // 16 for side in checked.processor.image_processor.size)
     found: dict[str, list[float]] = {}
     for row in rows:
-        scale, _, _ = flight.processor.image_processor.letterbox_transform(row["width"], row["height"])
+        scale, _, _ = checked.processor.image_processor.letterbox_transform(row["width"], row["height"])
         for query, boxes in zip(row["queries"], row["boxes"], strict=True):
-            found.setdefault(query, []).extend(across(box) * scale / 16 for box in boxes)
+            found.setdefault(query, []).extend(shorter_side_of(box) * scale / 16 for box in boxes)
     few = min(np.quantile(sides, 0.05) for sides in found.values() if sides)
     assert 128 < rows_of * columns < 640
     assert few == pytest.approx(1.0, rel=0.06)
 
 
-def test_visual_tokens_left_out_are_enough_to_tell_neighbours_apart(synth, tmp_path, rows, monkeypatch):
-    """95 % of the things have so many tokens to the nearest like them; what is there once has no neighbour."""
+def test_default_visual_tokens_separate_neighbours(synth, tmp_path, rows, monkeypatch):
+    """95 % of the instances have the required tokens to the nearest one; a single instance has no neighbour."""
     monkeypatch.setattr(preflight_, "MIN_TOKENS_APART", 3.0)
-    flight = preflight(synth, tmp_path)
+    checked = preflight(synth, tmp_path)
 
-    rows_of, columns = (side // 16 for side in flight.processor.image_processor.size)
+    rows_of, columns = (side // 16 for side in checked.processor.image_processor.size)
     gaps: dict[str, list[float]] = {}
     for row in rows:
-        scale, _, _ = flight.processor.image_processor.letterbox_transform(row["width"], row["height"])
+        scale, _, _ = checked.processor.image_processor.letterbox_transform(row["width"], row["height"])
         for query, boxes in zip(row["queries"], row["boxes"], strict=True):
             middles = [((x1 + x2) / 2, (y1 + y2) / 2) for x1, y1, x2, y2 in boxes]
             for one in middles:
@@ -144,8 +144,8 @@ def test_visual_tokens_left_out_are_enough_to_tell_neighbours_apart(synth, tmp_p
     assert min(sorted(found)[len(found) // 20] for found in gaps.values() if found) == pytest.approx(3.0, rel=0.08)
 
 
-def test_visual_tokens_stay_within_bounds(synth, tmp_path, monkeypatch):
-    """A tiny thing does not cost hours, and large ones are not read from a stamp."""
+def test_default_visual_tokens_stay_within_bounds(synth, tmp_path, monkeypatch):
+    """A tiny component does not cost hours, and large ones do not shrink the input too far."""
     monkeypatch.setattr("logicls.train.preflight.MIN_TOKENS_APART", 0.1)
     monkeypatch.setattr("logicls.train.preflight.MIN_TOKENS_ACROSS", 9.0)
     assert 600 < preflight(synth, tmp_path).processor.image_tokens < 680
@@ -154,8 +154,8 @@ def test_visual_tokens_stay_within_bounds(synth, tmp_path, monkeypatch):
     assert 120 < preflight(synth, tmp_path).processor.image_tokens < 136
 
 
-def test_pixels_are_made_once(synth, tmp_path):
-    """A second preflight finds them, and tells as many examples."""
+def test_pixels_are_cached(synth, tmp_path):
+    """A second preflight finds them, and reports the same number of examples."""
     told: list[int] = []
     preflight(synth, tmp_path, visual_tokens=16)
     made = {path: path.stat().st_mtime_ns for path in tmp_path.glob("pixels-*")}
@@ -168,7 +168,7 @@ def test_pixels_are_made_once(synth, tmp_path):
 
 
 def test_a_folder_without_examples_is_refused(synth, tmp_path):
-    """With what to do."""
+    """With advice."""
     shutil.copy(synth / "spec.yaml", tmp_path)
 
     with pytest.raises(DataError) as caught:
@@ -177,8 +177,8 @@ def test_a_folder_without_examples_is_refused(synth, tmp_path):
     assert str(caught.value) == f"{tmp_path} LC402 contains no examples. Make them with `logicls synth`."
 
 
-def test_a_picture_that_cannot_be_read_is_named(synth, tmp_path):
-    """By the number of its example, and no half-written pixels are taken for whole ones later."""
+def test_an_undecodable_photo_is_named(synth, tmp_path):
+    """By the number of its example, and partly written pixels are not reused."""
     shutil.copytree(synth, tmp_path / "synth")
     shard = next((tmp_path / "synth" / "data").glob("*.parquet"))
     table = pq.read_table(shard)
@@ -194,8 +194,8 @@ def test_a_picture_that_cannot_be_read_is_named(synth, tmp_path):
     assert not list((tmp_path / "cache").glob("pixels-*.npy"))
 
 
-def test_pictures_become_rgb():
-    """A grey or a transparent picture has three colours like the others."""
+def test_images_become_rgb():
+    """A grey or a transparent image has three channels."""
     file = io.BytesIO()
     Image.new("L", (3, 2), 7).save(file, "PNG")
 

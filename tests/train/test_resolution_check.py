@@ -1,4 +1,4 @@
-"""Whether values of attributes are told from the pixels that the input has."""
+"""Resolution check: whether attribute values can be read at the input's resolution."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ COLOURS = {"red": (200, 30, 30), "blue": (30, 30, 200)}
 PIPS = {"two": [(-6, -6), (6, 6)], "three": [(0, -8), (7, 4), (-7, 4)]}
 
 
-def rows(kind: str, *, photos: int = 12) -> datasets.Dataset:
-    """Photos of 192 pixels with three bodies each that bear a colour, or pips."""
+def make_rows(kind: str, *, photos: int = 12) -> datasets.Dataset:
+    """Make photos of 192 pixels with three bodies each that have a colour, or pips."""
     rng, made = np.random.default_rng(0), []
     values = COLOURS if kind == "colour" else PIPS
     for number in range(photos * 4):
@@ -44,33 +44,33 @@ def rows(kind: str, *, photos: int = 12) -> datasets.Dataset:
     return datasets.Dataset.from_list(made).cast_column("image", datasets.Image(decode=False))
 
 
-def test_a_colour_is_told_from_a_few_pixels_and_pips_are_not() -> None:
-    """Both bodies are twelve pixels across in the input."""
-    assert measure_linear_accuracy(rows("colour"), COARSE, "attribute:body.colour") > 0.98
-    assert measure_linear_accuracy(rows("pips"), COARSE, "attribute:body.pips") < MIN_ACCURACY
+def test_colours_are_readable_and_pips_are_not() -> None:
+    """Both bodies are twelve pixels wide in the input."""
+    assert measure_linear_accuracy(make_rows("colour"), COARSE, "attribute:body.colour") > 0.98
+    assert measure_linear_accuracy(make_rows("pips"), COARSE, "attribute:body.pips") < MIN_ACCURACY
 
 
-def test_only_what_is_hard_to_tell_takes_more_pixels() -> None:
-    """As many times those of the input as the photos have, at most."""
-    easy, hard = check_resolution(rows("colour"), COARSE), check_resolution(rows("pips"), COARSE)
+def test_only_unreadable_attributes_require_detail() -> None:
+    """At most the resolution that photos have."""
+    easy, hard = check_resolution(make_rows("colour"), COARSE), check_resolution(make_rows("pips"), COARSE)
 
     assert (easy.attribute, easy.median_pixels, easy.required_detail) == ("body.colour", 12.0, 1)
     assert (hard.attribute, hard.median_pixels, hard.required_detail) == ("body.pips", 12.0, 2)
     assert (easy.report(1), len(hard.report(1)), len(hard.report(2))) == ([], 1, 1)
 
 
-def test_large_things_are_not_even_tried(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whatever is to be told on them."""
+def test_large_instances_are_not_classified(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever their attribute."""
     monkeypatch.setattr("logicls.train.resolution_check.measure_linear_accuracy", lambda *_: pytest.fail("tried"))
     whole = NanoImageProcessor((320, 320))
 
-    assert check_resolution(rows("pips", photos=3), whole).median_pixels > LEGIBLE_PIXELS
-    assert check_resolution(rows("pips", photos=3), whole).required_detail == 1
+    assert check_resolution(make_rows("pips", photos=3), whole).median_pixels > LEGIBLE_PIXELS
+    assert check_resolution(make_rows("pips", photos=3), whole).required_detail == 1
 
 
-def test_too_few_photos_tell_nothing_and_one_value_needs_no_telling() -> None:
-    """What cannot be tried is taken for hard."""
-    few = rows("colour", photos=2)
+def test_few_photos_score_zero_and_one_value_scores_one() -> None:
+    """An attribute that cannot be tested counts as unreadable."""
+    few = make_rows("colour", photos=2)
     same = few.map(lambda row: {"values": [[], ["red"] * 3]})
 
     assert measure_linear_accuracy(few, COARSE, "attribute:body.colour") == 0.0

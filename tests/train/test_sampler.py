@@ -24,8 +24,8 @@ from logicls.train.sampler import (
 )
 
 
-def row(colour: str, tablets: int, *violations: str) -> dict[str, object]:
-    """A photo with so many tablets and a liquid of that colour."""
+def make_row(colour: str, tablets: int, *violations: str) -> dict[str, object]:
+    """Make the row of a photo with so many tablets and a liquid of that colour."""
     return {
         "queries": ["locate:tablet", "attribute:liquid.colour", "verdict"],
         "values": [[], [colour], list(violations)],
@@ -35,15 +35,15 @@ def row(colour: str, tablets: int, *violations: str) -> dict[str, object]:
 
 @pytest.fixture
 def strata() -> Strata:
-    """Twenty good photos, nine that lack a tablet, one with a wrong colour besides."""
-    good = [row("red", 4)] * 20
+    """Twenty good photos, nine with a missing tablet, one with a wrong colour too."""
+    good = [make_row("red", 4)] * 20
     return build_strata(
-        [*good, *[row("red", 3, "missing_tablet")] * 9, row("blue", 3, "missing_tablet", "wrong_colour")]
+        [*good, *[make_row("red", 3, "missing_tablet")] * 9, make_row("blue", 3, "missing_tablet", "wrong_colour")]
     )
 
 
-def told(difficulty: DifficultyTracker, times: int, wrong: dict[int, int]) -> None:
-    """All examples are answered so often; `wrong`: example → the question that is answered wrongly each time."""
+def answer_all(difficulty: DifficultyTracker, times: int, wrong: dict[int, int]) -> None:
+    """Answer all examples that often; `wrong`: example → question that is answered wrongly each time."""
     count = len(difficulty.strata.has_class)
     right = np.ones((count, 3), bool)
     for example, question in wrong.items():
@@ -52,8 +52,8 @@ def told(difficulty: DifficultyTracker, times: int, wrong: dict[int, int]) -> No
         difficulty.add(range(count), np.where(right, 0.1, 2.0), right)
 
 
-def test_a_cell_is_a_question_and_its_answer(strata):
-    """Boxes count by their number; an answer with two values belongs to two strata, one without any to `none`."""
+def test_a_stratum_is_a_query_with_its_answer(strata):
+    """Boxes by their number; an answer with two values belongs to two strata, one without values to `none`."""
     entries, rows = strata.entries([29, 0])
 
     assert strata.names == (
@@ -69,10 +69,10 @@ def test_a_cell_is_a_question_and_its_answer(strata):
     assert strata.has_class[[0, 20, 29]].tolist() == [[False, False, True], [True, False, False], [True, True, False]]
 
 
-def test_what_is_answered_wrongly_is_drawn_more_often(strata):
-    """Examples of the same answers share it; the others stay where they were, all within the bounds."""
+def test_errors_raise_the_weight_of_a_stratum(strata):
+    """Examples of a stratum share the weight; the others stay, all within the bounds."""
     difficulty = DifficultyTracker(strata, range(30))
-    told(difficulty, 200, wrong=dict.fromkeys(range(20, 30), 0))
+    answer_all(difficulty, 200, wrong=dict.fromkeys(range(20, 30), 0))
 
     weights = difficulty.compute_weights()
 
@@ -82,20 +82,20 @@ def test_what_is_answered_wrongly_is_drawn_more_often(strata):
     assert 1 <= weights.min() < weights.max() <= MAX_WEIGHT
 
 
-def test_one_hopeless_example_does_not_stand_out(strata):
-    """A wrong label among nineteen right ones of the same cell hardly raises its weight."""
+def test_one_wrong_label_hardly_changes_a_weight(strata):
+    """One wrong label among nineteen correct ones of a stratum."""
     clean, spoilt = DifficultyTracker(strata, range(30)), DifficultyTracker(strata, range(30))
-    told(clean, 200, wrong={})
-    told(spoilt, 200, wrong={7: 0})
+    answer_all(clean, 200, wrong={})
+    answer_all(spoilt, 200, wrong={7: 0})
 
     assert spoilt.compute_weights()[7] == spoilt.compute_weights()[8]
     assert spoilt.compute_weights()[7] < 1.5 * clean.compute_weights()[7]
 
 
-def test_what_is_never_learned_is_bounded():
-    """However long all answers of a rare example are wrong, it is drawn at most eight times as often as an easy one."""
-    many = [row("red", 4)] * 40 + [row("red", 3, "missing_tablet")] * 39
-    difficulty = DifficultyTracker(build_strata([*many, row("blue", 5, "wrong_colour")]), range(80))
+def test_weights_are_bounded():
+    """A rare example that is never answered correctly weighs at most eight times as much as an easy one."""
+    many = [make_row("red", 4)] * 40 + [make_row("red", 3, "missing_tablet")] * 39
+    difficulty = DifficultyTracker(build_strata([*many, make_row("blue", 5, "wrong_colour")]), range(80))
     right = np.ones((80, 3), bool)
     right[79] = False
     for _ in range(100):
@@ -107,8 +107,8 @@ def test_what_is_never_learned_is_bounded():
     assert weights.min() >= 1
 
 
-def test_rare_kinds_come_more_often():
-    """By the root of their rarity against the median violation, bounded; good photos and common kinds stay."""
+def test_repeat_factors_follow_rarity():
+    """Square root of rarity relative to the median violation, bounded; good photos and common classes have 1."""
     shares = {"a": 0.1, "b": 0.1, "c": 0.1, "d": 0.025, "e": 0.001}
     is_of = np.array([[number < share * 1000 for share in shares.values()] + [True] for number in range(1000)])
 
@@ -117,8 +117,8 @@ def test_rare_kinds_come_more_often():
     assert factors.tolist() == pytest.approx([1, 1, 1, 2, MAX_REPEAT_FACTOR, 1])
 
 
-def test_rarity_is_that_of_what_is_learned(strata):
-    """Examples that are held out do not count."""
+def test_rarity_is_measured_on_training_examples(strata):
+    """Validation examples do not count."""
     all_of_them, some = DifficultyTracker(strata, range(30)), DifficultyTracker(strata, [*range(20), 28, 29])
 
     assert all_of_them.repeat_factor[29] == pytest.approx((5.5 / 1) ** 0.5)
@@ -126,8 +126,8 @@ def test_rarity_is_that_of_what_is_learned(strata):
     assert all_of_them.repeat_factor[0] == 1
 
 
-def test_answers_count_one_by_one(strata):
-    """Ten at a time, or one after the other: the same; a question that was not asked changes nothing."""
+def test_answers_have_equal_weight(strata):
+    """Ten at a time or one after the other: the same; a question that was not asked changes nothing."""
     one, other = DifficultyTracker(strata, range(30)), DifficultyTracker(strata, range(30))
     loss = np.array([[0.5, np.nan, 1.0]] * 10)
     right = np.array([[True, False, False]] * 10)
@@ -143,10 +143,10 @@ def test_answers_count_one_by_one(strata):
     assert one.by_stratum.error[0] == pytest.approx(0.98**10)
 
 
-def test_a_checkpoint_holds_all_of_it(strata):
-    """What is restored weighs as before, to the last bit."""
+def test_the_tracker_is_restored_exactly(strata):
+    """Restored weights are equal to the last bit."""
     before, after = DifficultyTracker(strata, range(30)), DifficultyTracker(strata, range(30))
-    told(before, 3, wrong={3: 1})
+    answer_all(before, 3, wrong={3: 1})
 
     after.load_state_dict(before.state_dict())
 
@@ -160,21 +160,21 @@ ROWS = [
 ]
 
 
-def draws(learned=range(40), batch=4, seed=0) -> DifficultySampler:
-    """Draws of forty examples, a quarter of which answer `y`."""
+def make_sampler(learned=range(40), batch=4, seed=0) -> DifficultySampler:
+    """Make a sampler of forty examples, a quarter of which answer `y`."""
     return DifficultySampler(DifficultyTracker(build_strata(ROWS), learned), learned, batch=batch, seed=seed)
 
 
-def answered(draws: DifficultySampler, step: int, hard: bool) -> list[int]:
+def take_step(make_sampler: DifficultySampler, step: int, hard: bool) -> list[int]:
     """Take a step whose answers `y` are wrong, where it is `hard`."""
-    numbers = draws(step)
+    numbers = make_sampler(step)
     wrong = np.array([[hard and number % 4 == 0, False] for number in numbers])
-    draws.add(step, np.where(wrong, 2.0, 0.1), ~wrong)
+    make_sampler.add(step, np.where(wrong, 2.0, 0.1), ~wrong)
     return numbers
 
 
-def test_evenly_takes_what_is_learned():
-    """Each once before any comes again, and none that is held out."""
+def test_uniform_sampler_draws_training_examples_once_per_epoch():
+    """None of the validation examples."""
     even = UniformSampler([3, 5, 8, 9], batch=2, seed=0)
 
     taken = [even(step) for step in range(4)]
@@ -182,12 +182,12 @@ def test_evenly_takes_what_is_learned():
     assert sorted(taken[0] + taken[1]) == sorted(taken[2] + taken[3]) == [3, 5, 8, 9]
 
 
-def test_hard_ones_come_more_often():
-    """About as much as their weight says; without a difference all come alike, none is left out for long."""
-    hard, easy = draws(), draws()
+def test_frequencies_follow_the_weights():
+    """Without differences all examples are drawn equally often, and none is left out for long."""
+    hard, easy = make_sampler(), make_sampler()
 
     counts = [
-        Counter(n for step in range(400) for n in answered(d, step, how)) for d, how in ((hard, True), (easy, False))
+        Counter(n for step in range(400) for n in take_step(d, step, how)) for d, how in ((hard, True), (easy, False))
     ]
 
     weights = hard.difficulty.compute_weights()
@@ -198,58 +198,58 @@ def test_hard_ones_come_more_often():
 
 
 @pytest.mark.parametrize("batch", [1, 7, 40, 90])
-def test_a_batch_is_full(batch):
-    """Also where it is larger than the set; then every example is in it about as often as any other."""
-    some = draws(batch=batch)
+def test_batches_are_full(batch):
+    """Also where a batch is larger than the set; then every example is in it about equally often."""
+    some = make_sampler(batch=batch)
 
     for step in range(12):
-        counts = Counter(answered(some, step, hard=False))
+        counts = Counter(take_step(some, step, hard=False))
         assert counts.total() == batch
         assert max(counts.values()) - min(counts[number] for number in range(40)) <= 1 + (batch == 90)
 
 
-def test_batches_are_mixed_anew():
-    """What comes together once does not come together the next time; another seed draws in another order."""
-    some, other = draws(), draws(seed=1)
+def test_batches_are_mixed():
+    """Batches differ between epochs and between seeds."""
+    some, other = make_sampler(), make_sampler(seed=1)
 
-    batches = [tuple(sorted(answered(some, step, hard=False))) for step in range(60)]
+    batches = [tuple(sorted(take_step(some, step, hard=False))) for step in range(60)]
 
     assert len(set(batches)) > 50
-    assert [tuple(sorted(answered(other, step, hard=False))) for step in range(60)] != batches
+    assert [tuple(sorted(take_step(other, step, hard=False))) for step in range(60)] != batches
 
 
 @pytest.mark.parametrize("break_at", [1, 7, 8, 9, 25])
-def test_a_break_changes_nothing(break_at):
-    """What a checkpoint held goes on with the same examples and the same state, wherever in a block it was made."""
-    whole, before, after = draws(), draws(), draws(seed=0)
-    taken = [answered(whole, step, hard=True) for step in range(40)]
+def test_a_restored_sampler_continues_exactly(break_at):
+    """Same examples and same state, wherever in a block the checkpoint was made."""
+    whole, before, after = make_sampler(), make_sampler(), make_sampler(seed=0)
+    taken = [take_step(whole, step, hard=True) for step in range(40)]
     for step in range(break_at):
-        answered(before, step, hard=True)
+        take_step(before, step, hard=True)
 
     after.load_state_dict(before.state_dict())
 
-    assert [answered(after, step, hard=True) for step in range(break_at, 40)] == taken[break_at:]
+    assert [take_step(after, step, hard=True) for step in range(break_at, 40)] == taken[break_at:]
     assert after.credit.tobytes() == whole.credit.tobytes()
 
 
-def test_the_next_batch_is_known_before_a_step_ends():
-    """A loader may take the batch after the one that is being learned, but not the one after that at a block's end."""
-    some = draws()
+def test_the_next_batch_is_planned_before_a_step_ends():
+    """A loader may take the next batch during a step, but not the one after it at the end of a block."""
+    some = make_sampler()
     for step in range(9):
-        answered(some, step, hard=True)
+        take_step(some, step, hard=True)
 
     assert len(some(9)) == 4
     with pytest.raises(KeyError):
-        draws()(10)
+        make_sampler()(10)
     assert len(some(10)) == 4
 
 
-def test_only_what_is_learned_is_drawn():
-    """Numbers are those of the examples, not of their places among the learned ones."""
+def test_only_training_examples_are_drawn():
+    """Numbers are those of the examples, not positions among the training examples."""
     learned = [1, 2, 4, 39]
-    some = draws(learned)
+    some = make_sampler(learned)
 
-    taken = {number for step in range(12) for number in answered(some, step, hard=True)}
+    taken = {number for step in range(12) for number in take_step(some, step, hard=True)}
 
     assert taken == set(learned)
 
@@ -261,7 +261,7 @@ TINY = Recipe(
 
 @pytest.fixture(scope="module")
 def runs(synth, tmp_path_factory):
-    """The folders of a run that resamples and of one that does not."""
+    """Folders of a run with resampling and of one without."""
     folders = []
     for name, difficulty in (("on", True), ("off", False)):
         folders.append(tmp_path_factory.mktemp(name))
@@ -270,8 +270,8 @@ def runs(synth, tmp_path_factory):
 
 
 @pytest.mark.slow
-def test_a_table_tells_of_each_kind(runs):
-    """Every ten steps a row a kind, with its mean weight and what was drawn of it, and a picture of that."""
+def test_difficulty_is_logged_per_class(runs):
+    """Every ten steps a row per class with its weight and share of samples, and a plot."""
     on, off = runs
 
     rows = read_rows(on / "work" / "difficulty.csv")
@@ -288,8 +288,8 @@ def test_a_table_tells_of_each_kind(runs):
 
 
 @pytest.mark.slow
-def test_it_changes_what_is_learned(runs):
-    """Other examples come, so that other weights come out."""
+def test_resampling_changes_the_weights(runs):
+    """Other examples give other weights."""
     weights = [(folder / "model.safetensors").read_bytes() for folder in runs]
 
     assert weights[0] != weights[1]

@@ -1,4 +1,4 @@
-"""Pace: how long a run takes is said before it begins, and a run takes as long as it is given."""
+"""Time budget: a run's time is reported before it starts, and a run takes the time it is given."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ TINY = Recipe(
 
 
 @pytest.mark.parametrize("minutes", [1.0, 7.5, 240.0])
-def test_what_fits_takes_as_long(minutes):
-    """Steps and evaluations together fill the minutes that are left, but for a small reserve."""
+def test_fitting_steps_fill_the_time(minutes):
+    """Steps and evaluations together take the remaining minutes, except for a small reserve."""
     pace = StepTime(step_seconds=0.5, evaluation_seconds=4.0, evaluate_every=100)
 
     steps = fit_steps_to_time(pace, minutes, elapsed=20.0)
@@ -29,7 +29,7 @@ def test_what_fits_takes_as_long(minutes):
 
 
 def test_too_few_minutes_are_refused():
-    """With what would be enough, which then is."""
+    """With the minutes that suffice, which then do."""
     pace = StepTime(step_seconds=0.5, evaluation_seconds=0.0, evaluate_every=100)
 
     with pytest.raises(RecipeError) as caught:
@@ -50,13 +50,13 @@ def test_too_few_minutes_are_refused():
         ({"minutes": 40, "max_minutes": 20}, fit_steps_to_time(StepTime(0.5, 4.0, 100), 40.0, 60.0)),
     ],
 )
-def test_no_longer_than_is_wanted(said, steps):
-    """Steps that take too long become as many as fit; `minutes` is what somebody asked for, and overrules that."""
+def test_max_minutes_limits_the_steps(said, steps):
+    """Slow steps are reduced to those that fit; `minutes` overrules that."""
     assert choose_steps(Recipe(**{"steps": 2600, **said}), StepTime(0.5, 4.0, 100), 60.0) == steps
 
 
-def test_fewer_steps_than_the_recipes_are_said(synth, tmp_path):
-    """And the run has just so many."""
+def test_reduced_steps_are_reported(synth, tmp_path):
+    """And the run has that number."""
     recipe, said, planned = TINY.model_copy(update={"steps": 10**6, "max_minutes": 0.2}), [], []
 
     with pytest.raises(ZeroDivisionError):
@@ -74,14 +74,14 @@ def test_fewer_steps_than_the_recipes_are_said(synth, tmp_path):
 
 
 @pytest.mark.parametrize(("steps", "said"), [(100, "about 54 s: 100 steps of 0.5 s"), (2600, "about 23 minutes: 2600")])
-def test_it_is_said_in_few_words(steps, said):
+def test_time_is_described_in_a_line(steps, said):
     """Seconds for short runs, minutes for others."""
     assert StepTime(0.5, 4.0, 100).to_text(steps).startswith(said)
 
 
 @pytest.mark.slow
-def test_measuring_changes_nothing(synth, tmp_path):
-    """The run is the same with other measurements before it; how long it takes is said before its first step."""
+def test_measuring_does_not_change_the_run(synth, tmp_path):
+    """The time is reported before the first step."""
     lines: list[str] = []
 
     def told(step: int, loss: float) -> None:
@@ -109,8 +109,8 @@ def test_measuring_changes_nothing(synth, tmp_path):
 
 
 @pytest.mark.slow
-def test_minutes_make_the_number_of_steps(synth, tmp_path):
-    """It is told and written down; resumed, the run has the number that it was begun with, whatever fits now."""
+def test_minutes_determine_the_steps(synth, tmp_path):
+    """The number is reported and recorded; a resumed run keeps it."""
     recipe = TINY.model_copy(update={"minutes": 0.25})
     planned, steps = [], []
 
@@ -123,7 +123,8 @@ def test_minutes_make_the_number_of_steps(synth, tmp_path):
     mark = tmp_path / "work" / "plan.json"
     assert json.loads(mark.read_text()) == {"steps": planned[0]}
     mark.write_text('{"steps": 12}')
-    fit(synth, tmp_path, recipe, resume=True, observer=TrainingObserver(on_plan=planned.append, on_step=lambda step, _: steps.append(step)))  # fmt: skip
+    observer = TrainingObserver(on_plan=planned.append, on_step=lambda step, _: steps.append(step))
+    fit(synth, tmp_path, recipe, resume=True, observer=observer)
 
     assert planned[0] > MIN_STEPS
     assert planned[1:] == [12]

@@ -1,4 +1,4 @@
-"""Photos kept aside: never learned from, and the weights that read them best are the bundle's."""
+"""Validation set: never trained on, and the weights with the best evaluation become the bundle's."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ TINY = Recipe(
 
 
 @pytest.mark.parametrize(("share", "aside"), [(0.0, 0), (0.01, 1), (0.3, 3), (0.5, 5)])
-def test_photos_not_examples_are_kept_aside(share, aside):
-    """All that was made of a photo is on one side; at least one photo, where any are to be."""
+def test_the_split_is_by_photo(share, aside):
+    """All examples of a photo are on one side; at least one photo, if any is requested."""
     photos = [f"{number % 10}.jpg" for number in range(37)]
 
     split = split_photos(photos, share, seed=0)
@@ -35,13 +35,13 @@ def test_photos_not_examples_are_kept_aside(share, aside):
     assert {photos[number] for number in split.train}.isdisjoint(split.validation_photos)
 
 
-def test_a_single_photo_is_learned_from():
-    """There is nothing to keep aside, and something to learn."""
+def test_a_single_photo_is_for_training():
+    """There is no validation set then."""
     assert split_photos(["a.jpg"] * 3, 0.5, seed=0).train == (0, 1, 2)
 
 
-def test_an_evaluation_is_cheap():
-    """It looks at 7 % of what is learned between two of them, at the same examples each time."""
+def test_an_evaluation_uses_few_examples():
+    """7 % of those that are trained on between two evaluations, the same ones each time."""
     split = split_photos([f"{number}.jpg" for number in range(1000)], 0.5, seed=0)
 
     some = select_validation_examples(split, evaluate_every=100, batch=8, seed=0)
@@ -52,8 +52,8 @@ def test_an_evaluation_is_cheap():
     assert set(select_validation_examples(split, evaluate_every=1000, batch=8, seed=0)) == set(split.validation)
 
 
-def test_an_example_is_exact_when_all_of_it_is():
-    """Questions that an example does not have count neither way."""
+def test_exact_match_needs_every_answer():
+    """Questions that an example does not have are ignored."""
     loss = torch.tensor([[0.5, 1.0], [0.5, torch.nan], [1.0, 2.0]])
     right = torch.tensor([[True, True], [True, False], [False, True]])
 
@@ -64,8 +64,8 @@ def test_an_example_is_exact_when_all_of_it_is():
     assert found.score == pytest.approx(1 + 1 / 3)
 
 
-def test_fresh_examples_leave_them_out(synth, tmp_path):
-    """No photo that is kept aside comes into one made while training, not even a part of it."""
+def test_online_examples_exclude_validation_photos(synth, tmp_path):
+    """Not even a part of a validation photo is used."""
     flight = preflight(synth, tmp_path, visual_tokens=16)
     photos = {row["photo"] for row in read_rows(synth, ("photo",))}
     settings = {"share": 1.0, "batch": 4, "verdict_weight": 1.0, "workers": 0}
@@ -81,17 +81,17 @@ def test_fresh_examples_leave_them_out(synth, tmp_path):
 
 
 @pytest.fixture(scope="module")
-def trained(synth, tmp_path_factory):
-    """A run with an evaluation every two steps: its folder and lines."""
+def run(synth, tmp_path_factory):
+    """Run with an evaluation every two steps: its folder and messages."""
     out, lines = tmp_path_factory.mktemp("trained"), []
     fit(synth, out, TINY, observer=TrainingObserver(on_message=lines.append))
     return out, lines
 
 
 @pytest.mark.slow
-def test_the_best_weights_are_the_bundle(trained):
-    """They are those of the step with the lowest score, which is said, but for how bright lights are; others go."""
-    out, lines = trained
+def test_the_bundle_has_the_best_weights(run):
+    """Those of the step with the lowest score, which is reported, except for the detection bias; others are deleted."""
+    out, lines = run
     loss, exact = (read_metric(out / "work" / "validation.csv", name) for name in ("loss", "exact_match"))
 
     scores = {step: value + 1 - dict(exact)[step] for step, value in loss}
@@ -107,21 +107,21 @@ def test_the_best_weights_are_the_bundle(trained):
 
 
 @pytest.mark.slow
-def test_what_is_kept_aside_is_said(trained, synth):
-    """How many examples of which photos, and how they are read each time."""
+def test_the_validation_set_is_reported(run, synth):
+    """Its examples and photos, and each evaluation."""
     photos = [row["photo"] for row in read_rows(synth, ("photo",))]
     split = split_photos(photos, 0.3, 0)
-    told = [line for line in trained[1] if line.startswith("validation set")]
+    told = [line for line in run[1] if line.startswith("validation set")]
 
     assert told[0].startswith(
         f"validation set: {len(split.validation)} examples of {len(split.validation_photos)} photos ("
     )
-    assert sum(line.startswith("step ") and "validation: loss" in line for line in trained[1]) == 6
+    assert sum(line.startswith("step ") and "validation: loss" in line for line in run[1]) == 6
 
 
 @pytest.mark.slow
-def test_a_run_that_gets_no_better_ends(synth, tmp_path):
-    """After as many evaluations as its patience; resumed, it has nothing more to do and writes the same bundle."""
+def test_early_stopping_ends_the_run(synth, tmp_path):
+    """After `patience` evaluations; resumed, it writes the same bundle without another step."""
     recipe = TINY.model_copy(update={"lr": 1e-12, "patience": 2, "steps": 40, "evaluate_every": 4})
     steps: list[int] = []
 
@@ -137,8 +137,8 @@ def test_a_run_that_gets_no_better_ends(synth, tmp_path):
 
 
 @pytest.mark.slow
-def test_photos_kept_aside_change_nothing_else(synth, tmp_path):
-    """Looking at them leaves the training as it is: as many looks as one likes, the same losses."""
+def test_evaluations_do_not_change_training(synth, tmp_path):
+    """However many evaluations there are, the losses are the same."""
     losses = []
     for every in (1, 5):
         told: list[float] = []

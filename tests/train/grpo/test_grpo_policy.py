@@ -1,4 +1,4 @@
-"""What the stage with rewards asks of models: the same of nano and of models of the hub."""
+"""Policies of the stage grpo: nano and models of the hub follow the same protocol."""
 
 from __future__ import annotations
 
@@ -28,13 +28,13 @@ FAMILIES = ["idefics3", "llava", "llava_onevision", "qwen2_5_vl", "qwen3_vl", "s
 
 @pytest.fixture(scope="module")
 def rows(synth, tmp_path_factory):
-    """The dataset."""
+    """Dataset."""
     return open_rows(synth, tmp_path_factory.mktemp("cache"))
 
 
 @pytest.fixture(scope="module")
 def nano(synth, rows, tmp_path_factory) -> NanoPolicy:
-    """A nano that has hardly learned anything."""
+    """Policy of a nano with hardly any training."""
     out = tmp_path_factory.mktemp("nano")
     fit(synth, out, TINY, observer=SILENT)
     return NanoPolicy(load_bundle(out), rows)
@@ -42,7 +42,7 @@ def nano(synth, rows, tmp_path_factory) -> NanoPolicy:
 
 @pytest.fixture(scope="module")
 def hub(checkpoint, rows):
-    """Makes the policy of a family."""
+    """Function that makes the policy of a model family."""
 
     def made(family: str) -> HubPolicy:
         processor, model = load_processor(checkpoint(family)), load_model(checkpoint(family), precision="float32")
@@ -54,14 +54,14 @@ def hub(checkpoint, rows):
     return made
 
 
-def tasks(policy: Policy, rows, count: int = 3) -> list[Task]:
-    """Two questions about each of a few photos."""
+def draw_tasks(policy: Policy, rows, count: int = 3) -> list[Task]:
+    """Take two questions about each of a few photos."""
     asked = [[one for one in make_tasks(rows[k], k) if policy.generates(one.query)] for k in range(count)]
     return [some[place] for some in asked for place in (0, -1)]
 
 
-def one_by_one(policy: Policy, task: Task, said: list[int]) -> list[torch.Tensor]:
-    """Logits of each token as `generate` would have them: from a prompt, all of it read anew for each."""
+def score_one_by_one(policy: Policy, task: Task, said: list[int]) -> list[torch.Tensor]:
+    """Compute the logits of each token as `generate` does: from the full prompt, anew for each."""
     prompts, given = policy.make_prompts([task])
     out = []
     for length in range(len(said)):
@@ -74,38 +74,38 @@ def one_by_one(policy: Policy, task: Task, said: list[int]) -> list[torch.Tensor
     return out
 
 
-def same(policy: Policy, rows) -> None:
-    """The probabilities that the loss is made of are those that the answers were drawn by."""
-    asked = tasks(policy, rows)
+def assert_same_scores(policy: Policy, rows) -> None:
+    """Check that the loss uses the probabilities that answers were sampled from."""
+    asked = draw_tasks(policy, rows)
     said = [[7, 9, policy.end_token], [11, policy.end_token]] * 3
 
     with torch.no_grad():
         found = policy.score(policy.model, asked, said)
 
     for one, some, logits in zip(asked, said, found, strict=True):
-        assert torch.allclose(logits, torch.stack(one_by_one(policy, one, some)), atol=2e-3)
+        assert torch.allclose(logits, torch.stack(score_one_by_one(policy, one, some)), atol=2e-3)
 
 
-def test_nano_reads_a_photo_once_for_all_answers_about_it(nano, rows):
-    """Packed as branches, each answer has the logits that it has by itself."""
+def test_nano_scores_packed_answers_like_single_ones(nano, rows):
+    """Each answer in a pack of branches has the logits that it has alone."""
     assert isinstance(nano, Policy)
-    same(nano, rows)
+    assert_same_scores(nano, rows)
 
 
 @pytest.mark.parametrize("family", FAMILIES)
-def test_rows_of_unequal_length_change_no_hub_model(hub, rows, family):
-    """Filled up in front, each answer has the logits that it has by itself."""
+def test_left_padding_does_not_change_hub_scores(hub, rows, family):
+    """Each answer in a padded batch has the logits that it has alone."""
     policy = hub(family)
 
     assert isinstance(policy, Policy)
-    same(policy, rows)
+    assert_same_scores(policy, rows)
 
 
 @pytest.mark.parametrize("family", ["nano", *FAMILIES])
-def test_generate_goes_on_from_the_prompts(nano, hub, rows, family):
-    """What `generate` says without chance are the likeliest tokens by the logits of the loss."""
+def test_greedy_tokens_are_the_likeliest_of_the_scores(nano, hub, rows, family):
+    """Greedy decoding returns the tokens with the highest logits of the loss."""
     policy = nano if family == "nano" else hub(family)
-    task = tasks(policy, rows)[0]
+    task = draw_tasks(policy, rows)[0]
     prompts, given = policy.make_prompts([task])
     tensors = {name: value if isinstance(value, torch.Tensor) else torch.tensor(value) for name, value in given.items()}
 
@@ -120,10 +120,12 @@ def test_generate_goes_on_from_the_prompts(nano, hub, rows, family):
     assert logits.argmax(-1).tolist() == said
 
 
-def test_nano_says_what_generate_says_from_whole_prompts(nano, rows):
-    """A photo that is read once for several answers, beside questions of other lengths, changes no word of them."""
+def test_nano_generates_from_a_shared_photo_as_from_full_prompts(nano, rows):
+    """Sharing a photo between answers, beside questions of other lengths, changes no token."""
     asked = [one for k in range(3) for one in make_tasks(rows[k], k)[-4:]]
-    given = GenerationConfig(max_new_tokens=5, do_sample=False, eos_token_id=nano.end, pad_token_id=nano.codec.pad)
+    given = GenerationConfig(
+        max_new_tokens=5, do_sample=False, eos_token_id=nano.end_token, pad_token_id=nano.codec.pad
+    )
 
     said = nano.generate(asked, given)
 
@@ -137,14 +139,14 @@ def test_nano_says_what_generate_says_from_whole_prompts(nano, rows):
     assert len({len(prompt) for prompt in nano.make_prompts(asked)[0]}) > 1
 
 
-def test_nano_is_asked_what_it_says_in_words(nano, rows):
-    """The sample product's components are all looked for: the verdict alone is said."""
+def test_nano_generates_the_verdict_only(nano, rows):
+    """All components of the sample product are located, so that the verdict alone is generated."""
     assert {one.query for k in range(20) for one in make_tasks(rows[k], k) if nano.generates(one.query)} == {"verdict"}
 
 
-def test_nano_s_words_are_read(nano, rows):
-    """Names of violations, or none; whatever else is no answer."""
-    task, codec = tasks(nano, rows)[-1], nano.codec
+def test_nano_decodes_violations_or_none(nano, rows):
+    """Violations, or `none`; other tokens are not an answer."""
+    task, codec = draw_tasks(nano, rows)[-1], nano.codec
     names = [codec.value_token(name) for name in nano.queries["verdict"].options[:2]]
 
     said = [[*names, codec.end], [codec.none, codec.end], [*names], [codec.none, names[0], codec.end], [codec.end],
@@ -155,8 +157,8 @@ def test_nano_s_words_are_read(nano, rows):
     assert found[2:] == [None] * 4
 
 
-def test_a_true_line_is_read_as_it_was_written(hub, rows):
-    """Of every question, boxes within the rounding of the family's numbers; a line that goes on is none."""
+def test_hub_decodes_encoded_answers(hub, rows):
+    """Boxes are within the rounding of the family's coordinates; a line without an end is not an answer."""
     policy = hub("qwen3_vl")
     for task, turn in zip(make_tasks(rows[0], 0), policy.examples.encode_turns(rows[0]), strict=True):
         found = policy.decode(task, list(turn.answer))
@@ -172,20 +174,20 @@ def test_a_true_line_is_read_as_it_was_written(hub, rows):
 
 
 @pytest.mark.parametrize("family", ["nano", "llava"])
-def test_a_look_counts_every_question(nano, hub, rows, family):
-    """An example is exact when each answer is right; a model that knows nothing has none."""
+def test_evaluation_covers_every_question(nano, hub, rows, family):
+    """An example matches exactly when each answer is correct; an untrained model has none."""
     policy = nano if family == "nano" else hub(family)
 
     found = policy.evaluate([0, 1, 2])
 
     assert (found.examples, found.exact_match) == (3, 0.0)
-    assert 0 <= found.answers < 1
+    assert 0 <= found.answer_accuracy < 1
     assert found.loss > 0
 
 
-def test_what_nano_points_at_is_held(nano, hub, rows):
-    """Its loss has no part of what is said in words; hub models hold nothing, all is said."""
-    asked = tasks(nano, rows)
+def test_auxiliary_loss_excludes_generated_answers(nano, hub, rows):
+    """The loss of nano leaves generated answers out; hub models have no auxiliary loss."""
+    asked = draw_tasks(nano, rows)
     nano.model.zero_grad()
 
     loss = nano.auxiliary_loss(nano.model, asked)

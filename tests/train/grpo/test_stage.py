@@ -1,4 +1,4 @@
-"""The stage with rewards, from a bundle to a bundle."""
+"""The stage grpo, from a bundle to a bundle."""
 
 from __future__ import annotations
 
@@ -22,36 +22,36 @@ from logicls.train.recipe import GrpoSettings, HubSettings, Recipe, check_grpo_o
 
 SHORT = GrpoSettings(steps=4, questions=4, generations=4, lr=1e-3, evaluate_every=2, validation_examples=4)
 TINY = Recipe(
-    steps=30, batch=4, visual_tokens=16, base=False, width=32, encoder_layers=1, decoder_layers=1, validation=0.3, lr=5e-3,
-    verdict_weight=30.0, grpo=SHORT,
+    steps=30, batch=4, visual_tokens=16, base=False, width=32, encoder_layers=1, decoder_layers=1, validation=0.3,
+    lr=5e-3, verdict_weight=30.0, grpo=SHORT,
 )  # fmt: skip
 
 
-def heard(lines: list[str], steps: list[tuple[int, float]]) -> TrainingObserver:
-    """Keeps what it is told."""
+def record(lines: list[str], steps: list[tuple[int, float]]) -> TrainingObserver:
+    """Make an observer that records messages and steps."""
     return TrainingObserver(on_message=lines.append, on_step=lambda *step: steps.append(step))
 
 
 @pytest.fixture(scope="module")
-def begun(synth, tmp_path_factory):
-    """A bundle whose verdicts are words already."""
+def start_bundle(synth, tmp_path_factory):
+    """Bundle that generates verdicts already."""
     out = tmp_path_factory.mktemp("begun")
     fit(synth, out, TINY, observer=SILENT)
     return out
 
 
 @pytest.fixture(scope="module")
-def rewarded(synth, begun, tmp_path_factory):
-    """The stage over four steps: its folder, lines and steps."""
+def grpo_run(synth, start_bundle, tmp_path_factory):
+    """Stage of four steps: its folder, messages and steps."""
     out, lines, steps = tmp_path_factory.mktemp("rewarded"), [], []
-    fit_grpo(synth, out, TINY, start=begun, observer=heard(lines, steps))
+    fit_grpo(synth, out, TINY, start=start_bundle, observer=record(lines, steps))
     return out, lines, steps
 
 
 @pytest.mark.slow
-def test_the_stage_ends_in_a_bundle(rewarded, begun):
-    """One that opens, and so answers its probe; beside it the rewards as numbers and as a picture."""
-    out, lines, steps = rewarded
+def test_stage_writes_a_bundle(grpo_run, start_bundle):
+    """The bundle passes its self-test; rewards are beside it as CSV and as a plot."""
+    out, lines, steps = grpo_run
 
     made, rows = open_bundle(out), read_rows(out / "reward.csv")
 
@@ -70,9 +70,9 @@ def test_the_stage_ends_in_a_bundle(rewarded, begun):
 
 
 @pytest.mark.slow
-def test_exactness_never_falls(rewarded):
-    """The first look is before the first step, and the weights of the best one are kept."""
-    out, lines, _ = rewarded
+def test_exact_match_never_falls(grpo_run):
+    """The first evaluation comes before the first step, and the best weights are kept."""
+    out, lines, _ = grpo_run
     rows = read_rows(out / "work" / "validation.csv")
 
     ranks = [(float(row["exact_match"]), float(row["reward"])) for row in rows]
@@ -84,19 +84,19 @@ def test_exactness_never_falls(rewarded):
 
 
 @pytest.mark.slow
-def test_the_weights_that_it_began_with_are_kept_where_none_are_better(synth, begun, tmp_path):
-    """Steps so long that they spoil everything leave the bundle as it was."""
+def test_initial_weights_are_kept_without_improvement(synth, start_bundle, tmp_path):
+    """A learning rate that destroys the model leaves the bundle unchanged."""
     spoilt = TINY.model_copy(update={"grpo": SHORT.model_copy(update={"lr": 0.5, "auxiliary_weight": 0.0})})
 
     lines, steps = [], []
-    made = fit_grpo(synth, tmp_path / "out", spoilt, start=begun, observer=heard(lines, steps))
+    made = fit_grpo(synth, tmp_path / "out", spoilt, start=start_bundle, observer=record(lines, steps))
 
-    before, after = (load_file(path / "model.safetensors") for path in (begun, tmp_path / "out"))
+    before, after = (load_file(path / "model.safetensors") for path in (start_bundle, tmp_path / "out"))
     rows = read_rows(tmp_path / "out" / "work" / "validation.csv")
     assert float(rows[-1]["loss"]) > float(rows[0]["loss"]) + 1
     assert lines[-2].endswith("no weights were better than those that it began with: the bundle has these")
     assert all(torch.equal(after[name], value) for name, value in before.items())
-    assert made.id == load_bundle(begun).id
+    assert made.id == load_bundle(start_bundle).id
 
 
 @pytest.mark.slow
@@ -104,7 +104,7 @@ def test_the_weights_that_it_began_with_are_kept_where_none_are_better(synth, be
 def test_a_hub_model_takes_two_steps(checkpoint, synth, tmp_path, monkeypatch, merged):
     """The adapter, or the merged weights, change.
 
-    What a random model says is never right; so here each answer is worth more than the one before.
+    A random model's answers are never correct, so that here the reward grows with each answer.
     """
     calls = itertools.count(1)
     monkeypatch.setattr(grpo_trainer, "REWARDS", {"format": lambda *_: 1 - 1 / next(calls)})
@@ -116,7 +116,7 @@ def test_a_hub_model_takes_two_steps(checkpoint, synth, tmp_path, monkeypatch, m
     lines, steps = [], []
     fit_grpo(
         synth, tmp_path / "out", plan.model_copy(update={"grpo": given}), start=tmp_path / "begun",
-        observer=heard(lines, steps),
+        observer=record(lines, steps),
     )  # fmt: skip
 
     name = "model.safetensors" if merged else "adapter_model.safetensors"
@@ -129,16 +129,16 @@ def test_a_hub_model_takes_two_steps(checkpoint, synth, tmp_path, monkeypatch, m
 
 
 @pytest.mark.slow
-def test_equal_seeds_give_equal_weights(synth, begun, rewarded, tmp_path):
-    """Chance comes from the seed alone."""
-    fit_grpo(synth, tmp_path / "again", TINY, start=begun)
+def test_equal_seeds_give_equal_weights(synth, start_bundle, grpo_run, tmp_path):
+    """All randomness comes from the seed."""
+    fit_grpo(synth, tmp_path / "again", TINY, start=start_bundle)
 
-    first, second = (read_rows(path / "reward.csv") for path in (rewarded[0], tmp_path / "again"))
+    first, second = (read_rows(path / "reward.csv") for path in (grpo_run[0], tmp_path / "again"))
     assert first == second
 
 
-def test_what_is_missing_is_said_before_anything_is_touched(synth, tmp_path, monkeypatch):
-    """No bundle; no library."""
+def test_missing_requirements_are_reported_before_files_are_written(synth, tmp_path, monkeypatch):
+    """A start bundle, the library, equal parts."""
     with pytest.raises(RecipeError, match=r"LC436 the stage grpo begins with a finished bundle\. Name it with --from"):
         fit_grpo(synth, tmp_path / "out", TINY, start=None)
     monkeypatch.setattr(grpo, "find_spec", lambda name: None if name == "trl" else object())
@@ -154,7 +154,7 @@ def test_what_is_missing_is_said_before_anything_is_touched(synth, tmp_path, mon
 
 
 def test_options_of_the_other_stage_are_refused():
-    """All at once; those that were not given say nothing."""
+    """All of them at once; options without a value are ignored."""
     with pytest.raises(RecipeError) as caught:
         check_grpo_options({"model": None, "minutes": 3.0, "resume": True, "download": False})
 
