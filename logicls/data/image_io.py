@@ -181,7 +181,7 @@ def file_sha256(path: Path) -> str:
         with path.open("rb") as stream:
             return hashlib.file_digest(stream, "sha256").hexdigest()
     except OSError as error:
-        raise _cannot_open(path, error) from error
+        raise _open_error(path, error) from error
 
 
 @contextmanager
@@ -196,12 +196,12 @@ def _open_image(
         raise
     except OSError as error:
         if error.errno is not None:
-            raise _cannot_open(path, error) from error
-        raise _damaged(path, error) from error
+            raise _open_error(path, error) from error
+        raise _decoder_error(path, error) from error
     except Image.DecompressionBombError as error:
         raise _photo_error(path, "LC304", "has far too many pixels", "Check that it is a photo.") from error
     except Exception as error:  # Decoders raise anything from struct.error to KeyError on damaged data.
-        raise _damaged(path, error) from error
+        raise _decoder_error(path, error) from error
 
 
 def _open_file(path: Path) -> BufferedReader:
@@ -269,11 +269,11 @@ def _to_rgb(image: Image.Image, path: Path) -> Image.Image:
     return image.convert("RGB")
 
 
-def _cannot_open(path: Path, error: OSError) -> PhotoError:
+def _open_error(path: Path, error: OSError) -> PhotoError:
     return _photo_error(path, "LC301", f"cannot be opened: {error.strerror or error}", "")
 
 
-def _damaged(path: Path, error: Exception) -> PhotoError:
+def _decoder_error(path: Path, error: Exception) -> PhotoError:
     reason = " ".join(str(error).split()) or type(error).__name__
     return _photo_error(path, "LC306", f"is damaged or truncated: {reason}", "Copy it again.")
 
