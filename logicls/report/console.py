@@ -30,7 +30,7 @@ from logicls.evaluation.agreement.statistics import (
 from logicls.evaluation.faithfulness_results import Faithfulness, FaithfulnessTest
 from logicls.evaluation.intervals import HasInterval, Rate
 from logicls.evaluation.mvtec_loco_scores import LIMITS, LocoMetrics, SproAreas
-from logicls.synth.dataset_card import DatasetSummary, format_shares, build_tables, compute_table_total
+from logicls.synth.dataset_card import DatasetSummary, build_tables, compute_table_total, format_shares
 
 
 def print_scoreboard(board: EvaluationMetrics, console: Console) -> None:
@@ -77,9 +77,8 @@ def notes(board: EvaluationMetrics, max_names: int = 10) -> tuple[str, ...]:
         verdicts, names = count_text(len(board.unlabelled), "verdict"), _join_names(board.unlabelled, max_names)
         sentences.append(f"{verdicts} without ground truth, not evaluated: {names}.")
     if board.unknown_violations:
-        sentences.append(
-            f"Violations in the ground truth that the spec does not declare: {_join_names(board.unknown_violations, max_names)}."
-        )
+        names = _join_names(board.unknown_violations, max_names)
+        sentences.append(f"Violations in the ground truth that the spec does not declare: {names}.")
     return tuple(sentences)
 
 

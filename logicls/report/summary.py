@@ -14,7 +14,7 @@ from itertools import accumulate
 from pathlib import Path
 
 from logicls.errors import DataError, Problem, relative_path
-from logicls.evaluation import Rate, EvaluationMetrics, Truth
+from logicls.evaluation import EvaluationMetrics, Rate, Truth
 from logicls.plugins.reasoning.reinspection_result import reinspection_of
 from logicls.predict.uncertainty.calibration import BIN_COUNT, ReliabilityBin
 from logicls.records import Outcome, Severity, Verdict
@@ -35,6 +35,11 @@ class ConfusionMatrix:
     labels: tuple[str, ...]
     """Classes of the rows (true) and columns (predicted): `good`, then by descending frequency."""
     counts: tuple[tuple[int, ...], ...]
+
+    @property
+    def has_merged_class(self) -> bool:
+        """Whether the last class contains several rare sets of violations."""
+        return self.labels[-1:] == (OTHER_SETS,)
 
     @property
     def correct(self) -> int:

@@ -1,10 +1,10 @@
-"""How long `logicls check --data` takes, part by part, and whether time and memory grow with the number of photos.
+"""Benchmark of `logicls check --data`: time per part, and growth of time and memory with the number of photos.
 
 python tests/bench/check_speed.py [PHOTOS ...]
 
-Makes a dataset of as many photos (one small JPEG, linked) with 10 annotations each, and a spec of 200 constraints that
-all of them obey. Checks it in a process of its own, and prints seconds for reading, data lint and rules, the
-milliseconds that all of it takes a photo, and the peak of the resident memory.
+Creates datasets of these sizes (one small JPEG, linked) with 10 annotations per photo, and a spec of 200 constraints
+that all photos satisfy. Checks each in a new process, and prints the seconds for reading, data lint and rules, the
+milliseconds per photo, and the peak resident memory.
 """
 
 import json
@@ -24,19 +24,19 @@ PHOTOS = (1_000, 2_000, 5_000, 10_000)
 CONSTRAINTS = 200
 KINDS = 5
 ROW = "{photos:>8} {reading:>10.2f} {lint:>10.2f} {rules:>10.2f} {each:>12.3f} {start:>10.0f} {peak:>10.0f}"
-HEAD = ("photos", "reading s", "lint s", "rules s", "ms a photo", "start MiB", "peak MiB")
+HEAD = ("photos", "reading s", "lint s", "rules s", "ms per photo", "start MiB", "peak MiB")
 
 
 def write_photos(root: Path, count: int) -> None:
-    """A dataset of `count` photos of 640 x 480 pixels; on each, two of every kind side by side, in rows."""
+    """Write a dataset of `count` photos of 640 x 480 pixels with two components of every kind, in rows."""
     rng = random.Random(0)
     (root / "images").mkdir()
-    one = root / "one.jpg"
-    Image.effect_noise((640, 480), 30).convert("RGB").save(one, quality=60)
+    photo = root / "photo.jpg"
+    Image.effect_noise((640, 480), 30).convert("RGB").save(photo, quality=60)
     images, annotations = [], []
     for number in range(1, count + 1):
         name = f"photo_{number:06d}.jpg"
-        os.link(one, root / "images" / name)
+        os.link(photo, root / "images" / name)
         images.append({"id": number, "file_name": name, "width": 640, "height": 480})
         for place in range(2 * KINDS):
             x, y = 40 + 300 * (place % 2) + rng.random() * 20, 10 + 90 * (place // 2) + rng.random() * 10
@@ -51,7 +51,7 @@ def write_photos(root: Path, count: int) -> None:
 
 
 def write_spec(path: Path) -> None:
-    """A spec of 200 constraints: how many, where, what goes with what, how much."""
+    """Write a spec of 200 constraints of the families quantity, layout, match and measure."""
     rules: list[dict[str, object]] = []
     for number in range(CONSTRAINTS):
         kind, turn = number % KINDS, number // KINDS % 4
@@ -72,34 +72,34 @@ def write_spec(path: Path) -> None:
     path.write_text(json.dumps(spec))
 
 
-def peak() -> float:
-    """The most memory that this process has had, MiB."""
+def peak_memory() -> float:
+    """Return the peak resident memory of this process, MiB."""
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
 def measure(root: Path) -> None:
-    """Check one dataset and print a row; run in a process of its own."""
+    """Check one dataset and print a row; runs in a new process."""
     from logicls.constraints.lint.data_audit import audit_photos
     from logicls.constraints.spec.loader import load_spec
     from logicls.data.coco import read_dataset
     from logicls.data.dataset_lint import lint_dataset
 
-    spec, start = load_spec(root / "spec.yaml"), peak()
+    spec, start = load_spec(root / "spec.yaml"), peak_memory()
     times = [time.perf_counter()]
     dataset = read_dataset(root)
     times.append(time.perf_counter())
-    found = len(lint_dataset(dataset, spec.components))
+    problems = len(lint_dataset(dataset, spec.components))
     times.append(time.perf_counter())
-    found += sum(fault.code == "LC050" for fault in audit_photos(spec, dataset.scenes))
+    problems += sum(fault.code == "LC050" for fault in audit_photos(spec, dataset.scenes))
     times.append(time.perf_counter())
-    assert not found, f"{found} problems on photos that obey every rule"
+    assert not problems, f"{problems} problems on photos that satisfy every rule"
     reading, lint, rules = (end - begin for begin, end in pairwise(times))
     count, each = len(dataset.scenes), 1000 * (times[-1] - times[0]) / len(dataset.scenes)
-    print(ROW.format(photos=count, reading=reading, lint=lint, rules=rules, each=each, start=start, peak=peak()))
+    print(ROW.format(photos=count, reading=reading, lint=lint, rules=rules, each=each, start=start, peak=peak_memory()))
 
 
 def main() -> None:
-    """Measure each number of photos."""
+    """Measure each size of dataset."""
     if sys.argv[1:2] == ["make"]:
         write_photos(Path(sys.argv[2]), int(sys.argv[3]))
         write_spec(Path(sys.argv[2]) / "spec.yaml")
@@ -110,7 +110,7 @@ def main() -> None:
     print("{:>8} {:>10} {:>10} {:>10} {:>12} {:>10} {:>10}".format(*HEAD), flush=True)
     for count in [int(word) for word in sys.argv[1:]] or PHOTOS:
         with tempfile.TemporaryDirectory() as folder:
-            # Made in another process too: on Linux, a process starts with its parent's peak.
+            # Created in another process as well, because on Linux a child starts with the peak memory of its parent.
             for words in (["make", folder, str(count)], ["only", folder]):
                 subprocess.run([sys.executable, __file__, *words], check=True)
 

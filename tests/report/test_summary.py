@@ -95,6 +95,7 @@ def test_classes_are_sorted_by_frequency():
     assert matrix.labels == ("good", "a", "a + b")
     assert matrix.counts == ((5, 0, 0), (0, 3, 0), (0, 2, 0))
     assert matrix.correct == 8
+    assert not matrix.has_merged_class
 
 
 def test_rare_sets_are_merged():
@@ -104,6 +105,7 @@ def test_rare_sets_are_merged():
     matrix = build_confusion_matrix(sets)
 
     assert matrix.labels[-1] == "other sets"
+    assert matrix.has_merged_class
     assert len(matrix.labels) == 13
     assert sum(map(sum, matrix.counts)) == sum(sets.values())
     assert matrix.correct == sum(50 - n for n in range(12))
