@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -36,10 +35,6 @@ EXPERT_HELP = "Train an anomaly detector (expert) for defects that no rule cover
 KNOWLEDGE_HELP = "Build a knowledge base: Markdown pages about products and defects, for people to edit."
 expert_app = typer.Typer(help=EXPERT_HELP, no_args_is_help=True)
 knowledge_app = typer.Typer(help=KNOWLEDGE_HELP, no_args_is_help=True)
-OPTION_NAMES: Mapping[str, str] = {
-    "cells": "--patches", "share": "--coreset-ratio", "reach": "--neighbourhood",
-}  # fmt: skip
-"""Setting of an expert → option, where the names differ."""
 TRIAL_COLUMNS = {
     "reasoner": "reasoner", "seed": "seed", "reinspected": "second looks", "amended": "changed",
     "review": "review rate", "review_at_equal_errors": "at equal errors", "escapes": "escapes",
@@ -90,8 +85,8 @@ def fit(
     from logicls.predict.self_test import open_bundle
 
     settings = parse_expert_settings(
-        kind=kind, encoder=encoder, cells=patches, share=coreset_ratio, reach=neighbourhood, overkill=overkill,
-        steps=steps, seed=seed,
+        kind=kind, encoder=encoder, patches=patches, coreset_ratio=coreset_ratio, neighbourhood=neighbourhood,
+        overkill=overkill, steps=steps, seed=seed,
     )  # fmt: skip
     silence_progress_bars()
     fit_with_progress(open_bundle(bundle), data, settings)
@@ -108,7 +103,7 @@ def parse_expert_settings(**options: object) -> ExpertSettings:
     except ValidationError as error:
         problems = []
         for detail in error.errors():
-            names = [f"{OPTION_NAMES.get(str(name), f'--{name}')} {detail['input']}:" for name in detail["loc"]]
+            names = [f"{'--' + str(name).replace('_', '-')} {detail['input']}:" for name in detail["loc"]]
             problems.append(Problem("LC724", " ".join([*names, f"{_lower_first(detail['msg'])}."])))
         raise DataError(problems) from error
 

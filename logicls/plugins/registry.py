@@ -12,7 +12,7 @@ from logicls.errors import DataError, Problem, suggest_name
 PluginKind = Literal["retriever", "expert", "reasoner"]
 REASONERS: Mapping[str, str] = MappingProxyType(
     {
-        "closer": "make_closer",
+        "closer": "make_larger_input",
         "latent": "make_latent",
         "latent-sampled": "make_latent_sampled",
         "latent-still": "make_latent_still",

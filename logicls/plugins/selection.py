@@ -71,7 +71,7 @@ def _invalid_file(file: Path, why: str) -> BundleError:
     return BundleError(Problem("LC723", f"{why}.", relative_path(file), advice=advice))
 
 
-OPTION_NAMES: Mapping[str, str] = {"tokens": "--think-tokens", "steps": "--think-steps", "open": "--min-entropy"}
+OPTION_NAMES: Mapping[str, str] = {"tokens": "--think-tokens", "steps": "--think-steps", "min_entropy": "--min-entropy"}
 """Reasoner setting → command-line option."""
 
 
@@ -160,7 +160,7 @@ class PluginOptions:
         )
 
     def _reasoner_settings(self) -> dict[str, int | float]:
-        settings = {"tokens": self.tokens, "steps": self.steps, "open": self.min_entropy}
+        settings = {"tokens": self.tokens, "steps": self.steps, "min_entropy": self.min_entropy}
         return {name: value for name, value in settings.items() if value is not None}
 
     def _resolve_reasoner(self, default: ReasonerSettings | None) -> ReasonerSettings | None:
@@ -196,9 +196,8 @@ def restore_selection(infos: Sequence[PluginInfo], knowledge: Path | None) -> Pl
         message = f"the verdict was made with {by_kind['retriever'].to_text()}, but no knowledge folder is given."
         raise DataError(Problem("LC712", message, advice="Name the folder with --knowledge."))
     reasoner = by_kind.get("reasoner")
-    settings = (
-        {n: v for n, v in reasoner.settings if n in ReasonerSettings.model_fields} if reasoner is not None else {}
-    )
+    names = {*ReasonerSettings.model_fields, "open"}  # `open`: `min_entropy`, as verdicts record it
+    settings = {name: value for name, value in reasoner.settings if name in names} if reasoner is not None else {}
     return PluginSelection(
         by_kind["expert"].name if "expert" in by_kind else "",
         ReasonerSettings.model_validate({"name": reasoner.name, **settings}) if reasoner is not None else None,

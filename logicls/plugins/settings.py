@@ -1,7 +1,7 @@
 """Settings of the plug-ins: sections `expert`, `knowledge` and `reasoner` of a product's recipe.
 
 Expert settings are also options of `logicls expert fit`; reasoner settings are also stored in a bundle's plugins.json
-and set by options of `logicls predict`.
+and set by options of `logicls predict`. Keys of earlier versions are accepted as aliases.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import AliasChoices, BaseModel, ConfigDict, Field, model_validator
 
 from logicls.train.recipe import Recipe, read_recipe_as
 
@@ -30,16 +30,16 @@ class ExpertSettings(BaseModel):
     weights."""
     encoder: str = ""
     """Encoder of texts, and of priors built on them: a local model, by its hub name or its folder."""
-    patches: int = Field(5120, ge=64, le=20480)
+    patches: int = Field(5120, ge=64, le=20480, validation_alias=AliasChoices("patches", "cells"))
     """Number of patches of a photo. More patches detect smaller flaws and take longer."""
-    coreset_ratio: float = Field(0.5, gt=0, le=1)
-    """Coreset sampling ratio: share of the good photos' patches in the memory bank. A larger one detects flaws better
+    coreset_ratio: float = Field(0.5, gt=0, le=1, validation_alias=AliasChoices("coreset_ratio", "share"))
+    """Share of the good photos' patches in the memory bank (coreset subsampling). A larger one detects flaws better
     and makes the file larger."""
-    neighbourhood: int = Field(3, ge=-1)
-    """A patch is compared with those of the memory bank at most so many cells away; -1: with all, for products without
-    a fixed position."""
-    averaging_window: int = Field(1, ge=1, le=9)
-    """Side of the neighbourhood, in cells, over which patch features are averaged; 3 in PatchCore. Odd."""
+    neighbourhood: int = Field(3, ge=-1, validation_alias=AliasChoices("neighbourhood", "reach"))
+    """A patch is compared with those of the memory bank at most so many patches away; -1: with all, for products
+    without a fixed position."""
+    averaging_window: int = Field(1, ge=1, le=9, validation_alias=AliasChoices("averaging_window", "around"))
+    """Side of the window, in patches, over which features are averaged; 3 in PatchCore. Odd."""
     overkill: float = Field(0.01, gt=0, lt=0.5)
     """Share of good photos that may be called flawed. A small number of photos cannot guarantee a small share, and more
     flaws pass: with 60 photos and 0.01 the highest score sets the threshold, with 0.035 the second highest."""
@@ -93,7 +93,7 @@ class ReasonerSettings(BaseModel):
     """K, the number of think tokens; 4 if left out."""
     steps: int | None = Field(None, ge=1, le=1000)
     """T, the most steps of gradient ascent; 20 if left out."""
-    min_entropy: float | None = Field(None, ge=0, le=1)
+    min_entropy: float | None = Field(None, ge=0, le=1, validation_alias=AliasChoices("min_entropy", "open"))
     """Entropy in bits: inspect again every photo with an answer of at least this binary entropy, whatever its outcome.
     Left out: only photos in review."""
 

@@ -87,10 +87,11 @@ def _ask_slots(
     scene.rules.append(SceneRule(text, "" if required == slots[1] else "swapped"))
 
 
-def _draw_block(scene: SceneBuilder, blocks: BlockDesign, position: float, centre: float) -> list[Point]:
+def _draw_block(scene: SceneBuilder, blocks: BlockDesign, position: float, cross_position: float) -> list[Point]:
     """Draw a block with round slots in a row, and return the slots' centres."""
     depth, width, is_vertical = blocks.depth, blocks.width, blocks.is_vertical
-    x, y, w, h = (centre, position, width, depth) if is_vertical else (position, centre, depth, width)
+    x, y = (cross_position, position) if is_vertical else (position, cross_position)
+    w, h = (width, depth) if is_vertical else (depth, width)
     contour = Pose(x, y, 1).transform(rectangle(w, h, 0.08 * depth))
     style = ComponentStyle(blocks.rgb, blocks.rgb, scene.light_direction)
     draw_shadow(scene.canvas, contour, style, 2, 0.6)
@@ -99,7 +100,7 @@ def _draw_block(scene: SceneBuilder, blocks: BlockDesign, position: float, centr
     scene.components.append(SceneComponent((blocks.name,), contour))
     centres = []
     for number in range(blocks.slots):
-        at = centre + (number - (blocks.slots - 1) / 2) * width / blocks.slots
+        at = cross_position + (number - (blocks.slots - 1) / 2) * width / blocks.slots
         centre = (at, position) if is_vertical else (position, at)
         hole = Pose(*centre, min(0.62 * width / blocks.slots, 0.7 * depth)).transform(ellipse(1, 1))
         fill(scene.canvas, hole, (0.45, 0.45, 0.46))

@@ -54,7 +54,7 @@ TRIGGERS: dict[str, Callable[[], object]] = {
     "LC721": lambda: read_expert_state(Path("bundle"), "patches", "0123456789ab"),
     "LC722": _read_damaged_expert,
     "LC723": _read_invalid_defaults,
-    "LC724": lambda: parse_expert_settings(kind="patch", share=2),
+    "LC724": lambda: parse_expert_settings(kind="patch", coreset_ratio=2),
     "LC725": lambda: load_clip("no/such-clip"),
     "LC726": _check_other_dimension,
     "LC727": _query_external_model,

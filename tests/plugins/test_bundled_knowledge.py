@@ -14,7 +14,7 @@ from logicls.models.bundle import load_bundle
 from logicls.plugins.bundled_knowledge import bundle_knowledge
 from logicls.plugins.retrieval.product_matcher import load_retriever
 from logicls.plugins.selection import DefaultPlugins, PluginOptions, read_default_plugins
-from logicls.plugins.settings import KnowledgeSettings, ReasonerSettings, read_product_recipe
+from logicls.plugins.settings import ExpertSettings, KnowledgeSettings, ReasonerSettings, read_product_recipe
 
 
 @pytest.fixture
@@ -110,3 +110,12 @@ def test_photo_outside_folder(plugin_setup_copy, synth):
 
     with pytest.raises(DataError, match="LC713"):
         bundle_knowledge(synth, plugin_setup_copy.bundle, KnowledgeSettings(folder=str(plugin_setup_copy.knowledge)))
+
+
+def test_keys_of_earlier_versions(tmp_path):
+    """Settings accept their former names."""
+    text = "expert: {cells: 144, share: 0.2, reach: 1, around: 3}\nreasoner: {open: 0.9}\n"
+    plan = read_recipe(tmp_path, text)
+
+    assert plan.expert == ExpertSettings(patches=144, coreset_ratio=0.2, neighbourhood=1, averaging_window=3)
+    assert plan.reasoner == ReasonerSettings(min_entropy=0.9)

@@ -84,7 +84,7 @@ def test_workbook_columns(all_plugins_run):
 def test_resume_with_other_plugins(plugin_setup, all_plugins_run):
     """A run is not resumed with other info-ins, which are named; with the same ones it is."""
     out, verdicts = all_plugins_run
-    with pytest.raises(DataError, match=r"LC710 holds verdicts made with expert patches .*, where now there is no"):
+    with pytest.raises(DataError, match=r"LC710 has verdicts made with expert patches .*, and now there is no"):
         predict(plugin_setup, out)
     with pytest.raises(DataError, match=r"made with reasoner latent tokens=2 steps=2, where now .* steps=3\."):
         predict(plugin_setup, out, *ALL[:-1], 3, "--knowledge", plugin_setup.knowledge)

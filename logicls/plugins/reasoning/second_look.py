@@ -264,6 +264,7 @@ def effective_settings(settings: ReasonerSettings) -> tuple[tuple[str, float], .
     else:
         steps = [] if settings.name in WITHOUT_STEPS else [("steps", float(latent_settings.ascent.steps))]
         values = [("tokens", float(latent_settings.tokens)), *steps]
+    # Recorded names are part of result ids, so they stay those of earlier versions.
     return (*values, *([("open", settings.min_entropy)] if settings.min_entropy is not None else []))
 
 
