@@ -1,4 +1,4 @@
-"""A folder of photos becomes verdicts: every photo once, whatever it is stored like and however a run ends."""
+"""Prediction of a folder: every photo has one verdict, whatever its format and however a run ended."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ STORED = {
     "web.png": "stored with a palette",
     "clear.png": "stored with an alpha channel",
     "turned.jpg": "stored with an EXIF rotation",
-    "bits.png": "stored in black and white alone",
+    "bits.png": "stored with 1 bit per pixel",
 }
 REFUSED = {
     "empty.jpg": '"empty.jpg" is empty: 0 bytes.',
@@ -48,7 +48,7 @@ REFUSED = {
 
 
 def save_odd_photos(folder: Path, pixels: np.ndarray) -> None:
-    """A file of every kind that is not just a photo."""
+    """Write a file of every unusual or invalid kind."""
     plain = Image.fromarray(pixels)
     plain.save(folder / "plain.png")
     cv2.imwrite(str(folder / "deep.png"), pixels[:, :, ::-1].astype(np.uint16) * 257)
@@ -70,15 +70,15 @@ def save_odd_photos(folder: Path, pixels: np.ndarray) -> None:
     (folder / "phone.heic").write_bytes(b"\0\0\0\x18ftypheic")
 
 
-def predicted(bundle, photos: Path, out: Path, **options):
-    """The verdicts on a folder, by photo, without what differs from run to run."""
+def predict(bundle, photos: Path, out: Path, **options):
+    """Return the verdicts of a folder by photo, without their times."""
     predict_folder(bundle, photos, out, workers=0, **options)
     return {v.photo: replace(v, seconds=0.0) for v in read_verdicts(out / "verdicts.jsonl")}
 
 
 @pytest.fixture
 def folder(tmp_path, photos) -> Path:
-    """Photos in two folders that share their names."""
+    """Write photos of equal names in two folders."""
     for name in ("day 1", "day 2"):
         (tmp_path / "photos" / name).mkdir(parents=True)
         for number, pixels in enumerate(photos):
@@ -86,20 +86,20 @@ def folder(tmp_path, photos) -> Path:
     return tmp_path / "photos"
 
 
-def test_what_is_no_plain_photo_goes_to_review_with_its_reason(bundle, photos, tmp_path):
-    """Each has a row; what can be read in a fixed way is read, and all the same never passes."""
+def test_unusual_and_invalid_photos_go_to_review(bundle, photos, tmp_path):
+    """Each has a row with its reason; unusual ones are read in a defined way and never pass."""
     (tmp_path / "photos").mkdir()
     save_odd_photos(tmp_path / "photos", photos[3])
 
-    found = predicted(bundle, tmp_path / "photos", tmp_path / "out")
+    found = predict(bundle, tmp_path / "photos", tmp_path / "out")
 
     assert set(found) == {"plain.png", *STORED, *REFUSED}
     assert {name for name, v in found.items() if v.outcome == "review"} >= {*STORED, *REFUSED}
     assert {name: found[name].reasons[0] for name in STORED} == {
-        name: f"{said}, unlike the training photos" for name, said in STORED.items()
+        name: f"{kind}, unlike the training photos" for name, kind in STORED.items()
     }
-    for name, said in REFUSED.items():
-        assert found[name].reasons[0].startswith(said)
+    for name, reason in REFUSED.items():
+        assert found[name].reasons[0].startswith(reason)
         assert (found[name].width, found[name].answers) == (0, ())
     assert not any("stored" in reason for reason in found["plain.png"].reasons)
     assert (found["turned.jpg"].width, found["turned.jpg"].height) == photos[3].shape[:2]
@@ -108,71 +108,71 @@ def test_what_is_no_plain_photo_goes_to_review_with_its_reason(bundle, photos, t
     assert outcomes == {name: v.outcome for name, v in found.items()}
 
 
-def test_what_the_photos_were_like_that_it_learned_from_is_nothing_odd(bundle, photos, tmp_path):
-    """A line whose camera writes 16 bits and alpha taught it from such photos."""
+def test_formats_of_the_training_photos_are_accepted(bundle, photos, tmp_path):
+    """A bundle that was trained on 16 bits and alpha accepts such photos."""
     (tmp_path / "photos").mkdir()
     save_odd_photos(tmp_path / "photos", photos[3])
     shutil.copytree(bundle.path, tmp_path / "bundle")
     (tmp_path / "bundle" / "probe" / "stored.json").write_text(json.dumps(["16-bit", "alpha"]))
 
-    found = predicted(replace(bundle, path=tmp_path / "bundle"), tmp_path / "photos", tmp_path / "out")
+    found = predict(replace(bundle, path=tmp_path / "bundle"), tmp_path / "photos", tmp_path / "out")
 
     assert found["deep.png"].reasons == found["clear.png"].reasons == found["plain.png"].reasons
     assert found["deep.png"].answers == found["plain.png"].answers
     assert found["print.jpg"].reasons[0].startswith("stored in CMYK")
 
 
-def test_verdicts_are_those_of_the_whole_photos(bundle, folder, tmp_path, photos):
-    """That photos come in the input's size, and from another process, changes nothing; neither does the batch."""
+def test_verdicts_do_not_depend_on_decoding(bundle, folder, tmp_path, photos):
+    """Neither letterboxing in another process nor the batch changes a verdict."""
     sizes = [(photo.shape[1], photo.shape[0]) for photo in photos]
-    whole = [
-        decide(bundle.spec, look, "", size)
-        for look, size in zip(predict_arrays(NanoReader(bundle), photos), sizes, strict=True)
+    expected_verdicts = [
+        decide(bundle.spec, prediction, "", size)
+        for prediction, size in zip(predict_arrays(NanoReader(bundle), photos), sizes, strict=True)
     ]
 
-    here = predicted(bundle, folder, tmp_path / "here", batch=4)
+    local = predict(bundle, folder, tmp_path / "here", batch=4)
     predict_folder(bundle, folder, tmp_path / "there", batch=4, workers=1)
-    there = list(read_verdicts(tmp_path / "there" / "verdicts.jsonl"))
+    decoded = list(read_verdicts(tmp_path / "there" / "verdicts.jsonl"))
 
-    assert list(here) == [f"day {day}/{number}.png" for day in (1, 2) for number in range(4)]
-    assert [replace(v, seconds=0.0) for v in there] == list(here.values())
-    assert all(v.seconds > 0 for v in there)
-    for number, verdict in enumerate(here.values()):
-        expected = whole[number % 4]
+    assert list(local) == [f"day {day}/{number}.png" for day in (1, 2) for number in range(4)]
+    assert [replace(v, seconds=0.0) for v in decoded] == list(local.values())
+    assert all(v.seconds > 0 for v in decoded)
+    for number, verdict in enumerate(local.values()):
+        expected = expected_verdicts[number % 4]
         assert (verdict.answers, verdict.outcome, verdict.reasons) == (
             expected.answers, expected.outcome, expected.reasons,
         )  # fmt: skip
 
 
-def test_a_torn_run_is_gone_on_with(bundle, folder, tmp_path):
-    """Half a line at the end is cut off, its photo is looked at again, and the others are not."""
-    whole = predicted(bundle, folder, tmp_path / "out")
+def test_interrupted_run_continues(bundle, folder, tmp_path):
+    """An incomplete last line is removed and its photo predicted again, the others are not."""
+    first = predict(bundle, folder, tmp_path / "out")
     lines = tmp_path / "out" / "verdicts.jsonl"
     lines.write_bytes(b"".join(lines.read_bytes().splitlines(keepends=True)[:5])[:-40])
-    told = []
+    progress = []
 
-    def begin(total):
-        told.append(("of", total))
-        return told.append
+    def start(total):
+        progress.append(("of", total))
+        return progress.append
 
-    again = predicted(bundle, folder, tmp_path / "out", batch=2, begin=begin)
+    again = predict(bundle, folder, tmp_path / "out", batch=2, on_start=start)
 
     assert {name: (v.outcome, v.violations) for name, v in again.items()} == {
-        name: (v.outcome, v.violations) for name, v in whole.items()
+        name: (v.outcome, v.violations) for name, v in first.items()
     }
-    assert told == [("of", 8), 4, 2, 2]
-    assert [json.loads(line)["photo"] for line in lines.read_text().splitlines()] == list(whole)
+    assert progress == [("of", 8), 4, 2, 2]
+    assert [json.loads(line)["photo"] for line in lines.read_text().splitlines()] == list(first)
 
 
-def test_names_that_nobody_would_choose(bundle, photos, tmp_path):
-    """Line ends, quotes, other alphabets and bytes that are no UTF-8: a row each, and none twice on the second run."""
+def test_unusual_names(bundle, photos, tmp_path):
+    """Line ends, quotes, other alphabets, bytes that are not UTF-8: one row each, and no duplicate in a second run."""
     (tmp_path / "photos").mkdir()
     names = ["a b.png", 'say "x",\n.png', "größe 写真.png", "\\.png", os.fsdecode(b"\xff.png"), "=1+1.png"]
     for name in names:
         Image.fromarray(photos[1]).save(tmp_path / "photos" / name)
 
-    first = predicted(bundle, tmp_path / "photos", tmp_path / "out")
-    again = predicted(bundle, tmp_path / "photos", tmp_path / "out")
+    first = predict(bundle, tmp_path / "photos", tmp_path / "out")
+    again = predict(bundle, tmp_path / "photos", tmp_path / "out")
 
     assert set(first) == {*names[:4], "\\xff.png", names[5]}
     assert len((tmp_path / "out" / "verdicts.jsonl").read_text().splitlines()) == len(names)
@@ -180,13 +180,13 @@ def test_names_that_nobody_would_choose(bundle, photos, tmp_path):
     assert {v.width for v in first.values()} == {64}
 
 
-def test_nothing_is_written_beside_photos(bundle, folder):
-    """Verdicts may lie in a folder among them, which is left out of the next run; the photos' own folder is refused."""
+def test_folder_of_photos_is_not_modified(bundle, folder):
+    """A folder of verdicts among the photos is left out of the next run; the photos' own folder is refused."""
     before = {path: path.stat().st_mtime_ns for path in folder.rglob("*")}
 
-    first = predicted(bundle, folder, folder / "verdicts")
+    first = predict(bundle, folder, folder / "verdicts")
     Image.new("RGB", (9, 9)).save(folder / "verdicts" / "card.png")
-    again = predicted(bundle, folder, folder / "verdicts")
+    again = predict(bundle, folder, folder / "verdicts")
 
     assert first == again
     assert {path: path.stat().st_mtime_ns for path in before} == before
@@ -195,9 +195,9 @@ def test_nothing_is_written_beside_photos(bundle, folder):
         predict_folder(bundle, folder, folder)
 
 
-def test_globs_and_folders_without_photos(bundle, folder, tmp_path):
-    """What no glob wants is not looked at; where nothing is left, nothing is written."""
-    found = predicted(bundle, folder, tmp_path / "out", only=["day 2/*", "**/0.png"])
+def test_globs(bundle, folder, tmp_path):
+    """Photos that match no glob are not predicted; without any photo nothing is written."""
+    found = predict(bundle, folder, tmp_path / "out", only=["day 2/*", "**/0.png"])
 
     assert list(found) == ["day 1/0.png", *(f"day 2/{number}.png" for number in range(4))]
     with pytest.raises(DataError, match="LC603"):
@@ -206,22 +206,24 @@ def test_globs_and_folders_without_photos(bundle, folder, tmp_path):
 
 
 @pytest.mark.slow
-def test_memory_is_flat_however_many_photos(bundle, photos, tmp_path):
-    """From the 500th of 3,000 linked photos to the last, next to nothing is added, in all processes together."""
+def test_memory_is_constant(bundle, photos, tmp_path):
+    """Between 500 and 3,000 photos the memory of all processes does not grow."""
     Image.fromarray(photos[1]).save(tmp_path / "one.png")
     (tmp_path / "photos").mkdir()
     for number in range(3000):
         (tmp_path / "photos" / f"{number:06d}.png").symlink_to(tmp_path / "one.png")
-    process, seen, resident = psutil.Process(), [0], {}
+    process, counts, resident = psutil.Process(), [0], {}
 
-    def done(count: int) -> None:
-        seen.append(seen[-1] + count)
-        if seen[-1] in (500, 3000):
-            resident[seen[-1]] = [each.memory_info().rss for each in (process, *process.children())]
+    def record_memory(count: int) -> None:
+        counts.append(counts[-1] + count)
+        if counts[-1] in (500, 3000):
+            resident[counts[-1]] = [one.memory_info().rss for one in (process, *process.children())]
 
-    predict_folder(bundle, tmp_path / "photos", tmp_path / "out", batch=20, workers=1, on_start=lambda total: done)
+    predict_folder(
+        bundle, tmp_path / "photos", tmp_path / "out", batch=20, workers=1, on_start=lambda total: record_memory
+    )
 
-    assert seen[-1] == 3000
+    assert counts[-1] == 3000
     assert [len(sizes) for sizes in resident.values()] == [3, 3]  # spawn keeps a process that tracks resources
     verdicts, pixels = (tmp_path / "out" / "verdicts.jsonl").stat().st_size, 3000 * 64 * 64 * 3
     assert min(verdicts, pixels) > 5 * 2**20  # what would be added if either were kept
