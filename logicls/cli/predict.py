@@ -41,37 +41,42 @@ if TYPE_CHECKING:
 
 DEFAULT_WORKERS = 2
 """Processes that decode photos while the model works."""
-WATCH = "Watching"
+BUNDLE_OR_SPEC = Annotated[
+    Path,
+    typer.Argument(
+        metavar="BUNDLE", help="Bundle, a folder written by `logicls train`; with --endpoint, a spec is enough."
+    ),
+]
+WATCHING = "Watching"
 """Panel of the help."""
+ONLY = Annotated[
+    list[str] | None,
+    typer.Option("--only", help="Inspect only photos whose path matches, such as 'line3/**/*.png'; repeatable."),
+]
+WATCH = Annotated[
+    bool, typer.Option("--watch", rich_help_panel=WATCHING, help="Keep inspecting new photos until Ctrl-C.")
+]
+WATCH_SECONDS = Annotated[
+    float | None, typer.Option("--for", min=0, rich_help_panel=WATCHING, help="Stop watching after this many seconds.")
+]
+WATCH_IDLE = Annotated[
+    float | None,
+    typer.Option(min=0, rich_help_panel=WATCHING, help="Stop watching after this many seconds without a new photo."),
+]
 
 
 def predict(
-    bundle: Annotated[
-        Path,
-        typer.Argument(
-            metavar="BUNDLE", help="Bundle, a folder written by `logicls train`; with --endpoint, a spec is enough."
-        ),
-    ],
+    bundle: BUNDLE_OR_SPEC,
     images: IMAGES_ARGUMENT,
     out: OUT,
     batch: BATCH = 16,
     workers: Annotated[
         int, typer.Option(min=0, help="Processes that decode photos; 0: decode in threads of this process.")
     ] = DEFAULT_WORKERS,
-    only: Annotated[
-        list[str] | None,
-        typer.Option("--only", help="Inspect only photos whose path matches, such as 'line3/**/*.png'; repeatable."),
-    ] = None,
-    watch: Annotated[
-        bool, typer.Option("--watch", rich_help_panel=WATCH, help="Keep inspecting new photos until Ctrl-C.")
-    ] = False,
-    seconds: Annotated[
-        float | None, typer.Option("--for", min=0, rich_help_panel=WATCH, help="Stop watching after this many seconds.")
-    ] = None,
-    idle: Annotated[
-        float | None,
-        typer.Option(min=0, rich_help_panel=WATCH, help="Stop watching after this many seconds without a new photo."),
-    ] = None,
+    only: ONLY = None,
+    watch: WATCH = False,
+    seconds: WATCH_SECONDS = None,
+    idle: WATCH_IDLE = None,
     endpoint: ENDPOINT = "",
     model: MODEL = "",
     answer_format: ANSWER_FORMAT = None,

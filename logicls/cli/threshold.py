@@ -16,6 +16,30 @@ if TYPE_CHECKING:
     from logicls.constraints.spec.models import Spec
     from logicls.predict.uncertainty.thresholds import Thresholds
 
+ESCAPE = Annotated[
+    float | None,
+    typer.Option(
+        min=0.0001,
+        max=0.5,
+        help="Target escape rate: share of defective photos that may pass. Default: by severity.",
+    ),
+]
+OVERKILL = Annotated[
+    float | None,
+    typer.Option(
+        min=0.0001,
+        max=0.5,
+        help="Target overkill rate: share of good photos that may fail. Default: by severity.",
+    ),
+]
+SETTINGS = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set",
+        help="Set the thresholds of one rule as RULE=LOW:HIGH: pass below LOW, fail above HIGH; repeatable.",
+    ),
+]
+
 
 def threshold(
     bundle: BUNDLE_ARGUMENT,
@@ -24,34 +48,16 @@ def threshold(
         Path | None,
         typer.Option("--truth", help="Ground truth of these photos, a CSV file: choose thresholds that meet targets."),
     ] = None,
-    escape: Annotated[
-        float | None,
-        typer.Option(
-            min=0.0001, max=0.5,
-            help="Target escape rate: share of defective photos that may pass. Default: by severity.",
-        ),
-    ] = None,
-    overkill: Annotated[
-        float | None,
-        typer.Option(
-            min=0.0001, max=0.5,
-            help="Target overkill rate: share of good photos that may fail. Default: by severity.",
-        ),
-    ] = None,
+    escape: ESCAPE = None,
+    overkill: OVERKILL = None,
     confidence: Annotated[
         float, typer.Option(min=0.5, max=0.999, help="Confidence level of the guarantee for both rates.")
     ] = 0.95,
-    set_: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--set",
-            help="Set the thresholds of one rule as RULE=LOW:HIGH: pass below LOW, fail above HIGH; repeatable.",
-        ),
-    ] = None,
+    set_: SETTINGS = None,
     file: Annotated[
         Path | None, typer.Option("--file", help="Thresholds file to read and write. Default: the bundle's.")
     ] = None,
-) -> None:  # fmt: skip
+) -> None:
     """Choose the thresholds between pass, review and fail, and apply them to verdicts without a new inspection."""
     from logicls.constraints.spec.loader import load_spec
     from logicls.predict.folder.runner import rethreshold_folder

@@ -31,6 +31,30 @@ class TrainingStage(StrEnum):
     """Reinforcement learning with rewards for sampled answers (GRPO)."""
 
 
+STAGE = Annotated[
+    TrainingStage,
+    typer.Option(help="sft: supervised fine-tuning; grpo: continue a bundle (--from) by reinforcement learning."),
+]
+MODEL = Annotated[
+    str | None,
+    typer.Option(rich_help_panel=OVERRIDES, help="`nano` (built-in), or a Hugging Face model by its name or folder."),
+]
+ONLINE = Annotated[
+    float | None,
+    typer.Option(
+        min=0, max=1, rich_help_panel=OVERRIDES, help="Fraction of each batch that is synthesised during training."
+    ),
+]
+MINUTES = Annotated[
+    float | None,
+    typer.Option(min=0, rich_help_panel=OVERRIDES, help="Time limit in minutes; sets the number of steps."),
+]
+PROCESSES = Annotated[
+    int | None,
+    typer.Option(min=1, rich_help_panel=OVERRIDES, help="Processes for data-parallel training on this machine."),
+]
+
+
 def train(
     synth_dir: Annotated[
         Path, typer.Argument(metavar="SYNTH_DIR", help="Training data, a folder written by `logicls synth`.")
@@ -46,32 +70,13 @@ def train(
     start: Annotated[
         Path | None, typer.Option("--from", help="Start from the weights of this bundle instead of the base weights.")
     ] = None,
-    stage: Annotated[
-        TrainingStage,
-        typer.Option(help="sft: supervised fine-tuning; grpo: continue a bundle (--from) by reinforcement learning."),
-    ] = TrainingStage.sft,
+    stage: STAGE = TrainingStage.sft,
     resume: Annotated[bool, typer.Option("--resume", help="Continue from the last checkpoint.")] = False,
     workers: Annotated[int, typer.Option(min=1, help="Worker processes that create online examples.")] = 1,
-    model: Annotated[
-        str | None,
-        typer.Option(
-            rich_help_panel=OVERRIDES, help="`nano` (built-in), or a Hugging Face model by its name or folder."
-        ),
-    ] = None,
-    online: Annotated[
-        float | None,
-        typer.Option(
-            min=0, max=1, rich_help_panel=OVERRIDES, help="Fraction of each batch that is synthesised during training."
-        ),
-    ] = None,
-    minutes: Annotated[
-        float | None,
-        typer.Option(min=0, rich_help_panel=OVERRIDES, help="Time limit in minutes; sets the number of steps."),
-    ] = None,
-    processes: Annotated[
-        int | None,
-        typer.Option(min=1, rich_help_panel=OVERRIDES, help="Processes for data-parallel training on this machine."),
-    ] = None,
+    model: MODEL = None,
+    online: ONLINE = None,
+    minutes: MINUTES = None,
+    processes: PROCESSES = None,
 ) -> None:
     """Train a model on synthesised data, calibrate it, and write a bundle for inspection."""
     from logicls.io.resources import resource_path

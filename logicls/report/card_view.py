@@ -236,7 +236,7 @@ def place_overlays(
     return tuple(reversed(overlays))
 
 
-def _place_tag(box: Box, size: tuple[float, float], tag: tuple[float, float], taken_boxes: Sequence[Box]) -> Box:
+def _place_tag(box: Box, size: tuple[float, float], tag: tuple[float, float], occupied: Sequence[Box]) -> Box:
     """Return the first free tag position above, inside or below the box; the first position if none is free."""
     width, height = tag
     xs = [box.x1, box.x2 - width, box.x1 + width, box.x1 + 2 * width]
@@ -245,7 +245,7 @@ def _place_tag(box: Box, size: tuple[float, float], tag: tuple[float, float], ta
         Box(x, y, x + width, y + height)
         for y, x in ((min(max(y, 0), size[1] - height), min(max(x, 0), size[0] - width)) for y in ys for x in xs)
     ]
-    return next((p for p in candidates if not any(p.intersection(other) for other in taken_boxes)), candidates[0])
+    return next((p for p in candidates if not any(p.intersection(other) for other in occupied)), candidates[0])
 
 
 def _rule_row(finding: Finding, spec_lines: Mapping[str, str], numbers: Mapping[str, int]) -> RuleRow:

@@ -140,8 +140,8 @@ def print_loco(score: LocoMetrics, console: Console) -> None:
             Text(d.name), d.split, str(d.n), format_figure(d.auroc), *recall, format_percent(d.fail_rate.value)
         )
     _print_table(defects, console)
-    chance_level = ", ".join(f"{limit / 2:g}" for limit in LIMITS)
-    console.print(Text(f"sPRO rates the boxes cited by violated rules; an uninformative map scores {chance_level}."))
+    baseline = ", ".join(f"{limit / 2:g}" for limit in LIMITS)
+    console.print(Text(f"sPRO rates the boxes cited by violated rules; an uninformative map scores {baseline}."))
     if score.ignored_verdicts:
         console.print(
             Text(f"{count_text(score.ignored_verdicts, 'verdict')} on photos outside the test set, not evaluated.")

@@ -105,7 +105,7 @@ def _render_frame(
     labels = summary.labels
     names = {"rules": dict(labels.rules), "reasons": dict(labels.reasons), "questions": dict(labels.questions)}
     causes = {
-        name: [[c.page, c.variant, c.causes, c.consequences] for c in some] for name, some in labels.causes.items()
+        name: [[c.page, c.variant, c.causes, c.consequences] for c in pages] for name, pages in labels.causes.items()
     }
     data = {**columns, **names, "causes": causes, "severities": dict(labels.severities), "tag": TAG_SIZE}
     charts, second_looks = summary.series.build_charts(), columns.get("secondLook")

@@ -70,7 +70,7 @@ def serve(
     Raises:
         LogiClsError: The address is not available (LC671), or the bundle cannot be used.
     """
-    listener = _listen(address)
+    server_socket = _listen(address)
     startup, service = StartupState(), InferenceService(bundle, limits, Metrics(), plugin_factory)
     server = uvicorn.Server(
         uvicorn.Config(
@@ -84,7 +84,7 @@ def serve(
         server.should_exit = True
 
     host = f"[{address.host}]" if ":" in address.host else address.host
-    url = f"http://{host}:{listener.getsockname()[1]}"
+    url = f"http://{host}:{server_socket.getsockname()[1]}"
 
     def on_ready() -> None:
         for plugin in service.plugins:
@@ -94,7 +94,7 @@ def serve(
     startup.on_failure, startup.on_ready = stop, on_ready
     for warning in security_warnings(address, token):
         report(warning)
-    _run(server, listener)
+    _run(server, server_socket)
     if startup.errors:
         raise startup.errors[0]
 
@@ -114,12 +114,12 @@ def _reason(error: OSError) -> str:
     return os.strerror(error.errno) if error.errno is not None and error.errno > 0 else error.strerror or str(error)
 
 
-def _run(server: uvicorn.Server, listener: socket.socket) -> None:
+def _run(server: uvicorn.Server, server_socket: socket.socket) -> None:
     # uvicorn raises the signal that stopped it once more after the shutdown; it must not end the process.
     previous_handlers = {number: signal.signal(number, lambda *_: None) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
-        server.run(sockets=[listener])
+        server.run(sockets=[server_socket])
     finally:
         for number, handler in previous_handlers.items():
             signal.signal(number, handler)
-        listener.close()
+        server_socket.close()
