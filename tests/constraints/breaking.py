@@ -12,16 +12,16 @@ from logicls.records import Finding, Scene
 SEEDS = st.integers(0, 2**32 - 1)
 
 
-def judged(spec: Spec, scene: Scene) -> tuple[Finding, ...]:
+def evaluate_scene(spec: Spec, scene: Scene) -> tuple[Finding, ...]:
     """What a perfect reader of the scene comes to."""
     return evaluate(spec, index_answers(compute_answers(spec, scene)), scene.width, scene.height)
 
 
-def broken(spec: Spec, scene: Scene) -> dict[str, tuple[str, ...]]:
+def find_broken_constraints(spec: Spec, scene: Scene) -> dict[str, tuple[str, ...]]:
     """Constraint → defects, of those that are broken."""
-    return {f.constraint: f.violations for f in judged(spec, scene) if f.status == "broken"}
+    return {f.constraint: f.violations for f in evaluate_scene(spec, scene) if f.status == "broken"}
 
 
-def after(spec: Spec, plans: Edits, scene: Scene) -> Scene:
+def apply_edits(spec: Spec, edits: Edits, scene: Scene) -> Scene:
     """The scene after the plans, with what synthesis would bring along."""
-    return simulate_edits(plans, scene, spec.liquids, spec.vocabulary.leaves)
+    return simulate_edits(edits, scene, spec.liquids, spec.vocabulary.leaves)

@@ -6,7 +6,7 @@ from logicls.constraints.families.context import EvaluationContext, RegionGrid, 
 from logicls.records import Answer, Box
 
 TRAY = Box(100, 100, 300, 200)
-WORLD = Vocabulary(
+VOCABULARY = Vocabulary(
     variants={
         "red_pin": Variant("pin", (("colour", frozenset({"red"})),)),
         "small_pin": Variant("pin", (("size", frozenset({"s", "xs"})),)),
@@ -22,19 +22,19 @@ WORLD = Vocabulary(
 )
 
 
-def reading(*answers: Answer) -> EvaluationContext:
+def make_context(*answers: Answer) -> EvaluationContext:
     """Answers of a photo of 400 x 400 pixels."""
-    return EvaluationContext({answer.query: answer for answer in answers}, 400, 400, WORLD)
+    return EvaluationContext({answer.query: answer for answer in answers}, 400, 400, VOCABULARY)
 
 
-def located(component: str, *boxes: Box) -> Answer:
+def locate_answer(component: str, *boxes: Box) -> Answer:
     """The component is there."""
     return Answer(f"locate:{component}", boxes=boxes)
 
 
-def told(what: str, *values: str) -> Answer:
+def attribute_answer(path: str, *values: str) -> Answer:
     """The attribute of each instance, `thing.attribute`."""
-    return Answer(f"attribute:{what}", values)
+    return Answer(f"attribute:{path}", values)
 
 
 def at(x: float, y: float, side: float = 20) -> Box:
@@ -44,4 +44,4 @@ def at(x: float, y: float, side: float = 20) -> Box:
 
 def pins(count: int) -> Answer:
     """So many pins on the tray, from left to right."""
-    return located("pin", *(at(110 + 30 * number, 150) for number in range(count)))
+    return locate_answer("pin", *(at(110 + 30 * number, 150) for number in range(count)))

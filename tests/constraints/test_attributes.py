@@ -13,7 +13,7 @@ from logicls.constraints.families.context import FailureMode, NotApplicable, Rul
 from logicls.constraints.families.match import Match
 from logicls.records import Answer, Box
 
-from .readings import located, pins, reading, told
+from .readings import locate_answer, pins, make_context, attribute_answer
 
 FRUIT = Match(left="icon.fruit", right="my_juice.colour", pairs={"cherry": ["red", "dark_red"], "pear": "white"})
 SAME = Match(left="cap.colour", right="gel.colour")
@@ -78,7 +78,9 @@ def test_what_is_no_rule(make: Any, body: dict[str, Any], wrong: str) -> None:
 )
 def test_match_compares_every_left_one_with_every_right_one(icons: str, colours: str, found: tuple[str, ...]) -> None:
     """A pair that is not written down is broken; the first wrong one is told."""
-    both = reading(told("icon.fruit", *icons.split()), told("my_juice.colour", *colours.split()))
+    both = make_context(
+        attribute_answer("icon.fruit", *icons.split()), attribute_answer("my_juice.colour", *colours.split())
+    )
     status, left, right = found
 
     assert FRUIT.evaluate(both) == RuleResult(
@@ -89,13 +91,23 @@ def test_match_compares_every_left_one_with_every_right_one(icons: str, colours:
 @pytest.mark.parametrize(("colour", "status"), [("red", "holds"), ("blue", "broken")])
 def test_match_without_pairs_is_equality(colour: str, status: str) -> None:
     """Whatever the values are."""
-    assert SAME.evaluate(reading(told("cap.colour", "red"), told("gel.colour", colour))).status == status
+    assert (
+        SAME.evaluate(
+            make_context(attribute_answer("cap.colour", "red"), attribute_answer("gel.colour", colour))
+        ).status
+        == status
+    )
 
 
 def test_match_of_a_variant_reads_only_its_instances() -> None:
     """The size of the red pins, not of the blue one."""
     rule = Match(left="red_pin.size", right="cap.size")
-    answers = reading(pins(2), told("pin.colour", "blue", "red"), told("pin.size", "s", "l"), told("cap.size", "l"))
+    answers = make_context(
+        pins(2),
+        attribute_answer("pin.colour", "blue", "red"),
+        attribute_answer("pin.size", "s", "l"),
+        attribute_answer("cap.size", "l"),
+    )
 
     assert rule.evaluate(answers) == RuleResult("holds", "red pin's size l, cap's size l")
 
@@ -104,7 +116,11 @@ def test_match_of_a_variant_reads_only_its_instances() -> None:
 def test_match_needs_both(icons: str, colours: str, absent: str) -> None:
     """With no icon there is no pair to compare."""
     with pytest.raises(NotApplicable, match=absent):
-        FRUIT.evaluate(reading(told("icon.fruit", *icons.split()), told("my_juice.colour", *colours.split())))
+        FRUIT.evaluate(
+            make_context(
+                attribute_answer("icon.fruit", *icons.split()), attribute_answer("my_juice.colour", *colours.split())
+            )
+        )
 
 
 @pytest.mark.parametrize(
@@ -121,7 +137,7 @@ def test_match_needs_both(icons: str, colours: str, absent: str) -> None:
 )
 def test_attribute_compares_every_value(body: dict[str, Any], colours: str, check: RuleResult) -> None:
     """All must be right, none wrong, or all alike."""
-    assert attribute(**body).evaluate(reading(told("pin.colour", *colours.split()))) == check
+    assert attribute(**body).evaluate(make_context(attribute_answer("pin.colour", *colours.split()))) == check
 
 
 @pytest.mark.parametrize(
@@ -131,7 +147,7 @@ def test_attribute_compares_every_value(body: dict[str, Any], colours: str, chec
 def test_attribute_of_too_few(body: dict[str, Any], colours: str, absent: str) -> None:
     """Without a pin there is nothing to be right, and one alone is like no other."""
     with pytest.raises(NotApplicable, match=absent):
-        attribute(**body).evaluate(reading(told("pin.colour", *colours.split())))
+        attribute(**body).evaluate(make_context(attribute_answer("pin.colour", *colours.split())))
 
 
 @pytest.mark.parametrize(
@@ -140,17 +156,17 @@ def test_attribute_of_too_few(body: dict[str, Any], colours: str, absent: str) -
 def test_what_cannot_be_read(rule: Any) -> None:
     """No answer is not the same as none there."""
     with pytest.raises(UnreadableAnswer):
-        rule.evaluate(reading())
+        rule.evaluate(make_context())
 
 
-SOCKETS = located("socket", Box(0, 0, 30, 90), Box(100, 0, 130, 90))
+SOCKETS = locate_answer("socket", Box(0, 0, 30, 90), Box(100, 0, 130, 90))
 
 
 def joined(ends: tuple[tuple[float, float], ...], *more: Answer, sockets: Answer = SOCKETS, **body: Any) -> RuleResult:
     """What plugs at these points come to in two sockets of three slots, one slot below the other."""
     rule = Connection.model_validate({"ends": "plug", "sockets": "socket", "slots": 3, **body})
-    plugs = located("plug", *(Box(x - 5, y - 5, x + 5, y + 5) for x, y in ends))
-    return rule.evaluate(reading(plugs, sockets, *more))
+    plugs = locate_answer("plug", *(Box(x - 5, y - 5, x + 5, y + 5) for x, y in ends))
+    return rule.evaluate(make_context(plugs, sockets, *more))
 
 
 @pytest.mark.parametrize(
@@ -186,7 +202,7 @@ def test_connection_reads_how_many_slots_there_are(slots: str, check: RuleResult
     """Each socket has as many as stands with it."""
     ends = (15, 59), (115, 61)
 
-    assert joined(ends, told("socket.slots", *slots.split()), slots="socket.slots") == check
+    assert joined(ends, attribute_answer("socket.slots", *slots.split()), slots="socket.slots") == check
 
 
 @pytest.mark.parametrize(
@@ -194,8 +210,8 @@ def test_connection_reads_how_many_slots_there_are(slots: str, check: RuleResult
     [
         (((15, 15), (15, 75)), SOCKETS, "a socket without plug"),
         ((), SOCKETS, "a socket without plug"),
-        (((15, 15),), located("socket", Box(0, 0, 30, 90)), "1 socket"),
-        (((15, 15),), located("socket"), "0 sockets"),
+        (((15, 15),), locate_answer("socket", Box(0, 0, 30, 90)), "1 socket"),
+        (((15, 15),), locate_answer("socket"), "0 sockets"),
     ],
 )
 def test_connection_needs_two_ends(ends: tuple[tuple[float, float], ...], sockets: Answer, absent: str) -> None:

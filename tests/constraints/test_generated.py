@@ -27,7 +27,7 @@ from logicls.constraints.spec.models import Constraint, Spec, registered_familie
 from logicls.constraints.spec.references import find_faults
 from logicls.records import Box, Instance, Scene
 
-from .breaking import SEEDS, after, broken, judged
+from .breaking import SEEDS, apply_edits, find_broken_constraints, evaluate_scene
 from .generate import product
 from .rules import KINDS, RELATIONS
 
@@ -57,7 +57,7 @@ def test_rules_read_off_a_photo_hold_on_it(seed: int) -> None:
     """Counts, gaps, sizes and angles that were worked out by hand are those that the rules find."""
     spec, scene = product(random.Random(seed))
 
-    statuses = {f.status for f in judged(spec, scene)}
+    statuses = {f.status for f in evaluate_scene(spec, scene)}
 
     assert find_faults(spec) == []
     assert statuses <= {"holds", "not_applicable"}
@@ -68,7 +68,7 @@ def check_breaking(seed: int) -> tuple[Counter[str], Counter[str]]:
     """Break every rule of a product on purpose, and look at what comes of it; the kinds tried, and those broken."""
     spec, scene = product(random.Random(seed))
     before = index_answers(compute_answers(spec, scene))
-    holding = {f.constraint for f in judged(spec, scene) if f.status == "holds"}
+    holding = {f.constraint for f in evaluate_scene(spec, scene) if f.status == "holds"}
     tried, done = Counter[str](), Counter[str]()
     for aim in list_targets(spec):
         tried.update(labels(aim.constraint, aim) if aim.constraint.id in holding else ())
@@ -76,8 +76,8 @@ def check_breaking(seed: int) -> tuple[Counter[str], Counter[str]]:
         if plans is None:
             continue
         done.update(labels(aim.constraint, aim) if aim.constraint.id in holding else ())
-        edited = after(spec, plans, scene)
-        down, here = broken(spec, edited), touched(scene, edited)
+        edited = apply_edits(spec, plans, scene)
+        down, here = find_broken_constraints(spec, edited), touched(scene, edited)
         answers = index_answers(compute_answers(spec, edited))
 
         assert down.pop(aim.constraint.id) == (aim.violation,)
@@ -117,16 +117,16 @@ def test_a_twin_breaks_nothing(seed: int) -> None:
         for aim in list_targets(spec)
     ]
 
-    edited = [after(spec, plans, scene) for plans in twins if plans is not None]
+    edited = [apply_edits(spec, plans, scene) for plans in twins if plans is not None]
 
-    assert [broken(spec, there) for there in edited] == [{}] * len(edited)
+    assert [find_broken_constraints(spec, there) for there in edited] == [{}] * len(edited)
     assert [i for there in edited for i in changed(scene, there) if not within(i.box, scene)] == []
 
 
 def costs(spec: Spec, aim: Target, plans: Edits, scene: Scene) -> int | None:
     """How many other constraints the plans break; None where they do not do what they are for."""
     try:
-        edited = after(spec, plans, scene)
+        edited = apply_edits(spec, plans, scene)
     except KeyError:
         return None
     fresh = changed(scene, edited)
@@ -135,7 +135,7 @@ def costs(spec: Spec, aim: Target, plans: Edits, scene: Scene) -> int | None:
     close = find_near_limits(spec, build_context(spec, scene)) - {aim.constraint.id}
     if not find_near_limits(spec, build_context(spec, edited)) <= close:
         return None
-    down = broken(spec, edited)
+    down = find_broken_constraints(spec, edited)
     return len(down) - 1 if down.get(aim.constraint.id) == (aim.violation,) else None
 
 

@@ -16,7 +16,7 @@ from logicls.constraints.spec.models import Spec
 from logicls.io.resources import resource_path
 from logicls.records import Box, Scene
 
-from ..breaking import SEEDS, after, broken, judged
+from ..breaking import SEEDS, apply_edits, find_broken_constraints, evaluate_scene
 
 Good = Callable[[str], st.SearchStrategy[Scene]]
 SPECS = {path.stem: load_spec(path) for path in sorted(resource_path("constraints").glob("*.yaml"))}
@@ -51,7 +51,9 @@ def test_breaking_one_rule_breaks_that_rule_alone(good: Good, name: str, aim: Ta
         plan = find_counterexample(spec, aim, scene, np.random.default_rng(seed))
         if plan is not None:
             made.append(plan)
-            assert broken(spec, after(spec, plan, scene)) == {aim.constraint.id: (aim.violation,)}
+            assert find_broken_constraints(spec, apply_edits(spec, plan, scene)) == {
+                aim.constraint.id: (aim.violation,)
+            }
 
     breaks()
 
@@ -67,9 +69,9 @@ def test_what_speaks_of_other_things_is_not_touched(good: Good, name: str, aim: 
     @given(good(name), SEEDS)
     def spares(scene: Scene, seed: int) -> None:
         plan = find_counterexample(spec, aim, scene, np.random.default_rng(seed))
-        edited = after(spec, plan, scene) if plan else scene
+        edited = apply_edits(spec, plan, scene) if plan else scene
         changed = {i.component for i in set(scene.instances) ^ set(edited.instances)}
-        for then, now in zip(judged(spec, scene), judged(spec, edited), strict=True):
+        for then, now in zip(evaluate_scene(spec, scene), evaluate_scene(spec, edited), strict=True):
             about = {query.partition(":")[2].partition(".")[0] for query in then.queries}
             if not about & changed and now.constraint not in stopped(spec, edited):
                 assert now == then
@@ -79,7 +81,7 @@ def test_what_speaks_of_other_things_is_not_touched(good: Good, name: str, aim: 
 
 def stopped(spec: Spec, scene: Scene) -> set[str]:
     """Constraints that say nothing because another one that says it all is broken."""
-    down = broken(spec, scene)
+    down = find_broken_constraints(spec, scene)
     return {c.id for c in spec.constraints if any(other in down for other in c.unless_broken)}
 
 
@@ -94,7 +96,7 @@ def test_a_twin_breaks_nothing(good: Good, name: str, aim: Target) -> None:
         plan = find_counterexample(spec, aim, scene, np.random.default_rng(seed), is_control=True)
         if plan is not None:
             made.append(plan)
-            assert broken(spec, after(spec, plan, scene)) == {}
+            assert find_broken_constraints(spec, apply_edits(spec, plan, scene)) == {}
 
     keeps()
 
@@ -111,7 +113,7 @@ def test_boxes_stay_in_the_photo(good: Good, name: str, aim: Target, twin: bool)
     @given(good(name), SEEDS)
     def stays(scene: Scene, seed: int) -> None:
         plan = find_counterexample(spec, aim, scene, np.random.default_rng(seed), is_control=twin)
-        edited = after(spec, plan, scene) if plan else scene
+        edited = apply_edits(spec, plan, scene) if plan else scene
         assert [i for i in edited.instances if outside(i.box, scene) >= 1] == []
 
     stays()
@@ -145,7 +147,9 @@ def test_what_is_wrong_lies_in_one_place_or_in_several(good: Good) -> None:
         for aim in list_targets(spec):
             plan = find_counterexample(spec, aim, scene, np.random.default_rng(seed))
             if plan is not None and aim.constraint.each:
-                told = {f.constraint: f.found for f in judged(spec, after(spec, plan, scene))}[aim.constraint.id]
+                told = {f.constraint: f.found for f in evaluate_scene(spec, apply_edits(spec, plan, scene))}[
+                    aim.constraint.id
+                ]
                 counts = re.findall(r"compartment \d+: (\d+) pushpin", told)
                 found.setdefault(aim.violation, set()).add(tuple(sorted(map(int, counts))))
 

@@ -13,7 +13,7 @@ from logicls.constraints.families.context import FailureMode
 from logicls.constraints.spec.models import Constraint, Spec
 from logicls.records import Answer, Box, Finding, Instance, Scene
 
-from ..readings import TRAY, at, located, told
+from ..readings import TRAY, at, locate_answer, attribute_answer
 
 CAPS = {"quantity": {"of": "cap", "at_most": 1}}
 PIN = {"quantity": {"of": "pin", "exactly": 1}}
@@ -26,7 +26,7 @@ TOLD = {
     "not_applicable": ({"measure": {"height": "nut", "at_most": 1}}, "no nut"),
 }
 """Status → a rule that comes to it on `THERE`, and what is found."""
-THERE = (located("pin", at(20, 20), at(80, 20)), located("cap", at(90, 90)), located("nut"))
+THERE = (locate_answer("pin", at(20, 20), at(80, 20)), locate_answer("cap", at(90, 90)), locate_answer("nut"))
 
 
 def spec(*constraints: dict[str, Any]) -> Spec:
@@ -152,7 +152,7 @@ EACH = PIN | {"each": "bays", "violation": {"below": "few", "above": {1: "one-mo
 )
 def test_in_each_cell_of_a_grid(pins: tuple[float, ...], finding: tuple[Any, ...]) -> None:
     """By itself on what has its centre there; how much is too many adds up over the cells."""
-    there = located("pin", *(at(x, 150, 5) for x in pins)), located("tray", TRAY)
+    there = locate_answer("pin", *(at(x, 150, 5) for x in pins)), locate_answer("tray", TRAY)
 
     assert came_to(EACH, answers=there) == [finding]
 
@@ -160,19 +160,32 @@ def test_in_each_cell_of_a_grid(pins: tuple[float, ...], finding: tuple[Any, ...
 def test_in_each_of_more_places_than_can_be_told() -> None:
     """Four are told, the others counted; a variant is counted in each."""
     trays = [Box(40.0 * n, 100, 40.0 * n + 30, 200) for n in range(6)]
-    there = located("tray", *trays), located("pin", at(15, 150), at(55, 150)), told("pin.colour", "red", "blue")
+    there = (
+        locate_answer("tray", *trays),
+        locate_answer("pin", at(15, 150), at(55, 150)),
+        attribute_answer("pin.colour", "red", "blue"),
+    )
 
     assert came_to({"quantity": {"of": "red_pin", "exactly": 1}, "each": "tray"}, answers=there) == [
-        ("broken", ("c0",), "tray 2: 0 red pins; tray 3: 0 red pins; tray 4: 0 red pins; tray 5: 0 red pins; and 1 more")
+        (
+            "broken",
+            ("c0",),
+            "tray 2: 0 red pins; tray 3: 0 red pins; tray 4: 0 red pins; tray 5: 0 red pins; and 1 more",
+        )
     ]
 
 
 @pytest.mark.parametrize(
     ("body", "answers", "status", "found"),
     [
-        (ABOVE, (located("pin", at(350, 350)), located("tray", TRAY)), "not_applicable", "quarters 1: no pin"),
-        (PIN, (located("pin", at(50, 50)),), "broken", "quarters 2: 0 pins"),
-        (ABOVE, (located("pin", at(50, 50)), located("tray", at(90, 90))), "holds", "quarters 1: above"),
+        (
+            ABOVE,
+            (locate_answer("pin", at(350, 350)), locate_answer("tray", TRAY)),
+            "not_applicable",
+            "quarters 1: no pin",
+        ),
+        (PIN, (locate_answer("pin", at(50, 50)),), "broken", "quarters 2: 0 pins"),
+        (ABOVE, (locate_answer("pin", at(50, 50)), locate_answer("tray", at(90, 90))), "holds", "quarters 1: above"),
     ],
 )
 def test_in_each_quarter(body: dict[str, Any], answers: tuple[Answer, ...], status: str, found: str) -> None:
@@ -185,10 +198,10 @@ def test_in_each_quarter(body: dict[str, Any], answers: tuple[Answer, ...], stat
 @pytest.mark.parametrize(
     ("answers", "finding"),
     [
-        ((located("pin"), located("tray")), ("not_applicable", (), "no bays")),
-        ((located("pin"),), ("unknown", (), "no readable answer to locate:tray")),
+        ((locate_answer("pin"), locate_answer("tray")), ("not_applicable", (), "no bays")),
+        ((locate_answer("pin"),), ("unknown", (), "no readable answer to locate:tray")),
         (
-            (Answer("locate:pin", readable=False), located("tray", TRAY)),
+            (Answer("locate:pin", readable=False), locate_answer("tray", TRAY)),
             ("unknown", (), "bays 1: no readable answer to locate:pin; bays 2: no readable answer to locate:pin"),
         ),
     ],
@@ -200,7 +213,11 @@ def test_in_each_of_no_places(answers: tuple[Answer, ...], finding: tuple[Any, .
 
 def test_each_place_has_its_condition() -> None:
     """One pin in each bay that has a cap."""
-    there = located("pin", at(250, 150), at(260, 150)), located("cap", at(120, 150)), located("tray", TRAY)
+    there = (
+        locate_answer("pin", at(250, 150), at(260, 150)),
+        locate_answer("cap", at(120, 150)),
+        locate_answer("tray", TRAY),
+    )
 
     assert came_to(PIN | {"each": "bays", "when": {"quantity": {"of": "cap", "at_least": 1}}}, answers=there) == [
         ("broken", ("c0",), "bays 1: 0 pins")

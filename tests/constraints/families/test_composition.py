@@ -11,7 +11,7 @@ from logicls.constraints.families.composition import Composition
 from logicls.constraints.families.context import FailureMode, NotApplicable, RuleResult, UnreadableAnswer
 from logicls.records import Answer, Box
 
-from ..readings import TRAY, at, located, pins, reading, told
+from ..readings import TRAY, at, locate_answer, pins, make_context, attribute_answer
 
 
 def composition(**body: Any) -> Composition:
@@ -21,7 +21,7 @@ def composition(**body: Any) -> Composition:
 
 def counted(pin: int, cap: int, nut: int = 0) -> tuple[Answer, ...]:
     """So many of each."""
-    return tuple(located(name, *[at(50, 50)] * n) for name, n in (("pin", pin), ("cap", cap), ("nut", nut)))
+    return tuple(locate_answer(name, *[at(50, 50)] * n) for name, n in (("pin", pin), ("cap", cap), ("nut", nut)))
 
 
 def broken(found: str, kind: str = "") -> RuleResult:
@@ -106,7 +106,7 @@ NAMED = composition(
 )
 def test_sets(rule: Composition, counts: tuple[int, ...], check: RuleResult) -> None:
     """At least one of each of a list, exactly so many of a mapping; the first wrong set that fits gives the name."""
-    assert rule.evaluate(reading(*counted(*counts))) == check
+    assert rule.evaluate(make_context(*counted(*counts))) == check
 
 
 @pytest.mark.parametrize(
@@ -115,7 +115,7 @@ def test_sets(rule: Composition, counts: tuple[int, ...], check: RuleResult) -> 
 def test_a_set_that_is_not_there_asks_for_nothing(rule: Composition, counts: tuple[int, ...], found: str) -> None:
     """The rule does not apply."""
     with pytest.raises(NotApplicable, match=found):
-        rule.evaluate(reading(*counted(*counts)))
+        rule.evaluate(make_context(*counted(*counts)))
 
 
 @pytest.mark.parametrize(("cap", "status"), [(at(350, 50), "broken"), (at(300, 200), "holds")])
@@ -123,23 +123,25 @@ def test_in_a_place_only_what_has_its_centre_there_counts(cap: Box, status: str)
     """A cap beside the tray is none in it."""
     rule = composition(required=["pin", "cap"], **{"in": "tray"})
 
-    assert rule.evaluate(reading(pins(1), located("cap", cap), located("tray", TRAY))).status == status
+    assert rule.evaluate(make_context(pins(1), locate_answer("cap", cap), locate_answer("tray", TRAY))).status == status
 
 
 def test_a_place_that_is_absent() -> None:
     """Without the tray, nothing can be said of what is in it."""
     with pytest.raises(NotApplicable, match="no tray"):
-        composition(required=["pin"], **{"in": "tray"}).evaluate(reading(pins(1), located("tray")))
+        composition(required=["pin"], **{"in": "tray"}).evaluate(make_context(pins(1), locate_answer("tray")))
 
 
 def test_variants_are_things() -> None:
     """A red pin is counted as one, and as a pin."""
     rule = composition(required={"red_pin": 1, "pin": 2})
 
-    assert rule.evaluate(reading(pins(2), told("pin.colour", "red", "blue"))) == RuleResult("holds", "1 red pin, 2 pins")
+    assert rule.evaluate(make_context(pins(2), attribute_answer("pin.colour", "red", "blue"))) == RuleResult(
+        "holds", "1 red pin, 2 pins"
+    )
 
 
 def test_what_cannot_be_read() -> None:
     """Every thing must have been looked for."""
     with pytest.raises(UnreadableAnswer, match="locate:cap"):
-        LIST.evaluate(reading(pins(0)))
+        LIST.evaluate(make_context(pins(0)))

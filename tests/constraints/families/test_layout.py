@@ -12,7 +12,7 @@ from logicls.constraints.families.layout import Layout
 from logicls.constraints.families.relations import GROUPS
 from logicls.records import Answer, Box
 
-from ..readings import TRAY, at, located, reading, told
+from ..readings import TRAY, at, locate_answer, make_context, attribute_answer
 
 
 def layout(**body: Any) -> Layout:
@@ -23,7 +23,9 @@ def layout(**body: Any) -> Layout:
 
 def checked(rule: Layout, *pins: Box) -> RuleResult:
     """What it comes to of these pins, the tray, and a cap at 350, 50."""
-    return rule.evaluate(reading(located("pin", *pins), located("tray", TRAY), located("cap", at(350, 50))))
+    return rule.evaluate(
+        make_context(locate_answer("pin", *pins), locate_answer("tray", TRAY), locate_answer("cap", at(350, 50)))
+    )
 
 
 def broken(found: str) -> RuleResult:
@@ -153,9 +155,9 @@ def test_every_subject_must_stand_so(body: dict[str, Any], good: Box, bad: Box) 
 )
 def test_of_several_objects_one_or_every_one(relation: str, status: str) -> None:
     """A direction and not_touching are about every object; the other relations are about one of them."""
-    trays = located("tray", TRAY, Box(0, 300, 50, 400))
+    trays = locate_answer("tray", TRAY, Box(0, 300, 50, 400))
 
-    check = layout(relation=relation).evaluate(reading(located("pin", at(200, 150)), trays))
+    check = layout(relation=relation).evaluate(make_context(locate_answer("pin", at(200, 150)), trays))
 
     assert check.status == status
 
@@ -178,9 +180,9 @@ def test_a_region_moves_with_its_component(x: float, status: str) -> None:
 )
 def test_nothing_is_held_against_itself(subject: str, target: str, colours: str, check: RuleResult) -> None:
     """By whatever names it goes: as a component, or as one of its variants."""
-    three = located("pin", at(50, 50), at(65, 60), at(165, 155)), told("pin.colour", *colours.split())
+    three = locate_answer("pin", at(50, 50), at(65, 60), at(165, 155)), attribute_answer("pin.colour", *colours.split())
 
-    assert layout(relation="not_touching", subject=subject, object=target).evaluate(reading(*three)) == check
+    assert layout(relation="not_touching", subject=subject, object=target).evaluate(make_context(*three)) == check
 
 
 def test_the_only_one_has_no_other() -> None:
@@ -225,9 +227,12 @@ def test_groups_lie_in_a_row_and_evenly(body: dict[str, Any], pins: tuple[Box, .
 
 def test_one_that_goes_by_two_names_stands_in_the_row_once() -> None:
     """A red pin is no neighbour of itself."""
-    three = located("pin", at(50, 50), at(100, 50), at(150, 50)), told("pin.colour", "red", "red", "blue")
+    three = (
+        locate_answer("pin", at(50, 50), at(100, 50), at(150, 50)),
+        attribute_answer("pin.colour", "red", "red", "blue"),
+    )
 
-    assert layout(**EVEN | {"subject": ["pin", "red_pin"]}).evaluate(reading(*three)) == RuleResult(
+    assert layout(**EVEN | {"subject": ["pin", "red_pin"]}).evaluate(make_context(*three)) == RuleResult(
         "holds", "as specified"
     )
 
@@ -244,23 +249,28 @@ def test_one_that_goes_by_two_names_stands_in_the_row_once() -> None:
 )
 def test_things_follow_one_another(subject: list[str], axis: str, check: RuleResult) -> None:
     """All of one before all of the next; what is absent is left out."""
-    there = located("pin", at(50, 60), at(90, 300)), located("tray", TRAY), located("cap", at(350, 50)), located("nut")
+    there = (
+        locate_answer("pin", at(50, 60), at(90, 300)),
+        locate_answer("tray", TRAY),
+        locate_answer("cap", at(350, 50)),
+        locate_answer("nut"),
+    )
 
-    assert layout(subject=subject, relation="in_order", axis=axis).evaluate(reading(*there)) == check
+    assert layout(subject=subject, relation="in_order", axis=axis).evaluate(make_context(*there)) == check
 
 
 @pytest.mark.parametrize(
     ("body", "answers", "absent"),
     [
-        ({"relation": "above"}, (located("pin"), located("tray", TRAY)), "no pin"),
-        ({"relation": "above"}, (located("pin", at(1, 1)), located("tray")), "no tray"),
-        ({"relation": "above", "object": "left"}, (located("pin", at(1, 1)), located("tray")), "no left"),
-        (ROW, (located("pin", at(1, 1)),), "1 of them"),
-        (EVEN, (located("pin", at(1, 1), at(50, 1)),), "2 of them"),
-        (ORDER, (located("pin", at(1, 1)), located("nut")), "fewer than two of them"),
+        ({"relation": "above"}, (locate_answer("pin"), locate_answer("tray", TRAY)), "no pin"),
+        ({"relation": "above"}, (locate_answer("pin", at(1, 1)), locate_answer("tray")), "no tray"),
+        ({"relation": "above", "object": "left"}, (locate_answer("pin", at(1, 1)), locate_answer("tray")), "no left"),
+        (ROW, (locate_answer("pin", at(1, 1)),), "1 of them"),
+        (EVEN, (locate_answer("pin", at(1, 1), at(50, 1)),), "2 of them"),
+        (ORDER, (locate_answer("pin", at(1, 1)), locate_answer("nut")), "fewer than two of them"),
     ],
 )
 def test_what_is_absent(body: dict[str, Any], answers: tuple[Answer, ...], absent: str) -> None:
     """Without one of the two, or with too few for a group, nothing can be said."""
     with pytest.raises(NotApplicable, match=absent):
-        layout(**body).evaluate(reading(*answers))
+        layout(**body).evaluate(make_context(*answers))

@@ -11,7 +11,7 @@ from logicls.constraints.families.context import FailureMode, NotApplicable, Rul
 from logicls.constraints.families.measure import Measure
 from logicls.records import Answer, Box
 
-from ..readings import TRAY, at, located, reading, told
+from ..readings import TRAY, at, locate_answer, make_context, attribute_answer
 
 PIN = Box(100, 100, 140, 130)
 
@@ -97,8 +97,8 @@ def test_what_is_no_rule(body: dict[str, Any], wrong: str) -> None:
 )
 def test_sizes(body: dict[str, Any], found: str) -> None:
     """Heights of heights, widths of widths, areas of areas, lengths and distances of diagonals; or pixels, or mm."""
-    jar, gel = located("jar", Box(0, 300, 40, 400)), located("gel", Box(0, 325, 40, 400))
-    answers = reading(located("pin", PIN), located("tray", TRAY), jar, gel)
+    jar, gel = locate_answer("jar", Box(0, 300, 40, 400)), locate_answer("gel", Box(0, 325, 40, 400))
+    answers = make_context(locate_answer("pin", PIN), locate_answer("tray", TRAY), jar, gel)
 
     assert measure(**body).evaluate(answers) == RuleResult("holds", found)
 
@@ -119,7 +119,7 @@ def test_sizes(body: dict[str, Any], found: str) -> None:
 def test_limits_belong_to_what_is_right(limit: dict[str, Any], side: str) -> None:
     """Below the least it is broken below, above the most above."""
     check = measure(height="pin", relative_to="tray", **limit).evaluate(
-        reading(located("pin", PIN), located("tray", TRAY))
+        make_context(locate_answer("pin", PIN), locate_answer("tray", TRAY))
     )
 
     assert check == RuleResult("broken" if side else "holds", "30.0%", (FailureMode(side),) if side else ())
@@ -137,25 +137,25 @@ def test_every_instance_is_measured(pins: tuple[Box, ...], check: RuleResult) ->
     """The first that is wrong, in the order of the answer, is told."""
     rule = measure(width="pin", unit="px", between=(10, 30))
 
-    assert rule.evaluate(reading(located("pin", *sorted(pins, key=lambda b: b.centre)))) == check
+    assert rule.evaluate(make_context(locate_answer("pin", *sorted(pins, key=lambda b: b.centre)))) == check
 
 
 def test_each_is_measured_by_the_place_that_it_lies_in() -> None:
     """Of two trays, a pin is a share of the one it is in."""
-    trays = located("tray", TRAY, Box(0, 300, 400, 400))
-    there = located("pin", PIN, Box(200, 310, 240, 340))
+    trays = locate_answer("tray", TRAY, Box(0, 300, 400, 400))
+    there = locate_answer("pin", PIN, Box(200, 310, 240, 340))
 
-    found = measure(width="pin", relative_to="tray").measure_values(reading(there, trays))
+    found = measure(width="pin", relative_to="tray").measure_values(make_context(there, trays))
 
     assert found == [0.2, 0.1]
 
 
 def test_a_place_may_be_filled_by_several() -> None:
     """Their shares add up, in each place."""
-    trays = located("tray", TRAY, Box(0, 300, 400, 400))
-    there = located("pin", PIN, Box(200, 150, 300, 250), Box(0, 390, 400, 400))
+    trays = locate_answer("tray", TRAY, Box(0, 300, 400, 400))
+    there = locate_answer("pin", PIN, Box(200, 150, 300, 250), Box(0, 390, 400, 400))
 
-    found = measure(fill="pin", relative_to="tray").measure_values(reading(there, trays))
+    found = measure(fill="pin", relative_to="tray").measure_values(make_context(there, trays))
 
     assert found == [pytest.approx(0.31), pytest.approx(0.1)]
 
@@ -180,15 +180,18 @@ def test_angles_turn(other: tuple[float, float], limits: tuple[float, float], ch
     """0 to the right, 90 up; what is wrong belongs to the nearer limit, the whole turn round."""
     rule = measure(angle=["pin", "cap"], between=limits)
 
-    assert rule.evaluate(reading(located("pin", at(200, 200)), located("cap", at(*other)))) == check
+    assert rule.evaluate(make_context(locate_answer("pin", at(200, 200)), locate_answer("cap", at(*other)))) == check
 
 
 def test_the_nearest_other_counts() -> None:
     """From every one to the nearest that is not itself; one that has no other is left out."""
-    there = located("pin", at(50, 50), at(50, 90), at(50, 200)), told("pin.colour", "red", "blue", "blue")
+    there = (
+        locate_answer("pin", at(50, 50), at(50, 90), at(50, 200)),
+        attribute_answer("pin.colour", "red", "blue", "blue"),
+    )
 
     found = [
-        measure(distance=pair, unit="px").measure_values(reading(*there))
+        measure(distance=pair, unit="px").measure_values(make_context(*there))
         for pair in (["pin", "pin"], ["pin", "red_pin"], ["red_pin", "pin"])
     ]
 
@@ -198,22 +201,22 @@ def test_the_nearest_other_counts() -> None:
 @pytest.mark.parametrize(
     ("body", "answers", "absent"),
     [
-        ({"height": "pin"}, (located("pin"),), "no pin"),
-        ({"height": "pin", "relative_to": "tray"}, (located("pin", PIN), located("tray")), "no tray"),
-        ({"fill": "gel"}, (located("gel", PIN), located("jar")), "no jar"),
-        ({"fill": "gel"}, (located("gel"), located("jar", TRAY)), "no gel"),
-        ({"distance": ["pin", "tray"]}, (located("pin"), located("tray", TRAY)), "no pin"),
-        ({"distance": ["pin", "tray"]}, (located("pin", PIN), located("tray")), "no tray"),
-        ({"distance": ["pin", "pin"]}, (located("pin", PIN),), "no pin"),
+        ({"height": "pin"}, (locate_answer("pin"),), "no pin"),
+        ({"height": "pin", "relative_to": "tray"}, (locate_answer("pin", PIN), locate_answer("tray")), "no tray"),
+        ({"fill": "gel"}, (locate_answer("gel", PIN), locate_answer("jar")), "no jar"),
+        ({"fill": "gel"}, (locate_answer("gel"), locate_answer("jar", TRAY)), "no gel"),
+        ({"distance": ["pin", "tray"]}, (locate_answer("pin"), locate_answer("tray", TRAY)), "no pin"),
+        ({"distance": ["pin", "tray"]}, (locate_answer("pin", PIN), locate_answer("tray")), "no tray"),
+        ({"distance": ["pin", "pin"]}, (locate_answer("pin", PIN),), "no pin"),
     ],
 )
 def test_what_is_absent(body: dict[str, Any], answers: tuple[Answer, ...], absent: str) -> None:
     """What is not there has no size."""
     with pytest.raises(NotApplicable, match=absent):
-        measure(**body).evaluate(reading(*answers))
+        measure(**body).evaluate(make_context(*answers))
 
 
 def test_what_cannot_be_read() -> None:
     """The place that is 1 must have been looked for, too."""
     with pytest.raises(UnreadableAnswer, match="locate:tray"):
-        measure(height="pin", relative_to="tray").evaluate(reading(located("pin", PIN)))
+        measure(height="pin", relative_to="tray").evaluate(make_context(locate_answer("pin", PIN)))

@@ -11,7 +11,7 @@ from logicls.constraints.families.context import FailureMode, NotApplicable, Rul
 from logicls.constraints.families.quantity import Quantity
 from logicls.records import Answer
 
-from ..readings import TRAY, at, located, pins, reading, told
+from ..readings import TRAY, at, locate_answer, pins, make_context, attribute_answer
 
 
 def quantity(**body: Any) -> Quantity:
@@ -82,10 +82,10 @@ def test_what_is_no_rule(body: dict[str, Any], wrong: str) -> None:
 )
 def test_counts(count: int, check: RuleResult) -> None:
     """Fewer is broken below, more is broken above, and by how many is told."""
-    assert quantity(between=(2, 3)).evaluate(reading(pins(count))) == check
+    assert quantity(between=(2, 3)).evaluate(make_context(pins(count))) == check
 
 
-PINS = (pins(3), told("pin.colour", "red", "blue", "red"), told("pin.size", "s", "l", "xs"))
+PINS = (pins(3), attribute_answer("pin.colour", "red", "blue", "red"), attribute_answer("pin.size", "s", "l", "xs"))
 
 
 @pytest.mark.parametrize(
@@ -102,7 +102,7 @@ PINS = (pins(3), told("pin.colour", "red", "blue", "red"), told("pin.size", "s",
 )
 def test_counts_what_has_the_attributes(body: dict[str, Any], found: str) -> None:
     """One value or several, all attributes; a variant has its own; weights multiply."""
-    answers = reading(*PINS, located("my_cap", at(20, 20)))
+    answers = make_context(*PINS, locate_answer("my_cap", at(20, 20)))
 
     assert quantity(at_least=1, **body).evaluate(answers) == RuleResult("holds", found)
 
@@ -111,7 +111,7 @@ def test_a_sum_is_broken_by_what_it_lacks() -> None:
     """The amount is that of the sum, not the number of things."""
     rule = quantity(**SUM, exactly=9)
 
-    assert rule.evaluate(reading(pins(2), located("my_cap"))) == RuleResult(
+    assert rule.evaluate(make_context(pins(2), locate_answer("my_cap"))) == RuleResult(
         "broken", "sum over pin (each 2) and my cap (each 1): 4", (FailureMode("below", 5),)
     )
 
@@ -121,9 +121,9 @@ def test_a_sum_is_broken_by_what_it_lacks() -> None:
 )
 def test_in_a_place_centres_count(place: str, found: str) -> None:
     """A component, a part of the photo or of a component, and a grid are places; the edge belongs to them."""
-    there = located("pin", at(100, 150), at(250, 150), at(20, 20), at(350, 350))
+    there = locate_answer("pin", at(100, 150), at(250, 150), at(20, 20), at(350, 350))
 
-    check = quantity(at_least=1, **{"in": place}).evaluate(reading(there, located("tray", TRAY)))
+    check = quantity(at_least=1, **{"in": place}).evaluate(make_context(there, locate_answer("tray", TRAY)))
 
     assert check == RuleResult("holds", found)
 
@@ -132,7 +132,7 @@ def test_in_a_place_centres_count(place: str, found: str) -> None:
 def test_in_a_place_that_is_absent(place: str) -> None:
     """Without the tray, nothing can be said of what is in it."""
     with pytest.raises(NotApplicable, match=f"no {place}"):
-        quantity(exactly=1, **{"in": place}).evaluate(reading(located("pin"), located("tray")))
+        quantity(exactly=1, **{"in": place}).evaluate(make_context(locate_answer("pin"), locate_answer("tray")))
 
 
 @pytest.mark.parametrize(
@@ -142,11 +142,11 @@ def test_in_a_place_that_is_absent(place: str) -> None:
         ({"of": "red_pin"}, (pins(1),), "attribute:pin.colour"),
         ({"with": {"size": "s"}}, (pins(1),), "attribute:pin.size"),
         ({"in": "left"}, (pins(1),), "locate:tray"),
-        ({"of": "red_pin"}, (pins(3), told("pin.colour", "red", "red")), "pin: 2 or 3 of them"),
+        ({"of": "red_pin"}, (pins(3), attribute_answer("pin.colour", "red", "red")), "pin: 2 or 3 of them"),
         ({}, (Answer("locate:pin", readable=False),), "locate:pin"),
     ],
 )
 def test_what_cannot_be_read(body: dict[str, Any], answers: tuple[Answer, ...], missing: str) -> None:
     """No answer is not the same as none there, and two answers that differ in number say nothing of either."""
     with pytest.raises(UnreadableAnswer, match=missing):
-        quantity(exactly=0, **body).evaluate(reading(*answers))
+        quantity(exactly=0, **body).evaluate(make_context(*answers))
