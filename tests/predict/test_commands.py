@@ -1,4 +1,4 @@
-"""predict, report and replay on the command line: what they write, and how they end."""
+"""Commands predict, report and replay: files and exit codes."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from logicls.predict.folder.runner import predict_folder
 
 @pytest.fixture(scope="module")
 def predicted(bundle, photos, tmp_path_factory):
-    """A folder with three photos and their verdicts."""
+    """Write three photos, and predict them."""
     folder = tmp_path_factory.mktemp("predicted")
     (folder / "photos").mkdir()
     for number, photo in enumerate(photos[:3]):
@@ -29,13 +29,13 @@ def predicted(bundle, photos, tmp_path_factory):
 
 @pytest.fixture
 def verdicts(predicted, tmp_path):
-    """A copy of those verdicts, to be changed."""
+    """Copy the verdicts."""
     return Path(shutil.copytree(predicted / "verdicts", tmp_path / "verdicts"))
 
 
 @pytest.fixture
 def run(monkeypatch, capsys):
-    """Calls `logicls` in this process; gives (exit code, what it printed, what it complained about)."""
+    """Return a function that runs `logicls` in this process and returns exit code, stdout and stderr."""
 
     def call(*words):
         monkeypatch.setattr(sys, "argv", ["logicls", *map(str, words)])
@@ -47,8 +47,8 @@ def run(monkeypatch, capsys):
     return call
 
 
-def told(verdicts, **changes):
-    """Rewrite the verdicts: all pass, but the first has these changes."""
+def rewrite(verdicts, **changes):
+    """Rewrite the verdicts: all pass, and the first has these changes."""
     file = verdicts / "verdicts.jsonl"
     rows = [json.loads(line) | {"outcome": "pass", "violations": []} for line in file.read_text().splitlines()]
     rows[0] |= changes
@@ -57,28 +57,28 @@ def told(verdicts, **changes):
 
 
 @pytest.mark.parametrize(
-    ("changes", "code", "said"),
+    ("changes", "code", "message"),
     [
         ({}, 0, "3 pass"),
         ({"outcome": "fail", "violations": ["missing_pin"]}, 1, "1 fail, 2 pass"),
         ({"outcome": "review", "reasons": ["strange"]}, 1, "2 pass, 1 review"),
     ],
 )
-def test_exit_codes_say_whether_all_pass(run, bundle, predicted, verdicts, changes, code, said):
-    """0 where all pass, 1 where one is broken or for a person; predict and report end alike."""
-    told(verdicts, **changes)
+def test_exit_code_is_0_if_all_pass(run, bundle, predicted, verdicts, changes, code, message):
+    """1 if a photo fails or goes to review; predict and report have equal exit codes."""
+    rewrite(verdicts, **changes)
 
     for words in (("predict", bundle.path, predicted / "photos", "--out", verdicts), ("report", verdicts)):
-        ended, out, err = run(*words)
-        assert (ended, err) == (code, "")
-        assert said in out
+        exit_code, out, err = run(*words)
+        assert (exit_code, err) == (code, "")
+        assert message in out
         assert str(verdicts / "report" / "index.html") in out.replace("\n", "")
 
 
-def test_what_could_not_be_checked_ends_with_2(run, bundle, predicted, verdicts, tmp_path):
-    """No bundle, no photos, verdicts that are not there, a photo that changed."""
+def test_exit_code_of_errors_is_2(run, bundle, predicted, verdicts, tmp_path):
+    """No bundle, no photos, missing verdicts, a changed photo."""
     (tmp_path / "empty").mkdir()
-    result = told(verdicts)[0]["result"]
+    result = rewrite(verdicts)[0]["result"]
     shutil.copytree(predicted / "photos", tmp_path / "changed")
     Image.new("RGB", (9, 9)).save(tmp_path / "changed" / "0.png")
 
@@ -95,8 +95,8 @@ def test_what_could_not_be_checked_ends_with_2(run, bundle, predicted, verdicts,
         assert expected in err
 
 
-def test_predict_writes_for_spreadsheets_and_build_servers(run, bundle, predicted, tmp_path):
-    """Every file has the result's id, the bundle, the spec's hash and version, the photo's hash, and the time."""
+def test_predict_writes_workbook_and_junit(run, bundle, predicted, tmp_path):
+    """Each file has the ids of result, bundle and spec, the photo's hash, and the time."""
     openpyxl = pytest.importorskip("openpyxl", reason="the extra xlsx is not installed")
     out, junit = tmp_path / "out", tmp_path / "ci" / "junit.xml"
 
@@ -114,40 +114,47 @@ def test_predict_writes_for_spreadsheets_and_build_servers(run, bundle, predicte
     sheet = openpyxl.load_workbook(out / "verdicts.xlsx")["verdicts"]
     names = [cell.value for cell in sheet[1]]
     table = [dict(zip(names, [c.value for c in row], strict=True)) for row in sheet.iter_rows(2)]
-    for key in ("result", "sha256", "bundle", "spec", "version"):
-        assert [row[key] for row in table] == [line[key] for line in lines]
+    columns = {
+        "result_id": "result",
+        "sha256": "sha256",
+        "bundle_id": "bundle",
+        "spec_hash": "spec",
+        "spec_version": "version",
+    }
+    for column, key in columns.items():
+        assert [row[column] for row in table] == [line[key] for line in lines]
     cases = ET.parse(junit).getroot().findall("testsuite/testcase")
     assert [case.get("name") for case in cases] == [line["photo"] for line in lines]
     assert "<html" in (out / "report" / "index.html").read_text()[:300]
 
 
-def test_a_missing_extra_is_said_before_anything_is_predicted(run, bundle, predicted, tmp_path, monkeypatch):
-    """Not after hours."""
-    real = builtins.__import__
+def test_missing_extra_is_reported_first(run, bundle, predicted, tmp_path, monkeypatch):
+    """Before the first photo is predicted."""
+    real_import = builtins.__import__
 
-    def without(name: str, *more: object) -> object:
+    def import_without_openpyxl(name: str, *more: object) -> object:
         if name.startswith("openpyxl"):
             raise ImportError(name)
-        return real(name, *more)
+        return real_import(name, *more)
 
-    monkeypatch.setattr(builtins, "__import__", without)
+    monkeypatch.setattr(builtins, "__import__", import_without_openpyxl)
 
     code, _, err = run("predict", bundle.path, predicted / "photos", "--out", tmp_path / "out", "--xlsx")
 
     assert code == 2
-    assert "LC644 a workbook needs openpyxl" in err
+    assert "LC644 openpyxl is not installed" in err
     assert not (tmp_path / "out").exists()
 
 
-def test_a_result_is_replayed(run, predicted, verdicts):
-    """0 where it is the same again, 1 with what differs; bundle and photos are found by themselves."""
+def test_replay(run, predicted, verdicts):
+    """Exit code 0 for the same result, 1 with the differences; bundle and photos are those of the folder."""
     file = verdicts / "verdicts.jsonl"
     rows = [json.loads(line) for line in file.read_text().splitlines()]
 
     code, out, err = run("replay", rows[1]["result"], "--verdicts", verdicts)
 
     assert (code, err) == (0, "")
-    assert out.startswith("1.png: the same again, ")
+    assert out.startswith("1.png: reproduced, ")
     file.write_text("".join(f"{json.dumps(row | {'outcome': 'pass', 'score': 2.0})}\n" for row in rows))
     code, out, _ = run("replay", rows[1]["result"][:9], "--verdicts", verdicts)
     assert code == 1
@@ -155,9 +162,9 @@ def test_a_result_is_replayed(run, predicted, verdicts):
     assert "1.png: score: was 2.0000, is " in out
 
 
-def test_the_page_is_made_again_with_the_truth(run, verdicts, tmp_path):
-    """Without predicting: `report` holds the verdicts against a truth, and keeps to a number of cards."""
-    told(verdicts, violations=["missing_pin"], outcome="fail")
+def test_report_with_truth(run, verdicts, tmp_path):
+    """Without prediction: the report compares with the truth, and has at most the given number of cards."""
+    rewrite(verdicts, violations=["missing_pin"], outcome="fail")
     truth = tmp_path / "truth.csv"
     truth.write_text("image,violations\n0.png,missing_pin\n1.png,\n2.png,extra_pin\n")
 

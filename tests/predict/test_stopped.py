@@ -110,5 +110,5 @@ def test_limits_need_a_watch(tmp_path):
     code, _, complaints = run("predict", tmp_path, tmp_path, "--out", tmp_path / "out", "--for", "9")
 
     assert code == 2
-    assert "LC608 --for says how long to watch. Add --watch, or leave it out." in complaints
+    assert "LC608 --for has no effect without --watch. Add --watch, or remove the option." in complaints
     assert os.listdir(tmp_path) == []

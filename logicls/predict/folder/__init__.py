@@ -1,1 +1,1 @@
-"""Folders of photos and of their verdicts: gone through, watched, shared out, settled anew, replayed."""
+"""Folders of photos and verdicts: prediction, watching, Ray, other thresholds, replay."""

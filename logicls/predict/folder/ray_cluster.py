@@ -1,8 +1,8 @@
-"""Photos of a folder, inspected by Ray on many machines or many GPUs: the same verdicts in the same order.
+"""Inspection of a folder by Ray on several machines or GPUs: the same verdicts in the same order as in one process.
 
-Every machine sees folder and bundle under the same path, and has LogiCls installed. A share is as many photos as are
-looked at together, the same ones as in one process, so that not even rounding differs. Only the process that was
-started writes verdicts, which is why a run that was ended goes on like any other.
+Every machine has LogiCls installed, and folder and bundle under the same path. A task is a batch of photos, the same
+photos as in one process, so that not even rounding differs. Only the starting process writes verdicts, so that an
+interrupted run continues like any other.
 
 Source: Ray 2.60, "Ray Data: transforming data", "stateful transforms".
 """
@@ -31,61 +31,61 @@ from logicls.predict.serialization import verdict_from_json, verdict_to_json
 from logicls.records import Verdict
 
 LOCAL_ADDRESS = "local"
-"""The address that begins a Ray of this machine's own, which ends with the run."""
+"""Address that starts a local Ray instance, which ends with the run."""
 OBJECT_STORE_BYTES = 200_000_000
-"""Bytes of memory that such a Ray shares between its processes: names and verdicts, never photos."""
+"""Size of the object store of a local instance: it holds names and verdicts, no photos."""
 MAX_BLOCKS = 5000
-"""Tasks that a folder is divided into, at most."""
+"""Maximum number of blocks of a folder."""
 
 
 @dataclass(frozen=True, slots=True)
 class RayCluster:
-    """What Ray has to work with."""
+    """Connection to a Ray cluster, and its resources."""
 
     ray: Any
-    """The library."""
+    """Module `ray`."""
     cpus: int
     gpus: int
 
 
 @contextmanager
 def connect_cluster(address: str, cpus: int | None = None) -> Iterator[RayCluster]:
-    """Ray at that address: `local`, `auto`, or the address of a head node. `cpus` is for `local` alone.
+    """Connect to Ray at an address: `local`, `auto`, or that of a head node. `cpus` applies to `local` only.
 
-    Nothing is reported to Ray's makers, and no dashboard is begun.
+    Usage statistics and the dashboard are off.
 
     Raises:
-        DataError: There is no Ray at the address (LC678).
+        DataError: There is no Ray cluster at the address (LC678).
     """
     _check_reachable(address)
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
     import ray
 
     logging.getLogger("ray.data").setLevel(logging.ERROR)
-    own = (
+    settings = (
         {"num_cpus": cpus, "object_store_memory": OBJECT_STORE_BYTES, "include_dashboard": False}
         if address == LOCAL_ADDRESS
         else {}
     )
     try:
-        ray.init(address=address, log_to_driver=False, logging_level="ERROR", **own)
+        ray.init(address=address, log_to_driver=False, logging_level="ERROR", **settings)
     except (ConnectionError, ValueError, RuntimeError, TimeoutError) as error:
         reason = " ".join(str(error).split())[:200]
         raise _error("LC678", f"there is no Ray cluster: {reason}", address) from error
     try:
-        there = ray.cluster_resources()
-        yield RayCluster(ray, int(there.get("CPU", 1)), int(there.get("GPU", 0)))
+        resources = ray.cluster_resources()
+        yield RayCluster(ray, int(resources.get("CPU", 1)), int(resources.get("GPU", 0)))
     finally:
         ray.shutdown()
 
 
 def _check_reachable(address: str) -> None:
-    """Ray itself would wait for minutes for somebody to open."""
-    found = re.fullmatch(r"(?:ray://)?\[?(.+?)\]?:(\d+)", address)
-    if found is None:
+    """Check that the port is open, because Ray itself waits for minutes. Raises `DataError` (LC678)."""
+    match = re.fullmatch(r"(?:ray://)?\[?(.+?)\]?:(\d+)", address)
+    if match is None:
         return
     try:
-        socket.create_connection((found[1], int(found[2])), timeout=10).close()
+        socket.create_connection((match[1], int(match[2])), timeout=10).close()
     except (OSError, OverflowError) as error:
         reason = getattr(error, "strerror", None) or str(error)
         raise _error("LC678", f"there is no Ray cluster: {reason}.", address) from error
@@ -93,101 +93,105 @@ def _check_reachable(address: str) -> None:
 
 @dataclass(frozen=True, slots=True)
 class WorkerSetup:
-    """What every machine is told: it opens the bundle and makes the plug-ins itself."""
+    """Setup of a worker: paths of bundle and photos, which it opens itself, and its plug-ins."""
 
     bundle: str
     photos: str
     bundle_id: str
-    """The bundle's id."""
+    """Expected id of the bundle."""
     make_plugins: Callable[[Bundle], Plugins] | None = None
-    """Makes the plug-ins; it travels to the machines. None for none."""
+    """Factory of the plug-ins, which is pickled and sent to the workers; None without plug-ins."""
     manifest: PluginManifest = PluginManifest()  # noqa: RUF009  frozen
-    """What they must be."""
+    """Expected plug-ins."""
 
 
 def inspect_on_cluster(
-    cluster: RayCluster, bundle: Bundle, photos: Path, batch: int, *, make_plugins: Callable[[Bundle], Plugins] | None = None,
+    cluster: RayCluster,
+    bundle: Bundle,
+    photos: Path,
+    batch: int,
+    *,
+    make_plugins: Callable[[Bundle], Plugins] | None = None,
     manifest: PluginManifest = PluginManifest(),  # noqa: B008  frozen
-) -> InspectPhotos:  # fmt: skip
-    """Inspects photos by the machines of a cluster: one that has GPUs is given one each, others a core each.
+) -> InspectPhotos:
+    """Return a function that inspects photos on a cluster, with one worker per GPU, or per core without GPUs.
 
-    GPUs are for models of the hub: nano is as fast without. `made` makes the plug-ins on each of them, and `plugged`
-    says which these are.
+    GPUs are used for hub models only: nano is as fast without. `make_plugins` makes the plug-ins of each worker, which
+    must be those of the `manifest`.
     """
-    work = WorkerSetup(str(bundle.path.resolve()), str(photos.resolve()), bundle.id, make_plugins, manifest)
+    setup = WorkerSetup(str(bundle.path.resolve()), str(photos.resolve()), bundle.id, make_plugins, manifest)
 
     def inspect(names: Iterable[str]) -> Generator[list[Verdict], None, None]:
-        shares = [
-            {"names": json.dumps(some)} for some in iterate_batches(names, batch)
-        ]  # JSON has names that are no UTF-8
-        if shares:
-            yield from _map_batches(cluster, bundle, work, shares)
+        # JSON, because Arrow has no strings for names that are not UTF-8.
+        tasks = [{"names": json.dumps(chunk)} for chunk in iterate_batches(names, batch)]
+        if tasks:
+            yield from _map_batches(cluster, bundle, setup, tasks)
 
     return inspect
 
 
 def _map_batches(
-    cluster: RayCluster, bundle: Bundle, work: WorkerSetup, shares: list[dict[str, str]]
+    cluster: RayCluster, bundle: Bundle, setup: WorkerSetup, tasks: list[dict[str, str]]
 ) -> Generator[list[Verdict], None, None]:
     data = cluster.ray.data
     context = data.DataContext.get_current()
     context.execution_options.preserve_order = True
     context.enable_progress_bars = False
     gpus = cluster.gpus if bundle.hub is not None else 0
-    actors = min(gpus or cluster.cpus, len(shares))
-    done = data.from_items(shares, override_num_blocks=min(len(shares), MAX_BLOCKS)).map(
-        BatchWorker, fn_constructor_args=(work,),
+    actors = min(gpus or cluster.cpus, len(tasks))
+    done = data.from_items(tasks, override_num_blocks=min(len(tasks), MAX_BLOCKS)).map(
+        BatchWorker, fn_constructor_args=(setup,),
         compute=data.ActorPoolStrategy(size=actors),
         num_cpus=0 if gpus else 1, num_gpus=1 if gpus else None,
     )  # fmt: skip
     for row in done.iter_rows():
-        if row["trouble"]:
-            raise _error("LC679", row["trouble"], "--ray")
+        if row["error"]:
+            raise _error("LC679", row["error"], "--ray")
         yield [verdict_from_json(record) for record in json.loads(row["verdicts"])]
 
 
 class BatchWorker:
-    """What one process of the cluster does: it opens the bundle once, and inspects what it is given."""
+    """Worker process of the cluster: it opens the bundle once, and inspects batches."""
 
-    def __init__(self, work: WorkerSetup) -> None:
-        self._trouble, self._inspector = "", None
+    def __init__(self, setup: WorkerSetup) -> None:
+        self._error, self._inspector = "", None
         try:
-            self._inspector = _make_inspector(work)
+            self._inspector = _make_inspector(setup)
         except LogiClsError as error:
-            told = "; ".join(f"{problem.file}: {problem.message}" for problem in error.problems)
-            self._trouble = f"{socket.gethostname()} cannot do its share: {told}"
+            reason = "; ".join(f"{problem.file}: {problem.message}" for problem in error.problems)
+            self._error = f"{socket.gethostname()} cannot start its worker: {reason}"
 
-    def __call__(self, share: Mapping[str, str]) -> dict[str, str]:
-        """The verdicts of a share's photos, or what is wrong with this machine."""
+    def __call__(self, task: Mapping[str, str]) -> dict[str, str]:
+        """Return the verdicts of a batch, or the error of this machine."""
         if self._inspector is None:
-            return {"verdicts": "[]", "trouble": self._trouble}
+            return {"verdicts": "[]", "error": self._error}
         try:
-            verdicts = self._inspector.inspect([*self._inspector.load(json.loads(share["names"]))])
+            verdicts = self._inspector.inspect([*self._inspector.load(json.loads(task["names"]))])
         except LogiClsError as error:
             reason = "; ".join(problem.message for problem in error.problems)
-            return {"verdicts": "[]", "trouble": f"{socket.gethostname()} cannot inspect photos: {reason}"}
-        return {"verdicts": json.dumps([verdict_to_json(verdict) for verdict in verdicts]), "trouble": ""}
+            return {"verdicts": "[]", "error": f"{socket.gethostname()} cannot inspect photos: {reason}"}
+        return {"verdicts": json.dumps([verdict_to_json(verdict) for verdict in verdicts]), "error": ""}
 
 
-def _make_inspector(work: WorkerSetup) -> BatchInspector:
-    """Here. Raises `LogiClsError` where this machine does not have what the others have."""
-    opened = open_bundle(Path(work.bundle))
-    if opened.id != work.bundle_id:
-        raise DataError(Problem("LC679", f"its bundle is {opened.id}, not {work.bundle_id}", work.bundle))
-    if not Path(work.photos).is_dir():
-        raise DataError(Problem("LC679", "there is no such folder", work.photos))
-    plugins = work.make_plugins(opened) if work.make_plugins else Plugins()
-    for here, wanted in zip(plugins.manifest.plugins, work.manifest.plugins, strict=True):
-        if here != wanted:
-            raise DataError(Problem("LC679", f"it has {here.to_text()}, not {wanted.to_text()}", work.bundle))
-    return BatchInspector(make_reader(opened, plugins.retriever), Path(work.photos), 0, plugins)
+def _make_inspector(setup: WorkerSetup) -> BatchInspector:
+    """Make the inspector of this machine. Raises `LogiClsError` if bundle, photos or plug-ins are not as expected."""
+    opened = open_bundle(Path(setup.bundle))
+    if opened.id != setup.bundle_id:
+        raise DataError(Problem("LC679", f"its bundle is {opened.id}, not {setup.bundle_id}", setup.bundle))
+    if not Path(setup.photos).is_dir():
+        raise DataError(Problem("LC679", "there is no such folder", setup.photos))
+    plugins = setup.make_plugins(opened) if setup.make_plugins else Plugins()
+    for plugin, expected in zip(plugins.manifest.plugins, setup.manifest.plugins, strict=True):
+        if plugin != expected:
+            raise DataError(Problem("LC679", f"it has {plugin.to_text()}, not {expected.to_text()}", setup.bundle))
+    return BatchInspector(make_reader(opened, plugins.retriever), Path(setup.photos), 0, plugins)
 
 
 _ADVICE = {
-    "LC678": "Begin one with `ray start --head`, or say --ray local.",
-    "LC679": "Install LogiCls there, and let every machine see photos and bundle under the same path.",
+    "LC678": "Start one with `ray start --head`, or use --ray local.",
+    "LC679": "Install LogiCls there, with photos and bundle under the same path on every machine.",
 }
 
 
-def _error(code: str, message: str, place: str) -> DataError:
-    return DataError(Problem(code, f"{message.rstrip('.')}.", place, advice=_ADVICE[code]))
+def _error(code: str, message: str, location: str) -> DataError:
+    return DataError(Problem(code, f"{message.rstrip('.')}.", location, advice=_ADVICE[code]))

@@ -1,6 +1,7 @@
-"""A folder of photos, batch by batch: constant memory, resumable, a broken photo is a row and not the end.
+"""Prediction of a folder of photos, in batches with constant memory; an interrupted run continues.
 
-Verdicts that are there already get other thresholds: nothing is read again, and the files change as a whole.
+A photo that cannot be read is a verdict like any other. `rethreshold_folder` applies other thresholds to the verdicts
+of a folder without prediction.
 """
 
 from __future__ import annotations
@@ -29,13 +30,13 @@ from logicls.predict.uncertainty.thresholds import Thresholds, apply_thresholds
 from logicls.records import Verdict
 
 SYNC_SECONDS = 2.0
-"""Seconds after which verdicts are on the disk itself at the latest: all that a power failure can take."""
+"""Seconds after which verdicts are synced to disk, at the latest: the loss of a power failure."""
 Item = TypeVar("Item")
 InspectPhotos = Callable[[Iterable[str]], Generator[list[Verdict], None, None]]
-"""Gives the verdicts of the photos of these names, in their order, so many at a time as it likes."""
+"""Generator of the verdicts of the photos with these names, in order, in batches of any size."""
 StartProgress = Callable[[int], Callable[[int], object]]
-"""Told the number of photos before the first is looked at. What it gives is told how many more are finished; at first,
-how many an earlier run had finished."""
+"""Callback that is given the number of photos before the first is inspected. It returns a callback that is given the
+number of further photos that are finished; at first those of an earlier run."""
 
 
 def predict_folder(
@@ -51,37 +52,50 @@ def predict_folder(
     manifest: PluginManifest = PluginManifest(),  # noqa: B008  frozen
     on_start: StartProgress = lambda total: lambda count: None,
 ) -> int:
-    """Write a verdict for every photo below the folder `photos` to the folder `out`; returns how many there are.
+    """Write a verdict for every photo below the folder `photos` to the folder `out`, and return their number.
 
-    `verdicts.jsonl` grows as the run goes on, in the order of the names; the same command continues it, however it was
-    ended. `verdicts.csv` is written at the end. Nothing is written to `photos`, and `out` may lie below it.
+    `verdicts.jsonl` is appended to during the run, in the order of the names; a second call continues an interrupted
+    run. `verdicts.csv` is written at the end. Nothing is written to `photos`; `out` may be a folder in it.
 
-    `batch` photos are looked at together, by the bundle's own model unless `inspect` makes the verdicts, with what it
-    has `plugged` in. So many `workers` are processes that decode photos; a script that asks for them must be one that
-    they can import (`if __name__ == "__main__"`). Without any, threads of this process do it, which a decoder's crash
-    ends. A photo must match one of the globs `only`, which are relative to `photos`, and be one `among` those names.
+    Args:
+        bundle: Bundle to predict with.
+        photos: Folder of the photos.
+        out: Folder of the verdicts.
+        batch: Number of photos that are predicted together.
+        workers: Number of processes that decode photos; a script that uses them must be importable (`if __name__ ==
+            "__main__"`). With 0, threads of this process decode, and a crash of a decoder ends the process.
+        only: Globs relative to `photos`; a photo must match one of them, if there are any.
+        among: Names of photos; others are left out.
+        inspect: Generator of verdicts, instead of the bundle's own model without plug-ins.
+        manifest: Plug-ins of `inspect`.
+        on_start: Callback for progress.
 
     Raises:
-        DataError: No photos (LC311, LC312, LC603, LC604), `out` holds verdicts of another bundle or folder (LC601,
-            LC602) or those with other plug-ins (LC710), is the folder of photos (LC605), is written by another run
-            (LC606) or cannot be (LC253), or the processes die (LC607).
+        DataError: There are no photos (LC311, LC312, LC603, LC604), `out` has verdicts of another bundle or folder
+            (LC601, LC602) or of other plug-ins (LC710), is the folder of photos (LC605), is written by another run
+            (LC606) or cannot be written (LC253), or worker processes crash (LC607).
     """
     names = _CountingIterator(_select_photos(photos, out, only, among))
-    with open_verdict_writer(bundle, photos, out, manifest) as file, spool_names(_skip_predicted(names, out)) as left:
-        finished = on_start(names.count)
-        finished(names.count - left.count)
-        with closing((inspect or inspect_with_reader(make_reader(bundle), photos, batch, workers))(left)) as inspected:
-            for verdicts in inspected:
-                file.add(verdicts)
-                finished(len(verdicts))
+    with open_verdict_writer(bundle, photos, out, manifest) as writer, spool_names(_skip_predicted(names, out)) as rest:
+        on_progress = on_start(names.count)
+        on_progress(names.count - rest.count)
+        inspect = inspect or inspect_with_reader(make_reader(bundle), photos, batch, workers)
+        with closing(inspect(rest)) as batches:
+            for verdicts in batches:
+                writer.add(verdicts)
+                on_progress(len(verdicts))
     write_folder_csv(bundle, out)
     return names.count
 
 
 def inspect_with_reader(
-    reader: Reader, photos: Path, batch: int, workers: int, plugins: Plugins = Plugins()
+    reader: Reader,
+    photos: Path,
+    batch: int,
+    workers: int,
+    plugins: Plugins = Plugins(),  # noqa: B008  frozen
 ) -> InspectPhotos:
-    """Inspects photos here, with a reader and what is plugged in."""
+    """Return a function that inspects photos in this process, with a reader and plug-ins."""
 
     def inspect(names: Iterable[str]) -> Generator[list[Verdict], None, None]:
         with BatchInspector(reader, photos, workers, plugins) as inspector:
@@ -92,25 +106,25 @@ def inspect_with_reader(
 
 
 class VerdictWriter:
-    """The file of verdicts that a run adds to."""
+    """Writer of a run's verdicts."""
 
     def __init__(self, file: jsonl.Appender) -> None:
-        self._file, self._forced = file, time.monotonic()
+        self._file, self._synced = file, time.monotonic()
 
     def add(self, verdicts: Iterable[Verdict]) -> None:
-        """Append them. Raises `DataError` (LC253)."""
+        """Append verdicts. Raises `DataError` (LC253)."""
         for verdict in verdicts:
             self._file.append(verdict_to_json(verdict))
-        if time.monotonic() - self._forced > SYNC_SECONDS:
+        if time.monotonic() - self._synced > SYNC_SECONDS:
             self._file.sync()
-            self._forced = time.monotonic()
+            self._synced = time.monotonic()
 
 
 @contextmanager
 def open_verdict_writer(
     bundle: Bundle, photos: Path, out: Path, manifest: PluginManifest = PluginManifest()  # noqa: B008  frozen
 ) -> Iterator[VerdictWriter]:  # fmt: skip
-    """The verdicts in `out`, to be gone on with by this run alone. Raises `DataError`."""
+    """Open `verdicts.jsonl` in `out` for this run only, and write or check `run.json`. Raises `DataError`."""
     if out.resolve() == photos.resolve():
         problem = Problem("LC605", "is the folder of the photos.", relative_path(out), advice="Choose another --out.")
         raise DataError(problem)
@@ -121,24 +135,24 @@ def open_verdict_writer(
 
 
 def read_predicted_names(out: Path) -> set[str]:
-    """The photos that the folder holds verdicts of."""
+    """Read the names of the photos with a verdict in the folder."""
     return set(jsonl.read_values(out / "verdicts.jsonl", "photo"))
 
 
 def write_folder_csv(bundle: Bundle, out: Path) -> None:
-    """Write `verdicts.csv` of the verdicts there are."""
+    """Write `verdicts.csv` from `verdicts.jsonl`."""
     write_verdicts_csv(read_verdicts(out / "verdicts.jsonl"), out / "verdicts.csv", violations=bundle.spec.violations)
 
 
 def iterate_batches(items: Iterable[Item], size: int) -> Iterator[list[Item]]:
-    """The items in lists of that length, the last one shorter."""
+    """Yield the items in lists of that length; the last one may be shorter."""
     rest = iter(items)
-    while some := list(islice(rest, size)):
-        yield some
+    while batch := list(islice(rest, size)):
+        yield batch
 
 
 class _CountingIterator:
-    """Names, counted as they pass."""
+    """Iterable that counts the names it yields."""
 
     def __init__(self, names: Iterable[str]) -> None:
         self._names, self.count = names, 0
@@ -150,7 +164,7 @@ class _CountingIterator:
 
 
 def _select_photos(photos: Path, out: Path, only: Sequence[str], among: Container[str] | None) -> Iterator[str]:
-    """The names of the photos that are wanted, of which there is one at least."""
+    """Yield the names of the selected photos. Raises `DataError` without any."""
     names = (name for name in list_photos(photos, patterns=only, exclude=out) if among is None or name in among)
     first = next(names, None)
     if first is None:
@@ -159,56 +173,63 @@ def _select_photos(photos: Path, out: Path, only: Sequence[str], among: Containe
 
 
 def _skip_predicted(names: Iterable[str], out: Path) -> Iterator[str]:
-    """Those that the folder holds no verdict of."""
-    seen = read_predicted_names(out)
-    yield from (name for name in names if escape_name(name) not in seen)
+    """Yield the names without a verdict in the folder."""
+    predicted = read_predicted_names(out)
+    yield from (name for name in names if escape_name(name) not in predicted)
 
 
 def _write_manifest(out: Path, bundle: Bundle, photos: Path, manifest: PluginManifest) -> None:
-    """Write what the verdicts are of, or check that it is the same bundle and folder, and the same plug-ins."""
+    """Write `run.json`, or check that bundle, photos and plug-ins are those in it."""
 
-    def refusal(differences: Sequence[ManifestDifference]) -> DataError:
-        there = {difference.key: difference.recorded for difference in differences}
+    def make_error(differences: Sequence[ManifestDifference]) -> DataError:
+        recorded = {difference.key: difference.recorded for difference in differences}
         advice = "Choose another --out, or delete the folder."
-        if set(there) <= {"photos"}:
-            message = f"holds verdicts of the photos in {there['photos']}, not of those in {photos.resolve()}."
+        if set(recorded) <= {"photos"}:
+            message = f"has verdicts of the photos in {recorded['photos']}, not of those in {photos.resolve()}."
             return DataError(Problem("LC602", message, relative_path(out), advice=advice))
-        if set(there) <= {"photos", "plugins"}:
-            was, now = _list_difference(there["plugins"], plugs), _list_difference(plugs, there["plugins"])
-            message = f"holds verdicts made with {was}, where now there is {now}."
-            advice = "Plug in what it was begun with, or choose another --out."
+        if set(recorded) <= {"photos", "plugins"}:
+            was = _list_difference(recorded["plugins"], plugins)
+            now = _list_difference(plugins, recorded["plugins"])
+            message = f"has verdicts made with {was}, and now there is {now}."
+            advice = "Use the plug-ins of its verdicts, or choose another --out."
             return DataError(Problem("LC710", message, relative_path(out), advice=advice))
-        message = f"holds verdicts of bundle {there.get('bundle', bundle.id)}, not of {bundle.id}."
+        message = f"has verdicts of bundle {recorded.get('bundle', bundle.id)}, not of {bundle.id}."
         return DataError(Problem("LC601", message, str(out), advice=advice))
 
-    plugs = [plug.to_text() for plug in manifest.plugins] or None  # none as in folders of before they were written down
-    wanted = {"bundle": bundle.id, "spec": bundle.spec.hash, "product": bundle.spec.product.name}
+    plugins = [plugin.to_text() for plugin in manifest.plugins] or None  # None as in older folders
+    settings: dict[str, object] = {
+        "bundle": bundle.id,
+        "spec": bundle.spec.hash,
+        "product": bundle.spec.product.name,
+        "photos": str(photos.resolve()),
+        "plugins": plugins,
+    }
     notes = {"folder": str(bundle.path.resolve())}
     if manifest.knowledge is not None:
         notes["knowledge"] = str(manifest.knowledge.resolve())
-    check_manifest(out / "run.json", {**wanted, "photos": str(photos.resolve()), "plugins": plugs}, refusal, **notes)
+    check_manifest(out / "run.json", settings, make_error, **notes)
 
 
-def _list_difference(plugs: object, others: object) -> str:
-    """Those plug-ins that are not among the others, as a list of `run.json` has them."""
-    some, rest = (one if isinstance(one, list) else [] for one in (plugs, others))
-    return ", ".join(str(plug) for plug in some if plug not in rest) or "no other plug-in"
+def _list_difference(plugins: object, others: object) -> str:
+    """Return the plug-ins of one list of `run.json` that are not in the other."""
+    own, rest = (one if isinstance(one, list) else [] for one in (plugins, others))
+    return ", ".join(str(plugin) for plugin in own if plugin not in rest) or "no other plug-in"
 
 
 VERDICTS_FILE = "verdicts.jsonl"
 
 
 def rethreshold_folder(folder: Path, thresholds: Thresholds, *, violations: tuple[str, ...]) -> Mapping[str, int]:
-    """Settle every verdict of a folder anew; returns how many there are of each outcome.
+    """Apply thresholds to every verdict of a folder, and return the number of each outcome.
 
-    One verdict is in memory at a time. A run that is broken off leaves the old file. Raises `DataError`.
+    One verdict is in memory at a time, and an interrupted run leaves the old file. Raises `DataError`.
     """
-    lines, outcomes = folder / VERDICTS_FILE, Counter[str]()
-    with atomic.open_atomic(lines) as file:
-        for verdict in read_verdicts(lines):
-            settled = apply_thresholds(verdict, thresholds)
-            outcomes[settled.outcome] += 1
-            plain = json.dumps(verdict_to_json(settled), ensure_ascii=False, allow_nan=False, separators=(",", ":"))
-            file.write(plain + "\n")
-    write_verdicts_csv(read_verdicts(lines), folder / "verdicts.csv", violations=violations)
+    path, outcomes = folder / VERDICTS_FILE, Counter[str]()
+    with atomic.open_atomic(path) as file:
+        for verdict in read_verdicts(path):
+            updated = apply_thresholds(verdict, thresholds)
+            outcomes[updated.outcome] += 1
+            line = json.dumps(verdict_to_json(updated), ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+            file.write(line + "\n")
+    write_verdicts_csv(read_verdicts(path), folder / "verdicts.csv", violations=violations)
     return outcomes

@@ -1,7 +1,7 @@
-"""A folder that a camera writes into: each photo gets its verdict soon after it is complete.
+"""Watching of a folder that a camera writes to: each photo has its verdict soon after it is complete.
 
-The folder is listed again and again. Notices of the system (inotify and its like) would not do: they say nothing of
-what another machine writes to a shared disk, where lines put their photos, and nothing of when a file is complete.
+The folder is polled. File system events (inotify and similar) do not report what another machine writes to a network
+share, where production lines store their photos, nor when a file is complete.
 """
 
 from __future__ import annotations
@@ -30,31 +30,33 @@ from logicls.predict.readers.factory import make_reader
 from logicls.records import Verdict
 
 POLL_SECONDS = 0.5
-"""Seconds between two looks at the folder, at least."""
+"""Seconds between two listings of the folder, at least."""
 PAUSE_FACTOR = 10
-"""A look that takes long is followed by a pause so many times as long."""
+"""Length of the pause after a listing, or a refresh, relative to its duration."""
 REFRESH_SECONDS = 30.0
-"""Seconds after which what is shown is made anew, at least; where that takes long, `SHARE` times as long."""
+"""Seconds between two refreshes of table and report, at least; longer by `PAUSE_FACTOR` if a refresh is slow."""
 UNREACHABLE_SECONDS = 60.0
-"""Seconds for which a folder may be out of reach, as one on the network is at times."""
+"""Seconds for which a folder may be unreachable, as network shares are at times."""
 
 
 @dataclass(frozen=True, slots=True)
 class WatchOptions:
-    """How long to watch, and what of."""
+    """Duration of the watch, and which photos it inspects."""
 
     seconds: float | None = None
-    """Ends after so many; None for never."""
+    """Duration; None for no limit."""
     idle: float | None = None
-    """Ends when nothing has come for so many; None for never."""
+    """Seconds without a new photo after which the watch ends; None for no limit."""
     only: tuple[str, ...] = ()
-    """Globs relative to the folder; a photo must match one of them."""
+    """Globs relative to the folder; a photo must match one of them, if there are any."""
     batch: int = 16
+    """Number of photos that are predicted together."""
     workers: int = 0
+    """Number of processes that decode photos."""
     settle_seconds: float = SETTLE_SECONDS
-    """Seconds that a photo must not change before it is looked at."""
+    """Seconds that a photo must not change before it is inspected."""
     retry_seconds: float = RETRY_SECONDS
-    """The same for one that cannot be read, before it is called broken."""
+    """Seconds that an unreadable photo must not change before it counts as damaged."""
 
 
 def watch_folder(
@@ -67,21 +69,21 @@ def watch_folder(
     on_verdict: Callable[[Verdict], None] = lambda verdict: None,
     on_refresh: Callable[[], None] = lambda: None,
 ) -> int:
-    """Write a verdict for every photo that is in `photos` or comes into it; returns how many it wrote.
+    """Write a verdict for every present and future photo in `photos`, and return the number of verdicts.
 
-    Ends as `watch` says, or by KeyboardInterrupt, which is the way to end it and no error. `told` gets each verdict,
-    `shown` is called where a report is to be made anew: now and then, and at the end, each time after `verdicts.csv`.
+    The watch ends by its options or by KeyboardInterrupt, which is not raised. `on_verdict` is called with each
+    verdict, `on_refresh` from time to time and at the end, after `verdicts.csv` was written.
 
     Raises:
-        DataError: As `predict_folder` does, but a folder without photos is no error; one that cannot be listed is, if
-            that lasts for `LOST` seconds.
+        DataError: As `predict_folder`, but a folder without photos is no error; a folder that cannot be listed for
+            `UNREACHABLE_SECONDS` is one.
     """
     list_photos(photos)
     reader = make_reader(bundle, plugins.retriever)
-    inspected = BatchInspector(reader, photos, options.workers, plugins)
-    with open_verdict_writer(bundle, photos, out, plugins.manifest) as file, inspected as inspector:
+    inspecting = BatchInspector(reader, photos, options.workers, plugins)
+    with open_verdict_writer(bundle, photos, out, plugins.manifest) as writer, inspecting as inspector:
         arrivals = ArrivalTracker(photos, read_predicted_names(out), options.settle_seconds, options.retry_seconds)
-        watcher = _Watcher(inspector, file, arrivals, options, on_verdict)
+        watcher = _Watcher(inspector, writer, arrivals, options, on_verdict)
 
         def refresh() -> None:
             write_folder_csv(bundle, out)
@@ -94,71 +96,70 @@ def watch_folder(
 
 
 class _Watcher:
-    """Looks at a folder in rounds, and keeps the time."""
+    """Polling loop of a watch."""
 
     def __init__(
         self,
         inspector: BatchInspector,
-        file: VerdictWriter,
+        writer: VerdictWriter,
         arrivals: ArrivalTracker,
-        watch: WatchOptions,
-        told: Callable[[Verdict], None],
+        options: WatchOptions,
+        on_verdict: Callable[[Verdict], None],
     ) -> None:
-        self._inspector, self._file, self._arrivals = inspector, file, arrivals
-        self._watch, self._told = watch, told
-        self._began = self._news = self._listed = time.monotonic()
+        self._inspector, self._writer, self._arrivals = inspector, writer, arrivals
+        self._options, self._on_verdict = options, on_verdict
+        self._started_at = self._last_arrival = self._last_listing = time.monotonic()
         self.count = 0
 
-    def run(self, listed: Callable[[], Iterator[str]], refresh: Callable[[], None]) -> None:
-        """Rounds until time is up; `refresh` is called after those that brought something, not too often."""
-        refreshed, pause, shown = self._began, REFRESH_SECONDS, 0
+    def run(self, list_names: Callable[[], Iterator[str]], refresh: Callable[[], None]) -> None:
+        """Poll until the watch ends; `refresh` is called after new verdicts, at limited intervals."""
+        last_refresh, interval, refreshed_count = self._started_at, REFRESH_SECONDS, 0
         while not self._is_over():
-            began = time.monotonic()
-            due = self._find_complete(listed)
-            took = time.monotonic() - began
-            self._inspect(due)
-            if self.count > shown and time.monotonic() - refreshed > pause:
-                began = time.monotonic()
+            start = time.monotonic()
+            names = self._find_complete(list_names)
+            duration = time.monotonic() - start
+            self._inspect(names)
+            if self.count > refreshed_count and time.monotonic() - last_refresh > interval:
+                start = time.monotonic()
                 refresh()
-                refreshed, shown = time.monotonic(), self.count
-                pause = max(REFRESH_SECONDS, PAUSE_FACTOR * (refreshed - began))
-            time.sleep(max(min(max(POLL_SECONDS, PAUSE_FACTOR * took), self._left()), 0.0))
+                last_refresh, refreshed_count = time.monotonic(), self.count
+                interval = max(REFRESH_SECONDS, PAUSE_FACTOR * (last_refresh - start))
+            time.sleep(max(min(max(POLL_SECONDS, PAUSE_FACTOR * duration), self._remaining_seconds()), 0.0))
 
-    def _find_complete(self, listed: Callable[[], Iterator[str]]) -> list[str]:
-        """The photos that are new and complete."""
+    def _find_complete(self, list_names: Callable[[], Iterator[str]]) -> list[str]:
+        """Return the names of the new and complete photos."""
         now = time.monotonic()
         try:
-            due = self._arrivals.find_complete(listed(), now)
+            names = self._arrivals.find_complete(list_names(), now)
         except DataError:
-            if now - self._listed > UNREACHABLE_SECONDS:
+            if now - self._last_listing > UNREACHABLE_SECONDS:
                 raise
             return []
-        self._listed = now
+        self._last_listing = now
         if self._arrivals.pending_count:
-            self._news = now
-        return due
+            self._last_arrival = now
+        return names
 
     def _inspect(self, names: Sequence[str]) -> None:
         photos = (photo for photo in self._inspector.load(names) if self._is_ready(photo))
-        for loaded in iterate_batches(photos, self._watch.batch):
+        for loaded in iterate_batches(photos, self._options.batch):
             verdicts = self._inspector.inspect(loaded)
-            self._file.add(verdicts)
+            self._writer.add(verdicts)
             for photo, verdict in zip(loaded, verdicts, strict=True):
                 self._arrivals.mark_processed(photo.name)
-                self._told(verdict)
+                self._on_verdict(verdict)
             self.count += len(loaded)
             if self._is_over():
                 break
 
     def _is_ready(self, photo: LoadedPhoto) -> bool:
-        """False for one that may not be written to its end yet."""
+        """Return False for a photo whose file may still be incomplete."""
         return photo.pixels is not None or self._arrivals.is_final_failure(photo.name)
 
     def _is_over(self) -> bool:
-        return self._left() <= 0
+        return self._remaining_seconds() <= 0
 
-    def _left(self) -> float:
-        """Seconds until it is time to end."""
-        now, watch = time.monotonic(), self._watch
-        ends = ((self._began, watch.seconds), (self._news, watch.idle))
+    def _remaining_seconds(self) -> float:
+        now, options = time.monotonic(), self._options
+        ends = ((self._started_at, options.seconds), (self._last_arrival, options.idle))
         return min((start + length - now for start, length in ends if length is not None), default=math.inf)

@@ -1,1 +1,1 @@
-"""How sure one may be: from the chances of answers to the probability of broken rules, and when a person looks."""
+"""Uncertainty: calibration, probability of broken rules, out-of-distribution detection, thresholds."""

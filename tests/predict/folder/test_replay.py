@@ -1,4 +1,4 @@
-"""A result made again: the same, and all that may be different."""
+"""Replay of results, and their differences."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from logicls.records import Box
 
 @pytest.fixture(scope="module")
 def predicted(bundle, photos, tmp_path_factory):
-    """A folder with photos, one of them in a folder of its own, and their verdicts, looked at together."""
+    """Write photos in two folders, and predict them in one batch."""
     folder = tmp_path_factory.mktemp("predicted")
     for number, photo in enumerate(photos):
         path = folder / "photos" / ("line 2" if number else "") / f"{number}.png"
@@ -30,43 +30,43 @@ def predicted(bundle, photos, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def verdicts(predicted):
-    """Photo → its verdict."""
+    """Return photo → verdict."""
     return {v.photo: v for v in read_verdicts(predicted / "verdicts" / "verdicts.jsonl")}
 
 
 @pytest.mark.parametrize("photo", ["0.png", "line 2/2.png", "torn.png"])
-def test_the_same_photo_has_the_same_result(bundle, predicted, verdicts, photo):
-    """Alone as among others; a photo that cannot be read still cannot."""
+def test_replay_has_the_same_result(bundle, predicted, verdicts, photo):
+    """Alone as in a batch; an unreadable photo is still unreadable."""
     again = replay(verdicts[photo], bundle, predicted / "photos")
 
     assert compare_verdicts(verdicts[photo], again) == ()
     assert result_id(again) == result_id(verdicts[photo])
 
 
-def test_every_difference_is_said(verdicts):
-    """Outcome, scores, answers, boxes and how sure they are; what is within the tolerance is not."""
+def test_every_difference_is_listed(verdicts):
+    """Outcome, scores, answers, boxes and confidences; differences within the tolerance are not."""
     before = verdicts["0.png"]
     answer = replace(before.answers[0], values=("red",), boxes=(Box(1.0, 2.0, 3.0, 4.0),), confidence=0.5)
-    asked = replace(before.answers[1], query="locate:moon")
+    other = replace(before.answers[1], query="locate:moon")
     near = replace(before, score=before.score + 0.004, seconds=9.0)
-    now = replace(before, outcome="pass", score=0.25, stated=None, answers=(answer, asked))
+    now = replace(before, outcome="pass", score=0.25, stated=None, answers=(answer, other))
 
-    said = compare_verdicts(replace(before, score=0.75, stated=()), now)
+    lines = compare_verdicts(replace(before, score=0.75, stated=()), now)
 
     assert compare_verdicts(before, near) == ()
-    assert [line for line in said if line.startswith(("outcome", "stated", "score:"))] == [
+    assert [line for line in lines if line.startswith(("outcome", "stated", "score:"))] == [
         f"outcome: was {before.outcome}, is pass", "stated: was none, is unreadable", "score: was 0.7500, is 0.2500",
     ]  # fmt: skip
     name = before.answers[0].query
-    assert any(line.startswith(f"{name}: was ") and line.endswith(", is red") for line in said)
-    assert any(line.startswith(f"{name}: the boxes were ") and line.endswith("are [1 2 3 4]") for line in said)
-    assert any(line.startswith(f"{name}: the confidence was ") and line.endswith("is 0.5000") for line in said)
-    assert f"{before.answers[1].query}: is no query any more" in said
-    assert "locate:moon: was not a query" in said
+    assert any(line.startswith(f"{name}: was ") and line.endswith(", is red") for line in lines)
+    assert any(line.startswith(f"{name}: the boxes were ") and line.endswith("are [1 2 3 4]") for line in lines)
+    assert any(line.startswith(f"{name}: the confidence was ") and line.endswith("is 0.5000") for line in lines)
+    assert f"{before.answers[1].query}: is no query any more" in lines
+    assert "locate:moon: was not a query" in lines
 
 
-def test_a_photo_that_changed_is_no_replay(bundle, predicted, verdicts, tmp_path):
-    """Its bytes are compared first; one that is gone is an error, too."""
+def test_changed_photo_is_an_error(bundle, predicted, verdicts, tmp_path):
+    """The SHA-256 is compared first; a missing photo is an error, too."""
     with pytest.raises(PhotoError, match="LC301"):
         replay(verdicts["0.png"], bundle, tmp_path)
     Image.new("RGB", (9, 9)).save(tmp_path / "0.png")
@@ -75,14 +75,14 @@ def test_a_photo_that_changed_is_no_replay(bundle, predicted, verdicts, tmp_path
         replay(verdicts["0.png"], bundle, tmp_path)
 
 
-def test_another_bundle_is_no_replay(bundle, predicted, verdicts):
-    """It is named."""
+def test_another_bundle_is_an_error(bundle, predicted, verdicts):
+    """The message names both bundles."""
     with pytest.raises(DataError, match=f"LC642 the verdict is of bundle other, and this is {bundle.id}"):
         replay(replace(verdicts["0.png"], bundle="other"), bundle, predicted / "photos")
 
 
-def test_a_result_is_found_by_its_first_digits(predicted, verdicts):
-    """Where they are those of one; else the nearest is offered."""
+def test_result_is_found_by_a_unique_prefix(predicted, verdicts):
+    """Otherwise the most similar id is suggested."""
     name = result_id(verdicts["line 2/1.png"])
 
     assert find_result(name, predicted / "verdicts").photo == "line 2/1.png"
@@ -93,12 +93,12 @@ def test_a_result_is_found_by_its_first_digits(predicted, verdicts):
         find_result("", predicted / "verdicts")
 
 
-def test_digits_of_several_results_are_refused(verdicts, tmp_path):
-    """One is found by all of its digits; photos with the same bytes have a result each."""
+def test_ambiguous_prefix_is_an_error(verdicts, tmp_path):
+    """The full id is unique; photos with equal bytes have a result each."""
     base = verdicts["0.png"]
     several = [replace(base, photo=f"{n}.png", sha256=f"{n:064x}") for n in range(40)]
-    twin = replace(several[0], photo="twin.png")
-    several.append(twin)
+    copy = replace(several[0], photo="copy.png")
+    several.append(copy)
     with Appender(tmp_path / "verdicts.jsonl") as file:
         for verdict in several:
             file.append(verdict_to_json(verdict))
@@ -107,16 +107,16 @@ def test_digits_of_several_results_are_refused(verdicts, tmp_path):
     many = sum(name[0] == shared for name in names)
 
     assert find_result(names[0], tmp_path).photo == "0.png"
-    assert find_result(result_id(twin), tmp_path).photo == "twin.png"
+    assert find_result(result_id(copy), tmp_path).photo == "copy.png"
     with pytest.raises(DataError, match=f'LC640 {many} results begin with "{shared}"'):
         find_result(shared, tmp_path)
 
 
-def test_a_folder_of_verdicts_says_where_it_came_from(bundle, predicted, tmp_path):
-    """Bundle and photos, unless others are named; nothing known is an error that asks for what is missing."""
-    there = find_origin(predicted / "verdicts")
+def test_origin_is_read_from_the_manifest(bundle, predicted, tmp_path):
+    """Unless other folders are given; missing ones are an error that names the options."""
+    origin = find_origin(predicted / "verdicts")
 
-    assert (there.bundle, there.photos) == (bundle.path.resolve(), (predicted / "photos").resolve())
+    assert (origin.bundle, origin.photos) == (bundle.path.resolve(), (predicted / "photos").resolve())
     assert find_origin(predicted / "verdicts", photos=tmp_path).photos == tmp_path
-    with pytest.raises(DataError, match=r"LC643 .* Name them with --photos"):
+    with pytest.raises(DataError, match=r"LC643 .* Give them with --photos"):
         find_origin(tmp_path, bundle=bundle.path)

@@ -1,4 +1,4 @@
-"""What thresholds promise, against the binomial distribution, and on draws of which the truth is known."""
+"""Guarantees of thresholds, against the binomial distribution and on random samples."""
 
 from __future__ import annotations
 
@@ -29,48 +29,48 @@ constraints:
 
 @pytest.fixture
 def spec(tmp_path):
-    """Two major rules and a minor one."""
+    """Load a spec of two major rules and a minor one."""
     (tmp_path / "box.yaml").write_text(SPEC)
     return load_spec(tmp_path / "box.yaml")
 
 
-def cases(name: str, broken: list[float], good: list[float]) -> list[LabelledRule]:
-    """Of one rule."""
+def samples(name: str, broken: list[float], good: list[float]) -> list[LabelledRule]:
+    """Return samples of one rule with these probabilities."""
     return [*(LabelledRule(name, p, True) for p in broken), *(LabelledRule(name, p, False) for p in good)]
 
 
-@pytest.mark.parametrize(("count", "of"), [(0, 10), (0, 299), (3, 40), (12, 13)])
-def test_the_bound_is_where_so_few_would_be_a_surprise(count, of):
-    """At the bound, so many or fewer are seen in 5 % of samples: the definition of Clopper and Pearson."""
-    assert binom.cdf(count, of, upper_confidence_bound(count, of)) == pytest.approx(0.05)
+@pytest.mark.parametrize(("count", "total"), [(0, 10), (0, 299), (3, 40), (12, 13)])
+def test_upper_bound_definition(count, total):
+    """At the bound so few are observed in 5 % of samples: the definition of Clopper and Pearson."""
+    assert binom.cdf(count, total, upper_confidence_bound(count, total)) == pytest.approx(0.05)
 
 
-def test_all_wrong_bounds_nothing():
-    """No share is excluded from above."""
+def test_upper_bound_of_all_errors():
+    """No rate can be excluded."""
     assert upper_confidence_bound(7, 7) == 1.0
 
 
 @pytest.mark.parametrize(("rate", "needed"), [(0.01, 299), (0.005, 598), (0.05, 59)])
-def test_so_many_photos_are_needed(rate, needed):
-    """One less does not do."""
+def test_required_photos(rate, needed):
+    """One less is not enough."""
     assert required_photos(rate) == needed
     assert upper_confidence_bound(0, needed) <= rate < upper_confidence_bound(0, needed - 1)
 
 
-def test_the_largest_threshold_lets_as_many_pass_as_are_allowed():
-    """Of 473 broken photos one may pass at 1 %: the threshold is the second lowest probability; of 472 none may."""
-    found = [0.01, 0.02, 0.03, *[0.9] * 470]
+def test_largest_certified_threshold():
+    """With 473 broken photos one may pass at 1 %: the threshold is the second lowest probability; with 472 none may."""
+    values = [0.01, 0.02, 0.03, *[0.9] * 470]
 
-    assert largest_certified_threshold(found, 0.01, 0.95, maximum=0.5) == 0.02
-    assert largest_certified_threshold(found[:-1], 0.01, 0.95, maximum=0.5) == 0.01
-    assert largest_certified_threshold(found, 0.01, 0.95, maximum=0.015) == 0.015
+    assert largest_certified_threshold(values, 0.01, 0.95, maximum=0.5) == 0.02
+    assert largest_certified_threshold(values[:-1], 0.01, 0.95, maximum=0.5) == 0.01
+    assert largest_certified_threshold(values, 0.01, 0.95, maximum=0.015) == 0.015
 
 
-def test_enough_photos_are_promised_by_themselves(spec):
-    """300 broken and 300 good ones, one of them missed: the lower threshold is below it."""
-    own = cases("pins", [0.04, *[0.99] * 299], [0.001] * 300)
+def test_guarantee_from_own_photos(spec):
+    """300 broken and 300 good ones, one of them with a low probability: the lower threshold is below it."""
+    own = samples("pins", [0.04, *[0.99] * 299], [0.001] * 300)
 
-    limit = choose_thresholds(spec, own, RISK_TARGETS, confidence=0.95, origin="here").for_rule("pins")
+    limit = choose_thresholds(spec, own, RISK_TARGETS, confidence=0.95, origin="test").for_rule("pins")
 
     assert (limit.low, limit.high) == (0.04, 0.9)
     assert limit.guarantee == (
@@ -79,36 +79,36 @@ def test_enough_photos_are_promised_by_themselves(spec):
     )
 
 
-def test_too_few_are_taken_together_with_those_of_the_severity(spec):
-    """200 of one rule and 100 of the other; the minor rule's do not count."""
-    both = [*cases("pins", [0.99] * 200, []), *cases("lids", [0.99] * 100, []), *cases("caps", [0.0] * 50, [])]
+def test_guarantee_from_photos_of_the_severity(spec):
+    """200 of one rule and 100 of the other; those of the minor rule do not count."""
+    both = [*samples("pins", [0.99] * 200, []), *samples("lids", [0.99] * 100, []), *samples("caps", [0.0] * 50, [])]
 
-    found = choose_thresholds(spec, both, RISK_TARGETS, confidence=0.95, origin="here")
+    thresholds = choose_thresholds(spec, both, RISK_TARGETS, confidence=0.95, origin="test")
 
-    assert found.for_rule("pins").low == found.for_rule("lids").low == 0.1
+    assert thresholds.for_rule("pins").low == thresholds.for_rule("lids").low == 0.1
     assert "escape rate at most 0.99% with 95% confidence (0 of 300, all rules of this severity together)" in (
-        found.for_rule("lids").guarantee
+        thresholds.for_rule("lids").guarantee
     )
     assert (
         "escape rate of 5.00% not guaranteed: 59 broken photos are needed, there are 50"
-        in found.for_rule("caps").guarantee
+        in thresholds.for_rule("caps").guarantee
     )
 
 
-def test_what_cannot_be_promised_says_so(spec):
-    """Without any photo each rule has the thresholds of its severity."""
-    found = choose_thresholds(spec, [], RISK_TARGETS, confidence=0.95, origin="nothing")
+def test_missing_photos_are_stated(spec):
+    """Without photos each rule has the thresholds of its target."""
+    thresholds = choose_thresholds(spec, [], RISK_TARGETS, confidence=0.95, origin="nothing")
 
-    limits = {name: (limit.low, limit.high) for name, limit in found.limits}
+    limits = {name: (limit.low, limit.high) for name, limit in thresholds.limits}
     assert limits == {"pins": (0.1, 0.9), "lids": (0.1, 0.9), "caps": (0.2, 0.9)}
-    assert found.for_rule("pins").guarantee.startswith(
+    assert thresholds.for_rule("pins").guarantee.startswith(
         "escape rate of 1.00% not guaranteed: 299 broken photos are needed, there are 0"
     )
 
 
-def test_a_target_that_is_looser_sends_fewer_to_review(spec):
-    """The same photos, 1 % and 10 %."""
-    own = cases("pins", [k / 400 for k in range(400)], [])
+def test_looser_target_has_a_higher_threshold(spec):
+    """The same photos at 1 % and 10 %."""
+    own = samples("pins", [k / 400 for k in range(400)], [])
     loose = {**RISK_TARGETS, "major": RiskTarget(0.1, 0.02, 0.9, 0.9)}
     strict = {**RISK_TARGETS, "major": RiskTarget(0.01, 0.02, 0.9, 0.9)}
 
@@ -117,13 +117,13 @@ def test_a_target_that_is_looser_sends_fewer_to_review(spec):
     assert 0.0 == lows[0] < 0.06 < lows[1] < 0.1
 
 
-def test_the_promise_is_kept():
-    """Thresholds for 5 %, chosen on 200 drawn photos, 400 times: the true rate is above in no more than 5 % of them.
+def test_guarantee_holds():
+    """Thresholds for 5 %, chosen on 200 random photos, 400 times: the true rate is higher in at most 5 % of the cases.
 
-    Probabilities of broken photos are drawn evenly, so that the true rate of a threshold is the threshold itself.
+    Probabilities of broken photos are uniform, so the true rate of a threshold is the threshold itself.
     """
     rng = np.random.default_rng(1)
 
     above = [largest_certified_threshold(rng.random(200).tolist(), 0.05, 0.95, maximum=1.0) > 0.05 for _ in range(400)]
 
-    assert 0 < np.mean(above) <= 0.07  # 5 %, and what 400 draws leave open
+    assert 0 < np.mean(above) <= 0.07  # 5 %, and the sampling error of 400 draws
