@@ -91,7 +91,7 @@ class HubResamplingCallback(ResamplingCallback):
         self.parts.append([outputs[name].cpu() for name in ("question", "question_loss", "question_correct")])
         if len(self.parts) < trainer.accumulate_grad_batches:
             return
-        question_numbers, losses, rights = (torch.cat(some).numpy() for some in zip(*self.parts, strict=True))
+        question_numbers, losses, rights = (torch.cat(part).numpy() for part in zip(*self.parts, strict=True))
         self.parts.clear()
         questions = int(self.sampler.difficulty.strata.question.max()) + 1
         loss = np.full((len(question_numbers), questions), np.nan)

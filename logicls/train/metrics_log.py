@@ -16,7 +16,7 @@ HEADER = "step,loss"
 class MetricsLog:
     """Appends rows to a CSV file whose first column is a step.
 
-    With `start` above 0 the rows of a resumed run are kept up to that step; later ones, which are computed again, are
+    With `start` above 0 the rows of a resumed run stay up to that step; later ones, which are computed again, are
     dropped.
     """
 

@@ -82,7 +82,7 @@ class Strata:
     has_class: Bool[np.ndarray, "examples classes"]
     """Class membership of each example."""
 
-    def entries(self, numbers: Sequence[int]) -> tuple[Int[np.ndarray, " some"], Int[np.ndarray, " some"]]:
+    def entries(self, numbers: Sequence[int]) -> tuple[Int[np.ndarray, " entries"], Int[np.ndarray, " entries"]]:
         """Return the entries of the examples `numbers`, and for each entry the position of its example in `numbers`."""
         spans = [np.arange(self.offsets[number], self.offsets[number + 1]) for number in numbers]
         return np.concatenate(spans), np.repeat(np.arange(len(spans)), list(map(len, spans)))

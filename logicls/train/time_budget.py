@@ -68,7 +68,7 @@ def measure_step_time(model: torch.nn.Module, make_module: Callable[[Any], Any],
     with torch.random.fork_rng():
         module = make_module(copy.deepcopy(model))
         optimizer, times = module.configure_optimizers()["optimizer"], []
-        with closing(iter(batches)) as batch_iterator:  # type: ignore[type-var]  # a generator: it may have begun processes
+        with closing(iter(batches)) as batch_iterator:  # type: ignore[type-var]  # a generator: it may have started processes
             started = time.perf_counter()
             for batch in batch_iterator:
                 module.training_step(batch, 0)["loss"].backward()

@@ -38,15 +38,15 @@ MEASURED = ("tail derived", "tail stated", "exact derived", "exact stated")
 
 def split(folder: Path) -> tuple[Path, Path]:
     """Two datasets: every fourth photo is in the second one."""
-    whole = json.loads((DATA / "annotations.json").read_text())
+    full = json.loads((DATA / "annotations.json").read_text())
     parts = []
     for name, wanted in (("learn", {0, 1, 2}), ("measure", {3})):
-        images = [image for place, image in enumerate(whole["images"]) if place % 4 in wanted]
+        images = [image for place, image in enumerate(full["images"]) if place % 4 in wanted]
         ids = {image["id"] for image in images}
-        notes = [note for note in whole["annotations"] if note["image_id"] in ids]
+        notes = [note for note in full["annotations"] if note["image_id"] in ids]
         out = folder / name
         out.mkdir(parents=True, exist_ok=True)
-        (out / "annotations.json").write_text(json.dumps({**whole, "images": images, "annotations": notes}))
+        (out / "annotations.json").write_text(json.dumps({**full, "images": images, "annotations": notes}))
         if not (out / "images").exists():
             os.symlink(DATA / "images", out / "images")
         parts.append(out)
@@ -62,7 +62,7 @@ def made(data: Path, out: Path, count: int, seed: int) -> Path:
 def with_tail(synth: Path, out: Path, kind: str, share: float) -> Path:
     """The set, with so few examples of the kind left that they are that share."""
     table = pa.concat_tables(pq.read_table(path) for path in sorted((synth / "data").glob("*.parquet")))
-    has = [kind in some for some in table["violations"].to_pylist()]
+    has = [kind in names for names in table["violations"].to_pylist()]
     keep = max(round(share / (1 - share) * has.count(False)), 1)
     rare = [place for place, is_rare in enumerate(has) if is_rare][:keep]
     chosen = sorted({*rare, *(place for place, is_rare in enumerate(has) if not is_rare)})
@@ -94,9 +94,9 @@ def measured(bundle: Path, photos: Path, truth: dict[str, frozenset[str]], kind:
     predict_folder(open_bundle(bundle), photos, bundle / "verdicts", batch=16)
     verdicts = list(read_verdicts(bundle / "verdicts" / "verdicts.jsonl"))
     read = {verdict.photo: (set(verdict.violations), set(verdict.stated or ())) for verdict in verdicts}
-    tail = [name for name, shown in truth.items() if kind in shown]
+    tail = [name for name, labels in truth.items() if kind in labels]
     recalls = [statistics.mean(kind in read[name][way] for name in tail) for way in (0, 1)]
-    exact = [statistics.mean(read[name][way] == shown for name, shown in truth.items()) for way in (0, 1)]
+    exact = [statistics.mean(read[name][way] == labels for name, labels in truth.items()) for way in (0, 1)]
     return (*recalls, *exact)
 
 
@@ -104,10 +104,12 @@ def tell(found: dict[bool, Sequence[tuple[float, ...]]]) -> None:
     """Means and spreads, and the gain beside the spread."""
     for column, name in enumerate(MEASURED):
         ways = {on: [row[column] for row in rows] for on, rows in found.items()}
-        shown = {on: f"{statistics.mean(v):.1%} ({min(v):.1%} to {max(v):.1%})" for on, v in ways.items()}
+        ranges = {on: f"{statistics.mean(v):.1%} ({min(v):.1%} to {max(v):.1%})" for on, v in ways.items()}
         gain = statistics.mean(ways[True]) - statistics.mean(ways[False])
         spread = max(max(values) - min(values) for values in ways.values())
-        print(f"{name:14s} off {shown[False]}   on {shown[True]}   gain {gain:+.1%}, spread between seeds {spread:.1%}")
+        print(
+            f"{name:14s} off {labels[False]}   on {labels[True]}   gain {gain:+.1%}, spread between seeds {spread:.1%}"
+        )
 
 
 def trained(synth: Path, out: Path, recipe: Recipe) -> Path:
@@ -127,8 +129,8 @@ def main() -> None:
     parser.add_argument("--share", type=float, default=0.01)
     given = parser.parse_args()
     learn, rest = split(given.folder)
-    whole = made(learn, given.folder / "whole", given.count, 0)
-    synth = with_tail(whole, given.folder / f"tail-{given.kind}", given.kind, given.share)
+    full = made(learn, given.folder / "whole", given.count, 0)
+    synth = with_tail(full, given.folder / f"tail-{given.kind}", given.kind, given.share)
     photos = given.folder / "photos"
     truth = laid_out(made(rest, given.folder / "test", given.measure, 1), photos)
     print(f"{len(truth)} to measure on, {sum(given.kind in shown for shown in truth.values())} with {given.kind}")
@@ -140,8 +142,8 @@ def main() -> None:
             name = f"{given.kind}-{given.steps}-{'on' if on else 'off'}-{seed}"
             bundle = trained(synth, given.folder / name, recipe)
             found[on].append(measured(bundle, photos, truth, given.kind))
-            told = ", ".join(f"{what} {value:.1%}" for what, value in zip(MEASURED, found[on][-1], strict=True))
-            print(f"seed {seed}, resampling {'on ' if on else 'off'}: {told}", flush=True)
+            text = ", ".join(f"{what} {value:.1%}" for what, value in zip(MEASURED, found[on][-1], strict=True))
+            print(f"seed {seed}, resampling {'on ' if on else 'off'}: {text}", flush=True)
     tell(found)
 
 

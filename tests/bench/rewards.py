@@ -15,7 +15,6 @@ import argparse
 import statistics
 import time
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 
 from logicls.cli.train import silence_progress_bars
@@ -28,7 +27,7 @@ from logicls.train.fit import fit
 from logicls.train.grpo.nano_policy import NanoPolicy
 from logicls.train.grpo.stage import fit_grpo
 from logicls.train.hub_dataset import open_rows
-from logicls.train.observer import SILENT, TrainingObserver
+from logicls.train.observer import PRINTING, TrainingObserver
 from logicls.train.recipe import GrpoSettings, Recipe
 from logicls.train.validation import QueryScores, aggregate_scores, split_photos
 
@@ -40,7 +39,9 @@ WARM, TIMED = 4, 12
 def stated_right(found: Sequence[QueryScores]) -> float:
     """Share of the examples whose last question, the stated verdict, is right."""
     return statistics.mean(
-        bool(row[kept.nonzero()[-1]]) for loss, rows in found for row, kept in zip(rows, loss.isfinite(), strict=True)
+        bool(row[is_asked.nonzero()[-1]])
+        for loss, rows in found
+        for row, is_asked in zip(rows, loss.isfinite(), strict=True)
     )
 
 
@@ -50,20 +51,21 @@ def measured(path: Path, synth: Path, photos: Path, recipe: Recipe) -> str:
     policy = NanoPolicy(bundle, open_rows(synth, path / "work"))
     numbers = split_photos(policy.rows["photo"], recipe.validation, recipe.seed).validation[:ASIDE]
     found = policy.score_examples(numbers)
-    truth = {name: set(some) for name, some in read_truth(photos / "truth.csv").items()}
+    truth = {name: set(names) for name, names in read_truth(photos / "truth.csv").items()}
     predict_folder(bundle, photos / "images", path / "verdicts", batch=16)
     verdicts = {verdict.photo: verdict for verdict in read_verdicts(path / "verdicts" / "verdicts.jsonl")}
     read = [(set(verdicts[name].violations), set(verdicts[name].stated or ()), true) for name, true in truth.items()]
     derived, stated = (statistics.mean(one[way] == one[2] for one in read) for way in (0, 1))
     agreed = statistics.mean(one[0] == one[1] for one in read)
-    return (f"kept aside ({len(numbers)}): exact {aggregate_scores([found]).exact_match:.1%}, stated {stated_right(found):.1%}; "
+    exact = aggregate_scores([found]).exact_match
+    return (f"validation ({len(numbers)}): exact {exact:.1%}, stated {stated_right(found):.1%}; "
             f"photos ({len(read)}): derived {derived:.1%}, stated {stated:.1%}, agreed {agreed:.1%}")  # fmt: skip
 
 
 def by_rewards(synth: Path, out: Path, recipe: Recipe, start: Path) -> float:
     """Seconds of the processor."""
     began = time.process_time()
-    fit_grpo(synth, out, recipe, start=start, observer=replace(SILENT, say=print))
+    fit_grpo(synth, out, recipe, start=start, observer=PRINTING)
     return time.process_time() - began
 
 
@@ -74,7 +76,13 @@ def by_answers(synth: Path, out: Path, recipe: Recipe, start: Path, seconds: flo
     fit(synth, out, short, start=start, observer=TrainingObserver(on_step=lambda *_: times.append(time.process_time())))
     steps = int(seconds / ((times[-1] - times[WARM - 1]) / (TIMED - WARM)))
     plan = recipe.model_copy(update={"steps": steps, "evaluate_every": max(steps // 5, 1), "patience": 0})
-    fit(synth, out, plan, start=start, observer=TrainingObserver(on_message=lambda line: print(line) if line.startswith("step") else None))
+    fit(
+        synth,
+        out,
+        plan,
+        start=start,
+        observer=TrainingObserver(on_message=lambda line: print(line) if line.startswith("step") else None),
+    )
     return steps
 
 
@@ -95,11 +103,11 @@ def main() -> None:
     recipe = Recipe(batch=given.batch, visual_tokens=given.tokens, seed=given.seed, lr=given.sft_lr, grpo=settings)
     print(f"begins with: {measured(given.start, given.synth, given.photos, recipe)}", flush=True)
     seconds = by_rewards(given.synth, given.folder / "grpo", recipe, given.start)
-    told = measured(given.folder / "grpo", given.synth, given.photos, recipe)
-    print(f"by rewards, {given.steps} steps in {seconds:.0f} s: {told}", flush=True)
+    text = measured(given.folder / "grpo", given.synth, given.photos, recipe)
+    print(f"by rewards, {given.steps} steps in {seconds:.0f} s: {text}", flush=True)
     steps = by_answers(given.synth, given.folder / "sft", recipe, given.start, seconds)
-    told = measured(given.folder / "sft", given.synth, given.photos, recipe)
-    print(f"by answers, {steps} steps in as long: {told}", flush=True)
+    text = measured(given.folder / "sft", given.synth, given.photos, recipe)
+    print(f"by answers, {steps} steps in as long: {text}", flush=True)
 
 
 if __name__ == "__main__":

@@ -34,7 +34,7 @@ WAYS = {
     "scratch, shallow": {"base": False, "lr": 2e-3, "encoder_layers": 2, "decoder_layers": 2},
     "full": {"lr": 1.5e-3},
 }
-MEASURED = ("kept aside", "exact derived", "exact stated")
+MEASURED = ("validation", "exact derived", "exact stated")
 
 
 def seconds_a_step(synth: Path, out: Path, recipe: Recipe) -> float:
@@ -60,11 +60,11 @@ def trained(synth: Path, out: Path, recipe: Recipe, minutes: float) -> int:
 
 def measured(out: Path, photos: Path) -> tuple[float, ...]:
     """`MEASURED` of one bundle."""
-    truth = {name: set(some) for name, some in read_truth(photos / "truth.csv").items()}
+    truth = {name: set(names) for name, names in read_truth(photos / "truth.csv").items()}
     predict_folder(open_bundle(out), photos / "images", out / "verdicts", batch=16)
     verdicts = {verdict.photo: verdict for verdict in read_verdicts(out / "verdicts" / "verdicts.jsonl")}
-    derived = statistics.mean(set(verdicts[name].violations) == some for name, some in truth.items())
-    stated = statistics.mean(set(verdicts[name].stated or ()) == some for name, some in truth.items())
+    derived = statistics.mean(set(verdicts[name].violations) == names for name, names in truth.items())
+    stated = statistics.mean(set(verdicts[name].stated or ()) == names for name, names in truth.items())
     looks = [(float(row["loss"]) - float(row["exact_match"]), float(row["exact_match"]))
              for row in read_rows(out / "work" / "validation.csv")]  # fmt: skip
     return min(looks)[1], derived, stated
@@ -89,8 +89,8 @@ def main() -> None:
             out = given.folder / f"{way.replace(', ', '-').replace(' ', '-')}-{seed}"
             steps = trained(given.synth, out, recipe, given.minutes)
             found.append(measured(out, given.photos))
-            told = ", ".join(f"{what} {value:.1%}" for what, value in zip(MEASURED, found[-1], strict=True))
-            print(f"{way}, seed {seed}, {steps} steps: {told}", flush=True)
+            text = ", ".join(f"{what} {value:.1%}" for what, value in zip(MEASURED, found[-1], strict=True))
+            print(f"{way}, seed {seed}, {steps} steps: {text}", flush=True)
         means = ", ".join(
             f"{what} {statistics.mean(v):.1%}" for what, v in zip(MEASURED, zip(*found, strict=True), strict=True)
         )

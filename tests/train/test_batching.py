@@ -103,12 +103,12 @@ def test_a_batch_does_not_depend_on_the_start(synth, tmp_path):
     def choose(step):
         return select_epoch_batch(step, len(flight.examples), 4, seed=0)
 
-    whole, later = (
+    full, later = (
         list(TrainingBatches(flight, NanoAnswerCodec(flight.processor), choose, start=s, **settings)) for s in (0, 4)
     )
 
-    assert (len(whole), len(later)) == (6, 2)
-    assert all(torch.equal(a[key], b[key]) for a, b in zip(whole[4:], later, strict=True) for key in a)
+    assert (len(full), len(later)) == (6, 2)
+    assert all(torch.equal(a[key], b[key]) for a, b in zip(full[4:], later, strict=True) for key in a)
 
 
 def test_color_jitter_stays_within_bounds():
@@ -127,10 +127,10 @@ def test_color_jitter_is_monotonic():
     """The order of brightness is kept, and values stay within a byte."""
     photo = np.arange(256, dtype=np.uint8).repeat(3).reshape(1, 16, 16, 3)
 
-    seen = apply_color_jitter(photo, 0.5, np.random.default_rng(3))[0].reshape(256, 3)
+    jittered = apply_color_jitter(photo, 0.5, np.random.default_rng(3))[0].reshape(256, 3)
 
-    assert (np.diff(seen.astype(int), axis=0) >= 0).all()
-    assert (seen[:, :1] == seen).all()
+    assert (np.diff(jittered.astype(int), axis=0) >= 0).all()
+    assert (jittered[:, :1] == jittered).all()
     assert np.array_equal(photo.reshape(256, 3)[:, 0], np.arange(256))
 
 
@@ -151,14 +151,14 @@ def test_wait_time_excludes_the_time_between_batches():
     """Only the time of making batches is counted."""
     feed, steps = TimedBatches(generate_batches(3, [])), []
 
-    began = time.perf_counter()
+    started = time.perf_counter()
     for batch in feed:
         steps.append(int(batch["step"]))
         time.sleep(4 * PAUSE)
-    whole = time.perf_counter() - began
+    full = time.perf_counter() - started
 
     assert steps == [0, 1, 2]
-    assert 3 * PAUSE <= feed.wait_seconds <= whole - 12 * PAUSE
+    assert 3 * PAUSE <= feed.wait_seconds <= full - 12 * PAUSE
 
 
 def test_closing_the_iterator_closes_the_batches():

@@ -60,19 +60,19 @@ def uncalibrated(tiny_nano, tmp_path_factory) -> Bundle:
     return write_bundle(path, model=model, processor=processor, spec_file=KIT, max_boxes=5)
 
 
-def calibrate_copy(uncalibrated: Bundle, synth, said: list[str], share_aside: float = 0.5) -> Bundle:
+def calibrate_copy(uncalibrated: Bundle, synth, messages: list[str], share_aside: float = 0.5) -> Bundle:
     """Calibrate a bundle."""
     split = split_photos([row["photo"] for row in read_rows(synth, ("photo",))], share_aside, 0)
-    calibrate(uncalibrated, synth, split, 0, said.append)
+    calibrate(uncalibrated, synth, split, 0, messages.append)
     return uncalibrated
 
 
 @pytest.fixture(scope="module")
 def calibrated(uncalibrated, large_synth, tmp_path_factory):
     """Calibrated bundle with its messages; read only."""
-    path, said = tmp_path_factory.mktemp("once") / "bundle", list[str]()
+    path, messages = tmp_path_factory.mktemp("once") / "bundle", list[str]()
     shutil.copytree(uncalibrated.path, path)
-    return calibrate_copy(replace(uncalibrated, path=path), large_synth, said), said
+    return calibrate_copy(replace(uncalibrated, path=path), large_synth, messages), messages
 
 
 @pytest.fixture
@@ -85,7 +85,7 @@ def copy(calibrated, tmp_path):
 
 def test_calibration_files_are_used_in_prediction(calibrated):
     """All three files exist, prediction uses them, and no warning is left."""
-    bundle, said = calibrated
+    bundle, messages = calibrated
 
     grounds = load_decision_model(bundle)
 
@@ -96,7 +96,7 @@ def test_calibration_files_are_used_in_prediction(calibrated):
     assert {name for name, _ in grounds.thresholds.limits} <= {c.id for c in bundle.spec.constraints}
     assert "synthetic examples of" in grounds.thresholds.origin
     assert grounds.warnings == ()
-    assert said[-1].startswith(f"calibrated on {grounds.calibration.example_count} validation examples")
+    assert messages[-1].startswith(f"calibrated on {grounds.calibration.example_count} validation examples")
 
 
 def test_calibration_is_deterministic(copy, large_synth):
@@ -113,11 +113,11 @@ def test_calibration_is_deterministic(copy, large_synth):
 
 def test_no_validation_set_writes_nothing(uncalibrated, synth):
     """It is reported, the bundle stays unchanged, and prediction warns of both."""
-    said: list[str] = []
+    messages: list[str] = []
 
-    calibrate_copy(uncalibrated, synth, said, 0.0)
+    calibrate_copy(uncalibrated, synth, messages, 0.0)
 
-    assert said == ["not calibrated: there are no validation examples"]
+    assert messages == ["not calibrated: there are no validation examples"]
     assert len(load_decision_model(uncalibrated).warnings) == 2
 
 
@@ -159,7 +159,7 @@ def spec(tmp_path):
     return load_spec(tmp_path / "box.yaml")
 
 
-def sample_example(rng: np.random.Generator, heard: float) -> CalibrationExample:
+def sample_example(rng: np.random.Generator, stated_log_odds: float) -> CalibrationExample:
     """Sample a photo with or without a pin, predicted with half of the true log-odds.
 
     The width has an error of 0.004, half a dead zone. The stated verdict has log-odds of `stated`.
@@ -168,16 +168,18 @@ def sample_example(rng: np.random.Generator, heard: float) -> CalibrationExample
     there = rng.random() < sigmoid(odds)
     width = 15.0 + rng.uniform(-4.0, 4.0)
     box, read = Box(40.0, 40.0, 40.0 + width, 60.0), Box(40.0, 40.0, 40.0 + width + rng.normal(0, 0.4), 60.0)
-    told = sigmoid(odds / 2)
-    light = Detection(told, (0.0,) * 4, read)
-    answers = (Answer("locate:pin", boxes=(read,) if told >= 0.5 else (), confidence=0.9),)
-    stated = sigmoid((heard if not there else -heard) + rng.normal())
-    look = Prediction(
+    probability = sigmoid(odds / 2)
+    detection = Detection(probability, (0.0,) * 4, read)
+    answers = (Answer("locate:pin", boxes=(read,) if probability >= 0.5 else (), confidence=0.9),)
+    stated = sigmoid((stated_log_odds if not there else -stated_log_odds) + rng.normal())
+    prediction = Prediction(
         answers, Answer("verdict"), (("missing", stated), ("extra", 0.01), ("thin", 0.01), ("thick", 0.01)), None,
-        (("locate:pin", (light,)),),
+        (("locate:pin", (detection,)),),
     )  # fmt: skip
     violations = frozenset(("missing",) if not there else ("thin",) if width < 10 else ("thick",) if width > 20 else ())
-    return CalibrationExample((Answer("locate:pin", boxes=(box,) if there else ()),), violations, (100, 100), look)
+    return CalibrationExample(
+        (Answer("locate:pin", boxes=(box,) if there else ()),), violations, (100, 100), prediction
+    )
 
 
 def test_known_parameters_are_recovered(spec):
@@ -196,9 +198,9 @@ def one_detection(chance: float, *, there: bool) -> CalibrationExample:
     """Make a photo with one detection, and a pin there or none."""
     box = Box(40.0, 40.0, 55.0, 60.0)
     answers = (Answer("locate:pin", boxes=(box,) if there else ()),)
-    light = ("locate:pin", (Detection(chance, (0.0,) * 4, box),))
+    detection = ("locate:pin", (Detection(chance, (0.0,) * 4, box),))
     return CalibrationExample(
-        answers, frozenset(), (100, 100), Prediction(answers, Answer("verdict"), (), None, (light,))
+        answers, frozenset(), (100, 100), Prediction(answers, Answer("verdict"), (), None, (detection,))
     )
 
 
@@ -231,12 +233,12 @@ def test_certain_detections_do_not_change_the_temperature(spec):
     assert second == pytest.approx(first, rel=0.1)
 
 
-@pytest.mark.parametrize(("heard", "least", "most"), [(0.0, 0.0, 0.25), (3.0, 0.4, 3.0)])
-def test_stated_weight_follows_its_information(spec, heard, least, most):
+@pytest.mark.parametrize(("stated_log_odds", "least", "most"), [(0.0, 0.0, 0.25), (3.0, 0.4, 3.0)])
+def test_stated_weight_follows_its_information(spec, stated_log_odds, least, most):
     """One that is hardly better than a guess, and an informative one."""
     rng = np.random.default_rng(0)
 
-    found = fit_calibration(spec, [sample_example(rng, heard) for _ in range(400)])
+    found = fit_calibration(spec, [sample_example(rng, stated_log_odds) for _ in range(400)])
 
     assert least <= found.stated_weight <= most
 
@@ -251,10 +253,10 @@ def test_outliers_do_not_change_the_noise():
 
 def test_no_violation_leaves_the_weights_unfitted(spec):
     """Weights keep their defaults, and the calibration counts as not fitted."""
-    whole = Answer("locate:pin", boxes=(Box(40, 40, 55, 60),))
-    look = Prediction((whole,), Answer("verdict"), ())
+    answer = Answer("locate:pin", boxes=(Box(40, 40, 55, 60),))
+    prediction = Prediction((answer,), Answer("verdict"), ())
 
-    found = fit_calibration(spec, [CalibrationExample((whole,), frozenset(), (100, 100), look)] * 5)
+    found = fit_calibration(spec, [CalibrationExample((answer,), frozenset(), (100, 100), prediction)] * 5)
 
     assert (found.derived_weight, found.stated_weight, found.offset, found.example_count) == (0.5, 0.5, 0.0, 0)
     assert log_odds(0.5) == 0.0
@@ -289,7 +291,7 @@ def fake_detections(synth, tmp_path, monkeypatch):
     model, codec = make_model(TINY, flight), NanoAnswerCodec(flight.processor)
     batch = next(iterate_batches(flight, codec, range(6), 6))
 
-    def make_model_with(light, cells):
+    def make_model_with(detection, cells):
         """`light(n, count)`: logits by (row, column) for the n-th of `count` things; boxes are so many `cells` wide."""
 
         def score_centres(feature_map, queries):
@@ -297,7 +299,7 @@ def fake_detections(synth, tmp_path, monkeypatch):
             for photo, question in batch["located"].nonzero().tolist():
                 here = (batch["box_question"][photo] == question) & (batch["box_value"][photo] < 0)
                 for n in range(int(here.sum()) + 1):
-                    for (row, column), logit in light(n, int(here.sum())).items():
+                    for (row, column), logit in detection(n, int(here.sum())).items():
                         copy[photo, question, row, column] = logit
             return copy + model.detection_head.centre_filter.bias[-1] - INITIAL_LOGIT
 
@@ -341,11 +343,11 @@ def test_duplicate_detections_count_once(fake_detections):
 
 def test_training_reports_the_shift(synth, tmp_path):
     """The reported threshold is the shift of one bias; all other weights are the best ones."""
-    said = []
+    messages = []
 
-    bundle = fit(synth, tmp_path / "bundle", TINY, observer=TrainingObserver(on_message=said.append))
+    bundle = fit(synth, tmp_path / "bundle", TINY, observer=TrainingObserver(on_message=messages.append))
 
-    limit = next(float(line.split()[7]) for line in said if line.startswith("detection threshold: "))
+    limit = next(float(line.split()[7]) for line in messages if line.startswith("detection threshold: "))
     best = load_file(next((tmp_path / "bundle" / "work").glob("best-*.safetensors")))
     now = bundle.model.state_dict()
     assert all(

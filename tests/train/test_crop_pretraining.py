@@ -54,43 +54,45 @@ def paint_crops(count: int, rng: np.random.Generator) -> AttributeCrops:
 def test_instances_are_cropped_with_context(checked, synth):
     """Each instance with an attribute is in the centre of a square twice as wide as itself, with its value as label."""
     numbers = range(len(checked.examples))
-    known = collect_crops(checked, synth, numbers, 0, 12_000)
+    crops = collect_crops(checked, synth, numbers, 0, 12_000)
 
-    asked = {query for query, _ in known.classes}
-    things = sum(len([t for t in some if t[1] >= 0]) for e in checked.examples for some in e.instances)
-    longer = (known.boxes[:, 2:] - known.boxes[:, :2]).max(1)
-    assert asked == {"attribute:liquid.colour", "attribute:mark.shape"}
-    assert known.pixels.shape == (things, CROP_SIDE, CROP_SIDE, 3)
+    queries = {query for query, _ in crops.classes}
+    count_of_instances = sum(
+        len([t for t in instances if t[1] >= 0]) for e in checked.examples for instances in e.instances
+    )
+    longer = (crops.boxes[:, 2:] - crops.boxes[:, :2]).max(1)
+    assert queries == {"attribute:liquid.colour", "attribute:mark.shape"}
+    assert crops.pixels.shape == (count_of_instances, CROP_SIDE, CROP_SIDE, 3)
     assert np.allclose(longer, 1 / CONTEXT_FACTOR, atol=0.03)
-    assert np.allclose(known.boxes[:, :2] + known.boxes[:, 2:], 1, atol=0.06)
-    assert {len(set(known.labels[among[known.labels]].tolist())) for among in known.class_masks} == {3}
+    assert np.allclose(crops.boxes[:, :2] + crops.boxes[:, 2:], 1, atol=0.06)
+    assert {len(set(crops.labels[class_mask[crops.labels]].tolist())) for class_mask in crops.class_masks} == {3}
 
 
 def test_validation_crops_use_the_training_classes(checked, synth):
     """Labels mean the same; a value without training crops is left out."""
-    known = collect_crops(checked, synth, range(20), 0, 12_000)
-    words = known.classes[1:]
+    crops = collect_crops(checked, synth, range(20), 0, 12_000)
+    words = crops.classes[1:]
 
-    aside = collect_crops(checked, synth, range(20), 0, 12_000, words)
+    validation = collect_crops(checked, synth, range(20), 0, 12_000, words)
 
-    assert aside.classes == words
-    assert len(aside.labels) == int((known.labels > 0).sum())
+    assert validation.classes == words
+    assert len(validation.labels) == int((crops.labels > 0).sum())
 
 
 def test_batches_are_class_balanced_per_attribute():
     """Attributes take turns, and each value is about as frequent as any other; a batch depends on its step."""
-    known = paint_crops(40, np.random.default_rng(0))
-    rare = known.labels.copy()
+    crops = paint_crops(40, np.random.default_rng(0))
+    rare = crops.labels.copy()
     rare[np.flatnonzero(rare == 0)[1:]] = 1
-    shown = CropBatches(
-        AttributeCrops(known.pixels, known.boxes, rare, known.classes, orientation_invariant=True),
+    batches = CropBatches(
+        AttributeCrops(crops.pixels, crops.boxes, rare, crops.classes, orientation_invariant=True),
         steps=2,
         batch=32,
         seed=3,
         jitter=0.1,
     )
 
-    colours, sizes, again = shown.make_batch(0), shown.make_batch(1), shown.make_batch(1)
+    colours, sizes, again = batches.make_batch(0), batches.make_batch(1), batches.make_batch(1)
 
     assert all(torch.equal(sizes[name], again[name]) for name in sizes)
     assert (colours["class_mask"].tolist(), sizes["class_mask"].tolist()) == (
@@ -104,17 +106,20 @@ def test_batches_are_class_balanced_per_attribute():
 def test_the_classifier_generalises():
     """It predicts values of other crops; an untrained one guesses."""
     torch.manual_seed(0)
-    known, others = (paint_crops(count, np.random.default_rng(count)) for count in (64, 48))
-    reader, shown = CropClassifier(32, 40, 0, classes=4), CropBatches(known, steps=40, batch=32, seed=0, jitter=0.05)
-    optimiser = torch.optim.AdamW(reader.parameters(), 3e-3)
+    crops, others = (paint_crops(count, np.random.default_rng(count)) for count in (64, 48))
+    classifier, batches = (
+        CropClassifier(32, 40, 0, classes=4),
+        CropBatches(crops, steps=40, batch=32, seed=0, jitter=0.05),
+    )
+    optimiser = torch.optim.AdamW(classifier.parameters(), 3e-3)
     for step in range(40):
-        batch = shown.make_batch(step)
+        batch = batches.make_batch(step)
         optimiser.zero_grad()
-        F.cross_entropy(reader(batch), batch["labels"]).backward()
+        F.cross_entropy(classifier(batch), batch["labels"]).backward()
         optimiser.step()
-    reader.eval()
+    classifier.eval()
 
-    assert measure_accuracy(reader, others) > 0.9
+    assert measure_accuracy(classifier, others) > 0.9
     assert measure_accuracy(CropClassifier(32, 1, 0, classes=4).eval(), others) < 0.8
 
 
@@ -126,17 +131,17 @@ CLOSELY = Recipe(
 
 def test_detail_trains_and_predicts_with_crops(synth, tmp_path):
     """With `detail` photos have a higher resolution in training and prediction, and the bundle passes its self-test."""
-    said: list[str] = []
-    looked: list[tuple[int, int]] = []
+    messages: list[str] = []
+    crop_steps: list[tuple[int, int]] = []
     bundle = fit(
         synth,
         tmp_path / "bundle",
         CLOSELY,
-        observer=TrainingObserver(on_message=said.append, on_crop_step=lambda *steps: looked.append(steps)),
+        observer=TrainingObserver(on_message=messages.append, on_crop_step=lambda *steps: crop_steps.append(steps)),
     )
 
-    assert [line for line in said if line.startswith("crop encoder: 3 steps on ")]
-    assert looked == [(1, 3), (2, 3), (3, 3)]
+    assert [line for line in messages if line.startswith("crop encoder: 3 steps on ")]
+    assert crop_steps == [(1, 3), (2, 3), (3, 3)]
     photo = np.random.default_rng(0).integers(0, 255, (300, 260, 3), dtype=np.uint8)
     assert open_bundle(bundle.path).model.config.detail == 2
     assert make_reader(bundle).input_size == tuple(2 * side for side in bundle.model.config.image_size)
@@ -158,15 +163,15 @@ def test_a_resumed_run_repeats_the_augmentation(synth, tmp_path):
 
 def test_a_resumed_run_reuses_the_crop_encoder(synth, tmp_path):
     """Interrupted before its first checkpoint: the backbone is loaded from the run's folder, not trained again."""
-    ended, said = tmp_path / "ended", []
+    ended, messages = tmp_path / "ended", []
     with pytest.raises(ZeroDivisionError):
         fit(synth, ended, CLOSELY, observer=TrainingObserver(on_step=lambda step, _: 1 / (1 - step)))
     held = load_file(ended / "work" / BACKBONE_FILE)
-    bundle = fit(synth, ended, CLOSELY, resume=True, observer=TrainingObserver(on_message=said.append))
+    bundle = fit(synth, ended, CLOSELY, resume=True, observer=TrainingObserver(on_message=messages.append))
     alone = fit(synth, tmp_path / "alone", CLOSELY, observer=SILENT)
 
     found = bundle.model.state_dict()
-    assert not [line for line in said if "crop encoder" in line]
+    assert not [line for line in messages if "crop encoder" in line]
     assert all(torch.equal(weight, found[name]) for name, weight in alone.model.state_dict().items())
     assert not all(
         torch.equal(weight, found[f"detection_head.crop_encoder.backbone.{name}"]) for name, weight in held.items()
@@ -176,8 +181,8 @@ def test_a_resumed_run_reuses_the_crop_encoder(synth, tmp_path):
 def test_a_start_bundle_skips_crop_pretraining(synth, tmp_path):
     """The bundle's own crop encoder is used."""
     first = fit(synth, tmp_path / "first", CLOSELY, observer=SILENT)
-    said: list[str] = []
-    fit(synth, tmp_path / "second", CLOSELY, start=first.path, observer=TrainingObserver(on_message=said.append))
+    messages: list[str] = []
+    fit(synth, tmp_path / "second", CLOSELY, start=first.path, observer=TrainingObserver(on_message=messages.append))
 
-    assert not [line for line in said if "crop encoder" in line]
+    assert not [line for line in messages if "crop encoder" in line]
     assert not (tmp_path / "second" / "work" / BACKBONE_FILE).exists()

@@ -107,9 +107,9 @@ def test_killed_processes_resume_to_the_same_weights(runs, synth, tmp_path):
         observer=TrainingObserver(on_step=lambda _, loss: losses.append(loss)),
     )
 
-    whole, told = runs[1]
-    assert losses == told[6:]
-    assert (tmp_path / "out" / "model.safetensors").read_bytes() == (whole / "model.safetensors").read_bytes()
+    folder, expected = runs[1]
+    assert losses == expected[6:]
+    assert (tmp_path / "out" / "model.safetensors").read_bytes() == (folder / "model.safetensors").read_bytes()
 
 
 def test_uneven_shards_are_refused(synth, tmp_path):

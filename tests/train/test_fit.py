@@ -127,17 +127,17 @@ def test_a_finished_run_may_be_resumed(synth, tmp_path):
 def test_another_recipe_is_not_resumed(synth, tmp_path):
     """The message lists the differences, and nothing is overwritten."""
     (tmp_path / "work").mkdir()
-    begun = tmp_path / "work" / "recipe.json"
-    begun.write_text(TINY.model_dump_json())
+    manifest = tmp_path / "work" / "recipe.json"
+    manifest.write_text(TINY.model_dump_json())
 
     with pytest.raises(RecipeError) as caught:
         fit(synth, tmp_path, TINY.model_copy(update={"lr": 0.5, "batch": 8}), resume=True)
 
     assert str(caught.value) == (
-        f"{begun} LC411 the run was started with another recipe (batch: 4 then, 8 now; lr: 0.002 then, 0.5 now). "
+        f"{manifest} LC411 the run was started with another recipe (batch: 4 then, 8 now; lr: 0.002 then, 0.5 now). "
         "Resume with the same recipe, or train from the beginning without --resume."
     )
-    assert begun.read_text() == TINY.model_dump_json()
+    assert manifest.read_text() == TINY.model_dump_json()
 
 
 @pytest.mark.slow

@@ -156,18 +156,18 @@ def test_gradient_accumulation_takes_the_same_steps(checkpoint, synth, tmp_path)
     """Same examples, same losses, same weights but for rounding."""
     found = {}
     for parts in (1, 4):
-        told, given = [], short_recipe(checkpoint("llava"), dropout=0.0, accumulate=parts)
+        targets, given = [], short_recipe(checkpoint("llava"), dropout=0.0, accumulate=parts)
         fit(
             synth,
             tmp_path / str(parts),
             given,
-            observer=TrainingObserver(on_step=lambda _, loss, told=told: told.append(loss)),
+            observer=TrainingObserver(on_step=lambda _, loss, targets=targets: targets.append(loss)),
         )
-        found[parts] = told, load_file(tmp_path / str(parts) / "adapter_model.safetensors")
+        found[parts] = targets, load_file(tmp_path / str(parts) / "adapter_model.safetensors")
 
-    (losses_, whole), (others, parts) = found[1], found[4]
+    (losses_, weights), (others, parts) = found[1], found[4]
     assert others == pytest.approx(losses_, abs=1e-3)
-    assert all(torch.allclose(parts[name], value, atol=1e-3) for name, value in whole.items())
+    assert all(torch.allclose(parts[name], value, atol=1e-3) for name, value in weights.items())
 
 
 def test_padding_does_not_change_an_example_s_loss(checkpoint, examples_of, family):
@@ -194,11 +194,11 @@ def test_labels_are_the_answers_tokens(examples_of, family):
 
     for ids, labels in zip(batch["input_ids"], batch["labels"], strict=True):
         first = int((labels != IGNORE_INDEX).nonzero()[0])
-        told = labels[first:].tolist()
+        targets = labels[first:].tolist()
         before = codec.detokenize(ids[:first].tolist())
-        assert told == ids[first:].tolist()
-        assert told[-1] == codec.chat_format.end_token
-        assert codec.detokenize(told[:-1]).strip().startswith("@ ")
+        assert targets == ids[first:].tolist()
+        assert targets[-1] == codec.chat_format.end_token
+        assert codec.detokenize(targets[:-1]).strip().startswith("@ ")
         assert before.endswith(codec.chat_format.prompt_suffix)
         assert (labels[:first] == IGNORE_INDEX).all()
         assert len(labels) == width
@@ -227,7 +227,7 @@ class Killed(Exception):
 def test_an_interrupted_run_resumes_to_the_same_weights(checkpoint, synth, tmp_path):
     """To the last bit, dropout included; the checkpoint holds trained weights alone."""
     given = short_recipe(checkpoint("qwen2_5_vl"), steps=4, dropout=0.2, accumulate=2)
-    fit(synth, tmp_path / "whole", given, **QUIET)
+    fit(synth, tmp_path / "full", given, **QUIET)
 
     def stop(step: int, _: float) -> None:
         if step == 3:
@@ -245,7 +245,7 @@ def test_an_interrupted_run_resumes_to_the_same_weights(checkpoint, synth, tmp_p
         observer=TrainingObserver(on_step=lambda step, _: steps.append(step)),
     )
 
-    one, other = (tmp_path / name / "adapter_model.safetensors" for name in ("whole", "parts"))
+    one, other = (tmp_path / name / "adapter_model.safetensors" for name in ("full", "parts"))
     assert steps == [3, 4]
     assert one.read_bytes() == other.read_bytes()
     assert state
@@ -256,7 +256,7 @@ def test_an_interrupted_run_resumes_to_the_same_weights(checkpoint, synth, tmp_p
 def test_resampling_survives_an_interruption(checkpoint, synth, tmp_path):
     """Over two blocks: the log, a plot, and the weights of an uninterrupted run to the last bit."""
     given = short_recipe(checkpoint("llava"), steps=13, accumulate=2)
-    fit(synth, tmp_path / "whole", given, **QUIET)
+    fit(synth, tmp_path / "full", given, **QUIET)
     even = fit(synth, tmp_path / "even", given.model_copy(update={"hard_example_mining": False}), **QUIET)
 
     def stop(step: int, _: float) -> None:
@@ -267,15 +267,15 @@ def test_resampling_survives_an_interruption(checkpoint, synth, tmp_path):
         fit(synth, tmp_path / "parts", given, observer=TrainingObserver(on_step=stop))
     fit(synth, tmp_path / "parts", given, resume=True, **QUIET)
 
-    rows = read_rows(tmp_path / "whole" / "work" / "difficulty.csv")
+    rows = read_rows(tmp_path / "full" / "work" / "difficulty.csv")
     assert sorted({int(row["step"]) for row in rows}) == [10, 13]
     assert all(1 <= float(row["weight"]) <= 8 for row in rows)
-    assert (tmp_path / "whole" / "difficulty.png").stat().st_size > 5000
+    assert (tmp_path / "full" / "difficulty.png").stat().st_size > 5000
     for name in ("adapter_model.safetensors", "work/difficulty.csv", "training.csv"):
-        assert (tmp_path / "whole" / name).read_bytes() == (tmp_path / "parts" / name).read_bytes()
+        assert (tmp_path / "full" / name).read_bytes() == (tmp_path / "parts" / name).read_bytes()
     assert not (even.path / "difficulty.png").exists()
     assert load_file(even.path / "adapter_model.safetensors").keys()
-    assert (even.path / "training.csv").read_text() != (tmp_path / "whole" / "training.csv").read_text()
+    assert (even.path / "training.csv").read_text() != (tmp_path / "full" / "training.csv").read_text()
 
 
 def test_an_answer_is_correct_if_each_token_is_the_likeliest(checkpoint, examples_of):
@@ -284,31 +284,31 @@ def test_an_answer_is_correct_if_each_token_is_the_likeliest(checkpoint, example
     batch = examples.make_batch(
         [(0, np.random.default_rng(0)), (1, np.random.default_rng(1))], jitter=0.0, verdict_weight=1.0
     )
-    told = batch["labels"] != IGNORE_INDEX
-    first = int(told.any(0).nonzero()[0])
+    targets = batch["labels"] != IGNORE_INDEX
+    first = int(targets.any(0).nonzero()[0])
     with torch.inference_mode():
-        for place in range(first, told.shape[1]):
+        for place in range(first, targets.shape[1]):
             given = {name: value for name, value in batch.items() if name not in ("labels", "question")}
             likeliest = model(**given).logits[:, place - 1].argmax(-1)
-            here = told[:, place]
+            here = targets[:, place]
             batch["input_ids"][here, place] = batch["labels"][here, place] = likeliest[here]
-        said = score_answers(model, batch)[1].tolist()
+        is_correct = score_answers(model, batch)[1].tolist()
         batch["labels"][0, -1] = (batch["labels"][0, -1] + 1) % 50
         changed = score_answers(model, batch)[1].tolist()
 
-    assert (said, changed) == ([True, True], [False, True])
+    assert (is_correct, changed) == ([True, True], [False, True])
 
 
 @pytest.mark.slow
 def test_a_killed_run_resumes_to_the_same_weights(checkpoint, synth, kill_training, tmp_path):
     """`kill -9` in a step, then resume: the same adapter to the last bit."""
     given = short_recipe(checkpoint("smolvlm"), steps=4, dropout=0.2)
-    fit(synth, tmp_path / "whole", given, **QUIET)
+    fit(synth, tmp_path / "full", given, **QUIET)
 
     kill_training(synth, tmp_path / "parts", given, "step 3, loss")
     fit(synth, tmp_path / "parts", given, resume=True, **QUIET)
 
-    one, other = (tmp_path / name / "adapter_model.safetensors" for name in ("whole", "parts"))
+    one, other = (tmp_path / name / "adapter_model.safetensors" for name in ("full", "parts"))
     assert one.read_bytes() == other.read_bytes()
 
 
@@ -343,14 +343,14 @@ def test_a_changed_or_missing_base_model_is_refused(checkpoint, synth, tmp_path)
     with pytest.raises(BundleError) as changed:
         load_bundle(tmp_path / "bundle")
     shutil.rmtree(base)
-    with pytest.raises(BundleError) as gone:
+    with pytest.raises(BundleError) as missing:
         load_bundle(tmp_path / "bundle")
 
     assert str(changed.value) == (
         f"{tmp_path / 'bundle'} LC514 {base} is not the model that the adapter was trained on: configuration or "
         "weights differ. Restore that model, or train again."
     )
-    assert str(gone.value).startswith(f"{base} LC510 this model is not on this machine.")
+    assert str(missing.value).startswith(f"{base} LC510 this model is not on this machine.")
 
 
 def test_bundle_facts_describe_the_base_model(checkpoint):

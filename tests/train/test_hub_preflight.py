@@ -51,9 +51,9 @@ def error_of(action, *args) -> str:
 def test_counts_are_those_of_the_batches(loaded, family):
     """The longest example is that of the batches, and every photo has the visual tokens of the processor."""
     model, examples = loaded(family)
-    seen: list[int] = []
+    counts: list[int] = []
 
-    flight = preflight_hub(examples, model, family, on_progress=seen.append)
+    flight = preflight_hub(examples, model, family, on_progress=counts.append)
 
     longest = 0
     for number, row in enumerate(examples.rows):
@@ -65,7 +65,7 @@ def test_counts_are_those_of_the_batches(loaded, family):
         longest = max(longest, length)
         visual = sum(token == model.config.image_token_id for token in inputs["input_ids"][0])
         assert flight.visual_tokens[0] <= visual <= flight.visual_tokens[1]
-    assert (flight.count, len(flight.lengths), sum(seen)) == (20, 20, 20)
+    assert (flight.count, len(flight.lengths), sum(counts)) == (20, 20, 20)
     assert flight.lengths[-1] == longest
     assert flight.max_boxes == max(
         max(map(len, (*row["boxes"], *row["values"]))) for row in examples.rows
@@ -108,10 +108,10 @@ def test_too_long_examples_are_refused(loaded):
     model, examples = loaded("llava")
     model.config.text_config.max_position_embeddings = 150
 
-    said = error_of(preflight_hub, examples, model, "tiny")
+    message = error_of(preflight_hub, examples, model, "tiny")
 
-    assert said.startswith("tiny LC433 example 0, 1, 2, 3, 4 and 15 more: up to ")
-    assert said.endswith(
+    assert message.startswith("tiny LC433 example 0, 1, 2, 3, 4 and 15 more: up to ")
+    assert message.endswith(
         " tokens, more than the context length of 150. "
         "Let the processor make smaller pictures (hub.processor in the recipe)."
     )
@@ -131,10 +131,10 @@ def test_placeholders_are_compared_with_visual_tokens(loaded, family, spoil):
     model, examples = loaded(family)
     spoil(examples.processor)
 
-    said = error_of(preflight_hub, examples, model, "tiny")
+    message = error_of(preflight_hub, examples, model, "tiny")
 
-    assert said.startswith("tiny LC432 example 0: ")
-    assert said.endswith(" Check the model's processor files.")
+    assert message.startswith("tiny LC432 example 0: ")
+    assert message.endswith(" Check the model's processor files.")
 
 
 def test_a_photo_that_the_processor_refuses_is_named(loaded, monkeypatch):
@@ -143,9 +143,9 @@ def test_a_photo_that_the_processor_refuses_is_named(loaded, monkeypatch):
     strip = np.zeros((2, 900, 3), np.uint8)
     monkeypatch.setattr(HubExamples, "load_image", lambda self, number: strip)
 
-    said = error_of(preflight_hub, examples, model, "tiny")
+    message = error_of(preflight_hub, examples, model, "tiny")
 
-    assert said.startswith("tiny LC432 example 0: the processor refuses the photo: absolute aspect ratio must be")
+    assert message.startswith("tiny LC432 example 0: the processor refuses the photo: absolute aspect ratio must be")
 
 
 @pytest.mark.parametrize("family", ["idefics3", "llava", "llava_onevision", "qwen2_5_vl", "qwen3_vl", "smolvlm"])
@@ -166,11 +166,11 @@ def test_wrong_positions_are_detected(loaded, monkeypatch):
         return plain(self, chunks, keep)
 
     monkeypatch.setattr(PrefixBranches, "step", shifted)
-    said = error_of(check_shared_prefix, examples, model, "tiny")
+    message = error_of(check_shared_prefix, examples, model, "tiny")
     monkeypatch.setattr(PrefixBranches, "step", lambda *_: (_ for _ in ()).throw(ValueError("no such thing\nmore")))
     failed = error_of(check_shared_prefix, examples, model, "tiny")
 
-    assert said.startswith("tiny LC434 questions cannot share a photo prefix with this model: its answers are ")
+    assert message.startswith("tiny LC434 questions cannot share a photo prefix with this model: its answers are ")
     assert "with this model: it fails: no such thing. Choose a model of another family." in failed
 
 

@@ -32,14 +32,14 @@ def checked(synth, tmp_path_factory):
     return preflight(synth, tmp_path_factory.mktemp("cache"), visual_tokens=16, verdict_weight=3.0)
 
 
-def make_batches(checked, fresh, start, stop):
+def make_batches(checked, online, start, stop):
     """Make the batches of a range of steps."""
 
     def choose(step):
-        return select_epoch_batch(step, len(checked.examples), 8 - (fresh.per_batch if fresh else 0), seed=0)
+        return select_epoch_batch(step, len(checked.examples), 8 - (online.per_batch if online else 0), seed=0)
 
     codec = NanoAnswerCodec(checked.processor)
-    return list(TrainingBatches(checked, codec, choose, start=start, stop=stop, jitter=0.1, seed=0, online=fresh))
+    return list(TrainingBatches(checked, codec, choose, start=start, stop=stop, jitter=0.1, seed=0, online=online))
 
 
 def is_equal(one, other):
@@ -49,29 +49,29 @@ def is_equal(one, other):
 
 def test_online_examples_continue_the_set(synth, checked):
     """They are those that a larger set would have next, of smaller photos; none repeats."""
-    fresh = open_online_examples(synth, checked, **SETTINGS, workers=0)
-    maker = fresh.source.create_generator()
+    online = open_online_examples(synth, checked, **SETTINGS, workers=0)
+    maker = online.source.create_generator()
     encoder = ExampleEncoder(NanoAnswerCodec(checked.processor), 3.0)
 
-    parts = list(fresh.generate_parts(0, 3))
+    parts = list(online.generate_parts(0, 3))
 
     seed = json.loads((synth / "synth.json").read_text())["seed"]
     rows = [build_row(maker.spec, maker.generate(seed, number), seed) for number in range(20, 32)]
     assert [example for examples, _ in parts for example in examples] == [encoder.encode(one) for one in rows]
     assert [pixels.shape for _, pixels in parts] == [(4, 64, 64, 3)] * 3
-    assert len({pixels.tobytes() for _, some in parts for pixels in some}) == 12
+    assert len({pixels.tobytes() for _, part in parts for pixels in part}) == 12
 
 
 def test_a_batch_has_the_online_share(synth, checked):
     """Half is of the set, sampled without replacement; the other half is online."""
-    fresh = open_online_examples(synth, checked, **SETTINGS, workers=0)
+    online = open_online_examples(synth, checked, **SETTINGS, workers=0)
 
-    mixed, known = make_batches(checked, fresh, 0, 5), make_batches(checked, None, 0, 5)
+    mixed, plain = make_batches(checked, online, 0, 5), make_batches(checked, None, 0, 5)
 
     old = {tuple(checked.examples[number].answers) for number in range(20)}
     assert [len(batch["input_ids"]) for batch in mixed] == [8] * 5
     assert len(old) > 10
-    assert not any(is_equal(one, other) for one, other in zip(mixed, known, strict=True))
+    assert not any(is_equal(one, other) for one, other in zip(mixed, plain, strict=True))
 
 
 @pytest.mark.slow
@@ -80,10 +80,10 @@ def test_workers_and_start_do_not_change_batches(synth, checked):
     here = open_online_examples(synth, checked, **SETTINGS, workers=0)
     elsewhere = open_online_examples(synth, checked, **SETTINGS, workers=2)
 
-    whole, later = make_batches(checked, here, 0, 5), make_batches(checked, elsewhere, 2, 5)
+    full, later = make_batches(checked, here, 0, 5), make_batches(checked, elsewhere, 2, 5)
 
     assert len(later) == 3
-    assert all(is_equal(one, other) for one, other in zip(whole[2:], later, strict=True))
+    assert all(is_equal(one, other) for one, other in zip(full[2:], later, strict=True))
 
 
 @pytest.mark.slow
@@ -91,14 +91,14 @@ def test_workers_and_start_do_not_change_batches(synth, checked):
 def test_an_interrupted_run_resumes_to_the_same_weights(synth, tmp_path, share):
     """Interrupted after a checkpoint, with other workers: losses and weights are those of an uninterrupted run."""
     recipe = TINY.model_copy(update={"online": share})
-    steps: dict[str, list[tuple[int, float]]] = {"whole": [], "first": [], "later": []}
+    steps: dict[str, list[tuple[int, float]]] = {"full": [], "first": [], "later": []}
 
     def interrupted(step, loss):
         steps["first"].append((step, loss))
         if step == 5:
             raise ZeroDivisionError
 
-    fit(synth, tmp_path / "whole", recipe, observer=TrainingObserver(on_step=lambda *step: steps["whole"].append(step)))
+    fit(synth, tmp_path / "full", recipe, observer=TrainingObserver(on_step=lambda *step: steps["full"].append(step)))
     with pytest.raises(ZeroDivisionError):
         fit(synth, tmp_path / "broken", recipe, observer=TrainingObserver(on_step=interrupted))
     fit(
@@ -106,8 +106,8 @@ def test_an_interrupted_run_resumes_to_the_same_weights(synth, tmp_path, share):
         observer=TrainingObserver(on_step=lambda *step: steps["later"].append(step)),
     )  # fmt: skip
 
-    assert steps["later"] == steps["whole"][4:]
-    weights = [(tmp_path / name / "model.safetensors").read_bytes() for name in ("whole", "broken")]
+    assert steps["later"] == steps["full"][4:]
+    weights = [(tmp_path / name / "model.safetensors").read_bytes() for name in ("full", "broken")]
     assert weights[0] == weights[1]
 
 
@@ -132,14 +132,14 @@ def test_examples_with_too_many_boxes_are_replaced(synth, checked):
 
 
 @pytest.mark.parametrize(
-    ("change", "said"),
+    ("change", "message"),
     [
         ({"data": "/nowhere"}, "the annotated photos that it was made of were not found at /nowhere."),
         ({"data": None}, "the annotated photos that it was made of were not found."),
         ({"annotations": "0", "settings": "0"}, "the annotations and settings changed since it was made."),
     ],
 )
-def test_changed_sources_are_refused(synth, checked, tmp_path, change, said):
+def test_changed_sources_are_refused(synth, checked, tmp_path, change, message):
     """Examples of the same seed would differ from those of the set."""
     mark = {**json.loads((synth / "synth.json").read_text()), **change}
     shutil.copy(synth / "spec.yaml", tmp_path)
@@ -149,7 +149,7 @@ def test_changed_sources_are_refused(synth, checked, tmp_path, change, said):
         open_online_examples(tmp_path, checked, **SETTINGS, workers=0)
 
     advice = "Make the set again with `logicls synth`, or train without online examples."
-    assert str(caught.value) == f"{tmp_path} LC406 {said} {advice}"
+    assert str(caught.value) == f"{tmp_path} LC406 {message} {advice}"
 
 
 def test_without_a_share_no_photos_are_needed(tmp_path, checked):

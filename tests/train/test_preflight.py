@@ -39,10 +39,10 @@ def test_every_question_is_encoded(checked, rows):
     prompts = [tuple(tuple(codec.encode_prompt(question)) for question in row["questions"]) for row in rows]
 
     words = checked.processor.tokenizer.convert_ids_to_tokens
-    said = [[words(a) for a, q in zip(e.answers, row["queries"], strict=True) if not q.startswith("locate")]
+    actual = [[words(a) for a, q in zip(e.answers, row["queries"], strict=True) if not q.startswith("locate")]
             for e, row in zip(checked.examples, rows, strict=True)]  # fmt: skip
     assert [example.prompts for example in checked.examples] == prompts
-    assert said == [
+    assert actual == [
         [[*(f"<{v}>" for v in values or ["none"]), "<end>"]
          for values, q in zip(row["values"], row["queries"], strict=True) if not q.startswith("locate")]
         for row in rows
@@ -89,19 +89,19 @@ def test_detail_is_chosen_with_the_visual_tokens(synth, tmp_path, monkeypatch):
     easy = preflight(synth, tmp_path / "a")
     monkeypatch.setattr(legible, "MIN_ACCURACY", 2.0)
     hard = preflight(synth, tmp_path / "b")
-    told = preflight(synth, tmp_path / "c", detail=1)
+    plain = preflight(synth, tmp_path / "c", detail=1)
     few = preflight(synth, tmp_path / "d", visual_tokens=64)
 
-    assert [one.processor.image_processor.detail for one in (easy, hard, told, few)] == [1, 2, 1, 1]
-    assert [one.resolution.required_detail for one in (easy, hard, told, few)] == [1, 2, 2, 2]
-    assert hard.pixels.shape[1:3] == tuple(2 * side for side in told.pixels.shape[1:3])
+    assert [one.processor.image_processor.detail for one in (easy, hard, plain, few)] == [1, 2, 1, 1]
+    assert [one.resolution.required_detail for one in (easy, hard, plain, few)] == [1, 2, 2, 2]
+    assert hard.pixels.shape[1:3] == tuple(2 * side for side in plain.pixels.shape[1:3])
     assert "mark.shape" not in "".join(easy.report)
     assert hard.report[-1] == (
         f"mark.shape is read from {2 * hard.resolution.median_pixels:.0f} pixels across: "
         "crops have 2 times the input's resolution (detail)"
     )
-    assert told.report[-1] == (
-        f"mark.shape is read from {told.resolution.median_pixels:.0f} pixels across, too few for a linear classifier: "
+    assert plain.report[-1] == (
+        f"mark.shape is read from {plain.resolution.median_pixels:.0f} pixels across, too few for a linear classifier: "
         "raise detail in the recipe (to 2)"
     )
 
@@ -156,15 +156,15 @@ def test_default_visual_tokens_stay_within_bounds(synth, tmp_path, monkeypatch):
 
 def test_pixels_are_cached(synth, tmp_path):
     """A second preflight finds them, and reports the same number of examples."""
-    told: list[int] = []
+    plain: list[int] = []
     preflight(synth, tmp_path, visual_tokens=16)
     made = {path: path.stat().st_mtime_ns for path in tmp_path.glob("pixels-*")}
 
-    preflight(synth, tmp_path, visual_tokens=16, on_progress=told.append)
+    preflight(synth, tmp_path, visual_tokens=16, on_progress=plain.append)
 
     assert {path: path.stat().st_mtime_ns for path in tmp_path.glob("pixels-*")} == made
     assert [path.suffix for path in made] == [".npy"]
-    assert sum(told) == 20
+    assert sum(plain) == 20
 
 
 def test_a_folder_without_examples_is_refused(synth, tmp_path):

@@ -51,7 +51,7 @@ def test_shipped_recipes_are_valid(path):
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "messages"),
     [
         ("stepps: 50\n", ['mine.yaml:1:1 LC021 unknown key "stepps" at the top level. Did you mean "steps"?']),
         ("batch: 4\nsteps: many\n", ['mine.yaml:2:8 LC023 steps: expected a whole number, got "many".']),
@@ -67,9 +67,9 @@ def test_shipped_recipes_are_valid(path):
         ),
     ],
 )
-def test_every_error_is_reported(tmp_path, text, said):
+def test_every_error_is_reported(tmp_path, text, messages):
     """Each with its line, what was written, and advice."""
-    assert errors_of(tmp_path, text) == said
+    assert errors_of(tmp_path, text) == messages
 
 
 def test_a_missing_recipe_is_refused(tmp_path):

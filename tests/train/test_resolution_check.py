@@ -24,13 +24,13 @@ def make_rows(kind: str, *, photos: int = 12) -> datasets.Dataset:
     values = COLOURS if kind == "colour" else PIPS
     for number in range(photos * 4):
         picture = Image.new("RGB", (192, 192), (128, 128, 128))
-        draw, told = ImageDraw.Draw(picture), []
+        draw, labels = ImageDraw.Draw(picture), []
         for x1, y1, x2, y2 in BOXES:
-            told.append(str(rng.choice(list(values))))
+            labels.append(str(rng.choice(list(values))))
             ink = tuple(int(v) for v in rng.integers(90, 180, 3))
-            draw.rectangle((x1, y1, x2, y2), fill=COLOURS.get(told[-1], ink))
+            draw.rectangle((x1, y1, x2, y2), fill=COLOURS.get(labels[-1], ink))
             turn, dot = rng.uniform(0, 2 * np.pi), (10,) * 3 if rng.random() < 0.5 else (255,) * 3
-            for dx, dy in PIPS.get(told[-1], ()):
+            for dx, dy in PIPS.get(labels[-1], ()):
                 x = (x1 + x2) / 2 + dx * np.cos(turn) - dy * np.sin(turn)
                 y = (y1 + y2) / 2 + dx * np.sin(turn) + dy * np.cos(turn)
                 draw.ellipse((x - 1.5, y - 1.5, x + 1.5, y + 1.5), fill=dot)
@@ -39,7 +39,7 @@ def make_rows(kind: str, *, photos: int = 12) -> datasets.Dataset:
         made.append({
             "image": {"bytes": file.getvalue(), "path": None}, "width": 192, "height": 192,
             "photo": f"{number % photos}.jpg", "queries": ["locate:body", f"attribute:body.{kind}"],
-            "values": [[], told], "boxes": [BOXES, []],
+            "values": [[], labels], "boxes": [BOXES, []],
         })  # fmt: skip
     return datasets.Dataset.from_list(made).cast_column("image", datasets.Image(decode=False))
 
@@ -62,10 +62,10 @@ def test_only_unreadable_attributes_require_detail() -> None:
 def test_large_instances_are_not_classified(monkeypatch: pytest.MonkeyPatch) -> None:
     """Whatever their attribute."""
     monkeypatch.setattr("logicls.train.resolution_check.measure_linear_accuracy", lambda *_: pytest.fail("tried"))
-    whole = NanoImageProcessor((320, 320))
+    large_input = NanoImageProcessor((320, 320))
 
-    assert check_resolution(make_rows("pips", photos=3), whole).median_pixels > LEGIBLE_PIXELS
-    assert check_resolution(make_rows("pips", photos=3), whole).required_detail == 1
+    assert check_resolution(make_rows("pips", photos=3), large_input).median_pixels > LEGIBLE_PIXELS
+    assert check_resolution(make_rows("pips", photos=3), large_input).required_detail == 1
 
 
 def test_few_photos_score_zero_and_one_value_scores_one() -> None:

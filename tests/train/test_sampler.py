@@ -119,10 +119,10 @@ def test_repeat_factors_follow_rarity():
 
 def test_rarity_is_measured_on_training_examples(strata):
     """Validation examples do not count."""
-    all_of_them, some = DifficultyTracker(strata, range(30)), DifficultyTracker(strata, [*range(20), 28, 29])
+    all_of_them, sampler = DifficultyTracker(strata, range(30)), DifficultyTracker(strata, [*range(20), 28, 29])
 
     assert all_of_them.repeat_factor[29] == pytest.approx((5.5 / 1) ** 0.5)
-    assert some.repeat_factor[29] == pytest.approx((1.5 / 1) ** 0.5)
+    assert sampler.repeat_factor[29] == pytest.approx((1.5 / 1) ** 0.5)
     assert all_of_them.repeat_factor[0] == 1
 
 
@@ -175,11 +175,11 @@ def take_step(make_sampler: DifficultySampler, step: int, hard: bool) -> list[in
 
 def test_uniform_sampler_draws_training_examples_once_per_epoch():
     """None of the validation examples."""
-    even = UniformSampler([3, 5, 8, 9], batch=2, seed=0)
+    uniform = UniformSampler([3, 5, 8, 9], batch=2, seed=0)
 
-    taken = [even(step) for step in range(4)]
+    sampled = [uniform(step) for step in range(4)]
 
-    assert sorted(taken[0] + taken[1]) == sorted(taken[2] + taken[3]) == [3, 5, 8, 9]
+    assert sorted(sampled[0] + sampled[1]) == sorted(sampled[2] + sampled[3]) == [3, 5, 8, 9]
 
 
 def test_frequencies_follow_the_weights():
@@ -200,19 +200,19 @@ def test_frequencies_follow_the_weights():
 @pytest.mark.parametrize("batch", [1, 7, 40, 90])
 def test_batches_are_full(batch):
     """Also where a batch is larger than the set; then every example is in it about equally often."""
-    some = make_sampler(batch=batch)
+    sampler = make_sampler(batch=batch)
 
     for step in range(12):
-        counts = Counter(take_step(some, step, hard=False))
+        counts = Counter(take_step(sampler, step, hard=False))
         assert counts.total() == batch
         assert max(counts.values()) - min(counts[number] for number in range(40)) <= 1 + (batch == 90)
 
 
 def test_batches_are_mixed():
     """Batches differ between epochs and between seeds."""
-    some, other = make_sampler(), make_sampler(seed=1)
+    sampler, other = make_sampler(), make_sampler(seed=1)
 
-    batches = [tuple(sorted(take_step(some, step, hard=False))) for step in range(60)]
+    batches = [tuple(sorted(take_step(sampler, step, hard=False))) for step in range(60)]
 
     assert len(set(batches)) > 50
     assert [tuple(sorted(take_step(other, step, hard=False))) for step in range(60)] != batches
@@ -221,37 +221,37 @@ def test_batches_are_mixed():
 @pytest.mark.parametrize("break_at", [1, 7, 8, 9, 25])
 def test_a_restored_sampler_continues_exactly(break_at):
     """Same examples and same state, wherever in a block the checkpoint was made."""
-    whole, before, after = make_sampler(), make_sampler(), make_sampler(seed=0)
-    taken = [take_step(whole, step, hard=True) for step in range(40)]
+    uninterrupted, before, after = make_sampler(), make_sampler(), make_sampler(seed=0)
+    sampled = [take_step(uninterrupted, step, hard=True) for step in range(40)]
     for step in range(break_at):
         take_step(before, step, hard=True)
 
     after.load_state_dict(before.state_dict())
 
-    assert [take_step(after, step, hard=True) for step in range(break_at, 40)] == taken[break_at:]
-    assert after.credit.tobytes() == whole.credit.tobytes()
+    assert [take_step(after, step, hard=True) for step in range(break_at, 40)] == sampled[break_at:]
+    assert after.credit.tobytes() == uninterrupted.credit.tobytes()
 
 
 def test_the_next_batch_is_planned_before_a_step_ends():
     """A loader may take the next batch during a step, but not the one after it at the end of a block."""
-    some = make_sampler()
+    sampler = make_sampler()
     for step in range(9):
-        take_step(some, step, hard=True)
+        take_step(sampler, step, hard=True)
 
-    assert len(some(9)) == 4
+    assert len(sampler(9)) == 4
     with pytest.raises(KeyError):
         make_sampler()(10)
-    assert len(some(10)) == 4
+    assert len(sampler(10)) == 4
 
 
 def test_only_training_examples_are_drawn():
     """Numbers are those of the examples, not positions among the training examples."""
     learned = [1, 2, 4, 39]
-    some = make_sampler(learned)
+    sampler = make_sampler(learned)
 
-    taken = {number for step in range(12) for number in take_step(some, step, hard=True)}
+    sampled = {number for step in range(12) for number in take_step(sampler, step, hard=True)}
 
-    assert taken == set(learned)
+    assert sampled == set(learned)
 
 
 TINY = Recipe(

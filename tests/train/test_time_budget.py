@@ -35,13 +35,13 @@ def test_too_few_minutes_are_refused():
     with pytest.raises(RecipeError) as caught:
         fit_steps_to_time(pace, 0.1, elapsed=4.0)
 
-    told = str(caught.value)
-    assert told.startswith("LC413 0.1 minutes are too few: 3 steps fit into the remaining time. Allow 0.2 minutes")
+    message = str(caught.value)
+    assert message.startswith("LC413 0.1 minutes are too few: 3 steps fit into the remaining time. Allow 0.2 minutes")
     assert fit_steps_to_time(pace, 0.2, elapsed=4.0) >= MIN_STEPS
 
 
 @pytest.mark.parametrize(
-    ("said", "steps"),
+    ("messages", "steps"),
     [
         ({}, 2600),
         ({"max_minutes": 30}, 2600),
@@ -50,14 +50,14 @@ def test_too_few_minutes_are_refused():
         ({"minutes": 40, "max_minutes": 20}, fit_steps_to_time(StepTime(0.5, 4.0, 100), 40.0, 60.0)),
     ],
 )
-def test_max_minutes_limits_the_steps(said, steps):
+def test_max_minutes_limits_the_steps(messages, steps):
     """Slow steps are reduced to those that fit; `minutes` overrules that."""
-    assert choose_steps(Recipe(**{"steps": 2600, **said}), StepTime(0.5, 4.0, 100), 60.0) == steps
+    assert choose_steps(Recipe(**{"steps": 2600, **messages}), StepTime(0.5, 4.0, 100), 60.0) == steps
 
 
 def test_reduced_steps_are_reported(synth, tmp_path):
     """And the run has that number."""
-    recipe, said, planned = TINY.model_copy(update={"steps": 10**6, "max_minutes": 0.2}), [], []
+    recipe, messages, planned = TINY.model_copy(update={"steps": 10**6, "max_minutes": 0.2}), [], []
 
     with pytest.raises(ZeroDivisionError):
         fit(
@@ -65,18 +65,22 @@ def test_reduced_steps_are_reported(synth, tmp_path):
             tmp_path,
             recipe,
             observer=TrainingObserver(
-                on_message=said.append, on_plan=planned.append, on_step=lambda step, _: 1 / (1 - step)
+                on_message=messages.append, on_plan=planned.append, on_step=lambda step, _: 1 / (1 - step)
             ),
         )
 
     assert MIN_STEPS <= planned[0] < 10**5
-    assert "fewer than the recipe's 1000000 steps fit into its time (max_minutes: 0.2; set --minutes for more)" in said
+    assert (
+        "fewer than the recipe's 1000000 steps fit into its time (max_minutes: 0.2; set --minutes for more)" in messages
+    )
 
 
-@pytest.mark.parametrize(("steps", "said"), [(100, "about 54 s: 100 steps of 0.5 s"), (2600, "about 23 minutes: 2600")])
-def test_time_is_described_in_a_line(steps, said):
+@pytest.mark.parametrize(
+    ("steps", "messages"), [(100, "about 54 s: 100 steps of 0.5 s"), (2600, "about 23 minutes: 2600")]
+)
+def test_time_is_described_in_a_line(steps, messages):
     """Seconds for short runs, minutes for others."""
-    assert StepTime(0.5, 4.0, 100).to_text(steps).startswith(said)
+    assert StepTime(0.5, 4.0, 100).to_text(steps).startswith(messages)
 
 
 @pytest.mark.slow
@@ -84,7 +88,7 @@ def test_measuring_does_not_change_the_run(synth, tmp_path):
     """The time is reported before the first step."""
     lines: list[str] = []
 
-    def told(step: int, loss: float) -> None:
+    def message(step: int, loss: float) -> None:
         lines.append(f"step {step}")
 
     losses = []
@@ -98,7 +102,7 @@ def test_measuring_does_not_change_the_run(synth, tmp_path):
             observer=TrainingObserver(on_message=lines.append, on_step=lambda _, loss, mine=mine: mine.append(loss)),
         )
         losses.append(mine)
-    fit(synth, tmp_path / "c", TINY, observer=TrainingObserver(on_message=lines.append, on_step=told))
+    fit(synth, tmp_path / "c", TINY, observer=TrainingObserver(on_message=lines.append, on_step=message))
 
     place = max(number for number, line in enumerate(lines) if line.startswith("about "))
     assert losses[0] == losses[1]

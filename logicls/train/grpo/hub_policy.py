@@ -32,9 +32,9 @@ class HubPolicy:
         self.model, self.base, self.examples = adapter, adapter.get_base_model(), examples
         self.tokenizer, self.codec = examples.processor.tokenizer, examples.codec
         self.end_token, self.image_token = self.codec.chat_format.end_token, int(adapter.config.image_token_id)
-        some = (examples.rows[number] for number in range(min(LENGTH_SAMPLE, len(examples.rows))))
+        sample = (examples.rows[number] for number in range(min(LENGTH_SAMPLE, len(examples.rows))))
         self.max_tokens = int(
-            LENGTH_MARGIN * max(len(turn.answer) for row in some for turn in examples.encode_turns(row))
+            LENGTH_MARGIN * max(len(turn.answer) for row in sample for turn in examples.encode_turns(row))
         )
 
     def generates(self, query: str) -> bool:
@@ -66,8 +66,8 @@ class HubPolicy:
     ) -> list[Float[Tensor, "tokens vocab"]]:
         """Return the logits of each answer's tokens; answers are aligned at their ends."""
         turns = [
-            EncodedTurn(tuple(self._encode_question(task)), tuple(some))
-            for task, some in zip(tasks, answers, strict=True)
+            EncodedTurn(tuple(self._encode_question(task)), tuple(answer))
+            for task, answer in zip(tasks, answers, strict=True)
         ]
         logits = self._logits(model, collate_turns(self._make_inputs(tasks), turns, self.tokenizer))
         return [row[-len(answer) :] for row, answer in zip(logits, answers, strict=True)]

@@ -97,7 +97,9 @@ class NanoPolicy:
     ) -> list[Float[Tensor, "tokens vocab"]]:
         """Return the logits of each answer's tokens; each photo is encoded once, with its answers as branches."""
         numbers = list(dict.fromkeys(task.number for task in tasks))
-        texts = [[*self.codec.encode_prompt(task.question), *some] for task, some in zip(tasks, answers, strict=True)]
+        texts = [
+            [*self.codec.encode_prompt(task.question), *answer] for task, answer in zip(tasks, answers, strict=True)
+        ]
         batch, ends = self._pack([numbers.index(task.number) for task in tasks], texts)
         device = model.device
         inputs = {name: value.to(device) for name, value in batch.items()}

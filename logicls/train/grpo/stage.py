@@ -290,11 +290,11 @@ def _train(
     training_csv, validation_csv = out / "reward.csv", out / "work" / "validation.csv"
     started = time.perf_counter()
     with ExitStack() as stack:
-        logs = {"learned": stack.enter_context(MetricsLog(training_csv, 0, TRAINING_HEADER)),
-                  "aside": stack.enter_context(MetricsLog(validation_csv, 0, VALIDATION_HEADER))}  # fmt: skip
         callback = BestPolicyCallback(
-            policy, tasks.validation_rows, **logs, on_step=observer.on_step, report=observer.on_message
-        )
+            policy, tasks.validation_rows, on_step=observer.on_step, report=observer.on_message,
+            training_log=stack.enter_context(MetricsLog(training_csv, 0, TRAINING_HEADER)),
+            validation_log=stack.enter_context(MetricsLog(validation_csv, 0, VALIDATION_HEADER)),
+        )  # fmt: skip
         trainer = PolicyTrainer(
             policy, bundle.spec, tasks.train, tasks.validation,
             settings=settings, beta=recipe.grpo.beta, auxiliary_weight=recipe.grpo.auxiliary_weight,

@@ -56,16 +56,16 @@ def hub(checkpoint, rows):
 
 def draw_tasks(policy: Policy, rows, count: int = 3) -> list[Task]:
     """Take two questions about each of a few photos."""
-    asked = [[one for one in make_tasks(rows[k], k) if policy.generates(one.query)] for k in range(count)]
-    return [some[place] for some in asked for place in (0, -1)]
+    tasks_ = [[one for one in make_tasks(rows[k], k) if policy.generates(one.query)] for k in range(count)]
+    return [tokens[place] for tokens in tasks_ for place in (0, -1)]
 
 
-def score_one_by_one(policy: Policy, task: Task, said: list[int]) -> list[torch.Tensor]:
+def score_one_by_one(policy: Policy, task: Task, generated: list[int]) -> list[torch.Tensor]:
     """Compute the logits of each token as `generate` does: from the full prompt, anew for each."""
     prompts, given = policy.make_prompts([task])
     out = []
-    for length in range(len(said)):
-        text = [*prompts[0], *said[:length]]
+    for length in range(len(generated)):
+        text = [*prompts[0], *generated[:length]]
         rows = {name: value if isinstance(value, torch.Tensor) else
                 torch.tensor([[*value[0], *([0] * length)]]) for name, value in given.items()}  # fmt: skip
         ids = torch.tensor([text])
@@ -76,14 +76,14 @@ def score_one_by_one(policy: Policy, task: Task, said: list[int]) -> list[torch.
 
 def assert_same_scores(policy: Policy, rows) -> None:
     """Check that the loss uses the probabilities that answers were sampled from."""
-    asked = draw_tasks(policy, rows)
-    said = [[7, 9, policy.end_token], [11, policy.end_token]] * 3
+    tasks_ = draw_tasks(policy, rows)
+    generated = [[7, 9, policy.end_token], [11, policy.end_token]] * 3
 
     with torch.no_grad():
-        found = policy.score(policy.model, asked, said)
+        found = policy.score(policy.model, tasks_, generated)
 
-    for one, some, logits in zip(asked, said, found, strict=True):
-        assert torch.allclose(logits, torch.stack(score_one_by_one(policy, one, some)), atol=2e-3)
+    for one, tokens, logits in zip(tasks_, generated, found, strict=True):
+        assert torch.allclose(logits, torch.stack(score_one_by_one(policy, one, tokens)), atol=2e-3)
 
 
 def test_nano_scores_packed_answers_like_single_ones(nano, rows):
@@ -110,33 +110,33 @@ def test_greedy_tokens_are_the_likeliest_of_the_scores(nano, hub, rows, family):
     tensors = {name: value if isinstance(value, torch.Tensor) else torch.tensor(value) for name, value in given.items()}
 
     ids = torch.tensor(prompts)
-    said = policy.model.generate(
+    generated = policy.model.generate(
         input_ids=ids, attention_mask=torch.ones_like(ids), **tensors, max_new_tokens=3, do_sample=False,
         eos_token_id=None, pad_token_id=0,
     )[0, ids.shape[1] :].tolist()  # fmt: skip
 
     with torch.no_grad():
-        logits = policy.score(policy.model, [task], [said])[0]
-    assert logits.argmax(-1).tolist() == said
+        logits = policy.score(policy.model, [task], [generated])[0]
+    assert logits.argmax(-1).tolist() == generated
 
 
 def test_nano_generates_from_a_shared_photo_as_from_full_prompts(nano, rows):
     """Sharing a photo between answers, beside questions of other lengths, changes no token."""
-    asked = [one for k in range(3) for one in make_tasks(rows[k], k)[-4:]]
+    tasks_ = [one for k in range(3) for one in make_tasks(rows[k], k)[-4:]]
     given = GenerationConfig(
         max_new_tokens=5, do_sample=False, eos_token_id=nano.end_token, pad_token_id=nano.codec.pad
     )
 
-    said = nano.generate(asked, given)
+    generated = nano.generate(tasks_, given)
 
-    for task, some in zip(asked, said, strict=True):
+    for task, tokens in zip(tasks_, generated, strict=True):
         prompts, pixels = nano.make_prompts([task])
         ids = torch.tensor(prompts)
         alone = nano.model.generate(
             input_ids=ids, attention_mask=torch.ones_like(ids), **pixels, generation_config=given
         )  # fmt: skip
-        assert some == alone[0, ids.shape[1] :].tolist()
-    assert len({len(prompt) for prompt in nano.make_prompts(asked)[0]}) > 1
+        assert tokens == alone[0, ids.shape[1] :].tolist()
+    assert len({len(prompt) for prompt in nano.make_prompts(tasks_)[0]}) > 1
 
 
 def test_nano_generates_the_verdict_only(nano, rows):
@@ -149,10 +149,10 @@ def test_nano_decodes_violations_or_none(nano, rows):
     task, codec = draw_tasks(nano, rows)[-1], nano.codec
     names = [codec.value_token(name) for name in nano.queries["verdict"].options[:2]]
 
-    said = [[*names, codec.end], [codec.none, codec.end], [*names], [codec.none, names[0], codec.end], [codec.end],
+    generated = [[*names, codec.end], [codec.none, codec.end], [*names], [codec.none, names[0], codec.end], [codec.end],
             [codec.count_token(3), codec.end]]  # fmt: skip
 
-    found = [nano.decode(task, some) for some in said]
+    found = [nano.decode(task, tokens) for tokens in generated]
     assert found[:2] == [Answer("verdict", nano.queries["verdict"].options[:2]), Answer("verdict")]
     assert found[2:] == [None] * 4
 
@@ -187,14 +187,14 @@ def test_evaluation_covers_every_question(nano, hub, rows, family):
 
 def test_auxiliary_loss_excludes_generated_answers(nano, hub, rows):
     """The loss of nano leaves generated answers out; hub models have no auxiliary loss."""
-    asked = draw_tasks(nano, rows)
+    tasks_ = draw_tasks(nano, rows)
     nano.model.zero_grad()
 
-    loss = nano.auxiliary_loss(nano.model, asked)
+    loss = nano.auxiliary_loss(nano.model, tasks_)
     loss.backward()
 
     answers = nano.score_examples([0, 1, 2])[0]
     pointed = torch.tensor([[not nano.generates(q) for q in rows[k]["queries"]] for k in range(3)])
     assert float(loss.detach()) == pytest.approx(float(answers[0][pointed].mean()), abs=1e-4)
     assert nano.model.detection_head.coarse_projection.weight.grad.abs().sum() > 0
-    assert hub("llava").auxiliary_loss(None, asked) is None
+    assert hub("llava").auxiliary_loss(None, tasks_) is None

@@ -35,7 +35,7 @@ def record(lines: list[str], steps: list[tuple[int, float]]) -> TrainingObserver
 @pytest.fixture(scope="module")
 def start_bundle(synth, tmp_path_factory):
     """Bundle that generates verdicts already."""
-    out = tmp_path_factory.mktemp("begun")
+    out = tmp_path_factory.mktemp("start")
     fit(synth, out, TINY, observer=SILENT)
     return out
 
@@ -79,8 +79,8 @@ def test_exact_match_never_falls(grpo_run):
     best = rows[max(range(len(rows)), key=lambda place: (ranks[place], -place))]["step"]
 
     assert [row["step"] for row in rows] == ["0", "2", "4"]
-    kept = "better than those that it began with" if best == "0" else f"weights of step {best}"
-    assert kept in lines[-2]
+    outcome = "no improvement" if best == "0" else f"weights of step {best}"
+    assert outcome in lines[-2]
 
 
 @pytest.mark.slow
@@ -94,7 +94,7 @@ def test_initial_weights_are_kept_without_improvement(synth, start_bundle, tmp_p
     before, after = (load_file(path / "model.safetensors") for path in (start_bundle, tmp_path / "out"))
     rows = read_rows(tmp_path / "out" / "work" / "validation.csv")
     assert float(rows[-1]["loss"]) > float(rows[0]["loss"]) + 1
-    assert lines[-2].endswith("no weights were better than those that it began with: the bundle has these")
+    assert lines[-2].endswith("no improvement; the bundle has the initial weights")
     assert all(torch.equal(after[name], value) for name, value in before.items())
     assert made.id == load_bundle(start_bundle).id
 
@@ -110,20 +110,20 @@ def test_a_hub_model_takes_two_steps(checkpoint, synth, tmp_path, monkeypatch, m
     monkeypatch.setattr(grpo_trainer, "REWARDS", {"format": lambda *_: 1 - 1 / next(calls)})
     hub = HubSettings(rank=2, merge=merged, accumulate=2)
     plan = Recipe(model=str(checkpoint("qwen3_vl")), steps=1, batch=4, hub=hub)
-    fit(synth, tmp_path / "begun", plan, observer=SILENT)
+    fit(synth, tmp_path / "start", plan, observer=SILENT)
     given = SHORT.model_copy(update={"steps": 2, "validation_examples": 2, "temperature": 3.0})
 
     lines, steps = [], []
     fit_grpo(
-        synth, tmp_path / "out", plan.model_copy(update={"grpo": given}), start=tmp_path / "begun",
+        synth, tmp_path / "out", plan.model_copy(update={"grpo": given}), start=tmp_path / "start",
         observer=record(lines, steps),
     )  # fmt: skip
 
     name = "model.safetensors" if merged else "adapter_model.safetensors"
-    before, after = (load_file(tmp_path / folder / name) for folder in ("begun", "out"))
+    before, after = (load_file(tmp_path / folder / name) for folder in ("start", "out"))
     opened = open_bundle(tmp_path / "out")
     assert [step for step, _ in steps] == [1, 2]
-    assert (opened.hub, set(after)) == (load_bundle(tmp_path / "begun").hub, set(before))
+    assert (opened.hub, set(after)) == (load_bundle(tmp_path / "start").hub, set(before))
     assert not any(".ref." in weight for weight in after)
     assert any(not torch.equal(after[weight], value) for weight, value in before.items())
 
@@ -148,7 +148,7 @@ def test_missing_requirements_are_reported_before_files_are_written(synth, tmp_p
     monkeypatch.undo()
     odd = TINY.model_copy(update={"hub": HubSettings(accumulate=3)})
     with pytest.raises(RecipeError, match=r"LC430 16 answers per step \(grpo\) cannot be split into 3 equal parts"):
-        fit_grpo(synth, tmp_path / "out", odd, start=tmp_path / "begun")
+        fit_grpo(synth, tmp_path / "out", odd, start=tmp_path / "start")
 
     assert list(tmp_path.iterdir()) == []
 
