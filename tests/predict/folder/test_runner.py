@@ -37,7 +37,7 @@ REFUSED = {
     "empty.jpg": '"empty.jpg" is empty: 0 bytes.',
     "cut.jpg": '"cut.jpg" is damaged or truncated: image file is truncated',
     "text.jpg": '"text.jpg" is not an image that can be read.',
-    "bomb.png": '"bomb.png" has 20000 x 6000 pixels, more than the 100000000 allowed.',
+    "bomb.png": '"bomb.png" has 20000 x 6000 pixels, more than the limit of 100000000.',
     "film.gif": '"film.gif" has 2 frames.',
     "film.png": '"film.png" has 2 frames.',
     "pages.tif": '"pages.tif" has 2 frames.',
