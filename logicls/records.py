@@ -1,4 +1,4 @@
-"""The records that stages hand to one another: plain, frozen, no tensors.
+"""Records that are passed between the stages: frozen, without tensors.
 
 Boxes are xyxy in pixels of the original photo, origin at the top left corner, x to the right, y down.
 """
@@ -13,12 +13,12 @@ Outcome = Literal["pass", "fail", "review"]
 QueryKind = Literal["locate", "attribute", "verdict"]
 Severity = Literal["critical", "major", "minor"]
 SEVERITIES: tuple[Severity, ...] = ("critical", "major", "minor")
-"""Worst first."""
+"""In descending order."""
 
 
 @dataclass(frozen=True, slots=True)
 class Box:
-    """An axis-aligned rectangle, xyxy, pixels of the original photo."""
+    """Axis-aligned rectangle, xyxy, pixels of the original photo."""
 
     x1: float
     y1: float
@@ -43,25 +43,25 @@ class Box:
 
     @property
     def centre(self) -> tuple[float, float]:
-        """(x, y) of the middle."""
+        """(x, y) of the centre."""
         return (self.x1 + self.x2) / 2, (self.y1 + self.y2) / 2
 
     def translate(self, dx: float, dy: float) -> Box:
-        """The same rectangle `dx`, `dy` pixels further."""
+        """Return the box shifted by (dx, dy) pixels."""
         return Box(self.x1 + dx, self.y1 + dy, self.x2 + dx, self.y2 + dy)
 
     def map_between(self, source: Box, target: Box) -> Box:
-        """Where it comes to lie when `here` is stretched onto `there`."""
+        """Return the box under the affine map that takes the rectangle `source` to the rectangle `target`."""
         scale = target.width / source.width, target.height / source.height
         x1, y1 = target.x1 + (self.x1 - source.x1) * scale[0], target.y1 + (self.y1 - source.y1) * scale[1]
         return Box(x1, y1, x1 + self.width * scale[0], y1 + self.height * scale[1])
 
     def clip(self, width: float, height: float) -> Box:
-        """The part inside a photo of that size."""
+        """Return the part of the box inside a photo of this size, pixels."""
         return Box(max(self.x1, 0.0), max(self.y1, 0.0), min(self.x2, width), min(self.y2, height))
 
     def intersection(self, other: Box) -> float:
-        """Area shared with `other`, square pixels."""
+        """Return the area of the intersection with `other`, square pixels."""
         width = min(self.x2, other.x2) - max(self.x1, other.x1)
         if width <= 0:
             return 0.0
@@ -69,35 +69,35 @@ class Box:
         return width * height if height > 0 else 0.0
 
     def ioa(self, other: Box) -> float:
-        """Share of this box's area that lies in `other`, 0 to 1."""
-        shared = self.intersection(other)
-        return shared / self.area if shared else 0.0
+        """Return intersection over area: the share of this box that lies in `other`, 0 to 1."""
+        intersection = self.intersection(other)
+        return intersection / self.area if intersection else 0.0
 
     def iou(self, other: Box) -> float:
-        """Intersection over union, 0 to 1."""
-        shared = self.intersection(other)
-        union = self.area + other.area - shared
-        return shared / union if union else 0.0
+        """Return intersection over union, 0 to 1."""
+        intersection = self.intersection(other)
+        union = self.area + other.area - intersection
+        return intersection / union if union else 0.0
 
 
 @dataclass(frozen=True, slots=True)
 class Instance:
-    """One annotated component on a photo."""
+    """Annotated instance of a component on a photo."""
 
     id: int
-    """The annotation's id, unique in its file; negative for one that synthesis made."""
+    """Id of the annotation, unique in its file; negative for a synthetic instance."""
     component: str
     box: Box
     attributes: tuple[tuple[str, str], ...] = ()
 
     def attribute(self, name: str) -> str | None:
-        """The value of an attribute; None where it was not annotated."""
+        """Return the value of an attribute; None without an annotation."""
         return dict(self.attributes).get(name)
 
 
 @dataclass(frozen=True, slots=True)
 class Scene:
-    """An annotated photo."""
+    """Annotated photo."""
 
     photo: str
     """Path below the dataset's `images/`."""
@@ -106,62 +106,68 @@ class Scene:
     instances: tuple[Instance, ...]
 
     def instances_of(self, component: str) -> tuple[Instance, ...]:
-        """The component's instances in reading order."""
-        found = [i for i in self.instances if i.component == component]
-        return tuple(sorted(found, key=lambda i: reading_order(i.box, self.width, self.height)))
+        """Return the instances of a component in reading order."""
+        instances = [i for i in self.instances if i.component == component]
+        return tuple(sorted(instances, key=lambda i: reading_order(i.box, self.width, self.height)))
 
 
 def reading_order(box: Box, width: float, height: float) -> float:
-    """Sort key: top to bottom first, left to right among those about level. Continuous: near ties stay stable."""
+    """Return the sort key of reading order: top to bottom, then left to right for boxes at similar heights.
+
+    The key is continuous, so that small shifts change the order of near ties only.
+    """
     x, y = box.centre
     return y / height + 0.25 * x / width
 
 
 @dataclass(frozen=True, slots=True)
 class Subquery:
-    """One question that can be checked by looking at the photo."""
+    """Atomic query about a photo, answered by a model."""
 
     id: str
-    """Made from its content (`locate:fruit_icon`, `attribute:juice.colour`, `verdict`): equal ones are asked once."""
+    """Canonical name, e.g. `locate:fruit_icon`, `attribute:juice.colour`, `verdict`: equal queries have equal ids."""
     kind: QueryKind
     component: str = ""
     attribute: str = ""
     options: tuple[str, ...] = ()
-    """The values an answer may have, where the set is closed."""
+    """Permitted values of the answer, if the set is closed."""
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What was read for one subquery. No values and no boxes means: there is none."""
+    """Answer to one subquery. Without values and boxes there is no such instance."""
 
     query: str
     values: tuple[str, ...] = ()
-    """Attribute values in reading order, or the violations named by a verdict."""
+    """Attribute values in reading order, or the violations of a stated verdict."""
     boxes: tuple[Box, ...] = ()
     confidence: float = 1.0
-    """Probability that the model gave to its reading, 0 to 1; 1 for annotations."""
+    """Probability that the model assigns to the answer, 0 to 1; 1 for annotations."""
     readable: bool = True
-    """False where the model's text could not be read: rules that need it are unknown."""
+    """False if the model's text could not be parsed: rules that depend on it are unknown."""
     probabilities: tuple[float, ...] = ()
-    """Where things are: probability of each place that may hold one, the surest first, those left out as well.
-    What things are like: of each value. Empty for annotations."""
+    """Locate: probability of each candidate detection in descending order, including those below the threshold.
+    Attribute: probability of each value. Empty for annotations."""
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """What one constraint came to on one photo."""
+    """Result of one constraint on one photo."""
 
     constraint: str
     status: Status
     violations: tuple[str, ...] = ()
-    """The defects' names where the constraint is broken: mostly one."""
+    """Violations if the constraint is broken, usually one."""
     expected: str = ""
+    """Expectation in words."""
     found: str = ""
+    """Observation in words."""
     queries: tuple[str, ...] = ()
-    """Ids of the subqueries it rests on."""
+    """Ids of the subqueries that it depends on."""
     confidence: float = 1.0
+    """Lowest confidence of the answers that it depends on, 0 to 1."""
     probability: float | None = None
-    """Probability that it is broken, 0 to 1; None where it could not be checked."""
+    """Probability that the constraint is broken, 0 to 1; None if it could not be evaluated."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -245,35 +251,35 @@ class Verdict:
 
 @dataclass(frozen=True, slots=True)
 class AppliedEdit:
-    """What synthesis did to a good photo."""
+    """Edit that synthesis applied to a good photo."""
 
     kind: str
     """remove, add, move, swap, replace, resize, rotate, reroute or none."""
     target: int
-    """Id of the instance that was changed; 0 for none."""
+    """Id of the edited instance; 0 for none."""
     constraint: str = ""
-    """The constraint it is about; empty for none."""
+    """Constraint that the edit violates or controls; empty for none."""
     is_control: bool = False
-    """True for the edit that goes through the same motions and breaks nothing."""
+    """True for a control edit: of the same kind, but without a violation."""
 
 
 @dataclass(frozen=True, slots=True)
 class GenerationStats:
-    """What an example was to be, and what it took."""
+    """Statistics about the generation of an example."""
 
     category: str = "untouched"
-    """untouched, twin, broken or broken_twice."""
+    """untouched, control, broken or broken_twice."""
     requested: tuple[str, ...] = ()
-    """Violations that it was to have; where one could not be made, another stands in for it."""
+    """Requested violations; one that could not be generated is replaced by another."""
     attempts: tuple[int, ...] = ()
-    """Photos on which each of them was tried; 0 for a photo that has it as it was taken."""
+    """Number of photos that were tried for each of them; 0 for a real defect."""
     rejected: int = 0
-    """Random changes of the photo that were thrown away because a label would have become wrong."""
+    """Augmentations that were rejected because a label would have become wrong."""
 
 
 @dataclass(frozen=True, slots=True)
 class Example:
-    """One training example: a picture, the questions, and the true answers."""
+    """Training example: an image and the true answers."""
 
     image: bytes = field(repr=False)
     """JPEG."""
@@ -283,5 +289,5 @@ class Example:
     violations: tuple[str, ...]
     seed: int
     pair: int = -1
-    """The same number for a good example and a broken one of the same photo, varied alike; -1 for one by itself."""
+    """Number that a good and a defective example of the same photo and augmentation share; -1 for a single example."""
     stats: GenerationStats = GenerationStats()

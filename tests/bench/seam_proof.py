@@ -20,8 +20,8 @@ import numpy as np
 import torch
 from PIL import Image
 from torch import nn
-from torchmetrics.functional.classification import binary_auroc
 
+from logicls.evaluation.metrics import compute_auroc
 from logicls.models.nano.config import TOKEN_STRIDE, choose_input_size
 from logicls.models.nano.processor import NanoImageProcessor
 from logicls.synth.dataset import read_rows
@@ -119,11 +119,10 @@ def main() -> None:
     learn, test = (torch.tensor([n for n in range(len(facts)) if held_out[n] == is_test]) for is_test in (False, True))
     model = train_classifier(pixels, edited, learn)
     edited_test = [n for n in test.tolist() if facts[n]["category"] != "untouched"]
-    broken = torch.tensor([int(facts[n]["category"] == "broken") for n in edited_test])
-    seams = binary_auroc(compute_logits(model, pixels, torch.tensor(edited_test)), broken)
-    prior = binary_auroc(
-        compute_prior(facts, [n for n in learn.tolist() if facts[n]["category"] != "untouched"], edited_test), broken
-    )
+    broken = [facts[n]["category"] == "broken" for n in edited_test]
+    seams = compute_auroc(compute_logits(model, pixels, torch.tensor(edited_test)).tolist(), broken)
+    edited_train = [n for n in learn.tolist() if facts[n]["category"] != "untouched"]
+    prior = compute_auroc(compute_prior(facts, edited_train, edited_test).tolist(), broken)
     print(
         f"2. broken among {len(edited_test)} edited: AUROC {seams:.3f} by seams, {prior:.3f} by kind of edit and rule"
     )
