@@ -108,7 +108,7 @@ def tell(found: dict[bool, Sequence[tuple[float, ...]]]) -> None:
         gain = statistics.mean(ways[True]) - statistics.mean(ways[False])
         spread = max(max(values) - min(values) for values in ways.values())
         print(
-            f"{name:14s} off {labels[False]}   on {labels[True]}   gain {gain:+.1%}, spread between seeds {spread:.1%}"
+            f"{name:14s} off {ranges[False]}   on {ranges[True]}   gain {gain:+.1%}, spread between seeds {spread:.1%}"
         )
 
 
