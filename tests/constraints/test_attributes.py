@@ -13,7 +13,7 @@ from logicls.constraints.families.context import FailureMode, NotApplicable, Rul
 from logicls.constraints.families.match import Match
 from logicls.records import Answer, Box
 
-from .readings import locate_answer, pins, make_context, attribute_answer
+from .readings import attribute_answer, locate_answer, make_context, pins
 
 FRUIT = Match(left="icon.fruit", right="my_juice.colour", pairs={"cherry": ["red", "dark_red"], "pear": "white"})
 SAME = Match(left="cap.colour", right="gel.colour")
@@ -30,7 +30,7 @@ def broken(found: str) -> RuleResult:
 
 
 @pytest.mark.parametrize(
-    ("rule", "said"),
+    ("rule", "text"),
     [
         (FRUIT, "icon's fruit goes with my juice's colour: cherry with red or dark red, pear with white"),
         (SAME, "cap's colour is the same as gel's colour"),
@@ -40,9 +40,9 @@ def broken(found: str) -> RuleResult:
         (Connection(ends="plug", sockets="my_socket", slots=3), "the plugs sit in the same slots of every my socket"),
     ],
 )
-def test_a_rule_is_said_and_has_one_side(rule: Any, said: str) -> None:
+def test_text_and_single_failure_kind(rule: Any, text: str) -> None:
     """Plain English; there is one way to be broken."""
-    assert (rule.to_text(), rule.failure_kinds()) == (said, ("",))
+    assert (rule.to_text(), rule.failure_kinds()) == (text, ("",))
 
 
 @pytest.mark.parametrize(
@@ -57,7 +57,7 @@ def test_a_rule_is_said_and_has_one_side(rule: Any, said: str) -> None:
         (Connection, {"ends": "a", "sockets": "b", "slots": 0}, "greater than or equal to 1"),
     ],
 )
-def test_what_is_no_rule(make: Any, body: dict[str, Any], wrong: str) -> None:
+def test_invalid_body_is_rejected(make: Any, body: dict[str, Any], wrong: str) -> None:
     """One way to say it, with values, of thing.attribute."""
     with pytest.raises(ValidationError, match=wrong):
         make(**body)
@@ -76,7 +76,7 @@ def test_what_is_no_rule(make: Any, body: dict[str, Any], wrong: str) -> None:
         ("pear", "white red", ("broken", "pear", "red")),
     ],
 )
-def test_match_compares_every_left_one_with_every_right_one(icons: str, colours: str, found: tuple[str, ...]) -> None:
+def test_match_compares_all_pairs_of_values(icons: str, colours: str, found: tuple[str, ...]) -> None:
     """A pair that is not written down is broken; the first wrong one is told."""
     both = make_context(
         attribute_answer("icon.fruit", *icons.split()), attribute_answer("my_juice.colour", *colours.split())
@@ -153,7 +153,7 @@ def test_attribute_of_too_few(body: dict[str, Any], colours: str, absent: str) -
 @pytest.mark.parametrize(
     "rule", [FRUIT, SAME, attribute(same=True), Connection(ends="plug", sockets="socket", slots=3)]
 )
-def test_what_cannot_be_read(rule: Any) -> None:
+def test_unreadable_answer_makes_the_rule_unknown(rule: Any) -> None:
     """No answer is not the same as none there."""
     with pytest.raises(UnreadableAnswer):
         rule.evaluate(make_context())
@@ -198,7 +198,7 @@ def test_connection_compares_slots(
         ("3 2", RuleResult("holds", "slot 2, slot 2")),
     ],
 )
-def test_connection_reads_how_many_slots_there_are(slots: str, check: RuleResult) -> None:
+def test_number_of_slots_from_an_attribute(slots: str, check: RuleResult) -> None:
     """Each socket has as many as stands with it."""
     ends = (15, 59), (115, 61)
 

@@ -27,7 +27,7 @@ from logicls.constraints.spec.models import Constraint, Spec, registered_familie
 from logicls.constraints.spec.references import find_faults
 from logicls.records import Box, Instance, Scene
 
-from .breaking import SEEDS, apply_edits, find_broken_constraints, evaluate_scene
+from .breaking import SEEDS, apply_edits, evaluate_scene, find_broken_constraints
 from .generate import product
 from .rules import KINDS, RELATIONS
 
@@ -102,14 +102,14 @@ def check_all(seeds: range, least: int) -> None:
 
 @given(SEEDS)
 @settings(max_examples=50)
-def test_what_is_broken_on_purpose_is_found_broken(seed: int) -> None:
+def test_counterexamples_are_broken(seed: int) -> None:
     """It has the aim's violation; others follow only through what was changed; all else reads as before."""
     check_breaking(seed)
 
 
 @given(SEEDS)
 @settings(max_examples=60)
-def test_a_twin_breaks_nothing(seed: int) -> None:
+def test_control_edits_break_nothing(seed: int) -> None:
     """Every rule of the product holds after the edit that goes through the same motions."""
     spec, scene = product(random.Random(seed))
     twins = [
@@ -191,7 +191,7 @@ ALL = (
 )  # fmt: skip
 
 
-def test_every_kind_of_rule_is_broken() -> None:
+def test_every_family_has_counterexamples() -> None:
     """Each family, relation, measure and combinator is broken on some product, and so are four of five ways in all."""
     check_all(range(200), least=2)
 

@@ -47,7 +47,7 @@ def kinds(plans: list[Edits | None]) -> set[tuple[type[Edit], ...]]:
     return {tuple(type(step) for step in steps or ()) for steps in plans}
 
 
-def test_one_edit_where_one_is_enough() -> None:
+def test_single_edit_if_one_suffices() -> None:
     """From two long screws and a short one to three long ones: the short one is replaced, no long one is touched."""
     one = spec(
         composition={
@@ -75,7 +75,7 @@ def test_any_other_set_is_found_past_the_named_ones() -> None:
 
 
 @pytest.mark.parametrize(("amount", "name"), [(1, "one_too_many"), (2, "two_too_many")])
-def test_another_kind_comes_besides_or_instead(amount: int, name: str) -> None:
+def test_addition_and_replacement_by_another_kind(amount: int, name: str) -> None:
     """Too many short screws come about by additional ones, and by ones in the place of long ones."""
     one = spec(
         quantity={"of": "short_screw", "exactly": 1}, violation={"above": {1: "one_too_many", 2: "two_too_many"}}
@@ -84,21 +84,21 @@ def test_another_kind_comes_besides_or_instead(amount: int, name: str) -> None:
     assert kinds(made(one, name)) == {(Add,) * amount, (Replace,) * amount}
 
 
-def test_a_sum_is_missed_by_what_is_gone_or_turned_over() -> None:
+def test_sum_is_broken_by_removal_or_replacement() -> None:
     """Of two sixes one is taken away, or turned to show less."""
     one = spec(quantity={"of": {"one": 1, "three": 3, "six": 6}, "at_least": 10})
 
     assert kinds(made(one, "rule")) == {(Remove,), (Replace,)}
 
 
-def test_groups_change_sides_as_a_whole() -> None:
+def test_groups_are_exchanged() -> None:
     """All the screws come to the board's place and the board to theirs; the board, which is larger, goes first."""
     one = spec(layout={"subject": "screw", "relation": "left_of", "object": "board"})
 
     assert made(one, "rule") == [(Move(4, -220, 0), *(Move(n, 220, 0) for n in (1, 2, 3)))] * 20
 
 
-def test_what_must_not_be_there_has_a_twin() -> None:
+def test_forbidden_component_has_control_edits() -> None:
     """One of another kind is taken up and put down where it was."""
     one = spec(quantity={"of": "tiny_screw", "exactly": 0})
 

@@ -16,7 +16,7 @@ from logicls.constraints.spec.models import Spec
 from logicls.io.resources import resource_path
 from logicls.records import Box, Scene
 
-from ..breaking import SEEDS, apply_edits, find_broken_constraints, evaluate_scene
+from ..breaking import SEEDS, apply_edits, evaluate_scene, find_broken_constraints
 
 Good = Callable[[str], st.SearchStrategy[Scene]]
 SPECS = {path.stem: load_spec(path) for path in sorted(resource_path("constraints").glob("*.yaml"))}
@@ -32,7 +32,7 @@ def outside(box: Box, scene: Scene) -> float:
     return max(0.0, -box.x1, -box.y1, box.x2 - scene.width, box.y2 - scene.height)
 
 
-def test_there_is_something_to_break() -> None:
+def test_specs_have_targets() -> None:
     """Every shipped spec can be broken in at least one way, and each of its defects has an aim that makes it."""
     makes = {name: {aim.violation for aim in list_targets(spec)} for name, spec in SPECS.items()}
 
@@ -41,7 +41,7 @@ def test_there_is_something_to_break() -> None:
 
 
 @pytest.mark.parametrize(("name", "aim"), AIMS)
-def test_breaking_one_rule_breaks_that_rule_alone(good: Good, name: str, aim: Target) -> None:
+def test_counterexample_breaks_one_constraint(good: Good, name: str, aim: Target) -> None:
     """The edited scene breaks the aim's constraint, on the aim's side, and no other one."""
     spec, made = SPECS[name], []
 
@@ -61,7 +61,7 @@ def test_breaking_one_rule_breaks_that_rule_alone(good: Good, name: str, aim: Ta
 
 
 @pytest.mark.parametrize(("name", "aim"), AIMS)
-def test_what_speaks_of_other_things_is_not_touched(good: Good, name: str, aim: Target) -> None:
+def test_unrelated_components_are_unchanged(good: Good, name: str, aim: Target) -> None:
     """Rules about components that the edit neither changed nor carried along come to the very same finding."""
     spec = SPECS[name]
 
@@ -86,7 +86,7 @@ def stopped(spec: Spec, scene: Scene) -> set[str]:
 
 
 @pytest.mark.parametrize(("name", "aim"), AIMS)
-def test_a_twin_breaks_nothing(good: Good, name: str, aim: Target) -> None:
+def test_control_edits_break_nothing(good: Good, name: str, aim: Target) -> None:
     """The edit that goes through the same motions leaves every rule of a good scene as it was."""
     spec, made = SPECS[name], []
 
@@ -119,7 +119,7 @@ def test_boxes_stay_in_the_photo(good: Good, name: str, aim: Target, twin: bool)
     stays()
 
 
-def test_nothing_is_planned_where_there_is_nothing_to_change() -> None:
+def test_no_edits_without_instances() -> None:
     """On an empty photo only rules can be broken that say what must not be there: a wrong screw, an unlike pair."""
     rng = np.random.default_rng(0)
     scene = Scene("empty.png", 300, 300, ())
@@ -136,7 +136,7 @@ def test_nothing_is_planned_where_there_is_nothing_to_change() -> None:
     assert planned == [(name, False) for name in [*screws, *(f"wrong_connector_type_{pair}" for pair in pairs)]]
 
 
-def test_what_is_wrong_lies_in_one_place_or_in_several(good: Good) -> None:
+def test_violation_at_one_or_several_locations(good: Good) -> None:
     """Two pushpins more are in one compartment or in two, one more is in one; one is missing, or several are."""
     spec = SPECS["pushpins"]
     found: dict[str, set[tuple[int, ...]]] = {}

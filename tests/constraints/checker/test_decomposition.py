@@ -33,7 +33,7 @@ def spec(*constraints: dict[str, Any]) -> Spec:
     )
 
 
-def test_equal_questions_are_asked_once() -> None:
+def test_queries_are_distinct() -> None:
     """Two rules about the same component rest on one question; the verdict comes last with every defect as option."""
     two = spec({"quantity": {"of": "pin", "at_least": 1}}, {"quantity": {"of": "pin", "at_most": 3}})
 
@@ -56,7 +56,7 @@ def test_equal_questions_are_asked_once() -> None:
         ({"measure": {"height": "pin", "at_most": 1}}, ["locate:pin"]),
     ],
 )
-def test_a_place_is_found_by_its_frame(rule: dict[str, Any], ids: list[str]) -> None:
+def test_region_needs_the_query_of_its_frame(rule: dict[str, Any], ids: list[str]) -> None:
     """A component is located; of a region, what it is a part of; a part of the photo needs no question."""
     one = spec(rule)
 
@@ -127,9 +127,11 @@ def test_the_questions_of_the_shipped_specs(path) -> None:
     assert [query.id for query in decompose(load_spec(path))] == ASKED[path.stem]
 
 
-def test_a_question_s_id_says_what_it_is_about():
+def test_query_id_contains_its_component():
     """Every question but the verdict is about its component, and the component is located by one question."""
-    shipped = [query for path in sorted(resource_path("constraints").glob("*.yaml")) for query in decompose(load_spec(path))]
+    shipped = [
+        query for path in sorted(resource_path("constraints").glob("*.yaml")) for query in decompose(load_spec(path))
+    ]
 
     assert shipped != []
     assert [query_component(query.id) for query in shipped] == [query.component for query in shipped]

@@ -13,7 +13,7 @@ from logicls.constraints.families.context import FailureMode
 from logicls.constraints.spec.models import Constraint, Spec
 from logicls.records import Answer, Box, Finding, Instance, Scene
 
-from ..readings import TRAY, at, locate_answer, attribute_answer
+from ..readings import TRAY, at, attribute_answer, locate_answer
 
 CAPS = {"quantity": {"of": "cap", "at_most": 1}}
 PIN = {"quantity": {"of": "pin", "exactly": 1}}
@@ -59,7 +59,7 @@ def came_to(
 
 
 @pytest.mark.parametrize(
-    ("body", "said", "sides"),
+    ("body", "said", "kinds"),
     [
         ({"all": [CAPS, PIN]}, "at most 1 cap; and 1 pin", ("",)),
         ({"any": [CAPS, PIN]}, "at most 1 cap; or 1 pin", ("",)),
@@ -71,11 +71,11 @@ def came_to(
         (PIN | {"each": "bays", "when": CAPS}, "in each bays, where at most 1 cap: 1 pin", ("below", "above")),
     ],
 )
-def test_a_rule_is_said_and_knows_its_sides(body: dict[str, Any], said: str, sides: tuple[str, ...]) -> None:
+def test_text_and_failure_kinds(body: dict[str, Any], said: str, kinds: tuple[str, ...]) -> None:
     """Plain English; rules of rules can be broken in one way, where their members can be."""
     constraint = spec(body).constraints[0]
 
-    assert (constraint.text, tuple(side.kind for side in constraint.failure_modes)) == (said, sides)
+    assert (constraint.text, tuple(side.kind for side in constraint.failure_modes)) == (said, kinds)
 
 
 @pytest.mark.parametrize(
@@ -157,7 +157,7 @@ def test_in_each_cell_of_a_grid(pins: tuple[float, ...], finding: tuple[Any, ...
     assert came_to(EACH, answers=there) == [finding]
 
 
-def test_in_each_of_more_places_than_can_be_told() -> None:
+def test_many_locations_are_summarised() -> None:
     """Four are told, the others counted; a variant is counted in each."""
     trays = [Box(40.0 * n, 100, 40.0 * n + 30, 200) for n in range(6)]
     there = (
@@ -206,12 +206,12 @@ def test_in_each_quarter(body: dict[str, Any], answers: tuple[Answer, ...], stat
         ),
     ],
 )
-def test_in_each_of_no_places(answers: tuple[Answer, ...], finding: tuple[Any, ...]) -> None:
+def test_each_without_locations(answers: tuple[Answer, ...], finding: tuple[Any, ...]) -> None:
     """Without places there is nothing to say; without an answer it is unknown, in every place."""
     assert came_to(EACH, answers=answers) == [finding]
 
 
-def test_each_place_has_its_condition() -> None:
+def test_condition_per_location() -> None:
     """One pin in each bay that has a cap."""
     there = (
         locate_answer("pin", at(250, 150), at(260, 150)),
@@ -242,19 +242,19 @@ def stopped_by(*others: str) -> dict[str, Any]:
         ((CAPS, stopped_by("c0"), stopped_by("c1")), ["c1"]),
     ],
 )
-def test_a_broken_rule_may_say_it_all(constraints: tuple[dict[str, Any], ...], down: list[str]) -> None:
+def test_unless_broken_suppresses_a_constraint(constraints: tuple[dict[str, Any], ...], down: list[str]) -> None:
     """While the named constraint is broken this one does not apply; one that is stopped itself stops none."""
     found = findings(spec(*constraints), *THERE)
 
     assert [f.constraint for f in found if f.status == "broken"] == down
 
 
-def test_why_it_does_not_apply_is_told() -> None:
+def test_reason_for_not_applicable() -> None:
     """The constraint that says it all is named."""
     assert came_to(PIN, stopped_by("c0"))[1] == ("not_applicable", (), "c0 is broken")
 
 
-def test_a_finding_is_as_sure_as_its_least_sure_answer() -> None:
+def test_confidence_is_that_of_the_least_confident_answer() -> None:
     """It says which questions it rests on."""
     pin = Answer("locate:pin", boxes=(at(200, 50),), confidence=0.9)
     tray = Answer("locate:tray", boxes=(TRAY,), confidence=0.7)
@@ -276,13 +276,13 @@ def test_a_finding_is_as_sure_as_its_least_sure_answer() -> None:
 def test_defects_have_names(violation: Any, names: list[str]) -> None:
     """One for all, for each side, or by how many: the last that is reached, or the first; else made from the id."""
     rule = Constraint.model_validate({"id": "c", "quantity": {"of": "pin", "exactly": 5}, "violation": violation})
-    sides = FailureMode("below", 2), FailureMode("below", 4), FailureMode("above", 1), FailureMode("above", 9)
+    kinds = FailureMode("below", 2), FailureMode("below", 4), FailureMode("above", 1), FailureMode("above", 9)
 
-    assert [rule.violation_name(side) for side in sides] == names
+    assert [rule.violation_name(side) for side in kinds] == names
 
 
-def test_a_rule_without_limits_has_no_sides_to_name() -> None:
-    """Names for sides that it does not have are not its defect's; a wrong set's name goes before the constraint's."""
+def test_rule_without_limits_has_a_single_violation() -> None:
+    """Names for kinds that it does not have are not its defect's; a wrong set's name goes before the constraint's."""
     sided = {"id": "c", "violation": {"below": "low", "above": "high"}}
     set_ = Constraint.model_validate({**sided, "composition": {"required": ["pin"], "wrong": {"none": {"pin": 0}}}})
 
@@ -290,7 +290,7 @@ def test_a_rule_without_limits_has_no_sides_to_name() -> None:
     assert [set_.violation_name(side) for side in set_.failure_modes] == ["none", "c"]
 
 
-def test_nothing_can_be_added_to_a_place_that_is_absent() -> None:
+def test_no_addition_without_the_location() -> None:
     """A rule that forbids pins on the tray is not broken by an edit where there is no tray."""
     rules = spec({"quantity": {"of": "pin", "exactly": 0, "in": "tray"}})
     scene = Scene("a.png", 400, 400, (Instance(1, "pin", at(50, 50)),))

@@ -57,7 +57,7 @@ def test_the_verdict_names_defects_in_the_order_of_the_spec() -> None:
     assert collect_violations(findings) == ("a-cap", "b-pins")
 
 
-def test_what_was_not_annotated_is_not_readable() -> None:
+def test_missing_annotation_is_unreadable() -> None:
     """An instance without its attribute makes that answer unreadable, and no other."""
     bare = Instance(1, "pin", Box(10, 10, 20, 20))
 
@@ -73,7 +73,7 @@ def test_what_was_not_annotated_is_not_readable() -> None:
 
 
 @pytest.mark.parametrize("path", sorted(resource_path("constraints").glob("*.yaml")), ids=lambda path: path.stem)
-def test_good_scenes_break_nothing(good: Callable[[str], st.SearchStrategy[Scene]], path) -> None:
+def test_good_scenes_have_no_violations(good: Callable[[str], st.SearchStrategy[Scene]], path) -> None:
     """Every rule of a shipped spec holds on a good scene of its product, and the verdict says so."""
     spec = load_spec(path)
 

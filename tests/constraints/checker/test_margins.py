@@ -61,7 +61,7 @@ def spec_of(rule: dict[str, object]) -> Spec:
 
 
 @pytest.mark.parametrize("rule", RULES, ids=lambda rule: "-".join(map(str, next(iter(rule.values())).values()))[:40])
-def test_a_margin_is_positive_where_its_rule_holds(rule: dict[str, object]) -> None:
+def test_margin_is_positive_if_the_rule_holds(rule: dict[str, object]) -> None:
     """For boxes anywhere, its sign and the check say the same; where the rule does not apply there is no margin."""
     spec, seen = spec_of(rule), set()
 
@@ -92,7 +92,7 @@ def margin_or_none(rule: Family, reading: EvaluationContext) -> float | None:
         return None
 
 
-def test_a_centre_on_the_edge_of_its_place_is_near() -> None:
+def test_centre_on_the_edge_of_a_location_is_near_the_limit() -> None:
     """Whether it is counted there is in doubt; in the middle of the place and far outside it is not."""
     spec = spec_of({"quantity": {"of": "pin", "at_least": 1, "in": "cup"}})
     cup = Instance(1, "cup", Box(50, 50, 150, 150))
@@ -125,7 +125,7 @@ def drawn_margins(good: Good, name: str, aim: Target, *, twin: bool) -> list[flo
 
 
 @pytest.mark.parametrize(("name", "aim"), CENTRED)
-def test_the_limit_is_covered_on_both_sides(good: Good, name: str, aim: Target) -> None:
+def test_edits_cover_both_sides_of_the_limit(good: Good, name: str, aim: Target) -> None:
     """Edits that break a rule and their twins end outside the dead zone, three in ten within another zone's width."""
     broken, kept = (drawn_margins(good, name, aim, twin=twin) for twin in (False, True))
 
@@ -137,7 +137,7 @@ def test_the_limit_is_covered_on_both_sides(good: Good, name: str, aim: Target) 
 
 
 @given(st.floats(0.001, 10), st.floats(0, 100), SEEDS)
-def test_distances_keep_out_of_the_zone(zone: float, far: float, seed: int) -> None:
+def test_sampled_distances_are_outside_of_the_zone(zone: float, far: float, seed: int) -> None:
     """Never nearer than the zone, never further than the farthest, and often enough near."""
     rng = np.random.default_rng(seed)
 
@@ -148,7 +148,7 @@ def test_distances_keep_out_of_the_zone(zone: float, far: float, seed: int) -> N
     assert sum(d <= 2 * zone + 1e-9 for d in drawn) / len(drawn) >= NEAR_LIMIT_SHARE - 0.15
 
 
-def test_a_place_without_a_size_is_no_division_by_zero(tmp_path):
+def test_location_of_zero_size(tmp_path):
     """A model that learned nothing may see a place as a line: what is in it is simply far off."""
     path = tmp_path / "box.yaml"
     path.write_text(

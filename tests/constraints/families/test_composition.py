@@ -11,7 +11,7 @@ from logicls.constraints.families.composition import Composition
 from logicls.constraints.families.context import FailureMode, NotApplicable, RuleResult, UnreadableAnswer
 from logicls.records import Answer, Box
 
-from ..readings import TRAY, at, locate_answer, pins, make_context, attribute_answer
+from ..readings import TRAY, at, attribute_answer, locate_answer, make_context, pins
 
 
 def composition(**body: Any) -> Composition:
@@ -30,7 +30,7 @@ def broken(found: str, kind: str = "") -> RuleResult:
 
 
 @pytest.mark.parametrize(
-    ("rule", "said", "sides"),
+    ("rule", "text", "kinds"),
     [
         (composition(required=["a_b", "c", "d"]), "there must be a b, c and d", ("",)),
         (
@@ -44,9 +44,9 @@ def broken(found: str, kind: str = "") -> RuleResult:
         (composition(required=["a"], wrong={"no-a": {"a": 0}}), "there must be a", ("no-a", "")),
     ],
 )
-def test_a_rule_is_said_and_knows_its_sides(rule: Composition, said: str, sides: tuple[str, ...]) -> None:
+def test_text_and_failure_kinds(rule: Composition, text: str, kinds: tuple[str, ...]) -> None:
     """Plain English; the wrong sets that have names, and any other."""
-    assert (rule.to_text(), rule.failure_kinds()) == (said, sides)
+    assert (rule.to_text(), rule.failure_kinds()) == (text, kinds)
 
 
 @pytest.mark.parametrize(
@@ -64,7 +64,7 @@ def test_a_rule_is_said_and_knows_its_sides(rule: Composition, said: str, sides:
         ({"required": {"a": -1}}, "greater than or equal to 0"),
     ],
 )
-def test_what_is_no_rule(body: dict[str, Any], wrong: str) -> None:
+def test_invalid_body_is_rejected(body: dict[str, Any], wrong: str) -> None:
     """One way to say what belongs together, and sets that are not empty."""
     with pytest.raises(ValidationError, match=wrong):
         composition(**body)
@@ -112,27 +112,27 @@ def test_sets(rule: Composition, counts: tuple[int, ...], check: RuleResult) -> 
 @pytest.mark.parametrize(
     ("rule", "counts", "found"), [(GOES_WITH, (0, 3), "0 pins, 3 caps"), (TWO, (1, 0), "1 pin, 0 caps")]
 )
-def test_a_set_that_is_not_there_asks_for_nothing(rule: Composition, counts: tuple[int, ...], found: str) -> None:
+def test_condition_set_that_is_absent_demands_nothing(rule: Composition, counts: tuple[int, ...], found: str) -> None:
     """The rule does not apply."""
     with pytest.raises(NotApplicable, match=found):
         rule.evaluate(make_context(*counted(*counts)))
 
 
 @pytest.mark.parametrize(("cap", "status"), [(at(350, 50), "broken"), (at(300, 200), "holds")])
-def test_in_a_place_only_what_has_its_centre_there_counts(cap: Box, status: str) -> None:
+def test_only_centres_in_the_location_count(cap: Box, status: str) -> None:
     """A cap beside the tray is none in it."""
     rule = composition(required=["pin", "cap"], **{"in": "tray"})
 
     assert rule.evaluate(make_context(pins(1), locate_answer("cap", cap), locate_answer("tray", TRAY))).status == status
 
 
-def test_a_place_that_is_absent() -> None:
-    """Without the tray, nothing can be said of what is in it."""
+def test_missing_location() -> None:
+    """Without the tray, nothing can be text of what is in it."""
     with pytest.raises(NotApplicable, match="no tray"):
         composition(required=["pin"], **{"in": "tray"}).evaluate(make_context(pins(1), locate_answer("tray")))
 
 
-def test_variants_are_things() -> None:
+def test_variants_count_as_components() -> None:
     """A red pin is counted as one, and as a pin."""
     rule = composition(required={"red_pin": 1, "pin": 2})
 
@@ -141,7 +141,7 @@ def test_variants_are_things() -> None:
     )
 
 
-def test_what_cannot_be_read() -> None:
+def test_unreadable_answer_makes_the_rule_unknown() -> None:
     """Every thing must have been looked for."""
     with pytest.raises(UnreadableAnswer, match="locate:cap"):
         LIST.evaluate(make_context(pins(0)))

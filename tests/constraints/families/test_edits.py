@@ -33,12 +33,12 @@ FILLINGS = frozenset({"juice"})
     [(BOTTLE, (JUICE, LABEL, ICON)), (LABEL, (ICON,)), (JUICE, ()), (ICON, ()), (PIN, ())],
     ids=lambda value: getattr(value, "component", ""),
 )
-def test_what_lies_on_a_thing_goes_with_it(target: Instance, along: tuple[Instance, ...]) -> None:
+def test_supported_instances_move_with_their_support(target: Instance, along: tuple[Instance, ...]) -> None:
     """A filling counts as lying on what it fills, and nothing lies on a filling."""
     assert find_supported(SCENE, target, FILLINGS) == along
 
 
-def test_what_barely_overlaps_stays() -> None:
+def test_barely_overlapping_instance_stays() -> None:
     """Less than most of a thing's area on another one is beside it, not on it."""
     over_the_edge = Instance(6, "icon", Box(70, 100, 90, 120))
 
@@ -72,12 +72,12 @@ FULLER = Instance(2, "juice", Box(5, 20, 95, 200), JUICE.attributes)
     ],
     ids=lambda value: type(value).__name__ if isinstance(value, Edit) else "",
 )
-def test_a_plan_carried_out(plan: Edit, arriving: list[Instance], after: tuple[Instance, ...]) -> None:
+def test_apply_edit(plan: Edit, arriving: list[Instance], after: tuple[Instance, ...]) -> None:
     """Targets change with what they carry; everything else, and the photo, stays."""
     assert apply_edit(plan, SCENE, FILLINGS, arriving) == Scene("a.png", 300, 220, after)
 
 
-def test_an_id_that_is_not_there() -> None:
+def test_unknown_id_raises() -> None:
     """A plan for another scene is a programming error."""
     with pytest.raises(KeyError):
         get_instance(SCENE, 99)

@@ -12,7 +12,7 @@ from logicls.constraints.families.layout import Layout
 from logicls.constraints.families.relations import GROUPS
 from logicls.records import Answer, Box
 
-from ..readings import TRAY, at, locate_answer, make_context, attribute_answer
+from ..readings import TRAY, at, attribute_answer, locate_answer, make_context
 
 
 def layout(**body: Any) -> Layout:
@@ -40,7 +40,7 @@ EVEN: dict[str, Any] = {"relation": "evenly_spaced", "axis": "x", "tolerance": 0
 
 
 @pytest.mark.parametrize(
-    ("rule", "said"),
+    ("rule", "text"),
     [
         (layout(subject="a_b", relation="left_of", object="c_d"), "a b left of the c d"),
         (layout(**CENTRED), "pin centred in the tray, within 10 % across and 20 % down"),
@@ -58,9 +58,9 @@ EVEN: dict[str, Any] = {"relation": "evenly_spaced", "axis": "x", "tolerance": 0
         ),
     ],
 )
-def test_a_rule_is_said_and_has_one_side(rule: Layout, said: str) -> None:
+def test_text_and_single_failure_kind(rule: Layout, text: str) -> None:
     """Plain English; there is one way to be broken."""
-    assert (rule.to_text(), rule.failure_kinds()) == (said, ("",))
+    assert (rule.to_text(), rule.failure_kinds()) == (text, ("",))
 
 
 @pytest.mark.parametrize(
@@ -80,7 +80,7 @@ def test_a_rule_is_said_and_has_one_side(rule: Layout, said: str) -> None:
         ({"relation": "inside", "tolerance": -0.1}, "greater than or equal to 0"),
     ],
 )
-def test_what_is_no_rule(body: dict[str, Any], wrong: str) -> None:
+def test_invalid_body_is_rejected(body: dict[str, Any], wrong: str) -> None:
     """Every relation has the keys that it needs, and no others."""
     with pytest.raises(ValidationError, match=wrong):
         layout(**body)
@@ -144,7 +144,7 @@ def test_boxes_are_compared(body: dict[str, Any], pin: Box, check: RuleResult) -
         ({"relation": "not_touching"}, at(20, 20), at(200, 150)),
     ],
 )
-def test_every_subject_must_stand_so(body: dict[str, Any], good: Box, bad: Box) -> None:
+def test_every_subject_must_satisfy_the_relation(body: dict[str, Any], good: Box, bad: Box) -> None:
     """One pin that lies as it should does not make up for one that does not."""
     assert [checked(layout(**body), *pins).status for pins in ((good,), (good, bad))] == ["holds", "broken"]
 
@@ -153,7 +153,7 @@ def test_every_subject_must_stand_so(body: dict[str, Any], good: Box, bad: Box) 
     ("relation", "status"),
     [("above", "broken"), ("inside", "holds"), ("at", "holds"), ("touching", "holds"), ("not_touching", "broken")],
 )
-def test_of_several_objects_one_or_every_one(relation: str, status: str) -> None:
+def test_relation_to_one_or_every_object(relation: str, status: str) -> None:
     """A direction and not_touching are about every object; the other relations are about one of them."""
     trays = locate_answer("tray", TRAY, Box(0, 300, 50, 400))
 
@@ -178,14 +178,14 @@ def test_a_region_moves_with_its_component(x: float, status: str) -> None:
         ("pin", "red_pin", "blue blue red", RuleResult("holds", "95 px apart")),
     ],
 )
-def test_nothing_is_held_against_itself(subject: str, target: str, colours: str, check: RuleResult) -> None:
+def test_subject_is_not_compared_with_itself(subject: str, target: str, colours: str, check: RuleResult) -> None:
     """By whatever names it goes: as a component, or as one of its variants."""
     three = locate_answer("pin", at(50, 50), at(65, 60), at(165, 155)), attribute_answer("pin.colour", *colours.split())
 
     assert layout(relation="not_touching", subject=subject, object=target).evaluate(make_context(*three)) == check
 
 
-def test_the_only_one_has_no_other() -> None:
+def test_single_instance_has_no_other() -> None:
     """A rule about a thing and another of its kind does not apply to one alone."""
     with pytest.raises(NotApplicable, match="1 pin"):
         checked(layout(relation="not_touching", object="pin"), at(50, 50))
@@ -225,7 +225,7 @@ def test_groups_lie_in_a_row_and_evenly(body: dict[str, Any], pins: tuple[Box, .
     assert checked(layout(**body), *pins) == check
 
 
-def test_one_that_goes_by_two_names_stands_in_the_row_once() -> None:
+def test_instance_with_two_names_counts_once_in_a_row() -> None:
     """A red pin is no neighbour of itself."""
     three = (
         locate_answer("pin", at(50, 50), at(100, 50), at(150, 50)),
@@ -247,7 +247,7 @@ def test_one_that_goes_by_two_names_stands_in_the_row_once() -> None:
         (["pin", "cap"], "y", broken("pin not before cap")),
     ],
 )
-def test_things_follow_one_another(subject: list[str], axis: str, check: RuleResult) -> None:
+def test_in_order(subject: list[str], axis: str, check: RuleResult) -> None:
     """All of one before all of the next; what is absent is left out."""
     there = (
         locate_answer("pin", at(50, 60), at(90, 300)),
@@ -270,7 +270,9 @@ def test_things_follow_one_another(subject: list[str], axis: str, check: RuleRes
         (ORDER, (locate_answer("pin", at(1, 1)), locate_answer("nut")), "fewer than two of them"),
     ],
 )
-def test_what_is_absent(body: dict[str, Any], answers: tuple[Answer, ...], absent: str) -> None:
-    """Without one of the two, or with too few for a group, nothing can be said."""
+def test_missing_component_makes_the_rule_not_applicable(
+    body: dict[str, Any], answers: tuple[Answer, ...], absent: str
+) -> None:
+    """Without one of the two, or with too few for a group, the rule does not apply."""
     with pytest.raises(NotApplicable, match=absent):
         layout(**body).evaluate(make_context(*answers))

@@ -51,7 +51,7 @@ def test_pairs_and_single_values() -> None:
 
 
 @pytest.mark.parametrize("group", [group for group in GROUPS if U not in group])
-def test_what_is_known_is_plain_logic(group: tuple[Status, ...]) -> None:
+def test_known_statuses_follow_two_valued_logic(group: tuple[Status, ...]) -> None:
     """Without unknowns it is `all` and `any` over what applies; over nothing, nothing applies."""
     truths = [status == H for status in group if status != N]
 
@@ -61,7 +61,7 @@ def test_what_is_known_is_plain_logic(group: tuple[Status, ...]) -> None:
 
 
 @pytest.mark.parametrize("how", [conjunction, disjunction])
-def test_a_value_is_known_if_the_unknowns_cannot_change_it(how) -> None:
+def test_status_is_known_if_no_unknown_can_change_it(how) -> None:
     """Over up to three values: known exactly where it is the same whatever the unknowns turn out to be."""
     for group in GROUPS:
         possible = {how(outcome) for outcome in outcomes(group)}
@@ -69,7 +69,7 @@ def test_a_value_is_known_if_the_unknowns_cannot_change_it(how) -> None:
         assert how(group) == (possible.pop() if len(possible) == 1 else U), group
 
 
-def test_a_condition_leaves_open_only_whether_a_rule_is_broken() -> None:
+def test_unknown_condition_only_matters_for_a_broken_rule() -> None:
     """Under what is unknown, a rule is unknown exactly where it may turn out to be broken and may not."""
     for condition, status in product(VALUES, repeat=2):
         possible = {implication(*outcome) == B for outcome in outcomes((condition, status))}

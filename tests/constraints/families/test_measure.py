@@ -11,7 +11,7 @@ from logicls.constraints.families.context import FailureMode, NotApplicable, Rul
 from logicls.constraints.families.measure import Measure
 from logicls.records import Answer, Box
 
-from ..readings import TRAY, at, locate_answer, make_context, attribute_answer
+from ..readings import TRAY, at, attribute_answer, locate_answer, make_context
 
 PIN = Box(100, 100, 140, 130)
 
@@ -23,7 +23,7 @@ def measure(**body: Any) -> Measure:
 
 
 @pytest.mark.parametrize(
-    ("rule", "said", "sides"),
+    ("rule", "text", "kinds"),
     [
         (
             measure(height="a_b", relative_to="c_d", between=(0.6, 0.725)),
@@ -44,9 +44,9 @@ def measure(**body: Any) -> Measure:
         (measure(angle=["a", "b"], between=(-10, 0)), "angle from a to b -10.0° to 0.0°", ("below", "above")),
     ],
 )
-def test_a_rule_is_said_and_knows_its_sides(rule: Measure, said: str, sides: tuple[str, ...]) -> None:
+def test_text_and_failure_kinds(rule: Measure, text: str, kinds: tuple[str, ...]) -> None:
     """Plain English, and the ways in which it can be broken: nothing is less than nothing, but for angles."""
-    assert (rule.to_text(), rule.failure_kinds()) == (said, sides)
+    assert (rule.to_text(), rule.failure_kinds()) == (text, kinds)
 
 
 @pytest.mark.parametrize(
@@ -66,7 +66,7 @@ def test_a_rule_is_said_and_knows_its_sides(rule: Measure, said: str, sides: tup
         ({"distance": ["a"]}, "Field required"),
     ],
 )
-def test_what_is_no_rule(body: dict[str, Any], wrong: str) -> None:
+def test_invalid_body_is_rejected(body: dict[str, Any], wrong: str) -> None:
     """One kind, one limit, one way to say how large 1 is."""
     with pytest.raises(ValidationError, match=wrong):
         measure(**body)
@@ -116,7 +116,7 @@ def test_sizes(body: dict[str, Any], found: str) -> None:
         ({"at_most": 0.29}, "above"),
     ],
 )
-def test_limits_belong_to_what_is_right(limit: dict[str, Any], side: str) -> None:
+def test_limits_are_inclusive(limit: dict[str, Any], side: str) -> None:
     """Below the least it is broken below, above the most above."""
     check = measure(height="pin", relative_to="tray", **limit).evaluate(
         make_context(locate_answer("pin", PIN), locate_answer("tray", TRAY))
@@ -140,7 +140,7 @@ def test_every_instance_is_measured(pins: tuple[Box, ...], check: RuleResult) ->
     assert rule.evaluate(make_context(locate_answer("pin", *sorted(pins, key=lambda b: b.centre)))) == check
 
 
-def test_each_is_measured_by_the_place_that_it_lies_in() -> None:
+def test_each_instance_is_measured_relative_to_its_location() -> None:
     """Of two trays, a pin is a share of the one it is in."""
     trays = locate_answer("tray", TRAY, Box(0, 300, 400, 400))
     there = locate_answer("pin", PIN, Box(200, 310, 240, 340))
@@ -150,7 +150,7 @@ def test_each_is_measured_by_the_place_that_it_lies_in() -> None:
     assert found == [0.2, 0.1]
 
 
-def test_a_place_may_be_filled_by_several() -> None:
+def test_location_filled_by_several_instances() -> None:
     """Their shares add up, in each place."""
     trays = locate_answer("tray", TRAY, Box(0, 300, 400, 400))
     there = locate_answer("pin", PIN, Box(200, 150, 300, 250), Box(0, 390, 400, 400))
@@ -210,13 +210,15 @@ def test_the_nearest_other_counts() -> None:
         ({"distance": ["pin", "pin"]}, (locate_answer("pin", PIN),), "no pin"),
     ],
 )
-def test_what_is_absent(body: dict[str, Any], answers: tuple[Answer, ...], absent: str) -> None:
+def test_missing_component_makes_the_rule_not_applicable(
+    body: dict[str, Any], answers: tuple[Answer, ...], absent: str
+) -> None:
     """What is not there has no size."""
     with pytest.raises(NotApplicable, match=absent):
         measure(**body).evaluate(make_context(*answers))
 
 
-def test_what_cannot_be_read() -> None:
+def test_unreadable_answer_makes_the_rule_unknown() -> None:
     """The place that is 1 must have been looked for, too."""
     with pytest.raises(UnreadableAnswer, match="locate:tray"):
         measure(height="pin", relative_to="tray").evaluate(make_context(locate_answer("pin", PIN)))

@@ -11,7 +11,7 @@ from logicls.constraints.families.context import FailureMode, NotApplicable, Rul
 from logicls.constraints.families.quantity import Quantity
 from logicls.records import Answer
 
-from ..readings import TRAY, at, locate_answer, pins, make_context, attribute_answer
+from ..readings import TRAY, at, attribute_answer, locate_answer, make_context, pins
 
 
 def quantity(**body: Any) -> Quantity:
@@ -23,7 +23,7 @@ SUM = {"of": {"pin": 2, "my_cap": 1}}
 
 
 @pytest.mark.parametrize(
-    ("rule", "said", "sides"),
+    ("rule", "text", "kinds"),
     [
         (quantity(exactly=2), "2 pins", ("below", "above")),
         (quantity(exactly=0), "0 pins", ("above",)),
@@ -47,9 +47,9 @@ SUM = {"of": {"pin": 2, "my_cap": 1}}
         ),
     ],
 )
-def test_a_rule_is_said_and_knows_its_sides(rule: Quantity, said: str, sides: tuple[str, ...]) -> None:
+def test_text_and_failure_kinds(rule: Quantity, text: str, kinds: tuple[str, ...]) -> None:
     """Plain English, and the ways in which it can be broken."""
-    assert (rule.to_text(), rule.failure_kinds()) == (said, sides)
+    assert (rule.to_text(), rule.failure_kinds()) == (text, kinds)
 
 
 @pytest.mark.parametrize(
@@ -64,7 +64,7 @@ def test_a_rule_is_said_and_knows_its_sides(rule: Quantity, said: str, sides: tu
         ),
     ],
 )
-def test_what_is_no_rule(body: dict[str, Any], wrong: str) -> None:
+def test_invalid_body_is_rejected(body: dict[str, Any], wrong: str) -> None:
     """One limit, in order; an attribute belongs to one thing."""
     with pytest.raises(ValidationError, match=wrong):
         quantity(**body)
@@ -100,14 +100,14 @@ PINS = (pins(3), attribute_answer("pin.colour", "red", "blue", "red"), attribute
         ({"of": {"red_pin": 3, "my_cap": 2}}, "sum over red pin (each 3) and my cap (each 2): 8"),
     ],
 )
-def test_counts_what_has_the_attributes(body: dict[str, Any], found: str) -> None:
+def test_counts_instances_with_the_attributes(body: dict[str, Any], found: str) -> None:
     """One value or several, all attributes; a variant has its own; weights multiply."""
     answers = make_context(*PINS, locate_answer("my_cap", at(20, 20)))
 
     assert quantity(at_least=1, **body).evaluate(answers) == RuleResult("holds", found)
 
 
-def test_a_sum_is_broken_by_what_it_lacks() -> None:
+def test_weighted_sum_below_its_limit() -> None:
     """The amount is that of the sum, not the number of things."""
     rule = quantity(**SUM, exactly=9)
 
@@ -119,7 +119,7 @@ def test_a_sum_is_broken_by_what_it_lacks() -> None:
 @pytest.mark.parametrize(
     ("place", "found"), [("tray", "2 pins"), ("corner", "2 pins"), ("left", "1 pin"), ("bays", "2 pins")]
 )
-def test_in_a_place_centres_count(place: str, found: str) -> None:
+def test_centres_in_the_location_count(place: str, found: str) -> None:
     """A component, a part of the photo or of a component, and a grid are places; the edge belongs to them."""
     there = locate_answer("pin", at(100, 150), at(250, 150), at(20, 20), at(350, 350))
 
@@ -129,8 +129,8 @@ def test_in_a_place_centres_count(place: str, found: str) -> None:
 
 
 @pytest.mark.parametrize("place", ["tray", "left", "bays"])
-def test_in_a_place_that_is_absent(place: str) -> None:
-    """Without the tray, nothing can be said of what is in it."""
+def test_missing_location(place: str) -> None:
+    """Without the tray, nothing can be text of what is in it."""
     with pytest.raises(NotApplicable, match=f"no {place}"):
         quantity(exactly=1, **{"in": place}).evaluate(make_context(locate_answer("pin"), locate_answer("tray")))
 
@@ -146,7 +146,9 @@ def test_in_a_place_that_is_absent(place: str) -> None:
         ({}, (Answer("locate:pin", readable=False),), "locate:pin"),
     ],
 )
-def test_what_cannot_be_read(body: dict[str, Any], answers: tuple[Answer, ...], missing: str) -> None:
+def test_unreadable_answer_makes_the_rule_unknown(
+    body: dict[str, Any], answers: tuple[Answer, ...], missing: str
+) -> None:
     """No answer is not the same as none there, and two answers that differ in number say nothing of either."""
     with pytest.raises(UnreadableAnswer, match=missing):
         quantity(exactly=0, **body).evaluate(make_context(*answers))

@@ -166,7 +166,7 @@ QUANTITY = (*RULE, "quantity")
         (("product", "version"), 3, "product/version: "),
     ],
 )
-def test_slips_are_refused_where_they_are(path, value, place):
+def test_schema_reports_the_path_of_a_fault(path, value, place):
     """Unknown and missing keys, wrong types, values and combinations: the loader's own list."""
     found = faults(changed(path, value))
 
@@ -176,7 +176,7 @@ def test_slips_are_refused_where_they_are(path, value, place):
 
 @given(st.data())
 @settings(max_examples=80)
-def test_what_the_loader_takes_the_schema_takes(data):
+def test_schema_accepts_what_the_loader_accepts(data):
     """Whatever stands at any place of a spec that ships, an editor does not mark what `check` accepts."""
     tree = read_yaml(data.draw(st.sampled_from(SPECS)))
     *path, last = data.draw(st.sampled_from([path for path in tree.positions if path]))
@@ -192,7 +192,7 @@ def test_what_the_loader_takes_the_schema_takes(data):
     assert faults(tree.value) == []
 
 
-def test_layout_needs_what_its_relation_needs():
+def test_keys_that_a_relation_requires():
     """A tolerance where centres are compared with one, an object where there is one."""
     layout = {"subject": "pin", "relation": "centred_in", "object": "pin"}
     rule = {"constraints": [{"id": "a", "layout": layout}]}
@@ -221,12 +221,15 @@ def test_docstrings_are_descriptions():
         key for d in SCHEMA["definitions"].values() for key in d["properties"].values() if "description" in key
     ]
 
-    assert keys(items(keys(SCHEMA)["components"]))["optional"]["description"] == "True if good photos may lack the component."
+    assert (
+        keys(items(keys(SCHEMA)["components"]))["optional"]["description"]
+        == "True if good photos may lack the component."
+    )
     assert len(described) > 10
     assert [key for d in SCHEMA["definitions"].values() for key in d["properties"].values() if "title" in key] == []
 
 
-def test_the_readme_names_what_may_be_written():
+def test_the_documentation_lists_all_keys():
     """Every rule, key, relation and measure of its tables is in the schema, and the other way round."""
     named, known = set(in_readme(README.read_text(encoding="utf-8"))), set(in_schema())
 
@@ -235,7 +238,7 @@ def test_the_readme_names_what_may_be_written():
     assert known - named == set()
 
 
-def test_a_key_that_the_readme_lacks_is_seen():
+def test_a_key_that_the_documentation_lacks_is_detected():
     """The check above can fail, in either direction."""
     text = README.read_text(encoding="utf-8")
 
@@ -244,7 +247,7 @@ def test_a_key_that_the_readme_lacks_is_seen():
 
 
 @pytest.mark.parametrize("path", [(), ("product",), ("constraints", 0), ("constraints", 0, "quantity")])
-def test_completion_offers_what_complaints_offer(path):
+def test_schema_and_loader_allow_the_same_keys(path):
     """The schema's keys are those that "did you mean" is drawn from."""
     node = SCHEMA
     for part in path:

@@ -124,13 +124,13 @@ def test_a_good_spec_loads(tmp_path: Path) -> None:
         ),
     ],
 )
-def test_complaints(tmp_path: Path, rule: str, said: str) -> None:
+def test_problems(tmp_path: Path, rule: str, said: str) -> None:
     """Each slip has its place, its code, what was written, and advice."""
     assert complaints(tmp_path, HEAD + rule) == [said]
 
 
 @pytest.mark.parametrize("key", ["all", "any", "not"])
-def test_rules_of_rules_are_read_at_once(tmp_path: Path, key: str) -> None:
+def test_nested_rules_load_fast(tmp_path: Path, key: str) -> None:
     """The place of a slip is found below many rules of the same key; those that are too deep are refused."""
     one, last = ("{not: ", "}") if key == "not" else (f"{{{key}: [", "]}")
     rules = [f"  - {{id: a, {one[1:]}{one * n}{{quantity: {{of: pin}}}}{last * n}{last}\n" for n in (16, 100)]
@@ -169,7 +169,7 @@ def test_all_at_once_by_line(tmp_path: Path) -> None:
         ("- a\n", "box.yaml:1:1 LC020 is not a mapping of keys to values. Start with `logicls: 1`."),
     ],
 )
-def test_what_is_no_mapping(tmp_path: Path, text: str, said: str) -> None:
+def test_spec_that_is_not_a_mapping(tmp_path: Path, text: str, said: str) -> None:
     """An empty file and a list are refused before the model sees them."""
     assert complaints(tmp_path, text) == [said]
 
@@ -182,7 +182,7 @@ def test_caret_marks_the_column() -> None:
     assert format_caret(Problem("LC001", "cannot be read."), "a: 1\n") == ""
 
 
-def test_known_keys_follow_lists_mappings_unions_and_aliases() -> None:
+def test_allowed_keys_follow_lists_mappings_unions_and_aliases() -> None:
     """Keys are those that a person may write at that place."""
     assert {"of", "in", "exactly"} <= allowed_keys(Spec, ("constraints", 3, "quantity"))
     assert "in_" not in allowed_keys(Spec, ("constraints", 3, "quantity"))
@@ -203,7 +203,7 @@ class _Either(BaseModel, extra="forbid"):
     side: _Left | _Right
 
 
-def test_a_union_complains_once_for_each_thing_written() -> None:
+def test_union_reports_one_fault_per_value() -> None:
     """Two branches that refuse the same key do not say so twice, and both their keys are offered."""
     tree = read_yaml(Path("box.yaml"), "side: {lft: 1}\n")
 

@@ -35,7 +35,12 @@ def test_a_good_spec_has_no_faults() -> None:
     ("rule", "path", "message", "advice"),
     [
         ({"quantity": {"of": "pim", "exactly": 1}}, ("quantity", "of"), 'component "pim"', 'Did you mean "pin"?'),
-        ({"quantity": {"of": "corner", "exactly": 1}}, ("quantity", "of"), 'component "corner"', "Available: pin, tray."),
+        (
+            {"quantity": {"of": "corner", "exactly": 1}},
+            ("quantity", "of"),
+            'component "corner"',
+            "Available: pin, tray.",
+        ),
         (
             {"quantity": {"of": "pin.colour", "exactly": 1}},
             ("quantity", "of"),
@@ -111,7 +116,7 @@ def test_unknown_names_outside_the_rules() -> None:
     ]
 
 
-def test_rules_that_silence_each_other() -> None:
+def test_cycle_of_unless_broken() -> None:
     """Two that stop each other, also by way of others, would both be silent; one after the other they may stand."""
     a, b, c = ({**PINS, "id": name} for name in "abc")
     advice = "Remove one of the two.", "LC037"
@@ -132,7 +137,7 @@ def test_rules_that_silence_each_other() -> None:
     )
 
 
-def test_an_id_twice() -> None:
+def test_duplicate_id() -> None:
     """The second one is the problem, and it says where the first is."""
     assert find_faults(spec(PINS, {"id": "other", "quantity": {"of": "tray", "exactly": 1}}, PINS)) == [
         (
@@ -144,7 +149,7 @@ def test_an_id_twice() -> None:
     ]
 
 
-def test_violations_stand_in_the_order_of_the_rules() -> None:
+def test_violations_are_in_the_order_of_the_constraints() -> None:
     """Below before above, each name once, made from the id where none is given."""
     two = spec(
         {**PINS, "violation": {"above": "extra"}},

@@ -46,7 +46,7 @@ def test_quoted_scalars_and_keys_are_text() -> None:
     assert read_yaml(SPEC, "1: '1'\ntrue: \"true\"\n").value == {"1": "1", "true": "true"}
 
 
-def test_place_of_values_keys_and_what_is_absent() -> None:
+def test_position_of_values_keys_and_absent_paths() -> None:
     """Line and column count from 1; what does not exist stands where its nearest parent does."""
     tree = read_yaml(SPEC, SMALL)
 
@@ -64,7 +64,7 @@ def test_byte_order_mark_is_skipped(tmp_path: Path) -> None:
     assert read_yaml(tmp_path / "box.yaml").value == {"a": 1}
 
 
-def test_empty_file_is_nothing() -> None:
+def test_empty_file_has_no_value() -> None:
     """An empty file, or comments alone, hold no value."""
     assert read_yaml(SPEC, "# nothing\n").value is None
 
@@ -111,7 +111,7 @@ def test_empty_file_is_nothing() -> None:
         ("[" * 100_000, "box.yaml:1:42 LC011 nested more than 40 levels deep."),
     ],
 )
-def test_what_is_refused(text: str, said: str) -> None:
+def test_invalid_files_are_rejected(text: str, said: str) -> None:
     """The complaint points, quotes and advises."""
     assert complaints(text) == [said]
 
