@@ -1,4 +1,4 @@
-"""All info-ins from the command line: records in files, resuming, and replaying a result."""
+"""All plug-ins from the command line: records in files, resuming, and replaying a result."""
 
 from __future__ import annotations
 
@@ -37,14 +37,14 @@ def predict(plugin_setup, out: Path, *more: object) -> dict[str, object]:
 
 @pytest.fixture(scope="module")
 def all_plugins_run(plugin_setup, tmp_path_factory):
-    """Return a folder of verdicts with all three info-ins, and the verdicts."""
+    """Return a folder of verdicts with all three plug-ins, and the verdicts."""
     out = tmp_path_factory.mktemp("everything")
     return out, predict(plugin_setup, out, *ALL, "--knowledge", plugin_setup.knowledge, "--xlsx")
 
 
 @pytest.mark.slow
 def test_records_name_plugins(plugin_setup, all_plugins_run):
-    """run.json, every verdict (also of an unreadable photo) and the table name the info-ins; result ids differ."""
+    """run.json, every verdict (also of an unreadable photo) and the table name the plug-ins; result ids differ."""
     out, verdicts = all_plugins_run
     without = predict(plugin_setup, out / "without")
 
@@ -68,7 +68,7 @@ def test_records_name_plugins(plugin_setup, all_plugins_run):
 
 @pytest.mark.slow
 def test_workbook_columns(all_plugins_run):
-    """The workbook has the same columns, and names the info-ins on its second sheet."""
+    """The workbook has the same columns, and names the plug-ins on its second sheet."""
     openpyxl = pytest.importorskip("openpyxl", reason="the extra xlsx is not installed")
     out, verdicts = all_plugins_run
     book = openpyxl.load_workbook(out / "verdicts.xlsx")
@@ -77,16 +77,16 @@ def test_workbook_columns(all_plugins_run):
     facts = {row[0].value: row[1].value for row in book["run"].iter_rows()}
 
     assert {"score:structural_defect", "plugins"} <= set(head)
-    assert facts["info-ins"] == ", ".join(sorted(info.to_text() for info in verdicts["a.png"].plugins))
+    assert facts["plug-ins"] == ", ".join(sorted(info.to_text() for info in verdicts["a.png"].plugins))
 
 
 @pytest.mark.slow
 def test_resume_with_other_plugins(plugin_setup, all_plugins_run):
-    """A run is not resumed with other info-ins, which are named; with the same ones it is."""
+    """A run is not resumed with other plug-ins, which are named; with the same ones it is."""
     out, verdicts = all_plugins_run
     with pytest.raises(DataError, match=r"LC710 has verdicts made with expert patches .*, and now there is no"):
         predict(plugin_setup, out)
-    with pytest.raises(DataError, match=r"made with reasoner latent tokens=2 steps=2, where now .* steps=3\."):
+    with pytest.raises(DataError, match=r"made with reasoner latent tokens=2 steps=2, and now there is .* steps=3\."):
         predict(plugin_setup, out, *ALL[:-1], 3, "--knowledge", plugin_setup.knowledge)
 
     assert predict(plugin_setup, out, *ALL, "--knowledge", plugin_setup.knowledge) == verdicts
@@ -95,12 +95,12 @@ def test_resume_with_other_plugins(plugin_setup, all_plugins_run):
 @pytest.mark.slow
 @pytest.mark.parametrize("photo", ["flawed.png", "torn.png"])
 def test_replay_with_same_plugins(all_plugins_run, photo):
-    """Replay finds the info-ins of a result."""
+    """Replay finds the plug-ins of a result."""
     out, verdicts = all_plugins_run
 
     output = run_command("replay", result_id(verdicts[photo]), "--verdicts", out)
 
-    assert f"{photo}: the same again, " in output.replace("\n", " ")
+    assert f"{photo}: reproduced, " in output.replace("\n", " ")
     assert "reasoner latent tokens=2 steps=2" in output.replace("\n", " ")
 
 

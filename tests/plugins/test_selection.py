@@ -1,4 +1,4 @@
-"""Selection of info-ins by options and bundle, their description, and restoring a selection."""
+"""Selection of plug-ins by options and bundle, their description, and restoring a selection."""
 
 from __future__ import annotations
 

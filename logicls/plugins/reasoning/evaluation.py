@@ -186,10 +186,10 @@ class _NoReasoner:
 
 
 def write_trial(trial: ReasonerTrial, out: Path) -> Path:
-    """Write second_result.csv, and rewards.json with mean rewards by step; return the path of the first."""
+    """Write second_look.csv, and rewards.json with mean rewards by step; return the path of the first."""
     out.mkdir(parents=True, exist_ok=True)
     rows = trial.to_rows()
-    file = out / "second_result.csv"
+    file = out / "second_look.csv"
     with file.open("w", newline="", encoding="utf-8") as lines:
         writer = csv.DictWriter(lines, list(rows[0]))
         writer.writeheader()
