@@ -1,4 +1,4 @@
-"""How long a photo takes, where the time goes, and whether memory grows with the number of photos.
+"""Measure the time per photo, its parts, and whether memory grows with the number of photos.
 
 python tests/bench/predict_speed.py BUNDLE PHOTOS [--count 2000] [--workers 0 1 2] [--batch 8 16 32]
 
@@ -18,12 +18,12 @@ from pathlib import Path
 
 import psutil
 
-SOON = 500
-"""Photos after which memory should not grow any more."""
+WARM_UP = 500
+"""Photos after which memory should no longer grow."""
 
 
 def measure(bundle: Path, photos: Path, workers: int, batch: int) -> None:
-    """Predict one folder and print what it took."""
+    """Predict one folder, and print time and memory."""
     from logicls.predict.folder.runner import predict_folder
     from logicls.predict.input.loader import decode_photo
     from logicls.predict.readers.factory import make_reader
@@ -33,42 +33,43 @@ def measure(bundle: Path, photos: Path, workers: int, batch: int) -> None:
     names, size = sorted(os.listdir(photos))[:100], make_reader(opened).input_size
     for name in names[:10]:
         decode_photo(photos, size, name)
-    began = time.process_time()
+    start = time.process_time()
     for name in names:
         decode_photo(photos, size, name)
-    decoding = (time.process_time() - began) / len(names)
-    here, seen, resident = psutil.Process(), [0], {}
+    decoding = (time.process_time() - start) / len(names)
+    process, counts, resident = psutil.Process(), [0], {}
 
-    def done(count: int) -> None:
-        seen[0] += count
-        if seen[0] >= SOON and not resident:
-            resident["soon"] = memory(here)
+    def on_progress(count: int) -> None:
+        counts[0] += count
+        if counts[0] >= WARM_UP and not resident:
+            resident["warm"] = resident_mib(process)
 
     with tempfile.TemporaryDirectory() as out:
-        wall, mine = time.perf_counter(), used()
-        count = predict_folder(opened, photos, Path(out), workers=workers, batch=batch, on_start=lambda total: done)
-        wall, mine = time.perf_counter() - wall, used() - mine
+        wall, cpu = time.perf_counter(), cpu_seconds()
+        options = {"workers": workers, "batch": batch, "on_start": lambda total: on_progress}
+        count = predict_folder(opened, photos, Path(out), **options)
+        wall, cpu = time.perf_counter() - wall, cpu_seconds() - cpu
     print(
-        f"workers {workers}, batch {batch}: {count / wall:.1f} photos/s, {1000 * mine / count:.1f} ms of processors"
-        f" a photo ({1000 * decoding:.1f} of them to decode), {resident.get('soon', 0):.0f} MiB after {SOON},"
-        f" {memory(here):.0f} MiB at the end",
+        f"workers {workers}, batch {batch}: {count / wall:.1f} photos/s, {1000 * cpu / count:.1f} ms of processors"
+        f" a photo ({1000 * decoding:.1f} of them to decode), {resident.get('warm', 0):.0f} MiB after {WARM_UP},"
+        f" {resident_mib(process):.0f} MiB at the end",
         flush=True,
     )
 
 
-def used() -> float:
-    """Processor seconds of this process and of its children that ended."""
+def cpu_seconds() -> float:
+    """Return processor seconds of this process and of its finished children."""
     times = os.times()
     return times.user + times.system + times.children_user + times.children_system
 
 
-def memory(process: psutil.Process) -> float:
-    """Resident MiB of the process."""
+def resident_mib(process: psutil.Process) -> float:
+    """Return the resident memory of the process in MiB."""
     return process.memory_info().rss / 2**20
 
 
-def linked(photos: Path, folder: Path, count: int) -> Path:
-    """A folder with so many links to the photos, in turn."""
+def link_photos(photos: Path, folder: Path, count: int) -> Path:
+    """Fill a folder with `count` links to the photos, in turn; returns it."""
     originals = sorted(path.resolve() for path in photos.iterdir())
     for number in range(count):
         original = originals[number % len(originals)]
@@ -77,7 +78,7 @@ def linked(photos: Path, folder: Path, count: int) -> Path:
 
 
 def main() -> None:
-    """Measure everything that was asked for."""
+    """Measure all requested combinations."""
     parser = argparse.ArgumentParser()
     parser.add_argument("bundle", type=Path)
     parser.add_argument("photos", type=Path)
@@ -85,16 +86,16 @@ def main() -> None:
     parser.add_argument("--workers", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--batch", type=int, nargs="+", default=[8, 16, 32])
     parser.add_argument("--here", action="store_true", help="one measurement, in this process, of the folder as it is")
-    asked = parser.parse_args()
-    if asked.here:
-        measure(asked.bundle, asked.photos, asked.workers[0], asked.batch[0])
+    args = parser.parse_args()
+    if args.here:
+        measure(args.bundle, args.photos, args.workers[0], args.batch[0])
         return
     with tempfile.TemporaryDirectory() as folder:
-        place = linked(asked.photos, Path(folder), asked.count)
-        for workers in asked.workers:
-            for batch in asked.batch:
+        images = link_photos(args.photos, Path(folder), args.count)
+        for workers in args.workers:
+            for batch in args.batch:
                 options = ["--here", "--workers", str(workers), "--batch", str(batch)]
-                subprocess.run([sys.executable, __file__, str(asked.bundle), str(place), *options], check=True)
+                subprocess.run([sys.executable, __file__, str(args.bundle), str(images), *options], check=True)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""The ways to ask a nano bundle that `predict_ways.py` compares."""
+"""Decoding methods of nano that `decoding_comparison.py` compares."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 import torch
-from ways_told import VOTES, Way, generate
+from forced_generation import VOTES, Method, generate
 
 from logicls import answer_format
 from logicls.constraints.checker.decomposition import locate_query_id
@@ -20,50 +20,56 @@ from logicls.records import Answer, Subquery
 
 
 def main_content(answer: Answer) -> object:
-    """What two ways must agree on."""
+    """Return the parts of an answer on which methods must agree."""
     return answer.values, tuple(tuple(round(v) for v in (b.x1, b.y1, b.x2, b.y2)) for b in answer.boxes)
 
 
-class NanoAlone:
-    """One question of a nano bundle, asked in one wording by itself."""
+class SingleQuestionReader:
+    """Answers one question of a nano bundle in one phrasing."""
 
-    def __init__(self, bundle: Bundle, query: Subquery, pointed: bool, wording: int) -> None:
+    def __init__(self, bundle: Bundle, query: Subquery, is_detected: bool, phrasing: int) -> None:
         self.reader, self.query = NanoReader(bundle), query
         texts = question_phrasings(query, bundle.spec)
-        words = self.reader.codec.encode_prompt(texts[wording % len(texts)])
-        asked = TokenizedQueries(
-            torch.tensor([words]), torch.ones(1, len(words), dtype=torch.long), torch.tensor([len(words) - 1])
+        tokens = self.reader.codec.encode_prompt(texts[phrasing % len(texts)])
+        tokenized = TokenizedQueries(
+            torch.tensor([tokens]), torch.ones(1, len(tokens), dtype=torch.long), torch.tensor([len(tokens) - 1])
         )
-        own = {"asked": asked, "spoken": [] if pointed else [0], "where": [0] if query.kind == "locate" else []}
+        own = {
+            "tokenized_queries": tokenized,
+            "token_queries": [] if is_detected else [0],
+            "location_queries": [0] if query.kind == "locate" else [],
+        }
         self.reader.queries = (query,)
         self.reader.__dict__.update(own)
 
     @torch.inference_mode()
     def ask(self, photo: np.ndarray, found: dict[str, list[Detection]]) -> Answer:
-        """One call. Where things are is kept in `found` for the questions what they are like."""
+        """Answer with one call. Detections are stored in `found` for the questions for attributes."""
         reader, query, size = self.reader, self.query, (photo.shape[1], photo.shape[0])
-        read = reader.answer_queries(reader.encode_photos([photo]))
+        outputs = reader.answer_queries(reader.encode_photos([photo]))
         if query.kind == "locate":
-            return answer_location(query, found.setdefault(query.id, reader.detect(read, [size])[0][0]), size)
+            return answer_location(query, found.setdefault(query.id, reader.detect(outputs, [size])[0][0]), size)
         if not reader.token_queries:
-            bearers = [select_detections(found[locate_query_id(query.id)], size)]
+            instances = [select_detections(found[locate_query_id(query.id)], size)]
             return answer_attribute(
-                reader.bundle.model,
+                reader.model,
                 reader.codec,
                 query,
-                bearers,
-                read.feature_map,
-                read.queries[:, 0],
-                read.fine_pixels,
+                instances,
+                outputs.feature_map,
+                outputs.queries[:, 0],
+                outputs.fine_pixels,
             )[0]
-        return reader._worded(query, read.decoded.tokens[0, 0].tolist(), read.decoded.probabilities[0, 0].tolist())
+        return reader._token_answer(
+            query, outputs.decoded.tokens[0, 0].tolist(), outputs.decoded.probabilities[0, 0].tolist()
+        )
 
 
-def nano_ways(bundle: Bundle, double: bool = False) -> dict[str, Way]:
-    """The ways of a nano bundle."""
+def nano_methods(bundle: Bundle, double: bool = False) -> dict[str, Method]:
+    """Return the methods by name."""
     reader = NanoReader(bundle)
-    pointed, queries = reader.detected_ids, reader.queries
-    calls = [[NanoAlone(bundle, q, q.id in pointed, k) for q in queries] for k in range(VOTES)]
+    detected, queries = reader.detected_ids, reader.queries
+    calls = [[SingleQuestionReader(bundle, q, q.id in detected, k) for q in queries] for k in range(VOTES)]
     twice = NanoReader(bundle)
     twice.queries = queries * 2
 
@@ -80,25 +86,25 @@ def nano_ways(bundle: Bundle, double: bool = False) -> dict[str, Way]:
         tokenizer, prompt = bundle.processor.tokenizer, reader.tokenized_queries.tokens
         photo_ids = torch.full((1, bundle.processor.image_tokens), reader.codec.image)
         for photo in photos:
-            answers = known[id(photo)]
-            words = tokenizer(answer_format.format_answers(answers), add_special_tokens=False)["input_ids"]
+            answers = answers_of[id(photo)]
+            tokens = tokenizer(answer_format.format_answers(answers), add_special_tokens=False)["input_ids"]
             if short:
-                words = [reader.codec.none] * sum(1 + 4 * len(a.boxes) + len(a.values) for a in answers)
+                tokens = [reader.codec.none] * sum(1 + 4 * len(a.boxes) + len(a.values) for a in answers)
             inputs = {**bundle.processor.image_processor([photo]), "input_ids": torch.cat([photo_ids, prompt], 1)}
             inputs["attention_mask"] = torch.ones_like(inputs["input_ids"])
-            generate(bundle.model, inputs, [*words, reader.codec.end], reader.codec.end)
-        return [list(map(main_content, known[id(photo)])) for photo in photos]
+            generate(bundle.model, inputs, [*tokens, reader.codec.end], reader.codec.end)
+        return [list(map(main_content, answers_of[id(photo)])) for photo in photos]
 
-    known: dict[int, list[Answer]] = {}
+    answers_of: dict[int, list[Answer]] = {}
 
     def one_pass(photos: Sequence[np.ndarray]) -> list[list[object]]:
-        looks = [look for k in range(0, len(photos), 16) for look in predict_arrays(reader, photos[k : k + 16])]
-        known.update({id(p): [*look.answers, look.stated] for p, look in zip(photos, looks, strict=True)})
-        return [list(map(main_content, known[id(photo)])) for photo in photos]
+        predictions = [one for k in range(0, len(photos), 16) for one in predict_arrays(reader, photos[k : k + 16])]
+        answers_of.update({id(p): [*one.answers, one.stated] for p, one in zip(photos, predictions, strict=True)})
+        return [list(map(main_content, answers_of[id(photo)])) for photo in photos]
 
     def doubled(photos: Sequence[np.ndarray]) -> list[list[object]]:
-        looks = [look for k in range(0, len(photos), 16) for look in predict_arrays(twice, photos[k : k + 16])]
-        return [[*map(main_content, look.answers[: len(queries) - 1]), main_content(look.stated)] for look in looks]
+        predictions = [one for k in range(0, len(photos), 16) for one in predict_arrays(twice, photos[k : k + 16])]
+        return [[*map(main_content, one.answers[: len(queries) - 1]), main_content(one.stated)] for one in predictions]
 
     return {
         "one pass": one_pass, "(a) one by one": one_by_one, "(b) five votes": lambda p: one_by_one(p, VOTES),

@@ -1,4 +1,4 @@
-"""The ways to ask a hub model that `predict_ways.py` compares."""
+"""Decoding methods of hub models that `decoding_comparison.py` compares."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from forced_generation import VOTES, Method, generate
 from transformers import LogitsProcessor, LogitsProcessorList
-from ways_told import VOTES, Way, generate
 
 from logicls.models.bundle import Bundle, load_bundle, write_hub_bundle
 from logicls.models.hub.adapters import add_adapter
@@ -22,21 +22,21 @@ from logicls.models.hub.shared_prefix import append_text
 from logicls.predict.readers.hub import HubReader
 from logicls.prompts.templates import question_phrasings
 
-AT_ONCE = 8
-"""Photos a batch; all are of one size."""
+BATCH = 8
+"""Photos per batch; all have one size."""
 
 
-class Within(LogitsProcessor):
-    """The grammar of one question, for the library's own decoding."""
+class GrammarLogitsProcessor(LogitsProcessor):
+    """Applies the grammar of one question to `generate` of transformers."""
 
     def __init__(self, reader: HubReader, matcher: object, begin: int) -> None:
-        self.reader, self.matcher, self.seen = reader, matcher.deep_copy(), begin
+        self.reader, self.matcher, self.read = reader, matcher.deep_copy(), begin
 
     def __call__(self, ids: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
-        """All that is not allowed at minus infinity; where there is no choice, all but that."""
-        for token in ids[0, self.seen :].tolist():
+        """Set tokens that the grammar forbids to minus infinity."""
+        for token in ids[0, self.read :].tolist():
             self.matcher.consume_token(token)
-        self.seen = ids.shape[1]
+        self.read = ids.shape[1]
         forced = [self.reader.decoder.end] if self.matcher.is_stopped() else self.matcher.compute_ff_tokens()
         if forced:
             only = torch.full_like(scores, -torch.inf)
@@ -45,8 +45,8 @@ class Within(LogitsProcessor):
         return scores.masked_fill(~torch.from_numpy(self.reader.decoder._mask(self.matcher)), -torch.inf)
 
 
-def hub_bundle(folder: Path, spec: Path) -> Bundle:
-    """A tiny random model of the Qwen3-VL architecture with these rules."""
+def make_hub_bundle(folder: Path, spec: Path) -> Bundle:
+    """Make a bundle of a tiny random model of the Qwen3-VL architecture with these rules."""
     makers = runpy.run_path(str(Path(__file__).parents[1] / "checkpoints.py"))["FAMILIES"]
     makers["qwen3_vl"](folder / "base")
     base = find_checkpoint(str(folder / "base"))
@@ -57,49 +57,49 @@ def hub_bundle(folder: Path, spec: Path) -> Bundle:
     return load_bundle(folder / "bundle")
 
 
-def hub_ways(bundle: Bundle) -> dict[str, Way]:
-    """The ways of a hub model."""
+def hub_methods(bundle: Bundle) -> dict[str, Method]:
+    """Return the methods by name."""
     reader, twice = HubReader(bundle), HubReader(bundle)
     codec, end = reader.codec, reader.codec.chat_format.end_token
-    twice.__dict__["asked"] = reader.compiled_queries * 2
+    twice.__dict__["compiled_queries"] = reader.compiled_queries * 2
     prompts = [
         [codec.tokenize(codec.chat_format.format_question(texts[k % len(texts)])) for k in range(VOTES)]
-        for texts in (question_phrasings(asked.query, bundle.spec) for asked in reader.compiled_queries)
+        for texts in (question_phrasings(compiled.query, bundle.spec) for compiled in reader.compiled_queries)
     ]
-    known: dict[int, list[list[int]]] = {}
+    tokens_of: dict[int, list[list[int]]] = {}
 
     def given(photo: np.ndarray, prompt: Sequence[int]) -> dict[str, torch.Tensor]:
-        shown = place_photo((photo.shape[1], photo.shape[0]), bundle.processor)
-        return append_text(make_inputs(bundle.processor, codec.chat_format, [pad_photo(photo, shown)]), prompt)
+        placement = place_photo((photo.shape[1], photo.shape[0]), bundle.processor)
+        return append_text(make_inputs(bundle.processor, codec.chat_format, [pad_photo(photo, placement)]), prompt)
 
     @torch.inference_mode()
     def one_by_one(photos: Sequence[np.ndarray], votes: int = 1) -> list[list[object]]:
         out = []
         for photo in photos:
             answers: list[object] = []
-            for asked, texts in zip(reader.compiled_queries, prompts, strict=True):
-                said = []
+            for compiled, texts in zip(reader.compiled_queries, prompts, strict=True):
+                decoded = []
                 for prompt in texts[:votes]:
                     inputs = given(photo, prompt)
                     begin = inputs["input_ids"].shape[1]
                     tokens = bundle.model.generate(
                         **inputs, do_sample=False, max_new_tokens=400, eos_token_id=end, pad_token_id=end,
-                        logits_processor=LogitsProcessorList([Within(reader, asked.matcher, begin)]),
+                        logits_processor=LogitsProcessorList([GrammarLogitsProcessor(reader, compiled.matcher, begin)]),
                     )[0, begin:]  # fmt: skip
-                    said.append(codec.detokenize([token for token in tokens.tolist() if token != end]))
-                answers.append(Counter(said).most_common(1)[0][0])
+                    decoded.append(codec.detokenize([token for token in tokens.tolist() if token != end]))
+                answers.append(Counter(decoded).most_common(1)[0][0])
             out.append(answers)
         return out
 
     @torch.inference_mode()
     def one_pass(photos: Sequence[np.ndarray], by: HubReader = reader) -> list[list[object]]:
         out = []
-        for k in range(0, len(photos), AT_ONCE):
-            some = photos[k : k + AT_ONCE]
-            prefix, _ = by.encode_photos(some)
-            for photo, said in zip(some, by.answer_queries(prefix), strict=True):
-                own = said[: len(reader.compiled_queries)]
-                known[id(photo)] = [[one.token for one in each if one.token != end] for each in own]
+        for k in range(0, len(photos), BATCH):
+            batch = photos[k : k + BATCH]
+            prefix, _ = by.encode_photos(batch)
+            for photo, decoded in zip(batch, by.answer_queries(prefix), strict=True):
+                own = decoded[: len(reader.compiled_queries)]
+                tokens_of[id(photo)] = [[one.token for one in each if one.token != end] for each in own]
                 out.append([by._text(each) for each in own])
         return out
 
@@ -107,8 +107,8 @@ def hub_ways(bundle: Bundle) -> dict[str, Way]:
     def one_text(photos: Sequence[np.ndarray]) -> list[list[object]]:
         for photo in photos:
             prompt = [token for texts in prompts for token in texts[0]]
-            generate(bundle.model, given(photo, prompt), [*chain(*known[id(photo)]), end], end)
-        return [[codec.detokenize(tokens) for tokens in known[id(photo)]] for photo in photos]
+            generate(bundle.model, given(photo, prompt), [*chain(*tokens_of[id(photo)]), end], end)
+        return [[codec.detokenize(tokens) for tokens in tokens_of[id(photo)]] for photo in photos]
 
     return {
         "one pass": one_pass, "(a) one by one": one_by_one, "(b) five votes": lambda p: one_by_one(p, VOTES),
