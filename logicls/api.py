@@ -50,7 +50,7 @@ class Inspector:
         return self._reader.bundle.spec
 
     @overload
-    def predict(self, photos: PhotoSource, *, batch: int = 16) -> Verdict: ...
+    def predict(self, photos: PhotoSource, *, batch: int = 16) -> Verdict: ...  # type: ignore[overload-overlap]  # str is a sequence
 
     @overload
     def predict(self, photos: Sequence[PhotoSource], *, batch: int = 16) -> list[Verdict]: ...
