@@ -171,12 +171,12 @@ def test_every_answer_is_readable_whatever_the_photo(bundle, root):
     bench = runpy.run_path(str(root / "tests" / "bench" / "noise_photos.py"))
     reader = NanoReader(bundle)
 
-    predictions = predict_arrays(reader, list(bench["odd_photos"](140)))
+    predictions = predict_arrays(reader, list(bench["make_photos"](140)))
 
-    assert [bench["faults"](reader.queries, all_answers(one)) for one in predictions] == [[]] * 140
+    assert [bench["invalid_answers"](reader.queries, all_answers(one)) for one in predictions] == [[]] * 140
     assert len({str([discrete(a) for a in all_answers(one)]) for one in predictions}) > 10
     wrong = [replace(answer, values=("green",), readable=False) for answer in all_answers(predictions[0])]
-    assert bench["faults"](reader.queries, tuple(wrong)) == [query.id for query in reader.queries]
+    assert bench["invalid_answers"](reader.queries, tuple(wrong)) == [query.id for query in reader.queries]
 
 
 def test_a_question_has_the_same_answer_alone_and_among_others(bundle, photos):
