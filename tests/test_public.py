@@ -70,13 +70,13 @@ def test_command_is_installed():
 @pytest.mark.parametrize("folder", SHIPPED)
 def test_what_people_write_ships(folder):
     """Each top-level folder is found, in a checkout and in a wheel, and is not empty."""
-    found = assets.share(folder)
+    found = assets.resource_path(folder)
 
     assert [path for path in found.rglob("*") if path.is_file()] != []
 
 
 def test_shipped_files_are_never_compiled_python():
     """No cache travels with the files that people write."""
-    strays = [path for folder in SHIPPED for path in assets.share(folder).rglob("*.py*")]
+    strays = [path for folder in SHIPPED for path in assets.resource_path(folder).rglob("*.py*")]
 
     assert strays == []

@@ -20,7 +20,7 @@ from logicls.cli.options import (
     VERDICTS_ARGUMENT,
     console,
     print_line,
-)  # fmt: skip
+)
 from logicls.errors import DataError, Problem
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from logicls.evaluation.agreement.decisions import Decision
     from logicls.evaluation.agreement.repeatability import RepeatOptions
     from logicls.evaluation.agreement.statistics import AgreementStudy
-    from logicls.evaluation.faithfulness_results import Faithfulness, TrialSample
+    from logicls.evaluation.evidence import Faithfulness, TrialSample
     from logicls.evaluation.mvtec_loco_scores import LocoMetrics
     from logicls.records import Outcome
 
@@ -73,7 +73,7 @@ def evaluate(
     as_json: AS_JSON = False,
 ) -> None:  # fmt: skip
     """Score verdicts against the ground truth: escape rate, overkill rate, review rate, F1, AUROC, calibration."""
-    from logicls.evaluation.faithfulness_results import TrialSample
+    from logicls.evaluation.evidence import TrialSample
 
     _check_options(
         faithfulness, {"--bundle": bundle, "--images": images, "--data": data, "--sample": sample, "--seed": seed}
@@ -240,8 +240,7 @@ def _repeat_decisions(
     console: Console,
 ) -> tuple[Decision, ...]:
     """Return the bundle's decisions; decisions of an interrupted run in `out` are reused."""
-    from logicls.evaluation.agreement.repeatability import make_variation, repeat_decisions
-    from logicls.evaluation.agreement.storage import open_decision_log
+    from logicls.evaluation.agreement.repeatability import make_variation, open_decision_log, repeat_decisions
     from logicls.io.resources import resource_path
     from logicls.predict.decision import load_decision_model
     from logicls.predict.readers.factory import make_reader
@@ -266,7 +265,7 @@ def _repeat_decisions(
 
 
 def _write_study(out: Path, result: AgreementStudy, settings: Mapping[str, object]) -> dict[str, object]:
-    from logicls.evaluation.agreement.storage import study_to_json
+    from logicls.evaluation.agreement.repeatability import study_to_json
     from logicls.io.atomic import write_text
 
     board = {**study_to_json(result), **settings}

@@ -21,7 +21,7 @@ from logicls.cli.options import (
     AliasedCommand,
     console,
     print_line,
-)  # fmt: skip
+)
 from logicls.cli.predict import predict_with_progress
 from logicls.cli.report import print_outcomes, write_files
 from logicls.errors import DataError, Problem, count_text, relative_path

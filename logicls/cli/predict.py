@@ -26,7 +26,7 @@ from logicls.cli.options import (
     XLSX,
     console,
     print_line,
-)  # fmt: skip
+)
 from logicls.cli.remote import ANSWER_FORMAT, BOX_FORMAT, ENDPOINT, MODEL, RAY, RemoteExecution
 from logicls.cli.report import check_xlsx_installed, exit_by_outcome, write_files
 from logicls.errors import LogiClsError, Problem, count_text

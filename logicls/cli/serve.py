@@ -16,7 +16,7 @@ from logicls.cli.options import (
     THINK_STEPS,
     THINK_TOKENS,
     print_line,
-)  # fmt: skip
+)
 
 LIMITS = "Limits"
 """Panel of the help."""

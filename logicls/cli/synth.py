@@ -9,7 +9,7 @@ import typer
 from logicls.cli.options import DATA, OUT, SPEC, console, print_line
 from logicls.errors import count_text
 from logicls.models.box_formats import BoxFamily
-from logicls.synth.export_format import ExportFormat
+from logicls.synth.settings import ExportFormat
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -67,7 +67,7 @@ def synthesize_with_progress(request: SynthesisRequest, *, workers: int) -> None
 
 def _list_limitations(request: SynthesisRequest) -> list[str]:
     """Return the defects that could not be synthesised, and the augmentations that the rules forbid."""
-    from logicls.synth.coverage import load_coverage
+    from logicls.synth.dataset_card import load_coverage
     from logicls.synth.pipeline import describe_restrictions
 
     return [*load_coverage(request.out).to_lines(), *describe_restrictions(request)]

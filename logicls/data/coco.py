@@ -1,4 +1,7 @@
-"""Read annotated photos: a folder with `annotations.json` in COCO format and `images/`.
+"""Annotated photos: read a folder with `annotations.json` (COCO) and `images/`, validate it, and convert it to scenes.
+
+Each annotation is reduced to the fields that are needed as soon as it is parsed: segmentations can make up most of a
+file and are never in memory all at once.
 
 COCO boxes are [x, y, width, height] in pixels of the upright photo. Attributes are in an annotation's `attributes`, as
 CVAT exports them. Segmentations are ignored here, and so are crowd annotations (`iscrowd: 1`).
@@ -10,15 +13,290 @@ with these attributes.
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Mapping, Sequence
+import json
+import math
+import os
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any, NamedTuple, TypeAlias
 
 from logicls.constraints.spec.models import Spec, VariantDefinition
-from logicls.data.coco_parser import AnnotationHook, CocoParser, JsonObject, parse_json, read_utf8
-from logicls.errors import DataError, Problem, relative_path
-from logicls.records import Instance, Scene
+from logicls.data.image_io import read_size
+from logicls.errors import DataError, PhotoError, Problem, relative_path
+from logicls.records import Box, Instance, Scene
+
+Attributes: TypeAlias = tuple[tuple[str, str], ...]
+JsonObject: TypeAlias = Mapping[str, Any]
+
+BYTE_ORDER_MARK = "\ufeff"
+BOX_TOLERANCE = 1.0
+"""Pixels by which a box may exceed its photo: annotation tools round."""
+REQUIRED_FIELDS: Mapping[str, Mapping[str, type]] = {
+    "images": {"id": int, "file_name": str, "width": int, "height": int},
+    "categories": {"id": int, "name": str},
+    "annotations": {"id": int, "image_id": int, "category_id": int},
+}
+"""List of the file → required field of its objects → type."""
+_TYPE_NAMES = {int: "an integer", str: "a string"}
+
+
+class CocoAnnotation(NamedTuple):
+    """Fields of an annotation whose ids are integers."""
+
+    id: int
+    image_id: int
+    category_id: int
+    bbox: object
+    """The JSON value, not validated."""
+    attributes: Attributes | None
+    """Attributes as text; None if the JSON value is not an object."""
+    has_segmentation: bool
+
+
+class AnnotationHook:
+    """Reduce annotations while JSON is parsed: an `object_hook` for `json.loads`."""
+
+    def __init__(self) -> None:
+        self._cache: dict[Attributes, Attributes] = {}
+
+    def __call__(self, row: dict[str, Any]) -> dict[str, Any] | CocoAnnotation:
+        """Return the reduced annotation; return `row` if it is no annotation, is a crowd, or has no integer ids."""
+        number, image, category = row.get("id"), row.get("image_id"), row.get("category_id")
+        if type(number) is not int or type(image) is not int or type(category) is not int or row.get("iscrowd") == 1:
+            return row
+        attributes, has_segmentation = self._to_pairs(row.get("attributes")), bool(row.get("segmentation"))
+        return CocoAnnotation(number, image, category, row.get("bbox"), attributes, has_segmentation)
+
+    def _to_pairs(self, attributes: object) -> Attributes | None:
+        """Convert attributes to pairs of strings; equal attributes share one object to save memory."""
+        if not attributes:
+            return ()
+        if not isinstance(attributes, dict):
+            return None
+        pairs = tuple([(key, attribute_to_text(value)) for key, value in attributes.items() if value is not None])
+        return self._cache.setdefault(pairs, pairs)
+
+
+def attribute_to_text(value: object) -> str:
+    """Convert an attribute's JSON value to the notation of a spec."""
+    if isinstance(value, str):
+        return value
+    return str(value).lower() if isinstance(value, bool) else json.dumps(value)
+
+
+def read_utf8(path: Path) -> str:
+    """Read a text file.
+
+    Raises:
+        DataError: The file cannot be read (LC101), or is not UTF-8 (LC102).
+    """
+    file = relative_path(path)
+    try:
+        return path.read_bytes().decode()
+    except OSError as error:
+        raise DataError(Problem("LC101", f"cannot be read: {error.strerror or error}.", file)) from error
+    except UnicodeDecodeError as error:
+        message = "is not valid JSON: its encoding is not UTF-8."
+        raise DataError(Problem("LC102", message, file, advice="Save it as UTF-8.")) from error
+
+
+def parse_json(text: str, file: str, hook: Callable[[dict[str, Any]], object] | None = None) -> object:
+    """Parse JSON.
+
+    Args:
+        text: Content of the file, with or without a byte order mark.
+        file: Name of the file for error messages.
+        hook: Called with each object, innermost first; its result replaces the object.
+
+    Raises:
+        DataError: The text is not valid JSON (LC102).
+    """
+    try:
+        return json.loads(text.removeprefix(BYTE_ORDER_MARK), object_hook=hook)
+    except json.JSONDecodeError as error:
+        problem = Problem("LC102", f"is not valid JSON: {error.msg}.", file, error.lineno, error.colno)
+        raise DataError(problem) from error
+    except (ValueError, RecursionError) as error:
+        raise DataError(Problem("LC102", f"is not valid JSON: {error}.", file)) from error
+
+
+@dataclass(frozen=True, slots=True)
+class CocoTables:
+    """Valid objects of the file's lists."""
+
+    images: list[JsonObject]
+    categories: list[JsonObject]
+    annotations: list[CocoAnnotation]
+    licences: list[JsonObject]
+
+
+class CocoParser:
+    """Convert the lists of a COCO file to scenes and collect all problems."""
+
+    def __init__(self, root: Path, file: str) -> None:
+        self.images = root / "images"
+        self.file = file
+        self.problems: list[Problem] = []
+
+    def add_problem(self, code: str, message: str, advice: str = "") -> None:
+        """Record a problem of the file."""
+        self.problems.append(Problem(code, message, self.file, advice=advice))
+
+    def parse_tables(self, content: object) -> CocoTables:
+        """Return the four lists without invalid objects. Raises `DataError` if `content` is not an object (LC103)."""
+        if not isinstance(content, dict):
+            raise DataError(Problem("LC103", "is not a COCO file: the top level must be an object.", self.file))
+        for name in REQUIRED_FIELDS:
+            if not isinstance(content.get(name), list):
+                self.add_problem("LC103", f'the list "{name}" is missing.', "Export the annotations as COCO.")
+        return CocoTables(*(self.parse_rows(name, content.pop(name, None)) for name in (*REQUIRED_FIELDS, "licenses")))
+
+    def parse_rows(self, table: str, rows: object) -> list[Any]:
+        """Return the valid objects of one list."""
+        items = rows if isinstance(rows, list) else []
+        return [
+            row
+            for number, row in enumerate(items, 1)
+            if type(row) is CocoAnnotation or self.is_valid_row(table, number, row)
+        ]  # fmt: skip
+
+    def is_valid_row(self, table: str, number: int, row: object) -> bool:
+        """Check one object of a list; False for crowds and invalid objects."""
+        if not isinstance(row, dict):
+            self.add_problem("LC103", f"item {number} of {table} is not an object.")
+            return False
+        if table == "annotations" and row.get("iscrowd") == 1:
+            return False
+        invalid = [key for key, kind in REQUIRED_FIELDS.get(table, {}).items() if type(row.get(key)) is not kind]
+        for key in invalid:
+            actual = f", not {json.dumps(row[key])[:40]}" if key in row else ""
+            expected = _TYPE_NAMES[REQUIRED_FIELDS[table][key]]
+            self.add_problem("LC103", f'item {number} of {table} needs "{key}", {expected}{actual}.')
+        return not invalid
+
+    def check_duplicates(self, tables: CocoTables) -> None:
+        """Record ids and names that occur more than once in a list (LC104)."""
+        self._check_unique("images", "id", (row["id"] for row in tables.images))
+        self._check_unique("images", "file_name", (row["file_name"] for row in tables.images))
+        self._check_unique("categories", "id", (row["id"] for row in tables.categories))
+        self._check_unique("categories", "name", (row["name"] for row in tables.categories))
+        self._check_unique("annotations", "id", (row.id for row in tables.annotations))
+
+    def _check_unique(self, table: str, key: str, values: Iterable[object]) -> None:
+        for value, count in Counter(values).items():
+            if count > 1:
+                self.add_problem("LC104", f"{key} {json.dumps(value)} occurs {count} times in {table}.", "Keep one.")
+
+    def check_references(self, tables: CocoTables) -> None:
+        """Record annotations whose image or category is not in the file (LC105)."""
+        images, categories = ({row["id"] for row in rows} for rows in (tables.images, tables.categories))
+        for row in tables.annotations:
+            if row.image_id not in images:
+                self.add_problem("LC105", f"annotation {row.id} has image_id {row.image_id}, which is not in images.")
+        for row in tables.annotations:
+            if row.category_id not in categories:
+                message = f"annotation {row.id} has category_id {row.category_id}, which is not in categories."
+                self.add_problem("LC105", message)
+
+    def build_scenes(self, tables: CocoTables) -> tuple[Scene, ...]:
+        """Build one scene per image without invalid annotations. Empties `tables.annotations` to save memory."""
+        names = {row["id"]: row["name"] for row in tables.categories}
+        rows: dict[int, list[CocoAnnotation]] = defaultdict(list)
+        for row in tables.annotations:
+            rows[row.image_id].append(row)
+        tables.annotations.clear()
+        scenes: list[Scene] = []
+        for image in tables.images:
+            photo, width, height = image["file_name"], image["width"], image["height"]
+            self.check_image(photo, width, height)
+            instances = [self.build_instance(row, names, (width, height), photo) for row in rows.pop(image["id"], ())]
+            scenes.append(Scene(photo, width, height, tuple([i for i in instances if i is not None])))
+        return tuple(scenes)
+
+    def check_image(self, photo: str, width: int, height: int) -> None:
+        """Check that the photo is below `images/`, readable, and of the annotated size (LC106 to LC108)."""
+        if is_unsafe_path(photo):
+            self.add_problem(
+                "LC106", f'file_name "{photo}" is not a path below images/.', "Use a relative path without `..`."
+            )
+            return
+        path = self.images / photo
+        # Not `path.is_file()`, which raises for names that are too long.
+        if not os.path.isfile(path):
+            self.add_problem("LC107", f'image "{photo}" is missing.', f"Copy it to {relative_path(self.images)}.")
+            return
+        try:
+            actual = read_size(path)
+        except PhotoError as error:
+            self.problems += error.problems
+            return
+        if actual != (width, height):
+            rotation = "It was annotated without its EXIF rotation. " if actual == (height, width) else ""
+            message = f'image "{photo}" is {actual[0]} x {actual[1]} pixels, annotated as {width} x {height}.'
+            self.add_problem("LC108", message, f"{rotation}Annotate the photo as image viewers show it.")
+
+    def build_instance(
+        self, row: CocoAnnotation, names: Mapping[int, str], size: tuple[int, int], photo: str
+    ) -> Instance | None:  # fmt: skip
+        """Convert an annotation; None if its box, attributes or category are invalid."""
+        if row.has_segmentation and not row.bbox:
+            return None
+        box = self.check_box(row, size, photo)
+        if row.attributes is None:
+            self.add_problem("LC111", f'attributes of annotation {row.id} on "{photo}" are not an object.')
+            return None
+        if box is None or row.category_id not in names:
+            return None
+        return Instance(row.id, names[row.category_id], box, row.attributes)
+
+    def check_box(self, row: CocoAnnotation, size: tuple[int, int], photo: str) -> Box | None:
+        """Return the box clipped to the photo; None if it is invalid (LC109, LC110)."""
+        box = parse_bbox(row.bbox)
+        fault = find_box_fault(box, size)
+        if box is not None and fault is None:
+            return box.clip(*size)
+        code, message, advice = fault or ("", "", "")
+        location = f'of annotation {row.id} on "{photo}"'
+        self.add_problem(code, f"bbox {json.dumps(row.bbox)[:80]} {location} {message}", advice)
+        return None
+
+
+def parse_bbox(bbox: object) -> Box | None:
+    """Convert COCO's [x, y, width, height] to a box with corners; None if it is not four finite numbers."""
+    if not isinstance(bbox, list) or len(bbox) != 4:
+        return None
+    for side in bbox:
+        if type(side) is not int and type(side) is not float:
+            return None
+    try:
+        x, y, width, height = map(float, bbox)
+    except OverflowError:
+        return None
+    return Box(x, y, x + width, y + height) if math.isfinite(x + y + width + height) else None
+
+
+def find_box_fault(box: Box | None, size: tuple[int, int]) -> tuple[str, str, str] | None:
+    """Return code, message and advice if a box is invalid on a photo of `size` (width, height); None if it is valid."""
+    if box is None:
+        return "LC109", "is not [x, y, width, height].", ""
+    if box.x2 <= box.x1 or box.y2 <= box.y1:
+        return "LC109", "has no area.", "Redraw or delete it."
+    if min(box.x1, box.y1) < -BOX_TOLERANCE or box.x2 > size[0] + BOX_TOLERANCE or box.y2 > size[1] + BOX_TOLERANCE:
+        return "LC110", f"exceeds the photo of {size[0]} x {size[1]} pixels.", ""
+    if box.x2 <= 0 or box.y2 <= 0 or box.x1 >= size[0] or box.y1 >= size[1]:
+        return "LC109", "lies outside the photo.", "Redraw or delete it."
+    return None
+
+
+def is_unsafe_path(name: str) -> bool:
+    """Return True if a relative path may lead out of its folder, on POSIX or on Windows."""
+    parts = name.replace("\\", "/").split("/")
+    inner = [part for part in parts if part not in ("", ".")]
+    drive = name[1:2] == ":"
+    return not inner or not parts[0] or ".." in inner or drive or "\0" in name
+
 
 MAX_PROBLEMS_PER_CODE = 20
 """Number of problems of one code that are listed; the others are counted."""

@@ -7,11 +7,12 @@ import os
 import re
 from pathlib import Path
 
-from logicls.data.coco_parser import BYTE_ORDER_MARK, is_unsafe_path, parse_json, read_utf8
+from logicls.data.coco import BYTE_ORDER_MARK, is_unsafe_path, parse_json, read_utf8
 from logicls.data.image_io import PhotoHeader, read_header
 from logicls.data.repair_boxes import drop_duplicates, repair_sizes_and_boxes
-from logicls.data.repair_log import HeaderReader, Repair
 from logicls.data.repair_tables import (
+    HeaderReader,
+    Repair,
     SpecVocabulary,
     drop_orphans,
     merge_categories,

@@ -7,10 +7,10 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from logicls.data.coco_parser import find_box_fault, parse_bbox
+from logicls.data.coco import find_box_fault, parse_bbox
 from logicls.data.image_io import PhotoHeader
 from logicls.data.overlaps import find_overlaps
-from logicls.data.repair_log import HeaderReader, Repair, RepairLog, Row, Tables, is_single_instance, row_name
+from logicls.data.repair_tables import HeaderReader, Repair, RepairLog, Row, Tables, is_single_instance, row_name
 from logicls.errors import count_text
 from logicls.records import Box
 

@@ -16,8 +16,7 @@ import numpy as np
 from jaxtyping import Bool
 from pycocotools import mask as coco_mask
 
-from logicls.data.coco import Dataset, truncate_problems
-from logicls.data.coco_parser import parse_json, read_utf8
+from logicls.data.coco import Dataset, parse_json, read_utf8, truncate_problems
 from logicls.errors import DataError, Problem, relative_path
 
 Mask = Bool[np.ndarray, "height width"]

@@ -23,7 +23,7 @@ from logicls.errors import LogiClsError, Problem, count_text
 
 if TYPE_CHECKING:
     from logicls.constraints.spec.models import Constraint, Spec
-    from logicls.data.repair_log import Repair
+    from logicls.data.repair_tables import Repair
 
 EXIT_FAILURE = 2
 """Exit code of a command that could not do its work."""

@@ -18,7 +18,7 @@ from logicls.data.coco import Dataset
 from logicls.data.image_io import file_sha256, read_photo
 from logicls.data.segmentation import read_segmentations
 from logicls.errors import DataError, PhotoError, Problem, relative_path
-from logicls.evaluation.faithfulness_results import Faithfulness, FaithfulnessTest, FaithfulnessTrial, TrialSample
+from logicls.evaluation.evidence import Faithfulness, FaithfulnessTest, FaithfulnessTrial, TrialSample
 from logicls.evaluation.necessity import CitationCase, draw_case, run_citation_trials
 from logicls.io.resources import resource_path
 from logicls.predict.readers.protocol import Reader, predict_arrays

@@ -11,11 +11,7 @@ from dataclasses import dataclass
 from logicls.errors import DataError, Problem
 from logicls.evaluation.ground_truth import Truth
 from logicls.evaluation.intervals import Rate, describe_escape_bound, estimate_rate
-from logicls.predict.uncertainty.calibration import (
-    ReliabilityBin,
-    compute_reliability,
-    expected_calibration_error,
-)
+from logicls.predict.uncertainty.calibration import ReliabilityBin, compute_reliability, expected_calibration_error
 from logicls.records import Verdict
 
 

@@ -24,8 +24,7 @@ import numpy as np
 
 from logicls.constraints.checker.decomposition import locate_query_id
 from logicls.constraints.spec.models import Spec
-from logicls.evaluation.evidence import cited_boxes
-from logicls.evaluation.faithfulness_results import FaithfulnessTrial
+from logicls.evaluation.evidence import FaithfulnessTrial, cited_boxes
 from logicls.predict.readers.protocol import Reader, predict_arrays
 from logicls.records import Answer, Box, Subquery, Verdict
 from logicls.synth.image_ops import Photo, alpha_blend, pixel_bounds

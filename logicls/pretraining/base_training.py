@@ -1,4 +1,8 @@
-"""Base weights of nano: pretraining on rendered scenes of many kinds of component, before any product."""
+"""Base weights of nano: pretraining on rendered scenes of many kinds of component, before any product.
+
+The crop encoder is pretrained by itself, on the classification of small marks on rendered photos. Its weights are a
+file of their own (`BACKBONE_FILE`), from which a product's model starts if its recipe sets `detail`.
+"""
 
 from __future__ import annotations
 
@@ -10,30 +14,106 @@ import lightning
 import numpy as np
 import torch
 from pydantic import BaseModel, ConfigDict, Field, model_validator
+from safetensors.torch import save
 from torch.utils.data import IterableDataset
 
 from logicls.constraints.spec.loader import validate_tree
 from logicls.constraints.spec.yaml_reader import read_yaml
 from logicls.errors import RecipeError, SpecError
+from logicls.io.atomic import write_bytes
 from logicls.models.nano import NanoConfig, NanoForImageTextToText, NanoImageProcessor, NanoProcessor
 from logicls.models.nano.answer_codec import NanoAnswerCodec
+from logicls.models.nano.crop_encoder import BACKBONE_FILE, normalize
 from logicls.models.nano.losses import IGNORE_INDEX
 from logicls.models.nano.processor import expand_model, expand_processor, train_tokenizer
-from logicls.pretraining.crop_encoder_training import train_crop_encoder
-from logicls.pretraining.photo_store import SceneShard, read_mark_shards, read_scene_shards, store_marks, store_scenes
+from logicls.pretraining.photo_store import (
+    MarkShard,
+    SceneShard,
+    read_mark_shards,
+    read_scene_shards,
+    store_marks,
+    store_scenes,
+)
+from logicls.pretraining.small_marks import mark_kinds
 from logicls.pretraining.vocabulary import list_answer_words, list_tokenizer_texts
 from logicls.prompts.templates import product_question_phrasings
 from logicls.records import Subquery
 from logicls.train.batching import Batch, apply_color_jitter, collate
+from logicls.train.crop_pretraining import CropClassifier
 from logicls.train.distributed import ProcessRank
 from logicls.train.encoding import EncodedExample, InstanceTarget
-from logicls.train.lightning_module import (
-    CheckpointWriter,
-    NanoTrainingModule,
-    read_checkpoint_step,
-    run_training_loop,
-)
+from logicls.train.lightning_module import CheckpointWriter, NanoTrainingModule, read_checkpoint_step, run_training_loop
 from logicls.train.observer import SILENT, StepCallback, TrainingObserver
+
+BATCH_SIZE = 128
+CONTRAST_JITTER, BRIGHTNESS_JITTER = 0.2, 0.25
+"""Largest random change of contrast (a factor's distance from 1) and of brightness, in units of the network's input."""
+
+
+def train_crop_encoder(
+    out: Path,
+    shards: Sequence[MarkShard],
+    *,
+    steps: int,
+    width: int,
+    seed: int,
+    every: int,
+    resume: bool,
+    on_step: StepCallback,
+) -> None:
+    """Train for `steps` batches of 128 marks, and write `out`/look.safetensors in half precision.
+
+    `width`: width of the model that the encoder is for; `every`: steps between checkpoints, from the last of which
+    `resume` continues; `on_step` is called with each step and its loss.
+    """
+    lightning.seed_everything(seed, verbose=False)
+    reader = CropClassifier(width, steps, seed, classes=len(mark_kinds()))
+    last = out / "last_of_marks.ckpt"
+    checkpoint = last if resume and last.exists() else None
+    batches = MarkBatches(shards, seed, steps, read_checkpoint_step(checkpoint))
+    watch = CheckpointWriter(last, every=every, rank=ProcessRank(), on_step=on_step, on_saved=lambda: None)
+    run_training_loop(reader, batches, [watch], steps=steps, checkpoint=checkpoint, rank=ProcessRank())
+    weights = {name: weight.half().contiguous() for name, weight in reader.backbone.state_dict().items()}
+    write_bytes(out / BACKBONE_FILE, save(weights))
+
+
+class MarkBatches(IterableDataset[Batch]):
+    """Batches of marks, upright ones and rotated ones in turn; each depends on its number and the seed only.
+
+    Colour channels are permuted at random, since a mark is the same in any colours.
+    """
+
+    def __init__(self, shards: Sequence[MarkShard], seed: int, steps: int, start: int = 0) -> None:
+        super().__init__()
+        self.shards, self.seed, self.steps, self.start = shards, seed, steps, start
+
+    def __iter__(self) -> Iterator[Batch]:
+        for step in range(self.start, self.steps):
+            yield self.batch(step)
+
+    def batch(self, step: int) -> Batch:
+        """Return the batch of a step: `pixels`, `boxes`, `marks`, and whether marks are rotated (`any_way`)."""
+        rng = np.random.default_rng([self.seed, step])
+        shard_numbers = rng.integers(len(self.shards), size=BATCH_SIZE)
+        rows = [
+            (self.shards[n], int(rng.integers(len(self.shards[n].marks) // 2)) * 2 + step % 2)
+            for n in shard_numbers.tolist()
+        ]
+        colours = rng.permuted(np.tile(np.arange(3), (BATCH_SIZE, 1)), axis=1)
+        photos = [shard.pixels[row][..., order] for (shard, row), order in zip(rows, colours, strict=True)]
+        pixels = torch.from_numpy(np.stack(photos)).permute(0, 3, 1, 2).float()
+        jitter = torch.from_numpy(
+            rng.uniform(
+                (-CONTRAST_JITTER, -BRIGHTNESS_JITTER), (CONTRAST_JITTER, BRIGHTNESS_JITTER), (BATCH_SIZE, 2)
+            ).astype(np.float32)
+        )
+        gain, shift = (1 + jitter[:, 0])[:, None, None, None], jitter[:, 1][:, None, None, None]
+        return {
+            "pixels": normalize(pixels) * gain + shift,
+            "boxes": torch.from_numpy(np.stack([shard.boxes[row] for shard, row in rows])),
+            "labels": torch.from_numpy(np.array([shard.marks[row] for shard, row in rows])),
+            "orientation_invariant": torch.tensor(step % 2 == 1),
+        }
 
 
 class BaseRecipe(BaseModel):

@@ -24,10 +24,8 @@ from logicls.evaluation.agreement.statistics import (
     grade_kappa,
     grade_value,
 )
-from logicls.evaluation.agreement.statistics import (
-    study_notes as study_notes,
-)
-from logicls.evaluation.faithfulness_results import Faithfulness, FaithfulnessTest
+from logicls.evaluation.agreement.statistics import study_notes as study_notes
+from logicls.evaluation.evidence import Faithfulness, FaithfulnessTest
 from logicls.evaluation.intervals import HasInterval, Rate
 from logicls.evaluation.mvtec_loco_scores import LIMITS, LocoMetrics, SproAreas
 from logicls.synth.dataset_card import DatasetSummary, build_tables, compute_table_total, format_shares

@@ -11,7 +11,7 @@ from typing import Any
 
 from logicls.errors import DataError, Problem, relative_path
 from logicls.io.atomic import atomic_path
-from logicls.predict.columns import ColumnKind, VerdictColumn, columns_for
+from logicls.predict.serialization import ColumnKind, VerdictColumn, columns_for
 from logicls.records import SEVERITIES, Verdict
 from logicls.report.card_view import Labels
 from logicls.report.summary import Provenance

@@ -13,8 +13,7 @@ from dataclasses import dataclass
 import albumentations
 import numpy as np
 
-from logicls.constraints.checker.evaluation import build_context, find_violations
-from logicls.constraints.checker.margins import find_near_limits
+from logicls.constraints.checker.evaluation import build_context, find_near_limits, find_violations
 from logicls.constraints.families.placement import is_in_photo
 from logicls.constraints.spec.models import Spec
 from logicls.records import Box, Scene

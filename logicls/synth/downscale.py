@@ -13,7 +13,7 @@ from logicls.constraints.spec.models import Spec
 from logicls.data.image_io import letterbox_transform
 from logicls.data.segmentation import Segmentation
 from logicls.records import Box, Scene
-from logicls.synth.workers import SynthesisSource
+from logicls.synth.pipeline import SynthesisSource
 
 OVERSAMPLING = 2.0
 """Pixels of a downscaled photo per pixel of the model's input, on each axis."""

@@ -14,7 +14,7 @@ from logicls.constraints.spec.loader import load_spec
 from logicls.constraints.spec.models import Spec
 from logicls.data.coco import read_dataset_for
 from logicls.records import AppliedEdit, Example, Scene
-from logicls.synth.coverage import measure_coverage
+from logicls.synth.dataset_card import measure_coverage
 from logicls.synth.pipeline import SynthesisRequest, describe_restrictions, generate_preview
 
 COLUMNS, SIDE, GAP, LINE = 4, 310, 12, 17

@@ -15,8 +15,7 @@ import numpy as np
 from jaxtyping import Float
 
 from logicls.constraints.checker.counterexamples import Target, list_targets
-from logicls.constraints.checker.evaluation import build_context
-from logicls.constraints.checker.margins import compute_margins
+from logicls.constraints.checker.evaluation import build_context, compute_margins
 from logicls.constraints.families.context import FailureMode
 from logicls.constraints.spec.models import Constraint, Spec
 from logicls.records import Scene

@@ -8,8 +8,7 @@ from functools import partial
 import numpy as np
 
 from logicls.constraints.checker.counterexamples import Target, find_counterexample
-from logicls.constraints.checker.evaluation import build_context, find_violations
-from logicls.constraints.checker.margins import find_near_limits
+from logicls.constraints.checker.evaluation import build_context, find_near_limits, find_violations
 from logicls.constraints.families.edits import Add, Edit, Edits, Move, Remove, Replace, Reroute, Resize, Rotate, Swap
 from logicls.constraints.spec.models import Spec
 from logicls.records import AppliedEdit, Scene

@@ -19,8 +19,7 @@ import torch
 from PIL import Image
 from scipy.special import ndtr
 
-from logicls.constraints.checker.evaluation import index_answers
-from logicls.constraints.checker.margins import compute_margins
+from logicls.constraints.checker.evaluation import compute_margins, index_answers
 from logicls.constraints.families.context import EvaluationContext
 from logicls.constraints.spec.models import Spec
 from logicls.models.bundle import Bundle

@@ -23,6 +23,7 @@ from lightning.pytorch.callbacks import Callback
 from safetensors.torch import load_file, save
 from torch import Tensor, nn
 from torch.utils.data import IterableDataset
+from torchmetrics.classification import MulticlassAccuracy
 
 from logicls.io.atomic import write_bytes
 from logicls.models.nano import NanoForImageTextToText
@@ -275,12 +276,11 @@ def _train_classifier(
 
 def measure_accuracy(classifier: CropClassifier, crops: AttributeCrops) -> float:
     """Compute the share of crops whose value is predicted correctly, without augmentation."""
-    hits = 0
+    accuracy = MulticlassAccuracy(num_classes=crops.class_masks[0].size, average="micro", validate_args=False)
     for class_mask in crops.class_masks:
         members = np.flatnonzero(class_mask[crops.labels])
         for numbers in np.array_split(members, -(-len(members) // EVALUATION_BATCH)):
             batch = _make_batch(crops, numbers.tolist(), crops.pixels[numbers], class_mask)
             with torch.inference_mode():
-                predicted = classifier(batch).argmax(-1)
-            hits += int((predicted == batch["labels"]).sum())
-    return hits / len(crops.labels)
+                accuracy.update(classifier(batch).argmax(-1), batch["labels"])
+    return float(accuracy.compute())

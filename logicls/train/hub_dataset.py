@@ -18,10 +18,12 @@ import numpy as np
 import torch
 from torch import Tensor
 from torch.utils.data import IterableDataset
+from transformers import PreTrainedTokenizerBase
 
 from logicls.constraints.checker.decomposition import VERDICT
 from logicls.models.hub.answer_codec import HubAnswerCodec
 from logicls.models.hub.chat_template import make_inputs, pad_photo, place_photo
+from logicls.models.hub.protocols import HubProcessor
 from logicls.models.nano.losses import IGNORE_INDEX
 from logicls.records import Answer, Box
 from logicls.train.batching import apply_color_jitter
@@ -48,7 +50,7 @@ class HubExamples:
     """Rows of a dataset, encoded by a model's processor and codec."""
 
     rows: datasets.Dataset
-    processor: Any
+    processor: HubProcessor
     codec: HubAnswerCodec
 
     def load_image(self, number: int) -> np.ndarray:
@@ -91,7 +93,9 @@ class HubExamples:
         return number_of_question, next(self.encode_turns({**row, **row_of_question}))
 
 
-def collate_turns(inputs: Mapping[str, Tensor], turns: Sequence[EncodedTurn], tokenizer: Any) -> Batch:
+def collate_turns(
+    inputs: Mapping[str, Tensor], turns: Sequence[EncodedTurn], tokenizer: PreTrainedTokenizerBase
+) -> Batch:
     """Append turns to the tokens of their photos, with padding on the left.
 
     Adds `labels` [batch tokens]: the answers' tokens at their own positions, `IGNORE_INDEX` elsewhere.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 
 import lightning
 from lightning.pytorch.callbacks import Callback
@@ -24,6 +24,7 @@ from logicls.models.hub.loading import (
     load_model,
     load_processor,
 )
+from logicls.models.hub.protocols import HubModel
 from logicls.predict.self_test import write_probe
 from logicls.train.calibration import calibrate
 from logicls.train.distributed import ProcessRank
@@ -56,6 +57,9 @@ from logicls.train.sampler import (
     plot_difficulty,
 )
 from logicls.train.validation import Split, describe_split, split_photos
+
+if TYPE_CHECKING:
+    from peft import PeftModel
 
 
 def fit_hub(
@@ -128,7 +132,7 @@ def _load_all(synth: Path, work: Path, recipe: Recipe, *, download: bool) -> tup
     return model, HubExamples(rows, processor, codec), hub
 
 
-def _prepare_adapter(adapter: Any, recipe: Recipe) -> Any:
+def _prepare_adapter(adapter: PeftModel, recipe: Recipe) -> HubModel:
     """Return the model with its adapter, ready to train: only adapter weights are trainable."""
     if recipe.hub.four_bit:
         from peft import prepare_model_for_kbit_training
@@ -136,16 +140,17 @@ def _prepare_adapter(adapter: Any, recipe: Recipe) -> Any:
         prepare_model_for_kbit_training(adapter, use_gradient_checkpointing=False)
         for name, weight in adapter.named_parameters():
             weight.requires_grad_("lora_" in name)
-    base = adapter.get_base_model()
+    base = cast(HubModel, adapter.get_base_model())
     if recipe.hub.gradient_checkpointing:
         # transformers renamed it between two releases of version 5
         enable = getattr(base, "activation_checkpointing_enable", None) or base.gradient_checkpointing_enable
         enable({"use_reentrant": False})
-    return base.train()
+    base.train()
+    return base
 
 
 def _describe_costs(
-    examples: HubExamples, model: Any, preflight_result: HubPreflightResult, recipe: Recipe
+    examples: HubExamples, model: HubModel, preflight_result: HubPreflightResult, recipe: Recipe
 ) -> list[str]:
     """Describe memory and time before they are spent."""
     rows = recipe.batch // recipe.hub.accumulate
@@ -168,7 +173,7 @@ def _describe_costs(
 
 
 def _train(
-    model: Any,
+    model: HubModel,
     examples: HubExamples,
     split: Split,
     recipe: Recipe,
@@ -220,7 +225,7 @@ def _make_sampler(examples: HubExamples, split: Split, recipe: Recipe) -> StepSa
     )
 
 
-def _load_start_adapter(adapter: Any, hub: HubModelInfo, start: Path) -> None:
+def _load_start_adapter(adapter: PeftModel, hub: HubModelInfo, start: Path) -> None:
     """Load the adapter of a bundle with the same base model. Raises `RecipeError` (LC412)."""
     stored, weights = read_adapter(start)
     if stored is None or stored.merged or stored.sha256 != hub.sha256:

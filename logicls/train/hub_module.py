@@ -14,6 +14,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from logicls.io.atomic import atomic_path
+from logicls.models.hub.protocols import CallableHubModel, HubModel
 from logicls.models.hub.shared_prefix import move_inputs
 from logicls.models.nano.losses import IGNORE_INDEX
 from logicls.train.distributed import ProcessRank
@@ -23,7 +24,7 @@ from logicls.train.observer import StepCallback
 from logicls.train.sampler import DifficultySampler, ResamplingCallback
 
 
-def score_answers(model: Any, batch: Batch) -> tuple[Float[Tensor, " batch"], Bool[Tensor, " batch"]]:
+def score_answers(model: CallableHubModel, batch: Batch) -> tuple[Float[Tensor, " batch"], Bool[Tensor, " batch"]]:
     """Compute the mean cross-entropy over the tokens of each answer, and whether each token is the likeliest one.
 
     Each example has the same weight, whichever others are in its batch and however the batch is split.
@@ -47,7 +48,7 @@ class HubTrainingModule(lightning.LightningModule):
 
     strict_loading = False  # a checkpoint holds what is trained alone
 
-    def __init__(self, model: Any, *, steps: int, lr: float, weight_decay: float, seed: int) -> None:
+    def __init__(self, model: HubModel, *, steps: int, lr: float, weight_decay: float, seed: int) -> None:
         super().__init__()
         self.model = model
         self.steps, self.lr, self.weight_decay, self.seed = steps, lr, weight_decay, seed

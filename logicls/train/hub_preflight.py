@@ -15,6 +15,7 @@ from torch import Tensor
 from logicls.errors import DataError, Problem
 from logicls.models.hub.chat_template import make_inputs
 from logicls.models.hub.loading import conventions_for, count_overview_tokens
+from logicls.models.hub.protocols import CallableHubModel
 from logicls.models.hub.shared_prefix import SharedPrefix, append_text, move_inputs
 from logicls.records import Box
 from logicls.train.hub_dataset import EncodedTurn, HubExamples, Row, collate_turns
@@ -47,7 +48,7 @@ class MemoryEstimate:
 
 
 def estimate_memory(
-    model: Any, *, rows: int, tokens: int, answer_tokens: int, gradient_checkpointing: bool
+    model: CallableHubModel, *, rows: int, tokens: int, answer_tokens: int, gradient_checkpointing: bool
 ) -> MemoryEstimate:
     """Estimate the memory of a part of a batch: `rows` of `tokens`, of which `answer_tokens` are an answer's."""
     config = model.config.get_text_config(decoder=True)
@@ -152,7 +153,7 @@ class _TokenStatistics:
 
 
 def preflight_hub(
-    examples: HubExamples, model: Any, name: str, *, on_progress: Callable[[int], None] = lambda _: None
+    examples: HubExamples, model: CallableHubModel, name: str, *, on_progress: Callable[[int], None] = lambda _: None
 ) -> HubPreflightResult:
     """Check every example with the model's processor, and some with the model itself.
 
@@ -209,7 +210,7 @@ def _process(examples: HubExamples, number: int, name: str) -> dict[str, Tensor]
 
 
 @torch.inference_mode()
-def _check_placeholders(model: Any, inputs: Mapping[str, Tensor], number: int, name: str) -> None:
+def _check_placeholders(model: CallableHubModel, inputs: Mapping[str, Tensor], number: int, name: str) -> None:
     """Run a photo through the model, which compares placeholders with visual tokens. Raises `DataError` (LC432)."""
     try:
         model(**move_inputs(model, inputs), use_cache=False, logits_to_keep=1)
@@ -236,7 +237,7 @@ def _check_lengths(lengths: Sequence[int], limit: int, name: str) -> None:
 
 
 @torch.inference_mode()
-def check_shared_prefix(examples: HubExamples, model: Any, name: str) -> None:
+def check_shared_prefix(examples: HubExamples, model: CallableHubModel, name: str) -> None:
     """Compare questions answered from a shared photo prefix, as in prediction, with each answered from the beginning.
 
     Raises:
@@ -266,7 +267,9 @@ def _make_shared_prefix_error(name: str, message: str) -> DataError:
     return DataError(Problem("LC434", text, name, advice="Choose a model of another family."))
 
 
-def measure_part_time(examples: HubExamples, model: Any, preflight_result: HubPreflightResult, rows: int) -> float:
+def measure_part_time(
+    examples: HubExamples, model: CallableHubModel, preflight_result: HubPreflightResult, rows: int
+) -> float:
     """Measure a part's forward and backward pass in seconds, with the longest example in all rows; changes nothing."""
     turns = list(examples.encode_turns(examples.rows[preflight_result.longest_example]))
     turn = max(turns, key=lambda turn: len(turn.question) + len(turn.answer))

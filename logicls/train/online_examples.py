@@ -20,8 +20,7 @@ from logicls.models.nano.answer_codec import NanoAnswerCodec
 from logicls.synth.dataset import build_question_columns
 from logicls.synth.downscale import downscale_source
 from logicls.synth.example_generator import ExampleGenerator
-from logicls.synth.pipeline import SynthesisRequest, hash_inputs, load_source
-from logicls.synth.workers import ExampleTask, SynthesisSource, run_tasks
+from logicls.synth.pipeline import ExampleTask, SynthesisRequest, SynthesisSource, hash_inputs, load_source, run_tasks
 from logicls.train.distributed import SINGLE_PROCESS, ProcessRank
 from logicls.train.encoding import EncodedExample, ExampleEncoder
 from logicls.train.preflight import PreflightResult

@@ -17,6 +17,7 @@ from lightning.pytorch.callbacks import Callback
 from logicls.errors import Problem, RecipeError
 from logicls.io.atomic import write_text
 from logicls.io.run_manifest import ManifestDifference, check_manifest, read_manifest
+from logicls.models.nano import NanoForImageTextToText
 from logicls.models.nano.answer_codec import NanoAnswerCodec
 from logicls.synth.dataset import read_rows
 from logicls.train import early_stopping, sampler
@@ -155,7 +156,7 @@ class TrainingRun:
         )
         return TimedBatches(batches)
 
-    def make_module(self, model: Any) -> NanoTrainingModule:
+    def make_module(self, model: NanoForImageTextToText) -> NanoTrainingModule:
         """Make the Lightning module with optimizer and schedule for `steps` steps."""
         recipe = self.recipe
         return NanoTrainingModule(
@@ -163,7 +164,7 @@ class TrainingRun:
         )
 
 
-def measure_run_speed(model: Any, run: TrainingRun) -> StepTime:
+def measure_run_speed(model: NanoForImageTextToText, run: TrainingRun) -> StepTime:
     """Measure the time of a step and of an evaluation, the slowest process's; the model does not change."""
     size, evaluate_every = run.recipe.batch, run.recipe.evaluate_every
     count = -(-len(run.validation_shard) // size)
@@ -176,7 +177,7 @@ def measure_run_speed(model: Any, run: TrainingRun) -> StepTime:
     return StepTime(*slowest, evaluate_every)
 
 
-def train_model(model: Any, run: TrainingRun, observer: TrainingObserver) -> None:
+def train_model(model: NanoForImageTextToText, run: TrainingRun, observer: TrainingObserver) -> None:
     """Train the model in place; with a validation set it ends with the weights of the best evaluation."""
     start, step_sampler = read_checkpoint_step(run.checkpoint), run.make_sampler()
     batches = run.make_batches(step_sampler, start, run.steps)

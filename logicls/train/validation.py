@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import torch
+from torch import nn
 
 from logicls.models.nano.answer_codec import NanoAnswerCodec
 from logicls.train.batching import Batch, collate
@@ -123,7 +123,7 @@ QueryScores = tuple[torch.Tensor, torch.Tensor]
 """Loss and correctness of each question, [examples questions] both; the loss is nan where there is no question."""
 
 
-def score_batches(model: Any, batches: Sequence[Batch]) -> list[QueryScores]:
+def score_batches(model: nn.Module, batches: Sequence[Batch]) -> list[QueryScores]:
     """Compute loss and correctness of each question, batch by batch, in evaluation mode."""
     was_training, scores = model.training, []
     device = next(model.parameters()).device

@@ -25,7 +25,8 @@ import numpy as np
 
 from logicls.data.image_io import read_photo
 from logicls.io.resources import resource_path
-from logicls.synth import augmentation, compositor, dataset, editor, example_generator, violation_sampler, workers
+from logicls.synth import augmentation, compositor, dataset, editor, example_generator, violation_sampler
+from logicls.synth import pipeline as workers
 from logicls.synth.example_generator import ExampleGenerator, RenderedExample
 from logicls.synth.geometric import sample_transform, warp_photo
 from logicls.synth.instance_bank import InstanceBank

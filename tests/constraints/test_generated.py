@@ -18,8 +18,7 @@ from logicls.constraints.checker.counterexamples import (
     list_targets,
     propose_edits,
 )
-from logicls.constraints.checker.evaluation import build_context, compute_answers, index_answers
-from logicls.constraints.checker.margins import find_near_limits
+from logicls.constraints.checker.evaluation import build_context, compute_answers, find_near_limits, index_answers
 from logicls.constraints.families.edits import Edits
 from logicls.constraints.families.layout import Layout
 from logicls.constraints.families.measure import Measure

@@ -12,8 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from logicls.data.coco import Dataset, read_dataset
-from logicls.data.coco_parser import is_unsafe_path
+from logicls.data.coco import Dataset, is_unsafe_path, read_dataset
 from logicls.errors import DataError
 from logicls.records import Box, Instance, Scene
 

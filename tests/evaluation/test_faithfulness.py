@@ -11,8 +11,8 @@ from logicls.data.coco import read_dataset
 from logicls.data.image_io import file_sha256
 from logicls.data.segmentation import read_segmentations
 from logicls.errors import DataError
+from logicls.evaluation.evidence import TrialSample
 from logicls.evaluation.faithfulness import draw_counterfactuals, measure_faithfulness, run_counterfactual_trials
-from logicls.evaluation.faithfulness_results import TrialSample
 from logicls.io.resources import resource_path
 from logicls.predict.readers.protocol import Prediction, unpack_pixels
 from logicls.records import Answer, Box, Verdict

@@ -1,6 +1,6 @@
 """Rates of faithfulness trials."""
 
-from logicls.evaluation.faithfulness_results import FaithfulnessTest, FaithfulnessTrial
+from logicls.evaluation.evidence import FaithfulnessTest, FaithfulnessTrial
 
 RESULT = FaithfulnessTest(
     (

@@ -12,9 +12,9 @@ HEAVY = ("torch", "transformers", "lightning", "peft", "datasets")
 MODULES = (
     "logicls.evaluation",
     "logicls.evaluation.agreement.statistics",
-    "logicls.evaluation.faithfulness_results",
+    "logicls.evaluation.evidence",
     "logicls.evaluation.mvtec_loco_scores",
-    "logicls.predict.columns",
+    "logicls.predict.serialization",
     "logicls.predict.serialization",
     "logicls.predict.uncertainty.calibration",
     "logicls.predict.uncertainty.risk_control",

@@ -5,8 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from logicls.predict.columns import verdict_columns, write_verdicts_csv
-from logicls.predict.serialization import result_id, verdict_to_json
+from logicls.predict.serialization import result_id, verdict_columns, verdict_to_json, write_verdicts_csv
 from logicls.records import PluginInfo, Verdict
 
 FULL = Verdict(

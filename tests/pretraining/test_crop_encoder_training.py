@@ -11,8 +11,14 @@ from safetensors.torch import load_file
 from logicls.errors import RecipeError
 from logicls.models.nano.crop_encoder import BACKBONE_FILE, CropBackbone
 from logicls.pretraining import photo_store
-from logicls.pretraining.base_training import BaseRecipe, read_base_recipe, train_base
-from logicls.pretraining.crop_encoder_training import BATCH_SIZE, CropClassifier, MarkBatches
+from logicls.pretraining.base_training import (
+    BATCH_SIZE,
+    BaseRecipe,
+    CropClassifier,
+    MarkBatches,
+    read_base_recipe,
+    train_base,
+)
 from logicls.pretraining.photo_store import read_mark_shards, store_marks
 from logicls.pretraining.small_marks import mark_kinds
 from logicls.train.observer import TrainingObserver

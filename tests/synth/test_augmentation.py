@@ -7,8 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from logicls.constraints.checker.evaluation import build_context, compute_answers
-from logicls.constraints.checker.margins import find_near_limits
+from logicls.constraints.checker.evaluation import build_context, compute_answers, find_near_limits
 from logicls.constraints.spec.models import Spec
 from logicls.records import Box, Instance, Scene
 from logicls.synth.augmentation import Augmenter

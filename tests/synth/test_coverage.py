@@ -9,7 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from logicls.errors import DataError
-from logicls.synth.coverage import GenerationRecord, count_coverage, load_coverage
+from logicls.synth.dataset_card import GenerationRecord, count_coverage, load_coverage
 
 
 def test_shortfalls_are_described() -> None:

@@ -13,8 +13,7 @@ from logicls.constraints.spec.loader import load_spec
 from logicls.data.segmentation import Segmentation
 from logicls.io.resources import resource_path
 from logicls.synth.downscale import downscale_source
-from logicls.synth.pipeline import SynthesisRequest, load_source
-from logicls.synth.workers import SynthesisSource
+from logicls.synth.pipeline import SynthesisRequest, SynthesisSource, load_source
 
 
 @pytest.fixture(scope="module")

@@ -11,12 +11,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from logicls.constraints.checker.evaluation import build_context, compute_answers
-from logicls.constraints.checker.margins import find_near_limits
+from logicls.constraints.checker.evaluation import build_context, compute_answers, find_near_limits
 from logicls.constraints.spec.models import Spec
 from logicls.data.coco import Dataset
 from logicls.records import Example, Scene
-from logicls.synth.coverage import measure_coverage
+from logicls.synth.dataset_card import measure_coverage
 from logicls.synth.example_generator import ExampleGenerator
 from logicls.synth.instance_bank import InstanceBank
 from logicls.synth.settings import AugmentationSettings, BalanceSettings

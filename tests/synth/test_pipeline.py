@@ -14,8 +14,8 @@ from logicls.errors import DataError
 from logicls.io.resources import resource_path
 from logicls.io.run_manifest import read_manifest
 from logicls.synth import pipeline as module
-from logicls.synth.coverage import load_coverage, measure_coverage
 from logicls.synth.dataset import build_row
+from logicls.synth.dataset_card import load_coverage, measure_coverage
 from logicls.synth.pipeline import SynthesisRequest, build_dataset, generate_preview, load_source
 
 

@@ -235,7 +235,7 @@ def test_albumentations_makes_no_network_request() -> None:
         "def refuse(*args, **kwargs): raise SystemExit('network request')\n"
         "socket.create_connection = socket.getaddrinfo = refuse\n"
         "os.environ.pop('NO_ALBUMENTATIONS_UPDATE', None)\n"
-        "import logicls.synth.workers\n"
+        "import logicls.synth.pipeline\n"
         "assert os.environ['NO_ALBUMENTATIONS_UPDATE'] == '1'\n"
     )
 

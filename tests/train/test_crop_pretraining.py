@@ -13,7 +13,7 @@ from logicls.models.nano.crop_encoder import BACKBONE_FILE
 from logicls.predict.readers.factory import make_reader
 from logicls.predict.readers.protocol import predict_arrays
 from logicls.predict.self_test import open_bundle
-from logicls.pretraining.crop_encoder_training import CropClassifier
+from logicls.pretraining.base_training import CropClassifier
 from logicls.train.crop_pretraining import (
     CONTEXT_FACTOR,
     CROP_SIDE,

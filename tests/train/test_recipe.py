@@ -9,14 +9,7 @@ import pytest
 from logicls.errors import RecipeError
 from logicls.io.resources import resource_path
 from logicls.train.fit import fit
-from logicls.train.recipe import (
-    NANO_ONLY_KEYS,
-    GrpoSettings,
-    HubSettings,
-    Recipe,
-    check_applicable_keys,
-    read_recipe,
-)
+from logicls.train.recipe import NANO_ONLY_KEYS, GrpoSettings, HubSettings, Recipe, check_applicable_keys, read_recipe
 from logicls.train.run import register_run
 
 

@@ -12,9 +12,9 @@ from logicls.constraints.checker.evaluation import (
     build_context,
     evaluate_constraint,
     evaluate_constraints,
+    find_near_limits,
     violation_names,
 )
-from logicls.constraints.checker.margins import find_near_limits
 from logicls.constraints.families.context import EvaluationContext, FailureMode, NotApplicable, UnreadableAnswer
 from logicls.constraints.families.edits import Edits, Rng, simulate_edits
 from logicls.constraints.families.placement import MAX_EDITS, is_in_photo

@@ -20,14 +20,7 @@ from logicls.constraints.families.context import (
 from logicls.constraints.families.edits import Edits, Rng, attribute_to_text, change_attribute, set_attribute
 from logicls.constraints.families.match import AttributePath
 from logicls.constraints.families.placement import find_instances, sample_instances
-from logicls.constraints.families.protocol import (
-    Comparison,
-    Family,
-    Fault,
-    RuleModel,
-    check_values,
-    exactly_one_of,
-)
+from logicls.constraints.families.protocol import Comparison, Family, Fault, RuleModel, check_values, exactly_one_of
 from logicls.constraints.families.queries import Reference
 from logicls.records import Scene
 

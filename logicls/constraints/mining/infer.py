@@ -6,9 +6,8 @@ from collections.abc import Mapping, Sequence
 
 from logicls.constraints.mining.compositions import mine_compositions
 from logicls.constraints.mining.examples import add_examples, drop_unbreakable, rank_typical_photos
-from logicls.constraints.mining.layouts import mine_positions
+from logicls.constraints.mining.layouts import mine_measures, mine_positions
 from logicls.constraints.mining.matches import mine_matches
-from logicls.constraints.mining.measures import mine_measures
 from logicls.constraints.mining.observations import (
     AttributeValues,
     ComponentDeclaration,

@@ -2,15 +2,46 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
-from torch import Tensor
+import torch
+from torch import Tensor, nn
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 HubModel = PreTrainedModel
 """An image-text-to-text model of transformers."""
+
+
+@runtime_checkable
+class CallableHubModel(Protocol):
+    """A hub model, with or without an adapter."""
+
+    config: Any
+    """Configuration; its attributes depend on the family."""
+
+    @property
+    def device(self) -> torch.device:
+        """Device of the weights."""
+        ...
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """Precision of the weights."""
+        ...
+
+    def __call__(self, **inputs: Any) -> Any:
+        """Return logits, and the loss where there are labels."""
+        ...
+
+    def parameters(self) -> Iterator[nn.Parameter]:
+        """Yield the weights."""
+        ...
+
+    def zero_grad(self, set_to_none: bool = True) -> None:
+        """Reset the gradients, to None or to zeros."""
+        ...
 
 
 @runtime_checkable

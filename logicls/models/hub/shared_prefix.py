@@ -16,7 +16,7 @@ from torch import Tensor
 from transformers import DynamicCache
 from transformers.cache_utils import CacheLayerMixin
 
-from logicls.models.hub.protocols import HubModel
+from logicls.models.hub.protocols import CallableHubModel
 
 ModelInputs = Mapping[str, Tensor]
 """Output of a processor for one or more photos and the text before their questions; rows of equal length."""
@@ -25,15 +25,14 @@ ModelInputs = Mapping[str, Tensor]
 class SharedPrefix:
     """Photos and the text before their questions, encoded by a model."""
 
-    def __init__(self, model: HubModel, inputs: ModelInputs) -> None:
+    def __init__(self, model: CallableHubModel, inputs: ModelInputs) -> None:
         self.model = model
-        config: Any = model.config
-        self.cache = DynamicCache(config=config.get_text_config(decoder=True))
+        self.cache = DynamicCache(config=model.config.get_text_config(decoder=True))
         given = move_inputs(model, inputs)
         model(**given, past_key_values=self.cache, use_cache=True, logits_to_keep=1)
         self.length = given["input_ids"].shape[1]
         self.feature = self._mean_feature(given["input_ids"])
-        shift: Any = getattr(model.model, "rope_deltas", None)
+        shift: Any = getattr(getattr(model, "model", None), "rope_deltas", None)
         # Offset of positions against token counts, in models where the tokens of a photo share positions.
         self.position_shift: Tensor | None = None if shift is None else shift.clone()
 
@@ -97,7 +96,7 @@ class PrefixBranches:
         self.position_shift = None if self.position_shift is None else self.position_shift[indices]
 
 
-def move_inputs(model: HubModel, inputs: ModelInputs) -> dict[str, Tensor]:
+def move_inputs(model: CallableHubModel, inputs: ModelInputs) -> dict[str, Tensor]:
     """Move inputs to the model's device, and pixels to its precision."""
     moved = {name: value.to(model.device) for name, value in inputs.items()}
     return {name: value.to(model.dtype) if value.is_floating_point() else value for name, value in moved.items()}

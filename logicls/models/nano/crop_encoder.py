@@ -34,7 +34,7 @@ TEST_TIME_ORIENTATIONS = tuple((quarter * math.pi / 2, mirror) for quarter in ra
 """Rotations (radians) and mirrors over which features of an orientation-invariant instance are averaged."""
 UPRIGHT = (0.0, 1.0)
 BACKBONE_FILE = "look.safetensors"
-"""File of the pretrained backbone beside the base weights (`logicls.pretraining.crop_encoder_training`)."""
+"""File of the pretrained backbone beside the base weights (`logicls.pretraining.base_training`)."""
 
 
 class CropEncoder(nn.Module):

@@ -31,7 +31,11 @@ from logicls.prompts.templates import canonical_question
 class PriorQuery(Protocol):
     """Query of a model about photos and prior tokens."""
 
-    model: Any
+    @property
+    def model(self) -> nn.Module:
+        """Network whose weights stay frozen."""
+        ...
+
     width: int
     """Width of a token."""
 

@@ -23,11 +23,16 @@ from logicls.plugins.reasoning.latent_reasoning import (
     AscentResult,
     AscentSettings,
     GradientEstimator,
+    HighResolutionPhoto,
     PatchCandidates,
     PatchProposer,
     SampledGradient,
+    Size,
     ascend,
     exact_gradient,
+    scale_size,
+    think_token_attention,
+    top_patches,
 )
 from logicls.plugins.reasoning.reinspection_result import ReinspectionResult
 from logicls.plugins.reasoning.slot_entropy import (
@@ -38,13 +43,6 @@ from logicls.plugins.reasoning.slot_entropy import (
     max_answer_entropy,
     mean_answer_entropy,
     photo_keys,
-)
-from logicls.plugins.reasoning.visual_injection import (
-    HighResolutionPhoto,
-    Size,
-    scale_size,
-    think_token_attention,
-    top_patches,
 )
 from logicls.plugins.registry import load_factory
 from logicls.plugins.settings import WITHOUT_STEPS, ReasonerSettings

@@ -153,7 +153,7 @@ class EndpointReader:
         return self.requests.parse(request, completion.text, completion.tokens, _size(image))
 
     def _violation_probabilities(self, stated: Answer) -> tuple[tuple[str, float], ...]:
-        """Derive probabilities from the confidence p of the stated verdict: 1 - p for violations that it does not name."""
+        """Derive probabilities from the confidence p of the stated verdict; 1 - p for violations that it omits."""
         p = stated.confidence if stated.readable else 0.5
         return tuple((name, p if name in stated.values else 1.0 - p) for name in self.bundle.spec.violations)
 

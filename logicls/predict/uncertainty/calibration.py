@@ -29,7 +29,7 @@ DEFAULT_SD = 0.5
 
 @dataclass(frozen=True, slots=True)
 class MeasurementNoise:
-    """Error of a measured distance from a rule's limit, in dead zones (`logicls.constraints.checker.margins`).
+    """Error of a measured distance from a rule's limit, in dead zones (`logicls.constraints.checker.evaluation`).
 
     A normal distribution with a share of outliers on either side (Tukey 1960).
     """

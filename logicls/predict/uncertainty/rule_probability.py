@@ -13,8 +13,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from jaxtyping import Float
 
-from logicls.constraints.checker.evaluation import evaluate_constraint, index_answers, violation_names
-from logicls.constraints.checker.margins import compute_margins
+from logicls.constraints.checker.evaluation import compute_margins, evaluate_constraint, index_answers, violation_names
 from logicls.constraints.families.context import EvaluationContext, FailureMode, NotApplicable, UnreadableAnswer
 from logicls.constraints.families.dead_zone import MIN_TOLERANCE, TOLERANCE_ZONE
 from logicls.constraints.families.protocol import CountTerms

@@ -10,8 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from logicls.constraints.checker.counterexamples import Target, find_counterexample, list_targets
-from logicls.constraints.checker.evaluation import build_context
-from logicls.constraints.checker.margins import compute_margins, find_near_limits
+from logicls.constraints.checker.evaluation import build_context, compute_margins, find_near_limits
 from logicls.constraints.families.context import EvaluationContext, NotApplicable
 from logicls.constraints.families.dead_zone import NEAR_LIMIT_SHARE, sample_distance
 from logicls.constraints.families.edits import simulate_edits

@@ -20,8 +20,14 @@ from rich.console import Console
 
 from logicls.constraints.checker.counterexamples import find_counterexample, list_targets
 from logicls.constraints.checker.decomposition import decompose
-from logicls.constraints.checker.evaluation import build_context, compute_answers, evaluate, index_answers
-from logicls.constraints.checker.margins import compute_margins, find_near_limits
+from logicls.constraints.checker.evaluation import (
+    build_context,
+    compute_answers,
+    compute_margins,
+    evaluate,
+    find_near_limits,
+    index_answers,
+)
 from logicls.constraints.families.context import EvaluationContext, FailureMode, NotApplicable, RuleResult, Vocabulary
 from logicls.constraints.families.dead_zone import (
     TOLERANCE_ZONE,

@@ -14,9 +14,9 @@ from logicls.evaluation.agreement.repeatability import (
     RepeatOptions,
     check_photos,
     make_variation,
+    open_decision_log,
     repeat_decisions,
 )
-from logicls.evaluation.agreement.storage import open_decision_log
 from logicls.io.resources import resource_path
 from logicls.models.bundle import Bundle
 from logicls.predict.readers.protocol import Prediction, unpack_pixels

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from logicls.evaluation.agreement.decisions import Decision
+from logicls.evaluation.agreement.repeatability import study_to_json
 from logicls.evaluation.agreement.statistics import (
     EFFECTIVENESS,
     MISS,
@@ -18,7 +19,6 @@ from logicls.evaluation.agreement.statistics import (
     grade_value,
     study_notes,
 )
-from logicls.evaluation.agreement.storage import study_to_json
 from logicls.evaluation.intervals import Rate, clopper_pearson
 
 STANDARD = {"a.jpg": "pass", "b.jpg": "pass", "c.jpg": "fail", "d.jpg": "fail"}

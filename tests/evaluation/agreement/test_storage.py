@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from logicls.errors import DataError
-from logicls.evaluation.agreement.storage import open_decision_log
+from logicls.evaluation.agreement.repeatability import open_decision_log
 
 SETTINGS = {"bundle": "kit", "seed": 0}
 

@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 import torch
 
-from logicls.plugins.reasoning.slot_entropy import append_think_tokens, photo_keys
-from logicls.plugins.reasoning.visual_injection import (
+from logicls.plugins.reasoning.latent_reasoning import (
     HighResolutionPhoto,
     scale_size,
     think_token_attention,
     top_patches,
 )
+from logicls.plugins.reasoning.slot_entropy import append_think_tokens, photo_keys
 from logicls.predict.readers.nano import NanoReader
 
 

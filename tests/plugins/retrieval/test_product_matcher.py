@@ -19,8 +19,7 @@ from logicls.models.bundle import write_bundle
 from logicls.plugins.retrieval.drafting import draft_knowledge
 from logicls.plugins.retrieval.embedding import load_encoder
 from logicls.plugins.retrieval.knowledge import KnowledgeConfig, read_knowledge
-from logicls.plugins.retrieval.product_matcher import DocumentRetriever, build_index
-from logicls.plugins.retrieval.q2k import sample_documents, top_documents
+from logicls.plugins.retrieval.product_matcher import DocumentRetriever, build_index, sample_documents, top_documents
 from logicls.plugins.retrieval.routing import find_bundles, route_photos, write_routes
 from logicls.pretraining.scene_generator import generate_scene
 from logicls.sample_product import camera

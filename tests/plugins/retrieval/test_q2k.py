@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from logicls.plugins.retrieval.q2k import (
+from logicls.plugins.retrieval.product_matcher import (
     allocate_budget,
     cluster_documents,
     cluster_weights,

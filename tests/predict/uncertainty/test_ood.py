@@ -10,13 +10,7 @@ from logicls.data.image_io import letterbox, read_photo
 from logicls.errors import BundleError
 from logicls.evaluation import read_truth
 from logicls.io.resources import resource_path
-from logicls.predict.uncertainty.ood import (
-    OodModel,
-    compute_detail,
-    fit_ood_model,
-    fit_resolution,
-    read_ood_model,
-)
+from logicls.predict.uncertainty.ood import OodModel, compute_detail, fit_ood_model, fit_resolution, read_ood_model
 from logicls.records import Box
 
 
