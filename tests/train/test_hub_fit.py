@@ -269,7 +269,7 @@ def test_resampling_survives_an_interruption(checkpoint, synth, tmp_path):
 
     rows = read_rows(tmp_path / "full" / "work" / "difficulty.csv")
     assert sorted({int(row["step"]) for row in rows}) == [10, 13]
-    assert all(1 <= float(row["weight"]) <= 8 for row in rows)
+    assert all(1 <= float(row["mean_weight"]) <= 8 for row in rows)
     assert (tmp_path / "full" / "difficulty.png").stat().st_size > 5000
     for name in ("adapter_model.safetensors", "work/difficulty.csv", "training.csv"):
         assert (tmp_path / "full" / name).read_bytes() == (tmp_path / "parts" / name).read_bytes()
