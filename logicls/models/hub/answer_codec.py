@@ -54,13 +54,13 @@ class HubAnswerCodec:
     def make_grammar(self, query: Subquery, max_items: int) -> str:
         """Write all answers with at most `max_items` boxes or values as a grammar of llguidance (Lark's notation)."""
         prefix = json.dumps(self.answer_prefix(query), ensure_ascii=False)
-        start = f"start: {prefix} (NONE | some)\nNONE: {json.dumps(answer_format.NONE)}\n"
+        start = f"start: {prefix} (NONE | items)\nNONE: {json.dumps(answer_format.NONE)}\n"
         match query.kind:
             case "locate":
                 return start + self._box_rules(max_items)
             case "attribute":
                 value = _alternatives(query.options)
-                return start + f'some: VALUE ( ", " VALUE ){{0,{max_items - 1}}}\nVALUE: {value}\n'
+                return start + f'items: VALUE ( ", " VALUE ){{0,{max_items - 1}}}\nVALUE: {value}\n'
             case "verdict":
                 return start + _subset_rules(query.options)
             case _:
@@ -72,7 +72,7 @@ class HubAnswerCodec:
         box = " ".join(_terminal(piece, special) for piece in _split_template(template, special))
         repeated = f"( {json.dumps(separator)} box )" if separator else "box"
         more = f"{repeated}{{0,{max_items - 1}}}"
-        return f"some: box {more}\nbox: {box}\nEDGE: /{_edge_pattern(self.box_format)}/\n"
+        return f"items: box {more}\nbox: {box}\nEDGE: /{_edge_pattern(self.box_format)}/\n"
 
 
 def _alternatives(options: Sequence[str]) -> str:
@@ -82,7 +82,7 @@ def _alternatives(options: Sequence[str]) -> str:
 def _subset_rules(options: Sequence[str]) -> str:
     """Write rules for the non-empty subsets of the options, in alphabetical order as answers list violations."""
     names = sorted(options)
-    lines = ["some: from0"]
+    lines = ["items: from0"]
     for number, name in enumerate(names):
         last = number + 1 == len(names)
         lines.append(f"from{number}: {json.dumps(name)} rest{number}" + ("" if last else f" | from{number + 1}"))
