@@ -43,7 +43,7 @@ from logicls.train.hub_preflight import (
 from logicls.train.lightning_module import read_checkpoint_step, run_training_loop
 from logicls.train.metrics_log import MetricsLog, plot_loss
 from logicls.train.observer import StepCallback, TrainingObserver
-from logicls.train.recipe import Recipe
+from logicls.train.recipe import HubSettings, Recipe
 from logicls.train.run import register_run
 from logicls.train.sampler import (
     HEADER,
@@ -90,15 +90,13 @@ def fit_hub(
     preflight_result = preflight_hub(examples, model, recipe.model, on_progress=observer.on_examples)
     check_shared_prefix(examples, model, recipe.model)
     lightning.seed_everything(recipe.seed, verbose=False)
-    given = recipe.hub
-    adapter = add_adapter(model, rank=given.rank, alpha=given.alpha, dropout=given.dropout, scope=given.target_modules)
+    adapter = _attach_adapter(model, recipe.hub)
     if start is not None:
         _load_start_adapter(adapter, hub, start)
     base = _prepare_adapter(adapter, recipe)
-    for line in [*preflight_result.report, *_describe_costs(examples, base, preflight_result, recipe)]:
-        observer.on_message(line)
     split = split_photos(examples.rows["photo"], recipe.validation, recipe.seed)
-    for line in describe_split(split):
+    costs = _describe_costs(examples, base, preflight_result, recipe)
+    for line in [*preflight_result.report, *costs, *describe_split(split)]:
         observer.on_message(line)
     last = work / "last.ckpt"
     observer.on_plan(recipe.steps)
@@ -119,17 +117,28 @@ def fit_hub(
 
 def _load_all(synth: Path, work: Path, recipe: Recipe, *, download: bool) -> tuple[Any, HubExamples, HubModelInfo]:
     """Load model and examples, and describe the model for the bundle."""
-    given, rows = recipe.hub, open_rows(synth, work)
+    settings, rows = recipe.hub, open_rows(synth, work)
     base = find_checkpoint(recipe.model, download=download)
-    processor = load_processor(base.path, given.processor)
-    precision = choose_precision(given.precision)
-    model = load_model(base.path, precision=precision, four_bit=given.four_bit)
+    processor = load_processor(base.path, settings.processor)
+    precision = choose_precision(settings.precision)
+    model = load_model(base.path, precision=precision, four_bit=settings.four_bit)
     boxes = conventions_for(model.config.model_type).boxes
     codec = HubAnswerCodec(
         box_format_for(boxes, processor), read_chat_format(processor, recipe.model), processor.tokenizer
     )
-    hub = describe_base(base, merged=given.merge, precision=precision, four_bit=given.four_bit, boxes=boxes)
+    hub = describe_base(base, merged=settings.merge, precision=precision, four_bit=settings.four_bit, boxes=boxes)
     return model, HubExamples(rows, processor, codec), hub
+
+
+def _attach_adapter(model: Any, settings: HubSettings) -> Any:
+    """Attach a new adapter to the model."""
+    return add_adapter(
+        model,
+        rank=settings.rank,
+        alpha=settings.alpha,
+        dropout=settings.dropout,
+        scope=settings.target_modules,
+    )
 
 
 def _prepare_adapter(adapter: PeftModel, recipe: Recipe) -> HubModel:

@@ -95,8 +95,7 @@ def preflight(
             component's boxes have a token on their shorter side, and 1.25 between their centre and the nearest one of
             the same component.
         detail: Resolution of crops relative to the input. None: 1 if `visual_tokens` is given, else so much that
-            attributes that a linear classifier cannot read are read from 32 pixels, as far as photos have them
-            (`resolution_check`).
+            unreadable attributes get 32 pixels, as far as photos have them (`resolution_check`).
         base: Folder of base weights, whose vocabulary is extended; None: a new vocabulary.
         verdict_weight: Loss weight of the stated verdict.
         max_examples: Read only so many examples, from the first on.

@@ -282,11 +282,8 @@ def _train(
     """Run TRL's trainer, restore the best weights, and plot the rewards."""
     from logicls.train.grpo.trainer import PolicyTrainer, make_config, train
 
-    is_hub = bundle.hub is not None
-    settings = make_config(
-        recipe.grpo, policy, out / "work", seed=recipe.seed, parts=recipe.hub.accumulate, adapter=is_hub,
-        evaluates=bool(tasks.validation), recompute=recipe.hub.gradient_checkpointing,
-    )  # fmt: skip
+    is_hub, evaluates = bundle.hub is not None, bool(tasks.validation)
+    settings = make_config(recipe, policy, out / "work", adapter=is_hub, evaluates=evaluates)
     training_csv, validation_csv = out / "reward.csv", out / "work" / "validation.csv"
     started = time.perf_counter()
     with ExitStack() as stack:

@@ -21,7 +21,7 @@ from trl.trainer.grpo_trainer import GRPOTrainer
 
 from logicls.constraints.spec.models import Spec
 from logicls.train.grpo.rewards import REWARDS, Policy, RewardFunction, Task
-from logicls.train.recipe import GrpoSettings
+from logicls.train.recipe import Recipe
 
 Rows = list[dict[str, Any]]
 
@@ -139,29 +139,17 @@ class PolicyTrainer(GRPOTrainer):
         return logps, entropies if compute_entropy else None, None
 
 
-def make_config(
-    settings: GrpoSettings,
-    policy: Policy,
-    work: Path,
-    *,
-    seed: int,
-    parts: int,
-    adapter: bool,
-    evaluates: bool,
-    recompute: bool,
-) -> GRPOConfig:
+def make_config(recipe: Recipe, policy: Policy, work: Path, *, adapter: bool, evaluates: bool) -> GRPOConfig:
     """Make TRL's settings, without its reports, progress bars and files.
 
     Args:
-        settings: The recipe's settings.
-        policy: The policy.
+        recipe: Settings under `grpo`, seed, and gradient accumulation and checkpointing under `hub`.
+        policy: Model that generates.
         work: Working folder.
-        seed: Seed of TRL.
-        parts: Gradient accumulation: parts per step.
         adapter: The policy is an adapter, whose reference TRL keeps itself.
         evaluates: Evaluate on validation tasks.
-        recompute: Gradient checkpointing.
     """
+    settings, parts = recipe.grpo, recipe.hub.accumulate
     size = settings.questions * settings.generations
     return GRPOConfig(
         output_dir=str(work / "grpo"),
@@ -182,7 +170,7 @@ def make_config(
         lr_scheduler_type="cosine",
         warmup_steps=settings.steps // 10,
         max_grad_norm=1.0,
-        seed=seed,
+        seed=recipe.seed,
         shuffle_dataset=False,  # they are in a random order already
         eval_strategy="steps" if evaluates else "no",
         eval_steps=settings.evaluate_every,
@@ -191,7 +179,7 @@ def make_config(
         save_strategy="no",
         report_to="none",
         disable_tqdm=True,
-        **_make_checkpointing_option(recompute),
+        **_make_checkpointing_option(recipe.hub.gradient_checkpointing),
         bf16=False,
         use_cpu=not torch.cuda.is_available(),
     )
