@@ -35,7 +35,7 @@ from logicls.synth.invariances import is_orientation_free
 from logicls.train.batching import apply_color_jitter
 from logicls.train.distributed import SINGLE_PROCESS
 from logicls.train.lightning_module import configure_one_cycle, run_training_loop, seed_step
-from logicls.train.observer import TrainingObserver
+from logicls.train.metrics_log import TrainingObserver
 from logicls.train.preflight import PreflightResult
 from logicls.train.run import TrainingRun
 

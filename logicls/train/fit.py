@@ -28,7 +28,7 @@ from logicls.train.crop_pretraining import pretrain_crop_encoder
 from logicls.train.distributed import ProcessRank, launch_processes, read_torchrun_rank
 from logicls.train.hub_fit import fit_hub
 from logicls.train.lightning_module import read_checkpoint_step
-from logicls.train.observer import PRINTING, SILENT, TrainingObserver
+from logicls.train.metrics_log import PRINTING, SILENT, TrainingObserver
 from logicls.train.online_examples import open_online_examples
 from logicls.train.preflight import PreflightResult, count_examples, preflight
 from logicls.train.recipe import NANO, Recipe, check_applicable_keys
@@ -53,7 +53,7 @@ def fit(
     """Train a model on the dataset in `synth`, calibrate it, and write the bundle to `out`.
 
     nano: trains all weights with AdamW and the one-cycle policy (Smith and Topin 2018, arXiv 1708.07120), with early
-    stopping on photos that were not trained on (`logicls.train.early_stopping`), hard example mining
+    stopping on photos that were not trained on (`logicls.train.validation`), hard example mining
     (`logicls.train.sampler`), and temperature scaling at the end (Guo et al. 2017, arXiv 1706.04599;
     `logicls.train.calibration`). Models of the hub: trains a LoRA adapter (`logicls.train.hub_fit`). The same seed
     gives the same weights on one CPU.

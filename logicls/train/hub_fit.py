@@ -17,6 +17,7 @@ from logicls.models.hub.answer_codec import HubAnswerCodec
 from logicls.models.hub.bundle_io import HubModelInfo, describe_base, read_adapter
 from logicls.models.hub.chat_template import read_chat_format
 from logicls.models.hub.loading import (
+    HubModel,
     box_format_for,
     choose_precision,
     conventions_for,
@@ -24,13 +25,18 @@ from logicls.models.hub.loading import (
     load_model,
     load_processor,
 )
-from logicls.models.hub.protocols import HubModel
 from logicls.predict.self_test import write_probe
 from logicls.train.calibration import calibrate
 from logicls.train.distributed import ProcessRank
 from logicls.train.hub_dataset import PREFETCH as READ_AHEAD
-from logicls.train.hub_dataset import HubBatches, HubExamples, open_rows
-from logicls.train.hub_module import HubCheckpointWriter, HubResamplingCallback, HubTrainingModule
+from logicls.train.hub_dataset import (
+    HubBatches,
+    HubCheckpointWriter,
+    HubExamples,
+    HubResamplingCallback,
+    HubTrainingModule,
+    open_rows,
+)
 from logicls.train.hub_preflight import (
     HubPreflightResult,
     check_shared_prefix,
@@ -41,8 +47,7 @@ from logicls.train.hub_preflight import (
     read_available_memory,
 )
 from logicls.train.lightning_module import read_checkpoint_step, run_training_loop
-from logicls.train.metrics_log import MetricsLog, plot_loss
-from logicls.train.observer import StepCallback, TrainingObserver
+from logicls.train.metrics_log import MetricsLog, StepCallback, TrainingObserver, plot_loss
 from logicls.train.recipe import HubSettings, Recipe
 from logicls.train.run import register_run
 from logicls.train.sampler import (
@@ -75,8 +80,8 @@ def fit_hub(
     """Train a LoRA adapter for the recipe's model on the dataset in `synth`, and write the bundle to `out`.
 
     LoRA: Hu et al. 2021, arXiv 2106.09685, section 4.1; with `four_bit` QLoRA: Dettmers et al. 2023, arXiv 2305.14314,
-    section 3. AdamW with the one-cycle policy (Smith and Topin 2018, arXiv 1708.07120). There is no early stopping:
-    evaluations cost too much. Temperature scaling as for nano (`logicls.train.calibration`). Arguments as for `fit`.
+    section 3. One-cycle policy and calibration as for nano; no early stopping, as evaluations cost too much. Arguments
+    as for `fit`.
 
     Raises:
         BundleError: The model is not on this machine, or cannot be used.
@@ -98,9 +103,9 @@ def fit_hub(
     costs = _describe_costs(examples, base, preflight_result, recipe)
     for line in [*preflight_result.report, *costs, *describe_split(split)]:
         observer.on_message(line)
-    last = work / "last.ckpt"
     observer.on_plan(recipe.steps)
-    _train(base, examples, split, recipe, last if resume and last.exists() else None, out, observer.on_step)
+    last = work / "last.ckpt" if resume and (work / "last.ckpt").exists() else None
+    _train(base, examples, split, recipe, last, out, observer.on_step)
     write_hub_bundle(
         out, adapter=adapter.eval(), processor=examples.processor, hub=hub, spec_file=synth / "spec.yaml",
         max_boxes=preflight_result.max_boxes + 1,

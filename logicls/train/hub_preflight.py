@@ -14,12 +14,10 @@ from torch import Tensor
 
 from logicls.errors import DataError, Problem
 from logicls.models.hub.chat_template import make_inputs
-from logicls.models.hub.loading import conventions_for, count_overview_tokens
-from logicls.models.hub.protocols import CallableHubModel
+from logicls.models.hub.loading import CallableHubModel, conventions_for, count_overview_tokens
 from logicls.models.hub.shared_prefix import SharedPrefix, append_text, move_inputs
 from logicls.records import Box
-from logicls.train.hub_dataset import EncodedTurn, HubExamples, Row, collate_turns
-from logicls.train.hub_module import score_answers
+from logicls.train.hub_dataset import EncodedTurn, HubExamples, Row, collate_turns, score_answers
 
 ACTIVATION_BYTES = 34
 """Bytes of activations per token, layer and unit of width, at two bytes per number.

@@ -19,7 +19,7 @@ from logicls.io.atomic import atomic_path
 from logicls.models.nano import NanoForImageTextToText
 from logicls.train.batching import Batch
 from logicls.train.distributed import ExternalProcesses, ProcessRank
-from logicls.train.observer import StepCallback
+from logicls.train.metrics_log import StepCallback
 
 
 def run_training_loop(

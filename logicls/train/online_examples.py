@@ -1,8 +1,11 @@
-"""Online synthesis: examples that are made during training and used once, as a share of every batch."""
+"""Online synthesis: examples that are made during training and used once, as a share of every batch.
+
+Downscaled copies of annotated photos, for models with a small input.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Generator, Mapping
+from collections.abc import Collection, Generator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
 from functools import partial
@@ -10,20 +13,79 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 from jaxtyping import UInt8
 
-from logicls.data.image_io import letterbox
+from logicls.constraints.families.protocol import walk_rules
+from logicls.constraints.spec.models import Spec
+from logicls.data.image_io import letterbox, letterbox_transform
+from logicls.data.segmentation import Segmentation
 from logicls.errors import DataError, Problem, relative_path
 from logicls.io.run_manifest import read_manifest
 from logicls.models.nano.answer_codec import NanoAnswerCodec
+from logicls.records import Box, Scene
 from logicls.synth.dataset import build_question_columns
-from logicls.synth.downscale import downscale_source
 from logicls.synth.example_generator import ExampleGenerator
 from logicls.synth.pipeline import ExampleTask, SynthesisRequest, SynthesisSource, hash_inputs, load_source, run_tasks
 from logicls.train.distributed import SINGLE_PROCESS, ProcessRank
 from logicls.train.encoding import EncodedExample, ExampleEncoder
 from logicls.train.preflight import PreflightResult
+
+OVERSAMPLING = 2.0
+"""Pixels of a downscaled photo per pixel of the model's input, on each axis."""
+
+
+def downscale_source(source: SynthesisSource, size: Sequence[int]) -> SynthesisSource:
+    """Downscale the photos of a source to what an input of `size` (height, width) needs.
+
+    All photos are scaled by the same factor. They keep their size if a rule measures in pixels or millimetres.
+    """
+    scenes = source.dataset.scenes
+    factor = max(
+        (OVERSAMPLING * letterbox_transform(size, scene.width, scene.height)[0] for scene in scenes), default=1.0
+    )
+    if factor >= 1 or _uses_absolute_units(source.spec):
+        return source
+    downscaled = [_downscale_scene(scene, factor) for scene in scenes]
+    segmentations: dict[int, Segmentation] = {}
+    for scene, scaled in zip(scenes, downscaled, strict=True):
+        segmentations.update(_downscale_masks(source.segmentations, scene, scaled))
+    return replace(source, dataset=replace(source.dataset, scenes=tuple(downscaled)), segmentations=segmentations)
+
+
+def _downscale_scene(scene: Scene, factor: float) -> Scene:
+    width, height = max(round(scene.width * factor), 1), max(round(scene.height * factor), 1)
+    full, small = Box(0, 0, scene.width, scene.height), Box(0, 0, width, height)
+    instances = tuple(replace(i, box=i.box.map_between(full, small).clip(width, height)) for i in scene.instances)
+    return Scene(scene.photo, width, height, instances)
+
+
+def _downscale_masks(segmentations: Mapping[int, Segmentation], scene: Scene, small: Scene) -> dict[int, Segmentation]:
+    """Segmentations of the scene's instances, resampled to the size of `small`."""
+    scaled: dict[int, Segmentation] = {}
+    for instance in scene.instances:
+        if instance.id in segmentations:
+            mask = segmentations[instance.id].to_mask(scene.width, scene.height).astype(np.float32)
+            scaled[instance.id] = Segmentation(
+                run_lengths=_encode_runs(cv2.resize(mask, (small.width, small.height)) >= 0.5)
+            )
+    return scaled
+
+
+def _encode_runs(mask: np.ndarray) -> tuple[int, ...]:
+    """Run lengths of off and on pixels in turn, column by column (COCO's uncompressed RLE)."""
+    flat = np.concatenate([[False], mask.ravel(order="F")])
+    changes = np.flatnonzero(flat[1:] != flat[:-1])
+    return tuple(np.diff([0, *changes, mask.size]).tolist())
+
+
+def _uses_absolute_units(spec: Spec) -> bool:
+    """Check whether a rule measures in pixels or millimetres."""
+    conditions = [constraint.when for constraint in spec.constraints if constraint.when is not None]
+    clauses = [*spec.constraints, *conditions]
+    return any(rule.uses_absolute_units for clause in clauses for _, rule in walk_rules(clause.rule))
+
 
 MAX_ATTEMPTS = 8
 """Examples that are tried where one has more boxes than the model is made for."""

@@ -20,13 +20,12 @@ from logicls.io.run_manifest import ManifestDifference, check_manifest, read_man
 from logicls.models.nano import NanoForImageTextToText
 from logicls.models.nano.answer_codec import NanoAnswerCodec
 from logicls.synth.dataset import read_rows
-from logicls.train import early_stopping, sampler
+from logicls.train import sampler
+from logicls.train import validation as early_stopping
 from logicls.train.batching import TimedBatches, TrainingBatches
 from logicls.train.distributed import ProcessRank
-from logicls.train.early_stopping import EarlyStopping
 from logicls.train.lightning_module import CheckpointWriter, NanoTrainingModule, read_checkpoint_step, run_training_loop
-from logicls.train.metrics_log import HEADER, MetricsLog, NullMetricsLog, plot_loss
-from logicls.train.observer import TrainingObserver
+from logicls.train.metrics_log import HEADER, MetricsLog, NullMetricsLog, TrainingObserver, plot_loss
 from logicls.train.online_examples import OnlineExamples
 from logicls.train.recipe import REMOVED_KEYS, Recipe, upgrade_settings
 from logicls.train.sampler import (
@@ -39,7 +38,14 @@ from logicls.train.sampler import (
     plot_difficulty,
 )
 from logicls.train.time_budget import BENCHMARK_STEPS, StepTime, measure_evaluation_time, measure_step_time
-from logicls.train.validation import EMPTY_SPLIT, Split, iterate_batches, sample_numbers, select_validation_examples
+from logicls.train.validation import (
+    EMPTY_SPLIT,
+    EarlyStopping,
+    Split,
+    iterate_batches,
+    sample_numbers,
+    select_validation_examples,
+)
 
 SEED_STRIDE = 1_000_003
 """Distance between the colour-jitter seeds of successive processes."""

@@ -29,7 +29,7 @@ from logicls.predict.self_test import open_bundle
 from logicls.predict.serialization import read_verdicts
 from logicls.synth.pipeline import SynthesisRequest, build_dataset
 from logicls.train.fit import fit
-from logicls.train.observer import SILENT
+from logicls.train.metrics_log import SILENT
 from logicls.train.recipe import Recipe, read_recipe
 
 SPEC, DATA = resource_path("constraints/dosing_kit.yaml"), resource_path("data/dosing_kit")

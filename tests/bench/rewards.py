@@ -24,10 +24,10 @@ from logicls.models.bundle import load_bundle
 from logicls.predict.folder.runner import predict_folder
 from logicls.predict.serialization import read_verdicts
 from logicls.train.fit import fit
-from logicls.train.grpo.nano_policy import NanoPolicy
+from logicls.train.grpo.policies import NanoPolicy
 from logicls.train.grpo.stage import fit_grpo
 from logicls.train.hub_dataset import open_rows
-from logicls.train.observer import PRINTING, TrainingObserver
+from logicls.train.metrics_log import PRINTING, TrainingObserver
 from logicls.train.recipe import GrpoSettings, Recipe
 from logicls.train.validation import QueryScores, aggregate_scores, split_photos
 

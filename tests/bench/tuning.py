@@ -22,8 +22,7 @@ from logicls.predict.folder.runner import predict_folder
 from logicls.predict.self_test import open_bundle
 from logicls.predict.serialization import read_verdicts
 from logicls.train.fit import fit
-from logicls.train.metrics_log import read_rows
-from logicls.train.observer import SILENT, TrainingObserver
+from logicls.train.metrics_log import SILENT, TrainingObserver, read_rows
 from logicls.train.recipe import Recipe
 
 WARM, TIMED = 4, 12

@@ -36,7 +36,7 @@ from logicls.train.calibration import (
     recenter_detection_scores,
 )
 from logicls.train.fit import fit, make_model
-from logicls.train.observer import TrainingObserver
+from logicls.train.metrics_log import TrainingObserver
 from logicls.train.preflight import preflight
 from logicls.train.recipe import Recipe
 from logicls.train.validation import iterate_batches, split_photos

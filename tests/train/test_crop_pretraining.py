@@ -23,7 +23,7 @@ from logicls.train.crop_pretraining import (
     measure_accuracy,
 )
 from logicls.train.fit import fit
-from logicls.train.observer import SILENT, TrainingObserver
+from logicls.train.metrics_log import SILENT, TrainingObserver
 from logicls.train.preflight import preflight
 from logicls.train.recipe import CropSettings, Recipe
 

@@ -14,8 +14,7 @@ from logicls.errors import RecipeError
 from logicls.predict.self_test import open_bundle
 from logicls.train.distributed import ProcessRank
 from logicls.train.fit import fit
-from logicls.train.metrics_log import read_rows
-from logicls.train.observer import TrainingObserver
+from logicls.train.metrics_log import TrainingObserver, read_rows
 from logicls.train.recipe import Recipe
 from logicls.train.sampler import interleave
 

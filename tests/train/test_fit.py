@@ -9,8 +9,7 @@ from PIL import Image
 from logicls.errors import RecipeError
 from logicls.predict.self_test import open_bundle
 from logicls.train.fit import fit
-from logicls.train.metrics_log import read_metric
-from logicls.train.observer import SILENT, TrainingObserver
+from logicls.train.metrics_log import SILENT, TrainingObserver, read_metric
 from logicls.train.recipe import Recipe
 
 TINY = Recipe(

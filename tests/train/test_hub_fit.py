@@ -27,10 +27,8 @@ from logicls.predict.readers.protocol import predict_arrays
 from logicls.predict.self_test import open_bundle
 from logicls.predict.serialization import read_verdicts
 from logicls.train.fit import fit
-from logicls.train.hub_dataset import HubBatches, HubExamples, open_rows
-from logicls.train.hub_module import score_answers
-from logicls.train.metrics_log import read_rows
-from logicls.train.observer import SILENT, TrainingObserver
+from logicls.train.hub_dataset import HubBatches, HubExamples, open_rows, score_answers
+from logicls.train.metrics_log import SILENT, TrainingObserver, read_rows
 from logicls.train.recipe import HubSettings, Recipe
 from logicls.train.sampler import UniformSampler
 

@@ -14,7 +14,7 @@ from logicls.synth.dataset import build_row
 from logicls.train.batching import TrainingBatches
 from logicls.train.encoding import ExampleEncoder
 from logicls.train.fit import fit
-from logicls.train.observer import TrainingObserver
+from logicls.train.metrics_log import TrainingObserver
 from logicls.train.online_examples import make_online_task, open_online_examples
 from logicls.train.preflight import preflight, select_epoch_batch
 from logicls.train.recipe import Recipe

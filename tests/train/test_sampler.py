@@ -9,8 +9,7 @@ import pytest
 from PIL import Image
 
 from logicls.train.fit import fit
-from logicls.train.metrics_log import read_rows
-from logicls.train.observer import SILENT
+from logicls.train.metrics_log import SILENT, read_rows
 from logicls.train.recipe import Recipe
 from logicls.train.sampler import (
     MAX_REPEAT_FACTOR,

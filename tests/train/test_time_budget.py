@@ -9,7 +9,7 @@ import torch
 
 from logicls.errors import RecipeError
 from logicls.train.fit import fit
-from logicls.train.observer import TrainingObserver
+from logicls.train.metrics_log import TrainingObserver
 from logicls.train.recipe import Recipe
 from logicls.train.time_budget import MIN_STEPS, StepTime, choose_steps, fit_steps_to_time
 

@@ -9,8 +9,7 @@ from safetensors.torch import load_file
 
 from logicls.synth.dataset import read_rows
 from logicls.train.fit import fit
-from logicls.train.metrics_log import read_metric
-from logicls.train.observer import TrainingObserver
+from logicls.train.metrics_log import TrainingObserver, read_metric
 from logicls.train.online_examples import open_online_examples
 from logicls.train.preflight import preflight
 from logicls.train.recipe import Recipe

@@ -26,12 +26,10 @@ from logicls.models.hub.chat_template import read_chat_format
 from logicls.models.hub.loading import box_format_for, find_checkpoint, load_model
 from logicls.predict.self_test import write_probe
 from logicls.train.calibration import calibrate
-from logicls.train.grpo.hub_policy import HubPolicy
-from logicls.train.grpo.nano_policy import NanoPolicy
+from logicls.train.grpo.policies import HubPolicy, NanoPolicy
 from logicls.train.grpo.rewards import REWARDS, Policy, Task, make_tasks
 from logicls.train.hub_dataset import HubExamples, open_rows
-from logicls.train.metrics_log import MetricsLog, plot_rewards
-from logicls.train.observer import SILENT, StepCallback, TrainingObserver
+from logicls.train.metrics_log import SILENT, MetricsLog, StepCallback, TrainingObserver, plot_rewards
 from logicls.train.preflight import select_epoch_batch
 from logicls.train.recipe import Recipe
 from logicls.train.run import register_run

@@ -13,11 +13,10 @@ from logicls.models.hub.chat_template import read_chat_format
 from logicls.models.hub.loading import box_format_for, conventions_for, load_model, load_processor
 from logicls.records import Answer
 from logicls.train.fit import fit
-from logicls.train.grpo.hub_policy import HubPolicy
-from logicls.train.grpo.nano_policy import NanoPolicy
+from logicls.train.grpo.policies import HubPolicy, NanoPolicy
 from logicls.train.grpo.rewards import Policy, Task, make_tasks
 from logicls.train.hub_dataset import HubExamples, open_rows
-from logicls.train.observer import SILENT
+from logicls.train.metrics_log import SILENT
 from logicls.train.recipe import Recipe
 
 TINY = Recipe(

@@ -16,8 +16,7 @@ from logicls.train.fit import fit
 from logicls.train.grpo import stage as grpo
 from logicls.train.grpo import trainer as grpo_trainer
 from logicls.train.grpo.stage import fit_grpo
-from logicls.train.metrics_log import read_rows
-from logicls.train.observer import SILENT, TrainingObserver
+from logicls.train.metrics_log import SILENT, TrainingObserver, read_rows
 from logicls.train.recipe import GrpoSettings, HubSettings, Recipe, check_grpo_options
 
 SHORT = GrpoSettings(steps=4, questions=4, generations=4, lr=1e-3, evaluate_every=2, validation_examples=4)
