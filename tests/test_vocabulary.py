@@ -136,9 +136,9 @@ def test_modules_are_few_and_short(trees):
 
 
 def test_functions_are_short(trees):
-    """No function is longer than 50 lines, and nine of ten are at most 30."""
+    """No function has more than 50 lines without its docstring, and nine of ten have at most 30."""
     lengths = sorted(
-        node.end_lineno - node.lineno + 1
+        node.end_lineno - node.lineno + 1 - len((ast.get_docstring(node, clean=False) or "").splitlines())
         for tree in trees.values()
         for node in ast.walk(tree)
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)

@@ -134,7 +134,7 @@ def _measure_faithfulness(
 ) -> Faithfulness:
     """Predict a sample again for the faithfulness tests. If `is_quiet`, progress goes to standard error."""
     from logicls.evaluation.faithfulness import measure_faithfulness
-    from logicls.predict.readers.factory import make_reader
+    from logicls.predict.readers import make_reader
     from logicls.predict.self_test import open_bundle
     from logicls.predict.serialization import read_verdicts
     from logicls.report.progress import show_progress
@@ -243,7 +243,7 @@ def _repeat_decisions(
     from logicls.evaluation.agreement.repeatability import make_variation, open_decision_log, repeat_decisions
     from logicls.io.resources import resource_path
     from logicls.predict.decision import load_decision_model
-    from logicls.predict.readers.factory import make_reader
+    from logicls.predict.readers import make_reader
     from logicls.predict.self_test import open_bundle
     from logicls.report.progress import show_progress
     from logicls.synth.settings import load_augmentation_settings

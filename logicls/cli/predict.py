@@ -139,7 +139,7 @@ def predict_with_progress(
     from logicls.plugins.selection import PluginSelection
     from logicls.predict.folder.runner import inspect_with_reader, predict_folder
     from logicls.predict.plugin_protocols import Plugins
-    from logicls.predict.readers.factory import make_reader
+    from logicls.predict.readers import make_reader
     from logicls.report.progress import show_stages
 
     silence_progress_bars()

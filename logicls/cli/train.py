@@ -163,7 +163,7 @@ def train_by_rewards(
     """
     from logicls.report.progress import ProgressCounter, show_stages
     from logicls.train.grpo.stage import fit_grpo
-    from logicls.train.observer import TrainingObserver
+    from logicls.train.metrics_log import TrainingObserver
     from logicls.train.recipe import check_grpo_options
 
     check_grpo_options(unused)
@@ -191,7 +191,7 @@ def train_with_progress(
     """Train a bundle by supervised fine-tuning, with progress on the console."""
     from logicls.report.progress import ProgressCounter, show_stages
     from logicls.train.fit import count_preflight_examples, fit
-    from logicls.train.observer import TrainingObserver
+    from logicls.train.metrics_log import TrainingObserver
 
     silence_progress_bars()
     with show_stages(console) as begin_stage:
@@ -230,7 +230,7 @@ def base(
     from logicls.pretraining.base_training import read_base_recipe, train_base
     from logicls.pretraining.photo_store import MARKS_PER_SHARD, SCENES_PER_SHARD
     from logicls.report.progress import ProgressCounter, show_stages
-    from logicls.train.observer import TrainingObserver
+    from logicls.train.metrics_log import TrainingObserver
 
     base_recipe = read_base_recipe(recipe or resource_path("train/base.yaml"))
     silence_progress_bars()

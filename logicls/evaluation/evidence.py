@@ -1,5 +1,4 @@
-"""Evidence of a verdict: the boxes that its findings cite, an anomaly map of them, and results of the tests of them.
-"""
+"""Evidence of a verdict: the boxes that its findings cite, an anomaly map, and results of faithfulness tests."""
 
 from __future__ import annotations
 

@@ -35,8 +35,7 @@ from logicls.models.hub.bundle_io import (
     load_hub_model,
     save_hub_model,
 )
-from logicls.models.hub.loading import load_processor
-from logicls.models.hub.protocols import HubModel, HubProcessor
+from logicls.models.hub.loading import HubModel, HubProcessor, load_processor
 from logicls.models.nano import NanoForImageTextToText, NanoProcessor  # registers nano with the Auto classes
 
 if TYPE_CHECKING:

@@ -16,9 +16,8 @@ from logicls.data.image_io import storage_issue_to_text
 from logicls.errors import PhotoError
 from logicls.predict.amendments import apply_plugins
 from logicls.predict.decision import decide_photo, load_decision_model
-from logicls.predict.faults import convert_faults, is_out_of_memory, to_inference_error
 from logicls.predict.input.listing import escape_name
-from logicls.predict.input.loader import LoadedPhoto, make_loader
+from logicls.predict.input.loader import LoadedPhoto, convert_faults, is_out_of_memory, make_loader, to_inference_error
 from logicls.predict.plugin_protocols import Plugins
 from logicls.predict.readers.protocol import Prediction, Reader
 from logicls.predict.self_test import read_storage_kinds

@@ -13,7 +13,7 @@ from logicls.errors import BundleError, PhotoError, Problem
 from logicls.io.atomic import write_text
 from logicls.io.run_manifest import read_manifest
 from logicls.models.bundle import Bundle, describe_version_changes, load_bundle
-from logicls.predict.readers.factory import make_reader
+from logicls.predict.readers import make_reader
 from logicls.predict.readers.protocol import predict_arrays
 from logicls.records import Answer
 

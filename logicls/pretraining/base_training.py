@@ -43,7 +43,7 @@ from logicls.train.crop_pretraining import CropClassifier
 from logicls.train.distributed import ProcessRank
 from logicls.train.encoding import EncodedExample, InstanceTarget
 from logicls.train.lightning_module import CheckpointWriter, NanoTrainingModule, read_checkpoint_step, run_training_loop
-from logicls.train.observer import SILENT, StepCallback, TrainingObserver
+from logicls.train.metrics_log import SILENT, StepCallback, TrainingObserver
 
 BATCH_SIZE = 128
 CONTRAST_JITTER, BRIGHTNESS_JITTER = 0.2, 0.25

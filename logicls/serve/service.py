@@ -22,7 +22,7 @@ from logicls.models.bundle import Bundle
 from logicls.predict.input.loader import DECODE_THREADS, LoadedPhoto, Size, decode_photo
 from logicls.predict.inspector import BatchInspector
 from logicls.predict.plugin_protocols import Plugins
-from logicls.predict.readers.factory import make_reader
+from logicls.predict.readers import make_reader
 from logicls.predict.readers.protocol import Reader
 from logicls.predict.self_test import open_bundle
 from logicls.records import PluginInfo, Verdict

@@ -28,8 +28,8 @@ from logicls.models.nano.answer_codec import NanoAnswerCodec
 from logicls.models.nano.detection_head import CELL_PIXELS, TargetBoxes
 from logicls.models.nano.losses import count_boxes, gather_queries
 from logicls.predict.decision import decide
+from logicls.predict.readers import make_reader
 from logicls.predict.readers.detections import detect
-from logicls.predict.readers.factory import make_reader
 from logicls.predict.readers.protocol import Prediction, predict_arrays
 from logicls.predict.uncertainty.calibration import (
     Calibration,

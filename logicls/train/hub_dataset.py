@@ -1,8 +1,8 @@
-"""Training examples for models of the hub: a photo and one question about it, as a chat turn; batches made by threads.
+"""Training data and Lightning module of hub models.
 
-PIL, numpy and tokenizers release the interpreter lock, so that threads suffice.
-
-Lightning module and callbacks for LoRA fine-tuning: loss, optimizer, checkpoints of the trained weights alone.
+An example is a photo and one question about it, as a chat turn; threads make the batches, since PIL, numpy and
+tokenizers release the interpreter lock. The module has the loss, the optimizer and checkpoints of the trained weights
+alone (LoRA).
 """
 
 from __future__ import annotations

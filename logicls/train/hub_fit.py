@@ -79,9 +79,8 @@ def fit_hub(
 ) -> Bundle:
     """Train a LoRA adapter for the recipe's model on the dataset in `synth`, and write the bundle to `out`.
 
-    LoRA: Hu et al. 2021, arXiv 2106.09685, section 4.1; with `four_bit` QLoRA: Dettmers et al. 2023, arXiv 2305.14314,
-    section 3. One-cycle policy and calibration as for nano; no early stopping, as evaluations cost too much. Arguments
-    as for `fit`.
+    LoRA: Hu et al. 2021, arXiv 2106.09685, section 4.1; `four_bit`: Dettmers et al. 2023, arXiv 2305.14314, section 3.
+    Schedule, calibration and arguments as for `fit`; no early stopping, as evaluations cost too much.
 
     Raises:
         BundleError: The model is not on this machine, or cannot be used.

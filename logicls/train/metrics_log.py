@@ -1,7 +1,4 @@
-"""Metrics of a run as CSV files, row by row, and their plots.
-
-Notifications of a training run: one object with the callbacks of `fit`, `fit_hub` and `fit_grpo`.
-"""
+"""Progress of a training run: metrics as CSV files and plots, and the callbacks of `fit`, `fit_hub`, `fit_grpo`."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """Online synthesis: examples that are made during training and used once, as a share of every batch.
 
-Downscaled copies of annotated photos, for models with a small input.
+They are made from downscaled copies of the annotated photos where the model's input is small.
 """
 
 from __future__ import annotations

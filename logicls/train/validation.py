@@ -1,7 +1,4 @@
-"""Validation set: split the source photos, select examples for evaluations, and score a model on them.
-
-Early stopping: select the weights with the best validation score, and end a run that stops improving.
-"""
+"""Validation set and early stopping: split the source photos, score a model, and keep the best weights."""
 
 from __future__ import annotations
 

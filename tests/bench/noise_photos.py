@@ -55,7 +55,7 @@ def main() -> int:
 
     from logicls.constraints.checker.decomposition import decompose
     from logicls.models.bundle import load_bundle
-    from logicls.predict.readers.factory import make_reader
+    from logicls.predict.readers import make_reader
     from logicls.predict.readers.protocol import predict_arrays
 
     reader, count = make_reader(load_bundle(Path(sys.argv[1]))), int(sys.argv[2]) if len(sys.argv) > 2 else 10_000

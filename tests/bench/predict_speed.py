@@ -26,7 +26,7 @@ def measure(bundle: Path, photos: Path, workers: int, batch: int) -> None:
     """Predict one folder, and print time and memory."""
     from logicls.predict.folder.runner import predict_folder
     from logicls.predict.input.loader import decode_photo
-    from logicls.predict.readers.factory import make_reader
+    from logicls.predict.readers import make_reader
     from logicls.predict.self_test import open_bundle
 
     opened = open_bundle(bundle)

@@ -24,7 +24,7 @@ from logicls.models.bundle import load_bundle, write_bundle
 from logicls.models.nano import NanoImageProcessor
 from logicls.predict.folder.runner import predict_folder
 from logicls.predict.input.loader import PhotoLoader
-from logicls.predict.readers.factory import make_reader
+from logicls.predict.readers import make_reader
 from logicls.predict.readers.nano import NanoReader
 from logicls.predict.readers.protocol import predict_arrays
 from logicls.predict.self_test import open_bundle, write_probe
@@ -34,7 +34,7 @@ from logicls.train.distributed import ProcessRank, launch_processes
 from logicls.train.fit import fit
 from logicls.train.grpo import stage as grpo
 from logicls.train.grpo.stage import fit_grpo
-from logicls.train.observer import SILENT
+from logicls.train.metrics_log import SILENT
 from logicls.train.online_examples import make_online_task
 from logicls.train.preflight import decode_image, preflight
 from logicls.train.recipe import Recipe, check_grpo_options

@@ -21,7 +21,7 @@ from logicls.pretraining.base_training import (
 )
 from logicls.pretraining.photo_store import read_mark_shards, store_marks
 from logicls.pretraining.small_marks import mark_kinds
-from logicls.train.observer import TrainingObserver
+from logicls.train.metrics_log import TrainingObserver
 
 FEW = BaseRecipe(shards=0, steps=0, marks=3, mark_shards=2, width=32, checkpoint_every=2)
 

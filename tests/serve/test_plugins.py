@@ -12,7 +12,7 @@ import pytest
 from logicls.errors import BundleError
 from logicls.plugins.selection import PluginOptions, PluginSelection, set_default_plugins
 from logicls.predict.folder.runner import inspect_with_reader, predict_folder
-from logicls.predict.readers.factory import make_reader
+from logicls.predict.readers import make_reader
 from logicls.predict.self_test import open_bundle
 from logicls.serve.server import Address, serve
 from logicls.serve.service import InferenceService, Metrics

@@ -12,8 +12,8 @@ from logicls.constraints.checker.evaluation import compute_answers
 from logicls.constraints.spec.loader import load_spec
 from logicls.data.segmentation import Segmentation
 from logicls.io.resources import resource_path
-from logicls.synth.downscale import downscale_source
 from logicls.synth.pipeline import SynthesisRequest, SynthesisSource, load_source
+from logicls.train.online_examples import downscale_source
 
 
 @pytest.fixture(scope="module")

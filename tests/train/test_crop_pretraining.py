@@ -10,7 +10,7 @@ from safetensors.torch import load_file
 
 from logicls.io.resources import resource_path
 from logicls.models.nano.crop_encoder import BACKBONE_FILE
-from logicls.predict.readers.factory import make_reader
+from logicls.predict.readers import make_reader
 from logicls.predict.readers.protocol import predict_arrays
 from logicls.predict.self_test import open_bundle
 from logicls.pretraining.base_training import CropClassifier

@@ -22,7 +22,7 @@ from logicls.models.hub.loading import box_format_for, conventions_for, find_che
 from logicls.models.nano.losses import IGNORE_INDEX
 from logicls.predict.decision import load_decision_model
 from logicls.predict.folder.runner import predict_folder
-from logicls.predict.readers.factory import make_reader
+from logicls.predict.readers import make_reader
 from logicls.predict.readers.protocol import predict_arrays
 from logicls.predict.self_test import open_bundle
 from logicls.predict.serialization import read_verdicts

@@ -17,7 +17,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from logicls.errors import BundleError, Problem
-from logicls.models.hub.protocols import HubModel
+from logicls.models.hub.loading import HubModel
 
 if TYPE_CHECKING:
     from peft import PeftConfig, PeftModel

@@ -23,13 +23,14 @@ from logicls.models.box_formats import BoxFamily
 from logicls.models.hub.adapters import ADAPTER_FILE, load_adapter, save_adapter
 from logicls.models.hub.loading import (
     HubCheckpoint,
+    HubModel,
+    HubProcessor,
     Precision,
     find_checkpoint,
     hash_checkpoint,
     load_model,
     load_processor,
 )
-from logicls.models.hub.protocols import HubModel, HubProcessor
 
 if TYPE_CHECKING:
     from peft import PeftModel

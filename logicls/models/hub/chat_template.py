@@ -18,7 +18,7 @@ from torch import Tensor
 from logicls.data.image_io import LETTERBOX_GREY
 from logicls.errors import DataError, Problem
 from logicls.models.box_formats import Size
-from logicls.models.hub.protocols import HasImageProcessor, HubProcessor
+from logicls.models.hub.loading import HasImageProcessor, HubProcessor
 from logicls.records import Answer, Box
 
 

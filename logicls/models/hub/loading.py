@@ -2,6 +2,8 @@
 
 Only `find_checkpoint(..., download=True)` accesses the network. Conventions of a model family that neither its
 processor nor its configuration states are in `CONVENTIONS`, by the `model_type` of the configuration.
+
+Types of hub models and their processors name what LogiCls calls of them.
 """
 
 from __future__ import annotations
@@ -10,18 +12,79 @@ import hashlib
 import importlib.util
 import inspect
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, Literal
+from typing import Any, Literal, Protocol, runtime_checkable
 
 import torch
 from safetensors import SafetensorError
+from torch import Tensor, nn
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from logicls.errors import BundleError, Problem
 from logicls.models.box_formats import BOX_FORMATS, BoxFamily, BoxFormat, SmartResize
-from logicls.models.hub.protocols import HubModel, HubProcessor
+
+HubModel = PreTrainedModel
+"""An image-text-to-text model of transformers."""
+
+
+@runtime_checkable
+class CallableHubModel(Protocol):
+    """A hub model, with or without an adapter."""
+
+    config: Any
+    """Configuration; its attributes depend on the family."""
+
+    @property
+    def device(self) -> torch.device:
+        """Device of the weights."""
+        ...
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """Precision of the weights."""
+        ...
+
+    def __call__(self, **inputs: Any) -> Any:
+        """Return logits, and the loss where there are labels."""
+        ...
+
+    def parameters(self) -> Iterator[nn.Parameter]:
+        """Yield the weights."""
+        ...
+
+    def zero_grad(self, set_to_none: bool = True) -> None:
+        """Reset the gradients, to None or to zeros."""
+        ...
+
+
+@runtime_checkable
+class HasImageProcessor(Protocol):
+    """Processor with an image processor, as of vision-language models and dual encoders."""
+
+    @property
+    def image_processor(self) -> Any:
+        """Its attributes depend on the family."""
+        ...
+
+
+@runtime_checkable
+class HubProcessor(Protocol):
+    """Processor of a hub model: images and text to tensors."""
+
+    tokenizer: PreTrainedTokenizerBase
+    image_processor: Any
+    """Its attributes depend on the family; see `logicls.models.hub.loading`."""
+
+    def __call__(self, *, text: Any = ..., images: Any = ..., **settings: Any) -> Mapping[str, Tensor]:
+        """Return `input_ids`, `attention_mask`, pixels and whatever else the model takes."""
+        ...
+
+    def save_pretrained(self, save_directory: Path, /) -> object:
+        """Write the settings and the vocabulary."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)

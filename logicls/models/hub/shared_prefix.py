@@ -16,7 +16,7 @@ from torch import Tensor
 from transformers import DynamicCache
 from transformers.cache_utils import CacheLayerMixin
 
-from logicls.models.hub.protocols import CallableHubModel
+from logicls.models.hub.loading import CallableHubModel
 
 ModelInputs = Mapping[str, Tensor]
 """Output of a processor for one or more photos and the text before their questions; rows of equal length."""

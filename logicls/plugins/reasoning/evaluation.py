@@ -19,7 +19,7 @@ from logicls.plugins.registry import load_factory
 from logicls.predict.input.listing import escape_name, list_photos
 from logicls.predict.inspector import BatchInspector
 from logicls.predict.plugin_protocols import Photo, Plugins
-from logicls.predict.readers.factory import make_reader
+from logicls.predict.readers import make_reader
 from logicls.records import Verdict
 
 

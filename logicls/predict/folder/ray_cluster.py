@@ -25,7 +25,7 @@ from logicls.models.bundle import Bundle
 from logicls.predict.folder.runner import InspectPhotos, iterate_batches
 from logicls.predict.inspector import BatchInspector
 from logicls.predict.plugin_protocols import PluginManifest, Plugins
-from logicls.predict.readers.factory import make_reader
+from logicls.predict.readers import make_reader
 from logicls.predict.self_test import open_bundle
 from logicls.predict.serialization import verdict_from_json, verdict_to_json
 from logicls.records import Verdict

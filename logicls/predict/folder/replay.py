@@ -84,7 +84,7 @@ def replay(before: Verdict, bundle: Bundle, photos: Path, plugins: Plugins = Plu
     """
     # Imported here, because the command `report` uses this module and must not load torch.
     from logicls.predict.folder.runner import inspect_with_reader, predict_folder
-    from logicls.predict.readers.factory import make_reader
+    from logicls.predict.readers import make_reader
 
     path = photos / before.photo
     if bundle.id != before.bundle:

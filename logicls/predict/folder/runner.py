@@ -22,7 +22,7 @@ from logicls.models.bundle import Bundle
 from logicls.predict.input.listing import escape_name, list_photos, no_photos_error, spool_names
 from logicls.predict.inspector import BatchInspector
 from logicls.predict.plugin_protocols import PluginManifest, Plugins
-from logicls.predict.readers.factory import make_reader
+from logicls.predict.readers import make_reader
 from logicls.predict.readers.protocol import Reader
 from logicls.predict.serialization import read_verdicts, verdict_to_json, write_verdicts_csv
 from logicls.predict.uncertainty.thresholds import Thresholds, apply_thresholds

@@ -26,7 +26,7 @@ from logicls.predict.input.listing import RETRY_SECONDS, SETTLE_SECONDS, Arrival
 from logicls.predict.input.loader import LoadedPhoto
 from logicls.predict.inspector import BatchInspector
 from logicls.predict.plugin_protocols import Plugins
-from logicls.predict.readers.factory import make_reader
+from logicls.predict.readers import make_reader
 from logicls.records import Verdict
 
 POLL_SECONDS = 0.5

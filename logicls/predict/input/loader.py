@@ -2,6 +2,8 @@
 
 A process letterboxes photos to the model's input before it sends them, with the function that is used everywhere
 (`logicls.data.image_io`), so that the pixels do not depend on where a photo was decoded.
+
+A fault of the machine stops the run; it never becomes a verdict about a product (`convert_faults`).
 """
 
 from __future__ import annotations
@@ -13,7 +15,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import islice
@@ -25,9 +27,37 @@ import numpy as np
 from jaxtyping import UInt8
 
 from logicls.data.image_io import MAX_PIXELS, StorageIssue, file_sha256, letterbox, load_photo
-from logicls.errors import DataError, PhotoError, Problem
+from logicls.errors import DataError, InferenceError, PhotoError, Problem
 from logicls.io.processes import block_sigint, exit_with_parent
-from logicls.predict.faults import to_inference_error
+
+_MEMORY_ADVICE = "Use a smaller --batch or fewer --workers; the same command continues the run."
+_ADVICE = "Check the machine and its GPU driver; the same command continues the run."
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Tell whether main memory or GPU memory is exhausted, without importing torch."""
+    return isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError"
+
+
+def to_inference_error(error: BaseException) -> InferenceError:
+    """Convert an exception of the model or the machine into one with a code and advice (LC609)."""
+    reason = next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
+    if is_out_of_memory(error):
+        return InferenceError(Problem("LC609", f"out of memory: {reason.rstrip('.')}.", advice=_MEMORY_ADVICE))
+    return InferenceError(Problem("LC609", f"the model failed: {reason.rstrip('.')}.", advice=_ADVICE))
+
+
+@contextmanager
+def convert_faults() -> Iterator[None]:
+    """Raise `InferenceError` for exceptions of torch, of a GPU or of the operating system in the block.
+
+    `torch.AcceleratorError` and `torch.OutOfMemoryError` are `RuntimeError`s. Errors with a code pass unchanged.
+    """
+    try:
+        yield
+    except (RuntimeError, MemoryError, ValueError, ArithmeticError) as error:
+        raise to_inference_error(error) from error
+
 
 DECODE_THREADS = 2
 """Threads that decode photos in this process where there are no other processes."""

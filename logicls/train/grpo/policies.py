@@ -1,10 +1,10 @@
-"""Policy of the stage `grpo` for nano.
+"""Policies of the stage `grpo`: what is sampled from a model, and with which log-probability.
 
 nano detects components and reads their attributes from the feature map; nothing is sampled there, so that a reward has
 nothing to choose from. What nano generates as text remains: the verdict, and attributes of components that it is not
 asked to locate. All answers about a photo are scored in one pass, in attention branches as in training.
 
-Policy of the stage `grpo` for a model of the hub, all of whose answers are text, boxes included.
+All answers of a hub model are text, boxes included.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from logicls.records import Answer
 from logicls.train.batching import Batch, collate
 from logicls.train.encoding import ExampleEncoder, decode_image
 from logicls.train.grpo.rewards import Task, Tokens
-from logicls.train.hub_dataset import Batch, EncodedTurn, HubExamples, collate_turns
+from logicls.train.hub_dataset import EncodedTurn, HubExamples, collate_turns
 from logicls.train.validation import Evaluation, QueryScores, aggregate_scores, score_batches
 
 EVALUATION_BATCH = 16

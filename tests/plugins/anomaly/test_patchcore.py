@@ -19,7 +19,7 @@ from logicls.plugins.selection import PluginOptions, PluginSelection, read_defau
 from logicls.plugins.settings import ExpertSettings
 from logicls.predict.amendments import ANOMALY_QUERY, ANOMALY_RULE, ANOMALY_VIOLATION
 from logicls.predict.inspector import BatchInspector
-from logicls.predict.readers.factory import make_reader
+from logicls.predict.readers import make_reader
 from logicls.records import Box
 
 SMALL = ExpertSettings(patches=144, coreset_ratio=0.5, neighbourhood=1)

@@ -23,17 +23,17 @@ from logicls.models.hub.chat_template import make_inputs, pad_photo, place_photo
 from logicls.models.hub.loading import conventions_for, find_checkpoint, load_model, load_processor
 from logicls.models.hub.shared_prefix import append_text
 from logicls.predict.plugin_protocols import ProductMatch
-from logicls.predict.readers.factory import make_reader
-from logicls.predict.readers.hub import HubReader
-from logicls.predict.readers.nano import NanoReader
-from logicls.predict.readers.protocol import predict_arrays
-from logicls.predict.readers.retrieval_prompt import (
+from logicls.predict.readers import make_reader
+from logicls.predict.readers.hub import (
     MAX_CONTEXT_TOKENS,
     RESERVED_TOKENS,
+    HubReader,
     RetrievalPrompter,
     RetrievedContext,
     retrieve_contexts,
 )
+from logicls.predict.readers.nano import NanoReader
+from logicls.predict.readers.protocol import predict_arrays
 from logicls.predict.self_test import open_bundle, write_probe
 
 FAMILIES = ["idefics3", "llava", "llava_onevision", "qwen2_5_vl", "qwen3_vl", "smolvlm"]

@@ -6,7 +6,7 @@ import pytest
 import torch
 from transformers import DynamicCache
 
-from logicls.predict.readers.nano_decoding import AnswerDecoder, PreallocatedCache, TokenGrammar
+from logicls.predict.readers.nano import AnswerDecoder, PreallocatedCache, TokenGrammar
 
 END, NONE, RED, BLUE, BENT, LOST = range(6)
 
