@@ -134,7 +134,7 @@ def _load_all(synth: Path, work: Path, recipe: Recipe, *, download: bool) -> tup
     return model, HubExamples(rows, processor, codec), hub
 
 
-def _attach_adapter(model: Any, settings: HubSettings) -> Any:
+def _attach_adapter(model: HubModel, settings: HubSettings) -> PeftModel:
     """Attach a new adapter to the model."""
     return add_adapter(
         model,

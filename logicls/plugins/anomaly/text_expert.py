@@ -10,12 +10,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Protocol, cast, runtime_checkable
 
 import numpy as np
 import torch
 from jaxtyping import Float
-from torch import Tensor
+from torch import Tensor, nn
+from transformers import PretrainedConfig, ProcessorMixin
 
 from logicls.data.image_io import letterbox
 from logicls.errors import BundleError, DataError, Problem, relative_path
@@ -45,12 +46,23 @@ NORMAL_PROMPTS = ("a photo of a flawless surface", "a photo of a part without da
 ANOMALY_PROMPTS = tuple(f"a photo of a {kind} on a part" for kind in FLAW_TYPES)
 
 
+@runtime_checkable
+class ClipModel(Protocol):
+    """Model of CLIP's architecture: two towers and their projections to one space."""
+
+    config: PretrainedConfig
+    vision_model: nn.Module
+    visual_projection: nn.Module
+    text_model: nn.Module
+    text_projection: nn.Module
+
+
 @dataclass(frozen=True, slots=True)
 class ClipEncoder:
     """Dual encoder of CLIP's architecture (Radford et al. 2021)."""
 
-    model: Any
-    processor: Any
+    model: ClipModel
+    processor: ProcessorMixin
 
     @property
     def frame(self) -> HeatmapFrame:
@@ -73,7 +85,7 @@ class ClipEncoder:
         )
         hidden = vision(pixel_values=(pixels - mean) / std).last_hidden_state[:, 1:]
         side = self.frame.size[0] // self.model.config.vision_config.patch_size
-        embedded: Tensor = self.model.visual_projection(vision.post_layernorm(hidden))
+        embedded: Tensor = self.model.visual_projection(cast(nn.Module, vision.post_layernorm)(hidden))
         return embedded[0].view(side, side, -1)
 
     @torch.inference_mode()

@@ -20,6 +20,8 @@ import numpy as np
 import torch
 from jaxtyping import Float, UInt8
 from safetensors import SafetensorError
+from torch import Tensor
+from transformers import BaseImageProcessor
 
 from logicls.data.image_io import letterbox
 from logicls.errors import BundleError, Problem
@@ -88,7 +90,7 @@ class NanoImageEncoder:
     """Vision tower of nano: the mean of its tokens over each quarter of the photo."""
 
     id: str
-    model: Any
+    model: NanoForImageTextToText
 
     @torch.inference_mode()
     def embed(self, photos: Photos) -> Float[np.ndarray, "photos width"]:
@@ -106,13 +108,27 @@ class NanoImageEncoder:
         )
 
 
+@runtime_checkable
+class ImageFeatureModel(Protocol):
+    """Dual encoder with a branch for images."""
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """Type of the weights."""
+        ...
+
+    def get_image_features(self, *, pixel_values: Tensor) -> Any:
+        """Return features, or an output with `pooler_output`, depending on the family."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class DualImageEncoder:
     """Image branch of a dual encoder of the hub (CLIP, SigLIP and similar)."""
 
     id: str
-    model: Any
-    processor: Any
+    model: ImageFeatureModel
+    processor: BaseImageProcessor
 
     @torch.inference_mode()
     def embed(self, photos: Photos) -> Float[np.ndarray, "photos width"]:
@@ -152,7 +168,7 @@ def _load_nano(name: str, folder: Path) -> NanoImageEncoder:
     from transformers import AutoModelForImageTextToText
 
     try:
-        model: Any = AutoModelForImageTextToText.from_pretrained(
+        model = AutoModelForImageTextToText.from_pretrained(
             folder, local_files_only=True, use_safetensors=True, dtype=torch.float32
         ).eval()
     except (OSError, ValueError, KeyError, SafetensorError) as error:
@@ -167,7 +183,7 @@ def _load_dual(name: str, folder: Path) -> DualImageEncoder:
     from transformers import AutoImageProcessor, AutoModel
 
     try:
-        model: Any = AutoModel.from_pretrained(
+        model = AutoModel.from_pretrained(
             folder, local_files_only=True, use_safetensors=True, trust_remote_code=False, dtype=torch.float32
         ).eval()
         processor = AutoImageProcessor.from_pretrained(folder, local_files_only=True, backend="pil")

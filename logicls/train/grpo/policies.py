@@ -12,26 +12,28 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import lru_cache
-from typing import Any
+from typing import Any, cast
 
 import datasets
 import numpy as np
 import torch
 from jaxtyping import Float, UInt8
+from peft import PeftModel
 from torch import Tensor
 from torch.nn import functional
-from transformers import DynamicCache, GenerationConfig
+from transformers import DynamicCache, GenerationConfig, PreTrainedModel
 
 from logicls.constraints.checker.decomposition import decompose, locate_query_id
 from logicls.models.bundle import Bundle
 from logicls.models.hub.chat_template import make_inputs, place_photo
 from logicls.models.hub.shared_prefix import move_inputs
+from logicls.models.nano import NanoForImageTextToText
 from logicls.models.nano.answer_codec import NanoAnswerCodec
 from logicls.models.nano.losses import IGNORE_INDEX
 from logicls.records import Answer
 from logicls.train.batching import Batch, collate
 from logicls.train.encoding import ExampleEncoder, decode_image
-from logicls.train.grpo.rewards import Task, Tokens
+from logicls.train.grpo.rewards import PolicyModel, Task, Tokens
 from logicls.train.hub_dataset import EncodedTurn, HubExamples, collate_turns
 from logicls.train.validation import Evaluation, QueryScores, aggregate_scores, score_batches
 
@@ -43,7 +45,7 @@ class NanoPolicy:
     """Policy of a bundle's nano, for the rows of a dataset."""
 
     def __init__(self, bundle: Bundle, rows: datasets.Dataset) -> None:
-        self.model: Any = bundle.nano_model  # generate is not typed for models of our own
+        self.model = bundle.nano_model
         self.rows, self.processor = rows, bundle.nano_processor
         self.codec = NanoAnswerCodec(self.processor)
         self.encoder = ExampleEncoder(self.codec, 1.0)
@@ -89,7 +91,7 @@ class NanoPolicy:
         with torch.no_grad():
             self.model(placeholders, self._stack_pixels(numbers).to(device), past_key_values=cache)
             cache.batch_select_indices(torch.tensor([numbers.index(task.number) for task in tasks], device=device))
-            answers = self.model.generate(
+            answers = self.model.generate(  # type: ignore[misc]  # typed for models of transformers alone
                 input_ids=ids.to(device),
                 attention_mask=mask.to(device),
                 past_key_values=cache,
@@ -100,7 +102,7 @@ class NanoPolicy:
         ]
 
     def score(
-        self, model: Any, tasks: Sequence[Task], answers: Sequence[Tokens]
+        self, model: PolicyModel, tasks: Sequence[Task], answers: Sequence[Tokens]
     ) -> list[Float[Tensor, "tokens vocab"]]:
         """Return the logits of each answer's tokens; each photo is encoded once, with its answers as branches."""
         numbers = list(dict.fromkeys(task.number for task in tasks))
@@ -108,15 +110,16 @@ class NanoPolicy:
             [*self.codec.encode_prompt(task.question), *answer] for task, answer in zip(tasks, answers, strict=True)
         ]
         batch, ends = self._pack([numbers.index(task.number) for task in tasks], texts)
-        device = model.device
+        nano = cast(NanoForImageTextToText, model)
+        device = nano.device
         inputs = {name: value.to(device) for name, value in batch.items()}
-        words = model(**inputs, pixel_values=self._stack_pixels(numbers).to(device)).hidden
+        words = nano(**inputs, pixel_values=self._stack_pixels(numbers).to(device)).hidden
         return [
-            model.compute_logits(words[row, end - len(answer) - 1 : end - 1]).float()
+            nano.compute_logits(words[row, end - len(answer) - 1 : end - 1]).float()
             for (row, end), answer in zip(ends, answers, strict=True)
         ]
 
-    def auxiliary_loss(self, model: Any, tasks: Sequence[Task]) -> Tensor | None:
+    def auxiliary_loss(self, model: PolicyModel, tasks: Sequence[Task]) -> Tensor | None:
         """Compute the supervised loss of all questions but those that are answered as text."""
         numbers = list(dict.fromkeys(task.number for task in tasks))
         rows = [self.rows[number] for number in numbers]
@@ -127,7 +130,8 @@ class NanoPolicy:
         ]
         pixels = np.stack([self.pixels(number) for number in numbers])
         batch = collate(examples, pixels, self.codec, self.processor.image_tokens)
-        loss: Tensor = model(**{name: value.to(model.device) for name, value in batch.items()}).loss
+        device = cast(NanoForImageTextToText, model).device
+        loss: Tensor = model(**{name: value.to(device) for name, value in batch.items()}).loss
         return loss
 
     def _pack(self, rows: Sequence[int], texts: Sequence[Tokens]) -> tuple[Batch, list[tuple[int, int]]]:
@@ -189,8 +193,8 @@ LENGTH_SAMPLE = 50
 class HubPolicy:
     """Policy of a peft adapter, for the rows of a dataset."""
 
-    def __init__(self, adapter: Any, examples: HubExamples) -> None:
-        self.model, self.base, self.examples = adapter, adapter.get_base_model(), examples
+    def __init__(self, adapter: PeftModel, examples: HubExamples) -> None:
+        self.model, self.base, self.examples = adapter, cast(PreTrainedModel, adapter.get_base_model()), examples
         self.tokenizer, self.codec = examples.processor.tokenizer, examples.codec
         self.end_token, self.image_token = self.codec.chat_format.end_token, int(adapter.config.image_token_id)
         sample = (examples.rows[number] for number in range(min(LENGTH_SAMPLE, len(examples.rows))))
@@ -223,7 +227,7 @@ class HubPolicy:
         return None
 
     def score(
-        self, model: Any, tasks: Sequence[Task], answers: Sequence[Tokens]
+        self, model: PolicyModel, tasks: Sequence[Task], answers: Sequence[Tokens]
     ) -> list[Float[Tensor, "tokens vocab"]]:
         """Return the logits of each answer's tokens; answers are aligned at their ends."""
         turns = [
@@ -233,11 +237,11 @@ class HubPolicy:
         logits = self._logits(model, collate_turns(self._make_inputs(tasks), turns, self.tokenizer))
         return [row[-len(answer) :] for row, answer in zip(logits, answers, strict=True)]
 
-    def auxiliary_loss(self, model: Any, tasks: Sequence[Task]) -> Tensor | None:
+    def auxiliary_loss(self, model: PolicyModel, tasks: Sequence[Task]) -> Tensor | None:
         """Return None: all answers are text, which the KL divergence holds near the reference."""
         return None
 
-    def _logits(self, model: Any, batch: Batch) -> Float[Tensor, "rows longest vocab"]:
+    def _logits(self, model: PolicyModel, batch: Batch) -> Float[Tensor, "rows longest vocab"]:
         """Compute the logits of the answers' tokens, aligned at their ends."""
         inputs = move_inputs(self.base, batch)
         keep = int((inputs.pop("labels") != IGNORE_INDEX).sum(1).max()) + 1

@@ -9,12 +9,13 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Protocol, TypeAlias, runtime_checkable
 
 import numpy as np
 from jaxtyping import Float
+from peft import PeftModel
 from torch import Tensor
-from transformers import GenerationConfig
+from transformers import GenerationConfig, PreTrainedModel
 
 from logicls.constraints.checker.decomposition import VERDICT, decompose
 from logicls.constraints.checker.evaluation import collect_violations, evaluate, index_answers
@@ -126,14 +127,19 @@ REWARDS: Mapping[str, RewardFunction] = MappingProxyType(
 
 
 Tokens = Sequence[int]
+PolicyModel: TypeAlias = PreTrainedModel | PeftModel
+"""The model of a policy, without wrappers of the trainer."""
 
 
 @runtime_checkable
 class Policy(Protocol):
     """Model that samples answers to questions about photos."""
 
-    model: Any
-    """The model itself, or a peft adapter around it."""
+    @property
+    def model(self) -> PolicyModel:
+        """The model itself, or a peft adapter around it."""
+        ...
+
     tokenizer: Any
     end_token: int
     """Token that ends an answer."""
@@ -155,12 +161,12 @@ class Policy(Protocol):
         ...
 
     def score(
-        self, model: Any, tasks: Sequence[Task], answers: Sequence[Tokens]
+        self, model: PolicyModel, tasks: Sequence[Task], answers: Sequence[Tokens]
     ) -> list[Float[Tensor, "tokens vocab"]]:
         """Return the logits of each answer's tokens, each predicted from those before it."""
         ...
 
-    def auxiliary_loss(self, model: Any, tasks: Sequence[Task]) -> Tensor | None:
+    def auxiliary_loss(self, model: PolicyModel, tasks: Sequence[Task]) -> Tensor | None:
         """Compute the supervised loss of what the model predicts on these photos without text; None without any."""
         ...
 

@@ -8,12 +8,13 @@ from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import lightning
 import numpy as np
 import torch
-from torch import Tensor
+from peft import PeftModel
+from torch import Tensor, nn
 from transformers import TrainerCallback
 
 from logicls.constraints.checker.decomposition import VERDICT
@@ -132,7 +133,7 @@ class BestPolicyCallback(TrainerCallback):
                     weight.copy_(self.weights[name])
 
 
-def _list_trainable_parameters(model: Any) -> list[tuple[str, Any]]:
+def _list_trainable_parameters(model: nn.Module) -> list[tuple[str, nn.Parameter]]:
     return [(name, weight) for name, weight in model.named_parameters() if weight.requires_grad]
 
 
@@ -303,12 +304,13 @@ def _train(
 
 def _write_bundle(policy: Policy, bundle: Bundle, synth: Path, out: Path) -> None:
     """Write the bundle without self-test and calibration."""
-    model = policy.model.eval()
+    policy.model.eval()
     contents: dict[str, Any] = {"spec_file": synth / "spec.yaml", "max_boxes": bundle.max_boxes}
     if isinstance(policy, NanoPolicy):
-        write_bundle(out, model=model, processor=bundle.nano_processor, **contents)
+        write_bundle(out, model=policy.model, processor=bundle.nano_processor, **contents)
         return
     assert bundle.hub is not None
-    if "ref" in model.peft_config:  # TRL's copy of what the stage began with
-        model.delete_adapter("ref")
-    write_hub_bundle(out, adapter=model, processor=bundle.hub_processor, hub=bundle.hub, **contents)
+    adapter = cast(PeftModel, policy.model)
+    if "ref" in adapter.peft_config:  # TRL's copy of what the stage began with
+        adapter.delete_adapter("ref")
+    write_hub_bundle(out, adapter=adapter, processor=bundle.hub_processor, hub=bundle.hub, **contents)

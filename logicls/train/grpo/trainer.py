@@ -11,16 +11,17 @@ import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import datasets
 import torch
 from torch import Tensor
+from transformers import PreTrainedModel
 from trl.trainer.grpo_config import GRPOConfig
 from trl.trainer.grpo_trainer import GRPOTrainer
 
 from logicls.constraints.spec.models import Spec
-from logicls.train.grpo.rewards import REWARDS, Policy, RewardFunction, Task
+from logicls.train.grpo.rewards import REWARDS, Policy, PolicyModel, RewardFunction, Task
 from logicls.train.recipe import Recipe
 
 Rows = list[dict[str, Any]]
@@ -65,7 +66,8 @@ class PolicyTrainer(GRPOTrainer):
             policy.tokenizer,
         )
         if reference is not None:
-            self.ref_model, self.beta = reference.to(self.accelerator.device), beta
+            self.beta = beta
+            self.ref_model = cast(PreTrainedModel, reference).to(self.accelerator.device)
 
     def _make_reward_function(self, spec: Spec, name: str, reward: RewardFunction) -> Callable[..., list[float | None]]:
         """Adapt a reward to TRL's signature: a list of answers in tokens, beside the columns of the dataset."""
@@ -102,7 +104,7 @@ class PolicyTrainer(GRPOTrainer):
         generated: tuple[list[list[int]], None] = super()._generate_single_turn(*given, **named)  # type: ignore[no-untyped-call]
         return generated
 
-    def _compute_loss(self, model: Any, inputs: dict[str, Any]) -> Tensor:
+    def _compute_loss(self, model: PolicyModel, inputs: dict[str, Any]) -> Tensor:
         """Restore the tasks, which TRL has shuffled, and add the auxiliary loss."""
         self.current_tasks = [self.tasks[number] for number in inputs["tasks"].tolist()]
         loss: Tensor = super()._compute_loss(model, inputs)  # type: ignore[no-untyped-call]
@@ -117,7 +119,7 @@ class PolicyTrainer(GRPOTrainer):
 
     def _get_per_token_logps_and_entropies(
         self,
-        model: Any,
+        model: PolicyModel,
         input_ids: Tensor,
         attention_mask: Tensor,
         logits_to_keep: int,

@@ -196,4 +196,5 @@ def test_auxiliary_loss_excludes_generated_answers(nano, hub, rows):
     pointed = torch.tensor([[not nano.generates(q) for q in rows[k]["queries"]] for k in range(3)])
     assert float(loss.detach()) == pytest.approx(float(answers[0][pointed].mean()), abs=1e-4)
     assert nano.model.detection_head.coarse_projection.weight.grad.abs().sum() > 0
-    assert hub("llava").auxiliary_loss(None, tasks_) is None
+    policy = hub("llava")
+    assert policy.auxiliary_loss(policy.model, tasks_) is None
