@@ -169,7 +169,7 @@ class HeatmapFrame:
 
 @dataclass(frozen=True, slots=True)
 class FlawLocalizer:
-    """Threshold and localization: from a heatmap to a `Flaw`."""
+    """Threshold and localization: from a heatmap to an `AnomalyDetection`."""
 
     threshold: ScoreThreshold
     frame: HeatmapFrame
