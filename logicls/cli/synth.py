@@ -9,7 +9,7 @@ import typer
 from logicls.cli.options import DATA, OUT, SPEC, console, print_line
 from logicls.errors import count_text
 from logicls.models.box_formats import BoxFamily
-from logicls.synth.settings import ExportFormat
+from logicls.synth.export_format import ExportFormat
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -180,8 +180,10 @@ def _load_nano(path: Path) -> tuple[NanoForImageTextToText, NanoProcessor]:
     from transformers import AutoModelForImageTextToText, AutoProcessor
 
     try:
-        model = AutoModelForImageTextToText.from_pretrained(path, local_files_only=True, use_safetensors=True).eval()
-        processor = AutoProcessor.from_pretrained(path, local_files_only=True)
+        model = AutoModelForImageTextToText.from_pretrained(
+            path, local_files_only=True, trust_remote_code=False, use_safetensors=True
+        ).eval()
+        processor = AutoProcessor.from_pretrained(path, local_files_only=True, trust_remote_code=False)
     except (OSError, ValueError, KeyError, SafetensorError) as error:
         raise _unloadable(error, path) from error
     return cast(NanoForImageTextToText, model), cast(NanoProcessor, processor)

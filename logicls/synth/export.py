@@ -24,7 +24,7 @@ from logicls.io.atomic import open_atomic, write_bytes, write_text
 from logicls.models.box_formats import BOX_FORMATS, PIXELS, BoxFamily, Size, encode_boxes, rewrite_boxes
 from logicls.records import Box
 from logicls.synth.dataset import read_rows
-from logicls.synth.settings import ExportFormat
+from logicls.synth.export_format import ExportFormat
 
 _USAGE = {
     "trl": """`SFTTrainer` of TRL reads this folder:

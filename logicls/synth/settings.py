@@ -1,11 +1,7 @@
-"""Settings of synthesis: `synth/augment.yaml`, `synth/balance.yaml`, and the formats of other trainers.
-
-Imports neither numpy nor the exporters, so that the command line starts fast.
-"""
+"""Settings files of synthesis: `synth/augment.yaml` and `synth/balance.yaml`."""
 
 from __future__ import annotations
 
-from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
@@ -122,12 +118,3 @@ def load_balance_settings(path: Path) -> BalanceSettings:
         SpecError: The file is not valid.
     """
     return validate_tree(BalanceSettings, read_yaml(path), str(path))
-
-
-class ExportFormat(StrEnum):
-    """Format of the dataset: LogiCls' own, which is a Hugging Face dataset, or that of another trainer."""
-
-    hf = "hf"
-    trl = "trl"
-    llamafactory = "llamafactory"
-    swift = "swift"

@@ -205,8 +205,10 @@ def load_processor(folder: Path, settings: Mapping[str, Any] | None = None) -> H
 
     try:
         saved, kind = _processor_class(folder)
-        images = AutoImageProcessor.from_pretrained(folder, local_files_only=True, backend="pil", **(settings or {}))
-        tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
+        images = AutoImageProcessor.from_pretrained(
+            folder, local_files_only=True, trust_remote_code=False, backend="pil", **(settings or {})
+        )
+        tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
         accepted = set(inspect.signature(kind).parameters) - {"image_processor", "tokenizer", "video_processor"}
         own = {name: value for name, value in saved.items() if name in accepted}
         processor: HubProcessor = kind(image_processor=images, tokenizer=tokenizer, **own)
@@ -229,7 +231,7 @@ def _processor_class(folder: Path) -> tuple[dict[str, Any], Any]:
     saved, _ = ProcessorMixin.get_processor_dict(folder, local_files_only=True)
     name = saved.get("processor_class") or _class_in_preprocessor_config(folder)
     if not name:
-        family = AutoConfig.from_pretrained(folder, local_files_only=True).model_type
+        family = AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False).model_type
         name = str(getattr(processing_auto, "PROCESSOR_MAPPING_NAMES")[family])  # noqa: B009  mypy: not exported
     kind: Any = processing_auto.processor_class_from_name(PROCESSOR_SUBSTITUTES.get(name, name))
     if kind is None:

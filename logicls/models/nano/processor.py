@@ -130,7 +130,7 @@ def boxes_to_photo(
 
 def expand_processor(base: Path, values: Sequence[str], size: Sequence[int], detail: int = 1) -> NanoProcessor:
     """Load the base's processor for inputs of that size (height, width), with tokens for the values that it lacks."""
-    tokenizer = AutoProcessor.from_pretrained(base, local_files_only=True).tokenizer
+    tokenizer = AutoProcessor.from_pretrained(base, local_files_only=True, trust_remote_code=False).tokenizer
     vocabulary = tokenizer.get_vocab()
     missing = sorted({f"<{value}>" for value in values} - set(vocabulary))
     tokenizer.add_tokens([AddedToken(token, normalized=False) for token in missing])

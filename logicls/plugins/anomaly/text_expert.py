@@ -101,8 +101,12 @@ def load_clip(name: str) -> ClipEncoder:
     from transformers import AutoModel, AutoProcessor
 
     try:
-        model = AutoModel.from_pretrained(name, local_files_only=True, use_safetensors=True).float().eval()
-        processor = AutoProcessor.from_pretrained(name, local_files_only=True)
+        model = (
+            AutoModel.from_pretrained(name, local_files_only=True, trust_remote_code=False, use_safetensors=True)
+            .float()
+            .eval()
+        )
+        processor = AutoProcessor.from_pretrained(name, local_files_only=True, trust_remote_code=False)
     except (OSError, ValueError, KeyError) as error:
         raise _encoder_error(name, str(error).splitlines()[0]) from error
     missing = [

@@ -169,7 +169,7 @@ def _load_nano(name: str, folder: Path) -> NanoImageEncoder:
 
     try:
         model = AutoModelForImageTextToText.from_pretrained(
-            folder, local_files_only=True, use_safetensors=True, dtype=torch.float32
+            folder, local_files_only=True, trust_remote_code=False, use_safetensors=True, dtype=torch.float32
         ).eval()
     except (OSError, ValueError, KeyError, SafetensorError) as error:
         raise _encoder_error(name, str(error)) from error
@@ -186,7 +186,9 @@ def _load_dual(name: str, folder: Path) -> DualImageEncoder:
         model = AutoModel.from_pretrained(
             folder, local_files_only=True, use_safetensors=True, trust_remote_code=False, dtype=torch.float32
         ).eval()
-        processor = AutoImageProcessor.from_pretrained(folder, local_files_only=True, backend="pil")
+        processor = AutoImageProcessor.from_pretrained(
+            folder, local_files_only=True, trust_remote_code=False, backend="pil"
+        )
     except (OSError, ValueError, KeyError, TypeError, RuntimeError, ImportError, SafetensorError) as error:
         raise _encoder_error(name, str(error)) from error
     if not hasattr(model, "get_image_features"):

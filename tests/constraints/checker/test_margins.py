@@ -64,7 +64,7 @@ def test_margin_is_positive_if_the_rule_holds(rule: dict[str, object]) -> None:
     """For boxes anywhere, its sign and the check say the same; where the rule does not apply there is no margin."""
     spec, seen = spec_of(rule), set()
 
-    @settings(max_examples=150)
+    @settings(max_examples=500)
     @given(st.lists(BOXES, max_size=4), st.lists(BOXES, max_size=2))
     def agrees(pins: list[Box], cups: list[Box]) -> None:
         things = [("pin", box) for box in pins] + [("cup", box) for box in cups]

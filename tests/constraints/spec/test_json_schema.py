@@ -229,6 +229,7 @@ def test_docstrings_are_descriptions():
     assert [key for d in SCHEMA["definitions"].values() for key in d["properties"].values() if "title" in key] == []
 
 
+@pytest.mark.checkout
 def test_the_documentation_lists_all_keys():
     """Every rule, key, relation and measure of its tables is in the schema, and the other way round."""
     named, known = set(in_readme(README.read_text(encoding="utf-8"))), set(in_schema())
@@ -238,6 +239,7 @@ def test_the_documentation_lists_all_keys():
     assert known - named == set()
 
 
+@pytest.mark.checkout
 def test_a_key_that_the_documentation_lacks_is_detected():
     """The check above can fail, in either direction."""
     text = README.read_text(encoding="utf-8")

@@ -145,3 +145,17 @@ def test_encoder_setting():
             ExpertSettings.model_validate(wrong)
     assert json.loads(ExpertSettings().model_dump_json())["encoder"] == ""
     assert np.isfinite(ExpertSettings().coreset_ratio)
+
+
+def test_code_of_an_encoder_is_never_run(tmp_path):
+    """A folder that names code of its own is refused, and the code is not run."""
+    folder = tmp_path / "encoder"
+    folder.mkdir()
+    auto_map = {"AutoConfig": "foreign.Config", "AutoModel": "foreign.Model"}
+    (folder / "config.json").write_text(json.dumps({"model_type": "foreign", "auto_map": auto_map}))
+    (folder / "foreign.py").write_text(f"open({str(tmp_path / 'was_run')!r}, 'w')\n")
+
+    with pytest.raises(DataError, match="LC725"):
+        load_clip(str(folder))
+
+    assert not (tmp_path / "was_run").exists()
