@@ -77,7 +77,7 @@ def in_schema() -> Iterator[str]:
 
 
 def tables(text: str) -> dict[str, list[list[str]]]:
-    """First cell of the head → the rows of each of the README's tables, cells as they stand."""
+    """First cell of the head → the rows of each of the page's tables, cells as they stand."""
     found = {}
     for block in re.findall(r"(?:^\|.*\n)+", text, flags=re.MULTILINE):
         head, _, *rows = [[cell.strip() for cell in line.strip("|\n").split(" | ")] for line in block.splitlines()]
@@ -92,20 +92,20 @@ def words(cell: str) -> list[str]:
 
 
 def in_readme(text: str) -> Iterator[str]:
-    """Everything that the README says may be written, as `place key`."""
+    """Everything that the page says may be written, as `place key`."""
     found = tables(text)
     block = re.search(r"^```yaml\n(.*?)^```$", text, flags=re.MULTILINE | re.DOTALL)
-    spec: Any = read_yaml(Path("README.yaml"), block[1]).value
+    spec: Any = read_yaml(Path("page.yaml"), block[1]).value
     yield from spec
     yield from (f"product {key}" for key in spec["product"])
     yield from (f"product {key}" for key in re.findall(r"`product:\s+\{(\w+):", text))
     for place, plural in (("region", "regions"), ("variant", "variants")):
         yield from (f"{place} {key}" for entry in spec[plural].values() for key in entry)
     yield from (f"example {key}" for entry in spec["examples"] for key in entry)
-    yield from (f"component {word}" for row in found["key meaning"] for word in words(row[0]))
-    for row in [*found["key what it says"], *found["key what it means"]]:
+    yield from (f"component {word}" for row in found["component key meaning"] for word in words(row[0]))
+    for row in [*found["rule meaning"], *found["constraint key meaning"]]:
         yield from (f"constraint {word}" for word in words(row[0]))
-    for row in found["key what it says"]:
+    for row in found["rule meaning"]:
         yield from (f"{words(row[0])[0]} {word}" for word in words(row[2]))
     yield from (f"relation {word}" for row in found["relation meaning"] for word in words(row[0]))
 
