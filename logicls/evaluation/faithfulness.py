@@ -132,9 +132,9 @@ def measure_faithfulness(
     Raises:
         DataError: The verdicts are of another bundle (LC656), or photos are missing or have changed (LC657).
     """
-    drawn = _draw_verdicts(verdicts, reader.bundle.id, sample)
-    _check_photos(drawn, images)
-    cases, ignored = _draw_cases(reader.bundle.spec, drawn, sample.seed)
+    sampled_verdicts = _draw_verdicts(verdicts, reader.bundle.id, sample)
+    _check_photos(sampled_verdicts, images)
+    cases, ignored = _draw_cases(reader.bundle.spec, sampled_verdicts, sample.seed)
     necessity, sufficiency = run_citation_trials(
         reader,
         cases,
@@ -192,6 +192,6 @@ def _check_photos(verdicts: Sequence[Verdict], images: Path) -> None:
 def _draw_cases(spec: Spec, verdicts: Sequence[Verdict], seed: int) -> tuple[list[tuple[CitationCase, Verdict]], int]:
     """Draw a case of each verdict, and count the verdicts without one."""
     rng = np.random.default_rng([seed, 1])
-    drawn = [(draw_case(spec, verdict, rng), verdict) for verdict in verdicts]
-    cases = [(case, verdict) for case, verdict in drawn if case is not None]
-    return cases, len(drawn) - len(cases)
+    pairs = [(draw_case(spec, verdict, rng), verdict) for verdict in verdicts]
+    cases = [(case, verdict) for case, verdict in pairs if case is not None]
+    return cases, len(pairs) - len(cases)

@@ -294,7 +294,7 @@ def _draft_attribute(scene: SceneBuilder, expressions: Sequence[ReferringExpress
         key for thing in components for key, _ in thing.attributes if expression.is_family or key not in FAMILY_KEYS
     )
     values_by_key = {key: tuple(thing.attribute(key) for thing in components) for key in keys}
-    values_by_key["colour"] = tuple(thing.colour for thing in components)
+    values_by_key["colour"] = tuple(component.colour for component in components)
     if {component.size for component in scene.components if component.names == components[0].names} == {
         "small",
         "large",

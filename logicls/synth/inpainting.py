@@ -204,13 +204,13 @@ def _interpolate_membrane(
     """
     shrink = min(1.0, MEMBRANE_SIZE / min(rim.shape))
     step = max(int(0.5 / shrink), 1)
-    known = rim[::step, ::step]
+    is_boundary = rim[::step, ::step]
     difference = region[::step, ::step].astype(np.float32)
     if reference is None:
-        known = _drop_outliers(difference, known)
+        is_boundary = _drop_outliers(difference, is_boundary)
     else:
         difference -= reference[::step, ::step]
-    weighted = np.dstack([difference * known[..., None], known.astype(np.float32)])
+    weighted = np.dstack([difference * is_boundary[..., None], is_boundary.astype(np.float32)])
     weighted = cv2.resize(weighted, None, fx=shrink * step, fy=shrink * step, interpolation=cv2.INTER_AREA)
     total: np.ndarray = np.zeros_like(weighted[..., :3])
     weight: np.ndarray = np.zeros_like(weighted[..., 3])

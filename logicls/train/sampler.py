@@ -186,21 +186,23 @@ class DifficultyTracker:
         losses, wrong = (array[row, self.strata.question[entry]].astype(float) for array in (loss, ~is_correct))
         is_finite = np.isfinite(losses)
         self.by_stratum.add(self.strata.stratum[entry][is_finite], losses[is_finite], wrong[is_finite])
-        is_asked = np.isfinite(loss)
-        has_answer = is_asked.any(1)
-        has_error = (is_asked & ~is_correct).any(1).astype(float)
-        mean = np.where(is_asked, loss, 0.0).sum(1) / np.maximum(is_asked.sum(1), 1)
+        is_queried = np.isfinite(loss)
+        has_answer = is_queried.any(1)
+        has_error = (is_queried & ~is_correct).any(1).astype(float)
+        mean = np.where(is_queried, loss, 0.0).sum(1) / np.maximum(is_queried.sum(1), 1)
         example, class_ = (self.strata.has_class[list(numbers)] & has_answer[:, None]).nonzero()
         self.by_class.add(class_, mean[example].astype(float), has_error[example])
 
     def compute_difficulty(self) -> Float[np.ndarray, " strata"]:
         """Compute d(s) of each stratum, between 0 and 1."""
         loss, query_kinds = self.by_stratum.mean_loss, self.strata.query_kinds
-        is_known = np.isfinite(loss)
-        count = np.bincount(query_kinds[is_known], minlength=query_kinds.max() + 1)
-        mean_by_kind = np.bincount(query_kinds[is_known], loss[is_known], minlength=len(count)) / np.maximum(count, 1)
+        is_estimated = np.isfinite(loss)
+        count = np.bincount(query_kinds[is_estimated], minlength=query_kinds.max() + 1)
+        mean_by_kind = np.bincount(query_kinds[is_estimated], loss[is_estimated], minlength=len(count)) / np.maximum(
+            count, 1
+        )
         typical = mean_by_kind[query_kinds]
-        stratum_loss = np.where(is_known, loss, typical)
+        stratum_loss = np.where(is_estimated, loss, typical)
         share: np.ndarray = np.divide(
             stratum_loss, stratum_loss + typical, out=np.full_like(stratum_loss, 0.5), where=stratum_loss + typical > 0
         )

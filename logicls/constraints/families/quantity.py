@@ -178,9 +178,9 @@ class Quantity(RuleModel):
             if first:
                 yield from self._replace_kinds(scene, context, mode, missing, rng)
             if mode.kind == "below":
-                yield from self._remove_some(inside, missing, rng)
+                yield from self._remove_instances(inside, missing, rng)
             else:
-                yield from self._add_some(scene, context, missing, locations, rng)
+                yield from self._add_instances(scene, context, missing, locations, rng)
             if kinds and not first:
                 yield from self._replace_kinds(scene, context, mode, missing, rng)
         if mode.amount == 1:
@@ -257,7 +257,7 @@ class Quantity(RuleModel):
         ]
         return f"{subject} with {join_names(facts)}"
 
-    def _remove_some(self, inside: dict[str, list[Instance]], surplus: int, rng: Rng) -> Iterator[Edits]:
+    def _remove_instances(self, inside: dict[str, list[Instance]], surplus: int, rng: Rng) -> Iterator[Edits]:
         """Remove random instances until their weights reach the surplus."""
         weighted = [(i, self.weights[component]) for component, found in inside.items() for i in found]
         removed: list[Instance] = []
@@ -269,7 +269,7 @@ class Quantity(RuleModel):
         if surplus <= 0 and 0 < len(removed) <= MAX_EDITS:
             yield remove_instances(removed)
 
-    def _add_some(
+    def _add_instances(
         self, scene: Scene, context: EvaluationContext, missing: int, locations: tuple[Box, ...] | None, rng: Rng
     ) -> Iterator[Edits]:
         components = list(self.weights)

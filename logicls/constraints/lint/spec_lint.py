@@ -133,8 +133,8 @@ def find_wrong_examples(spec: Spec) -> Iterator[Fault]:
     for index, example in enumerate(spec.examples):
         found, expected = example_violations(spec, example), set(example.breaks)
         if found != expected:
-            wanted, actual = (", ".join(sorted(names)) or "nothing" for names in (expected, found))
-            message = f"example {index + 1} should break {wanted}, but breaks {actual}"
+            expected_text, actual = (", ".join(sorted(names)) or "nothing" for names in (expected, found))
+            message = f"example {index + 1} should break {expected_text}, but breaks {actual}"
             yield Fault(("examples", index), message, "Correct the rule or the example.", "LC041")
 
 

@@ -28,10 +28,10 @@ class SharedPrefix:
     def __init__(self, model: CallableHubModel, inputs: ModelInputs) -> None:
         self.model = model
         self.cache = DynamicCache(config=model.config.get_text_config(decoder=True))
-        given = move_inputs(model, inputs)
-        model(**given, past_key_values=self.cache, use_cache=True, logits_to_keep=1)
-        self.length = given["input_ids"].shape[1]
-        self.feature = self._mean_feature(given["input_ids"])
+        model_inputs = move_inputs(model, inputs)
+        model(**model_inputs, past_key_values=self.cache, use_cache=True, logits_to_keep=1)
+        self.length = model_inputs["input_ids"].shape[1]
+        self.feature = self._mean_feature(model_inputs["input_ids"])
         shift: Any = getattr(getattr(model, "model", None), "rope_deltas", None)
         # Offset of positions against token counts, in models where the tokens of a photo share positions.
         self.position_shift: Tensor | None = None if shift is None else shift.clone()

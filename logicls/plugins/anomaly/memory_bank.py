@@ -194,9 +194,14 @@ def exclude_photo(bank: MemoryBank, distances: LeaveOneOutDistances, photo: int)
     The coreset is not selected anew: where it held this photo's patches fewer patches remain, so distances of the photo
     are at most overestimated.
     """
-    is_kept = bank.photo_numbers != photo
-    is_kept |= not is_kept.any()  # the bank has patches of one photo only
-    remaining = bank.patches[is_kept], bank.rows[is_kept], bank.columns[is_kept], bank.photo_numbers[is_kept]
+    is_included = bank.photo_numbers != photo
+    is_included |= not is_included.any()  # the bank has patches of one photo only
+    remaining = (
+        bank.patches[is_included],
+        bank.rows[is_included],
+        bank.columns[is_included],
+        bank.photo_numbers[is_included],
+    )
     return MemoryBank(*remaining, bank.reach, *fit_position_statistics(distances.exclude(photo)))
 
 
@@ -225,8 +230,8 @@ def build_memory_bank(features: PatchFeatures, ratio: float, reach: int, generat
 
 def replace_infinite(distances: Float[Tensor, "photos rows columns"]) -> Float[Tensor, "photos rows columns"]:
     """Replace infinite distances (no patch of another photo in the bank) by the largest finite one."""
-    known_distances = distances[distances.isfinite()]
-    return distances.nan_to_num(posinf=float(known_distances.max()) if len(known_distances) else 0.0)
+    finite_distances = distances[distances.isfinite()]
+    return distances.nan_to_num(posinf=float(finite_distances.max()) if len(finite_distances) else 0.0)
 
 
 def fit_position_statistics(

@@ -118,7 +118,7 @@ class BestPolicyCallback(TrainerCallback):
             return "no validation set; the bundle has the last weights"
         (_, before, was), (_, after, now) = (
             self.evaluations[0],
-            next(look for look in self.evaluations if look[0] == self.best_step),
+            next(evaluation for evaluation in self.evaluations if evaluation[0] == self.best_step),
         )
         if not self.best_step:
             return "no improvement; the bundle has the initial weights"

@@ -95,13 +95,13 @@ class PolicyTrainer(GRPOTrainer):
         ids, given = self.policy.make_prompts(self.current_tasks)
         return ids, None, given
 
-    def _generate_single_turn(self, *given: Any, **named: Any) -> tuple[list[list[int]], None]:
+    def _generate_single_turn(self, *positional: Any, **named: Any) -> tuple[list[list[int]], None]:
         """Sample answers in training; decode greedily in evaluation."""
         self.generation_config.do_sample = self.policy.model.training
         answers = self.policy.generate(self.current_tasks, self.generation_config)
         if answers is not None:
             return answers, None
-        generated: tuple[list[list[int]], None] = super()._generate_single_turn(*given, **named)  # type: ignore[no-untyped-call]
+        generated: tuple[list[list[int]], None] = super()._generate_single_turn(*positional, **named)  # type: ignore[no-untyped-call]
         return generated
 
     def _compute_loss(self, model: PolicyModel, inputs: dict[str, Any]) -> Tensor:
