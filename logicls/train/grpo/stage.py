@@ -19,7 +19,7 @@ from transformers import TrainerCallback
 
 from logicls.constraints.checker.decomposition import VERDICT
 from logicls.constraints.spec.loader import load_spec
-from logicls.errors import Problem, RecipeError
+from logicls.errors import Problem, RecipeError, count_text
 from logicls.models.bundle import Bundle, load_bundle, write_bundle, write_hub_bundle
 from logicls.models.hub.adapters import add_adapter, load_adapter
 from logicls.models.hub.answer_codec import HubAnswerCodec
@@ -185,7 +185,7 @@ def fit_grpo(
     tasks = _draw_tasks(policy, rows, recipe)
     observer.on_message(
         f"{len(tasks.train)} questions with {recipe.grpo.generations} answers each; "
-        f"validation set: {len(tasks.validation_rows)} examples"
+        f"validation set: {count_text(len(tasks.validation_rows), 'example')}"
     )
     observer.on_plan(recipe.grpo.steps)
     _train(policy, bundle, tasks, out, recipe, observer)
