@@ -27,7 +27,7 @@ import sys, time
 from pathlib import Path
 import torch
 from logicls.train.fit import fit
-from logicls.train.observer import TrainingObserver
+from logicls.train.metrics_log import TrainingObserver
 from logicls.train.recipe import Recipe
 
 def report_step(step, loss):
