@@ -137,7 +137,7 @@ def test_a_real_server_s_answers_are_judged(address, learned, spec, tmp_path):
     pins = next(answer for answer in verdict.answers if answer.query == "locate:pin")
     assert pins.boxes == (Box(8, 16, 24, 32), Box(40, 16, 56, 32))
     assert len(told) == 1
-    assert "answers come without structure, which the server refuses: 422" in told[0]
+    assert "answers come without structure, which the server rejects: 422" in told[0]
 
 
 @pytest.mark.slow
@@ -158,7 +158,7 @@ def test_a_real_server_without_the_model_is_an_error(address, learned, spec):
     """Instead of a folder that goes to review."""
     with (
         open_endpoint_reader(spec, Endpoint(address, "no/such-model", pause=0.0), PromptOptions()) as reader,
-        pytest.raises(LogiClsError, match=r"LC675 the server refuses whatever it is asked: 400 .*no/such-model"),
+        pytest.raises(LogiClsError, match=r"LC675 the server rejects every request: 400 .*no/such-model"),
     ):
         predict_arrays(reader, [np.asarray(photo(0))])
 
