@@ -113,7 +113,7 @@ def test_an_unreadable_photo_goes_to_review(bundle, folder, folder_records):
     assert is_close(answers[0].json(), folder_records["truncated.png"])
     assert [(answer.json()["outcome"], answer.json()["reasons"]) for answer in answers[1:]] == [
         ("review", ['"text" is not an image that can be read.']),
-        ("review", ['"bomb.png" has 4000 x 4000 pixels, more than the 1000000 allowed.']),
+        ("review", ['"bomb.png" has 4000 x 4000 pixels, more than the limit of 1000000.']),
     ]
 
 
