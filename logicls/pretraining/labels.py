@@ -17,7 +17,6 @@ from logicls.pretraining.scene_builder import QuestionDraft, SceneBuilder, Scene
 from logicls.pretraining.surfaces import Rgb, Rng, sample_palette
 
 PAPER_COLOURS = ("white", "beige", "yellow", "orange", "green", "blue", "red", "pink", "silver", "gold", "black")
-ICONS = ("icon", "mark", "picture", "symbol", "logo")
 
 
 class PictogramCell(NamedTuple):

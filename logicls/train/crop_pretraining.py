@@ -32,7 +32,7 @@ from logicls.models.nano.crop_encoder import BACKBONE_FILE, CropBackbone, add_hi
 from logicls.models.nano.losses import IGNORE_INDEX
 from logicls.synth.dataset import read_rows
 from logicls.synth.invariances import is_orientation_free
-from logicls.train.batching import apply_color_jitter
+from logicls.train.batching import Batch, apply_color_jitter
 from logicls.train.distributed import SINGLE_PROCESS
 from logicls.train.lightning_module import configure_one_cycle, run_training_loop, seed_step
 from logicls.train.metrics_log import TrainingObserver
@@ -47,7 +47,6 @@ BLUR_PROBABILITY, MIN_BLUR_SCALE = 0.5, 0.55
 """Probability that a training crop is blurred, and the smallest scale that it is reduced to, per side."""
 EVALUATION_BATCH = 256
 """Crops per batch of `measure_accuracy`."""
-Batch = dict[str, Tensor]
 """`pixels` [batch 3 side side], `boxes` [batch 4], `labels` [batch], `orientation_invariant` [], and optionally
 `class_mask` [classes]."""
 CropClass = tuple[str, int]

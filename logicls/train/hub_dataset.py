@@ -34,14 +34,13 @@ from logicls.models.hub.loading import CallableHubModel, HubModel, HubProcessor
 from logicls.models.hub.shared_prefix import move_inputs
 from logicls.models.nano.losses import IGNORE_INDEX
 from logicls.records import Answer, Box
-from logicls.train.batching import apply_color_jitter
+from logicls.train.batching import Batch, apply_color_jitter
 from logicls.train.distributed import ProcessRank
 from logicls.train.encoding import decode_image
 from logicls.train.metrics_log import MetricsLog, StepCallback
 from logicls.train.preflight import count_examples
 from logicls.train.sampler import DifficultySampler, ResamplingCallback, StepSampler
 
-Batch = dict[str, Tensor]
 Rng = np.random.Generator
 Row = Mapping[str, Any]
 

@@ -96,8 +96,6 @@ def _medoid(rows: Sequence[int], features: ImageFeatures) -> int:
     return rows[int(distances.argmin())]
 
 
-SYNTHETIC_PHOTOS = 64
-"""Default number of synthetic examples embedded beside the good photos; about half of them are defective."""
 MAX_GOOD_PHOTOS = 200
 """Most good photos to embed, evenly spaced over the dataset."""
 CENTRE_SCENES = 24

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import pytest
 
 from logicls.constraints.families.protocol import Fault
@@ -12,28 +10,7 @@ from logicls.constraints.spec.models import Spec
 from logicls.records import Box, Instance, Scene
 
 from ..readings import at
-
-Body = dict[str, Any]
-PINS = {"quantity": {"of": "pin", "exactly": 2}, "violation": {"below": "few", "above": "many"}}
-TOP = {"layout": {"subject": "pin", "relation": "above", "object": "tray"}, "violation": "low"}
-ON = {"quantity": {"of": "pin", "at_least": 1, "in": "tray"}, "violation": "off"}
-LEFT = {"quantity": {"of": "pin", "at_least": 1, "in": "left"}, "violation": "right"}
-RED = {"attribute": {"of": "pin.colour", "is": "red"}, "violation": "blue"}
-
-
-def spec(*constraints: Body, **more: Any) -> Spec:
-    """Spec of a box of pins on a tray with constraints c0, c1, ..."""
-    return Spec.model_validate(
-        {
-            "logicls": 1,
-            "product": {"name": "box"},
-            "components": {"pin": {"attributes": {"colour": ["red", "blue"], "size": ["s"]}}, "tray": {}},
-            "regions": {"left": {"box": [0, 0, 0.5, 1]}},
-            "constraints": [{"id": f"c{number}", **body} for number, body in enumerate(constraints)],
-            **more,
-        }
-    )
-
+from .pins import PINS, RED, TOP, Body, spec
 
 TRAY = Instance(9, "tray", Box(100, 100, 300, 200))
 
