@@ -42,7 +42,7 @@ class Inspector:
         """Combine a reader of photos with plug-ins."""
         self._reader = reader
         self._inspector = BatchInspector(reader, Path(), 0, plugins)
-        self._input_size = None if plugins else reader.input_size  # plug-ins need the photos at full size
+        self._input_size = self._inspector.input_size
 
     @property
     def spec(self) -> Spec:

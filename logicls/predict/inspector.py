@@ -40,7 +40,9 @@ class BatchInspector:
         self._trained_storage = read_storage_kinds(reader.bundle)
         self._decision_model = load_decision_model(reader.bundle)
         self._plugins = plugins
-        self._loader = make_loader(photos, None if plugins else reader.input_size, workers)
+        self.input_size = None if plugins else reader.input_size
+        """(height, width) to which photos are letterboxed when they are decoded; None for their own size."""
+        self._loader = make_loader(photos, self.input_size, workers)
 
     def load(self, names: Iterable[str]) -> Iterator[LoadedPhoto]:
         """Decode the photos of these names ahead, in order.

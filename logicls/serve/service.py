@@ -232,8 +232,8 @@ class InferenceService:
         bundle = await asyncio.to_thread(open_bundle, self.path)
         self._plugins = await asyncio.to_thread(self._plugin_factory, bundle)
         reader = make_reader(bundle, self._plugins.retriever)
-        self._input_size = None if self._plugins else reader.input_size  # plug-ins need the photos at full size
         self._inspector = BatchInspector(reader, Path(), 0, self._plugins)
+        self._input_size = self._inspector.input_size
         self._reader = reader
         self._batcher_task = asyncio.create_task(self._batcher.run())
         self.metrics.ready.set(1)
