@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from functools import cached_property
 from itertools import pairwise, zip_longest
-from typing import Annotated, ClassVar, Self
+from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import ConfigDict, Field, model_validator
 
@@ -42,7 +42,14 @@ from logicls.constraints.families.placement import (
     supporting_box,
     swap_pairs,
 )
-from logicls.constraints.families.protocol import Axis, Invariances, Ordering, RuleModel, ToleranceTerms
+from logicls.constraints.families.protocol import (
+    Axis,
+    Invariances,
+    LimitReading,
+    Ordering,
+    RuleModel,
+    ToleranceTerms,
+)
 from logicls.constraints.families.queries import Reference
 from logicls.constraints.families.relations import (
     DIRECTION_AXES,
@@ -56,7 +63,9 @@ from logicls.constraints.families.relations import (
     Relation,
     Tolerance,
     compare_boxes,
+    group_offset,
     pair_margin,
+    required_tolerance,
 )
 from logicls.records import Box, Instance, Scene
 
@@ -287,6 +296,42 @@ class Layout(RuleModel):
             return None
         return ToleranceTerms(fraction, str(self.tolerance))
 
+    def limit_readings(self, context: EvaluationContext) -> tuple[LimitReading, ...]:
+        """Return the tolerance that the photo needs: one for each number that the rule has and uses."""
+        if not max(self.tolerances):
+            return ()
+        needed = self._needed_tolerance(context)
+        side: Literal["lower", "upper"] = "lower" if self.relation == "not_touching" else "upper"
+        used = [(n, value) for n, value in enumerate(needed) if value is not None]
+        if not isinstance(self.tolerance, tuple):
+            return (LimitReading(("tolerance",), side, self.tolerances[0], max(value for _, value in used)),)
+        return tuple(LimitReading(("tolerance", n), side, self.tolerances[n], value) for n, value in used)
+
+    def _needed_tolerance(self, context: EvaluationContext) -> tuple[float | None, float | None]:
+        """Return the tolerance that the photo needs across and down; None for an axis that does not count."""
+        if self.relation in GROUPS:
+            offset, allowed = self.measure_spread(self._require_group(context), context)
+            is_down = (self.axis == "y") == (self.relation == "evenly_spaced")
+            value = offset / max(allowed, 1e-6) * self.tolerances[is_down]
+            return (None, value) if is_down else (value, None)
+        numbers, subjects = context.instance_numbers(self.subjects[0]), context.boxes(self.subjects[0])
+        pairs = [
+            [(subject, o, self._reference_box(context, o)) for o in self._others(context, number)]
+            for number, subject in zip(numbers, subjects, strict=True)
+        ]
+        if not any(pairs):
+            raise NotApplicable(self.relation)
+        return required_tolerance(self.relation, self.axis, [group for group in pairs if group])
+
+    def _reference_box(self, context: EvaluationContext, fallback: Box) -> Box:
+        return context.nearest_location(self.relative_to, fallback) if self.relative_to else fallback
+
+    def _require_group(self, context: EvaluationContext) -> list[Box]:
+        boxes = self._group_boxes(context)
+        if len(boxes) < self._min_group_size:
+            raise NotApplicable(f"{len(boxes)} of them")
+        return boxes
+
     def measure_tolerance(self, context: EvaluationContext) -> float | None:
         """Return the smaller tolerance on a photo, pixels; None for relations that work without one."""
         if self.relation not in TOLERANT:
@@ -317,7 +362,7 @@ class Layout(RuleModel):
         """Return the tolerance across and down, pixels; `fallback` is the reference if the rule names none."""
         if self.tolerance is None:
             return 0.0, 0.0
-        size = context.nearest_location(self.relative_to, fallback) if self.relative_to else fallback
+        size = self._reference_box(context, fallback)
         return self.tolerances[0] * size.width, self.tolerances[1] * size.height
 
     def _compare_subject(self, subject: Box, objects: Sequence[Box], context: EvaluationContext) -> tuple[bool, str]:
@@ -352,10 +397,7 @@ class Layout(RuleModel):
                 raise NotApplicable("fewer than two of them")
             wrong = next((pair for pair in pairwise(present) if max(pair[0][1]) >= min(pair[1][1])), None)
             return f"{name_to_text(wrong[0][0])} not before {name_to_text(wrong[1][0])}" if wrong else ""
-        boxes = self._group_boxes(context)
-        if len(boxes) < self._min_group_size:
-            raise NotApplicable(f"{len(boxes)} of them")
-        offset, allowed = self.measure_spread(boxes, context)
+        offset, allowed = self.measure_spread(self._require_group(context), context)
         return f"off by {offset:.0f} px, {allowed:.0f} px allowed" if offset > allowed else ""
 
     def _group_margin(self, context: EvaluationContext) -> float:
@@ -387,20 +429,8 @@ class Layout(RuleModel):
 
     def measure_spread(self, boxes: Sequence[Box], context: EvaluationContext) -> tuple[float, float]:
         """Return (pixels off, pixels allowed) of components that should be aligned or evenly spaced."""
-        along = "xy".index(self.axis)
-        if self.relation == "aligned":
-            across = sorted(box.centre[1 - along] for box in boxes)
-            size = sum((box.width, box.height)[1 - along] for box in boxes) / len(boxes)
-            tolerance, offset = self.tolerances[1 - along], across[-1] - across[0]
-        else:
-            centres = sorted(box.centre[along] for box in boxes)
-            gaps = [b - a for a, b in pairwise(centres)]
-            size = sum(gaps) / len(gaps)
-            tolerance, offset, along = self.tolerances[along], max(abs(g - size) for g in gaps), 1 - along
-        if self.relative_to:
-            frame = context.nearest_location(self.relative_to, boxes[0])
-            size = (frame.width, frame.height)[1 - along]
-        return offset, tolerance * size
+        frame = context.nearest_location(self.relative_to, boxes[0]) if self.relative_to else None
+        return group_offset(self.relation, "xy".index(self.axis), boxes, frame, self.tolerances)
 
 
 def _choose_subject(rule: Layout, scene: Scene, context: EvaluationContext, rng: Rng) -> Instance:

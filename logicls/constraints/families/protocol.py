@@ -22,6 +22,7 @@ from logicls.constraints.families.context import (
     Vocabulary,
     select_inside,
 )
+from logicls.constraints.families.dead_zone import MIN_TOLERANCE
 from logicls.constraints.families.edits import Edits, Rng
 from logicls.constraints.families.queries import Path, Reference
 from logicls.errors import suggest_name
@@ -76,6 +77,23 @@ class ToleranceTerms(NamedTuple):
     """The larger of the fractions across and down."""
     text: str
     """The tolerance as it is written in the spec."""
+
+
+class LimitReading(NamedTuple):
+    """A number in a rule's body that limits readings, and the reading on a photo that is nearest to breaking it."""
+
+    path: Path
+    """Keys from the rule's body to the number."""
+    side: Literal["lower", "upper"]
+    """Whether readings below or above the number break the rule."""
+    limit: float
+    """The number."""
+    reading: float
+    """In the unit of the number."""
+    unit: str = ""
+    """Unit for people; empty for a fraction."""
+    minimum: float | None = 0.0
+    """Smallest number that makes sense; None for any."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -224,6 +242,23 @@ class Family(ABC):
     def tolerance_terms(self) -> ToleranceTerms | None:
         """Return the tolerance of the rule; None if it has none."""
         return None
+
+    def zone_size(self) -> float | None:
+        """Return the size of the dead zone in a unit that does not depend on the limits; None without one.
+
+        Two limits of the same rule compare by it: measurement noise is in dead zones.
+        """
+        terms = self.tolerance_terms()
+        return max(terms.fraction, MIN_TOLERANCE) if terms is not None else None
+
+    def limit_readings(self, context: EvaluationContext) -> tuple[LimitReading, ...]:
+        """Return the readings on a photo for each limit in the rule's body; empty for a rule without such limits.
+
+        Raises:
+            NotApplicable: Something that the rule refers to is not on the photo.
+            UnreadableAnswer: A needed answer is missing.
+        """
+        return ()
 
     def measure_tolerance(self, context: EvaluationContext) -> float | None:
         """Return the tolerance on a photo in pixels; None if the rule works without one.

@@ -5,7 +5,9 @@ Boxes are xyxy in pixels; a tolerance is a pair of pixels, across and down.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Literal
 
 from pydantic import JsonValue
@@ -110,6 +112,46 @@ def pair_margin(
     return min(margins) if axis == "both" or relation != "centred_in" else margins["xy".index(axis)]
 
 
+def required_tolerance(
+    relation: Relation, axis: PairAxis, pairs: Sequence[Sequence[tuple[Box, Box, Box]]]
+) -> tuple[float | None, float | None]:
+    """Return the tolerance at which all subjects just have the relation; None for an axis that does not count.
+
+    `pairs`: for each subject, it with each object and with the box that the tolerance refers to. `not_touching` needs
+    the tolerance to be no larger; the other relations need it to be no smaller.
+    """
+    is_apart = relation == "not_touching"
+    combine = max if relation in UNIVERSAL and not is_apart else min
+    needed = [combine((_pair_tolerance(relation, *pair) for pair in group), key=max) for group in pairs]
+    across, down = ((min if is_apart else max)(one[n] for one in needed) for n in (0, 1))
+    only = DIRECTION_AXES.get(relation, axis if relation == "centred_in" else "both")
+    return (across if only != "y" else None), (down if only != "x" else None)
+
+
+def _pair_tolerance(relation: Relation, subject: Box, target: Box, reference: Box) -> Tolerance:
+    """Return the smallest tolerance at which the relation holds, across and down, as fractions of the reference.
+
+    Below 0 where there is room to spare. The contact relations need the same tolerance on both axes.
+    """
+    (sx, sy), (tx, ty) = subject.centre, target.centre
+    width, height = max(reference.width, 1e-6), max(reference.height, 1e-6)
+    match relation:
+        case "above" | "below":
+            return -math.inf, (sy - ty if relation == "above" else ty - sy) / height
+        case "left_of" | "right_of":
+            return (sx - tx if relation == "left_of" else tx - sx) / width, -math.inf
+        case "centred_in":
+            return abs(sx - tx) / width, abs(sy - ty) / height
+        case "inside":
+            x = max(target.x1 - subject.x1, subject.x2 - target.x2)
+            y = max(target.y1 - subject.y1, subject.y2 - target.y2)
+            return x / width, y / height
+        case "at":
+            return max(target.x1 - sx, sx - target.x2) / width, max(target.y1 - sy, sy - target.y2) / height
+        case _:
+            return (box_gap(subject, target) / max(width, height),) * 2
+
+
 def _compare_contact(relation: Relation, gap: float, tolerance: float) -> tuple[bool, str]:
     text = f"{gap:.0f} px apart" if gap > 0 else "touching"
     if relation == "overlaps":
@@ -123,6 +165,32 @@ def _contact_margin(relation: Relation, gap: float, tolerance: Tolerance, contex
     unit = min(photo_units((max(tolerance),) * 2, context)) * TOLERANCE_ZONE
     clearance = -gap if relation == "overlaps" else max(tolerance) - gap
     return (-clearance if relation == "not_touching" else clearance) / unit
+
+
+def group_offset(
+    relation: Relation, along: int, boxes: Sequence[Box], frame: Box | None, tolerances: Tolerance
+) -> tuple[float, float]:
+    """Return (pixels off, pixels allowed) of components that should be aligned or evenly spaced.
+
+    Args:
+        relation: `aligned` or `evenly_spaced`.
+        along: 0 for a row, 1 for a column.
+        boxes: All members of the group.
+        frame: Box that the tolerance refers to; the mean size, or the mean spacing, of the members if None.
+        tolerances: Across and down, fractions of that size.
+    """
+    if relation == "aligned":
+        across = sorted(box.centre[1 - along] for box in boxes)
+        size = sum((box.width, box.height)[1 - along] for box in boxes) / len(boxes)
+        axis, offset = 1 - along, across[-1] - across[0]
+    else:
+        centres = sorted(box.centre[along] for box in boxes)
+        gaps = [b - a for a, b in pairwise(centres)]
+        size = sum(gaps) / len(gaps)
+        axis, offset = along, max(abs(g - size) for g in gaps)
+    if frame is not None:
+        size = (frame.width, frame.height)[axis]
+    return offset, tolerances[axis] * size
 
 
 def _offset_text(subject: Box, target: Box) -> str:
