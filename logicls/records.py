@@ -10,7 +10,7 @@ from typing import Literal
 
 Status = Literal["holds", "broken", "not_applicable", "unknown"]
 Outcome = Literal["pass", "fail", "review"]
-QueryKind = Literal["locate", "attribute", "verdict"]
+QueryKind = Literal["locate", "attribute", "orientation", "appearance", "verdict"]
 Severity = Literal["critical", "major", "minor"]
 SEVERITIES: tuple[Severity, ...] = ("critical", "major", "minor")
 """In descending order."""
@@ -89,6 +89,10 @@ class Instance:
     component: str
     box: Box
     attributes: tuple[tuple[str, str], ...] = ()
+    angle: float = 0.0
+    """Degrees, counterclockwise as seen on the photo; 0 as on good photos, or as the annotation defines it."""
+    is_damaged: bool = False
+    """True if it does not look as on good photos."""
 
     def attribute(self, name: str) -> str | None:
         """Return the value of an attribute; None without an annotation."""
@@ -122,15 +126,16 @@ def reading_order(box: Box, width: float, height: float) -> float:
 
 @dataclass(frozen=True, slots=True)
 class Subquery:
-    """Atomic query about a photo, answered by a model."""
+    """Atomic query about a photo, answered by a model; an appearance is compared with good photos instead."""
 
     id: str
-    """Canonical name, e.g. `locate:fruit_icon`, `attribute:juice.colour`, `verdict`: equal queries have equal ids."""
+    """Canonical name, e.g. `locate:fruit_icon`, `attribute:juice.colour`, `orientation:label`, `verdict`: equal queries
+    have equal ids."""
     kind: QueryKind
     component: str = ""
     attribute: str = ""
     options: tuple[str, ...] = ()
-    """Permitted values of the answer, if the set is closed."""
+    """Permitted values of the answer, if the set is closed; of an orientation the angles that a model has tokens for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,7 +144,7 @@ class Answer:
 
     query: str
     values: tuple[str, ...] = ()
-    """Attribute values in reading order, or the violations of a stated verdict."""
+    """Attribute values or angles in reading order, or the violations of a stated verdict. Angles are whole degrees."""
     boxes: tuple[Box, ...] = ()
     confidence: float = 1.0
     """Probability that the model assigns to the answer, 0 to 1; 1 for annotations."""
@@ -147,7 +152,10 @@ class Answer:
     """False if the model's text could not be parsed: rules that depend on it are unknown."""
     probabilities: tuple[float, ...] = ()
     """Locate: probability of each candidate detection in descending order, including those below the threshold.
-    Attribute: probability of each value. Empty for annotations."""
+    Attribute, orientation and appearance: probability of each value. Empty for annotations."""
+    rarities: tuple[float, ...] = ()
+    """Appearance: estimated share of good photos that look at least as strange, for each instance, 0 to 1. Empty for
+    annotations and other queries."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -230,7 +238,7 @@ class Verdict:
     bundle: str = ""
     """Id of the bundle."""
     spec: str = ""
-    """Hash of the spec."""
+    """Hash of the spec that the answers were judged with."""
     version: str = ""
     """Version of the spec, as its author counts."""
     thresholds: str = ""
@@ -243,6 +251,14 @@ class Verdict:
     """Records of plug-ins about this photo."""
     plugins: tuple[PluginInfo, ...] = ()
     """Plug-ins that took part in the inspection."""
+    trained_spec: str = ""
+    """Hash of the spec that the model was trained with, whose questions were answered; empty in older records."""
+    stated_probabilities: tuple[tuple[str, float], ...] = ()
+    """Violation of the trained spec → probability that the model gives it when asked for its verdict, 0 to 1."""
+    trained_spec: str = ""
+    """Hash of the spec that the model was trained with, whose questions were answered; empty in older records."""
+    stated_probabilities: tuple[tuple[str, float], ...] = ()
+    """Violation of the trained spec → probability that the model gives it when asked for its verdict, 0 to 1."""
 
     def plugin_result(self, kind: str) -> PluginResult | None:
         """Return the last record of a kind of plug-in; None without one."""
