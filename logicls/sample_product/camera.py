@@ -1,4 +1,4 @@
-"""Camera model of the sample product: viewpoint, lighting, sensor noise, and projection of boxes."""
+"""Camera model of the sample product: viewpoint, lighting, sensor noise, projection of outlines, and masks."""
 
 from __future__ import annotations
 
@@ -26,13 +26,25 @@ def sample_homography(rng: np.random.Generator) -> NDArray[np.float64]:
     return np.asarray(cv2.getPerspectiveTransform(source, target), dtype=np.float64)
 
 
-def project_box(contours: Sequence[Points], homography: NDArray[np.float64]) -> Box:
-    """Return the bounding box of the contours after the homography."""
+def project(contour: Points, homography: NDArray[np.float64]) -> Points:
+    """Return the contour after the homography."""
+    projected = np.concatenate([contour, np.ones((len(contour), 1))], axis=1) @ homography.T
+    return np.asarray(projected[:, :2] / projected[:, 2:], dtype=np.float64)
+
+
+def bounding_box(contours: Sequence[Points]) -> Box:
+    """Return the bounding box of all the contours, rounded to hundredths of a pixel."""
     points = np.concatenate(contours)
-    projected = np.concatenate([points, np.ones((len(points), 1))], axis=1) @ homography.T
-    projected = projected[:, :2] / projected[:, 2:]
-    (x1, y1), (x2, y2) = projected.min(axis=0).tolist(), projected.max(axis=0).tolist()
+    (x1, y1), (x2, y2) = points.min(axis=0).tolist(), points.max(axis=0).tolist()
     return Box(round(x1, 2), round(y1, 2), round(x2, 2), round(y2, 2))
+
+
+def rasterize_mask(contours: Sequence[Points]) -> NDArray[np.bool_]:
+    """Return the pixels of the photo that lie mostly inside one of the contours, (h, w)."""
+    mask = np.zeros((HEIGHT * SCALE, WIDTH * SCALE), np.uint8)
+    for contour in contours:
+        cv2.fillPoly(mask, [np.round((contour * SCALE - 0.5) * 16).astype(np.int32)], (255,), shift=4)
+    return np.asarray(cv2.resize(mask, (WIDTH, HEIGHT), interpolation=cv2.INTER_AREA) > 127)
 
 
 def apply_homography(canvas: Canvas, homography: NDArray[np.float64]) -> Canvas:
@@ -63,3 +75,9 @@ def save_jpeg(path: Path, image: NDArray[np.uint8]) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     _, data = cv2.imencode(".jpg", np.ascontiguousarray(image[..., ::-1]), [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])
     path.write_bytes(data.tobytes())
+
+
+def save_mask(path: Path, mask: NDArray[np.bool_]) -> None:
+    """Write a mask as PNG, 255 where it is true and 0 elsewhere; create missing folders."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(cv2.imencode(".png", mask.astype(np.uint8) * 255)[1].tobytes())

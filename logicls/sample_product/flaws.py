@@ -1,9 +1,9 @@
-"""Render surface flaws on the sample product: structural defects that no rule describes and synthesis never creates.
+"""Render surface flaws on the sample product: structural defects anywhere, which synthesis never creates.
 
     python -m logicls.sample_product.flaws OUT --per-flaw 20 --good 100 --seed 0
 
 A scratch, stain, chip, dent or foreign body is painted on the kit before lighting, blur and noise are simulated, as on
-a real photo. No shipped photo has a flaw.
+a real photo. A flaw on a tablet breaks a rule as well: `damaged_tablet`. No shipped photo has a flaw.
 """
 
 from __future__ import annotations
@@ -17,9 +17,10 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from logicls.records import Scene
 from logicls.sample_product import camera, parts
 from logicls.sample_product.parts import HEIGHT, SCALE, WIDTH, Canvas, Points
-from logicls.sample_product.render import KIT_VIOLATIONS, create_broken_kit, create_good_kit, render
+from logicls.sample_product.render import LOGICAL_VIOLATIONS, create_broken_kit, create_good_kit, render
 
 STRUCTURAL = "structural_defect"
 """Name of every flaw in truth.csv."""
@@ -201,16 +202,23 @@ def write_damaged_photos(root: Path, *, per_flaw: int, good: int, seed: int) -> 
     truth: list[tuple[str, str]] = []
     flaws: list[tuple[object, ...]] = []
     for number, kind in enumerate([""] * good + [kind for kind in FLAWS for _ in range(per_flaw)]):
-        violation = str(rng.choice(KIT_VIOLATIONS)) if kind and number % 4 == 3 else ""
+        violation = str(rng.choice(LOGICAL_VIOLATIONS)) if kind and number % 4 == 3 else ""
         add_flaw = partial(FLAWS[kind], rng=rng) if kind else None
         kit = create_broken_kit(rng, violation) if violation else create_good_kit(rng)
         image, scene = render(kit, rng, f"kit_{number:03d}.jpg", add_flaw)
         camera.save_jpeg(root / "images" / scene.photo, image)
-        truth.append((scene.photo, ";".join(sorted({violation, STRUCTURAL if kind else ""} - {""}))))
-        boxes = [instance.box for instance in scene.instances if instance.component == "flaw"]
+        boxes = [instance.box for instance in scene.instances_of("flaw")]
+        names = {violation, STRUCTURAL if kind else "", "damaged_tablet" if _touches_tablet(scene) else ""}
+        truth.append((scene.photo, ";".join(sorted(names - {""}))))
         flaws += [(scene.photo, kind, box.x1, box.y1, box.x2, box.y2) for box in boxes]
     _write_csv(root / "truth.csv", ("image", "violations"), truth)
     _write_csv(root / "flaws.csv", ("image", "flaw", "x1", "y1", "x2", "y2"), flaws)
+
+
+def _touches_tablet(scene: Scene) -> bool:
+    """Return whether a flaw's box overlaps a tablet's."""
+    flaws, tablets = scene.instances_of("flaw"), scene.instances_of("tablet")
+    return any(flaw.box.intersection(tablet.box) > 0 for flaw in flaws for tablet in tablets)
 
 
 def _write_csv(path: Path, header: tuple[str, ...], rows: Sequence[tuple[object, ...]]) -> None:

@@ -26,6 +26,10 @@ BOARDS = ("wood", "brushed", "fabric")
 LIQUIDS: dict[str, Colour] = {"red": (0.72, 0.07, 0.10), "yellow": (0.93, 0.70, 0.08), "blue": (0.10, 0.28, 0.72)}
 PAPER: Colour = (0.93, 0.91, 0.86)
 INK: Colour = (0.13, 0.14, 0.17)
+TABLET_RADIUS = 14.0
+"""Radius of a tablet, photo pixels."""
+TABLET_DAMAGE = ("broken", "cracked", "stained")
+"""Kinds of damage of a tablet."""
 _FRACTION_BITS = 4
 """Fractional bits of the coordinates passed to OpenCV."""
 
@@ -91,6 +95,53 @@ def spoon_contours(x: float, y: float, degrees: float) -> tuple[Points, Points]:
     side = np.array([(3.2, -26), (3.4, 0), (5.6, 62), (4.2, 70), (0, 73)])
     handle = np.concatenate([side, side[::-1] * (-1, 1)])
     return rotate(bowl, x, y, degrees), rotate(handle, x, y, degrees)
+
+
+def tablet_contour(x: float, y: float, damage: tuple[str, float] | None = None) -> Points:
+    """Return the contour of a tablet around (x, y); a broken one, by kind and angle of its damage, lacks a piece."""
+    contour = ellipse(x, y, TABLET_RADIUS, TABLET_RADIUS)
+    if damage is None or damage[0] != "broken":
+        return contour
+    normal, excess = _beyond_fracture(contour, damage[1])
+    return np.asarray(contour - np.maximum(excess, 0)[:, None] * normal, dtype=np.float64)
+
+
+def damage_contour(x: float, y: float, kind: str, degrees: float) -> Points:
+    """Return the contour of the damage of a tablet around (x, y): missing piece, gaping crack or stain.
+
+    Args:
+        x: Centre of the tablet.
+        y: Centre of the tablet.
+        kind: One of `TABLET_DAMAGE`.
+        degrees: Direction from the tablet's centre to the damage, clockwise, 0 to the right.
+    """
+    if kind == "broken":
+        contour = ellipse(x, y, TABLET_RADIUS, TABLET_RADIUS)
+        excess = _beyond_fracture(contour, degrees)[1]
+        remaining = tablet_contour(x, y, (kind, degrees))
+        first = int(np.argmin(excess))  # opposite to the missing piece: the piece is one run of points after it
+        order = np.roll(np.arange(len(contour)), -first)
+        order = order[excess[order] > 0]
+        return np.concatenate([contour[order], remaining[order][::-1]])
+    if kind == "cracked":
+        along = np.array([1.0, 0.6, 0.25, -0.2, -0.6, -0.85])
+        middle = np.array([0.0, 1.9, -1.6, 1.8, -1.2, 0.6])
+        half_width = np.array([2.6, 2.2, 1.9, 1.5, 1.0, 0.2])
+        upper = np.stack([along * TABLET_RADIUS, middle - half_width], axis=1)
+        lower = np.stack([along * TABLET_RADIUS, middle + half_width], axis=1)
+        return rotate(np.concatenate([upper, lower[::-1]]), x, y, degrees)
+    angle = np.linspace(0, 2 * np.pi, 48, endpoint=False)
+    distance = 6.0 * (1 + 0.14 * np.sin(2 * angle + 1) + 0.10 * np.sin(5 * angle))
+    blot = np.stack([5.0 + distance * np.cos(angle), distance * np.sin(angle)], axis=1)
+    return rotate(blot, x, y, degrees)
+
+
+def _beyond_fracture(contour: Points, degrees: float) -> tuple[Points, Points]:
+    """Return the fracture's outward normal, and how far each point of the contour is beyond its rough line, (n,)."""
+    normal = np.array([np.cos(np.deg2rad(degrees)), np.sin(np.deg2rad(degrees))])
+    offset = contour - contour.mean(axis=0)
+    along = offset @ np.array([-normal[1], normal[0]])
+    return normal, offset @ normal - (0.38 * TABLET_RADIUS + 0.9 * np.sin(0.9 * along) + 0.5 * np.sin(2.1 * along))
 
 
 def fill(canvas: Canvas, contour: Points, colour: Canvas | Colour, opacity: float = 1.0, blur: float = 0.0) -> None:
@@ -247,16 +298,33 @@ def draw_mark(canvas: Canvas, contour: Points, shape: str) -> None:
         fill(canvas, rotate(rectangle(-0.6, -0.42 * size, 0.6, 0.5 * size), centre[0], centre[1], 38), PAPER, 0.85)
 
 
-def draw_tablet(canvas: Canvas, contour: Points, degrees: float) -> None:
-    """Paint a pale round tablet with a bevel and a score line at that angle."""
-    x, y = contour.mean(axis=0)
-    radius = float(np.ptp(contour[:, 0])) / 2
-    fill(canvas, contour, (0.74, 0.73, 0.71))
+def draw_tablet(canvas: Canvas, x: float, y: float, score: float, damage: tuple[str, float] | None = None) -> None:
+    """Paint a pale round tablet around (x, y) with a bevel, a score line at the angle `score`, and its damage."""
+    board = canvas.copy() if damage else canvas
+    radius = TABLET_RADIUS
+    fill(canvas, tablet_contour(x, y), (0.74, 0.73, 0.71))
     fill(canvas, ellipse(x - 0.6, y - 0.6, radius - 1.3, radius - 1.3), (0.96, 0.955, 0.94), 1.0, 0.5)
     fill(canvas, ellipse(x + 0.3, y + 0.3, radius - 3.2, radius - 3.2), (0.89, 0.885, 0.87), 0.9, 0.8)
     half_length = radius - 2.4
-    fill(canvas, rotate(rectangle(-half_length, 0.2, half_length, 1.5), x, y, degrees), (1, 1, 1), 0.8)
-    fill(canvas, rotate(rectangle(-half_length, -0.9, half_length, 0.5), x, y, degrees), (0.45, 0.44, 0.43), 0.85)
+    fill(canvas, rotate(rectangle(-half_length, 0.2, half_length, 1.5), x, y, score), (1, 1, 1), 0.8)
+    fill(canvas, rotate(rectangle(-half_length, -0.9, half_length, 0.5), x, y, score), (0.45, 0.44, 0.43), 0.85)
+    if damage is not None:
+        _draw_damage(canvas, board, damage_contour(x, y, *damage), *damage)
+
+
+def _draw_damage(canvas: Canvas, board: Canvas, contour: Points, kind: str, degrees: float) -> None:
+    """Paint the damage of a tablet: `board`, the canvas without the tablet, shows where a piece is missing."""
+    if kind == "stained":
+        centre = contour.mean(axis=0)
+        fill(canvas, contour, (0.30, 0.17, 0.07), 0.72, 0.6)
+        fill(canvas, (contour - centre) * 0.7 + centre, (0.42, 0.26, 0.12), 0.6, 0.8)
+        return
+    if kind == "broken":
+        inward = rotate(np.array([(-1.3, 0.0)]), 0, 0, degrees)
+        fill(canvas, contour + inward, (0.58, 0.57, 0.55), 1.0, 0.3)
+        beyond = contour - inward  # also the edge of the piece, which is painted half transparent
+        fill(canvas, beyond, board[canvas_slices(beyond)])
+    fill(canvas, contour, board[canvas_slices(contour)] * np.float32(0.62 if kind == "cracked" else 1.0))
 
 
 def draw_spoon(canvas: Canvas, bowl: Points, handle: Points) -> None:

@@ -24,7 +24,7 @@ from logicls.sample_product.parts import HEIGHT, WIDTH, Canvas, Points
 
 PAIRS = {"drop": "red", "leaf": "yellow", "star": "blue"}
 """Mark → colour of the liquid that it belongs to."""
-KIT_VIOLATIONS: tuple[str, ...] = (
+LOGICAL_VIOLATIONS: tuple[str, ...] = (
     "missing_tablet",
     "extra_tablet",
     "missing_spoon",
@@ -37,6 +37,10 @@ KIT_VIOLATIONS: tuple[str, ...] = (
     "overfilled",
     "empty_vial",
 )
+"""Violations of number, place, combination and level."""
+PART_VIOLATIONS = ("reversed_spoon", "crooked_spoon", "damaged_tablet")
+"""Violations of one part's direction or appearance. Test photos of them have a mask."""
+KIT_VIOLATIONS = LOGICAL_VIOLATIONS + PART_VIOLATIONS
 """Violations of `constraints/dosing_kit.yaml`."""
 VIOLATION_PAIRS: tuple[tuple[str, str], ...] = (
     ("missing_tablet", "wrong_mark"),
@@ -45,6 +49,8 @@ VIOLATION_PAIRS: tuple[tuple[str, str], ...] = (
     ("misplaced_spoon", "overfilled"),
 )
 """Pairs of violations that test photos combine."""
+MAX_SPOON_ANGLE = 12.0
+"""Largest angle of a spoon that lies straight, degrees to either side. Those of good kits are much smaller."""
 COMPONENTS = ("vial", "liquid", "label", "mark", "tablet", "spoon")
 """Categories of the annotations; their ids are 1, 2, ... in this order."""
 
@@ -71,6 +77,8 @@ class Kit:
     """Centre x and y and the score line's angle, for each tablet."""
     spoon: tuple[float, float, float] | None
     """Centre x and y and the angle (0: bowl at the top); None for no spoon."""
+    damage: tuple[int, str, float] | None = None
+    """Number of the damaged tablet, one of `parts.TABLET_DAMAGE`, and its direction from the tablet's centre."""
 
 
 def create_good_kit(rng: np.random.Generator) -> Kit:
@@ -128,6 +136,14 @@ def _apply_violation(kit: Kit, violation: str, rng: np.random.Generator) -> Kit:
             return replace(kit, level=rng.uniform(0.78, 0.86))
         case "empty_vial":
             return replace(kit, colour=None)
+        case "reversed_spoon":
+            x, y, degrees = kit.spoon or (217.0, 160.0, 0.0)
+            return replace(kit, spoon=(x, y, degrees + 180))
+        case "crooked_spoon":
+            return replace(kit, spoon=(213.0, 160.0, float(rng.choice([-1.0, 1.0]) * rng.uniform(18.0, 22.0))))
+        case "damaged_tablet":
+            kind, index = str(rng.choice(parts.TABLET_DAMAGE)), int(rng.integers(len(kit.tablets)))
+            return replace(kit, damage=(index, kind, float(rng.uniform(0, 360))))
     raise ValueError(f'the sample product has no violation "{violation}"')
 
 
@@ -159,19 +175,41 @@ class _KitPart:
     attributes: tuple[tuple[str, str], ...] = ()
 
 
+@dataclass(frozen=True)
+class Rendering:
+    """A photo, its annotations, and what no annotation has: the true outlines."""
+
+    image: NDArray[np.uint8]
+    """(h, w, 3), RGB."""
+    scene: Scene
+    outlines: tuple[tuple[Points, ...], ...]
+    """For each instance of the scene, in its order, its contours: (n, 2), pixels of the photo. They may overlap."""
+    defect: NDArray[np.bool_]
+    """(h, w): pixels of the reversed or crooked spoon, the damage of a tablet, or the flaw."""
+
+
 def render(
     kit: Kit, rng: np.random.Generator, photo: str = "", add_flaw: Callable[..., Points] | None = None
 ) -> tuple[NDArray[np.uint8], Scene]:
-    """Render a photo of the kit.
+    """Render a photo of the kit: as `render_outlines`, without outlines and mask.
+
+    Returns:
+        The photo, (h, w, 3) uint8 RGB, and its annotations.
+    """
+    rendering = render_outlines(kit, rng, photo, add_flaw)
+    return rendering.image, rendering.scene
+
+
+def render_outlines(
+    kit: Kit, rng: np.random.Generator, photo: str = "", add_flaw: Callable[..., Points] | None = None
+) -> Rendering:
+    """Render a photo of the kit, with the outlines of its parts and the mask of a defect.
 
     Args:
         kit: The kit.
         rng: Source of board, lighting, camera and noise.
         photo: File name for the scene.
         add_flaw: Paints a flaw on the canvas and returns its contour, see `logicls.sample_product.flaws`.
-
-    Returns:
-        The photo, (h, w, 3) uint8 RGB, and its annotations.
     """
     kit_parts, canvas = _create_parts(kit), parts.draw_board(kit.board, rng)
     shadow_offset = (float(rng.uniform(3, 6)), float(rng.uniform(3, 6)))
@@ -183,17 +221,31 @@ def render(
             _KitPart("flaw", (add_flaw(canvas, [(part.component, part.contours[0]) for part in kit_parts]),))
         )
     homography = camera.sample_homography(rng)
+    outlines = tuple(tuple(camera.project(c, homography) for c in part.contours) for part in kit_parts)
     image = camera.simulate_exposure(camera.apply_homography(canvas, homography), rng)
     instances = tuple(
         Instance(
             id=k,
             component=part.component,
-            box=camera.project_box(part.contours, homography),
+            box=camera.bounding_box(contours),
             attributes=part.attributes,
         )
-        for k, part in enumerate(kit_parts, start=1)
+        for k, (part, contours) in enumerate(zip(kit_parts, outlines, strict=True), start=1)
     )
-    return image, Scene(photo=photo, width=WIDTH, height=HEIGHT, instances=instances)
+    scene = Scene(photo=photo, width=WIDTH, height=HEIGHT, instances=instances)
+    defects = [camera.project(contour, homography) for contour in _defect_contours(kit, kit_parts)]
+    return Rendering(image, scene, outlines, camera.rasterize_mask(defects))
+
+
+def _defect_contours(kit: Kit, kit_parts: Sequence[_KitPart]) -> list[Points]:
+    """Return the contours of what is turned, damaged or a flaw."""
+    turned = kit.spoon is not None and MAX_SPOON_ANGLE < kit.spoon[2] % 360 < 360 - MAX_SPOON_ANGLE
+    wrong = {"spoon", "flaw"} if turned else {"flaw"}
+    contours = [contour for part in kit_parts if part.component in wrong for contour in part.contours]
+    if kit.damage is not None:
+        index, kind, direction = kit.damage
+        contours.append(parts.damage_contour(*kit.tablets[index][:2], kind, direction))
+    return contours
 
 
 def _create_parts(kit: Kit) -> list[_KitPart]:
@@ -215,14 +267,20 @@ def _create_parts(kit: Kit) -> list[_KitPart]:
             offset = kit.mark_offset
             centre = (x + dx + offset[0] * label_width, y + dy + offset[1] * label_height)
             kit_parts.append(_KitPart("mark", (parts.shape_contour(kit.mark, *centre, 27.0),), (("shape", kit.mark),)))
-    kit_parts += [_KitPart("tablet", (parts.ellipse(tx, ty, 14, 14),)) for tx, ty, _ in kit.tablets]
+    for k, (tx, ty, _) in enumerate(kit.tablets):
+        kit_parts.append(_KitPart("tablet", (parts.tablet_contour(tx, ty, _damage_of(kit, k)),)))
     if kit.spoon is not None:
         kit_parts.append(_KitPart("spoon", parts.spoon_contours(*kit.spoon)))
     return kit_parts
 
 
+def _damage_of(kit: Kit, tablet: int) -> tuple[str, float] | None:
+    """Return kind and direction of the damage of the tablet with that number; None if it is whole."""
+    return kit.damage[1:] if kit.damage is not None and kit.damage[0] == tablet else None
+
+
 def _draw_parts(canvas: Canvas, kit: Kit, kit_parts: Sequence[_KitPart], rng: np.random.Generator) -> None:
-    tablets = iter(kit.tablets)
+    tablets = enumerate(kit.tablets)
     parts.draw_glass(canvas, kit_parts[0].contours[0])
     for part in kit_parts:
         contour = part.contours[0]
@@ -234,7 +292,8 @@ def _draw_parts(canvas: Canvas, kit: Kit, kit_parts: Sequence[_KitPart], rng: np
             case "mark":
                 parts.draw_mark(canvas, contour, str(kit.mark))
             case "tablet":
-                parts.draw_tablet(canvas, contour, next(tablets)[2])
+                index, (x, y, score) = next(tablets)
+                parts.draw_tablet(canvas, x, y, score, _damage_of(kit, index))
             case "spoon":
                 parts.draw_spoon(canvas, *part.contours)
     parts.draw_shine(canvas, kit_parts[0].contours[0])
@@ -286,6 +345,8 @@ def _to_coco(scenes: Sequence[Scene]) -> dict[str, object]:
 def write_photos(root: Path, *, per_violation: int, good: int, seed: int) -> None:
     """Write test photos to `root/images`, and the violations of each to `root/truth.csv`, separated by `;`.
 
+    The photos with `PART_VIOLATIONS` come last; `root/masks` has a mask of each: 255 where the part is wrong.
+
     Args:
         root: Output folder.
         per_violation: Number of photos of each violation, and of photos with two violations.
@@ -294,16 +355,19 @@ def write_photos(root: Path, *, per_violation: int, good: int, seed: int) -> Non
     """
     rng = np.random.default_rng(seed)
     photos: list[tuple[str, ...]] = [()] * good
-    photos += [(name,) for name in KIT_VIOLATIONS for _ in range(per_violation)]
+    photos += [(name,) for name in LOGICAL_VIOLATIONS for _ in range(per_violation)]
     photos += [VIOLATION_PAIRS[k % len(VIOLATION_PAIRS)] for k in range(per_violation)]
+    photos += [(name,) for name in PART_VIOLATIONS for _ in range(per_violation)]
     rows = []
     for k, violations in enumerate(photos):
         kit = create_good_kit(rng)
         for violation in violations:
             kit = _apply_violation(kit, violation, rng)
-        image, scene = render(kit, rng, f"kit_{k:03d}.jpg")
-        camera.save_jpeg(root / "images" / scene.photo, image)
-        rows.append((scene.photo, ";".join(sorted(violations))))
+        rendering = render_outlines(kit, rng, f"kit_{k:03d}.jpg")
+        camera.save_jpeg(root / "images" / rendering.scene.photo, rendering.image)
+        if set(violations) & set(PART_VIOLATIONS):
+            camera.save_mask(root / "masks" / f"kit_{k:03d}.png", rendering.defect)
+        rows.append((rendering.scene.photo, ";".join(sorted(violations))))
     with (root / "truth.csv").open("w", encoding="utf-8", newline="") as file:
         csv.writer(file, lineterminator="\n").writerows([("image", "violations"), *rows])
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from logicls.sample_product.flaws import FLAWS, STRUCTURAL, main, write_damaged_photos
-from logicls.sample_product.render import KIT_VIOLATIONS, create_good_kit, render
+from logicls.sample_product.render import LOGICAL_VIOLATIONS, create_good_kit, render
 
 
 @pytest.mark.parametrize("kind", FLAWS)
@@ -41,12 +41,25 @@ def test_ground_truth_of_flaws(tmp_path: Path) -> None:
     )
     violations = [set(row["violations"].split(";")) - {""} for row in truth]
     assert [STRUCTURAL in names for names in violations] == [False] * 3 + [True] * 10
-    assert set().union(*violations) - {STRUCTURAL} <= set(KIT_VIOLATIONS)
-    assert any(len(names) == 2 for names in violations)
+    assert set().union(*violations) - {STRUCTURAL} <= {*LOGICAL_VIOLATIONS, "damaged_tablet"}
+    assert any(names & set(LOGICAL_VIOLATIONS) for names in violations)
     assert [row["flaw"] for row in flaws] == [kind for kind in FLAWS for _ in range(2)]
     files = [sorted(p for p in (tmp_path / name).rglob("*") if p.is_file()) for name in ("one", "two")]
     assert len(files[0]) == 15
     assert [p.read_bytes() for p in files[0]] == [p.read_bytes() for p in files[1]]
+
+
+def test_a_flaw_on_a_tablet_breaks_its_rule(tmp_path: Path) -> None:
+    """truth.csv says damaged_tablet for the photos whose flaw lies on a tablet, and for no other."""
+    write_damaged_photos(tmp_path, per_flaw=4, good=0, seed=1)
+
+    truth = list(csv.DictReader((tmp_path / "truth.csv").read_text(encoding="utf-8").splitlines()))
+    damaged = {row["image"] for row in truth if "damaged_tablet" in row["violations"]}
+    flaws = list(csv.DictReader((tmp_path / "flaws.csv").read_text(encoding="utf-8").splitlines()))
+    beside = {row["image"] for row in flaws if float(row["x1"]) > 170 or float(row["x2"]) < 115}
+    assert len(damaged) > 2
+    assert len(beside) > 2
+    assert damaged & beside == set()
 
 
 def test_command(tmp_path: Path) -> None:

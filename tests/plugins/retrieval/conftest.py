@@ -37,14 +37,16 @@ def draw_card(rng: np.random.Generator) -> tuple[np.ndarray, list[tuple[int, lis
     """Return a photo of a card with six tablets and a label, and the category and COCO box of each."""
     canvas = parts.draw_board(str(rng.choice(parts.BOARDS)), rng)
     places = [(60 + 62 * column, 60 + 70 * row) for row in range(2) for column in range(3)]
-    tablets = [parts.ellipse(x + rng.uniform(-3, 3), y + rng.uniform(-3, 3), 14, 14) for x, y in places]
+    centres = [(x + rng.uniform(-3, 3), y + rng.uniform(-3, 3)) for x, y in places]
+    tablets = [parts.tablet_contour(x, y) for x, y in centres]
     label = parts.rectangle(80, 215, 180, 280, radius=2.0)
     parts.cast_shadows(canvas, tablets, (4.0, 4.0))
-    for tablet in tablets:
-        parts.draw_tablet(canvas, tablet, float(rng.uniform(0, 180)))
+    for x, y in centres:
+        parts.draw_tablet(canvas, x, y, float(rng.uniform(0, 180)))
     parts.draw_label(canvas, label, rng)
     warp = camera.sample_homography(rng)
-    boxes = [(1, camera.project_box((tablet,), warp)) for tablet in tablets] + [(2, camera.project_box((label,), warp))]
+    contours = [(1, tablet) for tablet in tablets] + [(2, label)]
+    boxes = [(kind, camera.bounding_box([camera.project(contour, warp)])) for kind, contour in contours]
     image = camera.simulate_exposure(camera.apply_homography(canvas, warp), rng)
     return image, [(kind, [box.x1, box.y1, box.width, box.height]) for kind, box in boxes]
 
