@@ -56,6 +56,10 @@ OUT = Annotated[Path, typer.Option("--out", help="Output folder.")]
 DATA = Annotated[
     Path, typer.Option("--data", help="Annotated photos of good products: a folder with annotations.json and images/.")
 ]
+DEFECTS = Annotated[
+    Path | None,
+    typer.Option("--defects", help="Annotated photos of defective products, a folder like --data. Default: none."),
+]
 TRUTH = Annotated[Path, typer.Option("--truth", help="Ground truth, a CSV file with the columns image,violations.")]
 BATCH = Annotated[int, typer.Option(min=1, help="Photos per batch.")]
 AS_JSON = Annotated[bool, typer.Option("--json", help="Print the result as JSON, for scripts.")]

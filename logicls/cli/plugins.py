@@ -222,7 +222,7 @@ def second_look(
     ] = 1.01,
 ) -> None:  # fmt: skip
     """Evaluate second looks on photos with ground truth: fewer reviews at equal error rates, and the time they take."""
-    from logicls.evaluation.ground_truth import read_truth
+    from logicls.data.ground_truth import read_truth
     from logicls.plugins.reasoning.evaluation import run_trial, write_trial
     from logicls.plugins.registry import FACTORIES, load_factory
     from logicls.predict.input.listing import escape_name, list_photos

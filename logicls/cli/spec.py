@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from logicls.cli.options import SPEC, console, print_line
+from logicls.cli.options import DEFECTS, SPEC, console, print_line
 from logicls.diagnostics.console import format_counts, print_problems
 from logicls.diagnostics.formats import Format, collect_problems
 from logicls.errors import count_text, relative_path
@@ -25,6 +25,7 @@ def check(
         Path | None,
         typer.Option("--data", help="Annotated photos of good products, to check for rule violations as well."),
     ] = None,
+    defects: DEFECTS = None,
     output_format: Annotated[Format, typer.Option("--format", help="Output format.")] = Format.text,
     as_json: Annotated[bool, typer.Option("--json", help="Same as --format json.")] = False,
     fix: Annotated[
@@ -47,15 +48,17 @@ def check(
 
     if (fix and data is None) or (out is not None and not fix):
         raise typer.BadParameter("--fix requires --data" if fix else "--out requires --fix")
+    if defects is not None and data is None:
+        raise typer.BadParameter("--defects requires --data")
     output_format = Format.json if as_json else output_format
     is_text = output_format is Format.text
     with collect_problems(output_format, relative_path(spec)) as problems:
         spec_file = load_spec_file(spec)
         annotations = _repair_annotations(data, out, spec_file.spec, is_quiet=not is_text) if fix and data else None
-        problems += check_spec(spec_file, data, annotations)
+        problems += check_spec(spec_file, data, annotations, defects)
         problems += _check_templates(spec_file.spec, data, annotations) if templates else []
     if is_text:
-        print_problems(problems)
+        print_problems(problems, console)
         rules = count_text(len(spec_file.spec.constraints), "rule")
         examples = count_text(len(spec_file.spec.examples), "example")
         print_line(f"{spec}: {rules}, {examples}, {format_counts(problems)}")

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from logicls.cli.options import DATA, OUT, SPEC, console, print_line
+from logicls.cli.options import DATA, DEFECTS, OUT, SPEC, console, print_line
 from logicls.errors import count_text
 from logicls.models.box_formats import BoxFamily
 from logicls.synth.export_format import ExportFormat
@@ -21,6 +21,7 @@ def synth(
     spec: SPEC,
     data: DATA,
     out: OUT,
+    defects: DEFECTS = None,
     count: Annotated[int, typer.Option(min=1, help="Number of examples.")] = 12000,
     seed: Annotated[int, typer.Option(help="Random seed; the same seed gives identical data.")] = 0,
     preview: Annotated[
@@ -41,8 +42,8 @@ def synth(
     from logicls.synth.dataset_card import summarize_dataset
     from logicls.synth.pipeline import SynthesisRequest
 
-    request = SynthesisRequest(spec, data, out, count, seed)
-    _check_dataset(spec, data)
+    request = SynthesisRequest(spec, data, out, count, seed, defects)
+    _check_dataset(spec, data, defects)
     if preview:
         from logicls.synth.preview import draw_contact_sheet
 
@@ -66,11 +67,12 @@ def synthesize_with_progress(request: SynthesisRequest, *, workers: int) -> None
 
 
 def _list_limitations(request: SynthesisRequest) -> list[str]:
-    """Return the defects that could not be synthesised, and the augmentations that the rules forbid."""
+    """Return the real defects in use, those that could not be synthesised, and augmentations that the rules forbid."""
     from logicls.synth.dataset_card import load_coverage
-    from logicls.synth.pipeline import describe_restrictions
+    from logicls.synth.pipeline import describe_real_defects, describe_restrictions
 
-    return [*load_coverage(request.out).to_lines(), *describe_restrictions(request)]
+    real_defects = describe_real_defects(request)
+    return [*real_defects, *load_coverage(request.out).to_lines(), *describe_restrictions(request)]
 
 
 def _export(request: SynthesisRequest, export_format: ExportFormat, box_format: BoxFamily | None) -> Path:
@@ -81,14 +83,14 @@ def _export(request: SynthesisRequest, export_format: ExportFormat, box_format: 
         return export_dataset(request.out, export_format, box_format, on_progress=counter.add)
 
 
-def _check_dataset(spec_file: Path, data: Path) -> None:
+def _check_dataset(spec_file: Path, data: Path, defects: Path | None) -> None:
     """Check that the dataset matches the spec. Raises `DataError`."""
     from logicls.constraints.spec.loader import load_spec
-    from logicls.data.coco import read_dataset_for
     from logicls.data.dataset_lint import check_against_spec
+    from logicls.data.defects import read_dataset_with_defects
     from logicls.errors import DataError
 
     spec = load_spec(spec_file)
-    problems = check_against_spec(read_dataset_for(spec, data), spec.components)
+    problems = check_against_spec(read_dataset_with_defects(spec, data, defects), spec.components)
     if problems:
         raise DataError(problems)

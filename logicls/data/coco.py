@@ -4,7 +4,13 @@ Each annotation is reduced to the fields that are needed as soon as it is parsed
 file and are never in memory all at once.
 
 COCO boxes are [x, y, width, height] in pixels of the upright photo. Attributes are in an annotation's `attributes`, as
-CVAT exports them. Segmentations are ignored here, and so are crowd annotations (`iscrowd: 1`).
+CVAT exports them. Crowd annotations (`iscrowd: 1`) are ignored here, and so are segmentations, except for their angle.
+
+The angle of an instance is CVAT's attribute `rotation`, which is clockwise; its box is then the box around the turned
+rectangle. Where a rule needs angles that are not given so, they are those of the polygons: a polygon of four points is
+an oriented box whose first point is the top left corner of the object; of others the longer side of the smallest
+rectangle counts, which leaves out which end is which. Where rules take the pose on good photos as right, angles are
+relative to the median of the component's annotations.
 
 Many annotation tools have no attributes, and people use one category per variant instead. `read_dataset_for` therefore
 maps a category named like a variant with one value per attribute (`one: {of: die, with: {face: one}}`) to the component
@@ -18,10 +24,12 @@ import math
 import os
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, NamedTuple, TypeAlias
 
+from logicls.constraints.families.angles import FULL_TURN, QUARTER_TURN, circular_median, normalize_angle
+from logicls.constraints.families.edits import Rotate
 from logicls.constraints.spec.models import Spec, VariantDefinition
 from logicls.data.image_io import read_size
 from logicls.errors import DataError, PhotoError, Problem, relative_path
@@ -29,6 +37,12 @@ from logicls.records import Box, Instance, Scene
 
 Attributes: TypeAlias = tuple[tuple[str, str], ...]
 JsonObject: TypeAlias = Mapping[str, Any]
+Point: TypeAlias = tuple[float, float]
+
+ROTATION = "rotation"
+"""Attribute in which CVAT writes the clockwise rotation of a box, degrees; never an attribute of a product."""
+SQUARE_RATIO = 1.1
+"""Ratio of the sides of a rectangle below which it is not known which of them is longer."""
 
 BYTE_ORDER_MARK = "\ufeff"
 BOX_TOLERANCE = 1.0
@@ -53,12 +67,18 @@ class CocoAnnotation(NamedTuple):
     attributes: Attributes | None
     """Attributes as text; None if the JSON value is not an object."""
     has_segmentation: bool
+    rotation: float | None = None
+    """Degrees, clockwise; None if it is not given."""
+    polygon_angle: tuple[float, int] | None = None
+    """Angle of the segmentation and its period (`measure_polygon_angle`); None if it was not needed or is unknown."""
 
 
 class AnnotationHook:
     """Reduce annotations while JSON is parsed: an `object_hook` for `json.loads`."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, measure_polygons: bool = False) -> None:
+        """Set up the hook. `measure_polygons`: measure the angles of segmentations."""
+        self.measure_polygons = measure_polygons
         self._cache: dict[Attributes, Attributes] = {}
 
     def __call__(self, row: dict[str, Any]) -> dict[str, Any] | CocoAnnotation:
@@ -66,8 +86,10 @@ class AnnotationHook:
         number, image, category = row.get("id"), row.get("image_id"), row.get("category_id")
         if type(number) is not int or type(image) is not int or type(category) is not int or row.get("iscrowd") == 1:
             return row
-        attributes, has_segmentation = self._to_pairs(row.get("attributes")), bool(row.get("segmentation"))
-        return CocoAnnotation(number, image, category, row.get("bbox"), attributes, has_segmentation)
+        segmentation, rotation = row.get("segmentation"), _pop_rotation(row.get("attributes"))
+        angle = measure_polygon_angle(segmentation) if self.measure_polygons and rotation is None else None
+        attributes = self._to_pairs(row.get("attributes"))
+        return CocoAnnotation(number, image, category, row.get("bbox"), attributes, bool(segmentation), rotation, angle)
 
     def _to_pairs(self, attributes: object) -> Attributes | None:
         """Convert attributes to pairs of strings; equal attributes share one object to save memory."""
@@ -77,6 +99,79 @@ class AnnotationHook:
             return None
         pairs = tuple([(key, attribute_to_text(value)) for key, value in attributes.items() if value is not None])
         return self._cache.setdefault(pairs, pairs)
+
+
+def _pop_rotation(attributes: object) -> float | None:
+    """Remove CVAT's rotation from attributes; None if they have none that is a finite number."""
+    rotation = attributes.get(ROTATION) if isinstance(attributes, dict) else None
+    if not isinstance(attributes, dict) or isinstance(rotation, bool) or not isinstance(rotation, int | float):
+        return None
+    attributes.pop(ROTATION)
+    return float(rotation) if math.isfinite(rotation) else None
+
+
+def measure_polygon_angle(segmentation: object) -> tuple[float, int] | None:
+    """Measure the angle of an annotation's polygon, and the turn in degrees up to which it is known.
+
+    Returns None unless the segmentation is a single polygon of at least three points. The angle is counterclockwise.
+
+    >>> measure_polygon_angle([[10, 20, 10, 0, 20, 0, 20, 20]])
+    (90.0, 360)
+    >>> measure_polygon_angle([[0, 0, 20, 0, 40, 0, 40, 10, 0, 10]])
+    (0.0, 180)
+    """
+    if not isinstance(segmentation, list) or len(segmentation) != 1 or not isinstance(segmentation[0], list):
+        return None
+    numbers = [float(n) for n in segmentation[0] if isinstance(n, int | float) and math.isfinite(n)]
+    points = list(zip(numbers[::2], numbers[1::2], strict=False))
+    if len(numbers) != len(segmentation[0]) or len(numbers) % 2 or len(set(points)) < 3:
+        return None
+    if len(points) == 4:
+        area = sum(x1 * y2 - x2 * y1 for (x1, y1), (x2, y2) in zip(points, [*points[1:], points[0]], strict=True))
+        return _edge_angle(points[0], points[1 if area > 0 else 3]), FULL_TURN
+    return _least_rectangle_angle(points)
+
+
+def _edge_angle(start: Point, end: Point) -> float:
+    return normalize_angle(math.degrees(math.atan2(start[1] - end[1], end[0] - start[0])))
+
+
+def _least_rectangle_angle(points: Sequence[Point]) -> tuple[float, int]:
+    """Return the angle of the longer side of the smallest rectangle; of a square, that of any side.
+
+    One side of it lies on an edge of the convex hull (Freeman and Shapira, Communications of the ACM 18, 1975), so that
+    the directions of all edges between two points of the polygon's hull are tried.
+    """
+    hull = _convex_hull(points)
+    best = (math.inf, 0.0, 0.0, 0.0)
+    for start, end in zip(hull, [*hull[1:], hull[0]], strict=True):
+        angle = math.atan2(end[1] - start[1], end[0] - start[0])
+        cos, sin = math.cos(angle), math.sin(angle)
+        along, across = [x * cos + y * sin for x, y in points], [y * cos - x * sin for x, y in points]
+        width, height = max(along) - min(along), max(across) - min(across)
+        best = min(best, (width * height, -math.degrees(angle), width, height))
+    _, angle, width, height = best
+    if max(width, height) < SQUARE_RATIO * min(width, height):
+        return normalize_angle(angle, QUARTER_TURN), QUARTER_TURN
+    return normalize_angle(angle + (QUARTER_TURN if height > width else 0), FULL_TURN // 2), FULL_TURN // 2
+
+
+def _convex_hull(points: Sequence[Point]) -> list[Point]:
+    """Return the corners of the convex hull in order (Andrew's monotone chain, 1979)."""
+    halves: list[list[Point]] = []
+    ordered = sorted(set(points))
+    for side in (ordered, ordered[::-1]):
+        half: list[Point] = []
+        for x, y in side:
+            while len(half) > 1 and _turns_right(half[-2], half[-1], (x, y)):
+                half.pop()
+            half.append((x, y))
+        halves.append(half[:-1])
+    return [*halves[0], *halves[1]]
+
+
+def _turns_right(a: Point, b: Point, c: Point) -> bool:
+    return (b[0] - a[0]) * (c[1] - a[1]) <= (b[1] - a[1]) * (c[0] - a[0])
 
 
 def attribute_to_text(value: object) -> str:
@@ -135,9 +230,11 @@ class CocoTables:
 class CocoParser:
     """Convert the lists of a COCO file to scenes and collect all problems."""
 
-    def __init__(self, root: Path, file: str) -> None:
+    def __init__(self, root: Path, file: str, needed_angles: Mapping[str, int] | None = None) -> None:
+        """Set up the parser. `needed_angles`: category whose angle must be annotated → the turn up to which."""
         self.images = root / "images"
         self.file = file
+        self.needed_angles = needed_angles or {}
         self.problems: list[Problem] = []
 
     def add_problem(self, code: str, message: str, advice: str = "") -> None:
@@ -249,11 +346,34 @@ class CocoParser:
             return None
         if box is None or row.category_id not in names:
             return None
-        return Instance(row.id, names[row.category_id], box, row.attributes)
+        angle = self.find_angle(row, names[row.category_id], photo)
+        return Instance(row.id, names[row.category_id], box, row.attributes, angle)
+
+    def find_angle(self, row: CocoAnnotation, category: str, photo: str) -> float:
+        """Return the angle of an annotation; 0 without one, which is a problem where a rule needs it (LC113)."""
+        needed = self.needed_angles.get(category)
+        if row.rotation is not None:
+            return normalize_angle(-row.rotation)
+        if needed is None:
+            return 0.0
+        angle, period = row.polygon_angle or (0.0, 0)
+        if period < needed:
+            subject = f'annotation {row.id} ("{category}") on "{photo}"'
+            message = f"{subject} has no angle, and a rule needs it."
+            advice = "Draw a rotated box, or remove `is` and `relative_to` from the rule."
+            if period:
+                message = f"{subject} has a polygon, which gives its angle up to turns by {period}°."
+                advice = f"Draw a rotated box, or write `symmetry: {period}` in the rule."
+            self.add_problem("LC113", message, advice)
+        return angle
 
     def check_box(self, row: CocoAnnotation, size: tuple[int, int], photo: str) -> Box | None:
         """Return the box clipped to the photo; None if it is invalid (LC109, LC110)."""
         box = parse_bbox(row.bbox)
+        if box is not None and row.rotation and not row.has_segmentation:
+            # A segmentation is where it is; a box is written before its rotation, and may stick out of the photo.
+            turned = Rotate(row.id, -row.rotation).rotate_box(box).clip(*size)
+            box = turned if turned.area else box
         fault = find_box_fault(box, size)
         if box is not None and fault is None:
             return box.clip(*size)
@@ -315,6 +435,14 @@ class Dataset:
     """Categories that the file declares, used or not."""
     custom_annotations: Path | None = None
     """The annotation file, if it is not `annotations.json` in the folder."""
+    declared_defects: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """Photo → violations that it is declared to have: `ANY_VIOLATION` of `logicls.constraints.lint.data_audit`
+    alone if it is only said to be defective."""
+    defect_images: Mapping[str, Path] = field(default_factory=dict)
+    """Photo of another folder of defective photos → its file (`merge_defects`)."""
+
+    reference_angles: Mapping[str, float] = field(default_factory=dict)
+    """Component → the annotated angle that is its right pose, and counts as 0."""
 
     @property
     def annotations_path(self) -> Path:
@@ -323,22 +451,27 @@ class Dataset:
 
     def image_path(self, scene: Scene) -> Path:
         """Return the path of the scene's photo."""
-        return self.root / "images" / scene.photo
+        return self.defect_images.get(scene.photo) or self.root / "images" / scene.photo
 
 
-def read_dataset(root: Path, annotations: Path | None = None) -> Dataset:
+def read_dataset(
+    root: Path, annotations: Path | None = None, needed_angles: Mapping[str, int] | None = None
+) -> Dataset:
     """Read and check a dataset.
 
     Args:
         root: The dataset's folder.
         annotations: The annotation file, if it is not `annotations.json` in the folder.
+        needed_angles: Category whose angle must be annotated → the turn in degrees up to which it must be known.
 
     Raises:
-        DataError: The file or its photos are invalid (LC101 to LC111, LC301 to LC306); at most 20 problems per code.
+        DataError: The file or its photos are invalid (LC101 to LC111, LC113, LC301 to LC306); at most 20 problems per
+            code.
     """
     path = annotations or root / "annotations.json"
-    parser = CocoParser(root, relative_path(path))
-    tables = parser.parse_tables(parse_json(read_utf8(path), relative_path(path), AnnotationHook()))
+    parser = CocoParser(root, relative_path(path), needed_angles)
+    hook = AnnotationHook(measure_polygons=bool(needed_angles))
+    tables = parser.parse_tables(parse_json(read_utf8(path), relative_path(path), hook))
     parser.check_duplicates(tables)
     parser.check_references(tables)
     scenes = parser.build_scenes(tables)
@@ -348,13 +481,53 @@ def read_dataset(root: Path, annotations: Path | None = None) -> Dataset:
     return Dataset(root, scenes, _join_licences(tables.licences), categories, annotations)
 
 
-def read_dataset_for(spec: Spec, root: Path, annotations: Path | None = None) -> Dataset:
-    """Read a dataset and map categories named like single-valued variants to components. Raises as `read_dataset`."""
-    dataset = read_dataset(root, annotations)
+def read_dataset_for(
+    spec: Spec,
+    root: Path,
+    annotations: Path | None = None,
+    reference_angles: Mapping[str, float] | None = None,
+) -> Dataset:
+    """Read a dataset: categories named like single-valued variants become components, angles are those of the rules.
+
+    Args:
+        spec: Rules of the product.
+        root: The dataset's folder.
+        annotations: The annotation file, if it is not `annotations.json` in the folder.
+        reference_angles: Angle of each component in its right pose, of another dataset; that of this one by default.
+
+    Raises:
+        DataError: As `read_dataset`.
+    """
     variants = single_valued_variants(spec)
-    scenes = (replace(s, instances=tuple(_map_variant(i, variants) for i in s.instances)) for s in dataset.scenes)
+    absolute = spec.absolute_angles
+    of_variants = {name: absolute[variant.of] for name, variant in variants.items() if variant.of in absolute}
+    dataset = read_dataset(root, annotations, {**absolute, **of_variants})
+    scenes = [replace(s, instances=tuple(_map_variant(i, variants) for i in s.instances)) for s in dataset.scenes]
     categories = dict.fromkeys(variants[name].of if name in variants else name for name in dataset.categories)
-    return replace(dataset, scenes=tuple(scenes), categories=tuple(categories))
+    references = _find_reference_angles(spec, scenes) if reference_angles is None else reference_angles
+    turned = tuple(_subtract_references(scene, references) for scene in scenes)
+    return replace(dataset, scenes=turned, categories=tuple(categories), reference_angles=references)
+
+
+def _find_reference_angles(spec: Spec, scenes: Sequence[Scene]) -> dict[str, float]:
+    """Return the median angle of each component whose right pose is that on good photos, if it is not 0."""
+    periods = spec.vocabulary.angle_periods
+    angles: dict[str, list[float]] = defaultdict(list)
+    for instance in (i for scene in scenes for i in scene.instances):
+        if instance.component in periods and instance.component not in spec.absolute_angles:
+            angles[instance.component].append(instance.angle)
+    medians = {component: circular_median(found, periods[component]) for component, found in angles.items()}
+    return {component: median for component, median in medians.items() if median}
+
+
+def _subtract_references(scene: Scene, references: Mapping[str, float]) -> Scene:
+    if not any(i.component in references for i in scene.instances):
+        return scene
+    instances = (
+        replace(i, angle=normalize_angle(i.angle - references[i.component])) if i.component in references else i
+        for i in scene.instances
+    )
+    return replace(scene, instances=tuple(instances))
 
 
 def single_valued_variants(spec: Spec) -> dict[str, VariantDefinition]:

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, TypeAlias
 from logicls.constraints.lint.data_audit import audit_photos
 from logicls.constraints.lint.spec_lint import lint_spec
 from logicls.constraints.spec.loader import SpecFile
-from logicls.data.coco import Dataset, read_dataset_for, truncate_problems
+from logicls.data.coco import Dataset, truncate_problems
+from logicls.data.defects import check_declarations, read_dataset_with_defects
 from logicls.data.overlaps import Overlap, find_overlaps
 from logicls.errors import Problem, relative_path, suggest_name
 from logicls.records import Instance, Scene
@@ -23,13 +24,16 @@ Message: TypeAlias = tuple[str, str, str]
 _PHOTOS_PER_BLOCK = 1000
 
 
-def check_spec(spec_file: SpecFile, data: Path | None = None, annotations: Path | None = None) -> Iterator[Problem]:
-    """Yield problems of the rules, then of the annotations, then good photos that break a rule.
+def check_spec(
+    spec_file: SpecFile, data: Path | None = None, annotations: Path | None = None, defects: Path | None = None
+) -> Iterator[Problem]:
+    """Yield problems of the rules, then of the annotations, then photos that break a rule, declared or not.
 
     Args:
         spec_file: The spec with its source locations.
         data: The dataset's folder; None to check the rules only.
         annotations: An annotation file other than the dataset's own, for example a repaired copy.
+        defects: Folder of a further dataset, of defective photos.
 
     Raises:
         DataError: The dataset is invalid; problems found before have been yielded.
@@ -37,9 +41,10 @@ def check_spec(spec_file: SpecFile, data: Path | None = None, annotations: Path 
     spec = spec_file.spec
     yield from (spec_file.make_problem(f.code, f.message, f.path, f.advice) for f in lint_spec(spec))
     if data is not None:
-        dataset = read_dataset_for(spec, data, annotations)
+        dataset = read_dataset_with_defects(spec, data, defects, annotations)
         yield from lint_dataset(dataset, spec.components)
-        faults = audit_photos(spec, dataset.scenes)
+        yield from check_declarations(dataset, spec.violations)
+        faults = audit_photos(spec, dataset.scenes, dataset.declared_defects)
         yield from (spec_file.make_problem(f.code, f.message, f.path, f.advice) for f in faults)
 
 

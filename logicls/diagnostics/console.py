@@ -45,12 +45,13 @@ def handle_errors() -> Iterator[None]:
         sys.exit(130)
 
 
-def print_problems(problems: Iterable[Problem]) -> None:
-    """Print problems to standard error, and for YAML files the source line with a caret; notes are labelled.
+def print_problems(problems: Iterable[Problem], console: Console | None = None) -> None:
+    """Print problems, and for YAML files the source line with a caret; notes are labelled.
 
-    Consecutive problems at the same position share one source line, below the last of them.
+    Consecutive problems at the same position share one source line, below the last of them. Without a console they go
+    to standard error.
     """
-    console = Console(stderr=True)
+    console = console or Console(stderr=True)
     problem_list = list(problems)
     for index, problem in enumerate(problem_list):
         note = level_of(problem) == "note"
@@ -118,8 +119,10 @@ def print_rules(spec: Spec, console: Console) -> None:
         options = f" ({' / '.join(query.options)})" if query.options else ""
         console.print(Text(f"{numbers[query.id]:>3}  {canonical_question(query, spec)}{options}"))
     rules, defects = count_text(len(spec.constraints), "rule"), count_text(len(spec.violations), "defect")
-    questions = count_text(len(numbers), "question")
-    console.print(f"{rules}, {defects}; {questions} per photo, and one for the verdict")
+    compared = [query.component for query in spec.queries if query.kind == "appearance"]
+    questions = count_text(len(numbers) - len(compared), "question")
+    comparison = f"; {count_text(len(compared), 'component')} compared with good photos" if compared else ""
+    console.print(f"{rules}, {defects}; {questions} per photo, and one for the verdict{comparison}")
 
 
 def _print_rule(constraint: Constraint, questions: Sequence[int], console: Console) -> None:

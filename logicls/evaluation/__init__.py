@@ -1,6 +1,6 @@
 """Evaluation of verdicts against ground truth: metrics with confidence intervals, faithfulness, agreement studies."""
 
-from logicls.evaluation.ground_truth import Truth, read_truth
+from logicls.data.ground_truth import Truth, read_truth
 from logicls.evaluation.intervals import Rate, clopper_pearson, describe_escape_bound
 from logicls.evaluation.metrics import EvaluationMetrics, ViolationMetrics, compute_metrics
 

@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from logicls.data.ground_truth import Truth
 from logicls.errors import DataError, Problem
-from logicls.evaluation.ground_truth import Truth
 from logicls.evaluation.intervals import Rate, describe_escape_bound, estimate_rate
 from logicls.predict.uncertainty.calibration import ReliabilityBin, compute_reliability, expected_calibration_error
 from logicls.records import Verdict

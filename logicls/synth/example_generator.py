@@ -96,8 +96,8 @@ class ExampleGenerator:
         if example_spec.category == "control":
             edited = self._add_control_edit(edited, example_spec.violations[0], rng)
         elif example_spec.category != "untouched":
-            use_real = example_spec.category == "broken" and rng.random() < self.balance.real_defects
-            defect = self.sampler.sample_real_defect(example_spec.violations[0], rng) if use_real else None
+            is_single = example_spec.category == "broken"
+            defect = self.sampler.sample_real_defect(example_spec.violations[0], rng) if is_single else None
             pair = (
                 None
                 if defect

@@ -25,10 +25,11 @@ import pyarrow.parquet as pq
 from logicls.constraints.spec.loader import load_spec
 from logicls.constraints.spec.models import Spec
 from logicls.constraints.spec.yaml_reader import read_text
-from logicls.data.coco import Dataset, read_dataset_for
+from logicls.data.coco import Dataset, read_dataset
+from logicls.data.defects import TRUTH_FILE, id_shift, read_dataset_with_defects
 from logicls.data.image_io import read_header
 from logicls.data.segmentation import Segmentation, read_segmentations
-from logicls.errors import DataError, PhotoError, Problem
+from logicls.errors import DataError, PhotoError, Problem, count_text
 from logicls.io.atomic import atomic_path, delete_temporary_files, write_text
 from logicls.io.processes import block_sigint, exit_with_parent
 from logicls.io.resources import resource_path
@@ -170,6 +171,8 @@ class SynthesisRequest:
     out: Path
     count: int
     seed: int
+    defects: Path | None = None
+    """Folder of a further dataset, of defective photos."""
 
 
 def build_dataset(
@@ -212,12 +215,22 @@ def load_source(request: SynthesisRequest) -> SynthesisSource:
         DataError: The photos cannot be used.
     """
     spec = load_spec(request.spec)
-    dataset = read_dataset_for(spec, request.data)
+    dataset = read_dataset_with_defects(spec, request.data, request.defects)
     settings = (
         load_augmentation_settings(resource_path("synth/augment.yaml")),
         load_balance_settings(resource_path("synth/balance.yaml")),
     )
-    return SynthesisSource(spec, dataset, read_segmentations(dataset), *settings, request.seed)
+    return SynthesisSource(spec, dataset, _read_segmentations(request), *settings, request.seed)
+
+
+def _read_segmentations(request: SynthesisRequest) -> Mapping[int, Segmentation]:
+    """Return annotation id → segmentation, with the ids of the merged dataset."""
+    dataset = read_dataset(request.data)
+    found = dict(read_segmentations(dataset))
+    if request.defects is not None:
+        shift = id_shift(dataset)
+        found |= {number + shift: one for number, one in read_segmentations(read_dataset(request.defects)).items()}
+    return found
 
 
 def generate_preview(request: SynthesisRequest, count: int) -> Iterator[Example]:
@@ -232,13 +245,29 @@ def describe_restrictions(request: SynthesisRequest) -> list[str]:
     return list(Augmenter(source.spec, source.augmentation, source.dataset.scenes).describe_restrictions())
 
 
-def hash_inputs(spec: Spec, data: Path) -> dict[str, object]:
+def describe_real_defects(request: SynthesisRequest) -> list[str]:
+    """Say how many photos of real defects are used for which violation, and how many photos are not used."""
+    sampler = load_source(request).create_generator().sampler
+    counts = sampler.count_real_defects()
+    used = ", ".join(f"{name} {number}" for name, number in counts.items())
+    lines = [f"photos of real defects: {used}"] if counts else []
+    unused = count_text(len(sampler.unused_photos), "photo")
+    return [
+        *lines,
+        *([f"{unused} not used: declared defects that the annotations do not show"] if sampler.unused_photos else []),
+    ]
+
+
+def hash_inputs(spec: Spec, data: Path, defects: Path | None = None) -> dict[str, object]:
     """Short hashes of everything that examples depend on, besides their number and the seed."""
     settings = b"".join(path.read_bytes() for path in sorted(resource_path("synth").iterdir()))
+    files = [data / TRUTH_FILE, *([defects / "annotations.json", defects / TRUTH_FILE] if defects else [])]
+    declarations = b"".join(file.read_bytes() for file in files if file.is_file())
     return {
         "spec": spec.hash,
         "annotations": _hash_bytes((data / "annotations.json").read_bytes()),
         "settings": _hash_bytes(settings),
+        **({"declarations": _hash_bytes(declarations)} if declarations else {}),
     }
 
 
@@ -248,7 +277,8 @@ def _check_manifest(request: SynthesisRequest, source: SynthesisSource) -> None:
     Raises:
         DataError: The folder was started with other inputs (LC401).
     """
-    inputs = {**hash_inputs(source.spec, request.data), "count": request.count, "seed": request.seed}
+    hashes = hash_inputs(source.spec, request.data, request.defects)
+    inputs = {**hashes, "count": request.count, "seed": request.seed}
 
     def refusal(differences: Sequence[ManifestDifference]) -> DataError:
         differs = "; ".join(f"{key} is {now}, was {before}" for key, before, now in differences)
@@ -261,6 +291,7 @@ def _check_manifest(request: SynthesisRequest, source: SynthesisSource) -> None:
         inputs,
         refusal,
         data=str(request.data.resolve()),
+        **({"defects": str(request.defects.resolve())} if request.defects else {}),
         stored=_list_storage_properties(source.dataset),
     )
     write_text(request.out / "spec.yaml", read_text(request.spec))

@@ -94,6 +94,7 @@ class BalanceSettings(BaseModel):
     pairs: Share
     control_with_broken: Annotated[Share, accept_old_key("control_with_broken", "twin_besides")]
     real_defects: Annotated[Share, accept_old_key("real_defects", "real")]
+    max_share_per_defect: Share
     family_balance: Annotated[Share, accept_old_key("family_balance", "kinds")]
     floor: Share
     count_decay: Annotated[Share, accept_old_key("count_decay", "farther")]

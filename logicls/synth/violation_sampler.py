@@ -9,7 +9,21 @@ import numpy as np
 
 from logicls.constraints.checker.counterexamples import Target, find_counterexample
 from logicls.constraints.checker.evaluation import build_context, find_near_limits, find_violations
-from logicls.constraints.families.edits import Add, Edit, Edits, Move, Remove, Replace, Reroute, Resize, Rotate, Swap
+from logicls.constraints.families.edits import (
+    Add,
+    Damage,
+    Edit,
+    Edits,
+    Move,
+    Remove,
+    Replace,
+    Reroute,
+    Resize,
+    Rotate,
+    Swap,
+    Vary,
+)
+from logicls.constraints.lint.data_audit import ANY_VIOLATION
 from logicls.constraints.spec.models import Spec
 from logicls.records import AppliedEdit, Scene
 from logicls.synth.compositor import Canvas
@@ -23,7 +37,7 @@ DONOR_ATTEMPTS = 3
 """Attempts with different donors while an edit breaks more rules than requested."""
 EDIT_NAMES: dict[type[Edit], str] = {
     Remove: "remove", Add: "add", Move: "move", Swap: "swap", Replace: "replace", Resize: "resize",
-    Rotate: "rotate", Reroute: "reroute",
+    Rotate: "rotate", Reroute: "reroute", Damage: "damage", Vary: "vary",
 }  # fmt: skip
 """Class of edit → its name in records."""
 
@@ -44,6 +58,9 @@ class ViolationSampler:
         self._editor = Editor(spec, bank)
         self._variants = list_violation_variants(spec, balance)
         self._real_defects: dict[str, list[Scene]] = {}
+        self._real_defect_share = balance.real_defects, balance.max_share_per_defect
+        self.unused_photos: list[str] = []
+        """Photos that are declared to be defective in a way that their annotations do not show."""
         good = [scene for scene in bank.dataset.scenes if not self._record_real_defect(scene)]
         self._scenes = sorted(good or bank.dataset.scenes, key=_variant_key)
         self._cumulative_weights = np.cumsum(
@@ -53,15 +70,29 @@ class ViolationSampler:
         )
 
     def _record_real_defect(self, scene: Scene) -> bool:
-        """Register the photo under each rule that it breaks; returns whether it breaks any."""
+        """Register the photo under each rule that it breaks; returns whether it breaks any, or is declared to."""
         broken = find_violations(self.spec, build_context(self.spec, scene, status_only=True))
+        declared = set(self.bank.dataset.declared_defects.get(scene.photo, ()))
+        if (declared & set(self.spec.violations)) - set(broken) or (ANY_VIOLATION in declared and not broken):
+            self.unused_photos.append(scene.photo)
+            return True
         for name in broken:
             self._real_defects.setdefault(name, []).append(scene)
         return bool(broken)
 
+    def count_real_defects(self) -> dict[str, int]:
+        """Count the photos of real defects of each violation that has any."""
+        return {name: len(self._real_defects[name]) for name in self.spec.violations if name in self._real_defects}
+
     def sample_real_defect(self, violation: str, rng: Rng) -> EditedPhoto | None:
-        """Draw an unedited photo with that violation; None if none is annotated."""
-        scenes = self._real_defects.get(violation)
+        """Draw an unedited photo with that violation, or None: few photos are drawn seldom, and none if there is none.
+
+        The share of draws with a photo is that of the settings, but none of the photos makes more than its own share.
+        """
+        scenes = self._real_defects.get(violation, [])
+        most, most_per_photo = self._real_defect_share
+        if rng.random() >= min(most, len(scenes) * most_per_photo):
+            return None
         scene = scenes[int(rng.integers(len(scenes)))] if scenes else None
         return EditedPhoto(Canvas(partial(self.bank.load_photo, scene), scene)) if scene else None
 

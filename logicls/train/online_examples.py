@@ -217,10 +217,12 @@ def _load_source(synth: Path, manifest: Mapping[str, object]) -> SynthesisSource
     if "data" not in manifest or not (data / "annotations.json").is_file():
         where = f" at {data}" if "data" in manifest else ""
         raise _make_source_error(synth, f"the annotated photos that it was made of were not found{where}.")
-    source = load_source(
-        SynthesisRequest(synth / "spec.yaml", data, synth, int(str(manifest["count"])), int(str(manifest["seed"])))
-    )
-    differs = [key for key, now in hash_inputs(source.spec, data).items() if manifest.get(key) != now]
+    defects = Path(str(manifest["defects"])) if "defects" in manifest else None
+    if defects is not None and not (defects / "annotations.json").is_file():
+        raise _make_source_error(synth, f"the photos of defects that it was made of were not found at {defects}.")
+    count, seed = int(str(manifest["count"])), int(str(manifest["seed"]))
+    source = load_source(SynthesisRequest(synth / "spec.yaml", data, synth, count, seed, defects))
+    differs = [key for key, now in hash_inputs(source.spec, data, defects).items() if manifest.get(key) != now]
     if differs:
         raise _make_source_error(synth, f"the {' and '.join(differs)} changed since it was made.")
     return source

@@ -5,6 +5,7 @@ import re
 import runpy
 import shutil
 import sys
+from collections import Counter
 from pathlib import Path
 
 import cv2
@@ -121,18 +122,39 @@ def test_good_photos_that_violate_a_rule_are_reported(run, spec):
     """A wrong rule shows as good photos that break it, each with what was found and what was expected."""
     spec.write_text(spec.read_text().replace("tablet, exactly: 4", "tablet, exactly: 5"))
 
-    code, _, err = run("check", spec, "--data", resource_path("data/dosing_kit"))
+    code, out, _ = run("check", spec, "--data", resource_path("data/dosing_kit"))
 
     assert code == 1
     message = "good_000.jpg (annotations 5, 6, 7, 8) breaks 'four-tablets': found 4 tablets; expected 5 tablets."
-    assert message in err
+    assert message in out
+
+
+def test_declared_defects_are_notes(run, spec, tmp_path):
+    """Photos that break a rule are problems, as declared defects notes; synthesis says how many it uses."""
+    data = resource_path("data/dosing_kit")
+    defects = Path(shutil.copytree(data, tmp_path / "bad"))
+    annotations = json.loads((defects / "annotations.json").read_text())
+    tablet = next(row["id"] for row in annotations["categories"] if row["name"] == "tablet")
+    first_tablets = {row["image_id"]: row["id"] for row in annotations["annotations"] if row["category_id"] == tablet}
+    kept = [row for row in annotations["annotations"] if row["id"] not in first_tablets.values()]
+    (defects / "annotations.json").write_text(json.dumps({**annotations, "annotations": kept}))
+    photos, request = len(annotations["images"]), ("--data", data, "--defects", defects)
+
+    undeclared = run("check", spec, "--data", defects, "--json")
+    code, out, _ = run("check", spec, *request)
+    _, synthesis, _ = run("synth", spec, *request, "--out", tmp_path / "synth", "--count", "4", "--workers", "1")
+
+    found = Counter(row["code"] for row in json.loads(undeclared[1]))
+    assert (undeclared[0], found["LC050"]) == (1, photos + 1)
+    assert (code, out.count("breaks 'four-tablets' (missing_tablet), as declared.")) == (0, photos)
+    assert f"photos of real defects: missing_tablet {photos}" in synthesis
 
 
 def test_examples_are_checked_against_the_rules(run, spec):
     """An example with a wrong violation is a problem."""
     spec.write_text(spec.read_text().replace("breaks: [missing_tablet]", "breaks: [extra_tablet]"))
 
-    code, _, err = run("check", spec)
+    code, err, _ = run("check", spec)
 
     assert code == 1
     assert "LC041 example 2 should break extra_tablet, but breaks missing_tablet." in err
@@ -285,7 +307,7 @@ def test_check_includes_the_prompt_templates(run, spec, monkeypatch, tmp_path):
     (folder / "verdicts.j2").write_text("{% if violations %}no\n")
     monkeypatch.setattr(resources, "resource_path", lambda name: folder if name == "synth" else resource_path(name))
 
-    code, _, err = run("check", spec, "--templates")
+    code, err, _ = run("check", spec, "--templates")
 
     assert code == 1
     assert "verdicts.j2:1:1 LC421 invalid Jinja template:" in err.replace(str(tmp_path), "")

@@ -17,7 +17,7 @@ PENDING: frozenset[str] = frozenset()
 """Codes in the catalogue that nothing raises yet."""
 PENDING_CORRECTED: frozenset[str] = frozenset()
 """Codes whose corrected example cannot be loaded yet."""
-WITHOUT_TEXT = frozenset({"LC001", "LC002", "LC003", "LC048", "LC050", "LC051"})
+WITHOUT_TEXT = frozenset({"LC001", "LC002", "LC003", "LC048", "LC050", "LC051", "LC056", "LC057", "LC058"})
 """Codes about specs that cannot be illustrated by the text of a spec."""
 
 SPEC_CODES = [code for code in catalogue().values() if code.corrected]

@@ -19,6 +19,7 @@ from logicls.constraints.spec.loader import load_spec, load_spec_file
 from logicls.constraints.spec.models import Component
 from logicls.data.coco import read_dataset
 from logicls.data.dataset_lint import lint_dataset
+from logicls.data.defects import check_declarations, read_dataset_with_defects
 from logicls.data.image_io import read_photo
 from logicls.data.repair import repair_file
 from logicls.data.segmentation import read_segmentations
@@ -229,6 +230,27 @@ def create_twice() -> object:
     return create_project(Path("gear"))
 
 
+def check_unknown_declaration() -> object:
+    """Check a truth.csv that names no violation of the spec."""
+    coco()()
+    write_file("data/truth.csv", "image,violations\na.png,missing_pim\n")
+    file = load_spec_file(write_file("box.yaml", SPEC.replace("exactly: 4}", "exactly: 4}, violation: missing_pin")))
+    return list(check_declarations(read_dataset_with_defects(file.spec, Path("data")), file.spec.violations))
+
+
+def audit_declared(name: str, pins: int = 3) -> Trigger:
+    """Return a trigger that audits a photo with that many pins, which is declared to have a violation."""
+
+    def audit() -> object:
+        file = load_spec_file(write_file("box.yaml", SPEC))
+        boxes = [Box(10.0 * n, 2, 10.0 * n + 8, 20) for n in range(pins)]
+        scene = Scene("bad_003.jpg", 200, 100, tuple(Instance(n, "pin", box) for n, box in enumerate(boxes, 1)))
+        faults = audit_photos(file.spec, [scene], {"bad_003.jpg": [name]})
+        return [file.make_problem(f.code, f.message, f.path, f.advice) for f in faults if f.code in ("LC057", "LC058")]
+
+    return audit
+
+
 TRIGGERS: dict[str, Trigger] = {
     "LC001": lambda: load_spec(Path("box.yaml")),
     "LC002": spec("#" * 1_000_001),
@@ -236,6 +258,9 @@ TRIGGERS: dict[str, Trigger] = {
     "LC048": audit_full_photo,
     "LC050": audit_missing_pin,
     "LC051": audit_without_lid,
+    "LC056": check_unknown_declaration,
+    "LC057": audit_declared("pins"),
+    "LC058": audit_declared("pins", pins=4),
     "LC101": lambda: read_dataset(Path("data")),
     "LC102": annotations('{"images": nothing}'),
     "LC103": annotations('{"images": [{"id": 1, "file_name": "a.png", "width": "40"}], "annotations": []}'),

@@ -19,6 +19,7 @@ from logicls.synth.dataset_card import measure_coverage
 from logicls.synth.example_generator import ExampleGenerator
 from logicls.synth.instance_bank import InstanceBank
 from logicls.synth.settings import AugmentationSettings, BalanceSettings
+from logicls.synth.violation_sampler import ViolationSampler
 
 
 @pytest.fixture(scope="module")
@@ -170,26 +171,57 @@ def test_impossible_violations_are_replaced_and_reported(
     )
 
 
+def without_spoon(scene: Scene, photo: str) -> Scene:
+    """A scene with another photo and without its spoon."""
+    return replace(scene, photo=photo, instances=tuple(i for i in scene.instances if i.component != "spoon"))
+
+
 def test_photos_of_real_defects_are_used(
     spec: Spec, bank: InstanceBank, augmentation: AugmentationSettings, balance: BalanceSettings
 ) -> None:
     """They keep their labels, replace some edits, and never count as good."""
-    complete, other = bank.dataset.scenes[:2]
-    defect = replace(
-        complete, photo=other.photo, instances=tuple(i for i in complete.instances if i.component != "spoon")
-    )
+    complete, *others = bank.dataset.scenes[:9]
+    defects = tuple(without_spoon(complete, other.photo) for other in others)
     generator = ExampleGenerator(
-        spec, InstanceBank(replace(bank.dataset, scenes=(complete, defect))), augmentation, balance
+        spec, InstanceBank(replace(bank.dataset, scenes=(complete, *defects))), augmentation, balance
     )
 
     generated = [generator.generate(1, index) for index in range(200)]
 
-    defects = [e for e in generated if e.scene.photo == defect.photo]
-    assert {(e.violations, e.edits, e.stats.category, e.stats.attempts) for e in defects} == {
+    used = [e for e in generated if e.scene.photo != complete.photo]
+    assert {(e.violations, e.edits, e.stats.category, e.stats.attempts) for e in used} == {
         (("missing_spoon",), (), "broken", (0,))
     }
-    assert 1 <= len(defects) < sum("missing_spoon" in e.violations for e in generated)
+    assert 1 <= len(used) < sum("missing_spoon" in e.violations for e in generated)
     assert sum(not e.violations for e in generated) == 90
+    assert generator.sampler.count_real_defects() == {"missing_spoon": 8}
+
+
+@pytest.mark.parametrize(("photos", "share"), [(0, 0.0), (1, 0.05), (3, 0.15), (40, 0.3)])
+def test_no_real_defect_makes_most_examples(
+    spec: Spec, bank: InstanceBank, balance: BalanceSettings, photos: int, share: float
+) -> None:
+    """One photo makes a small share of the examples of its violation, however few photos there are."""
+    complete = bank.dataset.scenes[0]
+    scenes = (complete, *(without_spoon(complete, f"{number}.jpg") for number in range(photos)))
+    sampler = ViolationSampler(spec, InstanceBank(replace(bank.dataset, scenes=scenes)), balance)
+    rng = np.random.default_rng(0)
+
+    drawn = sum(sampler.sample_real_defect("missing_spoon", rng) is not None for _ in range(4000))
+
+    assert drawn / 4000 == pytest.approx(share, abs=0.025)
+
+
+def test_defects_that_annotations_do_not_show_are_not_used(
+    spec: Spec, bank: InstanceBank, balance: BalanceSettings
+) -> None:
+    """A photo that is declared to lack its spoon, and has one by its annotations, is neither good nor defective."""
+    first, second = bank.dataset.scenes[:2]
+    dataset = replace(bank.dataset, scenes=(first, second), declared_defects={second.photo: ("missing_spoon",)})
+    sampler = ViolationSampler(spec, InstanceBank(dataset), balance)
+
+    assert {sampler.select_photo(position).canvas.scene.photo for position in (0.0, 0.3, 0.6, 0.99)} == {first.photo}
+    assert (sampler.unused_photos, sampler.count_real_defects()) == ([second.photo], {})
 
 
 def test_photos_that_allow_no_edit_stay_untouched(

@@ -1,15 +1,20 @@
-"""Check rules on annotated photos of good products: photos that break a rule, and rules that no photo can test."""
+"""Check rules on annotated photos: photos that break a rule, declared or not, and rules that no photo can test."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 
 import numpy as np
 
 from logicls.constraints.checker.counterexamples import Target, can_break
-from logicls.constraints.checker.evaluation import build_context, evaluate_constraint, evaluate_constraints
+from logicls.constraints.checker.evaluation import (
+    build_context,
+    evaluate_constraint,
+    evaluate_constraints,
+    violation_names,
+)
 from logicls.constraints.families.context import EvaluationContext, FailureMode, NotApplicable, UnreadableAnswer
 from logicls.constraints.families.protocol import CountTerms, Family, Fault, walk_rules
 from logicls.constraints.families.queries import Path
@@ -17,8 +22,12 @@ from logicls.constraints.spec.models import Constraint, Spec
 from logicls.records import Scene
 from logicls.reservoir import Reservoir
 
-MAX_PHOTOS_LISTED = 20
-"""Number of photos that are listed per rule; the others are counted."""
+ANY_VIOLATION = "*"
+"""Declared in place of violations for a photo that is only said to be defective."""
+SUSPICIOUS_SHARE = 0.5
+"""Share of the photos that break a rule undeclared, from which on the rule itself is probably wrong."""
+MIN_SUSPICIOUS = 20
+"""Number of such photos below which that is not said."""
 MAX_PHOTOS_EDITED = 8
 """Number of randomly chosen photos that are edited to break each rule; they break no rule themselves."""
 MAX_PHOTOS_MEASURED = 200
@@ -28,18 +37,21 @@ MAX_IDS_LISTED = 6
 
 
 class DataAudit:
-    """Check photos one by one and collect faults; memory does not grow with the number of photos."""
+    """Check photos one by one and collect faults; memory does not grow with the number of photos without faults."""
 
-    def __init__(self, spec: Spec) -> None:
+    def __init__(self, spec: Spec, declared: Mapping[str, Sequence[str]] | None = None) -> None:
+        """Start an audit. `declared`: photo → violations that it is known to have, or `ANY_VIOLATION`."""
         rng = np.random.default_rng(0)
         self.spec = spec
+        self.declared = declared or {}
         self.photos = 0
         self.applicable = [0] * len(spec.constraints)
         """Number of photos to which each rule applies."""
         self.broken = [0] * len(spec.constraints)
-        """Number of photos that break each rule."""
+        """Number of photos that break each rule and are not declared to."""
         self.sample: Reservoir[Scene] = Reservoir(MAX_PHOTOS_EDITED, lambda count: int(rng.integers(count)))
         self._broken_faults: list[Fault] = []
+        self._declared_faults: list[Fault] = []
         self._tolerances: dict[Path, list[float]] = {}
         self._extremes: dict[int, dict[str, Scene]] = {}
         self._count_ranges: dict[int, tuple[float, float]] = {}
@@ -50,27 +62,50 @@ class DataAudit:
         """Evaluate every rule on one photo."""
         context = build_context(self.spec, scene, status_only=True)
         self.photos += 1
-        results = evaluate_constraints(self.spec, context)
-        if all(result.status != "broken" for result in results):
+        results, declared = evaluate_constraints(self.spec, context), self.declared.get(scene.photo, ())
+        if not declared and all(result.status != "broken" for result in results):
             self.sample.add(scene)
             self._update_extremes(scene, context)
+        found: set[str] = set()
         for index, result in enumerate(results):
             if result.status != "not_applicable":
                 self.applicable[index] += 1
             if result.status == "broken":
-                self.broken[index] += 1
-                if self.broken[index] <= MAX_PHOTOS_LISTED:
-                    self._broken_faults.append(_describe_broken_rule(self.spec, scene, index))
+                names = violation_names(self.spec.constraints[index], result)
+                found.update(names)
+                self._add_broken(scene, index, names, declared)
+        self._add_unseen(scene, declared, found)
         if self.photos <= MAX_PHOTOS_MEASURED:
             self._measure_tolerances(context)
 
+    def _add_broken(self, scene: Scene, index: int, names: Sequence[str], declared: Sequence[str]) -> None:
+        """Record a broken rule with its violations, as a note if they are declared."""
+        if ANY_VIOLATION in declared or set(names) <= set(declared):
+            constraint = self.spec.constraints[index]
+            message = f"{scene.photo} breaks '{constraint.id}' ({', '.join(names)}), as declared"
+            self._declared_faults.append(Fault(("constraints", index), message, "", "LC057"))
+        else:
+            self.broken[index] += 1
+            self._broken_faults.append(_describe_broken_rule(self.spec, scene, index))
+
+    def _add_unseen(self, scene: Scene, declared: Sequence[str], found: set[str]) -> None:
+        """Record declared violations of the spec that the annotations do not show."""
+        known = {name: index for index, c in enumerate(self.spec.constraints) for name in _violations(c)}
+        for name in sorted(set(declared) & set(known) - found):
+            message = f"{scene.photo} is declared to have '{name}', and its annotations do not break the rule"
+            advice = "Correct the annotation or the declaration; until then the photo is not used."
+            self._declared_faults.append(Fault(("constraints", known[name]), message, advice, "LC058"))
+        if ANY_VIOLATION in declared and not found:
+            message = f"{scene.photo} is declared to be defective, and its annotations break no rule"
+            advice = "Correct its annotation, or add a rule for this defect; until then the photo is not used."
+            self._declared_faults.append(Fault(("constraints",), message, advice, "LC058"))
+
     def faults(self) -> Iterator[Fault]:
-        """Yield photos that break a rule (LC050), rules that apply to no photo (LC051), and untestable rules."""
-        yield from sorted(self._broken_faults, key=lambda fault: fault.path)
+        """Yield photos that break a rule (LC050, declared: LC057, LC058), and rules that nothing tests (LC051, ...)."""
+        yield from sorted([*self._broken_faults, *self._declared_faults], key=lambda fault: fault.path)
         for index, constraint in enumerate(self.spec.constraints):
-            more = self.broken[index] - MAX_PHOTOS_LISTED
-            if more > 0:
-                message = f"and {more} more of {self.photos} photos break '{constraint.id}'"
+            if self.broken[index] >= max(MIN_SUSPICIOUS, SUSPICIOUS_SHARE * self.photos):
+                message = f"{self.broken[index]} of {self.photos} photos break '{constraint.id}'"
                 advice = "A rule that so many good photos break is probably wrong."
                 yield Fault(("constraints", index), message, advice, "LC050")
         for index, constraint in enumerate(self.spec.constraints):
@@ -141,12 +176,18 @@ class DataAudit:
             self._count_ranges[index] = min(low, total), max(high, total)
 
 
-def audit_photos(spec: Spec, scenes: Iterable[Scene]) -> list[Fault]:
-    """Check all photos and return the faults."""
-    audit = DataAudit(spec)
+def audit_photos(
+    spec: Spec, scenes: Iterable[Scene], declared: Mapping[str, Sequence[str]] | None = None
+) -> list[Fault]:
+    """Check all photos and return the faults. `declared`: photo → violations that it is known to have."""
+    audit = DataAudit(spec, declared)
     for scene in scenes:
         audit.add(scene)
     return list(audit.faults())
+
+
+def _violations(constraint: Constraint) -> set[str]:
+    return {constraint.violation_name(mode) for mode in constraint.failure_modes}
 
 
 def _describe_broken_rule(spec: Spec, scene: Scene, index: int) -> Fault:
@@ -159,7 +200,7 @@ def _describe_broken_rule(spec: Spec, scene: Scene, index: int) -> Fault:
     annotations = f" (annotation{'s' if len(ids) > 1 else ''} {listed})" if ids else ""
     found = evaluate_constraint(constraint, context).found
     message = f"{scene.photo}{annotations} breaks '{constraint.id}': found {found}; expected {constraint.text}"
-    advice = "Correct the annotation or the rule, or remove the photo."
+    advice = "Correct the annotation or the rule, declare the defect in truth.csv, or remove the photo."
     return Fault(("constraints", index), message, advice, "LC050")
 
 

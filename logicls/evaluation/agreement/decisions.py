@@ -11,8 +11,8 @@ from itertools import count
 from pathlib import Path
 from typing import get_args
 
+from logicls.data.ground_truth import Row, TableCodes, read_rows
 from logicls.errors import DataError, Problem, suggest_name
-from logicls.evaluation.ground_truth import Row, TableCodes, read_rows
 from logicls.io import atomic
 from logicls.records import Outcome
 

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from logicls.evaluation.ground_truth import Truth
+from logicls.data.ground_truth import Truth
 from logicls.models.bundle import Bundle
 from logicls.plugins.reasoning.reinspection_result import reinspection_of
 from logicls.plugins.reasoning.second_look import SEEDED, LatentSettings, photo_doubts

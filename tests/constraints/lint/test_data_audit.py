@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from logicls.constraints.families.protocol import Fault
-from logicls.constraints.lint.data_audit import MAX_PHOTOS_EDITED, MAX_PHOTOS_LISTED, audit_photos
+from logicls.constraints.lint.data_audit import ANY_VIOLATION, MAX_PHOTOS_EDITED, MIN_SUSPICIOUS, audit_photos
 from logicls.constraints.spec.models import Spec
 from logicls.records import Box, Instance, Scene
 
@@ -26,7 +26,7 @@ def test_good_photo_that_breaks_a_rule() -> None:
 
     found = audit_photos(spec(PINS, TOP), [photo("good.png", at(200, 50), at(220, 50)), bad])
 
-    advice = "Correct the annotation or the rule, or remove the photo."
+    advice = "Correct the annotation or the rule, declare the defect in truth.csv, or remove the photo."
     assert found == [
         Fault(
             ("constraints", 0),
@@ -43,20 +43,52 @@ def test_good_photo_that_breaks_a_rule() -> None:
     ]
 
 
-def test_many_photos_that_break_a_rule_are_counted() -> None:
-    """LC050 lists 20 photos, and six of their seven annotations."""
-    photos = [photo(f"{n}.png", *[at(20.0 + 50 * i, 50) for i in range(7)]) for n in range(MAX_PHOTOS_LISTED + 3)]
+def test_all_photos_that_break_a_rule_are_listed() -> None:
+    """LC050 lists every photo, and six of its seven annotations; a rule that most of many photos break is doubted."""
+    photos = [photo(f"{n:02}.png", *[at(20.0 + 50 * i, 50) for i in range(7)]) for n in range(MIN_SUSPICIOUS + 3)]
 
     found = audit_photos(spec(PINS), photos)
 
-    assert [f.message for f in found[:MAX_PHOTOS_LISTED]] == [
-        f"{n}.png (annotations 1, 2, 3, 4, 5, 6 ...) breaks 'c0': found 7 pins; expected 2 pins"
-        for n in range(MAX_PHOTOS_LISTED)
+    assert [f.message for f in found[:-1]] == [
+        f"{n:02}.png (annotations 1, 2, 3, 4, 5, 6 ...) breaks 'c0': found 7 pins; expected 2 pins"
+        for n in range(MIN_SUSPICIOUS + 3)
     ]
-    assert found[MAX_PHOTOS_LISTED][1:3] == (
-        f"and 3 more of {MAX_PHOTOS_LISTED + 3} photos break 'c0'",
+    assert found[-1][1:3] == (
+        f"{MIN_SUSPICIOUS + 3} of {MIN_SUSPICIOUS + 3} photos break 'c0'",
         "A rule that so many good photos break is probably wrong.",
     )
+    assert len(audit_photos(spec(PINS), photos[:5])) == 5
+
+
+@pytest.mark.parametrize(
+    ("declared", "codes"),
+    [
+        ([], ["LC050", "LC050"]),
+        (["many", "low"], ["LC057", "LC057"]),
+        ([ANY_VIOLATION], ["LC057", "LC057"]),
+        (["many"], ["LC057", "LC050"]),
+        (["of_another_spec"], ["LC050", "LC050"]),
+        (["few"], ["LC050", "LC058", "LC050"]),
+    ],
+)
+def test_declared_defects(declared: list[str], codes: list[str]) -> None:
+    """Declared violations are notes (LC057); others on the photo are reported, and declared ones that are not there."""
+    bad, good = photo("bad.png", at(200, 300), at(220, 300), at(240, 300)), photo("good.png", at(200, 50), at(220, 50))
+
+    found = audit_photos(spec(PINS, TOP), [good, bad], {"bad.png": declared})
+
+    assert [fault.code for fault in found] == codes
+
+
+def test_declared_photos_are_not_edited() -> None:
+    """A photo that is declared to be defective, and whose annotations break no rule, is no good photo."""
+    good = photo("good.png", at(200, 50), at(220, 50))
+
+    found = audit_photos(spec(PINS), [good], {"good.png": [ANY_VIOLATION]})
+
+    assert [(fault.code, fault.message) for fault in found] == [
+        ("LC058", "good.png is declared to be defective, and its annotations break no rule")
+    ]
 
 
 def test_missing_component_has_no_annotation() -> None:
