@@ -135,7 +135,7 @@ class Subquery:
     component: str = ""
     attribute: str = ""
     options: tuple[str, ...] = ()
-    """Permitted values of the answer, if the set is closed; of an orientation the angles that a model has tokens for."""
+    """Permitted values of the answer, if the set is closed; of an orientation the angles that are tokens of a model."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,6 +156,10 @@ class Answer:
     rarities: tuple[float, ...] = ()
     """Appearance: estimated share of good photos that look at least as strange, for each instance, 0 to 1. Empty for
     annotations and other queries."""
+    ranks: tuple[int, ...] = ()
+    """Locate: for each of `boxes` its index in `probabilities`; empty if the model has no candidate detections."""
+    candidates: tuple[Box, ...] = ()
+    """Locate: boxes of the other candidate detections, in the order of `probabilities`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -255,10 +259,6 @@ class Verdict:
     """Hash of the spec that the model was trained with, whose questions were answered; empty in older records."""
     stated_probabilities: tuple[tuple[str, float], ...] = ()
     """Violation of the trained spec → probability that the model gives it when asked for its verdict, 0 to 1."""
-    trained_spec: str = ""
-    """Hash of the spec that the model was trained with, whose questions were answered; empty in older records."""
-    stated_probabilities: tuple[tuple[str, float], ...] = ()
-    """Violation of the trained spec → probability that the model gives it when asked for its verdict, 0 to 1."""
 
     def plugin_result(self, kind: str) -> PluginResult | None:
         """Return the last record of a kind of plug-in; None without one."""
@@ -270,7 +270,7 @@ class AppliedEdit:
     """Edit that synthesis applied to a good photo."""
 
     kind: str
-    """remove, add, move, swap, replace, resize, rotate, reroute or none."""
+    """remove, add, move, swap, replace, resize, rotate, reroute, damage, vary or none."""
     target: int
     """Id of the edited instance; 0 for none."""
     constraint: str = ""
