@@ -160,6 +160,9 @@ class Answer:
     """Locate: for each of `boxes` its index in `probabilities`; empty if the model has no candidate detections."""
     candidates: tuple[Box, ...] = ()
     """Locate: boxes of the other candidate detections, in the order of `probabilities`."""
+    places: tuple[int, ...] = ()
+    """Locate: number of the place that each candidate detection shares with those of other components, of which only one
+    can be there, or -1; in the order of `probabilities`, and empty if no place is shared."""
 
 
 @dataclass(frozen=True, slots=True)
