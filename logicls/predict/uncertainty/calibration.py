@@ -17,7 +17,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from logicls.errors import BundleError, Problem
 from logicls.io.atomic import write_text
-from logicls.predict.uncertainty.ood import TrainingResolution
+from logicls.predict.uncertainty.ood import PhotoLimits, TrainingResolution
 from logicls.records import Verdict
 
 CALIBRATION_FILE = "calibration.json"
@@ -65,6 +65,8 @@ class Calibration:
     """Number of examples of the fit; 0 without one."""
     resolution: TrainingResolution | None = None
     """Resolution of the training photos."""
+    photo_limits: PhotoLimits | None = None
+    """Aspect ratios and colours of the training photos; None in older bundles, which do not check them."""
 
     def noise_of(self, constraint: str) -> MeasurementNoise:
         """Return the measurement noise of a constraint; the default without a fit."""

@@ -1,4 +1,4 @@
-"""Out-of-distribution detection: photos that do not look like the training photos, and photos of too few pixels.
+"""Out-of-distribution detection: photos unlike the training photos, stretched or grey ones, and too few pixels.
 
 A photo's descriptor is its colours on a coarse grid. The descriptors of a product's photos span a small linear space;
 the distance of a new one is that of probabilistic principal component analysis (Tipping and Bishop, J. R. Stat. Soc. B
@@ -72,6 +72,73 @@ def fit_resolution(input_size: tuple[int, int], component_sizes: Iterable[Compon
         return None
     smallest = min(sides, key=lambda name: median(sides[name]))
     return TrainingResolution(smallest, float(median(sides[smallest])), input_size, max_scale)
+
+
+MAX_STRETCH = 1.05
+"""Largest factor between the aspect ratio of a photo and those of the training photos. Other formats of cameras differ
+by 1.11 (16:9 and 16:10) or more, rounding and trimmed borders by less than this."""
+GREY_SHARE = 0.05
+"""Share of the smallest colour spread of the training photos below which a photo is grey. A grey copy has none; a photo
+without its coloured components keeps some, from the ground and the camera's noise."""
+MIN_COLOUR_SPREAD = 1.0
+"""Colour spread, in grey levels, below which training photos count as grey themselves: then no photo is too grey."""
+
+
+@dataclass(frozen=True, slots=True)
+class PhotoLimits:
+    """Aspect ratios and colours of the training photos; a single training photo suffices for them."""
+
+    min_aspect: float
+    """Smallest width / height of a training photo."""
+    max_aspect: float
+    """Largest width / height of a training photo."""
+    min_colour_spread: float
+    """Smallest colour spread of a training photo (`compute_colour_spread`), grey levels."""
+    input_size: tuple[int, int]
+    """Height and width of the model's input: the colour spread is computed on what the model receives."""
+
+    def size_reasons(self, width: int, height: int) -> tuple[str, ...]:
+        """Return the reason for review of a photo of that size in pixels; empty if its aspect ratio is accepted."""
+        aspect = width / height
+        if self.min_aspect / MAX_STRETCH <= aspect <= self.max_aspect * MAX_STRETCH:
+            return ()
+        accepted = f"{self.min_aspect:.3g}"
+        if f"{self.max_aspect:.3g}" != accepted:
+            accepted += f" to {self.max_aspect:.3g}"
+        detail = f"width / height of {width} x {height} is {aspect:.3g}, of training photos {accepted}"
+        return (f"stretched or cropped: {detail}",)
+
+    def colour_reasons(self, photo: UInt8[np.ndarray, "h w 3"]) -> tuple[str, ...]:
+        """Return the reason for review of a photo (RGB, any size or the input's); empty if it has enough colour."""
+        if self.min_colour_spread < MIN_COLOUR_SPREAD:
+            return ()
+        spread = compute_colour_spread(resize_as_input(photo, self.input_size))
+        if spread >= GREY_SHARE * self.min_colour_spread:
+            return ()
+        detail = f"the spread of its colours is {spread:.1f}, on training photos {self.min_colour_spread:.1f} or more"
+        return (f"grey: {detail}",)
+
+
+def compute_colour_spread(small: UInt8[np.ndarray, "side side 3"]) -> float:
+    """Compute the standard deviation of a photo's opponent colours, in grey levels; 0 for a grey photo.
+
+    It is the first term of the colourfulness of Hasler and Süsstrunk, "Measuring Colourfulness in Natural Images",
+    SPIE 5007, 2003: a colour cast, as of another white balance, does not change it.
+    """
+    red, green, blue = np.moveaxis(small.astype(np.float32), -1, 0)
+    return float(np.hypot((red - green).std(), ((red + green) / 2 - blue).std()))
+
+
+def fit_photo_limits(
+    sizes: Iterable[tuple[int, int]], photos: Iterable[UInt8[np.ndarray, "h w 3"]], input_size: tuple[int, int]
+) -> PhotoLimits:
+    """Fit the limits to the (width, height) of all training photos, and to pixels (RGB) of some; at least one of each.
+
+    `input_size`: (height, width) of the model's input.
+    """
+    aspects = [width / height for width, height in sizes]
+    spreads = [compute_colour_spread(resize_as_input(photo, input_size)) for photo in photos]
+    return PhotoLimits(min(aspects), max(aspects), min(spreads), input_size)
 
 
 OOD_FILE = "usual.safetensors"

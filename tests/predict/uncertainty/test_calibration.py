@@ -21,7 +21,7 @@ from logicls.predict.uncertainty.calibration import (
     write_calibration,
 )
 from logicls.predict.uncertainty.hypotheses import scale_top_probability
-from logicls.predict.uncertainty.ood import TrainingResolution
+from logicls.predict.uncertainty.ood import PhotoLimits, TrainingResolution
 from logicls.records import Verdict
 
 
@@ -80,6 +80,7 @@ def test_file_round_trip(tmp_path):
         (("a", MeasurementNoise(0.2, 0.01)),),
         300,
         TrainingResolution("pin", 7.0, (64, 32), 1.5),
+        PhotoLimits(0.5, 0.75, 20.0, (64, 32)),
     )
     write_calibration(tmp_path, calibration)
 

@@ -10,7 +10,15 @@ from logicls.data.image_io import letterbox, read_photo
 from logicls.errors import BundleError
 from logicls.evaluation import read_truth
 from logicls.io.resources import resource_path
-from logicls.predict.uncertainty.ood import OodModel, compute_detail, fit_ood_model, fit_resolution, read_ood_model
+from logicls.predict.uncertainty.ood import (
+    OodModel,
+    compute_colour_spread,
+    compute_detail,
+    fit_ood_model,
+    fit_photo_limits,
+    fit_resolution,
+    read_ood_model,
+)
 from logicls.records import Box
 
 
@@ -174,3 +182,70 @@ def test_small_training_photos_allow_small_photos():
     assert resolution.max_scale == 2.0
     assert resolution.ood_reasons(13, 26) == ()
     assert resolution.ood_reasons(12, 24) != ()
+
+
+@pytest.mark.parametrize(
+    ("size", "reason"),
+    [
+        ((400, 800), ()),
+        ((1000, 2000), ()),
+        ((400, 770), ()),  # within 5 %
+        ((399, 801), ()),
+        ((400, 400), ("stretched or cropped: width / height of 400 x 400 is 1, of training photos 0.5",)),
+        ((400, 750), ("stretched or cropped: width / height of 400 x 750 is 0.533, of training photos 0.5",)),
+        ((800, 400), ("stretched or cropped: width / height of 800 x 400 is 2, of training photos 0.5",)),
+    ],
+)
+def test_stretched_photos_are_detected(kit, size, reason):
+    """The size in pixels does not matter, nor does rounding."""
+    assert fit_photo_limits([(400, 800)], kit[:1], (64, 32)).size_reasons(*size) == reason
+
+
+def test_training_photos_of_several_formats_accept_those_between(kit):
+    """Whoever crops by hand has many; the reason names the range."""
+    limits = fit_photo_limits([(400, 300), (300, 300)], kit[:1], (64, 64))
+
+    assert limits.size_reasons(350, 300) == limits.size_reasons(400, 300) == ()
+    assert limits.size_reasons(300, 400) == (
+        "stretched or cropped: width / height of 300 x 400 is 0.75, of training photos 1 to 1.33",
+    )
+
+
+def make_grey(photo: np.ndarray) -> np.ndarray:
+    """Convert to grey, with three channels."""
+    return cv2.cvtColor(cv2.cvtColor(photo, cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB)
+
+
+def test_grey_copies_are_detected(kit):
+    """Five training photos suffice; good and defective photos in colour are accepted, whatever their white balance."""
+    limits = fit_photo_limits([(256, 320)], kit[:5], (224, 192))
+    heldout = [read_photo(path) for path in sorted((resource_path("data/dosing_kit/heldout") / "images").glob("*.jpg"))]
+    assert len(heldout) == 64
+
+    assert all(limits.colour_reasons(make_grey(photo))[0].startswith("grey: ") for photo in heldout)
+    for cast in (0, 12):
+        reddened = [np.clip(photo + np.asarray([cast, 0, 0]), 0, 255).astype(np.uint8) for photo in heldout]
+        assert not any(limits.colour_reasons(photo) for photo in reddened)
+
+
+def test_grey_training_photos_accept_grey_photos(kit):
+    """A monochrome camera, or one grey photo among those in colour."""
+    assert fit_photo_limits([(256, 320)], [*kit[:5], make_grey(kit[0])], (64, 64)).colour_reasons(kit[0] * 0) == ()
+
+
+def test_colour_spread_of_two_halves():
+    """Half red and half grey: R - G is 0 or 200, its standard deviation 100; (R + G) / 2 - B is 0 or 100."""
+    photo = np.full((128, 128, 3), 50, np.uint8)
+    photo[:64, :, 0] = 250
+
+    assert compute_colour_spread(photo) == pytest.approx(np.hypot(100, 50))
+    assert compute_colour_spread(photo + np.asarray([0, 0, 30], np.uint8)) == pytest.approx(np.hypot(100, 50))
+    assert compute_colour_spread(make_grey(photo)) == 0
+
+
+def test_input_sized_photo_has_the_same_colours(kit):
+    """A photo letterboxed to the input's size is judged like the original."""
+    limits = fit_photo_limits([(256, 320)], kit[:5], (224, 192))
+
+    for photo in (kit[0], make_grey(kit[0])):
+        assert limits.colour_reasons(letterbox((224, 192), photo)) == limits.colour_reasons(photo)
