@@ -173,6 +173,7 @@ def _list_sample_cases() -> Iterator[TemplateCase]:
     queries = {
         "question that locates a component": Subquery("locate:part", "locate", "part"),
         "question about an attribute": Subquery("attribute:part.colour", "attribute", "part", "colour"),
+        "question about an orientation": Subquery("orientation:part", "orientation", "part"),
         "question about the verdict": Subquery("verdict", "verdict"),
     }
     for name, query in queries.items():

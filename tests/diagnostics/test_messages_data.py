@@ -122,6 +122,12 @@ def read_segmentation(segmentation: object) -> Trigger:
     return read
 
 
+def read_without_angle() -> object:
+    """Read a plain box of a component whose angle a rule needs."""
+    coco()()
+    return read_dataset(Path("data"), needed_angles={"pin": 360})
+
+
 def lint_photo_without_annotation() -> object:
     """Check two photos, one of them without annotations."""
     pin = Instance(1, "pin", Box(1, 2, 11, 22))
@@ -273,6 +279,7 @@ TRIGGERS: dict[str, Trigger] = {
     "LC110": coco(pin={"bbox": [30, 20, 38, 28]}),
     "LC111": coco(pin={"attributes": ["red"]}),
     "LC112": read_segmentation([[10, 5, 20, 5]]),
+    "LC113": read_without_angle,
     "LC120": lint_instances("trey"),
     "LC121": lint_without_tray,
     "LC122": lint_instances(colour="rad"),

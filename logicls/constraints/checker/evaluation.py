@@ -12,6 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
 
 from logicls.constraints.checker.decomposition import VERDICT
+from logicls.constraints.families.angles import angle_to_text, period_of_options
 from logicls.constraints.families.context import (
     EvaluationContext,
     FailureMode,
@@ -22,6 +23,7 @@ from logicls.constraints.families.context import (
 )
 from logicls.constraints.families.logical import conjunction, evaluate_rule, implication
 from logicls.constraints.families.protocol import walk_rules
+from logicls.constraints.families.queries import ANOMALOUS, NORMAL
 from logicls.constraints.spec.models import Constraint, Spec
 from logicls.records import Answer, Finding, Instance, Scene, Subquery
 
@@ -55,7 +57,7 @@ def compute_margins(constraint: Constraint, context: EvaluationContext) -> Itera
 
 @lru_cache(maxsize=256)  # synthesis evaluates a scene repeatedly while it edits it
 def compute_answers(spec: Spec, scene: Scene) -> tuple[Answer, ...]:
-    """Return the true answer to every query of the spec, in the order of `decompose`."""
+    """Return the true answer to every query of the spec, in its order, and the verdict."""
     context = build_context(spec, scene, status_only=True)
     return (*context.answers.values(), Answer(VERDICT, find_violations(spec, context)))
 
@@ -86,6 +88,11 @@ def index_answers(answers: tuple[Answer, ...]) -> Mapping[str, Answer]:
 def _compute_answer(query: Subquery, instances: Sequence[Instance]) -> Answer:
     if query.kind == "locate":
         return Answer(query.id, boxes=tuple(i.box for i in instances))
+    if query.kind == "orientation":
+        period = period_of_options(query.options)
+        return Answer(query.id, tuple(angle_to_text(i.angle, period) for i in instances))
+    if query.kind == "appearance":
+        return Answer(query.id, tuple(ANOMALOUS if i.is_damaged else NORMAL for i in instances))
     values = tuple(i.attribute(query.attribute) for i in instances)
     annotated = tuple(value for value in values if value is not None)
     return Answer(query.id, annotated, readable=len(annotated) == len(values))

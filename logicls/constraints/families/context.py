@@ -90,6 +90,8 @@ class Vocabulary:
     """Component → attribute → values; has every component as a key."""
     px_per_mm: float = 0.0
     """Scale of the photo; 0 if the spec gives none."""
+    angle_periods: Mapping[str, int] = field(default_factory=dict)
+    """Component whose orientation a rule checks → turn in degrees that changes the status of no rule."""
 
     def component(self, name: str) -> str:
         """Return the component that a variant is made of; a component's own name otherwise."""
@@ -166,6 +168,35 @@ class EvaluationContext:
             indices = self.instance_indices(name)
             self._values[key] = found if indices is None else tuple(found[i] for i in indices)
         return self._values[key]
+
+    def angles(self, name: str) -> tuple[float, ...]:
+        """Return the angle of each instance in reading order: degrees, counterclockwise, up to the query's period.
+
+        Raises:
+            UnreadableAnswer: A needed answer is missing or inconsistent.
+        """
+        query = f"orientation:{self.vocabulary.component(name)}"
+        values = self._require_answer(query).values
+        indices = self.instance_indices(name)
+        try:
+            return tuple(float(values[i]) for i in (range(len(values)) if indices is None else indices))
+        except (IndexError, ValueError) as error:
+            raise UnreadableAnswer(query) from error
+
+    def appearances(self, name: str) -> tuple[tuple[str, float], ...]:
+        """Return the look of each instance in reading order, with its rarity: 0 for an annotated look.
+
+        Raises:
+            UnreadableAnswer: A needed answer is missing or inconsistent.
+        """
+        query = f"appearance:{self.vocabulary.component(name)}"
+        answer, indices = self._require_answer(query), self.instance_indices(name)
+        rarities = answer.rarities or (0.0,) * len(answer.values)
+        try:
+            numbers = range(len(answer.values)) if indices is None else indices
+            return tuple((answer.values[i], rarities[i]) for i in numbers)
+        except IndexError as error:
+            raise UnreadableAnswer(query) from error
 
     def locations(self, name: str) -> tuple[Box, ...]:
         """Return the boxes of a component, variant or region.

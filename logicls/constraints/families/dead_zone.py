@@ -5,7 +5,7 @@ therefore never brings anything that close to a limit; original photos may lie t
 are dense just outside of the zone, on either side, because that is where a model has to learn the limit.
 
 The zones are in the unit of the rule: a share of its tolerance for layout rules and for regions, a share of the
-reference size for measures, degrees for angles.
+reference size for measures, degrees for angles, a share of the limit for ratios.
 """
 
 from __future__ import annotations
@@ -24,6 +24,8 @@ SIZE_ZONE = 0.008
 """Share of the reference size of a measure; of the photo for absolute sizes. At most a quarter of an interval."""
 ANGLE_ZONE = 2.0
 """Degrees."""
+ASPECT_ZONE = 0.03
+"""Share of the limit of a ratio of two sides: an edge that is off by a pixel changes that of a small part this much."""
 MAX_OFFSET = 4.0
 """Largest offset of an edit, in tolerances."""
 NEAR_LIMIT_SHARE = 0.4

@@ -12,6 +12,7 @@ from typing import assert_never
 
 import numpy as np
 
+from logicls.constraints.families.angles import normalize_angle
 from logicls.constraints.families.context import name_to_text
 from logicls.records import Box, Instance, Scene
 
@@ -72,11 +73,13 @@ class Resize:
 
 @dataclass(frozen=True, slots=True)
 class Rotate:
-    """Rotate the instance about its centre, without what lies on it."""
+    """Rotate the instance about its centre."""
 
     target: int
     degrees: float
     """Counterclockwise."""
+    turns_contents: bool = False
+    """True if what lies on the instance turns with it, as on a part that is inserted the wrong way round."""
 
     def rotate_box(self, box: Box) -> Box:
         """Return the axis-aligned box around the rotated box; loose unless the object fills its box."""
@@ -85,6 +88,15 @@ class Rotate:
         width, height = box.width * c + box.height * s, box.width * s + box.height * c
         x, y = box.centre
         return Box(x - width / 2, y - height / 2, x + width / 2, y + height / 2)
+
+    def rotate_instance(self, instance: Instance, pivot: tuple[float, float]) -> Instance:
+        """Return an instance that turns about a point, x and y in pixels."""
+        angle = math.radians(self.degrees)
+        c, s = math.cos(angle), math.sin(angle)
+        x, y = instance.box.centre[0] - pivot[0], instance.box.centre[1] - pivot[1]
+        shift = x * c + y * s - x, y * c - x * s - y  # y points down
+        turned = normalize_angle(instance.angle + self.degrees)
+        return replace(instance, box=self.rotate_box(instance.box).translate(*shift), angle=turned)
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +108,21 @@ class Reroute:
     dy: float
 
 
-Edit = Remove | Add | Move | Swap | Replace | Resize | Rotate | Reroute
+@dataclass(frozen=True, slots=True)
+class Damage:
+    """Damage the instance, so that it does not look as on good photos; its box stays."""
+
+    target: int
+
+
+@dataclass(frozen=True, slots=True)
+class Vary:
+    """Change the instance's brightness and sharpness within what good photos show."""
+
+    target: int
+
+
+Edit = Remove | Add | Move | Swap | Replace | Resize | Rotate | Reroute | Damage | Vary
 Edits = tuple[Edit, ...]
 """Edits to apply one after the other."""
 Rng = np.random.Generator
@@ -140,7 +166,7 @@ def apply_edit(edit: Edit, scene: Scene, liquids: frozenset[str], new_instances:
         case Add():
             return _rebuild(scene, scene.instances, new_instances)
         case Rotate():
-            return _update_instance(scene, edit.target, box=edit.rotate_box(get_instance(scene, edit.target).box))
+            return _rotate(scene, edit, liquids)
         case Reroute():
             return _shift(scene, frozenset([edit.target]), edit.dx, edit.dy)
         case Move():
@@ -158,6 +184,10 @@ def apply_edit(edit: Edit, scene: Scene, liquids: frozenset[str], new_instances:
             return _update_instance(scene, edit.target, component=edit.component, attributes=edit.attributes)
         case Resize():
             return _scale(scene, get_instance(scene, edit.target), edit.box, liquids)
+        case Damage():
+            return _update_instance(scene, edit.target, is_damaged=True)
+        case Vary():
+            return scene
         case _:
             assert_never(edit)
 
@@ -198,6 +228,13 @@ def _shift(scene: Scene, ids: frozenset[int], dx: float, dy: float) -> Scene:
 def _scale(scene: Scene, target: Instance, to: Box, liquids: frozenset[str]) -> Scene:
     along = {i.id: i.box.map_between(target.box, to) for i in find_supported(scene, target, liquids)} | {target.id: to}
     return replace(scene, instances=tuple(replace(i, box=along.get(i.id, i.box)) for i in scene.instances))
+
+
+def _rotate(scene: Scene, edit: Rotate, liquids: frozenset[str]) -> Scene:
+    pivot = get_instance(scene, edit.target).box.centre
+    ids = _supported_ids(scene, edit.target, liquids) if edit.turns_contents else frozenset([edit.target])
+    turned = (edit.rotate_instance(i, pivot) if i.id in ids else i for i in scene.instances)
+    return replace(scene, instances=tuple(turned))
 
 
 def _update_instance(scene: Scene, target: int, **facts: object) -> Scene:

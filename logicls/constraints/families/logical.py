@@ -95,7 +95,7 @@ class Combination(Family):
         """Yield the references of all combined rules."""
         for path, rule in self.members():
             for reference in rule.references():
-                yield Reference((*path, *reference.path), reference.name, reference.role)
+                yield reference._replace(path=(*path, *reference.path))
 
     def control_edits(self, scene: Scene, context: EvaluationContext, mode: FailureMode, rng: Rng) -> Iterator[Edits]:
         """Yield the control edits of the combined rules in random order."""

@@ -19,7 +19,7 @@ from logicls.constraints.families.context import (
     centre_distance,
     name_to_text,
 )
-from logicls.constraints.families.dead_zone import ANGLE_ZONE, SIZE_ZONE, sample_distance
+from logicls.constraints.families.dead_zone import ANGLE_ZONE, ASPECT_ZONE, SIZE_ZONE, sample_distance
 from logicls.constraints.families.edits import Edits, Move, Resize, Rng, Rotate
 from logicls.constraints.families.placement import choose_instance, find_instances
 from logicls.constraints.families.protocol import (
@@ -27,6 +27,7 @@ from logicls.constraints.families.protocol import (
     Family,
     Fault,
     Invariances,
+    LimitReading,
     RuleModel,
     compare_limits,
     exactly_one_of,
@@ -34,7 +35,7 @@ from logicls.constraints.families.protocol import (
 from logicls.constraints.families.queries import Reference
 from logicls.records import Box, Instance, Scene
 
-KINDS = ("height", "width", "length", "area", "fill", "distance", "angle")
+KINDS = ("height", "width", "length", "area", "aspect", "fill", "distance", "angle")
 Pair = tuple[str, str]
 ROTATION_SHARE = 0.25
 """Share of edits of a height or a width that try a rotation first."""
@@ -58,6 +59,8 @@ class Measure(RuleModel):
     """Component whose diagonal is measured: the length of a thin straight object at any angle."""
     area: str | None = None
     """Component whose area is measured."""
+    aspect: str | None = None
+    """Component whose width is divided by its height: a ratio without a unit."""
     fill: str | None = None
     """Component whose boxes cover a share of `relative_to`, or of the component that it fills."""
     distance: Pair | None = None
@@ -85,8 +88,10 @@ class Measure(RuleModel):
             raise ValueError(f"between: {self.between[0]} is not less than {self.between[1]}")
         if self.unit and self.relative_to:
             raise ValueError("unit: gives an absolute size, relative_to: a relative one; write one of them")
-        if self.kind in ("angle", "fill", "area") and self.unit:
+        if self.kind in ("angle", "fill", "area", "aspect") and self.unit:
             raise ValueError(f"{self.kind} has no unit")
+        if self.kind == "aspect" and self.relative_to:
+            raise ValueError("aspect is a ratio of two sides, and is relative to nothing")
         if self.kind == "angle" and (self.relative_to or not self.between):
             raise ValueError("angle takes between: [from, to] in degrees, and is relative to nothing")
         if self.kind == "angle" and self.between and self.between[1] - self.between[0] >= 360:
@@ -148,7 +153,7 @@ class Measure(RuleModel):
             else f"of the {name_to_text(self.of)}"
         )
         reference = f" of the {name_to_text(self.relative_to or 'photo')}"
-        if self.unit or self.kind == "angle":
+        if self.unit or self.kind in ("angle", "aspect"):
             reference = ""
         elif self.kind == "fill" and not self.relative_to:
             reference = " of what it fills"
@@ -176,7 +181,8 @@ class Measure(RuleModel):
             verb = "moved towards" if mode.kind == "below" else "moved away from"
             verb = "rotated about" if self.kind == "angle" else verb
             return f"{name_to_text(self.of)} {verb} {name_to_text(self.other)}"
-        verb = "shrunk" if mode.kind == "below" else "enlarged"
+        verbs = ("made narrower", "made wider") if self.kind == "aspect" else ("shrunk", "enlarged")
+        verb = verbs[mode.kind == "above"]
         return f"{name_to_text(self.of)} {verb}, mostly by little more than is allowed"
 
     def control_edits(self, scene: Scene, context: EvaluationContext, mode: FailureMode, rng: Rng) -> Iterator[Edits]:
@@ -245,10 +251,38 @@ class Measure(RuleModel):
         """Return the dead zone beyond the limits, in the unit of the measure."""
         if self.kind == "angle":
             return ANGLE_ZONE
+        if self.kind == "aspect":
+            return self._aspect_zone
         if not self.unit:
             return SIZE_ZONE
         size = context.photo_box.height if self.kind == "height" else context.photo_box.width
         return SIZE_ZONE * size / self.unit_px(context, context.photo_box)
+
+    def zone_size(self) -> float | None:
+        """Return the dead zone between the limits; None for an absolute size, whose zone depends on the photo."""
+        if self.unit:
+            return None
+        zones = {"angle": ANGLE_ZONE, "aspect": self._aspect_zone}
+        return self.inner_zone(zones.get(self.kind, SIZE_ZONE))
+
+    def limit_readings(self, context: EvaluationContext) -> tuple[LimitReading, ...]:
+        """Return the smallest and the largest value on the photo, for the limits that the rule has."""
+        values, (low, high) = self._normalized_values(context), self.limits
+        minimum = None if self.kind == "angle" else 0.0
+        unit = "°" if self.kind == "angle" else self.unit or ""
+        lower, upper = (("between", 0), ("between", 1)) if self.between else (("at_least",), ("at_most",))
+        readings = []
+        if self.between or self.at_least is not None:
+            readings.append(LimitReading(lower, "lower", low, min(values), unit, minimum))
+        if high < math.inf:
+            readings.append(LimitReading(upper, "upper", high, max(values), unit, minimum))
+        return tuple(readings)
+
+    @cached_property
+    def _aspect_zone(self) -> float:
+        """Dead zone of a ratio of two sides, which grows with the ratio."""
+        low, high = self.limits
+        return ASPECT_ZONE * (low if high == math.inf else high)
 
     def inner_zone(self, zone: float) -> float:
         """Return the dead zone between the limits: at most a quarter of the interval."""
@@ -302,6 +336,8 @@ class Measure(RuleModel):
 
     def unit_px(self, context: EvaluationContext, box: Box) -> float:
         """Return the pixels, or square pixels, of one unit for an instance."""
+        if self.kind == "aspect":
+            return 1.0
         if self.unit:
             return 1.0 if self.unit == "px" else max(context.vocabulary.px_per_mm, 1e-6)
         name = self._reference_name(context) if self.kind == "fill" else self.relative_to
@@ -316,6 +352,8 @@ class Measure(RuleModel):
                 return box.width
             case "area" | "fill":
                 return box.area
+            case "aspect":
+                return box.width / max(box.height, 1e-6)
             case _:
                 return math.hypot(box.width, box.height)
 
@@ -331,6 +369,8 @@ class Measure(RuleModel):
     def _value_text(self, value: float) -> str:
         if self.kind == "angle":
             return f"{value:.1f}°"
+        if self.kind == "aspect":
+            return f"{value:.2f}"
         return f"{value:.1f} {self.unit}" if self.unit else f"{value:.1%}"
 
 
@@ -424,7 +464,11 @@ def _resize(rule: Measure, context: EvaluationContext, target: Instance, value: 
         return None
     factor = size / present
     if target.component in context.vocabulary.fills:
-        return Box(box.x1, box.y2 - box.height * factor, box.x2, box.y2)
+        stretch = 1 / factor if rule.kind == "aspect" else factor
+        return Box(box.x1, box.y2 - box.height * stretch, box.x2, box.y2)
+    if rule.kind == "aspect":
+        (x, y), width, height = box.centre, box.width * math.sqrt(factor) / 2, box.height / math.sqrt(factor) / 2
+        return Box(x - width, y - height, x + width, y + height)
     factor = factor if rule.kind == "length" else math.sqrt(factor)
     (x, y), width, height = box.centre, box.width * factor / 2, box.height * factor / 2
     return Box(x - width, y - height, x + width, y + height)

@@ -5,12 +5,18 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Literal, NamedTuple
 
+from logicls.constraints.families.angles import FULL_TURN, list_angle_options
 from logicls.constraints.families.context import Vocabulary
 from logicls.records import Subquery
 
-Role = Literal["component", "location", "attribute", "liquid"]
+Role = Literal["component", "location", "attribute", "liquid", "angle", "appearance"]
 Path = tuple[str | int, ...]
 """Keys and list indices that lead to a value in a YAML document."""
+
+
+NORMAL, ANOMALOUS = "normal", "anomalous"
+LOOKS = (NORMAL, ANOMALOUS)
+"""Options of an appearance query: as on good photos, or stranger than any of them."""
 
 
 class Reference(NamedTuple):
@@ -21,7 +27,12 @@ class Reference(NamedTuple):
     name: str
     role: Role
     """`component` (or variant); `location`: a component, variant or region; `attribute`: component.attribute;
-    `liquid`: a component whose container is needed, too."""
+    `liquid`: a component whose container is needed, too; `angle`: a component whose orientation is needed;
+    `appearance`: a component that is compared with good photos."""
+    period: int = FULL_TURN
+    """Turn in degrees that never changes the rule's status; of an `angle`."""
+    is_absolute: bool = False
+    """True if the annotations must tell the `angle`: their pose is not the reference."""
 
 
 def locate_query(component: str) -> Subquery:
@@ -33,6 +44,17 @@ def attribute_query(vocabulary: Vocabulary, component: str, attribute: str) -> S
     """Return the query for an attribute of all instances of a component."""
     options = vocabulary.values(component, attribute)
     return Subquery(f"attribute:{component}.{attribute}", "attribute", component, attribute, options)
+
+
+def orientation_query(vocabulary: Vocabulary, component: str) -> Subquery:
+    """Return the query for the angles of all instances of a component, up to the period of its rules."""
+    options = list_angle_options(vocabulary.angle_periods.get(component, FULL_TURN))
+    return Subquery(f"orientation:{component}", "orientation", component, options=options)
+
+
+def appearance_query(component: str) -> Subquery:
+    """Return the query for the look of all instances of a component."""
+    return Subquery(f"appearance:{component}", "appearance", component, options=LOOKS)
 
 
 def derive_queries(
@@ -65,5 +87,9 @@ def _reference_queries(vocabulary: Vocabulary, reference: Reference, in_location
     if attribute:
         yield attribute_query(vocabulary, component, attribute)
     yield from (attribute_query(vocabulary, component, key) for key, _ in vocabulary.required_attributes(name))
+    if reference.role == "angle":
+        yield orientation_query(vocabulary, component)
+    if reference.role == "appearance":
+        yield appearance_query(component)
     if reference.role == "liquid" and component in vocabulary.fills:
         yield locate_query(vocabulary.fills[component])

@@ -6,6 +6,7 @@ registered with `logicls.constraints.spec.models.register_family`.
 
 from __future__ import annotations
 
+from logicls.constraints.families.appearance import Appearance
 from logicls.constraints.families.attribute import Attribute
 from logicls.constraints.families.composition import Composition
 from logicls.constraints.families.connection import Connection
@@ -13,6 +14,7 @@ from logicls.constraints.families.layout import Layout
 from logicls.constraints.families.logical import AllOf, AnyOf, Not
 from logicls.constraints.families.match import Match
 from logicls.constraints.families.measure import Measure
+from logicls.constraints.families.orientation import Orientation
 from logicls.constraints.families.protocol import Family
 from logicls.constraints.families.quantity import Quantity
 
@@ -24,6 +26,8 @@ BUILT_IN_FAMILIES: tuple[type[Family], ...] = (
     Connection,
     Attribute,
     Measure,
+    Orientation,
+    Appearance,
     AllOf,
     AnyOf,
     Not,

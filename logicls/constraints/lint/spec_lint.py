@@ -210,15 +210,17 @@ def _find_unnamed_violations(spec: Spec) -> Iterator[Fault]:
             continue
         base: Path = ("constraints", index, "violation")
         kinds = constraint.rule.failure_kinds()
-        for kind in ("below", "above"):
-            names = constraint.violation.names_by_amount(kind)
-            if kind in kinds and not names:
-                message = f"'{constraint.id}' has no violation name for values {kind} its limits"
+        named = constraint.violation.named_kinds
+        for kind in ViolationNames.model_fields:
+            is_limit = kind in ("below", "above")
+            if kind in kinds and kind not in named:
+                subject = f"values {kind} its limits" if is_limit else f"{kind} parts"
+                message = f"'{constraint.id}' has no violation name for {subject}"
                 advice = f"Add {kind}: under violation; the default is {constraint.id}-{kind}."
                 yield Fault(base, message, advice, "LC045")
-            elif names and kind not in kinds:
-                message = f"'{constraint.id}' cannot be broken {kind} its limits"
-                yield Fault((*base, kind), message, f"Remove {kind}:.", "LC045")
+            elif kind in named and kind not in kinds:
+                way = f"{kind} its limits" if is_limit else f"by {kind} parts"
+                yield Fault((*base, kind), f"'{constraint.id}' cannot be broken {way}", f"Remove {kind}:.", "LC045")
 
 
 def _find_small_tolerances(spec: Spec) -> Iterator[Fault]:

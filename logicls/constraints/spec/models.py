@@ -90,16 +90,28 @@ NamesByAmount = Annotated[dict[Annotated[int, Field(ge=1, le=1000)], Name], Fiel
 
 
 class ViolationNames(_Strict):
-    """Names of the violation below and above a limit, optionally by amount; the last name covers larger amounts."""
+    """Name of the violation for each kind of failure; the kinds are those of the rule's family.
+
+    Names below and above a limit may depend on the amount; the last name covers larger amounts.
+    """
 
     below: Name | NamesByAmount | None = None
     """Name of the violation below the limit."""
     above: Name | NamesByAmount | None = None
     """Name of the violation above the limit."""
+    turned: Name | None = None
+    """Name of the violation of a part that lies the wrong way round."""
+    tilted: Name | None = None
+    """Name of the violation of a part that lies askew."""
+
+    @property
+    def named_kinds(self) -> tuple[str, ...]:
+        """The kinds of failure that have a name."""
+        return tuple(kind for kind in type(self).model_fields if getattr(self, kind) is not None)
 
     def names_by_amount(self, kind: str) -> dict[int, str]:
         """Return amount → name for a kind of failure."""
-        names = {"below": self.below, "above": self.above}.get(kind)
+        names = getattr(self, kind) if kind in type(self).model_fields else None
         return {} if names is None else {1: names} if isinstance(names, str) else dict(sorted(names.items()))
 
 
@@ -152,11 +164,9 @@ class Constraint(Clause):
 
     def references(self) -> Iterator[Reference]:
         """Yield every name that the constraint uses, with the key path from the constraint."""
-        yield from (Reference((self.family, *n.path), n.name, n.role) for n in self.rule.references())
+        yield from (n._replace(path=(self.family, *n.path)) for n in self.rule.references())
         if self.when is not None:
-            yield from (
-                Reference(("when", self.when.family, *n.path), n.name, n.role) for n in self.when.rule.references()
-            )
+            yield from (n._replace(path=("when", self.when.family, *n.path)) for n in self.when.rule.references())
         if self.each is not None:
             yield Reference(("each",), self.each, "location")
 
@@ -251,7 +261,25 @@ class Spec(_Strict):
                 for name, c in self.components.items()
             },
             px_per_mm=self.product.px_per_mm or 0.0,
+            angle_periods=self._angle_periods,
         )
+
+    @cached_property
+    def absolute_angles(self) -> dict[str, int]:
+        """Component whose angle must be annotated → the turn in degrees up to which it must be known."""
+        names = {n.name for c in self.constraints for n in c.references() if n.role == "angle" and n.is_absolute}
+        periods = self.vocabulary.angle_periods
+        return {component: periods[component] for component in map(self.vocabulary.component, names)}
+
+    @cached_property
+    def _angle_periods(self) -> dict[str, int]:
+        """Component whose orientation is checked → the largest of the periods of its rules, each a multiple of 90."""
+        periods: dict[str, int] = {}
+        for reference in (n for c in self.constraints for n in c.references() if n.role == "angle"):
+            variant = self.variants.get(reference.name)
+            component = variant.of if variant else reference.name
+            periods[component] = max(periods.get(component, 0), reference.period)
+        return periods
 
     @cached_property
     def queries_by_constraint(self) -> dict[str, tuple[Subquery, ...]]:
@@ -281,7 +309,7 @@ class Spec(_Strict):
         """The first twelve hex digits of the SHA-256 of the canonical JSON."""
         content = self.model_dump(mode="json", by_alias=True)
         later = [key for key in _FAMILIES if key not in _HASHED_FAMILIES]
-        canonical = json.dumps(_drop_empty(content, later) if later else content, sort_keys=True)
+        canonical = json.dumps(_drop_empty(content, [*later, *_LATER_KEYS]), sort_keys=True)
         return hashlib.sha256(canonical.encode()).hexdigest()[:12]
 
     def __hash__(self) -> int:
@@ -291,6 +319,8 @@ class Spec(_Strict):
 _HASHED_FAMILIES = ("quantity", "layout", "composition", "match", "connection", "attribute", "measure", "all", "any",
                     "not")  # fmt: skip
 """Families whose keys are in the hash even where they are not used; a new family must not change existing hashes."""
+_LATER_KEYS = ("turned", "tilted", "aspect")
+"""Keys of other models that are in the hash only where they are used, for the same reason."""
 
 
 def _drop_empty(content: Any, keys: list[str]) -> Any:

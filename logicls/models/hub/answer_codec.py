@@ -14,6 +14,7 @@ from typing import assert_never
 from transformers import PreTrainedTokenizerBase
 
 from logicls import answer_format
+from logicls.constraints.families.angles import angle_pattern, period_of_options
 from logicls.models.box_formats import BoxFormat, Size, decode_boxes, encode_boxes
 from logicls.models.hub.chat_template import ChatFormat
 from logicls.records import Answer, Subquery
@@ -60,6 +61,9 @@ class HubAnswerCodec:
                 return start + self._box_rules(max_items)
             case "attribute":
                 value = _alternatives(query.options)
+                return start + f'items: VALUE ( ", " VALUE ){{0,{max_items - 1}}}\nVALUE: {value}\n'
+            case "orientation":
+                value = f"/{angle_pattern(period_of_options(query.options))}/"
                 return start + f'items: VALUE ( ", " VALUE ){{0,{max_items - 1}}}\nVALUE: {value}\n'
             case "verdict":
                 return start + _subset_rules(query.options)

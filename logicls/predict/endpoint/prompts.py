@@ -20,6 +20,7 @@ from typing import assert_never
 from logicls import answer_format
 from logicls.answer_format import PromptMode
 from logicls.constraints.checker.decomposition import decompose
+from logicls.constraints.families.angles import angle_pattern, angle_to_text, is_angle, period_of_options
 from logicls.constraints.families.context import name_to_text
 from logicls.constraints.spec.models import Constraint, Spec
 from logicls.models.box_formats import BoxFamily, BoxFormat, Size, decode_boxes
@@ -60,6 +61,9 @@ def answer_schema(
                 return {"type": "array", "items": box, "maxItems": max_items}
             case "attribute":
                 return {"type": "array", "items": {"type": "string", "enum": [*query.options]}, "maxItems": max_items}
+            case "orientation":
+                angle = {"type": "integer", "minimum": 0, "maximum": period_of_options(query.options) - 1}
+                return {"type": "array", "items": angle, "maxItems": max_items}
             case "verdict":
                 names = {"type": "string", "enum": [*query.options]}
                 return {"type": "array", "items": names, "maxItems": len(query.options)}
@@ -84,6 +88,8 @@ def answer_regex(query: Subquery, box_format: BoxFormat, max_items: int) -> str 
             items = _repeat(_box_regex(box_format), escape_regex(box_format.separator), max_items)
         case "attribute":
             items = _repeat(f"({'|'.join(map(escape_regex, query.options))})", ", ", max_items)
+        case "orientation":
+            items = _repeat(f"({angle_pattern(period_of_options(query.options))})", ", ", max_items)
         case "verdict":
             items = _subset_regex(query.options)
         case _:
@@ -210,6 +216,11 @@ class RequestBuilder:
         form = {
             "locate": "A list of boxes, [] if there is none.",
             "attribute": f"A list with one of {', '.join(query.options)} for each, [] if there is none.",
+            "orientation": (
+                "A list with the angle of each in whole degrees from 0 to below "
+                f"{period_of_options(query.options)}, counterclockwise; 0 is as it lies on a good product. [] if there "
+                "is none."
+            ),
             "verdict": "A list of the names of rules that are broken, [] if all hold.",
         }
         return f"{canonical_question(query, self.spec)} {form[query.kind]}"
@@ -251,6 +262,10 @@ def _parse_value(query: Subquery, value: object, box_format: BoxFormat, size: Si
     """Parse the value of a key; None for an invalid one."""
     if not isinstance(value, list):
         return None
+    if query.kind == "orientation":
+        period, integers = period_of_options(query.options), [v for v in value if type(v) is int]
+        angles = tuple(angle_to_text(angle, period) for angle in integers)
+        return Answer(query.id, angles) if len(integers) == len(value) else None
     if query.kind != "locate":
         names = tuple(name for name in value if isinstance(name, str))
         ordered = tuple(sorted(set(names))) if query.kind == "verdict" else names
@@ -274,6 +289,9 @@ def _is_valid(query: Subquery, answer: Answer, max_items: int) -> bool:
     """Tell whether an answer has at most `max_items` items, all of them among the options."""
     if query.kind == "locate":
         return len(answer.boxes) <= max_items and not answer.values
+    if query.kind == "orientation":
+        is_option = all(is_angle(value, period_of_options(query.options)) for value in answer.values)
+        return is_option and not answer.boxes and len(answer.values) <= max_items
     is_option = set(answer.values) <= set(query.options) and not answer.boxes
     return is_option and len(answer.values) <= (len(query.options) if query.kind == "verdict" else max_items)
 

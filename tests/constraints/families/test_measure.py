@@ -52,7 +52,9 @@ def test_text_and_failure_kinds(rule: Measure, text: str, kinds: tuple[str, ...]
 @pytest.mark.parametrize(
     ("body", "wrong"),
     [
-        ({}, "write exactly one of: height, width, length, area, fill, distance, angle"),
+        ({}, "write exactly one of: height, width, length, area, aspect, fill, distance, angle"),
+        ({"aspect": "a", "unit": "px"}, "aspect has no unit"),
+        ({"aspect": "a", "relative_to": "b"}, "aspect is a ratio of two sides, and is relative to nothing"),
         ({"height": "a", "width": "a"}, "write exactly one of: height"),
         ({"height": "a", "at_least": 1, "at_most": 2}, "write exactly one of: between, at_least, at_most"),
         ({"height": "a", "between": [2, 1]}, "between: 2.0 is not less than 1.0"),
