@@ -10,6 +10,7 @@ import numpy as np
 from jinja2.sandbox import SandboxedEnvironment
 
 from logicls import answer_format
+from logicls.constraints.checker.decomposition import decompose
 from logicls.constraints.checker.evaluation import evaluate, index_answers
 from logicls.constraints.families.context import name_to_text
 from logicls.constraints.spec.models import Spec
@@ -94,7 +95,7 @@ def build_response(spec: Spec, answers: tuple[Answer, ...], size: tuple[int, int
 
     Args:
         spec: Rules of the product.
-        answers: Answers to all questions; the verdict is last.
+        answers: Answers to all queries; the verdict is last. Those to questions for a model are written.
         size: Width and height of the photo.
         rng: Draws the phrasings.
 
@@ -102,8 +103,9 @@ def build_response(spec: Spec, answers: tuple[Answer, ...], size: tuple[int, int
     """
     findings = evaluate(spec, index_answers(answers), *size)
     reasons = {constraint.id: constraint.why for constraint in spec.constraints}
+    questions = {query.id for query in decompose(spec)}
     lines = [
-        answer_format.format_answers(answers),
+        answer_format.format_answers(answer for answer in answers if answer.query in questions),
         *(sample_reasoning(finding, rng, reasons[finding.constraint]) for finding in findings),
     ]
     verdicts = _render_phrasings("verdicts", **verdict_variables(answers[-1].values, spec.product.name))

@@ -40,16 +40,17 @@ def build_row(spec: Spec, example: Example, seed: int) -> Row:
 
 
 def build_question_columns(spec: Spec, example: Example, rng: np.random.Generator) -> Row:
-    """Columns of the photo's size, the questions in random phrasings, and their true answers."""
+    """Columns of the photo's size, the questions for a model in random phrasings, and their true answers."""
     queries = {query.id: query for query in decompose(spec)}
-    phrasings = [question_phrasings(queries[answer.query], spec) for answer in example.answers]
+    answers = [answer for answer in example.answers if answer.query in queries]
+    phrasings = [question_phrasings(queries[answer.query], spec) for answer in answers]
     return {
         "width": example.scene.width,
         "height": example.scene.height,
-        "queries": [answer.query for answer in example.answers],
+        "queries": [answer.query for answer in answers],
         "questions": [choices[int(rng.integers(len(choices)))] for choices in phrasings],
-        "values": [list(answer.values) for answer in example.answers],
-        "boxes": [[[b.x1, b.y1, b.x2, b.y2] for b in answer.boxes] for answer in example.answers],
+        "values": [list(answer.values) for answer in answers],
+        "boxes": [[[b.x1, b.y1, b.x2, b.y2] for b in answer.boxes] for answer in answers],
     }
 
 

@@ -11,6 +11,7 @@ import numpy as np
 
 from logicls.constraints.families.edits import (
     Add,
+    Damage,
     Edit,
     Move,
     Remove,
@@ -19,6 +20,7 @@ from logicls.constraints.families.edits import (
     Resize,
     Rotate,
     Swap,
+    Vary,
     apply_edit,
     find_supported,
     get_instance,
@@ -26,16 +28,20 @@ from logicls.constraints.families.edits import (
 from logicls.constraints.spec.models import Spec
 from logicls.records import Box, Instance, Scene
 from logicls.synth.compositor import Canvas, Compositor
+from logicls.synth.flaws import damage_part, vary_part
 from logicls.synth.geometric import CableBend, RotatedPatch, find_cable
-from logicls.synth.image_ops import Photo, crop, paste
+from logicls.synth.image_ops import Photo, crop, paste, pixel_bounds
 from logicls.synth.inpainting import inpaint
-from logicls.synth.instance_bank import Donor, InstanceBank, Mask
+from logicls.synth.instance_bank import Donor, InstanceBank
 from logicls.synth.liquids import find_liquid
+from logicls.synth.masks import Mask
 
 Rng = np.random.Generator
 LazyPhoto = Callable[[], Photo]
 COLOUR_ATTRIBUTES = ("colour", "color")
 """Attributes that colour transfer can change."""
+MIN_SURFACE = 0.1
+"""Least share of a box that must belong to the instance alone for its look to be changed."""
 
 
 class Editor:
@@ -63,6 +69,10 @@ class Editor:
                 return self._rotate(edit, canvas, rng)
             case Reroute():
                 return self._reroute(edit, canvas, rng)
+            case Damage():
+                return self._retouch(edit, canvas, partial(damage_part, rng=_spawn_rng(rng)))
+            case Vary():
+                return self._retouch(edit, canvas, partial(vary_part, rng=_spawn_rng(rng)))
             case _:
                 assert_never(edit)
 
@@ -111,14 +121,18 @@ class Editor:
             return (
                 self._derive(edit, canvas, partial(liquid.redraw, _spawn_rng(rng))) if liquid and is_in_place else None
             )
+        if not self.compositor.can_cut_out(canvas, target):
+            return None
         destination = target.box.translate(edit.dx, edit.dy)
         return self._derive(
             edit, canvas, partial(self.compositor.relocate, canvas, target, destination, _spawn_rng(rng))
         )
 
-    def _swap(self, edit: Swap, canvas: Canvas, rng: Rng) -> Canvas:
-        after = self._derive(edit, canvas, canvas.source)
+    def _swap(self, edit: Swap, canvas: Canvas, rng: Rng) -> Canvas | None:
         targets = tuple(get_instance(canvas.scene, number) for number in (edit.target, edit.other))
+        if not all(self.compositor.can_cut_out(canvas, target) for target in targets):
+            return None
+        after = self._derive(edit, canvas, canvas.source)
         destinations = tuple(get_instance(after.scene, target.id).box for target in targets)
         return replace(after, source=partial(self.compositor.swap, canvas, targets, destinations, _spawn_rng(rng)))
 
@@ -173,6 +187,8 @@ class Editor:
         target = get_instance(canvas.scene, edit.target)
         fills = self.spec.components[target.component].fills
         if not fills:
+            if not self.compositor.can_cut_out(canvas, target):
+                return None
             return self._derive(
                 edit, canvas, partial(self.compositor.relocate, canvas, target, edit.box, _spawn_rng(rng))
             )
@@ -187,7 +203,8 @@ class Editor:
     def _rotate(self, edit: Rotate, canvas: Canvas, rng: Rng) -> Canvas | None:
         target, pixel_rng = get_instance(canvas.scene, edit.target), _spawn_rng(rng)
         rotated = RotatedPatch.compute(self.compositor.get_mask(canvas, target), target.box, edit.degrees)
-        if rotated.box.clip(canvas.scene.width, canvas.scene.height) != rotated.box:
+        is_in_photo = rotated.box.clip(canvas.scene.width, canvas.scene.height) == rotated.box
+        if not is_in_photo or not self.compositor.can_cut_out(canvas, target):
             return None
 
         def render() -> Photo:
@@ -215,6 +232,31 @@ class Editor:
         masks = {**after.masks, cable.id: lambda: bend.mask}
         return Canvas(render, replace(after.scene, instances=instances), masks)
 
+    def _retouch(
+        self, edit: Damage | Vary, canvas: Canvas, change: Callable[[Photo, np.ndarray], Photo]
+    ) -> Canvas | None:
+        """Change the target's own pixels in place; None if other instances cover nearly all of it.
+
+        `change` gets the pixels of the box, and a mask of those that belong to the target alone.
+        """
+        target = get_instance(canvas.scene, edit.target)
+        x1, y1, x2, y2 = pixel_bounds(target.box, canvas.scene)
+        surface = self.compositor.get_mask(canvas, target)[: y2 - y1, : x2 - x1] > 0.5
+        for other in canvas.scene.instances:
+            if other.id != target.id and other.box.area < target.box.area and other.box.intersection(target.box) > 0:
+                left, top, right, bottom = pixel_bounds(other.box, canvas.scene)
+                surface[max(top - y1, 0) : max(bottom - y1, 0), max(left - x1, 0) : max(right - x1, 0)] = False
+        if surface.mean() < MIN_SURFACE:
+            return None
+
+        def render() -> Photo:
+            photo = canvas.photo.copy()
+            part = photo[y1:y2, x1:x2]
+            photo[y1:y2, x1:x2] = np.where(surface[..., None], change(part, surface), part)
+            return photo
+
+        return self._derive(edit, canvas, render)
+
     def _choose_carrier(self, scene: Scene, target: Instance, donor: Donor, rng: Rng) -> tuple[Instance, Donor]:
         """Choose what to replace: the instance itself, or with probability 0.5 its support.
 
@@ -241,7 +283,7 @@ class Editor:
         members = (donor.instance, *find_supported(donor.scene, donor.instance, self.spec.liquids))
         first_id = _next_id(scene)
         additions = [
-            Instance(first_id - k, i.component, i.box.map_between(donor.instance.box, box), i.attributes)
+            replace(i, id=first_id - k, box=i.box.map_between(donor.instance.box, box))
             for k, i in enumerate(members)
         ]
         return additions, [partial(self.bank.load_mask, donor.scene, i) for i in members]

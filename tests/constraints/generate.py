@@ -13,8 +13,8 @@ from .rules import WHOLE, Body, Frames, counted, layout, measure, quantity
 from .scenery import ATTRIBUTES, COLOURS, Truth, kind, scenery
 
 COLOURED = ("pin", "cap", "gel", "small_pin", "red_pin", "blue_cap")
-FAMILIES = ("quantity", *["layout"] * 4, "composition", "match", "connection", "attribute", *["measure"] * 3, "all",
-            "any", "not")  # fmt: skip
+FAMILIES = ("quantity", *["layout"] * 4, "composition", "match", "connection", "attribute", "appearance",
+            *["measure"] * 3, "all", "any", "not")  # fmt: skip
 
 
 def product(rng: random.Random) -> tuple[Spec, Scene]:
@@ -72,7 +72,7 @@ def rule(rng: random.Random, truth: Truth, frames: Frames) -> Body | None:
     """A rule of any family that holds; None where this draw fits nothing."""
     makers = {
         "quantity": quantity, "layout": layout, "composition": composition, "match": match, "connection": connection,
-        "attribute": attribute, "measure": measure, "all": all_of, "any": any_of, "not": not_,
+        "attribute": attribute, "appearance": appearance, "measure": measure, "all": all_of, "any": any_of, "not": not_,
     }  # fmt: skip
     make = makers[rng.choice(FAMILIES)]
     return next((body for body in (make(rng, truth, frames) for _ in range(4)) if body), None)
@@ -94,6 +94,12 @@ def attribute(rng: random.Random, truth: Truth, frames: Frames) -> Body | None:
     if missing and rng.random() < 0.5:
         return {"attribute": body | {"is_not": rng.choice((missing, missing[0]))}}
     return {"attribute": body | {"is": sorted({*there, *missing[1:]})}} if there and missing else None
+
+
+def appearance(rng: random.Random, truth: Truth, frames: Frames) -> Body:
+    """Something that looks as it should, as everything does."""
+    overkill = {"overkill": round(rng.uniform(0.001, 0.1), 3)} if rng.random() < 0.5 else {}
+    return {"appearance": {"of": rng.choice(truth.present()), **overkill}}
 
 
 def match(rng: random.Random, truth: Truth, frames: Frames) -> Body | None:

@@ -1,4 +1,4 @@
-"""Decomposition of a spec into queries: the smallest set from which every rule can be evaluated."""
+"""Decomposition of a spec into the questions for a model: the smallest set that its rules need."""
 
 from __future__ import annotations
 
@@ -9,8 +9,12 @@ VERDICT = "verdict"
 
 
 def decompose(spec: Spec) -> tuple[Subquery, ...]:
-    """Return the distinct queries in the order of the constraints, and the query for the model's own verdict."""
-    return (*spec.queries, Subquery(VERDICT, "verdict", options=spec.violations))
+    """Return the distinct questions for a model in the order of the constraints, the one for its own verdict last.
+
+    Appearances are queries of a spec, but no questions for a model.
+    """
+    questions = (query for query in spec.queries if query.kind != "appearance")
+    return (*questions, Subquery(VERDICT, "verdict", options=spec.violations))
 
 
 def query_component(query: str) -> str:

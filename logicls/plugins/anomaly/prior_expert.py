@@ -1,6 +1,6 @@
 """Expert `priors`: AD Expert with Loc and Vis as prior tokens of the bundle's own model (ADSeeker, arXiv 2508.03088).
 
-Vis, the projections to tokens and a soft prompt are learned on good photos and synthetic flaws (`synthetic_flaws`)
+Vis, the projections to tokens and a soft prompt are learned on good photos and synthetic flaws (`logicls.synth.flaws`)
 while the model stays frozen. Its answer is the image score; the box is the maximum of Loc, which comes from learned
 prototypes or from texts.
 

@@ -1,7 +1,7 @@
 """Expert `prototypes`: AD Expert with nano's stem instead of CLIP (ADSeeker, arXiv 2508.03088).
 
 ADSeeker compares patch embeddings with texts. nano has no text encoder, so an embedding of the stem's maps and
-prototypes E_t+ and E_t- are learned instead, on good photos and synthetic flaws (`synthetic_flaws`). The type of a flaw
+prototypes E_t+ and E_t- are learned instead, on good photos and synthetic flaws (`logicls.synth.flaws`). The type of a flaw
 is found by sparse codes over type-level prompts (`sparse_prompts`), layer by layer.
 
 **Measured worse than `patches`**: AUROC 0.824 where `patches` had 0.949 to 0.955 (sample product). It names the most
@@ -44,7 +44,7 @@ from logicls.plugins.anomaly.storage import (
     to_half,
     write_expert_state,
 )
-from logicls.plugins.anomaly.synthetic_flaws import FLAW_TYPES, add_flaw
+from logicls.synth.flaws import FLAW_TYPES, add_flaw
 from logicls.plugins.settings import ExpertSettings
 from logicls.predict.plugin_protocols import AnomalyDetection, Photo
 

@@ -38,7 +38,7 @@ from logicls.plugins.anomaly.storage import (
     read_expert_state,
     write_expert_state,
 )
-from logicls.plugins.anomaly.synthetic_flaws import FLAW_TYPES
+from logicls.synth.flaws import FLAW_TYPES
 from logicls.plugins.settings import ExpertSettings
 from logicls.predict.plugin_protocols import AnomalyDetection, Photo
 
