@@ -38,7 +38,9 @@ def read_dataset_with_defects(
             and the folders have one name (LC104).
     """
     dataset = replace(read_dataset_for(spec, root, annotations), declared_defects=_read_declared(root))
-    return dataset if defects is None else merge_defects(dataset, read_dataset_for(spec, defects))
+    if defects is None:
+        return dataset
+    return merge_defects(dataset, read_dataset_for(spec, defects, reference_angles=dataset.reference_angles))
 
 
 def merge_defects(dataset: Dataset, defects: Dataset) -> Dataset:

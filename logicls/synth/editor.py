@@ -93,7 +93,7 @@ class Editor:
         donor = self.bank.sample(component, rng)
         if donor is None:
             return None
-        additions = [Instance(_next_id(canvas.scene), component, target.box, donor.instance.attributes)]
+        additions = [replace(donor.instance, id=_next_id(canvas.scene), box=target.box)]
         masks = [partial(self.bank.load_mask, donor.scene, donor.instance)]
         source = partial(self.compositor.blend_donor, canvas, donor, target.box)
         return self._derive(edit, canvas, source, additions, masks)
@@ -202,7 +202,14 @@ class Editor:
 
     def _rotate(self, edit: Rotate, canvas: Canvas, rng: Rng) -> Canvas | None:
         target, pixel_rng = get_instance(canvas.scene, edit.target), _spawn_rng(rng)
-        rotated = RotatedPatch.compute(self.compositor.get_mask(canvas, target), target.box, edit.degrees)
+        contents = find_supported(canvas.scene, target, self.spec.liquids) if edit.turns_contents else ()
+        if any(i.component in self.spec.liquids for i in contents):
+            return None
+        mask = self.compositor.get_mask(canvas, target)
+        if edit.turns_contents:
+            is_certain = self.compositor.is_mask_certain(canvas, target)
+            mask = self.compositor.get_combined_mask(canvas, target) if is_certain else np.ones_like(mask)
+        rotated = RotatedPatch.compute(mask, target.box, edit.degrees)
         is_in_photo = rotated.box.clip(canvas.scene.width, canvas.scene.height) == rotated.box
         if not is_in_photo or not self.compositor.can_cut_out(canvas, target):
             return None
@@ -211,8 +218,22 @@ class Editor:
             patch = rotated.warp(crop(canvas.photo, target.box))
             return paste(self.compositor.inpaint(canvas, target, pixel_rng), patch, rotated.box, mask=rotated.mask)
 
-        after = self._derive(Resize(edit.target, rotated.box), canvas, render)
-        return replace(after, masks={**after.masks, target.id: lambda: rotated.mask})
+        patches = {target.id: rotated}
+        for i in contents:
+            patch = RotatedPatch.compute(self.compositor.get_mask(canvas, i), i.box, edit.degrees)
+            moved = edit.rotate_instance(i, target.box.centre).box.centre
+            patches[i.id] = replace(
+                patch, box=patch.box.translate(moved[0] - i.box.centre[0], moved[1] - i.box.centre[1])
+            )
+        after = self._derive(edit if edit.turns_contents else Resize(edit.target, rotated.box), canvas, render)
+        instances = tuple(
+            replace(i, box=patches[i.id].box, angle=before.angle) if i.id in patches else i
+            for i, before in zip(
+                after.scene.instances, apply_edit(edit, canvas.scene, self.spec.liquids).instances, strict=True
+            )
+        )
+        masks = {number: partial(getattr, patch, "mask") for number, patch in patches.items()}
+        return replace(after, scene=replace(after.scene, instances=instances), masks={**after.masks, **masks})
 
     def _reroute(self, edit: Reroute, canvas: Canvas, rng: Rng) -> Canvas | None:
         """Move a connector; the cable that it ends bends along."""
@@ -283,8 +304,7 @@ class Editor:
         members = (donor.instance, *find_supported(donor.scene, donor.instance, self.spec.liquids))
         first_id = _next_id(scene)
         additions = [
-            replace(i, id=first_id - k, box=i.box.map_between(donor.instance.box, box))
-            for k, i in enumerate(members)
+            replace(i, id=first_id - k, box=i.box.map_between(donor.instance.box, box)) for k, i in enumerate(members)
         ]
         return additions, [partial(self.bank.load_mask, donor.scene, i) for i in members]
 

@@ -9,11 +9,14 @@ import cv2
 import numpy as np
 from jaxtyping import Float
 
+from logicls.constraints.families.angles import fold_angle, normalize_angle
 from logicls.records import Box, Instance, Scene
 from logicls.synth.image_ops import Photo, alpha_blend, pixel_bounds
-from logicls.synth.instance_bank import Mask
+from logicls.synth.masks import Mask
 
 Rng = np.random.Generator
+MIN_TURN = 1e-6
+"""Degrees below which a map turns nothing."""
 Homography = Float[np.ndarray, "3 3"]
 """Projective map of the photo's pixels in homogeneous coordinates; pixel edges lie at whole numbers."""
 
@@ -64,11 +67,22 @@ def warp_scene(scene: Scene, homography: Homography) -> tuple[Scene, Scene]:
     outer, inner = (
         zip(*(_map_box(i.box, homography) for i in scene.instances), strict=True) if scene.instances else ((), ())
     )
+    angles = [_map_angle(i, homography) for i in scene.instances]
     instances_by_bound = (
-        tuple(replace(i, box=box) for i, box in zip(scene.instances, boxes, strict=True)) for boxes in (outer, inner)
+        tuple(replace(i, box=box, angle=angle) for i, box, angle in zip(scene.instances, boxes, angles, strict=True))
+        for boxes in (outer, inner)
     )
     loose, tight = (replace(scene, instances=instances) for instances in instances_by_bound)
     return loose, tight
+
+
+def _map_angle(instance: Instance, homography: Homography) -> float:
+    """Return the angle of the instance's own direction after the map, at the centre of its box."""
+    radians, (x, y) = math.radians(instance.angle), instance.box.centre
+    step = np.array([[x, y, 1.0], [x + 1e-3 * math.cos(radians), y - 1e-3 * math.sin(radians), 1.0]])
+    start, end = ((point[0] / point[2], point[1] / point[2]) for point in step @ homography.T)
+    turned = math.degrees(math.atan2(start[1] - end[1], end[0] - start[0]))
+    return normalize_angle(instance.angle if abs(fold_angle(turned - instance.angle)) < MIN_TURN else turned)
 
 
 def measure_box_slack(loose: Scene, tight: Scene) -> float:
@@ -118,14 +132,16 @@ class RotatedPatch:
         """Rotate a mask anticlockwise about the centre of its box."""
         height, width = mask.shape
         side = math.ceil(math.hypot(width, height)) + 2
-        affine = cv2.getRotationMatrix2D((width / 2, height / 2), degrees, 1.0)
-        affine[:, 2] += side / 2 - width / 2, side / 2 - height / 2
-        rotated = np.asarray(cv2.warpAffine(mask, affine, (side, side), flags=cv2.INTER_LINEAR, borderValue=0))
+        # An even distance from the patch keeps its pixels on the grid; OpenCV counts from the centre of a pixel.
+        across, down = side + (side - width) % 2, side + (side - height) % 2
+        affine = cv2.getRotationMatrix2D(((width - 1) / 2, (height - 1) / 2), degrees, 1.0)
+        affine[:, 2] += (across - width) / 2, (down - height) / 2
+        rotated = np.asarray(cv2.warpAffine(mask, affine, (across, down), flags=cv2.INTER_LINEAR, borderValue=0))
         ys, xs = np.nonzero(rotated > 0.5)
         if not len(xs):
             return cls(mask, box, np.eye(2, 3), (0, 0, width, height))
         x1, y1, x2, y2 = int(xs.min()), int(ys.min()), int(xs.max()) + 1, int(ys.max()) + 1
-        left, top = box.centre[0] - side / 2, box.centre[1] - side / 2
+        left, top = box.centre[0] - across / 2, box.centre[1] - down / 2
         bounds = Box(left + x1, top + y1, left + x2, top + y2)
         return cls(rotated[y1:y2, x1:x2], bounds, affine, (x1, y1, x2, y2))
 
