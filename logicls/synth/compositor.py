@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, partial
 from types import MappingProxyType
 
 import numpy as np
@@ -14,7 +14,8 @@ from logicls.constraints.spec.models import Spec
 from logicls.records import Box, Instance, Scene
 from logicls.synth.image_ops import Photo, crop, measure_surrounding_colour, paste, pixel_bounds, transfer_colour
 from logicls.synth.inpainting import blend_patch, inpaint
-from logicls.synth.instance_bank import Donor, InstanceBank, Mask, resize_mask
+from logicls.synth.instance_bank import Donor, InstanceBank, is_whole, resize_mask
+from logicls.synth.masks import Mask
 
 Masks = Mapping[int, Callable[[], Mask]]
 """Instance id → function that returns its mask."""
@@ -60,8 +61,7 @@ class Compositor:
         """Union of the instance's mask with the masks of everything that lies on it."""
         contents = find_supported(canvas.scene, target, self.spec.liquids)
         mask = self.get_mask(canvas, target)
-        if contents and target.id not in self.bank.segmentations:
-            # An instance with others on it is too varied for an estimated mask.
+        if contents and not self.is_mask_certain(canvas, target):
             return np.ones_like(mask)
         mask = mask.copy()
         x1, y1, _, _ = pixel_bounds(target.box, canvas.scene)
@@ -74,6 +74,19 @@ class Compositor:
             np.maximum(part, content_mask, out=part)
         return mask
 
+    def is_mask_certain(self, canvas: Canvas, target: Instance) -> bool:
+        """True if the mask of the instance is annotated, known from an edit, or segmented with confidence."""
+        return target.id in canvas.masks or self.bank.is_mask_certain(canvas.scene, target)
+
+    def can_cut_out(self, canvas: Canvas, target: Instance) -> bool:
+        """True if the instance may be moved: it can be cut out, or no photo has a better one of its component.
+
+        Where its mask is uncertain its box is moved, except for components that lie at different angles.
+        """
+        has_mask = self.is_mask_certain(canvas, target) or not self.bank.lies_at_angles(target.component)
+        is_separate = has_mask and is_whole(canvas.scene, target, partial(self.get_mask, canvas))
+        return is_separate or not self.bank.has_whole(target.component)
+
     def inpaint(self, canvas: Canvas, target: Instance, rng: Rng) -> Photo:
         """Render the photo without `target`: its pixels are inpainted from the surface that it lies on."""
         scene = canvas.scene
@@ -85,6 +98,8 @@ class Compositor:
             (i.box, self.get_mask(canvas, i)) for i in obstacles if i.box.intersection(_expand(target.box)) > 0
         ]
         mask, obstacle_boxes = self.get_combined_mask(canvas, target), [i.box for i in obstacles]
+        if not self.is_mask_certain(canvas, target):
+            mask = np.ones_like(mask)  # Nothing of it may stay.
         return inpaint(
             canvas.photo, target.box, mask, rng, support=support, obstacles=obstacle_boxes, occluders=occluders
         )

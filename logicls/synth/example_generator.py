@@ -147,7 +147,7 @@ class ExampleGenerator:
             with_control_pair: Apply a control edit to the good photo of the pair.
         """
         names, attempts = example_spec.violations, [0] * len(example_spec.violations)
-        good = self.sampler.select_photo(example_spec.photo_position)
+        good, impossible = self.sampler.select_photo(example_spec.photo_position), set[str]()
         for substitutes in range(MAX_SUBSTITUTES + 1):
             for _ in range(self.balance.attempts):
                 start = self._try_control_edit(good, rng) if with_control else good
@@ -159,7 +159,9 @@ class ExampleGenerator:
                     return _ExamplePair(counterpart, bad, tuple(attempts))
                 good = self.sampler.select_photo(rng.random())
             failed = min(completed, len(names) - 1)
-            names = (*names[:failed], self._draw_violation(names, rng), *names[failed + 1 :])
+            impossible.add(names[failed])
+            substitute = self._draw_violation((*names, *impossible), rng)
+            names = (*names[:failed], substitute, *names[failed + 1 :])
         return _ExamplePair(good, None, tuple(attempts))
 
     def _add_violations(

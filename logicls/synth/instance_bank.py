@@ -2,63 +2,31 @@
 
 from __future__ import annotations
 
+import math
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from itertools import islice
 
 import cv2
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import UInt8
 
 from logicls.data.coco import Dataset
 from logicls.data.image_io import read_photo
 from logicls.data.segmentation import Segmentation
 from logicls.records import Box, Instance, Scene
-from logicls.synth.image_ops import Photo, pixel_bounds
+from logicls.synth.image_ops import pixel_bounds
+from logicls.synth.masks import MIN_CONFIDENCE, SUPPORT, Mask, MaskEstimate, estimate_mask
 
-Mask = Float[np.ndarray, "h w"]
-GRABCUT_SIZE = 96
-"""Longer side of the crop on which a mask is estimated, pixels."""
-MIN_COVERAGE, MAX_COVERAGE = 0.3, 0.86
-"""Shares of the box between which an estimated mask is trusted; otherwise the mask is the box."""
-
-
-def estimate_mask(photo: Photo, box: Box) -> Mask:
-    """Estimate the mask of a box by GrabCut (Rother et al. 2004): pixels unlike the surroundings of the box.
-
-    Returns all ones if the estimate is implausible, or the instance fills its box.
-    """
-    x1, y1, x2, y2 = pixel_bounds(box, photo)
-    full = np.ones((y2 - y1, x2 - x1), np.float32)
-    margin = max(4, round(0.25 * max(x2 - x1, y2 - y1)))
-    cx1, cy1, cx2, cy2 = pixel_bounds(box, photo, pad=margin)
-    if min(x2 - x1, y2 - y1) < 6 or (cx2 - cx1 == x2 - x1 and cy2 - cy1 == y2 - y1):
-        return full
-    crop = photo[cy1:cy2, cx1:cx2]
-    scale = min(1.0, GRABCUT_SIZE / max(crop.shape[:2]))
-    small = cv2.resize(crop, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
-    labels = np.full(small.shape[:2], cv2.GC_BGD, np.uint8)
-    inner = [round(v * scale) for v in (x1 - cx1, y1 - cy1, x2 - cx1, y2 - cy1)]
-    labels[inner[1] : inner[3], inner[0] : inner[2]] = cv2.GC_PR_FGD
-    if not (labels == cv2.GC_BGD).any() or not (labels == cv2.GC_PR_FGD).any():
-        return full
-    cv2.setRNGSeed(0)
-    models = np.zeros((1, 65)), np.zeros((1, 65))
-    cv2.grabCut(small[..., ::-1].copy(), labels, (0, 0, 0, 0), *models, 3, cv2.GC_INIT_WITH_MASK)
-    foreground = _fill_largest_contour(((labels == cv2.GC_FGD) | (labels == cv2.GC_PR_FGD)).astype(np.uint8))
-    foreground = foreground[inner[1] : inner[3], inner[0] : inner[2]]
-    if foreground.size == 0 or not MIN_COVERAGE <= foreground.mean() <= MAX_COVERAGE:
-        return full
-    return np.asarray(cv2.resize(foreground.astype(np.float32), full.shape[::-1], interpolation=cv2.INTER_LINEAR))
-
-
-def _fill_largest_contour(foreground: np.ndarray) -> np.ndarray:
-    """Largest connected component without holes: the pips belong to the die."""
-    contours, _ = cv2.findContours(foreground, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
-    out = np.zeros_like(foreground)
-    if contours:
-        cv2.drawContours(out, [max(contours, key=cv2.contourArea)], -1, 1, cv2.FILLED)
-    return out
+MIN_VARIED_BOXES, ASPECT_SPREAD = 5, 0.25
+"""Boxes of a component, and standard deviation of the logarithm of their aspect ratios, from which on it lies at
+different angles: it cannot fill its boxes.
+"""
+MAX_SHARED = 0.3
+"""Largest share of a mask inside the box of something else; beyond, the mask may hold parts of it."""
+MAX_DONORS_TRIED = 48
+"""Most donors that are examined until a whole one is found."""
 
 
 def resize_mask(mask: Mask, box: Box, scene: Scene) -> Mask:
@@ -73,6 +41,45 @@ PHOTO_CACHE_BYTES = 256_000_000
 """Most bytes of decoded photos in memory."""
 MASK_CACHE_SIZE = 2000
 """Most masks in memory, of some kilobytes each."""
+
+
+def is_whole(scene: Scene, instance: Instance, get_mask: Callable[[Instance], Mask]) -> bool:
+    """True if the instance can be cut out: the photo's edge does not cut it, and nothing else touches it.
+
+    What lies on it belongs to it, and it may lie on something larger. Boxes of slanted things overlap and contain one
+    another without touching, so masks decide.
+
+    Args:
+        scene: The scene.
+        instance: One of its instances.
+        get_mask: Returns the mask of an instance of the scene, over its box.
+    """
+    box = instance.box
+    if box.x1 <= 1 or box.y1 <= 1 or box.x2 >= scene.width - 1 or box.y2 >= scene.height - 1:
+        return False
+    neighbours = [i for i in scene.instances if i.id != instance.id and i.box.intersection(box) > 0]
+    neighbours = [i for i in neighbours if box.ioa(i.box) < SUPPORT or i.box.area <= box.area]
+    if not neighbours:
+        return True
+    own = _draw_region(scene, box, get_mask(instance))
+    reach, area = cv2.dilate(own, np.ones((3, 3), np.uint8)), max(int(np.count_nonzero(own)), 1)
+    for neighbour in neighbours:
+        x1, y1, x2, y2 = pixel_bounds(neighbour.box, scene)
+        other = get_mask(neighbour) > 0.5
+        touching = np.count_nonzero(reach[y1:y2, x1:x2].astype(bool) & other)
+        if neighbour.box.ioa(box) >= SUPPORT and touching >= 0.5 * np.count_nonzero(other):
+            continue
+        if touching or np.count_nonzero(own[y1:y2, x1:x2]) > MAX_SHARED * area:
+            return False
+    return True
+
+
+def _draw_region(scene: Scene, box: Box, mask: Mask) -> UInt8[np.ndarray, "height width"]:
+    """Draw the mask of a box on a canvas of the scene's size, 0 or 1."""
+    canvas = np.zeros((scene.height, scene.width), np.uint8)
+    x1, y1, x2, y2 = pixel_bounds(box, scene)
+    canvas[y1:y2, x1:x2] = mask > 0.5
+    return canvas
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,11 +104,16 @@ class InstanceBank:
         for scene in self.dataset.scenes:
             for instance in scene.instances:
                 donors.setdefault(instance.component, []).append(Donor(instance, scene))
+        self._scenes = {scene.photo: scene for scene in self.dataset.scenes}
         self.donors = {component: tuple(donors) for component, donors in donors.items()}
         self._photos: OrderedDict[str, np.ndarray] = OrderedDict()
         self._candidates: dict[tuple[str, tuple[tuple[str, str], ...]], tuple[Donor, ...]] = {}
         self._cached_bytes = 0
         self._masks: OrderedDict[tuple[str, int], np.ndarray] = OrderedDict()
+        self._confidences: dict[tuple[str, int], float] = {}
+        self._whole: dict[tuple[str, int], bool] = {}
+        self._has_whole: dict[str, bool] = {}
+        self._at_angles: dict[str, bool] = {}
 
     def load_photo(self, scene: Scene) -> np.ndarray:
         """Pixels of the scene, uint8 [height, width, 3] RGB, cached; do not write to them.
@@ -123,17 +135,57 @@ class InstanceBank:
         return self._photos[scene.photo]
 
     def load_mask(self, scene: Scene, instance: Instance) -> Mask:
-        """Mask of an instance of an annotated (unedited) scene, float32 over its box, 0 to 1."""
+        """Mask of an annotated instance, float32 over its annotated box, 0 to 1.
+
+        `scene` may be edited: the mask is that of the photo as it was annotated.
+        """
         key = scene.photo, instance.id
         if key not in self._masks:
-            self._masks[key] = np.round(self._build_mask(scene, instance) * 255).astype(np.uint8)
+            estimate = self._build_mask(scene, instance)
+            self._masks[key] = np.round(estimate.mask * 255).astype(np.uint8)
+            self._confidences[key] = estimate.confidence
             if len(self._masks) > MASK_CACHE_SIZE:
                 self._masks.popitem(last=False)
         self._masks.move_to_end(key)
         return self._masks[key].astype(np.float32) / 255
 
+    def is_mask_certain(self, scene: Scene, instance: Instance) -> bool:
+        """True if the instance's mask is annotated, or was segmented with confidence."""
+        key = scene.photo, instance.id
+        if key not in self._confidences:
+            self.load_mask(scene, instance)
+        return self._confidences[key] >= MIN_CONFIDENCE
+
+    def is_whole(self, scene: Scene, instance: Instance) -> bool:
+        """True if an instance of an annotated scene can be cut out: known mask, not cut off, nothing touches it."""
+        key = scene.photo, instance.id
+        if key not in self._whole:
+            is_separate = is_whole(scene, instance, lambda i: self.load_mask(scene, i))
+            self._whole[key] = is_separate and self.is_mask_certain(scene, instance)
+        return self._whole[key]
+
+    def has_whole(self, component: str) -> bool:
+        """True if one of the component's instances, or of the first `MAX_DONORS_TRIED`, can be cut out."""
+        if component not in self._has_whole:
+            donors = islice(self.donors.get(component, ()), MAX_DONORS_TRIED)
+            self._has_whole[component] = any(self.is_whole(donor.scene, donor.instance) for donor in donors)
+        return self._has_whole[component]
+
+    def lies_at_angles(self, component: str) -> bool:
+        """True if the component's boxes are so differently shaped that it lies at different angles."""
+        if component not in self._at_angles:
+            boxes = [donor.instance.box for donor in self.donors.get(component, ())]
+            aspects = [math.log(box.width / box.height) for box in boxes if box.width > 0 and box.height > 0]
+            is_varied = len(aspects) >= MIN_VARIED_BOXES and float(np.std(aspects)) > ASPECT_SPREAD
+            self._at_angles[component] = is_varied
+        return self._at_angles[component]
+
     def sample(self, component: str, rng: np.random.Generator, **attributes: str) -> Donor | None:
-        """Draw a random instance of the component with those attributes; None if no photo has one."""
+        """Draw a random instance of the component with those attributes; None if no photo has one.
+
+        Instances that can be cut out have precedence: a part of something else, or a thing that the photo's edge cuts
+        off, is drawn only if there is nothing else.
+        """
         key = component, tuple(sorted(attributes.items()))
         if key not in self._candidates:
             self._candidates[key] = tuple(
@@ -142,13 +194,21 @@ class InstanceBank:
                 if all(donor.instance.attribute(name) == value for name, value in attributes.items())
             )
         candidates = self._candidates[key]
-        return candidates[int(rng.integers(len(candidates)))] if candidates else None
+        if not candidates:
+            return None
+        drawn = [candidates[int(number)] for number in rng.permutation(len(candidates))[:MAX_DONORS_TRIED]]
+        return next((donor for donor in drawn if self.is_whole(donor.scene, donor.instance)), drawn[0])
 
-    def _build_mask(self, scene: Scene, instance: Instance) -> Mask:
+    def _build_mask(self, scene: Scene, instance: Instance) -> MaskEstimate:
         photo = self.load_photo(scene)
         segmentation = self.segmentations.get(instance.id)
         if segmentation is None:
-            return estimate_mask(photo, instance.box)
+            annotated = self._scenes.get(scene.photo, scene)
+            others = [i.box for i in annotated.instances if i.id != instance.id]
+            estimate = estimate_mask(photo, instance.box, others)
+            if estimate.confidence >= MIN_CONFIDENCE or self.lies_at_angles(instance.component):
+                return estimate
+            return MaskEstimate(np.ones_like(estimate.mask), estimate.confidence)
         x1, y1, x2, y2 = pixel_bounds(instance.box, photo)
         mask = segmentation.to_mask(scene.width, scene.height)[y1:y2, x1:x2].astype(np.float32)
-        return mask if mask.any() else np.ones_like(mask)
+        return MaskEstimate(mask if mask.any() else np.ones_like(mask), 1.0)

@@ -25,7 +25,7 @@ from logicls.synth.image_ops import (
     trace_silhouette,
     transfer_colour,
 )
-from logicls.synth.instance_bank import Mask
+from logicls.synth.masks import Mask
 
 Rng = np.random.Generator
 WallEdges = Float[np.ndarray, " rows"]

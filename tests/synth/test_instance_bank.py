@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -16,34 +17,8 @@ from logicls.data.coco import Dataset
 from logicls.data.segmentation import Segmentation, read_segmentations
 from logicls.errors import DataError
 from logicls.records import Box, Instance, Scene
-from logicls.synth.instance_bank import InstanceBank, estimate_mask
-
-
-def draw_disc(size: int, radius: int) -> np.ndarray:
-    """A white disc in the middle of a grey photo."""
-    photo = np.full((size, size, 3), 90, np.uint8)
-    cv2.circle(photo, (size // 2, size // 2), radius, (240, 240, 240), -1)
-    return photo
-
-
-def test_the_mask_of_a_disc_excludes_the_corners() -> None:
-    """The estimate covers the disc, not the box."""
-    mask = estimate_mask(draw_disc(120, 30), Box(30, 30, 90, 90))
-
-    expected = np.zeros((60, 60))
-    y, x = np.mgrid[:60, :60]
-    expected[(x - 29.5) ** 2 + (y - 29.5) ** 2 <= 30**2] = 1
-    iou = np.minimum(mask, expected).sum() / np.maximum(mask, expected).sum()
-    assert iou > 0.93
-
-
-@pytest.mark.parametrize(
-    "box", [Box(0, 0, 120, 120), Box(5, 5, 9, 9), Box(40, 40, 80, 80)], ids=["all", "tiny", "plain"]
-)
-def test_an_implausible_estimate_falls_back_to_the_box(box: Box) -> None:
-    """No surroundings, no pixels, or no contrast: the mask is the box."""
-    assert (estimate_mask(np.full((120, 120, 3), 90, np.uint8), box) == 1).all()
-
+from logicls.synth.image_ops import pixel_bounds
+from logicls.synth.instance_bank import InstanceBank, is_whole
 
 RUNS = st.tuples(st.integers(2, 30), st.integers(2, 30), st.integers(0, 2**32 - 1), st.floats(0, 1))
 
@@ -113,3 +88,83 @@ def test_an_annotated_segmentation_is_used(bank: InstanceBank) -> None:
 
     assert mask.shape == bank.load_mask(scene, tablet).shape
     assert 16 <= mask.sum() <= 40
+
+
+def draw_bars(*ends: tuple[tuple[int, int], tuple[int, int]]) -> tuple[np.ndarray, Scene]:
+    """Dark bars on a light, grainy ground, with their boxes."""
+    photo = np.random.default_rng(0).normal(170, 4, (240, 320, 3)).clip(0, 255).astype(np.uint8)
+    instances = []
+    for number, (first, second) in enumerate(ends, start=1):
+        cv2.line(photo, first, second, (60, 70, 90), 9)
+        (x1, x2), (y1, y2) = (sorted(pair) for pair in zip(first, second, strict=True))
+        instances.append(Instance(number, "bar", Box(x1 - 5, y1 - 5, x2 + 6, y2 + 6)))
+    return photo, Scene("bars.png", 320, 240, tuple(instances))
+
+
+def bank_of(tmp_path: Path, photo: np.ndarray, scene: Scene) -> InstanceBank:
+    """A bank of one photo."""
+    (tmp_path / "images").mkdir()
+    cv2.imwrite(str(tmp_path / "images" / scene.photo), photo[..., ::-1])
+    return InstanceBank(Dataset(tmp_path, (scene,), ""))
+
+
+def test_a_slanted_thing_is_not_pasted_as_its_box(tmp_path: Path) -> None:
+    """A bar across its box has a mask of its own area."""
+    photo, scene = draw_bars(((60, 40), (200, 150)))
+    bank = bank_of(tmp_path, photo, scene)
+
+    mask = bank.load_mask(scene, scene.instances[0])
+
+    bar = np.zeros(photo.shape[:2], np.uint8)
+    cv2.line(bar, (60, 40), (200, 150), (1,), 9)
+    x1, y1, x2, y2 = pixel_bounds(scene.instances[0].box, scene)
+    truth = bar[y1:y2, x1:x2] > 0
+    assert truth.mean() < 0.15
+    assert (truth & (mask > 0.5)).sum() / (truth | (mask > 0.5)).sum() > 0.8
+
+
+APART = ((30, 40), (120, 120)), ((200, 40), (280, 130))
+BOXES_OVERLAP = ((30, 40), (150, 160)), ((145, 75), (205, 25))
+CROSSING = ((60, 40), (200, 180)), ((200, 50), (60, 170))
+CUT_OFF = ((-20, 40), (90, 120)), ((200, 40), (280, 130))
+
+
+@pytest.mark.parametrize(
+    ("ends", "expected"),
+    [(APART, [True, True]), (BOXES_OVERLAP, [True, True]), (CROSSING, [False, False]), (CUT_OFF, [False, True])],
+    ids=["apart", "boxes overlap", "crossing", "cut off"],
+)
+def test_what_touches_or_is_cut_off_is_not_whole(
+    tmp_path: Path, ends: tuple[tuple[tuple[int, int], tuple[int, int]], ...], expected: list[bool]
+) -> None:
+    """Boxes may overlap as long as the things do not touch; what the edge cuts off is a part."""
+    photo, scene = draw_bars(*ends)
+    clipped = tuple(replace(i, box=i.box.clip(320, 240)) for i in scene.instances)
+    bank = bank_of(tmp_path, photo, replace(scene, instances=clipped))
+
+    assert [bank.is_whole(bank.dataset.scenes[0], i) for i in clipped] == expected
+
+
+def test_whole_donors_have_precedence(tmp_path: Path) -> None:
+    """Parts of other things are drawn only if nothing else exists."""
+    photo, scene = draw_bars(*CROSSING, ((240, 60), (300, 200)))
+    bank, rng = bank_of(tmp_path, photo, scene), np.random.default_rng(0)
+    crossing = InstanceBank(replace(bank.dataset, scenes=(replace(scene, instances=scene.instances[:2]),)))
+
+    drawn = {donor.instance.id for donor in (bank.sample("bar", rng) for _ in range(20)) if donor}
+    leftovers = {donor.instance.id for donor in (crossing.sample("bar", rng) for _ in range(20)) if donor}
+
+    assert (drawn, leftovers) == ({3}, {1, 2})
+    assert (bank.has_whole("bar"), crossing.has_whole("bar")) == (True, False)
+
+
+def test_what_lies_on_a_thing_belongs_to_it() -> None:
+    """A label is whole with the icon on it; a thing in a corner of its box that it does not reach is foreign."""
+    label, icon = Instance(1, "label", Box(20, 20, 80, 80)), Instance(2, "icon", Box(30, 30, 50, 50))
+    scene = Scene("a.png", 100, 100, (label, icon))
+    masks = {1: np.ones((60, 60), np.float32), 2: np.ones((20, 20), np.float32)}
+    slanted = {**masks, 1: np.fliplr(np.eye(60, dtype=np.float32))}
+
+    assert is_whole(scene, label, lambda i: masks[i.id])
+    assert is_whole(scene, icon, lambda i: masks[i.id])
+    assert not is_whole(scene, label, lambda i: slanted[i.id])
