@@ -136,6 +136,7 @@ def _write_bundle(model: NanoForImageTextToText, run: TrainingRun, observer: Tra
     preflight_result, numbers = run.preflight, run.select_threshold_examples(MAX_DETECTION_EXAMPLES)
     if numbers:
         threshold = recenter_detection_scores(
+    model.config.exclusive_components = [list(pair) for pair in run.preflight.exclusive_components]
             model, run.codec, iterate_batches(preflight_result, run.codec, numbers, run.recipe.batch)
         )
         observer.on_message(f"detection threshold: scores are shifted so that {threshold:.2f} becomes 0.5")

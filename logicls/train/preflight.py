@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import combinations
 from pathlib import Path
 from typing import Any
 
 import datasets
 import numpy as np
 import pyarrow.parquet as pq
+from jaxtyping import Float
 
 from logicls.constraints.checker.decomposition import decompose
 from logicls.constraints.spec.loader import load_spec
@@ -23,7 +25,8 @@ from logicls.models.nano.answer_codec import NanoAnswerCodec, collect_values
 from logicls.models.nano.config import TOKEN_STRIDE, choose_input_size
 from logicls.models.nano.processor import expand_processor, train_tokenizer
 from logicls.prompts.templates import question_phrasings
-from logicls.train.encoding import EncodedExample, ExampleEncoder, decode_image
+from logicls.synth.dataset import OLD_COLUMNS
+from logicls.train.encoding import LOCATE_PREFIX, EncodedExample, ExampleEncoder, decode_image, find_angle_queries
 from logicls.train.resolution_check import ResolutionCheck, check_resolution, shorter_side
 
 MIN_TOKENS_ACROSS = 1.0
@@ -32,6 +35,8 @@ MIN_TOKENS_APART = 1.25
 """Visual tokens between the centres of neighbours for detecting both: 2.5 feature-map cells."""
 MIN_VISUAL_TOKENS, MAX_VISUAL_TOKENS = 128, 640
 """Range of visual tokens per photo, where the recipe leaves them to preflight."""
+MAX_SHARED_IOU = 0.3
+"""Intersection over union of annotated boxes of two components up to which they are never at the same place."""
 TAIL_SHARE = 0.05
 """Share of a component's boxes that may be smaller, or closer, than the visual tokens are chosen for."""
 ENCODED_COLUMNS = ["width", "height", "queries", "questions", "values", "boxes"]
@@ -55,6 +60,8 @@ class PreflightResult:
     """Largest number of boxes in an answer."""
     resolution: ResolutionCheck
     """Check whether attributes can be read at the input's resolution."""
+    exclusive_components: tuple[tuple[str, str], ...] = ()
+    """Pairs of components of which two instances are never at the same place."""
 
     @property
     def report(self) -> list[str]:
@@ -112,7 +119,7 @@ def preflight(
     resolution = check_resolution(rows, coarse)
     detail = detail or (resolution.required_detail if visual_tokens is None else 1)
     processor = make_processor(spec, coarse.size, base, detail)
-    encoder, examples = ExampleEncoder(NanoAnswerCodec(processor), verdict_weight), []
+    encoder, examples = ExampleEncoder(NanoAnswerCodec(processor), verdict_weight, find_angle_queries(spec)), []
     smallest_component, max_boxes = ("nothing", float("inf"), -1), 0
     for number, row in enumerate(rows.select_columns(ENCODED_COLUMNS)):
         examples.append(encoder.encode(row))
@@ -123,8 +130,9 @@ def preflight(
     max_text_tokens = max(sum(map(len, (*e.prompts, *e.answers))) for e in examples)
     pixels = _cache_pixels(rows, processor, cache, on_progress)
     return PreflightResult(
-        spec, processor, tuple(examples), pixels, max_text_tokens, smallest_component, max_boxes, resolution
-    )
+        spec, processor, tuple(examples), pixels, max_text_tokens, smallest_component, max_boxes, resolution,
+        find_exclusive_components(_select_categories(rows)),
+    )  # fmt: skip
 
 
 def make_processor(spec: Spec, size: Sequence[int], base: Path | None, detail: int) -> NanoProcessor:
@@ -159,6 +167,57 @@ def _compute_neighbor_distances(boxes: Sequence[Sequence[float]]) -> list[float]
     distances = np.linalg.norm(centers[:, None] - centers, axis=-1)
     np.fill_diagonal(distances, np.inf)
     return [float(gap) for gap in distances.min(1, initial=np.inf)]
+
+
+def find_exclusive_components(rows: Iterable[Mapping[str, Any]]) -> tuple[tuple[str, str], ...]:
+    """Find the pairs of components of which no two instances are ever at the same place.
+
+    A bottle and its label, or its content, have boxes that overlap; a long and a medium screw do not. Edits can put
+    one thing upon another, so only unedited examples count, but for components that these do not show.
+
+    Args:
+        rows: Rows of the dataset; `category`, `queries` and `boxes` are read.
+    """
+    largest: dict[bool, dict[tuple[str, str], float]] = {True: {}, False: {}}
+    visible: dict[bool, set[str]] = {True: set(), False: set()}
+    for row in rows:
+        boxes = {
+            query.removeprefix(LOCATE_PREFIX): np.array(found, np.float64).reshape(-1, 4)
+            for query, found in zip(row["queries"], row["boxes"], strict=True)
+            if query.startswith(LOCATE_PREFIX)
+        }
+        is_unedited = row["category"] == "untouched"
+        visible[is_unedited] |= {name for name, found in boxes.items() if len(found)}
+        overlaps = largest[is_unedited]
+        for pair in combinations(sorted(boxes), 2):
+            overlaps[pair] = max(overlaps.get(pair, 0.0), compute_max_iou(*(boxes[name] for name in pair)))
+    edited, unedited = largest[False], largest[True]
+    return tuple(
+        pair
+        for pair in sorted({*edited, *unedited})
+        if max(unedited.get(pair, 0.0), 0.0 if visible[True].issuperset(pair) else edited.get(pair, 0.0))
+        <= MAX_SHARED_IOU
+    )
+
+
+def _select_categories(rows: datasets.Dataset) -> datasets.Dataset:
+    """Select what `find_exclusive_components` reads, also from a dataset of an earlier version."""
+    if "category" not in rows.column_names:
+        rows = rows.rename_column(OLD_COLUMNS["category"], "category")
+    return rows.select_columns(["category", "queries", "boxes"])
+
+
+def compute_max_iou(first: Float[np.ndarray, "first 4"], second: Float[np.ndarray, "second 4"]) -> float:
+    """Compute the largest intersection over union of a box of one set with one of the other; 0 without any.
+
+    >>> compute_max_iou(np.array([[0.0, 0, 2, 2]]), np.array([[5.0, 5, 6, 6], [0, 1, 2, 2]]))
+    0.5
+    """
+    shared = np.minimum(first[:, None, 2:], second[:, 2:]) - np.maximum(first[:, None, :2], second[:, :2])
+    intersection = np.clip(shared, 0, None).prod(-1)
+    areas = [(boxes[:, 2:] - boxes[:, :2]).prod(-1) for boxes in (first, second)]
+    union = areas[0][:, None] + areas[1] - intersection
+    return float((intersection / np.maximum(union, 1e-9)).max(initial=0.0))
 
 
 def _find_smallest_instance(row: Mapping[str, Any], processor: NanoProcessor) -> tuple[float, str]:

@@ -17,7 +17,7 @@ from logicls.models.nano.answer_codec import NanoAnswerCodec
 from logicls.train import preflight as preflight_
 from logicls.train import resolution_check as legible
 from logicls.train.encoding import decode_image
-from logicls.train.preflight import preflight
+from logicls.train.preflight import find_exclusive_components, preflight
 
 
 @pytest.fixture(scope="module")
@@ -202,3 +202,42 @@ def test_images_become_rgb():
     pixels = decode_image(file.getvalue(), 0)
 
     assert (pixels.shape, pixels.max(), pixels.min()) == ((2, 3, 3), 7, 7)
+
+
+def example_row(category, **boxes):
+    """Return the columns of a row that shows these boxes."""
+    return {
+        "category": category,
+        "queries": [f"locate:{name}" for name in boxes],
+        "boxes": list(boxes.values()),
+    }
+
+
+def test_components_that_never_share_a_place_exclude_one_another():
+    """Bottle and label overlap little, bottle and content much; an edit that puts a screw on another does not count."""
+    bottle, label, content, long, short = (
+        [0, 0, 10, 30],
+        [2, 10, 8, 20],
+        [0, 5, 10, 30],
+        [20, 0, 30, 30],
+        [40, 0, 50, 9],
+    )
+    scene = {"bottle": [bottle], "label": [label], "content": [content], "long": [long], "short": [short]}
+    rows = [example_row("untouched", **scene), example_row("broken", **{**scene, "short": [long]})]
+
+    found = find_exclusive_components(rows)
+
+    assert ("long", "short") in found
+    assert ("bottle", "label") in found
+    assert ("bottle", "content") not in found
+    assert len(found) == 9
+
+
+def test_what_unedited_photos_do_not_show_is_learned_from_edited_ones():
+    """A hole becomes visible where a screw is removed; a cap, which edits put upon a screw, shares its place."""
+    rows = [
+        example_row("untouched", screw=[[0, 0, 10, 10], [20, 0, 30, 10]], hole=[], cap=[]),
+        example_row("broken", screw=[[20, 0, 30, 10]], hole=[[0, 0, 10, 10]], cap=[[20, 0, 30, 10]]),
+    ]
+
+    assert find_exclusive_components(rows) == (("cap", "hole"), ("hole", "screw"))

@@ -23,6 +23,7 @@ class NanoConfig(PretrainedConfig):
         detail: Factor, on each axis, between the pixels of a photo as it is given and those of the input. Above 1 the
             crop encoder reads crops of the finer photo.
         orientation_invariant: True where an instance keeps its attributes when it is rotated or mirrored.
+        exclusive_components: Pairs of components of which two instances are never at the same place.
     """
 
     model_type = "logicls_nano"
@@ -41,6 +42,7 @@ class NanoConfig(PretrainedConfig):
         answer_token_id: int = 1,
         detail: int = 1,
         orientation_invariant: bool = False,
+        exclusive_components: Sequence[Sequence[str]] = (),
         **kwargs: Any,
     ) -> None:
         # `near` and `any_way` are the names of two keys in bundles of earlier versions.
@@ -56,6 +58,7 @@ class NanoConfig(PretrainedConfig):
         self.answer_token_id = answer_token_id
         self.detail = detail
         self.orientation_invariant = kwargs.pop("any_way", orientation_invariant)
+        self.exclusive_components = [list(pair) for pair in exclusive_components]
         self.num_hidden_layers = decoder_layers
         self.hidden_size = width
         self.num_attention_heads = heads

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from logicls.constraints.families.angles import angle_to_text, expect_angle, period_of_options
 from logicls.models.nano import NanoForImageTextToText
 from logicls.models.nano.answer_codec import NanoAnswerCodec
 from logicls.models.nano.detection_head import CELL_PIXELS, DetectionHead, local_maxima
-from logicls.models.nano.losses import DETECTION_THRESHOLD
-from logicls.predict.readers.protocol import Detection
+from logicls.predict.readers.protocol import Detection, condition_on_rivals
 from logicls.records import Answer, Box, Subquery, reading_order
 
 CANDIDATE_THRESHOLD = 0.05
@@ -109,9 +110,51 @@ def suppress_duplicates(boxes: Float[np.ndarray, "boxes 4"]) -> list[int]:
     return selected
 
 
+def suppress_rivals(
+    detections: Mapping[str, Sequence[Detection]], exclusive: frozenset[frozenset[str]]
+) -> dict[str, list[Detection]]:
+    """Find the detections of components that exclude one another at the same place; the most probable one counts.
+
+    Non-maximum suppression over components, where they exclude one another. A suppressed detection stays a candidate:
+    it is an alternative to the one that suppresses it.
+
+    Args:
+        detections: Component → detections on one photo, by descending probability.
+        exclusive: Pairs of components that are never at the same place.
+    """
+    ranked = sorted(
+        ((component, one) for component, found in detections.items() for one in found),
+        key=lambda entry: -entry[1].probability,
+    )
+    places: list[list[int]] = []
+    for number, (component, one) in enumerate(ranked):
+        own = (place for place in places if _are_rivals(ranked[place[0]], (component, one), exclusive))
+        place = next(own, None)
+        if place is None:
+            places.append([number])
+        else:
+            place.append(number)
+    out: dict[str, list[Detection]] = {component: [] for component in detections}
+    marked = dict(enumerate(one for _, one in ranked))
+    for number, place in enumerate(place for place in places if len(place) > 1):
+        for member in place:
+            rivals = tuple(ranked[other][1].probability for other in place if other != member)
+            marked[member] = replace(ranked[member][1], place=number, rivals=rivals, is_suppressed=member != place[0])
+    for number, (component, _) in enumerate(ranked):
+        out[component].append(marked[number])
+    return out
+
+
+def _are_rivals(
+    first: tuple[str, Detection], second: tuple[str, Detection], exclusive: frozenset[frozenset[str]]
+) -> bool:
+    """Return True for detections of components that exclude one another whose boxes are the same place."""
+    return frozenset((first[0], second[0])) in exclusive and first[1].box.iou(second[1].box) >= NMS_IOU
+
+
 def select_detections(detections: Sequence[Detection], size: tuple[int, int]) -> list[Detection]:
     """Select the candidates that count as detected, in reading order. `size`: (width, height) of the photo."""
-    detected = [one for one in detections if one.probability >= DETECTION_THRESHOLD]
+    detected = [one for one in detections if one.is_detected]
     return sorted(detected, key=lambda one: reading_order(one.box, *size))
 
 
@@ -122,7 +165,8 @@ def answer_location(query: Subquery, detections: Sequence[Detection], size: tupl
     """
     confidence = 1.0
     for one in detections:
-        confidence *= one.probability if one.probability >= DETECTION_THRESHOLD else 1 - one.probability
+        probability = condition_on_rivals(one.probability, one.rivals)
+        confidence *= probability if one.is_detected else 1 - probability
     boxes = tuple(one.box for one in select_detections(detections, size))
     return Answer(
         query.id, boxes=boxes, confidence=confidence, probabilities=tuple(one.probability for one in detections)
@@ -138,7 +182,7 @@ def answer_attribute(
     queries: Float[Tensor, "photos width"],
     fine_pixels: Float[Tensor, "photos 3 height across"] | None = None,
 ) -> list[Answer]:
-    """Answer a question for an attribute, of each of the photo's detected instances in their order.
+    """Answer a question for an attribute or an angle, of each of the photo's detected instances in their order.
 
     `fine_pixels`: normalized photos at full resolution, for the crop encoder.
     """
@@ -152,11 +196,22 @@ def answer_attribute(
     own_queries = queries[:, None].expand(-1, most, -1)
     features = model.detection_head.read_attributes(feature_map, own_queries, edges, fine_pixels)
     probabilities = model.compute_logits(features)[..., codec.allowed_tokens(query)].float().softmax(-1)
+    if query.kind == "orientation":
+        angles = zip(detections, probabilities.tolist(), strict=True)
+        return [_orientation_answer(query, found[: len(instances)]) for instances, found in angles]
     highest, options = probabilities.max(-1)
     return [
         _attribute_answer(query, confidences[: len(instances)], numbers[: len(instances)])
         for instances, confidences, numbers in zip(detections, highest.tolist(), options.tolist(), strict=True)
     ]
+
+
+def _orientation_answer(query: Subquery, probabilities: Sequence[Sequence[float]]) -> Answer:
+    """Answer with the expected angle of each instance around its likeliest token."""
+    found = [expect_angle(one) for one in probabilities]
+    values = tuple(angle_to_text(angle, period_of_options(query.options)) for angle, _ in found)
+    masses = tuple(mass for _, mass in found)
+    return Answer(query.id, values, confidence=math.prod(masses), probabilities=masses)
 
 
 def _attribute_answer(query: Subquery, probabilities: list[float], options: list[int]) -> Answer:

@@ -28,7 +28,13 @@ from logicls.constraints.checker.decomposition import VERDICT, decompose, locate
 from logicls.models.bundle import Bundle
 from logicls.models.nano.answer_codec import NanoAnswerCodec
 from logicls.predict.input.loader import LoadedPhoto, Size
-from logicls.predict.readers.detections import answer_attribute, answer_location, detect, select_detections
+from logicls.predict.readers.detections import (
+    answer_attribute,
+    answer_location,
+    detect,
+    select_detections,
+    suppress_rivals,
+)
 from logicls.predict.readers.protocol import Detection, Prediction, rejected_photo, unpack_pixels
 from logicls.prompts.templates import canonical_question
 from logicls.records import Answer, Subquery
@@ -234,7 +240,14 @@ class NanoReader:
     def detect(self, outputs: QueryOutputs, sizes: Sequence[tuple[int, int]]) -> list[list[list[Detection]]]:
         """Detect the candidates of each photo and each question for locations, by descending probability."""
         queries = outputs.queries[:, self.location_queries]
-        return detect(self.model.detection_head, self.codec, outputs.feature_map, queries, sizes)
+        found = detect(self.model.detection_head, self.codec, outputs.feature_map, queries, sizes)
+        return [self._suppress_rivals(photo) for photo in found] if self.exclusive else found
+
+    def _suppress_rivals(self, detections: Sequence[Sequence[Detection]]) -> list[list[Detection]]:
+        """Let components that exclude one another suppress each other's detections on one photo."""
+        components = [self.queries[number].component for number in self.location_queries]
+        found = suppress_rivals(dict(zip(components, detections, strict=True)), self.exclusive)
+        return [found[component] for component in components]
 
     def _decode(
         self, logits: Float[Tensor, "photos questions vocab"], branches: Int[Tensor, "1 seen"], cache: Cache
@@ -257,6 +270,11 @@ class NanoReader:
     def location_queries(self) -> list[int]:
         """Numbers of the questions for locations."""
         return [number for number, query in enumerate(self.queries) if query.kind == "locate"]
+
+    @cached_property
+    def exclusive(self) -> frozenset[frozenset[str]]:
+        """Pairs of components that are never at the same place."""
+        return frozenset(frozenset(pair) for pair in self.model.config.exclusive_components)
 
     @cached_property
     def detected_ids(self) -> frozenset[str]:

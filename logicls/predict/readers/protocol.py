@@ -11,6 +11,7 @@ from jaxtyping import UInt8
 
 from logicls.errors import PhotoError, Problem
 from logicls.models.bundle import Bundle
+from logicls.models.nano.losses import DETECTION_THRESHOLD
 from logicls.predict.input.loader import LoadedPhoto, Size
 from logicls.records import Answer, Box
 
@@ -27,6 +28,18 @@ class Detection:
     """x1, y1, x2, y2 in cells of the feature map."""
     box: Box
     """Box in pixels of the photo."""
+    place: int | None = None
+    """Number of the place on the photo that it shares with detections of other components, of which only one can be
+    there; None if it shares its place with none."""
+    rivals: tuple[float, ...] = ()
+    """Probabilities of the other detections at its place."""
+    is_suppressed: bool = False
+    """True where another detection at its place is more probable."""
+
+    @property
+    def is_detected(self) -> bool:
+        """True if the candidate counts as an instance."""
+        return self.probability >= DETECTION_THRESHOLD and not self.is_suppressed
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +56,20 @@ class Prediction:
     """Mean feature of the photo's visual tokens, float32 [width]: similar for similar photos."""
     detections: tuple[tuple[str, tuple[Detection, ...]], ...] = field(default=(), compare=False, repr=False)
     """Candidate detections of each question for locations, by descending probability; empty for readers without."""
+
+
+def condition_on_rivals(probability: float, rivals: Sequence[float]) -> float:
+    """Compute the probability of an instance, given that at most one of it and its rivals is there.
+
+    Bayes' theorem for independent detections: the odds of each are its weight, and that of none of them is 1.
+
+    >>> round(condition_on_rivals(0.9, (0.75,)), 3)
+    0.692
+    """
+    if not rivals:
+        return probability
+    own, *others = (p / max(1 - p, 1e-9) for p in (probability, *rivals))
+    return own / (1 + own + sum(others))
 
 
 @runtime_checkable

@@ -8,7 +8,7 @@ from heapq import heappop, heappush
 
 from logicls.constraints.spec.models import Spec
 from logicls.models.nano.losses import DETECTION_THRESHOLD
-from logicls.predict.readers.protocol import Prediction
+from logicls.predict.readers.protocol import Detection, Prediction, condition_on_rivals
 from logicls.predict.uncertainty.calibration import Calibration, temperature_scale
 from logicls.records import Answer, Box, reading_order
 
@@ -19,6 +19,10 @@ ENOUGH_PROBABILITY = 0.999
 IMPOSSIBLE = 1e-3
 """Probability below which an alternative is left out."""
 
+PRESENT = "present"
+VariableKey = tuple[str, int, str]
+"""Component, number of the candidate, and attribute, empty for its presence; or no component and the number of a place
+that candidates share."""
 ValueDistribution = tuple[tuple[str, float], ...]
 """Value → probability."""
 
@@ -31,6 +35,8 @@ class CandidateInstance:
     box: Box
     values: tuple[tuple[str, ValueDistribution], ...] = ()
     """Attribute → distribution of its value."""
+    place: int | None = None
+    """Number of the place that it shares with candidates of other components, of which one at most is there."""
 
     def match_probability(self, requirements: Sequence[tuple[str, frozenset[str]]]) -> float:
         """Return the probability that an instance here has an accepted value of each required attribute."""
@@ -48,7 +54,7 @@ def list_candidates(
     `size`: (width, height) of the photo in pixels. Components without a readable answer have none.
     """
     answers = {answer.query: answer for answer in prediction.answers if answer.readable}
-    detections = {query: [(one.probability, one.box) for one in found] for query, found in prediction.detections}
+    detections = dict(prediction.detections)
     candidates = {}
     for component in spec.queried_components:
         query = f"locate:{component}"
@@ -59,30 +65,38 @@ def list_candidates(
             if q.component == component and q.attribute and q.id in answers
         }
         options = {q.attribute: q.options for q in spec.queries if q.component == component}
-        detected = [one for one in scored if one[0] >= DETECTION_THRESHOLD]
-        detected.sort(key=lambda one: reading_order(one[1], *size))
+        detected = [one for one in scored if one.is_detected]
+        detected.sort(key=lambda one: reading_order(one.box, *size))
         if not scored and values:  # the spec has no locate query of this component
-            detected = [(1.0, Box(0, 0, 0, 0))] * max(len(answer.values) for answer in values.values())
-        below = [one for one in scored if one[0] < DETECTION_THRESHOLD]
+            detected = [Detection(1.0, (), Box(0, 0, 0, 0))] * max(len(answer.values) for answer in values.values())
+        others = [one for one in scored if not one.is_detected]
         candidates[component] = tuple(
             CandidateInstance(
-                temperature_scale(probability, calibration.locate_temperature),
-                box,
+                _scale_probability(detection, calibration.locate_temperature),
+                detection.box,
                 tuple(
                     (name, _value_distribution(answer, n, options[name], calibration))
                     for name, answer in values.items()
                 ),
+                detection.place,
             )
-            for n, (probability, box) in enumerate([*detected, *below])
+            for n, detection in enumerate([*detected, *others])
         )
     return candidates
 
 
-def _detections_of_answer(answer: Answer | None) -> list[tuple[float, Box]]:
-    """Return (probability, box) of an answer without detections: the product of all is the answer's confidence."""
+def _scale_probability(detection: Detection, temperature: float) -> float:
+    """Return the calibrated probability that the instance is there, and none of its rivals."""
+    own, *rivals = (temperature_scale(p, temperature) for p in (detection.probability, *detection.rivals))
+    return condition_on_rivals(own, rivals)
+
+
+def _detections_of_answer(answer: Answer | None) -> tuple[Detection, ...]:
+    """Return the boxes of an answer as detections: the product of their probabilities is the answer's confidence."""
     if answer is None or not answer.boxes:
-        return []
-    return [(max(answer.confidence ** (1 / len(answer.boxes)), DETECTION_THRESHOLD), box) for box in answer.boxes]
+        return ()
+    probability = max(answer.confidence ** (1 / len(answer.boxes)), DETECTION_THRESHOLD)
+    return tuple(Detection(probability, (), box) for box in answer.boxes)
 
 
 def _value_distribution(
@@ -117,18 +131,27 @@ def enumerate_hypotheses(
 ) -> Iterator[tuple[float, dict[str, Answer]]]:
     """Yield (probability, answers to the queries), the most probable hypothesis first.
 
-    Presence and values of the candidates are independent of one another. Ends when `ENOUGH_PROBABILITY` is reached, or
-    after `MAX_HYPOTHESES`.
+    Presence and values of the candidates are independent of one another, but for candidates at one place, of which one
+    at most is there. Ends when `ENOUGH_PROBABILITY` is reached, or after `MAX_HYPOTHESES`.
     """
-    instances = [(component, n, one) for component, found in candidates.items() for n, one in enumerate(found)]
     names = {query.partition(":")[2] for query in queries}
-    variables: list[tuple[tuple[str, int, str], list[tuple[str, float]]]] = []
-    for component, number, one in instances:
-        variables.append(((component, number, ""), [("1", one.probability), ("", 1 - one.probability)]))
-        values = dict(one.values)
-        variables += [
-            ((component, number, name), list(values[name])) for name in values if f"{component}.{name}" in names
-        ]
+    variables: list[tuple[VariableKey, list[tuple[str, float]]]] = []
+    places: dict[int, list[tuple[str, float]]] = {}
+    for component, found in candidates.items():
+        for number, one in enumerate(found):
+            if one.place is None:
+                variables.append(((component, number, ""), [(PRESENT, one.probability), ("", 1 - one.probability)]))
+            elif one.place in places:
+                places[one.place].append((f"{component}/{number}", one.probability))
+            else:
+                places[one.place] = [(f"{component}/{number}", one.probability)]
+                variables.append((("", one.place, ""), places[one.place]))
+            values = dict(one.values)
+            variables += [
+                ((component, number, name), list(values[name])) for name in values if f"{component}.{name}" in names
+            ]
+    for options in places.values():
+        options.append(("", max(1 - sum(probability for _, probability in options), 0.0)))
     keys = [key for key, _ in variables]
     total = 0.0
     for number, (probability, choice) in enumerate(_rank_combinations([options for _, options in variables])):
@@ -164,13 +187,19 @@ def _rank_combinations(
 def _build_answers(
     candidates: Mapping[str, Sequence[CandidateInstance]],
     queries: Sequence[str],
-    choice: Mapping[tuple[str, int, str], str],
+    choice: Mapping[VariableKey, str],
 ) -> dict[str, Answer]:
+    def is_present(component: str, number: int) -> bool:
+        place = candidates[component][number].place
+        if place is None:
+            return choice[component, number, ""] == PRESENT
+        return choice["", place, ""] == f"{component}/{number}"
+
     answers = {}
     for query in queries:
         kind, _, name = query.partition(":")
         component, _, attribute = name.partition(".")
-        present = [n for n in range(len(candidates[component])) if choice[component, n, ""]]
+        present = [n for n in range(len(candidates[component])) if is_present(component, n)]
         if kind == "locate":
             answers[query] = Answer(query, boxes=tuple(candidates[component][n].box for n in present))
         else:

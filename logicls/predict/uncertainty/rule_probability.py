@@ -1,8 +1,9 @@
 """Probability that each rule is broken, from the probabilities of the answers.
 
-A count has the distribution of a sum of independent instances; every other rule is evaluated by its own logic on the
-most probable hypotheses of the answers that it uses. Where a distance decides, the limit is blurred by the measurement
-noise of that distance. Answers to different queries are taken to be independent.
+A count has the distribution of a sum of instances, which are independent but for those at one place, of which only one
+can be there; every other rule is evaluated by its own logic on the most probable hypotheses of the answers that it
+uses. Where a distance decides, the limit is blurred by the measurement noise of that distance. Answers to different
+queries are taken to be independent.
 """
 
 from __future__ import annotations
@@ -146,13 +147,15 @@ def _count_distributions(
             matches = [candidate.match_probability(required) for required in filters]
             options = [(weight, present * match) for (_, weight), match in zip(kinds, matches, strict=True)]
             if sum(p for _, p in options) > 1 + 1e-9:  # kinds that one instance may be of at once
+    shared: dict[int, dict[int, float]] = {}
                 distributions += [{weight: p} for weight, p in options]
                 continue
-            amounts: dict[int, float] = {}
+            amounts = {} if candidate.place is None else shared.setdefault(candidate.place, {})
             for weight, p in options:
                 amounts[weight] = amounts.get(weight, 0.0) + p
-            distributions.append(amounts)
-    return distributions
+            if candidate.place is None:
+                distributions.append(amounts)
+    return [*distributions, *shared.values()]
 
 
 def _inside_probability(box: Box, locations: Sequence[Box], noise: MeasurementNoise) -> float:

@@ -3,12 +3,20 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 import torch
 
 from logicls.models.nano.answer_codec import NanoAnswerCodec
 from logicls.models.nano.detection_head import CELL_PIXELS, DetectionHead
-from logicls.predict.readers.detections import BOXES_PER_PASS, detect
+from logicls.predict.readers.detections import (
+    BOXES_PER_PASS,
+    answer_location,
+    detect,
+    select_detections,
+    suppress_rivals,
+)
 from logicls.predict.readers.protocol import Detection
+from logicls.records import Box, Subquery
 
 ROWS, COLUMNS = 12, 10
 
@@ -85,3 +93,47 @@ def test_photos_with_few_detections_are_not_regressed_again():
     _, head = detect_in(make_heatmaps(2, 2, 2, 5 * BOXES_PER_PASS))
 
     assert head.box_counts == [4 * BOXES_PER_PASS, BOXES_PER_PASS, BOXES_PER_PASS, BOXES_PER_PASS, BOXES_PER_PASS]
+
+
+def detection(probability, box):
+    """Make a detection."""
+    return Detection(probability, (0.0,) * 4, box)
+
+
+def test_components_that_exclude_one_another_suppress_their_duplicates():
+    """The more probable of a long and a medium screw at one place counts; a label on a bottle is left alone."""
+    screw, other = Box(0, 0, 10, 30), Box(50, 0, 60, 30)
+    found = {
+        "long": [detection(0.9, screw), detection(0.6, other)],
+        "medium": [detection(0.8, Box(0, 0, 10, 28))],
+        "bag": [detection(0.7, screw)],
+    }
+
+    marked = suppress_rivals(found, frozenset({frozenset({"long", "medium"})}))
+
+    assert marked["bag"] == found["bag"]
+    assert marked["long"][1] == found["long"][1]
+    [winner, _], [loser] = marked["long"], marked["medium"]
+    assert (winner.place, winner.rivals, winner.is_suppressed) == (loser.place, (0.8,), False)
+    assert (loser.place, loser.rivals, loser.is_suppressed) == (winner.place, (0.9,), True)
+    assert [len(select_detections(one, (100, 100))) for one in marked.values()] == [2, 0, 1]
+
+
+def test_a_detection_far_from_those_of_excluded_components_is_no_rival():
+    """Boxes that hardly overlap are different instances, as of crossing screws."""
+    found = {"long": [detection(0.9, Box(0, 0, 10, 30))], "medium": [detection(0.8, Box(0, 20, 10, 50))]}
+
+    assert suppress_rivals(found, frozenset({frozenset({"long", "medium"})})) == found
+
+
+def test_the_confidence_of_boxes_counts_rivals_once():
+    """Odds of 9 for long, 4 for medium and 1 for none: long with 9/14, medium with 4/14."""
+    found = {"long": [detection(0.9, Box(0, 0, 9, 9))], "medium": [detection(0.8, Box(0, 0, 9, 9))]}
+    marked = suppress_rivals(found, frozenset({frozenset({"long", "medium"})}))
+
+    answers = [
+        answer_location(Subquery(f"locate:{name}", name, "locate"), marked[name], (10, 10)) for name in marked
+    ]  # fmt: skip
+
+    assert [answer.confidence for answer in answers] == pytest.approx([9 / 14, 10 / 14])
+    assert [len(answer.boxes) for answer in answers] == [1, 0]

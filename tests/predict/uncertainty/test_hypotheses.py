@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 import pytest
 
 from logicls.constraints.spec.loader import load_spec
@@ -95,3 +97,36 @@ def test_hypotheses_by_descending_probability():
     assert hypotheses[0][1]["attribute:pin.colour"].values == ("red", "red")
     assert hypotheses[1][1]["locate:pin"].boxes == (ONE,)
     assert len(hypotheses) == 8
+
+
+def test_candidates_at_one_place_exclude_one_another():
+    """A long or a medium screw or none: three hypotheses, never both, whose probabilities add up to 1."""
+    candidates = {
+        "long": (CandidateInstance(0.6, ONE, place=0), CandidateInstance(0.9, TWO)),
+        "medium": (CandidateInstance(0.3, ONE, place=0),),
+    }
+
+    hypotheses = list(enumerate_hypotheses(candidates, ["locate:long", "locate:medium"]))
+
+    totals: Counter[tuple[int, ...]] = Counter()
+    for probability, answers in hypotheses:
+        totals[tuple(len(answers[f"locate:{name}"].boxes) for name in candidates)] += probability
+    assert totals == pytest.approx({(2, 0): 0.54, (1, 1): 0.27, (1, 0): 0.15, (0, 1): 0.03, (0, 0): 0.01})
+
+
+def test_a_rival_lowers_the_probability_of_a_candidate(tmp_path):
+    """Scaled by the temperature first: odds of 81 and 16 at a temperature of 0.5."""
+    components = SPEC.replace("  pin:", "  lid: {}\n  pin:")
+    (tmp_path / "box.yaml").write_text(components + "  - {id: one-lid, quantity: {of: lid, exactly: 1}}\n")
+    spec = load_spec(tmp_path / "box.yaml")
+    pin = Detection(0.9, (0.0,) * 4, ONE, place=0, rivals=(0.8,))
+    lid = Detection(0.8, (0.0,) * 4, ONE, place=0, rivals=(0.9,), is_suppressed=True)
+    answers = Answer("locate:pin", boxes=(ONE,)), Answer("locate:lid")
+    detections = ("locate:pin", (pin,)), ("locate:lid", (lid,))
+    prediction = Prediction(answers, Answer("verdict"), (), None, detections)
+
+    found = list_candidates(spec, prediction, (100, 100), Calibration(locate_temperature=0.5))
+
+    assert found["pin"][0].probability == pytest.approx(81 / 98)
+    assert found["lid"][0].probability == pytest.approx(16 / 98)
+    assert found["pin"][0].place == found["lid"][0].place == 0

@@ -186,3 +186,18 @@ def test_sum_distribution(instances):
 def test_sum_distribution_by_hand():
     """0.9, 0.8 and 0.3: none with 0.014, all with 0.216."""
     assert sum_distribution([{1: 0.9}, {1: 0.8}, {1: 0.3}]).round(3).tolist() == [0.014, 0.188, 0.582, 0.216]
+
+
+def test_a_count_of_things_that_exclude_one_another(tmp_path):
+    """One place that is a pin with 9/14 or a lid with 4/14: their total is 1 with 13/14, and never 2."""
+    rule = "  - {id: one, quantity: {of: [pin, lid], exactly: 1}, violation: {below: none, above: two}}\n"
+    (tmp_path / "box.yaml").write_text(HEAD + rule)
+    pin = Detection(0.9, (0.0,) * 4, LID, place=0, rivals=(0.8,))
+    lid = Detection(0.8, (0.0,) * 4, LID, place=0, rivals=(0.9,), is_suppressed=True)
+    answers = Answer("locate:pin", boxes=(LID,)), Answer("locate:lid")
+    detections = ("locate:pin", (pin,)), ("locate:lid", (lid,))
+    prediction = Prediction(answers, Answer("verdict"), (), None, detections)
+
+    found = compute_rule_probabilities(load_spec(tmp_path / "box.yaml"), prediction, (100, 100), Calibration())
+
+    assert found["one"].violations == pytest.approx({"none": 1 / 14, "two": 0.0})
