@@ -6,16 +6,17 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import assert_never
 
+from logicls.anomaly.features import build_extractor, input_size
+from logicls.anomaly.scores import ScoreThreshold
 from logicls.data.coco import read_dataset_for
 from logicls.data.image_io import read_photo
 from logicls.errors import DataError, Problem, relative_path
 from logicls.io.run_manifest import read_manifest
 from logicls.models.bundle import Bundle
-from logicls.plugins.anomaly.features import build_extractor, input_size
 from logicls.plugins.anomaly.patchcore import fit_patchcore, write_patchcore
 from logicls.plugins.anomaly.prior_expert import fit_priors
 from logicls.plugins.anomaly.prototype_expert import fit_prototypes, write_prototypes
-from logicls.plugins.anomaly.regions import ComponentZones, FlawLocalizer, ScoreThreshold, fit_zones
+from logicls.plugins.anomaly.regions import ComponentZones, FlawLocalizer, fit_zones
 from logicls.plugins.anomaly.text_expert import fit_texts
 from logicls.plugins.selection import set_default_plugins
 from logicls.plugins.settings import ExpertSettings

@@ -12,8 +12,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from logicls.models.bundle import Bundle
-from logicls.plugins.anomaly.features import (
+from logicls.anomaly.features import (
     BATCH_SIZE,
     PatchFeatureExtractor,
     Whitening,
@@ -21,21 +20,16 @@ from logicls.plugins.anomaly.features import (
     build_extractor,
     fit_whitening,
 )
-from logicls.plugins.anomaly.memory_bank import (
+from logicls.anomaly.memory_bank import (
     MemoryBank,
     PatchFeatures,
     build_memory_bank,
     exclude_photo,
     measure_leave_one_out,
 )
-from logicls.plugins.anomaly.regions import (
-    FlawLocalizer,
-    ScoreThreshold,
-    fit_threshold,
-    localizer_from_state,
-    localizer_to_json,
-    photos_needed,
-)
+from logicls.anomaly.scores import ScoreThreshold, fit_threshold, photos_needed
+from logicls.models.bundle import Bundle
+from logicls.plugins.anomaly.regions import FlawLocalizer, localizer_from_state, localizer_to_json
 from logicls.plugins.anomaly.storage import (
     ExpertState,
     invalid_state_error,

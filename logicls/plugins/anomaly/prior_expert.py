@@ -21,9 +21,11 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
+from logicls.anomaly.features import PatchFeatureExtractor, build_extractor, input_size
+from logicls.anomaly.heatmaps import HeatmapFrame
+from logicls.anomaly.scores import ScoreThreshold, fit_threshold
 from logicls.data.image_io import letterbox
 from logicls.models.bundle import Bundle
-from logicls.plugins.anomaly.features import PatchFeatureExtractor, build_extractor, input_size
 from logicls.plugins.anomaly.prior_query import PriorQuery, build_prior_query, freeze_weights
 from logicls.plugins.anomaly.prior_tokens import PriorTokens, TokenParts, localization_loss
 from logicls.plugins.anomaly.prototype_expert import (
@@ -34,15 +36,7 @@ from logicls.plugins.anomaly.prototype_expert import (
     generate_flawed_photos,
     localize,
 )
-from logicls.plugins.anomaly.regions import (
-    ComponentZones,
-    FlawLocalizer,
-    HeatmapFrame,
-    ScoreThreshold,
-    fit_threshold,
-    localizer_from_state,
-    localizer_to_json,
-)
+from logicls.plugins.anomaly.regions import ComponentZones, FlawLocalizer, localizer_from_state, localizer_to_json
 from logicls.plugins.anomaly.storage import (
     ExpertState,
     expert_file,

@@ -77,7 +77,7 @@ class NanoPriorQuery:
         self.width = int(self.model.config.width)
         codec = self._reader.codec
         query = next(query for query in self._reader.queries if query.id == VERDICT)
-        self._question_ids = torch.tensor(codec.encode_prompt(canonical_question(query, bundle.spec)))
+        self._question_ids = torch.tensor(codec.encode_prompt(canonical_question(query, bundle.question_spec)))
         self._violation_ids, self._none_id = torch.tensor(codec.allowed_tokens(query)), codec.none
 
     @torch.no_grad()

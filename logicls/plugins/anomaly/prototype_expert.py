@@ -1,7 +1,7 @@
 """Expert `prototypes`: AD Expert with nano's stem instead of CLIP (ADSeeker, arXiv 2508.03088).
 
 ADSeeker compares patch embeddings with texts. nano has no text encoder, so an embedding of the stem's maps and
-prototypes E_t+ and E_t- are learned instead, on good photos and synthetic flaws (`logicls.synth.flaws`). The type of a flaw
+prototypes E_t+ and E_t- are learned instead, on good photos and flaws of `logicls.synth.flaws`. The type of a flaw
 is found by sparse codes over type-level prompts (`sparse_prompts`), layer by layer.
 
 **Measured worse than `patches`**: AUROC 0.824 where `patches` had 0.949 to 0.955 (sample product). It names the most
@@ -20,17 +20,12 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from logicls.anomaly.features import PatchFeatureExtractor, build_extractor, localization_ratio
+from logicls.anomaly.scores import ScoreThreshold, fit_threshold
 from logicls.data.image_io import letterbox
 from logicls.models.bundle import Bundle
 from logicls.models.nano.detection_head import CELL_PIXELS
-from logicls.plugins.anomaly.features import PatchFeatureExtractor, build_extractor, localization_ratio
-from logicls.plugins.anomaly.regions import (
-    FlawLocalizer,
-    ScoreThreshold,
-    fit_threshold,
-    localizer_from_state,
-    localizer_to_json,
-)
+from logicls.plugins.anomaly.regions import FlawLocalizer, localizer_from_state, localizer_to_json
 from logicls.plugins.anomaly.sparse_prompts import (
     PromptHierarchy,
     PromptLayer,
@@ -44,9 +39,9 @@ from logicls.plugins.anomaly.storage import (
     to_half,
     write_expert_state,
 )
-from logicls.synth.flaws import FLAW_TYPES, add_flaw
 from logicls.plugins.settings import ExpertSettings
 from logicls.predict.plugin_protocols import AnomalyDetection, Photo
+from logicls.synth.flaws import FLAW_TYPES, add_flaw
 
 EMBEDDING_WIDTH, NORMAL_PROTOTYPES, PROTOTYPES_PER_TYPE = 64, 16, 4
 """Width of an embedding; number of normal prototypes, and of anomalous ones of each type."""

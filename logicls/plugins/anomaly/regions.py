@@ -1,10 +1,4 @@
-"""From a heatmap to the flaw of a photo: its maximum, the box around it, the score threshold and its guarantee.
-
-The threshold is split conformal prediction (Vovk et al. 2005; Lei et al. 2018): of n scores of good photos that the
-expert was not fitted to, a further good photo exceeds the k-th largest with a probability of at most k / (n + 1),
-whatever the distribution. With leave-one-out scores (cross-conformal, Vovk 2015; jackknife+, Barber et al. 2021) twice
-that can be proved, and about that much is observed.
-"""
+"""From a heatmap to the flaw of a photo: its maximum, the box around it, and the components that lie there."""
 
 from __future__ import annotations
 
@@ -12,100 +6,14 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-import cv2
 import numpy as np
-from jaxtyping import Bool, Float
+from jaxtyping import Float
 
-from logicls.data.image_io import letterbox_transform
+from logicls.anomaly.heatmaps import HeatmapFrame, bounding_box, connected_region
+from logicls.anomaly.scores import ScoreThreshold
 from logicls.plugins.anomaly.storage import ExpertState
 from logicls.predict.plugin_protocols import AnomalyDetection, Photo
 from logicls.records import Box, Scene
-
-DEFAULT_OVERKILL = 0.01
-"""Share of good photos that may be called flawed, if not set and if there are enough photos."""
-TAIL_SHARE = 0.1
-"""Share of the scores that form their upper tail."""
-MEDIAN_PROBABILITY = 0.02
-"""Probability of a flaw at the median score of good photos."""
-
-
-@dataclass(frozen=True, slots=True)
-class ScoreThreshold:
-    """Score from which on a photo is flawed."""
-
-    score: float
-    """The threshold itself."""
-    median: float
-    """Median score of good photos."""
-    photo_count: int
-    """Number of good photos it was fitted to, none of them known to the expert that scored it."""
-    rank: int
-    """It lies above the `rank`-th largest score, and just above it if there are enough photos."""
-    is_held_out: bool = False
-    """Whether all photos were held out of one fit, so that the expected rate itself is the bound."""
-    overkill: float = DEFAULT_OVERKILL
-    """Requested share of good photos called flawed."""
-
-    @property
-    def expected_overkill(self) -> float:
-        """Expected share of good photos called flawed, on average over samples of photos."""
-        return self.rank / (self.photo_count + 1)
-
-    @property
-    def guarantee(self) -> str:
-        """Expected rate and bound, as text."""
-        bound = self.expected_overkill if self.is_held_out else min(2 * self.expected_overkill, 1.0)
-        rates = f"expected overkill {self.expected_overkill:.1%}, at most {bound:.1%}"
-        method = "held out" if self.is_held_out else "leave-one-out"
-        shortage = (
-            f"; {100 * self.overkill:.3g}% needs {photos_needed(self.overkill)}"
-            if self.expected_overkill > self.overkill
-            else ""
-        )
-        return f"{rates} ({self.photo_count} good photos, {method}{shortage})"
-
-    def probability(self, score: float) -> float:
-        """Return the probability of a flaw: logistic, 0.5 at the threshold, `MEDIAN_PROBABILITY` at the median."""
-        slope = math.log(1 / MEDIAN_PROBABILITY - 1) / max(self.score - self.median, 1e-6)
-        return 1 / (1 + math.exp(-max(min(slope * (score - self.score), 60.0), -60.0)))
-
-
-def photos_needed(overkill: float) -> int:
-    """Return the number of good photos that a guarantee of this share needs."""
-    return math.ceil(1 / overkill) - 1
-
-
-def tail_quantile(scores: Sequence[float], overkill: float = DEFAULT_OVERKILL) -> float:
-    """Return the score exceeded by `overkill` of good photos, from the upper tail; `scores` are in descending order.
-
-    Excesses over the `TAIL_SHARE` quantile are modelled as exponential (peaks over threshold, Pickands 1975, shape 0)
-    if the requested share lies in that tail. The result only raises the threshold, so its guarantee holds.
-    """
-    count = int(TAIL_SHARE * len(scores))
-    if count < 2 or overkill >= TAIL_SHARE:
-        return scores[int(overkill * len(scores))]
-    tail_start = scores[count]
-    return tail_start + sum(score - tail_start for score in scores[:count]) / count * math.log(TAIL_SHARE / overkill)
-
-
-def fit_threshold(
-    scores: Sequence[float], overkill: float = DEFAULT_OVERKILL, *, is_held_out: bool = False
-) -> ScoreThreshold:
-    """Fit the threshold to scores of good photos, all held out of the fit or scored leave-one-out.
-
-    Raises `ValueError` without scores.
-    """
-    if not scores:
-        raise ValueError("no scores")
-    descending = sorted(scores, reverse=True)
-    rank = max(1, math.floor(overkill * (len(descending) + 1)))
-    median = descending[len(descending) // 2]
-    highest = max(descending[rank - 1], tail_quantile(descending, overkill))
-    return ScoreThreshold(math.nextafter(highest, math.inf), median, len(descending), rank, is_held_out, overkill)
-
-
-REGION_SHARE = 0.5
-"""Neighbouring cells belong to the flaw if they reach this share of the maximum, above the median."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,23 +59,6 @@ def fit_zones(scenes: Sequence[Scene]) -> ComponentZones:
 
 
 @dataclass(frozen=True, slots=True)
-class HeatmapFrame:
-    """Transform from cells of a heatmap to pixels of photos."""
-
-    size: tuple[int, int]
-    """(height, width) of the encoder's input, to which photos are letterboxed, pixels."""
-    cell: int
-    """Pixels of the input for each cell, on each axis."""
-
-    def to_photo(self, box: Box, width: int, height: int) -> Box:
-        """Convert a box in cells to pixels of a photo of that size, clipped to it."""
-        scale, left, top = letterbox_transform(self.size, width, height)
-        x1, x2 = ((edge * self.cell - left) / scale for edge in (box.x1, box.x2))
-        y1, y2 = ((edge * self.cell - top) / scale for edge in (box.y1, box.y2))
-        return Box(x1, y1, x2, y2).clip(width, height)
-
-
-@dataclass(frozen=True, slots=True)
 class FlawLocalizer:
     """Threshold and localization: from a heatmap to an `AnomalyDetection`."""
 
@@ -193,12 +84,15 @@ class FlawLocalizer:
             self.threshold.probability(score),
             f"anomaly score {score:.1f}, threshold {self.threshold.score:.1f}",
         )
-        if probability < 0.5:
+        needs_review = self.threshold.needs_review(score)
+        if probability < 0.5 and not needs_review:
             return AnomalyDetection(probability, score, description=comparison)
         box = self.frame.to_photo(bounding_box(connected_region(heatmap, peak)), width, height)
         details = describe(peak)
-        text = f"{comparison}, {details}" if details else comparison
-        return AnomalyDetection(probability, score, box, text, components=self.zones.components_at(box, width, height))
+        few = f"{comparison}, good photos up to {self.threshold.review_score:.1f}" if needs_review else comparison
+        text = f"{few}, {details}" if details else few
+        components = self.zones.components_at(box, width, height)
+        return AnomalyDetection(probability, score, box, text, needs_review, components)
 
 
 def localizer_to_json(localizer: FlawLocalizer) -> dict[str, object]:
@@ -211,6 +105,7 @@ def localizer_to_json(localizer: FlawLocalizer) -> dict[str, object]:
         "rank": threshold.rank,
         "is_held_out": threshold.is_held_out,
         "overkill": threshold.overkill,
+        "review_score": threshold.review_score if math.isfinite(threshold.review_score) else None,
     }
     derived = {"guarantee": threshold.guarantee, "zones": localizer.zones.to_json()}
     return {"height": height, "width": width, "cell": localizer.frame.cell, **numbers, **derived}
@@ -220,24 +115,9 @@ def localizer_from_state(state: ExpertState) -> FlawLocalizer:
     """Restore the localizer of an expert. Raises `KeyError`, `ValueError`, `TypeError`."""
     is_held_out = state.metadata["is_held_out"] is True
     score, median, overkill = state.get_float("threshold"), state.get_float("median"), state.get_float("overkill")
+    review_score = math.inf if state.metadata.get("review_score") is None else state.get_float("review_score")
     threshold = ScoreThreshold(
-        score, median, state.get_int("photo_count"), state.get_int("rank"), is_held_out, overkill
+        score, median, state.get_int("photo_count"), state.get_int("rank"), is_held_out, overkill, review_score
     )
     frame = HeatmapFrame((state.get_int("height"), state.get_int("width")), state.get_int("cell"))
     return FlawLocalizer(threshold, frame, zones_from_json(state.metadata["zones"]))
-
-
-def connected_region(heatmap: Float[np.ndarray, "rows columns"], peak: int) -> Bool[np.ndarray, "rows columns"]:
-    """Return the connected component around a cell of all cells above the half maximum, measured from the median."""
-    row, column = divmod(peak, heatmap.shape[1])
-    median = float(np.median(heatmap))
-    is_high = (heatmap > median + REGION_SHARE * (float(heatmap[row, column]) - median)).astype(np.uint8)
-    is_high[row, column] = 1
-    _, labels = cv2.connectedComponents(is_high, connectivity=8)
-    return np.asarray(labels == labels[row, column])
-
-
-def bounding_box(mask: Bool[np.ndarray, "rows columns"]) -> Box:
-    """Return the box around the cells of a mask, in cells."""
-    rows, columns = np.nonzero(mask)
-    return Box(float(columns.min()), float(rows.min()), float(columns.max()) + 1, float(rows.max()) + 1)

@@ -18,19 +18,13 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from transformers import PretrainedConfig, ProcessorMixin
 
+from logicls.anomaly.features import localization_ratio, upsample
+from logicls.anomaly.heatmaps import HeatmapFrame
+from logicls.anomaly.scores import ScoreThreshold, fit_threshold
 from logicls.data.image_io import letterbox
 from logicls.errors import BundleError, DataError, Problem, relative_path
 from logicls.models.bundle import Bundle
-from logicls.plugins.anomaly.features import localization_ratio, upsample
-from logicls.plugins.anomaly.regions import (
-    ComponentZones,
-    FlawLocalizer,
-    HeatmapFrame,
-    ScoreThreshold,
-    fit_threshold,
-    localizer_from_state,
-    localizer_to_json,
-)
+from logicls.plugins.anomaly.regions import ComponentZones, FlawLocalizer, localizer_from_state, localizer_to_json
 from logicls.plugins.anomaly.storage import (
     ExpertState,
     expert_file,
@@ -38,9 +32,9 @@ from logicls.plugins.anomaly.storage import (
     read_expert_state,
     write_expert_state,
 )
-from logicls.synth.flaws import FLAW_TYPES
 from logicls.plugins.settings import ExpertSettings
 from logicls.predict.plugin_protocols import AnomalyDetection, Photo
+from logicls.synth.flaws import FLAW_TYPES
 
 NORMAL_PROMPTS = ("a photo of a flawless surface", "a photo of a part without damage", "a clean and intact part")
 ANOMALY_PROMPTS = tuple(f"a photo of a {kind} on a part" for kind in FLAW_TYPES)

@@ -12,10 +12,11 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 from typer.testing import CliRunner
 
+from logicls.anomaly.features import build_extractor
+from logicls.anomaly.scores import fit_threshold
 from logicls.cli.app import app
 from logicls.errors import BundleError
 from logicls.models.bundle import load_bundle
-from logicls.plugins.anomaly.features import build_extractor
 from logicls.plugins.anomaly.fit import fit_expert
 from logicls.plugins.anomaly.prior_expert import (
     LocalizedFlaws,
@@ -31,7 +32,7 @@ from logicls.plugins.anomaly.prior_expert import (
 )
 from logicls.plugins.anomaly.prior_query import build_prior_query, freeze_weights
 from logicls.plugins.anomaly.prototype_expert import FlawedPhotos, PrototypeNetwork
-from logicls.plugins.anomaly.regions import FlawLocalizer, fit_threshold, fit_zones
+from logicls.plugins.anomaly.regions import FlawLocalizer, fit_zones
 from logicls.plugins.anomaly.storage import expert_file
 from logicls.plugins.selection import DefaultPlugins, read_default_plugins
 from logicls.plugins.settings import ExpertSettings

@@ -11,8 +11,8 @@ import torch
 
 from logicls.plugins.anomaly.fit import fit_expert
 from logicls.plugins.anomaly.prototype_expert import MIN_COVERAGE, generate_flawed_photos, load_expert, prototype_loss
-from logicls.synth.flaws import FLAW_TYPES, add_flaw
 from logicls.plugins.settings import ExpertSettings
+from logicls.synth.flaws import FLAW_TYPES, add_flaw
 
 _HERE = runpy.run_path(str(Path(__file__).with_name("conftest.py")))
 good_photo, flawed_photo = _HERE["good_photo"], _HERE["flawed_photo"]

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 import torch
 
+from logicls.anomaly.features import localization_ratio
 from logicls.errors import BundleError, DataError
-from logicls.plugins.anomaly.features import localization_ratio
 from logicls.plugins.anomaly.fit import fit_expert
 from logicls.plugins.anomaly.text_expert import (
     ANOMALY_PROMPTS,

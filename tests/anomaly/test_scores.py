@@ -7,7 +7,13 @@ import math
 import numpy as np
 import pytest
 
-from logicls.plugins.anomaly.regions import DEFAULT_OVERKILL, ScoreThreshold, fit_threshold, tail_quantile
+from logicls.anomaly.scores import (
+    DEFAULT_OVERKILL,
+    ScoreDistribution,
+    ScoreThreshold,
+    fit_threshold,
+    tail_quantile,
+)
 
 
 def test_threshold_above_highest_score():
@@ -95,3 +101,60 @@ def test_no_scores():
     """Without photos there is no threshold."""
     with pytest.raises(ValueError, match="no scores"):
         fit_threshold([])
+
+
+def test_an_odd_good_photo_does_not_hide_defects():
+    """One odd photo among 15 raises the threshold to itself, and not the bar from which on a person looks."""
+    scores = [0.3 + 0.1 * n for n in range(14)] + [14.0]
+
+    threshold = fit_threshold(scores)
+
+    assert threshold.score == pytest.approx(14.0)
+    assert 1.5 < threshold.review_score < 3.0
+    assert [threshold.needs_review(score) for score in (1.0, 3.0, 7.0, 13.9, 14.1)] == [False, True, True, True, False]
+    assert fit_threshold([*scores[:14], 1.7]).review_score <= 1.7
+
+
+def test_rarity_follows_ranks_and_an_exponential_tail():
+    """The k-th largest of n has the rarity k / (n + 1); above the highest it falls with the spread."""
+    distribution = ScoreDistribution((5.0, 3.0, 2.0, 1.0))
+
+    assert [distribution.rarity(score) for score in (1.0, 2.0, 3.0, 5.0)] == pytest.approx([0.8, 0.6, 0.4, 0.2])
+    assert distribution.rarity(0.9) == 1.0
+    assert distribution.rarity(4.0) == pytest.approx(math.sqrt(0.4 * 0.2))
+    assert distribution.rarity(5.0 + distribution.spread) == pytest.approx(0.2 / math.e)
+    assert distribution.rarity(1e9) > 0
+
+
+def test_spread_is_that_of_an_exponential():
+    """The spread is the scale of exponential scores; the largest ones do not change it."""
+    rng = np.random.default_rng(0)
+    samples = [sorted(rng.exponential(2.0, 40), reverse=True) for _ in range(400)]
+    odd = [[score * 20 for score in one[:6]] + one[6:] for one in samples]
+
+    spreads = [ScoreDistribution(tuple(one)).spread for one in samples]
+
+    assert np.mean(spreads) == pytest.approx(2.0, abs=0.1)
+    assert [ScoreDistribution(tuple(one)).spread for one in odd] == spreads
+
+
+@pytest.mark.parametrize("count", [1, 2, 5, 12])
+def test_review_is_rare_among_good_photos(count):
+    """A further good photo exceeds the bar for review about once in n + 1 times, and not twice as often."""
+    rng = np.random.default_rng(count)
+    samples = rng.exponential(size=(4000, count + 1))
+
+    rate = np.mean([one[-1] > fit_threshold(one[:-1].tolist()).review_score for one in samples])
+
+    assert 0.8 / (count + 1) < rate < 1.8 / (count + 1)
+
+
+@pytest.mark.parametrize("count", [12, 30])
+def test_rarity_is_honest_beyond_the_highest_score(count):
+    """Of further good photos at most about 1 % have a rarity of 1 %, which is beyond what so few photos can show."""
+    rng = np.random.default_rng(count)
+    samples = rng.exponential(size=(4000, count + 1))
+
+    rate = np.mean([ScoreDistribution(tuple(sorted(one[:-1])[::-1])).rarity(one[-1]) <= 0.01 for one in samples])
+
+    assert 0.003 < rate < 0.025

@@ -28,12 +28,12 @@ import torch.nn.functional as F
 from jaxtyping import Float, Float32, UInt8
 from torch import Tensor, nn
 
+from logicls.anomaly.heatmaps import HeatmapFrame
 from logicls.data.image_io import letterbox
 from logicls.models.bundle import Bundle
 from logicls.models.nano import NanoForImageTextToText
 from logicls.models.nano.config import TOKEN_STRIDE
 from logicls.models.nano.detection_head import CELL_PIXELS
-from logicls.plugins.anomaly.regions import HeatmapFrame
 
 FILTER_CELL = 4
 """Pixels, on each axis, over which filter responses are averaged."""

@@ -7,7 +7,7 @@ import math
 import pytest
 import torch
 
-from logicls.plugins.anomaly.memory_bank import (
+from logicls.anomaly.memory_bank import (
     MIN_DEVIATION,
     MemoryBank,
     build_memory_bank,

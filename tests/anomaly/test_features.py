@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 import torch
 
-from logicls.plugins.anomaly import features
-from logicls.plugins.anomaly.features import (
+from logicls.anomaly import features
+from logicls.anomaly.features import (
     DERIVATIVE_ORDERS,
     FILTER_CELL,
     FILTER_CHANNELS,
