@@ -24,7 +24,6 @@ from logicls.io.atomic import write_bytes
 from logicls.models.nano import NanoConfig, NanoForImageTextToText, NanoImageProcessor, NanoProcessor
 from logicls.models.nano.answer_codec import NanoAnswerCodec
 from logicls.models.nano.crop_encoder import BACKBONE_FILE, normalize
-from logicls.models.nano.losses import IGNORE_INDEX
 from logicls.models.nano.processor import expand_model, expand_processor, train_tokenizer
 from logicls.pretraining.photo_store import (
     MarkShard,
@@ -288,9 +287,10 @@ class SceneBatches(IterableDataset[Batch]):
 
     def _encode_components(self, question: Mapping[str, Any]) -> tuple[InstanceTarget, ...]:
         if question["kind"] == "locate":
-            return tuple((tuple(box), IGNORE_INDEX) for box in question["boxes"])
+            return tuple(InstanceTarget(tuple(box)) for box in question["boxes"])
         if question["kind"] != "attribute" or not question["boxes"]:
             return ()
         return tuple(
-            (tuple(b), self.codec.value_token(v)) for b, v in zip(question["boxes"], question["values"], strict=True)
+            InstanceTarget(tuple(b), self.codec.value_token(v))
+            for b, v in zip(question["boxes"], question["values"], strict=True)
         )

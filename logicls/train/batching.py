@@ -38,7 +38,7 @@ def collate(examples: Sequence[EncodedExample], pixels: np.ndarray, codec: NanoA
 
     Returns:
         `input_ids`, `branch_ids`, `labels` [examples tokens]; `weights`, `located` [examples questions]; `pixel_values`
-        uint8 [examples 3 height width]; `boxes`, `box_question`, `box_value` (see `_collate_instances`).
+        uint8 [examples 3 height width]; `boxes` and what belongs to each (see `_collate_instances`).
     """
     longest = max(sum(map(len, (*e.prompts, *e.answers))) for e in examples) + image_tokens
     questions = max(len(e.prompts) for e in examples)
@@ -70,28 +70,29 @@ def _collate_instances(examples: Sequence[EncodedExample]) -> Batch:
     """Pad the labelled instances of each example to the same number.
 
     Returns:
-        `boxes` [examples instances 4] in pixels of the input, `box_question` [examples instances], -1 for padding, and
-        `box_value` [examples instances], the token of an attribute's value or `IGNORE_INDEX`.
+        `boxes` [examples instances 4] in pixels of the input; `box_question` [examples instances], -1 for padding;
+        `box_value` and `box_next_value`, the tokens of an attribute's value or `IGNORE_INDEX`; and `box_next_share`,
+        how far the value lies from the first token to the second (see `InstanceTarget`).
     """
     entries = [
-        [(question, *instance) for question, instances in enumerate(example.instances) for instance in instances]
+        [(question, instance) for question, instances in enumerate(example.instances) for instance in instances]
         for example in examples
     ]
-    most_instances = max(1, *map(len, entries))
-    boxes = torch.zeros(len(examples), most_instances, 4)
-    question, value = (
-        torch.full((len(examples), most_instances), -1),
-        torch.full((len(examples), most_instances), IGNORE_INDEX),
-    )
+    shape = len(examples), max(1, *map(len, entries))
+    boxes, next_share, question = torch.zeros(*shape, 4), torch.zeros(shape), torch.full(shape, -1)
+    value, next_value = torch.full(shape, IGNORE_INDEX), torch.full(shape, IGNORE_INDEX)
     for row, entries_of_row in enumerate(entries):
         if entries_of_row:
-            numbers, edges, values = zip(*entries_of_row, strict=True)
-            boxes[row, : len(entries_of_row)] = torch.tensor(edges)
-            question[row, : len(entries_of_row)], value[row, : len(entries_of_row)] = (
-                torch.tensor(numbers),
-                torch.tensor(values),
-            )
-    return {"boxes": boxes, "box_question": question, "box_value": value}
+            numbers, instances = zip(*entries_of_row, strict=True)
+            edges, values, next_values, shares = zip(*instances, strict=True)
+            count = len(entries_of_row)
+            boxes[row, :count], question[row, :count] = torch.tensor(edges), torch.tensor(numbers)
+            value[row, :count], next_value[row, :count] = torch.tensor(values), torch.tensor(next_values)
+            next_share[row, :count] = torch.tensor(shares)
+    return {
+        "boxes": boxes, "box_question": question, "box_value": value, "box_next_value": next_value,
+        "box_next_share": next_share,
+    }  # fmt: skip
 
 
 class TrainingBatches(IterableDataset[Batch]):

@@ -5,16 +5,23 @@ from __future__ import annotations
 import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
-from logicls.constraints.checker.decomposition import VERDICT, locate_query_id
+from logicls.constraints.checker.decomposition import VERDICT, decompose, locate_query_id
+from logicls.constraints.families.angles import period_of_options, split_angle
+from logicls.constraints.spec.models import Spec
 from logicls.errors import DataError, Problem
 from logicls.models.nano.answer_codec import Edges, NanoAnswerCodec
 from logicls.models.nano.losses import IGNORE_INDEX
-from logicls.records import Box
+from logicls.records import Box, Subquery
+
+
+def find_angle_queries(spec: Spec) -> dict[str, Subquery]:
+    """Return id → query of the orientation queries of a spec."""
+    return {query.id: query for query in decompose(spec) if query.kind == "orientation"}
 
 
 def decode_image(data: bytes, number: int) -> np.ndarray:
@@ -31,9 +38,21 @@ LOCATE_PREFIX = "locate:"
 """Prefix of the ids of queries that ask for the boxes of a component."""
 
 
-InstanceTarget = tuple[Edges, int]
-"""Box of an instance (x1, y1, x2, y2 in pixels of the input), and the token of its value; `IGNORE_INDEX` for locate
-queries."""
+ORIENTATION_PREFIX = "orientation:"
+"""Prefix of the ids of queries that ask for the angles of a component."""
+
+
+class InstanceTarget(NamedTuple):
+    """Target of the detection head for one instance and one question."""
+
+    edges: Edges
+    """x1, y1, x2, y2 in pixels of the input."""
+    value: int = IGNORE_INDEX
+    """Token of its value; `IGNORE_INDEX` for locate queries."""
+    next_value: int = IGNORE_INDEX
+    """Token of the following value, if the true one lies between two tokens, as an angle does."""
+    next_share: float = 0.0
+    """How far the true value lies from `value` to `next_value`, 0 to 1."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +78,8 @@ class ExampleEncoder:
     codec: NanoAnswerCodec
     verdict_weight: float
     """Loss weight of the stated verdict; every other answer has weight 1."""
+    angle_queries: Mapping[str, Subquery] = field(default_factory=dict)
+    """Id → orientation query, for the period of its angles."""
     _prompts: dict[str, tuple[int, ...]] = field(default_factory=dict)
 
     def encode(self, row: Mapping[str, Any]) -> EncodedExample:
@@ -69,28 +90,40 @@ class ExampleEncoder:
             for query, boxes_of_query in zip(row["queries"], row["boxes"], strict=True)
         }
         is_locate = tuple(query.startswith(LOCATE_PREFIX) for query in row["queries"])
-        answers = list(zip(row["queries"], row["values"], is_locate, strict=True))
+        answers = list(zip(row["queries"], row["values"], strict=True))
         return EncodedExample(
             tuple(self._encode_prompt(question) for question in row["questions"]),
-            tuple(
-                tuple(self.codec.encode_answer(values, len(boxes[query]), located=located))
-                for query, values, located in answers
-            ),
+            tuple(tuple(self._encode_answer(query, values, len(boxes[query]))) for query, values in answers),
             tuple(self.verdict_weight if query == VERDICT else 1.0 for query in row["queries"]),
-            tuple(self._collect_instances(query, values, boxes) for query, values, _ in answers),
+            tuple(self._collect_instances(query, values, boxes) for query, values in answers),
             is_locate,
         )
+
+    def _encode_answer(self, query: str, values: Sequence[str], boxes: int) -> list[int]:
+        """Encode the tokens of an answer. Boxes and angles are read by the detection head: their number is said."""
+        if query.startswith(ORIENTATION_PREFIX):
+            return self.codec.encode_answer((), len(values), located=True)
+        return self.codec.encode_answer(values, boxes, located=query.startswith(LOCATE_PREFIX))
 
     def _collect_instances(
         self, query: str, values: Sequence[str], boxes: Mapping[str, tuple[Edges, ...]]
     ) -> tuple[InstanceTarget, ...]:
         """Return the instances of a question: the located ones, or those with the attribute if their boxes match."""
         if query.startswith(LOCATE_PREFIX):
-            return tuple((box, IGNORE_INDEX) for box in boxes[query])
+            return tuple(InstanceTarget(box) for box in boxes[query])
         bearer_boxes = boxes.get(locate_query_id(query), ())
         if len(bearer_boxes) != len(values):
             return ()
-        return tuple((box, self.codec.value_token(value)) for box, value in zip(bearer_boxes, values, strict=True))
+        return tuple(self._make_target(query, *pair) for pair in zip(bearer_boxes, values, strict=True))
+
+    def _make_target(self, query: str, box: Edges, value: str) -> InstanceTarget:
+        """Return the target of an attribute's value, or of an angle: its two neighbouring tokens."""
+        if not query.startswith(ORIENTATION_PREFIX):
+            return InstanceTarget(box, self.codec.value_token(value))
+        angles = self.angle_queries[query]
+        lower, upper, share = split_angle(float(value), period_of_options(angles.options))
+        tokens = self.codec.allowed_tokens(angles)
+        return InstanceTarget(box, tokens[lower], tokens[upper], share)
 
     def _encode_prompt(self, question: str) -> tuple[int, ...]:
         if question not in self._prompts:

@@ -29,7 +29,7 @@ from logicls.synth.dataset import build_question_columns
 from logicls.synth.example_generator import ExampleGenerator
 from logicls.synth.pipeline import ExampleTask, SynthesisRequest, SynthesisSource, hash_inputs, load_source, run_tasks
 from logicls.train.distributed import SINGLE_PROCESS, ProcessRank
-from logicls.train.encoding import EncodedExample, ExampleEncoder
+from logicls.train.encoding import EncodedExample, ExampleEncoder, find_angle_queries
 from logicls.train.preflight import PreflightResult
 
 OVERSAMPLING = 2.0
@@ -200,7 +200,7 @@ def open_online_examples(
     shape = preflight.processor.image_processor.shape
     source = downscale_source(_exclude_photos(excluded_photos, _load_source(synth, manifest)), shape)
     job = make_online_task(shape, preflight.max_boxes + 1)
-    encoder = ExampleEncoder(NanoAnswerCodec(preflight.processor), verdict_weight)
+    encoder = ExampleEncoder(NanoAnswerCodec(preflight.processor), verdict_weight, find_angle_queries(preflight.spec))
     count = int(str(manifest["count"]))
     return OnlineExamples(source, job, encoder, count + count % 2, per_batch, workers)
 

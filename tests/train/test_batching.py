@@ -13,7 +13,7 @@ from logicls.models.nano.answer_codec import NanoAnswerCodec
 from logicls.models.nano.losses import IGNORE_INDEX
 from logicls.models.nano.processor import train_tokenizer
 from logicls.train.batching import TimedBatches, TrainingBatches, apply_color_jitter, collate
-from logicls.train.encoding import EncodedExample
+from logicls.train.encoding import EncodedExample, InstanceTarget
 from logicls.train.preflight import preflight, select_epoch_batch
 
 
@@ -55,7 +55,7 @@ def test_instances_are_padded_with_their_questions(codec):
         ((50,), (51,)),
         ((70,), (80,)),
         (1.0, 1.0),
-        (((box, IGNORE_INDEX), (other, IGNORE_INDEX)), ((box, 80),)),
+        ((InstanceTarget(box), InstanceTarget(other)), (InstanceTarget(box, 80, 81, 0.25),)),
         (True, False),
     )
     none = EncodedExample(((50,),), ((70,),), (1.0,), ((),), (True,))
@@ -65,6 +65,8 @@ def test_instances_are_padded_with_their_questions(codec):
     assert batch["boxes"][0].tolist() == [list(box), list(other), list(box)]
     assert batch["box_question"].tolist() == [[0, 0, 1], [-1, -1, -1]]
     assert batch["box_value"].tolist() == [[IGNORE_INDEX, IGNORE_INDEX, 80], [IGNORE_INDEX] * 3]
+    assert batch["box_next_value"].tolist() == [[IGNORE_INDEX, IGNORE_INDEX, 81], [IGNORE_INDEX] * 3]
+    assert batch["box_next_share"].tolist() == [[0, 0, 0.25], [0, 0, 0]]
 
 
 def test_pixels_stay_bytes(codec):

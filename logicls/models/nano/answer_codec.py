@@ -98,9 +98,14 @@ class NanoAnswerCodec:
         """List the tokens that an answer to this question may contain, besides `<none>` and the end token."""
         if query.kind == "locate":
             return [self.count_token(count) for count in range(MAX_COUNT + 1)]
-        return [self.value_token(value) for value in query.options]
+        return [self.value_token(name) for name in option_names(query)]
+
+
+def option_names(query: Subquery) -> list[str]:
+    """List the names under which a query's options are tokens: angles have a unit, because counts are numbers, too."""
+    return [f"{option}°" if query.kind == "orientation" else option for option in query.options]
 
 
 def collect_values(queries: Sequence[Subquery]) -> list[str]:
     """Collect the values of all answers, sorted; each becomes one token."""
-    return sorted({value for query in queries for value in query.options})
+    return sorted({name for query in queries for name in option_names(query)})

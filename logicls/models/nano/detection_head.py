@@ -39,6 +39,10 @@ class TargetBoxes:
     """Number of the question that each box belongs to, from 0; -1 for padding."""
     value: Int[Tensor, "batch most"]
     """Token of the box's attribute value; negative where the question asks for the location."""
+    next_value: Int[Tensor, "batch most"] | None = None
+    """Token of the following value where the true one lies between two, as an angle does; negative elsewhere."""
+    next_share: Float[Tensor, "batch most"] | None = None
+    """How far the true value lies from `value` to `next_value`, 0 to 1."""
 
     @property
     def location_mask(self) -> Bool[Tensor, "batch most"]:

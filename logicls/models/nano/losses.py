@@ -122,7 +122,10 @@ def _value_losses(
     detection_head: DetectionHead,
     head: Callable[[Tensor], Tensor],
 ) -> tuple[Float[Tensor, "batch questions"], Bool[Tensor, "batch questions"]]:
-    """Return the mean cross-entropy of each question's attribute values, and True where all are the likeliest."""
+    """Return the mean cross-entropy of each question's attribute values, and True where all are the likeliest.
+
+    A value between two tokens has a soft target; either of the two may be the likeliest.
+    """
     targets, questions, has_value = inputs.targets, queries.shape[1], inputs.targets.value >= 0
     if not bool(has_value.any()):
         shape, device = queries.shape[:2], queries.device
@@ -131,8 +134,14 @@ def _value_losses(
     features = detection_head.read_attributes(feature_map, own_queries, targets.boxes, inputs.fine_pixels)
     logits = head(features).float()
     target = targets.value.clamp(min=0)
-    losses = F.cross_entropy(logits.transpose(1, 2), target, reduction="none") * has_value
-    wrong = ((logits.argmax(-1) != target) & has_value).to(losses.dtype)
+    losses, likeliest = F.cross_entropy(logits.transpose(1, 2), target, reduction="none"), logits.argmax(-1)
+    is_wrong = likeliest != target
+    if targets.next_value is not None and targets.next_share is not None:
+        following, share = targets.next_value.clamp(min=0), targets.next_share.to(losses.dtype)
+        following_losses = F.cross_entropy(logits.transpose(1, 2), following, reduction="none")
+        losses = losses * (1 - share) + following_losses * share
+        is_wrong = is_wrong & ((likeliest != following) | (share == 0))
+    losses, wrong = losses * has_value, (is_wrong & has_value).to(losses.dtype)
     mean_wrong = _mean_by_question(wrong, targets, has_value, questions)
     return _mean_by_question(losses, targets, has_value, questions), mean_wrong == 0
 

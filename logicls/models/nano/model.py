@@ -155,6 +155,8 @@ class NanoForImageTextToText(PreTrainedModel, GenerationMixin):
         boxes: Float[Tensor, "batch most 4"] | None = None,
         box_question: Int[Tensor, "batch most"] | None = None,
         box_value: Int[Tensor, "batch most"] | None = None,
+        box_next_value: Int[Tensor, "batch most"] | None = None,
+        box_next_share: Float[Tensor, "batch most"] | None = None,
         located: Bool[Tensor, "batch questions"] | None = None,
         use_cache: bool | None = None,
         positions_to_keep: Int[Tensor, " read"] | None = None,
@@ -175,6 +177,8 @@ class NanoForImageTextToText(PreTrainedModel, GenerationMixin):
             boxes: x1, y1, x2, y2 in pixels of the input.
             box_question: Number of each box's question, from 0; -1 for padding.
             box_value: Token of each box's attribute value; `IGNORE_INDEX` where the question asks for the location.
+            box_next_value: Token of the value after it, where the true one lies between two.
+            box_next_share: How far the true value lies from `box_value` to `box_next_value`, 0 to 1.
             located: True for questions that ask for locations.
             use_cache: Make a cache where none is given.
             positions_to_keep: Positions that pass the last layer, if not all; the cache holds the others too.
@@ -194,8 +198,8 @@ class NanoForImageTextToText(PreTrainedModel, GenerationMixin):
             raise ValueError("labels need pixel_values, boxes, box_question and box_value beside them")
         if located is None or weights is None:
             raise ValueError("labels need located and weights beside them")
-        targets, starts = TargetBoxes(boxes / CELL_PIXELS, box_question, box_value), input_ids == self.answer_start
-        inputs = LossInputs(x, starts, branches, labels, weights, targets, located, fine_pixels)
+        targets = TargetBoxes(boxes / CELL_PIXELS, box_question, box_value, box_next_value, box_next_share)
+        inputs = LossInputs(x, input_ids == self.answer_start, branches, labels, weights, targets, located, fine_pixels)
         losses = compute_losses(inputs, feature_map, self.compute_logits, self.detection_head)
         return NanoOutput(
             loss=losses.total,

@@ -32,7 +32,7 @@ from logicls.models.nano.answer_codec import NanoAnswerCodec
 from logicls.models.nano.losses import IGNORE_INDEX
 from logicls.records import Answer
 from logicls.train.batching import Batch, collate
-from logicls.train.encoding import ExampleEncoder, decode_image
+from logicls.train.encoding import ExampleEncoder, decode_image, find_angle_queries
 from logicls.train.grpo.rewards import PolicyModel, Task, Tokens
 from logicls.train.hub_dataset import EncodedTurn, HubExamples, collate_turns
 from logicls.train.validation import Evaluation, QueryScores, aggregate_scores, score_batches
@@ -48,7 +48,7 @@ class NanoPolicy:
         self.model = bundle.nano_model
         self.rows, self.processor = rows, bundle.nano_processor
         self.codec = NanoAnswerCodec(self.processor)
-        self.encoder = ExampleEncoder(self.codec, 1.0)
+        self.encoder = ExampleEncoder(self.codec, 1.0, find_angle_queries(bundle.spec))
         self.tokenizer = self.processor.tokenizer
         self.end_token, self.image_token = self.codec.end, self.codec.image
         self.queries = {query.id: query for query in decompose(bundle.spec)}

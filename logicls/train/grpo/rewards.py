@@ -19,9 +19,10 @@ from transformers import GenerationConfig, PreTrainedModel
 
 from logicls.constraints.checker.decomposition import VERDICT, decompose
 from logicls.constraints.checker.evaluation import collect_violations, evaluate, index_answers
+from logicls.constraints.families.angles import ANGLE_STEP, fold_angle, is_angle, period_of_options
 from logicls.constraints.spec.models import Spec
 from logicls.records import Answer, Box
-from logicls.train.encoding import LOCATE_PREFIX
+from logicls.train.encoding import LOCATE_PREFIX, ORIENTATION_PREFIX
 from logicls.train.validation import Evaluation
 
 
@@ -61,7 +62,8 @@ def make_tasks(row: Mapping[str, Any], number: int) -> tuple[Task, ...]:
 def score_slots(spec: Spec, task: Task, answer: Answer | None) -> float | None:
     """Score the share of the answer's slots that are correct.
 
-    Values: those that are correct at their position, of the longer list. A verdict: Jaccard index of the sets of
+    Values: those that are correct at their position, of the longer list. Angles: the same, and those that are off by
+    less than a step of the model's grid count in part. A verdict: Jaccard index of the sets of
     violations. Boxes: 1 if their number is correct, else 0.
     """
     if answer is None:
@@ -73,6 +75,12 @@ def score_slots(spec: Spec, task: Task, answer: Answer | None) -> float | None:
         predicted, labelled = set(answer.values), set(truth.values)
         return len(predicted & labelled) / len(predicted | labelled) if predicted | labelled else 1.0
     longest = max(len(answer.values), len(truth.values))
+    if task.query.startswith(ORIENTATION_PREFIX):
+        period = next(period_of_options(query.options) for query in spec.queries if query.id == task.query)
+        errors = [
+            abs(fold_angle(float(a) - float(b), period)) for a, b in zip(answer.values, truth.values, strict=False)
+        ]
+        return sum(max(1 - error / ANGLE_STEP, 0.0) for error in errors) / longest if longest else 1.0
     return sum(a == b for a, b in zip(answer.values, truth.values, strict=False)) / longest if longest else 1.0
 
 
@@ -114,6 +122,10 @@ def score_format(spec: Spec, task: Task, answer: Answer | None) -> float | None:
         return 0.0
     query = next(query for query in decompose(spec) if query.id == task.query)
     is_valid = answer.query == task.query and set(answer.values) <= set(query.options)
+    if query.kind == "orientation":
+        return float(
+            answer.query == task.query and all(is_angle(v, period_of_options(query.options)) for v in answer.values)
+        )
     # A verdict names each violation once; in a list the same value may come more than once.
     is_unique = query.kind != "verdict" or len(set(answer.values)) == len(answer.values)
     return float(is_valid and is_unique)

@@ -12,14 +12,13 @@ import torch
 from logicls.constraints.checker.decomposition import decompose, locate_query_id
 from logicls.models.nano import NanoForImageTextToText
 from logicls.models.nano.answer_codec import NanoAnswerCodec
-from logicls.models.nano.losses import IGNORE_INDEX
 from logicls.predict.readers.detections import answer_attribute, answer_location
 from logicls.predict.readers.nano import NanoReader
 from logicls.predict.readers.protocol import Detection, Prediction, predict_arrays
 from logicls.prompts.templates import canonical_question
 from logicls.records import Answer, Box, Subquery
 from logicls.train.batching import collate
-from logicls.train.encoding import EncodedExample
+from logicls.train.encoding import EncodedExample, InstanceTarget
 
 
 def all_answers(prediction: Prediction) -> tuple[Answer, ...]:
@@ -259,8 +258,8 @@ def test_the_text_of_a_question_decides_its_answer(make_bundle):
             tuple(tuple(codec.encode_answer([], count, located=count == 1)) for count in (1, 1, 0)),
             (1.0,) * 3,
             (
-                ((codec.box_to_input(red, (64, 64)), IGNORE_INDEX),),
-                ((codec.box_to_input(blue, (64, 64)), IGNORE_INDEX),),
+                (InstanceTarget(codec.box_to_input(red, (64, 64))),),
+                (InstanceTarget(codec.box_to_input(blue, (64, 64))),),
                 (),
             ),
             (True, True, False),
