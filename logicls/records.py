@@ -139,6 +139,18 @@ class Subquery:
 
 
 @dataclass(frozen=True, slots=True)
+class Heatmap:
+    """How strange each place of an instance looks."""
+
+    box: Box
+    """Box that the cells divide evenly, before it is rotated about its centre by `angle`."""
+    cells: tuple[str, ...]
+    """Rows from top to bottom; a hexadecimal digit for each cell, 0 as on good photos, f twice as strange as any."""
+    angle: float = 0.0
+    """Degrees, counterclockwise as seen on the photo."""
+
+
+@dataclass(frozen=True, slots=True)
 class Answer:
     """Answer to one subquery. Without values and boxes there is no such instance."""
 
@@ -156,13 +168,15 @@ class Answer:
     rarities: tuple[float, ...] = ()
     """Appearance: estimated share of good photos that look at least as strange, for each instance, 0 to 1. Empty for
     annotations and other queries."""
+    heatmaps: tuple[Heatmap, ...] = ()
+    """Appearance: one for each box, which is the strangest place of an anomalous instance."""
     ranks: tuple[int, ...] = ()
     """Locate: for each of `boxes` its index in `probabilities`; empty if the model has no candidate detections."""
     candidates: tuple[Box, ...] = ()
     """Locate: boxes of the other candidate detections, in the order of `probabilities`."""
     places: tuple[int, ...] = ()
-    """Locate: number of the place that each candidate detection shares with those of other components, of which only one
-    can be there, or -1; in the order of `probabilities`, and empty if no place is shared."""
+    """Locate: number of the place that each candidate detection shares with those of other components, of which only
+    one can be there, or -1; in the order of `probabilities`, and empty if no place is shared."""
 
 
 @dataclass(frozen=True, slots=True)

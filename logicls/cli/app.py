@@ -17,6 +17,7 @@ from logicls.cli.options import AliasedCommand
 from logicls.cli.plugins import expert_app, knowledge_app, route, second_look
 from logicls.cli.predict import predict
 from logicls.cli.report import replay, report
+from logicls.cli.rules import bundle_app, judge, limits
 from logicls.cli.serve import serve
 from logicls.cli.spec import check, explain, infer, schema
 from logicls.cli.synth import synth
@@ -33,9 +34,9 @@ app = typer.Typer(
 )
 PANELS: Mapping[str, tuple[Callable[..., None], ...]] = {
     "Get started": (demo, init, doctor),
-    "Rules": (infer, check, explain, schema),
+    "Rules": (infer, check, explain, limits, schema),
     "Training": (synth, train, base),
-    "Inspection": (predict, serve, report, replay),
+    "Inspection": (predict, serve, judge, report, replay),
     "Evaluation": (evaluate, threshold, study),
 }
 """Panel of the help → its commands, in order."""
@@ -48,6 +49,7 @@ def _assemble() -> None:
     for panel, commands in PANELS.items():
         for command in commands:
             app.command(name=NAMES.get(command), cls=AliasedCommand, rich_help_panel=panel)(command)
+    app.add_typer(bundle_app, name="bundle", rich_help_panel="Inspection")
     app.add_typer(expert_app, name="expert", rich_help_panel=PLUGIN_PANEL)
     app.add_typer(knowledge_app, name="knowledge", rich_help_panel=PLUGIN_PANEL)
     for command in (route, second_look):

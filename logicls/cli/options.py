@@ -64,6 +64,12 @@ TRUTH = Annotated[Path, typer.Option("--truth", help="Ground truth, a CSV file w
 BATCH = Annotated[int, typer.Option(min=1, help="Photos per batch.")]
 AS_JSON = Annotated[bool, typer.Option("--json", help="Print the result as JSON, for scripts.")]
 
+NEW_SPEC = Annotated[
+    Path | None,
+    typer.Option(
+        "--spec", help="Spec with other rules, if they need no question that the model was not trained to answer."
+    ),
+]
 BUNDLE = Annotated[
     Path | None, typer.Option("--bundle", help="Bundle that made the verdicts. Default: the recorded path.")
 ]

@@ -19,6 +19,7 @@ from logicls.cli.options import (
     JUNIT,
     KNOWLEDGE,
     MIN_ENTROPY,
+    NEW_SPEC,
     OUT,
     REASONER,
     THINK_STEPS,
@@ -74,6 +75,7 @@ def predict(
         int, typer.Option(min=0, help="Processes that decode photos; 0: decode in threads of this process.")
     ] = DEFAULT_WORKERS,
     only: ONLY = None,
+    spec: NEW_SPEC = None,
     watch: WATCH = False,
     seconds: WATCH_SECONDS = None,
     idle: WATCH_IDLE = None,
@@ -100,18 +102,19 @@ def predict(
     check_xlsx_installed(xlsx=xlsx)
     globs, remote = tuple(only or ()), RemoteExecution(endpoint, model, answer_format, box_format, ray)
     options = PluginOptions(expert, reasoner, knowledge, tokens, steps, min_entropy)
-    remote.check(watch=watch, has_plugins=bool(options))
+    remote.check(watch=watch, has_plugins=bool(options), has_spec=spec is not None)
     selection = remote.drop_plugins(options.resolve(bundle))
     if watch:
         from logicls.predict.folder.watch import WatchOptions
 
-        spec = _watch_with_progress(bundle, images, out, WatchOptions(seconds, idle, globs, batch, workers), selection)
+        watch_options = WatchOptions(seconds, idle, globs, batch, workers)
+        rules = _watch_with_progress(bundle, images, out, watch_options, selection, spec)
     else:
         _check_watch_options(seconds, idle)
-        spec = predict_with_progress(
-            bundle, images, out, batch=batch, workers=workers, only=globs, remote=remote, selection=selection
+        rules = predict_with_progress(
+            bundle, images, out, batch=batch, workers=workers, only=globs, spec=spec, remote=remote, selection=selection
         )
-    summary = write_files(spec, images, out, xlsx=xlsx, junit=junit, knowledge=selection.knowledge)
+    summary = write_files(rules, images, out, xlsx=xlsx, junit=junit, knowledge=selection.knowledge)
     exit_by_outcome(summary, out)
 
 
@@ -132,10 +135,14 @@ def predict_with_progress(
     workers: int = 0,
     only: tuple[str, ...] = (),
     subset: Container[str] | None = None,
+    spec: Path | None = None,
     remote: RemoteExecution | None = None,
     selection: PluginSelection | None = None,
 ) -> Spec:
-    """Inspect a folder of photos, with progress on the console; return the bundle's spec."""
+    """Inspect a folder of photos, with progress on the console; return the rules that they were judged by.
+
+    `spec`: file of other rules than those of the bundle.
+    """
     from logicls.plugins.selection import PluginSelection
     from logicls.predict.folder.runner import inspect_with_reader, predict_folder
     from logicls.predict.plugin_protocols import Plugins
@@ -146,7 +153,7 @@ def predict_with_progress(
     execution, selection = remote or RemoteExecution(), selection or PluginSelection()
     with (
         _explain_interrupt(out),
-        execution.open_bundle(bundle, images, batch, workers, selection=selection) as (opened, inspect),
+        execution.open_bundle(bundle, images, batch, workers, spec=spec, selection=selection) as (opened, inspect),
         show_stages(console) as begin_stage,
     ):
         plugins = selection.build(opened) if inspect is None else Plugins(manifest=selection.describe(opened.path))
@@ -171,14 +178,14 @@ def _print_plugins(bundle: Bundle, manifest: PluginManifest) -> None:
 
 
 def _watch_with_progress(
-    bundle: Path, images: Path, out: Path, watch: WatchOptions, selection: PluginSelection
+    bundle: Path, images: Path, out: Path, watch: WatchOptions, selection: PluginSelection, spec: Path | None
 ) -> Spec:
     """Inspect new photos as they arrive; print a line for each one that does not pass."""
     from logicls.predict.folder.watch import watch_folder
     from logicls.predict.self_test import open_bundle
 
     silence_progress_bars()
-    opened = open_bundle(bundle)
+    opened = open_bundle(bundle, spec)
     plugins = selection.build(opened)
     _print_plugins(opened, plugins.manifest)
     print_line(f"watching {images}; press Ctrl-C to stop")

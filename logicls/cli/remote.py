@@ -67,12 +67,15 @@ class RemoteExecution:
     box_format: BoxFamily | None = None
     ray: str = ""
 
-    def check(self, *, watch: bool, has_plugins: bool = False) -> None:
+    def check(self, *, watch: bool, has_plugins: bool = False, has_spec: bool = False) -> None:
         """Check that the options are compatible. Raises `LogiClsError` (LC680)."""
         backends = [name for name in ("endpoint", "ray") if getattr(self, name)]
         if len(backends) > 1 or (backends and watch):
             pair = f"--{backends[0]} and {'--watch' if watch else '--ray'}"
             raise _options_error(f"{pair} exclude each other.", "Remove one of them.")
+        if backends and has_spec:
+            advice = "Change the bundle's rules with `logicls bundle update`, or pass the spec as BUNDLE to --endpoint."
+            raise _options_error(f"--{backends[0]} and --spec exclude each other.", advice)
         if self.endpoint and has_plugins:
             advice = "Remove --endpoint, or --expert, --reasoner and --knowledge."
             raise _options_error("--endpoint does not support plug-ins.", advice)
@@ -92,9 +95,19 @@ class RemoteExecution:
 
     @contextmanager
     def open_bundle(
-        self, bundle: Path, images: Path, batch: int, workers: int, *, selection: PluginSelection | None = None
+        self,
+        bundle: Path,
+        images: Path,
+        batch: int,
+        workers: int,
+        *,
+        spec: Path | None = None,
+        selection: PluginSelection | None = None,
     ) -> Iterator[tuple[Bundle, InspectPhotos | None]]:
-        """Open the bundle; yield it with the function that inspects photos, None for its own model in this process."""
+        """Open the bundle; yield it with the function that inspects photos, None for its own model in this process.
+
+        `spec`: file of other rules than those of the bundle, for its own model in this process.
+        """
         if self.endpoint:
             with self._open_endpoint(bundle, images, batch, workers) as opened:
                 yield opened
@@ -104,7 +117,7 @@ class RemoteExecution:
         else:
             from logicls.predict.self_test import open_bundle
 
-            yield open_bundle(bundle), None
+            yield open_bundle(bundle, spec), None
 
     @contextmanager
     def _open_endpoint(

@@ -49,9 +49,10 @@ def report(
     """
     from logicls.constraints.spec.loader import load_spec
     from logicls.predict.folder.replay import find_origin
+    from logicls.predict.folder.rules import find_spec
 
     origin = find_origin(verdicts_dir, bundle=bundle, photos=photos)
-    spec = load_spec(origin.bundle / "spec.yaml")
+    spec = load_spec(find_spec(verdicts_dir, origin.bundle))
     summary = write_files(
         spec, origin.photos, verdicts_dir, truth=truth, xlsx=xlsx, junit=junit, max_cards=max_cards, knowledge=knowledge
     )
@@ -83,7 +84,7 @@ def replay(
     recorded = replays.find_result(result_id, verdicts)
     origin = replays.find_origin(verdicts, bundle=bundle, photos=photos)
     silence_progress_bars()
-    opened = open_bundle(origin.bundle)
+    opened = replays.restore_rules(open_bundle(origin.bundle), recorded, verdicts)
     plugins = restore_selection(recorded.plugins, knowledge or origin.knowledge).build(opened)
     repeated = replays.replay(recorded, opened, origin.photos, plugins)
     differences = replays.compare_verdicts(recorded, repeated)

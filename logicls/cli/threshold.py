@@ -59,22 +59,26 @@ def threshold(
     ] = None,
 ) -> None:
     """Choose the thresholds between pass, review and fail, and apply them to verdicts without a new inspection."""
+    from logicls.constraints.checker.spec_changes import SPEC_FILE, find_trained_spec
     from logicls.constraints.spec.loader import load_spec
+    from logicls.predict.decision import read_adapted_thresholds
     from logicls.predict.folder.runner import rethreshold_folder
-    from logicls.predict.uncertainty.thresholds import THRESHOLDS_FILE, Thresholds, read_thresholds, write_thresholds
+    from logicls.predict.uncertainty.thresholds import THRESHOLDS_FILE, write_thresholds
 
     if truth is None and (escape is not None or overkill is not None):
         advice = "Add --truth, or set thresholds with --set."
         raise DataError(Problem("LC624", "target rates require the ground truth.", advice=advice))
-    spec, path = load_spec(bundle / "spec.yaml"), file or bundle / THRESHOLDS_FILE
+    spec, trained_spec = load_spec(bundle / SPEC_FILE), load_spec(find_trained_spec(bundle))
+    path = file or bundle / THRESHOLDS_FILE
     rule_ids = [constraint.id for constraint in spec.constraints]
     if truth is not None:
         thresholds = _choose_thresholds(spec, verdicts_dir, truth, escape, overkill, confidence=confidence)
     else:
-        thresholds = read_thresholds(path, constraints=rule_ids) if path.exists() else Thresholds()
+        thresholds = read_adapted_thresholds(path, trained_spec, spec)
     for setting in set_ or ():
         thresholds = _set_limits(thresholds, setting, rule_ids)
     _check_same_spec(verdicts_dir, spec)
+    thresholds = replace(thresholds, spec="" if spec.hash == trained_spec.hash else spec.hash)
     if truth is not None or set_:
         write_thresholds(path, thresholds)
     outcomes = rethreshold_folder(verdicts_dir, thresholds, violations=spec.violations)
@@ -126,7 +130,8 @@ def _check_same_spec(folder: Path, spec: Spec) -> None:
     verdict = next(read_verdicts(folder / VERDICTS_FILE), None)
     if verdict is not None and verdict.spec != spec.hash:
         message = "the verdicts were made with another spec than the bundle's."
-        raise DataError(Problem("LC625", message, str(folder), advice="Pass the bundle that made the verdicts."))
+        advice = "Pass the bundle that made the verdicts, with the rules that they were judged by."
+        raise DataError(Problem("LC625", message, str(folder), advice=advice))
 
 
 def _set_limits(thresholds: Thresholds, setting: str, rule_ids: list[str]) -> Thresholds:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 from logicls.constraints.checker.decomposition import query_component
 from logicls.predict.plugin_protocols import ANOMALY_VIOLATION, AnomalyDetection, Photo, Plugins, ProductMatch
@@ -34,7 +35,11 @@ def apply_plugins(plugins: Plugins, photos: Sequence[Photo], verdicts: Sequence[
         amended = [new or old for new, old in zip(reinspected, amended, strict=True)]
     if plugins.expert is not None:
         anomalies = plugins.expert.detect_anomalies(list(photos))
-        amended = [apply_anomaly(verdict, anomaly) for verdict, anomaly in zip(amended, anomalies, strict=True)]
+        name = plugins.manifest.plugin_name("expert")
+        amended = [
+            record_anomaly(apply_anomaly(verdict, anomaly), anomaly, name)
+            for verdict, anomaly in zip(amended, anomalies, strict=True)
+        ]
     if plugins.retriever is not None:
         matches = plugins.retriever.match_products(list(photos))
         name = plugins.manifest.plugin_name("retriever")
@@ -74,6 +79,32 @@ def apply_anomaly(verdict: Verdict, anomaly: AnomalyDetection) -> Verdict:
     )
 
 
+def record_anomaly(verdict: Verdict, anomaly: AnomalyDetection, expert: str) -> Verdict:
+    """Record what an expert of that name detected, so that the verdict can be judged again with other rules."""
+    box = anomaly.box
+    payload = (
+        ("probability", anomaly.probability),
+        ("score", anomaly.score),
+        ("box", (box.x1, box.y1, box.x2, box.y2) if box is not None else None),
+        ("description", anomaly.description),
+        ("needs_review", anomaly.needs_review),
+        ("components", anomaly.components),
+    )
+    result = PluginResult("expert", expert, payload)
+    return replace(verdict, plugin_results=(*verdict.plugin_results, result))
+
+
+def read_anomaly(verdict: Verdict) -> AnomalyDetection | None:
+    """Return what an expert detected; None if the verdict does not hold it."""
+    result = verdict.plugin_result("expert")
+    if result is None:
+        return None
+    payload: dict[str, Any] = dict(result.payload)
+    payload["box"] = Box(*payload["box"]) if payload["box"] is not None else None
+    payload["components"] = tuple(payload["components"])
+    return AnomalyDetection(**payload)
+
+
 def _discount_explained(verdict: Verdict, anomaly: AnomalyDetection) -> AnomalyDetection:
     """Lower the probability of an anomaly that a broken rule explains, or that is uncertain beside a broken rule.
 
@@ -100,14 +131,26 @@ def _expand(box: Box, margin: float) -> Box:
 
 def apply_product_match(verdict: Verdict, match: ProductMatch, retriever: str) -> Verdict:
     """Add the documents that the `retriever` of that name found; a mismatch sends the photo to review."""
-    results = (PluginResult("retriever", retriever, (("documents", match.documents),)),) if match.documents else ()
-    amended = replace(verdict, plugin_results=(*verdict.plugin_results, *results))
-    if not match.review_reason:
-        return amended
-    reasons = (*verdict.reasons, match.review_reason)
+    reason = (("review_reason", match.review_reason),) if match.review_reason else ()
+    payload = ((("documents", match.documents),) if match.documents else ()) + reason
+    results = (PluginResult("retriever", retriever, payload),) if payload else ()
+    return add_review_reason(replace(verdict, plugin_results=(*verdict.plugin_results, *results)), match.review_reason)
+
+
+def read_mismatch(verdict: Verdict) -> str:
+    """Return the reason for review that a retriever gave; empty without one."""
+    result = verdict.plugin_result("retriever")
+    return str(dict(result.payload).get("review_reason", "")) if result is not None else ""
+
+
+def add_review_reason(verdict: Verdict, reason: str) -> Verdict:
+    """Return the verdict with one more reason for review whatever the thresholds; unchanged if it is empty."""
+    if not reason:
+        return verdict
+    reasons = (*verdict.reasons, reason)
     return replace(
-        amended,
+        verdict,
         outcome=derive_outcome(reasons, verdict.violations),
         reasons=reasons,
-        unconditional_reasons=(*verdict.unconditional_reasons, match.review_reason),
+        unconditional_reasons=(*verdict.unconditional_reasons, reason),
     )

@@ -8,19 +8,27 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
+from types import MappingProxyType
 
 import numpy as np
 from jaxtyping import UInt8
 
+from logicls.constraints.checker.decomposition import VERDICT
 from logicls.constraints.checker.evaluation import collect_violations, evaluate, index_answers
+from logicls.constraints.checker.spec_changes import SpecChanges, compare_specs
 from logicls.constraints.spec.models import Spec
 from logicls.models.bundle import Bundle
-from logicls.predict.readers.protocol import Prediction
+from logicls.predict.readers.protocol import Detection, Prediction
 from logicls.predict.uncertainty.calibration import Calibration, read_calibration
 from logicls.predict.uncertainty.ood import OodModel, read_ood_model
 from logicls.predict.uncertainty.rule_probability import RuleProbability, compute_rule_probabilities
+from logicls.predict.uncertainty.spec_adaptation import adapt_calibration, adapt_thresholds
 from logicls.predict.uncertainty.thresholds import THRESHOLDS_FILE, Thresholds, apply_thresholds, read_thresholds
-from logicls.records import Finding, Verdict
+from logicls.records import Answer, Box, Finding, Verdict
+
+ViolationProbabilities = Mapping[str, float]
+"""Violation → probability."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +39,8 @@ class DecisionModel:
     calibration: Calibration
     thresholds: Thresholds
     ood_model: OodModel | None = None
+    changes: SpecChanges | None = None
+    """Changes from the spec that the model was trained with; None if that is `spec`."""
 
     @property
     def warnings(self) -> tuple[str, ...]:
@@ -52,9 +62,36 @@ def load_decision_model(bundle: Bundle) -> DecisionModel:
     """
     if bundle.is_external:
         return DecisionModel(bundle.spec, Calibration(), Thresholds())
-    file, constraints = bundle.path / THRESHOLDS_FILE, [constraint.id for constraint in bundle.spec.constraints]
-    thresholds = read_thresholds(file, constraints=constraints) if file.exists() else Thresholds()
-    return DecisionModel(bundle.spec, read_calibration(bundle.path), thresholds, read_ood_model(bundle.path))
+    model = read_decision_model(bundle.path, bundle.question_spec, bundle.spec)
+    return replace(model, ood_model=read_ood_model(bundle.path))
+
+
+def read_decision_model(folder: Path, trained_spec: Spec, spec: Spec) -> DecisionModel:
+    """Read calibration and thresholds from a folder, and adapt them to the spec that answers are judged with.
+
+    Raises:
+        BundleError: A file is damaged.
+        DataError: The thresholds are invalid.
+    """
+    thresholds = read_adapted_thresholds(folder / THRESHOLDS_FILE, trained_spec, spec)
+    calibration = read_calibration(folder)
+    if spec.hash == trained_spec.hash:
+        return DecisionModel(spec, calibration, thresholds)
+    changes = compare_specs(trained_spec, spec)
+    return DecisionModel(spec, adapt_calibration(calibration, changes), thresholds, changes=changes)
+
+
+def read_adapted_thresholds(file: Path, trained_spec: Spec, spec: Spec) -> Thresholds:
+    """Read a file of thresholds, and adapt them to the spec that answers are judged with; defaults without the file.
+
+    Raises:
+        DataError: The thresholds are invalid.
+    """
+    if not file.exists():
+        return Thresholds()
+    if spec.hash == trained_spec.hash:
+        return read_thresholds(file, constraints=[constraint.id for constraint in spec.constraints])
+    return adapt_thresholds(read_thresholds(file, constraints=None), compare_specs(trained_spec, spec), spec)
 
 
 def decide_photo(
@@ -78,8 +115,9 @@ def decide_photo(
     """
     size = size or (pixels.shape[1], pixels.shape[0])
     ood_reasons = model.ood_model.ood_reasons(pixels) if model.ood_model else ()
-    resolution = model.calibration.resolution
+    resolution, limits = model.calibration.resolution, model.calibration.photo_limits
     size_reasons = resolution.ood_reasons(*size) if resolution else ()
+    limit_reasons = (*limits.size_reasons(*size), *limits.colour_reasons(pixels)) if limits else ()
     return decide(
         model.spec,
         prediction,
@@ -87,7 +125,8 @@ def decide_photo(
         size,
         calibration=model.calibration,
         thresholds=model.thresholds,
-        unconditional_reasons=(*unconditional_reasons, *ood_reasons, *size_reasons),
+        changes=model.changes,
+        unconditional_reasons=(*unconditional_reasons, *ood_reasons, *size_reasons, *limit_reasons),
     )
 
 
@@ -108,19 +147,35 @@ def decide(
     *,
     calibration: Calibration = Calibration(),  # noqa: B008  frozen
     thresholds: Thresholds = Thresholds(),  # noqa: B008  frozen
+    changes: SpecChanges | None = None,
     unconditional_reasons: Sequence[str] = (),
+    known: Mapping[str, ViolationProbabilities] = MappingProxyType({}),
 ) -> Verdict:
-    """Return the verdict of a prediction. `size`: (width, height) of the photo in pixels.
+    """Return the verdict of a prediction.
 
     The probability of each rule is pooled from that of its answers and that of the stated verdict.
+
+    Args:
+        spec: Rules.
+        prediction: Raw prediction of the photo, or what a verdict recorded of it (`restore_prediction`).
+        photo: Name of the photo.
+        size: (width, height) of the photo in pixels.
+        calibration: Calibration of the model's probabilities.
+        thresholds: Thresholds for review.
+        changes: Changes from the spec that the model was trained with, if it is another one.
+        unconditional_reasons: Further reasons for review.
+        known: Constraint → probabilities of its violations, for constraints whose probability is not computed.
     """
+    trained_spec = changes.trained_spec if changes is not None else spec
     stated = prediction.stated.values if prediction.stated.readable else None
-    stated_probabilities = dict(prediction.violation_probabilities) if stated is not None else {}
-    derived = compute_rule_probabilities(spec, prediction, size, calibration)
+    probabilities = dict(prediction.violation_probabilities) if stated is not None else {}
+    derived = compute_rule_probabilities(spec, prediction, size, calibration, trained_spec)
     pooled = {
-        rule: _pool_probabilities(probability, stated_probabilities, calibration)
-        for rule, probability in derived.items()
-    }
+        rule: _pool_probabilities(
+            one, changes.stated_probabilities(rule, probabilities) if changes else probabilities, calibration
+        )
+        for rule, one in derived.items()
+    } | dict(known)
     findings = tuple(
         replace(f, probability=_union_probability(pooled[f.constraint]) if f.status != "unknown" else None)
         for f in evaluate(spec, index_answers(prediction.answers), *size)
@@ -131,21 +186,90 @@ def decide(
         photo,
         "review",
         collect_violations(findings),
-        None if stated is None else tuple(sorted(stated)),
+        None if stated is None else changes.translate_stated(stated) if changes else tuple(sorted(stated)),
         _anomaly_score(findings),
         tuple(scores.items()),
         findings,
-        (*prediction.answers, prediction.stated),
+        (*_record_candidates(prediction), prediction.stated),
         (),
         *size,
         spec=spec.hash,
         unconditional_reasons=(*unconditional_reasons, *unreadable_reasons(findings), *unreadable),
+        trained_spec=trained_spec.hash,
+        stated_probabilities=prediction.violation_probabilities,
     )
     return apply_thresholds(verdict, thresholds)
 
 
+def _record_candidates(prediction: Prediction) -> tuple[Answer, ...]:
+    """Return the answers with the boxes of their candidate detections, so that rules can be judged again."""
+    detections = dict(prediction.detections)
+    return tuple(_add_candidates(answer, detections.get(answer.query, ())) for answer in prediction.answers)
+
+
+def _add_candidates(answer: Answer, detections: Sequence[Detection]) -> Answer:
+    if not detections:
+        return answer
+    remaining = dict(enumerate(one.box for one in detections))
+    ranks = []
+    for box in answer.boxes:
+        rank = next((n for n, other in remaining.items() if other == box), None)
+        if rank is not None:
+            ranks.append(rank)
+            del remaining[rank]
+    if len(ranks) < len(answer.boxes):
+        ranks, remaining = [], dict(enumerate(one.box for one in detections))
+    places = tuple(-1 if one.place is None else one.place for one in detections)
+    return replace(
+        answer,
+        probabilities=tuple(one.probability for one in detections),
+        ranks=tuple(ranks),
+        candidates=tuple(remaining.values()),
+        places=places if max(places) >= 0 else (),
+    )
+
+
+def restore_prediction(verdict: Verdict) -> Prediction:
+    """Restore the raw prediction that a verdict was made from, without its feature.
+
+    Answers of plug-ins have spaces in their query, and are left out.
+    """
+    stated = next(answer for answer in verdict.answers if answer.query == VERDICT)
+    answers = tuple(answer for answer in verdict.answers if answer.query != VERDICT and " " not in answer.query)
+    detections = {answer.query: found for answer in answers if (found := _restore_detections(answer))}
+    if any(answer.places for answer in answers):
+        detections = _restore_rivals(detections)
+    found = tuple((query, tuple(one)) for query, one in detections.items())
+    return Prediction(answers, stated, verdict.stated_probabilities, None, found)
+
+
+def _restore_detections(answer: Answer) -> list[Detection]:
+    if not answer.ranks and not answer.candidates:
+        return []
+    boxes: dict[int, Box] = dict(zip(answer.ranks, answer.boxes, strict=False))
+    others = iter(answer.candidates)
+    ordered = [boxes.get(n) or next(others) for n in range(len(answer.probabilities))]
+    places = [None if n < 0 else n for n in answer.places] or [None] * len(ordered)
+    return [
+        Detection(p, (), box, place) for p, box, place in zip(answer.probabilities, ordered, places, strict=True)
+    ]  # fmt: skip
+
+
+def _restore_rivals(detections: Mapping[str, list[Detection]]) -> dict[str, list[Detection]]:
+    """Restore which detections share their place, as `readers.detections.suppress_rivals` found them."""
+    shared = [(q, n, one) for q, found in detections.items() for n, one in enumerate(found) if one.place is not None]
+    shared.sort(key=lambda entry: -entry[2].probability)
+    restored = {query: list(found) for query, found in detections.items()}
+    for number, (query, index, one) in enumerate(shared):
+        others = [(k, other) for k, (*_, other) in enumerate(shared) if other.place == one.place and k != number]
+        rivals = tuple(other.probability for _, other in others)
+        is_suppressed = any(k < number for k, _ in others)
+        restored[query][index] = replace(one, rivals=rivals, is_suppressed=is_suppressed)
+    return restored
+
+
 def _pool_probabilities(
-    rule: RuleProbability, stated: Mapping[str, float], calibration: Calibration
+    rule: RuleProbability, stated: ViolationProbabilities, calibration: Calibration
 ) -> dict[str, float]:
     """Return violation → probability; half of the probability that the rule cannot be evaluated counts as broken."""
     return {

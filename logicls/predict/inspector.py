@@ -99,7 +99,14 @@ class BatchInspector:
         bundle, name = self._bundle, escape_name(photo.name)
         if isinstance(prediction, str) or photo.pixels is None:
             reasons: tuple[str, ...] = (str(prediction),)
-            verdict = Verdict(name, "review", reasons=reasons, unconditional_reasons=reasons, spec=bundle.spec.hash)
+            verdict = Verdict(
+                name,
+                "review",
+                reasons=reasons,
+                unconditional_reasons=reasons,
+                spec=bundle.spec.hash,
+                trained_spec=bundle.question_spec.hash,
+            )
         else:
             untrained = [kind for kind in photo.storage_issues if kind not in self._trained_storage]
             reasons = tuple(f"{storage_issue_to_text(kind)}, unlike the training photos" for kind in untrained)

@@ -12,7 +12,7 @@ from PIL import Image
 from logicls.errors import BundleError, PhotoError, Problem
 from logicls.io.atomic import write_text
 from logicls.io.run_manifest import read_manifest
-from logicls.models.bundle import Bundle, describe_version_changes, load_bundle
+from logicls.models.bundle import Bundle, describe_version_changes, load_bundle, replace_spec
 from logicls.predict.readers import make_reader
 from logicls.predict.readers.protocol import predict_arrays
 from logicls.records import Answer
@@ -49,10 +49,11 @@ def read_storage_kinds(bundle: Bundle) -> frozenset[str]:
         return frozenset()
 
 
-def open_bundle(path: Path) -> Bundle:
-    """Load a bundle and replay its probe.
+def open_bundle(path: Path, spec: Path | None = None) -> Bundle:
+    """Load a bundle and replay its probe. `spec`: file of other rules than those of the bundle.
 
     Raises:
+        SpecError: The spec is invalid, or needs questions that the model was not trained to answer (LC630).
         BundleError: It cannot be loaded, its probe is unreadable (LC504), or an answer differs (LC505).
     """
     bundle = load_bundle(path)
@@ -72,7 +73,7 @@ def open_bundle(path: Path) -> Bundle:
     ]
     if problems or not expected:
         raise BundleError(problems or Problem("LC504", "its probe is empty.", str(path), advice="Train again."))
-    return bundle
+    return bundle if spec is None else replace_spec(bundle, spec)
 
 
 def _predict_probe(bundle: Bundle, names: list[str]) -> list[dict[str, list[object]]]:

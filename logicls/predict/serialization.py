@@ -28,12 +28,13 @@ RESULT_ID_DIGITS = 12
 def result_id(verdict: Verdict) -> str:
     """Return twelve hexadecimal digits that identify a result.
 
-    They are made from the photo's path in its folder, its hash, the ids of bundle and thresholds, and the name, the
-    knowledge and the settings of each plug-in. Photos with the same bytes have a result each; one that could not be
-    opened has no hash.
+    They are made from the photo's path in its folder, its hash, the ids of bundle and thresholds, the name, the
+    knowledge and the settings of each plug-in, and the hash of the spec if the model was trained with another one.
+    Photos with the same bytes have a result each; one that could not be opened has no hash.
     """
     plugins = (plugin.to_text() for plugin in verdict.plugins)
-    content = "\0".join((verdict.photo, verdict.sha256, verdict.bundle, verdict.thresholds, *plugins))
+    spec = () if verdict.trained_spec in ("", verdict.spec) else (f"spec {verdict.spec}",)
+    content = "\0".join((verdict.photo, verdict.sha256, verdict.bundle, verdict.thresholds, *plugins, *spec))
     return hashlib.sha256(content.encode("utf-8", "surrogatepass")).hexdigest()[:RESULT_ID_DIGITS]
 
 
@@ -48,8 +49,20 @@ def verdict_to_json(verdict: Verdict) -> dict[str, Any]:
     The photo is the first key: a run that continues a folder reads no more of a line (`jsonl.read_values`).
     """
     record: dict[str, Any] = _adapter().dump_python(verdict, mode="json")
+    record["answers"] = [_drop_unused(answer) for answer in record["answers"]]
     results = [{**result, "payload": dict(result["payload"])} for result in record["plugin_results"]]
     return {"photo": verdict.photo, "result": result_id(verdict), **record, "plugin_results": results}
+
+
+_COMPACT_FIELDS = ("rarities", "ranks", "candidates", "places")
+"""Fields of an answer that are written only if they are not empty; boxes of candidates as lists of their edges."""
+
+
+def _drop_unused(answer: dict[str, Any]) -> dict[str, Any]:
+    """Leave out the compact fields that are empty, and the keys of candidates' edges."""
+    if answer["candidates"]:
+        answer = {**answer, "candidates": [list(box.values()) for box in answer["candidates"]]}
+    return {key: value for key, value in answer.items() if value or key not in _COMPACT_FIELDS}
 
 
 def verdict_from_json(record: Mapping[str, Any]) -> Verdict:
@@ -82,6 +95,8 @@ def _upgrade(record: Mapping[str, Any]) -> dict[str, Any]:
     for part in ("findings", "answers", "plugins"):
         if isinstance(upgraded.get(part), list):
             upgraded[part] = [_rename(one, part) for one in upgraded[part]]
+    if isinstance(upgraded.get("answers"), list):
+        upgraded["answers"] = [_expand_candidates(answer) for answer in upgraded["answers"]]
     results = []
     second_look, documents = upgraded.pop("second_look", None), upgraded.pop("documents", None)
     if isinstance(second_look, Mapping):
@@ -90,6 +105,17 @@ def _upgrade(record: Mapping[str, Any]) -> dict[str, Any]:
     if documents:
         results.append({"kind": "retriever", "name": "documents", "payload": {"documents": documents}})
     return {**upgraded, "plugin_results": results} if results else upgraded
+
+
+def _expand_candidates(answer: Any) -> Any:
+    """Restore the keys of candidates' edges."""
+    if not isinstance(answer, Mapping) or not isinstance(answer.get("candidates"), list):
+        return answer
+    boxes = [dict(zip(_EDGES, one, strict=False)) if isinstance(one, list) else one for one in answer["candidates"]]
+    return {**answer, "candidates": boxes}
+
+
+_EDGES = ("x1", "y1", "x2", "y2")
 
 
 def _rename(value: Any, part: str) -> Any:
@@ -167,6 +193,7 @@ def verdict_columns(violations: Sequence[str], *, has_expert: bool, has_plugins:
         VerdictColumn("thresholds_id", lambda v: v.thresholds),
         VerdictColumn("spec_version", lambda v: v.version),
         VerdictColumn("spec_hash", lambda v: v.spec, min_width=20),
+        VerdictColumn("trained_spec_hash", lambda v: v.trained_spec or v.spec, min_width=20),
         *((plugins,) if has_plugins else ()),
     )
 

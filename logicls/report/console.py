@@ -27,6 +27,7 @@ from logicls.evaluation.agreement.statistics import (
 from logicls.evaluation.agreement.statistics import study_notes as study_notes
 from logicls.evaluation.evidence import Faithfulness, FaithfulnessTest
 from logicls.evaluation.intervals import HasInterval, Rate
+from logicls.evaluation.limits import MIN_PHOTOS, LimitProposal
 from logicls.evaluation.mvtec_loco_scores import LIMITS, LocoMetrics, SproAreas
 from logicls.synth.dataset_card import DatasetSummary, build_tables, compute_table_total, format_shares
 
@@ -49,6 +50,44 @@ def print_scoreboard(board: EvaluationMetrics, console: Console) -> None:
         console.print(violations)
     for note in notes(board):
         console.print(Text(note))
+
+
+def print_limits(proposals: Sequence[LimitProposal], coverage: float, confidence: float, console: Console) -> None:
+    """Print present and proposed limits with the readings that they stand on, and what to be careful about."""
+    title = f"Limits that {coverage:.4g} of good photos meet, with {confidence:.3g} confidence"
+    table = Table("rule", "key", "limit", "readings", "photos", "proposal", "method", title=title, title_justify="left")
+    for proposal in proposals:
+        one = proposal.readings
+        key = ".".join(str(part) for part in one.path[2:])
+        unit = f" {one.limit.unit}" if one.limit.unit else ""
+        spread = f"{min(one.values):.4g} to {max(one.values):.4g}{unit}"
+        proposed = "" if proposal.proposed is None else f"{proposal.proposed:.10g}{unit}"
+        photos = f"{len(one.values):,} of {proposal.required:,}"
+        table.add_row(one.constraint, key, f"{one.limit.limit:.10g}{unit}", spread, photos, proposed, proposal.method)
+    for column in table.columns[2:6]:
+        column.justify = "right"
+    console.print(table)
+    for note in limit_notes(proposals):
+        console.print(Text(note), soft_wrap=True)
+
+
+def limit_notes(proposals: Sequence[LimitProposal]) -> tuple[str, ...]:
+    """Return what limits the value of proposals, and the photos to look at, one line each."""
+    notes = []
+    for proposal in proposals:
+        one = proposal.readings
+        name, count, required = f"{one.constraint}, {one.path[-1]}", len(one.values), proposal.required
+        if proposal.proposed is None:
+            notes.append(f"{name}: no proposal from {count_text(count, 'photo')}; at least {MIN_PHOTOS} are needed")
+        elif proposal.method != "distribution-free":
+            supposed = {"square root": "square roots", "logarithm": "logarithms"}.get(proposal.method, "readings")
+            doubt = "" if proposal.is_normal else ", which they do not look like: treat it as a guess"
+            notes.append(f"{name}: too few photos ({count:,} of {required:,}); supposes normal {supposed}{doubt}")
+        side = "largest" if one.limit.side == "upper" else "smallest"
+        value = one.outermost[0] if one.limit.side == "upper" else -one.outermost[0]
+        if (value > one.limit.limit) if one.limit.side == "upper" else (value < one.limit.limit):
+            notes.append(f"{name}: the {side} reading, {value:.4g}, breaks the rule: look at {one.outermost[1]!r}")
+    return tuple(notes)
 
 
 def rate_rows(board: EvaluationMetrics) -> tuple[tuple[str, Rate], ...]:

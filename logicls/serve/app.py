@@ -70,7 +70,8 @@ def create_app(service: InferenceService, startup: StartupState, token: str) -> 
         if bundle is None:
             return JSONResponse({"ready": False}, 503)
         plugins = {"plugins": [plugin.to_text() for plugin in service.plugins]} if service.plugins else {}
-        return JSONResponse({"ready": True, "bundle": bundle.id, "spec": bundle.spec.hash, **plugins})
+        specs = {"spec": bundle.spec.hash, "trained_spec": bundle.question_spec.hash}
+        return JSONResponse({"ready": True, "bundle": bundle.id, **specs, **plugins})
 
     async def metrics() -> Response:
         """Return the metrics in the Prometheus text format."""

@@ -11,6 +11,7 @@ import json
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 from logicls.constraints.families.context import FailureMode
@@ -24,6 +25,8 @@ from logicls.records import Subquery
 
 LABELS = frozenset({"id", "violation", "severity", "why", "unless_broken"})
 """Keys of a constraint that do not change which photos break its rule; `unless_broken` is compared by itself."""
+SPEC_FILE, TRAINED_SPEC_FILE = "spec.yaml", "trained_spec.yaml"
+"""Files of a bundle, and of a folder of verdicts: rules, and those that the model was trained with if they differ."""
 TRAIN_AGAIN = "Train again with this spec (`logicls synth`, `logicls train`), or leave this out."
 
 
@@ -49,6 +52,8 @@ class RuleChange:
 class SpecChanges:
     """All rules of a judged spec compared with those of the trained spec."""
 
+    trained_spec: Spec
+    """Spec that the model was trained with, whose questions it answers."""
     rules: tuple[RuleChange, ...]
     """One for each constraint of the judged spec, in its order."""
     removed: tuple[str, ...] = ()
@@ -86,12 +91,18 @@ class SpecChanges:
         return tuple(sorted({new for name in names for new in self._judged_names.get(name, ())}))
 
 
+def find_trained_spec(folder: Path) -> Path:
+    """Return the file with the spec that a bundle's model was trained with."""
+    file = folder / TRAINED_SPEC_FILE
+    return file if file.exists() else folder / SPEC_FILE
+
+
 def compare_specs(trained: Spec, judged: Spec) -> SpecChanges:
     """Compare a judged spec with the one that the model was trained with."""
     pairs = _match_rules(trained, judged)
     matched = {old.id for old in pairs.values() if old is not None}
     changes = [_compare_rules(trained, pairs[c.id], judged, c) for c in judged.constraints]
-    return SpecChanges(tuple(changes), tuple(c.id for c in trained.constraints if c.id not in matched))
+    return SpecChanges(trained, tuple(changes), tuple(c.id for c in trained.constraints if c.id not in matched))
 
 
 def find_new_questions(trained: Spec, judged: SpecFile) -> list[Problem]:

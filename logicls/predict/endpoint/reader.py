@@ -65,9 +65,10 @@ def open_endpoint_reader(
     is_own_model = mode is PromptMode.lines and bundle.hub is not None
     with ChatClient(endpoint, report) as client:
         box_format = _choose_box_format(bundle, client.model, options.boxes, is_own_model=is_own_model)
-        requests = RequestBuilder(bundle.spec, mode, box_format, bundle.max_boxes)
+        spec = bundle.question_spec if is_own_model else bundle.spec
+        requests = RequestBuilder(spec, mode, box_format, bundle.max_boxes)
         if not is_own_model:  # the calibration of the bundle's own model does not apply to another one
-            bundle = replace(bundle, processor=None, is_external=True)
+            bundle = replace(bundle, processor=None, is_external=True, trained_spec=None)
         reader_id = compute_reader_id(bundle, requests, client.model)
         yield EndpointReader(replace(bundle, id=reader_id), strip_special_tokens(requests), client)
 
@@ -155,7 +156,7 @@ class EndpointReader:
     def _violation_probabilities(self, stated: Answer) -> tuple[tuple[str, float], ...]:
         """Derive probabilities from the confidence p of the stated verdict; 1 - p for violations that it omits."""
         p = stated.confidence if stated.readable else 0.5
-        return tuple((name, p if name in stated.values else 1.0 - p) for name in self.bundle.spec.violations)
+        return tuple((name, p if name in stated.values else 1.0 - p) for name in self.bundle.question_spec.violations)
 
 
 def compute_reader_id(bundle: Bundle, requests: RequestBuilder, model: str) -> str:

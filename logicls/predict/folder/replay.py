@@ -9,9 +9,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from logicls.constraints.checker.spec_changes import find_trained_spec
 from logicls.data.image_io import file_sha256
 from logicls.errors import DataError, Problem, relative_path, suggest_name
 from logicls.io.run_manifest import read_manifest
+from logicls.predict.folder.rules import find_spec
 from logicls.predict.plugin_protocols import Plugins
 from logicls.predict.serialization import read_verdicts, result_id
 from logicls.records import Answer, Verdict
@@ -73,6 +75,27 @@ def find_result(prefix: str, verdicts: Path) -> Verdict:
     is_useful = suggestion.startswith("Did") or matches
     advice = suggestion if is_useful else "verdicts.csv lists them in the column `result_id`."
     raise DataError(Problem("LC640", message, relative_path(verdicts / "verdicts.jsonl"), advice=advice))
+
+
+def restore_rules(bundle: Bundle, before: Verdict, verdicts: Path) -> Bundle:
+    """Return the bundle with the rules that a verdict was judged by, from the folder of the verdict.
+
+    Raises:
+        DataError: Neither the bundle nor the folder has them (LC635).
+    """
+    from logicls.models.bundle import replace_spec
+
+    if before.spec in ("", bundle.spec.hash):
+        return bundle
+    if before.spec == bundle.question_spec.hash:
+        return replace_spec(bundle, find_trained_spec(bundle.path))
+    file = find_spec(verdicts, bundle.path)
+    judged = replace_spec(bundle, file)
+    if judged.spec.hash != before.spec:
+        message = f"the verdict was judged with spec {before.spec}, and this is {judged.spec.hash}."
+        advice = "Judge the verdicts with that spec: `logicls judge`."
+        raise DataError(Problem("LC635", message, relative_path(file), advice=advice))
+    return judged
 
 
 def replay(before: Verdict, bundle: Bundle, photos: Path, plugins: Plugins = Plugins()) -> Verdict:  # noqa: B008  frozen

@@ -19,13 +19,14 @@ from logicls.errors import DataError, Problem, relative_path
 from logicls.io import atomic, jsonl
 from logicls.io.run_manifest import ManifestDifference, check_manifest
 from logicls.models.bundle import Bundle
+from logicls.predict.folder.rules import RULES_FOLDER, write_bundle_rules
 from logicls.predict.input.listing import escape_name, list_photos, no_photos_error, spool_names
 from logicls.predict.inspector import BatchInspector
 from logicls.predict.plugin_protocols import PluginManifest, Plugins
 from logicls.predict.readers import make_reader
 from logicls.predict.readers.protocol import Reader
 from logicls.predict.serialization import read_verdicts, verdict_to_json, write_verdicts_csv
-from logicls.predict.uncertainty.thresholds import Thresholds, apply_thresholds
+from logicls.predict.uncertainty.thresholds import THRESHOLDS_FILE, Thresholds, apply_thresholds, write_thresholds
 from logicls.records import Verdict
 
 SYNC_SECONDS = 2.0
@@ -128,6 +129,7 @@ def open_verdict_writer(
         problem = Problem("LC605", "is the folder of the photos.", relative_path(out), advice="Choose another --out.")
         raise DataError(problem)
     _write_manifest(out, bundle, photos, manifest)
+    write_bundle_rules(bundle, out)
     with jsonl.Appender(out / "verdicts.jsonl") as file:
         yield VerdictWriter(file)
         file.sync()
@@ -192,6 +194,10 @@ def _write_manifest(out: Path, bundle: Bundle, photos: Path, manifest: PluginMan
             message = f"has verdicts made with {was}, and now there is {now}."
             advice = "Use the plug-ins of its verdicts, or choose another --out."
             return DataError(Problem("LC710", message, relative_path(out), advice=advice))
+        if set(recorded) <= {"spec", "photos", "plugins"}:
+            message = f"has verdicts judged with spec {recorded['spec']}, not with {bundle.spec.hash}."
+            advice = "Choose another --out; `logicls judge` settles its verdicts with another spec."
+            return DataError(Problem("LC601", message, relative_path(out), advice=advice))
         message = f"has verdicts of bundle {recorded.get('bundle', bundle.id)}, not of {bundle.id}."
         return DataError(Problem("LC601", message, str(out), advice=advice))
 
@@ -203,7 +209,7 @@ def _write_manifest(out: Path, bundle: Bundle, photos: Path, manifest: PluginMan
         "photos": str(photos.resolve()),
         "plugins": plugins,
     }
-    notes = {"folder": str(bundle.path.resolve())}
+    notes = {"folder": str(bundle.path.resolve()), "trained_spec": bundle.question_spec.hash}
     if manifest.knowledge is not None:
         notes["knowledge"] = str(manifest.knowledge.resolve())
     check_manifest(out / "run.json", settings, make_error, **notes)
@@ -231,4 +237,6 @@ def rethreshold_folder(folder: Path, thresholds: Thresholds, *, violations: tupl
             line = json.dumps(verdict_to_json(updated), ensure_ascii=False, allow_nan=False, separators=(",", ":"))
             file.write(line + "\n")
     write_verdicts_csv(read_verdicts(path), folder / "verdicts.csv", violations=violations)
+    if (folder / RULES_FOLDER).is_dir():
+        write_thresholds(folder / RULES_FOLDER / THRESHOLDS_FILE, thresholds)
     return outcomes

@@ -183,7 +183,7 @@ class HubReader:
     @cached_property
     def compiled_queries(self) -> tuple[_CompiledQuery, ...]:
         """All questions. Their grammars allow one box or value more than the training data: an answer without end."""
-        spec, codec, max_items = self.bundle.spec, self.codec, self.bundle.max_boxes + 1
+        spec, codec, max_items = self.bundle.question_spec, self.codec, self.bundle.max_boxes + 1
         return tuple(
             _CompiledQuery(
                 query,

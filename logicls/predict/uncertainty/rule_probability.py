@@ -67,13 +67,24 @@ class RuleProbability:
 
 
 def compute_rule_probabilities(
-    spec: Spec, prediction: Prediction, size: tuple[int, int], calibration: Calibration
+    spec: Spec,
+    prediction: Prediction,
+    size: tuple[int, int],
+    calibration: Calibration,
+    trained_spec: Spec | None = None,
 ) -> dict[str, RuleProbability]:
-    """Compute the probability of each constraint. `size`: (width, height) of the photo in pixels.
+    """Compute the probability of each constraint.
 
     A rule with exceptions (`unless_broken`) is broken only where none of these is.
+
+    Args:
+        spec: Rules.
+        prediction: Raw prediction of the photo.
+        size: (width, height) of the photo in pixels.
+        calibration: Calibration of the model's probabilities.
+        trained_spec: Spec whose questions the model answered, if it is another one.
     """
-    candidates = list_candidates(spec, prediction, size, calibration)
+    candidates = list_candidates(trained_spec or spec, prediction, size, calibration)
     readable = {answer.query for answer in prediction.answers if answer.readable}
     context = EvaluationContext(index_answers(prediction.answers), *size, spec.vocabulary)
     probabilities: dict[str, RuleProbability] = {}
@@ -136,6 +147,7 @@ def _count_distributions(
 ) -> list[CountDistribution]:
     """Return what each candidate may count for: a probability for each of the kinds that it may be of."""
     distributions: list[CountDistribution] = []
+    shared: dict[int, dict[int, float]] = {}
     by_component: dict[str, list[tuple[str, int]]] = {}
     for kind, weight in terms.weights.items():
         by_component.setdefault(context.vocabulary.component(kind), []).append((kind, weight))
@@ -147,7 +159,6 @@ def _count_distributions(
             matches = [candidate.match_probability(required) for required in filters]
             options = [(weight, present * match) for (_, weight), match in zip(kinds, matches, strict=True)]
             if sum(p for _, p in options) > 1 + 1e-9:  # kinds that one instance may be of at once
-    shared: dict[int, dict[int, float]] = {}
                 distributions += [{weight: p} for weight, p in options]
                 continue
             amounts = {} if candidate.place is None else shared.setdefault(candidate.place, {})

@@ -45,6 +45,8 @@ class Thresholds:
     """Constraint → its thresholds; a constraint that is missing has the defaults of `RuleThresholds`."""
     origin: str = ""
     """Data that the thresholds were chosen on."""
+    spec: str = ""
+    """Hash of the spec whose rules they were chosen for; empty for the one that the model was trained with."""
 
     def for_rule(self, constraint: str) -> RuleThresholds:
         """Return the thresholds of a constraint."""
@@ -118,11 +120,12 @@ def _percentage(probability: float) -> str:
 def write_thresholds(path: Path, thresholds: Thresholds) -> None:
     """Write thresholds as JSON that can be edited by hand."""
     limits = {name: asdict(limit) for name, limit in thresholds.limits}
-    write_text(path, json.dumps({"origin": thresholds.origin, "limits": limits}, indent=1))
+    spec = {"spec": thresholds.spec} if thresholds.spec else {}
+    write_text(path, json.dumps({"origin": thresholds.origin, **spec, "limits": limits}, indent=1))
 
 
-def read_thresholds(path: Path, *, constraints: Sequence[str]) -> Thresholds:
-    """Read thresholds of the spec's `constraints` (ids).
+def read_thresholds(path: Path, *, constraints: Sequence[str] | None) -> Thresholds:
+    """Read thresholds of the spec's `constraints` (ids); of any rules if None.
 
     Raises:
         DataError: The file cannot be read, or thresholds are invalid (LC621).
@@ -132,7 +135,7 @@ def read_thresholds(path: Path, *, constraints: Sequence[str]) -> Thresholds:
         content = json.loads(path.read_text(encoding="utf-8"))
         entries = {name: _rename_guarantee(entry) for name, entry in dict(content["limits"]).items()}
         limits = TypeAdapter(dict[str, RuleThresholds]).validate_python(entries)
-        thresholds = Thresholds(tuple(limits.items()), str(content.get("origin", "")))
+        thresholds = Thresholds(tuple(limits.items()), str(content.get("origin", "")), str(content.get("spec", "")))
     except (OSError, ValueError, TypeError, KeyError, ValidationError) as error:
         detail = f'no "{error.args[0]}"' if isinstance(error, KeyError) else str(error).splitlines()[0]
         advice = "Choose thresholds with `logicls threshold`."
@@ -152,8 +155,8 @@ def _rename_guarantee(entry: Any) -> Any:
     return entry
 
 
-def _check_limit(name: str, limit: RuleThresholds, constraints: Sequence[str], file: str) -> Problem | None:
-    if name not in constraints:
+def _check_limit(name: str, limit: RuleThresholds, constraints: Sequence[str] | None, file: str) -> Problem | None:
+    if constraints is not None and name not in constraints:
         return Problem("LC621", f'there is no constraint "{name}".', file, advice="Use the ids of the spec.")
     if not 0 <= limit.low <= limit.high <= 1:
         message = f"{name}: low = {limit.low:g} and high = {limit.high:g} are not probabilities in ascending order."
