@@ -16,8 +16,10 @@ from logicls.cli.options import print_line
 from logicls.errors import DataError, LogiClsError, Problem
 
 SCHEMA_FILE = "spec.schema.json"
+SCHEMA_LINE = f"# yaml-language-server: $schema={SCHEMA_FILE}"
+"""First line of a spec beside that file, with which an editor completes it."""
 SPEC_TEMPLATE = (
-    f"# yaml-language-server: $schema={SCHEMA_FILE}"
+    SCHEMA_LINE
     + """
 logicls: 1
 product: {{name: {name}, version: "1", owner: ""}}

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from logicls.cli.environment import SCHEMA_FILE, SCHEMA_LINE
 from logicls.cli.options import DEFECTS, SPEC, console, print_line
 from logicls.diagnostics.console import format_counts, print_problems
 from logicls.diagnostics.formats import Format, collect_problems
@@ -117,16 +118,19 @@ def infer(
         ),
     ],
     out: OUT_FILE = None,
-    name: Annotated[str | None, typer.Option(help="Name of the product. Default: name of the folder.")] = None,
+    name: Annotated[
+        str | None, typer.Option(help="Name of the product. Default: name of the output file, else of the folder.")
+    ] = None,
 ) -> None:
     """Infer a draft spec from annotated photos of good products; each rule has its support, for review."""
     from logicls.constraints.mining.infer import infer as infer_spec
     from logicls.data.coco import read_dataset
 
     data = read_dataset(dataset)
-    folder = dataset.resolve().name
-    draft = infer_spec(data.scenes, data.categories, product=name or folder, source=folder, licence=data.licence)
-    _write_or_print(draft.to_yaml(), out)
+    product = name or (out.stem if out else dataset.resolve().name)
+    draft = infer_spec(data.scenes, data.categories, product=product, source=product, licence=data.licence)
+    has_schema = out is not None and (out.parent / SCHEMA_FILE).is_file()
+    _write_or_print(f"{SCHEMA_LINE}\n{draft.to_yaml()}" if has_schema else draft.to_yaml(), out)
 
 
 def _write_or_print(text: str, out: Path | None) -> None:

@@ -192,6 +192,19 @@ def test_init_writes_the_schema_for_editors(run, tmp_path):
     assert run("schema") == (0, (folder / "spec.schema.json").read_text(), "")
 
 
+def test_infer_replaces_the_spec_of_init(run, tmp_path):
+    """The draft keeps the product's name, from the output file, and the line with which an editor completes it."""
+    run("init", tmp_path / "gear_box")
+    spec = tmp_path / "gear_box" / "gear_box.yaml"
+    before = spec.read_text(encoding="utf-8").splitlines()
+
+    assert run("infer", resource_path("data/dosing_kit"), "--out", spec) == (0, f"{spec}\n", "")
+    after = spec.read_text(encoding="utf-8").splitlines()
+    assert after[0] == before[0]
+    assert "product: {name: gear_box}" in after
+    assert run("check", spec)[0] == 0
+
+
 def test_schema_writes_a_file(run, tmp_path):
     """`--out` writes the schema to a file and prints its path."""
     code, out, _ = run("schema", "--out", tmp_path / "a.json")
