@@ -29,6 +29,12 @@ from logicls.synth.image_ops import (
 
 CANDIDATES = 160
 """Random patches that are compared."""
+RIM_MARGINS = (0.6, 0.25)
+"""Margins around an instance, shares of its longer side, in which its surface is examined. The smaller one finds a
+patch of the surface where there is no room for the larger one.
+"""
+MIN_BARE_RIM = 0.3
+"""Share of its rim that a patch must show as bare surface."""
 MAX_SPAN = 0.6
 """Share of the surface's width or height; a larger instance leaves no room for a second patch."""
 SHADOW_REACH = 0.3
@@ -37,6 +43,8 @@ FLAT_REACH = 0.12
 """The same margin for instances that fill their box, most often labels, whose box may be drawn too small."""
 MEMBRANE_SIGMAS = (0.03, 0.08, 0.25)
 """Standard deviations of the membrane's blurs, as shares of the smaller side."""
+MEAN_WEIGHT = 1e-4
+"""Weight of the rim's mean colour, which decides where no blur reaches."""
 MEMBRANE_SIZE = 40
 """Smaller side of the copy on which the membrane is computed, pixels."""
 FEATHER = 8
@@ -73,15 +81,23 @@ def inpaint(
         occluders: Box and mask of adjacent instances; their pixels stay.
     """
     bounds = pixel_bounds(support, photo, pad=-EDGE_MARGIN) if support else (0, 0, photo.shape[1], photo.shape[0])
-    rect, hole = _find_hole(box, mask, photo, bounds)
-    _exclude_occluders(hole, rect, occluders, photo)
-    rim = _find_rim(rect, hole, obstacles, photo, bounds)
-    if not rim.any():
-        return photo.copy()
+    has_room = box.width <= MAX_SPAN * (bounds[2] - bounds[0]) and box.height <= MAX_SPAN * (bounds[3] - bounds[1])
+    for margin in RIM_MARGINS if has_room else RIM_MARGINS[:1]:
+        rect, hole = _find_hole(box, mask, photo, bounds, margin)
+        _exclude_occluders(hole, rect, occluders, photo)
+        rim = _find_rim(rect, hole, obstacles, photo, bounds)
+        if not rim.any():  # No room for the shadow: the instance alone.
+            rect, hole = _find_hole(box, mask, photo, bounds, margin, has_shadow=False)
+            _exclude_occluders(hole, rect, occluders, photo)
+            rim = _find_rim(rect, hole, obstacles, photo, bounds)
+        if not rim.any():
+            return photo.copy()
+        found = _find_patch(photo, rect, (hole, rim), bounds, obstacles, rng) if has_room else None
+        if found:
+            break
     x1, y1, x2, y2 = rect
     region = photo[y1:y2, x1:x2]
-    has_room = box.width <= MAX_SPAN * (bounds[2] - bounds[0]) and box.height <= MAX_SPAN * (bounds[3] - bounds[1])
-    patch = _find_patch(photo, rect, rim, bounds, [box, *obstacles], rng) if has_room else None
+    patch, rim = found or (None, rim)
     window = _feathered_bounds(hole)
     membrane = _interpolate_membrane(region, patch, rim, window)
     texture = sample_grain(region, rim, membrane.shape[:2], rng) if patch is None else patch[window]
@@ -115,10 +131,18 @@ def blend_patch(photo: Photo, patch: Photo, box: Box, gain: Float[np.ndarray, " 
     return out
 
 
-def _find_hole(box: Box, mask: Float[np.ndarray, "h w"], photo: Photo, bounds: Rect) -> tuple[Rect, Region]:
+def _find_hole(
+    box: Box,
+    mask: Float[np.ndarray, "h w"],
+    photo: Photo,
+    bounds: Rect,
+    relative_margin: float,
+    *,
+    has_shadow: bool = True,
+) -> tuple[Rect, Region]:
     """Rectangle to work on (the box with a margin, inside the bounds), and the pixels to fill: instance and shadow."""
     x1, y1, x2, y2 = pixel_bounds(box, photo)
-    margin = max(10, round(0.6 * max(x2 - x1, y2 - y1)))
+    margin = max(10, round(relative_margin * max(x2 - x1, y2 - y1)))
     rect = (
         max(x1 - margin, min(bounds[0], x1)),
         max(y1 - margin, min(bounds[1], y1)),
@@ -127,6 +151,7 @@ def _find_hole(box: Box, mask: Float[np.ndarray, "h w"], photo: Photo, bounds: R
     )
     fills_box = bool(mask.min() > 0.5)
     reach = max(5, round((FLAT_REACH if fills_box else SHADOW_REACH) * min(x2 - x1, y2 - y1)))
+    reach = reach if has_shadow else EDGE_MARGIN
     # The hole extends at most this far beyond the box.
     wx1, wy1 = max(x1 - reach, rect[0]), max(y1 - reach, rect[1])
     wx2, wy2 = min(x2 + reach, rect[2]), min(y2 + reach, rect[3])
@@ -166,32 +191,71 @@ def _find_rim(rect: Rect, hole: Region, obstacles: Sequence[Box], photo: Photo, 
 
 
 def _find_patch(
-    photo: Photo, rect: Rect, rim: Region, bounds: Rect, occupied: Sequence[Box], rng: np.random.Generator
-) -> Photo | None:
-    """Find the random patch of surface whose rim fits best, apart from its mean colour; None if there is none."""
+    photo: Photo,
+    rect: Rect,
+    regions: tuple[Region, Region],
+    bounds: Rect,
+    occupied: Sequence[Box],
+    rng: np.random.Generator,
+) -> tuple[Photo, Region] | None:
+    """Find the random patch of surface whose rim fits best, apart from its mean colour.
+
+    Only what fills the hole must be bare surface. Where the patch shows something else, its rim does not count.
+
+    Args:
+        photo: The photo.
+        rect: Rectangle to fill.
+        regions: Hole and rim in the rectangle.
+        bounds: Rectangle from which patches are taken.
+        occupied: Boxes of other instances.
+        rng: Draws the candidates.
+
+    Returns:
+        The patch, and the part of the rim at which it shows bare surface; None if there is no such patch.
+    """
+    hole, rim = regions
     height, width = rim.shape
-    if rim.mean() < 0.1 or bounds[2] - bounds[0] <= width or bounds[3] - bounds[1] <= height:
-        return None
-    xs = rng.integers(bounds[0], bounds[2] - width + 1, CANDIDATES)
-    ys = rng.integers(bounds[1], bounds[3] - height + 1, CANDIDATES)
-    blocked = np.array([pixel_bounds(box, photo, pad=2) for box in occupied])
-    overlaps_x = (xs[:, None] < blocked[:, 2]) & (blocked[:, 0] < xs[:, None] + width)
-    overlaps_y = (ys[:, None] < blocked[:, 3]) & (blocked[:, 1] < ys[:, None] + height)
-    is_free = ~(overlaps_x & overlaps_y).any(1)
-    if not is_free.any():
-        return None
     step = max(1, min(height, width) // 24)
+    is_bare = np.ones(photo.shape[:2], bool)
+    for x1, y1, x2, y2 in (pixel_bounds(box, photo, pad=2) for box in occupied):
+        is_bare[y1:y2, x1:x2] = False
+    is_bare[rect[1] : rect[3], rect[0] : rect[2]] &= ~hole
+    if rim.mean() < 0.1:
+        return None
+    xs, ys = _list_positions(is_bare, hole, bounds, step)
+    if not len(xs):
+        return None
+    drawn = rng.integers(len(xs), size=CANDIDATES)
+    xs, ys = xs[drawn], ys[drawn]
     rows, columns = (step * at for at in np.nonzero(rim[::step, ::step]))
-    xs, ys = xs[is_free], ys[is_free]
+    counts = is_bare[ys[:, None] + rows, xs[:, None] + columns].astype(np.float32)[..., None]
     difference = (
         photo[ys[:, None] + rows, xs[:, None] + columns].astype(np.float32) - photo[rect[1] + rows, rect[0] + columns]
     )
-    mean_difference = difference.mean(1, keepdims=True)
-    best = int(
-        (np.abs(difference - mean_difference).mean((1, 2)) + 0.3 * np.abs(mean_difference).mean((1, 2))).argmin()
-    )
+    totals = np.maximum(counts.sum(1, keepdims=True), 1)
+    mean_difference = (difference * counts).sum(1, keepdims=True) / totals
+    misfit = ((np.abs(difference - mean_difference) * counts).sum(1) / totals[:, 0]).mean(1)
+    misfit += 0.3 * np.abs(mean_difference).mean((1, 2)) + np.where(counts.mean((1, 2)) < MIN_BARE_RIM, 1e3, 0)
+    best = int(misfit.argmin())
     x, y = int(xs[best]), int(ys[best])
-    return photo[y : y + height, x : x + width]
+    shown = rim & is_bare[y : y + height, x : x + width]
+    return photo[y : y + height, x : x + width], shown if shown.any() else rim
+
+
+def _list_positions(is_bare: Region, hole: Region, bounds: Rect, step: int) -> tuple[np.ndarray, np.ndarray]:
+    """List the top left corners, `step` pixels apart, at which the hole with its feathered edge is bare surface."""
+    height, width = hole.shape
+    x1, y1, x2, y2 = bounds
+    if x2 - x1 < width or y2 - y1 < height:
+        return np.zeros(0, int), np.zeros(0, int)
+    reach = 2 * step + 1
+    blocked = cv2.dilate((~is_bare[y1:y2, x1:x2]).astype(np.uint8), np.ones((reach, reach), np.uint8))
+    needed = cv2.dilate(hole.astype(np.uint8), np.ones((FEATHER + reach, FEATHER + reach), np.uint8))
+    coarse = (array[::step, ::step].astype(np.float32) for array in (blocked, needed))
+    overlap = cv2.matchTemplate(*coarse, cv2.TM_CCORR)
+    rows, columns = (step * at for at in np.nonzero(overlap < 0.5))
+    is_inside = (columns + width <= x2 - x1) & (rows + height <= y2 - y1)
+    return x1 + columns[is_inside], y1 + rows[is_inside]
 
 
 def _interpolate_membrane(
@@ -212,17 +276,19 @@ def _interpolate_membrane(
         difference -= reference[::step, ::step]
     weighted = np.dstack([difference * is_boundary[..., None], is_boundary.astype(np.float32)])
     weighted = cv2.resize(weighted, None, fx=shrink * step, fy=shrink * step, interpolation=cv2.INTER_AREA)
-    total: np.ndarray = np.zeros_like(weighted[..., :3])
-    weight: np.ndarray = np.zeros_like(weighted[..., 3])
+    # Far from the rim the blurs vanish: the mean of the rim stands in for them.
+    rim_mean = weighted[..., :3].sum((0, 1)) / max(float(weighted[..., 3].sum()), 1e-6)
+    total: np.ndarray = np.full_like(weighted[..., :3], MEAN_WEIGHT * rim_mean)
+    weight: np.ndarray = np.full_like(weighted[..., 3], MEAN_WEIGHT)
     for relative_sigma in MEMBRANE_SIGMAS:
         sigma = relative_sigma * min(weighted.shape[:2])
         taps = 2 * int(2.5 * sigma) + 3
         blurred = cv2.GaussianBlur(weighted, (taps, taps), sigma)
         local_weight = blurred[..., 3]
         contribution = np.minimum(local_weight, 0.5) / relative_sigma**1.5
-        total = total + blurred[..., :3] * (contribution / np.maximum(local_weight, 1e-4))[..., None]
+        total = total + blurred[..., :3] * (contribution / np.maximum(local_weight, 1e-9))[..., None]
         weight = weight + contribution
-    coarse = total / np.maximum(weight, 1e-9)[..., None]
+    coarse = total / weight[..., None]
     return _upscale(coarse, rim.shape, window)
 
 

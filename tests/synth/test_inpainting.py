@@ -103,3 +103,30 @@ def test_texture_is_preserved() -> None:
 
     roughness = [float(np.std(photo[64:86, 84:106])) for photo in (out, background)]
     assert roughness[0] == pytest.approx(roughness[1], rel=0.4)
+
+
+def test_a_slanted_thing_leaves_the_texture_of_its_ground() -> None:
+    """A patch of the ground is found although the box of the thing with a wide margin hardly fits."""
+    background = (
+        np.random.default_rng(1).normal(120, 25, (260, 320)).clip(0, 255).astype(np.uint8)[..., None].repeat(3, 2)
+    )
+    photo, mask = background.copy(), np.zeros((260, 320), np.uint8)
+    for canvas, colour in ((photo, (250, 0, 0)), (mask, (1,))):
+        cv2.line(canvas, (60, 40), (150, 120), colour, 7)
+
+    out = inpaint(photo, Box(55, 35, 155, 125), mask[35:125, 55:155].astype(np.float32), np.random.default_rng(0))
+
+    is_thing = mask.astype(bool)
+    assert np.std(out[is_thing]) == pytest.approx(np.std(background[is_thing]), rel=0.25)
+    assert out[is_thing].mean() == pytest.approx(120, abs=8)
+
+
+@pytest.mark.parametrize("box", [Box(50, 0, 350, 100), Box(7, 6, 393, 94)], ids=["full height", "nearly all"])
+def test_a_large_thing_leaves_no_black_block(box: Box) -> None:
+    """Far from the rim, where nothing is known, the ground continues at its mean brightness."""
+    ground = np.full((100, 400, 3), 180, np.uint8)
+    mask = np.ones((round(box.height), round(box.width)), np.float32)
+
+    out = inpaint(add_red_square(ground, box), box, mask, np.random.default_rng(0))
+
+    assert np.abs(out.astype(int) - 180).max() <= 12
