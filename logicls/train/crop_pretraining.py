@@ -154,11 +154,11 @@ def collect_crops(
     """
     queries = [row["queries"] for row in islice(read_rows(synth, ("queries",)), len(preflight.examples))]
     candidates: list[tuple[int, Edges, CropClass]] = [
-        (number, edges, (query, value))
+        (number, instance.edges, (query, instance.nearest_value))
         for number in numbers
         for query, instances in zip(queries[number], preflight.examples[number].instances, strict=True)
-        for edges, value in instances
-        if value != IGNORE_INDEX
+        for instance in instances
+        if instance.value != IGNORE_INDEX
     ]
     order = np.random.default_rng([seed, 23]).permutation(len(candidates))[:max_crops]
     sample = sorted((candidates[index] for index in order), key=lambda candidate: candidate[0])

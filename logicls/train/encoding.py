@@ -54,6 +54,11 @@ class InstanceTarget(NamedTuple):
     next_share: float = 0.0
     """How far the true value lies from `value` to `next_value`, 0 to 1."""
 
+    @property
+    def nearest_value(self) -> int:
+        """Token that is nearest to the true value."""
+        return self.next_value if self.next_share > 0.5 else self.value
+
 
 @dataclass(frozen=True, slots=True)
 class EncodedExample:
