@@ -208,7 +208,7 @@ def _record_candidates(prediction: Prediction) -> tuple[Answer, ...]:
 
 
 def _add_candidates(answer: Answer, detections: Sequence[Detection]) -> Answer:
-    if not detections:
+    if not detections or answer.ranks or answer.candidates:  # of a verdict that is judged again
         return answer
     remaining = dict(enumerate(one.box for one in detections))
     ranks = []

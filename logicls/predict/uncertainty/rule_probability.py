@@ -37,14 +37,17 @@ def sum_distribution(instances: Iterable[CountDistribution]) -> Float[np.ndarray
     >>> sum_distribution([{1: 0.9}, {1: 0.5}]).round(3).tolist()
     [0.05, 0.5, 0.45]
     """
-    totals = np.ones(1)
+    totals = [1.0]
     for instance in instances:
-        amounts = np.zeros(max([0, *instance]) + 1)
+        absent = instance.get(0, 0.0) + max(1.0 - sum(instance.values()), 0.0)
+        whole = absent + sum(p for amount, p in instance.items() if amount)
+        added = [p * absent / whole for p in totals] + [0.0] * max([0, *instance])
         for amount, probability in instance.items():
-            amounts[amount] += probability
-        amounts[0] += max(1.0 - float(amounts.sum()), 0.0)
-        totals = np.convolve(totals, amounts / amounts.sum())
-    return totals
+            if amount:
+                for total, p in enumerate(totals):  # lists, because arrays this short are slower
+                    added[total + amount] += p * probability / whole
+        totals = added
+    return np.asarray(totals)
 
 
 @dataclass(slots=True)
@@ -195,7 +198,7 @@ def _expected_probability(
     own = {name: candidates.get(name, ()) for name in components}
     noise, sums, total = calibration.noise_of(constraint.id), RuleProbability(_zero_probabilities(constraint)), 0.0
     for probability, answers in enumerate_hypotheses(own, queries):
-        context = EvaluationContext(answers, *size, spec.vocabulary)
+        context = EvaluationContext(answers, *size, spec.vocabulary, status_only=True)
         _add_hypothesis(constraint, context, probability, noise, sums)
         total += probability
     return RuleProbability({name: p / total for name, p in sums.violations.items()}, sums.unknown / total)
