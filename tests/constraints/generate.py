@@ -9,12 +9,12 @@ from typing import Any
 from logicls.constraints.spec.models import Spec
 from logicls.records import Scene
 
-from .rules import WHOLE, Body, Frames, counted, layout, measure, quantity
+from .rules import WHOLE, Body, Frames, counted, layout, measure, orientation, quantity
 from .scenery import ATTRIBUTES, COLOURS, Truth, kind, scenery
 
 COLOURED = ("pin", "cap", "gel", "small_pin", "red_pin", "blue_cap")
 FAMILIES = ("quantity", *["layout"] * 4, "composition", "match", "connection", "attribute", "appearance",
-            *["measure"] * 3, "all", "any", "not")  # fmt: skip
+            *["measure"] * 3, *["orientation"] * 2, "all", "any", "not")  # fmt: skip
 
 
 def product(rng: random.Random) -> tuple[Spec, Scene]:
@@ -52,9 +52,11 @@ def conditional(rng: random.Random, truth: Truth) -> Body | None:
 def named(rng: random.Random, constraint: Body) -> Body:
     """With a name for the defect, for either side, by how many, or with none."""
     name, way = f"v{constraint['id']}", rng.randrange(4)
-    sided = "quantity" in constraint or "measure" in constraint
+    sided = any(family in constraint for family in ("quantity", "measure", "orientation"))
     if way == 0 or (way >= 2 and not sided):
         return constraint | {"violation": name}
+    if way >= 2 and "orientation" in constraint:
+        return constraint | {"violation": {"turned": f"{name}-turned", "tilted": f"{name}-tilted"}}
     if way == 2:
         return constraint | {"violation": {"below": f"{name}-few", "above": f"{name}-many"}}
     if way == 3 and "quantity" in constraint:
@@ -72,7 +74,8 @@ def rule(rng: random.Random, truth: Truth, frames: Frames) -> Body | None:
     """A rule of any family that holds; None where this draw fits nothing."""
     makers = {
         "quantity": quantity, "layout": layout, "composition": composition, "match": match, "connection": connection,
-        "attribute": attribute, "appearance": appearance, "measure": measure, "all": all_of, "any": any_of, "not": not_,
+        "attribute": attribute, "appearance": appearance, "measure": measure,
+        "orientation": orientation, "all": all_of, "any": any_of, "not": not_,
     }  # fmt: skip
     make = makers[rng.choice(FAMILIES)]
     return next((body for body in (make(rng, truth, frames) for _ in range(4)) if body), None)

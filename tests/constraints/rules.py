@@ -18,7 +18,7 @@ WHOLE: Frames = (None,)
 DIRECTIONS = ("above", "below", "left_of", "right_of")
 RELATIONS = (*DIRECTIONS, "inside", "centred_in", "at", "overlaps", "touching", "not_touching", "aligned",
              "evenly_spaced", "in_order")  # fmt: skip
-KINDS = ("height", "width", "length", "area", "fill", "distance", "angle")
+KINDS = ("height", "width", "length", "area", "aspect", "fill", "distance", "angle")
 
 
 def quantity(rng: random.Random, truth: Truth, frames: Frames) -> Body:
@@ -196,7 +196,7 @@ def measure(rng: random.Random, truth: Truth, frames: Frames) -> Body | None:
     alone = [name for name in truth.here() if len(truth.places(name)) == 1 and name != one]
     if size == "fill" and one != "gel":
         body["relative_to"] = rng.choice(truth.here())
-    elif size not in ("fill", "angle") and alone and frames is WHOLE and rng.random() < 0.5:
+    elif size not in ("fill", "angle", "aspect") and alone and frames is WHOLE and rng.random() < 0.5:
         body["relative_to"] = rng.choice(alone)
     elif size in ("height", "width", "length", "distance") and rng.random() < 0.5:
         body["unit"] = rng.choice(("px", "mm"))
@@ -240,6 +240,21 @@ def measured(truth: Truth, body: Body, size: str, frame: Box | None) -> list[flo
     return [sized(size, box) / unit(truth, body, size) for box in boxes]
 
 
+def orientation(rng: random.Random, truth: Truth, frames: Frames) -> Body | None:
+    """The angles that are there, of their own or to another component; symmetric or not."""
+    of = rng.choice(truth.present())
+    others = [name for name in truth.present() if len(truth.things(name)) == 1 and kind(name) != kind(of)]
+    carrier = rng.choice(others) if others and rng.random() < 0.3 else None
+    base = truth.things(carrier)[0].angle if carrier else 0.0
+    angles = sorted({(i.angle - base) % 360 for i in truth.things(of)})
+    if len(angles) > 2:
+        return None
+    body: Body = {"of": of, "tolerance": rng.choice((5, 10, 20, 40)), **({"relative_to": carrier} if carrier else {})}
+    if angles != [0.0] or rng.random() < 0.4:
+        body["is"] = angles if len(angles) > 1 else angles[0]
+    return {"orientation": body | rng.choice(({}, {}, {"symmetry": 180}, {"symmetry": 90}))}
+
+
 def between(size: str, one: Box, other: Box) -> float:
     """How far, or in which direction."""
     (x1, y1), (x2, y2) = one.centre, other.centre
@@ -250,7 +265,7 @@ def unit(truth: Truth, body: Body, size: str) -> float:
     """What is 1."""
     if "unit" in body:
         return 1.0 if body["unit"] == "px" else PX_PER_MM
-    if size == "angle":
+    if size in ("angle", "aspect"):
         return 1.0
     photo = Box(0, 0, truth.scene.width, truth.scene.height)
     return sized(size, truth.places(body["relative_to"])[0] if "relative_to" in body else photo)
@@ -258,5 +273,7 @@ def unit(truth: Truth, body: Body, size: str) -> float:
 
 def sized(size: str, box: Box) -> float:
     """The size of a box."""
-    sizes = {"height": box.height, "width": box.width, "area": box.width * box.height}
+    sizes = {
+        "height": box.height, "width": box.width, "area": box.width * box.height, "aspect": box.width / box.height,
+    }  # fmt: skip
     return sizes.get(size, math.hypot(box.width, box.height))

@@ -170,8 +170,15 @@ def alike(rng: random.Random, instances: list[Instance]) -> tuple[Instance, ...]
     colour = rng.choice(COLOURS)
     same = {name for name in ("pin", "cap", "gel") if rng.random() < 0.4}
     facts = {"socket": {"slots": "3"}} | {name: {"colour": colour} for name in same}
+    turned = {name: rng.choice((0.0, 0.0, 90.0, 180.0, 217.0)) for name in COMPONENTS}
     return tuple(
-        Instance(i.id, i.component, i.box, tuple(sorted({**dict(i.attributes), **facts.get(i.component, {})}.items())))
+        Instance(
+            i.id,
+            i.component,
+            i.box,
+            tuple(sorted({**dict(i.attributes), **facts.get(i.component, {})}.items())),
+            turned[i.component] if rng.random() < 0.9 else 90.0,
+        )
         for i in instances
     )
 

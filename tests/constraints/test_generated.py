@@ -175,6 +175,8 @@ def labels(constraint: Constraint, aim: Target) -> list[str]:
         found.append(rule.relation)
     if isinstance(rule, Measure):
         found.append(f"{rule.kind} {aim.mode.kind}")
+    if constraint.family == "orientation":
+        found.append(aim.mode.kind)
     if constraint.family == "quantity":
         found.append(f"quantity {aim.mode.kind} by {aim.mode.amount}")
     if constraint.family == "composition":
@@ -184,7 +186,7 @@ def labels(constraint: Constraint, aim: Target) -> list[str]:
 
 FAMILIES = tuple(family.key for family in registered_families())
 ALL = (
-    *FAMILIES, *RELATIONS, "when", "each", "unless_broken", "wrong set", "other set",
+    *FAMILIES, *RELATIONS, "when", "each", "unless_broken", "wrong set", "other set", "turned", "tilted",
     *(f"{kind} {side}" for kind in KINDS for side in ("below", "above")),
     *(f"quantity {side} by {amount}" for side in ("below", "above") for amount in (1, 2)),
 )  # fmt: skip
