@@ -18,6 +18,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from logicls.constraints.families.angles import period_of_options
 from logicls.diagnostics.codes import Code, Level, level_of
 from logicls.errors import LogiClsError, Problem, count_text
 
@@ -117,6 +118,8 @@ def print_rules(spec: Spec, console: Console) -> None:
     console.print()
     for query in spec.queries:
         options = f" ({' / '.join(query.options)})" if query.options else ""
+        if query.kind == "orientation":
+            options = f" (0° to {period_of_options(query.options) - 1}°, counterclockwise)"
         console.print(Text(f"{numbers[query.id]:>3}  {canonical_question(query, spec)}{options}"))
     rules, defects = count_text(len(spec.constraints), "rule"), count_text(len(spec.violations), "defect")
     compared = [query.component for query in spec.queries if query.kind == "appearance"]

@@ -22,8 +22,10 @@ from sklearn.metrics import balanced_accuracy_score
 from sklearn.model_selection import GroupKFold, cross_val_predict
 
 from logicls.constraints.checker.decomposition import locate_query_id
+from logicls.constraints.families.angles import QUARTER_TURN
 from logicls.models.nano import NanoImageProcessor
-from logicls.train.encoding import LOCATE_PREFIX, decode_image
+from logicls.models.nano.crop_encoder import DIAGONAL_CROP_MARGIN, DIAGONAL_CROP_SHAPE
+from logicls.train.encoding import LOCATE_PREFIX, ORIENTATION_PREFIX, decode_image
 from logicls.train.recipe import MAX_DETAIL
 
 LEGIBLE_PIXELS = 32.0
@@ -145,14 +147,16 @@ def _compute_median_sides(rows: Any, coarse: NanoImageProcessor) -> dict[str, fl
 
 
 def _select_attribute_instances(row: Mapping[str, Any], query: str) -> tuple[Sequence[str], Sequence[Sequence[float]]]:
-    """Return an attribute's values on an example, and the boxes of the instances that have it."""
-    values = dict(zip(row["queries"], row["values"], strict=True))
+    """Return an attribute's values on an example, or quarter turns, and the boxes of the instances that have it."""
+    values = dict(zip(row["queries"], row["values"], strict=True)).get(query, ())
     boxes = dict(zip(row["queries"], row["boxes"], strict=True))
-    return values.get(query, ()), boxes.get(locate_query_id(query), ())
+    if query.startswith(ORIENTATION_PREFIX):  # a classifier tells quarter turns apart, not single degrees
+        values = [str(round(float(value) / QUARTER_TURN) % 4) for value in values]
+    return values, boxes.get(locate_query_id(query), ())
 
 
-def _choose_detail(rows: Any, coarse: NanoImageProcessor, median_pixels: float) -> int:
-    """Compute the resolution at which instances reach `LEGIBLE_PIXELS`, limited by that of the median photo."""
+def _choose_detail(rows: Any, coarse: NanoImageProcessor, factor: float) -> int:
+    """Choose the resolution that is at least `factor` times the input's, limited by that of the median photo."""
     scales = [
         coarse.letterbox_transform(width, height)[0]
         for width, height in zip(rows["width"], rows["height"], strict=True)
