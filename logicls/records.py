@@ -145,9 +145,13 @@ class Heatmap:
     box: Box
     """Box that the cells divide evenly, before it is rotated about its centre by `angle`."""
     cells: tuple[str, ...]
-    """Rows from top to bottom; a hexadecimal digit for each cell, 0 as on good photos, f twice as strange as any."""
+    """Rows from top to bottom; a hexadecimal digit for each cell: 0 as on good photos, f twice the limit and more."""
     angle: float = 0.0
     """Degrees, counterclockwise as seen on the photo."""
+
+
+DETECTION_THRESHOLD = 0.5
+"""Probability from which on a candidate detection counts as an instance."""
 
 
 @dataclass(frozen=True, slots=True)

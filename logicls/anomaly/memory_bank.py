@@ -129,17 +129,18 @@ class MemoryBank:
         in_reach = in_rows & in_columns
         return in_reach if self.reach >= 0 and in_reach.any() else torch.ones_like(in_reach)
 
-    def standardise(self, distances: Float[Tensor, "photos rows columns"]) -> Float[Tensor, "photos rows columns"]:
+    def standardise(
+        self, distances: Float[Tensor, "photos rows columns"], *, is_relative: bool = True
+    ) -> Float[Tensor, "photos rows columns"]:
         """Return heatmaps of distances in standard deviations of their position, averaged over neighbouring cells.
 
-        The photo's median is subtracted: it is the effect of lighting, blur and noise on the whole photo. Flaws extend
-        over more than a cell.
+        Flaws extend over more than a cell. A relative heatmap has the photo's median subtracted: on a whole photo it is
+        the effect of lighting, blur and noise. On one instance it is also that of a wrong or turned one.
         """
         deviations = (distances - self.mean) / self.deviation
-        median = deviations.flatten(1).median(1).values[:, None, None]
-        return F.avg_pool2d(
-            (deviations - median)[:, None], SCORE_WINDOW, 1, SCORE_WINDOW // 2, count_include_pad=False
-        )[:, 0]
+        if is_relative:
+            deviations = deviations - deviations.flatten(1).median(1).values[:, None, None]
+        return F.avg_pool2d(deviations[:, None], SCORE_WINDOW, 1, SCORE_WINDOW // 2, count_include_pad=False)[:, 0]
 
     def reweighting_factor(self, patch: Float[Tensor, " width"]) -> float:
         """Return the factor of eq. 7: near 1 if the nearest neighbour is isolated, small in a dense region."""
@@ -163,8 +164,13 @@ def iter_tiles(rows: int, columns: int) -> Iterator[tuple[slice, slice]]:
 
 @dataclass(frozen=True, slots=True)
 class LeaveOneOutDistances:
-    """Nearest-neighbour distances of the training photos, each to the patches of all other photos."""
+    """Nearest-neighbour distances of the training photos, each to the patches of all other photos.
 
+    Several feature maps may be of one photo, as those of several instances are.
+    """
+
+    photo_numbers: Int[Tensor, " photos"]
+    """Photo of each feature map."""
     nearest: Float[Tensor, "photos rows columns"]
     nearest_photo: Int[Tensor, "photos rows columns"]
     """Photo of the nearest neighbour."""
@@ -173,15 +179,23 @@ class LeaveOneOutDistances:
 
     def exclude(self, photo: int) -> Float[Tensor, "others rows columns"]:
         """Return the other photos' distances if this photo had not been in the training set."""
-        others = torch.arange(len(self.nearest)) != photo
+        others = self.photo_numbers != photo
+        others |= not others.any()  # there is one photo only
         return torch.where(self.nearest_photo == photo, self.second_nearest, self.nearest)[others]
 
 
-def measure_leave_one_out(bank: MemoryBank, features: PatchFeatures) -> LeaveOneOutDistances:
-    """Measure the distances of all training photos, given in their order."""
-    own_photo = torch.arange(len(features))[:, None, None].expand(features.shape[:3])
+def measure_leave_one_out(
+    bank: MemoryBank, features: PatchFeatures, photo_numbers: Int[Tensor, " photos"] | None = None
+) -> LeaveOneOutDistances:
+    """Measure the distances of all feature maps that the bank was built from, given in their order.
+
+    `photo_numbers`: photo of each feature map; one each by default.
+    """
+    numbers = torch.arange(len(features)) if photo_numbers is None else photo_numbers
+    own_photo = numbers[:, None, None].expand(features.shape[:3])
     nearest, nearest_photo = bank.find_nearest(features, own_photo)
     return LeaveOneOutDistances(
+        numbers,
         replace_infinite(nearest),
         nearest_photo,
         replace_infinite(bank.find_nearest(features, own_photo, nearest_photo)[0]),
@@ -205,10 +219,17 @@ def exclude_photo(bank: MemoryBank, distances: LeaveOneOutDistances, photo: int)
     return MemoryBank(*remaining, bank.reach, *fit_position_statistics(distances.exclude(photo)))
 
 
-def build_memory_bank(features: PatchFeatures, ratio: float, reach: int, generator: torch.Generator) -> MemoryBank:
+def build_memory_bank(
+    features: PatchFeatures,
+    ratio: float,
+    reach: int,
+    generator: torch.Generator,
+    numbers: Int[Tensor, " photos"] | None = None,
+) -> MemoryBank:
     """Build the memory bank of good photos.
 
-    The coreset holds `ratio` of each tile's patches, or of all patches together if `reach` is negative.
+    The coreset holds `ratio` of each tile's patches, or of all patches together if `reach` is negative. `numbers`:
+    photo of each feature map; one each by default.
     """
     photos, rows, columns = features.shape[:3]
     positions = torch.stack(torch.meshgrid(*(torch.arange(n) for n in (photos, rows, columns)), indexing="ij"), -1)
@@ -219,12 +240,15 @@ def build_memory_bank(features: PatchFeatures, ratio: float, reach: int, generat
             features[:, tile_rows, tile_columns].flatten(0, 2), max(1, round(ratio * len(candidates))), generator
         )
         selected.append(candidates[coreset])
-    photo_numbers, rows_of, columns_of = torch.cat(selected).T
+    map_numbers, rows_of, columns_of = torch.cat(selected).T
+    numbers = torch.arange(photos) if numbers is None else numbers
     zeros = features.new_zeros(rows, columns)
     bank = MemoryBank(
-        features[photo_numbers, rows_of, columns_of], rows_of, columns_of, photo_numbers, reach, zeros, zeros + 1
+        features[map_numbers, rows_of, columns_of], rows_of, columns_of, numbers[map_numbers], reach, zeros, zeros + 1
     )
-    mean, deviation = fit_position_statistics(replace_infinite(bank.find_nearest(features, positions[..., 0])[0]))
+    mean, deviation = fit_position_statistics(
+        replace_infinite(bank.find_nearest(features, numbers[positions[..., 0]])[0])
+    )
     return replace(bank, mean=mean, deviation=deviation)
 
 

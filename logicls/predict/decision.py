@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
+from typing import TYPE_CHECKING
 
 import numpy as np
 from jaxtyping import UInt8
@@ -18,7 +19,6 @@ from logicls.constraints.checker.decomposition import VERDICT
 from logicls.constraints.checker.evaluation import collect_violations, evaluate, index_answers
 from logicls.constraints.checker.spec_changes import SpecChanges, compare_specs
 from logicls.constraints.spec.models import Spec
-from logicls.models.bundle import Bundle
 from logicls.predict.readers.protocol import Detection, Prediction
 from logicls.predict.uncertainty.calibration import Calibration, read_calibration
 from logicls.predict.uncertainty.ood import OodModel, read_ood_model
@@ -26,6 +26,9 @@ from logicls.predict.uncertainty.rule_probability import RuleProbability, comput
 from logicls.predict.uncertainty.spec_adaptation import adapt_calibration, adapt_thresholds
 from logicls.predict.uncertainty.thresholds import THRESHOLDS_FILE, Thresholds, apply_thresholds, read_thresholds
 from logicls.records import Answer, Box, Finding, Verdict
+
+if TYPE_CHECKING:
+    from logicls.models.bundle import Bundle
 
 ViolationProbabilities = Mapping[str, float]
 """Violation → probability."""
@@ -170,8 +173,11 @@ def decide(
     stated = prediction.stated.values if prediction.stated.readable else None
     probabilities = dict(prediction.violation_probabilities) if stated is not None else {}
     derived = compute_rule_probabilities(spec, prediction, size, calibration, trained_spec)
+    compared = {c.id for c in spec.constraints if c.is_compared}  # the model states what it was not asked about
     pooled = {
-        rule: _pool_probabilities(
+        rule: one.halve_unknown()
+        if rule in compared
+        else _pool_probabilities(
             one, changes.stated_probabilities(rule, probabilities) if changes else probabilities, calibration
         )
         for rule, one in derived.items()
@@ -271,10 +277,8 @@ def _restore_rivals(detections: Mapping[str, list[Detection]]) -> dict[str, list
 def _pool_probabilities(
     rule: RuleProbability, stated: ViolationProbabilities, calibration: Calibration
 ) -> dict[str, float]:
-    """Return violation → probability; half of the probability that the rule cannot be evaluated counts as broken."""
-    return {
-        name: calibration.pool(min(p + rule.unknown / 2, 1.0), stated.get(name)) for name, p in rule.violations.items()
-    }
+    """Return violation → probability, pooled from answers and stated verdict."""
+    return {name: calibration.pool(p, stated.get(name)) for name, p in rule.halve_unknown().items()}
 
 
 def _union_probability(probabilities: Mapping[str, float]) -> float:

@@ -184,14 +184,16 @@ class EvaluationContext:
             raise UnreadableAnswer(query) from error
 
     def appearances(self, name: str) -> tuple[tuple[str, float], ...]:
-        """Return the look of each instance in reading order, with its rarity: 0 for an annotated look.
+        """Return the look of each instance in reading order, with its rarity among good photos.
+
+        The rarity of an annotated look is 1 if it is normal, and 0 if it is not.
 
         Raises:
             UnreadableAnswer: A needed answer is missing or inconsistent.
         """
         query = f"appearance:{self.vocabulary.component(name)}"
         answer, indices = self._require_answer(query), self.instance_indices(name)
-        rarities = answer.rarities or (0.0,) * len(answer.values)
+        rarities = answer.rarities or tuple(float(value == "normal") for value in answer.values)
         try:
             numbers = range(len(answer.values)) if indices is None else indices
             return tuple((answer.values[i], rarities[i]) for i in numbers)

@@ -14,8 +14,9 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 from pydantic.fields import FieldInfo
 
+from logicls.constraints.families.appearance import Appearance
 from logicls.constraints.families.context import FailureMode, RegionGrid, Variant, Vocabulary
-from logicls.constraints.families.protocol import Family, exactly_one_of
+from logicls.constraints.families.protocol import Family, exactly_one_of, walk_rules
 from logicls.constraints.families.queries import Reference, derive_queries
 from logicls.constraints.families.registry import BUILT_IN_FAMILIES
 from logicls.records import Severity, Subquery
@@ -175,6 +176,11 @@ class Constraint(Clause):
         """True if the rule is evaluated under a condition or within locations."""
         return self.each is not None or self.when is not None
 
+    @property
+    def is_compared(self) -> bool:
+        """True if the rule compares a component with good photos, and asks the model nothing but where it is."""
+        return isinstance(self.rule, Appearance)
+
     @cached_property
     def text(self) -> str:
         """The constraint in plain English."""
@@ -280,6 +286,17 @@ class Spec(_Strict):
             component = variant.of if variant else reference.name
             periods[component] = max(periods.get(component, 0), reference.period)
         return periods
+
+    @cached_property
+    def overkill_by_component(self) -> dict[str, float]:
+        """Component whose look is compared with good photos → the smallest overkill of its rules."""
+        found: dict[str, float] = {}
+        rules = [c.rule for c in self.constraints] + [c.when.rule for c in self.constraints if c.when is not None]
+        for _, rule in (one for top in rules for one in walk_rules(top)):
+            if isinstance(rule, Appearance):
+                component = self.vocabulary.component(rule.of)
+                found[component] = min(found.get(component, 1.0), rule.overkill)
+        return found
 
     @cached_property
     def queries_by_constraint(self) -> dict[str, tuple[Subquery, ...]]:

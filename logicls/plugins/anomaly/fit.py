@@ -11,7 +11,6 @@ from logicls.anomaly.scores import ScoreThreshold
 from logicls.data.coco import read_dataset_for
 from logicls.data.image_io import read_photo
 from logicls.errors import DataError, Problem, relative_path
-from logicls.io.run_manifest import read_manifest
 from logicls.models.bundle import Bundle
 from logicls.plugins.anomaly.patchcore import fit_patchcore, write_patchcore
 from logicls.plugins.anomaly.prior_expert import fit_priors
@@ -21,6 +20,7 @@ from logicls.plugins.anomaly.text_expert import fit_texts
 from logicls.plugins.selection import set_default_plugins
 from logicls.plugins.settings import ExpertSettings
 from logicls.predict.plugin_protocols import Photo
+from logicls.train.appearance import find_source_photos
 
 MIN_GOOD_PHOTOS = 10
 """Least number of good photos to fit an expert."""
@@ -28,12 +28,7 @@ MIN_GOOD_PHOTOS = 10
 
 def find_good_photos(dataset: Path) -> Path:
     """Return the dataset of good photos that a synthetic dataset was made from. Raises `DataError` (LC406)."""
-    data = Path(str(read_manifest(dataset / "synth.json").get("data", "")))
-    if not (data / "annotations.json").is_file():
-        message = "the annotated photos that the dataset was made from are missing."
-        advice = "Fit the expert with `logicls expert fit --data DATASET`."
-        raise DataError(Problem("LC406", message, relative_path(dataset), advice=advice))
-    return data
+    return find_source_photos(dataset, "Fit the expert with `logicls expert fit --data DATASET`.")
 
 
 def fit_expert(

@@ -15,6 +15,9 @@ from logicls.constraints.spec.models import Spec
 from logicls.predict.uncertainty.thresholds import RuleThresholds, Thresholds
 from logicls.records import Verdict
 
+COMPARED_GUARANTEE = "overkill by the rule, from the looks of good photos"
+"""Guarantee of a rule about appearance: no example is needed, and its own bars decide about review."""
+
 
 @dataclass(frozen=True, slots=True)
 class RiskTarget:
@@ -76,7 +79,8 @@ def choose_thresholds(
     """Choose two thresholds for each constraint.
 
     A constraint with too few photos of its own is given the thresholds of all constraints of its severity together;
-    where these are too few as well it has those of its target, and the guarantee says how many photos are missing.
+    where these are too few as well it has those of its target, and the guarantee says how many photos are missing. A
+    constraint about appearance has its own bars.
 
     Args:
         spec: Spec of the constraints.
@@ -87,6 +91,9 @@ def choose_thresholds(
     """
     limits = []
     for constraint in spec.constraints:
+        if constraint.is_compared:
+            limits.append((constraint.id, RuleThresholds(0.5, 0.5, COMPARED_GUARANTEE, constraint.severity)))
+            continue
         target = targets[constraint.severity]
         pooled_ids = {c.id for c in spec.constraints if c.severity == constraint.severity}
         own = [sample for sample in samples if sample.constraint == constraint.id]

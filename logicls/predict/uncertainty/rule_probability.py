@@ -64,6 +64,10 @@ class RuleProbability:
         """Probability that the rule is broken in any way."""
         return min(sum(self.violations.values()), 1.0)
 
+    def halve_unknown(self) -> dict[str, float]:
+        """Return violation → probability; half of the probability that the rule is unknown counts as broken."""
+        return {name: min(p + self.unknown / 2, 1.0) for name, p in self.violations.items()}
+
     def add(self, name: str, probability: float) -> None:
         """Add to the probability of a violation."""
         self.violations[name] = self.violations.get(name, 0.0) + probability
