@@ -20,8 +20,10 @@ from PIL import Image
 from scipy.special import ndtr
 
 from logicls.constraints.checker.evaluation import compute_margins, index_answers
+from logicls.constraints.families.angles import ANGLE_STEP, fold_angle, period_of_options
 from logicls.constraints.families.context import EvaluationContext
 from logicls.constraints.spec.models import Spec
+from logicls.errors import count_text
 from logicls.models.bundle import Bundle
 from logicls.models.nano import NanoForImageTextToText
 from logicls.models.nano.answer_codec import NanoAnswerCodec
@@ -38,16 +40,17 @@ from logicls.predict.uncertainty.calibration import (
     temperature_scale,
     write_calibration,
 )
-from logicls.predict.uncertainty.hypotheses import scale_top_probability
-from logicls.predict.uncertainty.ood import ComponentSize, fit_ood_model, fit_resolution
+from logicls.predict.uncertainty.hypotheses import ANGLE_HYPOTHESES, scale_top_probability
+from logicls.predict.uncertainty.ood import ComponentSize, fit_ood_model, fit_photo_limits, fit_resolution
 from logicls.predict.uncertainty.risk_control import RISK_TARGETS, choose_thresholds, collect_labelled_rules
 from logicls.predict.uncertainty.rule_probability import compute_rule_probabilities
 from logicls.predict.uncertainty.thresholds import THRESHOLDS_FILE, write_thresholds
-from logicls.records import Answer, Box
+from logicls.records import Answer, Box, Subquery
 from logicls.synth.dataset import read_rows
 from logicls.train.batching import Batch
 from logicls.train.encoding import LOCATE_PREFIX
-from logicls.train.validation import Split, sample_numbers
+from logicls.train.photo_split import Split
+from logicls.train.validation import sample_numbers
 
 MIN_THRESHOLD, MAX_THRESHOLD = 0.1, 0.7
 """Range of the search for the detection threshold, as probabilities."""
@@ -73,6 +76,8 @@ MAX_EXAMPLES = 600
 """Validation examples for nano; they take about 15 seconds."""
 MAX_EXAMPLES_HUB = 120
 """Validation examples for a model of the hub, which takes a hundred times as long for each."""
+FOLDS = 5
+"""Parts of the validation photos in cross-fitting, at most."""
 DESCRIPTOR_INPUT = (256, 256)
 """(height, width) of photos for the out-of-distribution descriptor, for models without a fixed input size."""
 MAX_DESCRIPTOR_EXAMPLES = 400
@@ -81,7 +86,7 @@ BATCH_NANO = 16
 BATCH_HUB = 4
 CONFIDENCE = 0.95
 """Confidence level of the risk bounds behind the thresholds."""
-CALIBRATION_COLUMNS = ("image", "photo", "width", "height", "queries", "values", "boxes", "violations")
+CALIBRATION_COLUMNS = ("image", "photo", "pair", "width", "height", "queries", "values", "boxes", "violations")
 ScoredLabel = tuple[float, bool]
 """A predicted probability, and whether the prediction is correct."""
 
@@ -232,16 +237,25 @@ def _match_detections(example: CalibrationExample) -> Iterator[ScoredLabel]:
 
 
 def _match_attributes(spec: Spec, example: CalibrationExample) -> Iterator[tuple[float, int, bool]]:
-    """Yield the probability of each predicted attribute value, the number of options, and whether it is correct."""
+    """Yield the probability of each predicted value or angle, the number of options, and whether it is correct."""
     truth, predicted = index_answers(example.answers), index_answers(example.prediction.answers)
     for query in spec.queries:
         prediction, label = predicted.get(query.id), truth.get(query.id)
-        if not query.attribute or prediction is None or label is None or len(query.options) < 2:
+        is_angle = query.kind == "orientation"
+        if not (query.attribute or is_angle) or prediction is None or label is None or len(query.options) < 2:
             continue
+        options = ANGLE_HYPOTHESES if is_angle else len(query.options)
         if prediction.readable and len(prediction.values) == len(label.values) == len(prediction.probabilities):
             values = zip(prediction.probabilities, prediction.values, label.values, strict=True)
             for probability, value, true_value in values:
-                yield probability, len(query.options), value == true_value
+                is_correct = _is_same_angle(query, value, true_value) if is_angle else value == true_value
+                yield probability, options, is_correct
+
+
+def _is_same_angle(query: Subquery, angle: str, true_angle: str) -> bool:
+    """Check that a true angle lies among the tokens whose probabilities are those of the angle that was read."""
+    period = period_of_options(query.options)
+    return abs(fold_angle(float(angle) - float(true_angle), period)) <= 1.5 * ANGLE_STEP
 
 
 def fit_measurement_noise(
@@ -305,9 +319,9 @@ def _fit_evidence_weights(spec: Spec, examples: Sequence[CalibrationExample], ca
 def calibrate(bundle: Bundle, synth: Path, split: Split, seed: int, report: Callable[[str], None]) -> None:
     """Fit calibration, thresholds and out-of-distribution model on validation examples, and write them to the bundle.
 
-    The source photos of the validation set are split in two: the calibration is fitted on the examples of one half and
-    thresholds are chosen on those of the other, so that their risk bounds hold for examples that nothing was fitted to.
-    Fewer than two validation examples: nothing is written.
+    Thresholds are chosen on probabilities that were calibrated on other photos (`_cross_fit`), so that their risk
+    bounds hold for examples that nothing was fitted to; the calibration of the bundle is fitted on all of them. Fewer
+    than two validation examples: nothing is written.
     """
     max_examples = MAX_EXAMPLES if bundle.hub is None else MAX_EXAMPLES_HUB
     validation = sample_numbers(split.validation, max_examples, seed)
@@ -318,33 +332,53 @@ def calibrate(bundle: Bundle, synth: Path, split: Split, seed: int, report: Call
     rows = {row["number"]: row for row in _read_rows(synth, {*validation, *train})}
     validation_rows = [rows[number] for number in validation]
     examples = list(zip(validation_rows, _predict_rows(bundle, validation_rows), strict=True))
-    fitting = [example for row, example in examples if row["photo"] in split.calibration_photos]
-    calibration = fit_calibration(bundle.spec, fitting)
+    calibration = fit_calibration(bundle.spec, [example for _, example in examples])
     if bundle.hub is None:  # models of the hub tile photos, or take them at any size
         resolution = fit_resolution(_descriptor_size(bundle), _collect_component_sizes(validation_rows))
         calibration = replace(calibration, resolution=resolution)
-    write_calibration(bundle.path, calibration)
-    held_out = [(row, example) for row, example in examples if row["photo"] not in split.calibration_photos]
-    _write_thresholds(bundle, calibration, held_out or examples)
     photos = {number: row["pixels"] for number, row in rows.items()}
+    sizes = {(row["width"], row["height"]) for row in read_rows(synth, ("width", "height"))}
+    limits = fit_photo_limits(sizes, photos.values(), _descriptor_size(bundle))
+    write_calibration(bundle.path, replace(calibration, photo_limits=limits))
+    _write_thresholds(bundle, examples)
     ood_model = fit_ood_model([photos[n] for n in train], [photos[n] for n in validation], _descriptor_size(bundle))
     if ood_model:
         ood_model.write(bundle.path)
-    count = len(held_out or examples)
-    report(f"calibrated on {calibration.example_count} validation examples, thresholds chosen on {count} others")
+    counted = count_text(len(split.validation_photos), "photo")
+    report(f"calibrated on {len(examples)} validation examples of {counted}, thresholds chosen by cross-fitting")
 
 
-def _write_thresholds(
-    bundle: Bundle, calibration: Calibration, examples: Sequence[tuple[Mapping[str, Any], CalibrationExample]]
-) -> None:
+LabelledExample = tuple[Mapping[str, Any], CalibrationExample]
+"""A row of the dataset, and the prediction for it."""
+
+
+def _cross_fit(spec: Spec, examples: Sequence[LabelledExample]) -> Iterator[tuple[LabelledExample, Calibration]]:
+    """Yield each example with a calibration that was fitted to others: those of other photos.
+
+    The photos are divided into `FOLDS`. The examples of a single photo are divided themselves, both of a pair alike.
+    Source: Chernozhukov et al. 2018, "Double/Debiased Machine Learning", Econometrics Journal 21, definition 3.2.
+    """
+    photos = sorted({row["photo"] for row, _ in examples})
+    fold_of = {photo: index % FOLDS for index, photo in enumerate(photos)}
+
+    def find_fold(row: Mapping[str, Any]) -> int:
+        return fold_of[row["photo"]] if len(photos) > 1 else int(row["pair"] if row["pair"] >= 0 else row["number"]) % 2
+
+    for fold in range(max(min(len(photos), FOLDS), 2)):
+        others = [example for row, example in examples if find_fold(row) != fold]
+        calibration = fit_calibration(spec, others) if others else Calibration()
+        yield from (((row, example), calibration) for row, example in examples if find_fold(row) == fold)
+
+
+def _write_thresholds(bundle: Bundle, examples: Sequence[LabelledExample]) -> None:
     """Choose the decision thresholds on rows with their predictions, and write thresholds.json."""
     truth = {str(row["number"]): tuple(row["violations"]) for row, _ in examples}
     verdicts = [
         decide(bundle.spec, example.prediction, str(row["number"]), example.size, calibration=calibration)
-        for row, example in examples
+        for (row, example), calibration in _cross_fit(bundle.spec, examples)
     ]
-    photos = len({row["photo"] for row, _ in examples})
-    origin = f"{len(examples)} synthetic examples of {photos} validation photos"
+    photos = count_text(len({row["photo"] for row, _ in examples}), "validation photo")
+    origin = f"{count_text(len(examples), 'synthetic example')} of {photos}"
     cases = collect_labelled_rules(bundle.spec, verdicts, truth)
     thresholds = choose_thresholds(bundle.spec, cases, RISK_TARGETS, confidence=CONFIDENCE, origin=origin)
     write_thresholds(bundle.path / THRESHOLDS_FILE, thresholds)

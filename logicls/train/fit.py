@@ -23,6 +23,7 @@ from logicls.predict.self_test import write_probe
 from logicls.synth.dataset import read_rows
 from logicls.synth.invariances import is_orientation_free
 from logicls.train import time_budget
+from logicls.train.appearance import check_appearance_photos, fit_appearance
 from logicls.train.calibration import MAX_DETECTION_EXAMPLES, calibrate, recenter_detection_scores
 from logicls.train.crop_pretraining import pretrain_crop_encoder
 from logicls.train.distributed import ProcessRank, launch_processes, read_torchrun_rank
@@ -30,10 +31,11 @@ from logicls.train.hub_fit import fit_hub
 from logicls.train.lightning_module import read_checkpoint_step
 from logicls.train.metrics_log import PRINTING, SILENT, TrainingObserver
 from logicls.train.online_examples import open_online_examples
+from logicls.train.photo_split import SPLIT_COLUMNS, describe_split, read_split, split_photos, write_split
 from logicls.train.preflight import PreflightResult, count_examples, preflight
 from logicls.train.recipe import NANO, Recipe, check_applicable_keys
 from logicls.train.run import TrainingRun, measure_run_speed, plot_metrics, register_run, train_model
-from logicls.train.validation import describe_split, iterate_batches, split_photos
+from logicls.train.validation import iterate_batches
 
 PREFLIGHT_SAMPLE = 500
 """Examples that preflight checks where all training examples are made online."""
@@ -78,6 +80,7 @@ def fit(
         BundleError: `start` cannot be loaded.
     """
     check_applicable_keys(recipe)
+    check_appearance_photos(synth)
     if recipe.model != NANO:
         return fit_hub(synth, out, recipe, resume=resume, start=start, download=download, observer=observer)
     _check_even_shares(recipe, read_torchrun_rank() or ProcessRank(world_size=recipe.processes))
@@ -102,7 +105,7 @@ def _fit_in_process(
     """Train in one of the processes; the first one returns the bundle."""
     started, last = time.perf_counter(), out / "work" / "last.ckpt"
     active_observer = observer if rank.is_first else SILENT
-    run = _prepare_run(TrainingRun(synth, out, recipe, rank), workers, active_observer, resume=resume)
+    run = _prepare_run(TrainingRun(synth, out, recipe, rank), workers, active_observer, resume=resume, start=start)
     lightning.seed_everything(recipe.seed, verbose=False)
     model = make_model(recipe, run.preflight)
     run = replace(run, checkpoint=last if resume and last.exists() else None)
@@ -115,15 +118,17 @@ def _fit_in_process(
     return _write_bundle(model, run, active_observer) if rank.is_first else None
 
 
-def _prepare_run(run: TrainingRun, workers: int, observer: TrainingObserver, *, resume: bool) -> TrainingRun:
+def _prepare_run(
+    run: TrainingRun, workers: int, observer: TrainingObserver, *, resume: bool, start: Path | None
+) -> TrainingRun:
     """Register the run and prepare its examples, in the first process first, so that the others find them on disk."""
     if run.rank.is_first:
         register_run(run.work, run.recipe, resume=resume)
         delete_temporary_files(run.work)
-        run = _run_preflight(run, workers, observer.on_examples)
+        run = _run_preflight(run, workers, observer.on_examples, start)
     run.rank.barrier()
     if not run.rank.is_first:
-        run = _run_preflight(run, workers, observer.on_examples)
+        run = _run_preflight(run, workers, observer.on_examples, start)
     online = [run.online.report] if run.online else []
     for line in [*run.preflight.report, *online, *describe_split(run.split)]:
         observer.on_message(line)
@@ -133,10 +138,10 @@ def _prepare_run(run: TrainingRun, workers: int, observer: TrainingObserver, *, 
 def _write_bundle(model: NanoForImageTextToText, run: TrainingRun, observer: TrainingObserver) -> Bundle:
     """Centre the detection scores, write the bundle with its self-test, calibrate it, and plot the metrics."""
     model.train(mode=False)
+    model.config.exclusive_components = [list(pair) for pair in run.preflight.exclusive_components]
     preflight_result, numbers = run.preflight, run.select_threshold_examples(MAX_DETECTION_EXAMPLES)
     if numbers:
         threshold = recenter_detection_scores(
-    model.config.exclusive_components = [list(pair) for pair in run.preflight.exclusive_components]
             model, run.codec, iterate_batches(preflight_result, run.codec, numbers, run.recipe.batch)
         )
         observer.on_message(f"detection threshold: scores are shifted so that {threshold:.2f} becomes 0.5")
@@ -144,13 +149,17 @@ def _write_bundle(model: NanoForImageTextToText, run: TrainingRun, observer: Tra
         run.out, model=model, processor=preflight_result.processor, spec_file=run.synth / "spec.yaml",
         max_boxes=preflight_result.max_boxes + 1,
     )  # fmt: skip
+    fit_appearance(bundle, run.synth, observer.on_message, run.recipe.seed)
     write_probe(bundle, run.synth)
+    write_split(bundle.path, run.split)
     calibrate(bundle, run.synth, run.split, run.recipe.seed, observer.on_message)
     plot_metrics(run)
     return bundle
 
 
-def _run_preflight(run: TrainingRun, workers: int, on_progress: Callable[[int], None]) -> TrainingRun:
+def _run_preflight(
+    run: TrainingRun, workers: int, on_progress: Callable[[int], None], start: Path | None
+) -> TrainingRun:
     """Check and encode the dataset, split its photos, and open the source of online examples."""
     recipe = run.recipe
     preflight_result = preflight(
@@ -163,8 +172,8 @@ def _run_preflight(run: TrainingRun, workers: int, on_progress: Callable[[int], 
         max_examples=_count_preflight_limit(recipe),
         on_progress=on_progress,
     )
-    photos = [row["photo"] for row in islice(read_rows(run.synth, ("photo",)), len(preflight_result.examples))]
-    split = split_photos(photos, recipe.validation, recipe.seed)
+    rows = islice(read_rows(run.synth, SPLIT_COLUMNS), len(preflight_result.examples))
+    split = split_photos(rows, recipe.validation, recipe.seed, previous=read_split(start) if start else None)
     online = open_online_examples(
         run.synth,
         preflight_result,
@@ -214,7 +223,10 @@ def make_model(recipe: Recipe, preflight_result: PreflightResult) -> NanoForImag
     """Make a nano for this product's vocabulary and photos, from the base weights or with random ones."""
     base, orientation_invariant = find_base_weights(recipe), is_orientation_free(preflight_result.spec)
     if base is not None:
-        return expand_model(base, preflight_result.processor, orientation_invariant=orientation_invariant)
+        return expand_model(
+            base, preflight_result.processor, orientation_invariant=orientation_invariant,
+            along_diagonals=preflight_result.resolution.along_diagonals,
+        )  # fmt: skip
     codec = NanoAnswerCodec(preflight_result.processor)
     sizes = {"width": recipe.width, "encoder_layers": recipe.encoder_layers, "decoder_layers": recipe.decoder_layers}
     config = NanoConfig(
@@ -222,6 +234,7 @@ def make_model(recipe: Recipe, preflight_result: PreflightResult) -> NanoForImag
         image_size=preflight_result.processor.image_processor.size,
         detail=preflight_result.processor.image_processor.detail,
         orientation_invariant=orientation_invariant,
+        along_diagonals=preflight_result.resolution.along_diagonals,
         image_token_id=codec.image,
         answer_token_id=codec.answer_start,
         pad_token_id=codec.pad,

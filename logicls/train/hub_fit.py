@@ -26,6 +26,7 @@ from logicls.models.hub.loading import (
     load_processor,
 )
 from logicls.predict.self_test import write_probe
+from logicls.train.appearance import fit_appearance
 from logicls.train.calibration import calibrate
 from logicls.train.distributed import ProcessRank
 from logicls.train.hub_dataset import PREFETCH as READ_AHEAD
@@ -48,6 +49,7 @@ from logicls.train.hub_preflight import (
 )
 from logicls.train.lightning_module import read_checkpoint_step, run_training_loop
 from logicls.train.metrics_log import MetricsLog, StepCallback, TrainingObserver, plot_loss
+from logicls.train.photo_split import SPLIT_COLUMNS, Split, describe_split, read_split, split_photos, write_split
 from logicls.train.recipe import HubSettings, Recipe
 from logicls.train.run import register_run
 from logicls.train.sampler import (
@@ -61,7 +63,6 @@ from logicls.train.sampler import (
     build_strata,
     plot_difficulty,
 )
-from logicls.train.validation import Split, describe_split, split_photos
 
 if TYPE_CHECKING:
     from peft import PeftModel
@@ -98,7 +99,8 @@ def fit_hub(
     if start is not None:
         _load_start_adapter(adapter, hub, start)
     base = _prepare_adapter(adapter, recipe)
-    split = split_photos(examples.rows["photo"], recipe.validation, recipe.seed)
+    columns = examples.rows.select_columns(list(SPLIT_COLUMNS))
+    split = split_photos(columns, recipe.validation, recipe.seed, previous=read_split(start) if start else None)
     costs = _describe_costs(examples, base, preflight_result, recipe)
     for line in [*preflight_result.report, *costs, *describe_split(split)]:
         observer.on_message(line)
@@ -111,7 +113,9 @@ def fit_hub(
     )  # fmt: skip
     del model, adapter, base, examples  # the bundle loads the model anew: there may be no room for two
     bundle = load_bundle(out)
+    fit_appearance(bundle, synth, observer.on_message, recipe.seed)
     write_probe(bundle, synth)
+    write_split(out, split)
     calibrate(bundle, synth, split, recipe.seed, observer.on_message)
     plot_loss(out / "training.csv", out / "loss.png")
     if recipe.hard_example_mining:

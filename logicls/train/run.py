@@ -27,6 +27,7 @@ from logicls.train.distributed import ProcessRank
 from logicls.train.lightning_module import CheckpointWriter, NanoTrainingModule, read_checkpoint_step, run_training_loop
 from logicls.train.metrics_log import HEADER, MetricsLog, NullMetricsLog, TrainingObserver, plot_loss
 from logicls.train.online_examples import OnlineExamples
+from logicls.train.photo_split import EMPTY_SPLIT, Split
 from logicls.train.recipe import REMOVED_KEYS, Recipe, upgrade_settings
 from logicls.train.sampler import (
     DifficultySampler,
@@ -39,9 +40,7 @@ from logicls.train.sampler import (
 )
 from logicls.train.time_budget import BENCHMARK_STEPS, StepTime, measure_evaluation_time, measure_step_time
 from logicls.train.validation import (
-    EMPTY_SPLIT,
     EarlyStopping,
-    Split,
     iterate_batches,
     sample_numbers,
     select_validation_examples,
@@ -133,10 +132,8 @@ class TrainingRun:
         return tuple(self.rank.shard(numbers))
 
     def select_threshold_examples(self, max_examples: int) -> tuple[int, ...]:
-        """Select examples of the calibration photos, on which the detection threshold is fitted."""
-        photos = [row["photo"] for row in islice(read_rows(self.synth, ("photo",)), len(self.preflight.examples))]
-        numbers = [number for number in self.split.validation if photos[number] in self.split.calibration_photos]
-        return tuple(sample_numbers(numbers, max_examples, self.recipe.seed))
+        """Select validation examples on which the detection threshold is fitted."""
+        return tuple(sample_numbers(self.split.validation, max_examples, self.recipe.seed))
 
     def make_sampler(self) -> StepSampler | None:
         """Make the sampler of the set's examples; None where all examples are made online."""

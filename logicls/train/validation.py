@@ -1,4 +1,4 @@
-"""Validation set and early stopping: split the source photos, score a model, and keep the best weights."""
+"""Evaluation on the validation set and early stopping: score a model, and keep the best weights."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from lightning.pytorch.callbacks import Callback
 from safetensors.torch import load_file, save_file
 from torch import nn
 
-from logicls.errors import count_text
 from logicls.io.atomic import atomic_path
 from logicls.models.nano.answer_codec import NanoAnswerCodec
 from logicls.train.batching import Batch, collate
 from logicls.train.distributed import ProcessRank
 from logicls.train.metrics_log import MetricsLog, NullMetricsLog
+from logicls.train.photo_split import Split
 from logicls.train.preflight import PreflightResult
 
 EVALUATION_SHARE = 0.07
@@ -28,27 +28,6 @@ EVALUATION_SHARE = 0.07
 Scoring an example costs about a third of a training step for it (no backward pass): evaluations take about 2 % of the
 time.
 """
-
-
-@dataclass(frozen=True, slots=True)
-class Split:
-    """Numbers of the training and validation examples, split by source photo.
-
-    Parts that an edit adds may come from a photo of the other side: photos are separated, the parts on them are not.
-    """
-
-    train: tuple[int, ...]
-    validation: tuple[int, ...]
-    validation_photos: frozenset[str]
-    """Source photos of the validation examples."""
-
-    @property
-    def calibration_photos(self) -> frozenset[str]:
-        """Half of the validation photos, on which calibration is fitted; guarantees are measured on the other half."""
-        return frozenset(sorted(self.validation_photos)[::2])
-
-
-EMPTY_SPLIT = Split((), (), frozenset())
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,34 +54,6 @@ class Evaluation:
 
     def __str__(self) -> str:
         return f"loss {self.loss:.3f}, exact match {self.exact_match:.1%}, answer accuracy {self.answer_accuracy:.1%}"
-
-
-def split_photos(photos: Sequence[str], share: float, seed: int) -> Split:
-    """Split the source photos: a random `share`, at least one, for validation; none where there is only one photo.
-
-    Args:
-        photos: Source photo of each example.
-        share: Share of the photos for validation.
-        seed: Seed of the split.
-    """
-    names = sorted(set(photos))
-    count = min(max(round(share * len(names)), 1), len(names) - 1) if share else 0
-    selected = np.random.default_rng([seed, 17]).permutation(len(names))[:count]
-    validation_photos = frozenset(names[index] for index in selected)
-    train = tuple(number for number, photo in enumerate(photos) if photo not in validation_photos)
-    return Split(
-        train, tuple(number for number, photo in enumerate(photos) if photo in validation_photos), validation_photos
-    )
-
-
-def describe_split(split: Split) -> list[str]:
-    """Describe the validation set in a line; no line without one."""
-    if not split.validation_photos:
-        return []
-    names = sorted(split.validation_photos)
-    listed = ", ".join(names[:3]) + (", …" if len(names) > 3 else "")
-    photos = count_text(len(names), "photo")
-    return [f"validation set: {count_text(len(split.validation), 'example')} of {photos} ({listed})"]
 
 
 def select_validation_examples(split: Split, *, evaluate_every: int, batch: int, seed: int) -> tuple[int, ...]:

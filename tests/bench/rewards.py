@@ -28,8 +28,9 @@ from logicls.train.grpo.policies import NanoPolicy
 from logicls.train.grpo.stage import fit_grpo
 from logicls.train.hub_dataset import open_rows
 from logicls.train.metrics_log import PRINTING, TrainingObserver
+from logicls.train.photo_split import SPLIT_COLUMNS, split_photos
 from logicls.train.recipe import GrpoSettings, Recipe
-from logicls.train.validation import QueryScores, aggregate_scores, split_photos
+from logicls.train.validation import QueryScores, aggregate_scores
 
 ASIDE = 384
 """Examples kept aside that are measured on."""
@@ -49,7 +50,9 @@ def measured(path: Path, synth: Path, photos: Path, recipe: Recipe) -> str:
     """What came of a bundle."""
     bundle = load_bundle(path)
     policy = NanoPolicy(bundle, open_rows(synth, path / "work"))
-    numbers = split_photos(policy.rows["photo"], recipe.validation, recipe.seed).validation[:ASIDE]
+    numbers = split_photos(policy.rows.select_columns(list(SPLIT_COLUMNS)), recipe.validation, recipe.seed).validation[
+        :ASIDE
+    ]
     found = policy.score_examples(numbers)
     truth = {name: set(names) for name, names in read_truth(photos / "truth.csv").items()}
     predict_folder(bundle, photos / "images", path / "verdicts", batch=16)

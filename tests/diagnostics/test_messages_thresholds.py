@@ -16,6 +16,7 @@ from logicls.predict.uncertainty.calibration import read_calibration
 from logicls.predict.uncertainty.ood import read_ood_model
 from logicls.predict.uncertainty.thresholds import read_thresholds
 from logicls.records import Finding, Verdict
+from logicls.train.photo_split import read_split
 
 
 @pytest.fixture
@@ -55,6 +56,13 @@ def test_damaged_ood_model(check_message, workdir):
     Path("usual.safetensors").write_bytes(b"half")
 
     check_message("LC622", lambda: read_ood_model(Path()))
+
+
+def test_damaged_split(check_message, workdir):
+    """LC628: the list of one side is missing."""
+    Path("split.json").write_text('{"train": ["a.jpg"]}')
+
+    check_message("LC628", lambda: read_split(Path()))
 
 
 def test_truth_of_other_photos(check_message, prepared):

@@ -17,14 +17,13 @@ from logicls.io.resources import resource_path
 from logicls.models.bundle import Bundle, write_bundle
 from logicls.models.nano.answer_codec import NanoAnswerCodec
 from logicls.models.nano.detection_head import INITIAL_LOGIT
-from logicls.models.nano.losses import DETECTION_THRESHOLD
 from logicls.predict.decision import load_decision_model
 from logicls.predict.readers.protocol import Detection, Prediction
 from logicls.predict.uncertainty import calibration as scales
 from logicls.predict.uncertainty import ood as novelty
 from logicls.predict.uncertainty import thresholds
 from logicls.predict.uncertainty.calibration import log_odds, sigmoid
-from logicls.records import Answer, Box
+from logicls.records import DETECTION_THRESHOLD, Answer, Box
 from logicls.synth.dataset import read_rows
 from logicls.synth.pipeline import SynthesisRequest, build_dataset
 from logicls.train.calibration import (
@@ -37,9 +36,10 @@ from logicls.train.calibration import (
 )
 from logicls.train.fit import fit, make_model
 from logicls.train.metrics_log import TrainingObserver
+from logicls.train.photo_split import SPLIT_COLUMNS, split_photos
 from logicls.train.preflight import preflight
 from logicls.train.recipe import Recipe
-from logicls.train.validation import iterate_batches, split_photos
+from logicls.train.validation import iterate_batches
 
 KIT = resource_path("constraints/dosing_kit.yaml")
 
@@ -62,7 +62,7 @@ def uncalibrated(tiny_nano, tmp_path_factory) -> Bundle:
 
 def calibrate_copy(uncalibrated: Bundle, synth, messages: list[str], share_aside: float = 0.5) -> Bundle:
     """Calibrate a bundle."""
-    split = split_photos([row["photo"] for row in read_rows(synth, ("photo",))], share_aside, 0)
+    split = split_photos(read_rows(synth, SPLIT_COLUMNS), share_aside, 0)
     calibrate(uncalibrated, synth, split, 0, messages.append)
     return uncalibrated
 

@@ -11,9 +11,10 @@ from logicls.synth.dataset import read_rows
 from logicls.train.fit import fit
 from logicls.train.metrics_log import TrainingObserver, read_metric
 from logicls.train.online_examples import open_online_examples
+from logicls.train.photo_split import SPLIT_COLUMNS, split_photos
 from logicls.train.preflight import preflight
 from logicls.train.recipe import Recipe
-from logicls.train.validation import aggregate_scores, select_validation_examples, split_photos
+from logicls.train.validation import aggregate_scores, select_validation_examples
 
 TINY = Recipe(
     steps=12, batch=4, visual_tokens=16, base=False, width=32, encoder_layers=1, decoder_layers=1, checkpoint_every=4,
@@ -21,27 +22,9 @@ TINY = Recipe(
 )  # fmt: skip
 
 
-@pytest.mark.parametrize(("share", "count"), [(0.0, 0), (0.01, 1), (0.3, 3), (0.5, 5)])
-def test_the_split_is_by_photo(share, count):
-    """All examples of a photo are on one side; at least one photo, if any is requested."""
-    photos = [f"{number % 10}.jpg" for number in range(37)]
-
-    split = split_photos(photos, share, seed=0)
-
-    assert len(split.validation_photos) == count
-    assert sorted((*split.train, *split.validation)) == list(range(37))
-    assert {photos[number] for number in split.validation} == split.validation_photos
-    assert {photos[number] for number in split.train}.isdisjoint(split.validation_photos)
-
-
-def test_a_single_photo_is_for_training():
-    """There is no validation set then."""
-    assert split_photos(["a.jpg"] * 3, 0.5, seed=0).train == (0, 1, 2)
-
-
 def test_an_evaluation_uses_few_examples():
     """7 % of those that are trained on between two evaluations, the same ones each time."""
-    split = split_photos([f"{number}.jpg" for number in range(1000)], 0.5, seed=0)
+    split = split_photos([{"photo": f"{number}.jpg", "violations": ()} for number in range(1000)], 0.5, seed=0)
 
     selected = select_validation_examples(split, evaluate_every=100, batch=8, seed=0)
 
@@ -113,8 +96,7 @@ def test_the_bundle_has_the_best_weights(run):
 @pytest.mark.slow
 def test_the_validation_set_is_reported(run, synth):
     """Its examples and photos, and each evaluation."""
-    photos = [row["photo"] for row in read_rows(synth, ("photo",))]
-    split = split_photos(photos, 0.3, 0)
+    split = split_photos(read_rows(synth, SPLIT_COLUMNS), 0.3, 0)
     reported = [line for line in run[1] if line.startswith("validation set")]
 
     assert reported[0].startswith(

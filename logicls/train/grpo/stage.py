@@ -26,15 +26,17 @@ from logicls.models.hub.answer_codec import HubAnswerCodec
 from logicls.models.hub.chat_template import read_chat_format
 from logicls.models.hub.loading import box_format_for, find_checkpoint, load_model
 from logicls.predict.self_test import write_probe
+from logicls.train.appearance import fit_appearance
 from logicls.train.calibration import calibrate
 from logicls.train.grpo.policies import HubPolicy, NanoPolicy
 from logicls.train.grpo.rewards import REWARDS, Policy, Task, make_tasks
 from logicls.train.hub_dataset import HubExamples, open_rows
 from logicls.train.metrics_log import SILENT, MetricsLog, StepCallback, TrainingObserver, plot_rewards
+from logicls.train.photo_split import SPLIT_COLUMNS, Split, read_split, split_photos, write_split
 from logicls.train.preflight import select_epoch_batch
 from logicls.train.recipe import Recipe
 from logicls.train.run import register_run
-from logicls.train.validation import Evaluation, split_photos
+from logicls.train.validation import Evaluation
 
 TRAINING_HEADER = ",".join(["step", "reward", *REWARDS, "kl", "zero_std_share"])
 """Columns of reward.csv."""
@@ -182,7 +184,9 @@ def fit_grpo(
     lightning.seed_everything(recipe.seed, verbose=False)
     rows = open_rows(synth, out / "work")
     policy = NanoPolicy(bundle, rows) if bundle.hub is None else _make_hub_policy(bundle, rows, recipe)
-    tasks = _draw_tasks(policy, rows, recipe)
+    columns = rows.select_columns(list(SPLIT_COLUMNS))
+    split = split_photos(columns, recipe.validation, recipe.seed, previous=read_split(bundle.path))
+    tasks = _draw_tasks(policy, rows, split, recipe)
     observer.on_message(
         f"{len(tasks.train)} questions with {recipe.grpo.generations} answers each; "
         f"validation set: {count_text(len(tasks.validation_rows), 'example')}"
@@ -192,9 +196,10 @@ def fit_grpo(
     _write_bundle(policy, bundle, synth, out)
     del policy
     result = load_bundle(out)
+    fit_appearance(result, synth, observer.on_message, recipe.seed)
     write_probe(result, synth)
+    write_split(out, split)
     if result.hub is None:
-        split = split_photos(rows["photo"], recipe.validation, recipe.seed)
         calibrate(result, synth, split, recipe.seed, observer.on_message)
     return result
 
@@ -251,10 +256,9 @@ def _make_hub_policy(bundle: Bundle, rows: Any, recipe: Recipe) -> HubPolicy:
     return HubPolicy(adapter, HubExamples(rows, processor, codec))
 
 
-def _draw_tasks(policy: Policy, rows: Any, recipe: Recipe) -> TaskSet:
+def _draw_tasks(policy: Policy, rows: Any, split: Split, recipe: Recipe) -> TaskSet:
     """Draw the photos of each step, without replacement within an epoch, and a question about each."""
     settings, seed = recipe.grpo, recipe.seed
-    split = split_photos(rows["photo"], recipe.validation, seed)
     order = np.random.default_rng([seed, 29]).permutation(len(split.validation))[: settings.validation_examples]
     validation = tuple(split.validation[place] for place in sorted(order.tolist()))
     train = [
