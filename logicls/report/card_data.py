@@ -15,7 +15,15 @@ from logicls.plugins.reasoning.reinspection_result import reinspection_of
 from logicls.plugins.retrieval.knowledge import documents_of
 from logicls.predict.serialization import result_id
 from logicls.records import Box, Verdict
-from logicls.report.card_view import EvidenceBox, RuleRow, build_card, describe_second_look, open_photo, place_overlays
+from logicls.report.card_view import (
+    EvidenceBox,
+    OrientationArrow,
+    RuleRow,
+    build_card,
+    describe_second_look,
+    open_photo,
+    place_overlays,
+)
 
 THUMBNAIL_SIDES = ((200, 640, 640), (1000, 420, 420))
 """Largest number of cards; longer side of their thumbnails, and of those of photos that pass, pixels."""
@@ -96,6 +104,7 @@ def _card_record(verdict: Verdict, truth: Truth) -> dict[str, object]:
         ],
         "boxes": _mark_records(card.marks, scale, (verdict.width * scale, verdict.height * scale)),
     }
+    record |= {"arrows": [_arrow_record(arrow, scale) for arrow in card.arrows]} if card.arrows else {}
     documents = documents_of(verdict)
     record |= {"documents": documents} if documents else {}
     second_look = describe_second_look(verdict)
@@ -116,6 +125,11 @@ def _mark_records(marks: Sequence[EvidenceBox], scale: float, size: tuple[float,
         [m.number, int(m.is_broken), *(round(v, 1) for v in (*_visible_box(m.box), m.tag.x1, m.tag.y1))]
         for m in overlays
     ]
+
+
+def _arrow_record(arrow: OrientationArrow, scale: float) -> list[float]:
+    """Return question number, is_broken, start and end of an arrow."""
+    return [arrow.question, int(arrow.is_broken), *(round(v * scale, 1) for v in (*arrow.start, *arrow.end))]
 
 
 def _visible_box(box: Box) -> tuple[float, float, float, float]:

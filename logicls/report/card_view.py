@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+import math
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from PIL import Image, ImageOps
 
+from logicls.constraints.checker.decomposition import locate_query_id
 from logicls.plugins.reasoning.reinspection_result import ReinspectionResult, reinspection_of
 from logicls.predict.plugin_protocols import ViolationCause
 from logicls.records import SEVERITIES, Answer, Box, Finding, Outcome, Severity, Status, Verdict
 
 if TYPE_CHECKING:
     from logicls.constraints.spec.models import Spec
+
+ORIENTATION_PREFIX = "orientation:"
+"""Prefix of the ids of orientation queries."""
+ARROW_SHARE = 0.45
+"""Length of an arrow, as a share of the shorter side of its box."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +72,16 @@ class EvidenceBox:
     box: Box
     is_broken: bool
     """Whether the box is evidence for a violated rule."""
+
+
+@dataclass(frozen=True, slots=True)
+class OrientationArrow:
+    """Arrow on an instance from its centre, pixels of the photo: upwards at an angle of 0, and turned with it."""
+
+    question: int
+    is_broken: bool
+    start: tuple[float, float]
+    end: tuple[float, float]
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,6 +140,7 @@ class PhotoCard:
     """Rules that hold or are not applicable."""
     answers: tuple[AnswerRow, ...]
     marks: tuple[EvidenceBox, ...]
+    arrows: tuple[OrientationArrow, ...]
     reasons: tuple[str, ...]
     stated: str
     is_consistent: bool
@@ -157,10 +175,26 @@ def build_card(verdict: Verdict, *, spec_lines: Mapping[str, str], questions: Ma
         marks=tuple(
             EvidenceBox(numbers[a.query], box, a.query in evidence) for a in verdict.answers for box in a.boxes
         ),
+        arrows=tuple(_find_arrows(verdict.answers, numbers, evidence)),
         reasons=verdict.reasons,
         stated="unreadable" if verdict.stated is None else ", ".join(verdict.stated) or "no violations",
         is_consistent=verdict.stated is not None and set(verdict.stated) == set(verdict.violations),
     )
+
+
+def _find_arrows(
+    answers: Sequence[Answer], numbers: Mapping[str, int], evidence: Collection[str]
+) -> Iterator[OrientationArrow]:
+    """Yield an arrow for each angle whose instance was located."""
+    boxes = {answer.query: answer.boxes for answer in answers}
+    for answer in answers:
+        located = boxes.get(locate_query_id(answer.query), ())
+        if not answer.query.startswith(ORIENTATION_PREFIX) or len(located) != len(answer.values):
+            continue
+        for box, value in zip(located, answer.values, strict=True):
+            (x, y), angle, length = box.centre, math.radians(float(value)), ARROW_SHARE * min(box.width, box.height)
+            end = x - length * math.sin(angle), y - length * math.cos(angle)
+            yield OrientationArrow(numbers[answer.query], answer.query in evidence, (x, y), end)
 
 
 @dataclass(frozen=True, slots=True)
@@ -265,7 +299,8 @@ def _answer_text(answer: Answer) -> str:
     if not answer.readable:
         return "unreadable"
     if answer.values:
-        return ", ".join(answer.values)
+        unit = "°" if answer.query.startswith(ORIENTATION_PREFIX) else ""
+        return ", ".join(f"{value}{unit}" for value in answer.values)
     if answer.boxes:
         return f"{len(answer.boxes)} found"
     return "no violations" if answer.query == "verdict" else "none"

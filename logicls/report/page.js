@@ -101,6 +101,13 @@ function makePhoto(n, record) {
     );
     overlay.append(mark);
   }
+  for (const [number, broken, x, y, tipX, tipY] of record.arrows ?? []) {
+    const mark = makeSvg("g", { class: broken ? "mark broken" : "mark", "data-mark": number });
+    const across = (tipY - y) / 6, down = (x - tipX) / 6, baseX = x + (tipX - x) * 0.7, baseY = y + (tipY - y) * 0.7;
+    const shape = `M${x} ${y}L${tipX} ${tipY}M${baseX + across} ${baseY + down}L${tipX} ${tipY}L${baseX - across} ${baseY - down}`;
+    mark.append(makeSvg("path", { class: "halo", d: shape }), makeSvg("path", { class: "arrow", d: shape }));
+    overlay.append(mark);
+  }
   frame.append(image, overlay);
   return frame;
 }

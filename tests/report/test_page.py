@@ -12,7 +12,7 @@ from logicls.evaluation import compute_metrics
 from logicls.plugins.reasoning.reinspection_result import ReinspectionResult
 from logicls.predict.plugin_protocols import ViolationCause
 from logicls.predict.uncertainty.calibration import ReliabilityBin
-from logicls.records import PluginInfo
+from logicls.records import Answer, Box, PluginInfo
 from logicls.report.page import write_report
 from logicls.report.summary import TruthComparison
 
@@ -201,3 +201,16 @@ def test_a_page_without_second_looks_does_not_mention_them(photos):
 
     assert [name for name in ('data-filter="secondLook"', "second looks</dt>", "plug-in</dt>", '"secondLook"')
             if name in html] == []  # fmt: skip
+
+
+def test_angles_are_arrows_on_their_boxes(photos):
+    """An arrow points upwards at 0 degrees, and to the left at 90; without the boxes there is none."""
+    located = Answer("locate:pin", boxes=(Box(20, 20, 40, 40), Box(50, 20, 70, 40)))
+    turned = Answer("orientation:pin", ("0", "90"))
+
+    html = render(photos, replace(FAILED, answers=(located, turned)), replace(FAILED, answers=(turned,)))
+
+    first, second = map(json.loads, script_contents(html, "card"))
+    assert first["arrows"] == [[2, 0, 375.0, 375.0, 375.0, 262.5], [2, 0, 750.0, 375.0, 637.5, 375.0]]
+    assert first["answers"][1][2] == "0°, 90°"
+    assert "arrows" not in second
