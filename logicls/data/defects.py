@@ -10,11 +10,13 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from logicls.constraints.checker.evaluation import build_context
 from logicls.constraints.lint.data_audit import ANY_VIOLATION
 from logicls.constraints.spec.models import Spec
 from logicls.data.coco import Dataset, read_dataset_for
 from logicls.data.ground_truth import read_truth
 from logicls.errors import DataError, Problem, relative_path, suggest_name
+from logicls.records import Scene
 
 TRUTH_FILE = "truth.csv"
 
@@ -38,9 +40,20 @@ def read_dataset_with_defects(
             and the folders have one name (LC104).
     """
     dataset = replace(read_dataset_for(spec, root, annotations), declared_defects=_read_declared(root))
-    if defects is None:
-        return dataset
-    return merge_defects(dataset, read_dataset_for(spec, defects, reference_angles=dataset.reference_angles))
+    if defects is not None:
+        others = read_dataset_for(spec, defects, reference_angles=dataset.reference_angles)
+        dataset = merge_defects(dataset, others)
+    scenes = (_mark_declared(spec, scene, dataset.declared_defects.get(scene.photo, ())) for scene in dataset.scenes)
+    return replace(dataset, scenes=tuple(scenes))
+
+
+def _mark_declared(spec: Spec, scene: Scene, declared: Sequence[str]) -> Scene:
+    """Mark what is declared and what boxes and attributes cannot show, such as damage."""
+    for constraint in spec.constraints if declared else ():
+        for mode in constraint.failure_modes:
+            if constraint.violation_name(mode) in declared:
+                scene = constraint.rule.mark_declared(scene, build_context(spec, scene), mode) or scene
+    return scene
 
 
 def merge_defects(dataset: Dataset, defects: Dataset) -> Dataset:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import OrderedDict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 
@@ -23,6 +23,8 @@ MIN_VARIED_BOXES, ASPECT_SPREAD = 5, 0.25
 """Boxes of a component, and standard deviation of the logarithm of their aspect ratios, from which on it lies at
 different angles: it cannot fill its boxes.
 """
+MIN_TYPICAL, MAX_TYPICAL, TYPICAL_SIDE = 3, 24, 256
+"""Fewest and most whole instances whose masks are averaged to the typical one, and its longer side, pixels."""
 MAX_SHARED = 0.3
 """Largest share of a mask inside the box of something else; beyond, the mask may hold parts of it."""
 MAX_DONORS_TRIED = 48
@@ -57,6 +59,12 @@ def is_whole(scene: Scene, instance: Instance, get_mask: Callable[[Instance], Ma
     box = instance.box
     if box.x1 <= 1 or box.y1 <= 1 or box.x2 >= scene.width - 1 or box.y2 >= scene.height - 1:
         return False
+    return is_untouched(scene, instance, get_mask)
+
+
+def is_untouched(scene: Scene, instance: Instance, get_mask: Callable[[Instance], Mask]) -> bool:
+    """True if nothing else touches the instance; arguments as for `is_whole`."""
+    box = instance.box
     neighbours = [i for i in scene.instances if i.id != instance.id and i.box.intersection(box) > 0]
     neighbours = [i for i in neighbours if box.ioa(i.box) < SUPPORT or i.box.area <= box.area]
     if not neighbours:
@@ -80,6 +88,15 @@ def _draw_region(scene: Scene, box: Box, mask: Mask) -> UInt8[np.ndarray, "heigh
     x1, y1, x2, y2 = pixel_bounds(box, scene)
     canvas[y1:y2, x1:x2] = mask > 0.5
     return canvas
+
+
+def _average_masks(masks: Sequence[Mask]) -> Mask:
+    """Majority of the masks, scaled to their median size, at most `TYPICAL_SIDE`."""
+    height, width = np.median([mask.shape for mask in masks], axis=0)
+    scale = min(1.0, TYPICAL_SIDE / max(height, width))
+    size = max(round(width * scale), 1), max(round(height * scale), 1)
+    mean = np.mean([cv2.resize(mask, size, interpolation=cv2.INTER_LINEAR) for mask in masks], axis=0)
+    return np.asarray(mean >= 0.5, np.float32)
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +131,7 @@ class InstanceBank:
         self._whole: dict[tuple[str, int], bool] = {}
         self._has_whole: dict[str, bool] = {}
         self._at_angles: dict[str, bool] = {}
+        self._typical_masks: dict[str, Mask | None] = {}
 
     def load_photo(self, scene: Scene) -> np.ndarray:
         """Pixels of the scene, uint8 [height, width, 3] RGB, cached; do not write to them.
@@ -171,6 +189,18 @@ class InstanceBank:
             self._has_whole[component] = any(self.is_whole(donor.scene, donor.instance) for donor in donors)
         return self._has_whole[component]
 
+    def find_typical_mask(self, component: str) -> Mask | None:
+        """Mask that most whole instances of a component have in common, scaled to their boxes, 0 or 1.
+
+        None if there are too few, or if the component lies at different angles.
+        """
+        if component not in self._typical_masks:
+            donors = islice(self.donors.get(component, ()), MAX_DONORS_TRIED)
+            whole = [] if self.lies_at_angles(component) else [d for d in donors if self.is_whole(d.scene, d.instance)]
+            masks = [self.load_mask(donor.scene, donor.instance) for donor in whole[:MAX_TYPICAL]]
+            self._typical_masks[component] = _average_masks(masks) if len(masks) >= MIN_TYPICAL else None
+        return self._typical_masks[component]
+
     def lies_at_angles(self, component: str) -> bool:
         """True if the component's boxes are so differently shaped that it lies at different angles."""
         if component not in self._at_angles:
@@ -183,16 +213,18 @@ class InstanceBank:
     def sample(self, component: str, rng: np.random.Generator, **attributes: str) -> Donor | None:
         """Draw a random instance of the component with those attributes; None if no photo has one.
 
-        Instances that can be cut out have precedence: a part of something else, or a thing that the photo's edge cuts
-        off, is drawn only if there is nothing else.
+        Instances of good photos have precedence over those of declared defects, and among them those that can be cut
+        out: a part of something else, or a thing that the photo's edge cuts off, is drawn only if there is nothing else.
         """
         key = component, tuple(sorted(attributes.items()))
         if key not in self._candidates:
-            self._candidates[key] = tuple(
+            matching = [
                 donor
                 for donor in self.donors.get(component, ())
                 if all(donor.instance.attribute(name) == value for name, value in attributes.items())
-            )
+            ]
+            good = [donor for donor in matching if donor.scene.photo not in self.dataset.declared_defects]
+            self._candidates[key] = tuple(good or matching)
         candidates = self._candidates[key]
         if not candidates:
             return None

@@ -187,6 +187,13 @@ class Family(ABC):
             UnreadableAnswer: A needed answer is missing.
         """
 
+    def mark_declared(self, scene: Scene, context: EvaluationContext, mode: FailureMode) -> Scene | None:
+        """Return the scene with a declared failure that annotations cannot show; None if they can, or if it is unclear.
+
+        `scene`: a photo of a real defect, on which the rule is declared to be broken in that mode.
+        """
+        return None
+
     def members(self) -> Iterator[tuple[Path, Family]]:
         """Yield the rules that this one combines, with the key path of each body."""
         yield from ()
