@@ -17,11 +17,10 @@ from logicls.models.nano.detection_head import (
     compute_centre_losses,
     local_maxima,
 )
+from logicls.records import DETECTION_THRESHOLD
 
 IGNORE_INDEX = -100
 """Label of a position without a loss."""
-DETECTION_THRESHOLD = 0.5
-"""Probability from which on a local maximum of a heatmap counts as a detection."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,10 +22,9 @@ from transformers import DynamicCache
 from logicls.constraints.checker.decomposition import locate_query_id
 from logicls.models.nano import NanoForImageTextToText
 from logicls.models.nano.detection_head import local_maxima
-from logicls.models.nano.losses import DETECTION_THRESHOLD
 from logicls.predict.readers.nano import EncodedPhotos, NanoReader, QueryOutputs
 from logicls.predict.readers.protocol import Detection
-from logicls.records import Answer
+from logicls.records import DETECTION_THRESHOLD, Answer
 
 TOP_OPTIONS = 5
 """k, number of most likely options in a slot's entropy."""

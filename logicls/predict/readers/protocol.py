@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import UInt8
 
 from logicls.errors import PhotoError, Problem
-from logicls.models.bundle import Bundle
-from logicls.models.nano.losses import DETECTION_THRESHOLD
 from logicls.predict.input.loader import LoadedPhoto, Size
-from logicls.records import Answer, Box
+from logicls.records import DETECTION_THRESHOLD, Answer, Box
+
+if TYPE_CHECKING:
+    from logicls.models.bundle import Bundle
 
 Edges = tuple[float, ...]
 """x1, y1, x2, y2."""

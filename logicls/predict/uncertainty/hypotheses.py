@@ -6,11 +6,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from heapq import heappop, heappush
 
+from logicls.constraints.checker.decomposition import query_component
+from logicls.constraints.families.angles import angle_to_text, period_of_options
+from logicls.constraints.families.appearance import anomaly_probability
+from logicls.constraints.families.queries import ANOMALOUS, NORMAL
 from logicls.constraints.spec.models import Spec
-from logicls.models.nano.losses import DETECTION_THRESHOLD
 from logicls.predict.readers.protocol import Detection, Prediction, condition_on_rivals
 from logicls.predict.uncertainty.calibration import Calibration, temperature_scale
-from logicls.records import Answer, Box, reading_order
+from logicls.records import DETECTION_THRESHOLD, Answer, Box, Subquery, reading_order
 
 MAX_HYPOTHESES = 32
 """Maximum number of hypotheses of a photo; the first few mostly hold nearly all probability."""
@@ -18,11 +21,15 @@ ENOUGH_PROBABILITY = 0.999
 """Total probability at which the enumeration ends."""
 IMPOSSIBLE = 1e-3
 """Probability below which an alternative is left out."""
+ANGLE_HYPOTHESES = 4
+"""Angles of a hypothesis: the one that was read, and others that share what its probability lacks of 1."""
+VALUED_KINDS = ("attribute", "orientation", "appearance")
+"""Kinds of queries with a value for each instance."""
 
 PRESENT = "present"
 VariableKey = tuple[str, int, str]
-"""Component, number of the candidate, and attribute, empty for its presence; or no component and the number of a place
-that candidates share."""
+"""Component, number of the candidate, and what is asked about it (`_value_name`), empty for its presence; or no
+component and the number of a place that candidates share."""
 ValueDistribution = tuple[tuple[str, float], ...]
 """Value → probability."""
 
@@ -34,7 +41,7 @@ class CandidateInstance:
     probability: float
     box: Box
     values: tuple[tuple[str, ValueDistribution], ...] = ()
-    """Attribute → distribution of its value."""
+    """Attribute, or id of another query → distribution of its value."""
     place: int | None = None
     """Number of the place that it shares with candidates of other components, of which one at most is there."""
 
@@ -59,12 +66,8 @@ def list_candidates(
     for component in spec.queried_components:
         query = f"locate:{component}"
         scored = detections.get(query) or _detections_of_answer(answers.get(query))
-        values = {
-            q.attribute: answers[q.id]
-            for q in spec.queries
-            if q.component == component and q.attribute and q.id in answers
-        }
-        options = {q.attribute: q.options for q in spec.queries if q.component == component}
+        valued = [q for q in spec.queries if q.component == component and q.kind in VALUED_KINDS]
+        values = {q: answers[q.id] for q in valued if q.id in answers}
         detected = [one for one in scored if one.is_detected]
         detected.sort(key=lambda one: reading_order(one.box, *size))
         if not scored and values:  # the spec has no locate query of this component
@@ -75,8 +78,13 @@ def list_candidates(
                 _scale_probability(detection, calibration.locate_temperature),
                 detection.box,
                 tuple(
-                    (name, _value_distribution(answer, n, options[name], calibration))
-                    for name, answer in values.items()
+                    (
+                        _value_name(query.id),
+                        _look_distribution(answer, n, spec.overkill_by_component[component])
+                        if query.kind == "appearance"
+                        else _value_distribution(query, answer, n, calibration),
+                    )
+                    for query, answer in values.items()
                 ),
                 detection.place,
             )
@@ -99,20 +107,47 @@ def _detections_of_answer(answer: Answer | None) -> tuple[Detection, ...]:
     return tuple(Detection(probability, (), box) for box in answer.boxes)
 
 
-def _value_distribution(
-    answer: Answer, number: int, options: Sequence[str], calibration: Calibration
-) -> ValueDistribution:
+def _value_name(query: str) -> str:
+    """Return the name of what a query asks about an instance: an attribute, or the id of another query."""
+    return query.partition(".")[2] if query.startswith("attribute:") else query
+
+
+def _value_distribution(query: Subquery, answer: Answer, number: int, calibration: Calibration) -> ValueDistribution:
     """Return the distribution of an instance's value: the other options share what the answer's value lacks of 1.
 
     Uniform for an instance without a value in the answer.
     """
-    if number >= len(answer.values):
+    is_read = number < len(answer.values)
+    options = query.options
+    if query.kind == "orientation":
+        options = list_angle_hypotheses(answer.values[number] if is_read else "0", period_of_options(options))
+    if not is_read:
         return tuple((option, 1 / len(options)) for option in options)
     value, others = answer.values[number], max(len(options) - 1, 1)
     top = answer.probabilities[number] if answer.probabilities else answer.confidence ** (1 / len(answer.values))
     if len(options) > 1:
         top = scale_top_probability(top, len(options), calibration.attribute_temperature)
     return tuple((option, top if option == value else (1 - top) / others) for option in options)
+
+
+def _look_distribution(answer: Answer, number: int, overkill: float) -> ValueDistribution:
+    """Return the distribution of an instance's look, from its rarity among good photos.
+
+    An instance that was not compared looks as a median one.
+    """
+    rarity = answer.rarities[number] if number < len(answer.rarities) else 0.5
+    probability = anomaly_probability(rarity, overkill)
+    return (ANOMALOUS, probability), (NORMAL, 1 - probability)
+
+
+def list_angle_hypotheses(angle: str, period: int) -> tuple[str, ...]:
+    """Return the angle that was read, and `ANGLE_HYPOTHESES` - 1 others that divide the rest of the period evenly.
+
+    >>> list_angle_hypotheses("178", 360)
+    ('178', '268', '358', '88')
+    """
+    turns = range(ANGLE_HYPOTHESES)
+    return tuple(angle_to_text(float(angle) + turn * period / ANGLE_HYPOTHESES, period) for turn in turns)
 
 
 def scale_top_probability(probability: float, option_count: int, temperature: float) -> float:
@@ -134,7 +169,7 @@ def enumerate_hypotheses(
     Presence and values of the candidates are independent of one another, but for candidates at one place, of which one
     at most is there. Ends when `ENOUGH_PROBABILITY` is reached, or after `MAX_HYPOTHESES`.
     """
-    names = {query.partition(":")[2] for query in queries}
+    named = {(query_component(query), _value_name(query)) for query in queries}
     variables: list[tuple[VariableKey, list[tuple[str, float]]]] = []
     places: dict[int, list[tuple[str, float]]] = {}
     for component, found in candidates.items():
@@ -148,14 +183,14 @@ def enumerate_hypotheses(
                 variables.append((("", one.place, ""), places[one.place]))
             values = dict(one.values)
             variables += [
-                ((component, number, name), list(values[name])) for name in values if f"{component}.{name}" in names
+                ((component, number, name), list(values[name])) for name in values if (component, name) in named
             ]
     for options in places.values():
         options.append(("", max(1 - sum(probability for _, probability in options), 0.0)))
-    keys = [key for key, _ in variables]
+    keys, builder = [key for key, _ in variables], _AnswerBuilder(candidates, queries)
     total = 0.0
     for number, (probability, choice) in enumerate(_rank_combinations([options for _, options in variables])):
-        yield probability, _build_answers(candidates, queries, dict(zip(keys, choice, strict=True)))
+        yield probability, builder.build(dict(zip(keys, choice, strict=True)))
         total += probability
         if total >= ENOUGH_PROBABILITY or number + 1 == MAX_HYPOTHESES:
             return
@@ -176,7 +211,7 @@ def _rank_combinations(
     heap = [(-first, start, 0)]
     while heap:
         negative, choice, least = heappop(heap)
-        yield -negative, tuple(options[k][0] for options, k in zip(ranked, choice, strict=True))
+        yield -negative, tuple([options[k][0] for options, k in zip(ranked, choice, strict=True)])
         for at in range(least, len(ranked)):
             k, options = choice[at] + 1, ranked[at]
             if k < len(options):
@@ -184,24 +219,42 @@ def _rank_combinations(
                 heappush(heap, (negative * options[k][1] / options[k - 1][1], successor, at))
 
 
-def _build_answers(
-    candidates: Mapping[str, Sequence[CandidateInstance]],
-    queries: Sequence[str],
-    choice: Mapping[VariableKey, str],
-) -> dict[str, Answer]:
-    def is_present(component: str, number: int) -> bool:
-        place = candidates[component][number].place
-        if place is None:
-            return choice[component, number, ""] == PRESENT
-        return choice["", place, ""] == f"{component}/{number}"
+class _AnswerBuilder:
+    """Builder of the answers of one photo's hypotheses: equal answers are the same object."""
 
-    answers = {}
-    for query in queries:
-        kind, _, name = query.partition(":")
-        component, _, attribute = name.partition(".")
-        present = [n for n in range(len(candidates[component])) if is_present(component, n)]
-        if kind == "locate":
-            answers[query] = Answer(query, boxes=tuple(candidates[component][n].box for n in present))
-        else:
-            answers[query] = Answer(query, tuple(choice[component, n, attribute] for n in present))
-    return answers
+    def __init__(self, candidates: Mapping[str, Sequence[CandidateInstance]], queries: Sequence[str]) -> None:
+        self._candidates = candidates
+        self._queries = [(query, query_component(query), _value_name(query)) for query in queries]
+        self._presence = {
+            component: [_presence_option(component, number, one.place) for number, one in enumerate(found)]
+            for component, found in candidates.items()
+        }
+        self._answers: dict[tuple[str, tuple[int, ...], tuple[str, ...]], Answer] = {}
+
+    def build(self, choice: Mapping[VariableKey, str]) -> dict[str, Answer]:
+        """Return the answers to the queries for one option of each variable."""
+        present = {
+            component: tuple([n for n, (key, option) in enumerate(options) if choice[key] == option])
+            for component, options in self._presence.items()
+        }
+        return {query: self._find(query, component, name, present[component], choice)
+                for query, component, name in self._queries}  # fmt: skip
+
+    def _find(
+        self, query: str, component: str, name: str, present: tuple[int, ...], choice: Mapping[VariableKey, str]
+    ) -> Answer:
+        is_location = query.startswith("locate:")
+        values = () if is_location else tuple([choice[component, n, name] for n in present])
+        key = query, present, values
+        if key not in self._answers:
+            found = self._candidates[component]
+            boxes = tuple([found[n].box for n in present]) if is_location else ()
+            self._answers[key] = Answer(query, values, boxes)
+        return self._answers[key]
+
+
+def _presence_option(component: str, number: int, place: int | None) -> tuple[VariableKey, str]:
+    """Return the variable that decides on a candidate's presence, and its option for it."""
+    if place is None:
+        return (component, number, ""), PRESENT
+    return ("", place, ""), f"{component}/{number}"

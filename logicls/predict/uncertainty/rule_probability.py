@@ -201,34 +201,39 @@ def _expected_probability(
     components = dict.fromkeys(query.component for query in spec.queries_by_constraint[constraint.id])
     own = {name: candidates.get(name, ()) for name in components}
     noise, sums, total = calibration.noise_of(constraint.id), RuleProbability(_zero_probabilities(constraint)), 0.0
+    effects: dict[tuple[int, ...], HypothesisEffect] = {}
     for probability, answers in enumerate_hypotheses(own, queries):
-        context = EvaluationContext(answers, *size, spec.vocabulary, status_only=True)
-        _add_hypothesis(constraint, context, probability, noise, sums)
+        key = tuple([id(answer) for answer in answers.values()])
+        if key not in effects:  # hypotheses that differ in the values of absent instances have the same answers
+            context = EvaluationContext(answers, *size, spec.vocabulary, status_only=True)
+            effects[key] = _evaluate_hypothesis(constraint, context, noise)
+        is_unknown, shares = effects[key]
+        sums.unknown += probability if is_unknown else 0.0
+        for name, share, count in shares:
+            sums.add(name, probability * share / count)
         total += probability
     return RuleProbability({name: p / total for name, p in sums.violations.items()}, sums.unknown / total)
 
 
-def _add_hypothesis(
-    constraint: Constraint,
-    context: EvaluationContext,
-    probability: float,
-    noise: MeasurementNoise,
-    sums: RuleProbability,
-) -> None:
-    """Add the rule's result on one hypothesis, and the opposite result with the flip probability of its margin."""
+HypothesisEffect = tuple[bool, tuple[tuple[str, float, int], ...]]
+"""Whether the rule is unknown; violation, share of the hypothesis's probability, and number of violations it is for."""
+
+
+def _evaluate_hypothesis(
+    constraint: Constraint, context: EvaluationContext, noise: MeasurementNoise
+) -> HypothesisEffect:
+    """Evaluate a rule on one hypothesis; the opposite result has the flip probability of its margin."""
     result = evaluate_constraint(constraint, context)
-    if result.status == "unknown":
-        sums.unknown += probability
     if result.status not in ("holds", "broken"):
-        return
+        return result.status == "unknown", ()
     nearest = min((abs(m) for m in compute_margins(constraint, context)), default=None)
     flip = noise.flip_probability(nearest) if nearest is not None else 0.0
     if result.status == "broken":
         names = violation_names(constraint, result)
-        for name in names:
-            sums.add(name, probability * (1 - flip) / len(names))
-    elif flip and constraint.failure_modes:
-        sums.add(constraint.violation_name(_nearest_failure_mode(constraint, context)), probability * flip)
+        return False, tuple((name, 1 - flip, len(names)) for name in names)
+    if flip and constraint.failure_modes:
+        return False, ((constraint.violation_name(_nearest_failure_mode(constraint, context)), flip, 1),)
+    return False, ()
 
 
 def _nearest_failure_mode(constraint: Constraint, context: EvaluationContext) -> FailureMode:
