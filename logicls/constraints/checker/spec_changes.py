@@ -107,12 +107,15 @@ def compare_specs(trained: Spec, judged: Spec) -> SpecChanges:
 
 def find_new_questions(trained: Spec, judged: SpecFile) -> list[Problem]:
     """List what a spec needs that the model was never asked (LC630), with its place in the file."""
-    answered = {query.id: query for query in trained.queries}
+    spec, answered = judged.spec, {query.id: query for query in trained.queries}
     problems: dict[tuple[str, str], Problem] = {}
-    for number, constraint in enumerate(judged.spec.constraints):
-        for query in judged.spec.queries_by_constraint[constraint.id]:
-            for subject in _missing_subjects(query, answered.get(query.id)):
-                path = _find_reference(judged.spec, number, query)
+    for number, constraint in enumerate(spec.constraints):
+        for query in spec.queries_by_constraint[constraint.id]:
+            subjects = list(_missing_subjects(query, answered.get(query.id)))
+            if not subjects and query.kind == "orientation" and _has_other_zero(query.component, trained, spec):
+                subjects = [f"the orientation of each {query.component} from another zero"]
+            for subject in subjects:
+                path = _find_reference(spec, number, query)
                 message = f"'{constraint.id}' needs {subject}, which the model was not trained to answer."
                 problem = judged.make_problem("LC630", message, path, TRAIN_AGAIN)
                 problems.setdefault((constraint.id, subject), problem)
@@ -121,13 +124,21 @@ def find_new_questions(trained: Spec, judged: SpecFile) -> list[Problem]:
 
 def _missing_subjects(query: Subquery, answered: Subquery | None) -> Iterator[str]:
     """Describe what the model lacks to answer a query; nothing if it was trained with it."""
+    subject = query.attribute or ("" if query.kind == "locate" else query.kind)
+    each = f"the {subject} of each {query.component}" if subject else f"each {query.component}"
     if answered is None:
-        subject = f"the {query.attribute} of each {query.component}" if query.attribute else f"each {query.component}"
-        yield f"{subject} (question `{query.id}`)"
-    elif query.options:
-        for value in query.options:
-            if value not in answered.options:
-                yield f'the value "{value}" of {query.component}.{query.attribute}'
+        yield f"{each} (question `{query.id}`)"
+        return
+    missing = [value for value in query.options if value not in answered.options]
+    if query.kind == "attribute":
+        yield from (f'the value "{value}" of {query.component}.{query.attribute}' for value in missing)
+    elif missing:
+        yield f"{each} with other answers than in training"
+
+
+def _has_other_zero(component: str, trained: Spec, judged: Spec) -> bool:
+    """Return True if one spec measures an orientation from the pose on good photos, the other as annotated."""
+    return (component in trained.absolute_angles) != (component in judged.absolute_angles)
 
 
 def _find_reference(spec: Spec, number: int, query: Subquery) -> TreePath:

@@ -54,12 +54,24 @@ class CandidateInstance:
 
 
 def list_candidates(
-    spec: Spec, prediction: Prediction, size: tuple[int, int], calibration: Calibration
+    spec: Spec,
+    prediction: Prediction,
+    size: tuple[int, int],
+    calibration: Calibration,
+    judged_spec: Spec | None = None,
 ) -> dict[str, tuple[CandidateInstance, ...]]:
     """List the candidate instances of each component: detections in reading order, then those below the threshold.
 
-    `size`: (width, height) of the photo in pixels. Components without a readable answer have none.
+    Components without a readable answer have none.
+
+    Args:
+        spec: Spec whose questions were answered.
+        prediction: Raw prediction of the photo.
+        size: (width, height) of the photo in pixels.
+        calibration: Calibration of the model's probabilities.
+        judged_spec: Rules, if they are others than those of `spec`.
     """
+    overkills = {**spec.overkill_by_component, **(judged_spec or spec).overkill_by_component}
     answers = {answer.query: answer for answer in prediction.answers if answer.readable}
     detections = dict(prediction.detections)
     candidates = {}
@@ -80,7 +92,7 @@ def list_candidates(
                 tuple(
                     (
                         _value_name(query.id),
-                        _look_distribution(answer, n, spec.overkill_by_component[component])
+                        _look_distribution(answer, n, overkills[component])
                         if query.kind == "appearance"
                         else _value_distribution(query, answer, n, calibration),
                     )

@@ -91,7 +91,7 @@ def compute_rule_probabilities(
         calibration: Calibration of the model's probabilities.
         trained_spec: Spec whose questions the model answered, if it is another one.
     """
-    candidates = list_candidates(trained_spec or spec, prediction, size, calibration)
+    candidates = list_candidates(trained_spec or spec, prediction, size, calibration, spec)
     readable = {answer.query for answer in prediction.answers if answer.readable}
     context = EvaluationContext(index_answers(prediction.answers), *size, spec.vocabulary)
     probabilities: dict[str, RuleProbability] = {}
