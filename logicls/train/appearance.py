@@ -21,13 +21,13 @@ from logicls.constraints.spec.loader import load_spec
 from logicls.constraints.spec.models import Spec
 from logicls.data.coco import Dataset
 from logicls.data.defects import read_dataset_with_defects, select_good
-from logicls.data.image_io import letterbox, read_photo
+from logicls.data.image_io import read_photo
 from logicls.errors import DataError, Problem, count_text, relative_path
 from logicls.io.run_manifest import read_manifest
 from logicls.models.bundle import Bundle
 from logicls.predict.input.loader import LoadedPhoto, Size
 from logicls.predict.readers import make_question_reader
-from logicls.predict.readers.appearance import PhotoPlacement, write_memories
+from logicls.predict.readers.appearance import PhotoPlacement, choose_size, letterbox_photos, write_memories
 from logicls.predict.readers.protocol import Prediction, Reader
 from logicls.records import Answer, Box, Instance, Scene
 
@@ -41,8 +41,6 @@ BOX_NOISE = 1.5
 """Standard deviation of the edges of a shifted box, pixels of the reader's input."""
 MIN_IOU = 0.5
 """Least overlap of a box that the model reads with the annotated one that it stands for."""
-MAX_SIDE = 1024
-"""Longer side of photos for models that take them in any size, pixels."""
 BATCH_SIZE = 8
 """Photos that are read at a time."""
 ODD_RARITY = 0.001
@@ -90,7 +88,7 @@ def fit_appearance(bundle: Bundle, synth: Path, report: Callable[[str], None], s
     rng = np.random.default_rng([seed, 31])
     scenes = _draw_scenes(dataset.scenes, components, rng)
     reader = make_question_reader(bundle)
-    size = reader.input_size or _choose_size(scenes)
+    size = choose_size(reader.input_size, [(scene.width, scene.height) for scene in scenes])
     photos: dict[str, list[GoodPhoto]] = defaultdict(list)
     for scene, loaded, prediction in _read_scenes(reader, dataset, scenes, size):
         for component in components:
@@ -148,13 +146,6 @@ def _draw_scenes(scenes: Sequence[Scene], components: Iterable[str], rng: np.ran
     return [scene for scene in scenes if scene.photo in drawn]
 
 
-def _choose_size(scenes: Sequence[Scene]) -> Size:
-    """Return (height, width) for photos of models that take any size: the largest photo, up to `MAX_SIDE`."""
-    width, height = max((scene.width for scene in scenes), default=1), max((s.height for s in scenes), default=1)
-    scale = min(1.0, MAX_SIDE / max(width, height))
-    return max(round(height * scale), 1), max(round(width * scale), 1)
-
-
 def _read_scenes(
     reader: Reader, dataset: Dataset, scenes: Sequence[Scene], size: Size
 ) -> Iterator[tuple[Scene, LoadedPhoto, Prediction]]:
@@ -162,15 +153,12 @@ def _read_scenes(
     for start in range(0, len(scenes), BATCH_SIZE):
         batch = scenes[start : start + BATCH_SIZE]
         own = [read_photo(dataset.image_path(scene)) for scene in batch]
-        sizes = [(pixels.shape[1], pixels.shape[0]) for pixels in own]
-        loaded = [
-            LoadedPhoto(scene.photo, letterbox(size, pixels), shape)
-            for scene, pixels, shape in zip(batch, own, sizes, strict=True)
+        photos = [
+            LoadedPhoto(scene.photo, pixels, (pixels.shape[1], pixels.shape[0]))
+            for scene, pixels in zip(batch, own, strict=True)
         ]
-        given = loaded if reader.input_size is not None else [
-            replace(photo, pixels=pixels) for photo, pixels in zip(loaded, own, strict=True)
-        ]  # fmt: skip
-        yield from zip(batch, loaded, reader.predict_raw(given), strict=True)
+        letterboxed, given = letterbox_photos(photos, size, reader.input_size)
+        yield from zip(batch, letterboxed, reader.predict_raw(given), strict=True)
 
 
 def _place_scene(

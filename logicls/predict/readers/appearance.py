@@ -60,13 +60,16 @@ class AppearanceComparison:
         return build_extractor(self.bundle, (16, 16)).stem
 
     def add_answers(self, photos: Sequence[LoadedPhoto], predictions: Sequence[Prediction]) -> list[Prediction]:
-        """Return the predictions with the answers to the appearance queries of the bundle's spec."""
+        """Return the predictions with the answers to the appearance queries of the bundle's spec.
+
+        `photos`: letterboxed to `size`.
+        """
         return [self._add(photo, one) for photo, one in zip(photos, predictions, strict=True)]
 
     def _add(self, photo: LoadedPhoto, prediction: Prediction) -> Prediction:
         if photo.pixels is None:
             return prediction
-        pixels = photo.pixels if photo.pixels.shape[:2] == self.size else letterbox(self.size, photo.pixels)
+        pixels = photo.pixels
         placement = PhotoPlacement(self.size, photo.size)
         answers = {answer.query: answer for answer in prediction.answers}
         overkill = self.bundle.spec.overkill_by_component
@@ -166,12 +169,55 @@ class AppearanceReader:
 
     @property
     def input_size(self) -> Size | None:
-        """(height, width) to which photos may be letterboxed beforehand."""
-        return self._reader.input_size
+        """(height, width) to which photos may be letterboxed beforehand: that of the comparison."""
+        return None if self._reader.input_size is None else self._comparison.size
 
     def predict_raw(self, photos: Sequence[LoadedPhoto]) -> list[Prediction]:
         """Read photos and compare their instances; see `Reader.predict_raw`."""
-        return self._comparison.add_answers(photos, self._reader.predict_raw(photos))
+        letterboxed, given = letterbox_photos(photos, self._comparison.size, self._reader.input_size)
+        return self._comparison.add_answers(letterboxed, self._reader.predict_raw(given))
+
+
+MAX_SIDE = 1024
+"""Longer side of the photos that are compared, pixels."""
+
+
+def choose_size(input_size: Size | None, photos: Sequence[tuple[int, int]]) -> Size:
+    """Return (height, width) of the photos that are compared.
+
+    It is a multiple of the model's input, so that both see the same part of a photo, and near the photos' own size: the
+    input of a small model is too coarse for print and scratches. `photos`: (width, height) of each.
+    """
+    width, height = (float(np.median([size[axis] for size in photos])) for axis in (0, 1))
+    if input_size is None:
+        scale = min(1.0, MAX_SIDE / max(width, height))
+        return max(round(height * scale), 1), max(round(width * scale), 1)
+    wanted = round(1 / letterbox_transform(input_size, round(width), round(height))[0])
+    factor = max(1, min(wanted, MAX_SIDE // max(input_size)))
+    return input_size[0] * factor, input_size[1] * factor
+
+
+def letterbox_photos(
+    photos: Sequence[LoadedPhoto], size: Size, input_size: Size | None
+) -> tuple[list[LoadedPhoto], list[LoadedPhoto]]:
+    """Return photos for the comparison, and those that the model gets.
+
+    The model gets the same ones downscaled, so that its answers do not depend on where photos were letterboxed; without
+    an input size it gets photos in their own size.
+    """
+    letterboxed = [
+        photo if photo.pixels is None or photo.pixels.shape[:2] == size else replace(
+            photo, pixels=letterbox(size, photo.pixels)
+        )
+        for photo in photos
+    ]  # fmt: skip
+    if input_size is None:
+        return letterboxed, list(photos)
+    given = [
+        photo if photo.pixels is None else replace(photo, pixels=letterbox(input_size, photo.pixels))
+        for photo in letterboxed
+    ]
+    return letterboxed, given
 
 
 def load_comparison(bundle: Bundle) -> AppearanceComparison | None:
