@@ -125,10 +125,12 @@ def infer(
     """Infer a draft spec from annotated photos of good products; each rule has its support, for review."""
     from logicls.constraints.mining.infer import infer as infer_spec
     from logicls.data.coco import read_dataset
+    from logicls.data.poses import measure_poses
 
     data = read_dataset(dataset)
+    poses = measure_poses(data)
     product = name or (out.stem if out else dataset.resolve().name)
-    draft = infer_spec(data.scenes, data.categories, product=product, source=product, licence=data.licence)
+    draft = infer_spec(data.scenes, data.categories, product=product, source=product, licence=data.licence, poses=poses)
     has_schema = out is not None and (out.parent / SCHEMA_FILE).is_file()
     _write_or_print(f"{SCHEMA_LINE}\n{draft.to_yaml()}" if has_schema else draft.to_yaml(), out)
 

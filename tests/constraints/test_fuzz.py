@@ -29,7 +29,10 @@ SECONDS = 2.0
 FILES = [*sorted(resource_path("constraints").glob("*.yaml")), *[Path(__file__).with_name("wide.yaml")] * 3]
 TEXTS = [path.read_text() for path in FILES]
 TREES = [yaml.safe_load(text) for text in TEXTS]
-SCENES = [[example_to_scene(example["scene"])[0] for example in tree["examples"][:3]] for tree in TREES]
+SCENES = [
+    [example_to_scene(example["scene"], load_spec_file(path).spec)[0] for example in tree["examples"][:3]]
+    for path, tree in zip(FILES, TREES, strict=True)
+]
 ODD = (
     "", "~", "null", "[]", "{}", "[[]]", "{a: }", "[~]", "''", '""', "-1", "0", "1", "1e308", "-1e308", "1e999", ".inf",
     "-.inf", ".nan", "9" * 30, "9" * 400, "0.0000001", "true", "é", "部品", "🔩", "a b", "a.b", "pin.", "x" * 70,

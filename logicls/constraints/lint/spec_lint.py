@@ -17,6 +17,8 @@ IndexedConstraint = tuple[int, Constraint]
 """Index in the spec and constraint."""
 MIN_TOLERANCE = 0.0005
 """Tolerance that is less than a pixel even on an object of 2000 pixels."""
+ANGLE_KEY = "angle"
+"""Key of the angle of an instance in an example, degrees; an attribute if the component declares one of this name."""
 EXAMPLE_SIZE = 1000
 """Width and height of the virtual photo of an example, pixels."""
 
@@ -140,7 +142,7 @@ def find_wrong_examples(spec: Spec) -> Iterator[Fault]:
 
 def example_violations(spec: Spec, example: ExampleTest) -> set[str]:
     """Return the violations of an example; without boxes, only of rules that need none."""
-    scene, has_boxes = example_to_scene(example.scene)
+    scene, has_boxes = example_to_scene(example.scene, spec)
     results = zip(spec.constraints, evaluate_constraints(spec, build_context(spec, scene)), strict=True)
     return {
         constraint.violation_name(mode)
@@ -158,12 +160,12 @@ def needs_boxes(spec: Spec, constraint: Constraint) -> bool:
     return in_region or constraint.each is not None or any(rule.needs_boxes for rule in rules)
 
 
-def example_to_scene(notation: Mapping[str, Any]) -> tuple[Scene, bool]:
+def example_to_scene(notation: Mapping[str, Any], spec: Spec) -> tuple[Scene, bool]:
     """Convert the short notation of an example to a scene, and return whether it has boxes.
 
-    The notation maps a component to its count; or to a mapping with `count`, `box` or `boxes` (fractions of the photo)
-    and attributes, one value for all instances or a list; or to a list of these. Without boxes all instances have the
-    same box, so that "in" and "on" hold.
+    The notation maps a component to its count; or to a mapping with `count`, `box` or `boxes` (fractions of the photo),
+    `angle` (degrees) and attributes, one value for all instances or a list; or to a list of these. Without boxes all
+    instances have the same box, so that "in" and "on" hold.
     """
     instances: list[Instance] = []
     has_boxes = False
@@ -171,22 +173,24 @@ def example_to_scene(notation: Mapping[str, Any]) -> tuple[Scene, bool]:
         for item in body if isinstance(body, list) else [body]:
             fields: dict[str, Any] = {"count": item} if isinstance(item, int) else dict(item)
             has_boxes = has_boxes or "box" in fields or "boxes" in fields
-            instances += _create_instances(len(instances), name, fields)
+            has_attribute = ANGLE_KEY in spec.attribute_values.get(name, {})
+            angle = 0.0 if has_attribute else fields.pop(ANGLE_KEY, 0.0)
+            instances += _create_instances(len(instances), name, fields, angle)
     return Scene("example", EXAMPLE_SIZE, EXAMPLE_SIZE, tuple(instances)), has_boxes
 
 
-def _create_instances(start: int, name: str, fields: dict[str, Any]) -> list[Instance]:
+def _create_instances(start: int, name: str, fields: dict[str, Any], angle: float | list[float]) -> list[Instance]:
     boxes = [fields.pop("box")] if "box" in fields else fields.pop("boxes", [])
-    lists = [value for value in fields.values() if isinstance(value, list)]
+    lists = [value for value in (*fields.values(), angle) if isinstance(value, list)]
     count = int(fields.pop("count", max([len(boxes), *map(len, lists), 0]) or 1))
     instances = []
     for index in range(count):
         edges = boxes[index] if index < len(boxes) else (0.4, 0.4, 0.6, 0.6)
         values = {k: v[min(index, len(v) - 1)] if isinstance(v, list) else v for k, v in fields.items()}
         attributes = tuple(sorted((key, str(value)) for key, value in values.items()))
-        instances.append(
-            Instance(start + index + 1, name, Box(*(EXAMPLE_SIZE * float(edge) for edge in edges)), attributes)
-        )
+        box = Box(*(EXAMPLE_SIZE * float(edge) for edge in edges))
+        own = angle[min(index, len(angle) - 1)] if isinstance(angle, list) else angle
+        instances.append(Instance(start + index + 1, name, box, attributes, float(own)))
     return instances
 
 

@@ -216,7 +216,7 @@ class ExampleTest(_Strict):
 
     scene: dict[Name, Any]
     """Component → number; or its attributes, with `count` for more than one, `box` or `boxes` in fractions of the
-    photo; or a list of these."""
+    photo, `angle` in degrees; or a list of these."""
     breaks: list[Name] = []
     """All violations of the scene."""
 

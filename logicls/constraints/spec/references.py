@@ -140,7 +140,7 @@ def _check_scene_entry(spec: Spec, path: Path, name: str, body: object) -> Itera
         for key, value in body.items():
             yield from _check_scene_fact(spec, (*path, key), name, str(key), value)
     elif not _is_count(body):
-        advice = "Write how many there are, or a mapping of attributes, count, box or boxes."
+        advice = "Write how many there are, or a mapping of attributes, count, box, boxes or angle."
         yield Fault(path, f'"{name}" in the scene is {body!r}', advice, "LC025")
 
 
@@ -152,6 +152,10 @@ def _check_scene_fact(spec: Spec, path: Path, name: str, key: str, value: object
         boxes = value if key == "boxes" and isinstance(value, list) else [value]
         if not all(_is_box(box) for box in boxes):
             yield Fault(path, f"{key} is not [left, top, right, bottom]", "Write fractions of the photo.", "LC025")
+    elif key == "angle" and key not in spec.attribute_values.get(name, {}):
+        angles = value if isinstance(value, list) else [value]
+        if not angles or not all(isinstance(a, int | float) and not isinstance(a, bool) for a in angles):
+            yield Fault(path, f"angle is {value!r}", "Write degrees, counterclockwise.", "LC025")
     elif value == []:
         yield Fault(path, f"{key} is an empty list", "Write a value, or a value for each.", "LC025")
     else:

@@ -111,7 +111,7 @@ def test_a_good_spec_loads(tmp_path: Path) -> None:
         (
             "  - {id: a}\n",
             "box.yaml:7:5 LC025 constraint 'a': write exactly one of: quantity, layout, composition, match, "
-            "connection, attribute, measure, all, any, not.",
+            "connection, attribute, measure, orientation, appearance, all, any, not.",
         ),
         (
             "  - id: a\n    quantity: {of: pim, exactly: 4}\n",
@@ -186,7 +186,7 @@ def test_allowed_keys_follow_lists_mappings_unions_and_aliases() -> None:
     """Keys are those that a person may write at that place."""
     assert {"of", "in", "exactly"} <= allowed_keys(Spec, ("constraints", 3, "quantity"))
     assert "in_" not in allowed_keys(Spec, ("constraints", 3, "quantity"))
-    assert allowed_keys(Spec, ("constraints", 0, "violation")) == {"below", "above"}
+    assert allowed_keys(Spec, ("constraints", 0, "violation")) == {"below", "above", "turned", "tilted"}
     assert "optional" in allowed_keys(Spec, ("components", "pin"))
     assert allowed_keys(Spec, ("nowhere",)) == set()
 
