@@ -28,7 +28,7 @@ from torchmetrics.classification import MulticlassAccuracy
 from logicls.io.atomic import write_bytes
 from logicls.models.nano import NanoForImageTextToText
 from logicls.models.nano.answer_codec import Edges
-from logicls.models.nano.crop_encoder import BACKBONE_FILE, CropBackbone, add_highlights, extract_crops, normalize
+from logicls.models.nano.crop_encoder import BACKBONE_FILE, CropBackbone, encode_instances, normalize
 from logicls.models.nano.losses import IGNORE_INDEX
 from logicls.synth.dataset import read_rows
 from logicls.synth.invariances import is_orientation_free
@@ -37,11 +37,16 @@ from logicls.train.distributed import SINGLE_PROCESS
 from logicls.train.lightning_module import configure_one_cycle, run_training_loop, seed_step
 from logicls.train.metrics_log import TrainingObserver
 from logicls.train.preflight import PreflightResult
+from logicls.train.recipe import CropSettings
 from logicls.train.run import TrainingRun
 
 CROP_SIDE = 64
 """Side of a stored crop in pixels; it covers `CONTEXT_FACTOR` times the longer side of the instance's box, so that
 augmentation can shift, scale and rotate the encoder's own crop inside it."""
+DIAGONAL_CROP_SIDE = 96
+"""The same for crops along diagonals, which are longer."""
+DIAGONAL_STEP_DIVISOR = 4
+"""Divisor of the recipe's steps for crops along diagonals."""
 CONTEXT_FACTOR = 2.0
 BLUR_PROBABILITY, MIN_BLUR_SCALE = 0.5, 0.55
 """Probability that a training crop is blurred, and the smallest scale that it is reduced to, per side."""
@@ -65,6 +70,8 @@ class AttributeCrops:
     classes: tuple[CropClass, ...]
     orientation_invariant: bool
     """Attributes do not change when an instance is rotated or mirrored."""
+    along_diagonals: bool = False
+    """The encoder's own crops lie along the diagonals of the boxes."""
 
     @property
     def class_masks(self) -> list[Bool[np.ndarray, " classes"]]:
@@ -87,12 +94,12 @@ class CropClassifier(lightning.LightningModule):
 
     def forward(self, batch: Batch) -> Float[Tensor, "batch classes"]:
         """Compute logits of the instances in `boxes`; -inf for classes outside of `class_mask`, where it is given."""
-        crops = extract_crops(
-            batch["pixels"], batch["boxes"][:, None], augment=self.training,
+        features = encode_instances(
+            self.backbone, batch["pixels"], batch["boxes"][:, None], augment=self.training,
             orientation_invariant=bool(batch["orientation_invariant"]),
+            along_diagonals=bool(batch.get("along_diagonals", False)),
         )  # fmt: skip
-        crops = add_highlights(crops) if self.training else crops
-        logits: Tensor = self.head(self.backbone(crops[:, :, 0]))
+        logits: Tensor = self.head(features[:, 0])
         return logits.masked_fill(~batch["class_mask"], -torch.inf) if "class_mask" in batch else logits
 
     def training_step(self, batch: Batch, _: int) -> dict[str, Tensor]:
@@ -118,13 +125,21 @@ def pretrain_crop_encoder(model: NanoForImageTextToText, run: TrainingRun, obser
         recipe = run.recipe
         crops = collect_crops(run.preflight, run.synth, run.split.train, recipe.seed, recipe.crops.max_crops)
         if len(crops.classes) > 1:
-            observer.on_message(f"crop encoder: {recipe.crops.steps} steps on {len(crops.labels)} crops")
+            observer.on_message(f"crop encoder: {count_steps(recipe.crops, crops)} steps on {len(crops.labels)} crops")
             classifier = _train_classifier(crop_encoder.backbone, crops, run, observer)
             write_bytes(path, save(classifier.backbone.state_dict()))
             _report_validation_accuracy(classifier, crops, run, observer)
     run.rank.barrier()
     if path.exists():
         crop_encoder.backbone.load_state_dict(load_file(path))
+
+
+def count_steps(settings: CropSettings, crops: AttributeCrops) -> int:
+    """Return the steps of crop pretraining: a share of the recipe's for crops along diagonals.
+
+    Both crops of an instance have four times the pixels of a square one, and no angles are left to be learned.
+    """
+    return max(settings.steps // DIAGONAL_STEP_DIVISOR, 1) if crops.along_diagonals else settings.steps
 
 
 def _report_validation_accuracy(
@@ -165,20 +180,23 @@ def collect_crops(
     used_classes = tuple(classes) or tuple(sorted({class_ for _, _, class_ in sample}))
     sample = [candidate for candidate in sample if candidate[2] in used_classes]
     detail = preflight.processor.image_processor.detail
-    crops = [_crop(preflight.pixels[number], np.multiply(edges, detail)) for number, edges, _ in sample]
+    along_diagonals = preflight.resolution.along_diagonals
+    side = DIAGONAL_CROP_SIDE if along_diagonals else CROP_SIDE
+    crops = [_crop(preflight.pixels[number], np.multiply(edges, detail), side) for number, edges, _ in sample]
     return AttributeCrops(
-        np.array([pixels for pixels, _ in crops], np.uint8).reshape(-1, CROP_SIDE, CROP_SIDE, 3),
+        np.array([pixels for pixels, _ in crops], np.uint8).reshape(-1, side, side, 3),
         np.array([box for _, box in crops], np.float32).reshape(-1, 4),
         np.array([used_classes.index(class_) for _, _, class_ in sample], np.int64),
         used_classes,
         orientation_invariant=is_orientation_free(preflight.spec),
+        along_diagonals=along_diagonals,
     )
 
 
 def _crop(
-    photo: UInt8[np.ndarray, "height across 3"], box: Float[np.ndarray, " 4"]
+    photo: UInt8[np.ndarray, "height across 3"], box: Float[np.ndarray, " 4"], stored_side: int
 ) -> tuple[UInt8[np.ndarray, "side side 3"], Float[np.ndarray, " 4"]]:
-    """Crop a square around a box (x1, y1, x2, y2 in pixels of the photo), resized to `CROP_SIDE`.
+    """Crop a square around a box (x1, y1, x2, y2 in pixels of the photo), resized to `stored_side`.
 
     Returns the crop, whose parts outside of the photo repeat its border, and the box as shares of the crop's side.
     """
@@ -190,8 +208,8 @@ def _crop(
     top, left = max(-y, 0), max(-x, 0)
     margins = top, span - inside.shape[0] - top, left, span - inside.shape[1] - left
     padded = cv2.copyMakeBorder(inside, *margins, cv2.BORDER_REPLICATE)
-    interpolation = cv2.INTER_AREA if span > CROP_SIDE else cv2.INTER_LINEAR
-    crop = cv2.resize(padded, (CROP_SIDE, CROP_SIDE), interpolation=interpolation)
+    interpolation = cv2.INTER_AREA if span > stored_side else cv2.INTER_LINEAR
+    crop = cv2.resize(padded, (stored_side, stored_side), interpolation=interpolation)
     return np.asarray(crop, np.uint8), (box - np.array([x, y, x, y])) / span
 
 
@@ -225,11 +243,11 @@ class CropBatches(IterableDataset[Batch]):
 
 def _blur(pixels: UInt8[np.ndarray, "side side 3"], rng: np.random.Generator) -> UInt8[np.ndarray, "side side 3"]:
     """Reduce a crop to a random scale and enlarge it again, with probability `BLUR_PROBABILITY`."""
-    side = round(CROP_SIDE * float(rng.uniform(MIN_BLUR_SCALE, 1)))
+    side = round(len(pixels) * float(rng.uniform(MIN_BLUR_SCALE, 1)))
     if rng.random() >= BLUR_PROBABILITY:
         return pixels
     reduced = cv2.resize(pixels, (side, side), interpolation=cv2.INTER_AREA)
-    return np.asarray(cv2.resize(reduced, (CROP_SIDE, CROP_SIDE), interpolation=cv2.INTER_LINEAR), np.uint8)
+    return np.asarray(cv2.resize(reduced, pixels.shape[:2], interpolation=cv2.INTER_LINEAR), np.uint8)
 
 
 def _make_batch(
@@ -241,6 +259,7 @@ def _make_batch(
         "boxes": torch.from_numpy(crops.boxes[numbers]),
         "labels": torch.from_numpy(crops.labels[numbers]),
         "orientation_invariant": torch.tensor(crops.orientation_invariant),
+        "along_diagonals": torch.tensor(crops.along_diagonals),
         "class_mask": torch.from_numpy(class_mask),
     }
 
@@ -261,7 +280,7 @@ def _train_classifier(
 ) -> CropClassifier:
     """Train a classifier of the crops, starting from the weights of `backbone`; returns it in evaluation mode."""
     seed, settings = run.recipe.seed, run.recipe.crops
-    steps = settings.steps
+    steps = count_steps(settings, crops)
     classifier = CropClassifier(
         backbone.width, steps, seed, classes=len(crops.classes), lr=settings.lr, weight_decay=settings.weight_decay
     )

@@ -26,6 +26,7 @@ from logicls.models.nano.config import TOKEN_STRIDE, choose_input_size
 from logicls.models.nano.processor import expand_processor, train_tokenizer
 from logicls.prompts.templates import question_phrasings
 from logicls.synth.dataset import OLD_COLUMNS
+from logicls.synth.invariances import is_orientation_free
 from logicls.train.encoding import LOCATE_PREFIX, EncodedExample, ExampleEncoder, decode_image, find_angle_queries
 from logicls.train.resolution_check import ResolutionCheck, check_resolution, shorter_side
 
@@ -116,7 +117,7 @@ def preflight(
     aspect = float(np.median([h / w for h, w in zip(rows["height"], rows["width"], strict=True)]))
     tokens = visual_tokens or _choose_visual_tokens(rows)
     coarse = NanoImageProcessor(choose_input_size(aspect, tokens))
-    resolution = check_resolution(rows, coarse)
+    resolution = check_resolution(rows, coarse, orientation_invariant=is_orientation_free(spec))
     detail = detail or (resolution.required_detail if visual_tokens is None else 1)
     processor = make_processor(spec, coarse.size, base, detail)
     encoder, examples = ExampleEncoder(NanoAnswerCodec(processor), verdict_weight, find_angle_queries(spec)), []

@@ -3,6 +3,9 @@
 Small components are not always hard to read: the picture of a fruit shows its colour in a few pixels, the pips of a die
 do not show. A linear classifier is trained on the input's own pixels; if it generalises to other photos, the network
 will too, and no crops are needed.
+
+Thin parts at any angle, such as loose screws, are narrow in boxes of any size. Where a linear classifier cannot read
+them, crops along the diagonals of the boxes are needed (`logicls.models.nano.crop_encoder`).
 """
 
 from __future__ import annotations
@@ -32,6 +35,10 @@ LEGIBLE_PIXELS = 32.0
 """Shorter side in pixels at which a small mark on a component, such as the pips of a die, can be read."""
 MIN_ACCURACY = 0.9
 """Balanced accuracy of the linear classifier from which an attribute counts as readable."""
+ELONGATED_RATIO = 1.5
+"""Ratio of the sides of a box from which on it is that of an elongated part along an axis of the photo."""
+MIN_ELONGATED_SHARE = 0.05
+"""Share of the boxes that must be elongated along either axis where parts lie at any angle."""
 MAX_EXAMPLES, MAX_INSTANCES = 240, 2000
 """Examples and instances that are used at most."""
 PATCH_SIDE = 12
@@ -50,9 +57,13 @@ class ResolutionCheck:
     """Median of the shorter sides of its instances in pixels of the input; infinite without instances."""
     required_detail: int
     """Resolution relative to the input, per axis, that it takes, as far as photos have it; 1: the input's own."""
+    along_diagonals: bool = False
+    """The attribute is of thin parts at any angle, and needs crops along the diagonals of their boxes."""
 
     def report(self, detail: int) -> list[str]:
         """Describe the result in a line, if there is something to say; `detail` is the model's resolution."""
+        if self.along_diagonals:
+            return [f"{self.attribute} is of thin parts at any angle: crops lie along the diagonals of the boxes"]
         size = f"{self.attribute} is read from {self.median_pixels * detail:.0f} pixels across"
         if detail > 1:
             return [f"{size}: crops have {detail} times the input's resolution (detail)"]
@@ -61,21 +72,39 @@ class ResolutionCheck:
         return []
 
 
-def check_resolution(rows: Any, coarse: NanoImageProcessor) -> ResolutionCheck:
+def check_resolution(rows: Any, coarse: NanoImageProcessor, *, orientation_invariant: bool = False) -> ResolutionCheck:
     """Check the attributes of a dataset's rows at the resolution of `coarse`.
 
     Args:
         rows: A `datasets.Dataset` with undecoded images.
         coarse: Image processor of the model's input.
+        orientation_invariant: Instances keep their attributes when they are rotated or mirrored; only then crops may
+            lie along diagonals.
     """
-    medians = _compute_median_sides(rows, coarse)
-    small = [query for query in sorted(medians, key=medians.__getitem__) if medians[query] < LEGIBLE_PIXELS]
+    sizes = _collect_sizes(rows, coarse)
+    medians = {query: float(np.median(sides.min(1))) for query, sides in sizes.items()}
+    slanted = {query for query, sides in sizes.items() if orientation_invariant and lie_at_any_angle(sides)}
+    order = sorted(medians, key=medians.__getitem__)
+    small = [query for query in order if medians[query] < LEGIBLE_PIXELS or query in slanted]
     hard = next((query for query in small if measure_linear_accuracy(rows, coarse, query) < MIN_ACCURACY), None)
     query = hard or min(medians, key=medians.__getitem__, default=":")
-    median_pixels = medians.get(query, math.inf)
-    return ResolutionCheck(
-        query.partition(":")[2], median_pixels, _choose_detail(rows, coarse, median_pixels) if hard else 1
-    )
+    name, median_pixels = query.partition(":")[2], medians.get(query, math.inf)
+    if not hard:
+        return ResolutionCheck(name, median_pixels, 1)
+    if hard in slanted:
+        length = float(np.median(np.linalg.norm(sizes[hard], axis=1))) * DIAGONAL_CROP_MARGIN
+        return ResolutionCheck(name, median_pixels, _choose_detail(rows, coarse, DIAGONAL_CROP_SHAPE[1] / length), True)
+    return ResolutionCheck(name, median_pixels, _choose_detail(rows, coarse, LEGIBLE_PIXELS / max(median_pixels, 1.0)))
+
+
+def lie_at_any_angle(sides: Float[np.ndarray, "boxes 2"]) -> bool:
+    """Return True if boxes of that width and height are those of thin parts that lie at any angle.
+
+    Some are much wider than high, and some much higher than wide.
+    """
+    ratio = np.log(np.maximum(sides[:, 0], 1.0) / np.maximum(sides[:, 1], 1.0))
+    shares = (ratio > math.log(ELONGATED_RATIO)).mean(), (ratio < -math.log(ELONGATED_RATIO)).mean()
+    return bool(min(shares) >= MIN_ELONGATED_SHARE)
 
 
 def measure_linear_accuracy(rows: Any, coarse: NanoImageProcessor, query: str) -> float:
@@ -134,16 +163,17 @@ def _extract_patch(
     return np.asarray(cv2.resize(inside, (PATCH_SIDE, PATCH_SIDE), interpolation=cv2.INTER_LINEAR)).ravel()
 
 
-def _compute_median_sides(rows: Any, coarse: NanoImageProcessor) -> dict[str, float]:
-    """Compute the median shorter side of each attribute's instances, in pixels of the input."""
-    sides: dict[str, list[float]] = {}
+def _collect_sizes(rows: Any, coarse: NanoImageProcessor) -> dict[str, Float[np.ndarray, "boxes 2"]]:
+    """Collect width and height of each attribute's instances, in pixels of the input."""
+    sides: dict[str, list[tuple[float, float]]] = {}
     for row in rows.select_columns(["width", "height", "queries", "values", "boxes"]):
         scale, _, _ = coarse.letterbox_transform(row["width"], row["height"])
         for query in (query for query in row["queries"] if not query.startswith(LOCATE_PREFIX)):
             sides.setdefault(query, []).extend(
-                shorter_side(box) * scale for box in _select_attribute_instances(row, query)[1]
+                ((box[2] - box[0]) * scale, (box[3] - box[1]) * scale)
+                for box in _select_attribute_instances(row, query)[1]
             )
-    return {query: float(np.median(lengths)) for query, lengths in sides.items() if lengths}
+    return {query: np.array(found) for query, found in sides.items() if found}
 
 
 def _select_attribute_instances(row: Mapping[str, Any], query: str) -> tuple[Sequence[str], Sequence[Sequence[float]]]:
@@ -161,8 +191,7 @@ def _choose_detail(rows: Any, coarse: NanoImageProcessor, factor: float) -> int:
         coarse.letterbox_transform(width, height)[0]
         for width, height in zip(rows["width"], rows["height"], strict=True)
     ]
-    required = math.ceil(LEGIBLE_PIXELS / max(median_pixels, 1.0))
-    return max(min(required, MAX_DETAIL, round(1 / float(np.median(scales)))), 1)
+    return max(min(math.ceil(factor), MAX_DETAIL, round(1 / float(np.median(scales)))), 1)
 
 
 def shorter_side(box: Sequence[float]) -> float:

@@ -14,6 +14,7 @@ from logicls.models.nano.crop_encoder import (
     BACKBONE_FILE,
     CROP_MARGIN,
     CROP_SIDE,
+    DIAGONAL_CROP_SHAPE,
     HIGHLIGHT_PROBABILITY,
     MAX_HIGHLIGHTS,
     NORMALIZED_WHITE,
@@ -21,6 +22,7 @@ from logicls.models.nano.crop_encoder import (
     CropEncoder,
     add_highlights,
     extract_crops,
+    extract_diagonal_crops,
 )
 from logicls.models.nano.detection_head import DetectionHead
 from logicls.models.nano.processor import expand_model, expand_processor
@@ -193,3 +195,46 @@ def test_there_are_no_highlights_during_inference(encoder, photo):
     place, queries = box(30, 20, 60, 50), torch.zeros(1, 1, 8)
 
     assert torch.equal(encoder(photo, place, queries), encoder(photo, place, queries))
+
+
+def test_crops_along_diagonals_straighten_thin_parts():
+    """A bright bar from corner to corner lies along the crop of one diagonal, and crosses that of the other."""
+    photo = torch.full((1, 3, 64, 96), -1.0)
+    for number in range(48):
+        photo[:, :, 8 + number, 20 + number] = photo[:, :, 9 + number, 20 + number] = 1.0
+    boxes = torch.tensor([[[20 / 96, 8 / 64, 68 / 96, 56 / 64]]])
+
+    along, across = extract_diagonal_crops(photo, boxes, augment=False)[0, 0]
+    turned, _ = extract_diagonal_crops(photo, boxes, math.pi, augment=False)[0, 0]
+
+    assert along.shape == DIAGONAL_CROP_SHAPE
+    assert along[14:18, 8:56].amax(0).min() > 0
+    assert along[:12].max() < 0
+    assert along[20:].max() < 0
+    assert across[:, 8:24].max() < 0 < across[:, 28:36].max()
+    assert torch.allclose(turned, along.flip(0, 1), atol=1e-4)
+
+
+def test_the_features_of_both_diagonals_are_joined():
+    """Mirroring a photo swaps the diagonals, and changes no feature of a part that may be mirrored."""
+    encoder = CropEncoder(8, 16, orientation_invariant=True, along_diagonals=True).eval()
+    encoder.initialize()
+    torch.nn.init.normal_(encoder.projection[-1].weight)
+    photo, boxes = torch.rand(1, 3, 40, 40), torch.tensor([[[0.2, 0.3, 0.6, 0.9]]])
+    mirrored = torch.tensor([[[0.4, 0.3, 0.8, 0.9]]])
+
+    with torch.no_grad():
+        features = encoder(photo, boxes, torch.zeros(1, 1, 8))
+        of_mirrored = encoder(photo.flip(-1), mirrored, torch.zeros(1, 1, 8))
+
+    assert features.abs().max() > 0.01
+    assert torch.allclose(features, of_mirrored, atol=1e-4)
+
+
+def test_crops_of_any_shape_fit_the_backbone():
+    """Square ones are not pooled further, so that they have the features that they had before."""
+    backbone = CropBackbone(16)
+    square = torch.rand(2, 3, 32, 32)
+
+    assert backbone(torch.rand(2, 3, *DIAGONAL_CROP_SHAPE)).shape == (2, 16)
+    assert torch.equal(backbone(square), torch.nn.Sequential(*backbone)(square))

@@ -10,7 +10,13 @@ import pytest
 from PIL import Image, ImageDraw
 
 from logicls.models.nano import NanoImageProcessor
-from logicls.train.resolution_check import LEGIBLE_PIXELS, MIN_ACCURACY, check_resolution, measure_linear_accuracy
+from logicls.train.resolution_check import (
+    LEGIBLE_PIXELS,
+    MIN_ACCURACY,
+    check_resolution,
+    lie_at_any_angle,
+    measure_linear_accuracy,
+)
 
 COARSE = NanoImageProcessor((96, 96))
 BOXES = [[16.0, 16.0, 40.0, 40.0], [70.0, 24.0, 94.0, 48.0], [30.0, 80.0, 54.0, 104.0]]
@@ -76,3 +82,50 @@ def test_few_photos_score_zero_and_one_value_scores_one() -> None:
     assert measure_linear_accuracy(few, COARSE, "attribute:body.colour") == 0.0
     assert measure_linear_accuracy(same, COARSE, "attribute:body.colour") == 1.0
     assert measure_linear_accuracy(few, COARSE, "attribute:body.size") == 1.0
+
+
+def make_slanted_rows() -> datasets.Dataset:
+    """Make photos of 200 pixels with a bar at any angle, plain or with a dark middle, 80 pixels long and 4 thick."""
+    rng, made = np.random.default_rng(0), []
+    for number in range(48):
+        picture = Image.new("RGB", (200, 200), (128, 128, 128))
+        kind, angle = str(rng.choice(["plain", "banded"])), rng.uniform(0, np.pi)
+        along = np.array([np.cos(angle), np.sin(angle)])
+        draw, ends = ImageDraw.Draw(picture), [np.array([100, 100]) + along * s * 40 for s in (-1, 1)]
+        draw.line([tuple(end) for end in ends], fill=(220, 220, 220), width=4)
+        if kind == "banded":
+            middle = [tuple(np.array([100, 100]) + along * s * 6) for s in (-1, 1)]
+            draw.line(middle, fill=(20, 20, 20), width=4)
+        low, high = np.min(ends, axis=0) - 3, np.max(ends, axis=0) + 3
+        file = io.BytesIO()
+        picture.save(file, "png")
+        made.append({
+            "image": {"bytes": file.getvalue(), "path": None}, "width": 200, "height": 200, "photo": f"{number}.jpg",
+            "queries": ["locate:screw", "attribute:screw.kind"], "values": [[], [kind]],
+            "boxes": [[[*low, *high]], []],
+        })  # fmt: skip
+    return datasets.Dataset.from_list(made).cast_column("image", datasets.Image(decode=False))
+
+
+def test_thin_parts_at_any_angle_require_crops_along_diagonals(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever the size of their boxes, if nothing depends on the angle and a linear classifier cannot read them."""
+    monkeypatch.setattr("logicls.train.resolution_check.measure_linear_accuracy", lambda *_: 0.8)
+    rows, large = make_slanted_rows(), NanoImageProcessor((192, 192))
+
+    result = check_resolution(rows, large, orientation_invariant=True)
+
+    assert result.median_pixels > LEGIBLE_PIXELS
+    assert (result.along_diagonals, result.required_detail) == (True, 1)
+    assert result.report(1) == ["screw.kind is of thin parts at any angle: crops lie along the diagonals of the boxes"]
+    assert not check_resolution(rows, large).along_diagonals
+    monkeypatch.setattr("logicls.train.resolution_check.measure_linear_accuracy", lambda *_: 1.0)
+    assert not check_resolution(rows, large, orientation_invariant=True).along_diagonals
+
+
+def test_boxes_of_parts_at_any_angle_are_wide_and_high() -> None:
+    """Those of one pose, or of squares, are not."""
+    wide, high, square = [60.0, 20.0], [20.0, 60.0], [30.0, 30.0]
+
+    assert lie_at_any_angle(np.array([wide, high, square, square]))
+    assert not lie_at_any_angle(np.array([wide, wide, square, square]))
+    assert not lie_at_any_angle(np.array([square] * 4))

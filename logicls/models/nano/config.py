@@ -23,6 +23,7 @@ class NanoConfig(PretrainedConfig):
         detail: Factor, on each axis, between the pixels of a photo as it is given and those of the input. Above 1 the
             crop encoder reads crops of the finer photo.
         orientation_invariant: True where an instance keeps its attributes when it is rotated or mirrored.
+        along_diagonals: True where crops lie along the diagonals of boxes (`CropEncoder`).
         exclusive_components: Pairs of components of which two instances are never at the same place.
     """
 
@@ -42,6 +43,7 @@ class NanoConfig(PretrainedConfig):
         answer_token_id: int = 1,
         detail: int = 1,
         orientation_invariant: bool = False,
+        along_diagonals: bool = False,
         exclusive_components: Sequence[Sequence[str]] = (),
         **kwargs: Any,
     ) -> None:
@@ -58,6 +60,7 @@ class NanoConfig(PretrainedConfig):
         self.answer_token_id = answer_token_id
         self.detail = detail
         self.orientation_invariant = kwargs.pop("any_way", orientation_invariant)
+        self.along_diagonals = along_diagonals
         self.exclusive_components = [list(pair) for pair in exclusive_components]
         self.num_hidden_layers = decoder_layers
         self.hidden_size = width

@@ -67,6 +67,7 @@ class DetectionHead(nn.Module):
         *,
         use_crops: bool = False,
         orientation_invariant: bool = False,
+        along_diagonals: bool = False,
     ) -> None:
         """Build the layers.
 
@@ -76,6 +77,7 @@ class DetectionHead(nn.Module):
             depth: Channels of the head's own feature map.
             use_crops: Read attributes from crops of the photo as well.
             orientation_invariant: See `CropEncoder`.
+            along_diagonals: See `CropEncoder`.
         """
         super().__init__()
         self.depth = depth
@@ -91,7 +93,9 @@ class DetectionHead(nn.Module):
         sampled = (len(SAMPLE_POINTS) + 1) * depth
         self.attribute_mlp = nn.Sequential(nn.Linear(sampled, width), nn.GELU(), nn.Linear(width, width))
         self.crop_encoder = (
-            CropEncoder(depth, width, orientation_invariant=orientation_invariant) if use_crops else None
+            CropEncoder(depth, width, orientation_invariant=orientation_invariant, along_diagonals=along_diagonals)
+            if use_crops
+            else None
         )
 
     def initialize(self) -> None:

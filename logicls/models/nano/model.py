@@ -96,8 +96,9 @@ class NanoForImageTextToText(PreTrainedModel, GenerationMixin):
             config.stem_width,
             config.width,
             config.stem_width,
-            use_crops=config.detail > 1,
+            use_crops=config.detail > 1 or config.along_diagonals,
             orientation_invariant=config.orientation_invariant,
+            along_diagonals=config.along_diagonals,
         )
         self.detection_head: DetectionHead = head.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.register_load_state_dict_pre_hook(_rename_weights)  # type: ignore[no-untyped-call]
@@ -215,10 +216,11 @@ class NanoForImageTextToText(PreTrainedModel, GenerationMixin):
 
     def _split_resolutions(self, pixel_values: Tensor | None) -> tuple[Tensor | None, Tensor | None]:
         """Return the normalized photo at full resolution (None without a crop encoder), and that of the input."""
-        if pixel_values is None or self.config.detail == 1:
+        if pixel_values is None or self.detection_head.crop_encoder is None:
             return None, pixel_values
-        fine = pixel_values.to(self.position_projection.weight.dtype, copy=True)
-        return normalize_(fine), average_downscale(pixel_values, self.config.detail)
+        fine = normalize_(pixel_values.to(self.position_projection.weight.dtype, copy=True))
+        detail = self.config.detail
+        return fine, average_downscale(pixel_values, detail) if detail > 1 else pixel_values
 
     def _encode(
         self,

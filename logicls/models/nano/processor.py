@@ -138,7 +138,7 @@ def expand_processor(base: Path, values: Sequence[str], size: Sequence[int], det
 
 
 def expand_model(
-    base: Path, processor: NanoProcessor, *, orientation_invariant: bool = False
+    base: Path, processor: NanoProcessor, *, orientation_invariant: bool = False, along_diagonals: bool = False
 ) -> NanoForImageTextToText:
     """Load the base's weights for that processor, in single precision.
 
@@ -153,6 +153,7 @@ def expand_model(
         "image_size": processor.image_processor.size,
         "detail": processor.image_processor.detail,
         "orientation_invariant": orientation_invariant,
+        "along_diagonals": along_diagonals,
     }
     model = NanoForImageTextToText(NanoConfig(**settings))
     weights: dict[str, Any] = model.state_dict() | deepcopy(pretrained.state_dict())
