@@ -10,7 +10,7 @@ import numpy as np
 from logicls.constraints.checker.counterexamples import Target, find_counterexample, list_targets
 from logicls.constraints.families.edits import simulate_edits
 from logicls.constraints.lint.data_audit import MAX_PHOTOS_EDITED, DataAudit
-from logicls.constraints.lint.spec_lint import example_violations, needs_boxes
+from logicls.constraints.lint.spec_lint import ANGLE_KEY, example_violations, needs_boxes
 from logicls.constraints.mining.observations import ComponentDeclaration, Observations
 from logicls.constraints.mining.proposals import MiningResult, OpenQuestion, Proposal
 from logicls.constraints.mining.yaml_writer import SpecDraft
@@ -43,7 +43,7 @@ def drop_unbreakable(draft: SpecDraft, scenes: Sequence[Scene]) -> SpecDraft:
         unbreakable = {constraint.id for constraint, _, is_all in unreachable if is_all}
         if not unbreakable:
             return replace(draft, rules=_add_notes(draft.rules, {c.id: missing for c, missing, _ in unreachable}))
-        components = {component.name for component in draft.components}
+        components = {declaration.name for declaration in (*draft.components, *draft.variants)}
         draft = replace(draft, rules=_drop_rules(draft.rules, unbreakable, components))
     return draft
 
@@ -165,6 +165,9 @@ def _describe_instances(
     for attribute in component.attributes:
         values = [instance.attribute(attribute) for instance in instances]
         fields[attribute] = values[0] if len(set(values)) == 1 else values
+    angles = [round(instance.angle, 1) for instance in instances]
+    if any(angles) and ANGLE_KEY not in component.attributes:
+        fields[ANGLE_KEY] = angles[0] if len(set(angles)) == 1 else angles
     if boxes:
         fields |= {"box": boxes[0]} if len(boxes) == 1 else {"boxes": boxes}
     return fields if set(fields) - {"count"} else len(instances)

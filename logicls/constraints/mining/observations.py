@@ -45,6 +45,19 @@ class ComponentDeclaration:
 
 
 @dataclass(frozen=True, slots=True)
+class VariantDeclaration:
+    """Variant as the draft declares it."""
+
+    name: str
+    component: str
+    """Component that it is a variant of."""
+    attributes: Mapping[str, str]
+    """Attribute → value."""
+    note: str
+    """Number of photos that show it."""
+
+
+@dataclass(frozen=True, slots=True)
 class InstanceColumn:
     """Instances of one component on all photos, or one frame per photo."""
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from logicls.constraints.mining.intervals import CONFIDENCE, coverage, percent_to_text
-from logicls.constraints.mining.observations import MIN_PHOTOS, ComponentDeclaration
+from logicls.constraints.mining.observations import MIN_PHOTOS, ComponentDeclaration, VariantDeclaration
 from logicls.constraints.mining.proposals import MiningResult, OpenQuestion, Proposal, RegionProposal
 from logicls.constraints.spec.models import Spec, registered_families
 
@@ -23,6 +23,10 @@ SECTIONS = {
 QUESTIONS_HEADING = (
     "Questions: rules that hold on all but a few photos, or that no edit of the photos breaks. If it is a rule, "
     "correct the annotations of the exceptions or remove these photos, and uncomment the rule."
+)
+VARIANTS_HEADING = (
+    "Variants: categories of one size whose names share a word. One component with kinds is learned from fewer photos "
+    "than several components that look alike. Where they do not look alike, declare them as components."
 )
 YAML_CONSTANTS = ("true", "false", "null")
 """Words that YAML does not parse as strings."""
@@ -61,6 +65,15 @@ def format_components(components: Sequence[ComponentDeclaration]) -> Iterator[st
         body |= {"optional": True} if component.optional else {}
         body |= {"fills": component.fills} if component.fills else {}
         yield f"  {_quote(component.name)}: {to_flow_style(body)}  # {component.note}"
+
+
+def format_variants(variants: Sequence[VariantDeclaration]) -> Iterator[str]:
+    """Yield the lines of `variants:`, if there are any, with the reason."""
+    if variants:
+        yield from ("", *to_comments(VARIANTS_HEADING), "variants:")
+    for variant in variants:
+        body = {"of": variant.component, "with": variant.attributes}
+        yield f"  {_quote(variant.name)}: {to_flow_style(body)}  # {variant.note}"
 
 
 def format_regions(regions: Sequence[RegionProposal]) -> Iterator[str]:
@@ -148,6 +161,7 @@ class SpecDraft:
     typical: str = ""
     """Photo on which the examples are based."""
     examples: tuple[Mapping[str, object], ...] = ()
+    variants: tuple[VariantDeclaration, ...] = ()
 
     def to_yaml(self) -> str:
         """Write the draft as a commented YAML file."""
@@ -157,6 +171,7 @@ class SpecDraft:
             f"product: {to_flow_style({'name': self.product})}",
             "",
             *format_components(self.components),
+            *format_variants(self.variants),
             *format_regions(self.rules.regions),
             *format_constraints(self.rules.proposals),
             *format_questions(self.rules.questions),
@@ -174,6 +189,7 @@ class SpecDraft:
             "logicls": 1,
             "product": {"name": self.product},
             "components": components,
+            "variants": {v.name: {"of": v.component, "with": v.attributes} for v in self.variants},
             "regions": {p.name: p.body for p in self.rules.regions},
             "constraints": [p.content for p in self.rules.proposals],
             "examples": self.examples,

@@ -559,3 +559,56 @@ def test_several_containers():
     assert {"subject": "mark", "relation": "centred_in", "object": "label", "tolerance": 0.041} in rules(
         draft, "layout"
     )
+
+
+def screws(rng: np.random.Generator, number: int) -> list[AnnotatedBox]:
+    """Long and short screws anywhere, and a box with two labels of one size in it."""
+    loose = [
+        (name, at(float(rng.uniform(100, 900)), float(rng.uniform(100, 500)), size), {})
+        for name, size in (("long_screw", 60), ("short_screw", 40)) for _ in range(int(rng.integers(3)))
+    ]  # fmt: skip
+    return [*loose, ("top_label", at(500, 620), {}), ("bottom_label", at(500, 800), {})]
+
+
+def test_siblings_are_variants_of_one_component(tmp_path):
+    """Screws are kinds of one thing; labels, each in its own place, are not. The annotations' categories still work."""
+    scenes = photos(40, screws)
+
+    draft = infer(scenes, product="kit")
+    (tmp_path / "kit.yaml").write_text(draft.to_yaml())
+    spec = load_spec(tmp_path / "kit.yaml")
+
+    assert {c.name: dict(c.attributes) for c in draft.components} == {
+        "screw": {"kind": ("long", "short")}, "top_label": {}, "bottom_label": {},
+    }  # fmt: skip
+    assert {name: (v.of, v.with_) for name, v in spec.variants.items()} == {
+        "long_screw": ("screw", {"kind": "long"}),
+        "short_screw": ("screw", {"kind": "short"}),
+    }
+    assert {"of": "long_screw", "at_most": 2} in rules(draft, "quantity")
+    assert [e for e in draft.examples if e.get("breaks") == ["additional_short_screw"]]
+    assert not [p for p in check_spec(load_spec_file(tmp_path / "kit.yaml")) if level_of(p.code) == "error"]
+
+
+@pytest.mark.parametrize(
+    ("second", "reason"),
+    [
+        ("long_nail", "the names share no word"),
+        ("tiny_screw", "sizes differ"),
+        ("screw", "the shared word is a category"),
+    ],
+)
+def test_what_is_no_sibling_stays_a_component(second, reason):
+    """Other words, other sizes, or a word that is a category of its own."""
+    sizes = {"tiny_screw": 15}
+
+    def draw(rng: np.random.Generator, _: int) -> list[AnnotatedBox]:
+        return [
+            (name, at(float(rng.uniform(100, 900)), float(rng.uniform(100, 900)), sizes.get(name, 60)), {})
+            for name in ("short_screw", second) for _ in range(int(rng.integers(3)))
+        ]  # fmt: skip
+
+    draft = infer(photos(40, draw))
+
+    assert {c.name for c in draft.components} == {"short_screw", second}, reason
+    assert not draft.variants
