@@ -24,6 +24,8 @@ MIN_TOLERANCE = 10.0
 """Smallest tolerance that is proposed, degrees: a tilt of less is hardly seen."""
 TOLERANCE_STEP = 5.0
 """Tolerances are rounded up to multiples of it, degrees."""
+TARGET_STEP = 5.0
+"""Right angles are rounded to multiples of it, degrees."""
 MIN_SIMILARITY = 0.5
 """Median correlation with the mean of the others from which a component looks the same on all photos."""
 MIN_ADVANTAGE = 0.05
@@ -94,9 +96,10 @@ def _mine_annotated(component: str, angles: Sequence[tuple[str, float]], names: 
         return MiningResult()
     common = {turn: tilts for turn, tilts in turns.items() if len(tilts) >= MIN_POSE_SHARE * len(angles)}
     tilt = max(abs(tilt) for tilts in common.values() for tilt in tilts)
+    base = TARGET_STEP * round(median / TARGET_STEP)
+    targets = sorted(normalize_angle(base + turn * QUARTER_TURN) for turn in common)
     is_fixed = len(common) == 1
-    targets = sorted(round(normalize_angle(median + turn * QUARTER_TURN), 1) for turn in common)
-    body = _make_body(component, tilt) if is_fixed else _make_body(component, tilt, targets)
+    body = _make_body(component, tilt) if is_fixed else _make_body(component, tilt + abs(median - base), targets)
     exceptions = [
         photo
         for photo, angle in angles
